@@ -26,13 +26,16 @@ export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, p
   const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printing.printed(bytes.length)))
   // RIS of ECMA-48: what was printed before belongs to another time.
   const clear = Uint8Array.of(0x1b, 0x63)
+  let showing = 0
   const show = (bytes: Uint8Array): void => {
+    showing++
     terminal.write(clear)
-    terminal.write(bytes)
+    terminal.write(bytes, () => void showing--)
   }
   if (machine.console !== null) show(machine.console)
   const stopShowing = machine.on('console', show)
-  const typing = terminal.onData((text) => machine.write(text))
+  // Questions of that time, such as for the cursor's place, have been answered then.
+  const typing = terminal.onData((text) => showing === 0 && machine.write(text))
   return () => {
     stop()
     stopShowing()

@@ -67,3 +67,35 @@ test('the guest waits for the slowest of its terminals', () => {
   fast.detach()
   expect(state.waits).toBe(0)
 })
+
+test('a terminal that shows what was printed before answers no questions of it', () => {
+  const written: string[] = []
+  let type: (text: string) => void = () => undefined
+  const dones: (() => void)[] = []
+  const terminal: TerminalLike = {
+    write: (bytes, done) => {
+      // The terminal is asked for the cursor's place.
+      if (Buffer.from(bytes).includes('[6n')) type('\u001b[1;1R')
+      if (done !== undefined) dones.push(done)
+    },
+    onData: (listener) => {
+      type = listener
+      return { dispose: () => {} }
+    },
+  }
+  let show: (bytes: Uint8Array) => void = () => undefined
+  const machine = {
+    console: null,
+    on: (event: 'serial' | 'console', listener: (bytes: Uint8Array) => void) => {
+      if (event === 'console') show = listener
+      return () => undefined
+    },
+    write: (text: string) => void written.push(text),
+  }
+  attachTerminal(machine, terminal, new PrintedBytes(() => undefined).open())
+  show(Buffer.from('/ # \u001b[6n'))
+  expect(written).toEqual([])
+  dones.shift()!()
+  type('a')
+  expect(written).toEqual(['a'])
+})
