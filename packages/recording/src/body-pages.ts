@@ -32,6 +32,13 @@ export class BodyPages {
     this.#begin()
   }
 
+  /** Writes the pages that wait, and forgets all: what comes next names none of those before. @returns blocks that were written */
+  forget(): number {
+    this.close()
+    this.#begin()
+    return this.#blocks
+  }
+
   /** Forgets all pages but that of zeros. */
   #begin(): void {
     this.#before = this.#blocks * PAGES_A_BLOCK + this.#opened

@@ -244,6 +244,18 @@ export class CheckpointStore<T> {
     for (const page of dropped.pieces) this.#pages.release(page)
   }
 
+  /**
+   * Drops checkpoints before an instant. The first one that is left has all of memory.
+   *
+   * @returns the extra value of that; undefined: none is left
+   */
+  dropBefore({ instructions }: Instant): T | undefined {
+    while (this.#entries.length > 0 && this.#entries[0]!.instructions < instructions)
+      if (this.#entries.length === 1) this.clear()
+      else this.#drop(0)
+    return this.#entries[0]?.extra
+  }
+
   /** Drops all. */
   clear(): void {
     this.#entries.length = 0

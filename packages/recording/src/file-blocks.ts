@@ -14,6 +14,8 @@ const MOST_PACKED_BYTES = 96 * 2 ** 20
 export class FileBlocks {
   readonly #file: Sections
   readonly #entries: readonly IndexEntry[]
+  /** Blocks that the file lacks in front. */
+  readonly #missing: number
   readonly #codec = new Codec()
   /** By number: blocks as they are in the file. */
   readonly #packed = new Map<number, Uint8Array>()
@@ -21,21 +23,25 @@ export class FileBlocks {
   /** Decompressed blocks, the one that was used last at the end. */
   readonly #plain = new Map<number, Uint8Array>()
 
-  /** @param entries - where its blocks are */
-  constructor(file: Sections, entries: readonly IndexEntry[]) {
+  /**
+   * @param entries - where its blocks are
+   * @param missing - blocks that it lacks in front
+   */
+  constructor(file: Sections, entries: readonly IndexEntry[], missing = 0) {
     this.#file = file
     this.#entries = entries
+    this.#missing = missing
   }
 
-  /** How many pages there are. */
+  /** The number of the last page. */
   get count(): number {
-    return this.#entries.length * PAGES_A_BLOCK
+    return (this.#missing + this.#entries.length) * PAGES_A_BLOCK
   }
 
   /** Reads the blocks that have pages, as far as they are not in memory. @throws RecordingError `ERR_DAMAGED` */
   async read(pages: Iterable<number>): Promise<ReadonlyMap<number, Uint8Array>> {
     const wanted = new Set<number>()
-    for (const page of pages) wanted.add(blockOf(page))
+    for (const page of pages) wanted.add(this.#blockOf(page))
     if (this.#packedBytes > MOST_PACKED_BYTES) {
       this.#packed.clear()
       this.#packedBytes = 0
@@ -64,7 +70,7 @@ export class FileBlocks {
    * @throws RecordingError `ERR_DAMAGED`
    */
   contents(page: number, blocks: ReadonlyMap<number, Uint8Array>): Uint8Array {
-    const block = blockOf(page)
+    const block = this.#blockOf(page)
     let plain = this.#plain.get(block)
     if (plain === undefined) {
       plain = this.#codec.decompress(blocks.get(block)!, BLOCK_BYTES)
@@ -78,11 +84,15 @@ export class FileBlocks {
 
   /** Reads a page, whose contents are not to be written. @throws RecordingError `ERR_DAMAGED`, also for one that is not there */
   async page(page: number): Promise<Uint8Array> {
-    if (page > this.count) throw new RecordingError('ERR_DAMAGED', `the recording is damaged: it has no page ${page}`)
-    return this.contents(page, this.#plain.has(blockOf(page)) ? NONE : await this.read([page]))
+    if (page > this.count || this.#blockOf(page) < 0)
+      throw new RecordingError('ERR_DAMAGED', `the recording is damaged: it has no page ${page}`)
+    return this.contents(page, this.#plain.has(this.#blockOf(page)) ? NONE : await this.read([page]))
+  }
+
+  /** Which of the file's blocks has a page; below 0: it lacks that. */
+  #blockOf(page: number): number {
+    return Math.floor((page - 1) / PAGES_A_BLOCK) - this.#missing
   }
 }
 
 const NONE: ReadonlyMap<number, Uint8Array> = new Map()
-
-const blockOf = (page: number): number => Math.floor((page - 1) / PAGES_A_BLOCK)

@@ -23,6 +23,8 @@ export class Recording {
   readonly marks: readonly RecordingMark[]
   /** The file was cut: the writer did not end it. */
   readonly isCut: boolean
+  /** The first piece of the log that is there: those before it were dropped. */
+  readonly firstPiece: number
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
   readonly #checkpoints: readonly CheckpointEntry[]
@@ -40,16 +42,14 @@ export class Recording {
     this.end = index.end
     this.marks = index.marks
     this.isCut = isCut
+    const { pieces, blocks: missing } = index.missing ?? { pieces: 0, blocks: 0 }
+    this.firstPiece = pieces
     this.#log = index.sections.filter(({ name }) => name === 'LOG ')
     this.#checkpoints = checkpointsOf(index.sections)
     this.#images = index.sections.filter(({ name }) => name === 'IMAG')
-    const blocks = (wanted: SectionName): FileBlocks =>
-      new FileBlocks(
-        file,
-        index.sections.filter(({ name }) => name === wanted),
-      )
-    this.#pages = blocks('PAGE')
-    this.#bodies = blocks('DATA')
+    const named = (wanted: SectionName): IndexEntry[] => index.sections.filter(({ name }) => name === wanted)
+    this.#pages = new FileBlocks(file, named('PAGE'))
+    this.#bodies = new FileBlocks(file, named('DATA'), missing)
   }
 
   /** @internal Use {@link openRecording}. */
@@ -79,20 +79,22 @@ export class Recording {
     return this.#file.read(entry)
   }
 
-  /** Pieces of the log. */
+  /** Pieces of the log, with those that were dropped. */
   get pieces(): number {
-    return this.#log.length
+    return this.firstPiece + this.#log.length
   }
 
   /** The first piece of the log that may have events at or after a round. */
   pieceAt(round: number): number {
     const next = this.#log.findIndex((piece) => piece.round >= round)
-    return Math.max(0, (next < 0 ? this.#log.length : next) - 1)
+    return this.firstPiece + Math.max(0, (next < 0 ? this.#log.length : next) - 1)
   }
 
-  /** Reads the events of a piece of the log. @throws RecordingError `ERR_DAMAGED` */
+  /** Reads the events of a piece of the log. @throws RecordingError `ERR_STATE` for one that is not there, `ERR_DAMAGED` */
   async events(piece: number): Promise<readonly RecordedEvent[]> {
-    const entry = this.#log[piece]!
+    const entry = this.#log[piece - this.firstPiece]
+    if (entry === undefined)
+      throw new RecordingError('ERR_STATE', `piece ${piece}: expected ${this.firstPiece} to ${this.pieces - 1}`)
     return decodeEvents(await this.#file.read(entry), entry)
   }
 

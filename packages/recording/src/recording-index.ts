@@ -14,6 +14,14 @@ export interface RecordingMark extends Instant {
   readonly name: string
 }
 
+/** The parts that a recording lacks in front, as its beginning was dropped. Numbers of pieces and pages count them. */
+export interface MissingParts {
+  /** Pieces of the log. */
+  readonly pieces: number
+  /** Blocks of pages that events have besides. */
+  readonly blocks: number
+}
+
 /** All sections of a file, so that it need not be read from its beginning. */
 export interface RecordingIndex {
   /** All sections, in the order of the file. */
@@ -22,6 +30,8 @@ export interface RecordingIndex {
   readonly marks: readonly RecordingMark[]
   /** Where the recording ends. */
   readonly end: Instant
+  /** Absent: the recording has its beginning. */
+  readonly missing?: MissingParts
 }
 
 /**
@@ -39,6 +49,8 @@ export function isIndex(value: unknown, end: number): value is RecordingIndex {
     if (!isCount(offset) || offset < from || offset >= end) return false
     from = offset + 1
   }
+  const { missing } = index
+  if (missing !== undefined && !(isCount(missing?.pieces) && isCount(missing.blocks))) return false
   return (index.marks as readonly Partial<RecordingMark>[]).every(
     (mark) => isInstant(mark) && typeof mark.name === 'string',
   )

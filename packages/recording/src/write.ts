@@ -5,7 +5,7 @@ import { BLOCK_BYTES, Codec } from './codec.ts'
 import { RecordingError } from './errors.ts'
 import { EventEncoder, type EventKind } from './events.ts'
 import { encodeHead, encodeHeader, type Instant, type SectionName } from './format.ts'
-import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
+import type { IndexEntry, MissingParts, RecordingIndex, RecordingMark } from './recording-index.ts'
 import type { WrittenPages } from './written-pages.ts'
 
 /** Blocks of pages that wait to be written at once. */
@@ -24,8 +24,17 @@ export class RecordingWriter {
   readonly #codec = new Codec()
   readonly #events = new EventEncoder()
   readonly #bodies = new BodyPages((block) => this.#put('DATA', block, BLOCK_BYTES, this.#last))
-  readonly #index: IndexEntry[] = []
-  readonly #marks: RecordingMark[] = []
+  #index: IndexEntry[] = []
+  #marks: RecordingMark[] = []
+  /** Places from which on the log names nothing before, in order. */
+  #segments: Segment[] = []
+  #missing: MissingParts = { pieces: 0, blocks: 0 }
+  /** Sections that were dropped, and their bytes. */
+  #droppedSections = 0
+  #droppedBytes = 0
+  #droppedMarks = 0
+  /** Sections that were written, or wait for that. */
+  #sections = 0
   #at = 0
   #pieces = 0
   /** The instant of the first event that waits. */
@@ -61,9 +70,13 @@ export class RecordingWriter {
     this.flush()
     await this.settled()
     const copy = new RecordingWriter(write, this)
-    copy.#index.push(...this.#index)
+    const gone = this.#droppedBytes
+    copy.#index = this.#index.map((entry) =>
+      IN_FRONT.has(entry.name) ? entry : { ...entry, offset: entry.offset - gone },
+    )
     copy.#marks.push(...this.#marks)
-    copy.#at = this.#at
+    copy.#at = this.#at - gone
+    copy.#missing = this.#missing
     copy.#pieces = this.#pieces
     copy.#last = this.#last
     return copy
@@ -78,6 +91,51 @@ export class RecordingWriter {
   /** Pieces of the log that were written, or wait for that. */
   get pieces(): number {
     return this.#pieces
+  }
+
+  /** The first piece of the log that was not dropped. */
+  get firstPiece(): number {
+    return this.#missing.pieces
+  }
+
+  /** Writes what was added. The log can be read from here on without what is before. @returns the number of its next piece */
+  segment(): number {
+    this.flush()
+    const blocks = this.#bodies.forget()
+    const marks = this.#droppedMarks + this.#marks.length
+    if (this.#segments.at(-1)?.pieces !== this.#pieces)
+      this.#segments.push({ pieces: this.#pieces, blocks, sections: this.#sections, marks })
+    return this.#pieces
+  }
+
+  /**
+   * Drops the log before a segment. Images are to come before all events.
+   *
+   * @param piece - where the segment begins, from `segment`
+   * @param dropped - told which bytes of the file are needed no more, when all of them were written
+   * @throws RecordingError `ERR_STATE` for a place where none begins
+   */
+  dropBefore(piece: number, dropped: (from: number, to: number) => void): void {
+    const number = this.#segments.findIndex(({ pieces }) => pieces === piece)
+    const segment = this.#segments[number]
+    if (segment === undefined) throw new RecordingError('ERR_STATE', `piece ${piece}: no segment begins there`)
+    this.#segments = this.#segments.slice(number)
+    const { pieces, blocks, sections, marks } = segment
+    this.#marks = this.#marks.slice(marks - this.#droppedMarks)
+    this.#droppedMarks = marks
+    this.#missing = { pieces, blocks }
+    // Sections before it may still be on their way.
+    this.#chain = this.#chain.then(() => {
+      const first = this.#index.findIndex(({ name }) => !IN_FRONT.has(name))
+      const count = sections - this.#droppedSections - first
+      if (first < 0 || count <= 0) return
+      const from = this.#index[first]!.offset
+      this.#index.splice(first, count)
+      const to = this.#index[first]?.offset ?? this.#at
+      this.#droppedSections += count
+      this.#droppedBytes += to - from
+      dropped(from, to)
+    })
   }
 
   /** Bytes that wait to be written. */
@@ -167,7 +225,7 @@ export class RecordingWriter {
     this.#check()
     this.flush()
     await this.settled()
-    return { sections: [...this.#index], marks: [...this.#marks], end: at }
+    return { ...this.#indexAt(at), sections: [...this.#index], marks: [...this.#marks] }
   }
 
   /**
@@ -181,13 +239,18 @@ export class RecordingWriter {
     this.flush()
     this.#ended = true
     await this.settled()
-    const index: RecordingIndex = { sections: this.#index, marks: this.#marks, end: at }
+    const index = this.#indexAt(at)
     const where = this.#at
     this.#section('INDX', new TextEncoder().encode(JSON.stringify(index)), at)
     const footer = new Uint8Array(8)
     new DataView(footer.buffer).setFloat64(0, where, true)
     this.#section('END ', footer, at)
     await this.settled()
+  }
+
+  #indexAt(end: Instant): RecordingIndex {
+    const missing = this.#missing.pieces > 0 && { missing: this.#missing }
+    return { sections: this.#index, marks: this.#marks, end, ...missing }
   }
 
   #check(): void {
@@ -203,6 +266,7 @@ export class RecordingWriter {
   /** @param data - contents as they are in the file. @param bytes - how many they are decompressed */
   #put(name: SectionName, data: Uint8Array, bytes: number, at: Instant): void {
     this.#waiting += data.length
+    this.#sections++
     const write = async (): Promise<void> => {
       const offset = this.#at
       await this.#append(encodeHead(name, data, bytes, at))
@@ -228,6 +292,17 @@ export class RecordingWriter {
     await this.#write(bytes)
     this.#at += bytes.length
   }
+}
+
+/** Sections in front of the log, which stay. */
+const IN_FRONT: ReadonlySet<string> = new Set<SectionName>(['DESC', 'IMAG'])
+
+/** A place in the log. */
+interface Segment extends MissingParts {
+  /** Sections of the file in front of it. */
+  readonly sections: number
+  /** Marks in front of it. */
+  readonly marks: number
 }
 
 /** A word that says whether only frames with other contents are there; then each frame and its page. */

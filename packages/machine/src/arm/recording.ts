@@ -64,10 +64,16 @@ export async function recordArmMachine(
   write: (bytes: Uint8Array) => unknown,
   given: RecordArmOptions = {},
 ): Promise<ArmRecorder> {
-  const { machine, recorder } = await recordRun(VIRT_RUNS, write, given, Infinity, async (gateFor) => {
-    const gate = await gateFor(options, options.snapshot === undefined)
-    return ArmMachine.create(options, gate)
-  })
+  const { machine, recorder } = await recordRun(
+    VIRT_RUNS,
+    write,
+    given,
+    { checkpointMs: Infinity },
+    async (gateFor) => {
+      const gate = await gateFor(options, options.snapshot === undefined)
+      return ArmMachine.create(options, gate)
+    },
+  )
   return Object.assign(recorder, { machine })
 }
 

@@ -76,6 +76,8 @@ export interface CheckpointTakerOptions {
   readonly store: Checkpoints
   /** Host time between two checkpoints; `Infinity`: none is taken unless `take` is called. Default 1000. */
   readonly intervalMs?: number | undefined
+  /** Asks whether one is due before its time. */
+  readonly isWanted?: (() => boolean) | undefined
   /** The log of a machine that has not run, begun when its RAM was zeros. Default: all of RAM is looked at. */
   readonly sinceZeros?: LoggedMemory | null | undefined
 }
@@ -117,6 +119,7 @@ export class CheckpointTaker {
   readonly #gate: LoggedGate
   readonly #store: Checkpoints
   readonly #intervalMs: number
+  readonly #isWanted: () => boolean
   #written: LoggedMemory | null = null
   /** The log of a machine that has just been made, whose RAM was zeros when it began. */
   #sinceZeros: LoggedMemory | null
@@ -132,8 +135,10 @@ export class CheckpointTaker {
   /** Instructions of the next one. */
   #most = 0
 
-  constructor({ machine, gate, store, intervalMs = INTERVAL_MS, sinceZeros = null }: CheckpointTakerOptions) {
+  constructor(options: CheckpointTakerOptions) {
+    const { machine, gate, store, intervalMs = INTERVAL_MS, isWanted = () => false, sinceZeros = null } = options
     this.#intervalMs = intervalMs
+    this.#isWanted = isWanted
     this.#sinceZeros = sinceZeros
     this.#machine = machine
     this.#gate = gate
@@ -143,6 +148,11 @@ export class CheckpointTaker {
     // The machine is at a checkpoint: what is written from now on is what differs from it.
     if (store.last === undefined) this.#wait(0)
     else this.#begin()
+  }
+
+  /** A checkpoint is being taken. */
+  get isTaking(): boolean {
+    return this.#isTaking
   }
 
   #begin(): void {
@@ -164,11 +174,13 @@ export class CheckpointTaker {
 
   #look(): void {
     const now = performance.now()
-    if (this.#isTaking || now < this.#soonest) return
+    if (this.#isTaking) return
+    const isWanted = this.#failures === 0 && this.#isWanted()
+    if (!isWanted && now < this.#soonest) return
     const { instructions } = this.#machine.domain
     // Without a first one there is no way back: a timer may have been due where the machine began.
     const isFirst = this.#store.last === undefined
-    const isDue = isFirst || instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
+    const isDue = isFirst || isWanted || instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
     // Timers that are due fire before the machine pauses.
     if (!this.#machine.domain.devices.isAtRest()) return

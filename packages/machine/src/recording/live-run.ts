@@ -12,9 +12,10 @@ import type { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
 import type { RecordGate } from './record-gate.ts'
+import type { RunRecorder } from './record.ts'
 import type { PcReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import { droppedBefore, type ReplayExit } from './replay-exit.ts'
 import { replayGdbTarget } from './replay-gdb-target.ts'
 import type { LastWriter } from './who-wrote.ts'
 
@@ -37,6 +38,7 @@ export interface LiveRunParts extends Omit<LiveDebugOptions, 'read'> {
   readonly gate: RecordGate
   readonly writer: RecordingWriter
   readonly taker: CheckpointTaker
+  readonly recorder: Pick<RunRecorder, 'begin'>
   /** Makes the past near an instruction. Here, as a page that records nothing would load the class otherwise. */
   openPast(index: RecordingIndex, options: PcOptions, instruction: number): Promise<PcReplay>
   /** Instants with names. */
@@ -66,6 +68,10 @@ export class LiveRun implements TravellingMachine {
     this.#parts = parts
   }
 
+  get begin(): number {
+    return this.#parts.recorder.begin
+  }
+
   get pc(): Pc {
     return this.#isLive ? this.#parts.pc : this.#past!.pc
   }
@@ -88,6 +94,7 @@ export class LiveRun implements TravellingMachine {
     this.#check()
     if (!Number.isSafeInteger(instruction) || instruction < 0)
       throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected a whole number from 0 on`)
+    if (instruction < this.begin) throw droppedBefore(this.begin, instruction)
     if (instruction >= this.now) {
       this.#isLive = true
       return instruction === this.now ? { reason: 'arrived' } : this.#goOnLive(instruction, options)

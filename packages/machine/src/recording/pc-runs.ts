@@ -1,5 +1,5 @@
 import type { GdbTarget } from '@retrap/gdb'
-import { openRecording, type RecordingIndex } from '@retrap/recording'
+import { openRecording, type RecordingIndex, type RecordingRing } from '@retrap/recording'
 import { crc32 } from '@retrap/basics'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
@@ -24,6 +24,11 @@ export interface RecordPcOptions extends RecordOptions {
    * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
    */
   readonly checkpointMs?: number | undefined
+  /**
+   * Keeps the recording in memory, which stays below its bytes with all checkpoints: the oldest past is dropped. `write` is the
+   * ring's. Images and the machine's description are besides. Default none: all of it is kept.
+   */
+  readonly ring?: RecordingRing | undefined
 }
 
 /** A PC whose run is recorded. */
@@ -118,10 +123,12 @@ export async function recordClone(
 
 async function record(
   write: (bytes: Uint8Array) => unknown,
-  { checkpointMs, ...given }: RecordPcOptions,
+  { checkpointMs, ring, ...given }: RecordPcOptions,
   make: (gateFor: GateFor<PcKind>) => Promise<Pc>,
 ): Promise<PcRecorder> {
-  const run = await recordRun(PC_RUNS, write, given, checkpointMs, make)
+  if (ring !== undefined && checkpointMs === Infinity)
+    throw new MachineError('ERR_OPTION', 'checkpointMs Infinity: a ring is dropped up to a checkpoint; leave it out')
+  const run = await recordRun(PC_RUNS, write, given, { checkpointMs, ring }, make)
   const { machine: pc, options, store, fromPowerOn, recorder } = run
   const debugged = async (how: LiveDebugOptions): Promise<LiveRun> => {
     if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)

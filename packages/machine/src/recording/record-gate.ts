@@ -18,6 +18,8 @@ export const TIME_PARTY = 0xffff
 /** Records inputs as they enter the machine, and answers as they come. */
 export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
+  /** The log before a checkpoint may be dropped: what comes behind it refers to nothing there. */
+  isInRing = false
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
   readonly #notes: () => Uint8Array
@@ -83,8 +85,8 @@ export class RecordGate extends InputGate implements LoggedGate {
 
   /** Later events are in the next piece. */
   position(): LogPosition {
-    this.#writer.flush()
-    return { round: this.round, piece: this.#writer.pieces, ahead: [], answers: [] }
+    const piece = this.isInRing ? this.#writer.segment() : (this.#writer.flush(), this.#writer.pieces)
+    return { round: this.round, piece, ahead: [], answers: [] }
   }
 
   protected atRound(): Promise<unknown> | null {

@@ -1,4 +1,4 @@
-import { CheckpointStore, type RecordingMark, RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, type RecordingMark, type RecordingRing, RecordingWriter } from '@retrap/recording'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -9,6 +9,7 @@ import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun, type RecordedKind, type RunDescription } from './description.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
+import { RingRoom, ringStoreBytes } from './ring.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded, of a machine of any board. */
@@ -24,10 +25,22 @@ export interface RecordOptions {
   readonly images?: readonly Uint8Array[] | undefined
 }
 
+/** How the checkpoints of a run are taken and kept. */
+export interface KeepOptions {
+  /** Host time between two checkpoints; `Infinity`: none is taken on the way, and none is written. */
+  readonly checkpointMs?: number | undefined
+  /** Keeps what is written, within bounds. */
+  readonly ring?: RecordingRing | undefined
+}
+
 /** A machine's run that is recorded. */
 export interface RunRecorder {
   /** Instructions that its vCPUs have retired. */
   readonly instructions: number
+  /** The first instruction that can be gone to: 0, or a later one where the beginning was dropped. */
+  readonly begin: number
+  /** Bytes of its checkpoints in memory, and of the log that a ring keeps there. */
+  readonly bytes: number
   /** Names this instant. */
   mark(name: string): void
   /**
@@ -70,7 +83,6 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
 /**
  * Begins to record.
  *
- * @param checkpointMs - host time between two checkpoints; `Infinity`: none is taken on the way, and none is written
  * @param make - makes the machine, behind the gate that it asks for
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; what `make` throws
  */
@@ -78,7 +90,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
   { about, keepsPace = false, images = [] }: RecordOptions,
-  checkpointMs: number | undefined,
+  { checkpointMs, ring }: KeepOptions,
   make: (gateFor: GateFor<K>) => Promise<M>,
 ): Promise<RecordedRun<K, M>> {
   type Begun = Pick<RecordedRun<K, M>, 'fromPowerOn' | 'gate' | 'options' | 'writer'>
@@ -98,14 +110,30 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
     return backEnds
   })
   const { options, writer, gate, backEnds, fromPowerOn } = begun!
-  const store: Checkpoints = new CheckpointStore()
+  const store: Checkpoints = new CheckpointStore(ring && ringStoreBytes(ring))
+  gate.isInRing = ring !== undefined
+  if (ring !== undefined) await writer.settled()
+  const room = ring && new RingRoom(ring, writer, store)
   const { machine: gated, sinceZeros } = backEnds
-  const taker = new CheckpointTaker({ machine: gated, gate, store, intervalMs: checkpointMs, sinceZeros })
+  const isWanted = (): boolean => room?.isFilling === true
+  const taker = new CheckpointTaker({ machine: gated, gate, store, intervalMs: checkpointMs, isWanted, sinceZeros })
+  const { look } = gate
+  if (room !== undefined)
+    gate.look = () => {
+      if (!taker.isTaking) room.look()
+      look?.()
+    }
   if (checkpointMs !== Infinity) await taker.take()
   const marks: RecordingMark[] = []
   const recorder: RunRecorder = {
     get instructions() {
       return machine.domain.instructions
+    },
+    get begin() {
+      return writer.firstPiece === 0 ? 0 : (store.instants[0]?.instructions ?? machine.domain.instructions)
+    },
+    get bytes() {
+      return store.bytes + writer.waitingBytes + (ring?.bytes ?? 0)
     },
     mark(name) {
       const { round, instructions } = gate.instant()

@@ -30,7 +30,7 @@ export type ReplayStop =
     }
   /** A step back has ended. */
   | { readonly reason: 'step' }
-  /** The machine is at power-on. */
+  /** The machine is at power-on, or where what is left of the recording begins. */
   | { readonly reason: 'begin' }
   /** The replay could not get further, as in `PcReplay.run`. */
   | ReplayExit
@@ -41,6 +41,8 @@ export interface TravellingMachine {
   readonly pc: Pc
   /** Instructions that its vCPUs have retired. */
   readonly instructions: number
+  /** The first instruction that can be gone to. */
+  readonly begin: number
   /** Where the recording ends; Infinity: the run goes on. */
   readonly end: number
   /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
@@ -250,7 +252,7 @@ export class ReplayDebugger {
   async stepBack(options: MachineRunOptions = {}): Promise<ReplayStop> {
     this.#same = undefined
     const { instructions } = this.#machine
-    if (instructions === 0) return { reason: 'begin' }
+    if (instructions <= this.#machine.begin) return { reason: 'begin' }
     const exit = await this.#machine.goto(instructions - 1, options)
     return exit.reason === 'arrived' ? { reason: 'step' } : exit
   }
@@ -261,7 +263,7 @@ export class ReplayDebugger {
    *
    * A search that is ended leaves the machine where it was, or at a checkpoint before that, after which there is none.
    *
-   * @returns `begin` where there was none: the machine is at power-on
+   * @returns `begin` where there was none: the machine is at power-on, or where what is left of the recording begins
    * @throws MachineError as `pc.run`
    */
   async reverseContinue(options: MachineRunOptions = {}): Promise<ReplayStop> {
@@ -271,7 +273,7 @@ export class ReplayDebugger {
     if (more !== undefined) return stopOf(more)
     // Where a search that is ended leaves the machine is at hand.
     await machine.keep()
-    for (let before = now; before > 0;) {
+    for (let before = now; before > machine.begin;) {
       // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards
       await machine.makeNear(before - 1)
       const { instructions: first } = machine
@@ -293,7 +295,7 @@ export class ReplayDebugger {
       if (last !== undefined) return this.#arrive(hits, last, options)
       before = first
     }
-    await machine.goto(0, options)
+    await machine.goto(machine.begin, options)
     return { reason: 'begin' }
   }
 

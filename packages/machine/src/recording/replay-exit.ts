@@ -1,3 +1,4 @@
+import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import type { Divergence } from './replay-gate.ts'
 
@@ -6,6 +7,10 @@ export function describeDivergence({ after, at, difference }: Divergence): strin
   const where = `after instruction ${after}, and it was found at ${at}`
   return `the run is another one than was recorded, from somewhere ${where}: ${difference}`
 }
+
+/** Says that an instruction is before what is left of a recording. */
+export const droppedBefore = (begin: number, instruction: number): MachineError =>
+  new MachineError('ERR_OPTION', `instruction ${instruction}: what is left of the recording begins at ${begin}`)
 
 /** Why a replay has stopped. */
 export type ReplayExit =

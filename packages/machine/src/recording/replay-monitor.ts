@@ -69,7 +69,10 @@ export function replayCommands(
         try {
           const options = { cpu, physical, length: Number(length) }
           const writer = await during((signal) => debug.whoWrote(address, { ...options, signal }))
-          return (writer.by === 'unknown' ? divergence(writer.exit) : '') + describeWriter(writer)
+          return (
+            (writer.by === 'unknown' && writer.exit.reason !== 'begin' ? divergence(writer.exit) : '') +
+            describeWriter(writer)
+          )
         } catch (error) {
           if (error instanceof MachineError && error.code === 'ERR_OPTION') return `${error.message}\n`
           throw error
@@ -93,6 +96,7 @@ function describeWriter(writer: LastWriter): string {
     case 'nobody':
       return 'nobody since power-on\n'
     default:
+      if (writer.exit.reason === 'begin') return 'nobody since what is left of the recording begins\n'
       return `the search has ended (${writer.exit.reason})\n`
   }
 }

@@ -17,7 +17,7 @@ import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import { droppedBefore, type ReplayExit } from './replay-exit.ts'
 import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
@@ -89,6 +89,8 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (description?.version !== 1)
       throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
     const options = poweredOn<K>(from, description.machine)
+    if (recording.firstPiece > 0 && recording.checkpoints.length === 0)
+      throw new RecordingError('ERR_DAMAGED', 'the recording lacks its beginning, and has no checkpoint')
     requireSupported('replay', traitsOf({ ...options, machine: kind.board(options) }, 'replayed'))
     // Media need not be there.
     const { media: _media, ...here }: { readonly media?: unknown } = kind.describe(options)
@@ -96,7 +98,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
     const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, description.backEnds), given)
-    const at = given.at === 'end' ? replay.end : (given.at ?? 0)
+    const at = given.at === 'end' ? replay.end : (given.at ?? replay.begin)
     replay.#checkPlace(at)
     await replay.#makeNear(at)
     if (replay.instructions < at) await replay.#goOn(at, {})
@@ -141,7 +143,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (memoryAt >= fileAt && memoryAt >= 0) return this.#make(storedCheckpoint(this.#store, inMemory))
     if (fileAt < 0) {
       // The snapshot's pages are read by the machine that is recorded.
-      if (this.#isLive && this.#options.snapshot !== undefined)
+      if (this.#recording.firstPiece > 0 || (this.#isLive && this.#options.snapshot !== undefined))
         throw new MachineError('ERR_STATE', `there is no checkpoint at or before instruction ${instruction}`)
       if (!this.#isLive) this.#store.clear()
       await this.#make()
@@ -238,7 +240,8 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   #checkPlace(instruction: number): void {
     if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.end)
-      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.end}`)
+      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected ${this.begin} to ${this.end}`)
+    if (instruction < this.begin) throw droppedBefore(this.begin, instruction)
   }
 
   /** Whether there is a checkpoint on the way that is worth putting the machine there. */
@@ -339,6 +342,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       get instructions() {
         return replay().instructions
       },
+      begin: this.begin,
       end: this.end,
       goto: (instruction, options) => this.goto(instruction, options),
       keep: () => this.#near.take(this.#past.current!),

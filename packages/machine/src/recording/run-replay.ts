@@ -15,6 +15,8 @@ export interface RecordingSource {
 
 /** A recorded run of a machine of any board that is run again. */
 export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> {
+  /** Where the recording begins, in instructions: 0, or a later one where the beginning was dropped. */
+  readonly begin: number
   /** Where the recording ends, in instructions. */
   readonly end: number
   /** Instants with names. */
@@ -28,6 +30,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
 
   /** @internal Replays are made by `replayPc` and `replayArmMachine`. */
   constructor(recording: Recording) {
+    this.begin = recording.firstPiece === 0 ? 0 : (recording.checkpoints[0]?.instructions ?? 0)
     this.end = recording.end.instructions
     this.marks = recording.marks
     this.isCut = recording.isCut
@@ -65,7 +68,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
 export interface ReplayOptions<M> {
   /** Called for each machine before it runs: going back may make another one. Connect its outputs here. */
   readonly onMachine?: ((machine: M) => void) | undefined
-  /** Where the replay begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
+  /** Where the replay begins, in instructions; default where it begins. The nearest checkpoint makes that short. */
   readonly at?: number | 'end' | undefined
   /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
   readonly checkpointMs?: number | undefined

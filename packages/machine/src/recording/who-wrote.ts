@@ -14,8 +14,8 @@ export type LastWriter =
   | MemoryWriter
   /** The byte was not written since power-on, and has the loader's value. */
   | { readonly by: 'nobody' }
-  /** The search has ended before it was found. */
-  | { readonly by: 'unknown'; readonly exit: ReplayExit }
+  /** The search has ended before it was found; `begin`: it was written before what is left of the recording, or by nobody. */
+  | { readonly by: 'unknown'; readonly exit: ReplayExit | { readonly reason: 'begin' } }
 
 /** A replay, as far as it has gone. */
 export interface Past {
@@ -65,6 +65,7 @@ export async function findWriter(
     // The machine is made there.
     if (from === undefined || from.instructions === 0) break
     until = from
+    if (at === 0 && past.recording.firstPiece > 0) return { by: 'unknown', exit: { reason: 'begin' } }
   }
   return { by: 'nobody' }
 }

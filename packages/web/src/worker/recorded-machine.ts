@@ -96,10 +96,10 @@ export class RecordedMachine {
   }
 
   async position(): Promise<RunPosition> {
-    const { now } = this.run
+    const { now, begin } = this.run
     const debug = await this.#debugger
     const isLive = debug === undefined || this.#isLive(debug)
-    return { instruction: debug?.instructions ?? now, now, begin: 0, isLive }
+    return { instruction: debug?.instructions ?? now, now, begin, isLive }
   }
 
   /** Goes through the run. The machine itself stands still before and after. @throws MachineError */
@@ -115,7 +115,7 @@ export class RecordedMachine {
   }
 
   async #go(debug: ReplayDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
-    const { now } = this.run
+    const { now, begin } = this.run
     if ('by' in way) {
       if (way.by !== 'continue' || this.#isLive(debug)) return debug[way.by]({ signal })
       // The machine itself has what is behind the last instruction.
@@ -123,8 +123,8 @@ export class RecordedMachine {
       return stop.reason === 'arrived' || stop.reason === 'end-of-recording' ? debug.goto(now, { signal }) : stop
     }
     const to = way.to === 'now' ? now : way.to
-    if (!(Number.isSafeInteger(to) && to >= 0 && to <= now))
-      throw new WebError('ERR_OPTION', `instruction ${to}: expected a whole number from 0 to ${now}`)
+    if (!(Number.isSafeInteger(to) && to >= begin && to <= now))
+      throw new WebError('ERR_OPTION', `instruction ${to}: expected a whole number from ${begin} to ${now}`)
     return debug.goto(to, { signal })
   }
 
@@ -171,7 +171,7 @@ export class RecordedMachine {
   }
 
   history(): RunHistory {
-    return this.run.history.view(0, this.run.bytes)
+    return this.run.history.view(this.run.begin, this.run.bytes)
   }
 
   mark(name: string): void {
@@ -274,6 +274,7 @@ const OWN_REASONS: ReadonlySet<string> = new Set(OWN)
 function sentenceOf(stop: ReplayStop): string {
   if (stop.reason === 'diverged') return describeDivergence(stop)
   if (stop.reason === 'stopped') return 'it was interrupted'
+  if (stop.reason === 'begin') return 'it was written before what is left of the recording begins, or by nobody'
   if (stop.reason === 'end-of-recording') return 'the recording has no more'
   const detail = 'detail' in stop ? stop.detail?.message : undefined
   return `the machine has ended: ${stop.reason}${detail === undefined ? '' : `, ${detail}`}`

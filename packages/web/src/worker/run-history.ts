@@ -46,8 +46,9 @@ export class RunHistoryKeeper {
     this.#sample()
   }
 
-  /** Returns all of it as plain data. */
-  save(): SavedHistory {
+  /** Returns all from an instruction on as plain data. The output before is the end of what was shown there. */
+  save(begin: number): SavedHistory {
+    this.#dropBefore(begin)
     this.#sample()
     const output = this.#pieces.map(({ instruction, bytes }) => [instruction, binaryText(bytes)] as const)
     return { version: 1, samples: this.#samples, marks: this.#marks, output }
@@ -103,9 +104,16 @@ export class RunHistoryKeeper {
 
   /** @param bytes - of the recording in memory */
   view(begin: number, bytes: number): RunHistory {
+    this.#dropBefore(begin)
     this.#sample()
+    return { samples: this.#samples, marks: this.#marks, bytes }
+  }
+
+  /** Drops what nobody can go to any more. */
+  #dropBefore(begin: number): void {
     const isLeft = ({ instruction }: { readonly instruction: number }): boolean => instruction >= begin
-    return { samples: this.#samples.filter(isLeft), marks: this.#marks.filter(isLeft), bytes }
+    this.#samples = this.#samples.filter(isLeft)
+    this.#marks = this.#marks.filter(isLeft)
   }
 
   get #instruction(): number {

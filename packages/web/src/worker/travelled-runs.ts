@@ -10,7 +10,7 @@ import {
   replayPc,
   type ReplayDebugger,
 } from '@retrap/machine'
-import { openRecording } from '@retrap/recording'
+import { openRecording, RecordingRing } from '@retrap/recording'
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
@@ -18,12 +18,16 @@ import { DiskJournal } from './disk-journal.ts'
 import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { hostSeed } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
-import { WrittenFile } from './written-file.ts'
+
+/** Bytes that a recording and its checkpoints have: the oldest past is dropped. */
+const MOST_BYTES = 384 << 20
 
 /** A run that a debugger goes through. */
 export interface TravelledRun {
   /** The machine that is recorded; null: the run is that of a file. */
   readonly live: Pc | null
+  /** The first instruction that can be gone to. */
+  readonly begin: number
   /** Instructions where the run ends, or is now. */
   readonly now: number
   readonly history: RunHistoryKeeper
@@ -91,9 +95,13 @@ function bundleOf(options: PcOptions): BundledOptions | null {
   }
 }
 
-/** Makes a PC, and records it. @throws MachineError */
-export async function recordedRun(options: PcOptions, page: SentOptions): Promise<TravelledRun> {
-  const file = new WrittenFile()
+/** Makes a PC, and records it. @param mostBytes - that the recording may have, with its checkpoints @throws MachineError */
+export async function recordedRun(
+  options: PcOptions,
+  page: SentOptions,
+  mostBytes: number = MOST_BYTES,
+): Promise<TravelledRun> {
+  const ring = new RecordingRing(mostBytes)
   const made: { pc?: Pc } = {}
   const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
   const bundle = bundleOf(options)
@@ -110,8 +118,8 @@ export async function recordedRun(options: PcOptions, page: SentOptions): Promis
       ...options,
       ...{ drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
     },
-    (bytes) => file.write(bytes),
-    { keepsPace: true, about, images: bundle?.images ?? [] },
+    ring.write,
+    { ring, keepsPace: true, about, images: bundle?.images ?? [] },
   )
   const { pc } = recorder
   made.pc = pc
@@ -121,10 +129,13 @@ export async function recordedRun(options: PcOptions, page: SentOptions): Promis
     get now() {
       return pc.domain.instructions
     },
-    get bytes() {
-      return file.bytes
+    get begin() {
+      return recorder.begin
     },
-    debugger: () => recorder.debugger({ read: (offset, bytes) => file.read(offset, bytes) }),
+    get bytes() {
+      return recorder.bytes
+    },
+    debugger: () => recorder.debugger({ read: ring.read }),
     mark: (name) => {
       recorder.mark(name)
       history.mark(name)
@@ -136,9 +147,9 @@ export async function recordedRun(options: PcOptions, page: SentOptions): Promis
           'a machine with shared files cannot be opened elsewhere; its recording is not saved',
         )
       const end: Uint8Array<ArrayBuffer>[] = []
-      const json = new TextEncoder().encode(JSON.stringify(history.save()))
+      const json = new TextEncoder().encode(JSON.stringify(history.save(recorder.begin)))
       await recorder.copyEnd((bytes) => end.push(bytes as Uint8Array<ArrayBuffer>), [json])
-      return file.blob(end)
+      return new Blob([...ring.parts, ...end], { type: 'application/octet-stream' })
     },
     async close() {
       await recorder.end().catch(() => undefined)
@@ -165,7 +176,7 @@ export async function replayedRun(options: PcOptions, opened: OpenedRecording): 
   history.restore(opened.history ?? historyOf(replay.end, replay.marks))
   const begun = await replay.debugger()
   return {
-    ...{ live: null, history, disks: null, now: replay.end, bytes: opened.file.size },
+    ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
     debugger: () => Promise.resolve(begun),
     mark: (name) => history.mark(name),
     file: () => Promise.resolve(opened.file),

@@ -1,0 +1,53 @@
+/** A page's recording stays within its bytes, and says where it begins. */
+import { expect, test } from 'vitest'
+import type { PcOptions } from '@retrap/machine'
+import { RecordedMachine } from '../src/worker/recorded-machine.ts'
+import { openRecordingFile, recordedRun, replayedRun, type TravelledRun } from '../src/worker/travelled-runs.ts'
+import { tickingGuest } from './support/guests.ts'
+
+const MOST_BYTES = 512 << 10
+
+/** Text that does not become smaller. */
+const noise = (seed: number): string =>
+  Array.from({ length: 20_000 }, (_, i) => 33 + ((Math.imul(i + 20_000 * seed, 0x9e37_79b1) >>> 15) % 94))
+    .map((code) => String.fromCharCode(code))
+    .join('')
+
+/** Runs the machine on for some milliseconds of the host's. */
+async function runOn({ live }: TravelledRun): Promise<void> {
+  expect(await live!.run({ timeoutMs: 30 })).toEqual({ reason: 'timeout' })
+}
+
+test('the oldest past is dropped', { timeout: 30_000 }, async () => {
+  const firmware = tickingGuest()
+  const options: PcOptions = { firmware, memoryBytes: 16 << 20, codeCacheBytes: 4 << 20 }
+  const page = { images: {}, drives: null, shared: false }
+  const run = await recordedRun(options, page, MOST_BYTES)
+  const machine = new RecordedMachine(run, () => undefined)
+  let most = 0
+  for (let i = 0; run.begin === 0 && i < 200; i++) {
+    run.mark(noise(i))
+    // oxlint-disable-next-line no-await-in-loop -- on and on
+    await runOn(run)
+    most = Math.max(most, run.bytes)
+  }
+  expect(most).toBeLessThan(MOST_BYTES)
+  const { begin, now } = await machine.position()
+  expect([begin > 0, begin]).toEqual([true, run.begin])
+  await expect(machine.travel({ to: begin - 1 })).rejects.toThrow(`expected a whole number from ${begin} to ${now}`)
+  expect(await machine.travel({ to: begin })).toEqual({ reason: 'step' })
+  expect(await machine.travel({ by: 'stepBack' })).toEqual({ reason: 'begin' })
+  // The firmware wrote its vector long ago.
+  expect(await machine.whoWrote({ address: 0x20n, physical: true })).toMatchObject({ by: 'unknown' })
+  const { samples, marks } = machine.history()
+  expect([...samples, ...marks].every(({ instruction }) => instruction >= begin)).toBe(true)
+  await machine.travel({ to: now })
+  const hash = await machine.stateHash()
+  const opened = await openRecordingFile(await run.file())
+  await machine.close()
+  const again = await replayedRun(options, opened)
+  const other = new RecordedMachine(again, () => undefined)
+  expect(await other.position()).toEqual({ instruction: now, now, begin, isLive: true })
+  expect(await other.stateHash()).toBe(hash)
+  await other.close()
+})
