@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import type { MachineExit, Pc, PcOptions } from '@retrap/machine'
 import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
@@ -157,7 +158,10 @@ export class Recording {
     const { instruction, isLive } = await machine.position()
     const { disks, live } = machine.run
     if (!isLive) disks?.check(instruction)
-    const snapshot = await takenNow(await machine.seen(), console)
+    const [pc, late] = [await machine.seen(), [console]]
+    // Its port hands over, while the machine comes to rest, what the guest had written before.
+    if (pc !== live) pc.serial.onTransmit((bytes) => late.push(bytes.slice()))
+    const snapshot = { ...(await takenNow(pc, console)), console: concatenate(late) }
     if (!isLive && live !== null) await disks?.undo(instruction)
     return snapshot
   }
