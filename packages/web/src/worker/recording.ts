@@ -159,7 +159,7 @@ export class Recording {
     const { disks, live } = machine.run
     if (!isLive) disks?.check(instruction)
     const [pc, late] = [await machine.seen(), [console]]
-    // Its port hands over, while the machine comes to rest, what the guest had written before.
+    // While the machine comes to rest, the port hands over what the guest had written before.
     if (pc !== live) pc.serial.onTransmit((bytes) => late.push(bytes.slice()))
     const snapshot = { ...(await takenNow(pc, console)), console: concatenate(late) }
     if (!isLive && live !== null) await disks?.undo(instruction)
