@@ -15,4 +15,4 @@ console.log(table.find('do_').map(({ name, size }) => `${name}: ${size} bytes`))
 // Output:
 // start_kernel+0x12
 // ffffffff82a00000
-// [ 'do_one_initcall: 44040768 bytes' ]
+// [ 'do_one_initcall: 27262528 bytes' ]
