@@ -1,23 +1,22 @@
 import type { KeptDisk } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
 /** The name by which a machine finds what is in a file: exports are called by it, and end in `.qcow2`. */
 const nameOfFile = (file: File): string => keptNameOf(file.name.replace(/\.qcow2$/i, ''))
 
-/** The writes of guests to kept disks: they go out as a file, come in, and are deleted. */
-export function KeptDisksPanel() {
-  const [all, setAll] = useState<readonly KeptDisk[]>([])
+interface KeptDisksPanelProps {
+  readonly all: readonly KeptDisk[]
+  /** Lists the disks anew. */
+  readonly list: () => Promise<void>
+}
+
+/** The writes of guests to kept disks: they go out as a file, come in, and are deleted. Loaded when it is opened. */
+export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
   const [error, setError] = useState('')
   /** A file that is to be imported, once it is known as what. */
   const [brought, setBrought] = useState<{ readonly file: File; readonly name: string } | null>(null)
-  const list = async (): Promise<void> => {
-    // Loaded with what makes machines.
-    const { keptDisks } = await import('@retrap/web')
-    setAll(await keptDisks())
-  }
-  useEffect(() => void list(), [])
   const attempt = (action: () => Promise<unknown>): void => {
     setError('')
     action()
@@ -25,8 +24,7 @@ export function KeptDisksPanel() {
       .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
   }
   return (
-    <details>
-      <summary>Disks that this browser keeps{all.length === 0 ? '' : ` (${all.length})`}</summary>
+    <>
       <p class="soft">
         What guests have written, without the images below it. A machine that keeps its disks goes on with them. Export
         what you cannot lose: a browser may delete what a site keeps.
@@ -116,6 +114,6 @@ export function KeptDisksPanel() {
           {error}
         </p>
       )}
-    </details>
+    </>
   )
 }

@@ -18,7 +18,7 @@ import {
   withImage,
 } from './settings.ts'
 import { FetchedPanel } from './fetched-panel.tsx'
-import { KeptDisksPanel } from './kept-disks-panel.tsx'
+import { KeptDisks } from './kept-disks.tsx'
 import { bringMachine, type BroughtMachine, MachineJsonPanel } from './machine-json-panel.tsx'
 import { RelayAddress } from './relay-address.tsx'
 import { prepareWorker } from './spare-worker.ts'
@@ -159,7 +159,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           </form>
           <Address add={(image) => change({ images: withImage(settings.images, image) })} />
           <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
-          <KeptDisksPanel />
+          <KeptDisks />
           <FetchedPanel />
         </div>
       </section>

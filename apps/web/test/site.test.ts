@@ -149,6 +149,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       page.$eval('::-p-xpath(//details[summary[contains(., "Disks that this browser keeps")]])', (one) => {
         ;(one as HTMLDetailsElement).open = true
       })
+    await openKept()
     await expect
       .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent))
       .toMatch(/^small\.img: \d+ KiB, over http.*\/small\.img$/)

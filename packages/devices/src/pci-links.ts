@@ -112,3 +112,17 @@ export class PciLinks {
     this.update()
   }
 }
+
+/** Devices of an ICH9 from this one on are its own: registers say which links their pins are wired to. */
+export const ICH_FIRST_OWN_DEVICE: number = 25
+
+/**
+ * Returns the link that the interrupt pin of a PCI function on bus 0 is wired to after a reset: see `IchLpc`.
+ *
+ * @param device - PCI device number
+ * @param pin - 1 to 4 for INTA to INTD
+ * @returns 0 to 7 for links A to H, which drive I/O APIC inputs from 16 on
+ */
+export function ichInterruptLink(device: number, pin: number): number {
+  return device >= ICH_FIRST_OWN_DEVICE ? pin - 1 : 4 + ((device + pin - 1) & 3)
+}

@@ -3,6 +3,9 @@ import { ichInterruptLink, interruptLink } from '@retrap/devices'
 /** Which board a PC has: an i440FX with a PIIX3, or a Q35 with an ICH9 and PCI Express. */
 export type MachineType = 'pc' | 'q35'
 
+/** The RAM behind the VGA window, which processors in system-management mode see. */
+export const SMRAM_BYTES: number = 0x2_0000
+
 /** Where a board's parts are. */
 interface Chipset {
   /** PCI device number of the ISA or LPC bridge, whose functions the board's other PCI parts are. */
@@ -20,7 +23,7 @@ interface Chipset {
 }
 
 /** The facts for the tables of each board. The places are QEMU's, for which firmware is made. */
-export const CHIPSETS: Readonly<Record<MachineType, Chipset>> = {
+export const CHIPSETS: { readonly pc: Chipset; readonly q35: Chipset & { readonly ecam: object } } = {
   pc: { isaBridgeDevice: 1, lastSlot: 31, links: 4, linkOf: interruptLink, lowRamLimit: 0xc000_0000, ecam: undefined },
   q35: {
     isaBridgeDevice: 31,

@@ -1,9 +1,9 @@
 import { MIB } from '@retrap/basics'
+import { SMRAM_BYTES } from './machine-type.ts'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { flashRoom } from './firmware/flash.ts'
 import { networkRomBytes } from './options/network-card.ts'
 import type { PcOptions } from './options/pc-options.ts'
-import { SMRAM_BYTES } from './firmware/smram.ts'
 import { vgaBytes } from './options/vga.ts'
 
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */

@@ -2,7 +2,7 @@
 import type { DeviceContext, RangeHandler } from '@retrap/device'
 import { FwCfg } from '@retrap/devices'
 import { expect, test } from 'vitest'
-import { SmiFeatures } from '../src/board/board.ts'
+import { SmiFeatures } from '../src/board/q35.ts'
 
 const REQUESTED = 0x20
 const OK = 0x21

@@ -7,7 +7,7 @@ import {
   type Region,
   savedState,
 } from '@retrap/device'
-import { PciLinks } from '../pci-links.ts'
+import { ICH_FIRST_OWN_DEVICE, ichInterruptLink, PciLinks } from '../pci-links.ts'
 import { placeRegion } from '../place-region.ts'
 
 // Configuration registers.
@@ -23,8 +23,6 @@ const ENABLED = 1
 const ROUTE_DISABLED = 0x80
 
 const LINKS = 8
-/** Devices from this one on are the chipset's own: registers say which links their pins are wired to. */
-const FIRST_OWN_DEVICE = 25
 
 // The power-management block has PM1 and the timer first, which another model answers.
 const PM_FIRST = 0x10
@@ -43,17 +41,6 @@ const CHIPSET_BYTES = 0x4000
 const INTERRUPT_ROUTES = [0x3140, 0x3142, 0x3144, 0x3146, 0x3148, 0x314c, 0x3150] as const
 /** INTA to INTD lead to links A to D. */
 const STRAIGHT = 0x3210
-
-/**
- * Returns the link that the interrupt pin of a PCI function on bus 0 is wired to after a reset: see {@link IchLpc}.
- *
- * @param device - PCI device number
- * @param pin - 1 to 4 for INTA to INTD
- * @returns 0 to 7 for links A to H, which drive I/O APIC inputs from 16 on
- */
-export function ichInterruptLink(device: number, pin: number): number {
-  return device >= FIRST_OWN_DEVICE ? pin - 1 : 4 + ((device + pin - 1) & 3)
-}
 
 /** Options of {@link IchLpc}. */
 export interface IchLpcOptions {
@@ -191,7 +178,7 @@ export class IchLpc implements DeviceModel {
   }
 
   #linkOf(device: number, pin: number): number {
-    if (device < FIRST_OWN_DEVICE) return ichInterruptLink(device, pin)
+    if (device < ICH_FIRST_OWN_DEVICE) return ichInterruptLink(device, pin)
     return (this.#interruptRoutes[31 - device]! >> (4 * (pin - 1))) & 7
   }
 

@@ -1,36 +1,26 @@
 import {
-  AcpiPm,
-  HostBridge,
   Hpet,
   I8042,
   I8254,
-  IchLpc,
-  IsaBridge,
-  MchHostBridge,
   Mc146818,
   PostCodePort,
   ResetControl,
   Uart16550,
-  XenPlatform,
+  type AcpiPm,
   type EcamPlacement,
-  type FwCfg,
+  type FwCfgItem,
   type ShadowRange,
   type SmramSettings,
-  type FwCfgItem,
 } from '@retrap/devices'
 import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
 import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi, type FirmwareConfiguration } from '../firmware/firmware-configuration.ts'
 import type { PcMemoryMap } from '../loaders/index.ts'
 import { wallSeconds } from '../life/host.ts'
-import { CHIPSETS, type MachineType } from '../machine-type.ts'
+import type { MachineType } from '../machine-type.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
-import type { SystemManagementHooks } from '../firmware/smram.ts'
 import { FarStream } from '../back-ends/streams.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
-
-/** PCI device number of Xen's platform device, as in machines of its own. */
-const XEN_PLATFORM_DEVICE = 2
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
@@ -54,16 +44,24 @@ export interface BoardDescription {
   readonly floppies: readonly number[]
   /** Whether the board has Xen's platform device. */
   readonly xen: boolean
-  /** Whether the board has system-management mode; default false. */
-  readonly smm?: boolean
   /** Whether the guest may say where in RAM its picture is; default false. */
   readonly ramfb?: boolean
   /** Whether somebody hears the PC speaker; default false. */
   readonly speaker?: boolean
 }
 
+/** The parts of a machine that a chipset with system-management mode calls. */
+export interface SystemManagement {
+  /** The guest has changed who sees which part of SMRAM. */
+  apply(settings: SmramSettings): void
+  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
+  smi(broadcast: boolean): void
+}
+
 /** Where the board's models reach out of their device contexts. */
-export interface BoardHooks extends SystemManagementHooks {
+export interface BoardHooks {
+  /** Absent: the board has no system-management mode. An SMI comes right after the instruction that causes it, in this thread. */
+  readonly systemManagement?: SystemManagement | undefined
   /** The output of a serial port, counted from 0. */
   transmit(port: number, bytes: Uint8Array): void
   /** A serial port has taken so many of the bytes that were queued for it. */
@@ -111,8 +109,31 @@ interface InterruptInputs {
   interruptInput(device: number, pin: number): InterruptLine
 }
 
+/** The models that differ from board to board. */
+export interface Chipset {
+  readonly bridges: readonly DeviceModel[]
+  readonly isaBridge: InterruptInputs
+  readonly pm: AcpiPm
+  /** Models that come last. */
+  readonly others?: readonly DeviceModel[]
+  /** Items of fw_cfg. */
+  readonly files?: Readonly<Record<string, FwCfgItem>>
+}
+
+/** Makes a chipset. @param onEcam - firmware has placed PCI Express configuration space */
+export type CreateChipset = (
+  description: BoardDescription,
+  hooks: BoardHooks,
+  onEcam: (placement: EcamPlacement) => void,
+) => Chipset
+
 /** Makes the models of a board. */
-export function createBoard(description: BoardDescription, hooks: BoardHooks, input: BoardInput): Board {
+export function createBoard(
+  description: BoardDescription,
+  createChipset: CreateChipset,
+  hooks: BoardHooks,
+  input: BoardInput,
+): Board {
   const { map, cpus, floppies, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254(description.speaker === true ? { speaker: { play: (samples) => hooks.speaker(samples) } } : {})
@@ -135,11 +156,18 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
       ),
   )
   const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
-  const smiFeatures = new SmiFeatures()
-  const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
   const ramfb = description.ramfb === true && ramfbFile((bytes) => hooks.ramfb(bytes))
-  const fwCfg = firmwareConfiguration(configuration, { ...smiFiles, ...ramfb })
-  const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
+  const {
+    bridges,
+    isaBridge,
+    pm,
+    files,
+    others = [],
+  } = createChipset(description, hooks, (ecam) => {
+    // Firmware reads the tables after it has placed what they tell of.
+    replaceAcpi(fwCfg, placeEcam(configuration.board, ecam))
+  })
+  const fwCfg = firmwareConfiguration(configuration, { ...files, ...ramfb })
   let a20 = true
   const onA20 = (works: boolean): void => {
     a20 = works
@@ -156,8 +184,8 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     new ResetControl({ onA20, a20: () => a20 }),
     new PostCodePort(),
     fwCfg,
+    ...others,
   ]
-  if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
   return {
     models,
     uarts,
@@ -172,102 +200,5 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
       return listens
     },
     wake: () => pm.wake(),
-  }
-}
-
-/** The models that differ from board to board. */
-interface ChipsetModels {
-  readonly bridges: readonly DeviceModel[]
-  readonly isaBridge: InterruptInputs
-  readonly pm: AcpiPm
-}
-
-function createChipset(
-  { machine, firmware, configuration, smm = false, xen }: BoardDescription,
-  fwCfg: FwCfg,
-  hooks: BoardHooks,
-  smiFeatures: SmiFeatures,
-): ChipsetModels {
-  const onShadow = (range: ShadowRange): void => hooks.shadow(range)
-  const isAsleep = (): boolean => pm.isAsleep
-  const sleep = !xen && { onSleep: () => hooks.sleep(), onWake: () => hooks.wake() }
-  const onSmram = smm && { onSmram: (settings: SmramSettings) => hooks.smram(settings) }
-  const { isaBridgeDevice, ecam } = CHIPSETS[machine]
-  let pm: AcpiPm
-  if (ecam === undefined) {
-    const isaBridge = new IsaBridge({ device: isaBridgeDevice })
-    // Firmware looks for it on the PCI bus; kernels find it by their tables.
-    pm = new AcpiPm({
-      ...sleep,
-      ...(firmware && { pciDevice: isaBridgeDevice }),
-      ...(smm && { onSmi: (acpi: boolean) => !acpi && hooks.smi(false) }),
-    })
-    return { bridges: [new HostBridge({ onShadow, isAsleep, ...onSmram }), isaBridge], isaBridge, pm }
-  }
-  const onEcam = (placement: EcamPlacement | null): void => {
-    hooks.ecam(placement)
-    // Firmware reads the tables after it has placed what they tell of.
-    if (placement !== null) replaceAcpi(fwCfg, placeEcam(configuration.board, placement))
-  }
-  const onSmi = (): void => {
-    if (isaBridge.seesCommands) hooks.smi(smiFeatures.broadcast)
-  }
-  pm = new AcpiPm({ movable: true, ...sleep, ...(smm && { onSmi }) })
-  const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base), smm })
-  const mch = new MchHostBridge({ onShadow, isAsleep, onEcam, ...onSmram, ...(!firmware && { ecamBase: ecam.base }) })
-  return { bridges: [mch, isaBridge], isaBridge, pm }
-}
-
-const FEATURES_BYTES = 8
-/** An SMI by the command port reaches all processors, not the one alone that writes. */
-const BROADCAST = 1 << 0
-const SUPPORTED = BROADCAST
-
-/**
- * The agreement of firmware and chipset on SMIs: firmware writes the features that it wants, and selects `features-ok`, which
- * then holds 1 if all of them are supported. From then on it is settled, until the machine is reset.
- *
- * Source: QEMU, docs/specs, "etc/smi" items of fw_cfg; OVMF reads and writes them.
- */
-export class SmiFeatures {
-  #requested: Uint8Array = new Uint8Array(FEATURES_BYTES)
-  #settled = false
-
-  /** Whether an SMI of the command port reaches all processors. */
-  get broadcast(): boolean {
-    return this.#settled && (this.#requested[0]! & BROADCAST) !== 0
-  }
-
-  /** Items of fw_cfg. A restored machine has those that are requested first. */
-  readonly files: Readonly<Record<string, FwCfgItem>> = {
-    'etc/smi/requested-features': {
-      bytes: new Uint8Array(FEATURES_BYTES),
-      writable: true,
-      onWrite: (bytes) => {
-        // A settled choice stays.
-        if (this.#settled) bytes.set(this.#requested)
-        else this.#requested = bytes.slice()
-      },
-      onReset: (bytes) => {
-        this.#requested = bytes.fill(0).slice()
-      },
-    },
-    'etc/smi/features-ok': {
-      bytes: Uint8Array.of(0),
-      onSelect: (bytes) => this.#settle(bytes),
-      onWrite: ([ok]) => (this.#settled = ok !== 0),
-      onReset: (bytes) => {
-        bytes[0] = 0
-        this.#settled = false
-      },
-    },
-    'etc/smi/supported-features': { bytes: Uint8Array.of(SUPPORTED, 0, 0, 0, 0, 0, 0, 0) },
-  }
-
-  #settle(ok: Uint8Array): void {
-    const [low = 0, ...rest] = this.#requested
-    if (this.#settled || (low & ~SUPPORTED) !== 0 || rest.some((byte) => byte !== 0)) return
-    ok[0] = 1
-    this.#settled = true
   }
 }

@@ -1,12 +1,11 @@
 import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import type { EcamWindow } from '@retrap/ioreq'
-import { createBoard } from './board.ts'
+import { createBoard, type CreateChipset } from './board.ts'
 import { POWER_BUTTON, SLEEP_BUTTON } from './board-messages.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { CHIPSETS } from '../machine-type.ts'
-import { RemoteBoard } from './remote-board.ts'
-import { plugSystemManagement, type SystemManagementHooks } from '../firmware/smram.ts'
+import type { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './start.ts'
 
 /** A board that is part of a domain, as the machine reaches it. */
@@ -30,12 +29,20 @@ export interface PlacedBoard {
 }
 
 /** The hooks that {@link placeBoard} supplies. */
-type OwnHooks = 'a20' | 'ecam' | keyof SystemManagementHooks
+type OwnHooks = 'a20' | 'ecam'
+
+/** The parts of boards that are loaded as they are needed. */
+export interface BoardKinds {
+  readonly createChipset: CreateChipset
+  /** Of a board in a thread of its own. */
+  readonly Remote: typeof RemoteBoard | undefined
+}
 
 /** Makes a board's models part of a domain, in this thread or in one of their own. */
 export function placeBoard(
   domain: X86Domain,
   description: BoardDescription,
+  { createChipset, Remote }: BoardKinds,
   placement: 'inline' | 'deferred' | StartBoardServer | undefined,
   input: BoardInput,
   given: Omit<BoardHooks, OwnHooks>,
@@ -44,10 +51,9 @@ export function placeBoard(
     ...given,
     a20: (works) => (domain.a20 = works),
     ecam: (window) => domain.dispatch.setEcam(ecamWindows(window)),
-    ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
   }
-  if (typeof placement === 'function') {
-    const remote = new RemoteBoard(
+  if (typeof placement === 'function' && Remote !== undefined) {
+    const remote = new Remote(
       (part) => placement(domain.dispatch, domain.platform, { ...part, board: description }),
       !domain.clock.deterministic,
       hooks,
@@ -66,7 +72,7 @@ export function placeBoard(
       ready: remote.server.remote.ready,
     }
   }
-  const board = createBoard(description, hooks, input)
+  const board = createBoard(description, createChipset, hooks, input)
   const { models, uarts, serialStreams, isaBridge, pressPowerButton, pressSleepButton, wake } = board
   domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
   domain.ownPciInterrupt = domain.pciInterrupt
@@ -82,8 +88,6 @@ export function placeBoard(
     ready: Promise.resolve(),
   }
 }
-
-const NO_SMM: SystemManagementHooks = { smram: () => undefined, smi: () => undefined }
 
 const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
   placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]

@@ -1,6 +1,7 @@
 import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
 import type { InterruptLine } from '@retrap/device'
 import { type Board, type BoardDescription, type BoardHooks, type BoardInput, createBoard } from './board.ts'
+import { loadChipset } from './chipsets.ts'
 import {
   A20,
   ECAM,
@@ -33,7 +34,7 @@ import { type InputHooks, InputRelay } from '../back-ends/input.ts'
  * @param memory - what the machine's thread has made the server with
  * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block, such as a browser's main thread
  */
-export function serveBoard(
+export async function serveBoard(
   memory: SharedDeviceMemory,
   description: BoardDescription,
   options: { readonly blockMs?: number } = {},
@@ -47,16 +48,13 @@ export function serveBoard(
     taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
     a20: (works) => post(A20, Uint8Array.of(works ? 1 : 0)),
-    // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
-    smram: () => undefined,
-    smi: () => undefined,
     speaker: (samples) => post(SPEAKER, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength)),
     sleep: () => post(SLEEP, NOTHING),
     wake: () => post(WAKE, NOTHING),
     ramfb: (configuration) => post(RAMFB, configuration),
     ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
-  const board = createBoard(description, hooks, input)
+  const board = createBoard(description, await loadChipset(description), hooks, input)
   const pins = new Map<number, InterruptLine>()
   return serveSharedDevices(
     memory,

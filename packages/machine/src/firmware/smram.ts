@@ -3,46 +3,11 @@ import type { SmramSettings } from '@retrap/devices'
 import type { SystemManagementMemory, X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { MachineError } from '../errors.ts'
+import { SMRAM_BYTES } from '../machine-type.ts'
 
 const LOW_BASE = 0xa_0000
 const HIGH_BASE = 0xfeda_0000
-const LOW_BYTES = 0x2_0000
-const LOW_PAGES = LOW_BYTES / PAGE_BYTES
-
-/** Machine memory that SMRAM takes, beside the guest's RAM. */
-export const SMRAM_BYTES: number = LOW_BYTES
-
-/** The parts of a machine that a chipset with system-management mode calls. */
-export interface SystemManagementHooks {
-  /** The guest has changed who sees which part of SMRAM. */
-  smram(settings: SmramSettings): void
-  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
-  smi(broadcast: boolean): void
-}
-
-/**
- * Gives a domain system-management mode.
- *
- * @returns what its chipset is to call
- */
-export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): SystemManagementHooks {
-  const smram = new Smram(domain, lowRamEnd)
-  domain.systemManagementMemory = smram
-  return {
-    smram: (settings) => smram.apply(settings),
-    smi: (broadcast) => {
-      for (const vcpu of domain.vcpus) if (broadcast || vcpu.id === domain.executingVcpu) vcpu.smi()
-    },
-  }
-}
-
-/** Whether the processor that makes the access at hand is in system-management mode. */
-export const inSystemManagement = (domain: X86Domain): boolean =>
-  domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true
-
-/** The SMRAM of a PC that has system-management mode. */
-export const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>
-  memory instanceof Smram ? memory : undefined
+const LOW_PAGES = SMRAM_BYTES / PAGE_BYTES
 
 /** A page of SMRAM that is not all zeros. */
 export interface SmramPage {
@@ -66,7 +31,8 @@ export interface SmramState {
 
 /**
  * SMRAM of a PC: 128 KiB of RAM behind the VGA window, and with a Q35 the top of low memory (TSEG). The chipset's
- * registers say which of it is seen by processors in system-management mode alone, and which by everybody.
+ * registers say which of it is seen by processors in system-management mode alone, and which by everybody. A machine without
+ * system-management mode does not load this.
  */
 export class Smram implements SystemManagementMemory {
   readonly #domain: X86Domain
@@ -89,6 +55,13 @@ export class Smram implements SystemManagementMemory {
       domain.memory.write(mfn * PAGE_BYTES, new Uint8Array(PAGE_BYTES))
       return mfn
     })
+    domain.systemManagementMemory = this
+  }
+
+  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
+  smi(broadcast: boolean): void {
+    const { vcpus, executingVcpu } = this.#domain
+    for (const vcpu of vcpus) if (broadcast || vcpu.id === executingVcpu) vcpu.smi()
   }
 
   /** Follows the chipset's registers. */
@@ -105,7 +78,7 @@ export class Smram implements SystemManagementMemory {
   machineAddress(gpa: number): number {
     const { low, high } = this.#settings
     const window = gpa - (high ? HIGH_BASE : LOW_BASE)
-    if ((low || high) && window >= 0 && window < LOW_BYTES) return this.#at(this.#low, window)
+    if ((low || high) && window >= 0 && window < SMRAM_BYTES) return this.#at(this.#low, window)
     const inTseg = gpa - this.#lowRamEnd + this.#tseg.length * PAGE_BYTES
     return inTseg >= 0 && gpa < this.#lowRamEnd ? this.#at(this.#tseg, inTseg) : -1
   }

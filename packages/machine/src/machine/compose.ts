@@ -3,7 +3,7 @@ import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { SerialLine } from '../board/serial-port.ts'
-import { withTrays } from '../devices/removable-drive.ts'
+import type { withTrays } from '../devices/removable-drive.ts'
 import type { watchModels } from '../devices/watched-models.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
@@ -28,6 +28,8 @@ export interface Surroundings<K extends MachineKind> {
   readonly family: ForkFamily | undefined
   /** Watches models of the caller's, on deterministic time. */
   readonly watchModels: typeof watchModels | undefined
+  /** Exchanges media, where there are drives. */
+  readonly withTrays: typeof withTrays | undefined
 }
 
 /**
@@ -86,13 +88,13 @@ interface Base<K extends MachineKind> extends Pick<ComposedMachine<K>, 'failures
 function connectMachine<K extends MachineKind>(
   board: Board<K>,
   given: K['options'],
-  { gate, origin, family, watchModels }: Surroundings<K>,
+  { gate, origin, family, watchModels, withTrays }: Surroundings<K>,
   { domain, failures, random, sleeper }: Base<K>,
 ): Connected<K> {
   const own = given.devices ?? []
   const wake = (): void => domain.wake()
-  const { drives, removable } = withTrays(given.drives ?? [], wake)
-  let options: K['options'] = { ...given, ...(given.drives !== undefined && { drives }) }
+  const { drives, removable = [] } = withTrays?.(given.drives ?? [], wake) ?? {}
+  let options: K['options'] = { ...given, ...(drives !== undefined && { drives }) }
   const xen = board.connect(random, () => {
     for (const { gpa, bytes } of board.ram) {
       const [gfn, count] = [gpa / PAGE_BYTES, bytes / PAGE_BYTES]

@@ -53,9 +53,16 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   const { firmware, flash = [] }: ComposedOptions = all
   const isDirect = firmware === undefined && flash.length === 0
   const { family, options } = await forkFamily<K>(goesOn && isDirect ? { ...all, kernel: undefined } : all, origin)
-  const [board, watch] = await Promise.all([maker.load(options), loadWatch(options)])
+  const [board, watch, trays] = await Promise.all([
+    maker.load(options),
+    loadWatch(options),
+    options.drives && import('../devices/removable-drive.ts'),
+  ])
   origin?.checkRoom()
-  const composed = composeMachine<K>(board, options, { gate, origin, family, watchModels: watch })
+  const composed = composeMachine<K>(board, options, {
+    ...{ gate, origin, family, watchModels: watch },
+    withTrays: trays?.withTrays,
+  })
   const clone: ComposedMachine<K>['clone'] = (changed, itsGate, its) => makeMachine(maker, changed, itsGate, its)
   const machine = maker.build({ ...composed, clone, checkValues: maker.checkValues }, board)
   const { life, snapshots } = composed

@@ -12,7 +12,7 @@ import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import { mapResetVector } from '../firmware/after-bios.ts'
 import { kernelRomPaths } from '../firmware/firmware-configuration.ts'
 import { checkOptionRom, type OptionRom } from '../firmware/option-roms.ts'
-import { inSystemManagement, smramOf } from '../firmware/smram.ts'
+import type { Smram } from '../firmware/smram.ts'
 import type { PcForkOptions } from '../fork/fork-options.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
 import { describeCrash, standstill } from '../life/crash.ts'
@@ -69,6 +69,8 @@ export class PcBoard implements Board<PcKind> {
   #acpi!: AcpiBoard
   #optionRoms: readonly OptionRom[] = []
   #input!: BoardInput
+  /** Memory of system-management mode, where there is one. */
+  #smram: Smram | undefined
 
   constructor(given: PcOptions, parts: PcParts) {
     this.#given = given
@@ -140,10 +142,11 @@ export class PcBoard implements Board<PcKind> {
     const first = options.hypervisor === 'xen' ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     // The board's own come first.
     this.#input = { keyboard: keyboard.join(), mouse: mouse.join() }
-    return placePcDevices(this.#domain, options, this.#parts, {
+    const domain = this.#domain
+    return placePcDevices(domain, options, this.#parts, {
       ...{ ...place, keyboard, mouse },
       slots: new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot),
-      inSystemManagement: () => inSystemManagement(this.#domain),
+      inSystemManagement: () => domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true,
     })
   }
 
@@ -152,9 +155,11 @@ export class PcBoard implements Board<PcKind> {
     const images = kernelImages(options)
     const kernel = images && this.#parts.kernelForFirmware?.(images, map)
     for (const { gpa, bytes } of kernel?.loaded ?? []) domain.guestMemory.load(gpa, bytes)
+    const { Smram: Memory } = this.#parts
+    this.#smram = Memory && new Memory(domain, map.lowRamBytes)
     const description = boardOf(options, { map, acpi, epochSeconds: epochOf(options), optionRoms, devices, kernel })
-    return placeBoard(domain, description, options.devicePlacement, this.#input, {
-      ...hooks,
+    return placeBoard(domain, description, this.#parts, options.devicePlacement, this.#input, {
+      ...{ ...hooks, systemManagement: this.#smram },
       shadow: (range) => this.boot.area?.shadow(range),
       speaker: (samples) => options.speaker?.play(samples, SPEAKER_FORMAT),
       sleep: () => life.sleep.begin(),
@@ -169,8 +174,8 @@ export class PcBoard implements Board<PcKind> {
     inputs: () => InputSwitches,
   ): Promise<BoardState<X86DomainState, PcSnapshotState>> {
     const { pcState } = await import('./pc-state.ts')
-    const [domain, boot, vapic] = [this.#domain, this.boot, this.vapic]
-    return pcState({ domain, options, random, boot, vapic, sleep, inputs })
+    const [domain, boot, vapic, smram] = [this.#domain, this.boot, this.vapic, this.#smram]
+    return pcState({ domain, options, random, boot, vapic, smram, sleep, inputs })
   }
 
   async attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger> {
@@ -180,7 +185,7 @@ export class PcBoard implements Board<PcKind> {
 
   free(): void {
     this.boot.area?.close()
-    smramOf(this.#domain)?.close()
+    this.#smram?.close()
   }
 }
 
@@ -237,7 +242,6 @@ function boardOf(options: PcOptions, parts: BoardParts): BoardDescription {
     serialPorts: acpi.serialPorts.length,
     floppies: devices.floppies,
     xen: options.hypervisor === 'xen',
-    smm: options.smm === true,
     ramfb: hasRamfb(options),
     speaker: options.speaker !== undefined,
   }

@@ -5,6 +5,9 @@ import type { DeviceSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import { loadFlash } from '../firmware/flash.ts'
+import type { Smram } from '../firmware/smram.ts'
+import { loadChipset } from '../board/chipsets.ts'
+import type { BoardKinds } from '../board/placed-board.ts'
 import type { samplePc } from '../life/call-stack.ts'
 import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
 import type { MachineDevices } from '../machine/board.ts'
@@ -13,7 +16,7 @@ import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import type { createVapic } from '../firmware/vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */
-export interface PcParts {
+export interface PcParts extends BoardKinds {
   /** Kinds of the devices in this thread. */
   readonly kinds: readonly PlaceDevices[]
   /** Kinds of the controllers in a thread of their own. */
@@ -28,6 +31,8 @@ export interface PcParts {
   readonly flash: readonly Uint8Array[]
   /** Hands a kernel to firmware, where there are both. */
   readonly kernelForFirmware: typeof kernelForFirmware | undefined
+  /** Memory of system-management mode, where there is one. */
+  readonly Smram: typeof Smram | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
   /** Takes samples, where the caller wants them. */
@@ -38,18 +43,24 @@ export interface PcParts {
 export async function loadPcParts(options: PcOptions): Promise<PcParts> {
   const { moved, local } = divide(options)
   const isPatched = (options.vapic ?? false) !== false || (options.optionRoms ?? []).some((rom) => !isKernelRom(rom))
-  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, sampling] = await Promise.all([
-    loadFlash(options.flash ?? []),
-    loadVapicRoms(options),
-    isPatched ? import('../firmware/vapic.ts') : undefined,
-    loadDeviceKinds(local),
-    moved && loadDeviceKinds(moved),
-    moved && import('../elsewhere/start-controllers.ts'),
-    options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
-    options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
-    options.sampling && import('../life/call-stack.ts'),
-  ])
+  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, sampling, smram, createChipset, remote] =
+    await Promise.all([
+      loadFlash(options.flash ?? []),
+      loadVapicRoms(options),
+      isPatched ? import('../firmware/vapic.ts') : undefined,
+      loadDeviceKinds(local),
+      moved && loadDeviceKinds(moved),
+      moved && import('../elsewhere/start-controllers.ts'),
+      options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+      options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
+      options.sampling && import('../life/call-stack.ts'),
+      options.smm === true ? import('../firmware/smram.ts') : undefined,
+      loadChipset({ machine: options.machine ?? 'pc', xen: options.hypervisor === 'xen' }),
+      typeof options.devicePlacement === 'function' ? import('../board/remote-board.ts') : undefined,
+    ])
   return {
+    createChipset,
+    Remote: remote?.RemoteBoard,
     kinds,
     flash,
     vapicRoms,
@@ -57,6 +68,7 @@ export async function loadPcParts(options: PcOptions): Promise<PcParts> {
     plugXen: xen?.plugXen,
     kernelForFirmware: kernel?.kernelForFirmware,
     samplePc: sampling?.samplePc,
+    Smram: smram?.Smram,
     moved: movedKinds ?? [],
     elsewhere: elsewhere?.startControllers,
   }

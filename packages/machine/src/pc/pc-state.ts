@@ -1,7 +1,7 @@
 import { checkShape, type DomainVapic, type X86Domain, type X86DomainState } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import type { FirmwareArea } from '../firmware/firmware-area.ts'
-import { smramOf } from '../firmware/smram.ts'
+import type { Smram } from '../firmware/smram.ts'
 import { type InputSwitches, restoreInputs, saveInputs } from '../input/input-switch.ts'
 import type { RandomSource } from '../life/host.ts'
 import type { Sleep } from '../life/sleep.ts'
@@ -18,6 +18,8 @@ export interface SnapshotParts {
   /** Has the firmware below 1 MiB, where there is some. */
   readonly boot: { readonly area: FirmwareArea | undefined }
   readonly vapic: DomainVapic | undefined
+  /** Memory of system-management mode, where there is one. */
+  readonly smram: Smram | undefined
   readonly sleep: Sleep
   /** Where input goes. */
   readonly inputs: () => InputSwitches
@@ -39,13 +41,13 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 
 /** The part of a PC's state that is not its domain's. */
 export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
-  const { domain, options, random, boot, vapic, sleep, inputs } = parts
+  const { domain, options, random, boot, vapic, smram, sleep, inputs } = parts
   const save = (): Omit<PcSnapshotState, 'domain'> => ({
     version: 1,
     machine: machineOf(options),
     random: random.save(),
     firmwareArea: boot.area?.save() ?? null,
-    smram: smramOf(domain)?.save() ?? null,
+    smram: smram?.save() ?? null,
     vapic: vapic?.save() ?? null,
     woken: sleep.isWoken,
     inputs: saveInputs(inputs()),
@@ -66,7 +68,7 @@ export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnap
     putBackMap(state) {
       restoreInputs(inputs(), state.inputs)
       if (state.firmwareArea !== null) boot.area?.restore(state.firmwareArea)
-      if (state.smram !== null) smramOf(domain)?.restore(state.smram)
+      if (state.smram !== null) smram?.restore(state.smram)
     },
     putBackRest(state) {
       random.restore(state.random)
@@ -77,10 +79,10 @@ export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnap
 }
 
 /** @throws MachineError `ERR_SNAPSHOT` for a state of a machine with other parts */
-function checkParts({ domain, boot, vapic }: SnapshotParts, state: PcSnapshotState): void {
+function checkParts({ boot, vapic, smram }: SnapshotParts, state: PcSnapshotState): void {
   for (const [what, saved, here] of [
     ['a firmware area', state.firmwareArea, boot.area],
-    ['system-management memory', state.smram, smramOf(domain)],
+    ['system-management memory', state.smram, smram],
     ['a TPR patcher', state.vapic, vapic],
   ] as const) {
     if ((saved === null) === (here === undefined)) continue
