@@ -53,8 +53,8 @@ export class RecordingWriter {
   constructor(write: (bytes: Uint8Array) => unknown, description: unknown) {
     this.#write = write
     this.#chain = Promise.resolve()
-    // Another writer goes on with a file that has both.
-    if (description instanceof RecordingWriter) return
+    // A file that goes on has both.
+    if (description === GOES_ON) return
     this.#chain = this.#attempt(() => this.#append(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
   }
@@ -69,7 +69,7 @@ export class RecordingWriter {
     this.#check()
     this.flush()
     await this.settled()
-    const copy = new RecordingWriter(write, this)
+    const copy = new RecordingWriter(write, GOES_ON)
     const gone = this.#droppedBytes
     copy.#index = this.#index.map((entry) =>
       IN_FRONT.has(entry.name) ? entry : { ...entry, offset: entry.offset - gone },
@@ -112,7 +112,7 @@ export class RecordingWriter {
    * Drops the log before a segment. Images are to come before all events.
    *
    * @param piece - where the segment begins, from `segment`
-   * @param dropped - told which bytes of the file are needed no more, when all of them were written
+   * @param dropped - told which bytes of the file are needed no more, when all of them were written; as many as none
    * @throws RecordingError `ERR_STATE` for a place where none begins
    */
   dropBefore(piece: number, dropped: (from: number, to: number) => void): void {
@@ -127,9 +127,8 @@ export class RecordingWriter {
     // Sections before it may still be on their way.
     this.#chain = this.#chain.then(() => {
       const first = this.#index.findIndex(({ name }) => !IN_FRONT.has(name))
-      const count = sections - this.#droppedSections - first
-      if (first < 0 || count <= 0) return
-      const from = this.#index[first]!.offset
+      const count = first < 0 ? 0 : Math.max(0, sections - this.#droppedSections - first)
+      const from = this.#index[first]?.offset ?? this.#at
       this.#index.splice(first, count)
       const to = this.#index[first]?.offset ?? this.#at
       this.#droppedSections += count
@@ -293,6 +292,9 @@ export class RecordingWriter {
     this.#at += bytes.length
   }
 }
+
+/** In place of a description: another writer has begun the file. */
+const GOES_ON = Symbol('a file that goes on')
 
 /** Sections in front of the log, which stay. */
 const IN_FRONT: ReadonlySet<string> = new Set<SectionName>(['DESC', 'IMAG'])

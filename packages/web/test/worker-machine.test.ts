@@ -68,6 +68,20 @@ test('a machine is saved without being compressed: that is another Worker’s, a
   }
 })
 
+test('a machine that cannot go on recorded has ended, and one that is not recorded has no branches', async () => {
+  const exits: unknown[] = []
+  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const machine = await WorkerMachine.open(options, (message) => {
+    if ('event' in message && message.event === 'exit') exits.push(message.exit)
+  })
+  await expect(machine.branch()).rejects.toThrow('the machine is not recorded; machine.debugger.record() begins to')
+  const failing = vi.spyOn(Pc, 'create').mockRejectedValueOnce(new Error('no room'))
+  await expect(machine.record()).rejects.toThrow('no room')
+  failing.mockRestore()
+  expect(exits).toEqual([{ reason: 'internal-error', detail: { message: 'no room' } }])
+  expect(() => machine.statistics()).toThrow('the machine is off')
+})
+
 test('a guest whose RAM is still coming goes on while it is to be saved', async () => {
   const images = { firmware: { bytes: new Uint8Array(tickingGuest()) } }
   const options: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20 }

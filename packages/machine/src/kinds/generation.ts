@@ -1,14 +1,12 @@
 import type { DeviceContext, DeviceModel, InterruptLine, OwnedMemory } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import { GENERATION } from '../board/board-description.ts'
-import type { RandomSource } from '../life/host.ts'
+import { type RandomSource, SPREAD } from '../life/host.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 
 /** The identifier of a generation, in bytes. */
 const ID_WORDS = 4
-/** A multiplier that spreads a number's bits over a word (Knuth, TAOCP 6.4, multiplicative hashing). */
-const SPREAD = 0x9e37_79b1
 
 /**
  * The page that has the identifier of the machine's generation, and the interrupt that tells the guest of a new one: its ACPI

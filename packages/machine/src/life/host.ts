@@ -139,9 +139,17 @@ export interface RandomSource {
 }
 
 /** A machine's source of 32 random bits a call: the host's, or the sequence of a seed. */
-export function randomOf({ clock, entropySeed = 0x7265_7472 }: PowerOnOptions): RandomSource {
-  return clock === 'deterministic' ? fixedRandom(entropySeed) : hostRandom()
+export function randomOf({ clock, entropySeed }: PowerOnOptions): RandomSource {
+  return clock === 'deterministic' ? fixedRandom(firstOf(entropySeed)) : hostRandom()
 }
+
+const FIXED_SEED = 0x7265_7473
+/** A multiplier that spreads a number's bits over a word, each number's over another one (Knuth, TAOCP 6.4, multiplicative hashing). */
+export const SPREAD: number = 0x9e37_79b1
+
+/** The number before the first one of a seed's sequence, as `RandomSource.save` returns it. */
+export const firstOf = (entropySeed: number | undefined): number =>
+  entropySeed === undefined ? FIXED_SEED : Math.imul(entropySeed, SPREAD) || FIXED_SEED
 
 /** 32 random bits from the host's generator, drawn in batches. */
 function hostRandom(): RandomSource {
@@ -158,8 +166,8 @@ function hostRandom(): RandomSource {
 }
 
 /** 32 bits from a fixed sequence (xorshift, Marsaglia 2003), so that deterministic machines agree. */
-function fixedRandom(seed: number): RandomSource {
-  let x = seed | 1
+function fixedRandom(first: number): RandomSource {
+  let x = first
   const next = (): number => {
     x ^= x << 13
     x ^= x >>> 17

@@ -1,5 +1,6 @@
-import type { ClockState, DeterministicClockState } from '@retrap/hvm'
+import { DeterministicClock, type X86DomainState } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
+import { firstOf } from '../life/host.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 
@@ -9,8 +10,11 @@ interface GivenState {
   readonly domain?: { readonly clock?: { readonly time?: unknown } | null } | null
 }
 
-/** The clock of each machine on deterministic time, but for its time. */
-const EXACT: Omit<DeterministicClockState, 'time'> = { version: 1, nsPerInstruction: 1, fraction: 0 }
+/** A round that has not begun. */
+const NEW_ROUND = { version: 1, next: 0, begun: false, inTurn: false, left: 0, spent: 0, ran: false } as const
+
+/** The part of a real-time clock's state that it knows of the host's clock: without, it goes on from the time that it shows. */
+const WITHOUT_HOST = { wallSeconds: null, reference: null, absence: 0, hiddenUntil: null } as const
 
 /**
  * Returns the state of a PC for one whose time passes in another way, such as for a machine that is recorded. Guest time goes on
@@ -30,13 +34,32 @@ export function stateOnClock(
   if (seed !== seed >>> 0) throw new MachineError('ERR_OPTION', `seed ${seed}: expected a whole number of 32 bits`)
   const { machine, domain } = (state ?? {}) as GivenState
   if (machine?.clock === undefined || machine.clock === clock || domain?.clock?.time === undefined) return state
-  const { time } = state.domain.clock
   const isExact = clock === 'deterministic'
-  const taken: ClockState = isExact ? { ...EXACT, time } : { version: 1, time }
   return {
     ...state,
     machine: { ...state.machine, clock },
-    random: isExact ? seed | 1 : null,
-    domain: { ...state.domain, clock: taken },
+    random: isExact ? firstOf(seed) : null,
+    domain: { ...state.domain, ...timeOn(state.domain, isExact), devices: withoutHost(state.domain.devices) },
   }
+}
+
+/** The time of a domain on the other clock. */
+function timeOn({ clock, round }: X86DomainState, isExact: boolean): Pick<X86DomainState, 'clock' | 'round'> {
+  const from = new DeterministicClock(undefined, clock.time)
+  if (isExact) return { clock: from.save(), round: NEW_ROUND }
+  // The guest may have seen the time of instructions that its clock has not counted yet.
+  from.advance(round?.spent ?? 0)
+  return { clock: { version: 1, time: from.save().time }, round: null }
+}
+
+function withoutHost(devices: X86DomainState['devices']): X86DomainState['devices'] {
+  const { local, servers } = devices
+  const changed = <Host extends typeof local>(host: Host): Host => {
+    const clock = host.devices['mc146818']
+    return clock === undefined
+      ? host
+      : { ...host, devices: { ...host.devices, mc146818: { ...(clock as object), ...WITHOUT_HOST } } }
+  }
+  const others = Object.entries(servers ?? {}).map(([name, host]) => [name, changed(host)] as const)
+  return { ...devices, local: changed(local), servers: Object.fromEntries(others) }
 }

@@ -59,6 +59,8 @@ export interface RunRecorder {
    * @throws what writing threw
    */
   end(): Promise<void>
+  /** Ends a recording that nobody wants; to be called when the machine does not run. Nothing more is written. */
+  discard(): void
 }
 
 /** The parts of a run that is recorded. */
@@ -130,7 +132,8 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       return machine.domain.instructions
     },
     get begin() {
-      return writer.firstPiece === 0 ? 0 : (store.instants[0]?.instructions ?? machine.domain.instructions)
+      if (fromPowerOn && writer.firstPiece === 0) return 0
+      return store.instants[0]?.instructions ?? machine.domain.instructions
     },
     get bytes() {
       return store.bytes + writer.waitingBytes + (ring?.bytes ?? 0)
@@ -156,6 +159,10 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       await writeCheckpoints(writer, store)
       store.clear()
       await writer.end(instant)
+    },
+    discard() {
+      run.live?.close()
+      store.clear()
     },
   }
   const parts = { machine, options, gate, writer, taker, store, marks, fromPowerOn, recorder }

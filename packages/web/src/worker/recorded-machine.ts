@@ -214,11 +214,11 @@ export class RecordedMachine {
   }
 
   /** Ends the recording and the machine. */
-  async close(): Promise<void> {
+  close(): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#way?.abort()
-    await this.run.close()
+    this.run.close()
   }
 
   #isLive(debug: ReplayDebugger): boolean {

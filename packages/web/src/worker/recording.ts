@@ -173,10 +173,10 @@ export class Recording {
   }
 
   /** Ends the recording, with the machine. */
-  async close(): Promise<void> {
+  close(): void {
     const machine = this.#machine
     this.#machine = null
     this.#tellWaiting({ reason: 'ended', message: 'the recording has ended' })
-    await machine?.close()
+    machine?.close()
   }
 }

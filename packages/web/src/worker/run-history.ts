@@ -1,6 +1,7 @@
 import { concatenate } from '@retrap/basics'
 import type { Pc } from '@retrap/machine'
 import type { RunHistory, RunMark, RunSample } from '../debugger.ts'
+import { WebError } from '../errors.ts'
 
 /** Host time between two samples. */
 const SAMPLE_MS = 250
@@ -54,13 +55,13 @@ export class RunHistoryKeeper {
     return { version: 1, samples: this.#samples, marks: this.#marks, output }
   }
 
-  /** Takes a saved history in place of its own. @throws Error for another shape */
-  restore({ version, samples, marks, output }: Partial<SavedHistory>): void {
-    if (version !== 1 || !Array.isArray(samples) || !Array.isArray(marks) || !Array.isArray(output))
-      throw new Error('its history has another form')
-    this.#samples = samples.slice(0, MOST_SAMPLES) as RunSample[]
-    this.#marks = marks.slice(0, MOST_MARKS) as RunMark[]
-    this.#pieces = (output as SavedHistory['output']).map(([instruction, characters]) => ({
+  /** Takes the history that a file has in place of its own. @throws WebError `ERR_SOURCE` for another shape */
+  restore({ version, samples, marks, output }: Partial<Record<keyof SavedHistory, unknown>>): void {
+    if (version !== 1 || !isListOf(samples, isSample) || !isListOf(marks, isMark) || !isListOf(output, isPiece))
+      throw new WebError('ERR_SOURCE', 'recording: its history has another form')
+    this.#samples = samples.slice(0, MOST_SAMPLES)
+    this.#marks = marks.slice(0, MOST_MARKS)
+    this.#pieces = output.map(([instruction, characters]) => ({
       instruction,
       bytes: Uint8Array.from(characters, (character) => character.charCodeAt(0)),
     }))
@@ -151,6 +152,22 @@ export class RunHistoryKeeper {
     this.#everyMs *= 2
   }
 }
+
+const isListOf = <T>(given: unknown, isOne: (one: unknown) => one is T): given is readonly T[] =>
+  Array.isArray(given) && given.every(isOne)
+
+const SAMPLED = ['instruction', 'guestMs', 'interrupts', 'exceptions', 'deviceAccesses'] as const
+
+const isSample = (given: unknown): given is RunSample =>
+  SAMPLED.every((name) => Number.isFinite((given as RunSample | null)?.[name]))
+
+function isMark(given: unknown): given is RunMark {
+  const { kind, instruction, text } = (given ?? {}) as Partial<RunMark>
+  return (kind === 'own' || kind === 'serial') && Number.isFinite(instruction) && typeof text === 'string'
+}
+
+const isPiece = (given: unknown): given is SavedHistory['output'][number] =>
+  Array.isArray(given) && Number.isFinite(given[0]) && typeof given[1] === 'string'
 
 /** A character for each byte. */
 function binaryText(bytes: Uint8Array): string {

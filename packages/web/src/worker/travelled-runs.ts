@@ -39,7 +39,7 @@ export interface TravelledRun {
   mark(name: string): void
   /** All of it as a file. The machine stands still. */
   file(): Promise<Blob>
-  close(): Promise<void>
+  close(): void
 }
 
 /** A program's notes on a recorded machine: those of `retrap run --record-bundle`, and the page's. */
@@ -151,8 +151,8 @@ export async function recordedRun(
       await recorder.copyEnd((bytes) => end.push(bytes as Uint8Array<ArrayBuffer>), [json])
       return new Blob([...ring.parts, ...end], { type: 'application/octet-stream' })
     },
-    async close() {
-      await recorder.end().catch(() => undefined)
+    close: () => {
+      recorder.discard()
       pc.close()
     },
   }
@@ -171,16 +171,17 @@ function historyOf(
 
 /** Runs the machine of a file again. @throws MachineError; RecordingError */
 export async function replayedRun(options: PcOptions, opened: OpenedRecording): Promise<TravelledRun> {
-  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end' })
   const history = new RunHistoryKeeper(null)
-  history.restore(opened.history ?? historyOf(replay.end, replay.marks))
+  if (opened.history !== undefined) history.restore(opened.history)
+  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end' })
+  if (opened.history === undefined) history.restore(historyOf(replay.end, replay.marks))
   const begun = await replay.debugger()
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
     debugger: () => Promise.resolve(begun),
     mark: (name) => history.mark(name),
     file: () => Promise.resolve(opened.file),
-    close: () => Promise.resolve(replay.close()),
+    close: () => replay.close(),
   }
 }
 

@@ -134,7 +134,7 @@ export class WorkerMachine {
    * @param opened - the recording whose machine it is
    */
   async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
-    await this.#recording?.close()
+    this.#recording?.close()
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
@@ -266,18 +266,23 @@ export class WorkerMachine {
     const { openAgain } = await loadSnapshots()
     const snapshot = await openAgain(this.#options, source, this.#listener)
     await this.#between(async () => {
-      try {
-        await this.#goBack(snapshot)
-        this.#saved = null
-        this.#anew = false
-        // A machine that was off is paused at the instant of the snapshot.
-        if (!this.#wanted) this.#tellState('paused')
-      } catch (error) {
-        snapshot.pages.close?.()
-        this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })
-        throw error
-      }
+      await this.#become(snapshot, () => this.#goBack(snapshot))
+      this.#saved = null
+      this.#anew = false
+      // A machine that was off is paused at the instant of the snapshot.
+      if (!this.#wanted) this.#tellState('paused')
     })
+  }
+
+  /** Has the machine go on from a snapshot, or end. */
+  async #become(snapshot: ReadSnapshot, make: () => Promise<void>): Promise<void> {
+    try {
+      await make()
+    } catch (error) {
+      snapshot.pages.close?.()
+      this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })
+      throw error
+    }
   }
 
   /** Starts the machine, or lets it go on. */
@@ -438,10 +443,14 @@ export class WorkerMachine {
   }
 
   /** See `PageDebugger`. */
-  debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
-    if (this.#recording !== null) return this.#recording.debug(call, given)
-    const what = 'the machine is not recorded; machine.debugger.record() begins to'
-    return Promise.reject(new WebError('ERR_MACHINE', what))
+  async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
+    return this.#recorder().debug(call, given)
+  }
+
+  /** @throws WebError `ERR_MACHINE` for a machine that is not recorded */
+  #recorder(): Recording {
+    if (this.#recording !== null) return this.#recording
+    throw new WebError('ERR_MACHINE', 'the machine is not recorded; machine.debugger.record() begins to')
   }
 
   async #newRecording(): Promise<Recording> {
@@ -457,11 +466,13 @@ export class WorkerMachine {
 
   /** See `PageDebugger`: the machine goes on from where the debugger is. */
   async branch(): Promise<void> {
+    const recording = this.#recorder()
     await this.#rest()
     const { checkKept } = await loadSnapshots()
     await this.#between(async () => {
       checkKept(this.#options)
-      await this.#make(await this.#recording!.taken(this.#shown ?? this.#serial.tail))
+      const snapshot = await recording.taken(this.#shown ?? this.#serial.tail)
+      await this.#become(snapshot, () => this.#make(snapshot))
       this.#tellState('paused')
     })
   }
@@ -480,7 +491,7 @@ export class WorkerMachine {
       requireRecordable(boardOptions(this.#options, this.#boardParts()))
       const snapshot = await takenNow(pc, this.#serial.tail)
       this.#recording = recording
-      await this.#make(snapshot)
+      await this.#become(snapshot, () => this.#make(snapshot))
     })
   }
 
