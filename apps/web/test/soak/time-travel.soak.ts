@@ -6,13 +6,14 @@
  *
  * @programs: chromium-headless-shell firefox-esr
  */
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { launchFirefox, noFirefox } from '@retrap/tooling/firefox'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
-import type { Browser, Page } from 'puppeteer-core'
+import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 import { press, seen, terminalOf, visitorOf } from '../support/visitor.ts'
 
 const SITE = process.env['RETRAP_DEBIAN_SITE']
@@ -115,17 +116,17 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
       }),
   )
   await click('Save the recording')
-  const file = await saved
+  const [, base64 = ''] = (await saved).split(',')
+  const bytes = Buffer.from(base64, 'base64')
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-travel-'))
+  const path = join(folder, 'mine.recording')
+  writeFileSync(path, bytes)
   const other = await fresh()
   try {
     const second = await other.newPage()
     await second.goto(server.origin, { waitUntil: 'load' })
-    await second.evaluate(async (data) => {
-      const transfer = new DataTransfer()
-      transfer.items.add(new File([await (await fetch(data)).blob()], 'mine.recording'))
-      const drop = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer })
-      document.querySelector('.drop')!.dispatchEvent(drop)
-    }, file)
+    const input = (await second.$('.drop input[type=file]')) as ElementHandle<HTMLInputElement>
+    await input.uploadFile(path)
     await press(visitorOf(second), 'Start')
     await press(visitorOf(second), 'State hash')
     const found = await seen(text('#panel-debugger', second), /State hash: [\da-f]{64}/)
@@ -134,8 +135,9 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     await seen(text('#panel-debugger', second), /In the past/)
   } finally {
     await other.close()
+    rmSync(folder, { recursive: true })
   }
-  visits.push(`${engine}: ${(file.length * 0.75) >> 20} MiB of recording; ${wrote}`)
+  visits.push(`${engine}: ${bytes.length >> 20} MiB of recording; ${wrote}`)
   await page.close()
 }
 
