@@ -10,6 +10,8 @@ export interface ByteBatchState {
   readonly endsAt: Readonly<Word64> | null
   /** Bytes of it so far. */
   readonly bytes: number
+  /** Bytes that the guest has sent since power-on; absent: an earlier release has not counted them. */
+  readonly sent?: number
 }
 
 /**
@@ -24,6 +26,8 @@ export class ByteBatch {
   #count = 0
   /** Bytes of the batch, with those that the host has. */
   #pushed = 0
+  /** Bytes that the guest has sent since power-on. */
+  sent: number = 0
   #timer: Timer | null = null
 
   constructor(sink: (bytes: Uint8Array) => void) {
@@ -37,6 +41,7 @@ export class ByteBatch {
   push(byte: number): void {
     if (this.#pushed === 0) this.#timer?.armAfter(BATCH_DELAY_NS)
     this.#bytes[this.#count++] = byte
+    this.sent++
     if (++this.#pushed === BATCH_BYTES) this.end()
   }
 
@@ -62,12 +67,13 @@ export class ByteBatch {
 
   /** To be called when it has been flushed. */
   save(): ByteBatchState {
-    return { endsAt: savedDeadline(this.#timer), bytes: this.#pushed }
+    return { endsAt: savedDeadline(this.#timer), bytes: this.#pushed, sent: this.sent }
   }
 
   /** Takes what `save` returned; undefined: no batch has begun. */
-  restore({ endsAt, bytes }: ByteBatchState = { endsAt: null, bytes: 0 }): void {
+  restore({ endsAt, bytes, sent = 0 }: ByteBatchState = { endsAt: null, bytes: 0 }): void {
     this.#count = 0
+    this.sent = sent
     this.#pushed = bytes
     restoreDeadline(this.#timer, endsAt)
   }

@@ -158,6 +158,11 @@ export class Uart16550 implements DeviceModel {
     this.#update()
   }
 
+  /** Characters that have gone to the line since power-on. */
+  get sent(): number {
+    return this.#batch.sent
+  }
+
   /** Holds the transmitter: the guest's FIFO fills, and its driver waits. */
   pauseTransmit(): void {
     this.#r.paused = true

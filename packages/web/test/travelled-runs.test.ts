@@ -48,7 +48,7 @@ test('the oldest past is dropped', { timeout: 30_000 }, async () => {
   for (const [part, value] of [
     ['samples', [{ instruction: 0 }]],
     ['marks', [null]],
-    ['output', [[0, 7]]],
+    ['output', { from: 0, characters: 7 }],
   ]) {
     const history = { ...opened.history, [part as string]: value }
     // oxlint-disable-next-line no-await-in-loop -- one after the other

@@ -12,6 +12,8 @@ import type { StartBoardServer } from './start.ts'
 export interface PlacedBoard {
   /** Queues bytes for a serial port. */
   receive(port: number, bytes: Uint8Array): void
+  /** Absent from boards in other threads. @returns bytes that the guest has sent by a serial port since power-on */
+  sent?(port: number): number
   /**
    * Hands over what serial ports hold back.
    *
@@ -79,6 +81,7 @@ export function placeBoard(
   for (const model of models) domain.attach(model)
   return {
     receive: (port, bytes) => serialStreams[port]?.receive(bytes),
+    sent: (port) => uarts[port]?.sent ?? 0,
     flush: async () => {
       for (const uart of uarts) uart.flush()
     },

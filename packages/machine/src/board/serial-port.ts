@@ -8,6 +8,11 @@ export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: num
 
 /** A serial line of the machine, or a console like one, from outside. */
 export interface SerialPort {
+  /**
+   * Bytes that the guest has sent since power-on: those that a listener was given, and up to a millisecond of others. Undefined for
+   * a console, and for a port of a board in another thread.
+   */
+  readonly sent?: number | undefined
   /** Names the listener that gets all that the guest sends. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /**
@@ -28,15 +33,21 @@ const WAITING_BYTES = 16_384
 /** The machine's end of a {@link SerialPort}. */
 export class SerialLine implements SerialPort {
   readonly #send: (bytes: Uint8Array) => void
+  readonly #sent: () => number | undefined
   #listener: (bytes: Uint8Array) => void = () => {}
   #drained: () => void = () => {}
   /** Bytes that the board has and the guest's UART has not. */
   #waiting = 0
   #full = false
 
-  /** @param send - hands bytes to the board, which keeps them */
-  constructor(send: (bytes: Uint8Array) => void) {
+  /** @param send - hands bytes to the board, which keeps them. @param sent - counts those that the guest has sent */
+  constructor(send: (bytes: Uint8Array) => void, sent: () => number | undefined) {
     this.#send = send
+    this.#sent = sent
+  }
+
+  get sent(): number | undefined {
+    return this.#sent()
   }
 
   receive(bytes: Uint8Array): boolean {

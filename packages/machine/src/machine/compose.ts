@@ -129,7 +129,7 @@ function connectMachine<K extends MachineKind>(
     serial: () => {
       lines = Array.from({ length: board.serialPorts }, (_, port) => {
         const receive = receiver(port)
-        return new SerialLine(gate?.serial(port, receive) ?? receive)
+        return new SerialLine(gate?.serial(port, receive) ?? receive, () => placed.sent?.(port))
       })
     },
     xen: () => (hvc = xenConsole(xen?.consoleRing, gate)),

@@ -85,9 +85,9 @@ export class RecordedMachine {
     this.run.history.startWith(console)
   }
 
-  /** The end of what the guest had written to its serial port at an instant. */
-  consoleAt(instruction: number): Uint8Array<ArrayBuffer> {
-    return this.run.history.consoleAt(instruction)
+  /** The end of what the guest had written to its serial port where a machine of the past is. */
+  consoleOf({ serial }: Pc): Uint8Array<ArrayBuffer> {
+    return this.run.history.consoleAt(serial.sent ?? 0)
   }
 
   /** The recording so far. */

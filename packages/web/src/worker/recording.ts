@@ -1,4 +1,3 @@
-import { concatenate } from '@retrap/basics'
 import type { MachineExit, Pc, PcOptions } from '@retrap/machine'
 import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
@@ -116,7 +115,7 @@ export class Recording {
   async #moved(machine: RecordedMachine, stop: TravelStop): Promise<void> {
     const [position, seen] = await Promise.all([machine.position(), machine.seen()])
     const isItself = position.isLive && machine.run.live !== null
-    this.#life.shows(seen, isItself ? null : machine.consoleAt(position.instruction))
+    this.#life.shows(seen, isItself ? null : machine.consoleOf(seen))
     this.#life.moved(position, stop)
   }
 
@@ -158,10 +157,7 @@ export class Recording {
     const { instruction, isLive } = await machine.position()
     const { disks, live } = machine.run
     if (!isLive) disks?.check(instruction)
-    const [pc, late] = [await machine.seen(), [console]]
-    // While the machine comes to rest, the port hands over what the guest had written before.
-    if (pc !== live) pc.serial.onTransmit((bytes) => late.push(bytes.slice()))
-    const snapshot = { ...(await takenNow(pc, console)), console: concatenate(late) }
+    const snapshot = await takenNow(await machine.seen(), console)
     if (!isLive && live !== null) await disks?.undo(instruction)
     return snapshot
   }

@@ -15,19 +15,20 @@ const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
 const KEPT_BYTES = 1 << 20
 const CONSOLE_BYTES = 1 << 14
 
-/** Output of the serial port, and how many instructions had retired by then. */
-interface Piece {
-  readonly instruction: number
-  readonly bytes: Uint8Array
+/** The output of the serial port. */
+interface SavedOutput {
+  /** Bytes that the guest had sent before; negative: they were printed before the machine was made. */
+  readonly from: number
+  /** A character for each byte. */
+  readonly characters: string
 }
 
 /** A run's history, as a recording has it beside the run. */
 export interface SavedHistory {
-  readonly version: 1
+  readonly version: 2
   readonly samples: readonly RunSample[]
   readonly marks: readonly RunMark[]
-  /** Output of the serial port: a character for each byte. */
-  readonly output: readonly (readonly [instruction: number, characters: string])[]
+  readonly output: SavedOutput
 }
 
 /** Notes what happens in a recorded run, for a time line. Its memory is bounded. */
@@ -38,12 +39,15 @@ export class RunHistoryKeeper {
   #everyMs = SAMPLE_MS
   #sampled = 0
   #line = ''
-  #pieces: Piece[] = []
+  /** Output of the serial port, and how many bytes of it came before. */
+  #pieces: Uint8Array[] = []
   #pieceBytes = 0
+  #from: number
 
   /** @param pc - whose run goes on; null: it has ended, and was restored */
   constructor(pc: Pc | null) {
     this.#pc = pc
+    this.#from = pc?.serial.sent ?? 0
     this.#sample()
   }
 
@@ -51,20 +55,18 @@ export class RunHistoryKeeper {
   save(begin: number): SavedHistory {
     this.#dropBefore(begin)
     this.#sample()
-    const output = this.#pieces.map(({ instruction, bytes }) => [instruction, binaryText(bytes)] as const)
-    return { version: 1, samples: this.#samples, marks: this.#marks, output }
+    const output = { from: this.#from, characters: binaryText(concatenate(this.#pieces)) }
+    return { version: 2, samples: this.#samples, marks: this.#marks, output }
   }
 
   /** Takes the history that a file has in place of its own. @throws WebError `ERR_SOURCE` for another shape */
   restore({ version, samples, marks, output }: Partial<Record<keyof SavedHistory, unknown>>): void {
-    if (version !== 1 || !isListOf(samples, isSample) || !isListOf(marks, isMark) || !isListOf(output, isPiece))
+    if (version !== 2 || !isListOf(samples, isSample) || !isListOf(marks, isMark) || !isOutput(output))
       throw new WebError('ERR_SOURCE', 'recording: its history has another form')
     this.#samples = samples.slice(0, MOST_SAMPLES)
     this.#marks = marks.slice(0, MOST_MARKS)
-    this.#pieces = output.map(([instruction, characters]) => ({
-      instruction,
-      bytes: Uint8Array.from(characters, (character) => character.charCodeAt(0)),
-    }))
+    this.#pieces = [Uint8Array.from(output.characters, (character) => character.charCodeAt(0))]
+    this.#from = output.from
   }
 
   /** The machine stands still, or goes on: it is looked at if it is time. */
@@ -74,7 +76,7 @@ export class RunHistoryKeeper {
 
   /** Takes what the guest has written to its serial port. */
   transmitted(bytes: Uint8Array): void {
-    this.#pieces.push({ instruction: this.#instruction, bytes: bytes.slice() })
+    this.#pieces.push(bytes.slice())
     this.#pieceBytes += bytes.length
     if (this.#pieceBytes > KEPT_BYTES) this.#dropPieces()
     for (const byte of bytes) {
@@ -87,15 +89,15 @@ export class RunHistoryKeeper {
 
   /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
   startWith(console: Uint8Array): void {
-    this.#pieces.unshift({ instruction: -1, bytes: console })
+    this.#pieces.unshift(console)
     this.#pieceBytes += console.length
+    this.#from -= console.length
   }
 
-  /** The end of what the guest had written to its serial port at an instant. */
-  consoleAt(instruction: number): Uint8Array<ArrayBuffer> {
-    // The port hands over what its guest has written before, when that had time to go through the line.
-    const before = this.#pieces.filter((piece) => piece.instruction <= instruction)
-    return concatenate(before.slice(-CONSOLE_BYTES).map(({ bytes }) => bytes)).slice(-CONSOLE_BYTES)
+  /** The end of what the guest had written to its serial port when it had sent so many bytes. */
+  consoleAt(sent: number): Uint8Array<ArrayBuffer> {
+    const end = sent - this.#from
+    return concatenate(this.#pieces).slice(Math.max(0, end - CONSOLE_BYTES), Math.max(0, end))
   }
 
   /** Adds a mark of the user's. */
@@ -123,7 +125,9 @@ export class RunHistoryKeeper {
 
   #dropPieces(): void {
     const half = this.#pieces.length >>> 1
-    for (const { bytes } of this.#pieces.slice(0, half)) this.#pieceBytes -= bytes.length
+    const dropped = this.#pieces.slice(0, half).reduce((sum, { length }) => sum + length, 0)
+    this.#pieceBytes -= dropped
+    this.#from += dropped
     this.#pieces = this.#pieces.slice(half)
   }
 
@@ -166,8 +170,10 @@ function isMark(given: unknown): given is RunMark {
   return (kind === 'own' || kind === 'serial') && Number.isFinite(instruction) && typeof text === 'string'
 }
 
-const isPiece = (given: unknown): given is SavedHistory['output'][number] =>
-  Array.isArray(given) && Number.isFinite(given[0]) && typeof given[1] === 'string'
+function isOutput(given: unknown): given is SavedOutput {
+  const { from, characters } = (given ?? {}) as Partial<SavedOutput>
+  return Number.isSafeInteger(from) && typeof characters === 'string'
+}
 
 /** A character for each byte. */
 function binaryText(bytes: Uint8Array): string {

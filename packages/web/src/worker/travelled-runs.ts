@@ -166,7 +166,7 @@ function historyOf(
   const none = { interrupts: 0, exceptions: 0, deviceAccesses: 0 }
   const samples = [0, end].map((instruction) => ({ instruction, guestMs: instruction / 1e6, ...none }))
   const own = marks.map(({ name, instructions }) => ({ kind: 'own' as const, instruction: instructions, text: name }))
-  return { version: 1, samples, marks: own, output: [] }
+  return { version: 2, samples, marks: own, output: { from: 0, characters: '' } }
 }
 
 /** Runs the machine of a file again. @throws MachineError; RecordingError */
