@@ -1,12 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { createPc } from '@retrap/machine'
 import { bundlePage } from '@retrap/tooling/bundle'
 import { servePages } from '@retrap/tooling/page-server'
-import { processTime } from '@retrap/tooling/processor-time'
 import type { createMachine, Machine, startMachineWorker } from '@retrap/web'
 import type { Browser, Page } from 'puppeteer-core'
+import { family, memoryOf, processorTime } from './processes.ts'
 import { computingGuest, redrawingGuest } from './guests.ts'
 import { speedOfV86, v86Files } from './v86.ts'
 
@@ -121,39 +120,6 @@ const echoes = (page: Page): Promise<number[]> =>
     }
     return found.toSorted((a, b) => a - b)
   }, KEYS)
-
-/** A process and all that it has started. */
-function family(pid: number): number[] {
-  const parents = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const fields = readFileSync(`/proc/${name}/stat`, 'latin1')
-        return [[Number(name), Number(fields.slice(fields.lastIndexOf(')') + 2).split(' ')[1])] as const]
-      } catch {
-        // It has just ended.
-        return []
-      }
-    })
-  const found = [pid]
-  for (const one of found) found.push(...parents.filter(([, parent]) => parent === one).map(([child]) => child))
-  return found
-}
-
-const processorTime = (pids: readonly number[]): number =>
-  pids.map(processTime).reduce((sum, seconds) => sum + (Number.isNaN(seconds) ? 0 : seconds), 0)
-
-/** Bytes of memory that processes have for themselves, and their part of what they share; 0 where the host does not tell. */
-const memoryOf = (pids: readonly number[]): number =>
-  pids
-    .map((pid) => {
-      try {
-        return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1] ?? 0) * 1024
-      } catch {
-        return 0
-      }
-    })
-    .reduce((sum, bytes) => sum + bytes, 0)
 
 /** Measures machines in pages, beside one in Node; prints a line for each goal. */
 export async function measureMachines(browser: Browser): Promise<void> {
