@@ -78,6 +78,7 @@ export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/check
 export type { LiveDebugOptions } from './recording/live-run.ts'
 export type { PcRecorder, RecordPcOptions, ReplayPcOptions } from './recording/pc-runs.ts'
 export type { RecordedKind } from './recording/description.ts'
+export type { PluggedServer, PlugServer } from './recording/server-starts.ts'
 export type { MachineReplay, PcReplay } from './recording/replay.ts'
 export type { ReplayOptions } from './recording/run-replay.ts'
 export { describeDivergence } from './recording/replay-exit.ts'

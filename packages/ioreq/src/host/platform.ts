@@ -115,6 +115,8 @@ export interface DevicePlatform {
  * The part of a server in the domain that a gate uses: an `IoreqServer`, which is not named here, because it knows the platform.
  */
 export interface GatedSlots {
+  /** The policy for a failure of its models; null: the domain's. */
+  readonly policy: 'crash' | 'detach' | null
   /** Null: the server takes no buffered requests. */
   readonly ring: BufferedRing | null
   /** Returns a vCPU's slot. */
@@ -125,6 +127,8 @@ export interface GatedSlots {
 
 /** The machine's side of a server as its gate sees it: a `RemoteServer`. */
 export interface GatedServer {
+  /** Names the server in errors and traces. */
+  readonly name: string
   /** The server in the domain. */
   readonly server: GatedSlots
   /** Has a frame of the models take effect. */
@@ -135,6 +139,8 @@ export interface GatedServer {
   readonly unsettled: boolean
   /** The machine was put back: it does not wait for what was sent meanwhile, as levels of wires are. */
   putBack(): void
+  /** Ends the server. @param error - why it has failed; undefined: it has not, and is taken out */
+  end(error: unknown): void
 }
 
 /**
@@ -160,4 +166,12 @@ export interface ServerGate {
   waitsForNothing(vcpu: number): boolean
   /** Puts what the models have written to guest memory, and what is still to come there, over what was read. */
   overlay(gpa: number, bytes: Uint8Array): void
+  /**
+   * The server has failed. Absent: it ends at once.
+   *
+   * @returns whether the gate calls `GatedServer.end` when it is to end
+   */
+  failed?(error: unknown): boolean
+  /** The server has ended. */
+  closed?(): void
 }

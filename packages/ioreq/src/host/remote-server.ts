@@ -37,7 +37,10 @@ export interface RemoteServerOptions {
   readonly name: string
   /** Whether the platform's clock runs on by itself between two requests. Default true. */
   readonly realTime?: boolean
-  /** How long the models may take to be attached before the server has failed, in milliseconds. Default 30 seconds. */
+  /**
+   * How long the models may take to be attached before the server has failed, in milliseconds; `Infinity`: for ever. Default
+   * 30 seconds.
+   */
   readonly readyMs?: number
   /** The policy for a failure of its models; default the domain's. */
   readonly policy?: FailurePolicy
@@ -118,9 +121,9 @@ export class RemoteServer implements IoreqTransport {
     // A caller that does not ask must not get an unhandled rejection either.
     this.ready.catch(() => {})
     const { readyMs = READY_MS } = options
-    this.#readyTimer = setTimeout(() => {
+    const late = (): void =>
       this.failed(new IoreqError('ERR_DEVICE', `the models of server ${this.name} were not there within ${readyMs} ms`))
-    }, readyMs)
+    this.#readyTimer = readyMs === Infinity ? undefined : setTimeout(late, readyMs)
     this.#send({
       kind: 'hello',
       version: FRAME_VERSION,
@@ -307,6 +310,7 @@ export class RemoteServer implements IoreqTransport {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#readyTimer)
+    this.#gate?.closed?.()
     this.#held.close()
     this.#owned.close()
     this.#ready.reject(this.#calls.end())
@@ -325,7 +329,13 @@ export class RemoteServer implements IoreqTransport {
   failed(error: unknown): void {
     if (this.#closed) return
     this.#ready.reject(error)
-    this.#dispatch.requests.serverGone(this.server, error)
+    if (this.#gate?.failed?.(error) !== true) this.#dispatch.requests.serverGone(this.server, error)
+  }
+
+  /** @internal See `GatedServer`. */
+  end(error: unknown): void {
+    if (error === undefined) this.close()
+    else this.#dispatch.requests.serverGone(this.server, error)
   }
 
   // ---- what the models ask ----
@@ -339,6 +349,8 @@ export class RemoteServer implements IoreqTransport {
   /** Takes a frame from the device server. */
   take(frame: Frame): void {
     this.#guard(() => {
+      // A gate has it take effect when the machine runs on.
+      if (frame.kind === 'ready') clearTimeout(this.#readyTimer)
       if (this.#gate?.arrived(frame) !== false) this.#handle(frame)
     })
   }
@@ -371,7 +383,6 @@ export class RemoteServer implements IoreqTransport {
     switch (frame.kind) {
       case 'ready':
         this.#hasModels = true
-        clearTimeout(this.#readyTimer)
         this.server.setState(true)
         this.#ready.resolve()
         return

@@ -115,6 +115,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     const { domain } = machine
     if (this.#wantsWritten && !domain.writtenElsewhere) this.sinceZeros = new LoggedMemory(domain)
     this.gate.start(domain)
+    this.servers.begin(domain)
   }
 
   /** Puts the gate before all back ends of the options. */

@@ -28,6 +28,10 @@ export type Input = Uint8Array | (() => Uint8Array | null)
 
 /** Rounds between two looks at whether a checkpoint is due. */
 const LOOK_ROUNDS = 16
+/** In place of a party's number: a server is plugged in, which is the party that the input names. */
+export const PLUG_PARTY = 0xfffe
+
+const ignore = (): void => undefined
 
 /** The part of its domain that the gate needs. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
@@ -59,6 +63,8 @@ export abstract class InputGate implements OutsideInputs {
   #saved: readonly unknown[] = []
   readonly #later = laterTurn()
   readonly #names: string[] = []
+  /** Takes inputs of {@link PLUG_PARTY}. */
+  plugs: Deliver = ignore
   protected readonly parties: Deliver[] = []
   #domain: GatedDomain | undefined
 
@@ -80,17 +86,40 @@ export abstract class InputGate implements OutsideInputs {
     this.#domain = domain
   }
 
+  /** The number of the party that is added next. */
+  get nextParty(): number {
+    return this.parties.length
+  }
+
   /**
    * Adds a party.
    *
    * @param deliver - takes its inputs at their instants
    * @param held - what it keeps of the machine's
+   * @param number - that it had in a recording, where others before it may have left; default the next one
    * @returns its number
+   * @throws RangeError for the number of a party that is there
    */
-  party(name: string, deliver: Deliver, held?: HeldInputs): number {
-    this.#names.push(name)
-    this.#held.push(held)
-    return this.parties.push(deliver) - 1
+  party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
+    const taken = this.parties[number] ?? ignore
+    if (!(Number.isInteger(number) && number < PLUG_PARTY && taken === ignore))
+      throw new RangeError(`party ${number} is there already, or no number`)
+    while (this.parties.length < number) this.party('', ignore)
+    this.#names[number] = name
+    this.#held[number] = held
+    this.parties[number] = deliver
+    return number
+  }
+
+  /** A party is there no more. Its number stays. */
+  leaves(number: number): void {
+    this.#held[number] = undefined
+    this.parties[number] = ignore
+  }
+
+  /** Returns the receiver of a party's inputs; undefined: there is no such party. */
+  protected receiver(party: number): Deliver | undefined {
+    return party === PLUG_PARTY ? this.plugs : this.parties[party]
   }
 
   /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
@@ -106,16 +135,23 @@ export abstract class InputGate implements OutsideInputs {
 
   /** Whether this machine can be put back to where its parties kept that. */
   canRestore(saved: readonly unknown[]): boolean {
-    return this.#held.every(
+    const fit = this.#held.every(
       (held, number) =>
         held?.isNeverPutBack !== true &&
         (held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null)),
     )
+    // Of a server that is plugged in between here and there.
+    return fit && saved.every((state, number) => state === null || this.#held[number] !== undefined)
   }
 
   /** Names what parties of the machine that is made next have kept. */
   willRestore(saved: readonly unknown[]): void {
     this.#saved = saved
+  }
+
+  /** The inputs that all parties have held of the machine that is made now. */
+  get saved(): readonly unknown[] {
+    return this.#saved
   }
 
   /** Returns the inputs that a party, which is added now, has held; undefined: it begins anew. */

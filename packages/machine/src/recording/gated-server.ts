@@ -1,6 +1,6 @@
 import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/ioreq/host'
 import type { InputGate } from './gate.ts'
-import { HeldFrames } from './held-frames.ts'
+import { HeldFrames, type PlugFacts, savedFrames } from './held-frames.ts'
 
 /** The facts that are recorded about a server. */
 export interface ServerFacts {
@@ -10,7 +10,12 @@ export interface ServerFacts {
   readonly talksToHost: boolean
   /** The models would answer at once if nothing were recorded. */
   readonly answersAtOnce?: boolean
+  /** The server is plugged in while the machine runs, and its models come by inputs. Absent: they are there when the machine begins. */
+  readonly plug?: PlugFacts
 }
+
+/** In place of frames: a server that was plugged in ends. */
+export const ENDED: Uint8Array = new Uint8Array(0)
 
 /** Commands that a `called` frame answers. */
 const CALLS: ReadonlySet<Frame['kind']> = new Set([
@@ -35,21 +40,46 @@ export abstract class ModelsGate implements ServerGate {
   /** vCPUs whose request has no answer, and calls that have none, in the order in which they were made. */
   protected readonly vcpus: Set<number> = new Set<number>()
   protected readonly calls: number[] = []
-  /** Its models are not there yet. */
-  protected isStarting = true
+  /** The machine waits until its models are there. */
+  protected isStarting: boolean
+  readonly #plug: PlugFacts | undefined
+  /** The models of a server that was plugged in are not there yet. */
+  #isComing: boolean
+  /** A server that was plugged in has ended. */
+  protected isOut = false
 
-  constructor(gate: InputGate, server: GatedServer, { name, talksToHost, answersAtOnce = false }: ServerFacts) {
+  constructor(gate: InputGate, server: GatedServer, facts: ServerFacts) {
+    const { name, talksToHost, answersAtOnce = false, plug } = facts
     this.gate = gate
     this.server = server
     this.postsFreely = talksToHost
     this.#answersAtOnce = answersAtOnce
-    this.party = gate.party(name, (data) => new FrameReader((frame) => this.effect(frame)).push(data), {
-      save: () => this.held.save(),
-      restore: (saved) => this.restored(saved),
-      isBusy: () => this.isAwaited || server.unsettled,
+    this.#plug = plug
+    this.isStarting = plug === undefined
+    this.#isComing = plug !== undefined
+    const held = {
+      save: () => savedFrames(this.held, plug),
+      restore: (saved: unknown) => this.restored(saved),
+      // A machine that goes on from a checkpoint has models from the first.
+      isBusy: () => this.isAwaited || server.unsettled || this.#isComing,
       goesOn: () => server.putBack(),
       isNeverPutBack: true,
-    })
+    }
+    this.party = gate.party(name, (data) => this.#delivered(data), held, plug?.party)
+  }
+
+  #delivered(data: Uint8Array): void {
+    if (data.length === ENDED.length) this.server.end(this.why)
+    else new FrameReader((frame) => this.effect(frame)).push(data)
+  }
+
+  protected get isPlugged(): boolean {
+    return this.#plug !== undefined
+  }
+
+  /** The error with which the server has failed; undefined: it has not. */
+  protected get why(): unknown {
+    return undefined
   }
 
   /** Whether the machine stands still until its models have done something. */
@@ -63,8 +93,23 @@ export abstract class ModelsGate implements ServerGate {
 
   /** Has a frame take effect. */
   protected effect(frame: Frame): void {
-    this.held.take(frame)
+    this.kept(frame)
     this.server.apply(frame)
+  }
+
+  /** Takes note of a frame that takes effect. */
+  protected kept(frame: Frame): void {
+    if (frame.kind === 'ready') this.#isComing = false
+    this.held.take(frame)
+  }
+
+  closed(): void {
+    if (!this.isPlugged || this.isOut) return
+    this.isOut = true
+    this.#isComing = false
+    this.vcpus.clear()
+    this.calls.length = 0
+    this.gate.leaves(this.party)
   }
 
   /** Takes note of what the machine waits for no more. @returns the frame as it is recorded, without numbers of this run's calls */
@@ -107,4 +152,5 @@ export abstract class ModelsGate implements ServerGate {
   abstract answered(vcpu: number): void
   abstract arrived(frame: Frame): boolean
   abstract overlay(gpa: number, bytes: Uint8Array): void
+  abstract failed(error: unknown): boolean
 }

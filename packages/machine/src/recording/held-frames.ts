@@ -1,3 +1,4 @@
+import type { FailurePolicy } from '@retrap/ioreq'
 import { decodeFrame, encodeFrame, type Frame } from '@retrap/ioreq/host'
 
 /** Bytes in front of a frame that say how long it is. */
@@ -72,7 +73,31 @@ export class HeldFrames {
   }
 }
 
+/** A server that was plugged in while the machine ran: plain data. */
+export interface PlugFacts {
+  readonly name: string
+  /** The server's number among the parties. */
+  readonly party: number
+  /** The policy for a failure of its models; null: the domain's. */
+  readonly policy: FailurePolicy | null
+}
+
+/** The facts about a server with the frames that were kept of it. */
+interface PluggedFrames {
+  readonly plug: PlugFacts
+  readonly frames: readonly Uint8Array[]
+}
+
+/** Returns a checkpoint's part of a server. @param plug - facts about one that was plugged in */
+export const savedFrames = (held: HeldFrames, plug: PlugFacts | undefined): readonly Uint8Array[] | PluggedFrames =>
+  plug === undefined ? held.save() : { plug, frames: held.save() }
+
+/** The servers that were plugged in, among what parties have kept. */
+export const plugsOf = (parties: readonly unknown[]): PlugFacts[] =>
+  (parties as readonly (Partial<PluggedFrames> | null)[]).flatMap((party) => party?.plug ?? [])
+
 /** The frames that were kept: those of before a machine is put back, and the others. */
 export function framesOf(saved: unknown, areFirst: boolean): Frame[] {
-  return (saved as readonly Uint8Array[]).map(decodeFrame).filter(({ kind }) => AT_FIRST.has(kind) === areFirst)
+  const frames = Array.isArray(saved) ? (saved as readonly Uint8Array[]) : (saved as PluggedFrames).frames
+  return frames.map(decodeFrame).filter(({ kind }) => AT_FIRST.has(kind) === areFirst)
 }

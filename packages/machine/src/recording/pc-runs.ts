@@ -14,6 +14,7 @@ import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { type GateFor, type RecordOptions, recordRun, type RunRecorder } from './record.ts'
 import { noteAll } from './record-gate.ts'
 import { MachineReplay, type PcReplay } from './replay.ts'
+import type { PluggedServer, PlugServer } from './server-starts.ts'
 import type { RecordingSource, ReplayOptions } from './run-replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 
@@ -43,6 +44,14 @@ export interface PcRecorder extends RunRecorder {
    * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
    */
   debugger(options: LiveDebugOptions): Promise<ReplayDebugger>
+  /**
+   * Plugs in a server whose models live elsewhere, such as behind a message port, while the machine runs. The models' doings are
+   * recorded: a replay, and the way back, do without them. A server that fails under the policy `detach` is taken out.
+   *
+   * @param start - makes the one server, when the machine runs on
+   * @throws what `start` throws
+   */
+  plugServer(start: PlugServer): Promise<PluggedServer>
   /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
   gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
 }
@@ -129,7 +138,7 @@ async function record(
   if (ring !== undefined && checkpointMs === Infinity)
     throw new MachineError('ERR_OPTION', 'checkpointMs Infinity: a ring is dropped up to a checkpoint; leave it out')
   const run = await recordRun(PC_RUNS, write, given, { checkpointMs, ring }, make)
-  const { machine: pc, options, store, fromPowerOn, recorder } = run
+  const { machine: pc, options, store, fromPowerOn, recorder, backEnds } = run
   const debugged = async (how: LiveDebugOptions): Promise<LiveRun> => {
     if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
       throw new MachineError(
@@ -147,6 +156,7 @@ async function record(
   }
   return Object.assign(recorder, {
     pc,
+    plugServer: (start: PlugServer) => backEnds.servers.plug(pc.domain, start),
     debugger: async (how: LiveDebugOptions) => (await debugged(how)).debugger(),
     gdbTarget: async (gdb: PcGdbOptions, how: LiveDebugOptions) => (await debugged(how)).gdbTarget(gdb),
   })

@@ -2,7 +2,6 @@ import type { DomainServer } from '@retrap/hvm'
 import {
   decodeFrame,
   type DevicePlatform,
-  type Frame,
   type GatedServer,
   NO_VCPU,
   RemoteServer,
@@ -10,7 +9,7 @@ import {
   type ServerLink,
 } from '@retrap/ioreq/host'
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoDispatch } from '@retrap/ioreq'
-import { ModelsGate, type ServerFacts } from './gated-server.ts'
+import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { framesOf } from './held-frames.ts'
 import type { InputGate } from './gate.ts'
 
@@ -25,7 +24,7 @@ class PlayedServer extends ModelsGate {
 
   constructor(gate: InputGate, server: GatedServer, facts: ServerFacts) {
     super(gate, server, facts)
-    this.#saved = gate.savedOf(this.party)
+    this.#saved = gate.savedOf(this.party) ?? undefined
   }
 
   readonly link: ServerLink = {
@@ -78,6 +77,11 @@ class PlayedServer extends ModelsGate {
     if (slot.answer(lo, hi)) server.answered(vcpu)
   }
 
+  /** How one ends that was plugged in is in the recording. */
+  failed(): boolean {
+    return this.isPlugged
+  }
+
   protected begun(): void {
     if (!this.#isPlaying) void this.#play()
   }
@@ -86,7 +90,7 @@ class PlayedServer extends ModelsGate {
     this.#isPlaying = true
     try {
       // oxlint-disable-next-line no-await-in-loop -- each in its turn
-      while (this.isAwaited) await this.gate.noted(this.party, (data) => this.#take(decodeFrame(data)))
+      while (this.isAwaited) await this.gate.noted(this.party, (data) => this.#take(data))
     } catch {
       // There is no machine without its models. Otherwise the gate ends the replay, in a machine that waits for nothing.
       if (this.isStarting) this.#fail('the recording ended before they were there')
@@ -99,7 +103,9 @@ class PlayedServer extends ModelsGate {
     }
   }
 
-  #take(frame: Frame): void {
+  #take(data: Uint8Array): void {
+    if (data.length === ENDED.length) return this.server.end(undefined)
+    const frame = decodeFrame(data)
     if (frame.kind === 'answer') {
       const { vcpu, sequence, lo, hi } = frame
       if (!this.vcpus.delete(vcpu)) throw new RangeError(`an answer to vCPU ${vcpu}, which has not asked`)

@@ -20,6 +20,8 @@ export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
   /** The log before a checkpoint may be dropped: what comes behind it refers to nothing there. */
   isInRing = false
+  /** Nothing is recorded any more. */
+  hasEnded = false
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
   readonly #notes: () => Uint8Array
@@ -127,7 +129,7 @@ export class RecordGate extends InputGate implements LoggedGate {
         this.domain.clock.skipTo(time)
       }
       this.#writer.add('input', at, party, bytes)
-      this.parties[party]!(bytes)
+      this.receiver(party)!(bytes)
     }
     return isAny
   }

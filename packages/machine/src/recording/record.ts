@@ -74,6 +74,7 @@ export interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
   readonly fromPowerOn: boolean
+  readonly backEnds: BackEndGate<K>
   readonly recorder: RunRecorder
   /** A debugger that goes back in it, which ends with it. */
   live: { close(): void } | undefined
@@ -158,6 +159,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       const instant = gate.instant()
       await writeCheckpoints(writer, store)
       store.clear()
+      gate.hasEnded = true
       await writer.end(instant)
     },
     discard() {
@@ -165,7 +167,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       store.clear()
     },
   }
-  const parts = { machine, options, gate, writer, taker, store, marks, fromPowerOn, recorder }
+  const parts = { machine, options, gate, writer, taker, store, marks, fromPowerOn, backEnds, recorder }
   const run: RecordedRun<K, M> = { ...parts, live: undefined }
   return run
 }

@@ -1,7 +1,7 @@
 import type { Dma } from '@retrap/device'
 import { decodeFrame, encodeFrame, type Frame, type GatedServer } from '@retrap/ioreq/host'
 import { IoreqError, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
-import { ModelsGate, type ServerFacts } from './gated-server.ts'
+import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { frameBytes } from './held-frames.ts'
 import type { RecordGate } from './record-gate.ts'
 
@@ -26,6 +26,8 @@ export class RecordedServer extends ModelsGate {
   readonly #memory: Dma
   readonly #queue: Queued[] = []
   #queuedBytes = 0
+  /** The server is to end; `error` says why it has failed. */
+  #ending: { readonly error: unknown } | null = null
 
   /** @param memory - the guest's */
   constructor(gate: RecordGate, server: GatedServer, facts: ServerFacts, memory: Dma) {
@@ -38,7 +40,7 @@ export class RecordedServer extends ModelsGate {
     if (READS.has(frame.kind) || (this.postsFreely && frame.kind === 'message')) return true
     if (this.isAwaited) {
       this.#note(this.ended(frame))
-      this.held.take(frame)
+      this.kept(frame)
       return true
     }
     // A model of this thread cannot wait for the end of what it writes. Reads before that end see the bytes.
@@ -60,6 +62,7 @@ export class RecordedServer extends ModelsGate {
 
   /** Frames that enter the machine now; null: they have entered. */
   #batch(): Uint8Array | null {
+    if (this.isOut) return null
     const queue = this.#queue
     let [count, length] = [0, 0]
     while (count < queue.length && length < MOST_AT_ONCE) length += queue[count++]!.bytes.length
@@ -86,6 +89,37 @@ export class RecordedServer extends ModelsGate {
       this.#note(frame)
       this.effect(frame)
     }
+    const ending = this.#ending
+    // Not within the request.
+    if (ending !== null) queueMicrotask(() => this.isAwaited && this.server.end(ending.error))
+  }
+
+  /**
+   * Ends a server that was plugged in: at once where the machine stands still for it, and else by an input.
+   *
+   * @param error - why it has failed; undefined: it is taken out
+   */
+  end(error?: unknown): void {
+    if (this.isOut || this.#ending !== null) return
+    this.#ending = { error }
+    if (this.isAwaited) this.server.end(error)
+    else this.gate.post(this.party, () => (this.isOut ? null : ENDED))
+  }
+
+  protected override get why(): unknown {
+    return this.#ending?.error
+  }
+
+  failed(error: unknown): boolean {
+    if (!this.isPlugged) return false
+    this.end(error)
+    return true
+  }
+
+  override closed(): void {
+    // By an input, or by what one does, a replay's ends as well.
+    if (this.isPlugged && this.isAwaited && !this.#recorder.hasEnded) this.#recorder.note(this.party, ENDED)
+    super.closed()
   }
 
   asked(vcpu: number): void {

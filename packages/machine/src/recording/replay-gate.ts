@@ -252,8 +252,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   #deliver({ source, data }: RecordedEvent): void {
     if (source === TIME_PARTY) return this.#take('a time', () => this.#skipTo(new DataView(data.slice().buffer)))
-    const deliver = this.parties[source]
-    if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.parties.length}`)
+    const deliver = this.receiver(source)
+    if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.nextParty}`)
     // Receivers keep what they are given.
     else this.#take(`an input of party ${source}`, () => deliver(data.slice()))
   }

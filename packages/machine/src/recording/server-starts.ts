@@ -1,11 +1,12 @@
 import type { DeviceModel } from '@retrap/device'
-import type { DomainServer } from '@retrap/hvm'
+import type { Domain, DomainServer } from '@retrap/hvm'
 import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/ioreq/host'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { PartServerOptions, StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { StartDeviceServer } from '../life/machine-life.ts'
-import type { InputGate } from './gate.ts'
+import { type InputGate, PLUG_PARTY } from './gate.ts'
 import type { ServerFacts } from './gated-server.ts'
+import { type PlugFacts, plugsOf } from './held-frames.ts'
 import { startLocalServer } from './local-server.ts'
 import { startPlayedServer } from './played-server.ts'
 import { RecordGate } from './record-gate.ts'
@@ -16,6 +17,24 @@ export interface ServerTarget {
   readonly dispatch: IoDispatch
   readonly platform: DevicePlatform
 }
+
+/**
+ * Makes a server of the caller's while the machine runs, such as a `MessageTransport`: at the instant at which it is plugged in.
+ *
+ * @param realTime - whether the machine's clock runs on by itself between two requests
+ */
+export type PlugServer = (dispatch: IoDispatch, platform: DevicePlatform, realTime: boolean) => DomainServer
+
+/** A server that was plugged in while the machine ran. */
+export interface PluggedServer {
+  /** The server. Its `remote.ready` settles when its models are there, while the machine runs. */
+  readonly server: DomainServer
+  /** Takes the server out: when the machine runs on, or at once where a processor waits for its models. */
+  readonly unplug: () => void
+}
+
+/** A domain, as servers are plugged into it. */
+export type PluggingDomain = Pick<Domain, 'addServer' | 'dispatch' | 'platform'>
 
 /** Starts the servers whose models are recorded at the contract; in a replay, servers that do the same again without them. */
 export class ServerStarts {
@@ -56,12 +75,69 @@ export class ServerStarts {
   /** Servers of the caller's models. @param count - that the recording has */
   devices(starts: readonly StartDeviceServer[], count: number): StartDeviceServer[] {
     const gate = this.#gate
-    return Array.from({ length: count }, (_, i): StartDeviceServer => {
+    const first = Array.from({ length: count }, (_, i): StartDeviceServer => {
       const facts = { name: `server ${i}`, talksToHost: false }
       if (!(gate instanceof RecordGate))
         return (dispatch, platform) =>
           startPlayedServer({ dispatch, platform }, gate, facts, { name: facts.name, realTime: false })
       return (dispatch, platform, realTime) => starts[i]!(dispatch, recordedPlatform(gate, platform, facts), realTime)
+    })
+    // Servers that were plugged in before the checkpoint that the machine begins at.
+    const later = plugsOf(gate.saved).map(
+      (plug): StartDeviceServer =>
+        (dispatch, platform) =>
+          this.#playPlugged({ dispatch, platform }, plug),
+    )
+    return [...first, ...later]
+  }
+
+  #playPlugged(target: ServerTarget, plug: PlugFacts): DomainServer {
+    const { name, policy } = plug
+    const options = { name, realTime: false, readyMs: Infinity, ...(policy !== null && { policy }) }
+    return startPlayedServer(target, this.#gate, { name, talksToHost: false, plug }, options)
+  }
+
+  /** Takes the machine's domain, when it is made: a replay plugs in what was plugged in. */
+  begin(domain: PluggingDomain): void {
+    const gate = this.#gate
+    if (gate instanceof RecordGate) return
+    const text = new TextDecoder()
+    gate.plugs = (data) => domain.addServer(this.#playPlugged(domain, JSON.parse(text.decode(data)) as PlugFacts))
+  }
+
+  /**
+   * Plugs in a server of the caller's, of a machine that is recorded. Settles at that instant: not while the machine stands still.
+   *
+   * @throws what `start` throws
+   */
+  plug(domain: PluggingDomain, start: PlugServer): Promise<PluggedServer> {
+    const gate = this.#gate as RecordGate
+    const { dispatch, platform } = domain
+    return new Promise((resolve, reject) => {
+      gate.post(PLUG_PARTY, () => {
+        let made:
+          | { readonly plug: PlugFacts; readonly recorded: RecordedServer; readonly gated: GatedServer }
+          | undefined
+        const gateOf = (gated: GatedServer): RecordedServer => {
+          const plug = { name: gated.name, party: gate.nextParty, policy: gated.server.policy }
+          const facts = { name: gated.name, talksToHost: false, plug }
+          const recorded = new RecordedServer(gate, gated, facts, platform.dma)
+          made = { plug, recorded, gated }
+          return recorded
+        }
+        try {
+          const server = start(dispatch, gatedPlatform(platform, gateOf), false)
+          const { plug, recorded } = made!
+          domain.addServer(server)
+          resolve({ server, unplug: () => recorded.end() })
+          return new TextEncoder().encode(JSON.stringify(plug))
+        } catch (error) {
+          // The server has been there at this instant alone.
+          made?.gated.end(undefined)
+          reject(error)
+          return null
+        }
+      })
     })
   }
 
@@ -79,11 +155,12 @@ export class ServerStarts {
   }
 }
 
+/** The machine as models reach it that are recorded. */
+const recordedPlatform = (gate: RecordGate, platform: DevicePlatform, facts: ServerFacts): DevicePlatform =>
+  gatedPlatform(platform, (server) => new RecordedServer(gate, server, facts, platform.dma))
+
 /** The machine as models reach it that are recorded: by what they say, and not through memory that they share. */
-function recordedPlatform(gate: RecordGate, platform: DevicePlatform, facts: ServerFacts): DevicePlatform {
+function gatedPlatform(platform: DevicePlatform, gate: (server: GatedServer) => RecordedServer): DevicePlatform {
   const { sharedMemory: _sharedMemory, ...others } = platform
-  return {
-    ...others,
-    gate: (server: GatedServer) => new RecordedServer(gate, server, facts, platform.dma),
-  }
+  return { ...others, gate }
 }

@@ -1,0 +1,269 @@
+/** Servers of the caller's models are plugged in and taken out while a machine is recorded: a replay does the same without them. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { crc32 } from '@retrap/basics'
+import { defineDevice, type DeviceModel } from '@retrap/device'
+import { type FramePort, MessageTransport, serveMessages } from '@retrap/ioreq/host'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
+import { al, type Assembler, ax, dword, dx, eax, ebx, imm16 } from '@retrap/x86-assembler'
+import fc from 'fast-check'
+import { afterEach, expect, test } from 'vitest'
+import {
+  type Pc,
+  type PcOptions,
+  type PcRecorder,
+  type PcReplay,
+  type PluggedServer,
+  recordPc,
+  replayPc,
+} from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+import { Pieces } from './support/pieces.ts'
+import { asynchronous, COUNT, DEVICE } from './support/random-devices.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const COM1 = 0x3f8
+const STATE = 0x20_0000
+const MEMORY_BYTES = 4 << 20
+/** The soft-off port of a PC: a write of the value switches it off. */
+const [POWER, OFF] = [0x604, 0x2000]
+
+/** Mixes what answers at the device's place, what it writes and its interrupt into a hash with the time, until a byte is typed. */
+const kernel = multibootKernel((asm: Assembler) => {
+  const mix = (): void => void asm.rol(ebx, 5).xor(ebx, eax).rdtsc().rol(ebx, 5).xor(ebx, eax)
+  asm.xor(ebx, ebx)
+  const poll = asm.here()
+  asm.mov(eax, dword(DEVICE))
+  mix()
+  asm.mov(eax, dword(COUNT + 4))
+  mix()
+  asm.mov(dword(DEVICE + 4), eax)
+  // OCW3: the next read is of the requests.
+  asm.mov(al, 0x0a).out(0x20, al).in(al, 0x20)
+  mix()
+  asm.mov(dword(STATE), ebx).inc(dword(STATE + 4))
+  asm
+    .mov(dx, imm16(COM1 + 5))
+    .in(al, dx)
+    .test(al, 1)
+    .jz(poll)
+  asm.mov(dx, imm16(POWER)).mov(ax, imm16(OFF)).out(dx, ax).hlt()
+})
+
+const options: PcOptions = { memoryBytes: MEMORY_BYTES, codeCacheBytes: MEMORY_BYTES, clock: 'deterministic', kernel }
+
+/** All that there is at an instant. */
+function stateOf({ domain }: Pc): unknown {
+  const bytes = new Uint8Array(MEMORY_BYTES)
+  domain.guestMemory.read(0, bytes)
+  return domain.vcpus.map(({ cpu }) => [cpu.retired, saveVcpuRegisters(cpu), crc32(bytes)])
+}
+
+/** A run that is recorded. */
+class Recorded {
+  readonly file = new Pieces()
+  recorder!: PcRecorder
+  #running: Promise<unknown> = Promise.resolve()
+
+  readonly #stop = new AbortController()
+  readonly #options: PcOptions
+
+  private constructor(more: Partial<PcOptions>) {
+    this.#options = { ...options, ...more }
+  }
+
+  static async begin(more: Partial<PcOptions> = {}): Promise<Recorded> {
+    const run = new Recorded(more)
+    run.recorder = await recordPc(run.#options, run.file.write, { checkpointMs: 1 })
+    const { pc } = run.recorder
+    closing.push(pc)
+    run.#running = pc.run({ timeoutMs: 100_000, signal: run.#stop.signal })
+    return run
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  /** Lets the guest go through its loop so often. */
+  async polls(more: number): Promise<void> {
+    const until = this.#polls + more
+    // oxlint-disable-next-line no-await-in-loop -- while the machine runs
+    while (this.#polls < until) await turn()
+  }
+
+  get #polls(): number {
+    const bytes = new Uint8Array(4)
+    this.recorder.pc.domain.guestMemory.read(STATE + 4, bytes)
+    return new DataView(bytes.buffer).getUint32(0, true)
+  }
+
+  /** Plugs in a model behind a message port; null: it never comes. @returns the port's other end with the server */
+  async plug(model: DeviceModel | null, readyMs?: number): Promise<PluggedServer & { readonly port: MessagePort }> {
+    const { port1, port2 } = new MessageChannel()
+    closing.push(port1, port2)
+    const plugged = await this.recorder.plugServer((dispatch, platform, realTime) => {
+      const limits = { name: 'plugged', realTime, policy: 'detach', ...(readyMs !== undefined && { readyMs }) } as const
+      const { remote } = new MessageTransport(dispatch, platform, port1 as unknown as FramePort, limits)
+      return { remote, close: () => remote.close() }
+    })
+    if (model !== null) void serveMessages(port2 as unknown as FramePort, (server) => server.attach(model))
+    return { ...plugged, port: port2 }
+  }
+
+  /** Has the guest end. @returns its last state, and how many instructions that were */
+  async end(): Promise<{ readonly state: unknown; readonly instructions: number }> {
+    const { recorder } = this
+    recorder.pc.serial.receive(Uint8Array.of(33))
+    expect(await this.#running).toMatchObject({ reason: 'power-off' })
+    const { instructions } = recorder
+    await recorder.end()
+    return { state: stateOf(recorder.pc), instructions }
+  }
+
+  async replay(checkpointMs?: number): Promise<PcReplay> {
+    const replay = await replayPc(options, this.file.source, { checkpointMs })
+    closing.push(replay)
+    return replay
+  }
+}
+
+test(
+  'plugged in and taken out at any instants, they are in the replay, and on the way back',
+  { timeout: 60_000 },
+  async () => {
+    const polls = fc.integer({ min: 1, max: 400 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(polls, { minLength: 2, maxLength: 4 }),
+        fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+        async (waits, parts) => {
+          const run = await Recorded.begin()
+          let plugged: PluggedServer | undefined
+          const instants: number[] = []
+          for (const wait of waits) {
+            await run.polls(wait)
+            if (plugged === undefined) {
+              plugged = await run.plug(asynchronous())
+              // Now and then it is taken out before its models are there.
+              if (wait % 4 !== 0) await plugged.server.remote.ready
+            } else {
+              plugged.unplug()
+              plugged = undefined
+            }
+            instants.push(run.recorder.instructions)
+          }
+          await run.polls(50)
+          const end = await run.end()
+          // Straight on, and from checkpoint to checkpoint.
+          const straight = await run.replay(Infinity)
+          const all = instants.flatMap((at) => [at - 1, at + 1, Math.floor(at * (parts.next().value as number))])
+          const places = [...new Set(all)].filter((at) => at < end.instructions).sort((a, b) => a - b)
+          const states: unknown[] = []
+          for (const place of places) {
+            expect(await straight.goto(place)).toEqual({ reason: 'arrived' })
+            states.push(stateOf(straight.pc))
+          }
+          expect(await straight.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
+          expect(stateOf(straight.pc)).toEqual(end.state)
+          expect(straight.instructions).toBe(end.instructions)
+          const replay = await run.replay()
+          for (const [i, place] of [...places.entries()].reverse()) {
+            expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
+            expect(stateOf(replay.pc)).toEqual(states[i])
+          }
+        },
+      ),
+      { numRuns: 2 },
+    )
+  },
+)
+
+/** A model that answers as often as it is told, and no more. */
+function mute(answers: number): { readonly model: DeviceModel; readonly asked: Promise<void> } {
+  const { promise: asked, resolve } = Promise.withResolvers<void>()
+  let left = answers
+  const model = defineDevice({
+    name: 'mute',
+    mmio: { base: DEVICE, size: 16 },
+    read() {
+      if (left-- > 0) return left
+      resolve()
+      return new Promise(() => undefined)
+    },
+    write: () => undefined,
+  })
+  return { model, asked }
+}
+
+interface End {
+  readonly how: string
+  readonly options?: Partial<PcOptions>
+  /** It answers so often. Default always. */
+  readonly answers?: number
+  readonly readyMs?: number
+  /** Ends it, when the guest waits for an answer that does not come. */
+  readonly act?: (plugged: PluggedServer & { readonly port: MessagePort }) => void
+}
+
+const ENDS: readonly End[] = [
+  { how: 'is taken out while the guest waits for it', answers: 30, act: ({ unplug }) => unplug() },
+  { how: 'breaks the protocol', act: ({ port }) => port.postMessage('no frame') },
+  { how: 'breaks it while the guest waits for it', answers: 30, act: ({ port }) => port.postMessage('no frame') },
+  { how: 'is late with an answer', options: { deviceDeadlineMs: 20 }, answers: 30 },
+  { how: 'is late with its models', readyMs: 1 },
+]
+
+test.each(ENDS)('one that $how', { timeout: 60_000 }, async ({ options: more = {}, answers, readyMs, act }) => {
+  const run = await Recorded.begin(more)
+  await run.polls(20)
+  const { model, asked } = mute(answers ?? Infinity)
+  const plugged = await run.plug(readyMs === undefined ? model : null, readyMs)
+  const ended = new Promise<void>((resolve) => plugged.server.remote.onClosed(resolve))
+  if (answers !== undefined && act !== undefined) await asked
+  else if (act !== undefined) await run.polls(20)
+  else if (readyMs !== undefined) await expect(plugged.server.remote.ready).rejects.toThrow(/not there within 1 ms/)
+  act?.(plugged)
+  await ended
+  await run.polls(20)
+  const end = await run.end()
+  const replay = await run.replay()
+  expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
+  expect([stateOf(replay.pc), replay.instructions]).toEqual([end.state, end.instructions])
+})
+
+test('the machine itself goes back over the plug, and on', { timeout: 60_000 }, async () => {
+  const run = await Recorded.begin()
+  const { recorder, file } = run
+  await run.polls(100)
+  const before = recorder.instructions - 1
+  const plugged = await run.plug(asynchronous())
+  await plugged.server.remote.ready
+  await run.polls(100)
+  await run.stop()
+  const debug = await recorder.debugger({ read: file.read })
+  // An instruction may wait for the model.
+  await debug.goto(recorder.instructions + 1)
+  const [now, here] = [recorder.instructions, stateOf(recorder.pc)]
+  const serversOf = (pc: Pc): boolean => pc.domain.hasRecordedModels
+  expect(await debug.stepBack()).toEqual({ reason: 'step' })
+  expect([debug.instructions, serversOf(debug.pc)]).toEqual([now - 1, true])
+  await debug.goto(before)
+  expect(serversOf(debug.pc)).toBe(false)
+  await debug.goto(now - 1)
+  await debug.step()
+  expect(stateOf(debug.pc)).toEqual(here)
+  // Taken out where it stands still, it is there until the machine runs on.
+  plugged.unplug()
+  expect(serversOf(recorder.pc)).toBe(true)
+  await debug.goto(now + 5000)
+  expect(serversOf(recorder.pc)).toBe(false)
+  expect(await debug.stepBack()).toEqual({ reason: 'step' })
+  await debug.goto(now + 1)
+  await debug.goto(now + 4999)
+  expect(serversOf(debug.pc)).toBe(false)
+  await recorder.end()
+})
