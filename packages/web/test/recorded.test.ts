@@ -1,11 +1,13 @@
 /** The Worker's side of a machine that is recorded: its way back, without a page. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { serveMessages } from '@retrap/ioreq/host'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { DebuggerCall, DebuggerCalls } from '../src/debugger.ts'
 import type { FromWorker, SentOptions } from '../src/protocol.ts'
 import { snapshotFile } from '../src/worker/snapshots.ts'
 import { DiskJournal } from '../src/worker/disk-journal.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
-import { diskGuest, tickingGuest } from './support/guests.ts'
+import { DEVICE_PORT, diskGuest, portGuest, tickingGuest } from './support/guests.ts'
 
 /** A machine, and what it tells its page. */
 class Told {
@@ -232,6 +234,81 @@ test(
     expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
   },
 )
+
+/** Attaches a device that counts its reads, and takes a moment for each. @returns its port, to be closed */
+function attachCounter(machine: WorkerMachine, first: number): { attached: Promise<void>; port: MessagePort } {
+  const { port1, port2 } = new MessageChannel()
+  let reads = first
+  const read = async (): Promise<number> => {
+    await turn()
+    return reads++
+  }
+  void serveMessages(port2, (server) =>
+    server.attach({
+      name: 'counter',
+      attach: (context) => void context.mapPorts(DEVICE_PORT, 1, { read, write: () => undefined }),
+    }),
+  )
+  return { attached: machine.attachDevices('counter', port1), port: port2 }
+}
+
+test('devices of the page come and go while it is recorded, on the way back too', { timeout: 20_000 }, async () => {
+  told = await Told.open(portGuest(), { record: true })
+  const { machine } = told
+  const reads = async (): Promise<number> => {
+    const before = told.serial.length
+    told.type('r')
+    await expect.poll(() => told.serial.length).toBe(before + 1)
+    return told.serial.at(-1)!
+  }
+  await machine.run()
+  expect(await reads()).toBe(0xff)
+  // Where it stands still, they come when it runs on.
+  await machine.pause()
+  const { now: before } = await told.call('position')
+  const { attached, port } = attachCounter(machine, 65)
+  let isThere = false
+  void attached.then(() => (isThere = true))
+  await turn()
+  expect(isThere).toBe(false)
+  await machine.run()
+  await attached
+  expect([await reads(), await reads()]).toEqual([65, 66])
+  await expect(machine.save(null)).rejects.toThrow(/of the page cannot be saved; detach them first/)
+  await machine.pause()
+  const { now: between } = await told.call('position')
+  expect(machine.detachDevices('counter')).toBe(true)
+  await expect(machine.save(null)).rejects.toThrow(/leave when the machine runs on/)
+  await machine.run()
+  expect(await reads()).toBe(0xff)
+  // Others of that name, which nobody takes out.
+  const other = attachCounter(machine, 97)
+  await other.attached
+  expect(await reads()).toBe(97)
+  await machine.pause()
+  const { now } = await told.call('position')
+  const [here, hash] = [await told.registers(), await told.call('stateHash')]
+  // The guest's own reads of the past.
+  await told.call('addStop', { kind: 'port', address: 0x3f8, count: 1, access: 'write' })
+  for (const value of [97n, 0xffn, 66n, 65n, 0xffn])
+    expect(await told.call('travel', { by: 'reverseContinue' })).toMatchObject({ reason: 'port', value })
+  await told.call('travel', { to: between - 1 })
+  await expect(machine.branch()).rejects.toThrow(/branch where the machine has none/)
+  await told.call('travel', { to: now - 1 })
+  await told.call('travel', { by: 'step' })
+  expect([await told.registers(), await told.call('stateHash')]).toEqual([here, hash])
+  // A file of it has no devices, and is the same run.
+  const file = await told.call('recording')
+  const opened = await Told.open(portGuest(), { images: { recording: { blob: file } } })
+  expect(await opened.call('stateHash')).toBe(hash)
+  expect(await opened.call('travel', { to: before - 1 })).toEqual({ reason: 'step' })
+  await expect(attachCounter(opened.machine, 0).attached).rejects.toThrow(/the machine is that of a file/)
+  await told.call('travel', { to: before - 1 })
+  await machine.branch()
+  await machine.run()
+  expect(await reads()).toBe(0xff)
+  for (const one of [port, other.port]) one.close()
+})
 
 test('a disk is put back to an instant only where it is known which writes came before', async () => {
   const bytes = new Uint8Array(64)

@@ -1,4 +1,4 @@
-import type { MachineExit, Pc, PcOptions } from '@retrap/machine'
+import type { MachineExit, Pc, PcOptions, PluggedServer, PlugServer } from '@retrap/machine'
 import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
@@ -141,6 +141,11 @@ export class Recording {
     for (const resolve of waiting) resolve(stop)
   }
 
+  /** Plugs in devices of the page's, when the machine itself runs on. @throws WebError `ERR_MACHINE` for the machine of a file */
+  async plug(start: PlugServer): Promise<PluggedServer> {
+    return this.#recorded().run.plug(start)
+  }
+
   /** A medium of the machine was exchanged. */
   exchanged(): void {
     this.#machine?.run.disks?.exchanged()
@@ -157,7 +162,13 @@ export class Recording {
     const { instruction, isLive } = await machine.position()
     const { disks, live } = machine.run
     if (!isLive) disks?.check(instruction)
-    const snapshot = await takenNow(await machine.seen(), console)
+    const pc = await machine.seen()
+    if (pc.domain.hasRecordedModels)
+      throw new WebError(
+        'ERR_MACHINE',
+        'what files and devices of the page do is in the recording, and not how they are: branch where the machine has none',
+      )
+    const snapshot = await takenNow(pc, console)
     if (!isLive && live !== null) await disks?.undo(instruction)
     return snapshot
   }

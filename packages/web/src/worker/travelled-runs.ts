@@ -6,6 +6,8 @@ import {
   optionsOfBundle,
   type Pc,
   type PcOptions,
+  type PluggedServer,
+  type PlugServer,
   recordPc,
   replayPc,
   type ReplayDebugger,
@@ -36,6 +38,8 @@ export interface TravelledRun {
   /** Bytes of the recording in memory. */
   readonly bytes: number
   debugger(): Promise<ReplayDebugger>
+  /** See `PcRecorder.plugServer`. @throws WebError `ERR_MACHINE` for a run of a file */
+  plug(start: PlugServer): Promise<PluggedServer>
   mark(name: string): void
   /** All of it as a file. The machine stands still. */
   file(): Promise<Blob>
@@ -136,6 +140,7 @@ export async function recordedRun(
       return recorder.bytes
     },
     debugger: () => recorder.debugger({ read: ring.read }),
+    plug: (start) => recorder.plugServer(start),
     mark: (name) => {
       recorder.mark(name)
       history.mark(name)
@@ -179,6 +184,8 @@ export async function replayedRun(options: PcOptions, opened: OpenedRecording): 
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
     debugger: () => Promise.resolve(begun),
+    plug: () =>
+      Promise.reject(new WebError('ERR_MACHINE', 'the machine is that of a file; run() has it go on by itself')),
     mark: (name) => history.mark(name),
     file: () => Promise.resolve(opened.file),
     close: () => replay.close(),

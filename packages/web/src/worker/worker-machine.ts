@@ -503,11 +503,11 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async attachDevices(name: string, port: MessagePort): Promise<void> {
-    if (this.#recording !== null)
-      throw new WebError('ERR_MACHINE', 'devices of the page are not in a recording; attach them to a machine without')
-    const { AttachedDevices } = await import('./attached-devices.ts')
+    const { AttachedDevices, plugInto } = await import('./attached-devices.ts')
     this.#attached ??= new AttachedDevices()
-    await this.#attached.attach(this.#x86().domain, name, port)
+    const { domain } = this.#x86()
+    const recording = this.#recording
+    await this.#attached.attach((start) => recording?.plug(start) ?? plugInto(domain, start), name, port)
   }
 
   /** See `Machine`. */

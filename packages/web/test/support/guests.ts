@@ -129,11 +129,8 @@ export function endingGuest(): Uint8Array {
   return firmwareImage((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax))
 }
 
-/**
- * Takes a thousand timer interrupts a second. For each character on its serial port it sends four bytes: how many interrupts it
- * has had since the last one, low byte first, and hour and minute of its clock (BCD).
- */
-export function tickingGuest(): Uint8Array {
+/** Takes a thousand timer interrupts a second, and counts them in BP. @param takes - emits what it does for a byte on its serial port */
+function interruptedGuest(takes: (asm: Assembler) => void): Uint8Array {
   return firmwareImage((asm) => {
     asm.xor(ax, ax).mov(ds, ax).mov(ss, ax).mov(sp, imm16(0x7000)).xor(bp, bp)
     for (const [at, value] of [
@@ -154,14 +151,35 @@ export function tickingGuest(): Uint8Array {
       .in(al, dx)
       .test(al, 1)
       .jz(next)
-    asm.mov(dx, imm16(COM1)).in(al, dx).cli().mov(bx, bp).xor(bp, bp).sti()
+    asm.mov(dx, imm16(COM1)).in(al, dx)
+    takes(asm)
+    asm.jmp(next)
+    asm.org(HANDLER).inc(bp).push(ax).mov(al, 0x20).out(0x20, al).pop(ax).iret()
+  })
+}
+
+/**
+ * For each character on its serial port it sends four bytes: how many of a thousand timer interrupts a second it has had since
+ * the last one, low byte first, and hour and minute of its clock (BCD).
+ */
+export function tickingGuest(): Uint8Array {
+  return interruptedGuest((asm) => {
+    asm.cli().mov(bx, bp).xor(bp, bp).sti()
     asm.mov(al, bl).out(dx, al).mov(al, bh).out(dx, al)
     for (const register of [4, 2]) {
       out(asm, 0x70, register)
       asm.mov(dx, imm16(0x71)).in(al, dx).mov(dx, imm16(COM1)).out(dx, al)
     }
-    asm.jmp(next)
-    asm.org(HANDLER).inc(bp).push(ax).mov(al, 0x20).out(0x20, al).pop(ax).iret()
+  })
+}
+
+/** Where {@link portGuest} reads. */
+export const DEVICE_PORT = 0x500
+
+/** For each byte on its serial port it sends what it reads at {@link DEVICE_PORT}. */
+export function portGuest(): Uint8Array {
+  return interruptedGuest((asm) => {
+    asm.mov(dx, imm16(DEVICE_PORT)).in(al, dx).mov(dx, imm16(COM1)).out(dx, al)
   })
 }
 
