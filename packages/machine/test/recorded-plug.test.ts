@@ -1,10 +1,8 @@
 /** Servers of the caller's models are plugged in and taken out while a machine is recorded: a replay does the same without them. */
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { crc32 } from '@retrap/basics'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { type FramePort, MessageTransport, serveMessages } from '@retrap/ioreq/host'
-import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { al, type Assembler, ax, dword, dx, eax, ebx, imm16 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
@@ -20,6 +18,7 @@ import {
 import { multibootKernel } from './support/kernels.ts'
 import { Pieces } from './support/pieces.ts'
 import { asynchronous, COUNT, DEVICE } from './support/random-devices.ts'
+import { wholeState } from './support/whole-state.ts'
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))
@@ -54,12 +53,7 @@ const kernel = multibootKernel((asm: Assembler) => {
 
 const options: PcOptions = { memoryBytes: MEMORY_BYTES, codeCacheBytes: MEMORY_BYTES, clock: 'deterministic', kernel }
 
-/** All that there is at an instant. */
-function stateOf({ domain }: Pc): unknown {
-  const bytes = new Uint8Array(MEMORY_BYTES)
-  domain.guestMemory.read(0, bytes)
-  return domain.vcpus.map(({ cpu }) => [cpu.retired, saveVcpuRegisters(cpu), crc32(bytes)])
-}
+const stateOf = (pc: Pc): unknown => wholeState(pc, MEMORY_BYTES)
 
 /** A run that is recorded. */
 class Recorded {

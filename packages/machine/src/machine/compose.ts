@@ -164,6 +164,7 @@ function connectMachine<K extends MachineKind>(
     domain.addServer(shares.server)
     life.ready.push(shares.server.remote.ready)
   }
+  gate?.attached()
 
   // The parts that the end of a run, and the machine's own end, concern.
   life.outlets.push(placed, { flush: devices.settled })

@@ -45,6 +45,8 @@ export interface MachineGate<K extends MachineKind> {
   readonly isRecording: boolean
   /** Takes the machine, when it is made. */
   start(machine: GatedMachine<K>): void
+  /** All models of the machine are attached; it has not begun, and is not restored yet. */
+  attached(): void
   /** Puts itself before all back ends of the options. */
   options<Options extends Partial<MachineOptions>>(options: Options): Options
   /**

@@ -1,5 +1,6 @@
 import type { BlockProperties, DeviceModel, InputBackend, InputEvent, PacketBackend } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
+import type { DeviceImpairment } from '@retrap/ioreq'
 import type { MachineDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
 import { moves } from '../elsewhere/split.ts'
@@ -7,7 +8,7 @@ import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import { isRemovable, NO_MEDIUM } from '../devices/removable-drive.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
-import type { InputGate } from './gate.ts'
+import { IMPAIR_PARTY, type InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
 import { gatedPackets } from './gated-packets.ts'
@@ -16,6 +17,7 @@ import type { PartServerOptions, StartPartServer } from '../board/start.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { GatedMachine, MachineGate } from '../machine/machine-gate.ts'
 import type { PcKind } from '../pc/pc-board.ts'
+import type { ImpairedDevice } from './impaired-devices.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import { ServerStarts } from './server-starts.ts'
 import { InputRelay, RemoteInput } from '../back-ends/input.ts'
@@ -89,6 +91,8 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
   readonly #drives: readonly MachineDrive[]
   /** Starts servers whose models are recorded. */
   readonly servers: ServerStarts
+  /** How accesses wait, of impairments that are to enter the machine, in order. A replay has none. */
+  readonly #waits: DeviceImpairment['wait'][] = []
   readonly #isUsbRecorded: boolean
   readonly #areControllersRecorded: boolean
 
@@ -116,6 +120,27 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     if (this.#wantsWritten && !domain.writtenElsewhere) this.sinceZeros = new LoggedMemory(domain)
     this.gate.start(domain)
     this.servers.begin(domain)
+  }
+
+  attached(): void {
+    const { gate } = this
+    const { devices } = this.machine.domain
+    gate.attached(devices)
+    const text = new TextDecoder()
+    gate.others.set(IMPAIR_PARTY, (data) =>
+      gate.impaired!.set(JSON.parse(text.decode(data)) as ImpairedDevice, this.#waits.shift()),
+    )
+  }
+
+  /** Makes a device of the recorded machine slow or dead when it runs on; see `PcRecorder`. */
+  impair(device: string, impairment: DeviceImpairment | null): boolean {
+    const { gate } = this
+    if (!this.machine.domain.devices.models().some(({ name }) => name === device)) return false
+    const { wait, dead = false } = impairment ?? {}
+    const impaired: ImpairedDevice = { device, dead, waits: wait !== undefined }
+    this.#waits.push(wait)
+    gate.post(IMPAIR_PARTY, new TextEncoder().encode(JSON.stringify(impaired)))
+    return true
   }
 
   /** Puts the gate before all back ends of the options. */

@@ -3,6 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
+import type { ImpairedDevice } from './impaired-devices.ts'
 import type { GatedMachine } from '../machine/machine-gate.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { MachineState } from '../snapshot/snapshots.ts'
@@ -56,6 +57,8 @@ export interface CheckpointState {
   readonly parties: readonly unknown[]
   /** Instructions that each vCPU has retired. */
   readonly retired: readonly number[]
+  /** Devices that are slow or dead; absent: none is. */
+  readonly impaired?: readonly ImpairedDevice[]
 }
 
 /** The checkpoints of a run. */
@@ -102,7 +105,8 @@ export async function saveInstant(
     const [parties, position] = [gate.saveParties(), gate.position()]
     if (parties === undefined || position === undefined) throw BUSY
     const retired = machine.domain.vcpus.map(({ cpu }) => cpu.retired)
-    keep({ pc, parties, retired }, position)
+    const impaired = gate.impaired?.save() ?? []
+    keep({ pc, parties, retired, ...(impaired.length > 0 && { impaired }) }, position)
     isSaved = true
   } finally {
     rest.end()

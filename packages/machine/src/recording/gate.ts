@@ -1,5 +1,7 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
+import type { DeviceHost } from '@retrap/ioreq/host'
 import { laterTurn } from '../life/host.ts'
+import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
 
 /** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
 const NEAR = 4200
@@ -30,6 +32,8 @@ export type Input = Uint8Array | (() => Uint8Array | null)
 const LOOK_ROUNDS = 16
 /** In place of a party's number: a server is plugged in, which is the party that the input names. */
 export const PLUG_PARTY = 0xfffe
+/** In place of a party's number: a device of the machine's becomes slow, dead, or neither: an `ImpairedDevice`. */
+export const IMPAIR_PARTY = 0xfffd
 
 const ignore = (): void => undefined
 
@@ -63,8 +67,11 @@ export abstract class InputGate implements OutsideInputs {
   #saved: readonly unknown[] = []
   readonly #later = laterTurn()
   readonly #names: string[] = []
-  /** Takes inputs of {@link PLUG_PARTY}. */
-  plugs: Deliver = ignore
+  /** Receivers of inputs of {@link PLUG_PARTY} and {@link IMPAIR_PARTY}. */
+  readonly others: Map<number, Deliver> = new Map<number, Deliver>()
+  /** The slow and dead devices of the machine; null: it is not there yet. */
+  impaired: ImpairedDevices | null = null
+  #impairedBefore: readonly ImpairedDevice[] = []
   protected readonly parties: Deliver[] = []
   #domain: GatedDomain | undefined
 
@@ -102,7 +109,7 @@ export abstract class InputGate implements OutsideInputs {
    */
   party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
     const taken = this.parties[number] ?? ignore
-    if (!(Number.isInteger(number) && number < PLUG_PARTY && taken === ignore))
+    if (!(Number.isInteger(number) && number < IMPAIR_PARTY && taken === ignore))
       throw new RangeError(`party ${number} is there already, or no number`)
     while (this.parties.length < number) this.party('', ignore)
     this.#names[number] = name
@@ -119,7 +126,7 @@ export abstract class InputGate implements OutsideInputs {
 
   /** Returns the receiver of a party's inputs; undefined: there is no such party. */
   protected receiver(party: number): Deliver | undefined {
-    return party === PLUG_PARTY ? this.plugs : this.parties[party]
+    return this.parties[party] ?? this.others.get(party)
   }
 
   /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
@@ -144,9 +151,17 @@ export abstract class InputGate implements OutsideInputs {
     return fit && saved.every((state, number) => state === null || this.#held[number] !== undefined)
   }
 
-  /** Names what parties of the machine that is made next have kept. */
-  willRestore(saved: readonly unknown[]): void {
+  /** Names what parties of the machine that is made next, or is put back, have kept. @param impaired - devices that are slow or dead */
+  willRestore(saved: readonly unknown[], impaired: readonly ImpairedDevice[] = []): void {
     this.#saved = saved
+    this.#impairedBefore = impaired
+    this.impaired?.restore(impaired)
+  }
+
+  /** The machine's models are attached. */
+  attached(devices: Pick<DeviceHost, 'impair'>): void {
+    this.impaired = new ImpairedDevices(devices)
+    this.impaired.restore(this.#impairedBefore)
   }
 
   /** The inputs that all parties have held of the machine that is made now. */

@@ -60,7 +60,7 @@ async function isPutBack<K extends MachineKind>(
   if (!gate.canRestore(from.parties)) return false
   try {
     await gate.leave()
-    gate.willRestore(from.parties)
+    gate.willRestore(from.parties, from.impaired)
     const snapshots = await gated.snapshots()
     const atRest = (): void => gate.goesOnAt(from.position)
     const { pc: state, pages } = from

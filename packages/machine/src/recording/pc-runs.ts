@@ -1,4 +1,5 @@
 import type { GdbTarget } from '@retrap/gdb'
+import type { DeviceImpairment } from '@retrap/ioreq'
 import { openRecording, type RecordingIndex, type RecordingRing } from '@retrap/recording'
 import { crc32 } from '@retrap/basics'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
@@ -52,6 +53,14 @@ export interface PcRecorder extends RunRecorder {
    * @throws what `start` throws
    */
   plugServer(start: PlugServer): Promise<PluggedServer>
+  /**
+   * Has accesses to a device of the machine wait, or go nowhere, when it runs on; null: no more. A replay does so at the same
+   * instants, and does not wait.
+   *
+   * @param device - the model's name
+   * @returns false where there is no such model
+   */
+  impairDevice(device: string, impairment: DeviceImpairment | null): boolean
   /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
   gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
 }
@@ -157,6 +166,7 @@ async function record(
   return Object.assign(recorder, {
     pc,
     plugServer: (start: PlugServer) => backEnds.servers.plug(pc.domain, start),
+    impairDevice: (device: string, impairment: DeviceImpairment | null) => backEnds.impair(device, impairment),
     debugger: async (how: LiveDebugOptions) => (await debugged(how)).debugger(),
     gdbTarget: async (gdb: PcGdbOptions, how: LiveDebugOptions) => (await debugged(how)).gdbTarget(gdb),
   })

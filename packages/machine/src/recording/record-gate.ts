@@ -129,7 +129,7 @@ export class RecordGate extends InputGate implements LoggedGate {
         this.domain.clock.skipTo(time)
       }
       this.#writer.add('input', at, party, bytes)
-      this.receiver(party)!(bytes)
+      this.receiver(party)?.(bytes)
     }
     return isAny
   }

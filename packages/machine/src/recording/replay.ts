@@ -190,7 +190,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const { backEnds } = this.#recording.description as RunDescription
     const gate: ReplayGate = new ReplayGate(this.#recording, () => kind.notes(machine.domain), from?.position)
     gate.isExact = kind.isExact
-    if (from !== undefined) gate.willRestore(from.parties)
+    if (from !== undefined) gate.willRestore(from.parties, from.impaired)
     const inputs = new BackEndGate<K>(gate, backEnds, given)
     const options = from === undefined ? given : { ...given, snapshot: { state: from.pc, pages: from.pages } }
     const machine: M = await kind.make(options, inputs)

@@ -102,7 +102,9 @@ export class ServerStarts {
     const gate = this.#gate
     if (gate instanceof RecordGate) return
     const text = new TextDecoder()
-    gate.plugs = (data) => domain.addServer(this.#playPlugged(domain, JSON.parse(text.decode(data)) as PlugFacts))
+    gate.others.set(PLUG_PARTY, (data) =>
+      domain.addServer(this.#playPlugged(domain, JSON.parse(text.decode(data)) as PlugFacts)),
+    )
   }
 
   /**

@@ -1,0 +1,10 @@
+import { crc32 } from '@retrap/basics'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
+import type { Pc } from '../../src/index.ts'
+
+/** All that a guest can see of its processors and its RAM. @param memoryBytes - of RAM */
+export function wholeState({ domain }: Pc, memoryBytes: number): unknown {
+  const bytes = new Uint8Array(memoryBytes)
+  domain.guestMemory.read(0, bytes)
+  return [crc32(bytes), domain.vcpus.map(({ cpu }) => [cpu.retired, saveVcpuRegisters(cpu)])]
+}
