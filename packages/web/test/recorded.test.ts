@@ -310,6 +310,42 @@ test('devices of the page come and go while it is recorded, on the way back too'
   for (const one of [port, other.port]) one.close()
 })
 
+test('devices that are slow and dead are so on the way back', { timeout: 20_000 }, async () => {
+  told = await Told.open(tickingGuest(), { record: true })
+  const { machine } = told
+  const ticks = async (): Promise<number[]> => {
+    const before = told.serial.length
+    told.type('t')
+    await expect.poll(() => told.serial.length).toBe(before + 4)
+    return told.serial.slice(before)
+  }
+  await machine.run()
+  await ticks()
+  machine.impairDevice('mc146818', { dead: true })
+  expect((await ticks()).slice(2)).toEqual([0xff, 0xff])
+  machine.impairDevice('mc146818', { delayMs: 1 })
+  expect((await ticks()).slice(2)).not.toEqual([0xff, 0xff])
+  await machine.pause()
+  const { now } = await told.call('position')
+  await machine.run()
+  machine.impairDevice('mc146818', {})
+  // Its interrupts do not come: the guest sleeps on.
+  machine.impairDevice('i8254', { dead: true })
+  await machine.pause()
+  const { now: end } = await told.call('position')
+  const hash = await told.call('stateHash')
+  for (const to of [now - 1, 0, now - 1, end - 1]) await told.call('travel', { to })
+  await told.call('travel', { by: 'step' })
+  expect(await told.call('stateHash')).toBe(hash)
+  const file = await told.call('recording')
+  const opened = await Told.open(tickingGuest(), { images: { recording: { blob: file } } })
+  expect(await opened.call('stateHash')).toBe(hash)
+  expect(() => opened.machine.impairDevice('mc146818', { dead: true })).toThrow(/the machine is that of a file/)
+  await machine.run()
+  machine.impairDevice('i8254', {})
+  await ticks()
+})
+
 test('a disk is put back to an instant only where it is known which writes came before', async () => {
   const bytes = new Uint8Array(64)
   const none = (): Promise<void> => Promise.resolve()

@@ -2,7 +2,8 @@ import type { DeviceHost } from '@retrap/ioreq/host'
 import { WebError } from '../errors.ts'
 import type { DeviceView, Impairment } from '../inspection.ts'
 
-type Devices = Pick<DeviceHost, 'impair' | 'models'>
+/** The device models of a machine, as they are made slow and dead. */
+export type ImpairableDevices = Pick<DeviceHost, 'impair' | 'models'>
 
 /** The impairments of a machine's device models. It stays when the machine starts anew. */
 export class Impairments {
@@ -11,21 +12,18 @@ export class Impairments {
   readonly #waiting = new Map<string, Set<number>>()
 
   /** @throws WebError `ERR_OPTION` for a device that does not exist */
-  set(devices: Devices, name: string, { delayMs = 0, dead = false }: Impairment): void {
-    this.#given.set(name, { delayMs, dead })
-    if (this.#apply(devices, name)) return
-    this.#given.delete(name)
+  set(devices: ImpairableDevices, name: string, { delayMs = 0, dead = false }: Impairment): void {
+    if (this.#apply(devices, name, { delayMs, dead })) return void this.#given.set(name, { delayMs, dead })
     const names = devices.models().map((model) => model.name)
     throw new WebError('ERR_OPTION', `there is no device '${name}'; there are ${names.join(', ')}`)
   }
 
   /** Does the same to the devices of a machine that has started anew. */
-  applyAll(devices: Devices): void {
-    for (const name of this.#given.keys()) this.#apply(devices, name)
+  applyAll(devices: ImpairableDevices): void {
+    for (const [name, impairment] of this.#given) this.#apply(devices, name, impairment)
   }
 
-  #apply(devices: Devices, name: string): boolean {
-    const { delayMs, dead } = this.#given.get(name)!
+  #apply(devices: ImpairableDevices, name: string, { delayMs, dead }: Required<Impairment>): boolean {
     if (delayMs === 0 && !dead) return devices.impair(name, null)
     return devices.impair(name, { dead, ...(delayMs > 0 && { wait: () => this.#wait(name) }) })
   }
@@ -42,7 +40,7 @@ export class Impairments {
   }
 
   /** All devices, with what was done to them. */
-  list(devices: Devices): DeviceView[] {
+  list(devices: ImpairableDevices): DeviceView[] {
     const now = performance.now()
     return devices.models().map(({ name }) => ({
       name,

@@ -2,6 +2,7 @@ import type { MachineExit, Pc, PcOptions, PluggedServer, PlugServer } from '@ret
 import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
+import type { ImpairableDevices } from './impairments.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { RecordedMachine, takenNow } from './recorded-machine.ts'
 import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } from './travelled-runs.ts'
@@ -144,6 +145,11 @@ export class Recording {
   /** Plugs in devices of the page's, when the machine itself runs on. @throws WebError `ERR_MACHINE` for the machine of a file */
   async plug(start: PlugServer): Promise<PluggedServer> {
     return this.#recorded().run.plug(start)
+  }
+
+  /** The devices of the machine, which become slow and dead when it runs on. */
+  impairable(devices: ImpairableDevices): ImpairableDevices {
+    return { models: () => devices.models(), impair: (name, how) => this.#recorded().run.impair(name, how) }
   }
 
   /** A medium of the machine was exchanged. */

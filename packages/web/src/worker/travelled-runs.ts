@@ -17,6 +17,7 @@ import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
+import type { ImpairableDevices } from './impairments.ts'
 import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { hostSeed } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
@@ -40,6 +41,8 @@ export interface TravelledRun {
   debugger(): Promise<ReplayDebugger>
   /** See `PcRecorder.plugServer`. @throws WebError `ERR_MACHINE` for a run of a file */
   plug(start: PlugServer): Promise<PluggedServer>
+  /** See `PcRecorder.impairDevice`. @throws WebError `ERR_MACHINE` for a run of a file */
+  readonly impair: ImpairableDevices['impair']
   mark(name: string): void
   /** All of it as a file. The machine stands still. */
   file(): Promise<Blob>
@@ -141,6 +144,7 @@ export async function recordedRun(
     },
     debugger: () => recorder.debugger({ read: ring.read }),
     plug: (start) => recorder.plugServer(start),
+    impair: (device, how) => recorder.impairDevice(device, how),
     mark: (name) => {
       recorder.mark(name)
       history.mark(name)
@@ -184,13 +188,18 @@ export async function replayedRun(options: PcOptions, opened: OpenedRecording): 
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
     debugger: () => Promise.resolve(begun),
-    plug: () =>
-      Promise.reject(new WebError('ERR_MACHINE', 'the machine is that of a file; run() has it go on by itself')),
+    plug: () => Promise.reject(ofFile()),
+    impair: () => {
+      throw ofFile()
+    },
     mark: (name) => history.mark(name),
     file: () => Promise.resolve(opened.file),
     close: () => replay.close(),
   }
 }
+
+const ofFile = (): WebError =>
+  new WebError('ERR_MACHINE', 'the machine is that of a file; run() has it go on by itself')
 
 const sourceOf = (file: Blob): { bytes: number; read(offset: number, bytes: number): Promise<Uint8Array> } => ({
   bytes: file.size,

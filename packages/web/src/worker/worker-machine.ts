@@ -22,7 +22,7 @@ import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
 import { GuestInput } from './guest-input.ts'
 import { addTime } from './host-sleep.ts'
-import { Impairments } from './impairments.ts'
+import { type ImpairableDevices, Impairments } from './impairments.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
@@ -147,7 +147,7 @@ export class WorkerMachine {
       snapshot.checkDisks(this.#drives.media)()
     }
     this.#pc = await this.#createBoard(snapshot, opened)
-    this.#impairments.applyAll(this.#pc.domain.devices)
+    this.#impairments.applyAll(this.#impairable(this.#pc))
     // A run of a file has been seen before.
     if (opened === null)
       this.#pc.serial.onTransmit((bytes) => {
@@ -432,7 +432,11 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   impairDevice(name: string, impairment: Impairment): void {
-    this.#impairments.set(this.#powered().domain.devices, name, impairment)
+    this.#impairments.set(this.#impairable(this.#powered()), name, impairment)
+  }
+
+  #impairable({ domain }: Pc | ArmMachine): ImpairableDevices {
+    return this.#recording?.impairable(domain.devices) ?? domain.devices
   }
 
   /** See `Machine`. Of a recorded machine, whichever vCPU is next executes one. */
