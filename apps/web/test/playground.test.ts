@@ -172,6 +172,39 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     expect(reached).toEqual(['SecurityError', 'SecurityError', 'SecurityError'])
     expect(said).toEqual([])
   })
+
+  test('devices come and go while the machine is recorded, and it goes back over them', async () => {
+    const debug = (): Promise<string> =>
+      page.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+    await click('Debugger[role="tab"]')
+    await click('Record')
+    await expect.poll(debug).toMatch(/^Now/m)
+    await click('Playground[role="tab"]')
+    for (const answer of [0x1234, 0x5678]) {
+      await write(device(`  async read(): Promise<number> { await null; return ${answer} },`))
+      await click('Attach')
+      await expect.poll(panel).toContain('Attached: mine.')
+      await shell('memory fed91000')
+      await expect.poll(terminal).toContain(`fed91000  0000${answer.toString(16)}`)
+    }
+    // One that never answers, of which the guest waits for an answer.
+    await write(device('  read(): number {\n    for (;;);\n  },'))
+    await click('Attach')
+    await expect.poll(panel).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await click('Detach')
+    await shell('echo and on')
+    await expect.poll(terminal).toContain('\nand on')
+    await click('Debugger[role="tab"]')
+    await click('Step back')
+    await expect.poll(debug).toContain('In the past')
+    await click('Back to the last stop')
+    await expect.poll(debug).toContain('This is where the recording begins.')
+    // What the devices did is done again without them, and ends where the machine is.
+    await click('On to the next stop')
+    await expect.poll(debug).toMatch(/^Now/m)
+    expect(said).toEqual([])
+  })
 })
 
 test('types are taken out, and lines stay where they are', () => {
