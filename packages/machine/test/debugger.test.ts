@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { al, type Assembler, byte, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
+import { al, type Assembler, byte, cr0, cr3, cr4, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type MachineDebugger, type PcOptions } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT as CLOCK_EXIT } from './support/clock-guest.ts'
@@ -301,6 +301,56 @@ test('registers have gdb’s names, and can be written', async () => {
   expect(debug.setRegister('tr', 8n)).toBe(false)
   expect(() => debug.register('ax')).toThrow(MachineError)
   expect(() => debug.register('rax', 1)).toThrow(MachineError)
+})
+
+test('a walk is shown with what the vCPU has cached of it, and what of that is out of date', async () => {
+  const [pointers, directory, table, other] = [0x20_0000, 0x20_1000, 0x20_2000, 0x20_3000]
+  const kernel = multibootKernel((asm) => {
+    const change = asm.label()
+    // The first 2 MiB by two tables, which have another page at DATA.
+    for (const at of [table, other])
+      for (let page = 0x100; page < 0x110; page++) asm.mov(dword(at + 8 * page), (page << 12) | 3)
+    for (const at of [table, other]) asm.mov(dword(at + 8 * (DATA >>> 12)), DATA | 3)
+    asm.mov(dword(other + 8 * (DATA >>> 12)), (DATA + 0x1000) | 3)
+    asm.mov(dword(pointers), directory | 1).mov(dword(directory), table | 3)
+    asm.mov(dword(directory + 8), 0x20_0083)
+    asm.mov(eax, pointers).mov(cr3, eax).mov(eax, 0x20).mov(cr4, eax)
+    asm.mov(eax, cr0).or(eax, 0x8000_0000).mov(cr0, eax)
+    asm.mov(eax, dword(DATA)).jmp(change)
+    // The directory's entry changes, and nothing tells the processor.
+    asm
+      .org(FUNCTION)
+      .bind(change)
+      .mov(dword(directory), other | 0x23)
+      .hlt()
+  })
+  const { pc, debug } = await made(kernel)
+  debug.breakpoint(BigInt(FUNCTION))
+  void pc.run()
+  await debug.nextStop()
+  const target = await pc.gdbTarget({ kill: () => {} })
+  const walk = (): Promise<string> => target.monitor(0, `walk 0x${DATA.toString(16)}`)
+  expect(await walk()).toBe(
+    [
+      'level 3, PDPTE 0, a register: 0x201001 P, table',
+      'level 2, PDE 0, 0x201000: 0x202023 P R/W A, table',
+      'level 1, PTE 384, 0x202c00: 0x180023 P R/W A, page',
+      'paging-structure cache: a walk begins at level 1',
+      '  PDE: table of level 1 at 0x202000 R/W, as in memory',
+      '0x180000 is guest-physical 0x180000\n',
+    ].join('\n'),
+  )
+  await debug.step()
+  expect((await walk()).split('\n').slice(2)).toEqual([
+    'level 1, PTE 384, 0x203c00: 0x181003 P R/W, page',
+    'paging-structure cache: a walk begins at level 1',
+    '  PDE: table of level 1 at 0x202000 R/W, memory has something else now',
+    '0x180000 is guest-physical 0x181000',
+    '',
+  ])
+  expect(await target.monitor(0, 'walk 0x400000')).toMatch(
+    /, not present\npaging-structure cache: nothing for this address, a walk reads every level\n0x400000 is not mapped: a read faults at level 2, error code 0x0\n$/,
+  )
 })
 
 test('the monitor', async () => {

@@ -2,6 +2,7 @@ import { PFEC_RSVD } from './bits.ts'
 import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { type AccessOptions, translate, type Translation } from './translate.ts'
+import type { CachedTable, PagingStructureCache } from './structure-cache.ts'
 import type { TableReader, TableStatus } from './table-reader.ts'
 
 /** One entry on the way from CR3 to a page. */
@@ -22,15 +23,30 @@ export interface WalkStep {
   readonly bits: readonly string[]
 }
 
+/** A table of the paging-structure cache, beside what memory has. */
+export interface CachedStep extends CachedTable {
+  /** The entry that named it, as the manual calls it. */
+  readonly name: WalkStep['name']
+  /** Whether the tables in memory name the same table, with the same rights. */
+  readonly agrees: boolean
+}
+
 /** The result of {@link explain}. */
 export interface Explanation {
   /** Every entry on the way. */
   readonly steps: readonly WalkStep[]
+  /**
+   * The tables that the given cache has for the address, the lowest first: a walk that uses the cache begins with the first, and
+   * reads no entry above. It begins at the top where this is empty.
+   */
+  readonly cached: readonly CachedStep[]
   /** Result of the translation. */
   readonly outcome: Translation
 }
 
 const NAMES = ['PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'] as const
+/** The address in an entry that leads to a table. */
+const TABLE_ADDRESS = 0x000f_ffff_ffff_f000n
 const BITS: readonly (readonly [bit: number, name: string])[] = [
   [0, 'P'],
   [1, 'R/W'],
@@ -44,7 +60,10 @@ const BITS: readonly (readonly [bit: number, name: string])[] = [
 /**
  * Every entry that a translation comes by, for debuggers and people. Sets no A or D bits.
  *
+ * The entries and the outcome are those of the tables in memory, from the top.
+ *
  * @param linear - 64 bits, canonical; the upper half is ignored outside long mode
+ * @param cache - the vCPU's, which is left as it is; default none
  * @throws PagingError `ERR_ADDRESS` for more than 64 bits
  */
 export function explain(
@@ -52,6 +71,7 @@ export function explain(
   reader: TableReader,
   linear: bigint,
   access: AccessOptions = {},
+  cache: PagingStructureCache | null = null,
 ): Explanation {
   checkContext(context)
   checkReader(reader)
@@ -86,7 +106,43 @@ export function explain(
       bits: value === undefined ? [] : bitsOf(context, value, level),
     }
   })
-  return { steps, outcome }
+  return { steps, cached: cache === null ? [] : cachedSteps(context, cache, linear, steps), outcome }
+}
+
+/** The tables that a cache has, the lowest first. */
+function cachedSteps(
+  context: PagingContext,
+  cache: PagingStructureCache,
+  linear: bigint,
+  steps: readonly WalkStep[],
+): CachedStep[] {
+  const isLong = context.mode >= PagingMode.FOUR_LEVEL
+  // Of the two older modes only PAE's page directories are cached, without a PCID.
+  const top = isLong ? context.mode : context.mode === PagingMode.PAE ? 2 : 0
+  const lo = Number(linear & 0xffff_ffffn)
+  const hi = isLong ? Number(linear >> 32n) : 0
+  const found: CachedStep[] = []
+  for (let level = 1; level < top; level++) {
+    const table = cache.peek(lo, hi, level, isLong ? context.pcid : 0)
+    if (table === undefined) continue
+    // The PDPTEs of PAE have no rights.
+    const above = steps.filter((step) => step.level > level && step.level <= top)
+    found.push({ ...table, name: NAMES[level] ?? 'PML5E', agrees: isSame(table, above) })
+  }
+  return found
+}
+
+/** Whether the entries of the levels above lead to a table, with its rights. */
+function isSame({ level, table, writable, user, executable }: CachedTable, above: readonly WalkStep[]): boolean {
+  const last = above.at(-1)
+  if (last?.level !== level + 1 || last.leads !== 'table' || last.value === undefined) return false
+  const allHave = (bit: string): boolean => above.every(({ bits }) => bits.includes(bit))
+  return (
+    Number(last.value & TABLE_ADDRESS) === table &&
+    writable === allHave('R/W') &&
+    user === allHave('U/S') &&
+    executable === above.every(({ bits }) => !bits.includes('XD'))
+  )
 }
 
 function leads(value: bigint | undefined, last: boolean, outcome: Translation): WalkStep['leads'] {

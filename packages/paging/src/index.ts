@@ -52,10 +52,10 @@ export {
 } from './control-registers.ts'
 export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
 export { PagingError, type PagingErrorCode } from './errors.ts'
-export { explain, type Explanation, type WalkStep } from './explain.ts'
+export { type CachedStep, explain, type Explanation, type WalkStep } from './explain.ts'
 export { effectiveMemoryType, MemoryType, mtrrType, type Mtrrs, PAT_RESET, patIndex, patType } from './memory-type.ts'
 export { permission } from './permission.ts'
-export { Invalidate, PagingStructureCache } from './structure-cache.ts'
+export { type CachedTable, Invalidate, PagingStructureCache } from './structure-cache.ts'
 export type { TableReader, TableStatus } from './table-reader.ts'
 export {
   mappings,

@@ -1,4 +1,4 @@
-import { ADDRESS_HI } from './bits.ts'
+import { ADDRESS_HI, PTE_RW, PTE_US } from './bits.ts'
 import type { WalkResult } from './walk-result.ts'
 
 /** Words of an entry: address bits above the table's reach; address-space number and the topmost bits; table; its upper half. */
@@ -34,6 +34,20 @@ export const Invalidate = {
 
 /** One of the `Invalidate` numbers. */
 export type Invalidate = (typeof Invalidate)[keyof typeof Invalidate]
+
+/** A table that a {@link PagingStructureCache} has for a linear address. */
+export interface CachedTable {
+  /** Level of the table: 1 has the entries of pages. */
+  readonly level: number
+  /** Its guest-physical address. */
+  readonly table: number
+  /** Whether every entry above it allowed writes. */
+  readonly writable: boolean
+  /** Whether every entry above it allowed CPL 3. */
+  readonly user: boolean
+  /** Whether no entry above it forbade execution. */
+  readonly executable: boolean
+}
 
 /**
  * A paging-structure cache: where a walk can begin below the top. It holds upper-level entries that were present, had no
@@ -85,6 +99,26 @@ export class PagingStructureCache {
     this.rights = low & 6
     this.nx = (low & ABOVE_NX) === 0 ? 0 : -1
     return level
+  }
+
+  /**
+   * For people: returns the table of a level that it has for a linear address, and undefined where it has none. Walks
+   * notice nothing of it.
+   */
+  peek(lo: number, hi: number, level: number, pcid: number): CachedTable | undefined {
+    const space = this.#spaces[pcid]!
+    const key = keyOf(lo, hi, level)
+    const at = slotOf(key, level, space)
+    const words = this.#words
+    if (words[at] !== key || words[at + 1] !== space * 32 + ((hi >>> 21) & 31)) return undefined
+    const low = words[at + 2]!
+    return {
+      level,
+      table: words[at + 3]! * 0x1_0000_0000 + ((low & ~0xfff) >>> 0),
+      writable: (low & PTE_RW) !== 0,
+      user: (low & PTE_US) !== 0,
+      executable: (low & ABOVE_NX) === 0,
+    }
   }
 
   /**

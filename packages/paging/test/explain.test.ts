@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { explain, type TableReader, SECOND_LEVEL_FAULT, translate } from '../src/index.ts'
+import {
+  ACCESS_READ,
+  explain,
+  PagingStructureCache,
+  type TableReader,
+  SECOND_LEVEL_FAULT,
+  translate,
+  walk,
+  WalkResult,
+} from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, LMA, Memory, NXE, registersFor } from './support/guest.ts'
 
 const shown = (steps: ReturnType<typeof explain>['steps']): string[] =>
@@ -59,6 +68,62 @@ describe('explain', () => {
   test('there is nothing to show without paging', () => {
     const { steps, outcome } = explain(contextOf({ cr0: 1, efer: 0 }), new Memory(), 0x1234n)
     expect([steps, outcome.kind]).toEqual([[], 'mapped'])
+  })
+})
+
+describe('beside a paging-structure cache', () => {
+  const LINEAR = 0x20_1000n
+  const walked = (mode: number) => {
+    const memory = new Memory()
+    buildPath(memory, mode, LINEAR, 0x7000n)
+    const context = contextOf(registersFor(mode))
+    if (mode === 3) context.loadPdptes(memory)
+    const cache = new PagingStructureCache()
+    const reads = (): number => {
+      const result = new WalkResult()
+      walk(context, memory, Number(LINEAR), 0, ACCESS_READ, result, cache)
+      return result.reads
+    }
+    const explained = (): ReturnType<typeof explain> => explain(context, memory, LINEAR, {}, cache)
+    const cached = (): string[] =>
+      explained().cached.map(({ name, level, table, writable, user, executable, agrees }) =>
+        [name, level, table.toString(16), writable, user, executable, agrees ? 'agrees' : 'differs'].join(' '),
+      )
+    return { memory, context, reads, explained, cached }
+  }
+
+  test.each([
+    { mode: 2, cached: [] },
+    { mode: 3, cached: ['PDE 1 1000'] },
+    { mode: 4, cached: ['PDE 1 1000', 'PDPTE 2 2000', 'PML4E 3 3000'] },
+    { mode: 5, cached: ['PDE 1 1000', 'PDPTE 2 2000', 'PML4E 3 3000', 'PML5E 4 4000'] },
+  ])('$mode levels: it has what a walk has left, which agrees with memory', ({ mode, cached: tables }) => {
+    const { memory, context, reads, explained, cached } = walked(mode)
+    expect([explained().cached, reads()]).toEqual([[], mode === 3 ? 2 : mode])
+    expect(cached()).toEqual(tables.map((table) => `${table} true true true agrees`))
+    const { steps, outcome } = explained()
+    expect({ steps, outcome, cached: [] }).toEqual(explain(context, memory, LINEAR))
+    // It was looked at, and no more: the next walk begins with its first table.
+    expect(reads()).toBe(tables.length === 0 ? mode : 1)
+  })
+
+  test('a table that memory names no more is seen to differ, and so is every right', () => {
+    const { memory, reads, explained, cached } = walked(4)
+    reads()
+    memory.store(0x9008, 0x8027n)
+    memory.store(entryGpa(4, 2, LINEAR), 0x9027n)
+    expect(explained()).toMatchObject({ outcome: { kind: 'mapped', gpa: 0x8000 } })
+    expect(cached()).toEqual([
+      'PDE 1 1000 true true true differs',
+      'PDPTE 2 2000 true true true agrees',
+      'PML4E 3 3000 true true true agrees',
+    ])
+    memory.store(entryGpa(4, 2, LINEAR), 0x1027n)
+    memory.store(entryGpa(4, 3, LINEAR), 0x2025n)
+    expect(cached().map((line) => line.split(' ').at(-1))).toEqual(['differs', 'differs', 'agrees'])
+    memory.store(entryGpa(4, 4, LINEAR), 0n)
+    expect(cached().map((line) => line.split(' ').at(-1))).toEqual(['differs', 'differs', 'differs'])
+    expect(explained().outcome).toMatchObject({ kind: 'fault', level: 4 })
   })
 })
 

@@ -11,6 +11,8 @@ import {
   WALK_OK,
   WALK_SECOND_LEVEL,
   WalkResult,
+  explain,
+  type Explanation,
   probe,
   walk,
 } from '@retrap/paging'
@@ -310,6 +312,21 @@ export class GuestTranslation {
     const at = BigInt.asUintN(64, linear)
     const gpa = this.#debugged(Number(at & 0xffff_ffffn), Number(at >> 32n))
     return gpa >= 0 && this.#a20Masked ? withoutA20(gpa) : gpa
+  }
+
+  /**
+   * For people: every table entry on the way to a linear address, and what the paging-structure cache has of it. Nothing
+   * changes. The access is a supervisor's read; a user's, where only that is allowed.
+   *
+   * @returns null for an address that is not canonical
+   */
+  explain(linear: bigint): Explanation | null {
+    if (!this.#isCanonical(Number(BigInt.asUintN(64, linear) >> 32n))) return null
+    const asSupervisor = explain(this.#paging, this.#peekTables, linear, {}, this.cache)
+    if (asSupervisor.outcome.kind === 'mapped') return asSupervisor
+    // Under SMAP a supervisor does not see what a user does.
+    const asUser = explain(this.#paging, this.#peekTables, linear, { user: true }, this.cache)
+    return asUser.outcome.kind === 'mapped' ? asUser : asSupervisor
   }
 
   /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */

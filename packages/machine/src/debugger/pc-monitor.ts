@@ -1,6 +1,6 @@
 import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
-import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
+import type { CachedStep } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { breakCommands, StopList } from './break-commands.ts'
 import {
@@ -63,8 +63,8 @@ export function monitorWith(
     pendingCommand(domain.vcpus, (id) => debug.register('rip', id)),
     {
       usage: 'walk ADDRESS',
-      help: 'page tables of a linear address',
-      run: (cpu, [text]) => describeWalk(domain, debug, cpu, text),
+      help: 'page tables of a linear address, and what is cached of them',
+      run: (cpu, [text]) => describeWalk(domain, cpu, text),
     },
     ...further,
   ])
@@ -104,50 +104,36 @@ function describeInterrupts(domain: X86Domain): string {
   return text
 }
 
-function describeWalk(domain: X86Domain, debug: MachineDebugger, cpu: number, text: string | undefined): string {
+function describeWalk(domain: X86Domain, cpu: number, text: string | undefined): string {
   const address = parseAddress(text)
   const vcpu = domain.vcpus[cpu]
   if (address === undefined || vcpu === undefined) return 'write walk ADDRESS\n'
-  const context = new PagingContext(domain.engine.processor.paging)
-  vcpu.cpu.registers.configurePaging(context)
-  let level: number = context.mode
+  const explained = vcpu.translation.explain(address)
+  if (explained === null)
+    return `${hex(address)} is not canonical: its upper bits differ from the topmost that is translated\n`
+  const { steps, cached, outcome } = explained
   let lines = ''
-  const read = (gpa: number, into: Uint32Array, words: number): boolean => {
-    const bytes = new Uint8Array(4 * words)
-    const there = debug.readPhysical(gpa, bytes) === bytes.length
-    const view = new DataView(bytes.buffer)
-    for (let i = 0; i < words; i++) into[i] = view.getUint32(4 * i, true)
-    const value = words === 2 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true))
-    lines += `level ${level--}, ${hex(gpa)}: ${there ? describeEntry(value) : 'no memory'}\n`
-    return there
+  for (const { level, name, index, gpa, value, leads, bits } of steps) {
+    const place = gpa === undefined ? 'a register' : hex(gpa)
+    const entry = value === undefined ? '' : ` ${[hex(value), ...bits].join(' ')},`
+    lines += `level ${level}, ${name} ${index}, ${place}:${entry} ${leads}\n`
   }
-  const tables: TableReader = {
-    read32: (gpa, into) => read(gpa, into, 1),
-    read64: (gpa, into) => read(gpa, into, 2),
-    compareExchange32: () => true,
-    compareExchange64: () => true,
-  }
-  const result = new WalkResult()
-  const [lo, hi] = [Number(address & 0xffff_ffffn), Number(address >> 32n)]
-  if (context.mode === PagingMode.PAE) level--
-  const outcome = probe(context, tables, lo, hi, ACCESS_READ, result)
-  if (outcome === WALK_OK) return `${lines}${hex(address)} is guest-physical ${hex(result.gpa)}\n`
-  return `${lines}${hex(address)} is not mapped for a supervisor's read\n`
+  lines += steps.length === 0 ? '' : describeCached(cached)
+  const at = hex(address)
+  if (outcome.kind === 'mapped') return `${lines}${at} is guest-physical ${hex(outcome.gpa)}\n`
+  if (outcome.kind === 'second-level') return `${lines}${at}: the guest's map refuses the table\n`
+  return `${lines}${at} is not mapped: a read faults at level ${outcome.level}, error code ${hex(outcome.pfec)}\n`
 }
 
-/** Bits of an entry that all levels have, by their names in the manual (SDM vol. 3A, "4-Level Paging"). */
-const ENTRY_BITS: readonly (readonly [bit: bigint, name: string])[] = [
-  [0n, 'P'],
-  [1n, 'R/W'],
-  [2n, 'U/S'],
-  [3n, 'PWT'],
-  [4n, 'PCD'],
-  [5n, 'A'],
-  [6n, 'D'],
-  [63n, 'XD'],
-]
-
-function describeEntry(value: bigint): string {
-  const names = ENTRY_BITS.filter(([bit]) => ((value >> bit) & 1n) === 1n).map(([, name]) => name)
-  return `${hex(value)}${names.map((name) => ` ${name}`).join('')}`
+/** Says where a walk of the vCPU would begin, and whether what it takes for granted is still so. */
+function describeCached(cached: readonly CachedStep[]): string {
+  const [first] = cached
+  if (first === undefined) return 'paging-structure cache: nothing for this address, a walk reads every level\n'
+  let lines = `paging-structure cache: a walk begins at level ${first.level}\n`
+  for (const { name, level, table, writable, user, executable, agrees } of cached) {
+    const rights = [writable && 'R/W', user && 'U/S', !executable && 'XD'].filter(Boolean).join(' ')
+    const memory = agrees ? 'as in memory' : 'memory has something else now'
+    lines += `  ${name}: table of level ${level} at ${hex(table)}${rights && ` ${rights}`}, ${memory}\n`
+  }
+  return lines
 }
