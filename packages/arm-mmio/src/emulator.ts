@@ -146,6 +146,11 @@ export class ArmEmulator {
     return this.#active
   }
 
+  /** The abort whose instruction is in the middle; null: there is none. */
+  get abort(): ArmAbort | null {
+    return this.#active ? this.#abort : null
+  }
+
   /**
    * Handles an abort that the vCPU has just taken.
    *

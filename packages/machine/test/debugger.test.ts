@@ -229,13 +229,21 @@ test('memory that is a device, or is not mapped, is not read; nor do reads leave
 
 test('an instruction that waits for a device is one step; its registers cannot be written meanwhile', async () => {
   let answer: (value: number) => void = () => {}
+  let pending = ''
   const device = defineDevice({
     name: 'slow',
     mmio: { base: DEVICE, size: 0x1000 },
     read: () => new Promise<number>((resolve) => (answer = resolve)),
+    async write() {
+      await sleep(1)
+      pending = await (await pc.gdbTarget({ kill: () => {} })).monitor(0, 'pending')
+    },
   })
   const kernel = multibootKernel((asm) => {
-    asm.mov(ebx, 0).mov(eax, dword(DEVICE)).inc(ebx)
+    asm
+      .mov(ebx, 0)
+      .mov(eax, dword(DEVICE))
+      .inc(dword(DEVICE + 4))
     end(asm)
   })
   const { pc, debug } = await made(kernel, { devices: [device, new DebugExit({ iobase: EXIT_PORT })] })
@@ -245,13 +253,26 @@ test('an instruction that waits for a device is one step; its registers cannot b
   const rip = debug.register('rip')
   expect(debug.describeCpu(0)).toBe('CPU 0, waits for a device')
   const target = await pc.gdbTarget({ kill: () => {} })
-  expect(await target.monitor(0, 'pending')).toMatch(/CPU 0 waits for a device at 0x1000[\da-f]{2}/)
+  expect(await target.monitor(0, 'pending')).toMatch(
+    /^CPU 0 waits for a device at 0x1000[\da-f]{2}: slow, mmio read of 4 bytes at 0xfed90000\n {2}pass 1: 1 access, 1 of a device; the next pass replays 0\n {2}#0 mmio-read of 4 at 0xfed90000, tag 0\.0: asked\n$/,
+  )
   expect(debug.setRegister('rbx', 1n)).toBe(false)
   const stepped = debug.step()
   await sleep(5)
   answer(0x1234)
   expect(await stepped).toEqual({ kind: 'step', cpu: 0 })
   expect([debug.register('rip') - rip, debug.register('rax'), debug.register('rbx')]).toEqual([5n, 0x1234n, 0n])
+  // Read and written: the second pass has the device's answer from the log, and asks it for the write.
+  const increased = debug.step()
+  await sleep(5)
+  answer(0x77)
+  expect(await increased).toEqual({ kind: 'step', cpu: 0 })
+  expect(pending.split('\n').slice(1)).toEqual([
+    '  pass 2: 2 accesses, 2 of a device; the next pass replays 1',
+    '  #0 mmio-read of 4 at 0xfed90004, tag 0.0: answered, bytes 77000000',
+    '  #1 mmio-write of 4 at 0xfed90004, tag 0.0: asked, bytes 78000000',
+    '',
+  ])
 })
 
 test('a triple fault stops the machine where it is caught', async () => {

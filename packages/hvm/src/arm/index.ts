@@ -28,6 +28,7 @@ export type {
   GicV3DomainState,
 } from './interrupt-controller.ts'
 export type { ArmGuestTranslation, ArmGuestWalk } from './guest-translation.ts'
+export type { DescribedAbort } from './processor.ts'
 export type { ArmVcpu, ArmVcpuState } from './vcpu.ts'
 export type { ArmParavirtual } from './surroundings.ts'
 export { PowerState } from './psci.ts'

@@ -6,8 +6,8 @@ import {
   STATUS_RESTART,
   STATUS_UNHANDLED,
 } from '@retrap/replay'
-import { ArmEmulator } from '@retrap/arm-mmio'
-import type { ArmAbort, DeviceOrder } from '@retrap/arm-mmio'
+import { ArmEmulator, describeSyndrome, faultIpa, hpfarValid } from '@retrap/arm-mmio'
+import type { ArmAbort, DescribedSyndrome, DeviceOrder } from '@retrap/arm-mmio'
 import type { ArmCpu } from '@retrap/arm-cpu'
 import type { CpuExit, VirtualProcessor } from '../virtual-cpu.ts'
 import type { ArmDeviceAccess } from './device-access.ts'
@@ -42,6 +42,18 @@ export interface ArmTraps {
   waitForEvent(waits: boolean): void
   /** Whether the vCPU goes on at once: it has not been stopped by a call, and no access of it waits for memory. */
   mayGoOn(): boolean
+}
+
+/** A data abort that a vCPU's instruction has taken, for people. */
+export interface DescribedAbort extends DescribedSyndrome {
+  /** The syndrome, 32 bits. */
+  readonly syndrome: number
+  /** The register that has it. */
+  readonly register: 'ESR_EL2' | 'HSR'
+  /** Virtual address of the access, from FAR_EL2. */
+  readonly address: bigint
+  /** Guest-physical address, from HPFAR_EL2 and FAR_EL2; null where the syndrome says that HPFAR_EL2 has none. */
+  readonly gpa: number | null
 }
 
 /** A processor and the hypervisor behind its traps: accesses to devices are finished, and calls are answered. */
@@ -84,6 +96,20 @@ export class ArmProcessor implements VirtualProcessor {
   /** The accesses of the instruction that waits for a device. */
   get log(): ArmEmulator['log'] {
     return this.#emulator.log
+  }
+
+  /** The abort of the instruction that waits for a device, for people; null: none waits. */
+  describeAbort(): DescribedAbort | null {
+    const { abort } = this.#emulator
+    if (abort === null) return null
+    const { esr, hsr, farLo, farHi } = abort
+    return {
+      syndrome: esr >>> 0,
+      register: hsr ? 'HSR' : 'ESR_EL2',
+      ...describeSyndrome(esr, hsr ? 'hsr' : 'esr'),
+      address: (BigInt(farHi >>> 0) << 32n) | BigInt(farLo >>> 0),
+      gpa: hpfarValid(esr) ? faultIpa(abort) : null,
+    }
   }
 
   stop(): void {

@@ -95,37 +95,73 @@ function describeFrame(domain: Domain, types: Readonly<Record<string, number>>, 
   return `${hex(address)}: ${name}${ma < 0 ? '' : `, machine address ${hex(ma)}`}\n`
 }
 
-/** An access of an instruction that waits, as text. */
+/** An access of an instruction that waits, with its effect so far. */
 interface LoggedAccess {
+  readonly ordinal: number
   readonly kind: string
   readonly address: string
   readonly size: number
-  readonly state: string
+  readonly operand: number
+  readonly element: number
+  readonly outcome: string
+  readonly data?: string
+}
+
+/** An instruction that waits: as `InstructionAccount` of `@retrap/replay`. */
+interface WaitingInstruction {
+  readonly passes: number
+  readonly accesses: readonly LoggedAccess[]
+  readonly replayed: number
+  readonly reachedDevices: number
 }
 
 /** A vCPU whose instruction may wait for a device. */
 export interface PendingCpu {
   readonly id: number
-  readonly cpu: { readonly busy: boolean; readonly log: { dump(): readonly LoggedAccess[] } }
+  readonly cpu: { readonly busy: boolean; readonly log: { account(): WaitingInstruction } }
 }
 
-/** `pending`. @param pc - the program counter of a vCPU */
-export function pendingCommand(vcpus: readonly PendingCpu[], pc: (id: number) => bigint): MonitorCommand {
+/** A domain with such vCPUs. */
+interface PendingDomain<C extends PendingCpu> extends Pick<Domain, 'dispatch'> {
+  readonly vcpus: readonly C[]
+}
+
+/**
+ * `pending`.
+ *
+ * @param pc - the program counter of a vCPU
+ * @param further - lines that only this kind of vCPU has
+ */
+export function pendingCommand<C extends PendingCpu>(
+  { vcpus, dispatch }: PendingDomain<C>,
+  pc: (id: number) => bigint,
+  further: (vcpu: C) => string = () => '',
+): MonitorCommand {
   return {
     usage: 'pending',
-    help: 'instructions that wait for a device, with their accesses',
+    help: 'instructions that wait for a device: their passes and accesses',
     run: () => {
       let text = ''
-      for (const { id, cpu } of vcpus) {
-        if (!cpu.busy) continue
-        text += `CPU ${id} waits for a device at ${hex(pc(id))}\n`
-        for (const { kind, address, size, state } of cpu.log.dump()) {
-          text += `  ${kind} of ${size} at ${address}: ${state}\n`
-        }
+      for (const vcpu of vcpus) {
+        if (!vcpu.cpu.busy) continue
+        const wait = dispatch.requests.describe(vcpu.id)
+        text += `CPU ${vcpu.id} waits for a device at ${hex(pc(vcpu.id))}`
+        text += wait === null ? '\n' : `: ${wait.device}, ${wait.request}\n`
+        text += further(vcpu) + describeInstruction(vcpu.cpu.log.account())
       }
       return text === '' ? 'No instruction waits.\n' : text
     },
   }
+}
+
+function describeInstruction({ passes, accesses, replayed, reachedDevices }: WaitingInstruction): string {
+  const count = accesses.length === 1 ? '1 access' : `${accesses.length} accesses`
+  let text = `  pass ${passes}: ${count}, ${reachedDevices} of a device; the next pass replays ${replayed}\n`
+  for (const { ordinal, kind, address, size, operand, element, outcome, data } of accesses) {
+    text += `  #${ordinal} ${kind} of ${size} at ${address}, tag ${operand}.${element}: ${outcome}`
+    text += data === undefined ? '\n' : `, bytes ${data}\n`
+  }
+  return text
 }
 
 /** The debugger that catches exceptions. */

@@ -60,7 +60,7 @@ export function monitorWith(
       help: 'what waits at each local APIC',
       run: () => describeInterrupts(domain),
     },
-    pendingCommand(domain.vcpus, (id) => debug.register('rip', id)),
+    pendingCommand(domain, (id) => debug.register('rip', id)),
     {
       usage: 'walk ADDRESS',
       help: 'page tables of a linear address, and what is cached of them',

@@ -113,11 +113,13 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
   })
 
   test('an instruction that waits for a device, SVC, ERET and WFI are one step each', async () => {
+    let pending = ''
     const device = defineDevice({
       name: 'slow',
       mmio: { base: 0x0b00_0000, size: 0x1000 },
       async read(offset) {
         await sleep(1)
+        pending = await target.monitor(0, 'pending')
         return 0x77 + offset
       },
     })
@@ -133,6 +135,7 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
       0xd69f_03e0, // eret
     ]
     const { machine, debug, base } = await made(program, { clock, devices: [device] })
+    const target = await machine.gdbTarget({ kill: () => {} })
     const breakpoint = debug.breakpoint(at(base, 4))
     const running = machine.run()
     await debug.nextStop()
@@ -141,6 +144,16 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
     const watch = debug.watch(0x0b00_0001n, 1, 'access')
     expect(await debug.step()).toEqual({ kind: 'watch', cpu: 0, address: 0x0b00_0001n, watch: 'access' })
     watch.remove()
+    const [waits, abort, ec, ...fields] = pending.split('\n')
+    expect(waits).toMatch(/^CPU 0 waits for a device at 0x400000[\da-f]{2}: slow, mmio read of 4 bytes at 0xb000000$/)
+    expect(abort).toMatch(/^ {2}ESR_EL2 0x93830005 at 0xb000000, guest-physical 0xb000000: A 4-byte read into W3 hit: /)
+    expect(ec).toBe('    EC 31:26: 0x24, data abort from a lower exception level')
+    expect(fields).toContain('    SRT 20:16: 0x3, register 3')
+    expect(fields.slice(-3)).toEqual([
+      '  pass 1: 1 access, 1 of a device; the next pass replays 0',
+      '  #0 mmio-read of 4 at 0xb000000, tag 0.0: asked',
+      '',
+    ])
     expect([debug.register('x3'), debug.register('pc')]).toEqual([0x77n, at(base, 5)])
     expect(await step()).toEqual(['step', START + 0x200n])
     debug.setRegister('pc', at(base, 10))

@@ -75,7 +75,7 @@ export function armMonitor(
       help: 'what waits at the interrupt controller',
       run: () => describeInterrupts(domain, debug),
     },
-    pendingCommand(domain.vcpus, (id) => debug.register('pc', id)),
+    pendingCommand(domain, (id) => debug.register('pc', id), describeAbort),
     {
       usage: 'walk ADDRESS',
       help: 'translation tables of a virtual address',
@@ -97,6 +97,16 @@ function describeInterrupts({ vcpus, architecture }: ArmDomain, debug: MachineDe
     text += processor.interruptWaits ? ', can be taken now\n' : '\n'
   }
   return text
+}
+
+/** The syndrome of the abort for which an instruction waits, field by field. */
+function describeAbort({ cpu }: ArmDomain['vcpus'][number]): string {
+  const abort = cpu.describeAbort()
+  if (abort === null) return ''
+  const { register, syndrome, sentence, address, gpa, fields } = abort
+  const where = gpa === null ? 'HPFAR_EL2 has no address' : `guest-physical ${hex(gpa)}`
+  const lines = fields.map(({ name, bits, value, text }) => `    ${name} ${bits}: ${hex(value)}, ${text}\n`)
+  return `  ${register} ${hex(syndrome)} at ${hex(address)}, ${where}: ${sentence}\n${lines.join('')}`
 }
 
 function describeWalk(domain: ArmDomain, debug: MachineDebugger, cpu: number, text: string | undefined): string {
