@@ -3,6 +3,7 @@ import { al, type Assembler, ax, dword, dx, edi, esi, imm16, imm32 } from '@retr
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type PcOptions, type PcReplay, type RecordingSource, recordPc, replayPc } from '../src/index.ts'
 import { Pc } from '../src/pc/pc.ts'
+import { startLocalServer } from '../src/recording/local-server.ts'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
@@ -84,6 +85,20 @@ test('answers are the same wherever the question before has left the machine', {
     // oxlint-disable-next-line no-await-in-loop
     expect(await alone.whoWrote(BigInt(ADDRESSES[place]!), { physical: true })).toEqual(found[place])
   }
+})
+
+test('one that is made anew for each place goes back, where its memory is given to others', async () => {
+  // Models that are recorded are never put back.
+  const models: PcOptions['deviceServers'] = [
+    (dispatch, platform) => startLocalServer({ dispatch, platform }, 'elsewhere', [{ name: 'far', attach() {} }]),
+  ]
+  const shared: PcOptions = { ...options, deviceServers: models, forks: { clones: 1, writtenBytes: 1 << 20 } }
+  replay = await replayPc(shared, sourceOf(await record(shared, Infinity)))
+  const made = vi.spyOn(Pc, 'create')
+  for (const place of [2000, 1000, 500])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
+  expect(made.mock.calls.length).toBe(2)
 })
 
 test('a question that is ended leaves the machine of use for the next one', async () => {

@@ -20,13 +20,18 @@ export interface Rebuilt<K extends MachineKind, M extends Machine<K>> {
  */
 export class PastMachine<K extends MachineKind, M extends Machine<K>> {
   readonly #build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>
+  readonly #onClosing: () => void
   #current: Rebuilt<K, M> | undefined
   /** Where the machine was put back to. */
   #from: StartingPoint | undefined
 
-  /** @param build - makes one; default at power-on */
-  constructor(build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>) {
+  /**
+   * @param build - makes one; default at power-on
+   * @param onClosing - told that the machine that is there is about to end
+   */
+  constructor(build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>, onClosing: () => void) {
     this.#build = build
+    this.#onClosing = onClosing
   }
 
   /** The machine as it is now; undefined before the first one is made. */
@@ -47,6 +52,7 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
 
   /** Ends the machine: the next one is another. */
   close(): void {
+    this.#onClosing()
     this.#current?.machine.close()
   }
 }

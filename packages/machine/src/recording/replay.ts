@@ -74,7 +74,9 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
     this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
-    this.#past = new PastMachine((from) => this.#build(from))
+    // Its log cannot be ended when its memory is other machines'.
+    const leave = (): void => this.#taker?.close()
+    this.#past = new PastMachine((from) => this.#build(from), leave)
   }
 
   /** @internal Use {@link replayPc}. A method, since a static block would keep this class in pages that never replay. */
