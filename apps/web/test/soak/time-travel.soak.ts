@@ -1,5 +1,5 @@
 /**
- * A visitor goes back in Debian, by labels alone, in Chromium and Firefox: records it, slows its disk, stops at a kernel symbol, steps back,
+ * A visitor goes back in Debian, by labels alone, in Chromium and Firefox, with the mouse and then by the keyboard alone: records it, slows its disk, stops at a kernel symbol, steps back,
  * asks who wrote a byte, goes on from there, saves the recording and opens it in a fresh profile.
  *
  * The site is one that `npm run build -- --debian` has made, in the folder RETRAP_DEBIAN_SITE.
@@ -14,7 +14,7 @@ import { launchFirefox, noFirefox } from '@retrap/tooling/firefox'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
-import { press, seen, terminalOf, visitorOf } from '../support/visitor.ts'
+import { press, pressByKeys, seen, terminalOf, visitorOf } from '../support/visitor.ts'
 
 const SITE = process.env['RETRAP_DEBIAN_SITE']
 const ENGINES = [
@@ -46,7 +46,17 @@ async function pictures(page: Page, name: string): Promise<void> {
   await page.setViewport(SIZES[0])
 }
 
-async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: string): Promise<void> {
+/** Leaves the terminal, which has Tab otherwise. */
+async function leaveTerminal(page: Page): Promise<void> {
+  for (const key of ['Control', 'Alt'] as const)
+    // oxlint-disable-next-line no-await-in-loop -- one key after the other
+    await page.keyboard.down(key)
+  await page.keyboard.press('g')
+  // oxlint-disable-next-line no-await-in-loop
+  for (const key of ['Alt', 'Control'] as const) await page.keyboard.up(key)
+}
+
+async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: string, byKeys: boolean): Promise<void> {
   const page = await browser.newPage()
   await page.setViewport(SIZES[0])
   const visitor = visitorOf(page)
@@ -55,30 +65,43 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     (): Promise<string> =>
       of.evaluate((where: string) => document.querySelector<HTMLElement>(where)?.innerText ?? '', selector)
   const panel = text('#panel-debugger')
-  const click = (label: string): Promise<void> => press(visitor, label)
+  const click = (label: string): Promise<void> => (byKeys ? pressByKeys(page, label) : press(visitor, label))
+  const fill = async (label: string, words: string): Promise<void> => {
+    await pressByKeys(page, label, null)
+    await visitor.type(words)
+  }
+  const leave = async (): Promise<void> => (byKeys ? leaveTerminal(page) : undefined)
   const say = async (command: string, answer: RegExp): Promise<void> => {
     await click('Type in the terminal')
     await visitor.type(`${command}\n`)
     await seen(() => terminalOf(visitor), answer)
+    await leave()
   }
   await visitor.goto(server.origin)
   await click('Start Debian amd64')
   await seen(() => terminalOf(visitor), /# \s*$/)
+  await leave()
   await click('Debugger')
   await click('Record')
   await seen(panel, /^Now/m)
   await say('echo one', /\none\s/)
   await click('Devices')
-  await page.click('[aria-label="Delay of contents of disks"] input[value="300"]').catch(() => undefined)
+  if (byKeys) {
+    await pressByKeys(page, 'Delay of contents of disks', null)
+    for (const key of ['ArrowRight', 'ArrowRight'] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one key after the other
+      await page.keyboard.press(key)
+  } else await page.click('[aria-label="Delay of contents of disks"] input[value="300"]')
+  await seen(text('.impaired'), /contents of disks \+300 ms/)
   await click('Debugger')
   await say('echo $((6 * 7))', /\n42\s/)
   // A stop at a symbol of the kernel, which is hit by the next command.
-  await page.select('[aria-label=Stops] select', 'breakpoint')
-  await page.type('[aria-label=Stops] input', '__x64_sys_mkdir')
+  await fill('At', '__x64_sys_mkdir')
   await click('Add a stop')
   await seen(panel, /Before the instruction at 0xffffffff[\da-f]{8} \(__x64_sys_mkdir\)/)
   await click('Type in the terminal')
   await visitor.type('mkdir made\n')
+  await leave()
   await seen(panel, /Code: __x64_sys_mkdir/)
   await pictures(page, `${engine}-stop`)
   for (let i = 0; i < 10; i++) {
@@ -90,7 +113,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   const wrote = await seen(panel, /The instruction at .* wrote it|The device .* wrote it/)
   await click('Processes')
   await seen(panel, /NAME\n[^]* (?:init|sh|busybox)/)
-  await page.type('[aria-label=Looks] input', 'init_task')
+  await fill('Linear address', 'init_task')
   await click('Page walk')
   await seen(panel, /level 4, [^]*is guest-physical 0x[\da-f]+\n0x[\da-f]+: RAM/)
   await pictures(page, `${engine}-past`)
@@ -137,13 +160,13 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     await other.close()
     rmSync(folder, { recursive: true })
   }
-  visits.push(`${engine}: ${bytes.length >> 20} MiB of recording; ${wrote}`)
+  visits.push(`${engine}, ${byKeys ? 'keyboard' : 'mouse'}: ${bytes.length >> 20} MiB of recording; ${wrote}`)
   await page.close()
 }
 
 export const soak: Soak = {
   name: 'time-travel',
-  count: 2,
+  count: 4,
   async setup() {
     if (SITE === undefined) throw new Error('RETRAP_DEBIAN_SITE: expected the folder of a site with Debian')
     const files = globSync('**/*', { cwd: SITE, withFileTypes: true }).filter((one) => one.isFile())
@@ -154,10 +177,12 @@ export const soak: Soak = {
   async step(rng, index) {
     const { name, lacks, launch } = ENGINES[index % ENGINES.length]!
     if (lacks !== undefined) return
+    const byKeys = index % (2 * ENGINES.length) >= ENGINES.length
     rng.note('engine', name)
+    rng.note('hands', byKeys ? 'keyboard' : 'mouse')
     const browser = await launch()
     try {
-      await visit(browser, launch, name)
+      await visit(browser, launch, name, byKeys)
     } finally {
       await browser.close()
     }

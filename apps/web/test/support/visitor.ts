@@ -59,6 +59,52 @@ export async function clickLabel(visitor: Visitor, label: string): Promise<boole
   return visitor.evaluate(() => (globalThis as { clicked?: boolean }).clicked ?? true)
 }
 
+/** The most presses of Tab from one end of the page to the other. */
+const MOST_TABS = 300
+
+/**
+ * Goes to what has a label, by Tab and arrow keys alone.
+ *
+ * @returns whether the focus came there
+ */
+async function focusLabel(page: Page, label: string): Promise<boolean> {
+  for (let tabs = 0; tabs < MOST_TABS; tabs++) {
+    // oxlint-disable-next-line no-await-in-loop -- one key after the other
+    const next = await page.evaluate((wanted) => {
+      const nameOf = (one: Element): string => ((one as HTMLInputElement).labels?.[0] ?? (one as HTMLElement)).innerText
+      const is = (one: Element): boolean =>
+        (one.ariaLabel ?? nameOf(one)).split('\n')[0]!.trim() === wanted ||
+        one.closest('[role=radiogroup]')?.ariaLabel === wanted
+      const one = document.activeElement
+      if (one === null || one === document.body) return 'Tab'
+      if (is(one)) return null
+      // The tabs of a list are one stop.
+      if ([...(one.closest('[role=tablist]')?.children ?? [])].some(is)) return 'ArrowRight'
+      const target = [...document.querySelectorAll('button:enabled, a, summary, input:enabled')].find(
+        (other) => is(other) && other.getClientRects().length > 0,
+      )
+      // Behind the last element come those of the browser, from which a driven one does not return.
+      const isBefore = target && (one.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_PRECEDING) !== 0
+      return isBefore === true ? 'Shift' : target && 'Tab'
+    }, label)
+    if (next === null) return true
+    if (next === undefined) return false
+    // oxlint-disable-next-line no-await-in-loop
+    if (next === 'Shift') await page.keyboard.down('Shift')
+    // oxlint-disable-next-line no-await-in-loop
+    await page.keyboard.press(next === 'Shift' ? 'Tab' : next)
+    // oxlint-disable-next-line no-await-in-loop
+    if (next === 'Shift') await page.keyboard.up('Shift')
+  }
+  return false
+}
+
+/** Waits until the focus can come to what has a label, by keys alone, and presses a key there. */
+export async function pressByKeys(page: Page, label: string, key: 'Enter' | null = 'Enter'): Promise<void> {
+  await until(label, () => focusLabel(page, label))
+  if (key !== null) await page.keyboard.press(key)
+}
+
 /** Waits until there is something to click by this label, and clicks it. */
 export async function press(visitor: Visitor, label: string): Promise<void> {
   await until(label, () => clickLabel(visitor, label))
