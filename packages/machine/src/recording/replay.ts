@@ -74,7 +74,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
     this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
-    // Its log cannot be ended when its memory is other machines'.
+    // The taker's log cannot be ended when other machines have the memory.
     const leave = (): void => this.#taker?.close()
     this.#past = new PastMachine((from) => this.#build(from), leave)
   }
