@@ -3,11 +3,11 @@ import { useEffect, useState } from 'preact/hooks'
 import { MachinePage } from './machine-page.tsx'
 import { dropOrphans, goOnFrom, SAVED_HASH } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
-import type { Chosen } from './settings.ts'
+import { type Chosen, openedBy } from './settings.ts'
 import { StartPage } from './start-page.tsx'
 
 function App() {
-  const [chosen, choose] = useState<Chosen | null>(null)
+  const [chosen, choose] = useState<Chosen | null>(() => openedBy(location.href))
   const [error, setError] = useState('')
   useEffect(() => {
     if (!location.hash.startsWith(SAVED_HASH)) return

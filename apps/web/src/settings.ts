@@ -237,6 +237,14 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
   }
 }
 
+/** The recording of this site that an address opens at once, as `retrap web --recording` has it; null: none. */
+export function openedBy(address: string): Chosen | null {
+  const { hash, origin } = new URL(address)
+  const recording = new URLSearchParams(hash.slice(1)).get('open')
+  if (recording === null || new URL(recording, address).origin !== origin) return null
+  return { title: recording.replace(/^.*\//, ''), options: { recording } }
+}
+
 /** Settings as the end of an address that can be shared. Files, and whether disks are kept, are not part of it. */
 export function toHash(settings: Settings): string {
   const found = new URLSearchParams()

@@ -6,6 +6,7 @@ import {
   DEFAULTS,
   fromHash,
   machineOptions,
+  openedBy,
   problemOf,
   type Settings,
   toHash,
@@ -198,4 +199,11 @@ describe('settings', () => {
       expect([found, foundVga]).toEqual([firmware, vgaBios])
     })
   })
+})
+
+test('an address opens a recording of its own site at once, and of no other', () => {
+  const options = { recording: 'recordings/a b' }
+  expect(openedBy('http://here:8064/#open=recordings%2Fa+b')).toEqual({ title: 'a b', options })
+  expect(openedBy('http://here:8064/#open=https%3A%2F%2Felsewhere%2Fa')).toBe(null)
+  expect(openedBy('http://here:8064/#recording=a')).toBe(null)
 })

@@ -76,9 +76,8 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     const booted = await createBooted(given, wantsClones)
     return closingOnError(booted, async () => {
       const waits = await bootedTo(booted, options)
-      const why = wantsClones ? await whyNoClones(booted, changes) : 'the option record is false'
-      if (why === undefined)
-        return new BootedMachine(booted, new ClonedInstant(booted, changes, given.keepsPace === true), waits)
+      const why = wantsClones ? await whyNoClones(booted, given, changes) : 'the option record is false'
+      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, given, changes), waits)
       requireNoWrites(given, why)
       return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
     })

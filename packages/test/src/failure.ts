@@ -10,10 +10,16 @@ export interface FailureFiles {
   readonly screen: string | undefined
   /** The recorded run; undefined where it is not recorded. */
   readonly recording: string | undefined
+  /** Why a page does not open that; undefined where it does. */
+  readonly notBundled: string | undefined
 }
 
 /** The end of what was printed: this many lines are shown. */
 const SHOWN_LINES = 20
+
+/** Returns a text as a word of a shell's command line. */
+export const shellQuoted = (text: string): string =>
+  /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
 /** Returns the name of a test as that of a folder. */
 export function folderName(name: string): string {
@@ -46,8 +52,13 @@ export function describeFailure(
   return [
     shown,
     ...(files.screen === undefined ? [] : [`Its screen: ${files.screen}`]),
-    command === undefined
-      ? `Its run is not recorded: ${notRecorded ?? 'it has ended before'}`
-      : `Its run is recorded. For gdb, at the failure, and back from there:\n  ${command}`,
+    ...(command === undefined
+      ? [`Its run is not recorded: ${notRecorded ?? 'it has ended before'}`]
+      : [
+          files.notBundled === undefined
+            ? `Its run is recorded. In a page, at the failure, and back from there:\n  npx retrap web --recording ${shellQuoted(files.folder)}`
+            : `Its run is recorded. A page does not open it: ${files.notBundled}.`,
+          `For gdb:\n  ${command}`,
+        ]),
   ].join('\n')
 }

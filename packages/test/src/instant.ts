@@ -1,5 +1,8 @@
 import { concatenate } from '@retrap/basics'
 import {
+  type BundledOptions,
+  type BundleNotes,
+  bundleOptions,
   createPc,
   type MachineCheckpoint,
   MachineError,
@@ -9,14 +12,27 @@ import {
   recordClone,
 } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
+import { writeSnapshot } from '@retrap/snapshot'
 import { TestError } from './errors.ts'
+
+/** The recorded run of a test. */
+export interface RecordedTest {
+  /** The bytes of its file. */
+  readonly bytes: Uint8Array
+  /** Why a page does not open it; undefined where it does. */
+  readonly notBundled: string | undefined
+}
 
 /** A machine at the instant at which all tests begin. */
 export interface BegunMachine<Machine> {
   /** The machine; it does not run. */
   readonly machine: Machine
-  /** Ends the recording of its run. @returns the bytes of its file; undefined where it is not recorded */
-  recording(): Promise<Uint8Array | undefined>
+  /**
+   * Ends the recording of its run.
+   *
+   * @returns its file, with the instant at which the test began; undefined where it is not recorded
+   */
+  recording(): Promise<RecordedTest | undefined>
   /** Gives the machine back. */
   end(): void
 }
@@ -33,34 +49,60 @@ export interface Instant<Machine> {
 export class ClonedInstant implements Instant<Pc> {
   readonly notRecorded = undefined
   readonly #booted: Pc
+  readonly #options: PcOptions
   readonly #changes: () => PcForkOptions
-  readonly #keepsPace: boolean
 
   /**
    * @param booted - it stays at the instant
+   * @param options - of that machine; with `keepsPace`, clones' time does not run ahead of the host's
    * @param changes - makes what each clone has of its own
-   * @param keepsPace - clones' time does not run ahead of the host's
    */
-  constructor(booted: Pc, changes: () => PcForkOptions, keepsPace: boolean) {
+  constructor(booted: Pc, options: PcOptions, changes: () => PcForkOptions) {
     this.#booted = booted
+    this.#options = options
     this.#changes = changes
-    this.#keepsPace = keepsPace
   }
 
   async begin(): Promise<BegunMachine<Pc>> {
     const pieces: Uint8Array[] = []
     const write = (bytes: Uint8Array): void => void pieces.push(bytes)
-    // RAM is in the snapshot that a failure leaves behind.
-    const how = { checkpointMs: Infinity, keepsPace: this.#keepsPace }
-    const recorder = await recordClone(this.#booted, write, how, this.#changes())
+    const changes = this.#changes()
+    const { bundle, notBundled } = bundleOf({ ...this.#options, ...changes })
+    const about: BundleNotes = {
+      version: 1,
+      bundle: bundle?.options ?? null,
+      images: bundle?.images.length ?? 0,
+      hasSnapshot: true,
+    }
+    // RAM is in the snapshot, which only a failure's file gets.
+    const how = { checkpointMs: Infinity, keepsPace: this.#options.keepsPace === true, about }
+    const recorder = await recordClone(this.#booted, write, how, changes)
     return {
       machine: recorder.pc,
-      async recording() {
-        await recorder.end()
-        return concatenate(pieces)
+      recording: async () => {
+        await recorder.end([...(bundle?.images ?? []), await this.#snapshot()])
+        return { bytes: concatenate(pieces), notBundled }
       },
       end: () => recorder.pc.close(),
     }
+  }
+
+  /** The instant as the bytes of a file. */
+  async #snapshot(): Promise<Uint8Array> {
+    const { state, pages } = await this.#booted.save()
+    const pieces: Uint8Array[] = []
+    await writeSnapshot({ description: null, state, pages }, (bytes) => void pieces.push(bytes))
+    return concatenate(pieces)
+  }
+}
+
+/** The options of a machine as plain data, or why they cannot be. */
+function bundleOf(options: PcOptions): { readonly bundle?: BundledOptions; readonly notBundled?: string } {
+  try {
+    return { bundle: bundleOptions(options) }
+  } catch (error) {
+    if (error instanceof MachineError) return { notBundled: error.message }
+    throw error
   }
 }
 
@@ -111,9 +153,13 @@ export function createBooted(options: PcOptions, wantsClones: boolean): Promise<
 }
 
 /** Why each test cannot have a recorded clone of a PC; undefined where it can. */
-export async function whyNoClones(booted: Pc, changes: () => PcForkOptions): Promise<string | undefined> {
+export async function whyNoClones(
+  booted: Pc,
+  options: PcOptions,
+  changes: () => PcForkOptions,
+): Promise<string | undefined> {
   try {
-    const probe = await new ClonedInstant(booted, changes, false).begin()
+    const probe = await new ClonedInstant(booted, options, changes).begin()
     probe.end()
     return undefined
   } catch (error) {

@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { framePacket } from '@retrap/gdb'
+import { openBundle, type Pc, type PcSnapshot, replayPc } from '@retrap/machine'
+import { readSnapshot } from '@retrap/snapshot'
 import { afterAll, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -66,7 +68,9 @@ test(NAME, LIMIT, async () => {
       '1',
       '>',
       `Its screen: ${join(folder, 'screen.png')}`,
-      'Its run is recorded. For gdb, at the failure, and back from there:',
+      'Its run is recorded. In a page, at the failure, and back from there:',
+      `  npx retrap web --recording ${folder}`,
+      'For gdb:',
       `  RETRAP_REPLAY=${folder} npx vitest run test/support/failing/failing.ts -t '^fails \\(it'\\''s meant to\\)$' --testTimeout=0`,
     ].join('\n'),
   )
@@ -76,6 +80,30 @@ test(NAME, LIMIT, async () => {
   ).toBe('PNG')
   expect(readFileSync(join(folder, 'serial.txt'), 'utf8')).toBe('two\n1\n> ')
   expect(existsSync(join(scratch, 'failing-ts', 'passes'))).toBe(false)
+
+  // Anybody has the machine with the file alone, at the failure.
+  const file = readFileSync(join(folder, 'run.recording'))
+  const source = {
+    bytes: file.length,
+    read: (at: number, bytes: number) => new Uint8Array(file.subarray(at, at + bytes)),
+  }
+  const { options, snapshot } = await openBundle(source)
+  const { state, pages } = await readSnapshot({
+    bytes: snapshot!.length,
+    read: (at, bytes) => snapshot!.subarray(at, at + bytes),
+  })
+  let printed = ''
+  const onMachine = ({ serial }: Pc): void => serial.onTransmit((bytes) => (printed += Buffer.from(bytes).toString()))
+  const found = await replayPc(
+    { ...options!, clock: 'deterministic', snapshot: { state, pages } as PcSnapshot },
+    source,
+    {
+      at: 'end',
+      onMachine,
+    },
+  )
+  expect(printed.replaceAll('\r', '')).toBe('two\n1\n> ')
+  found.close()
 
   const env = { RETRAP_REPLAY: folder }
   const replay = vitest(['-t', "^fails \\(it's meant to\\)$", '--testTimeout=0'], env)

@@ -1,9 +1,5 @@
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { recordingIn } from '../files/files.ts'
 import { usage } from '../options/values.ts'
-
-/** The recording in the folder of a failing test. */
-const RECORDING = 'run.recording'
 
 /** The arguments of `launch` and `attach`. */
 export interface LaunchArguments {
@@ -57,13 +53,7 @@ export function launchArguments(given: object): LaunchArguments {
 
 /** The command line that runs the machine. */
 export async function commandLineOf({ recording, machine, args = [] }: LaunchArguments): Promise<readonly string[]> {
-  if (recording !== undefined) {
-    const isFolder = await stat(recording).then(
-      (found) => found.isDirectory(),
-      () => false,
-    )
-    const file = isFolder ? join(recording, RECORDING) : recording
-    return ['replay', file, ...(args.length > 0 ? ['--', ...args] : [])]
-  }
+  if (recording !== undefined)
+    return ['replay', await recordingIn(recording), ...(args.length > 0 ? ['--', ...args] : [])]
   return machine === undefined ? args : ['run', machine, ...args]
 }

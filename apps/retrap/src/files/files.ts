@@ -1,5 +1,5 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { mkdirSync, statSync } from 'node:fs'
 import { CliError, TROUBLES, troubleWith } from '../errors.ts'
 
@@ -25,6 +25,12 @@ export async function readInput(label: string, path: string): Promise<Uint8Array
     throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error)}`)
   }
   throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
+}
+
+/** The file of a recording that the user named: it, or the one in the folder of a failing test. */
+export async function recordingIn(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined)
+  return found?.isDirectory() === true ? join(path, 'run.recording') : path
 }
 
 /** A new file is to take the place of what has its name. @throws CliError `ERR_INPUT` for a device, a pipe or a socket */

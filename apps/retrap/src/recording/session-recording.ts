@@ -7,7 +7,7 @@ import {
   recordPc,
   replayPc,
 } from '@retrap/machine'
-import { openRecording } from '@retrap/recording'
+import { openRecording, RecordingError } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
@@ -261,16 +261,22 @@ async function fileSource(path: string): Promise<RecordingSource & { close(): Pr
   }
 }
 
-/** Reads what a recording says of its run. @throws CliError `ERR_INPUT`; RecordingError */
-export async function readRecordedRun(path: string): Promise<SavedRun> {
+/** Reads the notes that a recording's program has left in it. @throws CliError `ERR_INPUT` that names the file */
+export async function readNotes(path: string): Promise<unknown> {
   const file = await fileSource(path)
-  let description: unknown
   try {
-    ;({ description } = await openRecording(file))
+    const { description } = await openRecording(file)
+    return ((description ?? {}) as { readonly about?: unknown }).about
+  } catch (error) {
+    throw error instanceof RecordingError ? new CliError('ERR_INPUT', `${path}: ${error.message}`) : error
   } finally {
     await file.close()
   }
-  const { about } = (description ?? {}) as { readonly about?: Partial<SavedRun> | null }
+}
+
+/** Reads what a recording says of its run. @throws CliError `ERR_INPUT` */
+export async function readRecordedRun(path: string): Promise<SavedRun> {
+  const about = (await readNotes(path)) as Partial<SavedRun> | null | undefined
   if (
     about?.version !== 1 ||
     !Array.isArray(about.arguments) ||

@@ -1,7 +1,14 @@
 import { writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { PcForkOptions } from '@retrap/machine'
-import { BootedMachine, describeFailure, folderName, type PcBootedOptions, type TestMachine } from '@retrap/test'
+import {
+  BootedMachine,
+  describeFailure,
+  folderName,
+  type PcBootedOptions,
+  shellQuoted,
+  type TestMachine,
+} from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
 import { CliError, troubleWith } from '../errors.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
@@ -107,8 +114,9 @@ async function runOne(booted: BootedMachine, test: PlannedTest, file: string, ou
     await run.test.over()
     if (why === undefined) return { name: test.name, ms }
     const folder = join(out, folderName(basename(file)), folderName(test.name))
-    const files = await writeFailure(booted, run, folder)
-    const command = files.recording === undefined ? undefined : `retrap test ${quoted(file)} --gdb ${quoted(folder)}`
+    const files = await writeFailure(run, folder)
+    const command =
+      files.recording === undefined ? undefined : `retrap test ${shellQuoted(file)} --gdb ${shellQuoted(folder)}`
     const left = describeFailure(run.test.printed, files, command, booted.notRecorded)
     return { name: test.name, ms, failure: `${why}\n${left}` }
   } finally {
@@ -129,7 +137,6 @@ async function whyFailed(machine: TestMachine, { type, expect, timeoutMs }: Plan
 
 const isTestError = (error: unknown): error is Error => error instanceof Error && error.name === 'TestError'
 const indented = (text: string): readonly string[] => text.split('\n').map((line) => `       ${line}`)
-const quoted = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
 
 async function writeReport(path: string, text: string): Promise<void> {
   await writeFile(path, text).catch((error: unknown) => {

@@ -1,7 +1,7 @@
 /** `retrap web`. */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { CliError } from '../errors.ts'
 import type { SessionHost } from '../host/host.ts'
@@ -35,6 +35,7 @@ interface WebFlags {
   readonly open: boolean
   readonly debian?: boolean
   readonly out?: string
+  readonly recording?: string
 }
 
 /** The parts of the process that the command uses. */
@@ -54,11 +55,17 @@ export function addWeb(program: Command, host: WebHost): void {
       '--out <folder>',
       'write the site there, for any web server, with the sources that licences require; do not serve it',
     )
+    .option(
+      '--recording <file>',
+      'open a recording in it, at its end: a file of --record-bundle, or the folder of a failing test',
+    )
     .option('--no-open', 'do not open a browser')
     .action(async (flags: WebFlags) => {
-      const { port, out } = flags
+      const { port, out, recording } = flags
       if (out !== undefined && port !== undefined)
         throw usage('--port belongs to a site that is served; --out writes one')
+      if (out !== undefined && recording !== undefined)
+        throw usage('--recording is opened in a site that is served; --out writes one')
       const { siteFolder } = await import('./server.ts')
       const folder = siteFolder()
       if (!existsSync(join(folder, 'index.html')))
@@ -71,23 +78,25 @@ export function addWeb(program: Command, host: WebHost): void {
 }
 
 /** Serves the site until the process is asked to end. */
-async function serve(folder: string, { port, open, debian }: WebFlags, host: WebHost): Promise<void> {
+async function serve(folder: string, { port, open, debian, recording }: WebFlags, host: WebHost): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
   // A port that is taken is known before anything is fetched, or booted.
   const files = new Map<string, SiteFile>()
+  const hash = recording === undefined ? '' : await addRecording(files, recording)
   const server = await start(folder, port, files)
+  const url = `${server.url}${hash}`
   try {
     const packages: ListedPackage[] = []
     if (debian === true) packages.push(...(await addDebian(files, host, false)))
     files.set(PACKAGES_LIST, packagesList(packages))
     const { addLocalFirmware } = await import('./firmware.ts')
     await addLocalFirmware(files, packages, tell)
-    await printText([`retrap: ${server.url} (Ctrl-C ends it)\n`], host.stdout)
+    await printText([`retrap: ${url} (Ctrl-C ends it)\n`], host.stdout)
   } catch (error) {
     server.close()
     throw error
   }
-  if (open) openBrowser(server.url)
+  if (open) openBrowser(url)
   await new Promise<void>((resolve) => {
     const stop = host.onSignal(() => {
       stop()
@@ -95,6 +104,22 @@ async function serve(folder: string, { port, open, debian }: WebFlags, host: Web
     })
   })
   server.close()
+}
+
+/** Adds a recording to the files of the site. @returns the end of the address that opens it @throws CliError `ERR_INPUT` */
+async function addRecording(files: Map<string, SiteFile>, given: string): Promise<string> {
+  const { recordingIn } = await import('../files/files.ts')
+  const { readNotes } = await import('../recording/session-recording.ts')
+  const path = await recordingIn(given)
+  const { bundle } = ((await readNotes(path)) ?? {}) as { readonly bundle?: object | null }
+  if (typeof bundle !== 'object' || bundle === null)
+    throw new CliError(
+      'ERR_INPUT',
+      `${path}: a page opens recordings that have their machine in them (--record-bundle); open this one by the command that its program has printed, or by retrap replay`,
+    )
+  const name = `recordings/${basename(resolve(given))}`
+  files.set(name, { path: resolve(path) })
+  return `#${new URLSearchParams({ open: name })}`
 }
 
 /** Writes the site to a folder, for others. */

@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import send from 'send'
 
@@ -42,8 +42,8 @@ export function siteFolder(): string {
   return fileURLToPath(new URL(path, import.meta.url))
 }
 
-/** A file of the site, or what makes it when it is asked for. */
-export type SiteFile = Uint8Array | (() => Promise<Uint8Array>)
+/** A file of the site, what makes it when it is asked for, or the path of a large one. */
+export type SiteFile = Uint8Array | (() => Promise<Uint8Array>) | { readonly path: string }
 
 /** Files that are served beside those of a folder, by their paths below the site. Others may come while it is served. */
 export type MoreFiles = ReadonlyMap<string, SiteFile>
@@ -60,7 +60,7 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
-    void answer(request, response, { folder, pathname, more: more.get(pathname.slice(1)) })
+    void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
   })
   await listen(server, port)
   return {
@@ -69,6 +69,15 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
       server.close()
       server.closeAllConnections()
     },
+  }
+}
+
+/** The name that a path has. A name that is invalid is left as it is. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
   }
 }
 
@@ -104,10 +113,14 @@ async function answer(
     response.setHeader('allow', 'GET, HEAD')
     return fail(405)
   }
-  const file = send(request, pathname, { root: folder, cacheControl: false, lastModified: false })
+  const elsewhere = more !== undefined && 'path' in more ? more.path : undefined
+  const [root, path] =
+    elsewhere === undefined ? [folder, pathname] : [dirname(elsewhere), `/${encodeURIComponent(basename(elsewhere))}`]
+  const dotfiles = elsewhere === undefined ? 'ignore' : 'allow'
+  const file = send(request, path, { root, dotfiles, cacheControl: false, lastModified: false })
     .on('error', ({ status }: { readonly status: number }) => fail(status))
     .on('directory', () => fail(404))
-  if (more === undefined) {
+  if (more === undefined || 'path' in more) {
     file.on('file', (_, { size, mtimeMs }: Stats) => {
       response.setHeader('etag', tagOf(`${size} ${mtimeMs}`))
       tidy(request, size)

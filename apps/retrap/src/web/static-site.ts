@@ -32,7 +32,7 @@ export async function writeSite(from: string, more: MoreFiles, to: string): Prom
       // oxlint-disable-next-line no-await-in-loop -- a kernel's source takes 140 MB
       await mkdir(dirname(at), { recursive: true })
       // oxlint-disable-next-line no-await-in-loop
-      await writeFile(at, file instanceof Uint8Array ? file : await file())
+      await ('path' in file ? cp(file.path, at) : writeFile(at, file instanceof Uint8Array ? file : await file()))
     }
     await checkLicences(made)
     await rm(folder, { recursive: true, force: true })

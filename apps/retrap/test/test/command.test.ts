@@ -34,6 +34,9 @@ writeFileSync(
     ],
   }),
 )
+/** Devices of the machine are models. */
+const NOT_BUNDLED =
+  'a bundle: models of your own, shares, and devices in other threads are made by their program alone; leave them or the bundle out'
 /** The host may be busy. */
 const LIMIT = { deadlineMs: 300_000 }
 const SLOW = { timeout: 600_000 }
@@ -51,7 +54,8 @@ test('reports what passes and fails, in three forms, and gdb opens what has fail
     '       two',
     '       retrap>',
     `       Its screen: ${join(folderOf('echo-lies'), 'screen.png')}`,
-    '       Its run is recorded. For gdb, at the failure, and back from there:',
+    `       Its run is recorded. A page does not open it: ${NOT_BUNDLED}.`,
+    '       For gdb:',
     `         retrap test ${plan} --gdb ${folderOf('echo-lies')}`,
     'FAILED off ends it (N s)',
     '       the machine has ended (power-off) before "retrap> " has come',
@@ -59,7 +63,8 @@ test('reports what passes and fails, in three forms, and gdb opens what has fail
     '       off',
     '       Power off.',
     `       Its screen: ${join(folderOf('off-ends-it'), 'screen.png')}`,
-    '       Its run is recorded. For gdb, at the failure, and back from there:',
+    `       Its run is recorded. A page does not open it: ${NOT_BUNDLED}.`,
+    '       For gdb:',
     `         retrap test ${plan} --gdb ${folderOf('off-ends-it')}`,
     'ok     has 8086:100e (N s)',
     'ok     has 1af4:1001 (N s)',
@@ -70,6 +75,12 @@ test('reports what passes and fails, in three forms, and gdb opens what has fail
   expect(readFileSync(xml, 'utf8')).toMatch(/<testsuites tests="7" failures="2" errors="0"/)
   expect(readFileSync(join(folderOf('echo-lies'), 'serial.txt'), 'utf8')).toContain('two')
   expect(existsSync(folderOf('echo-prints'))).toBe(false)
+
+  const page = await runHere(['web', '--recording', folderOf('echo-lies')], LIMIT)
+  expect([page.code, page.stderr]).toEqual([
+    74,
+    expect.stringContaining('a page opens recordings that have their machine'),
+  ])
 
   let attached: Promise<string> | undefined
   const shown = await runHere(['test', plan, '--gdb', folderOf('echo-lies')], {

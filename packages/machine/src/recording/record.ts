@@ -56,9 +56,10 @@ export interface RunRecorder {
    * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
    * was written last.
    *
+   * @param images - added to those that the file has
    * @throws what writing threw
    */
-  end(): Promise<void>
+  end(images?: readonly Uint8Array[]): Promise<void>
   /** Ends a recording that nobody wants; to be called when the machine does not run. Nothing more is written. */
   discard(): void
 }
@@ -151,12 +152,13 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       await writeCheckpoints(copy, store)
       await copy.end(gate.instant())
     },
-    async end() {
+    async end(added = []) {
       run.live?.close()
       // A debugger has taken some on its way.
       if (checkpointMs === Infinity) store.clear()
       else await taker.take()
       const instant = gate.instant()
+      for (const image of added) writer.addImage(image)
       await writeCheckpoints(writer, store)
       store.clear()
       gate.hasEnded = true

@@ -1,16 +1,14 @@
-import { mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
-import { writeSnapshot } from '@retrap/snapshot'
-import type { BegunMachine, BootedMachine, FailureFiles, TestMachine } from '../index.ts'
+import type { BegunMachine, FailureFiles, TestMachine } from '../index.ts'
 
 /** Names of the files that a failing test leaves in its folder. */
 export const FILES = {
   serial: 'serial.txt',
   screen: 'screen.png',
   recording: 'run.recording',
-  snapshot: 'instant.snapshot',
 } as const
 
 /**
@@ -21,7 +19,6 @@ export const FILES = {
  * @throws what the host's file system throws
  */
 export async function writeFailure<Machine extends Pc | ArmMachine>(
-  booted: BootedMachine<Machine>,
   { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: BegunMachine<Machine> },
   folder: string,
 ): Promise<FailureFiles> {
@@ -32,25 +29,12 @@ export async function writeFailure<Machine extends Pc | ArmMachine>(
   const picture = await test.screenshot()
   if (picture !== undefined) await writeFile(pathOf('screen'), picture)
   const recording = await begun.recording()
-  if (recording !== undefined) {
-    await writeFile(pathOf('recording'), recording)
-    await saveInstant(booted.booted as Pc, pathOf('snapshot'))
-  }
+  if (recording !== undefined) await writeFile(pathOf('recording'), recording.bytes)
   return {
     folder,
     serial: pathOf('serial'),
     screen: picture === undefined ? undefined : pathOf('screen'),
     recording: recording === undefined ? undefined : pathOf('recording'),
-  }
-}
-
-/** Writes the instant at which the recorded run begins. */
-async function saveInstant(booted: Pc, path: string): Promise<void> {
-  const { state, pages } = await booted.save()
-  const file = await open(path, 'w')
-  try {
-    await writeSnapshot({ description: null, state, pages }, (bytes) => file.writeFile(bytes))
-  } finally {
-    await file.close()
+    notBundled: recording?.notBundled,
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { linuxCommands } from '@retrap/symbols'
-import { type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
+import { openBundle, type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
 import { readSnapshot } from '@retrap/snapshot'
 import { type PcBootedOptions, TestError } from '../index.ts'
 import { FILES } from './failure-files.ts'
@@ -28,20 +28,16 @@ export async function replayFailure(
   options: Pick<PcBootedOptions, 'pc' | 'fork'>,
   { port = 0, onListening }: ReplayFailureOptions,
 ): Promise<void> {
-  for (const name of [FILES.recording, FILES.snapshot])
-    if (!existsSync(join(folder, name)))
-      throw new TestError(
-        'ERR_REPLAY',
-        `${folder} has no ${name}: expected the folder of a failing test whose run is recorded`,
-      )
+  const path = join(folder, FILES.recording)
+  if (!existsSync(path))
+    throw new TestError(
+      'ERR_REPLAY',
+      `${folder} has no ${FILES.recording}: expected the folder of a failing test whose run is recorded`,
+    )
   const given: PcOptions = typeof options.pc === 'function' ? await options.pc() : options.pc
-  const [recording, instant] = await Promise.all([
-    openedFile(join(folder, FILES.recording)),
-    openedFile(join(folder, FILES.snapshot)),
-  ])
+  const recording = await openedFile(path)
   try {
-    const { state, pages } = await readSnapshot(instant.source)
-    const snapshot = { state, pages } as PcSnapshot
+    const snapshot = await instantOf(recording.source, path)
     const all: PcOptions = { jit: true, clock: 'deterministic', ...given, ...options.fork?.(), snapshot }
     const replay = await replayPc(all, recording.source, { at: 'end' })
     try {
@@ -53,8 +49,17 @@ export async function replayFailure(
       replay.close()
     }
   } finally {
-    await Promise.all([recording.file.close(), instant.file.close()])
+    await recording.file.close()
   }
+}
+
+/** The instant at which a test began. @throws TestError `ERR_REPLAY` for a recording of another program; as `openBundle`, `readSnapshot` */
+async function instantOf(source: RecordingSource, path: string): Promise<PcSnapshot> {
+  const { snapshot: bytes } = await openBundle(source)
+  if (bytes === undefined) throw new TestError('ERR_REPLAY', `${path} is no recording of a failing test`)
+  const read = (offset: number, length: number): Uint8Array => bytes.subarray(offset, offset + length)
+  const { state, pages } = await readSnapshot({ bytes: bytes.length, read })
+  return { state, pages } as PcSnapshot
 }
 
 async function openedFile(path: string): Promise<{ readonly source: RecordingSource; readonly file: FileHandle }> {

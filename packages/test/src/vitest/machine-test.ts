@@ -8,6 +8,7 @@ import {
   describeFailure,
   folderName,
   type PcBootedOptions,
+  shellQuoted,
   type TestMachine,
 } from '../index.ts'
 import { BOOT_MS } from '../booted-machine.ts'
@@ -79,7 +80,7 @@ function extended<Machine extends Pc | ArmMachine>(
         await begun.test.over()
         if (task.result?.state !== 'fail') return
         const folder = join(outputFolder, folderName(basename(task.file.filepath)), folderName(namesOf(task).join(' ')))
-        const files = await writeFailure(booted, begun, folder)
+        const files = await writeFailure(begun, folder)
         await attach(task, files.serial, 'text/plain')
         if (files.screen !== undefined) await attach(task, files.screen, 'image/png')
         const command = files.recording === undefined ? undefined : commandFor(task, folder)
@@ -116,10 +117,8 @@ function commandFor(task: RunnerTestCase, folder: string): string {
   const pattern = `^${namesOf(task)
     .join(' ')
     .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`
-  return `${REPLAY}=${quoted(folder)} npx vitest run ${quoted(file)} -t ${quoted(pattern)} --testTimeout=0`
+  return `${REPLAY}=${shellQuoted(folder)} npx vitest run ${shellQuoted(file)} -t ${shellQuoted(pattern)} --testTimeout=0`
 }
-
-const quoted = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
 
 async function replay(folder: string, options: PcBootedOptions): Promise<void> {
   const port = Number(process.env[PORT] ?? 0)

@@ -176,7 +176,7 @@ function isOutput(given: unknown): given is SavedOutput {
 }
 
 /** A character for each byte. */
-function binaryText(bytes: Uint8Array): string {
+export function binaryText(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += String.fromCharCode(byte)
   return text

@@ -1,24 +1,28 @@
 // The two kinds of runs that a debugger of the page goes through: one that is recorded just now, and one of a file.
+import { concatenate } from '@retrap/basics'
 import {
   type BundledOptions,
+  type BundleNotes,
   bundleOptions,
   MachineError,
-  optionsOfBundle,
+  openBundle,
   type Pc,
   type PcOptions,
+  type PcSnapshot,
   type PluggedServer,
   type PlugServer,
   recordPc,
   replayPc,
   type ReplayDebugger,
 } from '@retrap/machine'
-import { openRecording, RecordingRing } from '@retrap/recording'
+import { RecordingRing } from '@retrap/recording'
+import { readSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
 import type { ImpairableDevices } from './impairments.ts'
-import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
+import { binaryText, RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { hostSeed } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
 
@@ -49,15 +53,10 @@ export interface TravelledRun {
   close(): void
 }
 
-/** A program's notes on a recorded machine: those of `retrap run --record-bundle`, and the page's. */
-interface About {
-  readonly version: 1
+/** The page's notes on a recorded machine. Its history is behind the images. */
+interface About extends BundleNotes {
   readonly arguments: readonly string[]
   readonly savedAt: string
-  /** Options of the machine as plain data; null: they cannot be. */
-  readonly bundle: object | null
-  /** How many images the options name. The page's history is behind them. */
-  readonly images: number
 }
 
 /** A recording, and what it is made with to run again. */
@@ -75,21 +74,25 @@ export interface OpenedRecording {
  */
 export async function openRecordingFile(file: Blob): Promise<OpenedRecording> {
   try {
-    const recording = await openRecording(sourceOf(file))
-    const { about } = (recording.description ?? {}) as { readonly about?: Partial<About> | null }
-    const { version, bundle, images: count } = about ?? {}
-    if (version !== 1 || typeof bundle !== 'object' || bundle === null || typeof count !== 'number')
+    const { options, snapshot, more } = await openBundle(sourceOf(file))
+    if (options === undefined || options === null)
       throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
-    const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
-    const [history] = contents.slice(count)
+    const [history] = more
     return {
       file,
-      options: optionsOfBundle({ options: bundle, images: contents.slice(0, count) }),
+      options: snapshot === undefined ? options : { ...options, snapshot: await snapshotOf(snapshot) },
       history: history && (JSON.parse(new TextDecoder().decode(history)) as Partial<SavedHistory>),
     }
   } catch (error) {
     throw new WebError('ERR_SOURCE', `recording: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+/** Reads a snapshot that is in a recording. @throws SnapshotError */
+async function snapshotOf(bytes: Uint8Array): Promise<PcSnapshot> {
+  const read = (offset: number, length: number): Uint8Array => bytes.subarray(offset, offset + length)
+  const { state, pages } = await readSnapshot({ bytes: bytes.length, read })
+  return { state, pages } as PcSnapshot
 }
 
 /** The options of a machine as plain data; null where they cannot be, such as those of shared files. */
@@ -169,21 +172,31 @@ export async function recordedRun(
 
 /** The history of a run that no page has recorded: an instruction takes a nanosecond. */
 function historyOf(
-  end: number,
+  [begin, end]: readonly [number, number],
   marks: readonly { readonly name: string; readonly instructions: number }[],
+  output: SavedHistory['output'],
 ): SavedHistory {
   const none = { interrupts: 0, exceptions: 0, deviceAccesses: 0 }
-  const samples = [0, end].map((instruction) => ({ instruction, guestMs: instruction / 1e6, ...none }))
+  const samples = [begin, end].map((instruction) => ({ instruction, guestMs: instruction / 1e6, ...none }))
   const own = marks.map(({ name, instructions }) => ({ kind: 'own' as const, instruction: instructions, text: name }))
-  return { version: 2, samples, marks: own, output: { from: 0, characters: '' } }
+  return { version: 2, samples, marks: own, output }
 }
 
 /** Runs the machine of a file again. @throws MachineError; RecordingError */
 export async function replayedRun(options: PcOptions, opened: OpenedRecording): Promise<TravelledRun> {
   const history = new RunHistoryKeeper(null)
   if (opened.history !== undefined) history.restore(opened.history)
-  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end' })
-  if (opened.history === undefined) history.restore(historyOf(replay.end, replay.marks))
+  const printed: Uint8Array[] = []
+  let isThere = false
+  const onMachine = ({ serial }: Pc): void =>
+    serial.onTransmit((bytes) => void (isThere || printed.push(bytes.slice())))
+  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end', onMachine })
+  isThere = true
+  if (opened.history === undefined) {
+    const characters = binaryText(concatenate(printed))
+    const from = (replay.pc.serial.sent ?? 0) - characters.length
+    history.restore(historyOf([replay.begin, replay.end], replay.marks, { from, characters }))
+  }
   const begun = await replay.debugger()
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },

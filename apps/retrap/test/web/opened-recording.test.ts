@@ -1,0 +1,86 @@
+/** `retrap web --recording`: a failing test's recording in a browser, at its end. */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildGuestImage } from '@retrap/embedded-guest'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { afterAll, describe, expect, test } from 'vitest'
+import { siteFolder } from '../../src/web/server.ts'
+import { runHere, type SendSignal } from '../support/in-process.ts'
+import { terminalText } from '../support/offered-debian.ts'
+
+type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-opened-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const plan = join(folder, 'tests.json')
+const failed = join(folder, 'out', 'tests-json', 'echo-lies')
+writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
+const machine = { firmware: 'guest.bin', memory: '16M', nic: 'user' }
+const tests = [{ name: 'echo lies', type: 'echo two', expect: 'three' }]
+writeFileSync(plan, JSON.stringify({ machine, ready: 'retrap> ', tests }))
+/** The host may be busy. */
+const LIMIT = { deadlineMs: 300_000 }
+
+const missing = existsSync(join(siteFolder(), 'index.html'))
+  ? noBrowser
+  : 'the site is not built: npx turbo run build --filter=@retrap/site'
+if (missing !== undefined) console.warn(`SKIPPED: a recording that is opened in a page: ${missing}`)
+
+describe.skipIf(missing !== undefined)('the recording of a failing test', () => {
+  test('opens in the page by the command that the failure prints', { timeout: 600_000 }, async () => {
+    const run = await runHere(['test', plan, '--out', join(folder, 'out')], LIMIT)
+    const command = `npx retrap web --recording ${failed}`
+    expect(run.stdout).toContain(command)
+    let looked: Promise<void> | undefined
+    const look = async (address: string, signal: SendSignal): Promise<void> => {
+      const browser = await launchBrowser()
+      try {
+        const said: string[] = []
+        const open = async (end: '#open=' | '#recording='): Promise<Page> => {
+          const page = await browser.newPage()
+          page.on('console', (message) => said.push(message.text()))
+          await page.goto(address.replace('#open=', end), { waitUntil: 'load' })
+          return page
+        }
+        const press = (page: Page, label: string): Promise<void> =>
+          page.locator(`::-p-xpath(//button[normalize-space(.)="${label}"])`).click()
+        const panelOf = (page: Page) => (): Promise<string> =>
+          page.evaluate('document.querySelector("#panel-debugger")?.innerText ?? ""') as Promise<string>
+        const page = await open('#open=')
+        await expect.poll(panelOf(page)).toMatch(/^Now/m)
+        await expect.poll(() => terminalText(page)).toMatch(/echo two\s+two\s+retrap>/)
+        await press(page, 'Step back')
+        await expect.poll(panelOf(page)).toContain('In the past')
+        // The same file, as an address in the form.
+        const other = await open('#recording=')
+        await press(other, 'Start')
+        await expect.poll(panelOf(other)).toMatch(/^Now/m)
+        expect(said).toEqual([])
+      } finally {
+        await browser.close()
+        signal('SIGINT')
+      }
+    }
+    await runHere([...command.split(' ').slice(2), '--port', '0', '--no-open'], {
+      ...LIMIT,
+      onOutput: (output, signal) => {
+        const address = /http:\/\/\S+/.exec(output)?.[0]
+        if (address !== undefined) looked ??= look(address, signal)
+      },
+    })
+    await looked
+  })
+})
+
+test('a recording without its machine is refused, and so is a file that is none', async () => {
+  for (const [args, message] of [
+    [['--recording', join(folder, 'guest.bin')], 'guest.bin'],
+    [['--recording', folder], join(folder, 'run.recording')],
+    [['--recording', folder, '--out', join(folder, 'site')], '--recording is opened in a site that is served'],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const run = await runHere(['web', ...args], LIMIT)
+    expect([run.code === 0, run.stderr]).toEqual([false, expect.stringContaining(message)])
+  }
+})
