@@ -77,18 +77,28 @@ describe('1: two vCPUs decrease their reservation at the same time', () => {
     const guest = guestOf([program(0), program(1)])
     hypercalls(guest.domain, 0, remove(PAGE_A))
     hypercalls(guest.domain, 1, remove(PAGE_B))
+    const { invalidations } = guest.domain
+    const old = [PAGE_A, PAGE_B].map((gfn) => mfnOf(guest.domain.p2m, gfn))
     const emulator = new Emulator(guest.domain)
     const run = guest.run()
     await ticks()
     expect(emulator.seen).toEqual(['invalidate 0', 'invalidate 1'])
     expect(marks(guest)).toEqual([0, 0])
+    expect(invalidations.account()).toEqual({
+      ...{ epoch: 2, settledEpoch: 0, waitingVcpus: [0, 1] },
+      servers: [
+        { name: 'devices', acknowledged: 2, isAwaited: false },
+        { name: 'emulator', acknowledged: 0, isAwaited: true },
+      ],
+      outstanding: [{ epoch: 2, gfn: PAGE_A, mfn: old[0], count: 2, writesOnly: false }],
+    })
     emulator.answer(1)
     await ticks()
     expect(marks(guest)).toEqual([0, 1])
     emulator.answer(0)
     await ticks()
     expect(marks(guest)).toEqual([1, 1])
-    expect(guest.domain.invalidations.unsettled).toBe(0)
+    expect(invalidations.account()).toMatchObject({ settledEpoch: 2, outstanding: [], waitingVcpus: [] })
     await end(guest, run)
   })
 

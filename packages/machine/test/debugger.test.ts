@@ -1,6 +1,6 @@
 // Machines that stop for their debugger and go on: `pc.debugger()`.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineDevice } from '@retrap/device'
+import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, type Assembler, byte, cr0, cr3, cr4, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
@@ -374,6 +374,44 @@ test('a walk is shown with what the vCPU has cached of it, and what of that is o
   )
 })
 
+test('a page is shown with the models that have it mapped, and with what is outstanding when it leaves', async () => {
+  let dma: DeviceContext['dma'] | undefined
+  const mapper = defineDevice({ name: 'mapper', attach: (context) => void (dma = context.dma) })
+  const { pc } = await made(counting, { devices: [mapper, new DebugExit({ iobase: EXIT_PORT })] })
+  const target = await pc.gdbTarget({ kill: () => {} })
+  const look = async (): Promise<string[]> =>
+    (await target.monitor(0, `p2m 0x${DATA.toString(16)}`)).split('\n').slice(1)
+  const mapping = dma!.mapForWriting(DATA, 64)
+  expect((await look())[0]).toMatch(/^ {2}mapper remembers machine frame 0x[\da-f]+; 1 mapping held, 1 for writing$/)
+  const { p2m, invalidations } = pc.domain
+  const mfn = p2m.translate(DATA) / 4096
+  const { ticket } = await pc.domain.requestMemoryChange((map) => map.remove(DATA >>> 12, mfn))
+  const old = `0x${mfn.toString(16)}`
+  const outstanding = [
+    `  epoch ${ticket.epoch}, acknowledged by all up to ${ticket.epoch - 1}`,
+    `  devices has acknowledged up to ${ticket.epoch - 1}`,
+    `  epoch ${ticket.epoch}: guest frames 0x180 to 0x180, left machine frame ${old}`,
+    '  held back until then: CPU 0',
+    '',
+  ]
+  expect(await look()).toEqual([
+    `  mapper remembers machine frame ${old}, which the map has no more; 1 mapping held, 1 for writing`,
+    ...outstanding,
+  ])
+  // The notice is out: the model remembers nothing, and is waited for as long as it holds its mapping.
+  const settled = ticket.wait()
+  await sleep(0)
+  expect(await look()).toEqual(['  mapper remembers nothing of it; 1 mapping held, 1 for writing', ...outstanding])
+  mapping.release()
+  await settled
+  expect(invalidations.account().outstanding).toEqual([])
+  expect(await look()).toEqual([
+    '  no device model of this process has it mapped',
+    `  epoch ${ticket.epoch}: every server has acknowledged (devices)`,
+    '',
+  ])
+})
+
 test('the monitor', async () => {
   const { pc, debug } = await made(counting)
   await debug.stop()
@@ -385,7 +423,9 @@ test('the monitor', async () => {
   expect(await ask('catch #XX')).toBe("'#XX' is no exception: write #PF, 14 or triple\n")
   expect(await ask('devices')).toContain('serial-3f8\n')
   expect(await ask('interrupts')).toMatch(/^CPU 0: IF 0, processor priority 0x0, no vector waits\n$/)
-  expect(await ask('p2m 0x100000')).toMatch(/^0x100000: RAM.*, machine address 0x[\da-f]+\n$/)
+  expect(await ask('p2m 0x100000')).toMatch(
+    /^0x100000: RAM_RW, leaf of \d+ [KM]iB, read write execute, machine address 0x[\da-f]+\n {2}no device model of this process has it mapped\n {2}epoch \d+: every server has acknowledged \(devices\)\n$/,
+  )
   expect(await ask(`p2m ${DEVICE}`)).not.toContain('machine address')
   expect(await ask('pending')).toBe('No instruction waits.\n')
   expect(await ask('walk 0x1234')).toBe('0x1234 is guest-physical 0x1234\n')

@@ -14,6 +14,6 @@ export {
   type P2mView,
 } from './guest-map.ts'
 export type { Invalidation } from './invalidation.ts'
-export { MapCache, type MapCacheOptions, type MapCacheStatistics } from './map-cache.ts'
+export { type FrameUse, MapCache, type MapCacheOptions, type MapCacheStatistics } from './map-cache.ts'
 export type { Mapping, ReadonlyBytes, Segment, WritableMapping, WritableSegment } from './mapping.ts'
 export { copyGuest, gather, lengthOf, scatter, type GuestBytes, type GuestRange } from './scatter-gather.ts'

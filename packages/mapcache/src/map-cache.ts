@@ -53,6 +53,16 @@ export interface MapCacheStatistics {
   readonly mostHeld: number
 }
 
+/** The part that a guest frame has in a {@link MapCache}. */
+export interface FrameUse {
+  /** Machine frame that the cache remembers for it; null: it would ask the guest's map. */
+  readonly mfn: number | null
+  /** Mappings of it that are held now. */
+  readonly held: number
+  /** How many of them are for writing. */
+  readonly heldForWriting: number
+}
+
 /**
  * A device model's way to guest memory: which machine memory guest-physical addresses are, remembered in buckets until
  * told that RAM has left the guest.
@@ -227,6 +237,18 @@ export class MapCache {
       const gfn = Math.floor(held.gpa / PAGE_BYTES)
       each(gfn, Math.floor((held.gpa + held.length - 1) / PAGE_BYTES) - gfn + 1)
     }
+  }
+
+  /** For people: the part that a guest frame has in this cache. Nothing changes. */
+  useOf(gfn: number): FrameUse {
+    const mfn = this.#pages.peek(gfn)
+    let [held, heldForWriting] = [0, 0]
+    for (let each = this.#held.newest; each !== null; each = each.older) {
+      if (!each.overlaps(gfn, 1)) continue
+      held++
+      if (each.writable) heldForWriting++
+    }
+    return { mfn: mfn < 0 ? null : mfn, held, heldForWriting }
   }
 
   /**

@@ -67,6 +67,14 @@ export class PageCache {
     return sum
   }
 
+  /** For people: the machine frame that is remembered for a guest frame; −1: it is not remembered. */
+  peek(gfn: number): number {
+    const index = Math.floor(gfn / this.#pages)
+    const page = gfn - index * this.#pages
+    const bucket = this.#buckets.get(index)
+    return bucket === null || bucket.runs[page] === 0 ? -1 : bucket.frames[page]! % ROM
+  }
+
   /**
    * Machine address of bytes that are all in a run used lately; −1 if they are not, and `resolve` has to say what they
    * are. Only `kind` is set.

@@ -260,3 +260,26 @@ describe('loss of the right to write', () => {
     expect(guest.counts.count(guest.mfn(0x10))).toBe(2)
   })
 })
+
+test('it says what it has of a frame, and a mapping of the old one is seen until its release', () => {
+  const guest = createGuest()
+  const cache = guest.cache()
+  guest.ram(0x10, 2)
+  const mfn = guest.mfn(0x10)
+  expect(cache.useOf(0x10)).toEqual({ mfn: null, held: 0, heldForWriting: 0 })
+  const reading = cache.map(0x1_0800, 0x1000)
+  const writing = cache.mapForWriting(0x1_0000, 8)
+  const before = cache.statistics
+  expect(cache.useOf(0x10)).toEqual({ mfn, held: 2, heldForWriting: 1 })
+  expect(cache.useOf(0x11)).toEqual({ mfn: mfn + 1, held: 1, heldForWriting: 0 })
+  // It was looked at, and no more.
+  expect(cache.statistics).toEqual(before)
+  guest.remove(0x10)
+  expect(cache.useOf(0x10)).toMatchObject({ mfn })
+  const invalidation = cache.invalidate(0x10, 1)
+  expect(cache.useOf(0x10)).toEqual({ mfn: null, held: 2, heldForWriting: 1 })
+  writing.release()
+  expect([cache.useOf(0x10).held, invalidation.pending]).toEqual([1, 1])
+  reading.release()
+  expect([cache.useOf(0x10).held, invalidation.done]).toEqual([0, true])
+})

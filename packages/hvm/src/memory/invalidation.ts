@@ -4,6 +4,7 @@ import type { FrameReferences } from '@retrap/mapcache'
 import { P2mEntry, type P2m } from '@retrap/p2m'
 import { STATUS_RETRY } from '@retrap/replay'
 import { HvmError } from '../errors.ts'
+import type { InvalidationAccount } from './invalidation-account.ts'
 
 /** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
 export const OUTSIDE = -1
@@ -306,6 +307,22 @@ export class Invalidations implements InvalidationListener {
   /** Runs of guest frames that some server may still reach. */
   get unsettled(): number {
     return this.#unsettled.length
+  }
+
+  /** For people: which changes are outstanding, and with whom. */
+  account(): InvalidationAccount {
+    const { epoch, settledEpoch } = this
+    return {
+      ...{ epoch, settledEpoch },
+      servers: Array.from(this.#acknowledged, ([server, acknowledged]) => ({
+        ...{ name: server.name, acknowledged },
+        isAwaited: acknowledged < epoch && counts(server),
+      })),
+      outstanding: this.#unsettled.map(({ gfn, mfn, count, writesOnly, ...run }) => ({
+        ...{ epoch: run.epoch, gfn, mfn, count, writesOnly },
+      })),
+      waitingVcpus: [...this.own.keys()].filter((vcpu) => this.flagged(vcpu)),
+    }
   }
 
   // ---- other parties ----

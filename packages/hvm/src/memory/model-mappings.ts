@@ -1,4 +1,4 @@
-import { guestMapOf, MapCache, type FrameReferences } from '@retrap/mapcache'
+import { guestMapOf, MapCache, type FrameReferences, type FrameUse } from '@retrap/mapcache'
 import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import type { DirtyLogs } from './dirty-logs.ts'
 import type { SecondLevelFaults } from './second-level.ts'
@@ -43,6 +43,12 @@ export class FrameHolds implements FrameReferences {
       else this.#uncounted.set(frame, held - 1)
     }
   }
+}
+
+/** A device model that knows or holds a guest frame. */
+export interface FrameUser extends FrameUse {
+  /** Name of the model. */
+  readonly device: string
 }
 
 /** The mappings of guest memory that the device models of this process have: a cache for each. */
@@ -94,6 +100,12 @@ export class ModelMappings {
   heldForWriting(each: (gfn: number, count: number) => void): void {
     this.hypervisor?.heldForWriting(each)
     for (const { cache } of this.#caches) cache.heldForWriting(each)
+  }
+
+  /** For people: the device models of this thread that remember a guest frame, or hold a mapping of it. */
+  usersOf(gfn: number): FrameUser[] {
+    const all = this.#caches.map(({ device, cache }): FrameUser => ({ device, ...cache.useOf(gfn) }))
+    return all.filter(({ mfn, held }) => mfn !== null || held > 0)
   }
 
   /** Forgets what no model holds just now: it is looked up again when it is next needed. */

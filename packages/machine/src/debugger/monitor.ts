@@ -1,5 +1,4 @@
 import type { Domain } from '@retrap/hvm'
-import { P2mEntry } from '@retrap/p2m'
 import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
@@ -61,38 +60,6 @@ export class Monitor {
     })
     return lines.join('') + NOTES
   }
-}
-
-/** Commands of all machines: `devices`, `p2m`, `reset`. @param types - names and numbers of the types of frames */
-export function machineCommands(domain: Domain, types: Readonly<Record<string, number>>): readonly MonitorCommand[] {
-  return [
-    {
-      usage: 'devices',
-      help: 'device models of this process',
-      run: () => `${[...domain.devices.models()].map(({ name }) => name).join('\n')}\n`,
-    },
-    {
-      usage: 'p2m ADDRESS',
-      help: "what the guest's map has at a guest-physical address",
-      run: (_cpu, [text]) => describeFrame(domain, types, parseAddress(text)),
-    },
-    {
-      usage: 'reset',
-      help: 'reset the machine',
-      run: () => {
-        domain.stop({ reason: 'reset' })
-        return 'The machine is reset when it goes on.\n'
-      },
-    },
-  ]
-}
-
-function describeFrame(domain: Domain, types: Readonly<Record<string, number>>, address: bigint | undefined): string {
-  if (address === undefined || address >= 1n << 52n) return 'write p2m ADDRESS\n'
-  const type = domain.p2m.lookup(Number(address >> 12n), new P2mEntry())
-  const name = Object.entries(types).find(([, value]) => value === type)?.[0] ?? `${type}`
-  const ma = domain.secondLevel.peek(Number(address))
-  return `${hex(address)}: ${name}${ma < 0 ? '' : `, machine address ${hex(ma)}`}\n`
 }
 
 /** An access of an instruction that waits, with its effect so far. */

@@ -8,12 +8,12 @@ import {
   type Catching,
   type ExceptionNames,
   hex,
-  machineCommands,
   Monitor,
   type MonitorCommand,
   parseAddress,
   pendingCommand,
 } from './monitor.ts'
+import { machineCommands } from './machine-commands.ts'
 
 /** Names of exceptions by vector (SDM vol. 3A, "Exceptions and Interrupts"). */
 export const VECTOR_NAMES: readonly (string | undefined)[] =

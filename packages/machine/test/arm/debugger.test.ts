@@ -221,7 +221,7 @@ test('all registers can be read, and the monitor has its commands', async () => 
   expect(await ask('uncatch svc')).toBe('Caught: data-abort\n')
   expect(await ask('catch x')).toBe("'x' is no exception: write data-abort, 0x3c or svc\n")
   expect(await ask('interrupts')).toBe('GICv3\nCPU 0: IRQ and FIQ masked, no interrupt waits\n')
-  expect(await ask(`p2m ${START}`)).toMatch(/^0x40000000: RAM.*, machine address 0x[\da-f]+\n$/)
+  expect(await ask(`p2m ${START}`)).toMatch(/^0x40000000: RAM_RW, leaf of .*, machine address 0x[\da-f]+\n/)
   expect(await ask('pending')).toBe('No instruction waits.\n')
   expect(await ask('walk 0x1234')).toBe('0x1234 is guest-physical 0x1234\n')
   expect(await ask('devices')).toContain('pl011-9000000\n')

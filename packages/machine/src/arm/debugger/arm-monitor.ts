@@ -5,12 +5,12 @@ import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
 import {
   catchCommands,
   hex,
-  machineCommands,
   Monitor,
   type MonitorCommand,
   parseAddress,
   pendingCommand,
 } from '../../debugger/monitor.ts'
+import { machineCommands } from '../../debugger/machine-commands.ts'
 import { Signal } from '@retrap/gdb'
 
 /**

@@ -1,0 +1,30 @@
+/** A server, as far as invalidations go. */
+export interface ServerEpoch {
+  /** Name of the server. */
+  readonly name: string
+  /** The last change that it has acknowledged. */
+  readonly acknowledged: number
+  /** The last change has yet to be acknowledged by it. False for an emulator that is disabled, which has nothing mapped. */
+  readonly isAwaited: boolean
+}
+
+/** The state of invalidations, for people. */
+export interface InvalidationAccount {
+  /** Number of the last change. */
+  readonly epoch: number
+  /** The last change that every server has acknowledged. */
+  readonly settledEpoch: number
+  /** All servers. */
+  readonly servers: readonly ServerEpoch[]
+  /** Runs of guest frames that some server may still reach by their old machine frames, the oldest first. */
+  readonly outstanding: readonly {
+    readonly epoch: number
+    readonly gfn: number
+    readonly mfn: number
+    readonly count: number
+    /** Only the right to write them has gone. */
+    readonly writesOnly: boolean
+  }[]
+  /** vCPUs that may not begin another instruction: numbers of those with a notice to send, or with one at the servers. */
+  readonly waitingVcpus: readonly number[]
+}
