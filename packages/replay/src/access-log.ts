@@ -1,6 +1,5 @@
 import { hexBytes, hexPair, type AccessDescription, ReplayError, ReplayMismatchError } from './errors.ts'
 import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
-import { accountOf, type InstructionAccount } from './account.ts'
 import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
 import {
@@ -367,11 +366,6 @@ export class AccessLog {
   /** Every record, for messages. */
   dump(): AccessDescription[] {
     return Array.from({ length: this.count }, (_, index) => this.describe(index))
-  }
-
-  /** The instruction at hand for people: its passes, and the effect of each access so far. */
-  account(): InstructionAccount {
-    return accountOf(this)
   }
 
   /** The log as plain data, taken between two passes. */

@@ -48,7 +48,7 @@ const OUTCOMES: Readonly<Record<AccessKindName, AccessOutcome>> = {
   'mmio-write': 'answered',
 }
 
-/** Describes the instruction of a log. */
+/** Describes the instruction at hand of a log, for people: its passes, and the effect of each access so far. */
 export function accountOf(log: { readonly pass: number; dump(): readonly AccessDescription[] }): InstructionAccount {
   const accesses = log.dump().map(({ data, ...access }): AccessAccount => {
     const { kind, state, tag } = access

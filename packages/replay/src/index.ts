@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { AccessLog } from './access-log.ts'
-export type { AccessAccount, AccessOutcome, InstructionAccount } from './account.ts'
+export { type AccessAccount, type AccessOutcome, accountOf, type InstructionAccount } from './account.ts'
 export type { AccessDescription } from './errors.ts'
 export { ReplayError, ReplayMismatchError, type ReplayErrorCode } from './errors.ts'
 export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessStateName } from './kinds.ts'

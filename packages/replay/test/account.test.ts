@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { AccessKind, AccessLog, accessTag } from '../src/index.ts'
+import { AccessKind, AccessLog, accessTag, accountOf } from '../src/index.ts'
 
 test('an instruction in the middle: its passes, and the effect of each access', () => {
   const log = new AccessLog()
@@ -15,11 +15,11 @@ test('an instruction in the middle: its passes, and the effect of each access', 
     return log.access(AccessKind.MMIO_READ, 0xfee0_0000, 0, 4, accessTag(1, 3))
   }
   const effects = (): string[] =>
-    log.account().accesses.map(({ kind, operand, element, outcome }) => `${kind} ${operand}.${element} ${outcome}`)
-  expect(log.account()).toEqual({ passes: 0, accesses: [], replayed: 0, reachedDevices: 0 })
+    accountOf(log).accesses.map(({ kind, operand, element, outcome }) => `${kind} ${operand}.${element} ${outcome}`)
+  expect(accountOf(log)).toEqual({ passes: 0, accesses: [], replayed: 0, reachedDevices: 0 })
   log.begin()
   const first = pass()
-  expect(log.account()).toMatchObject({ passes: 1, replayed: 5, reachedDevices: 0 })
+  expect(accountOf(log)).toMatchObject({ passes: 1, replayed: 5, reachedDevices: 0 })
   expect(effects().at(-1)).toBe('mmio-read 1.3 open')
   log.wait(first)
   expect(effects()).toEqual([
@@ -30,15 +30,15 @@ test('an instruction in the middle: its passes, and the effect of each access', 
     'write 2.0 held',
     'mmio-read 1.3 asked',
   ])
-  expect(log.account()).toMatchObject({ passes: 1, replayed: 5, reachedDevices: 1 })
-  expect(log.account().accesses[5]).not.toHaveProperty('data')
+  expect(accountOf(log)).toMatchObject({ passes: 1, replayed: 5, reachedDevices: 1 })
+  expect(accountOf(log).accesses[5]).not.toHaveProperty('data')
   log.setData(first, 0x1234, 0)
   log.complete(first)
   log.restart()
   log.wait((pass(), log.access(AccessKind.PORT_WRITE, 0x80, 0, 1, 0)))
   expect(effects().slice(-2)).toEqual(['mmio-read 1.3 answered', 'port-write 0.0 asked'])
-  expect(log.account()).toMatchObject({ passes: 2, replayed: 6, reachedDevices: 2 })
-  expect(log.account().accesses[5]).toMatchObject({ ordinal: 5, data: '34120000', tag: accessTag(1, 3) })
+  expect(accountOf(log)).toMatchObject({ passes: 2, replayed: 6, reachedDevices: 2 })
+  expect(accountOf(log).accesses[5]).toMatchObject({ ordinal: 5, data: '34120000', tag: accessTag(1, 3) })
   log.cancel()
-  expect(log.account()).toMatchObject({ passes: 0, accesses: [] })
+  expect(accountOf(log)).toMatchObject({ passes: 0, accesses: [] })
 })

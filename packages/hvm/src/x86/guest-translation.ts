@@ -11,7 +11,7 @@ import {
   WALK_OK,
   WALK_SECOND_LEVEL,
   WalkResult,
-  explain,
+  type explain,
   type Explanation,
   probe,
   walk,
@@ -318,14 +318,15 @@ export class GuestTranslation {
    * For people: every table entry on the way to a linear address, and what the paging-structure cache has of it. Nothing
    * changes. The access is a supervisor's read; a user's, where only that is allowed.
    *
+   * @param by - `explain` of `@retrap/paging`, which comes with those who ask
    * @returns null for an address that is not canonical
    */
-  explain(linear: bigint): Explanation | null {
+  explainBy(by: typeof explain, linear: bigint): Explanation | null {
     if (!this.#isCanonical(Number(BigInt.asUintN(64, linear) >> 32n))) return null
-    const asSupervisor = explain(this.#paging, this.#peekTables, linear, {}, this.cache)
+    const asSupervisor = by(this.#paging, this.#peekTables, linear, {}, this.cache)
     if (asSupervisor.outcome.kind === 'mapped') return asSupervisor
     // Under SMAP a supervisor does not see what a user does.
-    const asUser = explain(this.#paging, this.#peekTables, linear, { user: true }, this.cache)
+    const asUser = by(this.#paging, this.#peekTables, linear, { user: true }, this.cache)
     return asUser.outcome.kind === 'mapped' ? asUser : asSupervisor
   }
 

@@ -1,4 +1,5 @@
 import type { Domain } from '@retrap/hvm'
+import { accountOf, type InstructionAccount } from '@retrap/replay'
 import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
@@ -62,30 +63,10 @@ export class Monitor {
   }
 }
 
-/** An access of an instruction that waits, with its effect so far. */
-interface LoggedAccess {
-  readonly ordinal: number
-  readonly kind: string
-  readonly address: string
-  readonly size: number
-  readonly operand: number
-  readonly element: number
-  readonly outcome: string
-  readonly data?: string
-}
-
-/** An instruction that waits: as `InstructionAccount` of `@retrap/replay`. */
-interface WaitingInstruction {
-  readonly passes: number
-  readonly accesses: readonly LoggedAccess[]
-  readonly replayed: number
-  readonly reachedDevices: number
-}
-
 /** A vCPU whose instruction may wait for a device. */
 export interface PendingCpu {
   readonly id: number
-  readonly cpu: { readonly busy: boolean; readonly log: { account(): WaitingInstruction } }
+  readonly cpu: { readonly busy: boolean; readonly log: Parameters<typeof accountOf>[0] }
 }
 
 /** A domain with such vCPUs. */
@@ -114,14 +95,14 @@ export function pendingCommand<C extends PendingCpu>(
         const wait = dispatch.requests.describe(vcpu.id)
         text += `CPU ${vcpu.id} waits for a device at ${hex(pc(vcpu.id))}`
         text += wait === null ? '\n' : `: ${wait.device}, ${wait.request}\n`
-        text += further(vcpu) + describeInstruction(vcpu.cpu.log.account())
+        text += further(vcpu) + describeInstruction(accountOf(vcpu.cpu.log))
       }
       return text === '' ? 'No instruction waits.\n' : text
     },
   }
 }
 
-function describeInstruction({ passes, accesses, replayed, reachedDevices }: WaitingInstruction): string {
+function describeInstruction({ passes, accesses, replayed, reachedDevices }: InstructionAccount): string {
   const count = accesses.length === 1 ? '1 access' : `${accesses.length} accesses`
   let text = `  pass ${passes}: ${count}, ${reachedDevices} of a device; the next pass replays ${replayed}\n`
   for (const { ordinal, kind, address, size, operand, element, outcome, data } of accesses) {

@@ -1,6 +1,6 @@
 import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
-import type { CachedStep } from '@retrap/paging'
+import { type CachedStep, explain } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { breakCommands, StopList } from './break-commands.ts'
 import {
@@ -108,7 +108,7 @@ function describeWalk(domain: X86Domain, cpu: number, text: string | undefined):
   const address = parseAddress(text)
   const vcpu = domain.vcpus[cpu]
   if (address === undefined || vcpu === undefined) return 'write walk ADDRESS\n'
-  const explained = vcpu.translation.explain(address)
+  const explained = vcpu.translation.explainBy(explain, address)
   if (explained === null)
     return `${hex(address)} is not canonical: its upper bits differ from the topmost that is translated\n`
   const { steps, cached, outcome } = explained
