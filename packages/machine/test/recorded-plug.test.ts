@@ -229,6 +229,32 @@ test.each(ENDS)('one that $how', { timeout: 60_000 }, async ({ options: more = {
   expect([stateOf(replay.pc), replay.instructions]).toEqual([end.state, end.instructions])
 })
 
+test('models that act in each turn of the event loop leave the guest some', { timeout: 60_000 }, async () => {
+  const run = await Recorded.begin()
+  let isOver = false
+  const busy = defineDevice({
+    name: 'busy',
+    mmio: { base: DEVICE, size: 16 },
+    read: () => 7,
+    write: () => undefined,
+    attach(context) {
+      const line = context.interruptLine(5)
+      void (async () => {
+        // oxlint-disable-next-line no-await-in-loop -- for ever
+        for (let level = true; !isOver; level = !level) await turn().then(() => line.set(level))
+      })()
+    },
+  })
+  const plugged = await run.plug(busy)
+  await plugged.server.remote.ready
+  await run.polls(100)
+  isOver = true
+  const end = await run.end()
+  const replay = await run.replay()
+  expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'power-off' })
+  expect([stateOf(replay.pc), replay.instructions]).toEqual([end.state, end.instructions])
+})
+
 test('the machine itself goes back over the plug, and on', { timeout: 60_000 }, async () => {
   const run = await Recorded.begin()
   const { recorder, file } = run

@@ -81,6 +81,11 @@ export class RecordGate extends InputGate implements LoggedGate {
     throw new TypeError('a recording that is being made has nothing to take')
   }
 
+  /** Whether a processor has something to execute. */
+  get executes(): boolean {
+    return this.domain.vcpus.some(({ dormant }) => !dormant)
+  }
+
   instant(): Instant {
     return { round: this.round, instructions: this.domain.instructions }
   }

@@ -26,6 +26,10 @@ export class RecordedServer extends ModelsGate {
   readonly #memory: Dma
   readonly #queue: Queued[] = []
   #queuedBytes = 0
+  /** The gate asks for what is in the queue. */
+  #isPosted = false
+  /** Instructions after which frames have entered last. */
+  #enteredAt = -1
   /** The server is to end; `error` says why it has failed. */
   #ending: { readonly error: unknown } | null = null
 
@@ -55,18 +59,35 @@ export class RecordedServer extends ModelsGate {
         'ERR_DEVICE',
         `its models have done more than a machine that stands still keeps: ${MOST_WAITING} bytes`,
       )
-    if (this.#queue.length === 0) this.gate.post(this.party, () => this.#batch())
+    this.#post()
     this.#queue.push({ frame: decodeFrame(bytes.subarray(LENGTH_BYTES)), bytes })
     return false
   }
 
-  /** Frames that enter the machine now; null: they have entered. */
+  /** Has the frames that wait enter the machine. */
+  #post(): void {
+    if (this.#isPosted) return
+    this.#isPosted = true
+    this.gate.post(this.party, () => {
+      this.#isPosted = false
+      return this.#batch()
+    })
+  }
+
+  /** Frames that enter the machine now; null: there are none, or they wait on. */
   #batch(): Uint8Array | null {
-    if (this.isOut) return null
+    if (this.isOut || this.#queue.length === 0) return null
+    const { instructions } = this.#recorder.instant()
+    if (instructions === this.#enteredAt && this.#recorder.executes) {
+      // Models that act in each turn of the event loop leave the guest a round in between.
+      this.#enteredAt = -1
+      this.#post()
+      return null
+    }
+    this.#enteredAt = instructions
     const queue = this.#queue
     let [count, length] = [0, 0]
     while (count < queue.length && length < MOST_AT_ONCE) length += queue[count++]!.bytes.length
-    if (count === 0) return null
     this.#queuedBytes -= length
     const batch = new Uint8Array(length)
     let at = 0
@@ -74,7 +95,7 @@ export class RecordedServer extends ModelsGate {
       batch.set(bytes, at)
       at += bytes.length
     }
-    if (queue.length > 0) this.gate.post(this.party, () => this.#batch())
+    if (queue.length > 0) this.#post()
     return batch
   }
 
