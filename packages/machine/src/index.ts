@@ -84,7 +84,15 @@ export type { PluggedServer, PlugServer } from './recording/server-starts.ts'
 export type { MachineReplay, PcReplay } from './recording/replay.ts'
 export type { ReplayOptions } from './recording/run-replay.ts'
 export { describeDivergence } from './recording/replay-exit.ts'
-export type { ReplayDebugger, ReplayStop, TravellingMachine, WhoWroteOptions } from './recording/replay-debugger.ts'
+export type { Direction } from './recording/call-steps.ts'
+export type {
+  ContinueOptions,
+  DeviceRequest,
+  ReplayDebugger,
+  StepOptions,
+  WhoWroteOptions,
+} from './recording/replay-debugger.ts'
+export type { ReplayStop, TravellingMachine } from './recording/travelling-machine.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'

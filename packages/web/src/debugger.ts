@@ -63,10 +63,21 @@ export type TravelStop =
   /** The caller has ended it, the guest has, or the run could not be repeated; `message` has the reason for people. */
   | { readonly reason: 'ended'; readonly message: string }
 
+/** Commands that step over a call or out of a function, forwards and backwards. */
+export type CallStep = 'stepOver' | 'reverseStepOver' | 'stepOut' | 'reverseStepOut'
+
 /** A way through a run: to an instruction, or by a command. */
 export type Travel =
   | { readonly to: number | 'now' }
   | { readonly by: 'step' | 'stepBack' | 'continue' | 'reverseContinue' }
+  /** To the next stop, no further than to an instruction of the past. */
+  | { readonly by: 'continue'; readonly to: number }
+  | { readonly by: CallStep; readonly cpu: number }
+  /** To the next request to a device, or back to the last one. */
+  | { readonly by: 'request'; readonly kind: DeviceRequest; readonly direction: 'forwards' | 'back' }
+
+/** Requests to devices: by a port, by device memory, or by either. */
+export type DeviceRequest = 'port' | 'mmio' | 'device'
 
 /** The bytes that are asked about. */
 export interface MemoryPlace {
@@ -178,8 +189,27 @@ export interface PageDebugger {
   readonly step: () => Promise<TravelStop>
   /** Goes back by one instruction. */
   readonly stepBack: () => Promise<TravelStop>
+  /**
+   * Goes on over a call, INT n or SYSCALL, to behind it in the same frame, past the handlers of interrupts; by an instruction that is
+   * none of these. A stop on the way ends it.
+   *
+   * @param cpu - number of the vCPU; default 0
+   */
+  readonly stepOver: (cpu?: number) => Promise<TravelStop>
+  /** Goes back to where `stepOver` leads here from. */
+  readonly reverseStepOver: (cpu?: number) => Promise<TravelStop>
+  /** Goes on to where the function returns to, or the handler of an interrupt. @throws WebError `ERR_OPTION` where the stack has no caller */
+  readonly stepOut: (cpu?: number) => Promise<TravelStop>
+  /** Goes back to before the call of the function, or to where its handler interrupts. @throws as `stepOut` */
+  readonly reverseStepOut: (cpu?: number) => Promise<TravelStop>
+  /** Goes on to the next request to a device. @param kind - default `device`: by ports and by device memory */
+  readonly nextRequest: (kind?: DeviceRequest) => Promise<TravelStop>
+  /** Goes back to the last request to a device. */
+  readonly lastRequest: (kind?: DeviceRequest) => Promise<TravelStop>
   /** Goes on to the next stop; in the past no further than to where the machine is. */
   readonly continue: () => Promise<TravelStop>
+  /** Goes on in the past to the next stop, no further than to before an instruction: a run is played by such pieces. */
+  readonly continueTo: (instruction: number) => Promise<TravelStop>
   /** Goes back to the last stop before this place. */
   readonly reverseContinue: () => Promise<TravelStop>
   /** Ends the way that is under way. */
@@ -234,7 +264,14 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   now: () => call('travel', { to: 'now' }),
   step: () => call('travel', { by: 'step' }),
   stepBack: () => call('travel', { by: 'stepBack' }),
+  stepOver: (cpu = 0) => call('travel', { by: 'stepOver', cpu }),
+  reverseStepOver: (cpu = 0) => call('travel', { by: 'reverseStepOver', cpu }),
+  stepOut: (cpu = 0) => call('travel', { by: 'stepOut', cpu }),
+  reverseStepOut: (cpu = 0) => call('travel', { by: 'reverseStepOut', cpu }),
+  nextRequest: (kind = 'device') => call('travel', { by: 'request', kind, direction: 'forwards' }),
+  lastRequest: (kind = 'device') => call('travel', { by: 'request', kind, direction: 'back' }),
   continue: () => call('travel', { by: 'continue' }),
+  continueTo: (to) => call('travel', { by: 'continue', to }),
   reverseContinue: () => call('travel', { by: 'reverseContinue' }),
   interrupt: () => call('interrupt'),
   stopAt: async (place) => {

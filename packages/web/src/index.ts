@@ -7,6 +7,7 @@
 export type { KeyboardLayoutName } from '@retrap/display'
 export type { CanvasOptions } from './canvas.ts'
 export type {
+  DeviceRequest,
   MemoryPlace,
   PageDebugger,
   RunHistory,

@@ -129,6 +129,37 @@ test('it stops at ports and MSRs, forwards and backwards', { timeout: 20_000 }, 
   await expect(told.call('addStop', { kind: 'handler', vector: 32 })).rejects.toThrow(/a vector from 0 to 31/)
 })
 
+test('it goes over calls, out of handlers, to requests of devices, and is played', { timeout: 20_000 }, async () => {
+  told = await Told.open(tickingGuest(), { record: true })
+  await told.machine.run()
+  told.type('a')
+  await expect.poll(() => told.serial.length).toBe(4)
+  await told.machine.pause()
+  const { now } = await told.call('position')
+  const request = { reason: 'port', cpu: 0, address: 0x3f8, size: 1, write: true }
+  const write = { kind: 'port', address: 0x3f8, count: 1, access: 'write' } as const
+  const id = await told.call('addStop', write)
+  expect(await told.call('travel', { by: 'reverseContinue' })).toMatchObject(request)
+  await told.call('removeStop', id)
+  const { instruction: asked } = await told.call('position')
+  expect(await told.call('travel', { by: 'request', kind: 'port', direction: 'forwards' })).toMatchObject(request)
+  expect(await told.call('travel', { by: 'request', kind: 'device', direction: 'back' })).toMatchObject(request)
+  await told.call('travel', { by: 'step' })
+  // An instruction that calls nothing is a step in either direction.
+  expect(await told.call('travel', { by: 'reverseStepOver', cpu: 0 })).toEqual({ reason: 'step' })
+  expect(await told.call('position')).toMatchObject({ instruction: asked })
+  expect(await told.call('travel', { by: 'stepOver', cpu: 0 })).toEqual({ reason: 'step' })
+  expect(await told.call('position')).toMatchObject({ instruction: asked + 1 })
+  await expect(told.call('travel', { by: 'stepOver', cpu: 7 })).rejects.toThrow(/there is no vCPU 7/)
+  // A piece of the run is played, up to a stop.
+  await told.call('travel', { to: asked - 1 })
+  expect(await told.call('travel', { by: 'continue', to: asked + 1 })).toEqual({ reason: 'step' })
+  expect(await told.call('position')).toMatchObject({ instruction: asked + 1, isLive: false })
+  await told.call('travel', { to: asked - 1 })
+  await told.call('addStop', write)
+  expect(await told.call('travel', { by: 'continue', to: now })).toMatchObject(request)
+})
+
 test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   const blob = new Blob([new Uint8Array(1 << 20)])
   const drives: SentOptions['drives'] = [{ id: 'disk0', media: 'disk', source: { bytes: await blob.bytes() } }]

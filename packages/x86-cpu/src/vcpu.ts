@@ -365,6 +365,11 @@ export class Vcpu {
     this.core.watched.set(watch)
   }
 
+  /** The watch that is told of what is executed; null: there is none. Another one passes on to it what it is told. */
+  get watching(): ExecutionWatch | null {
+    return this.core.watched.current
+  }
+
   /** Tells `watch` of stores to some machine memory; null ends that. */
   watchStores(watch: StoreWatch | null): void {
     this.core.memoryAccess.stores = watch

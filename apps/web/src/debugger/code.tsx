@@ -2,7 +2,8 @@ import type { Machine, VcpuView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { addressText } from '../inspector/disassembly.ts'
 import { useNames } from './symbols.tsx'
-import { type DebuggerView, hex } from './use-debugger.ts'
+import { hex } from './stop-text.ts'
+import type { DebuggerView } from './use-debugger.ts'
 
 /** Instructions that are shown from the next one on. */
 const ROWS = 12

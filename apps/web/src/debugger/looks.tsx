@@ -2,7 +2,7 @@ import type { Machine } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { addressOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
-import { hex } from './use-debugger.ts'
+import { hex } from './stop-text.ts'
 
 interface LooksProps {
   readonly machine: Machine

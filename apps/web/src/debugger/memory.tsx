@@ -2,7 +2,8 @@ import type { Machine, WriterView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { addressOf } from './addresses.ts'
 import { SymbolField, useNames } from './symbols.tsx'
-import { type DebuggerView, hex } from './use-debugger.ts'
+import { hex } from './stop-text.ts'
+import type { DebuggerView } from './use-debugger.ts'
 
 const ROW_BYTES = 16
 const SHOWN_BYTES = 16 * ROW_BYTES

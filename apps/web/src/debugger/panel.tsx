@@ -15,6 +15,7 @@ import { Stops } from './stops.tsx'
 import { SymbolsFile } from './symbols.tsx'
 import { Marks, TimeLine } from './time-line.tsx'
 import { useDebugger } from './use-debugger.ts'
+import { Ways } from './ways.tsx'
 
 const SHARED =
   'A recording holds what is in the guest’s memory, and what it has read from its disks: give it to nobody who may not see that.'
@@ -24,7 +25,7 @@ const RSP = 4
 /** The machine's debugger: it goes back in the recorded run, and on again. */
 export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
   const view = useDebugger(machine, isShown)
-  const { position, history, vcpus, note, isBusy, stops, setStops, go, say, look } = view
+  const { position, history, vcpus, note, isBusy, stops, setStops, go, say, look, play, isPlaying } = view
   const [isBeginning, setBeginning] = useState(false)
   const [isAsking, ask] = useState(false)
   if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
@@ -88,31 +89,19 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           cancel={() => ask(false)}
         />
       )}
-      <div class="actions ways" role="group" aria-label="Ways through the run">
-        <button disabled={isBusy} onClick={() => travel(debug.reverseContinue)}>
-          Back to the last stop
-        </button>
-        <button disabled={isBusy} onClick={() => travel(debug.stepBack)}>
-          Step back
-        </button>
-        <button disabled={isBusy} onClick={() => travel(debug.step)}>
-          Step on
-        </button>
-        <button disabled={isBusy} onClick={() => travel(debug.continue)}>
-          On to the next stop
-        </button>
-        <button disabled={isBusy || position.isLive} onClick={() => travel(debug.now)}>
-          Now
-        </button>
-        <button disabled={!isBusy} onClick={() => attempt(debug.interrupt)}>
-          Interrupt
-        </button>
-        <button disabled={isBusy || position.isLive} onClick={() => ask(true)}>
-          Go on from here
-        </button>
-      </div>
+      <Ways
+        debug={debug}
+        isBusy={isBusy}
+        isLive={position.isLive}
+        isPlaying={isPlaying}
+        play={play}
+        travel={travel}
+        attempt={attempt}
+        branch={() => ask(true)}
+      />
       <p role="status" class="note">
-        <strong>{isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong> {note}
+        <strong>{isPlaying ? 'Playing' : isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong>{' '}
+        {note}
       </p>
       {history !== null && history.samples.length > 0 && (
         <>

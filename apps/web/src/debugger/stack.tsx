@@ -1,7 +1,7 @@
 import type { Machine, RunPosition, VcpuView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { useNames } from './symbols.tsx'
-import { hex } from './use-debugger.ts'
+import { hex } from './stop-text.ts'
 
 const WORDS = 24
 const RSP = 4

@@ -2,7 +2,8 @@ import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
-import { type DebuggerView, hex } from './use-debugger.ts'
+import { hex } from './stop-text.ts'
+import type { DebuggerView } from './use-debugger.ts'
 
 interface Kind {
   readonly name: string

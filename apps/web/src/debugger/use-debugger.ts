@@ -1,5 +1,7 @@
 import type { Machine, RunHistory, RunPosition, TravelStop, VcpuView } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { playRun } from './play-run.ts'
+import { stopText } from './stop-text.ts'
 
 /** Between two looks at a machine that runs. */
 const LOOK_MS = 500
@@ -26,39 +28,11 @@ export interface DebuggerView {
   readonly setStops: (stops: readonly ListedStop[]) => void
   /** Goes through the run, and says where that has ended. */
   readonly go: (way: () => Promise<TravelStop>) => Promise<void>
+  /** Plays the run from here, or no longer. */
+  readonly play: () => Promise<void>
+  readonly isPlaying: boolean
   readonly say: (note: string) => void
   readonly look: () => Promise<void>
-}
-
-/** An address for people. */
-export const hex = (address: bigint | number): string => `0x${address.toString(16)}`
-
-const PLACES = { port: 'Port', mmio: 'Device memory', msr: 'MSR' } as const
-
-/** Says where a way has ended. */
-export function stopText(stop: TravelStop): string {
-  switch (stop.reason) {
-    case 'breakpoint':
-      return `Breakpoint at ${hex(stop.address)}, vCPU ${stop.cpu}.`
-    case 'watch':
-      return `Bytes at ${hex(stop.address)} are accessed by vCPU ${stop.cpu}.`
-    case 'port':
-    case 'mmio':
-    case 'msr': {
-      const value = stop.value === undefined ? '' : ` ${hex(stop.value)}`
-      return `${PLACES[stop.reason]} ${hex(stop.address)} is ${stop.write ? 'written' : 'read'} by vCPU ${stop.cpu}:${value || ' several times'}.`
-    }
-    case 'handler':
-      return `Exception ${stop.vector}, error code ${hex(stop.errorCode)}, vCPU ${stop.cpu}.`
-    case 'begin':
-      return 'This is where the recording begins.'
-    case 'now':
-      return 'This is where the machine is.'
-    case 'step':
-      return ''
-    case 'ended':
-      return `It has ended here: ${stop.message}.`
-  }
 }
 
 /** Looks at a machine's debugger, as long as its panel is seen. */
@@ -70,6 +44,8 @@ export function useDebugger(machine: Machine, isShown: boolean): DebuggerView {
   const [isBusy, setBusy] = useState(false)
   const [stops, setStops] = useState<readonly ListedStop[]>([])
   const busy = useRef(false)
+  const [isPlaying, setPlaying] = useState(false)
+  const playing = useRef(false)
   const look = async (): Promise<void> => {
     const at = await machine.debugger.position().catch(() => null)
     setPosition(at)
@@ -98,16 +74,29 @@ export function useDebugger(machine: Machine, isShown: boolean): DebuggerView {
       off()
     }
   }, [machine, isShown])
-  const go = async (way: () => Promise<TravelStop>): Promise<void> => {
+  const during = async (action: () => Promise<string>): Promise<void> => {
     busy.current = true
     setBusy(true)
     try {
-      say(stopText(await way()))
+      say(await action())
       await look()
     } finally {
       busy.current = false
       setBusy(false)
     }
   }
-  return { position, history, vcpus, note, isBusy, stops, setStops, go, say, look }
+  const go = (way: () => Promise<TravelStop>): Promise<void> => during(async () => stopText(await way()))
+  const play = async (): Promise<void> => {
+    const begins = !playing.current && history !== null
+    playing.current = begins
+    setPlaying(begins)
+    if (!begins) return
+    try {
+      await during(() => playRun(machine.debugger, history, () => !playing.current))
+    } finally {
+      playing.current = false
+      setPlaying(false)
+    }
+  }
+  return { position, history, vcpus, note, isBusy, stops, setStops, go, say, look, play, isPlaying }
 }

@@ -36,13 +36,18 @@ const sampledVcpus = (domain: X86Domain): SampledVcpu[] =>
         callers: callersOf(vcpu),
         stackPointer: stackPointer(registers),
         isUser: registers.cpl === RING_3,
-        pageTables: (registers.cr0 & CR0_PG) === 0 ? undefined : registers.cr3 & CR3_TABLES,
+        pageTables: pageTablesOf(registers),
       }
     },
     peek: (linear, into) => vcpu.translation.peek(linear, into),
   }))
 
-function stackPointer(registers: CpuRegisters): bigint {
+/** The address of the page tables; undefined without paging. */
+export const pageTablesOf = ({ cr0, cr3 }: CpuRegisters): bigint | undefined =>
+  (cr0 & CR0_PG) === 0 ? undefined : cr3 & CR3_TABLES
+
+/** The linear address of the top of the stack. */
+export function stackPointer(registers: CpuRegisters): bigint {
   const [base, bits] = registers.mode === MODE_64 ? [0n, 64] : [registers.segmentBase(SS), 32]
   return BigInt.asUintN(bits, base + registers.general[RSP]!)
 }
@@ -82,7 +87,7 @@ export function callersOf(vcpu: X86Vcpu): bigint[] {
 }
 
 /** Bytes of a return address; 0 in 16-bit code, whose frames this does not follow. */
-function wordBytesOf({ mode }: CpuRegisters): 0 | 4 | 8 {
+export function wordBytesOf({ mode }: CpuRegisters): 0 | 4 | 8 {
   return mode === MODE_64 ? 8 : mode === MODE_32 ? 4 : 0
 }
 

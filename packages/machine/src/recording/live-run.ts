@@ -14,9 +14,10 @@ import type { CheckpointTaker } from './checkpoints.ts'
 import type { RecordGate } from './record-gate.ts'
 import type { RunRecorder } from './record.ts'
 import type { PcReplay } from './replay.ts'
-import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
+import { attachReplayDebugger, type ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-exit.ts'
 import { replayGdbTarget } from './replay-gdb-target.ts'
+import type { TravellingMachine } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
 
 /** How a machine is debugged while it is recorded. */

@@ -1,63 +1,15 @@
 import type { PhysicalRange } from '@retrap/hvm'
-import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
-import type { MachineDebugger } from '../debugger/machine-debugger.ts'
-import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
+import type { MachineWatchKind } from '../debugger/debugged-cpu.ts'
+import type { Removable, StopHandler } from '../debugger/stop-points.ts'
 import { checkPlace, type MachinePlace } from '../debugger/stop-places.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
+import { CallSteps, type Direction } from './call-steps.ts'
 import type { ReplayExit } from './replay-exit.ts'
+import { ACCESSES, type Hit, isCounted, type Stopper, withHit } from './replay-hits.ts'
+import type { ReplayStop, TravellingMachine } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
-
-/** Why a replay that is debugged has stopped. */
-export type ReplayStop =
-  /** The instruction at a breakpoint is next. */
-  | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
-  /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
-  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: MachineWatchKind }
-  /** A place is reached: by the instruction before this place, or an iteration of it, or, backwards, by the one that is next. */
-  | (Omit<PlaceAccess, 'kind'> & { readonly reason: PlaceAccess['kind']; readonly cpu: number })
-  /**
-   * An exception: `fault`, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
-   * instruction that causes it is next. `address`: of a page fault.
-   */
-  | {
-      readonly reason: 'fault' | 'handler'
-      readonly cpu: number
-      readonly vector: number
-      readonly errorCode: number
-      readonly address: bigint
-    }
-  /** A step back has ended. */
-  | { readonly reason: 'step' }
-  /** The machine is at power-on, or where what is left of the recording begins. */
-  | { readonly reason: 'begin' }
-  /** The replay could not get further, as in `PcReplay.run`. */
-  | ReplayExit
-
-/** The replay that is debugged. */
-export interface TravellingMachine {
-  /** The machine as it is now. */
-  readonly pc: Pc
-  /** Instructions that its vCPUs have retired. */
-  readonly instructions: number
-  /** The first instruction that can be gone to. */
-  readonly begin: number
-  /** Where the recording ends; Infinity: the run goes on. */
-  readonly end: number
-  /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
-  forwards?(): void
-  /** Goes to an instruction. */
-  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
-  /** Takes a checkpoint here, if that is possible. */
-  keep(): Promise<void>
-  /** Brings the machine to the last checkpoint that is not after an instruction. */
-  makeNear(instruction: number): Promise<void>
-  /** Runs the machine on to an instruction, which may be behind the end by one. */
-  goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
-  /** Finds who wrote some of RAM last. */
-  whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
-}
 
 /** The options of {@link ReplayDebugger.whoWrote}. */
 export interface WhoWroteOptions extends MachineRunOptions {
@@ -69,39 +21,32 @@ export interface WhoWroteOptions extends MachineRunOptions {
   readonly cpu?: number | undefined
 }
 
+/** The options of {@link ReplayDebugger.continue}. */
+export interface ContinueOptions extends MachineRunOptions {
+  /** No further than to before this instruction. Default to the end. */
+  readonly to?: number | undefined
+}
+
+/** The options of steps over calls and out of functions. */
+export interface StepOptions extends MachineRunOptions {
+  /** The vCPU that steps. Default 0. */
+  readonly cpu?: number | undefined
+}
+
+/** Requests to devices: by a port, by device memory, or by either. */
+export type DeviceRequest = 'port' | 'mmio' | 'device'
+
+/** Everything that an instruction reaches of a kind. */
+const EVERYWHERE: Readonly<Record<DeviceRequest, readonly MachinePlace[]>> = {
+  port: [{ kind: 'port', address: 0, count: 2 ** 16 }],
+  mmio: [{ kind: 'mmio', address: 0, count: 2 ** 52 }],
+  get device() {
+    return [...this.port, ...this.mmio]
+  },
+}
+
 /** Bytes that can be asked for. */
 const MOST_BYTES = 4096
-
-/** A breakpoint or a watchpoint. */
-interface Stopper {
-  set(debug: MachineDebugger, handler: StopHandler): Removable
-}
-
-/** Stops that count, forwards and backwards. */
-type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
-
-const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
-/** Stops that show when their instruction, or an iteration of it, is over. */
-const ACCESSES: ReadonlySet<string> = new Set<CountedStop['kind']>(['watch', 'port', 'mmio', 'msr'])
-
-const isCounted = (stop: MachineStop): stop is CountedStop => (COUNTED as readonly string[]).includes(stop.kind)
-
-/** A place where one of them stops. */
-interface Hit {
-  readonly told: CountedStop
-  /** Instructions that have retired there. */
-  readonly at: number
-  /** The place before its instruction. */
-  readonly before: number
-}
-
-/** Adds a hit to those of one place; of a later place it is the first. An instruction's first access of a kind counts, as forwards. */
-function withHit(hits: Hit[], hit: Hit): Hit[] {
-  if (hits[0]?.before !== hit.before) return [hit]
-  const { kind, cpu } = hit.told
-  const isTold = ACCESSES.has(kind) && hits.some(({ told }) => told.kind === kind && told.cpu === cpu)
-  return isTold ? hits : [...hits, hit]
-}
 
 function stopOf({ told }: Hit): ReplayStop {
   const { kind: reason, ...rest } = told
@@ -211,11 +156,16 @@ export class ReplayDebugger {
     return exit.reason === 'arrived' ? { reason: 'step' } : exit
   }
 
-  /** Runs on to the next breakpoint or watchpoint, or to the end. @throws MachineError as `pc.run` */
-  async continue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+  /**
+   * Runs on to the next breakpoint or watchpoint, or to the end.
+   *
+   * @returns `arrived`: the instruction of `to` is next
+   * @throws MachineError as `pc.run`
+   */
+  async continue({ to = Infinity, ...options }: ContinueOptions = {}): Promise<ReplayStop> {
     this.#same = undefined
     this.#machine.forwards?.()
-    const { hit, exit } = await this.#run(this.#machine.end, options, this.#news(false))
+    const { hit, exit } = await this.#run(Math.min(to, this.#machine.end), options, this.#news(false))
     return hit === undefined ? exit : stopOf(hit)
   }
 
@@ -314,6 +264,59 @@ export class ReplayDebugger {
       )
     this.#same = hits.slice(0, -1)
     return stopOf(hit)
+  }
+
+  /**
+   * Goes on over a call, INT n or SYSCALL: to behind it, in the same frame, past the handlers of interrupts. Another instruction is
+   * a step, to which an interrupt that comes before it does not count. The way may be long: `signal` ends it, and so does a stop.
+   *
+   * The frame is the same where the stack pointer is, up to what the function takes off the stack as it returns.
+   *
+   * @returns `step`: it is there
+   * @throws MachineError `ERR_OPTION` for a vCPU that does not exist; as `pc.run`
+   */
+  async stepOver({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
+    return this.#calls(cpu).over(options)
+  }
+
+  /** Goes back over a call, or by one instruction: to where {@link ReplayDebugger.stepOver} leads here from. @throws as it */
+  async reverseStepOver({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
+    return this.#calls(cpu).overBack(options)
+  }
+
+  /**
+   * Goes on to where the function returns to, or the handler of an interrupt. Their frames are found on the stack: a word counts as a
+   * return address where a call stands before it, and it is the next that is returned to with the stack pointer behind it.
+   *
+   * @throws MachineError `ERR_OPTION` where the stack has no return address, and in 16-bit code; as `stepOver`
+   */
+  async stepOut({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
+    return this.#calls(cpu).out(options)
+  }
+
+  /** Goes back to before the call of the function, or to where its handler interrupts. @throws as {@link ReplayDebugger.stepOut} */
+  async reverseStepOut({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
+    return this.#calls(cpu).outBack(options)
+  }
+
+  /** Goes on to the next request to a device, or back to the last one, as to a stop of {@link ReplayDebugger.stopAt}. */
+  toRequest(kind: DeviceRequest, direction: Direction, options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const stops = EVERYWHERE[kind].map((place): Stopper => ({ set: (debug, handler) => debug.stopAt(place, handler) }))
+    return this.#until(direction, stops, options)
+  }
+
+  #calls(cpu: number): CallSteps {
+    return new CallSteps({ debug: this, until: (...way) => this.#until(...way) }, cpu)
+  }
+
+  /** Runs to the next stop, or back to the last one, with further stops. */
+  async #until(direction: Direction, stops: readonly Stopper[], options: MachineRunOptions): Promise<ReplayStop> {
+    const added = stops.map((stopper) => this.#add(stopper))
+    try {
+      return await (direction === 'forwards' ? this.continue(options) : this.reverseContinue(options))
+    } finally {
+      for (const each of added) each.remove()
+    }
   }
 
   /**

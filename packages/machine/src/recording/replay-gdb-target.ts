@@ -7,9 +7,10 @@ import { describePlaceStop, type PlaceStop } from '../debugger/stop-places.ts'
 import type { Removable } from '../debugger/stop-points.ts'
 import type { StopSignal } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
-import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
 import { describeDivergence } from './replay-exit.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
+import type { ReplayStop } from './travelling-machine.ts'
 
 /** Steps that are made until the processor that was named has had one. */
 const MOST_STEPS = 1000

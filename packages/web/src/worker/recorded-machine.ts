@@ -116,16 +116,17 @@ export class RecordedMachine {
 
   async #go(debug: ReplayDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
     const { now, begin } = this.run
-    if ('by' in way) {
-      if (way.by !== 'continue' || this.#isLive(debug)) return debug[way.by]({ signal })
-      // The machine itself has what is behind the last instruction.
-      const stop = await debug.continue({ signal })
-      return stop.reason === 'arrived' || stop.reason === 'end-of-recording' ? debug.goto(now, { signal }) : stop
+    if ('to' in way) {
+      const to = way.to === 'now' ? now : way.to
+      if (!(Number.isSafeInteger(to) && to >= begin && to <= now))
+        throw new WebError('ERR_OPTION', `instruction ${to}: expected a whole number from ${begin} to ${now}`)
+      if (!('by' in way)) return debug.goto(to, { signal })
     }
-    const to = way.to === 'now' ? now : way.to
-    if (!(Number.isSafeInteger(to) && to >= begin && to <= now))
-      throw new WebError('ERR_OPTION', `instruction ${to}: expected a whole number from ${begin} to ${now}`)
-    return debug.goto(to, { signal })
+    const isLive = this.#isLive(debug)
+    const stop = await goBy(debug, way, signal)
+    // The machine itself has what is behind the last instruction.
+    const isOver = stop.reason === 'end-of-recording' || (stop.reason === 'arrived' && debug.instructions >= now)
+    return isOver && !isLive ? debug.goto(now, { signal }) : stop
   }
 
   /** Ends the way that is under way. */
@@ -248,6 +249,17 @@ export class RecordedMachine {
 function checkLength(length: number): void {
   if (!(Number.isSafeInteger(length) && length >= 1 && length <= MOST_BYTES))
     throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
+}
+
+/** Goes through a run by a command. @throws MachineError */
+function goBy(
+  debug: ReplayDebugger,
+  way: Extract<Travel, { readonly by: string }>,
+  signal: AbortSignal,
+): Promise<ReplayStop> {
+  if (way.by === 'request') return debug.toRequest(way.kind, way.direction, { signal })
+  if (way.by === 'continue') return debug.continue({ signal, ...('to' in way && { to: way.to }) })
+  return 'cpu' in way ? debug[way.by]({ cpu: way.cpu, signal }) : debug[way.by]({ signal })
 }
 
 /** Adds a stop. @throws MachineError `ERR_OPTION` for a place that cannot be */

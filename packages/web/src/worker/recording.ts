@@ -100,7 +100,7 @@ export class Recording {
   async #travel(machine: RecordedMachine, way: Travel): Promise<ReturnType<DebuggerCalls['travel']>> {
     await this.#life.rest()
     const { isLive } = await machine.position()
-    if (isLive && 'by' in way && way.by === 'continue') return this.#goOn()
+    if (isLive && 'by' in way && way.by === 'continue' && !('to' in way)) return this.#goOn()
     const stop = await this.#life.between(() => machine.travel(way))
     await this.#moved(machine, stop)
     return stop

@@ -89,9 +89,12 @@ export class WatchedExecution {
   instruction: (() => void) | null = null
   /** {@link ExecutionWatch.event}, or null: nothing observes it. */
   event: ((event: DeliveredEvent) => void) | null = null
+  /** All of it. */
+  current: ExecutionWatch | null = null
 
   /** Takes a watch, or with null ends that. */
   set(watch: ExecutionWatch | null): void {
+    this.current = watch
     this.instruction = watch?.instruction ?? null
     this.event = watch?.event ?? null
   }

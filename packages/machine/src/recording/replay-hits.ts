@@ -1,0 +1,39 @@
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
+
+/** A breakpoint or a watchpoint of a replay, which each of its machines gets. */
+export interface Stopper {
+  set(debug: MachineDebugger, handler: StopHandler): Removable
+}
+
+/** Stops that count, forwards and backwards. */
+export type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
+
+const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
+/** Stops that show when their instruction, or an iteration of it, is over. */
+export const ACCESSES: ReadonlySet<string> = /*#__PURE__*/ new Set<CountedStop['kind']>([
+  'watch',
+  'port',
+  'mmio',
+  'msr',
+])
+
+/** Whether a stop counts. */
+export const isCounted = (stop: MachineStop): stop is CountedStop => (COUNTED as readonly string[]).includes(stop.kind)
+
+/** A place where a machine has stopped. */
+export interface Hit {
+  readonly told: CountedStop
+  /** Instructions that have retired there. */
+  readonly at: number
+  /** The place before its instruction. */
+  readonly before: number
+}
+
+/** Adds a hit to those of one place; of a later place it is the first. An instruction's first access of a kind counts, as forwards. */
+export function withHit(hits: Hit[], hit: Hit): Hit[] {
+  if (hits[0]?.before !== hit.before) return [hit]
+  const { kind, cpu } = hit.told
+  const isTold = ACCESSES.has(kind) && hits.some(({ told }) => told.kind === kind && told.cpu === cpu)
+  return isTold ? hits : [...hits, hit]
+}

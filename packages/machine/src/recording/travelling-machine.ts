@@ -1,0 +1,56 @@
+import type { PhysicalRange } from '@retrap/hvm'
+import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
+import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { Pc } from '../pc/pc.ts'
+import type { ReplayExit } from './replay-exit.ts'
+import type { LastWriter } from './who-wrote.ts'
+
+/** Why a replay that is debugged has stopped. */
+export type ReplayStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
+  /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
+  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: MachineWatchKind }
+  /** A place is reached: by the instruction before this place, or an iteration of it, or, backwards, by the one that is next. */
+  | (Omit<PlaceAccess, 'kind'> & { readonly reason: PlaceAccess['kind']; readonly cpu: number })
+  /**
+   * An exception: `fault`, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
+   * instruction that causes it is next. `address`: of a page fault.
+   */
+  | {
+      readonly reason: 'fault' | 'handler'
+      readonly cpu: number
+      readonly vector: number
+      readonly errorCode: number
+      readonly address: bigint
+    }
+  /** A step back has ended. */
+  | { readonly reason: 'step' }
+  /** The machine is at power-on, or where what is left of the recording begins. */
+  | { readonly reason: 'begin' }
+  /** The replay could not get further, as in `PcReplay.run`. */
+  | ReplayExit
+
+/** The replay that is debugged. */
+export interface TravellingMachine {
+  /** The machine as it is now. */
+  readonly pc: Pc
+  /** Instructions that its vCPUs have retired. */
+  readonly instructions: number
+  /** The first instruction that can be gone to. */
+  readonly begin: number
+  /** Where the recording ends; Infinity: the run goes on. */
+  readonly end: number
+  /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
+  forwards?(): void
+  /** Goes to an instruction. */
+  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  /** Takes a checkpoint here, if that is possible. */
+  keep(): Promise<void>
+  /** Brings the machine to the last checkpoint that is not after an instruction. */
+  makeNear(instruction: number): Promise<void>
+  /** Runs the machine on to an instruction, which may be behind the end by one. */
+  goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  /** Finds who wrote some of RAM last. */
+  whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
+}

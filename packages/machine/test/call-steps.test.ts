@@ -1,0 +1,120 @@
+/** Steps over calls and out of functions, in both directions, are those that a list of all executed instructions has. */
+import { DebugExit } from '@retrap/devices'
+import { decode } from '@retrap/x86-decoder'
+import { sliced } from '@retrap/tooling/slice'
+import fc from 'fast-check'
+import { afterEach, expect, test } from 'vitest'
+import { type PcOptions, type ReplayDebugger, recordPc, replayPc } from '../src/index.ts'
+import { callGuest, EXIT_PORT, TICK_PORT } from './support/call-guest.ts'
+import { Pieces } from './support/pieces.ts'
+
+const options = (jit: boolean, firmware: Uint8Array): PcOptions => ({
+  memoryBytes: 4 << 20,
+  codeCacheBytes: 1 << 20,
+  jit,
+  clock: 'deterministic',
+  firmware,
+  devices: [new DebugExit({ iobase: EXIT_PORT })],
+})
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+/** An executed instruction: its number is how many had retired before it. */
+interface Executed {
+  readonly depth: number
+  /** The number of the call, or the first of the handler, that its frame began with. */
+  readonly frame: number
+  readonly isCall: boolean
+  /** An interrupt was delivered before it. */
+  readonly isFirst: boolean
+}
+
+/** Records a run, and lists what it executes: the depth follows from calls, interrupts and returns alone. */
+async function recorded(jit: boolean, reload: number) {
+  const firmware = callGuest(8, reload)
+  const file = new Pieces()
+  const recorder = await recordPc(options(jit, firmware), file.write, { checkpointMs: Infinity })
+  closing.push(recorder.pc)
+  const { domain } = recorder.pc
+  const [vcpu] = domain.vcpus
+  const executed: Executed[] = []
+  const frames: number[] = [0]
+  let isFirst = false
+  let flow = 'next'
+  vcpu!.cpu.watch({
+    event: () => (isFirst = true),
+    instruction: () => {
+      const number = executed.length
+      if (flow === 'call' || flow === 'indirect-call') frames.push(number - 1)
+      if (flow === 'return') frames.pop()
+      if (isFirst) frames.push(number)
+      const { registers } = vcpu!.cpu
+      const mode = ([16, 32, 64] as const)[registers.mode]!
+      const address = registers.segmentBase(1) + registers.rip
+      ;({ flow } = decode(vcpu!.translation.peekCode(address, 15), { mode }).info)
+      const isCall = flow.endsWith('call')
+      executed.push({ depth: frames.length, frame: frames.at(-1)!, isCall, isFirst })
+      isFirst = false
+    },
+  })
+  expect(await recorder.pc.run({ timeoutMs: 10_000 })).toMatchObject({ reason: 'debug-exit' })
+  await recorder.end()
+  expect(executed.length).toBe(recorder.instructions)
+  expect(executed.filter((one) => one.isFirst).length).toBeGreaterThan(3)
+  const replay = await replayPc(options(jit, firmware), file.source, { checkpointMs: Infinity })
+  closing.push(replay)
+  return { executed, debug: await replay.debugger() }
+}
+
+/** The next instruction of a frame of this depth. */
+const nextAt = (executed: readonly Executed[], from: number, depth: number): number =>
+  executed.findIndex((one, number) => number > from && one.depth <= depth)
+
+const arrived = async (debug: ReplayDebugger, way: 'stepOver' | 'reverseStepOver' | 'stepOut' | 'reverseStepOut') => {
+  expect(await debug[way]()).toEqual({ reason: 'step' })
+  return debug.instructions
+}
+
+test.each(sliced([true, false], 2))('JIT %s: over calls and out of functions, forwards and back', async (jit) => {
+  const { executed, debug } = await recorded(jit, 15)
+  const inFunctions = executed.flatMap(({ depth, isFirst }, number) => (depth > 1 && !isFirst ? [number] : []))
+  const calls = inFunctions.filter((number) => executed[number]!.isCall)
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...calls), fc.constantFrom(...inFunctions), async (call, inside) => {
+      await debug.goto(call)
+      expect(await arrived(debug, 'stepOver')).toBe(nextAt(executed, call, executed[call]!.depth))
+      expect(await arrived(debug, 'reverseStepOver')).toBe(call)
+      const { depth, frame } = executed[inside]!
+      await debug.goto(inside)
+      expect(await arrived(debug, 'stepOut')).toBe(nextAt(executed, inside, depth - 1))
+      await debug.goto(inside)
+      expect(await arrived(debug, 'reverseStepOut')).toBe(frame)
+    }),
+    { numRuns: 6 },
+  )
+})
+
+test('over an interrupt, to requests of devices, and a way that does not end', async () => {
+  const { executed, debug } = await recorded(true, 15)
+  // A handler is what is stepped over, and out of which one comes back to the place that it has interrupted.
+  const interrupted = executed.findIndex(({ isFirst, depth }) => isFirst && depth > 2)
+  await debug.goto(interrupted)
+  const place = (): bigint => debug.pc.domain.vcpus[0]!.cpu.registers.rip
+  const before = place()
+  expect(await arrived(debug, 'stepOver')).toBe(nextAt(executed, interrupted, executed[interrupted]!.depth - 1) + 1)
+  await debug.goto(interrupted + 3)
+  expect(place()).not.toBe(before)
+  expect(await arrived(debug, 'stepOut')).toBe(nextAt(executed, interrupted, executed[interrupted]!.depth - 1))
+  expect(place()).toBe(before)
+  expect(await debug.toRequest('device', 'back')).toMatchObject({ reason: 'port', address: TICK_PORT, write: true })
+  const request = debug.instructions
+  expect(await debug.toRequest('port', 'forwards')).toMatchObject({ reason: 'port', address: TICK_PORT })
+  expect(debug.instructions).toBe(request + 1)
+  // The guest's own code has no caller.
+  await debug.goto(executed.findLastIndex(({ depth }) => depth === 1))
+  await expect(debug.stepOut()).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  await expect(debug.stepOver({ cpu: 3 })).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  await debug.goto(interrupted)
+  expect(await debug.stepOut({ signal: AbortSignal.abort() })).toEqual({ reason: 'stopped' })
+})
