@@ -1,5 +1,6 @@
 import DefaultTheme from 'vitepress/theme'
 import type { Theme } from 'vitepress'
+import { defineAsyncComponent } from 'vue'
 import Embed from './Embed.vue'
 import Machine from './Machine.vue'
 import Run from './Run.vue'
@@ -10,6 +11,10 @@ export default {
   extends: DefaultTheme,
   enhanceApp({ app }) {
     app.component('Embed', Embed)
+    app.component(
+      'Exercise',
+      defineAsyncComponent(() => import('./Exercise.vue')),
+    )
     app.component('Machine', Machine)
     app.component('Run', Run)
     app.component('Sequence', Sequence)
