@@ -23,10 +23,12 @@ export { WebError, type WebErrorCode } from './errors.ts'
 export { deleteFetched, fetchedBytes } from './fetched-files.ts'
 export type { FileEntry, MachineFiles } from './files.ts'
 export type {
+  AddressView,
   ArmBoardView,
   ArmVcpuView,
   CompiledView,
   DeviceView,
+  FrameView,
   Impairment,
   InterruptView,
   IoApicInputView,
@@ -38,6 +40,7 @@ export type {
   RequestView,
   SegmentView,
   VcpuView,
+  WaitView,
 } from './inspection.ts'
 export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'
 export { createMachine, Machine } from './machine.ts'

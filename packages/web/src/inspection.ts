@@ -1,7 +1,18 @@
-import type { AccessDescription } from '@retrap/replay'
+import type { FrameUser, InvalidationAccount } from '@retrap/hvm'
+import type { DescribedAbort } from '@retrap/hvm/arm'
+import type { Explanation } from '@retrap/paging'
+import type { AccessAccount, InstructionAccount } from '@retrap/replay'
+
+/** The instruction of a vCPU that waits for a device. */
+export interface WaitView extends Omit<InstructionAccount, 'accesses'> {
+  /** The device that its instruction waits for; null: none. */
+  readonly waitsFor: { readonly server: string; readonly device: string; readonly request: string } | null
+  /** The accesses that this instruction has made so far; the last one may be pending. It replays them when it goes on. */
+  readonly log: readonly AccessAccount[]
+}
 
 /** A vCPU between two of its instructions, or in the middle of one that waits for a device. */
-export interface VcpuView {
+export interface VcpuView extends WaitView {
   /** Width of its code. */
   readonly mode: 16 | 32 | 64
   /** Linear address of its next instruction. */
@@ -22,10 +33,6 @@ export interface VcpuView {
   readonly control: Readonly<Record<'cr0' | 'cr2' | 'cr3' | 'cr4' | 'efer', bigint>>
   /** ES, CS, SS, DS, FS and GS. */
   readonly segments: readonly SegmentView[]
-  /** The device that its instruction waits for; null: none. */
-  readonly waitsFor: { readonly server: string; readonly device: string; readonly request: string } | null
-  /** The accesses that this instruction has made so far; the last one may be pending. It replays them when it goes on. */
-  readonly log: readonly AccessDescription[]
 }
 
 /** A segment register. */
@@ -136,10 +143,12 @@ export interface PcView {
   readonly interrupts: InterruptView
   /** Map of guest memory. */
   readonly map: MapView
+  /** Changes of the map that device servers have to acknowledge. */
+  readonly invalidations: InvalidationAccount
 }
 
 /** A vCPU of an Arm board, between two of its instructions, or in the middle of one that waits for a device. */
-export interface ArmVcpuView {
+export interface ArmVcpuView extends WaitView {
   /** Instruction set. */
   readonly mode: 'a64' | 'a32' | 't32'
   /** Virtual address of its next instruction. */
@@ -158,14 +167,14 @@ export interface ArmVcpuView {
   readonly pstate: number
   /** System registers by their names in the manual, in capitals. */
   readonly system: Readonly<Record<string, bigint>>
-  /** The device that its instruction waits for; null: none. */
-  readonly waitsFor: VcpuView['waitsFor']
+  /** The abort of the instruction that waits for a device, with the fields of its syndrome; null: none waits. */
+  readonly abort: DescribedAbort | null
   /** Next interrupt, by INTID; null: there is none. */
   readonly pendingInterrupt: number | null
 }
 
 /** The state of an Arm board at this moment. */
-export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' | 'devices' | 'map'> {
+export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' | 'devices' | 'map' | 'invalidations'> {
   /** Tells the boards apart. */
   readonly architecture: 'arm'
   /** All vCPUs, by number. */
@@ -174,6 +183,33 @@ export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' |
 
 /** The state of a machine at this moment. */
 export type MachineView = PcView | ArmBoardView
+
+/** A page of the guest's map. */
+export interface FrameView {
+  /** Type of the frame, with the names of Xen: `ram_rw`. */
+  readonly type: string
+  /** Size of the entry that maps it, in bytes. */
+  readonly leafBytes: number
+  /** The guest's rights to it, such as `read write execute`; empty: none. */
+  readonly rights: string
+  /** Machine address of the byte that was asked about; null: there is no memory behind it. */
+  readonly machineAddress: number | null
+  /** Device models of the machine's Worker that remember the page, or hold mappings of it. */
+  readonly users: readonly FrameUser[]
+}
+
+/** The way of a linear address to memory. */
+export interface AddressView {
+  /**
+   * Each entry of the page walk, and what the vCPU's paging-structure cache has of it; null on an Arm board, and for an address that
+   * is not canonical.
+   */
+  readonly walk: Explanation | null
+  /** Guest-physical address; null: it is not mapped. */
+  readonly gpa: number | null
+  /** The page of the guest's map; null: the address is not mapped. */
+  readonly frame: FrameView | null
+}
 
 /** Guest code that was compiled. */
 export interface CompiledView {

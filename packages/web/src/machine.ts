@@ -4,7 +4,7 @@ import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { debuggerBy, type PageDebugger } from './debugger.ts'
 import { answerForDisks } from './disk-holders.ts'
 import { WebError } from './errors.ts'
-import type { CompiledView, Impairment, MachineView } from './inspection.ts'
+import type { AddressView, CompiledView, Impairment, MachineView } from './inspection.ts'
 import { filesBy, type MachineFiles } from './files.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineEvents } from './machine-events.ts'
@@ -212,6 +212,17 @@ export class Machine {
   /** Looks at vCPUs, devices, interrupts and the map of memory, without changing anything. @throws WebError `ERR_MACHINE` for a machine that is off */
   inspect(): Promise<MachineView> {
     return this.#link.call('inspect')
+  }
+
+  /**
+   * Follows a linear address to memory, without changing anything: the page walk level by level, what the vCPU has cached of it, the
+   * page of the guest's map, and which devices have it mapped.
+   *
+   * @param cpu - number of the vCPU; default 0
+   * @throws WebError `ERR_MACHINE` for a machine that is off
+   */
+  inspectAddress(address: bigint, cpu = 0): Promise<AddressView> {
+    return this.#link.call('inspectAddress', address, cpu)
   }
 
   /**

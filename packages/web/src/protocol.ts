@@ -6,7 +6,7 @@ import type { ArmStatistics } from '@retrap/machine/arm'
 import type { Snapshot, SnapshotFrames } from '@retrap/snapshot'
 import type { DebuggerCalls, RunPosition, TravelStop } from './debugger.ts'
 import type { FileCalls } from './files.ts'
-import type { CompiledView, Impairment, MachineView } from './inspection.ts'
+import type { AddressView, CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
 
 /** An image, in a form that can be sent. */
@@ -86,6 +86,7 @@ export interface Calls extends FileCalls, DebuggerCalls {
   screenText(): string | null
   statistics(): MachineStatistics
   inspect(): MachineView
+  inspectAddress(address: bigint, cpu: number): AddressView
   /** @param since - the last instant that was saved, if its file is there: the pages are those written since, or all */
   save(since: number | null): SavedSnapshot
   /** Of a Worker that has no machine: makes a snapshot's file. @param before - that of the instant since which pages were written */

@@ -51,7 +51,15 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
       machine.write('echo exact\r')
       let slow = (await machine.inspect()) as PcView
       while (slow.vcpus[0]!.waitsFor === null) slow = (await machine.inspect()) as PcView
-      const { waitsFor, log, activity } = slow.vcpus[0]!
+      const { waitsFor, log, activity, passes, reachedDevices, address } = slow.vcpus[0]!
+      const { walk, gpa, frame } = await machine.inspectAddress(address)
+      const way = {
+        ...{ gpa, frame },
+        steps: walk?.steps.map(({ level, leads }) => `${level} ${leads}`),
+        cached: walk?.cached.map(({ level, agrees }) => `${level} ${agrees}`),
+      }
+      const nowhere = await machine.inspectAddress(0x7f00_0000_0000n)
+      const instruction = { passes, reachedDevices, fault: nowhere.walk?.outcome.kind, nowhere: nowhere.frame }
       const device = slow.devices.find(({ name }) => name === 'serial-3f8')!
       await machine.impairDevice('serial-3f8', {})
       await until('\nexact')
@@ -61,7 +69,7 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
       const plain = JSON.parse(
         JSON.stringify(before, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)),
       ) as typeof before
-      return { errors, before: plain, waitsFor, log, activity, device, after }
+      return { errors, before: plain, waitsFor, log, activity, device, after, way, instruction }
     })
     expect(got.errors).toEqual(["there is no device 'toaster';", 'a delay of -1 ms: expected 0 to 60000'])
     expect(got.before).toMatchObject({
@@ -80,6 +88,7 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
         pics: [{ mask: 0xff }, { mask: 0xff }],
       },
       map: { bytesByType: { ram_rw: expect.any(Number) as number } },
+      invalidations: { outstanding: [], waitingVcpus: [], servers: [{ name: 'devices', isAwaited: false }] },
     })
     const [{ control, segments, ip, address }] = got.before.vcpus as unknown as [
       { control: Record<string, number>; segments: { selector: number }[]; ip: number; address: number },
@@ -91,7 +100,19 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
     expect(got.waitsFor).toMatchObject({ server: 'devices', device: 'serial-3f8' })
     expect(got.waitsFor!.request).toMatch(/^port (read|write) of 1 bytes at 0x3f[8-d]$/)
     expect(got.activity).toBe('waits for a device')
-    expect(got.log.at(-1)).toMatchObject({ kind: expect.stringMatching(/^port-/) as string, size: 1, state: 'pending' })
+    expect(got.log.at(-1)).toMatchObject({
+      ...{ kind: expect.stringMatching(/^port-/) as string, size: 1, state: 'pending' },
+      ...{ operand: 0, element: 0, outcome: 'asked' },
+    })
+    expect(got.instruction).toEqual({ passes: 1, reachedDevices: 1, fault: 'fault', nowhere: null })
+    // The code that is executed just now: every level above the last is cached, as memory has it.
+    expect(got.way).toEqual({
+      ...{ gpa: expect.any(Number) as number, steps: ['4 table', '3 table', '2 page'], cached: ['2 true', '3 true'] },
+      frame: {
+        ...{ type: 'ram_ro', leafBytes: 4096, rights: 'read execute', users: [] },
+        machineAddress: expect.any(Number) as number,
+      },
+    })
     expect(got.device).toMatchObject({ delayMs: 200, dead: false, waitingMs: [expect.any(Number)] })
     expect(got.after).toMatchObject({ delayMs: 0, waitingMs: [] })
   })

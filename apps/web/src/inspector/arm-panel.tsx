@@ -4,7 +4,10 @@ import type { armLines } from '../tools/arm-lines.ts'
 import type { PanelProps } from '../tabs.tsx'
 import { Wait } from './devices.tsx'
 import { addressText } from './disassembly.ts'
-import { MemoryMap } from './memory-map.tsx'
+import { AddressLook } from './address-look.tsx'
+import { Invalidations, MemoryMap } from './memory-map.tsx'
+import { SyndromeFields } from '../tools/syndrome-fields.tsx'
+import { WaitingInstruction } from './waiting-instruction.tsx'
 
 const MOST_INSTRUCTIONS = 6
 
@@ -43,15 +46,36 @@ export function ArmInspector({ machine, view, attempt }: ArmInspectorProps) {
             </button>
           )}
           <Registers vcpu={vcpu} number={i} />
+          <WaitingInstruction number={i} vcpu={vcpu} />
+          {vcpu.abort !== null && <Abort abort={vcpu.abort} />}
         </section>
       ))}
       {note !== '' && <p role="status">{note}</p>}
+      <AddressLook machine={machine} instructions={view.instructions} cpus={view.vcpus.length} attempt={attempt} />
       <MemoryMap map={view.map} />
+      <Invalidations invalidations={view.invalidations} />
       <p class="soft">
         {view.instructions.toLocaleString('en')} instructions executed since this page has switched it on, or has gone
         on from a snapshot
       </p>
     </>
+  )
+}
+
+/** The abort for which an instruction waits. */
+function Abort({ abort }: { abort: NonNullable<ArmVcpuView['abort']> }) {
+  const { register, syndrome, sentence, address, gpa, fields } = abort
+  return (
+    <details>
+      <summary>
+        The abort that it waits for: {register} {syndrome.toString(16)}
+      </summary>
+      <p>
+        {sentence} At virtual address <span class="code">{address.toString(16)}</span>, guest-physical{' '}
+        <span class="code">{gpa?.toString(16) ?? 'not known'}</span>.
+      </p>
+      <SyndromeFields fields={fields} />
+    </details>
   )
 }
 

@@ -1,6 +1,7 @@
-import type { MapView } from '@retrap/web'
+import type { MapView, PcView } from '@retrap/web'
 
-const size = (bytes: number): string =>
+/** Writes a number of bytes for people. */
+export const size = (bytes: number): string =>
   bytes >= 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 1024).toFixed(0)} KiB`
 
 /** Guest memory by type of frame. */
@@ -28,6 +29,45 @@ export function MemoryMap({ map: { bytesByType, leaves, tableBytes } }: { map: M
         Entries: {leaves['1G']} of 1 GiB, {leaves['2M']} of 2 MiB, {leaves['4K']} of 4 KiB, in {size(tableBytes)} of
         tables.
       </p>
+    </details>
+  )
+}
+
+/** Changes of the map: until each server has acknowledged one, it may have old pages mapped, and processors wait. */
+export function Invalidations({ invalidations }: { invalidations: PcView['invalidations'] }) {
+  const { epoch, servers, outstanding, waitingVcpus } = invalidations
+  const isSettled = outstanding.length === 0 && waitingVcpus.length === 0
+  return (
+    <details>
+      <summary>Pages that left the map: {isSettled ? 'every server has acknowledged' : 'some are outstanding'}</summary>
+      <p class="soft">
+        The last change has number {epoch}.{' '}
+        {waitingVcpus.length > 0 && `Held back until all have acknowledged: vCPU ${waitingVcpus.join(', ')}.`}
+      </p>
+      <table>
+        <thead>
+          <tr>
+            <th>Device server</th>
+            <th>Acknowledged</th>
+            <th>State</th>
+          </tr>
+        </thead>
+        <tbody>
+          {servers.map(({ name, acknowledged, isAwaited }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              <td class="figure">{acknowledged}</td>
+              <td>{isAwaited ? 'awaited' : 'has nothing old'}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {outstanding.map((run) => (
+        <p key={run.epoch} class="code">
+          {run.epoch}: guest frames {run.gfn.toString(16)} to {(run.gfn + run.count - 1).toString(16)}
+          {run.writesOnly ? ', not written any more' : `, formerly machine frame ${run.mfn.toString(16)}`}
+        </p>
+      ))}
     </details>
   )
 }

@@ -6,7 +6,8 @@ import { ArmInspector } from './arm-panel.tsx'
 import { type Disassemble, loadDisassembler } from './disassembly.ts'
 import { HotCode } from './hot-code.tsx'
 import { Interrupts } from './interrupts.tsx'
-import { MemoryMap } from './memory-map.tsx'
+import { AddressLook } from './address-look.tsx'
+import { Invalidations, MemoryMap } from './memory-map.tsx'
 import { Vcpus } from './vcpus.tsx'
 import { LOOKING, useView } from './view.ts'
 
@@ -34,7 +35,9 @@ function PcInspector({ machine, view, attempt }: PcInspectorProps) {
       <Vcpus machine={machine} vcpus={view.vcpus} disassemble={disassemble} attempt={attempt} />
       <HotCode machine={machine} view={view} disassemble={disassemble} />
       <Interrupts interrupts={view.interrupts} />
+      <AddressLook machine={machine} instructions={view.instructions} cpus={view.vcpus.length} attempt={attempt} />
       <MemoryMap map={view.map} />
+      <Invalidations invalidations={view.invalidations} />
       <p class="soft">
         {view.instructions.toLocaleString('en')} instructions executed since this page has switched it on, or has gone
         on from a snapshot

@@ -4,6 +4,7 @@ import { Wait } from './devices.tsx'
 import type { PanelProps } from '../tabs.tsx'
 import type { Disassemble } from './disassembly.ts'
 import { Registers } from './registers.tsx'
+import { WaitingInstruction } from './waiting-instruction.tsx'
 
 const MOST_INSTRUCTIONS = 6
 
@@ -38,48 +39,10 @@ export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
             </button>
           )}
           <Registers vcpu={vcpu} number={i} />
-          <details>
-            <summary>
-              The log of the instruction in the middle:{' '}
-              {vcpu.log.length === 1 ? '1 access' : `${vcpu.log.length} accesses`}
-            </summary>
-            <Log vcpu={vcpu} />
-          </details>
+          <WaitingInstruction number={i} vcpu={vcpu} />
         </section>
       ))}
       {note !== '' && <p role="status">{note}</p>}
     </>
-  )
-}
-
-/** The accesses of the instruction so far: when it goes on it replays them, and none is made again. */
-function Log({ vcpu }: { vcpu: VcpuView }) {
-  return (
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th>#</th>
-            <th>Access</th>
-            <th>Address</th>
-            <th>Bytes</th>
-            <th>State</th>
-            <th>Data</th>
-          </tr>
-        </thead>
-        <tbody>
-          {vcpu.log.map((access) => (
-            <tr key={access.ordinal}>
-              <td>{access.ordinal}</td>
-              <td>{access.kind}</td>
-              <td>{access.address}</td>
-              <td>{access.size}</td>
-              <td>{access.state}</td>
-              <td>{access.state === 'complete' ? access.data : ''}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   )
 }

@@ -1,5 +1,6 @@
 import { describeSyndrome } from '@retrap/arm-mmio'
 import { useState } from 'preact/hooks'
+import { SyndromeFields } from './syndrome-fields.tsx'
 
 /** An Arm exception syndrome field by field, as `retrap esr` shows it. */
 export function Syndromes() {
@@ -33,32 +34,10 @@ export function Syndromes() {
 
 function Fields({ value, isHsr }: { value: bigint; isHsr: boolean }) {
   const { fields, sentence } = describeSyndrome(Number(value & 0xffff_ffffn), isHsr ? 'hsr' : 'esr')
-  const high = value >> 32n
   return (
     <>
       <p role="status">{sentence}</p>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Fields of the syndrome">
-        <table>
-          <tbody>
-            {high !== 0n && (
-              <tr>
-                <th scope="row">ISS2</th>
-                <td class="code">63:32</td>
-                <td class="code">{high.toString(16)}</td>
-                <td>not taken apart</td>
-              </tr>
-            )}
-            {fields.map(({ name, bits, value: field, text }) => (
-              <tr key={name + bits}>
-                <th scope="row">{name}</th>
-                <td class="code">{bits}</td>
-                <td class="code">{field.toString(16)}</td>
-                <td>{text}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <SyndromeFields fields={fields} high={value >> 32n} />
     </>
   )
 }

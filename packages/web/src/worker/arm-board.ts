@@ -3,8 +3,8 @@ import { type ArmDomain, PowerState } from '@retrap/hvm/arm'
 import type { PcOptions } from '@retrap/machine'
 import { type ArmMachine, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
 import { ArmP2mType } from '@retrap/p2m'
-import type { ArmBoardView, ArmVcpuView } from '../inspection.ts'
-import { CODE_BYTES, mapOf } from './inspect.ts'
+import type { AddressView, ArmBoardView, ArmVcpuView } from '../inspection.ts'
+import { CODE_BYTES, frameOf, mapOf, waitOf } from './inspect.ts'
 import { armSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 
 /** Makes the code that Arm boards share, while their images are on their way. */
@@ -41,6 +41,7 @@ export function inspectArmBoard({ domain }: ArmMachine): Omit<ArmBoardView, 'req
     instructions: domain.instructions,
     vcpus: domain.vcpus.map((vcpu) => viewOf(domain, vcpu)),
     map: mapOf(domain, ArmP2mType),
+    invalidations: domain.invalidations.account(),
   }
 }
 
@@ -65,7 +66,16 @@ function viewOf(domain: ArmDomain, vcpu: ArmDomain['vcpus'][number]): ArmVcpuVie
     sp: registers.sp,
     pstate: (pstate | registers.nzcv) >>> 0,
     system: Object.fromEntries(SYSTEM.map((name) => [name.toUpperCase(), registers.get(name)])),
-    waitsFor: domain.dispatch.requests.describe(vcpu.id),
+    abort: vcpu.cpu.describeAbort(),
+    ...waitOf(domain, vcpu.id, vcpu.cpu.log),
     pendingInterrupt: pending === SPURIOUS ? null : pending,
   }
+}
+
+/** Follows a virtual address of an Arm board to memory. */
+export function inspectArmAddress({ domain }: ArmMachine, address: bigint, cpu: number): AddressView {
+  const at = BigInt.asUintN(64, address)
+  const found = domain.vcpus[cpu]?.translation.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n)) ?? -1
+  const gpa = found < 0 ? null : found
+  return { walk: null, gpa, frame: gpa === null ? null : frameOf(domain, ArmP2mType, gpa) }
 }

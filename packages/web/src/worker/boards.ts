@@ -1,7 +1,7 @@
 import { createPc, Pc, type PcOptions, preparePc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
-import type { ArmBoardView, PcView } from '../inspection.ts'
+import type { AddressView, ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
 import type { CompiledCodes } from './compiled-code.ts'
@@ -76,6 +76,13 @@ export async function inspectBoard(
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmBoard(machine)
   const { inspectDomain } = await import('./inspect.ts')
   return inspectDomain(machine.domain)
+}
+
+/** Follows a linear address to memory. */
+export async function inspectAddressOf(machine: Pc | ArmMachine, address: bigint, cpu: number): Promise<AddressView> {
+  if (!(machine instanceof Pc)) return (await loadArm()).inspectArmAddress(machine, address, cpu)
+  const { inspectAddress } = await import('./inspect.ts')
+  return inspectAddress(machine.domain, address, cpu)
 }
 
 /** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */

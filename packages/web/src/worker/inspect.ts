@@ -2,8 +2,12 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { LocalApic } from '@retrap/irqchip'
 import { PAGE_BYTES } from '@retrap/memory'
-import { P2mType } from '@retrap/p2m'
+import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType } from '@retrap/p2m'
+import { explain } from '@retrap/paging'
+import { type AccessLog, accountOf } from '@retrap/replay'
 import type {
+  AddressView,
+  FrameView,
   InterruptView,
   IoApicInputView,
   LocalApicView,
@@ -11,6 +15,7 @@ import type {
   PcView,
   PicView,
   VcpuView,
+  WaitView,
 } from '../inspection.ts'
 
 /** By number. */
@@ -31,6 +36,7 @@ export function inspectDomain(domain: X86Domain): Omit<PcView, 'requests' | 'dev
     vcpus: domain.vcpus.map((vcpu) => viewOf(domain, vcpu)),
     interrupts: interruptsOf(domain),
     map: mapOf(domain, P2mType),
+    invalidations: domain.invalidations.account(),
   }
 }
 
@@ -61,10 +67,53 @@ function viewOf(domain: X86Domain, vcpu: X86Domain['vcpus'][number]): VcpuView {
       efer: BigInt(registers.efer >>> 0),
     },
     segments: SEGMENTS.map((name, i) => ({ name, selector: registers.selector(i), base: registers.segmentBase(i) })),
-    waitsFor: domain.dispatch.requests.describe(vcpu.id),
-    log: log.active ? log.dump() : [],
+    ...waitOf(domain, vcpu.id, log),
   }
 }
+
+/** The instruction of a vCPU that waits. */
+export function waitOf({ dispatch }: Pick<X86Domain, 'dispatch'>, vcpu: number, log: AccessLog): WaitView {
+  const { accesses, ...instruction } = accountOf(log)
+  return { ...instruction, log: accesses, waitsFor: dispatch.requests.describe(vcpu) }
+}
+
+/** Follows a linear address of a PC to memory. */
+export function inspectAddress(domain: X86Domain, address: bigint, cpu: number): AddressView {
+  const walk = domain.vcpus[cpu]?.translation.explainBy(explain, address) ?? null
+  const gpa = walk?.outcome.kind === 'mapped' ? walk.outcome.gpa : null
+  return { walk, gpa, frame: gpa === null ? null : frameOf(domain, P2mType, gpa) }
+}
+
+/** The page of the guest's map at a guest-physical address. @param types - numbers of the map's types, by name */
+export function frameOf(
+  { p2m, secondLevel, mappings }: Pick<X86Domain, 'p2m' | 'secondLevel' | 'mappings'>,
+  types: Readonly<Record<string, number>>,
+  gpa: number,
+): FrameView {
+  const gfn = Math.floor(gpa / PAGE_BYTES)
+  const entry = new P2mEntry()
+  const type = p2m.lookup(gfn, entry)
+  const ma = secondLevel.peek(gpa)
+  return {
+    type: typeNames(types).get(type) ?? `${type}`,
+    leafBytes: PAGE_BYTES * 2 ** entry.order,
+    rights: RIGHTS.filter(([bit]) => (entry.rights & bit) !== 0)
+      .map(([, name]) => name)
+      .join(' '),
+    machineAddress: ma < 0 ? null : ma,
+    users: mappings.usersOf(gfn),
+  }
+}
+
+const RIGHTS = [
+  [P2M_READ, 'read'],
+  [P2M_WRITE, 'write'],
+  [P2M_EXECUTE, 'execute'],
+] as const
+
+/** Names of the types of frames, as Xen writes them. */
+const typeNames = (types: Readonly<Record<string, number>>): Map<number, string> =>
+  new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
 
 function interruptsOf({ interrupts }: X86Domain): InterruptView {
   const { entries, lines } = interrupts.ioApic.save()
@@ -106,7 +155,7 @@ function bitsOf(words: readonly number[]): number[] {
 
 /** The map of guest memory. @param types - numbers of its types, by name */
 export function mapOf({ p2m }: Pick<X86Domain, 'p2m'>, types: Readonly<Record<string, number>>): MapView {
-  const names = new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
+  const names = typeNames(types)
   const { frames, leaves, tableBytes } = p2m.statistics()
   const { ram, logged } = p2m.types
   const bytesByType: Record<string, number> = {}

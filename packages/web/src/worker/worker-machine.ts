@@ -4,7 +4,7 @@ import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
 import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
 import type { DebuggerCall, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
-import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
+import type { AddressView, CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
   FromWorker,
   MachineState,
@@ -16,7 +16,15 @@ import type {
   ToWorker,
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
-import { type BoardParts, boardOptions, createBoard, inspectBoard, putBackBoard, requirePc } from './boards.ts'
+import {
+  type BoardParts,
+  boardOptions,
+  createBoard,
+  inspectAddressOf,
+  inspectBoard,
+  putBackBoard,
+  requirePc,
+} from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -408,6 +416,11 @@ export class WorkerMachine {
       requests: this.#listener.requests.list(),
       devices: this.#impairments.list(machine.domain.devices),
     }
+  }
+
+  /** See `Machine`. */
+  async inspectAddress(address: bigint, cpu: number): Promise<AddressView> {
+    return inspectAddressOf((await this.#recording?.seen()) ?? this.#powered(), address, cpu)
   }
 
   /**

@@ -1,0 +1,165 @@
+import type { AddressView, FrameView } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+import type { PanelProps } from '../tabs.tsx'
+import { size } from './memory-map.tsx'
+
+type WalkView = NonNullable<AddressView['walk']>
+
+interface AddressLookProps extends Pick<PanelProps, 'machine' | 'attempt'> {
+  /** Instructions that the machine has executed: the address is looked at again when it has executed more. */
+  readonly instructions: number
+  readonly cpus: number
+}
+
+const hex = (value: number | bigint): string => value.toString(16)
+
+/** Reads hexadecimal digits. @throws Error with what is expected */
+function addressOf(text: string): bigint {
+  const digits = text.trim().replace(/^0x/i, '').replaceAll('_', '')
+  if (/^[\da-f]{1,16}$/i.test(digits)) return BigInt(`0x${digits}`)
+  throw new Error(`'${text}' is no address: expected up to 16 hexadecimal digits.`)
+}
+
+/** The way of a linear address to memory: page walk, what is cached of it, the map's page, and who has it mapped. */
+export function AddressLook({ machine, instructions, cpus, attempt }: AddressLookProps) {
+  const [text, setText] = useState('')
+  const [cpu, setCpu] = useState(0)
+  const [address, setAddress] = useState<bigint | null>(null)
+  const [seen, setSeen] = useState<AddressView | null>(null)
+  useEffect(() => {
+    if (address === null) return undefined
+    let isOver = false
+    const show = (found: AddressView | null): void => void (isOver || setSeen(found))
+    machine.inspectAddress(address, cpu).then(show, () => show(null))
+    return () => {
+      isOver = true
+    }
+  }, [machine, address, cpu, instructions])
+  return (
+    <details>
+      <summary>The way of an address to memory</summary>
+      <form
+        class="actions"
+        onSubmit={(event) => {
+          event.preventDefault()
+          attempt(async () => setAddress(addressOf(text)))
+        }}
+      >
+        <label>
+          Linear address, hexadecimal{' '}
+          <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        </label>
+        {cpus > 1 && (
+          <label>
+            seen by vCPU{' '}
+            <select value={cpu} onChange={(event) => setCpu(Number(event.currentTarget.value))}>
+              {Array.from({ length: cpus }, (_, i) => (
+                <option key={i}>{i}</option>
+              ))}
+            </select>
+          </label>
+        )}
+        <button type="submit">Follow it</button>
+      </form>
+      {address !== null && seen !== null && (
+        <section aria-label="Way of the address">
+          {seen.walk !== null && <Walk walk={seen.walk} />}
+          <p role="status">
+            <span class="code">{hex(address)}</span>{' '}
+            {seen.gpa === null ? (
+              faultOf(seen.walk)
+            ) : (
+              <>
+                is guest-physical <span class="code">{hex(seen.gpa)}</span>
+              </>
+            )}
+          </p>
+          {seen.frame !== null && <Frame frame={seen.frame} />}
+        </section>
+      )}
+    </details>
+  )
+}
+
+function faultOf(walk: WalkView | null): string {
+  const outcome = walk?.outcome
+  return outcome?.kind === 'fault'
+    ? `is not mapped: a read faults at level ${outcome.level}, error code ${hex(outcome.pfec)}`
+    : 'is not mapped'
+}
+
+/** The entries of a walk from the top; beside each the table that the vCPU has cached of it. */
+function Walk({ walk: { steps, cached } }: { walk: WalkView }) {
+  const [first] = cached
+  if (steps.length === 0) return <p class="soft">Paging is off.</p>
+  return (
+    <>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Page walk">
+        <table>
+          <thead>
+            <tr>
+              <th>Level</th>
+              <th>Entry</th>
+              <th>Leads to</th>
+              <th>Cached</th>
+              <th>At</th>
+              <th>Value</th>
+            </tr>
+          </thead>
+          <tbody>
+            {steps.map(({ level, name, index, gpa, value, leads, bits }) => (
+              <tr key={level}>
+                <td>{level}</td>
+                <th scope="row">
+                  {name} {index}
+                </th>
+                <td>{leads}</td>
+                <td>{cachedText(cached.find((one) => one.level === level - 1))}</td>
+                <td class="code">{gpa === undefined ? 'register' : hex(gpa)}</td>
+                <td class="code">{value === undefined ? '' : [hex(value), ...bits].join(' ')}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="soft">
+        {first === undefined
+          ? 'The paging-structure cache has nothing of this address: a walk reads every level.'
+          : `A walk begins with the cached table of level ${first.level}, at ${hex(first.table)}, and reads no entry above.`}
+      </p>
+    </>
+  )
+}
+
+function cachedText(table: WalkView['cached'][number] | undefined): string {
+  if (table === undefined) return ''
+  return table.agrees ? `table ${hex(table.table)}` : `table ${hex(table.table)}: memory has something else now`
+}
+
+/** The page of the guest's map. */
+function Frame({ frame: { type, leafBytes, rights, machineAddress, users } }: { frame: FrameView }) {
+  return (
+    <>
+      <p>
+        {type}, {rights === '' ? 'no rights' : rights}, in an entry of {size(leafBytes)}
+        {machineAddress !== null && (
+          <>
+            , machine address <span class="code">{hex(machineAddress)}</span>
+          </>
+        )}
+      </p>
+      {users.length === 0 ? (
+        <p class="soft">No device of this machine has the page mapped.</p>
+      ) : (
+        <ul>
+          {users.map(({ device, mfn, held, heldForWriting }) => (
+            <li key={device}>
+              {device} {mfn === null ? 'remembers nothing of it' : `remembers machine frame ${hex(mfn)}`}, and holds{' '}
+              {held} mappings, {heldForWriting} of them for writing
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  )
+}

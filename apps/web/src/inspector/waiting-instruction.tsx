@@ -1,0 +1,67 @@
+import type { WaitView } from '@retrap/web'
+
+/** The effect of an access, by `AccessOutcome` of `@retrap/replay`. */
+const EFFECTS: Readonly<Record<WaitView['log'][number]['outcome'], string>> = {
+  kept: 'kept',
+  made: 'made once',
+  held: 'held',
+  asked: 'device asked',
+  answered: 'device answered',
+  open: 'not made yet',
+}
+
+interface WaitingInstructionProps {
+  readonly number: number
+  readonly vcpu: WaitView
+}
+
+const accesses = (count: number): string => (count === 1 ? '1 access' : `${count} accesses`)
+
+/** The accesses of an instruction in the middle: when it goes on it replays them, and none is made again. */
+export function WaitingInstruction({
+  number,
+  vcpu: { log, passes, replayed, reachedDevices },
+}: WaitingInstructionProps) {
+  return (
+    <details>
+      <summary>The log of the instruction in the middle: {accesses(log.length)}</summary>
+      {passes > 0 && (
+        <p class="soft">
+          Pass {passes}. The next one replays {accesses(replayed)}; {reachedDevices} of {log.length} reached a device,
+          and none does so again. Later passes see the bytes that are kept; writes that are held are made when the
+          instruction ends.
+        </p>
+      )}
+      <div class="scroll" tabIndex={0} role="region" aria-label={`Log of vCPU ${number}`}>
+        <table>
+          <thead>
+            <tr>
+              <th>#</th>
+              <th>Access</th>
+              <th>Address</th>
+              <th>Effect</th>
+              <th>Bytes</th>
+              <th>Tag</th>
+              <th>Data</th>
+            </tr>
+          </thead>
+          <tbody>
+            {log.map(({ ordinal, kind, address, size, operand, element, outcome, data }) => (
+              <tr key={ordinal}>
+                <td>{ordinal}</td>
+                <td>{kind}</td>
+                <td class="code">{address}</td>
+                <td>{EFFECTS[outcome]}</td>
+                <td>{size}</td>
+                <td class="code">
+                  {operand}.{element}
+                </td>
+                <td class="code">{data ?? ''}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  )
+}
