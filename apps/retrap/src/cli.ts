@@ -18,7 +18,7 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './host/host.ts'
 import { addImage } from './image/command.ts'
-import { readRecordedRun, type RecordingSettings } from './recording/session-recording.ts'
+import { checkNamedImages, readRecordedRun, type RecordingSettings } from './recording/session-recording.ts'
 import { type MigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
 import { addMcp } from './mcp/command.ts'
 import { addMigrate } from './migration/control.ts'
@@ -301,6 +301,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .addHelpText('after', REPLAY_HELP)
     .action(async (file: string, more: readonly string[], flags: { goto?: number; goLive?: boolean }) => {
       const recorded = await readRecordedRun(file)
+      await checkNamedImages(file, recorded)
       host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)
       const code = await goOn([...recorded.arguments, ...more], { replay: file, ...flags })
       if (code !== ExitCode.PowerOff) report(code)

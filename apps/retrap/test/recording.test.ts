@@ -1,12 +1,15 @@
 /** Recorded runs: their files, and the command that runs them again. */
+import { createHash } from 'node:crypto'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { optionsOfBundle, replayPc } from '@retrap/machine'
+import { buildGuestImage } from '@retrap/embedded-guest'
 import { openRecording } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { afterAll, expect, test } from 'vitest'
+import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-recordings-'))
@@ -58,6 +61,42 @@ test(
     expect(whole.code).toBe(0)
   },
   6 * DEADLINE_MS,
+)
+
+test(
+  'images that a recording names are checked: one that is missing, or has changed, is named',
+  { timeout: 2 * DEADLINE_MS },
+  async () => {
+    const [file, firmware] = [path('named.recording'), path('guest.bin')]
+    const image = buildGuestImage()
+    writeFileSync(firmware, image)
+    const args = ['run', '--firmware', firmware, '--record', file, '--record-bundle', '--record-images', 'named']
+    const first = await runHere(args, { answers: [{ to: 'retrap> ', type: 'off\n' }], deadlineMs: DEADLINE_MS })
+    expect([first.code, first.stderr]).toEqual([0, expect.stringContaining('recorded')])
+    // Checkpoints have the memory that the guest was copied to: the file of the firmware is not among the images.
+    const bytes = readFileSync(file)
+    const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
+    const { images, description } = await openRecording(source)
+    const sha256 = createHash('sha256').update(image).digest('hex')
+    const named = [{ name: firmware, bytes: image.length, sha256 }]
+    expect([images, description]).toEqual([0, expect.objectContaining({ about: expect.objectContaining({ named }) })])
+    const again = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
+    expect([again.code, again.stdout]).toEqual([0, first.stdout])
+    writeFileSync(firmware, image.fill(0, 0, 1))
+    const changed = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
+    expect([changed.code, changed.stderr]).toEqual([
+      74,
+      expect.stringMatching(`guest.bin of this recording has changed: its SHA-256 is [\\da-f]{64}, expected ${sha256}`),
+    ])
+    rmSync(firmware)
+    const missing = await runHere(['web', '--recording', file], { deadlineMs: DEADLINE_MS })
+    expect([missing.code, missing.stderr]).toEqual([
+      74,
+      expect.stringContaining(
+        `guest.bin of this recording is missing: put a file of ${image.length} bytes there, whose SHA-256 is ${sha256}`,
+      ),
+    ])
+  },
 )
 
 /** Sends what comes on its serial port, and powers off after a q. */

@@ -71,8 +71,8 @@ export type {
   StartBoardServer,
   StartControllerServer,
 } from './board/start.ts'
-export { openBundle } from './recording/bundle.ts'
-export type { BundleNotes, OpenedBundle } from './recording/bundle.ts'
+export { openBundle, requireImage } from './recording/bundle.ts'
+export type { BundleNotes, FoundImage, NamedImage, OpenedBundle } from './recording/bundle.ts'
 export { bundleOptions, optionsOfBundle } from './recording/bundled-options.ts'
 export type { BundledOptions } from './recording/bundled-options.ts'
 export { recordClone, recordPc, replayPc } from './recording/pc-runs.ts'

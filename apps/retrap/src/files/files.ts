@@ -8,8 +8,15 @@ const NOT_REGULAR = 'it is not a regular file'
 /** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   const { buffer, byteOffset, byteLength } = await readFile(path)
-  return new Uint8Array(buffer, byteOffset, byteLength)
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength)
+  paths.set(bytes, path)
+  return bytes
 }
+
+const paths = new WeakMap<Uint8Array, string>()
+
+/** The path of the file that an array was read from; undefined: none. */
+export const pathOf = (bytes: Uint8Array): string | undefined => paths.get(bytes)
 
 /**
  * A file that the user named.

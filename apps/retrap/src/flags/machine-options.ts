@@ -58,6 +58,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly record?: string
   readonly recordCheckpoints?: 'on' | 'off'
   readonly recordBundle?: boolean
+  readonly recordImages?: 'inside' | 'named'
   readonly replay?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
@@ -141,6 +142,7 @@ export async function settingsFor(
       ...(flags.pace !== undefined && { keepsPace: flags.pace === 'on' }),
       keepsCheckpoints: flags.recordCheckpoints !== 'off',
       isBundled: flags.recordBundle === true,
+      namesImages: flags.recordImages === 'named',
       replay: flags.replay,
     },
     input,

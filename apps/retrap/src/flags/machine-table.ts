@@ -128,6 +128,13 @@ const RUN: OptionGroup = [
       pcOnly: 'leave it out: recordings of Arm boards do not open in a page',
     },
     {
+      flags: '--record-images <where>',
+      help: 'with --record-bundle: put images inside, or name them by SHA-256 and path, which a replay checks',
+      choices: ['inside', 'named'],
+      default: ['inside'],
+      pcOnly: 'leave it out: recordings of Arm boards do not open in a page',
+    },
+    {
       flags: '--replay <file>',
       help: 'run what was recorded again; retrap replay FILE has its options from the recording',
     },

@@ -1,14 +1,18 @@
+import { createHash } from 'node:crypto'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import {
   bundleOptions,
   type MachineRun,
+  type NamedImage,
   type PcRecorder,
   type RecordingSource,
   recordPc,
   replayPc,
+  requireImage,
 } from '@retrap/machine'
 import { openRecording, RecordingError } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
+import { pathOf, readBytes } from '../files/files.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine/machine-contract.ts'
@@ -28,6 +32,8 @@ export interface RecordingSettings {
   readonly keepsCheckpoints?: boolean | undefined
   /** The file has what the machine was made with, so that a page opens it. */
   readonly isBundled?: boolean | undefined
+  /** Images of files are named in it, in place of being inside. */
+  readonly namesImages?: boolean | undefined
   /** The file that is run again. */
   readonly replay?: string | undefined
   /** Where the replay stops first, in instructions; default at its end. */
@@ -101,11 +107,14 @@ export class SessionRecording {
   async #record(options: MachineOptions, path: string): Promise<Machine> {
     const file = await opened(path, 'w')
     const bundle = this.#settings.isBundled === true ? bundleOptions(options as PcMachineOptions) : undefined
+    const named = this.#settings.namesImages === true ? bundle?.images.map(namedImage) : undefined
+    const inside = bundle?.images.filter((_, number) => (named?.[number] ?? null) === null)
     const about: SavedRun = {
       version: 1,
       arguments: argumentsToKeep(this.#settings.arguments),
       savedAt: new Date().toISOString(),
       ...(bundle !== undefined && { bundle: bundle.options, images: bundle.images.length }),
+      ...(named !== undefined && { named }),
     }
     const write = async (bytes: Uint8Array): Promise<void> => {
       try {
@@ -123,7 +132,7 @@ export class SessionRecording {
       return recorder.machine
     }
     const recorder = await recordPc(options as PcMachineOptions, write, {
-      ...{ about, keepsPace, images: bundle?.images },
+      ...{ about, keepsPace, images: inside },
       ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
     })
     // Written parts are read again where gdb goes back.
@@ -258,6 +267,32 @@ async function fileSource(path: string): Promise<RecordingSource & { close(): Pr
     bytes: size,
     close: () => file.close(),
     read: (offset, bytes) => readAt(file, offset, Math.max(0, Math.min(bytes, size - offset))),
+  }
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** Names an image by its file; null: it is of none, such as the embedded guest. */
+function namedImage(bytes: Uint8Array): NamedImage | null {
+  const path = pathOf(bytes)
+  return path === undefined ? null : { name: path, bytes: bytes.length, sha256: sha256(bytes) }
+}
+
+/**
+ * Checks the images that a recording names.
+ *
+ * @throws CliError `ERR_INPUT` that says which is missing, or has changed
+ */
+export async function checkNamedImages(path: string, { named = [] }: Pick<SavedRun, 'named'>): Promise<void> {
+  for (const image of named) {
+    if (image === null) continue
+    // oxlint-disable-next-line no-await-in-loop -- one large file at a time
+    const bytes = await readBytes(image.name).catch(() => undefined)
+    try {
+      requireImage(image, bytes && { bytes, sha256: sha256(bytes) })
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `${path}: ${error instanceof Error ? error.message : error}`)
+    }
   }
 }
 

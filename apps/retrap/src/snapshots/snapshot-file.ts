@@ -4,7 +4,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inflateRawSync } from 'node:zlib'
-import type { PcSnapshotSource } from '@retrap/machine'
+import type { NamedImage, PcSnapshotSource } from '@retrap/machine'
 import {
   type LateSnapshotSource,
   openSnapshot,
@@ -34,6 +34,8 @@ export interface SavedRun {
   /** Of a recording: options of the machine as `bundleOptions` has them, and how many images the recording has for them. */
   readonly bundle?: object
   readonly images?: number
+  /** Images that are not inside, by their numbers; null: it is. */
+  readonly named?: readonly (NamedImage | null)[]
 }
 
 /** Tells this host from others, and nothing else of it. */
@@ -55,6 +57,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--pace',
   '--record',
   '--record-checkpoints',
+  '--record-images',
   '--replay',
   '--profile',
   '--symbols',

@@ -30,7 +30,7 @@ const REFUSED: readonly (readonly [keys: string, why: string])[] = [
   ['devices controllers', "a test's machine has its devices in one thread"],
   ['device-failure device-deadline timeout reboot deterministic pace save-on-exit control gdb stats', RUN],
   [
-    'record record-checkpoints record-bundle replay jit-dump unit-cache profile symbols check-mappings trace trace-to',
+    'record record-checkpoints record-bundle record-images replay jit-dump unit-cache profile symbols check-mappings trace trace-to',
     RUN,
   ],
 ]

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
+import type { BundleNotes } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError } from '../errors.ts'
 import type { SessionHost } from '../host/host.ts'
@@ -109,14 +110,19 @@ async function serve(folder: string, { port, open, debian, recording }: WebFlags
 /** Adds a recording to the files of the site. @returns the end of the address that opens it @throws CliError `ERR_INPUT` */
 async function addRecording(files: Map<string, SiteFile>, given: string): Promise<string> {
   const { recordingIn } = await import('../files/files.ts')
-  const { readNotes } = await import('../recording/session-recording.ts')
+  const { checkNamedImages, readNotes } = await import('../recording/session-recording.ts')
   const path = await recordingIn(given)
-  const { bundle } = ((await readNotes(path)) ?? {}) as { readonly bundle?: object | null }
+  const notes = ((await readNotes(path)) ?? {}) as Partial<BundleNotes>
+  const { bundle, named = [] } = notes
   if (typeof bundle !== 'object' || bundle === null)
     throw new CliError(
       'ERR_INPUT',
       `${path}: a page opens recordings that have their machine in them (--record-bundle); open this one by the command that its program has printed, or by retrap replay`,
     )
+  await checkNamedImages(path, { named })
+  // The page looks for them beside the recording.
+  for (const image of named)
+    if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
   const name = `recordings/${basename(resolve(given))}`
   files.set(name, { path: resolve(path) })
   return `#${new URLSearchParams({ open: name })}`

@@ -1,4 +1,4 @@
-/** `retrap web --recording`: a failing test's recording in a browser, at its end. */
+/** `retrap web --recording`: recordings in a browser, at their ends. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { afterAll, describe, expect, test } from 'vitest'
 import { siteFolder } from '../../src/web/server.ts'
-import { runHere, type SendSignal } from '../support/in-process.ts'
+import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 
 type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
@@ -15,61 +15,76 @@ const folder = mkdtempSync(join(tmpdir(), 'retrap-opened-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const plan = join(folder, 'tests.json')
 const failed = join(folder, 'out', 'tests-json', 'echo-lies')
-writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
+const firmware = join(folder, 'guest.bin')
+writeFileSync(firmware, buildGuestImage())
 const machine = { firmware: 'guest.bin', memory: '16M', nic: 'user' }
 const tests = [{ name: 'echo lies', type: 'echo two', expect: 'three' }]
 writeFileSync(plan, JSON.stringify({ machine, ready: 'retrap> ', tests }))
 /** The host may be busy. */
 const LIMIT = { deadlineMs: 300_000 }
+const SLOW = { timeout: 600_000 }
 
 const missing = existsSync(join(siteFolder(), 'index.html'))
   ? noBrowser
   : 'the site is not built: npx turbo run build --filter=@retrap/site'
 if (missing !== undefined) console.warn(`SKIPPED: a recording that is opened in a page: ${missing}`)
 
-describe.skipIf(missing !== undefined)('the recording of a failing test', () => {
-  test('opens in the page by the command that the failure prints', { timeout: 600_000 }, async () => {
+/** Opens it by the command, and the address, and steps back in it. @param shown - what its terminal shows */
+async function openedBy(command: readonly string[], shown: RegExp): Promise<void> {
+  const look = async (address: string): Promise<void> => {
+    const browser = await launchBrowser()
+    try {
+      const said: string[] = []
+      const open = async (end: '#open=' | '#recording='): Promise<Page> => {
+        const page = await browser.newPage()
+        page.on('console', (message) => said.push(message.text()))
+        await page.goto(address.replace('#open=', end), { waitUntil: 'load' })
+        return page
+      }
+      const press = (page: Page, label: string): Promise<void> =>
+        page.locator(`::-p-xpath(//button[normalize-space(.)="${label}"])`).click()
+      const panelOf = (page: Page) => (): Promise<string> =>
+        page.evaluate('document.querySelector("#panel-debugger")?.innerText ?? ""') as Promise<string>
+      const page = await open('#open=')
+      await expect.poll(panelOf(page)).toMatch(/^Now/m)
+      await expect.poll(() => terminalText(page)).toMatch(shown)
+      await press(page, 'Step back')
+      await expect.poll(panelOf(page)).toContain('In the past')
+      // The same file, as an address in the form.
+      const other = await open('#recording=')
+      await press(other, 'Start')
+      await expect.poll(panelOf(other)).toMatch(/^Now/m)
+      expect(said).toEqual([])
+    } finally {
+      await browser.close()
+    }
+  }
+  let looked: Promise<void> | undefined
+  const run = await runHere([...command, '--port', '0', '--no-open'], {
+    ...LIMIT,
+    onOutput: (output, signal) => {
+      const address = /http:\/\/\S+/.exec(output)?.[0]
+      if (address !== undefined) looked ??= look(address).finally(() => signal('SIGINT'))
+    },
+  })
+  expect([run.code, run.stderr]).toEqual([0, expect.not.stringContaining('recording')])
+  await looked
+}
+
+describe.skipIf(missing !== undefined)('in the page opens', () => {
+  test('the recording of a failing test, by the command that the failure prints', SLOW, async () => {
     const run = await runHere(['test', plan, '--out', join(folder, 'out')], LIMIT)
     const command = `npx retrap web --recording ${failed}`
     expect(run.stdout).toContain(command)
-    let looked: Promise<void> | undefined
-    const look = async (address: string, signal: SendSignal): Promise<void> => {
-      const browser = await launchBrowser()
-      try {
-        const said: string[] = []
-        const open = async (end: '#open=' | '#recording='): Promise<Page> => {
-          const page = await browser.newPage()
-          page.on('console', (message) => said.push(message.text()))
-          await page.goto(address.replace('#open=', end), { waitUntil: 'load' })
-          return page
-        }
-        const press = (page: Page, label: string): Promise<void> =>
-          page.locator(`::-p-xpath(//button[normalize-space(.)="${label}"])`).click()
-        const panelOf = (page: Page) => (): Promise<string> =>
-          page.evaluate('document.querySelector("#panel-debugger")?.innerText ?? ""') as Promise<string>
-        const page = await open('#open=')
-        await expect.poll(panelOf(page)).toMatch(/^Now/m)
-        await expect.poll(() => terminalText(page)).toMatch(/echo two\s+two\s+retrap>/)
-        await press(page, 'Step back')
-        await expect.poll(panelOf(page)).toContain('In the past')
-        // The same file, as an address in the form.
-        const other = await open('#recording=')
-        await press(other, 'Start')
-        await expect.poll(panelOf(other)).toMatch(/^Now/m)
-        expect(said).toEqual([])
-      } finally {
-        await browser.close()
-        signal('SIGINT')
-      }
-    }
-    await runHere([...command.split(' ').slice(2), '--port', '0', '--no-open'], {
-      ...LIMIT,
-      onOutput: (output, signal) => {
-        const address = /http:\/\/\S+/.exec(output)?.[0]
-        if (address !== undefined) looked ??= look(address, signal)
-      },
-    })
-    await looked
+    await openedBy(command.split(' ').slice(2), /echo two\s+two\s+retrap>/)
+  })
+
+  test('a recording that names its images', SLOW, async () => {
+    const file = join(folder, 'named.recording')
+    const args = ['run', '--firmware', firmware, '--record', file, '--record-bundle', '--record-images', 'named']
+    // Without checkpoints the page goes through all of the run, and has seen what was printed.
+    await runHere([...args, '--record-checkpoints', 'off'], { ...LIMIT, answers: [{ to: 'retrap> ', type: 'off\n' }] })
+    await openedBy(['web', '--recording', file], /Power off/)
   })
 })
 

@@ -1,7 +1,26 @@
 import { openRecording } from '@retrap/recording'
+import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { optionsOfBundle } from './bundled-options.ts'
 import type { RecordingSource } from './run-replay.ts'
+
+/** An image that a recording names in place of having it inside. */
+export interface NamedImage {
+  /** The path or the address that it came from. */
+  readonly name: string
+  /** Size in bytes. */
+  readonly bytes: number
+  /** SHA-256, in hexadecimal. */
+  readonly sha256: string
+}
+
+/** An image that was found by its name. */
+export interface FoundImage {
+  /** Contents. */
+  readonly bytes: Uint8Array
+  /** SHA-256 of them, in hexadecimal. */
+  readonly sha256: string
+}
 
 /** A program's notes on a recording that other programs open: `about` of its description. */
 export interface BundleNotes {
@@ -9,8 +28,10 @@ export interface BundleNotes {
   readonly version: 1
   /** Options as plain data, of `bundleOptions`; null: they cannot be. */
   readonly bundle: object | null
-  /** How many images the options name: the first of the file. */
+  /** How many images the options name: the first of the file, but for those of `named`. */
   readonly images: number
+  /** By an image's number: an image that is not inside; null: it is. Absent: all are. */
+  readonly named?: readonly (NamedImage | null)[]
   /** The image behind them is a snapshot file of the instant at which the run begins. */
   readonly hasSnapshot?: true
 }
@@ -26,23 +47,47 @@ export interface OpenedBundle {
 }
 
 /**
+ * Checks an image that was looked for by its name.
+ *
+ * @param found - undefined: there is none of that name
+ * @throws MachineError `ERR_OPTION` that says which image is missing, or is another one
+ */
+export function requireImage({ name, bytes, sha256 }: NamedImage, found: FoundImage | undefined): Uint8Array {
+  const bad = (why: string): MachineError =>
+    new MachineError('ERR_OPTION', `the image ${name} of this recording ${why}`)
+  if (found === undefined) throw bad(`is missing: put a file of ${bytes} bytes there, whose SHA-256 is ${sha256}`)
+  if (found.sha256 !== sha256)
+    throw bad(`has changed: its SHA-256 is ${found.sha256}, expected ${sha256}, and ${bytes} bytes`)
+  return found.bytes
+}
+
+/**
  * Reads from a recording the machine that it is of.
  *
- * @throws RecordingError as `openRecording`; MachineError `ERR_OPTION` for invalid options
+ * @param find - finds an image that is not inside; default there is none
+ * @throws MachineError as {@link requireImage}; RecordingError as `openRecording`; MachineError `ERR_OPTION` for invalid options
  */
-export async function openBundle(source: RecordingSource): Promise<OpenedBundle> {
+export async function openBundle(
+  source: RecordingSource,
+  find: (image: NamedImage) => Promise<FoundImage | undefined> = async () => undefined,
+): Promise<OpenedBundle> {
   const recording = await openRecording(source)
   const { about } = (recording.description ?? {}) as { readonly about?: Partial<BundleNotes> | null }
-  const { version, bundle, images = 0, hasSnapshot } = about ?? {}
+  const { version, bundle, images = 0, named = [], hasSnapshot } = about ?? {}
   const isNoted = version === 1 && Number.isSafeInteger(images) && (images > 0 || bundle !== undefined)
   if (!isNoted) return { options: undefined, snapshot: undefined, more: [] }
   const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
-  const rest = contents.slice(images)
+  const ofOptions: Uint8Array[] = []
+  for (let number = 0; number < images; number++) {
+    const image = named[number] ?? null
+    // oxlint-disable-next-line no-await-in-loop -- one large file at a time
+    const found = image === null ? contents.shift() : requireImage(image, await find(image))
+    if (found !== undefined) ofOptions.push(found)
+  }
+  const rest = contents
   return {
     options:
-      typeof bundle === 'object' && bundle !== null
-        ? optionsOfBundle({ options: bundle, images: contents.slice(0, images) })
-        : null,
+      typeof bundle === 'object' && bundle !== null ? optionsOfBundle({ options: bundle, images: ofOptions }) : null,
     snapshot: hasSnapshot === true ? rest[0] : undefined,
     more: hasSnapshot === true ? rest.slice(1) : rest,
   }

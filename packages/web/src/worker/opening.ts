@@ -41,7 +41,13 @@ async function openRecorded(given: SentOptions, source: SentSource, listener: So
     'blob' in source
       ? source.blob
       : new Blob([(await readWhole('recording', source, listener)) as Uint8Array<ArrayBuffer>])
-  const recording = await openRecordingFile(file)
+  // Images that it names are where it is.
+  const beside = async (name: string): Promise<Uint8Array | undefined> => {
+    if (!('url' in source)) return undefined
+    const url = new URL(encodeURIComponent(name), source.url).href
+    return readWhole('recording', { url }, listener).catch(() => undefined)
+  }
+  const recording = await openRecordingFile(file, beside)
   const { memoryBytes, cpus, machine, drives } = recording.options
   const options: SentOptions = {
     ...given,

@@ -3,8 +3,10 @@ import { concatenate } from '@retrap/basics'
 import {
   type BundledOptions,
   type BundleNotes,
+  type FoundImage,
   bundleOptions,
   MachineError,
+  type NamedImage,
   openBundle,
   type Pc,
   type PcOptions,
@@ -70,11 +72,19 @@ export interface OpenedRecording {
 /**
  * Opens a recording that has the options of its machine in it.
  *
- * @throws WebError `ERR_SOURCE` for another file, and one that is damaged
+ * @param beside - finds an image that it names, by the last part of its path
+ * @throws WebError `ERR_SOURCE` for another file, one that is damaged, and one whose images are missing or have changed
  */
-export async function openRecordingFile(file: Blob): Promise<OpenedRecording> {
+export async function openRecordingFile(
+  file: Blob,
+  beside: (name: string) => Promise<Uint8Array | undefined> = async () => undefined,
+): Promise<OpenedRecording> {
+  const find = async ({ name }: NamedImage): Promise<FoundImage | undefined> => {
+    const bytes = await beside(name.replace(/^.*[/\\]/, ''))
+    return bytes && { bytes, sha256: await sha256(bytes) }
+  }
   try {
-    const { options, snapshot, more } = await openBundle(sourceOf(file))
+    const { options, snapshot, more } = await openBundle(sourceOf(file), find)
     if (options === undefined || options === null)
       throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
     const [history] = more
@@ -86,6 +96,11 @@ export async function openRecordingFile(file: Blob): Promise<OpenedRecording> {
   } catch (error) {
     throw new WebError('ERR_SOURCE', `recording: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /** Reads a snapshot that is in a recording. @throws SnapshotError */
