@@ -91,6 +91,12 @@ export interface MemoryPlace {
   readonly cpu?: number
 }
 
+/** A change of a machine: of memory, at a linear or guest-physical address, or of a register. */
+export type MachineChange =
+  | (Omit<MemoryPlace, 'length'> & { readonly bytes: Uint8Array<ArrayBuffer> })
+  /** By gdb's name, such as `rax`, `rip`, `eflags`, or of Arm `x0`, `pc`. */
+  | { readonly register: string; readonly value: bigint; readonly cpu?: number }
+
 /** The last writer of some memory. */
 export type WriterView =
   /** An instruction, which is next at `instruction`. `address` is linear. */
@@ -142,6 +148,7 @@ export interface RunHistory {
 export interface DebuggerCalls {
   record(): void
   branch(): void
+  change(change: MachineChange): boolean
   recording(): Blob
   position(): RunPosition
   travel(way: Travel): TravelStop
@@ -161,13 +168,13 @@ export interface DebuggerCalls {
 }
 
 /** A call that the machine's debugger answers. */
-export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'record'>
+export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'change' | 'record'>
 
 /**
  * The debugger of a machine whose run is recorded: it goes through what was recorded, in both directions. While it is in the past,
  * the machine itself stands still; `inspect` shows the past.
  *
- * All methods throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
+ * All methods but `record` and `change` throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
  */
 export interface PageDebugger {
   /** Begins to record, at this instant. A recorded machine's time is deterministic, and keeps pace with the host. */
@@ -179,6 +186,14 @@ export interface PageDebugger {
    * given up.
    */
   readonly branch: () => Promise<void>
+  /**
+   * Changes memory or a register where the debugger is. A recorded machine goes on from there as after `branch()`: a recording does not
+   * know of changes. Another machine, an Arm board too, stands still then, as after `pause()`.
+   *
+   * @returns whether it has branched
+   * @throws WebError `ERR_OPTION` where there is no memory or no such register, and nothing is changed; as `branch`
+   */
+  readonly change: (change: MachineChange) => Promise<boolean>
   /** Where the debugger is. */
   readonly position: () => Promise<RunPosition>
   /** Goes to before an instruction. */
@@ -259,6 +274,7 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   record: () => call('record'),
   save: () => call('recording'),
   branch: () => call('branch'),
+  change: (change) => call('change', change),
   position: () => call('position'),
   goto: (to) => call('travel', { to }),
   now: () => call('travel', { to: 'now' }),

@@ -8,6 +8,7 @@ export type { KeyboardLayoutName } from '@retrap/display'
 export type { CanvasOptions } from './canvas.ts'
 export type {
   DeviceRequest,
+  MachineChange,
   MemoryPlace,
   PageDebugger,
   RunHistory,

@@ -160,6 +160,39 @@ test('it goes over calls, out of handlers, to requests of devices, and is played
   expect(await told.call('travel', { by: 'continue', to: now })).toMatchObject(request)
 })
 
+test('a change of the past branches, and one without a recording is made at once', { timeout: 20_000 }, async () => {
+  const place = { address: 0x3000n, physical: true }
+  const bytes = Uint8Array.of(1, 2, 3)
+  for (const record of [true, false]) {
+    // oxlint-disable no-await-in-loop -- one machine after the other
+    await told?.machine.pause()
+    told = await Told.open(tickingGuest(), { record })
+    await told.machine.run()
+    told.type('a')
+    await expect.poll(() => told.serial.length).toBe(4)
+    await told.machine.pause()
+    if (record) await told.call('travel', { by: 'stepBack' })
+    await expect(told.machine.change({ ...place, address: 0xffff_f000_0000n, bytes })).rejects.toThrow(/no memory/)
+    await expect(told.machine.change({ register: 'nonsense', value: 1n })).rejects.toThrow(/no register/)
+    if (record) expect(await told.call('position')).toMatchObject({ isLive: false })
+    expect(await told.machine.change({ ...place, bytes })).toBe(record)
+    expect(await told.machine.change({ register: 'r15', value: 0x1234n })).toBe(record)
+    const { vcpus } = await told.machine.inspect()
+    expect(vcpus[0]!.registers[15]).toBe(0x1234n)
+    const said = told.serial.length
+    await told.machine.run()
+    told.type('b')
+    await expect.poll(() => told.serial.length).toBeGreaterThan(said)
+    await told.machine.pause()
+    if (!record) continue
+    expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
+    const { begin } = await told.call('position')
+    await told.call('travel', { to: begin })
+    expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
+    // oxlint-enable no-await-in-loop
+  }
+})
+
 test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   const blob = new Blob([new Uint8Array(1 << 20)])
   const drives: SentOptions['drives'] = [{ id: 'disk0', media: 'disk', source: { bytes: await blob.bytes() } }]

@@ -1,4 +1,4 @@
-import type { TravelStop } from '@retrap/web'
+import type { MachineChange, TravelStop } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import '../inspector/inspector.css'
 import './debugger.css'
@@ -7,6 +7,7 @@ import { Ask } from '../ask.tsx'
 import { Registers } from '../inspector/registers.tsx'
 import { saveMachine } from '../snapshots/save.ts'
 import type { PanelProps } from '../tabs.tsx'
+import { Change } from './change.tsx'
 import { Code } from './code.tsx'
 import { Looks } from './looks.tsx'
 import { Memory } from './memory.tsx'
@@ -27,7 +28,8 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
   const view = useDebugger(machine, isShown)
   const { position, history, vcpus, note, isBusy, stops, setStops, go, say, look, play, isPlaying } = view
   const [isBeginning, setBeginning] = useState(false)
-  const [isAsking, ask] = useState(false)
+  /** The branch that the user is asked about: with a change, or `here`. */
+  const [asked, ask] = useState<MachineChange | 'here' | null>(null)
   if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
   if (position === null) {
     const begin = async (): Promise<void> => {
@@ -60,16 +62,16 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
   const { debugger: debug } = machine
   const vcpu = vcpus[0]
-  const branch = async (isSaved: boolean): Promise<void> => {
+  const branch = async (isSaved: boolean, change: MachineChange | 'here'): Promise<void> => {
     if (isSaved) await saveMachine(machine, chosen, { name: 'Before the branch', parent: chosen.from ?? null })
-    await debug.branch()
+    await (change === 'here' ? debug.branch() : debug.change(change))
     setStops([])
-    say('The machine is here now. Continue lets it run.')
+    say(`The machine is here now${change === 'here' ? '' : ', with the change'}. Continue lets it run.`)
     await look()
   }
   const answer = (isSaved: boolean): void => {
-    ask(false)
-    attempt(() => branch(isSaved))
+    ask(null)
+    if (asked !== null) attempt(() => branch(isSaved, asked))
   }
   const save = async (): Promise<void> => {
     const file = await debug.save()
@@ -78,15 +80,15 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
   }
   return (
     <div class="debugger">
-      {isAsking && (
+      {asked !== null && (
         <Ask
-          question="Go on from here?"
-          detail="The machine continues from this instant in the past, as a branch. What it has done since is given up, unless you save a snapshot of now first."
+          question={asked === 'here' ? 'Go on from here?' : 'Change it, and go on from here?'}
+          detail="The machine continues from this instant, as a branch. What it has done since is given up, unless you save a snapshot of now first."
           answers={[
             { name: 'Save now, and go on from here', action: () => answer(true) },
             { name: 'Go on from here, and give up the rest', action: () => answer(false) },
           ]}
-          cancel={() => ask(false)}
+          cancel={() => ask(null)}
         />
       )}
       <Ways
@@ -97,7 +99,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
         play={play}
         travel={travel}
         attempt={attempt}
-        branch={() => ask(true)}
+        branch={() => ask('here')}
       />
       <p role="status" class="note">
         <strong>{isPlaying ? 'Playing' : isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong>{' '}
@@ -132,6 +134,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           />
         </>
       )}
+      <Change machine={machine} isBusy={isBusy} attempt={attempt} ask={ask} />
       <Looks machine={machine} attempt={attempt} />
       <div class="actions">
         <SymbolsFile machine={machine} say={say} attempt={attempt} />

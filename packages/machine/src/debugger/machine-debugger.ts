@@ -61,6 +61,11 @@ export class MachineDebugger {
   readonly #staying = new Set<number>()
   #stop: MachineStop = { kind: 'pause', cpu: 0 }
   #isStopped = false
+  /**
+   * Whether registers and memory of a machine that is recorded or replayed can be written; not at first. Its recording is of another run
+   * from then on: save the machine, and give it up.
+   */
+  changesRecorded = false
   #over = false
   #clock: ClockState | undefined
   #next: PromiseWithResolvers<MachineStop> | undefined
@@ -291,7 +296,7 @@ export class MachineDebugger {
   /** Writes one. @returns false where that cannot be: an instruction waits for a device, or the run is recorded or replayed */
   setRegister(name: string, value: bigint, cpu = 0): boolean {
     this.register(name, cpu)
-    return this.#isStopped && !this.#isRecorded && this.#cpus[cpu]!.state.write(name, value)
+    return this.#isStopped && this.#canChange && this.#cpus[cpu]!.state.write(name, value)
   }
 
   /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
@@ -303,7 +308,7 @@ export class MachineDebugger {
   /** Writes memory at a linear address, ROM too. @returns how many bytes were written: none in a recorded or replayed run */
   write(address: bigint, bytes: Uint8Array, cpu = 0): number {
     this.#checkCpu(cpu)
-    return this.#isRecorded ? 0 : this.#vcpu(cpu).memory.poke(address, bytes)
+    return this.#canChange ? this.#vcpu(cpu).memory.poke(address, bytes) : 0
   }
 
   /** Reads memory at a guest-physical address. @returns how many bytes there are, up to what is no memory */
@@ -321,8 +326,12 @@ export class MachineDebugger {
   writePhysical(address: number, bytes: Uint8Array): number {
     const { secondLevel, guestMemory } = this.#domain
     return pieces(address, bytes.length, (gpa, from, to) => {
-      return !this.#isRecorded && secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to))
+      return this.#canChange && secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to))
     })
+  }
+
+  get #canChange(): boolean {
+    return !this.#isRecorded || this.changesRecorded
   }
 
   #vcpu(cpu: number): DebuggedCpu {

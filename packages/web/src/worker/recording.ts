@@ -1,5 +1,5 @@
 import type { MachineExit, Pc, PcOptions, PluggedServer, PlugServer } from '@retrap/machine'
-import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
+import type { DebuggerCall, DebuggerCalls, MachineChange, RunPosition, Travel, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import type { ImpairableDevices } from './impairments.ts'
@@ -161,9 +161,10 @@ export class Recording {
    * Takes the machine where the debugger is, and puts its disks back to what they were there.
    *
    * @param console - the end of its serial output
+   * @param change - is made before
    * @throws WebError `ERR_MACHINE` for a machine that is not recorded, and where its disks cannot be put back
    */
-  async taken(console: Uint8Array): Promise<ReadSnapshot> {
+  async taken(console: Uint8Array, change?: MachineChange): Promise<ReadSnapshot> {
     const machine = this.#recorded()
     const { instruction, isLive } = await machine.position()
     const { disks, live } = machine.run
@@ -174,9 +175,14 @@ export class Recording {
         'ERR_MACHINE',
         'what files and devices of the page do is in the recording, and not how they are: branch where the machine has none',
       )
-    const snapshot = await takenNow(pc, console)
-    if (!isLive && live !== null) await disks?.undo(instruction)
-    return snapshot
+    const take = async (): Promise<ReadSnapshot> => {
+      const snapshot = await takenNow(pc, console)
+      if (!isLive && live !== null) await disks?.undo(instruction)
+      return snapshot
+    }
+    if (change === undefined) return take()
+    const [{ withChange }, tool] = await Promise.all([import('./changes.ts'), pc.debugger()])
+    return withChange(tool, change, take)
   }
 
   /** @throws WebError `ERR_MACHINE` */

@@ -1,5 +1,6 @@
 import type { MachineDebugger, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
+import type { MachineChange } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
@@ -36,18 +37,37 @@ export class Stepper {
 
   /** Executes one instruction of a vCPU. @returns whether it was executed @throws WebError for a machine that is off */
   step(vcpu: number): Promise<boolean> {
-    const step = this.#done.then(() => this.#step(vcpu))
-    this.#done = step.catch(() => {})
-    return step
+    return this.#next(() => this.#step(vcpu))
+  }
+
+  /** Changes the machine, which stands still until it runs on. @throws WebError `ERR_OPTION`; WebError for a machine that is off */
+  change(change: MachineChange): Promise<void> {
+    return this.#next(async () => {
+      const [{ changeMachine }, tool] = await Promise.all([import('./changes.ts'), this.#held()])
+      changeMachine(tool, change)
+    })
+  }
+
+  /** Does something when all before it is done. */
+  #next<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#done.then(action)
+    this.#done = done.catch(() => {})
+    return done
+  }
+
+  /** The machine's debugger, which keeps it still. */
+  async #held(): Promise<MachineDebugger> {
+    await this.#life.rest()
+    const tool = (this.debugger ??= await this.#life.powered().debugger())
+    await tool.stop()
+    return tool
   }
 
   async #step(vcpu: number): Promise<boolean> {
-    await this.#life.rest()
-    const tool = (this.debugger ??= await this.#life.powered().debugger())
+    // The machine stands still: so it stays, now that it may run.
+    const tool = await this.#held()
     if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= tool.cpus)
       throw new WebError('ERR_OPTION', `vCPU ${vcpu}: expected 0 to ${tool.cpus - 1}`)
-    // The machine stands still: so it stays, now that it may run.
-    await tool.stop()
     const over = this.#life.go()
     const executed = tool.step(vcpu).then(
       () => true,

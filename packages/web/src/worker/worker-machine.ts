@@ -2,7 +2,7 @@ import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
 import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
 import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
-import type { DebuggerCall, TravelStop } from '../debugger.ts'
+import type { DebuggerCall, MachineChange, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { AddressView, CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
@@ -482,16 +482,23 @@ export class WorkerMachine {
   }
 
   /** See `PageDebugger`: the machine goes on from where the debugger is. */
-  async branch(): Promise<void> {
+  async branch(change?: MachineChange): Promise<void> {
     const recording = this.#recorder()
     await this.#rest()
     const { checkKept } = await loadSnapshots()
     await this.#between(async () => {
       checkKept(this.#options)
-      const snapshot = await recording.taken(this.#shown ?? this.#serial.tail)
+      const snapshot = await recording.taken(this.#shown ?? this.#serial.tail, change)
       await this.#become(snapshot, () => this.#make(snapshot))
       this.#tellState('paused')
     })
+  }
+
+  /** See `PageDebugger`. @returns whether the machine has branched */
+  async change(change: MachineChange): Promise<boolean> {
+    if (this.#recording === null) await this.#stepper.change(change)
+    else await this.branch(change)
+    return this.#recording !== null
   }
 
   /** See `PageDebugger`: the machine goes on from this instant, recorded. */

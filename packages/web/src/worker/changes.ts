@@ -1,0 +1,61 @@
+// Changes of a machine's memory and registers. Loaded when somebody makes one.
+import type { MachineDebugger } from '@retrap/machine'
+import type { MachineChange } from '../debugger.ts'
+import { WebError } from '../errors.ts'
+
+const MOST_BYTES = 4096
+
+/**
+ * Changes a machine that its debugger has stopped.
+ *
+ * @returns takes the change back
+ * @throws WebError `ERR_OPTION` where there is no memory, and for a register that cannot be changed; MachineError `ERR_OPTION` for another
+ *   register
+ */
+export function changeMachine(tool: MachineDebugger, change: MachineChange): () => void {
+  const { cpu = 0 } = change
+  if ('register' in change) {
+    const { register, value } = change
+    const before = tool.register(register, cpu)
+    if (!tool.setRegister(register, value, cpu))
+      throw new WebError('ERR_OPTION', `${register} cannot be changed, or not before a device has answered`)
+    return () => void tool.setRegister(register, before, cpu)
+  }
+  const { address, bytes, physical = false } = change
+  const { length } = bytes
+  if (length < 1 || length > MOST_BYTES)
+    throw new WebError('ERR_OPTION', `bytes: ${length} of them; expected 1 to ${MOST_BYTES}`)
+  const write = (given: Uint8Array): number =>
+    physical ? tool.writePhysical(Number(address), given) : tool.write(address, given, cpu)
+  const before = new Uint8Array(length)
+  const there = physical ? tool.readPhysical(Number(address), before) : tool.read(address, before, cpu)
+  const undo = (): void => void write(before.subarray(0, there))
+  if (there === length && write(bytes) === length) return undo
+  undo()
+  throw new WebError('ERR_OPTION', `0x${address.toString(16)}: there is no memory for ${length} bytes at this address`)
+}
+
+/**
+ * Changes a recorded machine, which stands still, for an action that saves it. The change is taken back where that fails.
+ *
+ * @throws as {@link changeMachine}, and what the action throws
+ */
+export async function withChange<T>(tool: MachineDebugger, change: MachineChange, save: () => Promise<T>): Promise<T> {
+  tool.changesRecorded = true
+  try {
+    await tool.stop()
+    const undo = changeMachine(tool, change)
+    // A machine that is saved has no debugger.
+    tool.resume()
+    try {
+      return await save()
+    } catch (error) {
+      await tool.stop()
+      undo()
+      throw error
+    }
+  } finally {
+    tool.resume()
+    tool.changesRecorded = false
+  }
+}
