@@ -1,6 +1,7 @@
 /** A page's recording stays within its bytes, and says where it begins. */
+import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { PcOptions } from '@retrap/machine'
+import { bundleOptions, type PcOptions, recordPc } from '@retrap/machine'
 import { RecordedMachine } from '../src/worker/recorded-machine.ts'
 import { openRecordingFile, recordedRun, replayedRun, type TravelledRun } from '../src/worker/travelled-runs.ts'
 import { tickingGuest } from './support/guests.ts'
@@ -59,4 +60,29 @@ test('the oldest past is dropped', { timeout: 30_000 }, async () => {
   expect(await other.position()).toEqual({ instruction: now, now, begin, isLive: true })
   expect(await other.stateHash()).toBe(hash)
   other.close()
+})
+
+test('an image that a recording names is found beside it, or named where it is missing or another', async () => {
+  const firmware = tickingGuest()
+  const options: PcOptions = { firmware, memoryBytes: 16 << 20, codeCacheBytes: 4 << 20, clock: 'deterministic' }
+  const { options: bundle, images } = bundleOptions(options)
+  const hash = createHash('sha256').update(firmware).digest('hex')
+  const named = [{ name: '/boot/guest.bin', bytes: firmware.length, sha256: hash }]
+  const pieces: Uint8Array<ArrayBuffer>[] = []
+  const write = (bytes: Uint8Array): void => void pieces.push(bytes.slice() as Uint8Array<ArrayBuffer>)
+  const about = { version: 1, bundle, images: images.length, named }
+  const recorder = await recordPc(options, write, { about, checkpointMs: Infinity })
+  await recorder.end()
+  recorder.pc.close()
+  const file = new Blob(pieces)
+  const asked: string[] = []
+  const opened = await openRecordingFile(file, async (name) => {
+    asked.push(name)
+    return firmware
+  })
+  expect([asked, opened.options.firmware]).toEqual([['guest.bin'], firmware])
+  await expect(openRecordingFile(file)).rejects.toThrow(
+    `recording: the image /boot/guest.bin of this recording is missing: put a file of ${firmware.length} bytes there`,
+  )
+  await expect(openRecordingFile(file, async () => new Uint8Array(1))).rejects.toThrow(`expected ${hash}`)
 })
