@@ -119,6 +119,21 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Step back')
     await seen(panel, /In the past/)
     await shot('debugger-branch')
+    // An address's way to memory at this instant, in the monitor's words and in the inspector.
+    await page.type('section[aria-label="Looks"] input', '0xf0000')
+    await press(visitor, 'Page walk')
+    await seen(panel, /PML4E 0, 0x\S+: [^]*page\npaging-structure cache: [^]*is guest-physical 0xf0000\n[^]*epoch \d+/)
+    await press(visitor, 'Inspector')
+    await page.waitForSelector('#panel-inspector form input')
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await page.type('#panel-inspector form input', 'f0000')
+    await press(visitor, 'Follow it')
+    await seen(
+      () => page.$eval('#panel-inspector', (one) => (one as HTMLElement).innerText),
+      /PML4E 0\s[^]*f0000 is guest-physical f0000\s+ram_ro, read execute, in an entry of 4 KiB/,
+    )
+    await shot('inspector-past')
+    await press(visitor, 'Debugger')
     expect(said).toEqual([])
   })
 
