@@ -59,7 +59,8 @@ function tabsOf({ options }: Chosen): readonly Tab[] {
   return [
     ...INSIDE,
     SNAPSHOTS,
-    ...(isPc ? [DEBUGGER, PLAYGROUND] : []),
+    DEBUGGER,
+    ...(isPc ? [PLAYGROUND] : []),
     ...(options.network === undefined ? [] : [NETWORK]),
     ...(options.files === true ? [FILES] : []),
     KEYS,

@@ -416,6 +416,14 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(inspector).toContain('A64 at EL1, executes')
     await click('Single step')
     await expect.poll(status).toBe('Paused')
+    // The debugger of a board does not go back, and changes it at once.
+    await openTab('Debugger')
+    const panel = (): Promise<string> => page.$eval('#panel-debugger', (one) => (one as HTMLElement).innerText)
+    await expect.poll(panel).toMatch(/An Arm board does not go back in time/)
+    await page.type('#panel-debugger section[aria-label="Change"] input', 'x9')
+    await page.type('#panel-debugger section[aria-label="Change"] input.code', '5eed')
+    await click('Change …')
+    await expect.poll(panel).toMatch(/X9\s+0*5eed/)
     expect(said).toEqual([])
   })
 

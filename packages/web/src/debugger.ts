@@ -174,7 +174,7 @@ export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'change' | 'r
  * The debugger of a machine whose run is recorded: it goes through what was recorded, in both directions. While it is in the past,
  * the machine itself stands still; `inspect` shows the past.
  *
- * All methods but `record` and `change` throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
+ * All methods but `record`, `readMemory` and `change` throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
  */
 export interface PageDebugger {
   /** Begins to record, at this instant. A recorded machine's time is deterministic, and keeps pace with the host. */

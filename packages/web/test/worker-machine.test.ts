@@ -2,6 +2,7 @@
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { Pc } from '@retrap/machine'
 import { ArmMachine } from '@retrap/machine/arm'
+import type { ArmBoardView } from '../src/index.ts'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
@@ -122,6 +123,28 @@ function loopingArmImage(): Uint8Array<ArrayBuffer> {
   words[14] = 0x644d_5241
   return new Uint8Array(words.buffer)
 }
+
+test('an Arm board is changed at once, and goes on with that', async () => {
+  const images = { kernel: { bytes: loopingArmImage() } }
+  const machine = await WorkerMachine.open(
+    { board: 'virt', images, drives: null, shared: false, memoryBytes: 16 << 20 },
+    () => {},
+  )
+  const look = async (): Promise<ArmBoardView['vcpus'][number]> =>
+    ((await machine.inspect()) as unknown as ArmBoardView).vcpus[0]!
+  await machine.run()
+  const { address } = await look()
+  // ADD X7, X7, #1; B to it.
+  const bytes = new Uint8Array(Uint32Array.of(0x9100_04e7, 0x17ff_ffff).buffer)
+  expect(await machine.change({ address, bytes })).toBe(false)
+  expect(await machine.change({ register: 'x7', value: 1n << 40n })).toBe(false)
+  expect(await machine.debug('readMemory', [{ address, length: 8 }])).toEqual(bytes)
+  expect((await look()).registers[7]).toBe(1n << 40n)
+  await machine.run()
+  await expect.poll(async () => (await look()).registers[7]).toBeGreaterThan(1n << 40n)
+  await machine.pause()
+  await expect(machine.change({ register: 'rax', value: 1n })).rejects.toThrow(/no register/)
+})
 
 test.each([
   ['pc', { images: { firmware } }],

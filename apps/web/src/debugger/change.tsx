@@ -7,18 +7,22 @@ import { SymbolField } from './symbols.tsx'
 const REGISTERS: ReadonlySet<string> = new Set([
   ...['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'rip', 'eflags'],
   ...Array.from({ length: 8 }, (_, i) => `r${i + 8}`),
+  ...['sp', 'pc', 'cpsr'],
+  ...Array.from({ length: 31 }, (_, i) => `x${i}`),
 ])
 
 interface ChangeProps {
   readonly machine: Machine
   readonly isBusy: boolean
   readonly attempt: (action: () => Promise<unknown>) => void
+  /** Said below the form. */
+  readonly note?: string
   /** The user is asked whether the machine is to branch for it. */
   readonly ask: (change: MachineChange) => void
 }
 
 /** A form that changes a register or memory. */
-export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
+export function Change({ machine, isBusy, note, attempt, ask }: ChangeProps) {
   const [place, setPlace] = useState('')
   const [text, setText] = useState('')
   const read = async (): Promise<void> => ask(await changeOf(machine, place, text))
@@ -46,9 +50,7 @@ export function Change({ machine, isBusy, attempt, ask }: ChangeProps) {
           Change …
         </button>
       </form>
-      <p class="soft">
-        A recording does not know of changes: the machine branches at this instant, and is changed there.
-      </p>
+      {note !== undefined && <p class="soft">{note}</p>}
     </section>
   )
 }

@@ -11,6 +11,7 @@ import { Change } from './change.tsx'
 import { Code } from './code.tsx'
 import { Looks } from './looks.tsx'
 import { Memory } from './memory.tsx'
+import { NotRecorded, SHARED } from './not-recorded.tsx'
 import { Stack } from './stack.tsx'
 import { Stops } from './stops.tsx'
 import { SymbolsFile } from './symbols.tsx'
@@ -18,47 +19,17 @@ import { Marks, TimeLine } from './time-line.tsx'
 import { useDebugger } from './use-debugger.ts'
 import { Ways } from './ways.tsx'
 
-const SHARED =
-  'A recording holds what is in the guest’s memory, and what it has read from its disks: give it to nobody who may not see that.'
-
 const RSP = 4
 
 /** The machine's debugger: it goes back in the recorded run, and on again. */
 export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
   const view = useDebugger(machine, isShown)
   const { position, history, vcpus, note, isBusy, stops, setStops, go, say, look, play, isPlaying } = view
-  const [isBeginning, setBeginning] = useState(false)
   /** The branch that the user is asked about: with a change, or `here`. */
   const [asked, ask] = useState<MachineChange | 'here' | null>(null)
   if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
-  if (position === null) {
-    const begin = async (): Promise<void> => {
-      setBeginning(true)
-      try {
-        await machine.debugger.record()
-        await look()
-      } finally {
-        setBeginning(false)
-      }
-    }
-    return (
-      <>
-        <p>
-          When a machine is recorded you can go back in its run, instruction by instruction, and ask who wrote a byte.
-          Its time is then counted from what it executes.
-        </p>
-        <div class="actions">
-          <button class="primary" disabled={!isOn || isBeginning} onClick={() => attempt(begin)}>
-            Record
-          </button>
-          <span class="soft" role="status">
-            {isBeginning ? 'It begins to be recorded …' : isOn ? '' : 'The machine is off: there is nothing to record.'}
-          </span>
-        </div>
-        <p class="soft">{SHARED}</p>
-      </>
-    )
-  }
+  if (position === null)
+    return <NotRecorded machine={machine} isOn={isOn} isShown={isShown} look={look} attempt={attempt} />
   const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
   const { debugger: debug } = machine
   const vcpu = vcpus[0]
@@ -134,7 +105,13 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           />
         </>
       )}
-      <Change machine={machine} isBusy={isBusy} attempt={attempt} ask={ask} />
+      <Change
+        machine={machine}
+        isBusy={isBusy}
+        note="A recording does not know of changes: the machine branches at this instant, and is changed there."
+        attempt={attempt}
+        ask={ask}
+      />
       <Looks machine={machine} attempt={attempt} />
       <div class="actions">
         <SymbolsFile machine={machine} say={say} attempt={attempt} />

@@ -1,9 +1,26 @@
-// Changes of a machine's memory and registers. Loaded when somebody makes one.
+// Memory and registers of a machine for its debugger. Loaded when somebody looks.
 import type { MachineDebugger } from '@retrap/machine'
-import type { MachineChange } from '../debugger.ts'
+import type { MachineChange, MemoryPlace } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
 const MOST_BYTES = 4096
+
+/** @throws WebError `ERR_OPTION` */
+function checkLength(length: number): void {
+  if (!(Number.isSafeInteger(length) && length >= 1 && length <= MOST_BYTES))
+    throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
+}
+
+/** Reads memory. @returns fewer bytes where it ends @throws WebError `ERR_OPTION` */
+export function readMemory(
+  tool: MachineDebugger,
+  { address, length = 1, physical = false, cpu = 0 }: MemoryPlace,
+): Uint8Array<ArrayBuffer> {
+  checkLength(length)
+  const into = new Uint8Array(length)
+  const read = physical ? tool.readPhysical(Number(address), into) : tool.read(address, into, cpu)
+  return into.slice(0, read)
+}
 
 /**
  * Changes a machine that its debugger has stopped.
@@ -23,14 +40,12 @@ export function changeMachine(tool: MachineDebugger, change: MachineChange): () 
   }
   const { address, bytes, physical = false } = change
   const { length } = bytes
-  if (length < 1 || length > MOST_BYTES)
-    throw new WebError('ERR_OPTION', `bytes: ${length} of them; expected 1 to ${MOST_BYTES}`)
+  checkLength(length)
   const write = (given: Uint8Array): number =>
     physical ? tool.writePhysical(Number(address), given) : tool.write(address, given, cpu)
-  const before = new Uint8Array(length)
-  const there = physical ? tool.readPhysical(Number(address), before) : tool.read(address, before, cpu)
-  const undo = (): void => void write(before.subarray(0, there))
-  if (there === length && write(bytes) === length) return undo
+  const before = readMemory(tool, { address, length, physical, cpu })
+  const undo = (): void => void write(before)
+  if (before.length === length && write(bytes) === length) return undo
   undo()
   throw new WebError('ERR_OPTION', `0x${address.toString(16)}: there is no memory for ${length} bytes at this address`)
 }

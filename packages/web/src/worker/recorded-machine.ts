@@ -13,6 +13,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { crc32 } from '@retrap/snapshot'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
+import { readMemory } from './changes.ts'
 import { GuestNames } from './guest-names.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { forPc } from './snapshots.ts'
@@ -31,9 +32,6 @@ export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapsho
   const checkDisks = (): (() => void) => () => undefined
   return { state, forPc: forPc(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
 }
-
-/** Bytes of memory that are read at once. */
-const MOST_BYTES = 4096
 
 /** How a machine is run. */
 interface RunOptions {
@@ -145,12 +143,8 @@ export class RecordedMachine {
     this.#places.delete(id)
   }
 
-  async readMemory({ address, length = 1, physical = false, cpu = 0 }: MemoryPlace): Promise<Uint8Array<ArrayBuffer>> {
-    checkLength(length)
-    const debug = await (await this.seen()).debugger()
-    const into = new Uint8Array(length)
-    const read = physical ? debug.readPhysical(Number(address), into) : debug.read(address, into, cpu)
-    return into.slice(0, read)
+  async readMemory(place: MemoryPlace): Promise<Uint8Array<ArrayBuffer>> {
+    return readMemory(await (await this.seen()).debugger(), place)
   }
 
   async whoWrote({ address, ...place }: MemoryPlace): Promise<WriterView> {
@@ -243,12 +237,6 @@ export class RecordedMachine {
     if (stop.reason === 'step' || stop.reason === 'arrived') return { reason: 'step' }
     return { reason: 'ended', message: sentenceOf(stop) }
   }
-}
-
-/** @throws WebError `ERR_OPTION` */
-function checkLength(length: number): void {
-  if (!(Number.isSafeInteger(length) && length >= 1 && length <= MOST_BYTES))
-    throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
 }
 
 /** Goes through a run by a command. @throws MachineError */

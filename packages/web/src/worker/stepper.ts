@@ -1,6 +1,6 @@
 import type { MachineDebugger, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
-import type { MachineChange } from '../debugger.ts'
+import type { MachineChange, MemoryPlace } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
@@ -46,6 +46,12 @@ export class Stepper {
       const [{ changeMachine }, tool] = await Promise.all([import('./changes.ts'), this.#held()])
       changeMachine(tool, change)
     })
+  }
+
+  /** Reads memory of the machine, which may run. @throws as {@link Stepper.change} */
+  async readMemory(place: MemoryPlace): Promise<Uint8Array<ArrayBuffer>> {
+    const [{ readMemory }, tool] = await Promise.all([import('./changes.ts'), this.#life.powered().debugger()])
+    return readMemory(tool, place)
   }
 
   /** Does something when all before it is done. */

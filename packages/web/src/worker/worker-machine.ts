@@ -2,7 +2,7 @@ import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
 import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
 import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
-import type { DebuggerCall, MachineChange, TravelStop } from '../debugger.ts'
+import type { DebuggerCall, MachineChange, MemoryPlace, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { AddressView, CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
@@ -461,6 +461,8 @@ export class WorkerMachine {
 
   /** See `PageDebugger`. */
   async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
+    // Nothing of that needs a recording.
+    if (this.#recording === null && call === 'readMemory') return this.#stepper.readMemory(given[0] as MemoryPlace)
     return this.#recorder().debug(call, given)
   }
 
