@@ -40,7 +40,10 @@ export function Change({ machine, isBusy, note, attempt, ask }: ChangeProps) {
         <label>
           New value
           <input
+            type="text"
             class="code"
+            autocomplete="off"
+            spellcheck={false}
             value={text}
             placeholder="hexadecimal: 1f, or bytes: 90 90"
             onInput={(event) => setText(event.currentTarget.value)}
