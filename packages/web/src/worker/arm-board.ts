@@ -4,7 +4,8 @@ import type { PcOptions } from '@retrap/machine'
 import { type ArmMachine, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
 import { ArmP2mType } from '@retrap/p2m'
 import type { AddressView, ArmBoardView, ArmVcpuView } from '../inspection.ts'
-import { CODE_BYTES, frameOf, mapOf, waitOf } from './inspect.ts'
+import { CODE_BYTES, mapOf, waitOf } from './inspect.ts'
+import { frameOf } from './inspect-address.ts'
 import { armSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 
 /** Makes the code that Arm boards share, while their images are on their way. */

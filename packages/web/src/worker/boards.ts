@@ -81,7 +81,7 @@ export async function inspectBoard(
 /** Follows a linear address to memory. */
 export async function inspectAddressOf(machine: Pc | ArmMachine, address: bigint, cpu: number): Promise<AddressView> {
   if (!(machine instanceof Pc)) return (await loadArm()).inspectArmAddress(machine, address, cpu)
-  const { inspectAddress } = await import('./inspect.ts')
+  const { inspectAddress } = await import('./inspect-address.ts')
   return inspectAddress(machine.domain, address, cpu)
 }
 

@@ -2,12 +2,9 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { LocalApic } from '@retrap/irqchip'
 import { PAGE_BYTES } from '@retrap/memory'
-import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType } from '@retrap/p2m'
-import { explain } from '@retrap/paging'
+import { P2mType } from '@retrap/p2m'
 import { type AccessLog, accountOf } from '@retrap/replay'
 import type {
-  AddressView,
-  FrameView,
   InterruptView,
   IoApicInputView,
   LocalApicView,
@@ -77,42 +74,8 @@ export function waitOf({ dispatch }: Pick<X86Domain, 'dispatch'>, vcpu: number, 
   return { ...instruction, log: accesses, waitsFor: dispatch.requests.describe(vcpu) }
 }
 
-/** Follows a linear address of a PC to memory. */
-export function inspectAddress(domain: X86Domain, address: bigint, cpu: number): AddressView {
-  const walk = domain.vcpus[cpu]?.translation.explainBy(explain, address) ?? null
-  const gpa = walk?.outcome.kind === 'mapped' ? walk.outcome.gpa : null
-  return { walk, gpa, frame: gpa === null ? null : frameOf(domain, P2mType, gpa) }
-}
-
-/** The page of the guest's map at a guest-physical address. @param types - numbers of the map's types, by name */
-export function frameOf(
-  { p2m, secondLevel, mappings }: Pick<X86Domain, 'p2m' | 'secondLevel' | 'mappings'>,
-  types: Readonly<Record<string, number>>,
-  gpa: number,
-): FrameView {
-  const gfn = Math.floor(gpa / PAGE_BYTES)
-  const entry = new P2mEntry()
-  const type = p2m.lookup(gfn, entry)
-  const ma = secondLevel.peek(gpa)
-  return {
-    type: typeNames(types).get(type) ?? `${type}`,
-    leafBytes: PAGE_BYTES * 2 ** entry.order,
-    rights: RIGHTS.filter(([bit]) => (entry.rights & bit) !== 0)
-      .map(([, name]) => name)
-      .join(' '),
-    machineAddress: ma < 0 ? null : ma,
-    users: mappings.usersOf(gfn),
-  }
-}
-
-const RIGHTS = [
-  [P2M_READ, 'read'],
-  [P2M_WRITE, 'write'],
-  [P2M_EXECUTE, 'execute'],
-] as const
-
 /** Names of the types of frames, as Xen writes them. */
-const typeNames = (types: Readonly<Record<string, number>>): Map<number, string> =>
+export const typeNames = (types: Readonly<Record<string, number>>): Map<number, string> =>
   new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
 
 function interruptsOf({ interrupts }: X86Domain): InterruptView {
