@@ -13,6 +13,14 @@ import {
 
 type Values = Readonly<Record<string, unknown>>
 
+/** A file that was brought, and waits for others that it names. */
+export interface BroughtMachine {
+  readonly text: string
+  readonly missing: readonly string[]
+  /** The mistake in it. */
+  readonly error: string
+}
+
 /** The machine that a file describes. */
 export interface ReadMachine {
   readonly settings: Settings
