@@ -2,6 +2,7 @@ import type { MachineDebugger, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import type { MachineChange, MemoryPlace } from '../debugger.ts'
 import { WebError } from '../errors.ts'
+import { changeMachine, readMemory } from './changes.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
 const STEP_MS = 250
@@ -18,7 +19,7 @@ export interface SteppedLife {
   powered(): Pc | ArmMachine
 }
 
-/** Steps through a machine: one instruction after the other. */
+/** Steps through a machine, one instruction after the other, and changes it. Loaded when somebody does. */
 export class Stepper {
   readonly #life: SteppedLife
   /** Once somebody has stepped through this machine; it keeps the machine still until it runs on. */
@@ -43,15 +44,13 @@ export class Stepper {
   /** Changes the machine, which stands still until it runs on. @throws WebError `ERR_OPTION`; WebError for a machine that is off */
   change(change: MachineChange): Promise<void> {
     return this.#next(async () => {
-      const [{ changeMachine }, tool] = await Promise.all([import('./changes.ts'), this.#held()])
-      changeMachine(tool, change)
+      changeMachine(await this.#held(), change)
     })
   }
 
   /** Reads memory of the machine, which may run. @throws as {@link Stepper.change} */
   async readMemory(place: MemoryPlace): Promise<Uint8Array<ArrayBuffer>> {
-    const [{ readMemory }, tool] = await Promise.all([import('./changes.ts'), this.#life.powered().debugger()])
-    return readMemory(tool, place)
+    return readMemory(await this.#life.powered().debugger(), place)
   }
 
   /** Does something when all before it is done. */

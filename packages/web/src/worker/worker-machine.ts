@@ -41,7 +41,7 @@ import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import type { Recording } from './recording.ts'
 import type { OpenedRecording } from './travelled-runs.ts'
-import { Stepper } from './stepper.ts'
+import type { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
 
 /** Sends a message to the page. */
@@ -74,11 +74,10 @@ export class WorkerMachine {
   #pc: Pc | ArmMachine | null = null
   /** Once the machine is to be recorded. */
   #recording: Recording | null = null
-  readonly #stepper = new Stepper({
-    rest: () => this.#rest(),
-    go: () => this.#go(),
-    powered: () => this.#powered(),
-  })
+  /** Once somebody has stepped through a machine of this Worker, or changed one. */
+  #stepper: Stepper | null = null
+  /** The stepper, as it is loaded: what comes later waits for what was asked of it. */
+  #stepping: Promise<Stepper> | null = null
   #life: Promise<void> | null = null
   /** See `ReadSnapshot`. */
   #arrived: Promise<void> | undefined
@@ -146,7 +145,7 @@ export class WorkerMachine {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#stepper.debugger = null
+    if (this.#stepper !== null) this.#stepper.debugger = null
     this.#codes.clear()
     if (snapshot === null) this.#images = await readOtherImages(this.#options, this.#images, this.#listener)
     if (snapshot !== null) {
@@ -167,7 +166,7 @@ export class WorkerMachine {
 
   /** Puts the machine back in its own memory; one that is off, is recorded or was stepped through is made anew. */
   async #goBack(snapshot: ReadSnapshot): Promise<void> {
-    const isOther = this.#anew || this.#recording !== null || this.#stepper.debugger !== null
+    const isOther = this.#anew || this.#recording !== null || (this.#stepper?.debugger ?? null) !== null
     if (this.#pc === null || isOther) return this.#make(snapshot)
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
@@ -298,8 +297,8 @@ export class WorkerMachine {
     this.#recording?.interrupt()
     // The run of a file has an end: the machine goes on by itself.
     if (this.#recording?.isReplayed === true) await this.branch()
-    await this.#stepper.idle()
-    this.#stepper.debugger?.resume()
+    await (await this.#stepping)?.idle()
+    this.#stepper?.debugger?.resume()
     void this.#go()
   }
 
@@ -311,7 +310,7 @@ export class WorkerMachine {
   /** Stops between two instructions. Resolves when it stands still. */
   async pause(): Promise<void> {
     this.#recording?.interrupt()
-    await this.#stepper.idle()
+    await (await this.#stepping)?.idle()
     await this.#rest()
   }
 
@@ -370,7 +369,7 @@ export class WorkerMachine {
     if (this.#recording === null) this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#stepper.debugger = null
+    if (this.#stepper !== null) this.#stepper.debugger = null
     this.#serial.flush()
     this.#tellState('off')
     this.#send({ event: 'exit', exit })
@@ -452,9 +451,20 @@ export class WorkerMachine {
     return this.#recording?.impairable(domain.devices) ?? domain.devices
   }
 
+  #loadStepper(): Promise<Stepper> {
+    return (this.#stepping ??= import('./stepper.ts').then(
+      ({ Stepper: Loaded }) =>
+        (this.#stepper = new Loaded({
+          rest: () => this.#rest(),
+          go: () => this.#go(),
+          powered: () => this.#powered(),
+        })),
+    ))
+  }
+
   /** See `Machine`. Of a recorded machine, whichever vCPU is next executes one. */
   async step(vcpu: number): Promise<boolean> {
-    if (this.#recording === null) return this.#stepper.step(vcpu)
+    if (this.#recording === null) return (await this.#loadStepper()).step(vcpu)
     const { reason } = (await this.debug('travel', [{ by: 'step' }])) as TravelStop
     return reason === 'step'
   }
@@ -462,7 +472,8 @@ export class WorkerMachine {
   /** See `PageDebugger`. */
   async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
     // Nothing of that needs a recording.
-    if (this.#recording === null && call === 'readMemory') return this.#stepper.readMemory(given[0] as MemoryPlace)
+    if (this.#recording === null && call === 'readMemory')
+      return (await this.#loadStepper()).readMemory(given[0] as MemoryPlace)
     return this.#recorder().debug(call, given)
   }
 
@@ -498,7 +509,7 @@ export class WorkerMachine {
 
   /** See `PageDebugger`. @returns whether the machine has branched */
   async change(change: MachineChange): Promise<boolean> {
-    if (this.#recording === null) await this.#stepper.change(change)
+    if (this.#recording === null) await (await this.#loadStepper()).change(change)
     else await this.branch(change)
     return this.#recording !== null
   }
