@@ -50,6 +50,36 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     const before = await seen(panel, /In the past/)
     expect(before).toBe('In the past')
     for (let i = 0; i < 9; i++) await press(visitor, 'Step back')
+    // Code is listed as far as one scrolls, by keys alone; the row of the next instruction is marked, and comes into sight.
+    const code = '#panel-debugger [aria-label="Instructions"]'
+    const next = (): Promise<string | undefined> =>
+      page.evaluate((region) => {
+        const row = document.querySelector(`${region} [aria-current="step"]`)
+        const [inside, outside] = [row, document.querySelector(region)].map((one) => one?.getBoundingClientRect())
+        const isSeen = inside && outside && inside.top >= outside.top && inside.bottom <= outside.bottom
+        return isSeen ? row?.querySelector('span')?.innerText : undefined
+      }, code)
+    const pointer = (): Promise<string> => page.$eval('#panel-debugger .registers dd', (one) => one.innerText)
+    await expect.poll(next, { timeout: 20_000 }).toBe(await pointer())
+    const begin = await pointer()
+    await page.focus(code)
+    const end = async (): Promise<number> => {
+      await page.keyboard.press('End')
+      return page.$$eval(`${code} li span`, (all) => Number.parseInt((all.at(-1) as HTMLElement).innerText, 16))
+    }
+    await expect.poll(end, { timeout: 20_000 }).toBeGreaterThan(Number.parseInt(begin, 16) + 4096)
+    expect(await next()).toBeUndefined()
+    // The browser glides to the end.
+    const glides = (): Promise<boolean> =>
+      page.$eval(code, async (one) => {
+        const before = one.scrollTop
+        await new Promise((resolve) => setTimeout(resolve, 200))
+        return one.scrollTop !== before
+      })
+    await expect.poll(glides, { timeout: 20_000 }).toBe(false)
+    await press(visitor, 'Step on')
+    await expect.poll(pointer, { timeout: 20_000 }).not.toBe(begin)
+    await expect.poll(next, { timeout: 20_000 }).toBe(await pointer())
     // The terminal is at the serial port.
     await page.select('section[aria-label="Stops"] select', 'port')
     await page.type('section[aria-label="Stops"] input', '3f8')

@@ -1,18 +1,12 @@
 import type { Machine, VcpuView } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { addressText } from '../inspector/disassembly.ts'
+import { rowOf } from './listing.ts'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 import type { DebuggerView } from './use-debugger.ts'
-
-/** Instructions that are shown from the next one on. */
-const ROWS = 12
-const CODE_BYTES = 192
-
-interface Row {
-  readonly address: bigint
-  readonly text: string
-}
+import { useListing } from './use-listing.ts'
+import { useRows } from './use-rows.ts'
 
 interface CodeProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
   readonly machine: Machine
@@ -20,13 +14,20 @@ interface CodeProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** The code that is next: a button before each instruction has the machine stop there. */
+/** The code from the next instruction on: a button before each instruction has the machine stop there. */
 export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
-  const rows = useRows(machine, vcpu)
-  const names = useNames(
-    machine,
-    rows.map(({ address }) => address),
-  )
+  const place = useRef<HTMLDivElement>(null)
+  const { listing, see } = useListing(machine, vcpu)
+  const { mode, rows } = listing
+  const virtual = useRows(place, rows.length)
+  const shown = virtual.getVirtualItems()
+  const { index: first, start } = shown[0] ?? { index: 0, start: 0 }
+  const next = rowOf(listing, vcpu.address)
+  const [name = null] = useNames(machine, [vcpu.address])
+  useEffect(() => see(first + shown.length))
+  useLayoutEffect(() => {
+    if (next >= 0) virtual.scrollToIndex(next, { align: 'auto' })
+  }, [virtual, next, rows[0]?.address])
   const toggle = async (address: bigint): Promise<void> => {
     const there = stops.find((stop) => stop.address === address)
     if (there === undefined) {
@@ -38,51 +39,33 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   }
   return (
     <section aria-label="Code">
-      <h3>Code{names[0] ? `: ${names[0]}` : ''}</h3>
-      <div class="code rows" role="region" tabIndex={0} aria-label="Next instructions">
-        <ol>
-          {rows.map(({ address, text }, i) => {
+      <h3>Code{name === null ? '' : `: ${name}`}</h3>
+      <div class="code rows" role="region" tabIndex={0} aria-label="Instructions" ref={place}>
+        <ol style={{ height: `${virtual.getTotalSize()}px`, paddingTop: `${start}px` }}>
+          {rows.slice(first, first + shown.length).map(({ address, text }, i) => {
+            const row = first + i
             const isSet = stops.some((stop) => stop.address === address)
             return (
-              <li key={String(address)} class={i === 0 ? 'next' : ''} aria-current={i === 0 ? 'step' : undefined}>
+              <li
+                key={String(address)}
+                class={row === next ? 'next' : ''}
+                aria-current={row === next ? 'step' : undefined}
+                aria-posinset={row + 1}
+                aria-setsize={-1}
+              >
                 <button
                   class={isSet ? 'dot set' : 'dot'}
                   aria-pressed={isSet}
                   aria-label={`Breakpoint at ${hex(address)}`}
                   onClick={() => attempt(() => toggle(address))}
                 />
-                <span class="soft">{addressText(address, vcpu.mode)}</span> {text}
+                <span class="soft">{addressText(address, mode)}</span> {text}
               </li>
             )
           })}
         </ol>
+        {listing.isWhole && rows.length === 0 && 'There is no memory at the next instruction.'}
       </div>
     </section>
   )
-}
-
-function useRows(machine: Machine, { address, mode }: VcpuView): readonly Row[] {
-  const [rows, setRows] = useState<readonly Row[]>([])
-  useEffect(() => {
-    let isOver = false
-    const read = async (): Promise<void> => {
-      const [bytes, { decodeAll, formatIntel }] = await Promise.all([
-        machine.debugger.readMemory({ address, length: CODE_BYTES }),
-        import('@retrap/x86-decoder'),
-      ])
-      const found: Row[] = []
-      let at = address
-      for (const instruction of decodeAll(bytes, { mode, address })) {
-        if (found.length === ROWS) break
-        found.push({ address: at, text: formatIntel(instruction, { address: at }) })
-        at += BigInt(instruction.length)
-      }
-      if (!isOver) setRows(found)
-    }
-    read().catch(() => setRows([]))
-    return () => {
-      isOver = true
-    }
-  }, [machine, address, mode])
-  return rows
 }

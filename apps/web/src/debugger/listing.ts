@@ -1,0 +1,52 @@
+import type { Machine, VcpuView } from '@retrap/web'
+
+/** Bytes of code that are read at once: some hundred instructions. */
+const PAGE_BYTES = 1024
+
+/** An instruction of a listing. */
+interface CodeRow {
+  readonly address: bigint
+  readonly text: string
+}
+
+/** Instructions that follow each other in memory. */
+export interface Listing {
+  readonly mode: VcpuView['mode']
+  readonly rows: readonly CodeRow[]
+  /** Behind the last row. */
+  readonly end: bigint
+  /** Memory ends there. */
+  readonly isWhole: boolean
+}
+
+/** A listing that nothing has been read of. */
+export const emptyListing = (address: bigint, mode: VcpuView['mode']): Listing => ({
+  ...{ mode, rows: [], end: address, isWhole: false },
+})
+
+/** Pages that a listing has been read by. */
+export const pagesOf = ({ rows, end }: Listing): number =>
+  Math.ceil(Number(end - (rows[0]?.address ?? end)) / PAGE_BYTES)
+
+/** Which row an instruction is; -1: none begins there. */
+export const rowOf = ({ rows }: Listing, address: bigint): number => rows.findIndex((row) => row.address === address)
+
+/** Reads on, page by page. */
+export async function readOn(machine: Machine, listing: Listing, pages: number): Promise<Listing> {
+  const { decodeAll, formatIntel } = await import('@retrap/x86-decoder')
+  const { mode } = listing
+  const rows = [...listing.rows]
+  let { end, isWhole } = listing
+  for (let page = 0; page < pages && !isWhole; page++) {
+    // oxlint-disable-next-line no-await-in-loop -- where a page begins is known when the one before is decoded
+    const bytes = await machine.debugger.readMemory({ address: end, length: PAGE_BYTES }).catch(() => new Uint8Array())
+    isWhole = bytes.length < PAGE_BYTES
+    for (const instruction of decodeAll(bytes, { mode, address: end })) {
+      // The next page begins with that one.
+      if (instruction.status === 'truncated') break
+      rows.push({ address: end, text: formatIntel(instruction, { address: end }) })
+      end = BigInt.asUintN(64, end + BigInt(instruction.status === 'invalid' ? 1 : instruction.length))
+    }
+  }
+  return { mode, rows, end, isWhole }
+}

@@ -1,0 +1,51 @@
+import type { Machine, VcpuView } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+import { emptyListing, type Listing, pagesOf, readOn, rowOf } from './listing.ts'
+
+/** A longer listing is not read again with each step. */
+const MOST_PAGES = 8
+/** Rows that are read ahead of those that are seen. */
+const ROWS_AHEAD = 60
+
+/** The code from an instruction on: as long as the next one is of the listing, it stays. */
+export interface ListedCode {
+  readonly listing: Listing
+  /** Says which row is the last that is seen: there are more in time. */
+  readonly see: (row: number) => void
+}
+
+/** Lists code as it is looked at. */
+export function useListing(machine: Machine, { address, mode }: VcpuView): ListedCode {
+  const [listing, setListing] = useState<Listing>(() => emptyListing(address, mode))
+  const [seen, see] = useState(0)
+  useEffect(() => {
+    let isOver = false
+    const read = async (): Promise<void> => {
+      const pages = pagesOf(listing)
+      const first = listing.rows[0]?.address
+      const stays = listing.mode === mode && pages <= MOST_PAGES && rowOf(listing, address) >= 0
+      // The code itself may have changed meanwhile.
+      let found = stays && first !== undefined ? await readOn(machine, emptyListing(first, mode), pages) : null
+      if (found === null || rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
+      if (!isOver) setListing(found)
+    }
+    void read().catch(() => undefined)
+    return () => {
+      isOver = true
+    }
+  }, [machine, address, mode])
+  const isShort = !listing.isWhole && listing.rows.length > 0 && seen + ROWS_AHEAD > listing.rows.length
+  useEffect(() => {
+    if (!isShort) return undefined
+    let isOver = false
+    void readOn(machine, listing, 1).then(
+      // Another one may be there, and not be shown yet.
+      (longer) => !isOver && setListing((now) => (now === listing ? longer : now)),
+      () => undefined,
+    )
+    return () => {
+      isOver = true
+    }
+  }, [machine, listing, isShort])
+  return { listing, see }
+}
