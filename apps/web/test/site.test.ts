@@ -424,6 +424,11 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.type('#panel-debugger section[aria-label="Change"] input.code', '5eed')
     await click('Change …')
     await expect.poll(panel).toMatch(/X9\s+0*5eed/)
+    // In memory there is the header of the Image.
+    await page.type('#panel-debugger section[aria-label="Memory"] input', '40000030')
+    await page.keyboard.press('Enter')
+    await expect.poll(panel).toMatch(/0+40000030 {2}(00 ){8}41 52 4d 64 (00 ){4} *\.{8}ARMd\.{4}/)
+    expect(await panel()).not.toContain('Who wrote this?')
     expect(said).toEqual([])
   })
 

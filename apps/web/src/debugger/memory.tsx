@@ -10,8 +10,12 @@ const SHOWN_BYTES = 16 * ROW_BYTES
 /** Printable characters of ASCII. */
 const [FIRST_PRINTABLE, LAST_PRINTABLE] = [0x20, 0x7e]
 
-interface MemoryProps extends Pick<DebuggerView, 'position' | 'go' | 'isBusy'> {
+interface MemoryProps {
   readonly machine: Machine
+  /** Instructions that have retired: it is read again with each. */
+  readonly instruction: number
+  /** Of a recorded machine; null: nobody knows who wrote a byte. */
+  readonly past: Pick<DebuggerView, 'go' | 'isBusy'> | null
   /** Shown at first. */
   readonly stackPointer: bigint
   readonly attempt: (action: () => Promise<unknown>) => void
@@ -33,8 +37,8 @@ function writerText(writer: WriterView, name: string | null): string {
   }
 }
 
-/** Memory where the debugger is, and who wrote it. */
-export function Memory({ machine, position, stackPointer, go, isBusy, attempt }: MemoryProps) {
+/** Memory where the debugger is, and who wrote it, which a recording knows. */
+export function Memory({ machine, instruction, past, stackPointer, attempt }: MemoryProps) {
   const [text, setText] = useState('')
   const [start, setStart] = useState<bigint | null>(null)
   const [isPhysical, setPhysical] = useState(false)
@@ -52,7 +56,7 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
     return () => {
       isOver = true
     }
-  }, [machine, from, isPhysical, position?.instruction])
+  }, [machine, from, isPhysical, instruction])
   const ask = async (): Promise<void> => {
     const address = text === '' ? from : await addressOf(machine, text)
     setAsking(true)
@@ -88,14 +92,19 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
           Guest-physical
         </label>
         <button type="submit">Show</button>
-        <button type="button" disabled={isAsking || isBusy} onClick={() => attempt(ask)}>
-          Who wrote this?
-        </button>
+        {past !== null && (
+          <button type="button" disabled={isAsking || past.isBusy} onClick={() => attempt(ask)}>
+            Who wrote this?
+          </button>
+        )}
       </form>
       <p role="status">
         {isAsking ? 'The run is searched …' : writer === null ? '' : writerText(writer, named)}{' '}
-        {writer !== null && 'instruction' in writer && (
-          <button disabled={isBusy} onClick={() => attempt(() => go(() => machine.debugger.goto(writer.instruction)))}>
+        {past !== null && writer !== null && 'instruction' in writer && (
+          <button
+            disabled={past.isBusy}
+            onClick={() => attempt(() => past.go(() => machine.debugger.goto(writer.instruction)))}
+          >
             Go there
           </button>
         )}

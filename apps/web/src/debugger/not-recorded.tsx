@@ -3,6 +3,7 @@ import { ArmInspector } from '../inspector/arm-panel.tsx'
 import { useView } from '../inspector/view.ts'
 import type { PanelProps } from '../tabs.tsx'
 import { Change } from './change.tsx'
+import { Memory } from './memory.tsx'
 
 /** Said before a recording is made, and when it is saved. */
 export const SHARED =
@@ -23,6 +24,13 @@ export function NotRecorded({ machine, isOn, isShown, attempt, look }: NotRecord
         <p>An Arm board does not go back in time: it is looked at as it runs, stepped, and changed at once.</p>
         <button onClick={() => attempt(() => machine.step(0))}>Step on</button>
         <ArmInspector machine={machine} view={view} attempt={attempt} />
+        <Memory
+          machine={machine}
+          instruction={view.instructions}
+          past={null}
+          stackPointer={view.vcpus[0]?.sp ?? 0n}
+          attempt={attempt}
+        />
         <Change
           machine={machine}
           isBusy={false}

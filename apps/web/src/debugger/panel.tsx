@@ -97,10 +97,9 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           <Stops machine={machine} stops={stops} setStops={setStops} attempt={attempt} />
           <Memory
             machine={machine}
-            position={position}
+            instruction={position.instruction}
+            past={view}
             stackPointer={vcpu.registers[RSP]!}
-            go={go}
-            isBusy={isBusy}
             attempt={attempt}
           />
         </>
