@@ -49,6 +49,8 @@ export default defineConfig({
     ],
     // From sources, so that the pages need no build of the packages.
     resolve: { conditions: ['retrap-source'] },
+    // A page loads these late: found then, they would have Vite's server load the page again.
+    optimizeDeps: { include: ['@codemirror/commands', '@codemirror/state', '@codemirror/view'] },
     define: { 'process.env': '{}' },
     worker: { format: 'es' },
     // VitePress has an esbuild that does not know our target, and does not lower `using` unless it is told to.

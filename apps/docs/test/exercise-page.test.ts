@@ -11,6 +11,8 @@ if (noBrowser !== undefined) console.warn(`SKIPPED: the exercise of a page: ${no
 /** Vite compiles the sources of a package when a page first imports it. */
 const LIMIT_MS = 200_000
 const PATIENCE = { timeout: 60_000 }
+const EDITOR = '.exercise ::-p-aria(Source of the kernel[role="textbox"])'
+const SOURCE = readFileSync(new URL('../.vitepress/theme/exercise/kernel.asm', import.meta.url), 'utf8')
 const AXE = readFileSync(createRequire(new URL('../../web/package.json', import.meta.url)).resolve('axe-core'), 'utf8')
 
 describe.skipIf(noBrowser !== undefined)('the exercise', () => {
@@ -24,10 +26,11 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
     await server.listen()
     browser = await launchBrowser()
     page = await browser.newPage()
+    await page.setViewport({ width: 1000, height: 1200 })
     page.on('pageerror', (error) => errors.push(String(error)))
     const { port } = server.httpServer!.address() as AddressInfo
     await page.goto(`http://127.0.0.1:${port}/tutorials/backwards.html`)
-    await page.waitForSelector('.exercise textarea')
+    await page.waitForSelector(EDITOR)
   }, LIMIT_MS)
   afterAll(async () => {
     await browser?.close()
@@ -39,6 +42,28 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
   const text = (): Promise<string> => page.$eval('.exercise', (one) => (one as HTMLElement).innerText)
   const terminal = (): Promise<string> =>
     page.$eval('retrap-machine', (one) => one.shadowRoot?.querySelector('pre')?.textContent ?? '')
+  /** Scrolls to the source: the editor draws lines that are in the window. */
+  const look = (): Promise<void> =>
+    page.$eval('.exercise .cm-content', (one) => one.scrollIntoView({ block: 'center' }))
+  const source = async (): Promise<string> => {
+    await look()
+    return page.$$eval('.exercise .cm-line', (lines) => lines.map((line) => line.textContent).join('\n'))
+  }
+  /** Puts the cursor at the start of a line, by keys. */
+  const goTo = async (line: number): Promise<void> => {
+    await page.focus(EDITOR)
+    await page.keyboard.down('Control')
+    await page.keyboard.press('Home')
+    await page.keyboard.up('Control')
+    for (let i = 1; i < line; i++) await page.keyboard.press('ArrowDown')
+  }
+  /** The line that has a class, and what is below it. */
+  const lineWith = async (name: string): Promise<readonly (string | null | undefined)[]> => {
+    await look()
+    return page.$eval(`.exercise .${name}`, (one) => [one.textContent, one.nextElementSibling?.textContent])
+  }
+  const isPressed = (label: string): Promise<string | null> =>
+    page.$eval(`.exercise ::-p-aria(${label}[role="button"])`, (one) => one.getAttribute('aria-pressed'))
   const shot = async (name: string): Promise<void> => {
     const folder = process.env['RETRAP_SCREENSHOTS']
     if (folder !== undefined)
@@ -51,8 +76,9 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
   }
 
   test('is done by labels, keeps its progress, and axe finds nothing in it', { timeout: LIMIT_MS }, async () => {
-    const source = await page.$eval('.exercise textarea', (one) => (one as HTMLTextAreaElement).value)
-    const writer = source.split('\n').indexOf('        mov [ecx + name], al') + 1
+    await expect.poll(source, PATIENCE).toBe(SOURCE)
+    const lines = SOURCE.split('\n')
+    const writer = lines.indexOf('        mov [ecx + name], al') + 1
     // Vue takes over what the server has written; until then a click does nothing.
     await expect.poll(async () => (await press('Check it'), text()), PATIENCE).toContain('2 of 3 checks have passed.')
     expect(await text()).toContain('failed A longer name is cut, and costs no life: expected "Hello, Alexandr\\n"')
@@ -67,11 +93,20 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
     await expect.poll(text, PATIENCE).toMatch(/ecx\s+0x8\b[^]*name\s+A l e x a n d r\s+lives\s+3/)
     await press('Step back')
     await expect.poll(text, PATIENCE).toContain(`In the past, before line ${writer - 1}.`)
-    await press(`Breakpoint at line ${writer + 2}`)
+    await expect.poll(() => lineWith('exercise-next'), PATIENCE).toEqual(lines.slice(writer - 2, writer))
+    // A breakpoint by its key, and its end by a click beside the line.
+    const stop = `Breakpoint at line ${writer + 2}`
+    await goTo(writer + 2)
+    await page.keyboard.press('F9')
+    await expect.poll(() => isPressed(stop), PATIENCE).toBe('true')
+    await page.keyboard.press('Tab')
+    expect(await page.evaluate(() => document.activeElement?.textContent?.trim())).toBe(stop)
     await press('Back to the last stop')
     await expect.poll(text, PATIENCE).toContain(`In the past, before line ${writer + 2}.`)
     await expect.poll(text, PATIENCE).toMatch(/ecx\s+0x8\b/)
-    await press(`Breakpoint at line ${writer + 2}`)
+    await look()
+    await page.locator(`.exercise .cm-lineNumbers ::-p-text(${writer + 2})`).click()
+    await expect.poll(() => isPressed(stop), PATIENCE).toBe('false')
     await press('Now')
     await expect.poll(text, PATIENCE).toMatch(/Now, (?:before line|in the part)/)
     await page.type('.exercise input[type=number]', String(writer))
@@ -87,16 +122,15 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
       return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
     })
     expect(found).toEqual([])
-    // The mend, as a reader types it.
-    await page.$eval(
-      '.exercise textarea',
-      (one, mended) => {
-        const area = one as HTMLTextAreaElement
-        area.value = mended
-        area.dispatchEvent(new Event('input'))
-      },
-      source.replace('ja read', 'jae read'),
-    )
+    // The mend, as a reader types it, with a slip first.
+    await goTo(lines.indexOf('        ja read') + 1)
+    for (const _ of '        ja') await page.keyboard.press('ArrowRight')
+    await page.keyboard.type('ez')
+    await press('Check it')
+    const wrong = ['        jaez read', 'jaez is no instruction that is known here']
+    await expect.poll(() => lineWith('exercise-wrong-line'), PATIENCE).toEqual(wrong)
+    await page.focus(EDITOR)
+    await page.keyboard.press('Backspace')
     await press('Check it')
     await expect.poll(text, PATIENCE).toContain('3 of 3 checks have passed. The kernel is mended.')
     await press('Assemble and start')
@@ -106,7 +140,7 @@ describe.skipIf(noBrowser !== undefined)('the exercise', () => {
     await press('Put the source back')
     await page.reload()
     await expect.poll(text, PATIENCE).toContain('✓ A longer name is cut, and costs no life: passed')
-    expect(await page.$eval('.exercise textarea', (one) => (one as HTMLTextAreaElement).value)).toBe(source)
+    await expect.poll(source, PATIENCE).toBe(SOURCE)
     expect(errors).toEqual([])
   })
 })

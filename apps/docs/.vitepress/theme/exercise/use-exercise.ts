@@ -2,6 +2,7 @@ import type { Machine, MachineElement, RunPosition, TravelStop, VcpuView } from 
 import { computed, nextTick, onBeforeUnmount, onMounted, type Ref, ref, shallowRef } from 'vue'
 import type { Checked } from './checks-worker.ts'
 import type { CheckResult } from './checks.ts'
+import type { Marks } from './editor.ts'
 // oxlint-disable-next-line import/default -- the bundler gives the file's text
 import original from './kernel.asm?raw'
 import type { ExerciseKernel } from './kernel.ts'
@@ -44,12 +45,9 @@ export interface Exercise {
   /** The kernel that was started last, and how many were before: each has a machine of its own. */
   readonly kernel: Ref<{ readonly address: string; readonly number: number } | null>
   readonly seen: Ref<Seen | null>
-  /** The line whose instruction is next; 0: none of the source. */
-  readonly line: Ref<number>
-  /** Lines where the machine stops. */
-  readonly stops: Ref<ReadonlySet<number>>
+  readonly marks: Ref<Marks>
   readonly note: Ref<string>
-  readonly wrong: Ref<{ readonly text: string; readonly line: number } | null>
+  readonly wrong: Ref<Marks['wrong']>
   readonly isBusy: Ref<boolean>
   readonly results: Ref<readonly CheckResult[]>
   start(): Promise<void>
@@ -77,7 +75,7 @@ export function useExercise(): Exercise {
   const seen = shallowRef<Seen | null>(null)
   const stops = shallowRef<ReadonlySet<number>>(new Set())
   const note = ref('')
-  const wrong = shallowRef<{ readonly text: string; readonly line: number } | null>(null)
+  const wrong = shallowRef<Marks['wrong']>(null)
   const isBusy = ref(false)
   const results = shallowRef<readonly CheckResult[]>([])
   let assembled: ExerciseKernel | undefined
@@ -91,6 +89,7 @@ export function useExercise(): Exercise {
   const lineAt = (address: bigint | undefined): number =>
     [...(assembled?.lines ?? [])].find(([, at]) => at === address)?.[0] ?? 0
   const line = computed(() => lineAt(seen.value?.vcpu?.address))
+  const marks = computed((): Marks => ({ stops: stops.value, next: line.value, wrong: wrong.value }))
 
   const keep = (part: Partial<Progress>): void => {
     progress.value = { ...progress.value, ...part }
@@ -142,7 +141,7 @@ export function useExercise(): Exercise {
   })
 
   return {
-    ...{ source, progress, kernel, seen, line, stops, note, wrong, isBusy, results },
+    ...{ source, progress, kernel, seen, marks, note, wrong, isBusy, results },
     start: () =>
       attempt(async () => {
         const made = await assemble()
@@ -198,6 +197,7 @@ export function useExercise(): Exercise {
           await placeStop(at)
         }
         stops.value = next
+        note.value = next.has(at) ? `Line ${at} has a breakpoint.` : `Line ${at} has no breakpoint now.`
       }),
     whoWrote: () =>
       attempt(async () => {
