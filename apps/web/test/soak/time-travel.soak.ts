@@ -70,7 +70,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     await pressByKeys(page, label, null)
     await visitor.type(words)
   }
-  const leave = async (): Promise<void> => (byKeys ? leaveTerminal(page) : undefined)
+  const leave = (): Promise<void> => leaveTerminal(page)
   const say = async (command: string, answer: RegExp): Promise<void> => {
     await click('Type in the terminal')
     await visitor.type(`${command}\n`)
