@@ -54,6 +54,8 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
                 aria-setsize={-1}
               >
                 <button
+                  // Rows go on and on: Tab leads past them. An address can be given under Stops, too.
+                  tabIndex={-1}
                   class={isSet ? 'dot set' : 'dot'}
                   aria-pressed={isSet}
                   aria-label={`Breakpoint at ${hex(address)}`}
