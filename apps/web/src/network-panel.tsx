@@ -1,7 +1,8 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { RelayAddress } from './relay-address.tsx'
-import { isRelay, NETWORK_NAMES, NETWORK_NOTES, type NetworkKind } from './settings.ts'
+import { NETWORK_NOTES } from './network-notes.ts'
+import { isRelay, NETWORK_NAMES, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 
 /** Where the cable of the machine's network card leads; it can be plugged in elsewhere while the machine runs. */

@@ -8,7 +8,7 @@ import {
   needsFirmware,
   isRelay,
   NETWORK_NAMES,
-  NETWORK_NOTES,
+  type NetworkKind,
   problemOf,
   type Role,
   ROLE_NAMES,
@@ -314,6 +314,13 @@ interface FieldsProps {
 const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
 const CPUS = ['1', '2', '4', '8']
 
+/** The sentence about a network. */
+function NetworkNote({ kind }: { kind: NetworkKind }) {
+  const [notes, setNotes] = useState<Readonly<Record<NetworkKind, string>>>()
+  useEffect(() => void import('./network-notes.ts').then(({ NETWORK_NOTES }) => setNotes(NETWORK_NOTES)), [])
+  return notes && <p class="soft">{notes[kind]}</p>
+}
+
 /** The form's fields. */
 function Fields({ settings, change }: FieldsProps) {
   const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
@@ -408,7 +415,7 @@ function Fields({ settings, change }: FieldsProps) {
           />
         </label>
       </div>
-      {settings.network !== 'off' && <p class="soft">{NETWORK_NOTES[settings.network]}</p>}
+      {settings.network !== 'off' && <NetworkNote kind={settings.network} />}
     </>
   )
 }

@@ -4,7 +4,8 @@ import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import type { ImpairableDevices } from './impairments.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
-import { RecordedMachine, takenNow } from './recorded-machine.ts'
+import { RecordedMachine, requireRecordable, takenNow } from './recorded-machine.ts'
+import { checkKept } from './snapshots.ts'
 import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } from './travelled-runs.ts'
 
 /** The part of a machine's life that its recording needs. */
@@ -19,20 +20,54 @@ export interface RecordedLife {
   shows(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void
   /** The debugger is elsewhere, or the machine itself has come to a stop. */
   moved(position: RunPosition, stop: TravelStop | null): void
+  /** The end of the serial output that is shown. */
+  console(): Uint8Array
+  /** Makes the machine anew, to go on from a snapshot. One that cannot be made has ended. */
+  become(snapshot: ReadSnapshot): Promise<void>
 }
 
 /** Machines of a Worker that are recorded, one after the other, and the way back in the one that is there. Loaded when a recording begins. */
 export class Recording {
+  readonly #options: SentOptions
   readonly #life: RecordedLife
   #machine: RecordedMachine | null = null
   /** Callers that wait for the machine itself to stop. */
   #waiting: ((stop: TravelStop) => void)[] = []
 
   /** @throws WebError `ERR_OPTION` for an Arm board */
-  constructor({ board }: Pick<SentOptions, 'board'>, life: RecordedLife) {
-    if (board === 'virt')
+  constructor(options: SentOptions, life: RecordedLife) {
+    if (options.board === 'virt')
       throw new WebError('ERR_OPTION', "record: board 'virt' has no way back yet; expected 'pc' or 'q35'")
+    this.#options = options
     this.#life = life
+  }
+
+  /**
+   * Has a machine, which stands still, go on from this instant, recorded.
+   *
+   * @param options - its own
+   * @param begins - called before it is made anew
+   * @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on
+   */
+  async begin(pc: Pc, options: PcOptions, begins: () => void): Promise<void> {
+    requireRecordable(options)
+    const snapshot = await takenNow(pc, this.#life.console())
+    begins()
+    await this.#life.become(snapshot)
+  }
+
+  /**
+   * Has the machine go on from where the debugger is, recorded. It stands still.
+   *
+   * @param change - is made before
+   * @throws WebError `ERR_MACHINE` for one with kept disks, and where its disks cannot be put back
+   */
+  async branch(change?: MachineChange): Promise<void> {
+    await this.#life.rest()
+    await this.#life.between(async () => {
+      checkKept(this.#options)
+      await this.#life.become(await this.#taken(change))
+    })
   }
 
   /** Makes a machine, and records it. @throws MachineError */
@@ -160,11 +195,9 @@ export class Recording {
   /**
    * Takes the machine where the debugger is, and puts its disks back to what they were there.
    *
-   * @param console - the end of its serial output
    * @param change - is made before
-   * @throws WebError `ERR_MACHINE` for a machine that is not recorded, and where its disks cannot be put back
    */
-  async taken(console: Uint8Array, change?: MachineChange): Promise<ReadSnapshot> {
+  async #taken(change: MachineChange | undefined): Promise<ReadSnapshot> {
     const machine = this.#recorded()
     const { instruction, isLive } = await machine.position()
     const { disks, live } = machine.run
@@ -176,7 +209,7 @@ export class Recording {
         'what files and devices of the page do is in the recording, and not how they are: branch where the machine has none',
       )
     const take = async (): Promise<ReadSnapshot> => {
-      const snapshot = await takenNow(pc, console)
+      const snapshot = await takenNow(pc, this.#life.console())
       if (!isLive && live !== null) await disks?.undo(instruction)
       return snapshot
     }

@@ -491,20 +491,15 @@ export class WorkerMachine {
       go: () => this.#go(),
       shows: (pc, console) => this.#show(pc, console),
       moved: (position, stop) => this.#send({ event: 'position', position, stop }),
+      console: () => this.#shown ?? this.#serial.tail,
+      become: (snapshot) => this.#become(snapshot, () => this.#make(snapshot)),
     })
   }
 
   /** See `PageDebugger`: the machine goes on from where the debugger is. */
   async branch(change?: MachineChange): Promise<void> {
-    const recording = this.#recorder()
-    await this.#rest()
-    const { checkKept } = await loadSnapshots()
-    await this.#between(async () => {
-      checkKept(this.#options)
-      const snapshot = await recording.taken(this.#shown ?? this.#serial.tail, change)
-      await this.#become(snapshot, () => this.#make(snapshot))
-      this.#tellState('paused')
-    })
+    await this.#recorder().branch(change)
+    this.#tellState('paused')
   }
 
   /** See `PageDebugger`. @returns whether the machine has branched */
@@ -522,13 +517,11 @@ export class WorkerMachine {
     // The guest would stand still until all of its RAM is there.
     await this.#arrived
     await this.#between(async () => {
+      // Somebody may have asked for it twice.
+      if (this.#recording !== null) return
       const pc = this.#x86()
       this.#attached?.checkNone()
-      const { requireRecordable, takenNow } = await import('./recorded-machine.ts')
-      requireRecordable(boardOptions(this.#options, this.#boardParts()))
-      const snapshot = await takenNow(pc, this.#serial.tail)
-      this.#recording = recording
-      await this.#become(snapshot, () => this.#make(snapshot))
+      await recording.begin(pc, boardOptions(this.#options, this.#boardParts()), () => (this.#recording = recording))
     })
   }
 
