@@ -83,6 +83,15 @@ test('a machine that cannot go on recorded has ended, and one that is not record
   expect(() => machine.statistics()).toThrow('the machine is off')
 })
 
+test('a machine that is asked twice to be recorded is made anew once', async () => {
+  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const machine = await WorkerMachine.open(options, () => {})
+  const making = vi.spyOn(Pc, 'create')
+  await Promise.all([machine.record(), machine.record()])
+  expect(making).toHaveBeenCalledTimes(1)
+  making.mockRestore()
+})
+
 test('a guest whose RAM is still coming goes on while it is to be saved', async () => {
   const images = { firmware: { bytes: new Uint8Array(tickingGuest()) } }
   const options: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20 }

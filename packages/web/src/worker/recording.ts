@@ -22,7 +22,7 @@ export interface RecordedLife {
   moved(position: RunPosition, stop: TravelStop | null): void
   /** The end of the serial output that is shown. */
   console(): Uint8Array
-  /** Makes the machine anew, to go on from a snapshot. One that cannot be made has ended. */
+  /** Makes the machine anew, to go on from a snapshot, or ends it. */
   become(snapshot: ReadSnapshot): Promise<void>
 }
 
@@ -57,7 +57,7 @@ export class Recording {
   }
 
   /**
-   * Has the machine go on from where the debugger is, recorded. It stands still.
+   * Has the machine go on from where the debugger is, recorded: it stands still there.
    *
    * @param change - is made before
    * @throws WebError `ERR_MACHINE` for one with kept disks, and where its disks cannot be put back
