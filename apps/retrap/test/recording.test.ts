@@ -1,6 +1,15 @@
 /** Recorded runs: their files, and the command that runs them again. */
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -89,6 +98,8 @@ test(
       expect.stringMatching(`guest.bin of this recording has changed: its SHA-256 is [\\da-f]{64}, expected ${sha256}`),
     ])
     rmSync(firmware)
+    // A device has no end, and is no image.
+    symlinkSync('/dev/zero', firmware)
     const missing = await runHere(['web', '--recording', file], { deadlineMs: DEADLINE_MS })
     expect([missing.code, missing.stderr]).toEqual([
       74,

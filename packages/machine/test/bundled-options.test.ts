@@ -2,7 +2,15 @@
 import { defineDevice } from '@retrap/device'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { bundleOptions, optionsOfBundle, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import {
+  bundleOptions,
+  openBundle,
+  optionsOfBundle,
+  type Pc,
+  type PcOptions,
+  recordPc,
+  replayPc,
+} from '../src/index.ts'
 import { fullPc } from './support/full-machines.ts'
 import { idleFirmware } from './support/idle-guest.ts'
 
@@ -31,6 +39,18 @@ describe.each(['pc', 'q35'] as const)('a %s with a device of every kind', (board
     expect(registers(replay.pc)).toEqual(expected)
     replay.close()
   })
+})
+
+test('a file that promises more images than it has is refused at once', async () => {
+  const pieces: Uint8Array[] = []
+  const about = { version: 1, bundle: {}, images: 2 ** 50 }
+  const options: PcOptions = { memoryBytes: 4 << 20, firmware: idleFirmware(3000), clock: 'deterministic' }
+  const recorder = await recordPc(options, (bytes) => pieces.push(bytes), { about })
+  await recorder.end()
+  recorder.pc.close()
+  const file = Buffer.concat(pieces)
+  const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
+  await expect(openBundle(source)).rejects.toThrow(/expected as many as the recording has inside and names/)
 })
 
 test('models of the caller are in no bundle; one that lacks an image is refused', () => {

@@ -76,6 +76,8 @@ export async function openBundle(
   const { version, bundle, images = 0, named = [], hasSnapshot } = about ?? {}
   const isNoted = version === 1 && Number.isSafeInteger(images) && (images > 0 || bundle !== undefined)
   if (!isNoted) return { options: undefined, snapshot: undefined, more: [] }
+  if (!Array.isArray(named) || images > recording.images + named.length)
+    throw new MachineError('ERR_OPTION', `images: ${images}; expected as many as the recording has inside and names`)
   const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
   const ofOptions: Uint8Array[] = []
   for (let number = 0; number < images; number++) {
