@@ -81,7 +81,10 @@ describe.each([
     await told.machine.pause()
     await told.call('travel', { to: now - 1 })
     const branched = await told.registers()
-    await told.machine.branch()
+    const branching = told.machine.branch()
+    // Requests that come meanwhile are for the branch.
+    expect(await told.call('position')).toMatchObject({ isLive: true })
+    await branching
     expect(await told.registers()).toEqual(branched)
     await told.machine.run()
     told.type('d')

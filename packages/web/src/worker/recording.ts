@@ -31,6 +31,8 @@ export class Recording {
   readonly #options: SentOptions
   readonly #life: RecordedLife
   #machine: RecordedMachine | null = null
+  /** Settles when the machine is the branch that was asked for last. */
+  #branching: Promise<void> = Promise.resolve()
   /** Callers that wait for the machine itself to stop. */
   #waiting: ((stop: TravelStop) => void)[] = []
 
@@ -62,7 +64,13 @@ export class Recording {
    * @param change - is made before
    * @throws WebError `ERR_MACHINE` for one with kept disks, and where its disks cannot be put back
    */
-  async branch(change?: MachineChange): Promise<void> {
+  branch(change?: MachineChange): Promise<void> {
+    const branching = this.#branch(change)
+    this.#branching = branching.catch(() => undefined)
+    return branching
+  }
+
+  async #branch(change: MachineChange | undefined): Promise<void> {
     await this.#life.rest()
     await this.#life.between(async () => {
       checkKept(this.#options)
@@ -124,6 +132,7 @@ export class Recording {
 
   /** Answers the page. @throws WebError `ERR_MACHINE` for a machine that is not recorded */
   async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
+    await this.#branching
     const machine = this.#recorded()
     if (call === 'travel') return this.#travel(machine, given[0] as Travel)
     const answer = (): Promise<unknown> =>
