@@ -76,6 +76,14 @@ describe.skipIf(!isHere)(
       ])
     })
 
+    test('a trace on the guest’s time names code by the symbols of the kernel', async () => {
+      await run(['--trace', 'insn', '--trace-to', file('trace.vcd')])
+      const lines = readFileSync(file('trace.vcd'), 'utf8').split('\n')
+      const [, id] = lines.map((line) => /^\$var string 1 (\S+) code /.exec(line)).find((found) => found !== null) ?? []
+      const names = lines.filter((line) => line.startsWith('s') && line.endsWith(` ${id}`))
+      expect(names.map((line) => line.slice(1, -2))).toEqual(['-', '_start', 'vectors', '_start'])
+    })
+
     test('a trace for viewers, and pictures of a card that nothing has drawn on', async () => {
       const pictures = ['--display', `png:${file('now.png')}`, '--screenshot-on-exit', file('last.png')]
       await run(['--trace', 'insn,limit=3', '--trace-to', file('trace.json'), '--vga', 'std', ...pictures])

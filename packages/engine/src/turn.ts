@@ -33,6 +33,8 @@ export class Turn {
   /** The part of {@link Turn.cost} that is not instructions. */
   #extra = 0
   #slices = 0
+  /** The budget of the slice under way; 0: none is. */
+  #slice = 0
   /** Linear address of an instruction that is executed alone; both words signed. */
   #fromLo = 0
   #fromHi = 0
@@ -65,6 +67,19 @@ export class Turn {
     return this.retired + this.#extra
   }
 
+  /** Whether the interpreter executes a slice: a call out of it is being served. */
+  get isInSlice(): boolean {
+    return this.#slice > 0
+  }
+
+  /** The same as {@link Turn.retired} while a call out of the interpreter is served, which does not count its instruction. */
+  get retiredSoFar(): number {
+    if (this.#slice === 0) return this.retired
+    const i32 = this.#i32
+    // The instruction that calls has been taken off the budget.
+    return this.retired + this.#slice - (i32[this.#budget]! + 1) - i32[this.#iterations]!
+  }
+
   /** The rest of the turn; zero or less where it is used up. */
   get remaining(): number {
     return this.#end - this.cost
@@ -85,6 +100,7 @@ export class Turn {
     const i32 = this.#i32
     i32[this.#budget] = budget
     i32[this.#iterations] = 0
+    this.#slice = 0
   }
 
   /**
@@ -97,6 +113,7 @@ export class Turn {
     const slice = Math.min(this.remaining, most, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
     this.allow(slice)
+    this.#slice = slice
     return slice
   }
 
@@ -106,6 +123,7 @@ export class Turn {
     const iterations = i32[this.#iterations]!
     this.retired += budget - i32[this.#budget]! - iterations
     this.#extra += iterations
+    this.#slice = 0
   }
 
   /** Notes the address of an instruction that is executed alone, for {@link Turn.arrive}. */

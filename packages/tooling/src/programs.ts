@@ -39,6 +39,7 @@ export const PROGRAMS: ProgramTable = [
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },
   { packages: ['passt'], programs: ['passt'] },
   { packages: ['gvncviewer'], programs: ['gvnccapture'] },
+  { packages: ['gtkwave'], programs: ['vcd2fst', 'fst2vcd'] },
   { packages: ['qemu-utils'], programs: ['qemu-img', 'qemu-io'] },
   // QEMU's Arm boards have network cards, whose ROMs the package only recommends.
   { packages: ['qemu-system-arm', 'ipxe-qemu'], programs: ['qemu-system-aarch64'] },

@@ -33,6 +33,14 @@ export class TracedArm implements TracedGuest {
     }
   }
 
+  addressOf(id: number): bigint | undefined {
+    return this.#domain.vcpus[id]?.processor.registers.pc
+  }
+
+  retiredOf(id: number): number {
+    return this.#domain.vcpus[id]?.cpu.retired ?? 0
+  }
+
   end(): void {
     for (const vcpu of this.#domain.vcpus) {
       vcpu.processor.watch(null)

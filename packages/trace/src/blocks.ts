@@ -56,7 +56,7 @@ export class Blocks {
     if (block === undefined) return
     this.#begun.delete(vcpu)
     const { first, end, executed } = block
-    const { ns, hostMs, instructions, address, cpl } = first
-    this.#told({ kind: 'block', vcpu, ns, hostMs, instructions, address, end, executed, cpl, endMs })
+    const { mode: _mode, ...begun } = first
+    this.#told({ kind: 'block', ...begun, end, executed, endMs })
   }
 }

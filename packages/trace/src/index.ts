@@ -1,5 +1,5 @@
 /**
- * Traces of guests, as text or in Chrome's format.
+ * Traces of guests, as text, in Chrome's format, or as a Value Change Dump.
  *
  * @packageDocumentation
  */
@@ -19,4 +19,5 @@ export type {
 } from './record.ts'
 export { parseTrace, TRACE_KINDS, type TraceKind, type TraceSpec } from './spec.ts'
 export { formatRecord } from './text.ts'
-export { Tracer } from './tracer.ts'
+export { Tracer, type TracerOptions } from './tracer.ts'
+export { type VcdOptions, VcdTrace } from './vcd.ts'

@@ -54,6 +54,15 @@ export class TracedPc implements TracedGuest {
     }
   }
 
+  addressOf(id: number): bigint | undefined {
+    const vcpu = this.#domain.vcpus[id]
+    return vcpu?.cpu.executing
+  }
+
+  retiredOf(id: number): number {
+    return this.#domain.vcpus[id]?.cpu.retiredSoFar ?? 0
+  }
+
   end(): void {
     this.#domain.architecture.onMessage = null
     for (const vcpu of this.#domain.vcpus) {

@@ -11,6 +11,8 @@ export interface TracePlace {
   readonly hostMs: number
   /** Instructions that the vCPU had retired. */
   readonly instructions: number
+  /** Instructions that all vCPUs had retired: a replay goes there. */
+  readonly allInstructions: number
 }
 
 /** Instruction sets of Arm. */
@@ -101,6 +103,8 @@ export interface AccessRecord extends TracePlace {
   readonly kind: 'ioreq'
   /** The step, with the device and the access. */
   readonly access: IoTraceRecord
+  /** Linear address of the instruction that makes it; undefined: no vCPU's, or not known. */
+  readonly code: bigint | undefined
   /** Host time that the vCPU has waited, in milliseconds, where its wait ends here. */
   readonly waitedMs: number | undefined
 }

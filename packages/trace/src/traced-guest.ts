@@ -18,6 +18,10 @@ export interface Told {
 export interface TracedGuest {
   /** Has the processors tell of instructions, of events, and of page walks, from now on. */
   watch(steps: boolean, events: boolean, walks: boolean): void
+  /** Instructions that a vCPU has retired; 0: there is no such vCPU. */
+  retiredOf(vcpu: number): number
+  /** The linear address of the instruction that a vCPU is at; undefined: there is no such vCPU. */
+  addressOf(vcpu: number): bigint | undefined
   /** Has them tell nothing more. */
   end(): void
 }

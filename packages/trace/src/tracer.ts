@@ -1,12 +1,21 @@
 import { type Domain, X86Domain } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
-import type { IoTraceRecord } from '@retrap/ioreq'
+import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
 import { TracedArm } from './arm.ts'
 import { Blocks } from './blocks.ts'
 import { TracedPc } from './pc.ts'
 import type { TracePlace, TraceRecord } from './record.ts'
 import type { Told, TracedGuest } from './traced-guest.ts'
 import { lets, type TraceKind, type TraceSpec, type TraceSubject } from './spec.ts'
+
+/** Options of a {@link Tracer}. */
+export interface TracerOptions {
+  /**
+   * Leaves out what no instruction of the guest asks a device for: accesses while a machine is made, which a replay need not
+   * make, and notices to drop mappings. Default they are told.
+   */
+  readonly guestOnly?: boolean
+}
 
 /** One of the traces that were asked for. */
 interface Wanted {
@@ -27,6 +36,7 @@ export class Tracer {
   readonly access: ((record: IoTraceRecord) => void) | undefined
   readonly #wanted: readonly Wanted[]
   readonly #sink: (record: TraceRecord) => void
+  readonly #guestOnly: boolean
   readonly #blocks = new Blocks((record) => this.#tell(record.kind, record, () => record))
   /** When each vCPU's request was sent, in milliseconds of the host. */
   readonly #sent = new Map<number, number>()
@@ -37,9 +47,10 @@ export class Tracer {
    * @param specs - what is traced: each record that one of them lets through
    * @param sink - takes the records, in their order
    */
-  constructor(specs: readonly TraceSpec[], sink: (record: TraceRecord) => void) {
+  constructor(specs: readonly TraceSpec[], sink: (record: TraceRecord) => void, options: TracerOptions = {}) {
     this.#wanted = specs.map((spec) => ({ spec, left: spec.limit ?? Infinity }))
     this.#sink = sink
+    this.#guestOnly = options.guestOnly ?? false
     this.access = this.#wants('ioreq') ? (record) => this.#accessed(record) : undefined
   }
 
@@ -91,16 +102,22 @@ export class Tracer {
 
   #place(vcpu: number): TracePlace {
     const domain = this.#domain
+    const guest = this.#guest
+    const retired = (of: number): number => guest?.retiredOf(of) ?? 0
     return {
       vcpu,
       ns: domain?.clock.now() ?? 0,
       hostMs: performance.now(),
-      instructions: domain?.vcpus[vcpu]?.cpu.retired ?? 0,
+      instructions: retired(vcpu),
+      allInstructions: domain?.vcpus.reduce((sum, { id }) => sum + retired(id), 0) ?? 0,
     }
   }
 
   #accessed(given: IoTraceRecord): void {
+    if (!this.#wants('ioreq')) return
     const vcpu = given.vcpu >= 0 ? given.vcpu : (this.#domain?.executingVcpu ?? -1)
+    const code = this.#guest?.addressOf(vcpu)
+    if (this.#guestOnly && (code === undefined || given.request.type === IOREQ_TYPE_INVALIDATE)) return
     const now = performance.now()
     const sent = this.#sent.get(vcpu)
     const ends = given.event === 'answered' || given.event === 'ended' || given.event === 'cancelled'
@@ -111,7 +128,7 @@ export class Tracer {
     const address = (BigInt(addressHi) << 32n) | BigInt(addressLo >>> 0)
     this.#tell('ioreq', { vcpu, address, device: given.device }, () => {
       const access = { ...given, vcpu, request: { ...given.request } }
-      return { kind: 'ioreq', ...this.#place(vcpu), hostMs: now, access, waitedMs }
+      return { kind: 'ioreq', ...this.#place(vcpu), hostMs: now, access, code, waitedMs }
     })
   }
 }

@@ -32,7 +32,7 @@ function told({ pstate = 0, intid = 0, bytes = [] }: State, act: (hooks: Hooks) 
   }
   const domain = { vcpus: [vcpu], architecture: { gic: { highestPending: () => intid } } }
   const blocks = new Blocks((block) => records.push(block))
-  const place = (id: number) => ({ vcpu: id, ns: 0, hostMs: 0, instructions: 0 })
+  const place = (id: number) => ({ vcpu: id, ns: 0, hostMs: 0, instructions: 0, allInstructions: 0 })
   new TracedArm(domain as unknown as ArmDomain, {
     ...{ place, wants: () => true, tell: (_kind, _subject, make) => records.push(make()), blocks },
   }).watch(true, true, false)

@@ -14,7 +14,8 @@ function blocksOf(steps: readonly (Step | { readonly interrupts: number })[]): r
     if ('interrupts' in step) blocks.interrupt(step.interrupts)
     else {
       const { vcpu = 0, address = 0x1000n, mode = 32, cpl = 0, bytes = 2 } = step
-      blocks.add({ vcpu, address, mode, cpl, ns: 7, hostMs: 0, instructions: instructions++ }, () => bytes)
+      const place = { vcpu, ns: 7, hostMs: 0, instructions, allInstructions: instructions++ }
+      blocks.add({ ...place, address, mode, cpl }, () => bytes)
     }
   }
   blocks.end()

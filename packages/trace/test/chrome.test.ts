@@ -93,7 +93,8 @@ test.each([
   const chrome = new ChromeTrace((piece) => (text += piece))
   const add = (what: IoTraceEvent, hostMs: number): void => {
     const access = { event: what, vcpu: 1, server: 's', device: 'd', request: createIoRequest(), lo: 0, hi: 0 }
-    chrome.add({ kind: 'ioreq', vcpu: 1, ns: 0, hostMs, instructions: 0, waitedMs: undefined, access })
+    const place = { vcpu: 1, ns: 0, hostMs, instructions: 0, allInstructions: 0 }
+    chrome.add({ kind: 'ioreq', ...place, code: undefined, waitedMs: undefined, access })
   }
   add('sent', 10)
   add(event, 12)

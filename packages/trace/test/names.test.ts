@@ -43,7 +43,8 @@ test('exceptions of x86', () => {
 test('an access names its device and not its vCPU, and says how long it has waited', () => {
   const request = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x61, size: 1 }
   const access = { event: 'done', server: 'devices', device: 'PIT', vcpu: 3, request, lo: 0x20, hi: 0 } as const
-  const record = { kind: 'ioreq', vcpu: 3, ns: 0, instructions: 0, hostMs: 0, waitedMs: undefined, access } as const
+  const place = { vcpu: 3, ns: 0, instructions: 0, allInstructions: 0, hostMs: 0 }
+  const record = { kind: 'ioreq', ...place, code: undefined, waitedMs: undefined, access } as const
   expect(describeRecord(record)).toMatch(/^ioreq PIT done: .* = 0x20$/)
   expect(describeRecord({ ...record, waitedMs: 1.25 })).toMatch(/ = 0x20 after 1\.250 ms$/)
 })

@@ -1,3 +1,4 @@
+import { IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
 import { describe, expect, test, vi } from 'vitest'
 import { formatRecord, parseTrace, Tracer, type TraceRecord } from '../src/index.ts'
 import { ABSENT, PRICE, tracedKernel, tracedPc, TIMER_VECTOR } from './support/guest.ts'
@@ -137,6 +138,41 @@ test('accesses name their device and say how long its vCPU waited', async () => 
   expect(formatRecord(records[1]!)).toMatch(
     /vcpu 0 ioreq price answered: mmio read of 4 bytes at 0xfed90000 = 0x7 after [\d.]+ ms$/,
   )
+})
+
+test('accesses name their instruction and its number, alike in every way of execution', async () => {
+  const ways = [
+    await trace(['ioreq', 'irq', 'insn'], { jit: false }),
+    await trace(['ioreq', 'irq'], { jit: false }),
+    await trace(['ioreq', 'irq'], { jit: { threshold: 1 } }),
+  ]
+  const [stepped = [], ...others] = ways.map(({ records }) =>
+    records.flatMap((record) => {
+      const { kind, vcpu, instructions, allInstructions } = record
+      if (kind !== 'ioreq' || vcpu < 0) return kind === 'irq' ? [`${kind} ${instructions} ${allInstructions}`] : []
+      return [`${record.access.event} ${record.code?.toString(16)} ${instructions} ${allInstructions}`]
+    }),
+  )
+  for (const other of others) expect(other).toEqual(stepped)
+  expect(stepped.filter((text) => text.includes(` ${places.access.toString(16)} `))).toHaveLength(2)
+})
+
+test('accesses while a machine is made, and notices to drop mappings, are told unless the guest alone is traced', async () => {
+  const events = async (guestOnly: boolean): Promise<number[]> => {
+    const records: TraceRecord[] = []
+    const tracer = new Tracer([parseTrace('ioreq')], (record) => records.push(record), { guestOnly })
+    const pc = await tracedPc({ trace: tracer.access! })
+    const before = records.length
+    tracer.attach(pc.domain)
+    await pc.run({ timeoutMs: 100_000 })
+    tracer.detach()
+    pc.close()
+    const types = records.map((record) => (record.kind === 'ioreq' ? record.access.request.type : -1))
+    return [before, types.filter((type) => type === IOREQ_TYPE_INVALIDATE).length, records.length - before]
+  }
+  const [made = 0, notices = 0] = await events(false)
+  expect([made > 0, notices > 0]).toEqual([true, true])
+  expect(await events(true)).toEqual([0, 0, 4])
 })
 
 test('a tracer that is detached leaves nothing behind', async () => {

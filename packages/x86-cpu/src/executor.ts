@@ -1,4 +1,4 @@
-import { Sampling, type Turn } from '@retrap/engine'
+import { linearAddress, Sampling, type Turn } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugSlot } from './system/breakpoints.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
@@ -330,6 +330,17 @@ export class Executor {
     return status === STATUS_STEP
       ? failed(new Error('an instruction that cannot be fetched alone'))
       : this.#finish(status)
+  }
+
+  /** Linear address of the instruction that is executed, or of the next one. */
+  get executing(): bigint {
+    const u32 = this.#u32
+    if (!this.#turn.isInSlice) {
+      const { lo, hi } = this.#fetch.current()
+      return linearAddress(lo, hi)
+    }
+    const offset = this.#core.memory.u16[(u32[S_RECORD >>> 2]! + R_OFFSET) >>> 1]!
+    return linearAddress((u32[S_PAGE_BASE >>> 2]! + offset) >>> 0, u32[(S_PAGE_BASE >>> 2) + 1]!)
   }
 
   /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */

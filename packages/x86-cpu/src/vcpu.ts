@@ -166,6 +166,16 @@ export class Vcpu {
     this.#turn.retired = instructions
   }
 
+  /** The same while an access or an event is told, which does not count its instruction. */
+  get retiredSoFar(): number {
+    return this.#turn.retiredSoFar
+  }
+
+  /** Linear address of the instruction that is executed, while an access or an event of it is told; else of the next one. */
+  get executing(): bigint {
+    return this.#executor.executing
+  }
+
   /**
    * The cost of all execution since the vCPU was made, in instructions: one for each that has retired and each iteration of a
    * string instruction, 64 for each event that was delivered.

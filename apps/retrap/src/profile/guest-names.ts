@@ -30,6 +30,18 @@ export const linuxNames = (machine: LinuxMemory): Names[] =>
     linuxSymbols(machine).filter(({ isCode }) => isCode),
   )
 
+/** The function at an address, and where its name is from; undefined: it has none. */
+export function functionAt(
+  names: readonly Names[],
+  address: bigint,
+): readonly [name: string, file: string] | undefined {
+  for (const { file, table } of names) {
+    const index = table.indexOf(table.placeOf(address))
+    if (index >= 0) return [table.name(index), file]
+  }
+  return undefined
+}
+
 function namesOf(file: string, symbols: readonly NamedPlace[]): Names[] {
   // Places are counted from 0 both ways: the upper half's are negative.
   return symbols.length === 0 ? [] : [{ file, table: new SymbolTable(symbols, 0n) }]

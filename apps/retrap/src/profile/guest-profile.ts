@@ -4,7 +4,7 @@ import type { GuestSample, SampledMemory } from '@retrap/machine'
 import type { LinuxMemory } from '@retrap/symbols'
 import { CliError, troubleWith } from '../errors.ts'
 import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
-import { elfNames, linuxNames, type Names } from './guest-names.ts'
+import { elfNames, functionAt, linuxNames, type Names } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
 import type { SymbolFile } from './symbol-file.ts'
 
@@ -105,7 +105,9 @@ export class GuestProfile {
     for (const { address, within } of framesOf(sample).toReversed()) {
       const program = process && programAt(process, within)
       const [name, file] =
-        program === undefined ? kernelName(address, within, names) : userName(address, within, program, process?.name)
+        program === undefined
+          ? (functionAt(names, within) ?? [hex(address), ''])
+          : userName(address, within, program, process?.name)
       id = builder.child(id, name, file)
     }
     return id
@@ -133,16 +135,7 @@ const framesOf = ({ address, callers }: GuestSample): { readonly address: bigint
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
-/** A function's name, and where it is from. @param within - an address in the function */
-function kernelName(address: bigint, within: bigint, names: readonly Names[]): readonly [name: string, file: string] {
-  for (const { file, table } of names) {
-    const index = table.indexOf(table.placeOf(within))
-    if (index >= 0) return [table.name(index), file]
-  }
-  return [hex(address), '']
-}
-
-/** The same of a program's: `main (in python3)`; without symbols the place in the program, of the function where that is known. */
+/** A name in a program, and where it is from: `main (in python3)`; without symbols the place in the program, of the function where that is known. */
 function userName(
   address: bigint,
   within: bigint,

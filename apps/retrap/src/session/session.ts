@@ -395,7 +395,7 @@ class Session {
         void this.#clock.ask(machine)
       }
       this.#connect(machine)
-      settings.trace?.attach(machine)
+      settings.trace?.attach(machine, options.kernel)
       await this.#debugger?.adopt(machine, this.#recording.runnerOf(machine))
     } catch (error) {
       machine.close?.()

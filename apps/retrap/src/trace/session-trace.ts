@@ -1,4 +1,4 @@
-/** `--trace`: what the guest does, as lines or in Chrome's format. */
+/** `--trace`: what the guest does, as lines, in Chrome's format, or as a Value Change Dump. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
@@ -10,11 +10,14 @@ import {
   type TraceSpec,
   parseTrace,
   TraceError,
+  type VcdOptions,
+  VcdTrace,
 } from '@retrap/trace'
 import { CliError, troubleWith } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { usage } from '../options/values.ts'
+import { CodeNames } from './code-names.ts'
 
 /** Pieces of text that go out in one. */
 const BATCH = 256
@@ -30,19 +33,29 @@ interface Sink {
 export class SessionTrace {
   readonly #tracer: Tracer
   readonly #sink: Sink
+  readonly #names = new CodeNames()
   #ended = false
 
   /**
-   * @param path - the file, in Chrome's format if its name ends with `.json`; null: lines to stderr
+   * @param path - the file, in a format for viewers if its name ends with `.json` or `.vcd`; null: lines to stderr
+   * @param cpus - vCPUs of the machines
    * @throws CliError `ERR_INPUT` where the file cannot be written
    */
-  constructor(specs: readonly TraceSpec[], path: string | null, stderr: SessionOutput) {
+  constructor(specs: readonly TraceSpec[], path: string | null, stderr: SessionOutput, cpus: number = 1) {
     const failed = (why: string): void => {
       stderr.write(`retrap: the trace ends here: cannot write ${path}: ${why}\n`)
       this.#tracer.detach()
     }
-    this.#sink = path === null ? linesTo((text) => void stderr.write(text)) : fileSink(path, failed)
-    this.#tracer = new Tracer(specs, (record) => this.#sink.add(record))
+    const kinds = specs.map(({ kind }) => kind)
+    const about = { cpus, kinds, symbolOf: (address: bigint) => this.#names.nameOf(address) }
+    const formatOf = FORMATS[/\.[^.]*$/.exec(path ?? '')?.[0] ?? ''] ?? linesTo
+    this.#sink =
+      path === null
+        ? linesTo((text) => void stderr.write(text))
+        : fileSink(path, (write) => formatOf(write, about), failed)
+    // A replay's file on the guest's time is that of the recorded run.
+    const guestOnly = formatOf === FORMATS['.vcd']
+    this.#tracer = new Tracer(specs, (record) => this.#sink.add(record), { guestOnly })
   }
 
   /** The trace function for a machine when it is made; undefined: its accesses are not traced. */
@@ -50,9 +63,16 @@ export class SessionTrace {
     return this.#tracer.access
   }
 
-  /** Traces a machine that was made with {@link SessionTrace.access}. */
-  attach({ domain }: Pick<Machine, 'domain'>): void {
-    if (domain instanceof Domain) this.#tracer.attach(domain)
+  /**
+   * Traces a machine that was made with {@link SessionTrace.access}.
+   *
+   * @param kernel - the image that it was started with, which may have symbols
+   */
+  attach(machine: Pick<Machine, 'domain' | 'memory'>, kernel?: Uint8Array): void {
+    const { domain } = machine
+    if (!(domain instanceof Domain)) return
+    this.#names.attach(machine, kernel)
+    this.#tracer.attach(domain)
   }
 
   /** Ends the trace and its file. */
@@ -64,8 +84,17 @@ export class SessionTrace {
   }
 }
 
-function linesTo(write: (text: string) => void): Sink {
-  return { add: (record) => write(`${formatRecord(record)}\n`), end: () => undefined }
+type MakeSink = (write: (text: string) => void, about: VcdOptions) => Sink
+
+const linesTo = (write: (text: string) => void): Sink => ({
+  add: (record) => write(`${formatRecord(record)}\n`),
+  end: () => undefined,
+})
+
+/** Formats for viewers, by the end of a file's name. */
+const FORMATS: Readonly<Record<string, MakeSink>> = {
+  '.json': (write) => new ChromeTrace(write),
+  '.vcd': (write, about) => new VcdTrace(write, about),
 }
 
 /**
@@ -73,7 +102,7 @@ function linesTo(write: (text: string) => void): Sink {
  *
  * @param failed - hears why it cannot be written any more; the guest, which is executing, hears nothing of it
  */
-function fileSink(path: string, failed: (why: string) => void): Sink {
+function fileSink(path: string, make: (write: (text: string) => void) => Sink, failed: (why: string) => void): Sink {
   let file: number
   try {
     file = openSync(path, 'w')
@@ -97,13 +126,12 @@ function fileSink(path: string, failed: (why: string) => void): Sink {
     pieces.push(text)
     if (pieces.length >= BATCH) flush()
   }
-  const chrome = path.endsWith('.json') ? new ChromeTrace(write) : undefined
-  const lines = linesTo(write)
+  const sink = make(write)
   process.on('exit', flush)
   return {
-    add: (record) => (chrome ?? lines).add(record),
+    add: (record) => sink.add(record),
     end: () => {
-      chrome?.end()
+      sink.end()
       flush()
       process.off('exit', flush)
       closeSync(file)

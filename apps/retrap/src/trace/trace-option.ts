@@ -8,6 +8,8 @@ export interface TraceFlags {
   /** Each `--trace`, as it was given. */
   readonly trace?: readonly string[]
   readonly traceTo?: string
+  /** vCPUs. */
+  readonly cpus: number
 }
 
 /** Options of traces. */
@@ -19,7 +21,7 @@ export const TRACE_OPTIONS: readonly OptionRow[] = [
   },
   {
     flags: '--trace-to <file>',
-    help: 'write the trace to a file; one named .json is for chrome://tracing and Perfetto',
+    help: 'write the trace to a file; one named .json is for chrome://tracing and Perfetto, one named .vcd, on the guest’s time, for GTKWave and Surfer',
   },
 ]
 
@@ -29,7 +31,7 @@ export const TRACE_OPTIONS: readonly OptionRow[] = [
  * @throws CliError where a trace is none, or its file cannot be written
  */
 export async function traceOf(
-  { trace, traceTo }: TraceFlags,
+  { trace, traceTo, cpus }: TraceFlags,
   stderr: SessionOutput,
 ): Promise<SessionTrace | undefined> {
   if (trace === undefined) {
@@ -43,5 +45,5 @@ export async function traceOf(
     throw usage('a trace goes to one file: write --trace ioreq --trace-to FILE')
   const specs = parsed.map(({ spec }) => spec)
   const { SessionTrace } = await import('./session-trace.ts')
-  return new SessionTrace(specs, traceTo ?? paths[0] ?? null, stderr)
+  return new SessionTrace(specs, traceTo ?? paths[0] ?? null, stderr, cpus)
 }
