@@ -3,7 +3,7 @@ import { al, type Assembler, ax, dword, dx, edi, esi, imm16, imm32 } from '@retr
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type PcOptions, type PcReplay, type RecordingSource, recordPc, replayPc } from '../src/index.ts'
 import { Pc } from '../src/pc/pc.ts'
-import { startLocalServer } from '../src/recording/local-server.ts'
+import { startLocalServer } from '@retrap/ioreq/host'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
@@ -90,7 +90,10 @@ test('answers are the same wherever the question before has left the machine', {
 test('one that is made anew for each place goes back, where its memory is given to others', async () => {
   // Models that are recorded are never put back.
   const models: PcOptions['deviceServers'] = [
-    (dispatch, platform) => startLocalServer({ dispatch, platform }, 'elsewhere', [{ name: 'far', attach() {} }]),
+    (dispatch, platform) =>
+      startLocalServer({ dispatch, platform }, { name: 'elsewhere', realTime: false }, (server) =>
+        server.attach({ name: 'far', attach() {} }),
+      ),
   ]
   const shared: PcOptions = { ...options, deviceServers: models, forks: { clones: 1, writtenBytes: 1 << 20 } }
   replay = await replayPc(shared, sourceOf(await record(shared, Infinity)))

@@ -18,6 +18,7 @@ export {
   type FrameRange,
   type MessageFrame,
 } from './frames.ts'
+export { type LocalServer, startLocalServer } from './local-server.ts'
 export type { FramePort } from './message-link.ts'
 export { MessageTransport, serveMessages } from './message-transport.ts'
 export { Doorbell } from './doorbell.ts'

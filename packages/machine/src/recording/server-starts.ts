@@ -1,13 +1,12 @@
 import type { DeviceModel } from '@retrap/device'
 import type { Domain, DomainServer } from '@retrap/hvm'
-import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/ioreq/host'
+import { type DevicePlatform, type GatedServer, type RemoteServerOptions, startLocalServer } from '@retrap/ioreq/host'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { PartServerOptions, StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { StartDeviceServer } from '../life/machine-life.ts'
 import { type InputGate, PLUG_PARTY } from './gate.ts'
 import type { ServerFacts } from './gated-server.ts'
 import { type PlugFacts, plugsOf } from './held-frames.ts'
-import { startLocalServer } from './local-server.ts'
 import { startPlayedServer } from './played-server.ts'
 import { RecordGate } from './record-gate.ts'
 import { RecordedServer } from './recorded-server.ts'
@@ -152,7 +151,9 @@ export class ServerStarts {
     const { name } = given
     const facts = { ...given, talksToHost: false }
     return this.#start({ dispatch, platform }, facts, { name, realTime: false }, (gated) =>
-      startLocalServer({ dispatch, platform: gated }, name, models),
+      startLocalServer({ dispatch, platform: gated }, { name, realTime: false }, (server) => {
+        for (const model of models) server.attach(model)
+      }),
     )
   }
 }

@@ -7,7 +7,7 @@ import { MemoryShare } from '@retrap/virtio/p9'
 import { UsbKeyboard } from '@retrap/usb'
 import type { ArmMachineOptions } from '../../src/arm/index.ts'
 import type { PcOptions, MachinePluggable, StartControllerServer, StartDeviceServer } from '../../src/index.ts'
-import { startLocalServer } from '../../src/recording/local-server.ts'
+import { startLocalServer } from '@retrap/ioreq/host'
 import { image } from './arm-image.ts'
 import type { CombinedDevice, CombinedMachine } from './combinations.ts'
 import { firmwareImage } from './kernels.ts'
@@ -82,7 +82,9 @@ const DEVICES: Readonly<Record<CombinedDevice, (port?: string) => Partial<Compos
 const own = (data: string) => new URL(data, import.meta.url)
 /** In this thread, by the frames that a process or another host would get. */
 const elsewhere: StartDeviceServer = (dispatch, platform) =>
-  startLocalServer({ dispatch, platform }, 'elsewhere', [{ name: 'far', stateless: true, attach() {} }])
+  startLocalServer({ dispatch, platform }, { name: 'elsewhere', realTime: false }, (server) =>
+    server.attach({ name: 'far', stateless: true, attach() {} }),
+  )
 const worker: StartDeviceServer = (dispatch, platform, realTime) =>
   startDeviceWorker(dispatch, platform, { name: 'far', realTime, modules: [own('./device-module.ts').href] })
 

@@ -1,19 +1,32 @@
-import type { DeviceModel } from '@retrap/device'
-import type { DomainServer } from '@retrap/hvm'
-import { type DevicePlatform, DeviceServer, type Frame, RemoteServer } from '@retrap/ioreq/host'
-import { createIoRequest, type IoDispatch, IoreqError } from '@retrap/ioreq'
+import { IoreqError } from '../errors.ts'
+import type { IoDispatch } from '../dispatch.ts'
+import { createIoRequest } from '../request.ts'
+import { DeviceServer } from './device-server.ts'
+import type { Frame } from './frames.ts'
+import type { DevicePlatform } from './platform.ts'
+import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 
 type DmaDone = Extract<Frame, { kind: 'dmaDone' }>
+
+/** A server whose models are in this thread. */
+export interface LocalServer {
+  /** The hypervisor's end. */
+  readonly remote: RemoteServer
+  /** Ends the server. */
+  close(): void
+}
 
 /**
  * Makes a server of models of this thread, which reach their machine as if they were elsewhere: by frames alone. They copy guest
  * memory, and cannot map it.
+ *
+ * @param attach - adds the models
  */
 export function startLocalServer(
   { dispatch, platform }: { readonly dispatch: IoDispatch; readonly platform: DevicePlatform },
-  name: string,
-  models: readonly DeviceModel[],
-): DomainServer {
+  options: RemoteServerOptions,
+  attach: (server: DeviceServer) => void | Promise<void>,
+): LocalServer {
   /** The reply to the call that a model waits for. */
   let awaited: { readonly call: number; done?: DmaDone } | undefined
   const callSync = (frame: Frame): DmaDone => {
@@ -37,7 +50,7 @@ export function startLocalServer(
       },
       callSync,
     },
-    { name },
+    { name: options.name },
   )
   const request = createIoRequest()
   const serveBuffered = (): void => {
@@ -46,6 +59,7 @@ export function startLocalServer(
       server.setTime(remote.now())
       server.serveBuffered(request)
     }
+    server.yieldTime()
   }
   const remote: RemoteServer = new RemoteServer(
     dispatch,
@@ -54,7 +68,11 @@ export function startLocalServer(
       send: (frame) => {
         if (frame.kind === 'dmaDone' && frame.call === awaited?.call) awaited.done = frame
         else if (frame.kind === 'hello') server.receive(frame)
-        else later(() => server.receive(frame))
+        else
+          later(() => {
+            server.receive(frame)
+            server.yieldTime()
+          })
       },
       notify: (vcpu) =>
         later(() => {
@@ -62,19 +80,13 @@ export function startLocalServer(
           if (!remote.server.slot(vcpu).accept(request)) return
           server.setTime(remote.now())
           server.serve(vcpu, { ...request })
+          server.yieldTime()
         }),
       notifyBuffered: () => later(serveBuffered),
       close: () => server.endMappings(),
     },
-    { name, realTime: false },
+    options,
   )
-  later(() => {
-    try {
-      for (const model of models) server.attach(model)
-      server.ready()
-    } catch (error) {
-      server.fail('attach', error)
-    }
-  })
+  later(() => void server.attachAll(attach))
   return { remote, close: () => remote.close() }
 }

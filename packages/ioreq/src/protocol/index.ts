@@ -1,0 +1,23 @@
+/**
+ * The device protocol, version 5: device models that are programs in any language. `PROTOCOL.md` is its document.
+ *
+ * @packageDocumentation
+ */
+export { decodeProtocolFrame, type DecodedFrame, encodeProtocolFrame, ProtocolReader } from './coding.ts'
+export {
+  type FieldType,
+  FRAME_TABLE,
+  type FrameKind,
+  type FrameRow,
+  type FrameWord,
+  HEADER_BYTES,
+  type MachineFrame,
+  MAX_PROTOCOL_FRAME,
+  MAX_TRANSFER_BYTES,
+  PROTOCOL_VERSION,
+  type ProtocolFrame,
+  type ServerFrame,
+} from './frame-table.ts'
+export { ProtocolDevices, type ProtocolDevicesOptions } from './protocol-devices.ts'
+export type { TransferBounds } from './protocol-model.ts'
+export type { ProtocolStream } from './session.ts'

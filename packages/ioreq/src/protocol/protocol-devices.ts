@@ -1,0 +1,177 @@
+import { describeThrown } from '@retrap/device/host'
+import type { IoDispatch } from '../dispatch.ts'
+import { IoreqError } from '../errors.ts'
+import { type LocalServer, startLocalServer } from '../host/local-server.ts'
+import { timeOf } from '../host/frames.ts'
+import type { DevicePlatform } from '../host/platform.ts'
+import type { RemoteServerOptions } from '../host/remote-server.ts'
+import { Declarations } from './declared.ts'
+import { type FrameWord, MAX_TRANSFER_BYTES, type ProtocolFrame, type ServerFrame } from './frame-table.ts'
+import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
+import { ProtocolSession, type ProtocolStream } from './session.ts'
+
+/** The options of {@link ProtocolDevices}. */
+export interface ProtocolDevicesOptions extends RemoteServerOptions {
+  /** Names this run of a machine for a server that a connection may be made again to; not 0. Default: random. */
+  readonly session?: FrameWord
+  /** The part of guest memory that the devices may reach. Default: all. */
+  readonly bounds?: TransferBounds
+  /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
+  place?(device: string): number
+  /** Takes a line of the server's for whoever runs the machine. */
+  onLog?(text: string): void
+}
+
+const FIRST_PLACE = 16
+const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
+
+/**
+ * The machine's end of a device server that speaks the device protocol (`PROTOCOL.md`): a program in any language. Its devices
+ * are models of this process, which keep configuration space, split accesses and hold interrupt lines, and ask the program
+ * for what only it knows.
+ */
+export class ProtocolDevices {
+  /** The hypervisor's end of the server. */
+  readonly remote: LocalServer['remote']
+  readonly #options: ProtocolDevicesOptions
+  readonly #session: ProtocolSession
+  readonly #declarations: Declarations
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #models = new Map<number, ProtocolModel>()
+  #isReady = false
+
+  /** @throws IoreqError `ERR_NO_SPACE` where the domain has no room for a server */
+  constructor(dispatch: IoDispatch, platform: DevicePlatform, options: ProtocolDevicesOptions) {
+    this.#options = options
+    let next = FIRST_PLACE
+    this.#declarations = new Declarations((device) => options.place?.(device) ?? next++)
+    this.#ready.promise.catch(() => {})
+    this.#session = new ProtocolSession({
+      session: options.session ?? randomSession(),
+      realTime: options.realTime ?? true,
+      now: () => timeOf(platform.clock),
+      onFrame: (frame) => this.#take(frame),
+      onFailed: (error) => this.#failed(error),
+    })
+    const { remote } = startLocalServer(
+      { dispatch, platform },
+      {
+        ...options,
+        onClosed: () => {
+          this.#session.close('the machine has ended, or has taken the devices out')
+          options.onClosed?.()
+        },
+      },
+      async (server) => {
+        await this.#ready.promise
+        for (const device of this.#declarations.devices) {
+          const make = (): ProtocolModel => {
+            const model = new ProtocolModel(this.#session, device, options.bounds ?? ALL)
+            this.#models.set(device.id, model)
+            return model
+          }
+          if (device.isOffered) server.offer(device.name, make)
+          else server.attach(make())
+        }
+      },
+    )
+    this.remote = remote
+  }
+
+  /** Whether a connection that is lost may be made again. */
+  get resumable(): boolean {
+    return this.#session.resumable
+  }
+
+  /** Goes on over a connection, the first or another one. @returns takes its bytes */
+  connect(stream: ProtocolStream): (chunk: Uint8Array) => void {
+    this.#session.connect(stream)
+    return (chunk) => this.#session.receive(chunk)
+  }
+
+  /** The connection is gone. @param error - there will not be another one */
+  disconnected(error?: IoreqError): void {
+    this.#session.disconnected()
+    if (error !== undefined) this.#session.fail(error)
+  }
+
+  /** Ends the server. */
+  close(): void {
+    this.remote.close()
+  }
+
+  #failed(error: IoreqError): void {
+    this.#ready.reject(error)
+    this.remote.failed(new IoreqError(error.code, `device server ${this.#options.name}: ${error.message}`))
+  }
+
+  #take(frame: ServerFrame): void {
+    if (frame.kind === 'log') return this.#options.onLog?.(frame.text)
+    if (frame.kind === 'ready') {
+      if (this.#isReady) throw new IoreqError('ERR_PROTOCOL', 'it is ready a second time')
+      this.#isReady = true
+      return this.#ready.resolve()
+    }
+    if (frame.kind === 'fault') {
+      const device = this.#declarations.devices.find(({ id }) => id === frame.device)
+      throw new IoreqError('ERR_DEVICE', device === undefined ? frame.message : `${device.name}: ${frame.message}`)
+    }
+    if (!this.#isReady) {
+      if (this.#declarations.take(frame)) return
+      // Levels and deadlines of before would reach nobody.
+      throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame before it was ready`)
+    }
+    this.#act(frame)
+  }
+
+  /** What a device does by itself. */
+  #act(frame: ServerFrame): void {
+    const declared = this.#declarations
+    switch (frame.kind) {
+      case 'interrupt':
+        return this.#of(declared.ownerOf('function', frame.function))?.interrupt(frame)
+      case 'setLine':
+        return this.#of(declared.ownerOf('line', frame.line))?.setLine(frame)
+      case 'armTimer':
+        return this.#of(declared.ownerOf('device', frame.device))?.armTimer(frame)
+      case 'dmaRead':
+      case 'dmaWrite': {
+        const model = this.#of(declared.ownerOf('device', frame.device))
+        this.#moves(frame, model?.[frame.kind](frame as ProtocolFrame<'dmaRead'> & ProtocolFrame<'dmaWrite'>))
+        return
+      }
+      case 'memoryRead':
+      case 'memoryWrite': {
+        const model = this.#of(declared.ownerOf('memory', frame.memory))
+        this.#moves(frame, model?.[frame.kind](frame as ProtocolFrame<'memoryRead'> & ProtocolFrame<'memoryWrite'>))
+        return
+      }
+      case 'powerOff':
+      case 'resetMachine':
+      case 'exit':
+        return this.#models.values().next().value?.request(frame)
+      default:
+        throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame after it was ready`)
+    }
+  }
+
+  /** The model of a device; undefined: it is offered, and has not been plugged in yet. */
+  #of(device: number): ProtocolModel | undefined {
+    return this.#models.get(device)
+  }
+
+  #moves(
+    frame: ProtocolFrame<'dmaRead' | 'dmaWrite' | 'memoryRead' | 'memoryWrite'>,
+    moved: Promise<void> | undefined,
+  ): void {
+    const bytes = 'length' in frame ? frame.length : frame.bytes.length
+    if (bytes > MAX_TRANSFER_BYTES)
+      throw new IoreqError('ERR_PROTOCOL', `a ${frame.kind} of ${bytes} bytes: expected at most ${MAX_TRANSFER_BYTES}`)
+    moved?.catch((error: unknown) => this.#session.fail(new IoreqError('ERR_DEVICE', describeThrown(error))))
+  }
+}
+
+function randomSession(): FrameWord {
+  const word = (): number => Math.floor(Math.random() * 2 ** 32)
+  return { lo: (word() | 1) >>> 0, hi: word() }
+}

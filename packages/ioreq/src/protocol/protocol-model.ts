@@ -1,0 +1,317 @@
+import {
+  type AccessRequest,
+  DeviceError,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  type OwnedMemory,
+  type PciBarOptions,
+  type PciFunction,
+  type RangeHandler,
+  type RegionOptions,
+  savedState,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
+import type { DeclaredBar, DeclaredDevice, DeclaredFunction } from './declared.ts'
+import type { FrameWord, ProtocolFrame } from './frame-table.ts'
+import type { ProtocolSession } from './session.ts'
+
+/** One of the most timers that a device may have. */
+const MOST_TIMERS = 1024
+const NEVER = 0xffff_ffff
+const NOTHING = new Uint8Array(0)
+
+/** The part of guest memory that a device may reach. */
+export interface TransferBounds {
+  /** First guest-physical address. */
+  readonly first: number
+  /** Last one. */
+  readonly last: number
+}
+
+/** A PCI function of the device, as it is attached. */
+interface AttachedFunction {
+  readonly pci: PciFunction
+  /** Vectors whose cause is there. */
+  readonly causes: Set<number>
+}
+
+/** One device of a device server: a model like any other, whose handlers ask the server. */
+export class ProtocolModel implements DeviceModel {
+  readonly name: string
+  readonly synchronous = false
+  readonly stateless: boolean
+  readonly #session: ProtocolSession
+  readonly #device: DeclaredDevice
+  readonly #bounds: TransferBounds
+  readonly #functions = new Map<number, AttachedFunction>()
+  readonly #lines = new Map<number, InterruptLine>()
+  readonly #memories = new Map<number, OwnedMemory>()
+  readonly #timers = new Map<number, Timer>()
+  #context: DeviceContext | null = null
+
+  constructor(session: ProtocolSession, device: DeclaredDevice, bounds: TransferBounds) {
+    this.name = device.name
+    this.stateless = device.isStateless
+    this.#session = session
+    this.#device = device
+    this.#bounds = bounds
+  }
+
+  // ---- what the machine asks ----
+
+  attach(context: DeviceContext): void {
+    this.#context = context
+    const { id, isOffered, ranges, functions, lines, memories, windows } = this.#device
+    for (const { memory, bytes, flags, name } of memories) {
+      const options = { name, bytes, executable: (flags & 2) !== 0, saved: (flags & 4) === 0 }
+      this.#memories.set(memory, context.ownMemory({ ...options, kind: (flags & 1) === 0 ? 'ram' : 'rom' }))
+    }
+    for (const { memory, base } of windows) context.mapMemory(base, this.#memory(memory))
+    for (const range of ranges) {
+      const handler = this.#handler(range.region)
+      const options = { ...accessOf(range), buffered: (range.flags & 1) !== 0 }
+      if (range.space === 0) context.mapPorts(range.base, range.bytes, handler, options)
+      else context.mapMmio(range.base, range.bytes, handler, options)
+    }
+    for (const { line, irq } of lines) this.#lines.set(line, context.interruptLine(irq))
+    for (const declared of functions) this.#add(context, declared)
+    if (isOffered) this.#begin({ kind: 'plug', device: id, now: this.#now() })
+  }
+
+  #add({ pci }: DeviceContext, declared: DeclaredFunction): void {
+    const { frame, bars, msi, msix, capabilities } = declared
+    const causes = new Set<number>()
+    const added = pci.add({
+      ...(frame.bus !== '' && { bus: frame.bus }),
+      device: declared.device,
+      function: frame.address & 7,
+      vendorId: frame.vendor,
+      deviceId: frame.id,
+      revisionId: frame.revision,
+      classCode: frame.class,
+      subsystemVendorId: frame.subsystemVendor,
+      subsystemId: frame.subsystem,
+      interruptPin: frame.pin as 0 | 1 | 2 | 3 | 4,
+      headerType: (frame.flags & 2) === 0 ? 0 : 0x80,
+      extendedConfig: (frame.flags & 1) !== 0,
+      bars: bars.map((bar) => this.#barOf(bar)),
+      ...(msi && { msi: { vectors: msi.vectors as 1, masking: (msi.flags & 1) !== 0 } }),
+      ...(msix && {
+        msix: {
+          vectors: msix.vectors,
+          table: { bar: msix.bar, offset: msix.offset },
+          ...(msix.pending !== 0 && { pba: { bar: msix.bar, offset: msix.pending } }),
+        },
+      }),
+      capabilities: capabilities.map(({ id, version, body, writable }) => ({
+        id,
+        body,
+        ...(writable.length > 0 && { writable }),
+        ...(version > 0 && { extendedVersion: version }),
+      })),
+      // The guest may have switched messages on or off.
+      onWrite: () => drivePin(this.#functions.get(frame.function)),
+    })
+    this.#functions.set(frame.function, { pci: added, causes })
+  }
+
+  #barOf({ region, index, type, bytes, flags, memory, ...access }: DeclaredBar): PciBarOptions {
+    const kinds = ['io', 'memory', 'memory64'] as const
+    return {
+      ...{ index, kind: kinds[type]!, bytes, prefetchable: (flags & 2) !== 0, buffered: (flags & 1) !== 0 },
+      ...accessOf(access),
+      ...(memory === 0 ? { handler: this.#handler(region) } : { memory: this.#memory(memory) }),
+    }
+  }
+
+  #handler(region: number): RangeHandler {
+    const read = (offset: number, size: number, request?: AccessRequest): Promise<FrameWord> =>
+      this.#access({ kind: 'read', region, offset, size, vcpu: request?.vcpu ?? 0, now: this.#now() }, request)
+    const write = async (offset: number, size: number, value: Word64, request?: AccessRequest): Promise<void> => {
+      await this.#access(
+        { kind: 'write', region, offset, size, value, vcpu: request?.vcpu ?? 0, now: this.#now() },
+        request,
+      )
+    }
+    return {
+      read: async (offset, size, request) => (await read(offset, size, request)).lo & (NEVER >>> (32 - 8 * size)),
+      write: (offset, size, value, request) => write(offset, size, { lo: value, hi: 0 }, request),
+      read64: async (offset, into, request) => {
+        const { lo, hi } = await read(offset, 8, request)
+        into.lo = lo
+        into.hi = hi
+      },
+      write64: (offset, lo, hi, request) => write(offset, 8, { lo: lo >>> 0, hi: hi >>> 0 }, request),
+    }
+  }
+
+  #access(frame: Parameters<ProtocolSession['access']>[0], request?: AccessRequest): Promise<FrameWord> {
+    if (request === undefined) return this.#session.access(frame)
+    return this.#session.access(frame, (call) =>
+      request.signal.addEventListener('abort', () => this.#session.send({ kind: 'cancel', call })),
+    )
+  }
+
+  #now(): FrameWord {
+    const now = { lo: 0, hi: 0 }
+    this.#context?.clock.read(now)
+    return now
+  }
+
+  /** Makes a call that nobody waits for; where it fails, the device has failed. */
+  #begin(fields: Parameters<ProtocolSession['call']>[0]): void {
+    this.#session.call(fields).catch((error: unknown) => this.#session.fail(error as never))
+  }
+
+  removed(): void {
+    if (this.#device.isOffered && !this.#session.isOver)
+      this.#begin({ kind: 'unplug', device: this.#device.id, now: this.#now() })
+    this.#context = null
+    for (const part of [this.#functions, this.#lines, this.#memories, this.#timers]) part.clear()
+  }
+
+  async reset(): Promise<void> {
+    for (const { causes } of this.#functions.values()) causes.clear()
+    for (const timer of this.#timers.values()) timer.cancel()
+    await this.#session.call({ kind: 'reset', device: this.#device.id, now: this.#now() })
+  }
+
+  async quiesce(deadlineMs: number): Promise<void> {
+    const deadline = Math.min(Math.floor(deadlineMs), Number.MAX_SAFE_INTEGER)
+    await this.#session.call({ kind: 'quiesce', device: this.#device.id, deadline })
+  }
+
+  async resume(): Promise<void> {
+    await this.#session.call({ kind: 'resume', device: this.#device.id, now: this.#now() })
+  }
+
+  async save(): Promise<SavedModel> {
+    const causes = Object.fromEntries(
+      [...this.#functions].map(([id, { causes: vectors }]) => [String(id), [...vectors].toSorted((a, b) => a - b)]),
+    )
+    if (this.stateless) return { version: 1, bytes: NOTHING, causes }
+    const bytes = await this.#session.call({ kind: 'save', device: this.#device.id })
+    // A view of what came over the connection.
+    return { version: 1, bytes: Uint8Array.from(bytes), causes }
+  }
+
+  async restore(state: unknown): Promise<void> {
+    const { bytes, causes } = savedState<SavedModel>(this.name, state, 1)
+    for (const timer of this.#timers.values()) timer.cancel()
+    for (const [id, { causes: vectors }] of this.#functions) {
+      vectors.clear()
+      for (const vector of causes[String(id)] ?? []) vectors.add(vector)
+    }
+    if (!this.stateless)
+      await this.#session.call({ kind: 'restore', device: this.#device.id, state: bytes, now: this.#now() })
+  }
+
+  // ---- what the device asks ----
+
+  /** Drives what the cause of an interrupt leads to. */
+  interrupt({ function: id, vector, level }: ProtocolFrame<'interrupt'>): void {
+    const found = this.#functions.get(id)
+    // A device that is out reaches nothing.
+    if (found === undefined) return
+    const { pci, causes } = found
+    if (level !== 0) {
+      if (causes.has(vector)) return
+      causes.add(vector)
+      pci.messages?.signal(vector)
+    } else if (causes.delete(vector)) pci.messages?.clear(vector)
+    drivePin(found)
+  }
+
+  /** Drives a line. */
+  setLine({ line, level }: ProtocolFrame<'setLine'>): void {
+    this.#lines.get(line)?.set(level !== 0)
+  }
+
+  /** Sets or stops a timer. */
+  armTimer({ timer: id, deadline }: ProtocolFrame<'armTimer'>): void {
+    const context = this.#context
+    if (context === null) return
+    let timer = this.#timers.get(id)
+    if (timer === undefined) {
+      if (this.#timers.size >= MOST_TIMERS)
+        throw new DeviceError('ERR_NO_SPACE', `${this.name} has ${MOST_TIMERS} timers, and there may be no more`)
+      timer = context.timer(async (_, { lo, hi }) => {
+        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now: this.#now() })
+      })
+      this.#timers.set(id, timer)
+    }
+    if (deadline.lo === NEVER && deadline.hi === NEVER) timer.cancel()
+    else timer.armAfter(0, deadline)
+  }
+
+  /** Reads guest memory. */
+  async dmaRead({ call, address, length }: ProtocolFrame<'dmaRead'>): Promise<void> {
+    const bytes = new Uint8Array(length)
+    const ok = this.#mayReach(address, length) && (await this.#context!.dma.readAsync(address, bytes))
+    this.#session.send({ kind: 'dmaDone', call, ok: ok ? 1 : 0, bytes: ok ? bytes : NOTHING })
+  }
+
+  /** Writes guest memory. */
+  async dmaWrite({ call, address, bytes }: ProtocolFrame<'dmaWrite'>): Promise<void> {
+    const ok = this.#mayReach(address, bytes.length) && (await this.#context!.dma.writeAsync(address, bytes))
+    if (call !== 0) this.#session.send({ kind: 'dmaDone', call, ok: ok ? 1 : 0, bytes: NOTHING })
+  }
+
+  /** Reads memory of its own. */
+  async memoryRead({ call, memory, offset, length }: ProtocolFrame<'memoryRead'>): Promise<void> {
+    const bytes = new Uint8Array(length)
+    await this.#memory(memory).readAsync(offset, bytes)
+    this.#session.send({ kind: 'dmaDone', call, ok: 1, bytes })
+  }
+
+  /** Writes memory of its own. */
+  async memoryWrite({ call, memory, offset, bytes }: ProtocolFrame<'memoryWrite'>): Promise<void> {
+    await this.#memory(memory).writeAsync(offset, bytes)
+    if (call !== 0) this.#session.send({ kind: 'dmaDone', call, ok: 1, bytes: NOTHING })
+  }
+
+  /** The guest has asked for something that ends its run. */
+  request(frame: ProtocolFrame<'powerOff' | 'resetMachine' | 'exit'>): void {
+    if (frame.kind === 'powerOff') this.#context?.requestPowerOff()
+    else if (frame.kind === 'resetMachine') this.#context?.requestReset()
+    else this.#context?.requestExit(frame.status)
+  }
+
+  #memory(id: number): OwnedMemory {
+    const memory = this.#memories.get(id)
+    if (memory === undefined) throw new DeviceError('ERR_NOT_FOUND', `${this.name} has no memory ${id}`)
+    return memory
+  }
+
+  #mayReach(address: number, length: number): boolean {
+    const functions = [...this.#functions.values()]
+    return (
+      this.#context !== null &&
+      address >= this.#bounds.first &&
+      address + length - 1 <= this.#bounds.last &&
+      (functions.length === 0 || functions.some(({ pci }) => pci.mayMaster))
+    )
+  }
+}
+
+interface SavedModel {
+  readonly version: 1
+  readonly bytes: Uint8Array
+  readonly causes: Readonly<Record<string, readonly number[]>>
+}
+
+/** The pin is driven while the guest has no messages switched on. */
+function drivePin(found: AttachedFunction | undefined): void {
+  if (found === undefined) return
+  const { pci, causes } = found
+  pci.interrupt?.set(causes.size > 0 && (pci.messages === null || pci.messages.mode === 'none'))
+}
+
+function accessOf({ maximum, minimum }: { readonly maximum: number; readonly minimum: number }): RegionOptions {
+  return {
+    ...(maximum !== 0 && { maximumAccess: maximum as 1 | 2 | 4 | 8 }),
+    ...(minimum !== 0 && { minimumAccess: minimum as 1 | 2 | 4 }),
+  }
+}
