@@ -7,6 +7,7 @@ import type { BoardServerOptions, StartControllerServer, StartDeviceServer, Star
 import type { ArmBoardServerOptions } from '@retrap/machine/arm'
 import { CliError } from '../errors.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
+import { namesProgram } from './device-programs.ts'
 import { placeOf } from './pci-devices.ts'
 import { watchMainThread } from './stuck-watch.ts'
 
@@ -41,7 +42,7 @@ export function moduleTypesLine(): string {
 
 /** Whether a `--device` names a module, not one of our devices. */
 export function namesModule(name: string): boolean {
-  return /[/\\]|\.[cm]?[jt]s$/.test(name)
+  return /[/\\]|\.[cm]?[jt]s$/.test(name) && !namesProgram(name)
 }
 
 /** Whether a `--device` is a module behind a root port. */

@@ -4,6 +4,7 @@ import { type Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
+import { namesProgram, prepareProgram, PROGRAM_PROPERTIES } from './device-programs.ts'
 import { isModuleBehindPort, MODULE_PROPERTIES, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../host/host.ts'
 import type { OptionRow } from '../options/option-table.ts'
@@ -81,14 +82,19 @@ export function prepareDevices(
   elsewhere: readonly StartDeviceServer[] = [],
 ): CreateDevices {
   const modules = devices.filter((one) => namesModule(one.name) && !isModuleBehindPort(one)).map(prepareModule)
+  const programs = devices.filter(({ name }) => namesProgram(name))
   const makers = devices.flatMap((argument) => {
-    if (namesModule(argument.name) || isPciDevice(argument)) return []
+    if (namesModule(argument.name) || namesProgram(argument.name) || isPciDevice(argument)) return []
     const kind = KINDS[argument.name]!
     const properties = new Properties(argument)
     properties.check(Object.keys(kind.properties))
     return [kind.prepare(properties, host, argument)]
   })
-  const servers = [...modules.flatMap(({ server }) => (server === undefined ? [] : [server])), ...elsewhere]
+  const servers = [
+    ...modules.flatMap(({ server }) => (server === undefined ? [] : [server])),
+    ...programs.map((program, i) => prepareProgram(program, i, host.stderr)),
+    ...elsewhere,
+  ]
   return async (leftMs) => {
     const loaded = await Promise.all(modules.map(async ({ models }) => (models === undefined ? [] : models(leftMs))))
     return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
@@ -109,7 +115,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 /** @throws CliError `ERR_USAGE` for a device that does not exist */
 function checkDevice({ name }: DeviceArgument): void {
   const names = Object.keys({ ...KINDS, ...PCI_KINDS })
-  if (namesModule(name) || names.includes(name)) return
+  if (namesModule(name) || namesProgram(name) || names.includes(name)) return
   const here = deviceHere(name)
   const instead = Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : here === name ? undefined : `--device ${here}`
   if (instead !== undefined) throw usage(`there is no ${name}; write ${instead}`)
@@ -152,7 +158,9 @@ export const DEVICE_OPTION: OptionRow = {
   shape: {
     head: 'name',
     short: 'name',
-    keys: (name) => PROPERTIES.get(name) ?? (/[./\\]/.test(name) ? MODULE_PROPERTIES : undefined),
+    keys: (name) =>
+      PROPERTIES.get(name) ??
+      (namesProgram(name) ? Object.keys(PROGRAM_PROPERTIES) : /[./\\]/.test(name) ? MODULE_PROPERTIES : undefined),
     heads: [...PROPERTIES.keys()],
     paths: ['romfile'],
   },
@@ -181,6 +189,9 @@ export function deviceHelp(): string {
     ),
     '    transport= says where they run: inline (default), worker or process',
     '    bus= is the id of a pcie-root-port that its PCI functions are behind, and id= a name for device_del',
+    '  exec:COMMAND  a program in any language, which is started: see retrap device-sdk --help;',
+    '    unix:PATH and tcp:HOST:PORT connect to one that listens',
+    ...columns(Object.entries(PROGRAM_PROPERTIES), '    '),
     `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
 }

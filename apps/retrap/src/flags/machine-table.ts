@@ -13,7 +13,7 @@ import { parseMigrationAddress } from '../migration/socket-channel.ts'
 import { NETWORK_OPTIONS } from '../network/networks.ts'
 import { VSOCK_OPTION } from '../network/vsock-option.ts'
 import { addOptions, LEAVE_OUT, type OptionGroup, type OptionRow } from '../options/option-table.ts'
-import { CPU_COUNT, MEMORY_SIZE, parseMemory, secondsOf } from '../options/values.ts'
+import { CPU_COUNT, MEMORY_SIZE, parseMemory, secondsOf, secondsOrOff } from '../options/values.ts'
 import { SERIAL_OPTIONS } from '../serial/serial-options.ts'
 import { SHARE_OPTIONS } from '../share/share-options.ts'
 import { TRACE_OPTIONS } from '../trace/trace-option.ts'
@@ -82,8 +82,8 @@ const DEVICES: OptionGroup = [
     },
     {
       flags: '--device-deadline <seconds>',
-      help: 'a device that answers later than this has failed (default: none; 30 with --deterministic)',
-      ...secondsOf('--device-deadline', '5 or 0.5'),
+      help: 'a device that answers later than this has failed, or off (default: off; 30 with --deterministic)',
+      ...secondsOrOff('--device-deadline', '5 or 0.5'),
     },
   ],
 ]

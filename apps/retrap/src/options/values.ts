@@ -88,6 +88,15 @@ export const secondsOf = (option: string, examples?: string): Pick<OptionRow, 'p
   },
 })
 
+/** The same for an option that may be `off`: then there is no end. */
+export const secondsOrOff = (option: string, examples?: string): Pick<OptionRow, 'parse' | 'schema'> => {
+  const { parse, schema } = secondsOf(option, examples)
+  return {
+    parse: (text: string) => (text.trim() === 'off' ? Infinity : (parse as (given: string) => number)(text)),
+    schema: { anyOf: [{ const: 'off' }, ...(schema as { readonly anyOf: readonly object[] }).anyOf] },
+  }
+}
+
 /** A parser for an option's seconds; it returns milliseconds. */
 export function parseSeconds(option: string, examples = '30 or 0.5'): (text: string) => number {
   return (text) => {
@@ -127,7 +136,9 @@ export function splitPairs(text: string): string[] {
 /** Splits `NAME,key=value,…`. */
 export function parseDevice(text: string): DeviceArgument {
   const [name = '', ...pairs] = splitPairs(text)
-  if (name === '' || name.includes('=')) throw usage(`--device '${text}' names no device; write NAME,key=value`)
+  // The words of a program's command may have any character.
+  if (name === '' || (name.includes('=') && !name.startsWith('exec:')))
+    throw usage(`--device '${text}' names no device; write NAME,key=value`)
   const properties = new Map<string, string>()
   for (const pair of pairs) {
     const at = pair.indexOf('=')

@@ -14,6 +14,12 @@ export type { DialOptions } from './dialer.ts'
 export type { DeviceAnnouncement, NatsClient } from './discovery/announcement.ts'
 export { announceDevices, type AnnounceOptions, DeviceAnnouncer } from './discovery/announcer.ts'
 export { DeviceDirectory } from './discovery/directory.ts'
+export {
+  connectDeviceProgram,
+  type DeviceAddressOptions,
+  type DeviceProgramOptions,
+  startDeviceProgram,
+} from './device-program.ts'
 export { DeviceListener, type DeviceListenerOptions } from './listener.ts'
 export { attachModules, importModels } from './modules.ts'
 export type { ListenOptions } from './packet-listener.ts'
