@@ -98,8 +98,11 @@ export interface DeviceModel {
    * @param frames - which RAM; null: any
    */
   invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
-  /** Returns to the power-on state. The model cancels its own timers. Owned memory keeps its bytes. */
-  reset?(): void
+  /**
+   * Returns to the power-on state. The model cancels its own timers. Owned memory keeps its bytes. On deterministic time the machine
+   * waits for a promise.
+   */
+  reset?(): void | Promise<void>
   /**
    * Brings work in flight to an end or to a state that `save` can hold, and starts none until `resume`: DMA, back-end
    * requests, interrupts. No vCPU runs meanwhile.
@@ -107,8 +110,8 @@ export interface DeviceModel {
    * @param deadlineMs - host milliseconds that it may take; a promise that takes longer fails the save
    */
   quiesce?(deadlineMs: number): void | Promise<void>
-  /** Goes on after `quiesce` or `restore`. */
-  resume?(): void
+  /** Goes on after `quiesce` or `restore`. On deterministic time the machine waits for a promise. */
+  resume?(): void | Promise<void>
   /**
    * Whether the guest would not notice that the model is saved just now: `quiesce` would end nothing before its time, and
    * `resume` begin nothing that the guest has not asked for yet. Runs on deterministic time get checkpoints at such instants

@@ -73,7 +73,7 @@ function tcpOf(name: string, text: string): { readonly host: string; readonly po
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
 }
 
-/** Cuts bytes into lines. One that is too long is cut, so that a program that writes no line ends keeps nothing here. */
+/** Cuts bytes into lines. Long lines are cut: a program may write no line's end. */
 function linesTo(tell: (line: string) => void): (bytes: Uint8Array) => void {
   const decoder = new TextDecoder()
   let rest = ''

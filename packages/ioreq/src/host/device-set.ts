@@ -253,7 +253,7 @@ export abstract class DeviceSet implements LocalModels {
     for (const { model, detached } of this.#attached.values()) {
       if (detached) continue
       try {
-        // A promise is more than the contract asks of a model: if it rejects, the model has failed.
+        // A model whose promise rejects has failed.
         const begun = tell(model)
         if (isPromise(begun)) this.#notices.begun(begun, model.name, what)
       } catch (error) {

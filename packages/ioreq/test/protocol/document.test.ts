@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { FRAME_TABLE, type FrameRow } from '../../src/protocol/index.ts'
+import { FRAME_TABLE, type FrameRow } from '../../src/host/protocol/index.ts'
 
 const DOCUMENT = new URL('../../PROTOCOL.md', import.meta.url)
 const HEADING = '## The frames\n'

@@ -7,9 +7,9 @@ import {
   type ProtocolDevicesOptions,
   ProtocolReader,
   type ServerFrame,
-} from '../../src/protocol/index.ts'
+} from '../../src/host/protocol/index.ts'
 import { STATUS_RETRY, type IoRequest } from '../../src/index.ts'
-import { makeMachine } from '../host/machine.ts'
+import type { makeMachine } from '../host/machine.ts'
 
 export const word = (value: number): FrameWord => ({ lo: value >>> 0, hi: Math.floor(value / 2 ** 32) })
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE } from '../../src/index.ts'
-import { decodeProtocolFrame, encodeProtocolFrame, FRAME_TABLE, ProtocolReader } from '../../src/protocol/index.ts'
+import { decodeProtocolFrame, encodeProtocolFrame, FRAME_TABLE, ProtocolReader } from '../../src/host/protocol/index.ts'
 import { makeMachine } from '../host/machine.ts'
 import { FakeServer, type Sparse, turn, word } from './fake-server.ts'
 

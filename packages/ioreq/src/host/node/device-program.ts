@@ -3,13 +3,13 @@ import { createConnection, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
-import { ProtocolDevices, type ProtocolDevicesOptions } from '../../protocol/index.ts'
+import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.ts'
 import type { DevicePlatform } from '../index.ts'
 import type { SocketAddress } from './packet-socket.ts'
 
 /** The options of {@link startDeviceProgram}. */
 export interface DeviceProgramOptions extends ProtocolDevicesOptions {
-  /** What a shell runs: a program and its arguments. */
+  /** The command for a shell: a program and its arguments. */
   readonly command: string
   /** Takes what the program writes to its standard output and error. */
   onOutput?(bytes: Uint8Array): void
@@ -54,30 +54,31 @@ function carry(devices: ProtocolDevices, stream: Duplex, onGone: (why: string) =
 export function startDeviceProgram(
   dispatch: IoDispatch,
   platform: DevicePlatform,
-  { command, onOutput, ...options }: DeviceProgramOptions,
+  given: DeviceProgramOptions,
 ): ProtocolDevices {
-  let child: ChildProcess | undefined
+  const { command, ...options } = given
+  const started: { child?: ChildProcess } = {}
   const devices = new ProtocolDevices(dispatch, platform, {
     ...options,
     onClosed: () => {
-      if (child !== undefined) endGroup(child)
+      if (started.child !== undefined) endGroup(started.child)
       options.onClosed?.()
     },
   })
-  child = spawn(command, {
+  const child = (started.child = spawn(command, {
     shell: true,
     detached: process.platform !== 'win32',
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, RETRAP_DEVICE_FD: String(DEVICE_FD) },
-  })
+  }))
   const [, stdout, stderr, socket] = child.stdio
-  for (const output of [stdout, stderr]) output?.on('data', (bytes: Uint8Array) => onOutput?.(bytes))
+  for (const output of [stdout, stderr]) output?.on('data', (bytes: Uint8Array) => given.onOutput?.(bytes))
   const ended = new Promise<string>((resolve) => {
     child.once('error', ({ message }) => resolve(`cannot be started: ${message}`))
     child.once('exit', (code, signal) => resolve(`ended with ${code === null ? signal : `status ${code}`}`))
   })
   carry(devices, socket as Duplex, (why) => {
-    // How it has ended says more.
+    // The status of the program says more.
     const timer = setTimeout(() => gone(why), GRACE_MS)
     const gone = (how: string): void => {
       clearTimeout(timer)
@@ -98,7 +99,7 @@ function endGroup(child: ChildProcess): void {
       if (process.platform === 'win32' || child.pid === undefined) child.kill(name)
       else process.kill(-child.pid, name)
     } catch {
-      // They have ended.
+      // None is left.
     }
   }
   if (groups.size === 0) process.once('exit', () => groups.forEach((each) => void each.kill('SIGKILL')))

@@ -12,13 +12,13 @@ export type FieldType = 'number' | 'word' | 'text' | 'bytes'
 
 /** A kind of frame. */
 export interface FrameRow {
-  /** Its number on the wire. */
+  /** Number on the wire. */
   readonly code: number
-  /** Who sends it. */
+  /** The end that sends such frames. */
   readonly from: 'machine' | 'server' | 'both'
   /** One line about it. */
   readonly meaning: string
-  /** Its fields, in order. */
+  /** Fields, in order. */
   readonly fields: readonly (readonly [name: string, type: FieldType, meaning: string])[]
 }
 

@@ -1,10 +1,10 @@
 import { describeThrown } from '@retrap/device/host'
-import type { IoDispatch } from '../dispatch.ts'
-import { IoreqError } from '../errors.ts'
-import { type LocalServer, startLocalServer } from '../host/local-server.ts'
-import { timeOf } from '../host/frames.ts'
-import type { DevicePlatform } from '../host/platform.ts'
-import type { RemoteServerOptions } from '../host/remote-server.ts'
+import type { IoDispatch } from '../../dispatch.ts'
+import { IoreqError } from '../../errors.ts'
+import { type LocalServer, startLocalServer } from '../local-server.ts'
+import { timeOf } from '../frames.ts'
+import type { DevicePlatform } from '../platform.ts'
+import type { RemoteServerOptions } from '../remote-server.ts'
 import { Declarations } from './declared.ts'
 import { type FrameWord, MAX_TRANSFER_BYTES, type ProtocolFrame, type ServerFrame } from './frame-table.ts'
 import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
@@ -18,7 +18,7 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions {
   readonly bounds?: TransferBounds
   /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
   place?(device: string): number
-  /** Takes a line of the server's for whoever runs the machine. */
+  /** Takes a line of the server's for the machine's user. */
   onLog?(text: string): void
 }
 
@@ -124,7 +124,7 @@ export class ProtocolDevices {
     this.#act(frame)
   }
 
-  /** What a device does by itself. */
+  /** Takes an act of a device. */
   #act(frame: ServerFrame): void {
     const declared = this.#declarations
     switch (frame.kind) {

@@ -1,4 +1,4 @@
-import { IoreqError } from '../errors.ts'
+import { IoreqError } from '../../errors.ts'
 import type { ProtocolFrame, ServerFrame } from './frame-table.ts'
 
 /** Objects of each kind that a server may declare. */
@@ -25,7 +25,7 @@ export interface DeclaredDevice {
   readonly id: number
   readonly name: string
   readonly isStateless: boolean
-  /** It is not there before it is plugged in. */
+  /** Whether the device is absent until it is plugged in. */
   readonly isOffered: boolean
   readonly ranges: readonly ProtocolFrame<'range'>[]
   readonly functions: readonly DeclaredFunction[]

@@ -1,4 +1,4 @@
-import { IoreqError } from '../errors.ts'
+import { IoreqError } from '../../errors.ts'
 import { encodeProtocolFrame, type DecodedFrame, ProtocolReader, stampSeen } from './coding.ts'
 import {
   type FrameKind,
@@ -106,7 +106,7 @@ export class ProtocolSession {
     this.#stream = null
   }
 
-  /** Takes bytes of the connection. What is wrong with them ends the session. */
+  /** Takes bytes of the connection. Bytes that are no frame end the session. */
   receive(chunk: Uint8Array): void {
     try {
       this.#reader.push(chunk, (decoded) => {
@@ -246,7 +246,7 @@ export class ProtocolSession {
     })
   }
 
-  /** The server does not keep to the protocol, or is gone for good. */
+  /** The server does not keep to the protocol, or is gone permanently. */
   fail(error: IoreqError): void {
     if (this.#over) return
     this.#end(error.message, error)

@@ -1,4 +1,4 @@
-import { IoreqError } from '../errors.ts'
+import { IoreqError } from '../../errors.ts'
 import {
   type FieldType,
   FRAME_TABLE,
