@@ -165,9 +165,9 @@ describe('the members of a model', () => {
     const model = defineDevice(definition)
     model.timeOffset?.(5)
     void model.invalidate?.(null)
-    model.reset?.()
+    void model.reset?.()
     void model.quiesce?.(100)
-    model.resume?.()
+    void model.resume?.()
     expect(model.save?.()).toEqual(['x', 'saved'])
     void model.restore?.(7)
     expect(calls).toEqual([

@@ -74,12 +74,12 @@ const MEANWHILE: Readonly<Record<string, (model: DeviceModel) => unknown>> = {
   saved: async (model) => {
     await model.quiesce?.(1000)
     model.save?.()
-    model.resume?.()
+    void model.resume?.()
   },
   restored: async (model) => {
     await model.quiesce?.(1000)
     await model.restore?.(structuredClone(model.save?.()))
-    model.resume?.()
+    void model.resume?.()
   },
 }
 

@@ -173,7 +173,7 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
       for (const model of own) {
         const state = model.save?.()
         for (const path of leavesOf(state)) if (Number(at(state, path)) > 0xffff_ffff) wide.add(path.at(-1)!)
-        model.reset?.()
+        void model.reset?.()
         if (storm % 3 !== 0) continue
         const back = structuredClone(state)
         // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -184,7 +184,7 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
       registers.storm(60)
       if (storm % 10 === 0) registers.read('after a storm')
     }
-    for (const model of own) model.reset?.()
+    for (const model of own) void model.reset?.()
   }
   const pairs = all.flatMap(({ registers, own }) => own.map((model) => [registers, model] as const))
   // Not as many parts as there are boards, so that each model of each board is in some slice.

@@ -115,13 +115,14 @@ export class HotPlug {
   }
 
   #restOne(owner: string): Promise<void> {
-    const { attached, failed, requests } = this.#parts
+    const { attached, failed, notices, requests } = this.#parts
     const found = attached.get(owner)
     if (found === undefined || found.detached) return Promise.resolve()
     requests.endAccessesTo(owner)
     try {
       // At once: what it has in flight is dropped from here on.
-      found.model.reset?.()
+      const reset = found.model.reset?.()
+      if (isPromise(reset)) notices.begun(reset, owner, 'reset')
     } catch (error) {
       failed(owner, 'reset', error)
     }
