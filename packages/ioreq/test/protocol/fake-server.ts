@@ -24,18 +24,16 @@ export class FakeServer {
   readonly devices: ProtocolDevices
   readonly machine: ReturnType<typeof makeMachine>
   readonly logs: string[] = []
+  readonly flags: number
   /** Answers a frame; called for each. */
   onFrame: (frame: MachineFrame) => void = () => {}
   #toMachine: (chunk: Uint8Array) => void = () => {}
   received = 0
   closed = false
 
-  constructor(
-    machine: ReturnType<typeof makeMachine>,
-    options: Partial<ProtocolDevicesOptions> = {},
-    readonly flags = 0,
-  ) {
+  constructor(machine: ReturnType<typeof makeMachine>, options: Partial<ProtocolDevicesOptions> = {}, flags = 0) {
     this.machine = machine
+    this.flags = flags
     this.devices = new ProtocolDevices(machine.dispatch, machine.platform, {
       name: 'fake',
       realTime: false,
