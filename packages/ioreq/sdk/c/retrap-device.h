@@ -992,8 +992,8 @@ static void retrap__transferred(retrap_server *s, const retrap__frame *frame)
     if (transfer == NULL) {
         retrap__fail(s, "a dmaDone frame names call %llu, which is not open", (unsigned long long)frame->field[0]);
     } else if (frame->field[1] > 1 || frame->field[2] != (ok ? transfer->length : 0)) {
-        retrap__fail(s, "a dmaDone frame has %llu bytes: expected %lu", (unsigned long long)frame->field[2],
-                     (unsigned long)(ok ? transfer->length : 0));
+        retrap__fail(s, "a dmaDone frame has %llu bytes: expected %lu, and ok 0 or 1",
+                     (unsigned long long)frame->field[2], (unsigned long)(ok ? transfer->length : 0));
     } else {
         if (transfer->into != NULL && ok) memcpy(transfer->into, frame->bytes, transfer->length);
         transfer->done = true;
