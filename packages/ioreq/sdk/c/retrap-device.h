@@ -633,6 +633,7 @@ static bool retrap__declare(retrap_server *s, unsigned kind, uint64_t id, unsign
 static bool retrap__wait(retrap_server *s);
 static int retrap__fill(retrap_server *s, bool wait);
 static void retrap__scan(retrap_server *s);
+static size_t retrap__space(const retrap_server *s);
 static bool retrap__newcomer(retrap_server *s);
 
 static uint8_t *retrap__out_at(retrap_server *s, uint64_t at)
@@ -655,16 +656,15 @@ static int retrap__unsent(retrap_server *s, struct iovec *parts)
 static void retrap__blocked(retrap_server *s)
 {
     struct pollfd polled[3];
-    bool room = s->in_end < sizeof s->in || s->in_head > s->in_floor;
     polled[0].fd = s->out_fd;
     polled[0].events = POLLOUT;
-    polled[1].fd = room ? s->in_fd : -1;
+    polled[1].fd = retrap__space(s) > 0 ? s->in_fd : -1;
     polled[1].events = POLLIN;
     polled[2].fd = s->listens ? s->listen_fd : -1;
     polled[2].events = POLLIN;
     polled[0].revents = polled[1].revents = polled[2].revents = 0;
     if (poll(polled, 3, -1) < 0) return;
-    if (polled[2].revents != 0 && retrap__newcomer(s)) return;
+    if (polled[2].revents != 0 && polled[1].revents == 0 && retrap__newcomer(s)) return;
     if (polled[1].revents != 0) {
         if (retrap__fill(s, false) < 0)
             retrap__lost(s);
@@ -673,18 +673,18 @@ static void retrap__blocked(retrap_server *s)
     }
 }
 
-static ssize_t retrap__writev(const retrap_server *s, struct iovec *parts, int count)
+static ssize_t retrap__writev(const retrap_server *s, int fd, struct iovec *parts, int count)
 {
     struct msghdr message;
-    if (!s->is_socket) return writev(s->out_fd, parts, count);
+    if (!s->is_socket) return writev(fd, parts, count);
     memset(&message, 0, sizeof message);
     message.msg_iov = parts;
     /* Its type differs between hosts. */
     while (count-- > 0) message.msg_iovlen++;
 #ifdef MSG_NOSIGNAL
-    return sendmsg(s->out_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 #else
-    return sendmsg(s->out_fd, &message, MSG_DONTWAIT);
+    return sendmsg(fd, &message, MSG_DONTWAIT);
 #endif
 }
 
@@ -693,7 +693,7 @@ static bool retrap__write_all(retrap_server *s, struct iovec *parts, int count)
 {
     int fd = s->out_fd;
     while (count > 0 && s->out_fd == fd && fd >= 0) {
-        ssize_t wrote = retrap__writev(s, parts, count);
+        ssize_t wrote = retrap__writev(s, s->out_fd, parts, count);
         if (wrote < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK)
                 retrap__blocked(s);
@@ -719,7 +719,7 @@ static void retrap__flush(retrap_server *s)
 {
     while (s->out_sent < s->out_head && s->welcomed && !s->over) {
         struct iovec parts[2];
-        ssize_t wrote = retrap__writev(s, parts, retrap__unsent(s, parts));
+        ssize_t wrote = retrap__writev(s, s->out_fd, parts, retrap__unsent(s, parts));
         if (wrote > 0) {
             s->out_sent += (uint64_t)wrote;
             if (!s->listens) s->out_tail = s->out_sent;
@@ -737,7 +737,7 @@ static bool retrap__finish(retrap_server *s)
     struct iovec parts[2];
     if (s->midway) return false;
     if (!s->welcomed || s->out_sent == s->out_head) return true;
-    return retrap__writev(s, parts, retrap__unsent(s, parts)) == (ssize_t)(s->out_head - s->out_sent);
+    return retrap__writev(s, s->out_fd, parts, retrap__unsent(s, parts)) == (ssize_t)(s->out_head - s->out_sent);
 }
 
 /* Makes room for a frame: sends, and where frames are kept waits until the machine has got some. */
@@ -850,11 +850,15 @@ static void retrap__send(retrap_server *s, unsigned code, ...)
 }
 
 /* Writes a short frame that is not counted, apart from the stream of the others. */
-static bool retrap__aside(int fd, const uint8_t *frame, size_t length)
+static bool retrap__aside(const retrap_server *s, int fd, const uint8_t *frame, size_t length)
 {
     while (length > 0) {
         struct pollfd polled;
-        ssize_t wrote = write(fd, frame, length);
+        struct iovec part;
+        ssize_t wrote;
+        part.iov_base = (void *)(uintptr_t)frame;
+        part.iov_len = length;
+        wrote = retrap__writev(s, fd, &part, 1);
         if (wrote > 0) {
             frame += wrote;
             length -= (size_t)wrote;
@@ -863,7 +867,7 @@ static bool retrap__aside(int fd, const uint8_t *frame, size_t length)
         polled.fd = fd;
         polled.events = POLLOUT;
         polled.revents = 0;
-        if (wrote == 0 || (errno != EAGAIN && errno != EINTR) || poll(&polled, 1, 1000) <= 0) return false;
+        if (wrote == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) || poll(&polled, 1, 1000) <= 0) return false;
     }
     return true;
 }
@@ -884,7 +888,7 @@ static void retrap__bye(const retrap_server *s, int fd, const char *why)
     polled.revents = 0;
     if (poll(&polled, 1, 0) != 1 || (polled.revents & (POLLERR | POLLHUP)) != 0) return;
     if (s->trace) retrap__trace("->", frame, 16 + length);
-    retrap__aside(fd, frame, 16 + retrap__padded(length));
+    retrap__aside(s, fd, frame, 16 + retrap__padded(length));
 }
 
 /* ---- Input. ---- */
@@ -1101,7 +1105,8 @@ static bool retrap__await(retrap_server *s)
     polled[0].events = polled[1].events = POLLIN;
     polled[0].revents = polled[1].revents = 0;
     if (poll(polled, 2, -1) < 0) return true;
-    return polled[1].revents == 0 || !retrap__newcomer(s);
+    /* A bye that has come is read before another machine is refused. */
+    return polled[0].revents != 0 || polled[1].revents == 0 || !retrap__newcomer(s);
 }
 
 /* Reads what there is. @return 1: something; 0: nothing; -1: the connection is gone */
@@ -1189,7 +1194,7 @@ static bool retrap__wait(retrap_server *s)
         retrap__stamp(ack, s->received);
         s->unseen_frames = s->unseen_bytes = 0;
         if (s->trace) retrap__trace("->", ack, 8);
-        if (!retrap__aside(s->out_fd, ack, 8)) retrap__lost(s);
+        if (!retrap__aside(s, s->out_fd, ack, 8)) retrap__lost(s);
         if (!s->welcomed) return !s->over;
     }
     if (retrap__fill(s, true) < 0)
@@ -1214,7 +1219,7 @@ static int retrap__hello(const retrap_server *s, int fd, uint64_t *field, char *
         polled.fd = fd;
         polled.events = POLLIN;
         polled.revents = 0;
-        if (poll(&polled, 1, 5000) == 0) {
+        if (poll(&polled, 1, 2000) == 0) {
             snprintf(error, room, "a connection without hello");
             return -1;
         }
@@ -1267,7 +1272,7 @@ static bool retrap__welcome(retrap_server *s, uint64_t session)
     memcpy(frame + 48, s->model->name, name);
     if (s->listens) retrap__stamp(frame, s->received);
     if (s->trace) retrap__trace("->", frame, length);
-    return retrap__aside(s->out_fd, frame, length);
+    return retrap__aside(s, s->out_fd, frame, length);
 }
 
 /* What a connection by TCP or a Unix socket is to have; others do not mind. */
@@ -1303,6 +1308,13 @@ static bool retrap__newcomer(retrap_server *s)
         }
         close(fd);
         return false;
+    }
+    if (s->welcomed && field[RETRAP__H_SESSION] != s->session && retrap__space(s) > 0) {
+        /* The machine may just have left. */
+        if (retrap__fill(s, false) < 0)
+            retrap__lost(s);
+        else
+            retrap__scan(s);
     }
     if (!s->opened || s->over || field[RETRAP__H_SESSION] != s->session) {
         if (s->welcomed) {
@@ -1901,6 +1913,11 @@ bool retrap_open(retrap_server *s, const retrap_model *model, const char *addres
     s->model = model;
     s->in_fd = s->out_fd = s->listen_fd = s->next_fd = -1;
     s->trace = trace != NULL && *trace != '\0' && *trace != '0';
+    if (model->name == NULL || model->declare == NULL) {
+        fprintf(stderr, "retrap_model: expected a name and `declare`\n");
+        s->over = s->failed = true;
+        return false;
+    }
     if (descriptor != NULL && *descriptor != '\0') {
         char *end;
         long fd = strtol(descriptor, &end, 10);
@@ -2027,7 +2044,8 @@ int retrap_poll(retrap_server *s, int milliseconds)
     polled[1].fd = s->listen_fd;
     polled[0].events = polled[1].events = POLLIN;
     polled[0].revents = polled[1].revents = 0;
-    if (s->in_head == s->in_scan && !s->stopped && poll(polled, 2, milliseconds) > 0 && polled[1].revents != 0 && s->welcomed)
+    if (s->in_head == s->in_scan && !s->stopped && poll(polled, 2, milliseconds) > 0 && polled[1].revents != 0 &&
+        polled[0].revents == 0 && s->welcomed)
         retrap__newcomer(s);
     return retrap__turn(s, false);
 }

@@ -141,9 +141,9 @@ export class Client {
 export interface Program {
   readonly child: ChildProcess
   /** What stderr has. */
-  said(): string
+  readonly said: () => string
   /** Waits for its end. @returns its status, or the signal that ended it */
-  ended(): Promise<number | string>
+  readonly ended: () => Promise<number | string>
 }
 
 function started(child: ChildProcess): Program {
@@ -171,12 +171,13 @@ export function launch(program: string, env: NodeJS.ProcessEnv = {}): Program & 
   return { ...started(child), client: new Client(child.stdio[3] as Socket) }
 }
 
-/** Starts a model that listens. @returns a way to connect once it does */
+/** Starts a model that listens. @param more - arguments of its own @returns a way to connect once it does */
 export async function serve(
   program: string,
   address: string,
-): Promise<Program & { connect(): Promise<Socket>; readonly address: string }> {
-  const server = started(spawn(program, [address], { stdio: ['ignore', 'ignore', 'pipe'], env: environment }))
+  ...more: readonly string[]
+): Promise<Program & { readonly connect: () => Promise<Socket>; readonly address: string }> {
+  const server = started(spawn(program, [address, ...more], { stdio: ['ignore', 'ignore', 'pipe'], env: environment }))
   let found: RegExpExecArray | null = null
   while ((found = /listens on (\S+)\n/.exec(server.said())) === null) {
     if (server.child.exitCode !== null) throw new Error(server.said())

@@ -113,5 +113,20 @@ int main(int argc, char **argv)
     static const retrap_model model = { .name = "all", .declare = declare, .read = on_read, .write = on_write, .timer = on_timer,
         .reset = on_reset, .plug = on_plug, .unplug = on_unplug, .cancel = on_cancel, .quiesce = on_quiesce, .save = on_save,
         .restore = on_restore };
-    return retrap_run(&model, argc > 1 ? argv[1] : NULL);
+    static retrap_server server;
+    int status = 1;
+    if (argc < 3) return retrap_run(&model, argc > 1 ? argv[1] : NULL);
+    /* Loops of its own. */
+    if (!retrap_open(&server, &model, argv[1])) return 2;
+    while (status > 0) {
+        struct pollfd polled = { .fd = retrap_fd(&server), .events = POLLIN };
+        if (strcmp(argv[2], "poll") == 0) {
+            status = retrap_poll(&server, -1);
+        } else {
+            poll(&polled, 1, -1);
+            status = retrap_step(&server);
+        }
+    }
+    retrap_close(&server);
+    return status < 0;
 }

@@ -37,13 +37,16 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     rmSync(folder, { recursive: true })
   })
 
-  test.skipIf(!compilesCpp)('the header has no warnings as C99 and C++11, and is declared without its body', () => {
+  test.skipIf(!compilesCpp)('the header has no warnings as C99 and C++11, and README.md shows a model', () => {
     const input = `#define RETRAP_DEVICE_IMPLEMENTATION\n#include "retrap-device.h"\nint main(void) { return 0; }\n`
     const flags = ['-fsyntax-only', '-I', SDK, ...WARNINGS]
     for (const source of [input, input.slice(input.indexOf('\n'))]) {
       execFileSync('gcc', [...flags, '-std=c99', '-x', 'c', '-'], { input: source })
       execFileSync('g++', [...flags, '-std=c++11', '-x', 'c++', '-'], { input: source })
     }
+    const [, shown = ''] = /```c\n(.*?)```/s.exec(readFileSync(join(SDK, 'README.md'), 'utf8')) ?? []
+    expect(shown).toContain('retrap_run')
+    execFileSync('gcc', [...flags, '-std=c99', '-Wno-unused-parameter', '-x', 'c', '-'], { input: shown })
   })
 
   test('each example is below 60 lines, and says how it is compiled', () => {
@@ -147,7 +150,10 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     expect(await one.next('armTimer')).toMatchObject({ deadline: word(2_000_500) })
     await one.done(tick)
     const calls = [one.call(), one.call()] as const
-    one.send({ kind: 'quiesce', call: calls[0], device: 1, deadline: 1000 }, { kind: 'save', call: calls[1], device: 1 })
+    one.send(
+      { kind: 'quiesce', call: calls[0], device: 1, deadline: 1000 },
+      { kind: 'save', call: calls[1], device: 1 },
+    )
     await one.done(calls[0])
     const state = await one.done(calls[1])
 
@@ -213,7 +219,12 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     expect(await client.next('interrupt')).toMatchObject({ function: 7, vector: 3 })
     await client.answered(posted)
     const own = client.write(40, 0)
-    expect(await client.next('memoryWrite')).toMatchObject({ call: 0, memory: 1, offset: 16, bytes: new TextEncoder().encode('posted') })
+    expect(await client.next('memoryWrite')).toMatchObject({
+      call: 0,
+      memory: 1,
+      offset: 16,
+      bytes: new TextEncoder().encode('posted'),
+    })
     const written = await client.next('memoryWrite')
     client.send({ kind: 'dmaDone', call: written.call, ok: 1, bytes: new Uint8Array(0) })
     const read = await client.next('memoryRead')
@@ -239,7 +250,10 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     }
     expect(await client.ask(64, 8, 5_000)).toBe(5_000)
     // One that takes its time, and one that cannot.
-    client.send({ kind: 'quiesce', call: 2001, device: 1, deadline: 1000 }, { kind: 'quiesce', call: 2002, device: 2, deadline: 0 })
+    client.send(
+      { kind: 'quiesce', call: 2001, device: 1, deadline: 1000 },
+      { kind: 'quiesce', call: 2002, device: 2, deadline: 0 },
+    )
     await expect(client.done(2002)).rejects.toThrow('there is no time')
     const freed = client.write(24, 0)
     await client.done(2001)
@@ -261,7 +275,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
 
   test('large transfers come whole while other calls wait, over each kind of connection', async () => {
     const unix = await serve(programs.model, `unix:${join(folder, 'large')}`)
-    const tcp = await serve(programs.model, 'tcp:127.0.0.1:0')
+    const tcp = await serve(programs.model, 'tcp:127.0.0.1:0', 'step')
     const launched = start('model')
     running.push(unix, tcp)
     const clients = [launched.client, new Client(await unix.connect()), new Client(await tcp.connect())]
