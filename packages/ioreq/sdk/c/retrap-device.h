@@ -31,7 +31,7 @@
  *   that one polls it beside retrap_fd().
  * - While a callback waits for memory (retrap_dma_read and so on), other calls of the machine wait in a queue: callbacks
  *   are never nested.
- * - What comes from the machine is checked before a callback sees it. A broken frame ends the session with a sentence on
+ * - Frames of the machine are checked before a callback sees them. A broken frame ends the session with a sentence on
  *   stderr. An access always lies within its region.
  */
 #ifndef RETRAP_DEVICE_H
@@ -84,7 +84,7 @@ extern "C" {
 #define RETRAP_MAX_FRAME (1u << 20)
 #define RETRAP_NEVER UINT64_MAX
 
-/* ---- What a server consists of. Numbers are yours to choose; fields that you leave out are 0. ---- */
+/* ---- Devices and their parts. You choose the numbers; fields that you leave out are 0. ---- */
 
 typedef struct retrap_server retrap_server;
 
@@ -181,7 +181,7 @@ typedef struct retrap_line {
     uint64_t irq; /* a PC: ISA interrupt 0 to 15, or a GSI; an Arm board: the SPI */
 } retrap_line;
 
-/* These are for `declare`. */
+/* Call these in `declare`. */
 void retrap_add_device(retrap_server *server, const retrap_device *device);
 void retrap_add_range(retrap_server *server, const retrap_range *range);
 void retrap_add_function(retrap_server *server, const retrap_function *function);
@@ -193,7 +193,7 @@ void retrap_add_memory(retrap_server *server, const retrap_memory *memory);
 void retrap_add_window(retrap_server *server, const retrap_window *window);
 void retrap_add_line(retrap_server *server, const retrap_line *line);
 
-/* ---- The model: what the library calls. ---- */
+/* ---- The model: callbacks. ---- */
 
 /* An access of the guest. It lies within its region. */
 typedef struct retrap_access {
@@ -206,8 +206,8 @@ typedef struct retrap_access {
     uint64_t vcpu;  /* the processor that waits */
 } retrap_access;
 
-/* The state of a device. In `save`, let `bytes` point to memory that lasts until the next callback. In `restore` they are
- * at a multiple of 8. */
+/* The state of a device. In `save`, let `bytes` point to memory that lasts until the next callback. In `restore` they
+ * are aligned as a uint64_t. */
 typedef struct retrap_state {
     const void *bytes;
     size_t length;
@@ -246,18 +246,18 @@ int retrap_run(const retrap_model *model, const char *address);
 bool retrap_open(retrap_server *server, const retrap_model *model, const char *address);
 /* The descriptor to wait for. It changes when a connection comes or goes: ask each time. */
 int retrap_fd(const retrap_server *server);
-/* Handles what has come, without waiting. @return 1: goes on; 0: the session has ended; -1: it failed */
+/* Handles the frames that have come, without waiting. @return 1: goes on; 0: the session has ended; -1: it failed */
 int retrap_step(retrap_server *server);
 /* Waits for input, at most so long; -1: for ever. Then as retrap_step(). */
 int retrap_poll(retrap_server *server, int milliseconds);
 /* Ends the session with a reason, and the loop with it. */
 void retrap_stop(retrap_server *server, const char *why);
 void retrap_close(retrap_server *server);
-/* What the last failure was; "" without one. */
+/* The sentence of the last failure; "" without one. */
 const char *retrap_error(const retrap_server *server);
 void *retrap_user(const retrap_server *server);
 
-/* ---- What a device does: in callbacks, or, where nothing need repeat exactly, at any other time. ---- */
+/* ---- Actions of a device: in callbacks, or, where two runs need not agree, at any other time. ---- */
 
 /* The guest's clock in nanoseconds: that of the call, or of the last one. */
 uint64_t retrap_now(const retrap_server *server);
@@ -391,7 +391,11 @@ extern "C" {
 
 typedef char retrap__check_out[(RETRAP_OUT_BYTES & (RETRAP_OUT_BYTES - 1)) == 0 && RETRAP_OUT_BYTES >= (2u << 20) ? 1 : -1];
 typedef char retrap__check_piece[RETRAP_PIECE_BYTES <= (1u << 19) ? 1 : -1];
-typedef char retrap__check_in[offsetof(retrap_server, in) % 8 == 0 ? 1 : -1];
+struct retrap__aligned {
+    char byte;
+    uint64_t word;
+};
+typedef char retrap__check_in[offsetof(retrap_server, in) % offsetof(struct retrap__aligned, word) == 0 ? 1 : -1];
 typedef char retrap__check_objects[RETRAP_MAX_OBJECTS <= 65535 ? 1 : -1];
 
 /* ---- The frames: n is an integer of at most 2^53 - 1, w one of 64 bits, t text, b bytes. ---- */
@@ -593,7 +597,7 @@ static struct retrap__object *retrap__find(retrap_server *s, unsigned kind, uint
     return NULL;
 }
 
-/* What the model names must be there: its author is told where it is not. */
+/* Finds an object that the model names. The session fails where it is not declared. */
 static struct retrap__object *retrap__named(retrap_server *s, const char *by, unsigned kind, uint64_t id)
 {
     struct retrap__object *object = retrap__find(s, kind, id);
@@ -644,7 +648,7 @@ static uint8_t *retrap__out_at(retrap_server *s, uint64_t at)
 /* The bytes that are to be sent, in at most two parts. @return how many parts */
 static int retrap__unsent(retrap_server *s, struct iovec *parts)
 {
-    size_t length = (size_t)(s->out_head - s->out_sent), first = RETRAP_OUT_BYTES - (s->out_sent & (RETRAP_OUT_BYTES - 1));
+    size_t length = (size_t)(s->out_head - s->out_sent), first = RETRAP_OUT_BYTES - (size_t)(s->out_sent & (RETRAP_OUT_BYTES - 1));
     parts[0].iov_base = retrap__out_at(s, s->out_sent);
     parts[0].iov_len = length < first ? length : first;
     parts[1].iov_base = s->out;
@@ -714,7 +718,7 @@ static bool retrap__write_all(retrap_server *s, struct iovec *parts, int count)
     return count == 0;
 }
 
-/* Sends what is there. */
+/* Sends the frames that wait. */
 static void retrap__flush(retrap_server *s)
 {
     while (s->out_sent < s->out_head && s->welcomed && !s->over) {
@@ -757,7 +761,7 @@ static bool retrap__room(retrap_server *s, size_t length)
 
 static void retrap__append(retrap_server *s, const void *from, size_t length)
 {
-    size_t first = RETRAP_OUT_BYTES - (s->out_head & (RETRAP_OUT_BYTES - 1));
+    size_t first = RETRAP_OUT_BYTES - (size_t)(s->out_head & (RETRAP_OUT_BYTES - 1));
     if (first > length) first = length;
     if (first > 0) memcpy(retrap__out_at(s, s->out_head), from, first);
     if (length > first) memcpy(s->out, (const uint8_t *)from + first, length - first);
@@ -981,7 +985,7 @@ static struct retrap__transfer *retrap__transfer_of(retrap_server *s, uint64_t c
     return NULL;
 }
 
-/* Takes the frame at in_scan out; calls that wait before it move up. */
+/* Removes the frame at in_scan; calls that wait before it move up. */
 static void retrap__remove(retrap_server *s, size_t length)
 {
     if (s->in_head != s->in_scan) memmove(s->in + s->in_head + length, s->in + s->in_head, s->in_scan - s->in_head);
@@ -1005,7 +1009,7 @@ static void retrap__transferred(retrap_server *s, const retrap__frame *frame)
     }
 }
 
-/* The frame at in_scan has not come whole. Where it is memory that somebody waits for, the rest is read to its place. */
+/* The frame at in_scan is not complete. The rest of a dmaDone frame is read straight to the caller's memory. */
 static void retrap__begin_direct(retrap_server *s)
 {
     const uint8_t *from = s->in + s->in_scan;
@@ -1025,7 +1029,7 @@ static void retrap__begin_direct(retrap_server *s)
     s->in_end = s->in_scan;
 }
 
-/* Looks at the frames that have come: those that are not calls are dealt with at once. */
+/* Checks the frames that have come. Calls stay for retrap__dispatch; others are handled at once. */
 static void retrap__scan(retrap_server *s)
 {
     while (!s->over && s->in_end - s->in_scan >= 8) {
@@ -1109,7 +1113,7 @@ static bool retrap__await(retrap_server *s)
     return polled[0].revents != 0 || polled[1].revents == 0 || !retrap__newcomer(s);
 }
 
-/* Reads what there is. @return 1: something; 0: nothing; -1: the connection is gone */
+/* Reads available bytes. @return 1: something; 0: nothing; -1: the connection is gone */
 static int retrap__fill(retrap_server *s, bool wait)
 {
     for (;;) {
@@ -1179,7 +1183,7 @@ static void retrap__accept(retrap_server *s)
     if (poll(&polled, 1, -1) > 0) retrap__newcomer(s);
 }
 
-/* Sends what is there, and waits for bytes of the machine's. @return false where the session is over */
+/* Sends the frames that wait, and waits for bytes of the machine's. @return false where the session is over */
 static bool retrap__wait(retrap_server *s)
 {
     retrap__flush(s);
@@ -1275,7 +1279,7 @@ static bool retrap__welcome(retrap_server *s, uint64_t session)
     return retrap__aside(s, s->out_fd, frame, length);
 }
 
-/* What a connection by TCP or a Unix socket is to have; others do not mind. */
+/* Sets options of a connection; a descriptor that has no such option ignores them. */
 static void retrap__tune(const retrap_server *s, int fd)
 {
     int on = 1;

@@ -9,7 +9,8 @@ import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame } from '../.
 import { Client, compile, HELLO, launch, type Program, SDK, serve, WARNINGS, word } from './c-client.ts'
 
 const compiles = hasProgram('gcc')
-const compilesCpp = hasProgram('g++')
+const CPP = 'g++'
+const compilesCpp = hasProgram(CPP)
 const MODEL = new URL('c-model.c', import.meta.url).pathname
 const bytesOf = (length: number, seed: number): Uint8Array =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) + seed) & 0xff)
@@ -37,17 +38,20 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     rmSync(folder, { recursive: true })
   })
 
-  test.skipIf(!compilesCpp)('the header has no warnings as C99 and C++11, and README.md shows a model', () => {
-    const input = `#define RETRAP_DEVICE_IMPLEMENTATION\n#include "retrap-device.h"\nint main(void) { return 0; }\n`
-    const flags = ['-fsyntax-only', '-I', SDK, ...WARNINGS]
-    for (const source of [input, input.slice(input.indexOf('\n'))]) {
-      execFileSync('gcc', [...flags, '-std=c99', '-x', 'c', '-'], { input: source })
-      execFileSync('g++', [...flags, '-std=c++11', '-x', 'c++', '-'], { input: source })
-    }
-    const [, shown = ''] = /```c\n(.*?)```/s.exec(readFileSync(join(SDK, 'README.md'), 'utf8')) ?? []
-    expect(shown).toContain('retrap_run')
-    execFileSync('gcc', [...flags, '-std=c99', '-Wno-unused-parameter', '-x', 'c', '-'], { input: shown })
-  })
+  test.skipIf(!compilesCpp)(
+    `the header has no warnings as C99 and C++11, and README.md shows a model${skipNote(compilesCpp, 'g++ is not installed')}`,
+    () => {
+      const input = `#define RETRAP_DEVICE_IMPLEMENTATION\n#include "retrap-device.h"\nint main(void) { return 0; }\n`
+      const flags = ['-fsyntax-only', '-I', SDK, ...WARNINGS]
+      for (const source of [input, input.slice(input.indexOf('\n'))]) {
+        execFileSync('gcc', [...flags, '-std=c99', '-x', 'c', '-'], { input: source })
+        execFileSync(CPP, [...flags, '-std=c++11', '-x', 'c++', '-'], { input: source })
+      }
+      const [, shown = ''] = /```c\n(.*?)```/s.exec(readFileSync(join(SDK, 'README.md'), 'utf8')) ?? []
+      expect(shown).toContain('retrap_run')
+      execFileSync('gcc', [...flags, '-std=c99', '-Wno-unused-parameter', '-x', 'c', '-'], { input: shown })
+    },
+  )
 
   test('each example is below 60 lines, and says how it is compiled', () => {
     for (const name of ['thermometer', 'dma-copy', 'counter']) {

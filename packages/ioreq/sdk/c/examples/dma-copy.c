@@ -10,7 +10,6 @@
 
 enum { DEVICE = 1, FUNCTION = 1, BAR = 1, TIMER = 1, BEGIN = 20, STATUS = 24, BUSY = 1, DONE = 2, ERROR = 4 };
 static uint8_t registers[32], buffer[1 << 20];
-
 static void declare(retrap_server *s)
 {
     retrap_add_device(s, &(retrap_device){ .device = DEVICE, .name = "dma-copy", .flags = RETRAP_STATELESS });
@@ -23,7 +22,7 @@ static void declare(retrap_server *s)
 static uint64_t on_read(retrap_server *s, const retrap_access *a)
 {
     uint64_t value = 0;
-    if (a->offset + a->size <= sizeof registers) memcpy(&value, registers + a->offset, a->size);
+    if (a->offset + a->size <= sizeof registers) memcpy(&value, registers + a->offset, (size_t)a->size);
     return value;
 }
 
@@ -34,7 +33,7 @@ static void on_write(retrap_server *s, const retrap_access *a)
         registers[STATUS] &= BUSY;
         retrap_interrupt(s, FUNCTION, 0, false);
     } else if (a->offset + a->size <= BEGIN) {
-        memcpy(registers + a->offset, &a->value, a->size);
+        memcpy(registers + a->offset, &a->value, (size_t)a->size);
     } else if (a->offset == BEGIN && registers[STATUS] != BUSY) {
         memcpy(&length, registers + 16, sizeof length);
         registers[STATUS] = BUSY;
@@ -44,7 +43,8 @@ static void on_write(retrap_server *s, const retrap_access *a)
 
 static void on_timer(retrap_server *s, uint64_t timer, uint64_t deadline)
 {
-    uint64_t from, to, n = 0;
+    uint64_t from, to;
+    uint32_t n;
     memcpy(&from, registers, 8), memcpy(&to, registers + 8, 8), memcpy(&n, registers + 16, 4);
     bool ok = n <= sizeof buffer && retrap_dma_read(s, DEVICE, from, buffer, n) && retrap_dma_write(s, DEVICE, to, buffer, n);
     registers[STATUS] = ok ? DONE : ERROR;
