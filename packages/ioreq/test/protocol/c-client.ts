@@ -10,7 +10,7 @@ import {
   type MachineFrame,
   type ProtocolFrame,
   ProtocolReader,
-} from '../../src/protocol/index.ts'
+} from '../../src/host/protocol/index.ts'
 
 const run = promisify(execFile)
 

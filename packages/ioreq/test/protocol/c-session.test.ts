@@ -4,11 +4,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PATIENCE_MS } from '@retrap/tooling/patience'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame, ProtocolReader } from '../../src/protocol/index.ts'
-import { ProtocolSession } from '../../src/protocol/session.ts'
+import {
+  encodeProtocolFrame,
+  type MachineFrame,
+  type ProtocolFrame,
+  ProtocolReader,
+} from '../../src/host/protocol/index.ts'
+import { ProtocolSession } from '../../src/host/protocol/session.ts'
 import { Client, compile, HELLO, launch, type Program, SANITIZERS, SDK, serve, word } from './c-client.ts'
 
 const compiles = hasProgram('gcc')
@@ -300,7 +306,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     second.send({ ...HELLO, session: word(5) })
     expect((await second.next('bye')).why).toBe('it serves another machine')
     session.close()
-    await vi.waitUntil(() => server.said().includes('the machine has left'))
+    await vi.waitUntil(() => server.said().includes('the machine has left'), { timeout: PATIENCE_MS })
     const third = new Client(await server.connect())
     expect((await third.open({ ...HELLO, session: word(6) }))[0]).toMatchObject({
       session: word(0),

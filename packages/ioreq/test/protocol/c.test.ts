@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame } from '../../src/protocol/index.ts'
+import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame } from '../../src/host/protocol/index.ts'
 import { Client, compile, HELLO, launch, type Program, SDK, serve, WARNINGS, word } from './c-client.ts'
 
 const compiles = hasProgram('gcc')
@@ -29,7 +29,7 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     await Promise.all(
       sources.map(async (name) => {
         const source = name === 'model' ? MODEL : join(SDK, 'examples', `${name}.c`)
-        programs[name] = await compile(source, join(folder, name), ['-O1'])
+        programs[name] = await compile(source, join(folder, name), [name === 'thermometer' ? '-O2' : '-O0'])
       }),
     )
   })
