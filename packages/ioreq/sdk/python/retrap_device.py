@@ -26,6 +26,7 @@ import contextvars
 import inspect
 import os
 import socket
+import stat
 import struct
 import sys
 import time
@@ -273,6 +274,13 @@ class Timer:
         self.device._send('armTimer', self.id, self.device._id, NEVER)
         self.deadline = None
 
+    def _reached(self, now: int) -> Maybe[None]:
+        # The device may have moved or stopped it while the frame was on its way.
+        if self.deadline is None or now < self.deadline:
+            return None
+        self.deadline = None
+        return self.callback()
+
 
 class Memory:
     """Memory of the device, which lives in the machine and which the guest reaches at RAM speed."""
@@ -409,7 +417,8 @@ class Device:
         self = super().__new__(cls)
         self._id = 0
         self._session = None
-        self._tail = None
+        self._is_held = False
+        self._queue = deque()
         self._failed = False
         self._regions = []
         self._functions = []
@@ -420,7 +429,9 @@ class Device:
 
     _id: int
     _session: Optional[_Session]
-    _tail: Optional[asyncio.Task[None]]
+    # Whether calls wait for one before them, and those calls.
+    _is_held: bool
+    _queue: Deque[Tuple[Call, Callable[..., Any], Tuple[Any, ...]]]
     _failed: bool
     _regions: List[Region]
     _functions: List[Function]
@@ -705,7 +716,8 @@ class _Session:
             device.name = device.name or type(device).__name__
             device._id = id
             device._session = self
-            device._tail = None
+            device._is_held = False
+            device._queue.clear()
             device._failed = False
             self._devices[id] = device
             for timer in device._timers:
@@ -750,7 +762,7 @@ class _Session:
         for device in self.devices:
             # A device that has served another machine begins as at power-on.
             first = [device.reset, device.start] if self._again else [device.start]
-            device._tail = self.run_beside(device, self._in_turn(first))
+            self._hold_up(device, self.run_beside(device, self._in_turn(first)))
 
     async def _in_turn(self, functions: List[Handler]) -> None:
         for function in functions:
@@ -873,11 +885,7 @@ class _Session:
         if found is None:
             raise ProtocolError(f'timer {timer}, which there is not')
         self.tell(now)
-        # The device may have moved or stopped it while the frame was on its way.
-        due = found.deadline is not None and max(deadline, now) >= found.deadline
-        if due:
-            found.deadline = None
-        self._run(Call(call, 'timer', found.device), found.callback if due else _nothing)
+        self._run(Call(call, 'timer', found.device), found._reached, max(deadline, now))
 
     def _of_device(self, call: int, kind: str, device: int, now: Optional[int] = None) -> Tuple[Call, Device]:
         found = self._devices.get(device)
@@ -898,12 +906,7 @@ class _Session:
 
     def _power_on(self, kind: str, call: int, device: int, now: int) -> None:
         made, found = self._of_device(call, kind, device, now)
-        self._timers_off(found)
-        self._run(made, getattr(found, kind))
-
-    def _timers_off(self, device: Device) -> None:
-        for timer in device._timers:
-            timer.deadline = None
+        self._run(made, _with_timers_off, found, getattr(found, kind))
 
     def _take_save(self, call: int, device: int) -> None:
         made, found = self._of_device(call, 'save', device)
@@ -911,8 +914,7 @@ class _Session:
 
     def _take_restore(self, call: int, device: int, state: bytes, now: int) -> None:
         made, found = self._of_device(call, 'restore', device, now)
-        self._timers_off(found)
-        self._run(made, found.restore, state)
+        self._run(made, _with_timers_off, found, found.restore, state)
 
     def _take_quiesce(self, call: int, device: int, deadline: int) -> None:
         made, found = self._of_device(call, 'quiesce', device)
@@ -944,25 +946,47 @@ class _Session:
             if call.number in self._calls:
                 raise ProtocolError(f'call {call.number}, which is open already')
             self._calls[call.number] = call
+        if device._is_held:
+            device._queue.append((call, function, args))
+        else:
+            self._start(call, function, args)
+
+    def _start(self, call: Call, function: Callable[..., Any], args: Tuple[Any, ...]) -> None:
+        device = call.device
         if device._failed:
             return self._failed(call, '')
         token = _current.set(call)
         try:
-            tail = device._tail
-            waits = tail is not None and not tail.done()
-            result: Any = _behind(tail, function, args) if waits else function(*args)
+            result: Any = function(*args)
             # Most handlers of short calls return a number.
             if type(result) is not int and inspect.isawaitable(result):
                 self.stepped = True
                 call._task = self._begin(self._finish(call, result), result)
                 if call.number == 0:
-                    device._tail = call._task
+                    self._hold_up(device, call._task)
                 return
         except Exception as error:
             return self._threw(call, error)
         finally:
             _current.reset(token)
         self._complete(call, result)
+
+    def _hold_up(self, device: Device, task: asyncio.Task[None]) -> None:
+        """Lets the device's calls wait for a task."""
+        device._is_held = True
+        task.add_done_callback(lambda _: self._go_on(device))
+
+    def _go_on(self, device: Device) -> None:
+        """Begins the calls that have waited, in order: each after the first step of the one before."""
+        if self.over:
+            return
+        device._is_held = False
+        while device._queue and not device._is_held:
+            self.stepped = False
+            self._start(*device._queue.popleft())
+            if self.stepped and not device._is_held:
+                device._is_held = True
+                asyncio.get_running_loop().call_soon(self._go_on, device)
 
     def _begin(self, work: Coroutine[Any, Any, None], inner: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -1086,16 +1110,11 @@ class _Session:
         self.connection = None
 
 
-def _nothing() -> None:
-    pass
-
-
-async def _behind(tail: Optional[asyncio.Task[None]], function: Callable[..., Any], args: Tuple[Any, ...]) -> Any:
-    """Calls a handler when what came before is done."""
-    if tail is not None:
-        await asyncio.wait({tail})
-    result = function(*args)
-    return await result if inspect.isawaitable(result) else result
+def _with_timers_off(device: Device, handler: Callable[..., Maybe[None]], *args: Any) -> Maybe[None]:
+    """Calls a handler of a frame before which the machine has stopped the device's timers."""
+    for timer in device._timers:
+        timer.deadline = None
+    return handler(*args)
 
 
 def _report(error: BaseException) -> str:
@@ -1349,7 +1368,7 @@ async def _on_socket(server: _Server, stream: socket.socket) -> str:
 
 
 async def _on_pipes(server: _Server) -> str:
-    if sys.stdin.isatty():
+    if not all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in (os.fstat(0).st_mode, os.fstat(1).st_mode)):
         raise ValueError('no machine: say unix:PATH or tcp:HOST:PORT, or start it by retrap run --device exec:PROGRAM')
     loop = asyncio.get_running_loop()
     output = os.fdopen(os.dup(1), 'wb', 0)
@@ -1390,7 +1409,7 @@ def serve(*devices: Served, address: Optional[str] = None) -> None:
         failure = asyncio.run(serve_async(*devices, address=address))
     except KeyboardInterrupt:
         return
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'{os.path.basename(sys.argv[0])}: {error}')
     if failure:
         sys.exit(1)

@@ -201,6 +201,32 @@ describe.runIf(there)(`the Python library of the device protocol${LACK}`, () => 
     expect(await client.take('answer')).toMatchObject({ call: 1, value: word(0x01_0203) })
   })
 
+  test('calls begin in order behind a slow start, and behind a buffered write', async () => {
+    const { client } = start(
+      'def __init__(self): self.mmio(0x1000, 8); self.mmio(0x2000, 8, buffered=True); self.seen = 0',
+      'async def start(self): await self.dma_read(0, 8)',
+      'async def write(self, region, offset, size, value):',
+      '  self.seen = self.seen * 16 + value',
+      '  if region.id == 2: await self.dma_read(0, 8)',
+      'def read(self, *_): return self.seen',
+    )
+    await client.open()
+    const begun = await client.take('dmaRead')
+    client.send(write(1, 0, 1), write(2, 0, 2), read(3, 0))
+    const done = { kind: 'dmaDone', ok: 1, bytes: new Uint8Array(8) } as const
+    client.send({ ...done, call: begun.call }, read(4, 0), { ...write(0, 0, 3), region: 2 }, read(5, 0))
+    const frames = await client.through('dmaRead')
+    expect(frames.filter(({ kind }) => kind === 'answer')).toMatchObject([
+      { call: 1 },
+      { call: 2 },
+      { call: 3, value: word(0x12) },
+      { call: 4, value: word(0x12) },
+    ])
+    const { call } = frames.at(-1) as ProtocolFrame<'dmaRead'>
+    client.send({ ...done, call })
+    expect(await client.take('answer')).toMatchObject({ call: 5, value: word(0x123) })
+  })
+
   test('acts of its own, memory of its own, and all that it may tell', async () => {
     const { client } = start(
       'offered = True',
