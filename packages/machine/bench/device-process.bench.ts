@@ -65,8 +65,7 @@ async function dispatched(
     let status = dispatch.submit(0, request)
     for (; status === STATUS_RETRY; status = dispatch.requests.take(0)) await new Promise<void>(wake)
   }
-  moved.write = (offset, count) =>
-    make({ ...access, direction: IOREQ_WRITE, addressLo: BASE + offset, dataLo: count })
+  moved.write = (offset, count) => make({ ...access, direction: IOREQ_WRITE, addressLo: BASE + offset, dataLo: count })
   return way(
     name,
     async () => {
@@ -121,7 +120,10 @@ export async function run(): Promise<void> {
   const program = join(folder, 'model')
   const source = fileURLToPath(new URL('device-model.c', import.meta.url))
   const compiled = spawnSync('cc', ['-O2', source, '-o', program], { stdio: 'inherit' })
-  if (compiled.status !== 0) return void console.log('SKIPPED: there is no C compiler here')
+  if (compiled.status !== 0) {
+    console.log('SKIPPED: there is no C compiler here')
+    return
+  }
   const model = defineDevice({
     name: 'typescript',
     stateless: true,

@@ -214,6 +214,16 @@ test('a connection that broke is made again: each frame arrives once', async () 
   expect(server.machine.failures).toEqual([])
 })
 
+test('frames that come with `ready` are the devices’, and a welcome may be lost', async () => {
+  const server = new FakeServer(makeMachine(), {}, 1)
+  server.devices.disconnected()
+  server.connect()
+  server.welcome({ session: { lo: 7, hi: 9 } })
+  server.send(...THERMOMETER, { kind: 'setLine', line: 4, level: 1 })
+  await server.devices.remote.ready
+  expect(server.machine.events).toEqual(['irq5=1'])
+})
+
 test.each<readonly [string, (server: FakeServer) => void, RegExp]>([
   ['answers twice', (server) => server.send({ kind: 'answer', call: 9 }), /call 9, which is not open/],
   ['names what is not there', (server) => server.send({ kind: 'setLine', line: 99, level: 1 }), /line 99/],

@@ -23,6 +23,7 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions {
 }
 
 const FIRST_PLACE = 16
+const MOST_EARLY = 1024
 const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -39,6 +40,8 @@ export class ProtocolDevices {
   readonly #ready = Promise.withResolvers<void>()
   readonly #models = new Map<number, ProtocolModel>()
   #isReady = false
+  /** Frames behind `ready` that came before the devices were attached; null: they are. */
+  #early: ServerFrame[] | null = []
 
   /** @throws IoreqError `ERR_NO_SPACE` where the domain has no room for a server */
   constructor(dispatch: IoDispatch, platform: DevicePlatform, options: ProtocolDevicesOptions) {
@@ -73,6 +76,9 @@ export class ProtocolDevices {
           if (device.isOffered) server.offer(device.name, make)
           else server.attach(make())
         }
+        const early = this.#early ?? []
+        this.#early = null
+        for (const frame of early) this.#act(frame)
       },
     )
     this.remote = remote
@@ -121,7 +127,10 @@ export class ProtocolDevices {
       // Levels and deadlines of before would reach nobody.
       throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame before it was ready`)
     }
-    this.#act(frame)
+    if (this.#early === null) this.#act(frame)
+    // The bytes of a frame are a view of what came over the connection, which is nobody else's.
+    else if (this.#early.push(frame) > MOST_EARLY)
+      throw new IoreqError('ERR_PROTOCOL', `it sent more than ${MOST_EARLY} frames before it was asked anything`)
   }
 
   /** Takes an act of a device. */

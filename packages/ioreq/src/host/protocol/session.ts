@@ -143,11 +143,8 @@ export class ProtocolSession {
       throw new IoreqError('ERR_PROTOCOL', `it speaks version ${frame.version}: expected ${PROTOCOL_VERSION}`)
     const { session } = this.#options
     const goesOn = frame.session.lo === session.lo && frame.session.hi === session.hi
-    if (goesOn !== this.#opened)
-      throw new IoreqError(
-        'ERR_DEVICE',
-        this.#opened ? 'it has been started anew, and has lost its state' : 'it goes on with a session that is new',
-      )
+    // A server may have opened it over a connection whose welcome was lost.
+    if (this.#opened && !goesOn) throw new IoreqError('ERR_DEVICE', 'it has been started anew, and has lost its state')
     this.#welcomed = true
     this.#opened = true
     this.name = frame.name
