@@ -1654,6 +1654,8 @@ static bool retrap__move(retrap_server *s, const retrap__mover *how, uint64_t ow
     size_t sent = 0, open = 0, i;
     bool ok = true;
     if (!retrap__may_act(s, how->by) || retrap__named(s, how->by, how->owner_kind, owner) == NULL) return false;
+    /* A guest may have given any address: no memory is beyond what a frame holds. */
+    if (address >> 53 != 0 || length > ((uint64_t)1 << 53) - 1 - address) return false;
     while (!s->over && (sent < length || open > 0)) {
         for (i = 0; i < RETRAP_PIECES; i++) {
             struct retrap__transfer *transfer = &s->transfer[i];
@@ -1762,7 +1764,25 @@ bool retrap_done(retrap_server *s, uint64_t call, const char *error)
     return true;
 }
 
-/* One line of UTF-8, which is not cut within a character. */
+/* The bytes of the UTF-8 character there; 0: it is none. */
+static size_t retrap__character(const char *text)
+{
+    unsigned lead = (unsigned char)text[0], low = 0x80, high = 0xbf;
+    size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0, i;
+    if (lead == 0xe0) low = 0xa0;
+    if (lead == 0xed) high = 0x9f;
+    if (lead == 0xf0) low = 0x90;
+    if (lead == 0xf4) high = 0x8f;
+    for (i = 1; i < length; i++) {
+        unsigned next = (unsigned char)text[i];
+        if (next < low || next > high) return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return length;
+}
+
+/* One line of UTF-8, which is not cut within a character. Bytes of the guest's may be in it: others become '?'. */
 static void retrap__line_of(char *text, size_t room, const char *format, va_list arguments)
 {
     int wanted = vsnprintf(text, room, format, arguments);
@@ -1773,8 +1793,12 @@ static void retrap__line_of(char *text, size_t room, const char *format, va_list
     }
     while (length > 0 && text[length - 1] == '\n') length--;
     text[length] = '\0';
-    for (i = 0; i < length; i++)
+    for (i = 0; i < length;) {
+        size_t character = retrap__character(text + i);
+        if (character == 0) text[i] = '?';
         if (text[i] == '\n' || text[i] == '\r') text[i] = ' ';
+        i += character == 0 ? 1 : character;
+    }
 }
 
 void retrap_log(retrap_server *s, const char *format, ...)

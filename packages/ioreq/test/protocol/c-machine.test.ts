@@ -16,7 +16,8 @@ import {
   STATUS_RETRY,
 } from '../../src/index.ts'
 import { makeMachine } from '../host/machine.ts'
-import { compile, type Program, SDK, serve } from './c-client.ts'
+import { compile, SDK, serve } from './c-client.ts'
+import { endServers } from './raw-client.ts'
 
 const compiles = hasProgram('gcc')
 const port = (addressLo: number, size = 4) => ({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo, size })
@@ -24,9 +25,8 @@ const mmio = (addressLo: number, size = 4) => ({ type: IOREQ_TYPE_COPY, directio
 
 describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc is not installed')}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-c-'))
-  const running: Program[] = []
-  afterAll(() => {
-    for (const { child } of running) child.kill()
+  afterAll(async () => {
+    await endServers()
     rmSync(folder, { recursive: true })
   })
   const example = (name: string): Promise<string> => compile(join(SDK, 'examples', `${name}.c`), join(folder, name))
@@ -73,7 +73,6 @@ describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc 
 
   test('a PCI function copies guest memory, where the guest lets it', async () => {
     const server = await serve(await example('dma-copy'), `unix:${join(folder, 'socket')}`)
-    running.push(server)
     const machine = makeMachine()
     const devices = await connectDeviceProgram(machine.dispatch, machine.platform, {
       ...{ name: 'dma-copy', address: { path: join(folder, 'socket') }, realTime: false },
@@ -113,6 +112,6 @@ describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc 
     expect(machine.ram.subarray(0x8000, 0x8000 + 5000)).toEqual(machine.ram.subarray(0x100, 0x100 + 5000))
     expect(machine.events).toEqual(['pci16.1=1', 'pci16.1=0', 'pci16.1=1', 'pci16.1=0'])
     devices.close()
-    await vi.waitUntil(() => server.said().includes('the machine has left'), { timeout: PATIENCE_MS })
+    await vi.waitUntil(() => server.errors().includes('the machine has left'), { timeout: PATIENCE_MS })
   })
 })

@@ -13,6 +13,9 @@ static uint8_t buffer[MOST];
 static void declare(retrap_server *s)
 {
     static const uint8_t body[] = { 1, 2, 3, 4, 5 }, writable[] = { 0, 0, 0xff, 0, 0 };
+    /* Calls of an earlier machine are not answered. */
+    holds = 0;
+    quiescing = 0;
     retrap_add_device(s, &(retrap_device){ .device = 1, .name = "all" });
     retrap_add_range(s, &(retrap_range){ .region = 1, .device = 1, .space = RETRAP_MMIO, .base = 0xfed90000, .bytes = 4096, .maximum = 8 });
     retrap_add_line(s, &(retrap_line){ .line = 4, .device = 1, .irq = 5 });
@@ -31,7 +34,7 @@ static void declare(retrap_server *s)
 static uint64_t on_read(retrap_server *s, const retrap_access *a)
 {
     if (a->offset == NOW) return retrap_now(s);
-    if (a->offset != LATER) return reads++;
+    if (a->offset != LATER || holds == 64) return reads++;
     held[holds++] = a->call;
     return retrap_later(s);
 }
@@ -64,7 +67,10 @@ static void on_write(retrap_server *s, const retrap_access *a)
         retrap_set_line(s, 4, ok && memcmp(buffer, "12345", 5) == 0);
         break;
     case LOG:
-        retrap_log(s, "%0*d\xe2\x82\xac\n", (int)n, 7);
+        if (n == 0)
+            retrap_log(s, "a\xff\xc3\xa9\n\xed\xa0\x80\xf0\x9f\x98\x80\xe2\x82");
+        else
+            retrap_log(s, "%0*d\xe2\x82\xac\n", (int)n, 7);
         break;
     case FAULT:
         retrap_fault(s, 2, "it is on fire");

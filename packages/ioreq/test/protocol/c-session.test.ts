@@ -15,16 +15,14 @@ import {
   ProtocolReader,
 } from '../../src/host/protocol/index.ts'
 import { ProtocolSession } from '../../src/host/protocol/session.ts'
-import { Client, compile, HELLO, launch, type Program, SANITIZERS, SDK, serve, word } from './c-client.ts'
+import { Client, compile, launch, SANITIZERS, SDK, serve } from './c-client.ts'
+import { endServers, hello, read as reads, word, write } from './raw-client.ts'
 
 const compiles = hasProgram('gcc')
 const NOTHING = new Uint8Array(0)
+/** A read of 4 bytes, or of another region, size or offset. */
 const read = (call: number, fields: Partial<ProtocolFrame<'read'>> = {}): ProtocolFrame<'read'> => ({
-  ...{ kind: 'read', call, region: 1, offset: 0, size: 4, vcpu: 0, now: word(0) },
-  ...fields,
-})
-const write = (call: number, offset: number, value = 0): ProtocolFrame<'write'> => ({
-  ...{ kind: 'write', call, region: 1, offset, size: 4, value: word(value), vcpu: 0, now: word(0) },
+  ...{ ...reads(call, 0), ...fields },
 })
 
 /** A frame with some of its bytes changed. */
@@ -39,11 +37,6 @@ function changed(
 
 describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not installed')}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-c-'))
-  const running: Program[] = []
-  const kept = <P extends Program>(program: P): P => {
-    running.push(program)
-    return program
-  }
   let model = ''
   let thermometer = ''
   beforeAll(async () => {
@@ -55,12 +48,12 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
       made(join(SDK, 'examples/thermometer.c'), 'thermometer'),
     ])
   })
-  afterAll(() => {
-    for (const { child } of running) child.kill('SIGKILL')
+  afterAll(async () => {
+    await endServers()
     rmSync(folder, { recursive: true })
   })
 
-  const hello = encodeProtocolFrame(HELLO)
+  const HELLO = encodeProtocolFrame(hello())
   test.each<[name: string, bytes: Uint8Array, says: RegExp, opens?: boolean]>([
     [
       'a length below the header',
@@ -83,7 +76,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     ['an unknown kind', changed(read(1), [4, [200]]), /a frame of kind 200/],
     ['kind 0', changed(read(1), [4, [0]]), /a frame of kind 0/],
     ['a frame of a server', changed(read(1), [4, [44]]), /a frame of kind 44/],
-    ['a second hello', hello, /hello a second time/],
+    ['a second hello', HELLO, /hello a second time/],
     ['a number above 2^53 - 1', changed(read(1), [16 + 6, [0x20]]), /0x20000000000001 in a read frame/],
     ['a region that there is not', encodeProtocolFrame(read(1, { region: 9 })), /read frame names region 9/],
     [
@@ -133,18 +126,18 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     ],
     ['a frame that ends', encodeProtocolFrame(read(1)).subarray(0, 30), /ended within a frame/],
     ['no hello', encodeProtocolFrame(read(1)), /first frame is of kind 3: expected hello/, false],
-    ['another version', encodeProtocolFrame({ ...HELLO, version: 4 }), /speaks version 4: expected 5/, false],
-    ['a hello that ends', hello.subarray(0, 20), /ended within hello/, false],
-    ['session 0', encodeProtocolFrame({ ...HELLO, session: word(0) }), /has a session of 0/, false],
-    ['a hello that is longer', changed(HELLO, [0, [56]]), /hello frame of 56 bytes: its fields take 48/, false],
+    ['another version', encodeProtocolFrame(hello({ version: 4 })), /speaks version 4: expected 5/, false],
+    ['a hello that ends', HELLO.subarray(0, 20), /ended within hello/, false],
+    ['session 0', encodeProtocolFrame(hello({ session: word(0) })), /has a session of 0/, false],
+    ['a hello that is longer', changed(hello(), [0, [56]]), /hello frame of 56 bytes: its fields take 48/, false],
   ])('%s ends it with a sentence', async (_name, bytes, says, opens = true) => {
-    const { client, ended, said } = kept(launch(model))
+    const { client, exited, errors } = launch(model)
     if (opens) await client.open()
     client.stream.write(bytes)
     client.stream.end()
-    expect(await ended()).toBe(1)
-    expect(said()).toMatch(says)
-    expect(said().trimEnd().split('\n')).toHaveLength(1)
+    expect(await exited()).toBe(1)
+    expect(errors()).toMatch(says)
+    expect(errors().trimEnd().split('\n')).toHaveLength(1)
   })
 
   test.each<[name: string, done: Omit<ProtocolFrame<'dmaDone'>, 'kind' | 'call'>, says: string]>([
@@ -153,34 +146,46 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     ['bytes that were refused', { ok: 0, bytes: new Uint8Array(64) }, 'a dmaDone frame has 64 bytes: expected 0'],
     ['another yes', { ok: 2, bytes: new Uint8Array(64) }, 'a dmaDone frame has 64 bytes: expected 64, and ok 0 or 1'],
   ])('dmaDone with %s ends it', async (_name, done, says) => {
-    const { client, ended, said } = kept(launch(model))
+    const { client, exited, errors } = launch(model)
     await client.open()
     client.write(8, 64)
-    client.send({ kind: 'dmaDone', call: (await client.next('dmaRead')).call, ...done })
-    expect((await client.next('bye')).why).toContain(says)
-    expect(await ended()).toBe(1)
-    expect(said()).toContain(says)
+    client.send({ kind: 'dmaDone', call: (await client.take('dmaRead')).call, ...done })
+    expect((await client.take('bye')).why).toContain(says)
+    expect(await exited()).toBe(1)
+    expect(errors()).toContain(says)
   })
 
   test('a model that names what it has not declared is told, and so is the machine', async () => {
-    const { client, ended, said } = kept(launch(model))
+    const { client, exited, errors } = launch(model)
     await client.open()
     client.write(72, 0)
-    expect((await client.next('bye')).why).toBe('retrap_interrupt names function 99, which is not declared')
-    expect(await ended()).toBe(1)
-    expect(said()).toContain('function 99')
-    const stops = kept(launch(model))
+    expect((await client.take('bye')).why).toBe('retrap_interrupt names function 99, which is not declared')
+    expect(await exited()).toBe(1)
+    expect(errors()).toContain('function 99')
+    const stops = launch(model)
     await stops.client.open()
     stops.client.write(80, 0)
-    expect((await stops.client.next('bye')).why).toBe('it has had enough')
-    expect(await stops.ended()).toBe(0)
+    expect((await stops.client.take('bye')).why).toBe('it has had enough')
+    expect(await stops.exited()).toBe(0)
+    // A machine that is gone without a word.
+    const left = launch(model)
+    await left.client.open()
+    left.client.break()
+    expect(await left.exited()).toBe(0)
   })
 
   test('any bytes leave a server that listens ready for the next machine', async () => {
-    const server = kept(await serve(model, `unix:${join(folder, 'any')}`))
+    const server = await serve(model, `unix:${join(folder, 'any')}`)
     const frames: readonly MachineFrame[] = [
-      HELLO,
-      ...[read(1), write(2, 8, 100_000), read(3, { offset: 16 }), write(0, 0, 5), write(4, 40), write(5, 32, 40_000)],
+      hello(),
+      ...[
+        read(1),
+        write(2, 8, 100_000),
+        read(3, { offset: 16 }),
+        write(0, 0, 5),
+        write(4, 40, 0),
+        write(5, 32, 40_000),
+      ],
       { kind: 'restore', call: 6, device: 1, state: new Uint8Array(40).fill(7), now: word(0) },
       { kind: 'quiesce', call: 7, device: 1, deadline: 5 },
       { kind: 'save', call: 8, device: 2 },
@@ -199,7 +204,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
           for (const { frame, at, to } of changes) if (frame === index) bytes[at % bytes.length] = to
           return bytes
         }
-        const parts = [encodeProtocolFrame({ ...HELLO, session: word(session++) }), ...conversation.slice(1)]
+        const parts = [encodeProtocolFrame(hello({ session: word(session++) })), ...conversation.slice(1)]
         const sent = parts.map((bytes, i) => change(Uint8Array.from(bytes), i))
         // Frames in another order, and an end within one.
         const bytes = Buffer.concat([...sent.slice(0, 1), ...sent.slice(1 + moved), ...sent.slice(1, 1 + moved)])
@@ -223,12 +228,12 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
       }),
       { numRuns: 200 },
     )
-    expect(server.child.exitCode, server.said()).toBe(null)
+    expect(server.child.exitCode, server.errors()).toBe(null)
     const client = new Client(await server.connect())
-    await client.open({ ...HELLO, session: word(9) })
+    await client.open({ session: word(9) })
     // As for any machine but the first, its devices have been reset.
-    expect((await client.next('armTimer')).device).toBe(1)
-    expect((await client.next('armTimer')).device).toBe(2)
+    expect((await client.take('armTimer')).device).toBe(1)
+    expect((await client.take('armTimer')).device).toBe(2)
     await client.ask(0)
   })
 
@@ -236,7 +241,7 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     { loop: 'the library', args: [], rounds: 50 },
     { loop: 'the program', args: ['poll'], rounds: 25 },
   ])('a session goes on over other connections, with nothing lost or done twice; the loop is of $loop', async (row) => {
-    const server = kept(await serve(model, 'tcp:127.0.0.1:0', ...row.args))
+    const server = await serve(model, 'tcp:127.0.0.1:0', ...row.args)
     const posted: number[] = []
     const failed: Error[] = []
     const memory = new Uint8Array(200_000).map((_, i) => i * 7)
@@ -300,49 +305,49 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     expect(failed).toEqual([])
     expect(asked).toBe(40 * row.rounds)
     expect([copied, posted.length, interrupts]).toEqual([row.rounds, row.rounds, row.rounds])
-    expect(server.said()).toContain('the session goes on')
+    expect(server.errors()).toContain('the session goes on')
     // Another machine is refused meanwhile, and has its turn, with devices in their state at power-on, when this one is gone.
     const second = new Client(await server.connect())
-    second.send({ ...HELLO, session: word(5) })
-    expect((await second.next('bye')).why).toBe('it serves another machine')
+    second.send(hello({ session: word(5) }))
+    expect((await second.take('bye')).why).toBe('it serves another machine')
     session.close()
-    await vi.waitUntil(() => server.said().includes('the machine has left'), { timeout: PATIENCE_MS })
+    await vi.waitUntil(() => server.errors().includes('the machine has left'), { timeout: PATIENCE_MS })
     const third = new Client(await server.connect())
-    expect((await third.open({ ...HELLO, session: word(6) }))[0]).toMatchObject({
+    expect((await third.open({ session: word(6) }))[0]).toMatchObject({
       session: word(0),
       received: 0,
       flags: 1,
     })
-    expect(await third.next('armTimer')).toMatchObject({ timer: 11, device: 1 })
+    expect(await third.take('armTimer')).toMatchObject({ timer: 11, device: 1 })
   })
 
   test('a session that the server does not know is new to it', async () => {
-    const server = kept(await serve(thermometer, `unix:${join(folder, 'anew')}`))
+    const server = await serve(thermometer, `unix:${join(folder, 'anew')}`)
     const client = new Client(await server.connect())
-    client.send({ ...HELLO, received: 500 })
-    expect(await client.next('welcome')).toMatchObject({ session: word(0), received: 0 })
+    client.send(hello({ received: 500 }))
+    expect(await client.take('welcome')).toMatchObject({ session: word(0), received: 0 })
     // What the machine has got of it cannot be more than was sent.
     const told = await (async () => {
       client.stream.destroy()
       const again = new Client(await server.connect())
-      again.send({ ...HELLO, received: 500 })
-      return again.next('bye')
+      again.send(hello({ received: 500 }))
+      return again.take('bye')
     })()
     expect(told.why).toMatch(/has got 500 frames of \d+/)
   })
 
   test('calls without bound while a callback waits end the session, not the memory', async () => {
-    const { client, ended, said } = kept(launch(model))
+    const { client, exited, errors } = launch(model)
     await client.open()
     client.write(8, 64)
     const flood = Buffer.concat(Array.from({ length: 1000 }, () => encodeProtocolFrame(write(0, 0, 1))))
     for (let i = 0; i < 60; i++) client.stream.write(flood)
-    expect(await ended()).toBe(1)
-    expect(said()).toContain('raise RETRAP_QUEUE_BYTES')
+    expect(await exited()).toBe(1)
+    expect(errors()).toContain('raise RETRAP_QUEUE_BYTES')
   })
 
   test('a machine that reads slowly makes the model wait, and gets everything', async () => {
-    const { client } = kept(launch(model))
+    const { client } = launch(model)
     await client.open()
     client.stream.pause()
     const calls = Array.from({ length: 12 }, () => client.write(32, 3 << 20))
@@ -350,10 +355,10 @@ describe.skipIf(!compiles)(`sessions in C${skipNote(compiles, 'gcc is not instal
     client.stream.resume()
     for (const call of calls) {
       for (let at = 0; at < 3 << 20;) {
-        const { bytes } = await client.next('dmaWrite') // oxlint-disable-line no-await-in-loop -- one after another
+        const { bytes } = await client.take('dmaWrite') // oxlint-disable-line no-await-in-loop -- one after another
         at += bytes.length
       }
-      await client.next('interrupt') // oxlint-disable-line no-await-in-loop -- one after another
+      await client.take('interrupt') // oxlint-disable-line no-await-in-loop -- one after another
       await client.answered(call) // oxlint-disable-line no-await-in-loop -- one after another
     }
   })

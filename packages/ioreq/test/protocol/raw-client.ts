@@ -158,7 +158,8 @@ export interface StartedServer {
 /** The programs that a test has started. */
 const started = new Set<ChildProcess>()
 
-function begin(child: ChildProcess): StartedServer {
+/** Keeps what a program writes to its standard error, and ends it with the others. */
+export function begin(child: ChildProcess): StartedServer {
   started.add(child)
   let errors = ''
   child.stderr!.on('data', (bytes: Buffer) => void (errors += bytes.toString()))
