@@ -13,6 +13,7 @@ import { usage } from './options/values.ts'
 export async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return createArm(options)
   if (options.gic !== undefined) throw usage('--machine virt is there for --arch arm64')
+  if (options.deviceNodes !== undefined) throw usage('--device-node: a PC has no device tree; give --arch arm64')
   await loadInterpreters('x86')
   const pc = await createPc(options as PcMachineOptions)
   const { kernel, initrd, firmware, flash, modules = [] } = options

@@ -1,10 +1,12 @@
 import { writeFile } from 'node:fs/promises'
+import type { ArmDeviceNode } from '@retrap/machine/arm'
 import type { Command } from 'commander'
 import type { DriveArgument } from '../drives/drives.ts'
+import type { CliError } from '../errors.ts'
 import { checkTarget } from '../files/files.ts'
 import type { CreateMachine } from '../machine/machine-contract.ts'
 import { tableOptions } from '../options/option-table.ts'
-import { usage } from '../options/values.ts'
+import { parseWhole, splitPairs, usage } from '../options/values.ts'
 import { type ImageFlags, readImages } from './images.ts'
 
 /** The values of --machine for an Arm machine. */
@@ -29,6 +31,25 @@ export function checkArmFlags(command: Command): void {
   }
 }
 
+const NODE_FORM = 'compatible=NAME,reg=FIRST-LAST,spi=NUMBER'
+
+/** Reads `--device-node`. @throws CliError `ERR_USAGE` */
+export function parseDeviceNode(text: string): ArmDeviceNode {
+  const bad = (why: string): CliError => usage(`--device-node '${text}': ${why}; give ${NODE_FORM}`)
+  const compatible: string[] = []
+  let [first, last, spi]: (number | undefined)[] = []
+  for (const pair of splitPairs(text)) {
+    const [key = '', value = ''] = pair.split(/=(.*)/s)
+    if (key === 'compatible') compatible.push(value)
+    else if (key === 'reg') [first, last] = value.split('-').map(parseWhole)
+    else if (key === 'spi') spi = parseWhole(value) ?? Number.NaN
+    else throw bad(`'${pair}' is no property of a node`)
+  }
+  if (compatible.length === 0) throw bad('it has no compatible=NAME, in which a comma is written twice')
+  if (first === undefined || last === undefined || last < first) throw bad('it has no reg=FIRST-LAST')
+  return { compatible, base: first, bytes: last - first + 1, ...(spi !== undefined && { spi }) }
+}
+
 /** Options that a device tree depends on, beside the kernel's. */
 interface TreeFlags extends ImageFlags {
   readonly dumpdtb?: string
@@ -36,6 +57,7 @@ interface TreeFlags extends ImageFlags {
   readonly cpus: number
   readonly machine: string
   readonly hypervisor?: 'none' | 'xen'
+  readonly deviceNode?: readonly ArmDeviceNode[]
 }
 
 /**
@@ -46,7 +68,7 @@ interface TreeFlags extends ImageFlags {
  * @throws CliError
  */
 export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): Promise<boolean> {
-  const { dumpdtb, memory, cpus, machine: board, hypervisor, arch } = flags
+  const { dumpdtb, memory, cpus, machine: board, hypervisor, arch, deviceNode } = flags
   if (dumpdtb === undefined) return false
   if (arch !== 'arm64') throw usage('--dumpdtb: a PC has no device tree; give --arch arm64')
   await checkTarget('--dumpdtb', dumpdtb)
@@ -58,6 +80,7 @@ export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): P
     ...{ architecture: 'arm64', memoryBytes: memory, cpus, clock: 'real', devices: [], deviceServers: [] },
     ...(gic !== undefined && { gic }),
     ...(hypervisor !== undefined && { hypervisor }),
+    ...(deviceNode !== undefined && { deviceNodes: deviceNode }),
     ...(firmware !== undefined && { firmware }),
     ...images,
   })

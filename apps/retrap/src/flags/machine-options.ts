@@ -1,5 +1,6 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { describeThrown } from '@retrap/machine'
+import type { ArmDeviceNode } from '@retrap/machine/arm'
 import { gicOf } from './arm-options.ts'
 import { isModuleBehindPort, runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
 import { type DeviceHost, prepareDevices } from '../devices/devices.ts'
@@ -49,6 +50,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly controllers?: 'inline' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
   readonly deviceDeadline?: number
+  readonly deviceNode?: readonly ArmDeviceNode[]
   readonly checkMappings?: boolean
   readonly timeout?: number
   readonly saveOnExit?: string
@@ -93,6 +95,7 @@ export async function settingsFor(
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
       ...(gic !== undefined && { gic }),
+      ...(flags.deviceNode !== undefined && { deviceNodes: flags.deviceNode }),
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, unitCache, host),
       ...(profile !== undefined && { sampling: profile }),

@@ -1,6 +1,6 @@
 /** The table of a machine's options, and the commands that take them. */
 import type { Command } from 'commander'
-import { ARM_BOARDS } from './arm-options.ts'
+import { ARM_BOARDS, parseDeviceNode } from './arm-options.ts'
 import { parseCpu } from './cpu-option.ts'
 import { IMAGE_OPTIONS } from './images.ts'
 import { DEVICE_OPTION } from '../devices/devices.ts'
@@ -55,6 +55,11 @@ const DEVICES: OptionGroup = [
   'Devices:',
   [
     DEVICE_OPTION,
+    {
+      flags: '--device-node <properties>',
+      help: "tell a device of your own in an Arm board's device tree: compatible=NAME,reg=FIRST-LAST,spi=NUMBER (repeatable)",
+      each: parseDeviceNode,
+    },
     {
       flags: '--device-server <address>',
       help: 'devices of another host, which runs retrap device-server: tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE, or nats://HOST:PORT/NAME?… to find it (repeatable)',

@@ -38,6 +38,7 @@ export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'de
   readonly architecture?: 'amd64' | 'arm64'
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
   readonly gic?: ArmMachineOptions['gic']
+  readonly deviceNodes?: ArmMachineOptions['deviceNodes']
   /** The snapshot that the machine goes on from. */
   readonly snapshot?: MachineSnapshotSource
   readonly cpus: number

@@ -178,7 +178,7 @@ typedef struct retrap_window {
 
 typedef struct retrap_line {
     uint64_t line, device;
-    uint64_t irq; /* a PC: ISA interrupt 0 to 15, or a GSI; an Arm board: the SPI */
+    uint64_t irq; /* a PC: ISA interrupt 0 to 15, or a GSI; an Arm board: 32 + the SPI */
 } retrap_line;
 
 /* Call these in `declare`. */

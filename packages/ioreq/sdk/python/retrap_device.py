@@ -494,7 +494,7 @@ class Device:
         return made
 
     def line(self, irq: int) -> Line:
-        """An interrupt line. On a PC ISA 0 to 15, or a GSI; on an Arm board the SPI."""
+        """An interrupt line. On a PC ISA 0 to 15, or a GSI; on an Arm board 32 + the SPI."""
         made = Line(self, _number('irq', irq))
         self._lines.append(made)
         return made

@@ -82,6 +82,11 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
   addFirmwareCalls(root, board.psciConduit ?? 'hvc')
   addTimer(tree)
   addPeripherals(tree)
+  for (const { compatible, spi, ...place } of board.deviceNodes ?? []) {
+    const node = root.add(unit('device', place)).set('compatible', ...compatible)
+    node.set('reg', ...ranges(place))
+    if (spi !== undefined) node.set('interrupts', SPI, spi, LEVEL_HIGH)
+  }
   if (board.flash !== false) addFlash(root)
   addVirtio(root)
   addPcie(tree, controller, messages)

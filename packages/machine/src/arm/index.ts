@@ -7,7 +7,7 @@ export { buildArmAcpiTables, relocatableArmAcpi } from './firmware-configuration
 export type { AcpiTables } from '../acpi/image.ts'
 export type { RelocatableAcpi } from '../acpi/relocatable.ts'
 export { affinityOf, checkArmBoard, gsiOfPpi, gsiOfSpi, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
-export type { ArmBoard, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
+export type { ArmBoard, ArmDeviceNode, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
 export { armDeviceTree, type ArmChosen } from './device-tree.ts'
 export type { ArmFirmwareKernel, ArmFirmwareSettings } from './firmware-configuration.ts'
 export { createArmModels, type ArmBoardModels, type ArmModelsOptions } from './models.ts'

@@ -129,6 +129,14 @@ const CLUSTER_CPUS = 16
 /** A flat address space for RAM ends where the PCI windows begin. */
 const MOST_RAM_BYTES = VIRT.pcie.base - VIRT.ram.base
 
+/** A device of the caller's, as the device tree tells it, so that a driver is found. */
+export interface ArmDeviceNode extends ArmPlace {
+  /** Names of drivers, the most exact first (Devicetree Specification 0.4, 2.3.1). */
+  readonly compatible: readonly string[]
+  /** Shared peripheral interrupt, counted from 0, of a level that is high while it is driven; default none. */
+  readonly spi?: number | undefined
+}
+
 /** The composition of the board. */
 export interface ArmBoard {
   /** Number of processors: 1 to 64, or 8 with a GICv2. */
@@ -145,14 +153,16 @@ export interface ArmBoard {
   readonly psciConduit?: 'hvc' | 'smc' | undefined
   /** The hypervisor that the guest sees: `none` (default), or `xen`. ACPI tables do not tell of it. */
   readonly hypervisor?: 'none' | 'xen' | undefined
+  /** Devices of the caller's in the device tree. ACPI tables do not tell of them. */
+  readonly deviceNodes?: readonly ArmDeviceNode[] | undefined
 }
 
 /**
  * Asserts that a board can be made.
  *
- * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`
+ * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`; `ERR_OPTION` for a node over a device of the board, or with no SPI
  */
-export function checkArmBoard({ cpus, memoryBytes, gic = 3 }: ArmBoard): void {
+export function checkArmBoard({ cpus, memoryBytes, gic = 3, deviceNodes = [] }: ArmBoard): void {
   const most = gic === 2 ? MOST_CPUS_GICV2 : MOST_CPUS
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > most)
     throw new MachineError('ERR_CPUS', `cpus ${cpus}: expected 1 to ${most} with a GICv${gic}`)
@@ -166,6 +176,25 @@ export function checkArmBoard({ cpus, memoryBytes, gic = 3 }: ArmBoard): void {
       'ERR_MEMORY_SIZE',
       `memoryBytes ${memoryBytes}: expected whole 4 KiB pages, from ${MIB} to ${MOST_RAM_BYTES}`,
     )
+  for (const node of deviceNodes) checkNode(node)
+}
+
+const FREE = { first: VIRT.xenGrantTable.base, last: VIRT.pcieMemory.base - 1 }
+const FIRST_FREE_SPI = VIRT.gicMessages.spi + VIRT.gicMessages.count
+const LAST_SPI = 255
+
+function checkNode({ base, bytes, spi, compatible }: ArmDeviceNode): void {
+  const what = `device node ${compatible.join(', ')}`
+  if (compatible.length === 0 || !compatible.every((name) => /^[\x21-\x7e]+$/.test(name)))
+    throw new MachineError('ERR_OPTION', `${what}: expected names of drivers, such as acme,thermometer`)
+  const holds = Number.isSafeInteger(base) && Number.isSafeInteger(bytes) && bytes > 0
+  if (!holds || base < FREE.first || base + bytes - 1 > FREE.last)
+    throw new MachineError(
+      'ERR_OPTION',
+      `${what}: ${bytes} bytes at 0x${base.toString(16)}: expected a place from 0x${FREE.first.toString(16)} to 0x${FREE.last.toString(16)}`,
+    )
+  if (spi !== undefined && !(Number.isInteger(spi) && spi >= FIRST_FREE_SPI && spi <= LAST_SPI))
+    throw new MachineError('ERR_OPTION', `${what}: SPI ${spi}: expected ${FIRST_FREE_SPI} to ${LAST_SPI}`)
 }
 
 /** Whether a board has an interrupt translation service. */

@@ -3,6 +3,7 @@ import type { VirtioDevice } from '@retrap/virtio'
 import type { MachineFlash } from '../firmware/flash.ts'
 import type { MachineForkOptions, MachineOptions } from '../options/machine-options.ts'
 import type { Decompress } from './kernel-image.ts'
+import type { ArmDeviceNode } from './layout.ts'
 import type { StartArmBoardServer } from './placed-board.ts'
 import type { ArmSnapshot, ArmSnapshotSource } from './snapshot.ts'
 
@@ -24,6 +25,11 @@ export interface ArmMachineOptions extends MachineOptions {
   readonly flash?: readonly MachineFlash[] | undefined
   /** Decompresses zstd, such as Node's; absent: images compressed with it are refused. */
   readonly unzstd?: Decompress | undefined
+  /**
+   * Devices of the caller's in the device tree, so that a driver is found: at 0xb000000–0xfffffff, with SPIs 112–255. The models
+   * that answer there are in `devices` or `deviceServers`. Default none.
+   */
+  readonly deviceNodes?: readonly ArmDeviceNode[] | undefined
   /** Devices of the virtio transports in memory, from the first on; default none. */
   readonly virtioMmio?: readonly VirtioDevice[] | undefined
   /**

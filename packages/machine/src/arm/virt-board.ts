@@ -89,10 +89,10 @@ export class VirtBoard implements Board<ArmKind> {
 
   /** @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE` */
   constructor(given: ArmMachineOptions, parts: VirtParts) {
-    const { memoryBytes, cpus = 1, gic, hypervisor } = given
+    const { memoryBytes, cpus = 1, gic, hypervisor, deviceNodes } = given
     this.#given = given
     this.#parts = parts
-    this.#board = { cpus, memoryBytes, gic, flash: parts.flash.length > 0, hypervisor }
+    this.#board = { cpus, memoryBytes, gic, flash: parts.flash.length > 0, hypervisor, deviceNodes }
     checkArmBoard(this.#board)
     this.memoryBytes = armMemoryBytes(given)
     this.cloneBytes = armCloneBytes(given)

@@ -163,6 +163,15 @@ test.each([
     board: { cpus: 1, memoryBytes: 0x40_1000_0000 - 0x4000_0000 + 4096 },
     message: 'memoryBytes 274072604672: expected whole 4 KiB pages, from 1048576 to 274072600576',
   },
+  ...[
+    { base: 0x1000_0000, bytes: 4096, message: 'a place from 0xb000000 to 0xfffffff' },
+    { base: 0xb00_0000, bytes: 0, message: 'a place from 0xb000000 to 0xfffffff' },
+    { base: 0xb00_0000, bytes: 16, spi: 111, message: 'SPI 111: expected 112 to 255' },
+    { base: 0xb00_0000, bytes: 16, compatible: [], message: 'expected names of drivers' },
+  ].map(({ message, ...node }) => ({
+    board: { cpus: 1, memoryBytes: MIB, deviceNodes: [{ compatible: ['acme,lamp'], ...node }] },
+    message,
+  })),
 ])('$board is refused', ({ board, message }) => {
   expect(() => armDeviceTree(board)).toThrow(message)
 })
@@ -181,6 +190,21 @@ test('a board without an ITS has none in its tree', () => {
   const content = contentOf(armDeviceTree({ cpus: 1, memoryBytes: MIB, its: false }))
   expect([...content.keys()].filter((line) => /its@|msi/.test(line))).toEqual([])
   expect(content.get('/intc@8000000 #redistributor-regions')).toBe('00000001')
+})
+
+test('devices of the caller’s have nodes, by which a driver is found', () => {
+  const deviceNodes = [
+    { compatible: ['acme,lamp-2', 'acme,lamp'], base: 0xb00_0000, bytes: 0x1000, spi: 112 },
+    { compatible: ['acme,dial'], base: 0xb00_1000, bytes: 16 },
+  ]
+  const content = contentOf(armDeviceTree({ cpus: 1, memoryBytes: MIB, deviceNodes }))
+  expect(Object.fromEntries([...content].filter(([line]) => /^\/device@\w+ /.test(line)))).toEqual({
+    '/device@b000000 compatible': Buffer.from('acme,lamp-2\0acme,lamp\0').toString('hex'),
+    '/device@b000000 reg': '000000000b0000000000000000001000',
+    '/device@b000000 interrupts': '000000000000007000000004',
+    '/device@b001000 compatible': Buffer.from('acme,dial\0').toString('hex'),
+    '/device@b001000 reg': '000000000b0010000000000000000010',
+  })
 })
 
 test('without flash memories there is no node of them', () => {

@@ -307,7 +307,7 @@ export const FRAME_TABLE = {
     fields: [
       ['line', 'number', 'its number here, which the server chooses'],
       ['device', 'number', 'of a `device`'],
-      ['irq', 'number', 'a PC: ISA interrupt 0 to 15, or a GSI; an Arm board: the SPI'],
+      ['irq', 'number', 'a PC: ISA interrupt 0 to 15, or a GSI; an Arm board: 32 + the SPI'],
     ],
   },
   ready: {
