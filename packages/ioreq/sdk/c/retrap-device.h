@@ -261,7 +261,8 @@ void *retrap_user(const retrap_server *server);
 
 /* The guest's clock in nanoseconds: that of the call, or of the last one. */
 uint64_t retrap_now(const retrap_server *server);
-/* Sets a timer's deadline on the guest's clock; RETRAP_NEVER stops it. `timer` comes then, once. */
+/* Sets a timer's deadline on the guest's clock; RETRAP_NEVER stops it. `timer` comes then, once. A reset, a restore and an
+ * unplug stop all timers of the device. */
 void retrap_arm_timer(retrap_server *server, uint64_t device, uint64_t timer, uint64_t deadline);
 /* The cause of a PCI function's interrupt has come (1) or gone (0): MSI-X, MSI or INTx, as the guest has set up. */
 void retrap_interrupt(retrap_server *server, uint64_t function, uint64_t vector, bool level);
@@ -304,7 +305,8 @@ void retrap_exit(retrap_server *server, uint32_t status);
 #define RETRAP__IN_BYTES (2u * RETRAP_MAX_FRAME + RETRAP_QUEUE_BYTES)
 
 struct retrap__object {
-    uint64_t id, device, bytes;
+    uint64_t id, device;
+    uint64_t bytes; /* of a region or memory; of a timer the deadline */
     unsigned kind;
 };
 struct retrap__transfer {
@@ -1445,6 +1447,23 @@ static void retrap__access(retrap_server *s, const retrap__frame *frame)
     if (!s->later && access.call != 0) retrap__send(s, RETRAP__ANSWER, access.call, value);
 }
 
+/* Whether the timer still has that deadline: a frame of the timer may cross one that moves it. It is off from now on. */
+static bool retrap__is_due(retrap_server *s, uint64_t timer, uint64_t deadline)
+{
+    struct retrap__object *known = retrap__find(s, RETRAP__A_TIMER, timer);
+    if (known == NULL || known->bytes != deadline) return false;
+    known->bytes = RETRAP_NEVER;
+    return true;
+}
+
+/* The machine has stopped the timers of a device. */
+static void retrap__stop_timers(retrap_server *s, uint64_t device)
+{
+    size_t i;
+    for (i = 0; i < s->objects; i++)
+        if (s->object[i].kind == RETRAP__A_TIMER && s->object[i].device == device) s->object[i].bytes = RETRAP_NEVER;
+}
+
 static void retrap__call(retrap_server *s, const retrap__frame *frame)
 {
     const retrap_model *model = s->model;
@@ -1455,15 +1474,17 @@ static void retrap__call(retrap_server *s, const retrap__frame *frame)
     if (!retrap__is_there(s, by, is_timer ? (unsigned)RETRAP__A_TIMER : (unsigned)RETRAP__A_DEVICE, field[1])) return;
     switch (frame->code) {
     case RETRAP__TIMER:
-        if (model->timer != NULL) model->timer(s, field[1], field[2]);
+        if (retrap__is_due(s, field[1], field[2]) && model->timer != NULL) model->timer(s, field[1], field[2]);
         break;
     case RETRAP__RESET:
+        retrap__stop_timers(s, field[1]);
         if (model->reset != NULL) model->reset(s, field[1]);
         break;
     case RETRAP__PLUG:
         if (model->plug != NULL) model->plug(s, field[1]);
         break;
     case RETRAP__UNPLUG:
+        retrap__stop_timers(s, field[1]);
         if (model->unplug != NULL) model->unplug(s, field[1]);
         break;
     case RETRAP__SAVE:
@@ -1471,6 +1492,7 @@ static void retrap__call(retrap_server *s, const retrap__frame *frame)
         if (model->save != NULL) error = model->save(s, field[1], &state);
         break;
     case RETRAP__RESTORE:
+        retrap__stop_timers(s, field[1]);
         state.bytes = frame->bytes;
         state.length = (size_t)field[2];
         error = "it does not restore its state: its model has no `restore`";
@@ -1615,15 +1637,17 @@ uint64_t retrap_now(const retrap_server *s)
 
 void retrap_arm_timer(retrap_server *s, uint64_t device, uint64_t timer, uint64_t deadline)
 {
-    const struct retrap__object *known;
+    struct retrap__object *known;
     if (!retrap__may_act(s, "retrap_arm_timer")) return;
     known = retrap__find(s, RETRAP__A_TIMER, timer);
     if (known == NULL) {
-        if (!retrap__declare(s, RETRAP__A_TIMER, timer, RETRAP__A_DEVICE, device, 0)) return;
+        if (!retrap__declare(s, RETRAP__A_TIMER, timer, RETRAP__A_DEVICE, device, deadline)) return;
     } else if (known->device != device) {
         retrap__fail(s, "retrap_arm_timer: timer %llu is device %llu's", (unsigned long long)timer,
                      (unsigned long long)known->device);
         return;
+    } else {
+        known->bytes = deadline;
     }
     retrap__send(s, RETRAP__ARM_TIMER, timer, device, deadline);
 }

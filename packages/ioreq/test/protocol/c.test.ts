@@ -124,18 +124,26 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     const taken = client.write(24, 0)
     expect(await client.take('interrupt')).toMatchObject({ level: 0 })
     await client.answered(taken)
+    /** Begins again, and has the timer. @returns its call */
+    const again = async (): Promise<number> => {
+      const begins = client.write(20, 1)
+      const { deadline } = await client.take('armTimer')
+      await client.answered(begins)
+      const due = client.call()
+      client.send({ kind: 'timer', call: due, timer: 1, deadline, now: deadline })
+      return due
+    }
     // Memory that it may not reach.
-    client.send({ kind: 'timer', call: client.call(), timer: 1, deadline: word(0), now: word(0) })
-    const refused = [await client.take('dmaRead'), await client.take('dmaRead')]
-    for (const { call: of } of refused) client.send({ kind: 'dmaDone', call: of, ok: 0, bytes: new Uint8Array(0) })
+    const refused = await again()
+    for (const { call: of } of [await client.take('dmaRead'), await client.take('dmaRead')])
+      client.send({ kind: 'dmaDone', call: of, ok: 0, bytes: new Uint8Array(0) })
     await client.take('interrupt')
-    await client.take('done')
+    await client.done(refused)
     expect(await client.ask(24)).toBe(4)
     // An address that no frame holds is the guest's mistake, not the model's.
     client.send({ ...write(client.call(), 0, 0, 8), value: { lo: 0xffff_ffff, hi: 0xffff_ffff } })
     await client.take('answer')
-    const far = client.call()
-    client.send({ kind: 'timer', call: far, timer: 1, deadline: word(0), now: word(0) })
+    const far = await again()
     await client.take('interrupt')
     await client.done(far)
     expect(await client.ask(24)).toBe(4)
@@ -157,6 +165,12 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
     expect(await one.take('setLine')).toMatchObject({ line: 1, level: 1 })
     expect(await one.take('armTimer')).toMatchObject({ deadline: word(2_000_500) })
     await one.done(tick)
+    // Frames of a deadline that has been moved, and of one that has been: they have no effect.
+    for (const stale of [1_000_500, 2_000_400]) {
+      const call = one.call()
+      one.send({ kind: 'timer', call, timer: 1, deadline: word(stale), now: word(2_000_450) })
+      await one.done(call) // oxlint-disable-line no-await-in-loop -- one after another
+    }
     const calls = [one.call(), one.call()] as const
     one.send(
       { kind: 'quiesce', call: calls[0], device: 1, deadline: 1000 },
