@@ -1225,7 +1225,8 @@ static int retrap__hello(const retrap_server *s, int fd, uint64_t *field, char *
         polled.fd = fd;
         polled.events = POLLIN;
         polled.revents = 0;
-        if (poll(&polled, 1, 2000) == 0) {
+        /* A running session does not wait long for somebody who may be no machine. */
+        if (poll(&polled, 1, s->welcomed ? 5000 : 30000) == 0) {
             snprintf(error, room, "a connection without hello");
             return -1;
         }

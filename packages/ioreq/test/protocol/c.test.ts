@@ -301,8 +301,11 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
   test('large transfers come whole while other calls wait, over each kind of connection', async () => {
     const unix = await serve(programs.model, `unix:${join(folder, 'large')}`)
     const tcp = await serve(programs.model, 'tcp:127.0.0.1:0', 'step')
-    const launched = start('model')
-    const clients = [launched.client, new Client(await unix.connect()), new Client(await tcp.connect())]
+    const connections = [
+      () => Promise.resolve(start('model').client),
+      async () => new Client(await unix.connect()),
+      async () => new Client(await tcp.connect()),
+    ]
     const memory = bytesOf(3 << 20, 1)
     const one = async (client: Client): Promise<void> => {
       await client.open()
@@ -327,7 +330,8 @@ describe.skipIf(!compiles)(`devices in C${skipNote(compiles, 'gcc is not install
         expect((await client.answered(call)).lo).toBe(i)
       }
     }
-    for (const client of clients) await one(client) // oxlint-disable-line no-await-in-loop -- two processors
+    // oxlint-disable-next-line no-await-in-loop -- two processors
+    for (const connect of connections) await one(await connect())
   })
 
   test('stdin and stdout, where the model prints to stderr; the trace; and an address that is none', async () => {
