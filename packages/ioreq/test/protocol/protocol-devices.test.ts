@@ -191,6 +191,31 @@ test('state is the server’s bytes, and the causes of interrupts with them', as
   expect(server.got.map(({ kind }) => kind)).toEqual(['hello', 'quiesce', 'save', 'resume'])
 })
 
+test('memory of a device is read and written within its bounds, and by a device that is there', async () => {
+  const server = await serve([
+    ...CARD.slice(0, -1),
+    { kind: 'memory', memory: 2, device: 1, bytes: 4096, name: 'vram' },
+    { kind: 'device', device: 5, flags: 2, name: 'offered' },
+    { kind: 'ready' },
+  ])
+  server.send(
+    { kind: 'memoryWrite', call: 1, memory: 2, offset: 4094, bytes: Uint8Array.of(1, 2) },
+    { kind: 'memoryWrite', call: 2, memory: 2, offset: 4095, bytes: Uint8Array.of(1, 2) },
+    { kind: 'memoryRead', call: 3, memory: 2, offset: 4094, length: 2 },
+    { kind: 'memoryRead', call: 4, memory: 2, offset: 4095, length: 2 },
+    { kind: 'dmaRead', call: 5, device: 5, address: 0, length: 2 },
+  )
+  await turn()
+  const done = server.of('dmaDone').toSorted((a, b) => a.call - b.call)
+  expect(done.map(({ call, ok, bytes }) => [call, ok, ...bytes])).toEqual([
+    [1, 1],
+    [2, 0],
+    [3, 1, 1, 2],
+    [4, 0],
+    [5, 0],
+  ])
+})
+
 test('a connection that broke is made again: each frame arrives once', async () => {
   const server = await serve(THERMOMETER, {}, 1)
   server.onFrame = () => {}

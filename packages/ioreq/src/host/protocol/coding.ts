@@ -95,6 +95,8 @@ export interface DecodedFrame {
   readonly frame: ProtocolFrame
   /** The low 16 bits of the count of frames that the sender has got. */
   readonly seen: number
+  /** Bytes of the frame. */
+  readonly length: number
 }
 
 /**
@@ -122,13 +124,19 @@ export function decodeProtocolFrame(bytes: Uint8Array): DecodedFrame {
       const end = at + lo
       if (hi !== 0 || end > bytes.length) throw tooShort(kind, name, bytes.length)
       const part = bytes.subarray(at, end)
+      for (let i = end; i < at + padded(lo) - WORD_BYTES; i++)
+        if (bytes[i] !== 0)
+          throw new IoreqError(
+            'ERR_PROTOCOL',
+            `${name} of a ${kind} frame: expected zeros up to a multiple of 8 behind it`,
+          )
       frame[name] = type === 'text' ? textOf(part, kind, name) : part
       at += padded(lo) - WORD_BYTES
     }
   }
   if (at !== bytes.length)
     throw new IoreqError('ERR_PROTOCOL', `a ${kind} frame of ${bytes.length} bytes: its fields take ${at}`)
-  return { frame: frame as unknown as ProtocolFrame, seen: view.getUint16(6, true) }
+  return { frame: frame as unknown as ProtocolFrame, seen: view.getUint16(6, true), length: at }
 }
 
 function tooShort(kind: string, name: string, length: number): IoreqError {

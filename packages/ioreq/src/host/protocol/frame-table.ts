@@ -163,8 +163,8 @@ export const FRAME_TABLE = {
     meaning: 'Answers `dmaRead`, `dmaWrite`, `memoryRead` and `memoryWrite`.',
     fields: [
       ['call', 'number', 'of the frame that is answered'],
-      ['ok', 'number', '1; 0: some byte is no RAM, or the device may not reach it'],
-      ['bytes', 'bytes', 'what was read'],
+      ['ok', 'number', '1; 0: some byte is no memory, or the device may not reach it'],
+      ['bytes', 'bytes', 'what was read; empty with ok 0, and for writes'],
     ],
   },
   bye: {

@@ -176,6 +176,9 @@ export class ProtocolDevices {
     const bytes = 'length' in frame ? frame.length : frame.bytes.length
     if (bytes > MAX_TRANSFER_BYTES)
       throw new IoreqError('ERR_PROTOCOL', `a ${frame.kind} of ${bytes} bytes: expected at most ${MAX_TRANSFER_BYTES}`)
+    // A device that is offered reaches nothing before it is plugged in.
+    if (moved === undefined && frame.call !== 0)
+      this.#session.send({ kind: 'dmaDone', call: frame.call, ok: 0, bytes: new Uint8Array(0) })
     moved?.catch((error: unknown) => this.#session.fail(new IoreqError('ERR_DEVICE', describeThrown(error))))
   }
 }

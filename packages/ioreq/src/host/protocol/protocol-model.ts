@@ -261,15 +261,18 @@ export class ProtocolModel implements DeviceModel {
 
   /** Reads memory of its own. */
   async memoryRead({ call, memory, offset, length }: ProtocolFrame<'memoryRead'>): Promise<void> {
-    const bytes = new Uint8Array(length)
-    await this.#memory(memory).readAsync(offset, bytes)
-    this.#session.send({ kind: 'dmaDone', call, ok: 1, bytes })
+    const [from, bytes] = [this.#memory(memory), new Uint8Array(length)]
+    const ok = offset + length <= from.bytes
+    if (ok) await from.readAsync(offset, bytes)
+    this.#session.send({ kind: 'dmaDone', call, ok: ok ? 1 : 0, bytes: ok ? bytes : NOTHING })
   }
 
   /** Writes memory of its own. */
   async memoryWrite({ call, memory, offset, bytes }: ProtocolFrame<'memoryWrite'>): Promise<void> {
-    await this.#memory(memory).writeAsync(offset, bytes)
-    if (call !== 0) this.#session.send({ kind: 'dmaDone', call, ok: 1, bytes: NOTHING })
+    const into = this.#memory(memory)
+    const ok = offset + bytes.length <= into.bytes
+    if (ok) await into.writeAsync(offset, bytes)
+    if (call !== 0) this.#session.send({ kind: 'dmaDone', call, ok: ok ? 1 : 0, bytes: NOTHING })
   }
 
   /** The guest has asked for something that ends its run. */

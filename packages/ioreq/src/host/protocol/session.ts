@@ -119,7 +119,7 @@ export class ProtocolSession {
     }
   }
 
-  #take({ frame, seen }: DecodedFrame): void {
+  #take({ frame, seen, length }: DecodedFrame): void {
     if (!this.#welcomed) return this.#welcome(frame)
     this.#acknowledge(seen)
     if (frame.kind === 'bye') throw new IoreqError('ERR_DEVICE', frame.why === '' ? 'it has ended' : frame.why)
@@ -129,7 +129,7 @@ export class ProtocolSession {
     }
     this.#received++
     this.#unseenFrames++
-    if ('bytes' in frame && frame.bytes instanceof Uint8Array) this.#unseenBytes += frame.bytes.length
+    this.#unseenBytes += length
     if (frame.kind === 'answer' || frame.kind === 'done') this.#answered(frame)
     else this.#options.onFrame(frame as ServerFrame)
   }
