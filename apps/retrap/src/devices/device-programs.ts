@@ -2,7 +2,6 @@
 import { connectDeviceProgram, startDeviceProgram } from '@retrap/ioreq/host/node'
 import type { ProtocolDevicesOptions, TransferBounds } from '@retrap/ioreq/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
-import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
 import { type DeviceArgument, parseWhole, Properties, usage } from '../options/values.ts'
 import { slotOf } from './pci-devices.ts'
@@ -27,22 +26,19 @@ export const namesProgram = (name: string): boolean => /^(exec|unix|tcp):/.test(
  */
 export function prepareProgram(argument: DeviceArgument, index: number, stderr: SessionOutput): StartDeviceServer {
   const { name } = argument
-  const [, kind = '', rest = ''] = /^(\w+):(.*)$/s.exec(name) ?? []
   const properties = new Properties(argument)
   properties.check(Object.keys(PROGRAM_PROPERTIES))
-  if (rest.trim() === '')
-    throw usage(`--device ${name} names no program; write exec:COMMAND, unix:PATH or tcp:HOST:PORT`)
+  const address = parseProgram(`--device ${name}`, name)
   const reconnect = Number(properties.text('reconnect', '5'))
   if (!(reconnect >= 0 && reconnect <= 86_400))
     throw usage(
       `--device ${name}: reconnect=${properties.text('reconnect', '')} is not a time; give seconds, such as 30`,
     )
   const bounds = boundsOf(name, properties.text('dma', ''))
-  const address = kind === 'unix' ? { path: rest } : kind === 'tcp' ? tcpOf(name, rest) : undefined
   const slot = slotOf(argument) ?? FIRST_SLOT + index
   return (dispatch, platform, realTime) => {
     let next = slot
-    const prefix = kind === 'exec' ? (rest.trim().split(/\s+/)[0]!.split('/').at(-1) ?? rest) : name
+    const prefix = 'command' in address ? commandName(address.command) : name
     const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
     const options: ProtocolDevicesOptions = {
       name: prefix,
@@ -51,9 +47,9 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
       place: () => next++,
       onLog: tell,
     }
-    if (address !== undefined)
-      return connectDeviceProgram(dispatch, platform, { ...options, address, reconnectMs: reconnect * 1000 })
-    return startDeviceProgram(dispatch, platform, { ...options, command: rest, onOutput: linesTo(tell) })
+    if ('command' in address)
+      return startDeviceProgram(dispatch, platform, { ...options, ...address, onOutput: linesTo(tell) })
+    return connectDeviceProgram(dispatch, platform, { ...options, address, reconnectMs: reconnect * 1000 })
   }
 }
 
@@ -65,16 +61,34 @@ function boundsOf(name: string, text: string): TransferBounds | undefined {
   throw usage(`--device ${name}: dma=${text} is no range of addresses; give FIRST-LAST, such as 0x1000000-0x1ffffff`)
 }
 
-function tcpOf(name: string, text: string): { readonly host: string; readonly port: number } {
-  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(text) ?? []
+const commandName = (command: string): string => command.trim().split(/\s+/)[0]!.split('/').at(-1) ?? command
+
+/** A program with devices: what a shell runs, or where it listens. */
+export type ProgramAddress =
+  | { readonly command: string }
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number }
+
+/**
+ * Reads `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
+ *
+ * @param what - names it in errors
+ * @throws CliError `ERR_USAGE`
+ */
+export function parseProgram(what: string, text: string): ProgramAddress {
+  const [, kind = '', rest = ''] = /^(exec|unix|tcp):(.*)$/s.exec(text) ?? []
+  if (rest.trim() === '') throw usage(`${what} names no program; write exec:COMMAND, unix:PATH or tcp:HOST:PORT`)
+  if (kind === 'exec') return { command: rest }
+  if (kind === 'unix') return { path: rest }
+  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(rest) ?? []
   const port = Number(digits)
   if (digits === '' || port < 1 || port > 0xffff)
-    throw new CliError('ERR_USAGE', `--device ${name} names no port to connect to; write tcp:HOST:PORT`)
+    throw usage(`${what} names no port to connect to; write tcp:HOST:PORT`)
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
 }
 
 /** Cuts bytes into lines. Long lines are cut: a program may write no line's end. */
-function linesTo(tell: (line: string) => void): (bytes: Uint8Array) => void {
+export function linesTo(tell: (line: string) => void): (bytes: Uint8Array) => void {
   const decoder = new TextDecoder()
   let rest = ''
   return (bytes) => {
@@ -86,4 +100,4 @@ function linesTo(tell: (line: string) => void): (bytes: Uint8Array) => void {
 }
 
 /** Programs' words must not control a terminal. */
-const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e\u00a0-\uffff\t]/g, '?')
+export const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e\u00a0-\uffff\t]/g, '?')

@@ -164,6 +164,15 @@ export class ProtocolReader {
    * @throws IoreqError `ERR_PROTOCOL` for what is no frame
    */
   push(chunk: Uint8Array, onFrame: (decoded: DecodedFrame) => void): void {
+    this.cut(chunk, (bytes) => onFrame(decodeProtocolFrame(bytes)))
+  }
+
+  /**
+   * As `push`, but hands over whole frames as bytes, whatever is in them.
+   *
+   * @throws IoreqError `ERR_PROTOCOL` for a length that no frame has
+   */
+  cut(chunk: Uint8Array, onBytes: (bytes: Uint8Array) => void): void {
     if (this.#missing > chunk.length) {
       this.#chunks.push(chunk)
       this.#missing -= chunk.length
@@ -177,7 +186,7 @@ export class ProtocolReader {
         this.#missing = length - (bytes.length - at)
         break
       }
-      onFrame(decodeProtocolFrame(bytes.subarray(at, at + length)))
+      onBytes(bytes.subarray(at, at + length))
       at += length
     }
     this.#rest = bytes.subarray(at)

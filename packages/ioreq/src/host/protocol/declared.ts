@@ -37,7 +37,8 @@ export interface DeclaredDevice {
 type Growing<T> = { -readonly [Key in keyof T]: T[Key] extends readonly (infer Item)[] ? Item[] : T[Key] }
 type GrowingDevice = Omit<Growing<DeclaredDevice>, 'functions'> & { functions: Growing<DeclaredFunction>[] }
 
-type ObjectKind = 'device' | 'region' | 'function' | 'line' | 'memory'
+/** A kind of object that has numbers. */
+export type ObjectKind = 'device' | 'region' | 'function' | 'line' | 'memory'
 
 /** All that a device server tells of its devices before it is ready. */
 export class Declarations {

@@ -5,6 +5,13 @@
  */
 export { decodeProtocolFrame, type DecodedFrame, encodeProtocolFrame, ProtocolReader } from './coding.ts'
 export {
+  type DeclaredBar,
+  type DeclaredDevice,
+  type DeclaredFunction,
+  Declarations,
+  type ObjectKind,
+} from './declared.ts'
+export {
   type FieldType,
   FRAME_TABLE,
   type FrameKind,
@@ -18,6 +25,7 @@ export {
   type ProtocolFrame,
   type ServerFrame,
 } from './frame-table.ts'
+export { pciFunctionOptions } from './pci-options.ts'
 export { ProtocolDevices, type ProtocolDevicesOptions } from './protocol-devices.ts'
 export type { TransferBounds } from './protocol-model.ts'
 export type { ProtocolStream } from './session.ts'

@@ -5,16 +5,15 @@ import {
   type DeviceModel,
   type InterruptLine,
   type OwnedMemory,
-  type PciBarOptions,
   type PciFunction,
   type RangeHandler,
-  type RegionOptions,
   savedState,
   type Timer,
   type Word64,
 } from '@retrap/device'
-import type { DeclaredBar, DeclaredDevice, DeclaredFunction } from './declared.ts'
+import type { DeclaredDevice, DeclaredFunction } from './declared.ts'
 import type { FrameWord, ProtocolFrame } from './frame-table.ts'
+import { accessOf, pciFunctionOptions } from './pci-options.ts'
 import type { ProtocolSession } from './session.ts'
 
 /** One of the most timers that a device may have. */
@@ -81,49 +80,16 @@ export class ProtocolModel implements DeviceModel {
   }
 
   #add({ pci }: DeviceContext, declared: DeclaredFunction): void {
-    const { frame, bars, msi, msix, capabilities } = declared
+    const { frame } = declared
     const causes = new Set<number>()
     const added = pci.add({
-      ...(frame.bus !== '' && { bus: frame.bus }),
-      device: declared.device,
-      function: frame.address & 7,
-      vendorId: frame.vendor,
-      deviceId: frame.id,
-      revisionId: frame.revision,
-      classCode: frame.class,
-      subsystemVendorId: frame.subsystemVendor,
-      subsystemId: frame.subsystem,
-      interruptPin: frame.pin as 0 | 1 | 2 | 3 | 4,
-      headerType: (frame.flags & 2) === 0 ? 0 : 0x80,
-      extendedConfig: (frame.flags & 1) !== 0,
-      bars: bars.map((bar) => this.#barOf(bar)),
-      ...(msi && { msi: { vectors: msi.vectors as 1, masking: (msi.flags & 1) !== 0 } }),
-      ...(msix && {
-        msix: {
-          vectors: msix.vectors,
-          table: { bar: msix.bar, offset: msix.offset },
-          ...(msix.pending !== 0 && { pba: { bar: msix.bar, offset: msix.pending } }),
-        },
-      }),
-      capabilities: capabilities.map(({ id, version, body, writable }) => ({
-        id,
-        body,
-        ...(writable.length > 0 && { writable }),
-        ...(version > 0 && { extendedVersion: version }),
-      })),
+      ...pciFunctionOptions(declared, ({ memory, region }) =>
+        memory === 0 ? { handler: this.#handler(region) } : { memory: this.#memory(memory) },
+      ),
       // The guest may have switched messages on or off.
       onWrite: () => drivePin(this.#functions.get(frame.function)),
     })
     this.#functions.set(frame.function, { pci: added, causes })
-  }
-
-  #barOf({ region, index, type, bytes, flags, memory, ...access }: DeclaredBar): PciBarOptions {
-    const kinds = ['io', 'memory', 'memory64'] as const
-    return {
-      ...{ index, kind: kinds[type]!, bytes, prefetchable: (flags & 2) !== 0, buffered: (flags & 1) !== 0 },
-      ...accessOf(access),
-      ...(memory === 0 ? { handler: this.#handler(region) } : { memory: this.#memory(memory) }),
-    }
   }
 
   #handler(region: number): RangeHandler {
@@ -310,11 +276,4 @@ function drivePin(found: AttachedFunction | undefined): void {
   if (found === undefined) return
   const { pci, causes } = found
   pci.interrupt?.set(causes.size > 0 && (pci.messages === null || pci.messages.mode === 'none'))
-}
-
-function accessOf({ maximum, minimum }: { readonly maximum: number; readonly minimum: number }): RegionOptions {
-  return {
-    ...(maximum !== 0 && { maximumAccess: maximum as 1 | 2 | 4 | 8 }),
-    ...(minimum !== 0 && { minimumAccess: minimum as 1 | 2 | 4 }),
-  }
 }

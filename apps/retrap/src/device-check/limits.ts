@@ -1,0 +1,89 @@
+/** Limits of the fields of a server's frames, beyond those of their types. */
+import { type FrameKind, MAX_TRANSFER_BYTES, type ProtocolFrame } from '@retrap/ioreq/protocol'
+
+type Numbers = Readonly<Record<string, number>>
+
+interface Limit {
+  readonly kind: FrameKind
+  readonly field: string
+  readonly expected: string
+  readonly holds: (value: number, frame: Numbers) => boolean
+}
+
+const limit = (kind: FrameKind, field: string, expected: string, holds: Limit['holds']): Limit => ({
+  ...{ kind, field, expected, holds },
+})
+const among = (kind: FrameKind, field: string, ...values: readonly number[]): Limit =>
+  limit(kind, field, values.length === 2 ? values.join(' or ') : `one of ${values.join(', ')}`, (value) =>
+    values.includes(value),
+  )
+const atMost = (kind: FrameKind, field: string, most: number): Limit =>
+  limit(kind, field, `at most ${most}`, (value) => value <= most)
+const multiple = (kind: FrameKind, field: string, of: number): Limit =>
+  limit(kind, field, `a multiple of ${of}, and not 0`, (value) => value % of === 0 && value > 0)
+
+const ACCESS = (kind: 'range' | 'bar'): readonly Limit[] => [
+  among(kind, 'maximum', 0, 1, 2, 4, 8),
+  among(kind, 'minimum', 0, 1, 2, 4),
+  limit(kind, 'minimum', 'at most the maximum', (value, { maximum = 0 }) => value <= (maximum === 0 ? 4 : maximum)),
+]
+
+const LIMITS: readonly Limit[] = [
+  atMost('welcome', 'flags', 1),
+  atMost('device', 'flags', 3),
+  among('range', 'space', 0, 1),
+  limit('range', 'bytes', 'at least 1', (value) => value > 0),
+  limit('range', 'base', 'a range that ends at port 65535 or before', (base, { space, bytes = 0 }) =>
+    space === 0 ? base + bytes <= 0x1_0000 : true,
+  ),
+  limit('range', 'base', 'a range that ends below 2^52', (base, { bytes = 0 }) => base + bytes <= 2 ** 52),
+  ...ACCESS('range'),
+  atMost('range', 'flags', 1),
+  atMost('function', 'address', 263),
+  limit('function', 'vendor', '1 to 0xfffe', (value) => value > 0 && value < 0xffff),
+  atMost('function', 'id', 0xffff),
+  atMost('function', 'revision', 0xff),
+  atMost('function', 'class', 0xff_ffff),
+  atMost('function', 'subsystemVendor', 0xffff),
+  atMost('function', 'subsystem', 0xffff),
+  atMost('function', 'pin', 4),
+  atMost('function', 'flags', 3),
+  atMost('bar', 'index', 5),
+  among('bar', 'type', 0, 1, 2),
+  limit('bar', 'bytes', 'a power of two', (value) => value > 0 && 2 ** Math.round(Math.log2(value)) === value),
+  ...ACCESS('bar'),
+  atMost('bar', 'flags', 3),
+  among('msi', 'vectors', 1, 2, 4, 8, 16, 32),
+  limit('msix', 'vectors', '1 to 2048', (value) => value >= 1 && value <= 2048),
+  atMost('msix', 'bar', 5),
+  limit('msix', 'offset', 'a multiple of 8', (value) => value % 8 === 0),
+  limit('msix', 'pending', 'a multiple of 8', (value) => value % 8 === 0),
+  limit('memory', 'memory', 'a number but 0', (value) => value !== 0),
+  multiple('memory', 'bytes', 4096),
+  atMost('memory', 'flags', 7),
+  limit('window', 'base', 'a multiple of 4096', (value) => value % 4096 === 0),
+  atMost('line', 'irq', 1019),
+  among('interrupt', 'level', 0, 1),
+  among('setLine', 'level', 0, 1),
+  atMost('dmaRead', 'length', MAX_TRANSFER_BYTES),
+  atMost('memoryRead', 'length', MAX_TRANSFER_BYTES),
+  atMost('exit', 'status', 2 ** 32 - 1),
+]
+
+/** A field that holds what it cannot. */
+export interface BeyondLimit {
+  readonly field: string
+  readonly expected: string
+}
+
+/** Looks at all fields of a frame. */
+export function beyondLimits(frame: ProtocolFrame): BeyondLimit[] {
+  const numbers = frame as unknown as Numbers
+  const found: BeyondLimit[] = LIMITS.filter(
+    ({ kind, field, holds }) => kind === frame.kind && !holds(numbers[field] ?? 0, numbers),
+  )
+  if ((frame.kind === 'dmaWrite' || frame.kind === 'memoryWrite') && frame.bytes.length > MAX_TRANSFER_BYTES)
+    found.push({ field: 'bytes', expected: `at most ${MAX_TRANSFER_BYTES}` })
+  if (frame.kind === 'log' && /[\r\n]/.test(frame.text)) found.push({ field: 'text', expected: 'one line' })
+  return found
+}

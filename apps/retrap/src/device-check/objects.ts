@@ -1,0 +1,177 @@
+/** All that a server has declared, and the PCI functions that the machine would make of it. */
+import type { OwnedMemory, Region } from '@retrap/device'
+import { describeThrown, PciTree } from '@retrap/device/host'
+import {
+  type DeclaredBar,
+  type DeclaredDevice,
+  Declarations,
+  type FrameKind,
+  type ObjectKind,
+  pciFunctionOptions,
+  type ProtocolFrame,
+  type ServerFrame,
+} from '@retrap/ioreq/protocol'
+
+/** Frames that declare an object, with the field that has its number. */
+const DECLARES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
+  device: ['device', 'device'],
+  range: ['region', 'region'],
+  function: ['function', 'function'],
+  bar: ['region', 'region'],
+  memory: ['memory', 'memory'],
+  line: ['line', 'line'],
+}
+/** Frames that name an object, with the field that has its number. */
+const NAMES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
+  range: ['device', 'device'],
+  function: ['device', 'device'],
+  bar: ['function', 'function'],
+  msi: ['function', 'function'],
+  msix: ['function', 'function'],
+  capability: ['function', 'function'],
+  memory: ['device', 'device'],
+  window: ['memory', 'memory'],
+  line: ['device', 'device'],
+  fault: ['device', 'device'],
+  interrupt: ['function', 'function'],
+  setLine: ['line', 'line'],
+  armTimer: ['device', 'device'],
+  dmaRead: ['device', 'device'],
+  dmaWrite: ['device', 'device'],
+  memoryRead: ['memory', 'memory'],
+  memoryWrite: ['memory', 'memory'],
+}
+/** Frames of which there is one for each function. */
+const ONE_EACH: ReadonlySet<FrameKind> = new Set(['msi', 'msix'] as const)
+
+/** Whether a frame tells of a device. */
+export const declares = (kind: FrameKind): boolean =>
+  kind in DECLARES || ['msi', 'msix', 'capability', 'window'].includes(kind)
+
+/** How a frame's numbers are wrong. */
+export interface NumberTrouble {
+  readonly rule: 'unknown' | 'twice'
+  readonly expected: string
+}
+
+/** A region that a server answers for. */
+export interface CheckedRegion {
+  readonly device: DeclaredDevice
+  readonly region: number
+  readonly bytes: number
+  readonly sizes: readonly number[]
+  readonly buffered: boolean
+  /** Parts of it that the machine keeps, as first byte and the one behind. */
+  readonly kept: readonly (readonly [from: number, to: number])[]
+}
+
+/** The objects of a server. */
+export class Objects {
+  readonly #declarations: Declarations
+  readonly #numbers = new Map<string, ProtocolFrame>()
+  #place = 16
+
+  constructor() {
+    this.#declarations = new Declarations(() => this.#place++)
+  }
+
+  /** All devices. */
+  get devices(): readonly DeclaredDevice[] {
+    return this.#declarations.devices
+  }
+
+  /** Looks at the numbers in a frame. */
+  troubleWith(frame: ProtocolFrame): NumberTrouble | undefined {
+    const numbers = frame as unknown as Readonly<Record<string, number>>
+    const named = NAMES[frame.kind]
+    const unknown = (kind: ObjectKind, id: number): NumberTrouble => ({
+      ...{ rule: 'unknown', expected: `${kind} ${id} to be declared before this frame` },
+    })
+    if (named !== undefined && !this.has(named[1], numbers[named[0]]!)) return unknown(named[1], numbers[named[0]]!)
+    if (frame.kind === 'bar' && frame.memory !== 0 && !this.has('memory', frame.memory))
+      return unknown('memory', frame.memory)
+    const own = DECLARES[frame.kind]
+    if (own !== undefined && this.has(own[1], numbers[own[0]]!))
+      return { rule: 'twice', expected: `another number: there is a ${own[1]} ${numbers[own[0]]} already` }
+    if (ONE_EACH.has(frame.kind) && this.#numbers.has(`${frame.kind} ${numbers['function']}`))
+      return { rule: 'twice', expected: `one ${frame.kind} frame for function ${numbers['function']}` }
+    return undefined
+  }
+
+  /** Takes a frame that declares something, and whose numbers are right. @throws IoreqError for what cannot be */
+  take(frame: ServerFrame): void {
+    const own = DECLARES[frame.kind] ?? (ONE_EACH.has(frame.kind) ? (['function', frame.kind] as const) : undefined)
+    if (own !== undefined) this.#numbers.set(`${own[1]} ${(frame as unknown as Record<string, number>)[own[0]]}`, frame)
+    this.#declarations.take(frame)
+  }
+
+  /** Whether there is an object. */
+  has(kind: ObjectKind, id: number): boolean {
+    return this.#numbers.has(`${kind} ${id}`)
+  }
+
+  /** The frame that declared a memory. */
+  memory(id: number): ProtocolFrame<'memory'> | undefined {
+    return this.#numbers.get(`memory ${id}`) as ProtocolFrame<'memory'> | undefined
+  }
+
+  /** How many vectors a function has. */
+  vectors(id: number): number {
+    const counts = (['msi', 'msix'] as const).map((kind) => this.#numbers.get(`${kind} ${id}`))
+    return Math.max(1, ...counts.map((frame) => (frame as ProtocolFrame<'msi'> | undefined)?.vectors ?? 1))
+  }
+
+  /** Makes the PCI functions, as the machine does. @returns how one could not be made */
+  pciTrouble(): string | undefined {
+    const tree = new PciTree({ mapBar: () => NO_REGION, wire: () => null, signalMsi() {}, changed() {} })
+    const backing = ({ memory }: DeclaredBar) =>
+      memory === 0 ? { handler: NO_HANDLER } : { memory: { bytes: this.memory(memory)?.bytes } as OwnedMemory }
+    try {
+      for (const { name, functions } of this.devices)
+        for (const each of functions) {
+          const options = pciFunctionOptions(each, backing)
+          // The buses of its ports are the machine's to know.
+          delete (options as { bus?: unknown }).bus
+          if (each.frame.bus === '') tree.add(name, options)
+        }
+      return undefined
+    } catch (error) {
+      return describeThrown(error)
+    }
+  }
+
+  /** Regions whose accesses reach the server. */
+  regions(): CheckedRegion[] {
+    return this.devices.flatMap((device) => [
+      ...device.ranges.map((range) => checked(device, range, [])),
+      ...device.functions.flatMap(({ bars, msix }) =>
+        bars
+          .filter(({ memory }) => memory === 0)
+          .map((bar) => checked(device, bar, msix?.bar === bar.index ? keptOf(msix) : [])),
+      ),
+    ])
+  }
+}
+
+/** The table, and the pending bits. */
+function keptOf({ vectors, offset, pending }: ProtocolFrame<'msix'>): CheckedRegion['kept'] {
+  const table = [offset, offset + 16 * vectors] as const
+  const from = pending === 0 ? table[1] : pending
+  return [table, [from, from + 8 * Math.ceil(vectors / 64)]]
+}
+
+function checked(
+  device: DeclaredDevice,
+  { region, bytes, maximum, minimum, flags }: ProtocolFrame<'range' | 'bar'>,
+  kept: CheckedRegion['kept'],
+): CheckedRegion {
+  const [least, most] = [minimum === 0 ? 1 : minimum, maximum === 0 ? 4 : maximum]
+  const sizes = [1, 2, 4, 8].filter((size) => size >= least && size <= most && size <= bytes)
+  return { device, region, bytes, sizes, buffered: (flags & 1) !== 0, kept }
+}
+
+const NO_REGION: Region = {
+  ...{ kind: 'mmio', base: 0, length: 0, enabled: false },
+  ...{ enable() {}, disable() {}, move() {}, unmap() {} },
+}
+const NO_HANDLER = { read: () => 0, write: () => {} }

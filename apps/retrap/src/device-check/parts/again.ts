@@ -1,0 +1,97 @@
+/** The same session over another connection. */
+import { setTimeout } from 'node:timers/promises'
+import type { ProtocolFrame } from '@retrap/ioreq/protocol'
+import type { Conversation } from '../conversation.ts'
+import { bigOf, frameText } from '../frame-text.ts'
+import type { Link } from '../link.ts'
+import type { Check, Part } from '../part.ts'
+import type { Rule } from '../report.ts'
+import { RULES } from '../rules.ts'
+import { edgesOf, regionsThere } from './accesses.ts'
+
+/** Time for answers that are lost to be on their way. */
+const LOSE_MS = 20
+const CALLS = 3
+/** Within the first frame that is torn. */
+const TORN_BYTES = 20
+
+/** Connects again. @param least - of frames that the server has got @returns whether it goes on */
+async function again(talk: Conversation, link: Link, least: number, most: number): Promise<boolean> {
+  const { report } = talk
+  let welcome: { readonly frame: ProtocolFrame<'welcome'>; readonly bytes: Uint8Array } | null = null
+  talk.onWelcome = (frame, bytes) => {
+    welcome = { frame, bytes }
+  }
+  talk.connect(link)
+  await talk.until(() => welcome !== null)
+  if (welcome === null) {
+    report.fail(RULES.goesOn, {
+      seen: `no welcome: ${talk.over ?? 'nothing came'}`,
+      expected: 'welcome, with this session',
+    })
+    return false
+  }
+  const { frame, bytes } = welcome as { readonly frame: ProtocolFrame<'welcome'>; readonly bytes: Uint8Array }
+  const isSame = bigOf(frame.session) === talk.session
+  if (isSame && frame.received >= least && frame.received <= most) return true
+  const expected = isSame
+    ? `received from ${least} to ${most}: so many of this end's frames can have arrived`
+    : `session 0x${talk.session.toString(16)}, which was open a moment ago`
+  report.fail(RULES.goesOn, { seen: frameText(bytes), expected })
+  return false
+}
+
+/** Makes reads whose way, there or back, is broken off. @returns whether they were answered over the next connection */
+async function broken(talk: Conversation, rule: Rule, open: Check['link'], tear: boolean): Promise<boolean> {
+  const { wire, report } = talk
+  const [region] = regionsThere(talk).filter((each) => edgesOf(each).length > 0)
+  if (region === undefined) return false
+  const before = wire.sent
+  const lost = tear ? undefined : wire.lose()
+  if (tear) wire.hold()
+  const calls = Array.from({ length: CALLS }, (_, vcpu) =>
+    talk.call({ kind: 'read', region: region.region, ...edgesOf(region)[0]!, vcpu, now: talk.time }),
+  )
+  if (tear) wire.tear(TORN_BYTES)
+  else {
+    await Promise.race([lost, setTimeout(talk.timeoutMs)])
+    await setTimeout(LOSE_MS)
+    wire.drop()
+  }
+  const link = await open()
+  if (typeof link === 'string') {
+    report.fail(RULES.goesOn, { seen: link, expected: 'another connection' })
+    return false
+  }
+  if (!(await again(talk, link, tear ? before : wire.seen, tear ? before : wire.sent))) return false
+  const missing = (await Promise.all(calls)).filter((answer) => answer === null).length
+  if (missing === 0) return true
+  report.fail(rule, {
+    seen: `${missing} of ${CALLS} calls had no answer`,
+    expected: 'an answer to each, over the next connection',
+  })
+  return false
+}
+
+/** Connections break, with frames lost on both ways. */
+export const AGAIN: Part = {
+  title: 'Another connection',
+  rules: [RULES.goesOn, RULES.lostAnswers, RULES.lostCalls],
+  async run(first, check) {
+    const { report } = check
+    const skip = (why: string): void => {
+      for (const rule of [RULES.goesOn, RULES.lostAnswers, RULES.lostCalls]) report.skip(rule, why)
+    }
+    if (!first.wire.counts) return skip('welcome leaves flag 0 out: it cannot')
+    if ('command' in check.address)
+      return skip('a program that is started has one connection; listen, and give unix: or tcp:')
+    const talk = await check.another(first.now)
+    if (typeof talk === 'string') return skip(talk)
+    if (await broken(talk, RULES.lostAnswers, check.link, false)) {
+      report.ok(RULES.goesOn)
+      report.ok(RULES.lostAnswers)
+      if (await broken(talk, RULES.lostCalls, check.link, true)) report.ok(RULES.lostCalls)
+    }
+    talk.close('bye')
+  },
+}

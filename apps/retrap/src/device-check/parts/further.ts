@@ -1,0 +1,78 @@
+/** Timers, transfers that are refused, and hot plug. */
+import type { Part } from '../part.ts'
+import { RULES } from '../rules.ts'
+import { readEdges, regionsThere, writeEdges } from './accesses.ts'
+
+/** Deadlines that are waited for; a timer may set itself again for ever. */
+const MOST_DEADLINES = 12
+/** How much later than its deadline a timer may come. */
+const LATER_NS = 1_000_000n
+
+/** Virtual time goes on from deadline to deadline. */
+export const TIMERS: Part = {
+  title: 'Timers',
+  rules: [RULES.timers, RULES.lateTimers],
+  async run(talk, { writes }) {
+    const { report } = talk
+    // A guest that uses its devices may set them going.
+    if (talk.timers.size === 0 && writes) await writeEdges(talk, regionsThere(talk))
+    const counts = [0, 0]
+    for (let fired = 0; fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
+      const [timer, { deadline }] = [...talk.timers].reduce((first, each) =>
+        each[1].deadline < first[1].deadline ? each : first,
+      )
+      const isLate = fired % 2 === 1
+      const at = isLate ? deadline + LATER_NS : deadline
+      if (at > talk.now) talk.now = at
+      // oxlint-disable-next-line no-await-in-loop -- time has an order
+      if (!(await talk.expire(timer))) return
+      counts[isLate ? 1 : 0]!++
+    }
+    for (const [at, rule] of [RULES.timers, RULES.lateTimers].entries()) {
+      if (counts[at] === 0) report.skip(rule, at === 0 ? 'no timer was armed' : 'no timer was armed a second time')
+      else report.ok(rule, `${counts[at]} times`)
+    }
+  },
+}
+
+/** The machine refuses what devices ask for, as of one that may not be a bus master. */
+export const REFUSED: Part = {
+  title: 'Transfers',
+  rules: [RULES.refused],
+  async run(talk, { writes, report }) {
+    if (talk.transfers === 0) return report.skip(RULES.refused, 'it has asked for none')
+    if (!writes) return report.skip(RULES.refused, '--no-writes')
+    const before = talk.transfers
+    talk.refuses = true
+    const regions = regionsThere(talk)
+    const done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
+    talk.refuses = false
+    if (!done) return
+    if (talk.transfers === before) report.skip(RULES.refused, 'it has asked for none this time')
+    else report.ok(RULES.refused, `${talk.transfers - before} were refused`)
+  },
+}
+
+/** Devices that are offered come and go. */
+export const PLUG: Part = {
+  title: 'Hot plug',
+  rules: [RULES.plug, RULES.plugAgain],
+  async run(talk) {
+    const { report, objects } = talk
+    const offered = objects.devices.filter(({ isOffered }) => isOffered)
+    if (offered.length === 0) {
+      for (const rule of [RULES.plug, RULES.plugAgain]) report.skip(rule, 'no device is offered')
+      return
+    }
+    for (const rule of [RULES.plug, RULES.plugAgain]) {
+      for (const { id: device } of offered) {
+        const regions = objects.regions().filter((each) => each.device.id === device)
+        if ((await talk.call({ kind: 'plug', device, now: talk.time })) === null) return
+        if ((await readEdges(talk, regions)) === null) return
+        talk.stopTimers(device)
+        if ((await talk.call({ kind: 'unplug', device, now: talk.time })) === null) return
+      }
+      report.ok(rule)
+    }
+  },
+}

@@ -1,0 +1,95 @@
+/** The lines that `retrap device-check` prints. */
+
+/** Something that a server has to keep to. */
+export interface Rule {
+  /** In few words, of the server. */
+  readonly title: string
+  /** The sentence of `PROTOCOL.md` that asks for it, as it is there. */
+  readonly sentence: string
+}
+
+/** How a server does not keep to a rule. */
+export interface Finding {
+  /** One line, or a frame's lines. */
+  readonly seen: string
+  readonly expected: string
+  /** In place of the rule's, where it is about one field. */
+  readonly sentence?: string
+}
+
+type Verdict = 'ok' | 'FAIL' | 'skip'
+
+const INDENT = '      '
+
+/** Takes verdicts, one for each rule, and prints them as they come. */
+export class Report {
+  readonly #print: (line: string) => void
+  readonly #verdicts = new Map<Rule, Verdict>()
+  #again = 0
+
+  /** @param print - takes a line */
+  constructor(print: (line: string) => void) {
+    this.#print = print
+  }
+
+  /** Begins a part. */
+  part(title: string): void {
+    this.#print(`\n${title}`)
+  }
+
+  /** Prints a line that is no verdict. */
+  note(line: string): void {
+    this.#print(line)
+  }
+
+  /** Whether a rule has its verdict. */
+  has(rule: Rule): boolean {
+    return this.#verdicts.has(rule)
+  }
+
+  /** The server keeps to a rule. @param detail - how often, and the like */
+  ok(rule: Rule, detail = ''): void {
+    this.#tell('ok', rule, detail)
+  }
+
+  /** Nothing could be said. @param why - the reason */
+  skip(rule: Rule, why: string): void {
+    this.#tell('skip', rule, why)
+  }
+
+  /** The server does not keep to a rule. The first finding of each rule is printed. */
+  fail(rule: Rule, { seen, expected, sentence }: Finding): void {
+    if (this.#verdicts.get(rule) === 'FAIL') {
+      this.#again++
+      return
+    }
+    // A rule that seemed to be kept may still be broken later.
+    this.#verdicts.delete(rule)
+    this.#tell('FAIL', rule, '', sentence)
+    const lines = (label: string, text: string): void => {
+      const [first = '', ...rest] = text.split('\n')
+      this.#print(`${INDENT}${label.padEnd(10)}${first}`)
+      for (const line of rest) this.#print(`${INDENT}${' '.repeat(10)}${line}`)
+    }
+    lines('seen:', seen)
+    lines('expected:', expected)
+  }
+
+  #tell(verdict: Verdict, rule: Rule, detail: string, sentence = rule.sentence): void {
+    if (this.#verdicts.has(rule)) return
+    this.#verdicts.set(rule, verdict)
+    this.#print(`${verdict.padEnd(INDENT.length)}${rule.title}${detail === '' ? '' : ` (${detail})`}`)
+    this.#print(`${INDENT}“${sentence.replaceAll('*', '')}”`)
+  }
+
+  /** Rules with a verdict. */
+  count(verdict: Verdict): number {
+    return [...this.#verdicts.values()].filter((each) => each === verdict).length
+  }
+
+  /** The last line. */
+  get summary(): string {
+    const again = this.#again === 0 ? '' : `; the same was seen ${this.#again} times more`
+    return `${this.count('ok')} ok, ${this.count('FAIL')} failed, ${this.count('skip')} skipped${again}`
+  }
+}

@@ -1,0 +1,244 @@
+import { setTimeout } from 'node:timers/promises'
+import {
+  decodeProtocolFrame,
+  encodeProtocolFrame,
+  FRAME_TABLE,
+  type FrameKind,
+  type FrameWord,
+  type MachineFrame,
+  PROTOCOL_VERSION,
+  type ProtocolFrame,
+  ProtocolReader,
+  type FrameRow,
+} from '@retrap/ioreq/protocol'
+import { fieldsText, frameText, hexOf, wordOf } from './frame-text.ts'
+import type { Link } from './link.ts'
+import type { Report } from './report.ts'
+import { RULES } from './rules.ts'
+
+/** Frames that belong to a connection, and are not counted. */
+const UNCOUNTED: ReadonlySet<FrameKind> = new Set(['ack', 'hello', 'welcome', 'bye'] as const)
+const ACK_FRAMES = 64
+const ACK_BYTES = 1 << 16
+const MOST_KEPT = 32_767
+/** Time between pieces, in which each is likely to be read by itself. */
+const PIECE_MS = 5
+
+/** The parts of a {@link Wire}. */
+export interface WireOptions {
+  readonly report: Report
+  /** Takes each frame as a line. */
+  readonly trace: ((line: string) => void) | null
+  readonly session: bigint
+  /** The guest's clock. */
+  now(): bigint
+  /** Takes a frame of the server's. @param seen - how many frames of ours it has got; undefined where it does not count */
+  onFrame(frame: ProtocolFrame, bytes: Uint8Array, seen: number | undefined): void
+  /** The server has sent bytes that are no frame. */
+  onBroken(why: string): void
+  /** The connection has ended. */
+  onClosed(why: string): void
+}
+
+/** The frames of one session, over one connection after another: their counts, and those that may be sent again. */
+export class Wire {
+  readonly #options: WireOptions
+  #link: Link | null = null
+  /** Frames of ours that the server may lack. */
+  #unacked: Uint8Array[] = []
+  /** Bytes that come are lost. */
+  #loses = false
+  #held: Uint8Array[] | null = null
+  #unseenFrames = 0
+  #unseenBytes = 0
+  #welcomed = false
+  /** Counted frames that were sent. */
+  sent = 0
+  /** Counted frames that came. */
+  received = 0
+  /** The server's count, as far as it is known. */
+  seen = 0
+  /** Whether the server counts. */
+  counts = false
+
+  constructor(options: WireOptions) {
+    this.#options = options
+  }
+
+  /** The connection. */
+  get link(): Link | null {
+    return this.#link
+  }
+
+  /** Opens the session, or goes on with it, over a connection. */
+  connect(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): void {
+    this.#link = link
+    this.#welcomed = false
+    this.#loses = false
+    this.#unseenFrames = this.#unseenBytes = 0
+    const reader = new ProtocolReader()
+    link.onData((chunk) => {
+      if (this.#link !== link || this.#loses) return
+      try {
+        reader.cut(chunk, (bytes) => {
+          if (this.#link === link && !this.#loses) this.#take(bytes)
+        })
+      } catch {
+        this.#broken(chunk)
+      }
+      if (this.#link === link && this.#welcomed && (this.#unseenFrames >= ACK_FRAMES || this.#unseenBytes >= ACK_BYTES))
+        this.send({ kind: 'ack' })
+    })
+    void link.closed.then((why) => {
+      if (this.#link !== link) return
+      this.#link = null
+      this.#options.onClosed(why)
+    })
+    const session: FrameWord = wordOf(this.#options.session)
+    const fields = { version: PROTOCOL_VERSION, flags: 0, session, received: this.received }
+    this.send({ kind: 'hello', ...fields, now: wordOf(this.#options.now()), ...hello })
+  }
+
+  /** From now on nothing of the server's arrives. @returns when something has come that is lost */
+  lose(): Promise<void> {
+    this.#loses = true
+    const link = this.#link
+    return new Promise((resolve) => (link === null ? resolve() : link.onData(() => resolve())))
+  }
+
+  /** The connection breaks. */
+  drop(): void {
+    const link = this.#link
+    this.#link = null
+    link?.destroy()
+  }
+
+  #broken(chunk: Uint8Array): void {
+    const seen = `bytes that begin no frame, in what came last:\n${hexOf(chunk)}`
+    this.#options.report.fail(RULES.length, { seen, expected: 'a length that is a multiple of 8, from 8 to 1048576' })
+    this.#options.onBroken('it sent bytes that are no frame')
+  }
+
+  #take(bytes: Uint8Array): void {
+    const { report } = this.#options
+    let decoded
+    try {
+      decoded = decodeProtocolFrame(bytes)
+    } catch (error) {
+      this.#trace('←', bytes)
+      const why = error instanceof Error ? error.message : String(error)
+      report.fail(RULES.layout, {
+        seen: `${why}\n${hexOf(bytes)}`,
+        expected: 'the fields of its kind, one after another',
+      })
+      return this.#options.onBroken(`it sent a frame that cannot be read: ${why}`)
+    }
+    this.#trace('←', bytes)
+    const { frame } = decoded
+    // The same fields give the same bytes, but for what was to be zeros.
+    if (encodeProtocolFrame(frame, decoded.seen).some((byte, at) => byte !== bytes[at]))
+      report.fail(RULES.padding, { seen: frameText(bytes), expected: 'zeros behind text and bytes' })
+    const row: FrameRow = FRAME_TABLE[frame.kind]
+    if (row.from === 'machine')
+      return report.fail(RULES.kinds, { seen: frameText(bytes), expected: 'a frame that is a server’s' })
+    if (frame.kind === 'welcome') this.#welcome(frame)
+    if (!UNCOUNTED.has(frame.kind)) {
+      this.received++
+      this.#unseenFrames++
+      if ('bytes' in frame && frame.bytes instanceof Uint8Array) this.#unseenBytes += frame.bytes.length
+    }
+    this.#options.onFrame(frame, bytes, this.#count(decoded.seen, bytes))
+  }
+
+  #welcome({ flags, received }: ProtocolFrame<'welcome'>): void {
+    this.#welcomed = true
+    this.counts = (flags & 1) !== 0
+    if (!this.counts) return
+    this.#acknowledge(received)
+    for (const bytes of this.#unacked) this.#write(bytes)
+  }
+
+  #acknowledge(seen: number): void {
+    if (seen < this.seen || seen > this.sent) return
+    this.#unacked = this.#unacked.slice(Math.max(0, this.#unacked.length - (this.sent - seen)))
+    this.seen = seen
+  }
+
+  #count(seen: number, bytes: Uint8Array): number | undefined {
+    if (!this.counts) return undefined
+    const full = this.seen + ((seen - this.seen) & 0xffff)
+    if (full > this.sent) {
+      const expected = `a count from ${this.seen & 0xffff} to ${this.sent & 0xffff}: so many frames have been sent to it`
+      this.#options.report.fail(RULES.counts, { seen: `count ${seen} in: ${frameText(bytes)}`, expected })
+      return undefined
+    }
+    this.#acknowledge(full)
+    return full
+  }
+
+  /** Sends a frame. @returns its bytes */
+  send(frame: MachineFrame): Uint8Array {
+    const bytes = encodeProtocolFrame(frame as ProtocolFrame, this.received)
+    if (!UNCOUNTED.has(frame.kind)) {
+      this.sent++
+      if (this.counts) this.#unacked.push(bytes)
+      if (this.#unacked.length > MOST_KEPT) this.#unacked.shift()
+    }
+    this.#write(bytes)
+    return bytes
+  }
+
+  #write(bytes: Uint8Array): void {
+    bytes[6] = this.received & 0xff
+    bytes[7] = (this.received >>> 8) & 0xff
+    this.raw(bytes)
+  }
+
+  /** Sends bytes, whatever they are. */
+  raw(bytes: Uint8Array): void {
+    this.#unseenFrames = this.#unseenBytes = 0
+    this.#trace('→', bytes)
+    if (this.#held !== null) this.#held.push(bytes)
+    else this.#link?.write(bytes)
+  }
+
+  /** From now on frames wait for {@link release}. */
+  hold(): void {
+    this.#held = []
+  }
+
+  /** Sends the first bytes of what waits, and then the connection breaks. */
+  tear(count: number): void {
+    const bytes = Buffer.concat(this.#held ?? [])
+    this.#held = null
+    this.#link?.write(bytes.subarray(0, count))
+    const link = this.#link
+    this.#link = null
+    link?.end()
+  }
+
+  /** Sends what waits as one piece, or as several. @param ends - where pieces end, in bytes */
+  async release(ends: readonly number[] = []): Promise<void> {
+    const bytes = Buffer.concat(this.#held ?? [])
+    this.#held = null
+    let at = 0
+    for (const end of [...ends, bytes.length]) {
+      this.#link?.write(bytes.subarray(at, end))
+      at = end
+      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+      if (at < bytes.length) await setTimeout(PIECE_MS)
+    }
+  }
+
+  #trace(way: string, bytes: Uint8Array): void {
+    const { trace } = this.#options
+    if (trace === null) return
+    let text
+    try {
+      text = fieldsText(bytes)
+    } catch {
+      text = hexOf(bytes)
+    }
+    trace(`      ${way} ${text}`)
+  }
+}

@@ -1,0 +1,346 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { checkDevice, type DeviceCheckOptions, PARTS } from '../../src/device-check/check.ts'
+import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
+import type { Rule } from '../../src/device-check/report.ts'
+import { RULES } from '../../src/device-check/rules.ts'
+import { type Frame, KIND, listen, type Quirks } from '../support/document-server.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-device-check-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+let sockets = 0
+
+/** Checks a server of this process. @returns the report's lines, and what failed */
+async function check(quirks: Quirks, options: Partial<DeviceCheckOptions> = {}) {
+  const path = join(folder, `${sockets++}.sock`)
+  const server = await listen(path, quirks)
+  try {
+    return await report({ address: { path }, ...options })
+  } finally {
+    server.close()
+  }
+}
+
+async function report(options: Omit<DeviceCheckOptions, 'print'>) {
+  const lines: string[] = []
+  const kept = await checkDevice({ ...options, print: (line) => lines.push(...line.split('\n')) })
+  const failed = lines.filter((line) => line.startsWith('FAIL')).map((line) => line.slice(6))
+  return { kept, lines, text: lines.join('\n'), failed }
+}
+
+test('each rule has a sentence of the document', () => {
+  const plain = (text: string): string => text.replaceAll('’', "'").replaceAll(/\s+/g, ' ')
+  const document = plain(readFileSync(new URL('../../../../packages/ioreq/PROTOCOL.md', import.meta.url), 'utf8'))
+  const rules: readonly Rule[] = [...Object.values(RULES), ...BROKEN_FRAMES.rules]
+  const missing = rules
+    .map(({ sentence }) => plain(sentence))
+    // Of a field: its frame, its name, and what its table says.
+    .filter((sentence) => !document.includes(sentence.replace(/^`\w+`: `(\w+)`: (.*)$/, '$2')))
+  expect(missing).toEqual([])
+})
+
+test('a server that was written by the document keeps to all of it', async () => {
+  const { kept, lines, failed, text } = await check({})
+  expect([kept, failed]).toEqual([true, []])
+  expect(lines.filter((line) => line.startsWith('skip'))).toEqual([])
+  expect(text).toContain('ok    it goes on where the machine refuses its transfers')
+})
+
+type Send = (frame: Frame) => void
+/** A server that sends something else in place of one kind of frame. */
+const instead = (kind: number, out: (frame: Frame, send: Send) => void): Quirks => ({
+  out: (frame, send) => (frame.kind === kind ? out(frame, send) : send(frame)),
+})
+/** A server that has another value in a field. */
+const field = (
+  kind: number,
+  at: number,
+  value: Frame['fields'][number],
+  where: (frame: Frame) => boolean = () => true,
+) => instead(kind, (frame, send) => send(where(frame) ? { kind, fields: frame.fields.with(at, value) } : frame))
+/** A server that does something else at a frame. */
+const at = (kind: number, take: NonNullable<Quirks['take']>): Quirks => ({
+  take: (frame, next, server) => (frame.kind === kind ? take(frame, next, server) : next(frame)),
+})
+const first = (id: number) => (frame: Frame) => frame.fields[0] === id
+
+const NONE = new Uint8Array(0)
+let saves = 0
+
+const MUTANTS: readonly (readonly [name: string, quirks: Quirks, rule: Rule, seen: string | RegExp])[] = [
+  ['speaks version 4', field(KIND.welcome, 0, 4), RULES.welcome, 'welcome version 4'],
+  [
+    'has a device before welcome',
+    instead(KIND.welcome, (_, send) => send({ kind: KIND.ready, fields: [] })),
+    RULES.welcome,
+    /seen: +ready/,
+  ],
+  ['says that a new session goes on', field(KIND.welcome, 2, 7), RULES.newSession, 'session 7'],
+  [
+    'drives a line before it is ready',
+    instead(KIND.ready, (frame, send) => {
+      send({ kind: KIND.setLine, fields: [1, 0] })
+      send(frame)
+    }),
+    RULES.before,
+    'setLine line 1, level 0',
+  ],
+  ['names what it declares later', field(KIND.bar, 1, 2, first(1)), RULES.declared, 'function 2 to be declared before'],
+  [
+    'gives two regions one number',
+    field(KIND.range, 0, 3, first(4)),
+    RULES.numbers,
+    'another number: there is a region 3 already',
+  ],
+  ['has a BAR of 100 bytes', field(KIND.bar, 4, 100, first(1)), RULES.limits, 'bytes: a power of two'],
+  [
+    'has a BAR of 8 bytes',
+    field(KIND.bar, 4, 8, first(1)),
+    RULES.pci,
+    'BAR 0: size 8, expected a power of two from 16',
+  ],
+  ['has a BAR twice', field(KIND.bar, 2, 0, first(2)), RULES.pci, 'BAR 0: expected a free register'],
+  [
+    'declares a line late',
+    instead(KIND.ready, (frame, send) => {
+      send(frame)
+      send({ kind: KIND.line, fields: [9, 1, 6] })
+    }),
+    RULES.later,
+    'line 9, device 1, irq 6',
+  ],
+  [
+    'answers twice',
+    instead(KIND.answer, (frame, send) => {
+      send(frame)
+      send(frame)
+    }),
+    RULES.once,
+    /nothing: call \d+ had been answered/,
+  ],
+  [
+    'answers a call that there was not',
+    instead(KIND.answer, (frame, send) => {
+      send(frame)
+      send({ ...frame, fields: [999_999, 0] })
+    }),
+    RULES.once,
+    'the number of a call that is open',
+  ],
+  [
+    'answers read by done',
+    instead(KIND.answer, ({ fields }, send) => send({ kind: KIND.done, fields: [fields[0]!, '', NONE] })),
+    RULES.right,
+    /answer, as call \d+ is a read/,
+  ],
+  [
+    'answers buffered writes',
+    at(KIND.write, (frame, next, server) => {
+      next(frame)
+      if (frame.numbers[0] === 0n) server.send(KIND.answer, 0, 0)
+    }),
+    RULES.once,
+    'answer call 0',
+  ],
+  ['does not count', { bytes: (bytes) => (bytes.writeUInt16LE(0, 6), bytes) }, RULES.counts, /count of at least \d+/],
+  [
+    'counts too far',
+    { bytes: (bytes) => (bytes.writeUInt16LE((bytes.readUInt16LE(6) + 9) & 0xffff, 6), bytes) },
+    RULES.counts,
+    /a count from \d+ to \d+/,
+  ],
+  [
+    'forgets to fill text up',
+    {
+      bytes: (bytes) =>
+        bytes.readUInt16LE(4) === KIND.device
+          ? (bytes.writeUInt32LE(bytes.length - 3, 0), bytes.subarray(0, -3))
+          : bytes,
+    },
+    RULES.length,
+    'a length that is a multiple of 8',
+  ],
+  [
+    'fills text up with anything',
+    { bytes: (bytes) => (bytes.readUInt16LE(4) === KIND.device ? bytes.fill(0x20, bytes.length - 2) : bytes) },
+    RULES.padding,
+    'zeros behind text and bytes',
+  ],
+  [
+    'leaves a field out',
+    {
+      bytes: (bytes) =>
+        bytes.readUInt16LE(4) === KIND.answer ? (bytes.writeUInt32LE(16, 0), bytes.subarray(0, 16)) : bytes,
+    },
+    RULES.layout,
+    'ends within value',
+  ],
+  [
+    'has a result of reset',
+    at(KIND.reset, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', Buffer.from('x'))),
+    RULES.result,
+    'no result',
+  ],
+  [
+    'cannot be quiet',
+    at(KIND.quiesce, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, 'not now', NONE)),
+    RULES.errors,
+    'error "not now"',
+  ],
+  ['has a level of 2', field(KIND.setLine, 1, 2), RULES.limits, 'level: 0 or 1'],
+  ['has a vector that there is not', field(KIND.interrupt, 1, 1), RULES.limits, 'vector: at most 0'],
+  ['drives a line that there is not', field(KIND.setLine, 0, 5), RULES.declared, 'line 5 to be declared'],
+  [
+    'writes beyond its memory',
+    field(KIND.memoryWrite, 2, 4095),
+    RULES.transfers,
+    'offsets within the 4096 bytes of memory 1',
+  ],
+  [
+    'saves another state each time',
+    at(KIND.save, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', Buffer.from([saves++ & 0xff]))),
+    RULES.saves,
+    'dma-copy saves 1 bytes',
+  ],
+  [
+    'keeps its registers at reset',
+    at(KIND.reset, (frame, _, server) => server.send(KIND.done, frame.numbers[0]!, '', NONE)),
+    RULES.reset,
+    'dma-copy saves 40 bytes',
+  ],
+  [
+    'forgets its state at restore',
+    at(KIND.restore, (frame, _, server) => {
+      server.powerOn(Number(frame.numbers[1]))
+      server.send(KIND.done, frame.numbers[0]!, '', NONE)
+    }),
+    RULES.restore,
+    'saves 40 bytes',
+  ],
+  [
+    'works while it is quiet',
+    at(KIND.quiesce, (frame, next, server) => {
+      next(frame)
+      server.send(KIND.dmaWrite, 0, 1, 0, Buffer.from('x'))
+    }),
+    RULES.quiet,
+    'dmaWrite call 0',
+  ],
+  [
+    'says that a device has failed',
+    at(KIND.timer, (frame, next, server) => {
+      next(frame)
+      server.transmit({ kind: 46, fields: [2, 'too hot'] })
+    }),
+    RULES.faults,
+    'message "too hot"',
+  ],
+  [
+    'closes at cancel',
+    at(KIND.cancel, (_, __, server) => void server.stream?.end()),
+    RULES.stays,
+    'it closed the connection',
+  ],
+  ['never acknowledges', instead(KIND.ack, () => {}), RULES.ack, 'ack, when 64 have come'],
+  ['does not know its session again', { again: () => false }, RULES.goesOn, 'which was open a moment ago'],
+  [
+    'does many things at once only',
+    { chunk: (chunk, next) => (chunk.length < 8 ? undefined : next(chunk)) },
+    RULES.stream,
+    'which came in pieces',
+  ],
+  ['does not answer what was cancelled', cancelling(), RULES.cancel, 'and was cancelled'],
+  ['never answers the timer', at(KIND.timer, () => {}), RULES.inTime, /no answer within 1 s to:\n.*timer call/],
+  [
+    'waits for ever where its transfer is refused',
+    at(KIND.dmaDone, (frame, next) => {
+      if (frame.numbers[1] === 1n) next(frame)
+    }),
+    RULES.inTime,
+    /no answer within 1 s to:\n.*write call/,
+  ],
+  ['is never ready', instead(KIND.ready, () => {}), RULES.ready, 'no ready within 1 s'],
+  [
+    'does not send again what was lost',
+    { again: (server) => ((server.unacked = []), true) },
+    RULES.lostAnswers,
+    '3 of 3 calls had no answer',
+  ],
+  ['hangs at a broken frame', { broken: () => {} }, BROKEN_FRAMES.rules[1]!, 'the connection is open after 1 s'],
+]
+
+/** It drops calls that are cancelled. */
+function cancelling(): Quirks {
+  let cancelled = -1n
+  return {
+    take(frame, next) {
+      if (frame.kind === KIND.cancel) cancelled = frame.numbers[0]!
+      // It looks for cancel before it answers.
+      if (frame.kind === KIND.read) setImmediate(() => frame.numbers[0] !== cancelled && next(frame))
+      else next(frame)
+    },
+  }
+}
+
+const SILENT_MS = 1000
+/** Rules that are broken by silence: the less time, the sooner the test ends. */
+const SILENT: ReadonlySet<Rule> = new Set<Rule>([
+  RULES.inTime,
+  RULES.counts,
+  RULES.stream,
+  RULES.cancel,
+  RULES.ack,
+  RULES.ready,
+  RULES.lostAnswers,
+  BROKEN_FRAMES.rules[1]!,
+])
+
+test.concurrent.each(MUTANTS)('a server that %s is told so', async (_, quirks, rule, seen) => {
+  const parts = PARTS.filter((part) => part !== BROKEN_FRAMES || BROKEN_FRAMES.rules.includes(rule))
+  const { kept, failed, text } = await check(quirks, { parts, ...(SILENT.has(rule) && { timeoutMs: SILENT_MS }) })
+  expect(kept).toBe(false)
+  expect(failed).toContain(rule.title)
+  expect(text).toMatch(seen)
+})
+
+const SERVER = fileURLToPath(new URL('../support/document-server.ts', import.meta.url))
+
+test('a program is started for each session, and it is told how one ends that crashes', async () => {
+  const { failed, text } = await report({
+    address: { command: `"${process.execPath}" "${SERVER}" crash` },
+    parts: [BROKEN_FRAMES],
+  })
+  expect(failed.length).toBeGreaterThan(0)
+  expect(text).toContain('it was ended by SIGABRT, after')
+})
+
+test('a program is looked at as a server that listens', async () => {
+  const { failed, text } = await report({
+    address: { command: `"${process.execPath}" "${SERVER}"` },
+    parts: PARTS.filter((part) => part !== BROKEN_FRAMES),
+  })
+  expect(failed).toEqual([])
+  expect(text).toContain('ok    it ends the session at bye (it ended with status 0)')
+})
+
+test.each([
+  ['ends at once', 'exec true', 'it ended with status 0'],
+  ['does not exist', 'exec /nowhere/model', 'it ended with status 127'],
+])('a program that %s is told of in one line', async (_, command, seen) => {
+  const { failed, text } = await report({ address: { command } })
+  expect(failed).toEqual([RULES.welcome.title])
+  expect(text).toContain(seen)
+})
+
+test('--trace prints each frame; --no-writes makes none of write', async () => {
+  const { text, failed } = await check({}, { trace: true, writes: false })
+  expect(failed).toEqual([])
+  expect(text).toMatch(
+    /→ hello version 5, flags 0, session 0x[0-9a-f]+, received 0, now 1000000000\n.*← welcome version 5/,
+  )
+  expect(text).not.toMatch(/→ write/)
+})
