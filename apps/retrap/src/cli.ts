@@ -5,6 +5,7 @@ import { addDeviceServer } from './devices/device-servers.ts'
 import { deviceHelp } from './devices/devices.ts'
 import { addDap } from './dap/command.ts'
 import { addDeviceCheck } from './device-check/command.ts'
+import { addDeviceSdk } from './device-check/sdk.ts'
 import { addDisasm } from './disasm/command.ts'
 import { listDrives, type DriveFlags } from './drives/drives.ts'
 import { addEsr } from './esr/command.ts'
@@ -187,7 +188,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, device-check, disasm, walk, esr, p2m, test, mcp and dap`,
+          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -312,6 +313,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addImage(program, host.stdout, report)
   addDeviceServer(program, host)
   addDeviceCheck(program, host.stdout, report)
+  addDeviceSdk(program, host.stdout)
   addTest(program, host, report)
   addMcp(program, host, packageVersion)
   addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))

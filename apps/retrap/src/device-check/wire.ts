@@ -147,7 +147,9 @@ export class Wire {
       this.#unseenFrames++
       if ('bytes' in frame && frame.bytes instanceof Uint8Array) this.#unseenBytes += frame.bytes.length
     }
-    this.#options.onFrame(frame, bytes, this.#count(decoded.seen, bytes))
+    // The field of welcome says it in full.
+    const seen = frame.kind === 'welcome' ? undefined : this.#count(decoded.seen, bytes)
+    this.#options.onFrame(frame, bytes, seen)
   }
 
   #welcome({ flags, received }: ProtocolFrame<'welcome'>): void {

@@ -129,6 +129,8 @@ async function one(check: Check, each: Broken, link: Link, trace: Check['trace']
   if (each.first === true) {
     bytes = each.bytes({ device: 0, region: 0 })
     trace?.(`      → ${frameText(bytes)}`)
+    // A bye may come before the end.
+    link.onData(() => {})
     link.write(bytes)
   } else {
     if (!(await talk.open(link))) return `no ready: ${talk.over ?? `nothing more within ${timeoutMs / 1000} s`}`

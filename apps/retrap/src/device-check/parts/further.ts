@@ -1,4 +1,5 @@
 /** Timers, transfers that are refused, and hot plug. */
+import type { Conversation } from '../conversation.ts'
 import type { Part } from '../part.ts'
 import { RULES } from '../rules.ts'
 import { readEdges, regionsThere, writeEdges } from './accesses.ts'
@@ -7,6 +8,15 @@ import { readEdges, regionsThere, writeEdges } from './accesses.ts'
 const MOST_DEADLINES = 12
 /** How much later than its deadline a timer may come. */
 const LATER_NS = 1_000_000n
+
+/** Virtual time goes on to the next deadline. @param laterNs - how much later the timer comes @returns whether that was answered */
+async function goOn(talk: Conversation, laterNs = 0n): Promise<boolean> {
+  const [timer, { deadline }] = [...talk.timers].reduce((first, each) =>
+    each[1].deadline < first[1].deadline ? each : first,
+  )
+  if (deadline + laterNs > talk.now) talk.now = deadline + laterNs
+  return talk.expire(timer)
+}
 
 /** Virtual time goes on from deadline to deadline. */
 export const TIMERS: Part = {
@@ -18,14 +28,9 @@ export const TIMERS: Part = {
     if (talk.timers.size === 0 && writes) await writeEdges(talk, regionsThere(talk))
     const counts = [0, 0]
     for (let fired = 0; fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
-      const [timer, { deadline }] = [...talk.timers].reduce((first, each) =>
-        each[1].deadline < first[1].deadline ? each : first,
-      )
       const isLate = fired % 2 === 1
-      const at = isLate ? deadline + LATER_NS : deadline
-      if (at > talk.now) talk.now = at
       // oxlint-disable-next-line no-await-in-loop -- time has an order
-      if (!(await talk.expire(timer))) return
+      if (!(await goOn(talk, isLate ? LATER_NS : 0n))) return
       counts[isLate ? 1 : 0]!++
     }
     for (const [at, rule] of [RULES.timers, RULES.lateTimers].entries()) {
@@ -45,7 +50,12 @@ export const REFUSED: Part = {
     const before = talk.transfers
     talk.refuses = true
     const regions = regionsThere(talk)
-    const done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
+    let done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
+    // What was begun may go on at a deadline.
+    for (let fired = 0; done && fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
+      // oxlint-disable-next-line no-await-in-loop -- time has an order
+      done = await goOn(talk)
+    }
     talk.refuses = false
     if (!done) return
     if (talk.transfers === before) report.skip(RULES.refused, 'it has asked for none this time')

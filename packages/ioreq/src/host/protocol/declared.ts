@@ -10,12 +10,17 @@ export type DeclaredBar = ProtocolFrame<'bar'>
 
 /** A PCI function, as its frames tell it. */
 export interface DeclaredFunction {
+  /** Its own frame. */
   readonly frame: ProtocolFrame<'function'>
   /** Device number on its bus. */
   readonly device: number
+  /** Base address registers, in the order of their frames. */
   readonly bars: readonly DeclaredBar[]
+  /** Further capabilities. */
   readonly capabilities: readonly ProtocolFrame<'capability'>[]
+  /** MSI. */
   readonly msi?: ProtocolFrame<'msi'>
+  /** MSI-X. */
   readonly msix?: ProtocolFrame<'msix'>
 }
 
@@ -23,14 +28,21 @@ export interface DeclaredFunction {
 export interface DeclaredDevice {
   /** The server's number for it. */
   readonly id: number
+  /** Unique among the devices of the server. */
   readonly name: string
+  /** Nothing of it is saved. */
   readonly isStateless: boolean
   /** Whether the device is absent until it is plugged in. */
   readonly isOffered: boolean
+  /** Ranges at fixed ports and addresses. */
   readonly ranges: readonly ProtocolFrame<'range'>[]
+  /** PCI functions. */
   readonly functions: readonly DeclaredFunction[]
+  /** Interrupt lines. */
   readonly lines: readonly ProtocolFrame<'line'>[]
+  /** Memories of its own. */
   readonly memories: readonly ProtocolFrame<'memory'>[]
+  /** Fixed addresses of memories. */
   readonly windows: readonly ProtocolFrame<'window'>[]
 }
 
