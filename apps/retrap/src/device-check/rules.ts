@@ -21,7 +21,7 @@ export const RULES = {
   },
   before: {
     title: 'before ready it only tells what there is',
-    sentence: 'The server tells its devices, and what each consists of, and then `ready`.',
+    sentence: 'Before `ready` a server sends nothing else but `log`.',
   },
   declared: { title: 'what its frames name is declared before', sentence: 'An object is declared before it is named.' },
   numbers: {
@@ -116,7 +116,8 @@ export const RULES = {
   },
   lateCancel: {
     title: 'cancel of a call that has been answered does no harm',
-    sentence: 'A server that has nothing to break off may ignore it.',
+    sentence:
+      'A server that has nothing to break off may ignore it, and all ignore one that comes after the answer, as it may cross it on its way.',
   },
   // Time.
   timers: { title: "a timer's call is answered", sentence: '`armTimer` sets a deadline on it.' },
@@ -135,12 +136,13 @@ export const RULES = {
   },
   saves: {
     title: 'two saves with nothing between them are the same',
-    sentence: 'A snapshot asks each device for `quiesce`, `save`, and then `resume`.',
+    sentence:
+      'A `save` behind a reset gives the bytes that it gave at power-on, and two with nothing between them are the same.',
   },
   reset: {
     title: 'reset brings back the state at power-on',
     sentence:
-      '**Reset** brings the device to its state at power-on: the machine has stopped its timers and forgotten its causes.',
+      'A `save` behind a reset gives the bytes that it gave at power-on, and two with nothing between them are the same.',
   },
   restore: {
     title: 'a state that it takes again is the state that it saves',
@@ -173,7 +175,8 @@ export const RULES = {
   // The end.
   ack: {
     title: 'it acknowledges 64 frames that it had nothing to say to',
-    sentence: 'An end sends `ack` when it has received 64 frames, or 64 KiB in `bytes`, since it last sent a frame.',
+    sentence:
+      'An end sends `ack` when it has received 64 frames, or frames of 64 KiB together, since it last sent one.',
   },
   bye: {
     title: 'it ends the session at bye',
@@ -186,7 +189,8 @@ export const RULES = {
   },
   lostAnswers: {
     title: 'answers that were lost come again, once',
-    sentence: 'Then both send again what the other end lacks.',
+    sentence:
+      'Then both send again what the other end lacks, with the count of now in each header; in `hello` and `welcome` the field counts, not the header.',
   },
   lostCalls: {
     title: 'calls that were lost are done once',

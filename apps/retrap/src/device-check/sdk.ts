@@ -18,10 +18,11 @@ Examples:
   retrap device-sdk c model
   retrap device-sdk python model`
 
-/** How a model of a language is made and run, by the folder of the examples. */
-const NEXT: Readonly<Record<string, (examples: string) => readonly [make: string, command: string]>> = {
-  c: (examples) => [`cc -O2 ${join(examples, 'thermometer.c')} -o thermometer`, './thermometer'],
-  python: (examples) => ['', `python3 ${join(examples, 'thermometer.py')}`],
+/** How an example of a language is made and run, by the folder. */
+const NEXT: Readonly<Record<string, (folder: string) => readonly [make: string, command: string]>> = {
+  c: (folder) => [`cc -O2 ${join(folder, 'examples/counter.c')} -o counter && `, './counter'],
+  rust: (folder) => [`rustc --edition 2021 -O ${join(folder, 'examples/dma-copy.rs')} && `, './dma-copy'],
+  python: (folder) => ['', `PYTHONPATH=${folder} python3 ${join(folder, 'examples/counter.py')}`],
 }
 
 /** The package with the libraries. */
@@ -79,10 +80,10 @@ export function copyDeviceSdk(language: string, folder: string, force: boolean):
       throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error, 'write')}`)
     }
   }
-  const [make, command] = NEXT[language]?.(join(folder, 'examples')) ?? ['', 'COMMAND']
+  const [make, command] = NEXT[language]?.(folder) ?? ['', 'COMMAND']
   return [
     `${files.size} files are in ${folder}; README.md says how a model is made, ${DOCUMENT} how it speaks with a machine`,
-    `Try one:     ${make === '' ? '' : `${make} && `}retrap device-check 'exec:${command}'`,
+    `Try one:             ${make}retrap device-check 'exec:${command}'`,
     `Give it to a guest:  retrap run disk.img --device 'exec:${command}'`,
   ]
 }
@@ -91,8 +92,8 @@ export function copyDeviceSdk(language: string, folder: string, force: boolean):
 export function addDeviceSdk(program: Command, output: ListingOutput): void {
   program
     .command('device-sdk')
-    .description('Write a library for device models in C or Python, with examples and PROTOCOL.md, into a folder')
-    .argument('<language>', 'c or python')
+    .description('Write what device models in C, Python or Rust need, with examples and PROTOCOL.md, into a folder')
+    .argument('<language>', 'c, python or rust')
     .argument('<folder>', 'is made where there is none')
     .option('--force', 'overwrite files that differ')
     .addHelpText('after', HELP)

@@ -309,7 +309,7 @@ test.concurrent.each(MUTANTS)('a server that %s is told so', async (_, quirks, r
 
 const SERVER = fileURLToPath(new URL('../support/document-server.ts', import.meta.url))
 
-test('a program is started for each session, and it is told how one ends that crashes', async () => {
+test.concurrent('a program is started for each session, and it is told how one ends that crashes', async () => {
   const { failed, text } = await report({
     address: { command: `"${process.execPath}" "${SERVER}" crash` },
     parts: [BROKEN_FRAMES],
@@ -318,7 +318,7 @@ test('a program is started for each session, and it is told how one ends that cr
   expect(text).toContain('it was ended by SIGABRT, after')
 })
 
-test('a program is looked at as a server that listens', async () => {
+test.concurrent('a program is looked at as a server that listens', async () => {
   const { failed, text } = await report({
     address: { command: `"${process.execPath}" "${SERVER}"` },
     parts: PARTS.filter((part) => part !== BROKEN_FRAMES),
@@ -327,7 +327,7 @@ test('a program is looked at as a server that listens', async () => {
   expect(text).toContain('ok    it ends the session at bye (it ended with status 0)')
 })
 
-test.each([
+test.concurrent.each([
   ['ends at once', 'exec true', 'it ended with status 0'],
   ['does not exist', 'exec /nowhere/model', 'it ended with status 127'],
 ])('a program that %s is told of in one line', async (_, command, seen) => {
@@ -336,7 +336,7 @@ test.each([
   expect(text).toContain(seen)
 })
 
-test('--trace prints each frame; --no-writes makes none of write', async () => {
+test.concurrent('--trace prints each frame; --no-writes makes none of write', async () => {
   const { text, failed } = await check({}, { trace: true, writes: false })
   expect(failed).toEqual([])
   expect(text).toMatch(

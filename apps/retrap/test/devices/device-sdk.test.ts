@@ -37,29 +37,32 @@ test.each(readdirSync(SDK))(
 
 test('a language without a library, and a folder that cannot be, are told of', () => {
   expect(() => copyDeviceSdk('pyton', folder, false)).toThrow(
-    "no library for 'pyton'; there are c and python; did you mean 'python'?",
+    "no library for 'pyton'; there are c and python and rust; did you mean 'python'?",
   )
   writeFileSync(join(folder, 'file'), '')
   expect(() => copyDeviceSdk('c', join(folder, 'file'), false)).toThrow('file, not a folder')
 })
 
-const missing = lackingPrograms('cc', 'python3')
+/** Languages, with a program that each needs. */
+const NEEDED = { c: 'cc', python: 'python3', rust: 'rustc' }
 
-test.skipIf(missing.length > 0)(
-  `examples of both keep to the document${missing.map((name) => `: no ${name}`).join('')}`,
-  async () => {
-    const [c, python] = ['c', 'python'].map((name) => join(folder, 'tried', name)) as [string, string]
-    copyDeviceSdk('c', c, false)
-    copyDeviceSdk('python', python, false)
-    const program = join(folder, 'counter')
-    const made = spawnSync('cc', [join(c, 'examples/counter.c'), '-o', program], { encoding: 'utf8' })
-    expect(made.stderr).toBe('')
-    for (const command of [program, `PYTHONPATH="${python}" python3 "${join(python, 'examples/counter.py')}"`]) {
+for (const [language, needed] of Object.entries(NEEDED)) {
+  const missing = lackingPrograms(needed)
+  test.skipIf(missing.length > 0)(
+    `the example in ${language} that the command names keeps to the document${missing.map((name) => `: there is no ${name}`).join('')}`,
+    async () => {
+      const from = join(folder, 'tried', language)
+      const [, next = ''] = copyDeviceSdk(language, from, false)
+      const [, make = '', command = ''] = /^Try one: +(?:(.*) && )?retrap device-check 'exec:(.*)'$/.exec(next) ?? []
+      expect(command).not.toBe('')
+      const made = spawnSync(make === '' ? 'true' : make, { shell: true, cwd: folder, encoding: 'utf8' })
+      expect([made.status, made.stderr]).toEqual([0, ''])
       const lines: string[] = []
       const parts = PARTS.filter((part) => part !== BROKEN_FRAMES)
-      await checkDevice({ address: { command }, parts, print: (line) => lines.push(line) })
+      const address = { command: `cd "${folder}" && ${command}` }
+      await checkDevice({ address, parts, print: (line) => lines.push(line) })
       expect(lines.filter((line) => line.startsWith('FAIL'))).toEqual([])
       expect(lines.join('\n')).toContain('ok    another program, or session, goes on with a saved state')
-    }
-  },
-)
+    },
+  )
+}

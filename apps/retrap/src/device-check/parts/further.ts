@@ -51,7 +51,7 @@ export const REFUSED: Part = {
     talk.refuses = true
     const regions = regionsThere(talk)
     let done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
-    // What was begun may go on at a deadline.
+    // Work that was begun may go on at a deadline.
     for (let fired = 0; done && fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
       // oxlint-disable-next-line no-await-in-loop -- time has an order
       done = await goOn(talk)

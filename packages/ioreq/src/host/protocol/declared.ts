@@ -10,7 +10,7 @@ export type DeclaredBar = ProtocolFrame<'bar'>
 
 /** A PCI function, as its frames tell it. */
 export interface DeclaredFunction {
-  /** Its own frame. */
+  /** The frame with its identity. */
   readonly frame: ProtocolFrame<'function'>
   /** Device number on its bus. */
   readonly device: number
