@@ -29,9 +29,10 @@ import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from '
 import { timeoutLine } from './session/session-end.ts'
 import { runSession } from './session/session.ts'
 import type { SessionSettings } from './session/session-settings.ts'
+import type { ReplayPlace } from '@retrap/machine'
 import type { MachineImages } from './machine/machine-contract.ts'
 import { combinationsHelp } from './flags/combinations-help.ts'
-import { parseInstruction, usage } from './options/values.ts'
+import { parseReplayPlace, usage } from './options/values.ts'
 import { connectDrives } from './devices/disk-devices.ts'
 import { addQemu } from './qemu/command.ts'
 import { addTest } from './test/command.ts'
@@ -294,14 +295,14 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .argument('<file>', 'the recording')
     .argument('[options...]', 'further options, such as --jit off; they come last')
     .option(
-      '--goto <instruction>',
-      'stop there; on a terminal, goto after Ctrl-A c goes on (default: the end)',
-      parseInstruction,
+      '--goto <instruction|time>',
+      'stop there, at a time such as 1500ns before the turn that it is in; on a terminal, goto after Ctrl-A c goes on (default: the end)',
+      parseReplayPlace,
     )
     .option('--go-live', 'go on from there as a machine that is not recorded')
     .allowUnknownOption()
     .addHelpText('after', REPLAY_HELP)
-    .action(async (file: string, more: readonly string[], flags: { goto?: number; goLive?: boolean }) => {
+    .action(async (file: string, more: readonly string[], flags: { goto?: ReplayPlace; goLive?: boolean }) => {
       const recorded = await readRecordedRun(file)
       await checkNamedImages(file, recorded)
       host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)

@@ -10,7 +10,7 @@ import {
   didYouMean,
   parseAddress,
   parseDevice,
-  parseInstruction,
+  parseReplayPlace,
   parseModule,
   parseWhole,
 } from '../src/options/values.ts'
@@ -111,10 +111,12 @@ describe('numbers and texts', () => {
       expect(() => parse(text)).toThrow(`--at '${text}' is not an address; write it as 0x401000 or 4198400`)
   })
 
-  test('instructions are counted', () => {
-    expect([parseInstruction('0'), parseInstruction('9007199254740991')]).toEqual([0, 2 ** 53 - 1])
-    for (const text of ['9007199254740992', '-1', '1e3', '', '0x10'])
-      expect(() => parseInstruction(text)).toThrow(`--goto ${text}: expected a number of instructions`)
+  test('an instant of a recording is a number of instructions, or a time', () => {
+    expect([parseReplayPlace('0'), parseReplayPlace('9007199254740991')]).toEqual([0, 2 ** 53 - 1])
+    const times = ['0ns', '1500ns', '2.5us', '0.000001ms', '3s'].map(parseReplayPlace)
+    expect(times).toEqual([0, 1500, 2500, 1, 3e9].map((ns) => ({ ns })))
+    for (const text of ['9007199254740992', '-1', '1e3', '', '0x10', 'ns', '1m', '-1ns', '1.ns', '9007199254740992ns'])
+      expect(() => parseReplayPlace(text)).toThrow(`--goto ${text}: expected a number of instructions`)
   })
 
   // As `qemu-system-x86_64 -kernel FILE -append 'one two' -initrd 'FILE three'` of QEMU 7.2 hands them over; PVH's is the text alone.

@@ -46,6 +46,7 @@ export type {
   MachineVirtioPlace,
 } from './options/pci-options.ts'
 export type { MachineVirtioDevice } from './options/virtio-device.ts'
+export type { GuestTime, ReplayPlace } from './recording/guest-time.ts'
 export type { ReplayExit } from './recording/replay-exit.ts'
 export type { Divergence } from './recording/replay-gate.ts'
 export type { RecordOptions, RunRecorder } from './recording/record.ts'

@@ -15,6 +15,7 @@ import type {
   PcStatistics,
   MachineUnplugOptions,
   ReplayExit,
+  ReplayPlace,
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
@@ -135,10 +136,10 @@ export interface MachineStatistics {
 }
 
 /** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
-export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks'> {
+export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks' | 'ns'> {
   readonly pc: Machine
   run(limits: MachineRunOptions): Promise<ReplayExit>
-  goto(instruction: number, limits?: MachineRunOptions): Promise<ReplayExit>
+  goto(place: ReplayPlace, limits?: MachineRunOptions): Promise<ReplayExit>
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   close(): void
 }

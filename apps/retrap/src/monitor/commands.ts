@@ -51,7 +51,7 @@ savevm [FILE]                     save the machine, for retrap restore FILE
 when                              the instruction that a recorded run, or its replay, is at
 mark NAME                         name this instant of a recorded run
 info marks                        names of instants, in a replay
-goto INSTRUCTION|NAME             go there in a replay, forwards or backwards
+goto INSTRUCTION|TIME|NAME        go there in a replay, forwards or backwards: goto 2.5ms
 migrate TARGET [downtime=MS] [bandwidth=MIB]
                                   move the machine to retrap run --incoming TARGET
 migrate --resume|--abandon        say where it is, where the connection has ended at the last moment
@@ -135,7 +135,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   when: (_, { recording }) => recording.when(),
   mark: (given, { recording }) => recording.mark(only('mark NAME', given)),
-  goto: (given, { recording }) => recording.goto(only('goto INSTRUCTION, or the name of a mark', given)),
+  goto: (given, { recording }) =>
+    recording.goto(only('goto INSTRUCTION, a time such as 1500ns, or the name of a mark', given)),
   migrate: (given, site) => {
     const [first] = given
     if (given.length === 1 && (first === '--resume' || first === '--abandon'))

@@ -1,5 +1,11 @@
 import type { GdbTarget } from '@retrap/gdb'
-import { describeDivergence, type MachineExit, type PcGdbOptions, type ReplayExit } from '@retrap/machine'
+import {
+  describeDivergence,
+  type MachineExit,
+  type PcGdbOptions,
+  type ReplayExit,
+  type ReplayPlace,
+} from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'
 import { limitsOf } from './recorded-run.ts'
@@ -17,7 +23,7 @@ export interface ReplayView {
   /** Whether the replay waits for a command where it stops. */
   readonly waits: boolean
   /** The instant of the replay's first stop; default its end. */
-  readonly goto?: number | undefined
+  readonly goto?: ReplayPlace | undefined
   /** Makes the machine that goes on where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
 }
@@ -29,7 +35,7 @@ export class ReplayMachine implements Machine {
   /** By port: who gets what the guest sends. The last is Xen's console. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
   /** Where the machine is to go; undefined: nowhere. */
-  #target: number | undefined
+  #target: ReplayPlace | undefined
   /** Ends what it does now, for another place. */
   #moved = Promise.withResolvers<void>()
   #interrupt: AbortController | undefined
@@ -89,9 +95,9 @@ export class ReplayMachine implements Machine {
     return this.replay.gdbTarget!(options)
   }
 
-  /** Goes to an instruction, now or when it is run. */
-  goto(instruction: number): void {
-    this.#target = instruction
+  /** Goes to an instruction or a time, now or when it is run. */
+  goto(place: ReplayPlace): void {
+    this.#target = place
     this.#interrupt?.abort()
     this.#moved.resolve()
   }

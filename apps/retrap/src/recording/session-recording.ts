@@ -4,8 +4,10 @@ import {
   bundleOptions,
   type MachineRun,
   type NamedImage,
+  parsePlace,
   type PcRecorder,
   type RecordingSource,
+  type ReplayPlace,
   recordPc,
   replayPc,
   requireImage,
@@ -36,8 +38,8 @@ export interface RecordingSettings {
   readonly namesImages?: boolean | undefined
   /** The file that is run again. */
   readonly replay?: string | undefined
-  /** Where the replay stops first, in instructions; default at its end. */
-  readonly goto?: number | undefined
+  /** Where the replay stops first; default at its end. */
+  readonly goto?: ReplayPlace | undefined
   /** The machine goes on from there with its back ends. */
   readonly goLive?: boolean | undefined
 }
@@ -175,8 +177,8 @@ export class SessionRecording {
   when(): string {
     const active = this.#required()
     if ('recorder' in active) return `instruction ${active.recorder.instructions}, recorded\n`
-    const { instructions, end } = active.replay.replay
-    return `instruction ${instructions} of ${end}\n`
+    const { instructions, end, ns } = active.replay.replay
+    return `instruction ${instructions} of ${end}, at ${ns} ns\n`
   }
 
   /** Names this instant. @throws CliError where nothing is recorded */
@@ -197,16 +199,16 @@ export class SessionRecording {
     )
   }
 
-  /** Goes to an instruction or a mark. @throws CliError for a place that is not there */
+  /** Goes to an instruction, a time or a mark. @throws CliError for a place that is not there */
   goto(place: string): string {
     const active = this.#required()
     if (!('replay' in active)) throw usage('goto: only a run that is replayed goes to another place')
     const { replay } = active.replay
     const mark = replay.marks.find(({ name }) => name === place)
-    const instruction = mark?.instructions ?? (/^\d+$/.test(place) ? Number(place) : NaN)
-    if (!(instruction <= replay.end))
-      throw usage(`goto ${place}: write an instruction from 0 to ${replay.end}, or a mark`)
-    active.replay.goto(instruction)
+    const there = mark?.instructions ?? parsePlace(place)
+    if (there === undefined || (typeof there === 'number' && there > replay.end))
+      throw usage(`goto ${place}: write an instruction from 0 to ${replay.end}, a time such as 1500ns, or a mark`)
+    active.replay.goto(there)
     return ''
   }
 

@@ -132,6 +132,7 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
       'monitor who-wrote',
       'monitor goto 3',
       'maintenance flush register-cache',
+      'monitor goto 500ns',
       'monitor goto nowhere',
       'monitor marks',
       'stepi',
@@ -141,19 +142,21 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
     const lines = errors.split('\n').filter((line) => line !== '' && !/^warning|^determining/.test(line))
     expect(lines).toMatchInlineSnapshot(`
       [
-        "instruction 0 of 981",
-        "instruction 981 of 981",
+        "instruction 0 of 981, at 0 ns",
+        "instruction 981 of 981, at 0 ns",
         "gdb shows it after: maintenance flush register-cache",
         "the instruction at 0x20000 of CPU 0: monitor goto 966",
         "the instruction at 0x20000 of CPU 0: monitor goto 966",
         "nobody since power-on",
         "0xfffffffff0000000: there is no memory at this linear address",
         "write who-wrote ADDRESS or ADDRESS@p, and a length",
-        "instruction 3 of 981",
+        "instruction 3 of 981, at 0 ns",
         "gdb shows it after: maintenance flush register-cache",
-        "write goto and an instruction from 0 to 981, a mark, or end",
+        "instruction 0 of 981, at 0 ns",
+        "gdb shows it after: maintenance flush register-cache",
+        "write goto and an instruction from 0 to 981, a time such as 1500ns, a mark, or end",
         "There is no mark.",
-        "instruction 4 of 981",
+        "instruction 1 of 981, at 0 ns",
       ]
     `)
   })

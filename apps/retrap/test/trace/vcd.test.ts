@@ -43,7 +43,7 @@ const traced = (file: string, limit = 200): string[] => [
 ]
 const linesOf = (file: string): string[] => readFileSync(path(file), 'utf8').split('\n')
 
-test('a replay’s file is that of the recorded run, without the JIT too', { timeout: 2 * DEADLINE_MS }, async () => {
+test('a replay’s file is that of the recorded run, without the JIT too', { timeout: 3 * DEADLINE_MS }, async () => {
   const record = run(dots(false), '--jit', 'on', '--record', path('run'), ...traced('a.vcd'))
   const first = await runHere(record, { deadlineMs: DEADLINE_MS })
   const replay = ['replay', path('run'), '--jit', 'off', ...traced('b.vcd')]
@@ -51,6 +51,13 @@ test('a replay’s file is that of the recorded run, without the JIT too', { tim
   expect([first.code, again.code]).toEqual([0, 0])
   expect(linesOf('b.vcd')).toEqual(linesOf('a.vcd'))
   expect(first.stdout).toBe('.'.repeat(DOTS))
+  // A time of the file leads to the turn of its vCPU, which has up to 10,000 instructions.
+  const at = linesOf('a.vcd').findLastIndex((line) => /^b[01]+ !$/.test(line))
+  const [time = '', count = ''] = linesOf('a.vcd').slice(at - 1, at + 1)
+  const there = await runHere(['replay', path('run'), '--goto', `${time.slice(1)}ns`], { deadlineMs: DEADLINE_MS })
+  const instruction = Number(/at instruction (\d+)\n/.exec(there.stderr)?.[1])
+  const left = parseInt(count.slice(1), 2) - instruction
+  expect([left >= 0, left < 10_100]).toEqual([true, true])
   expect(linesOf('a.vcd').length).toBeGreaterThan(10 * DOTS)
 })
 

@@ -1,4 +1,5 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
+import type { Instant } from '@retrap/recording'
 import type { DeviceHost } from '@retrap/ioreq/host'
 import { laterTurn } from '../life/host.ts'
 import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
@@ -51,6 +52,12 @@ export abstract class InputGate implements OutsideInputs {
   limit: number = Infinity
   /** Where the machine stands at that many instructions, it goes on to this round; default it does not. */
   limitRound: number = 0
+  /** See {@link InputGate.limitTime}. */
+  #limitNs = Infinity
+  /** The beginning of the last turn that was not later than a limit of time; null: there was none. */
+  inTime: Instant | null = null
+  /** The time of that turn. */
+  #timeSeen = -1
   /** Whether the machine stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
   isExact: boolean = true
   /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
@@ -207,7 +214,7 @@ export abstract class InputGate implements OutsideInputs {
 
   begin(moved: boolean): Promise<unknown> | null {
     if (moved) this.round++
-    if (this.#isAtLimit()) this.reached()
+    if (this.#isAtLimit() || this.#isPastTime()) this.reached()
     if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
     return this.atRound(moved)
   }
@@ -215,6 +222,25 @@ export abstract class InputGate implements OutsideInputs {
   #isAtLimit(): boolean {
     const { instructions } = this.domain
     return instructions > this.limit || (instructions === this.limit && this.round >= this.limitRound)
+  }
+
+  /** Has the machine stop before the first turn that begins later, in nanoseconds; Infinity: it does not. */
+  limitTime(ns: number): void {
+    this.#limitNs = ns
+    if (ns === Infinity) return
+    this.inTime = null
+    this.#timeSeen = -1
+  }
+
+  /** Whether a turn that begins now is later than the limit of time. */
+  #isPastTime(): boolean {
+    if (this.#limitNs === Infinity) return false
+    const { clock, instructions } = this.domain
+    const now = clock.now()
+    if (now > this.#limitNs) return true
+    if (now !== this.#timeSeen) this.inTime = { round: this.round, instructions }
+    this.#timeSeen = now
+    return false
   }
 
   /** A round is about to begin. @returns what is to be awaited before it does */
@@ -228,6 +254,10 @@ export abstract class InputGate implements OutsideInputs {
   }
 
   budget(most: number): number | null {
+    if (this.#isPastTime()) {
+      this.reached()
+      return null
+    }
     const until = Math.min(this.limit, this.aloneFrom)
     if (until === Infinity) return most
     if (this.#isAtLimit()) {

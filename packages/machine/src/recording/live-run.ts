@@ -10,6 +10,7 @@ import type { MachineExit } from '../life/machine-exit.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../options/pc-options.ts'
+import type { GuestTime, ReplayPlace } from './guest-time.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
 import type { RecordGate } from './record-gate.ts'
 import type { RunRecorder } from './record.ts'
@@ -91,17 +92,28 @@ export class LiveRun implements TravellingMachine {
   }
 
   /** Goes to an instruction of what was recorded; from the machine's instant on, the machine runs there. */
-  async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
+  async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#check()
-    if (!Number.isSafeInteger(instruction) || instruction < 0)
-      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected a whole number from 0 on`)
-    if (instruction < this.begin) throw droppedBefore(this.begin, instruction)
-    if (instruction >= this.now) {
+    if (typeof place !== 'number') return this.#gotoTime(place, options)
+    if (!Number.isSafeInteger(place) || place < 0)
+      throw new MachineError('ERR_OPTION', `instruction ${place}: expected a whole number from 0 on`)
+    if (place < this.begin) throw droppedBefore(this.begin, place)
+    if (place >= this.now) {
       this.#isLive = true
-      return instruction === this.now ? { reason: 'arrived' } : this.#goOnLive(instruction, options)
+      return place === this.now ? { reason: 'arrived' } : this.#goOnLive(place, options)
     }
-    const past = await this.#goBack(instruction)
-    return past.goto(instruction, options)
+    const past = await this.#goBack(place)
+    return past.goto(place, options)
+  }
+
+  async #gotoTime(time: GuestTime, options: MachineRunOptions): Promise<ReplayExit> {
+    const now = this.#parts.pc.domain.clock.now()
+    if (time.ns >= now)
+      throw new MachineError(
+        'ERR_OPTION',
+        `${time.ns} ns: expected an earlier time than ${now} ns, where the machine is`,
+      )
+    return (await this.#goBack(this.begin)).goto(time, options)
   }
 
   async keep(): Promise<void> {
@@ -195,11 +207,14 @@ export class LiveRun implements TravellingMachine {
       get instructions() {
         return run().instructions
       },
+      get ns() {
+        return run().pc.domain.clock.now()
+      },
       get end() {
         return run().now
       },
       marks: this.#parts.marks,
-      goto: (instruction: number, limits: MachineRunOptions) => this.goto(instruction, limits),
+      goto: (place: ReplayPlace, limits: MachineRunOptions) => this.goto(place, limits),
       goFree: async (limits: MachineRunOptions) => {
         await this.goto(this.now)
         await this.goOn(Infinity, limits)

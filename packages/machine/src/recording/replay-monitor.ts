@@ -1,6 +1,7 @@
 import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
+import { parsePlace, type ReplayPlace } from './guest-time.ts'
 import { describeDivergence, type ReplayExit } from './replay-exit.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
@@ -12,11 +13,13 @@ const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
 export interface RecordedRun {
   /** Instructions that have been retired where it is. */
   readonly instructions: number
+  /** Time of the guest where it is. */
+  readonly ns: number
   /** Where the recording ends, in instructions. */
   readonly end: number
   /** Instants with names. */
   readonly marks: readonly { readonly name: string; readonly instructions: number }[]
-  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  goto(place: ReplayPlace, options: MachineRunOptions): Promise<ReplayExit>
   /** Goes on by itself when nobody debugs it. Absent: it stays where it is. */
   goFree?(options: MachineRunOptions): Promise<unknown>
 }
@@ -35,19 +38,18 @@ export function replayCommands(
 ): readonly MonitorCommand[] {
   const divergence = (exit: ReplayExit): string =>
     exit.reason === 'diverged' ? `${note(describeDivergence(exit))}\n` : ''
-  const when = (): string => `instruction ${replay.instructions} of ${replay.end}\n`
+  const when = (): string => `instruction ${replay.instructions} of ${replay.end}, at ${replay.ns} ns\n`
   return [
     { usage: 'when', help: 'where in the recording the machine is', run: when },
     {
       usage: 'goto PLACE',
-      help: 'go to an instruction by its number, to a mark, or to the end',
+      help: 'go to an instruction by its number, to a time such as 1500ns or 2.5ms, to a mark, or to the end',
       run: async (_cpu, [place]) => {
         const mark = replay.marks.find(({ name }) => name === place)
-        const instruction =
-          mark?.instructions ?? (place === 'end' ? replay.end : /^\d{1,16}$/.test(place ?? '') ? Number(place) : NaN)
-        if (!(instruction <= replay.end))
-          return `write goto and an instruction from 0 to ${replay.end}, a mark, or end\n`
-        const exit = await during((signal) => replay.goto(instruction, { signal }))
+        const there = mark?.instructions ?? (place === 'end' ? replay.end : parsePlace(place ?? ''))
+        if (there === undefined || (typeof there === 'number' && there > replay.end))
+          return `write goto and an instruction from 0 to ${replay.end}, a time such as 1500ns, a mark, or end\n`
+        const exit = await during((signal) => replay.goto(there, { signal }))
         return divergence(exit) + when() + FLUSH
       },
     },

@@ -19,6 +19,7 @@ import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-exit.ts'
 import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
+import { type GuestTime, instantOf, type ReplayPlace, type TimedReplay } from './guest-time.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
 import { PastMachine, type Rebuilt } from './past-machine.ts'
@@ -221,11 +222,23 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   /** See {@link RunReplay.goto}. */
-  async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
-    this.#checkPlace(instruction)
-    if (instruction < this.instructions || this.#hasBetween(this.instructions, instruction))
-      await this.#makeNear(instruction)
-    return this.#goTo(instruction, options)
+  async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
+    if (typeof place !== 'number') return this.#gotoTime(place, options)
+    this.#checkPlace(place)
+    if (place < this.instructions || this.#hasBetween(this.instructions, place)) await this.#makeNear(place)
+    return this.#goTo(place, options)
+  }
+
+  async #gotoTime(time: GuestTime, options: MachineRunOptions): Promise<ReplayExit> {
+    const replay: TimedReplay = {
+      begin: this.begin,
+      now: () => this.ns,
+      makeNear: (instruction) => this.#makeNear(instruction).then(() => this.#past.current!.gate),
+      run: () => this.#goOn(this.end, options),
+    }
+    const { at, exit } = await instantOf(replay, time, [...this.#store.instants, ...this.#recording.checkpoints])
+    if (exit.reason === 'diverged' || exit.reason === 'timeout' || options.signal?.aborted === true) return exit
+    return at === null ? this.goto(this.begin, options) : this.#makeAt(at, options)
   }
 
   /** Goes on to an instruction. Places shortly before it are kept, if it is a long way. */
@@ -308,9 +321,10 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   /** Brings the machine to an instant. */
   async #makeAt({ instructions, round }: Instant, options: MachineRunOptions = {}): Promise<ReplayExit> {
     await this.#makeNear(instructions)
-    // A checkpoint may be of a later round.
+    // A checkpoint may be of a later round, or of this one: the machine is there then, and time would go on if it ran.
     if (this.#past.current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
     const { gate } = this.#past.current!
+    if (gate.round === round && this.instructions === instructions) return { reason: 'arrived' }
     gate.limitRound = round
     try {
       return await this.#goTo(instructions, options)

@@ -3,6 +3,7 @@ import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import type { RunDescription } from './description.ts'
+import type { ReplayPlace } from './guest-time.ts'
 import type { ReplayExit } from './replay-exit.ts'
 
 /** A recording, wherever it is. */
@@ -47,6 +48,11 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
     return this.machine.domain.instructions
   }
 
+  /** Time of its guest, in nanoseconds. */
+  get ns(): number {
+    return this.machine.domain.clock.now()
+  }
+
   /** Runs on to the end of the recording. @throws MachineError as `run` of the machine */
   abstract run(options?: MachineRunOptions): Promise<ReplayExit>
 
@@ -55,10 +61,13 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
    * at the nearest checkpoint, so that what the guest puts out on the way may not be seen. An Arm board has none: it goes to the
    * end of the turn that is under way there, and backwards it begins anew.
    *
+   * For a time it goes to the beginning of the turn of vCPUs that the time is in: up to 10 µs before it, and more where all vCPUs
+   * waited. For one behind the end it goes to the last turn.
+   *
    * @returns `arrived`, or why it is elsewhere
    * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine
    */
-  abstract goto(instruction: number, options?: MachineRunOptions): Promise<ReplayExit>
+  abstract goto(place: ReplayPlace, options?: MachineRunOptions): Promise<ReplayExit>
 
   /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
   abstract close(): void

@@ -1,0 +1,77 @@
+import type { Instant } from '@retrap/recording'
+import type { InputGate } from './gate.ts'
+import type { ReplayExit } from './replay-exit.ts'
+
+/** A time of the guest's clock, from power-on on. */
+export interface GuestTime {
+  /** In nanoseconds. */
+  readonly ns: number
+}
+
+/** An instant of a recording: an instruction by its number, or a time. */
+export type ReplayPlace = number | GuestTime
+
+const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }
+/**
+ * A checkpoint may be within a turn, of which the beginning is looked for: the search begins at one that is so much earlier,
+ * ten turns.
+ */
+const EARLIER_NS = 100_000
+
+/** Reads a time of the guest's, such as `1500ns`, `2.5ms` or `3s`. @returns undefined where it is none */
+export function parseGuestTime(text: string): GuestTime | undefined {
+  const [, value = '', unit = ''] = /^(\d{1,16}(?:\.\d{1,9})?)(ns|us|ms|s)$/.exec(text) ?? []
+  const ns = Math.round(Number(value) * (UNITS[unit] ?? NaN))
+  return value !== '' && Number.isSafeInteger(ns) ? { ns } : undefined
+}
+
+/** Reads an instruction by its number, or a time. @returns undefined where it is neither */
+export function parsePlace(text: string): ReplayPlace | undefined {
+  if (!/^\d{1,16}$/.test(text)) return parseGuestTime(text)
+  return Number.isSafeInteger(Number(text)) ? Number(text) : undefined
+}
+
+/** A replay in which a time is looked for. */
+export interface TimedReplay {
+  /** Where the recording begins, in instructions. */
+  readonly begin: number
+  /** Time of its machine, in nanoseconds. */
+  now(): number
+  /** Brings the machine to the last checkpoint that is not after an instruction. @returns its gate */
+  makeNear(instruction: number): Promise<Pick<InputGate, 'inTime' | 'limitTime'>>
+  /** Runs on to the end. */
+  run(): Promise<ReplayExit>
+}
+
+/**
+ * Finds the turn of vCPUs that a time is in.
+ *
+ * @param checkpoints - that there are perhaps
+ * @returns its beginning, null where there was no turn before that time, and the exit of the search
+ */
+export async function instantOf(
+  replay: TimedReplay,
+  { ns }: GuestTime,
+  checkpoints: readonly Instant[],
+): Promise<{ readonly at: Instant | null; readonly exit: ReplayExit }> {
+  const { begin } = replay
+  const stored = checkpoints.map(({ instructions }) => instructions).filter((place) => place > begin)
+  const places = [begin, ...stored.toSorted((a, b) => a - b)]
+  let low = 0
+  let high = stored.length
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    // oxlint-disable-next-line no-await-in-loop -- one machine
+    await replay.makeNear(places[middle] ?? begin)
+    if (replay.now() <= ns - EARLIER_NS) low = middle
+    else high = middle - 1
+  }
+  const gate = await replay.makeNear(places[low] ?? begin)
+  gate.limitTime(ns)
+  try {
+    const exit = await replay.run()
+    return { at: gate.inTime, exit }
+  } finally {
+    gate.limitTime(Infinity)
+  }
+}
