@@ -37,7 +37,17 @@ const OPENING = [RULES.opens, RULES.welcome, RULES.newSession, RULES.ready, RULE
 /** Rules for each frame of all sessions. */
 const THROUGHOUT = [
   ...[RULES.length, RULES.layout, RULES.padding, RULES.kinds, RULES.limits, RULES.declared, RULES.later, RULES.once],
-  ...[RULES.right, RULES.inTime, RULES.errors, RULES.result, RULES.transfers, RULES.counts, RULES.faults, RULES.stays],
+  ...[
+    RULES.right,
+    RULES.inTime,
+    RULES.errors,
+    RULES.result,
+    RULES.transfers,
+    RULES.past,
+    RULES.counts,
+    RULES.faults,
+    RULES.stays,
+  ],
 ]
 
 /** Ends the session of a server that goes on. */

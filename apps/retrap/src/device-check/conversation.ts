@@ -281,7 +281,7 @@ export class Conversation {
   #asks(frame: ServerFrame, bytes: Uint8Array): void {
     switch (frame.kind) {
       case 'armTimer':
-        return this.#armed(frame, bigOf(frame.deadline))
+        return this.#armed(frame, bigOf(frame.deadline), bytes)
       case 'interrupt':
         if (frame.vector >= this.objects.vectors(frame.function))
           this.fail(
@@ -325,10 +325,12 @@ export class Conversation {
     this.wire.send({ kind: 'dmaDone', call, ok: memory === null ? 0 : 1, bytes })
   }
 
-  #armed({ timer, device }: ProtocolFrame<'armTimer'>, deadline: bigint): void {
+  #armed({ timer, device }: ProtocolFrame<'armTimer'>, deadline: bigint, bytes: Uint8Array): void {
     if (deadline === NEVER) return void this.timers.delete(timer)
     this.timers.set(timer, { deadline, device })
-    if (deadline <= this.now && this.quiet.size === 0 && this.#past++ < MOST_PAST) void this.expire(timer)
+    if (deadline > this.now || this.quiet.size > 0) return
+    if (this.#past++ < MOST_PAST) return void this.expire(timer)
+    this.fail(RULES.past, bytes, `a later deadline, after ${MOST_PAST} that had passed: the guest would not go on`)
   }
 
   /** Calls a timer whose deadline has come. @returns whether that was answered */

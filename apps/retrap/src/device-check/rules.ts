@@ -77,6 +77,10 @@ export const RULES = {
   },
   errors: { title: 'no call ends with an error', sentence: '`done`: `error`: empty: none' },
   result: { title: 'only save has a result', sentence: '`done`: `result`: the state, for `save`; else empty' },
+  past: {
+    title: 'deadlines of the past come to an end',
+    sentence: 'A deadline of the past comes at once.',
+  },
   counts: {
     title: 'headers count the frames that it has received',
     sentence: 'Each header has the count of received frames, modulo 2^16.',

@@ -254,6 +254,16 @@ const MUTANTS: readonly (readonly [name: string, quirks: Quirks, rule: Rule, see
     'which came in pieces',
   ],
   ['does not answer what was cancelled', cancelling(), RULES.cancel, 'and was cancelled'],
+  [
+    'arms a timer for the past again and again',
+    at(KIND.timer, (frame, next, server) => {
+      server.transmit({ kind: KIND.armTimer, fields: [8, 1, 5] })
+      if (frame.numbers[1] === 8n) server.send(KIND.done, frame.numbers[0]!, '', NONE)
+      else next(frame)
+    }),
+    RULES.past,
+    'a later deadline, after 1000 that had passed',
+  ],
   ['never answers the timer', at(KIND.timer, () => {}), RULES.inTime, /no answer within 1 s to:\n.*timer call/],
   [
     'waits for ever where its transfer is refused',

@@ -109,7 +109,9 @@ function decode(frame: Buffer): Taken | null {
     else {
       if (word > BigInt(frame.length - at)) return null
       bytes = frame.subarray(at, at + Number(word))
-      at += Math.ceil(Number(word) / 8) * 8
+      const end = at + Math.ceil(Number(word) / 8) * 8
+      if (frame.subarray(at + Number(word), end).some((byte) => byte !== 0)) return null
+      at = end
     }
   }
   return at === frame.length ? { kind, numbers, bytes } : null

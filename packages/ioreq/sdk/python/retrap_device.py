@@ -198,6 +198,8 @@ def _decode_parts(layout: _Layout, buffer: bytearray, at: int, end: int) -> Tupl
             raise ProtocolError(f'a {kind} frame ends within {name}')
         with memoryview(buffer) as view:
             part = bytes(view[at : at + word])
+        if any(buffer[at + word : at + word + -word % 8]):
+            raise ProtocolError(f'{name} of a {kind} frame: expected zeros up to a multiple of 8 behind it')
         at += word + -word % 8
         try:
             values.append(part.decode() if type == '$' else part)

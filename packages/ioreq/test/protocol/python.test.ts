@@ -147,7 +147,8 @@ describe.runIf(there)(`the Python library of the device protocol${LACK}`, () => 
   })
 
   test('a handler that throws is a fault, and its call is answered', async () => {
-    const { client, errors, child } = startServer(PYTHON, example('thermometer'), ENV)
+    const fails = "  if offset == 8: raise LookupError(f'no register {offset:#x}')"
+    const { client, errors, child } = start(RANGE, 'async def read(self, region, offset, size):', fails, '  return 0')
     await client.open()
     client.send(read(1, 8), read(2, 0))
     const text = 'LookupError: no register 0x8'

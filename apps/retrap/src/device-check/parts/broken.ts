@@ -72,6 +72,9 @@ const BROKEN: readonly Broken[] = [
   broken('bytes whose length is beyond all', ({ device }) =>
     changed(restore(device, new Uint8Array(8)), (view) => view.setBigUint64(24, 2n ** 64n - 8n, true)),
   ),
+  broken('bytes that are filled up with anything but zeros', ({ device }) =>
+    changed(restore(device, new Uint8Array(5)), (view) => view.setUint8(39, 1)),
+  ),
   broken('a second hello', () => encodeProtocolFrame(HELLO), { sentence: 'The first frame on a connection.' }),
   broken('a first frame that is not hello', () => read(1), {
     first: true,

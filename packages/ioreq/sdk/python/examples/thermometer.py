@@ -21,7 +21,7 @@ class Thermometer(Device):
         if offset == READS:
             return self.reads
         if offset != DEGREES:
-            raise LookupError(f'no register {offset:#x}')
+            return 0  # A guest may read wherever it likes.
         self.reads += 1
         # However long the sensor takes: the guest's clock stands still meanwhile.
         await asyncio.sleep(0.001)

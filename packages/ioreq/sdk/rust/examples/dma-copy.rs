@@ -6,8 +6,7 @@
 //! rustc --edition 2021 -O dma-copy.rs && retrap run ... --device 'exec:./dma-copy'
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::os::fd::FromRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::{fd::FromRawFd, unix::net::{UnixListener, UnixStream}};
 
 // Frames of the machine's, of the server's, and of both.
 const HELLO: u16 = 2; const READ: u16 = 3; const WRITE: u16 = 4; const CANCEL: u16 = 5; const TIMER: u16 = 6;
@@ -29,9 +28,7 @@ use Field::{Bytes, Int};
 
 struct Frame { kind: u16, ints: Vec<u64>, bytes: Vec<u8> }
 
-fn broken(why: String) -> Error {
-    Error::new(ErrorKind::InvalidData, why)
-}
+fn broken(why: String) -> Error { Error::new(ErrorKind::InvalidData, why) }
 
 fn word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
@@ -45,8 +42,7 @@ struct Server<S: Read + Write> {
     deadline: u64,
 }
 
-const NEVER: u64 = u64::MAX;
-const MOST: usize = 1 << 19;
+const NEVER: u64 = u64::MAX; const MOST: usize = 1 << 19;
 const BUSY: u8 = 1; const COPIED: u8 = 2; const FAILED: u8 = 4;
 
 impl<S: Read + Write> Server<S> {
@@ -100,6 +96,9 @@ impl<S: Read + Write> Server<S> {
                 let end = at + value as usize;
                 frame.bytes = body[at..end].to_vec();
                 at = end.next_multiple_of(8);
+                if body[end..at.min(body.len())].iter().any(|&byte| byte != 0) {
+                    return Err(broken(format!("no zeros behind the bytes of a frame of kind {kind}")));
+                }
             } else {
                 frame.ints.push(value);
             }
