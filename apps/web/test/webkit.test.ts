@@ -77,6 +77,6 @@ describe.skipIf(noWebKit !== undefined)('the site in WebKit', () => {
     expect(await places()).toBe(before)
     const worker = (): Promise<string | undefined> =>
       visitor.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.active?.state)
-    await expect.poll(worker).toBe('activated')
+    await expect.poll(worker, { timeout: 60_000 }).toBe('activated')
   })
 })

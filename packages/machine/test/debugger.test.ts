@@ -267,8 +267,14 @@ test('an instruction that waits for a device is one step; its registers cannot b
   await sleep(5)
   answer(0x77)
   expect(await increased).toEqual({ kind: 'step', cpu: 0 })
-  expect(pending.split('\n').slice(1)).toEqual([
-    '  pass 2: 2 accesses, 2 of a device; the next pass replays 1',
+  // A host that is busy may look once more.
+  expect(
+    pending
+      .replace(/pass \d+/, 'pass N')
+      .split('\n')
+      .slice(1),
+  ).toEqual([
+    '  pass N: 2 accesses, 2 of a device; the next pass replays 1',
     '  #0 mmio-read of 4 at 0xfed90004, tag 0.0: answered, bytes 77000000',
     '  #1 mmio-write of 4 at 0xfed90004, tag 0.0: asked, bytes 78000000',
     '',
