@@ -96,10 +96,11 @@ export class ProtocolModel implements DeviceModel {
     const read = (offset: number, size: number, request?: AccessRequest): Promise<FrameWord> =>
       this.#access({ kind: 'read', region, offset, size, vcpu: request?.vcpu ?? 0, now: this.#now() }, request)
     const write = async (offset: number, size: number, value: Word64, request?: AccessRequest): Promise<void> => {
-      await this.#access(
-        { kind: 'write', region, offset, size, value, vcpu: request?.vcpu ?? 0, now: this.#now() },
-        request,
-      )
+      const { vcpu = 0 } = request ?? {}
+      const fields = { kind: 'write', region, offset, size, value, vcpu: Math.max(0, vcpu), now: this.#now() } as const
+      // Out of the ring of buffered writes: no processor waits.
+      if (vcpu < 0) this.#session.send({ ...fields, call: 0 })
+      else await this.#access(fields, request)
     }
     return {
       read: async (offset, size, request) => (await read(offset, size, request)).lo & (NEVER >>> (32 - 8 * size)),
