@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE } from '../../src/index.ts'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE, STATUS_ERROR } from '../../src/index.ts'
 import { decodeProtocolFrame, encodeProtocolFrame, FRAME_TABLE, ProtocolReader } from '../../src/host/protocol/index.ts'
 import { makeMachine } from '../host/machine.ts'
 import { FakeServer, type Sparse, turn, word } from './fake-server.ts'
@@ -247,6 +247,30 @@ test('frames that come with `ready` are the devices’, and a welcome may be los
   server.send(...THERMOMETER, { kind: 'setLine', line: 4, level: 1 })
   await server.devices.remote.ready
   expect(server.machine.events).toEqual(['irq5=1'])
+})
+
+test('a device that cannot go on leaves the others of its server; the last one ends the server', async () => {
+  const clock: Sparse[] = [
+    { kind: 'device', device: 2, name: 'clock' },
+    { kind: 'range', region: 9, device: 2, space: 0, base: 0x400, bytes: 4 },
+  ]
+  const server = await serve([...clock, ...THERMOMETER])
+  const { failures } = server.machine
+  server.onFrame = (frame) => {
+    if (frame.kind !== 'read') return
+    if (frame.region === 9) server.send({ kind: 'fault', device: 2, message: 'stopped' })
+    // An answer behind a fault is one to a call that has failed.
+    server.send({ kind: 'answer', call: frame.call })
+  }
+  expect(await server.access(port(0x400))).toBe(STATUS_ERROR)
+  server.send({ kind: 'fault', device: 2, message: 'stopped still' })
+  expect(await server.access(port(0x304))).toBe(STATUS_DONE)
+  expect(failures.map(({ device, request, cause }) => [device, request, String(cause)])).toEqual([
+    ['clock', 'port read of 4 bytes at 0x400', expect.stringMatching(/stopped$/)],
+    ['clock', 'between calls', expect.stringMatching(/stopped still$/)],
+  ])
+  server.send({ kind: 'fault', device: 1, message: 'on fire' })
+  expect([String(failures[2]?.cause), server.closed]).toEqual([expect.stringMatching(/thermometer: on fire/), true])
 })
 
 test.each<readonly [string, (server: FakeServer) => void, RegExp]>([

@@ -2,10 +2,10 @@ import { describeThrown } from '@retrap/device/host'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
 import { type LocalServer, startLocalServer } from '../local-server.ts'
-import { timeOf } from '../frames.ts'
+import { NO_VCPU, timeOf } from '../frames.ts'
 import type { DevicePlatform } from '../platform.ts'
 import type { RemoteServerOptions } from '../remote-server.ts'
-import { Declarations } from './declared.ts'
+import { type DeclaredDevice, Declarations } from './declared.ts'
 import { type FrameWord, MAX_TRANSFER_BYTES, type ProtocolFrame, type ServerFrame } from './frame-table.ts'
 import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
 import { ProtocolSession, type ProtocolStream } from './session.ts'
@@ -39,6 +39,8 @@ export class ProtocolDevices {
   readonly #declarations: Declarations
   readonly #ready = Promise.withResolvers<void>()
   readonly #models = new Map<number, ProtocolModel>()
+  /** Devices that have said that they cannot go on. */
+  readonly #faulty = new Set<DeclaredDevice>()
   #isReady = false
   /** Frames behind `ready` that came before the devices were attached; null: they are. */
   #early: ServerFrame[] | null = []
@@ -118,10 +120,7 @@ export class ProtocolDevices {
       this.#isReady = true
       return this.#ready.resolve()
     }
-    if (frame.kind === 'fault') {
-      const device = this.#declarations.devices.find(({ id }) => id === frame.device)
-      throw new IoreqError('ERR_DEVICE', device === undefined ? frame.message : `${device.name}: ${frame.message}`)
-    }
+    if (frame.kind === 'fault') return this.#fault(frame)
     if (!this.#isReady) {
       if (this.#declarations.take(frame)) return
       // Levels and deadlines of before would reach nobody.
@@ -131,6 +130,17 @@ export class ProtocolDevices {
     // The bytes of a frame are a view of what came over the connection, which is nobody else's.
     else if (this.#early.push(frame) > MOST_EARLY)
       throw new IoreqError('ERR_PROTOCOL', `it sent more than ${MOST_EARLY} frames before it was asked anything`)
+  }
+
+  /** A device cannot go on: the others do. With the last one the server has failed. */
+  #fault({ device: id, message }: ProtocolFrame<'fault'>): void {
+    const { devices } = this.#declarations
+    const device = devices.find((each) => each.id === id)
+    if (device !== undefined) this.#faulty.add(device)
+    if (device === undefined || this.#early !== null || this.#faulty.size === devices.length)
+      throw new IoreqError('ERR_DEVICE', device === undefined ? message : `${device.name}: ${message}`)
+    if (!this.#session.failCalls(id, new IoreqError('ERR_DEVICE', message)))
+      this.remote.take({ kind: 'fault', vcpu: NO_VCPU, device: device.name, what: 'between calls', message })
   }
 
   /** Takes an act of a device. */

@@ -115,8 +115,8 @@ export class ProtocolModel implements DeviceModel {
   }
 
   #access(frame: Parameters<ProtocolSession['access']>[0], request?: AccessRequest): Promise<FrameWord> {
-    if (request === undefined) return this.#session.access(frame)
-    return this.#session.access(frame, (call) =>
+    if (request === undefined) return this.#session.access(frame, this.#device.id)
+    return this.#session.access(frame, this.#device.id, (call) =>
       request.signal.addEventListener('abort', () => this.#session.send({ kind: 'cancel', call })),
     )
   }
@@ -205,7 +205,7 @@ export class ProtocolModel implements DeviceModel {
       if (this.#timers.size >= MOST_TIMERS)
         throw new DeviceError('ERR_NO_SPACE', `${this.name} has ${MOST_TIMERS} timers, and there may be no more`)
       timer = context.timer(async (_, { lo, hi }) => {
-        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now: this.#now() })
+        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now: this.#now() }, this.#device.id)
       })
       this.#timers.set(id, timer)
     }

@@ -41,9 +41,13 @@ const MOST_WAITING = 1 << 26
 /** Frames that are not counted, as they belong to a connection. */
 const UNCOUNTED: ReadonlySet<FrameKind> = new Set(['ack', 'hello', 'welcome', 'bye'] as const)
 const SEEN_MASK = 0xffff
+/** Calls that fail their device where they fail; of the others, what has asked for them fails. */
+const FAILING: ReadonlySet<FrameKind> = new Set(['read', 'write', 'timer', 'reset'] as const)
 
 interface Call {
   readonly kind: FrameKind
+  /** The server's number of the device that it is about. */
+  readonly device: number
   readonly answer: 'answer' | 'done'
   resolve(frame: ProtocolFrame<'answer'> | ProtocolFrame<'done'>): void
   reject(error: IoreqError): void
@@ -213,24 +217,38 @@ export class ProtocolSession {
   /**
    * Makes a `read` or `write` that the server answers.
    *
+   * @param device - the server's number of the device whose region it is; `failCalls` names it
    * @returns what was read; with `onCall` the call's number, for `cancel`
    */
-  async access(fields: CallFields<'read'> | CallFields<'write'>, onCall?: (call: number) => void): Promise<FrameWord> {
-    const { value } = (await this.#call(fields, 'answer', onCall)) as ProtocolFrame<'answer'>
+  async access(
+    fields: CallFields<'read'> | CallFields<'write'>,
+    device = 0,
+    onCall?: (call: number) => void,
+  ): Promise<FrameWord> {
+    const { value } = (await this.#call(fields, device, 'answer', onCall)) as ProtocolFrame<'answer'>
     return value
   }
 
-  /** Makes any other call. @returns its result. @throws IoreqError `ERR_DEVICE` with the server's error */
+  /**
+   * Makes any other call.
+   *
+   * @param device - as for an access, where the frame does not name it
+   * @returns its result
+   * @throws IoreqError `ERR_DEVICE` with the server's error
+   */
   async call(
     fields: CallFields<Exclude<Calling['kind'], 'read' | 'write' | 'cancel' | 'dmaDone'>>,
+    device?: number,
   ): Promise<Uint8Array> {
-    const { error, result } = (await this.#call(fields, 'done')) as ProtocolFrame<'done'>
+    const of = device ?? ('device' in fields ? fields.device : 0)
+    const { error, result } = (await this.#call(fields, of, 'done')) as ProtocolFrame<'done'>
     if (error !== '') throw new IoreqError('ERR_DEVICE', error)
     return result
   }
 
   #call(
     fields: CallFields<Calling['kind']>,
+    device: number,
     answer: Call['answer'],
     onCall?: (call: number) => void,
   ): Promise<ProtocolFrame<'answer'> | ProtocolFrame<'done'>> {
@@ -238,9 +256,25 @@ export class ProtocolSession {
     const call = ++this.#lastCall
     onCall?.(call)
     return new Promise((resolve, reject) => {
-      this.#calls.set(call, { kind: fields.kind, answer, resolve, reject })
+      this.#calls.set(call, { kind: fields.kind, device, answer, resolve, reject })
       this.#write({ ...fields, call } as Calling)
     })
+  }
+
+  /**
+   * A device cannot go on: its open calls fail.
+   *
+   * @returns whether one of them was for the guest, or a timer's: its failure is then the device's
+   */
+  failCalls(device: number, error: IoreqError): boolean {
+    let isTold = false
+    for (const call of this.#calls.values()) {
+      if (call.device !== device) continue
+      isTold ||= FAILING.has(call.kind)
+      // The answer may still come, and is dropped.
+      call.reject(error)
+    }
+    return isTold
   }
 
   /** The server does not keep to the protocol, or is gone permanently. */
