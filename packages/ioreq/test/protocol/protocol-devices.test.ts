@@ -249,6 +249,17 @@ test('frames that come with `ready` are the devices’, and a welcome may be los
   expect(server.machine.events).toEqual(['irq5=1'])
 })
 
+test('a connection that breaks before the welcome is made again, to a server of any kind', async () => {
+  const server = new FakeServer(makeMachine())
+  server.devices.disconnected()
+  expect(server.devices.resumable).toBe(true)
+  server.connect()
+  server.welcome()
+  server.send(...THERMOMETER)
+  await server.devices.remote.ready
+  expect(server.devices.resumable).toBe(false)
+})
+
 test('a device that cannot go on leaves the others of its server; the last one ends the server', async () => {
   const clock: Sparse[] = [
     { kind: 'device', device: 2, name: 'clock' },

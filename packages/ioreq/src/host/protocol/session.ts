@@ -84,9 +84,9 @@ export class ProtocolSession {
     this.#options = options
   }
 
-  /** Whether a connection that is lost may be made again. */
+  /** Whether a connection that is lost may be made again: before the server has said anything, nothing is lost. */
   get resumable(): boolean {
-    return this.#resumable && !this.#over
+    return (this.#resumable || !this.#opened) && !this.#over
   }
 
   /** Whether the session has ended. */
