@@ -30,7 +30,11 @@ export const OWN = { write: 1, read: 2, trap: 3, dirty: 4, sync: 5, unmap: 6 } a
 /** What a byte written to port CONTROL does. */
 export const DO = { raise: 1, lower: 2, pulse: 3, msi: 4, arm: 5, cancel: 6, powerOff: 7, reset: 8, exit: 9 } as const
 /** What a read of port BAD + n does. */
-export const BADLY = { throw: 0, hang: 1, answerText: 2, die: 3, throwInTimer: 4, throwLater: 5 } as const
+export const BADLY = {
+  ...{ throw: 0, hang: 1, answerText: 2, die: 3, throwInTimer: 4, throwLater: 5 },
+  /** Programs only: the frame that answers other calls. */
+  otherFrame: 6,
+} as const
 
 const later = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1))
 

@@ -1,4 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { DeviceModel } from '@retrap/device'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { afterAll } from 'vitest'
 import {
   MessageTransport,
   serveMessages,
@@ -17,6 +23,9 @@ import {
   startDeviceProcess,
   startDeviceWorker,
 } from '../../../src/host/node/index.ts'
+import { startDeviceProgram } from '../../../src/host/node/device-program.ts'
+import { compile } from '../../protocol/c-client.ts'
+import { LACK, PYTHON, SDK, there } from '../../protocol/python-programs.ts'
 import { makeMachine } from '../machine.ts'
 import { badNetwork, type Weather } from './bad-network.ts'
 import { authority, devices, machine as machineCertificate } from '@retrap/tooling/certificates'
@@ -47,9 +56,17 @@ export interface Kind {
   readonly synchronousDma: boolean
   /** Every access is one call, from the vCPU's own thread. */
   readonly direct: boolean
+  /**
+   * Language of a program that speaks the device protocol. The protocol has no notices of the guest's time and frames, and for
+   * owned memory neither contents, windows on a part, `unmap`, modes nor logs.
+   */
+  readonly program?: 'C' | 'Python'
+  /** The host has no compiler or interpreter for it. */
+  readonly isMissing?: boolean
   make(options?: MachineOptions): Promise<World>
 }
 
+const HERE = fileURLToPath(new URL('.', import.meta.url))
 const SYNCHRONOUS = new URL('./synchronous-models.ts', import.meta.url).href
 const ASYNCHRONOUS = new URL('./asynchronous-models.ts', import.meta.url).href
 
@@ -189,6 +206,27 @@ function byService(serve: (options: Parameters<typeof serveDevices>[0]) => Promi
     })
 }
 
+/** A program that speaks the device protocol, whose `registers` save JSON. */
+function byProgram(command: () => string | Promise<string>): Kind['make'] {
+  return async (options = {}) => {
+    const made = await world(options, [], {}, async ({ dispatch, platform }) => {
+      const devices = startDeviceProgram(dispatch, platform, {
+        ...{ name: 'far', command: `exec ${await command()}`, realTime: false },
+      })
+      await readied(devices.remote)
+      return { remote: devices.remote, stop: async () => devices.close() }
+    })
+    const save = async (): Promise<DeviceHostState> => {
+      const state = await made.save()
+      const registers = state.devices['registers'] as { readonly bytes: Uint8Array } | undefined
+      if (registers === undefined) return state
+      const { log } = JSON.parse(new TextDecoder().decode(registers.bytes)) as { readonly log: readonly string[] }
+      return { ...state, devices: { ...state.devices, registers: { ...registers, log } } }
+    }
+    return { ...made, save }
+  }
+}
+
 let seed = 20_261_125
 
 function byMessages(synchronous: boolean): Kind['make'] {
@@ -216,6 +254,11 @@ const unixPath = (): string =>
   process.platform === 'win32'
     ? `\\\\.\\pipe\\retrap-test-${process.pid}-${sockets++}`
     : `/tmp/retrap-test-${process.pid}-${sockets++}.sock`
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-contract-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let compiled: Promise<string> | undefined
+const compiles = hasProgram('gcc')
 
 /** Every way that there is. */
 export const KINDS: readonly Kind[] = [
@@ -327,5 +370,24 @@ export const KINDS: readonly Kind[] = [
         await readied(transport.remote)
         return { remote: transport.remote, stop: async () => transport.close() }
       }),
+  },
+  {
+    name: `program in C${skipNote(compiles, 'gcc is not installed')}`,
+    separate: true,
+    // `retrap_dma_read` waits.
+    synchronousDma: true,
+    direct: false,
+    program: 'C',
+    isMissing: !compiles,
+    make: byProgram(() => (compiled ??= compile(`${HERE}contract-models.c`, join(folder, 'models')))),
+  },
+  {
+    name: `program in Python${LACK}`,
+    separate: true,
+    synchronousDma: false,
+    direct: false,
+    program: 'Python',
+    isMissing: !there,
+    make: byProgram(() => `env PYTHONPATH='${SDK}' '${PYTHON}' -W error '${HERE}contract_models.py'`),
   },
 ]
