@@ -1,9 +1,17 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { hasProgram } from '@retrap/tooling/skip'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { defineDevice } from '@retrap/device'
+import type { RemoteServer } from '../../src/host/index.ts'
 import { createIoRequest, STATUS_DONE, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
+import { connectDeviceProgram } from '../../src/host/node/device-program.ts'
 import { connectDeviceServer, serveDevices } from '../../src/host/node/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { badNetwork } from '../host/transports/bad-network.ts'
+import { compile, serve } from '../protocol/c-client.ts'
 import { authority, devices, machine } from '@retrap/tooling/certificates'
 
 const PORT = 0x100
@@ -12,11 +20,19 @@ const REQUESTS = 40
 
 const tick = (ms = 0): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
-/**
- * vCPUs that read, write and cancel, over TLS through a network that delays, cuts, half-closes and falls silent. The model has
- * each write once and in the order of its vCPU, unless it was cancelled, and no read is made twice.
- */
-async function badWeather(rng: Rng): Promise<string | void> {
+/** A register at PORT, at the other end of a bad network. */
+interface Far {
+  readonly remote: RemoteServer
+  /** The register's accesses, in order. */
+  asked(): Promise<{ readonly written: readonly number[]; readonly reads: number }>
+  close(): Promise<void>
+}
+type Connect = (rng: Rng, machine: ReturnType<typeof makeMachine>) => Promise<Far>
+
+const weatherOf = (rng: Rng) => ({ late: 4, cut: 10 + rng.below(20), halfClose: 20 + rng.below(40) })
+
+/** A model in TypeScript over TLS; its network also falls silent. */
+const overTls: Connect = async (rng, { dispatch, platform }) => {
   const written: number[] = []
   let reads = 0
   const model = defineDevice({
@@ -30,9 +46,8 @@ async function badWeather(rng: Rng): Promise<string | void> {
     { address: { port: 0 }, tls: { ...devices, ca: authority }, aliveMs: 300 },
     (server) => server.attach(model),
   )
-  const weather = { late: 4, cut: 10 + rng.below(20), halfClose: 20 + rng.below(40), silence: 80 + rng.below(200) }
+  const weather = { ...weatherOf(rng), silence: 80 + rng.below(200) }
   const network = await badNetwork((service.address as { port: number }).port, weather, rng.below(2 ** 32))
-  const { dispatch, platform, failures } = makeMachine({ vcpus: VCPUS, policy: 'detach', deadlineMs: 60_000 })
   const transport = await connectDeviceServer(dispatch, platform, {
     name: 'far',
     address: { port: network.port },
@@ -40,8 +55,58 @@ async function badWeather(rng: Rng): Promise<string | void> {
     aliveMs: 300,
     openMs: 1000,
   })
+  return {
+    remote: transport.remote,
+    asked: async () => ({ written, reads }),
+    async close() {
+      transport.close()
+      await network.close()
+      await service.close()
+    },
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-soak-'))
+const compiles = hasProgram('gcc')
+const SOURCE = fileURLToPath(new URL('../host/transports/contract-models.c', import.meta.url))
+let compiled: Promise<string> | undefined
+
+/** The contract's models in C, whose connections are made again. */
+const toProgram: Connect = async (rng, { dispatch, platform }) => {
+  const program = await serve(await (compiled ??= compile(SOURCE, join(folder, 'models'))), 'tcp:127.0.0.1:0')
+  const port = Number(/listens on \S+:(\d+)\n/.exec(program.errors())?.[1])
+  const network = await badNetwork(port, weatherOf(rng), rng.below(2 ** 32))
+  const address = { port: network.port }
+  const far = await connectDeviceProgram(dispatch, platform, { name: 'far', address })
+  return {
+    remote: far.remote,
+    async asked() {
+      const { bytes } = (await far.remote.save()).devices['registers'] as { readonly bytes: Uint8Array }
+      const { log } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly log: readonly string[] }
+      const writes = log.filter((entry) => entry.startsWith('w'))
+      return { written: writes.map((entry) => Number.parseInt(entry.slice(5), 16)), reads: log.length - writes.length }
+    },
+    async close() {
+      far.close()
+      await network.close()
+      program.child.kill()
+      await program.exited()
+    },
+  }
+}
+
+/**
+ * vCPUs that read, write and cancel, over a network that delays, cuts and half-closes. The model has each write once and in the
+ * order of its vCPU, unless it was cancelled, and no read is made twice.
+ */
+async function badWeather(rng: Rng): Promise<string | void> {
+  const connect = compiles ? rng.pick([overTls, toProgram]) : overTls
+  rng.note('models', connect === overTls ? 'in TypeScript, over TLS' : 'in C')
+  const made = makeMachine({ vcpus: VCPUS, policy: 'detach', deadlineMs: 60_000 })
+  const { dispatch, failures } = made
+  const far = await connect(rng, made)
   try {
-    await transport.remote.ready
+    await far.remote.ready
     const expected: number[][] = []
     const cancelled = new Set<number>()
     let asked = 0
@@ -67,7 +132,8 @@ async function badWeather(rng: Rng): Promise<string | void> {
     }
     const wrong = (await Promise.all([0, 1].map(run))).find((text) => text !== undefined)
     if (wrong !== undefined) return wrong
-    await transport.remote.settle()
+    await far.remote.settle()
+    const { written, reads } = await far.asked()
     for (const [vcpu, mine] of expected.entries()) {
       const seen = written.filter((value) => Math.floor(value / REQUESTS) === vcpu)
       const must = mine.filter((value) => !cancelled.has(value))
@@ -78,11 +144,14 @@ async function badWeather(rng: Rng): Promise<string | void> {
     if (reads > asked) return `${reads} reads were made, and ${asked} asked for`
     if (failures.length > 0) return `failed: ${String(failures[0]?.cause)}`
   } finally {
-    transport.close()
-    await network.close()
-    await service.close()
+    await far.close()
   }
 }
 
-/** Requests to device models over TLS, through a network that delays, cuts and falls silent. */
-export const soak: Soak = { name: 'device-network', count: 40, step: badWeather }
+/** Requests to device models through a network that delays, cuts and falls silent. */
+export const soak: Soak = {
+  name: 'device-network',
+  count: 40,
+  step: badWeather,
+  teardown: () => rmSync(folder, { recursive: true }),
+}
