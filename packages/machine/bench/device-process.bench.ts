@@ -22,6 +22,10 @@ const DMA_MIB = 256
 const BASE = 0xfedc_0000
 
 const nothing = (): void => undefined
+const unmapped = (): never => {
+  throw new Error('nothing is mapped here')
+}
+const ended = { done: true, onDone: (callback: () => void) => callback() }
 const clock = new RealClock(() => performance.now() * 1e6)
 const timers = new TimerQueue(clock)
 const ram = new Uint8Array(4 << 20)
@@ -32,6 +36,18 @@ const platform: DevicePlatform = {
     read: (gpa, into) => (into.set(ram.subarray(gpa, gpa + into.length)), true),
     write: (gpa, from) => (ram.set(from, gpa), true),
   },
+  // As a machine has it: models of this process copy without frames.
+  openMemory: () => ({
+    read: platform.dma.read,
+    write: platform.dma.write,
+    readSome: (gpa, into) => (platform.dma.read(gpa, into), into.length),
+    writeSome: (gpa, from) => (platform.dma.write(gpa, from), from.length),
+    map: unmapped,
+    mapForWriting: unmapped,
+    invalidate: () => ended,
+    revokeWrites: () => ended,
+    close: nothing,
+  }),
   interruptLine: () => ({ set: nothing, pulse: nothing }),
   signalMsi: nothing,
   powerOff: nothing,

@@ -17,8 +17,8 @@ export interface LocalServer {
 }
 
 /**
- * Makes a server of models of this thread, which reach their machine as if they were elsewhere: by frames alone. They copy guest
- * memory, and cannot map it.
+ * Makes a server of models of this thread, which reach their machine as if they were elsewhere: by frames alone. Where they are
+ * recorded, they copy guest memory, and cannot map it.
  *
  * @param attach - adds the models
  */
@@ -42,6 +42,7 @@ export function startLocalServer(
   }
   // The models are asked behind the instruction that asks them, as all models elsewhere.
   const later = (action: () => void): void => void Promise.resolve().then(action)
+  const openMemory = platform.gate === undefined ? platform.openMemory?.bind(platform, options.name) : undefined
   const server = new DeviceServer(
     {
       send: (frame) => remote.take(frame),
@@ -50,7 +51,7 @@ export function startLocalServer(
       },
       callSync,
     },
-    { name: options.name },
+    { name: options.name, ...(openMemory && { openMemory }) },
   )
   const request = createIoRequest()
   const serveBuffered = (): void => {
