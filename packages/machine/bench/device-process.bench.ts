@@ -38,8 +38,8 @@ const platform: DevicePlatform = {
   },
   // As a machine has it: models of this process copy without frames.
   openMemory: () => ({
-    read: platform.dma.read,
-    write: platform.dma.write,
+    read: (gpa, into) => platform.dma.read(gpa, into),
+    write: (gpa, from) => platform.dma.write(gpa, from),
     readSome: (gpa, into) => (platform.dma.read(gpa, into), into.length),
     writeSome: (gpa, from) => (platform.dma.write(gpa, from), from.length),
     map: unmapped,
