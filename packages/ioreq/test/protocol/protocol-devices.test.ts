@@ -66,6 +66,18 @@ test('a server sees region, offset, size and value, and the guest waits for its 
   expect(BigInt(first!.now.hi) * 2n ** 32n + BigInt(first!.now.lo)).toBe(5_000_000_000_001n)
 })
 
+test('nobody waits for a buffered write, and the next read comes behind it', async () => {
+  const frames = THERMOMETER.map((frame) => (frame.kind === 'range' ? { ...frame, flags: 1 } : frame))
+  const server = await serve(frames)
+  expect(server.machine.dispatch.submit(0, server.machine.request(out(port(0x304), 7)))).toBe(STATUS_DONE)
+  expect(await server.access(port(0x308))).toBe(STATUS_DONE)
+  expect(server.got.slice(1)).toMatchObject([
+    { kind: 'write', call: 0, region: 2, offset: 4, size: 4, value: word(7), vcpu: 0 },
+    { kind: 'read', offset: 8 },
+  ])
+  expect(server.machine.failures).toEqual([])
+})
+
 test('lines, timers and DMA are the machine’s; what a server does before its answer is there with it', async () => {
   const server = await serve(THERMOMETER)
   const { events, ram, clock, timers } = server.machine

@@ -3,6 +3,7 @@ import {
   DeviceError,
   type DeviceContext,
   type DeviceModel,
+  Instant,
   type InterruptLine,
   type OwnedMemory,
   type PciFunction,
@@ -19,6 +20,8 @@ import type { ProtocolSession } from './session.ts'
 /** One of the most timers that a device may have. */
 const MOST_TIMERS = 1024
 const NEVER = 0xffff_ffff
+/** Guest time from a timer's call to its next one, where that is armed for the past: time has to go on. */
+const LEAST_NS = 1000
 const NOTHING = new Uint8Array(0)
 
 /** The part of guest memory that a device may reach. */
@@ -36,6 +39,13 @@ interface AttachedFunction {
   readonly causes: Set<number>
 }
 
+/** A timer of the device. */
+interface ArmedTimer {
+  readonly timer: Timer
+  /** Instant of the timer's last call; “never” before that. */
+  readonly due: Instant
+}
+
 /** One device of a device server: a model like any other, whose handlers ask the server. */
 export class ProtocolModel implements DeviceModel {
   readonly name: string
@@ -47,7 +57,7 @@ export class ProtocolModel implements DeviceModel {
   readonly #functions = new Map<number, AttachedFunction>()
   readonly #lines = new Map<number, InterruptLine>()
   readonly #memories = new Map<number, OwnedMemory>()
-  readonly #timers = new Map<number, Timer>()
+  readonly #timers = new Map<number, ArmedTimer>()
   #context: DeviceContext | null = null
 
   constructor(session: ProtocolSession, device: DeclaredDevice, bounds: TransferBounds) {
@@ -141,8 +151,15 @@ export class ProtocolModel implements DeviceModel {
 
   async reset(): Promise<void> {
     for (const { causes } of this.#functions.values()) causes.clear()
-    for (const timer of this.#timers.values()) timer.cancel()
+    this.#stopTimers()
     await this.#session.call({ kind: 'reset', device: this.#device.id, now: this.#now() })
+  }
+
+  #stopTimers(): void {
+    for (const { timer, due } of this.#timers.values()) {
+      timer.cancel()
+      due.clear()
+    }
   }
 
   async quiesce(deadlineMs: number): Promise<void> {
@@ -166,7 +183,7 @@ export class ProtocolModel implements DeviceModel {
 
   async restore(state: unknown): Promise<void> {
     const { bytes, causes } = savedState<SavedModel>(this.name, state, 1)
-    for (const timer of this.#timers.values()) timer.cancel()
+    this.#stopTimers()
     for (const [id, { causes: vectors }] of this.#functions) {
       vectors.clear()
       for (const vector of causes[String(id)] ?? []) vectors.add(vector)
@@ -200,17 +217,23 @@ export class ProtocolModel implements DeviceModel {
   armTimer({ timer: id, deadline }: ProtocolFrame<'armTimer'>): void {
     const context = this.#context
     if (context === null) return
-    let timer = this.#timers.get(id)
-    if (timer === undefined) {
+    let armed = this.#timers.get(id)
+    if (armed === undefined) {
       if (this.#timers.size >= MOST_TIMERS)
         throw new DeviceError('ERR_NO_SPACE', `${this.name} has ${MOST_TIMERS} timers, and there may be no more`)
-      timer = context.timer(async (_, { lo, hi }) => {
-        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now: this.#now() }, this.#device.id)
+      const due = new Instant().clear()
+      const timer = context.timer(async (_, { lo, hi }) => {
+        const now = this.#now()
+        due.set(now)
+        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now }, this.#device.id)
       })
-      this.#timers.set(id, timer)
+      armed = { timer, due }
+      this.#timers.set(id, armed)
     }
-    if (deadline.lo === NEVER && deadline.hi === NEVER) timer.cancel()
-    else timer.armAfter(0, deadline)
+    const { timer, due } = armed
+    if (deadline.lo === NEVER && deadline.hi === NEVER) return timer.cancel()
+    if (due.isNever || due.isBefore(deadline)) timer.armAfter(0, deadline)
+    else timer.armAfter(LEAST_NS, due)
   }
 
   /** Reads guest memory. */
