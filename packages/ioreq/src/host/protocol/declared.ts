@@ -4,6 +4,11 @@ import type { ProtocolFrame, ServerFrame } from './frame-table.ts'
 /** Objects of each kind that a server may declare. */
 const MOST_OBJECTS = 4096
 const MOST_NAME = 200
+/** Capabilities of a function, and their bytes: more than its configuration space has room for. */
+const MOST_CAPABILITIES = 64
+const MOST_BODY = 4096
+/** Places where a device shows its memories. */
+const MOST_WINDOWS = 256
 
 /** A base address register, as its frame tells it. */
 export type DeclaredBar = ProtocolFrame<'bar'>
@@ -113,22 +118,33 @@ export class Declarations {
       case 'msix':
         this.#function(frame.function).it.msix = frame
         return true
-      case 'capability':
-        // The frame is a view of what came over the connection.
-        this.#function(frame.function).it.capabilities.push({
+      case 'capability': {
+        const { capabilities } = this.#function(frame.function).it
+        for (const key of ['body', 'writable'] as const) {
+          const { length } = frame[key]
+          expect(length <= MOST_BODY, frame, key, `${length} bytes`, `at most ${MOST_BODY}`)
+        }
+        limit(capabilities, MOST_CAPABILITIES, 'capabilities of a function')
+        // The frame is a view of the connection's bytes.
+        capabilities.push({
           ...frame,
           body: Uint8Array.from(frame.body),
           writable: Uint8Array.from(frame.writable),
         })
         return true
+      }
       case 'memory':
+        expect(frame.name.length <= MOST_NAME, frame, 'name', `${frame.name.length} characters`, `at most ${MOST_NAME}`)
         expect(frame.memory !== 0, frame, 'memory', frame.memory, 'a number but 0')
         this.#own('memory', frame.memory, frame.device)
         this.#device(frame.device).memories.push(frame)
         return true
-      case 'window':
-        this.#device(this.ownerOf('memory', frame.memory)).windows.push(frame)
+      case 'window': {
+        const { windows } = this.#device(this.ownerOf('memory', frame.memory))
+        limit(windows, MOST_WINDOWS, 'windows of a device')
+        windows.push(frame)
         return true
+      }
       case 'line':
         this.#own('line', frame.line, frame.device)
         this.#device(frame.device).lines.push(frame)
@@ -152,7 +168,8 @@ export class Declarations {
   }
 
   #addFunction(frame: ProtocolFrame<'function'>): void {
-    const { address, pin } = frame
+    const { address, bus, pin } = frame
+    expect(bus.length <= MOST_NAME, frame, 'bus', `${bus.length} characters`, `at most ${MOST_NAME}`)
     expect(pin <= 4, frame, 'pin', pin, '0 to 4')
     expect(address < 264, frame, 'address', address, 'at most 263')
     const owner = this.#device(frame.device)
@@ -186,4 +203,8 @@ export class Declarations {
 function expect(holds: boolean, { kind }: ServerFrame, field: string, found: unknown, expected: string): void {
   if (!holds)
     throw new IoreqError('ERR_PROTOCOL', `${field} of its ${kind} frame is ${String(found)}: expected ${expected}`)
+}
+
+function limit(list: readonly unknown[], most: number, what: string): void {
+  if (list.length >= most) throw new IoreqError('ERR_PROTOCOL', `it declares more than ${most} ${what}`)
 }
