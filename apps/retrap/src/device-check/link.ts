@@ -56,7 +56,8 @@ function start(command: string, tell: (line: string) => void): Link {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, RETRAP_DEVICE_FD: String(DEVICE_FD) },
   })
-  for (const output of [child.stdio[1], child.stdio[2]]) output?.on('data', linesTo(tell))
+  const take = linesTo(tell)
+  for (const fd of [1, 2] as const) child.stdio[fd]?.on('data', (bytes: Uint8Array) => void take(bytes, fd))
   const ended = new Promise<ProgramEnd>((resolve) => {
     child.once('error', ({ message }) => resolve({ text: `it cannot be started: ${message}`, signal: null }))
     child.once('exit', (code, signal) => resolve(endOf(code, signal)))

@@ -1,4 +1,5 @@
 /** `--device exec:COMMAND`, `unix:PATH` and `tcp:HOST:PORT`: devices that are programs in any language. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connectDeviceProgram, startDeviceProgram } from '@retrap/ioreq/host/node'
 import type { ProtocolDevicesOptions, TransferBounds } from '@retrap/ioreq/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
@@ -10,10 +11,14 @@ import { slotOf } from './pci-devices.ts'
 export const PROGRAM_PROPERTIES: Readonly<Record<string, string>> = {
   addr: 'PCI device number of its first device that has none, such as 4 or 0x4 (10, 11, … in the order of the programs)',
   dma: 'the part of guest memory that it may reach, FIRST-LAST (all)',
+  ready: 'seconds that it has to declare its devices, or off (30); a debugger at its start may take longer',
   reconnect: 'seconds for which a lost connection is tried again (5); of unix: and tcp:',
 }
 const FIRST_SLOT = 0x10
 const MOST_LINE = 4096
+/** Bytes that may wait for the reader of our stderr before a program's words wait too. */
+const FULL_BYTES = 1 << 20
+const LOOK_MS = 20
 
 /** Whether a `--device` is a program. */
 export const namesProgram = (name: string): boolean => /^(exec|unix|tcp):/.test(name)
@@ -29,11 +34,14 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
   const properties = new Properties(argument)
   properties.check(Object.keys(PROGRAM_PROPERTIES))
   const address = parseProgram(`--device ${name}`, name)
-  const reconnect = Number(properties.text('reconnect', '5'))
-  if (!(reconnect >= 0 && reconnect <= 86_400))
-    throw usage(
-      `--device ${name}: reconnect=${properties.text('reconnect', '')} is not a time; give seconds, such as 30`,
-    )
+  const seconds = (key: string, usual: string): number => {
+    const text = properties.text(key, usual)
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    if (value >= 0 && value <= 86_400) return value
+    throw usage(`--device ${name}: ${key}=${text} is not a time; give seconds, such as 30`)
+  }
+  const reconnect = seconds('reconnect', '5')
+  const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '30')
   const bounds = boundsOf(name, properties.text('dma', ''))
   const slot = slotOf(argument) ?? FIRST_SLOT + index
   return (dispatch, platform, realTime) => {
@@ -43,14 +51,25 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
     const options: ProtocolDevicesOptions = {
       name: prefix,
       realTime,
+      readyMs: ready * 1000,
       ...(bounds && { bounds }),
       place: () => next++,
-      onLog: tell,
+      onLog: boundedLog(tell, stderr),
     }
     if ('command' in address)
-      return startDeviceProgram(dispatch, platform, { ...options, ...address, onOutput: linesTo(tell) })
+      return startDeviceProgram(dispatch, platform, { ...options, ...address, onOutput: linesTo(tell, stderr) })
     return connectDeviceProgram(dispatch, platform, { ...options, address, reconnectMs: reconnect * 1000 })
   }
+}
+
+/** Programs that run others: those have the name. */
+const RUNNERS = /^(\w+=.*|env|exec|node|deno|bun|python[\d.]*|perl|ruby|sh|bash|gdb|gdbserver|valgrind)$/
+
+/** A short name of a command: its program, without its folder. */
+function commandName(command: string): string {
+  const words = command.trim().split(/\s+/)
+  const names = words.filter((word) => !word.startsWith('-')).map((word) => word.split('/').at(-1)!)
+  return names.find((name) => name !== '' && !RUNNERS.test(name)) ?? names[0] ?? command
 }
 
 function boundsOf(name: string, text: string): TransferBounds | undefined {
@@ -60,8 +79,6 @@ function boundsOf(name: string, text: string): TransferBounds | undefined {
   if (bounds.first <= bounds.last) return bounds
   throw usage(`--device ${name}: dma=${text} is no range of addresses; give FIRST-LAST, such as 0x1000000-0x1ffffff`)
 }
-
-const commandName = (command: string): string => command.trim().split(/\s+/)[0]!.split('/').at(-1) ?? command
 
 /** A program with devices: what a shell runs, or where it listens. */
 export type ProgramAddress =
@@ -87,16 +104,49 @@ export function parseProgram(what: string, text: string): ProgramAddress {
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
 }
 
-/** Cuts bytes into lines. Long lines are cut: a program may write no line's end. */
-export function linesTo(tell: (line: string) => void): (bytes: Uint8Array) => void {
-  const decoder = new TextDecoder()
-  let rest = ''
-  return (bytes) => {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split('\n')
-    rest = lines.pop()!
-    for (const line of lines) tell(line)
-    for (; rest.length > MOST_LINE; rest = rest.slice(MOST_LINE)) tell(rest.slice(0, MOST_LINE))
+/**
+ * Tells the lines that a program logs. They come with its devices' frames, which cannot wait for a terminal: lines that stderr has no
+ * room for are counted instead.
+ */
+export function boundedLog(tell: (line: string) => void, output: Room): typeof tell {
+  let lost = 0
+  return (line) => {
+    if (isFull(output)) {
+      lost++
+      return
+    }
+    if (lost > 0) tell(`${lost} lines more, which stderr had no room for`)
+    lost = 0
+    tell(line.length > MOST_LINE ? `${line.slice(0, MOST_LINE)}…` : line)
   }
+}
+
+/** Tells a program's words line by line, as fast as stderr takes them. Long lines are cut: a program may write no line's end. */
+export function linesTo(
+  tell: (line: string) => void,
+  output: Room = {},
+): (bytes: Uint8Array, fd: 1 | 2) => void | Promise<void> {
+  const begin = () => ({ decoder: new TextDecoder(), rest: '' })
+  const streams = { 1: begin(), 2: begin() }
+  return (bytes, fd) => {
+    const stream = streams[fd]
+    const isEnd = bytes.length === 0
+    const lines = (stream.rest + stream.decoder.decode(bytes, { stream: !isEnd })).split(/\r?\n/)
+    stream.rest = lines.pop()!
+    for (const line of lines) tell(line)
+    for (; stream.rest.length > MOST_LINE; stream.rest = stream.rest.slice(MOST_LINE))
+      tell(stream.rest.slice(0, MOST_LINE))
+    if (isEnd && stream.rest !== '') tell(stream.rest)
+    return isFull(output) ? hasRoom(output) : undefined
+  }
+}
+
+type Room = Pick<SessionOutput, 'writableLength'>
+const isFull = ({ writableLength = 0 }: Room): boolean => writableLength > FULL_BYTES
+
+async function hasRoom(output: Room): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- a look at the stream, again and again
+  while (isFull(output)) await sleep(LOOK_MS, undefined, { ref: false })
 }
 
 /** Programs' words must not control a terminal. */

@@ -55,7 +55,7 @@ describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc 
     const words: string[] = []
     const devices = startDeviceProgram(machine.dispatch, machine.platform, {
       ...{ name: 'counter', command, realTime: false },
-      onOutput: (bytes) => words.push(new TextDecoder().decode(bytes)),
+      onOutput: (bytes) => void words.push(new TextDecoder().decode(bytes)),
     })
     await devices.remote.ready
     await access(machine, out(port(0x5c4), 10))

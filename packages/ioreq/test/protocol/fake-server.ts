@@ -108,7 +108,7 @@ const EMPTY: Readonly<Record<string, unknown>> = {
 }
 
 /** Strings and bytes are told apart by their names, apart from `bytes` as a number of ranges. */
-function filled(frame: Sparse): ProtocolFrame {
+export function filled(frame: Sparse): ProtocolFrame {
   return new Proxy(frame, {
     get: (target, name: string) => {
       const value = (target as unknown as Record<string, unknown>)[name]

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createConnection, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IoDispatch } from '../../dispatch.ts'
@@ -6,13 +5,18 @@ import { IoreqError } from '../../errors.ts'
 import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.ts'
 import type { DevicePlatform } from '../index.ts'
 import type { SocketAddress } from './packet-socket.ts'
+import { FramePump } from './frame-pump.ts'
+import { ProgramGroup } from './program-group.ts'
 
 /** The options of {@link startDeviceProgram}. */
 export interface DeviceProgramOptions extends ProtocolDevicesOptions {
   /** The command for a shell: a program and its arguments. */
   readonly command: string
-  /** Takes what the program writes to its standard output and error. */
-  onOutput?(bytes: Uint8Array): void
+  /**
+   * Takes what the program writes to its standard output (1) and error (2): no bytes are its end. No more is read of it before a
+   * promise has settled.
+   */
+  onOutput?(bytes: Uint8Array, fd: 1 | 2): void | Promise<void>
 }
 
 /** The options of {@link connectDeviceProgram}. */
@@ -23,26 +27,22 @@ export interface DeviceAddressOptions extends ProtocolDevicesOptions {
   readonly reconnectMs?: number
 }
 
-/** The descriptor of a program's end of the socket; its environment has it as `RETRAP_DEVICE_FD`. */
-const DEVICE_FD = 3
 const RECONNECT_MS = 5000
 const RETRY_MS = 50
-/** Time that a program has to end by itself when its socket is closed. */
-const GRACE_MS = 1000
+/** Time to learn the status of a program that has closed its socket. */
+const ENDED_MS = 1000
 
 /** Carries a session over a stream. @param onGone - the stream has ended, and this is why */
-function carry(devices: ProtocolDevices, stream: Duplex, onGone: (why: string) => void): void {
+function carry(
+  devices: ProtocolDevices,
+  stream: Duplex,
+  options: ProtocolDevicesOptions,
+  onGone: (why: string) => void,
+): void {
   let why = 'it has closed the connection'
   stream.on('error', ({ message }) => (why = `its connection broke: ${message}`))
   stream.on('close', () => onGone(why))
-  const receive = devices.connect({
-    get backlog() {
-      return stream.writableLength
-    },
-    write: (bytes) => void (stream.writable && stream.write(bytes)),
-    close: () => void stream.end(),
-  })
-  stream.on('data', receive)
+  new FramePump({ devices, stream, tell: (text) => options.onLog?.(text) })
 }
 
 /**
@@ -57,62 +57,28 @@ export function startDeviceProgram(
   given: DeviceProgramOptions,
 ): ProtocolDevices {
   const { command, ...options } = given
-  const started: { child?: ChildProcess } = {}
+  const started: { group?: ProgramGroup } = {}
   const devices = new ProtocolDevices(dispatch, platform, {
+    describedAs: `exec:${command}`,
     ...options,
     onClosed: () => {
-      if (started.child !== undefined) endGroup(started.child)
+      started.group?.end()
       options.onClosed?.()
     },
   })
-  const child = (started.child = spawn(command, {
-    shell: true,
-    detached: process.platform !== 'win32',
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, RETRAP_DEVICE_FD: String(DEVICE_FD) },
-  }))
-  const [, stdout, stderr, socket] = child.stdio
-  for (const output of [stdout, stderr]) output?.on('data', (bytes: Uint8Array) => given.onOutput?.(bytes))
-  const ended = new Promise<string>((resolve) => {
-    child.once('error', ({ message }) => resolve(`cannot be started: ${message}`))
-    child.once('exit', (code, signal) => resolve(`ended with ${code === null ? signal : `status ${code}`}`))
-  })
-  carry(devices, socket as Duplex, (why) => {
-    // The status of the program says more.
-    const timer = setTimeout(() => gone(why), GRACE_MS)
-    const gone = (how: string): void => {
-      clearTimeout(timer)
-      devices.disconnected(new IoreqError('ERR_DEVICE', how))
-    }
-    void ended.then((how) => gone(`its program ${how}`))
-  })
+  const { ended, socket } = (started.group = new ProgramGroup(command, (bytes, fd) => given.onOutput?.(bytes, fd)))
+  const gone = (how: string): void => devices.disconnected(new IoreqError('ERR_DEVICE', how))
+  if (socket === null) void ended.then(gone)
+  else
+    carry(devices, socket, options, (why) => {
+      // The status of the program says more.
+      const timer = setTimeout(gone, ENDED_MS, why)
+      void ended.then((how) => {
+        clearTimeout(timer)
+        gone(how)
+      })
+    })
   return devices
-}
-
-/** Programs that are to end with this process. */
-const groups = new Set<ChildProcess>()
-
-/** Ends a program, and the processes of its group. */
-function endGroup(child: ChildProcess): void {
-  const signal = (name: NodeJS.Signals): void => {
-    try {
-      if (process.platform === 'win32' || child.pid === undefined) child.kill(name)
-      else process.kill(-child.pid, name)
-    } catch {
-      // None is left.
-    }
-  }
-  if (groups.size === 0) process.once('exit', () => groups.forEach((each) => void each.kill('SIGKILL')))
-  groups.add(child)
-  const timer = setTimeout(() => signal('SIGKILL'), GRACE_MS)
-  // The machine may end meanwhile; it need not wait for them.
-  timer.unref()
-  signal('SIGTERM')
-  child.once('exit', () => {
-    groups.delete(child)
-    clearTimeout(timer)
-    signal('SIGKILL')
-  })
 }
 
 /**
@@ -145,12 +111,12 @@ export async function connectDeviceProgram(
     while (devices.resumable && performance.now() < end) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const socket = await dial().catch(() => null)
-      if (socket !== null) return carry(devices, socket, (reason) => void gone(reason))
+      if (socket !== null) return carry(devices, socket, options, (reason) => void gone(reason))
       // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
     devices.disconnected(new IoreqError('ERR_DEVICE', why))
   }
-  carry(devices, first, (why) => void gone(why))
+  carry(devices, first, options, (why) => void gone(why))
   return devices
 }

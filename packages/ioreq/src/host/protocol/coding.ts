@@ -160,11 +160,12 @@ export class ProtocolReader {
   /**
    * Takes the next bytes, and hands over the frames that they complete. Those of a frame that is not whole are kept.
    *
-   * @param onFrame - the `bytes` of a frame are views of what was taken
+   * @param onFrame - the `bytes` of a frame are views of what was taken. Where it returns true, all that follows is kept
+   * @returns whether frames may be left, for the next call, which may bring no bytes
    * @throws IoreqError `ERR_PROTOCOL` for what is no frame
    */
-  push(chunk: Uint8Array, onFrame: (decoded: DecodedFrame) => void): void {
-    this.cut(chunk, (bytes) => onFrame(decodeProtocolFrame(bytes)))
+  push(chunk: Uint8Array, onFrame: (decoded: DecodedFrame) => unknown): boolean {
+    return this.cut(chunk, (bytes) => onFrame(decodeProtocolFrame(bytes)))
   }
 
   /**
@@ -172,11 +173,11 @@ export class ProtocolReader {
    *
    * @throws IoreqError `ERR_PROTOCOL` for a length that no frame has
    */
-  cut(chunk: Uint8Array, onBytes: (bytes: Uint8Array) => void): void {
+  cut(chunk: Uint8Array, onBytes: (bytes: Uint8Array) => unknown): boolean {
     if (this.#missing > chunk.length) {
       this.#chunks.push(chunk)
       this.#missing -= chunk.length
-      return
+      return false
     }
     const bytes = this.#joined(chunk)
     let at = 0
@@ -186,10 +187,14 @@ export class ProtocolReader {
         this.#missing = length - (bytes.length - at)
         break
       }
-      onBytes(bytes.subarray(at, at + length))
+      const isEnough = onBytes(bytes.subarray(at, at + length)) === true
       at += length
+      if (!isEnough) continue
+      this.#rest = bytes.subarray(at)
+      return true
     }
     this.#rest = bytes.subarray(at)
+    return false
   }
 
   #joined(chunk: Uint8Array): Uint8Array {
@@ -197,6 +202,7 @@ export class ProtocolReader {
     this.#chunks = []
     this.#missing = 0
     if (first!.length === 0 && others.length === 1) return chunk
+    if (chunk.length === 0 && others.length === 1) return first!
     const bytes = new Uint8Array([first!, ...others].reduce((sum, { length }) => sum + length, 0))
     let at = 0
     for (const part of [first!, ...others]) {

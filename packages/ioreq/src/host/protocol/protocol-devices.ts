@@ -1,4 +1,4 @@
-import { describeThrown } from '@retrap/device/host'
+import { describeThrown, LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
 import { type LocalServer, startLocalServer } from '../local-server.ts'
@@ -14,6 +14,8 @@ import { ProtocolSession, type ProtocolStream } from './session.ts'
 export interface ProtocolDevicesOptions extends RemoteServerOptions {
   /** Names this run of a machine for a server that a connection may be made again to; not 0. Default: random. */
   readonly session?: FrameWord
+  /** Names the server in sentences about its failure. Default: its name. */
+  readonly describedAs?: string
   /** The part of guest memory that the devices may reach. Default: all. */
   readonly bounds?: TransferBounds
   /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
@@ -24,6 +26,8 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions {
 
 const FIRST_PLACE = 16
 const MOST_EARLY = 1024
+/** Default of `readyMs`. */
+const READY_MS = 30_000
 const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -44,6 +48,8 @@ export class ProtocolDevices {
   #isReady = false
   /** Frames behind `ready` that came before the devices were attached; null: they are. */
   #early: ServerFrame[] | null = []
+  #moving = 0
+  #readyTimer: unknown
 
   /** @throws IoreqError `ERR_NO_SPACE` where the domain has no room for a server */
   constructor(dispatch: IoDispatch, platform: DevicePlatform, options: ProtocolDevicesOptions) {
@@ -62,7 +68,9 @@ export class ProtocolDevices {
       { dispatch, platform },
       {
         ...options,
+        readyMs: Infinity,
         onClosed: () => {
+          clearTimeout(this.#readyTimer)
           this.#session.close('the machine has ended, or has taken the devices out')
           options.onClosed?.()
         },
@@ -84,6 +92,17 @@ export class ProtocolDevices {
       },
     )
     this.remote = remote
+    const { readyMs = READY_MS } = options
+    if (readyMs <= LONGEST_HOST_TIMER_MS) this.#readyTimer = setTimeout(() => this.#late(readyMs), readyMs)
+  }
+
+  #late(readyMs: number): void {
+    const { length } = this.#declarations.devices
+    const devices = length === 1 ? 'one device' : `${length} devices`
+    const so = this.#session.isOpen
+      ? `it has declared ${devices}, and ready is missing`
+      : 'it has not answered hello with welcome'
+    this.#session.fail(new IoreqError('ERR_DEVICE', `it was not ready within ${readyMs / 1000} s: ${so}`))
   }
 
   /** Whether a connection that is lost may be made again. */
@@ -91,8 +110,18 @@ export class ProtocolDevices {
     return this.#session.resumable
   }
 
-  /** Goes on over a connection, the first or another one. @returns takes its bytes */
-  connect(stream: ProtocolStream): (chunk: Uint8Array) => void {
+  /** Whether the server is ready, and its devices are not attached yet: what it sends would have to be kept. */
+  get isAttaching(): boolean {
+    return this.#isReady && this.#early !== null
+  }
+
+  /** Bytes that devices are moving to and from memory. */
+  get moving(): number {
+    return this.#moving
+  }
+
+  /** Goes on over a connection, the first or another one. @returns takes its bytes, and says whether some wait: see `holds` */
+  connect(stream: ProtocolStream): (chunk: Uint8Array) => boolean {
     this.#session.connect(stream)
     return (chunk) => this.#session.receive(chunk)
   }
@@ -109,8 +138,9 @@ export class ProtocolDevices {
   }
 
   #failed(error: IoreqError): void {
+    const { describedAs, name } = this.#options
     this.#ready.reject(error)
-    this.remote.failed(new IoreqError(error.code, `device server ${this.#options.name}: ${error.message}`))
+    this.remote.failed(new IoreqError(error.code, `device server ${describedAs ?? name}: ${error.message}`))
   }
 
   #take(frame: ServerFrame): void {
@@ -118,6 +148,7 @@ export class ProtocolDevices {
     if (frame.kind === 'ready') {
       if (this.#isReady) throw new IoreqError('ERR_PROTOCOL', 'it is ready a second time')
       this.#isReady = true
+      clearTimeout(this.#readyTimer)
       return this.#ready.resolve()
     }
     if (frame.kind === 'fault') return this.#fault(frame)
@@ -186,10 +217,14 @@ export class ProtocolDevices {
     const bytes = 'length' in frame ? frame.length : frame.bytes.length
     if (bytes > MAX_TRANSFER_BYTES)
       throw new IoreqError('ERR_PROTOCOL', `a ${frame.kind} of ${bytes} bytes: expected at most ${MAX_TRANSFER_BYTES}`)
-    // A device that is offered reaches nothing before it is plugged in.
-    if (moved === undefined && frame.call !== 0)
+    if (moved !== undefined) {
+      this.#moving += bytes
+      moved
+        .catch((error: unknown) => this.#session.fail(new IoreqError('ERR_DEVICE', describeThrown(error))))
+        .finally(() => (this.#moving -= bytes))
+    } else if (frame.call !== 0)
+      // A device that is offered reaches nothing before it is plugged in.
       this.#session.send({ kind: 'dmaDone', call: frame.call, ok: 0, bytes: new Uint8Array(0) })
-    moved?.catch((error: unknown) => this.#session.fail(new IoreqError('ERR_DEVICE', describeThrown(error))))
   }
 }
 

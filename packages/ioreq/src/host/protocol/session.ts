@@ -17,6 +17,8 @@ export interface ProtocolStream {
   write(bytes: Uint8Array): void
   /** Ends the connection; what has been written still goes out. */
   close(): void
+  /** Whether all that has come is to wait; asked after each frame. Absent: no. */
+  holds?(): boolean
 }
 
 /** The parts that a {@link ProtocolSession} acts on. */
@@ -38,6 +40,8 @@ const ACK_FRAMES = 64
 const ACK_BYTES = 1 << 16
 /** Bytes that a server may leave waiting. */
 const MOST_WAITING = 1 << 26
+/** Frames that it may leave unacknowledged: more could not be told apart by 16 bits. */
+const MOST_UNACKED = 0x7fff
 /** Frames that are not counted, as they belong to a connection. */
 const UNCOUNTED: ReadonlySet<FrameKind> = new Set(['ack', 'hello', 'welcome', 'bye'] as const)
 const SEEN_MASK = 0xffff
@@ -94,6 +98,11 @@ export class ProtocolSession {
     return this.#over
   }
 
+  /** Whether the server has said `welcome` on a connection. */
+  get isOpen(): boolean {
+    return this.#opened
+  }
+
   /** Goes on over a connection, the first or another one. */
   connect(stream: ProtocolStream): void {
     this.#stream = stream
@@ -110,16 +119,19 @@ export class ProtocolSession {
     this.#stream = null
   }
 
-  /** Takes bytes of the connection. Bytes that are no frame end the session. */
-  receive(chunk: Uint8Array): void {
+  /** Takes bytes of the connection. Bytes that are no frame end the session. @returns whether some of them wait: see `holds` */
+  receive(chunk: Uint8Array): boolean {
     try {
-      this.#reader.push(chunk, (decoded) => {
+      const waits = this.#reader.push(chunk, (decoded) => {
         if (!this.#over) this.#take(decoded)
+        return !this.#over && this.#stream?.holds?.() === true
       })
-      if (this.#over) return
+      if (this.#over) return false
       if (this.#unseenFrames >= ACK_FRAMES || this.#unseenBytes >= ACK_BYTES) this.#write({ kind: 'ack' })
+      return waits
     } catch (error) {
       this.fail(asError(error))
+      return false
     }
   }
 
@@ -144,7 +156,10 @@ export class ProtocolSession {
     if (frame.kind !== 'welcome')
       throw new IoreqError('ERR_PROTOCOL', `its first frame is ${frame.kind}: expected welcome`)
     if (frame.version !== PROTOCOL_VERSION)
-      throw new IoreqError('ERR_PROTOCOL', `it speaks version ${frame.version}: expected ${PROTOCOL_VERSION}`)
+      throw new IoreqError(
+        'ERR_PROTOCOL',
+        `it speaks version ${frame.version}: expected ${PROTOCOL_VERSION}; build it against the library of this retrap`,
+      )
     const { session } = this.#options
     const goesOn = frame.session.lo === session.lo && frame.session.hi === session.hi
     // A server may have opened it over a connection whose welcome was lost.
@@ -202,6 +217,8 @@ export class ProtocolSession {
       }
     }
     if (this.#welcomed) this.#send(bytes)
+    if (this.#unacked.length > MOST_UNACKED)
+      this.fail(new IoreqError('ERR_DEVICE', `it has not acknowledged the last ${this.#unacked.length} frames`))
     const waiting = Math.max(this.#unackedBytes, this.#stream?.backlog ?? 0)
     if (waiting > MOST_WAITING)
       this.fail(new IoreqError('ERR_DEVICE', `it has not taken the last ${waiting} bytes that were sent to it`))

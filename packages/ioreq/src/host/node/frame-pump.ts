@@ -1,0 +1,101 @@
+import type { Duplex } from 'node:stream'
+import type { ProtocolDevices } from '../protocol/index.ts'
+
+/** Host time that frames may take in a turn of the event loop: a guest of this thread has several times as much. */
+const TURN_MS = 1
+/** Chunks up to this are a few frames, which nothing has to be bounded for. */
+const FEW_BYTES = 4096
+/** Bytes on their way to and from memory, and of answers, before frames wait. */
+const MOST_MOVING = 1 << 23
+/** Time that a server may leave its answers before the user is told. */
+const TELL_MS = 10_000
+const NOTHING = new Uint8Array(0)
+
+/** The parts that a {@link FramePump} acts on. */
+export interface FramePumpOptions {
+  readonly devices: Pick<ProtocolDevices, 'connect' | 'isAttaching' | 'moving'>
+  readonly stream: Duplex
+  /** Takes a line for the machine's user. */
+  tell?(text: string): void
+  /** The host's clock, in milliseconds. Default: `performance.now`. */
+  now?(): number
+}
+
+/**
+ * Hands a stream's frames to the machine. A server that sends as fast as it can takes a part of each turn of the event loop, and
+ * the rest of its frames waits in the stream; one that asks for more than it takes waits until it has taken it.
+ */
+export class FramePump {
+  readonly #options: FramePumpOptions
+  readonly #receive: (chunk: Uint8Array) => boolean
+  /** When this turn's time for frames is over; `Infinity`: nothing is counted in it. */
+  #until = Infinity
+  readonly #now: () => number
+  /** Frames wait, and the stream with them. */
+  #holds = false
+
+  constructor(options: FramePumpOptions) {
+    this.#options = options
+    const { devices, stream } = options
+    this.#now = options.now?.bind(options) ?? (() => performance.now())
+    this.#receive = devices.connect({
+      get backlog() {
+        return stream.writableLength
+      },
+      write: (bytes) => {
+        if (stream.writable) stream.write(bytes)
+      },
+      close: () => void stream.end(),
+      holds: () => devices.isAttaching || this.#moves || (this.#until !== Infinity && this.#now() >= this.#until),
+    })
+    stream.on('data', (chunk: Uint8Array) => {
+      if (chunk.length > FEW_BYTES) this.#count()
+      this.#take(chunk)
+    })
+  }
+
+  get #moves(): boolean {
+    const { devices, stream } = this.#options
+    return devices.moving + stream.writableLength > MOST_MOVING
+  }
+
+  /** Counts the time of this turn of the event loop, the rest of it included. */
+  #count(): void {
+    if (this.#until !== Infinity) return
+    this.#until = this.#now() + TURN_MS
+    setImmediate(() => (this.#until = Infinity))
+  }
+
+  #take(chunk: Uint8Array): void {
+    const { stream } = this.#options
+    const held = this.#holds
+    this.#holds = this.#receive(chunk)
+    if (this.#holds) {
+      stream.pause()
+      if (stream.writableLength > MOST_MOVING) this.#afterDrain()
+      else setImmediate(() => this.#goOn())
+    } else if (held) stream.resume()
+  }
+
+  #goOn(): void {
+    if (this.#options.stream.destroyed) return
+    this.#count()
+    this.#take(NOTHING)
+  }
+
+  #afterDrain(): void {
+    const { stream } = this.#options
+    const late = setTimeout(() => {
+      this.#options.tell?.(
+        `it has not taken ${stream.writableLength} bytes of answers for ${TELL_MS / 1000} s: its frames wait for that`,
+      )
+    }, TELL_MS)
+    late.unref()
+    const go = (): void => {
+      clearTimeout(late)
+      stream.off('drain', go).off('close', go)
+      this.#goOn()
+    }
+    stream.on('drain', go).on('close', go)
+  }
+}
