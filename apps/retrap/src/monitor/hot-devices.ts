@@ -4,6 +4,7 @@ import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { didYouMean, type DeviceArgument, usage } from '../options/values.ts'
 import { namesModule } from '../devices/device-modules.ts'
+import { namesProgram } from '../devices/device-programs.ts'
 import { placeOf } from '../devices/pci-devices.ts'
 
 /** A device behind a root port. */
@@ -84,6 +85,10 @@ export class HotDevices {
    */
   async add(machine: HotMachine, argument: DeviceArgument): Promise<string> {
     const { name } = argument
+    if (namesProgram(name))
+      throw usage(
+        `device_add: the devices of a program are there from the start; start the machine with --device '${name}'`,
+      )
     if (!isPluggable(name))
       throw usage(
         `device_add: '${name}' cannot be added while the machine runs; these can: ${PLUGGABLE.join(', ')}, and modules of your own${didYouMean(name, PLUGGABLE)}`,

@@ -173,6 +173,7 @@ describe('errors say what to do', () => {
     { line: 'device_add ./x.ts,bus=rp1,transport=worker', says: "behind root port 'rp1' it runs in this process" },
     { line: `device_add ${file('two.mjs')},bus=rp1`, says: 'exports 2 device models; a root port has room for one' },
     { line: `device_add ${file('no-card.mjs')},bus=rp1`, says: 'expected a PCI function in a slot below a port' },
+    { line: 'device_add exec:./model,bus=rp1', says: "from the start; start the machine with --device 'exec:./model'" },
     { line: 'device_add AC97,bus=rp1,x=1', says: "device_add AC97 has no 'x'" },
     { line: 'device_del', says: 'write device_del [-f] ID' },
     { line: 'device_del x', says: "no device 'x' behind a root port; there are: colddev" },
