@@ -1349,7 +1349,7 @@ class _Server:
 async def serve_async(*devices: Served, address: Optional[str] = None) -> str:
     """As `serve`, on a loop of the caller's. Returns what was wrong, or an empty string."""
     descriptor = os.environ.pop('RETRAP_DEVICE_FD', None)
-    if address is None and descriptor is not None:
+    if address is None and descriptor:
         return await _on_socket(_Server(devices, False), socket.socket(fileno=int(descriptor)))
     where = address or (sys.argv[1] if len(sys.argv) > 1 else '-')
     if where == '-':

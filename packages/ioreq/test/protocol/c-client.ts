@@ -76,15 +76,14 @@ export function launch(program: string): StartedServer & { readonly client: Clie
   return { ...begin(child), client: new Client(child.stdio[3] as Duplex) }
 }
 
-/** Starts a model that listens. @param more - arguments of its own @returns a way to connect once it does */
+/** Starts a model that listens. @returns a way to connect once it does, and its TCP port */
 export async function serve(
   program: string,
-  address: string,
-  ...more: readonly string[]
-): Promise<StartedServer & { readonly connect: () => Promise<Socket> }> {
-  const server = begin(spawn(program, [address, ...more], { stdio: ['ignore', 'ignore', 'pipe'], env: environment }))
+  ...args: readonly string[]
+): Promise<StartedServer & { readonly connect: () => Promise<Socket>; readonly port: number }> {
+  const server = begin(spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], env: environment }))
   let found: RegExpExecArray | null = null
-  while ((found = /listens on (\S+)\n/.exec(server.errors())) === null) {
+  while ((found = /listen(?:s|ing) on (\S+)\n/.exec(server.errors())) === null) {
     if (server.child.exitCode !== null) throw new Error(server.errors())
     // oxlint-disable-next-line no-await-in-loop -- its words come one after another
     await Promise.race([once(server.child.stderr!, 'data'), server.exited()])
@@ -93,6 +92,7 @@ export async function serve(
   const options = kind === 'unix' ? { path: host! } : { host: host!, port: Number(port) }
   return {
     ...server,
+    port: Number(port),
     connect: async () => {
       const socket = createConnection(options)
       await once(socket, 'connect')

@@ -12,6 +12,7 @@ import { connectDeviceServer, serveDevices } from '../../src/host/node/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { badNetwork } from '../host/transports/bad-network.ts'
 import { compile, serve } from '../protocol/c-client.ts'
+import { PYTHON, SDK, there } from '../protocol/python-programs.ts'
 import { authority, devices, machine } from '@retrap/tooling/certificates'
 
 const PORT = 0x100
@@ -67,41 +68,61 @@ const overTls: Connect = async (rng, { dispatch, platform }) => {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-soak-'))
-const compiles = hasProgram('gcc')
-const SOURCE = fileURLToPath(new URL('../host/transports/contract-models.c', import.meta.url))
+const MODELS = fileURLToPath(new URL('../host/transports/', import.meta.url))
 let compiled: Promise<string> | undefined
 
-/** The contract's models in C, whose connections are made again. */
-const toProgram: Connect = async (rng, { dispatch, platform }) => {
-  const program = await serve(await (compiled ??= compile(SOURCE, join(folder, 'models'))), 'tcp:127.0.0.1:0')
-  const port = Number(/listens on \S+:(\d+)\n/.exec(program.errors())?.[1])
-  const network = await badNetwork(port, weatherOf(rng), rng.below(2 ** 32))
-  const address = { port: network.port }
-  const far = await connectDeviceProgram(dispatch, platform, { name: 'far', address })
-  return {
-    remote: far.remote,
-    async asked() {
-      const { bytes } = (await far.remote.save()).devices['registers'] as { readonly bytes: Uint8Array }
-      const { log } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly log: readonly string[] }
-      const writes = log.filter((entry) => entry.startsWith('w'))
-      return { written: writes.map((entry) => Number.parseInt(entry.slice(5), 16)), reads: log.length - writes.length }
-    },
-    async close() {
-      far.close()
-      await network.close()
-      program.child.kill()
-      await program.exited()
-    },
+/** The contract's models as a program, to which connections are made again. @param command - that begins it */
+const toProgram =
+  (command: () => Promise<readonly string[]>): Connect =>
+  async (rng, { dispatch, platform }) => {
+    const [name = '', ...more] = await command()
+    const program = await serve(name, ...more, 'tcp:127.0.0.1:0')
+    const network = await badNetwork(program.port, weatherOf(rng), rng.below(2 ** 32))
+    const address = { port: network.port }
+    const far = await connectDeviceProgram(dispatch, platform, { name: 'far', address })
+    return {
+      remote: far.remote,
+      async asked() {
+        const { bytes } = (await far.remote.save()).devices['registers'] as { readonly bytes: Uint8Array }
+        const { log } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly log: readonly string[] }
+        const writes = log.filter((entry) => entry.startsWith('w'))
+        return {
+          written: writes.map((entry) => Number.parseInt(entry.slice(5), 16)),
+          reads: log.length - writes.length,
+        }
+      },
+      async close() {
+        far.close()
+        await network.close()
+        program.child.kill()
+        await program.exited()
+      },
+    }
   }
-}
+
+const WAYS: readonly { readonly name: string; readonly connect: Connect }[] = [
+  { name: 'in TypeScript, over TLS', connect: overTls },
+  {
+    name: 'in C',
+    isThere: hasProgram('gcc'),
+    connect: toProgram(async () => [
+      await (compiled ??= compile(`${MODELS}contract-models.c`, join(folder, 'models'))),
+    ]),
+  },
+  {
+    name: 'in Python',
+    isThere: there,
+    connect: toProgram(async () => ['env', `PYTHONPATH=${SDK}`, PYTHON, '-W', 'error', `${MODELS}contract_models.py`]),
+  },
+].filter(({ isThere }) => isThere !== false)
 
 /**
  * vCPUs that read, write and cancel, over a network that delays, cuts and half-closes. The model has each write once and in the
  * order of its vCPU, unless it was cancelled, and no read is made twice.
  */
 async function badWeather(rng: Rng): Promise<string | void> {
-  const connect = compiles ? rng.pick([overTls, toProgram]) : overTls
-  rng.note('models', connect === overTls ? 'in TypeScript, over TLS' : 'in C')
+  const { name, connect } = rng.pick(WAYS)
+  rng.note('models', name)
   const made = makeMachine({ vcpus: VCPUS, policy: 'detach', deadlineMs: 60_000 })
   const { dispatch, failures } = made
   const far = await connect(rng, made)
