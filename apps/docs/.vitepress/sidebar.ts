@@ -15,6 +15,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'All tutorials', link: '/tutorials/' },
       { text: 'A device in 30 lines', link: '/tutorials/device' },
       { text: 'A device in C or Python', link: '/tutorials/programs' },
+      { text: 'Your RTL under a driver', link: '/tutorials/rtl' },
       { text: 'A boot sector', link: '/tutorials/boot-sector' },
       { text: 'Testing a kernel', link: '/tutorials/kernel-test' },
       { text: 'Stepping backwards', link: '/tutorials/backwards' },
