@@ -2,12 +2,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, expect } from 'vitest'
 import { checkDevice, type DeviceCheckOptions, PARTS } from '../../src/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
 import type { Rule } from '../../src/device-check/report.ts'
 import { RULES } from '../../src/device-check/rules.ts'
 import { type Frame, KIND, listen, type Quirks } from '../support/document-server.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(4)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-device-check-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -5,10 +5,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { boundedLog } from '../../src/devices/device-programs.ts'
 import { type HereOptions, runHere } from '../support/in-process.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
+
+/** Compilers and machines are started: a run has a part of it. */
+const test = sliceTests(3)
 
 const DEADLINE_MS = 60_000
 const RAW = fileURLToPath(new URL('../support/raw-device.mjs', import.meta.url))

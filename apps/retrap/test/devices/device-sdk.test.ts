@@ -2,11 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, expect } from 'vitest'
 import { checkDevice, PARTS } from '../../src/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
 import { copyDeviceSdk } from '../../src/device-check/sdk.ts'
 import { lackingPrograms } from '../support/programs.ts'
+
+/** Compilers and machines are started: a run has a part of it. */
+const test = sliceTests(3)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-device-sdk-'))
 afterAll(() => rmSync(folder, { recursive: true }))

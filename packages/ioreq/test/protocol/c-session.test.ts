@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { PATIENCE_MS } from '@retrap/tooling/patience'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect, vi } from 'vitest'
 import {
   encodeProtocolFrame,
   type MachineFrame,
@@ -17,6 +18,9 @@ import {
 import { ProtocolSession } from '../../src/host/protocol/session.ts'
 import { Client, compile, launch, SANITIZERS, SDK, serve } from './c-client.ts'
 import { endServers, hello, read as reads, word, write } from './raw-client.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(4)
 
 const compiles = hasProgram('gcc')
 const NOTHING = new Uint8Array(0)

@@ -4,10 +4,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { encodeProtocolFrame, type MachineFrame, type ProtocolFrame } from '../../src/host/protocol/index.ts'
 import { Client, compile, launch, SDK, serve, WARNINGS } from './c-client.ts'
 import { endServers, hello, read, word, write } from './raw-client.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(2)
 
 const compiles = hasProgram('gcc')
 const CPP = 'g++'

@@ -1,7 +1,8 @@
 // Device servers that take more than their part, or do not keep to the protocol: the machine goes on, or ends with one sentence.
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterEach, describe, expect, vi } from 'vitest'
 import { FramePump } from '../../src/host/node/frame-pump.ts'
 import {
   encodeProtocolFrame,
@@ -20,6 +21,9 @@ import {
 } from '../../src/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { FakeServer, filled, type Sparse, turn, word } from './fake-server.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(3)
 
 const DEVICE: readonly Sparse[] = [
   { kind: 'device', device: 1, name: 'thermometer' },

@@ -2,10 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { encodeProtocolFrame, type ProtocolFrame } from '../../src/host/protocol/index.ts'
 import { BUFFERED, ENV, example, LACK, program, PYTHON, RANGE, start, there } from './python-programs.ts'
 import { endServers, hello, read, startListening, startServer, word, write } from './raw-client.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(4)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-python-'))
 afterAll(async () => {

@@ -1,6 +1,7 @@
 /** The Python library of the device protocol, and its examples, from the machine's end of the wire. */
 import { execFileSync } from 'node:child_process'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { encodeProtocolFrame, FRAME_TABLE, type FrameRow, type ProtocolFrame } from '../../src/host/protocol/index.ts'
 import { BUFFERED, ENV, example, LACK, program, PYTHON, RANGE, start, there } from './python-programs.ts'
 import {
@@ -15,6 +16,9 @@ import {
   word,
   write,
 } from './raw-client.ts'
+
+/** Programs are started, and sessions broken: a run has a part of it. */
+const test = sliceTests(4)
 
 afterAll(endServers)
 
