@@ -1,7 +1,7 @@
 /** `--device exec:COMMAND`, `unix:PATH` and `tcp:HOST:PORT`: devices that are programs in any language. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connectDeviceProgram, startDeviceProgram } from '@retrap/ioreq/host/node'
-import type { ProtocolDevicesOptions, TransferBounds } from '@retrap/ioreq/protocol'
+import { type DeviceProgramPlace, deviceProgramPlace, openDeviceProgram } from '@retrap/ioreq/host/node'
+import type { TransferBounds } from '@retrap/ioreq/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { SessionOutput } from '../host/host.ts'
 import { type DeviceArgument, parseWhole, Properties, usage } from '../options/values.ts'
@@ -48,17 +48,16 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
     let next = slot
     const prefix = 'command' in address ? commandName(address.command) : name
     const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
-    const options: ProtocolDevicesOptions = {
+    return openDeviceProgram(dispatch, platform, address, {
       name: prefix,
       realTime,
       readyMs: ready * 1000,
       ...(bounds && { bounds }),
       place: () => next++,
       onLog: boundedLog(tell, stderr),
-    }
-    if ('command' in address)
-      return startDeviceProgram(dispatch, platform, { ...options, ...address, onOutput: linesTo(tell, stderr) })
-    return connectDeviceProgram(dispatch, platform, { ...options, address, reconnectMs: reconnect * 1000 })
+      onOutput: linesTo(tell, stderr),
+      reconnectMs: reconnect * 1000,
+    })
   }
 }
 
@@ -81,10 +80,7 @@ function boundsOf(name: string, text: string): TransferBounds | undefined {
 }
 
 /** A program with devices: what a shell runs, or where it listens. */
-export type ProgramAddress =
-  | { readonly command: string }
-  | { readonly path: string }
-  | { readonly host: string; readonly port: number }
+export type ProgramAddress = DeviceProgramPlace
 
 /**
  * Reads `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
@@ -93,15 +89,10 @@ export type ProgramAddress =
  * @throws CliError `ERR_USAGE`
  */
 export function parseProgram(what: string, text: string): ProgramAddress {
-  const [, kind = '', rest = ''] = /^(exec|unix|tcp):(.*)$/s.exec(text) ?? []
-  if (rest.trim() === '') throw usage(`${what} names no program; write exec:COMMAND, unix:PATH or tcp:HOST:PORT`)
-  if (kind === 'exec') return { command: rest }
-  if (kind === 'unix') return { path: rest }
-  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(rest) ?? []
-  const port = Number(digits)
-  if (digits === '' || port < 1 || port > 0xffff)
-    throw usage(`${what} names no port to connect to; write tcp:HOST:PORT`)
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
+  const place = deviceProgramPlace(text)
+  if (place !== undefined) return place
+  if (/^tcp:.*\S/s.test(text)) throw usage(`${what} names no port to connect to; write tcp:HOST:PORT`)
+  throw usage(`${what} names no program; write exec:COMMAND, unix:PATH or tcp:HOST:PORT`)
 }
 
 /**

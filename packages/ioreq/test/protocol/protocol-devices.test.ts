@@ -1,7 +1,14 @@
+import { intercepted } from '@retrap/device/host'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE, STATUS_ERROR } from '../../src/index.ts'
-import { decodeProtocolFrame, encodeProtocolFrame, FRAME_TABLE, ProtocolReader } from '../../src/host/protocol/index.ts'
+import {
+  decodeProtocolFrame,
+  encodeProtocolFrame,
+  FRAME_TABLE,
+  type ProtocolDevicesOptions,
+  ProtocolReader,
+} from '../../src/host/protocol/index.ts'
 import { makeMachine } from '../host/machine.ts'
 import { FakeServer, type Sparse, turn, word } from './fake-server.ts'
 
@@ -76,6 +83,28 @@ test('nobody waits for a buffered write, and the next read comes behind it', asy
     { kind: 'read', offset: 8 },
   ])
   expect(server.machine.failures).toEqual([])
+})
+
+test('a stage stands in place of a device, and takes it out by surprise: registers and functions read as ones', async () => {
+  const staged: string[] = []
+  let remove = (): void => {}
+  const wrap: NonNullable<ProtocolDevicesOptions['wrap']> = (model, out) => {
+    staged.push(model.name)
+    remove = out
+    return intercepted(model, (method, given) => method(...given))
+  }
+  const server = await serve(CARD, { wrap })
+  expect(staged).toEqual(['card'])
+  await config(server, 0x10, 4, 0xe000_0000)
+  await config(server, 4, 2, 2)
+  expect(await config(server, 0)).toBe(0x10f0_1af4)
+  expect(await server.access(mmio(0xe000_0000))).toBe(STATUS_DONE)
+  expect(server.machine.dispatch.lo).toBe(0x55aa_1234)
+  remove()
+  expect(await config(server, 0)).toBe(0xffff_ffff)
+  expect(await server.access(mmio(0xe000_0000))).toBe(STATUS_DONE)
+  expect(server.machine.dispatch.lo).toBe(0xffff_ffff)
+  expect(server.of('read')).toHaveLength(1)
 })
 
 test('lines, timers and DMA are the machine’s; what a server does before its answer is there with it', async () => {

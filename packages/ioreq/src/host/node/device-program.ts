@@ -120,3 +120,39 @@ export async function connectDeviceProgram(
   carry(devices, first, options, (why) => void gone(why))
   return devices
 }
+
+/** Where a device program is: a command that starts it, or an address that it listens at. */
+export type DeviceProgramPlace =
+  | { readonly command: string }
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number }
+
+/**
+ * Reads the words of `retrap run --device` for a program: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
+ *
+ * @returns undefined where they are none, or name no program
+ */
+export function deviceProgramPlace(words: string): DeviceProgramPlace | undefined {
+  const [, kind, rest = ''] = /^(exec|unix|tcp):(.*)$/s.exec(words) ?? []
+  if (kind === undefined || rest.trim() === '') return undefined
+  if (kind === 'exec') return { command: rest }
+  if (kind === 'unix') return { path: rest }
+  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(rest) ?? []
+  const port = Number(digits)
+  if (digits === '' || port < 1 || port > 0xffff) return undefined
+  return { host: host.replace(/^\[(.*)\]$/, '$1'), port }
+}
+
+/** Starts a device program, or connects to it. @throws as {@link startDeviceProgram} and {@link connectDeviceProgram} */
+export function openDeviceProgram(
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  place: DeviceProgramPlace,
+  { onOutput, reconnectMs, ...options }: Omit<DeviceProgramOptions & DeviceAddressOptions, 'command' | 'address'>,
+): ProtocolDevices | Promise<ProtocolDevices> {
+  if ('command' in place) {
+    return startDeviceProgram(dispatch, platform, { ...options, ...place, ...(onOutput && { onOutput }) })
+  }
+  const address = { ...options, address: place, ...(reconnectMs !== undefined && { reconnectMs }) }
+  return connectDeviceProgram(dispatch, platform, address)
+}

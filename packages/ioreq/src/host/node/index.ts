@@ -18,6 +18,9 @@ export {
   connectDeviceProgram,
   type DeviceAddressOptions,
   type DeviceProgramOptions,
+  type DeviceProgramPlace,
+  deviceProgramPlace,
+  openDeviceProgram,
   startDeviceProgram,
 } from './device-program.ts'
 export { DeviceListener, type DeviceListenerOptions } from './listener.ts'

@@ -1,3 +1,4 @@
+import type { DeviceModel } from '@retrap/device'
 import { describeThrown, LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
@@ -20,6 +21,13 @@ export interface ProtocolDevicesOptions extends RemoteServerOptions {
   readonly bounds?: TransferBounds
   /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
   place?(device: string): number
+  /**
+   * Returns what stands in the machine in place of a device, such as a stage that makes it late.
+   *
+   * @param model - the device
+   * @param remove - takes it out, as a surprise: its registers and functions read as ones
+   */
+  wrap?(model: DeviceModel, remove: () => void): DeviceModel
   /** Takes a line of the server's for the machine's user. */
   onLog?(text: string): void
 }
@@ -78,10 +86,10 @@ export class ProtocolDevices {
       async (server) => {
         await this.#ready.promise
         for (const device of this.#declarations.devices) {
-          const make = (): ProtocolModel => {
+          const make = (): DeviceModel => {
             const model = new ProtocolModel(this.#session, device, options.bounds ?? ALL)
             this.#models.set(device.id, model)
-            return model
+            return options.wrap?.(model, () => void this.remote.detach(model.name)) ?? model
           }
           if (device.isOffered) server.offer(device.name, make)
           else server.attach(make())
