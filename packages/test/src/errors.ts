@@ -8,6 +8,8 @@ export type TestErrorCode =
   | 'ERR_ENDED'
   /** The call is not possible now: something else waits for the machine, or the test is over. */
   | 'ERR_STATE'
+  /** A driver fails with faults of its devices. */
+  | 'ERR_FAULT'
   /** A folder has no recording that can be opened. */
   | 'ERR_REPLAY'
 

@@ -10,6 +10,7 @@ import {
   type PcForkOptions,
   type PcOptions,
   recordClone,
+  recordPc,
 } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { writeSnapshot } from '@retrap/snapshot'
@@ -93,6 +94,39 @@ export class ClonedInstant implements Instant<Pc> {
     const pieces: Uint8Array[] = []
     await writeSnapshot({ description: null, state, pages }, (bytes) => void pieces.push(bytes))
     return concatenate(pieces)
+  }
+}
+
+/** Options of machines whose tests begin at power-on, unless they say otherwise; of replays too. */
+export const POWERED: Pick<PcOptions, 'jit' | 'clock' | 'devicePolicy'> = {
+  jit: true,
+  clock: 'deterministic',
+  devicePolicy: 'detach',
+}
+
+/** Each test begins at power-on, with a machine of its own, whose run is recorded. */
+export class PoweredInstant implements Instant<Pc> {
+  readonly notRecorded = undefined
+  readonly #options: PcOptions
+
+  constructor(options: PcOptions) {
+    this.#options = { ...POWERED, ...options }
+  }
+
+  async begin(): Promise<BegunMachine<Pc>> {
+    const pieces: Uint8Array[] = []
+    const write = (bytes: Uint8Array): void => void pieces.push(bytes)
+    const { bundle, notBundled } = bundleOf(this.#options)
+    const about: BundleNotes = { version: 1, bundle: bundle?.options ?? null, images: bundle?.images.length ?? 0 }
+    const recorder = await recordPc(this.#options, write, { checkpointMs: Infinity, about })
+    return {
+      machine: recorder.pc,
+      recording: async () => {
+        await recorder.end(bundle?.images ?? [])
+        return { bytes: concatenate(pieces), notBundled }
+      },
+      end: () => recorder.pc.close(),
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import { linuxCommands } from '@retrap/symbols'
 import { openBundle, type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
 import { readSnapshot } from '@retrap/snapshot'
 import { type PcBootedOptions, TestError } from '../index.ts'
+import { POWERED } from '../instant.ts'
 import { FILES } from './failure-files.ts'
 import { serveGdb } from './gdb-server.ts'
 
@@ -38,7 +39,10 @@ export async function replayFailure(
   const recording = await openedFile(path)
   try {
     const snapshot = await instantOf(recording.source, path)
-    const all: PcOptions = { jit: true, clock: 'deterministic', ...given, ...options.fork?.(), snapshot }
+    const all: PcOptions = {
+      ...(snapshot === undefined ? POWERED : { jit: true, clock: 'deterministic' }),
+      ...{ ...given, ...options.fork?.(), ...(snapshot && { snapshot }) },
+    }
     const replay = await replayPc(all, recording.source, { at: 'end' })
     try {
       const killed = Promise.withResolvers<void>()
@@ -53,9 +57,10 @@ export async function replayFailure(
   }
 }
 
-/** The instant at which a test began. @throws TestError `ERR_REPLAY` for a recording of another program; as `openBundle`, `readSnapshot` */
-async function instantOf(source: RecordingSource, path: string): Promise<PcSnapshot> {
-  const { snapshot: bytes } = await openBundle(source)
+/** The instant at which a test began; undefined: power-on. @throws TestError `ERR_REPLAY` for a recording of another program; as `openBundle`, `readSnapshot` */
+async function instantOf(source: RecordingSource, path: string): Promise<PcSnapshot | undefined> {
+  const { snapshot: bytes, options } = await openBundle(source)
+  if (bytes === undefined && options !== undefined) return undefined
   if (bytes === undefined) throw new TestError('ERR_REPLAY', `${path} is no recording of a failing test`)
   const read = (offset: number, length: number): Uint8Array => bytes.subarray(offset, offset + length)
   const { state, pages } = await readSnapshot({ bytes: bytes.length, read })

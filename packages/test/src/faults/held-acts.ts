@@ -1,0 +1,98 @@
+import { type DeviceContext, Instant, type Timer } from '@retrap/device'
+
+/** Undefined: it has ended already. */
+type Ended = Promise<unknown> | undefined
+
+/**
+ * The accesses of the guest's that have a late act come before its time, as on PCI: a write to the device is not passed by
+ * another access, and the answer to a read pushes what the device has written into memory.
+ */
+export type PushedBy = 'accesses' | 'reads' | 'nothing'
+
+/** Late acts that come before an access: a device's own read of memory does not pass what it has written either. */
+const PUSHED: Readonly<Record<'read' | 'write' | 'dma', readonly PushedBy[]>> = {
+  read: ['accesses', 'reads'],
+  write: ['accesses'],
+  dma: ['reads'],
+}
+
+interface HeldAct {
+  readonly deadline: Instant
+  readonly pushedBy: PushedBy
+  readonly release: () => unknown
+}
+
+/** Acts that are late: each comes at an instant of the guest's clock. */
+export class HeldActs {
+  readonly #clock: DeviceContext['clock']
+  readonly #timer: Timer
+  /** In the order of their instants. */
+  #held: HeldAct[] = []
+
+  /** @param context - the model's: its clock, and one more timer */
+  constructor(context: Pick<DeviceContext, 'clock' | 'timer'>) {
+    this.#clock = context.clock
+    this.#timer = context.timer((_, deadline) => {
+      const due = this.#held.filter((each) => each.deadline.since(deadline) <= 0)
+      return this.#release(due) as Promise<void> | undefined
+    })
+  }
+
+  /**
+   * Has an act come `ns` later.
+   *
+   * @returns drops it
+   */
+  hold(ns: number, pushedBy: PushedBy, release: () => unknown): () => void {
+    const deadline = new Instant()
+    this.#clock.read(deadline)
+    deadline.add(ns)
+    const at = this.#held.findIndex((each) => deadline.isBefore(each.deadline))
+    const act = { deadline, pushedBy, release }
+    this.#held.splice(at < 0 ? this.#held.length : at, 0, act)
+    this.#arm()
+    return () => {
+      this.#held = this.#held.filter((each) => each !== act)
+      this.#arm()
+    }
+  }
+
+  /**
+   * The guest reads or writes the device, or the device reads memory: what comes before that comes now.
+   *
+   * @returns settles when it has
+   */
+  push(by: keyof typeof PUSHED): Ended {
+    if (this.#held.length === 0) return
+    return this.#release(this.#held.filter(({ pushedBy }) => PUSHED[by].includes(pushedBy)))
+  }
+
+  /** Has all come now. @returns settles when it has */
+  releaseAll(): Ended {
+    return this.#release(this.#held)
+  }
+
+  /** Drops all. */
+  drop(): void {
+    this.#held = []
+    this.#timer.cancel()
+  }
+
+  #release(acts: readonly HeldAct[]): Ended {
+    this.#held = this.#held.filter((each) => !acts.includes(each))
+    this.#arm()
+    let last: Ended
+    for (const { release } of acts) {
+      // One after the other: a write that has to wait for its device comes before the next.
+      const ended = last === undefined ? release() : last.then(release)
+      if (ended instanceof Promise) last = ended
+    }
+    return last
+  }
+
+  #arm(): void {
+    const next = this.#held[0]
+    if (next === undefined) this.#timer.cancel()
+    else this.#timer.armAfter(0, next.deadline)
+  }
+}

@@ -1,0 +1,44 @@
+import { deviceProgramPlace, openDeviceProgram } from '@retrap/ioreq/host/node'
+import type { ProtocolDevicesOptions } from '@retrap/ioreq/protocol'
+import type { StartDeviceServer } from '@retrap/machine'
+import { type FaultStage, type StartFaulty, TestError } from '../index.ts'
+
+/** How a device that is a program is part of a machine. */
+export interface DeviceProgramTestOptions {
+  /** The part of guest memory that it may reach. Default: all. */
+  readonly bounds?: ProtocolDevicesOptions['bounds']
+  /** PCI device number of its first device that has none; further ones follow. Default 16. */
+  readonly addr?: number | undefined
+  /** Takes what the program logs, and writes to its standard output and error. Default: it goes to the standard error. */
+  readonly onOutput?: ((text: string) => void) | undefined
+}
+
+const FIRST_SLOT = 0x10
+
+/**
+ * A device that is a program in any language, for a test with faults, or without by `deviceServers` of a machine.
+ *
+ * @param words - as those of `retrap run --device`: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`. A command is started for each
+ *   machine
+ * @returns starts it; without a stage it has no faults
+ * @throws TestError `ERR_OPTION` for other words
+ */
+export function deviceProgram(
+  words: string,
+  { bounds, addr = FIRST_SLOT, onOutput = (text) => void process.stderr.write(text) }: DeviceProgramTestOptions = {},
+): StartFaulty & ((stage?: FaultStage) => StartDeviceServer) {
+  const place = deviceProgramPlace(words)
+  if (place === undefined)
+    throw new TestError('ERR_OPTION', `device '${words}': expected exec:COMMAND, unix:PATH or tcp:HOST:PORT`)
+  return (stage) => (dispatch, platform, realTime) => {
+    const decoders = { 1: new TextDecoder(), 2: new TextDecoder() }
+    let next = addr
+    return openDeviceProgram(dispatch, platform, place, {
+      ...{ name: words, realTime, place: () => next++ },
+      ...(bounds && { bounds }),
+      ...(stage && { wrap: (model, remove) => stage.wrap(model, remove) }),
+      onLog: (text) => onOutput(`${text}\n`),
+      onOutput: (bytes, fd) => onOutput(decoders[fd].decode(bytes, { stream: true })),
+    })
+  }
+}

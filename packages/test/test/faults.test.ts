@@ -1,0 +1,231 @@
+/** Drivers whose devices have faults: races are found, and a failure is replayed without its device. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { framePacket } from '@retrap/gdb'
+import { type PcOptions, replayPc } from '@retrap/machine'
+import { TEST_LONG, withLong } from '@retrap/tooling/long'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import {
+  type DeviceFault,
+  drawFaults,
+  exploreFaults,
+  type FaultOptions,
+  runWithFaults,
+  type TestMachine,
+} from '../src/index.ts'
+import { deviceProgram, replayFailure, testFaults } from '../src/node/index.ts'
+import { CopyDevice } from './support/copy-device.ts'
+import { type CopyDriver, copyFirmware } from './support/copy-driver.ts'
+
+const compiles = hasProgram('gcc')
+const folder = mkdtempSync(join(tmpdir(), 'retrap-faults-'))
+const program = join(folder, 'dma-copy')
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const pcOf = (driver: CopyDriver): PcOptions => ({
+  memoryBytes: 2 << 20,
+  codeCacheBytes: 1 << 20,
+  firmware: copyFirmware(driver),
+  jit: false,
+})
+const copies = async (machine: TestMachine): Promise<void> => expect(await machine.until('\n')).toBe('ok\n')
+const inTypeScript = (driver: CopyDriver): FaultOptions => ({
+  ...{ pc: pcOf(driver), models: [() => new CopyDevice()], test: copies },
+})
+const inC = (driver: CopyDriver): FaultOptions => ({
+  ...{ pc: pcOf(driver), programs: [deviceProgram(`exec:${program}`)], test: copies },
+})
+/** Schedules that a sound driver passes; `npm test -- --long` has all. */
+const PASSED = TEST_LONG ? 200 : 20
+
+/** Replays a recording to its end, without the device. */
+async function replayed(
+  file: Uint8Array,
+  driver: CopyDriver,
+): Promise<{ readonly printed: string; readonly instructions: number }> {
+  const source = { bytes: file.length, read: async (at: number, bytes: number) => file.subarray(at, at + bytes) }
+  const replay = await replayPc({ clock: 'deterministic', devicePolicy: 'detach', ...pcOf(driver) }, source)
+  let printed = ''
+  replay.pc.serial.onTransmit((bytes) => (printed += new TextDecoder().decode(bytes)))
+  await replay.run()
+  const { instructions } = replay.pc.statistics()
+  replay.close()
+  return { printed, instructions }
+}
+
+/** A device, and what makes the test of a driver of it. */
+interface Subject {
+  readonly what: string
+  readonly name: string
+  readonly options: (driver: CopyDriver) => FaultOptions
+  readonly isThere: boolean
+}
+const TYPESCRIPT: Subject = { what: 'a device in TypeScript', name: 'copy', options: inTypeScript, isThere: true }
+const C: Subject = {
+  ...{ what: `a device in C${skipNote(compiles, 'gcc is not installed')}`, name: 'dma-copy' },
+  ...{ options: inC, isThere: compiles },
+}
+
+beforeAll(() => {
+  const source = fileURLToPath(new URL('../../ioreq/sdk/c/examples/dma-copy.c', import.meta.url))
+  if (compiles) execFileSync('gcc', ['-O0', source, '-o', program])
+})
+
+test.for(
+  withLong<readonly [Subject, CopyDriver]>(
+    [
+      [C, 'reads no status'],
+      [TYPESCRIPT, 'waits for a while'],
+    ],
+    [
+      [C, 'waits for a while'],
+      [TYPESCRIPT, 'reads no status'],
+    ],
+  ).map(([subject, driver]) => ({ ...subject, driver })),
+)('the race of a driver of $what, which $driver, is found by five seeds of five', async (given, { skip, annotate }) => {
+  const { isThere, options, driver } = given
+  if (!isThere) skip()
+  const found: number[] = []
+  for (const seed of [1, 2, 3, 4, 5]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { failure, schedules } = await exploreFaults({ ...options(driver), seed })
+    expect(failure?.faults).toHaveLength(1)
+    failure?.begun.end()
+    found.push(schedules)
+  }
+  await annotate(`schedules: ${found.join(', ')}`)
+  expect(Math.max(...found)).toBeLessThanOrEqual(200)
+})
+
+describe.each([TYPESCRIPT, C])('drivers of $what', ({ name, options, isThere }) => {
+  test.skipIf(!isThere)(`that are sound pass ${PASSED} schedules`, async () => {
+    expect(await exploreFaults({ ...options('sound'), schedules: PASSED })).toEqual({
+      schedules: PASSED,
+      failure: undefined,
+    })
+  })
+
+  test.skipIf(!isThere).each<readonly [string, readonly Omit<DeviceFault, 'device'>[]]>([
+    [
+      'late',
+      [
+        { act: 'dma', nth: 2, kind: 'late', ns: 4321 },
+        { act: 'interrupt', nth: 3, kind: 'late', ns: 54_321 },
+      ],
+    ],
+    ['gone', [{ act: 'timer', nth: 2, kind: 'removed' }]],
+    ['without an answer', [{ act: 'write', nth: 5, kind: 'never' }]],
+  ])('agree bit for bit in two runs with what is %s, and in a replay without it', async (_, given) => {
+    const faults = given.map((fault) => ({ ...fault, device: name }))
+    const driver = 'waits for a while'
+    const runs: { readonly recording: Uint8Array; readonly printed: string; readonly instructions: number }[] = []
+    for (let i = 0; i < 2; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { begun, stage, test: machine } = await runWithFaults(options(driver), faults)
+      expect(stage.happened).toEqual(faults)
+      const { instructions } = begun.machine.statistics()
+      // oxlint-disable-next-line no-await-in-loop
+      runs.push({ recording: (await begun.recording())!.bytes, printed: machine.printed, instructions })
+      begun.end()
+    }
+    expect(Buffer.compare(runs[0]!.recording, runs[1]!.recording)).toBe(0)
+    const { printed, instructions } = runs[0]!
+    expect(await replayed(runs[0]!.recording, driver)).toEqual({ printed, instructions })
+  })
+
+  test.skipIf(!isThere)('leave a recording that needs no device, and name seed, schedule and fault', async () => {
+    const outputFolder = join(folder, 'failure')
+    const error = (await testFaults({ ...options('reads no status'), seed: 7, outputFolder }).catch(
+      (thrown: unknown) => thrown,
+    )) as Error
+    expect(error).toMatchObject({ code: 'ERR_FAULT' })
+    expect(error.message).toMatch(
+      /^seed 7, schedule \d+ of 200 fails: expected 'bad\\n' to be 'ok\\n'.*\nIt fails with:\n- (dma-)?copy: the \d\w\w write into guest memory comes [\d.]+ [nµ]s late\nThe guest has printed:\nbad\n/,
+    )
+    const file = new Uint8Array(readFileSync(join(outputFolder, 'run.recording')))
+    expect(await replayed(file, 'reads no status')).toMatchObject({ printed: 'bad\n' })
+    // gdb comes, and leaves.
+    const seen: string[] = []
+    const gdb = (port: number): void => {
+      const socket = connect(port, '127.0.0.1', () => void socket.write(framePacket('?')))
+      socket.on('data', (bytes) => {
+        seen.push(bytes.toString())
+        if (seen.join('').includes('#')) socket.destroy()
+      })
+    }
+    await replayFailure(outputFolder, { pc: pcOf('reads no status') }, { onListening: gdb })
+    expect(seen.join('')).toContain('$T05')
+  })
+})
+
+/** More instructions than without faults: the driver has given up waiting. */
+const A_WHILE = 55_000
+
+/** The outcome for a driver that does not wait for ever. */
+async function outcome(fault: Omit<DeviceFault, 'device'>, driver: CopyDriver = 'waits for a while'): Promise<string> {
+  const {
+    begun,
+    failed,
+    test: machine,
+    stage,
+  } = await runWithFaults(inTypeScript(driver), [{ device: 'copy', ...fault }])
+  expect(stage.happened).toHaveLength(1)
+  const waited = begun.machine.statistics().instructions > A_WHILE
+  begun.end()
+  expect(failed === undefined).toBe(machine.printed === 'ok\n')
+  return `${machine.printed.trim()}${waited ? ' after a while' : ''}`
+}
+
+test.each<readonly [string, Omit<DeviceFault, 'device'>, string]>([
+  ['wrong bytes in memory', { act: 'dma', nth: 2, kind: 'wrong', bits: 0x100 }, 'bad'],
+  ['a lost write into memory', { act: 'dma', nth: 4, kind: 'lost' }, 'bad'],
+  ['a lost interrupt', { act: 'interrupt', nth: 1, kind: 'lost' }, 'ok after a while'],
+  ['a lost deadline', { act: 'timer', nth: 1, kind: 'lost' }, 'bad after a while'],
+  ['a lost write', { act: 'write', nth: 1, kind: 'lost', offset: 20 }, 'bad after a while'],
+  ['a wrong status', { act: 'read', nth: 2, kind: 'wrong', bits: 1, region: 'bar 0', offset: 24 }, 'ok after a while'],
+  ['a read without an answer', { act: 'read', nth: 1, kind: 'never' }, 'bad after a while'],
+  ['a write without an answer', { act: 'write', nth: 2, kind: 'never' }, 'bad after a while'],
+  ['a device that is gone', { act: 'read', nth: 2, kind: 'removed' }, 'bad after a while'],
+  ['a late write, which a later access does not pass', { act: 'write', nth: 1, kind: 'late', ns: 9e8 }, 'ok'],
+  ['late bytes, which a read of the status pushes', { act: 'dma', nth: 1, kind: 'late', ns: 9e8 }, 'ok'],
+])('%s', async (_, fault, expected) => {
+  expect(await outcome(fault)).toBe(expected)
+})
+
+test('what cannot be is refused by a sentence', async () => {
+  const base = { device: 'copy', nth: 1 } as const
+  const refused = (fault: object): Promise<unknown> =>
+    runWithFaults(inTypeScript('sound'), [{ ...base, ...fault } as DeviceFault])
+  for (const [fault, sentence] of [
+    [{ act: 'read', kind: 'late', ns: 5 }, 'the machine’s time stands still while its guest reads'],
+    [{ act: 'read', kind: 'lost' }, 'a read has an answer, or none: use wrong or never'],
+    [{ act: 'write', kind: 'wrong', bits: 1 }, 'wrong of write: expected read, dma'],
+    [{ act: 'dma', kind: 'late' }, 'ns undefined: expected whole nanoseconds from 1 on'],
+    [{ act: 'dma', kind: 'lost', offset: 4 }, 'region and offset are of reads and writes'],
+    [{ act: 'dma', kind: 'lost', nth: 0 }, 'nth 0: expected a whole number from 1 on'],
+    [{ act: 'dma', kind: 'lost', device: 'other' }, 'there is no such device among those of the test: copy'],
+  ] as const)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await expect(refused(fault)).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: expect.stringContaining(sentence),
+    })
+  const real = { ...inTypeScript('sound'), pc: { ...pcOf('sound'), clock: 'real' } } as const
+  await expect(runWithFaults(real, [])).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  expect(() => deviceProgram('tcp:nowhere')).toThrow('expected exec:COMMAND, unix:PATH or tcp:HOST:PORT')
+})
+
+test('a seed draws the same faults each time, and others than its neighbour', () => {
+  const counts = new Map([['copy', { read: 4, write: 11, interrupt: 4, dma: 4, timer: 4 }]])
+  const drawn = (seed: number): DeviceFault[][] =>
+    Array.from({ length: 20 }, (_, schedule) => drawFaults(seed, schedule, counts))
+  expect(drawn(1)).toEqual(drawn(1))
+  expect(drawn(1)).not.toEqual(drawn(2))
+  const kinds = drawFaults(1, 1, counts, { kinds: ['never'], acts: ['read'], most: 1 })
+  expect(kinds).toEqual([{ device: 'copy', act: 'read', kind: 'never', nth: expect.any(Number) }])
+})
