@@ -9,7 +9,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, describe, expect } from 'vitest'
 import { boundedLog } from '../../src/devices/device-programs.ts'
 import { type HereOptions, runHere } from '../support/in-process.ts'
-import { retrapCommand, runRetrap } from '../support/processes.ts'
+import { type ProcessOptions, retrapCommand, runRetrap } from '../support/processes.ts'
 
 /** Compilers and machines are started: a run has a part of it. */
 const test = sliceTests(3)
@@ -62,9 +62,14 @@ describe.concurrent('a program ends with its machine, however it clings, and wit
     await expects.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
   })
 
-  test('nothing is left of it when retrap has ended', { timeout: DEADLINE_MS }, async () => {
-    const end = await runRetrap(['--device', raw('stays')], { input: 'off\n', deadlineMs: DEADLINE_MS })
+  test.for<readonly [string, string, Partial<ProcessOptions>, number]>([
+    ['has ended', '', { input: 'off\n' }, 0],
+    ['is ended before it is ready', 'MUTE=1 ', { onError: (_text, pid) => void process.kill(pid, 'SIGTERM') }, 143],
+  ])('nothing is left of it when retrap %s', { timeout: DEADLINE_MS }, async ([, environment, options, code]) => {
+    const device = raw('stays', environment)
+    const end = await runRetrap(['--device', device], { deadlineMs: DEADLINE_MS, ...options })
     expect(STAYS.exec(end.stderr)!.slice(1).map(Number).filter(isAlive)).toEqual([])
+    expect(end.code).toBe(code)
   })
 
   test('a killed retrap is told by the end of the socket', { timeout: DEADLINE_MS }, async ({ expect: expects }) => {
@@ -100,6 +105,8 @@ describe('a program that fails ends the machine with one sentence:', () => {
   ])('%s', { timeout: DEADLINE_MS }, async (_what, device, code, line) => {
     const end = await run(device)
     const lines = end.stderr.trimEnd().split('\n')
+    const [, left] = /left (\d+)$/m.exec(end.stderr) ?? []
+    if (left !== undefined) process.kill(Number(left))
     expect(lines.at(-1)).toMatch(line)
     expect(lines.filter((each) => each.startsWith('retrap:')).length).toBe(1)
     expect(end.code).toBe(code)

@@ -62,8 +62,11 @@ const ON_READ = {
   leaves() {
     // A process of another session keeps the socket when this one has ended.
     const options = { stdio: ['ignore', 'inherit', 'inherit', 'inherit'], detached: true }
-    const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 3000)'], options)
-    child.once('spawn', () => process.exit(4))
+    const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 120_000)'], options)
+    child.once('spawn', () => {
+      writeSync(1, `left ${child.pid}\n`)
+      process.exit(4)
+    })
     return true
   },
 }
@@ -86,7 +89,7 @@ const ON_FRAME = {
   2() {
     if (how === 'old') send([32, 4, 0, 0, 0, 'raw'])
     else if (how === 'never-ready') send(WELCOME, ...DEVICE)
-    else if (how !== 'mute') send(WELCOME, ...DEVICE, READY)
+    else if (how !== 'mute' && !process.env.MUTE) send(WELCOME, ...DEVICE, READY)
     if (how in FLOODS) flood()
   },
   // read
