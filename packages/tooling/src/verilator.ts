@@ -21,9 +21,9 @@ export interface Design {
 }
 
 const run = promisify(execFile)
-const TRANSLATE = ['--cc', '--trace', '-Wall', '-O3']
-/** The parts of Verilator's library that a program with a trace needs. */
-const LIBRARY = ['verilated.cpp', 'verilated_threads.cpp', 'verilated_vcd_c.cpp']
+const TRANSLATE = ['--cc', '--trace', '--savable', '-Wall', '-O3']
+/** The parts of Verilator's library that a program with a trace and snapshots needs. */
+const LIBRARY = ['verilated.cpp', 'verilated_save.cpp', 'verilated_threads.cpp', 'verilated_vcd_c.cpp']
 
 /** Whether there is what {@link buildDesign} needs. */
 export const hasVerilator: boolean = hasProgram('verilator_bin') && hasProgram('g++')

@@ -24,6 +24,8 @@
  *   that is as many cycles ahead as the design's `quiet` output says, else a quantum of 100. So an interrupt of a design with
  *   `quiet` comes at its own cycle; that of another comes at most a quantum late.
  * All of this depends on the machine's calls alone: two runs on deterministic time agree bit for bit.
+ *
+ * A snapshot has the design's state where it is verilated with --savable.
  */
 #ifndef RETRAP_VERILATOR_H
 #define RETRAP_VERILATOR_H
@@ -31,6 +33,7 @@
 #include "retrap-device.h"
 
 #include <verilated.h>
+#include <verilated_save.h>
 #if VM_TRACE
 #include <verilated_vcd_c.h>
 #endif
@@ -44,6 +47,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace retrap {
@@ -84,6 +89,83 @@ private:
     unsigned bytes_;
 };
 
+/** State on its way to or from a snapshot: the same fields in the same order both ways. */
+class archive {
+public:
+    archive() : is_reading_(false) {}
+    archive(const void *from, size_t length)
+        : is_reading_(true), bytes_(static_cast<const uint8_t *>(from), static_cast<const uint8_t *>(from) + length) {}
+
+    bool is_reading() const { return is_reading_; }
+    /** Whether all fields were there, and nothing else. */
+    bool is_whole() const { return !is_short_ && (!is_reading_ || at_ == bytes_.size()); }
+    const std::vector<uint8_t> &bytes() const { return bytes_; }
+
+    /** A number, or another plain value. */
+    template <class Value> archive &field(Value &value) { return raw(&value, sizeof value); }
+    /** A string, a vector or a deque of plain values. */
+    template <class List> archive &list(List &values) {
+        uint64_t count = values.size();
+        field(count);
+        if (is_reading_) {
+            if (count > bytes_.size()) count = 0, is_short_ = true;
+            values.resize(static_cast<size_t>(count));
+        }
+        for (size_t i = 0; i < values.size(); i++) {
+            typename List::value_type value = values[i];
+            field(value);
+            values[i] = value;
+        }
+        return *this;
+    }
+    archive &raw(void *value, size_t length) {
+        uint8_t *bytes = static_cast<uint8_t *>(value);
+        if (!is_reading_) bytes_.insert(bytes_.end(), bytes, bytes + length);
+        else if (length > bytes_.size() - at_) is_short_ = true;
+        else std::memcpy(bytes, bytes_.data() + at_, length), at_ += length;
+        return *this;
+    }
+
+private:
+    bool is_reading_, is_short_ = false;
+    size_t at_ = 0;
+    std::vector<uint8_t> bytes_;
+};
+
+/** Verilator's own state, for a snapshot. */
+class model_writer : public VerilatedSerialize {
+public:
+    std::vector<uint8_t> bytes;
+    void flush() override {
+        bytes.insert(bytes.end(), m_bufp, m_cp);
+        m_cp = m_bufp;
+    }
+};
+class model_reader : public VerilatedDeserialize {
+public:
+    explicit model_reader(const std::vector<uint8_t> &bytes) : bytes_(bytes) { m_cp = m_endp = m_bufp; }
+
+protected:
+    void fill() override {
+        const size_t rest = m_cp < m_endp ? static_cast<size_t>(m_endp - m_cp) : 0;
+        std::memmove(m_bufp, m_cp, rest);
+        const size_t more = std::min(bytes_.size() - at_, bufferSize() - rest);
+        if (more > 0) std::memcpy(m_bufp + rest, bytes_.data() + at_, more);
+        at_ += more;
+        m_cp = m_bufp;
+        m_endp = m_bufp + rest + more;
+    }
+
+private:
+    const std::vector<uint8_t> &bytes_;
+    size_t at_ = 0;
+};
+
+/** Whether a design was verilated with --savable. */
+template <class Design>
+auto has_state(int) -> decltype(std::declval<VerilatedSerialize &>() << std::declval<Design &>(), std::true_type());
+template <class Design> std::false_type has_state(...);
+
 /** Something at the design's ports that takes part in each cycle. A base for adapters of your own. */
 class part {
 public:
@@ -98,6 +180,8 @@ public:
     virtual uint64_t quiet() const { return RETRAP_NEVER; }
     /** The machine is reset. */
     virtual void reset() {}
+    /** Its fields, for a snapshot, between two calls of the machine. */
+    virtual void state(archive &) {}
 };
 
 /** The simulation, as adapters see it. */
@@ -399,6 +483,11 @@ public:
         reading_ = writing_ = responding_ = false;
         drive();
     }
+    void state(archive &to) override {
+        to.field(reading_).field(writing_).field(responding_).field(wait_read_).field(wait_write_);
+        to.field(beat_).field(beats_).field(write_at_).field(read_response_).field(write_response_);
+        to.list(bytes_).list(written_).list(strobes_);
+    }
 
 private:
     enum { OKAY = 0, SLVERR = 2 };
@@ -469,6 +558,9 @@ public:
             self(s).power_on();
             self(s).end();
         };
+        model_.save = [](retrap_server *s, uint64_t, retrap_state *state) { return self(s).save(*state); };
+        model_.restore = [](retrap_server *s, uint64_t, const retrap_state *state) { return self(s).restore(*state); };
+        model_.resume = [](retrap_server *s, uint64_t) { self(s).resume(); };
         take_arguments(argc, argv);
     }
 
@@ -636,6 +728,58 @@ private:
             if (deadline < armed_) retrap_arm_timer(server(), device, TIMER, armed_ = deadline);
         }
         host_ += std::chrono::steady_clock::now() - started_;
+    }
+
+    using savable = decltype(has_state<Design>(0));
+    template <class Of> static void save_model(model_writer &to, Of &design, std::true_type) { to << design; }
+    template <class Of> static void restore_model(model_reader &from, Of &design, std::true_type) { from >> design; }
+    template <class Of> static void save_model(model_writer &, Of &, std::false_type) {}
+    template <class Of> static void restore_model(model_reader &, Of &, std::false_type) {}
+
+    /** The bridge's fields, and those of its parts. */
+    void state(archive &to, std::vector<uint8_t> &model) {
+        to.field(next_).field(last_).field(period_);
+        for (output &each : outputs_) to.field(each.level);
+        for (part *each : parts_) each->state(to);
+        to.list(model);
+    }
+    const char *save(retrap_state &to) {
+        if (!savable::value) return "the design was verilated without --savable: it cannot be saved";
+        model_writer writer;
+        save_model(writer, top, savable());
+        writer.flush();
+        saved_ = archive();
+        uint64_t version = VERSION;
+        saved_.field(version);
+        state(saved_, writer.bytes);
+        to.bytes = saved_.bytes().data();
+        to.length = saved_.bytes().size();
+        return nullptr;
+    }
+    const char *restore(const retrap_state &from) {
+        archive saved(from.bytes, from.length);
+        std::vector<uint8_t> model;
+        uint64_t version = 0, period = period_;
+        saved.field(version);
+        if (version != VERSION) return "the state is none of this version of the bridge";
+        state(saved, model);
+        if (!saved.is_whole()) return "the state is one of another design";
+        if (period_ != period) return period_ = period, "the state is one of a design with another --period";
+        model_reader reader(model);
+        restore_model(reader, top, savable());
+        top.eval();
+        // The machine has kept causes of messages, and not the levels of lines.
+        for (output &each : outputs_) each.level = each.level && each.is_message;
+        armed_ = RETRAP_NEVER;
+        return nullptr;
+    }
+    enum { VERSION = 1 };
+    archive saved_;
+
+    /** After a snapshot, or in a machine that was restored from one, whose clock goes on from there. */
+    void resume() {
+        begin();
+        end();
     }
 
     void drive(output &each) {

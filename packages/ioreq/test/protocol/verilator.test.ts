@@ -31,8 +31,8 @@ const CONTROL = 12
 const ADDRESS = 16
 const TRANSFER = 20
 
-let started: ProtocolDevices | undefined
-afterEach(() => started?.close())
+const started: ProtocolDevices[] = []
+afterEach(() => started.splice(0).forEach((devices) => devices.close()))
 
 /** The design in a machine whose clock stands where a test puts it. */
 async function start(options = '') {
@@ -44,7 +44,7 @@ async function start(options = '') {
     command: `exec ${program} ${options}`,
     onOutput: (bytes) => (output += Buffer.from(bytes).toString()),
   })
-  started = devices
+  started.push(devices)
   await devices.remote.ready
   const access = async (
     type: number,
@@ -65,6 +65,7 @@ async function start(options = '') {
   }
   return {
     machine,
+    remote: devices.remote,
     output: () => output,
     read: (offset: number, size = 4) => access(IOREQ_TYPE_COPY, 0xfed9_0000 + offset, IOREQ_READ, size),
     write: (offset: number, value: number, size = 4) =>
@@ -171,6 +172,26 @@ test.skipIf(!hasVerilator)(`the design reads and writes guest memory, with strob
   expect(await read(TRANSFER)).toBe(2)
 })
 
+test.skipIf(!hasVerilator)(`a design goes on from a snapshot in another program, cycle for cycle${note}`, async () => {
+  const first = await start()
+  first.machine.clock.time = 1000
+  await first.write(ALARM, 1000)
+  await first.write(CONTROL, 1)
+  await first.at(5000)
+  await first.write(WORD, 77)
+  await first.remote.quiesce(1000)
+  const state = await first.remote.save()
+  const second = await start()
+  second.machine.clock.time = 5000
+  await second.remote.restore(state)
+  second.remote.resume()
+  await second.at((103 + 1000) * 10 - 1)
+  expect(second.machine.events).toEqual([])
+  await second.at((103 + 1000) * 10)
+  expect(second.machine.events).toEqual(['irq5=1'])
+  expect([await second.read(COUNT), await second.read(WORD)]).toEqual([1000, 77])
+})
+
 test.skipIf(!hasVerilator)(`the design’s trace has the guest’s clock, and skips what was idle${note}`, async () => {
   const file = join(scratch, 'probe.vcd')
   const { machine, write, at, output } = await start(`--stats --vcd ${file}`)
@@ -179,7 +200,7 @@ test.skipIf(!hasVerilator)(`the design’s trace has the guest’s clock, and sk
   await at(5_000_100)
   await write(CONTROL, 0)
   await at(6_000_000)
-  started?.close()
+  started[0]?.close()
   // oxlint-disable-next-line no-await-in-loop -- until the program has ended, which writes what is left
   while (!/ cycles, /.test(output())) await turn()
   const text = readFileSync(file, 'utf8')

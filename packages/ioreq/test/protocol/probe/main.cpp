@@ -7,7 +7,6 @@ static void declare(retrap_server *server) {
     retrap_device device = {};
     device.device = 1;
     device.name = "probe";
-    device.flags = RETRAP_STATELESS;
     retrap_add_device(server, &device);
     retrap_range registers = {};
     registers.region = 1;

@@ -10,7 +10,6 @@ static void declare(retrap_server *server) {
     retrap_device device = {};
     device.device = 1;
     device.name = "dma-engine";
-    device.flags = RETRAP_STATELESS;
     retrap_add_device(server, &device);
     retrap_function function = {};
     function.function = 1;

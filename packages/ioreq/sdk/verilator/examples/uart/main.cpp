@@ -59,6 +59,11 @@ public:
         if (after.empty()) type();
     }
 
+    void state(retrap::archive &to) override {
+        to.field(taken_).field(sent_).field(shift_).field(wait_).field(left_).field(byte_).field(typed_);
+        to.list(seen_).list(typing_);
+    }
+
 private:
     void type() {
         typing_.assign(input.begin(), input.end());
@@ -87,7 +92,6 @@ static void declare(retrap_server *server) {
     retrap_device device = {};
     device.device = 1;
     device.name = "uart16550";
-    device.flags = RETRAP_STATELESS;
     retrap_add_device(server, &device);
     retrap_function card = {};
     card.function = 1;
