@@ -68,6 +68,24 @@ async function record(name: string, initrd: string, uart: string, dma: string) {
   return { ...finished, instructions, line: readFileSync(line, 'latin1') }
 }
 
+/** Debian whose only console is the design: its terminal types a command at the shell's prompt. */
+async function useConsole(uart: string, left: number, right: number): Promise<string | void> {
+  const initrd = join(scratch, 'shell')
+  const line = join(scratch, 'console')
+  writeFileSync(initrd, parts[0]!)
+  writeFileSync(join(scratch, 'command'), `echo product-$((${left} * ${right})); poweroff -f\n`)
+  const card = `exec:exec ${uart} --output ${line} --input ${join(scratch, 'command')} --after '/ # '`
+  const guest = ['--kernel', kernel, '--initrd', initrd, '--append', 'console=ttyS1,115200 cryptomgr.notests']
+  const { stdout, stderr, code } = await runRetrap(['run', ...guest, '--deterministic', '--device', card], {
+    answers: [],
+    deadlineMs: DEADLINE_MS,
+  })
+  const text = readFileSync(line, 'latin1')
+  const wanted = [/console \[ttyS1\] enabled/, new RegExp(`^product-${left * right}\r$`, 'm'), /reboot: Power down/]
+  for (const expected of wanted) if (!expected.test(text)) return `no ${expected} on the console: ${text}${stdout}${stderr}`
+  if (stdout !== '' || code !== 0) return `status ${code}, and the other port had ${stdout}${stderr}`
+}
+
 /** Runs Debian twice with the designs, and once more without. */
 export const soak: Soak = {
   name: 'verilator',
@@ -101,6 +119,8 @@ export const soak: Soak = {
     const two = await record('two', initrd, uart, dma)
     if (two.stdout !== one.stdout || two.line !== one.line || two.instructions !== one.instructions)
       return `the runs differ: ${one.instructions} and ${two.instructions} instructions\n${one.stdout}${two.stdout}`
+    const shown = await useConsole(uart, rng.between(2, 999), rng.between(2, 999))
+    if (shown !== undefined) return shown
     rmSync(uart)
     rmSync(dma)
     const { stdout, stderr } = await runRetrap(['replay', join(scratch, 'one')], { answers: [], deadlineMs: DEADLINE_MS })
