@@ -10,7 +10,7 @@ import { hasProgram } from './skip.ts'
 
 /** A design and the program around it. */
 export interface Design {
-  /** Its top module. */
+  /** The name of its top module. */
   readonly top: string
   /** Files in Verilog. */
   readonly sources: readonly string[]
@@ -61,7 +61,10 @@ export async function buildDesign(design: Design): Promise<string> {
   })
   const files = [...design.sources, design.main, ...design.include.flatMap((at) => globSync(join(at, '*.h')).sort())]
   const { folder } = await keep({
-    name: join('designs', `${design.top}-${hashOf(versions, ...TRANSLATE, ...files.map((file) => readFileSync(file)))}`),
+    name: join(
+      'designs',
+      `${design.top}-${hashOf(versions, ...TRANSLATE, ...files.map((file) => readFileSync(file)))}`,
+    ),
     async make(made, scratch) {
       const objects = join(scratch, 'objects')
       const sources = design.sources.map((file) => resolve(file))

@@ -1,6 +1,6 @@
 /** `retrap device-sdk LANGUAGE FOLDER`. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
@@ -16,14 +16,23 @@ all that one needs to write a server in another language.
 
 Examples:
   retrap device-sdk c model
-  retrap device-sdk python model`
+  retrap device-sdk python model
+  retrap device-sdk verilator model`
 
 /** How an example of a language is made and run, by the folder. */
 const NEXT: Readonly<Record<string, (folder: string) => readonly [make: string, command: string]>> = {
   c: (folder) => [`cc -O2 ${join(folder, 'examples/counter.c')} -o counter && `, './counter'],
   rust: (folder) => [`rustc --edition 2021 -O ${join(folder, 'examples/dma-copy.rs')} && `, './dma-copy'],
+  verilator: (folder) => [
+    `verilator --cc --exe --build --trace --savable -O3 -CFLAGS "-O2 -I${resolve(folder)}" --Mdir uart ` +
+      `${join(folder, 'examples/uart/uart16550.v')} ${join(folder, 'examples/uart/main.cpp')} && `,
+    './uart/Vuart16550',
+  ],
   python: (folder) => ['', `PYTHONPATH=${folder} python3 ${join(folder, 'examples/counter.py')}`],
 }
+
+/** Files of other libraries that a library needs beside its own. */
+const NEEDED: Readonly<Record<string, readonly string[]>> = { verilator: ['c/retrap-device.h'] }
 
 /** The package with the libraries. */
 const packageFolder = (): string => dirname(fileURLToPath(import.meta.resolve('@retrap/ioreq/package.json')))
@@ -42,6 +51,7 @@ function filesOf(language: string): Map<string, Uint8Array> {
     const name = relative(from, join(entry.parentPath, entry.name))
     if (entry.isFile() && !/(^|[/\\])(\.|__pycache__)/.test(name)) files.set(name, readFileSync(join(from, name)))
   }
+  for (const path of NEEDED[language] ?? []) files.set(basename(path), readFileSync(join(packageFolder(), 'sdk', path)))
   return files
 }
 
@@ -92,8 +102,10 @@ export function copyDeviceSdk(language: string, folder: string, force: boolean):
 export function addDeviceSdk(program: Command, output: ListingOutput): void {
   program
     .command('device-sdk')
-    .description('Write what device models in C, Python or Rust need, with examples and PROTOCOL.md, into a folder')
-    .argument('<language>', 'c, python or rust')
+    .description(
+      'Write what device models in C, Python, Rust or Verilog need, with examples and PROTOCOL.md, into a folder',
+    )
+    .argument('<language>', 'c, python, rust or verilator')
     .argument('<folder>', 'is made where there is none')
     .option('--force', 'overwrite files that differ')
     .addHelpText('after', HELP)

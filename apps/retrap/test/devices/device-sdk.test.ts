@@ -41,7 +41,7 @@ test.each(readdirSync(SDK))(
 
 test('a language without a library, and a folder that cannot be, are told of', () => {
   expect(() => copyDeviceSdk('pyton', folder, false)).toThrow(
-    "no library for 'pyton'; there are c and python and rust; did you mean 'python'?",
+    "no library for 'pyton'; there are c and python and rust and verilator; did you mean 'python'?",
   )
   writeFileSync(join(folder, 'file'), '')
   expect(() => copyDeviceSdk('c', join(folder, 'file'), false)).toThrow('file, not a folder')

@@ -7,6 +7,8 @@ import { skipNote } from '@retrap/tooling/skip'
 import { buildDesign, hasVerilator } from '@retrap/tooling/verilator'
 import { al, Assembler, dword, dx, eax, ebx, ecx, esp, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
+import { checkDevice, PARTS } from '../../src/device-check/check.ts'
+import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const ioreq = fileURLToPath(new URL('../../../../packages/ioreq/', import.meta.url))
@@ -37,7 +39,10 @@ function probingKernel(): Uint8Array {
   asm.bind(entry).mov(dword(ALARM), imm32(CYCLES)).mov(dword(CONTROL), imm32(1))
   // The interrupt controller shows what it is asked for.
   const waiting = asm.mov(dx, imm16(0x20)).here()
-  asm.in(al, dx).test(al, 1 << 5).jz(waiting)
+  asm
+    .in(al, dx)
+    .test(al, 1 << 5)
+    .jz(waiting)
   asm.mov(ebx, dword(COUNT)).mov(esp, imm32(0x9000)).call(print)
   asm.mov(dword(WORD), imm32(0x0012_3456)).mov(dword(ADDRESS), imm32(BUFFER)).mov(dword(TRANSFER), imm32(2))
   const moving = asm.here()
@@ -70,6 +75,21 @@ async function record(name: string) {
   })
   return { stdout, stderr, instructions: /recorded (\d+) instructions/.exec(stderr)?.[1] }
 }
+
+test.skipIf(!hasVerilator)(`the bridge keeps to the document${note}`, async () => {
+  const lines: string[] = []
+  const parts = PARTS.filter((part) => part !== BROKEN_FRAMES)
+  // A design that was woken goes on from a saved state, and does not stay there.
+  await checkDevice({
+    address: { command: `exec ${program}` },
+    parts,
+    writes: false,
+    print: (line) => lines.push(line),
+  })
+  expect(lines.filter((line) => line.startsWith('FAIL'))).toEqual([])
+  expect(lines.join('\n')).toContain('ok    reset brings back the state at power-on')
+  expect(lines.join('\n')).toContain('ok    another program, or session, goes on with a saved state')
+})
 
 test.skipIf(!hasVerilator)(
   `two runs with a design agree to the cycle, and one is replayed without it${note}`,

@@ -82,7 +82,8 @@ async function useConsole(uart: string, left: number, right: number): Promise<st
   })
   const text = readFileSync(line, 'latin1')
   const wanted = [/console \[ttyS1\] enabled/, new RegExp(`^product-${left * right}\r$`, 'm'), /reboot: Power down/]
-  for (const expected of wanted) if (!expected.test(text)) return `no ${expected} on the console: ${text}${stdout}${stderr}`
+  for (const expected of wanted)
+    if (!expected.test(text)) return `no ${expected} on the console: ${text}${stdout}${stderr}`
   if (stdout !== '' || code !== 0) return `status ${code}, and the other port had ${stdout}${stderr}`
 }
 
@@ -104,9 +105,7 @@ export const soak: Soak = {
     const lines = rng.between(1, 400)
     rng.note('lines', `${lines}`)
     const initrd = join(scratch, 'initrd')
-    const first = writeCpio([
-      { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(auto(lines)) },
-    ])
+    const first = writeCpio([{ kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(auto(lines)) }])
     writeFileSync(initrd, Buffer.concat([...parts, first]))
     const uart = join(scratch, 'uart16550')
     const dma = join(scratch, 'dma_engine')
@@ -119,11 +118,21 @@ export const soak: Soak = {
     const two = await record('two', initrd, uart, dma)
     if (two.stdout !== one.stdout || two.line !== one.line || two.instructions !== one.instructions)
       return `the runs differ: ${one.instructions} and ${two.instructions} instructions\n${one.stdout}${two.stdout}`
+    for (const program of [uart, dma]) {
+      const checked = await runRetrap(['device-check', `exec:exec ${program}`], {
+        answers: [],
+        deadlineMs: DEADLINE_MS,
+      })
+      if (checked.code !== 0) return `${program} is found wrong: ${checked.stdout}${checked.stderr}`
+    }
     const shown = await useConsole(uart, rng.between(2, 999), rng.between(2, 999))
     if (shown !== undefined) return shown
     rmSync(uart)
     rmSync(dma)
-    const { stdout, stderr } = await runRetrap(['replay', join(scratch, 'one')], { answers: [], deadlineMs: DEADLINE_MS })
+    const { stdout, stderr } = await runRetrap(['replay', join(scratch, 'one')], {
+      answers: [],
+      deadlineMs: DEADLINE_MS,
+    })
     if (stdout !== one.stdout) return `the replay differs: ${stdout}${stderr}`
   },
   teardown: () => rmSync(scratch, { recursive: true }),

@@ -39,11 +39,11 @@
 #endif
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
@@ -196,7 +196,7 @@ public:
     virtual void settle() = 0;
     /** The number of the device that the design is. */
     uint64_t device = 1;
-    /** Cycles that an access or a burst may take. */
+    /** Cycles that an access may take, and that are run at a time where nothing comes from them. */
     uint64_t longest = 100000;
 };
 
@@ -481,6 +481,9 @@ public:
     bool busy() const override { return reading_ || writing_; }
     void reset() override {
         reading_ = writing_ = responding_ = false;
+        wait_read_ = wait_write_ = beat_ = beats_ = write_at_ = 0;
+        read_response_ = write_response_ = OKAY;
+        bytes_.clear(), written_.clear(), strobes_.clear();
         drive();
     }
     void state(archive &to) override {
@@ -543,18 +546,21 @@ public:
      *   --vcd FILE        traces the design, in nanoseconds of the guest's clock (verilate with --trace)
      *   --period NS       nanoseconds of a cycle (10)
      *   --quantum CYCLES  cycles of a design without `quiet` from timer to timer (100)
-     *   --stats           tells at the end how much was run, on stderr
+     *   --stats           tells at the end how much was run, and the processor's time that this process took, on stderr
      */
     bridge(const char *name, void (*declare)(retrap_server *), int &argc, char **argv) {
         std::memset(&model_, 0, sizeof model_);
         model_.name = name;
         model_.user = this;
-        model_.declare = declare;
+        declare_ = declare;
+        model_.declare = [](retrap_server *s) {
+            self(s).declare_(s);
+            self(s).has_begun_ = false;
+        };
         model_.read = [](retrap_server *s, const retrap_access *a) { return self(s).read(*a); };
         model_.write = [](retrap_server *s, const retrap_access *a) { self(s).write(*a); };
         model_.timer = [](retrap_server *s, uint64_t, uint64_t) { self(s).timer(); };
         model_.reset = [](retrap_server *s, uint64_t) {
-            self(s).started_ = std::chrono::steady_clock::now();
             self(s).power_on();
             self(s).end();
         };
@@ -607,7 +613,14 @@ public:
         }
         is_live_ = true;
         int status = 1;
-        while (status > 0) status = retrap_poll(server_.get(), -1);
+        while (status > 0) {
+            status = retrap_poll(server_.get(), -1);
+            if (status <= 0 || has_begun_) continue;
+            // A design may do something before the guest's first access.
+            has_begun_ = true;
+            end();
+            status = retrap_step(server_.get());
+        }
         retrap_close(server_.get());
         close_trace();
         tell_stats();
@@ -682,10 +695,9 @@ private:
     /** The machine is powered on, or reset: what was before is over, and its cycles are not run. */
     void power_on() {
         const uint64_t now = is_live_ ? retrap_now(server()) : 0;
-        // The clock of another machine may be behind that of the last one.
-        if (now < last_) next_ = 0;
-        if (now > 0) next_ = std::max(next_, now / period_ + 1);
         last_ = now;
+        next_ = now / period_ + 1;
+        begin_model(savable());
         armed_ = RETRAP_NEVER;
         for (output &each : outputs_) each.level = false;
         for (part *each : parts_) each->reset();
@@ -706,7 +718,6 @@ private:
 
     /** Runs the cycles up to the guest's clock. */
     void begin() {
-        started_ = std::chrono::steady_clock::now();
         last_ = retrap_now(server());
         const uint64_t end = last_ / period_ + 1;
         for (output &each : outputs_) drive(each);
@@ -724,10 +735,10 @@ private:
         if (!is_idle()) {
             uint64_t ahead = quiet_ ? quiet_.get() : quantum_ - 1;
             for (const part *each : parts_) ahead = std::min(ahead, each->quiet());
-            const uint64_t deadline = (next_ + ahead) * period_;
+            // Cycles are run a piece at a time, so that no call takes long.
+            const uint64_t deadline = (next_ + std::min(ahead, longest)) * period_;
             if (deadline < armed_) retrap_arm_timer(server(), device, TIMER, armed_ = deadline);
         }
-        host_ += std::chrono::steady_clock::now() - started_;
     }
 
     using savable = decltype(has_state<Design>(0));
@@ -736,9 +747,25 @@ private:
     template <class Of> static void save_model(model_writer &, Of &, std::false_type) {}
     template <class Of> static void restore_model(model_reader &, Of &, std::false_type) {}
 
-    /** The bridge's fields, and those of its parts. */
+    /** A design with state is as it was made at each power-on; of another one the reset's pin has to do. */
+    void begin_model(std::true_type) {
+        if (made_.empty()) {
+            model_writer writer;
+            writer << top;
+            writer.flush();
+            made_ = writer.bytes;
+        } else {
+            model_reader reader(made_);
+            reader >> top;
+        }
+    }
+    void begin_model(std::false_type) {}
+
+    /** The bridge's fields, and those of its parts. The next cycle of an idle design depends on the clock alone. */
     void state(archive &to, std::vector<uint8_t> &model) {
-        to.field(next_).field(last_).field(period_);
+        uint64_t next = is_idle() ? 0 : next_;
+        to.field(next).field(period_);
+        if (to.is_reading()) next_ = next;
         for (output &each : outputs_) to.field(each.level);
         for (part *each : parts_) each->state(to);
         to.list(model);
@@ -775,9 +802,12 @@ private:
     }
     enum { VERSION = 1 };
     archive saved_;
+    std::vector<uint8_t> made_;
 
     /** After a snapshot, or in a machine that was restored from one, whose clock goes on from there. */
     void resume() {
+        // The machine that was saved and the restored one go on alike.
+        if (is_idle()) next_ = 0;
         begin();
         end();
     }
@@ -836,8 +866,9 @@ private:
         std::fprintf(stderr, "--vcd %s cannot be written\n", vcd_);
         std::exit(2);
     }
+    /** Cycles of a machine that was reset may have been ahead of its clock: time does not go back here. */
     void trace(uint64_t now) {
-        if (trace_) trace_->dump(now);
+        if (trace_ && now > traced_) trace_->dump(traced_ = now);
     }
     void close_trace() {
         if (trace_) trace_->close();
@@ -855,8 +886,8 @@ private:
 
     void tell_stats() const {
         if (!stats_) return;
-        const double ms = std::chrono::duration<double, std::milli>(host_).count();
-        std::fprintf(stderr, "%llu cycles, %llu accesses and %llu timers in %.1f ms\n", (unsigned long long)cycles_,
+        const double ms = 1000.0 * static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+        std::fprintf(stderr, "%llu cycles, %llu accesses and %llu timers in %.0f ms of the processor\n", (unsigned long long)cycles_,
                      (unsigned long long)accesses_, (unsigned long long)timers_, ms);
     }
 
@@ -870,11 +901,10 @@ private:
     std::function<bool()> is_idle_;
     pin clock_, reset_, quiet_;
     uint64_t reset_active_ = 1, reset_cycles_ = 4, period_ = 10, quantum_ = 100;
-    uint64_t next_ = 0, last_ = 0, armed_ = RETRAP_NEVER, cycles_ = 0, accesses_ = 0, timers_ = 0;
-    bool is_live_ = false, stats_ = false;
+    uint64_t next_ = 0, last_ = 0, traced_ = 0, armed_ = RETRAP_NEVER, cycles_ = 0, accesses_ = 0, timers_ = 0;
+    bool is_live_ = false, has_begun_ = true, stats_ = false;
+    void (*declare_)(retrap_server *) = nullptr;
     const char *vcd_ = nullptr, *address_ = nullptr;
-    std::chrono::steady_clock::time_point started_;
-    std::chrono::steady_clock::duration host_{};
 };
 
 } // namespace retrap

@@ -51,7 +51,9 @@ public:
     bool busy() const override { return taken_ != 0 || sent_ != 0 || left_ != 0 || !typing_.empty(); }
     uint64_t quiet() const override { return sent_ == 0 && typing_.empty() ? RETRAP_NEVER : left_; }
     void reset() override {
-        taken_ = 0, sent_ = 0, left_ = 0;
+        taken_ = sent_ = shift_ = 0;
+        wait_ = left_ = 0;
+        byte_ = 0;
         typing_.clear();
         to_.set(1);
         seen_.clear();
@@ -72,7 +74,8 @@ private:
 
     void took() {
         taken_ = 0;
-        std::fputc(byte_, output);
+        // Lines of the program are shown without their returns.
+        if (output != stdout || byte_ != '\r') std::fputc(byte_, output);
         std::fflush(output);
         if (typed_) return;
         seen_ = (seen_ + static_cast<char>(byte_)).substr(seen_.size() < after.size() ? 0 : 1);

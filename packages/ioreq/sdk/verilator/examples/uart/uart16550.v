@@ -141,17 +141,10 @@ module uart16550 #(
   wire rx_takes = reads_rbr & rx_count != 0;
   wire [3:0] rx_tail = rx_head + rx_count[3:0];
   wire [10:0] rx_first = rx_fifo[rx_head];
+
   // Errors are those of the character at the head, from when it comes there until LSR is read.
   reg [2:0] seen_errors;
   wire [2:0] errors = rx_count != 0 ? rx_first[10:8] & ~seen_errors : 3'd0;
-  integer i;
-  reg any_error;
-  always @* begin
-    any_error = 0;
-    for (i = 0; i < 16; i = i + 1)
-      if (i[4:0] < rx_count & rx_fifo[rx_head+i[3:0]][10:8] != 0) any_error = fifo_on;
-  end
-
   always @(posedge clk)
     if (rst) begin
       rx_at <= 0;
@@ -247,8 +240,9 @@ module uart16550 #(
     else if (reads_iir & cause == 4'h2) thr_pending <= 0;
 
   // ---- The bus ----
-  wire [7:0] lsr = {any_error, thr_empty & ~tx_active, thr_empty, errors, overrun, rx_count != 0};
+  wire [6:0] lsr = {thr_empty & ~tx_active, thr_empty, errors, overrun, rx_count != 0};
   reg divisor_changed;
+  integer i;
   always @(posedge clk)
     if (rst) begin
       wb_ack <= 0;
@@ -259,7 +253,8 @@ module uart16550 #(
       divisor <= 16'd1;
       fifo_on <= 0;
       trigger_code <= 0;
-      divisor_changed <= 1;
+      divisor_changed <= 0;
+      bit_cycles <= {12'd0, PRESCALE, 4'd0};
     end else begin
       wb_ack <= access;
       divisor_changed <= writes & dlab & wb_adr[2:1] == 0;
@@ -284,7 +279,11 @@ module uart16550 #(
           3'd2: wb_dat_o <= {fifo_on, fifo_on, 2'd0, cause};
           3'd3: wb_dat_o <= lcr;
           3'd4: wb_dat_o <= {3'd0, mcr};
-          3'd5: wb_dat_o <= lsr;
+          3'd5: begin
+            wb_dat_o <= {1'b0, lsr};
+            for (i = 0; i < 16; i = i + 1)
+              if (i[4:0] < rx_count & rx_fifo[rx_head+i[3:0]][10:8] != 0) wb_dat_o[7] <= fifo_on;
+          end
           3'd6: wb_dat_o <= {modem, modem_changed};
           3'd7: wb_dat_o <= scr;
         endcase
