@@ -5,7 +5,7 @@ import { existsSync, globSync, readFileSync, realpathSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { cacheDirectory, keep } from '@retrap/debian'
+import { keep } from '@retrap/debian'
 import { hasProgram } from './skip.ts'
 
 /** A design and the program around it. */

@@ -8,7 +8,7 @@ import { buildDesign, hasVerilator } from '@retrap/tooling/verilator'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { startDeviceProgram } from '../../src/host/node/index.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, STATUS_DONE, STATUS_RETRY } from '../../src/index.ts'
-import type { ProtocolDevices } from '../../src/protocol/index.ts'
+import type { ProtocolDevices } from '../../src/host/protocol/index.ts'
 import { makeMachine } from '../host/machine.ts'
 import { turn } from './fake-server.ts'
 
@@ -74,7 +74,7 @@ async function start(options = '') {
     outPort: (offset: number, size: number, value: number) =>
       access(IOREQ_TYPE_PIO, 0x300 + offset, IOREQ_WRITE, size, value),
     /** Moves the guest's clock, and handles what falls due. */
-    async at(ns: number) {
+    at: async (ns: number): Promise<void> => {
       machine.clock.time = ns
       machine.timers.expire()
       await devices.remote.settle()
