@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
+import { isPromise } from '@retrap/device/host'
 
 /** The descriptor of a program's end of the socket; its environment has it as `RETRAP_DEVICE_FD`. */
 const DEVICE_FD = 3
@@ -27,9 +28,10 @@ function read(from: Readable, take: (bytes: Uint8Array) => void | Promise<void>)
   from.on('close', () => void take(new Uint8Array(0)))
   from.on('data', (bytes: Uint8Array) => {
     const taken = take(bytes)
-    if (taken === undefined) return
+    // A caller in JavaScript returns anything.
+    if (!isPromise(taken)) return
     from.pause()
-    void taken.then(() => from.resume())
+    void Promise.resolve(taken).then(() => from.resume())
   })
 }
 
