@@ -5,12 +5,15 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Word64 } from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
 import { framePacket } from '@retrap/gdb'
 import { type PcOptions, replayPc } from '@retrap/machine'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
+  BootedMachine,
   type DeviceFault,
   drawFaults,
   exploreFaults,
@@ -18,9 +21,11 @@ import {
   runWithFaults,
   type TestMachine,
 } from '../src/index.ts'
+import { HeldActs } from '../src/faults/held-acts.ts'
 import { deviceProgram, replayFailure, testFaults } from '../src/node/index.ts'
 import { CopyDevice } from './support/copy-device.ts'
 import { type CopyDriver, copyFirmware } from './support/copy-driver.ts'
+import { countingFirmware } from './support/counting-guest.ts'
 
 const compiles = hasProgram('gcc')
 const folder = mkdtempSync(join(tmpdir(), 'retrap-faults-'))
@@ -71,9 +76,24 @@ const C: Subject = {
   ...{ options: inC, isThere: compiles },
 }
 
-beforeAll(() => {
-  const source = fileURLToPath(new URL('../../ioreq/sdk/c/examples/dma-copy.c', import.meta.url))
-  if (compiles) execFileSync('gcc', ['-O0', source, '-o', program])
+const SDK = fileURLToPath(new URL('../../ioreq/sdk/c/', import.meta.url))
+const compile = (source: string, into: string): Buffer => execFileSync('gcc', ['-O0', `-I${SDK}`, source, '-o', into])
+beforeAll(() => void (compiles && compile(join(SDK, 'examples/dma-copy.c'), program)))
+
+test.skipIf(!compiles)('a device in C is put back with its machine before each test', async () => {
+  const counting = join(folder, 'counting')
+  compile(fileURLToPath(new URL('support/counting.c', import.meta.url)), counting)
+  const deviceServers = [deviceProgram(`exec:${counting}`)()]
+  const pc: PcOptions = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, firmware: countingFirmware(), deviceServers }
+  const booted = await BootedMachine.pc({ pc, ready: '> ', bootTimeoutMs: 60_000 })
+  expect(booted.notRecorded).toContain('it has deviceServers')
+  for (let i = 0; i < 2; i++)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await booted.run(async (machine) => {
+      machine.type('dd\n')
+      expect(await machine.until('\n1\n')).toBe('12\n1\n')
+    })
+  booted.close()
 })
 
 test.for(
@@ -195,6 +215,41 @@ test.each<readonly [string, Omit<DeviceFault, 'device'>, string]>([
   ['late bytes, which a read of the status pushes', { act: 'dma', nth: 1, kind: 'late', ns: 9e8 }, 'ok'],
 ])('%s', async (_, fault, expected) => {
   expect(await outcome(fault)).toBe(expected)
+})
+
+test('late acts come at exact instants, in their order, or before an access that does not pass them', () => {
+  const now = { lo: 0, hi: 0 }
+  const clock = { now: () => now.lo, read: (into: Word64) => void Object.assign(into, now) }
+  const timers = new TimerQueue(clock)
+  const came: string[] = []
+  const held = new HeldActs({
+    clock,
+    timer: (callback) => timers.create((ns, deadline) => void callback(ns, deadline)),
+  })
+  const at = (time: number): readonly string[] => {
+    now.lo = time
+    timers.expire()
+    return came.splice(0)
+  }
+  for (const [name, ns, pushedBy] of [
+    ['dma', 500, 'reads'],
+    ['interrupt', 100, 'nothing'],
+    ['write', 700, 'accesses'],
+  ] as const)
+    held.hold(ns, pushedBy, () => came.push(name))
+  expect([at(99), at(100), at(499), at(500), at(699), at(700)]).toEqual([[], ['interrupt'], [], ['dma'], [], ['write']])
+  for (const [by, expected] of [
+    ['write', ['accesses']],
+    ['dma', ['reads']],
+    ['read', ['reads', 'accesses']],
+  ] as const) {
+    for (const pushedBy of ['nothing', 'reads', 'accesses'] as const)
+      held.hold(1000, pushedBy, () => came.push(pushedBy))
+    void held.push(by)
+    expect(came.splice(0)).toEqual(expected)
+    held.drop()
+  }
+  expect(at(10_000)).toEqual([])
 })
 
 test('what cannot be is refused by a sentence', async () => {
