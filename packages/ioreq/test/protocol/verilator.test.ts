@@ -42,7 +42,7 @@ async function start(options = '') {
     name: 'probe',
     realTime: false,
     command: `exec ${program} ${options}`,
-    onOutput: (bytes) => (output += Buffer.from(bytes).toString()),
+    onOutput: (bytes) => void (output += Buffer.from(bytes).toString()),
   })
   started.push(devices)
   await devices.remote.ready
