@@ -48,7 +48,7 @@ describe('TypeScript in a page comes from a file that is run', () => {
     expect(text.match(/^ *```(?:ts|typescript|tsx|js|javascript)\b.*/gm) ?? []).toEqual([])
     for (const [, path = ''] of text.matchAll(/^<<< @\/([^\s{#]+)/gm)) {
       const file = join('pages', path).replaceAll('\\', '/')
-      if (!/\.(?:html|css|json|sh|c)$/.test(file)) expect(file).toMatch(RUN)
+      if (!/\.(?:html|css|json|sh|c|cpp|py)$/.test(file)) expect(file).toMatch(RUN)
       expect(read(file).length).toBeGreaterThan(0)
     }
     // A reader sees the program that the button runs.
