@@ -226,7 +226,7 @@ export const FRAME_TABLE = {
       ['subsystem', 'number', 'subsystem ID'],
       ['pin', 'number', 'INTA to INTD as 1 to 4; 0: none'],
       ['flags', 'number', 'bit 0: 4096 bytes of configuration space; bit 1: the device has several functions'],
-      ['bus', 'text', 'the bus of a port of the machine; empty: the root'],
+      ['bus', 'text', 'empty: the root; no other bus is there yet'],
     ],
   },
   bar: {
