@@ -34,6 +34,7 @@
 
 #include <verilated.h>
 #include <verilated_save.h>
+#include <poll.h>
 #if VM_TRACE
 #include <verilated_vcd_c.h>
 #endif
@@ -600,6 +601,11 @@ public:
     /** An output that drives an interrupt line. */
     bridge &line(pin at, uint64_t line) { return outputs_.push_back({at, line, 0, false, false}), *this; }
 
+    /** Calls `on_input` when a descriptor of the host has input. Two runs do not agree on when; a recording has it. */
+    bridge &watch(int descriptor, std::function<void()> on_input) {
+        return watches_.push_back({descriptor, on_input}), *this;
+    }
+
     // ---- Running. ----
 
     /** @return the status for main to return */
@@ -614,7 +620,7 @@ public:
         is_live_ = true;
         int status = 1;
         while (status > 0) {
-            status = retrap_poll(server_.get(), -1);
+            status = watches_.empty() ? retrap_poll(server_.get(), -1) : wait();
             if (status <= 0 || has_begun_) continue;
             // A design may do something before the guest's first access.
             has_begun_ = true;
@@ -659,6 +665,11 @@ private:
         bool is_message, level;
     };
 
+    struct watched {
+        int descriptor;
+        std::function<void()> on_input;
+    };
+
     static bridge &self(retrap_server *server) { return *static_cast<bridge *>(retrap_user(server)); }
 
     bus *bus_of(uint64_t region) {
@@ -666,6 +677,22 @@ private:
             if (each.region == region) return each.to;
         retrap_fault(server(), device, "no bus is given for region %llu: call bridge.region", (unsigned long long)region);
         return nullptr;
+    }
+
+    /** Waits for the machine and for the host. @return as retrap_step() */
+    int wait() {
+        std::vector<pollfd> polled(1, pollfd{retrap_fd(server()), POLLIN, 0});
+        for (const watched &each : watches_) polled.push_back(pollfd{each.descriptor, POLLIN, 0});
+        poll(polled.data(), static_cast<nfds_t>(polled.size()), -1);
+        for (size_t i = 0; i < watches_.size(); i++) {
+            if ((polled[i + 1].revents & POLLIN) == 0) continue;
+            const bool was_idle = is_idle();
+            watches_[i].on_input();
+            // The time until now stays idle; a deadline of the past comes at once.
+            was_woken_ = was_woken_ || (was_idle && !is_idle());
+            end();
+        }
+        return retrap_step(server());
     }
 
     uint64_t read(const retrap_access &access) {
@@ -720,6 +747,8 @@ private:
     void begin() {
         last_ = retrap_now(server());
         const uint64_t end = last_ / period_ + 1;
+        if (was_woken_) next_ = std::max(next_, end);
+        was_woken_ = false;
         for (output &each : outputs_) drive(each);
         while (next_ < end) {
             if (is_idle()) {
@@ -898,11 +927,12 @@ private:
     std::vector<part *> parts_;
     std::vector<mapped> regions_;
     std::vector<output> outputs_;
+    std::vector<watched> watches_;
     std::function<bool()> is_idle_;
     pin clock_, reset_, quiet_;
     uint64_t reset_active_ = 1, reset_cycles_ = 4, period_ = 10, quantum_ = 100;
     uint64_t next_ = 0, last_ = 0, traced_ = 0, armed_ = RETRAP_NEVER, cycles_ = 0, accesses_ = 0, timers_ = 0;
-    bool is_live_ = false, has_begun_ = true, stats_ = false;
+    bool is_live_ = false, has_begun_ = true, was_woken_ = false, stats_ = false;
     void (*declare_)(retrap_server *) = nullptr;
     const char *vcd_ = nullptr, *address_ = nullptr;
 };

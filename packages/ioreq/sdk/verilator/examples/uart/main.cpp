@@ -5,12 +5,15 @@
 //   --output FILE         what the guest sends; else it goes to stdout
 //   --input FILE          what is typed, once the guest has sent the text of --after
 //   --after TEXT
+//   --pty                 a terminal of the host is at the line, such as: screen /dev/pts/7
 //   --bit CYCLES          cycles of a bit of the terminal (864: 115,200 baud)
 #define RETRAP_DEVICE_IMPLEMENTATION
 #include "Vuart16550.h"
 #include "retrap-verilator.h"
 
 #include <deque>
+#include <fcntl.h>
+#include <unistd.h>
 
 /** A terminal at a serial line of 8 data bits without parity. */
 class terminal : public retrap::part {
@@ -22,6 +25,9 @@ public:
     terminal(retrap::simulation &sim, retrap::pin from, retrap::pin to) : from_(from), to_(to) {
         sim.add(*this);
     }
+
+    /** Types something. */
+    void type(const char *text, size_t length) { typing_.insert(typing_.end(), text, text + length); }
 
     void sample() override {
         // Each bit is looked at in its middle; the first edge is a start bit's.
@@ -114,13 +120,32 @@ static void declare(retrap_server *server) {
     retrap_add_bar(server, &registers);
 }
 
+/** A terminal of the host at the line. @return whether there is one */
+template <class Bridge> static bool open_pty(Bridge &bridge, terminal &line) {
+    const int pty = posix_openpt(O_RDWR | O_NOCTTY);
+    if (pty < 0 || grantpt(pty) != 0 || unlockpt(pty) != 0) return false;
+    std::printf("the line is at %s\n", ptsname(pty));
+    std::fflush(stdout);
+    // It stays open while nobody has it.
+    open(ptsname(pty), O_RDWR | O_NOCTTY);
+    line.output = fdopen(pty, "w");
+    bridge.watch(pty, [pty, &line] {
+        char typed[256];
+        const ssize_t length = read(pty, typed, sizeof typed);
+        if (length > 0) line.type(typed, static_cast<size_t>(length));
+    });
+    return line.output != nullptr;
+}
+
 int main(int argc, char **argv) {
     retrap::bridge<Vuart16550> bridge("uart16550", declare, argc, argv);
     Vuart16550 &top = bridge.top;
     retrap::wishbone registers(bridge, RETRAP_WISHBONE_8(top, wb_));
     terminal line(bridge, top.txd, top.rxd);
-    for (int i = 1; i + 1 < argc; i += 2) {
+    for (int i = 1; i < argc; i++) {
         const std::string name = argv[i];
+        if (name == "--pty" && !open_pty(bridge, line)) return std::perror("--pty"), 1;
+        if (name == "--pty" || i + 1 == argc) continue;
         if (name == "--output") line.output = std::fopen(argv[i + 1], "w");
         if (name == "--after") line.after = argv[i + 1];
         if (name == "--bit") line.bit = std::strtoull(argv[i + 1], nullptr, 0);
