@@ -57,6 +57,7 @@ export async function buildDesign(design: Design): Promise<string> {
       const compile = async (file: string): Promise<void> =>
         void (await run('g++', [...flags(folder), '-c', join(root, 'include', file), '-o', join(folder, `${file}.o`)]))
       await Promise.all(LIBRARY.map(compile))
+      return { versions }
     },
   })
   const files = [...design.sources, design.main, ...design.include.flatMap((at) => globSync(join(at, '*.h')).sort())]
@@ -76,6 +77,7 @@ export async function buildDesign(design: Design): Promise<string> {
       await mkdir(made)
       const linked = [all, ...LIBRARY.map((file) => join(library.folder, `${file}.o`)), '-pthread']
       await run('g++', [...flags(objects), ...linked, '-o', join(made, design.top)])
+      return { versions }
     },
   })
   return join(folder, design.top)

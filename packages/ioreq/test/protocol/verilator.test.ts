@@ -1,5 +1,5 @@
 /** The bridge to Verilator, with a design that counts its cycles: both buses, memory, interrupts, and when all of it happens. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -81,6 +81,11 @@ async function start(options = '') {
     },
   }
 }
+
+test.skipIf(!hasVerilator)(`a design is built once, and kept${note}`, async () => {
+  const { mtimeMs } = statSync(program)
+  expect(statSync(await buildDesign(PROBE)).mtimeMs).toBe(mtimeMs)
+})
 
 test.skipIf(!hasVerilator)(
   `registers are reached over AXI4-Lite and Wishbone, at any size and lane${note}`,
