@@ -79,16 +79,21 @@ export const RULES = {
   result: { title: 'only save has a result', sentence: '`done`: `result`: the state, for `save`; else empty' },
   past: {
     title: 'deadlines of the past come to an end',
-    sentence: 'A deadline of the past comes at once.',
+    sentence:
+      'A deadline of the past comes at once; one that is not later than the timer’s last call comes a microsecond after that, so that the guest’s time goes on.',
   },
   counts: {
     title: 'headers count the frames that it has received',
     sentence: 'Each header has the count of received frames, modulo 2^16.',
   },
-  faults: { title: 'no device fails', sentence: '`fault` says that a device cannot go on.' },
+  faults: {
+    title: 'no device fails',
+    sentence: '`fault` says that a device cannot go on: its open calls fail, and what it answers to them is dropped.',
+  },
   stays: {
     title: 'it keeps the connection',
-    sentence: 'The end of the stream, or `bye`, ends the session, and the program that was started for it.',
+    sentence:
+      'The end of the stream, or `bye`, ends the session, and the program that was started for it: it has half a second to end by itself, then SIGTERM comes, and after another half second SIGKILL, for all of its process group.',
   },
   // Accesses.
   reads: {
@@ -150,7 +155,7 @@ export const RULES = {
   },
   restore: {
     title: 'a state that it takes again is the state that it saves',
-    sentence: 'A restored machine calls `restore`, then `resume`, at an instant of its own clock.',
+    sentence: 'A restored machine calls `restore`, then `resume`.',
   },
   elsewhere: {
     title: 'another program, or session, goes on with a saved state',
@@ -180,11 +185,12 @@ export const RULES = {
   ack: {
     title: 'it acknowledges 64 frames that it had nothing to say to',
     sentence:
-      'An end sends `ack` when it has received 64 frames, or frames of 64 KiB together, since it last sent one.',
+      'An end sends `ack` when it has received 64 frames, or frames of 64 KiB together, since it last sent a frame, whose header says the count.',
   },
   bye: {
     title: 'it ends the session at bye',
-    sentence: 'The end of the stream, or `bye`, ends the session, and the program that was started for it.',
+    sentence:
+      'The end of the stream, or `bye`, ends the session, and the program that was started for it: it has half a second to end by itself, then SIGTERM comes, and after another half second SIGKILL, for all of its process group.',
   },
   // Another connection.
   goesOn: {

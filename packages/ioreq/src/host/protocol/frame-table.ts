@@ -112,7 +112,7 @@ export const FRAME_TABLE = {
     meaning: 'The device is out of its slot, and reaches nothing. Answered by `done`.',
     fields: [
       ['call', 'number', 'the answer names it'],
-      ['device', 'number', 'of a `device`'],
+      ['device', 'number', 'of a `device` with flag 1'],
       ['now', 'word', 'the guest’s clock in nanoseconds'],
     ],
   },
@@ -239,7 +239,7 @@ export const FRAME_TABLE = {
       ['index', 'number', '0 to 5; of a 64-bit one the lower half'],
       ['type', 'number', '0: ports; 1: 32-bit memory; 2: 64-bit memory'],
       ['bytes', 'number', 'a power of two'],
-      ['maximum', 'number', 'as in `range`'],
+      ['maximum', 'number', 'as in `range`: 8 where there are 64-bit registers'],
       ['minimum', 'number', 'as in `range`'],
       ['flags', 'number', 'bit 0: writes are buffered; bit 1: prefetchable'],
       ['memory', 'number', 'shows this `memory` there, and nothing is asked; 0: none'],
