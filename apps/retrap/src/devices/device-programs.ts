@@ -1,6 +1,13 @@
 /** `--device exec:COMMAND`, `unix:PATH` and `tcp:HOST:PORT`: devices that are programs in any language. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type DeviceProgramPlace, deviceProgramPlace, openDeviceProgram } from '@retrap/ioreq/host/node'
+import type { DeviceModel } from '@retrap/device'
+import {
+  type DeviceModelOptions,
+  type DeviceProgramPlace,
+  deviceProgramPlace,
+  openDeviceModel,
+  openDeviceProgram,
+} from '@retrap/ioreq/host/node'
 import type { TransferBounds } from '@retrap/ioreq/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { SessionOutput } from '../host/host.ts'
@@ -14,6 +21,9 @@ export const PROGRAM_PROPERTIES: Readonly<Record<string, string>> = {
   ready: 'seconds that it has to declare its devices, or off (30); a debugger at its start may take longer',
   reconnect: 'seconds for which a lost connection is tried again (5); of unix: and tcp:',
 }
+/** Where the words of programs go. */
+export type ProgramOutput = Pick<SessionOutput, 'write' | 'writableLength'>
+
 const FIRST_SLOT = 0x10
 const MOST_LINE = 4096
 /** Bytes that may wait for the reader of our stderr before a program's words wait too. */
@@ -29,10 +39,34 @@ export const namesProgram = (name: string): boolean => /^(exec|unix|tcp):/.test(
  * @param index - of the program among all
  * @throws CliError `ERR_USAGE`
  */
-export function prepareProgram(argument: DeviceArgument, index: number, stderr: SessionOutput): StartDeviceServer {
+export function prepareProgram(argument: DeviceArgument, index: number, stderr: ProgramOutput): StartDeviceServer {
+  const { address, options } = readProgram(argument, stderr)
+  const slot = slotOf(argument) ?? FIRST_SLOT + index
+  return (dispatch, platform, realTime) => {
+    let next = slot
+    return openDeviceProgram(dispatch, platform, address, { ...options, realTime, place: () => next++ })
+  }
+}
+
+/**
+ * Starts a program, or connects to it, whose one device is plugged into a machine that runs.
+ *
+ * @throws CliError `ERR_USAGE`; IoreqError `ERR_DEVICE` for a program that is not there, or has not just one device
+ */
+export function openPluggedProgram(
+  argument: DeviceArgument,
+  stderr: ProgramOutput,
+  home: Pick<DeviceModelOptions, 'clock' | 'onFailed' | 'onClosed'>,
+): Promise<DeviceModel> {
+  const { address, options } = readProgram(argument, stderr, ['bus', 'id'])
+  return openDeviceModel(address, { ...options, ...home })
+}
+
+/** @throws CliError `ERR_USAGE` */
+function readProgram(argument: DeviceArgument, stderr: ProgramOutput, others: readonly string[] = []) {
   const { name } = argument
   const properties = new Properties(argument)
-  properties.check(Object.keys(PROGRAM_PROPERTIES))
+  properties.check([...Object.keys(PROGRAM_PROPERTIES), ...others])
   const address = parseProgram(`--device ${name}`, name)
   const seconds = (key: string, usual: string): number => {
     const text = properties.text(key, usual)
@@ -43,22 +77,17 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
   const reconnect = seconds('reconnect', '5')
   const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '30')
   const bounds = boundsOf(name, properties.text('dma', ''))
-  const slot = slotOf(argument) ?? FIRST_SLOT + index
-  return (dispatch, platform, realTime) => {
-    let next = slot
-    const prefix = 'command' in address ? commandName(address.command) : name
-    const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
-    return openDeviceProgram(dispatch, platform, address, {
-      name: prefix,
-      realTime,
-      readyMs: ready * 1000,
-      ...(bounds && { bounds }),
-      place: () => next++,
-      onLog: boundedLog(tell, stderr),
-      onOutput: linesTo(tell, stderr),
-      reconnectMs: reconnect * 1000,
-    })
+  const prefix = 'command' in address ? commandName(address.command) : name
+  const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
+  const options = {
+    name: prefix,
+    readyMs: ready * 1000,
+    ...(bounds && { bounds }),
+    onLog: boundedLog(tell, stderr),
+    onOutput: linesTo(tell, stderr),
+    reconnectMs: reconnect * 1000,
   }
+  return { address, options }
 }
 
 /** Programs that run others: those have the name. */

@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/device'
+import type { Clock, DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type {
   BoardServerOptions,
@@ -78,6 +78,8 @@ export interface Machine {
   /** Machine memory, which the map of guest frames leads to. */
   readonly memory: { readonly u8: Uint8Array }
   readonly domain: {
+    /** The guest's time. */
+    readonly clock?: Clock
     readonly p2m: ListedMap
     /** Where a guest-physical address is in machine memory; below 0: nowhere. */
     readonly secondLevel: { peek(gpa: number): number }

@@ -45,7 +45,7 @@ netdev_add user,id=ID             open a network for a card; kinds and keys as o
 netdev_del ID                     close it
 device_add NAME,bus=PORT,id=ID[,drive=ID|,netdev=ID]
                                   plug a device into a root port (--device pcie-root-port);
-                                  NAME may be a module of yours: ./card.ts
+                                  NAME may be a module of yours, ./card.ts, or a program, exec:./card
 device_del [-f] ID                ask the guest for it; its disk is closed then
 savevm [FILE]                     save the machine, for retrap restore FILE
 when                              the instruction that a recorded run, or its replay, is at

@@ -1,10 +1,11 @@
+import { IoreqError } from '@retrap/ioreq'
 import { MachineError, type MachineRootPort } from '@retrap/machine'
 import type { BackEnds } from '../back-ends/back-ends.ts'
 import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { didYouMean, type DeviceArgument, usage } from '../options/values.ts'
 import { namesModule } from '../devices/device-modules.ts'
-import { namesProgram } from '../devices/device-programs.ts'
+import { namesProgram, openPluggedProgram, type ProgramOutput } from '../devices/device-programs.ts'
 import { placeOf } from '../devices/pci-devices.ts'
 
 /** A device behind a root port. */
@@ -15,7 +16,7 @@ export interface PortDevice {
 }
 
 /** Machines that devices are plugged into. */
-type HotMachine = Pick<Machine, 'plug' | 'unplug'>
+type HotMachine = Pick<Machine, 'plug' | 'unplug'> & { readonly domain: Pick<Machine['domain'], 'clock'> }
 
 /** Devices that `device_add` makes. */
 export const PLUGGABLE: readonly string[] = [
@@ -44,6 +45,8 @@ export class HotDevices {
   readonly #ports: readonly MachineRootPort[]
   readonly #devices: Set<PortDevice>
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
+  /** Takes what programs with devices write. */
+  readonly #stderr: ProgramOutput
   /** The end of the last addition: each sees what the one before has done. */
   #added: Promise<unknown> = Promise.resolve()
 
@@ -51,7 +54,9 @@ export class HotDevices {
     ports: readonly MachineRootPort[],
     devices: readonly PortDevice[],
     backEnds: Pick<BackEnds, 'add' | 'removeBehind'>,
+    stderr: ProgramOutput,
   ) {
+    this.#stderr = stderr
     this.#ports = ports
     this.#devices = new Set(devices)
     this.#backEnds = backEnds
@@ -85,11 +90,7 @@ export class HotDevices {
    */
   async add(machine: HotMachine, argument: DeviceArgument): Promise<string> {
     const { name } = argument
-    if (namesProgram(name))
-      throw usage(
-        `device_add: the devices of a program are there from the start; start the machine with --device '${name}'`,
-      )
-    if (!isPluggable(name))
+    if (!isPluggable(name) && !namesProgram(name))
       throw usage(
         `device_add: '${name}' cannot be added while the machine runs; these can: ${PLUGGABLE.join(', ')}, and modules of your own${didYouMean(name, PLUGGABLE)}`,
       )
@@ -98,6 +99,7 @@ export class HotDevices {
     const id = argument.properties.get('id')
     if (id !== undefined && [...this.#devices, ...this.#ports].some((device) => device.id === id))
       throw usage(`device_add: there is a device '${id}' already`)
+    if (namesProgram(name)) return this.#addProgram(machine, argument, { name, port, ...(id !== undefined && { id }) })
     const { device, undo } = await this.#backEnds.add(argument).catch((error: unknown) => {
       throw inWordsOfCommands(error)
     })
@@ -109,6 +111,34 @@ export class HotDevices {
     }
     this.#devices.add({ name, port, ...(id !== undefined && { id }) })
     return `${id ?? name}: in ${port}; the guest is told\n`
+  }
+
+  /** A program goes with its device, and the device with its program: as one that is pulled. */
+  async #addProgram(machine: HotMachine, argument: DeviceArgument, entry: PortDevice): Promise<string> {
+    const { name, port, id = name } = entry
+    const { clock } = machine.domain
+    if (clock === undefined) throw usage(`device_add: this machine has no clock for the program of '${name}'`)
+    const device = await openPluggedProgram(argument, this.#stderr, {
+      clock,
+      onFailed: ({ message }) => {
+        if (!this.#devices.delete(entry)) return
+        this.#stderr.write(`retrap: ${message}: ${id} is out of ${port}\n`)
+        machine.unplug?.(port, { force: true }).catch(() => {})
+      },
+      onClosed: () => void this.#devices.delete(entry),
+    }).catch((error: unknown) => {
+      if (error instanceof IoreqError) throw new CliError('ERR_INPUT', `device_add: ${error.message}`)
+      throw error
+    })
+    this.#devices.add(entry)
+    try {
+      await machine.plug!({ device, port })
+    } catch (error) {
+      this.#devices.delete(entry)
+      device.removed?.()
+      throw error
+    }
+    return `${id}: in ${port}; the guest is told\n`
   }
 
   #isFixed(port: string): boolean {

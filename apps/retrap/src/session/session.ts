@@ -207,7 +207,7 @@ class Session {
     const isIncoming = this.#settings.takeOver !== undefined
     this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay, isIncoming }, this.#chardevs)
     const { machine, portDevices = [] } = this.#settings
-    this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds)
+    this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds, stderr)
     for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),

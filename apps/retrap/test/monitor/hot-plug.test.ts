@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Pc } from '@retrap/machine'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { parseDrive } from '../../src/drives/drives.ts'
@@ -13,6 +14,7 @@ import { openMonitor } from '../support/monitor.ts'
 const folder = mkdtempSync(join(tmpdir(), 'retrap-hot-plug-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const file = (name: string): string => join(folder, name)
+const RAW = fileURLToPath(new URL('../support/raw-device.mjs', import.meta.url))
 const PORTS = ['pcie-root-port,id=rp1', 'pcie-root-port,id=rp2', 'pcie-root-port,id=fixed,hotplug=off']
 
 beforeEach(() => {
@@ -116,6 +118,39 @@ test('a device that the machine refuses is not in the next one, and its disk is 
   expect(await run('info network')).toBe('net: no card has it\n')
 })
 
+test(
+  'a program is plugged in with its device, is pulled when it dies, and plugged in again',
+  { timeout: 60_000 },
+  async () => {
+    const { pc, run, told } = await machine()
+    const program = `exec:${process.execPath} ${RAW} pci-waits`
+    const add = (): Promise<string> => run(`device_add "${program},bus=rp1,id=p"`)
+    expect(await add()).toBe('p: in rp1; the guest is told\n')
+    expect(pc.domain.devices.isOccupied('rp1')).toBe(true)
+    expect(models(pc)).toContain('thermometer')
+    expect(await add()).toContain("root port 'rp1' is occupied by p")
+    const [pid] = told.splice(0).flatMap((text) => /processes (\d+)/.exec(text)?.[1] ?? [])
+    process.kill(Number(pid), 'SIGKILL')
+    await expect.poll(() => told.join('')).toMatch(/raw-device.mjs: its program ended with .*: p is out of rp1\n/)
+    await expect.poll(() => pc.domain.devices.isOccupied('rp1')).toBe(false)
+    expect(await add()).toBe('p: in rp1; the guest is told\n')
+    const again = Number(told.flatMap((text) => /processes (\d+)/.exec(text)?.[1] ?? []).at(-1))
+    expect(await run('device_del -f p')).toBe('p: out\n')
+    await expect.poll(() => isThere(again)).toBe(false)
+    expect(pc.domain.devices.isOccupied('rp1')).toBe(false)
+    expect(await add()).toBe('p: in rp1; the guest is told\n')
+  },
+)
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
 const CARD = `
 export const card = {
   name: 'card',
@@ -173,7 +208,9 @@ describe('errors say what to do', () => {
     { line: 'device_add ./x.ts,bus=rp1,transport=worker', says: "behind root port 'rp1' it runs in this process" },
     { line: `device_add ${file('two.mjs')},bus=rp1`, says: 'exports 2 device models; a root port has room for one' },
     { line: `device_add ${file('no-card.mjs')},bus=rp1`, says: 'expected a PCI function in a slot below a port' },
-    { line: 'device_add exec:./model,bus=rp1', says: "from the start; start the machine with --device 'exec:./model'" },
+    { line: 'device_add exec:./no-model,bus=rp1', says: 'its program cannot be started' },
+    { line: 'device_add "exec:sleep 9,bus=rp1,ready=0.1"', says: 'it was not ready within 0.1 s' },
+    { line: 'device_add exec:./model,bus=rp1,x=1', says: "has no 'x'" },
     { line: 'device_add AC97,bus=rp1,x=1', says: "device_add AC97 has no 'x'" },
     { line: 'device_del', says: 'write device_del [-f] ID' },
     { line: 'device_del x', says: "no device 'x' behind a root port; there are: colddev" },

@@ -20,8 +20,9 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     await backEnds.close()
   })
   const ports = rootPorts(given)
-  const hot = new HotDevices(ports, devicesBehindPorts(given), backEnds)
   const told: string[] = []
+  const stderr = { write: (text: string | Uint8Array) => told.push(String(text)) > 0 }
+  const hot = new HotDevices(ports, devicesBehindPorts(given), backEnds, stderr)
   const snapshots = new SessionSnapshots({ arguments: [] }, [], (text) => told.push(text))
   const recording = new SessionRecording(
     { arguments: [] },

@@ -126,6 +126,7 @@ if (how === 'stays') {
   console.log(`processes ${process.pid} ${child.pid}`)
 } else socket.on('end', () => process.exit())
 socket.on('error', () => process.exit())
+if (how === 'pci-waits') console.log(`processes ${process.pid}`)
 if (how === 'talks') {
   console.log('one line\r\nand another')
   process.stderr.write('a third\u001b[2J')

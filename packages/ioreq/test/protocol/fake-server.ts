@@ -46,7 +46,7 @@ export class FakeServer {
 
   connect(): void {
     const reader = new ProtocolReader()
-    this.#toMachine = this.devices.connect({
+    this.#toMachine = this.devices.end.connect({
       backlog: 0,
       write: (bytes) =>
         reader.push(bytes, ({ frame }) => {

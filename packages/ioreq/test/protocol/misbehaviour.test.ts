@@ -76,7 +76,7 @@ async function serve(policy: 'crash' | 'detach' = 'detach', now?: () => number) 
     onLog: (text) => told.push(text),
   })
   const tell = (text: string): void => void told.push(text)
-  new FramePump({ devices, stream: far, tell, ...(now && { now }) })
+  new FramePump({ end: devices.end, stream: far, tell, ...(now && { now }) })
   far.say({ kind: 'welcome', version: 5, name: 'far' }, ...DEVICE, READY)
   await devices.remote.ready
   return { ...machine, far, devices, told }
@@ -104,7 +104,7 @@ describe('a server that sends as fast as it can', () => {
     }
     expect(most).toBeLessThanOrEqual(2 * (1 / FRAME_MS + 2))
     expect(looks).toBeGreaterThan(count)
-    expect([isDone(), failures, devices.moving]).toEqual([true, [], 0])
+    expect([isDone(), failures, devices.end.moving]).toEqual([true, [], 0])
   })
 })
 
@@ -246,7 +246,7 @@ test.each([
   // What it has said before that is heard.
   far.say({ kind: 'fault', device: 1, message: 'no more' })
   far.push(null)
-  far.on('close', () => devices.disconnected(new IoreqError('ERR_DEVICE', 'it has closed the connection')))
+  far.on('close', () => devices.end.disconnected(new IoreqError('ERR_DEVICE', 'it has closed the connection')))
   await expect.poll(() => failures.length).toBe(1)
   expect(String(failures[0]!.cause)).toMatch(/thermometer: no more/)
   expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])

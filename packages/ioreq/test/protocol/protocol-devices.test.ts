@@ -265,7 +265,7 @@ test('a connection that broke is made again: each frame arrives once', async () 
   expect(server.of('read').length).toBe(1)
   // The frame has not arrived, as far as the server knows.
   server.received = 0
-  server.devices.disconnected()
+  server.devices.end.disconnected()
   server.send({ kind: 'setLine', line: 4, level: 1 })
   server.connect()
   const hello = server.of('hello')[1]!
@@ -282,7 +282,7 @@ test('a connection that broke is made again: each frame arrives once', async () 
 
 test('frames that come with `ready` are the devices’, and a welcome may be lost', async () => {
   const server = new FakeServer(makeMachine(), {}, 1)
-  server.devices.disconnected()
+  server.devices.end.disconnected()
   server.connect()
   server.welcome({ session: { lo: 7, hi: 9 } })
   server.send(...THERMOMETER, { kind: 'setLine', line: 4, level: 1 })
@@ -292,13 +292,13 @@ test('frames that come with `ready` are the devices’, and a welcome may be los
 
 test('a connection that breaks before the welcome is made again, to a server of any kind', async () => {
   const server = new FakeServer(makeMachine())
-  server.devices.disconnected()
-  expect(server.devices.resumable).toBe(true)
+  server.devices.end.disconnected()
+  expect(server.devices.end.resumable).toBe(true)
   server.connect()
   server.welcome()
   server.send(...THERMOMETER)
   await server.devices.remote.ready
-  expect(server.devices.resumable).toBe(false)
+  expect(server.devices.end.resumable).toBe(false)
 })
 
 test('a device that cannot go on leaves the others of its server; the last one ends the server', async () => {
@@ -339,7 +339,7 @@ test.each<readonly [string, (server: FakeServer) => void, RegExp]>([
   ['says bye', (server) => server.send({ kind: 'bye', why: 'good night' } as never), /good night/],
   [
     'is started anew',
-    (server) => (server.devices.disconnected(), server.connect(), server.welcome()),
+    (server) => (server.devices.end.disconnected(), server.connect(), server.welcome()),
     /lost its state/,
   ],
 ])('a server that %s fails with a sentence, and is told', async (_what, act, why) => {

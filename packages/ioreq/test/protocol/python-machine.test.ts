@@ -134,6 +134,6 @@ describe.runIf(there)(`Python devices of a machine${LACK}`, () => {
     )
     await port(0x300, 5)
     expect(await port(0x300)).toBe(5)
-    expect(devices.resumable).toBe(true)
+    expect(devices.end.resumable).toBe(true)
   })
 })

@@ -2,7 +2,15 @@ import { createConnection, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
-import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.ts'
+import { type Clock, type DeviceModel } from '@retrap/device'
+import { intercepted } from '@retrap/device/host'
+import { timeOf } from '../frames.ts'
+import {
+  ProtocolDevices,
+  type ProtocolDevicesOptions,
+  ProtocolEnd,
+  type ProtocolEndOptions,
+} from '../protocol/index.ts'
 import type { DevicePlatform } from '../index.ts'
 import type { SocketAddress } from './packet-socket.ts'
 import { FramePump } from './frame-pump.ts'
@@ -33,16 +41,11 @@ const RETRY_MS = 50
 const ENDED_MS = 1000
 
 /** Carries a session over a stream. @param onGone - the stream has ended, and this is why */
-function carry(
-  devices: ProtocolDevices,
-  stream: Duplex,
-  options: ProtocolDevicesOptions,
-  onGone: (why: string) => void,
-): void {
+function carry(end: ProtocolEnd, stream: Duplex, options: ProtocolEndOptions, onGone: (why: string) => void): void {
   let why = 'it has closed the connection'
   stream.on('error', ({ message }) => (why = `its connection broke: ${message}`))
   stream.on('close', () => onGone(why))
-  new FramePump({ devices, stream, tell: (text) => options.onLog?.(text) })
+  new FramePump({ end, stream, tell: (text) => options.onLog?.(text) })
 }
 
 /**
@@ -66,11 +69,21 @@ export function startDeviceProgram(
       options.onClosed?.()
     },
   })
-  const { ended, socket } = (started.group = new ProgramGroup(command, (bytes, fd) => given.onOutput?.(bytes, fd)))
-  const gone = (how: string): void => devices.disconnected(new IoreqError('ERR_DEVICE', how))
+  started.group = runProgram(devices.end, given)
+  return devices
+}
+
+/** Runs a program as the server of a session. */
+function runProgram(
+  end: ProtocolEnd,
+  options: ProtocolEndOptions & Pick<DeviceProgramOptions, 'command' | 'onOutput'>,
+) {
+  const group = new ProgramGroup(options.command, (bytes, fd) => options.onOutput?.(bytes, fd))
+  const { ended, socket } = group
+  const gone = (how: string): void => end.disconnected(new IoreqError('ERR_DEVICE', how))
   if (socket === null) void ended.then(gone)
   else
-    carry(devices, socket, options, (why) => {
+    carry(end, socket, options, (why) => {
       // The status of the program says more.
       const timer = setTimeout(gone, ENDED_MS, why)
       void ended.then((how) => {
@@ -78,7 +91,7 @@ export function startDeviceProgram(
         gone(how)
       })
     })
-  return devices
+  return group
 }
 
 /**
@@ -89,36 +102,51 @@ export function startDeviceProgram(
 export async function connectDeviceProgram(
   dispatch: IoDispatch,
   platform: DevicePlatform,
-  { address, reconnectMs = RECONNECT_MS, ...options }: DeviceAddressOptions,
+  options: DeviceAddressOptions,
 ): Promise<ProtocolDevices> {
-  const dial = (): Promise<Socket> =>
-    new Promise((resolve, reject) => {
-      const socket = createConnection(address)
-      socket.setNoDelay(true)
-      socket.once('error', reject)
-      socket.once('connect', () => {
-        socket.removeListener('error', reject)
-        resolve(socket)
-      })
-    })
-  const first = await dial().catch((error: Error) => {
-    throw new IoreqError('ERR_DEVICE', `device server ${options.name} cannot be reached: ${error.message}`)
-  })
+  const first = await dial(options)
   const devices = new ProtocolDevices(dispatch, platform, options)
+  keepConnected(devices.end, first, options)
+  return devices
+}
+
+type Dialed = Pick<DeviceAddressOptions, 'name' | 'address'>
+
+/** @throws IoreqError `ERR_DEVICE` where nobody listens */
+function dial({ name, address }: Dialed): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(address)
+    socket.setNoDelay(true)
+    const failed = ({ message }: Error): void =>
+      reject(new IoreqError('ERR_DEVICE', `device server ${name} cannot be reached: ${message}`))
+    socket.once('error', failed)
+    socket.once('connect', () => {
+      socket.removeListener('error', failed)
+      resolve(socket)
+    })
+  })
+}
+
+/** Carries a session over a connection, and over others after it. */
+function keepConnected(
+  end: ProtocolEnd,
+  first: Socket,
+  options: ProtocolEndOptions & Dialed & Pick<DeviceAddressOptions, 'reconnectMs'>,
+): void {
+  const { reconnectMs = RECONNECT_MS } = options
   const gone = async (why: string): Promise<void> => {
-    devices.disconnected()
-    const end = performance.now() + reconnectMs
-    while (devices.resumable && performance.now() < end) {
+    end.disconnected()
+    const last = performance.now() + reconnectMs
+    while (end.resumable && performance.now() < last) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
-      const socket = await dial().catch(() => null)
-      if (socket !== null) return carry(devices, socket, options, (reason) => void gone(reason))
+      const socket = await dial(options).catch(() => null)
+      if (socket !== null) return carry(end, socket, options, (reason) => void gone(reason))
       // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
     }
-    devices.disconnected(new IoreqError('ERR_DEVICE', why))
+    end.disconnected(new IoreqError('ERR_DEVICE', why))
   }
-  carry(devices, first, options, (why) => void gone(why))
-  return devices
+  carry(end, first, options, (why) => void gone(why))
 }
 
 /** Where a device program is: a command that starts it, or an address that it listens at. */
@@ -155,4 +183,69 @@ export function openDeviceProgram(
   }
   const address = { ...options, address: place, ...(reconnectMs !== undefined && { reconnectMs }) }
   return connectDeviceProgram(dispatch, platform, address)
+}
+
+/** The options of {@link openDeviceModel}. */
+export interface DeviceModelOptions
+  extends
+    ProtocolEndOptions,
+    Pick<DeviceProgramOptions, 'name' | 'onOutput'>,
+    Pick<DeviceAddressOptions, 'reconnectMs'> {
+  /** The machine's. */
+  readonly clock: Clock
+  /** The device cannot go on, or its program is gone: it is to be taken out. */
+  onFailed(error: IoreqError): void
+  /** The device has left the machine: its program ends. */
+  onClosed?(): void
+}
+
+/**
+ * Starts a device program, or connects to it, for a machine that plugs its one device in: a model like others, which takes its
+ * program with it when it leaves the machine.
+ *
+ * @throws IoreqError `ERR_DEVICE` for a program that is not there, is not ready in time, or has not just one device
+ */
+export async function openDeviceModel(place: DeviceProgramPlace, options: DeviceModelOptions): Promise<DeviceModel> {
+  const { clock, name } = options
+  const inWords = ({ code, message }: { readonly code: IoreqError['code']; readonly message: string }): IoreqError =>
+    new IoreqError(code, `device server ${name}: ${message}`)
+  const end = new ProtocolEnd(
+    {
+      isPulled: true,
+      now: () => timeOf(clock),
+      failed: (error) => {
+        group?.end()
+        options.onFailed(inWords(error))
+      },
+      faulted: (_device, message) => options.onFailed(inWords({ code: 'ERR_DEVICE', message })),
+    },
+    { ...options, realTime: clock.realTime ?? false },
+  )
+  const close = (why: string): void => {
+    end.close(why)
+    group?.end()
+  }
+  let group: ProgramGroup | undefined
+  if ('command' in place) group = runProgram(end, { ...options, ...place })
+  else {
+    const address = { ...options, address: place }
+    keepConnected(end, await dial(address), address)
+  }
+  const devices = await end.ready.catch((error: IoreqError) => {
+    throw inWords(error)
+  })
+  const [device] = devices
+  if (device === undefined || devices.length > 1) {
+    close('a port has room for one device')
+    throw inWords({ code: 'ERR_DEVICE', message: `it has ${devices.length} devices, and a port has room for one` })
+  }
+  return intercepted(end.modelOf(device), (method, given, member) => {
+    const result: unknown = method(...given)
+    if (member === 'attach') end.attached()
+    if (member === 'removed') {
+      close('the device is out')
+      options.onClosed?.()
+    }
+    return result
+  })
 }

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { ProtocolDevices } from '../protocol/index.ts'
+import type { ProtocolEnd } from '../protocol/index.ts'
 
 /** Host time that frames may take in a turn of the event loop: a guest of this thread has several times as much. */
 const TURN_MS = 1
@@ -13,7 +13,7 @@ const NOTHING = new Uint8Array(0)
 
 /** The parts that a {@link FramePump} acts on. */
 export interface FramePumpOptions {
-  readonly devices: Pick<ProtocolDevices, 'connect' | 'isAttaching' | 'moving'>
+  readonly end: Pick<ProtocolEnd, 'connect' | 'isAttaching' | 'moving'>
   readonly stream: Duplex
   /** Takes a line for the machine's user. */
   tell?(text: string): void
@@ -36,9 +36,9 @@ export class FramePump {
 
   constructor(options: FramePumpOptions) {
     this.#options = options
-    const { devices, stream } = options
+    const { end, stream } = options
     this.#now = options.now?.bind(options) ?? (() => performance.now())
-    this.#receive = devices.connect({
+    this.#receive = end.connect({
       get backlog() {
         return stream.writableLength
       },
@@ -46,7 +46,7 @@ export class FramePump {
         if (stream.writable) stream.write(bytes)
       },
       close: () => void stream.end(),
-      holds: () => devices.isAttaching || this.#moves || (this.#until !== Infinity && this.#now() >= this.#until),
+      holds: () => end.isAttaching || this.#moves || (this.#until !== Infinity && this.#now() >= this.#until),
     })
     stream.on('data', (chunk: Uint8Array) => {
       if (chunk.length > FEW_BYTES) this.#count()
@@ -55,8 +55,8 @@ export class FramePump {
   }
 
   get #moves(): boolean {
-    const { devices, stream } = this.#options
-    return devices.moving + stream.writableLength > MOST_MOVING
+    const { end, stream } = this.#options
+    return end.moving + stream.writableLength > MOST_MOVING
   }
 
   /** Counts the time of this turn of the event loop, the rest of it included. */

@@ -21,6 +21,8 @@ export {
   type DeviceProgramPlace,
   deviceProgramPlace,
   openDeviceProgram,
+  type DeviceModelOptions,
+  openDeviceModel,
   startDeviceProgram,
 } from './device-program.ts'
 export { DeviceListener, type DeviceListenerOptions } from './listener.ts'

@@ -26,6 +26,7 @@ export {
   type ServerFrame,
 } from './frame-table.ts'
 export { pciFunctionOptions } from './pci-options.ts'
+export { ProtocolEnd, type ProtocolEndOptions, type ProtocolHome } from './protocol-end.ts'
 export { ProtocolDevices, type ProtocolDevicesOptions } from './protocol-devices.ts'
 export type { TransferBounds } from './protocol-model.ts'
 export type { ProtocolStream } from './session.ts'

@@ -23,6 +23,7 @@ const NEVER = 0xffff_ffff
 /** Guest time from a timer's call to its next one, where that is armed for the past: time has to go on. */
 const LEAST_NS = 1000
 const NOTHING = new Uint8Array(0)
+const ONES: FrameWord = { lo: NEVER, hi: NEVER }
 
 /** The part of guest memory that a device may reach. */
 export interface TransferBounds {
@@ -54,13 +55,16 @@ export class ProtocolModel implements DeviceModel {
   readonly #session: ProtocolSession
   readonly #device: DeclaredDevice
   readonly #bounds: TransferBounds
+  readonly #isPulled: boolean
   readonly #functions = new Map<number, AttachedFunction>()
   readonly #lines = new Map<number, InterruptLine>()
   readonly #memories = new Map<number, OwnedMemory>()
   readonly #timers = new Map<number, ArmedTimer>()
   #context: DeviceContext | null = null
 
-  constructor(session: ProtocolSession, device: DeclaredDevice, bounds: TransferBounds) {
+  /** @param isPulled - a device whose server is gone reads as ones until it is out, as one that was pulled; else it has failed */
+  constructor(session: ProtocolSession, device: DeclaredDevice, bounds: TransferBounds, isPulled: boolean) {
+    this.#isPulled = isPulled
     this.name = device.name
     this.stateless = device.isStateless
     this.#session = session
@@ -124,11 +128,28 @@ export class ProtocolModel implements DeviceModel {
     }
   }
 
-  #access(frame: Parameters<ProtocolSession['access']>[0], request?: AccessRequest): Promise<FrameWord> {
-    if (request === undefined) return this.#session.access(frame, this.#device.id)
-    return this.#session.access(frame, this.#device.id, (call) =>
-      request.signal.addEventListener('abort', () => this.#session.send({ kind: 'cancel', call })),
-    )
+  async #access(frame: Parameters<ProtocolSession['access']>[0], request?: AccessRequest): Promise<FrameWord> {
+    const cancelled = (call: number): void =>
+      request?.signal.addEventListener('abort', () => this.#session.send({ kind: 'cancel', call }))
+    try {
+      return await this.#session.access(frame, this.#device.id, request && cancelled)
+    } catch (error) {
+      return this.#gone(error, ONES)
+    }
+  }
+
+  async #call(fields: Parameters<ProtocolSession['call']>[0]): Promise<Uint8Array> {
+    try {
+      return await this.#session.call(fields, this.#device.id)
+    } catch (error) {
+      return this.#gone(error, NOTHING)
+    }
+  }
+
+  /** @throws what a server has answered, or how it has ended */
+  #gone<T>(error: unknown, instead: T): T {
+    if (this.#isPulled && this.#session.isOver) return instead
+    throw error
   }
 
   #now(): FrameWord {
@@ -152,7 +173,7 @@ export class ProtocolModel implements DeviceModel {
   async reset(): Promise<void> {
     for (const { causes } of this.#functions.values()) causes.clear()
     this.#stopTimers()
-    await this.#session.call({ kind: 'reset', device: this.#device.id, now: this.#now() })
+    await this.#call({ kind: 'reset', device: this.#device.id, now: this.#now() })
   }
 
   #stopTimers(): void {
@@ -164,11 +185,11 @@ export class ProtocolModel implements DeviceModel {
 
   async quiesce(deadlineMs: number): Promise<void> {
     const deadline = Math.min(Math.floor(deadlineMs), Number.MAX_SAFE_INTEGER)
-    await this.#session.call({ kind: 'quiesce', device: this.#device.id, deadline })
+    await this.#call({ kind: 'quiesce', device: this.#device.id, deadline })
   }
 
   async resume(): Promise<void> {
-    await this.#session.call({ kind: 'resume', device: this.#device.id, now: this.#now() })
+    await this.#call({ kind: 'resume', device: this.#device.id, now: this.#now() })
   }
 
   async save(): Promise<SavedModel> {
@@ -176,7 +197,7 @@ export class ProtocolModel implements DeviceModel {
       [...this.#functions].map(([id, { causes: vectors }]) => [String(id), [...vectors].toSorted((a, b) => a - b)]),
     )
     if (this.stateless) return { version: 1, bytes: NOTHING, causes }
-    const bytes = await this.#session.call({ kind: 'save', device: this.#device.id })
+    const bytes = await this.#call({ kind: 'save', device: this.#device.id })
     // A view of what came over the connection.
     return { version: 1, bytes: Uint8Array.from(bytes), causes }
   }
@@ -188,8 +209,7 @@ export class ProtocolModel implements DeviceModel {
       vectors.clear()
       for (const vector of causes[String(id)] ?? []) vectors.add(vector)
     }
-    if (!this.stateless)
-      await this.#session.call({ kind: 'restore', device: this.#device.id, state: bytes, now: this.#now() })
+    if (!this.stateless) await this.#call({ kind: 'restore', device: this.#device.id, state: bytes, now: this.#now() })
   }
 
   // ---- what the device asks ----
@@ -225,7 +245,7 @@ export class ProtocolModel implements DeviceModel {
       const timer = context.timer(async (_, { lo, hi }) => {
         const now = this.#now()
         due.set(now)
-        await this.#session.call({ kind: 'timer', timer: id, deadline: { lo, hi }, now }, this.#device.id)
+        await this.#call({ kind: 'timer', timer: id, deadline: { lo, hi }, now })
       })
       armed = { timer, due }
       this.#timers.set(id, armed)
