@@ -143,7 +143,10 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(() => page.$$eval('[role=alert]', (all) => all.length)).toBe(0)
     await click('Close')
     await click('Close it')
-    await page.waitForSelector('::-p-xpath(//summary[contains(., "Disks that this browser keeps (1)")])')
+    // puppeteer's own wait for it does not hear of a text that changes.
+    await expect
+      .poll(() => page.$$eval('summary', (all) => all.map((one) => one.textContent)))
+      .toContain('Disks that this browser keeps (1)')
     // A click that is tried again on a busy host, as that on Close, closes it where it comes late.
     const openKept = (): Promise<unknown> =>
       page.$eval('::-p-xpath(//details[summary[contains(., "Disks that this browser keeps")]])', (one) => {

@@ -160,9 +160,9 @@ describe.skipIf(!builds)(
       expect(await client.run('goto', { targetId: places.targets[0]!.id })).toBe('goto: main:11 _start')
       expect(await total()).toBe(15)
       expect(await client.run('reverseContinue')).toMatch(/^pause: /)
-      expect(await client.ask('when')).toMatch(/^instruction 0 of \d+$/)
+      expect(await client.ask('when')).toMatch(/^instruction 0 of \d+, at 0 ns$/)
       const goto = client.waitForEvent('stopped')
-      expect(await client.ask('goto end')).toMatch(/^instruction (\d+) of \1$/m)
+      expect(await client.ask('goto end')).toMatch(/^instruction (\d+) of \1, at /m)
       expect(await client.where(await goto)).toMatch(/^goto: _start$/)
       expect(await client.ask(`who-wrote ${(await client.ask('total')).split(' ')[0]}`)).toMatch(
         /^the instruction at 0x/,
