@@ -329,6 +329,11 @@ test.each<readonly [string, (server: FakeServer) => void, RegExp]>([
   ['answers twice', (server) => server.send({ kind: 'answer', call: 9 }), /call 9, which is not open/],
   ['names what is not there', (server) => server.send({ kind: 'setLine', line: 99, level: 1 }), /line 99/],
   ['declares late', (server) => server.send({ kind: 'device', device: 8, name: 'late' }), /after it was ready/],
+  [
+    'asks for more than a frame holds',
+    (server) => server.send({ kind: 'dmaRead', call: 1, device: 1, length: 2 ** 40 }),
+    /a dmaRead of 1099511627776 bytes/,
+  ],
   ['sends no frame', (server) => server.raw(new Uint8Array(16)), /a frame of 0 bytes/],
   ['sends the machine’s frames', (server) => server.send({ kind: 'read' } as never), /a read frame/],
   [

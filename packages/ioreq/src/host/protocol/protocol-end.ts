@@ -183,14 +183,16 @@ export class ProtocolEnd {
       case 'dmaRead':
       case 'dmaWrite': {
         const model = this.#of(declared.ownerOf('device', frame.device))
-        this.#moves(frame, model?.[frame.kind](frame as ProtocolFrame<'dmaRead'> & ProtocolFrame<'dmaWrite'>))
-        return
+        return this.#moves(frame, () =>
+          model?.[frame.kind](frame as ProtocolFrame<'dmaRead'> & ProtocolFrame<'dmaWrite'>),
+        )
       }
       case 'memoryRead':
       case 'memoryWrite': {
         const model = this.#of(declared.ownerOf('memory', frame.memory))
-        this.#moves(frame, model?.[frame.kind](frame as ProtocolFrame<'memoryRead'> & ProtocolFrame<'memoryWrite'>))
-        return
+        return this.#moves(frame, () =>
+          model?.[frame.kind](frame as ProtocolFrame<'memoryRead'> & ProtocolFrame<'memoryWrite'>),
+        )
       }
       case 'powerOff':
       case 'resetMachine':
@@ -208,11 +210,13 @@ export class ProtocolEnd {
 
   #moves(
     frame: ProtocolFrame<'dmaRead' | 'dmaWrite' | 'memoryRead' | 'memoryWrite'>,
-    moved: Promise<void> | undefined,
+    move: () => Promise<void> | undefined,
   ): void {
     const bytes = 'length' in frame ? frame.length : frame.bytes.length
     if (bytes > MAX_TRANSFER_BYTES)
       throw new IoreqError('ERR_PROTOCOL', `a ${frame.kind} of ${bytes} bytes: expected at most ${MAX_TRANSFER_BYTES}`)
+    // The room for the bytes is made there.
+    const moved = move()
     if (moved !== undefined) {
       this.#moving += bytes
       moved

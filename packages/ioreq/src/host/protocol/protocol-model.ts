@@ -12,12 +12,13 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
+import type { IoreqError } from '../../errors.ts'
 import type { DeclaredDevice, DeclaredFunction } from './declared.ts'
 import type { FrameWord, ProtocolFrame } from './frame-table.ts'
 import { accessOf, pciFunctionOptions } from './pci-options.ts'
 import type { ProtocolSession } from './session.ts'
 
-/** One of the most timers that a device may have. */
+/** Timers that a device may have. */
 const MOST_TIMERS = 1024
 const NEVER = 0xffff_ffff
 /** Guest time from a timer's call to its next one, where that is armed for the past: time has to go on. */
@@ -160,7 +161,7 @@ export class ProtocolModel implements DeviceModel {
 
   /** Makes a call that nobody waits for; where it fails, the device has failed. */
   #begin(fields: Parameters<ProtocolSession['call']>[0]): void {
-    this.#session.call(fields).catch((error: unknown) => this.#session.fail(error as never))
+    this.#session.call(fields).catch((error: IoreqError) => this.#session.fail(error))
   }
 
   removed(): void {
