@@ -176,7 +176,7 @@ export const corpusDifferences: readonly CorpusDifference[] = [
   },
   {
     where:
-      /: (?:[\w.]+ )*mov +(?:[^,]*,\?|\?,|cs,|(?:\w+,)?[ct]r\d|(?:\w+,)?db\d).*ours invalid \(no such register\)|: mov, ours invalid \(no such register\)/,
+      /: (?:[\w.]+ )*mov +(?:[^,]*,\?|\?,|cs,|(?:\w+,)?[ct]r\d|(?:\w+,)?d[br]\d).*ours invalid \(no such register\)|: mov, ours invalid \(no such register\)/,
     why: 'MOV to CS, and to or from registers that do not exist, is #UD (SDM vol. 2B, MOV)',
   },
   {
