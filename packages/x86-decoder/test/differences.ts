@@ -213,7 +213,7 @@ export const corpusDifferences: readonly CorpusDifference[] = [
     when: ({ bytes, mode, theirs }) => isWithout(0x66, 0xf2, 0xf3)(bytes, mode, theirs),
   },
   {
-    where: /^llvm: 62 .*: v\w+, ours invalid \(no such/,
+    where: /^llvm: 62 .*: \w+, ours invalid \(no such/,
     when: ({ bytes: [, p0 = 0, p1 = 0, p2 = 0], mode }) =>
       (p2 & 0x60) === 0x60 || (mode !== 64 && ((p0 & 8) !== 0 || (p1 & 4) === 0 || (p2 & 8) === 0)),
     why: 'EVEX with L\'L = 11b, or with APX\'s bits outside 64-bit mode, is #UD (SDM vol. 2A, "#UD Equations for EVEX"; iced-x86 agrees)',
