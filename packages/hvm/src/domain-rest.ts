@@ -43,9 +43,12 @@ export interface DomainRest {
 
 class DevicesAtRest implements DomainRest {
   readonly #parties: DeviceParties
+  readonly #remotes: readonly RemoteServer[]
 
-  constructor(parties: DeviceParties) {
+  /** @param remotes - servers that rest as well */
+  constructor(parties: DeviceParties, remotes: readonly RemoteServer[] = remotesOf(parties)) {
     this.#parties = parties
+    this.#remotes = remotes
   }
 
   async saveDevices(): Promise<DevicesState> {
@@ -58,7 +61,7 @@ class DevicesAtRest implements DomainRest {
 
   end(): void {
     this.#parties.devices.resume()
-    for (const remote of remotesOf(this.#parties)) remote.resume()
+    for (const remote of this.#remotes) remote.resume()
   }
 }
 
@@ -80,8 +83,9 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
   }
+  const all = parties.servers.map(({ remote }) => remote.name)
   const names = remotesOf(parties).map(({ name }) => name)
-  const missing = Object.keys(state.servers).find((name) => !names.includes(name))
+  const missing = Object.keys(state.servers).find((name) => !all.includes(name))
   if (missing !== undefined) {
     throw new DeviceError('ERR_NOT_FOUND', `saved state names the device server ${missing}, which is not there`)
   }
@@ -97,8 +101,10 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   checkDevices(parties, state)
   memories.restore(state.memories)
   await devices.restore(state.local)
-  for (const remote of remotesOf(parties)) await remote.restore(state.servers[remote.name]!)
-  return new DevicesAtRest(parties)
+  // A run that is recorded may begin with the state of models whose doings are recorded from then on.
+  const remotes = parties.servers.map(({ remote }) => remote).filter(({ name }) => Object.hasOwn(state.servers, name))
+  for (const remote of remotes) await remote.restore(state.servers[remote.name]!)
+  return new DevicesAtRest(parties, remotes)
 }
 
 /** Servers whose models have state here: what those do that are recorded is in the recording. */

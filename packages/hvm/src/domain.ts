@@ -414,6 +414,14 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return beginRest(this.#deviceParties(), deadlineMs)
   }
 
+  /**
+   * Waits until device models have done what they were last given to do, where time is deterministic; those that are late have
+   * failed. Nothing is executed. Not while `run` is under way.
+   */
+  settleModels(): Promise<void> {
+    return this.#loop.settleModels()
+  }
+
   /** Saves all device models at rest; afterwards they go on. @throws as `rest`, and `DomainRest.saveDevices` */
   async saveDevices(deadlineMs: number): Promise<DevicesState> {
     const rest = await this.rest(deadlineMs)

@@ -148,7 +148,12 @@ async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcom
   if (isMade && combinationOf(machine, 'save', 'plain').refused === undefined)
     await check('record-on', 'recorded', async () => {
       const snapshot = await made!.save()
-      await new Recorded().record(machine, { ...options(), snapshot })
+      const on = new Recorded()
+      await on.record(machine, { ...options(), snapshot })
+      await on.made.run({ timeoutMs: 1 })
+      await on.recorder.end()
+      const replay = await on.replay(machine, options())
+      expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
     })
   if (!isRecorded) return { went, expected }
   const ofRun = ['save', 'checkpoint', 'fork', ...(isArm(machine) ? (['gdb'] as const) : [])] as const

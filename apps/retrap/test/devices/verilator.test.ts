@@ -1,5 +1,5 @@
 /** A guest that does little but use a Verilog design: its runs agree, and are replayed without the design. */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -26,8 +26,12 @@ const [COUNT, WORD, ALARM, CONTROL, ADDRESS, TRANSFER] = [0, 4, 8, 12, 16, 20].m
 ]
 const CYCLES = 20_000
 
-/** Waits for the design's interrupt, prints at which of its cycles it came, and a word that the design has written. */
-function probingKernel(): Uint8Array {
+/**
+ * Waits for the design's interrupt, prints at which of its cycles it came, and a word that the design has written.
+ *
+ * @param asks - in between it prints `?`, waits for a byte, and prints the design's cycle then
+ */
+function probingKernel(asks: boolean): Uint8Array {
   const asm = new Assembler({ bits: 32, address: KERNEL })
   const entry = asm.label('entry')
   const print = asm.label('print')
@@ -44,6 +48,11 @@ function probingKernel(): Uint8Array {
     .test(al, 1 << 5)
     .jz(waiting)
   asm.mov(ebx, dword(COUNT)).mov(esp, imm32(0x9000)).call(print)
+  if (asks) {
+    const unanswered = asm.mov(al, 0x3f).out(dx, al).mov(dx, imm16(0x3fd)).here()
+    asm.in(al, dx).test(al, 1).jz(unanswered)
+    asm.mov(ebx, dword(COUNT)).call(print)
+  }
   asm.mov(dword(WORD), imm32(0x0012_3456)).mov(dword(ADDRESS), imm32(BUFFER)).mov(dword(TRANSFER), imm32(2))
   const moving = asm.here()
   asm.mov(eax, dword(TRANSFER)).test(eax, eax).jnz(moving)
@@ -60,16 +69,19 @@ const PROBE = {
 }
 const program = join(scratch, 'probe')
 const kernel = join(scratch, 'kernel')
+const asking = join(scratch, 'asking')
 if (hasVerilator) {
   copyFileSync(await buildDesign(PROBE), program)
-  writeFileSync(kernel, probingKernel())
+  writeFileSync(kernel, probingKernel(false))
+  writeFileSync(asking, probingKernel(true))
 }
 const letters = (value: number): string =>
   [...value.toString(16).padStart(8, '0')].map((digit) => String.fromCharCode(65 + Number.parseInt(digit, 16))).join('')
 
+const device = ['--device', `exec:exec ${program}`]
+
 /** Runs the guest, recorded. */
 async function record(name: string) {
-  const device = ['--device', `exec:exec ${program}`]
   const { stdout, stderr } = await runRetrap(['run', '--kernel', kernel, ...device, '--record', join(scratch, name)], {
     deadlineMs: DEADLINE_MS,
   })
@@ -103,8 +115,35 @@ test.skipIf(!hasVerilator)(
     const second = await record('second')
     expect(second.instructions).toBeDefined()
     expect([second.stdout, second.instructions]).toEqual([first.stdout, first.instructions])
-    rmSync(program)
+    renameSync(program, `${program}-away`)
     const replayed = await runRetrap(['replay', join(scratch, 'first')], { deadlineMs: DEADLINE_MS })
     expect([replayed.stdout, replayed.code], replayed.stderr).toEqual([first.stdout, 0])
+    renameSync(`${program}-away`, program)
+  },
+)
+
+test.skipIf(!hasVerilator)(
+  `a recorded run goes on from a snapshot of a machine with a design, and is replayed without either${note}`,
+  { timeout: DEADLINE_MS },
+  async () => {
+    const [snapshot, recording] = [join(scratch, 'snapshot'), join(scratch, 'on')]
+    const begun = await runRetrap(
+      ['run', '--deterministic', '--kernel', asking, ...device, '--save-on-exit', snapshot],
+      {
+        answers: [{ to: '?', type: '\u0001x' }],
+        deadlineMs: DEADLINE_MS,
+      },
+    )
+    expect([begun.stdout, begun.code], begun.stderr).toEqual([expect.stringMatching(/^[A-P]{8}\?/), 0])
+    const on = await runRetrap(['restore', snapshot, '--record', recording], { input: '!', deadlineMs: DEADLINE_MS })
+    const [, count = '', word] = /^(.{8})(.{8})$/.exec(on.stdout) ?? []
+    expect([word, on.code], on.stderr).toEqual([letters(0x0012_3456), 0])
+    // The design's cycles go on from there.
+    expect(count > begun.stdout.slice(0, 8)).toBe(true)
+    rmSync(snapshot)
+    renameSync(program, `${program}-away`)
+    const replayed = await runRetrap(['replay', recording], { deadlineMs: DEADLINE_MS })
+    expect([replayed.stdout, replayed.code], replayed.stderr).toEqual([on.stdout, 0])
+    renameSync(`${program}-away`, program)
   },
 )

@@ -105,6 +105,12 @@ export class DeterministicSchedule {
     return false
   }
 
+  /** Lets models finish what they were last given to do, and executes nothing. */
+  async settleModels(): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (let wait = this.#settling.begin(); wait !== null; wait = this.#settling.begin()) await wait
+  }
+
   /** Goes on until something is to be awaited. @returns it; null: the domain has an exit */
   advance(): Promise<unknown> | null {
     const { vcpus, timers } = this.#domain

@@ -84,6 +84,11 @@ export class RunLoop {
     }
   }
 
+  /** Lets models finish what they were last given to do, which deterministic time waits for. */
+  async settleModels(): Promise<void> {
+    await this.#deterministic?.settleModels()
+  }
+
   /**
    * Goes on until the schedule has to wait; whatever ends the wait comes here again. No `await`: while a guest and a device
    * take turns, that would be half of what the loop does.

@@ -121,6 +121,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
       case 'save':
         return this.#reply(frame.call, async () => stateToText(await this.save()))
       case 'restore':
+        this.setTime(frame.now)
         return this.#reply(frame.call, async () => {
           await this.restore(stateFromText(frame.state) as DeviceHostState)
           return ''

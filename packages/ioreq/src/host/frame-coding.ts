@@ -17,7 +17,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   reset: [6, ['now', 'u64']],
   settle: [7, ['call', 'u32']],
   save: [8, ['call', 'u32']],
-  restore: [9, ['call', 'u32'], ['state', 'text']],
+  restore: [9, ['call', 'u32'], ['now', 'u64'], ['state', 'text']],
   dmaDone: [10, ['call', 'u32'], ['ok', 'flag'], ['bytes', 'bytes']],
   detach: [11, ['device', 'text']],
   invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],

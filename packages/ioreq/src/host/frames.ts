@@ -41,7 +41,7 @@ export type CommandFrame =
   | { readonly kind: 'settle'; readonly call: number }
   /** Asks for the models' state, as JSON in a `called` frame. */
   | { readonly kind: 'save'; readonly call: number }
-  | { readonly kind: 'restore'; readonly call: number; readonly state: string }
+  | { readonly kind: 'restore'; readonly call: number; readonly now: Word64; readonly state: string }
   /** Asks the models to bring their work to an end, in this many host milliseconds; a `called` frame follows. */
   | { readonly kind: 'quiesce'; readonly call: number; readonly deadline: number }
   /** The machine goes on after `quiesce` or `restore`. */
@@ -186,7 +186,7 @@ export interface MessageFrame {
 export type Frame = CommandFrame | EventFrame | MessageFrame
 
 /** Version of the frames, in `hello`. */
-export const FRAME_VERSION = 4
+export const FRAME_VERSION = 5
 /** `vcpu` of a `fault` outside of any request. */
 export const NO_VCPU = 0xffff_ffff
 /** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */

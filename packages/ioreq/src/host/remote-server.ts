@@ -216,7 +216,7 @@ export class RemoteServer implements IoreqTransport {
    * @throws IoreqError `ERR_DEVICE` where the models refuse the state
    */
   async restore(state: DeviceHostState): Promise<void> {
-    await this.#calls.make((call) => ({ kind: 'restore', call, state: stateToText(state) }))
+    await this.#calls.make((call) => ({ kind: 'restore', call, now: this.now(), state: stateToText(state) }))
   }
 
   /**

@@ -34,7 +34,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: kind('timer'), timer: u32, deadline: u64, now: u64 }),
   fc.record({ kind: kind('reset'), now: u64 }),
   fc.record({ kind: fc.constantFrom('settle' as const, 'save' as const, 'drop' as const), call: u32 }),
-  fc.record({ kind: kind('restore'), call: u32, state: text }),
+  fc.record({ kind: kind('restore'), call: u32, now: u64, state: text }),
   fc.record({ kind: kind('dmaDone'), call: u32, ok: fc.boolean(), bytes }),
   fc.record({ kind: kind('detach'), device: text }),
   fc.record({ kind: kind('invalidate'), vcpu: u32, all: fc.boolean(), gone: ranges, readOnly: ranges }),

@@ -102,7 +102,7 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   {
     verbs: ['record-on'],
-    when: [['recorded-models']],
+    when: [['model', 'share', 'vsock', 'virtio-device', 'usb-device']],
     why: 'a snapshot or a fork: models whose doings are recorded begin at power-on; record from there',
   },
   {

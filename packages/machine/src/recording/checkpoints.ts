@@ -86,7 +86,7 @@ export interface CheckpointTakerOptions {
 }
 
 /**
- * Saves a machine, and where it is in its log.
+ * Saves a machine, which is at rest, and where it is in its log.
  *
  * @param keep - keeps that, and its RAM, while its devices are at rest
  * @throws MachineError `ERR_SNAPSHOT`; what `keep` throws
@@ -96,7 +96,6 @@ export async function saveInstant(
   gate: LoggedGate,
   keep: (state: CheckpointState, position: LogPosition) => void,
 ): Promise<void> {
-  if (!isAtRest(machine.domain)) throw BUSY
   const snapshots = await machine.snapshots()
   const rest = await snapshots.rest(DEADLINE_MS)
   let isSaved = false
@@ -195,15 +194,16 @@ export class CheckpointTaker {
   /**
    * Takes one now. Not while the machine runs, but for a pause.
    *
+   * @param isFirst - the machine has not run: a timer that is due fires when it does, in a replay as well
    * @returns whether that was possible: not where something of the machine cannot be saved
    */
-  async take(): Promise<boolean> {
+  async take(isFirst = false): Promise<boolean> {
     const begun = performance.now()
     // The first checkpoint looks at all of memory, and later ones do not: its duration says nothing of theirs.
     const looksAtAll = this.#written === null
     const instant = this.#gate.instant()
     const { domain } = this.#machine
-    if (domain.writtenElsewhere || !isAtRest(domain)) {
+    if (domain.writtenElsewhere || !(isFirst ? domain.devices.isAtRest() : isAtRest(domain))) {
       // The next look may find it at rest.
       this.#isTaking = false
       return false

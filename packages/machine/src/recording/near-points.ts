@@ -2,6 +2,7 @@ import { type FrameSet, guestFrames } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { GatedMachine } from '../machine/machine-gate.ts'
 import type { MachineKind } from '../machine/board.ts'
+import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import { saveInstant } from './checkpoints.ts'
 import type { ReplayGate } from './replay-gate.ts'
 import type { StartingPoint } from './saved-checkpoints.ts'
@@ -68,7 +69,7 @@ export class NearPoints {
     const { instructions } = gated.domain
     if (from === undefined || this.#points.some((point) => point.instructions === instructions)) return
     const written = (await gated.snapshots()).writtenSince(from.pages)
-    if (written === undefined) return
+    if (written === undefined || !isAtRest(gated.domain)) return
     const base = isPoint(from) ? from.base : from
     try {
       await saveInstant(gated, gate, (state, position) => {

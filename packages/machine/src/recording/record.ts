@@ -1,4 +1,5 @@
 import { CheckpointStore, type RecordingMark, type RecordingRing, RecordingWriter } from '@retrap/recording'
+import { MachineError } from '../errors.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -101,7 +102,13 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   let begun: Begun & { readonly backEnds: BackEndGate<K> }
   const machine = await make(async (options, fromPowerOn) => {
     const board = kind.board(options)
-    requireSupported(fromPowerOn ? 'record' : 'record-on', traitsOf({ ...options, machine: board }, 'recorded'))
+    const traits = traitsOf({ ...options, machine: board }, 'recorded')
+    requireSupported(fromPowerOn ? 'record' : 'record-on', traits)
+    if (!fromPowerOn && checkpointMs === Infinity && traits.has('recorded-models'))
+      throw new MachineError(
+        'ERR_OPTION',
+        'checkpointMs Infinity: a replay without the models that go on from a snapshot begins at a checkpoint; leave it out',
+      )
     const described = describeRun(kind, options, about, await flashFacts(options.flash))
     const description: RunDescription = { ...described, paced: keepsPace }
     const writer = new RecordingWriter(write, description)
@@ -127,7 +134,9 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       if (!taker.isTaking) room.look()
       look?.()
     }
-  if (checkpointMs !== Infinity) await taker.take()
+  // Models go on from a snapshot by themselves: that comes before the first checkpoint.
+  if (!fromPowerOn) await machine.domain.settleModels()
+  if (checkpointMs !== Infinity) await taker.take(true)
   const marks: RecordingMark[] = []
   const recorder: RunRecorder = {
     get instructions() {

@@ -7,7 +7,7 @@ const LENGTH = 1_000_000
 
 test.each<{ from: 'devices' | 'hypervisor'; frame: Frame }>([
   { from: 'devices', frame: { kind: 'called', call: 7, error: '', result: 'x'.repeat(LENGTH) } },
-  { from: 'hypervisor', frame: { kind: 'restore', call: 7, state: 'x'.repeat(LENGTH) } },
+  { from: 'hypervisor', frame: { kind: 'restore', call: 7, now: { lo: 0, hi: 0 }, state: 'x'.repeat(LENGTH) } },
 ])(
   'a frame larger than its stream arrives where each side looks when it is rung for: from $from',
   ({ from, frame }) => {
