@@ -9,7 +9,6 @@ import {
 } from '@retrap/device'
 import { DisplayError } from './errors.ts'
 import { around, bytesOf, clip, convert } from './pixels.ts'
-import { encodePng } from './png.ts'
 
 /** Options of {@link Screen}. */
 export interface ScreenOptions {
@@ -135,6 +134,8 @@ export class Screen implements DisplayBackend {
    * @throws DisplayError `ERR_OFF`
    */
   async toPng(): Promise<Uint8Array> {
+    // A page's first machine does without.
+    const { encodePng } = await import('./png.ts')
     const { width, height } = this
     if (width === 0) throw new DisplayError('ERR_OFF', 'the display is off: there is no picture')
     return await encodePng(width, height, this.#pixels)
