@@ -6,6 +6,9 @@ import type { IoreqServer } from './server.ts'
 import { STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
 import type { Wait } from './wait.ts'
 
+/** In place of a request, where there is none. */
+const AT_REST = 'an instant at which nobody waited for it'
+
 /** The parts of the pending requests that a lost server concerns. */
 export interface LostServerParts {
   readonly waits: readonly Wait[]
@@ -61,7 +64,7 @@ export class LostServers {
       return
     }
     if (wait.server !== server) {
-      failures.failOutside(server, device, 'no request', error)
+      failures.failOutside(server, device, AT_REST, error)
       return
     }
     const status = failures.fail(server, device, accessOf(wait.request), error)
@@ -75,7 +78,7 @@ export class LostServers {
     const failure = { device: server.name, error }
     const first = waits.findIndex((wait) => wait.server === server && !wait.completed)
     if (first >= 0) this.failed(server, first, waits[first]!, failure)
-    else failures.failOutside(server, server.name, 'no request', error)
+    else failures.failOutside(server, server.name, AT_REST, error)
     for (const [vcpu, wait] of waits.entries()) {
       if (wait.server === server && failures.policyOf(server) === 'crash') this.#parts.end(vcpu, wait, STATUS_ERROR)
     }

@@ -32,6 +32,8 @@ const TIMEOUT_MS = 5000
 /** All of a check takes at most so many times the time for a call. */
 const MOST_TIMEOUTS = 40
 const RETRY_MS = 50
+/** A program that cannot be started, or ends at once, does so within this. */
+const START_MS = 150
 
 const OPENING = [RULES.opens, RULES.welcome, RULES.newSession, RULES.ready, RULES.before, RULES.numbers, RULES.pci]
 /** Rules for each frame of all sessions. */
@@ -153,10 +155,15 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
 async function opening(talk: Conversation, { report, link, timeoutMs }: Check): Promise<void> {
   report.part('The opening')
   const opened = await link()
+  const early = typeof opened === 'string' ? null : await endedAtOnce(opened)
   if (typeof opened === 'string') {
     report.fail(RULES.opens, { seen: opened, expected: 'a connection' })
     talk.close('nobody takes the connection')
+  } else if (early !== null) {
+    report.fail(RULES.program, { seen: early, expected: 'a program that goes on until bye' })
+    talk.close(early)
   } else {
+    if (opened.ended !== null) report.ok(RULES.program)
     report.ok(RULES.opens)
     const isReady = await talk.open(opened)
     await talk.explained
@@ -177,6 +184,13 @@ async function opening(talk: Conversation, { report, link, timeoutMs }: Check): 
     else if (rule === RULES.pci && functions.length === 0) report.skip(rule, 'no device has one')
     else report.ok(rule, rule === RULES.ready ? counted(talk) : '')
   }
+}
+
+/** @returns how its program has ended; null: it goes on, or none was started */
+async function endedAtOnce({ ended }: Link): Promise<string | null> {
+  if (ended === null) return null
+  const end = await Promise.race([ended, setTimeout(START_MS, null)])
+  return end === null ? null : end.text
 }
 
 const counted = ({ objects }: Conversation): string =>

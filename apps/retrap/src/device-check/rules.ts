@@ -1,6 +1,10 @@
 /** All that `retrap device-check` looks at, apart from broken frames. A test finds each sentence in the document. */
 export const RULES = {
   // The opening.
+  program: {
+    title: 'its program is started, and stays',
+    sentence: 'The end of the stream, or `bye`, ends the session, and the program that was started for it',
+  },
   opens: {
     title: 'it can be reached, and takes a connection',
     sentence:
@@ -156,6 +160,10 @@ export const RULES = {
   restore: {
     title: 'a state that it takes again is the state that it saves',
     sentence: 'A restored machine calls `restore`, then `resume`.',
+  },
+  timersAgain: {
+    title: 'a state that it takes again has its timers armed',
+    sentence: 'The machine has stopped the timers before `restore`, and the server arms them again.',
   },
   elsewhere: {
     title: 'another program, or session, goes on with a saved state',

@@ -140,8 +140,14 @@ export class Session {
     for (const device of [COPY, THERMOMETER, OFFERED]) this.powerOn(device)
   }
 
+  /** Registers, and a deadline or 0. */
   powerOn(device: number): void {
-    this.registers.set(device, [0n, 0n, 0n, 0n])
+    this.registers.set(device, [0n, 0n, 0n, 0n, 0n])
+  }
+
+  arm(deadline: bigint): void {
+    this.registers.get(THERMOMETER)![4] = deadline
+    this.send(KIND.armTimer, 7, THERMOMETER, deadline)
   }
 
   send(kind: number, ...fields: Frame['fields']): void {
@@ -206,7 +212,7 @@ export class Session {
         return
       case KIND.timer:
         this.send(KIND.setLine, 1, 1)
-        this.send(KIND.armTimer, 7, THERMOMETER, numbers[3]! + 1000n)
+        this.arm(numbers[3]! + 1000n)
         return done()
       case KIND.reset:
       case KIND.plug:
@@ -216,12 +222,13 @@ export class Session {
       case KIND.save:
         return done(Buffer.from(new BigUint64Array([1n, ...this.registers.get(device)!]).buffer))
       case KIND.restore: {
-        if (bytes.length !== 40 || bytes.readBigUInt64LE(0) !== 1n)
+        if (bytes.length !== 48 || bytes.readBigUInt64LE(0) !== 1n)
           return this.send(KIND.done, call, 'a state of another version', NONE)
         this.registers.set(
           device,
-          [1, 2, 3, 4].map((at) => bytes.readBigUInt64LE(8 * at)),
+          [1, 2, 3, 4, 5].map((at) => bytes.readBigUInt64LE(8 * at)),
         )
+        if (bytes.readBigUInt64LE(40) !== 0n) this.arm(bytes.readBigUInt64LE(40))
         return done()
       }
       case KIND.dmaDone:
@@ -240,7 +247,7 @@ export class Session {
     const registers = this.registers.get(device)!
     registers[(offset >> 3) & 3] = value
     if (device === COPY && offset >> 3 === 3 && value !== 0n) await this.copy(registers)
-    if (device === THERMOMETER && call !== 0n) this.send(KIND.armTimer, 7, THERMOMETER, 2_000_000_000n)
+    if (device === THERMOMETER && call !== 0n) this.arm(2_000_000_000n)
     if (call !== 0n) this.send(KIND.answer, call, 0)
   }
 

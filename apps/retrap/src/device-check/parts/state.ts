@@ -102,17 +102,33 @@ export const RESET: Part = {
 /** `save`, and `restore` in the same server. */
 export const RESTORE: Part = {
   title: 'Save and restore',
-  rules: [RULES.restore],
-  async run(talk, { states }) {
-    const devices = withState(talk, [RULES.restore])
+  rules: [RULES.restore, RULES.timersAgain],
+  async run(talk, { states, report }) {
+    const devices = withState(talk, [RULES.restore, RULES.timersAgain])
+    let count = 0
     for (const { id, name } of devices) {
       const state = await snapshot(talk, id)
+      const armed = armedOf(talk, id)
       if (state === null) return
       states.set(name, state)
       if (!(await takeAgain(talk, RULES.restore, id, name, state))) return
+      const again = armedOf(talk, id)
+      if (again !== armed)
+        report.fail(RULES.timersAgain, { seen: `${name}: ${again || 'no timer'}`, expected: armed || 'no timer' })
+      else if (armed !== '') count++
     }
-    if (devices.length > 0) talk.report.ok(RULES.restore)
+    if (devices.length === 0) return
+    report.ok(RULES.restore)
+    if (report.has(RULES.timersAgain)) return
+    if (count > 0) report.ok(RULES.timersAgain)
+    else report.skip(RULES.timersAgain, 'no timer was armed in a state')
   },
+}
+
+/** The timers of a device that are armed, as text. */
+function armedOf({ timers }: Conversation, id: number): string {
+  const own = [...timers].filter(([, { device }]) => device === id).toSorted(([a], [b]) => a - b)
+  return own.map(([timer, { deadline }]) => `timer ${timer} at ${deadline} ns`).join(', ')
 }
 
 /** Restores a state, and looks whether the device has it. */

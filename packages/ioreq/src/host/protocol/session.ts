@@ -180,11 +180,13 @@ export class ProtocolSession {
 
   /** The server has so many frames more. */
   #drop(count: number): void {
-    if (!(count >= 0 && count <= this.#unacked.length))
+    if (!(count >= 0 && count <= this.#unacked.length)) {
+      const first = this.#sent - this.#unacked.length
       throw new IoreqError(
         'ERR_PROTOCOL',
-        `it has got ${count} frames more, and ${this.#unacked.length} were on their way`,
+        `it counts ${first + count} frames of this end: expected ${first} to ${this.#sent}, as so many can have come`,
       )
+    }
     for (const { length } of this.#unacked.splice(0, count)) this.#unackedBytes -= length
   }
 
