@@ -1,0 +1,104 @@
+import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { LocalShare } from '../share/local-share.ts'
+import type { ExecRoot } from './root.ts'
+import { type ViewEntry, ViewShare } from './view-share.ts'
+
+/** Files and folders of the host that a program of `retrap exec` can read where nothing else is asked for. */
+export const HOST_PATHS: readonly string[] = [
+  '/usr',
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/libx32',
+  '/etc/ld.so.cache',
+  '/etc/ld.so.conf',
+  '/etc/ld.so.conf.d',
+  '/etc/alternatives',
+  '/etc/ssl/certs',
+  '/etc/mime.types',
+]
+
+/** The configuration of a root that says nothing of its programs. */
+const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
+
+/**
+ * Opens the host as a root: {@link HOST_PATHS}, and nothing else.
+ *
+ * @param files - further files of the host, each at its own path, such as the program
+ */
+export async function openHostRoot(files: readonly string[] = []): Promise<ExecRoot> {
+  const entries = new Map<string, ViewEntry>()
+  const shares = new Map<string, LocalShare>()
+  const explanation: string[] = []
+  const folder = (path: string): LocalShare => {
+    const share = shares.get(path) ?? new LocalShare(path)
+    shares.set(path, share)
+    return share
+  }
+  for (const path of [...HOST_PATHS, ...files]) {
+    const stat = statOf(path)
+    if (stat === undefined) continue
+    const isLink = stat.isSymbolicLink() && HOST_PATHS.includes(path)
+    if (put(entries, path, isLink ? { kind: 'link', text: readlinkSync(path) } : entryOf(path, stat, folder)))
+      explanation.push(`${path}${isLink ? ` -> ${readlinkSync(path)}` : ''}`)
+  }
+  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  return {
+    share: new ViewShare(entries, owner),
+    config: PLAIN,
+    explanation,
+    async close() {
+      await Promise.all([...shares.values()].map((share) => share.close()))
+    },
+  }
+}
+
+function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare): ViewEntry {
+  if (stat.isDirectory()) {
+    const share = folder(path)
+    return { kind: 'node', open: () => share.root() }
+  }
+  // The program may be named by a link: the guest finds the file under that name.
+  const real = realpathSync(path)
+  const share = folder(dirname(real))
+  return {
+    kind: 'node',
+    async open() {
+      const above = await share.root()
+      try {
+        return await above.child(basename(real))
+      } finally {
+        above.release()
+      }
+    },
+  }
+}
+
+/** Puts an entry at a path. @returns whether it was not there yet */
+function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): boolean {
+  const names = path.split('/').filter((name) => name !== '')
+  const last = names.pop()
+  let at = entries
+  for (const name of names) {
+    const next = at.get(name) ?? { kind: 'directory', entries: new Map() }
+    // A folder that is there with all that is in it.
+    if (next.kind !== 'directory') return false
+    at.set(name, next)
+    at = next.entries
+  }
+  if (last === undefined || at.has(last)) return false
+  at.set(last, entry)
+  return true
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path)
+  } catch {
+    // Not every host has all of them.
+    return undefined
+  }
+}

@@ -1,0 +1,27 @@
+import type { Share } from '@retrap/virtio/p9'
+
+/** How an image of a container says that it is started. A folder or the host says nothing: empty texts and lists. */
+export interface ExecConfig {
+  /** The variables of the environment, as `NAME=VALUE`. */
+  readonly env: readonly string[]
+  /** The user, as `UID`, `UID:GID`, or names that the root's `/etc/passwd` and `/etc/group` have; empty for root. */
+  readonly user: string
+  /** The working directory; empty for `/`. */
+  readonly workingDirectory: string
+  /** Comes before the arguments of the command line. */
+  readonly entrypoint: readonly string[]
+  /** Is run where the command line names no program. */
+  readonly command: readonly string[]
+}
+
+/** The files that a program of `retrap exec` sees as `/`, below an overlay that takes what it writes. */
+export interface ExecRoot {
+  /** Is only read. */
+  readonly share: Share
+  /** How the root says that it is started. */
+  readonly config: ExecConfig
+  /** Lines for `--explain`: which files of the host the guest can read. */
+  readonly explanation: readonly string[]
+  /** Gives the files back. */
+  close(): Promise<void>
+}

@@ -1,0 +1,189 @@
+import {
+  type Share,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from '@retrap/virtio/p9'
+
+/** An entry of a directory of a view. */
+export type ViewEntry =
+  /** A directory of the view itself. */
+  | { readonly kind: 'directory'; readonly entries: Map<string, ViewEntry> }
+  /** A symbolic link. */
+  | { readonly kind: 'link'; readonly text: string }
+  /** A file, or a directory with all that is in it, of another share. */
+  | { readonly kind: 'node'; readonly open: () => Promise<ShareNode> }
+
+/** The owner whose files show as root's. */
+export interface ViewOwner {
+  readonly uid: number
+  readonly gid: number
+}
+
+const DIRECTORY_MODE = 0o040_755
+const LINK_MODE = 0o120_777
+/** A file system without room. */
+const NO_ROOM: ShareRoom = { blockBytes: 4096, blocks: 0, freeBlocks: 0, files: 0, freeFiles: 0 }
+
+/** A read-only share that is put together of parts of others. */
+export class ViewShare implements Share {
+  readonly #root: ReadOnlyNode
+
+  /** @param owner - whose files show as root's */
+  constructor(entries: Map<string, ViewEntry>, owner: ViewOwner) {
+    this.#root = new ViewDirectory({ kind: 'directory', entries }, owner)
+  }
+
+  /** The directory at the top. */
+  async root(): Promise<ShareNode> {
+    return this.#root
+  }
+}
+
+const refuse = async (): Promise<never> => {
+  throw new ShareError('EROFS')
+}
+
+/** A node of which nothing can be changed. Its file or directory is a subclass's. */
+abstract class ReadOnlyNode implements ShareNode {
+  readonly change: ShareNode['change'] = refuse
+  readonly create: ShareNode['create'] = refuse
+  readonly makeDirectory: ShareNode['makeDirectory'] = refuse
+  readonly makeLink: ShareNode['makeLink'] = refuse
+  readonly addName: ShareNode['addName'] = refuse
+  readonly remove: ShareNode['remove'] = refuse
+  readonly rename: ShareNode['rename'] = refuse
+  abstract stat(): Promise<ShareStat>
+  async room(): Promise<ShareRoom> {
+    return NO_ROOM
+  }
+  async open(): Promise<ShareFile> {
+    throw new ShareError('EISDIR')
+  }
+  async readLink(_name: string): Promise<string> {
+    throw new ShareError('EINVAL')
+  }
+  async child(_name: string): Promise<ShareNode> {
+    throw new ShareError('ENOTDIR')
+  }
+  async list(): Promise<readonly string[]> {
+    throw new ShareError('ENOTDIR')
+  }
+  release(): void {}
+}
+
+/** A device of the host has its number in the upper bits, and none has 0. */
+let lastId = 0n
+const ids = new WeakMap<ViewEntry, bigint>()
+
+function ownStat(entry: ViewEntry, mode: number, size: number): ShareStat {
+  const id = ids.get(entry) ?? ++lastId
+  ids.set(entry, id)
+  return {
+    id,
+    mode,
+    uid: 0,
+    gid: 0,
+    links: 1,
+    size,
+    allocated: 0,
+    accessedNs: 0n,
+    modifiedNs: 0n,
+    changedNs: 0n,
+  }
+}
+
+class ViewDirectory extends ReadOnlyNode {
+  readonly #entry: Extract<ViewEntry, { kind: 'directory' }>
+  readonly #owner: ViewOwner
+
+  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, owner: ViewOwner) {
+    super()
+    this.#entry = entry
+    this.#owner = owner
+  }
+
+  async stat(): Promise<ShareStat> {
+    return ownStat(this.#entry, DIRECTORY_MODE, 0)
+  }
+
+  override async list(): Promise<readonly string[]> {
+    return [...this.#entry.entries.keys()]
+  }
+
+  override async child(name: string): Promise<ShareNode> {
+    const entry = this.#find(name)
+    if (entry.kind === 'directory') return new ViewDirectory(entry, this.#owner)
+    if (entry.kind === 'link') return new ViewLink(entry)
+    return new OwnedNode(await entry.open(), this.#owner)
+  }
+
+  override async readLink(name: string): Promise<string> {
+    const entry = this.#find(name)
+    if (entry.kind !== 'link') throw new ShareError('EINVAL')
+    return entry.text
+  }
+
+  #find(name: string): ViewEntry {
+    const entry = this.#entry.entries.get(name)
+    if (entry === undefined) throw new ShareError('ENOENT')
+    return entry
+  }
+}
+
+class ViewLink extends ReadOnlyNode {
+  readonly #entry: Extract<ViewEntry, { kind: 'link' }>
+
+  constructor(entry: Extract<ViewEntry, { kind: 'link' }>) {
+    super()
+    this.#entry = entry
+  }
+
+  async stat(): Promise<ShareStat> {
+    return ownStat(this.#entry, LINK_MODE, Buffer.byteLength(this.#entry.text))
+  }
+}
+
+/** A node of another share, as root has it. */
+class OwnedNode extends ReadOnlyNode {
+  readonly #node: ShareNode
+  readonly #owner: ViewOwner
+
+  constructor(node: ShareNode, owner: ViewOwner) {
+    super()
+    this.#node = node
+    this.#owner = owner
+  }
+
+  async stat(): Promise<ShareStat> {
+    const stat = await this.#node.stat()
+    const { uid, gid } = this.#owner
+    return { ...stat, uid: stat.uid === uid ? 0 : stat.uid, gid: stat.gid === gid ? 0 : stat.gid }
+  }
+
+  override room(): Promise<ShareRoom> {
+    return this.#node.room()
+  }
+
+  override async open(): Promise<ShareFile> {
+    return this.#node.open({ read: true, write: false, truncate: false })
+  }
+
+  override readLink(name: string): Promise<string> {
+    return this.#node.readLink(name)
+  }
+
+  override async child(name: string): Promise<ShareNode> {
+    return new OwnedNode(await this.#node.child(name), this.#owner)
+  }
+
+  override list(): Promise<readonly string[]> {
+    return this.#node.list()
+  }
+
+  override release(): void {
+    this.#node.release()
+  }
+}

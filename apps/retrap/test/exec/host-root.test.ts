@@ -1,0 +1,69 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hasProc, skipNote } from '@retrap/tooling/skip'
+import type { ShareNode } from '@retrap/virtio/p9'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { HOST_PATHS, openHostRoot } from '../../src/exec/host-root.ts'
+import type { ExecRoot } from '../../src/exec/root.ts'
+
+let scratch = ''
+let program = ''
+let root: ExecRoot
+
+beforeEach(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'retrap-root-'))
+  mkdirSync(join(scratch, 'bin'))
+  writeFileSync(join(scratch, 'secret'), 'secret')
+  writeFileSync(join(scratch, 'bin', 'real'), '#!/bin/sh\n')
+  chmodSync(join(scratch, 'bin', 'real'), 0o755)
+  program = join(scratch, 'bin', 'program')
+  symlinkSync('real', program)
+  if (hasProc) root = await openHostRoot([program])
+})
+
+afterEach(async () => {
+  if (hasProc) await root.close()
+  rmSync(scratch, { recursive: true, force: true })
+})
+
+async function find(path: string): Promise<ShareNode> {
+  let at = await root.share.root()
+  for (const name of path.split('/').filter(Boolean)) at = await at.child(name) // oxlint-disable-line no-await-in-loop -- one below the other
+  return at
+}
+
+/** Every path of the view's own directories, down to the first file or folder of the host. */
+async function own(at: ShareNode, path = ''): Promise<string[]> {
+  const found: string[] = []
+  for (const name of await at.list()) {
+    const whole = `${path}/${name}`
+    // oxlint-disable-next-line no-await-in-loop -- few
+    const isOwn = !HOST_PATHS.includes(whole) && ((await (await at.child(name)).stat()).mode & 0o170_000) === 0o040_000
+    found.push(...(isOwn ? await own(await at.child(name), whole) : [whole])) // oxlint-disable-line no-await-in-loop
+  }
+  return found
+}
+
+describe.skipIf(!hasProc)(`the host as a root${skipNote(hasProc, 'shares need /proc')}`, () => {
+  test('has the listed paths and the program, and nothing else of its folder', async () => {
+    const paths = await own(await root.share.root())
+    expect(paths.filter((path) => !HOST_PATHS.includes(path))).toEqual([program])
+    expect(paths).toContain('/usr')
+    expect(root.explanation.map((line) => line.replace(/ -> .*/, ''))).toEqual(expect.arrayContaining(paths))
+    await expect(find(join(scratch, 'secret'))).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(find('/etc/passwd')).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
+  test('shows files of the user as those of root, and has none of them changed', async () => {
+    const file = await find(program)
+    expect(await file.stat()).toMatchObject({ uid: 0, gid: 0, mode: 0o100_755, size: 10 })
+    const into = new Uint8Array(100)
+    const opened = await file.open({ read: true, write: true, truncate: true })
+    expect(await opened.read(0, into)).toBe(10)
+    await expect(opened.write(0, into)).rejects.toThrow()
+    await opened.close()
+    await expect(file.change({ mode: 0 })).rejects.toMatchObject({ code: 'EROFS' })
+    await expect((await find('/usr')).remove('bin', true)).rejects.toMatchObject({ code: 'EROFS' })
+  })
+})
