@@ -37,6 +37,8 @@ export const PROGRAMS: ProgramTable = [
   { packages: ['llvm'], programs: ['llvm-mc', 'llvm-objdump'] },
   { packages: ['llvm-22'], programs: ['llvm-mc-22', 'llvm-objdump-22'] },
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },
+  { packages: ['skopeo'], programs: ['skopeo'] },
+  { packages: ['umoci'], programs: ['umoci'] },
   { packages: ['passt'], programs: ['passt'] },
   { packages: ['gvncviewer'], programs: ['gvnccapture'] },
   { packages: ['gtkwave'], programs: ['vcd2fst', 'fst2vcd'] },

@@ -243,7 +243,13 @@ async function statOf(session: P9Connection, { place }: Fid, name: string): Prom
 async function getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
   const stat = await session.fids.get(reader.u32()).place.node.stat()
   qid(writer.u64(BASIC_FIELDS), stat)
-  writer.u32(stat.mode).u32(stat.uid).u32(stat.gid).u64(stat.links).u64(0).u64(stat.size)
+  writer
+    .u32(stat.mode)
+    .u32(stat.uid)
+    .u32(stat.gid)
+    .u64(stat.links)
+    .u64(stat.device ?? 0)
+    .u64(stat.size)
   writer.u64(4096).u64(Math.ceil(stat.allocated / 512))
   for (const time of [stat.accessedNs, stat.modifiedNs, stat.changedNs, 0n])
     writer.u64(time / NANOSECONDS).u64(time % NANOSECONDS)

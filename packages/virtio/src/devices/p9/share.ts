@@ -14,6 +14,8 @@ export interface ShareStat {
   readonly size: number
   /** Bytes that the host has set aside for it. */
   readonly allocated: number
+  /** Of a device its number, as Linux passes it to programs (`new_encode_dev`); absent: 0. */
+  readonly device?: number
   /** Last access, nanoseconds from 1970. */
   readonly accessedNs: bigint
   /** Last change of its content. */

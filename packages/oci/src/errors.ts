@@ -1,0 +1,48 @@
+/** Reasons of an {@link OciError}. */
+export type OciErrorCode =
+  /** The file is not an image, or an image of an unknown kind. */
+  | 'ERR_FORMAT'
+  /** A file contradicts itself, or ends early. */
+  | 'ERR_DAMAGED'
+  /** The content is not the one that a digest names. */
+  | 'ERR_DIGEST'
+  /** A file that the image refers to is absent. */
+  | 'ERR_MISSING'
+  /** A media type, compression or kind of entry that is not read. */
+  | 'ERR_UNSUPPORTED'
+  /** A name that leads out of the image, or that no file can have. */
+  | 'ERR_NAME'
+  /** A hard link to nothing, a loop of links, or a path through a file. */
+  | 'ERR_LINK'
+  /** More than a limit allows. */
+  | 'ERR_LIMIT'
+  /** The image is for another platform. */
+  | 'ERR_PLATFORM'
+  /** There are several images, and none was named; or none has the name. */
+  | 'ERR_CHOICE'
+  /** The cache folder cannot be used. */
+  | 'ERR_CACHE'
+
+/** Thrown for an image that cannot be opened. */
+export class OciError extends Error {
+  /** The class's name. */
+  override readonly name: string = 'OciError'
+  /** Stable code to switch on. */
+  readonly code: OciErrorCode
+  /** The file or entry that it is about. */
+  readonly subject: string
+
+  constructor(code: OciErrorCode, subject: string, reason: string) {
+    super(`${shown(subject)}: ${reason}`)
+    this.code = code
+    this.subject = subject
+  }
+}
+
+const MOST_SHOWN = 200
+
+/** A name of an image's for a terminal, which no file may give orders to. */
+export function shown(name: string): string {
+  const plain = name.replaceAll(/[\p{Cc}\p{Cf}]/gu, '?')
+  return plain.length > MOST_SHOWN ? `${plain.slice(0, MOST_SHOWN)}…` : plain
+}

@@ -1,0 +1,141 @@
+import {
+  type Share,
+  type ShareAccess,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from '@retrap/virtio/p9'
+import type { ImageFile } from './image-file.ts'
+import { S_IFLNK, S_IFMT, S_IFREG } from './tar.ts'
+import type { ImageNode, ImageTree } from './tree.ts'
+
+const BLOCK = 4096
+const NANOSECONDS = 1_000_000_000n
+
+/** The files of an image for a guest. They are read only. */
+export class ImageShare implements Share {
+  readonly #tree: ImageTree
+  readonly #layers: readonly ImageFile[]
+  readonly #room: ShareRoom
+
+  /** @param layers - tar archives, in the order in which the tree has taken them */
+  constructor(tree: ImageTree, layers: readonly ImageFile[]) {
+    this.#tree = tree
+    this.#layers = layers
+    const bytes = layers.reduce((sum, { size }) => sum + size, 0)
+    this.#room = { blockBytes: BLOCK, blocks: Math.ceil(bytes / BLOCK), freeBlocks: 0, files: tree.count, freeFiles: 0 }
+  }
+
+  /** The directory at the top. */
+  async root(): Promise<ShareNode> {
+    return new Node(this.#tree.root, this.#layers, this.#room)
+  }
+}
+
+const readOnly = (): Promise<never> => Promise.reject(new ShareError('EROFS'))
+
+class Node implements ShareNode {
+  readonly #node: ImageNode
+  readonly #layers: readonly ImageFile[]
+  readonly #room: ShareRoom
+
+  constructor(node: ImageNode, layers: readonly ImageFile[], room: ShareRoom) {
+    this.#node = node
+    this.#layers = layers
+    this.#room = room
+  }
+
+  async stat(): Promise<ShareStat> {
+    const { id, mode, uid, gid, links, size, target, seconds, nanoseconds, device } = this.#node
+    const timeNs = BigInt(seconds) * NANOSECONDS + BigInt(nanoseconds)
+    return {
+      id: BigInt(id),
+      mode,
+      uid,
+      gid,
+      links,
+      size: (mode & S_IFMT) === S_IFLNK ? new TextEncoder().encode(target).length : size,
+      allocated: Math.ceil(size / BLOCK) * BLOCK,
+      device,
+      accessedNs: timeNs,
+      modifiedNs: timeNs,
+      changedNs: timeNs,
+    }
+  }
+
+  async room(): Promise<ShareRoom> {
+    return this.#room
+  }
+
+  async open({ write, truncate }: ShareAccess): Promise<ShareFile> {
+    if (write || truncate) throw new ShareError('EROFS')
+    const { mode, layer, offset: begin, size } = this.#node
+    if ((mode & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    const file = this.#layers[layer]!
+    return {
+      read: (offset, into) =>
+        offset >= size
+          ? Promise.resolve(0)
+          : file.read(begin + offset, into.subarray(0, Math.min(into.length, size - offset))),
+      write: readOnly,
+      async sync() {},
+      async close() {},
+    }
+  }
+
+  #entry(name: string): ImageNode {
+    const { entries } = this.#node
+    if (entries === null) throw new ShareError('ENOTDIR')
+    const found = entries.get(name)
+    if (found === undefined) throw new ShareError('ENOENT')
+    return found
+  }
+
+  async readLink(name: string): Promise<string> {
+    const { mode, target } = this.#entry(name)
+    if ((mode & S_IFMT) !== S_IFLNK) throw new ShareError('EINVAL')
+    return target
+  }
+
+  async child(name: string): Promise<ShareNode> {
+    return new Node(this.#entry(name), this.#layers, this.#room)
+  }
+
+  async list(): Promise<readonly string[]> {
+    const { entries } = this.#node
+    if (entries === null) throw new ShareError('ENOTDIR')
+    return [...entries.keys()]
+  }
+
+  change(): Promise<void> {
+    return readOnly()
+  }
+
+  create(): ReturnType<ShareNode['create']> {
+    return readOnly()
+  }
+
+  makeDirectory(): Promise<void> {
+    return readOnly()
+  }
+
+  makeLink(): Promise<void> {
+    return readOnly()
+  }
+
+  addName(): Promise<void> {
+    return readOnly()
+  }
+
+  remove(): Promise<void> {
+    return readOnly()
+  }
+
+  rename(): Promise<void> {
+    return readOnly()
+  }
+
+  release(): void {}
+}

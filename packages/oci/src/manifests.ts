@@ -1,0 +1,289 @@
+/**
+ * Finds the manifest of one image, in a layout or in an archive of `docker save`.
+ *
+ * Sources: OCI Image Format Specification 1.1, image-layout.md, image-index.md, manifest.md, descriptor.md and media-types.md;
+ * Docker, "Image Manifest Version 2, Schema 2"; moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format".
+ */
+import { checkDigest, type Digest, parseDigest } from './digest.ts'
+import { OciError, shown } from './errors.ts'
+import type { ImageFile, ImageFiles } from './image-file.ts'
+import { JsonValue, readSmall } from './json.ts'
+import { compressionOf, type ImageLayer, type LayerCompression } from './layer-store.ts'
+
+/** Which image is wanted of those that there are. */
+export interface ImageChoice {
+  /** GOARCH's name of the processor: `amd64`, `arm64`. */
+  readonly architecture: string
+  /** Tag or name of the image, where there are several. */
+  readonly name?: string | undefined
+}
+
+/** Files of an image. */
+export interface ImageParts {
+  /** Where the config is, and its bytes. */
+  readonly configName: string
+  readonly config: Uint8Array
+  /** Layers, lowest first, without the digests that the config has. */
+  readonly layers: readonly Omit<ImageLayer, 'diffId'>[]
+}
+
+const INDEXES: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+])
+const MANIFESTS: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+])
+const LAYERS: Readonly<Record<string, LayerCompression>> = {
+  'application/vnd.oci.image.layer.v1.tar': 'none',
+  'application/vnd.oci.image.layer.v1.tar+gzip': 'gzip',
+  'application/vnd.oci.image.layer.v1.tar+zstd': 'zstd',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar': 'none',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip': 'gzip',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd': 'zstd',
+  'application/vnd.docker.image.rootfs.diff.tar': 'none',
+  'application/vnd.docker.image.rootfs.diff.tar.gzip': 'gzip',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip': 'gzip',
+}
+
+/** Annotations with an image's name: the specification's, and containerd's. */
+const NAMES: readonly string[] = ['org.opencontainers.image.ref.name', 'io.containerd.image.name']
+const MOST_DEPTH = 8
+const MOST_DESCRIPTORS = 1000
+
+/** A reference to a file of a layout. Source: descriptor.md. */
+interface Descriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly size: number
+  readonly names: readonly string[]
+  /** `os/architecture`; empty: not said. */
+  readonly platform: string
+}
+
+function descriptorOf(json: JsonValue, file: string): Descriptor {
+  const [os, architecture] = ['os', 'architecture'].map((key) => json.at('platform').at(key).text)
+  return {
+    mediaType: json.at('mediaType').text,
+    digest: parseDigest(json.at('digest').text, file),
+    size: json.at('size').size,
+    names: NAMES.map((key) => json.at('annotations').at(key).text).filter((name) => name !== ''),
+    platform: os === '' && architecture === '' ? '' : `${os}/${architecture}`,
+  }
+}
+
+/** An image layout: a folder, or an archive of one. */
+class Layout {
+  readonly #files: ImageFiles
+  readonly #wanted: ImageChoice
+  /** Platforms of the other images, for the message. */
+  readonly #others = new Set<string>()
+  #descriptors = 0
+
+  constructor(files: ImageFiles, wanted: ImageChoice) {
+    this.#files = files
+    this.#wanted = wanted
+  }
+
+  /** @throws OciError `ERR_CHOICE`, `ERR_PLATFORM` and those of damaged files */
+  async find(): Promise<ImageParts> {
+    const version = JsonValue.parse(await this.#read('oci-layout'), 'oci-layout').at('imageLayoutVersion').text
+    if (!version.startsWith('1.'))
+      throw new OciError(
+        'ERR_UNSUPPORTED',
+        this.#files.name,
+        `an image layout of version '${version}'; 1.0.0 is expected`,
+      )
+    const all = this.#descriptorsOf(JsonValue.parse(await this.#read('index.json'), 'index.json'), 'index.json')
+    const found = await this.#images(
+      chosen(all, ({ names }) => names, this.#wanted.name, this.#files.name),
+      0,
+    )
+    const [first] = found
+    if (first === undefined) {
+      const others = [...this.#others].join(', ')
+      const reason =
+        others === '' ? 'it has no image' : `it has no image for linux/${this.#wanted.architecture}, only for ${others}`
+      throw new OciError(others === '' ? 'ERR_MISSING' : 'ERR_PLATFORM', this.#files.name, reason)
+    }
+    const names = [...new Set(found.flatMap((image) => image.names))]
+    if (found.length > 1 && new Set(found.map(({ digest }) => digest.hex)).size > 1)
+      throw severalImages(this.#files.name, names)
+    return this.#parts(first.json, first.file)
+  }
+
+  /** The manifests for the wanted platform below some descriptors. */
+  async #images(
+    all: readonly Descriptor[],
+    depth: number,
+  ): Promise<(Descriptor & { json: JsonValue; file: string })[]> {
+    if (depth > MOST_DEPTH)
+      throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DEPTH} indexes in one another`)
+    const found: (Descriptor & { json: JsonValue; file: string })[] = []
+    for (const descriptor of all) {
+      const { mediaType, platform, names } = descriptor
+      // Notes of how the image was built stand among the images, for a platform that nothing is.
+      if (platform === 'unknown/unknown') continue
+      if (platform !== '' && platform !== `linux/${this.#wanted.architecture}`) {
+        this.#others.add(shown(platform))
+        continue
+      }
+      if (!INDEXES.has(mediaType) && !MANIFESTS.has(mediaType))
+        throw new OciError('ERR_UNSUPPORTED', this.#files.name, `the media type '${shown(mediaType)}' is not known`)
+      const file = blobName(descriptor.digest)
+      // oxlint-disable-next-line no-await-in-loop -- one file at a time
+      const json = JsonValue.parse(await this.#blob(descriptor), file)
+      if (INDEXES.has(mediaType)) {
+        const below = this.#descriptorsOf(json, file)
+        // oxlint-disable-next-line no-await-in-loop
+        for (const image of await this.#images(below, depth + 1))
+          found.push({ ...image, names: [...names, ...image.names] })
+        continue
+      }
+      // An index of one image need not say for which platform it is.
+      // oxlint-disable-next-line no-await-in-loop
+      const actual = platform === '' ? await this.#platformOf(json, file) : platform
+      if (actual === `linux/${this.#wanted.architecture}`) found.push({ ...descriptor, json, file })
+      else this.#others.add(shown(actual))
+    }
+    return found
+  }
+
+  async #platformOf(manifest: JsonValue, file: string): Promise<string> {
+    const descriptor = descriptorOf(manifest.at('config'), file)
+    const json = JsonValue.parse(await this.#blob(descriptor), blobName(descriptor.digest))
+    return `${json.at('os').text}/${json.at('architecture').text}`
+  }
+
+  #descriptorsOf(index: JsonValue, file: string): readonly Descriptor[] {
+    const all = index.at('manifests').list
+    this.#descriptors += all.length
+    if (this.#descriptors > MOST_DESCRIPTORS)
+      throw new OciError('ERR_LIMIT', this.#files.name, `more than ${MOST_DESCRIPTORS} manifests`)
+    return all.map((json) => descriptorOf(json, file))
+  }
+
+  async #parts(manifest: JsonValue, file: string): Promise<ImageParts> {
+    const config = descriptorOf(manifest.at('config'), file)
+    return {
+      configName: blobName(config.digest),
+      config: await this.#blob(config),
+      layers: manifest.at('layers').list.map((json) => this.#layer(descriptorOf(json, file))),
+    }
+  }
+
+  #layer({ mediaType, digest, size }: Descriptor): Omit<ImageLayer, 'diffId'> {
+    const compression = Object.hasOwn(LAYERS, mediaType) ? LAYERS[mediaType] : undefined
+    if (compression === undefined)
+      throw new OciError(
+        'ERR_UNSUPPORTED',
+        this.#files.name,
+        `a layer of the media type '${shown(mediaType)}', which is not known`,
+      )
+    const name = blobName(digest)
+    return { name, digest, open: () => this.#open(name, size), compression: async () => compression }
+  }
+
+  async #blob({ digest, size }: Descriptor): Promise<Uint8Array> {
+    const name = blobName(digest)
+    const bytes = await closing(await this.#open(name, size), readSmall)
+    await checkDigest(bytes, digest, name)
+    return bytes
+  }
+
+  async #read(name: string): Promise<Uint8Array> {
+    return closing(await openFile(this.#files, name), readSmall)
+  }
+
+  async #open(name: string, size: number): Promise<ImageFile> {
+    const file = await openFile(this.#files, name)
+    if (file.size === size) return file
+    await file.close()
+    throw new OciError('ERR_DIGEST', file.name, `it has ${file.size} bytes, and ${size} are expected`)
+  }
+}
+
+/** Where a layout has a file. Source: image-layout.md, "Blobs". */
+const blobName = ({ algorithm, hex }: Digest): string => `blobs/${algorithm}/${hex}`
+
+/** Finds an image's manifest. @throws OciError */
+export async function findImage(files: ImageFiles, wanted: ImageChoice): Promise<ImageParts> {
+  // Docker 25 and later write both, of which the layout says more.
+  if (await has(files, 'oci-layout')) return new Layout(files, wanted).find()
+  if (await has(files, 'manifest.json')) return findSaved(files, wanted)
+  throw new OciError(
+    'ERR_FORMAT',
+    files.name,
+    "it is no image: an OCI layout has a file 'oci-layout', an archive of docker save one 'manifest.json'",
+  )
+}
+
+/** An archive of `docker save`: a list of images, each with its config, its tags and its layers' files. */
+async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<ImageParts> {
+  const json = JsonValue.parse(await closing(await openFile(files, 'manifest.json'), readSmall), 'manifest.json')
+  const all = json.list.map((image) => ({ image, tags: image.at('RepoTags').texts }))
+  const images = chosen(all, ({ tags }) => tags, name, files.name)
+  const [first] = images
+  if (first === undefined) throw new OciError('ERR_MISSING', files.name, 'it has no image')
+  if (images.length > 1)
+    throw severalImages(
+      files.name,
+      images.flatMap(({ tags }) => tags),
+    )
+  const configName = first.image.at('Config').text
+  const config = await closing(await openFile(files, configName), readSmall)
+  const hex = /(?:^|\/)([0-9a-f]{64})(?:\.json)?$/.exec(configName)?.[1]
+  if (hex !== undefined) await checkDigest(config, { algorithm: 'sha256', hex }, configName)
+  const layers = first.image.at('Layers').texts.map((layer) => ({
+    name: layer,
+    open: () => openFile(files, layer),
+    compression: compressionOf,
+  }))
+  return { configName, config, layers }
+}
+
+/** The images that have a name; all of them where no name is given. */
+function chosen<T>(
+  all: readonly T[],
+  namesOf: (one: T) => readonly string[],
+  name: string | undefined,
+  file: string,
+): readonly T[] {
+  if (name === undefined) return all
+  const found = all.filter((one) => namesOf(one).some((each) => each === name || each.endsWith(`/${name}`)))
+  if (found.length > 0 || all.length === 0) return found
+  const names = all.flatMap(namesOf)
+  throw new OciError('ERR_CHOICE', file, `it has no image '${shown(name)}'${list(names, '; it has ')}`)
+}
+
+const severalImages = (file: string, names: readonly string[]): OciError =>
+  new OciError('ERR_CHOICE', file, `it has several images; name the wanted one${list(names, ': ')}`)
+
+const MOST_LISTED = 10
+const list = (names: readonly string[], before: string): string =>
+  names.length === 0 ? '' : `${before}${names.slice(0, MOST_LISTED).map(shown).join(', ')}`
+
+async function has(files: ImageFiles, name: string): Promise<boolean> {
+  const file = await files.open(name)
+  await file?.close()
+  return file !== undefined
+}
+
+async function openFile(files: ImageFiles, name: string): Promise<ImageFile> {
+  // Names of archives of docker save are the archive's own words.
+  const isInside = name !== '' && !name.split('/').some((part) => part === '' || part === '.' || part === '..')
+  if (!isInside) throw new OciError('ERR_NAME', files.name, `'${shown(name)}' is no name of a file in it`)
+  const file = await files.open(name)
+  if (file === undefined)
+    throw new OciError('ERR_MISSING', files.name, `'${shown(name)}' is not in it, which the image needs`)
+  return file
+}
+
+async function closing<T>(file: ImageFile, read: (file: ImageFile) => Promise<T>): Promise<T> {
+  try {
+    return await read(file)
+  } finally {
+    await file.close()
+  }
+}

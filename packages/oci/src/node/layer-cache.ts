@@ -1,0 +1,246 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type ImageFile,
+  type ImageLayer,
+  type ImageLimits,
+  type LayerStore,
+  OciError,
+  type OpenLayer,
+  readTar,
+  type TarEntry,
+} from '../index.ts'
+import { codeOf, openLocalFile } from './local-files.ts'
+import { checkFile, unpackLayer } from './unpack.ts'
+
+/** Options of {@link LayerCache}. */
+export interface LayerCacheOptions {
+  /** The folder; it is made. Nothing is written elsewhere. */
+  readonly folder: string
+  /** Bytes that it may have; what was used last stays. Default 20 GiB. */
+  readonly mostBytes?: number
+}
+
+const VERSION = 1
+const MOST_STAMPS = 8
+const NEW = 'new-'
+/** A file that nobody has written to for so long was left by a process that was killed. */
+const ABANDONED_MS = 3600 * 1000
+const COLUMNS = [
+  'path',
+  'mode',
+  'uid',
+  'gid',
+  'size',
+  'offset',
+  'seconds',
+  'nanoseconds',
+  'target',
+  'device',
+] as const satisfies readonly (keyof TarEntry)[]
+
+type Row = readonly [string, number, number, number, number, number, number, number, string, number]
+
+/** A layer, as the cache knows it: `DIGEST.json`. Where the layer was compressed, `DIGEST.tar` is its archive. */
+interface Index {
+  readonly version: number
+  /** Bytes of the archive. */
+  readonly bytes: number
+  /** Stamps of files that have the layer without compression, and were compared with its digest. */
+  readonly stamps: readonly string[]
+  readonly columns: readonly string[]
+  readonly rows: readonly Row[]
+}
+
+/**
+ * Layers in a folder: those that are compressed are unpacked once, and of all that was read there is a list. Both are named by
+ * the digest of the layer without compression, and appear when they are complete, so that several processes may use it at once.
+ */
+export class LayerCache implements LayerStore {
+  readonly #folder: string
+  readonly #mostBytes: number
+
+  constructor({ folder, mostBytes = 20 * 2 ** 30 }: LayerCacheOptions) {
+    this.#folder = folder
+    this.#mostBytes = mostBytes
+  }
+
+  /** Opens a layer. @throws OciError `ERR_CACHE` where the folder cannot be written, and others of a layer */
+  async open(layer: ImageLayer, limits: ImageLimits): Promise<OpenLayer> {
+    const index = await this.#index(layer)
+    if (index !== undefined) {
+      const tar = await this.#unpacked(layer, index.bytes)
+      if (tar !== undefined) return { tar, entries: entriesOf(index, limits) }
+    }
+    const file = await layer.open()
+    let isKept = false
+    try {
+      const compression = await layer.compression(file)
+      if (compression === 'none') {
+        const entries = await this.#inPlace(layer, file, index, limits)
+        isKept = true
+        return { tar: file, entries }
+      }
+      return await this.#unpack(layer, { file, compression }, limits)
+    } finally {
+      if (!isKept) await file.close()
+    }
+  }
+
+  #path(layer: ImageLayer, extension: 'json' | 'tar'): string {
+    return join(this.#folder, `${layer.diffId.algorithm}-${layer.diffId.hex}.${extension}`)
+  }
+
+  async #index(layer: ImageLayer): Promise<Index | undefined> {
+    try {
+      const index = JSON.parse(await readFile(this.#path(layer, 'json'), 'utf8')) as Index
+      return index.version === VERSION && index.columns.join() === COLUMNS.join() ? index : undefined
+    } catch {
+      // Absent, or of a host that lost its power: it is made again.
+      return undefined
+    }
+  }
+
+  /** A layer that was unpacked before. */
+  async #unpacked(layer: ImageLayer, bytes: number): Promise<ImageFile | undefined> {
+    const tar = await openLocalFile(this.#path(layer, 'tar'))
+    if (tar?.size === bytes) {
+      const now = new Date()
+      await Promise.all([
+        utimes(this.#path(layer, 'tar'), now, now).catch(() => {}),
+        utimes(this.#path(layer, 'json'), now, now).catch(() => {}),
+      ])
+      return tar
+    }
+    await tar?.close()
+    return undefined
+  }
+
+  /** A layer that is read where it lies. */
+  async #inPlace(
+    layer: ImageLayer,
+    file: ImageFile,
+    index: Index | undefined,
+    limits: ImageLimits,
+  ): Promise<readonly TarEntry[]> {
+    const { stamp } = file
+    if (index !== undefined && stamp !== undefined && index.stamps.includes(stamp) && index.bytes === file.size)
+      return entriesOf(index, limits)
+    if (file.size > limits.layerBytes)
+      throw new OciError(
+        'ERR_LIMIT',
+        layer.name,
+        `a layer of ${file.size} bytes; at most ${limits.layerBytes} are read`,
+      )
+    await checkFile(file, layer.diffId)
+    const entries = await readTar(file, limits)
+    const stamps = [...(stamp === undefined ? [] : [stamp]), ...(index?.stamps ?? [])].slice(0, MOST_STAMPS)
+    await this.#write(layer, { bytes: file.size, stamps }, entries)
+    return entries
+  }
+
+  async #unpack(layer: ImageLayer, from: Parameters<typeof unpackLayer>[1], limits: ImageLimits): Promise<OpenLayer> {
+    const path = this.#path(layer, 'tar')
+    const made = join(this.#folder, `${NEW}${randomUUID()}`)
+    try {
+      await this.#prepare()
+      await unpackLayer(layer, from, made, limits)
+      await rename(made, path)
+    } catch (error) {
+      await rm(made, { force: true }).catch(() => {})
+      throw this.#cacheError(error)
+    }
+    const tar = await openLocalFile(path)
+    // Another process has made room at this very moment.
+    if (tar === undefined) throw new OciError('ERR_CACHE', this.#folder, 'a layer has gone from it; give it more room')
+    try {
+      const entries = await readTar(tar, limits)
+      await this.#write(layer, { bytes: tar.size, stamps: [] }, entries)
+      return { tar, entries }
+    } catch (error) {
+      await tar.close()
+      throw error
+    }
+  }
+
+  async #write(
+    layer: ImageLayer,
+    about: { readonly bytes: number; readonly stamps: readonly string[] },
+    entries: readonly TarEntry[],
+  ): Promise<void> {
+    const rows = entries.map((entry) => COLUMNS.map((column) => entry[column]) as unknown as Row)
+    const index: Index = { version: VERSION, ...about, columns: COLUMNS, rows }
+    const made = join(this.#folder, `${NEW}${randomUUID()}`)
+    try {
+      await this.#prepare()
+      await writeFile(made, JSON.stringify(index), { flag: 'wx', mode: 0o600 })
+      await rename(made, this.#path(layer, 'json'))
+      await this.#shrink()
+    } catch (error) {
+      await rm(made, { force: true }).catch(() => {})
+      throw this.#cacheError(error)
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+  }
+
+  /** Removes what was used longest ago until the rest is small enough, and what killed processes have left. */
+  async #shrink(): Promise<void> {
+    const names = (await readdir(this.#folder)).filter(
+      (name) => name.startsWith(NEW) || /^sha\d+-[0-9a-f]+\./.test(name),
+    )
+    const found = await Promise.all(
+      names.map(async (name) => {
+        const path = join(this.#folder, name)
+        const state = await stat(path).catch(() => undefined)
+        return { path, bytes: state?.size ?? 0, time: state?.mtimeMs ?? 0, isNew: name.startsWith(NEW) }
+      }),
+    )
+    const oldest = found.toSorted((a, b) => a.time - b.time)
+    let bytes = oldest.reduce((sum, file) => sum + file.bytes, 0)
+    for (const file of oldest) {
+      const isAbandoned = file.isNew && Date.now() - file.time > ABANDONED_MS
+      if (file.isNew ? !isAbandoned : bytes <= this.#mostBytes) continue
+      // A process that has the file open can still read it.
+      // oxlint-disable-next-line no-await-in-loop -- one by one until it is enough
+      await rm(file.path, { force: true })
+      bytes -= file.bytes
+    }
+  }
+
+  #cacheError(error: unknown): unknown {
+    const code = codeOf(error)
+    if (error instanceof OciError || !/^E[A-Z]+$/.test(code)) return error
+    return new OciError('ERR_CACHE', this.#folder, REASONS[code] ?? `the cache folder cannot be used (${code})`)
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'the cache folder may not be written',
+  EPERM: 'the cache folder may not be written',
+  EROFS: 'the cache folder is on a read-only file system',
+  ENOSPC: 'no space is left on the disk of the cache folder',
+  EDQUOT: 'the disk quota of the cache folder is used up',
+  ENOTDIR: 'a part of the path of the cache folder is a file',
+  EEXIST: 'the cache folder is a file',
+}
+
+function entriesOf({ rows }: Index, limits: ImageLimits): readonly TarEntry[] {
+  if (rows.length > limits.entries)
+    throw new OciError('ERR_LIMIT', 'a layer', `${rows.length} entries; at most ${limits.entries} are read`)
+  return rows.map(([path, mode, uid, gid, size, offset, seconds, nanoseconds, target, device]) => ({
+    path,
+    mode,
+    uid,
+    gid,
+    size,
+    offset,
+    seconds,
+    nanoseconds,
+    target,
+    device,
+  }))
+}

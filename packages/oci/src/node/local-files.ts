@@ -1,0 +1,42 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ImageFile, type ImageFiles, OciError } from '../index.ts'
+
+/** A file of this host. @returns undefined where there is none @throws OciError `ERR_FORMAT` where it is no file */
+export async function openLocalFile(path: string): Promise<ImageFile | undefined> {
+  let handle: FileHandle
+  try {
+    // A pipe that nobody writes to must not keep us.
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+  const stat = await handle.stat({ bigint: true })
+  if (!stat.isFile()) {
+    await handle.close()
+    throw new OciError('ERR_FORMAT', path, 'it is neither a file nor a folder')
+  }
+  const { dev, ino, size, mtimeNs, ctimeNs } = stat
+  return {
+    name: path,
+    size: Number(size),
+    stamp: [dev, ino, size, mtimeNs, ctimeNs].join(':'),
+    read: async (offset, into) => (await handle.read(into, 0, into.length, offset)).bytesRead,
+    close: () => handle.close(),
+  }
+}
+
+/** The files of a folder of this host. */
+export function localFolder(path: string): ImageFiles {
+  return {
+    name: path,
+    open: (name) => openLocalFile(join(path, name)),
+    async close() {},
+  }
+}
+
+/** The code of what Node's functions throw; empty: it has none. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''

@@ -1,0 +1,49 @@
+import { stat } from 'node:fs/promises'
+import {
+  archiveFiles,
+  DEFAULT_LIMITS,
+  type ImageFiles,
+  type OciImage,
+  OciError,
+  openImage,
+  type OpenImageOptions,
+} from '../index.ts'
+import { LayerCache, type LayerCacheOptions } from './layer-cache.ts'
+import { codeOf, localFolder, openLocalFile } from './local-files.ts'
+
+/** Options of {@link openImageFile}. */
+export interface OpenImageFileOptions extends Omit<OpenImageOptions, 'layers'> {
+  /** Where compressed layers are unpacked, and lists of all layers are kept. */
+  readonly cache: LayerCacheOptions
+}
+
+/**
+ * Opens an image of this host: the folder of an OCI layout, a tar archive of one, or an archive of `docker save`.
+ *
+ * @throws OciError
+ */
+export async function openImageFile(path: string, options: OpenImageFileOptions): Promise<OciImage> {
+  const { cache, ...rest } = options
+  return openImage(await filesOf(path, options), { ...rest, layers: new LayerCache(cache) })
+}
+
+async function filesOf(path: string, { limits }: OpenImageFileOptions): Promise<ImageFiles> {
+  try {
+    if ((await stat(path)).isDirectory()) return localFolder(path)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') throw new OciError('ERR_MISSING', path, 'there is no such file or folder')
+    throw error
+  }
+  const archive = await openLocalFile(path)
+  if (archive === undefined) throw new OciError('ERR_MISSING', path, 'there is no such file or folder')
+  try {
+    const head = new Uint8Array(2)
+    await archive.read(0, head)
+    if (head[0] === 0x1f && head[1] === 0x8b)
+      throw new OciError('ERR_UNSUPPORTED', path, 'the archive is compressed as a whole: unpack it with gunzip first')
+    return await archiveFiles(archive, { ...DEFAULT_LIMITS, ...limits })
+  } catch (error) {
+    await archive.close()
+    throw error
+  }
+}

@@ -1,0 +1,86 @@
+import type { Share } from '@retrap/virtio/p9'
+import { type ImageConfig, parseConfig } from './config.ts'
+import { OciError, shown } from './errors.ts'
+import type { ImageFile, ImageFiles } from './image-file.ts'
+import { ImageShare } from './image-share.ts'
+import { type LayerStore, PAGE_LAYERS } from './layer-store.ts'
+import { DEFAULT_LIMITS, type ImageLimits } from './limits.ts'
+import { findImage, type ImageChoice } from './manifests.ts'
+import { ImageTree } from './tree.ts'
+
+/** Options of {@link openImage}. */
+export interface OpenImageOptions extends ImageChoice {
+  /** Opens the layers; the default is for pages: {@link PAGE_LAYERS}. */
+  readonly layers?: LayerStore
+  /** Bounds; those that are absent are {@link DEFAULT_LIMITS}. */
+  readonly limits?: Partial<ImageLimits>
+}
+
+/** An image of a container: its files, and how its program is run. */
+export interface OciImage {
+  /** All layers as one read-only file system. */
+  readonly share: Share
+  /** How its program is run. */
+  readonly config: ImageConfig
+  /** Each layer, lowest first. */
+  readonly layers: readonly {
+    /** Digest without compression, such as `sha256:…`. */
+    readonly diffId: string
+    /** Bytes without compression. */
+    readonly bytes: number
+    /** Entries of its archive. */
+    readonly entries: number
+  }[]
+  /** Files, directories and links that its layers have made. */
+  readonly files: number
+  /** Closes all that it reads from. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens an image: an OCI layout, or an archive of `docker save`.
+ *
+ * @param files - of the image; they are closed with it, and where it cannot be opened
+ * @throws OciError
+ */
+export async function openImage(files: ImageFiles, options: OpenImageOptions): Promise<OciImage> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const store = options.layers ?? PAGE_LAYERS
+  const tars: ImageFile[] = []
+  const close = async (): Promise<void> => {
+    await Promise.all(tars.map((tar) => tar.close()))
+    await files.close()
+  }
+  try {
+    const parts = await findImage(files, options)
+    const { config, diffIds } = parseConfig(parts.config, parts.configName)
+    if (config.os !== 'linux' || config.architecture !== options.architecture)
+      throw new OciError(
+        'ERR_PLATFORM',
+        files.name,
+        `the image is for ${shown(`${config.os}/${config.architecture}`)}, not for linux/${options.architecture}`,
+      )
+    if (parts.layers.length > limits.layers)
+      throw new OciError('ERR_LIMIT', files.name, `${parts.layers.length} layers; at most ${limits.layers} are read`)
+    if (diffIds.length !== parts.layers.length)
+      throw new OciError(
+        'ERR_DAMAGED',
+        parts.configName,
+        `it has ${diffIds.length} layers, and the manifest ${parts.layers.length}`,
+      )
+    const tree = new ImageTree(limits)
+    const layers: OciImage['layers'][number][] = []
+    for (const [i, layer] of parts.layers.entries()) {
+      const diffId = diffIds[i]!
+      // oxlint-disable-next-line no-await-in-loop -- each lies upon those below it
+      const { tar, entries } = await store.open({ ...layer, diffId }, limits)
+      tars.push(tar)
+      tree.apply(entries, i)
+      layers.push({ diffId: `${diffId.algorithm}:${diffId.hex}`, bytes: tar.size, entries: entries.length })
+    }
+    return { share: new ImageShare(tree, tars), config, layers, files: tree.count, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
