@@ -22,6 +22,8 @@ export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
   readonly ready: Expected | ((machine: TestMachine<Machine>) => Promise<unknown>)
   /** The prompt of the guest's shell, for `command`; default `ready`, if that is a text or an expression. */
   readonly prompt?: Expected | undefined
+  /** The end of a line that `command` types; default `\n`. UEFI's shell takes `\r`. */
+  readonly lineEnd?: string | undefined
   /** Host time that the boot may take, in milliseconds; default 300,000. */
   readonly bootTimeoutMs?: number | undefined
   /** Host time that each wait of a test may take, in milliseconds; default 60,000. */
@@ -141,13 +143,13 @@ async function bootedTo<Machine extends Pc | ArmMachine>(
   machine: Machine,
   options: BootOptionsOfAll<Machine>,
 ): Promise<Omit<TestMachineOptions<Machine>, 'machine'>> {
-  const { ready, bootTimeoutMs = BOOT_MS, timeoutMs = WAIT_MS } = options
+  const { ready, lineEnd, bootTimeoutMs = BOOT_MS, timeoutMs = WAIT_MS } = options
   const prompt = options.prompt ?? (typeof ready === 'function' ? undefined : ready)
-  const boot = new TestMachine({ machine, prompt, timeoutMs: bootTimeoutMs })
+  const boot = new TestMachine({ machine, prompt, lineEnd, timeoutMs: bootTimeoutMs })
   await (typeof ready === 'function' ? ready(boot) : boot.until(ready))
   if (boot.exit !== undefined)
     throw new TestError('ERR_ENDED', `the machine has ended while it was booted: ${boot.exit.reason}`)
-  return { prompt, timeoutMs, row: boot.row }
+  return { prompt, lineEnd, timeoutMs, row: boot.row }
 }
 
 async function closingOnError<Result>(machine: { close(): void }, make: () => Promise<Result>): Promise<Result> {

@@ -15,6 +15,8 @@ export interface TestMachineOptions<Machine> {
   readonly machine: Machine
   /** The prompt of its shell; without it there is no `command`. */
   readonly prompt?: Expected | undefined
+  /** The end of a line that `command` types; default `\n`. UEFI's shell takes `\r`. */
+  readonly lineEnd?: string | undefined
   /** Host time that a wait may take, in milliseconds. */
   readonly timeoutMs: number
   /** The begin of the serial port's row, such as the prompt, printed before: it says where a long line is wrapped. Default: nothing. */
@@ -23,6 +25,10 @@ export interface TestMachineOptions<Machine> {
 
 /** The end of an error's message has this many characters of what the guest has printed. */
 const SHOWN_CHARACTERS = 400
+/** Guest time from one look at the screen to the next. A text that is there for less may not be seen. */
+const LOOK_NS = 20e6
+/** Host time from one look at a machine that executes nothing to the next: its guest may wait forever. */
+const IDLE_LOOK_MS = 200
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1
 
@@ -37,6 +43,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /** The machine itself, for all that is not here: disks, keyboard, debugger, statistics. */
   readonly machine: Machine
   readonly #prompt: Expected | undefined
+  readonly #lineEnd: string
   readonly #timeoutMs: number
   readonly #printed: PrintedText
   /** Checks after each output whether the awaited text has come. */
@@ -51,10 +58,11 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #waiting = new Set<() => void>()
   #isOver = false
 
-  constructor({ machine, prompt, timeoutMs, row = '' }: TestMachineOptions<Machine>) {
+  constructor({ machine, prompt, lineEnd = '\n', timeoutMs, row = '' }: TestMachineOptions<Machine>) {
     this.#printed = new PrintedText(row)
     this.machine = machine
     this.#prompt = prompt
+    this.#lineEnd = lineEnd
     this.#timeoutMs = timeoutMs
     machine.serial.onTransmit((bytes) => {
       this.#printed.push(bytes)
@@ -77,6 +85,16 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
     return this.#exit
   }
 
+  /** Whether the fixture has a prompt, which `command` needs. */
+  get hasPrompt(): boolean {
+    return this.#prompt !== undefined
+  }
+
+  /** Types a line on the first serial port, with the end that a line has there. */
+  typeLine(line: string): void {
+    this.type(line + this.#lineEnd)
+  }
+
   /** Types a text on the first serial port; the guest takes it when the machine runs. */
   type(text: string): void {
     this.machine.serial.receive(new TextEncoder().encode(text))
@@ -91,6 +109,69 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
    */
   async until(expected: Expected, options: WaitOptions = {}): Promise<string> {
     return (await this.#until(expected, options)).text
+  }
+
+  /**
+   * Runs until a text is on the graphics card's screen, in a text mode. It looks 50 times in a second of the guest's time, after a turn
+   * of a processor, so that it stops at the same instruction whatever the host does.
+   *
+   * @param expected - within one row
+   * @returns all of the screen's text
+   * @throws TestError as {@link TestMachine.until}
+   */
+  async untilScreen(expected: string, { timeoutMs }: WaitOptions = {}): Promise<string> {
+    if (expected === '')
+      throw new TestError('ERR_OPTION', 'an empty text is always there: expected one or more characters')
+    const { screen } = this.machine
+    // Either board's: a call of both at once is of no one type.
+    const domain: Pick<Pc['domain'], 'clock' | 'instructions' | 'watchTurns'> = this.machine.domain
+    const text = (): string | undefined => {
+      screen.refresh()
+      return screen.text?.includes(expected) === true ? screen.text : undefined
+    }
+    const there = text()
+    if (there !== undefined) return there
+    let idle: unknown
+    try {
+      return await this.#running(timeoutMs, `${describe(expected)} on the screen`, (resolve) => {
+        const look = (): void => {
+          const found = text()
+          if (found !== undefined) resolve(found)
+        }
+        let nextNs = domain.clock.now() + LOOK_NS
+        const end = (): void => {
+          if (domain.clock.now() < nextNs) return
+          nextNs = domain.clock.now() + LOOK_NS
+          look()
+        }
+        domain.watchTurns({ begin() {}, end })
+        let seen = -1
+        const lookIfIdle = (): void => {
+          if (domain.instructions === seen) look()
+          seen = domain.instructions
+          idle = setTimeout(lookIfIdle, IDLE_LOOK_MS)
+        }
+        lookIfIdle()
+      })
+    } catch (error) {
+      throw error instanceof TestError && error.code !== 'ERR_OPTION' ? this.#withScreen(error) : error
+    } finally {
+      clearTimeout(idle)
+      domain.watchTurns(null)
+    }
+  }
+
+  /** Adds the screen to an error's message. */
+  #withScreen({ code, message, cause }: TestError): TestError {
+    const { screen } = this.machine
+    screen.refresh()
+    const shown =
+      screen.width === 0
+        ? 'the screen is off'
+        : screen.text === null
+          ? `the screen has ${screen.width}×${screen.height} pixels of graphics, whose text is not read`
+          : `the screen has:\n${printable(screen.text)}`
+    return new TestError(code, `${message}; ${shown}`, { cause })
   }
 
   /**
@@ -155,7 +236,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
       throw new TestError('ERR_OPTION', 'an empty text is always there: expected one or more characters')
     if (this.#look !== undefined) throw new TestError('ERR_STATE', 'another call waits for an output of this machine')
     this.#printed.begin(line)
-    if (line !== undefined) this.type(`${line}\n`)
+    if (line !== undefined) this.typeLine(line)
     const found = this.#printed.read(expected)
     if (found !== null) return found
     try {

@@ -18,7 +18,7 @@ import { usage } from '../options/values.ts'
 export const CODE_CACHE_BYTES: number = 64 << 20
 
 /** The part of `@retrap/machine/arm` for options. @throws CliError `ERR_USAGE` for what only a PC has */
-async function loadArm(
+export async function loadArm(
   options: MachineOptions,
 ): Promise<{ readonly arm: typeof Arm; readonly given: ArmMachineOptions }> {
   if (options.modules !== undefined && options.modules.length > 0)

@@ -15,6 +15,9 @@ The machine is booted once, until its first serial port says what "ready" has. E
 expects a text in what is printed up to "prompt" (default "ready"). A machine has the options of a machine.json by their names, such
 as "nic": "user" and "device": ["isa-debug-exit"], and "disks", which are images, too. Those that lead to the host or belong to a run
 are refused. Image files stay as they are. Files are looked for in the folder of this one.
+A step types a line ("type"), presses keys ("press": "Escape"), waits for a text on the serial port ("expect") or on the screen in a
+text mode ("screen"), and takes a picture ("screenshot": "menu.png"), in this order. "boot" has a list of steps from power-on, before
+"ready"; a test is one step, or has a list of "steps". "enter" is the end of a typed line: "\\n", or "\\r" for UEFI's shell.
 "timeout" (60) and "bootTimeout" (300) are in seconds; a test may have a "timeout" of its own.
 
 A test that fails leaves a folder behind: its output, its screen, and its recorded run, which --gdb opens for gdb, backwards too.

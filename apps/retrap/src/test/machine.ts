@@ -1,11 +1,15 @@
 import { Command, CommanderError } from 'commander'
 import type { PcForkOptions, PcOptions } from '@retrap/machine'
+import type { ArmMachineOptions } from '@retrap/machine/arm'
 import { BackEnds } from '../back-ends/back-ends.ts'
 import { withCardDevice } from '../display/display-option.ts'
 import { connectDrives } from '../devices/disk-devices.ts'
 import { type DriveFlags, listDrives } from '../drives/drives.ts'
 import { takeKernel } from '../image/image-file.ts'
 import { CliError } from '../errors.ts'
+import { checkArmFlags, checkArmImages } from '../flags/arm-options.ts'
+import { loadArm } from '../machine/arm-machine.ts'
+import type { MachineOptions } from '../machine/machine-contract.ts'
 import { applyMachine } from '../machine-file/machine-file.ts'
 import { checkImages, type ImageFlags, networkBootOf, readImages, usualVga } from '../flags/images.ts'
 import { type MachineFlags, settingsFor } from '../flags/machine-options.ts'
@@ -58,8 +62,11 @@ export function readMachine(
   try {
     const images = [...disks, ...applyMachine(path, part, described, command)]
     const flags = { ...command.opts<PlannedMachine['flags']>(), snapshot: true, unitCache: 'off' }
-    if (flags.arch === 'arm64') throw wrong(`${part}.arch`, "a test's machine is a PC; leave it out")
-    checkImages(flags, listDrives(flags, images))
+    const drives = listDrives(flags, images)
+    if (flags.arch === 'arm64') {
+      checkArmFlags(command)
+      checkArmImages(flags, drives)
+    } else checkImages(flags, drives)
     return { flags, images }
   } catch (error) {
     if (error instanceof CommanderError) throw wrong(part, "help is not there; see 'retrap run --help'")
@@ -69,7 +76,7 @@ export function readMachine(
 
 /** A machine whose files and networks are open. */
 export interface OpenTestMachine {
-  readonly options: PcOptions
+  readonly options: { readonly pc: PcOptions } | { readonly arm: ArmMachineOptions }
   /** Makes models for the next clone, and cards that take the networks over from the clone before. */
   renew(): Promise<PcForkOptions>
   close(): Promise<void>
@@ -89,7 +96,8 @@ export async function openMachine(
   const flags = withCardDevice({ ...given, ...(kernel !== undefined && { kernel }) })
   const drives = connectDrives(listDrives(flags, files), flags.device)
   // Firmware of the user's need not know our graphics card's.
-  const vga = flags.vga ?? (flags.firmware === undefined ? usualVga(flags, drives) : undefined)
+  const isArm = flags.arch === 'arm64'
+  const vga = flags.vga ?? (isArm || flags.firmware === undefined ? usualVga(flags, drives) : undefined)
   const tell = (text: string): void => void stderr.write(`retrap: ${text}\n`)
   const read = (): ReturnType<typeof readImages> => readImages({ ...flags, vga: vga ?? 'none' }, drives, tell)
   // Reports are on stdout.
@@ -101,7 +109,7 @@ export async function openMachine(
     const { behindPorts, ...ends } = await backEnds.forMachine()
     const { models, servers } = await settings.devices(Infinity)
     const { virtio = [], networkCards = [] } = ends
-    const options = {
+    const options: Readonly<Record<string, unknown>> = {
       ...settings.machine,
       ...(await settings.images()),
       ...ends,
@@ -113,9 +121,11 @@ export async function openMachine(
       keepsPace: networkCards.length > 0 || virtio.some(({ kind }) => kind === 'net'),
       devices: [...models, ...behindPorts],
       ...(servers.length > 0 && { deviceServers: servers }),
-    } as PcOptions
+    }
     return {
-      options,
+      options: isArm
+        ? { arm: (await loadArm(options as unknown as MachineOptions)).given }
+        : { pc: options as unknown as PcOptions },
       async renew() {
         const { behindPorts: behind, virtio: devices, networkCards: cards } = await backEnds.forMachine()
         const { models: others } = await settings.devices(Infinity)

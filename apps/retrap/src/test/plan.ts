@@ -1,26 +1,43 @@
 import { dirname, resolve } from 'node:path'
+import { Keyboard, type KeyName } from '@retrap/display'
 import { CliError } from '../errors.ts'
 import { readInput } from '../files/files.ts'
 import { didYouMean } from '../options/values.ts'
 import { type PlannedMachine, readMachine } from './machine.ts'
 
+/** One step: it types, presses keys, waits, and takes a picture, in this order. */
+export interface PlannedStep {
+  /** The line that is typed on the serial port, without its end. */
+  readonly type?: string
+  /** Keys that are pressed one after another, each with those that are held with it. */
+  readonly press?: readonly (readonly KeyName[])[]
+  /** A text that is printed on the serial port. */
+  readonly expect?: string
+  /** A text on the screen. */
+  readonly screen?: string
+  /** The name of a file that gets a picture of the screen. */
+  readonly screenshot?: string
+}
+
 /** One test of a plan. */
 export interface PlannedTest {
   /** Name in reports. */
   readonly name: string
-  /** The command that is typed, without its line's end. */
-  readonly type: string
-  /** A text that the command prints. */
-  readonly expect: string
-  /** Host time that it may take, in milliseconds. */
+  readonly steps: readonly PlannedStep[]
+  /** Host time that each step may take, in milliseconds. */
   readonly timeoutMs: number
 }
 
 /** A file of tests. */
 export interface TestPlan {
   readonly machine: PlannedMachine
-  readonly ready: string
-  readonly prompt: string
+  /** Steps from power-on, before `ready` is waited for. */
+  readonly boot: readonly PlannedStep[]
+  readonly ready?: string
+  /** Without it there are no commands. */
+  readonly prompt?: string
+  /** The end of a line that is typed. */
+  readonly enter: string
   readonly bootTimeoutMs: number
   readonly tests: readonly PlannedTest[]
 }
@@ -59,22 +76,34 @@ export async function readPlan(path: string): Promise<TestPlan> {
     const named = optional(list(file))(disks, { ...place, name: `${place.name}.disks` })
     return readMachine(place.file, place.name, described, named)
   }
-  const test = fields<Omit<PlannedTest, 'timeoutMs'> & { readonly timeout?: number }>({
+  const step: { readonly [Name in keyof PlannedStep]-?: Field<PlannedStep[Name]> } = {
+    type: optional(line),
+    press: optional(keys),
+    expect: optional(nonEmpty),
+    screen: optional(nonEmpty),
+    screenshot: optional(pngName),
+  }
+  const test = fields<GivenTest>({
     name: nonEmpty,
-    type: line,
-    expect: nonEmpty,
+    ...step,
+    steps: optional(list(fields<PlannedStep>(step))),
     timeout: optional(seconds),
   })
   const plan = fields({
+    about: optional(prose),
     machine,
-    ready: nonEmpty,
+    boot: optional(list(fields<PlannedStep>(step))),
+    ready: optional(nonEmpty),
     prompt: optional(nonEmpty),
+    enter: optional(lineEnd),
     bootTimeout: optional(seconds),
     timeout: optional(seconds),
     tests: list(test),
   })(given, { file: path, name: '' })
-  const { ready, prompt = ready, bootTimeout = BOOT_SECONDS, timeout = TEST_SECONDS, tests } = plan
-  if (tests.length === 0) throw mistake({ file: path, name: 'tests' }, 'empty', 'one test or more')
+  const { boot = [], ready, prompt = ready, enter = '\n', bootTimeout = BOOT_SECONDS, timeout = TEST_SECONDS } = plan
+  if (ready === undefined && boot.length === 0) throw mistake({ file: path, name: 'ready' }, 'not there', 'a text')
+  if (plan.tests.length === 0) throw mistake({ file: path, name: 'tests' }, 'empty', 'one test or more')
+  const tests = plan.tests.map((each, i) => testOf(each, timeout, { file: path, name: `tests[${i}]` }))
   const names = new Set<string>()
   for (const [i, { name }] of tests.entries()) {
     if (names.has(name)) throw mistake({ file: path, name: `tests[${i}].name` }, `'${name}' again`, 'another name')
@@ -82,11 +111,30 @@ export async function readPlan(path: string): Promise<TestPlan> {
   }
   return {
     machine: plan.machine,
-    ready,
-    prompt,
+    boot,
+    ...(ready !== undefined && { ready }),
+    ...(prompt !== undefined && { prompt }),
+    enter,
     bootTimeoutMs: 1000 * bootTimeout,
-    tests: tests.map(({ timeout: own = timeout, ...each }) => ({ ...each, timeoutMs: 1000 * own })),
+    tests,
   }
+}
+
+/** A test as a file has it: one step, or several. */
+interface GivenTest extends PlannedStep {
+  readonly name: string
+  readonly steps?: readonly PlannedStep[]
+  readonly timeout?: number
+}
+
+/** Reads the steps of a test. @throws CliError for one that checks nothing */
+function testOf({ name, steps, timeout: own, ...step }: GivenTest, timeout: number, place: Place): PlannedTest {
+  if (steps !== undefined && Object.keys(step).length > 0)
+    throw mistake(place, `${Object.keys(step)[0]} beside steps`, 'either of them')
+  const all = steps ?? [step]
+  if (!all.some(({ expect, screen, screenshot }) => (expect ?? screen ?? screenshot) !== undefined))
+    throw mistake(place, 'nothing that is looked at', 'expect, screen or screenshot')
+  return { name, steps: all, timeoutMs: 1000 * (own ?? timeout) }
 }
 
 /** Reads an object with these fields and no others. */
@@ -134,6 +182,38 @@ const line: Field<string> = (value, place) => {
   const text = string(value, place)
   if (!/[\r\n]/.test(text)) return text
   throw mistake(place, 'more than one line', 'one line, without its end')
+}
+
+/** A file's name, not a path: pictures are with the other files of their test. */
+const pngName: Field<string> = (value, place) => {
+  const text = string(value, place)
+  if (/^[\w-][\w.-]*\.png$/.test(text)) return text
+  throw mistake(place, show(text), 'the name of a PNG file, such as menu.png')
+}
+
+const lineEnd: Field<string> = (value, place) => {
+  const text = string(value, place)
+  if (['\n', '\r', '\r\n'].includes(text)) return text
+  throw mistake(place, show(text), '"\\n", "\\r" or "\\r\\n"')
+}
+
+/** Words for those who read the file: a text, or its lines. */
+const prose: Field<unknown> = (value, place) =>
+  Array.isArray(value) ? list(string)(value, place) : string(value, place)
+
+/** Reads keys: `F2`, `ControlLeft+AltLeft+Delete`, or a list of such. */
+const keys: Field<readonly (readonly KeyName[])[]> = (value, place) => {
+  const strokes = Array.isArray(value) ? list(nonEmpty)(value, place) : [nonEmpty(value, place)]
+  return strokes.map((stroke) => {
+    const names = stroke.split('+') as KeyName[]
+    try {
+      // A keyboard that no machine has knows whether there are such keys.
+      void new Keyboard().press(...names)
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `${place.file}: ${place.name}: ${(error as Error).message}`)
+    }
+    return names
+  })
 }
 
 const seconds: Field<number> = (value, place) => {

@@ -33,6 +33,12 @@ export function tapLines({ name, ms, failure }: TestOutcome, number: number): re
   ]
 }
 
+/** Writes in TAP that no test can be run. */
+export function tapBailOut({ failure = '' }: TestOutcome): readonly string[] {
+  const [first = '', ...rest] = printable(failure).split('\n')
+  return [...rest.map((line) => `# ${line}`), `Bail out! ${first}`]
+}
+
 /** Writes all outcomes as JUnit XML, as Jenkins, GitLab and GitHub's actions read it. @param suite - name of the file */
 export function junit(suite: string, outcomes: readonly TestOutcome[]): string {
   const failures = outcomes.filter(({ failure }) => failure !== undefined).length

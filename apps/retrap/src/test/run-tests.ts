@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { PcForkOptions } from '@retrap/machine'
+import type { Pc, PcForkOptions } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
 import {
   BootedMachine,
   describeFailure,
@@ -15,9 +16,10 @@ import { loadInterpreters } from '../machine/interpreters.ts'
 import { usage } from '../options/values.ts'
 import { type ListingOutput, printLines } from '../print-lines.ts'
 import type { SessionOutput } from '../host/host.ts'
-import { openMachine } from './machine.ts'
-import { type PlannedTest, readPlan } from './plan.ts'
-import { junit, outcomeLine, tapBegin, tapLines, type TestOutcome } from './reports.ts'
+import { openMachine, type OpenTestMachine } from './machine.ts'
+import { type PlannedTest, readPlan, type TestPlan } from './plan.ts'
+import { junit, outcomeLine, tapBailOut, tapBegin, tapLines, type TestOutcome } from './reports.ts'
+import { type AnyTestMachine, takeStep, writePictures } from './steps.ts'
 
 /** Options of the command. */
 export interface TestFlags {
@@ -43,24 +45,19 @@ export interface TestOutputs {
  */
 export async function runTests(file: string, flags: TestFlags, { stdout, stderr }: TestOutputs): Promise<boolean> {
   const plan = await readPlan(file)
-  await loadInterpreters('x86')
+  if (plan.machine.flags.arch !== 'arm64') await loadInterpreters('x86')
   const tests = plan.tests.filter(({ name }) => name.includes(flags.filter ?? ''))
   if (tests.length === 0) throw usage(`--filter ${flags.filter}: no test has this in its name`)
-  const { ready, prompt, bootTimeoutMs } = plan
   const machine = await openMachine(plan.machine, { stderr, isReplay: flags.gdb !== undefined })
   const outcomes: TestOutcome[] = []
   try {
-    const pc = machine.options
+    const { options } = machine
     if (flags.gdb !== undefined) {
-      await showToGdb(flags.gdb, { pc }, flags.gdbPort, stderr)
+      if ('arm' in options) throw usage('--gdb: a run of an Arm board is not recorded in tests')
+      await showToGdb(flags.gdb, options, flags.gdbPort, stderr)
       return true
     }
-    let own: PcForkOptions = {}
-    const renew = async (): Promise<void> => void (own = await machine.renew())
-    // Whether there can be clones is tried with one.
-    const booted = async (booting: TestMachine): Promise<void> => booting.until(ready).then(renew)
-    const options = { pc, fork: () => own, ready: booted, prompt, bootTimeoutMs }
-    outcomes.push(...(await runAll(file, renew, options, tests, flags, stdout)))
+    outcomes.push(...(await runAll(file, machine, { ...plan, tests }, flags, { stdout, stderr })))
   } finally {
     await machine.close()
   }
@@ -68,36 +65,40 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
   return outcomes.every(({ failure }) => failure === undefined)
 }
 
+/** The outcome of a machine that was not booted has this name, and its files this folder. */
+const BOOT = 'boot'
+
 /** Boots the machine, and runs the tests one after the other. */
 async function runAll(
   file: string,
-  renew: () => Promise<void>,
-  options: PcBootedOptions,
-  tests: readonly PlannedTest[],
+  machine: OpenTestMachine,
+  plan: TestPlan,
   flags: TestFlags,
-  stdout: ListingOutput,
+  { stdout, stderr }: TestOutputs,
 ): Promise<readonly TestOutcome[]> {
   const print = (lines: readonly string[]): Promise<void> => printLines(lines, stdout)
-  if (flags.tap === true) await print(tapBegin(tests.length))
-  const booted = await BootedMachine.pc(options).catch((error: unknown) => {
-    throw isTestError(error)
-      ? new CliError('ERR_INPUT', `${file}: the machine was not booted: ${error.message}`)
-      : error
-  })
+  const { tap = false, out } = flags
+  if (tap) await print(tapBegin(plan.tests.length))
+  const begunMs = performance.now()
+  const boot = await bootMachine(file, machine, plan, out)
+  const ms = performance.now() - begunMs
+  if ('failure' in boot) {
+    const outcome = { name: BOOT, ms, failure: boot.failure }
+    await print(tap ? tapBailOut(outcome) : peopleLines(outcome))
+    return [outcome]
+  }
+  const { booted } = boot
+  stderr.write(`retrap: ${bootedLine(booted.booted, ms)}\n`)
   const outcomes: TestOutcome[] = []
   try {
-    for (const test of tests) {
+    for (const test of plan.tests) {
       // oxlint-disable-next-line no-await-in-loop -- one test after the other
-      if (booted.notRecorded === undefined) await renew()
+      if (booted.notRecorded === undefined) await boot.renew()
       // oxlint-disable-next-line no-await-in-loop
-      const outcome = await runOne(booted, test, file, flags.out)
+      const outcome = await runOne(booted, test, file, out)
       outcomes.push(outcome)
-      const lines =
-        flags.tap === true
-          ? tapLines(outcome, outcomes.length)
-          : [outcomeLine(outcome), ...(outcome.failure === undefined ? [] : indented(outcome.failure))]
       // oxlint-disable-next-line no-await-in-loop
-      await print(lines)
+      await print(tap ? tapLines(outcome, outcomes.length) : peopleLines(outcome))
     }
   } finally {
     booted.close()
@@ -105,37 +106,114 @@ async function runAll(
   return outcomes
 }
 
-async function runOne(booted: BootedMachine, test: PlannedTest, file: string, out: string): Promise<TestOutcome> {
+type AnyBooted = BootedMachine<Pc> | BootedMachine<ArmMachine>
+
+/**
+ * Boots the machine up to the instant at which tests begin.
+ *
+ * @returns it, or why it has not come there: then its output and its screen are left behind
+ */
+async function bootMachine(
+  file: string,
+  machine: OpenTestMachine,
+  { boot, ready, prompt, enter, bootTimeoutMs }: TestPlan,
+  out: string,
+): Promise<{ readonly booted: AnyBooted; readonly renew: () => Promise<void> } | { readonly failure: string }> {
+  let own: PcForkOptions = {}
+  const renew = async (): Promise<void> => void (own = await machine.renew())
+  let left = ''
+  const bring = async (test: AnyTestMachine): Promise<void> => {
+    const folder = folderOf(file, BOOT, out)
+    const pictures = new Map<string, Uint8Array>()
+    try {
+      for (const step of boot)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await takeStep(test, step, { timeoutMs: bootTimeoutMs, enter, pictures })
+      if (ready !== undefined) await test.until(ready)
+    } catch (error) {
+      await test.over()
+      const files = await writeFailure(
+        { test: test as TestMachine, begun: { recording: async () => undefined } },
+        folder,
+      )
+      left = describeFailure(test.printed, files, undefined, 'recordings begin when it has booted')
+      throw error
+    } finally {
+      if (pictures.size > 0) await writePictures(folder, pictures)
+    }
+  }
+  const both = { prompt, lineEnd: enter, bootTimeoutMs }
+  const { options } = machine
+  try {
+    const booted =
+      'arm' in options
+        ? await BootedMachine.arm({ ...options, ...both, ready: bring })
+        : // Whether there can be clones is tried with one.
+          await BootedMachine.pc({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
+    return { booted, renew }
+  } catch (error) {
+    if (!isTestError(error)) throw error
+    const why = `the machine was not booted: ${reasonOf(error)}`
+    if (left === '') throw new CliError('ERR_INPUT', `${file}: ${why}`)
+    return { failure: `${why}\n${left}` }
+  }
+}
+
+/** Says how far it is from power-on to the instant at which tests begin. On deterministic time instructions are always as many. */
+function bootedLine(machine: Pc | ArmMachine, ms: number): string {
+  const domain: Pick<Pc['domain'], 'clock' | 'instructions'> = machine.domain
+  const guest = (domain.clock.now() / 1e9).toFixed(2)
+  return `booted in ${(ms / 1000).toFixed(1)} s: ${domain.instructions.toLocaleString('en')} instructions, ${guest} s of the guest's time`
+}
+
+const folderOf = (file: string, name: string, out: string): string =>
+  join(out, folderName(basename(file)), folderName(name))
+
+async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: string): Promise<TestOutcome> {
   const begunMs = performance.now()
   const run = await booted.begin()
+  const folder = folderOf(file, test.name, out)
+  const pictures = new Map<string, Uint8Array>()
   try {
-    const why = await whyFailed(run.test, test)
+    const why = await whyFailed(run.test, test, pictures)
     const ms = performance.now() - begunMs
     await run.test.over()
     if (why === undefined) return { name: test.name, ms }
-    const folder = join(out, folderName(basename(file)), folderName(test.name))
-    const files = await writeFailure(run, folder)
+    const files = await writeFailure(run as Awaited<ReturnType<BootedMachine['begin']>>, folder)
     const command =
       files.recording === undefined ? undefined : `retrap test ${shellQuoted(file)} --gdb ${shellQuoted(folder)}`
     const left = describeFailure(run.test.printed, files, command, booted.notRecorded)
     return { name: test.name, ms, failure: `${why}\n${left}` }
   } finally {
     run.begun.end()
+    // The folder of a test that fails is emptied for its other files.
+    if (pictures.size > 0) await writePictures(folder, pictures)
   }
 }
 
 /** Runs a test. @returns why it has failed; undefined where it has passed */
-async function whyFailed(machine: TestMachine, { type, expect, timeoutMs }: PlannedTest): Promise<string | undefined> {
+async function whyFailed(
+  machine: AnyTestMachine,
+  { steps, timeoutMs }: PlannedTest,
+  pictures: Map<string, Uint8Array>,
+): Promise<string | undefined> {
   try {
-    const output = await machine.command(type, { timeoutMs })
-    return output.includes(expect) ? undefined : `expected ${JSON.stringify(expect)} in what '${type}' prints`
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (const step of steps) await takeStep(machine, step, { timeoutMs, pictures })
+    return undefined
   } catch (error) {
-    if (isTestError(error)) return error.message.split('; the guest has printed')[0]
+    if (isTestError(error)) return reasonOf(error)
     throw error
   }
 }
 
 const isTestError = (error: unknown): error is Error => error instanceof Error && error.name === 'TestError'
+/** An error's message without the guest's output, which is shown behind it. */
+const reasonOf = (error: Error): string => error.message.replace(/; the guest has printed[^]*?(?=; the screen |$)/, '')
+const peopleLines = (outcome: TestOutcome): readonly string[] => [
+  outcomeLine(outcome),
+  ...(outcome.failure === undefined ? [] : indented(outcome.failure)),
+]
 const indented = (text: string): readonly string[] => text.split('\n').map((line) => `       ${line}`)
 
 async function writeReport(path: string, text: string): Promise<void> {

@@ -26,11 +26,13 @@ test('is read with its usual values, and files of its folder', async () => {
       images: [join(folder, 'a.qcow2'), '/b', join(folder, 'c')],
     },
     ready: '# ',
+    boot: [],
     prompt: '# ',
+    enter: '\n',
     bootTimeoutMs: 300_000,
     tests: [
-      { name: 'one', type: 'uname', expect: 'Linux', timeoutMs: 5000 },
-      { name: 'two', type: '', expect: '#', timeoutMs: 500 },
+      { name: 'one', steps: [{ type: 'uname', expect: 'Linux' }], timeoutMs: 5000 },
+      { name: 'two', steps: [{ type: '', expect: '#' }], timeoutMs: 500 },
     ],
   })
 })
@@ -40,7 +42,7 @@ test.each([
   [[], '[]; expected an object'],
   [
     { ...whole, test: [] },
-    "there is no test; did you mean 'tests'?; expected machine, ready, prompt, bootTimeout, timeout, tests",
+    "there is no test; did you mean 'tests'?; expected about, machine, boot, ready, prompt, enter, bootTimeout, timeout, tests",
   ],
   [{ ...whole, machine: { kernal: 'x' } }, "machine.kernal: there is no such option; did you mean 'kernel'?"],
   [{ ...whole, machine: 1 }, 'machine: 1; expected an object'],
@@ -60,7 +62,18 @@ test.each([
     'machine.share: a test begins anew, and what it shares with the host would not; leave it out',
   ],
   [{ ...whole, machine: { kernel: 'x', timeout: 5 } }, 'machine.timeout: it is of a run, and not of its machine'],
-  [{ ...whole, machine: { kernel: 'x', arch: 'arm64' } }, "machine.arch: a test's machine is a PC; leave it out"],
+  [
+    { ...whole, machine: { kernel: 'x', arch: 'arm64', vapic: true } },
+    'machine: --vapic is not there for --arch arm64',
+  ],
+  [{ ...whole, boot: [{ press: 'Esc' }] }, "boot[0].press: key 'Esc': expected a name as in KeyboardEvent.code"],
+  [{ ...whole, enter: 'x' }, 'enter: "x"; expected "\\n", "\\r" or "\\r\\n"'],
+  [{ ...whole, tests: [{ name: 'a', type: 'b' }] }, 'tests[0]: nothing that is looked at; expected expect, screen or'],
+  [
+    { ...whole, tests: [{ name: 'a', screenshot: '../a.png' }] },
+    'tests[0].screenshot: "../a.png"; expected the name of',
+  ],
+  [{ ...whole, tests: [{ ...first, steps: [] }] }, 'tests[0]: type beside steps; expected either of them'],
   [{ ...whole, machine: { kernel: 'x', cpu: 'help' } }, "machine: help is not there; see 'retrap run --help'"],
   [{ ...whole, ready: '' }, 'ready: empty; expected one character or more'],
   [{ ...whole, ready: undefined }, 'ready: not there; expected a text'],

@@ -19,7 +19,7 @@ export const FILES = {
  * @throws what the host's file system throws
  */
 export async function writeFailure<Machine extends Pc | ArmMachine>(
-  { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: BegunMachine<Machine> },
+  { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: Pick<BegunMachine<Machine>, 'recording'> },
   folder: string,
 ): Promise<FailureFiles> {
   await rm(folder, { recursive: true, force: true })
