@@ -56,6 +56,7 @@ export const PROGRAMS: ProgramTable = [
     packages: ['binutils-arm-linux-gnueabihf'],
     programs: ['arm-linux-gnueabihf-as', 'arm-linux-gnueabihf-objdump'],
   },
+  { packages: ['shellcheck'], programs: ['shellcheck'] },
   { packages: ['verilator'], programs: ['verilator_bin'] },
   { packages: ['chromium-headless-shell'], programs: ['chromium-headless-shell'] },
   { packages: ['firefox-esr'], programs: ['firefox-esr'] },
