@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { Option } from 'commander'
 import { Program, runProgram } from './command-line.ts'
 import { addDeviceServer } from './devices/device-servers.ts'
@@ -9,6 +8,7 @@ import { addDeviceSdk } from './device-check/sdk.ts'
 import { addDisasm } from './disasm/command.ts'
 import { listDrives, type DriveFlags } from './drives/drives.ts'
 import { addEsr } from './esr/command.ts'
+import { addExec } from './exec/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { withCardDevice } from './display/display-option.ts'
 import { checkImages, namingKernel, networkBootOf, readImages, usualVga, type ImageFlags } from './flags/images.ts'
@@ -16,6 +16,7 @@ import { takeKernel } from './image/image-file.ts'
 import { imagesOf } from './machine-file/machine-file.ts'
 import { machineSchema } from './machine-file/schema.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
+import { packageVersion } from './package-version.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './host/host.ts'
@@ -189,7 +190,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
+          `there is no command '${unknown}'; there are run, linux, exec, qemu, restore, replay, migrate, web, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -255,6 +256,10 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addQemu(program, host, async (line) => {
     const code = await goOn(line, {})
     if (code !== ExitCode.PowerOff) report(code)
+  })
+  // The process's own program runs it, which loads no more than it needs.
+  addExec(program, async () => {
+    throw usage('exec comes first: retrap exec -- PROGRAM')
   })
   addWeb(program, host)
   program
@@ -323,11 +328,6 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addEsr(program, host.stdout)
   addP2m(program, { ...host, images: (flags) => mapImages(flags, host) })
   return program
-}
-
-function packageVersion(): string {
-  const description: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return (description as { version: string }).version
 }
 
 /** Loads the images for `retrap p2m`. */

@@ -11,6 +11,7 @@ function programOf(
   command: string | undefined,
 ): Promise<{ readonly main: (args: readonly string[]) => Promise<number> }> {
   if (command === 'disasm') return import('./disasm/main.ts')
+  if (command === 'exec') return import('./exec/main.ts')
   if (command === 'image') return import('./image/command.ts')
   return import('./machine-main.ts')
 }

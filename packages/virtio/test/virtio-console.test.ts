@@ -23,6 +23,10 @@ class TestStream implements ByteStreamBackend {
   ready(): void {
     this.readies++
   }
+  leaves = 0
+  left(): void {
+    this.leaves++
+  }
 }
 
 const place = (
@@ -132,6 +136,26 @@ describe('a console of one port (VIRTIO 1.2, §5.3.6)', () => {
 })
 
 describe('several ports (§5.3.6.2)', () => {
+  test('each side is told that the other has closed its end, behind what was sent before', () => {
+    const console = new ConsoleDriver([{}, {}])
+    const stream = console.streams[1]!
+    console.give(2, 80, 80, 80)
+    console.control(1, 6, 1)
+    stream.client!.ended?.()
+    expect(console.got(2)).toEqual([message(1, 6, 0)])
+    stream.full = true
+    console.send(5, 'one')
+    console.send(5, 'two')
+    console.control(1, 6, 0)
+    expect([stream.sent, stream.leaves]).toEqual(['one', 0])
+    stream.full = false
+    stream.client!.drained()
+    expect([stream.sent, stream.leaves]).toEqual(['onetwo', 1])
+    // A driver that asks again is told so again.
+    console.control(1, 3, 1)
+    expect(console.got(2)).toEqual([message(1, 6, 0)])
+  })
+
   test('the driver is told of ports, names and ends', () => {
     const console = new ConsoleDriver([{}, { name: 'org.test' }, { console: true }])
     console.give(2, 80, 80, 80)

@@ -1,8 +1,8 @@
 import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { LocalShare } from '../share/local-share.ts'
 import type { ExecRoot } from './root.ts'
-import { type ViewEntry, ViewShare } from './view-share.ts'
+import { type ViewEntry, type ViewOwner, ViewShare } from './view-share.ts'
 
 /** Files and folders of the host that a program of `retrap exec` can read where nothing else is asked for. */
 export const HOST_PATHS: readonly string[] = [
@@ -45,14 +45,26 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
     if (put(entries, path, isLink ? { kind: 'link', text: readlinkSync(path) } : entryOf(path, stat, folder)))
       explanation.push(`${path}${isLink ? ` -> ${readlinkSync(path)}` : ''}`)
   }
-  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
   return {
-    share: new ViewShare(entries, owner),
+    share: new ViewShare({ kind: 'directory', entries }, hostUser()),
     config: PLAIN,
     explanation,
     async close() {
       await Promise.all([...shares.values()].map((share) => share.close()))
     },
+  }
+}
+
+const hostUser = (): ViewOwner => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
+
+/** Opens a folder of the host as a root. @throws CliError `ERR_INPUT` where it is none */
+export function openFolderRoot(path: string): ExecRoot {
+  const share = new LocalShare(path)
+  return {
+    share: new ViewShare({ kind: 'node', open: () => share.root() }, hostUser()),
+    config: PLAIN,
+    explanation: [resolve(path)],
+    close: () => share.close(),
   }
 }
 

@@ -29,17 +29,28 @@ const NO_ROOM: ShareRoom = { blockBytes: 4096, blocks: 0, freeBlocks: 0, files: 
 
 /** A read-only share that is put together of parts of others. */
 export class ViewShare implements Share {
-  readonly #root: ReadOnlyNode
+  readonly #root: ViewEntry
+  readonly #owner: ViewOwner
 
-  /** @param owner - whose files show as root's */
-  constructor(entries: Map<string, ViewEntry>, owner: ViewOwner) {
-    this.#root = new ViewDirectory({ kind: 'directory', entries }, owner)
+  /**
+   * @param root - the directory at the top
+   * @param owner - whose files show as root's
+   */
+  constructor(root: ViewEntry, owner: ViewOwner) {
+    this.#root = root
+    this.#owner = owner
   }
 
   /** The directory at the top. */
   async root(): Promise<ShareNode> {
-    return this.#root
+    return nodeOf(this.#root, this.#owner)
   }
+}
+
+async function nodeOf(entry: ViewEntry, owner: ViewOwner): Promise<ShareNode> {
+  if (entry.kind === 'directory') return new ViewDirectory(entry, owner)
+  if (entry.kind === 'link') return new ViewLink(entry)
+  return new OwnedNode(await entry.open(), owner)
 }
 
 const refuse = async (): Promise<never> => {
@@ -114,10 +125,7 @@ class ViewDirectory extends ReadOnlyNode {
   }
 
   override async child(name: string): Promise<ShareNode> {
-    const entry = this.#find(name)
-    if (entry.kind === 'directory') return new ViewDirectory(entry, this.#owner)
-    if (entry.kind === 'link') return new ViewLink(entry)
-    return new OwnedNode(await entry.open(), this.#owner)
+    return nodeOf(this.#find(name), this.#owner)
   }
 
   override async readLink(name: string): Promise<string> {

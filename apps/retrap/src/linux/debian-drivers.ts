@@ -12,13 +12,15 @@ export interface LinuxWithDrivers {
   readonly modulePaths: readonly string[]
 }
 
-/** The parts of the full kernel that have drivers of folders and network cards: the one for clouds has no 9P. */
+/** The parts of the full kernel that have drivers of folders, consoles and network cards: the one for clouds has no 9P. */
 const SHARING_MEMBERS = [
   './boot/vmlinuz-*',
   ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
     (path) => `./lib/modules/*/kernel/${path}`,
   ),
   ...[
+    'fs/overlayfs/*',
+    'drivers/char/virtio_console.ko',
     'net/core/failover.ko',
     'drivers/net/net_failover.ko',
     'drivers/net/virtio_net.ko',

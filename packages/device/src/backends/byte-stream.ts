@@ -45,6 +45,8 @@ export interface ByteStreamClient {
   breakReceived?(): void
   /** Tells that a modem status input has changed. */
   modemChanged?(inputs: ModemInputs): void
+  /** Tells that nothing more comes from the stream; it has no bytes left that it offers. */
+  ended?(): void
 }
 
 /**
@@ -65,6 +67,8 @@ export interface ByteStreamBackend {
   connect?(client: ByteStreamClient): void
   /** Tells that the model has room again after `receive` took fewer bytes than were offered. */
   ready?(): void
+  /** Tells that the guest has closed its end, and that all it had sent before was sent. It may open it again. */
+  left?(): void
   /** Starts or ends a break. */
   setBreak?(on: boolean): void
   /** Drives the modem control outputs. */

@@ -10,6 +10,8 @@ export interface ConsolePortState {
   readonly open: boolean
   /** Bytes of the first chain that have been sent. */
   readonly sent: number
+  /** The host's end is closed. Absent in older snapshots: it is open. */
+  readonly hasEnded?: boolean
 }
 
 /** The part of its device that a port needs. */
@@ -18,6 +20,8 @@ export interface ConsolePortOwner {
   queues(): readonly VirtioQueue[]
   /** Has `transmit` called again soon. */
   lookAgain(): void
+  /** The host's end has been closed. */
+  ended(): void
 }
 
 /** One port: two queues, and a stream at its other end. */
@@ -25,6 +29,9 @@ export class ConsolePort {
   readonly #stream: ByteStreamBackend
   readonly #owner: ConsolePortOwner
   #open = false
+  /** The driver has closed its end, and the stream has not been told yet. */
+  #leaving = false
+  #ended = false
   /** The stream offers bytes for which there was no buffer. */
   #starved = false
   /** The stream is full. */
@@ -45,13 +52,32 @@ export class ConsolePort {
         const [, queue] = this.#owner.queues()
         if (queue !== undefined) this.transmit(queue)
       },
+      ended: () => {
+        this.#ended = true
+        this.#owner.ended()
+      },
     })
+  }
+
+  /** Whether the host's end is closed. */
+  get hasEnded(): boolean {
+    return this.#ended
   }
 
   /** The driver opens or closes its end. */
   open(open: boolean): void {
+    this.#leaving = this.#open && !open
     this.#open = open
     if (open) this.refilled()
+    this.#leave()
+  }
+
+  /** Tells the stream that the driver has closed its end, once all that was given before has been sent. */
+  #leave(): void {
+    const [, queue] = this.#owner.queues()
+    if (!this.#leaving || this.#sending !== null || queue?.isEmpty === false) return
+    this.#leaving = false
+    this.#stream.left?.()
   }
 
   #receive(bytes: Uint8Array): number {
@@ -86,7 +112,7 @@ export class ConsolePort {
     for (let left = queue.size; !this.#full;) {
       this.#sending ??= queue.take()
       const chain = this.#sending
-      if (chain === null) return
+      if (chain === null) return this.#leave()
       const bytes = chain.readable.slice(this.#sent, Math.min(chain.readable.length - this.#sent, MOST_BYTES))
       if (bytes !== null && bytes.length > 0) {
         this.#sent += bytes.length
@@ -106,17 +132,20 @@ export class ConsolePort {
 
   reset(): void {
     this.#open = false
+    this.#leaving = false
     this.#sending = null
     this.#sent = 0
   }
 
   save(): ConsolePortState {
-    return { open: this.#open, sent: this.#sent }
+    return { open: this.#open, sent: this.#sent, ...(this.#ended && { hasEnded: true }) }
   }
 
   /** The chain that was being sent is taken again. */
-  restore({ open, sent }: ConsolePortState): void {
+  restore({ open, sent, hasEnded = false }: ConsolePortState): void {
     this.#open = open
+    this.#ended = hasEnded
+    this.#leaving = false
     this.#sending = null
     this.#sent = sent
     // The stream may have kept back earlier the bytes that it offers now.

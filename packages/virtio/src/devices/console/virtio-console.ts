@@ -90,6 +90,7 @@ export class VirtioConsole implements VirtioDevice {
         new ConsolePort(stream, {
           queues: () => this.#queueOf(index),
           lookAgain: () => this.#host?.lookAgain(),
+          ended: () => this.#say(index, PORT_OPEN, 0),
         }),
     )
     const portQueues = this.#ports.map((port): VirtioQueueDefinition[] => [
@@ -154,8 +155,7 @@ export class VirtioConsole implements VirtioDevice {
         1,
         Uint8Array.from(name, (character) => character.charCodeAt(0)),
       )
-    // The host's end is always open.
-    this.#say(id, PORT_OPEN, 1)
+    this.#say(id, PORT_OPEN, this.#ports[id]!.hasEnded ? 0 : 1)
   }
 
   #say(id: number, event: number, value: number, data: Uint8Array = new Uint8Array(0)): void {

@@ -1,0 +1,112 @@
+/** Looks for files as the guest will see them, without a guest. */
+import type { Share, ShareNode, ShareStat } from '@retrap/virtio/p9'
+
+/** A share at a path of the guest. */
+export interface MountedShare {
+  /** Whole, without links; empty for the root. */
+  readonly path: string
+  readonly share: Share
+}
+
+/** A file that was found. */
+export interface FoundFile {
+  /** The path without links. */
+  readonly path: string
+  readonly stat: ShareStat
+  /** Undefined: a folder that is there for a share alone. */
+  readonly node: ShareNode | undefined
+}
+
+const KIND = 0o170_000
+const LINK = 0o120_000
+const DIRECTORY = 0o040_000
+const MOST_LINKS = 40
+/** Files that are read here are small. */
+const MOST_BYTES = 1 << 20
+const FOLDER_STAT: ShareStat = {
+  id: 0n,
+  mode: DIRECTORY | 0o755,
+  uid: 0,
+  gid: 0,
+  links: 1,
+  size: 0,
+  allocated: 0,
+  accessedNs: 0n,
+  modifiedNs: 0n,
+  changedNs: 0n,
+}
+
+/** Whether a file is a directory. */
+export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY
+
+/** The files of a guest: its root, and the shares in it. */
+export class GuestFiles {
+  readonly #mounts: readonly MountedShare[]
+
+  constructor(root: Share, shares: readonly MountedShare[]) {
+    this.#mounts = [{ path: '', share: root }, ...shares]
+  }
+
+  /** The file at a whole path; undefined where there is none. */
+  async find(path: string): Promise<FoundFile | undefined> {
+    const left = namesOf(path)
+    let links = 0
+    let at: FoundFile[] = [await this.#top()]
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      if (name === '.') continue
+      if (name === '..') {
+        if (at.length > 1) at.pop()
+        continue
+      }
+      // oxlint-disable-next-line no-await-in-loop -- one below the other
+      const next = await this.#step(at.at(-1)!, name)
+      if (next === undefined) return undefined
+      if ((next.stat.mode & KIND) !== LINK) {
+        at.push(next)
+        continue
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      const text = await at.at(-1)!.node!.readLink(name)
+      if (++links > MOST_LINKS) return undefined
+      left.unshift(...namesOf(text))
+      if (text.startsWith('/')) at = [at[0]!]
+    }
+    return at.at(-1)
+  }
+
+  /** The content of a small file; undefined where there is none that can be read. */
+  async read(path: string): Promise<string | undefined> {
+    const found = await this.find(path).catch(() => undefined)
+    if (found?.node === undefined || isDirectory(found)) return undefined
+    const file = await found.node.open({ read: true, write: false, truncate: false }).catch(() => undefined)
+    if (file === undefined) return undefined
+    try {
+      const into = new Uint8Array(Math.min(found.stat.size, MOST_BYTES))
+      return new TextDecoder().decode(into.subarray(0, await file.read(0, into)))
+    } finally {
+      await file.close()
+    }
+  }
+
+  async #top(): Promise<FoundFile> {
+    const node = await this.#mounts[0]!.share.root()
+    return { path: '', node, stat: await node.stat() }
+  }
+
+  async #step(from: FoundFile, name: string): Promise<FoundFile | undefined> {
+    const path = `${from.path}/${name}`
+    const mount = this.#mounts.find((one) => one.path === path)
+    try {
+      const node = mount === undefined ? await from.node?.child(name) : await mount.share.root()
+      if (node !== undefined) return { path, node, stat: await node.stat() }
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+    }
+    return this.#mounts.some((one) => one.path.startsWith(`${path}/`))
+      ? { path, node: undefined, stat: FOLDER_STAT }
+      : undefined
+  }
+}
+
+const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '')

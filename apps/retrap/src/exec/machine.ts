@@ -1,0 +1,85 @@
+/** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
+import type { MachineVirtioDevice, PcOptions } from '@retrap/machine'
+import type { Share } from '@retrap/virtio/p9'
+import type { ByteStreamBackend } from '@retrap/device'
+import { readBytes } from '../files/files.ts'
+import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
+import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
+
+/** A kind of machine: options that all machines of the kind share. */
+export interface ExecKind {
+  readonly arch: 'amd64' | 'arm64'
+  readonly cpu: string | undefined
+  readonly memoryBytes: number
+  readonly cpus: number
+  /** A kernel that the user names. */
+  readonly kernel: string | undefined
+  /** Shares beside the root. */
+  readonly shares: number
+  readonly hasNetwork: boolean
+}
+
+/** The other ends of a machine's devices. */
+export interface ExecEnds {
+  readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
+  /** The root, then the others. */
+  readonly shares: readonly { readonly share: Share; readonly readOnly: boolean }[]
+  /** A network card. */
+  readonly network: readonly MachineVirtioDevice[]
+}
+
+/** The tag of a share by its number; 0 is the root. */
+export const shareTag = (number: number): string => (number === 0 ? 'root' : `share${number}`)
+
+const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay']
+
+/** The kernel of a machine that is booted, with the rest of what its guest starts from. */
+export async function readExecImages(
+  { arch, kernel: named, hasNetwork }: ExecKind,
+  tell: (text: string) => void,
+): Promise<Pick<PcOptions, 'kernel' | 'initrd' | 'commandLine'>> {
+  let told = ''
+  const drivers = [...DRIVERS, ...(hasNetwork ? ['virtio_net'] : [])]
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, (_part, what) => {
+    if (what !== told) tell(`fetching ${what}`)
+    told = what
+  })
+  const [kernel, busybox, ...modules] = await Promise.all(
+    [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
+  )
+  return {
+    kernel: kernel!,
+    initrd: buildExecInitramfs(busybox!, modules),
+    // A guest that panics resets its machine, which ends the run.
+    commandLine: `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} quiet panic=-1`,
+  }
+}
+
+/** The options of a machine of a kind, without what it starts from. */
+export function execOptions({ cpu, memoryBytes, cpus }: ExecKind, { ports, shares, network }: ExecEnds): PcOptions {
+  const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
+  return {
+    memoryBytes,
+    cpus,
+    ...(cpu !== undefined && { cpu }),
+    generation: {},
+    virtio: [
+      {
+        kind: 'console',
+        slot: 4,
+        ports: numbers.map(([name], number) => ({
+          stream: ports[name as keyof typeof EXEC_PORTS],
+          console: number === 0,
+        })),
+      },
+      ...shares.map(({ share, readOnly }, i): MachineVirtioDevice => ({
+        kind: 'share',
+        slot: 5 + i,
+        share,
+        readOnly,
+        tag: shareTag(i),
+      })),
+      ...network,
+    ],
+  }
+}

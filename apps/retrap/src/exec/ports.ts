@@ -1,0 +1,108 @@
+/** The host's ends of the ports of a guest's console. */
+import type { Readable, Writable } from 'node:stream'
+import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
+
+/** Bytes for the guest, which takes them when it has room. */
+export class SentPort implements ByteStreamBackend {
+  #client: ByteStreamClient | undefined
+  #waiting: Uint8Array[] = []
+  #isLast = false
+  #emptied: () => void = () => {}
+
+  /** Nothing comes from the guest. */
+  send(): void {}
+
+  connect(client: ByteStreamClient): void {
+    this.#client = client
+  }
+
+  ready(): void {
+    for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
+      const taken = this.#client?.receive(first) ?? 0
+      if (taken < first.length) {
+        this.#waiting[0] = first.subarray(taken)
+        return
+      }
+      this.#waiting.shift()
+    }
+    if (this.#isLast) this.#client?.ended?.()
+    this.#isLast = false
+    this.#emptied()
+  }
+
+  /** Sends bytes. */
+  write(bytes: Uint8Array): void {
+    this.#waiting.push(bytes)
+    this.ready()
+  }
+
+  /** Sends text. */
+  say(text: string): void {
+    this.write(new TextEncoder().encode(text))
+  }
+
+  /** Closes the host's end behind what was sent. */
+  end(): void {
+    this.#isLast = true
+    this.ready()
+  }
+
+  /** Sends what a stream has, as fast as the guest takes it. @param keepsOpen - the guest does not see its end */
+  readFrom(input: Readable, keepsOpen = false): void {
+    this.#emptied = () => void input.resume()
+    input.on('data', (bytes: Uint8Array) => {
+      input.pause()
+      this.write(bytes)
+    })
+    if (keepsOpen) return
+    input.on('end', () => this.end())
+    // An input that cannot be read has ended.
+    input.on('error', () => this.end())
+  }
+}
+
+/** Bytes of the guest for a stream of the host. */
+export class TakenPort implements ByteStreamBackend {
+  readonly #take: (bytes: Uint8Array) => boolean
+  readonly #ended: () => void
+  #client: ByteStreamClient | undefined
+
+  /**
+   * @param take - gets bytes; returns whether there is room for more
+   * @param ended - hears that the guest has closed its end
+   */
+  constructor(take: (bytes: Uint8Array) => boolean, ended: () => void = () => {}) {
+    this.#take = take
+    this.#ended = ended
+  }
+
+  send(bytes: Uint8Array): boolean {
+    return this.#take(bytes)
+  }
+
+  connect(client: ByteStreamClient): void {
+    this.#client = client
+  }
+
+  left(): void {
+    this.#ended()
+  }
+
+  /** There is room again. */
+  drained(): void {
+    this.#client?.drained()
+  }
+
+  /** A port whose bytes go to a stream. @param failed - hears that the stream takes nothing more */
+  static to(output: Writable, ended: () => void, failed: (error: Error) => void): TakenPort {
+    let isGone = false
+    const port = new TakenPort((bytes) => isGone || output.write(bytes), ended)
+    output.on('drain', () => port.drained())
+    output.on('error', (error: Error) => {
+      isGone = true
+      port.drained()
+      failed(error)
+    })
+    return port
+  }
+}

@@ -1,0 +1,323 @@
+/** Runs a program in a guest, as if it ran here. */
+import { randomBytes } from 'node:crypto'
+import { statSync } from 'node:fs'
+import { constants } from 'node:os'
+import { resolve } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import type { MachineVirtioDevice } from '@retrap/machine'
+import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
+import { LocalShare } from '../share/local-share.ts'
+import { ExecError } from './errors.ts'
+import { ExecGuest, type GuestStreams } from './guest.ts'
+import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
+import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { GuestFiles } from './lookup.ts'
+import { type ExecKind, shareTag } from './machine.ts'
+import { SentPort, TakenPort } from './ports.ts'
+import { type Program, readProgram, type WantedProgram } from './program.ts'
+import type { ExecRoot } from './root.ts'
+
+/** A folder of the host that the user shares. */
+export interface SharedFolder {
+  /** Whole. */
+  readonly path: string
+  readonly readOnly: boolean
+}
+
+/** A program, and how it is run. */
+export interface ExecRequest extends WantedProgram {
+  readonly kind: Omit<ExecKind, 'shares'>
+  readonly shares: readonly SharedFolder[]
+  readonly hasTerminal: boolean
+  readonly timeoutMs: number
+  /** Says which retrap this is. */
+  readonly version: string
+}
+
+/** The process around a run. */
+export interface ExecHost {
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(on: boolean): unknown }
+  readonly stdout: Writable & { readonly columns?: number; readonly rows?: number }
+  readonly stderr: Writable
+  on(signal: NodeJS.Signals, listener: () => void): void
+  off(signal: NodeJS.Signals, listener: () => void): void
+}
+
+/** Signals that go to the program. */
+const PASSED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** A program that is asked to end may take so long. */
+const GRACE_MS = 10_000
+/** A boot that takes longer is told. */
+const QUIET_MS = 1000
+const USUAL_SIZE: TerminalSize = { columns: 80, rows: 24 }
+
+/**
+ * Runs a program.
+ *
+ * @returns the exit code: the program's, or one that `readProgram` or a timeout has
+ * @throws ExecError, CliError for what is not the program's
+ */
+export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHost): Promise<number> {
+  const shares = request.shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
+  const closing: (() => Promise<void> | void)[] = shares.map(
+    ({ local }) =>
+      () =>
+        local.close(),
+  )
+  try {
+    const files = new GuestFiles(
+      root.share,
+      shares.map(({ path, local }) => ({ path, share: local })),
+    )
+    const program = await readProgram(request, root.config, files)
+    const kind = { ...request.kind, shares: shares.length }
+    let network: readonly MachineVirtioDevice[] = []
+    if (kind.hasNetwork) {
+      const { openNetwork } = await import('../mcp/networks.ts')
+      const opened = await openNetwork('user', true)
+      closing.push(() => opened.close())
+      network = opened.virtio.map((device) => ({ ...device, slot: 3 }))
+    }
+    const ends = {
+      shares: [
+        { share: root.share, readOnly: true },
+        ...shares.map(({ local, readOnly }) => ({ share: local, readOnly })),
+      ],
+      network,
+    }
+    const path = keptPath([
+      request.version,
+      kind,
+      kernelOf(kind),
+      Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
+    ])
+    for (let tries = 0; ; tries++) {
+      // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
+      await keep(path, kind, network, host)
+      const run = new Run(request, program, host)
+      try {
+        // oxlint-disable-next-line no-await-in-loop
+        return await run.run(path, kind, ends)
+      } catch (error) {
+        if (run.hasBegun && !run.isDamaged) throw error
+        dropMachine(path)
+        if (run.hasBegun || tries > 0) throw error
+        host.stderr.write('retrap: the machine that was kept is damaged; it is made anew\n')
+      }
+    }
+  } finally {
+    await Promise.all(closing.map(async (close) => close()))
+  }
+}
+
+/** Has a machine of a kind in the cache. */
+async function keep(
+  path: string,
+  kind: ExecKind,
+  network: readonly MachineVirtioDevice[],
+  host: ExecHost,
+): Promise<void> {
+  const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
+  await keepMachine(
+    path,
+    async () => {
+      const note = setTimeout(
+        () => tell('a machine is booted, once, and kept for later runs; this takes a while'),
+        QUIET_MS,
+      )
+      try {
+        await ExecGuest.keep(path, kind, network, tell)
+      } finally {
+        clearTimeout(note)
+      }
+      pruneMachines()
+    },
+    () => tell('another retrap boots the machine; this one waits for it'),
+  )
+}
+
+/** Tells a kernel of the user's from what it may become. */
+function kernelOf({ kernel }: ExecKind): readonly (string | number)[] {
+  if (kernel === undefined) return []
+  const state = statSync(kernel, { throwIfNoEntry: false })
+  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0]
+}
+
+/** One run of a program. */
+class Run {
+  /** The program may have been started. */
+  hasBegun = false
+  /** A part of the machine cannot be read. */
+  get isDamaged(): boolean {
+    return this.#lost !== undefined
+  }
+  readonly #request: ExecRequest
+  readonly #program: Program
+  readonly #host: ExecHost
+  readonly #over = new AbortController()
+  #answer: string | undefined
+  #signalled: NodeJS.Signals | undefined
+  #lost: string | undefined
+  /** The reader of the output has gone. */
+  #isUnread = false
+  /** The beginning of what is on stderr, until it is not the guest's own message. */
+  #held: Buffer | undefined = Buffer.alloc(0)
+
+  constructor(request: ExecRequest, program: Program, host: ExecHost) {
+    this.#request = request
+    this.#program = program
+    this.#host = host
+  }
+
+  async run(path: string, kind: ExecKind, ends: Parameters<typeof ExecGuest.restore>[3]): Promise<number> {
+    const { hasTerminal, timeoutMs } = this.#request
+    const { stdin, stdout } = this.#host
+    const input = new SentPort()
+    const gone = (): void => {
+      this.#isUnread = true
+      this.#over.abort()
+    }
+    const output = TakenPort.to(stdout, () => {}, gone)
+    const errors = TakenPort.to(
+      this.#host.stderr,
+      () => {},
+      () => {},
+    )
+    const heldErrors = new TakenPort((bytes) => this.#release(bytes, errors))
+    const streams: GuestStreams = {
+      stdin: input,
+      stdout: output,
+      stderr: heldErrors,
+      terminal: {
+        send: (bytes) => output.send(bytes),
+        connect(client) {
+          input.connect(client)
+          output.connect(client)
+        },
+        ready: () => input.ready(),
+      },
+      status: (line) => this.#told(line),
+    }
+    if (hasTerminal) streams.stdin.connect = () => {}
+    const guest = await ExecGuest.restore(path, kind, streams, ends, (message) => {
+      this.#lost = message
+      this.#over.abort()
+    })
+    const undo = this.#listen(guest)
+    try {
+      guest.jobs.say(encodeJob(this.#job()))
+      this.hasBegun = true
+      if (hasTerminal) stdin.setRawMode?.(true)
+      input.readFrom(stdin, hasTerminal)
+      const exit = await guest.run(this.#over.signal, timeoutMs)
+      return await this.#code(exit.reason)
+    } finally {
+      undo()
+      stdin.pause()
+      if (hasTerminal) stdin.setRawMode?.(false)
+      guest.close()
+    }
+  }
+
+  #job(): Job {
+    const { shares, hasTerminal, kind } = this.#request
+    return {
+      ...this.#program,
+      shares: shares.map((one, i) => ({ ...one, tag: shareTag(i + 1) })),
+      terminal: hasTerminal ? this.#size() : undefined,
+      preparation: kind.hasNetwork ? NETWORK_COMMANDS : [],
+      epochSeconds: Date.now() / 1000,
+      entropy: randomBytes(64),
+    }
+  }
+
+  #size(): TerminalSize {
+    const { columns, rows } = this.#host.stdout
+    return { columns: columns ?? USUAL_SIZE.columns, rows: rows ?? USUAL_SIZE.rows }
+  }
+
+  /** Passes signals on. @returns what ends that */
+  #listen(guest: ExecGuest): () => void {
+    const undo = PASSED.map((signal) => {
+      const listener = (): void => {
+        if (this.#signalled !== undefined) return this.#over.abort()
+        this.#signalled = signal
+        guest.signals.say(encodeSignal(signal))
+        if (signal !== 'SIGINT') setTimeout(() => this.#over.abort(), GRACE_MS).unref()
+      }
+      this.#host.on(signal, listener)
+      return () => this.#host.off(signal, listener)
+    })
+    if (this.#request.hasTerminal) {
+      const resized = (): void => guest.signals.say(encodeSize(this.#size()))
+      this.#host.on('SIGWINCH', resized)
+      undo.push(() => this.#host.off('SIGWINCH', resized))
+    }
+    return () => {
+      for (const act of undo) act()
+    }
+  }
+
+  #told(line: string): void {
+    const [, answer] = /^end (\w+)$/.exec(line) ?? []
+    if (answer === undefined) return
+    this.#answer = answer
+    // Outputs that wait for their readers come first.
+    setImmediate(() => this.#over.abort())
+  }
+
+  /** Holds back the guest's message that the program cannot be run. */
+  #release(bytes: Uint8Array, errors: TakenPort): boolean {
+    if (this.#held === undefined) return errors.send(bytes)
+    this.#held = Buffer.concat([this.#held, bytes])
+    if (CANNOT.startsWith(this.#held.toString('latin1', 0, CANNOT.length)) && this.#held.length < MOST_HELD) return true
+    return this.#flush(errors)
+  }
+
+  #flush(errors: { send(bytes: Uint8Array): boolean }): boolean {
+    const held = this.#held ?? Buffer.alloc(0)
+    this.#held = undefined
+    return held.length === 0 || errors.send(held)
+  }
+
+  async #code(reason: string): Promise<number> {
+    const { timeoutMs } = this.#request
+    const [name = ''] = this.#program.program
+    const held = this.#held?.toString() ?? ''
+    const [, why] = /^nsenter: can't execute '[^\n]*': ([^\n]*)\n$/.exec(held) ?? []
+    const code = Number(this.#answer)
+    if (why !== undefined && (code === 126 || code === 127)) throw new ExecError(code, `${name}: ${explain(why)}`)
+    this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
+    if (this.#answer === 'directory')
+      throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
+    if (this.#answer !== undefined) return code
+    if (this.#lost !== undefined) throw new ExecError(125, this.#lost)
+    if (this.#isUnread) return 128 + constants.signals.SIGPIPE
+    if (this.#signalled !== undefined) return 128 + constants.signals[this.#signalled]
+    if (reason === 'timeout') throw new ExecError(124, `${name} did not end in ${timeoutMs / 1000} s (--timeout)`)
+    throw new ExecError(125, `the guest has ended before ${name} did: ${ENDS[reason] ?? reason}`)
+  }
+}
+
+const CANNOT = "nsenter: can't execute '"
+const MOST_HELD = 8192
+
+const WHYS: Readonly<Record<string, string>> = {
+  'No such file or directory': 'not found, or its interpreter is not',
+  'Permission denied': 'it may not be executed',
+  'Exec format error': 'it is no program for this processor',
+}
+const explain = (why: string): string => WHYS[why] ?? why
+
+const ENDS: Readonly<Record<string, string>> = {
+  'power-off': 'it was powered off',
+  reset: 'its kernel has panicked, or it was restarted',
+  'triple-fault': 'its processor was shut down by a triple fault',
+}
+
+/** The network of a guest has fixed addresses. */
+const NETWORK_COMMANDS: readonly string[] = [
+  'ip link set eth0 up',
+  'ip addr add 10.0.2.15/24 dev eth0',
+  'ip route add default via 10.0.2.2',
+]

@@ -1,0 +1,76 @@
+import { writeCpio } from './cpio.ts'
+
+/** The ports of the guest's virtio console, by their numbers; 0 is the terminal. */
+export const EXEC_PORTS = { terminal: 0, jobs: 1, signals: 2, status: 3, stdin: 4, stdout: 5, stderr: 6 } as const
+
+/** The name that the guest's kernel gives a port. The console is its first virtio device. */
+const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PORTS[port]}`
+
+/** Says on the port for status that the guest waits for a job. */
+export const EXEC_READY = 'ready'
+
+/**
+ * The first process waits for a job: shell commands that come by a port, which it reads as a file. Commands that come by a second
+ * port are run beside a job.
+ *
+ * A program's outputs are pipes, as programs open /dev/stdout again, which they may not do with a port. The reader of a pipe ends with
+ * its last writer: the shell holds one open by 5 and 6 until the program has ended. Nothing here is a victim of a lack of memory.
+ */
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
+chmod 666 /dev/hvc0 2>/dev/null
+hostname retrap
+ip link set lo up
+for module in /modules/*.ko; do insmod "$module"; done
+until [ -c ${device('stderr')} ]; do sleep 0.1; done
+# Until its other end is known to be there, a port is at its end.
+sleep 1
+echo -1000 >/proc/self/oom_score_adj
+mkdir -p /lower /top /new
+mount -t tmpfs -o size=60% top /top
+mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upper/run /top/upper/sys
+mkdir -m 1777 /top/upper/tmp
+mkdir -m 700 /top/upper/root
+mkfifo -m 666 /in /out /err
+exec 5<>/out 6<>/err 8<>/in
+exec 9</in 7>${device('status')}
+cat 0<${device('stdin')} 1>/in 5>&- 6>&- 7>&- 8>&- 9>&- &
+cat 0</out 1>${device('stdout')} 5>&- 6>&- 7>&- 8>&- 9>&- &
+out=$!
+cat 0</err 1>${device('stderr')} 5>&- 6>&- 7>&- 8>&- 9>&- &
+err=$!
+(exec 5>&- 6>&- 7>&- 8>&- 9>&-; . ${device('signals')}) &
+sleep 0.2
+# A program's input ends with what fills it, and may have ended before the program begins.
+exec 8>&-
+echo ${EXEC_READY} >&7
+. ${device('jobs')}
+`
+
+/**
+ * The initial RAM disk of `retrap exec`: a guest that waits for a job.
+ *
+ * @param busybox - a statically linked busybox
+ * @param modules - the kernel's modules to load, in this order
+ */
+export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[]): Uint8Array {
+  return writeCpio([
+    ...['bin', 'dev', 'etc', 'modules', 'proc', 'sys', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
+    { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
+    ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
+    { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },
+  ])
+}

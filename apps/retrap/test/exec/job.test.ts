@@ -1,0 +1,145 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MemoryShare } from '@retrap/virtio/p9'
+import { describe, expect, test } from 'vitest'
+import { parseSharedFolder, readVariable } from '../../src/exec/command.ts'
+import { encodeJob, encodeSignal, type Job, quote } from '../../src/exec/job.ts'
+import { keepMachine } from '../../src/exec/kept.ts'
+import { GuestFiles } from '../../src/exec/lookup.ts'
+import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
+
+const JOB: Job = {
+  program: ['/bin/echo', "it's", 'a b'],
+  env: ['A=1'],
+  uid: 7,
+  gid: 8,
+  workingDirectory: '/work dir',
+  shares: [{ path: '/work dir', tag: 'share1', readOnly: false }],
+  files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' },
+  terminal: undefined,
+  preparation: [],
+  epochSeconds: 1_700_000_000.25,
+  entropy: new Uint8Array(3),
+}
+
+describe('a job as the commands of a guest', () => {
+  test('is one that a shell can read, with and without a terminal', () => {
+    for (const terminal of [undefined, { columns: 100, rows: 30 }])
+      execFileSync('sh', ['-n'], { input: encodeJob({ ...JOB, terminal }) })
+  })
+
+  test('quotes whatever comes from the user', () => {
+    const words = ["it's", '$(x) `y` "z"', 'two\nlines', '']
+    const said = execFileSync('sh', ['-c', `printf '%s|' ${words.map(quote).join(' ')}`], { encoding: 'utf8' })
+    expect(said).toBe(words.map((word) => `${word}|`).join(''))
+    expect(encodeJob(JOB)).toContain(String.raw`'/bin/echo' 'it'\''s' 'a b'`)
+    expect(encodeJob(JOB)).toContain(String.raw`share1 /new/work\040dir 9p`)
+  })
+
+  test('has the guest no earlier than the host: files of a share are not of its future', () => {
+    expect(encodeJob(JOB)).toContain('date -s @1700000001 ')
+  })
+
+  test('sends signals of a terminal to all, and others to the program', () => {
+    expect([encodeSignal('SIGINT'), encodeSignal('SIGTERM')]).toEqual([
+      'read pid </pid && kill -INT -$pid\n',
+      'read pid </pid && kill -TERM $pid\n',
+    ])
+  })
+})
+
+describe('options', () => {
+  test.each([
+    { text: '/a/b', path: '/a/b', readOnly: true },
+    { text: '/a:ro', path: '/a', readOnly: true },
+    { text: '/a:b:rw', path: '/a:b', readOnly: false },
+  ])('--share $text', ({ text, path, readOnly }) => expect(parseSharedFolder(text)).toEqual({ path, readOnly }))
+
+  test('refuse the whole host, and variables without a name', () => {
+    expect(() => parseSharedFolder('/')).toThrow(/name the folders/)
+    expect(() => readVariable('=x', {})).toThrow(/NAME=VALUE/)
+    expect([readVariable('A=b=c', {}), readVariable('A', { A: 'x' }), readVariable('B', {})]).toEqual([
+      'A=b=c',
+      'A=x',
+      undefined,
+    ])
+  })
+})
+
+describe('the program of a job', () => {
+  const root = new MemoryShare()
+  root.write('usr/bin/tool', 'x')
+  root.write('usr/bin/data', 'x')
+  root.write('etc/passwd', 'ann:x:5:6::/home/ann:/bin/sh\n')
+  root.write('etc/group', 'ops:x:9:\n')
+  const config = {
+    env: ['PATH=/usr/bin', 'A=image'],
+    user: '',
+    workingDirectory: '',
+    entrypoint: [],
+    command: ['tool'],
+  }
+  const wanted: WantedProgram = { command: [], env: [], user: '', workingDirectory: '', hasTerminal: false }
+  const read = async (more: Partial<WantedProgram>) => {
+    const top = await root.root()
+    const tool = await (await (await top.child('usr')).child('bin')).child('tool')
+    await tool.change({ mode: 0o755 })
+    return readProgram(
+      { ...wanted, ...more },
+      config,
+      new GuestFiles(root, [{ path: '/w/x', share: new MemoryShare() }]),
+    )
+  }
+
+  test('has what the root says, and what the user says instead', async () => {
+    expect(await read({})).toMatchObject({ program: ['tool'], uid: 0, gid: 0, workingDirectory: '/' })
+    const own = await read({
+      command: ['/usr/bin/tool', '-x'],
+      env: ['A=mine'],
+      user: 'ann:ops',
+      workingDirectory: '/w/x',
+    })
+    expect(own).toMatchObject({ program: ['/usr/bin/tool', '-x'], uid: 5, gid: 9, workingDirectory: '/w/x' })
+    expect(own.env).toEqual(expect.arrayContaining(['A=mine', 'HOME=/home/ann', 'PATH=/usr/bin']))
+    expect(own.files).not.toHaveProperty(['/etc/passwd'])
+    expect(own.files).toHaveProperty(['/etc/hosts'])
+  })
+
+  test.each([
+    { more: { command: ['nothing'] }, exitCode: 127 },
+    { more: { command: ['/usr/bin/nothing'] }, exitCode: 127 },
+    { more: { command: ['data'] }, exitCode: 126 },
+    { more: { command: ['/usr/bin'] }, exitCode: 126 },
+    { more: { user: 'bob' }, exitCode: 125 },
+    { more: { workingDirectory: '/none' }, exitCode: 125 },
+  ])('$more ends with $exitCode', ({ more, exitCode }) => expect(read(more)).rejects.toMatchObject({ exitCode }))
+})
+
+test('of two that want a machine one makes it, and the other waits', async () => {
+  const cache = mkdtempSync(join(tmpdir(), 'retrap-kept-'))
+  const before = process.env['XDG_CACHE_HOME']
+  process.env['XDG_CACHE_HOME'] = cache
+  try {
+    const path = join(cache, 'retrap', 'exec', 'x.snapshot')
+    const { writeFile } = await import('node:fs/promises')
+    let [made, waited] = [0, 0]
+    const one = (): Promise<void> =>
+      keepMachine(
+        path,
+        async () => {
+          made++
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          await writeFile(path, 'x')
+        },
+        () => void waited++,
+      )
+    await Promise.all([one(), one()])
+    expect([made, waited]).toEqual([1, 1])
+  } finally {
+    if (before === undefined) delete process.env['XDG_CACHE_HOME']
+    else process.env['XDG_CACHE_HOME'] = before
+    rmSync(cache, { recursive: true, force: true })
+  }
+})

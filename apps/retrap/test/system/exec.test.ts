@@ -1,0 +1,83 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hasProc, skipNote } from '@retrap/tooling/skip'
+import { sliceTests } from '@retrap/tooling/slice'
+import { expect } from 'vitest'
+import { SOURCE_START } from '../support/processes.ts'
+
+/** The machine may have to be booted first. */
+const DEADLINE_MS = 300_000
+const isHere = hasProc && process.arch === 'x64'
+const test = sliceTests(5).skipIf(!isHere)
+const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host')
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function run(file: string, args: readonly string[], input: string): Ended {
+  const { status, stdout, stderr } = spawnSync(file, args, { input, encoding: 'utf8', timeout: DEADLINE_MS })
+  return { code: status, stdout, stderr }
+}
+
+const exec = (args: readonly string[], input = ''): Ended => {
+  const { stderr, ...rest } = run(process.execPath, [...SOURCE_START, 'exec', ...args], input)
+  // The first of all runs says that it boots a machine.
+  return { ...rest, stderr: stderr.replaceAll(/^retrap: (a machine is|another retrap|fetching) .*\n/gm, '') }
+}
+
+test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: string }>([
+  { program: ['false'] },
+  { program: ['cat'], input: 'some\0thing\n'.repeat(20_000) },
+  { program: ['sh', '-c', 'echo out; echo err >&2; exit 7'] },
+  { program: ['sh', '-c', 'kill -KILL $$'] },
+  { program: ['sh', '-c', 'read a; echo "<$a>"; read b; echo "<$b> $?"'], input: 'one\n' },
+  { program: ['sh', '-c', 'trap "echo told; exit 3" INT; kill -INT $$'] },
+  { program: ['env', '-i', 'A=b c', 'sh', '-c', 'echo "$A"; ls /usr/bin/env'] },
+  { program: ['sh', '-c', 'sleep 1000 & echo left'] },
+])(`$program is as on the host${note}`, { timeout: DEADLINE_MS }, ({ program: [file, ...args], input = '' }) => {
+  const there = exec(['--', file, ...args], input)
+  // On the host nobody ends what is left behind.
+  const host = args.join(' ').includes('sleep 1000')
+    ? { code: 0, stdout: 'left\n', stderr: '' }
+    : run('sh', ['-c', '"$@"; exit $?', 'sh', file, ...args], input)
+  expect(there).toEqual({ ...host, stderr: there.code === 137 ? '' : host.stderr })
+})
+
+test(`a folder is shared, by its own path and as asked${note}`, { timeout: DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    const script = `cd ${folder} && pwd >/dev/stdout && echo from the guest >file && date +%s >time`
+    expect(exec(['--share', folder, '--', 'sh', '-c', script]).code).not.toBe(0)
+    expect(exec(['--share', `${folder}:rw`, '--', 'sh', '-c', script])).toEqual({
+      code: 0,
+      stdout: `${folder}\n`,
+      stderr: '',
+    })
+    expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('from the guest\n')
+    expect(Math.abs(Number(readFileSync(join(folder, 'time'), 'utf8')) - Date.now() / 1000)).toBeLessThan(60)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test.each([
+  { args: ['--timeout', '3', '--', 'sleep', '1000'], code: 124, said: /^retrap: sleep did not end in 3 s/ },
+  {
+    args: ['--', 'sh', '-c', 'echo o >/proc/sysrq-trigger; sleep 1000'],
+    code: 125,
+    said: /^retrap: the guest has ended/,
+  },
+  { args: ['--', 'sh', '-c', 'echo c >/proc/sysrq-trigger'], code: 125, said: /^retrap: the guest has ended/ },
+  { args: ['--', 'no-such-program'], code: 127, said: /^retrap: no-such-program: there is no such program/ },
+  { args: ['--workdir', '/none', '--', 'true'], code: 125, said: /^retrap: \/none: there is no such folder/ },
+])(`$args ends with $code, and a line says why${note}`, { timeout: DEADLINE_MS }, ({ args, code, said }) => {
+  const ended = exec(args)
+  expect(ended).toMatchObject({ code, stdout: '' })
+  expect(ended.stderr).toMatch(said)
+  expect(ended.stderr.trim().split('\n')).toHaveLength(1)
+})
