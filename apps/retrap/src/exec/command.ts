@@ -18,6 +18,7 @@ export interface ExecFlags {
   readonly cpu?: string
   readonly kernel?: string
   readonly root: string
+  readonly image?: string
   readonly env?: readonly string[]
   readonly user?: string
   readonly workdir?: string
@@ -80,6 +81,7 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     .option('--cpu <model>', 'the model of the processor, as for other machines')
     .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
     .option('--root <where>', "the program's files: host, or a folder", 'host')
+    .option('--image <path>', 'an image of a container instead: an OCI layout, or an archive of docker save')
     .option(
       '--env <name=value>',
       'a variable of the environment, or the name of one of yours (repeatable)',
@@ -128,13 +130,15 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
 }
 
 async function act(command: readonly string[], flags: ExecFlags, host: ExecHost): Promise<number> {
-  const { share: shares = [], tty = false, root: where } = flags
+  const { share: shares = [], tty = false, image } = flags
+  if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
+  const where = image ?? flags.root
   if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
   if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
   if (flags.arch === 'arm64') throw usage('--arch arm64 is not there yet')
   const [name = ''] = command
-  const named = where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
-  const root = await openRoot(where, named)
+  const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
+  const root = image === undefined ? await openRoot(where, named) : await openImage(image)
   try {
     if (flags.explain === true) {
       host.stdout.write(explain(root, flags))
@@ -166,6 +170,10 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
   }
 }
 
+/** Most runs need no images: what reads them is loaded for those that do. */
+const openImage = async (path: string): Promise<ExecRoot> =>
+  (await import('./image-root.ts')).openImageRoot(path, 'amd64')
+
 async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
   if (where === 'host') return openHostRoot(program === undefined ? [] : [program])
   return openFolderRoot(where)
@@ -185,12 +193,12 @@ export function programOfHost(name: string, path: string): string | undefined {
   return found
 }
 
-function explain(root: ExecRoot, { share = [], network = false, root: where }: ExecFlags): string {
+function explain(root: ExecRoot, { share = [], network = false, root: where, image }: ExecFlags): string {
   return [
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
     ...share.map(({ path, readOnly }) => `  ${path} (--share${readOnly ? '' : ', and write it'})`),
-    `It is ${where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
+    `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
     network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',
     '',
   ].join('\n')

@@ -1,0 +1,38 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { openImageRoot } from '../../src/exec/image-root.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-image-root-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('an archive of docker save is a root with its config; another file is refused by a sentence', async () => {
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(join(folder, 'bin/run'), '#!')
+  const layer = execFileSync('tar', ['-c', '-C', folder, 'bin'])
+  const diff = `sha256:${createHash('sha256').update(layer).digest('hex')}`
+  const config = { Env: ['A=b'], User: 'app', WorkingDir: '/srv', Entrypoint: ['/bin/run'], Cmd: ['-v'] }
+  const rootfs = { type: 'layers', diff_ids: [diff] }
+  writeFileSync(join(folder, 'layer.tar'), layer)
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ os: 'linux', architecture: 'amd64', config, rootfs }))
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify([{ Config: 'config.json', Layers: ['layer.tar'] }]))
+  const path = join(folder, 'image.tar')
+  writeFileSync(path, execFileSync('tar', ['-c', '-C', folder, 'layer.tar', 'config.json', 'manifest.json']))
+
+  const root = await openImageRoot(path, 'amd64')
+  expect(await (await root.share.root()).list()).toEqual(['bin'])
+  const { env, user, workingDirectory, entrypoint, command } = root.config
+  expect({ env, user, workingDirectory, entrypoint, command }).toEqual({
+    env: ['A=b'],
+    user: 'app',
+    workingDirectory: '/srv',
+    entrypoint: ['/bin/run'],
+    command: ['-v'],
+  })
+  await root.close()
+  await expect(openImageRoot(path, 'arm64')).rejects.toThrow('the image is for linux/amd64, not for linux/arm64')
+  await expect(openImageRoot(join(folder, 'none'), 'amd64')).rejects.toMatchObject({ code: 'ERR_INPUT' })
+})
