@@ -59,13 +59,14 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     const at = one.indexOf('=')
     if (at > 0) env.set(one.slice(0, at), one.slice(at + 1))
   }
-  await findProgram(name, env.get('PATH') ?? '', folder.path, files)
+  const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
   const lacking: Record<string, string> = {}
   for (const [file, text] of Object.entries(USUAL_FILES))
     // oxlint-disable-next-line no-await-in-loop -- few
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
-    program: [name, ...rest],
+    // busybox, which starts it, takes a name without a path for one of its own programs.
+    program: [name.includes('/') ? name : found, ...rest],
     env: [...env].map(([key, value]) => `${key}=${value}`),
     uid,
     gid,
