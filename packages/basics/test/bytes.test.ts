@@ -1,5 +1,6 @@
 import { crc32 as zlibCrc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
+import { ownCrc32 } from '../src/crc32.ts'
 import { concatenate, crc32 } from '../src/index.ts'
 
 test('checksums are as zlib has them, of any length and place', () => {
@@ -7,7 +8,7 @@ test('checksums are as zlib has them, of any length and place', () => {
   for (let length = 0; length <= 80; length++) {
     for (const from of [0, 1, 7, 200]) {
       const some = bytes.subarray(from, from + length)
-      expect(crc32(some)).toBe(zlibCrc32(some))
+      expect([crc32(some), ownCrc32(some)]).toEqual([zlibCrc32(some), zlibCrc32(some)])
     }
   }
 })

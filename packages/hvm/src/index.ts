@@ -25,6 +25,8 @@ export type { AccessViolation, LateContents, MemoryFailure, SecondLevelOptions }
 export { HvmError } from './errors.ts'
 export type { HvmErrorCode } from './errors.ts'
 export { closePages, guestFrames } from './instants/guest-frames.ts'
+export { touchedPages, withFirstPages } from './instants/first-pages.ts'
+export type { TouchedPages } from './instants/first-pages.ts'
 export type { GuestFrames, GuestPages, GuestPageSource } from './instants/guest-frames.ts'
 export { GuestMemory } from './memory/guest-memory.ts'
 export { OwnedMemories, type OwnedMemoriesOptions, type OwnedMemoryState } from './memory/owned-memories.ts'

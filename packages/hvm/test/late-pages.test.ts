@@ -7,9 +7,12 @@ import {
   beginRestoringDomain,
   type DomainClock,
   type GuestPageSource,
+  HvmError,
   RealClock,
   restoreDomain,
   saveDomain,
+  touchedPages,
+  withFirstPages,
   type DomainRestoring,
   type X86DomainState,
 } from '../src/index.ts'
@@ -212,25 +215,43 @@ test('a frame that was not among the first brings its block', async () => {
   expect([guest.read32(RESULT), late.left]).toEqual([valueAt(10), 0])
 })
 
-test('frame by frame, what a guest touches is what is read', async () => {
+test('the pages that a guest touches are the first ones of the next, which reads no others for the same work', async () => {
   const build = (asm: Assembler): void => void asm.add(dword(WANTED), 1).mov(eax, dword(WANTED + 3 * PAGE))
-  const first = made(build)
-  fill(first)
-  const { state, pages } = await saveDomain(first.guest.domain, 1000)
+  const saved = made(build)
+  fill(saved)
+  const { state, pages } = await saveDomain(saved.guest.domain, 1000)
+  const touched = touchedPages(pages)
+  const tried = made(build)
+  const trial = await beginRestoringDomain(tried.guest.domain, { state, pages: touched })
+  void trial.finish(() => Promise.resolve())
+  expect(await tried.guest.domain.run()).toEqual(DONE)
+  const first = touched.touched()
+  expect([...first.gfns].filter((gfn) => gfn >= FIRST)).toEqual([FIRST + 8])
+  expect(new DataView(first.bytes.buffer).getUint32(first.bytes.length - PAGE, true)).toBe(valueAt(8))
+
   const read: number[] = []
-  const contents = (index: number): Uint8Array => {
-    read.push(pages.gfns[index]! - FIRST)
-    return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
+  const asked: number[] = []
+  const all: GuestPageSource = {
+    gfns: pages.gfns,
+    contents: (index) => {
+      read.push(pages.gfns[index]! - FIRST)
+      return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
+    },
+    ready: async (index) => void asked.push(pages.gfns[index]! - FIRST),
   }
+  const begun = Promise.withResolvers<void>()
   const { guest } = made(build)
-  const late = await beginRestoringDomain(guest.domain, {
-    state,
-    pages: { gfns: pages.gfns, contents, blockFrames: 1 },
-  })
+  const late = await beginRestoringDomain(guest.domain, { state, pages: withFirstPages(all, first, begun.promise) })
   expect(await guest.domain.run()).toEqual(DONE)
-  expect(read.filter((frame) => frame >= 0)).toEqual([8])
-  late.finishNow()
+  expect(read.filter((frame) => frame >= 0)).toEqual([])
+  const finished = late.finish(() => Promise.resolve())
+  await Promise.resolve()
+  expect(asked).toEqual([])
+  begun.resolve()
+  await finished
   expect([late.left, guest.read32(WANTED), guest.read32(WANTED + 2 * PAGE)]).toEqual([0, valueAt(8) + 1, valueAt(10)])
+  expect(asked).toContain(32)
+  expect(() => withFirstPages(all, { ...first, bytes: first.bytes.subarray(1) }, begun.promise)).toThrow(HvmError)
 })
 
 test('contents are fetched ahead before they are brought in the background, and brought where that fails', async () => {

@@ -124,6 +124,9 @@ test('a machine that is restored an hour later goes on by pauses of 9 seconds, a
   const shown = baseSeconds + (later.domain.clock.now() - base.lo - base.hi * 2 ** 32) / 1e9
   // It takes in the whole hour, and nothing twice.
   expect(Math.abs(shown - Date.now() / 1000 - 3600)).toBeLessThan(3)
+  expect(ahead(await restored({ catchesUp: true }))).toBeGreaterThan(8)
+  const atOnce = await restored({ catchesUp: false })
+  expect([ahead(atOnce) < 8, idOf(atOnce) === 'none']).toEqual([true, false])
 })
 
 interface ClockState {

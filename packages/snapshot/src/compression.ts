@@ -11,6 +11,17 @@ interface ByteTransform {
   }
 }
 
+/** The part of Node's zlib that is used here: it answers at once, where a stream takes turns of the event loop. */
+interface Zlib {
+  inflateRawSync(data: Uint8Array, options: { readonly maxOutputLength: number }): Uint8Array
+}
+const { process } = globalThis as {
+  readonly process?: { getBuiltinModule?(name: 'node:zlib'): Zlib | undefined }
+}
+const zlib = process?.getBuiltinModule?.('node:zlib')
+/** More is decompressed while others have their turns. */
+const MOST_AT_ONCE = 16 << 20
+
 /** Streams that are missing from the common type declarations. */
 interface Streams {
   readonly CompressionStream?: new (format: 'deflate-raw') => ByteTransform
@@ -25,6 +36,26 @@ export async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
   return pass(new CompressionStream('deflate-raw'), bytes, Infinity)
 }
 
+/** Bytes of a stored block. */
+const BLOCK_BYTES = 0xffff
+const BLOCK_HEAD_BYTES = 5
+
+/** Bytes as DEFLATE that is not compressed: stored blocks, which any reader copies (RFC 1951, 3.2.4). */
+export function store(bytes: Uint8Array): Uint8Array {
+  const count = Math.ceil(bytes.length / BLOCK_BYTES)
+  const stored = new Uint8Array(bytes.length + count * BLOCK_HEAD_BYTES)
+  const view = new DataView(stored.buffer)
+  for (let i = 0, at = 0; i < count; i++) {
+    const block = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)
+    stored[at] = i === count - 1 ? 1 : 0
+    view.setUint16(at + 1, block.length, true)
+    view.setUint16(at + 3, ~block.length, true)
+    stored.set(block, at + BLOCK_HEAD_BYTES)
+    at += BLOCK_HEAD_BYTES + block.length
+  }
+  return stored
+}
+
 /**
  * Decompresses what {@link deflate} has made.
  *
@@ -32,6 +63,7 @@ export async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
  * @returns undefined where it does not become this many, or is not valid
  */
 export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint8Array | undefined> {
+  if (zlib !== undefined && expected <= MOST_AT_ONCE) return inflateAtOnce(zlib, bytes, expected)
   const { DecompressionStream } = globalThis as Streams
   if (DecompressionStream === undefined)
     throw new SnapshotError('ERR_HOST', 'this host cannot decompress: it has no DecompressionStream')
@@ -40,6 +72,16 @@ export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint
     return found.length === expected ? found : undefined
   } catch (error) {
     if (error instanceof SnapshotError) throw error
+    return undefined
+  }
+}
+
+function inflateAtOnce(host: Zlib, bytes: Uint8Array, expected: number): Uint8Array | undefined {
+  try {
+    const { buffer, byteOffset, length } = host.inflateRawSync(bytes, { maxOutputLength: expected })
+    // A Buffer's methods are others.
+    return length === expected ? new Uint8Array(buffer, byteOffset, length) : undefined
+  } catch {
     return undefined
   }
 }

@@ -4,7 +4,7 @@ import { INDEX_BYTES, PAGES_A_SECTION } from './format.ts'
 import { rangeOf, readPages, type SnapshotRange } from './open.ts'
 import { findPages } from './page-places.ts'
 import { decodeMap, Sections, type SnapshotSource } from './read.ts'
-import { deflatedPages, encodeMap, encodeParts, type PageSection, type Snapshot, writeFile } from './write.ts'
+import { encodeMap, encodeParts, type PageSection, pageSection, type Snapshot, writeFile } from './write.ts'
 
 /** Consecutive frames of a guest. */
 export interface SnapshotFrames {
@@ -56,7 +56,7 @@ export async function writeSnapshotAfter(
       const changes = put(piece, block, gfns.subarray(first, at), pages)
       if (isZero(piece)) continue
       // oxlint-disable-next-line no-await-in-loop
-      section = (changes ? undefined : kept) ?? (await deflatedPages(piece))
+      section = (changes ? undefined : kept) ?? (await pageSection(piece))
     }
     for (const gfn of block) named.push(gfn)
     sections.push(section)

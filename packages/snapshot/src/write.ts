@@ -1,4 +1,4 @@
-import { deflate } from './compression.ts'
+import { deflate, store } from './compression.ts'
 import { distinctPages, PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
 import { encodeHead, encodeHeader, INDEX_BYTES, PAGES_A_SECTION, type SectionName } from './format.ts'
@@ -26,6 +26,8 @@ export interface Snapshot {
 export interface WriteSnapshotOptions {
   /** Told how many of the pages are written. */
   readonly onProgress?: (done: number, all: number) => void
+  /** Whether the file is compressed: otherwise it is larger, and read sooner. Default true. */
+  readonly compressed?: boolean
 }
 
 /**
@@ -38,17 +40,18 @@ export interface WriteSnapshotOptions {
 export async function writeSnapshot(
   snapshot: Snapshot,
   write: (bytes: Uint8Array) => unknown,
-  { onProgress }: WriteSnapshotOptions = {},
+  { onProgress, compressed = true }: WriteSnapshotOptions = {},
 ): Promise<void> {
   const { gfns, bytes } = snapshot.pages
-  const begin = await encodeParts(snapshot)
+  const pack = compressed ? deflate : store
+  const begin = await encodeParts(snapshot, pack)
   const { contents, firsts } = distinctPages(bytes)
   async function* sections(): AsyncGenerator<PageSection<Uint8Array>, void, undefined> {
     for (let at = 0; at < firsts.length; at += PAGES_A_SECTION) {
       const some = firsts.slice(at, at + PAGES_A_SECTION)
       const piece = new Uint8Array(some.length * PAGE_BYTES)
       some.forEach((page, i) => piece.set(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), i * PAGE_BYTES))
-      yield deflatedPages(piece)
+      yield pageSection(piece, pack)
       onProgress?.(at + some.length, firsts.length)
     }
   }
@@ -63,18 +66,24 @@ export interface PageSection<Part> {
   readonly entry: Uint8Array
 }
 
-/** Compresses pages as a section. */
-export async function deflatedPages(bytes: Uint8Array): Promise<PageSection<Uint8Array>> {
-  const parts = await section('PAGE', bytes)
+/** Makes bytes DEFLATE (RFC 1951). */
+type Pack = (bytes: Uint8Array) => Promise<Uint8Array> | Uint8Array
+
+/** Makes a section of pages. */
+export async function pageSection(bytes: Uint8Array, pack: Pack = deflate): Promise<PageSection<Uint8Array>> {
+  const parts = await section('PAGE', bytes, pack)
   return { parts, entry: parts[0]!.subarray(4, 4 + INDEX_BYTES) }
 }
 
 /**
- * Compresses all of a file but its pages.
+ * Makes all of a file but its pages.
  *
  * @throws SnapshotError as {@link writeSnapshot}
  */
-export async function encodeParts({ description, state, pages }: Snapshot): Promise<Uint8Array[]> {
+export async function encodeParts(
+  { description, state, pages }: Snapshot,
+  pack: Pack = deflate,
+): Promise<Uint8Array[]> {
   const text = new TextEncoder()
   const about = encodeState(description)
   if (about.bytes.length > 0)
@@ -83,9 +92,9 @@ export async function encodeParts({ description, state, pages }: Snapshot): Prom
   checkPages(pages)
   return [
     encodeHeader(),
-    ...(await section('DESC', text.encode(about.text))),
-    ...(await section('STAT', text.encode(encoded.text))),
-    ...(await section('BYTE', encoded.bytes)),
+    ...(await section('DESC', text.encode(about.text), pack)),
+    ...(await section('STAT', text.encode(encoded.text), pack)),
+    ...(await section('BYTE', encoded.bytes, pack)),
   ]
 }
 
@@ -113,9 +122,9 @@ export async function writeFile<Part>(
 }
 
 /** @returns a section's head, and what follows it */
-async function section(name: SectionName, bytes: Uint8Array): Promise<Uint8Array[]> {
+async function section(name: SectionName, bytes: Uint8Array, pack: Pack = deflate): Promise<Uint8Array[]> {
   if (bytes.length === 0) return [encodeHead(name, bytes, 0)]
-  const data = await deflate(bytes)
+  const data = await pack(bytes)
   return [encodeHead(name, data, bytes.length), data]
 }
 

@@ -5,6 +5,8 @@ import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import {
   bytesSource,
+  deflate,
+  inflate,
   inflateNow,
   openSnapshot,
   type LateSnapshotSource,
@@ -13,6 +15,7 @@ import {
   type Snapshot,
   SnapshotError,
   writeSnapshot,
+  type WriteSnapshotOptions,
   writeSnapshotAfter,
 } from '../src/index.ts'
 import { crc32 } from '../src/checksum.ts'
@@ -20,9 +23,9 @@ import { distinctPages } from '../src/equal-pages.ts'
 import { encodeHead, encodeHeader, type SectionName } from '../src/format.ts'
 import { decodeState } from '../src/plain-data.ts'
 
-async function fileOf(snapshot: Snapshot): Promise<Uint8Array> {
+async function fileOf(snapshot: Snapshot, options?: WriteSnapshotOptions): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
-  await writeSnapshot(snapshot, (bytes) => pieces.push(bytes.slice()))
+  await writeSnapshot(snapshot, (bytes) => pieces.push(bytes.slice()), options)
   return new Uint8Array(Buffer.concat(pieces))
 }
 
@@ -61,12 +64,33 @@ const pages = fc
 
 test('what is written is what is read', async () => {
   await fc.assert(
-    fc.asyncProperty(data, data, pages, async (state, other, memory) => {
-      const found = await read(await fileOf({ description: { name: 'x' }, state: { state, other }, pages: memory }))
+    fc.asyncProperty(data, data, pages, fc.boolean(), async (state, other, memory, compressed) => {
+      const whole = { description: { name: 'x' }, state: { state, other }, pages: memory }
+      const found = await read(await fileOf(whole, { compressed }))
       expect(found).toStrictEqual({ description: { name: 'x' }, state: { state, other }, pages: memory })
     }),
     { numRuns: slicedCount(200, 3) },
   )
+})
+
+test('pages that are not compressed are in the file as they are, and are found late, too', async () => {
+  const { pages, ...rest } = sample()
+  pages.bytes.set(Buffer.from('a page in its section'), 4096 * 300 + 100)
+  const file = await fileOf({ ...rest, pages }, { compressed: false })
+  expect(Buffer.from(file).includes('a page in its section')).toBe(true)
+  const opened = await openSnapshot(lateSource(file))
+  expect(Buffer.from(opened.pages.contents(300)).compare(pages.bytes.subarray(4096 * 300, 4096 * 301))).toBe(0)
+})
+
+test('bytes that are many are decompressed, too, and those that are damaged are not', async () => {
+  for (const bytes of [1000, 17 << 20]) {
+    const packed = await deflate(new Uint8Array(bytes).fill(7, -3))
+    const found = await inflate(packed, bytes)
+    expect([found?.length, found?.at(-1), found?.at(-4)]).toEqual([bytes, 7, 0])
+    expect(await inflate(packed, bytes - 1)).toBeUndefined()
+    expect(await inflate(packed, bytes + 1)).toBeUndefined()
+    expect(await inflate(packed.subarray(0, -2), bytes)).toBeUndefined()
+  }
 })
 
 /** A state, and more pages than one section has. */

@@ -161,7 +161,7 @@ test('first pages that are no pages are said', async () => {
   const pages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
   await writeSnapshot({ description: {}, state, pages }, (part) => parts.push(part.slice()))
   const source = { bytes: new Uint8Array(Buffer.concat(parts)) }
-  await expect(openFrom({ drives: null }, source, listener)).rejects.toThrow('snapshot: it is damaged: its first pages')
+  await expect(openFrom({ drives: null }, source, listener)).rejects.toThrow('snapshot: its first pages are damaged')
 })
 
 /** A snapshot's file that is a whole number of chunks: its description is as long as that takes. */

@@ -12,9 +12,12 @@ import { USUAL_PATH } from './program.ts'
 import type { ExecRoot } from './root.ts'
 import { type ExecHost, type ExecRequest, runExec, type SharedFolder } from './run.ts'
 
+/** The architectures, by Debian's names. */
+const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
+
 /** The values of the options. */
 export interface ExecFlags {
-  readonly arch: 'x86-64' | 'arm64'
+  readonly arch: keyof typeof ARCHITECTURES
   readonly cpu?: string
   readonly kernel?: string
   readonly root: string
@@ -77,7 +80,11 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     .command('exec')
     .description('Run a Linux program of this host in a guest, as if it ran here')
     .argument('[program...]', 'the program and its arguments, after --')
-    .addOption(new Option('--arch <name>', 'the processor').choices(['x86-64', 'arm64']).default('x86-64'))
+    .addOption(
+      new Option('--arch <name>', 'the processor')
+        .choices(Object.keys(ARCHITECTURES))
+        .default(process.arch === 'arm64' ? 'arm64' : 'x86-64', "the host's"),
+    )
     .option('--cpu <model>', 'the model of the processor, as for other machines')
     .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
     .option('--root <where>', "the program's files: host, or a folder", 'host')
@@ -135,10 +142,10 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
   const where = image ?? flags.root
   if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
   if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
-  if (flags.arch === 'arm64') throw usage('--arch arm64 is not there yet')
+  const arch = ARCHITECTURES[flags.arch]
   const [name = ''] = command
   const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
-  const root = image === undefined ? await openRoot(where, named) : await openImage(image)
+  const root = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
   try {
     if (flags.explain === true) {
       host.stdout.write(explain(root, flags))
@@ -153,7 +160,7 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
       workingDirectory: flags.workdir === undefined ? (isHere ? here : '') : resolve('/', flags.workdir),
       hasTerminal: tty,
       kind: {
-        arch: 'amd64',
+        arch,
         cpu: flags.cpu,
         memoryBytes: flags.memory,
         cpus: flags.cpus,
@@ -171,8 +178,8 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
 }
 
 /** Most runs need no images: what reads them is loaded for those that do. */
-const openImage = async (path: string): Promise<ExecRoot> =>
-  (await import('./image-root.ts')).openImageRoot(path, 'amd64')
+const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
+  (await import('./image-root.ts')).openImageRoot(path, architecture)
 
 async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
   if (where === 'host') return openHostRoot(program === undefined ? [] : [program])

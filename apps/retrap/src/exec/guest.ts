@@ -1,13 +1,23 @@
 /** A guest of `retrap exec`: its machine, and the ends of its ports. */
-import { createPc, type MachineExit, type MachineVirtioDevice, type PcOptions } from '@retrap/machine'
-import { MemoryShare, type Share } from '@retrap/virtio/p9'
+import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend } from '@retrap/device'
+import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
+import { createPc, type MachineExit } from '@retrap/machine'
+import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 import { EXEC_READY } from '../linux/exec-initramfs.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
+import type {
+  Machine,
+  MachineOptions,
+  MachineSnapshot,
+  MachineSnapshotSource,
+  PcMachineOptions,
+} from '../machine/machine-contract.ts'
 import { openSnapshotFile, writeSnapshotFile } from '../snapshots/snapshot-file.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
+import { encodeJob, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
 
 /** The other ends of a guest's streams. */
@@ -31,23 +41,28 @@ const unused = (status: (line: string) => void): GuestStreams => ({
   status,
 })
 
+/** The files and networks of a guest. */
+export type ExecOutside = Pick<ExecEnds, 'shares' | 'network'>
+
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
 const LAST_WORDS = 400
+
+/** Only what is asked for is loaded. */
+async function createMachine(options: MachineOptions): Promise<Machine> {
+  if (options.architecture === 'arm64') return (await import('../machine/arm-machine.ts')).createArm(options)
+  await loadInterpreters('x86')
+  return createPc(options as PcMachineOptions)
+}
 
 /** A guest, booted or restored. */
 export class ExecGuest {
   readonly jobs: SentPort
   readonly signals: SentPort
-  readonly #machine: Awaited<ReturnType<typeof createPc>>
+  readonly #machine: Machine
   readonly #units: UnitCache
 
-  private constructor(
-    machine: Awaited<ReturnType<typeof createPc>>,
-    units: UnitCache,
-    jobs: SentPort,
-    signals: SentPort,
-  ) {
+  private constructor(machine: Machine, units: UnitCache, jobs: SentPort, signals: SentPort) {
     this.#machine = machine
     this.#units = units
     this.jobs = jobs
@@ -57,31 +72,20 @@ export class ExecGuest {
   static async #make(
     kind: ExecKind,
     streams: GuestStreams,
-    shares: ExecEnds['shares'],
-    network: readonly MachineVirtioDevice[],
-    more: Partial<PcOptions>,
+    outside: ExecOutside,
+    more: Partial<MachineOptions>,
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const { stdin, stdout, stderr, terminal } = streams
     const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
-    await loadInterpreters('x86')
     const units = new UnitCache(undefined, () => {})
-    const options = { ...execOptions(kind, { ports, shares, network }), ...more, jit: { keep: units } }
-    return new ExecGuest(await createPc(options), units, jobs, signals)
+    const options = { ...execOptions(kind, { ports, ...outside }), ...more, jit: { keep: units } }
+    return new ExecGuest(await createMachine(options), units, jobs, signals)
   }
 
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
-  static async keep(
-    path: string,
-    kind: ExecKind,
-    network: readonly MachineVirtioDevice[],
-    tell: (text: string) => void,
-  ): Promise<void> {
+  static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
     const images = await readExecImages(kind, tell)
-    const shares = Array.from({ length: kind.shares + 1 }, () => ({
-      share: new MemoryShare() as Share,
-      readOnly: true,
-    }))
     const waits = new AbortController()
     let isReady = false
     const streams = unused((line) => {
@@ -89,10 +93,11 @@ export class ExecGuest {
       // The guest reads the port for jobs, and comes to rest.
       if (isReady) setTimeout(() => waits.abort(), SETTLE_MS)
     })
-    const guest = await this.#make(kind, streams, shares, network, images)
+    const shares = outside.shares.map(() => ({ share: new MemoryShare(), readOnly: true }))
+    const guest = await this.#make(kind, streams, { ...outside, shares }, images)
     try {
       let said = ''
-      guest.#machine.serial.onTransmit(
+      guest.#machine.serialPorts[0]!.onTransmit(
         (bytes) => (said = (said + Buffer.from(bytes).toString('latin1')).slice(-LAST_WORDS)),
       )
       const exit = await guest.run(waits.signal, BOOT_MS)
@@ -104,11 +109,41 @@ export class ExecGuest {
             .at(-1) ?? ''
         throw new CliError('ERR_INPUT', `the guest does not boot (${exit.reason})${last === '' ? '' : `: ${last}`}`)
       }
+      // oxlint-disable-next-line typescript/no-non-null-assertion -- both boards can
+      const snapshot = await guest.#machine.save!()
+      const first = await this.#firstPages(kind, snapshot, outside)
       const run = { version: 1, arguments: ['exec'], savedAt: new Date().toISOString() } as const
-      await writeSnapshotFile(path, run, await guest.#machine.save())
+      await writeSnapshotFile(path, run, { ...snapshot, state: { ...snapshot.state, first } }, { compressed: false })
     } finally {
       guest.close()
     }
+  }
+
+  /** The pages that a guest touches for a small program: some of its work is not the same each time. */
+  static async #firstPages(
+    kind: ExecKind,
+    { state, pages }: MachineSnapshot,
+    outside: ExecOutside,
+  ): Promise<GuestPages> {
+    const touched = touchedPages(pages)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const over = new AbortController()
+      const streams = unused((line) => line.startsWith('end ') && over.abort())
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const guest = await this.#make(kind, streams, outside, {
+        snapshot: { state, pages: touched } as MachineSnapshotSource,
+      })
+      try {
+        streams.stdin.write(new TextEncoder().encode('\n'))
+        streams.stdin.end()
+        guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, epochSeconds: Date.now() / 1000, entropy: randomBytes(64) }))
+        // oxlint-disable-next-line no-await-in-loop
+        await guest.run(over.signal, BOOT_MS)
+      } finally {
+        guest.close()
+      }
+    }
+    return touched.touched()
   }
 
   /** Goes on with a machine that waits for a job. @throws CliError, MachineError where the file is damaged */
@@ -116,11 +151,14 @@ export class ExecGuest {
     path: string,
     kind: ExecKind,
     streams: GuestStreams,
-    { shares, network }: Pick<ExecEnds, 'shares' | 'network'>,
+    outside: ExecOutside,
     onLost: (message: string) => void,
   ): Promise<ExecGuest> {
-    const snapshot = await openSnapshotFile(path, { onLost })
-    return this.#make(kind, streams, shares, network, { snapshot } as Partial<PcOptions>)
+    const { state, pages } = await openSnapshotFile(path, { onLost })
+    const begun = new Promise<void>((resolve) => setTimeout(resolve, ALONE_MS).unref())
+    const { first } = state as unknown as { readonly first: GuestPages }
+    const snapshot = { state, pages: withFirstPages(pages as GuestPageSource, first, begun) } as MachineSnapshotSource
+    return this.#make(kind, streams, outside, { snapshot })
   }
 
   /** Runs the machine until a signal ends it, or the guest. */
@@ -130,12 +168,28 @@ export class ExecGuest {
 
   /** Ends the machine. */
   close(): void {
-    this.#machine.close()
+    this.#machine.close?.()
     this.#units.close()
   }
 }
 
 const SETTLE_MS = 200
+/** Rounds in which pages are noted. */
+const TRIES = 3
+/** A short program ends before pages that it does not need are read. */
+const ALONE_MS = 1500
+
+const NOTHING_TO_DO: Omit<Job, 'epochSeconds' | 'entropy'> = {
+  program: ['/bin/cat'],
+  env: [],
+  uid: 0,
+  gid: 0,
+  workingDirectory: '/',
+  shares: [],
+  files: {},
+  terminal: undefined,
+  preparation: [],
+}
 
 /** A port that hears whole lines. */
 function lines(hear: (line: string) => void): TakenPort {

@@ -1,4 +1,5 @@
 /** How a guest is told what to run. */
+import { MOUNT_9P } from '../linux/exec-initramfs.ts'
 
 /** A folder of the host that a program sees at its own path. */
 export interface JobShare {
@@ -37,9 +38,8 @@ export interface TerminalSize {
   readonly rows: number
 }
 
-const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
-/** Rounds in which a guest looks for what a program has left behind. */
-const MOST_ROUNDS = 50
+/** A variable that a shell passes on; some have a meaning for the shell itself. */
+const IS_PLAIN = /^(?!(?:FUNCNAME|IFS|LINENO|OPTIND|RANDOM)=)[A-Za-z_]\w*=/
 
 /** A word of a shell that stands for this text. */
 export const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
@@ -49,26 +49,20 @@ const tablePath = (path: string): string =>
   // oxlint-disable-next-line typescript/no-non-null-assertion -- of one character
   path.replaceAll(/[\s\\#]/g, (character) => `\\${character.codePointAt(0)!.toString(8).padStart(3, '0')}`)
 
-/** The commands that run a job in a guest which waits for one. The last writes `end CODE` to the port for status. */
+/** The commands that run a job in a guest which waits for one: the last becomes the program. */
 export function encodeJob(job: Job): string {
   const { program, env, uid, gid, workingDirectory, shares, terminal } = job
-  const table = [
-    `overlay /new overlay lowerdir=/lower,upperdir=/top/upper,workdir=/top/work 0 0`,
-    'proc /new/proc proc defaults 0 0',
-    '/sys /new/sys none bind 0 0',
-    '/dev /new/dev none rbind 0 0',
-  ]
   const mounts = shares.map(
     ({ path, tag, readOnly }) =>
       `${tag} ${tablePath(`/new${path}`)} 9p ${MOUNT_9P},cache=${readOnly ? 'loose' : 'none'},${readOnly ? 'ro' : 'rw'} 0 0`,
   )
   const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '<>/dev/hvc0 >&0 2>&0'
+  const directory = quote(`/new${workingDirectory}`)
+  const others = env.filter((one) => !IS_PLAIN.test(one))
   const lines = [
     `date -s @${Math.ceil(job.epochSeconds)} >/dev/null`,
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
     ...job.preparation,
-    `echo ${quote([`root /lower 9p ${MOUNT_9P},cache=loose,ro 0 0`, ...table].join('\n'))} >/etc/fstab`,
-    'mount -a',
     ...(shares.length === 0
       ? []
       : [
@@ -77,28 +71,14 @@ export function encodeJob(job: Job): string {
           'mount -a',
         ]),
     ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
-    ...(terminal === undefined ? [] : [`stty -F /dev/hvc0 sane rows ${terminal.rows} cols ${terminal.columns}`]),
-    `if [ -d ${quote(`/new${workingDirectory}`)} ]; then`,
-    '(',
-    'read pid rest </proc/self/stat',
-    'echo $pid >/pid',
-    'echo 0 >/proc/self/oom_score_adj',
-    // The environment of a shell has names of a shell.
-    `exec setsid ${terminal === undefined ? '' : '-c '}env -i ${env.map(quote).join(' ')} /bin/nsenter -r/new ${quote(
+    ...(terminal === undefined
+      ? []
+      : ['>/terminal', `stty -F /dev/hvc0 sane rows ${terminal.rows} cols ${terminal.columns}`]),
+    `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
+    ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
+    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r/new ${quote(
       `-w/new${workingDirectory}`,
-    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 5>&- 6>&- 7>&- 9>&-`,
-    ')',
-    'code=$?',
-    'else code=directory; fi',
-    'exec 5>&- 6>&-',
-    // Nothing that the program has left behind holds its outputs, or changes files.
-    'round=0 found=1',
-    `while [ $found = 1 ] && [ $round -lt ${MOST_ROUNDS} ]; do`,
-    'found=0 round=$((round + 1))',
-    'for process in /proc/[0-9]*; do [ $process/root -ef /new ] && found=1 && kill -9 ${process#/proc/}; done',
-    'done',
-    ...(terminal === undefined ? ['wait $out $err'] : []),
-    'echo "end $code" >&7',
+    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-`,
   ]
   return `${lines.join('\n')}\n`
 }

@@ -1,10 +1,11 @@
 /** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
-import type { MachineVirtioDevice, PcOptions } from '@retrap/machine'
+import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend } from '@retrap/device'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
 import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
+import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
 
 /** A kind of machine: options that all machines of the kind share. */
 export interface ExecKind {
@@ -37,7 +38,7 @@ const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'
 export async function readExecImages(
   { arch, kernel: named, hasNetwork }: ExecKind,
   tell: (text: string) => void,
-): Promise<Pick<PcOptions, 'kernel' | 'initrd' | 'commandLine'>> {
+): Promise<MachineImages> {
   let told = ''
   const drivers = [...DRIVERS, ...(hasNetwork ? ['virtio_net'] : [])]
   const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, (_part, what) => {
@@ -56,13 +57,21 @@ export async function readExecImages(
 }
 
 /** The options of a machine of a kind, without what it starts from. */
-export function execOptions({ cpu, memoryBytes, cpus }: ExecKind, { ports, shares, network }: ExecEnds): PcOptions {
+export function execOptions(
+  { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
+  { ports, shares, network }: ExecEnds,
+): MachineOptions {
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return {
+    architecture: arch,
+    clock: 'real',
     memoryBytes,
     cpus,
+    devices: [],
+    deviceServers: [],
     ...(cpu !== undefined && { cpu }),
-    generation: {},
+    // Debian's kernel has a driver for new identifiers.
+    generation: { catchesUp: kernel !== undefined },
     virtio: [
       {
         kind: 'console',

@@ -8,7 +8,7 @@ import type { MachineVirtioDevice } from '@retrap/machine'
 import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ExecError } from './errors.ts'
-import { ExecGuest, type GuestStreams } from './guest.ts'
+import { ExecGuest, type ExecOutside, type GuestStreams } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { GuestFiles } from './lookup.ts'
@@ -93,7 +93,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     ])
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
-      await keep(path, kind, network, host)
+      await keep(path, kind, ends, host)
       const run = new Run(request, program, host)
       try {
         // oxlint-disable-next-line no-await-in-loop
@@ -111,12 +111,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
 }
 
 /** Has a machine of a kind in the cache. */
-async function keep(
-  path: string,
-  kind: ExecKind,
-  network: readonly MachineVirtioDevice[],
-  host: ExecHost,
-): Promise<void> {
+async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecHost): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
   await keepMachine(
     path,
@@ -126,7 +121,7 @@ async function keep(
         QUIET_MS,
       )
       try {
-        await ExecGuest.keep(path, kind, network, tell)
+        await ExecGuest.keep(path, kind, ends, tell)
       } finally {
         clearTimeout(note)
       }
@@ -169,7 +164,7 @@ class Run {
     this.#host = host
   }
 
-  async run(path: string, kind: ExecKind, ends: Parameters<typeof ExecGuest.restore>[3]): Promise<number> {
+  async run(path: string, kind: ExecKind, ends: ExecOutside): Promise<number> {
     const { hasTerminal, timeoutMs } = this.#request
     const { stdin, stdout } = this.#host
     const input = new SentPort()
@@ -261,7 +256,7 @@ class Run {
   #told(line: string): void {
     const [, answer] = /^end (\w+)$/.exec(line) ?? []
     if (answer === undefined) return
-    this.#answer = answer
+    this.#answer ??= answer
     // Outputs that wait for their readers come first.
     setImmediate(() => this.#over.abort())
   }

@@ -9,12 +9,24 @@ const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PO
 /** Says on the port for status that the guest waits for a job. */
 export const EXEC_READY = 'ready'
 
+/** Memory that stays free while the rest is filled, and the most that is, in blocks of 64 KiB. */
+const FREE_BLOCKS = 256
+const MOST_FILLED_BLOCKS = 8192
+
+/** The way in which a guest mounts a share. */
+export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
+
 /**
- * The first process waits for a job: shell commands that come by a port, which it reads as a file. Commands that come by a second
- * port are run beside a job.
+ * The first process gets all ready and waits for a second one, which reads commands from a port as a file: they end in a program
+ * in its place. Commands that come by another port are run beside it.
+ *
+ * The root is mounted before the machine is saved: each run has another share at its other end. Until then only directories are
+ * looked for that others are mounted on.
  *
  * A program's outputs are pipes, as programs open /dev/stdout again, which they may not do with a port. The reader of a pipe ends with
- * its last writer: the shell holds one open by 5 and 6 until the program has ended. Nothing here is a victim of a lack of memory.
+ * its last writer: the first process holds one open by 5 and 6 until the program has ended. Then all that it has started is
+ * killed, by its cgroup: nothing that it has left behind holds its outputs, or changes files. Nothing here is a victim of a lack of
+ * memory.
  */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -37,11 +49,18 @@ until [ -c ${device('stderr')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
-mkdir -p /lower /top /new
+mkdir -p /lower /top /new /group
+mount -t cgroup2 group /group
+mkdir /group/program
 mount -t tmpfs -o size=60% top /top
 mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upper/run /top/upper/sys
 mkdir -m 1777 /top/upper/tmp
 mkdir -m 700 /top/upper/root
+mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
+mount -t overlay -o lowerdir=/lower,upperdir=/top/upper,workdir=/top/work overlay /new
+mount -t proc proc /new/proc
+mount --bind /sys /new/sys
+mount --rbind /dev /new/dev
 mkfifo -m 666 /in /out /err
 exec 5<>/out 6<>/err 8<>/in
 exec 9</in 7>${device('status')}
@@ -52,8 +71,33 @@ cat 0</err 1>${device('stderr')} 5>&- 6>&- 7>&- 8>&- 9>&- &
 err=$!
 (exec 5>&- 6>&- 7>&- 8>&- 9>&-; . ${device('signals')}) &
 sleep 0.2
+# Free memory is all zeros: it is in no snapshot, and a run that takes some reads none.
+echo 3 >/proc/sys/vm/drop_caches
+while read -r name size rest; do [ "$name" = MemFree: ] && free=$size; done </proc/meminfo
+blocks=$((free / 64 - ${FREE_BLOCKS}))
+[ $blocks -gt ${MOST_FILLED_BLOCKS} ] && blocks=${MOST_FILLED_BLOCKS}
+mkdir /fill
+mount -t tmpfs -o size=100% fill /fill
+dd if=/dev/zero of=/fill/zeros bs=64k count=$blocks 2>/dev/null
+umount /fill
 # A program's input ends with what fills it, and may have ended before the program begins.
 exec 8>&-
+# A child in the background would ignore signals.
+(exec setsid env -i /bin/sh /program 5>&- 6>&-)
+code=$?
+exec 5>&- 6>&-
+echo 1 >/group/program/cgroup.kill
+[ -e /terminal ] || wait $out $err
+echo "end $code" >&7
+sleep 1000
+`
+
+/** The second process: its program takes its number. */
+const PROGRAM = `PATH=/bin
+read -r pid rest </proc/self/stat
+echo $pid >/pid
+echo $pid >/group/program/cgroup.procs
+echo 0 >/proc/self/oom_score_adj
 echo ${EXEC_READY} >&7
 . ${device('jobs')}
 `
@@ -72,5 +116,6 @@ export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8A
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
     ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
     { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },
+    { kind: 'file', path: 'program', data: new TextEncoder().encode(PROGRAM) },
   ])
 }

@@ -9,12 +9,14 @@ import {
   type LateSnapshotSource,
   openSnapshot,
   readSnapshotDescription,
+  type Snapshot,
   SnapshotError,
   writeSnapshot,
+  type WriteSnapshotOptions,
 } from '@retrap/snapshot'
 import { CliError, troubleWith } from '../errors.ts'
 import { refuseSpecial } from '../files/files.ts'
-import type { MachineSnapshot, MachineSnapshotSource } from '../machine/machine-contract.ts'
+import type { MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
 /** A snapshot file's description of its run. */
@@ -94,8 +96,8 @@ export function argumentsToKeep(given: readonly string[]): string[] {
 export async function writeSnapshotFile(
   path: string,
   run: SavedRun,
-  snapshot: MachineSnapshot,
-  onProgress?: (done: number, all: number) => void,
+  snapshot: Omit<Snapshot, 'description'>,
+  options?: WriteSnapshotOptions,
 ): Promise<number> {
   const partial = `${path}.partial`
   let bytes = 0
@@ -108,7 +110,7 @@ export async function writeSnapshotFile(
         await file.writeFile(piece)
         bytes += piece.length
       }
-      await writeSnapshot({ description: run, ...snapshot }, take, onProgress && { onProgress })
+      await writeSnapshot({ description: run, ...snapshot }, take, options)
       await file.sync()
     } finally {
       await file.close()

@@ -1,6 +1,5 @@
 import { MemoryStorage, RawImage } from '@retrap/block'
-import type { GuestPageSource } from '@retrap/hvm'
-import { PAGE_BYTES } from '@retrap/memory'
+import { touchedPages } from '@retrap/hvm'
 import { writeSnapshot } from '@retrap/snapshot'
 import { CliError } from '../errors.ts'
 import type {
@@ -227,26 +226,6 @@ function diskOf(kernel: Uint8Array, config: Uint8Array): Uint8Array {
   ])
   const bytes = kernel.length + config.length + FREE_BYTES
   return writeExt2(files, Math.ceil(bytes / 2 ** 20) * 2 ** 20)
-}
-
-/** Pages that come one by one when the guest touches them, and those that have come. */
-function touchedPages({ gfns, bytes }: MachineSnapshot['pages']): GuestPageSource & {
-  readonly touched: () => MachineSnapshot['pages']
-} {
-  const touched = new Set<number>()
-  const closed = Promise.withResolvers<void>()
-  const page = (index: number): Uint8Array => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
-  const contents = (index: number): Uint8Array => {
-    touched.add(index)
-    return page(index)
-  }
-  return {
-    ...{ gfns, contents, blockFrames: 1, ready: () => closed.promise, close: () => closed.resolve() },
-    touched: () => {
-      const indices = Uint32Array.from(touched).sort()
-      return { gfns: indices.map((index) => gfns[index]!), bytes: Buffer.concat([...indices].map(page)) }
-    },
-  }
 }
 
 /** The state of a machine that was saved an hour earlier: most visitors' guests have that much to catch up. */

@@ -95,6 +95,11 @@ export interface PcGeneration {
    * on deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
    */
   readonly after?: 'new' | 'same' | number | undefined
+  /**
+   * Whether part of the time since the snapshot passes for a guest that gets a new identifier: one without a driver for it seeds its
+   * random numbers anew by that. The others begin sooner without. Default true.
+   */
+  readonly catchesUp?: boolean | undefined
 }
 
 /** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */

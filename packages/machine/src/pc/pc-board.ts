@@ -81,7 +81,8 @@ export class PcBoard implements Board<PcKind> {
     this.isShared = isShared(given)
     this.cloneBytes = cloneBytes(given)
     this.serialPorts = given.serialPorts ?? 1
-    this.catchesUp = given.generation?.after !== 'same'
+    const { after, catchesUp = true } = given.generation ?? {}
+    this.catchesUp = catchesUp && after !== 'same'
   }
 
   get ram(): PcMemoryMap['ram'] {

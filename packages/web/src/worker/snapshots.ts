@@ -1,8 +1,8 @@
+import { withFirstPages } from '@retrap/hvm'
 import { Overlay, type OverlayState } from '@retrap/block'
 import { type PcSnapshot, type PcSnapshotState, stateOnClock } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
 import { type SnapshotPages, writeSnapshotAfter } from '@retrap/snapshot'
-import { PAGE_BYTES } from '@retrap/memory'
 import { WebError } from '../errors.ts'
 import type { SavedOptions, SavedSnapshot, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
@@ -34,9 +34,7 @@ interface Description {
   readonly writes?: readonly string[]
 }
 
-/** A guest with its first pages touches others here and there: less is decompressed at once than 2 MiB. */
-const BLOCK_FRAMES = 32
-/** In which a guest with its first pages answers its user's first keys. */
+/** In which a guest with its first pages answers its user's first keys, before others are fetched ahead. */
 const FIRST_KEYS_MS = 1500
 /** Of a disk that nobody has written to. */
 const NO_WRITES = {
@@ -141,7 +139,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
         close()
       },
     }
-    const all = first === undefined ? late : withFirst(late, first)
+    const all = first === undefined ? late : withFirstPages(late, first, firstKeys())
     return {
       state: saved as PageState,
       pages: all,
@@ -162,6 +160,8 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
   }
 }
 
+const firstKeys = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
+
 /** See `ReadSnapshot.forPc`. */
 export const forPc =
   (state: PcSnapshotState, pages: ReadSnapshot['pages']): ReadSnapshot['forPc'] =>
@@ -169,24 +169,6 @@ export const forPc =
 
 /** 32 random bits of the host's. */
 export const hostSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!
-
-/** Has the pages at hand that came with the state. @throws Error for what are no pages */
-function withFirst(pages: ReadSnapshot['pages'], { gfns, bytes }: SnapshotPages): ReadSnapshot['pages'] {
-  if (!(gfns instanceof Uint32Array && bytes instanceof Uint8Array && bytes.length === gfns.length * PAGE_BYTES))
-    throw new Error('it is damaged: its first pages')
-  const places = new Map(Array.from(gfns, (gfn, at) => [gfn, at * PAGE_BYTES]))
-  const contents = (index: number): Uint8Array => {
-    const at = places.get(pages.gfns[index]!)
-    return at === undefined ? pages.contents(index) : bytes.subarray(at, at + PAGE_BYTES)
-  }
-  // The guest has what it needs for its user's first keys, and they come before what is fetched ahead.
-  const begun = new Promise<void>((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
-  const ready = async (index: number, end: number): Promise<void> => {
-    await begun
-    return pages.ready?.(index, end)
-  }
-  return { ...pages, contents, ready, first: gfns, blockFrames: BLOCK_FRAMES }
-}
 
 /** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */
 function checkMachine(
