@@ -92,7 +92,20 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
   const absent = names.find((name) => !Object.hasOwn(state.servers, name))
   if (absent !== undefined)
     throw new DeviceError('ERR_NOT_FOUND', `saved state has nothing of the device server ${absent}`)
-  parties.devices.check(state.local)
+  parties.devices.check(divide(parties, state).local)
+}
+
+/**
+ * Divides a state whose models have moved: those of the domain's own process whose doings are recorded from here on have a server.
+ *
+ * @returns the states as they are to be restored
+ */
+function divide({ devices, servers }: DeviceParties, state: DevicesState): Pick<DevicesState, 'local' | 'servers'> {
+  const moved = servers.find(({ remote }) => remote.isRecorded && !Object.hasOwn(state.servers, remote.name))
+  if (moved === undefined) return state
+  const { own, others } = devices.divide(state.local)
+  if (others === null) return state
+  return { local: own, servers: { ...state.servers, [moved.remote.name]: others } }
 }
 
 /** Restores all models. @returns the rest that they are in; where this throws, they do not go on */
@@ -100,10 +113,11 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   const { devices, memories } = parties
   checkDevices(parties, state)
   memories.restore(state.memories)
-  await devices.restore(state.local)
+  const { local, servers } = divide(parties, state)
+  await devices.restore(local)
   // A run that is recorded may begin with the state of models whose doings are recorded from then on.
-  const remotes = parties.servers.map(({ remote }) => remote).filter(({ name }) => Object.hasOwn(state.servers, name))
-  for (const remote of remotes) await remote.restore(state.servers[remote.name]!)
+  const remotes = parties.servers.map(({ remote }) => remote).filter(({ name }) => Object.hasOwn(servers, name))
+  for (const remote of remotes) await remote.restore(servers[remote.name]!)
   return new DevicesAtRest(parties, remotes)
 }
 

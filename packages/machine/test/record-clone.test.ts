@@ -48,9 +48,10 @@ async function recorded(
   pc: Pc,
   typed: string,
   given?: RecordPcOptions,
+  changes: PcForkOptions = exitDevice(),
 ): Promise<{ file: Uint8Array; text: string; recorder: PcRecorder }> {
   const pieces: Uint8Array[] = []
-  const recorder = await recordClone(pc, (bytes) => pieces.push(bytes), given, exitDevice())
+  const recorder = await recordClone(pc, (bytes) => pieces.push(bytes), given, changes)
   closing.push(recorder.pc)
   let text = ''
   const keys = [...typed, LAST]
@@ -112,21 +113,31 @@ describe('a recorded clone', () => {
     })
   })
 
-  test('has deterministic time and models', async () => {
+  test('has deterministic time', async () => {
     const onHostTime = await booted({ clock: 'real' })
     await expect(recordClone(onHostTime, () => {}, {}, exitDevice())).rejects.toMatchObject({
       code: 'ERR_OPTION',
       message: /clock: expected 'deterministic'/,
     })
-    const model = (): PcForkOptions => ({
-      devices: [new DebugExit({ iobase: EXIT_PORT }), defineDevice({ name: 'noise', stateless: true, read: () => 0 })],
+  })
+
+  test('goes on with the state of a model whose doings are recorded, and is run again without it', async () => {
+    const restored: unknown[] = []
+    let attached = 0
+    const counter = (count: number) =>
+      defineDevice({
+        name: 'counter',
+        read: () => count,
+        attach: () => void attached++,
+        save: () => ({ count }),
+        restore: (state) => void restored.push(state),
+      })
+    const model = (count: number): PcForkOptions => ({
+      devices: [new DebugExit({ iobase: EXIT_PORT }), counter(count)],
     })
-    const withModel = await booted(model())
-    await expect(recordClone(withModel, () => {}, {}, model())).rejects.toMatchObject({
-      code: 'ERR_OPTION',
-      message: /begin at power-on/,
-    })
-    // The machine can still be forked.
-    closing.push(await withModel.fork(model()))
+    const { file, text, recorder } = await recorded(await booted(model(7)), 'ab', {}, model(0))
+    expect([attached, restored]).toEqual([2, [{ count: 7 }]])
+    expect(await replayed(file, model(1))).toEqual({ text, instructions: recorder.instructions })
+    expect([attached, restored.length]).toEqual([2, 1])
   })
 })

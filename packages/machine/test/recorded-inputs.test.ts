@@ -79,6 +79,9 @@ describe('a stream of bytes', () => {
     ready(): void {
       this.told.push('ready')
     }
+    left(): void {
+      this.sent.push([])
+    }
     setBreak(on: boolean): void {
       this.told.push(on)
     }
@@ -105,6 +108,9 @@ describe('a stream of bytes', () => {
     }
     breakReceived(): void {
       this.told.push('break')
+    }
+    ended(): void {
+      this.told.push(`ended behind ${this.got.length}`)
     }
     modemChanged(inputs: ModemInputs): void {
       this.told.push(inputs)
@@ -188,7 +194,8 @@ describe('a stream of bytes', () => {
     line.client.receive(Uint8Array.of(7, 8))
     line.client.breakReceived?.()
     line.client.modemChanged?.({ clearToSend: false, dataSetReady: true, ringIndicator: false, carrierDetect: true })
-    expect(gate.posted.map(([, data]) => [...data])).toEqual([[0, 7, 8], [1], [2, 10]])
+    line.client.ended?.()
+    expect(gate.posted.map(([, data]) => [...data])).toEqual([[0, 7, 8], [1], [2, 10], [3]])
   })
 
   test('takes all that the guest sends; what the line has no room for follows when it has', () => {
@@ -225,6 +232,47 @@ describe('a stream of bytes', () => {
     line.full = false
     line.client.drained()
     expect(sent.slice(3)).toEqual([1, 2 * half])
+  })
+
+  test('ends behind the bytes that wait, also where that is kept and put back', () => {
+    const { line, model, stream } = connected()
+    model.room = 1
+    line.client.receive(Uint8Array.of(1, 2))
+    line.client.ended?.()
+    expect(model.told).toEqual([])
+    gate.deliver()
+    expect([model.got, model.told]).toEqual([[1], []])
+    const other = new ReplayedGate()
+    const there = new GatedStream(other, 'console', null)
+    const next = new Model()
+    there.connect(next)
+    other.willRestore(gate.saveParties()!)
+    other.restoreParties()
+    for (const [one, to] of [
+      [model, stream],
+      [next, there],
+    ] as const) {
+      one.room = 9
+      to.ready()
+      to.ready()
+      expect([one.got.at(-1), one.told]).toEqual([2, [`ended behind ${one.got.length}`]])
+    }
+  })
+
+  test('the guest closes its end behind what the line has not taken, and may open it again', () => {
+    const { line, stream } = connected()
+    stream.left()
+    line.full = true
+    stream.send(Uint8Array.of(1))
+    stream.send(Uint8Array.of(2))
+    // A guest may go on with this.
+    for (let i = 0; i < 3; i++) stream.left()
+    stream.send(Uint8Array.of(3))
+    stream.left()
+    expect(line.sent).toEqual([[], [1]])
+    line.full = false
+    line.client.drained()
+    expect(line.sent).toEqual([[], [1], [2], [], [3], []])
   })
 
   test('the line hears what the model does to it', () => {

@@ -176,7 +176,7 @@ describe('what a machine has decides how tests begin', () => {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const booted = await BootedMachine.pc({ ...options, pc: () => ({ ...pc, ...fork() }), fork })
       if (deterministic) expect(booted.notRecorded).toBeUndefined()
-      else expect(booted.notRecorded).toMatch(/models whose doings are recorded begin at power-on/)
+      else expect(booted.notRecorded).toMatch(/models that go on from a snapshot begins at a checkpoint/)
       // oxlint-disable-next-line no-await-in-loop
       for (const first of deterministic ? ['1', '1'] : ['1', '2'])
         // oxlint-disable-next-line no-await-in-loop

@@ -227,6 +227,11 @@ export class PciTree {
     for (const { fn } of this.#entries.values()) fn.reset()
   }
 
+  /** Whether a function is there, by its place as `save` names it. */
+  has(place: string): boolean {
+    return this.#entries.has(place)
+  }
+
   /** Returns the state of every function, by place. */
   save(): Record<string, PciFunctionState> {
     const states: Record<string, PciFunctionState> = {}

@@ -320,6 +320,25 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
+   * Divides a saved state.
+   *
+   * @returns what it has of these models, and what it has of others; null: nothing
+   * @throws DeviceError `ERR_STATE` for another version
+   */
+  divide(state: DeviceHostState): { readonly own: DeviceHostState; readonly others: DeviceHostState | null } {
+    checkVersion(state)
+    const part = (isOwn: boolean): DeviceHostState => ({
+      version: 2,
+      devices: pick(state.devices, (name) => this.#attached.has(name) === isOwn),
+      functions: pick(state.functions, (key) => this.functions.has(key) === isOwn),
+      detached: state.detached.filter((name) => this.#attached.has(name) === isOwn),
+    })
+    const others = part(false)
+    const isEmpty = [others.devices, others.functions, others.detached].every((all) => Object.keys(all).length === 0)
+    return { own: part(true), others: isEmpty ? null : others }
+  }
+
+  /**
    * Checks whether a saved state is of these models, and changes nothing.
    *
    * @throws DeviceError `ERR_STATE` for another version, `ERR_NOT_FOUND` where the state names a model that is not there, or
@@ -347,6 +366,9 @@ export abstract class DeviceSet implements LocalModels {
     await restoring()
   }
 }
+
+const pick = <T>(all: Readonly<Record<string, T>>, wanted: (name: string) => boolean): Record<string, T> =>
+  Object.fromEntries(Object.entries(all).filter(([name]) => wanted(name)))
 
 function checkVersion(state: DeviceHostState): void {
   if (typeof state === 'object' && state !== null && state.version === 2) return

@@ -1,6 +1,9 @@
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { Feeder } from './feeder.ts'
 
+/** In place of bytes: the stream has ended behind those before. */
+export const END: Uint8Array = new Uint8Array(0)
+
 /** Keeps pieces of a stream, and counts their bytes. The rest of a piece is offered when the client is ready. */
 class ByteFeeder extends Feeder<Uint8Array> {
   protected override remove(waiting: Uint8Array[], taken: number): boolean {
@@ -24,7 +27,7 @@ export class FarStream implements ByteStreamBackend {
    */
   constructor(send: ByteStreamBackend['send'], taken: (count: number) => void) {
     this.send = send
-    this.feeder = new ByteFeeder(([first]) => this.client?.receive(first!), taken)
+    this.feeder = new ByteFeeder(([first]) => this.#offer(first!), taken)
   }
 
   connect(client: ByteStreamClient): void {
@@ -38,5 +41,11 @@ export class FarStream implements ByteStreamBackend {
 
   ready(): void {
     this.feeder.ready()
+  }
+
+  #offer(bytes: Uint8Array): number | undefined {
+    if (bytes.length > 0) return this.client?.receive(bytes)
+    this.client?.ended?.()
+    return 0
   }
 }

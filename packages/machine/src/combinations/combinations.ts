@@ -101,11 +101,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     why: 'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out',
   },
   {
-    verbs: ['record-on'],
-    when: [['model', 'share', 'vsock', 'virtio-device', 'usb-device']],
-    why: 'a snapshot or a fork: models whose doings are recorded begin at power-on; record from there',
-  },
-  {
     verbs: ['save', 'restore', 'checkpoint', 'gdb', 'reverse'],
     when: [['virt'], GATED],
     why: 'an Arm board that is recorded or replayed has no checkpoints and no debugger; record it to its end',

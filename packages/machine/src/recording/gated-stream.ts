@@ -1,6 +1,6 @@
 import type { ByteStreamBackend, ModemInputs } from '@retrap/device'
 import { message } from '../board/board-messages.ts'
-import { FarStream } from '../back-ends/streams.ts'
+import { END, FarStream } from '../back-ends/streams.ts'
 import type { InputGate } from './gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
@@ -11,6 +11,7 @@ const MOST_UNSENT = 16 << 20
 const BYTES = 0
 const BREAK = 1
 const MODEM = 2
+const ENDED = 3
 
 /**
  * A stream of bytes whose inputs enter the machine by the gate. It takes all that the guest sends: whether the stream has room is no
@@ -45,6 +46,7 @@ export class GatedStream extends FarStream {
       drained: () => this.#drained(),
       breakReceived: () => gate.post(this.#number, Uint8Array.of(BREAK)),
       modemChanged: (inputs) => gate.post(this.#number, encodeModem(inputs)),
+      ended: () => gate.post(this.#number, Uint8Array.of(ENDED)),
     })
   }
 
@@ -53,7 +55,8 @@ export class GatedStream extends FarStream {
       if (this.#unsentBytes + bytes.length > MOST_UNSENT) return true
       this.#unsentBytes += bytes.length
       this.#unsent.push(bytes)
-    } else if (this.#stream?.send(bytes) === false) this.#full = true
+    } else if (bytes === END) this.#stream?.left?.()
+    else if (this.#stream?.send(bytes) === false) this.#full = true
     return true
   }
 
@@ -63,6 +66,11 @@ export class GatedStream extends FarStream {
     this.#unsent = []
     this.#unsentBytes = 0
     for (const bytes of unsent) this.#send(bytes)
+  }
+
+  /** The guest closes its end, behind what the stream has not taken yet. */
+  left(): void {
+    if (this.#unsent.at(-1) !== END) this.#send(END)
   }
 
   setBreak(on: boolean): void {
@@ -86,6 +94,8 @@ export class GatedStream extends FarStream {
   }
 
   #delivered(data: Uint8Array): void {
+    // The end comes behind the bytes that wait for room.
+    if (data[0] === ENDED) return this.receive(END)
     if (data[0] === BREAK) return this.client?.breakReceived?.()
     if (data[0] === MODEM) return this.client?.modemChanged?.(decodeModem(data[1] ?? 0))
     this.receive(data.subarray(1))

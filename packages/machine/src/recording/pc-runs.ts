@@ -127,8 +127,7 @@ export async function recordPc(
  * @param source - the machine that is forked; its time is deterministic
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
  * @param changes - what the clone has of its own, as for `pc.fork`
- * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded, or with models whose doings would be recorded: they
- *   begin at power-on; as `Pc.fork`
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `Pc.fork`
  */
 export async function recordClone(
   source: Pc,
