@@ -48,7 +48,7 @@ Exit codes:
   125   retrap or the machine failed; one line on stderr says so
   126   the program cannot be executed
   127   the program is not there
-  128+n the program was ended by signal n
+  128+n the program was ended by signal n; for 132 a line names an instruction that --cpu lacks
   any   the program's own
 
 Examples:

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend } from '@retrap/device'
 import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
-import { createPc, type MachineExit } from '@retrap/machine'
+import { createPc, type MachineExit, Pc } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 import { EXEC_READY } from '../linux/exec-initramfs.ts'
@@ -16,6 +16,7 @@ import type {
 } from '../machine/machine-contract.ts'
 import { openSnapshotFile, writeSnapshotFile } from '../snapshots/snapshot-file.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
+import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
@@ -159,6 +160,11 @@ export class ExecGuest {
     const { first } = state as unknown as { readonly first: GuestPages }
     const snapshot = { state, pages: withFirstPages(pages as GuestPageSource, first, begun) } as MachineSnapshotSource
     return this.#make(kind, streams, outside, { snapshot })
+  }
+
+  /** Has `hear` called with each instruction of a program that raises #UD. */
+  onRefused(hear: (refused: RefusedInstruction) => void): void {
+    if (this.#machine instanceof Pc) watchRefused(this.#machine, hear)
   }
 
   /** Runs the machine until a signal ends it, or the guest. */

@@ -11,6 +11,7 @@ import { ExecError } from './errors.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { GuestFiles } from './lookup.ts'
 import { type ExecKind, shareTag } from './machine.ts'
 import { SentPort, TakenPort } from './ports.ts'
@@ -153,6 +154,8 @@ class Run {
   #answer: string | undefined
   #signalled: NodeJS.Signals | undefined
   #lost: string | undefined
+  /** The last instruction that has raised #UD. */
+  #refused: RefusedInstruction | undefined
   /** The reader of the output has gone. */
   #isUnread = false
   /** The beginning of what is on stderr, until it is not the guest's own message. */
@@ -198,6 +201,7 @@ class Run {
       this.#lost = message
       this.#over.abort()
     })
+    guest.onRefused((refused) => (this.#refused = refused))
     const undo = this.#listen(guest)
     try {
       guest.jobs.say(encodeJob(this.#job()))
@@ -285,6 +289,10 @@ class Run {
     this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
+    if (code === ILLEGAL && this.#refused !== undefined) {
+      const lack = await lackOf(this.#refused, this.#request.kind.cpu)
+      if (lack !== undefined) this.#host.stderr.write(`retrap: ${name}: ${lack}\n`)
+    }
     if (this.#answer !== undefined) return code
     if (this.#lost !== undefined) throw new ExecError(125, this.#lost)
     if (this.#isUnread) return 128 + constants.signals.SIGPIPE
@@ -294,6 +302,8 @@ class Run {
   }
 }
 
+/** The exit code of a program that SIGILL has ended. */
+const ILLEGAL = 128 + constants.signals.SIGILL
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
@@ -81,4 +81,39 @@ test.each([
   expect(ended).toMatchObject({ code, stdout: '' })
   expect(ended.stderr).toMatch(said)
   expect(ended.stderr.trim().split('\n')).toHaveLength(1)
+})
+
+/** A static program of these bytes, which then ends. */
+function program(code: string): Uint8Array {
+  const file = Buffer.alloc(0x100)
+  file.write('7f454c46020101', 'hex')
+  file.writeUInt32LE(0x3e_0002, 16)
+  file.writeUInt32LE(1, 20)
+  file.writeUInt32LE(0x40_0078, 24)
+  file.writeUInt32LE(64, 32)
+  file.writeUInt32LE(0x38_0040, 52)
+  file.writeUInt32LE(1, 56)
+  file.writeUInt32LE(1, 64)
+  file.writeUInt32LE(5, 68)
+  for (const at of [80, 88]) file.writeUInt32LE(0x40_0000, at)
+  for (const at of [96, 104]) file.writeUInt32LE(file.length, at)
+  // MOV EAX, 60; XOR EDI, EDI; SYSCALL
+  file.write(`${code}b83c00000031ff0f05`, 0x78, 'hex')
+  return file
+}
+
+test(`an instruction that the CPU model lacks is named${note}`, { timeout: DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    const [avx2, ud2] = [join(folder, 'avx2'), join(folder, 'ud2')]
+    // VPADDD YMM0, YMM0, YMM1; UD2
+    writeFileSync(avx2, program('c5fdfec1'), { mode: 0o755 })
+    writeFileSync(ud2, program('0f0b'), { mode: 0o755 })
+    const said = `retrap: ${avx2}: the instruction vpaddd (AVX2) is not there in the CPU model core2; --cpu max has it\n`
+    expect(exec(['--', avx2])).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(exec(['--cpu', 'core2', '--', avx2])).toEqual({ code: 132, stdout: '', stderr: said })
+    expect(exec(['--cpu', 'core2', '--', ud2])).toEqual({ code: 132, stdout: '', stderr: '' })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
