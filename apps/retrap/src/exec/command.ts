@@ -154,6 +154,7 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
     const here = process.cwd()
     const isHere = shares.some(({ path }) => here === path || here.startsWith(`${path}/`))
     const request: ExecRequest = {
+      arch,
       command: named === undefined ? command : [named, ...command.slice(1)],
       env: (flags.env ?? []).flatMap((text) => readVariable(text, process.env) ?? []),
       user: flags.user ?? '',

@@ -77,12 +77,18 @@ export class GuestFiles {
   /** The content of a small file; undefined where there is none that can be read. */
   async read(path: string): Promise<string | undefined> {
     const found = await this.find(path).catch(() => undefined)
-    if (found?.node === undefined || isDirectory(found)) return undefined
+    const bytes = found && (await this.begin(found, MOST_BYTES))
+    return bytes && new TextDecoder().decode(bytes)
+  }
+
+  /** Up to so many first bytes of a file; undefined where it cannot be read. */
+  async begin(found: FoundFile, most: number): Promise<Uint8Array | undefined> {
+    if (found.node === undefined || isDirectory(found)) return undefined
     const file = await found.node.open({ read: true, write: false, truncate: false }).catch(() => undefined)
     if (file === undefined) return undefined
     try {
-      const into = new Uint8Array(Math.min(found.stat.size, MOST_BYTES))
-      return new TextDecoder().decode(into.subarray(0, await file.read(0, into)))
+      const into = new Uint8Array(Math.min(found.stat.size, most))
+      return into.subarray(0, await file.read(0, into))
     } finally {
       await file.close()
     }

@@ -1,9 +1,12 @@
+import { isElf } from '@retrap/basics'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import { ExecError } from './errors.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'
 import type { ExecConfig } from './root.ts'
 
 /** The user's wish: a program, and how it is run. */
 export interface WantedProgram {
+  readonly arch: LinuxArchitecture
   /** The program and its arguments; none where the root says what is run. */
   readonly command: readonly string[]
   /** Variables that are set, as `NAME=VALUE`. */
@@ -60,13 +63,14 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     if (at > 0) env.set(one.slice(0, at), one.slice(at + 1))
   }
   const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
+  await checkProgram(name, found.file, wanted.arch, files)
   const lacking: Record<string, string> = {}
   for (const [file, text] of Object.entries(USUAL_FILES))
     // oxlint-disable-next-line no-await-in-loop -- few
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
     // busybox, which starts it, takes a name without a path for one of its own programs.
-    program: [name.includes('/') ? name : found, ...rest],
+    program: [name.includes('/') ? name : found.path, ...rest],
     env: [...env].map(([key, value]) => `${key}=${value}`),
     uid,
     gid,
@@ -75,15 +79,33 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   }
 }
 
-/** The path of a program, by its name or path. */
-async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<string> {
+interface FoundProgram {
+  readonly path: string
+  readonly file: FoundFile
+}
+
+/** ELF's numbers of the instruction sets that a processor has (System V ABI, "ELF Header", `e_machine`), and of their classes. */
+const EXECUTED: Readonly<Record<LinuxArchitecture, readonly number[]>> = { amd64: [62, 3], arm64: [183, 40] }
+const MACHINE_AT = 18
+const HEAD_BYTES = 20
+
+/** A shell would take a program of another processor for a script. */
+async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitecture, files: GuestFiles): Promise<void> {
+  const head = await files.begin(file, HEAD_BYTES)
+  if (head?.length !== HEAD_BYTES || !isElf(head)) return
+  if (!EXECUTED[arch].includes(new DataView(head.buffer, head.byteOffset).getUint16(MACHINE_AT, true)))
+    throw new ExecError(126, `${name}: it is no program for this processor (--arch)`)
+}
+
+/** A program, by its name or path. */
+async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundProgram> {
   if (name.includes('/')) {
     const whole = name.startsWith('/') ? name : `${folder}/${name}`
     const found = await files.find(whole)
     if (found === undefined) throw new ExecError(127, `${name}: there is no such program in the guest`)
     if (!isExecutable(found))
       throw new ExecError(126, `${name}: ${isDirectory(found) ? 'it is a folder' : 'it may not be executed'}`)
-    return whole
+    return { path: whole, file: found }
   }
   let isOther = false
   for (const place of path.split(':')) {
@@ -91,7 +113,7 @@ async function findProgram(name: string, path: string, folder: string, files: Gu
     // oxlint-disable-next-line no-await-in-loop -- the first one counts
     const found = await files.find(whole)
     if (found === undefined) continue
-    if (isExecutable(found)) return whole
+    if (isExecutable(found)) return { path: whole, file: found }
     isOther = true
   }
   if (isOther) throw new ExecError(126, `${name}: it may not be executed`)

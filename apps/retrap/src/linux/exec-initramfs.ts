@@ -98,6 +98,7 @@ read -r pid rest </proc/self/stat
 echo $pid >/pid
 echo $pid >/group/program/cgroup.procs
 echo 0 >/proc/self/oom_score_adj
+unset OLDPWD PWD SHLVL
 echo ${EXEC_READY} >&7
 . ${device('jobs')}
 `

@@ -81,7 +81,14 @@ describe('the program of a job', () => {
     entrypoint: [],
     command: ['tool'],
   }
-  const wanted: WantedProgram = { command: [], env: [], user: '', workingDirectory: '', hasTerminal: false }
+  const wanted: WantedProgram = {
+    arch: 'amd64',
+    command: [],
+    env: [],
+    user: '',
+    workingDirectory: '',
+    hasTerminal: false,
+  }
   const read = async (more: Partial<WantedProgram>) => {
     const top = await root.root()
     const tool = await (await (await top.child('usr')).child('bin')).child('tool')

@@ -1,9 +1,21 @@
-// Programs of the host by `retrap exec`: exit code, both outputs, and the files that they write, as on the host itself.
+// Programs of the host by `retrap exec`, and those of a Debian for Arm: exit code, both outputs, and the files that they write, as on the
+// host itself.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Soak } from '@retrap/tooling/soak'
+import { makeDebianRoot } from '../support/debian-root.ts'
 import { type Finished, runProgram, SOURCE_START } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000
@@ -79,6 +91,24 @@ function unittest(): string {
 }
 
 let folder = ''
+/** A Debian for Arm; undefined: there is no apt to fetch it. */
+let armRoot: string | undefined
+const ARM_PACKAGES = [
+  ...[
+    'python3-minimal',
+    'libpython3-stdlib',
+    'perl',
+    'gcc',
+    'libc6-dev',
+    'make',
+    'nodejs',
+    'sqlite3',
+    'git',
+    'openssl',
+  ],
+]
+/** A program of one architecture is other bytes than that of another. */
+const PROGRAMS: ReadonlySet<string> = new Set(['sum'])
 
 /** A folder with the files of a row, at the same path each time. */
 function prepare({ files = {} }: Row): void {
@@ -88,7 +118,7 @@ function prepare({ files = {} }: Row): void {
 }
 
 /** The names of all files, and the contents of those that are no program's private matter. */
-function written(): string {
+function written(hasSamePrograms: boolean): string {
   const names = (readdirSync(folder, { recursive: true }) as string[])
     .filter((name) => !name.startsWith('.git/'))
     .toSorted()
@@ -97,7 +127,7 @@ function written(): string {
     if (!statSync(path).isFile()) return 'folder'
     const bytes = readFileSync(path)
     // A report has durations.
-    return name === 'log' ? 'a file' : bytes.toString('latin1')
+    return name === 'log' || (!hasSamePrograms && PROGRAMS.has(name)) ? 'a file' : bytes.toString('latin1')
   }
   return JSON.stringify(names.map((name) => [name, text(name)]))
 }
@@ -119,9 +149,10 @@ function onHost({ argv, input = '' }: Row): Finished {
 }
 
 async function compare(row: Row, more: readonly string[]): Promise<string | undefined> {
+  const isHost = more.length === 0
   prepare(row)
   const host = onHost(row)
-  const files = written()
+  const files = written(isHost)
   prepare(row)
   const env = Object.entries(ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`])
   const command = ['exec', ...more, ...env, '--share', `${folder}:rw`, '--workdir', folder, '--', ...row.argv]
@@ -134,7 +165,7 @@ async function compare(row: Row, more: readonly string[]): Promise<string | unde
   const seen = (end: Finished): string =>
     JSON.stringify([end.code, end.stdout, isOurs ? '' : end.stderr.replaceAll(/^retrap: .*\n/gm, '')])
   if (seen(guest) !== seen(host)) return `${row.name}: on the host\n  ${seen(host)}\nin the guest\n  ${seen(guest)}`
-  const after = written()
+  const after = written(isHost)
   if (after !== files) return `${row.name}: files on the host\n  ${files}\nin the guest\n  ${after}`
   return undefined
 }
@@ -143,14 +174,25 @@ const here = ROWS.filter(({ argv: [program = ''] }) => program.includes('no-such
 
 export const soak: Soak = {
   name: 'exec',
-  count: here.length,
-  setup() {
+  count: 2 * here.length,
+  async setup() {
     folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+    const root = mkdtempSync(join(tmpdir(), 'retrap-exec-arm-'))
+    if (!(await makeDebianRoot(root, ARM_PACKAGES, 'arm64'))) return rmSync(root, { recursive: true })
+    armRoot = root
+    // The packages' scripts would have chosen these.
+    symlinkSync('gcc', join(root, 'usr/bin/cc'))
+    symlinkSync('mawk', join(root, 'usr/bin/awk'))
   },
-  step(rng, index) {
+  async step(rng, index) {
     const row = here[index % here.length]!
+    const isArm = Math.floor(index / here.length) % 2 === 1
     rng.note('program', row.name)
-    return compare(row, [])
+    rng.note('architecture', isArm ? 'arm64' : "the host's")
+    if (isArm && armRoot === undefined) return undefined
+    return compare(row, isArm ? ['--arch', 'arm64', '--root', armRoot!] : [])
   },
-  teardown: () => rmSync(folder, { recursive: true, force: true }),
+  teardown() {
+    for (const path of [folder, armRoot]) if (path !== undefined) rmSync(path, { recursive: true, force: true })
+  },
 }

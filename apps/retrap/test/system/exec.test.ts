@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
@@ -116,4 +117,30 @@ test(`an instruction that the CPU model lacks is named${note}`, { timeout: DEADL
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+})
+
+test(`variables are passed as they are, whatever a shell makes of their names${note}`, { timeout: DEADLINE_MS }, () => {
+  const given = ['A.B=1 2', 'IFS=x', 'OPTIND=none', 'RANDOM=r', "QUOTE='", 'LINES=a\nb', 'PS1=$(false)']
+  const { stdout } = exec([...given.flatMap((one) => ['--env', one]), '--', 'env', '-0'])
+  expect(stdout.split('\0')).toEqual(expect.arrayContaining(given))
+  const names = stdout.split('\0').map((one) => one.replace(/=.*$/s, ''))
+  const usual = ['', 'HOME', 'HOSTNAME', 'PATH']
+  expect(names.toSorted()).toEqual([...usual, ...given.map((one) => one.replace(/=.*$/s, ''))].toSorted())
+})
+
+test(`a program for Arm runs by --arch arm64${note}`, { timeout: DEADLINE_MS }, async () => {
+  const [folder] = (await debianMembers([{ package: 'busybox-static:arm64', members: ['./bin/busybox'] }])) ?? []
+  if (folder === undefined) return
+  const busybox = join(folder, 'bin', 'busybox')
+  const script = 'cat; uname -m; exit 9'
+  expect(exec(['--arch', 'arm64', '--', busybox, 'sh', '-c', script], 'given\n')).toEqual({
+    code: 9,
+    stdout: 'given\naarch64\n',
+    stderr: '',
+  })
+  const other = exec(['--', busybox, 'true'])
+  expect([other.code, other.stderr]).toEqual([
+    126,
+    `retrap: ${busybox}: it is no program for this processor (--arch)\n`,
+  ])
 })
