@@ -1,4 +1,5 @@
 import {
+  ReadOnlyNode,
   type Share,
   type ShareAccess,
   ShareError,
@@ -34,14 +35,13 @@ export class ImageShare implements Share {
   }
 }
 
-const readOnly = (): Promise<never> => Promise.reject(new ShareError('EROFS'))
-
-class Node implements ShareNode {
+class Node extends ReadOnlyNode {
   readonly #node: ImageNode
   readonly #layers: readonly ImageFile[]
   readonly #room: ShareRoom
 
   constructor(node: ImageNode, layers: readonly ImageFile[], room: ShareRoom) {
+    super()
     this.#node = node
     this.#layers = layers
     this.#room = room
@@ -65,11 +65,11 @@ class Node implements ShareNode {
     }
   }
 
-  async room(): Promise<ShareRoom> {
+  override async room(): Promise<ShareRoom> {
     return this.#room
   }
 
-  async open({ write, truncate }: ShareAccess): Promise<ShareFile> {
+  override async open({ write, truncate }: ShareAccess): Promise<ShareFile> {
     if (write || truncate) throw new ShareError('EROFS')
     const { mode, layer, offset: begin, size } = this.#node
     if ((mode & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
@@ -79,7 +79,7 @@ class Node implements ShareNode {
         offset >= size
           ? Promise.resolve(0)
           : file.read(begin + offset, into.subarray(0, Math.min(into.length, size - offset))),
-      write: readOnly,
+      write: () => Promise.reject(new ShareError('EROFS')),
       async sync() {},
       async close() {},
     }
@@ -93,49 +93,19 @@ class Node implements ShareNode {
     return found
   }
 
-  async readLink(name: string): Promise<string> {
+  override async readLink(name: string): Promise<string> {
     const { mode, target } = this.#entry(name)
     if ((mode & S_IFMT) !== S_IFLNK) throw new ShareError('EINVAL')
     return target
   }
 
-  async child(name: string): Promise<ShareNode> {
+  override async child(name: string): Promise<ShareNode> {
     return new Node(this.#entry(name), this.#layers, this.#room)
   }
 
-  async list(): Promise<readonly string[]> {
+  override async list(): Promise<readonly string[]> {
     const { entries } = this.#node
     if (entries === null) throw new ShareError('ENOTDIR')
     return [...entries.keys()]
   }
-
-  change(): Promise<void> {
-    return readOnly()
-  }
-
-  create(): ReturnType<ShareNode['create']> {
-    return readOnly()
-  }
-
-  makeDirectory(): Promise<void> {
-    return readOnly()
-  }
-
-  makeLink(): Promise<void> {
-    return readOnly()
-  }
-
-  addName(): Promise<void> {
-    return readOnly()
-  }
-
-  remove(): Promise<void> {
-    return readOnly()
-  }
-
-  rename(): Promise<void> {
-    return readOnly()
-  }
-
-  release(): void {}
 }

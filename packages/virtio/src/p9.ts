@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { MemoryShare, type MemoryShareOptions } from './devices/p9/memory-share.ts'
+export { ReadOnlyNode } from './devices/p9/read-only-node.ts'
 export {
   type Share,
   type ShareAccess,

@@ -2,6 +2,7 @@
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend } from '@retrap/device'
+import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
 import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
@@ -39,12 +40,8 @@ export async function readExecImages(
   { arch, kernel: named, hasNetwork }: ExecKind,
   tell: (text: string) => void,
 ): Promise<MachineImages> {
-  let told = ''
   const drivers = [...DRIVERS, ...(hasNetwork ? ['virtio_net'] : [])]
-  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, (_part, what) => {
-    if (what !== told) tell(`fetching ${what}`)
-    told = what
-  })
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )

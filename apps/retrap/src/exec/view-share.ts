@@ -1,4 +1,5 @@
 import {
+  ReadOnlyNode,
   type Share,
   ShareError,
   type ShareFile,
@@ -24,8 +25,6 @@ export interface ViewOwner {
 
 const DIRECTORY_MODE = 0o040_755
 const LINK_MODE = 0o120_777
-/** A file system without room. */
-const NO_ROOM: ShareRoom = { blockBytes: 4096, blocks: 0, freeBlocks: 0, files: 0, freeFiles: 0 }
 
 /** A read-only share that is put together of parts of others. */
 export class ViewShare implements Share {
@@ -51,38 +50,6 @@ async function nodeOf(entry: ViewEntry, owner: ViewOwner): Promise<ShareNode> {
   if (entry.kind === 'directory') return new ViewDirectory(entry, owner)
   if (entry.kind === 'link') return new ViewLink(entry)
   return new OwnedNode(await entry.open(), owner)
-}
-
-const refuse = async (): Promise<never> => {
-  throw new ShareError('EROFS')
-}
-
-/** A node of which nothing can be changed. Its file or directory is a subclass's. */
-abstract class ReadOnlyNode implements ShareNode {
-  readonly change: ShareNode['change'] = refuse
-  readonly create: ShareNode['create'] = refuse
-  readonly makeDirectory: ShareNode['makeDirectory'] = refuse
-  readonly makeLink: ShareNode['makeLink'] = refuse
-  readonly addName: ShareNode['addName'] = refuse
-  readonly remove: ShareNode['remove'] = refuse
-  readonly rename: ShareNode['rename'] = refuse
-  abstract stat(): Promise<ShareStat>
-  async room(): Promise<ShareRoom> {
-    return NO_ROOM
-  }
-  async open(): Promise<ShareFile> {
-    throw new ShareError('EISDIR')
-  }
-  async readLink(_name: string): Promise<string> {
-    throw new ShareError('EINVAL')
-  }
-  async child(_name: string): Promise<ShareNode> {
-    throw new ShareError('ENOTDIR')
-  }
-  async list(): Promise<readonly string[]> {
-    throw new ShareError('ENOTDIR')
-  }
-  release(): void {}
 }
 
 /** A device of the host has its number in the upper bits, and none has 0. */

@@ -1,5 +1,6 @@
 import { progress } from '@clack/prompts'
 import type { OnProgress } from '@retrap/debian'
+import { fetchLines } from './fetch-lines.ts'
 
 /** Shows how a fetch goes on; `stop` when it is over, whichever way. */
 export interface FetchProgress {
@@ -42,13 +43,7 @@ function progressBar(): FetchProgress {
   }
 }
 
-function progressLines(): FetchProgress {
-  let shown = ''
-  return {
-    onProgress(_fraction, what) {
-      if (what !== shown) process.stderr.write(`retrap: fetching ${what}\n`)
-      shown = what
-    },
-    stop() {},
-  }
-}
+const progressLines = (): FetchProgress => ({
+  onProgress: fetchLines((text) => void process.stderr.write(`retrap: ${text}\n`)),
+  stop() {},
+})

@@ -6,6 +6,7 @@ import { ImageError } from '@retrap/block'
 import { openImage } from '@retrap/block/node'
 import type { DriveArgument } from '../drives/drives.ts'
 import { examineImage, notRaw } from '../image/image-file.ts'
+import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { DEBIAN_KERNEL } from '../linux/debian-images.ts'
 import { fetchLinux } from '../linux/debian.ts'
@@ -109,11 +110,7 @@ async function debian(
   { arch, append }: BootFlags,
   tell: (text: string) => void,
 ): Promise<System['options']> {
-  let told = ''
-  const onProgress = (_part: number, what: string): void => {
-    if (what !== told) tell(`fetching ${what}`)
-    told = what
-  }
+  const onProgress = fetchLines(tell)
   const isArm = arch === 'arm64'
   const drivers = [
     ...(isArm ? ['virtio_pci', 'virtio_console'] : []),
