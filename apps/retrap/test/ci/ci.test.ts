@@ -246,6 +246,17 @@ describe('the GitHub Action', () => {
     const named = [...texts.matchAll(/steps\.\w+\.outputs\.(\w+)/g)].map(([, name = '']) => name)
     expect(['version', 'cache', 'results', 'code']).toEqual(expect.arrayContaining(named))
   })
+
+  test('is used in the README and in the documentation alike, by inputs that there are', () => {
+    const blocks = (path: string): string[] =>
+      [...readFileSync(join(CI, path), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
+    const [ofReadme, ofPage] = [blocks('../README.md'), blocks('../../docs/pages/guides/ci.md')]
+    expect(ofReadme).toHaveLength(2)
+    expect(ofPage).toEqual(expect.arrayContaining(ofReadme))
+    const given = ofPage.flatMap((text) => [...text.matchAll(/^ {10}(\w+): /gm)].map(([, name = '']) => name))
+    expect(given.length).toBeGreaterThan(2)
+    expect(Object.keys(inputs)).toEqual(expect.arrayContaining(given))
+  })
 })
 
 describe("GitLab's template", () => {
