@@ -36,6 +36,7 @@ import { combinationsHelp } from './flags/combinations-help.ts'
 import { parseReplayPlace, usage } from './options/values.ts'
 import { connectDrives } from './devices/disk-devices.ts'
 import { addQemu } from './qemu/command.ts'
+import { addSite } from './site/command.ts'
 import { addTest } from './test/command.ts'
 import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
@@ -190,7 +191,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, exec, qemu, restore, replay, migrate, web, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
+          `there is no command '${unknown}'; there are run, linux, exec, qemu, restore, replay, migrate, web, site, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -262,6 +263,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     throw usage('exec comes first: retrap exec -- PROGRAM')
   })
   addWeb(program, host)
+  addSite(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   program
     .commandsGroup('Go on with a machine:')
     .command('restore')

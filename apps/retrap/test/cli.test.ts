@@ -236,7 +236,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     {
       args: ['stroll'],
       code: 2,
-      says: 'there are run, linux, exec, qemu, restore, replay, migrate, web, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap',
+      says: 'there are run, linux, exec, qemu, restore, replay, migrate, web, site, image, device-server, device-check, device-sdk, disasm, walk, esr, p2m, test, mcp and dap',
     },
     { args: ['linux', '--installer', 'riscv64'], code: 2, says: 'Allowed choices are amd64, arm64, i386' },
     { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },

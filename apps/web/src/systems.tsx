@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
+import { stays } from './offline.ts'
 import { dropMachine, goOnFrom, leftMachines, type SavedMachine, savedMachines, whenOf } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
 import { prepareArm } from './spare-worker.ts'
@@ -10,7 +11,15 @@ interface OfferedSystem extends Chosen {
   readonly description: string
   /** Of what it goes on from. Only a part of it is loaded before its prompt. */
   readonly bytes?: number
+  /** The page opens it at once, as `retrap site` has it. */
+  readonly opens?: boolean
 }
+
+/** Whether this page has opened it: who closes it is at the start page. */
+let hasOpened = false
+
+/** A machine that is opened at once waits so long for the page to be isolated. */
+const STAYS_MS = 5000
 
 /** Bytes of the embedded guest. */
 const EMBEDDED_BYTES = 65_536
@@ -39,6 +48,10 @@ export function Systems({ start, failed, embedded }: SystemsProps) {
         (systems) => {
           setOffered(systems)
           if (systems.some(({ options }) => options.board === 'virt')) void prepareArm()
+          const first = systems.find(({ opens }) => opens === true)
+          if (first === undefined || hasOpened || location.hash !== '') return
+          hasOpened = true
+          void stays(STAYS_MS).then(() => timed(first))
         },
         () => setOffered([]),
       )
@@ -78,6 +91,7 @@ export function Systems({ start, failed, embedded }: SystemsProps) {
             title={system.title}
             text={system.description}
             bytes={system.bytes}
+            isRecording={system.options.recording !== undefined}
             start={() => timed(system)}
           />
         ))}
@@ -125,14 +139,19 @@ interface CardProps {
   readonly label?: string
   readonly text: string
   readonly bytes?: number | undefined
+  readonly isRecording?: boolean
   readonly start: () => void
 }
 
-function Card({ title, label = `Start ${title}`, text, bytes, start }: CardProps) {
+function Card({ title, isRecording = false, label, text, bytes, start }: CardProps) {
   const ms = startedIn(title)
   const figures = [
     bytes !== undefined && sizeOf(bytes),
-    ms === null ? 'at its prompt in a second or two' : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
+    isRecording
+      ? 'a recording'
+      : ms === null
+        ? 'at its prompt in a second or two'
+        : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
   ]
   return (
     <li class="panel">
@@ -140,7 +159,7 @@ function Card({ title, label = `Start ${title}`, text, bytes, start }: CardProps
       <p>{text}</p>
       <p class="soft figure">{figures.filter(Boolean).join(', ')}</p>
       <button class="primary" onClick={start}>
-        {label}
+        {label ?? `${isRecording ? 'Open' : 'Start'} ${title}`}
       </button>
     </li>
   )

@@ -1,8 +1,5 @@
 /** `retrap web`. */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
-import type { BundleNotes } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError } from '../errors.ts'
 import type { SessionHost } from '../host/host.ts'
@@ -67,13 +64,8 @@ export function addWeb(program: Command, host: WebHost): void {
         throw usage('--port belongs to a site that is served; --out writes one')
       if (out !== undefined && recording !== undefined)
         throw usage('--recording is opened in a site that is served; --out writes one')
-      const { siteFolder } = await import('./server.ts')
-      const folder = siteFolder()
-      if (!existsSync(join(folder, 'index.html')))
-        throw new CliError(
-          'ERR_INPUT',
-          `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`,
-        )
+      const { builtSite } = await import('./server.ts')
+      const folder = builtSite()
       await (out === undefined ? serve(folder, flags, host) : write(folder, out, flags, host))
     })
 }
@@ -83,6 +75,7 @@ async function serve(folder: string, { port, open, debian, recording }: WebFlags
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
   // A port that is taken is known before anything is fetched, or booted.
   const files = new Map<string, SiteFile>()
+  const { addRecording } = await import('./recordings.ts')
   const hash = recording === undefined ? '' : await addRecording(files, recording)
   const server = await start(folder, port, files)
   const url = `${server.url}${hash}`
@@ -105,27 +98,6 @@ async function serve(folder: string, { port, open, debian, recording }: WebFlags
     })
   })
   server.close()
-}
-
-/** Adds a recording to the files of the site. @returns the end of the address that opens it @throws CliError `ERR_INPUT` */
-async function addRecording(files: Map<string, SiteFile>, given: string): Promise<string> {
-  const { recordingIn } = await import('../files/files.ts')
-  const { checkNamedImages, readNotes } = await import('../recording/session-recording.ts')
-  const path = await recordingIn(given)
-  const notes = ((await readNotes(path)) ?? {}) as Partial<BundleNotes>
-  const { bundle, named = [] } = notes
-  if (typeof bundle !== 'object' || bundle === null)
-    throw new CliError(
-      'ERR_INPUT',
-      `${path}: a page opens recordings that have their machine in them (--record-bundle); open this one by the command that its program has printed, or by retrap replay`,
-    )
-  await checkNamedImages(path, { named })
-  // The page looks for them beside the recording.
-  for (const image of named)
-    if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
-  const name = `recordings/${basename(resolve(given))}`
-  files.set(name, { path: resolve(path) })
-  return `#${new URLSearchParams({ open: name })}`
 }
 
 /** Writes the site to a folder, for others. */

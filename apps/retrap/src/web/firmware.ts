@@ -27,8 +27,19 @@ const PATHS = NAMES.map((name) => `firmware/${name}`)
 const INSTEAD =
   "disks and CDs start in the site only with a BIOS that the user adds, such as bios-256k.bin of Debian's package seabios"
 
-const firmwareList = (): Uint8Array =>
-  Buffer.from(JSON.stringify({ firmware: `firmware/${FILES.firmware}`, vgaBios: `firmware/${FILES.vgaBios}` }))
+/** Addresses of a site's BIOS. */
+export interface SiteFirmware {
+  readonly firmware: string
+  readonly vgaBios: string
+}
+
+/** SeaBIOS's, as the sites have them that are made here. */
+export const SITE_FIRMWARE: SiteFirmware = {
+  firmware: `firmware/${FILES.firmware}`,
+  vgaBios: `firmware/${FILES.vgaBios}`,
+}
+
+const firmwareList = (): Uint8Array => Buffer.from(JSON.stringify(SITE_FIRMWARE))
 
 /** Lists SeaBIOS's two files, unmodified, with what their licences require. */
 async function listFirmware([seabios, licenceTexts]: readonly DistributedPackage[]): Promise<SitePart> {

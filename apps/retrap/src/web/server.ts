@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import type { Stats } from 'node:fs'
+import { existsSync, type Stats } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import send from 'send'
+import { CliError } from '../errors.ts'
 
 /**
  * The headers of all answers, beside {@link policyOf}. The first two give the page shared memory and an exact clock.
@@ -40,6 +41,13 @@ export interface SiteServer {
 export function siteFolder(): string {
   const path = import.meta.url.endsWith('.ts') ? '../../../web/dist/' : './site/'
   return fileURLToPath(new URL(path, import.meta.url))
+}
+
+/** The same folder. @throws CliError `ERR_INPUT` where no site was built */
+export function builtSite(): string {
+  const folder = siteFolder()
+  if (existsSync(join(folder, 'index.html'))) return folder
+  throw new CliError('ERR_INPUT', `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`)
 }
 
 /** A file of the site, what makes it when it is asked for, or the path of a large one. */

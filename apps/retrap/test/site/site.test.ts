@@ -1,0 +1,140 @@
+/** `retrap site`: the folder on a plain server, in a browser; and machines that no page has. */
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildGuestImage } from '@retrap/embedded-guest'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { servePages } from '@retrap/tooling/page-server'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect, test } from 'vitest'
+import { siteFolder } from '../../src/web/server.ts'
+import { runHere } from '../support/in-process.ts'
+import { terminalText } from '../support/offered-debian.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-static-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
+writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20).fill(7))
+writeFileSync(join(folder, 'secret'), 'nobody names this')
+
+/** Writes the file of a machine with the embedded guest. */
+function machineFile(more: object, name = 'machine.json'): string {
+  const path = join(folder, name)
+  writeFileSync(path, JSON.stringify({ firmware: 'guest.bin', memory: '16M', vga: 'none', ...more }))
+  return path
+}
+
+const LIMIT = { deadlineMs: 300_000 }
+const missing = existsSync(join(siteFolder(), 'index.html'))
+  ? undefined
+  : 'the site is not built: npx turbo run build --filter=@retrap/site'
+if ((missing ?? noBrowser) !== undefined) console.warn(`SKIPPED: retrap site in a browser: ${missing ?? noBrowser}`)
+
+/** A browser is started. */
+const long = sliceTests(3)
+
+describe.skipIf(missing !== undefined)('a site', () => {
+  long.skipIf(noBrowser !== undefined)(
+    'opens its machine at the prompt, in a folder of a plain server, and a recording',
+    { timeout: 300_000 },
+    async () => {
+      const recording = join(folder, 'failed.recording')
+      const record = ['--memory', '16M', '--record', recording, '--record-bundle', '--record-checkpoints', 'off']
+      const off = { ...LIMIT, answers: [{ to: 'retrap> ', type: 'off\n' }] }
+      await runHere(['run', '--firmware', join(folder, 'guest.bin'), ...record], off)
+      const out = join(folder, 'site')
+      const machine = machineFile({ nic: 'user', drive: { file: 'disk.img', if: 'virtio', format: 'raw' } })
+      const run = await runHere(['site', '--machine', machine, '--out', out, '--recording', recording], LIMIT)
+      expect([run.code, run.stdout]).toEqual([
+        0,
+        expect.stringMatching(
+          /opens machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ffailed\.recording\n/,
+        ),
+      ])
+      expect(readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
+      expect(readFileSync(join(out, 'README.txt'), 'utf8')).toContain('Cross-Origin-Embedder-Policy: require-corp')
+      // Nothing of this host is in it but what the file names, and nothing else is left beside it.
+      expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([])
+      expect(readFileSync(join(out, 'machine/machine.snapshot'), 'latin1')).not.toContain(folder)
+      expect(readFileSync(join(out, 'systems/systems.json'), 'utf8')).not.toContain(folder)
+
+      const names = globSync('**/*', { cwd: out }).filter((name) => statSync(join(out, name)).isFile())
+      const files = new Map(names.map((name) => [`pr/7/${name}`, readFileSync(join(out, name))]))
+      const server = await servePages(files, { isolated: false })
+      const browser = await launchBrowser()
+      try {
+        const page = await browser.newPage()
+        await page.goto(`${server.origin}/pr/7/index.html`, { waitUntil: 'load' })
+        await expect.poll(() => page.evaluate('crossOriginIsolated').catch(() => false)).toBe(true)
+        await expect.poll(() => terminalText(page).catch(() => '')).toMatch(/retrap> \s*$/)
+        await page.locator('.xterm').click()
+        await page.keyboard.type('echo $ it runs\n')
+        await expect.poll(() => terminalText(page)).toMatch(/\n\$ it runs\s+retrap> \s*$/)
+        const other = await browser.newPage()
+        await other.goto(`${server.origin}/pr/7/index.html#open=recordings%2Ffailed.recording`, { waitUntil: 'load' })
+        await expect.poll(() => terminalText(other)).toMatch(/Power off/)
+      } finally {
+        await browser.close()
+        server.close()
+      }
+    },
+  )
+
+  test('a machine that comes to no prompt leaves nothing', async () => {
+    const out = join(folder, 'none')
+    const run = await runHere(
+      ['site', '--machine', machineFile({}), '--out', out, '--ready', 'never', '--timeout', '1'],
+      LIMIT,
+    )
+    expect([run.code, run.stderr]).toEqual([
+      74,
+      expect.stringMatching(
+        /ended before it printed "never": ended by --timeout after 1 s; it has printed ".*retrap> "/,
+      ),
+    ])
+    expect([existsSync(out), readdirSync(folder).filter((name) => name.startsWith('.'))]).toEqual([false, []])
+  })
+
+  test.each([
+    [{ virtfs: 'local,path=/,mount_tag=x,security_model=none' }, /virtfs: a page has no folders of this host/],
+    [{ netdev: 'user,id=n' }, /netdev: a page has one network/],
+    [{ nic: 'user,hostfwd=tcp::2222-:22' }, /nic: a page does not follow 'hostfwd'/],
+    [{ nic: 'hubport,hubid=0' }, /nic: hubport: a page reaches no network of this host/],
+    [{ device: 'exec:./model' }, /device: exec:\.\/model: a page has qemu-xhci, .* no models or programs of this host/],
+    [{ devices: 'worker' }, /devices: a page has no programs/],
+    [{ serial: ['stdio', 'none'] }, /serial: a page has the first serial port/],
+    [{ timeout: 5 }, /timeout: a machine in a page has no such option/],
+    [{ drive: { file: 'disk.img', format: 'raw', serial: 'x' } }, /disk\.img: a drive of a page has no bootindex/],
+    [{ hda: 'https://example.com/disk.img' }, /it is an address; a site has its own files/],
+    [{ hda: 'above.qcow2' }, /above\.qcow2: it lies above another image/],
+    [{ hda: 'nothing.img' }, /nothing\.img: there is no such file/],
+    [{ arch: 'arm64' }, /arch: an Arm board in a page starts a kernel/],
+  ])('%j is refused by a sentence, before anything is booted', async (more, message) => {
+    const above = Buffer.alloc(512)
+    above.write('QFI\u00fb', 'latin1')
+    above.writeBigUInt64BE(64n, 8)
+    writeFileSync(join(folder, 'above.qcow2'), above)
+    const run = await runHere(['site', '--machine', machineFile(more, 'bad.json'), '--out', join(folder, 'bad')], LIMIT)
+    expect([run.code, run.stderr]).toEqual([74, expect.stringMatching(message)])
+    expect([run.stderr.includes('booting'), existsSync(join(folder, 'bad'))]).toEqual([false, false])
+  })
+
+  test('a folder with other files is refused', async () => {
+    const other = join(folder, 'other')
+    mkdirSync(other)
+    writeFileSync(join(other, 'file'), '')
+    const run = await runHere(['site', '--machine', machineFile({}), '--out', other], LIMIT)
+    expect([run.code, run.stderr]).toEqual([74, expect.stringMatching(/other: it has other files/)])
+    expect(readdirSync(other)).toEqual(['file'])
+  })
+})
