@@ -1,6 +1,7 @@
 /** `retrap site`. */
+import { globSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
 import type { SessionHost } from '../host/host.ts'
@@ -39,6 +40,7 @@ interface SiteFlags {
   readonly out: string
   readonly ready?: string
   readonly recording?: readonly string[]
+  readonly failures?: string
   readonly timeout: number
 }
 
@@ -59,6 +61,10 @@ export function addSite(program: Command, host: SiteHost, run: RunCommand): void
       '--recording <file>',
       'a recording that the page can open: a file of --record-bundle, or the folder of a failing test (repeatable)',
       (file: string, before: readonly string[] | undefined) => [...(before ?? []), file],
+    )
+    .option(
+      '--failures <folder>',
+      'the recordings of all failing tests in it, if there are any: the folder of `retrap test --out`',
     )
     .option('--timeout <seconds>', 'give up when it has not come to its prompt by then', parseTimeout, 300)
     .addHelpText('after', HELP)
@@ -89,12 +95,11 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   await checkTarget(out)
   const machine = await readSiteMachine(path)
   const files = new Map<string, SiteFile>([['README.txt', Buffer.from(README)]])
-  const recordings: { readonly title: string; readonly name: string; readonly hash: string }[] = []
-  for (const given of flags.recording ?? []) {
+  const recordings: { readonly title: string; readonly hash: string }[] = []
+  for (const { given, title } of recordingsOf(flags)) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const hash = await addRecording(files, given, 'refuse-named')
-    const title = basename(resolve(given))
-    recordings.push({ title, name: `recordings/${title}`, hash })
+    const hash = await addRecording(files, given, { title, refusesNamed: true })
+    recordings.push({ title, hash })
   }
   const bios = machine.needsBios ? await biosFor(path, host) : undefined
   for (const [name, file] of bios?.files ?? []) files.set(name, file)
@@ -114,7 +119,7 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
       ...recordings.map((one) => ({
         title: one.title,
         description: 'A recorded run, which opens at its end. Go back in it from there.',
-        options: { recording: encodeURI(one.name) },
+        options: { recording: `recordings/${encodeURIComponent(one.title)}` },
       })),
     ]
     files.set(SYSTEMS_LIST, systemsList(systems))
@@ -127,6 +132,15 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
     `retrap: the site is in ${out}; it opens ${title} at its prompt\n`,
     ...recordings.map((one) => `retrap: the recording ${one.title} is opened by index.html${one.hash}\n`),
     ...(await siteSizes(out)).map((line) => `${line}\n`),
+  ]
+}
+
+/** The recordings that the site gets. A recording in the folder of failures is named after its file of tests and its test. */
+function recordingsOf({ recording = [], failures }: SiteFlags): { readonly given: string; readonly title: string }[] {
+  const below = failures === undefined ? [] : globSync('**/run.recording', { cwd: failures }).toSorted()
+  return [
+    ...recording.map((given) => ({ given, title: basename(resolve(given)) })),
+    ...below.map((path) => ({ given: join(failures ?? '', dirname(path)), title: dirname(path).replaceAll(sep, '-') })),
   ]
 }
 

@@ -6,18 +6,25 @@ import { recordingIn } from '../files/files.ts'
 import { checkNamedImages, readNotes } from '../recording/session-recording.ts'
 import type { SiteFile } from './server.ts'
 
+/** How a site has a recording. */
+export interface RecordingOptions {
+  /** The name of it in the site; default that of the file or folder. */
+  readonly title?: string
+  /** A recording that names images elsewhere is refused. Default false: they are served beside it. */
+  readonly refusesNamed?: boolean
+}
+
 /**
  * Adds a recording to the files of a site.
  *
  * @param given - the file, or the folder of a failing test
- * @param named - what becomes of images that the recording names: they are served beside it, or it is refused with them
  * @returns the end of the address that opens it
  * @throws CliError `ERR_INPUT`
  */
 export async function addRecording(
   files: Map<string, SiteFile>,
   given: string,
-  named: 'serve-named' | 'refuse-named' = 'serve-named',
+  { title = basename(resolve(given)), refusesNamed = false }: RecordingOptions = {},
 ): Promise<string> {
   const path = await recordingIn(given)
   const notes = ((await readNotes(path)) ?? {}) as Partial<BundleNotes>
@@ -28,7 +35,7 @@ export async function addRecording(
       `${path}: a page opens recordings that have their machine in them (--record-bundle); open this one by the command that its program has printed, or by retrap replay`,
     )
   const first = images.find((image) => image !== null)
-  if (first !== undefined && named === 'refuse-named')
+  if (first !== undefined && refusesNamed)
     throw new CliError(
       'ERR_INPUT',
       `${path}: it names ${first.name}, which would not be in the site; record with --record-images inside`,
@@ -37,9 +44,8 @@ export async function addRecording(
   // The page looks for them beside the recording.
   for (const image of images)
     if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
-  const name = `recordings/${basename(resolve(given))}`
-  if (files.has(name))
-    throw new CliError('ERR_INPUT', `${given}: there is another recording '${basename(resolve(given))}'; rename one`)
+  const name = `recordings/${title}`
+  if (files.has(name)) throw new CliError('ERR_INPUT', `${given}: there is another recording '${title}'; rename one`)
   files.set(name, { path: resolve(path) })
   return `#${new URLSearchParams({ open: name })}`
 }

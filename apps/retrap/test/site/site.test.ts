@@ -48,17 +48,20 @@ describe.skipIf(missing !== undefined)('a site', () => {
     'opens its machine at the prompt, in a folder of a plain server, and a recording',
     { timeout: 300_000 },
     async () => {
-      const recording = join(folder, 'failed.recording')
+      // As a failing test leaves it.
+      const failures = join(folder, 'failures')
+      mkdirSync(join(failures, 'tests-json/echo-lies'), { recursive: true })
+      const recording = join(failures, 'tests-json/echo-lies/run.recording')
       const record = ['--memory', '16M', '--record', recording, '--record-bundle', '--record-checkpoints', 'off']
       const off = { ...LIMIT, answers: [{ to: 'retrap> ', type: 'off\n' }] }
       await runHere(['run', '--firmware', join(folder, 'guest.bin'), ...record], off)
       const out = join(folder, 'site')
       const machine = machineFile({ nic: 'user', drive: { file: 'disk.img', if: 'virtio', format: 'raw' } })
-      const run = await runHere(['site', '--machine', machine, '--out', out, '--recording', recording], LIMIT)
+      const run = await runHere(['site', '--machine', machine, '--out', out, '--failures', failures], LIMIT)
       expect([run.code, run.stdout]).toEqual([
         0,
         expect.stringMatching(
-          /opens machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ffailed\.recording\n/,
+          /opens machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ftests-json-echo-lies\n/,
         ),
       ])
       expect(readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
@@ -81,7 +84,9 @@ describe.skipIf(missing !== undefined)('a site', () => {
         await page.keyboard.type('echo $ it runs\n')
         await expect.poll(() => terminalText(page)).toMatch(/\n\$ it runs\s+retrap> \s*$/)
         const other = await browser.newPage()
-        await other.goto(`${server.origin}/pr/7/index.html#open=recordings%2Ffailed.recording`, { waitUntil: 'load' })
+        await other.goto(`${server.origin}/pr/7/index.html#open=recordings%2Ftests-json-echo-lies`, {
+          waitUntil: 'load',
+        })
         await expect.poll(() => terminalText(other)).toMatch(/Power off/)
       } finally {
         await browser.close()
