@@ -5,8 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openImageFile } from '@retrap/oci/node'
-import { type ImageOptions, writeLayout } from '../test/images.ts'
-import { writeTar } from '../test/tar-writer.ts'
+import { type ImageOptions, writeLayout } from '@retrap/tooling/container-images'
+import { writeTar } from '@retrap/tooling/tar-writer'
 
 const WORKLOADS: readonly { readonly what: string; readonly files: number; readonly bytes: number }[] = [
   { what: '100 MB in 5,000 files', files: 5000, bytes: 20_000 },

@@ -251,7 +251,11 @@ function chosen<T>(
   file: string,
 ): readonly T[] {
   if (name === undefined) return all
-  const found = all.filter((one) => namesOf(one).some((each) => each === name || each.endsWith(`/${name}`)))
+  // Docker's word for a name without a tag.
+  const wanted = [name, `${name}:latest`]
+  const found = all.filter((one) =>
+    namesOf(one).some((each) => wanted.some((it) => each === it || each.endsWith(`/${it}`))),
+  )
   if (found.length > 0 || all.length === 0) return found
   const names = all.flatMap(namesOf)
   throw new OciError('ERR_CHOICE', file, `it has no image '${shown(name)}'${list(names, '; it has ')}`)

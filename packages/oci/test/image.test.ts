@@ -13,9 +13,9 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type OciImage, OciError } from '@retrap/oci'
 import { openImageFile, type OpenImageFileOptions } from '@retrap/oci/node'
-import { type ImageOptions, savedImage, writeLayout } from './images.ts'
+import { type ImageOptions, savedImage, writeLayout } from '@retrap/tooling/container-images'
 import { contentOf, shareTree } from './share-tree.ts'
-import { writeTar, type Written } from './tar-writer.ts'
+import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-image-'))
 const cache = join(folder, 'cache')

@@ -8,9 +8,9 @@ import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { slicedCount } from '@retrap/tooling/slice'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openImageFile } from '@retrap/oci/node'
-import { writeLayout } from './images.ts'
+import { writeLayout } from '@retrap/tooling/container-images'
 import { folderTree, shareTree } from './share-tree.ts'
-import { writeTar, type Written } from './tar-writer.ts'
+import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-merge-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { DEFAULT_LIMITS, memoryFile, OciError, readTar, type TarEntry } from '@retrap/oci'
-import { writeTar, type Written } from './tar-writer.ts'
+import { writeTar, type Written } from '@retrap/tooling/tar-writer'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-oci-tar-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

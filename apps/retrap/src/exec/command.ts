@@ -88,7 +88,10 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     .option('--cpu <model>', 'the model of the processor, as for other machines')
     .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
     .option('--root <where>', "the program's files: host, or a folder", 'host')
-    .option('--image <path>', 'an image of a container instead: an OCI layout, or an archive of docker save')
+    .option(
+      '--image <path[:name]>',
+      'an image of a container instead: an OCI layout, or an archive of docker save; the name is for one of several',
+    )
     .option(
       '--env <name=value>',
       'a variable of the environment, or the name of one of yours (repeatable)',
@@ -96,7 +99,7 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     )
     .option('--user <uid:gid>', 'numbers or names in the guest (default: root)')
     .option('--workdir <folder>', 'where the program starts (default: here if that is shared, else /)')
-    .option('--memory <size>', 'memory of the machine', parseMemory, 512 << 20)
+    .addOption(new Option('--memory <size>', 'memory of the machine').argParser(parseMemory).default(512 << 20, '512M'))
     .option('--cpus <count>', 'processors of the machine', parseCpus, 1)
     .option('-t, --tty', 'the program has a terminal')
     .option(

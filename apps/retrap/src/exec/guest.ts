@@ -34,7 +34,7 @@ export interface GuestStreams {
 const nothing = (): TakenPort => new TakenPort(() => true)
 
 /** Streams that nothing is connected to. */
-const unused = (status: (line: string) => void): GuestStreams => ({
+export const unused = (status: (line: string) => void): GuestStreams => ({
   stdin: new SentPort(),
   stdout: nothing(),
   stderr: nothing(),

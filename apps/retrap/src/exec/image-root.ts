@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import { OciError } from '@retrap/oci'
@@ -6,22 +7,38 @@ import { CliError } from '../errors.ts'
 import type { ExecRoot } from './root.ts'
 
 /**
+ * Divides what names an image: a path, and behind a colon its name among several. A path may have colons itself, and goes as far
+ * as there is something.
+ */
+export function splitImage(text: string): { readonly path: string; readonly name: string | undefined } {
+  for (let end = text.length; end > 0; end = text.lastIndexOf(':', end - 1)) {
+    const path = text.slice(0, end)
+    if (existsSync(path)) return { path, name: text.slice(end + 1) || undefined }
+  }
+  return { path: text, name: undefined }
+}
+
+/**
  * Opens an image of a container as a root: an OCI layout, or an archive of `docker save`.
  *
+ * @param image - its path, or `PATH:NAME` for one of several
  * @param architecture - as images have it: `amd64` or `arm64`
  * @throws CliError `ERR_INPUT`
  */
-export async function openImageRoot(path: string, architecture: string): Promise<ExecRoot> {
+export async function openImageRoot(image: string, architecture: string): Promise<ExecRoot> {
+  const { path, name } = splitImage(image)
   try {
     const cache = { folder: join(cacheDirectory(), 'oci-layers') }
-    const image = await openImageFile(path, { architecture, cache })
+    const opened = await openImageFile(path, { architecture, cache, name })
     return {
-      share: image.share,
-      config: image.config,
-      explanation: [`${resolve(path)} (--image, ${image.layers.length} layers)`],
-      close: () => image.close(),
+      share: opened.share,
+      config: opened.config,
+      explanation: [`${resolve(path)} (--image, ${opened.layers.length} layers)`],
+      close: () => opened.close(),
     }
   } catch (error) {
-    throw error instanceof OciError ? new CliError('ERR_INPUT', error.message) : error
+    if (!(error instanceof OciError)) throw error
+    const how = error.code === 'ERR_CHOICE' ? ` (--image ${path}:NAME)` : ''
+    throw new CliError('ERR_INPUT', `${error.message}${how}`)
   }
 }

@@ -56,7 +56,7 @@ export function encodeJob(job: Job): string {
     ({ path, tag, readOnly }) =>
       `${tag} ${tablePath(`/new${path}`)} 9p ${MOUNT_9P},cache=${readOnly ? 'loose' : 'none'},${readOnly ? 'ro' : 'rw'} 0 0`,
   )
-  const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '<>/dev/hvc0 >&0 2>&0'
+  const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
   const directory = quote(`/new${workingDirectory}`)
   const others = env.filter((one) => !IS_PLAIN.test(one))
   const lines = [
@@ -73,7 +73,12 @@ export function encodeJob(job: Job): string {
     ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
     ...(terminal === undefined
       ? []
-      : ['>/terminal', `stty -F /dev/hvc0 sane rows ${terminal.rows} cols ${terminal.columns}`]),
+      : [
+          '>/terminal',
+          // A terminal that nobody has open forgets its size.
+          'exec <>/dev/hvc0',
+          `stty sane rows ${terminal.rows} cols ${terminal.columns}`,
+        ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
     ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
     `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r/new ${quote(

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheDirectory } from '@retrap/debian'
 import { makeFolder } from '../files/files.ts'
+import { ExecError } from './errors.ts'
 
 /** Machines that are kept at most; beyond them, what was used longest ago goes. */
 const MOST_KEPT = 8
@@ -30,11 +31,11 @@ export function keptPath(parts: readonly unknown[]): string {
  * @param waits - is called once where another process makes it
  */
 export async function keepMachine(path: string, make: () => Promise<void>, waits: () => void): Promise<void> {
-  makeFolder(keptFolder())
+  if (!isThere(path)) writing(() => makeFolder(keptFolder()))
   const lock = `${path}${LOCK}`
   let hasWaited = false
   for (; !isThere(path); await sleep(LOOK_MS)) {
-    if (tryLock(lock)) {
+    if (writing(() => tryLock(lock))) {
       try {
         // Another process may have made the file between the look and the lock.
         if (!isThere(path)) await make()
@@ -85,6 +86,17 @@ function tryLock(path: string): boolean {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
     throw error
+  }
+}
+
+/** @throws ExecError where the cache folder cannot be written */
+function writing<T>(act: () => T): T {
+  try {
+    return act()
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    const why = `the folder for machines that are kept, ${keptFolder()}, cannot be written: ${error.message}`
+    throw new ExecError(125, `${why}; XDG_CACHE_HOME names another place`)
   }
 }
 

@@ -33,6 +33,9 @@ export interface ExecEnds {
 /** The tag of a share by its number; 0 is the root. */
 export const shareTag = (number: number): string => (number === 0 ? 'root' : `share${number}`)
 
+const CONSOLE_SLOT = 4
+const FIRST_SHARE_SLOT = 5
+
 const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay']
 
 /** The kernel of a machine that is booted, with the rest of what its guest starts from. */
@@ -72,7 +75,7 @@ export function execOptions(
     virtio: [
       {
         kind: 'console',
-        slot: 4,
+        slot: CONSOLE_SLOT,
         ports: numbers.map(([name], number) => ({
           stream: ports[name as keyof typeof EXEC_PORTS],
           console: number === 0,
@@ -80,12 +83,13 @@ export function execOptions(
       },
       ...shares.map(({ share, readOnly }, i): MachineVirtioDevice => ({
         kind: 'share',
-        slot: 5 + i,
+        slot: FIRST_SHARE_SLOT + i,
         share,
         readOnly,
         tag: shareTag(i),
       })),
-      ...network,
+      // The guest's console is its first virtio device.
+      ...network.map((device, i) => ({ ...device, slot: FIRST_SHARE_SLOT + shares.length + i })),
     ],
   }
 }

@@ -106,3 +106,13 @@ export class TakenPort implements ByteStreamBackend {
     return port
   }
 }
+
+/** A terminal's end, by a port for each way. */
+export const bothWays = (input: SentPort, output: TakenPort): ByteStreamBackend => ({
+  send: (bytes) => output.send(bytes),
+  connect(client) {
+    input.connect(client)
+    output.connect(client)
+  },
+  ready: () => input.ready(),
+})

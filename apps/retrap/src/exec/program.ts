@@ -45,7 +45,7 @@ const USUAL_FILES: Readonly<Record<string, string>> = {
 /** Finds a program, its user and its folder among the files of the guest. @throws ExecError 125, 126, 127 */
 export async function readProgram(wanted: WantedProgram, config: ExecConfig, files: GuestFiles): Promise<Program> {
   const words = [...config.entrypoint, ...(wanted.command.length > 0 ? wanted.command : config.command)]
-  const [name, ...rest] = words
+  const [name] = words
   if (name === undefined || name === '') throw new ExecError(125, 'no program is named, and the root names none')
   const { uid, gid, home } = await readUser(wanted.user || config.user, files)
   const workingDirectory = wanted.workingDirectory || config.workingDirectory || '/'
@@ -63,25 +63,19 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     if (at > 0) env.set(one.slice(0, at), one.slice(at + 1))
   }
   const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
-  await checkProgram(name, found.file, wanted.arch, files)
+  await checkProgram(name, found, wanted.arch, files)
   const lacking: Record<string, string> = {}
   for (const [file, text] of Object.entries(USUAL_FILES))
     // oxlint-disable-next-line no-await-in-loop -- few
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
-    // busybox, which starts it, takes a name without a path for one of its own programs.
-    program: [name.includes('/') ? name : found.path, ...rest],
+    program: words,
     env: [...env].map(([key, value]) => `${key}=${value}`),
     uid,
     gid,
     workingDirectory: folder.path || '/',
     files: lacking,
   }
-}
-
-interface FoundProgram {
-  readonly path: string
-  readonly file: FoundFile
 }
 
 /** ELF's numbers of the instruction sets that a processor has (System V ABI, "ELF Header", `e_machine`), and of their classes. */
@@ -98,14 +92,14 @@ async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitectu
 }
 
 /** A program, by its name or path. */
-async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundProgram> {
+async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundFile> {
   if (name.includes('/')) {
     const whole = name.startsWith('/') ? name : `${folder}/${name}`
     const found = await files.find(whole)
     if (found === undefined) throw new ExecError(127, `${name}: there is no such program in the guest`)
     if (!isExecutable(found))
       throw new ExecError(126, `${name}: ${isDirectory(found) ? 'it is a folder' : 'it may not be executed'}`)
-    return { path: whole, file: found }
+    return found
   }
   let isOther = false
   for (const place of path.split(':')) {
@@ -113,7 +107,7 @@ async function findProgram(name: string, path: string, folder: string, files: Gu
     // oxlint-disable-next-line no-await-in-loop -- the first one counts
     const found = await files.find(whole)
     if (found === undefined) continue
-    if (isExecutable(found)) return { path: whole, file: found }
+    if (isExecutable(found)) return found
     isOther = true
   }
   if (isOther) throw new ExecError(126, `${name}: it may not be executed`)

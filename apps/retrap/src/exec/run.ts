@@ -8,13 +8,13 @@ import type { MachineVirtioDevice } from '@retrap/machine'
 import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ExecError } from './errors.ts'
-import { ExecGuest, type ExecOutside, type GuestStreams } from './guest.ts'
+import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { GuestFiles } from './lookup.ts'
 import { type ExecKind, shareTag } from './machine.ts'
-import { SentPort, TakenPort } from './ports.ts'
+import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import type { ExecRoot } from './root.ts'
 
@@ -77,7 +77,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       const { openNetwork } = await import('../mcp/networks.ts')
       const opened = await openNetwork('user', true)
       closing.push(() => opened.close())
-      network = opened.virtio.map((device) => ({ ...device, slot: 3 }))
+      network = opened.virtio
     }
     const ends = {
       shares: [
@@ -183,20 +183,10 @@ class Run {
     )
     const heldErrors = new TakenPort((bytes) => this.#release(bytes, errors))
     const streams: GuestStreams = {
-      stdin: input,
-      stdout: output,
+      ...unused((line) => this.#told(line)),
       stderr: heldErrors,
-      terminal: {
-        send: (bytes) => output.send(bytes),
-        connect(client) {
-          input.connect(client)
-          output.connect(client)
-        },
-        ready: () => input.ready(),
-      },
-      status: (line) => this.#told(line),
+      ...(hasTerminal ? { terminal: bothWays(input, output) } : { stdin: input, stdout: output }),
     }
-    if (hasTerminal) streams.stdin.connect = () => {}
     const guest = await ExecGuest.restore(path, kind, streams, ends, (message) => {
       this.#lost = message
       this.#over.abort()
@@ -287,6 +277,8 @@ class Run {
     const code = Number(this.#answer)
     if (why !== undefined && (code === 126 || code === 127)) throw new ExecError(code, `${name}: ${explain(why)}`)
     this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
+    if (this.#answer === 'lost')
+      throw new ExecError(125, `${name} ended what takes its outputs out of the guest; the rest of them is lost`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
     if (code === ILLEGAL && this.#refused !== undefined) {

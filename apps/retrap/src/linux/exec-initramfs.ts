@@ -87,7 +87,7 @@ exec 8>&-
 code=$?
 exec 5>&- 6>&-
 echo 1 >/group/program/cgroup.kill
-[ -e /terminal ] || wait $out $err
+[ -e /terminal ] || { wait $out && wait $err; } || code=lost
 echo "end $code" >&7
 sleep 1000
 `
@@ -103,6 +103,21 @@ echo ${EXEC_READY} >&7
 . ${device('jobs')}
 `
 
+/** The path by which busybox finds itself, and one as short that no root has. */
+const OWN_PATH = '/proc/self/exe'
+const BUSYBOX = '/retrap-box'
+
+/**
+ * A busybox that has only programs of its own below the initial RAM disk: in the program's root, a name such as `cat` is that of
+ * a file there, and not of a part of busybox.
+ */
+function bound(busybox: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(busybox)
+  const path = BUSYBOX.padEnd(OWN_PATH.length, '\0')
+  for (let at = bytes.indexOf(OWN_PATH); at >= 0; at = bytes.indexOf(OWN_PATH, at)) bytes.write(path, at, 'latin1')
+  return bytes
+}
+
 /**
  * The initial RAM disk of `retrap exec`: a guest that waits for a job.
  *
@@ -113,7 +128,8 @@ export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8A
   return writeCpio([
     ...['bin', 'dev', 'etc', 'modules', 'proc', 'sys', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
-    { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
+    { kind: 'file', path: BUSYBOX.slice(1), mode: 0o755, data: bound(busybox) },
+    { kind: 'symlink', path: 'bin/busybox', target: BUSYBOX },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
     ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
     { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },

@@ -18,7 +18,8 @@ test('an archive of docker save is a root with its config; another file is refus
   const rootfs = { type: 'layers', diff_ids: [diff] }
   writeFileSync(join(folder, 'layer.tar'), layer)
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ os: 'linux', architecture: 'amd64', config, rootfs }))
-  writeFileSync(join(folder, 'manifest.json'), JSON.stringify([{ Config: 'config.json', Layers: ['layer.tar'] }]))
+  const one = { Config: 'config.json', Layers: ['layer.tar'] }
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify([one]))
   const path = join(folder, 'image.tar')
   writeFileSync(path, execFileSync('tar', ['-c', '-C', folder, 'layer.tar', 'config.json', 'manifest.json']))
 
@@ -33,6 +34,16 @@ test('an archive of docker save is a root with its config; another file is refus
     command: ['-v'],
   })
   await root.close()
+
+  const several = ['a:latest', 'b:2'].map((tag) => ({ ...one, RepoTags: [tag] }))
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(several))
+  const both = join(folder, 'both:1.tar')
+  writeFileSync(both, execFileSync('tar', ['-c', '-C', folder, 'layer.tar', 'config.json', 'manifest.json']))
+  await expect(openImageRoot(both, 'amd64')).rejects.toThrow(
+    /name the wanted one: a:latest, b:2 \(--image .*both:1.tar:NAME\)/,
+  )
+  await (await openImageRoot(`${both}:b:2`, 'amd64')).close()
+  await (await openImageRoot(`${both}:a`, 'amd64')).close()
   await expect(openImageRoot(path, 'arm64')).rejects.toThrow('the image is for linux/amd64, not for linux/arm64')
   await expect(openImageRoot(join(folder, 'none'), 'amd64')).rejects.toMatchObject({ code: 'ERR_INPUT' })
 })

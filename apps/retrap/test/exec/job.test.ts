@@ -101,7 +101,7 @@ describe('the program of a job', () => {
   }
 
   test('has what the root says, and what the user says instead', async () => {
-    expect(await read({})).toMatchObject({ program: ['/usr/bin/tool'], uid: 0, gid: 0, workingDirectory: '/' })
+    expect(await read({})).toMatchObject({ program: ['tool'], uid: 0, gid: 0, workingDirectory: '/' })
     const own = await read({
       command: ['/usr/bin/tool', '-x'],
       env: ['A=mine'],

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,34 +5,16 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
-import { SOURCE_START } from '../support/processes.ts'
+import { EXEC_DEADLINE_MS as DEADLINE_MS, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
 
-/** The machine may have to be booted first. */
-const DEADLINE_MS = 300_000
 const isHere = hasProc && process.arch === 'x64'
 const test = sliceTests(5).skipIf(!isHere)
 const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host')
 
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function run(file: string, args: readonly string[], input: string): Ended {
-  const { status, stdout, stderr } = spawnSync(file, args, { input, encoding: 'utf8', timeout: DEADLINE_MS })
-  return { code: status, stdout, stderr }
-}
-
-const exec = (args: readonly string[], input = ''): Ended => {
-  const { stderr, ...rest } = run(process.execPath, [...SOURCE_START, 'exec', ...args], input)
-  // The first of all runs says that it boots a machine.
-  return { ...rest, stderr: stderr.replaceAll(/^retrap: (a machine is|another retrap|fetching) .*\n/gm, '') }
-}
-
 test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: string }>([
   // busybox, which starts it, has another one.
   { program: ['head', '--version'] },
+  { program: ['cat', '/none'] },
   { program: ['cat'], input: 'some\0thing\n'.repeat(20_000) },
   { program: ['sh', '-c', 'echo out; echo err >&2; exit 7'] },
   { program: ['sh', '-c', 'kill -KILL $$'] },
@@ -68,7 +49,7 @@ test(`a folder is shared, by its own path and as asked${note}`, { timeout: DEADL
 })
 
 test.each([
-  { args: ['--timeout', '3', '--', 'sleep', '1000'], code: 124, said: /^retrap: \/usr\/bin\/sleep did not end in 3 s/ },
+  { args: ['--timeout', '3', '--', 'sleep', '1000'], code: 124, said: /^retrap: sleep did not end in 3 s/ },
   {
     args: ['--', 'sh', '-c', 'echo o >/proc/sysrq-trigger; sleep 1000'],
     code: 125,
