@@ -313,7 +313,14 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const recorded = await readRecordedRun(file)
       await checkNamedImages(file, recorded)
       host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)
-      const code = await goOn([...recorded.arguments, ...more], { replay: file, ...flags })
+      const { replayedExec } = await import('./exec/replayed.ts')
+      const exec = replayedExec(recorded.arguments, host)
+      if (exec !== undefined && flags.goLive === true)
+        throw usage('--go-live: the files of a program of retrap exec are not there; leave it out')
+      const code = await goOn([...(exec?.arguments ?? recorded.arguments), ...more], {
+        ...{ replay: file, ...flags },
+        ports: exec?.ports,
+      })
       if (code !== ExitCode.PowerOff) report(code)
     })
   addMigrate(program)

@@ -45,7 +45,7 @@ export type {
   MachineUsbDevice,
   MachineVirtioPlace,
 } from './options/pci-options.ts'
-export type { MachineVirtioDevice } from './options/virtio-device.ts'
+export type { MachineConsolePort, MachineVirtioDevice } from './options/virtio-device.ts'
 export type { GuestTime, ReplayPlace } from './recording/guest-time.ts'
 export type { ReplayExit } from './recording/replay-exit.ts'
 export type { Divergence } from './recording/replay-gate.ts'

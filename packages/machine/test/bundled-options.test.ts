@@ -1,5 +1,6 @@
 /** Options as a recording has them: its run is the same again without any of what the machine was made with. */
-import { defineDevice } from '@retrap/device'
+import { type ByteStreamBackend, defineDevice } from '@retrap/device'
+import { MemoryShare } from '@retrap/virtio/p9'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import {
@@ -18,7 +19,16 @@ const registers = ({ domain }: Pc): unknown => domain.vcpus.map(({ cpu }) => sav
 
 describe.each(['pc', 'q35'] as const)('a %s with a device of every kind', (board) => {
   test('is replayed by the options of its bundle', async () => {
-    const options: PcOptions = { ...fullPc(board), firmware: idleFirmware(3000), commandLine: 'a b', cpu: 'core2' }
+    const full = fullPc(board)
+    const line: ByteStreamBackend = { send() {}, connect() {}, ready() {} }
+    const options: PcOptions = {
+      ...{ ...full, firmware: idleFirmware(3000), commandLine: 'a b', cpu: 'core2' },
+      virtio: [
+        ...(full.virtio ?? []),
+        { kind: 'console', ports: [{ stream: line }] },
+        { kind: 'share', share: new MemoryShare(), tag: 'host' },
+      ],
+    }
     const { options: plain, images } = bundleOptions(options)
     const pieces: Uint8Array[] = []
     const recorder = await recordPc(options, (bytes) => pieces.push(bytes), { about: plain, images, keepsPace: true })
@@ -60,7 +70,7 @@ test('models of the caller are in no bundle; one that lacks an image is refused'
     mmio: { base: 0xfed9_0000, size: 0x1000 },
     read: () => 1,
   })
-  expect(() => bundleOptions({ ...fullPc('pc'), devices: [device] })).toThrow(/models of your own, shares/)
+  expect(() => bundleOptions({ ...fullPc('pc'), devices: [device] })).toThrow(/models of your own, vsocks/)
   const { options } = bundleOptions(fullPc('pc'))
   expect(() => optionsOfBundle({ options, images: [] })).toThrow('it lacks image 0')
   expect(() => optionsOfBundle({ options: {}, images: [] })).toThrow('it has no options of a machine')

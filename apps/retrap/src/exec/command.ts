@@ -31,6 +31,7 @@ export interface ExecFlags {
   readonly share?: readonly SharedFolder[]
   readonly timeout?: number
   readonly network?: boolean
+  readonly recordOnFailure?: string
   readonly explain?: boolean
 }
 
@@ -109,6 +110,7 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     )
     .option('--timeout <seconds>', 'end the program after so long', parseSeconds('--timeout'))
     .option('--network', 'the program reaches the network of this host')
+    .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
     .option('--explain', 'list what the program could read, and run nothing')
     .addHelpText('after', HELP)
     .action(run)
@@ -120,7 +122,7 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   program.enablePositionalOptions()
   let code = 0
   addExec(program, async (command, flags) => {
-    code = await act(command, flags, host)
+    code = await act(command, flags, host, args)
   })
   program.given = args
   try {
@@ -139,13 +141,20 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
   }
 }
 
-async function act(command: readonly string[], flags: ExecFlags, host: ExecHost): Promise<number> {
-  const { share: shares = [], tty = false, image } = flags
+async function act(
+  command: readonly string[],
+  flags: ExecFlags,
+  host: ExecHost,
+  given: readonly string[],
+): Promise<number> {
+  const { share: shares = [], tty = false, image, recordOnFailure } = flags
   if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
   const where = image ?? flags.root
   if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
   if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
   const arch = ARCHITECTURES[flags.arch]
+  if (recordOnFailure !== undefined && arch === 'arm64')
+    throw usage('--record-on-failure: an Arm board is recorded from power-on alone; leave it or --arch arm64 out')
   const [name = ''] = command
   const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
   const root = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
@@ -170,8 +179,10 @@ async function act(command: readonly string[], flags: ExecFlags, host: ExecHost)
         cpus: flags.cpus,
         kernel: flags.kernel,
         hasNetwork: flags.network === true,
+        isRecorded: recordOnFailure !== undefined,
       },
       shares,
+      record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: given },
       timeoutMs: flags.timeout ?? Infinity,
       version: packageVersion(),
     }

@@ -5,6 +5,7 @@ import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } f
 import { createPc, type MachineExit, Pc } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
+import type { FailureRecording } from './failure-recording.ts'
 import { EXEC_READY } from '../linux/exec-initramfs.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type {
@@ -24,8 +25,8 @@ import { SentPort, TakenPort } from './ports.ts'
 /** The other ends of a guest's streams. */
 export interface GuestStreams {
   readonly stdin: SentPort
-  readonly stdout: TakenPort
-  readonly stderr: TakenPort
+  readonly stdout: ByteStreamBackend
+  readonly stderr: ByteStreamBackend
   readonly terminal: ByteStreamBackend
   /** Hears each line of the port for status. */
   readonly status: (line: string) => void
@@ -75,13 +76,15 @@ export class ExecGuest {
     streams: GuestStreams,
     outside: ExecOutside,
     more: Partial<MachineOptions>,
+    recording?: FailureRecording,
   ): Promise<ExecGuest> {
     const [jobs, signals] = [new SentPort(), new SentPort()]
     const { stdin, stdout, stderr, terminal } = streams
     const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
     const units = new UnitCache(undefined, () => {})
     const options = { ...execOptions(kind, { ports, ...outside }), ...more, jit: { keep: units } }
-    return new ExecGuest(await createMachine(options), units, jobs, signals)
+    const machine = await (recording?.record(options as PcMachineOptions) ?? createMachine(options))
+    return new ExecGuest(machine, units, jobs, signals)
   }
 
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
@@ -147,19 +150,22 @@ export class ExecGuest {
     return touched.touched()
   }
 
-  /** Goes on with a machine that waits for a job. @throws CliError, MachineError where the file is damaged */
+  /** Goes on with a machine that waits for a job. @param recording - records it @throws CliError, MachineError where the file is damaged */
   static async restore(
     path: string,
     kind: ExecKind,
     streams: GuestStreams,
     outside: ExecOutside,
     onLost: (message: string) => void,
+    recording?: FailureRecording,
   ): Promise<ExecGuest> {
     const { state, pages } = await openSnapshotFile(path, { onLost })
+    const { first, ...machine } = state as typeof state & { readonly first: GuestPages }
     const begun = new Promise<void>((resolve) => setTimeout(resolve, ALONE_MS).unref())
-    const { first } = state as unknown as { readonly first: GuestPages }
-    const snapshot = { state, pages: withFirstPages(pages as GuestPageSource, first, begun) } as MachineSnapshotSource
-    return this.#make(kind, streams, outside, { snapshot })
+    // A recording begins with all pages.
+    const near = recording === undefined ? withFirstPages(pages as GuestPageSource, first, begun) : pages
+    const snapshot = { state: machine, pages: near } as MachineSnapshotSource
+    return this.#make(kind, streams, outside, { snapshot }, recording)
   }
 
   /** Has `hear` called with each instruction of a program that raises #UD. */

@@ -1,4 +1,5 @@
 /** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
+import { randomInt } from 'node:crypto'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend } from '@retrap/device'
@@ -19,6 +20,8 @@ export interface ExecKind {
   /** Shares beside the root. */
   readonly shares: number
   readonly hasNetwork: boolean
+  /** Runs of such a machine are recorded, on deterministic time. */
+  readonly isRecorded: boolean
 }
 
 /** The other ends of a machine's devices. */
@@ -58,20 +61,20 @@ export async function readExecImages(
 
 /** The options of a machine of a kind, without what it starts from. */
 export function execOptions(
-  { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
+  { arch, cpu, memoryBytes, cpus, kernel, isRecorded }: ExecKind,
   { ports, shares, network }: ExecEnds,
 ): MachineOptions {
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return {
     architecture: arch,
-    clock: 'real',
+    clock: isRecorded ? 'deterministic' : 'real',
     memoryBytes,
     cpus,
     devices: [],
     deviceServers: [],
     ...(cpu !== undefined && { cpu }),
-    // Debian's kernel has a driver for new identifiers.
-    generation: { catchesUp: kernel !== undefined },
+    // Each run has random numbers of its own; Debian's kernel has a driver for new identifiers.
+    generation: isRecorded ? { after: randomInt(2 ** 32) } : { catchesUp: kernel !== undefined },
     virtio: [
       {
         kind: 'console',

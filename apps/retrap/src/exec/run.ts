@@ -4,14 +4,17 @@ import { statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
+import type { ByteStreamBackend } from '@retrap/device'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ExecError } from './errors.ts'
+import type { FailureRecording } from './failure-recording.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
+import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
 import { type ExecKind, shareTag } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
@@ -31,6 +34,8 @@ export interface ExecRequest extends WantedProgram {
   readonly shares: readonly SharedFolder[]
   readonly hasTerminal: boolean
   readonly timeoutMs: number
+  /** Is left where the program fails. */
+  readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
   /** Says which retrap this is. */
   readonly version: string
 }
@@ -79,6 +84,8 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       closing.push(() => opened.close())
       network = opened.virtio
     }
+    const recording = await openRecording(request)
+    if (recording !== undefined) closing.push(() => recording.close())
     const ends = {
       shares: [
         { share: root.share, readOnly: true },
@@ -95,7 +102,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
       await keep(path, kind, ends, host)
-      const run = new Run(request, program, host)
+      const run = new Run(request, program, host, recording)
       try {
         // oxlint-disable-next-line no-await-in-loop
         return await run.run(path, kind, ends)
@@ -132,6 +139,10 @@ async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecH
   )
 }
 
+/** Only what is asked for is loaded. */
+const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
+  record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
+
 /** Tells a kernel of the user's from what it may become. */
 function kernelOf({ kernel }: ExecKind): readonly (string | number)[] {
   if (kernel === undefined) return []
@@ -150,6 +161,7 @@ class Run {
   readonly #request: ExecRequest
   readonly #program: Program
   readonly #host: ExecHost
+  readonly #recording: FailureRecording | undefined
   readonly #over = new AbortController()
   #answer: string | undefined
   #signalled: NodeJS.Signals | undefined
@@ -161,7 +173,8 @@ class Run {
   /** The beginning of what is on stderr, until it is not the guest's own message. */
   #held: Buffer | undefined = Buffer.alloc(0)
 
-  constructor(request: ExecRequest, program: Program, host: ExecHost) {
+  constructor(request: ExecRequest, program: Program, host: ExecHost, recording: FailureRecording | undefined) {
+    this.#recording = recording
     this.#request = request
     this.#program = program
     this.#host = host
@@ -181,29 +194,46 @@ class Run {
       () => {},
       () => {},
     )
-    const heldErrors = new TakenPort((bytes) => this.#release(bytes, errors))
+    const held = this.#recording && new HeldOutput()
+    const watched = (stream: ByteStreamBackend): ByteStreamBackend => held?.watch(stream) ?? stream
     const streams: GuestStreams = {
       ...unused((line) => this.#told(line)),
-      stderr: heldErrors,
-      ...(hasTerminal ? { terminal: bothWays(input, output) } : { stdin: input, stdout: output }),
+      stderr: watched({
+        send: (bytes) => this.#release(bytes, errors),
+        connect: (client) => errors.connect(client),
+      }),
+      ...(hasTerminal ? { terminal: watched(bothWays(input, output)) } : { stdin: input, stdout: watched(output) }),
     }
-    const guest = await ExecGuest.restore(path, kind, streams, ends, (message) => {
-      this.#lost = message
-      this.#over.abort()
-    })
+    const guest = await ExecGuest.restore(
+      path,
+      kind,
+      streams,
+      ends,
+      (message) => {
+        this.#lost = message
+        this.#over.abort()
+      },
+      this.#recording,
+    )
     guest.onRefused((refused) => (this.#refused = refused))
     const undo = this.#listen(guest)
+    let code: number | undefined
     try {
       guest.jobs.say(encodeJob(this.#job()))
       this.hasBegun = true
       if (hasTerminal) stdin.setRawMode?.(true)
       input.readFrom(stdin, hasTerminal)
-      const exit = await guest.run(this.#over.signal, timeoutMs)
-      return await this.#code(exit.reason)
+      const { signal } = this.#over
+      const exit = await (held?.run(guest, signal, timeoutMs, () => this.#answer !== undefined) ??
+        guest.run(signal, timeoutMs))
+      code = await this.#code(exit.reason)
+      return code
     } finally {
       undo()
       stdin.pause()
       if (hasTerminal) stdin.setRawMode?.(false)
+      if (code === 0) this.#recording?.discard()
+      else if (this.#recording !== undefined) this.#host.stderr.write(`retrap: ${await this.#recording.keep()}\n`)
       guest.close()
     }
   }

@@ -19,6 +19,7 @@ import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine/machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
+import { bundledOptions, type PortOutput } from './bundled-run.ts'
 import { RecordedRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
@@ -42,6 +43,8 @@ export interface RecordingSettings {
   readonly goto?: ReplayPlace | undefined
   /** The machine goes on from there with its back ends. */
   readonly goLive?: boolean | undefined
+  /** The machine is the one that the recording has inside; these take what its guest sends by the ports of its console. */
+  readonly ports?: readonly (PortOutput | undefined)[] | undefined
 }
 
 /** The recording under way, or the replay. */
@@ -155,7 +158,7 @@ export class SessionRecording {
     path: string,
     createMachine: (options: MachineOptions) => Promise<Machine>,
   ): Promise<Machine> {
-    const { goto, goLive = false } = this.#settings
+    const { goto, goLive = false, ports } = this.#settings
     const machine = new ReplayMachine({
       path,
       tell: this.#tell,
@@ -168,7 +171,10 @@ export class SessionRecording {
     const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
     machine.replay = await (options.architecture === 'arm64'
       ? replayArm(options, file, onMachine)
-      : replayPc(options as PcMachineOptions, file, { onMachine }))
+      : replayPc(
+          ports === undefined ? (options as PcMachineOptions) : await bundledOptions(path, file, options, ports),
+          ...([file, { onMachine }] as const),
+        ))
     this.#active = { replay: machine, file }
     return machine
   }

@@ -1,11 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
+import { openBundle, type PcOptions, replayPc } from '@retrap/machine'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
-import { EXEC_DEADLINE_MS as DEADLINE_MS, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
+import { EXEC_DEADLINE_MS as DEADLINE_MS, type Ended, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
+import { SOURCE_START } from '../support/processes.ts'
 
 const isHere = hasProc && process.arch === 'x64'
 const test = sliceTests(5).skipIf(!isHere)
@@ -64,6 +68,61 @@ test.each([
   expect(ended.stderr).toMatch(said)
   expect(ended.stderr.trim().split('\n')).toHaveLength(1)
 })
+
+test(`a run that fails is recorded, and replayed without its folder${note}`, { timeout: DEADLINE_MS }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  const shared = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    writeFileSync(join(shared, 'file'), 'of the host\n'.repeat(20_000))
+    const file = join(folder, 'run.rec')
+    const recorded = (script: string): Ended =>
+      exec(['--share', shared, '--record-on-failure', file, '--', 'sh', '-c', script], 'typed\n'.repeat(10_000))
+    expect(recorded('exit 0')).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(readdirSync(folder)).toEqual([])
+    const ended = recorded(
+      `cat ${shared}/file; read a; echo $a; wc -l; head -c 8 /dev/urandom | od; echo told >&2; cat /proc/uptime; kill -SEGV $$`,
+    )
+    const line = `retrap: the run is recorded in ${file}: retrap replay ${file}, or npx retrap web --recording ${file}\n`
+    expect(ended).toMatchObject({ code: 139, stderr: `told\n${line}` })
+    expect(ended.stdout).toMatch(/^(of the host\n){20000}typed\n9999\n0000000 [^]*\n$/)
+    expect(readdirSync(folder)).toEqual(['run.rec'])
+    rmSync(shared, { recursive: true })
+    const replayed = run(process.execPath, [...SOURCE_START, 'replay', file], '')
+    expect(replayed).toMatchObject({ code: 0, stdout: ended.stdout })
+    expect(replayed.stderr).toMatch(/^told\nretrap: the recording ends at instruction \d+\n$/m)
+    await sameAtEnd(file)
+  } finally {
+    for (const one of [folder, shared]) rmSync(one, { recursive: true, force: true })
+  }
+})
+
+/** The default of --memory. */
+const MEMORY_BYTES = 512 << 20
+
+/** The end of a replay is the same from the beginning and from the recording's last checkpoint. */
+async function sameAtEnd(path: string): Promise<void> {
+  const bytes = readFileSync(path)
+  const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
+  const { options } = await openBundle(source)
+  const states: (readonly [number, ...unknown[]])[] = []
+  for (const isNear of [false, true]) {
+    const at = isNear ? states[0]![0] - 1 : undefined
+    // oxlint-disable-next-line no-await-in-loop -- one machine after the other
+    const replay = await replayPc(options as PcOptions, source, { at })
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await replay.run()).toEqual({ reason: 'end-of-recording' })
+    const { vcpus, guestMemory } = replay.pc.domain
+    const hash = createHash('sha256')
+    const page = new Uint8Array(1 << 20)
+    for (let gpa = 0; gpa < MEMORY_BYTES; gpa += page.length) {
+      guestMemory.read(gpa, page)
+      hash.update(page)
+    }
+    states.push([replay.instructions, vcpus.map(({ cpu }) => saveVcpuRegisters(cpu)), hash.digest('hex')])
+    replay.close()
+  }
+  expect(states[0]).toEqual(states[1])
+}
 
 /** A static program of these bytes, which then ends. */
 function program(code: string): Uint8Array {

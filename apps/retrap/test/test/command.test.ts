@@ -36,7 +36,7 @@ writeFileSync(
 )
 /** Devices of the machine are models. */
 const NOT_BUNDLED =
-  'a bundle: models of your own, shares, and devices in other threads are made by their program alone; leave them or the bundle out'
+  'a bundle: models of your own, vsocks, and devices in other threads are made by their program alone; leave them or the bundle out'
 /** The host may be busy. */
 const LIMIT = { deadlineMs: 300_000 }
 const SLOW = { timeout: 600_000 }

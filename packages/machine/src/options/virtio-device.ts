@@ -4,6 +4,12 @@ import type { VsockBackend } from '@retrap/virtio/vsock'
 import type { MachineNetworkPlace } from './network-card.ts'
 import type { MachineVirtioPlace } from './pci-options.ts'
 
+/** A port of a console. */
+export interface MachineConsolePort extends VirtioConsolePort {
+  /** A replay gives the stream what the guest sends; nothing comes from it there. Default: a replay does without the stream. */
+  readonly inReplays?: boolean | undefined
+}
+
 /** A virtio device of a PC, beside its disks. */
 export type MachineVirtioDevice = MachineVirtioPlace &
   (
@@ -15,7 +21,7 @@ export type MachineVirtioDevice = MachineVirtioPlace &
         /** A console, with further ports for bytes. */
         readonly kind: 'console'
         /** Ports; the first is a console (`hvc0` of Linux) unless it says otherwise. */
-        readonly ports: readonly VirtioConsolePort[]
+        readonly ports: readonly MachineConsolePort[]
       }
     | ({
         /** A network card. */

@@ -1,4 +1,11 @@
-import type { BlockProperties, DeviceModel, InputBackend, InputEvent, PacketBackend } from '@retrap/device'
+import type {
+  BlockProperties,
+  ByteStreamBackend,
+  DeviceModel,
+  InputBackend,
+  InputEvent,
+  PacketBackend,
+} from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { DeviceImpairment } from '@retrap/ioreq'
 import type { MachineDrive } from '../options/drives.ts'
@@ -7,7 +14,7 @@ import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import { isRemovable, NO_MEDIUM } from '../devices/removable-drive.ts'
-import type { MachineVirtioDevice } from '../options/virtio-device.ts'
+import type { MachineConsolePort, MachineVirtioDevice } from '../options/virtio-device.ts'
 import { IMPAIR_PARTY, type InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
@@ -68,6 +75,10 @@ export function backEndFacts(options: ComposedOptions, flash: readonly FlashFact
     servers: deviceServers.length,
   }
 }
+
+/** The stream of a port in a replay, which is never full. */
+const heard = ({ stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
+  inReplays ? { send: (bytes) => void stream.send(bytes) } : null
 
 /** Names the models of this thread whose doings are recorded, in errors and as the writer of memory; null: there is none. */
 function nameOfLocals(options: ComposedOptions): string | null {
@@ -163,7 +174,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       if (given.kind !== 'console') return given
       const ports = given.ports.map((port, i) => ({
         ...port,
-        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : null),
+        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : heard(port)),
       }))
       return { ...given, ports }
     }

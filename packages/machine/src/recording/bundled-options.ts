@@ -1,5 +1,7 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
+import type { Share } from '@retrap/virtio/p9'
 import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
+import type { MachineTrait } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import { MachineError } from '../errors.ts'
@@ -11,11 +13,12 @@ const OF_HOST: ReadonlySet<string> = new Set<keyof PcOptions>([
   ...(['trace', 'sampling', 'profile', 'codeCacheBytes', 'keepsPace', 'devices', 'deviceServers'] as const),
 ])
 
-/** Stands for what is not plain data: an image by its number, a medium, a network, or the far end of a stream. */
+/** Stands for what is not plain data: an image by its number, a medium, a network, a folder, or the far end of a stream. */
 type Stand =
   | { readonly $image: number }
   | { readonly $medium: BlockBackend['properties'] }
   | { readonly $network: NetworkFacts }
+  | { readonly $share: true }
   | { readonly $stream: true }
 
 /** The options of a machine, as a recording has them: what JSON can hold, and images apart. */
@@ -33,21 +36,30 @@ function absentMedium(properties: BlockBackend['properties']): BlockBackend {
   return { ...none, read: absent, write: absent, flush: absent, discard: absent, writeZeroes: absent }
 }
 
+/** Stands for a folder that is not here. */
+const ABSENT_SHARE: Share = { root: () => Promise.reject(new Error('the recording has no more of this folder')) }
+
+/** Parts of a machine that only their program makes. */
+const OF_PROGRAM: readonly MachineTrait[] = [
+  ...(['model', 'deterministic-model', 'vsock', 'virtio-device', 'usb-device'] as const),
+  ...(['worker', 'controllers', 'server'] as const),
+]
+
 const has = (value: object, ...methods: readonly string[]): boolean =>
   methods.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
 
 /**
- * Returns the options of a machine as plain data, with which its recording is replayed anywhere. Its disks and networks are left out: a
- * recording has what came from them.
+ * Returns the options of a machine as plain data, with which its recording is replayed anywhere. Its disks, networks and folders are left out:
+ * a recording has what came from them.
  *
- * @throws MachineError `ERR_OPTION` for a machine with models of the caller, shares or placed devices, which only their program makes
+ * @throws MachineError `ERR_OPTION` for a machine with models of the caller, vsocks or placed devices, which only their program makes
  */
 export function bundleOptions(options: PcOptions): BundledOptions {
   const traits = traitsOf(options)
-  if (traits.has('recorded-models') || traits.has('deterministic-model'))
+  if (OF_PROGRAM.some((trait) => traits.has(trait)))
     throw new MachineError(
       'ERR_OPTION',
-      'a bundle: models of your own, shares, and devices in other threads are made by their program alone; leave them or the bundle out',
+      'a bundle: models of your own, vsocks, and devices in other threads are made by their program alone; leave them or the bundle out',
     )
   const images: Uint8Array[] = []
   const plain = (value: unknown): unknown => {
@@ -56,7 +68,9 @@ export function bundleOptions(options: PcOptions): BundledOptions {
     if (value instanceof Uint8Array) return { $image: images.push(value) - 1 } satisfies Stand
     if (Array.isArray(value)) return value.map(plain)
     if (has(value, 'read', 'writeZeroes')) return { $medium: (value as BlockBackend).properties } satisfies Stand
-    if (has(value, 'connect', 'ready')) return { $network: factsOf(value as PacketBackend) } satisfies Stand
+    if (has(value, 'root')) return { $share: true } satisfies Stand
+    if (has(value, 'connect', 'ready') && 'linkUp' in value)
+      return { $network: factsOf(value as PacketBackend) } satisfies Stand
     if (has(value, 'send')) return { $stream: true } satisfies Stand
     return Object.fromEntries(
       Object.entries(value).flatMap(([name, part]) => (name === 'audio' ? [] : [[name, plain(part)]])),
@@ -76,7 +90,7 @@ export function optionsOfBundle({ options, images }: BundledOptions): PcOptions 
   const whole = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null) return value
     if (Array.isArray(value)) return value.map(whole)
-    const { $image, $medium, $network, $stream } = value as Partial<Record<string, unknown>>
+    const { $image, $medium, $network, $share, $stream } = value as Partial<Record<string, unknown>>
     if ($image !== undefined) {
       const image = images[$image as number]
       if (image === undefined) throw bad(`it lacks image ${Number($image)}`)
@@ -84,6 +98,7 @@ export function optionsOfBundle({ options, images }: BundledOptions): PcOptions 
     }
     if ($medium !== undefined) return absentMedium($medium as BlockBackend['properties'])
     if ($network !== undefined) return unusedNetwork(networkOf($network as NetworkFacts))
+    if ($share !== undefined) return ABSENT_SHARE
     if ($stream !== undefined) return { send: () => undefined }
     return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, whole(part)]))
   }

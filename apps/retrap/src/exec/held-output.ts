@@ -1,0 +1,87 @@
+import type { ByteStreamBackend } from '@retrap/device'
+import type { MachineExit } from '@retrap/machine'
+
+/**
+ * Has a machine that is recorded stand still while an output has no room: whether it has is no matter of its guest's, and what the guest
+ * sends meanwhile is kept within bounds only.
+ */
+export class HeldOutput {
+  #full = 0
+  #stop = new AbortController()
+  #drained = Promise.withResolvers<void>()
+
+  /** Passes on a stream, and looks at its room. */
+  watch(stream: ByteStreamBackend): ByteStreamBackend {
+    let isFull = false
+    return {
+      send: (bytes) => {
+        const has = stream.send(bytes)
+        if (has === false && !isFull) {
+          isFull = true
+          this.#full++
+          this.#stop.abort()
+        }
+        return has
+      },
+      connect: (client) =>
+        stream.connect?.({
+          ...client,
+          drained: () => {
+            if (isFull) this.#full--
+            isFull = false
+            // The stream may be full again after what waits here.
+            client.drained()
+            if (this.#full === 0) this.#drained.resolve()
+          },
+        }),
+      ready: () => stream.ready?.(),
+      left: () => stream.left?.(),
+    }
+  }
+
+  /**
+   * Runs a machine, and waits for its outputs.
+   *
+   * @param over - ends it
+   * @param isDone - whether its last outputs are awaited where `over` has ended it
+   */
+  async run(
+    machine: { run(signal: AbortSignal, timeoutMs: number): Promise<MachineExit> },
+    over: AbortSignal,
+    timeoutMs: number,
+    isDone: () => boolean,
+  ): Promise<MachineExit> {
+    const end = performance.now() + timeoutMs
+    for (;;) {
+      this.#stop = new AbortController()
+      this.#drained = Promise.withResolvers()
+      // oxlint-disable-next-line no-await-in-loop -- again and again
+      if (this.#full > 0 && !(await this.#room(over, end, isDone)))
+        return { reason: over.aborted ? 'stopped' : 'timeout' }
+      const left = end - performance.now()
+      // oxlint-disable-next-line no-await-in-loop
+      const exit = over.aborted
+        ? ({ reason: 'stopped' } as const)
+        : await machine.run(AbortSignal.any([over, this.#stop.signal]), Math.max(0, left))
+      if (exit.reason !== 'stopped' || (over.aborted && (this.#full === 0 || !isDone()))) return exit
+    }
+  }
+
+  /** Waits for room. @returns whether there is some */
+  async #room(over: AbortSignal, end: number, isDone: () => boolean): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    const late = end === Infinity ? undefined : setTimeout(() => resolve(false), end - performance.now())
+    const ended = (): void => {
+      if (!isDone()) resolve(false)
+    }
+    over.addEventListener('abort', ended)
+    if (over.aborted) ended()
+    void this.#drained.promise.then(() => resolve(true))
+    try {
+      return await promise
+    } finally {
+      clearTimeout(late)
+      over.removeEventListener('abort', ended)
+    }
+  }
+}
