@@ -1,17 +1,25 @@
-// `retrap exec` from the built bundle: the second run of `true`, a line there and back, and 200 MB of stdout.
+// `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
+// while it waited: `true`, a line there and back, and 200 MB of stdout. More is better for retrap.
 // npm run -s bench -- exec
+//
+// QEMU does not save a machine whose guest has a folder mounted, so that its guest mounts the root in each run, and ours does not.
+// @programs: qemu-system-x86_64
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { hasProgram } from '@retrap/tooling/skip'
+import { QemuGuest } from './exec/qemu.ts'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const MEGABYTES = 200
 const LINES = 50
 
-/** Runs a program in a guest. @param heard - gets its output, and what types a line; an empty one ends the input */
-async function exec(
+/** Runs a program in a guest. @param heard - gets its output, and what types a line; an empty one ends the input @returns milliseconds */
+type Exec = (
   program: readonly string[],
   heard: (bytes: Buffer, type: (line: string) => void) => void,
-): Promise<number> {
+) => Promise<number>
+
+const ours: Exec = async (program, heard) => {
   const begin = performance.now()
   const child = spawn(process.execPath, [MAIN, 'exec', '--', ...program], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.stdout.on('data', (bytes: Buffer) =>
@@ -24,29 +32,53 @@ async function exec(
 
 const median = (all: readonly number[]): number => all.toSorted((a, b) => a - b)[all.length >> 1] ?? NaN
 
-/** @param args - how many times `true` is run (5) */
-export async function run([rounds = '5']: readonly string[]): Promise<void> {
-  await exec(['true'], () => {})
-  const starts: number[] = []
-  for (let round = 0; round < Number(rounds); round++)
-    // oxlint-disable-next-line no-await-in-loop -- one at a time
-    starts.push(await exec(['true'], () => {}))
-  console.log(`start: ${Math.round(median(starts))} ms (median of ${rounds} runs of true)`)
-
+/** @returns milliseconds of a line there and back */
+async function roundTrip(exec: Exec): Promise<number> {
   const trips: number[] = []
   let sent = NaN
-  await exec(['sh', '-c', 'echo; exec cat'], (_, type) => {
+  await exec(['/bin/sh', '-c', 'echo; exec cat'], (_, type) => {
     if (!Number.isNaN(sent)) trips.push(performance.now() - sent)
     sent = performance.now()
     type(trips.length < LINES ? 'a line\n' : '')
   })
-  console.log(`round trip: ${median(trips).toFixed(1)} ms (median of ${LINES} lines through cat)`)
+  return median(trips)
+}
 
+/** @returns megabytes a second of stdout */
+async function throughput(exec: Exec): Promise<number> {
   let [first, last, bytes] = [NaN, NaN, 0]
-  await exec(['head', '-c', `${MEGABYTES}M`, '/dev/zero'], (part) => {
+  await exec(['/usr/bin/head', '-c', `${MEGABYTES}M`, '/dev/zero'], (part) => {
     last = performance.now()
     if (bytes === 0) first = last
     bytes += part.length
   })
-  console.log(`stdout: ${Math.round(bytes / 1000 / (last - first))} MB/s (${MEGABYTES} MiB of zeros)`)
+  return bytes / 1000 / (last - first)
+}
+
+const row = (name: string, unit: string, own: number, peer: number, ratio: number): void =>
+  console.log(
+    `${name}: retrap ${own.toPrecision(3)} ${unit}, QEMU ${peer.toPrecision(3)} ${unit}, ratio ${ratio.toFixed(2)}`,
+  )
+
+/** @param args - how many times `true` is run (7) */
+export async function run([rounds = '7']: readonly string[]): Promise<void> {
+  if (!hasProgram('qemu-system-x86_64')) return console.log('SKIPPED: there is no qemu-system-x86_64')
+  const qemu = await QemuGuest.save()
+  const theirs: Exec = (program, heard) => qemu.exec(program, heard)
+  try {
+    const starts: [number[], number[]] = [[], []]
+    await ours(['/bin/true'], () => {})
+    for (let round = 0; round < Number(rounds); round++)
+      for (const [i, exec] of [ours, theirs].entries())
+        // oxlint-disable-next-line no-await-in-loop -- in turn
+        starts[i]!.push(await exec(['/bin/true'], () => {}))
+    const [start, startOfPeer] = [median(starts[0]), median(starts[1])]
+    row(`start (median of ${rounds})`, 'ms', start, startOfPeer, startOfPeer / start)
+    const [trip, tripOfPeer] = [await roundTrip(ours), await roundTrip(theirs)]
+    row(`round trip (median of ${LINES})`, 'ms', trip, tripOfPeer, tripOfPeer / trip)
+    const [rate, rateOfPeer] = [await throughput(ours), await throughput(theirs)]
+    row(`stdout (${MEGABYTES} MiB)`, 'MB/s', rate, rateOfPeer, rate / rateOfPeer)
+  } finally {
+    qemu.close()
+  }
 }

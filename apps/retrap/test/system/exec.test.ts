@@ -115,7 +115,8 @@ async function sameAtEnd(path: string): Promise<void> {
     const hash = createHash('sha256')
     const page = new Uint8Array(1 << 20)
     for (let gpa = 0; gpa < MEMORY_BYTES; gpa += page.length) {
-      guestMemory.read(gpa, page)
+      // Not all of the first MiB is RAM.
+      expect(guestMemory.read(gpa, page)).toBe(gpa > 0)
       hash.update(page)
     }
     states.push([replay.instructions, vcpus.map(({ cpu }) => saveVcpuRegisters(cpu)), hash.digest('hex')])
