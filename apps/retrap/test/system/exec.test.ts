@@ -12,7 +12,7 @@ import { EXEC_DEADLINE_MS as DEADLINE_MS, type Ended, retrapExec as exec, runToE
 import { SOURCE_START } from '../support/processes.ts'
 
 const isHere = hasProc && process.arch === 'x64'
-const test = sliceTests(5).skipIf(!isHere)
+const test = sliceTests(16).skipIf(!isHere)
 const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host')
 
 test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: string }>([
