@@ -64,7 +64,11 @@ export function dropMachine(path: string): void {
 /** Removes what there is no room for. */
 export function pruneMachines(): void {
   const folder = keptFolder()
-  const files = readdirSync(folder)
+  const names = readdirSync(folder)
+  // A process that was killed has left its own.
+  for (const lock of names.filter((name) => name.endsWith(LOCK)).map((name) => join(folder, name)))
+    if (isAbandoned(lock)) rmSync(lock, { force: true })
+  const files = names
     .filter((name) => !name.endsWith(LOCK))
     .map((name) => ({ path: join(folder, name), state: statSync(join(folder, name), { throwIfNoEntry: false }) }))
     .toSorted((a, b) => (b.state?.mtimeMs ?? 0) - (a.state?.mtimeMs ?? 0))

@@ -3,6 +3,9 @@ import { type CpioEntry, writeCpio } from './cpio.ts'
 /** The prompt of our initramfs's shell when it waits for a command. */
 export const SHELL_PROMPT: RegExp = /\/\S* # $/
 
+/** A shell asks its terminal, which may answer later. Source: ECMA-48, 8.3.35, "DSR". */
+export const WHERE_IS_THE_CURSOR = '\u001b[6n'
+
 /**
  * The first process. It makes what programs expect to find, then offers a shell on the console
  * until the user leaves it, and powers the machine off.

@@ -1,5 +1,6 @@
 /** Runs a machine up to its prompt. */
 import { CliError } from '../errors.ts'
+import { WHERE_IS_THE_CURSOR } from '../linux/initramfs.ts'
 import type { EndingSignal, SessionHost, SessionInput, SessionOutput } from '../host/host.ts'
 
 /** Runs a command line of retrap's in another process around it. */
@@ -15,12 +16,10 @@ export interface PromptOptions {
   readonly timeoutSeconds: number
 }
 
-/** Nobody types. */
+/** No keys come while it boots. */
 const NO_INPUT: SessionInput = { on() {}, removeAllListeners() {}, resume() {}, pause() {} }
 /** The end of a shell's prompt. */
 const PROMPT = /[$#>%] ?$/
-/** A shell asks its terminal. Source: ECMA-48, 8.3.35, "DSR". */
-const WHERE_IS_THE_CURSOR = '\u001b[6n'
 const QUIET_MS = 1000
 const PROGRESS_MS = 5000
 /** Of what was printed, kept for the page's terminal. */

@@ -12,7 +12,7 @@ import type {
 import { readBytes } from '../files/files.ts'
 import type { LinuxArchitecture } from '../linux/debian.ts'
 import { writeExt2 } from '../linux/ext2.ts'
-import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
+import { buildInitramfs, SHELL_PROMPT, WHERE_IS_THE_CURSOR } from '../linux/initramfs.ts'
 import { Hub } from '@retrap/network'
 import type { DebianFiles, FetchedDebian } from './debian-files.ts'
 import { listPackage, type SitePart } from './packages.ts'
@@ -73,8 +73,6 @@ reads all of Debian's kernel. In Devices, make the contents of disks 300 ms slow
 its requests; in Inspector see where the processor is meanwhile.
 `
 const MAC_ADDRESS = '52:54:00:12:34:56'
-/** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
-const WHERE_IS_THE_CURSOR = '\u001b[6n'
 const FIRST_COMMAND = 'ls\n'
 /** In which a guest does what was due while it was a file. */
 const CATCH_UP_MS = 4000

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { describe, expect, test } from 'vitest'
 import { parseSharedFolder, readVariable } from '../../src/exec/command.ts'
 import { encodeJob, encodeSignal, type Job, quote } from '../../src/exec/job.ts'
-import { keepMachine } from '../../src/exec/kept.ts'
+import { keepMachine, pruneMachines } from '../../src/exec/kept.ts'
 import { GuestFiles } from '../../src/exec/lookup.ts'
 import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
 
@@ -144,6 +144,12 @@ test('of two that want a machine one makes it, and the other waits', async () =>
       )
     await Promise.all([one(), one()])
     expect([made, waited]).toEqual([1, 1])
+    // The number of a process that there is not, and ours.
+    const folder = join(cache, 'retrap', 'exec')
+    writeFileSync(join(folder, 'gone.snapshot.lock'), '4194305')
+    writeFileSync(join(folder, 'held.snapshot.lock'), String(process.pid))
+    pruneMachines()
+    expect(readdirSync(folder).filter((name) => name.endsWith('.lock'))).toEqual(['held.snapshot.lock'])
   } finally {
     if (before === undefined) delete process.env['XDG_CACHE_HOME']
     else process.env['XDG_CACHE_HOME'] = before
