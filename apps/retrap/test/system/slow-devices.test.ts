@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,8 +19,10 @@ describe.skipIf(!hasApt)("Debian's kernel, on devices that take their time,", ()
   let folder = ''
   beforeAll(async () => {
     await fetchLinux('linux-image-cloud-amd64')
-    // Within the workspace, so that the module finds the package that it imports.
-    folder = await mkdtemp(join(fileURLToPath(new URL('../../', import.meta.url)), 'temp-devices-'))
+    // Within the workspace, so that the module finds the package that it imports; no check of the workspace looks into `temp`.
+    const temp = fileURLToPath(new URL('../../temp/', import.meta.url))
+    await mkdir(temp, { recursive: true })
+    folder = await mkdtemp(join(temp, 'devices-'))
     await copyFile(THERMOMETER, join(folder, 'thermometer.ts'))
   }, DEADLINE_MS)
   afterAll(() => rm(folder, { recursive: true, force: true }))
