@@ -79,10 +79,11 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     const kind = { ...request.kind, shares: shares.length }
     let network: readonly MachineVirtioDevice[] = []
     if (kind.hasNetwork) {
-      const { openNetwork } = await import('../mcp/networks.ts')
-      const opened = await openNetwork('user', true)
-      closing.push(() => opened.close())
-      network = opened.virtio
+      const { OpenNetworks } = await import('../network/open-networks.ts')
+      const { parseNetdev } = await import('../network/netdevs.ts')
+      const opened = await OpenNetworks.open([parseNetdev('user,id=net0')])
+      closing.push(() => void opened.close())
+      network = [{ kind: 'net', network: opened.plug('net0') }]
     }
     const recording = await openRecording(request)
     if (recording !== undefined) closing.push(() => recording.close())

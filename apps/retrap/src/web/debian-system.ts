@@ -100,13 +100,13 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)
   const given = { ...images, architecture, commandLine, disk }
-  const { snapshot, printed } = await runToPrompt(given, createMachine, async (machine, text) => ({
+  const { snapshot, printed } = await runToShell(given, createMachine, async (machine, text) => ({
     snapshot: await machine.save!(),
     printed: text,
   }))
   const pages = touchedPages(snapshot.pages)
   const again = { kernel: kernel.slice(), initrd: initrd.slice(), disk: disk.slice(), type: FIRST_COMMAND }
-  await runToPrompt(
+  await runToShell(
     { ...given, ...again, snapshot: { state: anHourEarlier(snapshot.state), pages } as MachineSnapshotSource },
     createMachine,
     async () => {},
@@ -236,7 +236,7 @@ function anHourEarlier(state: MachineSnapshot['state']): MachineSnapshot['state'
 }
 
 /** @param given.disk - changed as the guest writes to it @param given.type - to the shell of a snapshot */
-async function runToPrompt<T>(
+async function runToShell<T>(
   {
     disk,
     type,
