@@ -1,6 +1,6 @@
 /** Models that take what they answer from the host: a recording has it, and a replay needs no model. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BlockBackend, defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
+import { type BlockBackend, defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { RemoteServer, SharedTransport } from '@retrap/ioreq/host'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
@@ -443,15 +443,12 @@ test('a model that writes without end to a machine that stands still fails, and 
   expect(failed).toEqual([expect.stringContaining('stands still')])
 })
 
-const own: DeviceModel = asynchronous()
-
 test.each<{ more: Partial<PcOptions>; message: string }>([
   { more: { clock: 'real' }, message: "clock: expected 'deterministic'" },
   {
     more: { virtio: [{ kind: 'share', share: new MemoryShare(), tag: 'host', port: 'rp1' }] },
     message: 'leave its port out',
   },
-  { more: { devices: [own], snapshot: { state: {}, pages: {} } as never }, message: 'record from there' },
 ])('what cannot be recorded says why: $message', async ({ more, message }) => {
   await expect(record(more)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
 })
