@@ -150,8 +150,13 @@ class Registers {
 test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with words', async (board) => {
   const machine = await BOARDS[board]!()
   machines.push(machine)
+  // The heap has V8's models of literals as well. A field of theirs that was never set has a type, and to read one of it ends the process.
   const isRange = ({ handler, device, minimumAccess }: Partial<Range>): boolean =>
-    typeof handler?.read === 'function' && typeof minimumAccess === 'number' && device !== undefined && device !== ''
+    typeof minimumAccess === 'number' &&
+    typeof device === 'string' &&
+    device !== '' &&
+    typeof handler === 'object' &&
+    typeof handler.read === 'function'
   // One search of the heap for both: it takes longest.
   const found = objectsWith<Range & DeviceModel>((each) => isRange(each) || typeof each.attach === 'function')
   const byDevice = Map.groupBy<string, Range>(found.filter(isRange), ({ device }) => device)

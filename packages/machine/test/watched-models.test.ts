@@ -76,7 +76,10 @@ test.each<[string, Ring, Partial<DeviceDefinition>?]>([
   ['a model that says that it follows from time alone', strays, { deterministic: true }],
 ])('%s is warned about, with the cure', async (name, ring, more) => {
   const cure = 'answers by LateAnswers of @retrap/device, or acts in a timer of context.timer'
-  const [told, ...others] = await warnings(name, ring, more)
+  let [told, ...others]: readonly (string | undefined)[] = []
+  // A promise has one occasion, and a timer of the machine that expires at that instant hides it.
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let tries = 0; told === undefined && tries < 5; tries++) [told, ...others] = await warnings(name, ring, more)
   expect(told).toContain(`device model '${name}' has acted`)
   expect(told).toContain(cure)
   // Nor is the next machine's model of that name.

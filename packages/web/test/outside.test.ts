@@ -217,9 +217,13 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       return last
     })
     expect(progress).toEqual({ image: 'firmware', loadedBytes: guest.length, totalBytes: guest.length })
-    // A busy page may not have read all that was sent when the connection broke.
-    expect(asked.length).toBe(3)
-    expect(asked.slice(1)).toEqual([expect.stringMatching(/^bytes=\d+-$/), expect.stringMatching(/^bytes=\d+-$/)])
+    // A busy page may not have read all that was sent when the connection broke: it asks once more, from where it is.
+    expect(asked.length).toBeGreaterThanOrEqual(3)
+    const [first, ...others] = asked
+    expect(first).toBeUndefined()
+    const places = others.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1]))
+    expect(places[0]).toBeGreaterThan(0)
+    for (const [i, place] of places.entries()) expect(place).toBeGreaterThanOrEqual(places[i - 1] ?? 0)
   })
 
   test('a disk of a File keeps in memory what is written; disks of bytes and files are read', async () => {

@@ -256,8 +256,17 @@ describe.skipIf(missing.length > 0)(
       expect(text).toContain('$4 = 1\n')
       expect(text).toContain('$5 = 1\n')
       expect(text).toContain('(CPU 0, executes)')
-      expect(told).toContain('level 4, 0x10000: 0x11023 P R/W A\nlevel 3, 0x11000: 0x12023 P R/W A\n')
-      expect(told).toMatch(/level 2, 0x12000: 0xe3 P R\/W A D\n0x30000 is guest-physical 0x30000\n/)
+      expect(told).toContain(
+        [
+          'level 4, PML4E 0, 0x10000: 0x11023 P R/W A, table',
+          'level 3, PDPTE 0, 0x11000: 0x12023 P R/W A, table',
+          'level 2, PDE 0, 0x12000: 0xe3 P R/W A D PS, page',
+          'paging-structure cache: a walk begins at level 2',
+          '  PDPTE: table of level 2 at 0x12000 R/W, as in memory',
+          '  PML4E: table of level 3 at 0x11000 R/W, as in memory',
+          '0x30000 is guest-physical 0x30000\n',
+        ].join('\n'),
+      )
       expect(told).toContain('0x7fff00000000 is not mapped')
       expect(text).toContain('$6 = 3.14159265358979323851\n$7 = 1\n')
     })

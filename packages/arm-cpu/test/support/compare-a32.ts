@@ -124,6 +124,8 @@ function suitsAccess(row: Row, word: number): boolean {
   // PUSH and POP have their list beside the base, and T16's LDM may load it.
   if (isNarrow(row) && row.attributes.has('multiple')) return list >> PC === 0
   if (row.attributes.has('multiple')) {
+    // Of T32 a list of one is unpredictable, and QEMU refuses it (ARM ARM, LDM and STM, encoding T2).
+    if (isThumb(row) && (list & (list - 1)) === 0) return false
     if (((list >> PC) & 1) !== 0 && row.operation === 'load') return false
     return !(writesBack && ((list >> rn) & 1) !== 0)
   }
