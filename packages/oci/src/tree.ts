@@ -108,13 +108,14 @@ export class ImageTree {
       renew(before, entry)
       return
     }
-    const node = mode === 0 ? this.#linked(entry) : this.#make(entry, layer)
-    if (node === before) return
-    if (mode === 0) node.links++
     if (before !== undefined) {
+      // The old entry goes first, as with containerd and umoci: a hard link to it, or to a file below it, is one to nothing.
       drop(before)
+      entries.delete(name)
       this.#forget()
     }
+    const node = mode === 0 ? this.#linked(entry) : this.#make(entry, layer)
+    if (mode === 0) node.links++
     entries.set(name, node)
   }
 

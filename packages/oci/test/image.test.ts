@@ -105,6 +105,16 @@ describe('layers (OCI image-spec, layer.md)', () => {
       error: /^ERR_LINK a: a hard link to 'b'/,
     },
     {
+      given: 'a hard link to the file that it replaces',
+      layers: [[{ name: 'a' }, { name: 'b', kind: '1', link: 'a' }], [{ name: 'b', kind: '1', link: 'b' }]],
+      error: /^ERR_LINK b: a hard link to 'b'/,
+    },
+    {
+      given: 'a hard link to a file below the directory that it replaces',
+      layers: [base, [{ name: 'a', kind: '1', link: 'a/b/c/bar' }]],
+      error: /^ERR_LINK a: a hard link to 'a\/b\/c\/bar'/,
+    },
+    {
       given: 'a hard link to a directory',
       layers: [base, [{ name: 'x', kind: '1', link: 'a/b' }]],
       error: /^ERR_LINK x/,
