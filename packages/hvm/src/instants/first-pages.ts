@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { HvmError } from '../errors.ts'
-import type { GuestPages, GuestPageSource } from './guest-frames.ts'
+import type { GuestPages, GuestPageSource } from './page-source.ts'
 
 /** Contents that come when a guest touches them, frame by frame. */
 export interface TouchedPages extends GuestPageSource {

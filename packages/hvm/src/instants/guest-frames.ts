@@ -9,16 +9,6 @@ export type { GuestFrames } from '../kept-by-hypervisor.ts'
 /** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: its writes have no log. */
 export const FIRST_LOGGED_GFN = 0x100
 
-/** Contents of a guest's frames. Frames that are not named are zeros. */
-export interface GuestPages {
-  /** Guest frames, from low to high. */
-  readonly gfns: Uint32Array
-  /** Bytes in the same order, 4 KiB each. */
-  readonly bytes: Uint8Array
-  /** Frames that are not named are as they were at an earlier instant: nothing is restored from this alone. */
-  readonly onlyWritten?: true
-}
-
 /** The frames of a leaf. */
 export interface MachineRun extends GuestFrames {
   readonly mfn: number
@@ -54,55 +44,6 @@ export function addFrames(list: GuestFrames[], gfn: number, count: number, kind:
   const follows = last !== undefined && last.kind === kind && last.gfn + last.count === gfn
   if (follows) list[list.length - 1] = { gfn: last.gfn, count: last.count + count, kind }
   else list.push({ gfn, count, kind })
-}
-
-/** Contents of a guest's frames that are read when they are needed. Frames that are not named are zeros. */
-export interface GuestPageSource {
-  /** Guest frames, from low to high. */
-  readonly gfns: Uint32Array
-  /**
-   * Returns the contents of one frame, at once: 4 KiB that stay as they are until the next call.
-   *
-   * @param index - in `gfns`
-   */
-  contents(index: number): Uint8Array
-  /** Guest frames that the guest touches first: it gets their contents before all others, with the first that is needed. */
-  readonly first?: Uint32Array
-  /**
-   * How many consecutive frames are brought at once: a power of two up to 512, the default. With 1, the calls of `contents`
-   * tell which frames a guest touches.
-   */
-  readonly blockFrames?: number
-  /**
-   * Fetches ahead, where that takes a while, so that `contents` has frames at hand.
-   *
-   * @param index - in `gfns`, of the first
-   * @param end - in `gfns`, behind the last
-   */
-  ready?(index: number, end: number): Promise<void>
-  /** Called when nothing more will be read. */
-  close?(): void
-}
-
-const closed = new WeakSet<GuestPageSource>()
-
-/** Tells a source, once, that nothing more will be read. */
-export function closePages(pages: GuestPages | GuestPageSource): void {
-  // The argument may come from anywhere.
-  if (typeof pages !== 'object' || pages === null || !('contents' in pages) || closed.has(pages)) return
-  closed.add(pages)
-  pages.close?.()
-}
-
-/** Reads contents that are in memory. @throws HvmError `ERR_STATE` for bytes that do not fit the frames */
-export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
-  if ('contents' in pages) return pages
-  const { gfns, bytes, onlyWritten } = pages
-  if (onlyWritten === true)
-    throw new HvmError('ERR_STATE', 'only the frames written since an earlier instant are here: expected all')
-  if (bytes.length !== gfns.length * PAGE_BYTES)
-    throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected ${PAGE_BYTES} each`)
-  return { gfns, contents: (index) => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES) }
 }
 
 /**

@@ -4,17 +4,14 @@ import type { Domain } from '../domain.ts'
 import {
   checkGuestFrames,
   clearFrames,
-  closePages,
   type GuestFrames,
-  type GuestPages,
-  type GuestPageSource,
   isSame,
   isZero,
   type MachineRun,
   machineRuns,
-  sourceOf,
   WORDS,
 } from './guest-frames.ts'
+import { closePages, type GuestPages, type GuestPageSource, sourceOf } from './page-source.ts'
 import type { FrameSet, WrittenFrames } from './written-frames.ts'
 
 /** Frames of a block, which is filled at once, where its source does not say how many: a leaf of 2 MiB. */

@@ -1,7 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
 import { announcedRanges, announceWrites, type FrameRun, runsOf } from './announced-writes.ts'
-import { FIRST_LOGGED_GFN, type GuestPages, isZero, WORDS } from './guest-frames.ts'
+import { FIRST_LOGGED_GFN, isZero, WORDS } from './guest-frames.ts'
+import type { GuestPages } from './page-source.ts'
 import type { FrameSet } from './written-frames.ts'
 
 /** Frames that are looked at, and copied, in one go: about a millisecond each. */
