@@ -351,6 +351,9 @@ function gates(long: boolean): fc.Arbitrary<Gate> {
   })
 }
 
+/** Of a descriptor of code or data. */
+const baseOf = (of: bigint): bigint => ((of >> 16n) & 0xff_ffffn) | ((of >> 56n) << 24n)
+
 function prepareGate(pc: BareCpu, vector: number, gate: Gate): void {
   const s = systemOf(pc)
   const { access, selector, target, stack, pointer, pointerSelector } = gate
@@ -389,8 +392,10 @@ describe.each(['long', 'protected'] as const)(
       const accesses = vi.spyOn(accessOf(generated), 'systemAccess')
       let quick = 0
       const states = fc.property(given(mode === 'long'), gates(mode === 'long'), (others, drawn) => {
-        // A handler of #GP at level 3 would raise it again, by its HLT.
-        const gate = vector === 13 && drawn.cpl === 3 ? { ...drawn, selector: 8 } : drawn
+        // A handler of #GP at level 3 would raise it again, by its HLT, and one of #UD outside RAM by what it finds there.
+        const isOutside = drawn.selector >>> 3 === OTHER >>> 3 && baseOf(others.other) !== 0n
+        const raisesItAgain = vector === 13 ? drawn.cpl === 3 : vector === 6 && isOutside
+        const gate = raisesItAgain ? { ...drawn, selector: 8 } : drawn
         const state = { ...others, cpl: gate.cpl }
         for (const pc of [reference, generated]) {
           prepare(pc, code, state)
