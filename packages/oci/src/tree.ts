@@ -109,7 +109,7 @@ export class ImageTree {
       return
     }
     if (before !== undefined) {
-      // The old entry goes first, as with containerd and umoci: a hard link to it, or to a file below it, is one to nothing.
+      // The old entry goes first, as with umoci: a hard link to it, or to a file below it, is one to nothing.
       drop(before)
       entries.delete(name)
       this.#forget()

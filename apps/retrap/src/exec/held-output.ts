@@ -2,8 +2,8 @@ import type { ByteStreamBackend } from '@retrap/device'
 import type { MachineExit } from '@retrap/machine'
 
 /**
- * Has a machine that is recorded stand still while an output has no room: whether it has is no matter of its guest's, and what the guest
- * sends meanwhile is kept within bounds only.
+ * Stops a recorded machine while one of its outputs has no room. The guest of a recording is not told of room and would go on sending:
+ * the recording's streams keep so many bytes for a reader that stalls, and lose what comes behind them.
  */
 export class HeldOutput {
   #full = 0
