@@ -11,9 +11,10 @@ const MARKED = /(<!-- combinations -->\n)[^]*?(<!-- \/combinations -->)/
 const table = [
   '| refused | of a machine with | why |',
   '|---|---|---|',
-  ...REFUSALS.map(({ verbs, when, why }) => {
-    const parts = when.map((some) => some.map((trait) => `\`${trait}\``).join(' or ')).join(', and ')
-    return `| ${verbs.join(', ')} | ${parts} | ${why} |`
+  ...REFUSALS.map(({ verbs, when, plugged, why }) => {
+    const named = (some: readonly string[]): string => some.map((trait) => `\`${trait}\``).join(' or ')
+    const parts = [...when.map(named), ...(plugged ? [`${named(plugged)} that is plugged in`] : [])]
+    return `| ${verbs.join(', ')} | ${parts.join(', and ')} | ${why} |`
   }),
 ].join('\n')
 

@@ -1,7 +1,7 @@
 /** The table of combinations: what it refuses, machines refuse in its words, and what it supports, they do. */
 import { TEST_LONG } from '@retrap/tooling/long'
 import { words } from '@retrap/tooling/random'
-import { slicedCount, slicedSeed, SLICE_REPEAT } from '@retrap/tooling/slice'
+import { sliced, slicedCount, slicedSeed, SLICE_REPEAT } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { createArmMachine, recordArmMachine, replayArmMachine } from '../src/arm/index.ts'
 import {
@@ -13,15 +13,21 @@ import {
   REFUSALS,
   replayPc,
 } from '../src/index.ts'
-import { combinationOf, combinations, combinedMachines, type CombinedMachine } from './support/combinations.ts'
+import {
+  combinationOf,
+  combinations,
+  type CombinedDevice,
+  combinedMachines,
+  type CombinedMachine,
+  nearMisses,
+  PLUGGED,
+} from './support/combinations.ts'
 import { composedOptions, ofClone, pluggable } from './support/composed.ts'
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 const CELLS = [...combinations()]
-/** Devices that are plugged in, as the table has them. */
-const PLUGGED = new Set(CELLS.filter(({ verb }) => verb === 'plug').map(({ device }) => device))
 
 test('each refusal is of some combination', () => {
   const unused = new Set(REFUSALS.map(({ why }) => why))
@@ -95,8 +101,6 @@ async function act(verb: MachineVerb, machine: CombinedMachine, made: Made, opti
       closing.push(clone)
       return void (await clone.run({ timeoutMs: 1 }))
     }
-    case 'plug':
-      return made.plug(pluggable(machine.device, 'free'))
     case 'gdb':
       return void (await made.gdbTarget(gdb))
     default:
@@ -114,21 +118,31 @@ const said = async (action: () => Promise<unknown>): Promise<string | undefined>
 /** How a combination went, and how the table says that it goes. */
 type Outcome = readonly [what: string, went: string | undefined]
 
-/** Tries all that is done with a machine of the table. @returns how it went, and what the table says */
-async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcome[]; readonly expected: Outcome[] }> {
+/**
+ * Tries all that is done with a machine of the table.
+ *
+ * @param plugged - the device that is plugged into it
+ * @param only - of all that, one verb of one run, and what leads there
+ * @returns how it went, and what the table says
+ */
+async function tryAll(
+  machine: CombinedMachine,
+  plugged: CombinedDevice,
+  only?: { readonly verb: MachineVerb; readonly run: MachineRun },
+): Promise<{ readonly went: Outcome[]; readonly expected: Outcome[] }> {
   const went: Outcome[] = []
   const expected: Outcome[] = []
   const check = async (verb: MachineVerb, run: MachineRun, action: () => Promise<unknown>): Promise<boolean> => {
-    const { refused } = combinationOf(machine, verb, run)
-    const name = `${Object.values(machine).join(' ')}: ${verb} ${run}`
+    const leads = verb === 'make' || (only?.run !== 'plain' && (verb === 'record' || verb === 'replay'))
+    if (only !== undefined && verb !== only.verb && !leads) return false
+    const { refused } = combinationOf(machine, verb, run, verb === 'plug' ? plugged : undefined)
+    const name = `${Object.values(machine).join(' ')}: ${verb} ${verb === 'plug' ? plugged : ''} ${run}`
     expected.push([name, refused])
     went.push([name, await said(action)])
     return refused === undefined
   }
   const forks = { clones: 2, writtenBytes: 1 << 20 }
   const options = (): Options => composedOptions(machine, { forks })
-  const bare = (): Options =>
-    composedOptions({ ...machine, device: 'board' }, machine.board === 'pc' ? {} : { rootPorts: [{ id: 'free' }] })
   let made: Made | undefined
   const isMade = await check('make', 'plain', async () => {
     made = await make(machine, options())
@@ -138,8 +152,11 @@ async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcom
     for (const verb of ['save', 'checkpoint', 'gdb', 'restore', 'fork'] as const)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await check(verb, 'plain', () => act(verb, machine, made!, options()))
-  if (PLUGGED.has(machine.device))
-    await check('plug', 'plain', async () => act('plug', machine, await make(machine, bare()), bare()))
+  await check('plug', 'plain', async () => {
+    const ports = machine.board === 'pc' ? [] : [...(options().rootPorts ?? []), { id: 'free' }]
+    const there = await make(machine, { ...options(), rootPorts: ports })
+    await there.plug(pluggable(plugged, 'free'))
+  })
   const recorded = new Recorded()
   const isRecorded = await check('record', 'recorded', async () => {
     await recorded.record(machine, options())
@@ -184,18 +201,41 @@ async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcom
 
 /** Placements without a thread of their own, which takes a second to start. */
 const IN_THREAD = ['inline', 'deferred', 'process', 'remote']
+const isTaken = ({ placement }: CombinedMachine): boolean => TEST_LONG || IN_THREAD.includes(placement)
+
+/** Supported combinations that can be tried. */
+const SUPPORTED = CELLS.filter((cell) => cell.refused === undefined && isTaken(cell))
+
+async function agree(...how: Parameters<typeof tryAll>): Promise<void> {
+  const { went, expected } = await tryAll(...how)
+  expect(went.toSorted()).toEqual(expected.toSorted())
+  closing.splice(0).forEach((one) => one.close())
+}
 
 test(
   `machines do what the table supports, and refuse the rest in its words (${SLICE_REPEAT})`,
   { timeout: 600_000 },
   async () => {
-    const all = [...combinedMachines()].filter(({ placement }) => TEST_LONG || IN_THREAD.includes(placement))
+    const all = [...combinedMachines()].filter(isTaken)
     const next = words(slicedSeed(0x7ab1e))
-    for (let i = slicedCount(300, 100); i > 0; i--) {
+    for (let i = slicedCount(300, 100); i > 0; i--)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const { went, expected } = await tryAll(all[next() % all.length]!)
-      expect(went.toSorted()).toEqual(expected.toSorted())
-      closing.splice(0).forEach((one) => one.close())
+      await agree(all[next() % all.length]!, PLUGGED[next() % PLUGGED.length]!)
+  },
+)
+
+const OF_MACHINES = REFUSALS.filter(({ plugged }) => plugged === undefined)
+const OF_PLUGGED = REFUSALS.filter(({ plugged }) => plugged !== undefined)
+
+test.each([...OF_PLUGGED, ...sliced(OF_MACHINES, 5)])(
+  `machines do what misses one condition of a refusal: $verbs, $why (${SLICE_REPEAT})`,
+  { timeout: 600_000 },
+  async (rule) => {
+    const next = words(slicedSeed(0x7ab1e))
+    for (const missed of nearMisses(rule, SUPPORTED)) {
+      const { verb, run, refused: _, plugged = 'rng', ...machine } = missed[next() % missed.length]!
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await agree(machine, plugged, { verb, run })
     }
   },
 )

@@ -28,8 +28,9 @@ export function combinationsHelp(): string {
   const wordOf = (trait: MachineTrait): string => WORDS[trait] ?? trait
   // The command line has no option for these: it derives time from instructions where it records.
   const shown = REFUSALS.filter(({ when }) => !when.flat().some((trait) => trait === 'real' || trait === 'virtio-mmio'))
-  const lines = shown.flatMap(({ verbs, when, why }) => [
-    `  ${verbs.join(', ')}: ${when.map((some) => some.map(wordOf).join(' or ')).join(' with ')}`,
+  const wordsOf = (some: readonly MachineTrait[]): string => some.map(wordOf).join(' or ')
+  const lines = shown.flatMap(({ verbs, when, plugged, why }) => [
+    `  ${verbs.join(', ')}: ${[...(plugged ? [plugged] : []), ...when].map(wordsOf).join(' with ')}`,
     `      ${why}`,
   ])
   return ['Combinations that are refused, and why:', ...lines].join('\n')

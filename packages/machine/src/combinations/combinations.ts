@@ -37,6 +37,8 @@ export interface CombinationRule {
   readonly verbs: readonly MachineVerb[]
   /** The machine has one trait of each list. */
   readonly when: readonly (readonly MachineTrait[])[]
+  /** The device that is plugged in has one trait of these; those of `when` belong to the machine that is there. */
+  readonly plugged?: readonly DeviceTrait[]
   /** The reason, with what is expected or what to do instead. */
   readonly why: string
 }
@@ -143,7 +145,8 @@ export const REFUSALS: readonly CombinationRule[] = [
   { verbs: ['plug'], when: [['pc', 'virt']], why: "only root ports of a 'q35' have hot plug" },
   {
     verbs: ['plug'],
-    when: [['ide', 'sata', 'floppy', 'scsi', 'usb-disk']],
+    when: [],
+    plugged: ['ide', 'sata', 'floppy', 'scsi', 'usb-disk'],
     why: "a drive behind a root port has interface 'virtio' or 'nvme'",
   },
 ]
@@ -164,16 +167,29 @@ const HEADS: Readonly<Record<MachineVerb, readonly [MachineErrorCode, string]>> 
   gdb: ['ERR_OPTION', 'this machine cannot be debugged: '],
 }
 
-/** Says why something is refused to a machine with these traits, as a sentence; undefined: it is supported. */
-export function refusalOf(verb: MachineVerb, traits: ReadonlySet<MachineTrait>): string | undefined {
+const NOTHING: ReadonlySet<MachineTrait> = new Set()
+
+/**
+ * Says why something is refused to a machine with these traits, as a sentence; undefined: it is supported.
+ *
+ * @param plugged - with the verb `plug`: the traits of the device that is plugged in
+ */
+export function refusalOf(verb: MachineVerb, traits: ReadonlySet<MachineTrait>, plugged = NOTHING): string | undefined {
   const rule = REFUSALS.find(
-    ({ verbs, when }) => verbs.includes(verb) && when.every((some) => some.some((trait) => traits.has(trait))),
+    (one) =>
+      one.verbs.includes(verb) &&
+      one.when.every((some) => some.some((trait) => traits.has(trait))) &&
+      (one.plugged?.some((trait) => plugged.has(trait)) ?? true),
   )
   return rule && HEADS[verb][1] + rule.why
 }
 
-/** Refuses what the table refuses. @throws MachineError `ERR_OPTION`, `ERR_SNAPSHOT` or `ERR_FORK` */
-export function requireSupported(verb: MachineVerb, traits: ReadonlySet<MachineTrait>): void {
-  const refusal = refusalOf(verb, traits)
+/** Refuses what the table refuses, as {@link refusalOf}. @throws MachineError `ERR_OPTION`, `ERR_SNAPSHOT` or `ERR_FORK` */
+export function requireSupported(
+  verb: MachineVerb,
+  traits: ReadonlySet<MachineTrait>,
+  plugged: ReadonlySet<MachineTrait> = NOTHING,
+): void {
+  const refusal = refusalOf(verb, traits, plugged)
   if (refusal !== undefined) throw new MachineError(HEADS[verb][0], refusal)
 }

@@ -76,7 +76,7 @@ export class HotPlug {
   async plug(device: MachinePluggable): Promise<void> {
     const options = this.#optionsOf(device)
     checkOptionValues(options)
-    requireSupported('plug', traitsOf(options))
+    requireSupported('plug', traitsOf(this.#site.options), traitsOf(options))
     const port = portOf(device)
     const [kinds, watch] = await Promise.all([
       loadDeviceKinds(options),

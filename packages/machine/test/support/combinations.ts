@@ -1,4 +1,4 @@
-import { refusalOf } from '../../src/combinations/combinations.ts'
+import { type CombinationRule, refusalOf } from '../../src/combinations/combinations.ts'
 import type {
   DeviceTrait,
   MachineBoard,
@@ -81,7 +81,7 @@ export const COMBINED_DEVICES: Readonly<Record<CombinedDevice, CombinedDeviceRow
 const NAMES = Object.keys(COMBINED_DEVICES) as CombinedDevice[]
 
 /** Devices that options of `plug` can name. */
-const PLUGGED: readonly CombinedDevice[] = [
+export const PLUGGED: readonly CombinedDevice[] = [
   ...(['ide', 'sata', 'floppy', 'virtio-disk', 'nvme', 'scsi', 'usb-disk', 'usb-input', 'usb-device'] as const),
   ...([
     'rng',
@@ -118,7 +118,6 @@ export interface CombinedMachine {
   readonly smm: boolean
   /** Where its device models are. */
   readonly placement: ModelPlacement
-  /** With the verb `plug` it is the device that is plugged into a root port of a machine without any other. */
   readonly device: CombinedDevice
   /** The source of time: the host, or instructions. */
   readonly clock: 'real' | 'deterministic'
@@ -130,6 +129,8 @@ export interface CombinationCell extends CombinedMachine {
   readonly verb: MachineVerb
   /** The machine's run; with a verb that makes one, the run that it gets. */
   readonly run: MachineRun
+  /** With the verb `plug`: the device that is plugged into a free root port. */
+  readonly plugged?: CombinedDevice
   /** A sentence; absent: it is supported. */
   readonly refused?: string
 }
@@ -144,37 +145,73 @@ export function* combinedMachines(): Generator<CombinedMachine> {
             for (const clock of ['real', 'deterministic'] as const) yield { board, xen, smm, placement, device, clock }
 }
 
-/** All combinations, in a fixed order. */
+/** All combinations, in a fixed order; into each machine one device is plugged. */
 export function* combinations(): Generator<CombinationCell> {
+  let at = 0
   for (const machine of combinedMachines()) {
     for (const [verb, run] of Object.entries(MAKING)) yield combinationOf(machine, verb as MachineVerb, run)
     for (const run of ['plain', 'recorded', 'replayed'] as const) {
       if (run !== 'plain' && machine.clock === 'real') continue
       for (const verb of VERBS)
-        if (verb !== 'plug' || PLUGGED.includes(machine.device)) yield combinationOf(machine, verb, run)
+        yield combinationOf(machine, verb, run, verb === 'plug' ? PLUGGED[at++ % PLUGGED.length] : undefined)
     }
   }
 }
 
 /** The cell of a machine, a verb and a run. A machine that cannot be made, recorded or replayed refuses everything. */
-export function combinationOf(machine: CombinedMachine, verb: MachineVerb, run: MachineRun): CombinationCell {
-  const { board, xen, smm, placement, device, clock } = machine
-  const traits = new Set<MachineTrait>([board, clock, run, ...PLACEMENTS[placement]])
+export function combinationOf(
+  machine: CombinedMachine,
+  verb: MachineVerb,
+  run: MachineRun,
+  plugged?: CombinedDevice,
+): CombinationCell {
+  const traits = traitsOfCell({ ...machine, run })
+  const makes = MAKING[verb] !== undefined
+  const recorded = run === 'plain' ? undefined : refusalOf(makes ? verb : RUNS[run], traits)
+  const made = recorded ?? refusalOf('make', traits)
+  const refused = made ?? (makes ? undefined : refusalOf(verb, traits, plugged && pluggedTraits(plugged)))
+  return { ...machine, verb, run, ...(plugged && { plugged }), ...(refused !== undefined && { refused }) }
+}
+
+const RUNS = { recorded: 'record', replayed: 'replay' } as const
+
+/** The traits of a device that is plugged in. */
+const pluggedTraits = (device: CombinedDevice): ReadonlySet<DeviceTrait> => new Set(COMBINED_DEVICES[device].traits)
+
+function traitsOfCell({ board, xen, smm, placement, device, clock, run }: CombinedMachine & { run: MachineRun }) {
+  const traits = new Set<MachineTrait>([
+    board,
+    clock,
+    run,
+    ...PLACEMENTS[placement],
+    ...COMBINED_DEVICES[device].traits,
+  ])
   // An Arm board shares no memory with models elsewhere.
   if (board === 'virt') traits.delete('shared')
   if (xen) traits.add('xen')
   if (smm) traits.add('smm')
-  const add = (): void => {
-    for (const trait of COMBINED_DEVICES[device].traits) traits.add(trait)
-    noteRecordedModels(traits)
-  }
-  if (verb !== 'plug') add()
-  const makes = MAKING[verb] !== undefined
-  const recorded = run === 'plain' ? undefined : refusalOf(makes ? verb : RUNS[run], traits)
-  const made = recorded ?? refusalOf('make', traits)
-  if (verb === 'plug') add()
-  const refused = made ?? (makes ? undefined : refusalOf(verb, traits))
-  return { ...machine, verb, run, ...(refused !== undefined && { refused }) }
+  noteRecordedModels(traits)
+  return traits
 }
 
-const RUNS = { recorded: 'record', replayed: 'replay' } as const
+/**
+ * The cells that miss exactly one condition of a rule: a list of a machine's traits, or the traits of what is plugged in. Those
+ * are then the machine's: a rule about a device that is plugged in says nothing about the machine's own.
+ *
+ * @returns the cells of each list that is missed, and of each trait of what is plugged in
+ */
+export function nearMisses({ verbs, when, plugged = [] }: CombinationRule, cells: readonly CombinationCell[]) {
+  const missed: CombinationCell[][] = [...when, ...plugged].map(() => [])
+  for (const cell of cells) {
+    if (!verbs.includes(cell.verb)) continue
+    const traits = traitsOfCell(cell)
+    const device = cell.plugged && pluggedTraits(cell.plugged)
+    const misses = when.flatMap((some, list) => (some.some((trait) => traits.has(trait)) ? [] : [list]))
+    if (plugged.length === 0 || plugged.some((trait) => device?.has(trait))) {
+      if (misses.length === 1) missed[misses[0]!]!.push(cell)
+    } else if (misses.length === 0) {
+      plugged.forEach((trait, i) => traits.has(trait) && missed[when.length + i]!.push(cell))
+    }
+  }
+  return missed.filter(({ length }) => length > 0)
+}
