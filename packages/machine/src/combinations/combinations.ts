@@ -174,7 +174,11 @@ const NOTHING: ReadonlySet<MachineTrait> = new Set()
  *
  * @param plugged - with the verb `plug`: the traits of the device that is plugged in
  */
-export function refusalOf(verb: MachineVerb, traits: ReadonlySet<MachineTrait>, plugged = NOTHING): string | undefined {
+export function refusalOf(
+  verb: MachineVerb,
+  traits: ReadonlySet<MachineTrait>,
+  plugged: ReadonlySet<MachineTrait> = NOTHING,
+): string | undefined {
   const rule = REFUSALS.find(
     (one) =>
       one.verbs.includes(verb) &&
