@@ -87,17 +87,27 @@ export function transferOf(kind: TransferKind, bytes: readonly number[]): Transf
   return { ...common, cylinder, head, sector: first, size, end, left: counts ? last || 256 : -1 }
 }
 
-/** Goes on to the next sector. @returns false: the last one of the cylinder, or of the track, is done */
-export function nextSector(transfer: Transfer): boolean {
-  if (transfer.sector !== transfer.end) {
+/**
+ * Goes on to the next sector. Where the last sector of a command (EOT) is beyond that of the track, and both heads are read, the
+ * next sector is the first one of the other head, then of the next cylinder. The data sheet finds no sector there (ND); but
+ * SeaBIOS sends such a number for each INT 13h that goes over the end of a track, and the controllers of QEMU and Bochs go on.
+ * The drive's head is then where the driver's last seek took it: SeaBIOS seeks only where it believes the head elsewhere.
+ *
+ * @param last - the last sector of the track
+ * @returns false: the last sector of the cylinder, or of the track, is done
+ */
+export function nextSector(transfer: Transfer, last: number): boolean {
+  const bothHeads = transfer.multiTrack && transfer.kind !== 'read-track'
+  const goesOver = bothHeads && transfer.end > last
+  if (transfer.sector !== (goesOver ? last : transfer.end)) {
     transfer.sector = (transfer.sector + 1) & 0xff
     return true
   }
   transfer.sector = 1
-  if (transfer.multiTrack && transfer.kind !== 'read-track') {
+  if (bothHeads) {
     transfer.head ^= 1
     if (transfer.head === 1) return true
   }
   transfer.cylinder = (transfer.cylinder + 1) & 0xff
-  return false
+  return goesOver
 }

@@ -316,7 +316,7 @@ export class FloppyController implements DeviceModel {
     this.#registers.looking = -1
     const drive = this.#drives[select & 3]
     const head = select >> 2
-    const fits = this.#fits(select & 3) && (drive?.offset(head, 1) ?? -1) >= 0
+    const fits = this.#fits(select & 3) && (drive?.offset(head, 1, drive.cylinder) ?? -1) >= 0
     const status = (fits ? 0 : ABNORMAL) | select
     this.#finish([status, fits ? 0 : ST1_NO_MARK, 0, drive?.cylinder ?? 0, head, 1, 2])
   }

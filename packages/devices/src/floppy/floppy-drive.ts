@@ -60,9 +60,9 @@ export class FloppyDrive {
     return steps
   }
 
-  /** Offset of a sector of the cylinder that the head is at. @returns −1: there is none such */
-  offset(head: number, sector: number): number {
-    const { format, cylinder } = this
+  /** Offset of a sector on the medium. @returns −1: there is none such */
+  offset(head: number, sector: number, cylinder: number): number {
+    const { format } = this
     if (format === null || cylinder >= format.cylinders || head >= format.heads) return -1
     if (sector < 1 || sector > format.sectors) return -1
     return ((cylinder * format.heads + head) * format.sectors + sector - 1) * SECTOR_BYTES

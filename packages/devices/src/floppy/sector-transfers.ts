@@ -73,7 +73,9 @@ export class SectorTransfers {
     else if (kind === 'format') {
       registers.format = { offsets: [], fill: input[5] ?? 0 }
       this.#fill(4 * transfer.end)
-    } else this.#nextSector()
+    } else if (kind !== 'read-track' && transfer.cylinder !== drive.cylinder)
+      this.#fail(ST1_NO_DATA, transfer.cylinder === 0xff ? ST2_BAD_CYLINDER : ST2_WRONG_CYLINDER)
+    else this.#nextSector()
   }
 
   /** Begins with the sector whose turn it is. */
@@ -82,10 +84,8 @@ export class SectorTransfers {
     if (transfer === null) return
     const drive = this.#wires.drives[transfer.drive]!
     const { kind, cylinder, head, sector, size } = transfer
-    const offset = drive.offset(head, sector)
-    if (kind !== 'read-track' && cylinder !== drive.cylinder)
-      this.#fail(ST1_NO_DATA, cylinder === 0xff ? ST2_BAD_CYLINDER : ST2_WRONG_CYLINDER)
-    else if (offset < 0 || size !== 2) this.#fail(ST1_NO_DATA)
+    const offset = drive.offset(head, sector, kind === 'read-track' ? drive.cylinder : cylinder)
+    if (offset < 0 || size !== 2) this.#fail(ST1_NO_DATA)
     else if (kind === 'write') this.#fill(SECTOR_BYTES)
     else this.#start('read', offset, new Uint8Array(SECTOR_BYTES))
   }
@@ -160,11 +160,11 @@ export class SectorTransfers {
     registers.at = -1
     const drive = this.#wires.drives[transfer!.drive]!
     if (format === null) {
-      this.#start('write', drive.offset(transfer!.head, transfer!.sector), buffer)
+      this.#start('write', drive.offset(transfer!.head, transfer!.sector, transfer!.cylinder), buffer)
       return
     }
     for (let i = 0; i + 4 <= buffer.length; i += 4) {
-      const offset = drive.offset(transfer!.head, buffer[i + 2]!)
+      const offset = drive.offset(transfer!.head, buffer[i + 2]!, transfer!.cylinder)
       if (offset >= 0 && buffer[i + 3] === 2) format.offsets.push(offset)
     }
     this.#formatNext()
@@ -181,7 +181,7 @@ export class SectorTransfers {
   sectorDone(): void {
     const { transfer } = this.#wires.registers()
     this.#wires.registers().at = -1
-    const goesOn = nextSector(transfer!)
+    const goesOn = nextSector(transfer!, this.#wires.drives[transfer!.drive]!.format?.sectors ?? 0)
     const isCounted = transfer!.left > 0 && --transfer!.left === 0
     if (transfer!.ended || isCounted) this.#end(0, 0, 0, transfer!)
     else if (goesOn) this.#nextSector()

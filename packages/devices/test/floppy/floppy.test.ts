@@ -74,6 +74,22 @@ describe('floppy controller (290166)', () => {
     expect([card.irq, card.result()[0]]).toEqual([true, 0])
   })
 
+  test.each([
+    { name: 'with both heads: over the end of a track, and of a cylinder', opcode: 0xe6, end: 2 + 40 - 1, moved: 40 },
+    { name: 'with both heads, to the last sector: to the end of a cylinder', opcode: 0xe6, end: 18, moved: 35 },
+    { name: 'with one head: to the end of a track', opcode: 0x66, end: 2 + 40 - 1, moved: 17 },
+  ])('a read of 40 sectors from the second one on, $name', async ({ opcode, end, moved }) => {
+    const { card, medium, machine } = started()
+    card.channel(0x46, 40 * 512)
+    const [status, status1] = await card.transfer(opcode, 0, 0, 0, 2, 2, end, 27, 255)
+    const missing = end > 18 ? 4 : 0x80
+    expect([status! & 0xc0, status1]).toEqual(moved === 40 ? [0, 0] : [0x40, missing])
+    const bytes = Buffer.concat([medium.bytes.subarray(512, (1 + moved) * 512), new Uint8Array((40 - moved) * 512)])
+    expect(Buffer.compare(machine.ram.subarray(DATA, DATA + 40 * 512), bytes)).toBe(0)
+    // The head is where it was, and EOT is in the registers that DUMPREG has.
+    expect([0, 6].map((byte) => card.command(0x0e)[byte])).toEqual([0, end])
+  })
+
   test('whatever a medium throws is a failure of the medium', async () => {
     const { card, medium } = started()
     medium.read = () => Promise.reject(new Error('the server is gone'))
