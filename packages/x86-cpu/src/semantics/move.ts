@@ -91,17 +91,19 @@ function compareExchange(c: Context): void {
   const expected = c.gprS(RAX, size)
   const source = c.readS(1)
   let old = I64.of(0)
-  c.modify(0, (value) => {
-    old = c.let(value)
-    // The write always happens: hardware writes the old value back (SDM vol. 2A, CMPXCHG).
-    return choose(old.eq(expected), source, old)
-  })
+  if (c.kindOf(0) === 'reg') {
+    old = c.readS(0)
+    // A 32-bit register that differs keeps its upper half: the write of SDM vol. 2A, CMPXCHG, is the bus cycle of memory.
+    c.f.if(old.eq(expected), () => c.write(0, source))
+  } else {
+    c.modify(0, (value) => {
+      old = c.let(value)
+      return choose(old.eq(expected), source, old)
+    })
+  }
   const result = c.let(signExtend(expected.sub(old), size))
   // Equal: the accumulator stays as it is, upper half included.
-  c.f.if(old.ne(expected), () => {
-    c.setGpr(RAX, size, old)
-    // A failed 32-bit compare leaves the destination zero-extended like any 32-bit write.
-  })
+  c.f.if(old.ne(expected), () => c.setGpr(RAX, size, old))
   c.flagsSub(expected, old, result)
 }
 

@@ -99,18 +99,6 @@ export const knownDifferences: readonly KnownDifference[] = [
     },
   },
   {
-    name: 'failed CMPXCHG of a 32-bit register',
-    reason:
-      'SDM vol. 2A, CMPXCHG: the destination is written back, which clears its upper half, as in any 32-bit write; AMD’s processors leave it alone.',
-    matches: ({ encoding: { info, insn, long }, what, expected, actual }) =>
-      info.mnemonic === 'CMPXCHG' &&
-      info.operandSize === 32 &&
-      long &&
-      insn.isMemory === 0 &&
-      what.startsWith('r') &&
-      sameEnd({ encoding: { info, insn, long } as Encoding, input: expected, expected, actual, what }),
-  },
-  {
     name: 'misaligned vector operands beyond the limit of the stack segment',
     reason: 'Which of #GP for the alignment and #SS for the limit comes first is not said.',
     matches: ({ encoding: { info, insn }, expected, actual }) =>

@@ -3,7 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
 import type { InitialCpuState, Translation } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
-import { TEST_JIT } from '@retrap/tooling/jit'
+import { TEST_JIT, type EagerJit } from '@retrap/tooling/jit'
 import {
   BAND,
   BAND_BYTES,
@@ -148,7 +148,8 @@ export class TestMachine {
   readonly #zeros = Buffer.alloc(WINDOW_BYTES)
   readonly #window: Buffer
 
-  constructor() {
+  /** @param jit - how it compiles; false: it interprets all */
+  constructor(jit: EagerJit | false = TEST_JIT) {
     const memory = MachineMemory.create({ bytes: 48 << 20 })
     this.#memory = memory
     this.#windowMa = memory.allocate(WINDOW_BYTES, 0x1000, 'window')
@@ -157,7 +158,7 @@ export class TestMachine {
     this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
     const engine = new X86Engine(memory, {
       codeCacheBytes: 16 << 20,
-      jit: TEST_JIT,
+      jit,
     })
     this.#host = new UserHost(memory, this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
