@@ -15,7 +15,7 @@ import { generateArmInterpreter, allForms } from './interpreter/interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
 import { ArmRecordDecoder } from './interpreter/record-decoder.ts'
 import { TLB_SETS } from './state/access-rights.ts'
-import { MODE_A32, S_TLB_SETS } from './state/state-layout.ts'
+import { MODE_A32, POISONED_LAYOUT, STATE_LAYOUT, S_TLB_SETS } from './state/state-layout.ts'
 
 /** Guest code that has been compiled. */
 export interface CompiledCode extends Omit<EngineCode, 'mode'> {
@@ -62,6 +62,8 @@ export interface ArmEngineOptions {
   readonly codeCacheBytes?: number
   /** How hot code is compiled; absent, all is interpreted. */
   readonly jit?: JitOptions
+  /** Overwrite what is no guest's state before each instruction, so that tests find instructions that read what others left. */
+  readonly poison?: boolean
 }
 
 /** The parts that the processors of a machine share: the interpreter, decoded instructions, and compiled code. */
@@ -79,16 +81,19 @@ export class ArmEngine {
    * @throws EngineError `ERR_ARENA_SIZE` for a code cache that is too small
    * @throws MemoryError if machine memory has no room
    */
-  constructor(memory: MachineMemory, { codeCacheBytes = CODE_CACHE_BYTES, jit }: ArmEngineOptions = {}) {
+  constructor(
+    memory: MachineMemory,
+    { codeCacheBytes = CODE_CACHE_BYTES, jit, poison = false }: ArmEngineOptions = {},
+  ) {
     const countersAt =
       jit === undefined ? undefined : memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
-    const { code, module } = interpreters.of({ shared: memory.shared, hotAt: countersAt })
+    const { code, module } = interpreters.of({ shared: memory.shared, hotAt: countersAt, poison })
     this.memory = memory
     this.module = module
     const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)
     this.codeCache = cache
     if (jit !== undefined && countersAt !== undefined) {
-      const instructionSet = new ArmCompiled(memory, code.sharedEntries)
+      const instructionSet = new ArmCompiled(memory, code.sharedEntries, poison ? POISONED_LAYOUT : STATE_LAYOUT)
       this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, engineOptions(jit))
     }
   }

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, type FunctionBuilder, type I64, type Label } from '@retrap/wasm-emitter'
 import { type DispatchImports, type DispatchLabels, LoopBranches } from './loop-branches.ts'
-import { type DispatchLocals, LoopState, type StateLayout } from './loop-state.ts'
+import { type DispatchLocals, LoopState, poison, type StateLayout } from './loop-state.ts'
 import {
   HOST_OF_FORM,
   OP_CALL,
@@ -257,12 +257,20 @@ export class DispatchLoop {
           return
         }
         f.set(l.budget, l.budget.get.sub(1))
+        this.#poison()
         this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_BITS), 0)
         f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets.slice(0, -1), targets.at(-1)!)
       })
       f.scope(() => bodies[i]?.())
     }
     open(0)
+  }
+
+  #poison(): void {
+    const { poisoned } = this.#state.layout
+    if (poisoned === undefined) return
+    const begun = poisoned.begun.map((field) => this.#state.word(field)).reduce((any, field) => any.or(field))
+    this.#f.if(begun.eqz(), () => poison(this.#f, this.#state.base, poisoned))
   }
 
   #checkCrossing(labels: DispatchLabels): void {

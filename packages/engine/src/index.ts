@@ -11,7 +11,13 @@ export { type DebugResume, PointControl, type PointOwner, type PointStop } from 
 export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from './debug-points.ts'
 export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-export { type DispatchLocals, ATTENTION_ASKED, RETURNS_BYTES, type StateLayout } from './loop-state.ts'
+export {
+  type DispatchLocals,
+  ATTENTION_ASKED,
+  RETURNS_BYTES,
+  type ScratchAreas,
+  type StateLayout,
+} from './loop-state.ts'
 export {
   STATUS_ANSWERED,
   STATUS_ASK,

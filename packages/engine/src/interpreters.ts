@@ -6,6 +6,8 @@ import type { InterpreterCode } from './interpreter.ts'
 export interface InterpreterOptions extends DispatchCounters {
   /** Machine memory is shared between threads. */
   readonly shared: boolean
+  /** Scratch areas of the state are overwritten before each instruction: for tests. Default false. */
+  readonly poison?: boolean
 }
 
 /** An interpreter and its compiled module. */
@@ -35,8 +37,8 @@ export class Interpreters<Form> {
    * @param given - taken if there is none yet; absent, it is generated then
    */
   of(options: InterpreterOptions, given?: InterpreterCode<Form>): CompiledInterpreter<Form> {
-    const { shared, profileAt, hotAt } = options
-    const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
+    const { shared, profileAt, hotAt, poison } = options
+    const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''} ${poison === true ? 'poison' : ''}`
     let known = this.#compiled.get(key)
     if (known === undefined) {
       const code = given ?? this.#generate(options)

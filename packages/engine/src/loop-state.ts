@@ -45,6 +45,24 @@ export interface StateLayout {
   readonly fetchStatus: number
   /** The ring of return addresses: {@link RETURNS_BYTES}; absent where calls note none. */
   readonly returns?: number
+  /** The areas that each instruction begins by overwriting, so that tests find one that reads what another one left. */
+  readonly poisoned?: ScratchAreas
+}
+
+/** Areas of a state that hold nothing from one instruction to the next. */
+export interface ScratchAreas {
+  /** Offset and bytes of each. */
+  readonly areas: readonly (readonly [offset: number, bytes: number])[]
+  /** 32-bit fields: where one is not zero, the next instruction has begun before, and its data may be in an area. */
+  readonly begun: readonly number[]
+}
+
+/** The byte that overwrites scratch areas: every bit is set that could mean something. */
+const POISON = 0xff
+
+/** Emits: scratch areas are overwritten. */
+export function poison(f: FunctionBuilder, state: I32, { areas }: ScratchAreas): void {
+  for (const [offset, bytes] of areas) f.memoryFill(state.add(offset), POISON, bytes)
 }
 
 /** Return addresses that are remembered. */

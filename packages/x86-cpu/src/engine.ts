@@ -37,7 +37,7 @@ import { systemRegisterSemantics } from './semantics/privileged/segment-register
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/context.ts'
 import { isImplemented } from './model/feature-table.ts'
-import { STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
+import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -143,6 +143,8 @@ export interface X86EngineOptions {
   readonly jit?: boolean | JitOptions
   /** Count how often each form runs: for choosing the hot ones. Slower. */
   readonly profile?: boolean
+  /** Overwrite what is no guest's state before each instruction, so that tests find instructions that read what others left. */
+  readonly poison?: boolean
 }
 
 /**
@@ -179,6 +181,8 @@ export class X86Engine {
   readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
   /** Bytes of the interpreter's main function. */
   readonly mainBytes: number
+  /** @internal See {@link X86EngineOptions.poison}. */
+  readonly poison: boolean
   #interpreter: SharedInterpreter | undefined
 
   /**
@@ -187,11 +191,12 @@ export class X86Engine {
    * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
    */
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
-    const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false } = options
+    const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false, poison = false } = options
+    this.poison = poison
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
-    const { module, code } = interpreters.of({ shared: memory.shared, profileAt, hotAt })
+    const { module, code } = interpreters.of({ shared: memory.shared, profileAt, hotAt, poison })
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
@@ -234,7 +239,10 @@ export class X86Engine {
 
   #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
     const { memory, codeCache: cache } = this
-    const instructionSet = new X86Compiled(memory, code, this.systemForms, this.processor.model)
+    const instructionSet = new X86Compiled(
+      ...([memory, code, this.systemForms, this.processor.model] as const),
+      this.poison ? POISONED_LAYOUT : STATE_LAYOUT,
+    )
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }
 

@@ -6,7 +6,7 @@ import { CpuRegisters } from './state/cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
 import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './state/execution.ts'
-import { HandlerPath } from './interpreter/handler-path.ts'
+import { HandlerPath, type AddressOperand } from './interpreter/handler-path.ts'
 import type { CpuHost, Words } from './state/host.ts'
 import { type InitialCpuState, loadInitialState } from './system/initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
@@ -121,9 +121,8 @@ export class Vcpu {
     const fetch = new InstructionFetch(core, host, engine.codeCache)
     const quickPort = new QuickPort(system, host, pass)
     this.#fetch = fetch
-    const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
-      interpreter.address(state, record, sizeAndFlags),
-    )
+    const addressOperand: AddressOperand = (record, sizeAndFlags) => interpreter.address(state, record, sizeAndFlags)
+    const handlers = new HandlerPath(system, quickPort, addressOperand, engine.poison)
     const counter: Words = { lo: 0, hi: 0 }
     const runner: UnitRunner = {
       state,

@@ -16,7 +16,7 @@ import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
 import type { FormSource } from '../semantics/semantics.ts'
 import { armForms } from '../semantics/index.ts'
 import { ArmLibrary } from '../semantics/library.ts'
-import { STATE_LAYOUT } from '../state/state-layout.ts'
+import { POISONED_LAYOUT, STATE_LAYOUT } from '../state/state-layout.ts'
 import { valueOf, type ArmForm } from '../state/form.ts'
 
 /** A64's forms, as the engine generates an interpreter from them. */
@@ -66,7 +66,7 @@ export function generateArmInterpreter(options: InterpreterOptions): Interpreter
   return generateInterpreter(
     module,
     imports,
-    STATE_LAYOUT,
+    options.poison === true ? POISONED_LAYOUT : STATE_LAYOUT,
     new ArmForms(forms, hot, access, new ArmLibrary(module)),
     options,
   )

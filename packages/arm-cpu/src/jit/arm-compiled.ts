@@ -17,7 +17,7 @@ import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import { UnitLibrary } from '../semantics/library.ts'
 import { HOST_EXECUTED, R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N } from '../state/record.ts'
 import type { FormSource } from '../semantics/semantics.ts'
-import { STATE_LAYOUT, S_X } from '../state/state-layout.ts'
+import { S_X } from '../state/state-layout.ts'
 import { RecordFunction } from './record-function.ts'
 import { UnitContext } from './unit-context.ts'
 import { REGISTERS, UnitRegisters } from './unit-registers.ts'
@@ -45,12 +45,16 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   readonly name = 'arm64'
   /** There is one processor. */
   readonly configuration = ''
-  readonly layout: StateLayout = STATE_LAYOUT
+  readonly layout: StateLayout
   readonly #memory: MachineMemory
   readonly #entries: ReadonlyMap<string, number>
 
-  /** @param entries - functions that instructions share: their entries of the interpreter's table */
-  constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>) {
+  /**
+   * @param entries - functions that instructions share: their entries of the interpreter's table
+   * @param layout - of the processor's state
+   */
+  constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>, layout: StateLayout) {
+    this.layout = layout
     this.#memory = memory
     this.#entries = entries
   }

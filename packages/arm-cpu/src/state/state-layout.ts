@@ -1,4 +1,4 @@
-import type { StateLayout } from '@retrap/engine'
+import type { ScratchAreas, StateLayout } from '@retrap/engine'
 
 /** The state of a processor in machine memory: byte offsets. Names are the manual's. */
 
@@ -180,3 +180,19 @@ export const STATE_LAYOUT: StateLayout = {
   fetchStatus: S_FETCH_STATUS,
   returns: S_RETURNS,
 }
+
+/** Areas that hold nothing from one instruction to the next. */
+const SCRATCH: ScratchAreas = {
+  areas: [
+    [S_FLOAT, 0x100],
+    [S_DATA, 128],
+    [S_SINK, 8],
+    [S_UNIT_TARGET, 8],
+    [S_FAULT_ADDRESS, 8],
+    [S_FAULT_HPFAR, 8],
+    [S_RETURN, 8],
+  ],
+  begun: [S_ALONE],
+}
+/** {@link STATE_LAYOUT} for tests that overwrite scratch areas between instructions. */
+export const POISONED_LAYOUT: StateLayout = { ...STATE_LAYOUT, poisoned: SCRATCH }

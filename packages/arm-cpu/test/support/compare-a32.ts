@@ -305,7 +305,7 @@ export function compareA32(
   const theirs = runCases(cases)
   const memory = MachineMemory.create({ bytes: 64 << 20 })
   const host = new Windows(memory, (cases.length * CODE_STRIDE + 0x1fff) & ~0xfff)
-  const cpu = new ArmCpu(new ArmEngine(memory), host)
+  const cpu = new ArmCpu(new ArmEngine(memory, { poison: true }), host)
   const { registers } = cpu
   registers.pstate = PSTATE_NRW
   const differences: Difference[] = []

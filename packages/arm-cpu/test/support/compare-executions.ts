@@ -31,7 +31,11 @@ function machine(
   const memory = MachineMemory.create({ bytes: 16 << 20 })
   if (reservedBytes > 0) memory.allocate(reservedBytes, 8, 'another part')
   const host = new FlatHost(memory, 0, RAM_BYTES)
-  const options = { codeCacheBytes: 1 << 20, ...(keep && { jit: { threshold: 2, fewestInstructions: 1, keep } }) }
+  const options = {
+    codeCacheBytes: 1 << 20,
+    poison: true,
+    ...(keep && { jit: { threshold: 2, fewestInstructions: 1, keep } }),
+  }
   const cpu = new ArmCpu(new ArmEngine(memory, options), host)
   host.load(CODE, new Uint8Array(Uint32Array.from(program).buffer))
   for (let i = 0; i < 31; i++) cpu.registers.setX(i, registers[i]! & 0xffff_ffff_ffff_ffffn)

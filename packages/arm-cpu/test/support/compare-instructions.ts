@@ -193,7 +193,7 @@ class Ours {
     const host = new Windows(memory, (cases * CODE_STRIDE + 0x1fff) & ~0xfff)
     this.#host = host
     this.#cpu = new ArmCpu(
-      new ArmEngine(memory, compiles ? { jit: { threshold: 1, fewestInstructions: 1 } } : {}),
+      new ArmEngine(memory, { poison: true, ...(compiles && { jit: { threshold: 1, fewestInstructions: 1 } }) }),
       host,
     )
   }

@@ -133,7 +133,10 @@ function askOurs(program: Buffer, cases: Buffer, resultBytes: number, compiles: 
     }
   }
   const host = new Host(memory, BOARD_RAM, RAM_BYTES)
-  const engine = new ArmEngine(memory, compiles ? { jit: { threshold: 2, fewestInstructions: 1 } } : {})
+  const engine = new ArmEngine(memory, {
+    poison: true,
+    ...(compiles && { jit: { threshold: 2, fewestInstructions: 1 } }),
+  })
   const cpu: ArmCpu = new ArmCpu(engine, host)
   host.load(PAYLOAD, program)
   host.load(CASES, cases)

@@ -1,5 +1,6 @@
 import { I32, type I64, type Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
+import { poison } from '../loop-state.ts'
 import { UNIT_RESUME, UNIT_SLOW } from '../status.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
@@ -177,6 +178,8 @@ export class RegionTranslator<Form> {
   }
 
   #emitInstruction(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): void {
+    const { f, state, layout } = this.#frame
+    if (layout.poisoned !== undefined) poison(f, state, layout.poisoned)
     if (insn.crosses !== 0) this.#exits.ifSecondPageIsElsewhere(insn)
     if (insn.flow === 'host') this.#calls.host(insn)
     else if (insn.flow === 'far') this.#calls.far(insn)

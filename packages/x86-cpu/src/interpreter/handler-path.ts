@@ -48,8 +48,11 @@ export class HandlerPath {
   readonly #system: System
   readonly #quickPort: QuickPort
   readonly #addressOperand: AddressOperand
+  readonly #poison: boolean
 
-  constructor(system: System, quickPort: QuickPort, addressOperand: AddressOperand) {
+  /** @param poison - see `X86EngineOptions.poison` */
+  constructor(system: System, quickPort: QuickPort, addressOperand: AddressOperand, poison: boolean) {
+    this.#poison = poison
     this.#system = system
     this.#quickPort = quickPort
     this.#addressOperand = addressOperand
@@ -65,6 +68,7 @@ export class HandlerPath {
   run(target: SystemForm, record: number): number {
     const s = this.#system
     const { handler, form, memoryOperand, port } = target
+    if (this.#poison) s.poison()
     try {
       if (port !== null) {
         const status = this.#quickPort.run(port, record)

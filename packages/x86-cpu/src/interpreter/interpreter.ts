@@ -16,7 +16,7 @@ import { formKey, plainForm } from '../state/form.ts'
 import { deliverThroughGate } from '../semantics/privileged/interrupt-gate.ts'
 import { buildLibrary } from '../semantics/library.ts'
 import type { Library } from '../semantics/library.ts'
-import { STATE_LAYOUT, STATUS_HANDLER } from '../state/state-layout.ts'
+import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_HANDLER } from '../state/state-layout.ts'
 
 /** Functions of the generated module. */
 export interface InterpreterExports {
@@ -96,5 +96,6 @@ export function generateX86Interpreter(
   const imports = importDispatch(module)
   const library = buildLibrary(module, access, timestamp)
   buildDelivery(module, library)
-  return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options)
+  const layout = options.poison === true ? POISONED_LAYOUT : STATE_LAYOUT
+  return generateInterpreter(module, imports, layout, new X86Forms(forms, hot, library), options)
 }

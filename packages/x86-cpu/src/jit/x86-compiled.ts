@@ -8,6 +8,7 @@ import type {
   InterpreterCode,
   RegionInstruction,
   StateAssumption,
+  StateLayout,
   UnitDescription,
   UnitSemantics,
 } from '@retrap/engine'
@@ -15,7 +16,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../semantics/form-context.ts'
 import { R_IMM, R_OP, R_REG0 } from '../state/record.ts'
-import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, STATE_LAYOUT, S_SEGMENTS } from '../state/state-layout.ts'
+import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
 import type { SystemForm } from '../interpreter/handler-path.ts'
 import type { CpuModel } from '../model/cpu-model.ts'
 import type { Library } from '../semantics/library.ts'
@@ -41,7 +42,7 @@ const CALLED_HANDLERS =
 export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly name = 'x86'
   readonly configuration: string
-  readonly layout: typeof STATE_LAYOUT = STATE_LAYOUT
+  readonly layout: StateLayout
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
   readonly #handlers: readonly SystemForm[]
@@ -50,13 +51,16 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
    * @param code - the interpreter, whose functions units call
    * @param handlers - what its host functions execute, by number
    * @param model - of the processor
+   * @param layout - of its state
    */
   constructor(
     memory: MachineMemory,
     code: InterpreterCode<FormSource>,
     handlers: readonly SystemForm[],
     model: CpuModel,
+    layout: StateLayout,
   ) {
+    this.layout = layout
     const { name: _name, brand: _brand, features, ...others } = model
     this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
     this.#memory = memory

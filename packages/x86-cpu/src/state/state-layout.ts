@@ -363,6 +363,20 @@ export const STATE_LAYOUT: engine.StateLayout = {
   returns: S_RETURNS,
 }
 
+/** Areas that hold nothing from one instruction to the next. */
+const SCRATCH: engine.ScratchAreas = {
+  areas: [
+    [S_SCRATCH, 0x100],
+    [S_DATA, 64],
+    [S_EA, 8],
+    [S_FAULT_VECTOR, 12],
+    [S_FAULT_ADDRESS, 8],
+  ],
+  begun: [S_LOGGED, S_ANSWERED],
+}
+/** {@link STATE_LAYOUT} for tests that overwrite scratch areas between instructions. */
+export const POISONED_LAYOUT: engine.StateLayout = { ...STATE_LAYOUT, poisoned: SCRATCH }
+
 /**
  * The event that generated code delivers, in the area of data that an access has there: vector, error code, and `EVENT_*` bits.
  */

@@ -43,6 +43,9 @@ export class Abandon extends Error {
   status: number = STATUS_FAULT
 }
 
+/** The word that {@link System.poison} writes. */
+const POISON = 0xffff_ffff
+
 /** Return to virtual-8086 mode has the longest frame. */
 const FRAME_VALUES = 9
 
@@ -70,6 +73,16 @@ export class System extends Registers {
   readonly iterations: Iterations = { port: 0, otherLo: 0, otherHi: 0, lo: 0, hi: 0, flags: 0, count: 0, down: false }
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
   readonly #queue = new WriteQueue()
+
+  /** Overwrites what one handler leaves for the next: see `X86EngineOptions.poison`. */
+  poison(): void {
+    this.lo = this.hi = this.linLo = this.linHi = POISON
+    this.frameLo.fill(POISON)
+    this.frameHi.fill(POISON)
+    const { iterations } = this
+    iterations.port = iterations.flags = iterations.count = POISON
+    iterations.otherLo = iterations.otherHi = iterations.lo = iterations.hi = POISON
+  }
 
   // ---------------------------------------------------------------- outcome
 

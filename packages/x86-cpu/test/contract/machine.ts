@@ -325,7 +325,7 @@ export class ContractMachine {
   constructor() {
     const memory = MachineMemory.create({ bytes: 64 << 20 })
     this.#memory = memory
-    const engine = new X86Engine(memory, { codeCacheBytes: 32 << 20, jit: TEST_JIT })
+    const engine = new X86Engine(memory, { codeCacheBytes: 32 << 20, jit: TEST_JIT, poison: true })
     this.host = new ContractHost(memory)
     this.#base = this.host.ramMa
     this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })

@@ -9,7 +9,8 @@ import { BareCpu, CODE } from '../support/bare-cpu.ts'
 /** Runs a loop, and gives what has been compiled of it first. */
 function compiled(body: (asm: Assembler) => void): CompiledCode {
   const units: CompiledCode[] = []
-  const pc = new BareCpu({ jit: { threshold: 4, fewestInstructions: 2, onCode: (code) => units.push(code) } })
+  const jit = { threshold: 4, fewestInstructions: 2, onCode: (code: CompiledCode): void => void units.push(code) }
+  const pc = new BareCpu({ jit, poison: false })
   pc.program((asm) => {
     const loop = asm.label('loop')
     asm.mov(ecx, 100).mov(rsi, 0x1_0000).bind(loop)

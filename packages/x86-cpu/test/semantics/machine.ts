@@ -159,6 +159,7 @@ export class TestMachine {
     const engine = new X86Engine(memory, {
       codeCacheBytes: 16 << 20,
       jit,
+      poison: true,
     })
     this.#host = new UserHost(memory, this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })

@@ -156,6 +156,8 @@ export interface BareOptions {
   readonly jit?: JitOptions | boolean
   /** As `X86EngineOptions.cpu`. */
   readonly cpu?: CpuModel | string
+  /** As `X86EngineOptions.poison`; default true. */
+  readonly poison?: boolean
   /** What a machine is free to choose is another: addresses of memory, numbers of handlers. Default false. */
   readonly isOther?: boolean
   /** Another processor, whose memory and engine this one shares; it decides on the other options. */
@@ -185,6 +187,7 @@ export class BareCpu {
         cpu: options.cpu ?? 'max',
         codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
         jit: options.jit ?? TEST_JIT,
+        poison: options.poison ?? true,
       })
     const { systemForms } = this.engine as unknown as { readonly systemForms: unknown[] }
     if (options.isOther === true) systemForms.push(...systemForms, ...systemForms)

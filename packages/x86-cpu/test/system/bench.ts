@@ -67,6 +67,7 @@ export class Bench {
     this.s,
     new QuickPort(this.s, this.cpu.host, new Pass(this.cpu.u32, new AccessLog(), { loggedPasses: 0 })),
     () => this.#addressOperand(),
+    true,
   )
 
   /** What generated code does for a memory operand; the segment has been checked. */

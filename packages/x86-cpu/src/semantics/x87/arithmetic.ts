@@ -82,14 +82,19 @@ function readMemoryOperand(c: Context, integer: boolean): MemoryOperand {
   return { ...number, unpack: () => c.f.call(integer ? unpackInteger(c) : unpack(c, bits), c.state, slot, value) }
 }
 
+/** Begins an operation by software. How a memory operand is unpacked depends on the control that `begin` has set. */
+function beginWith(c: Context, memory: MemoryOperand | undefined): void {
+  c.f.call(begin(c), c.state)
+  memory?.unpack()
+}
+
 type Operation = 'add' | 'sub' | 'mul' | 'div'
 
-/** (state, i, j, destination, 1 to pop): ST(destination) = ST(i) · ST(j); {@link MEMORY} may stand for one of them. */
+/** (state, i, j, destination, 1 to pop), after `begin`: ST(destination) = ST(i) · ST(j); {@link MEMORY} may stand for one of them. */
 function operate(c: Context, operation: Operation): SharedFunction {
   return c.shared(`x87.${operation}`, ['i32', 'i32', 'i32', 'i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     const [i, j, destination] = [f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get]
-    f.call(begin(c), state)
     f.if(
       isMissing(f, state, i).or(isMissing(f, state, j)),
       () => {
@@ -135,7 +140,7 @@ function arithmetic({
     const [left, right] = reverse ? [source, destination] : [destination, source]
     notePointers(c)
     const slow = (): void => {
-      memory?.unpack()
+      beginWith(c, memory)
       f.call(operate(c, operation), state, left, right, destination, I32.of(pops ? 1 : 0))
     }
     if (operation === 'div') {
@@ -161,14 +166,13 @@ function arithmetic({
 const NOT_COMPARED = -1
 
 /**
- * (state, j, 1 for a quiet comparison, how many to pop) → ZF, PF and CF of ST(0) against ST(j), or NOT_COMPARED. (AMD's
+ * (state, j, 1 for a quiet comparison, how many to pop), after `begin` → ZF, PF and CF of ST(0) against ST(j), or NOT_COMPARED. (AMD's
  * processors set the condition codes in that case too; the stack stays as it is on both.)
  */
 function compareStack(c: Context): SharedFunction<'i32'> {
   return c.shared('x87.compare', ['i32', 'i32', 'i32', 'i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
     const [j, quiet, pops] = [f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get]
-    f.call(begin(c), state)
     const relation = f.local('i32')
     f.if(
       isMissing(f, state, I32.of(0)).or(isMissing(f, state, j)),
@@ -216,7 +220,7 @@ function comparison({ quiet = false, pops = 0, integer = false, flags = false }:
         return quickly.relation
       },
       () => {
-        memory?.unpack()
+        beginWith(c, memory)
         const operand = memory === undefined ? i : I32.of(MEMORY)
         return f.call(compareStack(c), state, operand, I32.of(quiet ? 1 : 0), I32.of(pops))
       },
@@ -245,6 +249,7 @@ function setConditions(f: FunctionBuilder, state: I32, relation: I32): void {
 function test(c: Context): void {
   enterX87(c)
   notePointers(c)
+  beginWith(c, undefined)
   const zero = new Slot(c.f, c.state, F_TEMPORARY)
   zero.class = CLASS_ZERO
   zero.sign = I32.of(0)
