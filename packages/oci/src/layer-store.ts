@@ -81,6 +81,6 @@ const FREE_RATIO_BYTES = 256 << 20
 export const mostUnpacked = (packed: number, { layerBytes, ratio }: ImageLimits): number =>
   Math.min(layerBytes, Math.max(FREE_RATIO_BYTES, packed * ratio))
 
-/** A layer that unpacks to more than it may. */
+/** A layer with which an image unpacks to more than it may. */
 export const tooLarge = (name: string, most: number): OciError =>
   new OciError('ERR_LIMIT', name, `it unpacks to more than ${most} bytes, which its size and the limits allow`)

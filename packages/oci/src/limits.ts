@@ -4,20 +4,20 @@ import { GIB, MIB } from '@retrap/basics'
 export interface ImageLimits {
   /** Layers; default 128, as overlayfs and Docker have it. */
   readonly layers: number
-  /** Bytes of a layer without compression; default 16 GiB. */
+  /** Bytes of all layers together without compression; default 64 GiB. */
   readonly layerBytes: number
   /** Bytes of a layer for each byte of its compressed form, beyond 256 MiB; default 200. */
   readonly ratio: number
-  /** Files, directories and links in all layers together; default a million. */
+  /** Files, directories, links and whiteouts in all layers together; default a million. */
   readonly entries: number
-  /** Bytes of all names together; default 128 MiB. */
+  /** Bytes of the paths in all layers together, and of those that links lead to; default 128 MiB. */
   readonly nameBytes: number
 }
 
 /** The limits that hold unless others are given. */
 export const DEFAULT_LIMITS: ImageLimits = {
   layers: 128,
-  layerBytes: 16 * GIB,
+  layerBytes: 64 * GIB,
   ratio: 200,
   entries: 1_000_000,
   nameBytes: 128 * MIB,

@@ -3,7 +3,7 @@ import { type ImageConfig, parseConfig } from './config.ts'
 import { OciError, shown } from './errors.ts'
 import type { ImageFile, ImageFiles } from './image-file.ts'
 import { ImageShare } from './image-share.ts'
-import { type LayerStore, PAGE_LAYERS } from './layer-store.ts'
+import { type LayerStore, PAGE_LAYERS, tooLarge } from './layer-store.ts'
 import { DEFAULT_LIMITS, type ImageLimits } from './limits.ts'
 import { findImage, type ImageChoice } from './manifests.ts'
 import { ImageTree } from './tree.ts'
@@ -69,12 +69,18 @@ export async function openImage(files: ImageFiles, options: OpenImageOptions): P
         `it has ${diffIds.length} layers, and the manifest ${parts.layers.length}`,
       )
     const tree = new ImageTree(limits)
+    let layerBytes = 0
     const layers: OciImage['layers'][number][] = []
     for (const [i, layer] of parts.layers.entries()) {
       const diffId = diffIds[i]!
       // oxlint-disable-next-line no-await-in-loop -- each lies upon those below it
-      const { tar, entries } = await store.open({ ...layer, diffId }, limits)
+      const { tar, entries } = await store.open(
+        { ...layer, diffId },
+        { ...tree.left, layerBytes: limits.layerBytes - layerBytes },
+      )
       tars.push(tar)
+      layerBytes += tar.size
+      if (layerBytes > limits.layerBytes) throw tooLarge(layer.name, limits.layerBytes)
       tree.apply(entries, i)
       layers.push({ diffId: `${diffId.algorithm}:${diffId.hex}`, bytes: tar.size, entries: entries.length })
     }

@@ -136,15 +136,23 @@ export async function readTar(file: ImageFile, limits: ImageLimits): Promise<rea
     const entry = entryOf(header, extended, at + BLOCK)
     if (extended.size > 0) extended = new Map()
     if (entry.offset + entry.size > file.size) throw cutShort(file)
-    nameBytes += entry.path.length + entry.target.length
-    if (entries.length >= limits.entries)
-      throw new OciError('ERR_LIMIT', file.name, `more than ${limits.entries} entries`)
-    if (nameBytes > limits.nameBytes)
-      throw new OciError('ERR_LIMIT', file.name, `more than ${limits.nameBytes} bytes of names`)
+    nameBytes += nameBytesOf(entry)
     entries.push(entry)
+    requireWithin(limits, entries.length, nameBytes, file.name)
     at = entry.offset + blocks(entry.size)
   }
   return entries
+}
+
+/** The part of a limit that an entry uses up. */
+export const nameBytesOf = ({ path, target }: Pick<TarEntry, 'path' | 'target'>): number => path.length + target.length
+
+/** Checks how many entries there are, and the bytes of their names. @throws OciError `ERR_LIMIT` */
+export function requireWithin(limits: ImageLimits, entries: number, nameBytes: number, name: string): void {
+  if (entries > limits.entries)
+    throw new OciError('ERR_LIMIT', name, `more than ${limits.entries} entries, which the limits allow it`)
+  if (nameBytes > limits.nameBytes)
+    throw new OciError('ERR_LIMIT', name, `more than ${limits.nameBytes} bytes of names, which the limits allow it`)
 }
 
 const blocks = (size: number): number => Math.ceil(size / BLOCK) * BLOCK
@@ -205,8 +213,9 @@ function kindOf(header: TarHeader, extended: Extended, name: string): number {
   for (const key of extended.keys()) {
     if (key.startsWith('GNU.sparse.')) throw new OciError('ERR_UNSUPPORTED', name, `${REFUSED['S']} is not read`)
   }
-  // Archives older than POSIX's format tell directories so.
-  return found === S_IFREG && name.endsWith('/') ? S_IFDIR : found
+  // Archives older than POSIX's format tell directories so. GNU tar takes a '0' for a directory, too; Docker, containerd and umoci
+  // take it for a file, and so does Python.
+  return kind === '\0' && name.endsWith('/') ? S_IFDIR : found
 }
 
 /** Linux, `linux/kdev_t.h`, new_encode_dev. */

@@ -1,6 +1,6 @@
 import { OciError } from './errors.ts'
 import type { ImageLimits } from './limits.ts'
-import { S_IFDIR, S_IFLNK, S_IFMT, type TarEntry } from './tar.ts'
+import { nameBytesOf, requireWithin, S_IFDIR, S_IFLNK, S_IFMT, type TarEntry } from './tar.ts'
 
 /** A file, directory, link or device of an image. */
 export interface ImageNode {
@@ -46,6 +46,8 @@ export class ImageTree {
   readonly root: ImageNode
   readonly #limits: ImageLimits
   #count = 0
+  /** Entries of all layers, and directories that were made above them. */
+  #entries = 0
   #nameBytes = 0
   #steps = 0
   /** The directory of the entry before: most entries lie beside it. */
@@ -54,12 +56,18 @@ export class ImageTree {
 
   constructor(limits: ImageLimits) {
     this.#limits = limits
-    this.root = this.#make({ ...MADE, path: '' }, 0)
+    this.root = this.#make(MADE, 0)
   }
 
   /** All files, directories and links that there have been. */
   get count(): number {
     return this.#count
+  }
+
+  /** The limits that are left for further layers. */
+  get left(): ImageLimits {
+    const { entries, nameBytes } = this.#limits
+    return { ...this.#limits, entries: entries - this.#entries, nameBytes: nameBytes - this.#nameBytes }
   }
 
   /**
@@ -68,6 +76,7 @@ export class ImageTree {
    * @throws OciError `ERR_LINK`, `ERR_NAME`, `ERR_LIMIT`
    */
   apply(entries: readonly TarEntry[], layer: number): void {
+    for (const entry of entries) this.#use(entry)
     // Whiteouts hide what is below the layer alone, wherever they stand in it.
     for (const { path } of entries) if (path.includes(WHITEOUT)) this.#hide(path)
     for (const entry of entries) if (!isMark(entry.path)) this.#add(entry, layer)
@@ -102,7 +111,7 @@ export class ImageTree {
       return
     }
     const { parent, name } = split(path)
-    const entries = this.#entries(parent, path)
+    const entries = this.#entriesOf(parent, path)
     const before = entries.get(name)
     if (before !== undefined && before.entries !== null && (mode & S_IFMT) === S_IFDIR) {
       renew(before, entry)
@@ -129,11 +138,6 @@ export class ImageTree {
   }
 
   #make(entry: TarEntry, layer: number): ImageNode {
-    if (this.#count > this.#limits.entries)
-      throw new OciError('ERR_LIMIT', entry.path, `the image has more than ${this.#limits.entries} files`)
-    this.#nameBytes += entry.path.length - entry.path.lastIndexOf('/') + entry.target.length
-    if (this.#nameBytes > this.#limits.nameBytes)
-      throw new OciError('ERR_LIMIT', entry.path, `the image has more than ${this.#limits.nameBytes} bytes of names`)
     const { mode, uid, gid, seconds, nanoseconds, size, offset, target, device } = entry
     const entries = (mode & S_IFMT) === S_IFDIR ? new Map<string, ImageNode>() : null
     const id = ++this.#count
@@ -141,8 +145,15 @@ export class ImageTree {
     return { id, mode, uid, gid, seconds, nanoseconds, links: 1, size, layer, offset, target: text, device, entries }
   }
 
+  /** Uses up the limits. Each entry counts, one that another layer replaces, a hard link and a whiteout, too. */
+  #use(entry: Pick<TarEntry, 'path' | 'target'>): void {
+    this.#entries++
+    this.#nameBytes += nameBytesOf(entry)
+    requireWithin(this.#limits, this.#entries, this.#nameBytes, entry.path)
+  }
+
   /** The entries of a directory, which is made where it is absent. */
-  #entries(parent: string, path: string): Map<string, ImageNode> {
+  #entriesOf(parent: string, path: string): Map<string, ImageNode> {
     const directory = parent === this.#lastPath ? this.#last : this.#directory(parent, true)
     const entries = directory?.entries
     if (entries === undefined || entries === null) throw new OciError('ERR_LINK', path, 'a path through a file')
@@ -178,7 +189,8 @@ export class ImageTree {
       let next = at.entries?.get(name)
       if (next === undefined) {
         if (!make) return undefined
-        next = this.#make({ ...MADE, path }, 0)
+        this.#use({ path: name, target: '' })
+        next = this.#make(MADE, 0)
         at.entries?.set(name, next)
       }
       if ((next.mode & S_IFMT) === S_IFLNK) {

@@ -347,6 +347,43 @@ describe('damaged images', () => {
     expect(await errorOf(open(path))).toMatch(error)
   })
 
+  test.each([
+    { layers: 'as they are', compression: 'tar' },
+    { layers: 'compressed', compression: 'tar+gzip' },
+  ] as const)(
+    'limits hold over all layers together, $layers, whether the cache has them or not',
+    async ({ compression }) => {
+      const layers: readonly (readonly Written[])[] = [
+        [{ name: 'a' }, { name: 'hard', kind: '1', link: 'a' }, { name: 'soft', kind: '2', link: 'a' }],
+        [{ name: '.wh.a' }, { name: 'deep/er/b' }, { name: 'hard' }, { name: '.wh.absent' }],
+      ]
+      const texts = layers.flat().flatMap(({ name, link = '' }) => [name, link])
+      const exact = {
+        layers: layers.length,
+        // Two directories are made.
+        entries: layers.flat().length + 2,
+        nameBytes: [...texts, 'deep', 'er'].join('').length,
+        layerBytes: layers.reduce((sum, layer) => sum + writeTar(layer).length, 0),
+      }
+      const path = layout(layers, { compression })
+      for (const state of ['cold', 'warm'])
+        for (const key of Object.keys(exact) as (keyof typeof exact)[]) {
+          const folder = `${cache}-${compression}-${state}-${key}`
+          const openIn = (limits: object) => open(path, { cache: { folder }, limits })
+          // oxlint-disable-next-line no-await-in-loop -- one after the other
+          if (state === 'warm') await (await openIn({})).close()
+          // oxlint-disable-next-line no-await-in-loop
+          expect([key, state, await errorOf(openIn({ ...exact, [key]: exact[key] - 1 }))]).toEqual([
+            key,
+            state,
+            expect.stringMatching(/^ERR_LIMIT/),
+          ])
+          // oxlint-disable-next-line no-await-in-loop
+          await (await openIn(exact)).close()
+        }
+    },
+  )
+
   test('more than 128 layers', async () => {
     expect(await errorOf(open(layout(Array.from({ length: 129 }, () => HELLO))))).toMatch(/^ERR_LIMIT .*129 layers/)
   })

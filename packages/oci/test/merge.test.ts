@@ -36,6 +36,12 @@ const written: fc.Arbitrary<Written> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({ name: directory, kind: fc.constant('5'), mode: fc.constantFrom(0o755, 0o700), time }),
   },
+  // A slash at the end makes a directory of kind '\0', and none of kind '0'.
+  { weight: 1, arbitrary: fc.record({ name: directory, kind: fc.constant('\0'), mode, time }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ name: directory, kind: fc.constant('0'), mode, time, content: fc.string({ maxLength: 5 }) }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({

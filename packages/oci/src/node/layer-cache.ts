@@ -22,7 +22,7 @@ export interface LayerCacheOptions {
   readonly mostBytes?: number
 }
 
-const VERSION = 1
+const VERSION = 2
 const MOST_STAMPS = 8
 const NEW = 'new-'
 /** A file that nobody has written to for so long was left by a process that was killed. */
@@ -71,7 +71,7 @@ export class LayerCache implements LayerStore {
     const index = await this.#index(layer)
     if (index !== undefined) {
       const tar = await this.#unpacked(layer, index.bytes)
-      if (tar !== undefined) return { tar, entries: entriesOf(index, limits) }
+      if (tar !== undefined) return { tar, entries: entriesOf(index) }
     }
     const file = await layer.open()
     let isKept = false
@@ -126,7 +126,7 @@ export class LayerCache implements LayerStore {
   ): Promise<readonly TarEntry[]> {
     const { stamp } = file
     if (index !== undefined && stamp !== undefined && index.stamps.includes(stamp) && index.bytes === file.size)
-      return entriesOf(index, limits)
+      return entriesOf(index)
     if (file.size > limits.layerBytes)
       throw new OciError(
         'ERR_LIMIT',
@@ -228,9 +228,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: 'the cache folder is a file',
 }
 
-function entriesOf({ rows }: Index, limits: ImageLimits): readonly TarEntry[] {
-  if (rows.length > limits.entries)
-    throw new OciError('ERR_LIMIT', 'a layer', `${rows.length} entries; at most ${limits.entries} are read`)
+/** The entries that were read before; the image that they are put into checks its limits. */
+function entriesOf({ rows }: Index): readonly TarEntry[] {
   return rows.map(([path, mode, uid, gid, size, offset, seconds, nanoseconds, target, device]) => ({
     path,
     mode,
