@@ -1,5 +1,5 @@
-// Programs that tests compare with. A program on PATH is used with all that the host has installed for it. For any other
-// program the packages that it needs are downloaded, with all that they depend on, whatever the host has installed: an
+// Programs that tests compare with. A program on PATH that runs is used with all that the host has installed for it. For any
+// other program the packages that it needs are downloaded, with all that they depend on, whatever the host has installed: an
 // unpacked program looks for its files beside itself. Nothing of this takes privileges or touches the host's packages.
 // Without apt the tests that need a program skip, and say so.
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
@@ -82,7 +82,7 @@ export interface ProvideOptions {
   readonly root?: string
 }
 
-/** Puts programs that are missing at the end of PATH, fetched once for all checkouts. Prints what went wrong. */
+/** Puts programs that are missing first on PATH, fetched once for all checkouts. Prints what went wrong. */
 export async function provideDebianPrograms(options: ProvideOptions = {}): Promise<void> {
   if (process.platform !== 'linux') return
   const { table = PROGRAMS, programs: wanted, root = cacheDirectory() } = options
@@ -169,7 +169,8 @@ async function provide(row: ProgramTable[number], root: string, apt: Apt | undef
       return { archives: archives.map((path) => basename(path)) }
     },
   })
-  process.env['PATH'] = [process.env['PATH'] ?? '', join(folder, BIN)].join(delimiter)
+  // First, since a program of the same name that does not run may be on PATH.
+  process.env['PATH'] = [join(folder, BIN), process.env['PATH'] ?? ''].join(delimiter)
   return true
 }
 

@@ -1,11 +1,30 @@
 /** Tests that run only where the host has something. */
+import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
-/** Whether PATH has a program. */
-export const hasProgram = (name: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)))
+/** For programs that do not know `--version`, an option with which they end well. */
+const PROBES: Readonly<Record<string, string>> = {
+  ...{ socat: '-V', mke2fs: '-V', debugfs: '-V', e2fsck: '-V' },
+  ...{ iasl: '-v', gvnccapture: '--help', Xvfb: '-help', WebKitWebDriver: '--help' },
+}
+
+/**
+ * Whether PATH has a program that runs. A program that is found and fails counts as missing, and this is printed: rustup's
+ * `rustc` fails where no toolchain is installed for the user.
+ */
+export function hasProgram(name: string): boolean {
+  if (!(process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)))) return false
+  const { status, signal, error, stderr } = spawnSync(name, [PROBES[name] ?? '--version'], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  if (status === 0) return true
+  const why = error?.message ?? `${signal ?? `exit code ${status}`}: ${stderr.split('\n', 1)[0]}`
+  console.error(`${name} is on PATH but does not run, which counts as missing (${why})`)
+  return false
+}
 
 /** Whether the kernel is a Linux that shows what processes have open. A sandbox may have no /proc. */
 export const hasProc: boolean = existsSync('/proc/self/fd')

@@ -142,6 +142,16 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     expect(outputOf('test-x86')).toBe(x86)
   })
 
+  test('replace a program that does not run', async () => {
+    const { root, hostBin } = stubHost(['test-x86'])
+    writeFileSync(join(hostBin, 'test-x86'), '#!/bin/sh\nexit 1\n')
+    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+    await provideDebianPrograms({ table: TABLE, root, programs: ['test-x86'] })
+    expect(error.mock.calls.flat().join('\n')).toContain('test-x86 is on PATH but does not run')
+    error.mockRestore()
+    expect(outputOf('test-x86')).toBe('test-common\ntest-roms\n')
+  })
+
   test('are fetched where they are wanted, and no others', async () => {
     const { root } = stubHost([])
     await provideDebianPrograms({ table: TABLE, root, programs: [] })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DebianError, fetchMembers, type DebianErrorCode } from '@retrap/debian'
 import { afterAll, expect, test, vi } from 'vitest'
 import { debianMembers } from '../src/debian.ts'
-import { cacheEnvironment, skipNote } from '../src/skip.ts'
+import { cacheEnvironment, hasProgram, skipNote } from '../src/skip.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 
@@ -14,6 +14,27 @@ afterAll(() => rmSync(folder, { recursive: true }))
 test('a name speaks of skipping only where the test is skipped', () => {
   expect(skipNote(true, 'nasm is not installed')).toBe('')
   expect(skipNote(false, 'nasm is not installed')).toBe(' (skipped: nasm is not installed)')
+})
+
+test.each<[what: string, text: string, mode: number, runs: boolean, note?: RegExp]>([
+  ['a program that runs', '#!/bin/sh\n', 0o755, true],
+  ['a program that knows another option', '#!/bin/sh\n[ "$1" = -V ] || exit 1\n', 0o755, true],
+  ['a shim without a program', '#!/bin/sh\necho no toolchain >&2; exit 1\n', 0o755, false, /exit code 1: no toolchain/],
+  ['a file that may not be executed', '#!/bin/sh\n', 0o644, false, /EACCES/],
+  ['a script whose interpreter is missing', '#!/nonexistent/sh\n', 0o755, false, /ENOENT/],
+  ['a program that is killed', '#!/bin/sh\nkill -9 $$\n', 0o755, false, /SIGKILL/],
+])('%s counts as there, or is named', (what, text, mode, runs, note) => {
+  const bin = join(folder, what)
+  mkdirSync(bin)
+  // This program is asked by -V.
+  writeFileSync(join(bin, 'socat'), text, { mode })
+  vi.stubEnv('PATH', bin)
+  const printed = vi.spyOn(console, 'error').mockReturnValue()
+  expect(hasProgram('socat')).toBe(runs)
+  expect(hasProgram('nasm')).toBe(false)
+  expect(printed.mock.calls.flat()).toEqual(note === undefined ? [] : [expect.stringMatching(note)])
+  printed.mockRestore()
+  vi.unstubAllEnvs()
 })
 
 test('the cache is the user’s where it can be made, and elsewhere where it cannot', () => {
