@@ -6,7 +6,7 @@ import { runCli, type CliHost } from './cli.ts'
 import { loadInterpreters } from './machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
 import { onStuck } from './devices/stuck-watch.ts'
-import { ENDING_SIGNALS } from './host/host.ts'
+import { onSignal } from './host/host.ts'
 import { usage } from './options/values.ts'
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
@@ -44,12 +44,7 @@ const host: CliHost = {
   abandon() {
     abandoned = true
   },
-  onSignal(listener) {
-    for (const signal of ENDING_SIGNALS) process.on(signal, listener)
-    return () => {
-      for (const signal of ENDING_SIGNALS) process.off(signal, listener)
-    }
-  },
+  onSignal,
 }
 
 /**

@@ -23,7 +23,12 @@ export interface DeviceParties {
   readonly servers: readonly DomainServer[]
   /** Memory that models own. */
   readonly memories: OwnedMemories
+  /** Host time that a model may take for any answer. */
+  readonly deadlineMs: number
 }
+
+/** Host time that models may take to be restored. */
+const RESTORE_MS = 10_000
 
 /**
  * The device models of a domain at rest: none has anything under way. They stay so until {@link DomainRest.end}, which has
@@ -34,7 +39,7 @@ export interface DomainRest {
    * Saves all device models, wherever they live, with the memory that they own.
    *
    * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
-   *   that failed
+   *   that failed or was late
    */
   saveDevices(): Promise<DevicesState>
   /** Device models go on. */
@@ -43,18 +48,21 @@ export interface DomainRest {
 
 class DevicesAtRest implements DomainRest {
   readonly #parties: DeviceParties
+  readonly #deadlineMs: number
   readonly #remotes: readonly RemoteServer[]
 
-  /** @param remotes - servers that rest as well */
-  constructor(parties: DeviceParties, remotes: readonly RemoteServer[] = remotesOf(parties)) {
+  /** @param deadlineMs - host time that a model may take to be saved @param remotes - servers that rest as well */
+  constructor(parties: DeviceParties, deadlineMs: number, remotes: readonly RemoteServer[] = remotesOf(parties)) {
     this.#parties = parties
+    this.#deadlineMs = deadlineMs
     this.#remotes = remotes
   }
 
   async saveDevices(): Promise<DevicesState> {
     const { devices, memories } = this.#parties
     const remotes = remotesOf(this.#parties)
-    const [local, ...states] = await Promise.all([devices.save(), ...remotes.map((remote) => remote.save())])
+    const limit = this.#deadlineMs
+    const [local, ...states] = await Promise.all([devices.save(limit), ...remotes.map((remote) => remote.save(limit))])
     const servers = Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!]))
     return { version: 1, local, servers, memories: memories.save() }
   }
@@ -67,10 +75,11 @@ class DevicesAtRest implements DomainRest {
 
 /** Brings all models to rest; they go on where one of them is too late. */
 export async function beginRest(parties: DeviceParties, deadlineMs: number): Promise<DomainRest> {
-  const rest = new DevicesAtRest(parties)
+  const limit = Math.min(deadlineMs, parties.deadlineMs)
+  const rest = new DevicesAtRest(parties, limit)
   try {
     const { devices } = parties
-    await Promise.all([devices.quiesce(deadlineMs), ...remotesOf(parties).map((remote) => remote.quiesce(deadlineMs))])
+    await Promise.all([devices.quiesce(limit), ...remotesOf(parties).map((remote) => remote.quiesce(limit))])
   } catch (error) {
     rest.end()
     throw error
@@ -114,11 +123,12 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   checkDevices(parties, state)
   memories.restore(state.memories)
   const { local, servers } = divide(parties, state)
-  await devices.restore(local)
+  const limit = Math.min(RESTORE_MS, parties.deadlineMs)
+  await devices.restore(local, limit)
   // A run that is recorded may begin with the state of models whose doings are recorded from then on.
   const remotes = parties.servers.map(({ remote }) => remote).filter(({ name }) => Object.hasOwn(servers, name))
-  for (const remote of remotes) await remote.restore(servers[remote.name]!)
-  return new DevicesAtRest(parties, remotes)
+  for (const remote of remotes) await remote.restore(servers[remote.name]!, limit)
+  return new DevicesAtRest(parties, limit, remotes)
 }
 
 /** Servers whose models have state here: what those do that are recorded is in the recording. */

@@ -77,6 +77,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** The vCPUs and interrupt controllers. */
   readonly architecture: A
   readonly #sleeper: Sleeper
+  readonly #deviceDeadlineMs: number
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
   readonly #run: RunState
@@ -118,6 +119,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     // A model may arm a timer from a promise, while nothing executes that would look at the timers.
     this.timers.onEarlier = () => options.sleeper.wake()
     const deviceDeadlineMs = options.deviceDeadlineMs ?? (options.clock.deterministic ? VIRTUAL_DEADLINE_MS : Infinity)
+    this.#deviceDeadlineMs = deviceDeadlineMs
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
@@ -471,7 +473,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   #deviceParties(): DeviceParties {
-    return { devices: this.devices, servers: this.#servers, memories: this.ownedMemories }
+    const { devices, ownedMemories: memories } = this
+    return { devices, servers: this.#servers, memories, deadlineMs: this.#deviceDeadlineMs }
   }
 
   /** Instructions retired by all vCPUs. */

@@ -18,7 +18,8 @@ import { slotOf } from './pci-devices.ts'
 export const PROGRAM_PROPERTIES: Readonly<Record<string, string>> = {
   addr: 'PCI device number of its first device that has none, such as 4 or 0x4 (10, 11, … in the order of the programs)',
   dma: 'the part of guest memory that it may reach, FIRST-LAST (all)',
-  ready: 'seconds that it has to declare its devices, or off (30); a debugger at its start may take longer',
+  ready:
+    'seconds that it has to answer hello and to declare its devices, or off (5 and 30); a debugger may take longer',
   reconnect: 'seconds for which a lost connection is tried again (5); of unix: and tcp:',
 }
 /** Where the words of programs go. */
@@ -75,13 +76,13 @@ function readProgram(argument: DeviceArgument, stderr: ProgramOutput, others: re
     throw usage(`--device ${name}: ${key}=${text} is not a time; give seconds, such as 30`)
   }
   const reconnect = seconds('reconnect', '5')
-  const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '30')
+  const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '0')
   const bounds = boundsOf(name, properties.text('dma', ''))
   const prefix = 'command' in address ? commandName(address.command) : name
   const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
   const options = {
     name: prefix,
-    readyMs: ready * 1000,
+    ...(properties.text('ready', '') !== '' && { readyMs: ready * 1000 }),
     ...(bounds && { bounds }),
     onLog: boundedLog(tell, stderr),
     onOutput: linesTo(tell, stderr),

@@ -1,4 +1,5 @@
 /** The command line where it runs a program in a guest: nothing else of it is loaded. */
+import { endSoon } from '../host/host.ts'
 import { runExecCommand } from './command.ts'
 
 /** Runs `retrap exec` on this process, which it ends: nothing that is left open holds it. */
@@ -10,6 +11,7 @@ export async function main(args: readonly string[]): Promise<number> {
     stderr,
     on: (signal, listener) => process.on(signal, listener),
     off: (signal, listener) => process.off(signal, listener),
+    endSoon,
   })
   for (const output of [stdout, stderr])
     // oxlint-disable-next-line no-await-in-loop -- two

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { ByteStreamBackend } from '@retrap/device'
 import type { MachineVirtioDevice } from '@retrap/machine'
+import { ENDING_SIGNALS, type EndingSignal } from '../host/host.ts'
 import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ExecError } from './errors.ts'
@@ -47,10 +48,10 @@ export interface ExecHost {
   readonly stderr: Writable
   on(signal: NodeJS.Signals, listener: () => void): void
   off(signal: NodeJS.Signals, listener: () => void): void
+  /** Ends the process in a moment, unless it ends by itself: a second signal has come. */
+  endSoon(signal: EndingSignal): void
 }
 
-/** Signals that go to the program. */
-const PASSED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** A program that is asked to end may take so long. */
 const GRACE_MS = 10_000
 /** A boot that takes longer is told. */
@@ -258,9 +259,12 @@ class Run {
 
   /** Passes signals on. @returns what ends that */
   #listen(guest: ExecGuest): () => void {
-    const undo = PASSED.map((signal) => {
+    const undo = ENDING_SIGNALS.map((signal) => {
       const listener = (): void => {
-        if (this.#signalled !== undefined) return this.#over.abort()
+        if (this.#signalled !== undefined) {
+          this.#host.endSoon(signal)
+          return this.#over.abort()
+        }
         this.#signalled = signal
         guest.signals.say(encodeSignal(signal))
         if (signal !== 'SIGINT') setTimeout(() => this.#over.abort(), GRACE_MS).unref()

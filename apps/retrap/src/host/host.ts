@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import type { CrashDetail } from '@retrap/machine'
 import type { CreateMachine, Machine, MachineRunner } from '../machine/machine-contract.ts'
 
@@ -7,6 +8,36 @@ export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>)
 /** Signals that end a session. */
 export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export type EndingSignal = (typeof ENDING_SIGNALS)[number]
+
+/** How long a run may take to come to its end after the second signal, in milliseconds. */
+const LAST_MS = 1000
+const listeners = new Set<(signal: EndingSignal) => void>()
+let signals = 0
+
+function hear(signal: EndingSignal): void {
+  signals++
+  if (signals === 2) endSoon(signal)
+  for (const listener of listeners) listener(signal)
+}
+
+/** See `SessionHost.onSignal`. The second signal ends the process within 2 seconds, whatever the run waits for. */
+export const onSignal: SessionHost['onSignal'] = (listener) => {
+  if (listeners.size === 0) for (const signal of ENDING_SIGNALS) process.on(signal, hear)
+  listeners.add(listener)
+  return () => {
+    if (listeners.delete(listener) && listeners.size === 0)
+      for (const signal of ENDING_SIGNALS) process.off(signal, hear)
+  }
+}
+
+/** Ends the process in a moment, unless it ends by itself. Node puts the terminal back, and device programs are ended. */
+export function endSoon(signal: EndingSignal): void {
+  const end = (): never => {
+    process.stderr.write(`retrap: a second ${signal} has ended the process, before the run was at its end\n`)
+    process.exit(128 + constants.signals[signal])
+  }
+  setTimeout(end, LAST_MS).unref()
+}
 
 /** Debugs the machines of a session: gdb does, or an editor. */
 export interface SessionDebugger {

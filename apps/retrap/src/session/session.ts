@@ -89,8 +89,7 @@ class Session {
   #lost: Ending | undefined
   /** The machine that runs. */
   #running: Machine | undefined
-  /** SIGTERM has come. */
-  #terminated = false
+  #signalledBefore = false
   /** Pauses the machine for readers that stall. */
   #pause = new AbortController()
 
@@ -157,9 +156,11 @@ class Session {
 
   /** SIGTERM presses the power button of a guest that heeds it. Everything else, and the second SIGTERM, ends the run. */
   async #signalled(signal: EndingSignal): Promise<void> {
-    const first = signal === 'SIGTERM' && !this.#terminated
-    this.#terminated = true
-    if (first && (await this.#pressPowerButton())) {
+    const isFirst = !this.#signalledBefore
+    this.#signalledBefore = true
+    // The process may end before the display is closed.
+    if (!isFirst) this.#display?.terminal?.close()
+    if (isFirst && signal === 'SIGTERM' && (await this.#pressPowerButton())) {
       this.#host.stderr.write('retrap: SIGTERM presses the power button; another one ends the run\n')
     } else this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)
   }

@@ -114,6 +114,82 @@ describe('a program that fails ends the machine with one sentence:', () => {
   })
 })
 
+/** Numbers of frames that are answered. */
+const [HELLO, READ_FRAME, TIMER, SAVE, RESTORE, QUIESCE] = [2, 3, 6, 10, 11, 12]
+const silent = (kind: number, how = 'answers'): string => raw(how, `SILENT=${kind} `)
+const saved = join(folder, 'saved')
+const LEAVES = { answers: [{ to: 'retrap> ', type: '\u0001x' }] }
+
+describe('a program that never answers one kind of frame has a sentence within the deadline:', () => {
+  test.each<readonly [string, string, readonly string[], Partial<HereOptions>, number, RegExp]>([
+    ['hello', silent(HELLO), [], {}, 2, /not ready within 5 s: it has not answered hello/],
+    ['read', silent(READ_FRAME), ['--device-deadline', '0.5'], { input: READS }, 70, /no answer within 500 ms/],
+    ['timer', silent(TIMER, 'arms'), ['--deterministic', '--device-deadline', '0.5'], {}, 70, /not settled within 500/],
+    [
+      'save',
+      silent(SAVE),
+      ['--save-on-exit', saved, '--device-deadline', '0.5'],
+      LEAVES,
+      74,
+      /save took longer than 500/,
+    ],
+    [
+      'quiesce',
+      silent(QUIESCE),
+      ['--save-on-exit', saved, '--device-deadline', '0.5'],
+      LEAVES,
+      74,
+      /quiesce took longer/,
+    ],
+  ])('%s', { timeout: DEADLINE_MS }, async (_kind, device, args, options, code, said) => {
+    const end = await runHere(['--device', device, ...args], { deadlineMs: DEADLINE_MS, ...options })
+    expect(end).toMatchObject({ code, stderr: expect.stringMatching(said) as string })
+  })
+
+  test('restore', { timeout: DEADLINE_MS }, async () => {
+    const device = silent(RESTORE)
+    const args = ['--device', device, '--device-deadline', '0.5', '--save-on-exit', saved]
+    expect(await runHere(args, { ...LEAVES, deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
+    const end = await runHere(['restore', saved], { deadlineMs: DEADLINE_MS })
+    expect(end).toMatchObject({ code: 2, stderr: expect.stringMatching(/restore took longer than 500 ms/) as string })
+  })
+})
+
+describe.concurrent('while a program does not answer, a second signal ends the process in 2 s:', () => {
+  test.for([
+    [HELLO, 'SIGTERM'],
+    [READ_FRAME, 'SIGINT'],
+    [SAVE, 'SIGTERM'],
+    [SAVE, 'SIGINT'],
+    [QUIESCE, 'SIGINT'],
+  ] as const)('frame %i, %s', { timeout: DEADLINE_MS }, async ([kind, signal], { expect: expects }) => {
+    let second = 0
+    const twice = (pid: number): void => {
+      if (second > 0) return
+      second = Infinity
+      process.kill(pid, signal)
+      setTimeout(() => {
+        if (!isAlive(pid)) return
+        second = performance.now()
+        process.kill(pid, signal)
+      }, 500)
+    }
+    const end = await runRetrap(
+      ['--device', silent(kind, 'stays'), '--save-on-exit', join(folder, `signalled-${kind}`)],
+      {
+        ...{ answers: [{ to: 'retrap> ', type: 'memory FED90000\n' }], deadlineMs: DEADLINE_MS },
+        onOutput: (text, pid) => text.includes(kind === READ_FRAME ? 'memory FED90000' : 'retrap> ') && twice(pid),
+        onError: (_text, pid) => kind === HELLO && twice(pid),
+      },
+    )
+    // It may have ended before the second one.
+    if (second < Infinity) expects(performance.now() - second).toBeLessThan(2000)
+    expects(end.code).toBe(signal === 'SIGTERM' ? 143 : 130)
+    const pids = (STAYS.exec(end.stderr) ?? []).slice(1).map(Number)
+    await expects.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
+  })
+})
+
 test(
   'with --device-failure detach the guest goes on, and a reset starts the program anew, at the same place',
   { timeout: DEADLINE_MS },

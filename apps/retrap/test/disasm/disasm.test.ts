@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { CliError } from '../../src/errors.ts'
 import { runCli } from '../../src/cli.ts'
@@ -147,7 +148,7 @@ main:
     expect(stdout).not.toContain('\u001B')
   })
 
-  test.skipIf(!existsSync('/usr/bin/objdump'))('has the lines that objdump has', async () => {
+  test.skipIf(!hasProgram('objdump'))('has the lines that objdump has', async () => {
     const host = new FakeHost(async () => ({ reason: 'power-off' }))
     expect(await runCli(['disasm', '/bin/true'], host)).toBe(0)
     const addresses = (text: string, line: RegExp): string[] =>

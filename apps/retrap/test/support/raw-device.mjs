@@ -36,6 +36,8 @@ const DEVICE = [
   ...(how.startsWith('pci') ? [[35, 3, 1, 256, 0x1af4, 0x10f0, 0, 0xff_0000, 0, 0, 1, 0, '']] : []),
 ]
 const READY = [43]
+/** The kind of frame that it never answers. */
+const silent = Number(process.env.SILENT ?? 0)
 let isFirst = true
 
 /** What a read does before its answer. @returns true: there is no answer */
@@ -90,6 +92,7 @@ const ON_FRAME = {
     if (how === 'old') send([32, 4, 0, 0, 0, 'raw'])
     else if (how === 'never-ready') send(WELCOME, ...DEVICE)
     else if (how !== 'mute' && !process.env.MUTE) send(WELCOME, ...DEVICE, READY)
+    if (how === 'arms') send([49, 1, 1, 1])
     if (how in FLOODS) flood()
   },
   // read
@@ -110,6 +113,7 @@ socket.on('data', (bytes) => {
     rest = rest.subarray(whole.length)
     const at = (field) => Number(whole.readBigUInt64LE(8 + 8 * field))
     const kind = whole.readUInt16LE(4)
+    if (kind === silent) continue
     if (kind in ON_FRAME) ON_FRAME[kind](at)
     // Calls that are answered by done: those with a number, from timer to resume.
     else if (kind >= 6 && kind <= 13) send([45, at(0), '', ''])

@@ -10,7 +10,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as timeout, EXEC_START, retrapExec as exec, runToEnd } from '../support/exec.ts'
 
-const isHere = hasProc && process.arch === 'x64' && hasProgram('python3')
+const isHere = hasProc && process.arch === 'x64' && hasProgram('apt-get') && hasProgram('python3')
 // Some boot a machine of their own.
 const test = sliceTests(28).skipIf(!isHere)
 const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host, python3 among them')

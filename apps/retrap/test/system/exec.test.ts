@@ -5,15 +5,15 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { openBundle, type PcOptions, replayPc } from '@retrap/machine'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
-import { hasProc, skipNote } from '@retrap/tooling/skip'
+import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as DEADLINE_MS, type Ended, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
 import { SOURCE_START } from '../support/processes.ts'
 
-const isHere = hasProc && process.arch === 'x64'
+const isHere = hasProc && process.arch === 'x64' && hasProgram('apt-get')
 const test = sliceTests(16).skipIf(!isHere)
-const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host')
+const note = skipNote(isHere, 'it runs programs of an x86-64 Linux host with apt')
 
 test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: string }>([
   // busybox, which starts it, has another one.

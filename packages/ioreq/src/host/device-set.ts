@@ -308,12 +308,14 @@ export abstract class DeviceSet implements LocalModels {
   /**
    * Saves every model and function.
    *
-   * @throws DeviceError `ERR_STATE`, with the model's name, for one that has neither `save` nor `stateless: true`
+   * @param deadlineMs - host time that each model may take; default any
+   * @throws DeviceError `ERR_STATE`, with the model's name, for one that has neither `save` nor `stateless: true`;
+   *   `ERR_DEVICE` for one that fails or is not done in time
    */
-  async save(): Promise<DeviceHostState> {
+  async save(deadlineMs: number = Infinity): Promise<DeviceHostState> {
     return {
       version: 2,
-      devices: await saveModels(this.#present()),
+      devices: await saveModels(this.#present(), deadlineMs),
       functions: this.functions.save(),
       detached: [...this.#attached.values()].filter((each) => each.detached).map((each) => each.model.name),
     }
@@ -349,19 +351,21 @@ export abstract class DeviceSet implements LocalModels {
     restoreModels(
       this.#present().filter(({ name }) => !state.detached.includes(name)),
       state.devices,
+      Infinity,
     )
   }
 
   /**
    * Restores every model and function.
    *
+   * @param deadlineMs - host time that each model may take; default any
    * @throws DeviceError `ERR_STATE` for another version or what a model refuses, `ERR_NOT_FOUND` where the state names a
-   *   model or function that is not there, or has none of a model that is
+   *   model or function that is not there, or has none of a model that is; `ERR_DEVICE` for a model that fails or is late
    */
-  async restore(state: DeviceHostState): Promise<void> {
+  async restore(state: DeviceHostState, deadlineMs: number = Infinity): Promise<void> {
     checkVersion(state)
     for (const name of state.detached) this.detach(name)
-    const restoring = restoreModels(this.#present(), state.devices)
+    const restoring = restoreModels(this.#present(), state.devices, deadlineMs)
     this.functions.restore(state.functions)
     await restoring()
   }

@@ -6,15 +6,15 @@ function isStateless(model: DeviceModel): boolean {
   return model.stateless === true
 }
 
-/** Runs one step of a model's, and names the model where it fails. A step that is done at once is not waited for. */
-function step<T>(model: DeviceModel, what: string, action: () => T | Promise<T>): T | Promise<T> {
+/** Runs one step of a model's, and names the model where it fails or is late. A step that is done at once is not waited for. */
+function step<T>(model: DeviceModel, what: string, deadlineMs: number, action: () => T | Promise<T>): T | Promise<T> {
   const refuse = (error: unknown): never => {
     if (error instanceof DeviceError && error.code === 'ERR_STATE') throw error
     throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describeThrown(error)}`, { cause: error })
   }
   try {
     const result = action()
-    return result instanceof Promise ? result.catch(refuse) : result
+    return result instanceof Promise ? inTime(model.name, what, deadlineMs, result.catch(refuse)) : result
   } catch (error) {
     return refuse(error)
   }
@@ -27,7 +27,27 @@ export function checkTimeLimit(deadlineMs: number): void {
 }
 
 /**
- * Waits for a step of a model's, and no longer than allowed. A deadline that no timer of the host can hold never passes.
+ * Waits for a step that is under way, and no longer than allowed. A deadline that no timer of the host can hold never passes.
+ *
+ * @throws DeviceError `ERR_DEVICE`, naming the device or server and the step; what the step throws
+ */
+export async function inTime<T>(device: string, what: string, deadlineMs: number, step: Promise<T>): Promise<T> {
+  let timer: unknown
+  const late = new Promise<never>((_resolve, reject) => {
+    if (deadlineMs > LONGEST_HOST_TIMER_MS) return
+    const error = (): DeviceError =>
+      new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)
+    timer = setTimeout(() => reject(error()), deadlineMs)
+  })
+  try {
+    return await Promise.race([step, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/**
+ * Takes a step of a model's, and waits for it no longer than allowed.
  *
  * @param action - returns undefined where there is nothing to wait for
  * @throws DeviceError `ERR_DEVICE`, naming the model and the step
@@ -38,28 +58,23 @@ export async function withDeadline(
   deadlineMs: number,
   action: () => void | Promise<unknown>,
 ): Promise<void> {
-  let timer: unknown
   try {
     const done = action()
-    if (done === undefined) return
-    const late = new Promise<never>((_resolve, reject) => {
-      if (deadlineMs > LONGEST_HOST_TIMER_MS) return
-      timer = setTimeout(
-        () => reject(new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)),
-        deadlineMs,
-      )
-    })
-    await Promise.race([done, late])
+    if (done !== undefined) await inTime(device, what, deadlineMs, done)
   } catch (error) {
     if (error instanceof DeviceError) throw error
     throw new DeviceError('ERR_DEVICE', `${device}: ${what} failed: ${describeThrown(error)}`, { cause: error })
-  } finally {
-    clearTimeout(timer)
   }
 }
 
-/** @throws DeviceError `ERR_STATE`, naming a model that cannot be saved, before any is */
-export async function saveModels(models: readonly DeviceModel[]): Promise<Record<string, unknown>> {
+/**
+ * Saves models one after another.
+ *
+ * @param deadlineMs - host time that each may take
+ * @throws DeviceError `ERR_STATE`, naming a model that cannot be saved, before any is; `ERR_DEVICE`, naming one that failed or
+ *   was late
+ */
+export async function saveModels(models: readonly DeviceModel[], deadlineMs: number): Promise<Record<string, unknown>> {
   for (const model of models) {
     if (isStateless(model) || (model.save !== undefined && model.restore !== undefined)) continue
     throw new DeviceError(
@@ -70,7 +85,7 @@ export async function saveModels(models: readonly DeviceModel[]): Promise<Record
   const states: Record<string, unknown> = {}
   for (const model of models) {
     if (isStateless(model)) continue
-    const saved = step(model, 'save', () => model.save?.())
+    const saved = step(model, 'save', deadlineMs, () => model.save?.())
     states[model.name] = saved instanceof Promise ? await saved : saved
   }
   return states
@@ -79,12 +94,14 @@ export async function saveModels(models: readonly DeviceModel[]): Promise<Record
 /**
  * Checks that a saved state and the models fit.
  *
+ * @param deadlineMs - host time that each model may take to be restored
  * @returns restores the models
  * @throws DeviceError `ERR_NOT_FOUND`
  */
 export function restoreModels(
   models: readonly DeviceModel[],
   states: Readonly<Record<string, unknown>>,
+  deadlineMs: number,
 ): () => Promise<void> {
   const byName = new Map(models.map((model) => [model.name, model]))
   for (const name of Object.keys(states)) {
@@ -102,7 +119,7 @@ export function restoreModels(
   return async () => {
     for (const [name, saved] of Object.entries(states)) {
       const model = byName.get(name) as DeviceModel
-      const restored = step(model, 'restore', () => model.restore?.(saved))
+      const restored = step(model, 'restore', deadlineMs, () => model.restore?.(saved))
       if (restored instanceof Promise) await restored
     }
   }

@@ -2,7 +2,7 @@ import type { DeviceHostState } from './device-set.ts'
 import type { DevicePlatform, ServerGate } from './platform.ts'
 import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
-import { checkTimeLimit, stateFromText, stateToText, withDeadline } from './model-state.ts'
+import { checkTimeLimit, inTime, stateFromText, stateToText, withDeadline } from './model-state.ts'
 import type { DeviceMemory, Word64 } from '@retrap/device'
 import type { IoDispatch } from '../dispatch.ts'
 import { IoreqError } from '../errors.ts'
@@ -186,9 +186,15 @@ export class RemoteServer implements IoreqTransport {
     await this.#calls.make((call) => ({ kind: 'settle', call }))
   }
 
-  /** The models' state. */
-  async save(): Promise<DeviceHostState> {
-    return stateFromText(await this.#calls.make((call) => ({ kind: 'save', call }))) as DeviceHostState
+  /**
+   * The models' state.
+   *
+   * @param deadlineMs - host time that the server may take; default any
+   * @throws IoreqError `ERR_DEVICE` where a model fails; DeviceError `ERR_DEVICE` for a server that is late
+   */
+  async save(deadlineMs: number = Infinity): Promise<DeviceHostState> {
+    const saving = this.#calls.make((call) => ({ kind: 'save', call }))
+    return stateFromText(await inTime(this.name, 'save', deadlineMs, saving)) as DeviceHostState
   }
 
   /**
@@ -213,10 +219,13 @@ export class RemoteServer implements IoreqTransport {
   /**
    * Restores the models.
    *
-   * @throws IoreqError `ERR_DEVICE` where the models refuse the state
+   * @param deadlineMs - host time that the server may take; default any
+   * @throws IoreqError `ERR_DEVICE` where the models refuse the state; DeviceError `ERR_DEVICE` for a server that is late
    */
-  async restore(state: DeviceHostState): Promise<void> {
-    await this.#calls.make((call) => ({ kind: 'restore', call, now: this.now(), state: stateToText(state) }))
+  async restore(state: DeviceHostState, deadlineMs: number = Infinity): Promise<void> {
+    const frame = { kind: 'restore', now: this.now(), state: stateToText(state) } as const
+    const restoring = this.#calls.make((call) => ({ ...frame, call }))
+    await inTime(this.name, 'restore', deadlineMs, restoring)
   }
 
   /**

@@ -1,11 +1,12 @@
 // Device servers that take more than their part, or do not keep to the protocol: the machine goes on, or ends with one sentence.
 import { Duplex } from 'node:stream'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, vi } from 'vitest'
 import { FramePump } from '../../src/host/node/frame-pump.ts'
 import {
   encodeProtocolFrame,
+  FRAME_TABLE,
   ProtocolDevices,
   type ProtocolFrame,
   ProtocolReader,
@@ -14,6 +15,7 @@ import {
   IoreqError,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_RETRY,
@@ -133,6 +135,65 @@ test('a server that takes no answers has its frames wait, in bounded memory, and
   await expect.poll(() => STATUS[dispatch.requests.take(0)]).toBe('done')
   expect(failures).toEqual([])
 })
+
+/** Kinds of frames that a server answers. */
+const ASKED = Object.entries(FRAME_TABLE).flatMap(([kind, { from, fields }]) =>
+  from === 'machine' && (kind === 'hello' || (fields[0]?.[0] === 'call' && !['cancel', 'dmaDone'].includes(kind)))
+    ? [kind]
+    : [],
+)
+const LIMIT_MS = 20
+/** What the machine waits for, with the sentence where there is no answer. */
+const LATE: Readonly<Record<string, string>> = {
+  hello: 'device server fake: it was not ready within 0.02 s: it has not answered hello with welcome',
+  read: 'no answer within 20 ms',
+  write: 'no answer within 20 ms',
+  quiesce: 'fake: quiesce failed: thermometer: quiesce took longer than 20 ms',
+  save: 'fake: save took longer than 20 ms',
+  restore: 'fake: restore took longer than 20 ms',
+}
+
+test.each(ASKED)(
+  'a server that never answers %s holds no request of the machine beyond its deadline',
+  async (silent) => {
+    const machine = makeMachine({ policy: 'detach', deadlineMs: LIMIT_MS })
+    const server = new FakeServer(machine, silent === 'hello' ? { readyMs: LIMIT_MS } : {})
+    const { remote } = server.devices
+    const said: string[] = []
+    const isSaid = async (request: Promise<unknown>): Promise<void> => {
+      const hangs = sleep(10_000, 'hangs', { ref: false })
+      said.push(String(await Promise.race([request.then(() => 'done').catch(({ message }: Error) => message), hangs])))
+    }
+    if (silent !== 'hello') server.welcome()
+    server.send(...(silent === 'hello' ? [] : [...DEVICE, READY, { kind: 'armTimer', timer: 1, device: 1 } as const]))
+    await isSaid(remote.ready)
+    server.onFrame = (frame) => {
+      if (frame.kind === silent || !('call' in frame) || frame.kind === 'cancel' || frame.kind === 'dmaDone') return
+      if (frame.kind !== 'read' && frame.kind !== 'write') server.send({ kind: 'done', call: frame.call })
+      else server.send({ kind: 'answer', call: frame.call, value: word(0) })
+    }
+    machine.timers.expire()
+    for (const act of [
+      () => remote.quiesce(LIMIT_MS),
+      () => remote.save(LIMIT_MS),
+      async () => remote.resume(),
+      () => remote.restore(SAVED, LIMIT_MS),
+      async () => remote.reset(),
+      ...[IOREQ_READ, IOREQ_WRITE].map((direction) => () => server.access({ ...port, direction })),
+    ])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (silent !== 'hello') await isSaid(act())
+    said.push(...machine.failures.map(({ cause }) => (cause as Error).message))
+    server.devices.close()
+    expect([...new Set(said)].filter((each) => each !== 'done')).toEqual(silent in LATE ? [LATE[silent]] : [])
+  },
+)
+const SAVED = {
+  version: 2,
+  functions: {},
+  detached: [],
+  devices: { thermometer: { version: 1, bytes: word(0), causes: {} } },
+} as const
 
 const CARD: Sparse = { kind: 'function', function: 3, device: 1, address: 256 }
 test.each<readonly [string, readonly Sparse[], (i: number) => Sparse, RegExp]>([

@@ -36,6 +36,8 @@ export interface DeviceAddressOptions extends ProtocolDevicesOptions {
 }
 
 const RECONNECT_MS = 5000
+/** How long a host may take to accept a connection. */
+const DIAL_MS = 5000
 const RETRY_MS = 50
 /** Time to learn the status of a program that has closed its socket. */
 const ENDED_MS = 1000
@@ -117,6 +119,7 @@ function dial({ name, address }: Dialed): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(address)
     socket.setNoDelay(true)
+    const late = setTimeout(() => socket.destroy(new Error(`no answer within ${DIAL_MS / 1000} s`)), DIAL_MS)
     const failed = ({ message }: Error): void =>
       reject(new IoreqError('ERR_DEVICE', `device server ${name} cannot be reached: ${message}`))
     socket.once('error', failed)
@@ -124,6 +127,7 @@ function dial({ name, address }: Dialed): Promise<Socket> {
       socket.removeListener('error', failed)
       resolve(socket)
     })
+    for (const event of ['connect', 'close']) socket.once(event, () => clearTimeout(late))
   })
 }
 

@@ -11,7 +11,10 @@ export interface ProtocolEndOptions {
   readonly session?: FrameWord
   /** Whether the machine's clock runs on by itself between two requests. Default true. */
   readonly realTime?: boolean
-  /** How long the server may take to be ready, in milliseconds; `Infinity`: for ever. Default 30 seconds. */
+  /**
+   * How long the server may take to answer `hello`, and to be ready, in milliseconds; `Infinity`: for ever. Default 5 and 30
+   * seconds.
+   */
   readonly readyMs?: number
   /** The part of guest memory that the devices may reach. Default: all. */
   readonly bounds?: TransferBounds
@@ -35,8 +38,10 @@ export interface ProtocolHome {
 
 const FIRST_PLACE = 16
 const MOST_EARLY = 1024
-/** Default of `readyMs`. */
+/** Defaults of `readyMs`. */
+const HELLO_MS = 5000
 const READY_MS = 30_000
+const READ_MS = 50
 const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
 
 /**
@@ -59,6 +64,7 @@ export class ProtocolEnd {
   #early: ServerFrame[] | null = []
   #moving = 0
   #readyTimer: unknown
+  #helloTimer: unknown
 
   constructor(home: ProtocolHome, options: ProtocolEndOptions) {
     this.#home = home
@@ -74,8 +80,7 @@ export class ProtocolEnd {
       onFrame: (frame) => this.#take(frame),
       onFailed: (error) => this.#failed(error),
     })
-    const { readyMs = READY_MS } = options
-    if (readyMs <= LONGEST_HOST_TIMER_MS) this.#readyTimer = setTimeout(() => this.#late(readyMs), readyMs)
+    this.#readyTimer = this.#lateAfter(options.readyMs ?? READY_MS, () => this.#isReady)
   }
 
   /** Makes the model of a device, in its state at power-on. */
@@ -90,6 +95,12 @@ export class ProtocolEnd {
     const early = this.#early ?? []
     this.#early = null
     for (const frame of early) this.#act(frame)
+  }
+
+  #lateAfter(ms: number, isInTime: () => boolean): unknown {
+    if (ms > LONGEST_HOST_TIMER_MS) return undefined
+    // Frames that arrived while this thread was busy are read before the second timer.
+    return setTimeout(() => setTimeout(() => isInTime() || this.#late(ms), READ_MS), ms)
   }
 
   #late(readyMs: number): void {
@@ -119,6 +130,8 @@ export class ProtocolEnd {
   /** Goes on over a connection, the first or another one. @returns takes its bytes, and says whether some wait: see `holds` */
   connect(stream: ProtocolStream): (chunk: Uint8Array) => boolean {
     this.#session.connect(stream)
+    clearTimeout(this.#helloTimer)
+    this.#helloTimer = this.#lateAfter(this.#options.readyMs ?? HELLO_MS, () => this.#session.isOpen)
     return (chunk) => this.#session.receive(chunk)
   }
 
@@ -130,12 +143,17 @@ export class ProtocolEnd {
 
   /** Ends the session. @param why - for the server's people */
   close(why: string): void {
-    clearTimeout(this.#readyTimer)
+    this.#stopTimers()
     this.#session.close(why)
   }
 
-  #failed(error: IoreqError): void {
+  #stopTimers(): void {
     clearTimeout(this.#readyTimer)
+    clearTimeout(this.#helloTimer)
+  }
+
+  #failed(error: IoreqError): void {
+    this.#stopTimers()
     this.#ready.reject(error)
     this.#home.failed(error)
   }
