@@ -182,8 +182,8 @@ describe.concurrent('while a program does not answer, a second signal ends the p
         onError: (_text, pid) => kind === HELLO && twice(pid),
       },
     )
-    // It may have ended before the second one.
-    if (second < Infinity) expects(performance.now() - second).toBeLessThan(2000)
+    // It may have ended before the second one. A busy host takes longer to end a process; the save would take 10 s.
+    if (second < Infinity) expects(performance.now() - second).toBeLessThan(5000)
     expects(end.code).toBe(signal === 'SIGTERM' ? 143 : 130)
     const pids = (STAYS.exec(end.stderr) ?? []).slice(1).map(Number)
     await expects.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
