@@ -93,7 +93,7 @@ export type {
   StepOptions,
   WhoWroteOptions,
 } from './recording/replay-debugger.ts'
-export type { ReplayStop, TravellingMachine } from './recording/travelling-machine.ts'
+export type { ReplayStop, TravellingMachine, TravelOptions } from './recording/travelling-machine.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'

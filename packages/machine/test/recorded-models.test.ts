@@ -412,7 +412,8 @@ test('a replay of such models goes back, from checkpoints of both', async () => 
   const seen = await at(middle)
   await at(replay.end - 1)
   expect(await at(middle)).toEqual(seen)
-  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+  // What it prints has come on the way to the end.
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })
 })
 
 test('a controller that drives its wire when a checkpoint is over is waited for by nobody', async () => {

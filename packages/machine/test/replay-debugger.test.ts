@@ -38,10 +38,10 @@ const resultOf = (pc: Pc): Uint8Array => {
 }
 
 /** Records a run to which bytes are typed after ticks that a seed chooses. */
-async function record(seed: number, ticks: number) {
+async function record(seed: number, ticks: number, checkpointMs = Infinity) {
   const file = new Pieces()
   const random = randomOf(seed)
-  const recorder = await recordPc(options(seed % 2 === 0), file.write, { checkpointMs: Infinity })
+  const recorder = await recordPc(options(seed % 2 === 0), file.write, { checkpointMs })
   const { pc } = recorder
   closing.push(pc)
   let left = ticks
@@ -71,6 +71,47 @@ test.each(sliced([1, 2, 3, 4], 4))('seed %i: backwards it comes to where it has 
     expect(debug.instructions).toBe(there)
   }
   expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
+})
+
+test.each(sliced([5, 6, 7, 8], 4))('seed %i: output is heard once, where it goes on over it', async (seed) => {
+  const { source, instructions: end } = await record(seed, 6, 2)
+  /** Numbers of the bytes that were heard. */
+  const heard = new Set<number>()
+  const onMachine = ({ serial }: Pc): void =>
+    serial.onTransmit((bytes) => {
+      const sent = serial.sent!
+      for (let number = sent - bytes.length; number < sent; number++) {
+        expect(heard.has(number), `byte ${number}`).toBe(false)
+        heard.add(number)
+      }
+    })
+  const random = randomOf(seed)
+  const replay = await replayPc(options(seed % 2 === 1), source, { checkpointMs: 2, onMachine, at: 'end' })
+  closing.push(replay)
+  const debug = await replay.debugger()
+  debug.breakpoint(BigInt(KEY_HANDLER))
+  const back = [
+    () => debug.reverseContinue(),
+    () => debug.stepBack(),
+    () => debug.goto(random(replay.instructions + 1)),
+    () => replay.goto({ ns: random(replay.ns) }),
+    () => debug.whoWrote(BigInt(TICKS)),
+  ]
+  const forwards = [
+    () => debug.continue(),
+    () => debug.continue({ to: replay.instructions + random(5000) }),
+    () => debug.step(),
+    () => replay.goto(replay.instructions + random(end - replay.instructions)),
+    () => replay.run(),
+  ]
+  for (let steps = 0; steps < 25; steps++) {
+    const [isBack, before, sent] = [random(2) === 0, new Set(heard), replay.pc.serial.sent!]
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await (isBack ? back : forwards)[random(5)]!()
+    if (isBack) expect(heard).toEqual(before)
+    else for (let number = sent; number < replay.pc.serial.sent!; number++) expect(heard).toContain(number)
+  }
+  expect(heard.size).toBeGreaterThan(4)
 })
 
 test('a recording that ended while a disk was read is searched without a wait for the answer', async () => {

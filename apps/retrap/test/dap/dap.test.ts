@@ -25,7 +25,7 @@ __attribute__((noinline)) int main(void)
 }
 __asm__(".text\\n.align 4\\n.long 0x1badb002, 0, -0x1badb002\\n.globl _start\\n.type _start, @function\\n"
         "_start: mov $0x200000, %esp\\n xor %ebp, %ebp\\n call main\\n"
-        " mov $0, %al\\n out %al, $0xf4\\n0: jmp 0b\\n.size _start, . - _start\\n");
+        " mov $0x3f8, %dx\\n mov $0x21, %al\\n out %al, %dx\\n mov $0, %al\\n out %al, $0xf4\\n0: jmp 0b\\n.size _start, . - _start\\n");
 `
 const FLAGS = '-m32 -O0 -gdwarf-5 -fno-pic -no-pie -ffreestanding -nostdlib -static -Wl,-Ttext=0x101000,--build-id=none'
 const builds =
@@ -35,12 +35,17 @@ const builds =
 /** The client, over the streams of a process. */
 class Client extends DebugClient {
   readonly #process: ChildProcessWithoutNullStreams
+  /** All that the guest has printed. */
+  printed = ''
 
   constructor() {
     super('', '', 'retrap')
     this.defaultTimeout = DEADLINE_MS / 2
     this.#process = spawn(process.execPath, retrapCommand(['dap']))
     this.connect(this.#process.stdout, this.#process.stdin)
+    this.on('output', ({ body }: DebugProtocol.OutputEvent) => {
+      if (body.category === 'stdout') this.printed += body.output
+    })
   }
 
   /** Ends the session. @returns the exit code of the process */
@@ -169,6 +174,8 @@ describe.skipIf(!builds)(
       )
       await client.leave().then((code) => expect(code).toBe(0))
       clients.pop()
+      // It has come by there more than once.
+      expect(client.printed).toBe('!')
     })
 
     test('a machine that runs stops at functions, has the code of objdump, and ends', async () => {

@@ -43,6 +43,8 @@ export interface MachineGate<K extends MachineKind> {
   readonly gate: OutsideInputs
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean
+  /** The guest's output is handed over; else it was before. */
+  readonly isHeard: boolean
   /** Takes the machine, when it is made. */
   start(machine: GatedMachine<K>): void
   /** All models of the machine are attached; it has not begun, and is not restored yet. */

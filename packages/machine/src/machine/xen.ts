@@ -35,11 +35,13 @@ export function xenOptions(
  */
 export function xenConsole(
   ring: XenConsole | undefined,
-  gate: Pick<MachineGate<MachineKind>, 'serial'> | undefined,
+  gate: Pick<MachineGate<MachineKind>, 'isHeard' | 'serial'> | undefined,
 ): SerialPort {
   const gated = ring && gate?.serial('xen', (bytes) => void ring.receive(bytes))
+  const onTransmit = (listener: (bytes: Uint8Array) => void): void =>
+    ring?.onTransmit((bytes) => (gate?.isHeard === false ? undefined : listener(bytes)))
   return {
-    onTransmit: (listener) => ring?.onTransmit(listener),
+    onTransmit,
     // Where there is no console, nobody waits for what is dropped.
     receive(bytes) {
       if (gated === undefined) return ring?.receive(bytes) ?? true
@@ -47,6 +49,6 @@ export function xenConsole(
       return true
     },
     onDrain: (listener) => ring?.onDrain(listener),
-    pipeTo: (sink) => ring?.onTransmit((bytes) => void sink.write(bytes)),
+    pipeTo: (sink) => onTransmit((bytes) => void sink.write(bytes)),
   }
 }

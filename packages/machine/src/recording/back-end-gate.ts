@@ -77,8 +77,8 @@ export function backEndFacts(options: ComposedOptions, flash: readonly FlashFact
 }
 
 /** The stream of a port in a replay, which is never full. */
-const heard = ({ stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
-  inReplays ? { send: (bytes) => void stream.send(bytes) } : null
+const heard = (gate: InputGate, { stream, inReplays = false }: MachineConsolePort): ByteStreamBackend | null =>
+  inReplays ? { send: (bytes) => (gate.isHeard ? void stream.send(bytes) : undefined) } : null
 
 /** Names the models of this thread whose doings are recorded, in errors and as the writer of memory; null: there is none. */
 function nameOfLocals(options: ComposedOptions): string | null {
@@ -123,6 +123,10 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
 
   get isRecording(): boolean {
     return this.gate.hasOutside
+  }
+
+  get isHeard(): boolean {
+    return this.gate.isHeard
   }
 
   start(machine: GatedMachine<K>): void {
@@ -174,7 +178,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       if (given.kind !== 'console') return given
       const ports = given.ports.map((port, i) => ({
         ...port,
-        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : heard(port)),
+        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : heard(gate, port)),
       }))
       return { ...given, ports }
     }

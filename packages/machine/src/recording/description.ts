@@ -3,8 +3,9 @@ import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import { epochOf, type PowerOnOptions } from '../life/host.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import { backEndFacts, type BackEndFacts } from './back-end-gate.ts'
-import type { FlashFacts } from './recorded-flash.ts'
+import { type FlashFacts, recordedFlash } from './recorded-flash.ts'
 import type { PacedRun } from './replay-gate.ts'
 
 /** How runs of machines of a kind are recorded, and run again. */
@@ -51,3 +52,23 @@ export const powerOnFacts = (options: PowerOnOptions): Pick<PowerOnOptions, 'ent
   epochSeconds: epochOf(options),
   ...(options.entropySeed !== undefined && { entropySeed: options.entropySeed }),
 })
+
+/** Options with what the recorded machine took from its surroundings, where they do not say it. */
+export function poweredOn<K extends MachineKind>(
+  options: K['options'],
+  recorded: RunDescription['machine'] = {},
+): K['options'] {
+  const { epochSeconds, entropySeed } = recorded as Pick<MachineOptions, 'entropySeed' | 'epochSeconds'>
+  return {
+    ...options,
+    epochSeconds: options.epochSeconds ?? epochSeconds,
+    entropySeed: options.entropySeed ?? entropySeed,
+  }
+}
+
+/** The guest's changes of flash memories now are not to reach their media. */
+export const withRecordedFlash = <K extends MachineKind>(
+  options: K['options'],
+  backEnds: RunDescription['backEnds'] | undefined,
+): K['options'] =>
+  options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }

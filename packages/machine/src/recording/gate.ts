@@ -65,6 +65,8 @@ export abstract class InputGate implements OutsideInputs {
   alone: boolean = false
   /** See `OutsideInputs.early`. A replay of a run that was paced has it too, as rounds are counted by it. */
   early?: NonNullable<OutsideInputs['early']>
+  /** Whether the guest's output is handed over; else it is discarded, as it was handed over before. */
+  isHeard: boolean = true
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
   /** Requests of back ends that have not been answered. */

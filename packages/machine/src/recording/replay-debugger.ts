@@ -8,7 +8,8 @@ import type { Pc } from '../pc/pc.ts'
 import { CallSteps, type Direction } from './call-steps.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ACCESSES, type Hit, isCounted, type Stopper, withHit } from './replay-hits.ts'
-import type { ReplayStop, TravellingMachine } from './travelling-machine.ts'
+import { NEVER } from './run-replay.ts'
+import type { ReplayStop, TravellingMachine, TravelOptions } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
 
 /** The options of {@link ReplayDebugger.whoWrote}. */
@@ -216,7 +217,8 @@ export class ReplayDebugger {
    * @returns `begin` where there was none: the machine is at power-on, or where what is left of the recording begins
    * @throws MachineError as `pc.run`
    */
-  async reverseContinue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+  async reverseContinue(given: MachineRunOptions = {}): Promise<ReplayStop> {
+    const options = { ...given, heardFrom: NEVER }
     const machine = this.#machine
     const now = machine.instructions
     const more = this.#same?.[0]?.before === now ? this.#same.pop() : undefined
@@ -237,7 +239,7 @@ export class ReplayDebugger {
       if (exit.reason === 'diverged') return exit
       if (options.signal?.aborted === true || exit.reason === 'timeout') {
         // oxlint-disable-next-line no-await-in-loop
-        await machine.goto(before, {})
+        await machine.goto(before, { heardFrom: NEVER })
         return exit
       }
       const last = hits.at(-1)
@@ -250,7 +252,7 @@ export class ReplayDebugger {
   }
 
   /** @param hits - of one place, of which `hit` is the last */
-  async #arrive(hits: readonly Hit[], hit: Hit, options: MachineRunOptions): Promise<ReplayStop> {
+  async #arrive(hits: readonly Hit[], hit: Hit, options: TravelOptions): Promise<ReplayStop> {
     const machine = this.#machine
     const exit = await machine.goto(hit.before, options)
     if (exit.reason !== 'arrived') return exit
@@ -354,7 +356,7 @@ export class ReplayDebugger {
    */
   async #run(
     to: number,
-    options: MachineRunOptions,
+    options: TravelOptions,
     stops: (hit: Hit) => boolean,
   ): Promise<{ readonly hit: Hit | undefined; readonly exit: ReplayExit }> {
     const machine = this.#machine

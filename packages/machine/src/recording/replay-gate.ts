@@ -26,6 +26,7 @@ export interface PacedRun {
 /** Gives a machine the inputs of a recording, at their instants. */
 export class ReplayGate extends InputGate implements LoggedGate {
   readonly hasOutside = false
+  override isHeard: boolean = false
   /** Where the replay was found to differ. */
   divergence: Divergence | null = null
   readonly #recording: Recording

@@ -7,25 +7,23 @@ import { type MachineRunOptions, OneByOne } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import type { GatedMachine } from '../machine/machine-gate.ts'
-import type { MachineOptions } from '../options/machine-options.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
-import type { RecordedKind, RunDescription } from './description.ts'
+import { poweredOn, type RecordedKind, type RunDescription, withRecordedFlash } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-exit.ts'
-import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
+import { HeardStretches, NEVER, type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { type GuestTime, instantOf, type ReplayPlace, type TimedReplay } from './guest-time.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
 import { PastMachine, type Rebuilt } from './past-machine.ts'
-import type { TravellingMachine } from './travelling-machine.ts'
+import type { TravellingMachine, TravelOptions } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
-import { recordedFlash } from './recorded-flash.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
@@ -59,6 +57,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   #taker: CheckpointTaker | undefined
   #takerOf: GatedMachine<K> | undefined
   #look: (() => void) | null = null
+  readonly #heard = new HeardStretches()
   #isClosed = false
 
   private constructor(
@@ -222,11 +221,12 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   /** See {@link RunReplay.goto}. */
-  async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
+  async goto(place: ReplayPlace, options: TravelOptions = {}): Promise<ReplayExit> {
     if (typeof place !== 'number') return this.#gotoTime(place, options)
     this.#checkPlace(place)
+    const heardFrom = this.#past.current!.gate.instant()
     if (place < this.instructions || this.#hasBetween(this.instructions, place)) await this.#makeNear(place)
-    return this.#goTo(place, options)
+    return this.#goTo(place, { heardFrom, ...options })
   }
 
   async #gotoTime(time: GuestTime, options: MachineRunOptions): Promise<ReplayExit> {
@@ -234,15 +234,16 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       begin: this.begin,
       now: () => this.ns,
       makeNear: (instruction) => this.#makeNear(instruction).then(() => this.#past.current!.gate),
-      run: () => this.#goOn(this.end, options),
+      run: () => this.#goOn(this.end, { ...options, heardFrom: NEVER }),
     }
+    const heardFrom = this.#past.current!.gate.instant()
     const { at, exit } = await instantOf(replay, time, [...this.#store.instants, ...this.#recording.checkpoints])
     if (exit.reason === 'diverged' || exit.reason === 'timeout' || options.signal?.aborted === true) return exit
-    return at === null ? this.goto(this.begin, options) : this.#makeAt(at, options)
+    return at === null ? this.goto(this.begin, options) : this.#makeAt(at, { heardFrom, ...options })
   }
 
   /** Goes on to an instruction. Places shortly before it are kept, if it is a long way. */
-  async #goTo(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+  async #goTo(instruction: number, options: TravelOptions): Promise<ReplayExit> {
     for (;;) {
       const left = instruction - this.instructions
       if (left <= LONG_WAY) return this.#goOn(instruction, options)
@@ -268,7 +269,29 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return stores.some((instants) => instants.some(isThere))
   }
 
-  async #goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+  /** Runs on to an instruction, in parts: what was heard before is not heard again. */
+  async #goOn(instruction: number, options: TravelOptions): Promise<ReplayExit> {
+    const { gate } = this.#past.current!
+    const { limitRound } = gate
+    try {
+      for (;;) {
+        const from = gate.instant()
+        const goal = { instructions: instruction, round: limitRound }
+        const { isSilent, until } = this.#heard.lookFrom(from, goal, this.#isLive ? NEVER : (options.heardFrom ?? from))
+        gate.isHeard = !isSilent
+        gate.limitRound = (until ?? goal).round
+        // oxlint-disable-next-line no-await-in-loop -- one part after the other
+        const exit = await this.#runTo((until ?? goal).instructions, options)
+        if (!isSilent) this.#heard.add(from, gate.instant())
+        if (until === undefined || exit.reason !== 'arrived' || options.signal?.aborted === true) return exit
+      }
+    } finally {
+      gate.isHeard = false
+      gate.limitRound = limitRound
+    }
+  }
+
+  async #runTo(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
     const { machine, gate } = this.#past.current!
     gate.limit = instruction
     const exit = await machine.run(options)
@@ -308,7 +331,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     try {
       return await findWriter(past, ranges, options)
     } finally {
-      if (isElsewhere) await this.#makeAt(now)
+      if (isElsewhere) await this.#makeAt(now, { heardFrom: now })
     }
   }
 
@@ -319,7 +342,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   /** Brings the machine to an instant. */
-  async #makeAt({ instructions, round }: Instant, options: MachineRunOptions = {}): Promise<ReplayExit> {
+  async #makeAt({ instructions, round }: Instant, options: TravelOptions): Promise<ReplayExit> {
     await this.#makeNear(instructions)
     // A checkpoint may be of a later round, or of this one: the machine is there then, and time would go on if it ran.
     if (this.#past.current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
@@ -378,23 +401,3 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
 /** A recorded run of a PC that is run again. */
 export type PcReplay = MachineReplay<PcKind, Pc>
-
-/** Options with what the recorded machine took from its surroundings, where they do not say it. */
-function poweredOn<K extends MachineKind>(
-  options: K['options'],
-  recorded: RunDescription['machine'] = {},
-): K['options'] {
-  const { epochSeconds, entropySeed } = recorded as Pick<MachineOptions, 'entropySeed' | 'epochSeconds'>
-  return {
-    ...options,
-    epochSeconds: options.epochSeconds ?? epochSeconds,
-    entropySeed: options.entropySeed ?? entropySeed,
-  }
-}
-
-/** The guest's changes of flash memories now are not to reach their media. */
-const withRecordedFlash = <K extends MachineKind>(
-  options: K['options'],
-  backEnds: RunDescription['backEnds'] | undefined,
-): K['options'] =>
-  options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }

@@ -1,4 +1,4 @@
-import type { Recording, RecordingMark } from '@retrap/recording'
+import type { Instant, Recording, RecordingMark } from '@retrap/recording'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
@@ -12,6 +12,49 @@ export interface RecordingSource {
   readonly bytes: number
   /** Reads some of it. @returns fewer bytes where it ends */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
+}
+
+const isEarlier = (one: Instant, other: Instant): boolean =>
+  one.instructions < other.instructions || (one.instructions === other.instructions && one.round < other.round)
+
+/** Behind every instant. */
+export const NEVER: Instant = { instructions: Infinity, round: 0 }
+
+/** The stretches of a run whose output was handed over: it is so once. */
+export class HeardStretches {
+  /** In order, and apart from each other. */
+  #stretches: readonly (readonly [from: Instant, to: Instant])[] = []
+
+  /**
+   * Finds how far a way goes on alike.
+   *
+   * @param heardFrom - nothing before this instant is to be handed over
+   * @returns whether the output at its beginning is not to be, and the instant before its goal where that changes
+   */
+  lookFrom(
+    here: Instant,
+    goal: Instant,
+    heardFrom: Instant,
+  ): { readonly isSilent: boolean; readonly until: Instant | undefined } {
+    const isBefore = isEarlier(here, heardFrom)
+    const [from, to] = isBefore
+      ? [here, heardFrom]
+      : (this.#stretches.find((stretch) => isEarlier(here, stretch[1])) ?? [])
+    const isSilent = from !== undefined && !isEarlier(here, from)
+    const until = isSilent ? to : from
+    return { isSilent, until: until !== undefined && isEarlier(until, goal) ? until : undefined }
+  }
+
+  /** The output of a stretch was handed over. */
+  add(from: Instant, to: Instant): void {
+    const joined: [Instant, Instant][] = []
+    for (const [begin, end] of [...this.#stretches, [from, to] as const].toSorted(([a], [b]) => +isEarlier(b, a))) {
+      const last = joined.at(-1)
+      if (last === undefined || isEarlier(last[1], begin)) joined.push([begin, end])
+      else if (isEarlier(last[1], end)) last[1] = end
+    }
+    this.#stretches = joined
+  }
 }
 
 /** A recorded run of a machine of any board that is run again. */
@@ -57,9 +100,11 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
   abstract run(options?: MachineRunOptions): Promise<ReplayExit>
 
   /**
-   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. It begins
-   * at the nearest checkpoint, so that what the guest puts out on the way may not be seen. An Arm board has none: it goes to the
-   * end of the turn that is under way there, and backwards it begins anew.
+   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. An Arm board
+   * goes to the end of the turn that is under way there, and backwards it begins anew, as its recording has no checkpoints.
+   *
+   * The guest's output is handed over once, by a run that goes on from where the replay is. On a way back there is none, and
+   * what a checkpoint leaves out comes when the replay goes on over it.
    *
    * For a time it goes to the beginning of the turn of vCPUs that the time is in: up to 10 µs before it, and more where all vCPUs
    * waited. For one behind the end it goes to the last turn.

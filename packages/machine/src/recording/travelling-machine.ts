@@ -1,4 +1,5 @@
 import type { PhysicalRange } from '@retrap/hvm'
+import type { Instant } from '@retrap/recording'
 import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
@@ -31,6 +32,12 @@ export type ReplayStop =
   /** The replay could not get further, as in `PcReplay.run`. */
   | ReplayExit
 
+/** How a replay goes somewhere. */
+export interface TravelOptions extends MachineRunOptions {
+  /** Nothing of the guest's output before this instant is handed over. Default: where the machine is. */
+  readonly heardFrom?: Instant | undefined
+}
+
 /** The replay that is debugged. */
 export interface TravellingMachine {
   /** The machine as it is now. */
@@ -44,13 +51,13 @@ export interface TravellingMachine {
   /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
   forwards?(): void
   /** Goes to an instruction. */
-  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  goto(instruction: number, options: TravelOptions): Promise<ReplayExit>
   /** Takes a checkpoint here, if that is possible. */
   keep(): Promise<void>
   /** Brings the machine to the last checkpoint that is not after an instruction. */
   makeNear(instruction: number): Promise<void>
   /** Runs the machine on to an instruction, which may be behind the end by one. */
-  goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  goOn(instruction: number, options: TravelOptions): Promise<ReplayExit>
   /** Finds who wrote some of RAM last. */
   whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
 }
