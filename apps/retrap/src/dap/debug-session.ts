@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream'
 import type { TargetStop } from '@retrap/gdb'
 import {
   CapabilitiesEvent,
@@ -13,6 +14,7 @@ import {
 import type { DebugProtocol } from '@vscode/debugprotocol'
 import { CliError, explainError } from '../errors.ts'
 import { Breakpoints, type Place } from './breakpoints.ts'
+import { FrameReader } from './frames.ts'
 import { Inspection } from './inspection.ts'
 import { commandLineOf, launchArguments, type LaunchArguments } from './launch.ts'
 import { MachineDebug } from './machine-debug.ts'
@@ -95,6 +97,8 @@ export class MachineSession extends DebugSession {
   readonly #breakpoints: Breakpoints
   #names: ProgramNames | undefined
   #launch: LaunchArguments | undefined
+  /** The launch has succeeded. */
+  #isLaunched = false
   #adopted = Promise.withResolvers<void>()
   #ended: Promise<number> | undefined
   /** The vCPU that the last stop was about. */
@@ -121,6 +125,19 @@ export class MachineSession extends DebugSession {
   /** Settles when the client has gone. */
   get over(): Promise<void> {
     return this.#over.promise
+  }
+
+  /** Takes the client's messages: the library's own reader ends at what is none, and waits for any length. */
+  override start(input: NodeJS.ReadableStream, output: NodeJS.WritableStream): void {
+    const none = new PassThrough()
+    super.start(none, output)
+    const reader = new FrameReader({
+      message: (message) => this.handleMessage(message as DebugProtocol.ProtocolMessage),
+      // Nobody knows which request that was.
+      trouble: (sentence) => this.sendResponse(new Response({ seq: 0, type: 'request', command: '' }, sentence)),
+    })
+    input.on('data', (bytes: Uint8Array) => reader.push(bytes))
+    for (const event of ['close', 'error']) input.on(event, () => none.destroy())
   }
 
   /** The client has gone: no machine is left behind. */
@@ -160,7 +177,7 @@ export class MachineSession extends DebugSession {
       },
       launch: (args) => this.#begin(args),
       attach: (args) => this.#begin(args),
-      configurationDone: () => new Answer(() => this.#start()),
+      configurationDone: () => this.#configured(),
       disconnect: () => new Answer(async () => this.shutdown()),
       terminate: () => machine.kill(),
       threads: () => this.#inspect().threads(),
@@ -201,7 +218,10 @@ export class MachineSession extends DebugSession {
     })
     this.#ended = run.catch(() => 1)
     const code = await Promise.race([run, this.#adopted.promise.then(() => undefined)])
-    if (code !== undefined) throw new CliError('ERR_INPUT', said.join('').trim() || `retrap ended with ${code}`)
+    if (code !== undefined) {
+      this.#launch = undefined
+      throw new CliError('ERR_INPUT', said.join('').trim() || `retrap ended with ${code}`)
+    }
     void run.then(
       (exit) => this.#exited(exit),
       (error: unknown) => {
@@ -214,6 +234,7 @@ export class MachineSession extends DebugSession {
     if (recording !== undefined && at !== 'begin')
       this.sendEvent(new OutputEvent(await this.#machine.target.monitor(0, `goto ${at}`), 'console'))
     this.#names.look(this.#machine.memory)
+    this.#isLaunched = true
     return new Answer(async () => {
       this.sendEvent(new CapabilitiesEvent({ supportsStepBack: this.#machine.hasPast }))
       this.sendEvent(new InitializedEvent())
@@ -223,6 +244,11 @@ export class MachineSession extends DebugSession {
   #exited(code: number): void {
     this.sendEvent(new ExitedEvent(code))
     this.sendEvent(new TerminatedEvent())
+  }
+
+  #configured(): Answer {
+    if (!this.#isLaunched) throw new CliError('ERR_USAGE', 'there is no machine; launch one')
+    return new Answer(() => this.#start())
   }
 
   /** The client has set its breakpoints. */

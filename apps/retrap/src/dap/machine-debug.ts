@@ -38,6 +38,7 @@ export class MachineDebug implements SessionDebugger {
 
   async open(_say: SessionOutput, kill: () => void): Promise<void> {
     this.#kill = kill
+    this.#hasEnded = false
     if (this.#isKilled) kill()
   }
 

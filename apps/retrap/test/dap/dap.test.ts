@@ -254,6 +254,34 @@ describe.skipIf(!builds)(
       )
     })
 
+    test('bytes that are no message are answered, and the next message is too', async () => {
+      const adapter = spawn(process.execPath, retrapCommand(['dap']))
+      const exited = new Promise((resolve) => adapter.on('exit', resolve))
+      let answers = ''
+      adapter.stdout.on('data', (bytes: Buffer) => (answers += bytes.toString()))
+      const frame = (text: string): string => `Content-Length: ${text.length}\r\n\r\n${text}`
+      const initialize = (seq: number): string =>
+        frame(JSON.stringify({ seq, type: 'request', command: 'initialize', arguments: {} }))
+      const wrong = [
+        [frame('{{{{'), 'a message is no JSON'],
+        [frame('[1]'), 'a message is no object with a type'],
+        [`Content-Length: many\r\n\r\n{}`, 'a header lacks Content-Length'],
+        ['Content-Length: 9999999999\r\n\r\n{}', 'a message has 9999999999 bytes; expected up to'],
+        ['x'.repeat(1 << 20), 'there is no header in '],
+      ] as const
+      for (const [i, [bytes, sentence]] of wrong.entries()) {
+        adapter.stdin.write(bytes + initialize(i + 1))
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await expect
+          .poll(() => answers, { timeout: DEADLINE_MS / 2 })
+          .toContain(`"request_seq":${i + 1},"command":"initialize","success":true`)
+        expect(answers.split('"success":false').length - 1).toBe(i + 1)
+        expect(answers.slice(answers.lastIndexOf('"success":false'))).toContain(sentence)
+      }
+      adapter.stdin.end()
+      expect(await exited).toBe(0)
+    })
+
     test('arguments that cannot be used are refused by a sentence', async () => {
       const client = new Client()
       clients.push(client)
@@ -268,6 +296,12 @@ describe.skipIf(!builds)(
         // oxlint-disable-next-line no-await-in-loop -- one client
         await expect(client.launchRequest(args as DebugProtocol.LaunchRequestArguments)).rejects.toThrow(sentence)
       await expect(client.threadsRequest()).rejects.toThrow('there is no machine yet')
+      await expect(client.launchRequest({ args: ['run', folder] } as object)).rejects.toThrow(folder)
+      let isStopped = false
+      client.on('stopped', () => (isStopped = true))
+      await expect(client.configurationDoneRequest()).rejects.toThrow('there is no machine')
+      await expect(client.threadsRequest()).rejects.toThrow('there is no machine yet')
+      expect(isStopped).toBe(false)
     })
   },
 )
