@@ -391,13 +391,14 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /**
    * Brings every vCPU between two instructions, for a snapshot: those that wait for a device get its answer and finish
    * their instruction, and nothing else runs. No device is asked twice; what devices are asked for on the way is part of
-   * the instruction. Not while `run` is under way.
+   * the instruction. On deterministic time that may take turns of other vCPUs: the rest of the run is as if nobody had asked. A
+   * guest that ends its domain by such an instruction has ended it. Not while `run` is under way.
    *
    * @param deadlineMs - host time that devices may take
    * @throws HvmError `ERR_PENDING` when it has passed: the domain is as it was, and can be run on or settled again
    */
   async settle(deadlineMs: number): Promise<void> {
-    const waiting = await this.#loop.finish(deadlineMs, true)
+    const waiting = await this.#loop.settle(deadlineMs)
     if (waiting.length === 0) return
     const who = waiting.length === 1 ? `vCPU ${waiting[0]} waits` : `vCPUs ${waiting.join(', ')} wait`
     throw new HvmError('ERR_PENDING', `${who} for a device that has not answered within ${deadlineMs} ms`, waiting)
@@ -487,6 +488,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Whether some vCPU may have written memory: until then all writes are counted. */
   get hasExecuted(): boolean {
     return this.#loop.turns.hasExecuted || this.instructions > 0
+  }
+
+  /** Whether its guest has ended it, or a device model that failed: `run` returns that exit at once. */
+  get hasEnded(): boolean {
+    const { exit } = this.#run
+    return exit !== null && !GOES_ON.has(exit.reason)
   }
 
   /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */

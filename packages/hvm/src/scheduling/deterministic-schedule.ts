@@ -39,7 +39,7 @@ export interface RoundState {
  *   nobody waits for, and a timer's notice, are waited for in the same way when the model is in another thread or process;
  * - when the answer is there, the same vCPU goes on with what is left of its turn;
  * - a pause comes when models have finished what they were last given to do, and no instruction is under way: what comes
- *   after it is as if it had not been;
+ *   after it is as if it had not been. An instruction that is under way is finished in its vCPU's turn;
  * - the event loop may have its turn between any two turns of vCPUs, as often as the host's clock says. Nothing of the
  *   guest's moves meanwhile.
  */
@@ -84,15 +84,25 @@ export class DeterministicSchedule {
     turns.takesCost = this.#takesCost
   }
 
-  /** Whether the run ends now: a pause has its instant. */
+  /** Whether the run ends now: a pause and a sleep have their instant. */
   get ends(): boolean {
-    const { exit } = this.#run
-    return exit !== null && exit.reason !== 'pause'
+    return this.#run.exit !== null && !this.#isToStandStill
+  }
+
+  /** Whether the run ends as soon as no instruction is under way. */
+  get #isToStandStill(): boolean {
+    const reason = this.#run.exit?.reason
+    return reason === 'pause' || reason === 'sleep'
+  }
+
+  /** Whether a vCPU has had a turn, or waits for one: what is under way ends in a round, and nowhere else. */
+  get isUnderWay(): boolean {
+    return this.#begun || this.#inTurn || this.#next > 0 || this.#moved
   }
 
   /** The domain is to pause, and no instruction is under way. */
   get #pauses(): boolean {
-    return this.#run.exit?.reason === 'pause' && !this.#domain.vcpus.some(({ cpu }) => cpu.busy)
+    return this.#isToStandStill && !this.#domain.vcpus.some(({ cpu }) => cpu.busy)
   }
 
   /**
@@ -237,7 +247,9 @@ export class DeterministicSchedule {
     if (budget === null) return 0
     const alone = !isOver && inputs?.alone === true && vcpu.cpu.step !== undefined
     vcpu.cpu.laterBudget = left - budget
-    const exit = turns.execute(vcpu, budget, alone)
+    // A machine that is to stand still begins nothing new.
+    const finishes = this.#isToStandStill && vcpu.cpu.busy
+    const exit = turns.execute(vcpu, budget, finishes ? 'finish' : alone ? 'alone' : 'turn')
     let cost = vcpu.cpu.cost - before
     turns.count(vcpu, exit)
     // A vCPU that was stopped before it executed anything has its turn before time goes on.
@@ -248,7 +260,8 @@ export class DeterministicSchedule {
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
-    else if (this.ends) this.#account()
+    // Where the machine is run on, the guest sees no other time in the rest of the turn.
+    else if (this.ends && this.#run.exit?.reason !== 'stopped') this.#account()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work, and ends
     // its turn as PAUSE does.
     const { reason } = exit
@@ -391,6 +404,7 @@ export class DeterministicSchedule {
   restore(state: RoundState): void {
     if (state?.version !== 1)
       throw new HvmError('ERR_STATE', `state of a round of version ${String(state?.version)}: expected 1`)
+    this.#spent = 0
     this.reset()
     this.#next = state.next
     this.#begun = state.begun
@@ -402,12 +416,12 @@ export class DeterministicSchedule {
     this.#forcesOn = state.goesOn ?? false
   }
 
-  /** Power-on: what was under way is no more. */
+  /** Power-on: what was under way is no more, but for the time that it took. */
   reset(): void {
+    this.#account()
     this.#next = 0
     this.#begun = false
     this.#inTurn = false
-    this.#spent = 0
     this.#ran = false
     this.#moved = false
     this.#stalled = 0

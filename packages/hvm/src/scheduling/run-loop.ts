@@ -1,3 +1,4 @@
+import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { DomainExit, Sleeper } from '../domain-options.ts'
 import type { CpuExit } from '../virtual-cpu.ts'
 import { DeterministicSchedule, type RoundState } from './deterministic-schedule.ts'
@@ -105,6 +106,30 @@ export class RunLoop {
     } catch (error) {
       this.#broken(error)
     }
+  }
+
+  /**
+   * Brings every vCPU between two instructions. On deterministic time that is a pause of the schedule: what comes after it is
+   * as if it had not been. Not while `run` is under way.
+   *
+   * @param deadlineMs - host time that devices may take
+   * @returns numbers of the vCPUs that still wait
+   */
+  async settle(deadlineMs: number): Promise<readonly number[]> {
+    const run = this.#run
+    const asked = run.exit
+    if (this.#deterministic?.isUnderWay === true && (asked === null || asked.reason === 'stopped')) {
+      const late: DomainExit = { reason: 'stopped' }
+      run.exit = { reason: 'pause' }
+      const timer = setTimeout(() => run.stop(late), Math.min(deadlineMs, LONGEST_HOST_TIMER_MS))
+      const exit = await this.run()
+      clearTimeout(timer)
+      // Another end is the next run's, and so is a stop that was asked for before it.
+      if (exit.reason === 'pause' || exit === late) run.exit = asked
+      const waiting = this.#domain.vcpus.filter(({ cpu }) => cpu.busy)
+      if (waiting.length > 0) return waiting.map(({ id }) => id)
+    }
+    return this.finish(deadlineMs, true)
   }
 
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)

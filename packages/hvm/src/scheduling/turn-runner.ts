@@ -49,6 +49,9 @@ export const TURN = 10_000
  */
 export const MOST_CALLS: number = 4 * TURN
 
+/** An instruction was finished, and its vCPU's turn goes on, even if nothing is left of it: an event may follow. */
+const FINISHED: CpuExit = { reason: 'yield' }
+
 /** Executes one vCPU at a time, for a schedule that says which: its turns, and the instructions that wait for an answer. */
 export class TurnRunner {
   readonly #domain: ScheduledDomain
@@ -89,16 +92,19 @@ export class TurnRunner {
   /**
    * Executes a vCPU. Its exit, and the time that has passed, are the caller's to account for.
    *
-   * @param alone - a single instruction, if its processor can do that
+   * @param how - `alone`: a single instruction, if its processor can do that; `finish`: the rest of the one that is under way
    */
-  execute(vcpu: VirtualCpu, budget: number, alone = false): CpuExit {
+  execute(vcpu: VirtualCpu, budget: number, how: 'turn' | 'alone' | 'finish' = 'turn'): CpuExit {
     const run = this.#run
     run.interrupted = false
     run.current = vcpu
     this.hasExecuted = true
     this.watch?.begin(vcpu)
     const { cpu } = vcpu
-    const exit = (alone ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls)
+    const exit =
+      how === 'finish'
+        ? (cpu.settle() ?? FINISHED)
+        : ((how === 'alone' ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls))
     this.watch?.end(vcpu)
     run.current = null
     this.#domain.memoryChanges.stopped()

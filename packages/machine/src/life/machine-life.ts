@@ -1,7 +1,7 @@
 import type { DeviceModel } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
 import type { DevicePlatform } from '@retrap/ioreq/host'
-import type { Domain, DomainServer, GuestPages } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure, IoDispatch } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
@@ -73,7 +73,17 @@ export const SAVE_DEADLINE_MS = 10_000
 /** A domain as {@link MachineLife} sees it, of any processor. */
 type LivingDomain = Pick<
   Domain,
-  'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'platform' | 'stop'
+  | 'addServer'
+  | 'asleep'
+  | 'clock'
+  | 'close'
+  | 'devices'
+  | 'dispatch'
+  | 'hasEnded'
+  | 'platform'
+  | 'rest'
+  | 'settle'
+  | 'stop'
 >
 
 /** The parts of a {@link MachineLife}. */
@@ -277,6 +287,26 @@ export class MachineLife {
       if (this.#domain.asleep !== wasAsleep) this.#onSleep?.(this.#domain.asleep)
       if (!this.#has(CLOSED)) this.#state &= ~OVER
     })
+  }
+
+  /**
+   * Brings the machine between two instructions, while no vCPU executes. One that was stopped in the middle of an instruction
+   * finishes that, as if it had not been stopped: it sleeps then, or has ended, if that is what its guest did.
+   *
+   * @throws MachineError `ERR_STATE` for a machine that has ended by it; what `Domain.settle` throws
+   */
+  async settle(deadlineMs: number): Promise<void> {
+    await this.#domain.settle(deadlineMs)
+    this.sleep.settled()
+    if (!this.#domain.hasEnded) return
+    this.#end()
+    throw new MachineError('ERR_STATE', 'the machine has ended')
+  }
+
+  /** Settles the machine, and brings its devices to rest. @throws as {@link MachineLife.settle}; what `Domain.rest` throws */
+  async rest(deadlineMs: number): Promise<DomainRest> {
+    await this.settle(deadlineMs)
+    return this.#domain.rest(deadlineMs)
   }
 
   /** Whether vCPUs may execute just now. */

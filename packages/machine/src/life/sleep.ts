@@ -4,7 +4,7 @@ import type { Domain, DomainExit, Sleeper } from '@retrap/hvm'
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'pause' | 'sleep' | 'wake' }>
 
 /** A domain as {@link Sleep} sees it, of any processor. */
-export type SleepingDomain = Pick<Domain, 'asleep' | 'reset' | 'run' | 'stop'>
+export type SleepingDomain = Pick<Domain, 'asleep' | 'hasEnded' | 'reset' | 'run' | 'stop' | 'vcpus'>
 
 /** Exits that may come in the place of the one for which the guest has asked. */
 const PAST_DEVICES: ReadonlySet<DomainExit['reason']> = new Set(['sleep', 'pause', 'stopped'])
@@ -69,10 +69,11 @@ export class Sleep {
     for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
+      // The machine was stopped in the middle of the instruction by which the guest sleeps.
+      if (this.#falling) domain.stop({ reason: 'sleep' })
       // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
-      // A stop that arrives meanwhile finds the machine asleep: the guest expects no further instruction.
-      if (this.#falling && PAST_DEVICES.has(exit.reason)) this.#fallAsleep()
+      if (PAST_DEVICES.has(exit.reason)) this.settled()
       if (exit.reason !== 'pause' && exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
       // oxlint-disable-next-line no-await-in-loop
       await this.#parts.life.paused()
@@ -82,10 +83,16 @@ export class Sleep {
     }
   }
 
-  #fallAsleep(): void {
+  /**
+   * No vCPU executes. A guest that has asked to sleep does so as soon as no instruction is under way: it expects no further one,
+   * whatever has stopped the machine.
+   */
+  settled(): void {
+    const domain = this.#domain
+    if (!this.#falling || domain.hasEnded || domain.vcpus.some(({ cpu }) => cpu.busy)) return
     this.#falling = false
-    this.#domain.reset()
-    this.#domain.asleep = true
+    domain.reset()
+    domain.asleep = true
     this.#parts.onSleep?.(true)
   }
 

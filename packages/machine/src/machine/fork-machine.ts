@@ -5,7 +5,7 @@ import { MachineError } from '../errors.ts'
 import { checkForkable, type CloneChanges, type CloneMedia, cloneOptions, freezeMedia } from '../fork/clone-options.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { FORK_OPTIONS } from '../fork/fork-options.ts'
-import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import { type MachineLife, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import { refuse } from '../snapshot/snapshot-rules.ts'
 import type { Snapshots } from '../snapshot/snapshots.ts'
 import type { Board, MachineKind } from './board.ts'
@@ -16,6 +16,7 @@ export interface ForkedMachine<K extends MachineKind, Clone> {
   readonly domain: K['domain']
   readonly family: ForkFamily | undefined
   readonly board: Pick<Board<K>, 'cloneBytes' | 'name'>
+  readonly life: Pick<MachineLife, 'rest'>
   readonly snapshots: Snapshots<K['state']['domain'], K['state']>
   /** Checks options. @throws MachineError `ERR_OPTION` */
   check(options: K['options']): void
@@ -106,12 +107,12 @@ interface BegunFork<K extends MachineKind> {
 
 /** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
 async function begin<K extends MachineKind>(
-  { domain, options, snapshots }: ForkedMachine<K, unknown>,
+  { domain, life, options, snapshots }: ForkedMachine<K, unknown>,
   deadlineMs: number = SAVE_DEADLINE_MS,
   written: WrittenFrames | null,
 ): Promise<BegunFork<K>> {
   try {
-    const rest = await domain.rest(deadlineMs)
+    const rest = await life.rest(deadlineMs)
     try {
       const { state, memory } = await forkDomain<K['state']['domain']>(domain, rest, written)
       return { state: snapshots.stateWith(state), memory, media: freezeMedia(options) }

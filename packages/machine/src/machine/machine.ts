@@ -263,10 +263,10 @@ export abstract class Machine<K extends MachineKind> {
       import('./fork-machine.ts'),
       this.#machine.snapshots.load(),
     ])
-    const { board, options, domain, family, checkValues, clone } = this.#machine
+    const { board, options, domain, family, life, checkValues, clone } = this.#machine
     return forkMachine(
       {
-        ...{ options, domain, family, board, snapshots, check: checkValues },
+        ...{ options, domain, family, board, life, snapshots, check: checkValues },
         require: () => this.#require('fork'),
         create: async (given, origin) => (await clone(given, await gateFor?.(given), origin)) as this,
       },

@@ -68,7 +68,7 @@ export class Checkpoints<S extends DomainState> {
       await this.#host.restored()
       return life.pause(async () => {
         try {
-          const rest = await domain.rest(deadlineMs)
+          const rest = await life.rest(deadlineMs)
           try {
             const own = this.#host.ownState()
             // Last of all: from here on writes are noted.

@@ -3,18 +3,23 @@ import { MachineError } from '../errors.ts'
 import { laterTurn } from '../life/host.ts'
 
 /**
- * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no model has anything under
- * way, and no timer is due that a model would look at before its turn.
+ * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no instruction and no model has
+ * anything under way, and no timer is due that a model would look at before its turn.
  */
-export const isAtRest = ({ devices, timers, clock }: Pick<Domain, 'clock' | 'devices' | 'timers'>): boolean =>
-  devices.isAtRest() && timers.nextDeadlineNs > clock.now()
+export const isAtRest = ({
+  clock,
+  devices,
+  timers,
+  vcpus,
+}: Pick<Domain, 'clock' | 'devices' | 'timers' | 'vcpus'>): boolean =>
+  devices.isAtRest() && timers.nextDeadlineNs > clock.now() && !vcpus.some(({ cpu }) => cpu.busy)
 
 /** Heads the errors of a machine that is not saved. */
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
 /** Says what an error of the parts means for the machine. An error without a code is a defect of ours, and stays as it is. */
 export function refuse(what: string, error: unknown, code: 'ERR_FORK' | 'ERR_SNAPSHOT' = 'ERR_SNAPSHOT'): never {
-  if (!(error instanceof Error && 'code' in error)) throw error
+  if (!(error instanceof Error && 'code' in error) || error instanceof MachineError) throw error
   throw new MachineError(code, `${what}: ${error.message}`, { cause: error })
 }
 

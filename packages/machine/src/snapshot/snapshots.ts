@@ -154,6 +154,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
         const { domain } = this.#host.board
+        await this.settle(deadlineMs)
         if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         const rest = await this.rest(deadlineMs)
         let saved
@@ -182,8 +183,18 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     })
   }
 
+  /** See `GatedSnapshots.settle`. */
+  async settle(deadlineMs: number): Promise<void> {
+    try {
+      await this.#host.life.settle(deadlineMs)
+    } catch (error) {
+      refuse(CANNOT_BE_SAVED, error)
+    }
+  }
+
   /** See `GatedSnapshots.rest`. */
   async rest(deadlineMs: number): Promise<DomainRest> {
+    await this.settle(deadlineMs)
     try {
       return await this.#host.board.domain.rest(deadlineMs)
     } catch (error) {

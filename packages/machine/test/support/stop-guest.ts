@@ -83,6 +83,7 @@ const PARTS = {
       .movsd()
   },
   undefined: (asm: Assembler) => asm.ud2(),
+  time: (asm: Assembler) => asm.rdtsc().add(ebx, eax),
   work: (asm: Assembler) => {
     asm.mov(ecx, 300)
     const again = asm.here()
@@ -161,14 +162,16 @@ export interface SeenAccess {
   readonly value: bigint
 }
 
-/** Models that answer when they like. @param seen - receives what they are asked */
-export function lateModels(seen: (access: SeenAccess) => void = () => undefined): readonly DeviceModel[] {
+/** Models that answer when they like. @param seen - receives what they are asked, and may take its time */
+export function lateModels(
+  seen: (access: SeenAccess) => void | Promise<void> = () => undefined,
+): readonly DeviceModel[] {
   let asked = 0
   const model = (kind: SeenAccess['kind'], base: number, bytes: number): DeviceModel => {
     const answer = async (offset: number, size: number, written?: number): Promise<number> => {
       const value = written ?? ++asked & 0xff
       if (asked % 3 === 0) await turn()
-      seen({ kind, address: base + offset, size, write: written !== undefined, value: BigInt(value >>> 0) })
+      await seen({ kind, address: base + offset, size, write: written !== undefined, value: BigInt(value >>> 0) })
       return value
     }
     const range = { base, size: bytes }
@@ -177,6 +180,8 @@ export function lateModels(seen: (access: SeenAccess) => void = () => undefined)
       ...(kind === 'port' ? { ports: range } : { mmio: range }),
       read: (offset, size) => answer(offset, size),
       write: async (offset, size, value) => void (await answer(offset, size, value)),
+      save: () => ({ asked }),
+      restore: (state) => void ({ asked } = state as { asked: number }),
     })
   }
   return [model('port', PORTS, 4), model('mmio', DEVICE, 64)]
