@@ -12,7 +12,7 @@ import {
 } from '../state/access-rights.ts'
 import type { DebugSlot } from './debug-stops.ts'
 import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE, type ArmTranslation } from '../state/host.ts'
-import { POINTER_TAGGED, S_ALONE, S_DATA, S_POINTERS } from '../state/state-layout.ts'
+import { POINTER_TAGGED, S_ALONE, S_ATTENTION, S_DATA, S_POINTERS } from '../state/state-layout.ts'
 import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED, watchpoint } from '../state/syndrome.ts'
 import type { Watchpoints } from '../system/watchpoints.ts'
 import type { Translation } from './translation.ts'
@@ -93,6 +93,7 @@ export class MemoryAccess {
       if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)
     }
     if (this.#isWatched(start, hi, flags, write)) return this.#watchpoint(write)
+    if (this.#mustBeAlone) return STATUS_STEP
     this.#move(first.ma, this.#data, inFirst, write)
     if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
     this.#fill(lo, hi, flags, write)
@@ -127,6 +128,14 @@ export class MemoryAccess {
   #isPageWatched(lo: number, hi: number): boolean {
     const { hooks } = this.#debug
     return hooks !== null && hooks.points.watches && hooks.points.watchesPage(lo, this.#untagged(hi))
+  }
+
+  /**
+   * Whether the hypervisor wants to be asked before the next instruction: it may have given the page of the present one another
+   * frame, as one that is written first since a fork has. An instruction that is executed alone is fetched anew.
+   */
+  get #mustBeAlone(): boolean {
+    return this.#u32[S_ATTENTION >>> 2] !== 0 && this.#u32[S_ALONE >>> 2] === 0
   }
 
   /** Whether an access to Device memory may not be made: one that is not aligned, and DC ZVA. */
@@ -168,6 +177,7 @@ export class MemoryAccess {
     // Where a read would match it is one, as the syndrome has it.
     if (!write && this.#isWatched(lo, hi, flags, false)) return this.#watchpoint(false)
     if (this.#isWatched(lo, hi, flags, true)) return this.#watchpoint(true)
+    if (this.#mustBeAlone) return STATUS_STEP
     this.#fill(lo, hi, flags, true)
     this.#u32[S_DATA >>> 2] = first.ma
     return STATUS_DONE
@@ -183,7 +193,7 @@ export class MemoryAccess {
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
     if (this.#isPageWatched(lo, hi)) return STATUS_FAULT
-    if (!this.#translation.data(lo, hi, flags, kind, first) || first.ma < 0) return STATUS_FAULT
+    if (!this.#translation.data(lo, hi, flags, kind, first) || first.ma < 0 || this.#mustBeAlone) return STATUS_FAULT
     this.#fill(lo, hi, flags, write)
     return STATUS_DONE
   }

@@ -46,7 +46,7 @@ async function someTurns(count: number): Promise<void> {
 
 /**
  * Counts 40 times in a word of its RAM by load-exclusive and store-exclusive, writes each count to a page of its own and sends
- * its character, and powers off.
+ * its character, and powers off. Each time it changes an instruction that it comes to in the same page.
  */
 const COUNTER = image(
   movz(1, 0x0900, 16),
@@ -55,6 +55,8 @@ const COUNTER = image(
   movz(5, 0x4040, 16), // counted words, a page each
   movz(6, 0x4060, 16), // the counter
   movz(2, 0x41),
+  movz(8, 3), // movz x3, #0
+  movk(8, 0xd280, 16),
   0xb900_00c2, // str w2, [x6]
   0xd53b_e043, // mrs x3, cntvct_el0
   0x9110_0063, // add x3, x3, #1024
@@ -64,13 +66,18 @@ const COUNTER = image(
   0xb940_00c2, // ldr w2, [x6]
   0x3900_0022, // strb w2, [x1]
   0xb900_00a2, // str w2, [x5]
+  0x1000_0069, // adr x9, .+12
+  0x1100_8108, // add w8, w8, #32: one more in its immediate
+  0xb900_0128, // str w8, [x9]
+  movz(3, 0),
+  0xb900_04a3, // str w3, [x5, #4]
   0x9140_04a5, // add x5, x5, #4096
   0x885f_7cc2, // ldxr w2, [x6]
   0x1100_0442, // add w2, w2, #1
   0x8807_7cc2, // stxr w7, w2, [x6]
   0x35ff_ffa7, // cbnz w7, .-12
   0x7101_a45f, // cmp w2, #0x69
-  0x54ff_fe41, // b.ne .-56
+  0x54ff_fda1, // b.ne .-76
   movz(0, 0x8400, 16),
   movk(0, 8),
   0xd400_0002,
