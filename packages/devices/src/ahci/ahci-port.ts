@@ -243,6 +243,8 @@ export class AhciPort {
   }
 
   restore(state: AhciPortState): void {
+    // Requests that are given up take the drive's buffer with them.
+    this.commands.stop()
     this.#drive?.restore(state.drive.state)
     this.#registers.words.set(state.registers)
     this.#registers.halted = state.halted

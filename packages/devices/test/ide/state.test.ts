@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { IdeDriveOptions } from '../../src/ide/index.ts'
-import { DATA, IdeMachine } from '../support/ide-machine.ts'
+import { DATA, IdeMachine, SRST } from '../support/ide-machine.ts'
 import { TestMedium } from '../support/test-medium.ts'
 
 const disk = (): IdeDriveOptions => ({ kind: 'disk', medium: new TestMedium(64 * 512) })
@@ -42,3 +42,23 @@ test.each([{ channels: [] }, { step: { kind: 'dma-in' }, active: 1 }])(
     expect(() => model.restore(state)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
   },
 )
+
+test.each([
+  { name: 'READ SECTORS', opcode: 0x20 },
+  { name: 'READ DMA', opcode: 0xc8 },
+])('nothing of $name that is given up is saved, however fast the host is', async ({ opcode }) => {
+  const [fast, slow] = await Promise.all(
+    [false, true].map(async (hold) => {
+      const medium = new TestMedium(64 * 512)
+      const one = new IdeMachine([{ kind: 'disk', medium }])
+      medium.hold = hold
+      one.command28(opcode, 0, 8)
+      await new Promise((resolve) => setImmediate(resolve))
+      one.control(SRST)
+      one.control(0)
+      await Promise.all([medium.release(), one.model.quiesce(1000)])
+      return one.model.save()
+    }),
+  )
+  expect(fast).toEqual(slow)
+})
