@@ -496,6 +496,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return exit !== null && !GOES_ON.has(exit.reason)
   }
 
+  /** Whether an instruction of a vCPU is under way: it waits for an answer. */
+  get isBusy(): boolean {
+    return this.vcpus.some(({ cpu }) => cpu.busy)
+  }
+
   /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */
   get asleep(): boolean {
     return this.#loop.turns.asleep

@@ -4,7 +4,7 @@ import type { Domain, DomainExit, Sleeper } from '@retrap/hvm'
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'pause' | 'sleep' | 'wake' }>
 
 /** A domain as {@link Sleep} sees it, of any processor. */
-export type SleepingDomain = Pick<Domain, 'asleep' | 'hasEnded' | 'reset' | 'run' | 'stop' | 'vcpus'>
+export type SleepingDomain = Pick<Domain, 'asleep' | 'hasEnded' | 'isBusy' | 'reset' | 'run' | 'stop'>
 
 /** Exits that may come in the place of the one for which the guest has asked. */
 const PAST_DEVICES: ReadonlySet<DomainExit['reason']> = new Set(['sleep', 'pause', 'stopped'])
@@ -89,7 +89,7 @@ export class Sleep {
    */
   settled(): void {
     const domain = this.#domain
-    if (!this.#falling || domain.hasEnded || domain.vcpus.some(({ cpu }) => cpu.busy)) return
+    if (!this.#falling || domain.hasEnded || domain.isBusy) return
     this.#falling = false
     domain.reset()
     domain.asleep = true

@@ -6,13 +6,8 @@ import { laterTurn } from '../life/host.ts'
  * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no instruction and no model has
  * anything under way, and no timer is due that a model would look at before its turn.
  */
-export const isAtRest = ({
-  clock,
-  devices,
-  timers,
-  vcpus,
-}: Pick<Domain, 'clock' | 'devices' | 'timers' | 'vcpus'>): boolean =>
-  devices.isAtRest() && timers.nextDeadlineNs > clock.now() && !vcpus.some(({ cpu }) => cpu.busy)
+export const isAtRest = (domain: Pick<Domain, 'clock' | 'devices' | 'isBusy' | 'timers'>): boolean =>
+  !domain.isBusy && domain.devices.isAtRest() && domain.timers.nextDeadlineNs > domain.clock.now()
 
 /** Heads the errors of a machine that is not saved. */
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'

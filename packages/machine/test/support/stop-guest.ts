@@ -86,7 +86,11 @@ const PARTS = {
   patch: (asm: Assembler) => {
     // The next instruction but one, which adds one more each time.
     const next = asm.label()
-    return asm.inc(dword(next.plus(2))).nop().bind(next).add(ebx, imm32(0x1000))
+    return asm
+      .inc(dword(next.plus(2)))
+      .nop()
+      .bind(next)
+      .add(ebx, imm32(0x1000))
   },
   time: (asm: Assembler) => asm.rdtsc().add(ebx, eax),
   work: (asm: Assembler) => {
