@@ -65,7 +65,7 @@ export class MediumRequests {
   cancel(before: Promise<void> | null = null): void {
     if (before !== null) this.late.hold(before)
     else if (this.late.count === 0) return
-    // The host may be at the buffer for longer than the drive waits. What the buffer has now does not depend on whether it is.
+    // The host may be at the buffer for longer than the drive waits. A state that is saved does not show whether it is.
     if (this.late.count > 0) this.#drive?.renewBuffer()
     this.late.cancel()
   }

@@ -290,8 +290,8 @@ export class MachineLife {
   }
 
   /**
-   * Brings the machine between two instructions, while no vCPU executes. One that was stopped in the middle of an instruction
-   * finishes that, as if it had not been stopped: it sleeps then, or has ended, if that is what its guest did.
+   * Brings the machine between two instructions, while no vCPU executes. A machine that was stopped in the middle of an
+   * instruction finishes it, as if nothing had stopped the machine. By that instruction its guest may sleep, or end it.
    *
    * @throws MachineError `ERR_STATE` for a machine that has ended by it; what `Domain.settle` throws
    */

@@ -4,10 +4,13 @@ import type { Domain, DomainExit, Sleeper } from '@retrap/hvm'
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'pause' | 'sleep' | 'wake' }>
 
 /** A domain as {@link Sleep} sees it, of any processor. */
-export type SleepingDomain = Pick<Domain, 'asleep' | 'hasEnded' | 'isBusy' | 'reset' | 'run' | 'stop'>
+export type SleepingDomain = Pick<Domain, 'asleep' | 'hasEnded' | 'isBusy' | 'reset' | 'run' | 'settle' | 'stop'>
 
 /** Exits that may come in the place of the one for which the guest has asked. */
 const PAST_DEVICES: ReadonlySet<DomainExit['reason']> = new Set(['sleep', 'pause', 'stopped'])
+
+/** Host time for the answer to the instruction by which a guest sleeps. */
+const ASLEEP_DEADLINE_MS = 1000
 
 /** The parts of a machine that sleep concerns. */
 export interface SleepParts {
@@ -69,10 +72,13 @@ export class Sleep {
     for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
-      // The machine was stopped in the middle of the instruction by which the guest sleeps.
+      // The instruction by which the guest sleeps has not had its answer yet.
       if (this.#falling) domain.stop({ reason: 'sleep' })
       // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
+      // A stop that arrives meanwhile finds the machine asleep: the guest expects no further instruction.
+      // oxlint-disable-next-line no-await-in-loop
+      if (this.#falling && domain.isBusy) await domain.settle(ASLEEP_DEADLINE_MS).catch(() => undefined)
       if (PAST_DEVICES.has(exit.reason)) this.settled()
       if (exit.reason !== 'pause' && exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
       // oxlint-disable-next-line no-await-in-loop
@@ -84,8 +90,8 @@ export class Sleep {
   }
 
   /**
-   * No vCPU executes. A guest that has asked to sleep does so as soon as no instruction is under way: it expects no further one,
-   * whatever has stopped the machine.
+   * No vCPU executes: a guest that has asked to sleep does so, unless an instruction is under way. It expects no further
+   * instruction, whatever has stopped the machine.
    */
   settled(): void {
     const domain = this.#domain
