@@ -30,7 +30,6 @@ import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from '
 import { timeoutLine } from './session/session-end.ts'
 import { runSession } from './session/session.ts'
 import type { SessionSettings } from './session/session-settings.ts'
-import type { ReplayPlace } from '@retrap/machine'
 import type { MachineImages } from './machine/machine-contract.ts'
 import { combinationsHelp } from './flags/combinations-help.ts'
 import { parseReplayPlace, usage } from './options/values.ts'
@@ -174,6 +173,8 @@ interface Saved extends Omit<RecordingSettings, 'arguments'> {
   }
 }
 
+type ReplayFlags = Pick<RecordingSettings, 'goto' | 'goLive' | 'whoWrote'>
+
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
   const program = new Program(host)
     .version(packageVersion())
@@ -306,10 +307,14 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       'stop there, at a time such as 1500ns before the turn that it is in; on a terminal, goto after Ctrl-A c goes on (default: the end)',
       parseReplayPlace,
     )
+    .option(
+      '--who-wrote <place>',
+      'say who wrote a place in memory last: an address, ADDRESS@p, or a name of Linux; "PLACE 8": any of 8 bytes',
+    )
     .option('--go-live', 'go on from there as a machine that is not recorded')
     .allowUnknownOption()
     .addHelpText('after', REPLAY_HELP)
-    .action(async (file: string, more: readonly string[], flags: { goto?: ReplayPlace; goLive?: boolean }) => {
+    .action(async (file: string, more: readonly string[], flags: ReplayFlags) => {
       const recorded = await readRecordedRun(file)
       await checkNamedImages(file, recorded)
       host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)

@@ -46,6 +46,9 @@ test(
       expect(again.stdout).toBe(first.stdout)
       expect(again.code).toBe(0)
     }
+    const asked = await runRetrap(['replay', file, '--who-wrote', '0xff0+0x10@p 8'], { deadlineMs: DEADLINE_MS })
+    expect(asked.stderr).toMatch(/retrap: the instruction at 0x\w+ of CPU 0: goto \d+\n/)
+    expect(asked.code).toBe(0)
     // The file has all that it takes.
     const bytes = readFileSync(file)
     const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }

@@ -5,7 +5,14 @@ import { CheckpointStore, type Recording } from '@retrap/recording'
 import { al, cr0, cr3, cr4, dword, dx, eax, ecx, edi, esp, imm16, imm32 } from '@retrap/x86-assembler'
 import { sliced } from '@retrap/tooling/slice'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type PcOptions, type PcReplay, recordPc, type ReplayDebugger, replayPc } from '../src/index.ts'
+import {
+  parseMemoryPlace,
+  type PcOptions,
+  type PcReplay,
+  recordPc,
+  type ReplayDebugger,
+  replayPc,
+} from '../src/index.ts'
 import type { Checkpoints } from '../src/recording/checkpoints.ts'
 import { startingPoint } from '../src/recording/who-wrote.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -234,4 +241,19 @@ test('checkpoints are found by their instants, also where others were dropped me
   // For a checkpoint that was dropped, the search begins at the one before it.
   expect(await found()).toEqual(instants.map(({ instructions }) => left.findLast((at) => at <= instructions)))
   expect(await startingPoint(past, { round: 0, instructions: -1 })).toBeUndefined()
+})
+
+test.each([
+  ['0x1000', 0x1000n, false],
+  ['4096@p', 4096n, true],
+  ['0xff0+0x10@p', 0x1000n, true],
+  ['jiffies', 0xffff_ffff_8000_0000n, false],
+  ['jiffies+4', 0xffff_ffff_8000_0004n, false],
+])('%s is a place in memory', (text, address, physical) => {
+  const find = (name: string): bigint | undefined => (name === 'jiffies' ? 0xffff_ffff_8000_0000n : undefined)
+  expect(parseMemoryPlace(text, find)).toEqual({ address, physical })
+})
+
+test.each(['', 'nothing', 'jiffies@p', '0x', '1+', '0x1000@q', '+1'])('%j is no place in memory', (text) => {
+  expect(parseMemoryPlace(text, (name) => (name === 'jiffies' ? 0n : undefined))).toBeUndefined()
 })

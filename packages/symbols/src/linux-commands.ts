@@ -4,6 +4,8 @@ import { type LinuxCommand, kaslrCommand } from './kaslr-command.ts'
 import { LinuxGuest } from './linux-guest.ts'
 import { formatLogLine, linuxLog } from './linux-log.ts'
 import { type LinuxTask, LinuxTasks } from './linux-tasks.ts'
+import { linuxSymbols } from './kallsyms.ts'
+import { SymbolTable } from './symbol-table.ts'
 
 /**
  * Commands of gdb's `monitor` about Linux in a machine, as its memory has it at the instant: `kaslr`, `ps`, `task`, `dmesg`.
@@ -48,6 +50,10 @@ export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand
     }),
   ]
 }
+
+/** Finds an address in a machine by the name that Linux in its memory has for it; undefined: there is none. */
+export const linuxAddressOf = (machine: LinuxMemory, name: string): bigint | undefined =>
+  new SymbolTable(linuxSymbols(machine), 0n).addressOf(name)
 
 function listing(tasks: readonly LinuxTask[]): string {
   const rows = tasks.map(

@@ -117,6 +117,7 @@ export class MachineSession extends DebugSession {
         this.#adopted.resolve()
       },
       trouble: (sentence) => this.sendEvent(new OutputEvent(`${sentence}\n`, 'important')),
+      find: (name) => this.#names?.addressOf(name),
     })
     this.#breakpoints = new Breakpoints(this.#machine)
     this.#handlers = new Map(Object.entries(this.#table()))

@@ -17,6 +17,8 @@ export interface MachineDebugEvents {
   readonly adopted: () => void
   /** Why a recording cannot be gone through. */
   readonly trouble: (sentence: string) => void
+  /** The address of a name; undefined: it is not known. */
+  readonly find: (name: string) => bigint | undefined
 }
 
 /** The machines of a session, one at a time, for a debug adapter: commands that settle where the machine stops. */
@@ -46,6 +48,7 @@ export class MachineDebug implements SessionDebugger {
     const target = await runner.gdbTarget?.({
       kill: this.#kill,
       onTrouble: this.#events.trouble,
+      find: this.#events.find,
       commands: linuxCommands(() => machine),
     })
     if (target === undefined) throw new CliError('ERR_USAGE', 'this machine has no debugger')

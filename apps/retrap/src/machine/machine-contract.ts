@@ -9,6 +9,7 @@ import type {
   MachinePluggable,
   MachineRemovableDrive,
   PcReplay,
+  ReplayDebugger,
   MachineSaveOptions,
   PcSnapshot,
   PcSnapshotSource,
@@ -142,6 +143,7 @@ export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'is
   readonly pc: Machine
   run(limits: MachineRunOptions): Promise<ReplayExit>
   goto(place: ReplayPlace, limits?: MachineRunOptions): Promise<ReplayExit>
+  debugger?(): Promise<Pick<ReplayDebugger, 'whoWrote'>>
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   close(): void
 }

@@ -21,7 +21,7 @@ export interface MonitorSite {
   readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
   readonly devices: HotDevices
   readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
-  readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when'>
+  readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when' | 'whoWrote'>
   readonly migration: Pick<SessionMigration, 'decide' | 'migrate'>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
@@ -52,6 +52,7 @@ when                              the instruction that a recorded run, or its re
 mark NAME                         name this instant of a recorded run
 info marks                        names of instants, in a replay
 goto INSTRUCTION|TIME|NAME        go there in a replay, forwards or backwards: goto 2.5ms
+who-wrote PLACE [LENGTH]          in a replay, who wrote memory last: at an address, ADDRESS@p, or a name of Linux's
 migrate TARGET [downtime=MS] [bandwidth=MIB]
                                   move the machine to retrap run --incoming TARGET
 migrate --resume|--abandon        say where it is, where the connection has ended at the last moment
@@ -137,6 +138,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   mark: (given, { recording }) => recording.mark(only('mark NAME', given)),
   goto: (given, { recording }) =>
     recording.goto(only('goto INSTRUCTION, a time such as 1500ns, or the name of a mark', given)),
+  'who-wrote': (given, { recording }) => recording.whoWrote(given),
   migrate: (given, site) => {
     const [first] = given
     if (given.length === 1 && (first === '--resume' || first === '--abandon'))

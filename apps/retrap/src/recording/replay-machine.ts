@@ -1,11 +1,13 @@
 import type { GdbTarget } from '@retrap/gdb'
 import {
+  answerWhoWrote,
   describeDivergence,
   type MachineExit,
   type PcGdbOptions,
   type ReplayExit,
   type ReplayPlace,
 } from '@retrap/machine'
+import { linuxAddressOf } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'
 import { limitsOf } from './recorded-run.ts'
@@ -24,6 +26,8 @@ export interface ReplayView {
   readonly waits: boolean
   /** The instant of the replay's first stop; default its end. */
   readonly goto?: ReplayPlace | undefined
+  /** A place in memory, and perhaps how many bytes: it is said there who wrote them last, and nothing more is to do. */
+  readonly whoWrote?: string | undefined
   /** Makes the machine that goes on where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
 }
@@ -41,6 +45,8 @@ export class ReplayMachine implements Machine {
   #interrupt: AbortController | undefined
   #live: Machine | undefined
   #isDebugged = false
+  /** The replay waits for a command. */
+  #isWaiting = false
   #ports: readonly MachineSerial[] = []
 
   constructor(view: ReplayView) {
@@ -102,6 +108,17 @@ export class ReplayMachine implements Machine {
     this.#moved.resolve()
   }
 
+  /** Says who wrote memory last. @param given - as the monitor's `who-wrote` takes it @throws CliError `ERR_USAGE` on the way to a place */
+  async whoWrote(given: readonly string[]): Promise<string> {
+    if (!this.#isWaiting)
+      throw new CliError('ERR_USAGE', 'who-wrote: the replay is on its way, or gdb has it; Ctrl-C ends a way')
+    const find = (name: string): bigint | undefined => linuxAddressOf(this, name)
+    const debug = await this.replay.debugger?.()
+    if (debug === undefined)
+      throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')
+    return (await answerWhoWrote(debug, given, { find })).text
+  }
+
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#live !== undefined) return this.#live.run(options)
     if (this.#isDebugged) {
@@ -109,7 +126,7 @@ export class ReplayMachine implements Machine {
       const limits = limitsOf(options)
       return limits.reached.finally(() => limits.clear())
     }
-    const { path, tell, leave, waits, goLive } = this.#view
+    const { path, tell, leave, waits, goLive, whoWrote } = this.#view
     const ended = new Promise<void>((resolve) => {
       options.signal?.addEventListener('abort', () => resolve())
       if (options.signal?.aborted === true) resolve()
@@ -119,7 +136,7 @@ export class ReplayMachine implements Machine {
       this.#moved = Promise.withResolvers()
       const signals = options.signal === undefined ? [] : [options.signal]
       const signal = AbortSignal.any([this.#interrupt.signal, ...signals])
-      const target = this.#target
+      const target = this.#target ?? (whoWrote === undefined ? undefined : this.replay.end)
       this.#target = undefined
       const limits = { ...options, signal }
       // Without a place to go to, all that the guest has put out is seen.
@@ -132,19 +149,23 @@ export class ReplayMachine implements Machine {
       if (this.#interrupt.signal.aborted && this.#target !== undefined) continue
       const isInterrupted = exit.reason === 'stopped' && this.#interrupt.signal.aborted
       if (isInterrupted) tell(`stopped at instruction ${this.replay.instructions}`)
-      else {
+      else if (isReplays(exit) || whoWrote === undefined) {
         if (!isReplays(exit)) return exit
         if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', lineOf(exit, path, this.replay))
         tell(lineOf(exit, path, this.replay))
       }
       // oxlint-disable-next-line no-await-in-loop
       if (goLive !== undefined && !isInterrupted) return await this.#runLive(goLive, options)
-      if (!waits) {
+      this.#isWaiting = true
+      // oxlint-disable-next-line no-await-in-loop
+      if (whoWrote !== undefined) tell((await this.whoWrote(whoWrote.trim().split(/\s+/))).trimEnd())
+      if (!waits || whoWrote !== undefined) {
         leave()
         return { reason: 'stopped' }
       }
       // oxlint-disable-next-line no-await-in-loop
       const left = await Promise.race([this.#moved.promise.then(() => false), ended.then(() => true)])
+      this.#isWaiting = false
       if (left) return { reason: 'stopped' }
     }
   }

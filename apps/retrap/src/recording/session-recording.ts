@@ -41,6 +41,8 @@ export interface RecordingSettings {
   readonly replay?: string | undefined
   /** Where the replay stops first; default at its end. */
   readonly goto?: ReplayPlace | undefined
+  /** There it is said who wrote a place in memory last, and the session ends. */
+  readonly whoWrote?: string | undefined
   /** The machine goes on from there with its back ends. */
   readonly goLive?: boolean | undefined
   /** The machine is the one that the recording has inside; these take what its guest sends by the ports of its console. */
@@ -158,13 +160,14 @@ export class SessionRecording {
     path: string,
     createMachine: (options: MachineOptions) => Promise<Machine>,
   ): Promise<Machine> {
-    const { goto, goLive = false, ports } = this.#settings
+    const { goto, whoWrote, goLive = false, ports } = this.#settings
     const machine = new ReplayMachine({
       path,
       tell: this.#tell,
       leave: this.#leave,
       waits: this.#interactive,
       goto,
+      whoWrote,
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
     const file = await fileSource(path)
@@ -216,6 +219,13 @@ export class SessionRecording {
       throw usage(`goto ${place}: write an instruction from 0 to ${replay.end}, a time such as 1500ns, or a mark`)
     active.replay.goto(there)
     return ''
+  }
+
+  /** Says who wrote memory last where a replay is. @throws CliError where nothing is run again, or it is on its way */
+  async whoWrote(given: readonly string[]): Promise<string> {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('who-wrote: only a run that is replayed knows; retrap replay FILE')
+    return active.replay.whoWrote(given)
   }
 
   #required(): Active {

@@ -149,7 +149,7 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
         "the instruction at 0x20000 of CPU 0: monitor goto 966",
         "nobody since power-on",
         "0xfffffffff0000000: there is no memory at this linear address",
-        "write who-wrote ADDRESS or ADDRESS@p, and a length",
+        "write who-wrote and an address, ADDRESS@p or a name that is known, and perhaps how many bytes",
         "instruction 3 of 981, at 0 ns",
         "gdb shows it after: maintenance flush register-cache",
         "instruction 0 of 981, at 0 ns",

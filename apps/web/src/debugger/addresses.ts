@@ -16,6 +16,12 @@ export async function addressOf(machine: Machine, text: string): Promise<bigint>
   )
 }
 
+/** Reads an address as {@link addressOf} does, which may be guest-physical by `@p` behind it. @throws as it */
+export async function placeOf(machine: Machine, text: string): Promise<{ address: bigint; physical: boolean }> {
+  const [, before = text] = /^(.*)@p\s*$/.exec(text) ?? []
+  return { address: await addressOf(machine, before), physical: before !== text }
+}
+
 /** Reads the vector of an exception: a decimal number, or hexadecimal digits behind 0x. @throws Error with what is expected */
 export function vectorOf(text: string): bigint {
   const number = text.trim()

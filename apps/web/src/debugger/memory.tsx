@@ -1,6 +1,6 @@
 import type { Machine, WriterView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { addressOf } from './addresses.ts'
+import { placeOf } from './addresses.ts'
 import { SymbolField, useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 import type { DebuggerView } from './use-debugger.ts'
@@ -58,11 +58,11 @@ export function Memory({ machine, instruction, past, stackPointer, attempt }: Me
     }
   }, [machine, from, isPhysical, instruction])
   const ask = async (): Promise<void> => {
-    const address = text === '' ? from : await addressOf(machine, text)
+    const { address, physical } = text === '' ? { address: from, physical: false } : await placeOf(machine, text)
     setAsking(true)
     setWriter(null)
     try {
-      setWriter(await machine.debugger.whoWrote({ address, physical: isPhysical }))
+      setWriter(await machine.debugger.whoWrote({ address, physical: physical || isPhysical }))
     } finally {
       setAsking(false)
     }
@@ -75,7 +75,9 @@ export function Memory({ machine, instruction, past, stackPointer, attempt }: Me
         onSubmit={(event) => {
           event.preventDefault()
           attempt(async () => {
-            setStart(text === '' ? null : await addressOf(machine, text))
+            const place = text === '' ? null : await placeOf(machine, text)
+            setStart(place?.address ?? null)
+            if (place?.physical === true) setPhysical(true)
             setWriter(null)
           })
         }}

@@ -8,6 +8,8 @@ import type { PlaceStop } from './stop-places.ts'
 export interface MachineGdbOptions {
   /** Further `monitor` commands. One with the name of a command of the machine takes its place. */
   readonly commands?: readonly MonitorCommand[]
+  /** Finds a name in the guest's memory, for commands that take an address. */
+  readonly find?: ((name: string) => bigint | undefined) | undefined
   /** Ends the machine for `kill`. */
   kill(): void
   /** Receives why a recording cannot be gone through, as a sentence that gdb's user sees too. */

@@ -32,6 +32,27 @@ export function parseAddress(text: string | undefined): bigint | undefined {
   return text !== undefined && /^(0x[\da-f]{1,16}|\d{1,18})$/i.test(text) ? BigInt(text) : undefined
 }
 
+/** A place in memory, as somebody has written it. */
+export interface WrittenPlace {
+  /** Address of the first byte. */
+  readonly address: bigint
+  /** The address is guest-physical; else linear. */
+  readonly physical: boolean
+}
+
+/** Finds the linear address of a name; undefined where there is none. */
+export type FindName = (name: string) => bigint | undefined
+
+/** Reads `0x1000`, `schedule`, `schedule+0x10`, or `0x1000@p`, which is guest-physical. @returns undefined for anything else */
+export function parseMemoryPlace(text: string | undefined, find: FindName = () => undefined): WrittenPlace | undefined {
+  const [, base = '', more = '0', mark] = /^([\w.$]+)(?:\+(\w+))?(@p)?$/.exec(text ?? '') ?? []
+  const physical = mark !== undefined
+  const start = parseAddress(base) ?? (physical || base === '' ? undefined : find(base))
+  const offset = parseAddress(more)
+  if (start === undefined || offset === undefined) return undefined
+  return { address: BigInt.asUintN(64, start + offset), physical }
+}
+
 /** Columns before what a command does. */
 const USAGE_COLUMNS = 25
 const NOTES =

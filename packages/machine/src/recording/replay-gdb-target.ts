@@ -70,7 +70,8 @@ class ReplayGdbTarget implements GdbTarget {
     const { pc } = this.#replay
     if (pc === this.#pc) return
     this.#pc = pc
-    const commands = replayCommands(this.#replay, this.#debug, (action) => this.#during(action), this.#note)
+    const during = <T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> => this.#during(action)
+    const commands = replayCommands(this.#replay, this.#debug, during, this.#note, this.#options.find)
     const stops = { list: this.#list, catching: this.#debug }
     this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, { commands, stops })
   }

@@ -1,4 +1,4 @@
-import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
+import { type FindName, hex, type MonitorCommand, parseMemoryPlace } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import { parsePlace, type ReplayPlace } from './guest-time.ts'
@@ -29,12 +29,14 @@ export interface RecordedRun {
  *
  * @param during - does something for which the replay is busy
  * @param note - tells the program of a divergence. @returns the same sentence
+ * @param find - finds names in the guest's memory
  */
 export function replayCommands(
   replay: RecordedRun,
   debug: ReplayDebugger,
   during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
   note: (sentence: string) => string,
+  find?: FindName,
 ): readonly MonitorCommand[] {
   const divergence = (exit: ReplayExit): string =>
     exit.reason === 'diverged' ? `${note(describeDivergence(exit))}\n` : ''
@@ -61,27 +63,50 @@ export function replayCommands(
         'There is no mark.\n',
     },
     {
-      usage: 'who-wrote ADDRESS [LENGTH]',
-      help: 'who wrote memory at a linear address last; ADDRESS@p: at a guest-physical one',
-      run: async (cpu, [text, length = '1']) => {
-        const physical = text?.endsWith('@p') === true
-        const address = parseAddress(physical ? text.slice(0, -2) : text)
-        if (address === undefined || !/^\d{1,5}$/.test(length))
-          return 'write who-wrote ADDRESS or ADDRESS@p, and a length\n'
-        try {
-          const options = { cpu, physical, length: Number(length) }
-          const writer = await during((signal) => debug.whoWrote(address, { ...options, signal }))
-          return (
-            (writer.by === 'unknown' && writer.exit.reason !== 'begin' ? divergence(writer.exit) : '') +
-            describeWriter(writer)
-          )
-        } catch (error) {
-          if (error instanceof MachineError && error.code === 'ERR_OPTION') return `${error.message}\n`
-          throw error
-        }
-      },
+      usage: 'who-wrote PLACE [LENGTH]',
+      help: 'who wrote memory last, at an address or a name; ADDRESS@p: at a guest-physical one',
+      run: (cpu, given) =>
+        during(async (signal) => {
+          const answer = await answerWhoWrote(debug, given, { cpu, signal, find })
+          if (answer.exit?.reason === 'diverged') note(describeDivergence(answer.exit))
+          return answer.text.replace(/^(.*: )(goto \d+)$/m, '$1monitor $2')
+        }),
     },
   ]
+}
+
+/** How `who-wrote` is asked. */
+export interface WhoWroteQuestion {
+  /** The vCPU that sees a linear address. Default 0. */
+  readonly cpu?: number
+  /** Ends the search. */
+  readonly signal?: AbortSignal | undefined
+  /** Finds names in the guest's memory. Default there is none. */
+  readonly find?: FindName | undefined
+}
+
+/**
+ * Answers `who-wrote`.
+ *
+ * @param given - the place, as {@link parseMemoryPlace} reads it, and perhaps how many bytes
+ * @returns a line that ends with `goto` and an instruction where there is one, and why the search has ended where it has not found it
+ */
+export async function answerWhoWrote(
+  debug: Pick<ReplayDebugger, 'whoWrote'>,
+  [text, length = '1']: readonly string[],
+  { cpu = 0, signal, find }: WhoWroteQuestion,
+): Promise<{ readonly text: string; readonly exit?: Extract<LastWriter, { by: 'unknown' }>['exit'] }> {
+  const place = parseMemoryPlace(text, find)
+  if (place === undefined || !/^\d{1,5}$/.test(length))
+    return { text: 'write who-wrote and an address, ADDRESS@p or a name that is known, and perhaps how many bytes\n' }
+  const { address, physical } = place
+  try {
+    const writer = await debug.whoWrote(address, { cpu, physical, length: Number(length), signal })
+    return { text: describeWriter(writer), ...(writer.by === 'unknown' && { exit: writer.exit }) }
+  } catch (error) {
+    if (error instanceof MachineError && error.code === 'ERR_OPTION') return { text: `${error.message}\n` }
+    throw error
+  }
 }
 
 function describeWriter(writer: LastWriter): string {
@@ -89,16 +114,17 @@ function describeWriter(writer: LastWriter): string {
     case 'instruction': {
       const { delivers, address, cpu, instructions } = writer
       const what = delivers ? 'the delivery of an event before' : 'the instruction at'
-      return `${what} ${hex(address)} of CPU ${cpu}: monitor goto ${instructions}\n`
+      return `${what} ${hex(address)} of CPU ${cpu}: goto ${instructions}\n`
     }
     case 'device':
-      return `device ${writer.device}, by DMA: monitor goto ${writer.instructions}\n`
+      return `device ${writer.device}, by DMA: goto ${writer.instructions}\n`
     case 'machine':
-      return `the machine itself: monitor goto ${writer.instructions}\n`
+      return `the machine itself: goto ${writer.instructions}\n`
     case 'nobody':
       return 'nobody since power-on\n'
     default:
       if (writer.exit.reason === 'begin') return 'nobody since what is left of the recording begins\n'
+      if (writer.exit.reason === 'diverged') return `${describeDivergence(writer.exit)}\n`
       return `the search has ended (${writer.exit.reason})\n`
   }
 }
