@@ -2,7 +2,19 @@ import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { x87 } from '../../src/semantics/index.ts'
 import { Random } from './numbers.ts'
-import { CASE_BYTES, C_CODE, FX_FCW, FX_FSW, FX_FTW, FX_MXCSR, FX_ST, Processor } from './processor.ts'
+import {
+  CASE_BYTES,
+  C_CODE,
+  FX_FCW,
+  FX_FSW,
+  FX_FTW,
+  FX_MXCSR,
+  FX_ST,
+  hostMissing,
+  hostNote,
+  Processor,
+  runOnHost,
+} from './processor.ts'
 import { UNITY, angle, cosine, exponential, fixedOf, logarithm, product, sine, tangent, unitOf } from './reference.ts'
 
 const CASES = slicedCount(400, 5)
@@ -76,6 +88,40 @@ function operand(
     word: sign | (0x3fff + from + random.below(to - from + 1)),
   }
 }
+
+/** Products with a whole logarithm that are denormal: exact, but for what the status word says. */
+const WHOLE: readonly (readonly [name: string, code: readonly number[], word: number, significand: bigint])[] = [
+  ['FYL2X of 2', [0xd9, 0xf1], 0x4000, 1n << 63n],
+  ['FYL2X of 4', [0xd9, 0xf1], 0x4001, 1n << 63n],
+  ['FYL2X of 1/2', [0xd9, 0xf1], 0x3ffe, 1n << 63n],
+  ['FYL2XP1 of 1', [0xd9, 0xf9], 0x3fff, 1n << 63n],
+  ['FYL2XP1 of 3', [0xd9, 0xf9], 0x4000, 0xc000_0000_0000_0000n],
+]
+const DENORMAL = [1n, 3n, 0x1234_5678_9abc_def0n, (1n << 62n) - 1n]
+const [UE, PE] = [0x10, 0x20]
+
+test.each(WHOLE)(
+  `a denormal product with a whole logarithm underflows: %s${hostNote}`,
+  (_name, code, word, significand) => {
+    const cases = new Uint8Array(DENORMAL.length * CASE_BYTES)
+    for (const [i, number] of DENORMAL.entries()) {
+      const at = i * CASE_BYTES
+      const view = new DataView(cases.buffer, at)
+      cases.set(code, at + C_CODE)
+      view.setUint16(FX_FCW, 0x37f, true)
+      view.setUint8(FX_FTW, 0x7f)
+      view.setUint32(FX_MXCSR, 0x1f80, true)
+      view.setBigUint64(FX_ST, significand, true)
+      view.setUint16(FX_ST + 8, word, true)
+      view.setBigUint64(FX_ST + 16, number, true)
+    }
+    const flags = (all: Uint8Array): number[] => DENORMAL.map((_, i) => all[i * CASE_BYTES + FX_FSW]! & (UE | PE))
+    const host = hostMissing === undefined ? flags(runOnHost(cases)) : DENORMAL.map(() => UE | PE)
+    for (const i of DENORMAL.keys()) processor.execute(cases, i * CASE_BYTES)
+    expect(flags(cases)).toEqual(DENORMAL.map(() => UE | PE))
+    expect(host).toEqual(flags(cases))
+  },
+)
 
 describe('x87 transcendental instructions against exact arithmetic (SDM vol. 1, "Transcendental Instruction Accuracy")', () => {
   test.each(ROWS)('$name errs by less than one unit in the last place', ({ code, range, other, positive, exact }) => {

@@ -8,6 +8,7 @@ import {
   CLASS_ZERO,
   FE_INVALID,
   FE_PRECISION,
+  FE_UNDERFLOW,
   FE_ZERO_DIVIDE,
   propagateNan,
   setNormalised,
@@ -27,6 +28,8 @@ import { onTopTwoThenPop } from './stack.ts'
 
 /** √2 at bit 63. */
 const ROOT_OF_TWO = 0xb504_f333_f9de_6484n
+/** Exponent of the smallest normal number. */
+const LEAST_EXPONENT = -16382
 const ONE_HALF = fractionOf(1n << 127n)
 const ONE_QUARTER = fractionOf(1n << 126n)
 
@@ -132,12 +135,13 @@ function multiplyByLogarithm(c: Context): SharedFunction {
         r.setZero(a.sign)
         f.return()
       })
-      // Processors report a rounding all the same.
-      raiseFlags(f, state, FE_PRECISION)
       const { fraction, shift } = fixed.normalise({ high: magnitude.toI64U(), low: I64.of(0) })
       const product = fixed.multiply({ high: a.significand, low: I64.of(0) }, fraction)
       const twoTo = a.exponent.add(64).sub(shift)
       f.call(setNormalised(c), state, a.sign.xor(signK), twoTo, product.high, product.low)
+      // Processors report a rounding all the same, and so an underflow of a denormal product.
+      const underflows = r.exponent.ltS(LEAST_EXPONENT).and(r.low.eqz())
+      raiseFlags(f, state, select(underflows, I32.of(FE_PRECISION | FE_UNDERFLOW), I32.of(FE_PRECISION)))
       f.return()
     })
     const { fraction, shift } = fixed.normalise(valueOf(distance))
