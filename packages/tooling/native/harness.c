@@ -1,5 +1,5 @@
 // Runs instructions on the processor (or on qemu-user): cases on standard input, results on standard output.
-// First the number of cases, then two words of code of each and its PSTATE, then registers and a window of memory of each. Freestanding: no C library is needed.
+// First the numbers of cases and of words of code in each, then these words of each and its PSTATE, then registers and a window of memory of each. Freestanding: no C library is needed.
 #include <stdint.h>
 
 #define WINDOW 1024
@@ -87,45 +87,49 @@ static void copy(void *to, const void *from, long size) {
 #else
 #define STUBS ((uint32_t *)0x20000000)
 #endif
-#define STUB_WORDS 6
+#define MOST_WORDS 256
 
-static void place(uint32_t *at, const uint32_t *code) {
+static void place(uint32_t *at, const uint32_t *code, uint32_t words) {
 #ifdef __aarch64__
   at[0] = 0xd53bd05e; // mrs x30, tpidr_el0
-  at[1] = code[0];
-  at[2] = code[1];
-  at[3] = 0x14000000 | (((uint32_t)((long)finish - (long)(at + 3)) >> 2) & 0x3ffffff); // b finish
+  for (uint32_t i = 0; i < words; i++) at[1 + i] = code[i];
+  at += 1 + words;
+  at[0] = 0x14000000 | (((uint32_t)((long)finish - (long)at) >> 2) & 0x3ffffff); // b finish
 #else
-  int thumb = code[2] >> 5 & 1;
+  int thumb = code[words] >> 5 & 1;
   at[0] = thumb ? 0xef50ee1d : 0xee1def50; // mrc p15, 0, lr, c13, c0, 2
-  at[1] = code[0];
-  at[2] = code[1];
-  if (thumb) *(at++ + 3) = 0x46c04778; // bx pc; nop
-  at[3] = 0xe51ff004; // ldr pc, [pc, #-4]
-  at[4] = (uint32_t)finish;
+  for (uint32_t i = 0; i < words; i++) at[1 + i] = code[i];
+  at += 1 + words;
+  if (thumb) *at++ = 0x46c04778; // bx pc; nop
+  at[0] = 0xe51ff004; // ldr pc, [pc, #-4]
+  at[1] = (uint32_t)finish;
 #endif
 }
 
 void run(void) {
-  uint32_t count;
-  uint32_t code[3];
+  uint32_t header[2];
+  uint32_t code[MOST_WORDS + 1];
   call(SYS_MMAP, (long)DATA, 0x4000, 3, 0x32, -1, 0);
-  all(SYS_READ, 0, &count, 4);
-  long bytes = ((long)count * STUB_WORDS * 4 + 4095) & ~4095L;
+  all(SYS_READ, 0, header, 8);
+  uint32_t count = header[0], words = header[1];
+  if (words > MOST_WORDS) call(SYS_EXIT, 1, 0, 0, 0, 0, 0);
+  // Two words around it that lead to it and from it, and two more of Thumb.
+  uint32_t stub = words + 4;
+  long bytes = ((long)count * stub * 4 + 4095) & ~4095L;
   call(SYS_MMAP, (long)STUBS, bytes, 7, 0x32, -1, 0);
   for (uint32_t i = 0; i < count; i++) {
-    all(SYS_READ, 0, code, 12);
-    place(STUBS + i * STUB_WORDS, code);
+    all(SYS_READ, 0, code, 4 * (words + 1));
+    place(STUBS + i * stub, code, words);
   }
-  synchronise(STUBS, STUBS + count * STUB_WORDS);
+  synchronise(STUBS, STUBS + count * stub);
   for (uint32_t i = 0; i < count; i++) {
     all(SYS_READ, 0, &test, sizeof test);
     copy(&current, &test.state, sizeof current);
     copy(WINDOW_START, test.window, WINDOW);
 #ifdef __aarch64__
-    execute(STUBS + i * STUB_WORDS);
+    execute(STUBS + i * stub);
 #else
-    execute((char *)(STUBS + i * STUB_WORDS) + (current.cpsr >> 5 & 1));
+    execute((char *)(STUBS + i * stub) + (current.cpsr >> 5 & 1));
 #endif
     copy(&test.state, &current, sizeof current);
     copy(test.window, WINDOW_START, WINDOW);

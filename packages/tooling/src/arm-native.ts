@@ -43,10 +43,10 @@ export const WINDOW = 1024
 export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean =>
   hasProgram(compiler) && hasProgram(emulator)
 
-/** One case: two instruction slots, registers, memory. */
+/** One case: its instructions, as many as the others have, registers, memory. */
 export interface NativeCase {
   readonly thumb: boolean
-  readonly code: readonly [number, number]
+  readonly code: readonly number[]
   readonly state: Uint8Array
   readonly window: Uint8Array
 }
@@ -59,38 +59,46 @@ export interface NativeCase {
  */
 export function runNative(machine: NativeMachine, cases: readonly NativeCase[]): { state: Buffer; window: Buffer }[] {
   const size = machine.stateBytes + WINDOW
-  const codes = 4 + cases.length * 12
+  const words = cases[0]?.code.length ?? 0
+  const codes = 8 + cases.length * 4 * (words + 1)
   const input = Buffer.alloc(codes + cases.length * size)
   input.writeUInt32LE(cases.length, 0)
+  input.writeUInt32LE(words, 4)
   cases.forEach((each, index) => {
-    input.writeUInt32LE(each.code[0] >>> 0, 4 + index * 12)
-    input.writeUInt32LE(each.code[1] >>> 0, 8 + index * 12)
-    input.writeUInt32LE(each.thumb ? 0x20 : 0, 12 + index * 12)
+    const code = [...each.code, each.thumb ? 0x20 : 0]
+    code.forEach((word, i) => input.writeUInt32LE(word >>> 0, 8 + 4 * (index * (words + 1) + i)))
     const at = codes + index * size
     input.set(each.state, at)
     input.set(each.window, at + machine.stateBytes)
   })
-  const temporary = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
-  try {
-    const program = join(temporary, 'harness')
-    const sources = [join(folder, 'harness.c'), join(folder, machine.assembly)]
-    execFileSync(machine.compiler, [...FLAGS, ...machine.flags, ...LINK, '-o', program, ...sources])
-    const { stdout, status, signal } = spawnSync(machine.emulator, ['-cpu', 'max', program], {
-      input,
-      maxBuffer: 1 << 30,
-      stdio: ['pipe', 'pipe', 'ignore'],
-    })
-    if (status !== 0 || stdout.length !== cases.length * size) {
-      throw new Error(`${machine.emulator} ended with ${status ?? signal} at case ${Math.floor(stdout.length / size)}`)
-    }
-    return cases.map((_, index) => {
-      const at = index * size
-      return {
-        state: stdout.subarray(at, at + machine.stateBytes),
-        window: stdout.subarray(at + machine.stateBytes, at + machine.stateBytes + WINDOW),
-      }
-    })
-  } finally {
-    rmSync(temporary, { recursive: true })
+  const { stdout, status, signal } = spawnSync(machine.emulator, ['-cpu', 'max', harnessOf(machine)], {
+    input,
+    maxBuffer: 1 << 30,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  if (status !== 0 || stdout.length !== cases.length * size) {
+    throw new Error(`${machine.emulator} ended with ${status ?? signal} at case ${Math.floor(stdout.length / size)}`)
   }
+  return cases.map((_, index) => {
+    const at = index * size
+    return {
+      state: stdout.subarray(at, at + machine.stateBytes),
+      window: stdout.subarray(at + machine.stateBytes, at + machine.stateBytes + WINDOW),
+    }
+  })
+}
+
+const harnesses = new Map<NativeMachine, string>()
+
+/** Builds a machine's harness, once per process. @returns its path */
+function harnessOf(machine: NativeMachine): string {
+  const built = harnesses.get(machine)
+  if (built !== undefined) return built
+  const temporary = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
+  process.once('exit', () => rmSync(temporary, { recursive: true }))
+  const program = join(temporary, 'harness')
+  const sources = [join(folder, 'harness.c'), join(folder, machine.assembly)]
+  execFileSync(machine.compiler, [...FLAGS, ...machine.flags, ...LINK, '-o', program, ...sources])
+  harnesses.set(machine, program)
+  return program
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import * as layout from '../src/state/state-layout.ts'
 import * as system from '../src/state/system-state.ts'
+import { PENDING, REGISTERS, X87 } from '../src/system/saved-state.ts'
 
 // Two files hand out the offsets of the state area.
 
@@ -33,4 +34,33 @@ test('no field of the state area lies in another', () => {
     return offset + (BYTES[name] ?? 4) > nextOffset ? [`${name} and ${next}`] : []
   })
   expect(overlaps).toEqual([])
+})
+
+/** Fields that are no state of the guest's, and yet live on: constants, what is derived from that state, and the engine's own. */
+const KEPT = [
+  'S_ZERO S_TWO_TO_28 S_AMD S_POINTER_RULES S_TLB_BASE S_BULK_SHIFT',
+  'S_CPL S_MODE S_RIP_MASK S_CANONICAL_SHIFT S_SSE_GATE S_X87_GATE S_MMX_GATE S_AVX_GATE S_VEX_GATE S_MONITOR_LINE',
+  'S_TLB S_ACCESS_SET S_EXECUTE_MODES S_TLB_CHANGES S_TLB_MISSES S_PAGE_BASE S_SLOTS S_RETURNS',
+  'S_REGISTER_PAGE S_REGISTER_SET S_REGISTER_CHANGES S_REGISTER_WORDS S_REGISTER_MASK',
+  'S_RECORD S_ENTRY S_PINNED S_BUDGET S_ITERATIONS S_ATTENTION S_FETCH_STATUS S_STEP_SUPPRESSED',
+  // How far an instruction is that has begun, and 0 between two of them.
+  'S_LOGGED S_ANSWERED S_MADE_AGAIN S_ELEMENT',
+].flatMap((names) => names.split(' '))
+
+test('each field is saved, overwritten between instructions in tests, or listed as one that lives on', () => {
+  const saved = [...REGISTERS, ...X87, ...PENDING].map(([, offset, bytes]) => [offset, bytes] as const)
+  const areas: readonly (readonly [number, number])[] = [
+    ...saved,
+    ...layout.POISONED_LAYOUT.poisoned!.areas,
+    [layout.S_SEGMENTS, 0x140],
+    [layout.S_FPR, 0x80],
+    [layout.S_XMM, 0x800],
+    // RFLAGS.
+    [layout.S_EFLAGS, 0x20],
+  ]
+  const others = Object.entries({ ...layout, ...system }).filter(
+    ([name, at]) =>
+      name.startsWith('S_') && !areas.some(([from, bytes]) => (at as number) >= from && (at as number) < from + bytes),
+  )
+  expect(others.map(([name]) => name).toSorted()).toEqual(KEPT.toSorted())
 })

@@ -135,6 +135,7 @@ function suitsAccess(row: Row, word: number): boolean {
 }
 
 export interface Case extends NativeCase {
+  readonly code: readonly [number, number]
   readonly text: string
 }
 

@@ -9,9 +9,9 @@ import { semanticsOf } from '../../src/semantics/index.ts'
 import { controlOf, mendResult } from './deviations.ts'
 import { floatValue, statusValue } from './float-values.ts'
 
-/** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
+/** Where the harness has the code of the first case, each with an instruction of its own before, and three behind. */
 const CODE = 0x200_0000
-const CODE_STRIDE = 24
+const strideOf = ({ code }: NativeCase): number => 4 * (code.length + 4)
 /** Where the harness has two pages of data; the window lies around their border. */
 const DATA = 0x1000_0000
 const WINDOW_START = DATA + 4096 - WINDOW / 2
@@ -81,7 +81,7 @@ function wordOf(row: Row, random: Random): number | undefined {
   return undefined
 }
 
-const field = (row: Row, letter: string, word: number): number => {
+export const field = (row: Row, letter: string, word: number): number => {
   let result = 0
   for (const piece of row.fields.get(letter)?.pieces ?? []) {
     const width = piece >> 8
@@ -105,8 +105,9 @@ function suits(row: Row, word: number): boolean {
   return !(row.operation === 'store-exclusive' && s !== 31 && (s === t || s === n || s === u))
 }
 
-/** A case: its instruction, and how it reads. */
-interface Case extends NativeCase {
+/** A case: its instruction and the one behind it, and how it reads. */
+export interface Case extends NativeCase {
+  readonly code: readonly [number, number]
   readonly text: string
 }
 
@@ -123,7 +124,7 @@ function withinCase(row: Row, word: number): number {
 const MARK = 0x9100_0400
 const NOP = 0xd503_201f
 
-function caseOf(row: Row, random: Random): Case | undefined {
+export function caseOf(row: Row, random: Random): Case | undefined {
   const drawn = wordOf(row, random)
   if (drawn === undefined) return undefined
   const word = withinCase(row, drawn)
@@ -180,17 +181,17 @@ interface Outcome {
 }
 
 /** Executes cases on one processor of ours, one after another. */
-class Ours {
+export class Ours {
   readonly #host: FlatHost
   readonly #cpu: ArmCpu
 
   /** How often each case is executed: compiled code from the third time on. */
   readonly #times: number
 
-  constructor(cases: number, compiles: boolean) {
+  constructor(cases: readonly NativeCase[], compiles: boolean) {
     this.#times = compiles ? 3 : 1
     const memory = MachineMemory.create({ bytes: 64 << 20 })
-    const host = new Windows(memory, (cases * CODE_STRIDE + 0x1fff) & ~0xfff)
+    const host = new Windows(memory, (cases.length * strideOf(cases[0]!) + 0x1fff) & ~0xfff)
     this.#host = host
     this.#cpu = new ArmCpu(
       new ArmEngine(memory, { poison: true, ...(compiles && { jit: { threshold: 1, fewestInstructions: 1 } }) }),
@@ -203,16 +204,16 @@ class Ours {
     return this.#cpu.engine.jit?.counts.executed ?? 0
   }
 
-  run(each: Case, index: number): Outcome {
+  run(each: NativeCase, index: number): Outcome {
     // A branch leads to the code, so that it is counted: B .+4. Behind it is BRK #0.
     const words = Uint32Array.of(0x1400_0001, ...each.code, 0xd420_0000)
-    const start = CODE + index * CODE_STRIDE
+    const start = CODE + index * strideOf(each)
     this.#host.load(start, new Uint8Array(words.buffer))
     for (let i = 1; i < this.#times; i++) this.#execute(each, start)
     return this.#execute(each, start)
   }
 
-  #execute({ state, window }: Case, start: number): Outcome {
+  #execute({ state, window }: NativeCase, start: number): Outcome {
     const cpu = this.#cpu
     this.#host.load(WINDOW_START, window)
     const { registers } = cpu
@@ -226,7 +227,7 @@ class Ours {
     registers.fpcr = Number(from.getBigUint64(FPCR, true))
     registers.fpsr = Number(from.getBigUint64(FPSR, true))
     registers.pc = BigInt(start)
-    const exit = cpu.run(100)
+    const exit = cpu.run(1000)
     const after = new Uint8Array(state.length)
     const to = new DataView(after.buffer)
     for (let i = 0; i < 31; i++) to.setBigUint64(8 * i, registers.x(i), true)
@@ -261,7 +262,7 @@ class Windows extends FlatHost {
 }
 
 /** The exit of a case that has come to its end. */
-const ENDED = 'f2000000 at 12'
+const endOf = ({ code }: NativeCase): string => `f2000000 at ${4 * (code.length + 1)}`
 
 /** A case whose results differ. */
 export interface Difference {
@@ -272,13 +273,13 @@ export interface Difference {
 
 const hex = (number: bigint): string => number.toString(16)
 
-function differencesOf(
-  before: Case,
+export function differencesOf(
+  before: NativeCase,
   ours: { state: Uint8Array; window: Uint8Array; end: string },
   theirs: { state: Uint8Array; window: Uint8Array },
 ): string[] {
   const found: string[] = []
-  if (ours.end !== ENDED) found.push(`ended by ${ours.end}`)
+  if (ours.end !== endOf(before)) found.push(`ended by ${ours.end}`)
   const [a, b, old] = [ours.state, theirs.state, before.state].map(
     (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
   )
@@ -317,7 +318,7 @@ export function compareInstructions(
     }
   }
   const theirs = runNative(AARCH64, cases)
-  const ours = new Ours(cases.length, compiles)
+  const ours = new Ours(cases, compiles)
   const differences: Difference[] = []
   for (const [i, each] of cases.entries()) {
     mendResult(each.code[0], theirs[i]!.state, V)

@@ -30,14 +30,7 @@ import {
 import { Random } from './random.ts'
 import type { Choice } from './random.ts'
 
-const RAX = 0
-const RCX = 1
-const RDX = 2
-const RBX = 3
-const RSP = 4
-const RBP = 5
-const RSI = 6
-const RDI = 7
+const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7]
 
 /** The end of the window's first page. */
 const BOUNDARY = WINDOW + 0x1000
@@ -65,7 +58,9 @@ export class CaseBuilder {
   /** Base of the data and stack segments. */
   readonly #base: number
   /** Linear address of the memory operand, or 0. */
-  #operandAt = 0
+  operandAt = 0
+  /** Bit i: register i was given what the instruction needs of it. */
+  placed = 0
 
   constructor(random: Choice, encoding: Encoding, into: Uint8Array) {
     this.#random = random
@@ -107,6 +102,7 @@ export class CaseBuilder {
   }
 
   setRegister(i: number, value: bigint): void {
+    this.placed |= 1 << i
     this.#view.setBigUint64(IN_GPR + 8 * i, value & this.#mask, true)
   }
 
@@ -233,8 +229,8 @@ export class CaseBuilder {
       }
       if (!random.chance(1, 64)) this.setRegister(insn.base, base)
     }
-    this.#operandAt = Number(BigInt.asUintN(32, ea)) + this.#base
-    this.#remarkableOperand(this.#operandAt, size)
+    this.operandAt = Number(BigInt.asUintN(32, ea)) + this.#base
+    this.#remarkableOperand(this.operandAt, size)
   }
 
   /** Indices that lie in the window, mostly, and a mask. */
@@ -302,7 +298,7 @@ export class CaseBuilder {
     const { mnemonic, operandSize } = info
     const random = this.#random
     const pick = (selectors: readonly number[]): number => random.pick(selectorsFor(selectors, modes))
-    const ea = this.#operandAt
+    const ea = this.operandAt
     if (mnemonic === 'CALLF' || mnemonic === 'JMPF') {
       const to =
         insn.isMemory === 0 ? code.at(-2) : ea > 0 ? this.#farTarget(ea, operandSize >> 3, operandSize >> 3) : 0

@@ -43,7 +43,7 @@ const LINE = 64
 const NO_REGISTERS = new Uint8Array(IN_BYTES)
 
 /** Whether an instruction locks the bus for an operand across a cache line, by the registers that a case has at first. */
-function locksBus({ info, insn, at, mode }: Encoding, input: Uint8Array): boolean {
+export function locksBus({ info, insn, at, mode }: Encoding, input: Uint8Array): boolean {
   if (insn.isMemory === 0 || ((insn.prefixes & PREFIX_LOCK) === 0 && info.mnemonic !== 'XCHG')) return false
   const register = (number: number): bigint =>
     number === REGISTER_RIP ? BigInt(at + insn.length) : number < 0 ? 0n : quadOf(input, IN_GPR + 8 * number)

@@ -13,6 +13,8 @@ export function loadFxState(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void
   vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
   vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
   vcpu.u32[S.S_FOP >>> 2] = word(FX_FOP) & 0x7ff
+  // The 64-bit form has no selectors.
+  vcpu.u32[S.S_FCS >>> 2] = vcpu.u32[S.S_FDS >>> 2] = 0
   state.set(fx.subarray(FX_FIP, FX_FIP + 8), S.S_FIP)
   state.set(fx.subarray(FX_FDP, FX_FDP + 8), S.S_FDP)
   for (let i = 0; i < 8; i++)

@@ -26,6 +26,12 @@ export const IN_RIP = 0
 /** CS, and in the upper half what DS and ES hold. */
 export const IN_CS = 4
 export const IN_RFLAGS = 8
+/** `KEEP_*`: parts of the case that are what the one before left; 32 bits. */
+export const IN_KEEP = 12
+export const KEEP_GPR = 1
+/** x87, MMX, SSE and AVX registers. */
+export const KEEP_VECTORS = 2
+export const KEEP_BAND = 4
 /** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15. */
 export const IN_GPR = 16
 export const IN_FX = 144

@@ -42,6 +42,7 @@ import {
   selectorOf,
 } from './layout.ts'
 import type { Batch, Mode } from './layout.ts'
+import { ACTIVITY_RUNNING, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { loadFxState, saveFxState } from './fx-state.ts'
 
 const CODE_BYTES = 8 << 20
@@ -56,10 +57,13 @@ const IDT = SYSTEM + 0x400
 const STACK_TOP = SYSTEM + 0x2000
 /** The kernel's code segment, which handlers run in. */
 const KERNEL_CS = 0x10
-const HLT = 0xf4
-const VECTORS = 32
 /** A byte for each set of the TLB: S_EXECUTE_MODES. */
 const EXECUTE_MODES = 4
+/** HLT, and the way to the next case: IRETQ. */
+const HANDLER = [0xf4, 0x48, 0xcf]
+/** Segment registers that IRETQ leaves alone, as they are in the state. */
+const DATA_SEGMENTS = [S.ES, S.DS, S.FS, S.GS].map((segment) => S.S_SEGMENTS + S.SEG_BYTES * segment)
+const VECTORS = 32
 /** Bytes of the state up to where the TLB begins. */
 const STATE_BYTES: number = S.STATE_BYTES
 
@@ -134,7 +138,10 @@ class UserHost extends FlatHost {
   }
 }
 
-/** A bare CPU in the state in which Linux has a user process, whose exceptions all end in HLT. */
+/**
+ * A bare CPU in the state in which Linux has a user process, whose exceptions all end in HLT. Each case begins with IRETQ, and finds
+ * all that is no guest's state as the one before left it.
+ */
 export class TestMachine {
   readonly vcpu: Vcpu
   readonly #host: UserHost
@@ -142,7 +149,7 @@ export class TestMachine {
   readonly #windowMa: number
   readonly #codeMa: number
   readonly #systemMa: number
-  /** The state before a case, by its word at IN_CS. */
+  /** The state of its mode, by a case's word at IN_CS: {@link DATA_SEGMENTS}, and SS. */
   readonly #initial = new Map<number, Uint8Array>()
   readonly #state: Uint8Array
   readonly #zeros = Buffer.alloc(WINDOW_BYTES)
@@ -177,6 +184,10 @@ export class TestMachine {
       this.vcpu.u32[S.S_XCR0 >>> 2] = 7
       this.#initial.set(selectorOf(mode) | (data << 16), this.#state.slice())
     }
+    // INT3 leads to where cases end.
+    memory.u8[this.#codeMa] = 0xcc
+    this.#host.setCodeBytes(1)
+    this.vcpu.run(10)
   }
 
   /** GDT, TSS and an IDT with one handler for each vector, each a HLT of its own. */
@@ -202,7 +213,7 @@ export class TestMachine {
     view.setUint16(at(TSS) + 0x66, 0xffff, true)
     for (let vector = 0; vector < VECTORS; vector++) {
       const handler = HANDLERS + vector * 16
-      u8[at(handler)] = HLT
+      u8.set(HANDLER, at(handler))
       // Interrupt gate, present, IST1; software interrupts may use #BP's and #OF's only.
       const dpl = vector === 3 || vector === 4 ? 3 : 0
       const low = (handler & 0xffff) | (KERNEL_CS << 16)
@@ -236,21 +247,51 @@ export class TestMachine {
     const { vcpu } = this
     const state = this.#state
     const from = new DataView(input.buffer, input.byteOffset, input.byteLength)
-    const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
-    // What the TLB has stays as it is, so that code that is executed twice may be compiled.
-    const modes = state.slice(S.S_EXECUTE_MODES, S.S_EXECUTE_MODES + EXECUTE_MODES)
-    state.set(this.#initial.get(from.getUint32(IN_CS, true)) as Uint8Array)
-    state.set(modes, S.S_EXECUTE_MODES)
+    const initial = this.#initial.get(from.getUint32(IN_CS, true)) as Uint8Array
+    for (const at of DATA_SEGMENTS) state.set(initial.subarray(at, at + S.SEG_BYTES), at)
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
-    vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
-    vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
-    // IF and bit 1 are always set.
-    vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
+    if (from.getUint16(IN_CS, true) === CS_16) this.#enter16(from, initial)
+    else this.#enter(from, initial)
     loadFxState(vcpu, state, input.subarray(IN_FX))
     for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     this.#window.set(input.subarray(IN_BAND, IN_BAND + BAND_BYTES), BAND - WINDOW)
     vcpu.modeChanged()
+    this.#finish(output)
+  }
 
+  /** Has IRETQ begin a case. */
+  #enter(from: DataView, initial: Uint8Array): void {
+    const { vcpu } = this
+    const entry = new DataView(this.#memory.buffer as ArrayBuffer, this.#systemMa + STACK_TOP - 40 - SYSTEM, 40)
+    entry.setBigUint64(0, BigInt(from.getUint32(IN_RIP, true)), true)
+    entry.setBigUint64(8, BigInt(from.getUint16(IN_CS, true)), true)
+    // IF and bit 1 are always set.
+    entry.setBigUint64(16, BigInt(from.getUint32(IN_RFLAGS, true) | 0x202), true)
+    entry.setBigUint64(24, from.getBigUint64(IN_GPR + 32, true), true)
+    entry.setBigUint64(32, BigInt(initial[S.S_SEGMENTS + S.SEG_BYTES * S.SS + S.SEG_SELECTOR]!), true)
+    vcpu.u64[(S.S_GPR >>> 3) + 4] = BigInt(STACK_TOP - 40)
+    vcpu.u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
+  }
+
+  /** Begins a case without IRETQ, which does not load the upper half of ESP for a 16-bit stack. */
+  #enter16(from: DataView, initial: Uint8Array): void {
+    const { vcpu } = this
+    const state = this.#state
+    // What the TLB has stays as it is, so that code that is executed twice may be compiled.
+    const modes = state.slice(S.S_EXECUTE_MODES, S.S_EXECUTE_MODES + EXECUTE_MODES)
+    const general = state.slice(S.S_GPR, S.S_GPR + 128)
+    state.set(initial)
+    state.set(modes, S.S_EXECUTE_MODES)
+    state.set(general, S.S_GPR)
+    vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
+    vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
+    vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
+  }
+
+  #finish(output: Uint8Array): void {
+    const { vcpu } = this
+    const state = this.#state
+    const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
     const exit = vcpu.run(1000)
     if (exit.reason !== 'hlt') {
       to.setUint32(OUT_VECTOR, 0xffff_ffff, true)

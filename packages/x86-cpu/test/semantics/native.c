@@ -37,11 +37,16 @@
 /* Of the local descriptor table, and beyond it. */
 #define NO_SELECTOR 0xffff
 
+#define KEEP_GPR 1
+#define KEEP_VECTORS 2
+#define KEEP_BAND 4
+
 struct input {
   uint32_t rip;
   /* What DS and ES hold is in `data`. */
   uint16_t cs, data;
-  uint64_t rflags, gpr[16];
+  uint32_t rflags, keep;
+  uint64_t gpr[16];
   uint8_t fx[FX_BYTES], ymm[YMM_BYTES], band[BAND_BYTES];
 };
 struct output {
@@ -105,6 +110,20 @@ static void reset_segments(void) {
   }
 }
 
+static void set_vectors(uint8_t *fx, const struct input *in) {
+  memcpy(fx, in->fx, FX_BYTES);
+  /* The header of the XSAVE area says which parts of the frame are restored. */
+  uint32_t magic;
+  memcpy(&magic, fx + 464, 4);
+  if (magic == 0x46505853) {
+    uint64_t parts;
+    memcpy(&parts, fx + 512, 8);
+    parts |= has_avx ? 7 : 3;
+    memcpy(fx + 512, &parts, 8);
+    if (has_avx) memcpy(fx + YMM_OFFSET, in->ymm, YMM_BYTES);
+  }
+}
+
 static void handler(int signal, siginfo_t *info, void *context) {
   ucontext_t *u = context;
   greg_t *g = u->uc_mcontext.gregs;
@@ -140,31 +159,25 @@ static void handler(int signal, siginfo_t *info, void *context) {
     for (int i = 0; i < WINDOW_BYTES / 8; i++)
       if (i < BAND_OFFSET / 8 || i >= (BAND_OFFSET + BAND_BYTES) / 8) sum |= w[i];
     o->outside = sum != 0;
-    if (sum != 0) memset((void *)WINDOW, 0, WINDOW_BYTES);
+    if (sum != 0) {
+      memset((void *)WINDOW, 0, WINDOW_BYTES);
+      memcpy((void *)(WINDOW + BAND_OFFSET), o->band, BAND_BYTES);
+    }
     reset_segments();
   }
   current++;
   if (current >= count) finish();
   struct input *in = &inputs[current];
-  for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)in->gpr[i];
+  if ((in->keep & KEEP_GPR) == 0)
+    for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)in->gpr[i];
   g[REG_RIP] = in->rip;
   g[REG_EFL] = (greg_t)in->rflags;
   uint64_t stack = in->cs == CS_16 ? DATA_16 : 0x2b;
   int refused = (refuses_16 && in->cs == CS_16) || (refuses_32 && in->cs == CS_32) || (refuses_64 && in->cs == CS_64);
   g[REG_CSGSFS] = (greg_t)((uint64_t)(refused ? NO_SELECTOR : in->cs) | stack << 48);
   if (in->data != 0x2b) set_data_segments(in->data);
-  memcpy(fx, in->fx, FX_BYTES);
-  /* The header of the XSAVE area says which parts of the frame are restored. */
-  uint32_t magic;
-  memcpy(&magic, fx + 464, 4);
-  if (magic == 0x46505853) {
-    uint64_t parts;
-    memcpy(&parts, fx + 512, 8);
-    parts |= has_avx ? 7 : 3;
-    memcpy(fx + 512, &parts, 8);
-    if (has_avx) memcpy(fx + YMM_OFFSET, in->ymm, YMM_BYTES);
-  }
-  memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
+  if ((in->keep & KEEP_VECTORS) == 0) set_vectors(fx, in);
+  if ((in->keep & KEEP_BAND) == 0) memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
 }
 
 /* 64 KiB segments with 16-bit defaults. Where the kernel has no local descriptor tables, code that asks for them faults. */

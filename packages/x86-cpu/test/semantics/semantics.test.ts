@@ -153,7 +153,7 @@ test.each([
   put(expected, OUT_CR2, end.cr2)
   actual[OUT_VECTOR] = 14
   const encoding = { info, long, mode: long ? 64 : 16, insn: new Instruction() } as unknown as Encoding
-  expect(toleratedDifference({ encoding, input, expected, actual, what: end.what })).toBe(accepted)
+  expect(toleratedDifference({ encoding, input, expected, actual, what: end.what }) !== undefined).toBe(accepted)
 })
 
 /** A store that faulted: bytes of the input, of the host's result and of ours, at offsets. */
@@ -263,7 +263,7 @@ test.each<Store>([
   insn.isMemory = 1
   insn.rm = 0
   const encoding = { info, long: false, mode: 32, insn } as unknown as Encoding
-  expect(toleratedDifference({ encoding, input, expected, actual, what: row.what })).toBe(row.accepted)
+  expect(toleratedDifference({ encoding, input, expected, actual, what: row.what }) !== undefined).toBe(row.accepted)
 })
 
 test('every known difference cites what the manuals say', () => {

@@ -1,4 +1,4 @@
-import { OperandKind, codes, operandRegister, type CodeInfo } from '@retrap/x86-decoder'
+import { OperandKind, PREFIX_REP, PREFIX_REPNE, codes, operandRegister, type CodeInfo } from '@retrap/x86-decoder'
 import { isOffered } from '../../src/model/feature-table.ts'
 import { encode, modesOf, type Encoding } from './encode.ts'
 import type { Mode } from './layout.ts'
@@ -52,8 +52,15 @@ const producers = pool(PRODUCERS)
 const consumers = pool(CONSUMERS)
 const bystanders = pool(BYSTANDERS)
 
+/** Whether an instruction that writes flags changes none: SHLD and SHRD by 0, a comparison of nothing. `undefined`: by its operands. */
+function mayChangeNothing(info: CodeInfo, insn: Encoding['insn']): boolean | undefined {
+  if (/^SH[LR]D$/.test(info.mnemonic))
+    return info.operands.at(-1)?.register === 1 ? undefined : (insn.immLo & (info.operandSize === 64 ? 63 : 31)) === 0
+  return info.repeat === 'repe' && (insn.prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0 ? undefined : false
+}
+
 /** Flags that are undefined after an instruction that found `before` of them undefined. */
-function undefinedAfter({ info, insn }: Encoding, before: number): number {
+export function undefinedAfter({ info, insn }: Encoding, before: number): number {
   const { mnemonic } = info
   // By CL: the count may be zero, one, or beyond the operand. CF of SHL and SHR is undefined by the size or more.
   if (SHIFTS.test(mnemonic)) {
@@ -66,7 +73,9 @@ function undefinedAfter({ info, insn }: Encoding, before: number): number {
     const carry = !rotation && (count < 0 || count >= info.operandSize) ? FLAG_CF : 0
     return (count === 1 ? kept & ~FLAG_OF : kept) | overflow | carry | (rotation ? 0 : FLAG_AF)
   }
-  return (before & ~info.flagsWritten) | info.flagsUndefined
+  const isUnchanged = mayChangeNothing(info, insn)
+  if (isUnchanged === true) return before
+  return (isUnchanged === undefined ? before : before & ~info.flagsWritten) | info.flagsUndefined
 }
 
 function isMemory({ insn }: Encoding): boolean {

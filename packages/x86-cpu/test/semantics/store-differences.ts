@@ -1,4 +1,7 @@
+import { REGISTER_RIP } from '@retrap/x86-decoder'
 import {
+  FX_FDP,
+  FX_FOP,
   FX_MXCSR,
   FX_ST,
   FX_XMM,
@@ -68,6 +71,27 @@ function effectiveAddress(insn: Encoding['insn'], input: Uint8Array): number {
   const register = (number: number): number => (number < 0 ? 0 : view.getUint32(IN_GPR + 8 * number, true))
   const sum = register(insn.base) + register(insn.index) * 2 ** insn.scale + insn.dispLo
   return insn.addressSize === 16 ? sum & 0xffff : sum >>> 0
+}
+
+/** Linear address of a memory operand in a flat segment. */
+function linearAddress(insn: Encoding['insn'], at: number, input: Uint8Array): bigint {
+  const register = (number: number): bigint =>
+    number === REGISTER_RIP ? BigInt(at + insn.length) : number < 0 ? 0n : quadOf(input, IN_GPR + 8 * number)
+  const sum = register(insn.base) + (register(insn.index) << BigInt(insn.scale)) + BigInt(insn.dispLo)
+  return BigInt.asUintN(insn.addressSize, sum)
+}
+
+/** Whether the host has left a field of the x87 state as it was. */
+function isLeft(field: number, bytes: number, input: Uint8Array, expected: Uint8Array): boolean {
+  const before = input.subarray(IN_FX + field, IN_FX + field + bytes)
+  return Buffer.compare(before, expected.subarray(OUT_FX + field, OUT_FX + field + bytes)) === 0
+}
+
+/** FCS, the opcode, FDP and FDS by their offsets in an image of FNSTENV, of a processor that deprecates them. */
+function pointersOf(fx: Uint8Array, narrow: boolean): ReadonlyMap<number, number> {
+  const [fop, fdp] = [fx.subarray(FX_FOP, FX_FOP + 2), fx.subarray(FX_FDP, FX_FDP + 4)]
+  const bytes = narrow ? [0, 0, fdp[0]!, fdp[1]!, 0, 0] : [0, 0, ...fop, ...fdp, 0, 0]
+  return new Map(bytes.map((byte, i) => [(narrow ? 8 : 16) + i, byte]))
 }
 
 /** Whether the x87 registers are the same ones, though TOP differs. */
@@ -253,6 +277,26 @@ export const storeDifferences: readonly KnownDifference[] = [
       if (((theirs ^ before) & ~(X87_UNSTORED | X87_ES | C1)) !== 0 || (before & ~theirs & ~C1) !== 0) return false
       if (/^(vector|f(sw|op|ip|dp))$/.test(what)) return true
       return isFaulting(what, input, actual) && isCompleted(what, insn, input, expected)
+    },
+  },
+  {
+    name: 'pointers to the last x87 instruction',
+    reason:
+      'SDM vol. 1, "x87 FPU Instruction and Data (Operand) Pointers": where CPUID.(EAX=07H,ECX=0):EBX[6] is set an instruction without an unmasked exception leaves FDP; where EBX[13] is set FCS and FDS are saved as 0. "Fopcode Compatibility Sub-mode": so is the opcode left. Ours are those of the last instruction, and the selectors are there.',
+    matches: ({ encoding: { info, insn, at }, input, what, expected, actual }) => {
+      const unmasks = info.mnemonic === 'FLDCW'
+      if (what === 'fop') return unmasks && isLeft(FX_FOP, 2, input, expected)
+      if (what === 'fdp') return (unmasks || insn.isMemory === 0) && isLeft(FX_FDP, 8, input, expected)
+      const place = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
+      if (!/^FN(STENV|SAVE)$/.test(info.mnemonic) || place === undefined) return false
+      const image = pointersOf(input.subarray(IN_FX), info.operandSize === 16)
+      const from = Number(linearAddress(insn, at, input))
+      for (let i = 0; i < 4; i++) {
+        const byte = parseInt(place, 16) + i
+        const theirs = expected[OUT_BAND + byte - BAND]
+        if (theirs !== actual[OUT_BAND + byte - BAND] && theirs !== image.get(byte - from)) return false
+      }
+      return true
     },
   },
   {
