@@ -21,7 +21,8 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './host/host.ts'
 import { addImage } from './image/command.ts'
-import { checkNamedImages, readRecordedRun, type RecordingSettings } from './recording/session-recording.ts'
+import { recordingIn } from './files/files.ts'
+import type { RecordingSettings } from './recording/session-recording.ts'
 import { type MigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
 import { addMcp } from './mcp/command.ts'
 import { addMigrate } from './migration/control.ts'
@@ -32,7 +33,7 @@ import { runSession } from './session/session.ts'
 import type { SessionSettings } from './session/session-settings.ts'
 import type { MachineImages } from './machine/machine-contract.ts'
 import { combinationsHelp } from './flags/combinations-help.ts'
-import { parseReplayPlace, usage } from './options/values.ts'
+import { usage } from './options/values.ts'
 import { connectDrives } from './devices/disk-devices.ts'
 import { addQemu } from './qemu/command.ts'
 import { addSite } from './site/command.ts'
@@ -80,10 +81,12 @@ Debian with systemd answers (elsewhere hwclock --hctosys in the guest sets it). 
 as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
 const REPLAY_HELP = `
-Nothing is read from disks and networks, and nothing is written to them: what came from them is in the recording. Kernels and
-firmware are read again by their names; images are opened. A machine that goes on by --go-live finds its disks as they are now.
-With -- --gdb tcp:127.0.0.1:1234, gdb goes through the recording in both directions; it begins at its start, or at --goto.
-The command line in the file is run as it is: do not replay files of people whom you would not let choose your options.`
+Nothing is read from disks and networks, and nothing is written to them: what came from them is in the recording. One with its
+machine inside (--record-bundle, a page, a failing test, exec) needs no other file, and opens none that it does not name. Of
+another one kernels and firmware are read again by their names; images are opened: its command line is run as it is. Do not replay
+such files of people whom you would not let choose your options. A machine that goes on by --go-live needs its command line too,
+and finds its disks as they are now. With -- --gdb tcp:127.0.0.1:1234, gdb goes through the recording in both directions; it begins
+at its start, or at --goto.`
 
 /**
  * Runs the command line.
@@ -103,6 +106,8 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const { snapshot, ...replayed } = from
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
+      const { kernel } = replayed.machine ?? {}
+      const inside = replayed.machine && { images: async () => (kernel === undefined ? {} : { kernel }) }
       const incoming = settings.incoming && (await arrives(settings.incoming, settings.timeoutMs, host.stderr))
       if (incoming === null) return report(ExitCode.Timeout)
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
@@ -111,7 +116,10 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const closesLoopback = process.env['RETRAP_HOST_LOOPBACK'] === 'off' || snapshot?.closesLoopback === true
       const snapshots = { arguments: given, onExit }
       try {
-        result = await runSession({ ...settings, ...restored, ...arrived, recording, snapshots, closesLoopback }, host)
+        result = await runSession(
+          { ...settings, ...inside, ...restored, ...arrived, recording, snapshots, closesLoopback },
+          host,
+        )
       } finally {
         await incoming?.drop()
       }
@@ -300,12 +308,11 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   program
     .command('replay')
     .description('Run what --record has recorded again, with the options that it had')
-    .argument('<file>', 'the recording')
+    .argument('<file>', 'the recording, or the folder of a failing test')
     .argument('[options...]', 'further options, such as --jit off; they come last')
     .option(
-      '--goto <instruction|time>',
-      'stop there, at a time such as 1500ns before the turn that it is in; on a terminal, goto after Ctrl-A c goes on (default: the end)',
-      parseReplayPlace,
+      '--goto <place>',
+      'stop there: at an instruction by its number, a mark, begin or end, or a time such as 1500ns, before the turn that it is in; on a terminal, goto after Ctrl-A c goes on (default: the end)',
     )
     .option(
       '--who-wrote <place>',
@@ -314,18 +321,11 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--go-live', 'go on from there as a machine that is not recorded')
     .allowUnknownOption()
     .addHelpText('after', REPLAY_HELP)
-    .action(async (file: string, more: readonly string[], flags: ReplayFlags) => {
-      const recorded = await readRecordedRun(file)
-      await checkNamedImages(file, recorded)
-      host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)
-      const { replayedExec } = await import('./exec/replayed.ts')
-      const exec = replayedExec(recorded.arguments, host)
-      if (exec !== undefined && flags.goLive === true)
-        throw usage('--go-live: the files of a program of retrap exec are not there; leave it out')
-      const code = await goOn([...(exec?.arguments ?? recorded.arguments), ...more], {
-        ...{ replay: file, ...flags },
-        ports: exec?.ports,
-      })
+    .action(async (given: string, more: readonly string[], flags: ReplayFlags) => {
+      const file = await recordingIn(given)
+      const { replayOf } = await import('./recording/bundled-run.ts')
+      const { arguments: own, machine } = await replayOf(file, host, flags.goLive === true)
+      const code = await goOn([...own, ...more], { replay: file, ...flags, machine })
       if (code !== ExitCode.PowerOff) report(code)
     })
   addMigrate(program)

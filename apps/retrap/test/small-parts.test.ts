@@ -2,18 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { placeIn } from '@retrap/machine'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CliError, explainError, withoutPasswords } from '../src/errors.ts'
-import {
-  Properties,
-  didYouMean,
-  parseAddress,
-  parseDevice,
-  parseReplayPlace,
-  parseModule,
-  parseWhole,
-} from '../src/options/values.ts'
+import { Properties, didYouMean, parseAddress, parseDevice, parseModule, parseWhole } from '../src/options/values.ts'
 import { type ImageFlags, readImages } from '../src/flags/images.ts'
 import { PanicWatch } from '../src/session/session-terminal.ts'
 import { printLines, printText } from '../src/print-lines.ts'
@@ -111,12 +104,29 @@ describe('numbers and texts', () => {
       expect(() => parse(text)).toThrow(`--at '${text}' is not an address; write it as 0x401000 or 4198400`)
   })
 
-  test('an instant of a recording is a number of instructions, or a time', () => {
-    expect([parseReplayPlace('0'), parseReplayPlace('9007199254740991')]).toEqual([0, 2 ** 53 - 1])
-    const times = ['0ns', '1500ns', '2.5us', '0.000001ms', '3s'].map(parseReplayPlace)
+  test('an instant of a recording is a number of instructions, a time, or a name', () => {
+    const mark = { name: 'here', round: 7, instructions: 50 }
+    const recording = { begin: 10, end: 2 ** 53 - 1, endNs: 4e9, marks: [mark] }
+    const placeOf = (text: string): unknown => placeIn(recording, text)
+    expect(['0', '9007199254740991', 'begin', 'end', 'here'].map(placeOf)).toEqual([
+      0,
+      2 ** 53 - 1,
+      10,
+      2 ** 53 - 1,
+      mark,
+    ])
+    const times = ['0ns', '1500ns', '2.5us', '0.000001ms', '3s'].map(placeOf)
     expect(times).toEqual([0, 1500, 2500, 1, 3e9].map((ns) => ({ ns })))
     for (const text of ['9007199254740992', '-1', '1e3', '', '0x10', 'ns', '1m', '-1ns', '1.ns', '9007199254740992ns'])
-      expect(() => parseReplayPlace(text)).toThrow(`--goto ${text}: expected a number of instructions`)
+      expect(() => placeOf(text)).toThrow(
+        `${text}: write an instruction from 10 to 9007199254740991, a time such as 1500ns`,
+      )
+    expect(() => placeOf('5s')).toThrow(
+      '5s: the recording ends before, at instruction 9007199254740991, at 4000000000 ns',
+    )
+    expect(() => placeIn({ ...recording, end: 99, endNs: undefined }, '100')).toThrow(
+      '100: the recording ends before, at instruction 99',
+    )
   })
 
   // As `qemu-system-x86_64 -kernel FILE -append 'one two' -initrd 'FILE three'` of QEMU 7.2 hands them over; PVH's is the text alone.

@@ -485,6 +485,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return sum
   }
 
+  /** The part of a vCPU's turn, in instructions, that the clock counts when the turn ends: of one on deterministic time. */
+  get spent(): number {
+    const { schedule } = this.#loop
+    return 'spent' in schedule ? schedule.spent : 0
+  }
+
   /** Whether some vCPU may have written memory: until then all writes are counted. */
   get hasExecuted(): boolean {
     return this.#loop.turns.hasExecuted || this.instructions > 0

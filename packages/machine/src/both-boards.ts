@@ -46,7 +46,7 @@ export type {
   MachineVirtioPlace,
 } from './options/pci-options.ts'
 export type { MachineConsolePort, MachineVirtioDevice } from './options/virtio-device.ts'
-export type { GuestTime, ReplayPlace } from './recording/guest-time.ts'
+export type { GuestTime, NamedPlaces, ReplayPlace } from './recording/guest-time.ts'
 export type { ReplayExit } from './recording/replay-exit.ts'
 export type { Divergence } from './recording/replay-gate.ts'
 export type { RecordOptions, RunRecorder } from './recording/record.ts'

@@ -83,7 +83,7 @@ export type { PcRecorder, RecordPcOptions, ReplayPcOptions } from './recording/p
 export type { RecordedKind } from './recording/description.ts'
 export type { PluggedServer, PlugServer } from './recording/server-starts.ts'
 export type { MachineReplay, PcReplay } from './recording/replay.ts'
-export { parseGuestTime, parsePlace } from './recording/guest-time.ts'
+export { parseGuestTime, parsePlace, placeIn } from './recording/guest-time.ts'
 export type { ReplayOptions } from './recording/run-replay.ts'
 export { describeDivergence } from './recording/replay-exit.ts'
 export type { Direction } from './recording/call-steps.ts'

@@ -682,8 +682,12 @@ describe('a keyboard', () => {
 })
 
 describe('the gate', () => {
-  const domain = (instructions: number): { instructions: number; stops: number; stop(): void } => ({
+  const domain = (
+    instructions: number,
+  ): { instructions: number; stops: number; stop(): void; clock: object; spent: number } => ({
     instructions,
+    clock: { now: () => 0 },
+    spent: 0,
     stops: 0,
     stop() {
       this.stops++
@@ -720,8 +724,7 @@ describe('the gate', () => {
   ])('stops at $limit instructions in round $limitRound: $instructions, $stops', (given) => {
     const machine = domain(given.instructions)
     gate.start(machine as never)
-    gate.limit = given.limit
-    gate.limitRound = given.limitRound
+    gate.limitTo({ instructions: given.limit, round: given.limitRound, ns: 0 })
     void gate.begin(true)
     expect(machine.stops).toBe(given.stops)
     expect([gate.budget(1000), machine.stops]).toEqual(given.stops > 0 ? [null, 2] : [1, 0])

@@ -14,13 +14,15 @@ function answer(key: string): RecordedEvent {
 
 let reading: PromiseWithResolvers<void>
 let loading: PromiseWithResolvers<RecordedEvent[]>
-let domain: { instructions: number; stops: number; stop(): void }
+let domain: { instructions: number; clock: object; spent: number; stops: number; stop(): void }
 let gate: ReplayGate
 beforeEach(() => {
   reading = Promise.withResolvers()
   loading = Promise.withResolvers()
   domain = {
     instructions: END,
+    clock: { now: () => 0 },
+    spent: 0,
     stops: 0,
     stop() {
       this.stops++

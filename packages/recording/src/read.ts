@@ -4,7 +4,7 @@ import { decodeEvents, type EventBody, type RecordedEvent } from './events.ts'
 import { FileBlocks } from './file-blocks.ts'
 import { checkHeader, HEADER_BYTES, type Instant, type SectionName } from './format.ts'
 import { ZEROS } from './page-store.ts'
-import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
+import type { IndexEntry, RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
 import { damagedAt, parsed, Sections } from './sections.ts'
 import { nonZero, putOver, type WrittenPages } from './written-pages.ts'
 
@@ -18,7 +18,7 @@ export class Recording {
   /** The writer's description of the machine. */
   readonly description: unknown
   /** Where the recording ends: of one that was cut, the last instant that is known. */
-  readonly end: Instant
+  readonly end: RecordingEnd
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
   /** The file was cut: the writer did not end it. */

@@ -14,6 +14,12 @@ export interface RecordingMark extends Instant {
   readonly name: string
 }
 
+/** Where a recording ends. */
+export interface RecordingEnd extends Instant {
+  /** The guest's time there, in nanoseconds; absent: unknown. */
+  readonly ns?: number
+}
+
 /** The parts that a recording lacks in front, as its beginning was dropped. Numbers of pieces and pages count them. */
 export interface MissingParts {
   /** Pieces of the log. */
@@ -29,7 +35,7 @@ export interface RecordingIndex {
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
   /** Where the recording ends. */
-  readonly end: Instant
+  readonly end: RecordingEnd
   /** Absent: the recording has its beginning. */
   readonly missing?: MissingParts
 }
@@ -42,6 +48,7 @@ export interface RecordingIndex {
 export function isIndex(value: unknown, end: number): value is RecordingIndex {
   const index = value as Partial<RecordingIndex> | null
   if (!Array.isArray(index?.sections) || !Array.isArray(index.marks) || !isInstant(index.end)) return false
+  if (index.end?.ns !== undefined && !isCount(index.end.ns)) return false
   let from = HEADER_BYTES
   for (const entry of index.sections as readonly Partial<IndexEntry>[]) {
     if (!isInstant(entry) || typeof entry.name !== 'string') return false

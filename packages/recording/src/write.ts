@@ -5,7 +5,7 @@ import { BLOCK_BYTES, Codec } from './codec.ts'
 import { RecordingError } from './errors.ts'
 import { EventEncoder, type EventKind } from './events.ts'
 import { encodeHead, encodeHeader, type Instant, type SectionName } from './format.ts'
-import type { IndexEntry, MissingParts, RecordingIndex, RecordingMark } from './recording-index.ts'
+import type { IndexEntry, MissingParts, RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
 import type { WrittenPages } from './written-pages.ts'
 
 /** Blocks of pages that wait to be written at once. */
@@ -220,7 +220,7 @@ export class RecordingWriter {
    * @param at - where it ends so far
    * @throws RecordingError `ERR_STATE` after the end; what writing threw
    */
-  async soFar(at: Instant): Promise<RecordingIndex> {
+  async soFar(at: RecordingEnd): Promise<RecordingIndex> {
     this.#check()
     this.flush()
     await this.settled()
@@ -233,7 +233,7 @@ export class RecordingWriter {
    * @param at - where it ends
    * @throws what writing threw
    */
-  async end(at: Instant = this.#last): Promise<void> {
+  async end(at: RecordingEnd = this.#last): Promise<void> {
     this.#check()
     this.flush()
     this.#ended = true
@@ -247,7 +247,7 @@ export class RecordingWriter {
     await this.settled()
   }
 
-  #indexAt(end: Instant): RecordingIndex {
+  #indexAt(end: RecordingEnd): RecordingIndex {
     const missing = this.#missing.pieces > 0 && { missing: this.#missing }
     return { sections: this.#index, marks: this.#marks, end, ...missing }
   }

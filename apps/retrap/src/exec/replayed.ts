@@ -1,19 +1,22 @@
 import { EXEC_PORTS } from '../linux/exec-initramfs.ts'
-import type { RecordingSettings } from '../recording/session-recording.ts'
+
+/** Takes what a port of the guest's console puts out. */
+export interface PortOutput {
+  write(bytes: Uint8Array): unknown
+}
 
 /**
- * How a run of `retrap exec` is replayed.
+ * Says who gets what the guest of `retrap exec` sends by the ports of its console, in a replay.
  *
  * @param recorded - the command line that was recorded
- * @returns the command line of a session with its machine, and who gets the program's outputs; undefined: it is of another command
+ * @returns by number; undefined: it is of another command
  */
-export function replayedExec(
+export function outputsOfExec(
   recorded: readonly string[],
-  { stdout, stderr }: { readonly [name in 'stdout' | 'stderr']: { write(bytes: Uint8Array): unknown } },
-): (Pick<RecordingSettings, 'ports'> & { readonly arguments: readonly string[] }) | undefined {
+  { stdout, stderr }: { readonly [name in 'stdout' | 'stderr']: PortOutput },
+): readonly (PortOutput | undefined)[] | undefined {
   if (recorded[0] !== 'exec') return undefined
-  const outputs: Partial<Record<string, typeof stdout>> = { terminal: stdout, stdout, stderr }
+  const outputs: Partial<Record<string, PortOutput>> = { terminal: stdout, stdout, stderr }
   const names = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
-  // The kernel's own lines are none of the program's outputs.
-  return { arguments: ['--serial', 'none'], ports: names.map(([name]) => outputs[name]) }
+  return names.map(([name]) => outputs[name])
 }

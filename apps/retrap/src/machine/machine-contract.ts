@@ -139,7 +139,10 @@ export interface MachineStatistics {
 }
 
 /** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
-export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks' | 'ns'> {
+export interface ReplayedRun extends Pick<
+  PcReplay,
+  'begin' | 'end' | 'endNs' | 'instructions' | 'isCut' | 'marks' | 'ns'
+> {
   readonly pc: Machine
   run(limits: MachineRunOptions): Promise<ReplayExit>
   goto(place: ReplayPlace, limits?: MachineRunOptions): Promise<ReplayExit>

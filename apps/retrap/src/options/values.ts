@@ -1,5 +1,4 @@
 import { KIB } from '@retrap/basics'
-import { parsePlace, type ReplayPlace } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { OptionRow } from './option-table.ts'
 
@@ -184,16 +183,6 @@ export function parseAddress(option: string, kind = 'an address', example = '0x4
     }
     return value
   }
-}
-
-/** Parses an instant of a recording: a number of instructions, or a time. @throws CliError `ERR_USAGE` */
-export function parseReplayPlace(text: string): ReplayPlace {
-  const place = parsePlace(text)
-  if (place === undefined)
-    throw usage(
-      `--goto ${text}: expected a number of instructions, such as 1000000, or a time, such as 1500ns or 2.5ms`,
-    )
-  return place
 }
 
 /** Edits that turn one text into another: characters put in, taken out, replaced, or swapped with the next one. */

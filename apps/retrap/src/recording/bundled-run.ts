@@ -1,43 +1,54 @@
-import { openBundle, type PcOptions, type RecordingSource } from '@retrap/machine'
+import type { PcOptions } from '@retrap/machine'
 import { CliError } from '../errors.ts'
+import { outputsOfExec } from '../exec/replayed.ts'
+import type { SessionHost } from '../host/host.ts'
 import type { MachineOptions, PcMachineOptions } from '../machine/machine-contract.ts'
+import { machineInside, readRecordedRun } from './recorded-file.ts'
 
-/** Takes what a port of the guest's console puts out. */
-export interface PortOutput {
-  write(bytes: Uint8Array): unknown
-}
+type Device = NonNullable<PcOptions['virtio']>[number]
+type Port = Extract<Device, { readonly kind: 'console' }>['ports'][number]
 
 /**
- * The options of a machine that its recording has inside, for a replay.
+ * Returns the command line with which a recording is replayed, and the machine if the recording has it inside.
  *
- * @param given - what is the host's comes from here
- * @param ports - take what the guest sends by the ports of its console, in their order
- * @throws CliError `ERR_INPUT` for a recording without its machine; as `openBundle`
+ * @param goesLive - the machine goes on by itself, as its command line makes it
+ * @throws CliError `ERR_INPUT`; `ERR_USAGE` for a machine that cannot go on here
  */
-export async function bundledOptions(
-  path: string,
-  source: RecordingSource,
-  { jit, screen, keyboard, mouse, speaker, trace }: MachineOptions,
-  ports: readonly (PortOutput | undefined)[],
-): Promise<PcMachineOptions> {
-  const { options } = await openBundle(source)
-  if (options === null || options === undefined)
-    throw new CliError('ERR_INPUT', `${path}: the recording lacks its machine`)
-  const { virtio = [], ...others } = options
-  type Device = NonNullable<PcOptions['virtio']>[number]
-  const heard = (device: Device): Device => {
-    if (device.kind !== 'console') return device
-    const outputs = device.ports.map((port, i) => {
-      const output = ports[i]
-      return output === undefined
-        ? port
-        : { ...port, stream: { send: (bytes: Uint8Array) => void output.write(bytes) }, inReplays: true }
-    })
-    return { ...device, ports: outputs }
+export async function replayOf(
+  file: string,
+  { stdout, stderr }: Pick<SessionHost, 'stderr' | 'stdout'>,
+  goesLive: boolean,
+): Promise<{ readonly arguments: readonly string[]; readonly machine: PcOptions | undefined }> {
+  const { savedAt, arguments: recorded } = await readRecordedRun(file)
+  if (recorded !== undefined) stderr.write(`retrap: as recorded ${savedAt}, with: retrap ${recorded.join(' ')}\n`)
+  const ofProgram = outputsOfExec(recorded ?? [], { stdout, stderr })
+  if (goesLive && (recorded === undefined || ofProgram !== undefined))
+    throw new CliError('ERR_USAGE', '--go-live: the files of this program are not there; leave it out')
+  const inside = goesLive ? undefined : await machineInside(file)
+  if (inside === undefined) return { arguments: recorded!, machine: undefined }
+  const heard = (port: Port, number: number): Port => {
+    const output = ofProgram === undefined ? (port.console ?? number === 0) && stdout : ofProgram[number]
+    if (!output) return port
+    return { ...port, stream: { send: (bytes: Uint8Array) => void output.write(bytes) }, inReplays: true }
   }
+  const virtio = inside.virtio?.map((device): Device =>
+    device.kind === 'console' ? { ...device, ports: device.ports.map(heard) } : device,
+  )
+  // The kernel's own lines are none of a program's outputs.
+  const serial = ofProgram === undefined ? [] : ['--serial', 'none']
   return {
-    ...(others as PcMachineOptions),
-    ...{ clock: 'deterministic', devices: [], deviceServers: [], virtio: virtio.map(heard) },
-    ...{ jit, screen, keyboard, mouse, speaker, trace },
+    arguments: ['--memory', `${inside.memoryBytes / 1024}K`, ...serial],
+    machine: { ...inside, ...(virtio !== undefined && { virtio }) },
+  }
+}
+
+/** The options of a replay of a machine that its recording has inside. @param given - the host's part of them comes from here */
+export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMachineOptions {
+  const { jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure } = given
+  return {
+    ...(machine as PcMachineOptions),
+    ...{ jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure },
+    // With other memory it is another machine, which is refused.
+    ...{ memoryBytes: given.memoryBytes, clock: 'deterministic', devices: [], deviceServers: [] },
   } as PcMachineOptions
 }

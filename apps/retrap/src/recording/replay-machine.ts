@@ -24,8 +24,6 @@ export interface ReplayView {
   readonly leave: () => void
   /** Whether the replay waits for a command where it stops. */
   readonly waits: boolean
-  /** The instant of the replay's first stop; default its end. */
-  readonly goto?: ReplayPlace | undefined
   /** A place in memory, and perhaps how many bytes: it is said there who wrote them last, and nothing more is to do. */
   readonly whoWrote?: string | undefined
   /** Makes the machine that goes on where the replay has stopped. */
@@ -51,7 +49,6 @@ export class ReplayMachine implements Machine {
 
   constructor(view: ReplayView) {
     this.#view = view
-    this.#target = view.goto
   }
 
   /** Takes the PC that the replay has just made. */
@@ -206,8 +203,8 @@ type ReplaysExit = Extract<ReplayExit, { readonly reason: 'arrived' | 'end-of-re
 const isReplays = (exit: ReplayExit): exit is ReplaysExit =>
   exit.reason === 'arrived' || exit.reason === 'end-of-recording' || exit.reason === 'diverged'
 
-function lineOf(exit: ReplaysExit, path: string, { instructions, isCut }: ReplayedRun): string {
+function lineOf(exit: ReplaysExit, path: string, { instructions, end, isCut }: ReplayedRun): string {
   if (exit.reason === 'diverged') return `${path}: ${describeDivergence(exit)}`
   if (exit.reason === 'arrived') return `at instruction ${instructions}`
-  return `the recording ends at instruction ${instructions}${isCut ? '; it was cut there' : ''}`
+  return `the recording ends at instruction ${end}${isCut ? '; it was cut there' : ''}`
 }

@@ -1,25 +1,20 @@
-import { createHash } from 'node:crypto'
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import {
   bundleOptions,
+  MachineError,
   type MachineRun,
-  type NamedImage,
-  parsePlace,
+  type PcOptions,
   type PcRecorder,
-  type RecordingSource,
-  type ReplayPlace,
+  placeIn,
   recordPc,
   replayPc,
-  requireImage,
 } from '@retrap/machine'
-import { openRecording, RecordingError } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
-import { pathOf, readBytes } from '../files/files.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine/machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
-import { bundledOptions, type PortOutput } from './bundled-run.ts'
+import { fileSource, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
 import { RecordedRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
@@ -39,14 +34,14 @@ export interface RecordingSettings {
   readonly namesImages?: boolean | undefined
   /** The file that is run again. */
   readonly replay?: string | undefined
-  /** Where the replay stops first; default at its end. */
-  readonly goto?: ReplayPlace | undefined
+  /** Where the replay stops first, as `placeIn` reads it; default at its end. */
+  readonly goto?: string | undefined
   /** There it is said who wrote a place in memory last, and the session ends. */
   readonly whoWrote?: string | undefined
   /** The machine goes on from there with its back ends. */
   readonly goLive?: boolean | undefined
-  /** The machine is the one that the recording has inside; these take what its guest sends by the ports of its console. */
-  readonly ports?: readonly (PortOutput | undefined)[] | undefined
+  /** The machine that the recording has inside: neither the command line nor its files make it. */
+  readonly machine?: PcOptions | undefined
 }
 
 /** The recording under way, or the replay. */
@@ -160,25 +155,22 @@ export class SessionRecording {
     path: string,
     createMachine: (options: MachineOptions) => Promise<Machine>,
   ): Promise<Machine> {
-    const { goto, whoWrote, goLive = false, ports } = this.#settings
+    const { goto, whoWrote, goLive = false } = this.#settings
+    const file = await fileSource(path)
     const machine = new ReplayMachine({
       path,
       tell: this.#tell,
       leave: this.#leave,
       waits: this.#interactive,
-      goto,
       whoWrote,
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
-    const file = await fileSource(path)
     const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
     machine.replay = await (options.architecture === 'arm64'
       ? replayArm(options, file, onMachine)
-      : replayPc(
-          ports === undefined ? (options as PcMachineOptions) : await bundledOptions(path, file, options, ports),
-          ...([file, { onMachine }] as const),
-        ))
+      : replayPc(options as PcMachineOptions, file, { onMachine }))
     this.#active = { replay: machine, file }
+    if (goto !== undefined) goTo(machine, goto, '--goto')
     return machine
   }
 
@@ -212,12 +204,7 @@ export class SessionRecording {
   goto(place: string): string {
     const active = this.#required()
     if (!('replay' in active)) throw usage('goto: only a run that is replayed goes to another place')
-    const { replay } = active.replay
-    const mark = replay.marks.find(({ name }) => name === place)
-    const there = mark?.instructions ?? parsePlace(place)
-    if (there === undefined || (typeof there === 'number' && there > replay.end))
-      throw usage(`goto ${place}: write an instruction from 0 to ${replay.end}, a time such as 1500ns, or a mark`)
-    active.replay.goto(there)
+    goTo(active.replay, place, 'goto')
     return ''
   }
 
@@ -254,90 +241,11 @@ const hasNetwork = ({ virtio = [], networkCards = [] }: MachineOptions): boolean
 
 const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
 
-async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
+/** @throws CliError `ERR_USAGE` for a place that is not there */
+function goTo(machine: ReplayMachine, place: string, command: string): void {
   try {
-    return await open(path, flags)
+    machine.goto(placeIn(machine.replay, place))
   } catch (error) {
-    const [what, wanted] = flags === 'w' ? (['cannot write the recording ', 'write'] as const) : (['', 'read'] as const)
-    throw new CliError('ERR_INPUT', `${what}${path}: ${troubleWith(error, wanted)}`)
+    throw error instanceof MachineError ? usage(`${command} ${error.message}`) : error
   }
-}
-
-/** Opens a file that can be read at any place, which a pipe cannot. @throws CliError `ERR_INPUT` */
-async function openedFile(path: string): Promise<FileHandle> {
-  const found = await stat(path).catch(() => undefined)
-  if (found?.isFile() !== true)
-    throw new CliError('ERR_INPUT', `${path}: gdb goes back only where the recording is a file`)
-  return opened(path, 'r')
-}
-
-async function readAt(file: FileHandle, offset: number, bytes: number): Promise<Uint8Array> {
-  const into = new Uint8Array(bytes)
-  const { bytesRead } = await file.read(into, 0, bytes, offset)
-  return into.subarray(0, bytesRead)
-}
-
-/** A file as a source. @throws CliError `ERR_INPUT` */
-async function fileSource(path: string): Promise<RecordingSource & { close(): Promise<void> }> {
-  const file = await opened(path, 'r')
-  const { size } = await file.stat()
-  return {
-    bytes: size,
-    close: () => file.close(),
-    read: (offset, bytes) => readAt(file, offset, Math.max(0, Math.min(bytes, size - offset))),
-  }
-}
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** Names an image by its file; null: it is of none, such as the embedded guest. */
-function namedImage(bytes: Uint8Array): NamedImage | null {
-  const path = pathOf(bytes)
-  return path === undefined ? null : { name: path, bytes: bytes.length, sha256: sha256(bytes) }
-}
-
-/**
- * Checks the images that a recording names.
- *
- * @throws CliError `ERR_INPUT` that says which is missing, or has changed
- */
-export async function checkNamedImages(path: string, { named = [] }: Pick<SavedRun, 'named'>): Promise<void> {
-  for (const image of named) {
-    if (image === null) continue
-    // oxlint-disable-next-line no-await-in-loop -- one large file at a time
-    const found = await stat(image.name).catch(() => undefined)
-    // A recording may name anything: a device or a pipe has no end.
-    // oxlint-disable-next-line no-await-in-loop
-    const bytes = found?.isFile() === true ? await readBytes(image.name).catch(() => undefined) : undefined
-    try {
-      requireImage(image, bytes && { bytes, sha256: sha256(bytes) })
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${error instanceof Error ? error.message : error}`)
-    }
-  }
-}
-
-/** Reads the notes that a recording's program has left in it. @throws CliError `ERR_INPUT` that names the file */
-export async function readNotes(path: string): Promise<unknown> {
-  const file = await fileSource(path)
-  try {
-    const { description } = await openRecording(file)
-    return ((description ?? {}) as { readonly about?: unknown }).about
-  } catch (error) {
-    throw error instanceof RecordingError ? new CliError('ERR_INPUT', `${path}: ${error.message}`) : error
-  } finally {
-    await file.close()
-  }
-}
-
-/** Reads what a recording says of its run. @throws CliError `ERR_INPUT` */
-export async function readRecordedRun(path: string): Promise<SavedRun> {
-  const about = (await readNotes(path)) as Partial<SavedRun> | null | undefined
-  if (
-    about?.version !== 1 ||
-    !Array.isArray(about.arguments) ||
-    !about.arguments.every((one) => typeof one === 'string')
-  )
-    throw new CliError('ERR_INPUT', `${path}: this recording is of no run of retrap; its program replays it`)
-  return about as SavedRun
 }

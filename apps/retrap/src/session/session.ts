@@ -19,6 +19,7 @@ import { SerialWires } from '../serial/serial-wires.ts'
 import { usage } from '../options/values.ts'
 import { exitCodeOf, linesOfEnd, timeoutLine, type Ending } from './session-end.ts'
 import type { SessionSettings } from './session-settings.ts'
+import { bundledOptions } from '../recording/bundled-run.ts'
 import { SessionRecording } from '../recording/session-recording.ts'
 import { GuestClock, SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import { SessionTerminal } from './session-terminal.ts'
@@ -366,7 +367,7 @@ class Session {
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
     // A recorded machine is the same one when it is replayed with another display.
     const isShown = (this.#display?.vnc ?? this.#display?.terminal) !== undefined && !this.#recording.isActive
-    const options: MachineOptions = {
+    const given: MachineOptions = {
       ...settings.machine,
       ...(snapshot !== undefined && { snapshot }),
       ...(await settings.images()),
@@ -383,6 +384,8 @@ class Session {
       },
       onWarning: (warning) => void this.#host.stderr.write(`\r\nretrap: ${warning}\r\n`),
     }
+    const inside = settings.recording?.machine
+    const options = inside === undefined ? given : bundledOptions(inside, given)
     this.#traits = traitsOf(
       { ...options, machine: options.architecture === 'arm64' ? 'virt' : 'pc' },
       this.#recording.run,

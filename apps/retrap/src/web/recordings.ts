@@ -3,7 +3,7 @@ import { basename, resolve } from 'node:path'
 import type { BundleNotes } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import { recordingIn } from '../files/files.ts'
-import { checkNamedImages, readNotes } from '../recording/session-recording.ts'
+import { checkNamedImages, readNotes } from '../recording/recorded-file.ts'
 import type { SiteFile } from './server.ts'
 
 /** How a site has a recording. */

@@ -143,20 +143,20 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
     expect(lines).toMatchInlineSnapshot(`
       [
         "instruction 0 of 981, at 0 ns",
-        "instruction 981 of 981, at 0 ns",
+        "instruction 981 of 981, at 1136 ns",
         "gdb shows it after: maintenance flush register-cache",
         "the instruction at 0x20000 of CPU 0: monitor goto 966",
         "the instruction at 0x20000 of CPU 0: monitor goto 966",
         "nobody since power-on",
         "0xfffffffff0000000: there is no memory at this linear address",
         "write who-wrote and an address, ADDRESS@p or a name that is known, and perhaps how many bytes",
-        "instruction 3 of 981, at 0 ns",
+        "instruction 3 of 981, at 3 ns",
         "gdb shows it after: maintenance flush register-cache",
         "instruction 0 of 981, at 0 ns",
         "gdb shows it after: maintenance flush register-cache",
-        "write goto and an instruction from 0 to 981, a time such as 1500ns, a mark, or end",
+        "nowhere: write an instruction from 0 to 981, a time such as 1500ns, a mark, begin or end",
         "There is no mark.",
-        "instruction 1 of 981, at 0 ns",
+        "instruction 1 of 981, at 1 ns",
       ]
     `)
   })

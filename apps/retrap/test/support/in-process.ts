@@ -37,7 +37,7 @@ process.env['RETRAP_UNIT_CACHE'] = 'off'
 const used = new Set<string>()
 
 /** Interpreters that the bundle has: to generate them takes longer than many a test. A mutation may have others. */
-async function useInterpreters(architecture: 'x86' | 'arm64'): Promise<void> {
+export async function useInterpreters(architecture: 'x86' | 'arm64'): Promise<void> {
   if (used.has(architecture) || process.env['RETRAP_MUTATION'] !== undefined) return
   used.add(architecture)
   const file = besideBundle(`interpreters-${architecture}.br`)
@@ -109,6 +109,8 @@ export async function runHere(args: readonly string[], options: HereOptions): Pr
     onStuck: () => () => {},
     abandon() {},
   }
+  // A replay makes its machine by itself.
+  await useInterpreters('x86')
   if (options.answers === undefined) stdin.end(options.input ?? '')
   let isLate = false
   const deadline = setTimeout(() => {

@@ -84,6 +84,11 @@ export class DeterministicSchedule {
     turns.takesCost = this.#takesCost
   }
 
+  /** See `Domain.spent`. */
+  get spent(): number {
+    return this.#spent
+  }
+
   /** Whether the run ends now: a pause and a sleep have their instant. */
   get ends(): boolean {
     return this.#run.exit !== null && !this.#isToStandStill

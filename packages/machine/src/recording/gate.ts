@@ -39,7 +39,10 @@ export const IMPAIR_PARTY = 0xfffd
 const ignore = (): void => undefined
 
 /** The part of its domain that the gate needs. */
-export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
+export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'spent' | 'stop' | 'timers' | 'vcpus' | 'wake'>
+
+/** Time of a guest on deterministic time, in nanoseconds, with what the clock counts later: an instruction takes one. */
+export const presentNs = ({ clock, spent }: Pick<Domain, 'clock' | 'spent'>): number => clock.now() + spent
 
 /**
  * The one place where inputs enter a machine on deterministic time: between two rounds of its vCPUs, which are counted.
@@ -50,10 +53,11 @@ export abstract class InputGate implements OutsideInputs {
   round: number = 0
   /** Instructions after which the machine stops. */
   limit: number = Infinity
-  /** Where the machine stands at that many instructions, it goes on to this round; default it does not. */
+  /** At that many instructions, the machine goes on to this round, and to this time in nanoseconds. */
   limitRound: number = 0
+  limitNs: number = 0
   /** See {@link InputGate.limitTime}. */
-  #limitNs = Infinity
+  #latestNs = Infinity
   /** The beginning of the last turn that was not later than a limit of time; null: there was none. */
   inTime: Instant | null = null
   /** The time of that turn. */
@@ -216,19 +220,36 @@ export abstract class InputGate implements OutsideInputs {
 
   begin(moved: boolean): Promise<unknown> | null {
     if (moved) this.round++
-    if (this.#isAtLimit() || this.#isPastTime()) this.reached()
+    if (this.isAtLimit() || this.#isPastTime()) this.reached()
     if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
     return this.atRound(moved)
   }
 
-  #isAtLimit(): boolean {
+  /** Whether the machine is where it is to stop, or behind that. */
+  isAtLimit(): boolean {
     const { instructions } = this.domain
-    return instructions > this.limit || (instructions === this.limit && this.round >= this.limitRound)
+    if (instructions !== this.limit) return instructions > this.limit
+    return this.round >= this.limitRound && presentNs(this.domain) >= this.limitNs
+  }
+
+  /**
+   * Has the machine stop at the first instant with so many instructions that is not before a round and a time, in nanoseconds. Waits,
+   * deliveries of events, and iterations of a string instruction take time, and retire nothing.
+   */
+  limitTo({ instructions, round, ns }: Instant & { readonly ns: number }): void {
+    this.limit = instructions
+    this.limitRound = round
+    this.limitNs = ns
+  }
+
+  /** Whether the machine has that many instructions behind it, and goes on to a round or a time. */
+  protected get goesOnAtLimit(): boolean {
+    return this.domain.instructions === this.limit && !this.isAtLimit()
   }
 
   /** Has the machine stop before the first turn that begins later, in nanoseconds; Infinity: it does not. */
   limitTime(ns: number): void {
-    this.#limitNs = ns
+    this.#latestNs = ns
     if (ns === Infinity) return
     this.inTime = null
     this.#timeSeen = -1
@@ -236,10 +257,10 @@ export abstract class InputGate implements OutsideInputs {
 
   /** Whether a turn that begins now is later than the limit of time. */
   #isPastTime(): boolean {
-    if (this.#limitNs === Infinity) return false
+    if (this.#latestNs === Infinity) return false
     const { clock, instructions } = this.domain
     const now = clock.now()
-    if (now > this.#limitNs) return true
+    if (now > this.#latestNs) return true
     if (now !== this.#timeSeen) this.inTime = { round: this.round, instructions }
     this.#timeSeen = now
     return false
@@ -262,7 +283,7 @@ export abstract class InputGate implements OutsideInputs {
     }
     const until = Math.min(this.limit, this.aloneFrom)
     if (until === Infinity) return most
-    if (this.#isAtLimit()) {
+    if (this.isAtLimit()) {
       this.reached()
       return null
     }

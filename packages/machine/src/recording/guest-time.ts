@@ -1,5 +1,6 @@
 import type { Instant } from '@retrap/recording'
 import type { InputGate } from './gate.ts'
+import { MachineError } from '../errors.ts'
 import type { ReplayExit } from './replay-exit.ts'
 
 /** A time of the guest's clock, from power-on on. */
@@ -8,8 +9,8 @@ export interface GuestTime {
   readonly ns: number
 }
 
-/** An instant of a recording: an instruction by its number, or a time. */
-export type ReplayPlace = number | GuestTime
+/** An instant of a recording: an instruction by its number, a time, or a mark. */
+export type ReplayPlace = number | GuestTime | Instant
 
 const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }
 /**
@@ -29,6 +30,37 @@ export function parseGuestTime(text: string): GuestTime | undefined {
 export function parsePlace(text: string): ReplayPlace | undefined {
   if (!/^\d{1,16}$/.test(text)) return parseGuestTime(text)
   return Number.isSafeInteger(Number(text)) ? Number(text) : undefined
+}
+
+/** A recording's places with names. */
+export interface NamedPlaces {
+  /** Where it begins, in instructions. */
+  readonly begin: number
+  /** Where it ends, in instructions. */
+  readonly end: number
+  /** The guest's time there, in nanoseconds; undefined: unknown. */
+  readonly endNs?: number | undefined
+  /** Instants with names. */
+  readonly marks: readonly ({ readonly name: string } & Instant)[]
+}
+
+/**
+ * Reads a place of a recording: an instruction by its number, a time, a mark by its name, `begin` or `end`.
+ *
+ * @throws MachineError `ERR_OPTION` for a place that the recording has not
+ */
+export function placeIn({ begin, end, endNs, marks }: NamedPlaces, text: string): ReplayPlace {
+  const named =
+    marks.find(({ name }) => name === text) ?? new Map(Object.entries({ begin, end })).get(text) ?? parsePlace(text)
+  if (named === undefined)
+    throw new MachineError(
+      'ERR_OPTION',
+      `${text}: write an instruction from ${begin} to ${end}, a time such as 1500ns, a mark, begin or end`,
+    )
+  const isBehind = typeof named === 'number' ? named > end : 'ns' in named && named.ns > (endNs ?? Infinity)
+  if (!isBehind) return named
+  const time = endNs === undefined ? '' : `, at ${endNs} ns`
+  throw new MachineError('ERR_OPTION', `${text}: the recording ends before, at instruction ${end}${time}`)
 }
 
 /** A replay in which a time is looked for. */

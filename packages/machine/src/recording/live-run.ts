@@ -10,10 +10,11 @@ import type { MachineExit } from '../life/machine-exit.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../options/pc-options.ts'
+import { presentNs } from './gate.ts'
 import type { GuestTime, ReplayPlace } from './guest-time.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
 import type { RecordGate } from './record-gate.ts'
-import type { RunRecorder } from './record.ts'
+import { endOf, type RunRecorder } from './record.ts'
 import type { PcReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-exit.ts'
@@ -94,7 +95,10 @@ export class LiveRun implements TravellingMachine {
   /** Goes to an instruction of what was recorded; from the machine's instant on, the machine runs there. */
   async goto(place: ReplayPlace, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#check()
-    if (typeof place !== 'number') return this.#gotoTime(place, options)
+    if (typeof place !== 'number')
+      return 'ns' in place
+        ? this.#gotoTime(place, options)
+        : (await this.#goBack(place.instructions)).goto(place, options)
     if (!Number.isSafeInteger(place) || place < 0)
       throw new MachineError('ERR_OPTION', `instruction ${place}: expected a whole number from 0 on`)
     if (place < this.begin) throw droppedBefore(this.begin, place)
@@ -156,7 +160,7 @@ export class LiveRun implements TravellingMachine {
     this.#check()
     const { options, writer, gate } = this.#parts
     if (this.#past === undefined) {
-      const index = await writer.soFar(gate.instant())
+      const index = await writer.soFar(endOf(gate, this.#parts.pc.domain))
       const past = await this.#parts.openPast(index, unheard(options), instruction)
       if (this.#isClosed) past.close()
       this.#check()
@@ -208,10 +212,13 @@ export class LiveRun implements TravellingMachine {
         return run().instructions
       },
       get ns() {
-        return run().pc.domain.clock.now()
+        return presentNs(run().pc.domain)
       },
       get end() {
         return run().now
+      },
+      get begin() {
+        return run().begin
       },
       marks: this.#parts.marks,
       goto: (place: ReplayPlace, limits: MachineRunOptions) => this.goto(place, limits),

@@ -1,4 +1,11 @@
-import { CheckpointStore, type RecordingMark, type RecordingRing, RecordingWriter } from '@retrap/recording'
+import type { Domain } from '@retrap/hvm'
+import {
+  CheckpointStore,
+  type RecordingEnd,
+  type RecordingMark,
+  type RecordingRing,
+  RecordingWriter,
+} from '@retrap/recording'
 import { MachineError } from '../errors.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
@@ -7,6 +14,7 @@ import type { Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
+import { presentNs } from './gate.ts'
 import { describeRun, type RecordedKind, type RunDescription } from './description.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
@@ -80,6 +88,12 @@ export interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   readonly recorder: RunRecorder
   /** A debugger that goes back in it, which ends with it. */
   live: { close(): void } | undefined
+}
+
+/** Where a recording ends whose machine stands still. */
+export function endOf(gate: Pick<RecordGate, 'instant'>, domain: Pick<Domain, 'clock' | 'spent'>): RecordingEnd {
+  const ns = presentNs(domain)
+  return { ...gate.instant(), ...(Number.isSafeInteger(ns) && { ns }) }
 }
 
 /** Makes what stands between a machine of these options and its back ends. */
@@ -159,19 +173,19 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       const copy = await writer.copy(more)
       for (const image of added) copy.addImage(image)
       await writeCheckpoints(copy, store)
-      await copy.end(gate.instant())
+      await copy.end(endOf(gate, machine.domain))
     },
     async end(added = []) {
       run.live?.close()
       // A debugger has taken some on its way.
       if (checkpointMs === Infinity) store.clear()
       else await taker.take()
-      const instant = gate.instant()
+      const end = endOf(gate, machine.domain)
       for (const image of added) writer.addImage(image)
       await writeCheckpoints(writer, store)
       store.clear()
       gate.hasEnded = true
-      await writer.end(instant)
+      await writer.end(end)
     },
     discard() {
       run.live?.close()

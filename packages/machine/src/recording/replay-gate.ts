@@ -66,7 +66,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     super()
     this.#recording = recording
     this.#notes = notes
-    this.limit = recording.end.instructions
+    this.limitTo({ ns: 0, ...recording.end })
     if ((recording.description as PacedRun | undefined)?.paced === true) this.early = () => 0
     if (from !== undefined) this.#begin(from)
   }
@@ -100,8 +100,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#failure = null
     this.divergence = null
     this.isAtEnd = false
-    this.limit = this.#recording.end.instructions
-    this.limitRound = 0
+    this.limitTo({ ns: 0, ...this.#recording.end })
     this.aloneFrom = Infinity
     this.alone = false
   }
@@ -228,12 +227,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
   override waits(): void {
     this.#hasRun = true
     // Bytes that are on their way from the file come, and the machine stops in the round that it is to: a disk's bytes may be
-    // among them.
-    this.#awaitsFile = this.#unanswered.length === 0 && (this.#reading.size > 0 || this.#loading !== null)
+    // among them. So does the answer of a model, unless it asks for what the recording has not.
+    const comes = this.goesOnAtLimit || this.#reading.size > 0 || this.#loading !== null
+    this.#awaitsFile = this.#unanswered.length === 0 && comes
     if (this.#awaitsFile) return
     // A search looks at what comes right behind the end as well, where nobody answers.
-    if (this.domain.instructions >= this.#recording.end.instructions) this.reached()
-    else super.waits()
+    if (this.domain.instructions < this.#recording.end.instructions) return super.waits()
+    this.isAtEnd = true
+    this.reached()
   }
 
   override budget(most: number): number | null {
@@ -290,9 +291,11 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   /** Reads the next piece of the log. */
   #load(): Promise<void> {
-    return (this.#loading ??= this.#loadPiece().finally(() => {
-      this.#loading = null
-    }))
+    if (this.#loading !== null) return this.#loading
+    const loading = this.#loadPiece().finally(() => (this.#loading = null))
+    // A machine that was stopped meanwhile does not wait for it; the next run needs the same piece.
+    loading.catch(() => undefined)
+    return (this.#loading = loading)
   }
 
   async #loadPiece(): Promise<void> {

@@ -1,7 +1,7 @@
 import { type FindName, hex, type MonitorCommand, parseMemoryPlace } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
-import { parsePlace, type ReplayPlace } from './guest-time.ts'
+import { type NamedPlaces, placeIn, type ReplayPlace } from './guest-time.ts'
 import { describeDivergence, type ReplayExit } from './replay-exit.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
@@ -10,15 +10,11 @@ import type { LastWriter } from './who-wrote.ts'
 const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
 
 /** A recorded run, as the `monitor` commands see it. */
-export interface RecordedRun {
+export interface RecordedRun extends NamedPlaces {
   /** Instructions that have been retired where it is. */
   readonly instructions: number
   /** Time of the guest where it is. */
   readonly ns: number
-  /** Where the recording ends, in instructions. */
-  readonly end: number
-  /** Instants with names. */
-  readonly marks: readonly { readonly name: string; readonly instructions: number }[]
   goto(place: ReplayPlace, options: MachineRunOptions): Promise<ReplayExit>
   /** Goes on by itself when nobody debugs it. Absent: it stays where it is. */
   goFree?(options: MachineRunOptions): Promise<unknown>
@@ -45,14 +41,16 @@ export function replayCommands(
     { usage: 'when', help: 'where in the recording the machine is', run: when },
     {
       usage: 'goto PLACE',
-      help: 'go to an instruction by its number, to a time such as 1500ns or 2.5ms, to a mark, or to the end',
-      run: async (_cpu, [place]) => {
-        const mark = replay.marks.find(({ name }) => name === place)
-        const there = mark?.instructions ?? (place === 'end' ? replay.end : parsePlace(place ?? ''))
-        if (there === undefined || (typeof there === 'number' && there > replay.end))
-          return `write goto and an instruction from 0 to ${replay.end}, a time such as 1500ns, a mark, or end\n`
-        const exit = await during((signal) => replay.goto(there, { signal }))
-        return divergence(exit) + when() + FLUSH
+      help: 'go to an instruction by its number, to a time such as 1500ns or 2.5ms, to a mark, to begin or end',
+      run: async (_cpu, words) => {
+        try {
+          const there = placeIn(replay, words.join(' '))
+          const exit = await during((signal) => replay.goto(there, { signal }))
+          return divergence(exit) + when() + FLUSH
+        } catch (error) {
+          if (error instanceof MachineError && error.code === 'ERR_OPTION') return `${error.message}\n`
+          throw error
+        }
       },
     },
     {

@@ -17,10 +17,11 @@ import { traitsOf } from '../combinations/traits.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { droppedBefore, type ReplayExit } from './replay-exit.ts'
-import { HeardStretches, NEVER, type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
+import { NEVER, type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { type GuestTime, instantOf, type ReplayPlace, type TimedReplay } from './guest-time.ts'
 import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
+import { type Goal, ReplayWay } from './replay-way.ts'
 import { PastMachine, type Rebuilt } from './past-machine.ts'
 import type { TravellingMachine, TravelOptions } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
@@ -57,7 +58,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   #taker: CheckpointTaker | undefined
   #takerOf: GatedMachine<K> | undefined
   #look: (() => void) | null = null
-  readonly #heard = new HeardStretches()
+  readonly #way: ReplayWay
   #isClosed = false
 
   private constructor(
@@ -67,9 +68,10 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     given: ReplayOptions<M>,
     recorded?: Checkpoints,
   ) {
-    super(recording)
+    super(recording, recorded?.instants[0])
     this.#store = recorded ?? new CheckpointStore(MOST_STORED_BYTES)
     this.#isLive = recorded !== undefined
+    this.#way = new ReplayWay(recording.end, this.#isLive)
     this.#kind = kind
     this.#recording = recording
     this.#options = options
@@ -103,8 +105,8 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, description.backEnds), given)
     const at = given.at === 'end' ? replay.end : (given.at ?? replay.begin)
     replay.#checkPlace(at)
-    await replay.#makeNear(at)
-    if (replay.instructions < at) await replay.#goOn(at, {})
+    await replay.#makeBefore(at)
+    if (at > replay.begin) await replay.#goOn(replay.#way.goalOf(at), {})
     return replay
   }
 
@@ -162,6 +164,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   async #make(from?: StartingPoint): Promise<void> {
     const { gate, gated: machine } = await this.#at(from)
     this.#near.begin(from)
+    this.#way.leave()
     const { last } = this.#store
     if (machine !== this.#takerOf || last === undefined) {
       // A taker notes what is written from here on, which is to be all since the last checkpoint.
@@ -217,38 +220,58 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   /** See {@link RunReplay.run}. */
   run(options: MachineRunOptions = {}): Promise<ReplayExit> {
-    return this.#goOn(this.end, options)
+    return this.#goOn(this.#way.goalOf(this.end), options)
   }
 
   /** See {@link RunReplay.goto}. */
   async goto(place: ReplayPlace, options: TravelOptions = {}): Promise<ReplayExit> {
-    if (typeof place !== 'number') return this.#gotoTime(place, options)
+    const way = { heardFrom: this.#past.current!.gate.instant(), ...options }
+    if (typeof place !== 'number') return 'ns' in place ? this.#gotoTime(place, way) : this.#gotoInstant(place, way)
     this.#checkPlace(place)
-    const heardFrom = this.#past.current!.gate.instant()
-    if (place < this.instructions || this.#hasBetween(this.instructions, place)) await this.#makeNear(place)
-    return this.#goTo(place, { heardFrom, ...options })
+    const { instructions } = this
+    const isAhead = instructions < place || this.#way.isFirstAt(place) || (instructions === place && place === this.end)
+    if (!isAhead || this.#hasBetween(instructions, place)) await this.#makeBefore(place)
+    return this.#goTo(this.#way.goalOf(place), way)
   }
 
-  async #gotoTime(time: GuestTime, options: MachineRunOptions): Promise<ReplayExit> {
+  #gotoInstant(place: Instant, options: TravelOptions): Promise<ReplayExit> {
+    const { instructions } = this
+    const isAhead = instructions <= place.instructions && this.#past.current!.gate.round < place.round
+    if (!isAhead || this.#hasBetween(instructions, place.instructions)) return this.#makeAt(place, options)
+    return this.#goTo({ ...place, ns: 0 }, options)
+  }
+
+  /**
+   * Brings the machine to a checkpoint from which it goes on to an instruction. A checkpoint with as many instructions may be of a later
+   * instant: in a wait, or between iterations of a string instruction.
+   */
+  #makeBefore(instruction: number): Promise<void> {
+    const isBound = instruction === this.begin || instruction === this.end
+    return this.#makeNear(isBound ? instruction : instruction - 1)
+  }
+
+  async #gotoTime(time: GuestTime, options: TravelOptions): Promise<ReplayExit> {
     const replay: TimedReplay = {
       begin: this.begin,
       now: () => this.ns,
       makeNear: (instruction) => this.#makeNear(instruction).then(() => this.#past.current!.gate),
-      run: () => this.#goOn(this.end, { ...options, heardFrom: NEVER }),
+      run: () => this.#goOn(this.#way.goalOf(this.end), { ...options, heardFrom: NEVER }),
     }
-    const heardFrom = this.#past.current!.gate.instant()
     const { at, exit } = await instantOf(replay, time, [...this.#store.instants, ...this.#recording.checkpoints])
     if (exit.reason === 'diverged' || exit.reason === 'timeout' || options.signal?.aborted === true) return exit
-    return at === null ? this.goto(this.begin, options) : this.#makeAt(at, { heardFrom, ...options })
+    const there = await (at === null ? this.goto(this.begin, options) : this.#makeAt(at, options))
+    // There is no such time.
+    return there.reason === 'arrived' && exit.reason === 'end-of-recording' ? exit : there
   }
 
-  /** Goes on to an instruction. Places shortly before it are kept, if it is a long way. */
-  async #goTo(instruction: number, options: TravelOptions): Promise<ReplayExit> {
+  /** Goes on to an instant. Places shortly before it are kept, if it is a long way. */
+  async #goTo(goal: Goal, options: TravelOptions): Promise<ReplayExit> {
     for (;;) {
-      const left = instruction - this.instructions
-      if (left <= LONG_WAY) return this.#goOn(instruction, options)
+      const left = goal.instructions - this.instructions
+      if (left <= LONG_WAY) return this.#goOn(goal, options)
+      const nearer = this.#way.goalOf(goal.instructions - Math.floor(left * LAST_PART))
       // oxlint-disable-next-line no-await-in-loop -- nearer and nearer
-      const exit = await this.#goOn(instruction - Math.floor(left * LAST_PART), options)
+      const exit = await this.#goOn(nearer, options)
       if (exit.reason !== 'arrived') return exit
       // oxlint-disable-next-line no-await-in-loop
       await this.#near.take(this.#past.current!)
@@ -269,38 +292,8 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return stores.some((instants) => instants.some(isThere))
   }
 
-  /** Runs on to an instruction, in parts: what was heard before is not heard again. */
-  async #goOn(instruction: number, options: TravelOptions): Promise<ReplayExit> {
-    const { gate } = this.#past.current!
-    const { limitRound } = gate
-    try {
-      for (;;) {
-        const from = gate.instant()
-        const goal = { instructions: instruction, round: limitRound }
-        const { isSilent, until } = this.#heard.lookFrom(from, goal, this.#isLive ? NEVER : (options.heardFrom ?? from))
-        gate.isHeard = !isSilent
-        gate.limitRound = (until ?? goal).round
-        // oxlint-disable-next-line no-await-in-loop -- one part after the other
-        const exit = await this.#runTo((until ?? goal).instructions, options)
-        if (!isSilent) this.#heard.add(from, gate.instant())
-        if (until === undefined || exit.reason !== 'arrived' || options.signal?.aborted === true) return exit
-      }
-    } finally {
-      gate.isHeard = false
-      gate.limitRound = limitRound
-    }
-  }
-
-  async #runTo(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
-    const { machine, gate } = this.#past.current!
-    gate.limit = instruction
-    const exit = await machine.run(options)
-    if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
-    if (exit.reason !== 'stopped' || this.instructions < instruction) {
-      const isShort = exit.reason === 'stopped' && gate.isAtEnd
-      return isShort ? { reason: 'end-of-recording' } : exit
-    }
-    return { reason: instruction === this.end ? 'end-of-recording' : 'arrived' }
+  #goOn(goal: Goal, options: TravelOptions): Promise<ReplayExit> {
+    return this.#way.goOn(this.#past.current!, goal, options)
   }
 
   /** Shows the run to gdb, which goes through it in both directions. @returns what a `GdbSession` takes */
@@ -343,17 +336,13 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   /** Brings the machine to an instant. */
   async #makeAt({ instructions, round }: Instant, options: TravelOptions): Promise<ReplayExit> {
+    this.#checkPlace(instructions)
     await this.#makeNear(instructions)
     // A checkpoint may be of a later round, or of this one: the machine is there then, and time would go on if it ran.
     if (this.#past.current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
     const { gate } = this.#past.current!
     if (gate.round === round && this.instructions === instructions) return { reason: 'arrived' }
-    gate.limitRound = round
-    try {
-      return await this.#goTo(instructions, options)
-    } finally {
-      gate.limitRound = 0
-    }
+    return this.#goTo({ instructions, round, ns: 0 }, options)
   }
 
   /**
@@ -387,7 +376,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       goto: (instruction, options) => this.goto(instruction, options),
       keep: () => this.#near.take(this.#past.current!),
       makeNear: (instruction) => this.#makeNear(instruction),
-      goOn: (instruction, options) => this.#goOn(instruction, options),
+      goOn: (instruction, options) => this.#goOn(this.#way.goalOf(instruction), options),
       whoWrote: (ranges, options) => this.#searches.do(() => this.#whoWrote(ranges, options)),
     }
   }

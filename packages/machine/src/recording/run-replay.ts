@@ -2,6 +2,7 @@ import type { Instant, Recording, RecordingMark } from '@retrap/recording'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
+import { presentNs } from './gate.ts'
 import type { RunDescription } from './description.ts'
 import type { ReplayPlace } from './guest-time.ts'
 import type { ReplayExit } from './replay-exit.ts'
@@ -63,6 +64,8 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
   readonly begin: number
   /** Where the recording ends, in instructions. */
   readonly end: number
+  /** The guest's time there, in nanoseconds; undefined for a recording that was cut, and for one of an earlier release. */
+  readonly endNs: number | undefined
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
   /** The recording was cut: it ends with what was written last. */
@@ -72,10 +75,11 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
   /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
   abstract readonly machine: M
 
-  /** @internal Replays are made by `replayPc` and `replayArmMachine`. */
-  constructor(recording: Recording) {
-    this.begin = recording.firstPiece === 0 ? 0 : (recording.checkpoints[0]?.instructions ?? 0)
+  /** @internal Replays are made by `replayPc` and `replayArmMachine`. @param first - the first checkpoint of a run that goes on */
+  constructor(recording: Recording, first: Instant | undefined = recording.checkpoints[0]) {
+    this.begin = recording.firstPiece === 0 ? 0 : (first?.instructions ?? 0)
     this.end = recording.end.instructions
+    this.endNs = recording.end.ns
     this.marks = recording.marks
     this.isCut = recording.isCut
     this.about = (recording.description as RunDescription).about
@@ -93,21 +97,22 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
 
   /** Time of its guest, in nanoseconds. */
   get ns(): number {
-    return this.machine.domain.clock.now()
+    return presentNs(this.machine.domain)
   }
 
   /** Runs on to the end of the recording. @throws MachineError as `run` of the machine */
   abstract run(options?: MachineRunOptions): Promise<ReplayExit>
 
   /**
-   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. An Arm board
-   * goes to the end of the turn that is under way there, and backwards it begins anew, as its recording has no checkpoints.
+   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there, and for
+   * `end` to that of the recording's end. An Arm board goes to the end of the turn that is under way there, and backwards it
+   * begins anew, as its recording has no checkpoints.
    *
    * The guest's output is handed over once, by a run that goes on from where the replay is. On a way back there is none, and
    * what a checkpoint leaves out comes when the replay goes on over it.
    *
    * For a time it goes to the beginning of the turn of vCPUs that the time is in: up to 10 µs before it, and more where all vCPUs
-   * waited. For one behind the end it goes to the last turn.
+   * waited. For one behind the end it goes to the last turn, and says `end-of-recording`.
    *
    * @returns `arrived`, or why it is elsewhere
    * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine

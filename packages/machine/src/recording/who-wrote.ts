@@ -152,8 +152,7 @@ async function runInterval(
     if (number === ending?.number) gate.limit = 0
   })
   try {
-    gate.limit = until.instructions
-    gate.limitRound = until.round
+    gate.limitTo({ ...until, ns: 0 })
     if (ending !== undefined) gate.aloneFrom = ending.writer.instructions
     const exit = await pc.run(options)
     if (gate.divergence !== null) return { exit: { reason: 'diverged', ...gate.divergence }, last }

@@ -1,0 +1,86 @@
+import type { Instant, RecordingEnd } from '@retrap/recording'
+import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayGate } from './replay-gate.ts'
+import { HeardStretches, NEVER } from './run-replay.ts'
+import type { TravelOptions } from './travelling-machine.ts'
+
+/** Where a replay goes to: the first instant with so many instructions that is not before a round and a time. */
+export interface Goal extends Instant {
+  /** In nanoseconds. */
+  readonly ns: number
+}
+
+/** The machine, and its gate. */
+interface There {
+  readonly machine: Pick<Machine<MachineKind>, 'run'>
+  readonly gate: ReplayGate
+}
+
+/** How the machine of a replay runs on, from instant to instant. */
+export class ReplayWay {
+  readonly #end: RecordingEnd
+  readonly #isLive: boolean
+  readonly #heard = new HeardStretches()
+  /** The machine is at the first instant with so many instructions; undefined: it may be at a later one. */
+  #firstAt: number | undefined
+
+  /** @param isLive - what the guest puts out is heard of another machine */
+  constructor(end: RecordingEnd, isLive: boolean) {
+    this.#end = end
+    this.#isLive = isLive
+  }
+
+  /** Of an instruction, its first instant. The recording may end later than at the first one with as many. */
+  goalOf(instruction: number): Goal {
+    const plain = { instructions: instruction, round: 0, ns: 0 }
+    return instruction === this.#end.instructions ? { ...plain, ...this.#end } : plain
+  }
+
+  /** Whether the machine is known to be at the first instant with so many instructions. */
+  isFirstAt(instruction: number): boolean {
+    return this.#firstAt === instruction
+  }
+
+  /** The machine is put elsewhere. */
+  leave(): void {
+    this.#firstAt = undefined
+  }
+
+  /** Runs on to an instant, in parts: what was heard before is not heard again. */
+  async goOn(there: There, goal: Goal, options: TravelOptions): Promise<ReplayExit> {
+    const { gate } = there
+    try {
+      for (;;) {
+        const from = gate.instant()
+        const heardFrom = this.#isLive ? NEVER : (options.heardFrom ?? from)
+        const { isSilent, until } = this.#heard.lookFrom(from, goal, heardFrom)
+        gate.isHeard = !isSilent
+        // oxlint-disable-next-line no-await-in-loop -- one part after the other
+        const exit = await this.#runTo(there, until === undefined ? goal : { ...until, ns: 0 }, options)
+        if (!isSilent) this.#heard.add(from, gate.instant())
+        if (until === undefined || exit.reason !== 'arrived' || options.signal?.aborted === true) return exit
+      }
+    } finally {
+      gate.isHeard = false
+    }
+  }
+
+  async #runTo({ machine, gate }: There, goal: Goal, options: MachineRunOptions): Promise<ReplayExit> {
+    const { instructions, round, ns } = goal
+    const isFirst = gate.instant().instructions < instructions || this.isFirstAt(instructions)
+    this.#firstAt = undefined
+    gate.limitTo(goal)
+    const exit = await machine.run(options)
+    if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
+    if (exit.reason !== 'stopped' || !gate.isAtLimit()) {
+      const isShort = exit.reason === 'stopped' && gate.isAtEnd
+      return isShort ? { reason: 'end-of-recording' } : exit
+    }
+    if (isFirst && round === 0 && ns === 0 && gate.instant().instructions === instructions) this.#firstAt = instructions
+    const isEnd = instructions === this.#end.instructions && round >= this.#end.round
+    return { reason: isEnd ? 'end-of-recording' : 'arrived' }
+  }
+}
