@@ -105,4 +105,4 @@ finish: msr tpidr_el0, x30
         .balign 16
 host_sp: .skip 16
         .balign 16
-current: .skip 33*8 + 64*8 + 16
+current: .skip 33*8 + 64*8 + 32

@@ -14,7 +14,16 @@ struct state {
   uint64_t v[64];
   uint64_t fpcr;
   uint64_t fpsr;
+  // Where the case has faulted, and the address that it has accessed there; else 0.
+  uint64_t fault;
+  uint64_t fault_address;
 };
+#define SYS_SIGALTSTACK 132
+#define SYS_SIGACTION 134
+// SA_SIGINFO, SA_ONSTACK and SA_NODEFER.
+#define ACTION_FLAGS 0x48000004
+// Of the program counter in a ucontext.
+#define CONTEXT_PC 440
 #define SYS_READ 63
 #define SYS_WRITE 64
 #define SYS_EXIT 93
@@ -106,12 +115,33 @@ static void place(uint32_t *at, const uint32_t *code, uint32_t words) {
 #endif
 }
 
+#ifdef __aarch64__
+// A case that faults ends there.
+static void on_signal(int number, const uint64_t *info, uint64_t *context) {
+  current.fault = context[CONTEXT_PC / 8];
+  if (number == 11 || number == 7) current.fault_address = info[2];
+  context[CONTEXT_PC / 8] = (uint64_t)finish;
+}
+
+static void catch_faults(void) {
+  static uint8_t signal_stack[1 << 16];
+  uint64_t stack[3] = {(uint64_t)signal_stack, 0, sizeof signal_stack};
+  call(SYS_SIGALTSTACK, (long)stack, 0, 0, 0, 0, 0);
+  uint64_t action[4] = {(uint64_t)on_signal, ACTION_FLAGS, 0, 0};
+  const int numbers[4] = {4, 5, 7, 11};
+  for (int i = 0; i < 4; i++) call(SYS_SIGACTION, numbers[i], (long)action, 0, 8, 0, 0);
+}
+#else
+static void catch_faults(void) {}
+#endif
+
 void run(void) {
   uint32_t header[2];
   uint32_t code[MOST_WORDS + 1];
   call(SYS_MMAP, (long)DATA, 0x4000, 3, 0x32, -1, 0);
   all(SYS_READ, 0, header, 8);
-  uint32_t count = header[0], words = header[1];
+  uint32_t count = header[0], words = header[1] & 0x7fffffff;
+  if (header[1] != words) catch_faults();
   if (words > MOST_WORDS) call(SYS_EXIT, 1, 0, 0, 0, 0, 0);
   // Two words around it that lead to it and from it, and two more of Thumb.
   uint32_t stub = words + 4;

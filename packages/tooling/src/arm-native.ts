@@ -25,7 +25,7 @@ export const AARCH64: NativeMachine = {
   flags: [],
   assembly: 'harness-aarch64.s',
   emulator: 'qemu-aarch64',
-  stateBytes: 33 * 8 + 512 + 16,
+  stateBytes: 33 * 8 + 512 + 32,
 }
 
 export const ARM: NativeMachine = {
@@ -38,6 +38,9 @@ export const ARM: NativeMachine = {
 
 /** Bytes of memory around a page boundary that a case sends and gets back. */
 export const WINDOW = 1024
+
+/** Bit of the harness's count of words. */
+const CATCHES_FAULTS = 0x8000_0000
 
 /** Whether everything is there. */
 export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean =>
@@ -54,16 +57,21 @@ export interface NativeCase {
 /**
  * Runs cases one after another.
  *
+ * @param catchesFaults - of A64: a case ends where it faults, and the state says where. Default false
  * @returns registers and memory of each afterwards
  * @throws Error if the program ends by a signal, naming the case
  */
-export function runNative(machine: NativeMachine, cases: readonly NativeCase[]): { state: Buffer; window: Buffer }[] {
+export function runNative(
+  machine: NativeMachine,
+  cases: readonly NativeCase[],
+  catchesFaults = false,
+): { state: Buffer; window: Buffer }[] {
   const size = machine.stateBytes + WINDOW
   const words = cases[0]?.code.length ?? 0
   const codes = 8 + cases.length * 4 * (words + 1)
   const input = Buffer.alloc(codes + cases.length * size)
   input.writeUInt32LE(cases.length, 0)
-  input.writeUInt32LE(words, 4)
+  input.writeUInt32LE(words + (catchesFaults ? CATCHES_FAULTS : 0), 4)
   cases.forEach((each, index) => {
     const code = [...each.code, each.thumb ? 0x20 : 0]
     code.forEach((word, i) => input.writeUInt32LE(word >>> 0, 8 + 4 * (index * (words + 1) + i)))

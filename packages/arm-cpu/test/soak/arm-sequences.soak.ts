@@ -10,6 +10,7 @@ import { compareSequences } from '../support/compare-sequences.ts'
 const SEQUENCES = 100
 let sequences = 0
 let compiled = 0
+let faults = 0
 
 export const soak: Soak = {
   name: 'arm-sequences',
@@ -21,8 +22,10 @@ export const soak: Soak = {
     const found = compareSequences(SEQUENCES, () => rng.u32(), index % 4 === 3)
     sequences += SEQUENCES
     compiled += found.compiled
+    faults += found.faults
     const lines = found.differences.slice(0, 5).map(({ text, what }) => `${text}: ${what}`)
     return lines.length === 0 ? undefined : lines.join('\n')
   },
-  summary: () => `${sequences} sequences; compiled code executed ${compiled} instructions`,
+  summary: () =>
+    `${sequences} sequences, ${faults} of which end with a fault; compiled code executed ${compiled} instructions`,
 }

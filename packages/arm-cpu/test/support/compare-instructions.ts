@@ -22,6 +22,11 @@ const NZCV = 32 * 8
 const V = 33 * 8
 const FPCR = V + 512
 const FPSR = FPCR + 8
+/** Address of the instruction that has faulted, and what it has accessed; else 0. */
+export const FAULT: number = FPSR + 8
+/** The exception of BRK, with which each case ends; another one is a fault. */
+const ENDED = 0xf200_0000
+const EC_DATA_ABORT = 0x24
 
 /** A source of random numbers. */
 export type Random = () => number
@@ -240,6 +245,10 @@ export class Ours {
     to.setBigUint64(FPCR, BigInt(registers.fpcr), true)
     to.setBigUint64(FPSR, BigInt(registers.fpsr), true)
     if (exit.reason === 'error') throw exit.error
+    if (exit.reason === 'exception' && exit.syndrome >>> 0 !== ENDED) {
+      to.setBigUint64(FAULT, registers.pc, true)
+      if (exit.syndrome >>> 26 === EC_DATA_ABORT) to.setBigUint64(FAULT + 8, exit.address, true)
+    }
     const end =
       exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
     const at = this.#host.ramAddress(WINDOW_START)
@@ -279,10 +288,10 @@ export function differencesOf(
   theirs: { state: Uint8Array; window: Uint8Array },
 ): string[] {
   const found: string[] = []
-  if (ours.end !== endOf(before)) found.push(`ended by ${ours.end}`)
   const [a, b, old] = [ours.state, theirs.state, before.state].map(
     (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
   )
+  if (ours.end !== endOf(before) && b!.getBigUint64(FAULT, true) === 0n) found.push(`ended by ${ours.end}`)
   for (let at = 0; at < ours.state.length; at += 8) {
     const [x, y] = [a!.getBigUint64(at, true), b!.getBigUint64(at, true)]
     if (x !== y) found.push(`${nameOf(at)}: ${hex(x)}, not ${hex(y)} (was ${hex(old!.getBigUint64(at, true))})`)
@@ -300,7 +309,7 @@ function nameOf(at: number): string {
   if (at < SP) return `x${at / 8}`
   if (at < V) return at === SP ? 'sp' : 'nzcv'
   if (at < FPCR) return `v${Math.floor((at - V) / 16)}.d[${((at - V) / 8) % 2}]`
-  return at === FPCR ? 'fpcr' : 'fpsr'
+  return ['fpcr', 'fpsr', 'fault at', 'fault of'][(at - FPCR) / 8]!
 }
 
 /** Compares `count` cases of each row. */
