@@ -1,27 +1,7 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  CLASS_FINITE,
-  CLASS_INFINITY,
-  CLASS_QNAN,
-  CLASS_SNAN,
-  CLASS_UNSUPPORTED,
-  CLASS_ZERO,
-  FC_DAZ,
-  FC_DEFAULT_NAN,
-  FC_X87,
-  FE_DENORMAL,
-  FE_INVALID,
-  controlWord,
-  QUIET_BIT,
-  SLOT_A,
-  SLOT_B,
-  SLOT_R,
-  Slot,
-  slotAt,
-  TOP_BIT,
-  raiseFlags,
-} from './scratch.ts'
+import * as F from './scratch.ts'
+import { controlWord, Slot, slotAt, raiseFlags } from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
@@ -46,22 +26,26 @@ export function unpack(c: FloatModule, bits: 16 | 32 | 64): SharedFunction {
     slot.sign = value.shrU(bits - 1).toI32()
     slot.denormal = I32.of(0)
     slot.low = I64.of(0)
-    slot.significand = fraction.shl(left).or(TOP_BIT)
+    slot.significand = fraction.shl(left).or(F.TOP_BIT)
     slot.exponent = exponent.sub(bias)
-    slot.class = CLASS_FINITE
+    slot.class = F.CLASS_FINITE
     f.if(exponent.eq(maximum), () => {
       const quiet = fraction.shrU(fractionBits - 1).ne(0)
-      slot.class = select(fraction.eqz(), I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
+      slot.class = select(
+        fraction.eqz(),
+        I32.of(F.CLASS_INFINITY),
+        select(quiet, I32.of(F.CLASS_QNAN), I32.of(F.CLASS_SNAN)),
+      )
     })
     f.if(exponent.eqz(), () => {
       const { denormalOperand, flushesHalf } = c.floatRules
-      const daz = bits === 16 && !flushesHalf ? I32.of(0) : controlWord(c, f, state).and(FC_DAZ)
+      const daz = bits === 16 && !flushesHalf ? I32.of(0) : controlWord(c, f, state).and(F.FC_DAZ)
       f.if(
         fraction.eqz().or(daz),
         () => {
-          slot.class = CLASS_ZERO
+          slot.class = F.CLASS_ZERO
           if (denormalOperand === 'raises-when-flushed' && bits !== 16)
-            f.if(fraction.ne(0), () => raiseFlags(c, f, state, FE_DENORMAL))
+            f.if(fraction.ne(0), () => raiseFlags(c, f, state, F.FE_DENORMAL))
         },
         () => {
           unpackDenormal(f, slot, fraction, 64 - bias - fractionBits)
@@ -78,7 +62,7 @@ function unpackDenormal(f: FunctionBuilder, slot: Slot, fraction: I64, exponent:
   slot.significand = fraction.shl(zeros)
   slot.exponent = I32.of(exponent).sub(zeros.toI32())
   slot.denormal = I32.of(1)
-  slot.class = CLASS_FINITE
+  slot.class = F.CLASS_FINITE
 }
 
 /** (state, slot address, significand, sign and exponent): a double-extended number. */
@@ -97,21 +81,21 @@ export function unpack80(c: FloatModule): SharedFunction {
       f.if(
         significand.eqz(),
         () => {
-          slot.class = CLASS_ZERO
+          slot.class = F.CLASS_ZERO
         },
         () => unpackDenormal(f, slot, significand, -16382),
       )
       f.return()
     })
     f.if(significand.geS(0), () => {
-      slot.class = CLASS_UNSUPPORTED
+      slot.class = F.CLASS_UNSUPPORTED
       f.return()
     })
-    slot.class = CLASS_FINITE
+    slot.class = F.CLASS_FINITE
     f.if(exponent.eq(0x7fff), () => {
-      const quiet = significand.and(QUIET_BIT).ne(0)
+      const quiet = significand.and(F.QUIET_BIT).ne(0)
       const infinite = significand.shl(1).eqz()
-      slot.class = select(infinite, I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
+      slot.class = select(infinite, I32.of(F.CLASS_INFINITY), select(quiet, I32.of(F.CLASS_QNAN), I32.of(F.CLASS_SNAN)))
     })
   })
 }
@@ -123,7 +107,7 @@ export function unpackAlternativeHalf(c: FloatModule): SharedFunction {
     f.call(unpack(c, 16), state, at, value)
     const slot = new Slot(f, at, 0)
     f.if(value.shrU(10).and(0x1f).eq(0x1f), () => {
-      slot.class = CLASS_FINITE
+      slot.class = F.CLASS_FINITE
     })
   })
 }
@@ -155,14 +139,14 @@ export function unpackInteger(c: FloatModule): SharedFunction {
     f.if(
       value.eqz(),
       () => {
-        slot.class = CLASS_ZERO
+        slot.class = F.CLASS_ZERO
       },
       () => {
         const magnitude = f.let(select(negative, I64.of(0).sub(value), value))
         const zeros = f.let(magnitude.clz())
         slot.significand = magnitude.shl(zeros)
         slot.exponent = I32.of(63).sub(zeros.toI32())
-        slot.class = CLASS_FINITE
+        slot.class = F.CLASS_FINITE
       },
     )
   })
@@ -175,26 +159,26 @@ export function unpackInteger(c: FloatModule): SharedFunction {
 export function propagateNan(c: FloatModule): SharedFunction<'i32'> {
   return c.shared('float.propagateNan', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = slotAt(c, f, state, SLOT_A)
-    const b = slotAt(c, f, state, SLOT_B)
-    const r = slotAt(c, f, state, SLOT_R)
+    const a = slotAt(c, f, state, F.SLOT_A)
+    const b = slotAt(c, f, state, F.SLOT_B)
+    const r = slotAt(c, f, state, F.SLOT_R)
     const [classA, classB] = [a.class, b.class]
-    f.if(classA.ltU(CLASS_QNAN).and(classB.ltU(CLASS_QNAN)), () => {
-      f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
+    f.if(classA.ltU(F.CLASS_QNAN).and(classB.ltU(F.CLASS_QNAN)), () => {
+      f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, F.FE_DENORMAL))
       f.return(0)
     })
-    f.if(classA.eq(CLASS_UNSUPPORTED).or(classB.eq(CLASS_UNSUPPORTED)), () => {
-      raiseFlags(c, f, state, FE_INVALID)
+    f.if(classA.eq(F.CLASS_UNSUPPORTED).or(classB.eq(F.CLASS_UNSUPPORTED)), () => {
+      raiseFlags(c, f, state, F.FE_INVALID)
       r.setDefaultNan(c.floatRules.defaultNanSign)
       f.return(1)
     })
-    f.if(classA.eq(CLASS_SNAN).or(classB.eq(CLASS_SNAN)), () => raiseFlags(c, f, state, FE_INVALID))
+    f.if(classA.eq(F.CLASS_SNAN).or(classB.eq(F.CLASS_SNAN)), () => raiseFlags(c, f, state, F.FE_INVALID))
     const takeA = f.local('i32')
-    if (c.floatRules.survivingNan === 'first') f.set(takeA, classA.geU(CLASS_QNAN))
-    else f.set(takeA, classA.eq(CLASS_SNAN).or(classA.eq(CLASS_QNAN).and(classB.ne(CLASS_SNAN))))
+    if (c.floatRules.survivingNan === 'first') f.set(takeA, classA.geU(F.CLASS_QNAN))
+    else f.set(takeA, classA.eq(F.CLASS_SNAN).or(classA.eq(F.CLASS_QNAN).and(classB.ne(F.CLASS_SNAN))))
     // The x87 unit prefers a quiet NaN to a signalling one, else the larger significand, else the positive one.
-    f.if(controlWord(c, f, state).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)), () => {
-      f.set(takeA, classA.eq(CLASS_QNAN))
+    f.if(controlWord(c, f, state).and(F.FC_X87).ne(0).and(takeA.get).and(classB.geU(F.CLASS_QNAN)), () => {
+      f.set(takeA, classA.eq(F.CLASS_QNAN))
       f.if(classA.eq(classB), () => {
         const [sa, sb] = [a.significand, b.significand]
         f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
@@ -212,14 +196,14 @@ export function propagateNan(c: FloatModule): SharedFunction<'i32'> {
 
 /** Makes the NaN that has survived quiet, or the default one. */
 export function finishNan(c: FloatModule, f: FunctionBuilder, state: I32, r: Slot): void {
-  r.significand = r.significand.or(QUIET_BIT)
-  r.class = CLASS_QNAN
-  f.if(controlWord(c, f, state).and(FC_DEFAULT_NAN), () => r.setDefaultNan(c.floatRules.defaultNanSign))
+  r.significand = r.significand.or(F.QUIET_BIT)
+  r.class = F.CLASS_QNAN
+  f.if(controlWord(c, f, state).and(F.FC_DEFAULT_NAN), () => r.setDefaultNan(c.floatRules.defaultNanSign))
 }
 
 /** {@link propagateNan} for an operation on A alone. */
 export function propagateNanUnary(c: FloatModule, f: FunctionBuilder, state: I32): I32 {
-  slotAt(c, f, state, SLOT_B).class = CLASS_ZERO
-  slotAt(c, f, state, SLOT_B).denormal = I32.of(0)
+  slotAt(c, f, state, F.SLOT_B).class = F.CLASS_ZERO
+  slotAt(c, f, state, F.SLOT_B).denormal = I32.of(0)
   return f.call(propagateNan(c), state)
 }

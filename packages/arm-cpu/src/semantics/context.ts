@@ -21,34 +21,14 @@ import {
   type Local,
   type Value,
 } from '@retrap/wasm-emitter'
-import {
-  ACCESS_ALIGNED,
-  ACCESS_BLOCK,
-  ACCESS_DONE,
-  ACCESS_ELEMENT_SHIFT,
-  ACCESS_MODIFY,
-  ACCESS_UNPRIVILEGED,
-  ACCESS_WRITE,
-  misalignment,
-  PAGE_END,
-} from '../state/access-rights.ts'
+import * as A from '../state/access-rights.ts'
+import { misalignment } from '../state/access-rights.ts'
 import { LOADS, STORES, type ElementSize, type ArmForm, type Target } from '../state/form.ts'
 import { conditionHolds, type FlagStore, type Flags } from './flags.ts'
 import type { ArmLibrary } from './library.ts'
 import { SP_ALIGNMENT_FAULT } from '../state/syndrome.ts'
 import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from '../state/record.ts'
-import {
-  S_BUDGET,
-  S_DATA,
-  S_FAULT_SYNDROME,
-  S_FPSR,
-  S_PAGE_BASE,
-  S_SLOW_ACCESSES,
-  S_SP_ALIGNMENT,
-  S_TLB_UNPRIVILEGED,
-  S_V,
-  S_X,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 
 /** The parts of every context. */
 export interface ContextParts {
@@ -102,7 +82,7 @@ export abstract class ArmContext {
 
   /** Ends the instruction with an exception; nothing has changed. */
   raise(syndrome: number): void {
-    this.f.store('i32.store', this.state, I32.of(syndrome | 0), S_FAULT_SYNDROME)
+    this.f.store('i32.store', this.state, I32.of(syndrome | 0), S.S_FAULT_SYNDROME)
     this.fail(I32.of(STATUS_FAULT))
   }
 
@@ -137,7 +117,7 @@ export abstract class ArmContext {
 
   /** Writes X30. */
   writeLink(value: I64): void {
-    this.f.store('i64.store', this.state, value, S_X + 8 * 30)
+    this.f.store('i64.store', this.state, value, S.S_X + 8 * 30)
   }
 
   /** A vector register, as a whole. */
@@ -178,15 +158,15 @@ export abstract class ArmContext {
 
   /** The vector register some numbers after the one that a field names; after the last comes the first. */
   readVectorAfter(field: number, distance: number): V128 {
-    const offset = this.f.loadExpression('i32.load16_u', this.record, field).sub(S_V)
-    return this.f.load('v128.load', this.state.add(offset.add(16 * distance).and(0x1ff)), S_V)
+    const offset = this.f.loadExpression('i32.load16_u', this.record, field).sub(S.S_V)
+    return this.f.load('v128.load', this.state.add(offset.add(16 * distance).and(0x1ff)), S.S_V)
   }
 
   /** Sets FPSR.QC where a condition (0 or 1) holds. */
   setSaturated(condition: I32): void {
     const { f, state } = this
-    const before = f.loadExpression('i32.load', state, S_FPSR)
-    f.store('i32.store', state, before.or(condition.shl(27)), S_FPSR)
+    const before = f.loadExpression('i32.load', state, S.S_FPSR)
+    f.store('i32.store', state, before.or(condition.shl(27)), S.S_FPSR)
   }
 
   /** The low 64 bits of a vector register. */
@@ -242,7 +222,7 @@ export abstract class ArmContext {
 
   /** Linear address of the page that the instruction begins in, plus an offset. */
   linear(offset: I64): I64 {
-    return this.f.load('i64.load', this.state, S_PAGE_BASE).add(offset)
+    return this.f.load('i64.load', this.state, S.S_PAGE_BASE).add(offset)
   }
 
   /** Linear address of the instruction. */
@@ -287,7 +267,7 @@ export abstract class ArmContext {
 
   /** Returns the rest of the budget where the instruction has retired; not of forms in the dispatch loop. */
   remaining(): I32 {
-    return this.f.loadExpression('i32.load', this.state, S_BUDGET)
+    return this.f.loadExpression('i32.load', this.state, S.S_BUDGET)
   }
 
   branch(): void {
@@ -319,7 +299,7 @@ export abstract class ArmContext {
   /** Raises the exception for a base that is a stack pointer and not aligned, where SCTLR_ELx asks for it. */
   checkStackPointer(base: I64): void {
     const { f, state } = this
-    const unaligned = base.toI32().and(f.loadExpression('i32.load', state, S_SP_ALIGNMENT))
+    const unaligned = base.toI32().and(f.loadExpression('i32.load', state, S.S_SP_ALIGNMENT))
     f.if(unaligned, () => this.raise(SP_ALIGNMENT_FAULT))
   }
 
@@ -336,7 +316,7 @@ export abstract class ArmContext {
     const host = f.local('i32')
     this.#find(address, bytes | kind, TLB_READ, host, () => {
       this.#leaveToHost(address, bytes | kind)
-      f.set(host, this.state.add(S_DATA))
+      f.set(host, this.state.add(S.S_DATA))
     })
     use(host.get)
   }
@@ -353,10 +333,10 @@ export abstract class ArmContext {
     f.set(slow, I32.of(0))
     this.#find(address, bytes | kind, TLB_WRITE, host, () => {
       f.set(slow, I32.of(1))
-      f.set(host, this.state.add(S_DATA))
+      f.set(host, this.state.add(S.S_DATA))
     })
     put(host.get)
-    f.if(slow.get, () => this.#leaveToHost(address, bytes | kind | ACCESS_WRITE))
+    f.if(slow.get, () => this.#leaveToHost(address, bytes | kind | A.ACCESS_WRITE))
   }
 
   /**
@@ -373,11 +353,11 @@ export abstract class ArmContext {
     f.set(slow, I32.of(0))
     this.#find(address, bytes | kind, TLB_WRITE, host, () => {
       f.set(slow, I32.of(1))
-      this.#leaveToHost(address, bytes | kind | ACCESS_MODIFY)
-      f.set(host, f.loadExpression('i32.load', this.state, S_DATA))
+      this.#leaveToHost(address, bytes | kind | A.ACCESS_MODIFY)
+      f.set(host, f.loadExpression('i32.load', this.state, S.S_DATA))
     })
     use(host.get)
-    f.if(slow.get, () => this.#leaveToHost(host.get.toI64U(), bytes | ACCESS_DONE))
+    f.if(slow.get, () => this.#leaveToHost(host.get.toI64U(), bytes | A.ACCESS_DONE))
   }
 
   /**
@@ -389,7 +369,7 @@ export abstract class ArmContext {
   requireAlignment(address: I64, exponent: I32, kind: number): void {
     const { f } = this
     f.if(address.toI32().and(I32.of(1).shl(exponent).sub(1)), () => {
-      const flags = exponent.shl(ACCESS_ELEMENT_SHIFT).or(kind | ACCESS_ALIGNED)
+      const flags = exponent.shl(A.ACCESS_ELEMENT_SHIFT).or(kind | A.ACCESS_ALIGNED)
       const status = f.call(this.#access, address.toI32(), address.shrU(32).toI32(), flags)
       f.if(status, () => this.fail(status))
     })
@@ -399,7 +379,7 @@ export abstract class ArmContext {
   #find(address: I64, flags: number, table: number, host: Local<'i32'>, otherwise: () => void): void {
     const { f } = this
     const { entry, distance } = this.lookUp(address, flags, table)
-    const isKnown = distance.ltU(PAGE_END - (flags & 0xff))
+    const isKnown = distance.ltU(A.PAGE_END - (flags & 0xff))
     const misaligned = misalignment(address, flags)
     f.if(
       misaligned === undefined ? isKnown : isKnown.and(misaligned.eqz()),
@@ -411,17 +391,19 @@ export abstract class ArmContext {
   /** The TLB's entry for an access, and the distance of its first byte from the page that the entry is of. */
   protected lookUp(address: I64, flags: number, table: number): { readonly entry: I32; readonly distance: I64 } {
     const { f } = this
-    const start = (flags & ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
+    const start = (flags & A.ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
     const set =
-      (flags & ACCESS_UNPRIVILEGED) === 0 ? this.tlb : this.f.loadExpression('i32.load', this.state, S_TLB_UNPRIVILEGED)
+      (flags & A.ACCESS_UNPRIVILEGED) === 0
+        ? this.tlb
+        : this.f.loadExpression('i32.load', this.state, S.S_TLB_UNPRIVILEGED)
     const entry = f.let(set.add(start.toI32().shrU(8).and(TLB_INDEX_MASK)))
     return { entry, distance: f.let(start.sub(f.loadExpression('i64.load', entry, table))) }
   }
 
   #leaveToHost(address: I64, flags: number): void {
     const { f } = this
-    const count = f.loadExpression('i32.load', this.state, S_SLOW_ACCESSES).add(1)
-    f.store('i32.store', this.state, count, S_SLOW_ACCESSES)
+    const count = f.loadExpression('i32.load', this.state, S.S_SLOW_ACCESSES).add(1)
+    f.store('i32.store', this.state, count, S.S_SLOW_ACCESSES)
     const status = f.call(this.#access, address.toI32(), address.shrU(32).toI32(), I32.of(flags))
     f.if(status, () => this.fail(status))
   }

@@ -6,15 +6,7 @@ import { branchTypeOf, landingsOf } from '../system/branch-types.ts'
 import { KEYS, type KeyName } from '../state/saved-state.ts'
 import { R_M, R_N } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
-import {
-  POINTER_TAGGED,
-  S_KEYS,
-  S_KEYS_ENABLED,
-  S_POINTERS,
-  S_SIGNATURES,
-  SIGNATURE_BYTES,
-  SIGNATURES,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { buildQarma5 } from './qarma.ts'
 
@@ -37,7 +29,7 @@ type Place = Pick<ArmContext, 'f' | 'state' | 'library'>
 /** QARMA5 as a function of the module: data, modifier, the state, and the place of the key in it. */
 function cipher({ f, state, library }: Place, data: I64, modifier: I64, key: KeyName): I64 {
   const callee = library.function('qarma5', ['i64', 'i64', 'i32', 'i32'], 'i64', remembered)
-  return f.call(callee, data, modifier, state, I32.of(S_KEYS + 16 * KEYS.indexOf(key)))
+  return f.call(callee, data, modifier, state, I32.of(S.S_KEYS + 16 * KEYS.indexOf(key)))
 }
 
 /** A return address is signed and authenticated soon after, often the same one again: the results are kept. */
@@ -47,12 +39,12 @@ function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, ke
   const low = f.load('i64.load', place)
   // The upper bits of a product by the golden ratio: calls of one function from many places and depths are told apart.
   const hash = data.add(modifier.mul(GOLDEN)).xor(low).mul(GOLDEN)
-  const index = hash.shrU(64 - Math.log2(SIGNATURES)).toI32()
-  const entry = f.let(state.add(index.mul(SIGNATURE_BYTES)))
+  const index = hash.shrU(64 - Math.log2(S.SIGNATURES)).toI32()
+  const entry = f.let(state.add(index.mul(S.SIGNATURE_BYTES)))
   const differs = (value: I64, field: number): I64 =>
-    f.loadExpression('i64.load', entry, S_SIGNATURES + field).xor(value)
+    f.loadExpression('i64.load', entry, S.S_SIGNATURES + field).xor(value)
   const difference = differs(data, 0).or(differs(modifier, 8)).or(differs(high, 16)).or(differs(low, 24))
-  const known = f.load('i64.load', entry, S_SIGNATURES + RESULT)
+  const known = f.load('i64.load', entry, S.S_SIGNATURES + RESULT)
   return f.ifElse(
     'i64',
     difference.eqz().and(known.eqz().eqz()),
@@ -60,7 +52,7 @@ function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, ke
     () => {
       const result = f.let(buildQarma5(f, data, modifier, high, low))
       for (const [i, value] of [data, modifier, high, low, result].entries()) {
-        f.store('i64.store', entry, value, S_SIGNATURES + 8 * i)
+        f.store('i64.store', entry, value, S.S_SIGNATURES + 8 * i)
       }
       return result
     },
@@ -85,10 +77,10 @@ const bit55 = (pointer: I64): I32 => pointer.shrU(55).toI32().and(1)
  * @param upper - 1: it is one of the upper range, whose addresses may have another size
  */
 function layoutOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean, upper: I32): Pointer {
-  const described = (half: I32): I32 => f.loadExpression('i32.load', state, S_POINTERS).shrU(half.shl(3))
+  const described = (half: I32): I32 => f.loadExpression('i32.load', state, S.S_POINTERS).shrU(half.shl(3))
   const tagged = f.let(
     described(bit55(pointer))
-      .shrU(data ? POINTER_TAGGED : POINTER_TAGGED + 1)
+      .shrU(data ? S.POINTER_TAGGED : S.POINTER_TAGGED + 1)
       .and(1),
   )
   const address = f.let(I64.of(1).shl(described(upper).and(0x3f).toI64U()).sub(1))
@@ -104,8 +96,8 @@ function plain(pointer: I64, { address, tagged }: Pointer, one: I32): I64 {
 
 /** Bit 55, of a range where tags are in use; otherwise bit 63. */
 function rangeOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean): I32 {
-  const tagBits = data ? 0x0101 << POINTER_TAGGED : 0x0101 << (POINTER_TAGGED + 1)
-  const anyTagged = f.loadExpression('i32.load', state, S_POINTERS).and(tagBits)
+  const tagBits = data ? 0x0101 << S.POINTER_TAGGED : 0x0101 << (S.POINTER_TAGGED + 1)
+  const anyTagged = f.loadExpression('i32.load', state, S.S_POINTERS).and(tagBits)
   return f.let(select(anyTagged, pointer.shrU(55), pointer.shrU(63)).toI32().and(1))
 }
 
@@ -159,7 +151,7 @@ function stripped(c: ArmContext, pointer: I64, data: boolean): I64 {
 
 /** Whether SCTLR_ELx enables a key. */
 const isEnabled = ({ f, state }: ArmContext, key: KeyName): I32 =>
-  f.loadExpression('i32.load', state, S_KEYS_ENABLED).and(1 << KEYS.indexOf(key))
+  f.loadExpression('i32.load', state, S.S_KEYS_ENABLED).and(1 << KEYS.indexOf(key))
 
 /** The pointer authenticated, if the key is enabled. */
 export function authenticatedIfEnabled(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {

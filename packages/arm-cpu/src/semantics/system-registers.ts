@@ -6,37 +6,10 @@ import { fieldOf } from '../state/form.ts'
 import { PSTATE_DAIF, PSTATE_EL1, PSTATE_SP } from '../state/pstate.ts'
 import { R_D } from '../state/record.ts'
 import type { Semantics } from './semantics.ts'
-import {
-  EVENT_REGISTER,
-  MODE_NO_FP,
-  S_EVENTS,
-  S_FPCR,
-  S_FPSR,
-  S_KEYS,
-  S_MODE,
-  S_PSTATE,
-  S_TAKES_EXCEPTIONS,
-  S_TRAPS,
-  TRAP_ZERO,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { HCR_APK, HCR_TID2, HCR_TRVM, HCR_TVM, SCTLR_UCT } from '../state/controls.ts'
 import { idValues } from '../system/id-registers.ts'
-import {
-  S_CONTEXTIDR_EL1,
-  S_ELR_EL1,
-  S_ESR_EL1,
-  S_FAR_EL1,
-  S_HCR_EL2,
-  S_SCTLR_EL1,
-  S_SP_EL0,
-  S_SPSR_EL1,
-  S_TPIDR_EL0,
-  S_TPIDR_EL1,
-  S_TPIDRRO_EL0,
-  S_TTBR0_EL1,
-  S_TTBR1_EL1,
-  S_VPIDR_EL2,
-} from '../state/places.ts'
+import * as P from '../state/places.ts'
 import { encodingOf } from '../system/register-table.ts'
 import { FPCR_BITS, FPSR_BITS } from '../state/float-rules.ts'
 
@@ -70,45 +43,45 @@ function constantOf(name: string): number {
 
 /** By `encodingOf`. */
 const READ: ReadonlyMap<number, Kind> = new Map<number, Kind>([
-  [encodingOf(3, 3, 13, 0, 2), [OF_EL0, S_TPIDR_EL0]],
-  [encodingOf(3, 3, 13, 0, 3), [OF_EL0, S_TPIDRRO_EL0]],
-  [encodingOf(3, 0, 4, 1, 0), [OF_EL1, S_SP_EL0]],
-  [encodingOf(3, 0, 13, 0, 4), [OF_EL1, S_TPIDR_EL1]],
-  [encodingOf(3, 0, 4, 0, 0), [OF_EL1, S_SPSR_EL1]],
-  [encodingOf(3, 0, 4, 0, 1), [OF_EL1, S_ELR_EL1]],
-  [encodingOf(3, 0, 5, 2, 0), [VIRTUAL, S_ESR_EL1]],
-  [encodingOf(3, 0, 6, 0, 0), [VIRTUAL, S_FAR_EL1]],
-  [encodingOf(3, 0, 0, 0, 0), [OF_EL1, S_VPIDR_EL2]],
-  [encodingOf(3, 0, 1, 0, 0), [VIRTUAL, S_SCTLR_EL1]],
-  [encodingOf(3, 0, 2, 0, 0), [VIRTUAL, S_TTBR0_EL1]],
-  [encodingOf(3, 0, 2, 0, 1), [VIRTUAL, S_TTBR1_EL1]],
-  [encodingOf(3, 3, 4, 2, 1), [DAIF, S_PSTATE]],
-  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S_FPCR]],
-  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S_FPSR]],
+  [encodingOf(3, 3, 13, 0, 2), [OF_EL0, P.S_TPIDR_EL0]],
+  [encodingOf(3, 3, 13, 0, 3), [OF_EL0, P.S_TPIDRRO_EL0]],
+  [encodingOf(3, 0, 4, 1, 0), [OF_EL1, P.S_SP_EL0]],
+  [encodingOf(3, 0, 13, 0, 4), [OF_EL1, P.S_TPIDR_EL1]],
+  [encodingOf(3, 0, 4, 0, 0), [OF_EL1, P.S_SPSR_EL1]],
+  [encodingOf(3, 0, 4, 0, 1), [OF_EL1, P.S_ELR_EL1]],
+  [encodingOf(3, 0, 5, 2, 0), [VIRTUAL, P.S_ESR_EL1]],
+  [encodingOf(3, 0, 6, 0, 0), [VIRTUAL, P.S_FAR_EL1]],
+  [encodingOf(3, 0, 0, 0, 0), [OF_EL1, P.S_VPIDR_EL2]],
+  [encodingOf(3, 0, 1, 0, 0), [VIRTUAL, P.S_SCTLR_EL1]],
+  [encodingOf(3, 0, 2, 0, 0), [VIRTUAL, P.S_TTBR0_EL1]],
+  [encodingOf(3, 0, 2, 0, 1), [VIRTUAL, P.S_TTBR1_EL1]],
+  [encodingOf(3, 3, 4, 2, 1), [DAIF, S.S_PSTATE]],
+  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S.S_FPCR]],
+  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S.S_FPSR]],
   [encodingOf(3, 3, 0, 0, 1), [CACHE_TYPE, constantOf('ctr_el0')]],
   [encodingOf(3, 3, 0, 0, 7), [ZERO_SIZE, constantOf('dczid_el0')]],
 ])
 const WRITTEN: ReadonlyMap<number, Kind> = new Map<number, Kind>([
-  [encodingOf(3, 3, 13, 0, 2), [OF_EL0, S_TPIDR_EL0]],
-  [encodingOf(3, 0, 4, 1, 0), [OF_EL1, S_SP_EL0]],
-  [encodingOf(3, 0, 13, 0, 4), [OF_EL1, S_TPIDR_EL1]],
-  [encodingOf(3, 0, 4, 0, 0), [WORD, S_SPSR_EL1]],
-  [encodingOf(3, 0, 4, 0, 1), [OF_EL1, S_ELR_EL1]],
-  [encodingOf(3, 3, 13, 0, 3), [OF_EL1, S_TPIDRRO_EL0]],
-  [encodingOf(3, 0, 13, 0, 1), [CONTEXT, S_CONTEXTIDR_EL1]],
+  [encodingOf(3, 3, 13, 0, 2), [OF_EL0, P.S_TPIDR_EL0]],
+  [encodingOf(3, 0, 4, 1, 0), [OF_EL1, P.S_SP_EL0]],
+  [encodingOf(3, 0, 13, 0, 4), [OF_EL1, P.S_TPIDR_EL1]],
+  [encodingOf(3, 0, 4, 0, 0), [WORD, P.S_SPSR_EL1]],
+  [encodingOf(3, 0, 4, 0, 1), [OF_EL1, P.S_ELR_EL1]],
+  [encodingOf(3, 3, 13, 0, 3), [OF_EL1, P.S_TPIDRRO_EL0]],
+  [encodingOf(3, 0, 13, 0, 1), [CONTEXT, P.S_CONTEXTIDR_EL1]],
   // Halves of the keys, as `KEYS` orders them.
   ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(
-    (half) => [encodingOf(3, 0, 2, 1 + (half >> 2), half & 3), [KEY, S_KEYS + 8 * half]] as const,
+    (half) => [encodingOf(3, 0, 2, 1 + (half >> 2), half & 3), [KEY, S.S_KEYS + 8 * half]] as const,
   ),
-  [encodingOf(3, 3, 4, 2, 1), [DAIF, S_PSTATE]],
-  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S_FPCR]],
-  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S_FPSR]],
+  [encodingOf(3, 3, 4, 2, 1), [DAIF, S.S_PSTATE]],
+  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S.S_FPCR]],
+  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S.S_FPSR]],
 ])
 
 const kindOf = ({ mnemonic }: Row, word: number): Kind | undefined =>
   (mnemonic === 'MRS' ? READ : WRITTEN).get(((word >>> 5) & 0x7fff) | 0x8000)
 
-const pstateOf = ({ f, state }: ArmContext): I32 => f.loadExpression('i32.load', state, S_PSTATE)
+const pstateOf = ({ f, state }: ArmContext): I32 => f.loadExpression('i32.load', state, S.S_PSTATE)
 
 /** Leaves the instruction to TypeScript but at EL1 with a stack pointer of its own, so that SP_EL0 is another register. */
 function requireEl1(c: ArmContext): void {
@@ -118,9 +91,9 @@ function requireEl1(c: ArmContext): void {
 
 /** Leaves it where an interrupt or a debug exception may be taken afterwards. */
 function requireNoEvent(c: ArmContext): void {
-  const events = c.f.loadExpression('i32.load', c.state, S_EVENTS)
-  const debugs = c.f.loadExpression('i32.load', c.state, S_TAKES_EXCEPTIONS)
-  c.f.if(events.and(~EVENT_REGISTER).or(debugs), () => c.useHandler())
+  const events = c.f.loadExpression('i32.load', c.state, S.S_EVENTS)
+  const debugs = c.f.loadExpression('i32.load', c.state, S.S_TAKES_EXCEPTIONS)
+  c.f.if(events.and(~S.EVENT_REGISTER).or(debugs), () => c.useHandler())
 }
 
 const common = {
@@ -143,7 +116,7 @@ function leaveIf(c: ArmContext, kind: I32, which: number, condition: () => I32):
 /** Leaves it where its kind is not of both levels and this is not EL1, or floating point is trapped and it is of that. */
 function requireLevel(c: ArmContext, kind: I32): void {
   c.f.if(kind.sub(1).ltU(FP_CONTROL - 1), () => requireEl1(c))
-  c.f.if(kind.sub(FP_CONTROL).ltU(2), () => c.f.if(stateWord(c, S_MODE).and(MODE_NO_FP), () => c.useHandler()))
+  c.f.if(kind.sub(FP_CONTROL).ltU(2), () => c.f.if(stateWord(c, S.S_MODE).and(S.MODE_NO_FP), () => c.useHandler()))
 }
 
 const readRegister: Semantics = {
@@ -152,12 +125,12 @@ const readRegister: Semantics = {
     const { f } = c
     const kind = c.let(c.small)
     requireLevel(c, kind)
-    leaveIf(c, kind, VIRTUAL, () => stateWord(c, S_HCR_EL2).and(HCR_TRVM))
-    leaveIf(c, kind, ZERO_SIZE, () => stateWord(c, S_TRAPS).and(TRAP_ZERO))
+    leaveIf(c, kind, VIRTUAL, () => stateWord(c, P.S_HCR_EL2).and(HCR_TRVM))
+    leaveIf(c, kind, ZERO_SIZE, () => stateWord(c, S.S_TRAPS).and(S.TRAP_ZERO))
     leaveIf(c, kind, CACHE_TYPE, () => {
       const isEl0 = pstateOf(c).and(PSTATE_EL1).eqz()
-      const isTrapped = isEl0.and(stateWord(c, S_SCTLR_EL1).and(SCTLR_UCT).eqz())
-      return stateWord(c, S_HCR_EL2).and(HCR_TID2).or(isTrapped)
+      const isTrapped = isEl0.and(stateWord(c, P.S_SCTLR_EL1).and(SCTLR_UCT).eqz())
+      return stateWord(c, P.S_HCR_EL2).and(HCR_TID2).or(isTrapped)
     })
     const value = f.ifElse(
       'i64',
@@ -183,7 +156,7 @@ const readRegister: Semantics = {
 
 /** Replaces the masks of PSTATE. */
 function setMasks(c: ArmContext, masks: I32): void {
-  c.f.store('i32.store', c.state, pstateOf(c).and(~PSTATE_DAIF).or(masks), S_PSTATE)
+  c.f.store('i32.store', c.state, pstateOf(c).and(~PSTATE_DAIF).or(masks), S.S_PSTATE)
 }
 
 const writeRegister: Semantics = {
@@ -192,9 +165,9 @@ const writeRegister: Semantics = {
     const { f } = c
     const kind = c.let(c.small)
     requireLevel(c, kind)
-    leaveIf(c, kind, CONTEXT, () => stateWord(c, S_HCR_EL2).and(HCR_TVM))
+    leaveIf(c, kind, CONTEXT, () => stateWord(c, P.S_HCR_EL2).and(HCR_TVM))
     leaveIf(c, kind, KEY, () =>
-      stateWord(c, S_HCR_EL2 + 4)
+      stateWord(c, P.S_HCR_EL2 + 4)
         .and(HCR_APK)
         .eqz(),
     )

@@ -1,31 +1,12 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, ModuleBuilder, select, type FunctionBuilder, type I64, type Local } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE, UNIT_JUMP, UNIT_MISSED } from '../status.ts'
-import {
-  HOT_COUNTER_MASK,
-  HOT_COUNTER_SHIFT,
-  LEFT_UNIT_AT,
-  MISSED_BRANCHES,
-  MISSED_BRANCHES_AT,
-  MISSED_BRANCH_BYTES,
-  UNIT_EXITS_AT,
-  UNIT_EXIT_BYTES,
-} from '../hot-counters.ts'
+import * as H from '../hot-counters.ts'
 import { importMachineMemory } from '../interpreter.ts'
 import { OP_UNIT, RECORD_BYTES, R_FUNCTION, R_OP, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../loop-state.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
-import {
-  EXIT_COMPUTED,
-  EXIT_OUTCOME,
-  EXIT_OUTCOME_SHIFT,
-  EXIT_PAGE,
-  EXIT_PAGE_SHIFT,
-  EXIT_REASON,
-  EXIT_REASON_SHIFT,
-  EXIT_RETIRED,
-  EXIT_RETURN,
-} from './exit-reasons.ts'
+import * as E from './exit-reasons.ts'
 import { PAGE_WORDS, REF_WORD } from './unit-frame.ts'
 
 /**
@@ -90,16 +71,16 @@ class LeaveFunction {
     const f = this.#f
     const { layout, countersAt } = this.#parts
     const detail = this.#detail
-    const left = f.let(f.param(5, 'i32').get.sub(detail.and(EXIT_RETIRED)))
+    const left = f.let(f.param(5, 'i32').get.sub(detail.and(E.EXIT_RETIRED)))
     f.store('i32.store', this.#state, left, layout.budget)
-    f.set(this.#outcome, detail.shrU(EXIT_OUTCOME_SHIFT).and(EXIT_OUTCOME))
-    f.if(detail.and(EXIT_COMPUTED), () => this.#noteMiss(left))
+    f.set(this.#outcome, detail.shrU(E.EXIT_OUTCOME_SHIFT).and(E.EXIT_OUTCOME))
+    f.if(detail.and(E.EXIT_COMPUTED), () => this.#noteMiss(left))
     this.#chain(left)
     // Only the interpreter needs what follows.
     f.store('i32.store', this.#state, this.#record(), layout.record)
     f.store('i64.store', this.#state, this.#target, layout.unitTarget)
     // The unit may not be the one that the dispatch loop has called.
-    f.store('i32.store', I32.of(countersAt + LEFT_UNIT_AT), this.#unitRecord)
+    f.store('i32.store', I32.of(countersAt + H.LEFT_UNIT_AT), this.#unitRecord)
     this.#count()
     const page = f.let(this.#pageWords())
     f.store('i32.store', this.#state, f.loadExpression('i32.load', page), layout.slots)
@@ -113,7 +94,7 @@ class LeaveFunction {
 
   /** Machine address of the words of the page that the exit is in. */
   #pageWords(): I32 {
-    const page = this.#detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE)
+    const page = this.#detail.shrU(E.EXIT_PAGE_SHIFT).and(E.EXIT_PAGE)
     return this.#words().add(page.mul(REF_WORD * PAGE_WORDS))
   }
 
@@ -140,18 +121,18 @@ class LeaveFunction {
     const f = this.#f
     f.block((far) => {
       // A return's target becomes part of a unit only on the return's own page: most returns lead farther, and stay cheap.
-      f.if(this.#detail.and(EXIT_RETURN), () => {
+      f.if(this.#detail.and(E.EXIT_RETURN), () => {
         const page = f.let(this.#pageWords())
         f.brIf(this.#target.sub(this.#linear(page)).geU(PAGE_BYTES), far)
       })
       const { countersAt } = this.#parts
       const record = f.let(this.#record())
-      const index = left.and(MISSED_BRANCHES - 1).mul(MISSED_BRANCH_BYTES)
-      const missed = f.let(index.add(countersAt + MISSED_BRANCHES_AT))
+      const index = left.and(H.MISSED_BRANCHES - 1).mul(H.MISSED_BRANCH_BYTES)
+      const missed = f.let(index.add(countersAt + H.MISSED_BRANCHES_AT))
       f.store('i64.store', missed, this.#target)
       f.store('i32.store', missed, record, 8)
       f.store('i32.store', missed, this.#unitRecord, 12)
-      const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(countersAt))
+      const counter = f.let(record.shrU(H.HOT_COUNTER_SHIFT).and(H.HOT_COUNTER_MASK).add(countersAt))
       const count = f.let(f.loadExpression('i32.load', counter).sub(1))
       f.store('i32.store', counter, count)
       f.set(this.#outcome, select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP)))
@@ -161,8 +142,8 @@ class LeaveFunction {
   /** Counts an exit to the interpreter. Exits to other units are not counted. */
   #count(): void {
     const f = this.#f
-    const reason = this.#detail.shrU(EXIT_REASON_SHIFT).and(EXIT_REASON)
-    const counter = f.let(reason.mul(UNIT_EXIT_BYTES).add(this.#parts.countersAt + UNIT_EXITS_AT))
+    const reason = this.#detail.shrU(E.EXIT_REASON_SHIFT).and(E.EXIT_REASON)
+    const counter = f.let(reason.mul(H.UNIT_EXIT_BYTES).add(this.#parts.countersAt + H.UNIT_EXITS_AT))
     f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 

@@ -2,32 +2,7 @@ import type { RegionFunction, StateAssumption } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { LoadOp, Value } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
-import {
-  CS,
-  DS,
-  ES,
-  MODE_16,
-  MODE_16_EDGE,
-  MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SEG_RIGHTS,
-  SS,
-  S_AVX_GATE,
-  S_CANONICAL_SHIFT,
-  S_LOGGED,
-  S_MMX_GATE,
-  S_MODE,
-  S_PAGE_BASE,
-  S_RIP_MASK,
-  S_SEGMENTS,
-  S_SSE_GATE,
-  S_TWO_TO_28,
-  S_VEX_GATE,
-  S_X87_GATE,
-  S_ZERO,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { KnownState } from './region-builder.ts'
 
 /** A field of the state that code takes for granted. */
@@ -40,15 +15,15 @@ interface Assumption {
 
 /** Fields that system instructions and events change, and that a unit checks when it is entered. */
 const ASSUMED: ReadonlySet<number> = new Set([
-  S_SSE_GATE,
-  S_X87_GATE,
-  S_MMX_GATE,
-  S_AVX_GATE,
-  S_VEX_GATE,
-  S_CANONICAL_SHIFT,
-  S_SEGMENTS + SEG_BYTES * CS + SEG_BASE,
-  S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT,
-  ...[ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
+  S.S_SSE_GATE,
+  S.S_X87_GATE,
+  S.S_MMX_GATE,
+  S.S_AVX_GATE,
+  S.S_VEX_GATE,
+  S.S_CANONICAL_SHIFT,
+  S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE,
+  S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT,
+  ...[S.ES, S.CS, S.SS, S.DS].map((segment) => S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_RIGHTS),
 ])
 
 /** A unit's knowledge of the state: constants, and fields that it assumes to be as they were when it was compiled. */
@@ -69,17 +44,17 @@ export class StateKnowledge implements KnownState {
 
   field(op: LoadOp, offset: number): Value | undefined {
     switch (offset) {
-      case S_ZERO:
+      case S.S_ZERO:
         return constant(op, 0n)
-      case S_TWO_TO_28:
+      case S.S_TWO_TO_28:
         return constant(op, 0x1000_0000n)
-      case S_LOGGED:
+      case S.S_LOGGED:
         return constant(op, 0n)
-      case S_MODE:
-        return constant(op, BigInt(this.#mode === MODE_16_EDGE ? MODE_16 : this.#mode))
-      case S_RIP_MASK:
-        return constant(op, this.#mode === MODE_64 ? -1n : 0xffff_ffffn)
-      case S_PAGE_BASE:
+      case S.S_MODE:
+        return constant(op, BigInt(this.#mode === S.MODE_16_EDGE ? S.MODE_16 : this.#mode))
+      case S.S_RIP_MASK:
+        return constant(op, this.#mode === S.MODE_64 ? -1n : 0xffff_ffffn)
+      case S.S_PAGE_BASE:
         return this.pageBase()
       default:
         return ASSUMED.has(offset) ? constant(op, this.#assume(op, offset)) : undefined

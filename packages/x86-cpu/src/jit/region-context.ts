@@ -11,25 +11,7 @@ import {
   R_IMM,
   R_SEGMENT,
 } from '../state/record.ts'
-import {
-  DS,
-  ES,
-  FS,
-  MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LOW,
-  SEG_RIGHTS,
-  STATUS_FAULT,
-  S_FAULT_VECTOR,
-  S_MODE,
-  S_SEGMENTS,
-  S_TLB,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { flatOffset } from '../semantics/integer.ts'
 import { CC_B, CC_BE, CC_L, CC_LE, conditionOf } from '../semantics/flag-parts.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'
@@ -41,7 +23,7 @@ import type { RegionFlags } from './region-flags.ts'
 import { RegionMemory } from './region-memory.ts'
 
 /** Data segments whose rights units assume. */
-const ASSUMED_SEGMENTS: readonly number[] = [ES, DS]
+const ASSUMED_SEGMENTS: readonly number[] = [S.ES, S.DS]
 
 /** An instruction of a region: what the interpreter reads from its record is known. */
 export class RegionContext extends RegionMemory {
@@ -64,7 +46,7 @@ export class RegionContext extends RegionMemory {
 
   override fail(status: I32Like): void {
     // The interpreter raises it again.
-    if (I32.of(status).known === STATUS_FAULT) this.f.store('i32.store', this.state, I32.of(-1), S_FAULT_VECTOR)
+    if (I32.of(status).known === S.STATUS_FAULT) this.f.store('i32.store', this.state, I32.of(-1), S.S_FAULT_VECTOR)
     this.exits.interpret()
   }
 
@@ -151,16 +133,16 @@ export class RegionContext extends RegionMemory {
   override segmentLoaded(): void {
     const { f, state } = this
     const at = fieldOf(this.registerAddress(0))
-    const isLong = f.loadExpression('i32.load', state, S_MODE).known === MODE_64
-    if (isLong || !ASSUMED_SEGMENTS.some((segment) => at === S_SEGMENTS + SEG_BYTES * segment)) return
-    const rights = f.loadExpression('i32.load8_u', f.param(0, 'i32').get, at! + SEG_RIGHTS)
-    f.if(rights.ne(f.loadExpression('i32.load8_u', state, at! + SEG_RIGHTS)), () => this.exits.retire())
+    const isLong = f.loadExpression('i32.load', state, S.S_MODE).known === S.MODE_64
+    if (isLong || !ASSUMED_SEGMENTS.some((segment) => at === S.S_SEGMENTS + S.SEG_BYTES * segment)) return
+    const rights = f.loadExpression('i32.load8_u', f.param(0, 'i32').get, at! + S.SEG_RIGHTS)
+    f.if(rights.ne(f.loadExpression('i32.load8_u', state, at! + S.SEG_RIGHTS)), () => this.exits.retire())
   }
 
   override goOnInSet(): void {
     const { f } = this
     this.builder.forgetPlaces()
-    f.set(f.param(2, 'i32'), f.loadExpression('i32.load', f.param(0, 'i32').get, S_TLB))
+    f.set(f.param(2, 'i32'), f.loadExpression('i32.load', f.param(0, 'i32').get, S.S_TLB))
   }
 
   override jumpInPage(): void {
@@ -235,32 +217,32 @@ export class RegionContext extends RegionMemory {
     const offset = this.let(this.#offset(moved))
     const segment = known(f.loadExpression('i32.load8_u', record, R_SEGMENT)) & 7
     if ((this.#kind & ADDRESS_CHECKED) !== 0) {
-      if (segment >= FS) return this.#baseAndOffset(segment, offset, bytes, segmentFlags(this.operand(i).access))
-      const rights = f.loadExpression('i32.load8_u', state, S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS)
-      if (((rights.known ?? 0) & SEG_FLAT) !== 0 && (this.#kind & ADDRESS_32) !== 0) return offset
+      if (segment >= S.FS) return this.#baseAndOffset(segment, offset, bytes, segmentFlags(this.operand(i).access))
+      const rights = f.loadExpression('i32.load8_u', state, S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_RIGHTS)
+      if (((rights.known ?? 0) & S.SEG_FLAT) !== 0 && (this.#kind & ADDRESS_32) !== 0) return offset
       const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
       const linear = f.call(this.library.checkSegment, f.param(0, 'i32').get, I32.of(segment), offset, sizeAndFlags)
-      f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+      f.if(f.loadExpression('i32.load', state, S.S_FAULT_VECTOR).ne(-1), () => this.fail(S.STATUS_FAULT))
       return linear
     }
-    if (segment < FS) return offset
-    const base = f.loadExpression('i64.load', state, S_SEGMENTS + SEG_BYTES * segment + SEG_BASE)
+    if (segment < S.FS) return offset
+    const base = f.loadExpression('i64.load', state, S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_BASE)
     return this.let(offset.add(base))
   }
 
   /** An address in FS or GS outside 64-bit mode. They have a base nearly always, and are not taken for anything. */
   #baseAndOffset(segment: number, offset: I64, bytes: number, flags: number): I64 {
     const { f, state } = this
-    const at = S_SEGMENTS + SEG_BYTES * segment
-    const needed = (flags & SLOW_WRITE) === 0 ? SEG_CAN_READ : SEG_CAN_READ | SEG_CAN_WRITE
+    const at = S.S_SEGMENTS + S.SEG_BYTES * segment
+    const needed = (flags & SLOW_WRITE) === 0 ? S.SEG_CAN_READ : S.SEG_CAN_READ | S.SEG_CAN_WRITE
     const refused = f
-      .loadExpression('i32.load8_u', state, at + SEG_RIGHTS)
+      .loadExpression('i32.load8_u', state, at + S.SEG_RIGHTS)
       .and(needed)
       .ne(needed)
-    const below = offset.ltU(f.loadExpression('i64.load32_u', state, at + SEG_LOW))
-    const above = offset.add(bytes - 1).gtU(f.loadExpression('i64.load32_u', state, at + SEG_HIGH))
+    const below = offset.ltU(f.loadExpression('i64.load32_u', state, at + S.SEG_LOW))
+    const above = offset.add(bytes - 1).gtU(f.loadExpression('i64.load32_u', state, at + S.SEG_HIGH))
     f.if(refused.or(below).or(above), () => this.exits.interpret())
-    const base = f.loadExpression('i64.load', state, at + SEG_BASE)
+    const base = f.loadExpression('i64.load', state, at + S.SEG_BASE)
     return this.let(base.add(offset).and(0xffff_ffffn))
   }
 

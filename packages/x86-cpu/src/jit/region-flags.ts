@@ -1,16 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Callee, Local, Value, ValueType } from '@retrap/wasm-emitter'
-import {
-  FLAGS_ARITHMETIC,
-  FLAGS_EXPLICIT,
-  FLAGS_RESULT,
-  FLAGS_SUB,
-  FLAG_ZF,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
@@ -60,10 +50,10 @@ export class RegionFlags implements FlagStore {
   /** Takes the flags from the state. */
   load(state: I32): void {
     const f = this.#f
-    f.set(this.#kind, f.loadExpression('i32.load', state, S_FLAGS_KIND))
-    f.set(this.#a, f.loadExpression('i64.load', state, S_FLAGS_A))
-    f.set(this.#b, f.loadExpression('i64.load', state, S_FLAGS_B))
-    f.set(this.#result, f.loadExpression('i64.load', state, S_FLAGS_RESULT))
+    f.set(this.#kind, f.loadExpression('i32.load', state, S.S_FLAGS_KIND))
+    f.set(this.#a, f.loadExpression('i64.load', state, S.S_FLAGS_A))
+    f.set(this.#b, f.loadExpression('i64.load', state, S.S_FLAGS_B))
+    f.set(this.#result, f.loadExpression('i64.load', state, S.S_FLAGS_RESULT))
   }
 
   /** The flags are those that {@link load} has taken. */
@@ -74,10 +64,10 @@ export class RegionFlags implements FlagStore {
   /** Stores what {@link materialise} has made. */
   store(state: I32): void {
     const f = this.#f
-    f.store('i32.store', state, this.#kind.get, S_FLAGS_KIND)
-    f.store('i64.store', state, this.#a.get, S_FLAGS_A)
-    f.store('i64.store', state, this.#b.get, S_FLAGS_B)
-    f.store('i64.store', state, this.#result.get, S_FLAGS_RESULT)
+    f.store('i32.store', state, this.#kind.get, S.S_FLAGS_KIND)
+    f.store('i64.store', state, this.#a.get, S.S_FLAGS_A)
+    f.store('i64.store', state, this.#b.get, S.S_FLAGS_B)
+    f.store('i64.store', state, this.#result.get, S.S_FLAGS_RESULT)
   }
 
   // ---------------------------------------------------------------- control flow
@@ -176,7 +166,7 @@ export class RegionFlags implements FlagStore {
     const { when, result, from } = change
     if (when?.known === 0) return
     const condition = when?.known === undefined ? when : undefined
-    const isPartial = (change.written & FLAGS_ARITHMETIC) !== FLAGS_ARITHMETIC || condition !== undefined
+    const isPartial = (change.written & S.FLAGS_ARITHMETIC) !== S.FLAGS_ARITHMETIC || condition !== undefined
     if (this.#arms > 0) throw new TypeError('an arm changes all flags')
     if (isPartial && depthOf(this.#flags) >= DEEPEST) this.settle()
     const held = this.#hold([result ?? I64.of(0), condition?.toI64U() ?? I64.of(0), ...from])
@@ -209,7 +199,7 @@ export class RegionFlags implements FlagStore {
     const flags = this.#flags
     if (flags.type === 'settled' && flags.kind === undefined) return undefined
     const parts = this.#partsOf(flags)
-    if (flags.type === 'change' || flags.kind !== FLAGS_SUB) return { parts, subtraction: undefined }
+    if (flags.type === 'change' || flags.kind !== S.FLAGS_SUB) return { parts, subtraction: undefined }
     return { parts, subtraction: flags.type === 'operation' ? [flags.a, flags.b] : [this.#a.get, this.#b.get] }
   }
 
@@ -259,9 +249,9 @@ export class RegionFlags implements FlagStore {
     const { written, when, result } = change
     const own = change.flags(...change.from)
     const all = flagsOf(result === undefined ? own : { ...own, ...resultParts(result) })
-    if (when === undefined && (written & FLAGS_ARITHMETIC) === FLAGS_ARITHMETIC) return f.let(all)
+    if (when === undefined && (written & S.FLAGS_ARITHMETIC) === S.FLAGS_ARITHMETIC) return f.let(all)
     const before = this.#bitsOf(flags.before)
-    const merged = f.let(before.and(FLAGS_ARITHMETIC & ~written).or(all.and(written)))
+    const merged = f.let(before.and(S.FLAGS_ARITHMETIC & ~written).or(all.and(written)))
     return when === undefined ? merged : f.let(select(when, merged, before))
   }
 
@@ -272,15 +262,15 @@ export class RegionFlags implements FlagStore {
     const f = this.#f
     if (result === undefined || when !== undefined) {
       const bits = f.let(this.#bitsOf(flags).toI64U())
-      return [FLAGS_EXPLICIT, I64.of(0), bits, bits.and(FLAG_ZF).eqz().toI64U()]
+      return [S.FLAGS_EXPLICIT, I64.of(0), bits, bits.and(S.FLAG_ZF).eqz().toI64U()]
     }
-    const rest = FLAGS_ARITHMETIC & ~written
+    const rest = S.FLAGS_ARITHMETIC & ~written
     const own = flagsOf(change.flags(...change.from))
-    if (rest === 0) return [FLAGS_RESULT, I64.of(0), f.let(own.toI64U()), f.let(result)]
+    if (rest === 0) return [S.FLAGS_RESULT, I64.of(0), f.let(own.toI64U()), f.let(result)]
     const parts = this.#partsOf(before)
     const names = (Object.keys(FLAG_MASKS) as FlagName[]).filter((name) => (FLAG_MASKS[name] & rest) !== 0)
     const kept = flagsOf(Object.fromEntries(names.map((name) => [name, parts[name]])))
-    return [FLAGS_RESULT, I64.of(0), f.let(own.or(kept).toI64U()), f.let(result)]
+    return [S.FLAGS_RESULT, I64.of(0), f.let(own.or(kept).toI64U()), f.let(result)]
   }
 
   // ---------------------------------------------------------------- locals

@@ -1,19 +1,7 @@
 import { I32, V128, type I64 } from '@retrap/wasm-emitter'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
-import {
-  CS,
-  SEG_BASE,
-  SEG_BYTES,
-  S_AVX_GATE,
-  S_GPR,
-  S_MMX_GATE,
-  S_PAGE_BASE,
-  S_SEGMENTS,
-  S_SSE_GATE,
-  S_VEX_GATE,
-  S_X87_GATE,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
 import { isRoundingSettled } from './float-scratch.ts'
@@ -143,16 +131,16 @@ export abstract class Context extends FlagContext {
 
   /** General register `number` in its low `size` bytes, sign-extended. */
   gprS(number: number, size: number): I64 {
-    return this.f.load(loadOp(size, true), this.state, S_GPR + 8 * number)
+    return this.f.load(loadOp(size, true), this.state, S.S_GPR + 8 * number)
   }
 
   gprU(number: number, size: number): I64 {
-    return this.f.load(loadOp(size, false), this.state, S_GPR + 8 * number)
+    return this.f.load(loadOp(size, false), this.state, S.S_GPR + 8 * number)
   }
 
   /** AH, CH, DH or BH are `highByte` = true. */
   setGpr(number: number, size: number, value: I64, highByte = false): void {
-    this.#writeRegisterAt(this.state, S_GPR + 8 * number + (highByte ? 1 : 0), size, value)
+    this.#writeRegisterAt(this.state, S.S_GPR + 8 * number + (highByte ? 1 : 0), size, value)
   }
 
   /** XLATB's byte: at rBX + AL, whose sum is truncated to the address size like any other. */
@@ -290,7 +278,7 @@ export abstract class Context extends FlagContext {
   /** #UD or #NM as CR0.EM, CR0.TS and CR4.OSFXSR have it (SDM vol. 3A, "System Programming for Instruction Set Extensions"). First thing in every SSE form. */
   requireSse(): void {
     // Of a VEX form everything has been checked before.
-    if (!this.form.vex) this.#gate(S_SSE_GATE)
+    if (!this.form.vex) this.#gate(S.S_SSE_GATE)
   }
 
   /**
@@ -299,15 +287,15 @@ export abstract class Context extends FlagContext {
    */
   requireVex(): void {
     // Those on general registers have names without the letter.
-    this.#gate(this.form.mnemonic.startsWith('V') ? S_AVX_GATE : S_VEX_GATE)
+    this.#gate(this.form.mnemonic.startsWith('V') ? S.S_AVX_GATE : S.S_VEX_GATE)
   }
 
   requireX87(): void {
-    this.#gate(S_X87_GATE)
+    this.#gate(S.S_X87_GATE)
   }
 
   requireMmx(): void {
-    this.#gate(S_MMX_GATE)
+    this.#gate(S.S_MMX_GATE)
   }
 
   #gate(offset: number): void {
@@ -321,23 +309,23 @@ export abstract class Context extends FlagContext {
   nextLinear(): I64 {
     const { f, record, state } = this
     return f
-      .loadExpression('i64.load', state, S_PAGE_BASE)
+      .loadExpression('i64.load', state, S.S_PAGE_BASE)
       .add(f.loadExpression('i64.load16_u', record, R_OFFSET))
       .add(f.loadExpression('i64.load8_u', record, R_LENGTH))
   }
 
   /** Linear address of the code page. */
   pageBase(): I64 {
-    return this.f.loadExpression('i64.load', this.state, S_PAGE_BASE)
+    return this.f.loadExpression('i64.load', this.state, S.S_PAGE_BASE)
   }
 
   segmentBase(segment: number): I64 {
-    return this.f.loadExpression('i64.load', this.state, S_SEGMENTS + SEG_BYTES * segment + SEG_BASE)
+    return this.f.loadExpression('i64.load', this.state, S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_BASE)
   }
 
   /** RIP of the instruction after this one, in the current code segment (64-bit mode: its linear address). */
   nextRip(): I64 {
-    return this.form.long ? this.nextLinear() : this.nextLinear().sub(this.segmentBase(CS)).and(0xffff_ffffn)
+    return this.form.long ? this.nextLinear() : this.nextLinear().sub(this.segmentBase(S.CS)).and(0xffff_ffffn)
   }
 }
 

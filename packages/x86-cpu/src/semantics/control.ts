@@ -1,19 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { R_IMM } from '../state/record.ts'
-import {
-  CS,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SEG_FLAT,
-  SEG_LIMIT,
-  SEG_RIGHTS,
-  SS,
-  STATUS_FAULT,
-  S_CANONICAL_SHIFT,
-  S_FAULT_VECTOR,
-  S_GPR,
-  S_SEGMENTS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
@@ -38,7 +25,7 @@ export interface StackSlot {
 
 /** Mask of the stack pointer: SS.B decides. */
 function stackMask(c: Context): I64 {
-  const attributes = c.f.loadExpression('i32.load', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES)
+  const attributes = c.f.loadExpression('i32.load', c.state, S.S_SEGMENTS + S.SEG_BYTES * S.SS + S.SEG_ATTRIBUTES)
   return c.let(
     c.f.ifElse(
       'i64',
@@ -52,8 +39,8 @@ function stackMask(c: Context): I64 {
 function setMaskedPointer(c: Context, register: number, mask: I64, value: I64): void {
   c.f.if(
     mask.eq(0xffffn),
-    () => c.f.store('i64.store16', c.state, value, S_GPR + 8 * register),
-    () => c.f.store('i64.store', c.state, value.and(0xffff_ffffn), S_GPR + 8 * register),
+    () => c.f.store('i64.store16', c.state, value, S.S_GPR + 8 * register),
+    () => c.f.store('i64.store', c.state, value.and(0xffff_ffffn), S.S_GPR + 8 * register),
   )
 }
 
@@ -61,18 +48,20 @@ function checkStack(c: Context, offset: I64, size: number, write: boolean): I64 
   const ea = c.f.call(
     c.library.checkSegment,
     c.state,
-    I32.of(SS),
+    I32.of(S.SS),
     offset,
     I32.of(size | (write ? SLOW_WRITE : 0)),
   ) as I64
-  c.f.if(c.f.loadExpression('i32.load', c.state, S_FAULT_VECTOR).ne(-1), () => c.fail(STATUS_FAULT))
+  c.f.if(c.f.loadExpression('i32.load', c.state, S.S_FAULT_VECTOR).ne(-1), () => c.fail(S.STATUS_FAULT))
   return ea
 }
 
 /** A slot outside 64-bit mode: a flat stack segment, which is nearly all there is, or one whose size and limit are looked at. */
 function legacySlot(c: Context, pointer: I64, size: number, write: boolean): { mask: I64; offset: I64; ea: I64 } {
   const f = c.f
-  const flat = f.loadExpression('i32.load8_u', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_RIGHTS).and(SEG_FLAT)
+  const flat = f
+    .loadExpression('i32.load8_u', c.state, S.S_SEGMENTS + S.SEG_BYTES * S.SS + S.SEG_RIGHTS)
+    .and(S.SEG_FLAT)
   if ((flat.known ?? 0) !== 0) {
     const known = c.let(pointer.and(0xffff_ffffn))
     return { mask: I64.of(0xffff_ffffn), offset: known, ea: known }
@@ -150,17 +139,17 @@ function pop(c: Context): void {
 /** Raises #GP(0) unless a computed target may be jumped to: canonical in 64-bit mode, within the code segment else. */
 function checkTarget(c: Context, target: I64): void {
   if (c.form.long) {
-    const shift = c.let(c.f.loadExpression('i64.load', c.state, S_CANONICAL_SHIFT))
+    const shift = c.let(c.f.loadExpression('i64.load', c.state, S.S_CANONICAL_SHIFT))
     c.f.if(target.shl(shift).shrS(shift).ne(target), () => c.raise(VECTOR_GP, 0))
   } else {
-    const limit = c.f.loadExpression('i64.load32_u', c.state, S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT)
+    const limit = c.f.loadExpression('i64.load32_u', c.state, S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT)
     c.f.if(target.gtU(limit), () => c.raise(VECTOR_GP, 0))
   }
 }
 
 /** Linear address of an offset in the code segment that has been checked. */
 function linearOf(c: Context, target: I64): I64 {
-  return c.form.long ? target : c.let(c.segmentBase(CS).add(target).and(0xffff_ffffn))
+  return c.form.long ? target : c.let(c.segmentBase(S.CS).add(target).and(0xffff_ffffn))
 }
 
 /** The target of a relative branch outside the page: an offset in the code segment, checked; in 64-bit mode a linear address. */

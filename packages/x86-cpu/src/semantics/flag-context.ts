@@ -1,17 +1,5 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
-import {
-  FLAGS_ARITHMETIC,
-  FLAGS_ADD,
-  FLAGS_EXPLICIT,
-  FLAGS_MULTIPLY,
-  FLAGS_RESULT,
-  FLAGS_SUB,
-  FLAG_CF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import {
   conditionOf,
   flagBits,
@@ -65,32 +53,32 @@ export abstract class FlagContext extends MemoryContext {
   /** After `result = a + b`; all sign-extended from the operand size. */
   flagsAdd(a: I64, b: I64, result: I64): void {
     this.usesFlags = true
-    this.flagStore.set(FLAGS_ADD, a, b, result)
+    this.flagStore.set(S.FLAGS_ADD, a, b, result)
   }
 
   /** After `result = a - b`; all sign-extended. */
   flagsSub(a: I64, b: I64, result: I64): void {
     this.usesFlags = true
-    this.flagStore.set(FLAGS_SUB, a, b, result)
+    this.flagStore.set(S.FLAGS_SUB, a, b, result)
   }
 
   /** CF = OF = AF = 0, the rest from the sign-extended result. */
   flagsLogic(result: I64): void {
     this.usesFlags = true
-    this.flagStore.set(FLAGS_SUB, result, I64.of(0), result)
+    this.flagStore.set(S.FLAGS_SUB, result, I64.of(0), result)
   }
 
   /** ZF, SF and PF from the sign-extended result; CF, AF and OF as given at their RFLAGS positions. */
   flagsResult(result: I64, bits: I64): void {
     this.usesFlags = true
-    this.flagStore.set(FLAGS_RESULT, I64.of(0), bits, result)
+    this.flagStore.set(S.FLAGS_RESULT, I64.of(0), bits, result)
   }
 
   /** All six as given at their RFLAGS positions; other bits must be clear. */
   flagsExplicit(bits: I64): void {
     this.usesFlags = true
     const known = this.let(bits)
-    this.flagStore.set(FLAGS_EXPLICIT, I64.of(0), known, known.and(FLAG_ZF).eqz().toI64U())
+    this.flagStore.set(S.FLAGS_EXPLICIT, I64.of(0), known, known.and(S.FLAG_ZF).eqz().toI64U())
   }
 
   /** Changes some flags, or on a condition. */
@@ -99,10 +87,10 @@ export abstract class FlagContext extends MemoryContext {
     const { f } = this
     const { when, result, written, kind, from } = change
     if (kind !== undefined && result !== undefined) return this.flagStore.set(kind, from[0]!, from[1]!, result)
-    const kept = FLAGS_ARITHMETIC & ~written
+    const kept = S.FLAGS_ARITHMETIC & ~written
     const apply = (): void => {
       const own = flagsOf(change.flags(...change.from))
-      const old = (): I32 => (kept === FLAG_CF ? this.carry() : this.allFlags().and(kept))
+      const old = (): I32 => (kept === S.FLAG_CF ? this.carry() : this.allFlags().and(kept))
       const flags = (kept === 0 ? own : own.or(f.let(old()))).toI64U()
       if (result === undefined) this.flagsExplicit(flags)
       else this.flagsResult(result, flags)
@@ -129,15 +117,15 @@ export abstract class FlagContext extends MemoryContext {
     const given = (): I32 =>
       f.ifElse(
         'i32',
-        kind.eq(FLAGS_MULTIPLY),
-        () => this.allFlags().and(FLAG_CF),
-        () => b.toI32().and(FLAG_CF),
+        kind.eq(S.FLAGS_MULTIPLY),
+        () => this.allFlags().and(S.FLAG_CF),
+        () => b.toI32().and(S.FLAG_CF),
       )
     return f.ifElse(
       'i32',
-      kind.eq(FLAGS_SUB),
+      kind.eq(S.FLAGS_SUB),
       () => a.ltU(b),
-      () => f.ifElse('i32', kind.eq(FLAGS_ADD), () => result.ltU(b), given),
+      () => f.ifElse('i32', kind.eq(S.FLAGS_ADD), () => result.ltU(b), given),
     )
   }
 
@@ -153,7 +141,7 @@ export abstract class FlagContext extends MemoryContext {
     const base = code & ~1
     const negate = (value: I32): I32 => ((code & 1) === 0 ? value : value.eqz())
     if (base === CC_E) return this.let(negate(result.eqz()))
-    if (kind.known !== undefined && kind.known !== FLAGS_SUB) {
+    if (kind.known !== undefined && kind.known !== S.FLAGS_SUB) {
       return this.let(negate(conditionOf(base, flagParts(kind.known, a, b, result))))
     }
     const generic = (): I32 => {
@@ -161,19 +149,19 @@ export abstract class FlagContext extends MemoryContext {
       const bit = (mask: number): I32 => flags.and(mask).ne(0)
       switch (base) {
         case CC_O:
-          return bit(FLAG_OF)
+          return bit(S.FLAG_OF)
         case CC_B:
-          return bit(FLAG_CF)
+          return bit(S.FLAG_CF)
         case CC_BE:
-          return bit(FLAG_CF | FLAG_ZF)
+          return bit(S.FLAG_CF | S.FLAG_ZF)
         case CC_S:
-          return bit(FLAG_SF)
+          return bit(S.FLAG_SF)
         case CC_P:
-          return bit(FLAG_PF)
+          return bit(S.FLAG_PF)
         case CC_L:
-          return bit(FLAG_SF).ne(bit(FLAG_OF))
+          return bit(S.FLAG_SF).ne(bit(S.FLAG_OF))
         default:
-          return bit(FLAG_SF).ne(bit(FLAG_OF)).or(bit(FLAG_ZF))
+          return bit(S.FLAG_SF).ne(bit(S.FLAG_OF)).or(bit(S.FLAG_ZF))
       }
     }
     const quick: Record<number, () => I32> = {
@@ -185,6 +173,6 @@ export abstract class FlagContext extends MemoryContext {
     }
     const fast = quick[base]
     if (fast === undefined) return this.let(negate(generic()))
-    return this.let(negate(this.f.ifElse('i32', kind.eq(FLAGS_SUB), fast, generic)))
+    return this.let(negate(this.f.ifElse('i32', kind.eq(S.FLAGS_SUB), fast, generic)))
   }
 }

@@ -1,20 +1,5 @@
 import { I32 } from '@retrap/wasm-emitter'
-import {
-  FLAGS_ARITHMETIC,
-  FLAG_AC,
-  FLAG_DF,
-  FLAG_ID,
-  FLAG_IF,
-  FLAG_IOPL,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VM,
-  S_CPL,
-  S_EFLAGS,
-  S_EVENTS,
-  S_LOGGED,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
 
@@ -24,10 +9,10 @@ import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
  */
 
 /** Flags that POPF leaves to the handler when they change. */
-const RARE = FLAG_TF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_ID
+const RARE = S.FLAG_TF | S.FLAG_IOPL | S.FLAG_NT | S.FLAG_AC | S.FLAG_ID
 
 function requireCpl0(c: Context): void {
-  c.f.if(c.f.loadExpression('i32.load', c.state, S_CPL), () => c.useHandler())
+  c.f.if(c.f.loadExpression('i32.load', c.state, S.S_CPL), () => c.useHandler())
 }
 
 const pushFlags: Semantics = {
@@ -35,7 +20,7 @@ const pushFlags: Semantics = {
   compiled: true,
   emit: (c) => {
     requireCpl0(c)
-    const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS).and(I32.of(~(FLAG_VM | FLAG_RF)))
+    const flags = c.f.loadExpression('i32.load', c.state, S.S_EFLAGS).and(I32.of(~(S.FLAG_VM | S.FLAG_RF)))
     const image = c.let(flags.or(c.allFlags()).toI64U())
     const slot = pushSlot(c, c.form.size)
     storeStack(c, slot.ea, c.form.size, image)
@@ -50,24 +35,24 @@ const popFlags: Semantics = {
     requireCpl0(c)
     const { f } = c
     // A handler after the stack has been read would read, and log, it twice.
-    f.if(f.loadExpression('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
+    f.if(f.loadExpression('i32.load', c.state, S.S_LOGGED).eq(1), () => c.useHandler())
     const slot = popSlot(c, c.form.size)
     const image = c.let(loadStack(c, slot.ea, c.form.size).toI32())
-    const flags = c.let(f.loadExpression('i32.load', c.state, S_EFLAGS))
+    const flags = c.let(f.loadExpression('i32.load', c.state, S.S_EFLAGS))
     const rare = image
       .xor(flags)
       .and(RARE)
-      .or(flags.and(FLAG_RF | FLAG_VM))
+      .or(flags.and(S.FLAG_RF | S.FLAG_VM))
     // Interrupts that are let in are looked at before the next instruction, if there are any.
     const admits = image
-      .and(FLAG_IF)
+      .and(S.FLAG_IF)
       .ne(0)
-      .and(f.loadExpression('i32.load', c.state, S_EVENTS).ne(0))
+      .and(f.loadExpression('i32.load', c.state, S.S_EVENTS).ne(0))
     f.if(rare.or(admits), () => c.useHandler())
     slot.commit()
-    const own = FLAG_IF | FLAG_DF
-    f.store('i32.store', c.state, flags.and(~own).or(image.and(own)), S_EFLAGS)
-    c.flagsExplicit(image.and(FLAGS_ARITHMETIC).toI64U())
+    const own = S.FLAG_IF | S.FLAG_DF
+    f.store('i32.store', c.state, flags.and(~own).or(image.and(own)), S.S_EFLAGS)
+    c.flagsExplicit(image.and(S.FLAGS_ARITHMETIC).toI64U())
   },
 }
 
@@ -77,8 +62,8 @@ export const flagControl: SemanticsTable = {
     compiled: true,
     emit: (c) => {
       requireCpl0(c)
-      const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS)
-      c.f.store('i32.store', c.state, flags.and(~FLAG_IF), S_EFLAGS)
+      const flags = c.f.loadExpression('i32.load', c.state, S.S_EFLAGS)
+      c.f.store('i32.store', c.state, flags.and(~S.FLAG_IF), S.S_EFLAGS)
     },
   },
   STI: {
@@ -88,10 +73,12 @@ export const flagControl: SemanticsTable = {
     emit: (c) => {
       requireCpl0(c)
       const { f, state } = c
-      const special = f.loadExpression('i32.load', state, S_EVENTS).or(f.loadExpression('i32.load', state, S_LOGGED))
+      const special = f
+        .loadExpression('i32.load', state, S.S_EVENTS)
+        .or(f.loadExpression('i32.load', state, S.S_LOGGED))
       f.if(special, () => c.useHandler())
-      const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS)
-      c.f.store('i32.store', c.state, flags.or(FLAG_IF), S_EFLAGS)
+      const flags = c.f.loadExpression('i32.load', c.state, S.S_EFLAGS)
+      c.f.store('i32.store', c.state, flags.or(S.FLAG_IF), S.S_EFLAGS)
     },
   },
   PUSHFD: pushFlags,

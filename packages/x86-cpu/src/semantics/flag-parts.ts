@@ -1,15 +1,5 @@
 import { I32, type I64 } from '@retrap/wasm-emitter'
-import {
-  FLAGS_ADD,
-  FLAGS_EXPLICIT,
-  FLAGS_SUB,
-  FLAG_AF,
-  FLAG_CF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 
 /** Condition codes as in the low four bits of Jcc opcodes (SDM vol. 1, appendix B, "EFLAGS Condition Codes"). */
 export const CC_O = 0
@@ -38,12 +28,12 @@ export type FlagName = Exclude<keyof FlagParts, 'carryOrZero'>
 
 /** The names of the flags and their masks in RFLAGS. */
 export const FLAG_MASKS: Readonly<Record<FlagName, number>> = {
-  carry: FLAG_CF,
-  parity: FLAG_PF,
-  adjust: FLAG_AF,
-  zero: FLAG_ZF,
-  sign: FLAG_SF,
-  overflow: FLAG_OF,
+  carry: S.FLAG_CF,
+  parity: S.FLAG_PF,
+  adjust: S.FLAG_AF,
+  zero: S.FLAG_ZF,
+  sign: S.FLAG_SF,
+  overflow: S.FLAG_OF,
 }
 const NAMES = Object.keys(FLAG_MASKS) as FlagName[]
 
@@ -71,7 +61,7 @@ export function resultParts(result: I64): Pick<FlagParts, 'zero' | 'sign' | 'par
 /** Derives the flags from the lazy state, each by itself: what is not used is not computed. */
 export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts {
   const given = b.toI32()
-  if (kind === FLAGS_EXPLICIT) {
+  if (kind === S.FLAGS_EXPLICIT) {
     return {
       carry: flagOf(given, 'carry'),
       parity: flagOf(given, 'parity'),
@@ -82,7 +72,7 @@ export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts 
     }
   }
   const common = resultParts(result)
-  if (kind !== FLAGS_SUB && kind !== FLAGS_ADD) {
+  if (kind !== S.FLAGS_SUB && kind !== S.FLAGS_ADD) {
     return {
       ...common,
       adjust: flagOf(given, 'adjust'),
@@ -91,7 +81,7 @@ export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts 
     }
   }
   const adjust = flagOf(a.toI32().xor(given).xor(result.toI32()), 'adjust')
-  return kind === FLAGS_SUB
+  return kind === S.FLAGS_SUB
     ? { ...common, adjust, carry: a.ltU(b), overflow: a.xor(b).and(a.xor(result)).ltS(0) }
     : { ...common, adjust, carry: result.ltU(b), overflow: a.xor(result).and(b.xor(result)).ltS(0) }
 }
@@ -99,13 +89,13 @@ export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts 
 /** Returns the six flags at their RFLAGS positions: as {@link flagParts}, but for bits that need not be moved. */
 export function flagBits(kind: number, a: I64, b: I64, result: I64): I32 {
   const given = b.toI32()
-  if (kind === FLAGS_EXPLICIT) return given
+  if (kind === S.FLAGS_EXPLICIT) return given
   const common = resultParts(result)
-  if (kind !== FLAGS_SUB && kind !== FLAGS_ADD) {
-    return flagsOf(common).or(given.and(FLAG_CF | FLAG_AF | FLAG_OF))
+  if (kind !== S.FLAGS_SUB && kind !== S.FLAGS_ADD) {
+    return flagsOf(common).or(given.and(S.FLAG_CF | S.FLAG_AF | S.FLAG_OF))
   }
   const { carry, overflow } = flagParts(kind, a, b, result)
-  return flagsOf({ ...common, carry, overflow }).or(a.toI32().xor(given).xor(result.toI32()).and(FLAG_AF))
+  return flagsOf({ ...common, carry, overflow }).or(a.toI32().xor(given).xor(result.toI32()).and(S.FLAG_AF))
 }
 
 /** Whether a condition holds. @param base - an even `CC_*` */

@@ -4,20 +4,7 @@ import { Context, type Semantics } from './context.ts'
 import type { FlagStore } from './flag-context.ts'
 import type { Library } from './library.ts'
 import type { Form } from '../state/form.ts'
-import {
-  CS,
-  SEG_BASE,
-  SEG_BYTES,
-  STATUS_JUMP,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  S_PAGE_BASE,
-  S_RIP,
-  S_RIP_MASK,
-  S_SEGMENTS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 
 /** A form to generate. */
 export interface FormSource {
@@ -28,7 +15,7 @@ export interface FormSource {
 }
 
 /** State offset of the base of CS. */
-export const CS_BASE: number = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+export const CS_BASE: number = S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE
 
 /** Flags in the state: what is read is loaded where it is used. */
 class MemoryFlags implements FlagStore {
@@ -39,24 +26,24 @@ class MemoryFlags implements FlagStore {
     this.#state = state
   }
   get kind(): I32 {
-    return this.#f.loadExpression('i32.load', this.#state, S_FLAGS_KIND)
+    return this.#f.loadExpression('i32.load', this.#state, S.S_FLAGS_KIND)
   }
   get a(): I64 {
-    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_A)
+    return this.#f.loadExpression('i64.load', this.#state, S.S_FLAGS_A)
   }
   get b(): I64 {
-    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_B)
+    return this.#f.loadExpression('i64.load', this.#state, S.S_FLAGS_B)
   }
   get result(): I64 {
-    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT)
+    return this.#f.loadExpression('i64.load', this.#state, S.S_FLAGS_RESULT)
   }
   set(kind: number | I32, a: I64, b: I64, result: I64): void {
     const f = this.#f
     const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
-    f.store('i32.store', this.#state, I32.of(kind), S_FLAGS_KIND)
-    f.store('i64.store', this.#state, va, S_FLAGS_A)
-    f.store('i64.store', this.#state, vb, S_FLAGS_B)
-    f.store('i64.store', this.#state, vr, S_FLAGS_RESULT)
+    f.store('i32.store', this.#state, I32.of(kind), S.S_FLAGS_KIND)
+    f.store('i64.store', this.#state, va, S.S_FLAGS_A)
+    f.store('i64.store', this.#state, vb, S.S_FLAGS_B)
+    f.store('i64.store', this.#state, vr, S.S_FLAGS_RESULT)
   }
 }
 
@@ -82,12 +69,12 @@ export class FunctionContext extends Context {
   jumpLinear(target: I64): void {
     this.jumps = true
     const rip = target.sub(this.f.loadExpression('i64.load', this.state, CS_BASE))
-    this.f.store('i64.store', this.state, rip.and(this.f.loadExpression('i64.load', this.state, S_RIP_MASK)), S_RIP)
-    this.f.return(STATUS_JUMP)
+    this.f.store('i64.store', this.state, rip.and(this.f.loadExpression('i64.load', this.state, S.S_RIP_MASK)), S.S_RIP)
+    this.f.return(S.STATUS_JUMP)
   }
 
   jumpInPage(offsetTimes4: I32): void {
-    this.jumpLinear(this.f.loadExpression('i64.load', this.state, S_PAGE_BASE).add(offsetTimes4.shrU(2).toI64U()))
+    this.jumpLinear(this.f.loadExpression('i64.load', this.state, S.S_PAGE_BASE).add(offsetTimes4.shrU(2).toI64U()))
   }
 }
 

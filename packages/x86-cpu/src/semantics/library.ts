@@ -13,42 +13,7 @@ import {
   R_SCALE,
   R_SEGMENT,
 } from '../state/record.ts'
-import {
-  FLAGS_ADD,
-  FLAGS_EXPLICIT,
-  FLAGS_MULTIPLY,
-  FLAGS_RESULT,
-  FLAGS_SUB,
-  FS,
-  S_ANSWERED,
-  S_ATTENTION,
-  S_DATA,
-  S_EA,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_LOGGED,
-  S_MADE_AGAIN,
-  S_REGISTER_CHANGES,
-  S_REGISTER_MASK,
-  S_REGISTER_PAGE,
-  S_REGISTER_SET,
-  S_REGISTER_WORDS,
-  S_SEGMENTS,
-  S_TLB,
-  S_TLB_MISSES,
-  S_TLB_CHANGES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_HIGH,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
-  STATUS_ANSWERED,
-  STATUS_DONE,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../state/host.ts'
 import { VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
 import { flatOffset, isFlat32, productOverflows } from './integer.ts'
@@ -180,20 +145,20 @@ export function sharedFunction<R extends ValueType | undefined>(
  */
 function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
   const state = f.param(0, 'i32').get
-  f.if(f.load('i32.load', state, S_ANSWERED), () => {
-    f.store('i32.store', state, I32.of(0), S_ANSWERED)
-    f.return(STATUS_DONE)
+  f.if(f.load('i32.load', state, S.S_ANSWERED), () => {
+    f.store('i32.store', state, I32.of(0), S.S_ANSWERED)
+    f.return(S.STATUS_DONE)
   })
   buildRegisterRead(f, state)
-  f.store('i32.store', state, f.loadExpression('i32.load', state, S_TLB_MISSES).add(1), S_TLB_MISSES)
-  f.store('i32.store', state, I32.of(1), S_MADE_AGAIN)
+  f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_TLB_MISSES).add(1), S.S_TLB_MISSES)
+  f.store('i32.store', state, I32.of(1), S.S_MADE_AGAIN)
   const status = f.let(f.call(access, f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get))
-  f.if(f.loadExpression('i32.load', state, S_ATTENTION), () => {
-    const alone = f.loadExpression('i32.load', state, S_LOGGED)
-    const made = f.loadExpression('i32.load', state, S_MADE_AGAIN)
+  f.if(f.loadExpression('i32.load', state, S.S_ATTENTION), () => {
+    const alone = f.loadExpression('i32.load', state, S.S_LOGGED)
+    const made = f.loadExpression('i32.load', state, S.S_MADE_AGAIN)
     f.if(status.or(alone).eqz().and(made), () => {
-      f.store('i32.store', state, I32.of(1), S_ANSWERED)
-      f.return(STATUS_ANSWERED)
+      f.store('i32.store', state, I32.of(1), S.S_ANSWERED)
+      f.return(S.STATUS_ANSWERED)
     })
   })
   f.return(status)
@@ -205,19 +170,19 @@ function buildRegisterRead(f: FunctionBuilder, state: I32): void {
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
   const isPage = lo
     .and(-PAGE_BYTES)
-    .eq(word(S_REGISTER_PAGE))
-    .and(hi.eq(word(S_REGISTER_PAGE + 4)))
+    .eq(word(S.S_REGISTER_PAGE))
+    .and(hi.eq(word(S.S_REGISTER_PAGE + 4)))
   f.if(flags.eq(4 | SLOW_DIRECT).and(isPage), () => {
-    f.if(word(S_TLB).eq(word(S_REGISTER_SET)), () => {
-      const isCurrent = word(S_TLB_CHANGES).eq(word(S_REGISTER_CHANGES))
+    f.if(word(S.S_TLB).eq(word(S.S_REGISTER_SET)), () => {
+      const isCurrent = word(S.S_TLB_CHANGES).eq(word(S.S_REGISTER_CHANGES))
       // Beyond 64 registers, and between them, nothing is stored.
       const isRegister = lo.and(0xc0f).eqz()
-      const mask = f.loadExpression('i64.load', state, S_REGISTER_MASK)
+      const mask = f.loadExpression('i64.load', state, S.S_REGISTER_MASK)
       const isStored = mask.shrU(lo.shrU(4).and(63).toI64U()).toI32().and(1)
       f.if(isCurrent.and(isRegister).and(isStored), () => {
-        const register = f.loadExpression('i32.load', word(S_REGISTER_WORDS).add(lo.shrU(2).and(0xfc)))
-        f.store('i32.store', state, register, S_DATA)
-        f.return(STATUS_DONE)
+        const register = f.loadExpression('i32.load', word(S.S_REGISTER_WORDS).add(lo.shrU(2).and(0xfc)))
+        f.store('i32.store', state, register, S.S_DATA)
+        f.return(S.STATUS_DONE)
       })
     })
   })
@@ -229,15 +194,15 @@ function buildFlags(f: FunctionBuilder, functions: SharedFunctions): void {
   const a = f.param(1, 'i64').get
   const b = f.param(2, 'i64').get
   const result = f.param(3, 'i64').get
-  for (const each of [FLAGS_EXPLICIT, FLAGS_SUB, FLAGS_ADD]) {
+  for (const each of [S.FLAGS_EXPLICIT, S.FLAGS_SUB, S.FLAGS_ADD]) {
     f.if(kind.eq(each), () => f.return(flagBits(each, a, b, result)))
   }
-  f.if(kind.eq(FLAGS_MULTIPLY), () => {
+  f.if(kind.eq(S.FLAGS_MULTIPLY), () => {
     const high = { f, shared: sharedFunction.bind(undefined, functions) as FloatModule['shared'] }
     const overflow = productOverflows(high, a, b, result)
     f.return(flagsOf({ ...resultParts(result), carry: overflow, overflow }))
   })
-  f.return(flagBits(FLAGS_RESULT, a, b, result))
+  f.return(flagBits(S.FLAGS_RESULT, a, b, result))
 }
 
 /** The offset within the segment, moved before it is truncated to the address size. */
@@ -266,28 +231,28 @@ function buildCheckSegment(f: FunctionBuilder): void {
   const segment = f.param(1, 'i32').get
   const offset = f.param(2, 'i64').get
   const sizeAndFlags = f.param(3, 'i32').get
-  const base = f.let(state.add(segment.mul(SEG_BYTES)).add(S_SEGMENTS))
+  const base = f.let(state.add(segment.mul(S.SEG_BYTES)).add(S.S_SEGMENTS))
   // Areas of more than 255 bytes have their size in the upper half.
   const bytes = sizeAndFlags.and(0xff).add(sizeAndFlags.shrU(16))
   const last = f.let(offset.add(bytes.toI64U()).sub(1))
-  const low = f.loadExpression('i64.load32_u', base, SEG_LOW)
-  const high = f.loadExpression('i64.load32_u', base, SEG_HIGH)
-  const rights = f.load('i32.load', base, SEG_RIGHTS)
+  const low = f.loadExpression('i64.load32_u', base, S.SEG_LOW)
+  const high = f.loadExpression('i64.load32_u', base, S.SEG_HIGH)
+  const rights = f.load('i32.load', base, S.SEG_RIGHTS)
   // A write needs SEG_CAN_WRITE; everything but a pure write needs SEG_CAN_READ.
   const write = sizeAndFlags.and(SLOW_WRITE).ne(0)
   const pureWrite = sizeAndFlags.and(SLOW_WRITE | SLOW_MODIFY).eq(SLOW_WRITE)
-  const badWrite = write.and(rights.and(SEG_CAN_WRITE).eqz())
-  const badRead = pureWrite.eqz().and(rights.and(SEG_CAN_READ).eqz())
+  const badWrite = write.and(rights.and(S.SEG_CAN_WRITE).eqz())
+  const badRead = pureWrite.eqz().and(rights.and(S.SEG_CAN_READ).eqz())
   f.if(offset.ltU(low).or(last.gtU(high)).or(badWrite).or(badRead), () => {
     f.if(
-      segment.eq(SS),
-      () => f.store('i32.store', state, I32.of(VECTOR_SS), S_FAULT_VECTOR),
-      () => f.store('i32.store', state, I32.of(VECTOR_GP), S_FAULT_VECTOR),
+      segment.eq(S.SS),
+      () => f.store('i32.store', state, I32.of(VECTOR_SS), S.S_FAULT_VECTOR),
+      () => f.store('i32.store', state, I32.of(VECTOR_GP), S.S_FAULT_VECTOR),
     )
-    f.store('i32.store', state, I32.of(0), S_FAULT_ERROR)
-    f.store('i32.store', state, I32.of(1), S_FAULT_HAS_ERROR)
+    f.store('i32.store', state, I32.of(0), S.S_FAULT_ERROR)
+    f.store('i32.store', state, I32.of(1), S.S_FAULT_HAS_ERROR)
   })
-  f.return(f.loadExpression('i64.load', base, SEG_BASE).add(offset).and(0xffff_ffffn))
+  f.return(f.loadExpression('i64.load', base, S.SEG_BASE).add(offset).and(0xffff_ffffn))
 }
 
 function buildSlowAddress(
@@ -304,8 +269,8 @@ function buildSlowAddress(
     f.return(f.call(checkSegment, state, segment, value, sizeAndFlags))
   })
   // 64-bit mode: only FS and GS have a base, whatever the caches of the others hold.
-  f.if(segment.geU(FS), () => {
-    f.return(f.loadExpression('i64.load', state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_BASE).add(value))
+  f.if(segment.geU(S.FS), () => {
+    f.return(f.loadExpression('i64.load', state.add(segment.mul(S.SEG_BYTES)), S.S_SEGMENTS + S.SEG_BASE).add(value))
   })
   f.return(value)
 }
@@ -321,6 +286,6 @@ function buildCheckedAddress(f: FunctionBuilder, slowAddress: Library['slowAddre
 /** For TypeScript handlers: (state, record, size and flags) → status, the linear address in S_EA. */
 function buildAddress(f: FunctionBuilder, slowAddress: Library['slowAddress']): void {
   const state = f.param(0, 'i32').get
-  f.store('i64.store', state, f.call(slowAddress, state, f.param(1, 'i32').get, f.param(2, 'i32').get), S_EA)
-  f.return(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1))
+  f.store('i64.store', state, f.call(slowAddress, state, f.param(1, 'i32').get, f.param(2, 'i32').get), S.S_EA)
+  f.return(f.loadExpression('i32.load', state, S.S_FAULT_VECTOR).ne(-1))
 }

@@ -17,19 +17,7 @@ import {
 import type { FloatRules, SharedFunction } from '@retrap/soft-float'
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { R_ADDRESS } from '../state/record.ts'
-import {
-  S_DATA,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_LOGGED,
-  S_SCRATCH,
-  STATUS_FAULT,
-  STATUS_HANDLER,
-  TLB_INDEX_MASK,
-  TLB_READ,
-  TLB_WRITE_OFFSET,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
 import { flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
@@ -51,7 +39,7 @@ export abstract class MemoryContext {
   readonly record: I32
   protected readonly tlb: I32
   /** Where floating point in software keeps its operands, and how it is done: see `FloatModule`. */
-  readonly floatScratch: number = S_SCRATCH
+  readonly floatScratch: number = S.S_SCRATCH
   readonly floatRules: FloatRules = FLOAT_RULES
   /** Set by the family: SLOW_DIRECT or 0, or'ed into every access. */
   accessFlags = 0
@@ -99,7 +87,7 @@ export abstract class MemoryContext {
     const sizeAndFlags = I32.of(size | segmentFlags(this.operand(i).access))
     const call = (callee: Library['slowAddress']): void => {
       f.set(ea, f.call(callee, state, record, sizeAndFlags))
-      f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+      f.if(f.loadExpression('i32.load', state, S.S_FAULT_VECTOR).ne(-1), () => this.fail(S.STATUS_FAULT))
     }
     f.if(
       kind.eqz(),
@@ -152,7 +140,7 @@ export abstract class MemoryContext {
       () => {
         const flags = I32.of(size | segmentFlags(access))
         f.set(ea, f.call(this.library.slowAddressMoved, state, record, flags, moved) as I64)
-        f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+        f.if(f.loadExpression('i32.load', state, S.S_FAULT_VECTOR).ne(-1), () => this.fail(S.STATUS_FAULT))
       },
     )
     return ea.get
@@ -176,7 +164,7 @@ export abstract class MemoryContext {
       () => f.set(result, f.loadExpression(op, host.add(distance.toI32()), 0)),
       () => {
         this.slow(ea, size | flags | this.accessFlags)
-        f.set(result, f.loadExpression(op, this.state, S_DATA))
+        f.set(result, f.loadExpression(op, this.state, S.S_DATA))
       },
     )
     return result.get
@@ -184,12 +172,12 @@ export abstract class MemoryContext {
 
   storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
     const f = this.f
-    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE)
+    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, flags | SLOW_WRITE)
     f.if(
       distance.ltU(0x1001 - size),
       () => f.store(op, host.add(distance.toI32()), value, 0),
       () => {
-        f.store(op, this.state, value, S_DATA)
+        f.store(op, this.state, value, S.S_DATA)
         this.slow(ea, size | flags | SLOW_WRITE | this.accessFlags)
       },
     )
@@ -200,7 +188,7 @@ export abstract class MemoryContext {
     const f = this.f
     const at = f.local('i32')
     const old = f.local('i64')
-    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY)
+    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_MODIFY)
     f.if(
       distance.ltU(0x1001 - size),
       () => {
@@ -210,7 +198,7 @@ export abstract class MemoryContext {
       () => {
         f.set(at, I32.of(0))
         this.slow(ea, size | SLOW_MODIFY)
-        f.set(old, f.loadExpression(loadOp(size, true), this.state, S_DATA))
+        f.set(old, f.loadExpression(loadOp(size, true), this.state, S.S_DATA))
       },
     )
     const value = this.let(compute(old.get))
@@ -218,7 +206,7 @@ export abstract class MemoryContext {
       at.get,
       () => f.store(storeOp(size), at.get, value, 0),
       () => {
-        f.store('i64.store', this.state, value, S_DATA)
+        f.store('i64.store', this.state, value, S.S_DATA)
         this.slow(ea, size | SLOW_WRITE)
       },
     )
@@ -236,7 +224,7 @@ export abstract class MemoryContext {
    * TLB does not know them.
    */
   resident(ea: I64, size: number, flags = 0): I32 {
-    const table = (flags & SLOW_WRITE) === 0 ? TLB_READ : TLB_WRITE_OFFSET
+    const table = (flags & SLOW_WRITE) === 0 ? S.TLB_READ : S.TLB_WRITE_OFFSET
     const { host, distance } = this.probe(ea, table, size, flags)
     this.f.if(distance.gtU(PAGE_BYTES - size), () => this.useHandler())
     return this.let(host.add(distance.toI32()))
@@ -244,7 +232,7 @@ export abstract class MemoryContext {
 
   /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
   probeWrite(ea: I64, size: number): void {
-    const { distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)
+    const { distance } = this.probe(ea, S.TLB_WRITE_OFFSET, size, SLOW_WRITE)
     this.f.if(distance.geU(0x1001 - size), () => this.slow(ea, size | SLOW_WRITE | SLOW_PROBE))
   }
 
@@ -255,7 +243,7 @@ export abstract class MemoryContext {
    * raise an exception: the page that was not written must stay clean.
    */
   reserve(from: I64, to: () => I64, size: number, flags = 0): void {
-    const logged = this.f.loadExpression('i32.load', this.state, S_LOGGED).eq(1)
+    const logged = this.f.loadExpression('i32.load', this.state, S.S_LOGGED).eq(1)
     this.f.if(logged, () => {
       this.slow(from, size | SLOW_PROBE)
       this.slow(to(), size | flags | SLOW_WRITE | SLOW_PROBE)
@@ -276,7 +264,7 @@ export abstract class MemoryContext {
       () => take(f.let(host.add(distance.toI32())), 0),
       () => {
         this.slow(ea, 32 | this.accessFlags)
-        take(this.state, S_DATA)
+        take(this.state, S.S_DATA)
       },
     )
     return [low.get, high.get]
@@ -285,7 +273,7 @@ export abstract class MemoryContext {
   /** Writes 32 bytes as two lanes. */
   protected storeTwoLanes(ea: I64, low: V128, high: V128): void {
     const f = this.f
-    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE)
+    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, 32, SLOW_WRITE)
     const put = (at: I32, offset: number): void => {
       f.store('v128.store', at, low, offset)
       f.store('v128.store', at, high, offset + 16)
@@ -294,7 +282,7 @@ export abstract class MemoryContext {
       distance.ltU(0x1001 - 32),
       () => put(f.let(host.add(distance.toI32())), 0),
       () => {
-        put(this.state, S_DATA)
+        put(this.state, S.S_DATA)
         this.slow(ea, 32 | SLOW_WRITE | this.accessFlags)
       },
     )
@@ -322,7 +310,7 @@ export abstract class MemoryContext {
 
   /** Machine address of the TLB entry of a linear address, without the table's offset. */
   protected tlbEntry(ea: I64): I32 {
-    return this.tlb.add(ea.toI32().shrU(8).and(TLB_INDEX_MASK))
+    return this.tlb.add(ea.toI32().shrU(8).and(S.TLB_INDEX_MASK))
   }
 
   /** The out-of-line access; leaves the instruction unless it is done. */
@@ -337,16 +325,16 @@ export abstract class MemoryContext {
   /** Raises an exception; nothing may have changed. */
   raise(vector: I32Like, errorCode?: I32Like): void {
     const { f, state } = this
-    f.store('i32.store', state, I32.of(vector), S_FAULT_VECTOR)
-    f.store('i32.store', state, I32.of(errorCode ?? 0), S_FAULT_ERROR)
-    f.store('i32.store', state, I32.of(errorCode === undefined ? 0 : 1), S_FAULT_HAS_ERROR)
-    this.fail(STATUS_FAULT)
+    f.store('i32.store', state, I32.of(vector), S.S_FAULT_VECTOR)
+    f.store('i32.store', state, I32.of(errorCode ?? 0), S.S_FAULT_ERROR)
+    f.store('i32.store', state, I32.of(errorCode === undefined ? 0 : 1), S.S_FAULT_HAS_ERROR)
+    this.fail(S.STATUS_FAULT)
   }
 
   /** Leaves the instruction to its TypeScript handler; nothing may have changed. For `partial` semantics only. */
   useHandler(): void {
     this.jumps = true
-    this.fail(STATUS_HANDLER)
+    this.fail(S.STATUS_HANDLER)
   }
 
   /** A module function that several families share, generated on first use. */

@@ -1,15 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import {
-  FLAGS_EXPLICIT,
-  FLAG_AF,
-  FLAG_CF,
-  FLAG_DF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
-  S_EFLAGS,
-  S_GPR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { flagParts } from './flag-parts.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'
@@ -140,7 +130,7 @@ function compareExchangePair(c: Context, half: 4 | 8): void {
     c.setGpr(RDX, half, oldHigh.get)
   })
   c.changeFlags({
-    written: FLAG_ZF,
+    written: S.FLAG_ZF,
     from: [equal.get.toI64U()],
     flags: (isEqual: I64) => ({ zero: isEqual.toI32() }),
   })
@@ -152,13 +142,13 @@ function conditional(prefix: string, make: (code: number) => Semantics): Semanti
 
 /** AH as a number. */
 function readAh(c: Context): I64 {
-  return c.f.load('i64.load8_u', c.state, S_GPR + 1)
+  return c.f.load('i64.load8_u', c.state, S.S_GPR + 1)
 }
 
 const setDirection = (set: boolean): Semantics => ({
   emit: (c) => {
-    const flags = c.f.load('i32.load', c.state, S_EFLAGS)
-    c.f.store('i32.store', c.state, set ? flags.or(FLAG_DF) : flags.and(~FLAG_DF), S_EFLAGS)
+    const flags = c.f.load('i32.load', c.state, S.S_EFLAGS)
+    c.f.store('i32.store', c.state, set ? flags.or(S.FLAG_DF) : flags.and(~S.FLAG_DF), S.S_EFLAGS)
   },
 })
 
@@ -209,18 +199,18 @@ export const move: SemanticsTable = {
   SAHF: {
     emit: (c) => {
       c.changeFlags({
-        written: FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF,
+        written: S.FLAG_SF | S.FLAG_ZF | S.FLAG_AF | S.FLAG_PF | S.FLAG_CF,
         from: [c.let(readAh(c))],
-        flags: (ah: I64) => flagParts(FLAGS_EXPLICIT, I64.of(0), ah, ah.and(FLAG_ZF).eqz().toI64U()),
+        flags: (ah: I64) => flagParts(S.FLAGS_EXPLICIT, I64.of(0), ah, ah.and(S.FLAG_ZF).eqz().toI64U()),
       })
     },
   },
-  STC: { emit: (c) => c.changeFlags({ written: FLAG_CF, from: [], flags: () => ({ carry: I32.of(1) }) }) },
-  CLC: { emit: (c) => c.changeFlags({ written: FLAG_CF, from: [], flags: () => ({}) }) },
+  STC: { emit: (c) => c.changeFlags({ written: S.FLAG_CF, from: [], flags: () => ({ carry: I32.of(1) }) }) },
+  CLC: { emit: (c) => c.changeFlags({ written: S.FLAG_CF, from: [], flags: () => ({}) }) },
   CMC: {
     emit: (c) => {
       const from = [c.let(c.carry().toI64U())]
-      c.changeFlags({ written: FLAG_CF, from, flags: (carry: I64) => ({ carry: carry.toI32().xor(1) }) })
+      c.changeFlags({ written: S.FLAG_CF, from, flags: (carry: I64) => ({ carry: carry.toI32().xor(1) }) })
     },
   },
   STD: setDirection(true),

@@ -1,25 +1,6 @@
 import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  MODE_64,
-  POINTERS_RESTORED_PENDING,
-  POINTERS_SAVED_PENDING,
-  S_POINTER_RULES,
-  S_FCS,
-  S_FCW,
-  S_FDP,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_MODE,
-  S_MXCSR,
-  S_PKRU,
-  S_XMM,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
 import {
   A_FCS,
@@ -61,7 +42,7 @@ const UPPER = 16
 
 const or = (a: V128, b: V128): V128 => numeric('v128.or', a, b)
 
-const isLong = (f: FunctionBuilder, state: I32): I32 => f.loadExpression('i32.load', state, S_MODE).eq(MODE_64)
+const isLong = (f: FunctionBuilder, state: I32): I32 => f.loadExpression('i32.load', state, S.S_MODE).eq(S.MODE_64)
 
 /** Emits code for each vector register of the mode: `at` is 16 times its number. */
 function eachVector(f: FunctionBuilder, state: I32, body: (at: I32, register: I32) => void): void {
@@ -77,7 +58,7 @@ function eachVector(f: FunctionBuilder, state: I32, body: (at: I32, register: I3
 
 /** Emits code for each x87 register: machine address of ST(i), and its offset in an area. */
 function eachStackRegister(f: FunctionBuilder, state: I32, body: (register: I32, offset: number) => void): void {
-  const top = f.load('i32.load', state, S_FTOP)
+  const top = f.load('i32.load', state, S.S_FTOP)
   for (let i = 0; i < ST_REGISTERS; i++) {
     const number = top.add(i).and(ST_REGISTERS - 1)
     f.scope(() => body(f.let(state.add(number.shl(4))), A_ST + 16 * i))
@@ -86,7 +67,7 @@ function eachStackRegister(f: FunctionBuilder, state: I32, body: (register: I32,
 
 /** Whether the x87 error pointers are left out: AMD's processors have a rule for saving and one for restoring them. */
 function leavesPointers(f: FunctionBuilder, state: I32, rule: number, status: I32): I32 {
-  const rules = f.loadExpression('i32.load', state, S_POINTER_RULES)
+  const rules = f.loadExpression('i32.load', state, S.S_POINTER_RULES)
   return rules.and(rule).ne(0).and(status.and(FSW_ES).eqz())
 }
 
@@ -101,24 +82,24 @@ export function inUse(c: Context): I32 {
     const registers = (base: number, stride: number, count: number): V128 =>
       Array.from({ length: count }, (_, i) => vector(base + stride * i)).reduce(or)
 
-    const control = word(S_FCW)
+    const control = word(S.S_FCW)
       .xor(FCW_INITIAL)
-      .or(word(S_FSW))
-      .or(word(S_FTOP))
-      .or(word(S_FTAG_EMPTY).xor(0xff))
-      .or(word(S_FOP))
-      .or(double(S_FIP).or(double(S_FDP)).ne(0n))
-    const stack = isAny(numeric('v128.and', registers(S_FPR, 16, ST_REGISTERS), EXTENDED))
+      .or(word(S.S_FSW))
+      .or(word(S.S_FTOP))
+      .or(word(S.S_FTAG_EMPTY).xor(0xff))
+      .or(word(S.S_FOP))
+      .or(double(S.S_FIP).or(double(S.S_FDP)).ne(0n))
+    const stack = isAny(numeric('v128.and', registers(S.S_FPR, 16, ST_REGISTERS), EXTENDED))
     const used = f.local('i32')
     f.set(used, control.or(stack).ne(0).mul(XCR0_X87))
-    f.set(used, used.get.or(word(S_PKRU).ne(0).mul(XCR0_PKRU)))
+    f.set(used, used.get.or(word(S.S_PKRU).ne(0).mul(XCR0_PKRU)))
     for (const [half, bit] of [
       [0, XCR0_SSE],
       [UPPER, XCR0_AVX],
     ] as const) {
       const all = f.local('v128')
-      f.set(all, registers(S_XMM + half, 64, 8))
-      f.if(isLong(f, state), () => f.set(all, or(all.get, registers(S_XMM + half + 64 * 8, 64, 8))))
+      f.set(all, registers(S.S_XMM + half, 64, 8))
+      f.if(isLong(f, state), () => f.set(all, or(all.get, registers(S.S_XMM + half + 64 * 8, 64, 8))))
       f.set(used, used.get.or(isAny(all.get).mul(bit)))
     }
     f.return(used.get)
@@ -130,18 +111,18 @@ export function inUse(c: Context): I32 {
 
 function storePointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
-  f.store('i32.store16', start, word(S_FOP).and(0x7ff), A_FOP)
+  f.store('i32.store16', start, word(S.S_FOP).and(0x7ff), A_FOP)
   f.if(
     wide,
     () => {
-      f.store('i64.store', start, f.loadExpression('i64.load', state, S_FIP), A_FIP)
-      f.store('i64.store', start, f.loadExpression('i64.load', state, S_FDP), A_FDP)
+      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FIP), A_FIP)
+      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FDP), A_FDP)
     },
     () => {
-      f.store('i32.store', start, word(S_FIP), A_FIP)
-      f.store('i32.store', start, word(S_FCS).and(0xffff), A_FCS)
-      f.store('i32.store', start, word(S_FDP), A_FDP)
-      f.store('i32.store', start, word(S_FDS).and(0xffff), A_FDS)
+      f.store('i32.store', start, word(S.S_FIP), A_FIP)
+      f.store('i32.store', start, word(S.S_FCS).and(0xffff), A_FCS)
+      f.store('i32.store', start, word(S.S_FDP), A_FDP)
+      f.store('i32.store', start, word(S.S_FDS).and(0xffff), A_FDS)
     },
   )
 }
@@ -150,11 +131,11 @@ function storeX87(area: Area, state: I32, wide: I32): void {
   const { f } = area
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
   const start = area.at(0)
-  f.store('i32.store16', start, word(S_FCW), A_FCW)
-  f.store('i32.store16', start, word(S_FSW).and(FSW_WITHOUT_TOP).or(word(S_FTOP).shl(11)), A_FSW)
-  f.store('i32.store16', start, word(S_FTAG_EMPTY).xor(-1).and(0xff), A_FTW)
+  f.store('i32.store16', start, word(S.S_FCW), A_FCW)
+  f.store('i32.store16', start, word(S.S_FSW).and(FSW_WITHOUT_TOP).or(word(S.S_FTOP).shl(11)), A_FSW)
+  f.store('i32.store16', start, word(S.S_FTAG_EMPTY).xor(-1).and(0xff), A_FTW)
   f.if(
-    leavesPointers(f, state, POINTERS_SAVED_PENDING, word(S_FSW)),
+    leavesPointers(f, state, S.POINTERS_SAVED_PENDING, word(S.S_FSW)),
     () => {
       f.store('i32.store16', start, I32.of(0), A_FOP)
       for (const at of [A_FIP, A_FDP]) f.store('i64.store', start, I64.of(0), at)
@@ -162,7 +143,7 @@ function storeX87(area: Area, state: I32, wide: I32): void {
     () => storePointers(f, state, start, wide),
   )
   eachStackRegister(f, state, (register, offset) => {
-    const value = numeric('v128.and', f.loadExpression('v128.load', register, S_FPR), EXTENDED)
+    const value = numeric('v128.and', f.loadExpression('v128.load', register, S.S_FPR), EXTENDED)
     f.store('v128.store', area.at(offset), value)
   })
 }
@@ -170,7 +151,7 @@ function storeX87(area: Area, state: I32, wide: I32): void {
 function storeVectors(area: Area, state: I32, half: number, offset: number): void {
   const { f } = area
   eachVector(f, state, (at, register) =>
-    f.store('v128.store', area.at(at.add(offset)), f.loadExpression('v128.load', register, S_XMM + half)),
+    f.store('v128.store', area.at(at.add(offset)), f.loadExpression('v128.load', register, S.S_XMM + half)),
   )
 }
 
@@ -186,11 +167,11 @@ export function storeComponents(c: Context, area: Area, written: I32, mxcsr: I32
   })
   f.call(callee, state, written, I32.of(c.form.size === 8 ? 1 : 0), ...area.operands)
   f.if(mxcsr, () => {
-    area.store(A_MXCSR, field(c, S_MXCSR))
+    area.store(A_MXCSR, field(c, S.S_MXCSR))
     area.store(A_MXCSR + 4, I32.of(MXCSR_MASK))
   })
   f.if(written.and(XCR0_PKRU), () =>
-    f.store('i64.store', area.at(pkruAt), f.loadExpression('i64.load32_u', state, S_PKRU)),
+    f.store('i64.store', area.at(pkruAt), f.loadExpression('i64.load32_u', state, S.S_PKRU)),
   )
 }
 
@@ -199,20 +180,20 @@ export function storeComponents(c: Context, area: Area, written: I32, mxcsr: I32
 function loadPointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const put = (offset: number, value: I32): void => f.store('i32.store', state, value, offset)
   const word = (offset: number): I32 => f.loadExpression('i32.load', start, offset)
-  put(S_FOP, f.loadExpression('i32.load16_u', start, A_FOP).and(0x7ff))
+  put(S.S_FOP, f.loadExpression('i32.load16_u', start, A_FOP).and(0x7ff))
   f.if(
     wide,
     () => {
-      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FIP), S_FIP)
-      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FDP), S_FDP)
-      put(S_FCS, I32.of(0))
-      put(S_FDS, I32.of(0))
+      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FIP), S.S_FIP)
+      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FDP), S.S_FDP)
+      put(S.S_FCS, I32.of(0))
+      put(S.S_FDS, I32.of(0))
     },
     () => {
-      f.store('i64.store', state, word(A_FIP).toI64U(), S_FIP)
-      f.store('i64.store', state, word(A_FDP).toI64U(), S_FDP)
-      put(S_FCS, word(A_FCS).and(0xffff))
-      put(S_FDS, word(A_FDS).and(0xffff))
+      f.store('i64.store', state, word(A_FIP).toI64U(), S.S_FIP)
+      f.store('i64.store', state, word(A_FDP).toI64U(), S.S_FDP)
+      put(S.S_FCS, word(A_FCS).and(0xffff))
+      put(S.S_FDS, word(A_FDS).and(0xffff))
     },
   )
 }
@@ -226,35 +207,35 @@ function loadX87(area: Area, state: I32, wide: I32): void {
   const status = f.let(f.loadExpression('i32.load16_u', start, A_FSW))
   const flags = f.let(status.and(FSW_WITHOUT_TOP & ~FSW_SUMMARY))
   const isPending = flags.and(control.xor(-1)).and(FSW_EXCEPTIONS).ne(0)
-  put(S_FCW, control)
-  put(S_FSW, flags.or(isPending.mul(FSW_SUMMARY)))
-  put(S_FTOP, status.shrU(11).and(7))
-  put(S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, A_FTW).xor(0xff))
+  put(S.S_FCW, control)
+  put(S.S_FSW, flags.or(isPending.mul(FSW_SUMMARY)))
+  put(S.S_FTOP, status.shrU(11).and(7))
+  put(S.S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, A_FTW).xor(0xff))
   eachStackRegister(f, state, (register, offset) => {
     const from = area.at(offset)
-    f.store('i64.store', register, f.loadExpression('i64.load', from), S_FPR)
-    f.store('i32.store16', register, f.loadExpression('i32.load16_u', from, 8), S_FPR + 8)
+    f.store('i64.store', register, f.loadExpression('i64.load', from), S.S_FPR)
+    f.store('i32.store16', register, f.loadExpression('i32.load16_u', from, 8), S.S_FPR + 8)
   })
-  f.if(leavesPointers(f, state, POINTERS_RESTORED_PENDING, status).eqz(), () => loadPointers(f, state, start, wide))
+  f.if(leavesPointers(f, state, S.POINTERS_RESTORED_PENDING, status).eqz(), () => loadPointers(f, state, start, wide))
 }
 
 function initialiseX87(f: FunctionBuilder, state: I32): void {
-  f.store('i32.store', state, I32.of(FCW_INITIAL), S_FCW)
-  for (const offset of [S_FSW, S_FTOP, S_FOP, S_FCS, S_FDS]) f.store('i32.store', state, I32.of(0), offset)
-  f.store('i32.store', state, I32.of(0xff), S_FTAG_EMPTY)
-  for (const offset of [S_FIP, S_FDP]) f.store('i64.store', state, I64.of(0), offset)
-  for (let i = 0; i < ST_REGISTERS; i++) f.store('v128.store', state, ZERO, S_FPR + 16 * i)
+  f.store('i32.store', state, I32.of(FCW_INITIAL), S.S_FCW)
+  for (const offset of [S.S_FSW, S.S_FTOP, S.S_FOP, S.S_FCS, S.S_FDS]) f.store('i32.store', state, I32.of(0), offset)
+  f.store('i32.store', state, I32.of(0xff), S.S_FTAG_EMPTY)
+  for (const offset of [S.S_FIP, S.S_FDP]) f.store('i64.store', state, I64.of(0), offset)
+  for (let i = 0; i < ST_REGISTERS; i++) f.store('v128.store', state, ZERO, S.S_FPR + 16 * i)
 }
 
 function loadVectors(area: Area, state: I32, half: number, offset: number): void {
   const { f } = area
   eachVector(f, state, (at, register) =>
-    f.store('v128.store', register, f.loadExpression('v128.load', area.at(at.add(offset))), S_XMM + half),
+    f.store('v128.store', register, f.loadExpression('v128.load', area.at(at.add(offset))), S.S_XMM + half),
   )
 }
 
 function clearVectors(f: FunctionBuilder, state: I32, half: number): void {
-  eachVector(f, state, (_, register) => f.store('v128.store', register, ZERO, S_XMM + half))
+  eachVector(f, state, (_, register) => f.store('v128.store', register, ZERO, S.S_XMM + half))
 }
 
 /** Loads the components that are in the area, and initialises the others that are asked for. */

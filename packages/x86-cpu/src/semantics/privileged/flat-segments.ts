@@ -1,19 +1,5 @@
 import type { I32, I64 } from '@retrap/wasm-emitter'
-import {
-  CS,
-  MODE_32,
-  MODE_64,
-  SEG_BASE,
-  SEG_FLAT,
-  SEG_LIMIT,
-  SEG_RIGHTS,
-  SS,
-  S_CANONICAL_SHIFT,
-  S_CR0,
-  S_DR,
-  S_EFER,
-  S_MODE,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_L, CR0_PE, EFER_LMA, FLAT_CODE } from '../../state/architecture.ts'
 import type { Context } from '../context.ts'
 import { field, segmentAt } from './privilege.ts'
@@ -37,7 +23,7 @@ export function leaveIf(c: Context, condition: I32): void {
 
 /** The enable bits of all breakpoints: zero where there is none. */
 export function hasBreakpoints(c: Context): I32 {
-  return field(c, S_DR + 8 * 7).and(DR7_ENABLES)
+  return field(c, S.S_DR + 8 * 7).and(DR7_ENABLES)
 }
 
 /** Whether a descriptor's segment is all of 4 GiB from 0, with a granularity of pages. */
@@ -56,23 +42,26 @@ export function requireCode(c: Context, selector: I32, size: number): void {
 /** Requires a canonical address in 64-bit mode. */
 export function requireCanonical(c: Context, target: I64, size: number): void {
   if (size !== 8) return
-  const shift = c.let(c.f.loadExpression('i64.load', c.state, S_CANONICAL_SHIFT))
+  const shift = c.let(c.f.loadExpression('i64.load', c.state, S.S_CANONICAL_SHIFT))
   leaveIf(c, target.shl(shift).shrS(shift).ne(target))
 }
 
 /** Requires flat 32-bit code outside IA-32e mode. */
 export function requireFlat32(c: Context): void {
-  const isOther = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
-  const isMoved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
+  const isOther = field(c, S.S_MODE)
+    .ne(S.MODE_32)
+    .or(field(c, S.S_EFER).and(EFER_LMA))
+    .or(field(c, S.S_CR0).and(CR0_PE).eqz())
+  const isMoved = field(c, segmentAt(S.CS, S.SEG_BASE)).or(field(c, segmentAt(S.CS, S.SEG_LIMIT)).ne(-1))
   leaveIf(c, isOther.or(isMoved))
 }
 
 /** Requires 64-bit mode, or with a size of 4 flat 32-bit code outside IA-32e mode on a flat stack. */
 export function requireMode(c: Context, size: number): void {
   if (size === 8) {
-    leaveIf(c, field(c, S_MODE).ne(MODE_64))
+    leaveIf(c, field(c, S.S_MODE).ne(S.MODE_64))
     return
   }
   requireFlat32(c)
-  leaveIf(c, c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS)).and(SEG_FLAT).eqz())
+  leaveIf(c, c.f.loadExpression('i32.load8_u', c.state, segmentAt(S.SS, S.SEG_RIGHTS)).and(S.SEG_FLAT).eqz())
 }

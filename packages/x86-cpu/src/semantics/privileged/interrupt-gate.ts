@@ -1,31 +1,6 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
-import {
-  CS,
-  EVENT_ERROR,
-  EVENT_FLAGS,
-  EVENT_HAS_ERROR,
-  EVENT_RESUMES,
-  EVENT_VECTOR,
-  FLAG_IF,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VM,
-  IDTR,
-  S_CPL,
-  S_EFLAGS,
-  S_LOGGED,
-  S_RIP,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-  SS,
-  TLB_READ,
-  TLB_WRITE_OFFSET,
-  TR,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { ATTR_DB, ATTR_L, ATTR_TYPE, FLAG_FIXED, FLAT_STACK, RSP } from '../../state/architecture.ts'
 import type { Context } from '../context.ts'
 import { hasBreakpoints, isWhole, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
@@ -63,7 +38,7 @@ function implicit(c: Context, at: I64, bytes: number, table: number): I32 {
 }
 
 function base(c: Context, segment: number): I64 {
-  return c.f.loadExpression('i64.load', c.state, segmentAt(segment, SEG_BASE))
+  return c.f.loadExpression('i64.load', c.state, segmentAt(segment, S.SEG_BASE))
 }
 
 /** A selector of the GDT with an RPL of 0 that is not null. */
@@ -73,16 +48,16 @@ function requirePlainSelector(c: Context, selector: I32): void {
 
 /** Where RSP of level 0 is, from the task-state segment. */
 function innerPointer(c: Context): I64 {
-  leaveIf(c, field(c, segmentAt(TR, SEG_LIMIT)).ltU(11))
-  return c.let(c.f.loadExpression('i64.load', implicit(c, base(c, TR).add(4), 8, TLB_READ)))
+  leaveIf(c, field(c, segmentAt(S.TR, S.SEG_LIMIT)).ltU(11))
+  return c.let(c.f.loadExpression('i64.load', implicit(c, base(c, S.TR).add(4), 8, S.TLB_READ)))
 }
 
 /** SS:ESP of level 0: the descriptor of a flat stack, and the pointer. */
 function innerStack(c: Context): { readonly selector: I32; readonly descriptor: I64; readonly pointer: I64 } {
   const { f } = c
-  const type = field(c, segmentAt(TR, SEG_ATTRIBUTES)).and(ATTR_TYPE)
-  leaveIf(c, field(c, segmentAt(TR, SEG_LIMIT)).ltU(9).or(type.and(TSS_32).eqz()))
-  const at = c.let(implicit(c, base(c, TR).add(4), 6, TLB_READ))
+  const type = field(c, segmentAt(S.TR, S.SEG_ATTRIBUTES)).and(ATTR_TYPE)
+  leaveIf(c, field(c, segmentAt(S.TR, S.SEG_LIMIT)).ltU(9).or(type.and(TSS_32).eqz()))
+  const at = c.let(implicit(c, base(c, S.TR).add(4), 6, S.TLB_READ))
   const selector = c.let(f.loadExpression('i32.load16_u', at, 4))
   requirePlainSelector(c, selector)
   const descriptor = c.let(f.call(descriptorReader(c), c.state, selector) as I64)
@@ -96,17 +71,17 @@ export function deliverThroughGate(c: Context): void {
   const { size } = c.form
   const isLong = size === 8
   requireMode(c, size)
-  const level = field(c, S_CPL)
+  const level = field(c, S.S_CPL)
   leaveIf(
     c,
-    field(c, S_LOGGED)
+    field(c, S.S_LOGGED)
       .or(hasBreakpoints(c))
       .or(level.ne(0).and(level.ne(3))),
   )
 
-  const entry = c.let(field(c, EVENT_VECTOR).mul(2 * size))
-  leaveIf(c, entry.add(2 * size - 1).gtU(field(c, segmentAt(IDTR, SEG_LIMIT))))
-  const gate = c.let(implicit(c, base(c, IDTR).add(entry.toI64U()), 2 * size, TLB_READ))
+  const entry = c.let(field(c, S.EVENT_VECTOR).mul(2 * size))
+  leaveIf(c, entry.add(2 * size - 1).gtU(field(c, segmentAt(S.IDTR, S.SEG_LIMIT))))
+  const gate = c.let(implicit(c, base(c, S.IDTR).add(entry.toI64U()), 2 * size, S.TLB_READ))
   const low = c.let(f.loadExpression('i32.load', gate))
   const high = c.let(f.loadExpression('i32.load', gate, 4))
   leaveIf(c, high.and(GATE_MASK).ne(GATE))
@@ -118,12 +93,12 @@ export function deliverThroughGate(c: Context): void {
   const target = c.let(isLong ? offset.or(f.loadExpression('i64.load32_u', gate, 8).shl(32)) : offset)
   requireCanonical(c, target, size)
 
-  const image = c.let(field(c, S_EFLAGS).or(c.allFlags()).or(FLAG_FIXED))
+  const image = c.let(field(c, S.S_EFLAGS).or(c.allFlags()).or(FLAG_FIXED))
   const masked = high
     .and(GATE_TRAP)
     .eqz()
-    .mul(FLAG_IF)
-    .or(FLAG_TF | FLAG_NT | FLAG_VM | FLAG_RF)
+    .mul(S.FLAG_IF)
+    .or(S.FLAG_TF | S.FLAG_NT | S.FLAG_VM | S.FLAG_RF)
   const after = c.let(image.and(masked.xor(-1)))
   const set = supervisorSet(c, after)
   requireExecuteMode(c, set)
@@ -147,37 +122,38 @@ export function deliverThroughGate(c: Context): void {
   // In IA-32e mode the frame is aligned, and has SS:RSP always.
   const top = c.let(isLong ? pointer.get.and(-16n) : pointer.get)
   const lowest = c.let(top.sub(FRAME_WORDS * size))
-  const bottom = c.let(implicit(c, isLong ? lowest : lowest.and(0xffff_ffffn), FRAME_WORDS * size, TLB_WRITE_OFFSET))
+  const bottom = c.let(implicit(c, isLong ? lowest : lowest.and(0xffff_ffffn), FRAME_WORDS * size, S.TLB_WRITE_OFFSET))
 
   // Nothing can fail from here on.
-  const flags = c.let(field(c, EVENT_FLAGS))
-  const pushed = image.or(flags.and(EVENT_RESUMES).ne(0).mul(FLAG_RF))
+  const flags = c.let(field(c, S.EVENT_FLAGS))
+  const pushed = image.or(flags.and(S.EVENT_RESUMES).ne(0).mul(S.FLAG_RF))
   const outer = isLong ? I32.of(0) : inner.eqz().mul(2 * size)
   // SS:RSP are not there without a change of level outside IA-32e mode: the rest lies higher by as much.
   const frame = c.let(bottom.add(outer))
   const put = (i: number, value: I64): void => f.store(isLong ? 'i64.store' : 'i64.store32', frame, value, i * size)
-  const selectorOf = (segment: number): I64 => f.loadExpression('i64.load32_u', state, segmentAt(segment, SEG_SELECTOR))
+  const selectorOf = (segment: number): I64 =>
+    f.loadExpression('i64.load32_u', state, segmentAt(segment, S.SEG_SELECTOR))
   const putStack = (): void => {
-    put(5, selectorOf(SS))
+    put(5, selectorOf(S.SS))
     put(4, before)
   }
   if (isLong) putStack()
   else f.if(inner, putStack)
   put(3, pushed.toI64U())
-  put(2, selectorOf(CS))
-  put(1, f.loadExpression('i64.load', state, S_RIP))
-  const hasError = c.let(flags.and(EVENT_HAS_ERROR))
-  f.if(hasError, () => put(0, f.loadExpression('i64.load32_u', state, EVENT_ERROR)))
+  put(2, selectorOf(S.CS))
+  put(1, f.loadExpression('i64.load', state, S.S_RIP))
+  const hasError = c.let(flags.and(S.EVENT_HAS_ERROR))
+  f.if(hasError, () => put(0, f.loadExpression('i64.load32_u', state, S.EVENT_ERROR)))
   const distance = c.let(outer.add(hasError.eqz().mul(size)).toI64U())
   c.setGpr(RSP, size, lowest.add(distance))
 
   f.if(inner, () => {
-    const stack = state.add(segmentAt(SS, 0))
+    const stack = state.add(segmentAt(S.SS, 0))
     if (isLong) f.call(nullSegmentSetter(c), stack, I32.of(0))
     else f.call(dataSegmentSetter(c), stack, stackSelector.get, stackDescriptor.get)
   })
   setFlatCode(c, 0, selector, isLong ? ATTR_L : ATTR_DB)
-  f.store('i32.store', state, I32.of(0), S_CPL)
+  f.store('i32.store', state, I32.of(0), S.S_CPL)
   setFlags(c, after)
   useSet(c, set)
   c.jumpLinear(target)

@@ -1,23 +1,5 @@
 import { I32, type I64 } from '@retrap/wasm-emitter'
-import {
-  DS,
-  ES,
-  FLAG_AC,
-  FLAG_DF,
-  FLAG_ID,
-  FLAG_IF,
-  FLAG_IOPL,
-  FLAG_RF,
-  FLAGS_ARITHMETIC,
-  FS,
-  GS,
-  S_CPL,
-  S_EFLAGS,
-  SEG_ATTRIBUTES,
-  SEG_SELECTOR,
-  SS,
-  TLB_USER,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -49,7 +31,7 @@ import { attributesOf, dataSegmentSetter, descriptorReader, nullSegmentSetter } 
  */
 
 /** RFLAGS that are loaded here; images with others are the handler's. RF is dropped, as no instruction breakpoint is on. */
-const LOADED_FLAGS = FLAGS_ARITHMETIC | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_AC | FLAG_ID
+const LOADED_FLAGS = S.FLAGS_ARITHMETIC | S.FLAG_IF | S.FLAG_DF | S.FLAG_IOPL | S.FLAG_AC | S.FLAG_ID
 const DPL = 3 << ATTR_DPL_SHIFT
 
 /** The values of the frame on the stack, all in one page. */
@@ -70,7 +52,7 @@ function readFrame(c: Context, size: number): (i: number) => I64 {
 /** Loads SS:RSP, from a data segment of the level that is returned to. */
 function loadStack(c: Context, selector: I32, pointer: I64, level: number): void {
   const { f, state } = c
-  const segment = state.add(segmentAt(SS, 0))
+  const segment = state.add(segmentAt(S.SS, 0))
   const load = (): void => {
     const descriptor = c.let(f.call(descriptorReader(c), state, selector) as I64)
     // Its base and its limit may be any.
@@ -88,18 +70,18 @@ function loadStack(c: Context, selector: I32, pointer: I64, level: number): void
 
 /** Data segments that level 3 may not see become null: here those that are null already, whose selectors are cleared. */
 function checkDataSegments(c: Context): void {
-  for (const segment of [ES, DS, FS, GS]) {
-    const attributes = c.let(field(c, segmentAt(segment, SEG_ATTRIBUTES)))
+  for (const segment of [S.ES, S.DS, S.FS, S.GS]) {
+    const attributes = c.let(field(c, segmentAt(segment, S.SEG_ATTRIBUTES)))
     leaveIf(c, attributes.and(ATTR_P).ne(0).and(attributes.and(DPL).ne(DPL)))
   }
 }
 
 function clearNullSelectors(c: Context): void {
   const { f, state } = c
-  for (const segment of [ES, DS, FS, GS]) {
-    f.if(field(c, segmentAt(segment, SEG_ATTRIBUTES)).and(ATTR_P).eqz(), () => {
-      f.store('i32.store', state, I32.of(0), segmentAt(segment, SEG_SELECTOR))
-      f.store('i32.store', state, I32.of(0), segmentAt(segment, SEG_ATTRIBUTES))
+  for (const segment of [S.ES, S.DS, S.FS, S.GS]) {
+    f.if(field(c, segmentAt(segment, S.SEG_ATTRIBUTES)).and(ATTR_P).eqz(), () => {
+      f.store('i32.store', state, I32.of(0), segmentAt(segment, S.SEG_SELECTOR))
+      f.store('i32.store', state, I32.of(0), segmentAt(segment, S.SEG_ATTRIBUTES))
     })
   }
 }
@@ -108,8 +90,8 @@ function interruptReturn(c: Context): void {
   const { f, state } = c
   const { size } = c.form
   requireMode(c, size)
-  const before = field(c, S_EFLAGS).and(~(LOADED_FLAGS | FLAG_FIXED))
-  leaveIf(c, field(c, S_CPL).or(before).or(hasBreakpoints(c)))
+  const before = field(c, S.S_EFLAGS).and(~(LOADED_FLAGS | FLAG_FIXED))
+  leaveIf(c, field(c, S.S_CPL).or(before).or(hasBreakpoints(c)))
   const value = readFrame(c, size)
   const target = value(0)
   const selector = c.let(value(1).toI32().and(0xffff))
@@ -119,7 +101,7 @@ function interruptReturn(c: Context): void {
   leaveIf(
     c,
     image
-      .and(~(LOADED_FLAGS | FLAG_FIXED | FLAG_RF))
+      .and(~(LOADED_FLAGS | FLAG_FIXED | S.FLAG_RF))
       .ne(0)
       .or(level.ne(0).and(level.ne(3))),
   )
@@ -130,9 +112,9 @@ function interruptReturn(c: Context): void {
     level,
     () => {
       // An alignment check needs each access to be looked at.
-      leaveIf(c, image.and(FLAG_AC))
+      leaveIf(c, image.and(S.FLAG_AC))
       checkDataSegments(c)
-      f.set(set, I32.of(TLB_USER))
+      f.set(set, I32.of(S.TLB_USER))
     },
     () => f.set(set, supervisorSet(c, image)),
   )
@@ -143,7 +125,7 @@ function interruptReturn(c: Context): void {
       loadStack(c, c.let(value(4).toI32().and(0xffff)), value(3), to)
     } else c.setGpr(RSP, 4, c.gprU(RSP, 4).add(3 * size))
     setFlatCode(c, to, selector, size === 8 ? ATTR_L : ATTR_DB)
-    f.store('i32.store', state, I32.of(to), S_CPL)
+    f.store('i32.store', state, I32.of(to), S.S_CPL)
   }
   f.if(
     level,

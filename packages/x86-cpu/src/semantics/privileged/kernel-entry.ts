@@ -1,42 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import {
-  FLAG_AC,
-  FLAG_DF,
-  FLAG_IF,
-  FLAG_RF,
-  FLAG_VM,
-  FLAGS_ARITHMETIC,
-  FS,
-  GS,
-  MODE_64,
-  S_AMD,
-  S_CPL,
-  S_CR4,
-  S_EFER,
-  S_EFLAGS,
-  S_KERNEL_GS_BASE,
-  S_LOGGED,
-  S_LSTAR,
-  S_MODE,
-  S_MONITOR_LINE,
-  S_PKRU,
-  S_SFMASK,
-  S_STAR,
-  S_SYSENTER_CS,
-  S_SYSENTER_EIP,
-  S_SYSENTER_ESP,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
-  TLB_USER,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -71,32 +34,32 @@ import {
  */
 
 /** RFLAGS that SYSRET loads here; the handler loads the others. */
-const USUAL_FLAGS = FLAGS_ARITHMETIC | FLAG_IF | FLAG_DF
+const USUAL_FLAGS = S.FLAGS_ARITHMETIC | S.FLAG_IF | S.FLAG_DF
 
 /** Leaves the instruction to its handler outside 64-bit mode, and where a bit of a register is clear. */
 function require64(c: Context, register: number, bit: number): void {
   const disabled = field(c, register).and(bit).eqz()
-  c.f.if(field(c, S_MODE).ne(MODE_64).or(disabled), () => c.useHandler())
+  c.f.if(field(c, S.S_MODE).ne(S.MODE_64).or(disabled), () => c.useHandler())
 }
 
 const syscall: Semantics = {
   partial: true,
   far: true,
   emit: (c) => {
-    require64(c, S_EFER, EFER_SCE)
+    require64(c, S.S_EFER, EFER_SCE)
     const { f, state } = c
-    const image = c.let(field(c, S_EFLAGS).or(c.allFlags()).or(FLAG_FIXED).and(~FLAG_RF))
-    const after = c.let(image.and(field(c, S_SFMASK).xor(-1)))
+    const image = c.let(field(c, S.S_EFLAGS).or(c.allFlags()).or(FLAG_FIXED).and(~S.FLAG_RF))
+    const after = c.let(image.and(field(c, S.S_SFMASK).xor(-1)))
     requireNothingDue(c, after)
     const set = supervisorSet(c, after)
     requireExecuteMode(c, set)
-    const selector = c.let(f.loadExpression('i32.load16_u', state, S_STAR + 4).and(0xfffc))
+    const selector = c.let(f.loadExpression('i32.load16_u', state, S.S_STAR + 4).and(0xfffc))
     c.setGpr(RCX, 8, c.let(c.nextLinear()))
     c.setGpr(R11, 8, image.toI64U())
     setFlags(c, after)
     enterLevel(c, 0, selector, selector.add(8).and(0xffff), ATTR_L)
     useSet(c, set)
-    c.jumpLinear(c.let(f.loadExpression('i64.load', state, S_LSTAR)))
+    c.jumpLinear(c.let(f.loadExpression('i64.load', state, S.S_LSTAR)))
   },
 }
 
@@ -104,35 +67,35 @@ const sysret: Semantics = {
   partial: true,
   far: true,
   emit: (c) => {
-    require64(c, S_EFER, EFER_SCE)
+    require64(c, S.S_EFER, EFER_SCE)
     const { f, state } = c
-    const amd = c.let(field(c, S_AMD))
+    const amd = c.let(field(c, S.S_AMD))
     // AMD's processors load the selector of SS and nothing else of it: here where all else is as Intel's have it.
     f.if(amd, () => leaveIf(c, isStackFlat(c).eqz()))
     const target = c.let(c.gprU(RCX, 8))
     const image = c.let(c.gprU(R11, 4).toI32())
     requireNothingDue(c, image)
-    const unusual = image.and(~(USUAL_FLAGS | FLAG_FIXED | FLAG_RF)).or(field(c, S_CPL))
+    const unusual = image.and(~(USUAL_FLAGS | FLAG_FIXED | S.FLAG_RF)).or(field(c, S.S_CPL))
     leaveIf(c, unusual)
     requireCanonical(c, target, 8)
-    requireExecuteMode(c, I32.of(TLB_USER))
-    const base = c.let(f.loadExpression('i32.load16_u', state, S_STAR + 6))
+    requireExecuteMode(c, I32.of(S.TLB_USER))
+    const base = c.let(f.loadExpression('i32.load16_u', state, S.S_STAR + 6))
     setFlags(c, image.and(USUAL_FLAGS))
     const stack = base.add(8).or(select(amd, I32.of(0), I32.of(3)))
     enterLevel(c, 3, base.add(16).or(3).and(0xffff), stack.and(0xffff), ATTR_L)
-    useSet(c, I32.of(TLB_USER))
+    useSet(c, I32.of(S.TLB_USER))
     c.jumpLinear(target)
   },
 }
 
 /** Whether SS has all of 4 GiB from 0, whatever its privilege level. */
 function isStackFlat(c: Context): I32 {
-  const part = (offset: number): I32 => field(c, segmentAt(SS, offset))
-  const isUsual = part(SEG_ATTRIBUTES)
+  const part = (offset: number): I32 => field(c, segmentAt(S.SS, offset))
+  const isUsual = part(S.SEG_ATTRIBUTES)
     .and(~(3 << ATTR_DPL_SHIFT))
     .eq(FLAT_STACK)
-  const base = c.f.loadExpression('i64.load', c.state, segmentAt(SS, SEG_BASE))
-  return isUsual.and(base.eqz()).and(part(SEG_LIMIT).eq(-1)).and(part(SEG_RIGHTS).and(SEG_FLAT).ne(0))
+  const base = c.f.loadExpression('i64.load', c.state, segmentAt(S.SS, S.SEG_BASE))
+  return isUsual.and(base.eqz()).and(part(S.SEG_LIMIT).eq(-1)).and(part(S.SEG_RIGHTS).and(S.SEG_FLAT).ne(0))
 }
 
 /**
@@ -142,7 +105,7 @@ function isStackFlat(c: Context): I32 {
  * @returns IA32_SYSENTER_CS without its RPL
  */
 function requireSysenter(c: Context): I32 {
-  const selector = c.let(field(c, S_SYSENTER_CS).and(0xfffc))
+  const selector = c.let(field(c, S.S_SYSENTER_CS).and(0xfffc))
   requireFlat32(c)
   leaveIf(c, selector.eqz())
   return selector
@@ -154,15 +117,15 @@ const sysenter: Semantics = {
   emit: (c) => {
     const { f, state } = c
     const selector = requireSysenter(c)
-    const flags = c.let(field(c, S_EFLAGS).and(~(FLAG_VM | FLAG_IF | FLAG_RF)))
+    const flags = c.let(field(c, S.S_EFLAGS).and(~(S.FLAG_VM | S.FLAG_IF | S.FLAG_RF)))
     requireNothingDue(c, flags)
     const set = supervisorSet(c, flags)
     requireExecuteMode(c, set)
-    f.store('i32.store', state, flags, S_EFLAGS)
+    f.store('i32.store', state, flags, S.S_EFLAGS)
     enterLevel(c, 0, selector, selector.add(8).and(0xffff), ATTR_DB)
     useSet(c, set)
-    c.setGpr(RSP, 4, f.loadExpression('i64.load32_u', state, S_SYSENTER_ESP))
-    c.jumpLinear(c.let(f.loadExpression('i64.load32_u', state, S_SYSENTER_EIP)))
+    c.setGpr(RSP, 4, f.loadExpression('i64.load32_u', state, S.S_SYSENTER_ESP))
+    c.jumpLinear(c.let(f.loadExpression('i64.load32_u', state, S.S_SYSENTER_EIP)))
   },
 }
 
@@ -171,12 +134,12 @@ const sysexit: Semantics = {
   far: true,
   emit: (c) => {
     const selector = requireSysenter(c)
-    requireNothingDue(c, field(c, S_EFLAGS))
-    c.f.if(field(c, S_CPL).or(field(c, S_EFLAGS).and(FLAG_AC)), () => c.useHandler())
-    requireExecuteMode(c, I32.of(TLB_USER))
+    requireNothingDue(c, field(c, S.S_EFLAGS))
+    c.f.if(field(c, S.S_CPL).or(field(c, S.S_EFLAGS).and(S.FLAG_AC)), () => c.useHandler())
+    requireExecuteMode(c, I32.of(S.TLB_USER))
     const target = c.let(c.gprU(RDX, 4))
     enterLevel(c, 3, selector.add(16).or(3).and(0xffff), selector.add(24).or(3).and(0xffff), ATTR_DB)
-    useSet(c, I32.of(TLB_USER))
+    useSet(c, I32.of(S.TLB_USER))
     c.setGpr(RSP, 4, c.gprU(RCX, 4))
     c.jumpLinear(target)
   },
@@ -185,12 +148,12 @@ const sysexit: Semantics = {
 /** CLAC and STAC. */
 function changeAc(c: Context, on: boolean): void {
   const { f, state } = c
-  f.if(field(c, S_CPL).or(field(c, S_LOGGED)).or(field(c, S_MONITOR_LINE)), () => c.useHandler())
-  const flags = field(c, S_EFLAGS)
-  const changed = c.let(on ? flags.or(FLAG_AC) : flags.and(~FLAG_AC))
+  f.if(field(c, S.S_CPL).or(field(c, S.S_LOGGED)).or(field(c, S.S_MONITOR_LINE)), () => c.useHandler())
+  const flags = field(c, S.S_EFLAGS)
+  const changed = c.let(on ? flags.or(S.FLAG_AC) : flags.and(~S.FLAG_AC))
   const set = supervisorSet(c, changed)
   requireExecuteMode(c, set)
-  f.store('i32.store', state, changed, S_EFLAGS)
+  f.store('i32.store', state, changed, S.S_EFLAGS)
   useSet(c, set)
   c.goOnInSet()
 }
@@ -199,22 +162,22 @@ function changeAc(c: Context, on: boolean): void {
 function setBase(c: Context, segment: number, base: I64): void {
   const { f, state } = c
   const at = segmentAt(segment, 0)
-  f.store('i64.store', state, base, at + SEG_BASE)
-  const both = SEG_CAN_READ | SEG_CAN_WRITE
+  f.store('i64.store', state, base, at + S.SEG_BASE)
+  const both = S.SEG_CAN_READ | S.SEG_CAN_WRITE
   f.if(
-    field(c, at + SEG_RIGHTS)
+    field(c, at + S.SEG_RIGHTS)
       .and(both)
       .eq(both),
     () => {
-      const whole = field(c, at + SEG_LOW)
+      const whole = field(c, at + S.SEG_LOW)
         .eqz()
-        .and(field(c, at + SEG_HIGH).eq(-1))
+        .and(field(c, at + S.SEG_HIGH).eq(-1))
         .and(
-          field(c, at + SEG_ATTRIBUTES)
+          field(c, at + S.SEG_ATTRIBUTES)
             .and(ATTR_DB)
             .ne(0),
         )
-      f.store('i32.store', state, whole.and(base.eqz()).mul(SEG_FLAT).or(both), at + SEG_RIGHTS)
+      f.store('i32.store', state, whole.and(base.eqz()).mul(S.SEG_FLAT).or(both), at + S.SEG_RIGHTS)
     },
   )
 }
@@ -224,11 +187,11 @@ const swapgs: Semantics = {
   compiled: true,
   emit: (c) => {
     const { f, state } = c
-    f.if(field(c, S_MODE).ne(MODE_64).or(field(c, S_CPL)), () => c.useHandler())
-    const current = c.let(c.segmentBase(GS))
-    const kept = c.let(f.loadExpression('i64.load', state, S_KERNEL_GS_BASE))
-    setBase(c, GS, kept)
-    f.store('i64.store', state, current, S_KERNEL_GS_BASE)
+    f.if(field(c, S.S_MODE).ne(S.MODE_64).or(field(c, S.S_CPL)), () => c.useHandler())
+    const current = c.let(c.segmentBase(S.GS))
+    const kept = c.let(f.loadExpression('i64.load', state, S.S_KERNEL_GS_BASE))
+    setBase(c, S.GS, kept)
+    f.store('i64.store', state, current, S.S_KERNEL_GS_BASE)
   },
 }
 
@@ -237,7 +200,7 @@ function readBase(segment: number): Semantics {
     partial: true,
     compiled: true,
     emit: (c) => {
-      require64(c, S_CR4, CR4_FSGSBASE)
+      require64(c, S.S_CR4, CR4_FSGSBASE)
       c.write(0, c.segmentBase(segment))
     },
   }
@@ -248,7 +211,7 @@ function writeBase(segment: number): Semantics {
     partial: true,
     compiled: true,
     emit: (c) => {
-      require64(c, S_CR4, CR4_FSGSBASE)
+      require64(c, S.S_CR4, CR4_FSGSBASE)
       const base = c.let(c.readU(0))
       c.f.if(base.shl(16).shrS(16).ne(base), () => c.useHandler())
       setBase(c, segment, base)
@@ -260,8 +223,8 @@ const readKeyRights: Semantics = {
   partial: true,
   compiled: true,
   emit: (c) => {
-    c.f.if(field(c, S_CR4).and(CR4_PKE).eqz().or(c.gprU(RCX, 4).ne(0)), () => c.useHandler())
-    c.setGpr(RAX, 4, c.f.loadExpression('i64.load32_u', c.state, S_PKRU))
+    c.f.if(field(c, S.S_CR4).and(CR4_PKE).eqz().or(c.gprU(RCX, 4).ne(0)), () => c.useHandler())
+    c.setGpr(RAX, 4, c.f.loadExpression('i64.load32_u', c.state, S.S_PKRU))
     c.setGpr(RDX, 4, I64.of(0))
   },
 }
@@ -274,9 +237,9 @@ export const kernelEntry: SemanticsTable = {
   CLAC: { partial: true, compiled: true, emit: (c) => changeAc(c, false) },
   STAC: { partial: true, compiled: true, emit: (c) => changeAc(c, true) },
   SWAPGS: swapgs,
-  RDFSBASE: readBase(FS),
-  RDGSBASE: readBase(GS),
-  WRFSBASE: writeBase(FS),
-  WRGSBASE: writeBase(GS),
+  RDFSBASE: readBase(S.FS),
+  RDGSBASE: readBase(S.GS),
+  WRFSBASE: writeBase(S.FS),
+  WRGSBASE: writeBase(S.GS),
   RDPKRU: readKeyRights,
 }

@@ -1,43 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  CS,
-  EVENT_INTERRUPT,
-  FLAG_AC,
-  FLAG_IF,
-  FLAG_TF,
-  FLAGS_ARITHMETIC,
-  S_ACCESS_SET,
-  S_CPL,
-  S_CR4,
-  S_EFLAGS,
-  S_EVENTS,
-  S_EXECUTE_MODES,
-  S_LOGGED,
-  S_MODE,
-  S_MONITOR_LINE,
-  S_SEGMENTS,
-  S_SHADOW,
-  S_TLB,
-  S_TLB_BASE,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SEG_SELECTOR,
-  SS,
-  TLB_INDEX_MASK,
-  TLB_SET_BYTES,
-  TLB_SUPERVISOR,
-  TLB_SUPERVISOR_SMAP,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../../state/architecture.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../state/system-state.ts'
 import type { Context } from '../context.ts'
@@ -54,7 +18,7 @@ export function field(c: Context, offset: number): I32 {
 
 /** State offset of a part of a segment register. */
 export function segmentAt(segment: number, part: number): number {
-  return S_SEGMENTS + SEG_BYTES * segment + part
+  return S.S_SEGMENTS + S.SEG_BYTES * segment + part
 }
 
 /**
@@ -63,26 +27,26 @@ export function segmentAt(segment: number, part: number): number {
  * @param flags - RFLAGS after the instruction, by which an interrupt that waits may be taken
  */
 export function requireNothingDue(c: Context, flags: I32): void {
-  const due = [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT, S_LOGGED, S_MONITOR_LINE].map((at) => field(c, at))
-  const events = c.let(field(c, S_EVENTS))
-  const admitted = flags.and(FLAG_IF).ne(0).and(events)
-  const stepping = field(c, S_EFLAGS).and(FLAG_TF)
+  const due = [S.S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT, S.S_LOGGED, S.S_MONITOR_LINE].map((at) => field(c, at))
+  const events = c.let(field(c, S.S_EVENTS))
+  const admitted = flags.and(S.FLAG_IF).ne(0).and(events)
+  const stepping = field(c, S.S_EFLAGS).and(S.FLAG_TF)
   c.f.if(
-    due.reduce((all, one) => all.or(one), stepping.or(events.and(~EVENT_INTERRUPT)).or(admitted)),
+    due.reduce((all, one) => all.or(one), stepping.or(events.and(~S.EVENT_INTERRUPT)).or(admitted)),
     () => c.useHandler(),
   )
 }
 
 /** Leaves the instruction to its handler where a TLB set has been used for code of another mode than the current one. */
 export function requireExecuteMode(c: Context, set: I32): void {
-  const mode = c.f.loadExpression('i32.load8_u', c.state.add(set), S_EXECUTE_MODES)
-  c.f.if(mode.ne(field(c, S_MODE)), () => c.useHandler())
+  const mode = c.f.loadExpression('i32.load8_u', c.state.add(set), S.S_EXECUTE_MODES)
+  c.f.if(mode.ne(field(c, S.S_MODE)), () => c.useHandler())
 }
 
 /** Has accesses use another TLB set from the next instruction on. */
 export function useSet(c: Context, set: I32): void {
-  c.f.store('i32.store', c.state, set, S_ACCESS_SET)
-  c.f.store('i32.store', c.state, setAddress(c, set), S_TLB)
+  c.f.store('i32.store', c.state, set, S.S_ACCESS_SET)
+  c.f.store('i32.store', c.state, setAddress(c, set), S.S_TLB)
 }
 
 /**
@@ -100,10 +64,10 @@ export function implicitAddress(
   table: number,
   otherwise: () => void,
 ): I32 {
-  const hasSmap = f.loadExpression('i32.load', state, S_CR4).and(CR4_SMAP)
-  const set = select(hasSmap.eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
-  const sets = f.loadExpression('i32.load', state, S_TLB_BASE).add(set.mul(TLB_SET_BYTES))
-  const entry = f.let(sets.add(at.toI32().shrU(8).and(TLB_INDEX_MASK)))
+  const hasSmap = f.loadExpression('i32.load', state, S.S_CR4).and(CR4_SMAP)
+  const set = select(hasSmap.eqz(), I32.of(S.TLB_SUPERVISOR), I32.of(S.TLB_SUPERVISOR_SMAP))
+  const sets = f.loadExpression('i32.load', state, S.S_TLB_BASE).add(set.mul(S.TLB_SET_BYTES))
+  const entry = f.let(sets.add(at.toI32().shrU(8).and(S.TLB_INDEX_MASK)))
   const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
   f.if(distance.gtU(PAGE_BYTES - bytes), otherwise)
   return f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())
@@ -111,43 +75,43 @@ export function implicitAddress(
 
 /** Machine address of a TLB set. */
 function setAddress(c: Context, set: I32): I32 {
-  return field(c, S_TLB_BASE).add(set.mul(TLB_SET_BYTES))
+  return field(c, S.S_TLB_BASE).add(set.mul(S.TLB_SET_BYTES))
 }
 
 /** The TLB set of a supervisor's accesses, from a flag image. */
 export function supervisorSet(c: Context, eflags: I32): I32 {
-  const checked = field(c, S_CR4).and(CR4_SMAP).ne(0).and(eflags.and(FLAG_AC).eqz())
-  return c.let(checked.mul(TLB_SUPERVISOR_SMAP - TLB_SUPERVISOR).add(TLB_SUPERVISOR))
+  const checked = field(c, S.S_CR4).and(CR4_SMAP).ne(0).and(eflags.and(S.FLAG_AC).eqz())
+  return c.let(checked.mul(S.TLB_SUPERVISOR_SMAP - S.TLB_SUPERVISOR).add(S.TLB_SUPERVISOR))
 }
 
 /** Loads a segment register with all of 4 GiB from 0. */
 function setFlat(c: Context, segment: number, selector: I32, attributes: number, rights: number): void {
   const { f, state } = c
   const at = segmentAt(segment, 0)
-  f.store('i64.store', state, I64.of(0), at + SEG_BASE)
-  f.store('i32.store', state, I32.of(0), at + SEG_LOW)
-  f.store('i32.store', state, I32.of(-1), at + SEG_HIGH)
-  f.store('i32.store', state, I32.of(-1), at + SEG_LIMIT)
-  f.store('i32.store', state, selector, at + SEG_SELECTOR)
-  f.store('i32.store', state, I32.of(attributes), at + SEG_ATTRIBUTES)
-  f.store('i32.store', state, I32.of(rights), at + SEG_RIGHTS)
+  f.store('i64.store', state, I64.of(0), at + S.SEG_BASE)
+  f.store('i32.store', state, I32.of(0), at + S.SEG_LOW)
+  f.store('i32.store', state, I32.of(-1), at + S.SEG_HIGH)
+  f.store('i32.store', state, I32.of(-1), at + S.SEG_LIMIT)
+  f.store('i32.store', state, selector, at + S.SEG_SELECTOR)
+  f.store('i32.store', state, I32.of(attributes), at + S.SEG_ATTRIBUTES)
+  f.store('i32.store', state, I32.of(rights), at + S.SEG_RIGHTS)
 }
 
 /** Loads CS for code of a privilege level. @param size - ATTR_L or ATTR_DB */
 export function setFlatCode(c: Context, level: number, selector: I32, size: number): void {
-  setFlat(c, CS, selector, FLAT_CODE | size | (level << ATTR_DPL_SHIFT), SEG_CAN_READ)
+  setFlat(c, S.CS, selector, FLAT_CODE | size | (level << ATTR_DPL_SHIFT), S.SEG_CAN_READ)
 }
 
 /** Loads CS and SS for code of a privilege level. @param size - ATTR_L or ATTR_DB of CS */
 export function enterLevel(c: Context, level: number, code: I32, stack: I32, size: number): void {
   setFlatCode(c, level, code, size)
-  const rights = SEG_CAN_READ | SEG_CAN_WRITE | SEG_FLAT
-  setFlat(c, SS, stack, FLAT_STACK | (level << ATTR_DPL_SHIFT), rights)
-  c.f.store('i32.store', c.state, I32.of(level), S_CPL)
+  const rights = S.SEG_CAN_READ | S.SEG_CAN_WRITE | S.SEG_FLAT
+  setFlat(c, S.SS, stack, FLAT_STACK | (level << ATTR_DPL_SHIFT), rights)
+  c.f.store('i32.store', c.state, I32.of(level), S.S_CPL)
 }
 
 /** Sets RFLAGS. */
 export function setFlags(c: Context, image: I32): void {
-  c.f.store('i32.store', c.state, image.and(~FLAGS_ARITHMETIC).or(FLAG_FIXED), S_EFLAGS)
-  c.flagsExplicit(image.and(FLAGS_ARITHMETIC).toI64U())
+  c.f.store('i32.store', c.state, image.and(~S.FLAGS_ARITHMETIC).or(FLAG_FIXED), S.S_EFLAGS)
+  c.flagsExplicit(image.and(S.FLAGS_ARITHMETIC).toI64U())
 }

@@ -1,28 +1,6 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { R_REG0, R_REG1 } from '../../state/record.ts'
-import {
-  CS,
-  FLAG_VM,
-  GDTR,
-  S_CPL,
-  S_CR0,
-  S_CR8,
-  S_DR,
-  S_EFLAGS,
-  S_LOGGED,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SEG_SELECTOR,
-  SS,
-  TLB_READ,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -68,13 +46,13 @@ export function descriptorReader(c: Context): I64Function {
     const state = f.param(0, 'i32').get
     const selector = f.param(1, 'i32').get
     const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
-    f.if(selector.and(4).or(selector.or(7).gtU(word(segmentAt(GDTR, SEG_LIMIT)))), () => f.return(I64.of(0)))
-    const base = f.loadExpression('i64.load', state, segmentAt(GDTR, SEG_BASE))
+    f.if(selector.and(4).or(selector.or(7).gtU(word(segmentAt(S.GDTR, S.SEG_LIMIT)))), () => f.return(I64.of(0)))
+    const base = f.loadExpression('i64.load', state, segmentAt(S.GDTR, S.SEG_BASE))
     const at = f.let(base.add(selector.and(0xfff8).toI64U()))
     f.return(
       f.loadExpression(
         'i64.load',
-        implicitAddress(f, state, at, 8, TLB_READ, () => f.return(I64.of(0))),
+        implicitAddress(f, state, at, 8, S.TLB_READ, () => f.return(I64.of(0))),
       ),
     )
   })
@@ -92,13 +70,13 @@ export function dataSegmentSetter(c: Context): FunctionBuilder {
     const raw = f.let(low.and(0xffff).or(high.and(0xf_0000)))
     const limit = f.let(select(attributes.and(ATTR_G).eqz(), raw, raw.shl(12).or(0xfff)))
     const isFlat = attributes.and(ATTR_DB).ne(0).and(limit.eq(-1)).and(base.eqz())
-    f.store('i64.store', at, base.toI64U(), SEG_BASE)
-    f.store('i32.store', at, I32.of(0), SEG_LOW)
-    f.store('i32.store', at, limit, SEG_HIGH)
-    f.store('i32.store', at, limit, SEG_LIMIT)
-    f.store('i32.store', at, f.param(1, 'i32').get, SEG_SELECTOR)
-    f.store('i32.store', at, attributes, SEG_ATTRIBUTES)
-    f.store('i32.store', at, isFlat.mul(SEG_FLAT).or(SEG_CAN_READ | SEG_CAN_WRITE), SEG_RIGHTS)
+    f.store('i64.store', at, base.toI64U(), S.SEG_BASE)
+    f.store('i32.store', at, I32.of(0), S.SEG_LOW)
+    f.store('i32.store', at, limit, S.SEG_HIGH)
+    f.store('i32.store', at, limit, S.SEG_LIMIT)
+    f.store('i32.store', at, f.param(1, 'i32').get, S.SEG_SELECTOR)
+    f.store('i32.store', at, attributes, S.SEG_ATTRIBUTES)
+    f.store('i32.store', at, isFlat.mul(S.SEG_FLAT).or(S.SEG_CAN_READ | S.SEG_CAN_WRITE), S.SEG_RIGHTS)
   })
 }
 
@@ -106,13 +84,13 @@ export function dataSegmentSetter(c: Context): FunctionBuilder {
 export function nullSegmentSetter(c: Context): FunctionBuilder {
   return c.shared('setNullSegment', ['i32', 'i32'], undefined, (f) => {
     const at = f.param(0, 'i32').get
-    f.store('i64.store', at, I64.of(0), SEG_BASE)
-    f.store('i32.store', at, I32.of(1), SEG_LOW)
-    f.store('i32.store', at, I32.of(0), SEG_HIGH)
-    f.store('i32.store', at, I32.of(0), SEG_LIMIT)
-    f.store('i32.store', at, f.param(1, 'i32').get, SEG_SELECTOR)
-    f.store('i32.store', at, I32.of(0), SEG_ATTRIBUTES)
-    f.store('i32.store', at, I32.of(0), SEG_RIGHTS)
+    f.store('i64.store', at, I64.of(0), S.SEG_BASE)
+    f.store('i32.store', at, I32.of(1), S.SEG_LOW)
+    f.store('i32.store', at, I32.of(0), S.SEG_HIGH)
+    f.store('i32.store', at, I32.of(0), S.SEG_LIMIT)
+    f.store('i32.store', at, f.param(1, 'i32').get, S.SEG_SELECTOR)
+    f.store('i32.store', at, I32.of(0), S.SEG_ATTRIBUTES)
+    f.store('i32.store', at, I32.of(0), S.SEG_RIGHTS)
   })
 }
 
@@ -122,13 +100,13 @@ function segmentLoader(c: Context): I32Function {
     const state = f.param(0, 'i32').get
     const at = f.param(1, 'i32').get
     const selector = f.param(2, 'i32').get
-    f.if(f.loadExpression('i32.load', state, S_CR0).and(CR0_PE).eqz(), () => {
-      const attributes = f.loadExpression('i32.load', at, SEG_ATTRIBUTES)
+    f.if(f.loadExpression('i32.load', state, S.S_CR0).and(CR0_PE).eqz(), () => {
+      const attributes = f.loadExpression('i32.load', at, S.SEG_ATTRIBUTES)
       f.if(attributes.and(ATTR_P).eqz(), () => f.return(I32.of(0)))
       // The required kind of access, and the segment's length, stay.
-      f.store('i64.store', at, selector.shl(4).toI64U(), SEG_BASE)
-      f.store('i32.store', at, selector, SEG_SELECTOR)
-      f.store('i32.store', at, I32.of(SEG_CAN_READ | SEG_CAN_WRITE), SEG_RIGHTS)
+      f.store('i64.store', at, selector.shl(4).toI64U(), S.SEG_BASE)
+      f.store('i32.store', at, selector, S.SEG_SELECTOR)
+      f.store('i32.store', at, I32.of(S.SEG_CAN_READ | S.SEG_CAN_WRITE), S.SEG_RIGHTS)
       f.return(I32.of(1))
     })
     f.if(selector.ltU(4), () => {
@@ -141,7 +119,7 @@ function segmentLoader(c: Context): I32Function {
     const hidden = selector
       .and(3)
       .gtU(level)
-      .or(f.loadExpression('i32.load', state, S_CPL).gtU(level))
+      .or(f.loadExpression('i32.load', state, S.S_CPL).gtU(level))
     f.if(attributes.and(DATA_MASK).ne(DATA).or(hidden), () => f.return(I32.of(0)))
     f.call(dataSegmentSetter(c), at, selector, descriptor)
     f.return(I32.of(1))
@@ -156,7 +134,7 @@ function load(c: Context, selector: I32): void {
 
 /** Leaves instructions that are executed alone or in logged passes to the handler. */
 function requireFree(c: Context): void {
-  c.f.if(field(c, S_LOGGED), () => c.useHandler())
+  c.f.if(field(c, S.S_LOGGED), () => c.useHandler())
 }
 
 /** The same, and loads in virtual-8086 mode and those of SS. */
@@ -164,15 +142,15 @@ function requireLoad(c: Context): void {
   const { f } = c
   requireFree(c)
   const register = f.loadExpression('i32.load16_u', c.record, R_REG0)
-  const isCodeOrStack = register.eq(segmentAt(SS, 0)).or(register.eq(segmentAt(CS, 0)))
-  f.if(isCodeOrStack.or(field(c, S_EFLAGS).and(FLAG_VM)), () => c.useHandler())
+  const isCodeOrStack = register.eq(segmentAt(S.SS, 0)).or(register.eq(segmentAt(S.CS, 0)))
+  f.if(isCodeOrStack.or(field(c, S.S_EFLAGS).and(S.FLAG_VM)), () => c.useHandler())
 }
 
 /** The linear address that the stack pointer names, moved by some bytes; other stacks than flat ones are the handler's. */
 function stackAt(c: Context, distance: number): I64 {
   if (c.form.long) return c.let(c.gprU(RSP, 8).add(distance))
-  const rights = c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS))
-  c.f.if(rights.and(SEG_FLAT).eqz(), () => c.useHandler())
+  const rights = c.f.loadExpression('i32.load8_u', c.state, segmentAt(S.SS, S.SEG_RIGHTS))
+  c.f.if(rights.and(S.SEG_FLAT).eqz(), () => c.useHandler())
   return c.let(c.gprU(RSP, 4).add(distance).and(0xffff_ffffn))
 }
 
@@ -186,7 +164,7 @@ function selectorBytes({ size }: Form): number {
 }
 
 function selectorOf(c: Context, i: number): I64 {
-  return c.f.loadExpression('i64.load32_u', c.registerAddress(i), SEG_SELECTOR)
+  return c.f.loadExpression('i64.load32_u', c.registerAddress(i), S.SEG_SELECTOR)
 }
 
 const moveToSegment: Semantics = {
@@ -240,8 +218,8 @@ const moveFromControl: Semantics = {
     requireFree(c)
     const { f } = c
     const register = f.loadExpression('i32.load16_u', c.record, R_REG1)
-    const isOther = register.eq(S_CR8).or(register.geU(S_DR))
-    f.if(isOther.or(field(c, S_CPL)), () => c.useHandler())
+    const isOther = register.eq(S.S_CR8).or(register.geU(S.S_DR))
+    f.if(isOther.or(field(c, S.S_CPL)), () => c.useHandler())
     c.write(0, f.loadExpression('i64.load', c.registerAddress(1)))
   },
 }

@@ -1,15 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  ES,
-  S_SEGMENTS,
-  SEG_BYTES,
-  SEG_FLAT,
-  SEG_RIGHTS,
-  TLB_INDEX_MASK,
-  TLB_WRITE_OFFSET,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { loadOp } from '../integer.ts'
 import { RDI, RSI, advance, elementAddress } from './string-elements.ts'
@@ -24,7 +16,7 @@ const MOST_SHORT = 128
 function hostOf(c: Context, ea: I64, table: number): { host: I32; elements: I64 } {
   const f = c.f
   const size = c.form.size
-  const entry = f.let(c.tlbBase().add(ea.toI32().shrU(8).and(TLB_INDEX_MASK)))
+  const entry = f.let(c.tlbBase().add(ea.toI32().shrU(8).and(S.TLB_INDEX_MASK)))
   const distance = f.let(ea.sub(f.loadExpression('i64.load', entry, table)))
   const host = f.local('i32')
   f.set(host, I32.of(0))
@@ -51,9 +43,9 @@ export function bulkPossible(c: Context): boolean {
 function isBulkSegment(c: Context, ...segments: readonly I32[]): I32 {
   if (c.form.long) return I32.of(1)
   const rights = segments.map((segment) =>
-    c.f.loadExpression('i32.load8_u', c.state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_RIGHTS),
+    c.f.loadExpression('i32.load8_u', c.state.add(segment.mul(S.SEG_BYTES)), S.S_SEGMENTS + S.SEG_RIGHTS),
   )
-  return c.let(rights.reduce((all, each) => all.and(each)).and(SEG_FLAT))
+  return c.let(rights.reduce((all, each) => all.and(each)).and(S.SEG_FLAT))
 }
 
 /** Linear address of an element for bulk work. */
@@ -65,13 +57,13 @@ function bulkAddress(c: Context, register: number, segment: I32, write: boolean)
 /** Copies elements upwards, as far as they lie in one page on both sides. */
 export function copyBulk(c: Context, segment: I32, by: I64): Bulk {
   const f = c.f
-  const flat = isBulkSegment(c, segment, I32.of(ES))
+  const flat = isBulkSegment(c, segment, I32.of(S.ES))
   return (remaining) => {
     const done = f.local('i64')
     f.set(done, I64.of(0))
     f.if(by.gtS(0).and(flat.ne(0)), () => {
       const from = hostOf(c, bulkAddress(c, RSI, segment, false), 0)
-      const to = hostOf(c, bulkAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
+      const to = hostOf(c, bulkAddress(c, RDI, I32.of(S.ES), true), S.TLB_WRITE_OFFSET)
       const count = least(c, remaining, least(c, from.elements, to.elements))
       const bytes = f.let(count.shl(Math.log2(c.form.size)))
       const length = f.let(bytes.toI32())
@@ -99,12 +91,12 @@ export function copyBulk(c: Context, segment: I32, by: I64): Bulk {
 export function fillBulk(c: Context, value: I64, by: I64): Bulk {
   const f = c.f
   const { size } = c.form
-  const flat = isBulkSegment(c, I32.of(ES))
+  const flat = isBulkSegment(c, I32.of(S.ES))
   return (remaining) => {
     const done = f.local('i64')
     f.set(done, I64.of(0))
     f.if(by.gtS(0).and(flat.ne(0)), () => {
-      const to = hostOf(c, bulkAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
+      const to = hostOf(c, bulkAddress(c, RDI, I32.of(S.ES), true), S.TLB_WRITE_OFFSET)
       const count = least(c, remaining, to.elements)
       const bytes = f.let(count.shl(Math.log2(size)))
       const length = f.let(bytes.toI32())

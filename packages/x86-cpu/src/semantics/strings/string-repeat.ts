@@ -1,15 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Label } from '@retrap/wasm-emitter'
-import {
-  FLAG_TF,
-  STATUS_CONTINUE,
-  S_ATTENTION,
-  S_BUDGET,
-  S_BULK_SHIFT,
-  S_EFLAGS,
-  S_ITERATIONS,
-  S_LOGGED,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { zeroExtend } from '../integer.ts'
 import { RCX } from './string-elements.ts'
@@ -46,11 +37,11 @@ export function repeat(
   const size = c.form.addressSize
   // The dispatch loop takes the budget back from the state.
   c.jumps = true
-  const one = f.load('i32.load', c.state, S_LOGGED)
+  const one = f.load('i32.load', c.state, S.S_LOGGED)
   // Iterations are counted in a local, and charged where the instruction is left. It counts parts of 1 / 2^shift, of which
   // an iteration that is made together with others costs one.
-  const budget = f.load('i32.load', c.state, S_BUDGET)
-  const shift = bulk === undefined ? I64.of(0) : f.let(f.loadExpression('i32.load', c.state, S_BULK_SHIFT).toI64U())
+  const budget = f.load('i32.load', c.state, S.S_BUDGET)
+  const shift = bulk === undefined ? I64.of(0) : f.let(f.loadExpression('i32.load', c.state, S.S_BULK_SHIFT).toI64U())
   // One iteration is made, whatever is left of the budget.
   const all = f.let(select(budget.gtS(0), budget, I32.of(1)).toI64U().shl(shift))
   const unit = f.let(I64.of(1).shl(shift))
@@ -58,8 +49,8 @@ export function repeat(
   f.set(left, all)
   const charge = (): void => {
     const cost = f.let(all.shrU(shift).sub(left.get.shrS(shift)).toI32())
-    f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_ITERATIONS).add(cost), S_ITERATIONS)
-    f.store('i32.store', c.state, budget.sub(cost), S_BUDGET)
+    f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S.S_ITERATIONS).add(cost), S.S_ITERATIONS)
+    f.store('i32.store', c.state, budget.sub(cost), S.S_BUDGET)
   }
   const status = f.local('i32')
   f.block((failed: Label) => {
@@ -87,10 +78,10 @@ export function repeat(
         c.setGpr(RCX, size, rest)
         f.brIf(rest.eqz(), done)
         if (stop !== undefined) f.brIf(stop(), done)
-        const attention = f.loadExpression('i32.load', c.state, S_ATTENTION)
+        const attention = f.loadExpression('i32.load', c.state, S.S_ATTENTION)
         f.if(left.get.leS(0).or(one).or(attention), () => {
-          if (finish !== undefined) f.if(f.loadExpression('i32.load', c.state, S_EFLAGS).and(FLAG_TF), finish)
-          c.fail(STATUS_CONTINUE)
+          if (finish !== undefined) f.if(f.loadExpression('i32.load', c.state, S.S_EFLAGS).and(S.FLAG_TF), finish)
+          c.fail(S.STATUS_CONTINUE)
         })
         f.br(next)
       })

@@ -3,15 +3,7 @@ import { S_CR4, S_MXCSR } from '../../state/state-layout.ts'
 import { CR4_OSXMMEXCPT } from '../../state/architecture.ts'
 import { VECTOR_UD, VECTOR_XM } from '../../state/vectors.ts'
 import type { Context } from '../context.ts'
-import {
-  MXCSR_DAZ,
-  MXCSR_FTZ,
-  MXCSR_MASKS_SHIFT,
-  MXCSR_RC_SHIFT,
-  F_CONTROL,
-  F_FLAGS,
-  F_TEMPORARY,
-} from '../float-scratch.ts'
+import * as F from '../float-scratch.ts'
 import {
   FC_DAZ,
   FC_FTZ,
@@ -35,14 +27,14 @@ function begin(c: Context): SharedFunction {
   return c.shared('sse.begin', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     const mxcsr = f.load('i32.load', state, S_MXCSR)
-    f.store('i32.store', state, I32.of(0), F_FLAGS)
+    f.store('i32.store', state, I32.of(0), F.F_FLAGS)
     const control = mxcsr
-      .shrU(MXCSR_MASKS_SHIFT)
+      .shrU(F.MXCSR_MASKS_SHIFT)
       .and(EXCEPTIONS)
-      .or(mxcsr.shrU(MXCSR_RC_SHIFT).and(3).shl(FC_ROUNDING_SHIFT))
-      .or(mxcsr.and(MXCSR_DAZ).shl(Math.log2(FC_DAZ / MXCSR_DAZ)))
-      .or(mxcsr.and(MXCSR_FTZ).shrU(Math.log2(MXCSR_FTZ / FC_FTZ)))
-    f.store('i32.store', state, control, F_CONTROL)
+      .or(mxcsr.shrU(F.MXCSR_RC_SHIFT).and(3).shl(FC_ROUNDING_SHIFT))
+      .or(mxcsr.and(F.MXCSR_DAZ).shl(Math.log2(FC_DAZ / F.MXCSR_DAZ)))
+      .or(mxcsr.and(F.MXCSR_FTZ).shrU(Math.log2(F.MXCSR_FTZ / FC_FTZ)))
+    f.store('i32.store', state, control, F.F_CONTROL)
   })
 }
 
@@ -51,8 +43,8 @@ export function commit(c: Context): SharedFunction<'i32'> {
   return c.shared('sse.commit', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
     const flags = f.local('i32')
-    f.set(flags, f.loadExpression('i32.load', state, F_FLAGS).and(EXCEPTIONS))
-    const masks = f.load('i32.load', state, F_CONTROL)
+    f.set(flags, f.loadExpression('i32.load', state, F.F_FLAGS).and(EXCEPTIONS))
+    const masks = f.load('i32.load', state, F.F_CONTROL)
     const unmasked = f.let(flags.get.and(masks.xor(-1)))
     // Exceptions that are found before the computation keep those of its result from being seen.
     const before = FE_INVALID | FE_DENORMAL | FE_ZERO_DIVIDE
@@ -67,7 +59,7 @@ export function commit(c: Context): SharedFunction<'i32'> {
 export function guarded(c: Context, f: FunctionBuilder, state: I32, compute: () => I64 | readonly V128[]): void {
   f.call(begin(c), state)
   const value = compute()
-  if (value instanceof I64) f.store('i64.store', state, value, F_TEMPORARY)
-  else value.forEach((lane, i) => f.store('v128.store', state, lane, F_TEMPORARY + 16 * i))
+  if (value instanceof I64) f.store('i64.store', state, value, F.F_TEMPORARY)
+  else value.forEach((lane, i) => f.store('v128.store', state, lane, F.F_TEMPORARY + 16 * i))
   f.return(f.call(commit(c), state))
 }

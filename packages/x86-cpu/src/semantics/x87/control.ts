@@ -1,16 +1,5 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  S_CR0,
-  S_FCS,
-  S_FCW,
-  S_FDP,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { VECTOR_MF, VECTOR_NM } from '../../state/vectors.ts'
 import { CR0_MP, CR0_TS } from '../../state/architecture.ts'
 import type { Context, SemanticsTable } from '../context.ts'
@@ -31,25 +20,25 @@ const FSW_ES = 0x80
 
 /** (state): ES and B as masks and flags have it. */
 function summarise(f: FunctionBuilder, state: I32): void {
-  const status = f.let(f.loadExpression('i32.load', state, S_FSW).and(~FSW_SUMMARY))
-  const pending = status.and(f.loadExpression('i32.load', state, S_FCW).xor(-1)).and(EXCEPTIONS)
-  f.store('i32.store', state, status.or(select(pending, I32.of(FSW_SUMMARY), I32.of(0))), S_FSW)
+  const status = f.let(f.loadExpression('i32.load', state, S.S_FSW).and(~FSW_SUMMARY))
+  const pending = status.and(f.loadExpression('i32.load', state, S.S_FCW).xor(-1)).and(EXCEPTIONS)
+  f.store('i32.store', state, status.or(select(pending, I32.of(FSW_SUMMARY), I32.of(0))), S.S_FSW)
 }
 
 function initialise(c: Context): void {
   c.requireX87()
   const { f, state } = c
-  f.store('i32.store', state, I32.of(FCW_INITIAL), S_FCW)
-  f.store('i32.store', state, I32.of(0xff), S_FTAG_EMPTY)
-  for (const field of [S_FSW, S_FTOP, S_FOP, S_FCS, S_FDS]) f.store('i32.store', state, I32.of(0), field)
-  for (const field of [S_FIP, S_FDP]) f.store('i64.store', state, I64.of(0), field)
+  f.store('i32.store', state, I32.of(FCW_INITIAL), S.S_FCW)
+  f.store('i32.store', state, I32.of(0xff), S.S_FTAG_EMPTY)
+  for (const field of [S.S_FSW, S.S_FTOP, S.S_FOP, S.S_FCS, S.S_FDS]) f.store('i32.store', state, I32.of(0), field)
+  for (const field of [S.S_FIP, S.S_FDP]) f.store('i64.store', state, I64.of(0), field)
 }
 
 function loadControl(c: Context): void {
   enterX87(c)
   const { f, state } = c
   const value = c.readU(0).toI32()
-  f.store('i32.store', state, value.and(FCW_BITS).or(FCW_ALWAYS), S_FCW)
+  f.store('i32.store', state, value.and(FCW_BITS).or(FCW_ALWAYS), S.S_FCW)
   // An exception that is unmasked now is raised by the next waiting instruction.
   summarise(f, state)
 }
@@ -57,8 +46,8 @@ function loadControl(c: Context): void {
 function storeStatus(c: Context): void {
   c.requireX87()
   const { f, state } = c
-  const top = f.loadExpression('i32.load', state, S_FTOP).shl(11)
-  c.write(0, c.let(f.loadExpression('i32.load', state, S_FSW).or(top).toI64U()))
+  const top = f.loadExpression('i32.load', state, S.S_FTOP).shl(11)
+  c.write(0, c.let(f.loadExpression('i32.load', state, S.S_FSW).or(top).toI64U()))
 }
 
 /** FINCSTP, FDECSTP: tags stay. */
@@ -67,8 +56,8 @@ function turn(step: 1 | -1): (c: Context) => void {
     enterX87(c)
     notePointers(c)
     const { f, state } = c
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FTOP).add(step).and(7), S_FTOP)
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FSW).and(~FSW_C1), S_FSW)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FTOP).add(step).and(7), S.S_FTOP)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FSW).and(~FSW_C1), S.S_FSW)
   }
 }
 
@@ -77,14 +66,14 @@ function free(pops: boolean): (c: Context) => void {
     enterX87(c)
     notePointers(c)
     const { f, state } = c
-    const register = f.loadExpression('i32.load', state, S_FTOP).add(stackIndex(c)).and(7)
+    const register = f.loadExpression('i32.load', state, S.S_FTOP).add(stackIndex(c)).and(7)
     f.store(
       'i32.store',
       state,
-      f.loadExpression('i32.load', state, S_FTAG_EMPTY).or(I32.of(1).shl(register)),
-      S_FTAG_EMPTY,
+      f.loadExpression('i32.load', state, S.S_FTAG_EMPTY).or(I32.of(1).shl(register)),
+      S.S_FTAG_EMPTY,
     )
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FSW).and(~FSW_C1), S_FSW)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FSW).and(~FSW_C1), S.S_FSW)
     if (pops) f.call(pop(c), state)
   }
 }
@@ -99,7 +88,7 @@ export const x87Control: SemanticsTable = {
   FNCLEX: {
     emit: (c) => {
       c.requireX87()
-      c.f.store('i32.store', c.state, c.f.loadExpression('i32.load', c.state, S_FSW).and(~FSW_CLEARED), S_FSW)
+      c.f.store('i32.store', c.state, c.f.loadExpression('i32.load', c.state, S.S_FSW).and(~FSW_CLEARED), S.S_FSW)
     },
   },
   FLDCW: { emit: loadControl },
@@ -107,7 +96,7 @@ export const x87Control: SemanticsTable = {
     direct: true,
     emit: (c) => {
       c.requireX87()
-      c.write(0, c.f.load('i64.load32_u', c.state, S_FCW))
+      c.write(0, c.f.load('i64.load32_u', c.state, S.S_FCW))
     },
   },
   FNSTSW: { emit: storeStatus, direct: true },
@@ -127,8 +116,8 @@ export const x87Control: SemanticsTable = {
   FWAIT: {
     emit: (c) => {
       const { f, state } = c
-      f.if(f.loadExpression('i32.load', state, S_CR0).and(CR0_MP_TS).eq(CR0_MP_TS), () => c.raise(VECTOR_NM))
-      f.if(f.loadExpression('i32.load', state, S_FSW).and(FSW_ES), () => c.raise(VECTOR_MF))
+      f.if(f.loadExpression('i32.load', state, S.S_CR0).and(CR0_MP_TS).eq(CR0_MP_TS), () => c.raise(VECTOR_NM))
+      f.if(f.loadExpression('i32.load', state, S.S_FSW).and(FSW_ES), () => c.raise(VECTOR_MF))
     },
   },
 }

@@ -12,25 +12,7 @@ import {
   Slot,
 } from '@retrap/soft-float'
 import { R_IMM, R_OFFSET, R_REG2, R_SEGMENT } from '../../state/record.ts'
-import {
-  CS,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_SELECTOR,
-  S_FCS,
-  S_FCW,
-  S_FDP,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_PAGE_BASE,
-  S_RIP_MASK,
-  S_SEGMENTS,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context } from '../context.ts'
 import { F_CONTROL, F_FLAGS, F_WORD, INDEFINITE, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
@@ -61,7 +43,7 @@ const FCW_CONTROL = 0x0f3f
  */
 export function enterX87(c: Context): void {
   c.requireX87()
-  c.f.if(c.f.loadExpression('i32.load', c.state, S_FSW).and(FSW_ES), () => c.raise(VECTOR_MF))
+  c.f.if(c.f.loadExpression('i32.load', c.state, S.S_FSW).and(FSW_ES), () => c.raise(VECTOR_MF))
 }
 
 /** Notes this instruction, and its memory operand, for exception handlers. After everything that can fault. */
@@ -85,14 +67,14 @@ function instructionPointer(c: Context): SharedFunction {
 }
 
 function writeInstructionPointer(f: FunctionBuilder, state: I32, record: I32): void {
-  const code = S_SEGMENTS + SEG_BYTES * CS
+  const code = S.S_SEGMENTS + S.SEG_BYTES * S.CS
   const linear = f
-    .loadExpression('i64.load', state, S_PAGE_BASE)
+    .loadExpression('i64.load', state, S.S_PAGE_BASE)
     .add(f.loadExpression('i64.load16_u', record, R_OFFSET))
-  const offset = linear.sub(f.loadExpression('i64.load', state, code + SEG_BASE))
-  f.store('i64.store', state, offset.and(f.loadExpression('i64.load', state, S_RIP_MASK)), S_FIP)
-  f.store('i32.store', state, f.loadExpression('i32.load', state, code + SEG_SELECTOR), S_FCS)
-  f.store('i32.store', state, f.loadExpression('i32.load16_u', record, R_REG2), S_FOP)
+  const offset = linear.sub(f.loadExpression('i64.load', state, code + S.SEG_BASE))
+  f.store('i64.store', state, offset.and(f.loadExpression('i64.load', state, S.S_RIP_MASK)), S.S_FIP)
+  f.store('i32.store', state, f.loadExpression('i32.load', state, code + S.SEG_SELECTOR), S.S_FCS)
+  f.store('i32.store', state, f.loadExpression('i32.load16_u', record, R_REG2), S.S_FOP)
 }
 
 /** (state, record): FDP and FDS. */
@@ -104,9 +86,9 @@ function dataPointer(c: Context): SharedFunction {
 }
 
 function writeDataPointer(f: FunctionBuilder, state: I32, record: I32, offset: I64): void {
-  f.store('i64.store', state, offset, S_FDP)
-  const segment = f.loadExpression('i32.load8_u', record, R_SEGMENT).and(7).mul(SEG_BYTES)
-  f.store('i32.store', state, f.loadExpression('i32.load', state.add(segment), S_SEGMENTS + SEG_SELECTOR), S_FDS)
+  f.store('i64.store', state, offset, S.S_FDP)
+  const segment = f.loadExpression('i32.load8_u', record, R_SEGMENT).and(7).mul(S.SEG_BYTES)
+  f.store('i32.store', state, f.loadExpression('i32.load', state.add(segment), S.S_SEGMENTS + S.SEG_SELECTOR), S.S_FDS)
 }
 
 /** i of the ST(i) that an instruction names. */
@@ -119,7 +101,7 @@ export function begin(c: Context): SharedFunction {
   return c.shared('x87.begin', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     f.store('i32.store', state, I32.of(0), F_FLAGS)
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FCW).and(FCW_CONTROL).or(FC_X87), F_CONTROL)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FCW).and(FCW_CONTROL).or(FC_X87), F_CONTROL)
   })
 }
 
@@ -140,8 +122,8 @@ export function commit(c: Context): SharedFunction<'i32'> {
       const c1 = select(flags.get.and(FE_STACK), flags.get.and(FE_ROUNDED_UP), I32.of(0))
       f.set(flags, flags.get.and(kept).or(c1))
     })
-    const status = f.loadExpression('i32.load', state, S_FSW).and(~FSW_C1).or(flags.get)
-    f.store('i32.store', state, status.or(select(unmasked, I32.of(FSW_SUMMARY), I32.of(0))), S_FSW)
+    const status = f.loadExpression('i32.load', state, S.S_FSW).and(~FSW_C1).or(flags.get)
+    f.store('i32.store', state, status.or(select(unmasked, I32.of(FSW_SUMMARY), I32.of(0))), S.S_FSW)
     f.return(stopped.eqz())
   })
 }
@@ -149,7 +131,7 @@ export function commit(c: Context): SharedFunction<'i32'> {
 /** Gives C1 back what it was before the instruction, unless that raised a stack fault. */
 export function keepC1(f: FunctionBuilder, state: I32, before: I32): void {
   f.if(f.loadExpression('i32.load', state, F_FLAGS).and(FE_STACK).eqz(), () => {
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FSW).or(before.and(FSW_C1)), S_FSW)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FSW).or(before.and(FSW_C1)), S.S_FSW)
   })
 }
 
@@ -163,7 +145,7 @@ export function unmaskedFlags(f: FunctionBuilder, state: I32): I32 {
 
 /** Physical number of ST(i). */
 function physical(f: FunctionBuilder, state: I32, i: I32 | number): I32 {
-  return f.loadExpression('i32.load', state, S_FTOP).add(i).and(7)
+  return f.loadExpression('i32.load', state, S.S_FTOP).add(i).and(7)
 }
 
 /** Machine address, less S_FPR, of ST(i). */
@@ -174,7 +156,7 @@ export function stackAddress(f: FunctionBuilder, state: I32, i: I32 | number): I
 /** 1 if ST(i) is empty. */
 export function isEmpty(f: FunctionBuilder, state: I32, i: I32 | number): I32 {
   return f
-    .loadExpression('i32.load', state, S_FTAG_EMPTY)
+    .loadExpression('i32.load', state, S.S_FTAG_EMPTY)
     .shrU(physical(f, state, i))
     .and(1)
 }
@@ -188,8 +170,8 @@ export function loadStack(c: Context): SharedFunction {
       unpack80(c),
       state,
       slot,
-      f.loadExpression('i64.load', at, S_FPR),
-      f.loadExpression('i32.load16_u', at, S_FPR + 8),
+      f.loadExpression('i64.load', at, S.S_FPR),
+      f.loadExpression('i32.load16_u', at, S.S_FPR + 8),
     )
   })
 }
@@ -199,14 +181,14 @@ export function storeStack(c: Context): SharedFunction {
   return c.shared('x87.storeStack', ['i32', 'i32', 'i64', 'i32'], undefined, (f) => {
     const [state, i] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
     const at = f.let(stackAddress(f, state, i))
-    f.store('i64.store', at, f.param(2, 'i64').get, S_FPR)
-    f.store('i32.store16', at, f.param(3, 'i32').get, S_FPR + 8)
-    const tags = f.loadExpression('i32.load', state, S_FTAG_EMPTY).and(
+    f.store('i64.store', at, f.param(2, 'i64').get, S.S_FPR)
+    f.store('i32.store16', at, f.param(3, 'i32').get, S.S_FPR + 8)
+    const tags = f.loadExpression('i32.load', state, S.S_FTAG_EMPTY).and(
       I32.of(1)
         .shl(physical(f, state, i))
         .xor(-1),
     )
-    f.store('i32.store', state, tags, S_FTAG_EMPTY)
+    f.store('i32.store', state, tags, S.S_FTAG_EMPTY)
   })
 }
 
@@ -214,9 +196,14 @@ export function storeStack(c: Context): SharedFunction {
 export function pop(c: Context): SharedFunction {
   return c.shared('x87.pop', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
-    const top = f.load('i32.load', state, S_FTOP)
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FTAG_EMPTY).or(I32.of(1).shl(top)), S_FTAG_EMPTY)
-    f.store('i32.store', state, top.add(1).and(7), S_FTOP)
+    const top = f.load('i32.load', state, S.S_FTOP)
+    f.store(
+      'i32.store',
+      state,
+      f.loadExpression('i32.load', state, S.S_FTAG_EMPTY).or(I32.of(1).shl(top)),
+      S.S_FTAG_EMPTY,
+    )
+    f.store('i32.store', state, top.add(1).and(7), S.S_FTOP)
   })
 }
 
@@ -224,7 +211,7 @@ export function pop(c: Context): SharedFunction {
 export function push(c: Context): SharedFunction {
   return c.shared('x87.push', ['i32', 'i64', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
-    f.store('i32.store', state, f.loadExpression('i32.load', state, S_FTOP).sub(1).and(7), S_FTOP)
+    f.store('i32.store', state, f.loadExpression('i32.load', state, S.S_FTOP).sub(1).and(7), S.S_FTOP)
     f.call(storeStack(c), state, I32.of(0), f.param(1, 'i64').get, f.param(2, 'i32').get)
   })
 }
@@ -278,8 +265,8 @@ export function topOrIndefinite(c: Context): { readonly significand: I64; readon
   const empty = f.let(isEmpty(f, c.state, 0))
   f.if(empty, () => raiseStackUnderflow(f, c.state))
   return {
-    significand: f.let(select(empty, I64.of(INDEFINITE), f.loadExpression('i64.load', at, S_FPR))),
-    word: f.let(select(empty, I32.of(INDEFINITE_WORD), f.loadExpression('i32.load16_u', at, S_FPR + 8))),
+    significand: f.let(select(empty, I64.of(INDEFINITE), f.loadExpression('i64.load', at, S.S_FPR))),
+    word: f.let(select(empty, I32.of(INDEFINITE_WORD), f.loadExpression('i32.load16_u', at, S.S_FPR + 8))),
   }
 }
 
