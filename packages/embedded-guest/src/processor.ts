@@ -216,8 +216,7 @@ export function emitProcessor(guest: Guest): void {
 
     guest.say('\n  features   ')
     guest.call('putFeatures')
-    asm.mov(edi, 0x0a)
-    guest.call('putByte')
+    guest.say('\n')
     asm.jmp(done)
   })
 

@@ -57,6 +57,8 @@ async function printed(
     dispatch.portRead(0xcfc, 4)
     expect([register, dispatch.lo]).toEqual([register, word])
   }
+  // A terminal begins a line at its left edge only where each line feed has a carriage return before it.
+  expect(text.match(/.*(?<!\r)\n/g)).toBeNull()
   return text.slice(text.indexOf(from)).replaceAll('\r', '').trimEnd()
 }
 

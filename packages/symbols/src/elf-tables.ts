@@ -173,12 +173,21 @@ function* symbolsOf({ wide }: ElfHeader, sections: readonly ElfSection[], fileBy
     if (entrySize !== each) throw damaged(`a symbol of ${entrySize} bytes instead of ${each}`)
     const text = texts.get(link) ?? (yield* namesOf(names))
     texts.set(link, text)
-    readSymbols(viewOf(yield { offset, length: size }), wide, text, found)
+    readSymbols(viewOf(yield { offset, length: size }), wide, text, found, sections)
   }
   return found
 }
 
-function readSymbols(table: DataView, wide: boolean, text: (at: number) => string, into: ElfSymbol[]): void {
+function readSymbols(
+  table: DataView,
+  wide: boolean,
+  text: (at: number) => string,
+  into: ElfSymbol[],
+  sections: readonly ElfSection[],
+): void {
+  // Linux links the variables of each processor at 0, and adds the address of a processor's area.
+  const perCpu = sections.findIndex(({ name, address }) => name === '.data..percpu' && address === 0n)
+
   const each = wide ? 24 : 16
   const word = (at: number): bigint => (wide ? table.getBigUint64(at, true) : BigInt(table.getUint32(at, true)))
   for (let at = 0; at + each <= table.byteLength; at += each) {
@@ -196,6 +205,7 @@ function readSymbols(table: DataView, wide: boolean, text: (at: number) => strin
       rank: (type === STT_FUNC ? 2 : 0) + (info >> 4 === STB_LOCAL ? 0 : 1),
       section,
       isFunction: type === STT_FUNC,
+      ...(section === perCpu && { isOffset: true }),
     })
   }
 }

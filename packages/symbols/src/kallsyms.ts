@@ -9,7 +9,7 @@
  *   symbols, or since 6.5 behind the tokens.
  */
 import { type GuestRam, type LinuxMemory, ramOf } from './guest-ram.ts'
-import type { NamedPlace } from './symbol-table.ts'
+import { type NamedPlace, offsetMark } from './symbol-table.ts'
 
 /** A symbol of a Linux kernel, which reaches to the next one. */
 export interface LinuxSymbol extends NamedPlace {
@@ -179,7 +179,9 @@ function placesOf(names: readonly string[], addresses: readonly bigint[]): Linux
     const above = addresses[i + 1]
     if (above !== undefined && above > address) end = above
     const rank = type === type.toUpperCase() ? 1 : 0
-    symbols.push({ name: names[i]!.slice(1), address, size: end - address, rank, isCode: CODE_TYPES.includes(type) })
+    const isCode = CODE_TYPES.includes(type)
+    const mark = offsetMark(address, addresses.at(-1)!)
+    symbols.push({ name: names[i]!.slice(1), address, size: end - address, rank, isCode, ...mark })
   }
   return symbols
 }

@@ -8,7 +8,17 @@ export interface NamedPlace {
   readonly size: bigint
   /** Of several names for one place the one with the highest rank is shown. */
   readonly rank: number
+  /** The address is a distance, such as a variable's in the area of each processor of Linux: it names no place. */
+  readonly isOffset?: boolean
 }
+
+/** Values of Linux's absolute symbols, which those of the areas of its processors are among, are below 2 GiB. */
+const LEAST_ADDRESS = 1n << 31n
+const UPPER_HALF = 1n << 63n
+
+/** The mark of a symbol of Linux whose address is a distance. @param last - the highest address of all its symbols */
+export const offsetMark = (address: bigint, last: bigint): { readonly isOffset?: true } =>
+  address < LEAST_ADDRESS && last >= UPPER_HALF ? { isOffset: true } : {}
 
 /** Names that one place may have. */
 const MOST_ALIASES = 16
@@ -58,6 +68,7 @@ export class SymbolTable {
       const best = new Map<number, NamedPlace>()
       let isWhole = true
       for (const symbol of symbols) {
+        if (symbol.isOffset === true) continue
         const place = this.placeOf(symbol.address)
         if (Math.abs(place) > Number.MAX_SAFE_INTEGER) {
           isWhole = false

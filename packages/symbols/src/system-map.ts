@@ -1,6 +1,6 @@
 import { SymbolsError } from './errors.ts'
 import type { LinuxSymbol } from './kallsyms.ts'
-import { sized } from './symbol-table.ts'
+import { offsetMark, sized } from './symbol-table.ts'
 
 /** `ffffffff81000000 T _stext`, as nm(1) prints it. */
 const LINE = /^([\da-f]{8}|[\da-f]{16}) ([A-Za-z?]) (\S+)(?:\s.*)?$/
@@ -27,7 +27,8 @@ export function systemMapSymbols(bytes: Uint8Array): LinuxSymbol[] {
     const rank = type === type.toUpperCase() ? 1 : 0
     return { name, address: BigInt(`0x${address}`), size: 0n, rank, isCode: CODE_TYPES.includes(type) }
   })
-  return sized(symbols)
+  const last = symbols.reduce((most, { address }) => (address > most ? address : most), 0n)
+  return sized(symbols.map((symbol) => ({ ...symbol, ...offsetMark(symbol.address, last) })))
 }
 
 const damagedMap = (what: string): SymbolsError => new SymbolsError('ERR_DAMAGED', 'this System.map is damaged', what)

@@ -1,6 +1,6 @@
 /** The symbols of an ELF file and of a System.map, against what nm(1) prints of the same file. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
@@ -51,6 +51,19 @@ describe.skipIf(!compiles)(`symbols of files${skipNote(compiles, 'gcc or nm is n
     expect(table.nameOf(main! + 5n)).toBe('main+0x5')
     expect(map.find(({ name }) => name === 'main')?.isCode).toBe(true)
     expect(map.find(({ name }) => name === 'own')?.isCode).toBe(false)
+  })
+
+  test('variables of each processor, as vmlinux has them, name no small numbers', () => {
+    const kernel = join(folder, 'kernel')
+    const source = 'long hot[9] __attribute__((section(".data..percpu"))) = { 1 }; long *start(void) { return hot; }'
+    const script = join(folder, 'kernel.ld')
+    const places = '.data..percpu 0 : { *(.data..percpu) } . = 0x400000; .text : { *(.text*) }'
+    writeFileSync(script, `SECTIONS { ${places} /DISCARD/ : { *(.note*) *(.eh_frame) } }`)
+    const link = ['-static', '-nostdlib', '-no-pie', `-Wl,-e,start,-T,${script}`, '-x', 'c', '-']
+    execFileSync('gcc', [...link, '-o', kernel], { input: source, stdio: 'pipe' })
+    const table = new SymbolTable(elfTables(readFileSync(kernel)).symbols, 0n)
+    expect([table.addressOf('hot'), table.nameOf(0n), table.nameOf(8n)]).toEqual([0n, undefined, undefined])
+    expect(table.nameOf(table.addressOf('start')!)).toBe('start')
   })
 
   test('a file with any byte changed, or cut off, is read or refused', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { SymbolTable } from '../src/symbol-table.ts'
 import { type LinuxSymbol, readKallsyms } from '../src/kallsyms.ts'
 import { type Tables, tables } from './kallsyms-tables.ts'
 
@@ -36,6 +37,7 @@ describe('the symbols of a Linux kernel in memory', () => {
     expect(all.map(({ name, isCode }) => [name, isCode]).toReversed()).toEqual(
       symbols.map(({ type, name }) => [name, 'tTW'.includes(type)]),
     )
+    expect(new SymbolTable(all, 0n).nameOf(1n)).toBeUndefined()
     const code = all.filter(({ isCode }) => isCode)
     expect(code.map(({ name, address }) => [name, address]).toReversed()).toEqual(
       expected.map(({ name, address }) => [name, address]),

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { sized, SymbolTable } from '../src/symbol-table.ts'
+import { systemMapSymbols } from '../src/system-map.ts'
 
 const EXACT = 2n ** 53n
 /** Bases near 0, near 2^64, and so far apart that a distance between them is not exact. */
@@ -50,6 +51,19 @@ test('an address whose distance from the start of a symbol is not exact has no n
   const before = new SymbolTable([{ ...wide, address: BigInt.asUintN(64, -(2n ** 52n)) }], 0n)
   expect(before.nameOf(0n)).toBe('wide+0x10000000000000')
   expect(before.nameOf(2n ** 52n + 8n)).toBeUndefined()
+})
+
+test('a variable of each processor of Linux names no small number, and has its offset by its name', () => {
+  const lines = [
+    ...['0000000000000000 D __per_cpu_start', '0000000000000000 A fixed_percpu_data'],
+    ...['000000000002a000 D pcpu_hot', '0000000000031000 D __per_cpu_end', 'ffffffff81000000 T _stext'],
+  ]
+  const table = new SymbolTable(systemMapSymbols(Buffer.from(lines.join('\n'))), 0n)
+  for (const small of [0n, 1n, 0x2a000n, 0x31000n, 0x40000n]) expect(table.nameOf(small)).toBeUndefined()
+  expect(table.addressOf('pcpu_hot')).toBe(0x2a000n)
+  // A program of 32 bits, or a boot sector, has its places there.
+  const low = new SymbolTable(systemMapSymbols(Buffer.from('00007c00 T start\n00007c10 T end')), 0n)
+  expect(low.nameOf(0x7c08n)).toBe('start+0x8')
 })
 
 test('a name reaches as far as its size', () => {
