@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import { Option } from 'commander'
 import { Program, runProgram } from './command-line.ts'
 import { addDeviceServer } from './devices/device-servers.ts'
@@ -294,7 +295,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       if (flags.force !== true) refuseChangedDisks(saved.disks ?? [])
       const isForeign = saved.host !== hostDigest()
       // The command opens the files, folders and networks that its command line names.
-      host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
+      const was = plainLine(`${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}`)
+      host.stderr.write(`retrap: going on, as it was ${was}\n`)
       const code = await goOn([...saved.arguments, ...more], {
         snapshot: {
           path: file,

@@ -1,3 +1,4 @@
+import { plainLine, printable } from '@retrap/basics'
 import { ExitCode } from './exit-codes.ts'
 
 /**
@@ -12,7 +13,8 @@ export class CliError extends Error {
   readonly code: CliErrorCode
 
   constructor(code: CliErrorCode, message: string) {
-    super(message)
+    // What is wrong with a command line may take several lines, and quotes what was typed.
+    super(code === 'ERR_USAGE' ? printable(message) : plainLine(message))
     this.name = 'CliError'
     this.code = code
   }
@@ -63,7 +65,7 @@ export function explainError(error: unknown): { readonly message: string; readon
     const file =
       ['LoaderError', 'ImageError', 'RecordingError', 'MigrationError'].includes(error.name) ||
       ['ERR_OPTION_ROM', 'ERR_LISTEN', 'ERR_OPEN'].includes(String(error.code))
-    return { message: withoutPasswords(inOurWords(error)), code: file ? ExitCode.Input : ExitCode.Usage }
+    return { message: withoutPasswords(plainLine(inOurWords(error))), code: file ? ExitCode.Input : ExitCode.Usage }
   }
   return undefined
 }

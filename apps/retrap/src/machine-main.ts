@@ -7,6 +7,7 @@ import { loadInterpreters } from './machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
 import { onStuck } from './devices/stuck-watch.ts'
 import { onSignal } from './host/host.ts'
+import { plainOutput } from './print-lines.ts'
 import { usage } from './options/values.ts'
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
@@ -35,7 +36,7 @@ const host: CliHost = {
   embeddedGuest: async () => (await import('@retrap/embedded-guest')).buildGuestImage(),
   stdin: process.stdin,
   stdout: process.stdout,
-  stderr: process.stderr,
+  stderr: plainOutput(process.stderr),
   onUncaught(listener) {
     process.on('uncaughtException', listener)
     return () => process.off('uncaughtException', listener)

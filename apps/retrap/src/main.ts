@@ -36,7 +36,8 @@ try {
   const { main } = await programOf(args[0])
   process.exitCode = await main(args)
 } catch (error) {
-  console.error(error)
+  const [{ inspect }, { printable }] = await Promise.all([import('node:util'), import('@retrap/basics')])
+  console.error(printable(inspect(error)))
   process.exitCode = ExitCode.InternalError
 }
 endSoon()

@@ -1,3 +1,4 @@
+import { printable } from '@retrap/basics'
 import { CliError } from './errors.ts'
 
 /** Where the listing goes: a stream of Node's, as far as it matters here. */
@@ -6,6 +7,22 @@ export interface ListingOutput {
   write(data: string | Uint8Array): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
   once(event: 'drain', listener: () => void): unknown
+}
+
+/** Text as a terminal may have it. Ends of lines stay. */
+const plain = <T>(data: T): T | string =>
+  typeof data === 'string' ? data.split('\r\n').map(printable).join('\r\n') : data
+
+/** An output whose texts, which are ours, give a terminal no orders, whatever they quote. Bytes, which are a guest's, stay. */
+export function plainOutput<T extends { write(data: string | Uint8Array, ...more: never[]): unknown }>(output: T): T {
+  return new Proxy(output, {
+    get(target, key) {
+      if (key === 'write')
+        return (data: string | Uint8Array, ...more: never[]): unknown => target.write(plain(data), ...more)
+      const value: unknown = Reflect.get(target, key, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 const CHUNK_LENGTH = 1 << 16
@@ -62,7 +79,8 @@ export class Printer {
   /** Prints. @returns undefined where the output takes more at once, else a promise of that; it never rejects */
   print(piece: string | Uint8Array): Promise<void> | undefined {
     if (piece.length === 0 || this.#failure !== undefined) return this.#taken
-    if (this.#output.write(piece) === false) this.#taken ??= this.#drained()
+    if (this.#output.write(this.#output.isTTY === true ? plain(piece) : piece) === false)
+      this.#taken ??= this.#drained()
     return this.#taken
   }
 

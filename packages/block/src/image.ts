@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { BlockBackend } from '@retrap/device'
 
 /** An open disk image: the back end of a disk, and the end of it. */
@@ -45,7 +46,7 @@ export class ImageError extends Error {
   readonly code: ImageErrorCode
 
   constructor(code: ImageErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

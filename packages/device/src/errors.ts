@@ -1,3 +1,5 @@
+import { plainLine as plain, printable } from '@retrap/basics'
+
 /**
  * Codes of {@link DeviceError}.
  *
@@ -32,10 +34,16 @@ export class DeviceError extends Error {
   readonly code: DeviceErrorCode
 
   constructor(code: DeviceErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }
+
+/**
+ * Returns a text from outside, such as a device program's or a server's, as a part of one line: without characters that give a
+ * terminal orders. Of one longer than `most` characters, 2000 unless given, the middle is left out.
+ */
+export const plainLine: (text: string, most?: number) => string = plain
 
 /** Formats a number the way messages of devices and their hosts show addresses. */
 export function hex(value: number): string {
@@ -43,14 +51,14 @@ export function hex(value: number): string {
 }
 
 /**
- * Describes a value that was thrown: an error by its message, and a value that cannot be made into text by saying so.
+ * Describes a value that was thrown in one line: an error by its message, and a value that cannot be made into text by saying so.
  *
- * @param stack - an error is described by its stack
+ * @param stack - an error is described by its stack, in several lines
  */
 export function describeThrown(thrown: unknown, stack = false): string {
   try {
-    if (!(thrown instanceof Error)) return String(thrown)
-    return String(stack ? (thrown.stack ?? thrown.message) : thrown.message)
+    if (!(thrown instanceof Error)) return plainLine(String(thrown))
+    return stack ? printable(String(thrown.stack ?? thrown.message)) : plainLine(String(thrown.message))
   } catch {
     return 'a value that cannot be printed'
   }

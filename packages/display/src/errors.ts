@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /**
  * Codes of {@link DisplayError}.
  *
@@ -17,7 +19,7 @@ export class DisplayError extends Error {
   readonly code: DisplayErrorCode
 
   constructor(code: DisplayErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

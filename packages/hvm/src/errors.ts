@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** The kind of failure, for programs. */
 export type HvmErrorCode =
   /** A device has not answered by the deadline. */
@@ -15,7 +17,7 @@ export class HvmError extends Error {
   readonly vcpus: readonly number[]
 
   constructor(code: HvmErrorCode, message: string, vcpus: readonly number[] = []) {
-    super(message)
+    super(plainLine(message))
     this.name = 'HvmError'
     this.code = code
     this.vcpus = vcpus

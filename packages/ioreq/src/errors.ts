@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/device/host'
+
 /**
  * Codes of {@link IoreqError}. They stand for what the corresponding `dm_op` returns in Xen's interface.
  *
@@ -30,7 +32,7 @@ export class IoreqError extends Error {
   readonly code: IoreqErrorCode
 
   constructor(code: IoreqErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

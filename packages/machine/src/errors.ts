@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** Mistakes of a caller of the machine. */
 export type MachineErrorCode =
   | 'ERR_MEMORY_SIZE'
@@ -17,7 +19,7 @@ export class MachineError extends Error {
   /** Stable code to switch on. */
   readonly code: MachineErrorCode
   constructor(code: MachineErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.name = 'MachineError'
     this.code = code
   }

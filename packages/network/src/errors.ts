@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/device/host'
+
 /**
  * Codes of {@link NetworkError}.
  *
@@ -18,7 +20,7 @@ export class NetworkError extends Error {
   readonly code: NetworkErrorCode
 
   constructor(code: NetworkErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

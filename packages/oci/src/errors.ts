@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** Reasons of an {@link OciError}. */
 export type OciErrorCode =
   /** The file is not an image, or an image of an unknown kind. */
@@ -33,7 +35,7 @@ export class OciError extends Error {
   readonly subject: string
 
   constructor(code: OciErrorCode, subject: string, reason: string) {
-    super(`${shown(subject)}: ${reason}`)
+    super(plainLine(`${shown(subject)}: ${reason}`))
     this.code = code
     this.subject = subject
   }
@@ -41,8 +43,5 @@ export class OciError extends Error {
 
 const MOST_SHOWN = 200
 
-/** A name of an image's for a terminal, which no file may give orders to. */
-export function shown(name: string): string {
-  const plain = name.replaceAll(/[\p{Cc}\p{Cf}]/gu, '?')
-  return plain.length > MOST_SHOWN ? `${plain.slice(0, MOST_SHOWN)}…` : plain
-}
+/** A name of an image's, for messages. */
+export const shown = (name: string): string => plainLine(name, MOST_SHOWN)

@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** The kind of damage of a recording, for programs. */
 export type RecordingErrorCode =
   /** The file is no recording. */
@@ -15,7 +17,7 @@ export class RecordingError extends Error {
   readonly code: RecordingErrorCode
 
   constructor(code: RecordingErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.name = 'RecordingError'
     this.code = code
   }

@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** The kind of damage of a snapshot file, for programs. */
 export type SnapshotErrorCode =
   /** The file is no snapshot. */
@@ -19,7 +21,7 @@ export class SnapshotError extends Error {
   readonly code: SnapshotErrorCode
 
   constructor(code: SnapshotErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.name = 'SnapshotError'
     this.code = code
   }

@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** Reasons of a {@link SymbolsError}. */
 export type SymbolsErrorCode = 'ERR_DAMAGED' | 'ERR_MISSING' | 'ERR_UNSUPPORTED'
 
@@ -11,7 +13,7 @@ export class SymbolsError extends Error {
   readonly reason: string
 
   constructor(code: SymbolsErrorCode, file: string, reason: string) {
-    super(`${file}: ${reason}`)
+    super(plainLine(`${file}: ${reason}`))
     this.code = code
     this.reason = reason
   }

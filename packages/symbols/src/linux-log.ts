@@ -1,3 +1,4 @@
+import { printable } from '@retrap/basics'
 import { SymbolsError } from './errors.ts'
 import type { LinuxGuest } from './linux-guest.ts'
 
@@ -85,7 +86,7 @@ function textOf(data: Uint8Array, size: bigint, begin: bigint, next: bigint, len
   const isWrapped = begin / size !== next / size && next % size !== 0n
   const from = (isWrapped ? 0 : Number(begin % size)) + 8
   if (from + length > data.length) return undefined
-  return decoder.decode(data.subarray(from, from + length)).replaceAll(/[^\P{Cc}\n\t]/gu, '?')
+  return printable(decoder.decode(data.subarray(from, from + length)))
 }
 
 const decoder = new TextDecoder()

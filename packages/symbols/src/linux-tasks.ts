@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { LinuxField, LinuxGuest } from './linux-guest.ts'
 
 /** A list that a guest has made a circle of ends here. */
@@ -97,7 +98,7 @@ const decoder = new TextDecoder()
 /** A name up to its zero, for a terminal. */
 function textOf(bytes: Uint8Array): string {
   const zero = bytes.indexOf(0)
-  return decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero)).replaceAll(/\p{Cc}/gu, '?')
+  return plainLine(decoder.decode(zero < 0 ? bytes : bytes.subarray(0, zero)))
 }
 
 function stateOf(state: number, exit: number): string {

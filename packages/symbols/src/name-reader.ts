@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 const decoder = new TextDecoder()
 /** ASCII without control characters. */
 const FIRST_PRINTABLE = 0x20
@@ -39,6 +41,6 @@ export class NameReader {
     if (this.#textBytes > Math.max(LEAST_TEXT_BYTES, MOST_SHARED * bytes.length))
       throw this.#damaged('its names lie upon one another')
     if (isPlain) return String.fromCharCode(...bytes.subarray(at, end))
-    return decoder.decode(bytes.subarray(at, end)).replaceAll(/\p{Cc}/gu, '?')
+    return plainLine(decoder.decode(bytes.subarray(at, end)), Infinity)
   }
 }

@@ -1,3 +1,4 @@
+import { printable as plain } from '@retrap/basics'
 import { echoEnd } from './echo.ts'
 
 /** A longer line is matched by its first characters: a guest may never end one. */
@@ -111,9 +112,4 @@ export class PrintedText {
 }
 
 /** Returns a guest's text without control characters, which would reach a terminal: each as `\\xNN`; lines and tabs stay. */
-export function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]|\p{Cf}|[\u2028\u2029\ufffe\uffff]/gu, (character) => {
-    const code = character.codePointAt(0)!.toString(16)
-    return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
-  })
-}
+export const printable: (text: string) => string = plain

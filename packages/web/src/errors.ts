@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** The kind of failure, for programs. */
 export type WebErrorCode = 'ERR_OPTION' | 'ERR_SOURCE' | 'ERR_MACHINE' | 'ERR_WORKER' | 'ERR_DISPOSED'
 
@@ -12,7 +14,7 @@ export class WebError extends Error {
   readonly code: WebErrorCode
 
   constructor(code: WebErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /** The kind of failure, for programs. */
 export type XenErrorCode =
   /** A path or permission that the store cannot have. */
@@ -12,7 +14,7 @@ export class XenError extends Error {
 
   /** @param message - states the value, and what was expected */
   constructor(code: XenErrorCode, message: string) {
-    super(message)
+    super(plainLine(message))
     this.name = 'XenError'
     this.code = code
   }

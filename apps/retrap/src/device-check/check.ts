@@ -1,7 +1,7 @@
 /** `retrap device-check`: a machine that a server of the device protocol is shown to. */
 import { setTimeout } from 'node:timers/promises'
 import type { ProgramAddress } from '../devices/device-programs.ts'
-import { printable } from '../devices/device-programs.ts'
+import { plainLine } from '@retrap/basics'
 import { Conversation } from './conversation.ts'
 import { type Link, openLink } from './link.ts'
 import type { Check, Part } from './part.ts'
@@ -93,7 +93,7 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
   const links: Link[] = []
   const talks: Conversation[] = []
   const trace = options.trace === true ? print : null
-  const tell = (line: string): void => print(`      | ${printable(line)}`)
+  const tell = (line: string): void => print(`      | ${plainLine(line)}`)
   let isOver = false
   const limit = globalThis.setTimeout(() => {
     isOver = true
@@ -194,7 +194,7 @@ async function endedAtOnce({ ended }: Link): Promise<string | null> {
 }
 
 const counted = ({ objects }: Conversation): string =>
-  `${objects.devices.map(({ name }) => printable(name)).join(', ')}: ${objects.regions().length} regions`
+  `${objects.devices.map(({ name }) => plainLine(name)).join(', ')}: ${objects.regions().length} regions`
 
 async function run(part: Part, talk: Conversation, check: Check, over: string | null): Promise<void> {
   const { report } = check

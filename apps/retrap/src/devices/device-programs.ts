@@ -1,4 +1,5 @@
 /** `--device exec:COMMAND`, `unix:PATH` and `tcp:HOST:PORT`: devices that are programs in any language. */
+import { plainLine } from '@retrap/basics'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeviceModel } from '@retrap/device'
 import {
@@ -79,7 +80,7 @@ function readProgram(argument: DeviceArgument, stderr: ProgramOutput, others: re
   const ready = properties.text('ready', '') === 'off' ? Infinity : seconds('ready', '0')
   const bounds = boundsOf(name, properties.text('dma', ''))
   const prefix = 'command' in address ? commandName(address.command) : name
-  const tell = (text: string): void => void stderr.write(`${prefix}: ${printable(text)}\n`)
+  const tell = (text: string): void => void stderr.write(`${prefix}: ${plainLine(text, MOST_LINE)}\n`)
   const options = {
     name: prefix,
     ...(properties.text('ready', '') !== '' && { readyMs: ready * 1000 }),
@@ -169,6 +170,3 @@ async function hasRoom(output: Room): Promise<void> {
   // oxlint-disable-next-line no-await-in-loop -- a look at the stream, again and again
   while (isFull(output)) await sleep(LOOK_MS, undefined, { ref: false })
 }
-
-/** Programs' words must not control a terminal. */
-export const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e\u00a0-\uffff\t]/g, '?')

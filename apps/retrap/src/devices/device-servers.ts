@@ -1,4 +1,5 @@
 /** `--device-server`, and `retrap device-server`: device models of one host in the machines of others, over TLS. */
+import { plainLine } from '@retrap/basics'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -200,7 +201,7 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
         address: { host: listen.host, port: listen.port },
         maxMachines: machines,
         onMachineGone: (_name: string, error: Error | null) => {
-          if (error !== null) tell(`a machine's devices have failed: ${printable(error.message)}`)
+          if (error !== null) tell(`a machine's devices have failed: ${plainLine(error.message)}`)
         },
       }
       const service = await serveDeviceModules(options, urls).catch((error: unknown) => {
@@ -251,11 +252,6 @@ export function parseAnnounce(text: string): Announcement {
   if (leaseMs !== undefined && !(Number.isInteger(leaseMs) && leaseMs >= 1000 && leaseMs <= 600_000))
     throw usage(`--announce ${text}: lease=${lease}: expected 1 to 600 seconds`)
   return { nats, options: { ...(host !== null && { host }), ...(leaseMs !== undefined && { leaseMs }) } }
-}
-
-/** Models' words must not control a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 300)
 }
 
 function parseMachines(text: string): number {

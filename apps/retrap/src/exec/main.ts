@@ -1,10 +1,12 @@
 /** The command line where it runs a program in a guest: nothing else of it is loaded. */
 import { endSoon } from '../host/host.ts'
+import { plainOutput } from '../print-lines.ts'
 import { runExecCommand } from './command.ts'
 
 /** Runs `retrap exec` on this process, which it ends: nothing that is left open holds it. */
 export async function main(args: readonly string[]): Promise<number> {
-  const { stdin, stdout, stderr } = process
+  const { stdin, stdout } = process
+  const stderr = plainOutput(process.stderr)
   const code = await runExecCommand(args, {
     stdin,
     stdout,

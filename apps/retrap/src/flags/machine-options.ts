@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { describeThrown } from '@retrap/machine'
 import type { ArmDeviceNode } from '@retrap/machine/arm'
@@ -195,5 +196,6 @@ function backEndsOf(
 
 /** Returns the message about a device that was taken out. */
 function formatDeviceFailure({ serverName, device, request, cause }: DeviceFailure): string {
-  return `retrap: device ${device} of server ${serverName} failed at ${request} and was taken out: ${describeThrown(cause)}\n`
+  const where = plainLine(`device ${device} of server ${serverName} failed at ${request}`)
+  return `retrap: ${where} and was taken out: ${describeThrown(cause)}\n`
 }

@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /**
  * Why a tool has not done what it was called for:
  * `ERR_PATH` a file that is not in a named folder, or cannot be used, `ERR_MACHINE` there is no such machine, `ERR_LIMIT` more
@@ -21,7 +23,7 @@ export class ToolError extends Error {
   readonly code: ToolErrorCode
 
   constructor(code: ToolErrorCode, message: string) {
-    super(message)
+    super(plainLine(message))
     this.name = 'ToolError'
     this.code = code
   }

@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { PcOptions } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import { outputsOfExec } from '../exec/replayed.ts'
@@ -20,7 +21,8 @@ export async function replayOf(
   goesLive: boolean,
 ): Promise<{ readonly arguments: readonly string[]; readonly machine: PcOptions | undefined }> {
   const { savedAt, arguments: recorded } = await readRecordedRun(file)
-  if (recorded !== undefined) stderr.write(`retrap: as recorded ${savedAt}, with: retrap ${recorded.join(' ')}\n`)
+  if (recorded !== undefined)
+    stderr.write(`retrap: as recorded ${plainLine(`${savedAt}, with: retrap ${recorded.join(' ')}`)}\n`)
   const ofProgram = outputsOfExec(recorded ?? [], { stdout, stderr })
   if (goesLive && (recorded === undefined || ofProgram !== undefined))
     throw new CliError('ERR_USAGE', '--go-live: the files of this program are not there; leave it out')

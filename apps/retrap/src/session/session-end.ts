@@ -1,3 +1,4 @@
+import { printable } from '@retrap/basics'
 import type { MachineExit, CrashDetail } from '@retrap/machine'
 import { ExitCode } from '../exit-codes.ts'
 import type { SessionHost, Disassemble } from '../host/host.ts'
@@ -79,7 +80,7 @@ const COLUMNS = 4
  */
 function formatCrash(title: string, detail: CrashDetail | undefined, disassemble: Disassemble): string {
   const where = detail?.vcpu === undefined ? '' : ` on vCPU ${detail.vcpu}`
-  const lines = [`retrap: ${title}${where}${detail === undefined ? '' : `: ${detail.message}`}`]
+  const lines = [`retrap: ${title}${where}${detail === undefined ? '' : `: ${printable(detail.message)}`}`]
 
   const cells = Object.entries(detail?.registers ?? {}).map(
     ([name, value]) => `${name.padEnd(7)}${BigInt.asUintN(64, value).toString(16).padStart(16, '0')}`,

@@ -85,7 +85,7 @@ describe.concurrent('a program ends with its machine, however it clings, and wit
     const { code, stdout, stderr } = await runRetrap(['--device', raw('talks')], {
       ...{ input: READS, deadlineMs: DEADLINE_MS },
     })
-    const said = ['a third?[2J', 'and another', 'one line'].map((line) => `raw-device.mjs: ${line}`)
+    const said = ['a third\\x1b[2J', 'and another', 'one line'].map((line) => `raw-device.mjs: ${line}`)
     expect(stderr.trimEnd().split('\n').toSorted()).toEqual(said)
     expect([code, stdout]).toEqual([0, expect.stringMatching(READ)])
   })
@@ -93,6 +93,25 @@ describe.concurrent('a program ends with its machine, however it clings, and wit
 
 describe('a program that fails ends the machine with one sentence:', () => {
   const start = 'retrap: the device models cannot be started: device server exec:'
+  test.each([
+    ['its message', "'forges a fault'", []],
+    ['its end', "'forges an end'", []],
+    ['the message of one that is taken out', "'forges a fault'", ['--device-failure', 'detach']],
+  ] as const)(
+    '%s gives the terminal no orders, and is no line of ours',
+    { timeout: DEADLINE_MS },
+    async (_what, how, more) => {
+      const { stderr } = await run(raw(how), ...more)
+      const lines = stderr.trimEnd().split('\n')
+      expect(lines.filter((line) => line.startsWith('retrap:'))).toHaveLength(1)
+      expect(lines.join('')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+      expect(lines.find((line) => line.startsWith('raw-device.mjs: '))).toBe(
+        'raw-device.mjs: log\\x1b[2J\\x9b31m retrap: fine\\u{202e}',
+      )
+      expect(stderr.length).toBeLessThan(20_000)
+    },
+  )
+
   test.each<readonly [string, string, number, RegExp]>([
     ['it is not there', 'exec:./no-such --x', 2, /no-such --x: its program cannot be started: .* check its name/],
     ['it may not be executed', 'exec:/dev/null', 2, /cannot be started: the shell may not execute it/],

@@ -28,9 +28,12 @@ function frame(kind, ...fields) {
 }
 const send = (...frames) => socket.write(Buffer.concat(frames.map((each) => frame(...each))))
 
-const WELCOME = [32, 5, 0, 0, 0, 'raw']
+/** What it calls itself and its device where it forges: orders for a terminal, and lines that look like retrap's. */
+const FORGED = '\u001b[2J\u009b31m\r\nretrap: fine\u202e'
+const forges = how.startsWith('forges')
+const WELCOME = [32, 5, 0, 0, 0, forges ? `raw${FORGED}` : 'raw']
 const DEVICE = [
-  [33, 1, 0, 'thermometer'],
+  [33, 1, 0, forges ? `thermometer${FORGED}` : 'thermometer'],
   [34, 1, 1, 1, Number(process.env.BASE ?? 0xfed9_0000), 4096, 0, 0, 0],
   [42, 4, 1, Number(process.env.IRQ ?? 5)],
   ...(how.startsWith('pci') ? [[35, 3, 1, 256, 0x1af4, 0x10f0, 0, 0xff_0000, 0, 0, 1, 0, '']] : []),
@@ -43,6 +46,8 @@ let isFirst = true
 /** What a read does before its answer. @returns true: there is no answer */
 const ON_READ = {
   dies: () => process.exit(3),
+  'forges a fault': () => void send([57, `log${FORGED}`], [46, 1, FORGED + 'x'.repeat(1 << 20)]),
+  'forges an end': () => void send([57, `log${FORGED}`], [15, FORGED + 'x'.repeat(1 << 16)]),
   'pci-dies-once'() {
     if (existsSync(path)) return
     writeFileSync(path, 'x')

@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import * as format from './format.ts'
 import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
@@ -181,8 +182,7 @@ function readBacking(cluster: Uint8Array, view: DataView, backingFormat: string 
 /** Reads a name that may be padded with zeros; control characters would confuse a terminal. */
 export function textOf(bytes: Uint8Array): string {
   const end = bytes.indexOf(0)
-  // oxlint-disable-next-line no-control-regex -- those are what is replaced
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end)).replaceAll(/[\u0000-\u001f\u007f]/g, '?')
+  return plainLine(new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end)))
 }
 
 function checkTables(header: Qcow2Header, fileBytes: number): void {

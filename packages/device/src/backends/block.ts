@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/basics'
 import type { CancelSignal } from '../access.ts'
 
 /** A disk's geometry as old firmware asks for it. Zero: unknown. */
@@ -125,7 +126,7 @@ export class BlockError extends Error {
   readonly code: BlockErrorCode
 
   constructor(code: BlockErrorCode, message: string, options?: { readonly cause?: unknown }) {
-    super(message, options)
+    super(plainLine(message), options)
     this.code = code
   }
 }

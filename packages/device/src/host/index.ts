@@ -16,7 +16,7 @@ export {
   type AccessedRange,
 } from './access.ts'
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
-export { describeThrown, hex } from '../errors.ts'
+export { describeThrown, hex, plainLine } from '../errors.ts'
 export { ModelLines, SharedLines } from './interrupt-lines.ts'
 export { LONGEST_HOST_TIMER_MS } from './timer-queue.ts'
 export { intercepted } from './intercepted.ts'

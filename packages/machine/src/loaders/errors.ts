@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/basics'
+
 /**
  * Codes of {@link LoaderError}.
  *
@@ -31,7 +33,7 @@ export class LoaderError extends Error {
 
   constructor(code: LoaderErrorCode, field: string, value: string | number, expected: string) {
     const shown = typeof value === 'number' ? hex(value) : value
-    super(`${field}: ${shown}, expected ${expected}`)
+    super(plainLine(`${field}: ${shown}, expected ${expected}`))
     this.code = code
     this.field = field
     this.value = shown

@@ -1,3 +1,4 @@
+import { plainLine } from '@retrap/device/host'
 import { IoreqError } from '../../errors.ts'
 import {
   type FieldType,
@@ -145,7 +146,8 @@ function tooShort(kind: string, name: string, length: number): IoreqError {
 
 function textOf(bytes: Uint8Array, kind: string, name: string): string {
   try {
-    return decoder.decode(bytes)
+    // Names and messages of a program, for people; who shows them cuts them.
+    return plainLine(decoder.decode(bytes), Infinity)
   } catch {
     throw new IoreqError('ERR_PROTOCOL', `${name} of a ${kind} frame is no UTF-8`)
   }

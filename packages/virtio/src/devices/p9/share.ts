@@ -1,3 +1,5 @@
+import { plainLine } from '@retrap/device/host'
+
 /** The attributes of a file for a guest. */
 export interface ShareStat {
   /** Tells the file from all others of the share, for as long as it is there. */
@@ -162,7 +164,7 @@ export class ShareError extends Error {
   readonly code: ShareErrorCode
 
   constructor(code: ShareErrorCode, message: string = code) {
-    super(message)
+    super(plainLine(message))
     this.code = code
   }
 }

@@ -1,0 +1,28 @@
+/**
+ * Text from outside: of guests, device programs, servers, images and recordings. It is shown to people, on terminals and in
+ * messages, and must not give a terminal orders, look like a message of ours, or fill the screen.
+ */
+
+/** Control and format characters, such as escapes and those that turn the direction of text; halves of characters. */
+const UNPRINTABLE = /[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\u2028\u2029\ufffe\uffff]/gu
+const LINE_ENDS = /\r?\n|\t/g
+const MOST = 2000
+
+/** Returns a text without control characters, which would reach a terminal: each as `\\xNN`; lines and tabs stay. */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => {
+    const code = character.codePointAt(0)!.toString(16)
+    return code.length > 2 ? `\\u{${code}}` : `\\x${code.padStart(2, '0')}`
+  })
+}
+
+/**
+ * Returns a text from outside as a part of one line, as {@link printable} has it.
+ *
+ * @param most - characters of it that are shown; of a longer one the middle is left out, as the reason is often at the end
+ */
+export function plainLine(text: string, most: number = MOST): string {
+  const half = Math.floor(most / 2)
+  const shown = text.length > most ? `${text.slice(0, half)}…${text.slice(-half)}` : text
+  return printable(shown.replaceAll(LINE_ENDS, ' '))
+}
