@@ -13,7 +13,7 @@ export class CliError extends Error {
   readonly code: CliErrorCode
 
   constructor(code: CliErrorCode, message: string) {
-    // What is wrong with a command line may take several lines, and quotes what was typed.
+    // A command line may be wrong in several ways, each on a line of its own; these quote what was typed.
     super(code === 'ERR_USAGE' ? printable(message) : plainLine(message))
     this.name = 'CliError'
     this.code = code

@@ -7,9 +7,9 @@ const HOSTILE = ['\u001b[2J', '\r\nretrap: fine', '\u009b31m', '\u202e', '\u2066
 
 test('a text from outside is a part of one line, without orders for a terminal, of a bounded length', () => {
   const below = numbers(0x7e87)
-  const { pick, chance } = choices(0x7e87)
+  const draw = choices(0x7e87)
   for (let i = 0; i < 2000; i++) {
-    const part = (): string => (chance(1, 2) ? pick(HOSTILE) : String.fromCodePoint(below(0x11_0000)))
+    const part = (): string => (draw.chance(1, 2) ? draw.pick(HOSTILE) : String.fromCodePoint(below(0x11_0000)))
     const given = Array.from({ length: below(20) }, part).join('')
     const most = 2 + below(40)
     expect(printable(given)).not.toMatch(/[^\P{Cc}\n\t]|[\p{Cf}\p{Cs}\u2028\u2029]/u)
