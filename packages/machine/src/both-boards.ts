@@ -35,6 +35,7 @@ export type {
   MachineVirtioDisk,
 } from './options/drives.ts'
 export type { MachineForks } from './options/fork-room.ts'
+export type { MachineGeneration } from './options/machine-options.ts'
 export type { MachineForkOptions, MachineOptions } from './options/machine-options.ts'
 export type { MachineNetworkCard, MachineNetworkPlace } from './options/network-card.ts'
 export type {

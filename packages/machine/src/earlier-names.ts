@@ -22,6 +22,7 @@ export type {
   MachineVirtioDisk as PcVirtioDisk,
 } from './options/drives.ts'
 export type { MachineForks as PcForks } from './options/fork-room.ts'
+export type { MachineGeneration as PcGeneration } from './options/machine-options.ts'
 export type {
   MachineNetworkCard as PcNetworkCard,
   MachineNetworkPlace as PcNetworkPlace,

@@ -93,6 +93,7 @@ export async function settingsFor(
       // Larger guests, with the most vCPUs or with forks, need the room below 4 GiB.
       ...(flags.memory <= 2 ** 31 && { codeCacheBytes: CODE_CACHE_BYTES }),
       cpus: flags.cpus,
+      generation: {},
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
       ...(gic !== undefined && { gic }),

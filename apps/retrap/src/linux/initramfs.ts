@@ -23,6 +23,7 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
 hostname retrap
 ip link set lo up 2>/dev/null
+[ -e /bin/watch-generation ] && watch-generation &
 ${drivers}echo
 echo "Linux $(uname -r) under retrap."
 echo "It ends with 'exit' or 'poweroff -f'."
@@ -40,20 +41,18 @@ fi
 `
 
 /**
- * Sets the clock by the real-time clock where they differ: a guest that goes on from a snapshot has the date of the snapshot, and
- * nothing else tells it. The first time is looked for often, as it may be the first command that wants the date. Each look is
- * made by the shell itself: a guest that starts programs all the time is never at rest.
+ * Sets the clock by the real-time clock where they differ: a host that is busy, or a snapshot of months ago, leaves the guest
+ * behind. Each look is made by the shell itself: a guest that starts programs all the time is never at rest.
  */
 const DATE_SCRIPT = `(
   mkfifo /tmp/clock
   exec 3<>/tmp/clock
   rm /tmp/clock
-  pause=0.2
   while :; do
-    read -t $pause _ <&3
+    read -t 2 _ <&3
     read -r clock </sys/class/rtc/rtc0/since_epoch
     off=$((clock - EPOCHSECONDS))
-    [ \${off#-} -gt 2 ] && hwclock -u -s && pause=20
+    [ \${off#-} -gt 2 ] && hwclock -u -s
   done
 ) 2>/dev/null &
 `
@@ -86,6 +85,7 @@ export function buildInitramfs(
   { agent, isKept = false }: { readonly agent?: GuestAgent; readonly isKept?: boolean } = {},
 ): Uint8Array {
   const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
+  const watch = watchGeneration(busybox)
   const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
     ...directories.map((path) => ({ kind: 'directory', path }) as const),
@@ -93,6 +93,7 @@ export function buildInitramfs(
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
     { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
+    ...(watch === undefined ? [] : [{ kind: 'file', path: 'bin/watch-generation', mode: 0o755, data: watch } as const]),
     ...(modules.length === 0
       ? []
       : [{ kind: 'file', path: 'etc/dhcp', mode: 0o755, data: new TextEncoder().encode(DHCP_SCRIPT) } as const]),
@@ -147,4 +148,28 @@ export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
   whole.set(initrd)
   whole.set(extra, at)
   return whole
+}
+
+/**
+ * A driver for VM Generation ID as a program, by `e_machine` in the header of an ELF file. Kernels without a driver need one, such
+ * as Debian's for clouds, and those of Arm boards before Linux 6.10. The program looks at the identifier ten times a second. A new
+ * identifier is the entropy with which the program has the kernel seed its random numbers anew.
+ *
+ * The sources are in `test/linux/watch-generation/`, as a test asserts.
+ *
+ * Sources: Linux, drivers/virt/vmgenid.c, and include/uapi/linux/random.h.
+ */
+const WATCHES: Readonly<Record<number, string>> = {
+  // EM_X86_64
+  62: 'f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAXQEAAAAAAABdAQAAAAAAAAAQAAAAAAAAuAIAAABIjT3EAAAAvgAQEAAPBUGJwLgJAAAAMf++ABAAALoBAAAAQboBAAAAQbkAANb+DwVIPQDw//93d0iJw7gCAAAASI09jQAAADH2DwWJxUyLI0yLawi4IwAAAEiNPVsAAAAx9g8FTIszTIt7CE055nUFTTnvdN9NifRNif1BV0FWSLiAAAAAEAAAAFC4EAAAAInvvgNSCEBIieIPBUiDxBi4EAAAAInvvgdSAAAPBeuluDwAAAAPBQ8fRAAAAAAAAAAAAAAA4fUFAAAAAC9kZXYvbWVtAC9kZXYvcmFuZG9tAA==',
+  // EM_AARCH64
+  183: 'f0VMRgIBAQAAAAAAAAAAAAIAtwABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAbQEAAAAAAABtAQAAAAAAAAAQAAAAAAAAYAyAkuEGABACAILSAgKg8ggHgNIBAADU5AMAqgAAgNIBAILSIgCA0iMAgNLlIaHSyBuA0gEAANQf/D+xYgQAVPMDAKpgDICSAQUAMAIAgNIIB4DSAQAA1PQDAKp1WkCpgAMAEAEAgNKoDIDSAQAA1HdiQKn/AhXrAANW+iD//1T1Axeq9gMYqgkQgNIJAsDy6V++qfgLAPngAxSqYUCK0gEBqPLiAwCRqAOA0gEAANT/gwCR4AMUquFAitKoA4DSAQAA1Of//xeoC4DSAQAA1AAAAAAAAAAAAOH1BQAAAAAvZGV2L21lbQAvZGV2L3JhbmRvbQA=',
+}
+const MACHINE_AT = 18
+
+/** Returns the driver for the architecture of another program; undefined: there is none. */
+export function watchGeneration(other: Uint8Array): Uint8Array | undefined {
+  const isElf = Buffer.from(other.subarray(0, 4)).toString('latin1') === '\u007fELF'
+  const text = isElf ? WATCHES[other[MACHINE_AT]!] : undefined
+  return text === undefined ? undefined : new Uint8Array(Buffer.from(text, 'base64'))
 }

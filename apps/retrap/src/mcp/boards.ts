@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { GuestStream } from '@retrap/guest'
 import { createPc, type Pc, type MachineForks, type PcOptions, type MachineVirtioDevice } from '@retrap/machine'
 import type { ArmMachine, ArmMachineOptions } from '@retrap/machine/arm'
@@ -24,6 +25,9 @@ export interface MadeBoard {
 /** Which serial port of a PC the agent is at. */
 const AGENT_PORT = 1
 
+/** Options of a fork: its random numbers are its own. */
+export const newGeneration = (): Pick<PcOptions, 'generation'> => ({ generation: { after: randomInt(2 ** 32) } })
+
 /** Makes a machine. @throws as `createPc`, `createArmMachine` */
 export async function makeBoard(given: BoardOptions, forks: MachineForks): Promise<MadeBoard> {
   if (given.kind === 'pc') {
@@ -44,7 +48,7 @@ export function pcBoard(pc: Pc): Omit<MadeBoard, 'machine'> & { readonly machine
   return {
     machine: pc,
     agent: port && { port, device: `/dev/ttyS${AGENT_PORT}` },
-    fork: async (deadlineMs) => pcBoard(await pc.fork({ deadlineMs })),
+    fork: async (deadlineMs) => pcBoard(await pc.fork({ deadlineMs, ...newGeneration() })),
   }
 }
 
@@ -56,7 +60,8 @@ function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly Mac
     async fork(deadlineMs) {
       const own = new GuestStream()
       const cards = virtio.map((device) => (device.kind === 'net' ? { ...device, network: new Hub().port() } : device))
-      return armBoard(await machine.fork({ deadlineMs, virtio: [agentConsole(own), ...cards] }), own, cards)
+      const fork = await machine.fork({ deadlineMs, virtio: [agentConsole(own), ...cards], ...newGeneration() })
+      return armBoard(fork, own, cards)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { type Pc, type PcRecorder, recordClone, recordPc } from '@retrap/machine'
 import { loadInterpreters } from '../machine/interpreters.ts'
-import { type MadeBoard, makeBoard, pcBoard } from './boards.ts'
+import { type MadeBoard, makeBoard, newGeneration, pcBoard } from './boards.ts'
 import type { Bootable } from './boot.ts'
 import type { Call } from './call.ts'
 import type { ToolNetwork } from './networks.ts'
@@ -86,7 +86,9 @@ export class Machines {
     return this.#add(name, { system, kind, memoryBytes, hostBytes, parent }, (facts) =>
       source.fork(call, async (made) => {
         const fork = isRecorded
-          ? await this.#recorded(facts, source.disks, (write) => recordClone(made.machine as Pc, write))
+          ? await this.#recorded(facts, source.disks, (write) =>
+              recordClone(made.machine as Pc, write, {}, newGeneration()),
+            )
           : this.#plain(facts, await made.fork(call.leftMs), source.disks)
         source.disks?.retain()
         return fork

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   HostPacing,
   type MachineCheckpoint,
@@ -67,6 +68,8 @@ export class SharedDisks {
 const ENDING_MS = 8000
 /** The machine runs for so long when keys were pressed. */
 const KEYS_MS = 500
+/** A fork's guest knows after so much of its time that it is one, by its kernel or a program that looks ten times a second. */
+const SETTLED_NS = 150e6
 /**
  * A machine of the server. It runs while a call needs that, and stands still between calls, unless it runs in the background; on
  * deterministic time the guest notices nothing of it. Calls on one machine wait for each other.
@@ -83,6 +86,8 @@ export class ToolMachine {
   /** Where calls go through the recorded run; undefined: at the machine's instant. */
   #travel: ReplayDebugger | undefined
   #checkpoint: MachineCheckpoint | undefined
+  /** The guest's time at which calls find it; 0: from the beginning. */
+  readonly #fromNs: number
   readonly #agent: AgentLink
   readonly #pacing: HostPacing
   readonly #background: Background
@@ -99,6 +104,7 @@ export class ToolMachine {
     const { machine: pc, agent } = made
     this.facts = facts
     this.#made = made
+    this.#fromNs = facts.parent === undefined ? 0 : pc.domain.clock.now() + SETTLED_NS
     this.#pc = pc
     this.#network = network
     this.#recorded = recorded
@@ -152,6 +158,7 @@ export class ToolMachine {
         if (hasEnded) reject(this.#ended())
       })
       try {
+        await Promise.race([this.#settled(call.leftMs / 2), ended])
         return await call.wait(Promise.race([action(), ended]), what, patienceMs)
       } finally {
         this.#closing.signal.removeEventListener('abort', closed)
@@ -160,6 +167,13 @@ export class ToolMachine {
         ended.catch(() => {})
       }
     })
+  }
+
+  /** Waits until a fork's guest knows that it is one; a guest that never waits may take long. */
+  async #settled(mostMs: number): Promise<void> {
+    const until = performance.now() + mostMs
+    // oxlint-disable-next-line no-await-in-loop -- the machine runs meanwhile
+    while (this.#pc.domain.clock.now() < this.#fromNs && performance.now() < until) await sleep(1)
   }
 
   /** Runs the machine on from its own instant. @returns whether its guest has ended it; false: it was stopped */

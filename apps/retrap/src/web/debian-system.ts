@@ -250,6 +250,7 @@ async function runToShell<T>(
     ...given,
     memoryBytes: MEMORY_BYTES,
     cpus: 1,
+    generation: {},
     devices: [],
     drives: [{ id: 'disk0', interface: 'virtio', medium: new RawImage(new MemoryStorage(disk)) }],
     // The page plugs the cable in.

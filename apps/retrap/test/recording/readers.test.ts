@@ -21,7 +21,7 @@ async function recordedInPage(): Promise<{ readonly file: string; readonly print
   await first.run({ timeoutMs: 200 })
   const snapshot = await page.takenNow(first, new Uint8Array())
   first.close()
-  const options = { ...machine, snapshot: snapshot.forPc(true) }
+  const options = { ...machine, ...snapshot.forPc(true) }
   const run = await page.recordedRun(options, { images: {}, drives: null, shared: false, memoryBytes: MEMORY_BYTES })
   const [file, pc] = [join(folder, 'page.recording'), run.live!]
   let printed = ''

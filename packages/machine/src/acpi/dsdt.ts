@@ -4,7 +4,7 @@ import { FIRST_LINK_GSI } from '@retrap/devices'
 import { CHIPSETS } from '../machine-type.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
-import { expressRoot } from './resources.ts'
+import { expressRoot, generation } from './resources.ts'
 
 /**
  * The definition block of a PC: sleep states S3 and S5, processors, the PCI root with
@@ -32,7 +32,12 @@ export function dsdtBody(board: AcpiBoard): Aml {
     aml.method('\\_PIC', 1, false, aml.store(aml.arg(0), aml.path('\\PICM'))),
     ...(board.s3SleepType === undefined ? [] : [sleepState('\\_S3', board.s3SleepType)]),
     sleepState('\\_S5', board.s5SleepType),
-    aml.scope('\\_SB', ...board.apicIds.map((_, uid) => processor(uid)), pciRoot(board), ...generation(board)),
+    aml.scope(
+      '\\_SB',
+      ...board.apicIds.map((_, uid) => processor(uid)),
+      pciRoot(board),
+      ...generation(board.generation),
+    ),
     ...(isaBridge === undefined ? [] : [pciLinks(linksOf(board))]),
   )
 }
@@ -50,31 +55,6 @@ function processor(uid: number): Aml {
     aml.name('_HID', aml.string('ACPI0007')),
     aml.name('_UID', aml.integer(uid)),
   )
-}
-
-/**
- * The identifier of the machine's generation, and the event that tells of a new one (Microsoft, "Virtual Machine Generation ID";
- * ACPI 5.6.9, "Interrupt-signaled ACPI events").
- */
-function generation({ generation }: AcpiBoard): Aml[] {
-  if (generation === undefined) return []
-  const { address, irq } = generation
-  return [
-    aml.device(
-      'VGEN',
-      aml.name('_HID', aml.string('VMGENCTR')),
-      aml.name('_CID', aml.string('VM_Gen_Counter')),
-      aml.name('_DDN', aml.string('VM_Gen_Counter')),
-      aml.name('ADDR', aml.pkg(aml.integer(address), aml.integer(0))),
-    ),
-    aml.device(
-      'GED0',
-      aml.name('_HID', aml.string('ACPI0013')),
-      aml.name('_UID', aml.integer(0)),
-      aml.name('_CRS', resource.resourceTemplate(resource.interruptEdge(irq))),
-      aml.method('_EVT', 1, true, aml.notify('\\_SB.VGEN', 0x80)),
-    ),
-  ]
 }
 
 function pciRoot(board: AcpiBoard): Aml {

@@ -159,3 +159,28 @@ export function expressRoot(): Aml[] {
     ),
   ]
 }
+
+/**
+ * The identifier of the machine's generation, and the event that tells of a new one (Microsoft, "Virtual Machine Generation ID";
+ * ACPI 5.6.9, "Interrupt-signaled ACPI events").
+ */
+export function generation(place: { readonly address: number; readonly irq: number } | undefined): Aml[] {
+  if (place === undefined) return []
+  const { address, irq } = place
+  return [
+    aml.device(
+      'VGEN',
+      aml.name('_HID', aml.string('VMGENCTR')),
+      aml.name('_CID', aml.string('VM_Gen_Counter')),
+      aml.name('_DDN', aml.string('VM_Gen_Counter')),
+      aml.name('ADDR', aml.pkg(aml.integer(address), aml.integer(0))),
+    ),
+    aml.device(
+      'GED0',
+      aml.name('_HID', aml.string('ACPI0013')),
+      aml.name('_UID', aml.integer(0)),
+      aml.name('_CRS', resourceTemplate(interruptEdge(irq))),
+      aml.method('_EVT', 1, true, aml.notify('\\_SB.VGEN', 0x80)),
+    ),
+  ]
+}

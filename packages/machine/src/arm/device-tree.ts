@@ -88,6 +88,7 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
     if (spi !== undefined) node.set('interrupts', SPI, spi, LEVEL_HIGH)
   }
   if (board.flash !== false) addFlash(root)
+  if (board.generation === true) addGeneration(root)
   addVirtio(root)
   addPcie(tree, controller, messages)
   if (board.hypervisor === 'xen') addXen(tree)
@@ -244,6 +245,15 @@ function addFlash(root: DeviceTreeNode): void {
     .set('compatible', 'cfi-flash')
     .set('reg', ...ranges({ base, bytes }, { base: base + bytes, bytes }))
     .set('bank-width', 4)
+}
+
+/** Linux has a driver for it from 6.10 on (Documentation/devicetree/bindings/rng/microsoft,vmgenid.yaml). */
+function addGeneration(root: DeviceTreeNode): void {
+  root
+    .add(unit('rng', VIRT.generation))
+    .set('compatible', 'microsoft,vmgenid')
+    .set('reg', ...ranges(VIRT.generation))
+    .set('interrupts', SPI, VIRT.generation.spi, EDGE_RISING)
 }
 
 function addVirtio(root: DeviceTreeNode): void {

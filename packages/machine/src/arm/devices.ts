@@ -5,6 +5,7 @@ import type { DevicePlace, MachineDevices } from '../machine/board.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasVga } from '../options/vga.ts'
+import { gsiOfSpi, VIRT } from './layout.ts'
 
 /** The host bridge has the first number, and the SATA controller the last. */
 const FIRST_FREE_SLOT = 1
@@ -16,9 +17,9 @@ const VGA_SLOT = LAST_FREE_SLOT
 /** The options of a PC that has the same devices on the PCI bus; SATA and root ports are those of a `q35`. */
 export function pciOptions(given: MachineOptions): PcOptions {
   const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
-  const { vga = 'none', preferredMode, screen, boot } = given
+  const { vga = 'none', preferredMode, screen, boot, generation, clock } = given
   const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, preferredMode, screen, boot }
-  return { memoryBytes, ...options, machine: 'q35', vga }
+  return { memoryBytes, ...options, generation, clock, machine: 'q35', vga }
 }
 
 /**
@@ -35,6 +36,7 @@ export function placeArmDevices(
   const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT)
   const site = {
     ...{ ...place, options, slots, sata: SATA, flash: [] },
+    generation: { address: VIRT.generation.base, irq: gsiOfSpi(VIRT.generation.spi) },
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     inSystemManagement: () => false,
   }

@@ -1,7 +1,7 @@
 import * as aml from '../acpi/aml.ts'
 import * as resource from '../acpi/resources.ts'
 import type { Aml } from '../acpi/aml.ts'
-import { expressRoot } from '../acpi/resources.ts'
+import { expressRoot, generation } from '../acpi/resources.ts'
 import { type ArmBoard, type ArmPlace, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
 
 /**
@@ -20,11 +20,13 @@ const PCI_PINS = 4
 const BUTTON_PRESSED = 0x80
 
 /** Bytes of the terms inside the DSDT, without its table header. */
-export function dsdtBody({ cpus }: ArmBoard): Aml {
+export function dsdtBody({ cpus, generation: isNoted = false }: ArmBoard): Aml {
   const processors = Array.from({ length: cpus }, (_, uid) =>
     device(`C${uid.toString(16).toUpperCase().padStart(3, '0')}`, 'ACPI0007', uid),
   )
-  return aml.scope('\\_SB', ...processors, ...platformDevices(), pciRoot(), ...powerButton())
+  const { base, spi } = VIRT.generation
+  const noted = isNoted ? generation({ address: base, irq: gsiOfSpi(spi) }) : []
+  return aml.scope('\\_SB', ...processors, ...platformDevices(), pciRoot(), ...powerButton(), ...noted)
 }
 
 /** A device with an identifier of text. */

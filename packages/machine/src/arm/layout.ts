@@ -38,6 +38,8 @@ export interface ArmLayout {
   readonly fwCfg: ArmPlace
   /** PL061. */
   readonly gpio: ArmDevicePlace
+  /** The page with the identifier of the machine's generation. */
+  readonly generation: ArmDevicePlace
   /** Virtio transports side by side; `bytes` and `spi` are those of the first, and interrupts follow one another. */
   readonly virtio: ArmDevicePlace & { readonly count: number }
   /** PCI Express configuration space; interrupt pins A to D have SPIs that follow one another. */
@@ -71,6 +73,8 @@ export const VIRT: ArmLayout = {
   rtc: { base: 0x0901_0000, bytes: 0x1000, spi: 2 },
   fwCfg: { base: 0x0902_0000, bytes: 0x18 },
   gpio: { base: 0x0903_0000, bytes: 0x1000, spi: 7 },
+  // Where QEMU's board has nothing.
+  generation: { base: 0x090f_0000, bytes: PAGE_BYTES, spi: 15 },
   virtio: { base: 0x0a00_0000, bytes: 0x200, spi: 16, count: 32 },
   pcie: { base: 0x40_1000_0000, bytes: 256 * MIB, spi: 3, buses: 256 },
   pcieMemory: { base: 0x1000_0000, bytes: 0x2eff_0000 },
@@ -155,6 +159,8 @@ export interface ArmBoard {
   readonly hypervisor?: 'none' | 'xen' | undefined
   /** Devices of the caller's in the device tree. ACPI tables do not tell of them. */
   readonly deviceNodes?: readonly ArmDeviceNode[] | undefined
+  /** Whether there is the page with the generation's identifier; default false. */
+  readonly generation?: boolean | undefined
 }
 
 /**

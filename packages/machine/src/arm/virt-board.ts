@@ -16,6 +16,7 @@ import { Sampler } from '../life/sampling.ts'
 import type { Board, CommonHooks, DevicePlace, InputGroup, MachineDevices, MachineKind } from '../machine/board.ts'
 import { xenOptions } from '../machine/xen.ts'
 import { bootOrder } from '../options/drives.ts'
+import { generationAfter } from '../options/machine-options.ts'
 import { hasRamfb } from '../options/vga.ts'
 import type { BoardState } from '../snapshot/snapshots.ts'
 import { sampledArmVcpus } from './call-stack.ts'
@@ -80,7 +81,7 @@ export class VirtBoard implements Board<ArmKind> {
   readonly ram: Board<ArmKind>['ram']
   readonly serialPorts = 1
   readonly inputGroups: readonly InputGroup[] = ['xen', 'serial', 'back-ends']
-  readonly catchesUp = true
+  readonly catchesUp: boolean
   boot!: VirtBoot
   readonly #given: ArmMachineOptions
   readonly #parts: VirtParts
@@ -89,10 +90,19 @@ export class VirtBoard implements Board<ArmKind> {
 
   /** @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE` */
   constructor(given: ArmMachineOptions, parts: VirtParts) {
-    const { memoryBytes, cpus = 1, gic, hypervisor, deviceNodes } = given
+    const { memoryBytes, cpus = 1, gic, hypervisor, deviceNodes, generation } = given
     this.#given = given
     this.#parts = parts
-    this.#board = { cpus, memoryBytes, gic, flash: parts.flash.length > 0, hypervisor, deviceNodes }
+    this.catchesUp = generation?.catchesUp !== false && generationAfter(given) !== 'same'
+    this.#board = {
+      cpus,
+      memoryBytes,
+      gic,
+      flash: parts.flash.length > 0,
+      hypervisor,
+      deviceNodes,
+      generation: generation !== undefined,
+    }
     checkArmBoard(this.#board)
     this.memoryBytes = armMemoryBytes(given)
     this.cloneBytes = armCloneBytes(given)

@@ -1,3 +1,5 @@
+import { concatenate } from '@retrap/basics'
+
 /** Where a PC's serial ports are: COM1 to COM4. */
 export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: number }[] = [
   { iobase: 0x3f8, irq: 4 },
@@ -23,6 +25,8 @@ export interface SerialPort {
   receive(bytes: Uint8Array): boolean
   /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
   onDrain(listener: () => void): void
+  /** The bytes that the guest's port has not taken: a machine that goes on in place of this one gets them. Undefined for a console. */
+  readonly unread?: Uint8Array | undefined
   /** Sends on all that the guest transmits, to anything with a `write`. */
   pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
 }
@@ -36,9 +40,14 @@ export class SerialLine implements SerialPort {
   readonly #sent: () => number | undefined
   #listener: (bytes: Uint8Array) => void = () => {}
   #drained: () => void = () => {}
-  /** Bytes that the board has and the guest's UART has not. */
+  /** Pieces that the guest's UART has not taken, from byte `#taken` of the first on, and their bytes. */
+  #pieces: Uint8Array[] = []
+  #taken = 0
   #waiting = 0
   #full = false
+  /** Parties that have the bytes wait here, and the pieces that do. */
+  #holds = 0
+  #held: Uint8Array[] = []
 
   /** @param send - hands bytes to the board, which keeps them. @param sent - counts those that the guest has sent */
   constructor(send: (bytes: Uint8Array) => void, sent: () => number | undefined) {
@@ -51,8 +60,11 @@ export class SerialLine implements SerialPort {
   }
 
   receive(bytes: Uint8Array): boolean {
-    this.#waiting += bytes.length
-    this.#send(bytes.slice())
+    const piece = bytes.slice()
+    this.#waiting += piece.length
+    if (piece.length > 0) this.#pieces.push(piece)
+    if (this.#holds > 0) this.#held.push(piece)
+    else this.#send(piece)
     this.#full = this.#waiting >= WAITING_BYTES
     return !this.#full
   }
@@ -61,9 +73,28 @@ export class SerialLine implements SerialPort {
     this.#drained = listener
   }
 
+  /** Has bytes wait before the board. @returns ends that; to be called once */
+  hold(): () => void {
+    this.#holds++
+    return () => {
+      if (--this.#holds > 0) return
+      for (const piece of this.#held.splice(0)) this.#send(piece)
+    }
+  }
+
+  get unread(): Uint8Array {
+    return concatenate(this.#pieces).slice(this.#taken)
+  }
+
   /** The UART has taken bytes. */
   taken(count: number): void {
     this.#waiting -= count
+    this.#taken += count
+    // Those of a run that is replayed have not come by this line.
+    for (let [first] = this.#pieces; this.#taken >= (first?.length ?? 1); [first] = this.#pieces) {
+      this.#taken = first === undefined ? 0 : this.#taken - first.length
+      this.#pieces.shift()
+    }
     if (!this.#full || this.#waiting > WAITING_BYTES / 2) return
     this.#full = false
     this.#drained()

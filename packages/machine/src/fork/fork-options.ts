@@ -2,8 +2,7 @@ import type { MachineForkOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 
 /** The options of a clone's own, as in {@link PcOptions}. */
-export interface PcForkOptions
-  extends MachineForkOptions, Pick<PcOptions, 'speaker' | 'generation' | 'onSleep' | 'onWarning'> {}
+export interface PcForkOptions extends MachineForkOptions, Pick<PcOptions, 'speaker' | 'onSleep' | 'onWarning'> {}
 
 /** All of them: a name that is missing here, or too many, is an error of types. */
 const ALL: Readonly<Record<keyof MachineForkOptions, true>> = {
@@ -15,13 +14,13 @@ const ALL: Readonly<Record<keyof MachineForkOptions, true>> = {
   keyboard: true,
   mouse: true,
   screen: true,
+  generation: true,
   onDeviceFailure: true,
   trace: true,
   deadlineMs: true,
 }
 const PC: Readonly<Record<Exclude<keyof PcForkOptions, keyof MachineForkOptions>, true>> = {
   speaker: true,
-  generation: true,
   onSleep: true,
   onWarning: true,
 }

@@ -2,15 +2,16 @@ import type { DeviceContext, DeviceModel, InterruptLine, OwnedMemory } from '@re
 import { PAGE_BYTES } from '@retrap/memory'
 import { GENERATION } from '../board/board-description.ts'
 import { type RandomSource, SPREAD } from '../life/host.ts'
-import type { PcOptions } from '../options/pc-options.ts'
-import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { generationAfter } from '../options/machine-options.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
+import type { DeviceSite, GenerationPlace, PlacedDevices } from './placed-devices.ts'
 
 /** The identifier of a generation, in bytes. */
 const ID_WORDS = 4
 
 /**
- * The page that has the identifier of the machine's generation, and the interrupt that tells the guest of a new one: its ACPI
- * tables say where both are. Linux then seeds its generator of random numbers anew.
+ * The page that has the identifier of the machine's generation, and the interrupt that tells the guest of a new one: the ACPI
+ * tables say where both are, and an Arm board's device tree. Linux then seeds its generator of random numbers anew.
  *
  * Source: Microsoft, "Virtual Machine Generation ID" (2012); Linux, drivers/virt/vmgenid.c, for the identifiers it looks for.
  */
@@ -20,17 +21,19 @@ class GenerationId implements DeviceModel {
   readonly stateless = true
   readonly deterministic = true
   readonly #random: () => number
+  readonly #place: GenerationPlace
   #memory: OwnedMemory | null = null
   #line: InterruptLine | null = null
 
-  constructor(random: () => number) {
+  constructor(random: () => number, place: GenerationPlace) {
     this.#random = random
+    this.#place = place
   }
 
   attach(context: DeviceContext): void {
     this.#memory = context.ownMemory({ name: 'generation', bytes: PAGE_BYTES })
-    context.mapMemory(GENERATION.address, this.#memory)
-    this.#line = context.interruptLine(GENERATION.irq)
+    context.mapMemory(this.#place.address, this.#memory)
+    this.#line = context.interruptLine(this.#place.irq)
     this.#renew()
   }
 
@@ -46,8 +49,8 @@ class GenerationId implements DeviceModel {
 }
 
 /** Begins a new generation of a machine that goes on from an earlier instant, as its options say. */
-function goOn(model: GenerationId, { generation, clock }: PcOptions, random: RandomSource): void {
-  const { after = clock === 'deterministic' ? 'same' : 'new' } = generation ?? {}
+function goOn(model: GenerationId, options: MachineOptions, random: RandomSource): void {
+  const after = generationAfter(options)
   if (after === 'same') return
   const last = random.save()
   // Of the host's numbers the next one is arbitrary anyway.
@@ -56,7 +59,7 @@ function goOn(model: GenerationId, { generation, clock }: PcOptions, random: Ran
 }
 
 /** Makes the page with the generation's identifier. */
-export function place({ options, random }: Pick<DeviceSite, 'options' | 'random'>): PlacedDevices {
-  const model = new GenerationId(random)
+export function place({ options, random, generation }: DeviceSite): PlacedDevices {
+  const model = new GenerationId(random, generation ?? GENERATION)
   return { models: [model], goesOn: (source) => goOn(model, options, source) }
 }

@@ -6,6 +6,12 @@ import type { RandomSource } from '../life/host.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PciSlots } from '../devices/pci-slots.ts'
 
+/** Where the identifier of a machine's generation is, and the line by which the guest is told of a new one. */
+export interface GenerationPlace {
+  readonly address: number
+  readonly irq: number
+}
+
 /** The machine that devices are made for. */
 export interface DeviceSite {
   readonly options: PcOptions
@@ -15,6 +21,8 @@ export interface DeviceSite {
   readonly sata?: { readonly device: number; readonly function: number }
   /** Place of the graphics card, on a board without the old places of a VGA; default that of a PC. */
   readonly vga?: { readonly device: number }
+  /** Place of the page with the generation's identifier; default that of a PC. */
+  readonly generation?: GenerationPlace
   /** Returns 32 random bits. */
   readonly random: () => number
   /** Lets keyboards share the machine's. */

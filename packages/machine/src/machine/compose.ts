@@ -10,6 +10,8 @@ import { InputSwitch } from '../input/input-switch.ts'
 import { hostClock, HostSleeper, laterTurn, randomOf } from '../life/host.ts'
 import { pacingOf } from '../life/host-pacing.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
+import { generationAfter } from '../options/machine-options.ts'
+import { catchUp, type PassingTime, type SavedInstant } from '../snapshot/catch-up.ts'
 import type { Board, InputGroup, MachineKind } from './board.ts'
 import { type ComposedMachine, LazySnapshots } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
@@ -104,13 +106,34 @@ function connectMachine<K extends MachineKind>(
   })
 
   // The machine's life, its other instants, and when inputs enter.
-  const life = new MachineLife(domain, { ...board.life(), sleeper, models: own })
-  // A recorded run goes on as it did.
-  const goesOn = (): void => {
-    if (gate === undefined) devices.goesOn(random)
+  let passing: PassingTime | undefined
+  const { onSleep, ...living } = board.life()
+  const life = new MachineLife(domain, {
+    ...{ ...living, sleeper, models: own },
+    onSleep: (asleep) => {
+      // A guest that wakes reads the real-time clock, which shows the host's time from now on.
+      if (asleep) passing?.end()
+      onSleep?.(asleep)
+    },
+  })
+  // A recorded run goes on as it did, but where it begins.
+  const goesOn = (isNew: boolean, from?: SavedInstant): void => {
+    passing?.end()
+    passing = undefined
+    if (isNew || gate === undefined) devices.goesOn(random)
+    const isTold = given.generation !== undefined && generationAfter(given) !== 'same'
+    if (gate !== undefined || given.clock === 'deterministic' || !(isTold || from !== undefined)) return
+    const free = lines.map((line) => line.hold())
+    passing = catchUp(domain, from, () => free.forEach((release) => release()))
   }
   const snapshots = new LazySnapshots<K>(
-    { life, goesOn, catchesUp: board.catchesUp, isRecorded: gate?.isRecording === true },
+    {
+      life,
+      goesOn,
+      behind: () => passing?.behind() ?? 0,
+      catchesUp: board.catchesUp,
+      isRecorded: gate?.isRecording === true,
+    },
     () => board.loadState(options, random, life, () => switches),
   )
   gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })

@@ -26,10 +26,15 @@ export interface MachineOptions {
   readonly commandLine?: string | undefined
   /**
    * Goes on where a machine with the same options was saved, by its `save`, instead of starting; a kernel that would start by
-   * itself is not needed then. On the host's clock up to 72 seconds of what has passed since then pass for the guest too, in
-   * pauses, so that Linux seeds its random numbers anew; not where `generation` has `after: 'same'`.
+   * itself is not needed then. On the host's clock the time that has passed since then passes for the guest too, up to 30 days, in
+   * pauses, so that its clock is right and Linux seeds its random numbers anew; not where `generation` has `after: 'same'`.
    */
   readonly snapshot?: { readonly state: object; readonly pages: GuestPages | GuestPageSource } | undefined
+  /**
+   * A device (VM Generation ID) that tells the guest that it goes on from an earlier instant, as a clone does: Linux then seeds
+   * its random numbers anew. Default none.
+   */
+  readonly generation?: MachineGeneration | undefined
   /** Room in machine memory for clones (`fork` of the machine), which share the RAM that nobody writes. Default none. */
   readonly forks?: MachineForks | undefined
   /** Flash memories with firmware, which starts first. The first has the firmware, the second its variables. */
@@ -123,9 +128,32 @@ export interface MachineForkOptions extends Pick<
   | 'keyboard'
   | 'mouse'
   | 'screen'
+  | 'generation'
   | 'onDeviceFailure'
   | 'trace'
 > {
   /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
   readonly deadlineMs?: number | undefined
 }
+
+/** How the device for `MachineOptions.generation` goes on. */
+export interface MachineGeneration {
+  /**
+   * The identifier after a fork, a restore and a reset: a `new` one, which the guest is told of (default on the host's clock), or
+   * the `same` (default where time is deterministic, as the machine then goes on exactly as it did). A whole number of 32 bits
+   * on deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
+   */
+  readonly after?: 'new' | 'same' | number | undefined
+  /**
+   * Whether the time since the snapshot passes for a guest that gets a new identifier. Without, its clock is late until something
+   * sets it. Default true.
+   */
+  readonly catchesUp?: boolean | undefined
+}
+
+/** The identifier of a machine that goes on from an earlier instant. */
+export const generationAfter = ({
+  generation,
+  clock,
+}: Pick<MachineOptions, 'generation' | 'clock'>): NonNullable<MachineGeneration['after']> =>
+  generation?.after ?? (clock === 'deterministic' ? 'same' : 'new')

@@ -26,11 +26,6 @@ export interface PcOptions extends MachineOptions {
   readonly modules?: readonly BootModule[] | undefined
   /** Goes on where a machine with the same options was saved by `pc.save`; see {@link MachineOptions}. */
   readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
-  /**
-   * A device (VM Generation ID) that tells the guest that it goes on from an earlier instant, as a clone does: Linux then seeds
-   * its random numbers anew. Default none.
-   */
-  readonly generation?: PcGeneration | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined
   /**
@@ -85,21 +80,6 @@ export interface PcOptions extends MachineOptions {
    * `cpuModel` of `@retrap/x86-cpu`.
    */
   readonly cpu?: CpuModel | string | undefined
-}
-
-/** How the device for `PcOptions.generation` goes on. */
-export interface PcGeneration {
-  /**
-   * The identifier after a fork, a restore and a reset: a `new` one, which the guest is told of (default on the host's clock), or
-   * the `same` (default where time is deterministic, as the machine then goes on exactly as it did). A whole number of 32 bits
-   * on deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
-   */
-  readonly after?: 'new' | 'same' | number | undefined
-  /**
-   * Whether part of the time since the snapshot passes for a guest that gets a new identifier: one without a driver for it seeds its
-   * random numbers anew by that. The others begin sooner without. Default true.
-   */
-  readonly catchesUp?: boolean | undefined
 }
 
 /** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */

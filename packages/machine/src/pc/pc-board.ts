@@ -24,6 +24,7 @@ import { xenOptions } from '../machine/xen.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { cloneBytes, machineMemoryBytes } from '../memory-size.ts'
 import { bootOrder } from '../options/drives.ts'
+import { generationAfter } from '../options/machine-options.ts'
 import { kernelImages, type PcOptions, processorOf, startsDirectly } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
@@ -81,8 +82,7 @@ export class PcBoard implements Board<PcKind> {
     this.isShared = isShared(given)
     this.cloneBytes = cloneBytes(given)
     this.serialPorts = given.serialPorts ?? 1
-    const { after, catchesUp = true } = given.generation ?? {}
-    this.catchesUp = catchesUp && after !== 'same'
+    this.catchesUp = given.generation?.catchesUp !== false && generationAfter(given) !== 'same'
   }
 
   get ram(): PcMemoryMap['ram'] {

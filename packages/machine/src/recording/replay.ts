@@ -198,7 +198,10 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     gate.isExact = kind.isExact
     if (from !== undefined) gate.willRestore(from.parties, from.impaired)
     const inputs = new BackEndGate<K>(gate, backEnds, given)
-    const options = from === undefined ? given : { ...given, snapshot: { state: from.pc, pages: from.pages } }
+    // Its identifier is in the checkpoint.
+    const generation = given.generation && { ...given.generation, after: 'same' as const }
+    const options =
+      from === undefined ? given : { ...given, generation, snapshot: { state: from.pc, pages: from.pages } }
     const machine: M = await kind.make(options, inputs)
     if (this.#isClosed) {
       machine.close()

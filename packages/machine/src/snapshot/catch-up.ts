@@ -1,21 +1,38 @@
+import { TWO_32 } from '@retrap/basics'
+import type { Word64 } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
 import { wallSeconds } from '../life/host.ts'
 
 /**
- * Of a pause, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c), and a busy host adds its own: memory
- * that comes late has had a pause of 18 reported as one of 24.
+ * Of a pause of a guest that has work, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c), and a busy
+ * host adds its own: memory that comes late has had a pause of 18 reported as one of 24.
  */
 const PAUSE_SECONDS = 9
-/** Linux seeds its random numbers anew after a minute, or earlier soon after its boot (drivers/char/random.c, `crng_reseed_interval`). */
-const MOST_SECONDS = 8 * PAUSE_SECONDS
+/**
+ * Of a pause of a guest that has nothing to do before its next timer. Its watchdogs know of such waits (kernel/time/tick-sched.c,
+ * `tick_nohz_update_jiffies`). Its clock sources count 440 seconds or more between two looks (kernel/time/clocksource.c).
+ */
+const REST_SECONDS = 300
+/** A guest that is no further behind has the time. */
+const LEAST_SECONDS = 0.05
+/** The longest time that passes: more has no end in a moment, and the real-time clock has the rest. */
+const MOST_SECONDS = 30 * 86_400
+/** A guest whose next timer is later than that has stopped its tick: that of a hundredth of a second is the slowest. */
+const QUIET_NS = 15e6
 /** The guest does what was due between two pauses: after so long it is looked at whether it has, ... */
+const LOOK_NS = 100e3
+/** ... and again after a quarter of what has passed since, up to this: a guest that wakes in step would be busy at each look. */
+const MOST_LOOK_NS = 37e6
+/** A guest that has work all the time does it for so long between two pauses, ... */
 const BETWEEN_NS = 200e6
-/** ... and again so much later: a guest that wakes as often as it is looked at would be busy each time. */
-const AGAIN_NS = 37e6
-/** Instructions after which a guest that never waits has done that. */
-const MANY_INSTRUCTIONS = 50e6
-/** Looks in a row at which a guest has executed nothing. */
-const STILL_LOOKS = 20
+/** ... and executes so many instructions where it never waits. */
+const MANY_INSTRUCTIONS = 10e6
+/** A guest that is halted with an interrupt that is masked executes nothing, and is not dormant: after so long it counts as such. */
+const STILL_NS = 2e9
+/** A guest without a driver for VM Generation ID looks at the identifier as often as that, by a program of its own. */
+const SETTLED_NS = 120e6
+/** Input waits no longer than that for a guest that catches up. */
+const MOST_HELD_NS = 5e9
 
 /** The real-time clocks of the boards, by name, as far as they are looked at here. */
 type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
@@ -23,59 +40,131 @@ type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?:
 /** The part of a domain that is looked at here. */
 export interface CatchingUp extends Pick<X86Domain, 'clock' | 'timers' | 'instructions'> {
   readonly vcpus: readonly { readonly dormant: boolean }[]
+  readonly devices: Pick<X86Domain['devices'], 'isAtRest'>
 }
 
 /** The part of a snapshot's state that is looked at here, before it is checked: it may come from anywhere. */
 interface GivenState {
-  readonly domain: { readonly devices: { readonly local: { readonly devices: object } } }
+  readonly domain: {
+    readonly clock: { readonly time: Readonly<Word64> }
+    readonly devices: { readonly local: { readonly devices: object } }
+  }
+}
+
+/** An instant of a machine: the host's time, in seconds from 1970, and the guest's, in nanoseconds from power-on. */
+export interface SavedInstant {
+  readonly wallSeconds: number
+  readonly guestNs: number
 }
 
 /**
- * Has a machine that follows the host's clock go on later than it was saved: part of the time that has passed since then passes for
- * the guest, too, as in pauses of the host. Its generator of random numbers is seeded anew in them, so that machines that go on from one
- * snapshot have numbers of their own, though their guest knows of no VM Generation ID.
- *
- * @returns the snapshot's state, as that of a machine that was saved later, and what has the guest's time go on
+ * Returns the instant of a snapshot from which time is to pass for its guest, by {@link catchUp}, and its state for that: the
+ * real-time clock would count that time twice. Of a machine that does not follow the host's clock there is none.
  */
-export function catchUp<State extends GivenState>(
+export function savedInstant<State extends GivenState>(
   state: State,
-): {
-  readonly state: State
-  readonly begin: (parts: { readonly domain: CatchingUp }) => void
-} {
-  const clocks: GivenClocks = (state as GivenState | undefined)?.domain?.devices?.local?.devices ?? {}
-  const name = clocks.mc146818 === undefined ? 'pl031' : 'mc146818'
-  const savedAt = clocks[name]?.wallSeconds
-  const passed = typeof savedAt === 'number' ? wallSeconds() - savedAt : 0
-  if (!(passed > 0)) return { state, begin: () => {} }
-  let left = Math.min(passed, MOST_SECONDS)
-  // The real-time clock takes in all that has passed, and would count this part twice.
-  const devices = { ...clocks, [name]: { ...clocks[name], wallSeconds: (savedAt as number) + left } }
+): { readonly state: State; readonly from?: SavedInstant } {
+  const savedAt = clockOf(state)?.savedAt ?? Infinity
+  const passed = wallSeconds() - savedAt
+  if (!(passed > 0)) return { state }
+  const { hi, lo } = state.domain.clock.time
+  const from = { wallSeconds: savedAt + Math.max(0, passed - MOST_SECONDS), guestNs: hi * TWO_32 + lo }
+  return { state: withSavedAt(state, passed > MOST_SECONDS ? savedAt + MOST_SECONDS : null), from }
+}
+
+/** Returns a state as that of a machine that was saved so many seconds earlier. */
+export function savedEarlier<State extends GivenState>(state: State, seconds: number): State {
+  return seconds > 0 ? withSavedAt(state, (clockOf(state)?.savedAt ?? 0) - seconds) : state
+}
+
+/** Has the real-time clock of a state note another time of the host's; null: it goes on from what it shows. */
+function withSavedAt<State extends GivenState>(state: State, savedAt: number | null): State {
+  const clock = clockOf(state)
+  if (clock === undefined) return state
   const { domain } = state
   const { local } = domain.devices
+  const given = (local.devices as GivenClocks)[clock.name]
+  const devices = { ...local.devices, [clock.name]: { ...given, wallSeconds: savedAt } }
+  return { ...state, domain: { ...domain, devices: { ...domain.devices, local: { ...local, devices } } } }
+}
+
+/** The real-time clock of a state, and the host's time that it has noted; undefined: it follows none. */
+function clockOf(
+  state: GivenState | undefined,
+): { readonly name: keyof GivenClocks; readonly savedAt: number } | undefined {
+  const clocks: GivenClocks = state?.domain?.devices?.local?.devices ?? {}
+  const name = clocks.mc146818 === undefined ? 'pl031' : 'mc146818'
+  const savedAt = clocks[name]?.wallSeconds
+  return typeof savedAt === 'number' ? { name, savedAt } : undefined
+}
+
+/** Time that is to pass for a guest. */
+export interface PassingTime {
+  /** The seconds that have not passed yet. */
+  behind(): number
+  /** Has no more of it pass: the machine goes on from elsewhere. */
+  end(): void
+}
+
+/**
+ * Has time pass for a guest that goes on later than it was saved, as in pauses of its host, so that its clock is right whatever
+ * it knows of its machine. Its generator of random numbers is seeded anew in a pause of a minute, if not by VM Generation ID.
+ *
+ * @param from - all of the host's time since then; undefined: none
+ * @param through - called when the guest has done what was due meanwhile, and knows its new identifier
+ */
+export function catchUp(domain: CatchingUp, from: SavedInstant | undefined, through: () => void): PassingTime {
+  const { clock, timers, devices } = domain
+  let isOver = false
+  let [heldNs, isHeld] = [0, true]
+  // Since the last pause.
+  let [instructions, passedNs] = [domain.instructions, 0]
+  // Since the guest has executed something.
+  let [executed, stillNs] = [domain.instructions, 0]
+  const timer = timers.create(look)
+  look()
   return {
-    state: { ...state, domain: { ...domain, devices: { ...domain.devices, local: { ...local, devices } } } },
-    begin: ({ domain }) => {
-      let before = 0
-      let looks: number[] = []
-      const pass = (): void => {
-        const seconds = Math.min(left, PAUSE_SECONDS)
-        left -= seconds
-        before = domain.instructions
-        looks = []
-        domain.clock.hold(-seconds * 1e9)
-        if (left > 0) timer.armAfter(BETWEEN_NS)
-      }
-      const timer = domain.timers.create(() => {
-        const { instructions, vcpus } = domain
-        looks.push(instructions)
-        // Two pauses in a row are one to a guest whose memory is still on its way.
-        const isThrough = vcpus.every(({ dormant }) => dormant) || instructions - before > MANY_INSTRUCTIONS
-        // A guest that is halted with an interrupt that is masked executes nothing, and is not dormant.
-        if (isThrough || looks.at(-STILL_LOOKS) === instructions) pass()
-        else timer.armAfter(AGAIN_NS)
-      })
-      pass()
-    },
+    behind: () => (isOver ? 0 : behind()),
+    end,
+  }
+
+  function end(): void {
+    timer.cancel()
+    isOver = true
+    free()
+  }
+
+  function free(): void {
+    if (isHeld) through()
+    isHeld = false
+  }
+
+  // The host may hold time back meanwhile, too.
+  function behind(): number {
+    return from === undefined ? 0 : wallSeconds() - from.wallSeconds - (clock.now() - from.guestNs) / 1e9
+  }
+
+  function look(): void {
+    if (domain.instructions !== executed) stillNs = 0
+    executed = domain.instructions
+    const rests = domain.vcpus.every(({ dormant }) => dormant) || stillNs > STILL_NS
+    // Two pauses in a row are one to a guest whose memory is still on its way.
+    const isThrough = rests || executed - instructions > MANY_INSTRUCTIONS
+    const left = behind()
+    if (left > LEAST_SECONDS && rests && devices.isAtRest() && timers.nextDeadlineNs - clock.now() > QUIET_NS)
+      pause(Math.min(left, REST_SECONDS))
+    else if (left > LEAST_SECONDS && isThrough && passedNs > BETWEEN_NS) pause(Math.min(left, PAUSE_SECONDS))
+    if (left <= LEAST_SECONDS && isThrough && heldNs > SETTLED_NS) return end()
+    if (heldNs > MOST_HELD_NS) free()
+    const ns = Math.min(Math.max(LOOK_NS, passedNs / 4), MOST_LOOK_NS)
+    passedNs += ns
+    stillNs += ns
+    heldNs += ns
+    timer.armAfter(ns)
+  }
+
+  function pause(seconds: number): void {
+    clock.hold(-seconds * 1e9)
+    ;[instructions, passedNs] = [domain.instructions, 0]
   }
 }

@@ -16,7 +16,7 @@ import {
   type WrittenFrames,
   type WrittenSince,
 } from '@retrap/hvm'
-import { type CatchingUp, catchUp } from './catch-up.ts'
+import { savedEarlier, savedInstant, type SavedInstant } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from './checkpoint.ts'
 import {
   isAtRest,
@@ -72,7 +72,7 @@ export interface FormerPages {
 
 /** The part of a machine that a board knows how to save. */
 export interface BoardState<S extends DomainState, State extends MachineState<S>> {
-  readonly domain: SavedDomain<S> & CatchingUp
+  readonly domain: SavedDomain<S>
   /** Takes all but the domain's state. */
   save(): Omit<State, 'domain'>
   /** Checks a state of a machine with the same options, which may come from anywhere. @throws MachineError `ERR_SNAPSHOT` */
@@ -87,10 +87,17 @@ export interface BoardState<S extends DomainState, State extends MachineState<S>
 export interface SnapshotHost<S extends DomainState, State extends MachineState<S>> {
   readonly life: MachineLife
   readonly board: BoardState<S, State>
-  /** Part of the time that has passed since it was saved passes for the guest. */
+  /** The time that has passed since it was saved passes for the guest. */
   readonly catchesUp: boolean
-  /** Tells devices that the machine goes on from an earlier instant, before it does. */
-  readonly goesOn: () => void
+  /**
+   * Tells devices that the machine goes on from an earlier instant, before it does.
+   *
+   * @param isNew - it has just been made
+   * @param from - the instant from which time is to pass for its guest; default none is
+   */
+  readonly goesOn: (isNew: boolean, from?: SavedInstant) => void
+  /** Seconds of that time that have not passed yet. */
+  readonly behind: () => number
   /** Its run is recorded. */
   readonly isRecorded: boolean
 }
@@ -116,17 +123,19 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
    */
   async begin({ state, pages }: MachineSnapshotSource<State>): Promise<void> {
-    const { board, goesOn, catchesUp } = this.#host
-    const later = catchesUp ? catchUp(state) : undefined
-    await this.#putBack({ state: later?.state ?? state, pages })
-    goesOn()
-    later?.begin(board)
+    const saved = this.#instantOf(state)
+    await this.#putBack({ state: saved.state, pages })
+    this.#host.goesOn(true, saved.from)
+  }
+
+  #instantOf(state: State): ReturnType<typeof savedInstant<State>> {
+    return this.#host.catchesUp ? savedInstant(state) : { state }
   }
 
   /** Restores a machine that has just been made in the memory of one that was forked. @throws as `begin` */
   async beginFork(state: State, memory: ForkedMemory): Promise<void> {
     await this.#putBackState(state, (mapped) => memory.restoreDomain(this.#host.board.domain, state.domain, mapped))
-    this.#host.goesOn()
+    this.#host.goesOn(true)
   }
 
   /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
@@ -139,7 +148,8 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
 
   /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
   stateWith(domain: S): State {
-    return { ...this.#host.board.save(), domain } as State
+    const state = { ...this.#host.board.save(), domain } as State
+    return savedEarlier(state, this.#host.behind())
   }
 
   /** See `Pc.save`. */
@@ -221,7 +231,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
       ownState: () => this.#ownState(),
-      goesOn: this.#host.goesOn,
+      goesOn: () => this.#host.goesOn(false),
     })
     return this.#checkpoints.take(options)
   }
@@ -262,17 +272,21 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
         const { pages } = snapshot
         const known = this.#since.get(pages)
         const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
-        await this.#putBack(snapshot, {
-          deadlineMs,
-          log: this.#written ?? undefined,
-          written: () => known?.now() ?? former?.now(before!.differing),
-          accepted,
-          returned: () => {
-            const since = this.#written?.returnedTo(known)
-            if (since !== undefined) this.#since.set(pages, since)
+        const { state, from } = this.#instantOf(snapshot.state)
+        await this.#putBack(
+          { state, pages },
+          {
+            deadlineMs,
+            log: this.#written ?? undefined,
+            written: () => known?.now() ?? former?.now(before!.differing),
+            accepted,
+            returned: () => {
+              const since = this.#written?.returnedTo(known)
+              if (since !== undefined) this.#since.set(pages, since)
+            },
           },
-        })
-        this.#host.goesOn()
+        )
+        this.#host.goesOn(false, from)
       }, atRest),
     )
     return done.catch((error: unknown) => {

@@ -216,3 +216,25 @@ test.each<[string, Given, RegExp]>([
   expect(error?.code).toBe('ERR_FORK')
   expect(error?.message).toMatch(why)
 })
+
+test('a clone has an identifier of its generation, which the device tree tells of, and is told', async () => {
+  const machine = await made({ kernel: COUNTER, generation: {} })
+  expect(Buffer.from(machine.deviceTree).toString('latin1')).toContain('microsoft,vmgenid')
+  const idOf = ({ domain }: ArmMachine): string => {
+    const ma = domain.secondLevel.peek(0x090f_0000)
+    return Buffer.from(domain.memory.u8.subarray(ma, ma + 16)).toString('hex')
+  }
+  /** Nothing else of the boards differs: neither has run. */
+  const stateOf = async (one: ArmMachine): Promise<string> =>
+    JSON.stringify({ ...(await one.save()).state, random: null })
+  const isTold = async (one: ArmMachine): Promise<boolean> => (await stateOf(one)) !== (await stateOf(machine))
+  const [same, first, again, other] = await Promise.all(
+    ([undefined, 7, 7, 8] as const).map((after) => cloned(machine, { generation: { after } })),
+  )
+  expect(idOf(same!)).toBe(idOf(machine))
+  expect(idOf(first!)).toBe(idOf(again!))
+  expect(new Set([machine, first!, other!].map(idOf)).size).toBe(3)
+  expect([await isTold(same!), await isTold(first!)]).toEqual([false, true])
+  const none = await made({ kernel: COUNTER })
+  expect(Buffer.from(none.deviceTree).toString('latin1')).not.toContain('vmgenid')
+})

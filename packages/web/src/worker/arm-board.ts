@@ -19,10 +19,10 @@ export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
  */
 export async function createArmBoard(options: PcOptions, snapshot: ReadSnapshot | null): Promise<ArmMachine> {
   const { memoryBytes, cpus, kernel, initrd, commandLine, drives, virtio, networkCards, sound, usb, vga } = options
-  const { hypervisor, screen, keyboard, mouse, jit } = options
+  const { generation, hypervisor, screen, keyboard, mouse, jit } = options
   return createArmMachine({
     ...{ memoryBytes, cpus, kernel, initrd, commandLine, drives, virtio, networkCards, sound, usb, vga },
-    ...{ hypervisor, screen, keyboard, mouse },
+    ...{ generation, hypervisor, screen, keyboard, mouse },
     jit: jit !== undefined && jit !== false,
     ...(snapshot !== null && { snapshot: armSnapshot(snapshot) }),
   })

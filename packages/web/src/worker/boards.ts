@@ -59,13 +59,13 @@ export async function createBoard(
   if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
   return (recorded ?? createPc)({
     ...all,
-    ...(snapshot !== null && { snapshot: snapshot.forPc(recorded !== undefined) }),
+    ...snapshot?.forPc(recorded !== undefined),
   })
 }
 
 /** Puts a machine back in its own memory. @param atRest - called before it goes on @throws MachineError */
 export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
-  if (machine instanceof Pc) return machine.restore(snapshot.forPc(false), { atRest })
+  if (machine instanceof Pc) return machine.restore(snapshot.forPc(false).snapshot, { atRest })
   return machine.restore(armSnapshot(snapshot), { atRest })
 }
 
@@ -121,6 +121,7 @@ export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions
     ...{ cpus, cpu, commandLine, vga, hypervisor },
     // A page has the screen beside the terminal.
     boot: { mirrorsScreen: false },
+    generation: {},
     ...(drives.options !== null && { drives: drives.options }),
     ...plugged,
     ...(virtioDevices.length > 0 && { virtio: virtioDevices }),

@@ -1,4 +1,4 @@
-import type { PcSnapshotSource } from '@retrap/machine'
+import type { PcOptions, PcSnapshotSource } from '@retrap/machine'
 import type { ArmSnapshotSource } from '@retrap/machine/arm'
 import type { BlockImage } from '@retrap/block'
 import type { SavedOptions } from '../protocol.ts'
@@ -9,8 +9,8 @@ export type NamedMedium = readonly [id: string, medium: BlockImage | null]
 /** A snapshot to go on from: of a PC, or of an Arm board. Its machine looks whether the state is one of its own. */
 export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
-  /** Returns it for a PC, which refuses the state of another board. A recorded PC has a clock of its own kind. */
-  readonly forPc: (isRecorded: boolean) => PcSnapshotSource
+  /** Returns options of a PC, which refuses the state of another board. A recorded PC has a clock of its own kind. */
+  readonly forPc: (isRecorded: boolean) => { readonly snapshot: PcSnapshotSource } & Pick<PcOptions, 'generation'>
   /** The machine closes them; who gives them to none does it himself. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
   /** Settles when nothing more of the pages is read: all have come, or none can. */

@@ -143,7 +143,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     return {
       state: saved as PageState,
       pages: all,
-      forPc: forPc(saved as PcSnapshotState, all),
+      forPc: forPc(saved as PcSnapshotState, all, true),
       arrived: arrived.promise,
       options: {
         memoryBytes: machine.memoryBytes,
@@ -162,10 +162,13 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
 
 const firstKeys = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
 
-/** See `ReadSnapshot.forPc`. */
+/** See `ReadSnapshot.forPc`. @param isSaved - others may go on from it, too: the identifier of each is in its recording */
 export const forPc =
-  (state: PcSnapshotState, pages: ReadSnapshot['pages']): ReadSnapshot['forPc'] =>
-  (isRecorded) => ({ state: stateOnClock(state, isRecorded ? 'deterministic' : 'real', hostSeed()), pages })
+  (state: PcSnapshotState, pages: ReadSnapshot['pages'], isSaved = false): ReadSnapshot['forPc'] =>
+  (isRecorded) => ({
+    snapshot: { state: stateOnClock(state, isRecorded ? 'deterministic' : 'real', hostSeed()), pages },
+    ...(isRecorded && isSaved && { generation: { after: hostSeed() } }),
+  })
 
 /** 32 random bits of the host's. */
 export const hostSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!

@@ -22,7 +22,7 @@ export interface PageMachine {
 }
 
 interface Snapshot {
-  forPc(isRecorded: boolean): PcOptions['snapshot']
+  forPc(isRecorded: boolean): Pick<PcOptions, 'snapshot'>
 }
 
 interface Page {

@@ -1,0 +1,55 @@
+// @programs: as aarch64-linux-gnu-as
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { expect, test } from 'vitest'
+import { buildInitramfs, watchGeneration } from '../../src/linux/initramfs.ts'
+
+const AT = 64 + 56
+
+/** The header of a program of an architecture (System V ABI, e_machine). */
+function programOf(machine: number): Uint8Array {
+  const header = new Uint8Array(128)
+  header.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
+  header[18] = machine
+  return header
+}
+
+/** The section of an object file that has its instructions. */
+function textOf(object: Buffer): Buffer {
+  const sections = Number(object.readBigUInt64LE(40))
+  // The first one behind the null section.
+  const [at, bytes] = [24, 32].map((field) => Number(object.readBigUInt64LE(sections + 64 + field)))
+  return object.subarray(at!, at! + bytes!)
+}
+
+test.each([
+  ['amd64', 62, 'as', process.arch === 'x64'],
+  ['arm64', 183, 'aarch64-linux-gnu-as', true],
+] as const)('the program of %s is its source', (name, machine, assembler, isHere) => {
+  const isThere = isHere && hasProgram(assembler)
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-watch-'))
+  try {
+    const source = join(import.meta.dirname, 'watch-generation', `${name}.s`)
+    const program = watchGeneration(programOf(machine))!
+    // A lone program header, whose segment is the file.
+    expect([program[18], Buffer.from(program.buffer).readUInt32LE(64 + 32)]).toEqual([machine, program.length])
+    if (!isThere) return console.log(skipNote(false, `there is no ${assembler}`))
+    execFileSync(assembler, [source, '-o', join(folder, 'o')])
+    expect(Buffer.from(program.subarray(AT))).toEqual(textOf(readFileSync(join(folder, 'o'))))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('the initial RAM disk has the program of its busybox, and none for what is no program', () => {
+  const has = (busybox: Uint8Array): boolean =>
+    Buffer.from(buildInitramfs(busybox)).includes(Buffer.from(watchGeneration(programOf(62))!.subarray(AT)))
+  expect([has(programOf(62)), has(programOf(3)), has(new TextEncoder().encode('#!/bin/sh'))]).toEqual([
+    true,
+    false,
+    false,
+  ])
+})
