@@ -34,6 +34,9 @@ export interface MachineLife {
   readonly run: () => void
 }
 
+/** How the warning begins that nobody takes keys. */
+const OF_PAST = 'This is the past'
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Makes a machine, runs it, and ends it with the page's part that shows it. */
@@ -71,6 +74,8 @@ export function useMachine(chosen: Chosen): MachineLife {
       signal.addEventListener('abort', () => made.dispose())
       made.on('state', changed)
       made.on('warning', warn)
+      // Another instant is shown: what was said of the one before is over.
+      made.on('console', () => setAlert((before) => (before?.text.startsWith(OF_PAST) === true ? null : before)))
       made.on('exit', ({ reason, detail }) => {
         say(`The machine has ended: ${reason}.`)
         if (detail !== undefined) warn(detail.message)

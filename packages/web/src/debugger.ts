@@ -182,12 +182,12 @@ export interface PageDebugger {
   /** The recording so far, as a file that `retrap replay` opens as well. It holds what is in the guest's memory and on its disks. */
   readonly save: () => Promise<Blob>
   /**
-   * Has the machine go on from where the debugger is: it is paused there, and recorded from there on. The run that was recorded is
-   * given up.
+   * Has the machine go on from where the debugger is, recorded from there on: it runs, unless it was paused before. The run that
+   * was recorded is given up.
    */
   readonly branch: () => Promise<void>
   /**
-   * Changes memory or a register where the debugger is. A recorded machine goes on from there as after `branch()`: a recording does not
+   * Changes memory or a register where the debugger is. A recorded machine branches there, and is paused: a recording does not
    * know of changes. Another machine, an Arm board too, stands still then, as after `pause()`.
    *
    * @returns whether it has branched

@@ -8,6 +8,10 @@ export interface TerminalLike {
   onData(listener: (text: string) => void): { dispose(): void }
 }
 
+/** An answer of the terminal itself: CPR, DA, DSR, DECRPM, or a control string. Source: ECMA-48, 8.3; DEC STD 070. */
+// oxlint-disable-next-line no-control-regex -- ESC begins them
+const REPORT = /^\u001b(?:\[[?>]?[\d;]*(?:[Rcn]|\$y)|[P\]])/
+
 /** The part of a machine that a terminal uses. */
 interface SerialMachine {
   on(event: 'serial' | 'console', listener: (bytes: Uint8Array) => void): () => void
@@ -34,8 +38,8 @@ export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, p
   }
   if (machine.console !== null) show(machine.console)
   const stopShowing = machine.on('console', show)
-  // Questions of that time, such as for the cursor's place, have been answered then.
-  const typing = terminal.onData((text) => showing === 0 && machine.write(text))
+  // Questions of that time, such as for the cursor's place, have been answered then; keys are of now.
+  const typing = terminal.onData((text) => (showing === 0 || !REPORT.test(text)) && machine.write(text))
   return () => {
     stop()
     stopShowing()

@@ -37,7 +37,12 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
     if (isSaved) await saveMachine(machine, chosen, { name: 'Before the branch', parent: chosen.from ?? null })
     await (change === 'here' ? debug.branch() : debug.change(change))
     setStops([])
-    say(`The machine is here now${change === 'here' ? '' : ', with the change'}. Continue lets it run.`)
+    const what = change === 'here' ? '' : ', with the change'
+    say(
+      machine.state === 'running'
+        ? 'The machine goes on from here.'
+        : `The machine is here now${what}. Continue lets it run.`,
+    )
     await look()
   }
   const answer = (isSaved: boolean): void => {

@@ -21,6 +21,8 @@ export type InputEvent =
 export interface InputClient {
   /** Takes events that happened together, in order. @returns how many were taken; the rest follow after `ready` */
   input(events: readonly InputEvent[]): number
+  /** Events that were taken, and are still on their way to the model: another client gets them, where one is connected in its place. */
+  readonly unread?: readonly InputEvent[]
 }
 
 /** A source of input, as a keyboard's or pointer's model uses it. */

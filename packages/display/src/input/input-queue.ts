@@ -19,6 +19,10 @@ export abstract class InputQueue implements InputBackend {
 
   /** The guest's device's: see `InputBackend`. A machine that starts anew connects its new one. */
   connect(client: InputClient): void {
+    const { unread = [] } = this.#client ?? {}
+    this.#events = [...unread, ...this.#events.slice(this.#first)]
+    this.#first = 0
+    this.#taken -= unread.length
     this.#client = client
     this.ready()
   }

@@ -60,7 +60,8 @@ export class InputRelay implements InputBackend {
 export class RemoteInput implements InputClient {
   readonly #backend: InputBackend
   readonly #send: (bytes: Uint8Array) => void
-  #outstanding = 0
+  /** Events that the model has not taken. */
+  readonly unread: InputEvent[] = []
 
   constructor(backend: InputBackend, send: (bytes: Uint8Array) => void) {
     this.#backend = backend
@@ -69,15 +70,16 @@ export class RemoteInput implements InputClient {
   }
 
   input(events: readonly InputEvent[]): number {
-    const count = Math.min(events.length, MOST_OUTSTANDING - this.#outstanding)
+    const count = Math.min(events.length, MOST_OUTSTANDING - this.unread.length)
     if (count === 0) return 0
-    this.#outstanding += count
-    this.#send(new TextEncoder().encode(JSON.stringify(events.slice(0, count))))
+    const taken = events.slice(0, count)
+    this.unread.push(...taken)
+    this.#send(new TextEncoder().encode(JSON.stringify(taken)))
     return count
   }
 
   taken(count: number): void {
-    this.#outstanding -= count
+    this.unread.splice(0, count)
     this.#backend.ready()
   }
 }

@@ -45,3 +45,25 @@ export class GuestInput {
     this.#pointerChanged(this.#pointer)
   }
 }
+
+/** The way of all input of a page to its machine, in order. Input waits while the machine is replaced: the next one gets it. */
+export class InputRoute {
+  #holds = 0
+  #waiting: (() => void)[] = []
+
+  /** @param input - gives it to the machine that is there */
+  give(input: () => void): void {
+    if (this.#holds > 0) this.#waiting.push(input)
+    else input()
+  }
+
+  /** Has input wait for the end of an action. */
+  async during<T>(action: () => Promise<T>): Promise<T> {
+    this.#holds++
+    try {
+      return await action()
+    } finally {
+      if (--this.#holds === 0) for (const input of this.#waiting.splice(0)) input()
+    }
+  }
+}

@@ -12,8 +12,12 @@ import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } fro
 export interface RecordedLife {
   /** Has the machine stand still for an action. */
   between<T>(action: () => Promise<T>): Promise<T>
+  /** The same for an action that has another machine go on in its place. */
+  replacing<T>(action: () => Promise<T>): Promise<T>
   /** Stops the machine between two instructions. */
   rest(): Promise<void>
+  /** The machine has come to a stop, and is not meant to run on. */
+  stopped(): void
   /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
   /** The debugger is elsewhere: this is the machine that is there, with the end of its serial output; null: it is the machine itself. */
@@ -72,7 +76,7 @@ export class Recording {
 
   async #branch(change: MachineChange | undefined): Promise<void> {
     await this.#life.rest()
-    await this.#life.between(async () => {
+    await this.#life.replacing(async () => {
       checkKept(this.#options)
       await this.#life.become(await this.#taken(change))
     })
@@ -175,6 +179,7 @@ export class Recording {
   /** The machine has come to a stop as it ran. */
   #hit(stop: TravelStop): void {
     this.#tellWaiting(stop)
+    this.#life.stopped()
     void this.#life.rest().then(async () => {
       if (this.#machine !== null) this.#life.moved(await this.#machine.position(), stop)
     })

@@ -28,7 +28,7 @@ import {
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
-import { GuestInput } from './guest-input.ts'
+import { GuestInput, InputRoute } from './guest-input.ts'
 import { addTime } from './host-sleep.ts'
 import { type ImpairableDevices, Impairments } from './impairments.ts'
 import type { MachineDrives } from './machine-drives.ts'
@@ -50,6 +50,10 @@ type Send = (message: FromWorker, transfer?: Transferable[]) => void
 /** 60 frames a second. */
 const FRAME_MS = 16
 
+/** The answer to keys that nobody takes. */
+const PAST =
+  'This is the past, and nobody takes what you type: Now in the debugger leads back to the machine, Go on from here has it go on here.'
+
 /** The machine of a Worker: what the page's calls do. */
 export class WorkerMachine {
   readonly #send: Send
@@ -64,6 +68,9 @@ export class WorkerMachine {
   // The parts that go on when the machine starts anew.
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
   readonly #input: GuestInput
+  readonly #route = new InputRoute()
+  /** The user has been told that nobody takes keys in the past. */
+  #isPastTold = false
   readonly #frames: FrameSender
   readonly #serial: SerialSender
   readonly #sound = new MachineSound()
@@ -82,8 +89,10 @@ export class WorkerMachine {
   /** See `ReadSnapshot`. */
   #arrived: Promise<void> | undefined
   #stop = new AbortController()
-  /** The user wants it to run. */
+  /** The machine runs, or is about to. */
   #wanted = false
+  /** The user wants it to run, though it stands still while its past is looked at. */
+  #isMeantToRun = false
   /** The machine is to start anew. */
   #anew = false
   #told: MachineState = 'off'
@@ -141,6 +150,8 @@ export class WorkerMachine {
    * @param opened - the recording whose machine it is
    */
   async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
+    // Where the next machine goes on, its guest has not seen these.
+    const unread = this.#pc?.serial.unread
     this.#recording?.close()
     this.#pc?.close()
     this.#pc = null
@@ -162,6 +173,7 @@ export class WorkerMachine {
         this.#serial.transmit(bytes)
       })
     if (snapshot !== null) this.#goesOn(snapshot)
+    if (unread !== undefined && unread.length > 0) this.#pc.serial.receive(unread)
   }
 
   /** Puts the machine back in its own memory; one that is off, is recorded or was stepped through is made anew. */
@@ -181,6 +193,7 @@ export class WorkerMachine {
     this.#serial.startWith(printed)
     this.#recording?.startWith(printed)
     this.#shown = null
+    this.#isPastTold = false
     this.#send({ event: 'console', bytes: printed.slice() })
   }
 
@@ -190,6 +203,7 @@ export class WorkerMachine {
     this.#frames.show(console === null ? this.#screen : pc.screen)
     this.#serial.flush()
     this.#shown = console
+    this.#isPastTold = false
     if (console === null && before === null) return
     const bytes = console ?? this.#serial.tail
     // A terminal that shows the same stays as it is.
@@ -242,6 +256,11 @@ export class WorkerMachine {
     })
   }
 
+  /** The same for an action that has another machine go on in the place of this one. */
+  #replacing<T>(action: () => Promise<T>): Promise<T> {
+    return this.#between(() => this.#route.during(action))
+  }
+
   /** See `Machine.save`, and `Calls`. RAM is copied while the guest runs on. */
   async save(since: number | null): Promise<SavedSnapshot> {
     // The guest would stand still until all of its RAM is there.
@@ -272,7 +291,7 @@ export class WorkerMachine {
   async restore(source: SentSource): Promise<void> {
     const { openAgain } = await loadSnapshots()
     const snapshot = await openAgain(this.#options, source, this.#listener)
-    await this.#between(async () => {
+    await this.#replacing(async () => {
       await this.#become(snapshot, () => this.#goBack(snapshot))
       this.#saved = null
       this.#anew = false
@@ -294,6 +313,7 @@ export class WorkerMachine {
 
   /** Starts the machine, or lets it go on. */
   async run(): Promise<void> {
+    this.#isMeantToRun = true
     this.#recording?.interrupt()
     // The run of a file has an end: the machine goes on by itself.
     if (this.#recording?.isReplayed === true) await this.branch()
@@ -309,6 +329,7 @@ export class WorkerMachine {
 
   /** Stops between two instructions. Resolves when it stands still. */
   async pause(): Promise<void> {
+    this.#isMeantToRun = false
     this.#recording?.interrupt()
     await (await this.#stepping)?.idle()
     await this.#rest()
@@ -339,7 +360,7 @@ export class WorkerMachine {
         if (this.#anew || this.#pc === null) {
           this.#anew = false
           // oxlint-disable-next-line no-await-in-loop
-          await this.#make(null)
+          await this.#route.during(() => this.#make(null))
           // The machine may have been paused, or reset, meanwhile.
           continue
         }
@@ -393,7 +414,12 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   type(text: string, layout: KeyboardLayoutName | undefined): Promise<boolean> {
-    return this.#input.keyboard.type(text, layout === undefined ? {} : { layout })
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    this.#give(
+      () => resolve(this.#input.keyboard.type(text, layout === undefined ? {} : { layout })),
+      () => resolve(false),
+    )
+    return promise
   }
 
   /** See `Machine`. */
@@ -487,8 +513,13 @@ export class WorkerMachine {
     const { Recording: Loaded } = await import('./recording.ts')
     return new Loaded(this.#options, {
       between: (action) => this.#between(action),
+      replacing: (action) => this.#replacing(action),
       rest: () => this.#rest(),
-      go: () => this.#go(),
+      go: () => {
+        this.#isMeantToRun = true
+        return this.#go()
+      },
+      stopped: () => (this.#isMeantToRun = false),
       shows: (pc, console) => this.#show(pc, console),
       moved: (position, stop) => this.#send({ event: 'position', position, stop }),
       console: () => this.#shown ?? this.#serial.tail,
@@ -499,7 +530,8 @@ export class WorkerMachine {
   /** See `PageDebugger`: the machine goes on from where the debugger is. */
   async branch(change?: MachineChange): Promise<void> {
     await this.#recorder().branch(change)
-    this.#tellState('paused')
+    if (this.#isMeantToRun && change === undefined) void this.#go()
+    else this.#tellState('paused')
   }
 
   /** See `PageDebugger`. @returns whether the machine has branched */
@@ -516,7 +548,7 @@ export class WorkerMachine {
     if (this.#pc === null) return void (this.#recording = recording)
     // The guest would stand still until all of its RAM is there.
     await this.#arrived
-    await this.#between(async () => {
+    await this.#replacing(async () => {
       // Somebody may have asked for it twice.
       if (this.#recording !== null) return
       const pc = this.#x86()
@@ -569,12 +601,23 @@ export class WorkerMachine {
     this.#recording?.exchanged()
   }
 
+  /** Gives input to the machine. @param refuse - what is done in its past; default the user is told */
+  #give(input: () => void, refuse: () => void = () => undefined): void {
+    this.#route.give(() => {
+      // On its way back to now, the machine itself is there for it.
+      if (this.#shown === null || this.#wanted) return input()
+      refuse()
+      if (!this.#isPastTold) this.#send({ event: 'warning', message: PAST })
+      this.#isPastTold = true
+    })
+  }
+
   /** Does what the page tells and wants no answer to. */
   told(message: Extract<ToWorker, { tell: string }>): void {
-    if (message.tell === 'serial') this.#pc?.serial.receive(message.bytes)
+    if (message.tell === 'serial') this.#give(() => this.#pc?.serial.receive(message.bytes))
     else if (message.tell === 'printed') this.#serial.printed(message.bytes)
-    else if (message.tell === 'keys') this.#input.pressKeys(message.keys)
-    else if (message.tell === 'pointer') this.#input.movePointer(message.events)
+    else if (message.tell === 'keys') this.#give(() => this.#input.pressKeys(message.keys))
+    else if (message.tell === 'pointer') this.#give(() => this.#input.movePointer(message.events))
     else if (message.tell === 'watch') this.#frames.watch(message.on)
     else if (message.tell === 'diskDelay') this.#listener.requests.delayMs = message.ms
     else if (message.tell === 'diskFailure') this.#listener.requests.fails = message.on

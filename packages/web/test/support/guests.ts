@@ -173,6 +173,9 @@ export function tickingGuest(): Uint8Array {
   })
 }
 
+/** Sends back each byte on its serial port, one in a millisecond. */
+export const echoingGuest = (): Uint8Array => interruptedGuest((asm) => void asm.out(dx, al))
+
 /** Where {@link portGuest} reads. */
 export const DEVICE_PORT = 0x500
 
