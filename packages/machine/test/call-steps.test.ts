@@ -1,10 +1,11 @@
 /** Steps over calls and out of functions, in both directions, are those that a list of all executed instructions has. */
 import { DebugExit } from '@retrap/devices'
 import { decode } from '@retrap/x86-decoder'
-import { sliced } from '@retrap/tooling/slice'
+import { SLICE, sliced } from '@retrap/tooling/slice'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import { type PcOptions, type ReplayDebugger, recordPc, replayPc } from '../src/index.ts'
+import { unwind } from '../src/life/unwind.ts'
 import { callGuest, EXIT_PORT, TICK_PORT } from './support/call-guest.ts'
 import { Pieces } from './support/pieces.ts'
 
@@ -22,6 +23,7 @@ afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
 /** An executed instruction: its number is how many had retired before it. */
 interface Executed {
+  readonly address: bigint
   readonly depth: number
   /** The number of the call, or the first of the handler, that its frame began with. */
   readonly frame: number
@@ -31,8 +33,8 @@ interface Executed {
 }
 
 /** Records a run, and lists what it executes: the depth follows from calls, interrupts and returns alone. */
-async function recorded(jit: boolean, reload: number) {
-  const firmware = callGuest(8, reload)
+async function recorded(jit: boolean, reload: number, popsArgument = true) {
+  const firmware = callGuest(8, reload, popsArgument)
   const file = new Pieces()
   const recorder = await recordPc(options(jit, firmware), file.write, { checkpointMs: Infinity })
   closing.push(recorder.pc)
@@ -54,7 +56,7 @@ async function recorded(jit: boolean, reload: number) {
       const address = registers.segmentBase(1) + registers.rip
       ;({ flow } = decode(vcpu!.translation.peekCode(address, 15), { mode }).info)
       const isCall = flow.endsWith('call')
-      executed.push({ depth: frames.length, frame: frames.at(-1)!, isCall, isFirst })
+      executed.push({ address, depth: frames.length, frame: frames.at(-1)!, isCall, isFirst })
       isFirst = false
     },
   })
@@ -93,6 +95,25 @@ test.each(sliced([true, false], 2))('JIT %s: over calls and out of functions, fo
     }),
     { numRuns: 6 },
   )
+})
+
+test('callers of code without frame pointers are those that are returned to, in handlers of interrupts too', async () => {
+  const { executed, debug } = await recorded(true, 15, false)
+  const inside = executed.flatMap(({ depth }, number) => (depth > 1 ? [number] : []))
+  const handlers = inside.filter((number) => executed[number]!.isFirst)
+  const some = inside.filter((_, i) => i % 1500 === SLICE % 1500)
+  for (const number of [...handlers.slice(0, 8), ...some].sort((a, b) => a - b)) {
+    // oxlint-disable-next-line no-await-in-loop -- on and on
+    await debug.goto(number)
+    const [vcpu] = debug.pc.domain.vcpus
+    const { depth, address: next } = executed[number]!
+    const callers = Array.from({ length: depth - 1 }, (_, i) => executed[nextAt(executed, number, depth - 1 - i)]!)
+    // An interrupt that is delivered before the instruction may not have been yet.
+    const isDelivered = vcpu!.cpu.registers.rip === next
+    const wanted = callers.slice(isDelivered ? 0 : 1).map(({ address }) => address)
+    expect(unwind(vcpu!), `instruction ${number}`).toEqual(wanted)
+  }
+  expect(some.length).toBeGreaterThan(5)
 })
 
 test('over an interrupt, to requests of devices, and a way that does not end', async () => {

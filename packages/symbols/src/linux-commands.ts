@@ -51,9 +51,29 @@ export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand
   ]
 }
 
-/** Finds an address in a machine by the name that Linux in its memory has for it; undefined: there is none. */
-export const linuxAddressOf = (machine: LinuxMemory, name: string): bigint | undefined =>
-  new SymbolTable(linuxSymbols(machine), 0n).addressOf(name)
+/** Names of addresses and addresses of names, by the table that Linux in a machine's memory has of itself. */
+export class LinuxNames {
+  readonly #machine: () => LinuxMemory
+  #table: SymbolTable | undefined
+
+  /** @param machine - returns the machine as it is when a name is asked for */
+  constructor(machine: () => LinuxMemory) {
+    this.#machine = machine
+  }
+
+  /** The address of a name; undefined: there is none. */
+  readonly addressOf = (name: string): bigint | undefined => this.#known()?.addressOf(name)
+
+  /** `name` or `name+0x10`; undefined where nothing with a name is. */
+  readonly nameOf = (address: bigint): string | undefined => this.#known()?.nameOf(address)
+
+  /** The kernel may not have been loaded yet. */
+  #known(): SymbolTable | undefined {
+    if (this.#table !== undefined) return this.#table
+    const symbols = linuxSymbols(this.#machine())
+    return symbols.length === 0 ? undefined : (this.#table = new SymbolTable(symbols, 0n))
+  }
+}
 
 function listing(tasks: readonly LinuxTask[]): string {
   const rows = tasks.map(

@@ -118,6 +118,7 @@ export class MachineSession extends DebugSession {
       },
       trouble: (sentence) => this.sendEvent(new OutputEvent(`${sentence}\n`, 'important')),
       find: (name) => this.#names?.addressOf(name),
+      nameOf: (address) => this.#names?.nameOf(address),
     })
     this.#breakpoints = new Breakpoints(this.#machine)
     this.#handlers = new Map(Object.entries(this.#table()))

@@ -19,6 +19,8 @@ export interface MachineDebugEvents {
   readonly trouble: (sentence: string) => void
   /** The address of a name; undefined: it is not known. */
   readonly find: (name: string) => bigint | undefined
+  /** The name of an address; undefined: it has none. */
+  readonly nameOf: (address: bigint) => string | undefined
 }
 
 /** The machines of a session, one at a time, for a debug adapter: commands that settle where the machine stops. */
@@ -49,6 +51,7 @@ export class MachineDebug implements SessionDebugger {
       kill: this.#kill,
       onTrouble: this.#events.trouble,
       find: this.#events.find,
+      nameOf: this.#events.nameOf,
       commands: linuxCommands(() => machine),
     })
     if (target === undefined) throw new CliError('ERR_USAGE', 'this machine has no debugger')

@@ -53,7 +53,8 @@ export class Stepping {
   out(cpu: number): Promise<TargetStop> {
     const [caller] = this.#machine.code(cpu).callers
     if (caller === undefined) {
-      const what = 'the caller is not known, as this code has no frame pointers; set a breakpoint where it is to stop'
+      const what =
+        'the caller is not known, as no way of this code leads to a return; set a breakpoint where it is to stop'
       throw new CliError('ERR_USAGE', what)
     }
     return this.#until(cpu, caller, this.#machine.stackPointer(cpu) + 1n)

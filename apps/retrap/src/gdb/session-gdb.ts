@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
-import { linuxAddressOf, linuxCommands } from '@retrap/symbols'
+import { linuxCommands, LinuxNames } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { SessionDebugger, SessionOutput } from '../host/host.ts'
 import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
@@ -89,8 +89,15 @@ export class SessionGdb implements SessionDebugger {
     const { architecture } = this.#option
     const commands = linuxCommands(() => machine)
     const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
-    const find = (name: string): bigint | undefined => linuxAddressOf(machine, name)
-    const options = { kill: this.#kill, onTrouble, commands, find, ...(architecture !== undefined && { architecture }) }
+    const { addressOf: find, nameOf } = new LinuxNames(() => machine)
+    const names = { find, nameOf }
+    const options = {
+      kill: this.#kill,
+      onTrouble,
+      commands,
+      ...names,
+      ...(architecture !== undefined && { architecture }),
+    }
     const target = await runner.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target

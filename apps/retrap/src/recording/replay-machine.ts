@@ -7,7 +7,7 @@ import {
   type ReplayExit,
   type ReplayPlace,
 } from '@retrap/machine'
-import { linuxAddressOf } from '@retrap/symbols'
+import { LinuxNames } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'
 import { limitsOf } from './recorded-run.ts'
@@ -109,7 +109,7 @@ export class ReplayMachine implements Machine {
   async whoWrote(given: readonly string[]): Promise<string> {
     if (!this.#isWaiting)
       throw new CliError('ERR_USAGE', 'who-wrote: the replay is on its way, or gdb has it; Ctrl-C ends a way')
-    const find = (name: string): bigint | undefined => linuxAddressOf(this, name)
+    const { addressOf: find } = new LinuxNames(() => this)
     const debug = await this.replay.debugger?.()
     if (debug === undefined)
       throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')

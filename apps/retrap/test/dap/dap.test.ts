@@ -27,7 +27,8 @@ __asm__(".text\\n.align 4\\n.long 0x1badb002, 0, -0x1badb002\\n.globl _start\\n.
         "_start: mov $0x200000, %esp\\n xor %ebp, %ebp\\n call main\\n"
         " mov $0x3f8, %dx\\n mov $0x21, %al\\n out %al, %dx\\n mov $0, %al\\n out %al, $0xf4\\n0: jmp 0b\\n.size _start, . - _start\\n");
 `
-const FLAGS = '-m32 -O0 -gdwarf-5 -fno-pic -no-pie -ffreestanding -nostdlib -static -Wl,-Ttext=0x101000,--build-id=none'
+const FLAGS =
+  '-m32 -O0 -fomit-frame-pointer -gdwarf-5 -fno-pic -no-pie -ffreestanding -nostdlib -static -Wl,-Ttext=0x101000,--build-id=none'
 const builds =
   hasProgram('objdump') &&
   spawnSync('gcc', [...FLAGS.split(' '), '-x', 'c', '-', '-o', '/dev/null'], { input: SOURCE }).status === 0
@@ -132,6 +133,7 @@ describe.skipIf(!builds)(
       const inAdd = 'add:4 main:10 _start'
       expect(await client.run('reverseContinue')).toBe(`breakpoint: ${inAdd}`)
       expect(await total()).toBe(10)
+      expect(await client.ask('backtrace')).toMatch(/^#0 0x\w+ add\S*\n#1 0x\w+ main\+\S+\n#2 0x\w+ _start\+\S+$/)
       expect(await client.run('reverseContinue')).toBe(`breakpoint: ${inAdd}`)
       expect(await total()).toBe(6)
       // By line, and back again.
@@ -218,8 +220,10 @@ describe.skipIf(!builds)(
       expect(found).toHaveLength(15)
       expect(found).toEqual(expected.slice(main - 5, main + 10))
 
+      const one = { memoryReference: pointer, instructionOffset: 1, instructionCount: 1 }
+      const [second] = (await client.customRequest('disassemble', one)).body.instructions as { address: string }[]
       await client.customRequest('setInstructionBreakpoints', {
-        breakpoints: [{ instructionReference: pointer, offset: 1 }],
+        breakpoints: [{ instructionReference: pointer, offset: Number(second!.address) - Number(pointer) }],
       })
       await client.setFunctionBreakpointsRequest({ breakpoints: [] })
       expect(await client.run('continue')).toMatch(/^instruction breakpoint: add:\d /)

@@ -2,11 +2,11 @@ import { type GdbTarget, Signal, type TargetCode, x86Registers } from '@retrap/g
 import type { X86Domain } from '@retrap/hvm'
 import { MODE_32, MODE_64 } from '@retrap/x86-cpu'
 import { MachineError } from '../errors.ts'
-import { callersOf } from '../life/call-stack.ts'
+import { unwind } from '../life/unwind.ts'
 import { linearAddress } from '../life/crash.ts'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
-import type { MonitorCommand } from './monitor.ts'
+import { hex, type MonitorCommand } from './monitor.ts'
 import { type MonitorStops, monitorStops, monitorWith, vectorName } from './pc-monitor.ts'
 import { describePlaceStop } from './stop-places.ts'
 
@@ -37,8 +37,23 @@ function codeOf({ vcpus }: X86Domain, cpu: number): TargetCode {
   if (vcpu === undefined) throw new MachineError('ERR_OPTION', `there is no vCPU ${cpu}`)
   return {
     address: linearAddress(vcpu),
-    callers: callersOf(vcpu),
+    get callers() {
+      return unwind(vcpu)
+    },
     set: SETS[vcpu.cpu.registers.mode] ?? 'x86-16',
+  }
+}
+
+/** gdb takes frame pointers for granted where it has no file with unwind tables. */
+function backtrace(domain: X86Domain, { nameOf }: PcGdbOptions): MonitorCommand {
+  const line = (address: bigint, i: number): string => `#${i} ${hex(address)} ${nameOf?.(address) ?? ''}`.trimEnd()
+  return {
+    usage: 'backtrace',
+    help: 'the callers of the code that this vCPU executes, without frame pointers too',
+    run: (cpu) => {
+      const { address, callers } = codeOf(domain, cpu)
+      return `${[address, ...callers].map(line).join('\n')}\n`
+    },
   }
 }
 
@@ -63,7 +78,7 @@ export function pcGdbTarget(
   const { commands, stops } = additions ?? { commands: [], stops: monitorStops(debug) }
   return machineGdbTarget(debug, {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
-    monitor: monitorWith(domain, debug, stops, [...commands, ...(options.commands ?? [])]),
+    monitor: monitorWith(domain, debug, stops, [backtrace(domain, options), ...commands, ...(options.commands ?? [])]),
     signalOf: (stop) => (stop.kind === 'fault' ? signalOfVector(stop.vector) : Signal.SEGV),
     describePlace: (stop) => describePlaceStop(stop, vectorName),
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.

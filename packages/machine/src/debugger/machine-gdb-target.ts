@@ -10,6 +10,8 @@ export interface MachineGdbOptions {
   readonly commands?: readonly MonitorCommand[]
   /** Finds a name in the guest's memory, for commands that take an address. */
   readonly find?: ((name: string) => bigint | undefined) | undefined
+  /** Names an address, as `name+0x12`. */
+  readonly nameOf?: ((address: bigint) => string | undefined) | undefined
   /** Ends the machine for `kill`. */
   kill(): void
   /** Receives why a recording cannot be gone through, as a sentence that gdb's user sees too. */

@@ -92,7 +92,7 @@ export function wordBytesOf({ mode }: CpuRegisters): 0 | 4 | 8 {
 }
 
 /** Whether a CALL stands before a return address. */
-function followsCall(vcpu: X86Vcpu, address: bigint): boolean {
+export function followsCall(vcpu: X86Vcpu, address: bigint): boolean {
   const bytes = bytesBefore(vcpu, address)
   if (bytes === undefined) return false
   if (bytes[LONGEST_CALL - CALL_RELATIVE_BYTES] === CALL_RELATIVE) return true
@@ -103,12 +103,12 @@ function followsCall(vcpu: X86Vcpu, address: bigint): boolean {
 }
 
 /** Whether a direct CALL before a return address leads to a place shortly before `target`. */
-function callsNear(vcpu: X86Vcpu, address: bigint, target: bigint): boolean {
+export function callsNear(vcpu: X86Vcpu, address: bigint, target: bigint, largest: number = LARGEST_FUNCTION): boolean {
   const bytes = bytesBefore(vcpu, address)
   if (bytes?.[LONGEST_CALL - CALL_RELATIVE_BYTES] !== CALL_RELATIVE) return false
   const displacement = new DataView(bytes.buffer).getInt32(LONGEST_CALL - 4, true)
   const into = target - (address + BigInt(displacement))
-  return into >= 0 && into < LARGEST_FUNCTION
+  return into >= 0 && into < largest
 }
 
 // SMEP and SMAP keep a supervisor from what is a user's, and not us: all is read as a debugger does.
@@ -120,7 +120,7 @@ function bytesBefore({ translation }: X86Vcpu, address: bigint): Uint8Array | un
 }
 
 /** Reads an aligned word of RAM, and sets no accessed bits. @returns undefined where there is none */
-function readWord({ translation }: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
+export function readWord({ translation }: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
   if (at % BigInt(bytes) !== 0n) return undefined
   const word = new Uint8Array(8)
   const isThere = translation.peek(at, word.subarray(0, bytes)) === bytes

@@ -12,13 +12,13 @@ const HANDLER = FIRMWARE_BASE + 0x4000
 const PIT_VECTOR = 0x20
 
 /**
- * Firmware whose function calls itself twice, takes its argument off the stack, and is interrupted by ticks all the time: their handler is on the
+ * Firmware whose function calls itself twice, takes its argument off the stack or leaves that to its caller, and is interrupted by ticks all the time: their handler is on the
  * same stack, and calls what the function calls.
  *
  * @param depth - of the recursion
  * @param reload - ticks of the i8254, 838 ns each, from one interrupt to the next
  */
-export function callGuest(depth: number, reload: number): Uint8Array {
+export function callGuest(depth: number, reload: number, popsArgument = true): Uint8Array {
   const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
   enterFlat(asm, STACK)
   const out = (port: number, ...bytes: readonly number[]): void => {
@@ -39,12 +39,16 @@ export function callGuest(depth: number, reload: number): Uint8Array {
     .test(eax, eax)
     .jz(leaf)
   asm.dec(eax).push(eax).call(recurse)
+  if (!popsArgument) asm.add(esp, 4)
   asm
     .mov(eax, dword(esp, { disp: 4 }))
     .dec(eax)
     .push(eax)
     .call(edi)
-  asm.bind(leaf).call(helper).add(ebx, eax).ret(4)
+  if (!popsArgument) asm.add(esp, 4)
+  asm.bind(leaf).call(helper).add(ebx, eax)
+  if (popsArgument) asm.ret(4)
+  else asm.ret()
   asm.bind(helper).mov(ecx, 20)
   const again = asm.here()
   asm.rol(ebx, 5).xor(ebx, ecx).dec(ecx).jnz(again).ret()
