@@ -277,8 +277,8 @@ async function shrink(
   }
   for (let improved = true; improved && hasTime();) {
     improved = false
-    for (let size = best.drawn.length; size >= 1; size = Math.floor(size / 2)) {
-      for (let at = 0; at + size <= best.drawn.length;) {
+    for (let size = best.drawn.length; size >= 1 && hasTime(); size = Math.floor(size / 2)) {
+      for (let at = 0; at + size <= best.drawn.length && hasTime();) {
         const { drawn } = best
         const removed = [...drawn.slice(0, at), ...drawn.slice(at + size)]
         const zeroed = drawn.map((value, i) => (i >= at && i < at + size ? 0 : value))
@@ -286,7 +286,7 @@ async function shrink(
         else at += size
       }
     }
-    for (let at = 0; at < best.drawn.length; at++) {
+    for (let at = 0; at < best.drawn.length && hasTime(); at++) {
       const lower = (value: number): Promise<boolean> => keep(best.drawn.map((old, i) => (i === at ? value : old)))
       // Binary search for the least value that still fails, as if failing were monotonous; then nearby.
       let low = 0

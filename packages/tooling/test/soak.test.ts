@@ -76,6 +76,12 @@ describe('a soak', () => {
     expect([Number.isInteger(again), again > 0]).toEqual([true, true])
   })
 
+  test('stops making a case of many draws smaller when the time for it is up', async () => {
+    const step = (rng: Rng): string => (rng.bytes(100_000).length > 0 ? 'always' : '')
+    const { smallest } = await runSoak({ name: 'long', step }, { count: 1, shrinkMs: 50 })
+    expect(smallest!.draws).toBeGreaterThan(0)
+  })
+
   test('repeats a failing step alone, from its seed and index', async () => {
     const whole = await runSoak(lists, { count: 20, seed: 3, shrinkMs: 0 })
     const index = whole.smallest?.index as number
