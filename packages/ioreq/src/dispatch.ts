@@ -218,6 +218,11 @@ export class IoDispatch {
       : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
   }
 
+  /** Name of the device model of this process that answers at a guest-physical address; empty where there is none. */
+  deviceAt(gpa: number): string {
+    return this.#mmio.find(gpa).device
+  }
+
   /** Reads 1–8 bytes at a guest-physical address. */
   mmioRead(gpa: number, size: number): number {
     const mmio = this.#mmio

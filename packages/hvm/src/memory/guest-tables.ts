@@ -15,6 +15,8 @@ export class GuestTables implements TableReader {
   readonly #vcpu: number
   /** A table that a debugger watches is written in a logged pass: a walk outside of one waits for that. */
   defersWatched = false
+  /** Guest-physical address of the last entry that was in no memory; −1 for none. */
+  outside = -1
 
   /**
    * @param faults - asked where the map does not have a table; default it is absent
@@ -34,7 +36,7 @@ export class GuestTables implements TableReader {
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
-      if (ma < 0) return false
+      if (ma < 0) return this.#isOutside(gpa)
     }
     into[0] = this.#memory.u32[ma >>> 2]!
     return true
@@ -47,7 +49,7 @@ export class GuestTables implements TableReader {
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
-      if (ma < 0) return false
+      if (ma < 0) return this.#isOutside(gpa)
     }
     this.#memory.readEntry(ma, into)
     return true
@@ -76,6 +78,11 @@ export class GuestTables implements TableReader {
   /** Machine address of memory that is seen in place of what the guest's map has; −1 for none. */
   protected inFront(_gpa: number): number {
     return -1
+  }
+
+  #isOutside(gpa: number): false {
+    this.outside = gpa
+    return false
   }
 
   #find(gpa: number): number {

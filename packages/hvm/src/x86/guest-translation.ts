@@ -330,6 +330,17 @@ export class GuestTranslation {
     return asUser.outcome.kind === 'mapped' ? asUser : asSupervisor
   }
 
+  /**
+   * Guest-physical address of the page-table entry on the way to a linear address that is in no memory, but in a device or
+   * nowhere: walks take it for not present. −1: all entries are in memory, or there is no paging.
+   */
+  tableOutside(linear: bigint): number {
+    const tables = this.#peekTables
+    tables.outside = -1
+    this.#debugged(Number(linear & 0xffff_ffffn), Number(linear >> 32n))
+    return tables.outside
+  }
+
   /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
   #debugged(lo: number, hi: number): number {
     if (!this.#isCanonical(hi)) return -1

@@ -47,6 +47,15 @@ export function standstill(vcpu: number): string {
   )
 }
 
+/** Says that a page table for an address is in a device, or nowhere; empty where all are in memory. */
+function tableOutside({ dispatch }: X86Domain, { translation }: X86Vcpu, address: bigint): string {
+  const gpa = translation.tableOutside(address)
+  if (gpa < 0) return ''
+  const device = dispatch.deviceAt(gpa)
+  const where = device === '' ? 'in no memory' : `in the device ${device}`
+  return `. The page-table entry at 0x${gpa.toString(16)} is ${where}, where it counts as not present: expected page tables in RAM or ROM`
+}
+
 /** Registers and the current instruction of a vCPU. */
 export function describeCrash(domain: X86Domain, vcpu: number, message: string): CrashDetail {
   const hvm = domain.vcpus[vcpu]
@@ -64,5 +73,6 @@ export function describeCrash(domain: X86Domain, vcpu: number, message: string):
   const mode = ([16, 32, 64] as const)[state.mode] ?? 16
   const address = linearAddress(hvm)
   const bytes = hvm.translation.peekCode(address, 15)
-  return { message, vcpu, registers, instruction: { address, bytes, mode } }
+  const found = `${message}${tableOutside(domain, hvm, address)}`
+  return { message: found, vcpu, registers, instruction: { address, bytes, mode } }
 }
