@@ -105,6 +105,16 @@ test.each(['nvme', 'virtio'] as const)('a medium keeps no listener of a device t
   }
 })
 
+test('a machine is forked before a device comes and after it has gone, and says why not in between', async () => {
+  await start({ forks: { clones: 2, writtenBytes: 1 << 20 } })
+  const forked = async (): Promise<void> => (await pc.fork()).close()
+  await forked()
+  await pc.plug(disk)
+  await expect(forked()).rejects.toMatchObject({ code: 'ERR_FORK', message: expect.stringContaining("root port 'rp'") })
+  await pc.unplug('rp', { force: true })
+  await forked()
+})
+
 test('a guest that does not answer is an error, and may answer later', async () => {
   await start()
   await pc.plug(disk)

@@ -62,6 +62,8 @@ export class HotPlug {
   readonly #life: { readonly isOver: boolean }
   /** Network cards that the machine has had. */
   #cards: number
+  /** Whether a port that was changed had a device before; undefined: it had another one than now. */
+  readonly #had = new Map<string, boolean | undefined>()
 
   /** @param life - knows whether the machine has ended, or was closed */
   constructor(domain: Domain, site: DeviceSite, life: { readonly isOver: boolean }) {
@@ -94,12 +96,14 @@ export class HotPlug {
     } catch (error) {
       throw asMachineError(error)
     }
+    this.#had.set(port, this.#had.get(port) === true ? undefined : false)
     this.#domain.wake()
   }
 
   /** See `Pc.unplug`. */
   async unplug(port: string, { force = false, deadlineMs = DEADLINE_MS }: MachineUnplugOptions = {}): Promise<void> {
     this.#checkRuns(port)
+    if (!this.#had.has(port)) this.#had.set(port, this.#domain.devices.isOccupied(port))
     let out: boolean
     try {
       const unplugged = this.#domain.devices.unplug(port, { force, deadlineMs })
@@ -115,6 +119,12 @@ export class HotPlug {
       'ERR_UNPLUG',
       `root port '${port}': ${why} after ${deadlineMs} ms: wait longer${force ? '' : ', or use force'}`,
     )
+  }
+
+  /** A port that has another device than the machine's options say; undefined: none has. */
+  get changedPort(): string | undefined {
+    const { devices } = this.#domain
+    return [...this.#had].find(([port, had]) => devices.isOccupied(port) !== had)?.[0]
   }
 
   #checkRuns(port: string): void {

@@ -259,15 +259,24 @@ export abstract class Machine<K extends MachineKind> {
     changes: K['forkOptions'],
     gateFor?: (options: K['options']) => Promise<MachineGate<K>>,
   ): Promise<this> {
-    const [{ forkMachine }, snapshots] = await Promise.all([
+    const [{ forkMachine }, snapshots, hotPlug] = await Promise.all([
       import('./fork-machine.ts'),
       this.#machine.snapshots.load(),
+      this.#hotPlug,
     ])
     const { board, options, domain, family, life, checkValues, clone } = this.#machine
     return forkMachine(
       {
         ...{ options, domain, family, board, life, snapshots, check: checkValues },
-        require: () => this.#require('fork'),
+        require: () => {
+          this.#require('fork')
+          const port = hotPlug?.changedPort
+          if (port !== undefined)
+            throw new MachineError(
+              'ERR_FORK',
+              `root port '${port}' has another device than its options say: save and restore`,
+            )
+        },
         create: async (given, origin) => (await clone(given, await gateFor?.(given), origin)) as this,
       },
       changes,

@@ -8,26 +8,8 @@ import { hostileFirmware } from '../hostile-firmware.ts'
 import { drawWrites, PLUGGED } from './acts.ts'
 import { type Board, guestView } from './boards.ts'
 import type { CardPlace } from './cards.ts'
+import { type Act, actsFor, type Disturbance, inState, type State } from './states.ts'
 import { differenceOf, type Making, recorded, refusedTo, replayed, Stops, Subject, textOf } from './machines.ts'
-
-/** Something that the guest notices, at an instant. */
-interface Act {
-  readonly at: number
-  readonly name: string
-  readonly act: (subject: Subject) => void | Promise<void>
-}
-
-/** Something that a guest must not notice, at an instant. */
-interface Disturbance {
-  readonly at: number
-  readonly verb: MachineVerb
-  readonly name: string
-  /**
-   * @param next - the instant of what comes next
-   * @returns the machines that go on; the first of them is followed further
-   */
-  readonly disturb: (subject: Subject, next: number) => Promise<readonly Subject[]>
-}
 
 /** A drawn case. */
 export interface Case {
@@ -51,12 +33,34 @@ const CARDS: readonly CardPlace[] = [
 ]
 /** Most last for some turns only: the later ones of a guest in a loop are like those before. */
 const ENDS = [20_000, 20_000, 200_000, 200_000, 200_000, 1_000_000] as const
+const SHORT_ENDS = [20_000, 20_000, 20_000, 60_000] as const
 const LATE_END = 4_000_000
 /** A Worker takes its time to start. */
 const PLACES = [
   ...(['inline', 'inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'deferred'] as const),
   ...(['worker', 'controllers'] as const),
 ] as const
+const SHORT_PLACES = [
+  'deferred',
+  'deferred',
+  'deferred',
+  'deferred',
+  'inline',
+  'inline',
+  'inline',
+  'controllers',
+] as const
+const SHORT_CARDS: readonly CardPlace[] = [
+  'none',
+  'none',
+  'none',
+  'none',
+  'here',
+  'here',
+  'here',
+  'here',
+  'Unix socket',
+]
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
 /** Handlers of breakpoints take the host's time. */
 const MOST_DEBUGGED_NS = 20_000
@@ -141,7 +145,7 @@ function drawInput(rng: Rng, at: number): Act {
   ])
 }
 
-function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
+function drawDisturbance(rng: Rng, at: number, making: Drawn, state: State = 'stopped'): Disturbance {
   const away = at + 1 + rng.pick([rng.below(2000), rng.below(200_000)])
   const times = rng.between(1, 2)
   const noise = rng.chance() ? drawInput(rng, at) : undefined
@@ -158,6 +162,7 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
       at,
       verb: 'save',
       name: 'save',
+      whileRunning: 'too',
       disturb: async (subject) => {
         await subject.machine.save()
         return [subject]
@@ -209,11 +214,18 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
         return [subject]
       },
     },
-    { at, verb: 'fork', name: 'fork', disturb: async (subject) => [subject, await subject.forked()] },
+    {
+      at,
+      verb: 'fork',
+      name: 'fork',
+      whileRunning: 'too',
+      disturb: async (subject) => [subject, await subject.forked()],
+    },
     {
       at,
       verb: 'fork',
       name: 'fork, the clone is followed',
+      whileRunning: 'too',
       disturb: async (subject) => [await subject.forked(), subject],
     },
     {
@@ -222,8 +234,20 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
       name: `fork, the clone runs to ${away} and is closed`,
       disturb: async (subject) => {
         const clone = await subject.forked()
+        if (clone === subject) return [subject]
         await clone.runUntil(away)
         clone.machine.close()
+        return [subject]
+      },
+    },
+    {
+      at,
+      verb: 'checkpoint',
+      name: 'checkpoint, closed',
+      whileRunning: 'only',
+      disturb: async (subject) => {
+        const checkpoint = await subject.machine.checkpoint()
+        checkpoint.close()
         return [subject]
       },
     },
@@ -247,22 +271,27 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
       },
     },
   ]
-  return rng.pick(all.filter(({ verb }) => refusedTo(verb, making) === undefined))
+  const runs = state === 'running' || state === 'debugged'
+  const fits = ({ whileRunning }: Disturbance): boolean => (runs ? whileRunning !== undefined : whileRunning !== 'only')
+  const mayBe = all.filter((one) => fits(one) && refusedTo(one.verb, making) === undefined)
+  // A board with a thread of its own may have none of these.
+  if (mayBe.length === 0) return drawDisturbance(rng, at, making)
+  return state === 'stopped' ? rng.pick(mayBe) : inState(rng, state, rng.pick(mayBe))
 }
 
-/** Draws a case of a board. */
-export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'): Promise<Case> {
+/** Draws a case of a board. @param state - how its machine stands when it is disturbed first; such cases are short */
+export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded', state?: State): Promise<Case> {
   const view = await viewOf(board)
   const cpus = rng.pick([1, 1, 2, 3])
-  const jit = rng.chance()
+  const jit = state === undefined ? rng.chance() : rng.chance(1, 4)
   const keep = rng.chance(1, 3) ? new MemoryKeeper() : undefined
   const wanted = {
     board,
     cpus,
-    placement: rng.pick(PLACES),
+    placement: rng.pick(state === undefined ? PLACES : SHORT_PLACES),
     jit,
     hostModels: rng.chance(),
-    card: rng.pick(CARDS),
+    card: rng.pick(state === undefined ? CARDS : SHORT_CARDS),
     keep,
   }
   const inline = { ...wanted, placement: 'inline' as const }
@@ -272,11 +301,17 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   const machine = [wanted, inline].find(mayBe) ?? plain
   const guest = board.arm ? { ...hostileArm(rng, view), mode: '' } : hostileFirmware(rng, view)
   const pages = PAGED.has(guest.mode)
-  const endNs = (rng.chance(1, 20) ? LATE_END : rng.pick(ENDS)) + rng.below(1000)
+  const ends = state === undefined ? ENDS : SHORT_ENDS
+  const endNs = (state === undefined && rng.chance(1, 20) ? LATE_END : rng.pick(ends)) + rng.below(1000)
   const instants = (count: number): number[] =>
     Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
   const acts = instants(rng.below(4)).map((at) => drawAct(rng, at, machine, run))
-  const disturbances = instants(rng.between(1, 4)).map((at) => drawDisturbance(rng, at, machine))
+  const times = instants(rng.between(1, state === undefined ? 4 : 2))
+  // Most guests ask devices at first, and may wait for ever later.
+  if (state === 'not run' || (state === 'waiting' && rng.chance(3, 4))) times[0] = 0
+  if (state !== undefined) acts.push(...actsFor(state, times[0]!))
+  acts.sort((a, b) => a.at - b.at)
+  const disturbances = times.map((at, i) => drawDisturbance(rng, at, machine, i === 0 ? state : undefined))
   rng.note(
     'machine',
     `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}${keep ? ', code is kept' : ''}, card ${machine.card}, to ${endNs} ns`,
@@ -322,10 +357,14 @@ async function play(
 ): Promise<(string[] | undefined)[]> {
   const [next] = disturbances
   await drive(subject, acts, next?.at ?? endNs)
+  if (next?.state === 'ended') {
+    const wrong = await subject.refusesAll()
+    if (wrong !== undefined) throw new Error(wrong)
+  }
   if (next === undefined || subject.exit !== undefined) return [await endOf(subject)]
   const later = { acts: acts.filter(({ at }) => at > next.at), endNs }
   const following = [...later.acts, ...disturbances.slice(1), { at: endNs }].map(({ at }) => at)
-  const [first, ...others] = await next.disturb(subject, Math.min(...following))
+  const [first, ...others] = new Set(await next.disturb(subject, Math.min(...following)))
   const ends = await Promise.all([
     play(first!, later, disturbances.slice(1)),
     ...others.map((other) => play(other, later, [])),

@@ -44,6 +44,7 @@ export interface Composed extends Pick<Pc, 'debugger' | 'gdbTarget'> {
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   run(options: MachineRunOptions): Promise<MachineExit>
+  powerButton(): Promise<boolean>
   save(options?: MachineSaveOptions): Promise<PcSnapshot>
   restore(snapshot: PcSnapshot, options?: MachineRestoreOptions): Promise<void>
   checkpoint(): Promise<MachineCheckpoint>
@@ -76,6 +77,7 @@ export interface Making {
 
 const MIB = 1 << 20
 const TIMEOUT_MS = 120_000
+const REFUSED_AFTER_PLUG = `root port '${PORT}' has another device than its options say`
 /** A unit is compiled as soon as it can be. */
 const EAGER = { threshold: 50, watch: 0 }
 
@@ -134,6 +136,10 @@ export class Subject {
   /** Where a machine stops that is recorded. */
   readonly #stops: Stops | undefined
   #printed = ''
+  /** The instant of the last stop between two rounds: acts until then need no run. A machine elsewhere may be within a round. */
+  #reached = 0
+  /** Machines that were stopped where an instruction waits for a device. */
+  static waited = 0
   /** The device that was plugged in last. */
   #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
@@ -144,7 +150,8 @@ export class Subject {
     this.#making = making
     this.#disks = disks
     this.#stops = stops
-    if (before !== undefined) [this.#printed, this.#plugged] = [before.#printed, before.#plugged]
+    if (before !== undefined)
+      [this.#printed, this.#plugged, this.#reached] = [before.#printed, before.#plugged, before.#reached]
     machine.serial.onTransmit((bytes) => (this.#printed += Buffer.from(bytes).toString('latin1')))
   }
 
@@ -173,12 +180,52 @@ export class Subject {
     return this.machine.domain.clock.now()
   }
 
-  /** Runs up to an instant, unless its guest ends it before. */
-  async runUntil(ns: number): Promise<void> {
-    if (this.exit !== undefined || ns <= this.now) return
-    const signal = this.#stops?.from(ns) ?? stopAt(this.machine, ns)
+  /** Runs up to an instant, unless its guest ends it before. @param stop - stops it earlier */
+  async runUntil(ns: number, stop?: AbortSignal): Promise<void> {
+    if (this.exit !== undefined || ns <= this.#reached) return
+    const instant = this.#stops?.from(ns) ?? stopAt(this.machine, ns)
+    const signal = stop === undefined ? instant : AbortSignal.any([instant, stop])
     const exit = await this.machine.run({ signal, timeoutMs: TIMEOUT_MS })
     if (exit.reason !== 'stopped') this.exit = exit
+    if (instant.aborted) this.#reached = this.now
+  }
+
+  /** Runs until an instruction waits for a device, for the `count`th time; at most up to an instant. */
+  async runUntilWaiting(count: number, ns: number): Promise<void> {
+    const { domain } = this.machine
+    const stop = new AbortController()
+    let left = count
+    domain.watchTurns({ begin() {}, end: ({ cpu }) => void (cpu.busy && --left === 0 && stop.abort()) })
+    await this.runUntil(ns, stop.signal)
+    domain.watchTurns(null)
+    if (domain.isBusy) Subject.waited++
+  }
+
+  /** Ends the machine, as a device of its guest's does. */
+  async end(): Promise<void> {
+    this.machine.domain.stop({ reason: 'power-off' })
+    this.exit = await this.machine.run({ timeoutMs: TIMEOUT_MS })
+  }
+
+  /** Whether a clone needs nothing but its memory. */
+  get #canFork(): boolean {
+    return this.#making.forks && this.#making.card !== 'here'
+  }
+
+  /** Whether everything that needs a machine that goes on is refused by a sentence. @returns what is not */
+  async refusesAll(): Promise<string | undefined> {
+    const { machine } = this
+    const verbs = { save: () => machine.save(), fork: () => machine.fork({}), checkpoint: () => machine.checkpoint() }
+    for (const [verb, act] of Object.entries(verbs)) {
+      if (refusedTo(verb as MachineVerb, this.#making) !== undefined || (verb === 'fork' && !this.#canFork)) continue
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const why = await act().then(
+        () => 'it is done',
+        (error: unknown) => String(error),
+      )
+      if (why !== 'MachineError: the machine has ended') return `${verb} of a machine that has ended: ${why}`
+    }
+    return undefined
   }
 
   /** Another machine goes on from here, with the same disks; a clone's are out of reach. */
@@ -195,11 +242,29 @@ export class Subject {
     return new Subject(machine, this.#making, this.#disks, this)
   }
 
-  /** A clone. */
+  /** A clone; itself, where it must not have one, as it has a device that was plugged in. */
   async forked(): Promise<Subject> {
     const { card, board } = this.#making
-    const machine = await this.machine.fork(card === 'here' ? cardAt(card, board.arm) : {})
-    return new Subject(machine, this.#making, [], this)
+    const { domain } = this.machine
+    // The machine may go on before its clone is there.
+    const rest = domain.rest.bind(domain)
+    let printed = ''
+    domain.rest = async (deadlineMs) => {
+      const resting = await rest(deadlineMs)
+      printed = this.#printed
+      return resting
+    }
+    try {
+      const machine = await this.machine.fork(card === 'here' ? cardAt(card, board.arm) : {})
+      const clone = new Subject(machine, this.#making, [], this)
+      clone.#printed = printed
+      return clone
+    } catch (error) {
+      if (this.#plugged !== undefined && String(error).includes(REFUSED_AFTER_PLUG)) return this
+      throw error
+    } finally {
+      domain.rest = rest
+    }
   }
 
   get #pc(): Pc {
@@ -223,6 +288,8 @@ export class Subject {
 
   /** Plugs a device into the root port, unless it has one. */
   async plug(name: string): Promise<void> {
+    // No two models have one name.
+    if (name === 'adder' && this.#making.card !== 'none') return
     if (this.#pc.domain.devices.isOccupied(PORT)) return
     await this.#pc.plug(PLUGGED[name]!(PORT, this.#disks.at(-1)!))
     this.#plugged = name
@@ -250,7 +317,7 @@ export class Subject {
     times: number,
   ): Promise<void> {
     const goBack = await back()
-    const [printed, bytes] = [this.#printed, this.#disks.map((disk) => disk.bytes.slice())]
+    const [printed, reached, bytes] = [this.#printed, this.#reached, this.#disks.map((disk) => disk.bytes.slice())]
     const atRest = (): void => this.#disks.forEach((disk, i) => (disk.bytes = bytes[i]!.slice()))
     for (let i = 0; i < times; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -258,6 +325,7 @@ export class Subject {
       // oxlint-disable-next-line no-await-in-loop
       await goBack({ atRest })
       this.#printed = printed
+      this.#reached = reached
       this.exit = undefined
     }
   }
@@ -427,17 +495,16 @@ export async function replayed(
 
 const machineOf = (replay: ArmReplay | PcReplay): Composed => replay.machine as unknown as Composed
 
-/** JSON, with bytes as digests. */
+/** JSON, with bytes as digests and names in order: a device that was plugged in is the last, and another one elsewhere. */
 export function textOf(data: unknown): string {
-  // A stop of ours is a timer, which has moved the round.
-  const plain = (key: string, value: unknown): unknown =>
-    key === 'moved'
-      ? undefined
-      : typeof value === 'bigint'
-        ? `${value}n`
-        : value instanceof Uint8Array
-          ? digest(value)
-          : value
+  const plain = (key: string, value: unknown): unknown => {
+    // A stop of ours is a timer, which has moved the round.
+    if (key === 'moved') return undefined
+    if (typeof value === 'bigint') return `${value}n`
+    if (value instanceof Uint8Array) return digest(value)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+    return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
+  }
   return JSON.stringify(data, plain, 1) ?? 'none'
 }
 
