@@ -1,20 +1,8 @@
 /** Generic timers of two vCPUs (Arm ARM DDI 0487, D12 "The Generic Timer in AArch64 state"). */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  CNTFRQ_EL0,
-  CNTKCTL_EL1,
-  CNTP_CTL_EL0,
-  CNTP_CVAL_EL0,
-  CNTP_TVAL_EL0,
-  CNTPCT_EL0,
-  CNTV_CTL_EL0,
-  CNTV_CVAL_EL0,
-  CNTV_TVAL_EL0,
-  CNTVCT_EL0,
-  GenericTimers,
-  type GenericTimersOptions,
-} from '../../src/gic/index.ts'
+import * as gic from '../../src/gic/index.ts'
+import { GenericTimers, type GenericTimersOptions } from '../../src/gic/index.ts'
 import { Counter } from '../../src/time.ts'
 import { TimerQueue } from '../timer-queue.ts'
 import { Instant } from '@retrap/device'
@@ -45,8 +33,8 @@ function makeTimers(options: Partial<GenericTimersOptions> = {}) {
 
 describe('a timer', () => {
   test.each([
-    ['virtual', CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTV_TVAL_EL0, 27],
-    ['physical', CNTP_CTL_EL0, CNTP_CVAL_EL0, CNTP_TVAL_EL0, 30],
+    ['virtual', gic.CNTV_CTL_EL0, gic.CNTV_CVAL_EL0, gic.CNTV_TVAL_EL0, 27],
+    ['physical', gic.CNTP_CTL_EL0, gic.CNTP_CVAL_EL0, gic.CNTP_TVAL_EL0, 30],
   ])(
     '%s: interrupts from the tick on that it waits for, until it waits for a later one',
     (_name, ctl, cval, tval, intid) => {
@@ -68,28 +56,28 @@ describe('a timer', () => {
 
   test('is met but silent while it is masked, and neither while it is off', () => {
     const { read, write, drain, queue } = makeTimers()
-    write(CNTV_CTL_EL0, 3n)
-    expect([read(CNTV_CTL_EL0), drain(), queue.next]).toEqual([7n, [], Infinity])
-    write(CNTV_CTL_EL0, 1n)
+    write(gic.CNTV_CTL_EL0, 3n)
+    expect([read(gic.CNTV_CTL_EL0), drain(), queue.next]).toEqual([7n, [], Infinity])
+    write(gic.CNTV_CTL_EL0, 1n)
     expect(drain()).toEqual(['0: 27 of vCPU 0 up'])
-    write(CNTV_CTL_EL0, 2n)
-    expect([read(CNTV_CTL_EL0), drain()]).toEqual([2n, ['0: 27 of vCPU 0 down']])
+    write(gic.CNTV_CTL_EL0, 2n)
+    expect([read(gic.CNTV_CTL_EL0), drain()]).toEqual([2n, ['0: 27 of vCPU 0 down']])
   })
 
   test('that waits for a tick of the past interrupts at once', () => {
     const { queue, write, drain } = makeTimers()
     queue.time = 1e6
-    write(CNTP_CTL_EL0, 1n)
+    write(gic.CNTP_CTL_EL0, 1n)
     drain()
-    write(CNTP_TVAL_EL0, 1n)
+    write(gic.CNTP_TVAL_EL0, 1n)
     expect(drain()).toEqual(['1000000: 30 of vCPU 0 down'])
-    write(CNTP_TVAL_EL0, -1n)
+    write(gic.CNTP_TVAL_EL0, -1n)
     expect(drain()).toEqual(['1000000: 30 of vCPU 0 up'])
   })
 
   test.each([
-    ['virtual', CNTV_CTL_EL0, CNTV_CVAL_EL0, 27],
-    ['physical', CNTP_CTL_EL0, CNTP_CVAL_EL0, 30],
+    ['virtual', gic.CNTV_CTL_EL0, gic.CNTV_CVAL_EL0, 27],
+    ['physical', gic.CNTP_CTL_EL0, gic.CNTP_CVAL_EL0, 30],
   ])(
     '%s: a read that shows a met condition finds the interrupt driven, however late the machine is',
     (_n, ctl, cval, intid) => {
@@ -109,24 +97,24 @@ describe('a timer', () => {
 
   test('that is late has the right count, and interrupts once', () => {
     const { queue, read, write, drain } = makeTimers()
-    write(CNTV_CVAL_EL0, 10n)
-    write(CNTV_CTL_EL0, 1n)
+    write(gic.CNTV_CVAL_EL0, 10n)
+    write(gic.CNTV_CTL_EL0, 1n)
     queue.oversleep(16_000)
-    expect([read(CNTV_TVAL_EL0), drain()]).toEqual([BigInt.asUintN(32, 10n - 1000n), ['16000: 27 of vCPU 0 up']])
+    expect([read(gic.CNTV_TVAL_EL0), drain()]).toEqual([BigInt.asUintN(32, 10n - 1000n), ['16000: 27 of vCPU 0 up']])
   })
 })
 
 test('the virtual count is the physical one less the offset, modulo 2^64', () => {
   const { timers, queue, read, write, drain } = makeTimers()
   queue.time = 1600
-  expect([read(CNTPCT_EL0), read(CNTVCT_EL0), read(CNTFRQ_EL0)]).toEqual([100n, 100n, 62_500_000n])
+  expect([read(gic.CNTPCT_EL0), read(gic.CNTVCT_EL0), read(gic.CNTFRQ_EL0)]).toEqual([100n, 100n, 62_500_000n])
   timers.setVirtualOffset(0, 40, 0)
-  expect([read(CNTPCT_EL0), read(CNTVCT_EL0)]).toEqual([100n, 60n])
+  expect([read(gic.CNTPCT_EL0), read(gic.CNTVCT_EL0)]).toEqual([100n, 60n])
   timers.setVirtualOffset(0, 200, 0)
-  expect(read(CNTVCT_EL0)).toBe(2n ** 64n - 100n)
+  expect(read(gic.CNTVCT_EL0)).toBe(2n ** 64n - 100n)
   // What it waits for comes after the count has wrapped.
-  write(CNTV_CTL_EL0, 1n)
-  write(CNTV_CVAL_EL0, 2n ** 64n - 50n)
+  write(gic.CNTV_CTL_EL0, 1n)
+  write(gic.CNTV_CVAL_EL0, 2n ** 64n - 50n)
   drain()
   queue.advance(799)
   expect(drain()).toEqual([])
@@ -139,8 +127,8 @@ test('the virtual count is the physical one less the offset, modulo 2^64', () =>
 test('an interrupt ends when the virtual count wraps', () => {
   const { timers, queue, write, drain } = makeTimers()
   timers.setVirtualOffset(0, 2, 0)
-  write(CNTV_CVAL_EL0, 2n ** 64n - 2n)
-  write(CNTV_CTL_EL0, 1n)
+  write(gic.CNTV_CVAL_EL0, 2n ** 64n - 2n)
+  write(gic.CNTV_CTL_EL0, 1n)
   expect(drain()).toEqual(['0: 27 of vCPU 0 up'])
   queue.advance(100)
   expect(drain()).toEqual(['32: 27 of vCPU 0 down'])
@@ -153,13 +141,13 @@ test('whatever a guest writes, there is one deadline for each vCPU at most, and 
   )
   const step = fc.record({
     encoding: fc.constantFrom(
-      CNTP_CTL_EL0,
-      CNTP_CVAL_EL0,
-      CNTP_TVAL_EL0,
-      CNTV_CTL_EL0,
-      CNTV_CVAL_EL0,
-      CNTV_TVAL_EL0,
-      CNTKCTL_EL1,
+      gic.CNTP_CTL_EL0,
+      gic.CNTP_CVAL_EL0,
+      gic.CNTP_TVAL_EL0,
+      gic.CNTV_CTL_EL0,
+      gic.CNTV_CVAL_EL0,
+      gic.CNTV_TVAL_EL0,
+      gic.CNTKCTL_EL1,
     ),
     value: any,
     ns: fc.nat(2000),
@@ -196,8 +184,8 @@ test('whatever a guest writes, there is one deadline for each vCPU at most, and 
         // One for each level, and one for the event.
         expect(armed - before).toBeLessThanOrEqual(3)
         for (const [ctl, intid] of [
-          [CNTP_CTL_EL0, 30],
-          [CNTV_CTL_EL0, 27],
+          [gic.CNTP_CTL_EL0, 30],
+          [gic.CNTV_CTL_EL0, 27],
         ] as const) {
           timers.readSystemRegister(0, ctl, into)
           expect([intid, levels.get(intid) ?? false]).toEqual([intid, (into.lo & 7) === 5])
@@ -209,8 +197,8 @@ test('whatever a guest writes, there is one deadline for each vCPU at most, and 
       examples: [
         [
           [
-            { encoding: CNTV_CTL_EL0, value: 1n, ns: 0, waits: false },
-            { encoding: CNTV_TVAL_EL0, value: 0n, ns: 16, waits: false },
+            { encoding: gic.CNTV_CTL_EL0, value: 1n, ns: 0, waits: false },
+            { encoding: gic.CNTV_TVAL_EL0, value: 0n, ns: 16, waits: false },
           ],
           1n,
         ],
@@ -225,7 +213,7 @@ test.each([
   ['rises, bit 15', 0x4n | (15n << 4n), 16 << 15],
 ])('a vCPU that waits for an event has one when the bit of the count %s', (_name, control, ns) => {
   const { timers, queue, write, drain } = makeTimers()
-  write(CNTKCTL_EL1, control)
+  write(gic.CNTKCTL_EL1, control)
   queue.advance(1_000_000_000)
   expect(drain()).toEqual([])
   // The count is a multiple of every period here.
@@ -244,7 +232,7 @@ test.each([
 
 test('counts and compare values that only read, and registers of no timer, are not written', () => {
   const { timers } = makeTimers()
-  for (const encoding of [CNTFRQ_EL0, CNTPCT_EL0, CNTVCT_EL0, 0]) {
+  for (const encoding of [gic.CNTFRQ_EL0, gic.CNTPCT_EL0, gic.CNTVCT_EL0, 0]) {
     expect(timers.writeSystemRegister(0, encoding, 1, 1)).toBe(false)
   }
   expect(timers.readSystemRegister(0, 0, { lo: 0, hi: 0 })).toBe(false)
@@ -254,9 +242,9 @@ test('a restored state interrupts as the saved one', () => {
   const first = makeTimers()
   first.queue.time = 160
   first.timers.setVirtualOffset(1, 7, 0)
-  first.write(CNTV_CVAL_EL0, 100n, 1)
-  first.write(CNTV_CTL_EL0, 1n, 1)
-  first.write(CNTP_CTL_EL0, 1n)
+  first.write(gic.CNTV_CVAL_EL0, 100n, 1)
+  first.write(gic.CNTV_CTL_EL0, 1n, 1)
+  first.write(gic.CNTP_CTL_EL0, 1n)
   const second = makeTimers()
   second.queue.time = 160
   second.timers.restore(JSON.parse(JSON.stringify(first.timers.save())))
@@ -270,9 +258,9 @@ test('a restored state interrupts as the saved one', () => {
 
 test('what was due and not looked at yet when it was saved comes at the next look', () => {
   const first = makeTimers()
-  first.write(CNTV_CVAL_EL0, 10n)
-  first.write(CNTV_CTL_EL0, 1n)
-  first.write(CNTKCTL_EL1, 1n << 2n, 1)
+  first.write(gic.CNTV_CVAL_EL0, 10n)
+  first.write(gic.CNTV_CTL_EL0, 1n)
+  first.write(gic.CNTKCTL_EL1, 1n << 2n, 1)
   first.timers.waitForEvent(1, true)
   first.queue.time = 1600
   const second = makeTimers()

@@ -1,45 +1,24 @@
 /** Random operations on a GICv3, for two boards to agree on. */
 import type { Rng } from '@retrap/tooling/soak'
-import {
-  ICC_AP0R0_EL1,
-  ICC_AP1R0_EL1,
-  ICC_ASGI1R_EL1,
-  ICC_BPR0_EL1,
-  ICC_BPR1_EL1,
-  ICC_CTLR_EL1,
-  ICC_DIR_EL1,
-  ICC_EOIR0_EL1,
-  ICC_EOIR1_EL1,
-  ICC_HPPIR0_EL1,
-  ICC_HPPIR1_EL1,
-  ICC_IAR0_EL1,
-  ICC_IAR1_EL1,
-  ICC_IGRPEN0_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_PMR_EL1,
-  ICC_RPR_EL1,
-  ICC_SGI0R_EL1,
-  ICC_SGI1R_EL1,
-  ICC_SRE_EL1,
-} from '../../src/gic/index.ts'
+import * as gic from '../../src/gic/index.ts'
 import { DISTRIBUTOR, ISR_EL1, REDISTRIBUTORS, type Operation } from './operations.ts'
 
 /** Interrupts that take part: few, so that they meet; the first and last of each kind are among them. */
 const INTIDS = [0, 1, 15, 16, 27, 31, 32, 33, 34, 63, 64, 256, 287]
 const SHARED = INTIDS.filter((intid) => intid >= 32)
 const REGISTERS = [
-  ICC_PMR_EL1,
-  ICC_HPPIR0_EL1,
-  ICC_HPPIR1_EL1,
-  ICC_RPR_EL1,
-  ICC_BPR0_EL1,
-  ICC_BPR1_EL1,
-  ICC_CTLR_EL1,
-  ICC_SRE_EL1,
-  ICC_IGRPEN0_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_AP0R0_EL1,
-  ICC_AP1R0_EL1,
+  gic.ICC_PMR_EL1,
+  gic.ICC_HPPIR0_EL1,
+  gic.ICC_HPPIR1_EL1,
+  gic.ICC_RPR_EL1,
+  gic.ICC_BPR0_EL1,
+  gic.ICC_BPR1_EL1,
+  gic.ICC_CTLR_EL1,
+  gic.ICC_SRE_EL1,
+  gic.ICC_IGRPEN0_EL1,
+  gic.ICC_IGRPEN1_EL1,
+  gic.ICC_AP0R0_EL1,
+  gic.ICC_AP1R0_EL1,
 ]
 const BIT_REGISTERS = [0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380]
 
@@ -64,9 +43,9 @@ export class RandomGicV3 {
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
       list.push(this.#store(cpu, REDISTRIBUTORS + 0x2_0000 * cpu + 0x14, 4, 0))
       list.push(
-        this.#msr(cpu, ICC_PMR_EL1, 0xf0),
-        this.#msr(cpu, ICC_IGRPEN0_EL1, 1),
-        this.#msr(cpu, ICC_IGRPEN1_EL1, 1),
+        this.#msr(cpu, gic.ICC_PMR_EL1, 0xf0),
+        this.#msr(cpu, gic.ICC_IGRPEN0_EL1, 1),
+        this.#msr(cpu, gic.ICC_IGRPEN1_EL1, 1),
       )
     }
     list.push(this.#store(0, DISTRIBUTOR, 4, 3))
@@ -115,20 +94,20 @@ export class RandomGicV3 {
       case 3:
       case 4:
         return Array.from({ length: this.#cpus }, (_, each) => [
-          this.#mrs(each, ICC_IAR1_EL1),
-          this.#mrs(each, ICC_IAR0_EL1),
+          this.#mrs(each, gic.ICC_IAR1_EL1),
+          this.#mrs(each, gic.ICC_IAR0_EL1),
         ]).flat()
       case 5:
       case 6:
         return [
           this.#msr(
             cpu,
-            rng.pick([ICC_EOIR1_EL1, ICC_EOIR0_EL1]),
+            rng.pick([gic.ICC_EOIR1_EL1, gic.ICC_EOIR0_EL1]),
             rng.chance(1, 8) ? rng.pick([256, 1020, 1023, 5000]) : intid,
           ),
         ]
       case 7:
-        return [this.#msr(cpu, ICC_DIR_EL1, intid)]
+        return [this.#msr(cpu, gic.ICC_DIR_EL1, intid)]
       case 8:
         return [this.#sgi(cpu)]
       case 9:
@@ -150,27 +129,27 @@ export class RandomGicV3 {
     const rng = this.#rng
     switch (rng.below(9)) {
       case 0:
-        return this.#msr(cpu, ICC_PMR_EL1, rng.below(256))
+        return this.#msr(cpu, gic.ICC_PMR_EL1, rng.below(256))
       case 1:
-        return this.#msr(cpu, ICC_BPR0_EL1, rng.below(8))
+        return this.#msr(cpu, gic.ICC_BPR0_EL1, rng.below(8))
       case 2:
-        return this.#msr(cpu, ICC_BPR1_EL1, rng.below(8))
+        return this.#msr(cpu, gic.ICC_BPR1_EL1, rng.below(8))
       case 3:
-        return this.#msr(cpu, ICC_CTLR_EL1, rng.below(4))
+        return this.#msr(cpu, gic.ICC_CTLR_EL1, rng.below(4))
       case 4:
-        return this.#msr(cpu, rng.pick([ICC_IGRPEN0_EL1, ICC_IGRPEN1_EL1]), rng.chance(1, 4) ? 0 : 1)
+        return this.#msr(cpu, rng.pick([gic.ICC_IGRPEN0_EL1, gic.ICC_IGRPEN1_EL1]), rng.chance(1, 4) ? 0 : 1)
       case 5:
         return this.#store(cpu, DISTRIBUTOR, 4, rng.chance() ? 3 : rng.u32())
       case 6:
-        return this.#msr(cpu, ICC_SRE_EL1, rng.below(8))
+        return this.#msr(cpu, gic.ICC_SRE_EL1, rng.below(8))
       default:
-        return this.#msr(cpu, rng.pick([ICC_AP0R0_EL1, ICC_AP1R0_EL1]), rng.chance() ? 0 : 1 << rng.below(32))
+        return this.#msr(cpu, rng.pick([gic.ICC_AP0R0_EL1, gic.ICC_AP1R0_EL1]), rng.chance() ? 0 : 1 << rng.below(32))
     }
   }
 
   #sgi(cpu: number): Operation {
     const rng = this.#rng
-    const register = rng.pick([ICC_SGI1R_EL1, ICC_SGI0R_EL1, ICC_ASGI1R_EL1])
+    const register = rng.pick([gic.ICC_SGI1R_EL1, gic.ICC_SGI0R_EL1, gic.ICC_ASGI1R_EL1])
     const affinities = rng.chance(1, 8) ? BigInt(rng.pick([1, 255])) << BigInt(rng.pick([16, 32, 48])) : 0n
     const all = rng.chance(1, 4) ? 1n << 40n : 0n
     const value = (BigInt(rng.pick([0, 1, 15])) << 24n) | BigInt(rng.below(1 << this.#cpus)) | affinities | all

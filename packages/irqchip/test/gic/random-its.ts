@@ -1,13 +1,6 @@
 /** Random LPIs and commands of an ITS, for two boards to agree on. */
 import type { Rng } from '@retrap/tooling/soak'
-import {
-  ICC_EOIR1_EL1,
-  ICC_HPPIR1_EL1,
-  ICC_IAR1_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_PMR_EL1,
-  ICC_RPR_EL1,
-} from '../../src/gic/index.ts'
+import * as gic from '../../src/gic/index.ts'
 import { DISTRIBUTOR, ISR_EL1, ITS, RAM, REDISTRIBUTORS, TRANSLATER, type Operation } from './operations.ts'
 
 const DEVICES = RAM
@@ -46,9 +39,9 @@ export class RandomIts {
     for (let left = rng.between(10, 80); left > 0; left--) this.#any()
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
       for (let i = 0; i < INTERRUPTS.length; i++) {
-        this.#mrs(cpu, ICC_IAR1_EL1)
+        this.#mrs(cpu, gic.ICC_IAR1_EL1)
         this.#mrs(cpu, ISR_EL1)
-        for (const intid of INTERRUPTS.slice(0, 1)) this.#msr(cpu, ICC_EOIR1_EL1, intid)
+        for (const intid of INTERRUPTS.slice(0, 1)) this.#msr(cpu, gic.ICC_EOIR1_EL1, intid)
       }
     }
     return this.#list
@@ -76,8 +69,8 @@ export class RandomIts {
       if (rng.chance(7, 8)) this.#store(frame, 4, 1n)
       this.#load(frame + 0x70, 8)
       this.#load(frame, 4)
-      this.#msr(cpu, ICC_PMR_EL1, 0xf0)
-      this.#msr(cpu, ICC_IGRPEN1_EL1, 1)
+      this.#msr(cpu, gic.ICC_PMR_EL1, 0xf0)
+      this.#msr(cpu, gic.ICC_IGRPEN1_EL1, 1)
     }
     const indirect = rng.chance()
     if (indirect) this.#store(DEVICES, 8, VALID | BigInt(SECOND_LEVEL))
@@ -147,13 +140,13 @@ export class RandomIts {
         this.#store(TRANSLATER, rng.chance(1, 4) ? 2 : 4, BigInt(event))
         break
       case 13:
-        this.#mrs(cpu, rng.pick([ICC_HPPIR1_EL1, ICC_RPR_EL1]))
+        this.#mrs(cpu, rng.pick([gic.ICC_HPPIR1_EL1, gic.ICC_RPR_EL1]))
         break
       case 15:
-        this.#msr(cpu, ICC_EOIR1_EL1, rng.pick(INTERRUPTS))
+        this.#msr(cpu, gic.ICC_EOIR1_EL1, rng.pick(INTERRUPTS))
         break
       default:
-        this.#mrs(cpu, ICC_IAR1_EL1)
+        this.#mrs(cpu, gic.ICC_IAR1_EL1)
     }
     if (rng.chance(3, 4)) this.#send()
     for (let each = 0; each < this.#cpus; each++) this.#mrs(each, ISR_EL1)

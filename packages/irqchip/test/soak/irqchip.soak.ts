@@ -1,17 +1,6 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import {
-  APIC_EOI,
-  APIC_ICR,
-  APIC_ICR2,
-  APIC_IRR,
-  APIC_ISR,
-  APIC_LDR,
-  APIC_SVR,
-  APIC_TMR,
-  APIC_TPR,
-  InterruptFabric,
-  type LocalApic,
-} from '../../src/index.ts'
+import * as irqchip from '../../src/index.ts'
+import { InterruptFabric, type LocalApic } from '../../src/index.ts'
 
 const CPUS = 3
 const IRQS = [1, 3, 4, 9, 16, 20]
@@ -113,8 +102,8 @@ function randomInterrupts(rng: Rng): string | void {
   })
   const model = new NaiveFabric()
   fabric.localApics.forEach((apic, cpu) => {
-    apic.write(APIC_SVR, 0x1ff)
-    apic.write(APIC_LDR, 1 << (24 + cpu))
+    apic.write(irqchip.APIC_SVR, 0x1ff)
+    apic.write(irqchip.APIC_LDR, 1 << (24 + cpu))
   })
   const wires = new Map(IRQS.map((irq) => [irq, fabric.line(irq)]))
   // Few vectors, so that they meet.
@@ -167,27 +156,27 @@ function randomInterrupts(rng: Rng): string | void {
       }
       case 4:
         log.push(`CPU ${id} ends`)
-        apic.write(APIC_EOI, 0)
+        apic.write(irqchip.APIC_EOI, 0)
         model.eoi(cpu)
         break
       case 5:
         cpu.tpr = rng.pick([0, 0x35, 0x40, 0xff])
         log.push(`CPU ${id} priority ${cpu.tpr.toString(16)}`)
         if (cpu.tpr === 0x40) apic.cr8 = 4
-        else apic.write(APIC_TPR, cpu.tpr)
+        else apic.write(irqchip.APIC_TPR, cpu.tpr)
         break
       case 6: {
         const [what, to, logical] = [vector(), destination(), rng.chance()]
         log.push(`CPU ${id} sends ${what.toString(16)} to ${to} ${logical ? 'logical' : 'physical'}`)
-        apic.write(APIC_ICR2, to << 24)
-        apic.write(APIC_ICR, what | (logical ? LOGICAL : 0))
+        apic.write(irqchip.APIC_ICR2, to << 24)
+        apic.write(irqchip.APIC_ICR, what | (logical ? LOGICAL : 0))
         model.send(what, to, logical, false)
         break
       }
       default:
         cpu.enabled = rng.chance(3, 4)
         log.push(`CPU ${id} ${cpu.enabled ? 'on' : 'off'}`)
-        apic.write(APIC_SVR, cpu.enabled ? 0x1ff : 0xff)
+        apic.write(irqchip.APIC_SVR, cpu.enabled ? 0x1ff : 0xff)
         if (cpu.enabled) for (let pin = 0; pin < 24; pin++) model.look(pin)
     }
     for (const [other, naive] of model.cpus.entries()) {
@@ -195,9 +184,12 @@ function randomInterrupts(rng: Rng): string | void {
         return `CPU ${other} believes ${believed[other]} of a pending interrupt`
       const real = fabric.localApic(other)
       if (real.hasInterrupt() !== naive.deliverable) return `CPU ${other}: deliverable ${!naive.deliverable}`
-      if (bitsOf(real, APIC_IRR) !== bitsFrom(naive.irr)) return `CPU ${other}: IRR ${bitsOf(real, APIC_IRR)}`
-      if (bitsOf(real, APIC_ISR) !== bitsFrom(naive.isr)) return `CPU ${other}: ISR ${bitsOf(real, APIC_ISR)}`
-      if (bitsOf(real, APIC_TMR) !== bitsFrom(naive.tmr)) return `CPU ${other}: TMR ${bitsOf(real, APIC_TMR)}`
+      if (bitsOf(real, irqchip.APIC_IRR) !== bitsFrom(naive.irr))
+        return `CPU ${other}: IRR ${bitsOf(real, irqchip.APIC_IRR)}`
+      if (bitsOf(real, irqchip.APIC_ISR) !== bitsFrom(naive.isr))
+        return `CPU ${other}: ISR ${bitsOf(real, irqchip.APIC_ISR)}`
+      if (bitsOf(real, irqchip.APIC_TMR) !== bitsFrom(naive.tmr))
+        return `CPU ${other}: TMR ${bitsOf(real, irqchip.APIC_TMR)}`
     }
     for (const pin of IRQS) {
       fabric.ioApic.write(0, 0x10 + 2 * pin)

@@ -34,11 +34,11 @@ export function parsePlace(text: string): ReplayPlace | undefined {
 
 /** A recording's places with names. */
 export interface NamedPlaces {
-  /** Where it begins, in instructions. */
+  /** Instructions retired at the recording's begin. */
   readonly begin: number
-  /** Where it ends, in instructions. */
+  /** Instructions retired at the recording's end. */
   readonly end: number
-  /** The guest's time there, in nanoseconds; undefined: unknown. */
+  /** The guest's time at the end, in nanoseconds; undefined: unknown. */
   readonly endNs?: number | undefined
   /** Instants with names. */
   readonly marks: readonly ({ readonly name: string } & Instant)[]

@@ -198,7 +198,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     gate.isExact = kind.isExact
     if (from !== undefined) gate.willRestore(from.parties, from.impaired)
     const inputs = new BackEndGate<K>(gate, backEnds, given)
-    // Its identifier is in the checkpoint.
+    // A checkpoint has the machine's identifier.
     const generation = given.generation && { ...given.generation, after: 'same' as const }
     const options =
       from === undefined ? given : { ...given, generation, snapshot: { state: from.pc, pages: from.pages } }

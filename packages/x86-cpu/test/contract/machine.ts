@@ -6,23 +6,7 @@ import { DEVICE_LOGGED, FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
 import type { DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import {
-  CODE,
-  CS_16,
-  CS_32,
-  CS_64,
-  DATA_16,
-  IN_BAND,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  IN_YMM,
-  USER_DATA,
-  WINDOW,
-} from '../semantics/layout.ts'
+import * as L from '../semantics/layout.ts'
 import { loadFxState } from '../semantics/fx-state.ts'
 
 /** Guest-physical layout. Everything below CODE_GPA is compared after each run. */
@@ -333,9 +317,9 @@ export class ContractMachine {
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.STATE_BYTES)
     this.#templates = [tables(0), tables(USED)]
     memory.u8.fill(0xcc, this.#base + CODE_GPA, this.#base + FRESH_GPA)
-    for (const cs of [CS_64, CS_32, CS_16]) {
-      for (const supervisor of cs === CS_16 ? [false] : [false, true]) {
-        for (const narrow of cs === CS_64 ? [false] : [false, true]) {
+    for (const cs of [L.CS_64, L.CS_32, L.CS_16]) {
+      for (const supervisor of cs === L.CS_16 ? [false] : [false, true]) {
+        for (const narrow of cs === L.CS_64 ? [false] : [false, true]) {
           this.vcpu.reset(true)
           this.vcpu.load(initialState(cs, supervisor, narrow))
           this.vcpu.u32[S.S_XCR0 >>> 2] = 7
@@ -443,12 +427,12 @@ export class ContractMachine {
     const { vcpu } = this
     const state = this.#state
     const u8 = this.#memory.u8
-    const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
-    const cs = view.getUint16(IN_CS, true)
+    const view = new DataView(input.buffer, input.byteOffset, L.IN_BYTES)
+    const cs = view.getUint16(L.IN_CS, true)
     // A run that went wrong may have left an instruction in the middle.
     vcpu.cancel()
     u8.set(this.#templates[used ? 1 : 0], this.#base)
-    u8.set(input.subarray(IN_BAND), this.#base + WINDOW_GPA + 0xf00)
+    u8.set(input.subarray(L.IN_BAND), this.#base + WINDOW_GPA + 0xf00)
     patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
     for (const page of [WINDOW_GPA, WINDOW_GPA + 0x1000]) this.#memory.noteWrite(this.#base + page, 0x1000)
     const key = legacy === true ? 'legacy' : stateKey(cs, supervisor, narrow === true)
@@ -456,12 +440,13 @@ export class ContractMachine {
     state.set(this.#initial.get(key) as Uint8Array)
     if (keepsTlb) state.set(modes, S.S_EXECUTE_MODES)
     this.host.controlChanged()
-    state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
-    vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
+    state.set(input.subarray(L.IN_GPR, L.IN_GPR + 128), S.S_GPR)
+    vcpu.u32[S.S_RIP >>> 2] = view.getUint32(L.IN_RIP, true)
     // IF, and IOPL 3, so that ports may be used.
-    vcpu.setRflags(view.getUint32(IN_RFLAGS, true) | 0x3202)
-    loadFxState(vcpu, state, input.subarray(IN_FX))
-    for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
+    vcpu.setRflags(view.getUint32(L.IN_RFLAGS, true) | 0x3202)
+    loadFxState(vcpu, state, input.subarray(L.IN_FX))
+    for (let i = 0; i < 16; i++)
+      state.set(input.subarray(L.IN_YMM + 16 * i, L.IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     if (!keepsTlb) vcpu.flushTlb(true)
     vcpu.modeChanged()
   }
@@ -469,16 +454,16 @@ export class ContractMachine {
   /** While the first instruction waits, nothing has happened yet: A and D bits aside, and what devices hold. */
   #unchanged({ input, interrupt, patch, used }: Start, plan: DevicePlan): string | undefined {
     const { vcpu } = this
-    const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
-    if (interrupt !== undefined || vcpu.u32[S.S_RIP >>> 2] !== view.getUint32(IN_RIP, true)) return undefined
+    const view = new DataView(input.buffer, input.byteOffset, L.IN_BYTES)
+    if (interrupt !== undefined || vcpu.u32[S.S_RIP >>> 2] !== view.getUint32(L.IN_RIP, true)) return undefined
     if (this.#repeats(linearRip(view))) return undefined
     for (let i = 0; i < 128; i++) {
-      if (this.#state[S.S_GPR + i] !== input[IN_GPR + i])
+      if (this.#state[S.S_GPR + i] !== input[L.IN_GPR + i])
         return `general register ${i >>> 3} has changed while the instruction waits`
     }
     const before = this.#before
     before.set(this.#templates[used ? 1 : 0])
-    before.set(input.subarray(IN_BAND), WINDOW_GPA + 0xf00)
+    before.set(input.subarray(L.IN_BAND), WINDOW_GPA + 0xf00)
     patch?.(new DataView(before.buffer))
     const ram = this.#memory.u8.subarray(this.#base, this.#base + COMPARED_BYTES)
     for (let page = 0; page < COMPARED_BYTES; page += 0x1000) {
@@ -499,7 +484,7 @@ export class ContractMachine {
 
   /** Where an instruction lies: in the code's first page, or in the window. */
   #instructionGpa(rip: number): number {
-    return rip < CODE ? WINDOW_GPA + rip - WINDOW : this.#codeGpa + rip - CODE
+    return rip < L.CODE ? WINDOW_GPA + rip - L.WINDOW : this.#codeGpa + rip - L.CODE
   }
 
   /** A repetition keeps the iterations that it has finished. */
@@ -515,7 +500,7 @@ export class ContractMachine {
   /** The bytes of a case's instruction; none where it is not among the code. */
   #codeOf({ input, length }: Start): Code | undefined {
     const rip = linearRip(new DataView(input.buffer, input.byteOffset))
-    return rip < CODE ? undefined : { ma: this.#base + this.#instructionGpa(rip), length }
+    return rip < L.CODE ? undefined : { ma: this.#base + this.#instructionGpa(rip), length }
   }
 
   /** Everything that an instruction may change, in one piece. */
@@ -591,7 +576,7 @@ class Scribble {
 
 /** Linear address of a case's instruction; 16-bit code has a base. */
 function linearRip(input: DataView): number {
-  return input.getUint32(IN_RIP, true) + (input.getUint16(IN_CS, true) === CS_16 ? CODE : 0)
+  return input.getUint32(L.IN_RIP, true) + (input.getUint16(L.IN_CS, true) === L.CS_16 ? L.CODE : 0)
 }
 
 function stateKey(cs: number, supervisor: boolean, narrow: boolean): string {
@@ -607,8 +592,8 @@ function tables(used: number): Uint8Array {
   entry(PML4, 0, PDPT, WRITABLE | USER)
   entry(PDPT, 0, PD, WRITABLE | USER)
   entry(PD, 0, PT_LOW, WRITABLE | USER)
-  entry(PD, WINDOW >>> 21, PT_WINDOW, WRITABLE | USER)
-  entry(PD, CODE >>> 21, PT_CODE, USER)
+  entry(PD, L.WINDOW >>> 21, PT_WINDOW, WRITABLE | USER)
+  entry(PD, L.CODE >>> 21, PT_CODE, USER)
   for (let gpa = GDT; gpa <= LDT; gpa += 0x1000) entry(PT_LOW, gpa >>> 12, gpa, WRITABLE)
   for (let i = 0; i < 2; i++) {
     entry(PT_WINDOW, i, WINDOW_GPA + 0x1000 * i, WRITABLE | USER)
@@ -629,8 +614,8 @@ function tables(used: number): Uint8Array {
   systemDescriptor(view, GDT + LDT_SELECTOR, LDT, 0x7f, 0x82)
   view.setUint32(GDT + 0x60, (KERNEL_CS << 16) | (HANDLERS & 0xffff), true)
   view.setUint32(GDT + 0x64, (HANDLERS & 0xffff_0000) | 0xec00, true)
-  descriptor(LDT + (CS_16 & ~7), 0x2000_fb00_0000_ffffn)
-  descriptor(LDT + (DATA_16 & ~7), 0x1000_f300_0000_ffffn)
+  descriptor(LDT + (L.CS_16 & ~7), 0x2000_fb00_0000_ffffn)
+  descriptor(LDT + (L.DATA_16 & ~7), 0x1000_f300_0000_ffffn)
   // RSP0, IST1; no I/O bitmap within the limit.
   descriptor(TSS + 4, BigInt(KERNEL_STACK + 0x1000))
   descriptor(TSS + 0x24, BigInt(IST_STACK + 0x1000))
@@ -651,8 +636,8 @@ function narrowTables(view: DataView, used: number): void {
   const entry = (table: number, index: number, gpa: number, flags: number): void =>
     view.setUint32(table + 4 * index, gpa | flags | PRESENT | used, true)
   entry(PD_NARROW, 0, PT_NARROW_LOW, WRITABLE | USER)
-  entry(PD_NARROW, WINDOW >>> 22, PT_NARROW_WINDOW, WRITABLE | USER)
-  entry(PD_NARROW, CODE >>> 22, PT_NARROW_CODE, USER)
+  entry(PD_NARROW, L.WINDOW >>> 22, PT_NARROW_WINDOW, WRITABLE | USER)
+  entry(PD_NARROW, L.CODE >>> 22, PT_NARROW_CODE, USER)
   for (let gpa = GDT; gpa <= LDT; gpa += 0x1000) entry(PT_NARROW_LOW, gpa >>> 12, gpa, WRITABLE)
   for (let i = 0; i < 2; i++) entry(PT_NARROW_WINDOW, i, WINDOW_GPA + 0x1000 * i, WRITABLE | USER)
   for (let i = 0; i < CODE_BYTES >>> 12; i++) entry(PT_NARROW_CODE, i, CODE_GPA + 0x1000 * i, USER)
@@ -672,7 +657,7 @@ function legacyTables(view: DataView): void {
   // The other task runs at level 0 with a stack of its own, just after the first byte of the code.
   const fields: readonly (readonly [number, number])[] = [
     [0x1c, PAE_PDPT],
-    [0x20, CODE + 1],
+    [0x20, L.CODE + 1],
     [0x24, 0x202],
     [0x38, KERNEL_STACK + 0x800],
     [0x48, KERNEL_DS],
@@ -696,18 +681,18 @@ function systemDescriptor(view: DataView, at: number, base: number, limit: numbe
 
 function initialState(cs: number, supervisor: boolean, narrow: boolean): InitialCpuState {
   const dpl = supervisor ? 0 : 0x60
-  const sixteen = cs === CS_16
-  const long = cs === CS_64
+  const sixteen = cs === L.CS_16
+  const long = cs === L.CS_64
   const data = sixteen
-    ? { selector: DATA_16, base: WINDOW, limit: 0xffff, attributes: 0x0093 | dpl }
-    : { selector: supervisor ? KERNEL_DS : USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc093 | dpl }
+    ? { selector: L.DATA_16, base: L.WINDOW, limit: 0xffff, attributes: 0x0093 | dpl }
+    : { selector: supervisor ? KERNEL_DS : L.USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc093 | dpl }
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   const selector = !supervisor ? cs : long ? KERNEL_CS : KERNEL_CS_32
   return {
-    registers: { rip: CODE, rflags: 0x202 },
+    registers: { rip: L.CODE, rflags: 0x202 },
     segments: {
       cs: sixteen
-        ? { selector, base: CODE, limit: 0xffff, attributes: 0x009b | dpl }
+        ? { selector, base: L.CODE, limit: 0xffff, attributes: 0x009b | dpl }
         : { selector, base: 0, limit: 0xffff_ffff, attributes: (long ? 0xa09b : 0xc09b) | dpl },
       ss: data,
       ds: data,
@@ -733,7 +718,7 @@ function legacyState(): InitialCpuState {
   const data = { selector: KERNEL_DS, base: 0, limit: 0xffff_ffff, attributes: 0xc093 }
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   return {
-    ...initialState(CS_32, true, false),
+    ...initialState(L.CS_32, true, false),
     segments: {
       cs: { selector: KERNEL_CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc09b },
       ss: data,

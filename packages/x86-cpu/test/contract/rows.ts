@@ -1,17 +1,4 @@
-import {
-  BAND,
-  BAND_BYTES,
-  CODE,
-  CS_32,
-  CS_64,
-  IN_BAND,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-} from '../semantics/layout.ts'
+import * as L from '../semantics/layout.ts'
 import { GDT, IDT, IDT_32, OTHER_TSS_32, OTHER_TSS_32_SELECTOR, PAE_PDPT, TSS_32_SELECTOR } from './machine.ts'
 import type { Start } from './machine.ts'
 
@@ -52,7 +39,7 @@ const AREA = 0x1000_0f40
 const USER_CS = 0x33
 const USER_DS = 0x2b
 const STACK = 0x1000_0ff8
-const TARGET = CODE + 1
+const TARGET = L.CODE + 1
 
 const CROSSING = { rsi: EDGE - 3, rdi: EDGE - 5 }
 
@@ -202,7 +189,7 @@ export const rows: readonly Row[] = [
       [EDGE + 5, 2, USER_CS],
     ],
   },
-  { name: 'JMP m16:32 to 32-bit code', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, CS_32) },
+  { name: 'JMP m16:32 to 32-bit code', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, L.CS_32) },
   {
     name: 'CALL m16:32',
     code: 'ff1e',
@@ -256,7 +243,7 @@ export const rows: readonly Row[] = [
     registers: { rsp: EDGE - 12 },
     memory: [
       [EDGE - 12, 8, TARGET],
-      [EDGE - 4, 8, CS_32],
+      [EDGE - 4, 8, L.CS_32],
     ],
   },
   {
@@ -293,7 +280,7 @@ export const rows: readonly Row[] = [
     registers: { rsp: EDGE - 6 },
     memory: [
       [EDGE - 6, 4, TARGET],
-      [EDGE - 2, 4, CS_32],
+      [EDGE - 2, 4, L.CS_32],
       [EDGE + 2, 4, 0x3246],
     ],
   },
@@ -517,7 +504,7 @@ function frame(at: number, words: readonly number[]): [number, number, number][]
 }
 
 /** Where rows have their code. */
-export const ROW_CODE: number = CODE + 0x200
+export const ROW_CODE: number = L.CODE + 0x200
 
 /** NT is set, and the current task's link leads to the other one, which is busy. */
 function nestedTask(ram: DataView): void {
@@ -549,31 +536,31 @@ function executableWindow(ram: DataView): void {
 }
 
 export function startOf(row: Row): Start {
-  const input = new Uint8Array(IN_BYTES)
+  const input = new Uint8Array(L.IN_BYTES)
   const view = new DataView(input.buffer)
   const long = row.mode !== 32 && row.legacy !== true
-  view.setUint32(IN_RIP, row.place ?? ROW_CODE, true)
-  view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
-  view.setUint32(IN_RFLAGS, (row.direction === true ? 0x602 : 0x202) | (row.patch === nestedTask ? NESTED : 0), true)
-  for (let i = 0; i < BAND_BYTES; i++)
-    input[IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
-  for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
-  view.setUint32(IN_GPR + 8 * 4, STACK, true)
+  view.setUint32(L.IN_RIP, row.place ?? ROW_CODE, true)
+  view.setUint32(L.IN_CS, long ? L.CS_64 : L.CS_32, true)
+  view.setUint32(L.IN_RFLAGS, (row.direction === true ? 0x602 : 0x202) | (row.patch === nestedTask ? NESTED : 0), true)
+  for (let i = 0; i < L.BAND_BYTES; i++)
+    input[L.IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
+  for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(L.IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
+  view.setUint32(L.IN_GPR + 8 * 4, STACK, true)
   for (const [name, value] of Object.entries(row.registers ?? {})) {
-    view.setBigUint64(IN_GPR + 8 * REGISTERS.indexOf(name as Register), BigInt(value), true)
+    view.setBigUint64(L.IN_GPR + 8 * REGISTERS.indexOf(name as Register), BigInt(value), true)
   }
-  view.setUint16(IN_FX, 0x37f, true)
-  view.setUint32(IN_FX + 24, 0x1f80, true)
-  input[IN_FX + 4] = 0xff
-  for (let i = 160; i < 416; i++) input[IN_FX + i] = 29 * i + 7
-  for (let i = 32; i < 160; i++) if (i % 16 < 10) input[IN_FX + i] = 31 * i + 11
+  view.setUint16(L.IN_FX, 0x37f, true)
+  view.setUint32(L.IN_FX + 24, 0x1f80, true)
+  input[L.IN_FX + 4] = 0xff
+  for (let i = 160; i < 416; i++) input[L.IN_FX + i] = 29 * i + 7
+  for (let i = 32; i < 160; i++) if (i % 16 < 10) input[L.IN_FX + i] = 31 * i + 11
   const late: (readonly [number, number, number])[] = []
   const bytes = row.code.match(/../g) ?? []
   const placed = bytes.map((byte, i): [number, number, number] => [(row.place ?? 0) + i, 1, Number.parseInt(byte, 16)])
   for (const word of [...(row.memory ?? []), ...(row.place === undefined ? [] : placed)]) {
     const [at, size, value] = word
-    if (at < BAND || at + size > BAND + BAND_BYTES) late.push(word)
-    else put(view, IN_BAND + at - BAND, size, value)
+    if (at < L.BAND || at + size > L.BAND + L.BAND_BYTES) late.push(word)
+    else put(view, L.IN_BAND + at - L.BAND, size, value)
   }
   return {
     input,

@@ -1,26 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
 import { x87 } from '../../src/semantics/index.ts'
-import {
-  STATUS_LEAVE,
-  STATUS_RETRY,
-  S_CR0,
-  S_CR4,
-  S_DATA,
-  S_FDP,
-  S_FIP,
-  S_FOP,
-  S_FSW,
-  S_MADE_AGAIN,
-  S_MMX_GATE,
-  S_MXCSR,
-  S_RIP_MASK,
-  S_PAGE_BASE,
-  S_SCRATCH,
-  S_SSE_GATE,
-  S_TLB_MISSES,
-  S_X87_GATE,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
 import {
   CASE_BYTES,
@@ -75,14 +56,14 @@ function prepared(form: TestForm): Uint8Array {
 /** Everything in the state but scratch, the data of accesses, and the bookkeeping of the test. */
 function snapshot(state: DataView): string {
   const bytes = new Uint8Array(state.buffer.slice(state.byteOffset, state.byteOffset + 0xd80))
-  bytes.fill(0, S_SCRATCH)
-  bytes.fill(0, S_DATA, S_DATA + 64)
+  bytes.fill(0, S.S_SCRATCH)
+  bytes.fill(0, S.S_DATA, S.S_DATA + 64)
   // Budget, record and fault fields belong to the run.
   bytes.fill(0, 0xb8, 0xc0)
   bytes.fill(0, 0x370, 0x390)
   bytes.fill(0, 0x80, 0x90)
   // A refused access counts as one too.
-  for (const field of [S_TLB_MISSES, S_MADE_AGAIN]) bytes.fill(0, field, field + 4)
+  for (const field of [S.S_TLB_MISSES, S.S_MADE_AGAIN]) bytes.fill(0, field, field + 4)
   return Buffer.from(bytes).toString('base64')
 }
 
@@ -103,7 +84,7 @@ describe('a memory access that is not answered yet leaves no trace', () => {
     for (let i = 0; i < (writes ? 1 : count); i++) {
       processor.refused = i
       const attempt = before.slice()
-      expect(processor.execute(attempt, 0)).toBe(STATUS_RETRY)
+      expect(processor.execute(attempt, 0)).toBe(S.STATUS_RETRY)
       expect(snapshot(processor.state)).toBe(initial)
       expect(attempt.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
     }
@@ -113,34 +94,34 @@ describe('a memory access that is not answered yet leaves no trace', () => {
 
 describe('the gates of CR0 and CR4 come before anything else', () => {
   test.each(sseForms)('$name with SSE disabled', (form) => {
-    const status = processors.sse.execute(prepared(form), 0, (state) => state.setUint32(S_SSE_GATE, VECTOR_UD, true))
+    const status = processors.sse.execute(prepared(form), 0, (state) => state.setUint32(S.S_SSE_GATE, VECTOR_UD, true))
     expect(status).toBe(FAULT + VECTOR_UD)
     expect(processors.sse.accesses).toBe(0)
   })
 
   test.each(x87Forms.filter((form) => form.info.mnemonic !== 'FWAIT'))('$name after a task switch', (form) => {
-    const status = processors.x87.execute(prepared(form), 0, (state) => state.setUint32(S_X87_GATE, VECTOR_NM, true))
+    const status = processors.x87.execute(prepared(form), 0, (state) => state.setUint32(S.S_X87_GATE, VECTOR_NM, true))
     expect(status).toBe(FAULT + VECTOR_NM)
     expect(processors.x87.accesses).toBe(0)
   })
 
   test.each([
-    { mp: 0, ts: 0, status: STATUS_LEAVE },
-    { mp: 0, ts: 8, status: STATUS_LEAVE },
-    { mp: 2, ts: 0, status: STATUS_LEAVE },
+    { mp: 0, ts: 0, status: S.STATUS_LEAVE },
+    { mp: 0, ts: 8, status: S.STATUS_LEAVE },
+    { mp: 2, ts: 0, status: S.STATUS_LEAVE },
     { mp: 2, ts: 8, status: FAULT + VECTOR_NM },
   ])('FWAIT with CR0.MP $mp and TS $ts (SDM vol. 2, WAIT/FWAIT)', ({ mp, ts, status }) => {
     const [form] = x87Forms.filter(({ info }) => info.mnemonic === 'FWAIT')
-    const cr0 = (state: DataView): void => state.setUint32(S_CR0, mp | ts, true)
+    const cr0 = (state: DataView): void => state.setUint32(S.S_CR0, mp | ts, true)
     expect(processors.x87.execute(prepared(form as TestForm), 0, cr0)).toBe(status)
   })
 
   test.each(sseForms.filter(({ form }) => form.operands.some((o) => o.kind === 'mmx')))(
     '$name looks at CR0.EM and at pending x87 exceptions',
     (form) => {
-      const gate = (state: DataView): void => state.setUint32(S_MMX_GATE, VECTOR_UD, true)
+      const gate = (state: DataView): void => state.setUint32(S.S_MMX_GATE, VECTOR_UD, true)
       expect(processors.sse.execute(prepared(form), 0, gate)).toBe(FAULT + VECTOR_UD)
-      const pending = (state: DataView): void => state.setUint32(S_FSW, 0x8081, true)
+      const pending = (state: DataView): void => state.setUint32(S.S_FSW, 0x8081, true)
       expect(processors.sse.execute(prepared(form), 0, pending)).toBe(FAULT + VECTOR_MF)
     },
   )
@@ -154,7 +135,7 @@ describe('16-byte operands of SSE instructions (SDM vol. 3A, "General-Protection
     processors.sse.operandOffset = 4
     const status = processors.sse.execute(prepared(form), 0)
     processors.sse.operandOffset = 0
-    expect(status).toBe(UNALIGNED.test(form.info.mnemonic) ? STATUS_LEAVE : FAULT + VECTOR_GP)
+    expect(status).toBe(UNALIGNED.test(form.info.mnemonic) ? S.STATUS_LEAVE : FAULT + VECTOR_GP)
   })
 })
 
@@ -170,9 +151,9 @@ describe('an unmasked SIMD exception (SDM vol. 1, "SIMD Floating-Point Exception
     view.setBigUint64(FX_XMM, 0x3ff0_0000_0000_0000n, true)
     view.setBigUint64(C_MEMORY, 0n, true)
     view.setUint32(FX_MXCSR, 0, true)
-    const status = processors.sse.execute(cases, 0, (state) => state.setUint32(S_CR4, cr4, true))
+    const status = processors.sse.execute(cases, 0, (state) => state.setUint32(S.S_CR4, cr4, true))
     expect(status).toBe(FAULT + vector)
-    expect(processors.sse.state.getUint32(S_MXCSR, true)).toBe(4)
+    expect(processors.sse.state.getUint32(S.S_MXCSR, true)).toBe(4)
     expect(view.getBigUint64(FX_XMM, true)).toBe(0x3ff0_0000_0000_0000n)
   })
 })
@@ -197,7 +178,7 @@ describe('an unmasked x87 exception', () => {
       const cases = invalid(form)
       const view = new DataView(cases.buffer)
       view.setUint32(C_RFLAGS, before, true)
-      expect(processors.x87.execute(cases, 0)).toBe(STATUS_LEAVE)
+      expect(processors.x87.execute(cases, 0)).toBe(S.STATUS_LEAVE)
       expect(view.getUint32(C_RFLAGS, true)).toBe(after)
       expect(view.getUint16(FX_FSW, true)).toBe(0x8081 | (3 << 11))
     }
@@ -213,11 +194,11 @@ describe('an unmasked x87 exception', () => {
       const cases = before.slice()
       const { x87: processor } = processors
       processor.refused = 0
-      expect(processor.execute(cases, 0)).toBe(STATUS_RETRY)
-      expect(processor.state.getUint32(S_FSW, true)).toBe(0)
+      expect(processor.execute(cases, 0)).toBe(S.STATUS_RETRY)
+      expect(processor.state.getUint32(S.S_FSW, true)).toBe(0)
       processor.refused = -1
-      expect(processor.execute(cases, 0)).toBe(STATUS_LEAVE)
-      expect(processor.state.getUint32(S_FSW, true)).toBe(0x8081)
+      expect(processor.execute(cases, 0)).toBe(S.STATUS_LEAVE)
+      expect(processor.state.getUint32(S.S_FSW, true)).toBe(0x8081)
       expect(cases.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
     },
   )
@@ -236,19 +217,19 @@ describe('the pointers to the last x87 instruction (SDM vol. 1, "x87 FPU Instruc
     cases.set(code, C_CODE)
     const { state } = processors.x87
     processors.x87.execute(cases, 0, () => {
-      state.setBigUint64(S_PAGE_BASE, 0xffff_8000_0040_1000n, true)
-      state.setBigUint64(S_RIP_MASK, 0xffff_ffff_ffff_ffffn, true)
+      state.setBigUint64(S.S_PAGE_BASE, 0xffff_8000_0040_1000n, true)
+      state.setBigUint64(S.S_RIP_MASK, 0xffff_ffff_ffff_ffffn, true)
     })
-    expect(state.getUint32(S_FOP, true)).toBe(fop)
-    expect(state.getBigUint64(S_FIP, true)).toBe(0xffff_8000_0040_1000n)
-    expect(state.getBigUint64(S_FDP, true)).toBe(memory ? 0x1234_5678_9000n : 0n)
+    expect(state.getUint32(S.S_FOP, true)).toBe(fop)
+    expect(state.getBigUint64(S.S_FIP, true)).toBe(0xffff_8000_0040_1000n)
+    expect(state.getBigUint64(S.S_FDP, true)).toBe(memory ? 0x1234_5678_9000n : 0n)
   })
 
   test('control instructions leave them alone', () => {
     for (const form of x87Forms.filter(({ info }) => /^FN(STCW|STSW|CLEX)|FLDCW$/.test(info.mnemonic))) {
       const { state } = processors.x87
-      processors.x87.execute(prepared(form), 0, () => state.setBigUint64(S_FIP, 0x1234n, true))
-      expect(state.getBigUint64(S_FIP, true)).toBe(0x1234n)
+      processors.x87.execute(prepared(form), 0, () => state.setBigUint64(S.S_FIP, 0x1234n, true))
+      expect(state.getBigUint64(S.S_FIP, true)).toBe(0x1234n)
     }
   })
 })

@@ -10,28 +10,7 @@ import { OP_LEAVE, OP_SYSTEM, R_OP } from '../../src/state/record.ts'
 import { SLOW_PROBE, SLOW_WRITE } from '../../src/state/host.ts'
 import { formKey, type Form } from '../../src/state/form.ts'
 import type { SemanticsTable } from '../../src/semantics/context.ts'
-import {
-  FLAGS_EXPLICIT,
-  STATUS_FAULT,
-  STATUS_LEAVE,
-  STATUS_RETRY,
-  S_BUDGET,
-  S_CR4,
-  S_DATA,
-  S_FAULT_VECTOR,
-  S_FCW,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_GPR,
-  S_MXCSR,
-  S_TLB,
-  S_XMM,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 
 /**
  * Single instructions on two processors: the host's, through a small C program, and ours. A case is what the processor
@@ -204,12 +183,13 @@ export class Processor {
   }
 
   #access(lo: number, flags: number): number {
-    if (this.accesses++ === this.refused) return STATUS_RETRY
+    if (this.accesses++ === this.refused) return S.STATUS_RETRY
     if ((flags & SLOW_PROBE) !== 0) return 0
     const at = lo & 63
     const size = flags & 0xff
-    if ((flags & SLOW_WRITE) !== 0) this.#operand.set(this.#bytes.subarray(STATE + S_DATA, STATE + S_DATA + size), at)
-    else this.#bytes.set(this.#operand.subarray(at, at + size), STATE + S_DATA)
+    if ((flags & SLOW_WRITE) !== 0)
+      this.#operand.set(this.#bytes.subarray(STATE + S.S_DATA, STATE + S.S_DATA + size), at)
+    else this.#bytes.set(this.#operand.subarray(at, at + size), STATE + S.S_DATA)
     return 0
   }
 
@@ -231,61 +211,61 @@ export class Processor {
     prepare?.(this.state)
     this.accesses = 0
     const status = this.#run(STATE, RECORD)
-    if (status === STATUS_LEAVE) input.setUint32(C_TRAP, NO_TRAP, true)
-    else if (status === STATUS_FAULT) input.setUint32(C_TRAP, view.getUint32(STATE + S_FAULT_VECTOR, true), true)
-    else if (status !== STATUS_RETRY) throw new Error(`status ${status}`)
+    if (status === S.STATUS_LEAVE) input.setUint32(C_TRAP, NO_TRAP, true)
+    else if (status === S.STATUS_FAULT) input.setUint32(C_TRAP, view.getUint32(STATE + S.S_FAULT_VECTOR, true), true)
+    else if (status !== S.STATUS_RETRY) throw new Error(`status ${status}`)
     this.#store(input, cases, at)
-    return status === STATUS_FAULT ? 0x100 + view.getUint32(STATE + S_FAULT_VECTOR, true) : status
+    return status === S.STATUS_FAULT ? 0x100 + view.getUint32(STATE + S.S_FAULT_VECTOR, true) : status
   }
 
   #load(input: DataView, cases: Uint8Array, at: number): void {
     const view = this.#view
     const bytes = this.#bytes
     bytes.fill(0, STATE, STATE + 0x1000)
-    view.setUint32(STATE + S_TLB, TLB, true)
-    view.setUint32(STATE + S_BUDGET, 1000, true)
-    view.setUint32(STATE + S_CR4, 0x600, true)
-    view.setBigUint64(STATE + S_GPR, input.getBigUint64(C_RAX, true), true)
-    view.setBigUint64(STATE + S_GPR + 8, input.getBigUint64(C_RCX, true), true)
-    view.setBigUint64(STATE + S_GPR + 48, OPERAND + BigInt(this.operandOffset), true)
+    view.setUint32(STATE + S.S_TLB, TLB, true)
+    view.setUint32(STATE + S.S_BUDGET, 1000, true)
+    view.setUint32(STATE + S.S_CR4, 0x600, true)
+    view.setBigUint64(STATE + S.S_GPR, input.getBigUint64(C_RAX, true), true)
+    view.setBigUint64(STATE + S.S_GPR + 8, input.getBigUint64(C_RCX, true), true)
+    view.setBigUint64(STATE + S.S_GPR + 48, OPERAND + BigInt(this.operandOffset), true)
     const flags = input.getUint32(C_RFLAGS, true) & 0x8d5
-    view.setUint32(STATE + S_FLAGS_KIND, FLAGS_EXPLICIT, true)
-    view.setUint32(STATE + S_FLAGS_B, flags, true)
-    view.setUint32(STATE + S_FLAGS_RESULT, (flags & 0x40) === 0 ? 1 : 0, true)
+    view.setUint32(STATE + S.S_FLAGS_KIND, S.FLAGS_EXPLICIT, true)
+    view.setUint32(STATE + S.S_FLAGS_B, flags, true)
+    view.setUint32(STATE + S.S_FLAGS_RESULT, (flags & 0x40) === 0 ? 1 : 0, true)
     const top = (input.getUint16(FX_FSW, true) >>> 11) & 7
-    view.setUint32(STATE + S_FCW, input.getUint16(FX_FCW, true), true)
-    view.setUint32(STATE + S_FSW, input.getUint16(FX_FSW, true) & 0xc7ff, true)
-    view.setUint32(STATE + S_FTOP, top, true)
-    view.setUint32(STATE + S_FTAG_EMPTY, ~input.getUint8(FX_FTW) & 0xff, true)
-    view.setUint32(STATE + S_MXCSR, input.getUint32(FX_MXCSR, true), true)
+    view.setUint32(STATE + S.S_FCW, input.getUint16(FX_FCW, true), true)
+    view.setUint32(STATE + S.S_FSW, input.getUint16(FX_FSW, true) & 0xc7ff, true)
+    view.setUint32(STATE + S.S_FTOP, top, true)
+    view.setUint32(STATE + S.S_FTAG_EMPTY, ~input.getUint8(FX_FTW) & 0xff, true)
+    view.setUint32(STATE + S.S_MXCSR, input.getUint32(FX_MXCSR, true), true)
     for (let i = 0; i < 8; i++) {
       const from = at + FX_ST + 16 * i
-      bytes.set(cases.subarray(from, from + 10), STATE + S_FPR + 16 * ((top + i) & 7))
+      bytes.set(cases.subarray(from, from + 10), STATE + S.S_FPR + 16 * ((top + i) & 7))
     }
     for (let i = 0; i < 16; i++)
-      bytes.set(cases.subarray(at + FX_XMM + 16 * i, at + FX_XMM + 16 * i + 16), STATE + S_XMM + 64 * i)
+      bytes.set(cases.subarray(at + FX_XMM + 16 * i, at + FX_XMM + 16 * i + 16), STATE + S.S_XMM + 64 * i)
   }
 
   #store(output: DataView, cases: Uint8Array, at: number): void {
     const view = this.#view
     const bytes = this.#bytes
-    output.setBigUint64(C_RAX, view.getBigUint64(STATE + S_GPR, true), true)
-    output.setBigUint64(C_RCX, view.getBigUint64(STATE + S_GPR + 8, true), true)
-    if (view.getUint32(STATE + S_FLAGS_KIND, true) !== FLAGS_EXPLICIT) throw new Error('flags are not explicit')
-    const flags = view.getUint32(STATE + S_FLAGS_B, true)
-    if (((flags & 0x40) !== 0) !== (view.getBigUint64(STATE + S_FLAGS_RESULT, true) === 0n))
+    output.setBigUint64(C_RAX, view.getBigUint64(STATE + S.S_GPR, true), true)
+    output.setBigUint64(C_RCX, view.getBigUint64(STATE + S.S_GPR + 8, true), true)
+    if (view.getUint32(STATE + S.S_FLAGS_KIND, true) !== S.FLAGS_EXPLICIT) throw new Error('flags are not explicit')
+    const flags = view.getUint32(STATE + S.S_FLAGS_B, true)
+    if (((flags & 0x40) !== 0) !== (view.getBigUint64(STATE + S.S_FLAGS_RESULT, true) === 0n))
       throw new Error('ZF contradicts the result')
     output.setUint32(C_RFLAGS, flags, true)
-    const top = view.getUint32(STATE + S_FTOP, true)
-    output.setUint16(FX_FCW, view.getUint32(STATE + S_FCW, true), true)
-    output.setUint16(FX_FSW, view.getUint32(STATE + S_FSW, true) | (top << 11), true)
-    output.setUint8(FX_FTW, ~view.getUint32(STATE + S_FTAG_EMPTY, true) & 0xff)
-    output.setUint32(FX_MXCSR, view.getUint32(STATE + S_MXCSR, true), true)
+    const top = view.getUint32(STATE + S.S_FTOP, true)
+    output.setUint16(FX_FCW, view.getUint32(STATE + S.S_FCW, true), true)
+    output.setUint16(FX_FSW, view.getUint32(STATE + S.S_FSW, true) | (top << 11), true)
+    output.setUint8(FX_FTW, ~view.getUint32(STATE + S.S_FTAG_EMPTY, true) & 0xff)
+    output.setUint32(FX_MXCSR, view.getUint32(STATE + S.S_MXCSR, true), true)
     for (let i = 0; i < 8; i++) {
-      const from = STATE + S_FPR + 16 * ((top + i) & 7)
+      const from = STATE + S.S_FPR + 16 * ((top + i) & 7)
       cases.set(bytes.subarray(from, from + 10), at + FX_ST + 16 * i)
     }
     for (let i = 0; i < 16; i++)
-      cases.set(bytes.subarray(STATE + S_XMM + 64 * i, STATE + S_XMM + 64 * i + 16), at + FX_XMM + 16 * i)
+      cases.set(bytes.subarray(STATE + S.S_XMM + 64 * i, STATE + S.S_XMM + 64 * i + 16), at + FX_XMM + 16 * i)
   }
 }

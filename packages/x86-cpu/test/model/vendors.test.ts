@@ -2,25 +2,7 @@ import { ax, cr3, cr4, dword, eax, fs, rax, rbx } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
-import {
-  CS,
-  FS,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_LIMIT,
-  SS,
-  S_CSTAR,
-  S_EFER,
-  S_FDP,
-  S_FIP,
-  S_FOP,
-  S_FSW,
-  S_GPR,
-  S_LSTAR,
-  S_SFMASK,
-  S_STAR,
-  S_SYSENTER_CS,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { BareCpu } from '../support/bare-cpu.ts'
 import { Bench } from '../system/bench.ts'
@@ -36,7 +18,7 @@ function on(cpu: string, b: Bench): Bench {
 /** 32-bit code in IA-32e mode. */
 function compatibility(cpl: number): Bench {
   const b = Bench.long64(cpl)
-  setSegment(b.s, CS, cpl === 0 ? 8 : 0x1b, 0, 0, 0xffff_ffff, 0xc09b | (cpl << 5))
+  setSegment(b.s, S.CS, cpl === 0 ? 8 : 0x1b, 0, 0, 0xffff_ffff, 0xc09b | (cpl << 5))
   b.cpu.modeChanged()
   return b
 }
@@ -44,11 +26,11 @@ function compatibility(cpl: number): Bench {
 describe('SYSCALL and SYSRET (SDM vol. 2B; AMD APM vol. 3)', () => {
   const prepare = (cpu: string, bench: Bench): Bench => {
     const b = on(cpu, bench)
-    b.s.set(S_EFER, b.s.get(S_EFER) | 1)
-    b.s.set64(S_STAR, 0x8888_0000, 0x0023_0010)
-    b.s.set64(S_LSTAR, 0x1000, 0xffff_ffff)
-    b.s.set64(S_CSTAR, 0x2000, 0xffff_ffff)
-    b.s.set64(S_SFMASK, 0x4_7700, 0)
+    b.s.set(S.S_EFER, b.s.get(S.S_EFER) | 1)
+    b.s.set64(S.S_STAR, 0x8888_0000, 0x0023_0010)
+    b.s.set64(S.S_LSTAR, 0x1000, 0xffff_ffff)
+    b.s.set64(S.S_CSTAR, 0x2000, 0xffff_ffff)
+    b.s.set64(S.S_SFMASK, 0x4_7700, 0)
     return b
   }
 
@@ -61,17 +43,17 @@ describe('SYSCALL and SYSRET (SDM vol. 2B; AMD APM vol. 3)', () => {
     expect(prepare(INTEL, make()).outcome('SYSCALL')).toBe(intel)
     expect(prepare(AMD, make()).outcome('SYSCALL')).toBe(amd)
     const off = prepare(AMD, make())
-    off.s.set(S_EFER, off.s.get(S_EFER) & ~1)
+    off.s.set(S.S_EFER, off.s.get(S.S_EFER) & ~1)
     expect(off.outcome('SYSCALL')).toBe('#UD')
   })
 
   test('SYSCALL of legacy mode goes to STAR, and leaves R11 alone', () => {
     const b = prepare(AMD, Bench.protected32(3))
     b.flags = 0x3_0ad7
-    b.s.set64(S_GPR + 88, 0x5555, 0x6666)
+    b.s.set64(S.S_GPR + 88, 0x5555, 0x6666)
     expect(b.outcome('SYSCALL')).toBe('ok')
-    expect([b.rip, b.s.gpr(1), b.s.get(S_GPR + 88)]).toEqual([0x8888_0000, 0x4002, 0x5555])
-    expect([b.selector(CS), b.selector(SS), b.s.cpl, b.flags, b.s.mode64]).toEqual([0x10, 0x18, 0, 0x8d7, false])
+    expect([b.rip, b.s.gpr(1), b.s.get(S.S_GPR + 88)]).toEqual([0x8888_0000, 0x4002, 0x5555])
+    expect([b.selector(S.CS), b.selector(S.SS), b.s.cpl, b.flags, b.s.mode64]).toEqual([0x10, 0x18, 0, 0x8d7, false])
   })
 
   test('SYSCALL of compatibility mode goes to CSTAR, in 64-bit mode', () => {
@@ -96,9 +78,9 @@ describe('SYSCALL and SYSRET (SDM vol. 2B; AMD APM vol. 3)', () => {
     const b = prepare(AMD, Bench.protected32(0))
     b.flags = 0x42
     b.s.setGpr(1, 4, 0x1234)
-    b.s.set64(S_GPR + 88, 0x8d7, 0)
+    b.s.set64(S.S_GPR + 88, 0x8d7, 0)
     expect(b.outcome('SYSRET')).toBe('ok')
-    expect([b.rip, b.selector(CS), b.s.cpl, b.flags]).toEqual([0x1234, 0x23, 3, 0x242])
+    expect([b.rip, b.selector(S.CS), b.s.cpl, b.flags]).toEqual([0x1234, 0x23, 3, 0x242])
   })
 
   test('SYSRET to an address that is not canonical: #GP on Intel, on AMD the fetch at CPL 3 faults', () => {
@@ -107,7 +89,7 @@ describe('SYSCALL and SYSRET (SDM vol. 2B; AMD APM vol. 3)', () => {
       [AMD, 'ok'],
     ] as const) {
       const b = prepare(cpu, Bench.long64(0))
-      b.s.set64(S_GPR + 8, 0, 0x8000)
+      b.s.set64(S.S_GPR + 8, 0, 0x8000)
       expect(b.outcome('SYSRETQ', { size: 8 })).toBe(outcome)
       expect(b.s.cpl).toBe(cpu === AMD ? 3 : 0)
     }
@@ -116,12 +98,12 @@ describe('SYSCALL and SYSRET (SDM vol. 2B; AMD APM vol. 3)', () => {
   test('SYSRET leaves limit and attributes of SS alone on AMD', () => {
     for (const cpu of [INTEL, AMD]) {
       const b = prepare(cpu, Bench.long64(0))
-      setSegment(b.s, SS, 0x10, 0x5000, 0, 0xfff, 0x4093)
-      b.s.set64(S_GPR + 8, 0x1000, 0)
+      setSegment(b.s, S.SS, 0x10, 0x5000, 0, 0xfff, 0x4093)
+      b.s.set64(S.S_GPR + 8, 0x1000, 0)
       expect(b.outcome('SYSRETQ', { size: 8 })).toBe('ok')
-      const fields = [SEG_BASE, SEG_LIMIT, SEG_ATTRIBUTES].map((field) => b.s.segmentField(SS, field))
+      const fields = [S.SEG_BASE, S.SEG_LIMIT, S.SEG_ATTRIBUTES].map((field) => b.s.segmentField(S.SS, field))
       expect(fields).toEqual(cpu === AMD ? [0x5000, 0xfff, 0x40f3] : [0, 0xffff_ffff, 0xc0f3])
-      expect([b.selector(SS), b.s.cpl]).toEqual([0x2b, 3])
+      expect([b.selector(S.SS), b.s.cpl]).toEqual([0x2b, 3])
     }
   })
 })
@@ -135,7 +117,7 @@ describe('SYSENTER and SYSEXIT (AMD APM vol. 3: "in long mode … an invalid-opc
     for (const mnemonic of ['SYSENTER', 'SYSEXIT']) {
       for (const cpu of [INTEL, AMD]) {
         const b = on(cpu, make())
-        b.s.set(S_SYSENTER_CS, 8)
+        b.s.set(S.S_SYSENTER_CS, 8)
         expect(b.outcome(mnemonic, { size: 4 }), `${mnemonic} on ${cpu}`).toBe(cpu === AMD ? amd : 'ok')
       }
     }
@@ -150,10 +132,10 @@ describe('null selectors (AMD APM vol. 2, "FS and GS Registers in 64-Bit Mode"; 
     { cpu: 'max,vendor=amd,-null_base', base: 0x1234_5678_9abcn },
   ])('MOV FS, 0 on $cpu leaves base $base', ({ cpu, base }) => {
     const pc = new BareCpu({ cpu })
-    pc.cpu.u64[(0x100 + FS * 32 + SEG_BASE) >>> 3] = 0x1234_5678_9abcn
+    pc.cpu.u64[(0x100 + S.FS * 32 + S.SEG_BASE) >>> 3] = 0x1234_5678_9abcn
     pc.program((asm) => asm.xor(eax, eax).mov(fs, ax).hlt())
     expect(pc.run().reason).toBe('hlt')
-    expect(pc.cpu.u64[(0x100 + FS * 32 + SEG_BASE) >>> 3]).toBe(base)
+    expect(pc.cpu.u64[(0x100 + S.FS * 32 + S.SEG_BASE) >>> 3]).toBe(base)
   })
 })
 
@@ -220,7 +202,7 @@ describe('far pointers in 64-bit mode (AMD APM vol. 3, "CALL (Far)", "LFS"): no 
       )
       expect(pc.run().reason).toBe('hlt')
       expect(pc.register('rcx')).toBe(cpu === AMD ? 0x1111_1111n : 0x10_1111_1111n)
-      expect(pc.cpu.u32[(0x100 + FS * 32 + 20) >>> 2]).toBe(cpu === AMD ? 0x10 : 0)
+      expect(pc.cpu.u32[(0x100 + S.FS * 32 + 20) >>> 2]).toBe(cpu === AMD ? 0x10 : 0)
     }
   })
 
@@ -243,10 +225,10 @@ describe('x87 error pointers (AMD APM vol. 2, "FXSAVE and FXRSTOR Instructions";
   const save = (cpu: string, pending: boolean): Bench => {
     const b = on(cpu, Bench.long64())
     b.cpu.bytes.fill(0xee, AREA, AREA + 512)
-    b.s.set(S_FOP, 0x123)
-    b.s.set64(S_FIP, 0x4567, 0)
-    b.s.set64(S_FDP, 0x89ab, 0)
-    if (pending) b.s.set(S_FSW, 0x8081)
+    b.s.set(S.S_FOP, 0x123)
+    b.s.set64(S.S_FIP, 0x4567, 0)
+    b.s.set64(S.S_FDP, 0x89ab, 0)
+    if (pending) b.s.set(S.S_FSW, 0x8081)
     expect(b.outcome('FXSAVE64', { size: 8, address: AREA })).toBe('ok')
     return b
   }
@@ -268,11 +250,13 @@ describe('x87 error pointers (AMD APM vol. 2, "FXSAVE and FXRSTOR Instructions";
   ])('FXRSTOR on $cpu, exception pending $pending: restored $restored', ({ cpu, pending, restored }) => {
     const b = save('core2', pending)
     on(cpu, b)
-    b.s.set(S_FOP, 1)
-    b.s.set64(S_FIP, 2, 0)
-    b.s.set64(S_FDP, 3, 0)
+    b.s.set(S.S_FOP, 1)
+    b.s.set64(S.S_FIP, 2, 0)
+    b.s.set64(S.S_FDP, 3, 0)
     expect(b.outcome('FXRSTOR64', { size: 8, address: AREA })).toBe('ok')
-    expect([b.s.get(S_FOP), b.s.get(S_FIP), b.s.get(S_FDP)]).toEqual(restored ? [0x123, 0x4567, 0x89ab] : [1, 2, 3])
+    expect([b.s.get(S.S_FOP), b.s.get(S.S_FIP), b.s.get(S.S_FDP)]).toEqual(
+      restored ? [0x123, 0x4567, 0x89ab] : [1, 2, 3],
+    )
   })
 })
 

@@ -2,38 +2,15 @@ import { OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
 import { codeSelectors, edge } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { decimalOperand, extendedOperand, randomUpperHalves, randomVectors } from './vectors.ts'
-import {
-  BAND,
-  BAND_BYTES,
-  CODE,
-  CS_16,
-  CS_64,
-  DATA_16,
-  DATA_SELECTORS,
-  FX_BYTES,
-  FX_XMM,
-  IN_BAND,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  IN_YMM,
-  READ_ONLY_16,
-  USER_DATA,
-  WINDOW,
-  YMM_BYTES,
-  selectorOf,
-  selectorsFor,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { selectorOf, selectorsFor } from './layout.ts'
 import { Random } from './random.ts'
 import type { Choice } from './random.ts'
 
 const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7]
 
 /** The end of the window's first page. */
-const BOUNDARY = WINDOW + 0x1000
+const BOUNDARY = L.WINDOW + 0x1000
 /** CF PF AF ZF SF OF. */
 const ARITHMETIC = 0x8d5
 const DIRECTION = 0x400
@@ -66,30 +43,30 @@ export class CaseBuilder {
     this.#random = random
     this.#encoding = encoding
     this.#bytes = into
-    this.#view = new DataView(into.buffer, into.byteOffset, IN_BYTES)
-    this.#base = encoding.mode === 16 ? WINDOW : 0
+    this.#view = new DataView(into.buffer, into.byteOffset, L.IN_BYTES)
+    this.#base = encoding.mode === 16 ? L.WINDOW : 0
     this.#mask = encoding.long ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn
   }
 
   build(): void {
     const { insn, long, mode, at } = this.#encoding
     const random = this.#random
-    this.#view.setUint32(IN_RIP, mode === 16 ? at - CODE : at, true)
-    const data = mode !== 16 ? USER_DATA : random.chance(1, 8) ? READ_ONLY_16 : DATA_16
-    this.#view.setUint32(IN_CS, selectorOf(mode) | (data << 16), true)
+    this.#view.setUint32(L.IN_RIP, mode === 16 ? at - L.CODE : at, true)
+    const data = mode !== 16 ? L.USER_DATA : random.chance(1, 8) ? L.READ_ONLY_16 : L.DATA_16
+    this.#view.setUint32(L.IN_CS, selectorOf(mode) | (data << 16), true)
     this.#view.setBigUint64(
-      IN_RFLAGS,
+      L.IN_RFLAGS,
       BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202),
       true,
     )
     for (let i = 0; i < (long ? 16 : 8); i++) this.#randomRegister(i)
     const used = usesVectors(this.#encoding)
-    randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), used)
-    if (used) randomUpperHalves(random, this.#bytes.subarray(IN_YMM, IN_YMM + YMM_BYTES))
-    const from = random.below(pool.length - BAND_BYTES)
-    this.#bytes.set(pool.subarray(from, from + BAND_BYTES), IN_BAND)
+    randomVectors(random, this.#bytes.subarray(L.IN_FX, L.IN_FX + L.FX_BYTES), used)
+    if (used) randomUpperHalves(random, this.#bytes.subarray(L.IN_YMM, L.IN_YMM + L.YMM_BYTES))
+    const from = random.below(pool.length - L.BAND_BYTES)
+    this.#bytes.set(pool.subarray(from, from + L.BAND_BYTES), L.IN_BAND)
     if (!random.chance(1, 32))
-      this.setPointer(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
+      this.setPointer(RSP, BigInt(L.BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
     else if (mode === 16) this.setRegister(RSP, BigInt(random.pick([0, 1, 2, 3, 4, 6, 0xffff, 0xfffe])))
     this.#implied()
     if (insn.isMemory !== 0) this.#address()
@@ -98,12 +75,12 @@ export class CaseBuilder {
   }
 
   register(i: number): bigint {
-    return this.#view.getBigUint64(IN_GPR + 8 * i, true)
+    return this.#view.getBigUint64(L.IN_GPR + 8 * i, true)
   }
 
   setRegister(i: number, value: bigint): void {
     this.placed |= 1 << i
-    this.#view.setBigUint64(IN_GPR + 8 * i, value & this.#mask, true)
+    this.#view.setBigUint64(L.IN_GPR + 8 * i, value & this.#mask, true)
   }
 
   /** Makes a register point to a linear address; in 16-bit code its upper half does not count. */
@@ -116,25 +93,25 @@ export class CaseBuilder {
     const random = this.#random
     const lo = edge(random)
     const hi = random.chance(1, 3) ? lo >> 31 : random.chance() ? edge(random) : 0
-    this.#view.setInt32(IN_GPR + 8 * i, lo, true)
-    this.#view.setInt32(IN_GPR + 8 * i + 4, this.#encoding.long ? hi : 0, true)
+    this.#view.setInt32(L.IN_GPR + 8 * i, lo, true)
+    this.#view.setInt32(L.IN_GPR + 8 * i + 4, this.#encoding.long ? hi : 0, true)
   }
 
   /** An address within the code, and near its first page, where INT3 is. */
   #codeTarget(): bigint {
-    return BigInt((this.#base === 0 ? CODE : 0) + 0x10 * this.#random.below(2) + 1)
+    return BigInt((this.#base === 0 ? L.CODE : 0) + 0x10 * this.#random.below(2) + 1)
   }
 
   #bandAddress(size: number): bigint {
     const random = this.#random
     switch (random.below(8)) {
       case 0:
-        return BigInt(BAND + 0x80 + random.below(0x100 - size))
+        return BigInt(L.BAND + 0x80 + random.below(0x100 - size))
       case 1:
         // Across the page boundary, unless it is a byte.
         return BigInt(BOUNDARY - (size > 1 ? 1 + random.below(size - 1) : 0))
       default:
-        return BigInt(BAND + 0x80 + ((random.below(0x100 - size) + size - 1) & ~(Math.min(size, 16) - 1)))
+        return BigInt(L.BAND + 0x80 + ((random.below(0x100 - size) + size - 1) & ~(Math.min(size, 16) - 1)))
     }
   }
 
@@ -143,7 +120,7 @@ export class CaseBuilder {
     const { info, insn } = this.#encoding
     const random = this.#random
     const { mnemonic } = info
-    if (mnemonic === 'ENTER' || mnemonic === 'LEAVE') this.setPointer(RBP, BigInt(BAND + 0x120 + 8 * random.below(8)))
+    if (mnemonic === 'ENTER' || mnemonic === 'LEAVE') this.setPointer(RBP, BigInt(L.BAND + 0x120 + 8 * random.below(8)))
     if (mnemonic.startsWith('MASKMOV')) this.setRegister(RDI, this.#bandAddress(16) - BigInt(this.#base))
     if (mnemonic === 'LOOP' || mnemonic === 'LOOPE' || mnemonic === 'LOOPNE' || /^J[ER]?CXZ$/.test(mnemonic)) {
       if (random.chance()) this.setRegister(RCX, BigInt(random.below(3)))
@@ -155,12 +132,12 @@ export class CaseBuilder {
     const garbage =
       insn.addressSize < 64 && random.chance() ? BigInt(random.u32() >>> 0) << BigInt(insn.addressSize) : 0n
     const place = (): bigint =>
-      (BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)) - BigInt(this.#base)
+      (BigInt(L.BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)) - BigInt(this.#base)
     this.setRegister(RSI, place() | garbage)
     this.setRegister(RDI, place() | garbage)
     this.setRegister(RCX, BigInt(random.below(9)) | garbage)
     // Repetitions that end early, or do not.
-    if (random.chance()) this.#bytes.fill(random.pick([0, 0xff]), IN_BAND + 0x40, IN_BAND + 0x1c0)
+    if (random.chance()) this.#bytes.fill(random.pick([0, 0xff]), L.IN_BAND + 0x40, L.IN_BAND + 0x1c0)
     if (random.chance()) this.setRegister(RAX, random.pick([0n, 0xffff_ffff_ffff_ffffn]))
   }
 
@@ -199,7 +176,7 @@ export class CaseBuilder {
     const random = this.#random
     const { mnemonic } = info
     if (mnemonic === 'XLATB') {
-      this.setRegister(RBX, BigInt(BAND + random.below(0x100) - this.#base))
+      this.setRegister(RBX, BigInt(L.BAND + random.below(0x100) - this.#base))
       return
     }
     if (!insn.modrmOffset) return
@@ -219,7 +196,7 @@ export class CaseBuilder {
     else if (insn.base < 0) ea = BigInt(insn.dispLo)
     else {
       ea =
-        (bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))) -
+        (bitTest ? BigInt(L.BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))) -
         BigInt(this.#base)
       const index = insn.index < 0 ? 0n : this.register(insn.index) << BigInt(insn.scale)
       let base = ea - index - BigInt(insn.dispLo)
@@ -237,10 +214,10 @@ export class CaseBuilder {
   #gather(): void {
     const { info, insn } = this.#encoding
     const random = this.#random
-    this.setPointer(insn.base, BigInt(BAND + 0x100 - ((insn.dispLo << 24) >> 24)))
+    this.setPointer(insn.base, BigInt(L.BAND + 0x100 - ((insn.dispLo << 24) >> 24)))
     const wide = /GATHERQ/.test(info.mnemonic)
     const lane = (register: number, i: number): number =>
-      i < 16 ? IN_FX + FX_XMM + 16 * register + i : IN_YMM + 16 * register + (i - 16)
+      i < 16 ? L.IN_FX + L.FX_XMM + 16 * register + i : L.IN_YMM + 16 * register + (i - 16)
     for (let i = 0; i < 32; i += wide ? 8 : 4) {
       const far = random.chance(1, 40)
       const index = far ? edge(random) : (random.below(0x180) - 0xc0) >> insn.scale
@@ -253,8 +230,8 @@ export class CaseBuilder {
   /** Puts an edge value where the memory operand is. */
   #remarkableOperand(ea: number, size: number): void {
     const random = this.#random
-    if (ea < BAND || ea + 16 > BAND + BAND_BYTES) return
-    const at = IN_BAND + ea - BAND
+    if (ea < L.BAND || ea + 16 > L.BAND + L.BAND_BYTES) return
+    const at = L.IN_BAND + ea - L.BAND
     const { mnemonic, flow } = this.#encoding.info
     // A target that is anywhere would be among other code in 16-bit code.
     if (this.#base === 0 && random.chance(1, 4)) return
@@ -273,7 +250,7 @@ export class CaseBuilder {
     }
     if (usesVectors(this.#encoding)) {
       this.#bytes.set(vectorOperand(random), at)
-      if (size > 16 && ea + 32 <= BAND + BAND_BYTES) this.#bytes.set(vectorOperand(random), at + 16)
+      if (size > 16 && ea + 32 <= L.BAND + L.BAND_BYTES) this.#bytes.set(vectorOperand(random), at + 16)
       return
     }
     if (size > 8) return
@@ -287,8 +264,8 @@ export class CaseBuilder {
     const { mnemonic, operands } = this.#encoding.info
     const half = mnemonic === 'CMPXCHG' ? (operands[0]?.size ?? 8) : mnemonic === 'CMPXCHG8B' ? 4 : 8
     for (let i = 0; i < half; i++) {
-      this.#bytes[at + i] = this.#bytes[IN_GPR + i] as number
-      if (mnemonic !== 'CMPXCHG') this.#bytes[at + half + i] = this.#bytes[IN_GPR + 8 * RDX + i] as number
+      this.#bytes[at + i] = this.#bytes[L.IN_GPR + i] as number
+      if (mnemonic !== 'CMPXCHG') this.#bytes[at + half + i] = this.#bytes[L.IN_GPR + 8 * RDX + i] as number
     }
   }
 
@@ -303,26 +280,26 @@ export class CaseBuilder {
       const to =
         insn.isMemory === 0 ? code.at(-2) : ea > 0 ? this.#farTarget(ea, operandSize >> 3, operandSize >> 3) : 0
       // A far CALL from 32-bit to 64-bit code with a stack pointer that wraps hangs on the host, as from 16-bit code.
-      if (mode === 32 && to === CS_64 && this.register(RSP) < 8n) this.setRegister(RSP, this.register(RSP) + 8n)
+      if (mode === 32 && to === L.CS_64 && this.register(RSP) < 8n) this.setRegister(RSP, this.register(RSP) + 8n)
     }
     if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) {
       // Processors without offsets of 64 bits have the selector after 32.
       for (const offset of operandSize === 64 ? [4, 8] : [operandSize >> 3])
-        this.#put(ea + offset, 2, pick(DATA_SELECTORS))
+        this.#put(ea + offset, 2, pick(L.DATA_SELECTORS))
     }
     if (/^(LAR|LSL|VERR|VERW)$/.test(mnemonic) || info.form.startsWith('MOV Sreg')) {
-      const selector = pick(DATA_SELECTORS)
+      const selector = pick(L.DATA_SELECTORS)
       if (insn.isMemory === 0) this.setRegister(insn.rm, (this.register(insn.rm) & ~0xffffn) | BigInt(selector))
       else if (ea > 0) this.#put(ea, 2, selector)
     }
     const sp = Number(BigInt.asUintN(mode === 16 ? 16 : 32, this.register(RSP))) + this.#base
-    if (/^POP .S$/.test(info.form)) this.#put(sp, 2, pick(DATA_SELECTORS))
+    if (/^POP .S$/.test(info.form)) this.#put(sp, 2, pick(L.DATA_SELECTORS))
     if (mnemonic === 'RETF') this.#farTarget(sp, operandSize >> 3, operandSize >> 3)
     if (!mnemonic.startsWith('IRET')) return
     const word = operandSize >> 3
     this.#farTarget(sp, word, word)
     this.#put(sp + 2 * word, Math.min(word, 4), (random.u32() & ~KEPT_OUT_OF_POPF) | 0x202)
-    this.#put(sp + 3 * word, Math.min(word, 4), BAND + 0x100)
+    this.#put(sp + 3 * word, Math.min(word, 4), L.BAND + 0x100)
     if (word === 8) this.#put(sp + 3 * word + 4, 4, 0)
     this.#put(sp + 4 * word, 2, pick([0x2b, 0x2b, 0x2b, 0x17, 0, 0x23, 0x28]))
   }
@@ -331,7 +308,7 @@ export class CaseBuilder {
   #farTarget(linear: number, offsetBytes: number, word: number): number {
     const random = this.#random
     const selector = random.pick(codeSelectors(this.#encoding.mode, this.#encoding.modes))
-    const offset = (selector === CS_16 ? 0 : CODE) + 1 + 0x10 * random.below(2)
+    const offset = (selector === L.CS_16 ? 0 : L.CODE) + 1 + 0x10 * random.below(2)
     this.#put(linear, Math.min(offsetBytes, 4), offset)
     if (offsetBytes === 8) this.#put(linear + 4, 4, 0)
     this.#put(linear + word, 2, selector)
@@ -341,8 +318,8 @@ export class CaseBuilder {
   /** Writes to the band, if it is there. */
   #put(linear: number, size: number, value: number): void {
     for (let i = 0; i < size; i++) {
-      const at = linear + i - BAND
-      if (at >= 0 && at < BAND_BYTES) this.#bytes[IN_BAND + at] = value >>> (8 * i)
+      const at = linear + i - L.BAND
+      if (at >= 0 && at < L.BAND_BYTES) this.#bytes[L.IN_BAND + at] = value >>> (8 * i)
     }
   }
 
@@ -351,8 +328,8 @@ export class CaseBuilder {
     const { info, insn } = this.#encoding
     const random = this.#random
     const sp = Number(BigInt.asUintN(this.#base === 0 ? 32 : 16, this.register(RSP))) + this.#base
-    const inBand = sp >= BAND && sp + 16 <= BAND + BAND_BYTES
-    const at = IN_BAND + sp - BAND
+    const inBand = sp >= L.BAND && sp + 16 <= L.BAND + L.BAND_BYTES
+    const at = L.IN_BAND + sp - L.BAND
     if (info.mnemonic.startsWith('POPF') && inBand) {
       this.#view.setUint32(at, (random.u32() & ~KEPT_OUT_OF_POPF) >>> 0, true)
     }
@@ -390,7 +367,7 @@ function isX87({ info }: Encoding): boolean {
 }
 
 function vectorOperand(random: Choice): Uint8Array {
-  const image = new Uint8Array(FX_BYTES)
+  const image = new Uint8Array(L.FX_BYTES)
   randomVectors(random, image, true)
   return image.subarray(160, 176)
 }

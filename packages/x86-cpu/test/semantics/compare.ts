@@ -3,35 +3,7 @@ import { formatIntel } from '@retrap/x86-decoder'
 import { usesVectors } from './cases.ts'
 import type { Encoding } from './encode.ts'
 import { toleratedDifference } from './differences.ts'
-import {
-  BAND,
-  BAND_BYTES,
-  FX_FDP,
-  FX_FIP,
-  FX_FOP,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
-  IN_BAND,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_YMM,
-  OUT_BAND,
-  OUT_CR2,
-  OUT_CS,
-  OUT_ERROR,
-  OUT_FS_BASE,
-  OUT_FX,
-  OUT_GPR,
-  OUT_GS_BASE,
-  OUT_OUTSIDE,
-  OUT_RFLAGS,
-  OUT_RIP,
-  OUT_SEGMENTS,
-  OUT_VECTOR,
-  OUT_YMM,
-} from './layout.ts'
+import * as L from './layout.ts'
 
 /** CF PF AF ZF SF DF OF, and RF, which faults push. */
 const COMPARED_FLAGS = 0x1_0cd5
@@ -95,37 +67,37 @@ export function compare(
     else tolerate(tolerated.name)
   }
   const both = (what: string, at: number): void => differ(what, word(expected, at), word(actual, at))
-  both('vector', OUT_VECTOR)
-  differ('rip', long(expected, OUT_RIP), long(actual, OUT_RIP))
-  both('cs', OUT_CS)
-  const vector = word(expected, OUT_VECTOR)
+  both('vector', L.OUT_VECTOR)
+  differ('rip', long(expected, L.OUT_RIP), long(actual, L.OUT_RIP))
+  both('cs', L.OUT_CS)
+  const vector = word(expected, L.OUT_VECTOR)
   if (vector === PAGE_FAULT) {
-    differ('error code', word(expected, OUT_ERROR) & PAGE_FAULT_BITS, word(actual, OUT_ERROR) & PAGE_FAULT_BITS)
-    differ('cr2', long(expected, OUT_CR2), long(actual, OUT_CR2))
+    differ('error code', word(expected, L.OUT_ERROR) & PAGE_FAULT_BITS, word(actual, L.OUT_ERROR) & PAGE_FAULT_BITS)
+    differ('cr2', long(expected, L.OUT_CR2), long(actual, L.OUT_CR2))
   }
-  if (vector >= 10 && vector <= 13 && vector === word(actual, OUT_VECTOR)) both('error code', OUT_ERROR)
+  if (vector >= 10 && vector <= 13 && vector === word(actual, L.OUT_VECTOR)) both('error code', L.OUT_ERROR)
   for (const [i, name] of SEGMENTS.entries()) {
-    differ(name, word(expected, OUT_SEGMENTS + 2 * i) & 0xffff, word(actual, OUT_SEGMENTS + 2 * i) & 0xffff)
+    differ(name, word(expected, L.OUT_SEGMENTS + 2 * i) & 0xffff, word(actual, L.OUT_SEGMENTS + 2 * i) & 0xffff)
   }
   for (let i = 0; i < (encoding.long ? 16 : 8); i++) {
-    const at = OUT_GPR + 8 * i
+    const at = L.OUT_GPR + 8 * i
     if (encoding.long) differ(REGISTER_NAMES[i] as string, long(expected, at), long(actual, at))
     else both(REGISTER_NAMES[i] as string, at)
   }
   const ended = vector === BREAKPOINT ? encoding.undefinedAfter : encoding.undefinedOnTheWay
   const compared = COMPARED_FLAGS & ~(ended ?? undefinedFlags(encoding, input))
-  differ('flags', word(expected, OUT_RFLAGS) & compared, word(actual, OUT_RFLAGS) & compared)
+  differ('flags', word(expected, L.OUT_RFLAGS) & compared, word(actual, L.OUT_RFLAGS) & compared)
   if (encoding.long) {
-    differ('fs base', long(expected, OUT_FS_BASE), long(actual, OUT_FS_BASE))
-    differ('gs base', long(expected, OUT_GS_BASE), long(actual, OUT_GS_BASE))
+    differ('fs base', long(expected, L.OUT_FS_BASE), long(actual, L.OUT_FS_BASE))
+    differ('gs base', long(expected, L.OUT_GS_BASE), long(actual, L.OUT_GS_BASE))
   }
-  const band = (result: Uint8Array): Uint8Array => result.subarray(OUT_BAND, OUT_BAND + BAND_BYTES)
+  const band = (result: Uint8Array): Uint8Array => result.subarray(L.OUT_BAND, L.OUT_BAND + L.BAND_BYTES)
   if (Buffer.compare(band(expected), band(actual)) !== 0) {
-    for (let i = 0; i < BAND_BYTES; i += 4) both(`memory ${hexNumber(BAND + i)}`, OUT_BAND + i)
+    for (let i = 0; i < L.BAND_BYTES; i += 4) both(`memory ${hexNumber(L.BAND + i)}`, L.OUT_BAND + i)
   }
-  both('memory outside the band', OUT_OUTSIDE)
-  compareVectors(expected.subarray(OUT_FX), actual.subarray(OUT_FX), differ)
-  compareRegisters('ymm', expected.subarray(OUT_YMM), actual.subarray(OUT_YMM), differ)
+  both('memory outside the band', L.OUT_OUTSIDE)
+  compareVectors(expected.subarray(L.OUT_FX), actual.subarray(L.OUT_FX), differ)
+  compareRegisters('ymm', expected.subarray(L.OUT_YMM), actual.subarray(L.OUT_YMM), differ)
   return out
 }
 
@@ -138,13 +110,13 @@ function compareVectors(
   differ('fsw', word(expected, 0) >>> 16, word(actual, 0) >>> 16)
   differ('ftw', expected[4] as number, actual[4] as number)
   if ((word(expected, 0) & PENDING) !== 0) {
-    differ('fop', word(expected, FX_FOP) & 0xffff, word(actual, FX_FOP) & 0xffff)
-    differ('fip', long(expected, FX_FIP), long(actual, FX_FIP))
-    differ('fdp', long(expected, FX_FDP), long(actual, FX_FDP))
+    differ('fop', word(expected, L.FX_FOP) & 0xffff, word(actual, L.FX_FOP) & 0xffff)
+    differ('fip', long(expected, L.FX_FIP), long(actual, L.FX_FIP))
+    differ('fdp', long(expected, L.FX_FDP), long(actual, L.FX_FDP))
   }
-  differ('mxcsr', word(expected, FX_MXCSR), word(actual, FX_MXCSR))
+  differ('mxcsr', word(expected, L.FX_MXCSR), word(actual, L.FX_MXCSR))
   for (let i = 0; i < 8; i++) {
-    const at = FX_ST + 16 * i
+    const at = L.FX_ST + 16 * i
     const number = (bytes: Uint8Array): bigint => ((long(bytes, at + 8) & 0xffffn) << 64n) | long(bytes, at)
     if (
       word(expected, at) !== word(actual, at) ||
@@ -154,7 +126,7 @@ function compareVectors(
       differ(`st${i}`, number(expected), number(actual))
     }
   }
-  compareRegisters('xmm', expected.subarray(FX_XMM), actual.subarray(FX_XMM), differ)
+  compareRegisters('xmm', expected.subarray(L.FX_XMM), actual.subarray(L.FX_XMM), differ)
 }
 
 /** Sixteen registers of 16 bytes. */
@@ -185,7 +157,7 @@ export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): num
   if (!SHIFTS.has(info.mnemonic)) return info.flagsUndefined
   const last = info.operands.at(-1)
   const given =
-    last?.register === 1 ? (input[IN_GPR + 8] as number) : info.operands.at(-1)?.size === 0 ? 1 : insn.immLo & 0xff
+    last?.register === 1 ? (input[L.IN_GPR + 8] as number) : info.operands.at(-1)?.size === 0 ? 1 : insn.immLo & 0xff
   const bits = info.operandSize
   const count = given & (bits === 64 ? 63 : 31)
   // A count of zero changes no flag (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
@@ -203,20 +175,20 @@ export function describeMismatch({ encoding, differences, input }: Mismatch): st
   const { long: is64, mode, bytes, at } = encoding
   const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
   const registers = REGISTER_NAMES.slice(0, is64 ? 16 : 8).map(
-    (name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`,
+    (name, i) => `${name}=${hexNumber(long(input, L.IN_GPR + 8 * i))}`,
   )
   const text = (encoding.instructions ?? [encoding])
     .map((one) => formatIntel(one.insn, { address: BigInt(one.at) }))
     .join('; ')
   const lines = [
     `${text}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
-    `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
+    `  ${registers.join(' ')} rflags=${hexNumber(word(input, L.IN_RFLAGS))}`,
   ]
-  if (usesVectors(encoding)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)
+  if (usesVectors(encoding)) lines.push(`  ${describeVectors(encoding, input.subarray(L.IN_FX))}`)
   for (const { what, expected, actual } of differences) {
     const address = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
     const before =
-      address === undefined ? '' : `, was ${hexNumber(word(input, IN_BAND + parseInt(address, 16) - BAND))}`
+      address === undefined ? '' : `, was ${hexNumber(word(input, L.IN_BAND + parseInt(address, 16) - L.BAND))}`
     lines.push(`  ${what}: expected ${expected}, got ${actual}${before}`)
   }
   return lines.join('\n')
@@ -224,19 +196,19 @@ export function describeMismatch({ encoding, differences, input }: Mismatch): st
 
 function describeVectors({ insn, info }: Encoding, fx: Uint8Array): string {
   const parts = [
-    `fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, FX_MXCSR))}`,
+    `fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, L.FX_MXCSR))}`,
   ]
   if (!/^(MMX$|FPU)/.test(info.feature)) {
     for (const i of new Set([insn.reg, insn.vvvv, insn.rm, 0].map((number) => number & 15))) {
-      const at = FX_XMM + 16 * i
+      const at = L.FX_XMM + 16 * i
       parts.push(`xmm${i}=${hexNumber((long(fx, at + 8) << 64n) | long(fx, at))}`)
-      const above = IN_YMM - IN_FX + 16 * i
+      const above = L.IN_YMM - L.IN_FX + 16 * i
       parts.push(`ymm${i}=${hexNumber((long(fx, above + 8) << 64n) | long(fx, above))}`)
     }
   }
   if (/MMX|FPU|SSE/.test(info.feature)) {
     for (const i of new Set([0, 1, insn.reg & 7, insn.rm & 7])) {
-      const at = FX_ST + 16 * i
+      const at = L.FX_ST + 16 * i
       parts.push(`st${i}=${hexNumber(long(fx, at + 8) & 0xffffn)}:${hexNumber(long(fx, at))}`)
     }
   }

@@ -1,20 +1,7 @@
 import { PREFIX_REP, PREFIX_REPNE, REGISTER_RIP } from '@retrap/x86-decoder'
 import { areOtherNaNs } from '../support/nan-choice.ts'
 import type { Encoding } from './encode.ts'
-import {
-  FX_ST,
-  FX_XMM,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  IN_YMM,
-  OUT_CR2,
-  OUT_FX,
-  OUT_GPR,
-  OUT_RFLAGS,
-  OUT_YMM,
-} from './layout.ts'
+import * as L from './layout.ts'
 import {
   BP,
   C1,
@@ -47,7 +34,7 @@ const X87_TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS
 
 /** The count of SHLD and SHRD, masked. */
 function doubleShiftCount({ encoding: { info, insn }, input }: Observation): number {
-  return (info.form.endsWith('CL') ? (input[IN_GPR + 8] as number) : insn.immLo) & 31
+  return (info.form.endsWith('CL') ? (input[L.IN_GPR + 8] as number) : insn.immLo) & 31
 }
 
 /** Equal, or finite and within the error of both of two approximations. */
@@ -63,14 +50,14 @@ function isNear(expected: Uint8Array, actual: Uint8Array, at: number): boolean {
 /** Whether a memory operand is not at a multiple of 16. Segment bases are, and other registers are of no count. */
 function isMisaligned(insn: Encoding['insn'], input: Uint8Array): boolean {
   if (insn.isMemory === 0) return false
-  const low = (number: number): number => (number < 0 ? 0 : (input[IN_GPR + 8 * number] as number))
-  const base = insn.base === REGISTER_RIP ? (input[IN_RIP] as number) + insn.length : low(insn.base)
+  const low = (number: number): number => (number < 0 ? 0 : (input[L.IN_GPR + 8 * number] as number))
+  const base = insn.base === REGISTER_RIP ? (input[L.IN_RIP] as number) + insn.length : low(insn.base)
   return ((base + (low(insn.index) << insn.scale) + insn.dispLo) & 15) !== 0
 }
 
 /** ST(i) of a result as an integer that counts units in the last place. */
 function placeOf(result: Uint8Array, i: number): bigint {
-  const view = new DataView(result.buffer, result.byteOffset + OUT_FX + FX_ST + 16 * i, 16)
+  const view = new DataView(result.buffer, result.byteOffset + L.OUT_FX + L.FX_ST + 16 * i, 16)
   const word = view.getUint16(8, true)
   const magnitude = (BigInt(word & 0x7fff) << 63n) + BigInt.asUintN(63, view.getBigUint64(0, true))
   return word < 0x8000 ? magnitude : -magnitude
@@ -133,7 +120,7 @@ export const knownDifferences: readonly KnownDifference[] = [
       'Which byte of an operand of several parts is accessed first is not said; AMD’s processors try the last one of an image that FNSAVE will write.',
     matches: ({ encoding: { info }, what, expected, actual }) => {
       const page = (bytes: Uint8Array): number =>
-        new DataView(bytes.buffer, bytes.byteOffset).getUint32(OUT_CR2, true) >>> 12
+        new DataView(bytes.buffer, bytes.byteOffset).getUint32(L.OUT_CR2, true) >>> 12
       return what === 'cr2' && /^(FNSTENV|FNSAVE)$/.test(info.mnemonic) && page(expected) === page(actual)
     },
   },
@@ -143,7 +130,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info }, what, expected, actual }) => {
       const register = /^([xy])mm(\d+)$/.exec(what)
       if (!/^V?(RCP|RSQRT)[PS]S$/.test(info.mnemonic) || register === null) return false
-      const at = (register[1] === 'x' ? OUT_FX + FX_XMM : OUT_YMM) + 16 * Number(register[2])
+      const at = (register[1] === 'x' ? L.OUT_FX + L.FX_XMM : L.OUT_YMM) + 16 * Number(register[2])
       return [0, 4, 8, 12].every((lane) => isNear(expected, actual, at + lane))
     },
   },
@@ -153,7 +140,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info }, what, input, expected, actual }) => {
       const register = /^([xy])mm(\d+)$/.exec(what)
       if (!/^V?DPP[SD]$/.test(info.mnemonic) || register === null) return false
-      const at = (register[1] === 'x' ? OUT_FX + FX_XMM : OUT_YMM) + 16 * Number(register[2])
+      const at = (register[1] === 'x' ? L.OUT_FX + L.FX_XMM : L.OUT_YMM) + 16 * Number(register[2])
       const of = (result: Uint8Array): Uint8Array => result.subarray(at, at + 16)
       return areOtherNaNs(info.mnemonic.endsWith('S') ? 4 : 8, of(expected), of(actual), [input])
     },
@@ -168,7 +155,7 @@ export const knownDifferences: readonly KnownDifference[] = [
       if (vectorOf(expected) === BP || vectorOf(expected) !== vectorOf(actual)) return false
       const offset = 16 * Number(register[1])
       for (let i = 0; i < 16; i++)
-        if (expected[OUT_YMM + offset + i] !== 0 || actual[OUT_YMM + offset + i] !== input[IN_YMM + offset + i])
+        if (expected[L.OUT_YMM + offset + i] !== 0 || actual[L.OUT_YMM + offset + i] !== input[L.IN_YMM + offset + i])
           return false
       return true
     },
@@ -178,17 +165,17 @@ export const knownDifferences: readonly KnownDifference[] = [
     reason:
       'SDM vol. 2A, FCOM and FCOMI: "Flags not set if unmasked invalid-arithmetic-operand (#IA) exception is generated"; we do as much for a denormal operand, of which it says nothing. AMD’s processors set them.',
     matches: ({ encoding: { info }, input, expected, actual, what }) => {
-      const status = statusWord(actual, OUT_FX)
-      const theirs = statusWord(expected, OUT_FX)
+      const status = statusWord(actual, L.OUT_FX)
+      const theirs = statusWord(expected, L.OUT_FX)
       if (!X87_COMPARISON.test(info.mnemonic) || (status & theirs & ES) === 0) return false
       if (what === 'flags') {
-        const flags = flagsOf(actual, OUT_RFLAGS)
-        const changed = (flags ^ flagsOf(input, IN_RFLAGS)) & RELATION
-        return changed === 0 && ((flags ^ flagsOf(expected, OUT_RFLAGS)) & 0x8d5 & ~RELATION) === 0
+        const flags = flagsOf(actual, L.OUT_RFLAGS)
+        const changed = (flags ^ flagsOf(input, L.IN_RFLAGS)) & RELATION
+        return changed === 0 && ((flags ^ flagsOf(expected, L.OUT_RFLAGS)) & 0x8d5 & ~RELATION) === 0
       }
       return (
         what === 'fsw' &&
-        ((status ^ statusWord(input, IN_FX)) & CONDITIONS) === 0 &&
+        ((status ^ statusWord(input, L.IN_FX)) & CONDITIONS) === 0 &&
         ((status ^ theirs) & ~CONDITIONS) === 0
       )
     },
@@ -199,8 +186,8 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info }, input, expected, actual, what }) =>
       /^FU?COMIP?$/.test(info.mnemonic) &&
       what === 'fsw' &&
-      (statusWord(actual, OUT_FX) ^ statusWord(expected, OUT_FX)) === C1 &&
-      (statusWord(input, IN_FX) & statusWord(expected, OUT_FX) & C1) !== 0,
+      (statusWord(actual, L.OUT_FX) ^ statusWord(expected, L.OUT_FX)) === C1 &&
+      (statusWord(input, L.IN_FX) & statusWord(expected, L.OUT_FX) & C1) !== 0,
   },
   {
     name: 'the last bit of x87 transcendental functions',
@@ -209,7 +196,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info }, expected, actual, what }) => {
       if (!X87_TRANSCENDENTAL.test(info.mnemonic)) return false
       if (what === 'fsw') {
-        const other = statusWord(actual, OUT_FX) ^ statusWord(expected, OUT_FX)
+        const other = statusWord(actual, L.OUT_FX) ^ statusWord(expected, L.OUT_FX)
         // A result that is rounded to the smallest normal number has not underflowed, the one below has.
         return other === C1 || ((other & ~C1) === X87_UE && isAtSmallest(expected, actual))
       }
@@ -233,7 +220,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info, insn }, what, expected, actual }) => {
       if (!/GATHER/.test(info.mnemonic) || ![PF, GP, SS].includes(vectorOf(expected))) return false
       if (vectorOf(expected) !== vectorOf(actual)) return false
-      const at = what.startsWith('x') ? OUT_FX + FX_XMM : what.startsWith('y') ? OUT_YMM : -1
+      const at = what.startsWith('x') ? L.OUT_FX + L.FX_XMM : what.startsWith('y') ? L.OUT_YMM : -1
       if (at < 0 || Number(what.slice(3)) !== insn.vvvv) return false
       const element = /(PD|Q)$/.test(info.mnemonic) ? 8 : 4
       const index = info.mnemonic.includes('GATHERQ') ? 8 : 4
@@ -251,7 +238,7 @@ export const knownDifferences: readonly KnownDifference[] = [
     reason: 'SDM vol. 2B, REP: a count of zero executes nothing; AMD’s processors check the permission all the same.',
     matches: ({ encoding: { info, insn }, input, expected }) => {
       if (!/^(INS|OUTS)[BWD]$/.test(info.mnemonic) || vectorOf(expected) !== GP) return false
-      for (let i = 0; i < insn.addressSize / 8; i++) if (input[IN_GPR + 8 + i] !== 0) return false
+      for (let i = 0; i < insn.addressSize / 8; i++) if (input[L.IN_GPR + 8 + i] !== 0) return false
       return true
     },
   },
@@ -262,9 +249,9 @@ export const knownDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { insn, info }, input, expected, actual, what }) => {
       const number = { rcx: 1, rsi: 6, rdi: 7 }[what]
       if (number === undefined || info.repeat === 'none' || insn.addressSize !== 32) return false
-      if ((insn.prefixes & (PREFIX_REP | PREFIX_REPNE)) === 0 || flagsOf(input, IN_GPR + 8) !== 0) return false
-      const before = quadOf(input, IN_GPR + 8 * number)
-      const [theirs, ours] = [expected, actual].map((result) => quadOf(result, OUT_GPR + 8 * number))
+      if ((insn.prefixes & (PREFIX_REP | PREFIX_REPNE)) === 0 || flagsOf(input, L.IN_GPR + 8) !== 0) return false
+      const before = quadOf(input, L.IN_GPR + 8 * number)
+      const [theirs, ours] = [expected, actual].map((result) => quadOf(result, L.OUT_GPR + 8 * number))
       return ours === before && theirs === BigInt.asUintN(32, before)
     },
   },
@@ -320,7 +307,7 @@ export const knownDifferences: readonly KnownDifference[] = [
       'SDM vol. 2B, RET: "SP ← SP + SRC" with a 16-bit stack; AMD’s processors let the sum run into the upper half.',
     matches: ({ encoding: { info, mode }, what, expected, actual }) => {
       const low = (bytes: Uint8Array): number =>
-        new DataView(bytes.buffer, bytes.byteOffset).getUint16(OUT_GPR + 32, true)
+        new DataView(bytes.buffer, bytes.byteOffset).getUint16(L.OUT_GPR + 32, true)
       return info.form === 'RETF imm16' && mode === 16 && what === 'rsp' && low(expected) === low(actual)
     },
   },

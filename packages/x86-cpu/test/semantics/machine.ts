@@ -4,43 +4,8 @@ import { FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
 import type { InitialCpuState, Translation } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT, type EagerJit } from '@retrap/tooling/jit'
-import {
-  BAND,
-  BAND_BYTES,
-  CODE,
-  CS_16,
-  CS_32,
-  CS_64,
-  DATA_16,
-  IN_BAND,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  IN_YMM,
-  OUT_BAND,
-  OUT_BYTES,
-  OUT_CR2,
-  OUT_CS,
-  OUT_ERROR,
-  OUT_FS_BASE,
-  OUT_FX,
-  OUT_GPR,
-  OUT_GS_BASE,
-  OUT_OUTSIDE,
-  OUT_RFLAGS,
-  OUT_RIP,
-  OUT_SEGMENTS,
-  OUT_VECTOR,
-  OUT_YMM,
-  READ_ONLY_16,
-  USER_DATA,
-  WINDOW,
-  WINDOW_BYTES,
-  selectorOf,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { selectorOf } from './layout.ts'
 import type { Batch, Mode } from './layout.ts'
 import { ACTIVITY_RUNNING, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { loadFxState, saveFxState } from './fx-state.ts'
@@ -90,8 +55,8 @@ class UserHost extends FlatHost {
   constructor(memory: MachineMemory, windowMa: number, codeMa: number, systemMa: number) {
     super(memory, 0, windowMa)
     this.#regions = [
-      { from: WINDOW, bytes: WINDOW_BYTES, ma: windowMa, user: true, writable: true, executable: false },
-      { from: CODE, bytes: CODE_BYTES, ma: codeMa, user: true, writable: false, executable: true },
+      { from: L.WINDOW, bytes: L.WINDOW_BYTES, ma: windowMa, user: true, writable: true, executable: false },
+      { from: L.CODE, bytes: CODE_BYTES, ma: codeMa, user: true, writable: false, executable: true },
       { from: SYSTEM, bytes: SYSTEM_BYTES, ma: systemMa, user: false, writable: true, executable: true },
     ]
   }
@@ -152,17 +117,17 @@ export class TestMachine {
   /** The state of its mode, by a case's word at IN_CS: {@link DATA_SEGMENTS}, and SS. */
   readonly #initial = new Map<number, Uint8Array>()
   readonly #state: Uint8Array
-  readonly #zeros = Buffer.alloc(WINDOW_BYTES)
+  readonly #zeros = Buffer.alloc(L.WINDOW_BYTES)
   readonly #window: Buffer
 
   /** @param jit - how it compiles; false: it interprets all */
   constructor(jit: EagerJit | false = TEST_JIT) {
     const memory = MachineMemory.create({ bytes: 48 << 20 })
     this.#memory = memory
-    this.#windowMa = memory.allocate(WINDOW_BYTES, 0x1000, 'window')
+    this.#windowMa = memory.allocate(L.WINDOW_BYTES, 0x1000, 'window')
     this.#codeMa = memory.allocate(CODE_BYTES, 0x1000, 'code')
     this.#systemMa = memory.allocate(SYSTEM_BYTES, 0x1000, 'tables')
-    this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
+    this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, L.WINDOW_BYTES)
     const engine = new X86Engine(memory, {
       codeCacheBytes: 16 << 20,
       jit,
@@ -173,10 +138,10 @@ export class TestMachine {
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)
     this.#writeTables()
     for (const [mode, data] of [
-      [16, DATA_16],
-      [16, READ_ONLY_16],
-      [32, USER_DATA],
-      [64, USER_DATA],
+      [16, L.DATA_16],
+      [16, L.READ_ONLY_16],
+      [32, L.USER_DATA],
+      [64, L.USER_DATA],
     ] as const) {
       this.vcpu.reset(true)
       this.vcpu.load(userState(mode, data))
@@ -204,9 +169,9 @@ export class TestMachine {
     descriptor(0x20, 0x00cf_fb00_0000_ffffn)
     descriptor(0x28, 0x00cf_f300_0000_ffffn)
     descriptor(0x30, 0x00af_fb00_0000_ffffn)
-    view.setBigUint64(at(LDT) + (CS_16 & ~7), 0x2000_fb00_0000_ffffn, true)
-    view.setBigUint64(at(LDT) + (DATA_16 & ~7), 0x1000_f300_0000_ffffn, true)
-    view.setBigUint64(at(LDT) + (READ_ONLY_16 & ~7), 0x1000_f100_0000_ffffn, true)
+    view.setBigUint64(at(LDT) + (L.CS_16 & ~7), 0x2000_fb00_0000_ffffn, true)
+    view.setBigUint64(at(LDT) + (L.DATA_16 & ~7), 0x1000_f300_0000_ffffn, true)
+    view.setBigUint64(at(LDT) + (L.READ_ONLY_16 & ~7), 0x1000_f100_0000_ffffn, true)
     // IST1.
     view.setBigUint64(at(TSS) + 0x24, BigInt(STACK_TOP), true)
     // No I/O permission bitmap within the limit.
@@ -233,11 +198,11 @@ export class TestMachine {
     this.#host.setCodeBytes(Math.ceil(batch.code.length / 0x1000) * 0x1000)
     this.vcpu.flushTlb(true)
     for (let page = 0; page < CODE_BYTES; page += 0x1000) this.#memory.noteWrite(this.#codeMa + page, 0x1000)
-    const results = new Uint8Array(batch.count * OUT_BYTES)
+    const results = new Uint8Array(batch.count * L.OUT_BYTES)
     for (let i = 0; i < batch.count; i++) {
       this.#case(
-        batch.cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES),
-        results.subarray(i * OUT_BYTES, (i + 1) * OUT_BYTES),
+        batch.cases.subarray(i * L.IN_BYTES, (i + 1) * L.IN_BYTES),
+        results.subarray(i * L.OUT_BYTES, (i + 1) * L.OUT_BYTES),
       )
     }
     return results
@@ -247,14 +212,15 @@ export class TestMachine {
     const { vcpu } = this
     const state = this.#state
     const from = new DataView(input.buffer, input.byteOffset, input.byteLength)
-    const initial = this.#initial.get(from.getUint32(IN_CS, true)) as Uint8Array
+    const initial = this.#initial.get(from.getUint32(L.IN_CS, true)) as Uint8Array
     for (const at of DATA_SEGMENTS) state.set(initial.subarray(at, at + S.SEG_BYTES), at)
-    state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
-    if (from.getUint16(IN_CS, true) === CS_16) this.#enter16(from, initial)
+    state.set(input.subarray(L.IN_GPR, L.IN_GPR + 128), S.S_GPR)
+    if (from.getUint16(L.IN_CS, true) === L.CS_16) this.#enter16(from, initial)
     else this.#enter(from, initial)
-    loadFxState(vcpu, state, input.subarray(IN_FX))
-    for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
-    this.#window.set(input.subarray(IN_BAND, IN_BAND + BAND_BYTES), BAND - WINDOW)
+    loadFxState(vcpu, state, input.subarray(L.IN_FX))
+    for (let i = 0; i < 16; i++)
+      state.set(input.subarray(L.IN_YMM + 16 * i, L.IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
+    this.#window.set(input.subarray(L.IN_BAND, L.IN_BAND + L.BAND_BYTES), L.BAND - L.WINDOW)
     vcpu.modeChanged()
     this.#finish(output)
   }
@@ -263,11 +229,11 @@ export class TestMachine {
   #enter(from: DataView, initial: Uint8Array): void {
     const { vcpu } = this
     const entry = new DataView(this.#memory.buffer as ArrayBuffer, this.#systemMa + STACK_TOP - 40 - SYSTEM, 40)
-    entry.setBigUint64(0, BigInt(from.getUint32(IN_RIP, true)), true)
-    entry.setBigUint64(8, BigInt(from.getUint16(IN_CS, true)), true)
+    entry.setBigUint64(0, BigInt(from.getUint32(L.IN_RIP, true)), true)
+    entry.setBigUint64(8, BigInt(from.getUint16(L.IN_CS, true)), true)
     // IF and bit 1 are always set.
-    entry.setBigUint64(16, BigInt(from.getUint32(IN_RFLAGS, true) | 0x202), true)
-    entry.setBigUint64(24, from.getBigUint64(IN_GPR + 32, true), true)
+    entry.setBigUint64(16, BigInt(from.getUint32(L.IN_RFLAGS, true) | 0x202), true)
+    entry.setBigUint64(24, from.getBigUint64(L.IN_GPR + 32, true), true)
     entry.setBigUint64(32, BigInt(initial[S.S_SEGMENTS + S.SEG_BYTES * S.SS + S.SEG_SELECTOR]!), true)
     vcpu.u64[(S.S_GPR >>> 3) + 4] = BigInt(STACK_TOP - 40)
     vcpu.u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
@@ -283,9 +249,9 @@ export class TestMachine {
     state.set(initial)
     state.set(modes, S.S_EXECUTE_MODES)
     state.set(general, S.S_GPR)
-    vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
+    vcpu.u32[S.S_RIP >>> 2] = from.getUint32(L.IN_RIP, true)
     vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
-    vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
+    vcpu.setRflags(from.getUint32(L.IN_RFLAGS, true) | 0x202)
   }
 
   #finish(output: Uint8Array): void {
@@ -294,41 +260,41 @@ export class TestMachine {
     const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
     const exit = vcpu.run(1000)
     if (exit.reason !== 'hlt') {
-      to.setUint32(OUT_VECTOR, 0xffff_ffff, true)
+      to.setUint32(L.OUT_VECTOR, 0xffff_ffff, true)
       if (exit.reason === 'error') throw exit.error
       return
     }
     const vector = ((vcpu.u32[S.S_RIP >>> 2] as number) - HANDLERS) >>> 4
-    to.setUint32(OUT_VECTOR, vector, true)
+    to.setUint32(L.OUT_VECTOR, vector, true)
     // What delivery has pushed: error code where there is one, RIP, CS, RFLAGS, RSP, SS.
     const rsp = Number(vcpu.u64[(S.S_GPR >>> 3) + 4])
     const frame = new DataView(this.#memory.buffer as ArrayBuffer, this.#systemMa + rsp - SYSTEM, STACK_TOP - rsp)
     const hasError = STACK_TOP - rsp === 48
     const base = hasError ? 8 : 0
-    to.setUint32(OUT_ERROR, hasError ? frame.getUint32(0, true) : 0, true)
-    to.setBigUint64(OUT_CR2, vcpu.u64[S.S_CR2 >>> 3] as bigint, true)
-    to.setBigUint64(OUT_RIP, frame.getBigUint64(base, true), true)
-    to.setUint32(OUT_CS, frame.getUint32(base + 8, true), true)
-    to.setBigUint64(OUT_RFLAGS, frame.getBigUint64(base + 16, true), true)
-    output.set(state.subarray(S.S_GPR, S.S_GPR + 128), OUT_GPR)
-    to.setBigUint64(OUT_GPR + 32, frame.getBigUint64(base + 24, true), true)
-    to.setBigUint64(OUT_FS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.FS) >>> 3] as bigint, true)
-    to.setBigUint64(OUT_GS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.GS) >>> 3] as bigint, true)
-    to.setUint16(OUT_SEGMENTS, frame.getUint16(base + 32, true), true)
+    to.setUint32(L.OUT_ERROR, hasError ? frame.getUint32(0, true) : 0, true)
+    to.setBigUint64(L.OUT_CR2, vcpu.u64[S.S_CR2 >>> 3] as bigint, true)
+    to.setBigUint64(L.OUT_RIP, frame.getBigUint64(base, true), true)
+    to.setUint32(L.OUT_CS, frame.getUint32(base + 8, true), true)
+    to.setBigUint64(L.OUT_RFLAGS, frame.getBigUint64(base + 16, true), true)
+    output.set(state.subarray(S.S_GPR, S.S_GPR + 128), L.OUT_GPR)
+    to.setBigUint64(L.OUT_GPR + 32, frame.getBigUint64(base + 24, true), true)
+    to.setBigUint64(L.OUT_FS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.FS) >>> 3] as bigint, true)
+    to.setBigUint64(L.OUT_GS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.GS) >>> 3] as bigint, true)
+    to.setUint16(L.OUT_SEGMENTS, frame.getUint16(base + 32, true), true)
     for (const [i, segment] of [S.DS, S.ES, S.FS, S.GS].entries()) {
       to.setUint16(
-        OUT_SEGMENTS + 2 + 2 * i,
+        L.OUT_SEGMENTS + 2 + 2 * i,
         vcpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_SELECTOR) >>> 2] as number,
         true,
       )
     }
-    saveFxState(vcpu, state, output.subarray(OUT_FX))
+    saveFxState(vcpu, state, output.subarray(L.OUT_FX))
     for (let i = 0; i < 16; i++)
-      output.set(state.subarray(S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32), OUT_YMM + 16 * i)
-    output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)
-    this.#window.fill(0, BAND - WINDOW, BAND - WINDOW + BAND_BYTES)
+      output.set(state.subarray(S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32), L.OUT_YMM + 16 * i)
+    output.set(this.#window.subarray(L.BAND - L.WINDOW, L.BAND - L.WINDOW + L.BAND_BYTES), L.OUT_BAND)
+    this.#window.fill(0, L.BAND - L.WINDOW, L.BAND - L.WINDOW + L.BAND_BYTES)
     if (this.#window.compare(this.#zeros) !== 0) {
-      to.setUint32(OUT_OUTSIDE, 1, true)
+      to.setUint32(L.OUT_OUTSIDE, 1, true)
       this.#window.fill(0)
     }
   }
@@ -337,17 +303,17 @@ export class TestMachine {
 function userState(mode: Mode, dataSelector: number): InitialCpuState {
   const stack =
     mode === 16
-      ? { selector: DATA_16, base: WINDOW, limit: 0xffff, attributes: 0x00f3 }
-      : { selector: USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
-  const data = dataSelector === READ_ONLY_16 ? { ...stack, selector: READ_ONLY_16, attributes: 0x00f1 } : stack
+      ? { selector: L.DATA_16, base: L.WINDOW, limit: 0xffff, attributes: 0x00f3 }
+      : { selector: L.USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
+  const data = dataSelector === L.READ_ONLY_16 ? { ...stack, selector: L.READ_ONLY_16, attributes: 0x00f1 } : stack
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   return {
-    registers: { rip: CODE, rflags: 0x202 },
+    registers: { rip: L.CODE, rflags: 0x202 },
     segments: {
       cs: {
-        64: { selector: CS_64, base: 0, limit: 0xffff_ffff, attributes: 0xa0fb },
-        32: { selector: CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
-        16: { selector: CS_16, base: CODE, limit: 0xffff, attributes: 0x00fb },
+        64: { selector: L.CS_64, base: 0, limit: 0xffff_ffff, attributes: 0xa0fb },
+        32: { selector: L.CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
+        16: { selector: L.CS_16, base: L.CODE, limit: 0xffff, attributes: 0x00fb },
       }[mode],
       ss: stack,
       ds: data,

@@ -2,24 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { modesOf } from './encode.ts'
-import {
-  CODE,
-  CS_16,
-  DATA_16,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  MODES,
-  OUT_BYTES,
-  OUT_CS,
-  OUT_GPR,
-  OUT_VECTOR,
-  USER_DATA,
-  selectorOf,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { selectorOf } from './layout.ts'
 import type { Batch, Mode } from './layout.ts'
 
 const SOURCE = new URL('./native.c', import.meta.url).pathname
@@ -81,7 +65,7 @@ export function nativeCpu(without: readonly HostPart[] = []): NativeCpu | string
   if (typeof program === 'string') return program
   const execute = (batch: Batch, timeout: number): Uint8Array => runProgram(program.path, without, batch, timeout)
   // A kernel may be without local descriptor tables, and without what 32-bit programs need; a sandbox without either.
-  const modes = MODES.filter((mode) => runsCode(mode, execute))
+  const modes = L.MODES.filter((mode) => runsCode(mode, execute))
   if (!modes.includes(64)) return 'the host does not let a program run code by a signal’s frame'
   const has = (feature: string): boolean => feature.split('+').every((one) => BASELINE.has(one) || cpu.has(one))
   return {
@@ -99,23 +83,23 @@ export function nativeCpu(without: readonly HostPart[] = []): NativeCpu | string
  * prefix in 64-bit mode; then INT3.
  */
 function runsCode(mode: Mode, execute: (batch: Batch, timeout: number) => Uint8Array): boolean {
-  const input = new Uint8Array(IN_BYTES)
+  const input = new Uint8Array(L.IN_BYTES)
   const view = new DataView(input.buffer)
-  const data = mode === 16 ? DATA_16 : USER_DATA
-  view.setUint32(IN_RIP, selectorOf(mode) === CS_16 ? 0 : CODE, true)
-  view.setUint32(IN_CS, selectorOf(mode) | (data << 16), true)
-  view.setUint32(IN_RFLAGS, 0x202, true)
-  view.setUint32(IN_GPR, 0xffff, true)
+  const data = mode === 16 ? L.DATA_16 : L.USER_DATA
+  view.setUint32(L.IN_RIP, selectorOf(mode) === L.CS_16 ? 0 : L.CODE, true)
+  view.setUint32(L.IN_CS, selectorOf(mode) | (data << 16), true)
+  view.setUint32(L.IN_RFLAGS, 0x202, true)
+  view.setUint32(L.IN_GPR, 0xffff, true)
   // The state after FNINIT and a reset: FCW and MXCSR.
-  view.setUint16(IN_FX, 0x37f, true)
-  view.setUint32(IN_FX + 24, 0x1f80, true)
+  view.setUint16(L.IN_FX, 0x37f, true)
+  view.setUint32(L.IN_FX + 24, 0x1f80, true)
   try {
     const output = execute({ code: Uint8Array.of(0x40), count: 1, cases: input }, PROBE_MS)
-    const result = new DataView(output.buffer, output.byteOffset, OUT_BYTES)
+    const result = new DataView(output.buffer, output.byteOffset, L.OUT_BYTES)
     return (
-      result.getUint32(OUT_VECTOR, true) === BREAKPOINT &&
-      result.getUint32(OUT_CS, true) === selectorOf(mode) &&
-      result.getUint32(OUT_GPR, true) === { 16: 0, 32: 0x1_0000, 64: 0xffff }[mode]
+      result.getUint32(L.OUT_VECTOR, true) === BREAKPOINT &&
+      result.getUint32(L.OUT_CS, true) === selectorOf(mode) &&
+      result.getUint32(L.OUT_GPR, true) === { 16: 0, 32: 0x1_0000, 64: 0xffff }[mode]
     )
   } catch {
     return false
@@ -126,7 +110,7 @@ function runProgram(program: string, without: readonly HostPart[], batch: Batch,
   const header = Buffer.alloc(16)
   header.writeUInt32LE(batch.code.length, 4)
   header.writeUInt32LE(batch.count, 8)
-  const expected = batch.count * OUT_BYTES
+  const expected = batch.count * L.OUT_BYTES
   const result = spawnSync(program, without, {
     input: Buffer.concat([header, batch.code, batch.cases]),
     maxBuffer: expected + 0x1000,

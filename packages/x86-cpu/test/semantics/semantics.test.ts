@@ -8,20 +8,7 @@ import { describeMismatch } from './compare.ts'
 import { knownDifferences, toleratedDifference } from './differences.ts'
 import type { Encoding } from './encode.ts'
 import { familiesOn, hostNote, waiting } from './families.ts'
-import {
-  BAND,
-  IN_BYTES,
-  IN_FX,
-  IN_GPR,
-  MODES,
-  OUT_BAND,
-  OUT_BYTES,
-  OUT_CR2,
-  OUT_CS,
-  OUT_FX,
-  OUT_GPR,
-  OUT_VECTOR,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { TestMachine } from './machine.ts'
 import { nativeCpu } from './native.ts'
 import { Random } from './random.ts'
@@ -81,7 +68,7 @@ describe.skipIf(typeof native === 'string')(`an instruction does what the host C
     expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
   })
 
-  test.each(typeof native === 'string' ? MODES : native.modes)(
+  test.each(typeof native === 'string' ? L.MODES : native.modes)(
     'flags are what later instructions take them for, %i-bit code',
     { timeout: 120_000 },
     (mode) => {
@@ -144,19 +131,19 @@ test.each([
 ])('a difference is accepted for its reason alone: the host $name', ({ end, accepted }) => {
   const long = end.form !== 'POP ES'
   const info = codes.find(({ form, operandSize }) => form === end.form && operandSize === (long ? 16 : 32))!
-  const [input, expected, actual] = [IN_BYTES, OUT_BYTES, OUT_BYTES].map((bytes) => new Uint8Array(bytes)) as [
+  const [input, expected, actual] = [L.IN_BYTES, L.OUT_BYTES, L.OUT_BYTES].map((bytes) => new Uint8Array(bytes)) as [
     Uint8Array,
     Uint8Array,
     Uint8Array,
   ]
   const put = (bytes: Uint8Array, at: number, value: bigint): void =>
     new DataView(bytes.buffer).setBigUint64(at, value, true)
-  put(input, IN_GPR + 32, end.rsp)
-  expected[OUT_VECTOR] = end.expected
-  expected[OUT_CS] = end.cs
-  put(expected, OUT_GPR + 32, end.left)
-  put(expected, OUT_CR2, end.cr2)
-  actual[OUT_VECTOR] = 14
+  put(input, L.IN_GPR + 32, end.rsp)
+  expected[L.OUT_VECTOR] = end.expected
+  expected[L.OUT_CS] = end.cs
+  put(expected, L.OUT_GPR + 32, end.left)
+  put(expected, L.OUT_CR2, end.cr2)
+  actual[L.OUT_VECTOR] = 14
   const encoding = { info, long, mode: long ? 64 : 16, insn: new Instruction() } as unknown as Encoding
   expect(toleratedDifference({ encoding, input, expected, actual, what: end.what }) !== undefined).toBe(accepted)
 })
@@ -173,9 +160,9 @@ interface Store {
 }
 
 const [BP, SS, GP, PF] = [3, 12, 13, 14]
-const IN_STACK = { [IN_GPR + 32]: 0x80, [IN_GPR + 33]: 0xf, [IN_GPR + 35]: 0x10 }
-const IN_MXCSR = IN_FX + 24
-const OUT_MXCSR = OUT_FX + 24
+const IN_STACK = { [L.IN_GPR + 32]: 0x80, [L.IN_GPR + 33]: 0xf, [L.IN_GPR + 35]: 0x10 }
+const IN_MXCSR = L.IN_FX + 24
+const OUT_MXCSR = L.OUT_FX + 24
 
 test.each<Store>([
   ...[
@@ -184,10 +171,10 @@ test.each<Store>([
   ].map(({ name, stored, accepted }) => ({
     name,
     form: 'CALL rel32',
-    what: `memory ${(BAND + 0x7c).toString(16)}`,
+    what: `memory ${(L.BAND + 0x7c).toString(16)}`,
     input: IN_STACK,
-    expected: { [OUT_VECTOR]: GP, [OUT_BAND + 0x7c]: stored },
-    actual: { [OUT_VECTOR]: GP },
+    expected: { [L.OUT_VECTOR]: GP, [L.OUT_BAND + 0x7c]: stored },
+    actual: { [L.OUT_VECTOR]: GP },
     accepted,
   })),
   ...[
@@ -197,8 +184,14 @@ test.each<Store>([
     name,
     form: 'PUSHFD',
     what: 'vector',
-    expected: { [OUT_VECTOR]: PF, [OUT_CR2]: 0xff, [OUT_CR2 + 1]: 0xff, [OUT_CR2 + 2]: 0xff, [OUT_CR2 + 3]: at },
-    actual: { [OUT_VECTOR]: SS },
+    expected: {
+      [L.OUT_VECTOR]: PF,
+      [L.OUT_CR2]: 0xff,
+      [L.OUT_CR2 + 1]: 0xff,
+      [L.OUT_CR2 + 2]: 0xff,
+      [L.OUT_CR2 + 3]: at,
+    },
+    actual: { [L.OUT_VECTOR]: SS },
     accepted,
   })),
   ...[
@@ -208,9 +201,9 @@ test.each<Store>([
     name,
     form: 'MASKMOVDQU xmm, xmm',
     what: 'vector',
-    input: { [IN_FX + 160]: mask },
-    expected: { [OUT_VECTOR]: PF },
-    actual: { [OUT_VECTOR]: BP },
+    input: { [L.IN_FX + 160]: mask },
+    expected: { [L.OUT_VECTOR]: PF },
+    actual: { [L.OUT_VECTOR]: BP },
     accepted,
   })),
   ...[
@@ -220,10 +213,10 @@ test.each<Store>([
     name,
     form: 'MOVNTQ m64, mm',
     what: 'fsw',
-    input: { [IN_FX + 3]: 2 << 3 },
+    input: { [L.IN_FX + 3]: 2 << 3 },
     // ST0 with TOP = 2 is ST2 with TOP = 0.
-    expected: { [OUT_VECTOR]: PF, [OUT_FX + 32 + 16 * 2]: 1, [OUT_FX + 32]: 2 },
-    actual: { [OUT_VECTOR]: PF, [OUT_FX + 3]: 2 << 3, [OUT_FX + 32]: 1, [OUT_FX + register]: 2 },
+    expected: { [L.OUT_VECTOR]: PF, [L.OUT_FX + 32 + 16 * 2]: 1, [L.OUT_FX + 32]: 2 },
+    actual: { [L.OUT_VECTOR]: PF, [L.OUT_FX + 3]: 2 << 3, [L.OUT_FX + 32]: 1, [L.OUT_FX + register]: 2 },
     accepted,
   })),
   ...[
@@ -233,9 +226,9 @@ test.each<Store>([
     name,
     form: 'FST m32',
     what: 'vector',
-    input: { [IN_FX]: masks },
-    expected: { [OUT_VECTOR]: BP, [OUT_FX + 2]: 0xc1, [OUT_FX + 3]: 0x80 },
-    actual: { [OUT_VECTOR]: PF },
+    input: { [L.IN_FX]: masks },
+    expected: { [L.OUT_VECTOR]: BP, [L.OUT_FX + 2]: 0xc1, [L.OUT_FX + 3]: 0x80 },
+    actual: { [L.OUT_VECTOR]: PF },
     accepted,
   })),
   ...[
@@ -246,17 +239,17 @@ test.each<Store>([
     form: 'VCVTPS2PH xmm/m64, xmm, imm8',
     what: 'mxcsr',
     input: { [IN_MXCSR]: 0x80 },
-    expected: { [OUT_VECTOR]: PF, [OUT_MXCSR]: 0x80 | raised },
-    actual: { [OUT_VECTOR]: PF, [OUT_MXCSR]: 0x80 },
+    expected: { [L.OUT_VECTOR]: PF, [OUT_MXCSR]: 0x80 | raised },
+    actual: { [L.OUT_VECTOR]: PF, [OUT_MXCSR]: 0x80 },
     accepted,
   })),
 ])('a difference of a store that faults is accepted for its reason alone: $name', (row) => {
   const info = codes.find(({ form, operandSize }) => form === row.form && operandSize !== 16)!
   const [input, expected, actual] = (
     [
-      [IN_BYTES, row.input ?? {}],
-      [OUT_BYTES, row.expected],
-      [OUT_BYTES, row.actual],
+      [L.IN_BYTES, row.input ?? {}],
+      [L.OUT_BYTES, row.expected],
+      [L.OUT_BYTES, row.actual],
     ] as const
   ).map(([size, bytes]) => {
     const result = new Uint8Array(size)

@@ -1,30 +1,5 @@
 import { REGISTER_RIP } from '@retrap/x86-decoder'
-import {
-  FX_FDP,
-  FX_FOP,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
-  BAND,
-  BAND_BYTES,
-  CS_64,
-  IN_BAND,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  OUT_BAND,
-  OUT_CR2,
-  OUT_CS,
-  OUT_FX,
-  OUT_OUTSIDE,
-  OUT_RFLAGS,
-  OUT_RIP,
-  READ_ONLY_16,
-  WINDOW,
-  WINDOW_BYTES,
-} from './layout.ts'
+import * as L from './layout.ts'
 import {
   BP,
   C1,
@@ -62,13 +37,13 @@ const FAULT_FIELDS = /^(vector|error code|cr2)$/
 
 /** What DS and ES held before the case. */
 function dataSelectorOf(input: Uint8Array): number {
-  return new DataView(input.buffer, input.byteOffset).getUint16(IN_CS + 2, true)
+  return new DataView(input.buffer, input.byteOffset).getUint16(L.IN_CS + 2, true)
 }
 
 /** Offset of a memory operand outside 64-bit mode, cut to the address size. */
 function effectiveAddress(insn: Encoding['insn'], input: Uint8Array): number {
   const view = new DataView(input.buffer, input.byteOffset)
-  const register = (number: number): number => (number < 0 ? 0 : view.getUint32(IN_GPR + 8 * number, true))
+  const register = (number: number): number => (number < 0 ? 0 : view.getUint32(L.IN_GPR + 8 * number, true))
   const sum = register(insn.base) + register(insn.index) * 2 ** insn.scale + insn.dispLo
   return insn.addressSize === 16 ? sum & 0xffff : sum >>> 0
 }
@@ -76,20 +51,20 @@ function effectiveAddress(insn: Encoding['insn'], input: Uint8Array): number {
 /** Linear address of a memory operand in a flat segment. */
 function linearAddress(insn: Encoding['insn'], at: number, input: Uint8Array): bigint {
   const register = (number: number): bigint =>
-    number === REGISTER_RIP ? BigInt(at + insn.length) : number < 0 ? 0n : quadOf(input, IN_GPR + 8 * number)
+    number === REGISTER_RIP ? BigInt(at + insn.length) : number < 0 ? 0n : quadOf(input, L.IN_GPR + 8 * number)
   const sum = register(insn.base) + (register(insn.index) << BigInt(insn.scale)) + BigInt(insn.dispLo)
   return BigInt.asUintN(insn.addressSize, sum)
 }
 
 /** Whether the host has left a field of the x87 state as it was. */
 function isLeft(field: number, bytes: number, input: Uint8Array, expected: Uint8Array): boolean {
-  const before = input.subarray(IN_FX + field, IN_FX + field + bytes)
-  return Buffer.compare(before, expected.subarray(OUT_FX + field, OUT_FX + field + bytes)) === 0
+  const before = input.subarray(L.IN_FX + field, L.IN_FX + field + bytes)
+  return Buffer.compare(before, expected.subarray(L.OUT_FX + field, L.OUT_FX + field + bytes)) === 0
 }
 
 /** FCS, the opcode, FDP and FDS by their offsets in an image of FNSTENV, of a processor that deprecates them. */
 function pointersOf(fx: Uint8Array, narrow: boolean): ReadonlyMap<number, number> {
-  const [fop, fdp] = [fx.subarray(FX_FOP, FX_FOP + 2), fx.subarray(FX_FDP, FX_FDP + 4)]
+  const [fop, fdp] = [fx.subarray(L.FX_FOP, L.FX_FOP + 2), fx.subarray(L.FX_FDP, L.FX_FDP + 4)]
   const bytes = narrow ? [0, 0, fdp[0]!, fdp[1]!, 0, 0] : [0, 0, ...fop, ...fdp, 0, 0]
   return new Map(bytes.map((byte, i) => [(narrow ? 8 : 16) + i, byte]))
 }
@@ -97,8 +72,8 @@ function pointersOf(fx: Uint8Array, narrow: boolean): ReadonlyMap<number, number
 /** Whether the x87 registers are the same ones, though TOP differs. */
 function isRenumbered(expected: Uint8Array, actual: Uint8Array): boolean {
   for (let i = 0; i < 8; i++) {
-    const register = OUT_FX + FX_ST + 16 * ((i - topOf(expected)) & 7)
-    const same = OUT_FX + FX_ST + 16 * ((i - topOf(actual)) & 7)
+    const register = L.OUT_FX + L.FX_ST + 16 * ((i - topOf(expected)) & 7)
+    const same = L.OUT_FX + L.FX_ST + 16 * ((i - topOf(actual)) & 7)
     for (let byte = 0; byte < 10; byte++) if (expected[register + byte] !== actual[same + byte]) return false
   }
   return true
@@ -106,14 +81,14 @@ function isRenumbered(expected: Uint8Array, actual: Uint8Array): boolean {
 
 /** Whether RIP, or the flags, are those of before, and RF is set as a fault has it. */
 function isFaulting(what: string, input: Uint8Array, result: Uint8Array): boolean {
-  if (what === 'rip') return quadOf(result, OUT_RIP) === BigInt(flagsOf(input, IN_RIP))
-  return what === 'flags' && (flagsOf(result, OUT_RFLAGS) ^ flagsOf(input, IN_RFLAGS)) === RF
+  if (what === 'rip') return quadOf(result, L.OUT_RIP) === BigInt(flagsOf(input, L.IN_RIP))
+  return what === 'flags' && (flagsOf(result, L.OUT_RFLAGS) ^ flagsOf(input, L.IN_RFLAGS)) === RF
 }
 
 /** Whether RIP is behind the INT3 that follows the instruction, or the flags are those of before. */
 function isCompleted(what: string, insn: Encoding['insn'], input: Uint8Array, result: Uint8Array): boolean {
-  if (what === 'rip') return quadOf(result, OUT_RIP) === BigInt(flagsOf(input, IN_RIP) + insn.length + 1)
-  return what === 'flags' && flagsOf(result, OUT_RFLAGS) === flagsOf(input, IN_RFLAGS)
+  if (what === 'rip') return quadOf(result, L.OUT_RIP) === BigInt(flagsOf(input, L.IN_RIP) + insn.length + 1)
+  return what === 'flags' && flagsOf(result, L.OUT_RFLAGS) === flagsOf(input, L.IN_RFLAGS)
 }
 
 /** Where processors differ in what an instruction has done, and which fault it has, when its stores fault. */
@@ -145,10 +120,10 @@ export const storeDifferences: readonly KnownDifference[] = [
       // Above, or at its end, from where the pushes wrap.
       if (rsp >= bytes && rsp < 1n << 32n) return false
       // Ours could not push. Theirs could, and is in other code, or could not either, below 4 GiB.
-      if (expected[OUT_CS] !== CS_64) return quadOf(expected, OUT_RSP) === BigInt.asUintN(32, rsp - bytes)
-      const below = BigInt.asUintN(32, rsp - 1n - quadOf(expected, OUT_CR2))
+      if (expected[L.OUT_CS] !== L.CS_64) return quadOf(expected, OUT_RSP) === BigInt.asUintN(32, rsp - bytes)
+      const below = BigInt.asUintN(32, rsp - 1n - quadOf(expected, L.OUT_CR2))
       return (
-        FAULT_FIELDS.test(what) && vectorOf(expected) === PF && quadOf(expected, OUT_CR2) < 1n << 32n && below < bytes
+        FAULT_FIELDS.test(what) && vectorOf(expected) === PF && quadOf(expected, L.OUT_CR2) < 1n << 32n && below < bytes
       )
     },
   },
@@ -168,20 +143,21 @@ export const storeDifferences: readonly KnownDifference[] = [
       const { encoding, input, what, expected, actual } = o
       if (encoding.info.mnemonic !== 'CALL' || vectorOf(expected) !== GP || !sameEnd(o)) return false
       const bytes = encoding.info.operandSize >> 3
-      const pointer = encoding.mode === 16 ? (flagsOf(input, IN_RSP) & 0xffff) + WINDOW : Number(quadOf(input, IN_RSP))
+      const pointer =
+        encoding.mode === 16 ? (flagsOf(input, IN_RSP) & 0xffff) + L.WINDOW : Number(quadOf(input, IN_RSP))
       const slot = pointer - bytes
       if (what === 'memory outside the band') {
-        const isInWindow = slot >= WINDOW && pointer <= WINDOW + WINDOW_BYTES
-        return isInWindow && (slot < BAND || pointer > BAND + BAND_BYTES) && flagsOf(actual, OUT_OUTSIDE) === 0
+        const isInWindow = slot >= L.WINDOW && pointer <= L.WINDOW + L.WINDOW_BYTES
+        return isInWindow && (slot < L.BAND || pointer > L.BAND + L.BAND_BYTES) && flagsOf(actual, L.OUT_OUTSIDE) === 0
       }
       const place = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
       if (place === undefined) return false
-      const next = BigInt(flagsOf(input, IN_RIP) + encoding.insn.length)
+      const next = BigInt(flagsOf(input, L.IN_RIP) + encoding.insn.length)
       for (let i = 0, at = parseInt(place, 16); i < 4; i++, at++) {
-        const [theirs, ours] = [expected[OUT_BAND + at - BAND], actual[OUT_BAND + at - BAND]]
+        const [theirs, ours] = [expected[L.OUT_BAND + at - L.BAND], actual[L.OUT_BAND + at - L.BAND]]
         const isPushed = at >= slot && at < pointer
         const pushed = isPushed ? Number((next >> BigInt(8 * (at - slot))) & 0xffn) : ours
-        if (theirs !== pushed || ours !== input[IN_BAND + at - BAND]) return false
+        if (theirs !== pushed || ours !== input[L.IN_BAND + at - L.BAND]) return false
       }
       return true
     },
@@ -191,9 +167,9 @@ export const storeDifferences: readonly KnownDifference[] = [
     reason:
       'SDM vol. 3A, "Limit Checking": with an effective limit of FFFFFFFFh "these accesses may or may not cause the indicated exceptions". Here those of frames on the stack do, and no others.',
     matches: ({ encoding: { long, mode }, what, expected, actual }) => {
-      const near = (result: Uint8Array): boolean => (flagsOf(result, OUT_CR2) + 0x200) >>> 0 < 0x400
+      const near = (result: Uint8Array): boolean => (flagsOf(result, L.OUT_CR2) + 0x200) >>> 0 < 0x400
       const [theirs, ours] = [vectorOf(expected), vectorOf(actual)]
-      if (!long && [GP, SS].includes(theirs) && ours === PF) return flagsOf(actual, OUT_CR2) >= 0xffff_fe00
+      if (!long && [GP, SS].includes(theirs) && ours === PF) return flagsOf(actual, L.OUT_CR2) >= 0xffff_fe00
       return mode === 32 && theirs === PF && [GP, SS].includes(ours) && FAULT_FIELDS.test(what) && near(expected)
     },
   },
@@ -219,10 +195,10 @@ export const storeDifferences: readonly KnownDifference[] = [
       'SDM vol. 3A, #PF: CR2 has the address that caused it, a byte that is stored; AMD’s processors give the operand’s, and Intel’s (seen on model CFH) that of its upper half, which they store first.',
     matches: ({ encoding: { info }, input, what, expected, actual }) => {
       if (!/^V?MASKMOV/.test(info.mnemonic) || what !== 'cr2') return false
-      const [theirs, ours] = [quadOf(expected, OUT_CR2), quadOf(actual, OUT_CR2)]
+      const [theirs, ours] = [quadOf(expected, L.OUT_CR2), quadOf(actual, L.OUT_CR2)]
       if (BigInt.asUintN(64, ours - theirs) < 16n) return true
       // The low bits of the operand’s address are those of RDI: segment bases are multiples of 16.
-      const upper = quadOf(input, IN_GPR + 56) + 8n
+      const upper = quadOf(input, L.IN_GPR + 56) + 8n
       return BigInt.asUintN(4, theirs - upper) === 0n && BigInt.asUintN(64, theirs - ours) <= 8n
     },
   },
@@ -234,8 +210,8 @@ export const storeDifferences: readonly KnownDifference[] = [
       const mmx = info.mnemonic === 'MASKMOVQ'
       if (!mmx && !/^V?MASKMOVDQU$/.test(info.mnemonic)) return false
       if (![PF, GP, SS].includes(vectorOf(expected)) || vectorOf(actual) !== BP) return false
-      const st = (insn.rm - (statusWord(input, IN_FX) >>> 11)) & 7
-      const mask = IN_FX + (mmx ? FX_ST + 16 * st : FX_XMM + 16 * insn.rm)
+      const st = (insn.rm - (statusWord(input, L.IN_FX) >>> 11)) & 7
+      const mask = L.IN_FX + (mmx ? L.FX_ST + 16 * st : L.FX_XMM + 16 * insn.rm)
       for (let i = 0; i < (mmx ? 8 : 16); i++) if ((input[mask + i] as number) >= 0x80) return false
       return FAULT_FIELDS.test(what) || (isFaulting(what, input, expected) && isCompleted(what, insn, input, actual))
     },
@@ -246,8 +222,8 @@ export const storeDifferences: readonly KnownDifference[] = [
       'SDM vol. 3A, "Exception Classifications": a fault leaves the state as it was before the instruction. AMD’s processors (seen on Zen 4) have gone over to MMX state already: TOP 0, all registers valid, their contents as they were.',
     matches: ({ encoding: { info }, input, what, expected, actual }) => {
       if (info.mnemonic !== 'MASKMOVQ' || !/^(fsw|ftw|st\d)$/.test(what)) return false
-      if (dataSelectorOf(input) !== READ_ONLY_16 || vectorOf(expected) !== GP || vectorOf(actual) !== GP) return false
-      if (topOf(expected) !== 0 || expected[OUT_FX + 4] !== 0xff) return false
+      if (dataSelectorOf(input) !== L.READ_ONLY_16 || vectorOf(expected) !== GP || vectorOf(actual) !== GP) return false
+      if (topOf(expected) !== 0 || expected[L.OUT_FX + 4] !== 0xff) return false
       return isRenumbered(expected, actual)
     },
   },
@@ -258,8 +234,9 @@ export const storeDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info, insn }, input, what, expected, actual }) => {
       if (!/^(MOV[DQ] (r|mm)\/m\d+|MOVNTQ m64), mm$/.test(info.form) || insn.isMemory === 0) return false
       if (![PF, GP, SS].includes(vectorOf(expected)) || vectorOf(expected) !== vectorOf(actual)) return false
-      const before = statusWord(input, IN_FX)
-      if (statusWord(actual, OUT_FX) !== before || statusWord(expected, OUT_FX) !== (before & ~X87_TOP)) return false
+      const before = statusWord(input, L.IN_FX)
+      if (statusWord(actual, L.OUT_FX) !== before || statusWord(expected, L.OUT_FX) !== (before & ~X87_TOP))
+        return false
       return /^(fsw|st\d)$/.test(what) && isRenumbered(expected, actual)
     },
   },
@@ -270,10 +247,10 @@ export const storeDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info, insn }, input, what, expected, actual }) => {
       if (!/^F(STP?|ISTT?P?|BSTP)$/.test(info.mnemonic) || insn.isMemory === 0) return false
       if (vectorOf(expected) !== BP || ![PF, GP, SS].includes(vectorOf(actual))) return false
-      const before = statusWord(input, IN_FX)
-      const theirs = statusWord(expected, OUT_FX)
-      const unmasked = theirs & ~(input[IN_FX] as number) & X87_UNSTORED
-      if (statusWord(actual, OUT_FX) !== before || unmasked === 0 || (theirs & X87_ES) === 0) return false
+      const before = statusWord(input, L.IN_FX)
+      const theirs = statusWord(expected, L.OUT_FX)
+      const unmasked = theirs & ~(input[L.IN_FX] as number) & X87_UNSTORED
+      if (statusWord(actual, L.OUT_FX) !== before || unmasked === 0 || (theirs & X87_ES) === 0) return false
       if (((theirs ^ before) & ~(X87_UNSTORED | X87_ES | C1)) !== 0 || (before & ~theirs & ~C1) !== 0) return false
       if (/^(vector|f(sw|op|ip|dp))$/.test(what)) return true
       return isFaulting(what, input, actual) && isCompleted(what, insn, input, expected)
@@ -285,20 +262,20 @@ export const storeDifferences: readonly KnownDifference[] = [
       'SDM vol. 1, "x87 FPU Instruction and Data (Operand) Pointers": where CPUID.(EAX=07H,ECX=0):EBX[6] is set an instruction without an unmasked exception leaves FDP; where EBX[13] is set FCS and FDS are saved as 0. "Fopcode Compatibility Sub-mode": so is the opcode left. Such a processor may forget FDP at a switch of tasks, before an instruction without operand in memory raises an exception. Ours are those of the last instruction, and the selectors are there.',
     matches: ({ encoding: { info, insn, at }, input, what, expected, actual }) => {
       const unmasks = info.mnemonic === 'FLDCW'
-      if (what === 'fop') return unmasks && isLeft(FX_FOP, 2, input, expected)
+      if (what === 'fop') return unmasks && isLeft(L.FX_FOP, 2, input, expected)
       if (what === 'fdp')
         return (
-          quadOf(expected, OUT_FX + FX_FDP) === 0n ||
-          ((unmasks || insn.isMemory === 0) && isLeft(FX_FDP, 8, input, expected))
+          quadOf(expected, L.OUT_FX + L.FX_FDP) === 0n ||
+          ((unmasks || insn.isMemory === 0) && isLeft(L.FX_FDP, 8, input, expected))
         )
       const place = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
       if (!/^FN(STENV|SAVE)$/.test(info.mnemonic) || place === undefined) return false
-      const image = pointersOf(input.subarray(IN_FX), info.operandSize === 16)
+      const image = pointersOf(input.subarray(L.IN_FX), info.operandSize === 16)
       const from = Number(linearAddress(insn, at, input))
       for (let i = 0; i < 4; i++) {
         const byte = parseInt(place, 16) + i
-        const theirs = expected[OUT_BAND + byte - BAND]
-        if (theirs !== actual[OUT_BAND + byte - BAND] && theirs !== image.get(byte - from)) return false
+        const theirs = expected[L.OUT_BAND + byte - L.BAND]
+        if (theirs !== actual[L.OUT_BAND + byte - L.BAND] && theirs !== image.get(byte - from)) return false
       }
       return true
     },
@@ -310,10 +287,12 @@ export const storeDifferences: readonly KnownDifference[] = [
     matches: ({ encoding: { info }, input, what, expected, actual }) => {
       if (info.mnemonic !== 'VCVTPS2PH' || what !== 'mxcsr') return false
       if (vectorOf(expected) !== XM || vectorOf(actual) !== XM) return false
-      const ours = flagsOf(actual, OUT_FX + FX_MXCSR)
-      const isUnmasked = (flagsOf(input, IN_FX + FX_MXCSR) & MXCSR_UM) === 0
+      const ours = flagsOf(actual, L.OUT_FX + L.FX_MXCSR)
+      const isUnmasked = (flagsOf(input, L.IN_FX + L.FX_MXCSR) & MXCSR_UM) === 0
       return (
-        isUnmasked && (ours & MXCSR_TINY) === MXCSR_TINY && flagsOf(expected, OUT_FX + FX_MXCSR) === (ours | MXCSR_PE)
+        isUnmasked &&
+        (ours & MXCSR_TINY) === MXCSR_TINY &&
+        flagsOf(expected, L.OUT_FX + L.FX_MXCSR) === (ours | MXCSR_PE)
       )
     },
   },
@@ -323,9 +302,9 @@ export const storeDifferences: readonly KnownDifference[] = [
       'SDM vol. 3A, "Priority Among Concurrent Events": which fault of an instruction comes first is the implementation’s. Some of Intel’s processors (seen on model CFH) have converted by then, and noted in MXCSR what that raised; an unmasked exception comes before the operand’s.',
     matches: ({ encoding: { info, insn }, input, what, expected, actual }) => {
       if (info.mnemonic !== 'VCVTPS2PH' || insn.isMemory === 0 || ![PF, GP, SS].includes(vectorOf(actual))) return false
-      const before = flagsOf(input, IN_FX + FX_MXCSR)
-      const theirs = flagsOf(expected, OUT_FX + FX_MXCSR)
-      if (flagsOf(actual, OUT_FX + FX_MXCSR) !== before || (before & ~theirs) !== 0) return false
+      const before = flagsOf(input, L.IN_FX + L.FX_MXCSR)
+      const theirs = flagsOf(expected, L.OUT_FX + L.FX_MXCSR)
+      if (flagsOf(actual, L.OUT_FX + L.FX_MXCSR) !== before || (before & ~theirs) !== 0) return false
       if (((theirs ^ before) & ~MXCSR_RAISED) !== 0) return false
       if (vectorOf(expected) === vectorOf(actual)) return what === 'mxcsr'
       return (

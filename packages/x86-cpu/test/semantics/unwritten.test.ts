@@ -5,19 +5,7 @@
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { hostNote } from './families.ts'
-import {
-  CODE,
-  CS_64,
-  IN_BYTES,
-  IN_CS,
-  IN_FX,
-  IN_GPR,
-  IN_RFLAGS,
-  IN_RIP,
-  OUT_BYTES,
-  OUT_GPR,
-  USER_DATA,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { TestMachine } from './machine.ts'
 import { nativeCpu } from './native.ts'
 import { quadOf } from './observation.ts'
@@ -60,14 +48,14 @@ const PAIR = ['CMPXCHG8B that fails', [0x0f, 0xc7, 0x0c, 0x24], 1n, 0n, 0n] as c
 
 const all = [...CASES, PAIR]
 const code = new Uint8Array(SLOT * all.length).fill(0xcc)
-const cases = new Uint8Array(IN_BYTES * all.length * TIMES)
+const cases = new Uint8Array(L.IN_BYTES * all.length * TIMES)
 for (const [i, [, bytes, rcx]] of all.entries()) {
   code.set(bytes, SLOT * i)
   for (let time = 0; time < TIMES; time++) {
-    const view = new DataView(cases.buffer, IN_BYTES * (TIMES * i + time), IN_BYTES)
-    view.setUint32(IN_RIP, CODE + SLOT * i, true)
-    view.setUint32(IN_CS, CS_64 | (USER_DATA << 16), true)
-    view.setUint32(IN_RFLAGS, 0x202, true)
+    const view = new DataView(cases.buffer, L.IN_BYTES * (TIMES * i + time), L.IN_BYTES)
+    view.setUint32(L.IN_RIP, L.CODE + SLOT * i, true)
+    view.setUint32(L.IN_CS, L.CS_64 | (L.USER_DATA << 16), true)
+    view.setUint32(L.IN_RFLAGS, 0x202, true)
     for (const [register, value] of [
       [RAX, 0x5555_5555_5555_5555n],
       [RCX, rcx],
@@ -75,9 +63,9 @@ for (const [i, [, bytes, rcx]] of all.entries()) {
       [RBX, 1n],
       [4, 0x1000_0f80n],
     ] as const)
-      view.setBigUint64(IN_GPR + 8 * register, value, true)
-    view.setUint16(IN_FX, 0x37f, true)
-    view.setUint32(IN_FX + 24, 0x1f80, true)
+      view.setBigUint64(L.IN_GPR + 8 * register, value, true)
+    view.setUint16(L.IN_FX, 0x37f, true)
+    view.setUint32(L.IN_FX + 24, 0x1f80, true)
   }
 }
 const batch = { code, count: all.length * TIMES, cases }
@@ -93,8 +81,8 @@ test.each(processors)(`%s leaves or clears the upper half of a destination${host
   const results = run()
   const found = all.flatMap(([title], i) =>
     Array.from({ length: TIMES }, (_, time) => {
-      const result = results.subarray(OUT_BYTES * (TIMES * i + time), OUT_BYTES * (TIMES * i + time + 1))
-      return [title, quadOf(result, OUT_GPR + 8 * RDX), quadOf(result, OUT_GPR + 8 * RAX)] as const
+      const result = results.subarray(L.OUT_BYTES * (TIMES * i + time), L.OUT_BYTES * (TIMES * i + time + 1))
+      return [title, quadOf(result, L.OUT_GPR + 8 * RDX), quadOf(result, L.OUT_GPR + 8 * RAX)] as const
     }),
   )
   const wanted = all.flatMap(([title, , , rdx, rax = 0x5555_5555_5555_5555n]) =>

@@ -1,19 +1,6 @@
 import { OperandKind, codes, type CodeInfo } from '@retrap/x86-decoder'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
-import {
-  CASE_BYTES,
-  CASE_CODE,
-  CASE_FLAGS,
-  CASE_GPR,
-  CASE_MEMORY,
-  CASE_MEMORY_BYTES,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
-} from './host.ts'
+import * as host from './host.ts'
 
 /** Cases for one form: what is encoded, and the states it starts from. */
 
@@ -155,18 +142,18 @@ const RANDOM_BYTES = 16
 export function writeCase(subject: Subject, random: Random, view: DataView, misaligned: boolean): void {
   const at = view.byteOffset
   const part = (offset: number, length: number): Uint8Array => new Uint8Array(view.buffer, at + offset, length)
-  part(0, CASE_BYTES).fill(0)
-  view.setUint16(FX_FCW, 0x37f, true)
-  view.setUint16(FX_FSW, random.below(8) << 11, true)
-  view.setUint8(FX_FTW, random.below(256))
-  view.setUint32(FX_MXCSR, 0x1f80, true)
-  for (let i = 0; i < 8; i++) fill(random, part(FX_ST + 16 * i, 10))
-  for (let i = 0; i < 16; i++) fill(random, part(FX_XMM + 16 * i, RANDOM_BYTES))
+  part(0, host.CASE_BYTES).fill(0)
+  view.setUint16(host.FX_FCW, 0x37f, true)
+  view.setUint16(host.FX_FSW, random.below(8) << 11, true)
+  view.setUint8(host.FX_FTW, random.below(256))
+  view.setUint32(host.FX_MXCSR, 0x1f80, true)
+  for (let i = 0; i < 8; i++) fill(random, part(host.FX_ST + 16 * i, 10))
+  for (let i = 0; i < 16; i++) fill(random, part(host.FX_XMM + 16 * i, RANDOM_BYTES))
   // Some registers alike, for comparisons.
   for (let i = 0; i < 16; i++) {
     if (random.below(3) !== 0) continue
-    const copy = part(FX_XMM + 16 * i, 16)
-    copy.set(part(FX_XMM + 16 * random.below(16), 16))
+    const copy = part(host.FX_XMM + 16 * i, 16)
+    copy.set(part(host.FX_XMM + 16 * random.below(16), 16))
     if (random.below(2) === 0) copy[random.below(16)] = random.word()
   }
   for (let i = 0; i < 16; i++) {
@@ -174,17 +161,17 @@ export function writeCase(subject: Subject, random: Random, view: DataView, misa
     const small = BigInt(random.below(48) - 24)
     const high = BigInt(random.word()) << 32n
     const value = random.pick([small, high | BigInt.asUintN(32, small), high | BigInt(random.word())])
-    view.setBigInt64(CASE_GPR + 8 * i, value, true)
+    view.setBigInt64(host.CASE_GPR + 8 * i, value, true)
   }
   // Arithmetic flags only; IF and the fixed bit as they are in a process.
-  view.setUint32(CASE_FLAGS, (random.word() & 0x8d5) | 0x202, true)
-  for (let i = 0; i < CASE_MEMORY_BYTES; i += 16) fill(random, part(CASE_MEMORY + i, 16))
+  view.setUint32(host.CASE_FLAGS, (random.word() & 0x8d5) | 0x202, true)
+  for (let i = 0; i < host.CASE_MEMORY_BYTES; i += 16) fill(random, part(host.CASE_MEMORY + i, 16))
   if (random.below(3) === 0) {
-    const copy = part(CASE_MEMORY, CASE_MEMORY_BYTES)
-    for (let i = 0; i < 4; i++) copy.set(part(FX_XMM + 16 * random.below(16), 16), 16 * i)
+    const copy = part(host.CASE_MEMORY, host.CASE_MEMORY_BYTES)
+    for (let i = 0; i < 4; i++) copy.set(part(host.FX_XMM + 16 * random.below(16), 16), 16 * i)
   }
   const displacement = misaligned ? 1 + random.below(15) + 16 * random.below(2) : 16 * random.below(3)
   const bytes = encode(subject, random, displacement)
-  view.setUint8(CASE_CODE, bytes.length)
-  part(CASE_CODE + 1, 15).set(bytes)
+  view.setUint8(host.CASE_CODE, bytes.length)
+  part(host.CASE_CODE + 1, 15).set(bytes)
 }

@@ -4,28 +4,7 @@ import type { FormSource } from '../../src/semantics/form-context.ts'
 import { formOf, variantsOf } from '../../src/interpreter/code-forms.ts'
 import { Lowering } from '../../src/interpreter/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/state/record.ts'
-import {
-  TLB_INDEX_MASK,
-  TLB_WRITE_OFFSET,
-  FLAGS_ARITHMETIC,
-  FLAGS_EXPLICIT,
-  FLAG_ZF,
-  STATUS_FAULT,
-  S_BUDGET,
-  S_FCW,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_GPR,
-  S_MXCSR,
-  S_TLB,
-  STATE_BYTES,
-  S_XMM,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { formKey } from '../../src/state/form.ts'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
 import {
@@ -108,9 +87,9 @@ export class Interpreted {
   }
 
   #map(): void {
-    const entry = STATE + STATE_BYTES + ((LINEAR_PAGE >>> 8) & TLB_INDEX_MASK)
-    this.view.setUint32(STATE + S_TLB, STATE + STATE_BYTES, true)
-    for (const table of [0, TLB_WRITE_OFFSET]) {
+    const entry = STATE + S.STATE_BYTES + ((LINEAR_PAGE >>> 8) & S.TLB_INDEX_MASK)
+    this.view.setUint32(STATE + S.S_TLB, STATE + S.STATE_BYTES, true)
+    for (const table of [0, S.TLB_WRITE_OFFSET]) {
       this.view.setUint32(entry + table, LINEAR_PAGE, true)
       this.view.setUint32(entry + table + 8, GUEST_PAGE, true)
     }
@@ -127,7 +106,7 @@ export class Interpreted {
 
   /** Executes the record; returns the status. */
   execute(): number {
-    this.view.setInt32(STATE + S_BUDGET, 1000, true)
+    this.view.setInt32(STATE + S.S_BUDGET, 1000, true)
     return this.#run(STATE, RECORD)
   }
 
@@ -135,24 +114,24 @@ export class Interpreted {
   load(host: DataView): void {
     const { view } = this
     const top = (host.getUint16(FX_FSW, true) >>> 11) & 7
-    view.setUint32(STATE + S_FCW, host.getUint16(CASE_FXSAVE + FX_FCW, true), true)
-    view.setUint32(STATE + S_FSW, host.getUint16(CASE_FXSAVE + FX_FSW, true) & 0xc7ff, true)
-    view.setUint32(STATE + S_FTOP, top, true)
-    view.setUint32(STATE + S_FTAG_EMPTY, ~host.getUint8(FX_FTW) & 0xff, true)
-    view.setUint32(STATE + S_MXCSR, host.getUint32(FX_MXCSR, true), true)
+    view.setUint32(STATE + S.S_FCW, host.getUint16(CASE_FXSAVE + FX_FCW, true), true)
+    view.setUint32(STATE + S.S_FSW, host.getUint16(CASE_FXSAVE + FX_FSW, true) & 0xc7ff, true)
+    view.setUint32(STATE + S.S_FTOP, top, true)
+    view.setUint32(STATE + S.S_FTAG_EMPTY, ~host.getUint8(FX_FTW) & 0xff, true)
+    view.setUint32(STATE + S.S_MXCSR, host.getUint32(FX_MXCSR, true), true)
     for (let i = 0; i < 8; i++) {
-      const register = STATE + S_FPR + 16 * ((top + i) & 7)
+      const register = STATE + S.S_FPR + 16 * ((top + i) & 7)
       for (let j = 0; j < 10; j++) view.setUint8(register + j, host.getUint8(FX_ST + 16 * i + j))
     }
     for (let i = 0; i < 16; i++) {
-      for (let j = 0; j < 16; j++) view.setUint8(STATE + S_XMM + 64 * i + j, host.getUint8(FX_XMM + 16 * i + j))
+      for (let j = 0; j < 16; j++) view.setUint8(STATE + S.S_XMM + 64 * i + j, host.getUint8(FX_XMM + 16 * i + j))
       const value = i === RBX ? BigInt(this.base) : host.getBigUint64(CASE_GPR + 8 * i, true)
-      view.setBigUint64(STATE + S_GPR + 8 * i, value, true)
+      view.setBigUint64(STATE + S.S_GPR + 8 * i, value, true)
     }
-    const flags = host.getUint32(CASE_FLAGS, true) & FLAGS_ARITHMETIC
-    view.setUint32(STATE + S_FLAGS_KIND, FLAGS_EXPLICIT, true)
-    view.setBigUint64(STATE + S_FLAGS_B, BigInt(flags), true)
-    view.setBigUint64(STATE + S_FLAGS_RESULT, (flags & FLAG_ZF) === 0 ? 1n : 0n, true)
+    const flags = host.getUint32(CASE_FLAGS, true) & S.FLAGS_ARITHMETIC
+    view.setUint32(STATE + S.S_FLAGS_KIND, S.FLAGS_EXPLICIT, true)
+    view.setBigUint64(STATE + S.S_FLAGS_B, BigInt(flags), true)
+    view.setBigUint64(STATE + S.S_FLAGS_RESULT, (flags & S.FLAG_ZF) === 0 ? 1n : 0n, true)
     for (let i = 0; i < CASE_MEMORY_BYTES; i++) view.setUint8(GUEST_PAGE + 0x100 + i, host.getUint8(CASE_MEMORY + i))
   }
 
@@ -161,29 +140,29 @@ export class Interpreted {
     this.decode(new Uint8Array(host.buffer, host.byteOffset + CASE_CODE + 1, length))
     this.load(host)
     const status = this.execute()
-    if (status !== STATUS_FAULT) this.store(host)
+    if (status !== S.STATUS_FAULT) this.store(host)
     return status
   }
 
   /** The state as a case has it. */
   store(host: DataView): void {
     const { view } = this
-    const top = view.getUint32(STATE + S_FTOP, true)
-    host.setUint16(FX_FSW, view.getUint32(STATE + S_FSW, true) | (top << 11), true)
-    host.setUint8(FX_FTW, ~view.getUint32(STATE + S_FTAG_EMPTY, true) & 0xff)
+    const top = view.getUint32(STATE + S.S_FTOP, true)
+    host.setUint16(FX_FSW, view.getUint32(STATE + S.S_FSW, true) | (top << 11), true)
+    host.setUint8(FX_FTW, ~view.getUint32(STATE + S.S_FTAG_EMPTY, true) & 0xff)
     for (let i = 0; i < 8; i++) {
-      const register = STATE + S_FPR + 16 * ((top + i) & 7)
+      const register = STATE + S.S_FPR + 16 * ((top + i) & 7)
       for (let j = 0; j < 10; j++) host.setUint8(FX_ST + 16 * i + j, view.getUint8(register + j))
     }
     for (let i = 0; i < 16; i++) {
-      for (let j = 0; j < 16; j++) host.setUint8(FX_XMM + 16 * i + j, view.getUint8(STATE + S_XMM + 64 * i + j))
-      if (i !== RBX) host.setBigUint64(CASE_GPR + 8 * i, view.getBigUint64(STATE + S_GPR + 8 * i, true), true)
+      for (let j = 0; j < 16; j++) host.setUint8(FX_XMM + 16 * i + j, view.getUint8(STATE + S.S_XMM + 64 * i + j))
+      if (i !== RBX) host.setBigUint64(CASE_GPR + 8 * i, view.getBigUint64(STATE + S.S_GPR + 8 * i, true), true)
     }
-    if (view.getUint32(STATE + S_FLAGS_KIND, true) !== FLAGS_EXPLICIT) throw new Error('flags are not explicit')
-    const flags = Number(view.getBigUint64(STATE + S_FLAGS_B, true))
-    if (((flags & FLAG_ZF) !== 0) !== (view.getBigUint64(STATE + S_FLAGS_RESULT, true) === 0n))
+    if (view.getUint32(STATE + S.S_FLAGS_KIND, true) !== S.FLAGS_EXPLICIT) throw new Error('flags are not explicit')
+    const flags = Number(view.getBigUint64(STATE + S.S_FLAGS_B, true))
+    if (((flags & S.FLAG_ZF) !== 0) !== (view.getBigUint64(STATE + S.S_FLAGS_RESULT, true) === 0n))
       throw new Error('ZF and result differ')
-    host.setUint32(CASE_FLAGS, (host.getUint32(CASE_FLAGS, true) & ~FLAGS_ARITHMETIC) | flags, true)
+    host.setUint32(CASE_FLAGS, (host.getUint32(CASE_FLAGS, true) & ~S.FLAGS_ARITHMETIC) | flags, true)
     for (let i = 0; i < CASE_MEMORY_BYTES; i++) host.setUint8(CASE_MEMORY + i, view.getUint8(GUEST_PAGE + 0x100 + i))
   }
 }

@@ -1,21 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { SLOW_WRITE } from '../../src/state/host.ts'
-import {
-  STATUS_FAULT,
-  STATUS_LEAVE,
-  STATUS_RETRY,
-  S_BUDGET,
-  S_DATA,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_FSW,
-  S_GPR,
-  S_MMX_GATE,
-  S_SSE_GATE,
-  S_MADE_AGAIN,
-  S_TLB_MISSES,
-  STATE_BYTES,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { Random, encode, subjects, writeCase, type Subject } from './cases.ts'
 import { CASE_BYTES } from './host.ts'
 import { Interpreted, LINEAR_PAGE, MEMORY_ADDRESS, STATE } from './interpreted.ts'
@@ -40,11 +25,11 @@ function prepare(subject: Subject, base = MEMORY_ADDRESS): void {
 
 /** Registers, flags and x87 state. The exception's description, the access buffer and the accounts of slow accesses may change. */
 function registers(): Uint8Array {
-  const bytes = ours.u8.slice(STATE, STATE + STATE_BYTES)
-  bytes.fill(0, S_BUDGET, S_BUDGET + 4)
-  bytes.fill(0, S_FAULT_VECTOR, S_DATA + 64)
+  const bytes = ours.u8.slice(STATE, STATE + S.STATE_BYTES)
+  bytes.fill(0, S.S_BUDGET, S.S_BUDGET + 4)
+  bytes.fill(0, S.S_FAULT_VECTOR, S.S_DATA + 64)
   bytes.fill(0, 0xb8, 0xbc)
-  for (const field of [S_TLB_MISSES, S_MADE_AGAIN]) bytes.fill(0, field, field + 4)
+  for (const field of [S.S_TLB_MISSES, S.S_MADE_AGAIN]) bytes.fill(0, field, field + 4)
   return bytes
 }
 
@@ -53,8 +38,8 @@ function set(offset: number, value: number): void {
 }
 
 beforeEach(() => {
-  set(S_SSE_GATE, 0)
-  set(S_MMX_GATE, 0)
+  set(S.S_SSE_GATE, 0)
+  set(S.S_MMX_GATE, 0)
   ours.slowAccess = () => {
     throw new Error('slow access')
   }
@@ -64,13 +49,13 @@ describe('memory operands', () => {
   it('an operand that ends with its page is accessed without touching the next', () => {
     for (const subject of inMemory) {
       prepare(subject, LINEAR_PAGE + PAGE - subject.memorySize)
-      expect(ours.execute(), subject.name).toBe(STATUS_LEAVE)
+      expect(ours.execute(), subject.name).toBe(S.STATUS_LEAVE)
     }
   })
 
   it('an access that does not succeed leaves every register as it was', () => {
     for (const subject of inMemory) {
-      for (const status of [STATUS_FAULT, STATUS_RETRY]) {
+      for (const status of [S.STATUS_FAULT, S.STATUS_RETRY]) {
         prepare(subject, LINEAR_PAGE + 16 * PAGE)
         const before = registers()
         const seen: number[] = []
@@ -89,21 +74,21 @@ describe('memory operands', () => {
   })
 
   it('a slow read is taken from, and a slow write left in, the access buffer', () => {
-    const data = (): bigint[] => [0, 8].map((i) => ours.view.getBigUint64(STATE + S_DATA + i, true))
+    const data = (): bigint[] => [0, 8].map((i) => ours.view.getBigUint64(STATE + S.S_DATA + i, true))
     const address = LINEAR_PAGE + PAGE - 8
     const run = (bytes: readonly number[]): void => {
       ours.decode(Uint8Array.from(bytes))
-      ours.view.setBigUint64(STATE + S_GPR + 24, BigInt(address), true)
-      expect(ours.execute()).toBe(STATUS_LEAVE)
+      ours.view.setBigUint64(STATE + S.S_GPR + 24, BigInt(address), true)
+      expect(ours.execute()).toBe(S.STATUS_LEAVE)
     }
     ours.slowAccess = (_, __, flags) => {
       expect(flags).toBe(16)
-      ours.view.setBigUint64(STATE + S_DATA, 0x1122_3344_5566_7788n, true)
-      ours.view.setBigUint64(STATE + S_DATA + 8, 0x99aa_bbcc_ddee_ff00n, true)
+      ours.view.setBigUint64(STATE + S.S_DATA, 0x1122_3344_5566_7788n, true)
+      ours.view.setBigUint64(STATE + S.S_DATA + 8, 0x99aa_bbcc_ddee_ff00n, true)
       return 0
     }
     run([0xf3, 0x0f, 0x6f, 0x0b]) // MOVDQU XMM1, [RBX]
-    ours.view.setBigUint64(STATE + S_DATA, 0n, true)
+    ours.view.setBigUint64(STATE + S.S_DATA, 0n, true)
     ours.slowAccess = (_, __, flags) => {
       expect(flags).toBe(16 | SLOW_WRITE)
       expect(data()).toEqual([0x1122_3344_5566_7788n, 0x99aa_bbcc_ddee_ff00n])
@@ -117,18 +102,18 @@ describe('an instruction that may not be executed raises its exception before it
   const raised = (subject: Subject): number | undefined => {
     prepare(subject, LINEAR_PAGE + 16 * PAGE)
     const before = registers()
-    if (ours.execute() !== STATUS_FAULT) return undefined
+    if (ours.execute() !== S.STATUS_FAULT) return undefined
     expect(registers(), subject.name).toEqual(before)
-    expect(ours.view.getUint32(STATE + S_FAULT_HAS_ERROR, true), subject.name).toBe(0)
-    return ours.view.getUint32(STATE + S_FAULT_VECTOR, true)
+    expect(ours.view.getUint32(STATE + S.S_FAULT_HAS_ERROR, true), subject.name).toBe(0)
+    return ours.view.getUint32(STATE + S.S_FAULT_VECTOR, true)
   }
   it.each([
     ['#UD', 6],
     ['#NM', 7],
   ])('%s closes SSE, not MMX', (_, vector) => {
     for (const subject of all) {
-      set(S_SSE_GATE, vector)
-      if (!subject.xmm) ours.slowAccess = () => STATUS_RETRY
+      set(S.S_SSE_GATE, vector)
+      if (!subject.xmm) ours.slowAccess = () => S.STATUS_RETRY
       expect(raised(subject), subject.name).toBe(subject.xmm ? vector : undefined)
     }
   })
@@ -138,8 +123,8 @@ describe('an instruction that may not be executed raises its exception before it
     ['#NM', 7],
   ])('%s closes MMX, not SSE', (_, vector) => {
     for (const subject of all) {
-      set(S_MMX_GATE, vector)
-      if (!subject.mmx) ours.slowAccess = () => STATUS_RETRY
+      set(S.S_MMX_GATE, vector)
+      if (!subject.mmx) ours.slowAccess = () => S.STATUS_RETRY
       expect(raised(subject), subject.name).toBe(subject.mmx ? vector : undefined)
     }
   })
@@ -151,16 +136,16 @@ describe('an instruction that may not be executed raises its exception before it
       ours.base = LINEAR_PAGE + 16 * PAGE
       ours.decode(Uint8Array.from(encode(subject, random, 0)))
       ours.load(view)
-      expect(ours.view.getUint32(STATE + S_FSW, true)).toBe(FSW_ES | 1)
+      expect(ours.view.getUint32(STATE + S.S_FSW, true)).toBe(FSW_ES | 1)
       const before = registers()
-      if (!subject.mmx) ours.slowAccess = () => STATUS_RETRY
+      if (!subject.mmx) ours.slowAccess = () => S.STATUS_RETRY
       const status = ours.execute()
       if (!subject.mmx) {
-        expect(status, subject.name).not.toBe(STATUS_FAULT)
+        expect(status, subject.name).not.toBe(S.STATUS_FAULT)
         continue
       }
-      expect(status, subject.name).toBe(STATUS_FAULT)
-      expect(ours.view.getUint32(STATE + S_FAULT_VECTOR, true), subject.name).toBe(16)
+      expect(status, subject.name).toBe(S.STATUS_FAULT)
+      expect(ours.view.getUint32(STATE + S.S_FAULT_VECTOR, true), subject.name).toBe(16)
       expect(registers(), subject.name).toEqual(before)
     }
   })

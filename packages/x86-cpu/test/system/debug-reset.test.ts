@@ -1,18 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  CS,
-  SS,
-  S_CR0,
-  S_CR4,
-  S_DR,
-  S_EFLAGS,
-  S_FCW,
-  S_GPR,
-  S_MXCSR,
-  S_SHADOW,
-  S_XCR0,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import {
   DebugSlot,
   DataBreakpoints,
@@ -33,10 +21,10 @@ const vcpuOf = ({ s }: Bench): Vcpu => ({ system: s, cancel() {} }) as Partial<V
 
 describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
   const arm = (b: Bench, i: number, address: number, kind: number, length: number): void => {
-    b.s.set64(S_DR + 8 * i, address, 0)
+    b.s.set64(S.S_DR + 8 * i, address, 0)
     const lengths: Record<number, number> = { 1: 0, 2: 1, 8: 2, 4: 3 }
     const fields = (kind | ((lengths[length] ?? 0) << 2)) << (16 + 4 * i)
-    b.s.set(S_DR + 56, (b.s.get(S_DR + 56) | 0x400 | fields | (1 << (2 * i))) >>> 0)
+    b.s.set(S.S_DR + 56, (b.s.get(S.S_DR + 56) | 0x400 | fields | (1 << (2 * i))) >>> 0)
   }
   test.each([
     { at: 0x5000, size: 4, kind: 3, write: false, hit: true },
@@ -65,7 +53,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     expect([e.vector, e.debugBits, e.resume]).toEqual([1, 2, false])
     b.flags |= 0x1_0000
     expect(checkInstructionBreakpoint(b.s, e)).toBe(false)
-    expect(b.s.get(S_EFLAGS) & 0x1_0000).toBe(0)
+    expect(b.s.get(S.S_EFLAGS) & 0x1_0000).toBe(0)
     expect(checkInstructionBreakpoint(b.s, e)).toBe(true)
   })
 
@@ -82,10 +70,10 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     // Without TF there is nothing to hold back, now or later.
     expect(b.outcome('INT', { immediate: 0x20n })).toBe('ok')
     expect(afterInstruction(b.s, true, e)).toBe(true)
-    b.s.set(S_SHADOW, 2)
+    b.s.set(S.S_SHADOW, 2)
     b.s.set(S_PENDING_DEBUG, 1)
     expect(afterInstruction(b.s, true, e)).toBe(false)
-    b.s.set(S_SHADOW, 0)
+    b.s.set(S.S_SHADOW, 0)
     expect(afterInstruction(b.s, true, e)).toBe(true)
     expect(e.debugBits).toBe(0x4001)
   })
@@ -102,7 +90,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     } as const
     b.outcome('IN', form)
     expect(b.s.get(S_PENDING_DEBUG)).toBe(0)
-    b.s.set(S_CR4, 8)
+    b.s.set(S.S_CR4, 8)
     b.outcome('IN', form)
     expect(b.s.get(S_PENDING_DEBUG)).toBe(1)
   })
@@ -111,22 +99,24 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
 describe('reset and saved state', () => {
   test('power-on (SDM vol. 3A, "Processor States Following Power-up, Reset, or INIT")', () => {
     const b = new Bench()
-    expect([b.rip, b.selector(CS), b.s.segmentField(CS, 0), b.s.gpr(2)]).toEqual([
+    expect([b.rip, b.selector(S.CS), b.s.segmentField(S.CS, 0), b.s.gpr(2)]).toEqual([
       0xfff0, 0xf000, 0xffff_0000, 0x2_06c2,
     ])
-    expect([b.s.get(S_CR0), b.flags, b.s.get(S_FCW), b.s.get(S_MXCSR), b.s.get(S_XCR0)]).toEqual([
+    expect([b.s.get(S.S_CR0), b.flags, b.s.get(S.S_FCW), b.s.get(S.S_MXCSR), b.s.get(S.S_XCR0)]).toEqual([
       0x6000_0010, 2, 0x40, 0x1f80, 1,
     ])
-    expect([b.s.segmentField(SS, 12), b.s.get(S_DR + 48), b.s.get(S_DR + 56)]).toEqual([0xffff, 0xffff_0ff0, 0x400])
+    expect([b.s.segmentField(S.SS, 12), b.s.get(S.S_DR + 48), b.s.get(S.S_DR + 56)]).toEqual([
+      0xffff, 0xffff_0ff0, 0x400,
+    ])
   })
 
   test('INIT keeps x87, SSE, MSRs and the cache bits; a start-up IPI begins at its page', () => {
     const b = Bench.long64()
     fillFpu(b)
     b.s.set(0x318, 0x1234)
-    b.s.set(S_CR0, 0xc000_0011)
+    b.s.set(S.S_CR0, 0xc000_0011)
     resetState(b.s, RESET_INIT, false)
-    expect([b.s.get(S_CR0), b.s.get(0x2d0), b.s.get(S_FCW), b.s.get(0x318), b.s.get(S_ACTIVITY)]).toEqual([
+    expect([b.s.get(S.S_CR0), b.s.get(0x2d0), b.s.get(S.S_FCW), b.s.get(0x318), b.s.get(S_ACTIVITY)]).toEqual([
       0x4000_0010,
       0,
       0x27f,
@@ -134,7 +124,7 @@ describe('reset and saved state', () => {
       ACTIVITY_WAIT_FOR_SIPI,
     ])
     startAt(b.s, 0x9a)
-    expect([b.selector(CS), b.s.segmentField(CS, 0), b.rip, b.s.get(S_ACTIVITY)]).toEqual([
+    expect([b.selector(S.CS), b.s.segmentField(S.CS, 0), b.rip, b.s.get(S_ACTIVITY)]).toEqual([
       0x9a00,
       0x9_a000,
       0,
@@ -147,7 +137,7 @@ describe('reset and saved state', () => {
       fc.property(fc.array(fc.nat(0xffff_ffff), { minLength: 16, maxLength: 16, size: 'max' }), (values) => {
         const b = Bench.long64(3)
         fillFpu(b)
-        for (let i = 0; i < 8; i++) b.s.set64(S_GPR + 8 * i, values[2 * i] as number, values[2 * i + 1] as number)
+        for (let i = 0; i < 8; i++) b.s.set64(S.S_GPR + 8 * i, values[2 * i] as number, values[2 * i + 1] as number)
         const saved = inspectVcpu(vcpuOf(b))
         const copy = new Bench()
         restoreVcpu(vcpuOf(copy), JSON.parse(JSON.stringify(saved)))

@@ -1,22 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  CS,
-  DS,
-  ES,
-  FLAG_IF,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VIF,
-  FLAG_VM,
-  FS,
-  GS,
-  IDTR,
-  SS,
-  S_CR2,
-  S_CR4,
-  S_FAULT_ADDRESS,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/state/system-state.ts'
 import {
@@ -46,7 +29,7 @@ const int = (b: Bench, vector: number): string => b.outcome('INT', { immediate: 
 
 describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interrupt-Handler Procedures")', () => {
   test.each([
-    { type: 0x8e, clears: FLAG_IF, name: 'interrupt gate' },
+    { type: 0x8e, clears: S.FLAG_IF, name: 'interrupt gate' },
     { type: 0x8f, clears: 0, name: 'trap gate' },
   ])('$name at the same level pushes EFLAGS, CS, EIP', ({ type, clears }) => {
     const b = Bench.protected32()
@@ -70,7 +53,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
 
   test('to an inner level: the TSS has the stack; TF, NT, RF and VM are cleared, a fault pushes RF', () => {
     const b = Bench.protected32(3)
-    b.flags = 0x202 | FLAG_TF | FLAG_NT
+    b.flags = 0x202 | S.FLAG_TF | S.FLAG_NT
     b.idt(14, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(
       event((e) => {
@@ -79,10 +62,10 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
       }),
     )
     expect(b.rsp).toBe(STACK0 - 24)
-    expect(b.pushed(4, 6)).toEqual([7, 0x4000, CODE3_SEL, 0x202 | FLAG_TF | FLAG_NT | FLAG_RF, STACK3, DATA3_SEL])
+    expect(b.pushed(4, 6)).toEqual([7, 0x4000, CODE3_SEL, 0x202 | S.FLAG_TF | S.FLAG_NT | S.FLAG_RF, STACK3, DATA3_SEL])
     expect(b.flags).toBe(2)
-    expect([b.selector(CS), b.selector(SS), b.s.cpl]).toEqual([CODE0_SEL, DATA0_SEL, 0])
-    expect(b.s.get(S_CR2)).toBe(0xdead_b000)
+    expect([b.selector(S.CS), b.selector(S.SS), b.s.cpl]).toEqual([CODE0_SEL, DATA0_SEL, 0])
+    expect(b.s.get(S.S_CR2)).toBe(0xdead_b000)
   })
 
   test('a conforming handler keeps the level and the stack', () => {
@@ -90,7 +73,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc09f))
     b.idt(0x20, gate(FREE_SEL, 0x9000, 0x8e))
     b.deliver(interrupt(0x20))
-    expect([b.s.cpl, b.rsp, b.selector(CS)]).toEqual([3, STACK3 - 12, FREE_SEL | 3])
+    expect([b.s.cpl, b.rsp, b.selector(S.CS)]).toEqual([3, STACK3 - 12, FREE_SEL | 3])
   })
 
   test.each([
@@ -106,7 +89,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     const b = Bench.protected32()
     b.gdt(FREE_SEL, descriptor(0, 0xfffff, 0xc01b))
     if (entry !== undefined) b.idt(vector, entry)
-    setTableRegister(b.s, IDTR, IDT, 0, limit)
+    setTableRegister(b.s, S.IDTR, IDT, 0, limit)
     expect(int(b, vector)).toBe(result)
     expect(b.rip).toBe(0x4000)
   })
@@ -168,7 +151,7 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     b.cpu.view.setUint32(TSS + 4, top, true)
     b.cpu.absent.add(absent)
     expect(int(b, 0x20)).toBe('#PF(2)')
-    expect(b.s.get(S_FAULT_ADDRESS)).toBe(address)
+    expect(b.s.get(S.S_FAULT_ADDRESS)).toBe(address)
   })
 
   test('a page fault on the new stack is a supervisor write, reported after nothing has changed', () => {
@@ -192,7 +175,7 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     expect(b.deliver(interrupt(0x20))).toBe(STATUS_JUMP)
     expect(b.rsp).toBe(0x5ff0 - 40)
     expect(b.pushed(8, 5)).toEqual([0x4000, CODE0_SEL, 0x202, 0x5ff9, DATA0_SEL])
-    expect(b.selector(SS)).toBe(DATA0_SEL)
+    expect(b.selector(S.SS)).toBe(DATA0_SEL)
   })
 
   test('to an inner level SS becomes null', () => {
@@ -200,8 +183,8 @@ describe('delivery in IA-32e mode (SDM vol. 3A, "Interrupt and Exception Handlin
     b.idt(13, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(exception(13, 0x50))
     expect(b.rsp).toBe(STACK0 - 48)
-    expect(b.pushed(8, 6)).toEqual([0x50, 0x4000, CODE3_SEL, 0x202 | FLAG_RF, STACK3, DATA3_SEL])
-    expect([b.selector(SS), b.s.cpl]).toEqual([0, 0])
+    expect(b.pushed(8, 6)).toEqual([0x50, 0x4000, CODE3_SEL, 0x202 | S.FLAG_RF, STACK3, DATA3_SEL])
+    expect([b.selector(S.SS), b.s.cpl]).toEqual([0, 0])
   })
 
   test.each([
@@ -261,7 +244,7 @@ describe('real mode and virtual-8086 mode', () => {
     b.deliver(exception(0x20, 5))
     expect(b.rsp).toBe(0xffa)
     expect(b.pushed(2, 3, 0x7ffa)).toEqual([0x100, 0x400, 0x202])
-    expect([b.selector(CS), b.rip, b.flags]).toEqual([0xf000, 0x1234, 2])
+    expect([b.selector(S.CS), b.rip, b.flags]).toEqual([0xf000, 0x1234, 2])
   })
 
   test('an interrupt of virtual-8086 mode goes to level 0 and empties the data segments', () => {
@@ -269,8 +252,8 @@ describe('real mode and virtual-8086 mode', () => {
     b.idt(0x20, gate(CODE0_SEL, 0x9000, 0x8e))
     b.deliver(interrupt(0x20))
     expect(b.rsp).toBe(STACK0 - 36)
-    expect(b.pushed(4, 9)).toEqual([0x100, 0x400, FLAG_VM | 2, 0x1000, 0x700, 0x400, 0x400, 0x400, 0x400])
-    expect([b.selector(ES), b.selector(DS), b.selector(FS), b.selector(GS)]).toEqual([0, 0, 0, 0])
+    expect(b.pushed(4, 9)).toEqual([0x100, 0x400, S.FLAG_VM | 2, 0x1000, 0x700, 0x400, 0x400, 0x400, 0x400])
+    expect([b.selector(S.ES), b.selector(S.DS), b.selector(S.FS), b.selector(S.GS)]).toEqual([0, 0, 0, 0])
     expect(b.flags).toBe(2)
     expect(b.s.cpl).toBe(0)
   })
@@ -295,8 +278,8 @@ describe('real mode and virtual-8086 mode', () => {
     { vme: true, iopl: 0, redirected: true, result: '8086 virtual' },
   ])('INT n with VME $vme, IOPL $iopl, redirection $redirected: $result', ({ vme, iopl, redirected, result }) => {
     const b = Bench.v86(iopl)
-    if (vme) b.s.set(S_CR4, 1)
-    b.flags |= FLAG_VIF | FLAG_IF
+    if (vme) b.s.set(S.S_CR4, 1)
+    b.flags |= S.FLAG_VIF | S.FLAG_IF
     setSegmentLimit(b, 7, 0x100)
     b.cpu.view.setUint16(TSS + 0x66, 0x88, true)
     b.cpu.view.setUint8(TSS + 0x68 + 4, redirected ? 0 : 1)
@@ -305,14 +288,14 @@ describe('real mode and virtual-8086 mode', () => {
     b.cpu.view.setUint16(0x82, 0x300, true)
     const outcome = int(b, 0x20)
     if (outcome !== 'ok') expect(outcome).toBe(result)
-    else if (b.selector(CS) === CODE0_SEL) expect('idt').toBe(result)
+    else if (b.selector(S.CS) === CODE0_SEL) expect('idt').toBe(result)
     else {
       expect(b.rip).toBe(0x1234)
-      const virtual = (b.flags & FLAG_VIF) === 0
+      const virtual = (b.flags & S.FLAG_VIF) === 0
       expect(virtual ? '8086 virtual' : '8086').toBe(result)
       // A virtualised program sees IOPL 3 and its virtual IF.
       expect(b.u16(0x7ffe)).toBe(0x3202)
-      expect((b.flags & FLAG_IF) !== 0).toBe(virtual)
+      expect((b.flags & S.FLAG_IF) !== 0).toBe(virtual)
     }
   })
 })

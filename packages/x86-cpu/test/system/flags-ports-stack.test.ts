@@ -1,18 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  DS,
-  ES,
-  FLAG_AC,
-  FLAG_IF,
-  FLAG_TF,
-  FLAG_VIF,
-  FLAG_VIP,
-  STATUS_CONTINUE,
-  S_CR4,
-  S_GPR,
-  S_SHADOW,
-  TR,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { Bench, STATUS_DONE, STATUS_EXIT, STATUS_JUMP, TSS } from './bench.ts'
 
@@ -30,8 +17,8 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     'real mode': () => Bench.real(),
   }
   const iopl = (b: Bench, level: number): Bench => ((b.flags |= level << 12), b)
-  const cr4 = (b: Bench, value: number): Bench => (b.s.set(S_CR4, value), b)
-  const vip = (b: Bench): Bench => ((b.flags |= FLAG_VIP), b)
+  const cr4 = (b: Bench, value: number): Bench => (b.s.set(S.S_CR4, value), b)
+  const vip = (b: Bench): Bench => ((b.flags |= S.FLAG_VIP), b)
   test.each<{ machine: keyof typeof machines; cli: string; sti: string }>([
     { machine: 'level 0', cli: 'IF', sti: 'IF' },
     { machine: 'level 3, IOPL 3', cli: 'IF', sti: 'IF' },
@@ -49,13 +36,13 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
       ['STI', sti, true],
     ] as const) {
       const b = machines[machine]()
-      b.flags = on ? b.flags & ~(FLAG_IF | FLAG_VIF) : b.flags | FLAG_IF | FLAG_VIF
+      b.flags = on ? b.flags & ~(S.FLAG_IF | S.FLAG_VIF) : b.flags | S.FLAG_IF | S.FLAG_VIF
       const before = b.flags
       const outcome = b.outcome(mnemonic)
       const changed = (before ^ b.flags) >>> 0
-      expect(outcome === 'ok' ? (changed === FLAG_IF ? 'IF' : changed === FLAG_VIF ? 'VIF' : changed) : outcome).toBe(
-        expected,
-      )
+      expect(
+        outcome === 'ok' ? (changed === S.FLAG_IF ? 'IF' : changed === S.FLAG_VIF ? 'VIF' : changed) : outcome,
+      ).toBe(expected)
     }
   })
 
@@ -63,10 +50,10 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     const b = Bench.protected32()
     b.flags = 2
     expect(b.run('STI', { length: 1 })).toBe(STATUS_EXIT)
-    expect([b.s.get(S_SHADOW), b.rip]).toEqual([1, 0x4001])
-    b.s.set(S_SHADOW, 0)
+    expect([b.s.get(S.S_SHADOW), b.rip]).toEqual([1, 0x4001])
+    b.s.set(S.S_SHADOW, 0)
     expect(b.run('STI', { length: 1 })).toBe(STATUS_DONE)
-    expect(b.s.get(S_SHADOW)).toBe(0)
+    expect(b.s.get(S.S_SHADOW)).toBe(0)
   })
 
   test.each([
@@ -96,9 +83,9 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
   test.each([
     { machine: 'V86', mnemonic: 'POPF', image: 2, result: '#GP(0)' },
     { machine: 'V86', mnemonic: 'PUSHF', image: 2, result: '#GP(0)' },
-    { machine: 'V86, VME', mnemonic: 'POPF', image: FLAG_IF | 2, result: 'ok', flags: FLAG_VIF },
-    { machine: 'V86, VME', mnemonic: 'POPF', image: FLAG_TF | 2, result: '#GP(0)' },
-    { machine: 'V86, VME, VIP', mnemonic: 'POPF', image: FLAG_IF | 2, result: '#GP(0)' },
+    { machine: 'V86, VME', mnemonic: 'POPF', image: S.FLAG_IF | 2, result: 'ok', flags: S.FLAG_VIF },
+    { machine: 'V86, VME', mnemonic: 'POPF', image: S.FLAG_TF | 2, result: '#GP(0)' },
+    { machine: 'V86, VME, VIP', mnemonic: 'POPF', image: S.FLAG_IF | 2, result: '#GP(0)' },
     { machine: 'V86, VME', mnemonic: 'PUSHF', image: 2, result: 'ok', pushed: 0x3002 },
     { machine: 'V86, IOPL 3', mnemonic: 'POPF', image: 2, result: 'ok', flags: 0x3000 },
   ] as const)('$machine: $mnemonic: $result', (row) => {
@@ -112,9 +99,9 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
   test('CLAC and STAC are for level 0 and change the access mode', () => {
     const b = Bench.long64()
     expect(b.run('STAC')).toBe(STATUS_JUMP)
-    expect(b.flags & FLAG_AC).toBe(FLAG_AC)
+    expect(b.flags & S.FLAG_AC).toBe(S.FLAG_AC)
     expect(b.run('CLAC')).toBe(STATUS_JUMP)
-    expect(b.flags & FLAG_AC).toBe(0)
+    expect(b.flags & S.FLAG_AC).toBe(0)
     expect(Bench.long64(3).outcome('STAC')).toBe('#UD')
     expect(Bench.v86(3).outcome('CLAC')).toBe('#UD')
   })
@@ -124,7 +111,7 @@ describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B,
     b.flags = 0xad7
     b.outcome('LAHF')
     expect(b.s.gpr(0)).toBe(0xd700)
-    b.s.set(S_GPR, 0x2800)
+    b.s.set(S.S_GPR, 0x2800)
     b.outcome('SAHF')
     expect(b.flags).toBe(0xa02)
   })
@@ -149,7 +136,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
   test('IN and OUT use the accumulator’s size', () => {
     const b = Bench.protected32()
     b.cpu.host.ports.set(0x60, 0x1234_56fa)
-    b.s.set(S_GPR, 0xffff_ffff)
+    b.s.set(S.S_GPR, 0xffff_ffff)
     expect(b.outcome('IN', inByte)).toBe('ok')
     expect(b.s.gpr(0)).toBe(0xffff_fffa)
     b.s.setGpr(2, 4, 0x3f8)
@@ -173,7 +160,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     const b = Bench.protected32(cpl)
     b.flags |= iopl << 12
     if (map !== undefined) {
-      setSegment(b.s, TR, 0x28, TSS, 0, limit, 0x8b)
+      setSegment(b.s, S.TR, 0x28, TSS, 0, limit, 0x8b)
       b.cpu.view.setUint16(TSS + 0x66, 0x68, true)
       b.cpu.bytes.set(map, TSS + 0x68 + 12)
     }
@@ -198,7 +185,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     b.s.setGpr(1, 4, 2)
     b.s.setGpr(7, 4, 0x5000)
     const form = { repeat: 'rep', size: 2, addressSize: 4 } as const
-    expect(b.run('INSW', form)).toBe(STATUS_CONTINUE)
+    expect(b.run('INSW', form)).toBe(S.STATUS_CONTINUE)
     expect([b.s.gpr(1), b.s.gpr(7), b.u16(0x5000), b.rip]).toEqual([1, 0x5002, 0xbeef, 0x4000])
     expect(b.run('INSW', form)).toBe(STATUS_DONE)
     expect(b.run('INSW', form)).toBe(STATUS_DONE)
@@ -207,14 +194,14 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
 
   test('INS checks its destination before it reads the port', () => {
     const b = Bench.protected32()
-    setSegment(b.s, ES, 0x10, 0, 0, 0xfff, 0x4093)
+    setSegment(b.s, S.ES, 0x10, 0, 0, 0xfff, 0x4093)
     b.s.setGpr(7, 4, 0x1000)
     expect(b.outcome('INSB')).toBe('#GP(0)')
   })
 
   test('OUTS goes backwards with DF, in 16-bit addresses, from the segment of its prefix', () => {
     const b = Bench.protected32()
-    setSegment(b.s, DS, 0x10, 0x5000, 0, 0xffff, 0x4093)
+    setSegment(b.s, S.DS, 0x10, 0x5000, 0, 0xffff, 0x4093)
     b.flags |= 0x400
     b.s.setGpr(6, 4, 0x1234_0000)
     b.s.setGpr(2, 4, 0x80)

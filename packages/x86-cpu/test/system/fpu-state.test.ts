@@ -1,34 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import {
-  S_CR0,
-  S_CR4,
-  S_FCS,
-  S_FCW,
-  S_FDP,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_MXCSR,
-  S_XCR0,
-  S_XMM,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { Bench, fillFpu } from './bench.ts'
 
 /** That state's own bytes: control words and pointers, then the registers. */
 const fpuBytes = (b: Bench): number[] => [
-  ...b.cpu.u8.subarray(S_MXCSR, S_FDS),
-  ...Array.from({ length: 8 }, (_, i) => [...b.cpu.u8.subarray(S_FPR + 16 * i, S_FPR + 16 * i + 10)]).flat(),
-  ...Array.from({ length: 16 }, (_, i) => [...b.cpu.u8.subarray(S_XMM + 64 * i, S_XMM + 64 * i + 16)]).flat(),
+  ...b.cpu.u8.subarray(S.S_MXCSR, S.S_FDS),
+  ...Array.from({ length: 8 }, (_, i) => [...b.cpu.u8.subarray(S.S_FPR + 16 * i, S.S_FPR + 16 * i + 10)]).flat(),
+  ...Array.from({ length: 16 }, (_, i) => [...b.cpu.u8.subarray(S.S_XMM + 64 * i, S.S_XMM + 64 * i + 16)]).flat(),
 ]
 const clearFpu = (b: Bench): void => {
-  b.cpu.u8.fill(0, S_MXCSR, S_FDS + 4)
-  b.cpu.u8.fill(0, S_FPR, S_XMM + 64 * 16)
+  b.cpu.u8.fill(0, S.S_MXCSR, S.S_FDS + 4)
+  b.cpu.u8.fill(0, S.S_FPR, S.S_XMM + 64 * 16)
 }
 const AREA = 0xa000
 
@@ -65,7 +49,7 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
     const before = fpuBytes(b)
     clearFpu(b)
     expect(b.outcome('FXRSTOR64', { size: 8, address: AREA })).toBe('ok')
-    b.s.set(S_FCS, 0x1b)
+    b.s.set(S.S_FCS, 0x1b)
     expect(fpuBytes(b)).toEqual(before)
   })
 
@@ -77,7 +61,7 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
     { what: 'a reserved bit of MXCSR', mxcsr: 0x1_0000, restore: '#GP(0)', result: 'ok' },
   ])('$what', ({ address = AREA, cr0 = 0, absent, mxcsr, restore, result }) => {
     const b = Bench.protected32(3)
-    b.s.set(S_CR0, 0x11 | cr0)
+    b.s.set(S.S_CR0, 0x11 | cr0)
     b.cpu.modeChanged()
     if (absent !== undefined) b.cpu.absent.add(absent)
     expect(b.outcome('FXSAVE', { address })).toBe(result)
@@ -90,8 +74,8 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
 describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAVE Feature Set")', () => {
   const bench = (components = 3): Bench => {
     const b = Bench.long64(3)
-    b.s.set(S_CR4, 1 << 18)
-    b.s.set(S_XCR0, components)
+    b.s.set(S.S_CR4, 1 << 18)
+    b.s.set(S.S_XCR0, components)
     fillFpu(b, 32)
     b.s.setGpr(0, 4, 0xffff_ffff)
     b.s.setGpr(2, 4, 0xffff_ffff)
@@ -118,7 +102,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     const before = fpuBytes(b)
     clearFpu(b)
     expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
-    b.s.set(S_FCS, 0x1b)
+    b.s.set(S.S_FCS, 0x1b)
     expect(fpuBytes(b)).toEqual(before)
   })
 
@@ -126,8 +110,10 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     const b = bench()
     b.cpu.view.setUint32(AREA + 24, 0x1f80, true)
     expect(b.outcome('XRSTOR', { size: 4, address: AREA })).toBe('ok')
-    expect([b.s.get(S_FCW), b.s.get(S_FTAG_EMPTY), b.s.get(S_FTOP), b.s.get(S_MXCSR)]).toEqual([0x37f, 0xff, 0, 0x1f80])
-    expect(b.cpu.u8.subarray(S_XMM, S_XMM + 16).every((byte) => byte === 0)).toBe(true)
+    expect([b.s.get(S.S_FCW), b.s.get(S.S_FTAG_EMPTY), b.s.get(S.S_FTOP), b.s.get(S.S_MXCSR)]).toEqual([
+      0x37f, 0xff, 0, 0x1f80,
+    ])
+    expect(b.cpu.u8.subarray(S.S_XMM, S.S_XMM + 16).every((byte) => byte === 0)).toBe(true)
     // Now nothing is in use: XSAVEOPT writes no component, and says so.
     b.cpu.bytes.fill(0xee, AREA, AREA + 512)
     b.cpu.view.setUint32(AREA + 512, 3, true)
@@ -138,7 +124,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect([header(b), b.u16(AREA)]).toEqual([0, 0x37f])
   })
 
-  const upper = (b: Bench, i: number): number[] => [...b.cpu.u8.subarray(S_XMM + 64 * i + 16, S_XMM + 64 * i + 32)]
+  const upper = (b: Bench, i: number): number[] => [...b.cpu.u8.subarray(S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32)]
 
   test('AVX lies above the header, and goes with MXCSR', () => {
     const b = bench(7)
@@ -151,22 +137,22 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect(b.u32(AREA + 832)).toBe(0xeeee_eeee)
     const all = (): number[][] => Array.from({ length: 16 }, (_, i) => upper(b, i))
     const before = all()
-    for (let i = 0; i < 16; i++) b.cpu.u8.fill(0x55, S_XMM + 64 * i + 16, S_XMM + 64 * i + 32)
+    for (let i = 0; i < 16; i++) b.cpu.u8.fill(0x55, S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32)
     expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
     expect(all()).toEqual(before)
     // Not in XSTATE_BV: zeroed, and nothing of it is read.
     b.cpu.view.setUint32(AREA + 512, 0, true)
     expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
     expect([...upper(b, 0), ...upper(b, 15)].every((byte) => byte === 0)).toBe(true)
-    expect(b.cpu.u8[S_XMM]).toBe(0x80)
+    expect(b.cpu.u8[S.S_XMM]).toBe(0x80)
     expect(b.outcome('XSAVEOPT64', { size: 8, address: AREA })).toBe('ok')
     expect(header(b)).toBe(0)
   })
 
   test('outside 64-bit mode there are eight registers', () => {
     const b = Bench.protected32()
-    b.s.set(S_CR4, 1 << 18)
-    b.s.set(S_XCR0, 7)
+    b.s.set(S.S_CR4, 1 << 18)
+    b.s.set(S.S_XCR0, 7)
     fillFpu(b, 32)
     b.s.setGpr(0, 4, 4)
     b.cpu.bytes.fill(0xee, AREA + 576, AREA + 840)
@@ -190,8 +176,8 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
 
   test.each([
     { what: 'a misaligned area', setup: () => undefined, address: AREA + 16, result: '#GP(0)' },
-    { what: 'no CR4.OSXSAVE', setup: (b: Bench) => b.s.set(S_CR4, 0), result: '#UD' },
-    { what: 'CR0.TS', setup: (b: Bench) => b.s.set(S_CR0, 0x8000_0019), result: '#NM' },
+    { what: 'no CR4.OSXSAVE', setup: (b: Bench) => b.s.set(S.S_CR4, 0), result: '#UD' },
+    { what: 'CR0.TS', setup: (b: Bench) => b.s.set(S.S_CR0, 0x8000_0019), result: '#NM' },
     {
       what: 'a component that XCR0 has not',
       setup: (b: Bench) => b.cpu.view.setUint32(AREA + 512, 4, true),
@@ -223,12 +209,12 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
 describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s State with FSTENV/FNSTENV and FSAVE/FNSAVE")', () => {
   const tags = (b: Bench): void => {
     // R5 valid, R6 zero, R7 special, R0 unsupported, the others empty.
-    b.s.set(S_FTAG_EMPTY, 0b0001_1110)
-    b.cpu.u8.fill(0, S_FPR, S_FPR + 128)
-    b.s.set(S_FPR + 16 * 5 + 4, 0x8000_0000)
-    b.cpu.u16[(S_FPR + 16 * 5 + 8) >>> 1] = 0x3fff
-    b.cpu.u16[(S_FPR + 16 * 7 + 8) >>> 1] = 0x7fff
-    b.cpu.u16[(S_FPR + 8) >>> 1] = 0x3fff
+    b.s.set(S.S_FTAG_EMPTY, 0b0001_1110)
+    b.cpu.u8.fill(0, S.S_FPR, S.S_FPR + 128)
+    b.s.set(S.S_FPR + 16 * 5 + 4, 0x8000_0000)
+    b.cpu.u16[(S.S_FPR + 16 * 5 + 8) >>> 1] = 0x3fff
+    b.cpu.u16[(S.S_FPR + 16 * 7 + 8) >>> 1] = 0x7fff
+    b.cpu.u16[(S.S_FPR + 8) >>> 1] = 0x3fff
   }
   const TAGS = (2 << 14) | (1 << 12) | (0 << 10) | (3 << 8) | (3 << 6) | (3 << 4) | (3 << 2) | 2
 
@@ -251,12 +237,12 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     tags(b)
     expect(b.outcome('FNSTENV', { size, address: AREA })).toBe('ok')
     expect(words.map((_, i) => (size === 2 ? b.u16(AREA + 2 * i) : b.u32(AREA + 4 * i)))).toEqual(words)
-    expect(b.s.get(S_FCW)).toBe(0x27f)
-    b.s.set(S_FTOP, 0)
-    b.s.set(S_FSW, 0)
-    b.s.set(S_FTAG_EMPTY, 0)
+    expect(b.s.get(S.S_FCW)).toBe(0x27f)
+    b.s.set(S.S_FTOP, 0)
+    b.s.set(S.S_FSW, 0)
+    b.s.set(S.S_FTAG_EMPTY, 0)
     expect(b.outcome('FLDENV', { size, address: AREA })).toBe('ok')
-    expect([b.s.get(S_FTOP), b.s.get(S_FSW), b.s.get(S_FTAG_EMPTY)]).toEqual([5, 0x4100, 0b0001_1110])
+    expect([b.s.get(S.S_FTOP), b.s.get(S.S_FSW), b.s.get(S.S_FTAG_EMPTY)]).toEqual([5, 0x4100, 0b0001_1110])
     expect(b.outcome('FNSTENV', { size, address: AREA + 64 })).toBe('ok')
     if (!real)
       expect(b.cpu.bytes.slice(AREA + 64, AREA + 64 + 6 * size)).toEqual(b.cpu.bytes.slice(AREA, AREA + 6 * size))
@@ -275,11 +261,11 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
       else b.cpu.view.setUint32(AREA + 4 * i, word, true)
     }
     // Upper halves of pointers that had 64 bits.
-    b.s.set(S_FIP + 4, 5)
-    b.s.set(S_FDP + 4, 5)
+    b.s.set(S.S_FIP + 4, 5)
+    b.s.set(S.S_FDP + 4, 5)
     expect(b.outcome('FLDENV', { size, address: AREA })).toBe('ok')
     const { ip = 0x1122_3344, dp = 0x99aa_bbcc, cs = 0x1b, ds = 0x23, op = 0x7a5 } = given
-    const found = [S_FIP, S_FIP + 4, S_FCS, S_FOP, S_FDP, S_FDP + 4, S_FDS].map((at) => b.s.get(at) >>> 0)
+    const found = [S.S_FIP, S.S_FIP + 4, S.S_FCS, S.S_FOP, S.S_FDP, S.S_FDP + 4, S.S_FDS].map((at) => b.s.get(at) >>> 0)
     expect(found).toEqual([ip, 0, cs, op, dp, 0, ds])
   })
 
@@ -287,16 +273,16 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     const b = Bench.protected32()
     fillFpu(b, 32)
     tags(b)
-    const registers = b.cpu.u8.slice(S_FPR, S_FPR + 128)
+    const registers = b.cpu.u8.slice(S.S_FPR, S.S_FPR + 128)
     expect(b.outcome('FNSAVE', { size: 4, address: AREA })).toBe('ok')
-    expect([b.s.get(S_FCW), b.s.get(S_FTAG_EMPTY), b.s.get(S_FTOP)]).toEqual([0x37f, 0xff, 0])
+    expect([b.s.get(S.S_FCW), b.s.get(S.S_FTAG_EMPTY), b.s.get(S.S_FTOP)]).toEqual([0x37f, 0xff, 0])
     // ST0, 28 bytes in, is R5.
     expect([b.u32(AREA + 32), b.u16(AREA + 36)]).toEqual([0x8000_0000, 0x3fff])
-    b.cpu.u8.fill(0xff, S_FPR, S_FPR + 128)
-    for (let i = 0; i < 8; i++) b.cpu.u8.fill(0, S_FPR + 16 * i + 10, S_FPR + 16 * i + 16)
+    b.cpu.u8.fill(0xff, S.S_FPR, S.S_FPR + 128)
+    for (let i = 0; i < 8; i++) b.cpu.u8.fill(0, S.S_FPR + 16 * i + 10, S.S_FPR + 16 * i + 16)
     expect(b.outcome('FRSTOR', { size: 4, address: AREA })).toBe('ok')
-    expect(b.cpu.u8.slice(S_FPR, S_FPR + 128)).toEqual(registers)
-    expect([b.s.get(S_FCW), b.s.get(S_FTOP), b.s.get(S_FTAG_EMPTY)]).toEqual([0x27f, 5, 0b0001_1110])
+    expect(b.cpu.u8.slice(S.S_FPR, S.S_FPR + 128)).toEqual(registers)
+    expect([b.s.get(S.S_FCW), b.s.get(S.S_FTOP), b.s.get(S.S_FTAG_EMPTY)]).toEqual([0x27f, 5, 0b0001_1110])
   })
 
   test('an unmasked exception in the image is pending afterwards, and FLDENV waits for it', () => {
@@ -305,10 +291,10 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     b.cpu.view.setUint32(AREA + 4, 0x0004, true)
     b.cpu.view.setUint32(AREA + 8, 0xffff, true)
     expect(b.outcome('FLDENV', { size: 4, address: AREA })).toBe('ok')
-    expect(b.s.get(S_FSW)).toBe(0x8084)
+    expect(b.s.get(S.S_FSW)).toBe(0x8084)
     expect(b.outcome('FLDENV', { size: 4, address: AREA })).toBe('#MF')
     expect(b.outcome('FNSTENV', { size: 4, address: AREA })).toBe('ok')
-    expect([b.s.get(S_FCW), b.s.get(S_FSW)]).toEqual([0x37f, 4])
+    expect([b.s.get(S.S_FCW), b.s.get(S.S_FSW)]).toEqual([0x37f, 4])
   })
 })
 
@@ -316,23 +302,23 @@ describe('MASKMOVDQU and MASKMOVQ', () => {
   test('bytes whose mask is clear are not accessed', () => {
     const b = Bench.protected32()
     fillFpu(b, 32)
-    b.cpu.u8.fill(0, S_XMM + 64, S_XMM + 80)
-    b.cpu.u8[S_XMM + 64 + 3] = 0x80
-    b.cpu.u8[S_XMM + 64 + 7] = 0xff
+    b.cpu.u8.fill(0, S.S_XMM + 64, S.S_XMM + 80)
+    b.cpu.u8[S.S_XMM + 64 + 3] = 0x80
+    b.cpu.u8[S.S_XMM + 64 + 7] = 0xff
     b.s.setGpr(7, 4, 0xbff8)
     b.cpu.absent.add(0xc)
-    expect(b.outcome('MASKMOVDQU', { offsets: [S_XMM, S_XMM + 64] })).toBe('ok')
+    expect(b.outcome('MASKMOVDQU', { offsets: [S.S_XMM, S.S_XMM + 64] })).toBe('ok')
     expect([...b.cpu.bytes.subarray(0xbff8, 0xc000)]).toEqual([0, 0, 0, 0x83, 0, 0, 0, 0x87])
-    b.cpu.u8[S_XMM + 64 + 9] = 0x80
+    b.cpu.u8[S.S_XMM + 64 + 9] = 0x80
     b.cpu.bytes.fill(0, 0xbff8, 0xc000)
-    expect(b.outcome('MASKMOVDQU', { offsets: [S_XMM, S_XMM + 64] })).toBe('#PF(2)')
+    expect(b.outcome('MASKMOVDQU', { offsets: [S.S_XMM, S.S_XMM + 64] })).toBe('#PF(2)')
     expect(b.cpu.bytes[0xbffb]).toBe(0)
   })
   test('MASKMOVQ makes the x87 registers valid', () => {
     const b = Bench.protected32()
-    b.s.set(S_FTOP, 3)
+    b.s.set(S.S_FTOP, 3)
     b.s.setGpr(7, 4, 0xb000)
-    expect(b.outcome('MASKMOVQ', { offsets: [S_FPR, S_FPR + 16] })).toBe('ok')
-    expect([b.s.get(S_FTOP), b.s.get(S_FTAG_EMPTY)]).toEqual([0, 0])
+    expect(b.outcome('MASKMOVQ', { offsets: [S.S_FPR, S.S_FPR + 16] })).toBe('ok')
+    expect([b.s.get(S.S_FTOP), b.s.get(S.S_FTAG_EMPTY)]).toEqual([0, 0])
   })
 })

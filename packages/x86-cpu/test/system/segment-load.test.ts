@@ -1,26 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import {
-  DS,
-  ES,
-  FS,
-  GDTR,
-  GS,
-  SEG_BASE,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
-  S_CR4,
-  S_GPR,
-  S_SHADOW,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { setSegment, setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
 
 /** MOV Sreg, AX on a machine whose free GDT entry holds `attributes`. */
 function load(b: Bench, segment: number, selector: number): string {
-  b.s.set(S_GPR, selector)
+  b.s.set(S.S_GPR, selector)
   return b.outcome('MOV', {
     offsets: [segmentOffset(segment), gprOffset(0)],
     operands: [
@@ -47,8 +32,8 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
   ])('at CPL $cpl selector $selector of $attributes: $result', ({ cpl, attributes, selector, result }) => {
     const b = Bench.protected32(cpl)
     b.gdt(FREE_SEL, descriptor(0x1234_5000, 0xf_ffff, attributes))
-    expect(load(b, DS, selector)).toBe(result)
-    if (result === 'ok') expect(b.selector(DS)).toBe(selector)
+    expect(load(b, S.DS, selector)).toBe(result)
+    if (result === 'ok') expect(b.selector(S.DS)).toBe(selector)
   })
 
   test.each([
@@ -63,7 +48,7 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
   ])('SS at CPL $cpl, selector $selector of $attributes: $result', ({ cpl, attributes, selector, result }) => {
     const b = Bench.protected32(cpl)
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, attributes))
-    expect(load(b, SS, selector)).toBe(result)
+    expect(load(b, S.SS, selector)).toBe(result)
   })
 
   test.each([
@@ -72,36 +57,36 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     { cpl: 3, selector: 3, result: '#GP(0)' },
   ])('a null SS in 64-bit mode at CPL $cpl with RPL $selector: $result', ({ cpl, selector, result }) => {
     const b = Bench.long64(cpl)
-    expect(load(b, SS, selector)).toBe(result)
+    expect(load(b, S.SS, selector)).toBe(result)
     expect(b.s.cpl).toBe(cpl)
   })
 
   test('loading SS holds interrupts off for one instruction and ends the run', () => {
     const b = Bench.protected32()
-    b.s.set(S_GPR, 0x10)
+    b.s.set(S.S_GPR, 0x10)
     const operands = [
       { kind: 'system', size: 2 },
       { kind: 'reg', size: 2 },
     ] as const
-    expect(b.run('MOV', { offsets: [segmentOffset(SS), gprOffset(0)], operands })).toBe(STATUS_EXIT)
-    expect(b.s.get(S_SHADOW)).toBe(2)
+    expect(b.run('MOV', { offsets: [segmentOffset(S.SS), gprOffset(0)], operands })).toBe(STATUS_EXIT)
+    expect(b.s.get(S.S_SHADOW)).toBe(2)
     expect(b.rip).toBe(0x4002)
   })
 
   test('the accessed bit is set in the table, once', () => {
     const b = Bench.protected32()
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc092))
-    expect(load(b, ES, FREE_SEL)).toBe('ok')
+    expect(load(b, S.ES, FREE_SEL)).toBe('ok')
     expect(b.cpu.bytes[GDT + FREE_SEL + 5]).toBe(0x93)
     b.cpu.readOnly.add(GDT >> 12)
-    expect(load(b, ES, FREE_SEL)).toBe('ok')
+    expect(load(b, S.ES, FREE_SEL)).toBe('ok')
   })
 
   test('a read-only table whose accessed bit is clear faults, as a supervisor write', () => {
     const b = Bench.protected32(3)
     b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, 0xc0f2))
     b.cpu.readOnly.add(GDT >> 12)
-    expect(load(b, ES, FREE_SEL)).toBe('#PF(3)')
+    expect(load(b, S.ES, FREE_SEL)).toBe('#PF(3)')
   })
 
   test.each([
@@ -117,35 +102,37 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     ({ attributes, limit, low, high, rights }) => {
       const b = Bench.protected32()
       b.gdt(FREE_SEL, descriptor(0x8765_4321, limit, attributes))
-      expect(load(b, DS, FREE_SEL)).toBe('ok')
-      expect(b.s.segmentField(DS, SEG_BASE)).toBe(0x8765_4321)
-      expect([b.s.segmentField(DS, SEG_LOW), b.s.segmentField(DS, SEG_HIGH), b.s.segmentField(DS, SEG_RIGHTS)]).toEqual(
-        [low, high, rights],
-      )
+      expect(load(b, S.DS, FREE_SEL)).toBe('ok')
+      expect(b.s.segmentField(S.DS, S.SEG_BASE)).toBe(0x8765_4321)
+      expect([
+        b.s.segmentField(S.DS, S.SEG_LOW),
+        b.s.segmentField(S.DS, S.SEG_HIGH),
+        b.s.segmentField(S.DS, S.SEG_RIGHTS),
+      ]).toEqual([low, high, rights])
     },
   )
 
   test('real mode keeps the limit and changes base and selector', () => {
     const b = Bench.real()
-    setSegment(b.s, DS, 0, 0, 0, 0xffff_ffff, 0xc093)
-    expect(load(b, DS, 0x1234)).toBe('ok')
-    expect(b.s.segmentField(DS, SEG_BASE)).toBe(0x1_2340)
-    expect(b.s.segmentField(DS, SEG_LIMIT)).toBe(0xffff_ffff)
+    setSegment(b.s, S.DS, 0, 0, 0, 0xffff_ffff, 0xc093)
+    expect(load(b, S.DS, 0x1234)).toBe('ok')
+    expect(b.s.segmentField(S.DS, S.SEG_BASE)).toBe(0x1_2340)
+    expect(b.s.segmentField(S.DS, S.SEG_LIMIT)).toBe(0xffff_ffff)
   })
 
   test('virtual-8086 mode sets a 64 KiB segment', () => {
     const b = Bench.v86(3)
-    expect(load(b, DS, 0x1234)).toBe('ok')
-    expect(b.s.segmentField(DS, SEG_BASE)).toBe(0x1_2340)
-    expect(b.s.segmentField(DS, SEG_HIGH)).toBe(0xffff)
+    expect(load(b, S.DS, 0x1234)).toBe('ok')
+    expect(b.s.segmentField(S.DS, S.SEG_BASE)).toBe(0x1_2340)
+    expect(b.s.segmentField(S.DS, S.SEG_HIGH)).toBe(0xffff)
   })
 
   test('a null FS or GS has base zero', () => {
     const b = Bench.long64()
-    setSegment(b.s, GS, 0x10, 0x1000, 0xffff_8000, 0xffff_ffff, DATA32)
-    expect(load(b, GS, 0)).toBe('ok')
-    expect(b.s.segmentField(GS, SEG_BASE)).toBe(0)
-    expect(b.s.segmentField(GS, SEG_BASE + 4)).toBe(0)
+    setSegment(b.s, S.GS, 0x10, 0x1000, 0xffff_8000, 0xffff_ffff, DATA32)
+    expect(load(b, S.GS, 0)).toBe('ok')
+    expect(b.s.segmentField(S.GS, S.SEG_BASE)).toBe(0)
+    expect(b.s.segmentField(S.GS, S.SEG_BASE + 4)).toBe(0)
   })
 })
 
@@ -154,9 +141,9 @@ describe('PUSH and POP of segment registers, LDS and its siblings', () => {
     const b = Bench.protected32()
     b.cpu.view.setUint32(b.rsp - 4, 0xaaaa_bbbb, true)
     const before = b.rsp
-    expect(b.outcome('PUSH', { size: 4, offsets: [segmentOffset(DS)], operands: [{ kind: 'system', size: 2 }] })).toBe(
-      'ok',
-    )
+    expect(
+      b.outcome('PUSH', { size: 4, offsets: [segmentOffset(S.DS)], operands: [{ kind: 'system', size: 2 }] }),
+    ).toBe('ok')
     expect(b.rsp).toBe(before - 4)
     expect(b.u32(b.rsp)).toBe(0xaaaa_0010)
   })
@@ -165,21 +152,21 @@ describe('PUSH and POP of segment registers, LDS and its siblings', () => {
     const b = Bench.protected32()
     b.push(4, 0x100)
     const before = b.rsp
-    const pop = { size: 4, offsets: [segmentOffset(FS)], operands: [{ kind: 'system', size: 2 }] } as const
+    const pop = { size: 4, offsets: [segmentOffset(S.FS)], operands: [{ kind: 'system', size: 2 }] } as const
     expect(b.outcome('POP', pop)).toBe('#GP(100)')
     expect(b.rsp).toBe(before)
     b.cpu.view.setUint32(before, 0x10, true)
     expect(b.outcome('POP', pop)).toBe('ok')
     expect(b.rsp).toBe(before + 4)
-    expect(b.selector(FS)).toBe(0x10)
+    expect(b.selector(S.FS)).toBe(0x10)
   })
 
   test.each([
-    { mnemonic: 'LES', segment: ES },
-    { mnemonic: 'LDS', segment: DS },
-    { mnemonic: 'LFS', segment: FS },
-    { mnemonic: 'LGS', segment: GS },
-    { mnemonic: 'LSS', segment: SS },
+    { mnemonic: 'LES', segment: S.ES },
+    { mnemonic: 'LDS', segment: S.DS },
+    { mnemonic: 'LFS', segment: S.FS },
+    { mnemonic: 'LGS', segment: S.GS },
+    { mnemonic: 'LSS', segment: S.SS },
   ])('$mnemonic loads the register and the segment, or neither', ({ mnemonic, segment }) => {
     const b = Bench.protected32()
     b.cpu.view.setUint32(0x5000, 0x1234_5678, true)
@@ -212,8 +199,8 @@ describe('LAR, LSL, VERR, VERW and ARPL', () => {
     const b = Bench.protected32(cpl)
     b.gdt(FREE_SEL, descriptor(0, 0x1_ffff, attributes))
     const zf = (mnemonic: string): boolean => {
-      b.s.set(S_GPR + 8, FREE_SEL | rpl)
-      b.s.set(S_GPR, 0xdead_beef)
+      b.s.set(S.S_GPR + 8, FREE_SEL | rpl)
+      b.s.set(S.S_GPR, 0xdead_beef)
       const two = mnemonic[0] === 'L'
       const operands = two
         ? ([
@@ -243,8 +230,8 @@ describe('LAR, LSL, VERR, VERW and ARPL', () => {
     { destination: 0x13, source: 1, result: 0x13, zf: false },
   ])('ARPL $destination, $source', ({ destination, source, result, zf }) => {
     const b = Bench.protected32(3)
-    b.s.set(S_GPR, destination)
-    b.s.set(S_GPR + 8, source)
+    b.s.set(S.S_GPR, destination)
+    b.s.set(S.S_GPR + 8, source)
     const operands = [
       { kind: 'reg', size: 2 },
       { kind: 'reg', size: 2 },
@@ -271,7 +258,7 @@ describe('table registers', () => {
   ])('$mnemonic $selector of type $attributes: $result', ({ mnemonic, attributes, selector, result }) => {
     const b = Bench.protected32()
     b.gdt(FREE_SEL, descriptor(0x5000, 0x67, attributes))
-    b.s.set(S_GPR, selector)
+    b.s.set(S.S_GPR, selector)
     expect(b.outcome(mnemonic, { offsets: [gprOffset(0)], operands: register })).toBe(result)
     if (mnemonic === 'LTR' && result === 'ok') expect(b.cpu.bytes[GDT + FREE_SEL + 5]).toBe(attributes | 2)
   })
@@ -280,9 +267,9 @@ describe('table registers', () => {
     const b = Bench.long64()
     b.gdt(FREE_SEL, descriptor(0x1234_5000, 0x67, 0x89))
     b.gdt(FREE_SEL + 8, 0xffff_8001n)
-    b.s.set(S_GPR, FREE_SEL)
+    b.s.set(S.S_GPR, FREE_SEL)
     expect(b.outcome('LTR', { offsets: [gprOffset(0)], operands: register })).toBe('ok')
-    expect([b.s.segmentField(7, SEG_BASE), b.s.segmentField(7, SEG_BASE + 4)]).toEqual([0x1234_5000, 0xffff_8001])
+    expect([b.s.segmentField(7, S.SEG_BASE), b.s.segmentField(7, S.SEG_BASE + 4)]).toEqual([0x1234_5000, 0xffff_8001])
     b.gdt(FREE_SEL, descriptor(0x1234_5000, 0x67, 0x89))
     b.gdt(FREE_SEL + 8, 0x0000_0100_ffff_8001n)
     expect(b.outcome('LTR', { offsets: [gprOffset(0)], operands: register })).toBe('#GP(38)')
@@ -318,7 +305,7 @@ describe('table registers', () => {
       const b = Bench.long64()
       b.gdt(FREE_SEL, descriptor(0x5000, 0x67, type))
       b.gdt(FREE_SEL + 8, 0n)
-      setTableRegister(b.s, GDTR, GDT, 0, last)
+      setTableRegister(b.s, S.GDTR, GDT, 0, last)
       b.s.setGpr(0, 4, FREE_SEL)
       expect(b.outcome(mnemonic, { offsets: [gprOffset(0)], operands: [{ kind: 'reg', size: 2 }] })).toBe(result)
     }
@@ -329,9 +316,9 @@ describe('table registers', () => {
     b.cpu.view.setUint16(0x5000, 0x1ff, true)
     b.cpu.view.setUint32(0x5002, 0xab12_3456, true)
     expect(b.outcome('LGDT', { size: 2, address: 0x5000 })).toBe('ok')
-    expect(b.s.segmentField(8, SEG_BASE)).toBe(0x12_3456)
+    expect(b.s.segmentField(8, S.SEG_BASE)).toBe(0x12_3456)
     expect(b.outcome('LGDT', { size: 4, address: 0x5000 })).toBe('ok')
-    expect(b.s.segmentField(8, SEG_BASE)).toBe(0xab12_3456)
+    expect(b.s.segmentField(8, S.SEG_BASE)).toBe(0xab12_3456)
     expect(b.outcome('SGDT', { size: 2, address: 0x5010 })).toBe('ok')
     expect([b.u16(0x5010), b.u32(0x5012)]).toEqual([0x1ff, 0xab12_3456])
     const long = Bench.long64()
@@ -344,10 +331,10 @@ describe('table registers', () => {
   test('CR4.UMIP keeps SGDT, SIDT, SLDT, STR and SMSW from programs', () => {
     const b = Bench.protected32(3)
     for (const mnemonic of ['SGDT', 'SIDT', 'SLDT', 'STR', 'SMSW']) {
-      b.s.set(S_CR4, 0)
+      b.s.set(S.S_CR4, 0)
       const one = { address: 0x5000, operands: [{ kind: 'mem', size: 2 }] } as const
       expect(b.outcome(mnemonic, one)).toBe('ok')
-      b.s.set(S_CR4, 1 << 11)
+      b.s.set(S.S_CR4, 1 << 11)
       expect(b.outcome(mnemonic, one)).toBe('#GP(0)')
     }
   })

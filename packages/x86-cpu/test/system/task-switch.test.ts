@@ -1,19 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  CS,
-  DS,
-  ES,
-  FLAG_NT,
-  FLAG_TF,
-  FLAG_VM,
-  LDTR,
-  SS,
-  S_CR0,
-  S_CR3,
-  S_DR,
-  S_LOGGED,
-  TR,
-} from '../../src/state/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { afterInstruction } from '../../src/system/debug.ts'
 import { PendingEvent } from '../../src/system/events.ts'
 import { S_ACTIVITY } from '../../src/state/system-state.ts'
@@ -54,7 +40,7 @@ interface NewTask {
 function bench(task: NewTask = {}, cpl = 0): Bench {
   const b = Bench.protected32(cpl)
   const { view } = b.cpu
-  b.s.set(S_LOGGED, 1)
+  b.s.set(S.S_LOGGED, 1)
   b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0xe9))
   b.gdt(GATE_SEL, gate(NEW_SEL, 0, 0xe5))
   b.gdt(LDT_SEL, descriptor(0x3800, 0x1f, 0x82))
@@ -91,7 +77,7 @@ function pending(b: Bench, stepping = false): string {
 describe('task switches (SDM vol. 3A, "Task Switching")', () => {
   test('outside a logged pass the instruction starts again as one', () => {
     const b = bench()
-    b.s.set(S_LOGGED, 0)
+    b.s.set(S.S_LOGGED, 0)
     expect(b.run('JMPF', { immediate: BigInt(NEW_SEL) << 32n, operands: [{ kind: 'imm', size: 4 }] })).toBe(
       STATUS_RESTART,
     )
@@ -109,14 +95,14 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(far(b, how, selector)).toBe('ok')
     expect([typeOf(b, TSS_SEL), typeOf(b, NEW_SEL)]).toEqual([oldType, 11])
     expect(b.u16(NEW_TSS)).toBe(link)
-    expect((b.flags & FLAG_NT) !== 0).toBe(nested)
+    expect((b.flags & S.FLAG_NT) !== 0).toBe(nested)
     // The old task.
     expect([b.u32(TSS + 0x20), b.u32(TSS + 0x24)]).toEqual([0x4007, 0x202])
     expect([0, 1, 4, 7].map((i) => b.u32(TSS + 0x28 + 4 * i))).toEqual([0x2000_0000, 0x2000_0001, sp, 0x2000_0007])
     expect([0, 1, 2].map((i) => b.u16(TSS + 0x48 + 4 * i))).toEqual([DATA0_SEL, CODE0_SEL, DATA0_SEL])
     // The new one.
     expect([b.rip, b.rsp, b.s.gpr(0), b.s.gpr(7)]).toEqual([0x9000, 0x7000, 0x1000_0000, 0x1000_0007])
-    expect([CS, SS, DS, ES, LDTR, TR].map((i) => b.selector(i))).toEqual([
+    expect([S.CS, S.SS, S.DS, S.ES, S.LDTR, S.TR].map((i) => b.selector(i))).toEqual([
       CODE0_SEL,
       DATA0_SEL,
       DATA0_SEL,
@@ -124,18 +110,18 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
       LDT_SEL,
       NEW_SEL,
     ])
-    expect(b.s.get(S_CR0) & 8).toBe(8)
+    expect(b.s.get(S.S_CR0) & 8).toBe(8)
     expect(pending(b)).toBe('nothing')
   })
 
   test('CR3 is loaded only while paging is on', () => {
     const b = bench()
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
-    expect(b.s.get(S_CR3)).toBe(0)
+    expect(b.s.get(S.S_CR3)).toBe(0)
     const c = bench()
-    c.s.set(S_CR0, 0x8000_0011)
+    c.s.set(S.S_CR0, 0x8000_0011)
     expect(far(c, 'JMPF', NEW_SEL)).toBe('ok')
-    expect(c.s.get(S_CR3)).toBe(0xabc000)
+    expect(c.s.get(S.S_CR3)).toBe(0xabc000)
     expect(c.cpu.host.controlChanges).toBeGreaterThan(0)
   })
 
@@ -144,9 +130,9 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect(far(b, 'CALLF', NEW_SEL)).toBe('ok')
     const kept = b.rip
     expect(b.outcome('IRETD')).toBe('ok')
-    expect([b.selector(TR), b.rip]).toEqual([TSS_SEL, 0x4007])
+    expect([b.selector(S.TR), b.rip]).toEqual([TSS_SEL, 0x4007])
     expect([typeOf(b, TSS_SEL), typeOf(b, NEW_SEL)]).toEqual([11, 9])
-    expect([b.u32(NEW_TSS + 0x20), b.u32(NEW_TSS + 0x24) & FLAG_NT]).toEqual([kept + 2, 0])
+    expect([b.u32(NEW_TSS + 0x20), b.u32(NEW_TSS + 0x24) & S.FLAG_NT]).toEqual([kept + 2, 0])
   })
 
   test.each([
@@ -157,10 +143,10 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     { what: 'a link to data', link: DATA0_SEL, result: '#TS(10)' },
   ])('IRET with $what: $result', ({ link, result }) => {
     const b = bench()
-    b.flags |= FLAG_NT
+    b.flags |= S.FLAG_NT
     b.cpu.view.setUint16(TSS, link, true)
     expect(b.outcome('IRETD')).toBe(result)
-    expect(b.selector(TR)).toBe(TSS_SEL)
+    expect(b.selector(S.TR)).toBe(TSS_SEL)
   })
 
   test.each([
@@ -223,7 +209,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     const bytes = b.cpu.bytes.slice(0, 0xe_0000)
     expect(far(b, 'JMPF', selector)).toBe(result)
     expect(b.cpu.bytes.subarray(0, 0xe_0000)).toEqual(bytes)
-    expect([b.selector(TR), b.rip]).toEqual([TSS_SEL, 0x4000])
+    expect([b.selector(S.TR), b.rip]).toEqual([TSS_SEL, 0x4000])
   })
 
   test.each([
@@ -242,7 +228,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     const b = bench(task)
     b.gdt(0x58, descriptor(0, 0xfff, 0x409b))
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
-    expect(b.selector(TR)).toBe(NEW_SEL)
+    expect(b.selector(S.TR)).toBe(NEW_SEL)
     expect(b.rip).toBe(task.eip ?? 0x9000)
     expect(pending(b)).toBe(result)
     expect(pending(b)).toBe('nothing')
@@ -251,22 +237,22 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
   test('an outer task and a virtual-8086 task', () => {
     const b = bench({ cs: CODE3_SEL, ss: DATA3_SEL, ds: DATA3_SEL })
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
-    expect([b.s.cpl, b.selector(CS), pending(b)]).toEqual([3, CODE3_SEL, 'nothing'])
-    const v = bench({ cs: 0x1234, flags: FLAG_VM | 0x202, eip: 0x10 })
+    expect([b.s.cpl, b.selector(S.CS), pending(b)]).toEqual([3, CODE3_SEL, 'nothing'])
+    const v = bench({ cs: 0x1234, flags: S.FLAG_VM | 0x202, eip: 0x10 })
     expect(far(v, 'JMPF', NEW_SEL)).toBe('ok')
-    expect([v.s.cpl, v.s.v86, v.s.segmentField(CS, 0), pending(v)]).toEqual([3, true, 0x1_2340, 'nothing'])
+    expect([v.s.cpl, v.s.v86, v.s.segmentField(S.CS, 0), pending(v)]).toEqual([3, true, 0x1_2340, 'nothing'])
   })
 
   test('local breakpoints are disabled, global ones stay', () => {
     const b = bench()
-    b.s.set(S_DR + 56, 0x7ff)
+    b.s.set(S.S_DR + 56, 0x7ff)
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
-    expect(b.s.get(S_DR + 56)).toBe(0x6aa)
+    expect(b.s.get(S.S_DR + 56)).toBe(0x6aa)
   })
 
   test('the T flag makes a debug trap in the new task', () => {
     const b = bench({ trap: true })
-    b.flags |= FLAG_TF
+    b.flags |= S.FLAG_TF
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
     expect(pending(b, true)).toBe('#DB 8000')
   })
@@ -275,11 +261,11 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     const b = bench()
     b.idt(13, gate(NEW_SEL, 0, 0x85))
     b.deliver(exception(13, 0x50))
-    expect([b.selector(TR), b.rip, b.rsp]).toEqual([NEW_SEL, 0x9000, 0x6ffc])
+    expect([b.selector(S.TR), b.rip, b.rsp]).toEqual([NEW_SEL, 0x9000, 0x6ffc])
     expect(b.pushed(4, 1)).toEqual([0x50])
     expect(b.u32(TSS + 0x20)).toBe(0x4000)
     expect(b.u32(TSS + 0x24) & 0x1_0000).toBe(0x1_0000)
-    expect([b.u16(NEW_TSS), b.flags & FLAG_NT]).toEqual([TSS_SEL, FLAG_NT])
+    expect([b.u16(NEW_TSS), b.flags & S.FLAG_NT]).toEqual([TSS_SEL, S.FLAG_NT])
   })
 
   test('an interrupt through a gate to a busy task is #GP with EXT', () => {
@@ -303,7 +289,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
       view.setUint16(NEW_TSS + 0x22 + 2 * i, sel, true),
     )
     expect(far(b, 'CALLF', NEW_SEL)).toBe('ok')
-    expect([b.rip, b.s.gpr(0), b.rsp, b.selector(DS), b.selector(TR)]).toEqual([
+    expect([b.rip, b.s.gpr(0), b.rsp, b.selector(S.DS), b.selector(S.TR)]).toEqual([
       0x9000,
       0x100,
       0x104,
@@ -312,6 +298,6 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     ])
     expect(typeOf(b, NEW_SEL)).toBe(3)
     expect(b.outcome('IRETD')).toBe('ok')
-    expect([b.u16(NEW_TSS + 0x0e), typeOf(b, NEW_SEL), b.selector(TR)]).toEqual([0x9002, 1, TSS_SEL])
+    expect([b.u16(NEW_TSS + 0x0e), typeOf(b, NEW_SEL), b.selector(S.TR)]).toEqual([0x9002, 1, TSS_SEL])
   })
 })
