@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { crc32 } from '@retrap/basics'
 import { DebugExit } from '@retrap/devices'
+import type { VirtualCpu } from '@retrap/hvm'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { slicedCount } from '@retrap/tooling/slice'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
@@ -22,6 +23,8 @@ interface Drawn {
   /** Turns of the event loop that an answer takes where the machine is stopped. */
   readonly late: number
   readonly verbs: readonly Verb[]
+  /** A watcher of turns stops the machine, and not the model that is asked. */
+  readonly watched: boolean
 }
 
 /** Stops a machine at requests of its guest. */
@@ -41,7 +44,7 @@ class Stops {
   }
 
   async #seen(): Promise<void> {
-    if (--this.#left !== 0) return
+    if (this.#drawn.watched || --this.#left !== 0) return
     this.#stop.abort()
     for (let i = 0; i < this.#drawn.late; i++) await turn()
   }
@@ -50,6 +53,8 @@ class Stops {
   async run(pc: Pc): Promise<boolean> {
     this.#stop = new AbortController()
     this.#left = this.#drawn.requests[this.#next++] ?? Infinity
+    const end = ({ cpu }: VirtualCpu): void => void (cpu.busy && --this.#left === 0 && this.#stop.abort())
+    if (this.#drawn.watched) pc.domain.watchTurns({ begin() {}, end })
     const { reason } = await pc.run({ signal: this.#stop.signal, timeoutMs: 60_000 })
     if (reason !== 'stopped') expect(reason).toBe('debug-exit')
     return reason === 'stopped'
@@ -123,6 +128,7 @@ test('its end is the same, whatever is done in the middle of which instruction',
     placement: fc.constantFrom('inline', 'deferred'),
     requests: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 }),
     late: fc.nat(3),
+    watched: fc.boolean(),
     verbs: fc.array(fc.constantFrom(...(Object.keys(VERBS) as Verb[])), { minLength: 1, maxLength: 4 }),
   })
   await fc.assert(

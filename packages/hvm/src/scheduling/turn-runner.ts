@@ -105,8 +105,9 @@ export class TurnRunner {
       how === 'finish'
         ? (cpu.settle() ?? FINISHED)
         : ((how === 'alone' ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls))
-    this.watch?.end(vcpu)
+    // It has come back: a stop by a watcher does not end the next turn.
     run.current = null
+    this.watch?.end(vcpu)
     this.#domain.memoryChanges.stopped()
     vcpu.turnEnded()
     return exit
