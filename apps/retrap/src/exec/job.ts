@@ -4,6 +4,8 @@ import { MOUNT_9P } from '../linux/exec-initramfs.ts'
 /** A folder of the host that a program sees at its own path. */
 export interface JobShare {
   readonly path: string
+  /** The path on the host without links. */
+  readonly realPath: string
   /** The tag of its device. */
   readonly tag: string
   readonly readOnly: boolean
@@ -44,18 +46,22 @@ const IS_PLAIN = /^(?!(?:FUNCNAME|IFS|LINENO|OPTIND|RANDOM)=)[A-Za-z_]\w*=/
 /** A word of a shell that stands for this text. */
 export const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
 
-/** A path as the lines of a table of mounts have it. */
-const tablePath = (path: string): string =>
-  // oxlint-disable-next-line typescript/no-non-null-assertion -- of one character
-  path.replaceAll(/[\s\\#]/g, (character) => `\\${character.codePointAt(0)!.toString(8).padStart(3, '0')}`)
+/** Enters a folder of the root, and fails where a link leads elsewhere: an absolute link would leave the root. */
+const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
+
+/**
+ * The commands that mount a share at its own path, or where its path leads on the host. A share that is not mounted ends the job: what
+ * a program writes there would be lost.
+ */
+function mountCommand({ path, realPath, tag, readOnly }: JobShare): string {
+  const options = `${MOUNT_9P},cache=${readOnly ? 'loose' : 'none'},${readOnly ? 'ro' : 'rw'}`
+  const entered = [path, realPath].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
+  return `({ ${entered} || ! echo end link${tag} >&7; } 2>/dev/null && mount -t 9p -o ${options} ${tag} .) || { echo end mount${tag} >&7; exit; }`
+}
 
 /** The commands that run a job in a guest which waits for one: the last becomes the program. */
 export function encodeJob(job: Job): string {
   const { program, env, uid, gid, workingDirectory, shares, terminal } = job
-  const mounts = shares.map(
-    ({ path, tag, readOnly }) =>
-      `${tag} ${tablePath(`/new${path}`)} 9p ${MOUNT_9P},cache=${readOnly ? 'loose' : 'none'},${readOnly ? 'ro' : 'rw'} 0 0`,
-  )
   const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
   const directory = quote(`/new${workingDirectory}`)
   const others = env.filter((one) => !IS_PLAIN.test(one))
@@ -63,13 +69,9 @@ export function encodeJob(job: Job): string {
     `date -s @${Math.ceil(job.epochSeconds)} >/dev/null`,
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
     ...job.preparation,
-    ...(shares.length === 0
-      ? []
-      : [
-          `mkdir -p ${shares.map(({ path }) => quote(`/new${path}`)).join(' ')}`,
-          `echo ${quote(mounts.join('\n'))} >/etc/fstab`,
-          'mount -a',
-        ]),
+    ENTER,
+    // A share within another one is mounted after that.
+    ...shares.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
     ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
     ...(terminal === undefined
       ? []

@@ -1,6 +1,6 @@
 /** Runs a program in a guest, as if it ran here. */
 import { randomBytes } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -244,7 +244,7 @@ class Run {
     const { shares, hasTerminal, kind } = this.#request
     return {
       ...this.#program,
-      shares: shares.map((one, i) => ({ ...one, tag: shareTag(i + 1) })),
+      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), tag: shareTag(i + 1) })),
       terminal: hasTerminal ? this.#size() : undefined,
       preparation: kind.hasNetwork ? NETWORK_COMMANDS : [],
       epochSeconds: Date.now() / 1000,
@@ -314,6 +314,9 @@ class Run {
     this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
     if (this.#answer === 'lost')
       throw new ExecError(125, `${name} ended what takes its outputs out of the guest; the rest of them is lost`)
+    const [, how = '', tag] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
+    const share = this.#request.shares.find((_, i) => shareTag(i + 1) === tag)
+    if (share !== undefined) throw new ExecError(125, `--share ${share.path}: ${NOT_MOUNTED[how]}`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
     if (code === ILLEGAL && this.#refused !== undefined) {
@@ -327,6 +330,11 @@ class Run {
     if (reason === 'timeout') throw new ExecError(124, `${name} did not end in ${timeoutMs / 1000} s (--timeout)`)
     throw new ExecError(125, `the guest has ended before ${name} did: ${ENDS[reason] ?? reason}`)
   }
+}
+
+const NOT_MOUNTED: Readonly<Record<string, string>> = {
+  link: "a link or a file is at this path in the program's root, or on the way to it; share a folder elsewhere",
+  mount: 'the guest cannot mount it',
 }
 
 /** The exit code of a program that SIGILL has ended. */

@@ -16,7 +16,7 @@ const JOB: Job = {
   uid: 7,
   gid: 8,
   workingDirectory: '/work dir',
-  shares: [{ path: '/work dir', tag: 'share1', readOnly: false }],
+  shares: [{ path: '/work dir', realPath: '/work dir', tag: 'share1', readOnly: false }],
   files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' },
   terminal: undefined,
   preparation: [],
@@ -35,7 +35,18 @@ describe('a job as the commands of a guest', () => {
     const said = execFileSync('sh', ['-c', `printf '%s|' ${words.map(quote).join(' ')}`], { encoding: 'utf8' })
     expect(said).toBe(words.map((word) => `${word}|`).join(''))
     expect(encodeJob(JOB)).toContain(String.raw`'/bin/echo' 'it'\''s' 'a b'`)
-    expect(encodeJob(JOB)).toContain(String.raw`share1 /new/work\040dir 9p`)
+  })
+
+  test.each([
+    { given: 'it is mounted', mount: 'true', said: '' },
+    { given: 'mount fails', mount: 'false', said: 'end mountshare1\n' },
+    { given: 'its folder cannot be entered', enter: 'false', mount: 'true', said: 'end linkshare1\nend mountshare1\n' },
+  ])('says how a share is mounted: $given', ({ enter = 'true', mount, said }) => {
+    const [command] = encodeJob(JOB)
+      .split('\n')
+      .filter((line) => line.includes('mount -t'))
+    const functions = `exec 7>&1; enter() { ${enter}; }; mount() { ${mount}; }`
+    expect(execFileSync('sh', ['-c', `${functions}\n${command}`], { encoding: 'utf8' })).toBe(said)
   })
 
   test('has the guest no earlier than the host: files of a share are not of its future', () => {

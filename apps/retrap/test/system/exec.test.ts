@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { openBundle, type PcOptions, replayPc } from '@retrap/machine'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { hasProc, hasProgram, skipNote } from '@retrap/tooling/skip'
-import { sliceTests } from '@retrap/tooling/slice'
+import { SLICE, sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
 import { EXEC_DEADLINE_MS as DEADLINE_MS, type Ended, retrapExec as exec, runToEnd as run } from '../support/exec.ts'
 import { SOURCE_START } from '../support/processes.ts'
@@ -47,6 +47,59 @@ test(`a folder is shared, by its own path and as asked${note}`, { timeout: DEADL
     })
     expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('from the guest\n')
     expect(Math.abs(Number(readFileSync(join(folder, 'time'), 'utf8')) - Date.now() / 1000)).toBeLessThan(60)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test(`shares have any characters in their paths${note}`, { timeout: DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    const marks = [' ', '#', ',', ':', '"', "'", '\\', '\n', '\t', '=', '$(x)', '*', 'é漢', '\u2028', '...']
+    const paths = marks.flatMap((mark) => [mark, `a${mark}b`, `-${mark}`].map((name) => join(folder, name)))
+    for (const path of paths) mkdirSync(path)
+    const drawn = paths.filter((_, i) => i % 3 === SLICE % 3)
+    const script = 'for one; do echo of the guest >"$one/file" || exit; done'
+    const shares = drawn.flatMap((path) => ['--share', `${path}:rw`])
+    expect(exec([...shares, '--', 'sh', '-c', script, 'sh', ...drawn])).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(drawn.filter((path) => readFileSync(join(path, 'file'), 'utf8') !== 'of the guest\n')).toEqual([])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test(`a root cannot lead a share elsewhere${note}`, { timeout: DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    const [root, shared, real] = ['root', 'shared', 'real/inner'].map((name) => join(folder, name)) as [
+      string,
+      ...string[],
+    ]
+    for (const path of [root, shared, real, join(root, folder), join(root, 'etc')])
+      mkdirSync(path!, { recursive: true })
+    // XOR EDI, EDI; MOV EAX, 60; SYSCALL
+    writeFileSync(join(root, 'run'), program('31ffb83c0000000f05'), { mode: 0o755 })
+    const at = join(root, shared!)
+    const end = () => exec(['--root', root, '--share', `${shared}:rw`, '--', '/run'])
+    const refused = {
+      code: 125,
+      stdout: '',
+      stderr: expect.stringMatching(`^retrap: --share ${shared}: a link or a file`) as string,
+    }
+    for (const [target, ended] of [
+      ['/etc', refused],
+      ['../../etc', refused],
+      ['/none', refused],
+      [undefined, { code: 0, stdout: '', stderr: '' }],
+    ] as const) {
+      rmSync(at, { force: true, recursive: true })
+      if (target !== undefined) symlinkSync(target, at)
+      expect(end()).toEqual(ended)
+    }
+    // A link of the host leads to the same place there.
+    symlinkSync('real', join(folder, 'link'))
+    symlinkSync(join(folder, 'real'), join(root, folder, 'link'))
+    expect(exec(['--root', root, '--share', join(folder, 'link/inner'), '--', '/run'])).toMatchObject({ code: 0 })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
