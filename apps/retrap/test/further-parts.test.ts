@@ -175,6 +175,7 @@ describe('the end of a run', () => {
     [{ reason: 'guest-crash', detail: crash }, 88],
     [{ reason: 'timeout' }, 124],
     [{ reason: 'out-of-memory', detail: crash }, 70],
+    [{ reason: 'device-failure', detail: crash }, 70],
     [{ reason: 'internal-error', detail: crash }, 70],
     [{ reason: 'debug-exit', code: 33 }, 33],
     [{ reason: 'debug-exit', code: 0 }, 0],
@@ -202,6 +203,7 @@ describe('the end of a run', () => {
     ['triple-fault', 'triple fault'],
     ['guest-crash', 'guest crash'],
     ['out-of-memory', 'no memory'],
+    ['device-failure', 'the device failed'],
     ['internal-error', 'internal error'],
   ] as const)('%s says why', (reason, title) =>
     expect(lines({ reason, detail: crash })).toMatch(new RegExp(`${title}.*why`, 's')),

@@ -38,7 +38,8 @@ export class ConfigAddress {
 }
 
 const ECAM_FUNCTION_BYTES = 0x1000
-const ECAM_BUS_BYTES = 256 * ECAM_FUNCTION_BYTES
+/** Bytes of a bus in a window. */
+export const ECAM_BUS_BYTES: number = 256 * ECAM_FUNCTION_BYTES
 
 /** Guest-physical addresses that are the configuration space of a range of buses, 1 MiB a bus. */
 export interface EcamWindow {

@@ -99,6 +99,7 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const traced = trace !== undefined
   const registration = new Registration({
     ...{ vcpus, pages: options, space, pending, invalidations, traced },
+    isRam: (gpa) => options.guestMemory?.read(gpa, new Uint8Array(1)) === true,
     changed: () => asked.forget(),
   })
   const { parties, ports, mmio } = registration

@@ -6,10 +6,17 @@ import { IoreqError } from './errors.ts'
 import { createIoRequest, type IoRequest, requestAddress, setElement } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  XEN_DMOP_IO_RANGE_MEMORY,
+  XEN_DMOP_IO_RANGE_PORT,
+} from './layout.ts'
 import type { PendingRequests, VcpuRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
-import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/host'
+import { badRead, checkedVoid, cut, hex, isOneCall, isWord } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
@@ -125,6 +132,34 @@ export class IoDispatch {
   /** Claims guest-physical addresses for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalMmio(name: string, gpa: number, bytes: number, handler: RangeHandler, options?: RegionOptions): Region {
     return this.#registration.mapMmio(name, gpa, bytes, handler, options)
+  }
+
+  /** Says that a range is answered before any claimant, as the page of a local APIC: see {@link IoDispatch.refuseOverlap}. */
+  reserve(kind: 'port' | 'mmio', name: string, base: number, bytes: number): void {
+    this.#registration.reserve(kind, name, base, bytes)
+  }
+
+  /**
+   * Refuses a fixed range that is not free: RAM, a range of the hypervisor, or a range of another server.
+   *
+   * @param device - the model or server that has it, for the error
+   * @param server - the server that has it
+   * @throws IoreqError `ERR_EXISTS`, naming the range and its owner
+   */
+  refuseOverlap(device: string, kind: 'port' | 'mmio', first: number, last: number, server: IoreqServer): void {
+    const owner = this.#registration.ownerIn(kind, first, last, server)
+    if (owner === undefined) return
+    const range = `${kind} range ${hex(first)}–${hex(last)}`
+    throw new IoreqError('ERR_EXISTS', `${device}: ${range} is over one of ${owner}; choose a range that is free`)
+  }
+
+  /** Does so with the ranges of all servers that were made with `mayOverlap: false`. @throws IoreqError `ERR_EXISTS` */
+  refuseOverlaps(): void {
+    for (const server of this.servers.filter(({ mayOverlap }) => !mayOverlap))
+      for (const kind of ['port', 'mmio'] as const) {
+        const all = server.ranges[kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY]!
+        for (let i = 0; i < all.count; i++) this.refuseOverlap(server.name, kind, all.start(i), all.end(i), server)
+      }
   }
 
   // ---- direct accesses ----

@@ -77,6 +77,13 @@ export class RegionTable implements RegionOwner {
     return last.region
   }
 
+  /** An enabled region that has a part of `first` … `last`; undefined: there is none. */
+  overlapping(kind: 'port' | 'mmio', first: number, last: number): ClaimedRegion | undefined {
+    return this.regions.find(
+      (one) => one.enabled && one.kind === kind && one.base <= last && first < one.base + one.length,
+    )
+  }
+
   #find(found: Found, kind: 'port' | 'mmio', address: number): void {
     found.region = null
     found.first = 0

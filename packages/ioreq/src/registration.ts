@@ -1,5 +1,5 @@
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
-import type { ConfigSpace } from './config-space.ts'
+import { type ConfigSpace, ECAM_BUS_BYTES } from './config-space.ts'
 import type { InvalidationListener } from './invalidations.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import { claimsInOrder, MmioLookup, PortLookup } from './lookup.ts'
@@ -16,10 +16,22 @@ export interface RegistrationParts {
   readonly space: ConfigSpace
   readonly pending: PendingRequests
   readonly invalidations: InvalidationListener | undefined
+  /** Whether RAM or ROM is at a guest-physical address. */
+  readonly isRam: (gpa: number) => boolean
   /** Accesses are traced: no look-up finds anything, so that all of them come by `ImmediateAccess`. */
   readonly traced: boolean
   /** The look-ups are to be made anew. */
   changed(): void
+}
+
+const CONFIG = 'PCI configuration space'
+/** Places of a range at which RAM is looked for: more than pages of a usual one. */
+const MOST_LOOKS = 4096
+
+function isInRam(isRam: (gpa: number) => boolean, first: number, last: number): boolean {
+  const step = Math.max(4096, Math.ceil((last - first) / MOST_LOOKS))
+  for (let at = first; at <= last; at += step) if (isRam(at)) return true
+  return isRam(last)
 }
 
 /** Registers the claimants of a domain's accesses, and keeps the look-ups by which direct accesses find them. */
@@ -30,6 +42,7 @@ export class Registration implements ServerOwner {
     () => this.#claims('mmio'),
     () => this.#parts.space.windows,
   )
+  readonly #reserved: { kind: 'port' | 'mmio'; name: string; first: number; last: number }[] = []
   readonly #parts: RegistrationParts
   readonly #pending: PendingRequests
 
@@ -60,6 +73,30 @@ export class Registration implements ServerOwner {
       { device: name, kind: 'mmio', base: gpa, length: bytes, handler, direct: true, window: null },
       options,
     )
+  }
+
+  /** Sets a range aside, which is answered before any claimant: see `IoDispatch.reserve`. */
+  reserve(kind: 'port' | 'mmio', name: string, base: number, bytes: number): void {
+    this.#reserved.push({ kind, name, first: base, last: base + bytes - 1 })
+  }
+
+  /** Names the party, but `server`, that answers in a part of a range; undefined: there is none. */
+  ownerIn(kind: 'port' | 'mmio', first: number, last: number, server: IoreqServer): string | undefined {
+    const { space, isRam } = this.#parts
+    const { internal, servers } = this.parties
+    const windows = space.windows.map((one) => {
+      const at = one.base + one.firstBus * ECAM_BUS_BYTES
+      return { kind: 'mmio', name: CONFIG, first: at, last: one.base + (one.lastBus + 1) * ECAM_BUS_BYTES - 1 }
+    })
+    const ports = space.hasPorts ? [{ kind: 'port', name: CONFIG, first: 0xcf8, last: 0xcff }] : []
+    const aside = [...this.#reserved, ...ports, ...windows]
+    const fixed = aside.find((one) => one.kind === kind && one.first <= last && first <= one.last)
+    const own = fixed?.name ?? internal.overlapping(kind, first, last)?.device
+    if (own !== undefined) return own
+    if (kind === 'mmio' && isInRam(isRam, first, last)) return 'guest memory'
+    const type = kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY
+    const other = servers.find((one) => one !== null && one !== server && one.ranges[type]!.overlaps(first, last))
+    return other?.transport.deviceIn?.(kind, first, last) ?? other?.name
   }
 
   /** The windows of memory-mapped configuration space have changed. */

@@ -33,6 +33,8 @@ export interface IoreqTransport {
   detach?(device: string): boolean
   /** Name of the model that answers at an address, where that is known. */
   deviceAt?(kind: 'port' | 'mmio', address: number): string | undefined
+  /** Names a model that has a part of `first` … `last`, where the transport knows. */
+  deviceIn?(kind: 'port' | 'mmio', first: number, last: number): string | undefined
   /** An INVALIDATE request for this vCPU follows, and this is what it is about. The request itself says everything. */
   announce?(vcpu: number, notice: InvalidationNotice): void
   /**
@@ -82,6 +84,8 @@ export interface ServerOptions {
   readonly bufferedMode?: number
   /** The policy for a failure of its models; default the domain's. */
   readonly policy?: FailurePolicy
+  /** Whether its fixed ranges may lie over RAM and ranges of others: see `IoDispatch.refuseOverlaps`. Default true. */
+  readonly mayOverlap?: boolean
   /** @internal The models, where they are of this process. */
   readonly local?: LocalModels
 }
@@ -121,6 +125,8 @@ export class IoreqServer {
   readonly transport: IoreqTransport
   /** The policy for a failure of its models; null: the domain's. */
   readonly policy: FailurePolicy | null
+  /** See `ServerOptions`. */
+  readonly mayOverlap: boolean
   /** @internal The way of its requests. */
   readonly channel: Channel
   /** Ranges by type: port, memory, PCI. */
@@ -146,6 +152,7 @@ export class IoreqServer {
     this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : (options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF)
     this.transport = options.transport
     this.policy = options.policy ?? null
+    this.mayOverlap = options.mayOverlap ?? true
     this.ranges = [new RangeSet(), new RangeSet(), new RangeSet()]
     this.bufferedRanges = [new RangeSet(), new RangeSet()]
     this.draining = new Uint8Array(vcpus)

@@ -66,8 +66,8 @@ describe('a machine ends', () => {
       failure: { serverName: 's', device: 'd', request: 'a read', cause: new Error('why') },
     } as never
     expect(machineExit(exit, describeCrash)).toEqual({
-      reason: 'internal-error',
-      detail: { message: 'device d of server s failed at a read: why' },
+      reason: 'device-failure',
+      detail: { message: 'd of s (a read): why' },
     })
   })
 })

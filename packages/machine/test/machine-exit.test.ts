@@ -53,8 +53,8 @@ test.each([
   const pc = await createPc({ jit: TEST_JIT, memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel, devices: [device] })
   const exit = await pc.run({ timeoutMs: 5000 })
   pc.close()
-  expect(exit.reason).toBe('internal-error')
-  expect(exit.detail?.message).toMatch(/^device bad of server \S+ failed at .*: .*cannot be printed$/)
+  expect(exit.reason).toBe('device-failure')
+  expect(exit.detail?.message).toMatch(/^bad \(.*\): .*cannot be printed$/)
 })
 
 const DEVICE = 0xfed9_0000

@@ -332,7 +332,7 @@ describe('how a run ends', () => {
       read: () => Promise.reject(new Error('no sensor')),
     })
     const { exit } = await run({ kernel, devices: [broken] })
-    expect(exit.reason).toBe('internal-error')
+    expect(exit.reason).toBe('device-failure')
     expect(exit.detail?.message).toMatch(/broken.*fed90004.*no sensor/)
   })
 
@@ -354,7 +354,7 @@ describe('how a run ends', () => {
     }
     const broken = defineDevice({ name: 'broken', synchronous: true, mmio: { base: 0xfed9_0000, size: 0x1000 }, read })
     const { exit } = await run({ kernel, devices: [broken] })
-    expect(exit.reason).toBe('internal-error')
+    expect(exit.reason).toBe('device-failure')
     expect(exit.detail?.message).toMatch(/broken.*fed90004.*(cannot be printed|Symbol)/)
   })
 

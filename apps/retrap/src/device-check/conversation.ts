@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import {
+  beyondLimits,
   type FrameKind,
   type FrameWord,
   type MachineFrame,
@@ -8,7 +9,6 @@ import {
   type ServerFrame,
 } from '@retrap/ioreq/protocol'
 import { bigOf, frameText, sentenceOf, wordOf } from './frame-text.ts'
-import { beyondLimits } from './limits.ts'
 import type { Link } from './link.ts'
 import { declares, Objects } from './objects.ts'
 import type { Report, Rule } from './report.ts'
@@ -189,6 +189,8 @@ export class Conversation {
     if (this.over !== null) return
     for (const { field, expected } of beyondLimits(frame))
       this.fail(RULES.limits, bytes, `${field}: ${expected}`, sentenceOf(frame.kind, field))
+    if (frame.kind === 'log' && /[\r\n]/.test(frame.text))
+      this.fail(RULES.limits, bytes, 'text: one line', sentenceOf('log', 'text'))
     this.#acts(frame, bytes, seen)
     this.#woken()
   }

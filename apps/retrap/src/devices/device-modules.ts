@@ -104,6 +104,7 @@ export function prepareModule(argument: DeviceArgument): DeviceModule {
         port,
         server: (dispatch, platform, realTime) =>
           startDeviceWorker(dispatch, platform, {
+            mayOverlap: false,
             name,
             modules,
             realTime,
@@ -114,7 +115,8 @@ export function prepareModule(argument: DeviceArgument): DeviceModule {
     case 'process':
       return {
         port,
-        server: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { name, modules, realTime }),
+        server: (dispatch, platform, realTime) =>
+          startDeviceProcess(dispatch, platform, { name, modules, realTime, mayOverlap: false }),
       }
   }
 }

@@ -140,7 +140,10 @@ export function startRemoteDevices(
     const options = { ...(await connection), realTime }
     if (!('nats' in address)) {
       const { host, port } = address
-      return connectDeviceServer(dispatch, platform, { ...options, address: { host, port }, name: nameOf(host, port) })
+      return connectDeviceServer(dispatch, platform, {
+        ...options,
+        ...{ address: { host, port }, name: nameOf(host, port), mayOverlap: false },
+      })
     }
     // A connection that is lost is made again to the same server: NATS is not asked any more.
     const nats = await openNats(address.nats)

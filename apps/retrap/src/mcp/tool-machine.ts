@@ -423,6 +423,7 @@ const ENDS: ReadonlySet<string> = new Set<MachineExit['reason']>([
   'guest-crash',
   'suspend',
   'out-of-memory',
+  'device-failure',
   'internal-error',
 ])
 

@@ -21,6 +21,7 @@ const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
   'triple-fault': 'triple fault',
   'guest-crash': 'guest crash',
   'out-of-memory': 'no memory',
+  'device-failure': 'the device failed',
   'internal-error': 'internal error',
 }
 
@@ -46,6 +47,7 @@ export function exitCodeOf(exit: MachineExit): number {
     case 'timeout':
       return ExitCode.Timeout
     case 'out-of-memory':
+    case 'device-failure':
     case 'internal-error':
       return ExitCode.InternalError
     case 'power-off':

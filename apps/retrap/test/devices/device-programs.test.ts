@@ -119,7 +119,18 @@ describe('a program that fails ends the machine with one sentence:', () => {
     ['it says nothing', `${raw('mute')},ready=0.3`, 2, /was not ready within 0.3 s: it has not answered hello/],
     ['it is never ready', `${raw('never-ready')},ready=2`, 2, /2 s: it has declared one device, and ready is/],
     ['it speaks an older version', raw('old'), 2, /speaks version 4: expected 5; build it against/],
-    ['it dies', raw('dies'), 70, /raw-device.mjs dies: its program ended with status 3$/m],
+    [
+      'it dies',
+      raw('dies'),
+      70,
+      /^retrap: the device failed: raw-device\.mjs \(mmio read .*\): its program ended with status 3$/,
+    ],
+    [
+      'it is killed',
+      raw('killed'),
+      70,
+      /^retrap: the device failed: raw-device\.mjs \(mmio .*\): its program was ended by SIGKILL$/,
+    ],
     ['it leaves its socket to a child', raw('leaves'), 70, /its program ended with status 4$/m],
   ])('%s', { timeout: DEADLINE_MS }, async (_what, device, code, line) => {
     const end = await run(device)
@@ -138,6 +149,56 @@ const [HELLO, READ_FRAME, TIMER, SAVE, RESTORE, QUIESCE] = [2, 3, 6, 10, 11, 12]
 const silent = (kind: number, how = 'answers'): string => raw(how, `SILENT=${kind} `)
 const saved = join(folder, 'saved')
 const LEAVES = { answers: [{ to: 'retrap> ', type: '\u0001x' }] }
+
+/** An arm64 Image: reads the device, prints the byte and whether SPI 40, interrupt 72, is pending at the distributor, and powers off. */
+function kernel(): Uint8Array {
+  const program = [
+    0xd2a1_2001, // mov x1, #0x9000000
+    0xd2a1_6004, // mov x4, #0xb000000
+    0xd2a1_0005, // mov x5, #0x8000000
+    0x1280_0003, // mov w3, #-1
+    0xb900_88a3, // str w3, [x5, #0x88]: GICD_IGROUPR2
+    0xb940_0082, // ldr w2, [x4]
+    0x1101_0042, // add w2, w2, #64
+    0xb900_0022, // str w2, [x1]
+    0xb942_08a2, // ldr w2, [x5, #0x208]: GICD_ISPENDR2
+    0x5308_2042, // ubfx w2, w2, #8, #1
+    0x1100_c042, // add w2, w2, #48
+    0xb900_0022, // str w2, [x1]
+    0xd2b0_8000, // mov x0, #0x84000000
+    0xf280_0100, // movk x0, #8
+    0xd400_0002, // hvc #0
+  ]
+  const words = new Uint32Array(16 + program.length)
+  words[0] = 0x1400_0010
+  words.set([words.length * 4], 4)
+  words[14] = 0x644d_5241
+  words.set(program, 16)
+  return new Uint8Array(words.buffer)
+}
+
+describe('a program whose range is not free is refused, with whose range it is:', () => {
+  const arm = ['run', '--arch', 'arm64', '--kernel']
+  test.each<readonly [string, string, readonly string[], RegExp]>([
+    ['COM1', 'SPACE=0 BASE=0x3f0 BYTES=16', [], /port range 0x3f0–0x3ff is over one of serial-3f8;/],
+    ['PIC', 'SPACE=0 BASE=0x21 BYTES=1', [], /port range 0x21–0x21 is over one of i8259 master;/],
+    ['0xCF8', 'SPACE=0 BASE=0xcfc BYTES=4', [], /port range 0xcfc–0xcff is over one of PCI configuration space;/],
+    ['RAM', 'BASE=0x3fff000 BYTES=8192', [], /mmio range 0x3fff000–0x4000fff is over one of guest memory;/],
+    ['local APIC', 'BASE=0xfee00000', [], /mmio range 0xfee00000–0xfee00fff is over one of local APIC;/],
+    ['I/O APIC', 'BASE=0xfec00ff0 BYTES=16', [], /over one of ioapic;/],
+    ['HPET of a board in a Worker', 'BASE=0xfed00000', ['--devices', 'worker'], /over one of board;/],
+    ['GIC', 'BASE=0x8000000', arm, /over one of gic/],
+    ['UART', 'BASE=0x9000000', arm, /over one of \S*(uart|serial|pl011)/],
+    ['RAM of an Arm board', 'BASE=0x40000000', arm, /over one of guest memory;/],
+  ])('%s', { timeout: DEADLINE_MS }, async (_whose, place, given, said) => {
+    const image = join(folder, 'any-kernel')
+    writeFileSync(image, kernel())
+    const args = [...given, ...(given === arm ? [image] : []), '--device', raw('answers', `${place} `)]
+    const end = await runHere(args, { input: READS, deadlineMs: DEADLINE_MS })
+    expect(end).toMatchObject({ code: 2, stderr: expect.stringMatching(said) as string })
+    expect(end.stderr.match(/raw-device\.mjs/g)).toHaveLength(1)
+  })
+})
 
 describe('a program that never answers one kind of frame has a sentence within the deadline:', () => {
   test.each<readonly [string, string, readonly string[], Partial<HereOptions>, number, RegExp]>([
@@ -273,33 +334,6 @@ describe('on deterministic time, with --device-deadline off,', () => {
 })
 
 describe('an Arm board', () => {
-  /** An arm64 Image: reads the device, prints the byte and whether SPI 40, interrupt 72, is pending at the distributor, and powers off. */
-  function kernel(): Uint8Array {
-    const program = [
-      0xd2a1_2001, // mov x1, #0x9000000
-      0xd2a1_6004, // mov x4, #0xb000000
-      0xd2a1_0005, // mov x5, #0x8000000
-      0x1280_0003, // mov w3, #-1
-      0xb900_88a3, // str w3, [x5, #0x88]: GICD_IGROUPR2
-      0xb940_0082, // ldr w2, [x4]
-      0x1101_0042, // add w2, w2, #64
-      0xb900_0022, // str w2, [x1]
-      0xb942_08a2, // ldr w2, [x5, #0x208]: GICD_ISPENDR2
-      0x5308_2042, // ubfx w2, w2, #8, #1
-      0x1100_c042, // add w2, w2, #48
-      0xb900_0022, // str w2, [x1]
-      0xd2b0_8000, // mov x0, #0x84000000
-      0xf280_0100, // movk x0, #8
-      0xd400_0002, // hvc #0
-    ]
-    const words = new Uint32Array(16 + program.length)
-    words[0] = 0x1400_0010
-    words.set([words.length * 4], 4)
-    words[14] = 0x644d_5241
-    words.set(program, 16)
-    return new Uint8Array(words.buffer)
-  }
-
   test('reads a program’s register, and has its interrupt at its SPI', { timeout: DEADLINE_MS }, async () => {
     const image = join(folder, 'kernel')
     writeFileSync(image, kernel())

@@ -34,7 +34,17 @@ const forges = how.startsWith('forges')
 const WELCOME = [32, 5, 0, 0, 0, forges ? `raw${FORGED}` : 'raw']
 const DEVICE = [
   [33, 1, 0, forges ? `thermometer${FORGED}` : 'thermometer'],
-  [34, 1, 1, 1, Number(process.env.BASE ?? 0xfed9_0000), 4096, 0, 0, 0],
+  [
+    34,
+    1,
+    1,
+    Number(process.env.SPACE ?? 1),
+    Number(process.env.BASE ?? 0xfed9_0000),
+    Number(process.env.BYTES ?? 4096),
+    0,
+    0,
+    0,
+  ],
   [42, 4, 1, Number(process.env.IRQ ?? 5)],
   ...(how.startsWith('pci') ? [[35, 3, 1, 256, 0x1af4, 0x10f0, 0, 0xff_0000, 0, 0, 1, 0, '']] : []),
 ]
@@ -48,6 +58,7 @@ const ON_READ = {
   dies: () => process.exit(3),
   'forges a fault': () => void send([57, `log${FORGED}`], [46, 1, FORGED + 'x'.repeat(1 << 20)]),
   'forges an end': () => void send([57, `log${FORGED}`], [15, FORGED + 'x'.repeat(1 << 16)]),
+  killed: () => process.kill(process.pid, 'SIGKILL'),
   'pci-dies-once'() {
     if (existsSync(path)) return
     writeFileSync(path, 'x')

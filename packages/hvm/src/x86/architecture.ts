@@ -1,5 +1,5 @@
 import type { InterruptLine, Word64 } from '@retrap/device'
-import { InterruptFabric, interruptFabricBytes, type InterruptFabricState } from '@retrap/irqchip'
+import { APIC_BASE_ADDRESS, InterruptFabric, interruptFabricBytes, type InterruptFabricState } from '@retrap/irqchip'
 import { inspectVcpu, restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
 import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
@@ -153,6 +153,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   #mapInterruptControllers(): void {
     const { ioApic, i8259 } = this.interrupts
     const { dispatch } = this.domain
+    dispatch.reserve('mmio', 'local APIC', APIC_BASE_ADDRESS, 0x1000)
     dispatch.mapInternalMmio('ioapic', 0xfec0_0000, 0x1000, {
       read: (offset) => ioApic.read(offset),
       write: (offset, _size, value) => ioApic.write(offset, value),

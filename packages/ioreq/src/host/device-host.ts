@@ -68,6 +68,11 @@ export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget
     return this.regions.regionAt(kind, address)?.device
   }
 
+  /** @internal See `IoreqTransport`. */
+  deviceIn(kind: 'port' | 'mmio', first: number, last: number): string | undefined {
+    return this.regions.overlapping(kind, first, last)?.device
+  }
+
   // ---- ReplyTarget, of requests that came through the page ----
 
   /** @internal See `ReplyTarget`. */

@@ -44,6 +44,8 @@ export interface RemoteServerOptions {
   readonly readyMs?: number
   /** The policy for a failure of its models; default the domain's. */
   readonly policy?: FailurePolicy
+  /** Whether fixed ranges of the models may lie over RAM and ranges of others, as a board's do. Default true. */
+  readonly mayOverlap?: boolean
   /** Takes messages of the models to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
   /** The server has ended, for whatever reason: what runs its models can be stopped. */
@@ -98,6 +100,7 @@ export class RemoteServer implements IoreqTransport {
       transport: this,
       bufferedMode: 2,
       ...(options.policy && { policy: options.policy }),
+      ...(options.mayOverlap !== undefined && { mayOverlap: options.mayOverlap }),
       ...(link.page && { page: link.page }),
       ...(link.ringPage && { ringPage: link.ringPage }),
     })
@@ -391,6 +394,8 @@ export class RemoteServer implements IoreqTransport {
   #handle(frame: Frame): void {
     switch (frame.kind) {
       case 'ready':
+        // No BAR is there yet. A board elsewhere may be ready after a program.
+        this.#dispatch.refuseOverlaps()
         this.#hasModels = true
         this.server.setState(true)
         this.#ready.resolve()

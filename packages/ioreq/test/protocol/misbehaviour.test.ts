@@ -195,7 +195,7 @@ const SAVED = {
   devices: { thermometer: { version: 1, bytes: word(0), causes: {} } },
 } as const
 
-const CARD: Sparse = { kind: 'function', function: 3, device: 1, address: 256 }
+const CARD: Sparse = { kind: 'function', function: 3, device: 1, address: 256, vendor: 0x1af4 }
 test.each<readonly [string, readonly Sparse[], (i: number) => Sparse, RegExp]>([
   ['devices', [], (i) => ({ kind: 'device', device: i + 9, name: `d${i}` }), /more than 4096 of kind device/],
   ['lines', [], (i) => ({ kind: 'line', line: i + 9, device: 1, irq: 5 }), /more than 4096 of kind line/],
@@ -232,6 +232,26 @@ test.each<readonly [string, readonly Sparse[], (i: number) => Sparse, RegExp]>([
   for (let i = 0; i < 5000 && !server.closed; i++) server.send(more(i))
   await expect(server.devices.remote.ready).rejects.toThrow(why)
   expect(server.of('bye')).toEqual([{ kind: 'bye', why: expect.stringMatching(why) as string }])
+})
+
+test.each<readonly [Sparse, RegExp]>([
+  [{ kind: 'setLine', line: 4, level: 7 }, /level of its setLine frame is 7: expected 0 or 1/],
+  [{ kind: 'setLine', line: 7, level: 1 }, /it names line 7, which it has not declared/],
+  [{ kind: 'interrupt', function: 3, level: 2 }, /level of its interrupt frame is 2: expected 0 or 1/],
+  [{ kind: 'interrupt', function: 9, level: 1 }, /it names function 9, which it has not declared/],
+  [{ kind: 'exit', status: 2 ** 32 }, /status of its exit frame is 4294967296: expected at most 4294967295/],
+  [{ kind: 'line', line: 9, device: 1, irq: 5 }, /it sent a line frame after it was ready/],
+])('a frame that does not keep to the document closes the connection, early or late: %o', async (frame, why) => {
+  for (const isEarly of [true, false]) {
+    const server = new FakeServer(makeMachine({ policy: 'detach' }))
+    server.welcome()
+    server.send(...DEVICE, READY, ...(isEarly ? [frame] : []))
+    // oxlint-disable-next-line no-await-in-loop -- one server after the other
+    await server.devices.remote.ready.catch(() => {})
+    if (!isEarly) server.send(frame)
+    expect(server.of('bye')).toEqual([{ kind: 'bye', why: expect.stringMatching(why) as string }])
+    expect(server.closed).toBe(true)
+  }
 })
 
 test('a server that says that it goes on, and acknowledges nothing, has little kept for it', async () => {

@@ -332,7 +332,7 @@ test.each<readonly [string, (server: FakeServer) => void, RegExp]>([
   [
     'asks for more than a frame holds',
     (server) => server.send({ kind: 'dmaRead', call: 1, device: 1, length: 2 ** 40 }),
-    /a dmaRead of 1099511627776 bytes/,
+    / of its dmaRead frame is 1099511627776/,
   ],
   ['sends no frame', (server) => server.raw(new Uint8Array(16)), /a frame of 0 bytes/],
   ['sends the machine’s frames', (server) => server.send({ kind: 'read' } as never), /a read frame/],

@@ -16,12 +16,17 @@ export interface MachineExit {
     | 'stopped'
     /** No machine memory is left for a copy of RAM that other clones have too. */
     | 'out-of-memory'
+    /** A device model has broken its contract, or is gone. */
+    | 'device-failure'
     | 'internal-error'
   /** `debug-exit`: the process's exit status that the device asked for. */
   readonly code?: number
-  /** `triple-fault`, `guest-crash`, `out-of-memory` and `internal-error`. */
+  /** `triple-fault`, `guest-crash`, `out-of-memory`, `device-failure` and `internal-error`. */
   readonly detail?: CrashDetail
 }
+
+/** The name of the server of models in the machine's process, which says nothing to people. */
+const IN_PROCESS = 'devices'
 
 /** Describes a crash of a vCPU: its registers and its current instruction. */
 export type DescribeCrash = (vcpu: number, message: string) => CrashDetail
@@ -54,9 +59,10 @@ export function machineExit(exit: FinalExit, describe: DescribeCrash): MachineEx
     }
     case 'device-failure': {
       const { serverName, device, request, cause } = exit.failure
+      const of = [device, IN_PROCESS].includes(serverName) ? '' : ` of ${serverName}`
       return {
-        reason: 'internal-error',
-        detail: { message: `device ${device} of server ${serverName} failed at ${request}: ${describeThrown(cause)}` },
+        reason: 'device-failure',
+        detail: { message: `${device}${of} (${request}): ${describeThrown(cause)}` },
       }
     }
     case 'memory-failure': {

@@ -80,6 +80,12 @@ export function composeMachine<K extends MachineKind>(
   }
 }
 
+/** @throws IoreqError `ERR_EXISTS` where a fixed range of a caller's model is over RAM, or over a range of the board */
+function refuseOverlaps({ devices, dispatch }: MachineKind['domain'], name: string): void {
+  for (const { device, kind, base, length, enabled } of devices.regions.regions)
+    if (device === name && enabled) dispatch.refuseOverlap(name, kind, base, base + length - 1, devices.server)
+}
+
 /** The domain of a machine, and what is there before it. */
 interface Base<K extends MachineKind> extends Pick<ComposedMachine<K>, 'failures'> {
   readonly domain: K['domain']
@@ -183,6 +189,7 @@ function connectMachine<K extends MachineKind>(
     own.includes(model) ? model.deterministic === true : !devices.fromHost.includes(model)
   const shares = gate?.place(domain, models, runsAgain) ?? { models }
   for (const model of watchModels?.(shares.models, own, domain) ?? shares.models) domain.attach(model)
+  for (const { name } of own) refuseOverlaps(domain, name)
   if (shares.server !== undefined) {
     domain.addServer(shares.server)
     life.ready.push(shares.server.remote.ready)

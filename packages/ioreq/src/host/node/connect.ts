@@ -12,6 +12,8 @@ export interface DeviceServerConnection extends DialOptions {
   readonly name: string
   /** Whether the platform's clock runs on by itself. Default true. */
   readonly realTime?: boolean
+  /** See `RemoteServerOptions`. */
+  readonly mayOverlap?: boolean
   /** Takes messages of the models to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
 }
@@ -39,7 +41,7 @@ function connect(
   options: DeviceServerConnection,
   hint?: DialHint,
 ): Promise<SocketTransport> {
-  const { name, realTime } = options
+  const { name, realTime, mayOverlap } = options
   const first = Promise.withResolvers<SocketTransport>()
   let transport: SocketTransport | null = null
   const dialer = new Dialer(options, {
@@ -52,6 +54,7 @@ function connect(
         name,
         reconnectMs: reconnectMsOf(options),
         ...(realTime !== undefined && { realTime }),
+        ...(mayOverlap !== undefined && { mayOverlap }),
         ...(options.onMessage && { onMessage: options.onMessage.bind(options) }),
         redial: () => dialer.dial(),
         onClosed: () => dialer.close(),

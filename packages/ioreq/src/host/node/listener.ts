@@ -10,6 +10,8 @@ export interface DeviceListenerOptions extends ListenOptions {
   readonly reconnectMs?: number
   /** Whether the platform's clock runs on by itself. Default true. */
   readonly realTime?: boolean
+  /** See `RemoteServerOptions`. */
+  readonly mayOverlap?: boolean
   /** Takes messages of a server's models to the machine's maker. */
   onMessage?(transport: SocketTransport, bytes: Uint8Array): void
 }
@@ -58,11 +60,12 @@ export class DeviceListener {
   }
 
   #create({ session, name }: Opening): SocketTransport {
-    const { realTime } = this.#options
+    const { realTime, mayOverlap } = this.#options
     const transport: SocketTransport = new SocketTransport(this.#dispatch, this.#platform, {
       name,
       reconnectMs: reconnectMsOf(this.#options),
       ...(realTime !== undefined && { realTime }),
+      ...(mayOverlap !== undefined && { mayOverlap }),
       onMessage: (bytes) => this.#options.onMessage?.(transport, bytes),
       onClosed: () => {
         this.#transports.delete(transport)

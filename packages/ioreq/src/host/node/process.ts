@@ -14,7 +14,7 @@ import { Worker } from 'node:worker_threads'
 import { SharedTransport } from '../shared-transport.ts'
 
 /** The options of {@link startDeviceProcess}. */
-export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'reconnectMs' | 'realTime'> {
+export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'reconnectMs' | 'realTime' | 'mayOverlap'> {
   /** Names the server. */
   readonly name: string
   /** Modules whose exported device models the process runs: URLs, as `import` takes them. */
@@ -42,6 +42,7 @@ export async function startDeviceProcess(
     token,
     ...(options.reconnectMs !== undefined && { reconnectMs: options.reconnectMs }),
     ...(options.realTime !== undefined && { realTime: options.realTime }),
+    ...(options.mayOverlap !== undefined && { mayOverlap: options.mayOverlap }),
     onMessage: (_transport, bytes) => options.onMessage?.(bytes),
   })
   const program = fileURLToPath(programOf('device-process', import.meta.url))

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
+import { constants } from 'node:os'
 import type { Duplex, Readable } from 'node:stream'
 import { isPromise } from '@retrap/device/host'
 
@@ -61,7 +62,9 @@ export class ProgramGroup {
     })
     child.once('exit', (code, signal) => {
       this.#over()
-      const how = code === null ? `was ended by ${signal}` : `ended with status ${code}`
+      // A shell that waits for its program says the signal so.
+      const by = signal ?? Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0]
+      const how = by === undefined ? `ended with status ${code}` : `was ended by ${by}`
       const why = NOT_STARTED[code ?? 0]
       const told = why === undefined ? `its program ${how}` : `its program cannot be started: ${why}`
       const timer = setTimeout(() => {

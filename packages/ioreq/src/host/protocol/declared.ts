@@ -97,7 +97,6 @@ export class Declarations {
         this.#addDevice(frame)
         return true
       case 'range':
-        expect(frame.space <= 1, frame, 'space', frame.space, '0 or 1')
         this.#own('region', frame.region, frame.device)
         this.#device(frame.device).ranges.push(frame)
         return true
@@ -106,7 +105,6 @@ export class Declarations {
         return true
       case 'bar': {
         const { owner, it } = this.#function(frame.function)
-        expect(frame.type <= 2, frame, 'type', frame.type, '0, 1 or 2')
         this.#own('region', frame.region, owner)
         if (frame.memory !== 0) this.ownerOf('memory', frame.memory)
         it.bars.push(frame)
@@ -135,7 +133,6 @@ export class Declarations {
       }
       case 'memory':
         expect(frame.name.length <= MOST_NAME, frame, 'name', `${frame.name.length} characters`, `at most ${MOST_NAME}`)
-        expect(frame.memory !== 0, frame, 'memory', frame.memory, 'a number but 0')
         this.#own('memory', frame.memory, frame.device)
         this.#device(frame.device).memories.push(frame)
         return true
@@ -168,10 +165,8 @@ export class Declarations {
   }
 
   #addFunction(frame: ProtocolFrame<'function'>): void {
-    const { address, bus, pin } = frame
+    const { address, bus } = frame
     expect(bus.length <= MOST_NAME, frame, 'bus', `${bus.length} characters`, `at most ${MOST_NAME}`)
-    expect(pin <= 4, frame, 'pin', pin, '0 to 4')
-    expect(address < 264, frame, 'address', address, 'at most 263')
     const owner = this.#device(frame.device)
     this.#own('function', frame.function, frame.device)
     const device = address < 256 ? address >> 3 : (owner.functions.at(0)?.device ?? this.#place(owner.name))

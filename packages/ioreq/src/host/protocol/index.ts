@@ -25,6 +25,7 @@ export {
   type ProtocolFrame,
   type ServerFrame,
 } from './frame-table.ts'
+export { beyondLimits, type BeyondLimit } from './limits.ts'
 export { pciFunctionOptions } from './pci-options.ts'
 export { ProtocolEnd, type ProtocolEndOptions, type ProtocolHome } from './protocol-end.ts'
 export { ProtocolDevices, type ProtocolDevicesOptions } from './protocol-devices.ts'

@@ -34,11 +34,13 @@ export class ProtocolDevices {
   /** @throws IoreqError `ERR_NO_SPACE` where the domain has no room for a server */
   constructor(dispatch: IoDispatch, platform: DevicePlatform, options: ProtocolDevicesOptions) {
     const { describedAs = options.name } = options
+    let isReady = false
     const end = new ProtocolEnd(
       {
         now: () => timeOf(platform.clock),
+        // A failure of a machine that runs names the server by itself.
         failed: ({ code, message }) =>
-          this.remote.failed(new IoreqError(code, `device server ${describedAs}: ${message}`)),
+          this.remote.failed(new IoreqError(code, isReady ? message : `device server ${describedAs}: ${message}`)),
         faulted: (device, message) =>
           this.remote.take({ kind: 'fault', vcpu: NO_VCPU, device, what: 'between calls', message }),
       },
@@ -50,6 +52,7 @@ export class ProtocolDevices {
       {
         ...options,
         readyMs: Infinity,
+        mayOverlap: false,
         onClosed: () => {
           end.close('the machine has ended, or has taken the devices out')
           options.onClosed?.()
@@ -65,6 +68,7 @@ export class ProtocolDevices {
           else server.attach(make())
         }
         end.attached()
+        isReady = true
       },
     )
     this.remote = remote

@@ -1,7 +1,7 @@
 import { describeThrown, LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import { IoreqError } from '../../errors.ts'
 import { type DeclaredDevice, Declarations } from './declared.ts'
-import { type FrameWord, MAX_TRANSFER_BYTES, type ProtocolFrame, type ServerFrame } from './frame-table.ts'
+import type { FrameWord, ProtocolFrame, ServerFrame } from './frame-table.ts'
 import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
 import { ProtocolSession, type ProtocolStream } from './session.ts'
 
@@ -94,7 +94,11 @@ export class ProtocolEnd {
   attached(): void {
     const early = this.#early ?? []
     this.#early = null
-    for (const frame of early) this.#act(frame)
+    try {
+      for (const frame of early) this.#act(frame)
+    } catch (error) {
+      this.#session.fail(error instanceof IoreqError ? error : new IoreqError('ERR_DEVICE', describeThrown(error)))
+    }
   }
 
   #lateAfter(ms: number, isInTime: () => boolean): unknown {
@@ -231,8 +235,6 @@ export class ProtocolEnd {
     move: () => Promise<void> | undefined,
   ): void {
     const bytes = 'length' in frame ? frame.length : frame.bytes.length
-    if (bytes > MAX_TRANSFER_BYTES)
-      throw new IoreqError('ERR_PROTOCOL', `a ${frame.kind} of ${bytes} bytes: expected at most ${MAX_TRANSFER_BYTES}`)
     // The room for the bytes is made there.
     const moved = move()
     if (moved !== undefined) {

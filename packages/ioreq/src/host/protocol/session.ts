@@ -1,4 +1,5 @@
 import { IoreqError } from '../../errors.ts'
+import { beyondLimits } from './limits.ts'
 import { encodeProtocolFrame, type DecodedFrame, ProtocolReader, stampSeen } from './coding.ts'
 import {
   type FrameKind,
@@ -137,6 +138,7 @@ export class ProtocolSession {
 
   #take({ frame, seen, length }: DecodedFrame): void {
     if (!this.#welcomed) return this.#welcome(frame)
+    checkLimits(frame)
     this.#acknowledge(seen)
     if (frame.kind === 'bye') throw new IoreqError('ERR_DEVICE', frame.why === '' ? 'it has ended' : frame.why)
     if (UNCOUNTED.has(frame.kind)) {
@@ -160,6 +162,7 @@ export class ProtocolSession {
         'ERR_PROTOCOL',
         `it speaks version ${frame.version}: expected ${PROTOCOL_VERSION}; build it against the library of this retrap`,
       )
+    checkLimits(frame)
     const { session } = this.#options
     const goesOn = frame.session.lo === session.lo && frame.session.hi === session.hi
     // A server may have opened it over a connection whose welcome was lost.
@@ -318,6 +321,16 @@ export class ProtocolSession {
     this.#calls.clear()
     for (const call of calls) call.reject(error)
   }
+}
+
+/** @throws IoreqError `ERR_PROTOCOL` */
+function checkLimits(frame: ProtocolFrame): void {
+  const [beyond] = beyondLimits(frame)
+  if (beyond === undefined) return
+  const { field, expected } = beyond
+  const value = (frame as unknown as Readonly<Record<string, number | Uint8Array>>)[field]
+  const found = value instanceof Uint8Array ? `${value.length} bytes` : value
+  throw new IoreqError('ERR_PROTOCOL', `${field} of its ${frame.kind} frame is ${found}: expected ${expected}`)
 }
 
 const asError = (error: unknown): IoreqError =>

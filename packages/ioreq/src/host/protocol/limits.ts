@@ -1,5 +1,5 @@
 /** Limits of the fields of a server's frames, beyond those of their types. */
-import { type FrameKind, MAX_TRANSFER_BYTES, type ProtocolFrame } from '@retrap/ioreq/protocol'
+import { type FrameKind, MAX_TRANSFER_BYTES, type ProtocolFrame } from './frame-table.ts'
 
 type Numbers = Readonly<Record<string, number>>
 
@@ -67,23 +67,33 @@ const LIMITS: readonly Limit[] = [
   among('setLine', 'level', 0, 1),
   atMost('dmaRead', 'length', MAX_TRANSFER_BYTES),
   atMost('memoryRead', 'length', MAX_TRANSFER_BYTES),
+  ...(['dmaWrite', 'memoryWrite'] as const).map((kind) =>
+    limit(
+      kind,
+      'bytes',
+      `at most ${MAX_TRANSFER_BYTES} bytes`,
+      (_, { bytes }) => (bytes as unknown as Uint8Array).length <= MAX_TRANSFER_BYTES,
+    ),
+  ),
   atMost('exit', 'status', 2 ** 32 - 1),
 ]
 
-/** A field that holds what it cannot. */
+const BY_KIND: ReadonlyMap<FrameKind, readonly Limit[]> = Map.groupBy(LIMITS, ({ kind }) => kind)
+const NOTHING: readonly BeyondLimit[] = []
+
+/** A field with a value that the field cannot hold. */
 export interface BeyondLimit {
+  /** Name of the field. */
   readonly field: string
+  /** The values that it can hold, in words. */
   readonly expected: string
 }
 
-/** Looks at all fields of a frame. */
-export function beyondLimits(frame: ProtocolFrame): BeyondLimit[] {
+/** Returns the fields of a server's frame with values beyond their limits. */
+export function beyondLimits(frame: ProtocolFrame): readonly BeyondLimit[] {
+  const limits = BY_KIND.get(frame.kind)
+  if (limits === undefined) return NOTHING
   const numbers = frame as unknown as Numbers
-  const found: BeyondLimit[] = LIMITS.filter(
-    ({ kind, field, holds }) => kind === frame.kind && !holds(numbers[field] ?? 0, numbers),
-  )
-  if ((frame.kind === 'dmaWrite' || frame.kind === 'memoryWrite') && frame.bytes.length > MAX_TRANSFER_BYTES)
-    found.push({ field: 'bytes', expected: `at most ${MAX_TRANSFER_BYTES}` })
-  if (frame.kind === 'log' && /[\r\n]/.test(frame.text)) found.push({ field: 'text', expected: 'one line' })
+  const found: BeyondLimit[] = limits.filter(({ field, holds }) => !holds(numbers[field] ?? 0, numbers))
   return found
 }
