@@ -78,9 +78,9 @@ test(`a root cannot lead a share elsewhere${note}`, { timeout: DEADLINE_MS }, ()
     for (const path of [root, shared, real, join(root, folder), join(root, 'etc')])
       mkdirSync(path!, { recursive: true })
     // XOR EDI, EDI; MOV EAX, 60; SYSCALL
-    writeFileSync(join(root, 'run'), program('31ffb83c0000000f05'), { mode: 0o755 })
+    writeFileSync(join(root, 'tool'), program('31ffb83c0000000f05'), { mode: 0o755 })
     const at = join(root, shared!)
-    const end = () => exec(['--root', root, '--share', `${shared}:rw`, '--', '/run'])
+    const end = () => exec(['--root', root, '--share', `${shared}:rw`, '--', '/tool'])
     const refused = {
       code: 125,
       stdout: '',
@@ -99,7 +99,7 @@ test(`a root cannot lead a share elsewhere${note}`, { timeout: DEADLINE_MS }, ()
     // A link of the host leads to the same place there.
     symlinkSync('real', join(folder, 'link'))
     symlinkSync(join(folder, 'real'), join(root, folder, 'link'))
-    expect(exec(['--root', root, '--share', join(folder, 'link/inner'), '--', '/run'])).toMatchObject({ code: 0 })
+    expect(exec(['--root', root, '--share', join(folder, 'link/inner'), '--', '/tool'])).toMatchObject({ code: 0 })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
