@@ -47,7 +47,7 @@ class Told {
   /** Waits until the guest has sent all back that was typed. */
   async echoed(): Promise<void> {
     const all = Array.from({ length: this.#typed }, (_, i) => i & 0xff)
-    await expect.poll(() => this.serial, { timeout: 10_000, interval: 5 }).toEqual(all)
+    await expect.poll(() => this.serial, { timeout: 40_000, interval: 20 }).toEqual(all)
   }
 
   async snapshot(): Promise<Uint8Array<ArrayBuffer>> {
@@ -85,8 +85,10 @@ test.each([1, 2, 3])(
       /* oxlint-disable no-await-in-loop -- in an order */
       // What the port itself has goes with its machine.
       if (verb === 'restore' || verb === 'reset') await told.echoed()
-      const acted = act(verb, saved)
-      for (let i = 5 + below(15); i > 0; i--) {
+      let isOver = false
+      const acted = act(verb, saved).finally(() => (isOver = true))
+      // All the while, at most 4 KiB.
+      for (let i = below(15); i > 0 || (!isOver && i > -4096); i--) {
         told.type()
         await sleep([0, 0, 1, 4][below(4)])
       }

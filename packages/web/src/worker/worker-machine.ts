@@ -288,10 +288,15 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  async restore(source: SentSource): Promise<void> {
+  restore(source: SentSource): Promise<void> {
+    // What comes from now on is for the instant of the snapshot, though the machine runs on until it is there.
+    return this.#route.during(() => this.#restore(source))
+  }
+
+  async #restore(source: SentSource): Promise<void> {
     const { openAgain } = await loadSnapshots()
     const snapshot = await openAgain(this.#options, source, this.#listener)
-    await this.#replacing(async () => {
+    await this.#between(async () => {
       await this.#become(snapshot, () => this.#goBack(snapshot))
       this.#saved = null
       this.#anew = false
