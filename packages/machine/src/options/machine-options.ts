@@ -26,7 +26,7 @@ export interface MachineOptions {
   readonly commandLine?: string | undefined
   /**
    * Goes on where a machine with the same options was saved, by its `save`, instead of starting; a kernel that would start by
-   * itself is not needed then. On the host's clock the time that has passed since then passes for the guest too, up to 30 days, in
+   * itself is not needed then. On the host's clock the time that has passed since then passes for the guest too, up to 7 days, in
    * pauses, so that its clock is right and Linux seeds its random numbers anew; not where `generation` has `after: 'same'`.
    */
   readonly snapshot?: { readonly state: object; readonly pages: GuestPages | GuestPageSource } | undefined

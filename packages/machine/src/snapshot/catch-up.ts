@@ -16,7 +16,7 @@ const REST_SECONDS = 300
 /** A guest that is no further behind has the time. */
 const LEAST_SECONDS = 0.05
 /** The longest time that passes: more has no end in a moment, and the real-time clock has the rest. */
-const MOST_SECONDS = 30 * 86_400
+const MOST_SECONDS = 7 * 86_400
 /** A guest whose next timer is later than that has stopped its tick: that of a hundredth of a second is the slowest. */
 const QUIET_NS = 15e6
 /** The guest does what was due between two pauses: after so long it is looked at whether it has, ... */
