@@ -1,27 +1,7 @@
 import { linearAddress } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugHooks } from './system/breakpoints.ts'
-import {
-  EVENT_ERROR,
-  EVENT_FLAGS,
-  EVENT_HAS_ERROR,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_RESUMES,
-  EVENT_SIPI,
-  EVENT_STOP,
-  EVENT_VECTOR,
-  MODE_64,
-  S_EVENTS,
-  S_FAULT_VECTOR,
-  S_MODE,
-  S_RECORD,
-  SS,
-  STATUS_FAULT,
-  STATUS_JUMP,
-  STATUS_RESTART,
-  STATUS_RETRY,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './state/execution.ts'
 import type { InstructionPasses } from './instruction-passes.ts'
@@ -33,17 +13,7 @@ import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, EVENT_TYPE_SMI, PendingEvent, deliverEvent } from './system/events.ts'
 import type { Delivery } from './system/segments/interrupt-delivery.ts'
 import { startAt } from './system/reset.ts'
-import {
-  ACTIVITY_MWAIT,
-  ACTIVITY_SHUTDOWN,
-  ACTIVITY_WAIT_FOR_SIPI,
-  MWAIT_BREAKS,
-  S_ACTIVITY,
-  S_MWAIT_EXTENSIONS,
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_REPEATING,
-} from './state/system-state.ts'
+import * as systemState from './state/system-state.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from './state/vectors.ts'
 
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
@@ -63,14 +33,14 @@ export class EventDelivery {
   readonly #deliverQuickly = (what: Delivery): boolean => {
     if (this.#core.watched.event !== null || this.#core.places.exceptions) this.#tell(what)
     const u32 = this.#u32
-    u32[EVENT_VECTOR >>> 2] = what.vector
-    u32[EVENT_ERROR >>> 2] = what.errorCode
-    u32[EVENT_FLAGS >>> 2] = (what.hasError ? EVENT_HAS_ERROR : 0) | (what.resume ? EVENT_RESUMES : 0)
-    const isLong = u32[S_MODE >>> 2] === MODE_64
+    u32[S.EVENT_VECTOR >>> 2] = what.vector
+    u32[S.EVENT_ERROR >>> 2] = what.errorCode
+    u32[S.EVENT_FLAGS >>> 2] = (what.hasError ? S.EVENT_HAS_ERROR : 0) | (what.resume ? S.EVENT_RESUMES : 0)
+    const isLong = u32[S.S_MODE >>> 2] === S.MODE_64
     const { state } = this.#core
     const interpreter = this.#interpreter
     const status = isLong ? interpreter.deliver64(state, 0, 0) : interpreter.deliver32(state, 0, 0)
-    return status === STATUS_JUMP
+    return status === S.STATUS_JUMP
   }
 
   constructor(core: CpuCore, interpreter: VcpuInterpreter, passes: InstructionPasses) {
@@ -91,7 +61,7 @@ export class EventDelivery {
   get isInitDue(): boolean {
     const u32 = this.#u32
     if (!this.#outside.init) return false
-    return (u32[S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+    return (u32[systemState.S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[systemState.S_PENDING_FAULT >>> 2] === 0
   }
 
   /**
@@ -100,8 +70,8 @@ export class EventDelivery {
    */
   get isSmiDue(): boolean {
     const u32 = this.#u32
-    if (!this.#outside.smi || u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) return false
-    return (u32[S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+    if (!this.#outside.smi || u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_WAIT_FOR_SIPI) return false
+    return (u32[systemState.S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[systemState.S_PENDING_FAULT >>> 2] === 0
   }
 
   /** Latches the system-management interrupt. Its delivery takes it away. */
@@ -112,7 +82,7 @@ export class EventDelivery {
   /** Latches the trap or fault that the last instruction has left. @returns false: there is none */
   latchTrap(stepping: boolean): boolean {
     if (!afterInstruction(this.#core.system, stepping, this.#event)) return false
-    this.#event.resume ||= this.#u32[S_REPEATING >>> 2] !== 0
+    this.#event.resume ||= this.#u32[systemState.S_REPEATING >>> 2] !== 0
     return true
   }
 
@@ -125,7 +95,7 @@ export class EventDelivery {
   latchFault(): void {
     this.#event.latchFault(this.#core.system)
     this.#adjustStackFault()
-    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#core.i32[S.S_FAULT_VECTOR >>> 2] = -1
   }
 
   /** Whether a debugger is to be told of the latched exception before it is delivered. */
@@ -138,46 +108,47 @@ export class EventDelivery {
   #adjustStackFault(): void {
     const operand = this.#core.memoryAccess.nonCanonical
     this.#core.memoryAccess.nonCanonical = false
-    if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S_MODE >>> 2] !== MODE_64) return
-    const record = this.#u32[S_RECORD >>> 2]!
-    if ((this.#core.memory.u8[record + R_SEGMENT]! & 7) === SS) this.#event.vector = VECTOR_SS
+    if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S.S_MODE >>> 2] !== S.MODE_64) return
+    const record = this.#u32[S.S_RECORD >>> 2]!
+    if ((this.#core.memory.u8[record + R_SEGMENT]! & 7) === S.SS) this.#event.vector = VECTOR_SS
   }
 
   /** Takes what waits outside. @returns an exit where it ends the run */
   take(): Exit | undefined {
     const u32 = this.#u32
-    const events = u32[S_EVENTS >>> 2]!
+    const events = u32[S.S_EVENTS >>> 2]!
     if (events === 0) return undefined
-    if ((events & EVENT_STOP) !== 0) {
-      this.#outside.clear(EVENT_STOP)
+    if ((events & S.EVENT_STOP) !== 0) {
+      this.#outside.clear(S.EVENT_STOP)
       return EXIT_BUDGET
     }
-    if ((events & EVENT_SIPI) !== 0) {
-      this.#outside.clear(EVENT_SIPI)
-      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#core.system, this.#outside.startupVector)
+    if ((events & S.EVENT_SIPI) !== 0) {
+      this.#outside.clear(S.EVENT_SIPI)
+      if (u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_WAIT_FOR_SIPI)
+        startAt(this.#core.system, this.#outside.startupVector)
       return undefined
     }
-    const activity = u32[S_ACTIVITY >>> 2]!
-    if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
+    const activity = u32[systemState.S_ACTIVITY >>> 2]!
+    if (activity === systemState.ACTIVITY_WAIT_FOR_SIPI) return undefined
     if (this.#outside.nmi) {
-      this.#outside.clear(EVENT_NMI)
+      this.#outside.clear(S.EVENT_NMI)
       return this.#interrupt(EVENT_TYPE_NMI, 2)
     }
-    if (activity === ACTIVITY_SHUTDOWN) return undefined
+    if (activity === systemState.ACTIVITY_SHUTDOWN) return undefined
     if (this.#outside.interrupt) {
       const vector = this.#core.host.acknowledgeInterrupt()
       if (vector >= 0) return this.#interrupt(EVENT_TYPE_EXTERNAL, vector)
-      this.#outside.clear(EVENT_INTERRUPT)
+      this.#outside.clear(S.EVENT_INTERRUPT)
       return undefined
     }
     // A masked interrupt is not taken, but MWAIT may have been told to end for it.
-    const breaks = (u32[S_MWAIT_EXTENSIONS >>> 2]! & MWAIT_BREAKS) !== 0
-    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#core.endMonitor()
+    const breaks = (u32[systemState.S_MWAIT_EXTENSIONS >>> 2]! & systemState.MWAIT_BREAKS) !== 0
+    if (activity === systemState.ACTIVITY_MWAIT && breaks && (events & S.EVENT_INTERRUPT) !== 0) this.#core.endMonitor()
     return undefined
   }
 
   #interrupt(type: number, vector: number): Exit | undefined {
-    this.#event.setInterrupt(type, vector, this.#u32[S_REPEATING >>> 2] !== 0)
+    this.#event.setInterrupt(type, vector, this.#u32[systemState.S_REPEATING >>> 2] !== 0)
     this.#core.counts.interrupts++
     return this.deliver()
   }
@@ -191,10 +162,10 @@ export class EventDelivery {
     if (this.#event.type === EVENT_TYPE_SMI)
       this.#core.watched.event?.({ kind: 'smi', vector: -1, errorCode: undefined, address: undefined })
     const status = deliverEvent(this.#core.system, this.#event, this.#deliverQuickly)
-    if (status !== STATUS_RESTART) return this.#finish(status)
+    if (status !== S.STATUS_RESTART) return this.#finish(status)
     this.#pass.startLogging(PASS_EVENT)
     const logged = this.deliverLogged()
-    if (logged === STATUS_RETRY) return EXIT_BLOCKED
+    if (logged === S.STATUS_RETRY) return EXIT_BLOCKED
     return this.#finish(logged)
   }
 
@@ -217,15 +188,15 @@ export class EventDelivery {
   }
 
   #finish(status: number): Exit | undefined {
-    this.#u32[S_REPEATING >>> 2] = 0
+    this.#u32[systemState.S_REPEATING >>> 2] = 0
     this.#core.turn.mayEnd = true
     this.#core.memoryAccess.nonCanonical = false
-    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
-    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) {
+    this.#core.i32[S.S_FAULT_VECTOR >>> 2] = -1
+    if (this.#u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_SHUTDOWN) {
       this.#core.places.takeException()
       return EXIT_SHUTDOWN
     }
-    return status === STATUS_FAULT || status === STATUS_RESTART
+    return status === S.STATUS_FAULT || status === S.STATUS_RESTART
       ? failed(new Error(`event delivery ended with status ${status}`))
       : undefined
   }
@@ -235,7 +206,7 @@ export class EventDelivery {
     this.#pass.beginLogged()
     this.#attempts = 0
     const status = deliverEvent(this.#core.system, this.#event, this.#deliverQuickly)
-    if (status !== STATUS_RETRY) this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
+    if (status !== S.STATUS_RETRY) this.#core.i32[S.S_FAULT_VECTOR >>> 2] = -1
     return this.#passes.endPass(status)
   }
 }

@@ -1,19 +1,4 @@
-import {
-  EVENT_STOP,
-  S_FAULT_VECTOR,
-  S_EVENTS,
-  S_FPR,
-  S_FTOP,
-  S_MONITOR_ADDRESS,
-  S_MONITOR_LINE,
-  S_SEGMENTS,
-  S_XMM,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import { S_STEP_SUPPRESSED } from './state/system-state.ts'
 import { X86CpuError } from './errors.ts'
 import { readMsr, writeMsr } from './system/msr.ts'
@@ -42,7 +27,7 @@ function attempt(vcpu: Vcpu, action: () => void): boolean {
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
     // No instruction has raised the fault.
-    vcpu.i32[S_FAULT_VECTOR >>> 2] = -1
+    vcpu.i32[S.S_FAULT_VECTOR >>> 2] = -1
     return false
   }
 }
@@ -164,26 +149,26 @@ export function inspectVcpu(vcpu: Vcpu): SavedCpu {
   const segments: Record<string, SavedSegment> = {}
   for (const [i, name] of SEGMENTS.entries()) {
     segments[name] = {
-      selector: s.segmentField(i, SEG_SELECTOR),
-      base: hexAt(s, S_SEGMENTS + SEG_BYTES * i + SEG_BASE, 8),
-      limit: s.segmentField(i, SEG_LIMIT),
-      attributes: s.segmentField(i, SEG_ATTRIBUTES),
+      selector: s.segmentField(i, S.SEG_SELECTOR),
+      base: hexAt(s, S.S_SEGMENTS + S.SEG_BYTES * i + S.SEG_BASE, 8),
+      limit: s.segmentField(i, S.SEG_LIMIT),
+      attributes: s.segmentField(i, S.SEG_ATTRIBUTES),
     }
   }
   const pending = collect(s, PENDING)
   // That its owner wants it to come back is not the processor's state.
-  pending['events'] = hex(s.get(S_EVENTS) & ~EVENT_STOP)
+  pending['events'] = hex(s.get(S.S_EVENTS) & ~S.EVENT_STOP)
   // A trap that the instruction has suppressed is not to come.
   if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0)
-  pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0 : 1)
+  pending['monitorArmed'] = hex(s.get(S.S_MONITOR_LINE) === 0 ? 0 : 1)
   return {
     version: 4,
     model: modelOf(s),
     registers: saveRegisters(s),
     segments,
     x87: collect(s, X87),
-    x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S_FPR + 16 * i, 10)),
-    ymm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S_XMM + 64 * i, 32)),
+    x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S.S_FPR + 16 * i, 10)),
+    ymm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S.S_XMM + 64 * i, 32)),
     pending,
   }
 }
@@ -224,7 +209,7 @@ function spreadBytes(s: System, offset: number, count: number, text: string = ''
 
 /** Arms the monitored line again: its frame may be another one now. Where there is none any more, a wait ends. */
 function rearm(s: System, armed: boolean): void {
-  const gpa = s.get(S_MONITOR_ADDRESS + 4) * 0x1_0000_0000 + s.get(S_MONITOR_ADDRESS)
+  const gpa = s.get(S.S_MONITOR_ADDRESS + 4) * 0x1_0000_0000 + s.get(S.S_MONITOR_ADDRESS)
   s.cpu.armMonitor(gpa, armed ? s.host.ramAddress(gpa) : -1)
 }
 
@@ -252,9 +237,9 @@ export function restoreVcpu(vcpu: Vcpu, saved: SavedCpu): void {
   if (!s.protectedMode) openSegmentsForRealMode(s)
   spread(s, X87, saved.x87)
   // Generated code takes it for an index as it is.
-  s.set(S_FTOP, s.get(S_FTOP) & 7)
-  for (let i = 0; i < 8; i++) spreadBytes(s, S_FPR + 16 * i, 10, saved.x87Registers[i])
-  for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 32, saved.ymm[i])
+  s.set(S.S_FTOP, s.get(S.S_FTOP) & 7)
+  for (let i = 0; i < 8; i++) spreadBytes(s, S.S_FPR + 16 * i, 10, saved.x87Registers[i])
+  for (let i = 0; i < 16; i++) spreadBytes(s, S.S_XMM + 64 * i, 32, saved.ymm[i])
   spread(s, PENDING, saved.pending)
   s.set(S_STEP_SUPPRESSED, 0)
   s.host.controlChanged()

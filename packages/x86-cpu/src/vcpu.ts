@@ -14,40 +14,14 @@ import { NumericError } from './system/numeric-error.ts'
 import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT } from './access/pass.ts'
 import { QuickPort } from './access/quick-port.ts'
-import {
-  EVENT_INIT,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_SMI,
-  EVENT_STOP,
-  FLAG_IF,
-  STATUS_ERROR,
-  S_ATTENTION,
-  S_BULK_SHIFT,
-  S_DATA,
-  S_EFLAGS,
-  S_EVENTS,
-  S_TLB_MISSES,
-  S_TSC_OFFSET,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import type { Processor } from './model/processor.ts'
 import type { CpuClocks } from './system/cpu.ts'
 import { initialiseX87 } from './system/fpu/fpu-image.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'
 import { advanceToTsc } from './system/time-stamp.ts'
-import {
-  ACTIVITY_HALTED,
-  ACTIVITY_MWAIT,
-  ACTIVITY_WAIT_FOR_SIPI,
-  SMM_OUTSIDE,
-  S_ACTIVITY,
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_REPEATING,
-  S_SMM,
-  S_STEPPING,
-} from './state/system-state.ts'
+import * as systemState from './state/system-state.ts'
 
 /** Sixteen iterations of a string instruction, made a page at a time, take about as long as an instruction, or less. */
 const QUICK_BULK_SHIFT = 4
@@ -132,8 +106,8 @@ export class Vcpu {
       access: memoryAccess.generatedAccess,
       timestamp: () => {
         host.timestamp(counter)
-        u32[S_DATA >>> 2] = counter.lo
-        u32[(S_DATA >>> 2) + 1] = counter.hi
+        u32[S.S_DATA >>> 2] = counter.lo
+        u32[(S.S_DATA >>> 2) + 1] = counter.hi
       },
       system: (fn, record) => this.#system(handlers, fn, record >>> 0),
       fetch: (lo, hi) => fetch.code.fetch(lo >>> 0, hi >>> 0),
@@ -199,7 +173,7 @@ export class Vcpu {
    */
   mapChanged(): void {
     this.core.mapChanged()
-    this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /**
@@ -231,18 +205,18 @@ export class Vcpu {
 
   /** A maskable interrupt waits at the interrupt controller, or no longer does. */
   setInterruptPending(pending: boolean): void {
-    if (pending) this.#outside.raise(EVENT_INTERRUPT)
-    else this.#outside.clear(EVENT_INTERRUPT)
+    if (pending) this.#outside.raise(S.EVENT_INTERRUPT)
+    else this.#outside.clear(S.EVENT_INTERRUPT)
   }
 
   /** Latches a non-maskable interrupt. */
   nmi(): void {
-    this.#outside.raise(EVENT_NMI)
+    this.#outside.raise(S.EVENT_NMI)
   }
 
   /** Latches a system-management interrupt; one that comes in system-management mode waits for RSM. */
   smi(): void {
-    this.#outside.raise(EVENT_SMI)
+    this.#outside.raise(S.EVENT_SMI)
   }
 
   /**
@@ -250,7 +224,7 @@ export class Vcpu {
    * delivery of an SMI counts, too.
    */
   get inSystemManagement(): boolean {
-    return this.u32[S_SMM >>> 2] !== SMM_OUTSIDE
+    return this.u32[systemState.S_SMM >>> 2] !== systemState.SMM_OUTSIDE
   }
 
   /**
@@ -267,7 +241,7 @@ export class Vcpu {
 
   /** INIT: cancels whatever is in progress. */
   init(): void {
-    this.#outside.raise(EVENT_INIT)
+    this.#outside.raise(S.EVENT_INIT)
   }
 
   /** A start-up IPI; ignored unless the vCPU waits for one. @param vector - page number of the entry point */
@@ -277,39 +251,44 @@ export class Vcpu {
 
   /** Makes `run` return soon, once: the one that is under way, or the next. */
   stop(): void {
-    this.#outside.raise(EVENT_STOP)
+    this.#outside.raise(S.EVENT_STOP)
   }
 
   /** PAUSE: the owner may want to run another vCPU. */
   notePause(): void {
     this.#executor.paused = true
-    this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /** Whether HLT waits for an event. */
   get halted(): boolean {
-    return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_HALTED
+    return this.u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_HALTED
   }
 
   /** Whether the vCPU waits for a start-up IPI. */
   get waitsForStartup(): boolean {
-    return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI
+    return this.u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_WAIT_FOR_SIPI
   }
 
   /** `run` would come back at once: HLT, MWAIT or the wait for a start-up IPI goes on, and nothing has happened since. */
   get dormant(): boolean {
-    const activity = this.u32[S_ACTIVITY >>> 2]
+    const activity = this.u32[systemState.S_ACTIVITY >>> 2]
     return (
-      (activity === ACTIVITY_HALTED || activity === ACTIVITY_MWAIT || activity === ACTIVITY_WAIT_FOR_SIPI) &&
-      this.u32[S_EVENTS >>> 2] === 0 &&
+      (activity === systemState.ACTIVITY_HALTED ||
+        activity === systemState.ACTIVITY_MWAIT ||
+        activity === systemState.ACTIVITY_WAIT_FOR_SIPI) &&
+      this.u32[S.S_EVENTS >>> 2] === 0 &&
       !this.#pass.active &&
-      (this.u32[S_STEPPING >>> 2]! | this.u32[S_PENDING_DEBUG >>> 2]! | this.u32[S_PENDING_FAULT >>> 2]!) === 0
+      (this.u32[systemState.S_STEPPING >>> 2]! |
+        this.u32[systemState.S_PENDING_DEBUG >>> 2]! |
+        this.u32[systemState.S_PENDING_FAULT >>> 2]!) ===
+        0
     )
   }
 
   /** RFLAGS.IF. */
   get interruptsEnabled(): boolean {
-    return (this.u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
+    return (this.u32[S.S_EFLAGS >>> 2]! & S.FLAG_IF) !== 0
   }
 
   /** An NMI or a maskable interrupt waits, and can be taken now. */
@@ -319,7 +298,7 @@ export class Vcpu {
 
   /** TLB misses and other accesses that generated code could not finish. */
   get slowAccesses(): number {
-    return this.u32[S_TLB_MISSES >>> 2]!
+    return this.u32[S.S_TLB_MISSES >>> 2]!
   }
 
   // ---------------------------------------------------------------- running
@@ -336,7 +315,7 @@ export class Vcpu {
    *   are made a page at a time cost a sixteenth of an instruction each
    */
   run(budget: number, mostCalls: number = Infinity): Exit {
-    this.u32[S_BULK_SHIFT >>> 2] = mostCalls === Infinity ? 0 : QUICK_BULK_SHIFT
+    this.u32[S.S_BULK_SHIFT >>> 2] = mostCalls === Infinity ? 0 : QUICK_BULK_SHIFT
     const { jit } = this.engine
     if (jit === undefined) return this.#executor.run(budget, mostCalls)
     const { retired } = this.#turn
@@ -392,7 +371,7 @@ export class Vcpu {
 
   /** The next instruction is a string instruction that has made some of its iterations. */
   get repeats(): boolean {
-    return this.u32[S_REPEATING >>> 2] !== 0
+    return this.u32[systemState.S_REPEATING >>> 2] !== 0
   }
 
   /** The delivery of an event is in the middle. */
@@ -444,12 +423,12 @@ export class Vcpu {
 
   /** Import of generated code: executes a TypeScript handler. */
   #system(handlers: HandlerPath, fn: number, record: number): number {
-    if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
     try {
       return handlers.run(this.engine.handlerOf(fn), record)
     } catch (error) {
       this.#executor.error = error
-      return STATUS_ERROR
+      return S.STATUS_ERROR
     }
   }
 
@@ -459,7 +438,7 @@ export class Vcpu {
   reset(bootstrap: boolean): void {
     this.cancel()
     this.#executor.bootstrap = bootstrap
-    this.u32[S_EVENTS >>> 2] = 0
+    this.u32[S.S_EVENTS >>> 2] = 0
     resetState(this.system, RESET_POWER_ON, bootstrap)
   }
 
@@ -479,7 +458,7 @@ export class Vcpu {
 
   /** How far the guest's time-stamp counter is ahead of the host's, modulo 2^64. */
   get tscOffset(): bigint {
-    return this.read64(S_TSC_OFFSET)
+    return this.read64(S.S_TSC_OFFSET)
   }
 
   /**
@@ -498,6 +477,6 @@ export class Vcpu {
 
   /** S_DATA, for tests. */
   get data(): Uint8Array {
-    return this.u8.subarray(S_DATA, S_DATA + 64)
+    return this.u8.subarray(S.S_DATA, S.S_DATA + 64)
   }
 }

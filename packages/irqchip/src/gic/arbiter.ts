@@ -1,20 +1,5 @@
 import type { InterruptTable } from './interrupt-table.ts'
-import {
-  ACTIVE,
-  ACTIVE_PRIORITIES_0,
-  ACTIVE_PRIORITIES_1,
-  BEST_GROUP,
-  BEST_INTID,
-  BEST_PRIORITY,
-  BINARY_POINT_0,
-  BINARY_POINT_1,
-  GROUP,
-  GROUP_ENABLES,
-  INTERFACE_CONTROL,
-  NO_PRIORITY,
-  PRIORITY_MASK,
-  SIGNALS,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { CONTROL_CBPR, INTID_SPURIOUS } from './registers.ts'
 
 /** The running priority while no interrupt is active. */
@@ -61,8 +46,8 @@ export class Arbiter {
   reset(): void {
     for (let cpu = 0; cpu < this.#table.cpus; cpu++) {
       const block = this.#table.block(cpu)
-      this.#words[block + BINARY_POINT_0] = LEAST_BINARY_POINT_0
-      this.#words[block + BINARY_POINT_1] = LEAST_BINARY_POINT_1
+      this.#words[block + L.BINARY_POINT_0] = LEAST_BINARY_POINT_0
+      this.#words[block + L.BINARY_POINT_1] = LEAST_BINARY_POINT_1
     }
   }
 
@@ -76,14 +61,14 @@ export class Arbiter {
     const table = this.#table
     const words = this.#words
     const block = table.block(cpu)
-    words[block + BEST_PRIORITY] = NO_PRIORITY
-    words[block + BEST_INTID] = INTID_SPURIOUS
+    words[block + L.BEST_PRIORITY] = L.NO_PRIORITY
+    words[block + L.BEST_INTID] = INTID_SPURIOUS
     const groups = this.#forwarding.forwardedGroups(cpu)
     if (groups !== 0) {
       for (let n = 0; n < table.bankWords; n++) {
         let candidates = table.candidates(cpu, n)
         if (candidates === 0) continue
-        const group = words[table.wordOf(GROUP, cpu, n)]!
+        const group = words[table.wordOf(L.GROUP, cpu, n)]!
         if ((groups & 1) === 0) candidates &= group
         if ((groups & 2) === 0) candidates &= ~group
         for (; candidates !== 0; candidates &= candidates - 1) {
@@ -101,18 +86,18 @@ export class Arbiter {
   /** Has an interrupt become a processor's best one, if its priority is higher. */
   offer(cpu: number, intid: number, priority: number, group: number): void {
     const block = this.#table.block(cpu)
-    if (priority >= this.#words[block + BEST_PRIORITY]!) return
-    this.#words[block + BEST_INTID] = intid
-    this.#words[block + BEST_PRIORITY] = priority
-    this.#words[block + BEST_GROUP] = group
+    if (priority >= this.#words[block + L.BEST_PRIORITY]!) return
+    this.#words[block + L.BEST_INTID] = intid
+    this.#words[block + L.BEST_PRIORITY] = priority
+    this.#words[block + L.BEST_GROUP] = group
   }
 
   /** Drives IRQ and FIQ: the interface's registers, or its best interrupt, have changed. */
   signal(cpu: number): void {
     const block = this.#table.block(cpu)
-    const signal = this.#preempts(block) ? this.#forwarding.signalOf(cpu, this.#words[block + BEST_GROUP]!) : 0
-    if (signal === this.#words[block + SIGNALS]) return
-    this.#words[block + SIGNALS] = signal
+    const signal = this.#preempts(block) ? this.#forwarding.signalOf(cpu, this.#words[block + L.BEST_GROUP]!) : 0
+    if (signal === this.#words[block + L.SIGNALS]) return
+    this.#words[block + L.SIGNALS] = signal
     this.#changed(cpu)
   }
 
@@ -123,9 +108,10 @@ export class Arbiter {
 
   #preempts(block: number): boolean {
     const words = this.#words
-    const priority = words[block + BEST_PRIORITY]!
-    const group = words[block + BEST_GROUP]!
-    if (priority >= words[block + PRIORITY_MASK]! || ((words[block + GROUP_ENABLES]! >>> group) & 1) === 0) return false
+    const priority = words[block + L.BEST_PRIORITY]!
+    const group = words[block + L.BEST_GROUP]!
+    if (priority >= words[block + L.PRIORITY_MASK]! || ((words[block + L.GROUP_ENABLES]! >>> group) & 1) === 0)
+      return false
     const running = this.#running(block)
     if (running === IDLE_PRIORITY) return true
     const mask = this.#groupMask(block, group)
@@ -134,8 +120,8 @@ export class Arbiter {
 
   /** The bits of a priority that decide about preemption. */
   #groupMask(block: number, group: number): number {
-    const common = group === 0 || (this.#words[block + INTERFACE_CONTROL]! & CONTROL_CBPR) !== 0
-    return -1 << (common ? this.#words[block + BINARY_POINT_0]! + 1 : this.#words[block + BINARY_POINT_1]!)
+    const common = group === 0 || (this.#words[block + L.INTERFACE_CONTROL]! & CONTROL_CBPR) !== 0
+    return -1 << (common ? this.#words[block + L.BINARY_POINT_0]! + 1 : this.#words[block + L.BINARY_POINT_1]!)
   }
 
   /** The highest active priority of a processor, 0xff if nothing is active. */
@@ -144,7 +130,7 @@ export class Arbiter {
   }
 
   #running(block: number): number {
-    const active = this.#words[block + ACTIVE_PRIORITIES_0]! | this.#words[block + ACTIVE_PRIORITIES_1]!
+    const active = this.#words[block + L.ACTIVE_PRIORITIES_0]! | this.#words[block + L.ACTIVE_PRIORITIES_1]!
     return active === 0 ? IDLE_PRIORITY : lowestBit(active) << 3
   }
 
@@ -152,18 +138,18 @@ export class Arbiter {
   highestPending(cpu: number, group: number): number {
     const words = this.#words
     const block = this.#table.block(cpu)
-    const taken = words[block + BEST_GROUP] === group && ((words[block + GROUP_ENABLES]! >>> group) & 1) !== 0
-    return taken && words[block + BEST_PRIORITY]! < NO_PRIORITY ? words[block + BEST_INTID]! : INTID_SPURIOUS
+    const taken = words[block + L.BEST_GROUP] === group && ((words[block + L.GROUP_ENABLES]! >>> group) & 1) !== 0
+    return taken && words[block + L.BEST_PRIORITY]! < L.NO_PRIORITY ? words[block + L.BEST_INTID]! : INTID_SPURIOUS
   }
 
   /** Acknowledges the interrupt that is signalled, if it is of this group. @returns its INTID, or the spurious one */
   acknowledge(cpu: number, group: number): number {
     const words = this.#words
     const block = this.#table.block(cpu)
-    if (!this.#preempts(block) || words[block + BEST_GROUP] !== group) return INTID_SPURIOUS
-    const intid = words[block + BEST_INTID]!
-    const priority = words[block + BEST_PRIORITY]! & this.#groupMask(block, group)
-    words[block + ACTIVE_PRIORITIES_0 + group]! |= 1 << (priority >> 3)
+    if (!this.#preempts(block) || words[block + L.BEST_GROUP] !== group) return INTID_SPURIOUS
+    const intid = words[block + L.BEST_INTID]!
+    const priority = words[block + L.BEST_PRIORITY]! & this.#groupMask(block, group)
+    words[block + L.ACTIVE_PRIORITIES_0 + group]! |= 1 << (priority >> 3)
     if (intid < INTID_SPURIOUS) this.#table.activate(cpu, intid)
     else this.#forwarding.acknowledged(cpu, intid)
     this.update(cpu)
@@ -173,15 +159,15 @@ export class Arbiter {
   /** The group whose active priority is the highest; −1 if nothing is active. */
   activeGroup(cpu: number): number {
     const block = this.#table.block(cpu)
-    const zero = this.#words[block + ACTIVE_PRIORITIES_0]!
-    const one = this.#words[block + ACTIVE_PRIORITIES_1]!
+    const zero = this.#words[block + L.ACTIVE_PRIORITIES_0]!
+    const one = this.#words[block + L.ACTIVE_PRIORITIES_1]!
     if ((zero | one) === 0) return -1
     return one === 0 || (zero !== 0 && lowestBit(zero) <= lowestBit(one)) ? 0 : 1
   }
 
   /** Drops a processor's running priority: ends the highest active priority of a group. */
   drop(cpu: number, group: number): void {
-    const index = this.#table.block(cpu) + ACTIVE_PRIORITIES_0 + group
+    const index = this.#table.block(cpu) + L.ACTIVE_PRIORITIES_0 + group
     this.#words[index]! &= this.#words[index]! - 1
     this.signal(cpu)
   }
@@ -190,7 +176,7 @@ export class Arbiter {
   deactivate(cpu: number, intid: number): void {
     const table = this.#table
     if (intid >= table.end) return
-    table.setBit(ACTIVE, cpu, intid, false)
+    table.setBit(L.ACTIVE, cpu, intid, false)
     // Nothing is chosen otherwise unless the interrupt is pending again.
     if (((table.candidates(cpu, intid >> 5) >>> (intid & 31)) & 1) === 0) return
     if (intid < 32) this.update(cpu)
@@ -200,7 +186,7 @@ export class Arbiter {
   /** Writes a binary point register; a value below the least one becomes that. */
   setBinaryPoint(cpu: number, group: number, value: number): void {
     const least = group === 0 ? LEAST_BINARY_POINT_0 : LEAST_BINARY_POINT_1
-    this.#words[this.#table.block(cpu) + BINARY_POINT_0 + group] = Math.max(value & 7, least)
+    this.#words[this.#table.block(cpu) + L.BINARY_POINT_0 + group] = Math.max(value & 7, least)
     this.signal(cpu)
   }
 }

@@ -1,41 +1,8 @@
 import type { Word64 } from '@retrap/device'
 import type { Arbiter } from './arbiter.ts'
 import { PRIORITY_BITS, type InterruptTable } from './interrupt-table.ts'
-import {
-  ACTIVE_PRIORITIES_0,
-  ACTIVE_PRIORITIES_1,
-  BINARY_POINT_0,
-  BINARY_POINT_1,
-  GROUP_ENABLES,
-  INTERFACE_CONTROL,
-  PRIORITY_MASK,
-} from './layout.ts'
-import {
-  CONTROL_CBPR,
-  CONTROL_EOI_MODE,
-  FIRST_LPI,
-  FIRST_SPECIAL_INTID,
-  ICC_AP0R0_EL1,
-  ICC_AP1R0_EL1,
-  ICC_ASGI1R_EL1,
-  ICC_BPR0_EL1,
-  ICC_BPR1_EL1,
-  ICC_CTLR_EL1,
-  ICC_DIR_EL1,
-  ICC_EOIR0_EL1,
-  ICC_EOIR1_EL1,
-  ICC_HPPIR0_EL1,
-  ICC_HPPIR1_EL1,
-  ICC_IAR0_EL1,
-  ICC_IAR1_EL1,
-  ICC_IGRPEN0_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_PMR_EL1,
-  ICC_RPR_EL1,
-  ICC_SGI0R_EL1,
-  ICC_SGI1R_EL1,
-  ICC_SRE_EL1,
-} from './registers.ts'
+import * as L from './layout.ts'
+import * as registers from './registers.ts'
 
 /** ICC_CTLR_EL1: five bits of priority (PRIbits), 24 of INTID (IDbits), all of affinity 3 (A3V). */
 const CONTROL_FIXED = (4 << 8) | (1 << 11) | (1 << 15)
@@ -72,50 +39,50 @@ export class CpuInterface {
     const block = this.#table.block(cpu)
     into.hi = 0
     switch (encoding) {
-      case ICC_IAR0_EL1:
+      case registers.ICC_IAR0_EL1:
         into.lo = this.#arbiter.acknowledge(cpu, 0)
         return true
-      case ICC_IAR1_EL1:
+      case registers.ICC_IAR1_EL1:
         into.lo = this.#arbiter.acknowledge(cpu, 1)
         return true
-      case ICC_HPPIR0_EL1:
+      case registers.ICC_HPPIR0_EL1:
         into.lo = this.#arbiter.highestPending(cpu, 0)
         return true
-      case ICC_HPPIR1_EL1:
+      case registers.ICC_HPPIR1_EL1:
         into.lo = this.#arbiter.highestPending(cpu, 1)
         return true
-      case ICC_RPR_EL1:
+      case registers.ICC_RPR_EL1:
         into.lo = this.#arbiter.runningPriority(cpu)
         return true
-      case ICC_PMR_EL1:
-        into.lo = words[block + PRIORITY_MASK]!
+      case registers.ICC_PMR_EL1:
+        into.lo = words[block + L.PRIORITY_MASK]!
         return true
-      case ICC_BPR0_EL1:
-        into.lo = words[block + BINARY_POINT_0]!
+      case registers.ICC_BPR0_EL1:
+        into.lo = words[block + L.BINARY_POINT_0]!
         return true
-      case ICC_BPR1_EL1:
+      case registers.ICC_BPR1_EL1:
         // With CBPR the view of accesses that are not secure, as all are here.
         into.lo = this.#isCommon(block)
-          ? Math.min(words[block + BINARY_POINT_0]! + 1, 7)
-          : words[block + BINARY_POINT_1]!
+          ? Math.min(words[block + L.BINARY_POINT_0]! + 1, 7)
+          : words[block + L.BINARY_POINT_1]!
         return true
-      case ICC_CTLR_EL1:
-        into.lo = words[block + INTERFACE_CONTROL]! | CONTROL_FIXED
+      case registers.ICC_CTLR_EL1:
+        into.lo = words[block + L.INTERFACE_CONTROL]! | CONTROL_FIXED
         return true
-      case ICC_SRE_EL1:
+      case registers.ICC_SRE_EL1:
         into.lo = SRE_FIXED
         return true
-      case ICC_IGRPEN0_EL1:
-        into.lo = words[block + GROUP_ENABLES]! & 1
+      case registers.ICC_IGRPEN0_EL1:
+        into.lo = words[block + L.GROUP_ENABLES]! & 1
         return true
-      case ICC_IGRPEN1_EL1:
-        into.lo = words[block + GROUP_ENABLES]! >> 1
+      case registers.ICC_IGRPEN1_EL1:
+        into.lo = words[block + L.GROUP_ENABLES]! >> 1
         return true
-      case ICC_AP0R0_EL1:
-        into.lo = words[block + ACTIVE_PRIORITIES_0]! >>> 0
+      case registers.ICC_AP0R0_EL1:
+        into.lo = words[block + L.ACTIVE_PRIORITIES_0]! >>> 0
         return true
-      case ICC_AP1R0_EL1:
-        into.lo = words[block + ACTIVE_PRIORITIES_1]! >>> 0
+      case registers.ICC_AP1R0_EL1:
+        into.lo = words[block + L.ACTIVE_PRIORITIES_1]! >>> 0
         return true
       default:
         return false
@@ -127,50 +94,51 @@ export class CpuInterface {
     const words = this.#words
     const block = this.#table.block(cpu)
     switch (encoding) {
-      case ICC_EOIR0_EL1:
+      case registers.ICC_EOIR0_EL1:
         this.#end(cpu, 0, lo)
         return true
-      case ICC_EOIR1_EL1:
+      case registers.ICC_EOIR1_EL1:
         this.#end(cpu, 1, lo)
         return true
-      case ICC_DIR_EL1:
+      case registers.ICC_DIR_EL1:
         // A write while EOIR deactivates is unpredictable; here it is ignored.
-        if ((words[block + INTERFACE_CONTROL]! & CONTROL_EOI_MODE) !== 0) this.#arbiter.deactivate(cpu, lo & 0xff_ffff)
+        if ((words[block + L.INTERFACE_CONTROL]! & registers.CONTROL_EOI_MODE) !== 0)
+          this.#arbiter.deactivate(cpu, lo & 0xff_ffff)
         return true
-      case ICC_PMR_EL1:
-        words[block + PRIORITY_MASK] = lo & PRIORITY_BITS
+      case registers.ICC_PMR_EL1:
+        words[block + L.PRIORITY_MASK] = lo & PRIORITY_BITS
         this.#arbiter.signal(cpu)
         return true
-      case ICC_SGI1R_EL1:
+      case registers.ICC_SGI1R_EL1:
         this.#send(cpu, 1, lo, hi)
         return true
-      case ICC_SGI0R_EL1:
+      case registers.ICC_SGI0R_EL1:
       // For the other security state: as there is one, these are group 0's.
-      case ICC_ASGI1R_EL1:
+      case registers.ICC_ASGI1R_EL1:
         this.#send(cpu, 0, lo, hi)
         return true
-      case ICC_BPR0_EL1:
+      case registers.ICC_BPR0_EL1:
         this.#arbiter.setBinaryPoint(cpu, 0, lo)
         return true
-      case ICC_BPR1_EL1:
+      case registers.ICC_BPR1_EL1:
         if (!this.#isCommon(block)) this.#arbiter.setBinaryPoint(cpu, 1, lo)
         return true
-      case ICC_CTLR_EL1:
-        words[block + INTERFACE_CONTROL] = lo & (CONTROL_CBPR | CONTROL_EOI_MODE)
+      case registers.ICC_CTLR_EL1:
+        words[block + L.INTERFACE_CONTROL] = lo & (registers.CONTROL_CBPR | registers.CONTROL_EOI_MODE)
         this.#arbiter.signal(cpu)
         return true
-      case ICC_SRE_EL1:
+      case registers.ICC_SRE_EL1:
         return true
-      case ICC_IGRPEN0_EL1:
-      case ICC_IGRPEN1_EL1: {
-        const bit = encoding === ICC_IGRPEN0_EL1 ? 1 : 2
-        words[block + GROUP_ENABLES] = (words[block + GROUP_ENABLES]! & ~bit) | ((lo & 1) !== 0 ? bit : 0)
+      case registers.ICC_IGRPEN0_EL1:
+      case registers.ICC_IGRPEN1_EL1: {
+        const bit = encoding === registers.ICC_IGRPEN0_EL1 ? 1 : 2
+        words[block + L.GROUP_ENABLES] = (words[block + L.GROUP_ENABLES]! & ~bit) | ((lo & 1) !== 0 ? bit : 0)
         this.#groupsChanged(cpu)
         return true
       }
-      case ICC_AP0R0_EL1:
-      case ICC_AP1R0_EL1:
-        words[block + (encoding === ICC_AP0R0_EL1 ? ACTIVE_PRIORITIES_0 : ACTIVE_PRIORITIES_1)] = lo
+      case registers.ICC_AP0R0_EL1:
+      case registers.ICC_AP1R0_EL1:
+        words[block + (encoding === registers.ICC_AP0R0_EL1 ? L.ACTIVE_PRIORITIES_0 : L.ACTIVE_PRIORITIES_1)] = lo
         this.#arbiter.signal(cpu)
         return true
       default:
@@ -179,16 +147,16 @@ export class CpuInterface {
   }
 
   #isCommon(block: number): boolean {
-    return (this.#words[block + INTERFACE_CONTROL]! & CONTROL_CBPR) !== 0
+    return (this.#words[block + L.INTERFACE_CONTROL]! & registers.CONTROL_CBPR) !== 0
   }
 
   /** EOIR: the running priority drops if it is of the register's group; the interrupt is deactivated unless DIR does it. */
   #end(cpu: number, group: number, value: number): void {
     const intid = value & 0xff_ffff
-    if (intid >= Math.min(this.#table.end, FIRST_SPECIAL_INTID) && intid < FIRST_LPI) return
+    if (intid >= Math.min(this.#table.end, registers.FIRST_SPECIAL_INTID) && intid < registers.FIRST_LPI) return
     if (this.#arbiter.activeGroup(cpu) !== group) return
     this.#arbiter.drop(cpu, group)
-    const split = (this.#words[this.#table.block(cpu) + INTERFACE_CONTROL]! & CONTROL_EOI_MODE) !== 0
+    const split = (this.#words[this.#table.block(cpu) + L.INTERFACE_CONTROL]! & registers.CONTROL_EOI_MODE) !== 0
     if (!split) this.#arbiter.deactivate(cpu, intid)
   }
 }

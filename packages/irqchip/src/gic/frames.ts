@@ -1,37 +1,9 @@
 import type { Word64 } from '@retrap/device'
 import type { InterruptTable } from './interrupt-table.ts'
 import { isWord } from './interrupt-table.ts'
-import {
-  ANY_CPU,
-  DISTRIBUTOR_CONTROL,
-  LPI_PENDING_HI,
-  LPI_PENDING_LO,
-  LPI_PROPERTIES_HI,
-  LPI_PROPERTIES_LO,
-  REDISTRIBUTOR_CONTROL,
-  ROUTES,
-  WAKER,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { ENABLE_LPIS, type Lpis } from './lpis.ts'
-import {
-  GICD_CTLR,
-  GICD_CTLR_ARE,
-  GICD_CTLR_DS,
-  GICD_CTLR_GROUPS,
-  GICD_IIDR,
-  GICD_IROUTER,
-  GICD_TYPER,
-  GICR_BYTES,
-  GICR_CTLR,
-  GICR_IIDR,
-  GICR_PENDBASER,
-  GICR_PROPBASER,
-  GICR_SGI_FRAME,
-  GICR_TYPER,
-  GICR_WAKER,
-  WAKER_CHILDREN_ASLEEP,
-  WAKER_PROCESSOR_SLEEP,
-} from './registers.ts'
+import * as registers from './registers.ts'
 
 /** GICD_TYPER: affinity 3 is valid (A3V); INTIDs have 16 bits (IDbits). */
 const TYPER_FIXED = (1 << 24) | (15 << 19)
@@ -86,15 +58,15 @@ export class DistributorFrame {
   }
 
   read(offset: number, size: number): number {
-    if (offset >= GICD_IROUTER && offset < GICD_IROUTER + 8 * 1024) {
+    if (offset >= registers.GICD_IROUTER && offset < registers.GICD_IROUTER + 8 * 1024) {
       return isWord(offset, size) ? this.#route(offset) : 0
     }
     switch (isWord(offset, size) ? offset : -1) {
-      case GICD_CTLR:
-        return this.#table.words[DISTRIBUTOR_CONTROL]! | GICD_CTLR_ARE | GICD_CTLR_DS
-      case GICD_TYPER:
+      case registers.GICD_CTLR:
+        return this.#table.words[L.DISTRIBUTOR_CONTROL]! | registers.GICD_CTLR_ARE | registers.GICD_CTLR_DS
+      case registers.GICD_TYPER:
         return TYPER_FIXED | (this.#hasLpis ? TYPER_LPIS : 0) | (this.#table.bankWords - 1)
-      case GICD_IIDR:
+      case registers.GICD_IIDR:
         return IIDR
       default:
         return offset < 0x1000
@@ -104,45 +76,45 @@ export class DistributorFrame {
   }
 
   write(offset: number, size: number, value: number): void {
-    if (offset >= GICD_IROUTER && offset < GICD_IROUTER + 8 * 1024) {
+    if (offset >= registers.GICD_IROUTER && offset < registers.GICD_IROUTER + 8 * 1024) {
       if (!isWord(offset, size)) return
       this.#setRoute(offset, value)
-    } else if (offset === GICD_CTLR && size === 4) {
-      this.#table.words[DISTRIBUTOR_CONTROL] = value & GICD_CTLR_GROUPS
+    } else if (offset === registers.GICD_CTLR && size === 4) {
+      this.#table.words[L.DISTRIBUTOR_CONTROL] = value & registers.GICD_CTLR_GROUPS
     } else if (!this.#table.write(offset, size, value, 0, 1, this.#table.bankWords)) return
     this.#changed()
   }
 
   read64(offset: number, into: Word64): void {
-    const isRoute = offset >= GICD_IROUTER && offset < GICD_IROUTER + 8 * 1024 && (offset & 7) === 0
+    const isRoute = offset >= registers.GICD_IROUTER && offset < registers.GICD_IROUTER + 8 * 1024 && (offset & 7) === 0
     into.lo = isRoute ? this.read(offset, 4) : 0
     into.hi = isRoute ? this.read(offset + 4, 4) : 0
   }
 
   write64(offset: number, lo: number, hi: number): void {
-    if (offset < GICD_IROUTER || offset >= GICD_IROUTER + 8 * 1024 || (offset & 7) !== 0) return
+    if (offset < registers.GICD_IROUTER || offset >= registers.GICD_IROUTER + 8 * 1024 || (offset & 7) !== 0) return
     this.#setRoute(offset, lo)
     this.#setRoute(offset + 4, hi)
     this.#changed()
   }
 
   #route(offset: number): number {
-    const intid = (offset - GICD_IROUTER) >> 3
+    const intid = (offset - registers.GICD_IROUTER) >> 3
     if (intid < 32 || intid >= this.#table.end) return 0
-    const affinity = this.#table.words[ROUTES + intid]!
+    const affinity = this.#table.words[L.ROUTES + intid]!
     if ((offset & 4) !== 0) return affinity >>> 24
     return ((affinity & 0xff_ffff) | (this.#table.isForAny(intid) ? ROUTE_ANY : 0)) >>> 0
   }
 
   #setRoute(offset: number, value: number): void {
-    const intid = (offset - GICD_IROUTER) >> 3
+    const intid = (offset - registers.GICD_IROUTER) >> 3
     if (intid < 32 || intid >= this.#table.end) return
     const { words } = this.#table
-    const old = words[ROUTES + intid]!
-    if ((offset & 4) !== 0) words[ROUTES + intid] = (old & 0xff_ffff) | (value << 24)
+    const old = words[L.ROUTES + intid]!
+    if ((offset & 4) !== 0) words[L.ROUTES + intid] = (old & 0xff_ffff) | (value << 24)
     else {
-      words[ROUTES + intid] = (old & ~0xff_ffff) | (value & 0xff_ffff)
-      this.#table.setBit(ANY_CPU, 0, intid, (value & ROUTE_ANY) !== 0)
+      words[L.ROUTES + intid] = (old & ~0xff_ffff) | (value & 0xff_ffff)
+      this.#table.setBit(L.ANY_CPU, 0, intid, (value & ROUTE_ANY) !== 0)
     }
   }
 }
@@ -181,94 +153,96 @@ export class RedistributorFrames {
   /** Connects a processor's interface: it is awake. Or disconnects it. */
   connect(cpu: number, connected: boolean): void {
     const { words } = this.#table
-    words[this.#table.block(cpu) + WAKER] = connected ? 0 : WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
+    words[this.#table.block(cpu) + L.WAKER] = connected
+      ? 0
+      : registers.WAKER_PROCESSOR_SLEEP | registers.WAKER_CHILDREN_ASLEEP
     this.#wakerChanged()
   }
 
   read(offset: number, size: number): number {
-    const cpu = Math.floor(offset / GICR_BYTES)
-    const at = offset % GICR_BYTES
+    const cpu = Math.floor(offset / registers.GICR_BYTES)
+    const at = offset % registers.GICR_BYTES
     if (cpu >= this.#table.cpus) return 0
-    if (at >= GICR_SGI_FRAME) {
-      const register = at - GICR_SGI_FRAME
+    if (at >= registers.GICR_SGI_FRAME) {
+      const register = at - registers.GICR_SGI_FRAME
       return register < 0x1000 ? this.#table.read(register, size, cpu, 0, 1) : 0
     }
     const { words } = this.#table
     const block = this.#table.block(cpu)
     switch (isWord(at, size) ? at : -1) {
-      case GICR_CTLR:
-        return words[block + REDISTRIBUTOR_CONTROL]! | (this.#lpis === undefined ? 0 : CLEAR_ENABLE)
-      case GICR_IIDR:
+      case registers.GICR_CTLR:
+        return words[block + L.REDISTRIBUTOR_CONTROL]! | (this.#lpis === undefined ? 0 : CLEAR_ENABLE)
+      case registers.GICR_IIDR:
         return IIDR
-      case GICR_TYPER:
+      case registers.GICR_TYPER:
         return (
           COMMON_LPI_AFFINITY |
           (cpu << 8) |
           (cpu === this.#table.cpus - 1 ? LAST : 0) |
           (this.#lpis === undefined ? 0 : PHYSICAL_LPIS)
         )
-      case GICR_TYPER + 4:
+      case registers.GICR_TYPER + 4:
         return this.#affinities[cpu]! >>> 0
-      case GICR_WAKER:
-        return words[block + WAKER]!
-      case GICR_PROPBASER:
-        return words[block + LPI_PROPERTIES_LO]! >>> 0
-      case GICR_PROPBASER + 4:
-        return words[block + LPI_PROPERTIES_HI]!
-      case GICR_PENDBASER:
-        return words[block + LPI_PENDING_LO]! >>> 0
-      case GICR_PENDBASER + 4:
-        return words[block + LPI_PENDING_HI]! & BASER_HI
+      case registers.GICR_WAKER:
+        return words[block + L.WAKER]!
+      case registers.GICR_PROPBASER:
+        return words[block + L.LPI_PROPERTIES_LO]! >>> 0
+      case registers.GICR_PROPBASER + 4:
+        return words[block + L.LPI_PROPERTIES_HI]!
+      case registers.GICR_PENDBASER:
+        return words[block + L.LPI_PENDING_LO]! >>> 0
+      case registers.GICR_PENDBASER + 4:
+        return words[block + L.LPI_PENDING_HI]! & BASER_HI
       default:
         return identification(at, size, 0x93)
     }
   }
 
   write(offset: number, size: number, value: number): void {
-    const cpu = Math.floor(offset / GICR_BYTES)
-    const at = offset % GICR_BYTES
+    const cpu = Math.floor(offset / registers.GICR_BYTES)
+    const at = offset % registers.GICR_BYTES
     if (cpu >= this.#table.cpus) return
-    if (at >= GICR_SGI_FRAME) {
-      if (this.#table.write(at - GICR_SGI_FRAME, size, value, cpu, 0, 1)) this.#changed(cpu)
-    } else if (at === GICR_WAKER && size === 4) {
-      this.connect(cpu, (value & WAKER_PROCESSOR_SLEEP) === 0)
+    if (at >= registers.GICR_SGI_FRAME) {
+      if (this.#table.write(at - registers.GICR_SGI_FRAME, size, value, cpu, 0, 1)) this.#changed(cpu)
+    } else if (at === registers.GICR_WAKER && size === 4) {
+      this.connect(cpu, (value & registers.WAKER_PROCESSOR_SLEEP) === 0)
     } else if (this.#lpis !== undefined && isWord(at, size)) this.#writeLpis(cpu, at, value, this.#lpis)
   }
 
   #writeLpis(cpu: number, at: number, value: number, lpis: Lpis): void {
     const { words } = this.#table
     const block = this.#table.block(cpu)
-    if (at === GICR_CTLR) {
+    if (at === registers.GICR_CTLR) {
       lpis.enable(cpu, (value & ENABLE_LPIS) !== 0)
       return
     }
     // While LPIs are enabled a write is unpredictable; here it is ignored.
-    if ((words[block + REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) return
+    if ((words[block + L.REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) return
     switch (at) {
-      case GICR_PROPBASER:
-        words[block + LPI_PROPERTIES_LO] = value & PROPBASER_LO
+      case registers.GICR_PROPBASER:
+        words[block + L.LPI_PROPERTIES_LO] = value & PROPBASER_LO
         break
-      case GICR_PROPBASER + 4:
-        words[block + LPI_PROPERTIES_HI] = value & BASER_HI
+      case registers.GICR_PROPBASER + 4:
+        words[block + L.LPI_PROPERTIES_HI] = value & BASER_HI
         break
-      case GICR_PENDBASER:
-        words[block + LPI_PENDING_LO] = value & PENDBASER_LO
+      case registers.GICR_PENDBASER:
+        words[block + L.LPI_PENDING_LO] = value & PENDBASER_LO
         break
-      case GICR_PENDBASER + 4:
-        words[block + LPI_PENDING_HI] = value & (BASER_HI | PENDING_TABLE_ZERO)
+      case registers.GICR_PENDBASER + 4:
+        words[block + L.LPI_PENDING_HI] = value & (BASER_HI | PENDING_TABLE_ZERO)
         break
       default:
     }
   }
 
   read64(offset: number, into: Word64): void {
-    const is64 = isDoubleRegister(offset % GICR_BYTES)
+    const is64 = isDoubleRegister(offset % registers.GICR_BYTES)
     into.lo = is64 ? this.read(offset, 4) : 0
     into.hi = is64 ? this.read(offset + 4, 4) : 0
   }
 
   write64(offset: number, lo: number, hi: number): void {
-    if (!isDoubleRegister(offset % GICR_BYTES)) return
+    if (!isDoubleRegister(offset % registers.GICR_BYTES)) return
     this.write(offset, 4, lo)
     this.write(offset + 4, 4, hi)
   }
@@ -276,5 +250,5 @@ export class RedistributorFrames {
 
 /** Whether a redistributor has a register of 64 bits at an offset. */
 function isDoubleRegister(at: number): boolean {
-  return at === GICR_TYPER || at === GICR_PROPBASER || at === GICR_PENDBASER
+  return at === registers.GICR_TYPER || at === registers.GICR_PROPBASER || at === registers.GICR_PENDBASER
 }

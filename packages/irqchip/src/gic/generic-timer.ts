@@ -11,20 +11,7 @@ import {
 } from '../arguments.ts'
 import { type ApicClock, type ApicTimer, Counter } from '../time.ts'
 import type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
-import {
-  CNTFRQ_EL0,
-  CNTKCTL_EL1,
-  CNTP_CTL_EL0,
-  CNTP_CVAL_EL0,
-  CNTP_TVAL_EL0,
-  CNTPCT_EL0,
-  CNTV_CTL_EL0,
-  CNTV_CVAL_EL0,
-  CNTV_TVAL_EL0,
-  CNTVCT_EL0,
-  PHYSICAL_TIMER_PPI,
-  VIRTUAL_TIMER_PPI,
-} from './registers.ts'
+import * as registers from './registers.ts'
 
 const ENABLE = 1
 const IMASK = 2
@@ -143,20 +130,20 @@ export class GenericTimers {
     const block = CPU_WORDS * cpu
     into.hi = 0
     switch (encoding) {
-      case CNTFRQ_EL0:
+      case registers.CNTFRQ_EL0:
         into.lo = this.hz
         return true
-      case CNTPCT_EL0:
+      case registers.CNTPCT_EL0:
         this.#readCount(block, PHYSICAL, into)
         return true
-      case CNTVCT_EL0:
+      case registers.CNTVCT_EL0:
         this.#readCount(block, VIRTUAL, into)
         return true
-      case CNTKCTL_EL1:
+      case registers.CNTKCTL_EL1:
         into.lo = words[block + KERNEL_CONTROL]!
         return true
-      case CNTV_CTL_EL0:
-      case CNTP_CTL_EL0: {
+      case registers.CNTV_CTL_EL0:
+      case registers.CNTP_CTL_EL0: {
         const timer = timerOf(encoding)
         const control = words[block + timer + CONTROL]!
         const met = (control & ENABLE) !== 0 && this.#isMet(block, timer)
@@ -166,13 +153,13 @@ export class GenericTimers {
         into.lo = control | (met ? ISTATUS : 0)
         return true
       }
-      case CNTV_CVAL_EL0:
-      case CNTP_CVAL_EL0:
+      case registers.CNTV_CVAL_EL0:
+      case registers.CNTP_CVAL_EL0:
         into.lo = words[block + timerOf(encoding) + COMPARE_LO]! >>> 0
         into.hi = words[block + timerOf(encoding) + COMPARE_HI]! >>> 0
         return true
-      case CNTV_TVAL_EL0:
-      case CNTP_TVAL_EL0: {
+      case registers.CNTV_TVAL_EL0:
+      case registers.CNTP_TVAL_EL0: {
         const timer = timerOf(encoding)
         this.#readCount(block, timer, this.#count)
         into.lo = (words[block + timer + COMPARE_LO]! - this.#count.lo) >>> 0
@@ -188,20 +175,20 @@ export class GenericTimers {
     const words = this.#words
     const block = CPU_WORDS * cpu
     switch (encoding) {
-      case CNTKCTL_EL1:
+      case registers.CNTKCTL_EL1:
         words[block + KERNEL_CONTROL] = lo & KERNEL_CONTROL_BITS
         break
-      case CNTV_CTL_EL0:
-      case CNTP_CTL_EL0:
+      case registers.CNTV_CTL_EL0:
+      case registers.CNTP_CTL_EL0:
         words[block + timerOf(encoding) + CONTROL] = lo & (ENABLE | IMASK)
         break
-      case CNTV_CVAL_EL0:
-      case CNTP_CVAL_EL0:
+      case registers.CNTV_CVAL_EL0:
+      case registers.CNTP_CVAL_EL0:
         words[block + timerOf(encoding) + COMPARE_LO] = lo
         words[block + timerOf(encoding) + COMPARE_HI] = hi
         break
-      case CNTV_TVAL_EL0:
-      case CNTP_TVAL_EL0: {
+      case registers.CNTV_TVAL_EL0:
+      case registers.CNTP_TVAL_EL0: {
         const timer = timerOf(encoding)
         const count = this.#count
         this.#readCount(block, timer, count)
@@ -259,8 +246,8 @@ export class GenericTimers {
     this.#arm(cpu)
     const changed = levels ^ words[block + LEVELS]!
     words[block + LEVELS] = levels
-    if ((changed & 1) !== 0) this.#line(cpu, VIRTUAL_TIMER_PPI, (levels & 1) !== 0)
-    if ((changed & 2) !== 0) this.#line(cpu, PHYSICAL_TIMER_PPI, (levels & 2) !== 0)
+    if ((changed & 1) !== 0) this.#line(cpu, registers.VIRTUAL_TIMER_PPI, (levels & 1) !== 0)
+    if ((changed & 2) !== 0) this.#line(cpu, registers.PHYSICAL_TIMER_PPI, (levels & 2) !== 0)
   }
 
   /** Arms a vCPU's deadline. */
@@ -375,8 +362,8 @@ export class GenericTimers {
       this.#deadline.lo = each.deadlineLo >>> 0
       this.#deadline.hi = each.deadlineHi >>> 0
       this.#arm(cpu)
-      this.#line(cpu, VIRTUAL_TIMER_PPI, virtual.asserted)
-      this.#line(cpu, PHYSICAL_TIMER_PPI, physical.asserted)
+      this.#line(cpu, registers.VIRTUAL_TIMER_PPI, virtual.asserted)
+      this.#line(cpu, registers.PHYSICAL_TIMER_PPI, physical.asserted)
     })
   }
 }

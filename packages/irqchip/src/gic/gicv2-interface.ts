@@ -1,14 +1,6 @@
 import type { Arbiter } from './arbiter.ts'
 import { isWord, PRIORITY_BITS, type InterruptTable } from './interrupt-table.ts'
-import {
-  ACTIVE_PRIORITIES_0,
-  ACTIVE_PRIORITIES_1,
-  BINARY_POINT_0,
-  BINARY_POINT_1,
-  GROUP_ENABLES,
-  INTERFACE_CONTROL,
-  PRIORITY_MASK,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { CONTROL_CBPR, CONTROL_EOI_MODE, FIRST_SPECIAL_INTID, INTID_SPURIOUS } from './registers.ts'
 import type { SgiSources } from './sgi-sources.ts'
 
@@ -75,33 +67,33 @@ export class GicV2Interface {
         if (intid !== INTID_SPURIOUS) return this.#withSender(cpu, intid)
         const other = this.#arbiter.highestPending(cpu, 1)
         if (other === INTID_SPURIOUS) return INTID_SPURIOUS
-        return (words[block + INTERFACE_CONTROL]! & ACKNOWLEDGE_ALL) === 0
+        return (words[block + L.INTERFACE_CONTROL]! & ACKNOWLEDGE_ALL) === 0
           ? INTID_OTHER_GROUP
           : this.#withSender(cpu, other)
       }
       case GICC_AHPPIR:
         return this.#withSender(cpu, this.#arbiter.highestPending(cpu, 1))
       case GICC_CTLR: {
-        const flags = words[block + INTERFACE_CONTROL]!
+        const flags = words[block + L.INTERFACE_CONTROL]!
         return (
-          words[block + GROUP_ENABLES]! |
+          words[block + L.GROUP_ENABLES]! |
           (flags & (ACKNOWLEDGE_ALL | FIQ_ENABLE)) |
           ((flags & CONTROL_CBPR) !== 0 ? CTLR_CBPR : 0) |
           ((flags & CONTROL_EOI_MODE) !== 0 ? CTLR_EOI_MODE : 0)
         )
       }
       case GICC_PMR:
-        return words[block + PRIORITY_MASK]!
+        return words[block + L.PRIORITY_MASK]!
       case GICC_BPR:
-        return words[block + BINARY_POINT_0]!
+        return words[block + L.BINARY_POINT_0]!
       case GICC_ABPR:
-        return words[block + BINARY_POINT_1]!
+        return words[block + L.BINARY_POINT_1]!
       case GICC_RPR:
         return this.#arbiter.runningPriority(cpu)
       case GICC_APR0:
-        return words[block + ACTIVE_PRIORITIES_0]! >>> 0
+        return words[block + L.ACTIVE_PRIORITIES_0]! >>> 0
       case GICC_NSAPR0:
-        return words[block + ACTIVE_PRIORITIES_1]! >>> 0
+        return words[block + L.ACTIVE_PRIORITIES_1]! >>> 0
       case GICC_IIDR:
         return IIDR
       default:
@@ -122,17 +114,17 @@ export class GicV2Interface {
         return
       case GICC_DIR:
         // A write while GICC_EOIR deactivates is unpredictable; here it is ignored.
-        if ((words[block + INTERFACE_CONTROL]! & CONTROL_EOI_MODE) !== 0) this.#arbiter.deactivate(cpu, value & 0x3ff)
+        if ((words[block + L.INTERFACE_CONTROL]! & CONTROL_EOI_MODE) !== 0) this.#arbiter.deactivate(cpu, value & 0x3ff)
         return
       case GICC_CTLR:
-        words[block + GROUP_ENABLES] = value & CTLR_GROUPS
-        words[block + INTERFACE_CONTROL] =
+        words[block + L.GROUP_ENABLES] = value & CTLR_GROUPS
+        words[block + L.INTERFACE_CONTROL] =
           (value & (ACKNOWLEDGE_ALL | FIQ_ENABLE)) |
           ((value & CTLR_CBPR) !== 0 ? CONTROL_CBPR : 0) |
           ((value & CTLR_EOI_MODE) !== 0 ? CONTROL_EOI_MODE : 0)
         break
       case GICC_PMR:
-        words[block + PRIORITY_MASK] = value & PRIORITY_BITS
+        words[block + L.PRIORITY_MASK] = value & PRIORITY_BITS
         break
       case GICC_BPR:
         this.#arbiter.setBinaryPoint(cpu, 0, value)
@@ -141,10 +133,10 @@ export class GicV2Interface {
         this.#arbiter.setBinaryPoint(cpu, 1, value)
         return
       case GICC_APR0:
-        words[block + ACTIVE_PRIORITIES_0] = value
+        words[block + L.ACTIVE_PRIORITIES_0] = value
         break
       case GICC_NSAPR0:
-        words[block + ACTIVE_PRIORITIES_1] = value
+        words[block + L.ACTIVE_PRIORITIES_1] = value
         break
       default:
         return
@@ -156,7 +148,7 @@ export class GicV2Interface {
   #acknowledge(cpu: number, block: number): number {
     const intid = this.#take(cpu, 0)
     if (intid !== INTID_SPURIOUS || !this.#arbiter.isSignalled(cpu)) return intid
-    return (this.#words[block + INTERFACE_CONTROL]! & ACKNOWLEDGE_ALL) === 0 ? INTID_OTHER_GROUP : this.#take(cpu, 1)
+    return (this.#words[block + L.INTERFACE_CONTROL]! & ACKNOWLEDGE_ALL) === 0 ? INTID_OTHER_GROUP : this.#take(cpu, 1)
   }
 
   /** Acknowledges the interrupt that is signalled, if it is of a group. An SGI comes with its sender. */
@@ -184,6 +176,6 @@ export class GicV2Interface {
     const group = this.#table.groupOf(cpu, intid)
     if ((onlyGroup1 && group === 0) || this.#arbiter.activeGroup(cpu) < 0) return
     this.#arbiter.drop(cpu, group)
-    if ((this.#words[block + INTERFACE_CONTROL]! & CONTROL_EOI_MODE) === 0) this.#arbiter.deactivate(cpu, intid)
+    if ((this.#words[block + L.INTERFACE_CONTROL]! & CONTROL_EOI_MODE) === 0) this.#arbiter.deactivate(cpu, intid)
   }
 }

@@ -3,16 +3,8 @@ import { Arbiter, type Forwarding } from './arbiter.ts'
 import { GicV2Distributor } from './gicv2-distributor.ts'
 import { FIQ_ENABLE, GicV2Interface } from './gicv2-interface.ts'
 import { InterruptTable } from './interrupt-table.ts'
-import {
-  DISTRIBUTOR_CONTROL,
-  ENABLED,
-  INTERFACE_CONTROL,
-  ROUTES,
-  SIGNALS,
-  SIGNAL_FIQ,
-  SIGNAL_IRQ,
-  stateBytes,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { stateBytes } from './layout.ts'
 import { GICD_CTLR_GROUPS } from './registers.ts'
 import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
 import { SgiSources } from './sgi-sources.ts'
@@ -77,11 +69,13 @@ export class GicV2 {
     const table = new InterruptTable(state, cpus, spis)
     const { words } = table
     const forwarding: Forwarding = {
-      forwardedGroups: () => words[DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS,
+      forwardedGroups: () => words[L.DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS,
       // With one vCPU there is no register of targets.
-      isRoutedTo: (intid, cpu) => cpus === 1 || ((words[ROUTES + intid]! >>> cpu) & 1) !== 0,
+      isRoutedTo: (intid, cpu) => cpus === 1 || ((words[L.ROUTES + intid]! >>> cpu) & 1) !== 0,
       signalOf: (cpu, group) =>
-        group === 0 && (words[table.block(cpu) + INTERFACE_CONTROL]! & FIQ_ENABLE) !== 0 ? SIGNAL_FIQ : SIGNAL_IRQ,
+        group === 0 && (words[table.block(cpu) + L.INTERFACE_CONTROL]! & FIQ_ENABLE) !== 0
+          ? L.SIGNAL_FIQ
+          : L.SIGNAL_IRQ,
       offerOthers: () => undefined,
       acknowledged: () => undefined,
     }
@@ -115,12 +109,12 @@ export class GicV2 {
 
   /** Whether a vCPU's IRQ is asserted. */
   irqPending(cpu: number): boolean {
-    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_IRQ) !== 0
+    return (this.#table.words[this.#table.block(cpu) + L.SIGNALS]! & L.SIGNAL_IRQ) !== 0
   }
 
   /** Whether a vCPU's FIQ is asserted. */
   fiqPending(cpu: number): boolean {
-    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_FIQ) !== 0
+    return (this.#table.words[this.#table.block(cpu) + L.SIGNALS]! & L.SIGNAL_FIQ) !== 0
   }
 
   /**
@@ -150,7 +144,7 @@ export class GicV2 {
   reset(): void {
     this.#table.reset()
     this.#arbiter.reset()
-    for (let cpu = 0; cpu < this.cpus; cpu++) this.#table.words[this.#table.block(cpu) + ENABLED] = SGIS
+    for (let cpu = 0; cpu < this.cpus; cpu++) this.#table.words[this.#table.block(cpu) + L.ENABLED] = SGIS
     this.#arbiter.updateAll()
   }
 

@@ -21,17 +21,8 @@ import {
   type LpiControl,
   type PendingLpi,
 } from './lpis.ts'
-import {
-  DISTRIBUTOR_CONTROL,
-  GROUP_ENABLES,
-  LATCHED,
-  ROUTES,
-  SIGNALS,
-  SIGNAL_FIQ,
-  SIGNAL_IRQ,
-  stateBytes,
-  WAKER,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { stateBytes } from './layout.ts'
 import { GICD_CTLR_GROUPS, GICR_BYTES, WAKER_CHILDREN_ASLEEP, WAKER_PROCESSOR_SLEEP } from './registers.ts'
 import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
 
@@ -140,7 +131,7 @@ export class GicV3 {
     const forwarding: Forwarding = {
       forwardedGroups: (cpu) => this.#forwardedGroups(cpu),
       isRoutedTo: (intid, cpu) => this.#targetOf(intid) === cpu,
-      signalOf: (_cpu, group) => (group === 0 ? SIGNAL_FIQ : SIGNAL_IRQ),
+      signalOf: (_cpu, group) => (group === 0 ? L.SIGNAL_FIQ : L.SIGNAL_IRQ),
       offerOthers: (cpu, arbiter) => this.#lpis?.offerTo(arbiter, cpu),
       acknowledged: (cpu, intid) => this.#lpis?.acknowledged(cpu, intid),
     }
@@ -175,12 +166,12 @@ export class GicV3 {
 
   /** Whether a vCPU's IRQ is asserted. */
   irqPending(cpu: number): boolean {
-    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_IRQ) !== 0
+    return (this.#table.words[this.#table.block(cpu) + L.SIGNALS]! & L.SIGNAL_IRQ) !== 0
   }
 
   /** Whether a vCPU's FIQ is asserted. */
   fiqPending(cpu: number): boolean {
-    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_FIQ) !== 0
+    return (this.#table.words[this.#table.block(cpu) + L.SIGNALS]! & L.SIGNAL_FIQ) !== 0
   }
 
   /**
@@ -237,18 +228,18 @@ export class GicV3 {
   /** Nothing is forwarded to a processor that sleeps. */
   #forwardedGroups(cpu: number): number {
     const { words } = this.#table
-    const sleeps = (words[this.#table.block(cpu) + WAKER]! & WAKER_PROCESSOR_SLEEP) !== 0
-    return sleeps ? 0 : words[DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS
+    const sleeps = (words[this.#table.block(cpu) + L.WAKER]! & WAKER_PROCESSOR_SLEEP) !== 0
+    return sleeps ? 0 : words[L.DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS
   }
 
   /** The vCPU that a shared interrupt goes to; −1 where its route names none. */
   #targetOf(intid: number): number {
     const table = this.#table
-    if (!table.isForAny(intid)) return this.#cpuOf.get(table.words[ROUTES + intid]!) ?? -1
+    if (!table.isForAny(intid)) return this.#cpuOf.get(table.words[L.ROUTES + intid]!) ?? -1
     const group = table.groupOf(0, intid)
     for (let i = 0; i < this.cpus; i++) {
       const cpu = (intid + i) % this.cpus
-      const takes = (table.words[table.block(cpu) + GROUP_ENABLES]! >>> group) & 1
+      const takes = (table.words[table.block(cpu) + L.GROUP_ENABLES]! >>> group) & 1
       if (takes !== 0 && ((this.#forwardedGroups(cpu) >>> group) & 1) !== 0) return cpu
     }
     return -1
@@ -263,7 +254,7 @@ export class GicV3 {
       const affinity = this.#affinities[cpu]!
       const named = others ? cpu !== sender : (affinity & ~0xff) === cluster && ((lo >>> (affinity & 0xff)) & 1) !== 0
       if (!named || this.#table.groupOf(cpu, intid) !== group) continue
-      this.#table.setBit(LATCHED, cpu, intid, true)
+      this.#table.setBit(L.LATCHED, cpu, intid, true)
       this.#arbiter.update(cpu)
     }
   }
@@ -275,7 +266,7 @@ export class GicV3 {
     this.#arbiter.reset()
     this.#lpis?.reset()
     for (let cpu = 0; cpu < this.cpus; cpu++) {
-      words[this.#table.block(cpu) + WAKER] = WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
+      words[this.#table.block(cpu) + L.WAKER] = WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
     }
     this.#arbiter.updateAll()
   }

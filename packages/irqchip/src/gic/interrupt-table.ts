@@ -1,27 +1,13 @@
 import type { StateRegion } from '../arguments.ts'
-import {
-  ACTIVE,
-  ANY_CPU,
-  CPU_BLOCKS,
-  CPU_BLOCK_WORDS,
-  EDGE,
-  ENABLED,
-  GROUP,
-  LATCHED,
-  LINES,
-  PRIVATE_PRIORITIES,
-  SHARED_BANKS,
-  SHARED_PRIORITIES,
-  SIGNALS,
-  stateBytes,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { stateBytes } from './layout.ts'
 import { GICD_ICFGR, GICD_IGROUPR, GICD_IPRIORITYR } from './registers.ts'
 
 /** A GIC implements five bits of priority, the upper ones: 32 levels. */
 export const PRIORITY_BITS = 0xf8
 
 /** The registers with a bit for each interrupt, in the order of their offsets. */
-const BIT_REGISTERS = [GROUP, ENABLED, ENABLED, LATCHED, LATCHED, ACTIVE, ACTIVE] as const
+const BIT_REGISTERS = [L.GROUP, L.ENABLED, L.ENABLED, L.LATCHED, L.LATCHED, L.ACTIVE, L.ACTIVE] as const
 /** Interrupt fields by offset: what the registers of the distributor and of a redistributor show in the same way. */
 const END_OF_BITS = 0x400
 const END_OF_PRIORITIES = 0x800
@@ -58,28 +44,28 @@ export class InterruptTable {
   /** Power-on state: everything off, level-sensitive but for SGIs. Inputs keep their levels; IRQ and FIQ are to be driven. */
   reset(): void {
     const { words } = this
-    const shared = SHARED_BANKS + 32 * LINES
+    const shared = L.SHARED_BANKS + 32 * L.LINES
     words.fill(0, 0, shared)
-    words.fill(0, shared + 32, CPU_BLOCKS)
+    words.fill(0, shared + 32, L.CPU_BLOCKS)
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       const block = this.block(cpu)
-      const lines = words[block + LINES]!
-      const signals = words[block + SIGNALS]!
-      words.fill(0, block, block + CPU_BLOCK_WORDS)
-      words[block + LINES] = lines
-      words[block + SIGNALS] = signals
-      words[block + EDGE] = SGIS
+      const lines = words[block + L.LINES]!
+      const signals = words[block + L.SIGNALS]!
+      words.fill(0, block, block + L.CPU_BLOCK_WORDS)
+      words[block + L.LINES] = lines
+      words[block + L.SIGNALS] = signals
+      words[block + L.EDGE] = SGIS
     }
   }
 
   /** The first word of a processor's block. */
   block(cpu: number): number {
-    return CPU_BLOCKS + cpu * CPU_BLOCK_WORDS
+    return L.CPU_BLOCKS + cpu * L.CPU_BLOCK_WORDS
   }
 
   /** The word of a bank with interrupts 32n to 32n+31. @param cpu - whose, for n = 0 */
   wordOf(bank: number, cpu: number, n: number): number {
-    return n === 0 ? CPU_BLOCKS + cpu * CPU_BLOCK_WORDS + bank : SHARED_BANKS + 32 * bank + n
+    return n === 0 ? L.CPU_BLOCKS + cpu * L.CPU_BLOCK_WORDS + bank : L.SHARED_BANKS + 32 * bank + n
   }
 
   /** Interrupts 32n to 32n+31 that there are, as bits. */
@@ -91,14 +77,14 @@ export class InterruptTable {
   /** Interrupts that are pending, whether latched or by their input's level. */
   pending(cpu: number, n: number): number {
     const { words } = this
-    const level = words[this.wordOf(LINES, cpu, n)]! & ~words[this.wordOf(EDGE, cpu, n)]!
-    return words[this.wordOf(LATCHED, cpu, n)]! | level
+    const level = words[this.wordOf(L.LINES, cpu, n)]! & ~words[this.wordOf(L.EDGE, cpu, n)]!
+    return words[this.wordOf(L.LATCHED, cpu, n)]! | level
   }
 
   /** Interrupts that are pending, enabled and not active. */
   candidates(cpu: number, n: number): number {
     const { words } = this
-    return this.pending(cpu, n) & words[this.wordOf(ENABLED, cpu, n)]! & ~words[this.wordOf(ACTIVE, cpu, n)]!
+    return this.pending(cpu, n) & words[this.wordOf(L.ENABLED, cpu, n)]! & ~words[this.wordOf(L.ACTIVE, cpu, n)]!
   }
 
   /** A bit of an interrupt. */
@@ -114,7 +100,7 @@ export class InterruptTable {
 
   /** The group of an interrupt, 0 or 1. */
   groupOf(cpu: number, intid: number): number {
-    return (this.words[this.wordOf(GROUP, cpu, intid >> 5)]! >>> (intid & 31)) & 1
+    return (this.words[this.wordOf(L.GROUP, cpu, intid >> 5)]! >>> (intid & 31)) & 1
   }
 
   /** The priority of an interrupt. */
@@ -123,7 +109,7 @@ export class InterruptTable {
   }
 
   #priorityByte(cpu: number, intid: number): number {
-    return intid < 32 ? 4 * (this.block(cpu) + PRIVATE_PRIORITIES) + intid : 4 * SHARED_PRIORITIES + intid
+    return intid < 32 ? 4 * (this.block(cpu) + L.PRIVATE_PRIORITIES) + intid : 4 * L.SHARED_PRIORITIES + intid
   }
 
   setPriority(cpu: number, intid: number, priority: number): void {
@@ -132,24 +118,24 @@ export class InterruptTable {
 
   /** Whether an interrupt may go to any one of the processors. */
   isForAny(intid: number): boolean {
-    return this.bit(ANY_CPU, 0, intid)
+    return this.bit(L.ANY_CPU, 0, intid)
   }
 
   /** Drives the input of an interrupt. @returns whether that may change what is pending */
   drive(cpu: number, intid: number, level: boolean): boolean {
-    if (this.bit(LINES, cpu, intid) === level) return false
-    this.setBit(LINES, cpu, intid, level)
-    if (this.bit(EDGE, cpu, intid)) {
+    if (this.bit(L.LINES, cpu, intid) === level) return false
+    this.setBit(L.LINES, cpu, intid, level)
+    if (this.bit(L.EDGE, cpu, intid)) {
       if (!level) return false
-      this.setBit(LATCHED, cpu, intid, true)
+      this.setBit(L.LATCHED, cpu, intid, true)
     }
     return true
   }
 
   /** Makes an interrupt active: it is no longer latched. */
   activate(cpu: number, intid: number): void {
-    this.setBit(ACTIVE, cpu, intid, true)
-    this.setBit(LATCHED, cpu, intid, false)
+    this.setBit(L.ACTIVE, cpu, intid, true)
+    this.setBit(L.LATCHED, cpu, intid, false)
   }
 
   /**
@@ -172,13 +158,13 @@ export class InterruptTable {
     if (!isWord(offset, size)) return 0
     if (offset >= GICD_ICFGR && offset < END_OF_CONFIGURATION) {
       const n = (offset - GICD_ICFGR) >> 3
-      return n >= first && n < end ? spread(this.words[this.wordOf(EDGE, cpu, n)]! >>> (4 * (offset & 4))) : 0
+      return n >= first && n < end ? spread(this.words[this.wordOf(L.EDGE, cpu, n)]! >>> (4 * (offset & 4))) : 0
     }
     if (offset < GICD_IGROUPR || offset >= END_OF_BITS) return 0
     const n = (offset & 0x7c) >> 2
     if (n < first || n >= end) return 0
     const bank = BIT_REGISTERS[(offset >> 7) - 1]!
-    const value = bank === LATCHED ? this.pending(cpu, n) : this.words[this.wordOf(bank, cpu, n)]!
+    const value = bank === L.LATCHED ? this.pending(cpu, n) : this.words[this.wordOf(bank, cpu, n)]!
     return value >>> 0
   }
 
@@ -199,7 +185,7 @@ export class InterruptTable {
       if (n < first || n >= end) return false
       const shift = 4 * (offset & 4)
       const fixed = n === 0 ? SGIS : 0
-      const index = this.wordOf(EDGE, cpu, n)
+      const index = this.wordOf(L.EDGE, cpu, n)
       const edges = (words[index]! & ~(0xffff << shift)) | (gather(value) << shift)
       words[index] = (edges & ~fixed & this.implemented(n)) | fixed
       return true

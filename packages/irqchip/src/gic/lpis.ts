@@ -2,16 +2,7 @@ import type { Dma } from '@retrap/device'
 import { checkMethod, checkObject, checkState, IrqchipError, type StateRegion } from '../arguments.ts'
 import type { Arbiter } from './arbiter.ts'
 import { PRIORITY_BITS, type InterruptTable } from './interrupt-table.ts'
-import {
-  BEST_LPI,
-  BEST_LPI_PRIORITY,
-  LPI_PENDING_HI,
-  LPI_PENDING_LO,
-  LPI_PROPERTIES_HI,
-  LPI_PROPERTIES_LO,
-  NO_PRIORITY,
-  REDISTRIBUTOR_CONTROL,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { FIRST_LPI } from './registers.ts'
 
 /** Guest memory that the tables lie in. */
@@ -102,8 +93,8 @@ export class Lpis implements LpiControl {
   /** The first INTID that a processor's tables do not have; 0 while its LPIs are off. */
   #end(cpu: number): number {
     const block = this.#table.block(cpu)
-    if ((this.#table.words[block + REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) === 0) return 0
-    const bits = (this.#table.words[block + LPI_PROPERTIES_LO]! & 31) + 1
+    if ((this.#table.words[block + L.REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) === 0) return 0
+    const bits = (this.#table.words[block + L.LPI_PROPERTIES_LO]! & 31) + 1
     return bits >= 16 ? END_OF_LPIS : 1 << bits
   }
 
@@ -118,7 +109,7 @@ export class Lpis implements LpiControl {
     if (pending) {
       this.#readConfiguration(cpu, intid)
       this.#offer(block, intid)
-    } else if (this.#table.words[block + BEST_LPI] === intid) this.#choose(cpu)
+    } else if (this.#table.words[block + L.BEST_LPI] === intid) this.#choose(cpu)
     this.#arbiter.update(cpu)
   }
 
@@ -150,7 +141,7 @@ export class Lpis implements LpiControl {
     const block = this.#table.block(cpu)
     this.#readConfiguration(cpu, intid)
     // The best one may be so no more; another one can only become the best.
-    if (this.#table.words[block + BEST_LPI] === intid) this.#choose(cpu)
+    if (this.#table.words[block + L.BEST_LPI] === intid) this.#choose(cpu)
     else this.#offer(block, intid)
     this.#arbiter.update(cpu)
   }
@@ -175,18 +166,18 @@ export class Lpis implements LpiControl {
   /** Offers the best LPI of a processor. */
   offerTo(arbiter: Arbiter, cpu: number): void {
     const block = this.#table.block(cpu)
-    const priority = this.#table.words[block + BEST_LPI_PRIORITY]!
-    if (priority < NO_PRIORITY) arbiter.offer(cpu, this.#table.words[block + BEST_LPI]!, priority, 1)
+    const priority = this.#table.words[block + L.BEST_LPI_PRIORITY]!
+    if (priority < L.NO_PRIORITY) arbiter.offer(cpu, this.#table.words[block + L.BEST_LPI]!, priority, 1)
   }
 
   /** GICR_CTLR.EnableLPIs has been written. */
   enable(cpu: number, enabled: boolean): void {
     const block = this.#table.block(cpu)
     const { words } = this.#table
-    if (((words[block + REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) === enabled) return
+    if (((words[block + L.REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) === enabled) return
     if (!enabled) this.#transfer(cpu, false)
-    words[block + REDISTRIBUTOR_CONTROL] = enabled ? ENABLE_LPIS : 0
-    if (enabled && (words[block + LPI_PENDING_HI]! & PENDING_TABLE_ZERO) === 0) this.#transfer(cpu, true)
+    words[block + L.REDISTRIBUTOR_CONTROL] = enabled ? ENABLE_LPIS : 0
+    if (enabled && (words[block + L.LPI_PENDING_HI]! & PENDING_TABLE_ZERO) === 0) this.#transfer(cpu, true)
     if (!enabled) this.#pending.fill(0, cpu * PENDING_WORDS, (cpu + 1) * PENDING_WORDS)
     this.#choose(cpu)
     this.invalidateAll(cpu)
@@ -198,8 +189,8 @@ export class Lpis implements LpiControl {
     const length = (this.#end(cpu) - FIRST_LPI) / 8
     if (length <= 0) return
     const block = this.#table.block(cpu)
-    const lo = (this.#table.words[block + LPI_PENDING_LO]! & 0xffff_0000) >>> 0
-    const hi = this.#table.words[block + LPI_PENDING_HI]! & ADDRESS_HI
+    const lo = (this.#table.words[block + L.LPI_PENDING_LO]! & 0xffff_0000) >>> 0
+    const hi = this.#table.words[block + L.LPI_PENDING_HI]! & ADDRESS_HI
     const address = hi * 2 ** 32 + lo + FIRST_LPI / 8
     const pending = this.#pending
     const bytes = new Uint8Array(pending.buffer, pending.byteOffset + 4 * cpu * PENDING_WORDS, length)
@@ -220,8 +211,8 @@ export class Lpis implements LpiControl {
   /** Address of a processor's configuration table. */
   #properties(cpu: number): number {
     const block = this.#table.block(cpu)
-    const lo = (this.#table.words[block + LPI_PROPERTIES_LO]! & 0xffff_f000) >>> 0
-    return (this.#table.words[block + LPI_PROPERTIES_HI]! & ADDRESS_HI) * 2 ** 32 + lo
+    const lo = (this.#table.words[block + L.LPI_PROPERTIES_LO]! & 0xffff_f000) >>> 0
+    return (this.#table.words[block + L.LPI_PROPERTIES_HI]! & ADDRESS_HI) * 2 ** 32 + lo
   }
 
   #readConfiguration(cpu: number, intid: number): void {
@@ -235,10 +226,10 @@ export class Lpis implements LpiControl {
     const configuration = this.#configuration[intid - FIRST_LPI]!
     if ((configuration & CONFIG_ENABLED) === 0) return
     const priority = configuration & PRIORITY_BITS
-    const best = words[block + BEST_LPI_PRIORITY]!
-    if (priority > best || (priority === best && intid > words[block + BEST_LPI]!)) return
-    words[block + BEST_LPI_PRIORITY] = priority
-    words[block + BEST_LPI] = intid
+    const best = words[block + L.BEST_LPI_PRIORITY]!
+    if (priority > best || (priority === best && intid > words[block + L.BEST_LPI]!)) return
+    words[block + L.BEST_LPI_PRIORITY] = priority
+    words[block + L.BEST_LPI] = intid
   }
 
   /** Chooses a processor's best LPI again: all pending ones are looked at, of equal ones the first stays. */
@@ -247,7 +238,7 @@ export class Lpis implements LpiControl {
     const configuration = this.#configuration
     const first = cpu * PENDING_WORDS
     let best = 0
-    let bestPriority = NO_PRIORITY
+    let bestPriority = L.NO_PRIORITY
     for (let i = 0; i < PENDING_WORDS; i++) {
       for (let bits = pending[first + i]!; bits !== 0; bits &= bits - 1) {
         const index = 32 * i + 31 - Math.clz32(bits & -bits)
@@ -258,8 +249,8 @@ export class Lpis implements LpiControl {
       }
     }
     const block = this.#table.block(cpu)
-    this.#table.words[block + BEST_LPI_PRIORITY] = bestPriority
-    this.#table.words[block + BEST_LPI] = best
+    this.#table.words[block + L.BEST_LPI_PRIORITY] = bestPriority
+    this.#table.words[block + L.BEST_LPI] = best
   }
 
   /** Returns the pending LPIs of each processor. */

@@ -1,29 +1,6 @@
 import { restoreWords, saveWords } from '../arguments.ts'
 import type { InterruptTable } from './interrupt-table.ts'
-import {
-  ACTIVE,
-  ACTIVE_PRIORITIES_0,
-  ACTIVE_PRIORITIES_1,
-  ANY_CPU,
-  BINARY_POINT_0,
-  BINARY_POINT_1,
-  DISTRIBUTOR_CONTROL,
-  EDGE,
-  ENABLED,
-  GROUP,
-  GROUP_ENABLES,
-  INTERFACE_CONTROL,
-  LATCHED,
-  LINES,
-  LPI_PENDING_HI,
-  LPI_PENDING_LO,
-  LPI_PROPERTIES_HI,
-  LPI_PROPERTIES_LO,
-  PRIORITY_MASK,
-  REDISTRIBUTOR_CONTROL,
-  ROUTES,
-  WAKER,
-} from './layout.ts'
+import * as L from './layout.ts'
 
 /** Holds the saved state of a processor's private interrupts, and of its interface. Words have a bit for each interrupt. */
 export interface GicCpuState {
@@ -96,25 +73,32 @@ export interface InterruptTableState {
 }
 
 /** Fields with a bit for each interrupt, by their names in saved states. */
-const BANKS = { group1: GROUP, enabled: ENABLED, latched: LATCHED, active: ACTIVE, lines: LINES, edge: EDGE }
-const SHARED = { ...BANKS, anyCpu: ANY_CPU }
+const BANKS = {
+  group1: L.GROUP,
+  enabled: L.ENABLED,
+  latched: L.LATCHED,
+  active: L.ACTIVE,
+  lines: L.LINES,
+  edge: L.EDGE,
+}
+const SHARED = { ...BANKS, anyCpu: L.ANY_CPU }
 const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[]
 /** Words of a processor's block. */
 const PRIVATE = {
   ...BANKS,
-  priorityMask: PRIORITY_MASK,
-  binaryPoint0: BINARY_POINT_0,
-  binaryPoint1: BINARY_POINT_1,
-  control: INTERFACE_CONTROL,
-  groups: GROUP_ENABLES,
-  activePriorities0: ACTIVE_PRIORITIES_0,
-  activePriorities1: ACTIVE_PRIORITIES_1,
-  waker: WAKER,
-  redistributorControl: REDISTRIBUTOR_CONTROL,
-  lpiPropertiesLo: LPI_PROPERTIES_LO,
-  lpiPropertiesHi: LPI_PROPERTIES_HI,
-  lpiPendingLo: LPI_PENDING_LO,
-  lpiPendingHi: LPI_PENDING_HI,
+  priorityMask: L.PRIORITY_MASK,
+  binaryPoint0: L.BINARY_POINT_0,
+  binaryPoint1: L.BINARY_POINT_1,
+  control: L.INTERFACE_CONTROL,
+  groups: L.GROUP_ENABLES,
+  activePriorities0: L.ACTIVE_PRIORITIES_0,
+  activePriorities1: L.ACTIVE_PRIORITIES_1,
+  waker: L.WAKER,
+  redistributorControl: L.REDISTRIBUTOR_CONTROL,
+  lpiPropertiesLo: L.LPI_PROPERTIES_LO,
+  lpiPropertiesHi: L.LPI_PROPERTIES_HI,
+  lpiPendingLo: L.LPI_PENDING_LO,
+  lpiPendingHi: L.LPI_PENDING_HI,
 }
 
 /** Returns the state of all interrupts by name. */
@@ -124,10 +108,10 @@ export function saveTable(table: InterruptTable): InterruptTableState {
     Array.from({ length: bankWords - 1 }, (_, i) => words[table.wordOf(index, 0, i + 1)]! >>> 0)
   const shared = Object.fromEntries(SHARED_NAMES.map((name) => [name, bank(SHARED[name])]))
   return {
-    control: words[DISTRIBUTOR_CONTROL]!,
+    control: words[L.DISTRIBUTOR_CONTROL]!,
     ...(shared as Record<keyof typeof SHARED, number[]>),
     priorities: Array.from({ length: end - 32 }, (_, i) => table.priorityOf(0, 32 + i)),
-    routes: Array.from({ length: end - 32 }, (_, i) => words[ROUTES + 32 + i]! >>> 0),
+    routes: Array.from({ length: end - 32 }, (_, i) => words[L.ROUTES + 32 + i]! >>> 0),
     cpus: Array.from({ length: table.cpus }, (_, cpu) => saveCpu(table, cpu)),
   }
 }
@@ -142,12 +126,12 @@ function saveCpu(table: InterruptTable, cpu: number): GicCpuState {
 /** Takes a saved state, whose shape was checked. */
 export function restoreTable(table: InterruptTable, state: InterruptTableState): void {
   const { words } = table
-  words[DISTRIBUTOR_CONTROL] = state.control
+  words[L.DISTRIBUTOR_CONTROL] = state.control
   for (const name of SHARED_NAMES) {
     state[name].forEach((word, i) => (words[table.wordOf(SHARED[name], 0, i + 1)] = word & table.implemented(i + 1)))
   }
   state.priorities.forEach((priority, i) => table.setPriority(0, 32 + i, priority))
-  state.routes.forEach((route, i) => (words[ROUTES + 32 + i] = route))
+  state.routes.forEach((route, i) => (words[L.ROUTES + 32 + i] = route))
   state.cpus.forEach((each, cpu) => {
     restoreWords(words, PRIVATE, each, table.block(cpu))
     each.priorities.forEach((priority, intid) => table.setPriority(cpu, intid, priority))

@@ -1,36 +1,7 @@
 import type { PagingCpu } from '@retrap/paging'
 import { decoderOptions, type CodeInfo } from '@retrap/x86-decoder'
 import { decoderFeatures, isImplemented, CPU_FEATURES, type CpuidWord } from './feature-table.ts'
-import {
-  CR4_DE,
-  CR4_FSGSBASE,
-  CR4_LA57,
-  CR4_MCE,
-  CR4_OSFXSR,
-  CR4_OSXMMEXCPT,
-  CR4_OSXSAVE,
-  CR4_PAE,
-  CR4_PCE,
-  CR4_PCIDE,
-  CR4_PGE,
-  CR4_PKE,
-  CR4_PKS,
-  CR4_PSE,
-  CR4_PVI,
-  CR4_SMAP,
-  CR4_SMEP,
-  CR4_TSD,
-  CR4_UMIP,
-  CR4_VME,
-  EFER_LMA,
-  EFER_LME,
-  EFER_NXE,
-  EFER_SCE,
-  XCR0_AVX,
-  XCR0_PKRU,
-  XCR0_SSE,
-  XCR0_X87,
-} from '../state/architecture.ts'
+import * as architecture from '../state/architecture.ts'
 import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state/state-layout.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
 import { absentMsrs } from './msr-table.ts'
@@ -39,40 +10,40 @@ type BitsOf = readonly (readonly [feature: string, bits: number])[]
 
 /** Bits of CR4 that come with a feature (SDM vol. 3A, "Control Registers"). */
 const CR4_BITS: BitsOf = [
-  ['VME', CR4_VME | CR4_PVI],
-  ['TSC', CR4_TSD],
-  ['DE', CR4_DE],
-  ['PSE', CR4_PSE],
-  ['PAE', CR4_PAE],
-  ['MCE', CR4_MCE],
-  ['PGE', CR4_PGE],
-  ['RDPMC', CR4_PCE],
-  ['FXSR', CR4_OSFXSR],
-  ['SSE', CR4_OSXMMEXCPT],
-  ['UMIP', CR4_UMIP],
-  ['LA57', CR4_LA57],
-  ['FSGSBASE', CR4_FSGSBASE],
-  ['PCID', CR4_PCIDE],
-  ['XSAVE', CR4_OSXSAVE],
-  ['SMEP', CR4_SMEP],
-  ['SMAP', CR4_SMAP],
-  ['PKU', CR4_PKE],
-  ['PKS', CR4_PKS],
+  ['VME', architecture.CR4_VME | architecture.CR4_PVI],
+  ['TSC', architecture.CR4_TSD],
+  ['DE', architecture.CR4_DE],
+  ['PSE', architecture.CR4_PSE],
+  ['PAE', architecture.CR4_PAE],
+  ['MCE', architecture.CR4_MCE],
+  ['PGE', architecture.CR4_PGE],
+  ['RDPMC', architecture.CR4_PCE],
+  ['FXSR', architecture.CR4_OSFXSR],
+  ['SSE', architecture.CR4_OSXMMEXCPT],
+  ['UMIP', architecture.CR4_UMIP],
+  ['LA57', architecture.CR4_LA57],
+  ['FSGSBASE', architecture.CR4_FSGSBASE],
+  ['PCID', architecture.CR4_PCIDE],
+  ['XSAVE', architecture.CR4_OSXSAVE],
+  ['SMEP', architecture.CR4_SMEP],
+  ['SMAP', architecture.CR4_SMAP],
+  ['PKU', architecture.CR4_PKE],
+  ['PKS', architecture.CR4_PKS],
 ]
 
 /** Bits of IA32_EFER that come with a feature. */
 const EFER_BITS: BitsOf = [
-  ['SYSCALL', EFER_SCE],
-  ['LM', EFER_LME | EFER_LMA],
-  ['NX', EFER_NXE],
+  ['SYSCALL', architecture.EFER_SCE],
+  ['LM', architecture.EFER_LME | architecture.EFER_LMA],
+  ['NX', architecture.EFER_NXE],
 ]
 
 /** State components of XSAVE that come with a feature. */
 const XCR0_BITS: BitsOf = [
-  ['FPU', XCR0_X87],
-  ['SSE', XCR0_SSE],
-  ['AVX', XCR0_AVX],
-  ['PKU', XCR0_PKRU],
+  ['FPU', architecture.XCR0_X87],
+  ['SSE', architecture.XCR0_SSE],
+  ['AVX', architecture.XCR0_AVX],
+  ['PKU', architecture.XCR0_PKRU],
 ]
 
 /** Feature flags of AMD's leaf 8000_0001H EDX that repeat those of leaf 1 (AMD APM vol. 3, appendix E). */

@@ -2,25 +2,7 @@ import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import * as S from '../state/state-layout.ts'
 import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
-import {
-  A_FCS,
-  A_FCW,
-  A_FDP,
-  A_FDS,
-  A_FIP,
-  A_FOP,
-  A_FSW,
-  A_FTW,
-  A_MXCSR,
-  A_ST,
-  A_XMM,
-  FCW_INITIAL,
-  FSW_ES,
-  FSW_EXCEPTIONS,
-  FSW_SUMMARY,
-  FSW_WITHOUT_TOP,
-  MXCSR_MASK,
-} from '../system/fpu/fpu-image.ts'
+import * as fpuImage from '../system/fpu/fpu-image.ts'
 import { AVX } from '../system/fpu/state-components.ts'
 import type { Context } from './context.ts'
 import { field } from './privileged/privilege.ts'
@@ -61,14 +43,14 @@ function eachStackRegister(f: FunctionBuilder, state: I32, body: (register: I32,
   const top = f.load('i32.load', state, S.S_FTOP)
   for (let i = 0; i < ST_REGISTERS; i++) {
     const number = top.add(i).and(ST_REGISTERS - 1)
-    f.scope(() => body(f.let(state.add(number.shl(4))), A_ST + 16 * i))
+    f.scope(() => body(f.let(state.add(number.shl(4))), fpuImage.A_ST + 16 * i))
   }
 }
 
 /** Whether the x87 error pointers are left out: AMD's processors have a rule for saving and one for restoring them. */
 function leavesPointers(f: FunctionBuilder, state: I32, rule: number, status: I32): I32 {
   const rules = f.loadExpression('i32.load', state, S.S_POINTER_RULES)
-  return rules.and(rule).ne(0).and(status.and(FSW_ES).eqz())
+  return rules.and(rule).ne(0).and(status.and(fpuImage.FSW_ES).eqz())
 }
 
 /** `(state) → XINUSE`: as `inUse` of `system/fpu/state-components.ts` has it. */
@@ -83,7 +65,7 @@ export function inUse(c: Context): I32 {
       Array.from({ length: count }, (_, i) => vector(base + stride * i)).reduce(or)
 
     const control = word(S.S_FCW)
-      .xor(FCW_INITIAL)
+      .xor(fpuImage.FCW_INITIAL)
       .or(word(S.S_FSW))
       .or(word(S.S_FTOP))
       .or(word(S.S_FTAG_EMPTY).xor(0xff))
@@ -111,18 +93,18 @@ export function inUse(c: Context): I32 {
 
 function storePointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
-  f.store('i32.store16', start, word(S.S_FOP).and(0x7ff), A_FOP)
+  f.store('i32.store16', start, word(S.S_FOP).and(0x7ff), fpuImage.A_FOP)
   f.if(
     wide,
     () => {
-      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FIP), A_FIP)
-      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FDP), A_FDP)
+      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FIP), fpuImage.A_FIP)
+      f.store('i64.store', start, f.loadExpression('i64.load', state, S.S_FDP), fpuImage.A_FDP)
     },
     () => {
-      f.store('i32.store', start, word(S.S_FIP), A_FIP)
-      f.store('i32.store', start, word(S.S_FCS).and(0xffff), A_FCS)
-      f.store('i32.store', start, word(S.S_FDP), A_FDP)
-      f.store('i32.store', start, word(S.S_FDS).and(0xffff), A_FDS)
+      f.store('i32.store', start, word(S.S_FIP), fpuImage.A_FIP)
+      f.store('i32.store', start, word(S.S_FCS).and(0xffff), fpuImage.A_FCS)
+      f.store('i32.store', start, word(S.S_FDP), fpuImage.A_FDP)
+      f.store('i32.store', start, word(S.S_FDS).and(0xffff), fpuImage.A_FDS)
     },
   )
 }
@@ -131,14 +113,14 @@ function storeX87(area: Area, state: I32, wide: I32): void {
   const { f } = area
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
   const start = area.at(0)
-  f.store('i32.store16', start, word(S.S_FCW), A_FCW)
-  f.store('i32.store16', start, word(S.S_FSW).and(FSW_WITHOUT_TOP).or(word(S.S_FTOP).shl(11)), A_FSW)
-  f.store('i32.store16', start, word(S.S_FTAG_EMPTY).xor(-1).and(0xff), A_FTW)
+  f.store('i32.store16', start, word(S.S_FCW), fpuImage.A_FCW)
+  f.store('i32.store16', start, word(S.S_FSW).and(fpuImage.FSW_WITHOUT_TOP).or(word(S.S_FTOP).shl(11)), fpuImage.A_FSW)
+  f.store('i32.store16', start, word(S.S_FTAG_EMPTY).xor(-1).and(0xff), fpuImage.A_FTW)
   f.if(
     leavesPointers(f, state, S.POINTERS_SAVED_PENDING, word(S.S_FSW)),
     () => {
-      f.store('i32.store16', start, I32.of(0), A_FOP)
-      for (const at of [A_FIP, A_FDP]) f.store('i64.store', start, I64.of(0), at)
+      f.store('i32.store16', start, I32.of(0), fpuImage.A_FOP)
+      for (const at of [fpuImage.A_FIP, fpuImage.A_FDP]) f.store('i64.store', start, I64.of(0), at)
     },
     () => storePointers(f, state, start, wide),
   )
@@ -162,13 +144,13 @@ export function storeComponents(c: Context, area: Area, written: I32, mxcsr: I32
     const [own, what, wide] = [0, 1, 2].map((i) => g.param(i, 'i32').get) as [I32, I32, I32]
     const to = Area.of(g, 3)
     g.if(what.and(XCR0_X87), () => storeX87(to, own, wide))
-    g.if(what.and(XCR0_SSE), () => storeVectors(to, own, 0, A_XMM))
+    g.if(what.and(XCR0_SSE), () => storeVectors(to, own, 0, fpuImage.A_XMM))
     g.if(what.and(XCR0_AVX), () => storeVectors(to, own, UPPER, AVX.standard))
   })
   f.call(callee, state, written, I32.of(c.form.size === 8 ? 1 : 0), ...area.operands)
   f.if(mxcsr, () => {
-    area.store(A_MXCSR, field(c, S.S_MXCSR))
-    area.store(A_MXCSR + 4, I32.of(MXCSR_MASK))
+    area.store(fpuImage.A_MXCSR, field(c, S.S_MXCSR))
+    area.store(fpuImage.A_MXCSR + 4, I32.of(fpuImage.MXCSR_MASK))
   })
   f.if(written.and(XCR0_PKRU), () =>
     f.store('i64.store', area.at(pkruAt), f.loadExpression('i64.load32_u', state, S.S_PKRU)),
@@ -180,20 +162,20 @@ export function storeComponents(c: Context, area: Area, written: I32, mxcsr: I32
 function loadPointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const put = (offset: number, value: I32): void => f.store('i32.store', state, value, offset)
   const word = (offset: number): I32 => f.loadExpression('i32.load', start, offset)
-  put(S.S_FOP, f.loadExpression('i32.load16_u', start, A_FOP).and(0x7ff))
+  put(S.S_FOP, f.loadExpression('i32.load16_u', start, fpuImage.A_FOP).and(0x7ff))
   f.if(
     wide,
     () => {
-      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FIP), S.S_FIP)
-      f.store('i64.store', state, f.loadExpression('i64.load', start, A_FDP), S.S_FDP)
+      f.store('i64.store', state, f.loadExpression('i64.load', start, fpuImage.A_FIP), S.S_FIP)
+      f.store('i64.store', state, f.loadExpression('i64.load', start, fpuImage.A_FDP), S.S_FDP)
       put(S.S_FCS, I32.of(0))
       put(S.S_FDS, I32.of(0))
     },
     () => {
-      f.store('i64.store', state, word(A_FIP).toI64U(), S.S_FIP)
-      f.store('i64.store', state, word(A_FDP).toI64U(), S.S_FDP)
-      put(S.S_FCS, word(A_FCS).and(0xffff))
-      put(S.S_FDS, word(A_FDS).and(0xffff))
+      f.store('i64.store', state, word(fpuImage.A_FIP).toI64U(), S.S_FIP)
+      f.store('i64.store', state, word(fpuImage.A_FDP).toI64U(), S.S_FDP)
+      put(S.S_FCS, word(fpuImage.A_FCS).and(0xffff))
+      put(S.S_FDS, word(fpuImage.A_FDS).and(0xffff))
     },
   )
 }
@@ -203,14 +185,14 @@ function loadX87(area: Area, state: I32, wide: I32): void {
   const start = area.at(0)
   const put = (offset: number, value: I32): void => f.store('i32.store', state, value, offset)
   // Bits 7, 13 to 15 read as zero, and bit 6 as one.
-  const control = f.let(f.loadExpression('i32.load16_u', start, A_FCW).and(0x1f7f).or(0x40))
-  const status = f.let(f.loadExpression('i32.load16_u', start, A_FSW))
-  const flags = f.let(status.and(FSW_WITHOUT_TOP & ~FSW_SUMMARY))
-  const isPending = flags.and(control.xor(-1)).and(FSW_EXCEPTIONS).ne(0)
+  const control = f.let(f.loadExpression('i32.load16_u', start, fpuImage.A_FCW).and(0x1f7f).or(0x40))
+  const status = f.let(f.loadExpression('i32.load16_u', start, fpuImage.A_FSW))
+  const flags = f.let(status.and(fpuImage.FSW_WITHOUT_TOP & ~fpuImage.FSW_SUMMARY))
+  const isPending = flags.and(control.xor(-1)).and(fpuImage.FSW_EXCEPTIONS).ne(0)
   put(S.S_FCW, control)
-  put(S.S_FSW, flags.or(isPending.mul(FSW_SUMMARY)))
+  put(S.S_FSW, flags.or(isPending.mul(fpuImage.FSW_SUMMARY)))
   put(S.S_FTOP, status.shrU(11).and(7))
-  put(S.S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, A_FTW).xor(0xff))
+  put(S.S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, fpuImage.A_FTW).xor(0xff))
   eachStackRegister(f, state, (register, offset) => {
     const from = area.at(offset)
     f.store('i64.store', register, f.loadExpression('i64.load', from), S.S_FPR)
@@ -220,7 +202,7 @@ function loadX87(area: Area, state: I32, wide: I32): void {
 }
 
 function initialiseX87(f: FunctionBuilder, state: I32): void {
-  f.store('i32.store', state, I32.of(FCW_INITIAL), S.S_FCW)
+  f.store('i32.store', state, I32.of(fpuImage.FCW_INITIAL), S.S_FCW)
   for (const offset of [S.S_FSW, S.S_FTOP, S.S_FOP, S.S_FCS, S.S_FDS]) f.store('i32.store', state, I32.of(0), offset)
   f.store('i32.store', state, I32.of(0xff), S.S_FTAG_EMPTY)
   for (const offset of [S.S_FIP, S.S_FDP]) f.store('i64.store', state, I64.of(0), offset)
@@ -252,7 +234,7 @@ export function loadComponents(c: Context, area: Area, components: I32, present:
     )
     each(
       XCR0_SSE,
-      () => loadVectors(from, own, 0, A_XMM),
+      () => loadVectors(from, own, 0, fpuImage.A_XMM),
       () => clearVectors(g, own, 0),
     )
     each(

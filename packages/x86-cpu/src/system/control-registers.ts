@@ -1,46 +1,7 @@
 import { Invalidate, PDPTE_RESERVED_LO, reloadsPdptes } from '@retrap/paging'
 import { VECTOR_GP } from '../state/vectors.ts'
-import {
-  CS,
-  STATUS_DONE,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_CR8,
-  S_DATA,
-  S_EA,
-  S_EFER,
-  S_PDPTE,
-  TR,
-} from '../state/state-layout.ts'
-import {
-  ATTR_L,
-  ATTR_TYPE,
-  CR0_CD,
-  CR0_DEFINED,
-  CR0_EM,
-  CR0_ET,
-  CR0_MP,
-  CR0_NW,
-  CR0_PE,
-  CR0_PG,
-  CR0_TS,
-  CR0_WP,
-  CR3_KEEP_HI,
-  CR3_PCID,
-  CR4_LA57,
-  CR4_PAE,
-  CR4_PCIDE,
-  CR4_PGE,
-  CR4_PKE,
-  CR4_PKS,
-  CR4_PSE,
-  CR4_SMEP,
-  EFER_LMA,
-  EFER_LME,
-  SYSTEM_TSS,
-} from '../state/architecture.ts'
+import * as S from '../state/state-layout.ts'
+import * as architecture from '../state/architecture.ts'
 import { locateUnchecked, startElements } from './element-address.ts'
 import {
   gated,
@@ -58,13 +19,13 @@ import type { System } from './system.ts'
 
 /** Whether PAE paging is in use: the four PDPTEs are registers. */
 export function usesPdptes(s: System): boolean {
-  return pdptesFor(s, s.get(S_CR0), s.get(S_CR4), s.get(S_EFER))
+  return pdptesFor(s, s.get(S.S_CR0), s.get(S.S_CR4), s.get(S.S_EFER))
 }
 
 function pdptesFor(s: System, cr0: number, cr4: number, efer: number): boolean {
   // AMD's processors read the entries from memory in each walk (APM vol. 2, "Page-Directory-Pointer Entries").
   if (s.cpu.processor.amd) return false
-  return (cr0 & CR0_PG) !== 0 && (cr4 & CR4_PAE) !== 0 && (efer & EFER_LMA) === 0
+  return (cr0 & architecture.CR0_PG) !== 0 && (cr4 & architecture.CR4_PAE) !== 0 && (efer & architecture.EFER_LMA) === 0
 }
 
 const pdptes = new Uint32Array(8)
@@ -79,13 +40,13 @@ export function loadPageDirectoryPointers(s: System, cr3: number): void {
   const { abovePhysicalHi } = s.cpu.processor
   for (let i = 0; i < 4; i++) {
     s.check(s.cpu.accessPhysical(table + 8 * i, 8))
-    const lo = s.get(S_DATA)
-    const hi = s.get(S_DATA + 4)
+    const lo = s.get(S.S_DATA)
+    const hi = s.get(S.S_DATA + 4)
     if ((lo & 1) !== 0 && ((lo & PDPTE_RESERVED_LO) !== 0 || (hi & abovePhysicalHi) !== 0)) s.raise(VECTOR_GP, 0)
     pdptes[2 * i] = lo
     pdptes[2 * i + 1] = hi
   }
-  for (let i = 0; i < 8; i++) s.set(S_PDPTE + 4 * i, pdptes[i]!)
+  for (let i = 0; i < 8; i++) s.set(S.S_PDPTE + 4 * i, pdptes[i]!)
 }
 
 /**
@@ -94,32 +55,32 @@ export function loadPageDirectoryPointers(s: System, cr3: number): void {
  */
 function writeCr0(s: System, lo: number, hi: number): void {
   if (hi !== 0) s.raise(VECTOR_GP, 0)
-  const old = s.get(S_CR0)
+  const old = s.get(S.S_CR0)
   // Reserved bits of the low half are ignored; ET is hardwired.
-  const value = ((lo & CR0_DEFINED) | CR0_ET) >>> 0
-  if ((value & CR0_PG) !== 0 && (value & CR0_PE) === 0) s.raise(VECTOR_GP, 0)
-  if ((value & CR0_NW) !== 0 && (value & CR0_CD) === 0) s.raise(VECTOR_GP, 0)
+  const value = ((lo & architecture.CR0_DEFINED) | architecture.CR0_ET) >>> 0
+  if ((value & architecture.CR0_PG) !== 0 && (value & architecture.CR0_PE) === 0) s.raise(VECTOR_GP, 0)
+  if ((value & architecture.CR0_NW) !== 0 && (value & architecture.CR0_CD) === 0) s.raise(VECTOR_GP, 0)
   const changed = old ^ value
-  let efer = s.get(S_EFER)
-  const cr4 = s.get(S_CR4)
-  if ((changed & CR0_PG) !== 0) {
-    if ((value & CR0_PG) === 0) {
-      if (s.mode64 || (cr4 & CR4_PCIDE) !== 0) s.raise(VECTOR_GP, 0)
-      efer &= ~EFER_LMA
-    } else if ((efer & EFER_LME) !== 0) {
-      if ((cr4 & CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
-      if ((s.attributes(CS) & ATTR_L) !== 0) s.raise(VECTOR_GP, 0)
-      if ((s.attributes(TR) & ATTR_TYPE) < SYSTEM_TSS) s.raise(VECTOR_GP, 0)
-      efer |= EFER_LMA
+  let efer = s.get(S.S_EFER)
+  const cr4 = s.get(S.S_CR4)
+  if ((changed & architecture.CR0_PG) !== 0) {
+    if ((value & architecture.CR0_PG) === 0) {
+      if (s.mode64 || (cr4 & architecture.CR4_PCIDE) !== 0) s.raise(VECTOR_GP, 0)
+      efer &= ~architecture.EFER_LMA
+    } else if ((efer & architecture.EFER_LME) !== 0) {
+      if ((cr4 & architecture.CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
+      if ((s.attributes(S.CS) & architecture.ATTR_L) !== 0) s.raise(VECTOR_GP, 0)
+      if ((s.attributes(S.TR) & architecture.ATTR_TYPE) < architecture.SYSTEM_TSS) s.raise(VECTOR_GP, 0)
+      efer |= architecture.EFER_LMA
     }
   }
   if (reloadsPdptes(old, value, cr4, cr4) && pdptesFor(s, value, cr4, efer)) {
-    loadPageDirectoryPointers(s, s.get(S_CR3))
+    loadPageDirectoryPointers(s, s.get(S.S_CR3))
   }
-  s.set(S_CR0, value)
-  s.set(S_EFER, efer)
-  if ((changed & CR0_PE) !== 0 && (value & CR0_PE) === 0) openSegmentsForRealMode(s)
-  if ((changed & (CR0_PG | CR0_WP)) !== 0) {
+  s.set(S.S_CR0, value)
+  s.set(S.S_EFER, efer)
+  if ((changed & architecture.CR0_PE) !== 0 && (value & architecture.CR0_PE) === 0) openSegmentsForRealMode(s)
+  if ((changed & (architecture.CR0_PG | architecture.CR0_WP)) !== 0) {
     s.host.controlChanged()
     s.cpu.flushTlb(true)
   }
@@ -127,33 +88,42 @@ function writeCr0(s: System, lo: number, hi: number): void {
 }
 
 function writeCr3(s: System, lo: number, hi: number): void {
-  const identified = (s.get(S_CR4) & CR4_PCIDE) !== 0
+  const identified = (s.get(S.S_CR4) & architecture.CR4_PCIDE) !== 0
   // Bit 63 is no part of CR3, but says whether translations are dropped; without PCID it is reserved like its neighbours.
-  const address = identified ? hi & ~CR3_KEEP_HI : hi
+  const address = identified ? hi & ~architecture.CR3_KEEP_HI : hi
   if ((address & s.cpu.processor.abovePhysicalHi) !== 0) s.raise(VECTOR_GP, 0)
   if (usesPdptes(s)) loadPageDirectoryPointers(s, lo)
-  const old = s.get(S_CR3)
-  s.set64(S_CR3, lo, address)
+  const old = s.get(S.S_CR3)
+  s.set64(S.S_CR3, lo, address)
   s.host.controlChanged()
-  if (identified) s.cpu.switchPcid(old & CR3_PCID, lo & CR3_PCID, address !== hi)
+  if (identified) s.cpu.switchPcid(old & architecture.CR3_PCID, lo & architecture.CR3_PCID, address !== hi)
   else s.cpu.flushTlb(false)
 }
 
 function writeCr4(s: System, lo: number, hi: number): void {
   if (hi !== 0 || (lo & ~s.cpu.processor.cr4) !== 0) s.raise(VECTOR_GP, 0)
-  const old = s.get(S_CR4)
+  const old = s.get(S.S_CR4)
   const changed = old ^ lo
-  if (s.longMode && ((lo & CR4_PAE) === 0 || (changed & CR4_LA57) !== 0)) s.raise(VECTOR_GP, 0)
-  if ((changed & lo & CR4_PCIDE) !== 0 && (!s.longMode || (s.get(S_CR3) & CR3_PCID) !== 0)) s.raise(VECTOR_GP, 0)
-  if (reloadsPdptes(0, 0, old, lo) && pdptesFor(s, s.get(S_CR0), lo, s.get(S_EFER))) {
-    loadPageDirectoryPointers(s, s.get(S_CR3))
+  if (s.longMode && ((lo & architecture.CR4_PAE) === 0 || (changed & architecture.CR4_LA57) !== 0))
+    s.raise(VECTOR_GP, 0)
+  if ((changed & lo & architecture.CR4_PCIDE) !== 0 && (!s.longMode || (s.get(S.S_CR3) & architecture.CR3_PCID) !== 0))
+    s.raise(VECTOR_GP, 0)
+  if (reloadsPdptes(0, 0, old, lo) && pdptesFor(s, s.get(S.S_CR0), lo, s.get(S.S_EFER))) {
+    loadPageDirectoryPointers(s, s.get(S.S_CR3))
   }
-  s.set(S_CR4, lo)
+  s.set(S.S_CR4, lo)
   if (changed === 0) return
   s.host.controlChanged()
   if (
-    (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_PKE | CR4_PKS)) !== 0 ||
-    (changed & old & CR4_PCIDE) !== 0
+    (changed &
+      (architecture.CR4_PAE |
+        architecture.CR4_PGE |
+        architecture.CR4_PSE |
+        architecture.CR4_SMEP |
+        architecture.CR4_PKE |
+        architecture.CR4_PKS)) !==
+      0 ||
+    (changed & old & architecture.CR4_PCIDE) !== 0
   ) {
     s.cpu.flushTlb(true)
   }
@@ -162,7 +132,7 @@ function writeCr4(s: System, lo: number, hi: number): void {
 
 function writeCr8(s: System, lo: number, hi: number): void {
   if (hi !== 0 || (lo & ~0xf) !== 0) s.raise(VECTOR_GP, 0)
-  s.set(S_CR8, lo)
+  s.set(S.S_CR8, lo)
   s.host.writeTaskPriority(lo)
 }
 
@@ -174,19 +144,19 @@ const movToControl: Handler = (s, record) => {
   const hi = s.mode64 ? s.get(source + 4) : 0
   const register = registerOffset(s, record, 0)
   switch (register) {
-    case S_CR0:
+    case S.S_CR0:
       writeCr0(s, lo, hi)
       break
-    case S_CR2:
-      s.set64(S_CR2, lo, hi)
-      return STATUS_DONE
-    case S_CR3:
+    case S.S_CR2:
+      s.set64(S.S_CR2, lo, hi)
+      return S.STATUS_DONE
+    case S.S_CR3:
       writeCr3(s, lo, hi)
       break
-    case S_CR4:
+    case S.S_CR4:
       writeCr4(s, lo, hi)
       break
-    case S_CR8:
+    case S.S_CR8:
       writeCr8(s, lo, hi)
       break
     default:
@@ -200,31 +170,31 @@ const movFromControl: Handler = (s, record) => {
   s.requireCpl0()
   const register = registerOffset(s, record, 1)
   const destination = registerOffset(s, record, 0)
-  if (register === S_CR8) s.set64(destination, s.host.readTaskPriority(), 0)
+  if (register === S.S_CR8) s.set64(destination, s.host.readTaskPriority(), 0)
   else s.set64(destination, s.get(register), s.mode64 ? s.get(register + 4) : 0)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   0F 01 /6   LMSW   "SDM vol. 2A, LMSW"
 const lmsw: Handler = (s, record, form) => {
   const value = readOperand(s, record, form, 0, 2)
-  const old = s.get(S_CR0)
+  const old = s.get(S.S_CR0)
   // PE can be set and not cleared.
-  const low = CR0_PE | CR0_MP | CR0_EM | CR0_TS
-  writeCr0(s, (old & ~low) | (value & low) | (old & CR0_PE), 0)
+  const low = architecture.CR0_PE | architecture.CR0_MP | architecture.CR0_EM | architecture.CR0_TS
+  writeCr0(s, (old & ~low) | (value & low) | (old & architecture.CR0_PE), 0)
   return s.retireNext(record)
 }
 
 // @isa: complete   0F 01 /4   SMSW   "SDM vol. 2B, SMSW"
 const smsw: Handler = (s, record, form) => {
-  writeOperand(s, record, form, 0, s.get(S_CR0), isMemory(form, 0) ? 2 : sizeOf(form, 0))
-  return STATUS_DONE
+  writeOperand(s, record, form, 0, s.get(S.S_CR0), isMemory(form, 0) ? 2 : sizeOf(form, 0))
+  return S.STATUS_DONE
 }
 
 // @isa: complete   0F 06   CLTS   "SDM vol. 2A, CLTS"
 export const clts: Handler = (s, record) => {
   s.requireCpl0()
-  s.set(S_CR0, s.get(S_CR0) & ~CR0_TS)
+  s.set(S.S_CR0, s.get(S.S_CR0) & ~architecture.CR0_TS)
   s.cpu.modeChanged()
   return s.retireNext(record)
 }
@@ -242,15 +212,15 @@ const invlpg: Handler = (s, record) => {
 const invpcid: Handler = (s, record) => {
   const register = registerOffset(s, record, 0)
   const scope = s.get(register)
-  const lo = s.get(S_EA)
-  const hi = s.get(S_EA + 4)
+  const lo = s.get(S.S_EA)
+  const hi = s.get(S.S_EA + 4)
   const pcid = s.readAt(lo, hi, 0, 8)
-  const reserved = (pcid & ~CR3_PCID) | s.hi
+  const reserved = (pcid & ~architecture.CR3_PCID) | s.hi
   s.readAt(lo, hi, 8, 8)
   if (scope > Invalidate.ALL_NON_GLOBAL || (s.mode64 && s.get(register + 4) !== 0)) s.raise(VECTOR_GP, 0)
   if (reserved !== 0) s.raise(VECTOR_GP, 0)
   if (scope <= Invalidate.PCID) {
-    if (pcid !== 0 && (s.get(S_CR4) & CR4_PCIDE) === 0) s.raise(VECTOR_GP, 0)
+    if (pcid !== 0 && (s.get(S.S_CR4) & architecture.CR4_PCIDE) === 0) s.raise(VECTOR_GP, 0)
     if (scope === Invalidate.ADDRESS && !s.isCanonicalBase(s.hi)) s.raise(VECTOR_GP, 0)
   }
   s.cpu.invalidatePcid(scope, pcid, s.lo, s.hi)

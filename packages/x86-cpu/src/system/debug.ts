@@ -1,19 +1,5 @@
 import { VECTOR_DB, VECTOR_GP } from '../state/vectors.ts'
-import {
-  FLAG_RF,
-  FLAG_TF,
-  SHADOW_MOV_SS,
-  STATUS_DONE,
-  STATUS_EXIT,
-  STATUS_FAULT,
-  S_CR4,
-  S_DR,
-  S_EFLAGS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_SHADOW,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { CR4_DE, DR6_ONES, DR6_WRITABLE, DR7_ONES, DR7_WRITABLE } from '../state/architecture.ts'
 import { hasInstructionBreakpoints, matchInstructionBreakpoints } from './breakpoints.ts'
 import type { PendingEvent } from './events.ts'
@@ -29,19 +15,19 @@ const DR7_GD = 1 << 13
 
 /** The debug register that an operand names, 4 and 5 as their aliases or #UD. */
 function debugRegister(s: System, offset: number): number {
-  const number = (offset - S_DR) / 8
+  const number = (offset - S.S_DR) / 8
   if (number !== 4 && number !== 5) return number
-  if ((s.get(S_CR4) & CR4_DE) !== 0) s.undefinedOpcode()
+  if ((s.get(S.S_CR4) & CR4_DE) !== 0) s.undefinedOpcode()
   return number + 2
 }
 
 /** General detect: any access of the debug registers while GD is set. The conditions go in the error code's place. */
 function checkGeneralDetect(s: System): void {
-  if ((s.get(S_DR + 7 * 8) & DR7_GD) === 0) return
-  s.set(S_FAULT_VECTOR, VECTOR_DB)
-  s.set(S_FAULT_ERROR, DR6_BD)
-  s.set(S_FAULT_HAS_ERROR, 0)
-  s.abandon(STATUS_FAULT)
+  if ((s.get(S.S_DR + 7 * 8) & DR7_GD) === 0) return
+  s.set(S.S_FAULT_VECTOR, VECTOR_DB)
+  s.set(S.S_FAULT_ERROR, DR6_BD)
+  s.set(S.S_FAULT_HAS_ERROR, 0)
+  s.abandon(S.STATUS_FAULT)
 }
 
 // @isa: complete   0F 23 /r   MOV DRn, r   "SDM vol. 2B, MOV—Move to/from Debug Registers"
@@ -55,13 +41,13 @@ const movToDebug: Handler = (s, record) => {
   const hi = s.mode64 ? s.get(source + 4) : 0
   if (number >= 6) {
     if (hi !== 0) s.raise(VECTOR_GP, 0)
-    if (number === 6) s.set64(S_DR + 48, (lo & DR6_WRITABLE) | DR6_ONES, 0)
-    else s.set64(S_DR + 56, (lo & DR7_WRITABLE) | DR7_ONES, 0)
-  } else s.set64(S_DR + 8 * number, lo, hi)
+    if (number === 6) s.set64(S.S_DR + 48, (lo & DR6_WRITABLE) | DR6_ONES, 0)
+    else s.set64(S.S_DR + 56, (lo & DR7_WRITABLE) | DR7_ONES, 0)
+  } else s.set64(S.S_DR + 8 * number, lo, hi)
   // Which pages may be in the TLB, and whether instructions run one at a time, depends on the breakpoints.
   s.cpu.flushTlb(true)
   s.advance(record)
-  return STATUS_EXIT
+  return S.STATUS_EXIT
 }
 
 // @isa: complete   0F 21 /r   MOV r, DRn   "SDM vol. 2B, MOV—Move to/from Debug Registers"
@@ -70,9 +56,9 @@ const movFromDebug: Handler = (s, record) => {
   const number = debugRegister(s, offset)
   s.requireCpl0()
   checkGeneralDetect(s)
-  const from = S_DR + 8 * number
+  const from = S.S_DR + 8 * number
   s.set64(registerOffset(s, record, 0), s.get(from), s.mode64 ? s.get(from + 4) : 0)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 /**
@@ -81,8 +67,8 @@ const movFromDebug: Handler = (s, record) => {
  */
 export function needsStepping(s: System): boolean {
   return (
-    (s.get(S_EFLAGS) & (FLAG_TF | FLAG_RF)) !== 0 ||
-    (s.get(S_SHADOW) & SHADOW_MOV_SS) !== 0 ||
+    (s.get(S.S_EFLAGS) & (S.FLAG_TF | S.FLAG_RF)) !== 0 ||
+    (s.get(S.S_SHADOW) & S.SHADOW_MOV_SS) !== 0 ||
     hasInstructionBreakpoints(s)
   )
 }
@@ -94,10 +80,10 @@ export function needsStepping(s: System): boolean {
  * @returns whether `event` is a #DB that is to be delivered in the instruction's stead
  */
 export function checkInstructionBreakpoint(s: System, event: PendingEvent): boolean {
-  if ((s.get(S_SHADOW) & SHADOW_MOV_SS) !== 0) return false
+  if ((s.get(S.S_SHADOW) & S.SHADOW_MOV_SS) !== 0) return false
   // On hardware RF stays until the last iteration: between two of them no breakpoint is met again.
   const conditions = s.get(S_REPEATING) === 0 ? matchInstructionBreakpoints(s) : 0
-  s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
+  s.set(S.S_EFLAGS, s.get(S.S_EFLAGS) & ~S.FLAG_RF)
   if (conditions === 0) return false
   event.setDebug(conditions)
   return true
@@ -120,7 +106,7 @@ export function afterInstruction(s: System, stepping: boolean, event: PendingEve
     return true
   }
   // After MOV SS and POP SS traps wait for the next instruction.
-  if ((s.get(S_SHADOW) & SHADOW_MOV_SS) !== 0) return false
+  if ((s.get(S.S_SHADOW) & S.SHADOW_MOV_SS) !== 0) return false
   let conditions = s.get(S_PENDING_DEBUG)
   if (stepping && !suppressed) conditions |= DR6_BS
   if (conditions === 0) return false

@@ -1,39 +1,9 @@
-import {
-  VECTOR_DB,
-  VECTOR_DE,
-  VECTOR_DF,
-  VECTOR_GP,
-  VECTOR_NP,
-  VECTOR_PF,
-  VECTOR_SS,
-  VECTOR_TS,
-} from '../state/vectors.ts'
-import {
-  STATUS_EXIT,
-  STATUS_FAULT,
-  S_CR2,
-  S_DR,
-  S_FAULT_ADDRESS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_RIP,
-  S_SHADOW,
-} from '../state/state-layout.ts'
+import * as vectors from '../state/vectors.ts'
+import * as S from '../state/state-layout.ts'
 import { Delivery, SOURCE_EVENT, deliver } from './segments/interrupt-delivery.ts'
 import { enterSystemManagement } from './system-management.ts'
 import { Abandon, type System } from './system.ts'
-import {
-  ACTIVITY_RUNNING,
-  ACTIVITY_SHUTDOWN,
-  PENDING_EXTERNAL,
-  S_ACTIVITY,
-  S_NMI_BLOCKED,
-  S_PENDING_FAULT,
-  S_PENDING_FAULT_ADDRESS,
-  S_PENDING_FAULT_ERROR,
-  S_PENDING_FAULT_HAS_ERROR,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 
 /** Kinds of events, numbered as in VM-entry interruption information (SDM vol. 3C, "VM-Entry Controls for Event Injection"). */
 export const EVENT_TYPE_EXTERNAL = 0
@@ -42,8 +12,8 @@ const EVENT_TYPE_EXCEPTION = 3
 /** A system-management interrupt, which has no such number. */
 export const EVENT_TYPE_SMI = 8
 
-const DR6_OFFSET = S_DR + 6 * 8
-const DR7_OFFSET = S_DR + 7 * 8
+const DR6_OFFSET = S.S_DR + 6 * 8
+const DR7_OFFSET = S.S_DR + 7 * 8
 const DR7_GD = 1 << 13
 /** DR6 bits that read as one. */
 const DR6_FIXED = 0xffff_0ff0
@@ -86,7 +56,7 @@ export class PendingEvent {
   /** A #DB trap, or with `fault` one that comes before its instruction. */
   setDebug(bits: number): void {
     this.type = EVENT_TYPE_EXCEPTION
-    this.vector = VECTOR_DB
+    this.vector = vectors.VECTOR_DB
     this.hasError = false
     this.errorCode = 0
     this.debugBits = bits
@@ -97,13 +67,13 @@ export class PendingEvent {
 
   /** The exception that a task switch ended with in its new task; or what somebody outside has injected. */
   latchPendingFault(s: System): void {
-    const pending = s.get(S_PENDING_FAULT)
-    this.type = pending > PENDING_EXTERNAL ? EVENT_TYPE_EXTERNAL : EVENT_TYPE_EXCEPTION
+    const pending = s.get(systemState.S_PENDING_FAULT)
+    this.type = pending > systemState.PENDING_EXTERNAL ? EVENT_TYPE_EXTERNAL : EVENT_TYPE_EXCEPTION
     this.vector = (pending & 0x1ff) - 1
-    this.hasError = s.get(S_PENDING_FAULT_HAS_ERROR) !== 0
-    this.errorCode = s.get(S_PENDING_FAULT_ERROR)
-    this.addressLo = s.get(S_PENDING_FAULT_ADDRESS)
-    this.addressHi = s.get(S_PENDING_FAULT_ADDRESS + 4)
+    this.hasError = s.get(systemState.S_PENDING_FAULT_HAS_ERROR) !== 0
+    this.errorCode = s.get(systemState.S_PENDING_FAULT_ERROR)
+    this.addressLo = s.get(systemState.S_PENDING_FAULT_ADDRESS)
+    this.addressHi = s.get(systemState.S_PENDING_FAULT_ADDRESS + 4)
     this.debugBits = 0
     this.resume = this.type === EVENT_TYPE_EXCEPTION
   }
@@ -111,25 +81,25 @@ export class PendingEvent {
   /** The exception in S_FAULT_*, after an instruction ended with STATUS_FAULT. */
   latchFault(s: System): void {
     this.type = EVENT_TYPE_EXCEPTION
-    this.vector = s.get(S_FAULT_VECTOR)
-    this.hasError = s.get(S_FAULT_HAS_ERROR) !== 0
-    this.errorCode = s.get(S_FAULT_ERROR)
-    this.addressLo = s.get(S_FAULT_ADDRESS)
-    this.addressHi = s.get(S_FAULT_ADDRESS + 4)
+    this.vector = s.get(S.S_FAULT_VECTOR)
+    this.hasError = s.get(S.S_FAULT_HAS_ERROR) !== 0
+    this.errorCode = s.get(S.S_FAULT_ERROR)
+    this.addressLo = s.get(S.S_FAULT_ADDRESS)
+    this.addressHi = s.get(S.S_FAULT_ADDRESS + 4)
     // A #DB that an instruction raises itself is the general-detect fault.
-    this.debugBits = this.vector === VECTOR_DB ? this.errorCode : 0
-    if (this.vector === VECTOR_DB) this.errorCode = 0
+    this.debugBits = this.vector === vectors.VECTOR_DB ? this.errorCode : 0
+    if (this.vector === vectors.VECTOR_DB) this.errorCode = 0
     this.resume = true
   }
 }
 
 function isContributory(vector: number): boolean {
   return (
-    vector === VECTOR_DE ||
-    vector === VECTOR_TS ||
-    vector === VECTOR_NP ||
-    vector === VECTOR_SS ||
-    vector === VECTOR_GP ||
+    vector === vectors.VECTOR_DE ||
+    vector === vectors.VECTOR_TS ||
+    vector === vectors.VECTOR_NP ||
+    vector === vectors.VECTOR_SS ||
+    vector === vectors.VECTOR_GP ||
     vector === 21
   )
 }
@@ -140,7 +110,7 @@ function isContributory(vector: number): boolean {
  * Source: SDM vol. 3A, "Interrupt 8—Double Fault Exception", table "Conditions for Generating a Double Fault".
  */
 export function isDoubleFault(first: number, second: number): boolean {
-  if (first === VECTOR_PF) return second === VECTOR_PF || isContributory(second)
+  if (first === vectors.VECTOR_PF) return second === vectors.VECTOR_PF || isContributory(second)
   return isContributory(first) && isContributory(second)
 }
 
@@ -148,8 +118,8 @@ const delivery = new Delivery()
 
 /** Writes CR2, DR6 and DR7 as a delivery that has ended leaves them, whether a handler is reached or not. */
 function recordExceptions(s: System, event: PendingEvent): void {
-  s.set64(S_CR2, delivery.addressLo, delivery.addressHi)
-  if (event.type === EVENT_TYPE_EXCEPTION && event.vector === VECTOR_DB) recordDebug(s, event.debugBits)
+  s.set64(S.S_CR2, delivery.addressLo, delivery.addressHi)
+  if (event.type === EVENT_TYPE_EXCEPTION && event.vector === vectors.VECTOR_DB) recordDebug(s, event.debugBits)
 }
 
 /** Writes DR6 and DR7 as a debug exception with these conditions leaves them. */
@@ -179,50 +149,50 @@ export type QuickDelivery = (what: Delivery) => boolean
 export function deliverEvent(s: System, event: PendingEvent, deliverQuickly: QuickDelivery): number {
   if (event.type === EVENT_TYPE_SMI) return attempt(s, enterSystemManagement)
   let exception = event.type === EVENT_TYPE_EXCEPTION
-  const paged = exception && event.vector === VECTOR_PF
-  delivery.addressLo = paged ? event.addressLo : s.get(S_CR2)
-  delivery.addressHi = paged ? event.addressHi : s.get(S_CR2 + 4)
+  const paged = exception && event.vector === vectors.VECTOR_PF
+  delivery.addressLo = paged ? event.addressLo : s.get(S.S_CR2)
+  delivery.addressHi = paged ? event.addressHi : s.get(S.S_CR2 + 4)
   delivery.vector = event.vector
   delivery.source = SOURCE_EVENT
   delivery.hasError = event.hasError
   delivery.errorCode = event.errorCode
-  delivery.returnLo = s.get(S_RIP)
-  delivery.returnHi = s.get(S_RIP + 4)
+  delivery.returnLo = s.get(S.S_RIP)
+  delivery.returnHi = s.get(S.S_RIP + 4)
   delivery.resume = event.resume
   for (;;) {
     const status = deliverQuickly(delivery) ? 0 : attempt(s, deliverLatched)
-    if (status !== STATUS_FAULT) {
+    if (status !== S.STATUS_FAULT) {
       if (status !== 0) return status
       recordExceptions(s, event)
-      s.set(S_SHADOW, 0)
-      s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+      s.set(S.S_SHADOW, 0)
+      s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_RUNNING)
       s.cpu.endMonitor()
-      if (event.type === EVENT_TYPE_NMI) s.set(S_NMI_BLOCKED, 1)
+      if (event.type === EVENT_TYPE_NMI) s.set(systemState.S_NMI_BLOCKED, 1)
       return s.retired()
     }
-    const second = s.get(S_FAULT_VECTOR)
-    if (second === VECTOR_PF) {
-      delivery.addressLo = s.get(S_FAULT_ADDRESS)
-      delivery.addressHi = s.get(S_FAULT_ADDRESS + 4)
+    const second = s.get(S.S_FAULT_VECTOR)
+    if (second === vectors.VECTOR_PF) {
+      delivery.addressLo = s.get(S.S_FAULT_ADDRESS)
+      delivery.addressHi = s.get(S.S_FAULT_ADDRESS + 4)
     }
-    if (exception && delivery.vector === VECTOR_DF) {
+    if (exception && delivery.vector === vectors.VECTOR_DF) {
       recordExceptions(s, event)
-      s.set(S_ACTIVITY, ACTIVITY_SHUTDOWN)
-      return STATUS_EXIT
+      s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_SHUTDOWN)
+      return S.STATUS_EXIT
     }
     if (exception && isDoubleFault(delivery.vector, second)) {
-      delivery.vector = VECTOR_DF
+      delivery.vector = vectors.VECTOR_DF
       delivery.hasError = true
       delivery.errorCode = 0
       // RIP is the interrupted instruction's again, unless a task switch has been made.
     } else {
       delivery.vector = second
-      delivery.hasError = s.get(S_FAULT_HAS_ERROR) !== 0
-      delivery.errorCode = s.get(S_FAULT_ERROR)
+      delivery.hasError = s.get(S.S_FAULT_HAS_ERROR) !== 0
+      delivery.errorCode = s.get(S.S_FAULT_ERROR)
     }
     delivery.resume = true
-    delivery.returnLo = s.get(S_RIP)
-    delivery.returnHi = s.get(S_RIP + 4)
+    delivery.returnLo = s.get(S.S_RIP)
+    delivery.returnHi = s.get(S.S_RIP + 4)
     exception = true
   }
 }

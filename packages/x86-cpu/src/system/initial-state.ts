@@ -1,13 +1,6 @@
 import { setSegment, setTableRegister } from './segments/segment-cache.ts'
 import type { System } from './system.ts'
-import {
-  ACTIVITY_RUNNING,
-  S_ACTIVITY,
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_IO_STATE,
-  S_SMM,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from '../state/state-layout.ts'
 
 /** Names of the general registers, in the order of their numbers. */
@@ -50,7 +43,7 @@ export function loadInitialState(s: System, state: InitialCpuState): void {
   for (const [i, name] of REGISTER_NAMES.entries()) set(S_GPR + 8 * i, registers[name] ?? 0)
   set(S_RIP, registers.rip ?? 0)
   s.cpu.setRflags(registers.rflags ?? 2)
-  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_RUNNING)
   for (const [i, name] of SEGMENT_NAMES.entries()) {
     const { selector, base, limit, attributes } = segments[name]
     setSegment(s, i, selector, base, 0, limit, attributes)
@@ -61,5 +54,12 @@ export function loadInitialState(s: System, state: InitialCpuState): void {
   set(S_CR3, state.cr3)
   set(S_CR4, state.cr4)
   set(S_EFER, state.efer)
-  for (const offset of [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT, S_SMM, S_IO_STATE]) s.set(offset, 0)
+  for (const offset of [
+    S_SHADOW,
+    systemState.S_PENDING_DEBUG,
+    systemState.S_PENDING_FAULT,
+    systemState.S_SMM,
+    systemState.S_IO_STATE,
+  ])
+    s.set(offset, 0)
 }

@@ -4,14 +4,7 @@ import { RAX, RCX } from '../state/architecture.ts'
 import { segmentOf, type Handler } from './operands.ts'
 import { lowPart } from './strings.ts'
 import type { System } from './system.ts'
-import {
-  ACTIVITY_MWAIT,
-  MISC_ENABLE_MONITOR,
-  MWAIT_BREAKS,
-  S_ACTIVITY,
-  S_MISC_ENABLE,
-  S_MWAIT_EXTENSIONS,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 
 /*
  * MONITOR and MWAIT. Source: SDM vol. 2B, "MONITOR", "MWAIT"; vol. 3A, "MONITOR/MWAIT Instruction".
@@ -22,7 +15,7 @@ import {
 
 /** IA32_MISC_ENABLE can take both instructions away, and only level 0 has them. */
 function requireMonitor(s: System): void {
-  if (s.cpl !== 0 || (s.get(S_MISC_ENABLE) & MISC_ENABLE_MONITOR) === 0) s.undefinedOpcode()
+  if (s.cpl !== 0 || (s.get(systemState.S_MISC_ENABLE) & systemState.MISC_ENABLE_MONITOR) === 0) s.undefinedOpcode()
 }
 
 /** @param known - extensions that exist, as bits of ECX */
@@ -43,11 +36,11 @@ const monitor: Handler = (s, record, form) => {
 // @isa: complete   0F 01 C9   MWAIT   "SDM vol. 2B, MWAIT": the hints in EAX select nothing, for there is one way to wait
 const mwait: Handler = (s, record) => {
   requireMonitor(s)
-  checkExtensions(s, MWAIT_BREAKS)
+  checkExtensions(s, systemState.MWAIT_BREAKS)
   // Without an armed range it does nothing.
   if (s.get(S_MONITOR_LINE) === 0) return STATUS_DONE
-  s.set(S_MWAIT_EXTENSIONS, s.gpr(RCX))
-  s.set(S_ACTIVITY, ACTIVITY_MWAIT)
+  s.set(systemState.S_MWAIT_EXTENSIONS, s.gpr(RCX))
+  s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_MWAIT)
   s.advance(record)
   return STATUS_EXIT
 }

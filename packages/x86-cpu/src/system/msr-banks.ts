@@ -1,13 +1,5 @@
 import type { System } from './system.ts'
-import {
-  MTRR_VARIABLE_COUNT,
-  S_MTRR_FIXED,
-  S_MTRR_VARIABLE,
-  MC_BANKS,
-  S_MC_ADDR,
-  S_MC_CTL,
-  S_MC_MISC,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 
 // Memory-type range registers. Source: SDM vol. 3A, "Memory Type Range Registers (MTRRs)".
 export const IA32_MTRRCAP = 0xfe
@@ -18,19 +10,19 @@ const IA32_MTRR_FIX4K_C0000 = 0x268
 export const IA32_MTRR_DEF_TYPE = 0x2ff
 
 /** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
-export const MTRRCAP: number = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
+export const MTRRCAP: number = systemState.MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
 
 /** State offset of a variable or fixed range; −1: the MSR is none. */
 export function mtrrField(index: number): number {
-  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
-    return S_MTRR_VARIABLE + 8 * (index - IA32_MTRR_PHYSBASE0)
+  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * systemState.MTRR_VARIABLE_COUNT) {
+    return systemState.S_MTRR_VARIABLE + 8 * (index - IA32_MTRR_PHYSBASE0)
   }
-  if (index === IA32_MTRR_FIX64K_00000) return S_MTRR_FIXED
+  if (index === IA32_MTRR_FIX64K_00000) return systemState.S_MTRR_FIXED
   if (index === IA32_MTRR_FIX16K_80000 || index === IA32_MTRR_FIX16K_80000 + 1) {
-    return S_MTRR_FIXED + 8 * (1 + index - IA32_MTRR_FIX16K_80000)
+    return systemState.S_MTRR_FIXED + 8 * (1 + index - IA32_MTRR_FIX16K_80000)
   }
   if (index >= IA32_MTRR_FIX4K_C0000 && index < IA32_MTRR_FIX4K_C0000 + 8) {
-    return S_MTRR_FIXED + 8 * (3 + index - IA32_MTRR_FIX4K_C0000)
+    return systemState.S_MTRR_FIXED + 8 * (3 + index - IA32_MTRR_FIX4K_C0000)
   }
   return -1
 }
@@ -51,7 +43,7 @@ export function areTypes(word: number, pat: boolean): boolean {
 
 /** Tells whether a range can hold a value (SDM vol. 3A, "MTRR Feature Identification"). */
 export function mtrrHolds(s: System, index: number, lo: number, hi: number): boolean {
-  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
+  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * systemState.MTRR_VARIABLE_COUNT) {
     if ((hi & s.cpu.processor.abovePhysicalHi) !== 0) return false
     return (index & 1) === 0 ? (lo & 0xf00) === 0 && isMtrrType(lo & 0xff) : (lo & 0x7ff) === 0
   }
@@ -63,12 +55,12 @@ const IA32_MC0_CTL = 0x400
 
 /** Tells whether an MSR belongs to a bank. */
 export function isMachineCheckBank(index: number): boolean {
-  return index >= IA32_MC0_CTL && index < IA32_MC0_CTL + 4 * MC_BANKS
+  return index >= IA32_MC0_CTL && index < IA32_MC0_CTL + 4 * systemState.MC_BANKS
 }
 
 /** State offset of a bank's control, address or miscellaneous register; −1 for its status register. */
 function machineCheckField(index: number): number {
-  const field = [S_MC_CTL, -1, S_MC_ADDR, S_MC_MISC][(index - IA32_MC0_CTL) & 3]!
+  const field = [systemState.S_MC_CTL, -1, systemState.S_MC_ADDR, systemState.S_MC_MISC][(index - IA32_MC0_CTL) & 3]!
   return field < 0 ? field : field + 8 * ((index - IA32_MC0_CTL) >> 2)
 }
 

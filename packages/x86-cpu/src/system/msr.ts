@@ -1,31 +1,6 @@
 import type { Words } from '../state/host.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
-import {
-  FS,
-  GS,
-  SEG_BASE,
-  SEG_BYTES,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RESTART,
-  S_CR0,
-  S_CSTAR,
-  S_DEBUGCTL,
-  S_EFER,
-  S_KERNEL_GS_BASE,
-  S_LOGGED,
-  S_LSTAR,
-  S_PAT,
-  S_PKRS,
-  S_SEGMENTS,
-  S_SFMASK,
-  S_STAR,
-  S_SYSENTER_CS,
-  S_SYSENTER_EIP,
-  S_SYSENTER_ESP,
-  S_TSC_AUX,
-  S_XSS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from '../state/architecture.ts'
 import {
   isMachineCheckBank,
@@ -40,19 +15,7 @@ import {
   mtrrHolds,
 } from './msr-banks.ts'
 import type { Handler } from './operands.ts'
-import {
-  MC_BANKS,
-  MISC_ENABLE_HI_NO_XD,
-  MISC_ENABLE_LIMIT_CPUID,
-  MISC_ENABLE_MONITOR,
-  S_BIOS_SIGN_ID,
-  S_MCG_STATUS,
-  S_MISC_ENABLE,
-  S_HWCR,
-  S_MTRR_DEF_TYPE,
-  S_SYSCFG,
-  S_TSC_ADJUST,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
 import { setSegmentBase } from './segments/segment-cache.ts'
@@ -143,9 +106,10 @@ const INTERRUPT_PENDING = 0xc001_0055
  */
 
 /** IA32_MISC_ENABLE: fast strings, MONITOR; BTS and PEBS are not available. */
-export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12) | MISC_ENABLE_MONITOR
+export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12) | systemState.MISC_ENABLE_MONITOR
 /** Bits of IA32_MISC_ENABLE that software may change, and those that it cannot although they exist. */
-const MISC_ENABLE_WRITABLE = (1 << 0) | (1 << 3) | (1 << 16) | MISC_ENABLE_MONITOR | MISC_ENABLE_LIMIT_CPUID | (1 << 23)
+const MISC_ENABLE_WRITABLE =
+  (1 << 0) | (1 << 3) | (1 << 16) | systemState.MISC_ENABLE_MONITOR | systemState.MISC_ENABLE_LIMIT_CPUID | (1 << 23)
 const MISC_ENABLE_READ_ONLY = (1 << 7) | (1 << 11) | (1 << 12)
 /**
  * IA32_ARCH_CAPABILITIES. This processor executes nothing speculatively, so it has none of the vulnerabilities that the
@@ -179,28 +143,28 @@ const words: Words = { lo: 0, hi: 0 }
 
 /** State offsets of the MSRs that are plain 64-bit fields. */
 const FIELDS: ReadonlyMap<number, number> = new Map([
-  [IA32_SYSENTER_CS, S_SYSENTER_CS],
-  [IA32_SYSENTER_ESP, S_SYSENTER_ESP],
-  [IA32_SYSENTER_EIP, S_SYSENTER_EIP],
-  [IA32_TSC_ADJUST, S_TSC_ADJUST],
-  [IA32_BIOS_SIGN_ID, S_BIOS_SIGN_ID],
-  [IA32_MCG_STATUS, S_MCG_STATUS],
-  [IA32_MISC_ENABLE, S_MISC_ENABLE],
-  [IA32_DEBUGCTL, S_DEBUGCTL],
-  [IA32_PAT, S_PAT],
-  [IA32_MTRR_DEF_TYPE, S_MTRR_DEF_TYPE],
-  [IA32_EFER, S_EFER],
-  [IA32_STAR, S_STAR],
-  [IA32_LSTAR, S_LSTAR],
-  [IA32_CSTAR, S_CSTAR],
-  [IA32_FMASK, S_SFMASK],
-  [IA32_FS_BASE, S_SEGMENTS + FS * SEG_BYTES + SEG_BASE],
-  [IA32_GS_BASE, S_SEGMENTS + GS * SEG_BYTES + SEG_BASE],
-  [IA32_KERNEL_GS_BASE, S_KERNEL_GS_BASE],
-  [IA32_TSC_AUX, S_TSC_AUX],
-  [IA32_XSS, S_XSS],
-  [SYSCFG, S_SYSCFG],
-  [HWCR, S_HWCR],
+  [IA32_SYSENTER_CS, S.S_SYSENTER_CS],
+  [IA32_SYSENTER_ESP, S.S_SYSENTER_ESP],
+  [IA32_SYSENTER_EIP, S.S_SYSENTER_EIP],
+  [IA32_TSC_ADJUST, systemState.S_TSC_ADJUST],
+  [IA32_BIOS_SIGN_ID, systemState.S_BIOS_SIGN_ID],
+  [IA32_MCG_STATUS, systemState.S_MCG_STATUS],
+  [IA32_MISC_ENABLE, systemState.S_MISC_ENABLE],
+  [IA32_DEBUGCTL, S.S_DEBUGCTL],
+  [IA32_PAT, S.S_PAT],
+  [IA32_MTRR_DEF_TYPE, systemState.S_MTRR_DEF_TYPE],
+  [IA32_EFER, S.S_EFER],
+  [IA32_STAR, S.S_STAR],
+  [IA32_LSTAR, S.S_LSTAR],
+  [IA32_CSTAR, S.S_CSTAR],
+  [IA32_FMASK, S.S_SFMASK],
+  [IA32_FS_BASE, S.S_SEGMENTS + S.FS * S.SEG_BYTES + S.SEG_BASE],
+  [IA32_GS_BASE, S.S_SEGMENTS + S.GS * S.SEG_BYTES + S.SEG_BASE],
+  [IA32_KERNEL_GS_BASE, S.S_KERNEL_GS_BASE],
+  [IA32_TSC_AUX, S.S_TSC_AUX],
+  [IA32_XSS, S.S_XSS],
+  [SYSCFG, systemState.S_SYSCFG],
+  [HWCR, systemState.S_HWCR],
 ])
 
 /** AMD's MSRs of performance monitoring. */
@@ -235,10 +199,10 @@ export function readMsr(s: System, index: number): void {
       give(s, ARCH_CAPABILITIES, ARCH_CAPABILITIES_HI)
       return
     case IA32_PKRS:
-      give(s, s.get(S_PKRS), 0)
+      give(s, s.get(S.S_PKRS), 0)
       return
     case IA32_MCG_CAP:
-      give(s, MC_BANKS, 0)
+      give(s, systemState.MC_BANKS, 0)
       return
     case BBL_CR_CTL3:
       give(s, L2_ENABLED, 0)
@@ -267,7 +231,7 @@ export function readMsr(s: System, index: number): void {
     return
   }
   const status = s.host.readMsr(index, words)
-  if (status === STATUS_FAULT) s.raise(VECTOR_GP, 0)
+  if (status === S.STATUS_FAULT) s.raise(VECTOR_GP, 0)
   s.check(status)
   give(s, words.lo, words.hi)
 }
@@ -278,12 +242,12 @@ function refuse(s: System, when: boolean): void {
 
 function writeEfer(s: System, lo: number, hi: number): void {
   refuse(s, hi !== 0 || (lo & ~s.cpu.processor.efer) !== 0)
-  refuse(s, (lo & EFER_NXE) !== 0 && (s.get(S_MISC_ENABLE + 4) & MISC_ENABLE_HI_NO_XD) !== 0)
-  const old = s.get(S_EFER)
-  refuse(s, ((lo ^ old) & EFER_LME) !== 0 && (s.get(S_CR0) & CR0_PG) !== 0)
+  refuse(s, (lo & EFER_NXE) !== 0 && (s.get(systemState.S_MISC_ENABLE + 4) & systemState.MISC_ENABLE_HI_NO_XD) !== 0)
+  const old = s.get(S.S_EFER)
+  refuse(s, ((lo ^ old) & EFER_LME) !== 0 && (s.get(S.S_CR0) & CR0_PG) !== 0)
   // LMA is read-only: writes of it are ignored.
   const value = (lo & ~EFER_LMA) | (old & EFER_LMA)
-  s.set(S_EFER, value)
+  s.set(S.S_EFER, value)
   if (value === old) return
   s.host.controlChanged()
   if (((value ^ old) & EFER_NXE) !== 0) s.cpu.flushTlb(true)
@@ -306,7 +270,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_FS_BASE:
     case IA32_GS_BASE:
       refuse(s, !s.isCanonicalBase(hi))
-      setSegmentBase(s, index === IA32_FS_BASE ? FS : GS, lo, hi)
+      setSegmentBase(s, index === IA32_FS_BASE ? S.FS : S.GS, lo, hi)
       return
     case IA32_LSTAR:
     case IA32_CSTAR:
@@ -336,8 +300,15 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       refuse(s, hi !== 0 || (lo & ~0xcff) !== 0 || !isMtrrType(lo & 0xff))
       break
     case IA32_MISC_ENABLE:
-      refuse(s, (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) !== 0 || (hi & ~MISC_ENABLE_HI_NO_XD) !== 0)
-      s.set64(S_MISC_ENABLE, (s.get(S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY) | (lo & MISC_ENABLE_WRITABLE), hi)
+      refuse(
+        s,
+        (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) !== 0 || (hi & ~systemState.MISC_ENABLE_HI_NO_XD) !== 0,
+      )
+      s.set64(
+        systemState.S_MISC_ENABLE,
+        (s.get(systemState.S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY) | (lo & MISC_ENABLE_WRITABLE),
+        hi,
+      )
       return
     case IA32_XSS:
       // XSAVES manages no supervisor state: no bit exists.
@@ -386,14 +357,14 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     return
   }
   const status = s.host.writeMsr(index, lo, hi)
-  if (status === STATUS_FAULT) s.raise(VECTOR_GP, 0)
+  if (status === S.STATUS_FAULT) s.raise(VECTOR_GP, 0)
   s.check(status)
 }
 
 /** Has an instruction that a debugger is to stop after start again, alone. */
 function stopAlone(s: System, index: number): void {
   const { places } = s.cpu
-  if (places.msrs && s.get(S_LOGGED) !== 1 && places.matches('msr', index >>> 0, 1)) s.check(STATUS_RESTART)
+  if (places.msrs && s.get(S.S_LOGGED) !== 1 && places.matches('msr', index >>> 0, 1)) s.check(S.STATUS_RESTART)
 }
 
 function noteStop(s: System, index: number, write: boolean, lo: number, hi: number): void {
@@ -410,7 +381,7 @@ export const rdmsr: Handler = (s) => {
   noteStop(s, index, false, s.lo, s.hi)
   s.setGpr(RAX, 4, s.lo)
   s.setGpr(RDX, 4, s.hi)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   0F 30   WRMSR   "SDM vol. 2C, WRMSR"

@@ -1,16 +1,7 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
 import type { CpuHost } from '../state/host.ts'
 import { VECTOR_MF } from '../state/vectors.ts'
-import {
-  STATUS_RESTART,
-  STATUS_RETRY,
-  STATUS_STEP,
-  S_ATTENTION,
-  S_CR0,
-  S_FAULT_VECTOR,
-  S_FCW,
-  S_FSW,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY, S_IGNNE } from '../state/system-state.ts'
 import { CR0_NE } from '../state/architecture.ts'
 
@@ -46,15 +37,15 @@ export class NumericError {
   /** The fault, of the `NUMERIC_*`; where it is none any more, nothing of it is left. */
   take(): number {
     const u32 = this.#u32
-    if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || (u32[S_CR0 >>> 2]! & CR0_NE) !== 0) return NUMERIC_FAULT
+    if (u32[S.S_FAULT_VECTOR >>> 2] !== VECTOR_MF || (u32[S.S_CR0 >>> 2]! & CR0_NE) !== 0) return NUMERIC_FAULT
     if (this.#host.numericError === undefined) return NUMERIC_FAULT
-    u32[S_FAULT_VECTOR >>> 2] = -1
+    u32[S.S_FAULT_VECTOR >>> 2] = -1
     if (u32[S_IGNNE >>> 2] === 0) {
       u32[S_ACTIVITY >>> 2] = ACTIVITY_HALTED
       this.#host.numericError()
       return NUMERIC_STAND_STILL
     }
-    u32[S_FSW >>> 2]! &= ~FSW_SUMMARY
+    u32[S.S_FSW >>> 2]! &= ~FSW_SUMMARY
     u32[S_IGNNE >>> 2] = HIDDEN
     return NUMERIC_IGNORE
   }
@@ -62,9 +53,9 @@ export class NumericError {
   /** IGNNE# is asserted: for as long as the exception is pending. */
   ignore(): void {
     const u32 = this.#u32
-    if ((u32[S_FSW >>> 2]! & FSW_SUMMARY) === 0) return
+    if ((u32[S.S_FSW >>> 2]! & FSW_SUMMARY) === 0) return
     u32[S_IGNNE >>> 2] = ASSERTED
-    u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /** IGNNE# is asserted, so each instruction runs alone. */
@@ -74,10 +65,10 @@ export class NumericError {
 
   /** An instruction has ended with a status: what it did not clear is pending again. */
   settle(status: number): void {
-    if (status === STATUS_RESTART || status === STATUS_RETRY || status === STATUS_STEP) return
+    if (status === S.STATUS_RESTART || status === S.STATUS_RETRY || status === S.STATUS_STEP) return
     const u32 = this.#u32
-    const pending = (u32[S_FSW >>> 2]! & ~u32[S_FCW >>> 2]! & FSW_EXCEPTIONS) !== 0
-    if (pending) u32[S_FSW >>> 2]! |= FSW_SUMMARY
+    const pending = (u32[S.S_FSW >>> 2]! & ~u32[S.S_FCW >>> 2]! & FSW_EXCEPTIONS) !== 0
+    if (pending) u32[S.S_FSW >>> 2]! |= FSW_SUMMARY
     u32[S_IGNNE >>> 2] = pending ? ASSERTED : 0
   }
 }

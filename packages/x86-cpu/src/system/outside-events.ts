@@ -1,29 +1,6 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
-import {
-  EVENT_INIT,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_SIPI,
-  EVENT_SMI,
-  EVENT_STOP,
-  FLAG_IF,
-  S_ATTENTION,
-  S_EFLAGS,
-  S_EVENTS,
-} from '../state/state-layout.ts'
-import {
-  ACTIVITY_WAIT_FOR_SIPI,
-  PENDING_EXTERNAL,
-  SMM_OUTSIDE,
-  S_ACTIVITY,
-  S_NMI_BLOCKED,
-  S_PENDING_FAULT,
-  S_PENDING_FAULT_ADDRESS,
-  S_PENDING_FAULT_ERROR,
-  S_PENDING_FAULT_HAS_ERROR,
-  S_SIPI_VECTOR,
-  S_SMM,
-} from '../state/system-state.ts'
+import * as S from '../state/state-layout.ts'
+import * as systemState from '../state/system-state.ts'
 
 /** The signals to a running processor: its pins, and its owner's wish that it come back. Kept in the state area. */
 export class OutsideEvents {
@@ -38,70 +15,85 @@ export class OutsideEvents {
 
   /** `EVENT_*`: it waits, and generated code is to come back for it. */
   raise(event: number): void {
-    this.#u32[S_EVENTS >>> 2]! |= event
-    this.#u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    this.#u32[S.S_EVENTS >>> 2]! |= event
+    this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   clear(events: number): void {
-    this.#u32[S_EVENTS >>> 2]! &= ~events
+    this.#u32[S.S_EVENTS >>> 2]! &= ~events
   }
 
   /** A start-up IPI, for a processor that waits for one or is about to; lost in system-management mode. */
   startup(vector: number): void {
     const u32 = this.#u32
-    if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && !this.init) return
-    u32[S_SIPI_VECTOR >>> 2] = vector & 0xff
-    this.raise(EVENT_SIPI)
+    if (u32[systemState.S_ACTIVITY >>> 2] !== systemState.ACTIVITY_WAIT_FOR_SIPI && !this.init) return
+    u32[systemState.S_SIPI_VECTOR >>> 2] = vector & 0xff
+    this.raise(S.EVENT_SIPI)
   }
 
   /** Queues an event for delivery before the next instruction; see `Vcpu.inject`. */
   inject(vector: number, external: boolean, errorCode: number, addressLo: number, addressHi: number): boolean {
     const u32 = this.#u32
-    if (u32[S_PENDING_FAULT >>> 2] !== 0 || u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) return false
-    u32[S_PENDING_FAULT >>> 2] = ((vector & 0xff) + 1) | (external ? PENDING_EXTERNAL : 0)
-    u32[S_PENDING_FAULT_HAS_ERROR >>> 2] = errorCode === -1 || external ? 0 : 1
-    u32[S_PENDING_FAULT_ERROR >>> 2] = errorCode
-    u32[S_PENDING_FAULT_ADDRESS >>> 2] = addressLo
-    u32[(S_PENDING_FAULT_ADDRESS >>> 2) + 1] = addressHi
-    u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
+    if (
+      u32[systemState.S_PENDING_FAULT >>> 2] !== 0 ||
+      u32[systemState.S_ACTIVITY >>> 2] === systemState.ACTIVITY_WAIT_FOR_SIPI
+    )
+      return false
+    u32[systemState.S_PENDING_FAULT >>> 2] = ((vector & 0xff) + 1) | (external ? systemState.PENDING_EXTERNAL : 0)
+    u32[systemState.S_PENDING_FAULT_HAS_ERROR >>> 2] = errorCode === -1 || external ? 0 : 1
+    u32[systemState.S_PENDING_FAULT_ERROR >>> 2] = errorCode
+    u32[systemState.S_PENDING_FAULT_ADDRESS >>> 2] = addressLo
+    u32[(systemState.S_PENDING_FAULT_ADDRESS >>> 2) + 1] = addressHi
+    u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
     return true
   }
 
   /** Page number of the entry point that the start-up IPI named. */
   get startupVector(): number {
-    return this.#u32[S_SIPI_VECTOR >>> 2]!
+    return this.#u32[systemState.S_SIPI_VECTOR >>> 2]!
   }
 
   /** An INIT waits that is not held off by system-management mode, or by an SMI that is being delivered. */
   get init(): boolean {
-    return (this.#u32[S_EVENTS >>> 2]! & EVENT_INIT) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
+    return (
+      (this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_INIT) !== 0 &&
+      this.#u32[systemState.S_SMM >>> 2] === systemState.SMM_OUTSIDE
+    )
   }
 
   /** An SMI waits, and the processor is not in system-management mode. */
   get smi(): boolean {
-    return !this.held && (this.#u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
+    return (
+      !this.held &&
+      (this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_SMI) !== 0 &&
+      this.#u32[systemState.S_SMM >>> 2] === systemState.SMM_OUTSIDE
+    )
   }
 
   /** An NMI waits that is not held off. */
   get nmi(): boolean {
-    return !this.held && (this.#u32[S_EVENTS >>> 2]! & EVENT_NMI) !== 0 && this.#u32[S_NMI_BLOCKED >>> 2] === 0
+    return (
+      !this.held &&
+      (this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_NMI) !== 0 &&
+      this.#u32[systemState.S_NMI_BLOCKED >>> 2] === 0
+    )
   }
 
   /** A maskable interrupt waits, and RFLAGS.IF is set. */
   get interrupt(): boolean {
     if (this.held) return false
-    return (this.#u32[S_EVENTS >>> 2]! & EVENT_INTERRUPT) !== 0 && (this.#u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
+    return (this.#u32[S.S_EVENTS >>> 2]! & S.EVENT_INTERRUPT) !== 0 && (this.#u32[S.S_EFLAGS >>> 2]! & S.FLAG_IF) !== 0
   }
 
   /** An event waits that comes before the next instruction. */
   get urgent(): boolean {
-    const events = this.#u32[S_EVENTS >>> 2]!
+    const events = this.#u32[S.S_EVENTS >>> 2]!
     if (events === 0) return false
-    return (events & EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init
+    return (events & S.EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init
   }
 
   /** Attention is asked for only where something can be done about it. */
   settleAttention(): void {
-    this.#u32[S_ATTENTION >>> 2] = this.urgent ? ATTENTION_ASKED : 0
+    this.#u32[S.S_ATTENTION >>> 2] = this.urgent ? ATTENTION_ASKED : 0
   }
 }

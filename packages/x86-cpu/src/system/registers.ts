@@ -1,20 +1,6 @@
 import type { CpuHost } from '../state/host.ts'
 import { R_LENGTH } from '../state/record.ts'
-import {
-  CS,
-  FLAG_IOPL,
-  FLAG_VM,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SS,
-  S_CPL,
-  S_CR0,
-  S_EFER,
-  S_EFLAGS,
-  S_GPR,
-  S_RIP,
-  S_SEGMENTS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { ATTR_DB, ATTR_L, CR0_PE, EFER_LMA } from '../state/architecture.ts'
 import type { Cpu } from './cpu.ts'
 
@@ -52,16 +38,16 @@ export class Registers {
   }
 
   gpr(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number]!
+    return this.u32[(S.S_GPR >>> 2) + 2 * number]!
   }
 
   gprHi(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number + 1]!
+    return this.u32[(S.S_GPR >>> 2) + 2 * number + 1]!
   }
 
   /** Writes a general register as an instruction of operand size 2, 4 or 8 does. */
   setGpr(number: number, size: number, lo: number, hi = 0): void {
-    this.writeRegister(S_GPR + 8 * number, size, lo, hi)
+    this.writeRegister(S.S_GPR + 8 * number, size, lo, hi)
   }
 
   /** The same for a register given by its state offset; size 1 too. */
@@ -73,27 +59,27 @@ export class Registers {
   }
 
   segmentField(segment: number, field: number): number {
-    return this.u32[(S_SEGMENTS + segment * SEG_BYTES + field) >>> 2]!
+    return this.u32[(S.S_SEGMENTS + segment * S.SEG_BYTES + field) >>> 2]!
   }
 
   attributes(segment: number): number {
-    return this.segmentField(segment, SEG_ATTRIBUTES)
+    return this.segmentField(segment, S.SEG_ATTRIBUTES)
   }
 
   get cpl(): number {
-    return this.get(S_CPL)
+    return this.get(S.S_CPL)
   }
 
   get iopl(): number {
-    return (this.get(S_EFLAGS) & FLAG_IOPL) >>> 12
+    return (this.get(S.S_EFLAGS) & S.FLAG_IOPL) >>> 12
   }
 
   get protectedMode(): boolean {
-    return (this.get(S_CR0) & CR0_PE) !== 0
+    return (this.get(S.S_CR0) & CR0_PE) !== 0
   }
 
   get v86(): boolean {
-    return (this.get(S_EFLAGS) & FLAG_VM) !== 0
+    return (this.get(S.S_EFLAGS) & S.FLAG_VM) !== 0
   }
 
   /** Real-address or virtual-8086 mode. */
@@ -103,16 +89,16 @@ export class Registers {
 
   /** IA-32e mode: compatibility or 64-bit mode. */
   get longMode(): boolean {
-    return (this.get(S_EFER) & EFER_LMA) !== 0
+    return (this.get(S.S_EFER) & EFER_LMA) !== 0
   }
 
   get mode64(): boolean {
-    return this.longMode && (this.attributes(CS) & ATTR_L) !== 0
+    return this.longMode && (this.attributes(S.CS) & ATTR_L) !== 0
   }
 
   /** Bytes of the stack pointer in use: 2, 4 or 8. */
   get stackAddressSize(): number {
-    return this.mode64 ? 8 : (this.attributes(SS) & ATTR_DB) === 0 ? 2 : 4
+    return this.mode64 ? 8 : (this.attributes(S.SS) & ATTR_DB) === 0 ? 2 : 4
   }
 
   /** Sets RIP to the instruction that follows the current one. */
@@ -122,8 +108,8 @@ export class Registers {
 
   /** The same, of an instruction of this many bytes. */
   advanceBy(length: number): void {
-    const lo = this.get(S_RIP) + length
-    if (this.mode64) this.set64(S_RIP, lo, this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
-    else this.set64(S_RIP, lo, 0)
+    const lo = this.get(S.S_RIP) + length
+    if (this.mode64) this.set64(S.S_RIP, lo, this.get(S.S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
+    else this.set64(S.S_RIP, lo, 0)
   }
 }

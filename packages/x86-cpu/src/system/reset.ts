@@ -1,47 +1,4 @@
-import {
-  CS,
-  DS,
-  ES,
-  FS,
-  GDTR,
-  GS,
-  IDTR,
-  LDTR,
-  SS,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_CR8,
-  S_CSTAR,
-  S_DEBUGCTL,
-  S_DR,
-  S_EFER,
-  S_EVENTS,
-  S_FCW,
-  S_FPR,
-  S_FTAG_EMPTY,
-  S_GPR,
-  S_KERNEL_GS_BASE,
-  S_LSTAR,
-  S_MXCSR,
-  S_PAT,
-  S_PDPTE,
-  S_PKRS,
-  S_PKRU,
-  S_RIP,
-  S_SFMASK,
-  S_SHADOW,
-  S_STAR,
-  S_SYSENTER_CS,
-  S_SYSENTER_EIP,
-  S_SYSENTER_ESP,
-  S_TSC_AUX,
-  S_XCR0,
-  S_XMM,
-  S_XSS,
-  TR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from '../state/architecture.ts'
 import { MXCSR_INITIAL, initialiseX87 } from './fpu/fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
@@ -53,31 +10,7 @@ import {
   setTableRegister,
 } from './segments/segment-cache.ts'
 import type { System } from './system.ts'
-import {
-  ACTIVITY_RUNNING,
-  ACTIVITY_WAIT_FOR_SIPI,
-  S_ACTIVITY,
-  S_BIOS_SIGN_ID,
-  S_HWCR,
-  S_MCG_STATUS,
-  MC_BANKS,
-  S_MC_ADDR,
-  S_MC_CTL,
-  S_MC_MISC,
-  S_MISC_ENABLE,
-  S_MTRR_DEF_TYPE,
-  S_MTRR_FIXED,
-  S_NMI_BLOCKED,
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_STEP_SUPPRESSED,
-  S_SYSCFG,
-  S_TSC_ADJUST,
-  S_IO_STATE,
-  SMBASE_RESET,
-  S_SMBASE,
-  S_SMM,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 
 /** Power-on and RESET. */
 export const RESET_POWER_ON = 0
@@ -99,41 +32,41 @@ const DR7_RESET = 0x400
  */
 export function resetState(s: System, kind: number, bootstrap: boolean): void {
   const powerOn = kind === RESET_POWER_ON
-  s.u32.fill(0, S_GPR >>> 2, (S_GPR + 128) >>> 2)
-  s.set64(S_GPR + 8 * RDX, s.cpu.processor.model.signature, 0)
-  s.set64(S_RIP, 0xfff0, 0)
+  s.u32.fill(0, S.S_GPR >>> 2, (S.S_GPR + 128) >>> 2)
+  s.set64(S.S_GPR + 8 * RDX, s.cpu.processor.model.signature, 0)
+  s.set64(S.S_RIP, 0xfff0, 0)
   s.cpu.setRflags(FLAG_FIXED)
-  setSegment(s, CS, 0xf000, 0xffff_0000, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
-  for (const segment of [ES, SS, DS, FS, GS]) setSegment(s, segment, 0, 0, 0, 0xffff, REAL_MODE_ATTRIBUTES)
+  setSegment(s, S.CS, 0xf000, 0xffff_0000, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
+  for (const segment of [S.ES, S.SS, S.DS, S.FS, S.GS]) setSegment(s, segment, 0, 0, 0, 0xffff, REAL_MODE_ATTRIBUTES)
   openSegmentsForRealMode(s)
-  setSegment(s, LDTR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_LDT)
+  setSegment(s, S.LDTR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_LDT)
   // The manual's type is that of a 16-bit TSS, with which long mode could not be entered; kernels do so without loading TR.
-  setSegment(s, TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS_BUSY)
-  setTableRegister(s, GDTR, 0, 0, 0xffff)
-  setTableRegister(s, IDTR, 0, 0, 0xffff)
-  const cache = powerOn ? CR0_CD | CR0_NW : s.get(S_CR0) & (CR0_CD | CR0_NW)
-  s.set64(S_CR0, cache | CR0_ET, 0)
-  s.set64(S_CR2, 0, 0)
-  s.set64(S_CR3, 0, 0)
-  s.set64(S_CR4, 0, 0)
-  s.set64(S_CR8, 0, 0)
-  s.u32.fill(0, S_PDPTE >>> 2, (S_PDPTE + 32) >>> 2)
-  s.u32.fill(0, S_DR >>> 2, (S_DR + 64) >>> 2)
-  s.set(S_DR + 48, DR6_RESET)
-  s.set(S_DR + 56, DR7_RESET)
-  s.set64(S_EFER, 0, 0)
-  s.set64(S_DEBUGCTL, 0, 0)
+  setSegment(s, S.TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS_BUSY)
+  setTableRegister(s, S.GDTR, 0, 0, 0xffff)
+  setTableRegister(s, S.IDTR, 0, 0, 0xffff)
+  const cache = powerOn ? CR0_CD | CR0_NW : s.get(S.S_CR0) & (CR0_CD | CR0_NW)
+  s.set64(S.S_CR0, cache | CR0_ET, 0)
+  s.set64(S.S_CR2, 0, 0)
+  s.set64(S.S_CR3, 0, 0)
+  s.set64(S.S_CR4, 0, 0)
+  s.set64(S.S_CR8, 0, 0)
+  s.u32.fill(0, S.S_PDPTE >>> 2, (S.S_PDPTE + 32) >>> 2)
+  s.u32.fill(0, S.S_DR >>> 2, (S.S_DR + 64) >>> 2)
+  s.set(S.S_DR + 48, DR6_RESET)
+  s.set(S.S_DR + 56, DR7_RESET)
+  s.set64(S.S_EFER, 0, 0)
+  s.set64(S.S_DEBUGCTL, 0, 0)
   for (const offset of [
-    S_SHADOW,
-    S_NMI_BLOCKED,
-    S_PENDING_DEBUG,
-    S_PENDING_FAULT,
-    S_STEP_SUPPRESSED,
-    S_SMM,
-    S_IO_STATE,
+    S.S_SHADOW,
+    systemState.S_NMI_BLOCKED,
+    systemState.S_PENDING_DEBUG,
+    systemState.S_PENDING_FAULT,
+    systemState.S_STEP_SUPPRESSED,
+    systemState.S_SMM,
+    systemState.S_IO_STATE,
   ])
     s.set(offset, 0)
-  s.set(S_ACTIVITY, bootstrap ? ACTIVITY_RUNNING : ACTIVITY_WAIT_FOR_SIPI)
+  s.set(systemState.S_ACTIVITY, bootstrap ? systemState.ACTIVITY_RUNNING : systemState.ACTIVITY_WAIT_FOR_SIPI)
   if (powerOn) resetRest(s)
   s.host.controlChanged()
   s.cpu.flushTlb(true)
@@ -144,34 +77,36 @@ export function resetState(s: System, kind: number, bootstrap: boolean): void {
 function resetRest(s: System): void {
   initialiseX87(s)
   // Power-on leaves the x87 unit as FINIT does not: FCW 40H, tags valid.
-  s.set(S_FCW, 0x40)
-  s.set(S_FTAG_EMPTY, 0)
-  s.u32.fill(0, S_FPR >>> 2, (S_FPR + 128) >>> 2)
-  s.u32.fill(0, S_XMM >>> 2, (S_XMM + 32 * 64) >>> 2)
-  s.set(S_MXCSR, MXCSR_INITIAL)
-  s.set64(S_XCR0, 1, 0)
-  s.set64(S_XSS, 0, 0)
-  s.set(S_PKRU, 0)
-  s.set(S_PKRS, 0)
-  for (const offset of [S_STAR, S_LSTAR, S_CSTAR, S_SFMASK, S_KERNEL_GS_BASE, S_TSC_AUX]) s.set64(offset, 0, 0)
-  for (const offset of [S_SYSENTER_CS, S_SYSENTER_ESP, S_SYSENTER_EIP]) s.set64(offset, 0, 0)
-  s.set64(S_PAT, PAT_RESET_LO, PAT_RESET_LO)
-  s.set64(S_MISC_ENABLE, MISC_ENABLE_RESET, 0)
-  s.set64(S_BIOS_SIGN_ID, 0, 1)
-  s.set(S_SMBASE, SMBASE_RESET)
-  s.set64(S_TSC_ADJUST, 0, 0)
-  for (const offset of [S_MCG_STATUS, S_SYSCFG, S_HWCR]) s.set64(offset, 0, 0)
-  s.set64(S_MTRR_DEF_TYPE, 0, 0)
-  s.u32.fill(0, S_MTRR_FIXED >>> 2, S_MC_CTL >>> 2)
-  for (const bank of [S_MC_CTL, S_MC_ADDR, S_MC_MISC]) s.u32.fill(0, bank >>> 2, (bank >>> 2) + 2 * MC_BANKS)
-  s.set(S_EVENTS, 0)
+  s.set(S.S_FCW, 0x40)
+  s.set(S.S_FTAG_EMPTY, 0)
+  s.u32.fill(0, S.S_FPR >>> 2, (S.S_FPR + 128) >>> 2)
+  s.u32.fill(0, S.S_XMM >>> 2, (S.S_XMM + 32 * 64) >>> 2)
+  s.set(S.S_MXCSR, MXCSR_INITIAL)
+  s.set64(S.S_XCR0, 1, 0)
+  s.set64(S.S_XSS, 0, 0)
+  s.set(S.S_PKRU, 0)
+  s.set(S.S_PKRS, 0)
+  for (const offset of [S.S_STAR, S.S_LSTAR, S.S_CSTAR, S.S_SFMASK, S.S_KERNEL_GS_BASE, S.S_TSC_AUX])
+    s.set64(offset, 0, 0)
+  for (const offset of [S.S_SYSENTER_CS, S.S_SYSENTER_ESP, S.S_SYSENTER_EIP]) s.set64(offset, 0, 0)
+  s.set64(S.S_PAT, PAT_RESET_LO, PAT_RESET_LO)
+  s.set64(systemState.S_MISC_ENABLE, MISC_ENABLE_RESET, 0)
+  s.set64(systemState.S_BIOS_SIGN_ID, 0, 1)
+  s.set(systemState.S_SMBASE, systemState.SMBASE_RESET)
+  s.set64(systemState.S_TSC_ADJUST, 0, 0)
+  for (const offset of [systemState.S_MCG_STATUS, systemState.S_SYSCFG, systemState.S_HWCR]) s.set64(offset, 0, 0)
+  s.set64(systemState.S_MTRR_DEF_TYPE, 0, 0)
+  s.u32.fill(0, systemState.S_MTRR_FIXED >>> 2, systemState.S_MC_CTL >>> 2)
+  for (const bank of [systemState.S_MC_CTL, systemState.S_MC_ADDR, systemState.S_MC_MISC])
+    s.u32.fill(0, bank >>> 2, (bank >>> 2) + 2 * systemState.MC_BANKS)
+  s.set(S.S_EVENTS, 0)
 }
 
 /** Does the work of a start-up IPI: real mode at vector × 4096. */
 export function startAt(s: System, vector: number): void {
-  setSegment(s, CS, (vector & 0xff) << 8, (vector & 0xff) << 12, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
+  setSegment(s, S.CS, (vector & 0xff) << 8, (vector & 0xff) << 12, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
   openSegmentsForRealMode(s)
-  s.set64(S_RIP, 0, 0)
-  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  s.set64(S.S_RIP, 0, 0)
+  s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_RUNNING)
   s.cpu.modeChanged()
 }

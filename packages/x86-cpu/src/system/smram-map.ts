@@ -1,31 +1,5 @@
 import type { Processor } from '../model/processor.ts'
-import {
-  CS,
-  DS,
-  ES,
-  FS,
-  GDTR,
-  GS,
-  IDTR,
-  LDTR,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-  SS,
-  S_CR0,
-  S_CR3,
-  S_CR4,
-  S_DR,
-  S_EFER,
-  S_GPR,
-  S_PDPTE,
-  S_RIP,
-  S_SEGMENTS,
-  S_SHADOW,
-  TR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { R11, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from '../state/architecture.ts'
 import { S_PENDING_DEBUG, S_SMBASE, S_STEPPING } from '../state/system-state.ts'
 
@@ -76,12 +50,12 @@ export interface SaveMap {
   readonly io: (state: number, flags: number) => number
 }
 
-const segment = (number: number, field: number): number => S_SEGMENTS + number * SEG_BYTES + field
-const general = (number: number): number => S_GPR + 8 * number
-const DR6 = S_DR + 6 * 8
-const DR7 = S_DR + 7 * 8
-const FIRST_SIX = [ES, CS, SS, DS, FS, GS]
-const ALL_SEGMENTS = [...FIRST_SIX, LDTR, TR]
+const segment = (number: number, field: number): number => S.S_SEGMENTS + number * S.SEG_BYTES + field
+const general = (number: number): number => S.S_GPR + 8 * number
+const DR6 = S.S_DR + 6 * 8
+const DR7 = S.S_DR + 7 * 8
+const FIRST_SIX = [S.ES, S.CS, S.SS, S.DS, S.FS, S.GS]
+const ALL_SEGMENTS = [...FIRST_SIX, S.LDTR, S.TR]
 /** In the order that both makers' maps have them in, from the highest address down. */
 const GENERAL = [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI]
 
@@ -89,21 +63,21 @@ const GENERAL = [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI]
  * State that manuals say is saved and that they give no place: it has one in what they call reserved. Descriptor caches,
  * PDPTEs, and what waits or is held off at the instruction boundary that SMI comes at.
  */
-const BOUNDARY = [S_SHADOW, S_PENDING_DEBUG, S_STEPPING]
+const BOUNDARY = [S.S_SHADOW, S_PENDING_DEBUG, S_STEPPING]
 
 function descriptorCaches(at: number, base: 4 | 8): Slot[] {
   const bytes = base + 8
   return ALL_SEGMENTS.flatMap((number, i): Slot[] => [
-    [at + bytes * i, base, segment(number, SEG_BASE)],
-    [at + bytes * i + base, 4, segment(number, SEG_LIMIT)],
-    [at + bytes * i + base + 4, 4, segment(number, SEG_ATTRIBUTES)],
+    [at + bytes * i, base, segment(number, S.SEG_BASE)],
+    [at + bytes * i + base, 4, segment(number, S.SEG_LIMIT)],
+    [at + bytes * i + base + 4, 4, segment(number, S.SEG_ATTRIBUTES)],
   ])
 }
 
 const words = (at: number, states: readonly number[]): Slot[] => states.map((state, i): Slot => [at + 4 * i, 4, state])
-const pdptes = (at: number): Slot[] => [0, 1, 2, 3].map((i): Slot => [at + 8 * i, 8, S_PDPTE + 8 * i])
+const pdptes = (at: number): Slot[] => [0, 1, 2, 3].map((i): Slot => [at + 8 * i, 8, S.S_PDPTE + 8 * i])
 const selectors = (first: number): Slot[] =>
-  ALL_SEGMENTS.map((number, i): Slot => [first + 4 * i, 2, segment(number, SEG_SELECTOR)])
+  ALL_SEGMENTS.map((number, i): Slot => [first + 4 * i, 2, segment(number, S.SEG_SELECTOR)])
 
 /**
  * Intel's map of 32-bit processors, and of AMD's before the Athlon 64.
@@ -115,21 +89,21 @@ const INTEL_32: SaveMap = {
   width: 4,
   revision: 0x0003_0004,
   slots: [
-    [0xfffc, 4, S_CR0],
-    [0xfff8, 4, S_CR3],
-    [0xfff0, 4, S_RIP],
+    [0xfffc, 4, S.S_CR0],
+    [0xfff8, 4, S.S_CR3],
+    [0xfff0, 4, S.S_RIP],
     ...GENERAL.toReversed().map((number, i): Slot => [0xffec - 4 * i, 4, general(number)]),
     [0xffcc, 4, DR6],
     [0xffc8, 4, DR7],
     ...selectors(0xffa8),
     [0xfef8, 4, S_SMBASE],
     ...descriptorCaches(0xfe00, 4),
-    [0xfe60, 4, segment(GDTR, SEG_BASE)],
-    [0xfe64, 4, segment(GDTR, SEG_LIMIT)],
-    [0xfe68, 4, segment(IDTR, SEG_BASE)],
-    [0xfe6c, 4, segment(IDTR, SEG_LIMIT)],
-    [0xfe70, 4, S_CR4],
-    [0xfe74, 4, S_EFER],
+    [0xfe60, 4, segment(S.GDTR, S.SEG_BASE)],
+    [0xfe64, 4, segment(S.GDTR, S.SEG_LIMIT)],
+    [0xfe68, 4, segment(S.IDTR, S.SEG_BASE)],
+    [0xfe6c, 4, segment(S.IDTR, S.SEG_LIMIT)],
+    [0xfe70, 4, S.S_CR4],
+    [0xfe74, 4, S.S_EFER],
     ...pdptes(0xfe78),
     ...words(0xfe98, BOUNDARY),
   ],
@@ -162,26 +136,26 @@ const INTEL_64: SaveMap = {
   width: 8,
   revision: 0x0003_0101,
   slots: [
-    [0xfff8, 8, S_CR0],
-    [0xfff0, 8, S_CR3],
-    [0xffe0, 8, S_EFER],
-    [0xffd8, 8, S_RIP],
+    [0xfff8, 8, S.S_CR0],
+    [0xfff0, 8, S.S_CR3],
+    [0xffe0, 8, S.S_EFER],
+    [0xffd8, 8, S.S_RIP],
     [0xffd0, 8, DR6],
     [0xffc8, 8, DR7],
     ...selectors(0xffa8),
     ...GENERAL.toReversed().map((number, i): Slot => [0xff94 - 8 * i, 8, general(number)]),
     ...[8, 9, 10, R11, 12, 13, 14, 15].map((number, i): Slot => [0xff54 - 8 * i, 8, general(number)]),
     [0xfef8, 4, S_SMBASE],
-    [0xfe9c, 4, segment(LDTR, SEG_BASE)],
-    [0xfe94, 4, segment(IDTR, SEG_BASE)],
-    [0xfe8c, 4, segment(GDTR, SEG_BASE)],
-    [0xfe40, 8, S_CR4],
-    [0xfdd8, 4, segment(IDTR, SEG_BASE + 4)],
-    [0xfdd4, 4, segment(LDTR, SEG_BASE + 4)],
-    [0xfdd0, 4, segment(GDTR, SEG_BASE + 4)],
-    ...descriptorCaches(0xfc00, 8).filter(([, , state]) => state !== segment(LDTR, SEG_BASE)),
-    [0xfc80, 4, segment(GDTR, SEG_LIMIT)],
-    [0xfc84, 4, segment(IDTR, SEG_LIMIT)],
+    [0xfe9c, 4, segment(S.LDTR, S.SEG_BASE)],
+    [0xfe94, 4, segment(S.IDTR, S.SEG_BASE)],
+    [0xfe8c, 4, segment(S.GDTR, S.SEG_BASE)],
+    [0xfe40, 8, S.S_CR4],
+    [0xfdd8, 4, segment(S.IDTR, S.SEG_BASE + 4)],
+    [0xfdd4, 4, segment(S.LDTR, S.SEG_BASE + 4)],
+    [0xfdd0, 4, segment(S.GDTR, S.SEG_BASE + 4)],
+    ...descriptorCaches(0xfc00, 8).filter(([, , state]) => state !== segment(S.LDTR, S.SEG_BASE)),
+    [0xfc80, 4, segment(S.GDTR, S.SEG_LIMIT)],
+    [0xfc84, 4, segment(S.IDTR, S.SEG_LIMIT)],
     ...pdptes(0xfc88),
     ...words(0xfca8, BOUNDARY),
   ],
@@ -232,20 +206,20 @@ const AMD_64: SaveMap = {
   revision: 0x0003_0064,
   slots: [
     ...FIRST_SIX.flatMap((number, i) => amdSegment(0xfe00 + 16 * i, number)),
-    [0xfe64, 4, segment(GDTR, SEG_LIMIT)],
-    [0xfe68, 8, segment(GDTR, SEG_BASE)],
-    ...amdSegment(0xfe70, LDTR),
-    [0xfe84, 4, segment(IDTR, SEG_LIMIT)],
-    [0xfe88, 8, segment(IDTR, SEG_BASE)],
-    ...amdSegment(0xfe90, TR),
-    [0xfed0, 8, S_EFER],
+    [0xfe64, 4, segment(S.GDTR, S.SEG_LIMIT)],
+    [0xfe68, 8, segment(S.GDTR, S.SEG_BASE)],
+    ...amdSegment(0xfe70, S.LDTR),
+    [0xfe84, 4, segment(S.IDTR, S.SEG_LIMIT)],
+    [0xfe88, 8, segment(S.IDTR, S.SEG_BASE)],
+    ...amdSegment(0xfe90, S.TR),
+    [0xfed0, 8, S.S_EFER],
     [0xff00, 4, S_SMBASE],
-    [0xff48, 8, S_CR4],
-    [0xff50, 8, S_CR3],
-    [0xff58, 8, S_CR0],
+    [0xff48, 8, S.S_CR4],
+    [0xff50, 8, S.S_CR3],
+    [0xff58, 8, S.S_CR0],
     [0xff60, 8, DR7],
     [0xff68, 8, DR6],
-    [0xff78, 8, S_RIP],
+    [0xff78, 8, S.S_RIP],
     ...[15, 14, 13, 12, R11, 10, 9, 8].map((number, i): Slot => [0xff80 + 8 * i, 8, general(number)]),
     ...GENERAL.toReversed().map((number, i): Slot => [0xffc0 + 8 * i, 8, general(number)]),
     ...pdptes(0xff08),
@@ -271,10 +245,10 @@ const AMD_64: SaveMap = {
 
 function amdSegment(at: number, number: number): Slot[] {
   return [
-    [at, 2, segment(number, SEG_SELECTOR)],
-    [at + 2, 2, segment(number, SEG_ATTRIBUTES)],
-    [at + 4, 4, segment(number, SEG_LIMIT)],
-    [at + 8, 8, segment(number, SEG_BASE)],
+    [at, 2, segment(number, S.SEG_SELECTOR)],
+    [at + 2, 2, segment(number, S.SEG_ATTRIBUTES)],
+    [at + 4, 4, segment(number, S.SEG_LIMIT)],
+    [at + 8, 8, segment(number, S.SEG_BASE)],
   ]
 }
 

@@ -1,58 +1,6 @@
 import { SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
-import {
-  CS,
-  DS,
-  ES,
-  EVENT_SMI,
-  FLAG_RF,
-  FLAG_VM,
-  FS,
-  GDTR,
-  GS,
-  IDTR,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-  SHADOW_MOV_SS,
-  SHADOW_STI,
-  SS,
-  STATUS_EXIT,
-  S_CR0,
-  S_CR3,
-  S_CR4,
-  S_DATA,
-  S_DR,
-  S_EFER,
-  S_EVENTS,
-  S_GPR,
-  S_RIP,
-  S_SHADOW,
-  TR,
-} from '../state/state-layout.ts'
-import {
-  ATTR_G,
-  CR0_CD,
-  CR0_DEFINED,
-  CR0_EM,
-  CR0_ET,
-  CR0_NW,
-  CR0_PE,
-  CR0_PG,
-  CR0_TS,
-  CR4_PAE,
-  CR4_PCIDE,
-  DR6_ONES,
-  DR6_WRITABLE,
-  DR7_ONES,
-  DR7_WRITABLE,
-  EFER_LMA,
-  EFER_LME,
-  FLAG_FIXED,
-  RCX,
-  RDI,
-  RSI,
-} from '../state/architecture.ts'
+import * as S from '../state/state-layout.ts'
+import * as architecture from '../state/architecture.ts'
 import { IO_INPUT, IO_REPEATED, IO_STRING } from './io-state.ts'
 import type { Handler } from './operands.ts'
 import {
@@ -64,27 +12,7 @@ import {
 } from './segments/segment-cache.ts'
 import { saveMapOf, type SaveMap } from './smram-map.ts'
 import type { System } from './system.ts'
-import {
-  ACTIVITY_HALTED,
-  ACTIVITY_RUNNING,
-  ACTIVITY_SHUTDOWN,
-  SMM_ENTERING,
-  SMM_INSIDE,
-  SMM_OUTSIDE,
-  S_ACTIVITY,
-  S_IO_ADDRESS,
-  S_IO_COUNT,
-  S_IO_INDEX,
-  S_IO_RIP,
-  S_IO_STATE,
-  S_NMI_BLOCKED,
-  S_PENDING_DEBUG,
-  S_REPEATING,
-  S_SMBASE,
-  S_SMM,
-  S_STEPPING,
-  S_STEP_SUPPRESSED,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 
 /*
  * System-management mode, as far as it is the processor's: SMI, RSM, the state save area.
@@ -108,8 +36,8 @@ const RESTART = 0xff
 /** Bits of a segment register's attributes; bits 11:8 are a descriptor's limit. */
 const ATTRIBUTES_DEFINED = 0xf0ff
 
-const DR6 = S_DR + 6 * 8
-const DR7 = S_DR + 7 * 8
+const DR6 = S.S_DR + 6 * 8
+const DR7 = S.S_DR + 7 * 8
 
 /** The save area while it is written or read. */
 const image = new DataView(new ArrayBuffer(0x400))
@@ -144,17 +72,17 @@ function high(at: number, bytes: number): number {
  */
 export function enterSystemManagement(s: System): number {
   const map = saveMapOf(s.cpu.processor)
-  const base = s.get(S_SMBASE)
-  s.set(S_SMM, SMM_ENTERING)
+  const base = s.get(systemState.S_SMBASE)
+  s.set(systemState.S_SMM, systemState.SMM_ENTERING)
   fill(s, map)
   // Nothing is stored before all of it can be.
   for (const at of [map.start, END - 8]) s.check(s.cpu.accessPhysical(areaAt(base, at), 8 | SLOW_WRITE | SLOW_PROBE))
   for (let at = map.start; at < END; at += 8) {
-    s.set64(S_DATA, low(at), high(at, 8))
+    s.set64(S.S_DATA, low(at), high(at, 8))
     s.check(s.cpu.accessPhysical(areaAt(base, at), 8 | SLOW_WRITE))
   }
   start(s, base)
-  return STATUS_EXIT
+  return S.STATUS_EXIT
 }
 
 /** Guest-physical address of a place in the area: addresses have 32 bits without paging. */
@@ -164,35 +92,40 @@ function areaAt(base: number, at: number): number {
 
 function fill(s: System, map: SaveMap): void {
   const { places, width } = map
-  if (s.get(S_STEP_SUPPRESSED) !== 0) {
-    s.set(S_STEP_SUPPRESSED, 0)
-    s.set(S_STEPPING, 0)
+  if (s.get(systemState.S_STEP_SUPPRESSED) !== 0) {
+    s.set(systemState.S_STEP_SUPPRESSED, 0)
+    s.set(systemState.S_STEPPING, 0)
   }
   for (let i = 0; i < image.byteLength; i += 4) image.setUint32(i, 0, true)
   for (const [at, bytes, state] of map.slots) put(at, bytes, s.get(state), bytes === 8 ? s.get(state + 4) : 0)
   const flags = s.cpu.materialiseFlags()
-  put(places.flags, width, s.get(S_REPEATING) === 0 ? flags : flags | FLAG_RF, 0)
+  put(places.flags, width, s.get(systemState.S_REPEATING) === 0 ? flags : flags | S.FLAG_RF, 0)
   put(places.revision, 4, map.revision, 0)
-  const activity = s.get(S_ACTIVITY)
-  if (activity === ACTIVITY_HALTED) image.setUint8(places.halt - IMAGE_START, 1)
-  if (activity === ACTIVITY_SHUTDOWN) put(places.shutdown, 4, 1, 0)
-  if (places.nmi !== 0 && s.get(S_NMI_BLOCKED) !== 0) image.setUint8(places.nmi - IMAGE_START, 1)
+  const activity = s.get(systemState.S_ACTIVITY)
+  if (activity === systemState.ACTIVITY_HALTED) image.setUint8(places.halt - IMAGE_START, 1)
+  if (activity === systemState.ACTIVITY_SHUTDOWN) put(places.shutdown, 4, 1, 0)
+  if (places.nmi !== 0 && s.get(systemState.S_NMI_BLOCKED) !== 0) image.setUint8(places.nmi - IMAGE_START, 1)
   fillIo(s, map, flags)
 }
 
 /** Fills in the I/O instruction right before SMI, and the values that it is to begin with when RSM makes it again. */
 function fillIo(s: System, { places, width, io }: SaveMap, flags: number): void {
-  const state = s.get(S_IO_STATE)
+  const state = s.get(systemState.S_IO_STATE)
   if (state === 0) return
   put(places.io, 4, io(state, flags), 0)
-  putState(s, places.ioRip, width, S_IO_RIP)
-  if (places.ioAddress !== 0) putState(s, places.ioAddress, width, S_IO_ADDRESS)
+  putState(s, places.ioRip, width, systemState.S_IO_RIP)
+  if (places.ioAddress !== 0) putState(s, places.ioAddress, width, systemState.S_IO_ADDRESS)
   const type = state >>> 4
   const string = (type & IO_STRING) !== 0
   const input = (type & IO_INPUT) !== 0
-  putState(s, places.ioCount, width, (type & IO_REPEATED) === 0 ? S_GPR + 8 * RCX : S_IO_COUNT)
-  putState(s, places.ioSource, width, string && !input ? S_IO_INDEX : S_GPR + 8 * RSI)
-  putState(s, places.ioDestination, width, string && input ? S_IO_INDEX : S_GPR + 8 * RDI)
+  putState(
+    s,
+    places.ioCount,
+    width,
+    (type & IO_REPEATED) === 0 ? S.S_GPR + 8 * architecture.RCX : systemState.S_IO_COUNT,
+  )
+  putState(s, places.ioSource, width, string && !input ? systemState.S_IO_INDEX : S.S_GPR + 8 * architecture.RSI)
+  putState(s, places.ioDestination, width, string && input ? systemState.S_IO_INDEX : S.S_GPR + 8 * architecture.RDI)
 }
 
 function putState(s: System, at: number, bytes: 4 | 8, state: number): void {
@@ -201,22 +134,34 @@ function putState(s: System, at: number, bytes: 4 | 8, state: number): void {
 
 /** The state that the handler begins with (SDM vol. 3C, table "Processor Register Initialization in SMM"). */
 function start(s: System, base: number): void {
-  s.set(S_SMM, SMM_INSIDE)
-  s.set(S_EVENTS, s.get(S_EVENTS) & ~EVENT_SMI)
-  s.cpu.setRflags(FLAG_FIXED)
-  s.set64(S_RIP, HANDLER, 0)
-  s.set64(S_CR0, s.get(S_CR0) & ~(CR0_PE | CR0_EM | CR0_TS | CR0_PG), 0)
-  s.set64(S_CR4, 0, 0)
-  s.set64(S_EFER, 0, 0)
-  s.set64(DR7, DR7_ONES, 0)
-  setSegment(s, CS, (base >>> 4) & 0xffff, base, 0, 0xffff_ffff, REAL_MODE_CODE_ATTRIBUTES | ATTR_G)
-  for (const segment of [ES, SS, DS, FS, GS])
-    setSegment(s, segment, 0, 0, 0, 0xffff_ffff, REAL_MODE_ATTRIBUTES | ATTR_G)
+  s.set(systemState.S_SMM, systemState.SMM_INSIDE)
+  s.set(S.S_EVENTS, s.get(S.S_EVENTS) & ~S.EVENT_SMI)
+  s.cpu.setRflags(architecture.FLAG_FIXED)
+  s.set64(S.S_RIP, HANDLER, 0)
+  s.set64(
+    S.S_CR0,
+    s.get(S.S_CR0) & ~(architecture.CR0_PE | architecture.CR0_EM | architecture.CR0_TS | architecture.CR0_PG),
+    0,
+  )
+  s.set64(S.S_CR4, 0, 0)
+  s.set64(S.S_EFER, 0, 0)
+  s.set64(DR7, architecture.DR7_ONES, 0)
+  setSegment(s, S.CS, (base >>> 4) & 0xffff, base, 0, 0xffff_ffff, REAL_MODE_CODE_ATTRIBUTES | architecture.ATTR_G)
+  for (const segment of [S.ES, S.SS, S.DS, S.FS, S.GS])
+    setSegment(s, segment, 0, 0, 0, 0xffff_ffff, REAL_MODE_ATTRIBUTES | architecture.ATTR_G)
   openSegmentsForRealMode(s)
-  for (const offset of [S_SHADOW, S_PENDING_DEBUG, S_STEPPING, S_REPEATING, S_IO_STATE]) s.set(offset, 0)
-  for (const offset of [S_IO_RIP, S_IO_ADDRESS, S_IO_COUNT, S_IO_INDEX]) s.set64(offset, 0, 0)
-  s.set(S_NMI_BLOCKED, 1)
-  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  for (const offset of [
+    S.S_SHADOW,
+    systemState.S_PENDING_DEBUG,
+    systemState.S_STEPPING,
+    systemState.S_REPEATING,
+    systemState.S_IO_STATE,
+  ])
+    s.set(offset, 0)
+  for (const offset of [systemState.S_IO_RIP, systemState.S_IO_ADDRESS, systemState.S_IO_COUNT, systemState.S_IO_INDEX])
+    s.set64(offset, 0, 0)
+  s.set(systemState.S_NMI_BLOCKED, 1)
+  s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_RUNNING)
   changed(s)
 }
 
@@ -231,19 +176,19 @@ function changed(s: System): void {
 
 // @isa: complete   0F AA   RSM   "SDM vol. 2B, RSM"
 const rsm: Handler = (s) => {
-  if (s.get(S_SMM) !== SMM_INSIDE) s.undefinedOpcode()
+  if (s.get(systemState.S_SMM) !== systemState.SMM_INSIDE) s.undefinedOpcode()
   const map = saveMapOf(s.cpu.processor)
-  const base = s.get(S_SMBASE)
+  const base = s.get(systemState.S_SMBASE)
   for (let at = map.start; at < END; at += 8) {
     s.check(s.cpu.accessPhysical(areaAt(base, at), 8))
-    put(at, 8, s.get(S_DATA), s.get(S_DATA + 4))
+    put(at, 8, s.get(S.S_DATA), s.get(S.S_DATA + 4))
   }
   if (!isValid(s, map)) {
-    s.set(S_ACTIVITY, ACTIVITY_SHUTDOWN)
-    return STATUS_EXIT
+    s.set(systemState.S_ACTIVITY, systemState.ACTIVITY_SHUTDOWN)
+    return S.STATUS_EXIT
   }
   resume(s, map)
-  return STATUS_EXIT
+  return S.STATUS_EXIT
 }
 
 /** Low word of a field as the area has it. */
@@ -265,20 +210,20 @@ function savedHigh({ slots }: SaveMap, state: number): number {
  */
 function isValid(s: System, map: SaveMap): boolean {
   const { processor } = s.cpu
-  const cr0 = saved(map, S_CR0)
-  const cr4 = saved(map, S_CR4)
-  const efer = saved(map, S_EFER)
-  const paging = (cr0 & CR0_PG) !== 0
-  if ((savedHigh(map, S_CR0) | savedHigh(map, S_CR4) | savedHigh(map, S_EFER)) !== 0) return false
-  if ((savedHigh(map, S_CR3) & processor.abovePhysicalHi) !== 0) return false
-  if (paging && (cr0 & CR0_PE) === 0) return false
-  if ((cr0 & CR0_NW) !== 0 && (cr0 & CR0_CD) === 0) return false
+  const cr0 = saved(map, S.S_CR0)
+  const cr4 = saved(map, S.S_CR4)
+  const efer = saved(map, S.S_EFER)
+  const paging = (cr0 & architecture.CR0_PG) !== 0
+  if ((savedHigh(map, S.S_CR0) | savedHigh(map, S.S_CR4) | savedHigh(map, S.S_EFER)) !== 0) return false
+  if ((savedHigh(map, S.S_CR3) & processor.abovePhysicalHi) !== 0) return false
+  if (paging && (cr0 & architecture.CR0_PE) === 0) return false
+  if ((cr0 & architecture.CR0_NW) !== 0 && (cr0 & architecture.CR0_CD) === 0) return false
   if ((cr4 & ~processor.cr4) !== 0 || (efer & ~processor.efer) !== 0) return false
-  const long = paging && (efer & EFER_LME) !== 0
-  if (long !== ((efer & EFER_LMA) !== 0) || (long && (cr4 & CR4_PAE) === 0)) return false
-  if (!long && (cr4 & CR4_PCIDE) !== 0) return false
-  if (long && (low(map.places.flags) & FLAG_VM) !== 0) return false
-  return (saved(map, S_SMBASE) & (isPentium(processor.model.signature) ? 0x7fff : 0xf)) === 0
+  const long = paging && (efer & architecture.EFER_LME) !== 0
+  if (long !== ((efer & architecture.EFER_LMA) !== 0) || (long && (cr4 & architecture.CR4_PAE) === 0)) return false
+  if (!long && (cr4 & architecture.CR4_PCIDE) !== 0) return false
+  if (long && (low(map.places.flags) & S.FLAG_VM) !== 0) return false
+  return (saved(map, systemState.S_SMBASE) & (isPentium(processor.model.signature) ? 0x7fff : 0xf)) === 0
 }
 
 /** Family 5 and below. */
@@ -293,32 +238,39 @@ function resume(s: System, map: SaveMap): void {
     if (bytes === 8) s.set64(state, low(at), high(at, 8))
     else s.set(state, low(at, bytes))
   }
-  s.set(S_CR0, (s.get(S_CR0) & CR0_DEFINED) | CR0_ET)
-  s.set64(DR6, (s.get(DR6) & DR6_WRITABLE) | DR6_ONES, 0)
-  s.set64(DR7, (s.get(DR7) & DR7_WRITABLE) | DR7_ONES, 0)
-  s.cpu.setRflags((low(places.flags) & s.cpu.processor.rflags) | FLAG_FIXED)
-  for (let segment = ES; segment <= TR; segment++) loadSegment(s, segment)
+  s.set(S.S_CR0, (s.get(S.S_CR0) & architecture.CR0_DEFINED) | architecture.CR0_ET)
+  s.set64(DR6, (s.get(DR6) & architecture.DR6_WRITABLE) | architecture.DR6_ONES, 0)
+  s.set64(DR7, (s.get(DR7) & architecture.DR7_WRITABLE) | architecture.DR7_ONES, 0)
+  s.cpu.setRflags((low(places.flags) & s.cpu.processor.rflags) | architecture.FLAG_FIXED)
+  for (let segment = S.ES; segment <= S.TR; segment++) loadSegment(s, segment)
   if (!s.protectedMode) openSegmentsForRealMode(s)
-  for (const table of [GDTR, IDTR]) {
+  for (const table of [S.GDTR, S.IDTR]) {
     setTableRegister(
       s,
       table,
-      s.segmentField(table, SEG_BASE),
-      s.segmentField(table, SEG_BASE + 4),
-      s.segmentField(table, SEG_LIMIT) & 0xffff,
+      s.segmentField(table, S.SEG_BASE),
+      s.segmentField(table, S.SEG_BASE + 4),
+      s.segmentField(table, S.SEG_LIMIT) & 0xffff,
     )
   }
   // A handler may write anything: what the rest of the processor relies on holds again.
-  s.set(S_SHADOW, s.get(S_SHADOW) & (SHADOW_STI | SHADOW_MOV_SS))
-  s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) & DR6_WRITABLE)
-  s.set(S_STEPPING, s.get(S_STEPPING) & 1)
+  s.set(S.S_SHADOW, s.get(S.S_SHADOW) & (S.SHADOW_STI | S.SHADOW_MOV_SS))
+  s.set(systemState.S_PENDING_DEBUG, s.get(systemState.S_PENDING_DEBUG) & architecture.DR6_WRITABLE)
+  s.set(systemState.S_STEPPING, s.get(systemState.S_STEPPING) & 1)
   const restarts = image.getUint8(places.restart - IMAGE_START) === RESTART
   if (restarts && (low(places.io) & map.ioValid) !== 0) restartIo(s, map)
-  s.set(S_NMI_BLOCKED, places.nmi !== 0 ? image.getUint8(places.nmi - IMAGE_START) & 1 : 0)
+  s.set(systemState.S_NMI_BLOCKED, places.nmi !== 0 ? image.getUint8(places.nmi - IMAGE_START) & 1 : 0)
   const halted = (image.getUint8(places.halt - IMAGE_START) & 1) !== 0
-  s.set(S_ACTIVITY, low(places.shutdown) !== 0 ? ACTIVITY_SHUTDOWN : halted ? ACTIVITY_HALTED : ACTIVITY_RUNNING)
-  if (!s.mode64) s.set(S_RIP + 4, 0)
-  s.set(S_SMM, SMM_OUTSIDE)
+  s.set(
+    systemState.S_ACTIVITY,
+    low(places.shutdown) !== 0
+      ? systemState.ACTIVITY_SHUTDOWN
+      : halted
+        ? systemState.ACTIVITY_HALTED
+        : systemState.ACTIVITY_RUNNING,
+  )
+  if (!s.mode64) s.set(S.S_RIP + 4, 0)
+  s.set(systemState.S_SMM, systemState.SMM_OUTSIDE)
   changed(s)
   s.host.systemManagementLeft?.()
 }
@@ -328,20 +280,20 @@ function loadSegment(s: System, segment: number): void {
   setSegment(
     s,
     segment,
-    s.segmentField(segment, SEG_SELECTOR),
-    s.segmentField(segment, SEG_BASE),
-    s.segmentField(segment, SEG_BASE + 4),
-    s.segmentField(segment, SEG_LIMIT),
-    s.segmentField(segment, SEG_ATTRIBUTES) & ATTRIBUTES_DEFINED,
+    s.segmentField(segment, S.SEG_SELECTOR),
+    s.segmentField(segment, S.SEG_BASE),
+    s.segmentField(segment, S.SEG_BASE + 4),
+    s.segmentField(segment, S.SEG_LIMIT),
+    s.segmentField(segment, S.SEG_ATTRIBUTES) & ATTRIBUTES_DEFINED,
   )
 }
 
 /** The I/O instruction that SMI came after is made again, from where its last iteration began. */
 function restartIo(s: System, { places, width }: SaveMap): void {
-  s.set64(S_RIP, low(places.ioRip), high(places.ioRip, width))
-  s.set64(S_GPR + 8 * RCX, low(places.ioCount), high(places.ioCount, width))
-  s.set64(S_GPR + 8 * RSI, low(places.ioSource), high(places.ioSource, width))
-  s.set64(S_GPR + 8 * RDI, low(places.ioDestination), high(places.ioDestination, width))
+  s.set64(S.S_RIP, low(places.ioRip), high(places.ioRip, width))
+  s.set64(S.S_GPR + 8 * architecture.RCX, low(places.ioCount), high(places.ioCount, width))
+  s.set64(S.S_GPR + 8 * architecture.RSI, low(places.ioSource), high(places.ioSource, width))
+  s.set64(S.S_GPR + 8 * architecture.RDI, low(places.ioDestination), high(places.ioDestination, width))
 }
 
 export const systemManagementHandlers: Readonly<Record<string, Handler>> = { RSM: rsm }

@@ -1,36 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
 import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../state/vectors.ts'
-import {
-  FLAG_IF,
-  FLAG_TF,
-  FS,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_HIGH,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
-  STATUS_DONE,
-  STATUS_EXIT,
-  STATUS_FAULT,
-  STATUS_JUMP,
-  S_BUDGET,
-  S_CR4,
-  S_DATA,
-  S_EFLAGS,
-  S_ELEMENT,
-  S_EVENTS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_ITERATIONS,
-  S_RIP,
-  S_SEGMENTS,
-  S_SHADOW,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { R_LENGTH } from '../state/record.ts'
 import { CR4_LA57, RSP } from '../state/architecture.ts'
 import type { Iterations } from './cpu.ts'
@@ -40,7 +11,7 @@ import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../state/system-state.ts'
 
 /** Thrown to end an instruction before it has changed anything; never leaves `HandlerPath` and event delivery. */
 export class Abandon extends Error {
-  status: number = STATUS_FAULT
+  status: number = S.STATUS_FAULT
 }
 
 /** The word that {@link System.poison} writes. */
@@ -88,18 +59,18 @@ export class System extends Registers {
 
   /** Raises an exception with an error code; nothing may have changed. `ext` is added. */
   raise(vector: number, errorCode: number): never {
-    this.set(S_FAULT_VECTOR, vector)
-    this.set(S_FAULT_ERROR, errorCode | this.ext)
-    this.set(S_FAULT_HAS_ERROR, 1)
-    return this.abandon(STATUS_FAULT)
+    this.set(S.S_FAULT_VECTOR, vector)
+    this.set(S.S_FAULT_ERROR, errorCode | this.ext)
+    this.set(S.S_FAULT_HAS_ERROR, 1)
+    return this.abandon(S.STATUS_FAULT)
   }
 
   /** Raises an exception that has no error code. */
   raisePlain(vector: number): never {
-    this.set(S_FAULT_VECTOR, vector)
-    this.set(S_FAULT_ERROR, 0)
-    this.set(S_FAULT_HAS_ERROR, 0)
-    return this.abandon(STATUS_FAULT)
+    this.set(S.S_FAULT_VECTOR, vector)
+    this.set(S.S_FAULT_ERROR, 0)
+    this.set(S.S_FAULT_HAS_ERROR, 0)
+    return this.abandon(S.STATUS_FAULT)
   }
 
   undefinedOpcode(): never {
@@ -114,10 +85,10 @@ export class System extends Registers {
 
   /** Goes on if an access is done, else ends the instruction with its status. */
   check(status: number): void {
-    if (status === STATUS_DONE) return
-    if (status === STATUS_FAULT && this.ext !== 0) {
-      const vector = this.get(S_FAULT_VECTOR)
-      if (vector === VECTOR_GP || vector === VECTOR_SS) this.set(S_FAULT_ERROR, this.get(S_FAULT_ERROR) | this.ext)
+    if (status === S.STATUS_DONE) return
+    if (status === S.STATUS_FAULT && this.ext !== 0) {
+      const vector = this.get(S.S_FAULT_VECTOR)
+      if (vector === VECTOR_GP || vector === VECTOR_SS) this.set(S.S_FAULT_ERROR, this.get(S.S_FAULT_ERROR) | this.ext)
     }
     this.abandon(status)
   }
@@ -129,27 +100,27 @@ export class System extends Registers {
   /** RIP of the following instruction, into `lo` and `hi`. */
   nextRip(record: number): void {
     const length = this.cpu.memory.u8[record + R_LENGTH]!
-    const lo = this.get(S_RIP) + length
+    const lo = this.get(S.S_RIP) + length
     this.lo = lo >>> 0
-    this.hi = this.mode64 ? (this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0 : 0
+    this.hi = this.mode64 ? (this.get(S.S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0 : 0
   }
 
   /** Counts iterations of a repeated instruction, or work that lasts as long, and takes them from the turn's budget. */
   countIterations(count: number): void {
-    this.set(S_ITERATIONS, this.get(S_ITERATIONS) + count)
-    this.set(S_BUDGET, this.get(S_BUDGET) - count)
+    this.set(S.S_ITERATIONS, this.get(S.S_ITERATIONS) + count)
+    this.set(S.S_BUDGET, this.get(S.S_BUDGET) - count)
   }
 
   /** Status of an instruction that has retired and set RIP: something may have to happen before the next one. */
   retired(): number {
     const wanted =
-      this.get(S_SHADOW) !== 0 ||
+      this.get(S.S_SHADOW) !== 0 ||
       this.get(S_PENDING_DEBUG) !== 0 ||
       this.get(S_PENDING_FAULT) !== 0 ||
-      (this.get(S_EVENTS) !== 0 && (this.get(S_EFLAGS) & FLAG_IF) !== 0) ||
-      (this.get(S_EVENTS) & ~1) !== 0 ||
-      (this.get(S_EFLAGS) & FLAG_TF) !== 0
-    return wanted ? STATUS_EXIT : STATUS_JUMP
+      (this.get(S.S_EVENTS) !== 0 && (this.get(S.S_EFLAGS) & S.FLAG_IF) !== 0) ||
+      (this.get(S.S_EVENTS) & ~1) !== 0 ||
+      (this.get(S.S_EFLAGS) & S.FLAG_TF) !== 0
+    return wanted ? S.STATUS_EXIT : S.STATUS_JUMP
   }
 
   /** For instructions that fall through to the next one after a change of mode or of what interrupts them. */
@@ -169,9 +140,9 @@ export class System extends Registers {
 
   /** The same for one of several elements, which the log tells apart by their numbers. */
   readElement(lo: number, hi: number, size: number, element: number): void {
-    this.set(S_ELEMENT, element)
+    this.set(S.S_ELEMENT, element)
     const status = this.cpu.access(lo, hi, size)
-    this.set(S_ELEMENT, 0)
+    this.set(S.S_ELEMENT, 0)
     this.check(status)
     this.#takeData(size)
   }
@@ -188,10 +159,10 @@ export class System extends Registers {
   }
 
   #takeData(size: number): void {
-    const word = this.get(S_DATA)
+    const word = this.get(S.S_DATA)
     if (size === 8) {
       this.lo = word
-      this.hi = this.get(S_DATA + 4)
+      this.hi = this.get(S.S_DATA + 4)
       return
     }
     this.hi = 0
@@ -225,7 +196,7 @@ export class System extends Registers {
   writeBlock(lo: number, hi: number, size: number, bytes: Uint8Array, from: number, flags: number): boolean {
     if (this.#queue.blockQueued || size > BLOCK_BYTES || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES) return false
     const status = this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE)
-    if (status === STATUS_FAULT) return false
+    if (status === S.STATUS_FAULT) return false
     this.check(status)
     this.#queue.addBlock(lo, hi, size | flags, bytes, from)
     return true
@@ -239,8 +210,8 @@ export class System extends Registers {
   commit(): void {
     const queue = this.#queue
     for (let entry = 0; entry < queue.count; entry++) {
-      if (queue.isBlock(entry)) this.u8.set(queue.block, S_DATA)
-      else this.set64(S_DATA, queue.dataLo(entry), queue.dataHi(entry))
+      if (queue.isBlock(entry)) this.u8.set(queue.block, S.S_DATA)
+      else this.set64(S.S_DATA, queue.dataLo(entry), queue.dataHi(entry))
       this.check(this.cpu.access(queue.addressLo(entry), queue.addressHi(entry), queue.flags(entry)))
     }
     this.dropWrites()
@@ -257,8 +228,8 @@ export class System extends Registers {
    */
   linear(segment: number, offsetLo: number, offsetHi: number, size: number, write: boolean): void {
     if (this.mode64) {
-      if (segment >= FS) {
-        const base = (S_SEGMENTS + segment * SEG_BYTES + SEG_BASE) >>> 2
+      if (segment >= S.FS) {
+        const base = (S.S_SEGMENTS + segment * S.SEG_BYTES + S.SEG_BASE) >>> 2
         const lo = this.u32[base]! + (offsetLo >>> 0)
         this.linLo = lo >>> 0
         this.linHi = (this.u32[base + 1]! + offsetHi + (lo > 0xffff_ffff ? 1 : 0)) >>> 0
@@ -270,15 +241,15 @@ export class System extends Registers {
     }
     const first = offsetLo >>> 0
     const last = first + size - 1
-    const right = write ? SEG_CAN_WRITE : SEG_CAN_READ
+    const right = write ? S.SEG_CAN_WRITE : S.SEG_CAN_READ
     if (
-      first < this.segmentField(segment, SEG_LOW) ||
-      last > this.segmentField(segment, SEG_HIGH) ||
-      (this.segmentField(segment, SEG_RIGHTS) & right) === 0
+      first < this.segmentField(segment, S.SEG_LOW) ||
+      last > this.segmentField(segment, S.SEG_HIGH) ||
+      (this.segmentField(segment, S.SEG_RIGHTS) & right) === 0
     ) {
-      this.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+      this.raise(segment === S.SS ? VECTOR_SS : VECTOR_GP, 0)
     }
-    this.linLo = (this.segmentField(segment, SEG_BASE) + first) >>> 0
+    this.linLo = (this.segmentField(segment, S.SEG_BASE) + first) >>> 0
     this.linHi = 0
   }
 
@@ -301,7 +272,7 @@ export class System extends Registers {
 
   /** Whether the 64-bit address with this high word is canonical: bits 63:47 are equal, 63:56 with CR4.LA57. */
   isCanonical(hi: number): boolean {
-    return isSignExtended(hi, (this.get(S_CR4) & CR4_LA57) === 0 ? 16 : 7)
+    return isSignExtended(hi, (this.get(S.S_CR4) & CR4_LA57) === 0 ? 16 : 7)
   }
 
   /**
@@ -330,9 +301,9 @@ export class System extends Registers {
     const width = this.stackAddressSize
     const sum = this.gpr(RSP) + distance
     if (width === 8) {
-      this.linear(SS, sum >>> 0, this.gprHi(RSP) + (sum > 0xffff_ffff ? 1 : 0), size, false)
+      this.linear(S.SS, sum >>> 0, this.gprHi(RSP) + (sum > 0xffff_ffff ? 1 : 0), size, false)
     } else {
-      this.linear(SS, width === 2 ? sum & 0xffff : sum >>> 0, 0, size, false)
+      this.linear(S.SS, width === 2 ? sum & 0xffff : sum >>> 0, 0, size, false)
     }
     this.read(this.linLo, this.linHi, size, SLOW_STACK)
   }
@@ -346,12 +317,12 @@ export class System extends Registers {
     const width = this.stackAddressSize
     const top = width === 2 ? this.gpr(RSP) & 0xffff : this.gpr(RSP)
     if (bytes <= BLOCK_BYTES && top + bytes <= (width === 2 ? 0x1_0000 : 0x1_0000_0000)) {
-      this.linear(SS, top, width === 8 ? this.gprHi(RSP) : 0, bytes, false)
+      this.linear(S.SS, top, width === 8 ? this.gprHi(RSP) : 0, bytes, false)
       // Misaligned values are read one by one: each may be an alignment check.
       if ((this.linLo & (PAGE_BYTES - 1)) + bytes <= PAGE_BYTES && (this.linLo & (size - 1)) === 0) {
         this.check(this.cpu.access(this.linLo, this.linHi, bytes | SLOW_STACK | partsOf(size)))
         for (let i = 0; i < count; i++) {
-          const at = S_DATA + i * size
+          const at = S.S_DATA + i * size
           this.frameLo[i] = size === 2 ? this.u16[at >>> 1]! : this.get(at)
           this.frameHi[i] = size === 8 ? this.get(at + 4) : 0
         }

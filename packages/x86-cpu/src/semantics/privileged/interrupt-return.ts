@@ -1,15 +1,6 @@
 import { I32, type I64 } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_G,
-  ATTR_L,
-  ATTR_P,
-  FLAG_FIXED,
-  FLAT_STACK,
-  RSP,
-} from '../../state/architecture.ts'
+import * as architecture from '../../state/architecture.ts'
 import { S_NMI_BLOCKED } from '../../state/system-state.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { hasBreakpoints, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
@@ -32,12 +23,12 @@ import { attributesOf, dataSegmentSetter, descriptorReader, nullSegmentSetter } 
 
 /** RFLAGS that are loaded here; images with others are the handler's. RF is dropped, as no instruction breakpoint is on. */
 const LOADED_FLAGS = S.FLAGS_ARITHMETIC | S.FLAG_IF | S.FLAG_DF | S.FLAG_IOPL | S.FLAG_AC | S.FLAG_ID
-const DPL = 3 << ATTR_DPL_SHIFT
+const DPL = 3 << architecture.ATTR_DPL_SHIFT
 
 /** The values of the frame on the stack, all in one page. */
 function readFrame(c: Context, size: number): (i: number) => I64 {
   const { f } = c
-  const stack = c.let(size === 8 ? c.gprU(RSP, 8) : c.gprU(RSP, 4))
+  const stack = c.let(size === 8 ? c.gprU(architecture.RSP, 8) : c.gprU(architecture.RSP, 4))
   leaveIf(
     c,
     stack
@@ -57,29 +48,29 @@ function loadStack(c: Context, selector: I32, pointer: I64, level: number): void
     const descriptor = c.let(f.call(descriptorReader(c), state, selector) as I64)
     // Its base and its limit may be any.
     const isOther = attributesOf(descriptor)
-      .or(ATTR_G)
-      .ne(FLAT_STACK | (level << ATTR_DPL_SHIFT))
+      .or(architecture.ATTR_G)
+      .ne(architecture.FLAT_STACK | (level << architecture.ATTR_DPL_SHIFT))
     leaveIf(c, isOther.or(selector.and(3).ne(level)))
     f.call(dataSegmentSetter(c), segment, selector, descriptor)
   }
   // A 64-bit kernel may have none.
   if (c.form.size === 8 && level === 0) f.if(selector, load, () => f.call(nullSegmentSetter(c), segment, selector))
   else load()
-  c.setGpr(RSP, c.form.size, pointer)
+  c.setGpr(architecture.RSP, c.form.size, pointer)
 }
 
 /** Data segments that level 3 may not see become null: here those that are null already, whose selectors are cleared. */
 function checkDataSegments(c: Context): void {
   for (const segment of [S.ES, S.DS, S.FS, S.GS]) {
     const attributes = c.let(field(c, segmentAt(segment, S.SEG_ATTRIBUTES)))
-    leaveIf(c, attributes.and(ATTR_P).ne(0).and(attributes.and(DPL).ne(DPL)))
+    leaveIf(c, attributes.and(architecture.ATTR_P).ne(0).and(attributes.and(DPL).ne(DPL)))
   }
 }
 
 function clearNullSelectors(c: Context): void {
   const { f, state } = c
   for (const segment of [S.ES, S.DS, S.FS, S.GS]) {
-    f.if(field(c, segmentAt(segment, S.SEG_ATTRIBUTES)).and(ATTR_P).eqz(), () => {
+    f.if(field(c, segmentAt(segment, S.SEG_ATTRIBUTES)).and(architecture.ATTR_P).eqz(), () => {
       f.store('i32.store', state, I32.of(0), segmentAt(segment, S.SEG_SELECTOR))
       f.store('i32.store', state, I32.of(0), segmentAt(segment, S.SEG_ATTRIBUTES))
     })
@@ -90,7 +81,7 @@ function interruptReturn(c: Context): void {
   const { f, state } = c
   const { size } = c.form
   requireMode(c, size)
-  const before = field(c, S.S_EFLAGS).and(~(LOADED_FLAGS | FLAG_FIXED))
+  const before = field(c, S.S_EFLAGS).and(~(LOADED_FLAGS | architecture.FLAG_FIXED))
   leaveIf(c, field(c, S.S_CPL).or(before).or(hasBreakpoints(c)))
   const value = readFrame(c, size)
   const target = value(0)
@@ -101,7 +92,7 @@ function interruptReturn(c: Context): void {
   leaveIf(
     c,
     image
-      .and(~(LOADED_FLAGS | FLAG_FIXED | S.FLAG_RF))
+      .and(~(LOADED_FLAGS | architecture.FLAG_FIXED | S.FLAG_RF))
       .ne(0)
       .or(level.ne(0).and(level.ne(3))),
   )
@@ -123,8 +114,8 @@ function interruptReturn(c: Context): void {
     // IRETQ loads SS:RSP whatever the privilege level, others where it changes.
     if (size === 8 || to === 3) {
       loadStack(c, c.let(value(4).toI32().and(0xffff)), value(3), to)
-    } else c.setGpr(RSP, 4, c.gprU(RSP, 4).add(3 * size))
-    setFlatCode(c, to, selector, size === 8 ? ATTR_L : ATTR_DB)
+    } else c.setGpr(architecture.RSP, 4, c.gprU(architecture.RSP, 4).add(3 * size))
+    setFlatCode(c, to, selector, size === 8 ? architecture.ATTR_L : architecture.ATTR_DB)
     f.store('i32.store', state, I32.of(to), S.S_CPL)
   }
   f.if(

@@ -1,20 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import * as S from '../../state/state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_L,
-  CR4_FSGSBASE,
-  CR4_PKE,
-  EFER_SCE,
-  FLAG_FIXED,
-  FLAT_STACK,
-  R11,
-  RAX,
-  RCX,
-  RDX,
-  RSP,
-} from '../../state/architecture.ts'
+import * as architecture from '../../state/architecture.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { leaveIf, requireCanonical, requireFlat32 } from './flat-segments.ts'
 import {
@@ -46,18 +32,18 @@ const syscall: Semantics = {
   partial: true,
   far: true,
   emit: (c) => {
-    require64(c, S.S_EFER, EFER_SCE)
+    require64(c, S.S_EFER, architecture.EFER_SCE)
     const { f, state } = c
-    const image = c.let(field(c, S.S_EFLAGS).or(c.allFlags()).or(FLAG_FIXED).and(~S.FLAG_RF))
+    const image = c.let(field(c, S.S_EFLAGS).or(c.allFlags()).or(architecture.FLAG_FIXED).and(~S.FLAG_RF))
     const after = c.let(image.and(field(c, S.S_SFMASK).xor(-1)))
     requireNothingDue(c, after)
     const set = supervisorSet(c, after)
     requireExecuteMode(c, set)
     const selector = c.let(f.loadExpression('i32.load16_u', state, S.S_STAR + 4).and(0xfffc))
-    c.setGpr(RCX, 8, c.let(c.nextLinear()))
-    c.setGpr(R11, 8, image.toI64U())
+    c.setGpr(architecture.RCX, 8, c.let(c.nextLinear()))
+    c.setGpr(architecture.R11, 8, image.toI64U())
     setFlags(c, after)
-    enterLevel(c, 0, selector, selector.add(8).and(0xffff), ATTR_L)
+    enterLevel(c, 0, selector, selector.add(8).and(0xffff), architecture.ATTR_L)
     useSet(c, set)
     c.jumpLinear(c.let(f.loadExpression('i64.load', state, S.S_LSTAR)))
   },
@@ -67,22 +53,22 @@ const sysret: Semantics = {
   partial: true,
   far: true,
   emit: (c) => {
-    require64(c, S.S_EFER, EFER_SCE)
+    require64(c, S.S_EFER, architecture.EFER_SCE)
     const { f, state } = c
     const amd = c.let(field(c, S.S_AMD))
     // AMD's processors load the selector of SS and nothing else of it: here where all else is as Intel's have it.
     f.if(amd, () => leaveIf(c, isStackFlat(c).eqz()))
-    const target = c.let(c.gprU(RCX, 8))
-    const image = c.let(c.gprU(R11, 4).toI32())
+    const target = c.let(c.gprU(architecture.RCX, 8))
+    const image = c.let(c.gprU(architecture.R11, 4).toI32())
     requireNothingDue(c, image)
-    const unusual = image.and(~(USUAL_FLAGS | FLAG_FIXED | S.FLAG_RF)).or(field(c, S.S_CPL))
+    const unusual = image.and(~(USUAL_FLAGS | architecture.FLAG_FIXED | S.FLAG_RF)).or(field(c, S.S_CPL))
     leaveIf(c, unusual)
     requireCanonical(c, target, 8)
     requireExecuteMode(c, I32.of(S.TLB_USER))
     const base = c.let(f.loadExpression('i32.load16_u', state, S.S_STAR + 6))
     setFlags(c, image.and(USUAL_FLAGS))
     const stack = base.add(8).or(select(amd, I32.of(0), I32.of(3)))
-    enterLevel(c, 3, base.add(16).or(3).and(0xffff), stack.and(0xffff), ATTR_L)
+    enterLevel(c, 3, base.add(16).or(3).and(0xffff), stack.and(0xffff), architecture.ATTR_L)
     useSet(c, I32.of(S.TLB_USER))
     c.jumpLinear(target)
   },
@@ -92,8 +78,8 @@ const sysret: Semantics = {
 function isStackFlat(c: Context): I32 {
   const part = (offset: number): I32 => field(c, segmentAt(S.SS, offset))
   const isUsual = part(S.SEG_ATTRIBUTES)
-    .and(~(3 << ATTR_DPL_SHIFT))
-    .eq(FLAT_STACK)
+    .and(~(3 << architecture.ATTR_DPL_SHIFT))
+    .eq(architecture.FLAT_STACK)
   const base = c.f.loadExpression('i64.load', c.state, segmentAt(S.SS, S.SEG_BASE))
   return isUsual.and(base.eqz()).and(part(S.SEG_LIMIT).eq(-1)).and(part(S.SEG_RIGHTS).and(S.SEG_FLAT).ne(0))
 }
@@ -122,9 +108,9 @@ const sysenter: Semantics = {
     const set = supervisorSet(c, flags)
     requireExecuteMode(c, set)
     f.store('i32.store', state, flags, S.S_EFLAGS)
-    enterLevel(c, 0, selector, selector.add(8).and(0xffff), ATTR_DB)
+    enterLevel(c, 0, selector, selector.add(8).and(0xffff), architecture.ATTR_DB)
     useSet(c, set)
-    c.setGpr(RSP, 4, f.loadExpression('i64.load32_u', state, S.S_SYSENTER_ESP))
+    c.setGpr(architecture.RSP, 4, f.loadExpression('i64.load32_u', state, S.S_SYSENTER_ESP))
     c.jumpLinear(c.let(f.loadExpression('i64.load32_u', state, S.S_SYSENTER_EIP)))
   },
 }
@@ -137,10 +123,10 @@ const sysexit: Semantics = {
     requireNothingDue(c, field(c, S.S_EFLAGS))
     c.f.if(field(c, S.S_CPL).or(field(c, S.S_EFLAGS).and(S.FLAG_AC)), () => c.useHandler())
     requireExecuteMode(c, I32.of(S.TLB_USER))
-    const target = c.let(c.gprU(RDX, 4))
-    enterLevel(c, 3, selector.add(16).or(3).and(0xffff), selector.add(24).or(3).and(0xffff), ATTR_DB)
+    const target = c.let(c.gprU(architecture.RDX, 4))
+    enterLevel(c, 3, selector.add(16).or(3).and(0xffff), selector.add(24).or(3).and(0xffff), architecture.ATTR_DB)
     useSet(c, I32.of(S.TLB_USER))
-    c.setGpr(RSP, 4, c.gprU(RCX, 4))
+    c.setGpr(architecture.RSP, 4, c.gprU(architecture.RCX, 4))
     c.jumpLinear(target)
   },
 }
@@ -174,7 +160,7 @@ function setBase(c: Context, segment: number, base: I64): void {
         .and(field(c, at + S.SEG_HIGH).eq(-1))
         .and(
           field(c, at + S.SEG_ATTRIBUTES)
-            .and(ATTR_DB)
+            .and(architecture.ATTR_DB)
             .ne(0),
         )
       f.store('i32.store', state, whole.and(base.eqz()).mul(S.SEG_FLAT).or(both), at + S.SEG_RIGHTS)
@@ -200,7 +186,7 @@ function readBase(segment: number): Semantics {
     partial: true,
     compiled: true,
     emit: (c) => {
-      require64(c, S.S_CR4, CR4_FSGSBASE)
+      require64(c, S.S_CR4, architecture.CR4_FSGSBASE)
       c.write(0, c.segmentBase(segment))
     },
   }
@@ -211,7 +197,7 @@ function writeBase(segment: number): Semantics {
     partial: true,
     compiled: true,
     emit: (c) => {
-      require64(c, S.S_CR4, CR4_FSGSBASE)
+      require64(c, S.S_CR4, architecture.CR4_FSGSBASE)
       const base = c.let(c.readU(0))
       c.f.if(base.shl(16).shrS(16).ne(base), () => c.useHandler())
       setBase(c, segment, base)
@@ -223,9 +209,11 @@ const readKeyRights: Semantics = {
   partial: true,
   compiled: true,
   emit: (c) => {
-    c.f.if(field(c, S.S_CR4).and(CR4_PKE).eqz().or(c.gprU(RCX, 4).ne(0)), () => c.useHandler())
-    c.setGpr(RAX, 4, c.f.loadExpression('i64.load32_u', c.state, S.S_PKRU))
-    c.setGpr(RDX, 4, I64.of(0))
+    c.f.if(field(c, S.S_CR4).and(architecture.CR4_PKE).eqz().or(c.gprU(architecture.RCX, 4).ne(0)), () =>
+      c.useHandler(),
+    )
+    c.setGpr(architecture.RAX, 4, c.f.loadExpression('i64.load32_u', c.state, S.S_PKRU))
+    c.setGpr(architecture.RDX, 4, I64.of(0))
   },
 }
 

@@ -1,19 +1,7 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { R_REG0, R_REG1 } from '../../state/record.ts'
 import * as S from '../../state/state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_G,
-  ATTR_P,
-  ATTR_S,
-  CR0_PE,
-  RSP,
-  TYPE_ACCESSED,
-  TYPE_CODE,
-  TYPE_EXPAND_DOWN,
-  TYPE_WRITABLE,
-} from '../../state/architecture.ts'
+import * as architecture from '../../state/architecture.ts'
 import type { Context, Semantics } from '../context.ts'
 import { loadStack, storeStack } from '../control.ts'
 import type { Form } from '../../state/form.ts'
@@ -26,8 +14,14 @@ import { field, implicitAddress, segmentAt } from './privilege.ts'
  */
 
 /** The bits of a descriptor's attributes that are looked at, and their values for a data segment. */
-const DATA_MASK = ATTR_P | ATTR_S | TYPE_CODE | TYPE_EXPAND_DOWN | TYPE_WRITABLE | TYPE_ACCESSED
-const DATA = ATTR_P | ATTR_S | TYPE_WRITABLE | TYPE_ACCESSED
+const DATA_MASK =
+  architecture.ATTR_P |
+  architecture.ATTR_S |
+  architecture.TYPE_CODE |
+  architecture.TYPE_EXPAND_DOWN |
+  architecture.TYPE_WRITABLE |
+  architecture.TYPE_ACCESSED
+const DATA = architecture.ATTR_P | architecture.ATTR_S | architecture.TYPE_WRITABLE | architecture.TYPE_ACCESSED
 
 type I64Function = FunctionBuilder & { readonly signature: { readonly result: 'i64' } }
 type I32Function = FunctionBuilder & { readonly signature: { readonly result: 'i32' } }
@@ -68,8 +62,8 @@ export function dataSegmentSetter(c: Context): FunctionBuilder {
     const attributes = f.let(attributesOf(descriptor))
     const base = f.let(low.shrU(16).or(high.and(0xff).shl(16)).or(high.and(0xff00_0000)))
     const raw = f.let(low.and(0xffff).or(high.and(0xf_0000)))
-    const limit = f.let(select(attributes.and(ATTR_G).eqz(), raw, raw.shl(12).or(0xfff)))
-    const isFlat = attributes.and(ATTR_DB).ne(0).and(limit.eq(-1)).and(base.eqz())
+    const limit = f.let(select(attributes.and(architecture.ATTR_G).eqz(), raw, raw.shl(12).or(0xfff)))
+    const isFlat = attributes.and(architecture.ATTR_DB).ne(0).and(limit.eq(-1)).and(base.eqz())
     f.store('i64.store', at, base.toI64U(), S.SEG_BASE)
     f.store('i32.store', at, I32.of(0), S.SEG_LOW)
     f.store('i32.store', at, limit, S.SEG_HIGH)
@@ -100,9 +94,9 @@ function segmentLoader(c: Context): I32Function {
     const state = f.param(0, 'i32').get
     const at = f.param(1, 'i32').get
     const selector = f.param(2, 'i32').get
-    f.if(f.loadExpression('i32.load', state, S.S_CR0).and(CR0_PE).eqz(), () => {
+    f.if(f.loadExpression('i32.load', state, S.S_CR0).and(architecture.CR0_PE).eqz(), () => {
       const attributes = f.loadExpression('i32.load', at, S.SEG_ATTRIBUTES)
-      f.if(attributes.and(ATTR_P).eqz(), () => f.return(I32.of(0)))
+      f.if(attributes.and(architecture.ATTR_P).eqz(), () => f.return(I32.of(0)))
       // The required kind of access, and the segment's length, stay.
       f.store('i64.store', at, selector.shl(4).toI64U(), S.SEG_BASE)
       f.store('i32.store', at, selector, S.SEG_SELECTOR)
@@ -115,7 +109,7 @@ function segmentLoader(c: Context): I32Function {
     })
     const descriptor = f.let(f.call(descriptorReader(c), state, selector) as I64)
     const attributes = f.let(attributesOf(descriptor))
-    const level = f.let(attributes.shrU(ATTR_DPL_SHIFT).and(3))
+    const level = f.let(attributes.shrU(architecture.ATTR_DPL_SHIFT).and(3))
     const hidden = selector
       .and(3)
       .gtU(level)
@@ -148,14 +142,14 @@ function requireLoad(c: Context): void {
 
 /** The linear address that the stack pointer names, moved by some bytes; other stacks than flat ones are the handler's. */
 function stackAt(c: Context, distance: number): I64 {
-  if (c.form.long) return c.let(c.gprU(RSP, 8).add(distance))
+  if (c.form.long) return c.let(c.gprU(architecture.RSP, 8).add(distance))
   const rights = c.f.loadExpression('i32.load8_u', c.state, segmentAt(S.SS, S.SEG_RIGHTS))
   c.f.if(rights.and(S.SEG_FLAT).eqz(), () => c.useHandler())
-  return c.let(c.gprU(RSP, 4).add(distance).and(0xffff_ffffn))
+  return c.let(c.gprU(architecture.RSP, 4).add(distance).and(0xffff_ffffn))
 }
 
 function setStackPointer(c: Context, value: I64): void {
-  c.setGpr(RSP, c.form.long ? 8 : 4, value)
+  c.setGpr(architecture.RSP, c.form.long ? 8 : 4, value)
 }
 
 /** Bytes of a selector on the stack: a push of 32 bits writes half of them, and a pop reads as many. */

@@ -1,19 +1,5 @@
 import { SLOW_PROBE, SLOW_WRITE } from '../../state/host.ts'
-import {
-  S_DATA,
-  S_FCS,
-  S_FCW,
-  S_FDP,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_MXCSR,
-  S_XMM,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import type { System } from '../system.ts'
 
 /** MXCSR bits that exist: all 16, DAZ included. */
@@ -55,36 +41,36 @@ export const FSW_WITHOUT_TOP = 0xc7ff
 
 /** Sets ES and B where an exception is pending that is not masked. */
 export function summariseExceptions(s: System): void {
-  const status = s.get(S_FSW) & ~FSW_SUMMARY
-  const pending = (status & ~s.get(S_FCW) & FSW_EXCEPTIONS) !== 0
-  s.set(S_FSW, pending ? status | FSW_SUMMARY : status)
+  const status = s.get(S.S_FSW) & ~FSW_SUMMARY
+  const pending = (status & ~s.get(S.S_FCW) & FSW_EXCEPTIONS) !== 0
+  s.set(S.S_FSW, pending ? status | FSW_SUMMARY : status)
 }
 
 /** The status word with TOP in its place. */
 export function statusWord(s: System): number {
-  return (s.get(S_FSW) & FSW_WITHOUT_TOP) | (s.get(S_FTOP) << 11)
+  return (s.get(S.S_FSW) & FSW_WITHOUT_TOP) | (s.get(S.S_FTOP) << 11)
 }
 
 export function setStatusWord(s: System, value: number): void {
-  s.set(S_FSW, value & FSW_WITHOUT_TOP)
-  s.set(S_FTOP, (value >>> 11) & 7)
+  s.set(S.S_FSW, value & FSW_WITHOUT_TOP)
+  s.set(S.S_FTOP, (value >>> 11) & 7)
 }
 
 /** State offset of ST(i). */
 export function stackRegister(s: System, i: number): number {
-  return S_FPR + 16 * ((s.get(S_FTOP) + i) & 7)
+  return S.S_FPR + 16 * ((s.get(S.S_FTOP) + i) & 7)
 }
 
 export function initialiseX87(s: System): void {
-  s.set(S_FCW, FCW_INITIAL)
-  s.set(S_FSW, 0)
-  s.set(S_FTOP, 0)
-  s.set(S_FTAG_EMPTY, 0xff)
-  s.set(S_FOP, 0)
-  s.set64(S_FIP, 0, 0)
-  s.set64(S_FDP, 0, 0)
-  s.set(S_FCS, 0)
-  s.set(S_FDS, 0)
+  s.set(S.S_FCW, FCW_INITIAL)
+  s.set(S.S_FSW, 0)
+  s.set(S.S_FTOP, 0)
+  s.set(S.S_FTAG_EMPTY, 0xff)
+  s.set(S.S_FOP, 0)
+  s.set64(S.S_FIP, 0, 0)
+  s.set64(S.S_FDP, 0, 0)
+  s.set(S.S_FCS, 0)
+  s.set(S.S_FDS, 0)
 }
 
 /**
@@ -107,12 +93,12 @@ export class FpuImage {
   /** Bytes 0–23 and 32–159. `wide`: REX.W, 64-bit instruction and data pointers. */
   takeX87(s: System, wide: boolean): void {
     const view = this.#view
-    view.setUint16(A_FCW, s.get(S_FCW), true)
+    view.setUint16(A_FCW, s.get(S.S_FCW), true)
     view.setUint16(A_FSW, statusWord(s), true)
     // The abridged tag word: 1 = not empty, by physical register.
-    view.setUint16(A_FTW, ~s.get(S_FTAG_EMPTY) & 0xff, true)
+    view.setUint16(A_FTW, ~s.get(S.S_FTAG_EMPTY) & 0xff, true)
     // AMD's processors save the error pointers while an exception is pending, and zeros otherwise (seen on Zen 4).
-    if (s.cpu.processor.savesErrorPointers || (s.get(S_FSW) & FSW_ES) !== 0) this.#takeErrorPointers(s, wide)
+    if (s.cpu.processor.savesErrorPointers || (s.get(S.S_FSW) & FSW_ES) !== 0) this.#takeErrorPointers(s, wide)
     else this.bytes.fill(0, A_FOP, A_MXCSR)
     for (let i = 0; i < 8; i++) {
       const from = stackRegister(s, i)
@@ -123,18 +109,18 @@ export class FpuImage {
 
   #takeErrorPointers(s: System, wide: boolean): void {
     const view = this.#view
-    view.setUint16(A_FOP, s.get(S_FOP) & 0x7ff, true)
-    view.setUint32(A_FIP, s.get(S_FIP), true)
-    view.setUint32(A_FCS, wide ? s.get(S_FIP + 4) : s.get(S_FCS) & 0xffff, true)
-    view.setUint32(A_FDP, s.get(S_FDP), true)
-    view.setUint32(A_FDS, wide ? s.get(S_FDP + 4) : s.get(S_FDS) & 0xffff, true)
+    view.setUint16(A_FOP, s.get(S.S_FOP) & 0x7ff, true)
+    view.setUint32(A_FIP, s.get(S.S_FIP), true)
+    view.setUint32(A_FCS, wide ? s.get(S.S_FIP + 4) : s.get(S.S_FCS) & 0xffff, true)
+    view.setUint32(A_FDP, s.get(S.S_FDP), true)
+    view.setUint32(A_FDS, wide ? s.get(S.S_FDP + 4) : s.get(S.S_FDS) & 0xffff, true)
   }
 
   giveX87(s: System, wide: boolean): void {
     const view = this.#view
-    s.set(S_FCW, (view.getUint16(A_FCW, true) & 0x1f7f) | 0x40)
+    s.set(S.S_FCW, (view.getUint16(A_FCW, true) & 0x1f7f) | 0x40)
     setStatusWord(s, view.getUint16(A_FSW, true))
-    s.set(S_FTAG_EMPTY, ~this.bytes[A_FTW]! & 0xff)
+    s.set(S.S_FTAG_EMPTY, ~this.bytes[A_FTW]! & 0xff)
     summariseExceptions(s)
     for (let i = 0; i < 8; i++) {
       const to = stackRegister(s, i)
@@ -143,32 +129,32 @@ export class FpuImage {
     }
     // AMD's processors restore them with a pending exception alone, or always if CPUID 8000_0008H, EBX bit 2 is set.
     if (!s.cpu.processor.restoresErrorPointers && (view.getUint16(A_FSW, true) & FSW_ES) === 0) return
-    s.set(S_FOP, view.getUint16(A_FOP, true) & 0x7ff)
+    s.set(S.S_FOP, view.getUint16(A_FOP, true) & 0x7ff)
     const high = view.getUint32(A_FCS, true)
-    s.set64(S_FIP, view.getUint32(A_FIP, true), wide ? high : 0)
-    s.set(S_FCS, wide ? 0 : high & 0xffff)
+    s.set64(S.S_FIP, view.getUint32(A_FIP, true), wide ? high : 0)
+    s.set(S.S_FCS, wide ? 0 : high & 0xffff)
     const dataHigh = view.getUint32(A_FDS, true)
-    s.set64(S_FDP, view.getUint32(A_FDP, true), wide ? dataHigh : 0)
-    s.set(S_FDS, wide ? 0 : dataHigh & 0xffff)
+    s.set64(S.S_FDP, view.getUint32(A_FDP, true), wide ? dataHigh : 0)
+    s.set(S.S_FDS, wide ? 0 : dataHigh & 0xffff)
   }
 
   /** Bytes 24–31. */
   takeMxcsr(s: System): void {
-    this.setWord(A_MXCSR, s.get(S_MXCSR))
+    this.setWord(A_MXCSR, s.get(S.S_MXCSR))
     this.setWord(A_MXCSR + 4, MXCSR_MASK)
   }
 
   /** 16 bytes of each of `count` vector registers: `at` A_XMM and `half` 0, or A_YMM and 16. */
   takeVectors(s: System, at: number, half: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      const from = (S_XMM + 64 * i + half) >>> 2
+      const from = (S.S_XMM + 64 * i + half) >>> 2
       for (let j = 0; j < 4; j++) this.setWord(at + 16 * i + 4 * j, s.u32[from + j]!)
     }
   }
 
   giveVectors(s: System, at: number, half: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      const to = (S_XMM + 64 * i + half) >>> 2
+      const to = (S.S_XMM + 64 * i + half) >>> 2
       for (let j = 0; j < 4; j++) s.u32[to + j] = this.word(at + 16 * i + 4 * j)
     }
   }
@@ -190,7 +176,7 @@ export class FpuImage {
   store(s: System, lo: number, hi: number, from: number, to: number): void {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
-      for (let i = 0; i < size; i += 4) s.u32[(S_DATA + i) >>> 2] = this.#words[(at + i) >>> 2]!
+      for (let i = 0; i < size; i += 4) s.u32[(S.S_DATA + i) >>> 2] = this.#words[(at + i) >>> 2]!
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size | SLOW_WRITE))
       at += size
     }
@@ -200,7 +186,7 @@ export class FpuImage {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size))
-      for (let i = 0; i < size; i += 4) this.#words[(at + i) >>> 2] = s.u32[(S_DATA + i) >>> 2]!
+      for (let i = 0; i < size; i += 4) this.#words[(at + i) >>> 2] = s.u32[(S.S_DATA + i) >>> 2]!
       at += size
     }
   }

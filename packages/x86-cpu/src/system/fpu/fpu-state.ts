@@ -1,19 +1,8 @@
 import { VECTOR_GP, VECTOR_NM } from '../../state/vectors.ts'
 import { STATUS_DONE, S_CR0, S_CR4, S_EA, S_FPR, S_MXCSR, S_PKRU, S_XCR0 } from '../../state/state-layout.ts'
 import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
-import {
-  A_HEADER,
-  A_MXCSR,
-  A_ST,
-  A_XCOMP_BV,
-  A_XMM,
-  A_XMM_END,
-  A_XMM_END_LEGACY,
-  FpuImage,
-  MXCSR_INITIAL,
-  MXCSR_MASK,
-  initialiseX87,
-} from './fpu-image.ts'
+import * as fpuImage from './fpu-image.ts'
+import { FpuImage, initialiseX87 } from './fpu-image.ts'
 import { gated } from '../operands.ts'
 import type { Handler } from '../operands.ts'
 import { setPkru } from '../protection-keys.ts'
@@ -28,7 +17,7 @@ const COMPACTED_MARK = 1 << 30
 const image = new FpuImage()
 
 function xmmEnd(s: System): number {
-  return s.mode64 ? A_XMM_END : A_XMM_END_LEGACY
+  return s.mode64 ? fpuImage.A_XMM_END : fpuImage.A_XMM_END_LEGACY
 }
 
 /** Bytes of a component that this mode transfers: outside 64-bit mode half of the vector registers. */
@@ -56,7 +45,7 @@ const fxsave: Handler = (s, _record, form) => {
   const hi = s.get(S_EA + 4)
   image.takeX87(s, form.size === 8)
   image.takeMxcsr(s)
-  image.takeVectors(s, A_XMM, 0, vectorCount(s))
+  image.takeVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
   image.probe(s, lo, hi, 0, xmmEnd(s))
   image.store(s, lo, hi, 0, xmmEnd(s))
   return STATUS_DONE
@@ -66,10 +55,10 @@ const fxsave: Handler = (s, _record, form) => {
 const fxrstor: Handler = (s, _record, form) => {
   requireAlignment(s, 16)
   image.load(s, s.get(S_EA), s.get(S_EA + 4), 0, xmmEnd(s))
-  const mxcsr = image.word(A_MXCSR)
-  if ((mxcsr & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+  const mxcsr = image.word(fpuImage.A_MXCSR)
+  if ((mxcsr & ~fpuImage.MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
   image.giveX87(s, form.size === 8)
-  image.giveVectors(s, A_XMM, 0, vectorCount(s))
+  image.giveVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
   s.set(S_MXCSR, mxcsr)
   s.cpu.modeChanged()
   return STATUS_DONE
@@ -124,7 +113,7 @@ function writeArea(s: System, wide: boolean): void {
   const pkruAt = offsetOf(PKRU, compacted)
   if (x87) image.takeX87(s, wide)
   if (mxcsr) image.takeMxcsr(s)
-  if (sse) image.takeVectors(s, A_XMM, 0, vectorCount(s))
+  if (sse) image.takeVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
   if ((written & XCR0_AVX) !== 0) image.takeVectors(s, avxAt, 16, vectorCount(s))
   if ((written & XCR0_PKRU) !== 0) {
     image.setWord(pkruAt, s.get(S_PKRU))
@@ -132,11 +121,11 @@ function writeArea(s: System, wide: boolean): void {
   }
   for (let pass = 0; pass < 2; pass++) {
     const checking = pass === 0
-    if (x87) transfer(s, lo, hi, 0, A_MXCSR, checking)
-    if (mxcsr) transfer(s, lo, hi, A_MXCSR, A_ST, checking)
-    if (x87) transfer(s, lo, hi, A_ST, A_XMM, checking)
-    if (sse) transfer(s, lo, hi, A_XMM, xmmEnd(s), checking)
-    transfer(s, lo, hi, A_HEADER, A_HEADER + headerBytes, checking)
+    if (x87) transfer(s, lo, hi, 0, fpuImage.A_MXCSR, checking)
+    if (mxcsr) transfer(s, lo, hi, fpuImage.A_MXCSR, fpuImage.A_ST, checking)
+    if (x87) transfer(s, lo, hi, fpuImage.A_ST, fpuImage.A_XMM, checking)
+    if (sse) transfer(s, lo, hi, fpuImage.A_XMM, xmmEnd(s), checking)
+    transfer(s, lo, hi, fpuImage.A_HEADER, fpuImage.A_HEADER + headerBytes, checking)
     for (const component of COMPONENTS) {
       if ((written & component.bit) === 0) continue
       const at = offsetOf(component, compacted)
@@ -156,8 +145,8 @@ function save(optimise: boolean): Handler {
     const components = requested(s)
     const used = inUse(s)
     // XSTATE_BV keeps the bits of components that were not asked for.
-    image.load(s, s.get(S_EA), s.get(S_EA + 4), A_HEADER, A_HEADER + 8)
-    image.setWord(A_HEADER, ((image.word(A_HEADER) & ~components) | (used & components)) >>> 0)
+    image.load(s, s.get(S_EA), s.get(S_EA + 4), fpuImage.A_HEADER, fpuImage.A_HEADER + 8)
+    image.setWord(fpuImage.A_HEADER, ((image.word(fpuImage.A_HEADER) & ~components) | (used & components)) >>> 0)
     plan.written = optimise ? components & used : components
     // MXCSR goes with SSE and AVX whether their registers are in use or not.
     plan.mxcsr = (components & (XCR0_SSE | XCR0_AVX)) !== 0
@@ -178,11 +167,11 @@ const saveCompacted: Handler = (s, _record, form) => {
   requireAlignment(s, 64)
   const components = requested(s)
   let written = components & inUse(s)
-  if ((components & XCR0_SSE) !== 0 && s.get(S_MXCSR) !== MXCSR_INITIAL) written |= XCR0_SSE
-  image.setWord(A_HEADER, written)
-  image.setWord(A_HEADER + 4, 0)
-  image.setWord(A_XCOMP_BV, components)
-  image.setWord(A_XCOMP_BV + 4, COMPACTED_HI)
+  if ((components & XCR0_SSE) !== 0 && s.get(S_MXCSR) !== fpuImage.MXCSR_INITIAL) written |= XCR0_SSE
+  image.setWord(fpuImage.A_HEADER, written)
+  image.setWord(fpuImage.A_HEADER + 4, 0)
+  image.setWord(fpuImage.A_XCOMP_BV, components)
+  image.setWord(fpuImage.A_XCOMP_BV + 4, COMPACTED_HI)
   plan.written = written
   plan.mxcsr = (written & XCR0_SSE) !== 0
   plan.headerBytes = 16
@@ -200,20 +189,20 @@ const saveCompacted: Handler = (s, _record, form) => {
  * @returns XCOMP_BV as {@link SavePlan.compacted} has it
  */
 function checkHeader(s: System, supervisor: boolean): number {
-  const bits = image.word(A_HEADER)
-  const bitsHi = image.word(A_HEADER + 4)
-  const layout = image.word(A_XCOMP_BV)
-  const layoutHi = image.word(A_XCOMP_BV + 4)
+  const bits = image.word(fpuImage.A_HEADER)
+  const bitsHi = image.word(fpuImage.A_HEADER + 4)
+  const layout = image.word(fpuImage.A_XCOMP_BV)
+  const layoutHi = image.word(fpuImage.A_XCOMP_BV + 4)
   const xcr0 = s.get(S_XCR0)
   const compacted = (layoutHi & COMPACTED_HI) !== 0
   let wrong: number
   if (compacted) {
     wrong = (layout & ~xcr0) | (layoutHi & ~COMPACTED_HI) | (bits & ~layout) | bitsHi
-    for (let at = A_XCOMP_BV + 8; at < A_HEADER + 64; at += 4) wrong |= image.word(at)
+    for (let at = fpuImage.A_XCOMP_BV + 8; at < fpuImage.A_HEADER + 64; at += 4) wrong |= image.word(at)
     if (!supervisor && !s.cpu.processor.restoresCompacted) wrong = 1
   } else {
     wrong = (bits & ~xcr0) | bitsHi | layout | layoutHi
-    for (let at = A_XCOMP_BV + 8; at < A_XCOMP_BV + 16; at += 4) wrong |= image.word(at)
+    for (let at = fpuImage.A_XCOMP_BV + 8; at < fpuImage.A_XCOMP_BV + 16; at += 4) wrong |= image.word(at)
     if (supervisor) wrong = 1
   }
   if (wrong !== 0) s.raise(VECTOR_GP, 0)
@@ -227,24 +216,24 @@ function restore(supervisor: boolean): Handler {
     const lo = s.get(S_EA)
     const hi = s.get(S_EA + 4)
     const components = requested(s)
-    image.load(s, lo, hi, A_HEADER, A_HEADER + 64)
+    image.load(s, lo, hi, fpuImage.A_HEADER, fpuImage.A_HEADER + 64)
     const compacted = checkHeader(s, supervisor)
-    const from = components & image.word(A_HEADER)
+    const from = components & image.word(fpuImage.A_HEADER)
     const x87 = (from & XCR0_X87) !== 0
     const sse = (from & XCR0_SSE) !== 0
     // In the standard form MXCSR is loaded whenever SSE or AVX is asked for; in the compacted form it is SSE's alone.
     const mxcsr = compacted === 0 ? (components & (XCR0_SSE | XCR0_AVX)) !== 0 : sse
-    if (x87) image.load(s, lo, hi, 0, A_MXCSR)
-    if (mxcsr) image.load(s, lo, hi, A_MXCSR, A_ST)
-    if (x87) image.load(s, lo, hi, A_ST, A_XMM)
-    if (sse) image.load(s, lo, hi, A_XMM, xmmEnd(s))
+    if (x87) image.load(s, lo, hi, 0, fpuImage.A_MXCSR)
+    if (mxcsr) image.load(s, lo, hi, fpuImage.A_MXCSR, fpuImage.A_ST)
+    if (x87) image.load(s, lo, hi, fpuImage.A_ST, fpuImage.A_XMM)
+    if (sse) image.load(s, lo, hi, fpuImage.A_XMM, xmmEnd(s))
     for (const component of COMPONENTS) {
       if ((from & component.bit) === 0) continue
       const at = offsetOf(component, compacted)
       image.load(s, lo, hi, at, at + transferred(s, component))
     }
-    const control = image.word(A_MXCSR)
-    if (mxcsr && (control & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+    const control = image.word(fpuImage.A_MXCSR)
+    if (mxcsr && (control & ~fpuImage.MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
 
     if (x87) image.giveX87(s, form.size === 8)
     else if ((components & XCR0_X87) !== 0) {
@@ -252,10 +241,10 @@ function restore(supervisor: boolean): Handler {
       s.u8.fill(0, S_FPR, S_FPR + 128)
     }
     if (mxcsr) s.set(S_MXCSR, control)
-    else if (compacted !== 0 && (components & XCR0_SSE) !== 0) s.set(S_MXCSR, MXCSR_INITIAL)
+    else if (compacted !== 0 && (components & XCR0_SSE) !== 0) s.set(S_MXCSR, fpuImage.MXCSR_INITIAL)
     if ((components & XCR0_SSE) !== 0) {
-      if (!sse) image.clear(A_XMM, A_XMM_END)
-      image.giveVectors(s, A_XMM, 0, vectorCount(s))
+      if (!sse) image.clear(fpuImage.A_XMM, fpuImage.A_XMM_END)
+      image.giveVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
     }
     if ((components & XCR0_AVX) !== 0) {
       const at = offsetOf(AVX, compacted)

@@ -1,15 +1,4 @@
-import {
-  S_FCW,
-  S_FDP,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_PKRU,
-  S_XMM,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
 import { A_YMM, FCW_INITIAL } from './fpu-image.ts'
 import type { System } from '../system.ts'
@@ -59,10 +48,10 @@ export function vectorCount(s: System): number {
 
 /** Whether x87 state is other than FNINIT leaves it. */
 function isX87InUse(s: System): boolean {
-  if (s.get(S_FCW) !== FCW_INITIAL || s.get(S_FSW) !== 0 || s.get(S_FTOP) !== 0) return true
-  if (s.get(S_FTAG_EMPTY) !== 0xff || s.get(S_FOP) !== 0) return true
-  if ((s.get(S_FIP) | s.get(S_FIP + 4) | s.get(S_FDP) | s.get(S_FDP + 4)) !== 0) return true
-  for (let at = S_FPR; at < S_FPR + 128; at += 16) {
+  if (s.get(S.S_FCW) !== FCW_INITIAL || s.get(S.S_FSW) !== 0 || s.get(S.S_FTOP) !== 0) return true
+  if (s.get(S.S_FTAG_EMPTY) !== 0xff || s.get(S.S_FOP) !== 0) return true
+  if ((s.get(S.S_FIP) | s.get(S.S_FIP + 4) | s.get(S.S_FDP) | s.get(S.S_FDP + 4)) !== 0) return true
+  for (let at = S.S_FPR; at < S.S_FPR + 128; at += 16) {
     if ((s.get(at) | s.get(at + 4) | s.u16[(at + 8) >>> 1]!) !== 0) return true
   }
   return false
@@ -71,7 +60,7 @@ function isX87InUse(s: System): boolean {
 /** Whether the half (byte 0 or 16) of a vector register that this mode has is other than zero. */
 function isHalfInUse(s: System, half: number): boolean {
   for (let i = 0; i < vectorCount(s); i++) {
-    const at = S_XMM + 64 * i + half
+    const at = S.S_XMM + 64 * i + half
     if ((s.get(at) | s.get(at + 4) | s.get(at + 8) | s.get(at + 12)) !== 0) return true
   }
   return false
@@ -88,6 +77,6 @@ export function inUse(s: System): number {
     (isX87InUse(s) ? XCR0_X87 : 0) |
     (isHalfInUse(s, 0) ? XCR0_SSE : 0) |
     (isHalfInUse(s, 16) ? XCR0_AVX : 0) |
-    (s.get(S_PKRU) === 0 ? 0 : XCR0_PKRU)
+    (s.get(S.S_PKRU) === 0 ? 0 : XCR0_PKRU)
   )
 }

@@ -1,18 +1,6 @@
 import { SLOW_IMPLICIT } from '../../state/host.ts'
 import { CS, GDTR, LDTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS, S_RIP, SS } from '../../state/state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_G,
-  ATTR_L,
-  ATTR_P,
-  ATTR_S,
-  TYPE_ACCESSED,
-  TYPE_CODE,
-  TYPE_CONFORMING,
-  TYPE_READABLE,
-  TYPE_WRITABLE,
-} from '../../state/architecture.ts'
+import * as architecture from '../../state/architecture.ts'
 import { isUsable, setSegment, setNullSegment, setRealModeSegment, setV86Segment } from './segment-cache.ts'
 import type { System } from '../system.ts'
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../state/vectors.ts'
@@ -51,39 +39,44 @@ export class Descriptor {
   }
 
   get isSegment(): boolean {
-    return (this.high & (ATTR_S << 8)) !== 0
+    return (this.high & (architecture.ATTR_S << 8)) !== 0
   }
 
   get isCode(): boolean {
-    return this.isSegment && (this.type & TYPE_CODE) !== 0
+    return this.isSegment && (this.type & architecture.TYPE_CODE) !== 0
   }
 
   get isConforming(): boolean {
-    return (this.type & TYPE_CONFORMING) !== 0
+    return (this.type & architecture.TYPE_CONFORMING) !== 0
   }
 
   get isReadable(): boolean {
-    return this.isSegment && ((this.type & TYPE_CODE) === 0 || (this.type & TYPE_READABLE) !== 0)
+    return (
+      this.isSegment && ((this.type & architecture.TYPE_CODE) === 0 || (this.type & architecture.TYPE_READABLE) !== 0)
+    )
   }
 
   get isWritableData(): boolean {
-    return this.isSegment && (this.type & (TYPE_CODE | TYPE_WRITABLE)) === TYPE_WRITABLE
+    return (
+      this.isSegment &&
+      (this.type & (architecture.TYPE_CODE | architecture.TYPE_WRITABLE)) === architecture.TYPE_WRITABLE
+    )
   }
 
   get dpl(): number {
-    return (this.high >>> (8 + ATTR_DPL_SHIFT)) & 3
+    return (this.high >>> (8 + architecture.ATTR_DPL_SHIFT)) & 3
   }
 
   get present(): boolean {
-    return (this.high & (ATTR_P << 8)) !== 0
+    return (this.high & (architecture.ATTR_P << 8)) !== 0
   }
 
   get isLong(): boolean {
-    return (this.high & (ATTR_L << 8)) !== 0
+    return (this.high & (architecture.ATTR_L << 8)) !== 0
   }
 
   get isBig(): boolean {
-    return (this.high & (ATTR_DB << 8)) !== 0
+    return (this.high & (architecture.ATTR_DB << 8)) !== 0
   }
 
   get base(): number {
@@ -92,7 +85,7 @@ export class Descriptor {
 
   get limit(): number {
     const raw = (this.low & 0xffff) | (this.high & 0xf_0000)
-    return (this.high & (ATTR_G << 8)) === 0 ? raw : ((raw << 12) | 0xfff) >>> 0
+    return (this.high & (architecture.ATTR_G << 8)) === 0 ? raw : ((raw << 12) | 0xfff) >>> 0
   }
 
   /** Gates: the selector of the target. */
@@ -155,8 +148,8 @@ export function requireUpperHalf(s: System, d: Descriptor, vector: number): void
 
 /** Queues the write that marks a segment as accessed, if it is not yet. */
 export function queueAccessed(s: System, d: Descriptor): void {
-  if ((d.type & TYPE_ACCESSED) !== 0) return
-  d.high |= TYPE_ACCESSED << 8
+  if ((d.type & architecture.TYPE_ACCESSED) !== 0) return
+  d.high |= architecture.TYPE_ACCESSED << 8
   queueTypeByte(s, d)
 }
 

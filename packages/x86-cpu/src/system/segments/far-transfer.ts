@@ -1,14 +1,7 @@
 import { SLOW_STACK } from '../../state/host.ts'
 import { VECTOR_GP, VECTOR_NP } from '../../state/vectors.ts'
 import { CS, SEG_BASE, SEG_HIGH, SEG_SELECTOR, SS, S_EA, S_RIP } from '../../state/state-layout.ts'
-import {
-  RSP,
-  SYSTEM_CALL_GATE,
-  SYSTEM_CALL_GATE16,
-  SYSTEM_TASK_GATE,
-  SYSTEM_TSS,
-  SYSTEM_TSS16,
-} from '../../state/architecture.ts'
+import * as architecture from '../../state/architecture.ts'
 import {
   CodeTarget,
   Descriptor,
@@ -99,7 +92,7 @@ const jumpFar: Handler = (s, record, form) => {
     return s.retired()
   }
   const type = d.type
-  if (type === SYSTEM_CALL_GATE || (type === SYSTEM_CALL_GATE16 && !s.longMode)) {
+  if (type === architecture.SYSTEM_CALL_GATE || (type === architecture.SYSTEM_CALL_GATE16 && !s.longMode)) {
     openGate(s, pointerSelector)
     if (!(target.descriptor.isConforming || target.descriptor.dpl === s.cpl)) {
       s.raise(VECTOR_GP, selectorIndex(gate.gateSelector))
@@ -146,7 +139,7 @@ const callFar: Handler = (s, record, form) => {
     return s.retired()
   }
   const type = d.type
-  if (type === SYSTEM_CALL_GATE || (type === SYSTEM_CALL_GATE16 && !s.longMode)) {
+  if (type === architecture.SYSTEM_CALL_GATE || (type === architecture.SYSTEM_CALL_GATE16 && !s.longMode)) {
     openGate(s, pointerSelector)
     return callThroughGate(s, record, oldCs)
   }
@@ -191,15 +184,15 @@ function openGate(s: System, selector: number): void {
   requireDescriptor(s, inner, d, VECTOR_GP)
   if (!d.isCode || d.dpl > s.cpl) s.raise(VECTOR_GP, selectorIndex(inner))
   if (s.longMode && (!d.isLong || d.isBig)) s.raise(VECTOR_GP, selectorIndex(inner))
-  target.setOffset(gate.gateOffset, gate.upper, s.longMode ? 8 : gate.type === SYSTEM_CALL_GATE16 ? 2 : 4)
+  target.setOffset(gate.gateOffset, gate.upper, s.longMode ? 8 : gate.type === architecture.SYSTEM_CALL_GATE16 ? 2 : 4)
 }
 
 function callThroughGate(s: System, record: number, oldCs: number): number {
   const d = target.descriptor
-  const size = s.longMode ? 8 : gate.type === SYSTEM_CALL_GATE16 ? 2 : 4
+  const size = s.longMode ? 8 : gate.type === architecture.SYSTEM_CALL_GATE16 ? 2 : 4
   target.checkPresent(s)
   if (d.isConforming || d.dpl === s.cpl) {
-    if (s.longMode) stack.useLong(s, s.gpr(RSP), s.mode64 ? s.gprHi(RSP) : 0, false)
+    if (s.longMode) stack.useLong(s, s.gpr(architecture.RSP), s.mode64 ? s.gprHi(architecture.RSP) : 0, false)
     else stack.useCurrent(s)
     pushReturn(s, record, size, oldCs)
     target.checkOffset(s)
@@ -215,13 +208,13 @@ function callThroughGate(s: System, record: number, oldCs: number): number {
     tssStack.readLong(s, level)
     stack.useLong(s, tssStack.lo, tssStack.hi, true)
     stack.push(s, 8, oldSs)
-    stack.push(s, 8, s.gpr(RSP), s.mode64 ? s.gprHi(RSP) : 0)
+    stack.push(s, 8, s.gpr(architecture.RSP), s.mode64 ? s.gprHi(architecture.RSP) : 0)
   } else {
     tssStack.readLegacy(s, level)
     checkInnerStack(s, tssStack.selector, level, stackDescriptor)
     stack.useDescriptor(s, stackDescriptor, tssStack.lo)
     stack.push(s, size, oldSs)
-    stack.push(s, size, s.gpr(RSP))
+    stack.push(s, size, s.gpr(architecture.RSP))
     copyParameters(s, gate.gateParameters, size)
   }
   pushReturn(s, record, size, oldCs)
@@ -240,7 +233,7 @@ function copyParameters(s: System, count: number, size: number): void {
   const base = s.segmentField(SS, SEG_BASE)
   const narrow = s.stackAddressSize === 2
   for (let i = count - 1; i >= 0; i--) {
-    const offset = s.gpr(RSP) + i * size
+    const offset = s.gpr(architecture.RSP) + i * size
     s.linear(SS, narrow ? offset & 0xffff : offset >>> 0, 0, size, false)
     s.read((base + (narrow ? offset & 0xffff : offset)) >>> 0, 0, size, SLOW_STACK)
     stack.push(s, size, s.lo)
@@ -252,8 +245,8 @@ function toTask(s: System, record: number, kind: number): number {
   const d = target.descriptor
   const error = selectorIndex(d.selector)
   const type = d.type
-  const isGate = type === SYSTEM_TASK_GATE
-  const isTss = type === SYSTEM_TSS || type === SYSTEM_TSS16
+  const isGate = type === architecture.SYSTEM_TASK_GATE
+  const isTss = type === architecture.SYSTEM_TSS || type === architecture.SYSTEM_TSS16
   if (s.longMode || !(isGate || isTss)) s.raise(VECTOR_GP, error)
   if (d.dpl < s.cpl || d.dpl < (d.selector & 3)) s.raise(VECTOR_GP, error)
   if (!d.present) s.raise(VECTOR_NP, error)

@@ -1,41 +1,7 @@
 import { SLOW_IMPLICIT } from '../../state/host.ts'
 import { VECTOR_GP, VECTOR_NP } from '../../state/vectors.ts'
-import {
-  CS,
-  DS,
-  ES,
-  FLAG_AC,
-  FLAG_IF,
-  FLAG_IOPL,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VIF,
-  FLAG_VM,
-  FS,
-  GS,
-  IDTR,
-  SEG_BASE,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-  SS,
-  S_CR4,
-  S_DATA,
-  TR,
-} from '../../state/state-layout.ts'
-import {
-  ATTR_TYPE,
-  CR4_VME,
-  ERROR_IDT,
-  FLAG_FIXED,
-  RSP,
-  SYSTEM_INTERRUPT_GATE,
-  SYSTEM_INTERRUPT_GATE16,
-  SYSTEM_TASK_GATE,
-  SYSTEM_TRAP_GATE,
-  SYSTEM_TRAP_GATE16,
-  SYSTEM_TSS,
-} from '../../state/architecture.ts'
+import * as S from '../../state/state-layout.ts'
+import * as architecture from '../../state/architecture.ts'
 import { CodeTarget, Descriptor, isNull, requireDescriptor, selectorIndex, setSegmentFrom } from './descriptors.ts'
 import { setRealCode } from './far-transfer.ts'
 import { setNullSegment } from './segment-cache.ts'
@@ -81,7 +47,7 @@ export class Delivery {
  */
 export function deliver(s: System, what: Delivery): void {
   if (!s.protectedMode) {
-    throughVectorTable(s, what, s.segmentField(IDTR, SEG_BASE), s.segmentField(IDTR, SEG_LIMIT))
+    throughVectorTable(s, what, s.segmentField(S.IDTR, S.SEG_BASE), s.segmentField(S.IDTR, S.SEG_LIMIT))
     return
   }
   if (s.v86 && what.source === SOURCE_INT_N && !isForIdt(s, what.vector)) {
@@ -93,7 +59,7 @@ export function deliver(s: System, what: Delivery): void {
 
 function image(s: System, what: Delivery): number {
   const flags = s.cpu.materialiseFlags()
-  return what.resume ? flags | FLAG_RF : flags
+  return what.resume ? flags | S.FLAG_RF : flags
 }
 
 /**
@@ -102,13 +68,13 @@ function image(s: System, what: Delivery): number {
  * Source: SDM vol. 3B, "Handling Interrupts and Exceptions in Virtual-8086 Mode", table "Software Interrupt Handling".
  */
 function isForIdt(s: System, vector: number): boolean {
-  if ((s.get(S_CR4) & CR4_VME) === 0) {
+  if ((s.get(S.S_CR4) & architecture.CR4_VME) === 0) {
     if (s.iopl < 3) s.raise(VECTOR_GP, 0)
     return true
   }
-  const limit = s.segmentField(TR, SEG_LIMIT)
-  const base = s.segmentField(TR, SEG_BASE)
-  if ((s.attributes(TR) & ATTR_TYPE) < SYSTEM_TSS || limit < 0x67) s.raise(VECTOR_GP, 0)
+  const limit = s.segmentField(S.TR, S.SEG_LIMIT)
+  const base = s.segmentField(S.TR, S.SEG_BASE)
+  if ((s.attributes(S.TR) & architecture.ATTR_TYPE) < architecture.SYSTEM_TSS || limit < 0x67) s.raise(VECTOR_GP, 0)
   const map = s.readSystem((base + 0x66) >>> 0, 0, 2)
   const at = map - 32 + (vector >>> 3)
   if (at > limit || at < 0) s.raise(VECTOR_GP, 0)
@@ -121,7 +87,7 @@ function isForIdt(s: System, vector: number): boolean {
 /** Real mode, and redirected software interrupts of virtual-8086 mode: a table of far pointers. */
 function throughVectorTable(s: System, what: Delivery, base: number, limit: number): void {
   const entry = what.vector * 4
-  if (entry + 3 > limit) s.raise(VECTOR_GP, entry | ERROR_IDT)
+  if (entry + 3 > limit) s.raise(VECTOR_GP, entry | architecture.ERROR_IDT)
   const offset = s.readSystem((base + entry) >>> 0, 0, 2)
   const selector = s.readSystem((base + entry + 2) >>> 0, 0, 2)
   const v86 = s.v86
@@ -130,37 +96,37 @@ function throughVectorTable(s: System, what: Delivery, base: number, limit: numb
   let pushed = flags
   if (virtual) {
     // The program sees its virtual IF, and an IOPL of 3.
-    pushed = (flags & ~FLAG_IF) | ((flags & FLAG_VIF) === 0 ? 0 : FLAG_IF) | FLAG_IOPL
+    pushed = (flags & ~S.FLAG_IF) | ((flags & S.FLAG_VIF) === 0 ? 0 : S.FLAG_IF) | S.FLAG_IOPL
   }
   stack.useCurrent(s)
   stack.push(s, 2, pushed & 0xffff)
-  stack.push(s, 2, s.segmentField(CS, SEG_SELECTOR))
+  stack.push(s, 2, s.segmentField(S.CS, S.SEG_SELECTOR))
   stack.push(s, 2, what.returnLo & 0xffff)
   stack.finish(s)
-  if (offset > s.segmentField(CS, SEG_LIMIT)) s.raise(VECTOR_GP, 0)
+  if (offset > s.segmentField(S.CS, S.SEG_LIMIT)) s.raise(VECTOR_GP, 0)
   s.commit()
   stack.store(s)
-  let cleared = FLAG_TF | FLAG_RF | (virtual ? FLAG_VIF : FLAG_IF)
-  cleared |= v86 ? FLAG_NT : FLAG_AC
-  s.cpu.setRflags((flags & ~cleared) | FLAG_FIXED)
+  let cleared = S.FLAG_TF | S.FLAG_RF | (virtual ? S.FLAG_VIF : S.FLAG_IF)
+  cleared |= v86 ? S.FLAG_NT : S.FLAG_AC
+  s.cpu.setRflags((flags & ~cleared) | architecture.FLAG_FIXED)
   setRealCode(s, selector, offset)
 }
 
 function readGate(s: System, what: Delivery): void {
   const long = s.longMode
   const entry = what.vector * (long ? 16 : 8)
-  const error = what.vector * 8 + ERROR_IDT
-  if (entry + (long ? 15 : 7) > s.segmentField(IDTR, SEG_LIMIT)) s.raise(VECTOR_GP, error)
-  const baseLo = s.segmentField(IDTR, SEG_BASE)
-  const baseHi = s.segmentField(IDTR, SEG_BASE + 4)
+  const error = what.vector * 8 + architecture.ERROR_IDT
+  if (entry + (long ? 15 : 7) > s.segmentField(S.IDTR, S.SEG_LIMIT)) s.raise(VECTOR_GP, error)
+  const baseLo = s.segmentField(S.IDTR, S.SEG_BASE)
+  const baseHi = s.segmentField(S.IDTR, S.SEG_BASE + 4)
   const at = (baseLo + entry) >>> 0
   const atHi = s.carryHi(baseLo, baseHi, entry)
   if (long) {
     // Bits 12:8 of the upper half are not checked for IDT gates.
     s.check(s.cpu.access(at, atHi, 16 | SLOW_IMPLICIT))
-    gate.low = s.get(S_DATA)
-    gate.high = s.get(S_DATA + 4)
-    gate.upper = s.get(S_DATA + 8)
+    gate.low = s.get(S.S_DATA)
+    gate.high = s.get(S.S_DATA + 4)
+    gate.upper = s.get(S.S_DATA + 8)
   } else {
     s.read(at, atHi, 8, SLOW_IMPLICIT)
     gate.low = s.lo
@@ -169,9 +135,12 @@ function readGate(s: System, what: Delivery): void {
   }
   const type = gate.type
   const known =
-    type === SYSTEM_INTERRUPT_GATE ||
-    type === SYSTEM_TRAP_GATE ||
-    (!long && (type === SYSTEM_INTERRUPT_GATE16 || type === SYSTEM_TRAP_GATE16 || type === SYSTEM_TASK_GATE))
+    type === architecture.SYSTEM_INTERRUPT_GATE ||
+    type === architecture.SYSTEM_TRAP_GATE ||
+    (!long &&
+      (type === architecture.SYSTEM_INTERRUPT_GATE16 ||
+        type === architecture.SYSTEM_TRAP_GATE16 ||
+        type === architecture.SYSTEM_TASK_GATE))
   if (gate.isSegment || !known) s.raise(VECTOR_GP, error)
   if (what.source !== SOURCE_EVENT && gate.dpl < s.cpl) s.raise(VECTOR_GP, error)
   if (!gate.present) s.raise(VECTOR_NP, error)
@@ -180,7 +149,7 @@ function readGate(s: System, what: Delivery): void {
 function throughIdt(s: System, what: Delivery): void {
   readGate(s, what)
   const type = gate.type
-  if (type === SYSTEM_TASK_GATE) {
+  if (type === architecture.SYSTEM_TASK_GATE) {
     switchTask(s, {
       selector: gate.gateSelector,
       kind: TASK_INTERRUPT,
@@ -202,14 +171,14 @@ function throughIdt(s: System, what: Delivery): void {
   if (!d.present) s.raise(VECTOR_NP, error)
   const inner = !d.isConforming && d.dpl < cpl
   if (s.v86 && (!inner || d.dpl !== 0)) s.raise(VECTOR_GP, error)
-  const size = long ? 8 : type === SYSTEM_INTERRUPT_GATE || type === SYSTEM_TRAP_GATE ? 4 : 2
+  const size = long ? 8 : type === architecture.SYSTEM_INTERRUPT_GATE || type === architecture.SYSTEM_TRAP_GATE ? 4 : 2
   const level = inner ? d.dpl : cpl
   target.setOffset(gate.gateOffset, gate.upper, size)
   const flags = image(s, what)
   if (long) pushLong(s, inner, level)
   else pushLegacy(s, inner, level, size)
   stack.push(s, size, flags)
-  stack.push(s, size, s.segmentField(CS, SEG_SELECTOR))
+  stack.push(s, size, s.segmentField(S.CS, S.SEG_SELECTOR))
   stack.push(s, size, what.returnLo, what.returnHi)
   if (what.hasError) stack.push(s, size, what.errorCode)
   stack.finish(s)
@@ -218,16 +187,18 @@ function throughIdt(s: System, what: Delivery): void {
   s.commit()
   const v86 = s.v86
   const interrupt = (type & 1) === 0
-  s.cpu.setRflags((flags & ~(FLAG_TF | FLAG_NT | FLAG_VM | FLAG_RF | (interrupt ? FLAG_IF : 0))) | FLAG_FIXED)
+  s.cpu.setRflags(
+    (flags & ~(S.FLAG_TF | S.FLAG_NT | S.FLAG_VM | S.FLAG_RF | (interrupt ? S.FLAG_IF : 0))) | architecture.FLAG_FIXED,
+  )
   if (inner) {
-    if (long) setNullSegment(s, SS, level)
-    else setSegmentFrom(s, SS, tssStack.selector, stackDescriptor)
+    if (long) setNullSegment(s, S.SS, level)
+    else setSegmentFrom(s, S.SS, tssStack.selector, stackDescriptor)
   }
   if (v86) {
-    setNullSegment(s, ES, 0)
-    setNullSegment(s, DS, 0)
-    setNullSegment(s, FS, 0)
-    setNullSegment(s, GS, 0)
+    setNullSegment(s, S.ES, 0)
+    setNullSegment(s, S.DS, 0)
+    setNullSegment(s, S.FS, 0)
+    setNullSegment(s, S.GS, 0)
   }
   stack.store(s)
   target.enter(s, selector, level)
@@ -236,8 +207,8 @@ function throughIdt(s: System, what: Delivery): void {
 /** IA-32e mode: SS:RSP are pushed whatever happens, on a stack aligned to 16 bytes. */
 function pushLong(s: System, inner: boolean, level: number): void {
   const ist = gate.high & 7
-  const oldLo = s.gpr(RSP)
-  const oldHi = s.mode64 ? s.gprHi(RSP) : 0
+  const oldLo = s.gpr(architecture.RSP)
+  const oldHi = s.mode64 ? s.gprHi(architecture.RSP) : 0
   if (ist !== 0) {
     tssStack.readLong(s, 3 + ist)
     stack.useLong(s, tssStack.lo, tssStack.hi, inner)
@@ -246,7 +217,7 @@ function pushLong(s: System, inner: boolean, level: number): void {
     stack.useLong(s, tssStack.lo, tssStack.hi, true)
   } else stack.useLong(s, oldLo, oldHi, false)
   stack.align16()
-  stack.push(s, 8, s.segmentField(SS, SEG_SELECTOR))
+  stack.push(s, 8, s.segmentField(S.SS, S.SEG_SELECTOR))
   stack.push(s, 8, oldLo, oldHi)
 }
 
@@ -259,11 +230,11 @@ function pushLegacy(s: System, inner: boolean, level: number, size: number): voi
   checkInnerStack(s, tssStack.selector, level, stackDescriptor)
   stack.useDescriptor(s, stackDescriptor, tssStack.lo)
   if (s.v86) {
-    stack.push(s, size, s.segmentField(GS, SEG_SELECTOR))
-    stack.push(s, size, s.segmentField(FS, SEG_SELECTOR))
-    stack.push(s, size, s.segmentField(DS, SEG_SELECTOR))
-    stack.push(s, size, s.segmentField(ES, SEG_SELECTOR))
+    stack.push(s, size, s.segmentField(S.GS, S.SEG_SELECTOR))
+    stack.push(s, size, s.segmentField(S.FS, S.SEG_SELECTOR))
+    stack.push(s, size, s.segmentField(S.DS, S.SEG_SELECTOR))
+    stack.push(s, size, s.segmentField(S.ES, S.SEG_SELECTOR))
   }
-  stack.push(s, size, s.segmentField(SS, SEG_SELECTOR))
-  stack.push(s, size, s.gpr(RSP))
+  stack.push(s, size, s.segmentField(S.SS, S.SEG_SELECTOR))
+  stack.push(s, size, s.gpr(architecture.RSP))
 }

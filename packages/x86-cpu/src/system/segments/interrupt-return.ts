@@ -1,31 +1,5 @@
 import { VECTOR_GP } from '../../state/vectors.ts'
-import {
-  CS,
-  DS,
-  ES,
-  FLAG_AC,
-  FLAG_DF,
-  FLAG_ID,
-  FLAG_IF,
-  FLAG_IOPL,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VIF,
-  FLAG_VIP,
-  FLAG_VM,
-  FLAGS_ARITHMETIC,
-  FS,
-  GS,
-  SEG_BASE,
-  SEG_HIGH,
-  SS,
-  S_CR4,
-  S_EFLAGS,
-  S_GPR,
-  S_RIP,
-  TR,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { CR4_VME, FLAG_FIXED, RSP } from '../../state/architecture.ts'
 import { hasInstructionBreakpoints } from '../breakpoints.ts'
 import { FarReturn } from './far-return.ts'
@@ -40,10 +14,10 @@ const way = new FarReturn()
 
 /** RFLAGS that an image of `size` bytes may change at privilege level `cpl`; the rest stays. */
 export function flagsMask(s: System, size: number): number {
-  let mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT
-  if (size !== 2) mask |= FLAG_RF | FLAG_AC | FLAG_ID
-  if (!s.protectedMode || s.cpl === 0) mask |= FLAG_IOPL | FLAG_IF
-  else if (s.cpl <= s.iopl) mask |= FLAG_IF
+  let mask = S.FLAGS_ARITHMETIC | S.FLAG_TF | S.FLAG_DF | S.FLAG_NT
+  if (size !== 2) mask |= S.FLAG_RF | S.FLAG_AC | S.FLAG_ID
+  if (!s.protectedMode || s.cpl === 0) mask |= S.FLAG_IOPL | S.FLAG_IF
+  else if (s.cpl <= s.iopl) mask |= S.FLAG_IF
   return mask
 }
 
@@ -57,7 +31,7 @@ const interruptReturn: Handler = (s, record, form) => {
   const size = form.size
   const status = s.realSegments ? returnReal(s, size) : returnProtected(s, record, size)
   // RF matters to instruction breakpoints only, and it is their check that clears it.
-  if (!hasInstructionBreakpoints(s)) s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
+  if (!hasInstructionBreakpoints(s)) s.set(S.S_EFLAGS, s.get(S.S_EFLAGS) & ~S.FLAG_RF)
   // Any IRET that succeeds lets NMIs in again, whatever it returned from.
   s.set(S_NMI_BLOCKED, 0)
   return status
@@ -67,22 +41,22 @@ const interruptReturn: Handler = (s, record, form) => {
 function returnReal(s: System, size: number): number {
   const v86 = s.v86
   const virtual = v86 && s.iopl < 3
-  if (virtual && ((s.get(S_CR4) & CR4_VME) === 0 || size !== 2)) s.raise(VECTOR_GP, 0)
+  if (virtual && ((s.get(S.S_CR4) & CR4_VME) === 0 || size !== 2)) s.raise(VECTOR_GP, 0)
   const { frameLo } = s
   s.readFrame(3, size)
   const offset = frameLo[0]!
   const selector = frameLo[1]! & 0xffff
   const image = frameLo[2]!
-  if (offset > s.segmentField(CS, SEG_HIGH)) s.raise(VECTOR_GP, 0)
+  if (offset > s.segmentField(S.CS, S.SEG_HIGH)) s.raise(VECTOR_GP, 0)
   let flags: number
   if (virtual) {
     // With virtual interrupts, IF of the image goes to VIF; TF, or IF while one is pending, needs the monitor.
-    const pending = (image & FLAG_IF) !== 0 && (s.get(S_EFLAGS) & FLAG_VIP) !== 0
-    if (pending || (image & FLAG_TF) !== 0) s.raise(VECTOR_GP, 0)
-    flags = mergeFlags(s, image, flagsMask(s, 2) & ~(FLAG_IF | FLAG_IOPL))
-    flags = (image & FLAG_IF) === 0 ? flags & ~FLAG_VIF : flags | FLAG_VIF
+    const pending = (image & S.FLAG_IF) !== 0 && (s.get(S.S_EFLAGS) & S.FLAG_VIP) !== 0
+    if (pending || (image & S.FLAG_TF) !== 0) s.raise(VECTOR_GP, 0)
+    flags = mergeFlags(s, image, flagsMask(s, 2) & ~(S.FLAG_IF | S.FLAG_IOPL))
+    flags = (image & S.FLAG_IF) === 0 ? flags & ~S.FLAG_VIF : flags | S.FLAG_VIF
   } else {
-    const mask = v86 ? (flagsMask(s, size) | FLAG_IF) & ~FLAG_IOPL : flagsMask(s, size)
+    const mask = v86 ? (flagsMask(s, size) | S.FLAG_IF) & ~S.FLAG_IOPL : flagsMask(s, size)
     flags = mergeFlags(s, image, mask)
   }
   s.releaseStack(3 * size)
@@ -92,9 +66,9 @@ function returnReal(s: System, size: number): number {
 }
 
 function returnProtected(s: System, record: number, size: number): number {
-  if ((s.get(S_EFLAGS) & FLAG_NT) !== 0) {
+  if ((s.get(S.S_EFLAGS) & S.FLAG_NT) !== 0) {
     if (s.longMode) s.raise(VECTOR_GP, 0)
-    const link = s.readSystem(s.segmentField(TR, SEG_BASE), 0, 2)
+    const link = s.readSystem(s.segmentField(S.TR, S.SEG_BASE), 0, 2)
     s.nextRip(record)
     return switchTask(s, { selector: link, kind: TASK_IRET, returnIp: s.lo })
   }
@@ -106,7 +80,7 @@ function returnProtected(s: System, record: number, size: number): number {
   const selector = frameLo[1]! & 0xffff
   const image = frameLo[2]!
   const cpl = s.cpl
-  if ((image & FLAG_VM) !== 0 && cpl === 0 && size === 4 && !s.longMode) return toV86(s, lo, selector, image)
+  if ((image & S.FLAG_VM) !== 0 && cpl === 0 && size === 4 && !s.longMode) return toV86(s, lo, selector, image)
   way.checkCode(s, selector, lo, frameHi[0]!, size)
   const values = mode64 || way.level !== cpl ? 5 : 3
   if (values === 5) {
@@ -116,7 +90,7 @@ function returnProtected(s: System, record: number, size: number): number {
   way.checkOffset(s)
   s.commit()
   let mask = flagsMask(s, size)
-  if (cpl === 0 && size !== 2) mask |= s.cpu.processor.rflags & (FLAG_VIF | FLAG_VIP)
+  if (cpl === 0 && size !== 2) mask |= s.cpu.processor.rflags & (S.FLAG_VIF | S.FLAG_VIP)
   const flags = mergeFlags(s, image, mask)
   if (values === 3) s.releaseStack(3 * size)
   s.cpu.setRflags(flags)
@@ -130,14 +104,14 @@ function toV86(s: System, offset: number, selector: number, image: number): numb
   const value = (i: number): number => s.frameLo[i]!
   if (offset > 0xffff) s.raise(VECTOR_GP, 0)
   s.cpu.setRflags((image & s.cpu.processor.rflags) | FLAG_FIXED)
-  setV86Segment(s, SS, value(4) & 0xffff)
-  setV86Segment(s, ES, value(5) & 0xffff)
-  setV86Segment(s, DS, value(6) & 0xffff)
-  setV86Segment(s, FS, value(7) & 0xffff)
-  setV86Segment(s, GS, value(8) & 0xffff)
-  setV86Segment(s, CS, selector)
-  s.set64(S_GPR + 8 * RSP, value(3), 0)
-  s.set64(S_RIP, offset, 0)
+  setV86Segment(s, S.SS, value(4) & 0xffff)
+  setV86Segment(s, S.ES, value(5) & 0xffff)
+  setV86Segment(s, S.DS, value(6) & 0xffff)
+  setV86Segment(s, S.FS, value(7) & 0xffff)
+  setV86Segment(s, S.GS, value(8) & 0xffff)
+  setV86Segment(s, S.CS, selector)
+  s.set64(S.S_GPR + 8 * RSP, value(3), 0)
+  s.set64(S.S_RIP, offset, 0)
   s.cpu.modeChanged()
   return s.retired()
 }

@@ -1,38 +1,7 @@
 import { SLOW_STACK } from '../../state/host.ts'
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../state/vectors.ts'
-import {
-  FLAG_ZF,
-  GDTR,
-  IDTR,
-  LDTR,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_WRITE,
-  SEG_LIMIT,
-  SEG_RIGHTS,
-  SEG_SELECTOR,
-  SHADOW_MOV_SS,
-  SS,
-  STATUS_DONE,
-  S_CR4,
-  S_EA,
-  S_SEGMENTS,
-  S_SHADOW,
-  TR,
-} from '../../state/state-layout.ts'
-import {
-  CR4_UMIP,
-  RSP,
-  SYSTEM_CALL_GATE,
-  SYSTEM_CALL_GATE16,
-  SYSTEM_LDT,
-  SYSTEM_TASK_GATE,
-  SYSTEM_TSS,
-  SYSTEM_TSS16,
-  SYSTEM_TSS16_BUSY,
-  SYSTEM_TSS_BUSY,
-  TSS_BUSY_BIT,
-} from '../../state/architecture.ts'
+import * as S from '../../state/state-layout.ts'
+import * as architecture from '../../state/architecture.ts'
 import {
   Descriptor,
   isNull,
@@ -63,12 +32,12 @@ const descriptor = new Descriptor()
 
 /** Number of the segment register at a state offset. */
 function segmentNumber(offset: number): number {
-  return (offset - S_SEGMENTS) / SEG_BYTES
+  return (offset - S.S_SEGMENTS) / S.SEG_BYTES
 }
 
 /** SLDT, STR, SMSW, SGDT and SIDT are for the kernel where CR4.UMIP says so (SDM vol. 3A, "CR4.UMIP"). */
 export function checkUmip(s: System): void {
-  if ((s.get(S_CR4) & CR4_UMIP) !== 0 && s.cpl > 0) s.raise(VECTOR_GP, 0)
+  if ((s.get(S.S_CR4) & architecture.CR4_UMIP) !== 0 && s.cpl > 0) s.raise(VECTOR_GP, 0)
 }
 
 /** LLDT, LTR, SLDT, STR, LAR, LSL, VERR, VERW, ARPL: undefined outside protected mode. */
@@ -90,10 +59,10 @@ function requireProtectedUmip(s: System): void {
 
 function loadSegment(s: System, record: number, segment: number): number {
   load.loadDataSegment(s, segment)
-  if (segment !== SS) return STATUS_DONE
+  if (segment !== S.SS) return S.STATUS_DONE
   // Interrupts and debug traps wait for the instruction that loads ESP (SDM vol. 3A, "Masking Exceptions and Interrupts
   // When Switching Stacks").
-  s.set(S_SHADOW, s.get(S_SHADOW) | SHADOW_MOV_SS)
+  s.set(S.S_SHADOW, s.get(S.S_SHADOW) | S.SHADOW_MOV_SS)
   return s.retireNext(record)
 }
 
@@ -107,24 +76,24 @@ const movToSegment: Handler = (s, record, form) => {
 
 // @isa: complete   8C /r   MOV r/m, Sreg   "SDM vol. 2B, MOV"
 const movFromSegment: Handler = (s, record, form) => {
-  const selector = s.get(registerOffset(s, record, 1) + SEG_SELECTOR)
+  const selector = s.get(registerOffset(s, record, 1) + S.SEG_SELECTOR)
   writeOperand(s, record, form, 0, selector, isMemory(form, 0) ? 2 : sizeOf(form, 0))
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   06 0E 16 1E 0FA0 0FA8   PUSH Sreg   "SDM vol. 2B, PUSH"
 export const pushSegment: Handler = (s, record, form) => {
   const size = form.size
-  const selector = s.get(registerOffset(s, record, 0) + SEG_SELECTOR)
+  const selector = s.get(registerOffset(s, record, 0) + S.SEG_SELECTOR)
   const width = s.stackAddressSize
-  const lo = s.gpr(RSP) - size
-  const hi = (s.gprHi(RSP) - (lo < 0 ? 1 : 0)) >>> 0
+  const lo = s.gpr(architecture.RSP) - size
+  const hi = (s.gprHi(architecture.RSP) - (lo < 0 ? 1 : 0)) >>> 0
   // A 32-bit push of a selector moves ESP by 4 and writes 2 bytes on Intel processors.
-  s.linear(SS, width === 2 ? lo & 0xffff : lo >>> 0, hi, size === 4 ? 2 : size, true)
+  s.linear(S.SS, width === 2 ? lo & 0xffff : lo >>> 0, hi, size === 4 ? 2 : size, true)
   s.write(s.linLo, s.linHi, size === 4 ? 2 : size, selector, 0, SLOW_STACK)
   s.commit()
   s.setStackPointer(width, lo >>> 0, hi)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   07 17 1F 0FA1 0FA9   POP Sreg   "SDM vol. 2B, POP"
@@ -141,8 +110,8 @@ export const popSegment: Handler = (s, record, form) => {
 function loadFarPointer(segment: number): Handler {
   return (s, record, form) => {
     const size = form.size
-    const lo = s.get(S_EA)
-    const hi = s.get(S_EA + 4)
+    const lo = s.get(S.S_EA)
+    const hi = s.get(S.S_EA + 4)
     s.read(lo, hi, size, 0)
     const offsetLo = s.lo
     const offsetHi = s.hi
@@ -150,14 +119,14 @@ function loadFarPointer(segment: number): Handler {
     s.commit()
     load.loadDataSegment(s, segment)
     s.writeRegister(registerOffset(s, record, 0), size, offsetLo, offsetHi)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
 /** Sets ZF as given and leaves the other flags. */
 function setZero(s: System, zero: boolean): void {
   const flags = s.cpu.materialiseFlags()
-  s.cpu.setRflags(zero ? flags | FLAG_ZF : flags & ~FLAG_ZF)
+  s.cpu.setRflags(zero ? flags | S.FLAG_ZF : flags & ~S.FLAG_ZF)
 }
 
 /** Whether CPL and RPL may see a segment: conforming code always, anything else if neither is above DPL. */
@@ -169,17 +138,17 @@ function visible(s: System, selector: number, d: Descriptor): boolean {
 /** System types that LAR accepts; LSL accepts those with a limit (SDM vol. 2A, "LAR", table "Segment and Gate Types"). */
 function isLarType(s: System, type: number, forLimit: boolean): boolean {
   switch (type) {
-    case SYSTEM_TSS16:
-    case SYSTEM_TSS16_BUSY:
+    case architecture.SYSTEM_TSS16:
+    case architecture.SYSTEM_TSS16_BUSY:
       return !s.longMode
-    case SYSTEM_LDT:
-    case SYSTEM_TSS:
-    case SYSTEM_TSS_BUSY:
+    case architecture.SYSTEM_LDT:
+    case architecture.SYSTEM_TSS:
+    case architecture.SYSTEM_TSS_BUSY:
       return true
-    case SYSTEM_CALL_GATE16:
-    case SYSTEM_TASK_GATE:
+    case architecture.SYSTEM_CALL_GATE16:
+    case architecture.SYSTEM_TASK_GATE:
       return !s.longMode && !forLimit
-    case SYSTEM_CALL_GATE:
+    case architecture.SYSTEM_CALL_GATE:
       return !forLimit
     default:
       return false
@@ -197,7 +166,7 @@ const lar: Handler = (s, record, form) => {
   const ok = describe(s, readOperand(s, record, form, 1, 2) & 0xffff, false)
   if (ok) s.writeRegister(registerOffset(s, record, 0), form.size, descriptor.high & 0x00ff_ff00, 0)
   setZero(s, ok)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   0F 03 /r   LSL   "SDM vol. 2A, LSL"
@@ -205,7 +174,7 @@ const lsl: Handler = (s, record, form) => {
   const ok = describe(s, readOperand(s, record, form, 1, 2) & 0xffff, true)
   if (ok) s.writeRegister(registerOffset(s, record, 0), form.size, descriptor.limit, 0)
   setZero(s, ok)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 /** VERR and VERW. */
@@ -219,13 +188,14 @@ function verify(write: boolean): Handler {
       visible(s, selector, descriptor) &&
       (write ? descriptor.isWritableData : descriptor.isReadable)
     setZero(s, ok)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
 /** The operand has been checked for reading alone: segment limits are the same for a write, rights need not be. */
 function requireWritable(s: System, segment: number): void {
-  if ((s.segmentField(segment, SEG_RIGHTS) & SEG_CAN_WRITE) === 0) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+  if ((s.segmentField(segment, S.SEG_RIGHTS) & S.SEG_CAN_WRITE) === 0)
+    s.raise(segment === S.SS ? VECTOR_SS : VECTOR_GP, 0)
 }
 
 // @isa: complete   63 /r   ARPL   "SDM vol. 2A, ARPL"
@@ -238,7 +208,7 @@ const arpl: Handler = (s, record, form) => {
     writeOperand(s, record, form, 0, (destination & 0xfffc) | source, 2)
   }
   setZero(s, raise)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 /**
@@ -256,17 +226,17 @@ const lldt: Handler = (s, record, form) => {
   const selector = readOperand(s, record, form, 0, 2) & 0xffff
   if (isNull(selector)) {
     setNullLdt(s, selector)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
   const error = selectorIndex(selector)
   if ((selector & 4) !== 0) s.raise(VECTOR_GP, error)
   requireDescriptor(s, selector, descriptor, VECTOR_GP)
-  if (descriptor.isSegment || descriptor.type !== SYSTEM_LDT) s.raise(VECTOR_GP, error)
+  if (descriptor.isSegment || descriptor.type !== architecture.SYSTEM_LDT) s.raise(VECTOR_GP, error)
   if (!descriptor.present) s.raise(VECTOR_NP, error)
   if (s.longMode) requireSystemBase(s, descriptor, error)
   s.commit()
-  setSegmentFrom(s, LDTR, selector, descriptor)
-  return STATUS_DONE
+  setSegmentFrom(s, S.LDTR, selector, descriptor)
+  return S.STATUS_DONE
 }
 
 // @isa: complete   0F 00 /3   LTR   "SDM vol. 2A, LTR"
@@ -277,57 +247,57 @@ const ltr: Handler = (s, record, form) => {
   if ((selector & 4) !== 0) s.raise(VECTOR_GP, error)
   requireDescriptor(s, selector, descriptor, VECTOR_GP)
   const type = descriptor.type
-  const fits = type === SYSTEM_TSS || (type === SYSTEM_TSS16 && !s.longMode)
+  const fits = type === architecture.SYSTEM_TSS || (type === architecture.SYSTEM_TSS16 && !s.longMode)
   if (descriptor.isSegment || !fits) s.raise(VECTOR_GP, error)
   if (!descriptor.present) s.raise(VECTOR_NP, error)
   if (s.longMode) requireSystemBase(s, descriptor, error)
-  descriptor.high |= TSS_BUSY_BIT << 8
+  descriptor.high |= architecture.TSS_BUSY_BIT << 8
   queueTypeByte(s, descriptor)
   s.commit()
-  setSegmentFrom(s, TR, selector, descriptor)
-  return STATUS_DONE
+  setSegmentFrom(s, S.TR, selector, descriptor)
+  return S.STATUS_DONE
 }
 
 /** SLDT and STR. A register destination of 32 or 64 bits is zero-extended. */
 function storeSystemSelector(segment: number): Handler {
   return (s, record, form) => {
     const size = isMemory(form, 0) ? 2 : sizeOf(form, 0)
-    writeOperand(s, record, form, 0, s.segmentField(segment, SEG_SELECTOR), size)
-    return STATUS_DONE
+    writeOperand(s, record, form, 0, s.segmentField(segment, S.SEG_SELECTOR), size)
+    return S.STATUS_DONE
   }
 }
 
 /** LGDT and LIDT. With 16-bit operand size the base has 24 bits. */
 function loadTable(segment: number): Handler {
   return (s, _record, form) => {
-    const lo = s.get(S_EA)
-    const hi = s.get(S_EA + 4)
+    const lo = s.get(S.S_EA)
+    const hi = s.get(S.S_EA + 4)
     const limit = s.readAt(lo, hi, 0, 2)
     s.readAt(lo, hi, 2, s.mode64 ? 8 : 4)
     const baseHi = s.mode64 ? s.hi : 0
     if (s.mode64 && !s.isCanonicalBase(baseHi)) s.raise(VECTOR_GP, 0)
     setTableRegister(s, segment, form.size === 2 && !s.mode64 ? s.lo & 0xff_ffff : s.lo, baseHi, limit)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
 /** SGDT and SIDT. Outside 64-bit mode all 32 bits of the base are stored, whatever the operand size. */
 function storeTable(segment: number): Handler {
   return (s) => {
-    const lo = s.get(S_EA)
-    const hi = s.get(S_EA + 4)
-    const at = S_SEGMENTS + segment * SEG_BYTES
-    s.writeAt(lo, hi, 0, 2, s.get(at + SEG_LIMIT))
-    s.writeAt(lo, hi, 2, s.mode64 ? 8 : 4, s.get(at + SEG_BASE), s.get(at + SEG_BASE + 4))
+    const lo = s.get(S.S_EA)
+    const hi = s.get(S.S_EA + 4)
+    const at = S.S_SEGMENTS + segment * S.SEG_BYTES
+    s.writeAt(lo, hi, 0, 2, s.get(at + S.SEG_LIMIT))
+    s.writeAt(lo, hi, 2, s.mode64 ? 8 : 4, s.get(at + S.SEG_BASE), s.get(at + S.SEG_BASE + 4))
     s.commit()
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
 export const segmentHandlers: Readonly<Record<string, Handler>> = {
   LES: loadFarPointer(0),
   LDS: loadFarPointer(3),
-  LSS: loadFarPointer(SS),
+  LSS: loadFarPointer(S.SS),
   LFS: loadFarPointer(4),
   LGS: loadFarPointer(5),
   LAR: gated(requireProtected, lar),
@@ -337,12 +307,12 @@ export const segmentHandlers: Readonly<Record<string, Handler>> = {
   ARPL: gated(requireProtected, arpl),
   LLDT: gated(requireProtectedCpl0, lldt),
   LTR: gated(requireProtectedCpl0, ltr),
-  SLDT: gated(requireProtectedUmip, storeSystemSelector(LDTR)),
-  STR: gated(requireProtectedUmip, storeSystemSelector(TR)),
-  LGDT: gated(kernelOnly, loadTable(GDTR)),
-  LIDT: gated(kernelOnly, loadTable(IDTR)),
-  SGDT: gated(checkUmip, storeTable(GDTR)),
-  SIDT: gated(checkUmip, storeTable(IDTR)),
+  SLDT: gated(requireProtectedUmip, storeSystemSelector(S.LDTR)),
+  STR: gated(requireProtectedUmip, storeSystemSelector(S.TR)),
+  LGDT: gated(kernelOnly, loadTable(S.GDTR)),
+  LIDT: gated(kernelOnly, loadTable(S.IDTR)),
+  SGDT: gated(checkUmip, storeTable(S.GDTR)),
+  SIDT: gated(checkUmip, storeTable(S.IDTR)),
 }
 
 /** MOV to and from. */

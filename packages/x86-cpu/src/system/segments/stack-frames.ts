@@ -1,20 +1,6 @@
 import { SLOW_IMPLICIT, SLOW_STACK } from '../../state/host.ts'
 import { VECTOR_SS, VECTOR_TS } from '../../state/vectors.ts'
-import {
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_WRITE,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SEG_SELECTOR,
-  SS,
-  S_GPR,
-  S_SEGMENTS,
-  TR,
-} from '../../state/state-layout.ts'
+import * as S from '../../state/state-layout.ts'
 import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from '../../state/architecture.ts'
 import { isNull, queueAccessed, requireDescriptor, selectorIndex, type Descriptor } from './descriptors.ts'
 import { partsOf, type System } from '../system.ts'
@@ -54,11 +40,11 @@ export class PushStack {
     this.#flags = SLOW_STACK
     this.#error = 0
     if (this.#width === 8) return
-    const at = S_SEGMENTS + SS * SEG_BYTES
-    this.#baseLo = s.get(at + SEG_BASE)
-    this.#low = s.get(at + SEG_LOW)
-    this.#high = s.get(at + SEG_HIGH)
-    if ((s.get(at + SEG_RIGHTS) & SEG_CAN_WRITE) === 0) this.#low = 0xffff_ffff
+    const at = S.S_SEGMENTS + S.SS * S.SEG_BYTES
+    this.#baseLo = s.get(at + S.SEG_BASE)
+    this.#low = s.get(at + S.SEG_LOW)
+    this.#high = s.get(at + S.SEG_HIGH)
+    if ((s.get(at + S.SEG_RIGHTS) & S.SEG_CAN_WRITE) === 0) this.#low = 0xffff_ffff
   }
 
   /** A flat 64-bit stack. `inner`: of a more privileged level. */
@@ -144,7 +130,7 @@ export class PushStack {
 
   /** Makes this the stack pointer; after the last access. */
   store(s: System): void {
-    const at = S_GPR + 8 * RSP
+    const at = S.S_GPR + 8 * RSP
     if (this.#width === 2) s.set(at, this.lo)
     else s.set64(at, this.lo, this.#width === 8 ? this.hi : 0)
   }
@@ -163,8 +149,8 @@ export class TssStack {
 
   /** Outside IA-32e mode: SS:ESP or SS:SP of a level. @throws #TS(TR) where the TSS is too short */
   readLegacy(s: System, level: number): void {
-    const at = S_SEGMENTS + TR * SEG_BYTES
-    const wide = (s.get(at + SEG_ATTRIBUTES) & ATTR_TYPE) >= 8
+    const at = S.S_SEGMENTS + S.TR * S.SEG_BYTES
+    const wide = (s.get(at + S.SEG_ATTRIBUTES) & ATTR_TYPE) >= 8
     const offset = wide ? 4 + level * 8 : 2 + level * 4
     const base = this.#locate(s, offset, wide ? 6 : 4)
     this.lo = s.readSystem(base, 0, wide ? 4 : 2)
@@ -176,17 +162,17 @@ export class TssStack {
   readLong(s: System, slot: number): void {
     const offset = slot < 3 ? 4 + slot * 8 : 36 + (slot - 4) * 8
     const base = this.#locate(s, offset, 8)
-    s.readSystem(base, s.carryHi(s.segmentField(TR, SEG_BASE), s.segmentField(TR, SEG_BASE + 4), offset), 8)
+    s.readSystem(base, s.carryHi(s.segmentField(S.TR, S.SEG_BASE), s.segmentField(S.TR, S.SEG_BASE + 4), offset), 8)
     this.lo = s.lo
     this.hi = s.hi
     this.selector = 0
   }
 
   #locate(s: System, offset: number, size: number): number {
-    if (offset + size - 1 > s.segmentField(TR, SEG_LIMIT)) {
-      s.raise(VECTOR_TS, selectorIndex(s.segmentField(TR, SEG_SELECTOR)))
+    if (offset + size - 1 > s.segmentField(S.TR, S.SEG_LIMIT)) {
+      s.raise(VECTOR_TS, selectorIndex(s.segmentField(S.TR, S.SEG_SELECTOR)))
     }
-    return (s.segmentField(TR, SEG_BASE) + offset) >>> 0
+    return (s.segmentField(S.TR, S.SEG_BASE) + offset) >>> 0
   }
 }
 

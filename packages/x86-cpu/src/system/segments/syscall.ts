@@ -1,45 +1,6 @@
 import { VECTOR_GP } from '../../state/vectors.ts'
-import {
-  CS,
-  FLAG_IF,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VM,
-  FS,
-  GS,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SS,
-  STATUS_DONE,
-  S_CR4,
-  S_CSTAR,
-  S_EFER,
-  S_GPR,
-  S_KERNEL_GS_BASE,
-  S_LSTAR,
-  S_RIP,
-  S_SEGMENTS,
-  S_SFMASK,
-  S_STAR,
-  S_SYSENTER_CS,
-  S_SYSENTER_EIP,
-  S_SYSENTER_ESP,
-} from '../../state/state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_L,
-  CR4_FSGSBASE,
-  EFER_SCE,
-  FLAG_FIXED,
-  FLAT_CODE,
-  FLAT_STACK,
-  R11,
-  RCX,
-  RDX,
-  RSP,
-} from '../../state/architecture.ts'
+import * as S from '../../state/state-layout.ts'
+import * as architecture from '../../state/architecture.ts'
 import { registerOffset, type Handler } from '../operands.ts'
 import { setSegment, setSegmentBase } from './segment-cache.ts'
 import type { System } from '../system.ts'
@@ -50,13 +11,24 @@ const SYSRET_FLAGS = 0x003c_7fd7
 
 /** Flat CS of a level, as the fast system calls set it without reading a table. `long`: 64-bit code. */
 function setFlatCode(s: System, selector: number, level: number, long: boolean): void {
-  const attributes = FLAT_CODE | (level << ATTR_DPL_SHIFT) | (long ? ATTR_L : ATTR_DB)
-  setSegment(s, CS, selector & 0xffff, 0, 0, 0xffff_ffff, attributes)
+  const attributes =
+    architecture.FLAT_CODE |
+    (level << architecture.ATTR_DPL_SHIFT) |
+    (long ? architecture.ATTR_L : architecture.ATTR_DB)
+  setSegment(s, S.CS, selector & 0xffff, 0, 0, 0xffff_ffff, attributes)
 }
 
 /** The same for SS. */
 function setFlatStack(s: System, selector: number, level: number): void {
-  setSegment(s, SS, selector & 0xffff, 0, 0, 0xffff_ffff, FLAT_STACK | (level << ATTR_DPL_SHIFT))
+  setSegment(
+    s,
+    S.SS,
+    selector & 0xffff,
+    0,
+    0,
+    0xffff_ffff,
+    architecture.FLAT_STACK | (level << architecture.ATTR_DPL_SHIFT),
+  )
 }
 
 function setFlatSegments(s: System, cs: number, ss: number, level: number, long: boolean): void {
@@ -66,33 +38,33 @@ function setFlatSegments(s: System, cs: number, ss: number, level: number, long:
 
 /** SYSCALL and SYSRET: on Intel's processors in 64-bit mode alone, on AMD's in every mode; #UD where they are off. */
 function requireSyscall(s: System): void {
-  if ((!s.mode64 && !s.cpu.processor.amd) || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+  if ((!s.mode64 && !s.cpu.processor.amd) || (s.get(S.S_EFER) & architecture.EFER_SCE) === 0) s.undefinedOpcode()
 }
 
 // @isa: complete   0F 05   SYSCALL   "SDM vol. 2B, SYSCALL; AMD APM vol. 3, SYSCALL"
 export const syscall: Handler = (s, record) => {
   requireSyscall(s)
   const flags = s.cpu.materialiseFlags()
-  const cs = s.get(S_STAR + 4) & 0xfffc
+  const cs = s.get(S.S_STAR + 4) & 0xfffc
   s.nextRip(record)
   let flagsAfter: number
   if (s.longMode) {
-    const target = s.mode64 ? S_LSTAR : S_CSTAR
-    s.set64(S_GPR + 8 * RCX, s.lo, s.hi)
-    s.set64(S_GPR + 8 * R11, flags & ~FLAG_RF, 0)
-    s.set64(S_RIP, s.get(target), s.get(target + 4))
-    flagsAfter = (flags & ~s.get(S_SFMASK) & ~FLAG_RF) | FLAG_FIXED
+    const target = s.mode64 ? S.S_LSTAR : S.S_CSTAR
+    s.set64(S.S_GPR + 8 * architecture.RCX, s.lo, s.hi)
+    s.set64(S.S_GPR + 8 * architecture.R11, flags & ~S.FLAG_RF, 0)
+    s.set64(S.S_RIP, s.get(target), s.get(target + 4))
+    flagsAfter = (flags & ~s.get(S.S_SFMASK) & ~S.FLAG_RF) | architecture.FLAG_FIXED
   } else {
     // AMD's legacy mode: STAR has the target, and R11 does not exist.
-    s.setGpr(RCX, 4, s.lo)
-    s.set64(S_RIP, s.get(S_STAR), 0)
-    flagsAfter = (flags & ~(FLAG_VM | FLAG_IF | FLAG_RF)) | FLAG_FIXED
+    s.setGpr(architecture.RCX, 4, s.lo)
+    s.set64(S.S_RIP, s.get(S.S_STAR), 0)
+    flagsAfter = (flags & ~(S.FLAG_VM | S.FLAG_IF | S.FLAG_RF)) | architecture.FLAG_FIXED
   }
   s.cpu.setRflags(flagsAfter)
   setFlatSegments(s, cs, cs + 8, 0, s.longMode)
   s.cpu.modeChanged()
   // A single-step trap that SFMASK masks is not taken at the kernel's entry.
-  if ((flags & ~flagsAfter & FLAG_TF) !== 0) s.set(S_STEP_SUPPRESSED, 1)
+  if ((flags & ~flagsAfter & S.FLAG_TF) !== 0) s.set(S_STEP_SUPPRESSED, 1)
   return s.retired()
 }
 
@@ -104,31 +76,33 @@ const sysret: Handler = (s, _record, form) => {
   s.requireCpl0()
   const long = s.mode64 && form.size === 8
   // AMD's processors take any RCX: the fetch at the outer level faults.
-  if (long && !amd && !s.isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
-  const base = s.get(S_STAR + 4) >>> 16
-  const flags = s.mode64 ? s.gpr(R11) & SYSRET_FLAGS & s.cpu.processor.rflags : s.cpu.materialiseFlags() | FLAG_IF
-  s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
-  s.cpu.setRflags(flags | FLAG_FIXED)
+  if (long && !amd && !s.isCanonical(s.gprHi(architecture.RCX))) s.raise(VECTOR_GP, 0)
+  const base = s.get(S.S_STAR + 4) >>> 16
+  const flags = s.mode64
+    ? s.gpr(architecture.R11) & SYSRET_FLAGS & s.cpu.processor.rflags
+    : s.cpu.materialiseFlags() | S.FLAG_IF
+  s.set64(S.S_RIP, s.gpr(architecture.RCX), long ? s.gprHi(architecture.RCX) : 0)
+  s.cpu.setRflags(flags | architecture.FLAG_FIXED)
   setFlatCode(s, (base + (long ? 16 : 0)) | 3, 3, long)
   if (amd) setStackSelector(s, base + 8)
   else setFlatStack(s, (base + 8) | 3, 3)
   s.cpu.modeChanged()
   // Unlike IRET and POPF, it is trapped itself where it sets TF.
-  if ((flags & FLAG_TF) !== 0) s.set(S_STEPPING, 1)
+  if ((flags & S.FLAG_TF) !== 0) s.set(S_STEPPING, 1)
   return s.retired()
 }
 
 /** AMD's SYSRET: the selector of SS, and nothing else of it. Its DPL tells the privilege level here, and so is 3. */
 function setStackSelector(s: System, selector: number): void {
-  const at = S_SEGMENTS + SS * SEG_BYTES
-  const attributes = s.attributes(SS) | (3 << ATTR_DPL_SHIFT)
+  const at = S.S_SEGMENTS + S.SS * S.SEG_BYTES
+  const attributes = s.attributes(S.SS) | (3 << architecture.ATTR_DPL_SHIFT)
   setSegment(
     s,
-    SS,
+    S.SS,
     selector & 0xffff,
-    s.get(at + SEG_BASE),
-    s.get(at + SEG_BASE + 4),
-    s.get(at + SEG_LIMIT),
+    s.get(at + S.SEG_BASE),
+    s.get(at + S.SEG_BASE + 4),
+    s.get(at + S.SEG_LIMIT),
     attributes,
   )
 }
@@ -141,12 +115,12 @@ function requireSysenter(s: System): void {
 // @isa: complete   0F 34   SYSENTER   "SDM vol. 2B, SYSENTER"
 const sysenter: Handler = (s) => {
   requireSysenter(s)
-  const cs = s.get(S_SYSENTER_CS) & 0xfffc
+  const cs = s.get(S.S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || cs === 0) s.raise(VECTOR_GP, 0)
   const long = s.longMode
-  s.cpu.setRflags(s.cpu.materialiseFlags() & ~(FLAG_VM | FLAG_IF | FLAG_RF))
-  s.set64(S_GPR + 8 * RSP, s.get(S_SYSENTER_ESP), long ? s.get(S_SYSENTER_ESP + 4) : 0)
-  s.set64(S_RIP, s.get(S_SYSENTER_EIP), long ? s.get(S_SYSENTER_EIP + 4) : 0)
+  s.cpu.setRflags(s.cpu.materialiseFlags() & ~(S.FLAG_VM | S.FLAG_IF | S.FLAG_RF))
+  s.set64(S.S_GPR + 8 * architecture.RSP, s.get(S.S_SYSENTER_ESP), long ? s.get(S.S_SYSENTER_ESP + 4) : 0)
+  s.set64(S.S_RIP, s.get(S.S_SYSENTER_EIP), long ? s.get(S.S_SYSENTER_EIP + 4) : 0)
   setFlatSegments(s, cs, cs + 8, 0, long)
   s.cpu.modeChanged()
   return s.retired()
@@ -155,12 +129,13 @@ const sysenter: Handler = (s) => {
 // @isa: complete   0F 35   SYSEXIT   "SDM vol. 2B, SYSEXIT"
 const sysexit: Handler = (s, _record, form) => {
   requireSysenter(s)
-  const cs = s.get(S_SYSENTER_CS) & 0xfffc
+  const cs = s.get(S.S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || s.cpl !== 0 || cs === 0) s.raise(VECTOR_GP, 0)
   const long = form.size === 8
-  if (long && !(s.isCanonical(s.gprHi(RCX)) && s.isCanonical(s.gprHi(RDX)))) s.raise(VECTOR_GP, 0)
-  s.set64(S_GPR + 8 * RSP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
-  s.set64(S_RIP, s.gpr(RDX), long ? s.gprHi(RDX) : 0)
+  if (long && !(s.isCanonical(s.gprHi(architecture.RCX)) && s.isCanonical(s.gprHi(architecture.RDX))))
+    s.raise(VECTOR_GP, 0)
+  s.set64(S.S_GPR + 8 * architecture.RSP, s.gpr(architecture.RCX), long ? s.gprHi(architecture.RCX) : 0)
+  s.set64(S.S_RIP, s.gpr(architecture.RDX), long ? s.gprHi(architecture.RDX) : 0)
   setFlatSegments(s, (cs + (long ? 32 : 16)) | 3, (cs + (long ? 40 : 24)) | 3, 3, long)
   s.cpu.modeChanged()
   return s.retired()
@@ -170,25 +145,25 @@ const sysexit: Handler = (s, _record, form) => {
 export const swapgs: Handler = (s) => {
   if (!s.mode64) s.undefinedOpcode()
   s.requireCpl0()
-  const base = S_SEGMENTS + GS * SEG_BYTES + SEG_BASE
+  const base = S.S_SEGMENTS + S.GS * S.SEG_BYTES + S.SEG_BASE
   const lo = s.get(base)
   const hi = s.get(base + 4)
-  setSegmentBase(s, GS, s.get(S_KERNEL_GS_BASE), s.get(S_KERNEL_GS_BASE + 4))
-  s.set64(S_KERNEL_GS_BASE, lo, hi)
-  return STATUS_DONE
+  setSegmentBase(s, S.GS, s.get(S.S_KERNEL_GS_BASE), s.get(S.S_KERNEL_GS_BASE + 4))
+  s.set64(S.S_KERNEL_GS_BASE, lo, hi)
+  return S.STATUS_DONE
 }
 
 function requireFsGsBase(s: System): void {
-  if (!s.mode64 || (s.get(S_CR4) & CR4_FSGSBASE) === 0) s.undefinedOpcode()
+  if (!s.mode64 || (s.get(S.S_CR4) & architecture.CR4_FSGSBASE) === 0) s.undefinedOpcode()
 }
 
 /** RDFSBASE, RDGSBASE. */
 function readBase(segment: number): Handler {
   return (s, record, form) => {
     requireFsGsBase(s)
-    const base = S_SEGMENTS + segment * SEG_BYTES + SEG_BASE
+    const base = S.S_SEGMENTS + segment * S.SEG_BYTES + S.SEG_BASE
     s.writeRegister(registerOffset(s, record, 0), form.operands[0]?.size ?? 8, s.get(base), s.get(base + 4))
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
@@ -200,7 +175,7 @@ function writeBase(segment: number): Handler {
     const hi = form.operands[0]?.size === 4 ? 0 : s.get(from + 4)
     if (!s.isCanonicalBase(hi)) s.raise(VECTOR_GP, 0)
     setSegmentBase(s, segment, s.get(from), hi)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }
 
@@ -212,8 +187,8 @@ export const syscallHandlers: Readonly<Record<string, Handler>> = {
   SYSEXIT: sysexit,
   SYSEXITQ: sysexit,
   SWAPGS: swapgs,
-  RDFSBASE: readBase(FS),
-  RDGSBASE: readBase(GS),
-  WRFSBASE: writeBase(FS),
-  WRGSBASE: writeBase(GS),
+  RDFSBASE: readBase(S.FS),
+  RDGSBASE: readBase(S.GS),
+  WRFSBASE: writeBase(S.FS),
+  WRGSBASE: writeBase(S.GS),
 }

@@ -1,43 +1,6 @@
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from '../../state/vectors.ts'
-import {
-  CS,
-  FLAG_NT,
-  FLAG_RF,
-  FLAG_TF,
-  FLAG_VM,
-  LDTR,
-  SEG_BASE,
-  SEG_LIMIT,
-  SEG_SELECTOR,
-  SS,
-  STATUS_FAULT,
-  S_CR0,
-  S_CR3,
-  S_DR,
-  S_EFLAGS,
-  S_FAULT_ADDRESS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_LOGGED,
-  S_RIP,
-  STATUS_RESTART,
-  TR,
-} from '../../state/state-layout.ts'
-import {
-  ATTR_DPL_SHIFT,
-  ATTR_TYPE,
-  CR0_PG,
-  CR0_TS,
-  DR6_BT,
-  FLAG_FIXED,
-  SYSTEM_LDT,
-  SYSTEM_TSS,
-  SYSTEM_TSS16,
-  SYSTEM_TSS16_BUSY,
-  SYSTEM_TSS_BUSY,
-  TSS_BUSY_BIT,
-} from '../../state/architecture.ts'
+import * as S from '../../state/state-layout.ts'
+import * as architecture from '../../state/architecture.ts'
 import { loadPageDirectoryPointers, usesPdptes } from '../control-registers.ts'
 import {
   Descriptor,
@@ -52,21 +15,14 @@ import {
 import { setNullLdt, setSegment, setV86Segment } from './segment-cache.ts'
 import { PushStack } from './stack-frames.ts'
 import { Abandon, type System } from '../system.ts'
-import {
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_PENDING_FAULT_ADDRESS,
-  S_PENDING_FAULT_ERROR,
-  S_PENDING_FAULT_HAS_ERROR,
-  S_STEP_SUPPRESSED,
-} from '../../state/system-state.ts'
+import * as systemState from '../../state/system-state.ts'
 
 export const TASK_JUMP = 0
 export const TASK_CALL = 1
 export const TASK_INTERRUPT = 2
 export const TASK_IRET = 3
 
-const DR7 = S_DR + 7 * 8
+const DR7 = S.S_DR + 7 * 8
 /** L0–L3 and LE. */
 const DR7_LOCAL = 0x155
 
@@ -157,8 +113,8 @@ interface NewTask {
  */
 export function switchTask(s: System, change: TaskSwitch): number {
   const { selector, kind, errorCode } = change
-  if (s.get(S_LOGGED) !== 1) s.abandon(STATUS_RESTART)
-  const stepping = (s.get(S_EFLAGS) & FLAG_TF) !== 0
+  if (s.get(S.S_LOGGED) !== 1) s.abandon(S.STATUS_RESTART)
+  const stepping = (s.get(S.S_EFLAGS) & S.FLAG_TF) !== 0
   const layout = checkTss(s, selector, kind)
   const base = tss.base
   const wide = layout === TSS32
@@ -176,14 +132,14 @@ export function switchTask(s: System, change: TaskSwitch): number {
   const ldt = s.readSystem((base + layout.ldt) >>> 0, 0, 2)
   const trap = wide && (s.readSystem((base + 0x64) >>> 0, 0, 2) & 1) !== 0
 
-  const oldSelector = s.segmentField(TR, SEG_SELECTOR)
+  const oldSelector = s.segmentField(S.TR, S.SEG_SELECTOR)
   if (kind === TASK_JUMP || kind === TASK_IRET) setBusy(s, oldSelector, oldTss, false)
   saveOldTask(s, change)
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) s.writeSystem(base, 0, 2, oldSelector)
   if (kind !== TASK_IRET) {
-    tss.high |= TSS_BUSY_BIT << 8
+    tss.high |= architecture.TSS_BUSY_BIT << 8
     queueTypeByte(s, tss)
-  } else tss.high |= TSS_BUSY_BIT << 8
+  } else tss.high |= architecture.TSS_BUSY_BIT << 8
   s.commit()
 
   saved.set(s.u8.subarray(0, SAVED_BYTES))
@@ -192,24 +148,24 @@ export function switchTask(s: System, change: TaskSwitch): number {
     if (errorCode !== undefined) pushError(s, layout.size, errorCode)
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
-    if (error.status !== STATUS_FAULT) {
+    if (error.status !== S.STATUS_FAULT) {
       restore(s)
       throw error
     }
     keepFault(s)
   }
-  if (stepping) s.set(S_STEP_SUPPRESSED, 1)
-  if (trap) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | DR6_BT)
+  if (stepping) s.set(systemState.S_STEP_SUPPRESSED, 1)
+  if (trap) s.set(systemState.S_PENDING_DEBUG, s.get(systemState.S_PENDING_DEBUG) | architecture.DR6_BT)
   return s.retired()
 }
 
 /** Puts the exception aside until the switch has retired. */
 function keepFault(s: System): void {
-  s.set(S_PENDING_FAULT, s.get(S_FAULT_VECTOR) + 1)
-  s.set(S_PENDING_FAULT_ERROR, s.get(S_FAULT_ERROR))
-  s.set(S_PENDING_FAULT_HAS_ERROR, s.get(S_FAULT_HAS_ERROR))
-  s.set64(S_PENDING_FAULT_ADDRESS, s.get(S_FAULT_ADDRESS), s.get(S_FAULT_ADDRESS + 4))
-  s.i32[S_FAULT_VECTOR >>> 2] = -1
+  s.set(systemState.S_PENDING_FAULT, s.get(S.S_FAULT_VECTOR) + 1)
+  s.set(systemState.S_PENDING_FAULT_ERROR, s.get(S.S_FAULT_ERROR))
+  s.set(systemState.S_PENDING_FAULT_HAS_ERROR, s.get(S.S_FAULT_HAS_ERROR))
+  s.set64(systemState.S_PENDING_FAULT_ADDRESS, s.get(S.S_FAULT_ADDRESS), s.get(S.S_FAULT_ADDRESS + 4))
+  s.i32[S.S_FAULT_VECTOR >>> 2] = -1
 }
 
 function restore(s: System): void {
@@ -226,9 +182,9 @@ function checkTss(s: System, selector: number, kind: number): TssLayout {
   if (isNull(selector) || (selector & 4) !== 0) s.raise(vector, error)
   requireDescriptor(s, selector, tss, vector)
   const type = tss.type
-  const wide = type === SYSTEM_TSS || type === SYSTEM_TSS_BUSY
-  const narrow = type === SYSTEM_TSS16 || type === SYSTEM_TSS16_BUSY
-  const busy = (type & TSS_BUSY_BIT) !== 0
+  const wide = type === architecture.SYSTEM_TSS || type === architecture.SYSTEM_TSS_BUSY
+  const narrow = type === architecture.SYSTEM_TSS16 || type === architecture.SYSTEM_TSS16_BUSY
+  const busy = (type & architecture.TSS_BUSY_BIT) !== 0
   if (tss.isSegment || !(wide || narrow) || busy !== returning) s.raise(vector, error)
   if (!tss.present) s.raise(VECTOR_NP, error)
   const layout = wide ? TSS32 : TSS16
@@ -239,51 +195,51 @@ function checkTss(s: System, selector: number, kind: number): TssLayout {
 /** Queues the change of a TSS descriptor's busy flag, where its table still holds one. */
 function setBusy(s: System, selector: number, d: Descriptor, busy: boolean): void {
   if (!readDescriptor(s, selector & 0xfff8, d)) return
-  d.high = busy ? d.high | (TSS_BUSY_BIT << 8) : d.high & ~(TSS_BUSY_BIT << 8)
+  d.high = busy ? d.high | (architecture.TSS_BUSY_BIT << 8) : d.high & ~(architecture.TSS_BUSY_BIT << 8)
   queueTypeByte(s, d)
 }
 
 function saveOldTask(s: System, { kind, returnIp, resume = false }: TaskSwitch): void {
-  const wide = (s.attributes(TR) & ATTR_TYPE) >= SYSTEM_TSS
+  const wide = (s.attributes(S.TR) & architecture.ATTR_TYPE) >= architecture.SYSTEM_TSS
   const layout = wide ? TSS32 : TSS16
-  const base = s.segmentField(TR, SEG_BASE)
+  const base = s.segmentField(S.TR, S.SEG_BASE)
   let flags = s.cpu.materialiseFlags()
-  if (kind === TASK_IRET) flags &= ~FLAG_NT
-  if (resume) flags |= FLAG_RF
+  if (kind === TASK_IRET) flags &= ~S.FLAG_NT
+  if (resume) flags |= S.FLAG_RF
   const { size } = layout
-  if (layout.limit > s.segmentField(TR, SEG_LIMIT)) {
-    s.raise(VECTOR_TS, selectorIndex(s.segmentField(TR, SEG_SELECTOR)))
+  if (layout.limit > s.segmentField(S.TR, S.SEG_LIMIT)) {
+    s.raise(VECTOR_TS, selectorIndex(s.segmentField(S.TR, S.SEG_SELECTOR)))
   }
   s.writeSystem((base + layout.ip) >>> 0, 0, size, returnIp)
   s.writeSystem((base + layout.flags) >>> 0, 0, size, flags)
   for (let i = 0; i < 8; i++) s.writeSystem((base + layout.registers + i * size) >>> 0, 0, size, s.gpr(i))
   for (let i = 0; i < layout.segmentCount; i++) {
-    s.writeSystem((base + layout.segments + i * layout.segmentStride) >>> 0, 0, 2, s.segmentField(i, SEG_SELECTOR))
+    s.writeSystem((base + layout.segments + i * layout.segmentStride) >>> 0, 0, 2, s.segmentField(i, S.SEG_SELECTOR))
   }
 }
 
 function loadNewTask(s: System, kind: number, task: NewTask): void {
   const { cr3, ip, ldt, wide } = task
-  setSegmentFrom(s, TR, tss.selector, tss)
-  s.set(S_CR0, s.get(S_CR0) | CR0_TS)
+  setSegmentFrom(s, S.TR, tss.selector, tss)
+  s.set(S.S_CR0, s.get(S.S_CR0) | architecture.CR0_TS)
   // Breakpoints of the old task alone go with it.
   s.set(DR7, s.get(DR7) & ~DR7_LOCAL)
   let { flags } = task
-  if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= FLAG_NT
-  s.cpu.setRflags((flags & s.cpu.processor.rflags) | FLAG_FIXED)
-  s.set64(S_RIP, ip, 0)
+  if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= S.FLAG_NT
+  s.cpu.setRflags((flags & s.cpu.processor.rflags) | architecture.FLAG_FIXED)
+  s.set64(S.S_RIP, ip, 0)
   // A 16-bit TSS leaves the upper halves of the registers.
   for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i]!)
   // Until each segment is loaded, its selector is valid and its descriptor is not. The privilege level is the new CS's.
-  const v86 = (flags & FLAG_VM) !== 0
-  const level = v86 ? 3 : selectors[CS]! & 3
+  const v86 = (flags & S.FLAG_VM) !== 0
+  const level = v86 ? 3 : selectors[S.CS]! & 3
   for (let i = 0; i < 6; i++) {
-    setSegment(s, i, selectors[i]!, 0, 0, 0, i === SS ? level << ATTR_DPL_SHIFT : 0)
+    setSegment(s, i, selectors[i]!, 0, 0, 0, i === S.SS ? level << architecture.ATTR_DPL_SHIFT : 0)
   }
   setNullLdt(s, ldt)
-  if (wide && (s.get(S_CR0) & CR0_PG) !== 0) {
+  if (wide && (s.get(S.S_CR0) & architecture.CR0_PG) !== 0) {
     if (usesPdptes(s)) loadPageDirectoryPointers(s, cr3)
-    s.set64(S_CR3, cr3, 0)
+    s.set64(S.S_CR3, cr3, 0)
     s.host.controlChanged()
     s.cpu.flushTlb(false)
   }
@@ -309,20 +265,20 @@ function loadLdt(s: System, selector: number): void {
   const error = selectorIndex(selector)
   if ((selector & 4) !== 0) s.raise(VECTOR_TS, error)
   requireDescriptor(s, selector, other, VECTOR_TS)
-  if (other.isSegment || other.type !== SYSTEM_LDT || !other.present) s.raise(VECTOR_TS, error)
-  setSegmentFrom(s, LDTR, selector, other)
+  if (other.isSegment || other.type !== architecture.SYSTEM_LDT || !other.present) s.raise(VECTOR_TS, error)
+  setSegmentFrom(s, S.LDTR, selector, other)
 }
 
 /** CS is checked before SS and the data segments are loaded, and loaded last. */
 function loadStack(s: System, level: number): void {
-  const csSelector = selectors[CS]!
+  const csSelector = selectors[S.CS]!
   const csError = selectorIndex(csSelector)
   if (isNull(csSelector)) s.raise(VECTOR_TS, csError)
   requireDescriptor(s, csSelector, code, VECTOR_TS)
   if (!code.isCode || (code.isConforming ? code.dpl > level : code.dpl !== level)) s.raise(VECTOR_TS, csError)
   if (!code.present) s.raise(VECTOR_NP, csError)
 
-  const selector = selectors[SS]!
+  const selector = selectors[S.SS]!
   const error = selectorIndex(selector)
   if (isNull(selector)) s.raise(VECTOR_TS, error)
   requireDescriptor(s, selector, other, VECTOR_TS)
@@ -330,7 +286,7 @@ function loadStack(s: System, level: number): void {
   if (!other.present) s.raise(VECTOR_SS, error)
   queueAccessed(s, other)
   s.commit()
-  setSegmentFrom(s, SS, selector, other)
+  setSegmentFrom(s, S.SS, selector, other)
   s.cpu.modeChanged()
 }
 
@@ -352,7 +308,7 @@ function loadData(s: System, segment: number, level: number): void {
 function loadCode(s: System, level: number, ip: number): void {
   queueAccessed(s, code)
   s.commit()
-  setSegmentFrom(s, CS, (selectors[CS]! & 0xfffc) | level, code)
+  setSegmentFrom(s, S.CS, (selectors[S.CS]! & 0xfffc) | level, code)
   s.cpu.modeChanged()
   if (ip > code.limit) s.raise(VECTOR_GP, 0)
 }
