@@ -85,13 +85,13 @@ test(
     const args = ['run', '--firmware', firmware, '--record', file, '--record-bundle', '--record-images', 'named']
     const first = await runHere(args, { answers: [{ to: 'retrap> ', type: 'off\n' }], deadlineMs: DEADLINE_MS })
     expect([first.code, first.stderr]).toEqual([0, expect.stringContaining('recorded')])
-    // Checkpoints have the memory that the guest was copied to: the file of the firmware is not among the images.
+    // Checkpoints have the memory that the guest was copied to: the file of the firmware is not among the images, which are the run's history.
     const bytes = readFileSync(file)
     const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
     const { images, description } = await openRecording(source)
     const sha256 = createHash('sha256').update(image).digest('hex')
     const named = [{ name: firmware, bytes: image.length, sha256 }]
-    expect([images, description]).toEqual([0, expect.objectContaining({ about: expect.objectContaining({ named }) })])
+    expect([images, description]).toEqual([1, expect.objectContaining({ about: expect.objectContaining({ named }) })])
     const again = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([again.code, again.stdout]).toEqual([0, first.stdout])
     writeFileSync(firmware, image.fill(0, 0, 1))

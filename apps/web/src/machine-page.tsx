@@ -96,7 +96,10 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
     void keeping.forget()
     close()
   }
-  const askToClose = (): void => (isOn ? ask('close') : end())
+  // Nothing is lost of a recording that was looked at, and has not gone on.
+  const hasRun = useRef(chosen.options.recording === undefined)
+  if (state === 'running') hasRun.current = true
+  const askToClose = (): void => (isOn && hasRun.current ? ask('close') : end())
   useBack(askToClose)
   const tabs = tabsOf(chosen)
   const [first] = useState(() => (chosen.options.recording === undefined ? firstTab(tabs) : 'debugger'))

@@ -15,7 +15,13 @@ function App() {
     history.replaceState(null, '', location.pathname)
     goOnFrom(id).then(choose, (thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
   }, [])
-  if (chosen !== null) return <MachinePage chosen={chosen} close={() => choose(null)} />
+  const close = (): void => {
+    choose(null)
+    // The page goes back to its own entry of the browser's history: a page that is loaded anew there is the start page as well.
+    const leave = (): void => history.replaceState(null, '', location.pathname)
+    if (openedBy(location.href) !== null) addEventListener('popstate', leave, { once: true })
+  }
+  if (chosen !== null) return <MachinePage chosen={chosen} close={close} />
   return (
     <div class="page">
       <header>

@@ -26,8 +26,11 @@ export interface SavedMachine {
 export const SAVED_HASH = '#saved='
 
 /** When, for people. */
-export const whenOf = ({ savedAt }: SavedMachine): string =>
-  new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
+export const whenOf = ({ savedAt }: SavedMachine): string => localTime(savedAt)
+
+/** A time of the host's, for people. */
+export const localTime = (time: number | string): string =>
+  new Date(time).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
 
 const FOLDER = 'snapshots'
 const DATA = '.snapshot'

@@ -226,12 +226,16 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
   }
 }
 
+/** The end of an address that opens a recording of this site at once. */
+export const recordingHash = (recording: string): string => `#${new URLSearchParams({ open: recording })}`
+
 /** The recording of this site that an address opens at once, as `retrap web --recording` has it; null: none. */
 export function openedBy(address: string): Chosen | null {
   const { hash, origin } = new URL(address)
   const recording = new URLSearchParams(hash.slice(1)).get('open')
   if (recording === null || new URL(recording, address).origin !== origin) return null
-  return { title: recording.replace(/^.*\//, ''), options: { recording } }
+  const name = recording.replace(/^.*\//, '')
+  return { title: /%(?![\da-f]{2})/i.test(name) ? name : decodeURIComponent(name), options: { recording } }
 }
 
 /** Settings as the end of an address that can be shared. Files, and whether disks are kept, are not part of it. */

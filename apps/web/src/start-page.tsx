@@ -23,7 +23,7 @@ import type { BroughtMachine } from './machine-json.ts'
 import { bringMachine, MachineJsonPanel } from './machine-json-panel.tsx'
 import { RelayAddress } from './relay-address.tsx'
 import { prepareWorker } from './spare-worker.ts'
-import { Systems } from './systems.tsx'
+import { Recordings, Systems, useOffered } from './systems.tsx'
 import picture from './picture.svg'
 
 const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
@@ -84,10 +84,12 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     if (machineNow !== null && machineNow.error === '') await bring(machineNow.text, files)
   }
   useEffect(() => void prepareWorker(), [])
+  const offered = useOffered()
   const own = useSiteFirmware(needsFirmware(settings))
   const problem = problemOf(settings, own)
   return (
     <>
+      <Recordings offered={offered} start={start} />
       <section class="hero" aria-labelledby="why">
         <div>
           <h1 id="why">
@@ -114,6 +116,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
       )}
       <Systems
         start={start}
+        offered={offered}
         embedded={EMBEDDED}
         failed={(thrown) => setError(thrown instanceof Error ? thrown.message : String(thrown))}
       />

@@ -1,18 +1,75 @@
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 import { stays } from './offline.ts'
-import { dropMachine, goOnFrom, leftMachines, type SavedMachine, savedMachines, whenOf } from './saved-machines.ts'
-import type { Chosen } from './settings.ts'
+import {
+  dropMachine,
+  goOnFrom,
+  leftMachines,
+  localTime,
+  type SavedMachine,
+  savedMachines,
+  whenOf,
+} from './saved-machines.ts'
+import { type Chosen, recordingHash } from './settings.ts'
 import { prepareArm } from './spare-worker.ts'
 import { startedIn, timeStart } from './start-time.ts'
 
-/** A system that lies beside the site, as its list has it. */
+/** A system, or a recording, that lies beside the site, as its list has it. */
 interface OfferedSystem extends Chosen {
   readonly description: string
   /** Of what it goes on from. Only a part of it is loaded before its prompt. */
   readonly bytes?: number
   /** The page opens it at once, as `retrap site` has it. */
   readonly opens?: boolean
+  /** The failure of a recorded run, for people. */
+  readonly failure?: string
+  /** The time at which the run was recorded. */
+  readonly savedAt?: string
+}
+
+/** Systems and recordings that lie beside the site; null: the list is on its way. */
+export function useOffered(): readonly OfferedSystem[] | null {
+  const [offered, setOffered] = useState<readonly OfferedSystem[] | null>(null)
+  useEffect(() => {
+    fetch('systems/systems.json')
+      .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
+      .then(setOffered, () => setOffered([]))
+  }, [])
+  return offered
+}
+
+const isRecording = ({ options }: OfferedSystem): boolean => options.recording !== undefined
+
+/** The site's recordings: those of runs that have failed first. */
+export function Recordings({ offered, start }: Pick<SystemsProps, 'offered' | 'start'>) {
+  const all = offered?.filter(isRecording) ?? []
+  const failed = all.filter(({ failure }) => failure !== undefined)
+  if (all.length === 0) return null
+  const runs = failed.length === 1 ? 'A run has failed' : `${failed.length} runs have failed`
+  return (
+    <section class="panel" aria-labelledby="recordings">
+      <h2 id="recordings">{failed.length === 0 ? 'Recordings' : runs}</h2>
+      <ul class="files" aria-label="Recordings">
+        {[...failed, ...all.filter((one) => !failed.includes(one))].map((one) => (
+          <li key={one.title}>
+            <span class="name">
+              <a
+                href={recordingHash(one.options.recording as string)}
+                onClick={(event) => {
+                  event.preventDefault()
+                  start(one)
+                }}
+              >
+                {one.title}
+              </a>{' '}
+              <span class="wrong">{one.failure}</span>{' '}
+              <span class="soft">{one.savedAt !== undefined && localTime(one.savedAt)}</span>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
 }
 
 /** Whether this page has opened it: who closes it is at the start page. */
@@ -26,14 +83,17 @@ const EMBEDDED_BYTES = 65_536
 
 interface SystemsProps {
   readonly start: (chosen: Chosen) => void
+  readonly offered: readonly OfferedSystem[] | null
   readonly failed: (error: unknown) => void
   /** The guest of this project. */
   readonly embedded: Chosen
 }
 
 /** Systems that start by one click: those of the site's server, our own, and machines of the user's. */
-export function Systems({ start, failed, embedded }: SystemsProps) {
-  const [offered, setOffered] = useState<readonly OfferedSystem[] | null>(null)
+export function Systems({ start, offered, failed, embedded }: SystemsProps) {
+  const systems = offered?.filter((one) => !isRecording(one))
+  /** Not where somebody has asked for something else. */
+  const [mayOpen] = useState(location.hash === '')
   const [saved, setSaved] = useState<readonly SavedMachine[]>([])
   const [left, setLeft] = useState<readonly SavedMachine[]>([])
   const list = async (): Promise<void> => {
@@ -42,19 +102,13 @@ export function Systems({ start, failed, embedded }: SystemsProps) {
     setLeft(await leftMachines())
   }
   useEffect(() => {
-    fetch('systems/systems.json')
-      .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
-      .then(
-        (systems) => {
-          setOffered(systems)
-          if (systems.some(({ options }) => options.board === 'virt')) void prepareArm()
-          const first = systems.find(({ opens }) => opens === true)
-          if (first === undefined || hasOpened || location.hash !== '') return
-          hasOpened = true
-          void stays(STAYS_MS).then(() => timed(first))
-        },
-        () => setOffered([]),
-      )
+    if (systems?.some(({ options }) => options.board === 'virt') === true) void prepareArm()
+    const first = systems?.find(({ opens }) => opens === true)
+    if (first === undefined || hasOpened || !mayOpen) return
+    hasOpened = true
+    void stays(STAYS_MS).then(() => timed(first))
+  }, [offered])
+  useEffect(() => {
     void list().catch(() => {})
     // A page that was just left may hold its machine a little longer.
     const timer = setTimeout(() => void list().catch(() => {}), 1000)
@@ -85,17 +139,16 @@ export function Systems({ start, failed, embedded }: SystemsProps) {
             </div>
           </li>
         ))}
-        {offered?.map((system) => (
+        {systems?.map((system) => (
           <Card
             key={system.title}
             title={system.title}
             text={system.description}
             bytes={system.bytes}
-            isRecording={system.options.recording !== undefined}
             start={() => timed(system)}
           />
         ))}
-        {offered?.length === 0 && (
+        {systems?.length === 0 && (
           <li class="panel">
             <h3>Debian</h3>
             <p>
@@ -139,19 +192,14 @@ interface CardProps {
   readonly label?: string
   readonly text: string
   readonly bytes?: number | undefined
-  readonly isRecording?: boolean
   readonly start: () => void
 }
 
-function Card({ title, isRecording = false, label, text, bytes, start }: CardProps) {
+function Card({ title, label, text, bytes, start }: CardProps) {
   const ms = startedIn(title)
   const figures = [
     bytes !== undefined && sizeOf(bytes),
-    isRecording
-      ? 'a recording'
-      : ms === null
-        ? 'at its prompt in a second or two'
-        : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
+    ms === null ? 'at its prompt in a second or two' : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
   ]
   return (
     <li class="panel">
@@ -159,7 +207,7 @@ function Card({ title, isRecording = false, label, text, bytes, start }: CardPro
       <p>{text}</p>
       <p class="soft figure">{figures.filter(Boolean).join(', ')}</p>
       <button class="primary" onClick={start}>
-        {label ?? `${isRecording ? 'Open' : 'Start'} ${title}`}
+        {label ?? `Start ${title}`}
       </button>
     </li>
   )

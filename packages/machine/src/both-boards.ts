@@ -55,3 +55,13 @@ export type { RecordingSource, RunReplay } from './recording/run-replay.ts'
 export type { CheckpointOptions, MachineCheckpoint } from './snapshot/checkpoint.ts'
 export type { FormerPages, MachineSnapshot, MachineSnapshotSource, MachineState } from './snapshot/snapshots.ts'
 export type * from './earlier-names.ts'
+export type {
+  GuestConsole,
+  NotedGate,
+  NotedMachine,
+  RunFailure,
+  RunHistoryKeeper,
+  RunMark,
+  RunSample,
+  SavedHistory,
+} from './recording/run-history.ts'

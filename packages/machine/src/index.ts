@@ -72,7 +72,7 @@ export type {
   StartBoardServer,
   StartControllerServer,
 } from './board/start.ts'
-export { openBundle, requireImage } from './recording/bundle.ts'
+export { historyOf, openBundle, requireImage } from './recording/bundle.ts'
 export type { BundleNotes, FoundImage, NamedImage, OpenedBundle } from './recording/bundle.ts'
 export { bundleOptions, optionsOfBundle } from './recording/bundled-options.ts'
 export type { BundledOptions } from './recording/bundled-options.ts'

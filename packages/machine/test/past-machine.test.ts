@@ -196,7 +196,7 @@ test('a step back leaves a place near it, from which the next one begins, and al
   const source = sourceOf(await record(options, Infinity))
   replay = await replayPc(options, source, { at: 'end', checkpointMs: Infinity })
   const begins = vi.spyOn(ReplayGate.prototype, 'restored')
-  const begun = (): number => begins.mock.calls.at(-1)![0][0]!
+  const begun = (): number => begins.mock.calls.at(-1)![0].retired[0]!
   const debug = await replay.debugger()
   await debug.stepBack()
   expect(begun()).toBe(0)

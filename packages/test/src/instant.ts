@@ -31,9 +31,10 @@ export interface BegunMachine<Machine> {
   /**
    * Ends the recording of its run.
    *
+   * @param failure - the test and why it has failed, for people
    * @returns its file, with the instant at which the test began; undefined where it is not recorded
    */
-  recording(): Promise<RecordedTest | undefined>
+  recording(failure?: string): Promise<RecordedTest | undefined>
   /** Gives the machine back. */
   end(): void
 }
@@ -80,7 +81,8 @@ export class ClonedInstant implements Instant<Pc> {
     const recorder = await recordClone(this.#booted, write, how, changes)
     return {
       machine: recorder.pc,
-      recording: async () => {
+      recording: async (failure) => {
+        if (failure !== undefined) recorder.history.fail(failure)
         await recorder.end([...(bundle?.images ?? []), await this.#snapshot()])
         return { bytes: concatenate(pieces), notBundled }
       },
@@ -121,7 +123,8 @@ export class PoweredInstant implements Instant<Pc> {
     const recorder = await recordPc(this.#options, write, { checkpointMs: Infinity, about })
     return {
       machine: recorder.pc,
-      recording: async () => {
+      recording: async (failure) => {
+        if (failure !== undefined) recorder.history.fail(failure)
         await recorder.end(bundle?.images ?? [])
         return { bytes: concatenate(pieces), notBundled }
       },

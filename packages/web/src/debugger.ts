@@ -1,3 +1,7 @@
+import type { RunMark, RunSample } from '@retrap/machine'
+
+export type { RunMark, RunSample }
+
 /** A place at which a machine stops, whichever vCPU comes there. */
 export type StopPlace =
   /** Before the instruction at a linear address. */
@@ -28,6 +32,8 @@ export interface RunPosition {
   readonly now: number
   /** The first instruction that can be gone to. */
   readonly begin: number
+  /** The guest's time there since power-on, in milliseconds. */
+  readonly guestMs: number
   /** The debugger is where the machine is. */
   readonly isLive: boolean
 }
@@ -109,30 +115,6 @@ export type WriterView =
   | { readonly by: 'nobody' }
   /** The search has ended before; `message` says why. */
   | { readonly by: 'unknown'; readonly message: string }
-
-/** A mark on the time line. */
-export interface RunMark {
-  /** A line that the guest has printed, or a mark of the user's. */
-  readonly kind: 'serial' | 'own'
-  /** Instructions that had retired there. */
-  readonly instruction: number
-  /** A line that the guest has printed, or the mark's name. */
-  readonly text: string
-}
-
-/** How much has happened up to an instant. Counts are since the recording began. */
-export interface RunSample {
-  /** Instructions that had retired there. */
-  readonly instruction: number
-  /** The guest's time since power-on, in milliseconds. */
-  readonly guestMs: number
-  /** External interrupts delivered. */
-  readonly interrupts: number
-  /** Exceptions delivered. */
-  readonly exceptions: number
-  /** Accesses to ports and to device memory. */
-  readonly deviceAccesses: number
-}
 
 /** The contents of a time line. */
 export interface RunHistory {

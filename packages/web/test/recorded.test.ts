@@ -233,7 +233,7 @@ test(
     await expect.poll(() => told.serial.length).toBe(8)
     await told.machine.pause()
     const file = await told.call('recording')
-    const { now } = await told.call('position')
+    const { now, guestMs } = await told.call('position')
     const [here, hash, past] = [await told.registers(), await told.call('stateHash'), await told.call('history')]
     // It is still recorded.
     await told.machine.run()
@@ -245,7 +245,7 @@ test(
     other.machine = await WorkerMachine.open(options, (message) => {
       if ('event' in message) other.events.push(message)
     })
-    expect(await other.call('position')).toEqual({ instruction: now, now, begin: 0, isLive: true })
+    expect(await other.call('position')).toEqual({ instruction: now, now, begin: 0, guestMs, isLive: true })
     expect(await other.registers()).toEqual(here)
     expect(await other.call('stateHash')).toBe(hash)
     expect((await other.call('history')).samples).toEqual(past.samples)

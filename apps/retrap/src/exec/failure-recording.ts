@@ -63,11 +63,17 @@ export class FailureRecording {
     }
   }
 
-  /** Leaves the recording of a run that has failed; the machine is still there, and does not run. @returns a line that says so */
-  async keep(): Promise<string> {
+  /**
+   * Leaves the recording of a run that has failed; the machine is still there, and does not run.
+   *
+   * @param failure - why, for people
+   * @returns a line that says so
+   */
+  async keep(failure: string): Promise<string> {
     const recorder = this.#recorder
     this.#recorder = undefined
     try {
+      recorder?.history.fail(failure)
       await recorder?.end()
       if (this.#error !== undefined) throw this.#error
       await rename(this.#partial, this.#path)

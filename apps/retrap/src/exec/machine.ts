@@ -36,6 +36,9 @@ export interface ExecEnds {
 /** The tag of a share by its number; 0 is the root. */
 export const shareTag = (number: number): string => (number === 0 ? 'root' : `share${number}`)
 
+/** Ports whose bytes are for people: replays and pages show them. */
+const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
+
 const CONSOLE_SLOT = 4
 const FIRST_SHARE_SLOT = 5
 
@@ -82,6 +85,7 @@ export function execOptions(
         ports: numbers.map(([name], number) => ({
           stream: ports[name as keyof typeof EXEC_PORTS],
           console: number === 0,
+          inReplays: OUTPUTS.has(name),
         })),
       },
       ...shares.map(({ share, readOnly }, i): MachineVirtioDevice => ({

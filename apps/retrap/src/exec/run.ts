@@ -235,7 +235,11 @@ class Run {
       stdin.pause()
       if (hasTerminal) stdin.setRawMode?.(false)
       if (code === 0) this.#recording?.discard()
-      else if (this.#recording !== undefined) this.#host.stderr.write(`retrap: ${await this.#recording.keep()}\n`)
+      else if (this.#recording !== undefined) {
+        const why = code === undefined ? 'the machine has failed' : `exit code ${code}`
+        const line = await this.#recording.keep(`${this.#program.program.join(' ')}: ${why}`)
+        this.#host.stderr.write(`retrap: ${line}\n`)
+      }
       guest.close()
     }
   }

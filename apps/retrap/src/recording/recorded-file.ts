@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import {
   type FoundImage,
+  historyOf,
   type NamedImage,
   openBundle,
   type PcOptions,
   type PcSnapshot,
   type RecordingSource,
   requireImage,
+  type RunFailure,
 } from '@retrap/machine'
 import { openRecording, RecordingError } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
@@ -81,12 +83,15 @@ export async function checkNamedImages(path: string, { named = [] }: Pick<SavedR
   }
 }
 
-/** Reads the notes that a recording's program has left in it. @throws CliError `ERR_INPUT` that names the file */
-export async function readNotes(path: string): Promise<unknown> {
+/** Reads the notes that a recording's program has left in it, and what its run has failed with. @throws CliError `ERR_INPUT` that names the file */
+export async function readRecordingNotes(
+  path: string,
+): Promise<{ readonly about: unknown; readonly failure: RunFailure | undefined }> {
   const file = await fileSource(path)
   try {
-    const { description } = await openRecording(file)
-    return ((description ?? {}) as { readonly about?: unknown }).about
+    const recording = await openRecording(file)
+    const { about } = (recording.description ?? {}) as { readonly about?: unknown }
+    return { about, failure: (await historyOf(recording))?.failure }
   } catch (error) {
     throw error instanceof RecordingError ? new CliError('ERR_INPUT', `${path}: ${error.message}`) : error
   } finally {
@@ -99,7 +104,7 @@ export type RecordedNotes = Omit<SavedRun, 'arguments'> & Partial<Pick<SavedRun,
 
 /** Reads what a recording says of its run, and checks the images that it names. @throws CliError `ERR_INPUT` */
 export async function readRecordedRun(path: string): Promise<RecordedNotes> {
-  const about = (await readNotes(path)) as Partial<SavedRun> | null | undefined
+  const about = (await readRecordingNotes(path)).about as Partial<SavedRun> | null | undefined
   const { arguments: given, bundle } = about ?? {}
   const isKnown = given === undefined ? typeof bundle === 'object' && bundle !== null : isListOfTexts(given)
   if (about?.version !== 1 || !isKnown)

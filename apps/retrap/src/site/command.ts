@@ -15,7 +15,7 @@ import { type PromptOptions, type RunCommand, runToPrompt } from './prompt.ts'
 
 const HELP = `
 The machine is booted here, until it prints the text of --ready or, without it, waits at a prompt. The page goes on from there at
-once. Files of the machine are those that its file names; their copies are in the folder "machine", and disks are as the guest has
+once; a page with recordings lists them first, with what has failed, and when. Files of the machine are those that its file names; their copies are in the folder "machine", and disks are as the guest has
 left them at that instant. All that is in the guest's memory is in the site, too: give it no secrets.
 
 A page has no folders, programs, devices and networks of this host. A machine with any of them is refused.`
@@ -95,11 +95,10 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   await checkTarget(out)
   const machine = await readSiteMachine(path)
   const files = new Map<string, SiteFile>([['README.txt', Buffer.from(README)]])
-  const recordings: { readonly title: string; readonly hash: string }[] = []
+  const recordings: Awaited<ReturnType<typeof addRecording>>[] = []
   for (const { given, title } of recordingsOf(flags)) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const hash = await addRecording(files, given, { title, refusesNamed: true })
-    recordings.push({ title, hash })
+    recordings.push(await addRecording(files, given, { title, refusesNamed: true }))
   }
   const bios = machine.needsBios ? await biosFor(path, host) : undefined
   for (const [name, file] of bios?.files ?? []) files.set(name, file)
@@ -113,14 +112,11 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
         title,
         description: 'At its prompt.',
         bytes,
-        opens: true,
+        // Visitors see first which runs there are, and what has failed.
+        opens: recordings.length === 0,
         options: pageOptions(machine, SITE_FIRMWARE),
       },
-      ...recordings.map((one) => ({
-        title: one.title,
-        description: 'A recorded run, which opens at its end. Go back in it from there.',
-        options: { recording: `recordings/${encodeURIComponent(one.title)}` },
-      })),
+      ...recordings.map(({ system }) => system),
     ]
     files.set(SYSTEMS_LIST, systemsList(systems))
     files.set(PACKAGES_LIST, packagesList(bios?.packages ?? []))
@@ -129,8 +125,8 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
     await rm(scratch, { recursive: true, force: true })
   }
   return [
-    `retrap: the site is in ${out}; it opens ${title} at its prompt\n`,
-    ...recordings.map((one) => `retrap: the recording ${one.title} is opened by index.html${one.hash}\n`),
+    `retrap: the site is in ${out}; it ${recordings.length === 0 ? 'opens' : 'lists its recordings, and offers'} ${title} at its prompt\n`,
+    ...recordings.map(({ system, hash }) => `retrap: the recording ${system.title} is opened by index.html${hash}\n`),
     ...(await siteSizes(out)).map((line) => `${line}\n`),
   ]
 }

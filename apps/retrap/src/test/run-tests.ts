@@ -179,7 +179,8 @@ async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: s
     const ms = performance.now() - begunMs
     await run.test.over()
     if (why === undefined) return { name: test.name, ms }
-    const files = await writeFailure(run as Awaited<ReturnType<BootedMachine['begin']>>, folder)
+    const ofPc = run as Awaited<ReturnType<BootedMachine['begin']>>
+    const files = await writeFailure(ofPc, folder, `${test.name}: ${why}`)
     const command =
       files.recording === undefined ? undefined : `retrap test ${shellQuoted(file)} --gdb ${shellQuoted(folder)}`
     const left = describeFailure(run.test.printed, files, command, booted.notRecorded)

@@ -76,7 +76,7 @@ async function serve(folder: string, { port, open, debian, recording }: WebFlags
   // A port that is taken is known before anything is fetched, or booted.
   const files = new Map<string, SiteFile>()
   const { addRecording } = await import('./recordings.ts')
-  const hash = recording === undefined ? '' : await addRecording(files, recording)
+  const hash = recording === undefined ? '' : (await addRecording(files, recording)).hash
   const server = await start(folder, port, files)
   const url = `${server.url}${hash}`
   try {

@@ -23,6 +23,10 @@ export interface OfferedSystem {
   readonly description: string
   /** Of the snapshot that it goes on from. */
   readonly bytes?: number
+  /** The failure of a recorded run, for people. */
+  readonly failure?: string | undefined
+  /** The time at which it was recorded. */
+  readonly savedAt?: string | undefined
   /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
   readonly options: Readonly<Record<string, unknown>>
 }

@@ -3,7 +3,8 @@ import { basename, resolve } from 'node:path'
 import type { BundleNotes } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import { recordingIn } from '../files/files.ts'
-import { checkNamedImages, readNotes } from '../recording/recorded-file.ts'
+import { checkNamedImages, readRecordingNotes } from '../recording/recorded-file.ts'
+import type { OfferedSystem } from './debian-system.ts'
 import type { SiteFile } from './server.ts'
 
 /** How a site has a recording. */
@@ -18,17 +19,17 @@ export interface RecordingOptions {
  * Adds a recording to the files of a site.
  *
  * @param given - the file, or the folder of a failing test
- * @returns the end of the address that opens it
+ * @returns its entry in the list of systems, and the end of the address that opens it
  * @throws CliError `ERR_INPUT`
  */
 export async function addRecording(
   files: Map<string, SiteFile>,
   given: string,
   { title = basename(resolve(given)), refusesNamed = false }: RecordingOptions = {},
-): Promise<string> {
+): Promise<{ readonly system: OfferedSystem; readonly hash: string }> {
   const path = await recordingIn(given)
-  const notes = ((await readNotes(path)) ?? {}) as Partial<BundleNotes>
-  const { bundle, named: images = [] } = notes
+  const { about, failure } = await readRecordingNotes(path)
+  const { bundle, named: images = [], savedAt } = (about ?? {}) as Partial<BundleNotes>
   if (typeof bundle !== 'object' || bundle === null)
     throw new CliError(
       'ERR_INPUT',
@@ -47,5 +48,10 @@ export async function addRecording(
   const name = `recordings/${title}`
   if (files.has(name)) throw new CliError('ERR_INPUT', `${given}: there is another recording '${title}'; rename one`)
   files.set(name, { path: resolve(path) })
-  return `#${new URLSearchParams({ open: name })}`
+  const recording = `recordings/${encodeURIComponent(title)}`
+  const description = 'A recorded run, which opens at its end. Go back in it from there.'
+  return {
+    system: { title, description, failure: failure?.what, savedAt: failure?.at ?? savedAt, options: { recording } },
+    hash: `#${new URLSearchParams({ open: recording })}`,
+  }
 }

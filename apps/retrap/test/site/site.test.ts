@@ -48,20 +48,18 @@ describe.skipIf(missing !== undefined)('a site', () => {
     'opens its machine at the prompt, in a folder of a plain server, and a recording',
     { timeout: 300_000 },
     async () => {
-      // As a failing test leaves it.
       const failures = join(folder, 'failures')
-      mkdirSync(join(failures, 'tests-json/echo-lies'), { recursive: true })
-      const recording = join(failures, 'tests-json/echo-lies/run.recording')
-      const record = ['--memory', '16M', '--record', recording, '--record-bundle', '--record-checkpoints', 'off']
-      const off = { ...LIMIT, answers: [{ to: 'retrap> ', type: 'off\n' }] }
-      await runHere(['run', '--firmware', join(folder, 'guest.bin'), ...record], off)
+      const tests = [{ name: 'echo lies', type: 'echo two', expect: 'three' }]
+      const plan = { machine: { firmware: 'guest.bin', memory: '16M' }, ready: 'retrap> ', tests }
+      writeFileSync(join(folder, 'tests.json'), JSON.stringify(plan))
+      await runHere(['test', join(folder, 'tests.json'), '--out', failures], LIMIT)
       const out = join(folder, 'site')
       const machine = machineFile({ nic: 'user', drive: { file: 'disk.img', if: 'virtio', format: 'raw' } })
       const run = await runHere(['site', '--machine', machine, '--out', out, '--failures', failures], LIMIT)
       expect([run.code, run.stdout]).toEqual([
         0,
         expect.stringMatching(
-          /opens machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ftests-json-echo-lies\n/,
+          /lists its recordings, and offers machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ftests-json-echo-lies\n/,
         ),
       ])
       expect(readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
@@ -79,6 +77,16 @@ describe.skipIf(missing !== undefined)('a site', () => {
         const page = await browser.newPage()
         await page.goto(`${server.origin}/pr/7/index.html`, { waitUntil: 'load' })
         await expect.poll(() => page.evaluate('crossOriginIsolated').catch(() => false)).toBe(true)
+        // A visitor sees first what has failed, and comes back to that.
+        const text = (): Promise<string> => page.evaluate('document.body.innerText') as Promise<string>
+        const listed =
+          /^A run has failed$[^]*tests-json-echo-lies echo lies: expected "three" in what 'echo two' prints \S/m
+        await expect.poll(text).toMatch(listed)
+        await page.locator('::-p-aria(tests-json-echo-lies)').click()
+        await expect.poll(() => terminalText(page)).toMatch(/echo two\s+two\s+retrap> \s*$/)
+        await page.locator('::-p-aria(Close)').click()
+        await expect.poll(text).toMatch(listed)
+        await page.locator('::-p-aria(Start machine)').click()
         await expect.poll(() => terminalText(page).catch(() => '')).toMatch(/retrap> \s*$/)
         await page.locator('.xterm').click()
         await page.keyboard.type('echo $ it runs\n')
@@ -87,7 +95,10 @@ describe.skipIf(missing !== undefined)('a site', () => {
         await other.goto(`${server.origin}/pr/7/index.html#open=recordings%2Ftests-json-echo-lies`, {
           waitUntil: 'load',
         })
-        await expect.poll(() => terminalText(other)).toMatch(/Power off/)
+        await expect.poll(() => terminalText(other)).toMatch(/two\s+retrap> \s*$/)
+        await other.locator('::-p-aria(Close)').click()
+        await expect.poll(() => other.evaluate('document.body.innerText')).toMatch(listed)
+        await expect.poll(() => other.evaluate('location.href')).toBe(`${server.origin}/pr/7/index.html`)
       } finally {
         await browser.close()
         server.close()

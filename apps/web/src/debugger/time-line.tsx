@@ -21,7 +21,7 @@ interface TimeLineProps {
 export function TimeLine({ history, position, isBusy, go }: TimeLineProps) {
   const axis = axisOf(history)
   const [dragged, setDragged] = useState<number | null>(null)
-  const here = dragged ?? axis.msOf(position.instruction)
+  const here = dragged ?? position.guestMs
   const instruction = dragged === null ? position.instruction : axis.instructionAt(dragged)
   const x = (ms: number): number => ((ms - axis.beginMs) / Math.max(1, axis.endMs - axis.beginMs)) * PLACES
   const text = `${timeText(here)}, instruction ${instruction.toLocaleString('en')}`

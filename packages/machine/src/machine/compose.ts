@@ -176,7 +176,10 @@ function connectMachine<K extends MachineKind>(
   // Devices, then the board, which tells firmware of them.
   const devices = board.placeDevices(options, { ...switches, screen, random: random.next })
   const placed = board.placeBoard(options, devices, life, {
-    transmit: (port, bytes) => (gate?.isHeard === false ? undefined : lines[port]?.transmit(bytes)),
+    transmit: (port, bytes) => {
+      if (port === 0) gate?.console.hear(0, bytes)
+      if (gate?.isHeard !== false) lines[port]?.transmit(bytes)
+    },
     taken: (port, count) => lines[port]?.taken(count),
     ramfb: devices.onRamfb,
   })

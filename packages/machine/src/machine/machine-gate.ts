@@ -3,6 +3,7 @@ import type { Domain, DomainRest, DomainServer, FrameSet, OutsideInputs } from '
 import type { MachineRestoreOptions } from '../life/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
+import type { GuestConsole } from '../recording/run-history.ts'
 import type { MachineKind } from './board.ts'
 
 /** The way to other instants of a machine that has a gate. */
@@ -41,6 +42,8 @@ export interface GatedMachine<K extends MachineKind> {
 export interface MachineGate<K extends MachineKind> {
   /** Says when inputs enter. */
   readonly gate: OutsideInputs
+  /** Hears what the guest sends to people. */
+  readonly console: GuestConsole
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean
   /** The guest's output is handed over; else it was before. */

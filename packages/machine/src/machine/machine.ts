@@ -291,6 +291,12 @@ export abstract class Machine<K extends MachineKind> {
     requireSupported(verb, traits)
   }
 
+  /** @internal Bytes that the guest has sent by an output of its console since power-on; see `RunHistoryKeeper`. */
+  sentBy(output: number): number {
+    const heard = this.#machine.gate?.console.heard[output] ?? 0
+    return output === 0 ? (this.serial.sent ?? heard) : heard
+  }
+
   /** The machine's debugger: breakpoints, steps, registers, memory. Exceptions of an Arm board are classes, as in ESR_EL1. */
   debugger(): Promise<MachineDebugger> {
     const { board, life, gate } = this.#machine

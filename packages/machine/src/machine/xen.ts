@@ -35,11 +35,16 @@ export function xenOptions(
  */
 export function xenConsole(
   ring: XenConsole | undefined,
-  gate: Pick<MachineGate<MachineKind>, 'isHeard' | 'serial'> | undefined,
+  gate: Pick<MachineGate<MachineKind>, 'console' | 'isHeard' | 'serial'> | undefined,
 ): SerialPort {
   const gated = ring && gate?.serial('xen', (bytes) => void ring.receive(bytes))
+  const output = ring && gate && gate.console.heard.push(0) - 1
   const onTransmit = (listener: (bytes: Uint8Array) => void): void =>
-    ring?.onTransmit((bytes) => (gate?.isHeard === false ? undefined : listener(bytes)))
+    ring?.onTransmit((bytes) => {
+      if (output !== undefined) gate?.console.hear(output, bytes)
+      if (gate?.isHeard !== false) listener(bytes)
+    })
+  onTransmit(() => {})
   return {
     onTransmit,
     // Where there is no console, nobody waits for what is dropped.

@@ -6,7 +6,10 @@ import type { MachineVirtioPlace } from './pci-options.ts'
 
 /** A port of a console. */
 export interface MachineConsolePort extends VirtioConsolePort {
-  /** A replay gives the stream what the guest sends; nothing comes from it there. Default: a replay does without the stream. */
+  /**
+   * A replay gives the stream what the guest sends; nothing comes from it there. Default: a replay does without the stream. The history of a
+   * recorded run has what is sent by such a port, and by one that is a console unless this is false.
+   */
   readonly inReplays?: boolean | undefined
 }
 

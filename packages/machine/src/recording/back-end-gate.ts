@@ -121,6 +121,10 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     this.#areControllersRecorded = options.controllerPlacement !== undefined
   }
 
+  get console(): InputGate['console'] {
+    return this.gate.console
+  }
+
   get isRecording(): boolean {
     return this.gate.hasOutside
   }
@@ -178,7 +182,12 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       if (given.kind !== 'console') return given
       const ports = given.ports.map((port, i) => ({
         ...port,
-        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : heard(gate, port)),
+        stream: new GatedStream(
+          gate,
+          `console ${index}.${i}`,
+          gate.hasOutside ? port.stream : heard(gate, port),
+          port.inReplays ?? port.console ?? i === 0,
+        ),
       }))
       return { ...given, ports }
     }

@@ -1,7 +1,8 @@
-import { openRecording } from '@retrap/recording'
+import { openRecording, type Recording, RecordingError } from '@retrap/recording'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { optionsOfBundle } from './bundled-options.ts'
+import type { SavedHistory } from './run-history.ts'
 import type { RecordingSource } from './run-replay.ts'
 
 /** An image that a recording names in place of having it inside. */
@@ -32,6 +33,8 @@ export interface BundleNotes {
   readonly images: number
   /** By an image's number: an image that is not inside; null: it is. Absent: all are. */
   readonly named?: readonly (NamedImage | null)[]
+  /** The host's time when it began, as ISO 8601 has it. */
+  readonly savedAt?: string
   /** The image behind them is a snapshot file of the instant at which the run begins. */
   readonly hasSnapshot?: true
 }
@@ -42,8 +45,8 @@ export interface OpenedBundle {
   readonly options: PcOptions | null | undefined
   /** A snapshot file of the instant at which the run begins; undefined: it begins with the machine. */
   readonly snapshot: Uint8Array | undefined
-  /** Images that the program has added for itself. */
-  readonly more: readonly Uint8Array[]
+  /** The run's history; undefined: the recording was cut, or is of an earlier release. */
+  readonly history: SavedHistory | undefined
 }
 
 /**
@@ -75,7 +78,8 @@ export async function openBundle(
   const { about } = (recording.description ?? {}) as { readonly about?: Partial<BundleNotes> | null }
   const { version, bundle, images = 0, named = [], hasSnapshot } = about ?? {}
   const isNoted = version === 1 && Number.isSafeInteger(images) && (images > 0 || bundle !== undefined)
-  if (!isNoted) return { options: undefined, snapshot: undefined, more: [] }
+  const history = await historyOf(recording)
+  if (!isNoted) return { options: undefined, snapshot: undefined, history }
   if (!Array.isArray(named) || images > recording.images + named.length)
     throw new MachineError('ERR_OPTION', `images: ${images}; expected as many as the recording has inside and names`)
   const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
@@ -86,11 +90,24 @@ export async function openBundle(
     const found = image === null ? contents.shift() : requireImage(image, await find(image))
     if (found !== undefined) ofOptions.push(found)
   }
-  const rest = contents
   return {
     options:
       typeof bundle === 'object' && bundle !== null ? optionsOfBundle({ options: bundle, images: ofOptions }) : null,
-    snapshot: hasSnapshot === true ? rest[0] : undefined,
-    more: hasSnapshot === true ? rest.slice(1) : rest,
+    snapshot: hasSnapshot === true ? contents[0] : undefined,
+    history,
+  }
+}
+
+/** Returns the history that a recording has: it is the image behind those of the machine, and the snapshot. @throws RecordingError `ERR_DAMAGED` */
+export async function historyOf(recording: Recording): Promise<SavedHistory | undefined> {
+  const { about } = (recording.description ?? {}) as { readonly about?: Partial<BundleNotes> | null }
+  const { images = 0, named = [], hasSnapshot = false } = about ?? {}
+  const inside = Array.isArray(named) ? images - named.filter((image) => image !== null).length : images
+  const number = inside + Number(hasSnapshot)
+  if (!(number < recording.images)) return undefined
+  try {
+    return JSON.parse(new TextDecoder().decode(await recording.image(number))) as SavedHistory
+  } catch (error) {
+    throw new RecordingError('ERR_DAMAGED', 'the recording is damaged: its history has another form', { cause: error })
   }
 }

@@ -59,6 +59,8 @@ export interface CheckpointState {
   readonly retired: readonly number[]
   /** Devices that are slow or dead; absent: none is. */
   readonly impaired?: readonly ImpairedDevice[]
+  /** Bytes that each output of the console has sent; absent: an earlier release has not counted them. */
+  readonly sent?: readonly number[]
 }
 
 /** The checkpoints of a run. */
@@ -105,7 +107,8 @@ export async function saveInstant(
     if (parties === undefined || position === undefined) throw BUSY
     const retired = machine.domain.vcpus.map(({ cpu }) => cpu.retired)
     const impaired = gate.impaired?.save() ?? []
-    keep({ pc, parties, retired, ...(impaired.length > 0 && { impaired }) }, position)
+    const sent = [...gate.console.heard]
+    keep({ pc, parties, retired, sent, ...(impaired.length > 0 && { impaired }) }, position)
     isSaved = true
   } finally {
     rest.end()

@@ -3,6 +3,7 @@ import type { Instant } from '@retrap/recording'
 import type { DeviceHost } from '@retrap/ioreq/host'
 import { laterTurn } from '../life/host.ts'
 import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
+import { GuestConsole, type NotedGate } from './run-history.ts'
 
 /** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
 const NEAR = 4200
@@ -48,7 +49,7 @@ export const presentNs = ({ clock, spent }: Pick<Domain, 'clock' | 'spent'>): nu
  * The one place where inputs enter a machine on deterministic time: between two rounds of its vCPUs, which are counted.
  * Parties outside have a number each, by the order in which the machine is composed.
  */
-export abstract class InputGate implements OutsideInputs {
+export abstract class InputGate implements OutsideInputs, NotedGate {
   /** Rounds in which something has happened, and deliveries of inputs. */
   round: number = 0
   /** Instructions after which the machine stops. */
@@ -73,6 +74,8 @@ export abstract class InputGate implements OutsideInputs {
   isHeard: boolean = true
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
+  moved: NotedGate['moved'] = null
+  readonly console: GuestConsole = new GuestConsole()
   /** Requests of back ends that have not been answered. */
   protected asking: number = 0
   #rounds = 0
@@ -219,7 +222,10 @@ export abstract class InputGate implements OutsideInputs {
   ): Promise<number>
 
   begin(moved: boolean): Promise<unknown> | null {
-    if (moved) this.round++
+    if (moved) {
+      this.round++
+      this.moved?.()
+    }
     if (this.isAtLimit() || this.#isPastTime()) this.reached()
     if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
     return this.atRound(moved)

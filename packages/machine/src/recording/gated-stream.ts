@@ -27,9 +27,14 @@ export class GatedStream extends FarStream {
   #unsentBytes = 0
   #full = false
 
-  constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
+  /** @param isShown - what the guest sends is for people */
+  constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null, isShown = false) {
+    const output = isShown ? gate.console.heard.push(0) - 1 : undefined
     super(
-      (bytes) => this.#send(bytes),
+      (bytes) => {
+        if (output !== undefined) gate.console.hear(output, bytes)
+        return this.#send(bytes)
+      },
       (count) => {
         this.#outstanding -= count
         stream?.ready?.()

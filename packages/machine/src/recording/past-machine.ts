@@ -72,7 +72,7 @@ async function isPutBack<K extends MachineKind>(
     const { pc: state, pages } = from
     const before = former && { pages: former.pages, differing: differing(former.pages, pages) }
     await snapshots.restore({ state, pages }, { deadlineMs: DEADLINE_MS, atRest }, before)
-    gate.restored(from.retired)
+    gate.restored(from)
     return true
   } catch {
     // A device is busy, or has ended; what is wrong with the recording shows again.

@@ -16,6 +16,7 @@ import { type GateFor, type RecordOptions, recordRun, type RunRecorder } from '.
 import { noteAll } from './record-gate.ts'
 import { MachineReplay, type PcReplay } from './replay.ts'
 import type { PluggedServer, PlugServer } from './server-starts.ts'
+import { RunHistoryKeeper } from './run-history.ts'
 import type { RecordingSource, ReplayOptions } from './run-replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 
@@ -37,6 +38,8 @@ export interface RecordPcOptions extends RecordOptions {
 export interface PcRecorder extends RunRecorder {
   /** The machine. It is run and typed to as any other, and saved while its devices are at rest. */
   readonly pc: Pc
+  /** The run's history so far, which its file has. */
+  readonly history: RunHistoryKeeper
   /**
    * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
    * `pc.run`. Going back makes a second machine with as much memory. Change no register and no memory: the recording would be
@@ -145,8 +148,10 @@ async function record(
 ): Promise<PcRecorder> {
   if (ring !== undefined && checkpointMs === Infinity)
     throw new MachineError('ERR_OPTION', 'checkpointMs Infinity: a ring is dropped up to a checkpoint; leave it out')
-  const run = await recordRun(PC_RUNS, write, given, { checkpointMs, ring }, make)
+  const history = new RunHistoryKeeper()
+  const run = await recordRun(PC_RUNS, write, given, { checkpointMs, ring, history }, make)
   const { machine: pc, options, store, fromPowerOn, recorder, backEnds } = run
+  history.follow(pc, run.gate)
   const debugged = async (how: LiveDebugOptions): Promise<LiveRun> => {
     if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
       throw new MachineError(
@@ -164,6 +169,7 @@ async function record(
   }
   return Object.assign(recorder, {
     pc,
+    history,
     plugServer: (start: PlugServer) => backEnds.servers.plug(pc.domain, start),
     impairDevice: (device: string, impairment: DeviceImpairment | null) => backEnds.impair(device, impairment),
     debugger: async (how: LiveDebugOptions) => (await debugged(how)).debugger(),

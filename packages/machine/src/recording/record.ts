@@ -19,6 +19,7 @@ import { describeRun, type RecordedKind, type RunDescription } from './descripti
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
 import { RingRoom, ringStoreBytes } from './ring.ts'
+import type { RunHistoryKeeper } from './run-history.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded, of a machine of any board. */
@@ -40,6 +41,8 @@ export interface KeepOptions {
   readonly checkpointMs?: number | undefined
   /** Keeps what is written, within bounds. */
   readonly ring?: RecordingRing | undefined
+  /** Notes the run, and is put into the file. */
+  readonly history?: RunHistoryKeeper
 }
 
 /** A machine's run that is recorded. */
@@ -57,7 +60,7 @@ export interface RunRecorder {
    * the machine does not run, and its devices are at rest.
    *
    * @param write - takes the bytes behind those that were written so far, piece by piece, in order
-   * @param images - added to those that the file has
+   * @param images - added to those that the file has, in front of the run's history
    * @throws what writing threw
    */
   copyEnd(write: (bytes: Uint8Array) => unknown, images?: readonly Uint8Array[]): Promise<void>
@@ -65,7 +68,7 @@ export interface RunRecorder {
    * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
    * was written last.
    *
-   * @param images - added to those that the file has
+   * @param images - added to those that the file has, in front of the run's history
    * @throws what writing threw
    */
   end(images?: readonly Uint8Array[]): Promise<void>
@@ -109,7 +112,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
   { about, keepsPace = false, images = [] }: RecordOptions,
-  { checkpointMs, ring }: KeepOptions,
+  { checkpointMs, ring, history }: KeepOptions,
   make: (gateFor: GateFor<K>) => Promise<M>,
 ): Promise<RecordedRun<K, M>> {
   type Begun = Pick<RecordedRun<K, M>, 'fromPowerOn' | 'gate' | 'options' | 'writer'>
@@ -151,6 +154,13 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   // Models go on from a snapshot by themselves: that comes before the first checkpoint.
   if (!fromPowerOn) await machine.domain.settleModels()
   if (checkpointMs !== Infinity) await taker.take(true)
+  const addImages = (file: Pick<RecordingWriter, 'addImage'>, added: readonly Uint8Array[]): void => {
+    for (const image of added) file.addImage(image)
+    if (history !== undefined)
+      file.addImage(
+        new TextEncoder().encode(JSON.stringify(history.save(writer.firstPiece === 0 ? 0 : recorder.begin))),
+      )
+  }
   const marks: RecordingMark[] = []
   const recorder: RunRecorder = {
     get instructions() {
@@ -167,11 +177,12 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       const { round, instructions } = gate.instant()
       writer.mark({ round, instructions }, name)
       marks.push({ name, round, instructions })
+      history?.mark(name)
     },
     async copyEnd(more, added = []) {
       await taker.take()
       const copy = await writer.copy(more)
-      for (const image of added) copy.addImage(image)
+      addImages(copy, added)
       await writeCheckpoints(copy, store)
       await copy.end(endOf(gate, machine.domain))
     },
@@ -181,7 +192,8 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       if (checkpointMs === Infinity) store.clear()
       else await taker.take()
       const end = endOf(gate, machine.domain)
-      for (const image of added) writer.addImage(image)
+      addImages(writer, added)
+      history?.leave()
       await writeCheckpoints(writer, store)
       store.clear()
       gate.hasEnded = true

@@ -1,6 +1,6 @@
 import { BlockError } from '@retrap/device'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
-import type { LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
+import type { CheckpointState, LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
 import { TIME_PARTY } from './record-gate.ts'
 
@@ -105,10 +105,11 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.alone = false
   }
 
-  /** The machine is at a checkpoint. @param retired - instructions that each vCPU has retired */
-  restored(retired: readonly number[]): void {
+  /** The machine is at a checkpoint. */
+  restored({ retired, sent = [] }: Pick<CheckpointState, 'retired' | 'sent'>): void {
     for (const [id, { cpu }] of this.domain.vcpus.entries()) (cpu as { retired: number }).retired = retired[id] ?? 0
     this.#same = this.domain.instructions
+    for (const [output, bytes] of sent.entries()) this.console.heard[output] = bytes
     this.restoreParties()
   }
 

@@ -25,6 +25,7 @@ import { type Goal, ReplayWay } from './replay-way.ts'
 import { PastMachine, type Rebuilt } from './past-machine.ts'
 import type { TravellingMachine, TravelOptions } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
+import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
@@ -34,6 +35,9 @@ const WORTH_INSTRUCTIONS = 20_000_000
 /** On a longer way a place is kept when this part of it is left. */
 const LONG_WAY = 500_000
 const LAST_PART = 1 / 20
+
+/** Host time in which a history is noted that a recording lacks, if checkpoints lead to its end. */
+const HISTORY_MS = 60_000
 
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
 
@@ -208,7 +212,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       throw wasClosed()
     }
     try {
-      if (from !== undefined) gate.restored(from.retired)
+      if (from !== undefined) gate.restored(from)
     } catch (error) {
       machine.close()
       throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form', { cause: error })
@@ -297,6 +301,32 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   #goOn(goal: Goal, options: TravelOptions): Promise<ReplayExit> {
     return this.#way.goOn(this.#past.current!, goal, options)
+  }
+
+  /** See {@link RunReplay.history}. */
+  async history(saved?: SavedHistory): Promise<RunHistoryKeeper> {
+    const history = new RunHistoryKeeper()
+    history.restore(saved ?? (await this.#noted()), this.marks)
+    if (this.instructions < this.end) await this.goto(this.end)
+    return history
+  }
+
+  /** Repeats the run from its beginning to its end, and notes what happens. */
+  async #noted(): Promise<SavedHistory> {
+    // A guest that waits there would wait on.
+    if (this.instructions > this.begin) await this.goto(this.begin)
+    const noted = new RunHistoryKeeper()
+    const replay = this.#ofPc()
+    const follow = (): void => noted.follow(replay.machine, replay.#past.current!.gate)
+    follow()
+    await this.run(this.#recording.checkpoints.length === 0 ? {} : { timeoutMs: HISTORY_MS })
+    noted.leave()
+    if (this.instructions < this.end) {
+      await this.goto(this.end)
+      follow()
+      noted.leave()
+    }
+    return noted.save(this.begin)
   }
 
   /** Shows the run to gdb, which goes through it in both directions. @returns what a `GdbSession` takes */

@@ -6,6 +6,7 @@ import { presentNs } from './gate.ts'
 import type { RunDescription } from './description.ts'
 import type { ReplayPlace } from './guest-time.ts'
 import type { ReplayExit } from './replay-exit.ts'
+import type { RunHistoryKeeper, SavedHistory } from './run-history.ts'
 
 /** A recording, wherever it is. */
 export interface RecordingSource {
@@ -118,6 +119,14 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
    * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine
    */
   abstract goto(place: ReplayPlace, options?: MachineRunOptions): Promise<ReplayExit>
+
+  /**
+   * Returns the history of the run, for a time line. The machine is at the end then.
+   *
+   * @param saved - that of the file; default the run is repeated from its beginning and noted: for a minute at most, where checkpoints lead to its end
+   * @throws RecordingError `ERR_DAMAGED`; MachineError as `run` of the machine
+   */
+  abstract history(saved?: SavedHistory): Promise<RunHistoryKeeper>
 
   /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
   abstract close(): void

@@ -65,12 +65,18 @@ function takenApart(
   recording: Recording,
   state: unknown,
 ): { readonly state: CheckpointState; readonly position: LogPosition } {
-  const { version, pc, parties, retired, round, piece, impaired = [] } = (state ?? {}) as Partial<FileState>
+  const { version, pc, parties, retired, round, piece, impaired = [], sent = [] } = (state ?? {}) as Partial<FileState>
   const isWhole =
     version === 1 && pc !== undefined && Array.isArray(parties) && Array.isArray(retired) && Array.isArray(impaired)
-  if (!isWhole || !retired.every(isCount) || !isCount(round) || !isCount(piece) || piece > recording.pieces)
+  if (
+    !isWhole ||
+    ![...retired, ...sent].every(isCount) ||
+    !isCount(round) ||
+    !isCount(piece) ||
+    piece > recording.pieces
+  )
     throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form')
-  return { state: { pc, parties, retired, impaired }, position: { round, piece, ahead: [], answers: [] } }
+  return { state: { pc, parties, retired, impaired, sent }, position: { round, piece, ahead: [], answers: [] } }
 }
 
 /** A checkpoint in memory that a machine is made from. */

@@ -16,11 +16,13 @@ export const FILES = {
  *
  * @param test - its machine, which has been stopped permanently
  * @param folder - it is emptied first
+ * @param failure - the test and why it has failed, for those who find the recording
  * @throws what the host's file system throws
  */
 export async function writeFailure<Machine extends Pc | ArmMachine>(
   { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: Pick<BegunMachine<Machine>, 'recording'> },
   folder: string,
+  failure?: string,
 ): Promise<FailureFiles> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
@@ -28,7 +30,7 @@ export async function writeFailure<Machine extends Pc | ArmMachine>(
   await writeFile(pathOf('serial'), test.printed)
   const picture = await test.screenshot()
   if (picture !== undefined) await writeFile(pathOf('screen'), picture)
-  const recording = await begun.recording()
+  const recording = await begun.recording(failure)
   if (recording !== undefined) await writeFile(pathOf('recording'), recording.bytes)
   return {
     folder,

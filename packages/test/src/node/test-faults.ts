@@ -23,7 +23,7 @@ export async function testFaults(options: FaultTestOptions): Promise<number> {
   }
   const { begun, test, message, error } = failure
   try {
-    const files = await writeFailure(failure, outputFolder)
+    const files = await writeFailure(failure, outputFolder, message)
     const command = `replayFailure('${outputFolder}', { pc }, { onListening }) of @retrap/test/node; no device’s program is needed`
     const left = describeFailure(test.printed, files, command, undefined)
     throw new TestError('ERR_FAULT', `${message}\n${left}`, { cause: error })

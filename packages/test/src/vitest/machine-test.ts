@@ -80,7 +80,8 @@ function extended<Machine extends Pc | ArmMachine>(
         await begun.test.over()
         if (task.result?.state !== 'fail') return
         const folder = join(outputFolder, folderName(basename(task.file.filepath)), folderName(namesOf(task).join(' ')))
-        const files = await writeFailure(begun, folder)
+        const why = task.result.errors?.[0]?.message
+        const files = await writeFailure(begun, folder, [...namesOf(task), why].join(': '))
         await attach(task, files.serial, 'text/plain')
         if (files.screen !== undefined) await attach(task, files.screen, 'image/png')
         const command = files.recording === undefined ? undefined : commandFor(task, folder)

@@ -58,14 +58,8 @@ export class RecordedMachine {
     if (run.live === null) this.#debugger = run.debugger()
   }
 
-  /** Takes what the guest has written to its serial port. */
-  transmitted(bytes: Uint8Array): void {
-    this.run.history.transmitted(bytes)
-  }
-
   /** Runs the machine itself on, as `pc.run` does. A stop place ends it as a pause does, after `onHit`. */
   async goOn(live: Pc, options: RunOptions): Promise<MachineExit> {
-    this.run.history.look()
     if (this.#debugger === undefined) return live.run(options)
     const stop = await (await this.#debugger).continue(options)
     if (isExit(stop)) return stop
@@ -83,9 +77,9 @@ export class RecordedMachine {
     this.run.history.startWith(console)
   }
 
-  /** The end of what the guest had written to its serial port where a machine of the past is. */
-  consoleOf({ serial }: Pc): Uint8Array<ArrayBuffer> {
-    return this.run.history.consoleAt(serial.sent ?? 0)
+  /** The end of what the guest had written to its console where a machine of the past is. */
+  consoleOf(pc: Pc): Uint8Array<ArrayBuffer> {
+    return this.run.history.consoleOf(pc)
   }
 
   /** The recording so far. */
@@ -97,7 +91,9 @@ export class RecordedMachine {
     const { now, begin } = this.run
     const debug = await this.#debugger
     const isLive = debug === undefined || this.#isLive(debug)
-    return { instruction: debug?.instructions ?? now, now, begin, isLive }
+    const { clock, spent } = (await this.seen()).domain
+    const guestMs = (clock.now() + spent) / 1e6
+    return { instruction: debug?.instructions ?? now, now, begin, guestMs, isLive }
   }
 
   /** Goes through the run. The machine itself stands still before and after. @throws MachineError */
@@ -166,11 +162,12 @@ export class RecordedMachine {
   }
 
   history(): RunHistory {
-    return this.run.history.view(this.run.begin, this.run.bytes)
+    const { begin, bytes, history } = this.run
+    return { ...history.view(begin), bytes }
   }
 
-  mark(name: string): void {
-    this.run.mark(name)
+  async mark(name: string): Promise<void> {
+    this.run.mark(name, (await this.position()).instruction)
   }
 
   async names(addresses: readonly bigint[]): Promise<(string | null)[]> {

@@ -87,9 +87,9 @@ export class Recording {
     return this.#begin(await recordedRun(options, page))
   }
 
-  /** Makes the machine of a recording, at its end. @throws MachineError; RecordingError */
-  async open(options: PcOptions, opened: OpenedRecording): Promise<Pc> {
-    const pc = await this.#begin(await replayedRun(options, opened))
+  /** Makes the machine of a recording, at its end. @param onRepeated - see `replayedRun` @throws MachineError; RecordingError */
+  async open(options: PcOptions, opened: OpenedRecording, onRepeated: (part: number) => void): Promise<Pc> {
+    const pc = await this.#begin(await replayedRun(options, opened, onRepeated))
     await this.#moved(this.#recorded(), { reason: 'now' })
     return pc
   }
@@ -107,11 +107,6 @@ export class Recording {
   /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
   startWith(console: Uint8Array): void {
     this.#machine?.startWith(console)
-  }
-
-  /** Takes what the guest has written to its serial port. */
-  transmitted(bytes: Uint8Array): void {
-    this.#machine?.transmitted(bytes)
   }
 
   /** Runs the machine on. */

@@ -1,5 +1,4 @@
 // The two kinds of runs that a debugger of the page goes through: one that is recorded just now, and one of a file.
-import { concatenate } from '@retrap/basics'
 import {
   type BundledOptions,
   type BundleNotes,
@@ -16,6 +15,8 @@ import {
   recordPc,
   replayPc,
   type ReplayDebugger,
+  type RunHistoryKeeper,
+  type SavedHistory,
 } from '@retrap/machine'
 import { RecordingRing } from '@retrap/recording'
 import { readSnapshot } from '@retrap/snapshot'
@@ -24,7 +25,6 @@ import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
 import type { ImpairableDevices } from './impairments.ts'
-import { binaryText, RunHistoryKeeper, type SavedHistory } from './run-history.ts'
 import { hostSeed } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
 
@@ -49,24 +49,24 @@ export interface TravelledRun {
   plug(start: PlugServer): Promise<PluggedServer>
   /** See `PcRecorder.impairDevice`. @throws WebError `ERR_MACHINE` for a run of a file */
   readonly impair: ImpairableDevices['impair']
-  mark(name: string): void
+  /** Names the instant where the debugger is. */
+  mark(name: string, instruction: number): void
   /** All of it as a file. The machine stands still. */
   file(): Promise<Blob>
   close(): void
 }
 
-/** The page's notes on a recorded machine. Its history is behind the images. */
+/** The page's notes on a recorded machine. */
 interface About extends BundleNotes {
   readonly arguments: readonly string[]
-  readonly savedAt: string
 }
 
 /** A recording, and what it is made with to run again. */
 export interface OpenedRecording {
   readonly file: Blob
   readonly options: PcOptions
-  /** Undefined: another program than a page has recorded it. */
-  readonly history: Partial<SavedHistory> | undefined
+  /** Undefined: an earlier release has recorded it, or it was cut. */
+  readonly history: SavedHistory | undefined
 }
 
 /**
@@ -84,14 +84,13 @@ export async function openRecordingFile(
     return bytes && { bytes, sha256: await sha256(bytes) }
   }
   try {
-    const { options, snapshot, more } = await openBundle(sourceOf(file), find)
+    const { options, snapshot, history } = await openBundle(sourceOf(file), find)
     if (options === undefined || options === null)
       throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
-    const [history] = more
     return {
       file,
       options: snapshot === undefined ? options : { ...options, snapshot: await snapshotOf(snapshot) },
-      history: history && (JSON.parse(new TextDecoder().decode(history)) as Partial<SavedHistory>),
+      history,
     }
   } catch (error) {
     throw new WebError('ERR_SOURCE', `recording: ${reasonOf(error)}`, { cause: error })
@@ -146,9 +145,8 @@ export async function recordedRun(
     ring.write,
     { ring, keepsPace: true, about, images: bundle?.images ?? [] },
   )
-  const { pc } = recorder
+  const { pc, history } = recorder
   made.pc = pc
-  const history = new RunHistoryKeeper(pc)
   return {
     ...{ live: pc, history, disks },
     get now() {
@@ -163,10 +161,7 @@ export async function recordedRun(
     debugger: () => recorder.debugger({ read: ring.read }),
     plug: (start) => recorder.plugServer(start),
     impair: (device, how) => recorder.impairDevice(device, how),
-    mark: (name) => {
-      recorder.mark(name)
-      history.mark(name)
-    },
+    mark: (name) => recorder.mark(name),
     async file() {
       if (bundle === null)
         throw new WebError(
@@ -174,8 +169,7 @@ export async function recordedRun(
           'a machine with shared files cannot be opened elsewhere; its recording is not saved',
         )
       const end: Uint8Array<ArrayBuffer>[] = []
-      const json = new TextEncoder().encode(JSON.stringify(history.save(recorder.begin)))
-      await recorder.copyEnd((bytes) => end.push(bytes as Uint8Array<ArrayBuffer>), [json])
+      await recorder.copyEnd((bytes) => end.push(bytes as Uint8Array<ArrayBuffer>))
       return new Blob([...ring.parts, ...end], { type: 'application/octet-stream' })
     },
     close: () => {
@@ -185,33 +179,24 @@ export async function recordedRun(
   }
 }
 
-/** The history of a run that no page has recorded: an instruction takes a nanosecond. */
-function historyOf(
-  [begin, end]: readonly [number, number],
-  marks: readonly { readonly name: string; readonly instructions: number }[],
-  output: SavedHistory['output'],
-): SavedHistory {
-  const none = { interrupts: 0, exceptions: 0, deviceAccesses: 0 }
-  const samples = [begin, end].map((instruction) => ({ instruction, guestMs: instruction / 1e6, ...none }))
-  const own = marks.map(({ name, instructions }) => ({ kind: 'own' as const, instruction: instructions, text: name }))
-  return { version: 2, samples, marks: own, output }
-}
+/** Between two reports of how much of a run was repeated. */
+const REPORT_MS = 250
 
-/** Runs the machine of a file again. @throws MachineError; RecordingError */
-export async function replayedRun(options: PcOptions, opened: OpenedRecording): Promise<TravelledRun> {
-  const history = new RunHistoryKeeper(null)
-  if (opened.history !== undefined) history.restore(opened.history)
-  const printed: Uint8Array[] = []
-  let isThere = false
-  const onMachine = ({ serial }: Pc): void =>
-    serial.onTransmit((bytes) => void (isThere || printed.push(bytes.slice())))
-  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end', onMachine })
-  isThere = true
-  if (opened.history === undefined) {
-    const characters = binaryText(concatenate(printed))
-    const from = (replay.pc.serial.sent ?? 0) - characters.length
-    history.restore(historyOf([replay.begin, replay.end], replay.marks, { from, characters }))
-  }
+/**
+ * Runs the machine of a file again.
+ *
+ * @param onRepeated - told of the part that was repeated so far, from 0 to 1, where the file has no history
+ * @throws MachineError; RecordingError
+ */
+export async function replayedRun(
+  options: PcOptions,
+  opened: OpenedRecording,
+  onRepeated: (part: number) => void = () => undefined,
+): Promise<TravelledRun> {
+  const at = opened.history === undefined ? undefined : 'end'
+  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at })
+  const timer = setInterval(() => onRepeated(replay.instructions / replay.end), REPORT_MS)
+  const history = await replay.history(opened.history).finally(() => clearInterval(timer))
   const begun = await replay.debugger()
   return {
     ...{ live: null, history, disks: null, begin: replay.begin, now: replay.end, bytes: opened.file.size },
@@ -220,7 +205,7 @@ export async function replayedRun(options: PcOptions, opened: OpenedRecording): 
     impair: () => {
       throw ofFile()
     },
-    mark: (name) => history.mark(name),
+    mark: (name, instruction) => history.mark(name, instruction),
     file: () => Promise.resolve(opened.file),
     close: () => replay.close(),
   }

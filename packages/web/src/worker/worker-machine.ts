@@ -167,11 +167,7 @@ export class WorkerMachine {
     this.#pc = await this.#createBoard(snapshot, opened)
     this.#impairments.applyAll(this.#impairable(this.#pc))
     // A run of a file has been seen before.
-    if (opened === null)
-      this.#pc.serial.onTransmit((bytes) => {
-        this.#recording?.transmitted(bytes)
-        this.#serial.transmit(bytes)
-      })
+    if (opened === null) this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
     if (snapshot !== null) this.#goesOn(snapshot)
     if (unread !== undefined && unread.length > 0) this.#pc.serial.receive(unread)
   }
@@ -235,10 +231,14 @@ export class WorkerMachine {
   #createBoard(snapshot: ReadSnapshot | null, opened: OpenedRecording | null): Promise<Pc | ArmMachine> {
     const parts = this.#boardParts()
     const recording = this.#recording
+    const repeated = (part: number): void => {
+      const totalBytes = opened!.file.size
+      this.#listener.progress({ image: 'recording, run again', loadedBytes: part * totalBytes, totalBytes })
+    }
     const recorded =
       recording &&
       ((all: PcOptions): Promise<Pc> =>
-        opened === null ? recording.make(all, this.#currentOptions()) : recording.open(all, opened))
+        opened === null ? recording.make(all, this.#currentOptions()) : recording.open(all, opened, repeated))
     return createBoard(this.#options, parts, snapshot, recorded ?? undefined)
   }
 

@@ -176,6 +176,16 @@ export function tickingGuest(): Uint8Array {
 /** Sends back each byte on its serial port, one in a millisecond. */
 export const echoingGuest = (): Uint8Array => interruptedGuest((asm) => void asm.out(dx, al))
 
+/** Sends back each byte on its serial port as a line, and resets the machine after a q. */
+export function lineGuest(): Uint8Array {
+  return interruptedGuest((asm) => {
+    const goesOn = asm.label()
+    asm.out(dx, al).mov(bl, al).mov(al, 10).out(dx, al).cmp(bl, 0x71).jne(goesOn)
+    out(asm, 0x64, 0xfe)
+    asm.bind(goesOn)
+  })
+}
+
 /** Where {@link portGuest} reads. */
 export const DEVICE_PORT = 0x500
 
