@@ -1,14 +1,12 @@
 // Who wrote a byte last, of random addresses in the boot of Debian's kernel. Each step asks at the end of a recording and goes to
 // behind the writer that is named: the byte must be what it is at the end. The summary has the processor time of the questions.
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { framePacket, PacketReader } from '@retrap/gdb'
 import { processTime } from '@retrap/tooling/processor-time'
 import type { Soak } from '@retrap/tooling/soak'
+import { GdbClient } from '../support/readers/gdb-client.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
 
 const MEMORY_BYTES = 256 << 20
@@ -19,46 +17,9 @@ const WRITER =
 let folder = ''
 let pid = 0
 let stop = (): void => {}
-let client: Client | undefined
+let client: GdbClient | undefined
 let end = 0
 const seconds: number[] = []
-
-/** A client of gdb's protocol, which waits for each reply. */
-class Client {
-  readonly #socket: Socket
-  #printed = ''
-  #reply = Promise.withResolvers<string>()
-
-  constructor(socket: Socket) {
-    this.#socket = socket
-    const reader = new PacketReader({
-      packet: (text) => {
-        socket.write('+')
-        const isOutput = text.startsWith('O') && text !== 'OK'
-        if (isOutput) this.#printed += Buffer.from(text.slice(1), 'hex').toString()
-        else this.#reply.resolve(text)
-      },
-      damaged: () => {},
-      interrupt: () => {},
-      again: () => {},
-    })
-    socket.on('data', (bytes) => reader.push(bytes))
-    socket.on('close', () => this.#reply.reject(new Error('retrap has ended')))
-  }
-
-  async ask(packet: string): Promise<string> {
-    this.#printed = ''
-    this.#reply = Promise.withResolvers()
-    this.#socket.write(framePacket(packet))
-    return this.#reply.promise
-  }
-
-  /** Does a `monitor` command. @returns what it prints */
-  async monitor(command: string): Promise<string> {
-    await this.ask(`qRcmd,${Buffer.from(command).toString('hex')}`)
-    return this.#printed
-  }
-}
 
 export const soak: Soak = {
   name: 'who-wrote',
@@ -73,17 +34,7 @@ export const soak: Soak = {
     const child = spawn(process.execPath, retrapCommand(replay), { stdio: ['ignore', 'ignore', 'pipe'] })
     pid = child.pid!
     stop = () => void child.kill('SIGKILL')
-    let said = ''
-    let port: string | undefined
-    while (port === undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- until it says where
-      said += String((await once(child.stderr, 'data'))[0])
-      port = /target remote 127\.0\.0\.1:(\d+)'/.exec(said)?.[1]
-    }
-    child.stderr.resume()
-    const socket = connect(Number(port), '127.0.0.1')
-    await once(socket, 'connect')
-    client = new Client(socket)
+    client = await GdbClient.of(child.stderr)
     await client.ask('Qqemu.PhyMemMode:1')
   },
   async step(rng) {

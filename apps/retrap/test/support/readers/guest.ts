@@ -25,6 +25,12 @@ const BASE = 0x10_0000
 const [IDT, TICKS, STACK, FROM, TO] = [0x18_0000, 0x19_0000, 0x1a_0000, 0x20_0000, 0x28_0000]
 /** The string instruction of a tick takes some turns of its vCPU. */
 const BYTES = 35_000
+/** The memory that it writes, but for a part of the copies: ranges of whole pages. */
+export const WRITTEN: readonly (readonly [from: number, bytes: number])[] = [
+  [IDT, 0x2_1000],
+  [FROM, 0x1_0000],
+  [TO, 0x4_0000],
+]
 const [COM1, CODE, DATA, TIMER] = [0x3f8, 0x08, 0x10, 0x20]
 
 /**

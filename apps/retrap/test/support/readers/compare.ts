@@ -1,0 +1,37 @@
+import { replayPc } from '@retrap/machine'
+import { fileSource, machineInside } from '../../../src/recording/recorded-file.ts'
+import { READERS, type Seen } from './readers.ts'
+
+/** Compares what readers show of a recording. @returns the first difference; undefined: there is none */
+export async function differenceAmong(
+  file: string,
+  names: readonly string[],
+  placesIn: (end: number) => readonly (number | 'end')[],
+): Promise<string | undefined> {
+  const source = await fileSource(file)
+  const replay = await replayPc({ ...(await machineInside(file))!, clock: 'deterministic' }, source)
+  const { end } = replay
+  replay.close()
+  await source.close()
+  const places = placesIn(end)
+  const seen: [reader: string, place: number | 'end', state: Seen][] = []
+  for (const name of names) {
+    // oxlint-disable-next-line no-await-in-loop -- one reader after the other
+    const reader = await READERS[name]!(file)
+    try {
+      // oxlint-disable-next-line no-await-in-loop
+      for (const place of places) seen.push([name, place, await reader.at(place)])
+    } finally {
+      // oxlint-disable-next-line no-await-in-loop
+      await reader.close()
+    }
+  }
+  for (const [name, place, state] of seen) {
+    const [first, , other] = seen.find((one) => one[1] === place)!
+    const [one, two] = [other, state].map(({ ns, registers, ram }) => JSON.stringify({ ns, registers, ram }))
+    if (one !== two) return `at ${place} of ${end}: ${first} shows ${one}, and ${name} ${two}`
+    if (state.printed !== undefined && other.printed !== state.printed)
+      return `at ${place} of ${end}: ${first} has printed ${JSON.stringify(other.printed)}, and ${name} ${JSON.stringify(state.printed)}`
+  }
+  return undefined
+}

@@ -1,0 +1,105 @@
+/** Recordings of one guest, by each program that makes them. */
+import { writeFileSync } from 'node:fs'
+import { createPc, type Pc, type PcForkOptions, type PcOptions } from '@retrap/machine'
+import { FailureRecording } from '../../../src/exec/failure-recording.ts'
+import { runHere } from '../in-process.ts'
+import { busyKernel, MEMORY_BYTES } from './guest.ts'
+import { loadPage } from './page.ts'
+
+/** How a run goes. */
+export interface RunOf {
+  /** Typed in the middle. */
+  readonly keys: string
+  /** Host time before that, and behind it. */
+  readonly ms: number
+  /** It ends within a string instruction. */
+  readonly fills: boolean
+}
+
+const MACHINE: PcOptions = { memoryBytes: MEMORY_BYTES, codeCacheBytes: 4 << 20, boot: { mirrorsScreen: false } }
+
+async function runOn(pc: Pc, { keys, ms, fills }: RunOf, mark?: (name: string) => void): Promise<void> {
+  await pc.run({ timeoutMs: ms })
+  mark?.('typed')
+  for (const byte of Buffer.from(fills ? `${keys}r` : keys)) pc.serial.receive(Uint8Array.of(byte))
+  await pc.run({ timeoutMs: ms })
+}
+
+/** The page's, from a saved machine on: its kernel is not there any more. */
+async function inPage(file: string, how: RunOf): Promise<void> {
+  const page = await loadPage()
+  const first = await createPc({ ...MACHINE, kernel: busyKernel(), keepsPace: true })
+  await first.run({ timeoutMs: how.ms })
+  const snapshot = await page.takenNow(first, new Uint8Array())
+  first.close()
+  const options = { ...MACHINE, ...snapshot.forPc(true) }
+  const run = await page.recordedRun(options, { images: {}, drives: null, shared: false, memoryBytes: MEMORY_BYTES })
+  const machine = new page.RecordedMachine(run, () => undefined)
+  run.live!.serial.onTransmit((bytes) => machine.transmitted(bytes))
+  await runOn(run.live!, how, (name) => run.mark(name))
+  writeFileSync(file, Buffer.from(await (await run.file()).arrayBuffer()))
+  machine.close()
+}
+
+/** `retrap run --record --record-bundle`. */
+async function byCommand(file: string, { keys, ms, fills }: RunOf): Promise<void> {
+  const kernel = `${file}.kernel`
+  writeFileSync(kernel, busyKernel())
+  const args = ['run', '--kernel', kernel, '--memory', `${MEMORY_BYTES >> 20}M`, '--pace', 'on']
+  const how = ['--record', file, '--record-bundle', '--timeout', `${(ms * 3) / 1000}`]
+  await runHere([...args, ...how], {
+    answers: [{ to: '.', type: fills ? `${keys}r` : keys }],
+    deadlineMs: 200_000,
+  })
+  // The file is enough.
+  writeFileSync(kernel, '')
+}
+
+/** `retrap exec --record-on-failure`, of a guest that has nothing of a program. */
+async function byExec(file: string, how: RunOf): Promise<void> {
+  const recording = await FailureRecording.open(file, ['exec', '--', 'false'])
+  const options = { ...MACHINE, kernel: busyKernel(), cpus: 1, devices: [], deviceServers: [], clock: 'deterministic' }
+  const pc = await recording.record(options as never)
+  await runOn(pc, how)
+  await recording.keep()
+  await recording.close()
+  pc.close()
+}
+
+/** The part of `packages/test/src/instant.ts` that is used. */
+interface Instants {
+  createBooted(options: PcOptions, wantsClones: boolean): Promise<Pc>
+  readonly ClonedInstant: new (
+    booted: Pc,
+    options: PcOptions,
+    changes: () => PcForkOptions,
+  ) => {
+    begin(): Promise<{
+      readonly machine: Pc
+      recording(): Promise<{ readonly bytes: Uint8Array } | undefined>
+      end(): void
+    }>
+  }
+}
+
+/** A failing test's, from an instant on. */
+async function byTest(file: string, how: RunOf): Promise<void> {
+  const path = new URL('../../../../../packages/test/src/instant.ts', import.meta.url).href
+  const instants = (await import(path)) as Instants
+  const options: PcOptions = { ...MACHINE, kernel: busyKernel(), clock: 'deterministic', keepsPace: true }
+  const booted = await instants.createBooted(options, true)
+  await booted.run({ timeoutMs: how.ms })
+  const begun = await new instants.ClonedInstant(booted, options, () => ({})).begin()
+  await runOn(begun.machine, how)
+  writeFileSync(file, (await begun.recording())!.bytes)
+  begun.end()
+  booted.close()
+}
+
+/** By name: makes a recording. What a fleet leaves is that of the command. */
+export const ORIGINS: Readonly<Record<string, (file: string, how: RunOf) => Promise<void>>> = {
+  page: inPage,
+  bundle: byCommand,
+  exec: byExec,
+  test: byTest,
+}
