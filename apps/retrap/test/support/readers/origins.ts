@@ -35,7 +35,6 @@ async function inPage(file: string, how: RunOf): Promise<void> {
   const options = { ...MACHINE, ...snapshot.forPc(true) }
   const run = await page.recordedRun(options, { images: {}, drives: null, shared: false, memoryBytes: MEMORY_BYTES })
   const machine = new page.RecordedMachine(run, () => undefined)
-  run.live!.serial.onTransmit((bytes) => machine.transmitted(bytes))
   await runOn(run.live!, how, (name) => run.mark(name))
   writeFileSync(file, Buffer.from(await (await run.file()).arrayBuffer()))
   machine.close()

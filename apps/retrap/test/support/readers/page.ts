@@ -15,8 +15,6 @@ export interface PageRun {
 export interface PageMachine {
   seen(): Promise<Pc>
   consoleOf(pc: Pc): Uint8Array
-  startWith(console: Uint8Array): void
-  transmitted(bytes: Uint8Array): void
   travel(way: { readonly to: number | 'now' }): Promise<unknown>
   close(): void
 }
