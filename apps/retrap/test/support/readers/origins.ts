@@ -60,7 +60,7 @@ async function byExec(file: string, how: RunOf): Promise<void> {
   const options = { ...MACHINE, kernel: busyKernel(), cpus: 1, devices: [], deviceServers: [], clock: 'deterministic' }
   const pc = await recording.record(options as never)
   await runOn(pc, how)
-  await recording.keep()
+  await recording.keep('it ends here')
   await recording.close()
   pc.close()
 }
