@@ -47,6 +47,7 @@ export type {
   MachineVirtioPlace,
 } from './options/pci-options.ts'
 export type { MachineConsolePort, MachineVirtioDevice } from './options/virtio-device.ts'
+export type { GuestConsole } from './machine/machine-gate.ts'
 export type { GuestTime, NamedPlaces, ReplayPlace } from './recording/guest-time.ts'
 export type { ReplayExit } from './recording/replay-exit.ts'
 export type { Divergence } from './recording/replay-gate.ts'
@@ -56,7 +57,6 @@ export type { CheckpointOptions, MachineCheckpoint } from './snapshot/checkpoint
 export type { FormerPages, MachineSnapshot, MachineSnapshotSource, MachineState } from './snapshot/snapshots.ts'
 export type * from './earlier-names.ts'
 export type {
-  GuestConsole,
   NotedGate,
   NotedMachine,
   RunFailure,

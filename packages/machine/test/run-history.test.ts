@@ -1,6 +1,7 @@
 /** Notes on a run: its console, its lines, and how much has happened when. */
 import { expect, test } from 'vitest'
-import { GuestConsole, type NotedGate, RunHistoryKeeper } from '../src/recording/run-history.ts'
+import { GuestConsole } from '../src/machine/machine-gate.ts'
+import { type NotedGate, RunHistoryKeeper } from '../src/recording/run-history.ts'
 
 /** A machine that prints and computes as it is told. */
 class Noted {

@@ -105,7 +105,7 @@ export class TurnRunner {
       how === 'finish'
         ? (cpu.settle() ?? FINISHED)
         : ((how === 'alone' ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls))
-    // It has come back: a stop by a watcher does not end the next turn.
+    // The processor has come back: a stop by a watcher does not end the next turn.
     run.current = null
     this.watch?.end(vcpu)
     this.#domain.memoryChanges.stopped()

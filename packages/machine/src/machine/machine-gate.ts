@@ -3,8 +3,21 @@ import type { Domain, DomainRest, DomainServer, FrameSet, OutsideInputs } from '
 import type { MachineRestoreOptions } from '../life/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
-import type { GuestConsole } from '../recording/run-history.ts'
 import type { MachineKind } from './board.ts'
+
+/** The outputs of a guest that people read, each with a number: 0 is the first serial port; others are consoles, and ports that replays show. */
+export class GuestConsole {
+  /** Bytes that were heard from each. */
+  readonly heard: number[] = [0]
+  /** Told of what the guest sends. */
+  onSent: ((output: number, bytes: Uint8Array) => void) | null = null
+
+  /** Takes what the guest has sent. */
+  hear(output: number, bytes: Uint8Array): void {
+    this.heard[output]! += bytes.length
+    this.onSent?.(output, bytes)
+  }
+}
 
 /** The way to other instants of a machine that has a gate. */
 export interface GatedSnapshots<K extends MachineKind> {

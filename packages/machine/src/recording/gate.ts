@@ -3,7 +3,8 @@ import type { Instant } from '@retrap/recording'
 import type { DeviceHost } from '@retrap/ioreq/host'
 import { laterTurn } from '../life/host.ts'
 import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
-import { GuestConsole, type NotedGate } from './run-history.ts'
+import { GuestConsole } from '../machine/machine-gate.ts'
+import type { NotedGate } from './run-history.ts'
 
 /** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
 const NEAR = 4200

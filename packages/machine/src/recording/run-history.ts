@@ -1,6 +1,7 @@
 import { concatenate } from '@retrap/basics'
 import type { X86Domain } from '@retrap/hvm'
 import { RecordingError, type RecordingMark } from '@retrap/recording'
+import type { GuestConsole } from '../machine/machine-gate.ts'
 
 /** Guest time between two samples, and how many there are before every second one is dropped, and there is twice the time. */
 const SAMPLE_NS = 1_000_000
@@ -65,20 +66,6 @@ export interface SavedHistory {
   }
   /** The failure of the run; absent: nobody says that it has failed. */
   readonly failure?: RunFailure
-}
-
-/** The outputs of a guest that people read, each with a number: 0 is the first serial port; others are consoles, and ports that replays show. */
-export class GuestConsole {
-  /** Bytes that were heard from each. */
-  readonly heard: number[] = [0]
-  /** Told of what the guest sends. */
-  onSent: ((output: number, bytes: Uint8Array) => void) | null = null
-
-  /** Takes what the guest has sent. */
-  hear(output: number, bytes: Uint8Array): void {
-    this.heard[output]! += bytes.length
-    this.onSent?.(output, bytes)
-  }
 }
 
 /** A machine whose run is noted. */

@@ -289,7 +289,7 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   restore(source: SentSource): Promise<void> {
-    // What comes from now on is for the instant of the snapshot, though the machine runs on until it is there.
+    // Input from now on is for the instant of the snapshot, though the machine runs on until that is read.
     return this.#route.during(() => this.#restore(source))
   }
 
