@@ -144,7 +144,7 @@ main:
 
   test('gives no orders to the terminal', async () => {
     const { stdout } = await disasm(elfFile(64, [0xc3], [{ ...symbols[1]!, name: 'a\u001B[2Jb' }]))
-    expect(stdout).toContain('a?[2Jb:')
+    expect(stdout).toContain(String.raw`a\x1b[2Jb:`)
     expect(stdout).not.toContain('\u001B')
   })
 

@@ -56,7 +56,7 @@ test.each([
       await new Promise((resolve) => setImmediate(resolve))
       one.control(SRST)
       one.control(0)
-      await Promise.all([medium.release(), one.model.quiesce(1000)])
+      await Promise.all([medium.release(), one.model.quiesce()])
       return one.model.save()
     }),
   )

@@ -82,8 +82,10 @@ export function composeMachine<K extends MachineKind>(
 
 /** @throws IoreqError `ERR_EXISTS` where a fixed range of a caller's model is over RAM, or over a range of the board */
 function refuseOverlaps({ devices, dispatch }: MachineKind['domain'], name: string): void {
-  for (const { device, kind, base, length, enabled } of devices.regions.regions)
-    if (device === name && enabled) dispatch.refuseOverlap(name, kind, base, base + length - 1, devices.server)
+  for (const { device, kind, base, length, enabled, window } of devices.regions.regions)
+    // Memory of the model's own that is shown there is guest memory itself.
+    if (device === name && enabled && window === null)
+      dispatch.refuseOverlap(name, kind, base, base + length - 1, devices.server)
 }
 
 /** The domain of a machine, and what is there before it. */

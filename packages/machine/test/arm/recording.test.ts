@@ -118,7 +118,8 @@ test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; a
   // A debugger needs a PC; backwards a board begins anew.
   await expect((replay as unknown as PcReplay).debugger()).rejects.toMatchObject({ code: 'ERR_OPTION' })
   expect(await replay.goto(10)).toEqual({ reason: 'arrived' })
-  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+  // Its output was heard before.
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })
 })
 
 test.each<[Partial<ArmMachineOptions>, string]>([
