@@ -3,7 +3,8 @@
  * must not notice (it is saved, goes on elsewhere, goes back, is cloned, is recorded) happens to it at random instants: output,
  * instructions, RAM and state are those of the run that nothing disturbs, interpreted or compiled. In every third case the
  * machine is in a drawn state when that happens: it has not run, is stopped, waits for a device, runs, is held by a debugger, sleeps,
- * or has ended. What cannot be done to it then is refused.
+ * or has ended. What cannot be done to it then is refused. `compose-states` has such cases alone. They need python3: in some,
+ * a device is a program.
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { COMPOSED } from '../support/compose/boards.ts'
@@ -15,35 +16,45 @@ import { disturbed, drawCase, recordedAndReplayed } from '../support/compose/cas
 /** Of so many cases the first has its machine in a drawn state, and the last is recorded, and run again. */
 const KINDS = 3
 
-/** Cases of each board, and of each state on a family of boards: how many could be compared. */
-const compared = new Map<string, number>()
-let stale = 0
-
-const count = (what: string): void => void compared.set(what, (compared.get(what) ?? 0) + 1)
+/**
+ * A soak of composed machines. Each board comes in turn, and then each kind of case.
+ *
+ * @param kindOf - what the cases of a round of all boards are; a number: those of a state, which come in turn
+ */
+export function composed(name: string, count: number, kindOf: (round: number) => 'plain' | 'recorded' | number): Soak {
+  /** Cases of each board, and of each state on a family of boards: how many could be compared. */
+  const compared = new Map<string, number>()
+  let stale = 0
+  const compare = (what: string): void => void compared.set(what, (compared.get(what) ?? 0) + 1)
+  return {
+    name,
+    count,
+    async step(rng, index) {
+      const board = COMPOSED[index % COMPOSED.length]!
+      const kind = kindOf(Math.floor(index / COMPOSED.length))
+      const isRecorded = kind === 'recorded'
+      const states = STATES.filter((each) => hasState(each, board.arm, board.options.hypervisor === 'xen'))
+      const state = typeof kind === 'number' ? states[kind % states.length] : undefined
+      const one = await drawCase(rng, board, isRecorded ? 'recorded' : 'plain', state)
+      rng.note('kind', isRecorded ? 'recorded, and run again' : `disturbed, ${state ?? 'in no state of its own'}`)
+      const outcome = await (isRecorded ? recordedAndReplayed(one) : disturbed(one))
+      if (outcome.kind === 'different') return outcome.how
+      if (outcome.kind === 'stale') stale++
+      else {
+        compare(board.name)
+        if (state !== undefined) compare(`${board.name.replace(/,.*/, '')} ${state}`)
+        if (one.making.card === 'program') compare('with a program')
+      }
+      return undefined
+    },
+    teardown: closeCards,
+    summary: () =>
+      `${[...compared].map(([what, times]) => `${what}: ${times}`).join(', ')}; not compared, as their page tables change: ${stale}; an instruction waited for a device in ${Subject.waited} machines`,
+  }
+}
 
 /** See the file's comment. */
-export const soak: Soak = {
-  name: 'compose',
-  count: 5000,
-  async step(rng, index) {
-    // Each board in turn, then each kind of case, then each state.
-    const board = COMPOSED[index % COMPOSED.length]!
-    const round = Math.floor(index / COMPOSED.length)
-    const isRecorded = round % KINDS === KINDS - 1
-    const states = STATES.filter((each) => hasState(each, board.arm, board.options.hypervisor === 'xen'))
-    const state = round % KINDS === 0 ? states[Math.floor(round / KINDS) % states.length] : undefined
-    const one = await drawCase(rng, board, isRecorded ? 'recorded' : 'plain', state)
-    rng.note('kind', isRecorded ? 'recorded, and run again' : `disturbed, ${state ?? 'in no state of its own'}`)
-    const outcome = await (isRecorded ? recordedAndReplayed(one) : disturbed(one))
-    if (outcome.kind === 'different') return outcome.how
-    if (outcome.kind === 'stale') stale++
-    else {
-      count(board.name)
-      if (state !== undefined) count(`${board.name.replace(/,.*/, '')} ${state}`)
-    }
-    return undefined
-  },
-  teardown: closeCards,
-  summary: () =>
-    `${[...compared].map(([name, count]) => `${name}: ${count}`).join(', ')}; not compared, as their page tables change: ${stale}; an instruction waited for a device in ${Subject.waited} machines`,
-}
+export const soak: Soak = composed('compose', 5000, (round) => {
+  if (round % KINDS === 0) return round / KINDS
+  return round % KINDS === KINDS - 1 ? 'recorded' : 'plain'
+})

@@ -82,6 +82,13 @@ export class Disk implements BlockBackend {
   }
 }
 
+/** A disk with what another one has by now. */
+export function copyOf(disk: Disk): Disk {
+  const copy = new Disk(disk.properties.readOnly, disk.properties.bytes)
+  copy.bytes = disk.bytes.slice()
+  return copy
+}
+
 export const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
 
 type Devices = Pick<

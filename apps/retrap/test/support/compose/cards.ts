@@ -1,13 +1,16 @@
 // The places of the card: in the machine, or elsewhere over each kind of connection.
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import {
   connectDeviceServer,
   type DialOptions,
   type ListenOptions,
   serveDevices,
   startDeviceProcess,
+  startDeviceProgram,
   startDeviceWorker,
 } from '@retrap/ioreq/host/node'
 import type { PcOptions, StartDeviceServer } from '@retrap/machine'
@@ -43,20 +46,41 @@ function connected(listen: () => ListenOptions, tls?: DialOptions['tls']): Start
   }
 }
 
-function socketPath(): string {
+function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-cards-'))
   closing.push(() => rmSync(folder, { recursive: true, force: true }))
-  return join(folder, 'socket')
+  return folder
 }
 
-/** Where the card is. */
-export type CardPlace = 'none' | 'here' | 'Unix socket' | 'TLS' | 'Worker' | 'process'
+const fileOf = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+/** The command of the card as a device program in Python. */
+function command(): string {
+  // `python3` may be a script that looks for it, and programs start sooner where Python keeps what it has compiled.
+  const python = execFileSync('python3', ['-c', 'import sys; print(sys.executable)']).toString().trim()
+  const sdk = fileOf('../../../../../packages/ioreq/sdk/python')
+  return `PYTHONPATH='${sdk}' PYTHONPYCACHEPREFIX='${newFolder()}' exec '${python}' -S '${fileOf('card.py')}'`
+}
+let known: string | undefined
+
+/** A program for each machine, as of `--device exec:`. */
+const program: StartDeviceServer = (dispatch, platform, realTime) => {
+  known ??= command()
+  const { name, readyMs } = FAR
+  // What it says is why it has failed.
+  const onOutput = (bytes: Uint8Array): void => void process.stderr.write(bytes)
+  return startDeviceProgram(dispatch, platform, { name, readyMs, realTime, command: known, onOutput })
+}
+
+/** Where the card is; `program`: it is one that speaks the device protocol. */
+export type CardPlace = 'none' | 'here' | 'Unix socket' | 'TLS' | 'Worker' | 'process' | 'program'
 
 const SERVERS: Readonly<Record<Exclude<CardPlace, 'none' | 'here'>, StartDeviceServer>> = {
-  'Unix socket': connected(() => ({ address: { path: socketPath() } })),
+  'Unix socket': connected(() => ({ address: { path: join(newFolder(), 'socket') } })),
   TLS: connected(() => ({ address: { port: 0 }, tls: { ...devices, ca: authority } }), { ...machine, ca: authority }),
   Worker: (dispatch, platform, realTime) => startDeviceWorker(dispatch, platform, { ...FAR, realTime }),
   process: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { ...FAR, realTime }),
+  program,
 }
 
 /** The options of a machine with a card. */

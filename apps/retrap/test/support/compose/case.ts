@@ -60,6 +60,9 @@ const SHORT_CARDS: readonly CardPlace[] = [
   'here',
   'here',
   'Unix socket',
+  'program',
+  'program',
+  'program',
 ]
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
 /** Handlers of breakpoints take the host's time. */

@@ -28,7 +28,7 @@ import type { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { startBoardWorker, startControllerWorker } from '../../../src/devices/device-modules.ts'
 import { pageTablesChanged } from '../hostile-firmware.ts'
 import { debugBy, moveBy, PLUGGED, PORT } from './acts.ts'
-import { type Board, type Disk, everyDevice, newDisks } from './boards.ts'
+import { type Board, copyOf, type Disk, everyDevice, newDisks } from './boards.ts'
 import { cardAt, type CardPlace } from './cards.ts'
 
 /** The part of `Pc` and `ArmMachine` that a case uses. */
@@ -140,6 +140,8 @@ export class Subject {
   #reached = 0
   /** Machines that were stopped where an instruction waits for a device. */
   static waited = 0
+  /** The disk that may be plugged in, of a clone, too. */
+  readonly #spare: Disk
   /** The device that was plugged in last. */
   #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
@@ -150,6 +152,7 @@ export class Subject {
     this.#making = making
     this.#disks = disks
     this.#stops = stops
+    this.#spare = disks.at(-1) ?? copyOf(before!.#spare)
     if (before !== undefined)
       [this.#printed, this.#plugged, this.#reached] = [before.#printed, before.#plugged, before.#reached]
     machine.serial.onTransmit((bytes) => (this.#printed += Buffer.from(bytes).toString('latin1')))
@@ -291,7 +294,7 @@ export class Subject {
     // No two models have one name.
     if (name === 'adder' && this.#making.card !== 'none') return
     if (this.#pc.domain.devices.isOccupied(PORT)) return
-    await this.#pc.plug(PLUGGED[name]!(PORT, this.#disks.at(-1)!))
+    await this.#pc.plug(PLUGGED[name]!(PORT, this.#spare))
     this.#plugged = name
   }
 
@@ -317,8 +320,9 @@ export class Subject {
     times: number,
   ): Promise<void> {
     const goBack = await back()
-    const [printed, reached, bytes] = [this.#printed, this.#reached, this.#disks.map((disk) => disk.bytes.slice())]
-    const atRest = (): void => this.#disks.forEach((disk, i) => (disk.bytes = bytes[i]!.slice()))
+    const disks = [...new Set([...this.#disks, this.#spare])]
+    const [printed, reached, bytes] = [this.#printed, this.#reached, disks.map((disk) => disk.bytes.slice())]
+    const atRest = (): void => disks.forEach((disk, i) => (disk.bytes = bytes[i]!.slice()))
     for (let i = 0; i < times; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await action()
