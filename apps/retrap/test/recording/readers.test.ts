@@ -17,9 +17,10 @@ test(
   async () => {
     await useInterpreters('x86')
     const file = join(folder, 'page.recording')
-    await ORIGINS['page']!(file, { keys: 'hi', ms: 50, fills: true })
+    const how = { keys: 'hi', ms: 50, fills: true, checkpoints: true }
+    const recorded = await ORIGINS['page']!(file, how)
     const places = (end: number): (number | 'end')[] => ['end', Math.floor(end / 2)]
-    expect(await differenceAmong(file, ['replay', 'page'], places)).toBeUndefined()
+    expect(await differenceAmong(file, recorded, ['replay', 'page'], places)).toBeUndefined()
     const behind = await runHere(['replay', file, '--goto', '999s'], { deadlineMs: DEADLINE_MS })
     expect([behind.code, behind.stderr]).toEqual([
       2,

@@ -16,15 +16,16 @@ export const soak: Soak = {
   async step(rng, index) {
     const names = Object.keys(ORIGINS)
     const origin = names[index % names.length]!
-    const how = { keys: rng.pick(['', 'hello', 'h']), ms: rng.between(100, 600), fills: rng.chance() }
+    const run = { keys: rng.pick(['', 'hello', 'h']), ms: rng.between(50, 150) }
+    const how = { ...run, fills: rng.chance(), checkpoints: rng.chance() }
     rng.note('recording', `${origin} ${JSON.stringify(how)}`)
     const folder = mkdtempSync(join(tmpdir(), 'retrap-readers-'))
     try {
       const file = join(folder, 'run.recording')
-      await ORIGINS[origin]!(file, how)
+      const recorded = await ORIGINS[origin]!(file, how)
       const drawn = Array.from({ length: PLACES }, () => rng.u32())
       const places = (end: number): (number | 'end')[] => [...drawn.map((each) => each % (end + 1)), 'end', 0]
-      return await differenceAmong(file, Object.keys(READERS), places)
+      return await differenceAmong(file, recorded, Object.keys(READERS), places)
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }

@@ -2,9 +2,15 @@ import { replayPc } from '@retrap/machine'
 import { fileSource, machineInside } from '../../../src/recording/recorded-file.ts'
 import { READERS, type Seen } from './readers.ts'
 
-/** Compares what readers show of a recording. @returns the first difference; undefined: there is none */
+/**
+ * Compares what readers show of a recording.
+ *
+ * @param recorded - the machine that was recorded, at its end; without `printed` nobody's is compared
+ * @returns the first difference; undefined: there is none
+ */
 export async function differenceAmong(
   file: string,
+  recorded: Seen,
   names: readonly string[],
   placesIn: (end: number) => readonly (number | 'end')[],
 ): Promise<string | undefined> {
@@ -14,7 +20,7 @@ export async function differenceAmong(
   replay.close()
   await source.close()
   const places = placesIn(end)
-  const seen: [reader: string, place: number | 'end', state: Seen][] = []
+  const seen: [reader: string, place: number | 'end', state: Seen][] = [['the recorded machine', 'end', recorded]]
   for (const name of names) {
     // oxlint-disable-next-line no-await-in-loop -- one reader after the other
     const reader = await READERS[name]!(file)
@@ -30,8 +36,10 @@ export async function differenceAmong(
     const [first, , other] = seen.find((one) => one[1] === place)!
     const [one, two] = [other, state].map(({ ns, registers, ram }) => JSON.stringify({ ns, registers, ram }))
     if (one !== two) return `at ${place} of ${end}: ${first} shows ${one}, and ${name} ${two}`
-    if (state.printed !== undefined && other.printed !== state.printed)
-      return `at ${place} of ${end}: ${first} has printed ${JSON.stringify(other.printed)}, and ${name} ${JSON.stringify(state.printed)}`
+    if (recorded.printed === undefined || state.printed === undefined) continue
+    const [printer, , { printed }] = seen.find((each) => each[1] === place && each[2].printed !== undefined)!
+    if (printed !== state.printed)
+      return `at ${place} of ${end}: ${printer} has printed ${JSON.stringify(printed)}, and ${name} ${JSON.stringify(state.printed)}`
   }
   return undefined
 }

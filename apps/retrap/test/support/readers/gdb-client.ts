@@ -23,6 +23,8 @@ export class GdbClient {
       again: () => {},
     })
     socket.on('data', (bytes) => reader.push(bytes))
+    // A process that is ended with bytes unread resets the connection.
+    socket.on('error', () => {})
     socket.on('close', () => this.#reply.reject(new Error('retrap has ended')))
   }
 

@@ -1,4 +1,4 @@
-/** A guest whose run has what readers of its recording may take for something else: waits, interrupts, keys, long string instructions. */
+/** A guest whose run has what readers of its recording may take for something else: waits, interrupts, keys, string instructions. */
 import {
   al,
   Assembler,
@@ -23,13 +23,19 @@ import {
 export const MEMORY_BYTES: number = 4 << 20
 const BASE = 0x10_0000
 const [IDT, TICKS, STACK, FROM, TO] = [0x18_0000, 0x19_0000, 0x1a_0000, 0x20_0000, 0x28_0000]
-/** The string instruction of a tick takes some turns of its vCPU. */
-const BYTES = 35_000
-/** The memory that it writes, but for a part of the copies: ranges of whole pages. */
+/**
+ * Iterations of each string instruction. A replay makes the last 4,200 instructions before a stop one by one, and their iterations too:
+ * more of these would take most of the time.
+ */
+const ITERATIONS = 30
+/** Whether a machine with these registers has made some iterations of one, and not all. */
+export const isWithinString = (ecx: number, edi: number): boolean =>
+  ecx > 0 && ecx < ITERATIONS && edi - TO + ecx === ITERATIONS
+/** The memory that it writes: ranges of whole pages. */
 export const WRITTEN: readonly (readonly [from: number, bytes: number])[] = [
   [IDT, 0x2_1000],
-  [FROM, 0x1_0000],
-  [TO, 0x4_0000],
+  [FROM, 0x1000],
+  [TO, 0x1000],
 ]
 const [COM1, CODE, DATA, TIMER] = [0x3f8, 0x08, 0x10, 0x20]
 
@@ -70,7 +76,7 @@ export function busyKernel(): Uint8Array {
   out(0x40, 11_932 & 0xff, 11_932 >> 8)
   out(COM1 + 3, 3)
   const next = asm.sti().hlt().here()
-  asm.mov(esi, FROM).mov(edi, TO).mov(ecx, BYTES).rep().movsb().inc(dword(FROM))
+  asm.mov(esi, FROM).mov(edi, TO).mov(ecx, ITERATIONS).rep().movsb().inc(dword(FROM))
   asm.mov(eax, dword(TICKS)).xor(edx, edx).mov(ecx, 10).div(ecx).test(edx, edx).jnz(quiet)
   out(COM1, 0x2e)
   asm
@@ -82,7 +88,7 @@ export function busyKernel(): Uint8Array {
   asm.jz(wait).mov(dx, imm16(COM1)).in(al, dx).out(dx, al).cmp(al, 0x72).je(isRepeat).cmp(al, 0x71).je(end)
   asm.bind(wait).sti().hlt().jmp(next)
   const again = asm.bind(isRepeat).mov(edi, TO).here()
-  asm.mov(edi, TO).mov(ecx, 0x10_0000).rep().stosb().inc(eax).jmp(again)
+  asm.mov(edi, TO).mov(ecx, ITERATIONS).rep().stosb().inc(eax).jmp(again)
   asm.bind(end).mov(dx, imm16(0x604)).mov(eax, 0x2000).out(dx, ax).hlt()
   asm.bind(handler).inc(dword(TICKS)).push(eax).mov(al, 0x20).out(0x20, al).pop(eax).iretd()
   asm.align(8).bind(gdt).dq(0n, 0x00cf_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn)

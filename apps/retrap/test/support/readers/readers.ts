@@ -6,6 +6,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { Pc } from '@retrap/machine'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { DebugClient } from '@vscode/debugadapter-testsupport'
+import type { DebugProtocol } from '@vscode/debugprotocol'
 import { ReplayMachine } from '../../../src/recording/replay-machine.ts'
 import { runHere } from '../in-process.ts'
 import { retrapCommand } from '../processes.ts'
@@ -19,7 +20,7 @@ export interface Seen {
   readonly registers: readonly string[]
   /** Of the memory that the guest writes. */
   readonly ram: string
-  /** All that the guest had printed since the recording begins; undefined: the reader does not show it. */
+  /** All that the guest had printed since the recording begins; undefined: the reader does not show it there. */
   readonly printed: string | undefined
 }
 
@@ -37,38 +38,54 @@ const hashOf = (pieces: readonly Uint8Array[]): string => {
   return hash.digest('hex').slice(0, 16)
 }
 
-function stateOf({ domain }: Pc, ns: number, printed?: string): Seen {
-  const saved = saveVcpuRegisters(domain.vcpus[0]!.cpu) as unknown as Record<string, string>
-  const registers = REGISTERS.map((name) => BigInt(saved[name]!).toString(16))
+/** Returns a register of a guest of 32 bits. */
+export const registerOf = ({ domain }: Pc, name: (typeof REGISTERS)[number]): number =>
+  Number((saveVcpuRegisters(domain.vcpus[0]!.cpu) as unknown as Record<string, string>)[name])
+
+/** Returns the state of a machine that stands still. */
+export function stateOf(pc: Pc, printed?: string): Seen {
+  const { domain } = pc
+  const registers = REGISTERS.map((name) => registerOf(pc, name).toString(16))
   const pages = WRITTEN.flatMap(([from, bytes]) =>
     Array.from({ length: bytes / PAGE_BYTES }, (_, page) => {
       const ma = domain.secondLevel.peek(from + page * PAGE_BYTES)
       return domain.memory.u8.subarray(ma, ma + PAGE_BYTES)
     }),
   )
-  return { ns, registers, ram: hashOf(pages), printed }
+  return { ns: domain.clock.now() + domain.spent, registers, ram: hashOf(pages), printed }
+}
+
+/** Does something, and looks at each object of a class that is closed meanwhile, before that. */
+export async function lookAtClosing<T extends { close(): void }, R>(
+  prototype: T,
+  look: (closing: T) => void,
+  act: () => Promise<R>,
+): Promise<R> {
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with its `this`
+  const { close } = prototype
+  prototype.close = function (this: T) {
+    look(this)
+    close.call(this)
+  }
+  try {
+    return await act()
+  } finally {
+    prototype.close = close
+  }
 }
 
 /** `retrap replay --goto`, anew for each place: its standard output, and the machine as the command leaves it. */
 function replayCommand(file: string): Reader {
   return {
     async at(place) {
-      // oxlint-disable-next-line typescript/unbound-method -- it is called with its `this`
-      const { close } = ReplayMachine.prototype
       let seen: Seen | undefined
-      ReplayMachine.prototype.close = function (this: ReplayMachine) {
-        seen = stateOf(this.replay.pc as unknown as Pc, this.replay.ns)
-        close.call(this)
-      }
-      try {
-        const { code, stdout, stderr } = await runHere(['replay', file, '--goto', `${place}`], {
-          deadlineMs: DEADLINE_MS,
-        })
-        if (code !== 0 || seen === undefined) throw new Error(`replay --goto ${place}: ${stderr}`)
-        return { ...seen, printed: stdout }
-      } finally {
-        ReplayMachine.prototype.close = close
-      }
+      const { code, stdout, stderr } = await lookAtClosing(
+        ReplayMachine.prototype,
+        ({ replay }) => (seen = stateOf(replay.pc as unknown as Pc)),
+        () => runHere(['replay', file, '--goto', `${place}`], { deadlineMs: DEADLINE_MS }),
+      )
+      if (code !== 0 || seen === undefined) throw new Error(`replay --goto ${place}: ${stderr}`)
+      return { ...seen, printed: stdout }
     },
     close: () => undefined,
   }
@@ -77,12 +94,15 @@ function replayCommand(file: string): Reader {
 const NS = /at (\d+) ns/
 const nsOf = (said: string): number => Number(NS.exec(said)?.[1] ?? NaN)
 
-/** gdb's protocol, to a process. */
+/** gdb's protocol, to a process. It has been at the end: what the guest prints is handed over once. */
 async function gdb(file: string): Promise<Reader> {
   const args = retrapCommand(['replay', file, '--', '--gdb', 'tcp:0,wait'])
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let printed = ''
+  child.stdout.on('data', (bytes) => (printed += String(bytes)))
   const client = await GdbClient.of(child.stderr)
   await client.ask('qSupported')
+  await client.ask('c')
   return {
     async at(place) {
       const ns = nsOf(await client.monitor(`goto ${place}`))
@@ -100,21 +120,25 @@ async function gdb(file: string): Promise<Reader> {
         for (let at = from; at < from + bytes; at += PAGE_BYTES)
           // oxlint-disable-next-line no-await-in-loop -- one answer after the other
           pieces.push(Buffer.from(await client.ask(`m${at.toString(16)},${PAGE_BYTES.toString(16)}`), 'hex'))
-      return { ns, registers, ram: hashOf(pieces), printed: undefined }
+      return { ns, registers, ram: hashOf(pieces), printed: place === 'end' ? printed : undefined }
     },
     close: () => void child.kill('SIGKILL'),
   }
 }
 
-/** The Debug Adapter Protocol, to a process. */
+/** The Debug Adapter Protocol, to a process. It has been at the end, likewise. */
 class Dap extends DebugClient implements Reader {
   readonly #process: ChildProcess
+  #printed = ''
 
   private constructor(process_: ChildProcess) {
     super('', '', 'retrap')
     this.#process = process_
     this.defaultTimeout = DEADLINE_MS
     this.connect(process_.stdout!, process_.stdin!)
+    this.on('output', ({ body }: DebugProtocol.OutputEvent) => {
+      if (body.category === 'stdout') this.#printed += body.output
+    })
   }
 
   static async of(file: string): Promise<Dap> {
@@ -126,6 +150,9 @@ class Dap extends DebugClient implements Reader {
     const stopped = client.waitForEvent('stopped')
     await client.configurationDoneRequest()
     await stopped
+    const ended = client.waitForEvent('stopped')
+    await client.continueRequest({ threadId: 1 })
+    await ended
     return client
   }
 
@@ -144,7 +171,7 @@ class Dap extends DebugClient implements Reader {
       const { body } = await this.customRequest('readMemory', { memoryReference: `0x${from.toString(16)}`, count })
       pieces.push(Buffer.from(body.data as string, 'base64'))
     }
-    return { ns, registers, ram: hashOf(pieces), printed: undefined }
+    return { ns, registers, ram: hashOf(pieces), printed: place === 'end' ? this.#printed : undefined }
   }
 
   close(): void {
@@ -161,8 +188,7 @@ async function page(file: string): Promise<Reader> {
     async at(place) {
       await machine.travel({ to: place === 'end' ? 'now' : place })
       const pc = await machine.seen()
-      const { clock, spent } = pc.domain
-      return stateOf(pc, clock.now() + spent, Buffer.from(machine.consoleOf(pc)).toString())
+      return stateOf(pc, Buffer.from(machine.consoleOf(pc)).toString())
     },
     close: () => machine.close(),
   }
