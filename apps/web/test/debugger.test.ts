@@ -1,13 +1,32 @@
 /** The debugger in the page, as a visitor uses it: by labels alone. */
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Machine } from '@retrap/web'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newPage } from './support/page.ts'
+import { placeOf } from '../src/debugger/addresses.ts'
+import { newPage, replaceText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the debugger in the page: ${noBrowser}`)
+
+const named = { addressOf: async (name: string) => (name === 'schedule' ? 0xffff_ffff_8110_0000n : null) }
+
+test.each([
+  ['f0000', 0xf_0000n, false],
+  ['0xF0000@p', 0xf_0000n, true],
+  [' f_0000 @p ', 0xf_0000n, true],
+  ['schedule', 0xffff_ffff_8110_0000n, false],
+  ['schedule+10', 0xffff_ffff_8110_0010n, false],
+  ['schedule@p', 0xffff_ffff_8110_0000n, true],
+])('%j is a place in memory', async (text, address, physical) => {
+  expect(await placeOf({ debugger: named } as unknown as Machine, text)).toEqual({ address, physical })
+})
+
+test.each(['@p', 'f0000@q', 'f0000@p@p', 'schedul@p'])('%j is no place in memory', async (text) => {
+  await expect(placeOf({ debugger: named } as unknown as Machine, text)).rejects.toThrow(/is no address: expected/)
+})
 
 describe.skipIf(noBrowser !== undefined)('the debugger', () => {
   let browser: Browser
@@ -89,6 +108,14 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Remove: When a port is accessed: 0x3f8')
     await press(visitor, 'Who wrote this?')
     await seen(panel, /wrote it|Nobody has written it/)
+    const memory = '#panel-debugger section[aria-label="Memory"]'
+    const isPhysical = (): Promise<boolean> =>
+      page.$eval(`${memory} [type="checkbox"]`, (one) => (one as HTMLInputElement).checked)
+    expect(await isPhysical()).toBe(false)
+    await replaceText(page, `${memory} [type="text"]`, 'f0000@p')
+    await press(visitor, 'Show')
+    await page.waitForSelector(`${memory} [aria-label="Memory from 0xf0000"]`)
+    expect(await isPhysical()).toBe(true)
     await shot('debugger-past')
     // By keys: over a call and back is the same place; so is a request of a device, on and back.
     const instant = (): Promise<string> =>
