@@ -123,7 +123,7 @@ test('names of snapshots do not reach a terminal as commands', async () => {
     entry.set(new TextEncoder().encode('1\u001b[2Jbad'), 40)
   })
   const { snapshots } = await readQcow2Info(storage)
-  expect(snapshots.map(({ id, name }) => [id, name])).toEqual([['1', '?[2Jbad']])
+  expect(snapshots.map(({ id, name }) => [id, name])).toEqual([['1', String.raw`\x1b[2Jbad`]])
 })
 
 test.each([
