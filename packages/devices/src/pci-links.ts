@@ -27,6 +27,8 @@ export class PciLinks {
   readonly #options: PciLinksOptions
   /** Asserted pins by device: bit pin − 1. */
   readonly #wires = new Uint8Array(32)
+  /** How many functions assert each pin: those behind a root port share its own. */
+  readonly #holders = new Uint16Array(32 * PINS)
   readonly #gsiLines: InterruptLine[] = []
   /** One holder a link and ISA line, so that links that share a line are ORed. */
   readonly #isaLines: (InterruptLine | null)[]
@@ -47,12 +49,16 @@ export class PciLinks {
     }
   }
 
-  /** The wire of the pin (1 to 4) of a function on bus 0. */
+  /** A wire to the pin (1 to 4) of a device on bus 0: the levels of all wires to a pin are ORed. */
   input(device: number, pin: number): InterruptLine {
     const bit = 1 << (pin - 1)
+    const at = device * PINS + pin - 1
+    let mine = false
     const set = (level: boolean): void => {
+      if (level !== mine) this.#holders[at]! += level ? 1 : -1
+      mine = level
       const before = this.#wires[device]!
-      const after = level ? before | bit : before & ~bit
+      const after = this.#holders[at]! > 0 ? before | bit : before & ~bit
       if (after === before) return
       this.#wires[device] = after
       this.#drive(this.#options.linkOf(device, pin))

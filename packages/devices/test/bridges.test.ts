@@ -108,6 +108,27 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
     expect(machine.line(11).level).toBe(false)
   })
 
+  test('functions that share a pin are ORed, before and after a restore, in either order', () => {
+    const bridge = new IsaBridge()
+    new FakeMachine(bridge)
+    const [port, behind] = [bridge.interruptInput(4, 1), bridge.interruptInput(4, 1)]
+    const level = (): number | undefined => bridge.save().wires[4]
+    behind.set(true)
+    const saved = bridge.save()
+    port.set(false)
+    expect(level()).toBe(1)
+    for (const order of [
+      [port, behind],
+      [behind, port],
+    ]) {
+      behind.set(false)
+      expect(level()).toBe(0)
+      bridge.restore(saved)
+      for (const wire of order) wire.set(wire === behind)
+      expect(level()).toBe(1)
+    }
+  })
+
   test('wires are saved', () => {
     const bridge = new IsaBridge()
     const machine = new FakeMachine(bridge)
