@@ -170,7 +170,12 @@ export class SessionRecording {
       ? replayArm(options, file, onMachine)
       : replayPc(options as PcMachineOptions, file, { onMachine }))
     this.#active = { replay: machine, file }
-    if (goto !== undefined) goTo(machine, goto, '--goto')
+    try {
+      if (goto !== undefined) goTo(machine, goto, '--goto')
+    } catch (error) {
+      await file.close()
+      throw error
+    }
     return machine
   }
 
