@@ -132,7 +132,7 @@ test('a machine that ran goes on from the past, and the past takes no keys, and 
   const before = told.serial.length
   told.type()
   await expect.poll(() => told.serial.slice(before)).toEqual([1])
-  // One that was paused waits.
+  // A machine that was paused stays paused.
   await told.machine.pause()
   await told.machine.branch()
   expect(told.state).toBe('paused')

@@ -135,7 +135,7 @@ export class MachineSession extends DebugSession {
     super.start(none, output)
     const reader = new FrameReader({
       message: (message) => this.handleMessage(message as DebugProtocol.ProtocolMessage),
-      // Nobody knows which request that was.
+      // The bytes do not say which request they were.
       trouble: (sentence) => this.sendResponse(new Response({ seq: 0, type: 'request', command: '' }, sentence)),
     })
     input.on('data', (bytes: Uint8Array) => reader.push(bytes))
