@@ -23,8 +23,9 @@ const LEAST_COMPLETED: Readonly<Record<string, number>> = {
   system: 0.2,
   segments: 0.3,
   privileged: 0,
-  cryptography: 0.5,
 }
+/** Of the cryptography of a host without SHA and GFNI: most forms that are left are legacy ones, whose operands must be aligned. */
+const LEAST_WITHOUT_SHA = 0.6
 /** Sequences of two to four instructions, the first of which sets flags that the last depends on. */
 const SEQUENCES = 200
 const SEQUENCE_BATCHES = slicedCount(5, 5)
@@ -64,7 +65,8 @@ describe.skipIf(typeof native === 'string')(`an instruction does what the host C
     expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
     expect(reports.flatMap((r) => r.notEncoded)).toEqual([])
     // What mostly faults would compare little.
-    expect(completed / cases).toBeGreaterThanOrEqual(LEAST_COMPLETED[name] ?? 0.7)
+    const isShort = name === 'cryptography' && !forms.some(({ feature }) => feature === 'SHA' || feature === 'GFNI')
+    expect(completed / cases).toBeGreaterThanOrEqual(isShort ? LEAST_WITHOUT_SHA : (LEAST_COMPLETED[name] ?? 0.7))
     expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
   })
 

@@ -48,6 +48,7 @@ const OBJDUMP: Readonly<Record<string, readonly string[]>> = {
   xlat: ['XLATB'],
   sysretd: ['SYSRET'],
   sysretl: ['SYSRET'],
+  sysexitd: ['SYSEXIT'],
   sysexitl: ['SYSEXIT'],
   sal: ['SHL'],
   // With the FWAIT before it.
