@@ -3,6 +3,7 @@ import { defineDevice, type PciFunction } from '@retrap/device'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
+import { RemoteBoard } from '../src/board/remote-board.ts'
 import { createPc, type MachineType, type Pc } from '../src/index.ts'
 
 const MIB = 1 << 20
@@ -104,4 +105,19 @@ describe.runIf(seabios !== undefined)('the interrupt wires of PCI slots', () => 
     expect(new Set(seen.map(({ wire }) => wire)).size).toBe(2)
     expect(seen.filter(({ lineRegister, wire }) => lineRegister !== wire)).toEqual([])
   })
+})
+
+test('functions that share a pin of a board in a Worker are ORed there too', () => {
+  const posted: string[] = []
+  const remote = { post: (bytes: Uint8Array) => void posted.push(bytes.subarray(1).join(' ')) }
+  const board = new RemoteBoard(() => ({ remote }) as never, true, {} as never)
+  const [port, behind, other] = [board.interruptInput(4, 1), board.interruptInput(4, 1), board.interruptInput(4, 2)]
+  behind.set(true)
+  port.set(true)
+  port.set(false)
+  port.pulse()
+  other.set(true)
+  expect(posted).toEqual(['4 1 1', '4 2 1'])
+  behind.set(false)
+  expect(posted.at(-1)).toBe('4 1 0')
 })

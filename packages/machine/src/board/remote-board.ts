@@ -1,6 +1,7 @@
 import type { EcamPlacement, ShadowRange } from '@retrap/devices'
 import type { DomainServer } from '@retrap/hvm'
 import type { InputBackend, InterruptLine } from '@retrap/device'
+import { SharedLines } from '@retrap/device/host'
 import type { BoardHooks, BoardInput } from './board.ts'
 import {
   A20,
@@ -29,6 +30,9 @@ import {
 import type { PartServerOptions } from './start.ts'
 import { type InputHooks, RemoteInput } from '../back-ends/input.ts'
 
+/** Interrupt pins of a PCI device. */
+const PINS = 4
+
 const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))
 
 function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
@@ -45,6 +49,9 @@ export class RemoteBoard {
   readonly #input: readonly RemoteInput[]
   /** Wait for the board's answers. */
   readonly #pressed: ((listens: boolean) => void)[] = []
+  readonly #pins = new SharedLines((input, level) =>
+    this.#post(PIN, Math.floor(input / PINS), (input % PINS) + 1, level ? 1 : 0),
+  )
 
   /**
    * @param start - starts the board's thread
@@ -101,16 +108,9 @@ export class RemoteBoard {
     this.#post(WAKE)
   }
 
-  /** The wire of an interrupt pin of a function that is not the board's. */
+  /** A wire to an interrupt pin for a function that is not the board's: the levels of all wires to a pin are ORed. */
   interruptInput(device: number, pin: number): InterruptLine {
-    const set = (level: boolean): void => this.#post(PIN, device, pin, level ? 1 : 0)
-    return {
-      set,
-      pulse: () => {
-        set(true)
-        set(false)
-      },
-    }
+    return this.#pins.line(device * PINS + pin - 1)
   }
 
   /**
