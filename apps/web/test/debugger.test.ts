@@ -19,6 +19,8 @@ test.each([
   [' f_0000 @p ', 0xf_0000n, true],
   ['schedule', 0xffff_ffff_8110_0000n, false],
   ['schedule+10', 0xffff_ffff_8110_0010n, false],
+  ['1000+0x10', 0x1010n, false],
+  ['f000+10@p', 0xf010n, true],
   ['schedule@p', 0xffff_ffff_8110_0000n, true],
 ])('%j is a place in memory', async (text, address, physical) => {
   expect(await placeOf({ debugger: named } as unknown as Machine, text)).toEqual({ address, physical })

@@ -6,11 +6,12 @@ const DIGITS = /^[\da-f]{1,16}$/i
 export async function addressOf(machine: Machine, text: string): Promise<bigint> {
   const [, name = '', offset] = /^([^+]+?)(?:\+(?:0x)?([\da-f]{1,16}))?$/i.exec(text.trim()) ?? []
   const digits = name.replace(/^0x/i, '').replaceAll('_', '')
-  const isNumber = DIGITS.test(digits) && (/^0x/i.test(name) || /^\d/.test(name))
+  const isDigits = DIGITS.test(digits)
+  const isNumber = isDigits && (/^0x/i.test(name) || /^\d/.test(name))
   // A machine that is not recorded knows no symbols.
-  const found = isNumber ? null : await machine.debugger.addressOf(name).catch(() => null)
-  if (found !== null) return found + BigInt(`0x${offset ?? '0'}`)
-  if (DIGITS.test(digits)) return BigInt(`0x${digits}`)
+  const named = isNumber ? null : await machine.debugger.addressOf(name).catch(() => null)
+  const found = named ?? (isDigits ? BigInt(`0x${digits}`) : null)
+  if (found !== null) return BigInt.asUintN(64, found + BigInt(`0x${offset ?? '0'}`))
   throw new Error(
     `'${text}' is no address: expected a symbol such as schedule, or up to 16 hexadecimal digits. Symbols are known of a recorded machine, once a Linux kernel runs, or from a file.`,
   )
