@@ -28,7 +28,7 @@ afterEach(() => pc.close())
 const properties = { bytes: 1 << 20, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 16 }
 const medium = { properties, onChange() {}, read() {}, write() {}, flush() {} } as unknown as BlockBackend
 const network = (): PacketBackend => ({ linkUp: true, maximumBytes: 1514, connect() {} }) as unknown as PacketBackend
-const disk: MachinePluggable = { drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } }
+const disk = { drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } } satisfies MachinePluggable
 
 /** The guest's accesses to configuration space. */
 function config(requester: number, register: number, value?: number, size = 4): number {
@@ -74,6 +74,24 @@ test('a drive is plugged in, given up, and another device takes its place', asyn
   expect(config(CARD, 0)).toBe(E1000)
   await pc.unplug('rp', { force: true })
   expect(config(CARD, 0)).toBe(NOBODY)
+})
+
+test('a disk that is plugged in is in a snapshot, for this machine and for one that has the disk among its options', async () => {
+  await start({ drives: [{ medium, interface: 'virtio' }] })
+  await pc.plug(disk)
+  await power(GIVES_POWER)
+  const saved = await pc.save()
+  await pc.restore(saved)
+  pc.close()
+  const drives = [{ medium, interface: 'virtio' }, disk.drive] as const
+  await start({ drives, snapshot: saved })
+  expect(config(CARD, 0)).toBe(NVME)
+  await start({ drives, snapshot: await pc.save() })
+  const small = { ...medium, properties: { ...properties, bytes: 1 << 19 } }
+  await expect(start({ drives: [drives[0], { ...disk.drive, medium: small }], snapshot: saved })).rejects.toThrow(
+    'sizes of media 1048576, expected 1048576,524288',
+  )
+  await expect(start({ drives: [drives[0]], snapshot: saved })).rejects.toThrow('nvme-rp')
 })
 
 test('a device that was there at power-on is unplugged as well, and one may come for it', async () => {

@@ -37,6 +37,8 @@ export class PciSlots {
   readonly #ports = new Map<string, number>()
   /** Root ports that have a device behind them. */
   readonly occupied: Set<string> = new Set()
+  /** Root ports that a disk has been plugged into last, and the bytes of its medium. */
+  readonly plugged: Map<string, number> = new Map()
   readonly #wanted: ReadonlySet<number | undefined>
   readonly #placed: PciPlace[] = []
 

@@ -97,6 +97,8 @@ export class HotPlug {
       throw asMachineError(error)
     }
     this.#had.set(port, this.#had.get(port) === true ? undefined : false)
+    slots.plugged.delete(port)
+    if ('drive' in device) slots.plugged.set(port, device.drive.medium?.properties.bytes ?? 0)
     this.#domain.wake()
   }
 

@@ -20,6 +20,8 @@ export interface PcSnapshotMachine {
   readonly clock: 'real' | 'deterministic'
   /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
   readonly media: readonly number[]
+  /** Those of the disks that were plugged in: a machine that goes on from the snapshot has them behind its other drives. */
+  readonly plugged?: readonly number[] | undefined
 }
 
 /** All of a PC but the contents of its RAM: plain data. */

@@ -70,6 +70,7 @@ export class PcBoard implements Board<PcKind> {
   #acpi!: AcpiBoard
   #optionRoms: readonly OptionRom[] = []
   #input!: BoardInput
+  #slots!: PciSlots
   /** Memory of system-management mode, where there is one. */
   #smram: Smram | undefined
 
@@ -144,9 +145,10 @@ export class PcBoard implements Board<PcKind> {
     // The board's own come first.
     this.#input = { keyboard: keyboard.join(), mouse: mouse.join() }
     const domain = this.#domain
+    this.#slots = new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot)
     return placePcDevices(domain, options, this.#parts, {
       ...{ ...place, keyboard, mouse },
-      slots: new PciSlots(first, wantedSlots(options), CHIPSETS[this.name].lastSlot),
+      slots: this.#slots,
       inSystemManagement: () => domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true,
     })
   }
@@ -176,7 +178,9 @@ export class PcBoard implements Board<PcKind> {
   ): Promise<BoardState<X86DomainState, PcSnapshotState>> {
     const { pcState } = await import('./pc-state.ts')
     const [domain, boot, vapic, smram] = [this.#domain, this.boot, this.vapic, this.#smram]
-    return pcState({ domain, options, random, boot, vapic, smram, sleep, inputs })
+    const plugged = (): number[] =>
+      [...this.#slots.plugged].flatMap(([port, bytes]) => (domain.devices.isOccupied(port) ? bytes : []))
+    return pcState({ domain, options, random, boot, vapic, smram, sleep, plugged, inputs })
   }
 
   async attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger> {

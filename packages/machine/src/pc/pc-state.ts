@@ -21,6 +21,8 @@ export interface SnapshotParts {
   /** Memory of system-management mode, where there is one. */
   readonly smram: Smram | undefined
   readonly sleep: Sleep
+  /** Sizes of the media of disks that were plugged in, and are there. */
+  readonly plugged: () => readonly number[]
   /** Where input goes. */
   readonly inputs: () => InputSwitches
 }
@@ -41,10 +43,10 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 
 /** The part of a PC's state that is not its domain's. */
 export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
-  const { domain, options, random, boot, vapic, smram, sleep, inputs } = parts
+  const { domain, options, random, boot, vapic, smram, sleep, plugged, inputs } = parts
   const save = (): Omit<PcSnapshotState, 'domain'> => ({
     version: 1,
-    machine: machineOf(options),
+    machine: { ...machineOf(options), ...(plugged().length > 0 && { plugged: plugged() }) },
     random: random.save(),
     firmwareArea: boot.area?.save() ?? null,
     smram: smram?.save() ?? null,
@@ -60,7 +62,9 @@ export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnap
       try {
         const { inputs: own, ...others } = save()
         // A state of before has none.
-        checkShape('the machine’s state', state, { ...others, ...(state.inputs && { inputs: own }) })
+        const here = { ...others, machine: machineOf(options), ...(state.inputs && { inputs: own }) }
+        // The media were compared already, and what was plugged in may be among the options here.
+        checkShape('the machine’s state', { ...state, machine: here.machine }, here)
       } catch (error) {
         refuseUnfit(error)
       }

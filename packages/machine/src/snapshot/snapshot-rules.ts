@@ -26,7 +26,8 @@ export function refuseUnfit(error: unknown): never {
 
 /** The first option in which two machines differ; undefined for none. */
 export function differenceOf<Machine extends object>(saved: Machine | undefined, here: Machine): string | undefined {
-  const names = Object.keys(here) as (keyof Machine & string)[]
+  // What is plugged in shows in the devices' states.
+  const names = Object.keys(here).filter((name) => name !== 'plugged') as (keyof Machine & string)[]
   const name = names.find((each) => String(saved?.[each]) !== String(here[each]))
   if (name === undefined) return undefined
   const what = name === 'media' ? 'sizes of media' : name
@@ -46,8 +47,11 @@ export function requireSameMachine<Machine extends object>(
     const what = `a snapshot of version ${String(state?.version)}: expected 1`
     throw new MachineError('ERR_SNAPSHOT', what)
   }
+  const { media, plugged = [] }: { readonly media?: unknown; readonly plugged?: unknown } = state.machine ?? {}
+  // The machine of the snapshot itself has its plugged disks beside its options; another one has them among its options.
+  const whole = { ...state.machine, media: [media, plugged].flat() }
   const difference = differenceOf(state.machine, here)
-  if (difference === undefined) return
+  if (difference === undefined || differenceOf<object>(whole, here) === undefined) return
   throw new MachineError('ERR_SNAPSHOT', `the snapshot is of another machine: ${difference}`)
 }
 

@@ -349,10 +349,12 @@ export class Subject {
   /** All that can be seen of it: lines. */
   async seen(): Promise<string[]> {
     const saved = this.exit === undefined ? await this.machine.save() : undefined
+    // A disk that was plugged in is among the options of a machine that goes on elsewhere.
+    const machine = { ...saved?.state.machine, media: undefined, plugged: undefined }
     return [
       `exit: ${textOf(this.exit)}`,
       `printed: ${JSON.stringify(this.#printed)}`,
-      ...(saved === undefined ? [] : textOf({ ...saved.state, domain: undefined }).split('\n')),
+      ...(saved === undefined ? [] : textOf({ ...saved.state, domain: undefined, machine }).split('\n')),
       ...(await linesOf(this.machine, saved)),
     ]
   }
