@@ -50,6 +50,15 @@ export const quote = (text: string): string => `'${text.replaceAll("'", String.r
 const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
 
 /**
+ * Moves the program's root to the top of its mount namespace. Linux gives a user namespace to no process whose root is another
+ * folder: such a process has been confined to a part of the files. All other processes keep the root that they have. Mounts are
+ * shared with namespaces below, as systemd has it, and podman expects.
+ *
+ * Source: Linux, kernel/user_namespace.c, `create_user_ns`, and fs/namespace.c, `current_chrooted`.
+ */
+const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .'
+
+/**
  * The commands that mount a share at its own path, or where its path leads on the host. A share that is not mounted ends the job: what
  * a program writes there would be lost.
  */
@@ -83,8 +92,9 @@ export function encodeJob(job: Job): string {
         ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
     ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
-    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r/new ${quote(
-      `-w/new${workingDirectory}`,
+    ENTER_ROOT,
+    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
+      `-w.${workingDirectory}`,
     )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-`,
   ]
   return `${lines.join('\n')}\n`

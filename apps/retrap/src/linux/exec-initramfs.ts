@@ -13,6 +13,9 @@ export const EXEC_READY = 'ready'
 const FREE_BLOCKS = 256
 const MOST_FILLED_BLOCKS = 8192
 
+/** The control groups. The first process is in the group at the top, and programs are in groups below that. */
+const CGROUPS = '/sys/fs/cgroup'
+
 /** The way in which a guest mounts a share. */
 export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
 
@@ -25,7 +28,7 @@ export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
  *
  * A program's outputs are pipes, as programs open /dev/stdout again, which they may not do with a port. The reader of a pipe ends with
  * its last writer: the first process holds one open by 5 and 6 until the program has ended. Then all that it has started is
- * killed, by its cgroup: nothing that it has left behind holds its outputs, or changes files. Nothing here is a victim of a lack of
+ * killed, by its control groups: nothing that it has left behind holds its outputs, or changes files. Nothing here is a victim of a lack of
  * memory.
  */
 const INIT = `#!/bin/busybox sh
@@ -49,9 +52,9 @@ until [ -c ${device('stderr')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
-mkdir -p /lower /top /new /group
-mount -t cgroup2 group /group
-mkdir /group/program
+mkdir -p /lower /top /new
+mount -t cgroup2 cgroup ${CGROUPS}
+mkdir ${CGROUPS}/program
 mount -t tmpfs -o size=60% top /top
 mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upper/run /top/upper/sys
 mkdir -m 1777 /top/upper/tmp
@@ -59,7 +62,7 @@ mkdir -m 700 /top/upper/root
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
 mount -t overlay -o lowerdir=/lower,upperdir=/top/upper,workdir=/top/work overlay /new
 mount -t proc proc /new/proc
-mount --bind /sys /new/sys
+mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev
 mkfifo -m 666 /in /out /err
 exec 5<>/out 6<>/err 8<>/in
@@ -86,7 +89,7 @@ exec 8>&-
 (exec setsid env -i /bin/sh /program 5>&- 6>&-)
 code=$?
 exec 5>&- 6>&-
-echo 1 >/group/program/cgroup.kill
+for group in ${CGROUPS}/*/; do echo 1 >$group/cgroup.kill; done
 [ -e /terminal ] || { wait $out && wait $err; } || code=lost
 echo "end $code" >&7
 sleep 1000
@@ -96,7 +99,7 @@ sleep 1000
 const PROGRAM = `PATH=/bin
 read -r pid rest </proc/self/stat
 echo $pid >/pid
-echo $pid >/group/program/cgroup.procs
+echo $pid >${CGROUPS}/program/cgroup.procs
 echo 0 >/proc/self/oom_score_adj
 unset OLDPWD PWD SHLVL
 echo ${EXEC_READY} >&7

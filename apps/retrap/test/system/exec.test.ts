@@ -68,6 +68,13 @@ test(`shares have any characters in their paths${note}`, { timeout: DEADLINE_MS 
   }
 })
 
+test(`a program has user namespaces, and the root that mounts are seen from${note}`, { timeout: DEADLINE_MS }, () => {
+  const script =
+    'unshare -U id -u; unshare -Ur id -u; unshare -Urm sh -c "mount -t tmpfs a /tmp && umount /tmp && echo on"'
+  const { code, stdout } = exec(['--user', '7:8', '--', 'sh', '-c', `${script}; cat /proc/self/mountinfo`])
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^65534\n0\non\n\d+ 1 0:\d+ \/ \/ .* - overlay /) as string])
+})
+
 test(`a root cannot lead a share elsewhere${note}`, { timeout: DEADLINE_MS }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
   try {
