@@ -322,7 +322,7 @@ test.each(['inline', 'deferred'] as const)('files of the host are recorded, boar
   const share: Share = {
     async root() {
       await sleep(1)
-      const root = await files.root()
+      const root = files.root()
       return Object.assign(Object.create(root) as typeof root, { stat: async () => ({ ...(await root.stat()), id }) })
     },
   }

@@ -30,7 +30,7 @@ export class ImageShare implements Share {
   }
 
   /** The directory at the top. */
-  async root(): Promise<ShareNode> {
+  root(): ShareNode {
     return new Node(this.#tree.root, this.#layers, this.#room)
   }
 }
@@ -47,7 +47,7 @@ class Node extends ReadOnlyNode {
     this.#room = room
   }
 
-  async stat(): Promise<ShareStat> {
+  stat(): ShareStat {
     const { id, mode, uid, gid, links, size, target, seconds, nanoseconds, device } = this.#node
     const timeNs = BigInt(seconds) * NANOSECONDS + BigInt(nanoseconds)
     return {
@@ -65,11 +65,11 @@ class Node extends ReadOnlyNode {
     }
   }
 
-  override async room(): Promise<ShareRoom> {
+  override room(): ShareRoom {
     return this.#room
   }
 
-  override async open({ write, truncate }: ShareAccess): Promise<ShareFile> {
+  override open({ write, truncate }: ShareAccess): ShareFile {
     if (write || truncate) throw new ShareError('EROFS')
     const { mode, layer, offset: begin, size } = this.#node
     if ((mode & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
@@ -77,11 +77,13 @@ class Node extends ReadOnlyNode {
     return {
       read: (offset, into) =>
         offset >= size
-          ? Promise.resolve(0)
+          ? 0
           : file.read(begin + offset, into.subarray(0, Math.min(into.length, size - offset))),
-      write: () => Promise.reject(new ShareError('EROFS')),
-      async sync() {},
-      async close() {},
+      write() {
+        throw new ShareError('EROFS')
+      },
+      sync() {},
+      close() {},
     }
   }
 
@@ -93,17 +95,17 @@ class Node extends ReadOnlyNode {
     return found
   }
 
-  override async readLink(name: string): Promise<string> {
+  override readLink(name: string): string {
     const { mode, target } = this.#entry(name)
     if ((mode & S_IFMT) !== S_IFLNK) throw new ShareError('EINVAL')
     return target
   }
 
-  override async child(name: string): Promise<ShareNode> {
+  override child(name: string): ShareNode {
     return new Node(this.#entry(name), this.#layers, this.#room)
   }
 
-  override async list(): Promise<readonly string[]> {
+  override list(): readonly string[] {
     const { entries } = this.#node
     if (entries === null) throw new ShareError('ENOTDIR')
     return [...entries.keys()]

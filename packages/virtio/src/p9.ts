@@ -6,6 +6,7 @@
 export { MemoryShare, type MemoryShareOptions } from './devices/p9/memory-share.ts'
 export { ReadOnlyNode } from './devices/p9/read-only-node.ts'
 export {
+  after,
   type Share,
   type ShareAccess,
   type ShareChanges,
@@ -15,5 +16,6 @@ export {
   type ShareNode,
   type ShareRoom,
   type ShareStat,
+  type Soon,
 } from './devices/p9/share.ts'
 export { Virtio9p, type Virtio9pOptions } from './devices/p9/virtio-9p.ts'

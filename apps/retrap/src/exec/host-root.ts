@@ -78,10 +78,10 @@ function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare
   const share = folder(dirname(real))
   return {
     kind: 'node',
-    async open() {
-      const above = await share.root()
+    open() {
+      const above = share.root()
       try {
-        return await above.child(basename(real))
+        return above.child(basename(real))
       } finally {
         above.release()
       }

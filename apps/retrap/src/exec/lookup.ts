@@ -1,5 +1,5 @@
 /** Looks for files as the guest will see them, without a guest. */
-import type { Share, ShareNode, ShareStat } from '@retrap/virtio/p9'
+import type { Share, ShareFile, ShareNode, ShareStat } from '@retrap/virtio/p9'
 
 /** A share at a path of the guest. */
 export interface MountedShare {
@@ -84,8 +84,12 @@ export class GuestFiles {
   /** Up to so many first bytes of a file; undefined where it cannot be read. */
   async begin(found: FoundFile, most: number): Promise<Uint8Array | undefined> {
     if (found.node === undefined || isDirectory(found)) return undefined
-    const file = await found.node.open({ read: true, write: false, truncate: false }).catch(() => undefined)
-    if (file === undefined) return undefined
+    let file: ShareFile
+    try {
+      file = await found.node.open({ read: true, write: false, truncate: false })
+    } catch {
+      return undefined
+    }
     try {
       const into = new Uint8Array(Math.min(found.stat.size, most))
       return into.subarray(0, await file.read(0, into))

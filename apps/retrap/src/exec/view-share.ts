@@ -1,4 +1,5 @@
 import {
+  after,
   ReadOnlyNode,
   type Share,
   ShareError,
@@ -6,6 +7,7 @@ import {
   type ShareNode,
   type ShareRoom,
   type ShareStat,
+  type Soon,
 } from '@retrap/virtio/p9'
 
 /** An entry of a directory of a view. */
@@ -15,7 +17,7 @@ export type ViewEntry =
   /** A symbolic link. */
   | { readonly kind: 'link'; readonly text: string }
   /** A file, or a directory with all that is in it, of another share. */
-  | { readonly kind: 'node'; readonly open: () => Promise<ShareNode> }
+  | { readonly kind: 'node'; readonly open: () => Soon<ShareNode> }
 
 /** The owner whose files show as root's. */
 export interface ViewOwner {
@@ -41,15 +43,15 @@ export class ViewShare implements Share {
   }
 
   /** The directory at the top. */
-  async root(): Promise<ShareNode> {
+  root(): Soon<ShareNode> {
     return nodeOf(this.#root, this.#owner)
   }
 }
 
-async function nodeOf(entry: ViewEntry, owner: ViewOwner): Promise<ShareNode> {
+function nodeOf(entry: ViewEntry, owner: ViewOwner): Soon<ShareNode> {
   if (entry.kind === 'directory') return new ViewDirectory(entry, owner)
   if (entry.kind === 'link') return new ViewLink(entry)
-  return new OwnedNode(await entry.open(), owner)
+  return after(entry.open(), (node) => new OwnedNode(node, owner))
 }
 
 /** A device of the host has its number in the upper bits, and none has 0. */
@@ -83,19 +85,19 @@ class ViewDirectory extends ReadOnlyNode {
     this.#owner = owner
   }
 
-  async stat(): Promise<ShareStat> {
+  stat(): ShareStat {
     return ownStat(this.#entry, DIRECTORY_MODE, 0)
   }
 
-  override async list(): Promise<readonly string[]> {
+  override list(): readonly string[] {
     return [...this.#entry.entries.keys()]
   }
 
-  override async child(name: string): Promise<ShareNode> {
+  override child(name: string): Soon<ShareNode> {
     return nodeOf(this.#find(name), this.#owner)
   }
 
-  override async readLink(name: string): Promise<string> {
+  override readLink(name: string): string {
     const entry = this.#find(name)
     if (entry.kind !== 'link') throw new ShareError('EINVAL')
     return entry.text
@@ -116,7 +118,7 @@ class ViewLink extends ReadOnlyNode {
     this.#entry = entry
   }
 
-  async stat(): Promise<ShareStat> {
+  stat(): ShareStat {
     return ownStat(this.#entry, LINK_MODE, Buffer.byteLength(this.#entry.text))
   }
 }
@@ -132,29 +134,32 @@ class OwnedNode extends ReadOnlyNode {
     this.#owner = owner
   }
 
-  async stat(): Promise<ShareStat> {
-    const stat = await this.#node.stat()
+  stat(): Soon<ShareStat> {
     const { uid, gid } = this.#owner
-    return { ...stat, uid: stat.uid === uid ? 0 : stat.uid, gid: stat.gid === gid ? 0 : stat.gid }
+    return after(this.#node.stat(), (stat) => ({
+      ...stat,
+      uid: stat.uid === uid ? 0 : stat.uid,
+      gid: stat.gid === gid ? 0 : stat.gid,
+    }))
   }
 
-  override room(): Promise<ShareRoom> {
+  override room(): Soon<ShareRoom> {
     return this.#node.room()
   }
 
-  override async open(): Promise<ShareFile> {
+  override open(): Soon<ShareFile> {
     return this.#node.open({ read: true, write: false, truncate: false })
   }
 
-  override readLink(name: string): Promise<string> {
+  override readLink(name: string): Soon<string> {
     return this.#node.readLink(name)
   }
 
-  override async child(name: string): Promise<ShareNode> {
-    return new OwnedNode(await this.#node.child(name), this.#owner)
+  override child(name: string): Soon<ShareNode> {
+    return after(this.#node.child(name), (node) => new OwnedNode(node, this.#owner))
   }
 
-  override list(): Promise<readonly string[]> {
+  override list(): Soon<readonly string[]> {
     return this.#node.list()
   }
 

@@ -1,25 +1,24 @@
 import {
-  chmod,
-  chown,
-  close,
+  chmodSync,
+  chownSync,
+  closeSync,
   constants,
-  fstat,
+  fstatSync,
   fsync,
-  link,
-  mkdir,
-  open,
+  linkSync,
+  mkdirSync,
   openSync,
-  read,
-  readdir,
-  readlink,
-  rename,
-  rmdir,
-  statfs,
-  symlink,
-  truncate,
-  unlink,
-  utimes,
-  write,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  statfsSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
 } from 'node:fs'
 import { promisify } from 'node:util'
 import {
@@ -34,29 +33,32 @@ import {
 } from '@retrap/virtio/p9'
 import { CliError, troubleWith } from '../errors.ts'
 
+/**
+ * The host's calls. They are made on this thread: the guest waits for them, and most take less time than it takes to hand them
+ * to another thread. A call that waits for the disk itself is handed over.
+ */
 const HOST = {
-  chmod: promisify(chmod),
-  chown: promisify(chown),
-  close: promisify(close),
-  fstat: (fd: number) => promisify(fstat)(fd, { bigint: true }),
+  chmod: chmodSync,
+  chown: chownSync,
+  fstat: (fd: number) => fstatSync(fd, { bigint: true }),
   fsync: promisify(fsync),
-  link: promisify(link),
-  mkdir: promisify(mkdir),
-  open: promisify(open),
-  read: promisify(read),
-  readdir: promisify(readdir),
-  readlink: promisify(readlink),
-  rename: promisify(rename),
-  rmdir: promisify(rmdir),
-  statfs: promisify(statfs),
-  symlink: promisify(symlink),
-  truncate: promisify(truncate),
-  unlink: promisify(unlink),
-  utimes: promisify(utimes),
-  write: promisify(write),
+  link: linkSync,
+  mkdir: mkdirSync,
+  open: openSync,
+  read: readSync as (fd: number, into: Uint8Array, at: number, length: number, offset: number) => number,
+  readdir: (path: string) => readdirSync(path),
+  readlink: (path: string) => readlinkSync(path),
+  rename: renameSync,
+  rmdir: (path: string) => rmdirSync(path),
+  statfs: (path: string) => statfsSync(path),
+  symlink: symlinkSync,
+  truncate: truncateSync,
+  unlink: unlinkSync,
+  utimes: utimesSync,
+  write: writeSync as (fd: number, from: Uint8Array, at: number, length: number, offset: number) => number,
 }
 
-type HostCalls = typeof HOST
+type HostCalls = typeof HOST & { close(fd: number): void }
 
 /** The use of a directory by one machine: it ends with the machine, whatever its guest has left open. */
 class Use {
@@ -67,31 +69,35 @@ class Use {
 
   constructor() {
     const guarded = Object.entries(HOST).map(([name, call]) => {
-      const act = call as (...given: readonly unknown[]) => Promise<unknown>
-      return [name, (...given: readonly unknown[]) => this.#run(() => act(...given))] as const
+      const act = call as (...given: readonly unknown[]) => unknown
+      return [
+        name,
+        (...given: readonly unknown[]) => {
+          if (this.#over) throw new ShareError('ESTALE')
+          return act(...given)
+        },
+      ] as const
     })
-    const { open: openGuarded, ...others } = Object.fromEntries(guarded) as unknown as HostCalls
+    const calls = Object.fromEntries(guarded) as unknown as typeof HOST
     this.calls = {
-      ...others,
-      open: ((...given: Parameters<typeof openGuarded>) =>
-        this.#run(async () => {
-          const fd = await HOST.open(...given)
-          this.#open.add(fd)
-          return fd
-        })) as typeof openGuarded,
+      ...calls,
+      fsync: (fd) => this.#run(calls.fsync(fd)),
+      open: (path, flags, mode) => {
+        const fd = calls.open(path, flags, mode)
+        this.#open.add(fd)
+        return fd
+      },
       // A number that is not ours any more may be another file's by now.
-      close: (async (fd: number) => {
-        if (this.#open.delete(fd)) await HOST.close(fd)
-      }) as HostCalls['close'],
+      close: (fd) => {
+        if (this.#open.delete(fd)) closeSync(fd)
+      },
     }
   }
 
-  async #run<T>(act: () => Promise<T>): Promise<T> {
-    if (this.#over) throw new ShareError('ESTALE')
-    const running = act()
+  async #run(running: Promise<void>): Promise<void> {
     this.#running.add(running)
     try {
-      return await running
+      await running
     } finally {
       this.#running.delete(running)
     }
@@ -101,7 +107,7 @@ class Use {
   async end(): Promise<void> {
     this.#over = true
     await Promise.allSettled(this.#running)
-    await Promise.all([...this.#open].map((fd) => this.calls.close(fd)))
+    for (const fd of [...this.#open]) this.calls.close(fd)
   }
 }
 
@@ -145,9 +151,10 @@ export class LocalShare implements Share {
     }
   }
 
-  async root(): Promise<ShareNode> {
+  /** The directory at the top. Nothing of it has to be waited for. */
+  root(): ShareNode & { child(name: string): ShareNode } {
     const { calls } = this.#use
-    return new LocalNode(calls, await calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
+    return new LocalNode(calls, calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
   }
 
   /** Ends what an earlier machine does with it: its requests, and the files that its guest has left open. */
@@ -160,7 +167,7 @@ export class LocalShare implements Share {
   /** Gives the directory back. */
   async close(): Promise<void> {
     await this.#use.end()
-    await HOST.close(this.#root)
+    closeSync(this.#root)
   }
 }
 
@@ -186,8 +193,8 @@ class LocalNode implements ShareNode {
     return `${this.#self}/${name}`
   }
 
-  async stat(): Promise<ShareStat> {
-    const stat = await this.#calls.fstat(this.fd)
+  stat(): ShareStat {
+    const stat = this.#calls.fstat(this.fd)
     return {
       // Files of other file systems below the directory have numbers of their own.
       id: (stat.dev << 48n) ^ stat.ino,
@@ -203,52 +210,51 @@ class LocalNode implements ShareNode {
     }
   }
 
-  async change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): Promise<void> {
-    const stat = await this.#calls.fstat(this.fd)
+  change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
+    const stat = this.#calls.fstat(this.fd)
     if (size !== undefined) {
       if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
-      await this.#calls.truncate(this.#self, size)
+      this.#calls.truncate(this.#self, size)
     }
-    if (mode !== undefined) await this.#calls.chmod(this.#self, mode & MODE_BITS)
+    if (mode !== undefined) this.#calls.chmod(this.#self, mode & MODE_BITS)
     if (uid !== undefined || gid !== undefined) {
       // Files belong to the party that runs the machine: a request for another owner has no effect, as with QEMU's security_model=none.
-      await this.#calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid)).catch((error: unknown) => {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
-      })
+      try {
+        this.#calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid))
+      } catch (error) {
+        if (!hasCode(error, 'EPERM')) throw error
+      }
     }
     if (accessedNs === undefined && modifiedNs === undefined) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
       given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
-    await this.#calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
+    this.#calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
   }
 
-  async room(): Promise<ShareRoom> {
-    const { bsize, blocks, bavail, files, ffree } = await this.#calls.statfs(this.#self)
+  room(): ShareRoom {
+    const { bsize, blocks, bavail, files, ffree } = this.#calls.statfs(this.#self)
     return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
   }
 
-  async open({ read: reads, write: writes, truncate: empties }: ShareAccess): Promise<ShareFile> {
+  open({ read: reads, write: writes, truncate: empties }: ShareAccess): ShareFile {
     // The descriptor's file is known: a device or a pipe would do more than be opened.
-    if ((Number((await this.#calls.fstat(this.fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-    return new LocalFile(
-      this.#calls,
-      await this.#calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)),
-    )
+    if ((Number(this.#calls.fstat(this.fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    return new LocalFile(this.#calls, this.#calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
   }
 
-  readLink(name: string): Promise<string> {
+  readLink(name: string): string {
     return this.#calls.readlink(this.#entry(name))
   }
 
-  async child(name: string): Promise<ShareNode> {
-    return new LocalNode(this.#calls, await this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
+  child(name: string): LocalNode {
+    return new LocalNode(this.#calls, this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
   }
 
-  list(): Promise<readonly string[]> {
+  list(): readonly string[] {
     return this.#calls.readdir(this.#self)
   }
 
-  async create(
+  create(
     name: string,
     {
       read: reads,
@@ -260,79 +266,81 @@ class LocalNode implements ShareNode {
       readonly exclusive: boolean
       readonly mode: number
     },
-  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
+  ): { readonly node: ShareNode; readonly file: ShareFile } {
     // O_NONBLOCK: a pipe that is there already must not keep us.
     const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
-    const { fd, isNew } = await this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
+    const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
     const file = new LocalFile(this.#calls, fd)
     try {
-      if (isNew) await this.#giveMode(fd, mode)
-      if ((Number((await this.#calls.fstat(fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-      if (empties) await this.#calls.truncate(`/proc/self/fd/${fd}`, 0)
-      const node = await this.#calls.open(`/proc/self/fd/${fd}`, O_PATH)
+      if (isNew) this.#giveMode(fd, mode)
+      if ((Number(this.#calls.fstat(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (empties) this.#calls.truncate(`/proc/self/fd/${fd}`, 0)
+      const node = this.#calls.open(`/proc/self/fd/${fd}`, O_PATH)
       return { node: new LocalNode(this.#calls, node), file }
     } catch (error) {
-      await file.close()
+      file.close()
       throw error
     }
   }
 
-  async #openOrCreate(
-    path: string,
-    flags: number,
-    mode: number,
-  ): Promise<{ readonly fd: number; readonly isNew: boolean }> {
+  #openOrCreate(path: string, flags: number, mode: number): { readonly fd: number; readonly isNew: boolean } {
     try {
-      return { fd: await this.#calls.open(path, flags | O_EXCL, mode), isNew: true }
+      return { fd: this.#calls.open(path, flags | O_EXCL, mode), isNew: true }
     } catch (error) {
-      if ((flags & O_EXCL) !== 0 || !(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-      return { fd: await this.#calls.open(path, flags, mode), isNew: false }
+      if ((flags & O_EXCL) !== 0 || !hasCode(error, 'EEXIST')) throw error
+      return { fd: this.#calls.open(path, flags, mode), isNew: false }
     }
   }
 
   /** Gives a new file the guest's mode: the guest's kernel has applied its program's mask, and the host's is not to apply too. */
-  async #giveMode(fd: number, mode: number): Promise<void> {
-    const now = Number((await this.#calls.fstat(fd)).mode)
+  #giveMode(fd: number, mode: number): void {
+    const now = Number(this.#calls.fstat(fd).mode)
     if ((now & MODE_BITS) === (mode & MODE_BITS)) return
     // A directory may have its parent's set-group-ID bit.
     const given = (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS)
-    // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
-    await this.#calls.chmod(`/proc/self/fd/${fd}`, given).catch(() => {})
-  }
-
-  async makeDirectory(name: string, mode: number): Promise<void> {
-    await this.#calls.mkdir(this.#entry(name), mode & MODE_BITS)
-    const fd = await this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
     try {
-      await this.#giveMode(fd, mode)
-    } finally {
-      await this.#calls.close(fd)
+      this.#calls.chmod(`/proc/self/fd/${fd}`, given)
+    } catch {
+      // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
     }
   }
 
-  makeLink(name: string, text: string): Promise<void> {
+  makeDirectory(name: string, mode: number): void {
+    this.#calls.mkdir(this.#entry(name), mode & MODE_BITS)
+    const fd = this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
+    try {
+      this.#giveMode(fd, mode)
+    } finally {
+      this.#calls.close(fd)
+    }
+  }
+
+  makeLink(name: string, text: string): void {
     return this.#calls.symlink(text, this.#entry(name))
   }
 
-  addName(name: string, directory: ShareNode, otherName: string): Promise<void> {
+  addName(name: string, directory: ShareNode, otherName: string): void {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
     // `link` does not follow a link that it is given.
     return this.#calls.link(directory.#entry(otherName), this.#entry(name))
   }
 
-  remove(name: string, directory: boolean): Promise<void> {
+  remove(name: string, directory: boolean): void {
     return directory ? this.#calls.rmdir(this.#entry(name)) : this.#calls.unlink(this.#entry(name))
   }
 
-  rename(name: string, directory: ShareNode, newName: string): Promise<void> {
+  rename(name: string, directory: ShareNode, newName: string): void {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
     return this.#calls.rename(this.#entry(name), directory.#entry(newName))
   }
 
   release(): void {
-    this.#calls.close(this.fd).catch(() => {})
+    this.#calls.close(this.fd)
   }
 }
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
 
 const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY)
 
@@ -345,19 +353,19 @@ class LocalFile implements ShareFile {
     this.#fd = fd
   }
 
-  async read(offset: number, into: Uint8Array): Promise<number> {
-    return (await this.#calls.read(this.#fd, into, 0, into.length, offset)).bytesRead
+  read(offset: number, into: Uint8Array): number {
+    return this.#calls.read(this.#fd, into, 0, into.length, offset)
   }
 
-  async write(offset: number, from: Uint8Array): Promise<number> {
-    return (await this.#calls.write(this.#fd, from, 0, from.length, offset)).bytesWritten
+  write(offset: number, from: Uint8Array): number {
+    return this.#calls.write(this.#fd, from, 0, from.length, offset)
   }
 
   sync(): Promise<void> {
     return this.#calls.fsync(this.#fd)
   }
 
-  close(): Promise<void> {
+  close(): void {
     return this.#calls.close(this.#fd)
   }
 }

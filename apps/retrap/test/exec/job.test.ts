@@ -101,7 +101,7 @@ describe('the program of a job', () => {
     hasTerminal: false,
   }
   const read = async (more: Partial<WantedProgram>) => {
-    const top = await root.root()
+    const top = root.root()
     const tool = await (await (await top.child('usr')).child('bin')).child('tool')
     await tool.change({ mode: 0o755 })
     return readProgram(

@@ -8,9 +8,10 @@ import { LocalShare } from '../../src/share/local-share.ts'
 // As a file system without modes, such as FAT, answers.
 vi.mock(import('node:fs'), async (original) => {
   const real = await original()
-  const chmod = (_path: unknown, _mode: unknown, done: (error: Error) => void): void =>
-    done(Object.assign(new Error('EPERM: operation not permitted, chmod'), { code: 'EPERM' }))
-  return { ...real, chmod: chmod as unknown as typeof real.chmod }
+  const chmodSync = (): void => {
+    throw Object.assign(new Error('EPERM: operation not permitted, chmod'), { code: 'EPERM' })
+  }
+  return { ...real, chmodSync }
 })
 
 test.skipIf(!hasProc)(
@@ -20,7 +21,7 @@ test.skipIf(!hasProc)(
     const mask = process.umask(0o077)
     try {
       const share = new LocalShare(folder)
-      const root = await share.root()
+      const root = share.root()
       const { node, file } = await root.create('file', {
         ...{ read: true, write: true, truncate: false },
         ...{ exclusive: true, mode: 0o666 },

@@ -62,7 +62,7 @@ function counting(share: MemoryShare, uses: Uses): { root(): Promise<ShareNode> 
     inners.set(outer, inner)
     return outer
   }
-  return { root: async () => node(await share.root()) }
+  return { root: async () => node(share.root()) }
 }
 
 /** A driver that sends anything. @returns a line that says what is wrong, or undefined */

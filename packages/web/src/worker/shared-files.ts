@@ -36,7 +36,7 @@ export class SharedFiles implements FileCallsOfWorker {
 
   /** See `MachineFiles.list`. */
   async listFiles(path: string): Promise<FileEntry[]> {
-    let folder = await this.#share.root()
+    let folder = this.#share.root()
     try {
       for (const name of namesOf(path)) {
         // oxlint-disable-next-line no-await-in-loop -- a path goes from folder to folder

@@ -1,4 +1,12 @@
-import { ShareError, type ShareAccess, type ShareFile, type ShareNode, type ShareStat } from './share.ts'
+import {
+  type ShareAccess,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareStat,
+  soon,
+  type Steps,
+} from './share.ts'
 
 /** Names that a driver may have for files at the same time. */
 const MOST_FIDS = 4096
@@ -16,6 +24,12 @@ export interface Place {
   name: string
   readonly id: bigint
   uses: number
+}
+
+/** A place, with the attributes that its file had when it was found. */
+export interface Entered {
+  readonly place: Place
+  readonly stat: ShareStat
 }
 
 /** The files that a driver calls by a number. */
@@ -70,7 +84,7 @@ export class Fids {
   }
 
   /** A place of its own; the party that has it releases it. */
-  place(node: ShareNode, id: bigint, parent: Place | null, name: string): Place {
+  #place(node: ShareNode, id: bigint, parent: Place | null, name: string): Place {
     if (this.#places.size >= MOST_NODES) {
       node.release()
       throw new ShareError('ENFILE', 'there are too many files in use')
@@ -89,22 +103,27 @@ export class Fids {
   }
 
   /** An entry of a directory; `..` is the directory above it, of the root the root. */
-  async step(from: Place, name: string): Promise<Place> {
+  *step(from: Place, name: string): Steps<Entered> {
     if (name === '.' || name === '..') {
-      const to = name === '.' ? from : (from.parent ?? from)
-      to.uses++
-      return to
+      const place = name === '.' ? from : (from.parent ?? from)
+      const stat = yield* soon(place.node.stat())
+      place.uses++
+      return { place, stat }
     }
     checkName(name)
-    const node = await from.node.child(name)
+    return yield* this.enter(yield* soon(from.node.child(name)), from, name)
+  }
+
+  /** The place of a file that was found in a directory, or of the root. */
+  *enter(node: ShareNode, parent: Place | null, name: string): Steps<Entered> {
     let stat: ShareStat
     try {
-      stat = await node.stat()
+      stat = yield* soon(node.stat())
     } catch (error) {
       node.release()
       throw error
     }
-    return this.place(node, stat.id, from, name)
+    return { place: this.#place(node, stat.id, parent, name), stat }
   }
 
   /** An entry has been renamed: who has it finds it at its new place. */
@@ -121,19 +140,22 @@ export class Fids {
     }
   }
 
-  async clunk(number: number): Promise<void> {
+  *clunk(number: number): Steps<void> {
     const { file, place, names } = this.get(number)
     this.#fids.delete(number)
     this.#listed -= names?.length ?? 0
     this.release(place)
-    await file?.close()
+    if (file !== null) yield* soon(file.close())
   }
 
   /** Gives everything back. */
-  async clear(): Promise<void> {
+  *clear(): Steps<void> {
     for (const number of [...this.#fids.keys()]) {
-      // oxlint-disable-next-line no-await-in-loop -- a failure leaves the others to be closed
-      await this.clunk(number).catch(() => {})
+      try {
+        yield* this.clunk(number)
+      } catch {
+        // A failure leaves the others to be closed.
+      }
     }
   }
 

@@ -59,7 +59,7 @@ export class MemoryShare implements Share {
   }
 
   /** The directory at the top. */
-  async root(): Promise<ShareNode> {
+  root(): ShareNode {
     return new MemoryNode(this, this.#root)
   }
 
@@ -162,12 +162,12 @@ class MemoryNode implements ShareNode {
     inode.users++
   }
 
-  async stat(): Promise<ShareStat> {
+  stat(): ShareStat {
     const { id, mode, uid, gid, links, size, bytes, accessedNs, modifiedNs, changedNs } = this.inode
     return { id, mode, uid, gid, links, size, allocated: bytes.length, accessedNs, modifiedNs, changedNs }
   }
 
-  async change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): Promise<void> {
+  change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
     const { inode } = this
     const time = (given: bigint | 'now'): bigint => (given === 'now' ? BigInt(Date.now()) * 1_000_000n : given)
     if (size !== undefined) {
@@ -181,11 +181,11 @@ class MemoryNode implements ShareNode {
     if (modifiedNs !== undefined) inode.modifiedNs = time(modifiedNs)
   }
 
-  async room(): Promise<ShareRoom> {
+  room(): ShareRoom {
     return this.#share.room()
   }
 
-  async open({ truncate }: ShareAccess): Promise<ShareFile> {
+  open({ truncate }: ShareAccess): ShareFile {
     if ((this.inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
     if (truncate) this.#share.resize(this.inode, 0)
     return this.#file()
@@ -195,23 +195,23 @@ class MemoryNode implements ShareNode {
     const { inode } = this
     const share = this.#share
     return {
-      async read(offset, into) {
+      read(offset, into) {
         const part = inode.bytes.subarray(Math.min(offset, inode.size), Math.min(offset + into.length, inode.size))
         into.set(part)
         return part.length
       },
-      async write(offset, from) {
+      write(offset, from) {
         if (offset + from.length > inode.size) share.resize(inode, offset + from.length)
         inode.bytes.set(from, offset)
         touch(inode)
         return from.length
       },
-      async sync() {},
-      async close() {},
+      sync() {},
+      close() {},
     }
   }
 
-  async readLink(name: string): Promise<string> {
+  readLink(name: string): string {
     const { mode, text } = this.#entry(name)
     if ((mode & KIND) !== LINK) throw new ShareError('EINVAL')
     return text
@@ -223,11 +223,11 @@ class MemoryNode implements ShareNode {
     return found
   }
 
-  async child(name: string): Promise<ShareNode> {
+  child(name: string): ShareNode {
     return new MemoryNode(this.#share, this.#entry(name))
   }
 
-  async list(): Promise<readonly string[]> {
+  list(): readonly string[] {
     return [...entriesOf(this.inode).keys()]
   }
 
@@ -242,26 +242,26 @@ class MemoryNode implements ShareNode {
     return inode
   }
 
-  async create(
+  create(
     name: string,
     access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
-  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
+  ): { readonly node: ShareNode; readonly file: ShareFile } {
     const found = entriesOf(this.inode).get(name)
     if (found !== undefined && access.exclusive) throw new ShareError('EEXIST')
     const inode = found ?? this.#add(name, () => this.#share.create(REGULAR | access.mode))
     const node = new MemoryNode(this.#share, inode)
-    return { node, file: await node.open(access) }
+    return { node, file: node.open(access) }
   }
 
-  async makeDirectory(name: string, mode: number): Promise<void> {
+  makeDirectory(name: string, mode: number): void {
     this.#add(name, () => this.#share.create(DIRECTORY | mode))
   }
 
-  async makeLink(name: string, text: string): Promise<void> {
+  makeLink(name: string, text: string): void {
     this.#add(name, () => this.#share.create(LINK | 0o777, text))
   }
 
-  async addName(name: string, directory: ShareNode, otherName: string): Promise<void> {
+  addName(name: string, directory: ShareNode, otherName: string): void {
     if (!(directory instanceof MemoryNode)) throw new ShareError('EXDEV')
     const found = directory.#entry(otherName)
     if (found.entries !== null) throw new ShareError('EPERM')
@@ -269,7 +269,7 @@ class MemoryNode implements ShareNode {
     found.links++
   }
 
-  async remove(name: string, directory: boolean): Promise<void> {
+  remove(name: string, directory: boolean): void {
     const found = this.#entry(name)
     if (directory !== (found.entries !== null)) throw new ShareError(directory ? 'ENOTDIR' : 'EISDIR')
     if (found.entries !== null && found.entries.size > 0) throw new ShareError('ENOTEMPTY')
@@ -279,7 +279,7 @@ class MemoryNode implements ShareNode {
     touch(this.inode)
   }
 
-  async rename(name: string, directory: ShareNode, newName: string): Promise<void> {
+  rename(name: string, directory: ShareNode, newName: string): void {
     if (!(directory instanceof MemoryNode)) throw new ShareError('EXDEV')
     const moved = this.#entry(name)
     const target = entriesOf(directory.inode).get(newName)
@@ -288,7 +288,7 @@ class MemoryNode implements ShareNode {
     if (directory.inode.links === 0) throw new ShareError('ENOENT')
     if (target !== undefined) {
       if (target.entries !== null && moved.entries === null) throw new ShareError('EISDIR')
-      await directory.remove(newName, moved.entries !== null)
+      directory.remove(newName, moved.entries !== null)
     }
     entriesOf(this.inode).delete(name)
     entriesOf(directory.inode).set(newName, moved)

@@ -1,6 +1,15 @@
 import { checkName, type Fid, type Fids, type Place } from './fids.ts'
 import { HEAD, type MessageReader, type MessageWriter, textBytes } from './messages.ts'
-import { type Share, type ShareAccess, type ShareChanges, ShareError, type ShareStat } from './share.ts'
+import {
+  type Share,
+  type ShareAccess,
+  type ShareChanges,
+  ShareError,
+  type ShareStat,
+  type Soon,
+  soon,
+  type Steps,
+} from './share.ts'
 
 /** A connection of a driver with a share, as requests see it. */
 export interface P9Connection {
@@ -15,7 +24,7 @@ export interface P9Connection {
 interface Operation {
   /** The operation changes files: a read-only share refuses it. */
   readonly writes?: boolean
-  perform(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void>
+  perform(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> | void
 }
 
 const MOST_STEPS = 16
@@ -72,16 +81,15 @@ function accessOf(flags: number): ShareAccess {
 /** Data that fits into an answer. */
 const fitting = ({ messageBytes }: P9Connection, count: number): number => Math.min(count, messageBytes - READ_HEAD)
 
-async function attach(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* attach(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const number = reader.u32()
   session.fids.check(number)
-  const root = await session.share.root()
-  const stat = await root.stat()
-  session.fids.set(number, session.fids.place(root, stat.id, null, ''))
+  const { place, stat } = yield* session.fids.enter(yield* soon(session.share.root()), null, '')
+  session.fids.set(number, place)
   qid(writer, stat)
 }
 
-async function walk(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* walk(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const { fids } = session
   const [from, to, steps] = [reader.u32(), reader.u32(), reader.u16()]
   if (steps > MOST_STEPS) throw new ShareError('EINVAL')
@@ -94,12 +102,10 @@ async function walk(session: P9Connection, reader: MessageReader, writer: Messag
   place.uses++
   try {
     for (const name of names) {
-      // oxlint-disable-next-line no-await-in-loop -- each step begins where the last one ended
-      const next = await fids.step(place, name)
+      const next = yield* fids.step(place, name)
       fids.release(place)
-      place = next
-      // oxlint-disable-next-line no-await-in-loop
-      found.push(await place.node.stat())
+      place = next.place
+      found.push(next.stat)
     }
   } catch (error) {
     fids.release(place)
@@ -117,25 +123,25 @@ async function walk(session: P9Connection, reader: MessageReader, writer: Messag
   for (const stat of found) qid(writer, stat)
 }
 
-async function open(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* open(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const fid = session.fids.get(reader.u32())
   const access = accessOf(reader.u32())
   if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
   if ((access.write || access.truncate) && session.readOnly) throw new ShareError('EROFS')
   const { node } = fid.place
-  const stat = await node.stat()
+  const stat = yield* soon(node.stat())
   const kind = stat.mode & KIND
   if (kind === DIRECTORY) {
     if (access.write) throw new ShareError('EISDIR')
-    session.fids.list(fid, await node.list())
-  } else if (kind === REGULAR) fid.file = await node.open(access)
+    session.fids.list(fid, yield* soon(node.list()))
+  } else if (kind === REGULAR) fid.file = yield* soon(node.open(access))
   // A device or pipe of the host's is not the guest's; a link is not followed.
   else throw new ShareError(kind === LINK ? 'ELOOP' : 'EACCES')
   fid.access = access
   qid(writer, stat).u32(0)
 }
 
-async function create(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* create(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const { fids } = session
   const number = reader.u32()
   const fid = fids.get(number)
@@ -145,69 +151,63 @@ async function create(session: P9Connection, reader: MessageReader, writer: Mess
   if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
   const access = accessOf(flags)
   const exclusive = (flags & EXCLUSIVE) !== 0
-  const { node, file } = await fid.place.node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS })
+  const { node, file } = yield* soon(fid.place.node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS }))
   try {
-    const stat = await node.stat().catch((error: unknown) => {
-      node.release()
-      throw error
-    })
     const directory = fid.place
-    fid.place = fids.place(node, stat.id, directory, name)
+    const { place, stat } = yield* fids.enter(node, directory, name)
+    fid.place = place
     fids.release(directory)
     fid.file = file
     fid.access = access
     qid(writer, stat).u32(0)
   } catch (error) {
-    await file.close()
+    yield* soon(file.close())
     throw error
   }
 }
 
 /** Has an entry made in a directory, and tells what it is. */
-async function make(
+function* make(
   session: P9Connection,
   { number, name }: { readonly number: number; readonly name: string },
   writer: MessageWriter,
-  act: (place: Place) => Promise<void>,
-): Promise<void> {
+  act: (place: Place) => Soon<void>,
+): Steps<void> {
   checkName(name)
   const { place } = session.fids.get(number)
-  await act(place)
-  const made = await session.fids.step(place, name)
-  try {
-    qid(writer, await made.node.stat())
-  } finally {
-    session.fids.release(made)
-  }
+  yield* soon(act(place))
+  const made = yield* session.fids.step(place, name)
+  session.fids.release(made.place)
+  qid(writer, made.stat)
 }
 
-async function read(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* read(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const fid = session.fids.get(reader.u32())
   const offset = reader.offset()
   const count = fitting(session, reader.u32())
   if (fid.file === null || fid.access?.read !== true) throw new ShareError('EBADF')
   const data = new Uint8Array(count)
-  const length = await fid.file.read(offset, data)
+  const length = yield* soon(fid.file.read(offset, data))
   writer.u32(length).bytes(data.subarray(0, length))
 }
 
-async function write(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* write(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const fid = session.fids.get(reader.u32())
   const offset = reader.offset()
   const data = reader.bytes(reader.u32())
   if (fid.file === null || fid.access?.write !== true) throw new ShareError('EBADF')
   if (offset + data.length > Number.MAX_SAFE_INTEGER) throw new ShareError('EFBIG')
-  writer.u32(await fid.file.write(offset, data))
+  writer.u32(yield* soon(fid.file.write(offset, data)))
 }
 
 /** Entries of a directory. An offset is the number of the entry that follows, `.` and `..` first. */
-async function readDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* readDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const fid = session.fids.get(reader.u32())
   const first = reader.offset()
   const room = fitting(session, reader.u32())
   if (fid.names === null) throw new ShareError('EBADF')
   // A client that begins again sees later changes.
-  if (first === 0) session.fids.list(fid, await fid.place.node.list())
+  if (first === 0) session.fids.list(fid, yield* soon(fid.place.node.list()))
   const names = ['.', '..', ...fid.names]
   writer.u32(0)
   const begin = writer.length
@@ -218,8 +218,7 @@ async function readDirectory(session: P9Connection, reader: MessageReader, write
       if (writer.length === begin) throw new ShareError('EINVAL', 'there is no room for an entry')
       break
     }
-    // oxlint-disable-next-line no-await-in-loop -- as many as there is room for
-    const stat = await statOf(session, fid, name)
+    const stat = yield* statOf(session, fid, name)
     if (stat === null) continue
     qid(writer, stat)
       .u64(at + 1)
@@ -230,18 +229,18 @@ async function readDirectory(session: P9Connection, reader: MessageReader, write
 }
 
 /** @returns null for an entry that is gone */
-async function statOf(session: P9Connection, { place }: Fid, name: string): Promise<ShareStat | null> {
-  const found = await session.fids.step(place, name).catch(() => null)
-  if (found === null) return null
+function* statOf(session: P9Connection, { place }: Fid, name: string): Steps<ShareStat | null> {
   try {
-    return await found.node.stat().catch(() => null)
-  } finally {
-    session.fids.release(found)
+    const found = yield* session.fids.step(place, name)
+    session.fids.release(found.place)
+    return found.stat
+  } catch {
+    return null
   }
 }
 
-async function getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
-  const stat = await session.fids.get(reader.u32()).place.node.stat()
+function* getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
+  const stat = yield* soon(session.fids.get(reader.u32()).place.node.stat())
   qid(writer.u64(BASIC_FIELDS), stat)
   writer
     .u32(stat.mode)
@@ -257,7 +256,7 @@ async function getAttributes(session: P9Connection, reader: MessageReader, write
   writer.u64(0).u64(0)
 }
 
-async function setAttributes(session: P9Connection, reader: MessageReader): Promise<void> {
+function* setAttributes(session: P9Connection, reader: MessageReader): Steps<void> {
   const { place } = session.fids.get(reader.u32())
   const valid = reader.u32()
   const [mode, uid, gid, size] = [reader.u32(), reader.u32(), reader.u32(), reader.u64()]
@@ -271,7 +270,7 @@ async function setAttributes(session: P9Connection, reader: MessageReader): Prom
     ...((valid & SET_ACCESSED) !== 0 && { accessedNs: (valid & ACCESSED_GIVEN) === 0 ? 'now' : accessed }),
     ...((valid & SET_MODIFIED) !== 0 && { modifiedNs: (valid & MODIFIED_GIVEN) === 0 ? 'now' : modified }),
   }
-  await place.node.change(changes)
+  yield* soon(place.node.change(changes))
 }
 
 function sizeOf(size: bigint): number {
@@ -279,69 +278,69 @@ function sizeOf(size: bigint): number {
   return Number(size)
 }
 
-async function statistics(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
-  const room = await session.fids.get(reader.u32()).place.node.room()
+function* statistics(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
+  const room = yield* soon(session.fids.get(reader.u32()).place.node.room())
   writer.u32(STATFS_MAGIC).u32(room.blockBytes).u64(room.blocks).u64(room.freeBlocks).u64(room.freeBlocks)
   writer.u64(room.files).u64(room.freeFiles).u64(0).u32(255)
 }
 
-async function rename(session: P9Connection, from: Place, name: string, to: Place, newName: string): Promise<void> {
+function* rename(session: P9Connection, from: Place, name: string, to: Place, newName: string): Steps<void> {
   checkName(name)
   checkName(newName)
-  await from.node.rename(name, to.node, newName)
+  yield* soon(from.node.rename(name, to.node, newName))
   session.fids.renamed(from, name, to, newName)
 }
 
-async function renameFid(session: P9Connection, reader: MessageReader): Promise<void> {
+function* renameFid(session: P9Connection, reader: MessageReader): Steps<void> {
   const { place } = session.fids.get(reader.u32())
   const to = session.fids.get(reader.u32()).place
   if (place.parent === null) throw new ShareError('EBUSY', 'the root has no name')
-  await rename(session, place.parent, place.name, to, reader.text())
+  yield* rename(session, place.parent, place.name, to, reader.text())
 }
 
-async function renameAt(session: P9Connection, reader: MessageReader): Promise<void> {
+function* renameAt(session: P9Connection, reader: MessageReader): Steps<void> {
   const from = session.fids.get(reader.u32()).place
   const name = reader.text()
   const to = session.fids.get(reader.u32()).place
-  await rename(session, from, name, to, reader.text())
+  yield* rename(session, from, name, to, reader.text())
 }
 
-async function unlinkAt(session: P9Connection, reader: MessageReader): Promise<void> {
+function* unlinkAt(session: P9Connection, reader: MessageReader): Steps<void> {
   const { place } = session.fids.get(reader.u32())
   const name = reader.text()
   checkName(name)
-  await place.node.remove(name, (reader.u32() & REMOVE_DIRECTORY) !== 0)
+  yield* soon(place.node.remove(name, (reader.u32() & REMOVE_DIRECTORY) !== 0))
 }
 
 /** The fid is gone, whatever becomes of the file. */
-async function remove(session: P9Connection, reader: MessageReader): Promise<void> {
+function* remove(session: P9Connection, reader: MessageReader): Steps<void> {
   const number = reader.u32()
   const { place } = session.fids.get(number)
   try {
     if (session.readOnly) throw new ShareError('EROFS')
     if (place.parent === null) throw new ShareError('EBUSY', 'the root has no name')
-    const { mode } = await place.node.stat()
-    await place.parent.node.remove(place.name, (mode & KIND) === DIRECTORY)
+    const { mode } = yield* soon(place.node.stat())
+    yield* soon(place.parent.node.remove(place.name, (mode & KIND) === DIRECTORY))
   } finally {
-    await session.fids.clunk(number)
+    yield* session.fids.clunk(number)
   }
 }
 
-async function link(session: P9Connection, reader: MessageReader): Promise<void> {
+function* link(session: P9Connection, reader: MessageReader): Steps<void> {
   const directory = session.fids.get(reader.u32()).place
   const { place } = session.fids.get(reader.u32())
   const name = reader.text()
   checkName(name)
   if (place.parent === null) throw new ShareError('EPERM', 'the root has no name')
-  await directory.node.addName(name, place.parent.node, place.name)
+  yield* soon(directory.node.addName(name, place.parent.node, place.name))
 }
 
 /** Locks are the driver's own: no other machine has the share. */
-const granted = async (_session: P9Connection, _reader: MessageReader, writer: MessageWriter): Promise<void> => {
+const granted = (_session: P9Connection, _reader: MessageReader, writer: MessageWriter): void => {
   writer.u8(0)
 }
 
-async function getLock(_session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function getLock(_session: P9Connection, reader: MessageReader, writer: MessageWriter): void {
   reader.u32()
   reader.u8()
   const [start, length, process] = [reader.u64(), reader.u64(), reader.u32()]
@@ -349,26 +348,26 @@ async function getLock(_session: P9Connection, reader: MessageReader, writer: Me
   writer.u8(UNLOCKED).u64(start).u64(length).u32(process).text(reader.text())
 }
 
-async function sync(session: P9Connection, reader: MessageReader): Promise<void> {
-  await session.fids.get(reader.u32()).file?.sync()
+function* sync(session: P9Connection, reader: MessageReader): Steps<void> {
+  yield* soon(session.fids.get(reader.u32()).file?.sync())
 }
 
-async function readLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* readLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const { parent, name } = session.fids.get(reader.u32()).place
   if (parent === null) throw new ShareError('EINVAL', 'the root is no link')
-  writer.text(await parent.node.readLink(name))
+  writer.text(yield* soon(parent.node.readLink(name)))
 }
 
-async function makeLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* makeLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const entry = { number: reader.u32(), name: reader.text() }
   const text = reader.text()
-  await make(session, entry, writer, ({ node }) => node.makeLink(entry.name, text))
+  yield* make(session, entry, writer, ({ node }) => node.makeLink(entry.name, text))
 }
 
-async function makeDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+function* makeDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const entry = { number: reader.u32(), name: reader.text() }
   const mode = reader.u32() & PERMISSIONS
-  await make(session, entry, writer, ({ node }) => node.makeDirectory(entry.name, mode))
+  yield* make(session, entry, writer, ({ node }) => node.makeDirectory(entry.name, mode))
 }
 
 /** Requests by number, without Tversion and Tflush. Source: diod, "9P2000.L Protocol"; Plan 9, section 5. */

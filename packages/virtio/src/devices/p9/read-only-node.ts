@@ -5,49 +5,52 @@ import {
   type ShareNode,
   type ShareRoom,
   type ShareStat,
+  type Soon,
 } from './share.ts'
 
-const refuse = (): Promise<never> => Promise.reject(new ShareError('EROFS'))
+const refuse = (): never => {
+  throw new ShareError('EROFS')
+}
 
 /** A file system without room. */
 const NO_ROOM: ShareRoom = { blockBytes: 4096, blocks: 0, freeBlocks: 0, files: 0, freeFiles: 0 }
 
 /** A file or directory that nobody can change. Of itself it is neither: a subclass says what can be read. */
 export abstract class ReadOnlyNode implements ShareNode {
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly change: ShareNode['change'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly create: ShareNode['create'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly makeDirectory: ShareNode['makeDirectory'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly makeLink: ShareNode['makeLink'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly addName: ShareNode['addName'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly remove: ShareNode['remove'] = refuse
-  /** Rejects with `EROFS`. */
+  /** Throws `EROFS`. */
   readonly rename: ShareNode['rename'] = refuse
   /** See `ShareNode`. */
-  abstract stat(): Promise<ShareStat>
+  abstract stat(): Soon<ShareStat>
   /** There is none. */
-  async room(): Promise<ShareRoom> {
+  room(): Soon<ShareRoom> {
     return NO_ROOM
   }
-  /** Rejects with `EISDIR`, or `EROFS` for one that is to be written. */
-  async open({ write, truncate }: ShareAccess): Promise<ShareFile> {
+  /** Throws `EISDIR`, or `EROFS` for one that is to be written. */
+  open({ write, truncate }: ShareAccess): Soon<ShareFile> {
     throw new ShareError(write || truncate ? 'EROFS' : 'EISDIR')
   }
-  /** Rejects with `EINVAL`. */
-  async readLink(_name: string): Promise<string> {
+  /** Throws `EINVAL`. */
+  readLink(_name: string): Soon<string> {
     throw new ShareError('EINVAL')
   }
-  /** Rejects with `ENOTDIR`. */
-  async child(_name: string): Promise<ShareNode> {
+  /** Throws `ENOTDIR`. */
+  child(_name: string): Soon<ShareNode> {
     throw new ShareError('ENOTDIR')
   }
-  /** Rejects with `ENOTDIR`. */
-  async list(): Promise<readonly string[]> {
+  /** Throws `ENOTDIR`. */
+  list(): Soon<readonly string[]> {
     throw new ShareError('ENOTDIR')
   }
   /** Nothing is held. */

@@ -1,5 +1,42 @@
 import { plainLine } from '@retrap/device/host'
 
+/** What a share gives at once, or when it has it. A guest waits less long for answers that are there at once. */
+export type Soon<T> = T | Promise<T>
+
+/** Work that may have to wait: each promise that it yields is waited for, and its value handed in. */
+export type Steps<T> = Generator<Promise<unknown>, T, unknown>
+
+export const isLater = <T>(value: Soon<T>): value is Promise<T> =>
+  typeof value === 'object' && value !== null && 'then' in value
+
+/** Acts with a value when it is there. */
+export const after = <T, U>(value: Soon<T>, act: (value: T) => Soon<U>): Soon<U> =>
+  isLater(value) ? value.then(act) : act(value)
+
+/** A value, when it is there. */
+export function* soon<T>(value: Soon<T>): Steps<T> {
+  return isLater(value) ? ((yield value) as T) : value
+}
+
+/** Does all of a work: at once, where nothing of it has to wait. */
+export function finish<T>(steps: Steps<T>): Soon<T> {
+  const { done, value } = steps.next()
+  return done === true ? value : goOn(steps, value)
+}
+
+async function goOn<T>(steps: Steps<T>, first: Promise<unknown>): Promise<T> {
+  for (let waited = first; ;) {
+    const step = waited.then(
+      (value) => () => steps.next(value),
+      (error: unknown) => () => steps.throw(error),
+    )
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { done, value } = (await step)()
+    if (done === true) return value
+    waited = value
+  }
+}
+
 /** The attributes of a file for a guest. */
 export interface ShareStat {
   /** Tells the file from all others of the share, for as long as it is there. */
@@ -69,13 +106,13 @@ export interface ShareRoom {
 /** An open file. */
 export interface ShareFile {
   /** Reads from an offset. @returns how many bytes there were */
-  read(offset: number, into: Uint8Array): Promise<number>
+  read(offset: number, into: Uint8Array): Soon<number>
   /** Writes at an offset. @returns how many bytes were written */
-  write(offset: number, from: Uint8Array): Promise<number>
+  write(offset: number, from: Uint8Array): Soon<number>
   /** Makes what was written durable. */
-  sync(): Promise<void>
+  sync(): Soon<void>
   /** Ends its use. */
-  close(): Promise<void>
+  close(): Soon<void>
 }
 
 /**
@@ -86,34 +123,34 @@ export interface ShareFile {
  */
 export interface ShareNode {
   /** Attributes now. */
-  stat(): Promise<ShareStat>
+  stat(): Soon<ShareStat>
   /** Sets attributes. */
-  change(changes: ShareChanges): Promise<void>
+  change(changes: ShareChanges): Soon<void>
   /** The room of the share. */
-  room(): Promise<ShareRoom>
+  room(): Soon<ShareRoom>
   /** Opens a file. */
-  open(access: ShareAccess): Promise<ShareFile>
+  open(access: ShareAccess): Soon<ShareFile>
   /** Returns the content of a symbolic link of a directory. Nobody follows it here. */
-  readLink(name: string): Promise<string>
+  readLink(name: string): Soon<string>
   /** An entry of a directory. A symbolic link is not followed. */
-  child(name: string): Promise<ShareNode>
+  child(name: string): Soon<ShareNode>
   /** The names in a directory, without `.` and `..`. */
-  list(): Promise<readonly string[]>
+  list(): Soon<readonly string[]>
   /** Makes a file, or opens the one that is there unless `exclusive`. */
   create(
     name: string,
     access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
-  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }>
+  ): Soon<{ readonly node: ShareNode; readonly file: ShareFile }>
   /** Makes a directory. */
-  makeDirectory(name: string, mode: number): Promise<void>
+  makeDirectory(name: string, mode: number): Soon<void>
   /** Makes a symbolic link; its text may be anything. */
-  makeLink(name: string, text: string): Promise<void>
+  makeLink(name: string, text: string): Soon<void>
   /** Gives an entry of a directory of the same share one more name in this directory. */
-  addName(name: string, directory: ShareNode, otherName: string): Promise<void>
+  addName(name: string, directory: ShareNode, otherName: string): Soon<void>
   /** Takes an entry of a directory away. */
-  remove(name: string, directory: boolean): Promise<void>
+  remove(name: string, directory: boolean): Soon<void>
   /** Moves an entry to another directory of the share, or gives it another name. An entry of that name is replaced. */
-  rename(name: string, directory: ShareNode, newName: string): Promise<void>
+  rename(name: string, directory: ShareNode, newName: string): Soon<void>
   /** Ends its use. */
   release(): void
 }
@@ -121,7 +158,7 @@ export interface ShareNode {
 /** The files for a guest: a directory of the host, or files in memory. */
 export interface Share {
   /** The directory at the top. */
-  root(): Promise<ShareNode>
+  root(): Soon<ShareNode>
 }
 
 /** Linux's numbers of errors (`asm-generic/errno.h`). */

@@ -3,7 +3,7 @@ import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { HEAD } from './messages.ts'
 import { MOST_BYTES, P9Session, type P9SessionState } from './session.ts'
-import type { Share } from './share.ts'
+import { isLater, type Share, type Soon } from './share.ts'
 
 /** Options of {@link Virtio9p}. */
 export interface Virtio9pOptions {
@@ -63,20 +63,29 @@ export class Virtio9p implements VirtioDevice {
   #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
     // A request is performed once: a second `mkdir` would fail.
     const given = this.#unwritten.get(chain)
-    if (given !== undefined) return Promise.resolve(() => this.#write(chain, given))
+    if (given !== undefined) return this.#give(chain, given)
     const { readable } = chain
     const head = readable.slice(0, HEAD)
     const length = head === null ? 0 : new DataView(head.buffer).getUint32(0, true)
     const message = length < HEAD || length > MOST_BYTES ? null : readable.slice(0, length)
-    if (message !== null) return this.#answer(chain, message)
+    if (message !== null)
+      return this.#give(
+        chain,
+        this.#session.answer(message, () => !chain.cancelled),
+      )
     // There is no tag that an answer could have.
     this.#host?.needsReset()
     return 0
   }
 
-  async #answer(chain: VirtioChain, message: Uint8Array): Promise<VirtioAnswer> {
-    const answer = await this.#session.answer(message, () => !chain.cancelled)
-    return () => this.#write(chain, answer)
+  /**
+   * The guest has an answer that is there before it looks: its program need not sleep. On deterministic time all answers take as
+   * long, however quick the host is.
+   */
+  #give(chain: VirtioChain, answer: Soon<Uint8Array>): VirtioAnswer | Promise<VirtioAnswer> {
+    if (isLater(answer)) return answer.then((bytes) => () => this.#write(chain, bytes))
+    const give = (): number => this.#write(chain, answer)
+    return this.#host?.context.clock.realTime === true ? give : Promise.resolve(give)
   }
 
   #write(chain: VirtioChain, answer: Uint8Array): number {
@@ -90,7 +99,7 @@ export class Virtio9p implements VirtioDevice {
   // ---- Machine ----
 
   /** Closes all files. @returns settles when the host has none in use any more */
-  reset(): Promise<void> {
+  reset(): void | Promise<void> {
     return this.#session.reset()
   }
 
