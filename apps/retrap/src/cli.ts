@@ -242,7 +242,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
 
   const linux = program
     .command('linux')
-    .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
+    .description("Boot Debian's kernel to a busybox shell; fetched once, by package name")
     .optionsGroup('What to boot:')
     .option('--package <name>', `kernel package (default: ${DEBIAN_KERNEL}, or linux-image-arm64)`)
     .addOption(

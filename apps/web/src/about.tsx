@@ -92,8 +92,8 @@ function Missing({ packages, hasFirmware }: Beside) {
     return <p class="soft">SeaBIOS is fetched from Debian when a machine first needs it, and is listed here then.</p>
   return (
     <p class="soft">
-      This site has no BIOS. It comes with a site that is built on a computer with apt: <code>npm run build</code>, and
-      with Debian's kernel and busybox: <code>npm run build -- --debian</code>.
+      This site has no BIOS. It comes with a site that is built on a computer with a network: <code>npm run build</code>
+      , and with Debian's kernel and busybox: <code>npm run build -- --debian</code>.
     </p>
   )
 }

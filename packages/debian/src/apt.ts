@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { dependenciesOf, fieldOf } from './deb.ts'
 import { DebianError } from './errors.ts'
 import { execute } from './execute.ts'
 
@@ -38,7 +39,9 @@ export interface AptOptions {
 }
 
 /** Debian 12. A release is named rather than followed, so that everyone boots the same thing. */
-const RELEASE = 'bookworm'
+export const RELEASE = 'bookworm'
+/** The archive's address for those that have no mirror near. */
+export const DEBIAN = 'http://deb.debian.org/debian'
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 /** A slow mirror makes some progress in this time, and so does a busy host that reads the lists. */
@@ -82,10 +85,10 @@ export class Apt {
     this.#settings = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])
   }
 
-  /** Returns whether this host has apt and what unpacks a package. */
+  /** Returns whether this host has apt. */
   static async isAvailable(): Promise<boolean> {
     const found = await Promise.all(
-      ['apt-get', 'dpkg-deb', 'tar'].map((tool) =>
+      ['apt-get', 'apt-cache'].map((tool) =>
         execute(tool, ['--version']).then(
           () => true,
           () => false,
@@ -118,12 +121,7 @@ export class Apt {
   /** Looks a package up by name. */
   async show(name: string): Promise<PackageRecord> {
     const text = await this.#run('apt-cache', ['show', '--no-all-versions', name], name)
-    const field = (key: string): string => new RegExp(`^${key}: (.*)$`, 'm').exec(text)?.[1] ?? ''
-    const dependsOn = field('Depends')
-      .split(',')
-      .map((clause) => clause.trim().split(/[ |]/)[0] ?? '')
-      .filter((dependency) => dependency !== '')
-    return { name: field('Package'), version: field('Version'), dependsOn }
+    return { name: fieldOf(text, 'Package'), version: fieldOf(text, 'Version'), dependsOn: dependenciesOf(text) }
   }
 
   /**
@@ -188,26 +186,9 @@ export class Apt {
   }
 }
 
-/**
- * Unpacks a Debian package, or some of its files, into a folder.
- *
- * @param members - paths as in the archive (`./boot/vmlinuz-*`), shell patterns allowed; all of it unless given
- * @throws DebianError `ERR_FETCH` if a member is not in the package or cannot be written
- */
-export async function unpackPackage(file: string, folder: string, members: readonly string[] = []): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  // The shell's positional parameters keep every name out of the script's text.
-  const script = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner --wildcards "${@:3}"'
-  try {
-    await execute('bash', ['-c', script, 'unpack', file, folder, ...members])
-  } catch (error) {
-    throw new DebianError('ERR_FETCH', `${basename(file)} could not be unpacked: ${reason(error)}`)
-  }
-}
-
 /** Writes the sources of Debian 12. */
 async function writeSources(options: AptOptions): Promise<void> {
-  const main = options.mirror ?? (await hostMirror('debian')) ?? 'http://deb.debian.org/debian'
+  const main = options.mirror ?? (await hostMirror('debian')) ?? DEBIAN
   const security =
     options.mirror?.replace(/\/debian\/?$/, '/debian-security') ??
     (await hostMirror('debian-security')) ??

@@ -209,7 +209,8 @@ async function describeFiles(folder: string): Promise<Record<string, FileRecord>
   return files
 }
 
-async function hashFile(path: string): Promise<string> {
+/** The SHA-256 of a file. */
+export async function hashFile(path: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(path), hash)
   return hash.digest('hex')

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { Apt, unpackPackage, type OnProgress } from './apt.ts'
+import type { OnProgress } from './apt.ts'
+import { type PackageSource, withPackages } from './archive.ts'
 import { cacheDirectory, findKept, keep, type Kept, withScratchFolder } from './cache.ts'
+import { fieldOf, readControlText, unpackPackage } from './deb.ts'
 import { DebianError } from './errors.ts'
-import { archiveOf, type FetchMembersOptions, type PackageMembers, qualified, resolveName } from './members.ts'
-import { execute } from './execute.ts'
+import {
+  archiveOf,
+  architecturesOf,
+  type FetchMembersOptions,
+  type PackageMembers,
+  qualified,
+  resolveName,
+} from './members.ts'
 
 /** A package whose files are given to others. */
 export interface DistributedMembers extends PackageMembers {
@@ -51,7 +59,7 @@ interface Recorded extends ControlFields {
  * are gone is therefore fetched again, in the version of the archive.
  *
  * @returns in the order of `wanted`
- * @throws DebianError `ERR_NO_APT`, `ERR_FETCH`, `ERR_CACHE`
+ * @throws DebianError
  */
 export async function fetchDistributed(
   wanted: readonly DistributedMembers[],
@@ -60,35 +68,32 @@ export async function fetchDistributed(
   const { root = cacheDirectory(), withSources = false, onProgress } = options
   const found = await findDistributed(wanted, options)
   if (found !== undefined) return found
-  return withScratchFolder(root, async (scratch) => {
-    const architectures = wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')
-    const apt = await Apt.open(
-      {
-        directory: join(scratch, 'apt'),
-        architectures: [...new Set(['amd64', ...architectures])],
-        withoutSecurity: true,
-        withSources,
-      },
+  const architectures = architecturesOf(wanted)
+  return withScratchFolder(root, (scratch) =>
+    withPackages(
+      { directory: scratch, architectures, withoutSecurity: true, withSources },
       onProgress,
-    )
-    const fetchAll = async (refresh: boolean): Promise<DistributedPackage[]> => {
-      const packages: DistributedPackage[] = []
-      for (const entry of wanted) {
-        const make = (files: string): Promise<Recorded> => fetchPackage(apt, entry, files, onProgress)
-        // oxlint-disable-next-line no-await-in-loop -- one download at a time
-        const kept = await keep({ root, name: nameOf(entry), refresh, make })
-        // oxlint-disable-next-line no-await-in-loop
-        packages.push(describe(kept, withSources ? await fetchSources(apt, kept.data, root, onProgress) : null))
-      }
-      return packages
-    }
-    try {
-      return await fetchAll(false)
-    } catch (error) {
-      if (!withSources || !(error instanceof DebianError) || error.code !== 'ERR_FETCH') throw error
-      return fetchAll(true)
-    }
-  })
+      async (source) => {
+        const fetchAll = async (refresh: boolean): Promise<DistributedPackage[]> => {
+          const packages: DistributedPackage[] = []
+          for (const entry of wanted) {
+            const make = (files: string): Promise<Recorded> => fetchPackage(source, entry, files, onProgress)
+            // oxlint-disable-next-line no-await-in-loop -- one download at a time
+            const kept = await keep({ root, name: nameOf(entry), refresh, make })
+            // oxlint-disable-next-line no-await-in-loop
+            packages.push(describe(kept, withSources ? await fetchSources(source, kept.data, root, onProgress) : null))
+          }
+          return packages
+        }
+        try {
+          return await fetchAll(false)
+        } catch (error) {
+          if (!withSources || !(error instanceof DebianError) || error.code !== 'ERR_FETCH') throw error
+          return fetchAll(true)
+        }
+      },
+    ),
+  )
 }
 
 /** Returns the packages if all of them are in the cache. Nothing is fetched. */
@@ -120,20 +125,20 @@ const sourceName = ({ name, version }: SourceVersion): string =>
 
 /** Fills a folder of the cache with an entry's members and copyright files. */
 async function fetchPackage(
-  apt: Apt,
+  source: PackageSource,
   entry: DistributedMembers,
   files: string,
   onProgress: OnProgress | undefined,
 ): Promise<Recorded> {
-  const { bare: dependency, architecture } = await resolveName(apt, entry)
+  const { bare: dependency, architecture } = await resolveName(source, entry)
   const bare = dependency + (entry.suffix ?? '')
   const names = [bare, ...(entry.linked ?? [])]
-  const downloads = await apt.download(
-    names.map((name) => qualified(name, architecture)),
+  const downloads = await source.download(
+    names.map((name) => qualified({ bare: name, architecture })),
     onProgress,
   )
   const archives = await readdir(downloads)
-  const pathOf = (name: string): string => join(downloads, archiveOf(archives, name, architecture))
+  const pathOf = (name: string): string => join(downloads, archiveOf(archives, { bare: name, architecture }))
   const copyrights = names.map((name) => `usr/share/doc/${name}/copyright`)
   for (const [i, name] of names.entries())
     // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
@@ -143,7 +148,7 @@ async function fetchPackage(
 
 /** Keeps the source packages that a package was built from. @returns the files of each */
 async function fetchSources(
-  apt: Apt,
+  packages: PackageSource,
   { builtFrom }: Recorded,
   root: string,
   onProgress: OnProgress | undefined,
@@ -151,7 +156,7 @@ async function fetchSources(
   const all: string[][] = []
   for (const source of builtFrom) {
     const make = async (folder: string): Promise<object> => {
-      const paths = await apt.downloadSource(source.name, source.version, onProgress)
+      const paths = await packages.downloadSource(source.name, source.version, onProgress)
       await mkdir(folder, { recursive: true })
       await Promise.all(paths.map((path) => rename(path, join(folder, basename(path)))))
       return {}
@@ -204,16 +209,8 @@ export interface ControlFields {
  * @throws DebianError `ERR_FETCH` if the file is not a package
  */
 export async function readControl(file: string): Promise<ControlFields> {
-  const text = await execute('dpkg-deb', ['--field', file]).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new DebianError('ERR_FETCH', `${basename(file)} has no control file: ${reason}`)
-  })
-  return parseControl(text)
-}
-
-function parseControl(text: string): ControlFields {
-  // A line that begins with a space continues the field above it.
-  const field = (key: string): string => new RegExp(`^${key}: *(.*(?:\\n .*)*)`, 'm').exec(text)?.[1] ?? ''
+  const text = await readControlText(file)
+  const field = (key: string): string => fieldOf(text, key)
   const [name, version] = [field('Package'), field('Version')]
   // `Source: NAME (VERSION)`. Debian omits what is the same as in the binary package.
   const [, source = name, sourceVersion = version] = /^(\S+)(?: \((.+)\))?$/.exec(field('Source')) ?? []

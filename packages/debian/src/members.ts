@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Apt, unpackPackage, type OnProgress } from './apt.ts'
+import type { OnProgress } from './apt.ts'
+import { type PackageSource, withPackages } from './archive.ts'
 import { cacheDirectory, find, keep, withScratchFolder } from './cache.ts'
+import { unpackPackage } from './deb.ts'
 import { DebianError } from './errors.ts'
 
 /** A package of Debian 12 and the files that are wanted of it. */
@@ -25,7 +27,7 @@ export interface FetchMembersOptions {
  * Returns a folder for each entry, with its members below their paths. Members that are not in the cache are fetched.
  *
  * @returns in the order of `wanted`
- * @throws DebianError `ERR_NO_APT`, `ERR_FETCH`, `ERR_CACHE`
+ * @throws DebianError
  */
 export async function fetchMembers(
   wanted: readonly PackageMembers[],
@@ -34,65 +36,75 @@ export async function fetchMembers(
   const root = options.root ?? cacheDirectory()
   const found = await Promise.all(wanted.map((entry) => find(root, nameOf(entry))))
   if (found.every((folder) => folder !== undefined)) return found
-  return withScratchFolder(root, async (scratch) => {
-    const architectures = wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')
-    const apt = await Apt.open(
-      {
-        directory: join(scratch, 'apt'),
-        architectures: [...new Set(['amd64', ...architectures])],
-        // Its packages change from day to day, and with them what tests compare with.
-        withoutSecurity: true,
-      },
-      options.onProgress,
-    )
-    const folders: string[] = []
-    for (const entry of wanted) {
-      const make = (files: string): Promise<object> => fetchEntry(apt, entry, files, options.onProgress)
-      // oxlint-disable-next-line no-await-in-loop -- one download at a time
-      folders.push((await keep({ root, name: nameOf(entry), make })).folder)
-    }
-    return folders
+  const wantedNow = wanted.filter((_entry, i) => found[i] === undefined)
+  await withScratchFolder(root, (scratch) => {
+    const sources = { directory: scratch, architectures: architecturesOf(wanted), withoutSecurity: true }
+    return withPackages(sources, options.onProgress, async (source) => {
+      const names: PackageName[] = []
+      // oxlint-disable-next-line no-await-in-loop -- one look-up at a time
+      for (const entry of wantedNow) names.push(await resolveName(source, entry))
+      const folder = await source.download(names.map(qualified), options.onProgress)
+      for (const [i, entry] of wantedNow.entries()) {
+        const make = (files: string): Promise<object> => unpackEntry(folder, names[i]!, entry, files)
+        // oxlint-disable-next-line no-await-in-loop -- one package at a time
+        await keep({ root, name: nameOf(entry), make })
+      }
+    })
   })
+  return wanted.map((entry) => join(root, nameOf(entry)))
 }
+
+/**
+ * Names of the architectures of packages.
+ *
+ * Packages of the security archive are none of them: they change from day to day, and with them what tests compare with.
+ */
+export const architecturesOf = (wanted: readonly PackageMembers[]): string[] => [
+  ...new Set(['amd64', ...wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')]),
+]
 
 function nameOf({ package: name, members }: PackageMembers): string {
   const digest = createHash('sha256').update(members.join()).digest('hex').slice(0, 12)
   return join('debian-12', 'members', `${name.replace(':', '_')}-${digest}`)
 }
 
-async function fetchEntry(
-  apt: Apt,
-  entry: PackageMembers,
+async function unpackEntry(
+  folder: string,
+  name: PackageName,
+  { members }: PackageMembers,
   files: string,
-  onProgress: OnProgress | undefined,
 ): Promise<object> {
-  const { bare, architecture } = await resolveName(apt, entry)
-  const folder = await apt.download([qualified(bare, architecture)], onProgress)
-  const archive = archiveOf(await readdir(folder), bare, architecture)
-  await unpackPackage(join(folder, archive), files, entry.members)
-  return { package: bare, archive }
+  const archive = archiveOf(await readdir(folder), name)
+  await unpackPackage(join(folder, archive), files, members)
+  return { package: name.bare, archive }
+}
+
+/** A package's name and its architecture; amd64 where that is absent. */
+export interface PackageName {
+  readonly bare: string
+  readonly architecture: string | undefined
 }
 
 /** The package that has an entry's members. */
 export async function resolveName(
-  apt: Apt,
+  source: PackageSource,
   { package: name, dependency }: PackageMembers,
-): Promise<{ readonly bare: string; readonly architecture: string | undefined }> {
-  const dependsOn = dependency === undefined ? [] : (await apt.show(name)).dependsOn
+): Promise<PackageName> {
+  const dependsOn = dependency === undefined ? [] : (await source.show(name)).dependsOn
   const real = dependsOn.find((other) => other.startsWith(dependency as string)) ?? name
   const [bare = '', architecture = name.split(':')[1]] = real.split(':')
   return { bare, architecture }
 }
 
-/** A package's name for apt. */
-export const qualified = (bare: string, architecture: string | undefined): string =>
+/** A package's name with its architecture. */
+export const qualified = ({ bare, architecture }: PackageName): string =>
   architecture === undefined ? bare : `${bare}:${architecture}`
 
 /** The name of a package's archive among those that were downloaded: NAME_VERSION_ARCHITECTURE.deb. */
-export function archiveOf(archives: readonly string[], bare: string, architecture = 'amd64'): string {
+export function archiveOf(archives: readonly string[], { bare, architecture = 'amd64' }: PackageName): string {
   const archive = archives.find(
     (file) => file.startsWith(`${bare}_`) && (file.endsWith(`_${architecture}.deb`) || file.endsWith('_all.deb')),
   )
-  if (archive === undefined) throw new DebianError('ERR_FETCH', `apt downloaded no ${bare}`)
+  if (archive === undefined) throw new DebianError('ERR_FETCH', `no ${bare} was downloaded`)
   return archive
 }

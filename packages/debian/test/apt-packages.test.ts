@@ -1,18 +1,16 @@
-/** What is asked of apt and of tar, and what is made of their answers. */
-import { spawnSync } from 'node:child_process'
+/** What is asked of apt, and what is made of its answers. */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { find } from '../src/cache.ts'
-import { Apt, type AptOptions, keep, unpackPackage } from '../src/index.ts'
+import { Apt, type AptOptions, keep } from '../src/index.ts'
 
 let root = ''
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'retrap-apt-'))
   await mkdir(join(root, 'bin'))
   vi.stubEnv('PATH', `${join(root, 'bin')}:${process.env['PATH']}`)
-  await fake('dpkg-deb', 'cat "$2"')
 })
 afterEach(async () => {
   vi.unstubAllEnvs()
@@ -130,32 +128,6 @@ printf "%s\\n" "Reading..." "'http://m/p/one_1_amd64.deb' one_1_amd64.deb 100 SH
     const install = 'install --download-only -y one more'
     expect(list).toContain(`-o Dir::Cache::Archives=${join(directory(), 'empty')} --print-uris ${install}`)
     expect(fetch).toContain(`-q ${install}`)
-  })
-
-  test('is unpacked whole, or in part', async () => {
-    const from = join(root, 'from')
-    await mkdir(join(from, 'boot'), { recursive: true })
-    for (const name of ['boot/vmlinuz-6', 'boot/other', 'x']) await writeFile(join(from, name), name)
-    const file = join(root, 'one_1_amd64.deb')
-    expect(spawnSync('tar', ['-cf', file, '-C', from, '.']).status).toBe(0)
-    const to = (name: string): string => join(root, 'to', name)
-    await unpackPackage(file, to('all'))
-    expect((await readdir(to('all'), { recursive: true })).sort()).toEqual([
-      'boot',
-      'boot/other',
-      'boot/vmlinuz-6',
-      'x',
-    ])
-    await unpackPackage(file, to('part'), ['./boot/vmlinuz-*', './x'])
-    expect((await readdir(to('part'), { recursive: true })).sort()).toEqual(['boot', 'boot/vmlinuz-6', 'x'])
-    await expect(unpackPackage(file, to('none'), ['./absent'])).rejects.toThrow(
-      expect.objectContaining({
-        code: 'ERR_FETCH',
-        message: expect.stringContaining('one_1_amd64.deb could not be unp'),
-      }),
-    )
-    await fake('dpkg-deb', 'cat "$2"; echo "dpkg-deb: error: damaged" >&2; exit 2')
-    await expect(unpackPackage(file, to('damaged'))).rejects.toThrow('damaged')
   })
 })
 

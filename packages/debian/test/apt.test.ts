@@ -24,8 +24,7 @@ async function fake(name: string, script: string): Promise<void> {
 
 describe('apt', () => {
   beforeEach(async () => {
-    await fake('dpkg-deb', 'exit 0')
-    await fake('tar', 'exit 0')
+    await fake('apt-cache', 'exit 0')
   })
 
   test.each([

@@ -1,10 +1,10 @@
 /** Packages that are given to others, with the sources that they were built from: by an apt of the test's. */
-import { spawnSync } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type DistributedPackage, fetchDistributed, findDistributed } from '../src/index.ts'
+import { writeDeb } from './support/made-archive.ts'
 
 let root = ''
 beforeEach(async () => {
@@ -12,7 +12,7 @@ beforeEach(async () => {
   await mkdir(join(root, 'bin'))
   await mkdir(join(root, 'archive'))
   vi.stubEnv('PATH', `${join(root, 'bin')}:${process.env['PATH']}`)
-  await fake('dpkg-deb', 'case $1 in --field) cat "$2.control";; *) cat "$2";; esac')
+  vi.stubEnv('RETRAP_DEBIAN_APT', '1')
   await fake('apt-cache', 'echo "Package: asked"; echo "Depends: linux-image-6 (= 1)"')
   // Sources are named as Debian's pool does; those of another version are not there.
   await fake(
@@ -21,7 +21,7 @@ beforeEach(async () => {
 case "$*" in
 *--print-uris*) for last; do :; done; cat "$archive/$last.uris" 2>/dev/null || exit 100;;
 *\\ source\\ *) for last; do :; done; for file in $(cut -d' ' -f2 "$archive/$last.uris"); do echo "$file" > "$file"; done;;
-*\\ download\\ *) cp "$archive"/*.deb "$archive"/*.control .;;
+*\\ download\\ *) cp "$archive"/*.deb .;;
 esac`,
   )
 })
@@ -45,14 +45,12 @@ const calls = async (): Promise<number> => {
 
 /** Puts a package into the archive. */
 async function pack(name: string, control: string, files: readonly string[] = []): Promise<void> {
-  const from = await mkdtemp(join(root, 'from-'))
-  for (const path of [...files, `usr/share/doc/${name}/copyright`]) {
-    await mkdir(join(from, path, '..'), { recursive: true })
-    await writeFile(join(from, path), `${path} of ${name}`)
-  }
-  const deb = join(root, 'archive', `${name}_1_arm64.deb`)
-  expect(spawnSync('tar', ['-cf', deb, '-C', from, '.']).status).toBe(0)
-  await writeFile(`${deb}.control`, `Package: ${name}\nArchitecture: arm64\n${control}`)
+  const paths = [...files, `usr/share/doc/${name}/copyright`]
+  await writeDeb(
+    join(root, 'archive', `${name}_1_arm64.deb`),
+    `Package: ${name}\nArchitecture: arm64\n${control}`,
+    Object.fromEntries(paths.map((path) => [path, `${path} of ${name}`])),
+  )
 }
 
 /** Puts a source package into the archive. */
@@ -145,5 +143,5 @@ test('a kernel is the package that its name stands for', async () => {
     sources: [expect.stringMatching(/^linux 6\.1-1: \S+/)],
   })
   // The signed one, which is not there, is another.
-  await expect(fetchDistributed([kernel], options)).rejects.toThrow('apt downloaded no linux-image-6')
+  await expect(fetchDistributed([kernel], options)).rejects.toThrow('no linux-image-6 was downloaded')
 })

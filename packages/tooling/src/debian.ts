@@ -3,20 +3,17 @@ import { DebianError, fetchMembers, type PackageMembers } from '@retrap/debian'
 
 export type DebianMembers = PackageMembers
 
-/** Messages of apt on a host that is not connected. */
-const NO_NETWORK = /failure resolving|could not (?:resolve|connect)|unable to connect|network is unreachable/i
-
 /**
  * Returns a folder for each entry, with its members below their paths; what is not in the cache is fetched.
  *
- * @returns in the order of `wanted`; undefined if something is missing and there is no apt, no network for it, or no folder
- *   that can be written: tests skip then
+ * @returns in the order of `wanted`; undefined if something is missing and there is no network for it, or no folder that
+ *   can be written: tests skip then
  */
 export async function debianMembers(wanted: readonly DebianMembers[]): Promise<readonly string[] | undefined> {
   try {
     return await fetchMembers(wanted)
   } catch (error) {
-    if (!(error instanceof DebianError) || (error.code === 'ERR_FETCH' && !NO_NETWORK.test(error.message))) throw error
+    if (!(error instanceof DebianError) || error.code === 'ERR_FETCH') throw error
     console.warn(`without ${wanted.map((one) => one.package).join(', ')}: ${error.message}`)
     return undefined
   }

@@ -187,7 +187,7 @@ export async function withGuest<T>(
   const folder = await mkdtemp(join(tmpdir(), 'retrap-devices-'))
   try {
     const linux = await linuxWith(group.drivers, '', group.kernel)
-    if (linux === undefined) throw new Error('without apt there is no kernel for the guest')
+    if (linux === undefined) throw new Error('without a network there is no kernel for the guest')
     const program = group.drive === undefined ? 'net' : 'disk'
     const build = (source: string, from: string): Promise<Uint8Array> =>
       compile(source, [], COMPILERS[64], join(folder, source), from)

@@ -32,7 +32,7 @@ const SHARING_MEMBERS = [
  * Debian's kernel for clouds, or for folders of the host its full one, with some of its drivers, and a static busybox, from the cache or fetched.
  *
  * @param drivers - names of modules; those that they need are there too. A driver that is part of the kernel is left out
- * @throws CliError `ERR_FETCH` where there is no apt, or no network
+ * @throws CliError `ERR_FETCH` where there is no network
  */
 export async function fetchLinuxWithDrivers(
   architecture: LinuxArchitecture,

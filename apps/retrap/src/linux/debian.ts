@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join, basename } from 'node:path'
 import { globSync, readFileSync } from 'node:fs'
-import { Apt, DebianError, keep, unpackPackage, type OnProgress } from '@retrap/debian'
+import { DebianError, keep, type OnProgress, type PackageSource, unpackPackage, withPackages } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 
 export interface DebianOptions {
@@ -11,8 +11,6 @@ export interface DebianOptions {
   /** Ask Debian for a newer version even where files are kept already. */
   readonly refresh?: boolean
   readonly onProgress?: OnProgress
-  /** Architectures whose packages are wanted, as Debian calls them; amd64 unless given. */
-  readonly architectures?: readonly string[]
 }
 
 /** A kernel package that a name such as `linux-image-cloud-amd64` stands for, with the busybox to go with it. */
@@ -41,7 +39,7 @@ const BUSYBOX_PACKAGE = 'busybox-static'
  * A Debian kernel and a static busybox, from the cache or fetched by package name.
  *
  * @param packageName - a kernel package, or the package that depends on Debian's current one
- * @throws CliError `ERR_FETCH` where there is no apt, no network, or no such package
+ * @throws CliError `ERR_FETCH` where there is no network, or no such package
  */
 export async function fetchLinux(
   packageName: string,
@@ -53,13 +51,12 @@ export async function fetchLinux(
   }
   // amd64 is the usual architecture, whose packages need no more than their name.
   const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-  const wanted = { ...options, architectures: [...new Set(['amd64', architecture])] }
-  return cached(packageName, wanted, async (apt, folder, onProgress) => {
-    const asked = await apt.show(`${packageName}${suffix}`)
+  return cached(packageName, options, async (packages, folder, onProgress) => {
+    const asked = await packages.show(`${packageName}${suffix}`)
     // The well-known names are empty packages that depend on the current kernel.
     const named = asked.dependsOn.find((name) => /^linux-image-\d/.test(name)) ?? packageName
     const real = named.split(':')[0]!
-    const downloads = await apt.download([`${real}${suffix}`, `${BUSYBOX_PACKAGE}${suffix}`], onProgress)
+    const downloads = await packages.download([`${real}${suffix}`, `${BUSYBOX_PACKAGE}${suffix}`], onProgress)
     const archives = await readdir(downloads)
     await unpackPackage(join(downloads, pick(archives, real)), folder, ['./boot/vmlinuz-*'])
     await unpackPackage(join(downloads, pick(archives, BUSYBOX_PACKAGE)), folder, ['./bin/busybox'])
@@ -79,9 +76,9 @@ export async function fetchInstaller(
   options: DebianOptions = {},
 ): Promise<InstallerFiles> {
   const packageName = `debian-installer-12-netboot-${architecture}`
-  return cached(packageName, options, async (apt, folder, onProgress) => {
-    const { version } = await apt.show(packageName)
-    const downloads = await apt.download([packageName], onProgress)
+  return cached(packageName, options, async (packages, folder, onProgress) => {
+    const { version } = await packages.show(packageName)
+    const downloads = await packages.download([packageName], onProgress)
     const images = `usr/lib/debian-installer/images/12/${architecture}/text/debian-installer/${architecture}`
     const members = [`./${images}/linux`, `./${images}/initrd.gz`]
     await unpackPackage(join(downloads, pick(await readdir(downloads), packageName)), folder, members)
@@ -95,7 +92,7 @@ type Paths = { readonly [key in 'kernelPath' | 'busyboxPath' | 'initrdPath']?: s
 async function cached<T extends Paths>(
   name: string,
   options: DebianOptions,
-  fetch: (apt: Apt, folder: string, onProgress: OnProgress) => Promise<T>,
+  fetch: (packages: PackageSource, folder: string, onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
   const onProgress = options.onProgress ?? (() => {})
   try {
@@ -103,21 +100,17 @@ async function cached<T extends Paths>(
       ...(options.cacheDirectory === undefined ? {} : { root: options.cacheDirectory }),
       ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
       name: join('debian-12', name),
-      async make(files, scratch) {
+      make: (files, directory) => {
         const mirror = options.mirror === undefined ? {} : { mirror: options.mirror }
-        const { architectures } = options
-        const wanted = architectures === undefined ? {} : { architectures }
-        const apt = await Apt.open({ directory: join(scratch, 'apt'), ...wanted, ...mirror }, onProgress)
-        return fetch(apt, files, onProgress)
+        // A release of retrap has its packages in one version, unless a newer one is asked for.
+        const wanted = { directory, architectures: ['amd64', 'arm64'], isCurrent: options.refresh === true, ...mirror }
+        return withPackages(wanted, onProgress, (packages) => fetch(packages, files, onProgress))
       },
     })
     return within(folder, data)
   } catch (error) {
     if (!(error instanceof DebianError)) throw error
-    const advice =
-      error.code === 'ERR_NO_APT'
-        ? "; give a kernel of your own: retrap run --kernel FILE --initrd FILE --append 'console=ttyS0'"
-        : ''
+    const advice = error.code === 'ERR_CACHE' ? '' : '; or give a kernel of your own: retrap run --kernel FILE'
     throw new CliError('ERR_FETCH', `${error.message}${advice}`)
   }
 }
@@ -132,10 +125,10 @@ function within<T extends Paths>(folder: string, files: T): T {
   return result as T
 }
 
-/** apt names its files PACKAGE_VERSION_ARCHITECTURE.deb. */
+/** Files are named PACKAGE_VERSION_ARCHITECTURE.deb. */
 function pick(archives: readonly string[], packageName: string): string {
   const found = archives.find((archive) => archive.startsWith(`${packageName}_`))
-  if (found === undefined) throw new CliError('ERR_FETCH', `apt downloaded no ${packageName}`)
+  if (found === undefined) throw new CliError('ERR_FETCH', `no ${packageName} was downloaded`)
   return found
 }
 

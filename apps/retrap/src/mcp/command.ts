@@ -15,7 +15,7 @@ keys, looks at screens, forks machines, resets them, forwards ports of 127.0.0.1
 wrote an address.
 
 Only files in the named folders are opened, and only read: what a guest writes to a disk is kept in memory. Without --folder there
-are Debian, which apt fetches once, and the small guest. Guests reach no network without --allow-network. Logs are on the standard
+are Debian, which is fetched once, and the small guest. Guests reach no network without --allow-network. Logs are on the standard
 error output.`
 
 interface McpFlags {

@@ -47,7 +47,7 @@ export function addWeb(program: Command, host: WebHost): void {
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
     .option(
       '--debian',
-      'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once, through apt',
+      'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once',
     )
     .option(
       '--out <folder>',

@@ -45,7 +45,7 @@ export interface FetchedDebian extends DebianFiles {
   readonly licenceTexts: DistributedPackage
 }
 
-/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no apt, or no network */
+/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no network */
 export async function fetchDebianFiles(
   architecture: LinuxArchitecture,
   options: FetchDistributedOptions,

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Apt, DebianError, type DistributedPackage, fetchDistributed, findDistributed } from '@retrap/debian'
+import { DebianError, type DistributedPackage, fetchDistributed, findDistributed } from '@retrap/debian'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 import {
   LICENCE_TEXTS,
@@ -71,13 +71,11 @@ export async function firmwareForOthers(tell: (text: string) => void): Promise<S
 export interface FirmwareSource {
   /** Returns the firmware, with the texts of licences, if it is in the cache. */
   find(): Promise<readonly DistributedPackage[] | undefined>
-  canFetch(): Promise<boolean>
   fetch(): Promise<readonly DistributedPackage[]>
 }
 
 const DEBIAN: FirmwareSource = {
   find: () => findDistributed(WANTED),
-  canFetch: () => Apt.isAvailable(),
   fetch: () => fetchDistributed(WANTED),
 }
 
@@ -103,7 +101,7 @@ export async function addLocalFirmware(
   }
   const found = await source.find()
   if (found !== undefined) await add(found)
-  else if (await source.canFetch()) {
+  else {
     let fetching: Promise<void> | undefined
     const fetchIt = async (): Promise<void> => {
       tell('fetching SeaBIOS from Debian, for a machine in a page')
@@ -123,9 +121,6 @@ export async function addLocalFirmware(
         await fetching
         return files.get(path) as Uint8Array
       })
-  } else {
-    tell(`the site has no BIOS, since apt is not installed on this machine; ${INSTEAD}`)
-    return
   }
   files.set(FIRMWARE_LIST, firmwareList())
 }

@@ -24,7 +24,7 @@ test.skipIf(lacks !== undefined)(
     })
     const given = [seabios, licenceTexts(join(folder, 'base-files'))]
     const files = new Map<string, SiteFile>([[PACKAGES_LIST, packagesList([])]])
-    const source = { find: async () => undefined, canFetch: async () => true, fetch: async () => given }
+    const source = { find: async () => undefined, fetch: async () => given }
     await addLocalFirmware(files, [], () => {}, source)
     const site = await serveSite(siteFolder(), 0, files)
     const browser = await launchBrowser()

@@ -25,7 +25,7 @@ const BOTH = ['firmware/bios-256k.bin', 'firmware/vgabios-stdvga.bin']
 async function siteWith(source: Partial<FirmwareSource>) {
   const files = new Map<string, SiteFile>([[PACKAGES_LIST, packagesList([])]])
   const told: string[] = []
-  const given = { find: async () => undefined, canFetch: async () => true, fetch: async () => packages, ...source }
+  const given = { find: async () => undefined, fetch: async () => packages, ...source }
   await addLocalFirmware(files, [], (text) => void told.push(text), given)
   const site = await serveSite(join(root, 'none'), 0, files)
   const ask = async (path: string): Promise<string> => {
@@ -71,13 +71,6 @@ test('is fetched once, when a page first asks for it; what fails is told, and tr
   ])
   expect(fetches).toBe(2)
   expect(await listed()).toEqual(['seabios'])
-  site.close()
-})
-
-test('cannot be had without apt, which is told', async () => {
-  const { site, told, ask } = await siteWith({ canFetch: async () => false })
-  expect(await Promise.all([FIRMWARE_LIST, ...BOTH].map(ask))).toEqual(['404', '404', '404'])
-  expect(told).toEqual([expect.stringMatching(/no BIOS, since apt is not installed .* that the user adds/)])
   site.close()
 })
 

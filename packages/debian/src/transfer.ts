@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import * as http from 'node:http'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { OnProgress } from './apt.ts'
+
+/** A server that sends nothing for so long is left. */
+const STALL_MS = 30_000
+
+/** A file that is asked of servers. */
+export interface WantedFile {
+  /** Its name for users. */
+  readonly what: string
+  /** Bytes; of a list without a known size the most that are taken. */
+  readonly size: number
+  /** Of the content; absent for a document that is checked by its signature. */
+  readonly sha256?: string
+}
+
+/** Why a file could not be had: the server cannot be reached, it has no such file, or it has sent another one. */
+export type TransferFailure = 'unreachable' | 'absent' | 'wrong'
+
+/** A file that a server does not give. */
+export class TransferError extends Error {
+  readonly kind: TransferFailure
+
+  constructor(kind: TransferFailure, message: string) {
+    super(message)
+    this.name = 'TransferError'
+    this.kind = kind
+  }
+}
+
+/**
+ * Fetches a file by HTTP, through the proxy that the environment names.
+ *
+ * @param path - where the file is written; what is there after an error is of no use
+ * @throws TransferError where the server cannot be reached, has no such file, or sends another one
+ */
+export async function transfer(
+  url: string,
+  path: string,
+  { what, size, sha256 }: WantedFile,
+  onProgress: OnProgress,
+  stallMs: number = STALL_MS,
+): Promise<void> {
+  const stop = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const goesOn = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(
+      () => stop.abort(new TransferError('unreachable', `nothing came for ${stallMs / 1000} s`)),
+      stallMs,
+    )
+  }
+  const unset = heedProxy()
+  try {
+    goesOn()
+    const response = await fetch(url, { signal: stop.signal, headers: { 'accept-encoding': 'identity' } })
+    if (!response.ok || response.body === null)
+      throw new TransferError(
+        [404, 410].includes(response.status) ? 'absent' : 'unreachable',
+        `the server answered ${response.status}`,
+      )
+    const hash = createHash('sha256')
+    let done = 0
+    const check = new Transform({
+      transform(chunk: Uint8Array, _encoding, next) {
+        goesOn()
+        done += chunk.length
+        hash.update(chunk)
+        onProgress(Math.min(done / size, 1), what)
+        next(done > size ? new TransferError('wrong', `it has more than ${size} bytes`) : null, chunk)
+      },
+    })
+    await pipeline(response.body, check, createWriteStream(path))
+    const found = hash.digest('hex')
+    if (sha256 !== undefined && found !== sha256)
+      throw new TransferError(
+        'wrong',
+        done < size
+          ? `it ended after ${done} of ${size} bytes`
+          : `it is another file: its SHA-256 is ${found}, expected ${sha256}`,
+      )
+  } catch (error) {
+    throw stop.signal.aborted ? stop.signal.reason : reasonOf(error)
+  } finally {
+    clearTimeout(timer)
+    unset()
+  }
+}
+
+/**
+ * Has `fetch` heed http_proxy, https_proxy and no_proxy until the returned function is called. Node 24.14 and 25.4 have the
+ * call; Bun and Deno heed the variables by themselves.
+ */
+function heedProxy(): () => void {
+  const { setGlobalProxyFromEnv } = http as { readonly setGlobalProxyFromEnv?: () => () => void }
+  return setGlobalProxyFromEnv?.() ?? (() => {})
+}
+
+/** The innermost cause: `fetch failed` says nothing. */
+function reasonOf(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof TransferError) return error
+  // A full disk is no fault of the server.
+  if ('code' in error && error.code === 'ENOSPC') return error
+  let inner: Error = error
+  while (inner.cause instanceof Error) inner = inner.cause
+  const first = inner instanceof AggregateError && inner.errors[0] instanceof Error ? inner.errors[0] : inner
+  return new TransferError('unreachable', first.message)
+}
