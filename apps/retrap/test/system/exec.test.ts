@@ -207,13 +207,16 @@ function program(code: string): Uint8Array {
 test(`an instruction that the CPU model lacks is named${note}`, { timeout: DEADLINE_MS }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
   try {
-    const [avx2, ud2] = [join(folder, 'avx2'), join(folder, 'ud2')]
-    // VPADDD YMM0, YMM0, YMM1; UD2
+    const [avx2, avx512, ud2] = [join(folder, 'avx2'), join(folder, 'avx512'), join(folder, 'ud2')]
+    // VPADDD YMM0, YMM0, YMM1; VPADDD ZMM2, ZMM1, ZMM0; UD2
     writeFileSync(avx2, program('c5fdfec1'), { mode: 0o755 })
+    writeFileSync(avx512, program('62f17548fed0'), { mode: 0o755 })
     writeFileSync(ud2, program('0f0b'), { mode: 0o755 })
     const said = `retrap: ${avx2}: the instruction vpaddd (AVX2) is not there in the CPU model core2; --cpu max has it\n`
     expect(exec(['--', avx2])).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(exec(['--cpu', 'core2', '--', avx2])).toEqual({ code: 132, stdout: '', stderr: said })
+    const none = `retrap: ${avx512}: the instruction vpaddd (AVX512F) is not there in the CPU model max; no model has it\n`
+    expect(exec(['--', avx512])).toEqual({ code: 132, stdout: '', stderr: none })
     expect(exec(['--cpu', 'core2', '--', ud2])).toEqual({ code: 132, stdout: '', stderr: '' })
   } finally {
     rmSync(folder, { recursive: true, force: true })

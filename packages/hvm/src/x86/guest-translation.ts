@@ -257,12 +257,15 @@ export class GuestTranslation {
     return this.#probe(lo, hi, ACCESS_READ)
   }
 
-  /** Bytes at a linear address as the guest would fetch them; sets no A bits, and is shorter where nothing is mapped. */
+  /**
+   * Bytes at a linear address as the guest would fetch them, its kernel or a program; sets no A bits, and is shorter where nothing
+   * is mapped.
+   */
   peekCode(linear: bigint, length: number): Uint8Array {
     const bytes: number[] = []
     for (let i = 0; i < length; i++) {
       const at = BigInt.asUintN(64, linear + BigInt(i))
-      const address = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
+      const address = this.#debugged(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
       const ma = this.#seenAt(address)
       if (ma < 0) break
       bytes.push(this.#domain.memory.u8[ma]!)
@@ -342,11 +345,11 @@ export class GuestTranslation {
   }
 
   /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
-  #debugged(lo: number, hi: number): number {
+  #debugged(lo: number, hi: number, access = ACCESS_READ): number {
     if (!this.#isCanonical(hi)) return -1
-    const asSupervisor = this.#probe(lo, hi, ACCESS_READ)
-    // Under SMAP a supervisor does not see what a user does.
-    return asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, ACCESS_READ | ACCESS_USER)
+    const asSupervisor = this.#probe(lo, hi, access)
+    // Under SMAP and SMEP a supervisor does not see what a user does.
+    return asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, access | ACCESS_USER)
   }
 
   /** Machine address of the memory that the processor sees at a guest-physical address; −1 for none. */
