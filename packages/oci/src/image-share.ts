@@ -76,9 +76,7 @@ class Node extends ReadOnlyNode {
     const file = this.#layers[layer]!
     return {
       read: (offset, into) =>
-        offset >= size
-          ? 0
-          : file.read(begin + offset, into.subarray(0, Math.min(into.length, size - offset))),
+        offset >= size ? 0 : file.read(begin + offset, into.subarray(0, Math.min(into.length, size - offset))),
       write() {
         throw new ShareError('EROFS')
       },

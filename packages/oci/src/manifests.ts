@@ -1,8 +1,9 @@
 /**
- * Finds the manifest of one image, in a layout or in an archive of `docker save`.
+ * Finds the manifest of one image, in a layout, in a folder of skopeo's `dir:`, or in an archive of `docker save`.
  *
  * Sources: OCI Image Format Specification 1.1, image-layout.md, image-index.md, manifest.md, descriptor.md and media-types.md;
- * Docker, "Image Manifest Version 2, Schema 2"; moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format".
+ * Docker, "Image Manifest Version 2, Schema 2"; moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format";
+ * containers-transports(5), "dir:path".
  */
 import { checkDigest, type Digest, parseDigest } from './digest.ts'
 import { OciError, shown } from './errors.ts'
@@ -73,16 +74,27 @@ function descriptorOf(json: JsonValue, file: string): Descriptor {
   }
 }
 
-/** An image layout: a folder, or an archive of one. */
+/** The name of a file by its digest; `of` tells what is in it. */
+type Naming = (digest: Digest, of: 'blob' | 'manifest') => string
+
+/** Where a layout has a file. Source: image-layout.md, "Blobs". */
+const inLayout: Naming = ({ algorithm, hex }) => `blobs/${algorithm}/${hex}`
+
+/** Where skopeo's `dir:` has a file. */
+const inFolder: Naming = ({ hex }, of) => (of === 'blob' ? hex : `${hex}.manifest.json`)
+
+/** Files that are named by their digests: an image layout, or a folder of skopeo's `dir:`. */
 class Layout {
   readonly #files: ImageFiles
+  readonly #nameOf: Naming
   readonly #wanted: ImageChoice
   /** Platforms of the other images, for the message. */
   readonly #others = new Set<string>()
   #descriptors = 0
 
-  constructor(files: ImageFiles, wanted: ImageChoice) {
+  constructor(files: ImageFiles, wanted: ImageChoice, nameOf: Naming) {
     this.#files = files
+    this.#nameOf = nameOf
     this.#wanted = wanted
   }
 
@@ -95,7 +107,17 @@ class Layout {
         this.#files.name,
         `an image layout of version '${version}'; 1.0.0 is expected`,
       )
-    const all = this.#descriptorsOf(JsonValue.parse(await this.#read('index.json'), 'index.json'), 'index.json')
+    return this.#chosen(JsonValue.parse(await this.#read('index.json'), 'index.json'), 'index.json')
+  }
+
+  /** An image whose manifest, or whose index, is in a file. @throws OciError as {@link find} */
+  async findIn(file: string): Promise<ImageParts> {
+    const json = JsonValue.parse(await this.#read(file), file)
+    return json.at('manifests').isAbsent ? this.#parts(json, file) : this.#chosen(json, file)
+  }
+
+  async #chosen(index: JsonValue, file: string): Promise<ImageParts> {
+    const all = this.#descriptorsOf(index, file)
     const found = await this.#images(
       chosen(all, ({ names }) => names, this.#wanted.name, this.#files.name),
       0,
@@ -131,9 +153,9 @@ class Layout {
       }
       if (!INDEXES.has(mediaType) && !MANIFESTS.has(mediaType))
         throw new OciError('ERR_UNSUPPORTED', this.#files.name, `the media type '${shown(mediaType)}' is not known`)
-      const file = blobName(descriptor.digest)
+      const file = this.#nameOf(descriptor.digest, 'manifest')
       // oxlint-disable-next-line no-await-in-loop -- one file at a time
-      const json = JsonValue.parse(await this.#blob(descriptor), file)
+      const json = JsonValue.parse(await this.#checked(descriptor, file), file)
       if (INDEXES.has(mediaType)) {
         const below = this.#descriptorsOf(json, file)
         // oxlint-disable-next-line no-await-in-loop
@@ -152,7 +174,8 @@ class Layout {
 
   async #platformOf(manifest: JsonValue, file: string): Promise<string> {
     const descriptor = descriptorOf(manifest.at('config'), file)
-    const json = JsonValue.parse(await this.#blob(descriptor), blobName(descriptor.digest))
+    const name = this.#nameOf(descriptor.digest, 'blob')
+    const json = JsonValue.parse(await this.#checked(descriptor, name), name)
     return `${json.at('os').text}/${json.at('architecture').text}`
   }
 
@@ -166,9 +189,10 @@ class Layout {
 
   async #parts(manifest: JsonValue, file: string): Promise<ImageParts> {
     const config = descriptorOf(manifest.at('config'), file)
+    const configName = this.#nameOf(config.digest, 'blob')
     return {
-      configName: blobName(config.digest),
-      config: await this.#blob(config),
+      configName,
+      config: await this.#checked(config, configName),
       layers: manifest.at('layers').list.map((json) => this.#layer(descriptorOf(json, file))),
     }
   }
@@ -181,12 +205,11 @@ class Layout {
         this.#files.name,
         `a layer of the media type '${shown(mediaType)}', which is not known`,
       )
-    const name = blobName(digest)
+    const name = this.#nameOf(digest, 'blob')
     return { name, digest, open: () => this.#open(name, size), compression: async () => compression }
   }
 
-  async #blob({ digest, size }: Descriptor): Promise<Uint8Array> {
-    const name = blobName(digest)
+  async #checked({ digest, size }: Descriptor, name: string): Promise<Uint8Array> {
     const bytes = await closing(await this.#open(name, size), readSmall)
     await checkDigest(bytes, digest, name)
     return bytes
@@ -204,18 +227,16 @@ class Layout {
   }
 }
 
-/** Where a layout has a file. Source: image-layout.md, "Blobs". */
-const blobName = ({ algorithm, hex }: Digest): string => `blobs/${algorithm}/${hex}`
-
 /** Finds an image's manifest. @throws OciError */
 export async function findImage(files: ImageFiles, wanted: ImageChoice): Promise<ImageParts> {
   // Docker 25 and later write both, of which the layout says more.
-  if (await has(files, 'oci-layout')) return new Layout(files, wanted).find()
+  if (await has(files, 'oci-layout')) return new Layout(files, wanted, inLayout).find()
+  if (await has(files, 'version')) return new Layout(files, wanted, inFolder).findIn('manifest.json')
   if (await has(files, 'manifest.json')) return findSaved(files, wanted)
   throw new OciError(
     'ERR_FORMAT',
     files.name,
-    "it is no image: an OCI layout has a file 'oci-layout', an archive of docker save one 'manifest.json'",
+    "it is no image: an OCI layout has a file 'oci-layout', an archive of docker save and a folder of skopeo's dir: one 'manifest.json'",
   )
 }
 

@@ -38,7 +38,7 @@ export interface OciImage {
 }
 
 /**
- * Opens an image: an OCI layout, or an archive of `docker save`.
+ * Opens an image: an OCI layout, an archive of `docker save`, or a folder of skopeo's `dir:`.
  *
  * @param files - of the image; they are closed with it, and where it cannot be opened
  * @throws OciError

@@ -212,6 +212,27 @@ describe('forms of images', () => {
     await image.close()
   })
 
+  test.each([
+    { given: 'an image', isIndex: false, bytes: 'x'.repeat(9), seen: 'etc etc/motd' },
+    { given: 'images of several platforms', isIndex: true, bytes: 'x'.repeat(9), seen: 'etc etc/motd' },
+    { given: 'a layer of other bytes', isIndex: false, bytes: 'y'.repeat(9), seen: /^ERR_DIGEST / },
+  ])("a folder of skopeo's dir: with $given", async ({ isIndex, bytes, seen }) => {
+    const [from, to] = [layout([[...HELLO, { name: `dir-${isIndex}`, content: 'x'.repeat(9) }]]), freshFolder()]
+    const index = readFileSync(join(from, 'index.json'))
+    const [manifest] = (JSON.parse(index.toString()) as { manifests: { digest: string }[] }).manifests
+    mkdirSync(to)
+    for (const hex of readdirSync(join(from, 'blobs/sha256'))) {
+      const isManifest = manifest!.digest.endsWith(hex)
+      const blob = readFileSync(join(from, 'blobs/sha256', hex), 'latin1').replace('x'.repeat(9), bytes)
+      writeFileSync(join(to, isManifest ? (isIndex ? `${hex}.manifest.json` : 'manifest.json') : hex), blob, 'latin1')
+    }
+    if (isIndex) writeFileSync(join(to, 'manifest.json'), index)
+    writeFileSync(join(to, 'version'), 'Directory Transport Version: 1.1\n')
+    const found =
+      typeof seen === 'string' ? namesOf(to).then((names) => names.replace(/dir-\w+ /, '')) : errorOf(open(to))
+    expect(await found).toMatch(seen)
+  })
+
   test('an image for another processor is refused with what there is', async () => {
     const path = layout([HELLO], { architecture: 'arm64' })
     expect(await errorOf(open(path))).toMatch(/ERR_PLATFORM .*no image for linux\/amd64, only for linux\/arm64/)

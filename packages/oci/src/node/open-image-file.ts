@@ -18,7 +18,8 @@ export interface OpenImageFileOptions extends Omit<OpenImageOptions, 'layers'> {
 }
 
 /**
- * Opens an image of this host: the folder of an OCI layout, a tar archive of one, or an archive of `docker save`.
+ * Opens an image of this host: the folder of an OCI layout, a tar archive of one, an archive of `docker save`, or a folder of
+ * skopeo's `dir:`.
  *
  * @throws OciError
  */
