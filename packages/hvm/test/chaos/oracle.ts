@@ -251,6 +251,8 @@ export class Oracle {
     this.#setRegisters(machine, number, start)
     if (start.clearAccessed) clearAccessed(machine.ram)
     start.prepare(machine)
+    // A jump may have led into what was written here: page tables, or the window.
+    machine.codeHasChanged()
     machine.devices.clearLog()
     machine.romStores.length = 0
     if (start.interrupts === 'before' || start.interrupts === 'shadowed') machine.interrupt(INTERRUPT)
@@ -380,7 +382,11 @@ export class Oracle {
     this.#calm.interrupt(start.vector, count)
     const calm = this.#runCalm(start)
     // The frames say where the instruction was.
-    if (count > 0) for (const { ram } of [this.#calm, this.#wild]) ram.fill(0, start.frames - FRAME_BYTES, start.frames)
+    if (count > 0)
+      for (const machine of [this.#calm, this.#wild]) {
+        machine.ram.fill(0, start.frames - FRAME_BYTES, start.frames)
+        machine.codeHasChanged()
+      }
     return [calm, exit]
   }
 
