@@ -19,7 +19,7 @@ export interface RoundState {
   readonly begun: boolean
   /** Its turn has begun. */
   readonly inTurn: boolean
-  /** Instructions that are left of the turn. */
+  /** Instructions that are left of the turn; 0 between turns. */
   readonly left: number
   /** Instructions that the turn has taken, and that the clock has not counted yet. */
   readonly spent: number
@@ -213,7 +213,7 @@ export class DeterministicSchedule {
   #turn(vcpu: VirtualCpu): number {
     const { invalidations, secondLevel } = this.#domain
     const turns = this.#turns
-    const { inputs, paravirtual } = turns
+    const { inputs } = turns
     if (invalidations.flagged(vcpu.id) && !turns.mayGoOn(vcpu)) {
       // Where it waits for nobody, something else of this round has to happen first.
       if (!this.#waitsForHost) {
@@ -229,16 +229,10 @@ export class DeterministicSchedule {
       else this.#next++
       return 0
     }
-    if (!this.#inTurn) {
-      if (turns.asleep || paravirtual?.mayRun(vcpu.id) === false || vcpu.dormant) {
-        this.#account()
-        this.#next++
-        return 0
-      }
-      paravirtual?.beforeTurn(vcpu.id)
-      this.#inTurn = true
-      // An instruction of the last turn may have been finished already.
-      this.#left = TURN - this.#spent
+    if (!this.#inTurn && !this.#beginTurn(vcpu)) {
+      this.#account()
+      this.#next++
+      return 0
     }
     if (this.#forcesOn) {
       this.#forcesOn = false
@@ -274,6 +268,16 @@ export class DeterministicSchedule {
     return Math.max(cost, early ? TURN : 1)
   }
 
+  /** Begins a vCPU's turn, unless it has nothing to execute. @returns whether it has begun */
+  #beginTurn(vcpu: VirtualCpu): boolean {
+    const { asleep, paravirtual } = this.#turns
+    if (asleep || paravirtual?.mayRun(vcpu.id) === false || vcpu.dormant) return false
+    paravirtual?.beforeTurn(vcpu.id)
+    this.#inTurn = true
+    this.#left = TURN - this.#spent
+    return true
+  }
+
   /**
    * Whether a vCPU goes on with its turn when the host has done what it is to do.
    *
@@ -302,6 +306,8 @@ export class DeterministicSchedule {
   readonly #takesCost = (vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined): boolean => {
     const { vcpus, secondLevel } = this.#domain
     if (this.ends || vcpus[this.#next] !== vcpu) return false
+    // It is the first of the turn that would have come for it.
+    if (!this.#inTurn) this.#beginTurn(vcpu)
     this.#spend(exit?.reason === 'blocked' && !secondLevel.waits(vcpu.id) ? cost + this.#waitCost(vcpu.id) : cost)
     return true
   }
@@ -397,7 +403,7 @@ export class DeterministicSchedule {
       next: this.#next,
       begun: this.#begun,
       inTurn: this.#inTurn,
-      left: this.#left,
+      left: this.#inTurn ? this.#left : 0,
       spent: this.#spent,
       ran: this.#ran,
       ...(this.#moved && { moved: true }),

@@ -226,7 +226,10 @@ export class Subject {
         () => 'it is done',
         (error: unknown) => String(error),
       )
-      if (why !== 'MachineError: the machine has ended') return `${verb} of a machine that has ended: ${why}`
+      // A device that was plugged in stands in the way of a fork, too.
+      const isPlugged = verb === 'fork' && this.#plugged !== undefined && why.includes(REFUSED_AFTER_PLUG)
+      if (why !== 'MachineError: the machine has ended' && !isPlugged)
+        return `${verb} of a machine that has ended: ${why}`
     }
     return undefined
   }
