@@ -187,7 +187,7 @@ export class ExecGuest {
 
 const SETTLE_MS = 200
 /** Rounds in which pages are noted. */
-const TRIES = 3
+const TRIES = 2
 /** A short program ends before pages that it does not need are read. */
 const ALONE_MS = 1500
 

@@ -9,10 +9,6 @@ const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PO
 /** Says on the port for status that the guest waits for a job. */
 export const EXEC_READY = 'ready'
 
-/** Memory that stays free while the rest is filled, and the most that is, in blocks of 64 KiB. */
-const FREE_BLOCKS = 256
-const MOST_FILLED_BLOCKS = 8192
-
 /** The control groups. The first process is in the group at the top, and programs are in groups below that. */
 const CGROUPS = '/sys/fs/cgroup'
 
@@ -74,15 +70,8 @@ cat 0</err 1>${device('stderr')} 5>&- 6>&- 7>&- 8>&- 9>&- &
 err=$!
 (exec 5>&- 6>&- 7>&- 8>&- 9>&-; . ${device('signals')}) &
 sleep 0.2
-# Free memory is all zeros: it is in no snapshot, and a run that takes some reads none.
+# Files that the boot has read are in no snapshot.
 echo 3 >/proc/sys/vm/drop_caches
-while read -r name size rest; do [ "$name" = MemFree: ] && free=$size; done </proc/meminfo
-blocks=$((free / 64 - ${FREE_BLOCKS}))
-[ $blocks -gt ${MOST_FILLED_BLOCKS} ] && blocks=${MOST_FILLED_BLOCKS}
-mkdir /fill
-mount -t tmpfs -o size=100% fill /fill
-dd if=/dev/zero of=/fill/zeros bs=64k count=$blocks 2>/dev/null
-umount /fill
 # A program's input ends with what fills it, and may have ended before the program begins.
 exec 8>&-
 # A child in the background would ignore signals.
