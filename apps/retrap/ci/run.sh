@@ -8,7 +8,7 @@
 #   RETRAP_RESULTS    the folder of results, below the current one; default retrap-results
 #   RETRAP_ARTIFACT   the name that the service keeps the folder by, for GitHub; default retrap-results
 #
-# `run.sh prepare` checks them, and tells GitHub the version and the cache's folder; `run.sh` runs the tests. Its exit code is
+# `run.sh prepare` checks them, and tells GitHub the version and the cache's folder; `run.sh` runs the tests, and tells what is kept. Its exit code is
 # retrap's: 1 where a test has failed.
 set -eu
 umask 022
@@ -20,6 +20,7 @@ version=${RETRAP_VERSION:-latest}
 tests=${RETRAP_TESTS:-}
 exec=${RETRAP_EXEC:-}
 results=${RETRAP_RESULTS:-retrap-results}
+cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/retrap
 artifact=${RETRAP_ARTIFACT:-retrap-results}
 # A job's summary may have 1 MiB.
 most_bytes=500000
@@ -57,7 +58,12 @@ tell_github() { # NAME=VALUE…
 prepare() {
   exact=$(npm view "retrap@$version" version --json | tr -d '[]" \n')
   only version "$exact" 'A-Za-z0-9.+-' "one version; npm has that for '$version'"
-  tell_github "version=$exact" "cache=${XDG_CACHE_HOME:-$HOME/.cache}/retrap"
+  tell_github "version=$exact" "cache=$cache"
+}
+
+# What the cache has that takes long to get: a name that changes with machines and packages, and not with what is compiled.
+kept() {
+  (cd "$cache" 2>/dev/null && find . -name '*.snapshot' -o -path './debian-*/*/*' -prune) | sort | cksum | tr ' ' -
 }
 
 # Finds retrap: beside this script where that lies in its package, else by npm.
@@ -184,7 +190,7 @@ install
 rm -rf "${results:?}/junit" "${results:?}/failures" "${results:?}"/*.log
 mkdir -p "$results/junit"
 if [ -n "$exec" ]; then run_exec; else run_tests; fi
-tell_github "results=$results" "code=$code"
+tell_github "results=$results" "code=$code" "kept=$(kept)"
 [ -z "${GITHUB_STEP_SUMMARY:-}" ] || summary | head -c $most_bytes >>"$GITHUB_STEP_SUMMARY"
 how_to_open
 exit "$code"

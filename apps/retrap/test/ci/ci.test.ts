@@ -108,7 +108,7 @@ Open the recording of a failing test in a page, at the failure, and go back from
   expect(after).toBe(open)
   expect(read('retrap-results/junit/tests.json.xml')).toMatch(/<testsuites tests="2" failures="1"/)
   expect(readdirSync(join(folder, FAILED))).toContain('run.recording')
-  expect(read('output.txt')).toBe('results=retrap-results\ncode=1\n')
+  expect(read('output.txt')).toMatch(/^results=retrap-results\ncode=1\nkept=\d+-\d+\n$/)
   const summary = read('summary.md')
   expect(summary).toMatch(/^## retrap: 1 passed, 1 failed\n\n\*\*a \\<lie\\> \\\| \\\* .*\*\*\n\n {11}expected "three"/)
   // All else that comes from the guest is indented, and so no markup.
@@ -143,12 +143,17 @@ long('tests that cannot run are a failure in the report as well', SLOW, () => {
   expect(read('summary.md')).toMatch(/^## retrap: 0 passed, 0 failed\n\nIt ended with 74:\n\n {4}retrap: none.json/)
 })
 
+/** The script in a package whose command is a program of the shell. */
+function scriptBeside(retrap: string): string {
+  const modules = mkdtempSync(join(root, 'modules-'))
+  program(join(modules, '.bin'), 'retrap', retrap)
+  mkdirSync(join(modules, 'retrap/ci'), { recursive: true })
+  copyFileSync(SCRIPT, join(modules, 'retrap/ci/run.sh'))
+  return join(modules, 'retrap/ci/run.sh')
+}
+
 test('a command line is one word for a shell in the guest', () => {
-  const words = join(root, 'words')
-  program(join(words, '.bin'), 'retrap', `for word; do echo "[$word]"; done; exit "$CODE"`)
-  mkdirSync(join(words, 'retrap/ci'), { recursive: true })
-  copyFileSync(SCRIPT, join(words, 'retrap/ci/run.sh'))
-  const script = join(words, 'retrap/ci/run.sh')
+  const script = scriptBeside(`for word; do echo "[$word]"; done; exit "$CODE"`)
   const given = { ...GITHUB, RETRAP_EXEC: 'make "a b" && $(x) <y>', RETRAP_OPTIONS: '--share . --env *' }
   const { code, read } = run({ ...given, CODE: '124' }, { script })
   expect(code).toBe(124)
@@ -173,6 +178,28 @@ test('prepare tells the exact version, and where the cache is', () => {
     'version=0.9.1\ncache=/c/retrap\n',
     'view retrap@latest version --json\n',
   ])
+})
+
+test('what is kept has another name with another machine, and the same with other code that was compiled', () => {
+  const cache = mkdtempSync(join(root, 'cache-'))
+  const file = (path: string): void => {
+    mkdirSync(join(cache, 'retrap', path, '..'), { recursive: true })
+    writeFileSync(join(cache, 'retrap', path), '')
+  }
+  const script = scriptBeside('exit 3')
+  const kept = (): string | undefined => {
+    const { code, read } = run({ ...GITHUB, RETRAP_EXEC: 'x', XDG_CACHE_HOME: cache }, { script })
+    expect(code).toBe(3)
+    return /^kept=(\d+-\d+)$/m.exec(read('output.txt'))?.[1]
+  }
+  const empty = kept()
+  file('exec/a.snapshot')
+  const first = kept()
+  file('units/x.units')
+  file('compiled/v/x')
+  const again = kept()
+  file('debian-12/members/linux-1/boot')
+  expect([first, new Set([empty, first, kept()]).size]).toEqual([again, 3])
 })
 
 test.each([
@@ -231,7 +258,11 @@ describe('the GitHub Action', () => {
       expect(['id', 'uses', 'run', 'shell', 'if', 'env', 'with']).toEqual(expect.arrayContaining(Object.keys(step)))
       if (step.uses === undefined) expect([step.run, step.shell]).toEqual([expect.any(String), 'bash'])
       // A tag can be moved.
-      else expect([step.run, step.uses]).toEqual([undefined, expect.stringMatching(/^actions\/[\w-]+@[\da-f]{40}$/)])
+      else
+        expect([step.run, step.uses]).toEqual([
+          undefined,
+          expect.stringMatching(/^actions\/[\w-]+(?:\/(?:restore|save))?@[\da-f]{40}$/),
+        ])
     }
   })
 
@@ -243,8 +274,8 @@ describe('the GitHub Action', () => {
     expect(ids).toEqual(expect.arrayContaining(references('steps')))
     for (const { value } of Object.values(outputs)) expect(value).toMatch(/^\$\{\{ steps\.run\.outputs\.\w+ \}\}$/)
     // As the script's GITHUB_OUTPUT has them.
-    const named = [...texts.matchAll(/steps\.\w+\.outputs\.(\w+)/g)].map(([, name = '']) => name)
-    expect(['version', 'cache', 'results', 'code']).toEqual(expect.arrayContaining(named))
+    const named = [...texts.matchAll(/steps\.\w+\.outputs\.([\w-]+)/g)].map(([, name = '']) => name)
+    expect(['version', 'cache', 'results', 'code', 'kept', 'cache-matched-key']).toEqual(expect.arrayContaining(named))
   })
 
   test('is used in the README and in the documentation alike, by inputs that there are', () => {
@@ -272,7 +303,7 @@ describe("GitLab's template", () => {
     const { variables, script, ...rest } = file['.retrap']!
     expect(rest).toEqual({
       image: 'node:24',
-      cache: { key: 'retrap-$RETRAP_VERSION', paths: ['.cache/retrap'] },
+      cache: { key: 'retrap-$RETRAP_VERSION', when: 'always', paths: ['.cache/retrap'] },
       artifacts: {
         when: 'always',
         paths: ['$RETRAP_RESULTS'],
