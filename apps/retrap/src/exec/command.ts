@@ -29,6 +29,7 @@ export interface ExecFlags {
   readonly cpus: number
   readonly tty?: boolean
   readonly share?: readonly SharedFolder[]
+  readonly module?: readonly string[]
   readonly timeout?: number
   readonly network?: boolean
   readonly recordOnFailure?: string
@@ -108,6 +109,11 @@ export function addExec(program: Command, run: (command: readonly string[], flag
       'a folder that the program has at the same path, :rw to write to it (repeatable)',
       (text: string, before: readonly SharedFolder[] | undefined) => each(parseSharedFolder(text), before),
     )
+    .option(
+      '--module <file>',
+      'a kernel module of yours (.ko), which is loaded first (repeatable)',
+      (text: string, before?: readonly string[]) => each(text, before),
+    )
     .option('--timeout <seconds>', 'end the program after so long', parseSeconds('--timeout'))
     .option('--network', 'the program reaches the network of this host')
     .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
@@ -182,6 +188,7 @@ async function act(
         isRecorded: recordOnFailure !== undefined,
       },
       shares,
+      modules: flags.module ?? [],
       record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: given },
       timeoutMs: flags.timeout ?? Infinity,
       version: packageVersion(),
@@ -215,10 +222,13 @@ export function programOfHost(name: string, path: string): string | undefined {
   return found
 }
 
-function explain(root: ExecRoot, { share = [], network = false, root: where, image }: ExecFlags): string {
+function explain(root: ExecRoot, flags: ExecFlags): string {
+  const { share = [], module: modules = [], network = false, root: where, image, kernel } = flags
   return [
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
+    ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
+    ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
     ...share.map(({ path, readOnly }) => `  ${path} (--share${readOnly ? '' : ', and write it'})`),
     `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
     network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',

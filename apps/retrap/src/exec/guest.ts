@@ -18,6 +18,7 @@ import type {
 import { openSnapshotFile, writeSnapshotFile } from '../snapshots/snapshot-file.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
+import { lacksOfKernel, silentKernel } from './kernel-needs.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
@@ -49,6 +50,8 @@ export type ExecOutside = Pick<ExecEnds, 'shares' | 'network'>
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
 const LAST_WORDS = 400
+/** A kernel of the user's that says nothing of its configuration is doubted after so long. */
+const LATE_MS = 10_000
 
 /** Only what is asked for is loaded. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
@@ -89,6 +92,8 @@ export class ExecGuest {
 
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
   static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
+    const lacks = kind.kernel === undefined ? '' : lacksOfKernel(kind.kernel, kind.hasNetwork)
+    if (lacks) throw new CliError('ERR_INPUT', lacks)
     const images = await readExecImages(kind, tell)
     const waits = new AbortController()
     let isReady = false
@@ -104,13 +109,18 @@ export class ExecGuest {
       guest.#machine.serialPorts[0]!.onTransmit(
         (bytes) => (said = (said + Buffer.from(bytes).toString('latin1')).slice(-LAST_WORDS)),
       )
+      const lastLine = (): string =>
+        said
+          .trim()
+          .split(/[\r\n]+/)
+          .at(-1) ?? ''
+      const late = setTimeout(() => {
+        if (lacks === undefined && !isReady) tell(silentKernel(kind.kernel!, lastLine()))
+      }, LATE_MS)
       const exit = await guest.run(waits.signal, BOOT_MS)
+      clearTimeout(late)
       if (!isReady) {
-        const last =
-          said
-            .trim()
-            .split(/[\r\n]+/)
-            .at(-1) ?? ''
+        const last = lastLine()
         throw new CliError('ERR_INPUT', `the guest does not boot (${exit.reason})${last === '' ? '' : `: ${last}`}`)
       }
       // oxlint-disable-next-line typescript/no-non-null-assertion -- both boards can

@@ -55,7 +55,8 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
   }
 }
 
-const hostUser = (): ViewOwner => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
+/** The owner whose files are root's in a guest. */
+export const hostUser = (): ViewOwner => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
 
 /** Opens a folder of the host as a root. @throws CliError `ERR_INPUT` where it is none */
 export function openFolderRoot(path: string): ExecRoot {
@@ -68,7 +69,8 @@ export function openFolderRoot(path: string): ExecRoot {
   }
 }
 
-function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare): ViewEntry {
+/** A file or a folder of the host. @param folder - opens a folder as a share */
+export function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare): ViewEntry {
   if (stat.isDirectory()) {
     const share = folder(path)
     return { kind: 'node', open: () => share.root() }
@@ -90,7 +92,7 @@ function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare
 }
 
 /** Puts an entry at a path. @returns whether it was not there yet */
-function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): boolean {
+export function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): boolean {
   const names = path.split('/').filter((name) => name !== '')
   const last = names.pop()
   let at = entries
@@ -106,7 +108,8 @@ function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): b
   return true
 }
 
-function statOf(path: string): Stats | undefined {
+/** Returns what is at a path, without following a link there; undefined: nothing. */
+export function statOf(path: string): Stats | undefined {
   try {
     return lstatSync(path)
   } catch {

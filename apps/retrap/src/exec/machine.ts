@@ -6,7 +6,7 @@ import type { ByteStreamBackend } from '@retrap/device'
 import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
-import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
+import { buildExecInitramfs, EXEC_PORTS, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
 
 /** A kind of machine: options that all machines of the kind share. */
@@ -17,7 +17,7 @@ export interface ExecKind {
   readonly cpus: number
   /** A kernel that the user names. */
   readonly kernel: string | undefined
-  /** Shares beside the root. */
+  /** Folders of the user's. */
   readonly shares: number
   readonly hasNetwork: boolean
   /** Runs of such a machine are recorded, on deterministic time. */
@@ -27,14 +27,20 @@ export interface ExecKind {
 /** The other ends of a machine's devices. */
 export interface ExecEnds {
   readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
-  /** The root, then the others. */
+  /** The root, the kernel's modules, then folders of the user's. */
   readonly shares: readonly { readonly share: Share; readonly readOnly: boolean }[]
   /** A network card. */
   readonly network: readonly MachineVirtioDevice[]
 }
 
-/** The tag of a share by its number; 0 is the root. */
-export const shareTag = (number: number): string => (number === 0 ? 'root' : `share${number}`)
+/** Shares that every machine has, by their tags. Those of the user come next. */
+const OWN_SHARES = ['root', KERNEL_TAG]
+
+/** The tag of a share by its number. */
+export const shareTag = (number: number): string => OWN_SHARES[number] ?? `share${number - 1}`
+
+/** The tag of a folder of the user's. */
+export const folderTag = (number: number): string => shareTag(OWN_SHARES.length + number)
 
 /** Ports whose bytes are for people: replays and pages show them. */
 const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])

@@ -17,9 +17,10 @@ import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { type ExecKind, shareTag } from './machine.ts'
+import { type ExecKind, folderTag } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
+import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
 
 /** A folder of the host that the user shares. */
@@ -33,6 +34,8 @@ export interface SharedFolder {
 export interface ExecRequest extends WantedProgram {
   readonly kind: Omit<ExecKind, 'shares'>
   readonly shares: readonly SharedFolder[]
+  /** Paths of kernel modules that are loaded before the program starts. */
+  readonly modules: readonly string[]
   readonly hasTerminal: boolean
   readonly timeoutMs: number
   /** Is left where the program fails. */
@@ -78,6 +81,8 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     )
     const program = await readProgram(request, root.config, files)
     const kind = { ...request.kind, shares: shares.length }
+    const modules = await openModules(kind, request.modules, (text) => void host.stderr.write(`retrap: ${text}\n`))
+    closing.push(() => modules.close())
     let network: readonly MachineVirtioDevice[] = []
     if (kind.hasNetwork) {
       const { OpenNetworks } = await import('../network/open-networks.ts')
@@ -91,6 +96,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     const ends = {
       shares: [
         { share: root.share, readOnly: true },
+        { share: modules.share, readOnly: true },
         ...shares.map(({ local, readOnly }) => ({ share: local, readOnly })),
       ],
       network,
@@ -104,7 +110,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
     for (let tries = 0; ; tries++) {
       // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
       await keep(path, kind, ends, host)
-      const run = new Run(request, program, host, recording)
+      const run = new Run(request, program, host, recording, modules.commands)
       try {
         // oxlint-disable-next-line no-await-in-loop
         return await run.run(path, kind, ends)
@@ -166,6 +172,8 @@ class Run {
   readonly #recording: FailureRecording | undefined
   readonly #over = new AbortController()
   #answer: string | undefined
+  /** What the guest says of an answer. */
+  #why = ''
   #signalled: NodeJS.Signals | undefined
   #lost: string | undefined
   /** The last instruction that has raised #UD. */
@@ -175,11 +183,21 @@ class Run {
   /** The beginning of what is on stderr, until it is not the guest's own message. */
   #held: Buffer | undefined = Buffer.alloc(0)
 
-  constructor(request: ExecRequest, program: Program, host: ExecHost, recording: FailureRecording | undefined) {
+  /** Come before the program. */
+  readonly #commands: readonly string[]
+
+  constructor(
+    request: ExecRequest,
+    program: Program,
+    host: ExecHost,
+    recording: FailureRecording | undefined,
+    commands: readonly string[],
+  ) {
     this.#recording = recording
     this.#request = request
     this.#program = program
     this.#host = host
+    this.#commands = commands
   }
 
   async run(path: string, kind: ExecKind, ends: ExecOutside): Promise<number> {
@@ -248,9 +266,9 @@ class Run {
     const { shares, hasTerminal, kind } = this.#request
     return {
       ...this.#program,
-      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), tag: shareTag(i + 1) })),
+      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), tag: folderTag(i) })),
       terminal: hasTerminal ? this.#size() : undefined,
-      preparation: kind.hasNetwork ? NETWORK_COMMANDS : [],
+      preparation: [...this.#commands, ...(kind.hasNetwork ? NETWORK_COMMANDS : [])],
       epochSeconds: Date.now() / 1000,
       entropy: randomBytes(64),
     }
@@ -287,9 +305,10 @@ class Run {
   }
 
   #told(line: string): void {
-    const [, answer] = /^end (\w+)$/.exec(line) ?? []
+    const [, answer, why = ''] = /^end (\w+)(?: (.*))?$/.exec(line) ?? []
     if (answer === undefined) return
     this.#answer ??= answer
+    this.#why = why
     // Outputs that wait for their readers come first.
     setImmediate(() => this.#over.abort())
   }
@@ -318,8 +337,14 @@ class Run {
     this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
     if (this.#answer === 'lost')
       throw new ExecError(125, `${name} ended what takes its outputs out of the guest; the rest of them is lost`)
+    const [, number] = /^module(\d+)$/.exec(this.#answer ?? '') ?? []
+    if (number !== undefined)
+      throw new ExecError(
+        125,
+        `--module ${this.#request.modules[Number(number)]}: the guest's kernel refuses it: ${this.#why}`,
+      )
     const [, how = '', tag] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
-    const share = this.#request.shares.find((_, i) => shareTag(i + 1) === tag)
+    const share = this.#request.shares.find((_, i) => folderTag(i) === tag)
     if (share !== undefined) throw new ExecError(125, `--share ${share.path}: ${NOT_MOUNTED[how]}`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)

@@ -1,8 +1,18 @@
-import { globSync } from 'node:fs'
+import { globSync, readdirSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DebianError, fetchMembers, type OnProgress } from '@retrap/debian'
+import {
+  cacheDirectory,
+  DebianError,
+  fetchMembers,
+  keep,
+  type OnProgress,
+  unpackPackage,
+  withPackages,
+} from '@retrap/debian'
 import { CliError } from '../errors.ts'
-import { addModule, type LinuxArchitecture, moduleFiles } from './debian.ts'
+import { type LinuxArchitecture, pick } from './debian.ts'
+import { addModule, indexModules, moduleFiles } from './kernel-modules.ts'
 
 /** A kernel with drivers that are modules, and the busybox to go with it. */
 export interface LinuxWithDrivers {
@@ -12,24 +22,62 @@ export interface LinuxWithDrivers {
   readonly modulePaths: readonly string[]
 }
 
-/** The parts of the full kernel that have drivers of folders, consoles and network cards: the one for clouds has no 9P. */
-const SHARING_MEMBERS = [
-  './boot/vmlinuz-*',
-  ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
-    (path) => `./lib/modules/*/kernel/${path}`,
-  ),
-  ...[
-    'fs/overlayfs/*',
-    'drivers/char/virtio_console.ko',
-    'net/core/failover.ko',
-    'drivers/net/net_failover.ko',
-    'drivers/net/virtio_net.ko',
-    'drivers/net/ethernet/intel/e1000/*',
-  ].map((path) => `./lib/modules/*/kernel/${path}`),
-]
+/** The modules of Debian's full kernel. */
+export interface KernelModules {
+  /** The kernel's version, as `uname -r` prints it. */
+  readonly release: string
+  /** `lib/modules/RELEASE`. */
+  readonly folder: string
+}
+
+const fullKernel = (architecture: LinuxArchitecture): string => join('debian-12', `kernel-${architecture}`)
+
+/** Debian's full kernel with all its modules, and a static busybox, from the cache or fetched. @returns the folder above `lib` */
+async function fetchFullLinux(architecture: LinuxArchitecture, onProgress: OnProgress): Promise<string> {
+  const { folder } = await keep({
+    name: fullKernel(architecture),
+    trustTimes: true,
+    make: (files, directory) =>
+      withPackages(
+        { directory, architectures: [architecture], withoutSecurity: true },
+        onProgress,
+        async (packages) => {
+          const { dependsOn } = await packages.show(`linux-image-${architecture}`)
+          const names = [dependsOn.find((name) => name.startsWith('linux-image-'))!, 'busybox-static']
+          const downloads = await packages.download(names, onProgress)
+          const archives = await readdir(downloads)
+          const [kernel = '', busybox = ''] = names.map((name) => join(downloads, pick(archives, name)))
+          await unpackPackage(busybox, files, ['./bin/busybox'])
+          await unpackPackage(kernel, files, ['./boot', './lib/modules'])
+          indexModules(modulesIn(files).folder)
+          return {}
+        },
+      ),
+  })
+  return folder
+}
+
+function modulesIn(kernel: string): KernelModules {
+  const folder = join(kernel, 'lib', 'modules')
+  const [release = ''] = readdirSync(folder)
+  return { release, folder: join(folder, release) }
+}
+
+/** The modules of the kernel above. Where they are in the cache, no more is looked at: each run of `exec` asks. */
+export async function fetchKernelModules(
+  architecture: LinuxArchitecture,
+  onProgress: OnProgress,
+): Promise<KernelModules> {
+  try {
+    return modulesIn(join(cacheDirectory(), fullKernel(architecture)))
+  } catch {
+    return toldAsOurs(async () => modulesIn(await fetchFullLinux(architecture, onProgress)))
+  }
+}
 
 /**
- * Debian's kernel for clouds, or for folders of the host its full one, with some of its drivers, and a static busybox, from the cache or fetched.
+ * Debian's kernel for clouds, or for folders of the host its full one, as the one for clouds has no 9P, and a static busybox, from
+ * the cache or fetched.
  *
  * @param drivers - names of modules; those that they need are there too. A driver that is part of the kernel is left out
  * @throws CliError `ERR_FETCH` where there is no network
@@ -39,27 +87,36 @@ export async function fetchLinuxWithDrivers(
   drivers: readonly string[],
   onProgress: OnProgress,
 ): Promise<LinuxWithDrivers> {
-  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-  const isSharing = drivers.includes('9p')
-  const kernel = `linux-image-${isSharing ? '' : 'cloud-'}${architecture}${suffix}`
-  const members = isSharing ? SHARING_MEMBERS : ['./boot/*', './lib/modules/*']
-  try {
-    const [folder = '', shell = ''] = await fetchMembers(
+  const [folder, shell] = await toldAsOurs(async () => {
+    if (drivers.includes('9p')) {
+      const whole = await fetchFullLinux(architecture, onProgress)
+      return [whole, whole]
+    }
+    const suffix = architecture === 'amd64' ? '' : `:${architecture}`
+    const [kernel = '', busybox = ''] = await fetchMembers(
       [
-        { package: kernel, members, dependency: 'linux-image-' },
+        {
+          package: `linux-image-cloud-${architecture}${suffix}`,
+          members: ['./boot/*', './lib/modules/*'],
+          dependency: 'linux-image-',
+        },
         { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
       ],
       { onProgress },
     )
-    const files = moduleFiles(folder)
-    const order: string[] = []
-    for (const name of drivers) addModule(name, files, order)
-    const [kernelPath = ''] = globSync(join(folder, 'boot', 'vmlinuz-*'))
-    return {
-      kernelPath,
-      busyboxPath: join(shell, 'bin', 'busybox'),
-      modulePaths: order.map((name) => files.get(name)!),
-    }
+    return [kernel, busybox]
+  })
+  const files = moduleFiles(folder)
+  const order: string[] = []
+  for (const name of drivers) addModule(name, files, order)
+  const [kernelPath = ''] = globSync(join(folder, 'boot', 'vmlinuz-*'))
+  return { kernelPath, busyboxPath: join(shell, 'bin', 'busybox'), modulePaths: order.map((name) => files.get(name)!) }
+}
+
+/** @throws CliError for what of Debian's cannot be had */
+async function toldAsOurs<T>(fetch: () => Promise<T>): Promise<T> {
+  try {
+    return await fetch()
   } catch (error) {
     if (!(error instanceof DebianError)) throw error
     throw new CliError('ERR_FETCH', error.message)

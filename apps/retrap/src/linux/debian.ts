@@ -1,6 +1,5 @@
 import { readdir } from 'node:fs/promises'
-import { join, basename } from 'node:path'
-import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { DebianError, keep, type OnProgress, type PackageSource, unpackPackage, withPackages } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 
@@ -126,27 +125,8 @@ function within<T extends Paths>(folder: string, files: T): T {
 }
 
 /** Files are named PACKAGE_VERSION_ARCHITECTURE.deb. */
-function pick(archives: readonly string[], packageName: string): string {
+export function pick(archives: readonly string[], packageName: string): string {
   const found = archives.find((archive) => archive.startsWith(`${packageName}_`))
   if (found === undefined) throw new CliError('ERR_FETCH', `no ${packageName} was downloaded`)
   return found
-}
-
-const nameOf = (path: string): string => basename(path, '.ko').replaceAll('-', '_')
-
-/** The files of a kernel's modules by their names. */
-export function moduleFiles(kernel: string): ReadonlyMap<string, string> {
-  return new Map(
-    globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [nameOf(path), join(kernel, path)] as const),
-  )
-}
-
-/** Adds a module behind those that it needs: its `.modinfo` section names them. Those of the kernel itself have no file. */
-export function addModule(name: string, files: ReadonlyMap<string, string>, order: string[]): void {
-  const path = files.get(name)
-  if (path === undefined || order.includes(name)) return
-  const text = readFileSync(path).toString('latin1')
-  const needs = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
-  for (const need of needs.split(',')) addModule(need.replaceAll('-', '_'), files, order)
-  order.push(name)
 }

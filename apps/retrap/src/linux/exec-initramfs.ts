@@ -12,6 +12,10 @@ export const EXEC_READY = 'ready'
 /** The control groups. The first process is in the group at the top, and programs are in groups below that. */
 const CGROUPS = '/sys/fs/cgroup'
 
+/** The tag of the share that has the kernel's modules, and where it is mounted. */
+export const KERNEL_TAG = 'kernel'
+export const KERNEL_FOLDER = '/kernel'
+
 /** The way in which a guest mounts a share. */
 export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
 
@@ -41,6 +45,12 @@ ln -s fd/0 /dev/stdin
 ln -s fd/1 /dev/stdout
 ln -s fd/2 /dev/stderr
 chmod 666 /dev/hvc0 2>/dev/null
+# A program that opens one of these loads its driver (char-major-10-229).
+mkdir /dev/net
+mknod -m 666 /dev/fuse c 10 229
+mknod -m 666 /dev/net/tun c 10 200
+mknod -m 600 /dev/btrfs-control c 10 234
+mknod -m 600 /dev/loop-control c 10 237
 hostname retrap
 ip link set lo up
 for module in /modules/*.ko; do insmod "$module"; done
@@ -48,7 +58,7 @@ until [ -c ${device('stderr')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
-mkdir -p /lower /top /new
+mkdir -p /lower /top /new ${KERNEL_FOLDER}
 mount -t cgroup2 cgroup ${CGROUPS}
 mkdir ${CGROUPS}/program
 mount -t tmpfs -o size=60% top /top
@@ -56,7 +66,8 @@ mkdir -p -m 755 /top/work /top/upper/dev /top/upper/etc /top/upper/proc /top/upp
 mkdir -m 1777 /top/upper/tmp
 mkdir -m 700 /top/upper/root
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
-mount -t overlay -o lowerdir=/lower,upperdir=/top/upper,workdir=/top/work overlay /new
+mount -t 9p -o ${MOUNT_9P},cache=loose,ro ${KERNEL_TAG} ${KERNEL_FOLDER}
+mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev
@@ -91,6 +102,8 @@ echo $pid >/pid
 echo $pid >${CGROUPS}/program/cgroup.procs
 echo 0 >/proc/self/oom_score_adj
 unset OLDPWD PWD SHLVL
+# Until now nothing may look for modules: a share that is empty would be remembered so.
+echo /bin/modprobe >/proc/sys/kernel/modprobe
 echo ${EXEC_READY} >&7
 . ${device('jobs')}
 `
@@ -118,11 +131,14 @@ function bound(busybox: Uint8Array): Uint8Array {
  */
 export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[]): Uint8Array {
   return writeCpio([
-    ...['bin', 'dev', 'etc', 'modules', 'proc', 'sys', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
+    ...['bin', 'dev', 'etc', 'lib', 'modules', 'proc', 'sys', 'tmp'].map(
+      (path) => ({ kind: 'directory', path }) as const,
+    ),
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
     { kind: 'file', path: BUSYBOX.slice(1), mode: 0o755, data: bound(busybox) },
     { kind: 'symlink', path: 'bin/busybox', target: BUSYBOX },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
+    { kind: 'symlink', path: 'lib/modules', target: `${KERNEL_FOLDER}/usr/lib/modules` },
     ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
     { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },
     { kind: 'file', path: 'program', data: new TextEncoder().encode(PROGRAM) },

@@ -8,7 +8,8 @@ import {
   fetchDistributed,
 } from '@retrap/debian'
 import { CliError } from '../errors.ts'
-import { addModule, type LinuxArchitecture, moduleFiles } from '../linux/debian.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
+import { addModule, moduleFiles } from '../linux/kernel-modules.ts'
 import { LICENCE_TEXTS } from './packages.ts'
 
 /** Drivers of the disk, of its file system where it is no part of the kernel, and of the network card. */

@@ -35,6 +35,17 @@ test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: s
   expect(there).toEqual({ ...host, stderr: there.code === 137 ? '' : host.stderr })
 })
 
+test(`the kernel finds its modules by itself${note}`, { timeout: DEADLINE_MS }, () => {
+  const script = ': </dev/loop-control && grep -o "^loop " /proc/modules && ls /lib/modules/$(uname -r)/modules.dep.bin'
+  expect(exec(['--', 'sh', '-c', script])).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^loop \n\/lib\/modules/),
+  })
+  expect(exec(['--module', '/etc/passwd', '--', 'true']).stderr).toMatch(
+    /--module \/etc\/passwd: it is no kernel module/,
+  )
+})
+
 test(`a folder is shared, by its own path and as asked${note}`, { timeout: DEADLINE_MS }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
   try {

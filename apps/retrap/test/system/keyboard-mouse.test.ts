@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { type Answer, converse } from '../support/answers.ts'
-import { addModule, moduleFiles } from '../../src/linux/debian.ts'
+import { addModule, moduleFiles } from '../../src/linux/kernel-modules.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000

@@ -1,0 +1,71 @@
+/** What is said of a kernel of the user's that lacks a driver. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { lacksOfKernel, silentKernel } from '../../src/exec/kernel-needs.ts'
+
+let folder = ''
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-needs-'))))
+afterEach(() => rmSync(folder, { recursive: true }))
+
+const ALL = [
+  ...[
+    'BLK_DEV_INITRD',
+    'BINFMT_ELF',
+    'BINFMT_SCRIPT',
+    'PROC_FS',
+    'SYSFS',
+    'DEVTMPFS',
+    'TMPFS',
+    'CGROUPS',
+    'UNIX98_PTYS',
+    'PCI',
+  ],
+  ...['VIRTIO_PCI', 'VIRTIO_CONSOLE', 'NET_9P', 'NET_9P_VIRTIO', '9P_FS', 'OVERLAY_FS'],
+]
+const config = (without = ''): string =>
+  `# Linux\n${ALL.map((name) => (name === without ? `CONFIG_${name}=m` : `CONFIG_${name}=y`)).join('\n')}\n`
+const embedded = (text: string): Buffer =>
+  Buffer.concat([Buffer.alloc(99), Buffer.from('IKCFG_ST'), gzipSync(text), Buffer.from('IKCFG_ED')])
+
+/** An image of Linux/x86 whose kernel is compressed. */
+function bzImage(payload: Buffer): Buffer {
+  const head = Buffer.alloc(1024 + 16)
+  head[0x1f1] = 1
+  head.write('HdrS', 0x202)
+  head.writeUInt32LE(16, 0x248)
+  head.writeUInt32LE(payload.length + 4, 0x24c)
+  return Buffer.concat([head, payload, Buffer.alloc(4)])
+}
+
+const write = (name: string, content: Uint8Array | string): string => {
+  mkdirSync(join(folder, name, '..'), { recursive: true })
+  writeFileSync(join(folder, name), content)
+  return join(folder, name)
+}
+
+test.each<[string, (text: string) => string]>([
+  ['in the image', (text) => write('Image', embedded(text))],
+  ['in an image by gzip', (text) => write('bzImage', bzImage(gzipSync(embedded(text))))],
+  ['in an image by zstd', (text) => write('bzImage', bzImage(zstdCompressSync(embedded(text))))],
+  ['in an arm64 image by gzip', (text) => write('Image.gz', gzipSync(embedded(text)))],
+  ['beside an installed image', (text) => (write('config-6.1', text), write('vmlinuz-6.1', 'x'))],
+  ['in the tree', (text) => (write('.config', text), write('arch/x86/boot/bzImage', 'x'))],
+])('an option that the configuration lacks is named: %s', (_where, put) => {
+  expect(lacksOfKernel(put(config()), false)).toBe('')
+  expect(lacksOfKernel(put(config('9P_FS')), false)).toMatch(
+    /: its configuration lacks CONFIG_9P_FS=y; a module is not enough/,
+  )
+  expect(lacksOfKernel(put(config('PCI')), true)).toMatch(/lacks CONFIG_PCI=y, CONFIG_VIRTIO_NET=y;/)
+})
+
+test('without a configuration the list of what is built in tells, and else what the guest has printed', () => {
+  const image = write('bzImage', 'x')
+  expect(lacksOfKernel(image, false)).toBeUndefined()
+  expect(silentKernel(image, 'no init')).toMatch(/its last line is: no init; .*CONFIG_OVERLAY_FS=y/)
+  const drivers = ['virtio/virtio_pci', 'virtio-console', '9p/9pnet', '9p/9pnet_virtio', '9p/9p']
+  write('modules.builtin', drivers.map((name) => `kernel/${name}.ko\n`).join(''))
+  expect(lacksOfKernel(image, false)).toMatch(/lacks CONFIG_OVERLAY_FS=y;/)
+})
