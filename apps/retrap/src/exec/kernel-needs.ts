@@ -1,4 +1,4 @@
-/** What a kernel of the user's must have built in for `retrap exec`, and what one lacks. */
+/** Options that a kernel of the user's must have built in for `retrap exec`, and how one is told that lacks some. */
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'

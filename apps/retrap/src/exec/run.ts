@@ -172,7 +172,7 @@ class Run {
   readonly #recording: FailureRecording | undefined
   readonly #over = new AbortController()
   #answer: string | undefined
-  /** What the guest says of an answer. */
+  /** The guest's reason for an answer. */
   #why = ''
   #signalled: NodeJS.Signals | undefined
   #lost: string | undefined

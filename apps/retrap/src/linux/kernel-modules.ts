@@ -78,7 +78,7 @@ export function addModule(name: string, files: ReadonlyMap<string, string>, orde
 export const moduleFiles = (kernel: string): ReadonlyMap<string, string> =>
   new Map(globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [moduleName(path), join(kernel, path)]))
 
-/** What `modprobe` of kmod and of busybox read: texts, and the same as tables that are searched by key. */
+/** Files of kmod's and busybox's `modprobe`: each is a text, and for kmod a table that is searched by key. */
 const DEPENDENCIES = 'modules.dep'
 const ALIASES = 'modules.alias'
 const BUILT_IN = 'modules.builtin'
