@@ -3,7 +3,6 @@ import { chmod, link, mkdir, open, realpath, rm, symlink, writeFile } from 'node
 import { basename, dirname, join, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
-import * as zlib from 'node:zlib'
 import type { ParsedTarEntry } from 'modern-tar'
 import { DebianError } from './errors.ts'
 
@@ -134,6 +133,7 @@ export async function decompressed(name: string, bytes: Readable): Promise<Reada
     const { default: xz } = await import('xz-decompress')
     return new xz.XzReadableStream(web(bytes) as never) as unknown as ReadableStream<Uint8Array>
   }
+  const zlib = await import('node:zlib')
   if (name.endsWith('.gz')) return through(zlib.createGunzip())
   if (name.endsWith('.zst')) return through(zlib.createZstdDecompress())
   return web(bytes)

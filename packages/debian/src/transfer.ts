@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import * as http from 'node:http'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { OnProgress } from './apt.ts'
@@ -54,7 +53,7 @@ export async function transfer(
       stallMs,
     )
   }
-  const unset = heedProxy()
+  const unset = await heedProxy()
   try {
     goesOn()
     const response = await fetch(url, { signal: stop.signal, headers: { 'accept-encoding': 'identity' } })
@@ -95,8 +94,9 @@ export async function transfer(
  * Has `fetch` heed http_proxy, https_proxy and no_proxy until the returned function is called. Node 24.14 and 25.4 have the
  * call; Bun and Deno heed the variables by themselves.
  */
-function heedProxy(): () => void {
-  const { setGlobalProxyFromEnv } = http as { readonly setGlobalProxyFromEnv?: () => () => void }
+async function heedProxy(): Promise<() => void> {
+  // The module takes milliseconds, which runs that fetch nothing need not spend.
+  const { setGlobalProxyFromEnv } = (await import('node:http')) as { readonly setGlobalProxyFromEnv?: () => () => void }
   return setGlobalProxyFromEnv?.() ?? (() => {})
 }
 

@@ -18,7 +18,6 @@ import type {
 import { openSnapshotFile, writeSnapshotFile } from '../snapshots/snapshot-file.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
-import { lacksOfKernel, silentKernel } from './kernel-needs.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
 import { encodeJob, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
@@ -92,6 +91,7 @@ export class ExecGuest {
 
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
   static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
+    const { lacksOfKernel, silentKernel } = await import('./kernel-needs.ts')
     const lacks = kind.kernel === undefined ? '' : lacksOfKernel(kind.kernel, kind.hasNetwork)
     if (lacks) throw new CliError('ERR_INPUT', lacks)
     const images = await readExecImages(kind, tell)

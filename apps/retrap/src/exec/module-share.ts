@@ -16,6 +16,9 @@ import { type ViewEntry, ViewShare } from './view-share.ts'
 /** Where modules of the user's are, below the share. */
 const OWN = '/usr/lib/modules/retrap'
 
+/** Programs that a root without kmod gets: busybox goes by the name that it is called by. */
+const PROGRAMS = ['modprobe', 'insmod', 'rmmod', 'lsmod']
+
 /** The files of a guest's kernel. */
 export interface ModuleShare {
   /** Lies below the program's root: what the root has hides it. */
@@ -74,6 +77,7 @@ export async function openModules(
     const path = `/usr/lib/modules/${kernel.release}`
     add(path, kernel.folder)
     put(entries, `/lib/modules/${kernel.release}`, { kind: 'link', text: path })
+    for (const name of PROGRAMS) add(`/usr/sbin/${name}`, kernel.busyboxPath)
   }
   for (const { path, name } of modules)
     if (!add(`${OWN}/${name}.ko`, path)) throw usage(`--module ${path}: there are two modules ${name}`)

@@ -28,6 +28,8 @@ export interface KernelModules {
   readonly release: string
   /** `lib/modules/RELEASE`. */
   readonly folder: string
+  /** Has `modprobe` among its programs. */
+  readonly busyboxPath: string
 }
 
 const fullKernel = (architecture: LinuxArchitecture): string => join('debian-12', `kernel-${architecture}`)
@@ -60,7 +62,7 @@ async function fetchFullLinux(architecture: LinuxArchitecture, onProgress: OnPro
 function modulesIn(kernel: string): KernelModules {
   const folder = join(kernel, 'lib', 'modules')
   const [release = ''] = readdirSync(folder)
-  return { release, folder: join(folder, release) }
+  return { release, folder: join(folder, release), busyboxPath: join(kernel, 'bin', 'busybox') }
 }
 
 /** The modules of the kernel above. Where they are in the cache, no more is looked at: each run of `exec` asks. */

@@ -36,7 +36,8 @@ test.each<{ readonly program: readonly [string, ...string[]]; readonly input?: s
 })
 
 test(`the kernel finds its modules by itself${note}`, { timeout: DEADLINE_MS }, () => {
-  const script = ': </dev/loop-control && grep -o "^loop " /proc/modules && ls /lib/modules/$(uname -r)/modules.dep.bin'
+  const script =
+    ': </dev/loop-control && grep -o "^loop " /proc/modules && ls /lib/modules/$(uname -r)/modules.dep.bin && PATH=$PATH:/usr/sbin modprobe dummy'
   expect(exec(['--', 'sh', '-c', script])).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^loop \n\/lib\/modules/),
