@@ -40,7 +40,7 @@ iptables-nft -t nat -A POSTROUTING -j MASQUERADE && iptables-nft -S INPUT && ipt
   {
     name: 'btrfs',
     script: `${IMAGE} mkfs.btrfs -q /tmp/disk && mount -o loop /tmp/disk /tmp/m && ${USE}`,
-    stdout: /^text\n\/tmp\/m btrfs/,
+    stdout: /text\n\/tmp\/m btrfs/,
   },
   {
     name: 'kmod',
