@@ -57,11 +57,15 @@ export class QemuGuest {
   /** Boots a guest, and saves it. */
   static async save(): Promise<QemuGuest> {
     const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-exec-'))
-    const kind = { arch: 'amd64', cpu: undefined, memoryBytes: 0, cpus: 1, kernel: undefined, shares: 0 } as const
-    const { kernel, initrd, commandLine } = await readExecImages(
-      { ...kind, hasNetwork: false, isRecorded: false },
-      () => {},
-    )
+    const kind = {
+      arch: 'amd64',
+      cpu: undefined,
+      memoryBytes: 0,
+      cpus: 1,
+      kernel: undefined,
+      isRecorded: false,
+    } as const
+    const { kernel, initrd, commandLine } = await readExecImages(kind, () => {})
     const { initrd: own, commands } = withoutRoot(initrd!)
     writeFileSync(join(folder, 'kernel'), kernel!)
     writeFileSync(join(folder, 'initrd'), own)

@@ -92,7 +92,7 @@ export class ExecGuest {
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
   static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
     const { lacksOfKernel, silentKernel } = await import('./kernel-needs.ts')
-    const lacks = kind.kernel === undefined ? '' : lacksOfKernel(kind.kernel, kind.hasNetwork)
+    const lacks = kind.kernel === undefined ? '' : lacksOfKernel(kind.kernel, outside.network !== undefined)
     if (lacks) throw new CliError('ERR_INPUT', lacks)
     const images = await readExecImages(kind, tell)
     const waits = new AbortController()
@@ -102,7 +102,7 @@ export class ExecGuest {
       // The guest reads the port for jobs, and comes to rest.
       if (isReady) setTimeout(() => waits.abort(), SETTLE_MS)
     })
-    const shares = outside.shares.map(() => ({ share: new MemoryShare(), readOnly: true }))
+    const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare() }))
     const guest = await this.#make(kind, streams, { ...outside, shares }, images)
     try {
       let said = ''

@@ -1,13 +1,13 @@
 /** How a guest is told what to run. */
-import { MOUNT_9P } from '../linux/exec-initramfs.ts'
+import { foldersTag } from '../linux/exec-initramfs.ts'
 
 /** A folder of the host that a program sees at its own path. */
 export interface JobShare {
   readonly path: string
   /** The path on the host without links. */
   readonly realPath: string
-  /** The tag of its device. */
-  readonly tag: string
+  /** Its name among the folders that are mounted as it is to be. */
+  readonly name: string
   readonly readOnly: boolean
 }
 
@@ -62,10 +62,9 @@ const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .'
  * The commands that mount a share at its own path, or where its path leads on the host. A share that is not mounted ends the job: what
  * a program writes there would be lost.
  */
-function mountCommand({ path, realPath, tag, readOnly }: JobShare): string {
-  const options = `${MOUNT_9P},cache=${readOnly ? 'loose' : 'none'},${readOnly ? 'ro' : 'rw'}`
+function mountCommand({ path, realPath, name, readOnly }: JobShare): string {
   const entered = [path, realPath].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
-  return `({ ${entered} || ! echo end link${tag} >&7; } 2>/dev/null && mount -t 9p -o ${options} ${tag} .) || { echo end mount${tag} >&7; exit; }`
+  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount --bind /${foldersTag(readOnly)}/${name} .) || { echo end mount${name} >&7; exit; }`
 }
 
 /** The commands that run a job in a guest which waits for one: the last becomes the program. */

@@ -2,11 +2,11 @@
 import { randomInt } from 'node:crypto'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
-import type { ByteStreamBackend } from '@retrap/device'
+import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
-import { buildExecInitramfs, EXEC_PORTS, KERNEL_TAG } from '../linux/exec-initramfs.ts'
+import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
 import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
 
 /** A kind of machine: options that all machines of the kind share. */
@@ -17,9 +17,6 @@ export interface ExecKind {
   readonly cpus: number
   /** A kernel that the user names. */
   readonly kernel: string | undefined
-  /** Folders of the user's. */
-  readonly shares: number
-  readonly hasNetwork: boolean
   /** Runs of such a machine are recorded, on deterministic time. */
   readonly isRecorded: boolean
 }
@@ -27,20 +24,23 @@ export interface ExecKind {
 /** The other ends of a machine's devices. */
 export interface ExecEnds {
   readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
-  /** The root, the kernel's modules, then folders of the user's. */
-  readonly shares: readonly { readonly share: Share; readonly readOnly: boolean }[]
-  /** A network card. */
-  readonly network: readonly MachineVirtioDevice[]
+  /** Those that every machine has, in the same order. */
+  readonly shares: readonly { readonly tag: string; readonly share: Share; readonly readOnly: boolean }[]
+  /** What the network card's cable leads to; undefined: it is out. */
+  readonly network: PacketBackend | undefined
 }
 
-/** Shares that every machine has, by their tags. Those of the user come next. */
-const OWN_SHARES = ['root', KERNEL_TAG]
+/** The name of a folder of the user's among those of its share. */
+export const folderName = (number: number): string => `folder${number}`
 
-/** The tag of a share by its number. */
-export const shareTag = (number: number): string => OWN_SHARES[number] ?? `share${number - 1}`
-
-/** The tag of a folder of the user's. */
-export const folderTag = (number: number): string => shareTag(OWN_SHARES.length + number)
+/** A cable that is out. */
+const NO_NETWORK: PacketBackend = {
+  linkUp: false,
+  maximumBytes: 1514,
+  connect() {},
+  ready() {},
+  send: () => true,
+}
 
 /** Ports whose bytes are for people: replays and pages show them. */
 const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
@@ -48,7 +48,7 @@ const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
 const CONSOLE_SLOT = 4
 const FIRST_SHARE_SLOT = 5
 
-const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay']
+const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
 
 /**
  * Parameters of the kernel. A guest that panics resets its machine, which ends the run. Free memory is all zeros: it is in no
@@ -58,11 +58,10 @@ const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 init_on_free=1 mitigations=of
 
 /** The kernel of a machine that is booted, with the rest of what its guest starts from. */
 export async function readExecImages(
-  { arch, kernel: named, hasNetwork }: ExecKind,
+  { arch, kernel: named }: ExecKind,
   tell: (text: string) => void,
 ): Promise<MachineImages> {
-  const drivers = [...DRIVERS, ...(hasNetwork ? ['virtio_net'] : [])]
-  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, drivers, fetchLines(tell))
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, DRIVERS, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )
@@ -99,15 +98,9 @@ export function execOptions(
           inReplays: OUTPUTS.has(name),
         })),
       },
-      ...shares.map(({ share, readOnly }, i): MachineVirtioDevice => ({
-        kind: 'share',
-        slot: FIRST_SHARE_SLOT + i,
-        share,
-        readOnly,
-        tag: shareTag(i),
-      })),
       // The guest's console is its first virtio device.
-      ...network.map((device, i) => ({ ...device, slot: FIRST_SHARE_SLOT + shares.length + i })),
+      ...shares.map((one, i): MachineVirtioDevice => ({ kind: 'share', slot: FIRST_SHARE_SLOT + i, ...one })),
+      { kind: 'net', slot: FIRST_SHARE_SLOT + shares.length, network: network ?? NO_NETWORK },
     ],
   }
 }

@@ -4,10 +4,9 @@ import { realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
-import type { ByteStreamBackend } from '@retrap/device'
-import type { MachineVirtioDevice } from '@retrap/machine'
+import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { ENDING_SIGNALS, type EndingSignal } from '../host/host.ts'
-import { buildExecInitramfs } from '../linux/exec-initramfs.ts'
+import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ExecError } from './errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
@@ -17,11 +16,12 @@ import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { type ExecKind, folderTag } from './machine.ts'
+import { type ExecKind, folderName } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
+import { type ViewEntry, ViewShare } from './view-share.ts'
 
 /** A folder of the host that the user shares. */
 export interface SharedFolder {
@@ -32,7 +32,8 @@ export interface SharedFolder {
 
 /** A program, and how it is run. */
 export interface ExecRequest extends WantedProgram {
-  readonly kind: Omit<ExecKind, 'shares'>
+  readonly kind: ExecKind
+  readonly hasNetwork: boolean
   readonly shares: readonly SharedFolder[]
   /** Paths of kernel modules that are loaded before the program starts. */
   readonly modules: readonly string[]
@@ -80,31 +81,31 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       shares.map(({ path, local }) => ({ path, share: local })),
     )
     const program = await readProgram(request, root.config, files)
-    const kind = { ...request.kind, shares: shares.length }
+    const { kind } = request
     const modules = await openModules(kind, request.modules, (text) => void host.stderr.write(`retrap: ${text}\n`))
     closing.push(() => modules.close())
-    let network: readonly MachineVirtioDevice[] = []
-    if (kind.hasNetwork) {
+    let network: PacketBackend | undefined
+    if (request.hasNetwork) {
       const { OpenNetworks } = await import('../network/open-networks.ts')
       const { parseNetdev } = await import('../network/netdevs.ts')
       const opened = await OpenNetworks.open([parseNetdev('user,id=net0')])
       closing.push(() => void opened.close())
-      network = [{ kind: 'net', network: opened.plug('net0') }]
+      network = opened.plug('net0')
     }
     const recording = await openRecording(request)
     if (recording !== undefined) closing.push(() => recording.close())
     const ends = {
       shares: [
-        { share: root.share, readOnly: true },
-        { share: modules.share, readOnly: true },
-        ...shares.map(({ local, readOnly }) => ({ share: local, readOnly })),
+        { tag: 'root', share: root.share, readOnly: true },
+        { tag: KERNEL_TAG, share: modules.share, readOnly: true },
+        ...[true, false].map((readOnly) => ({ tag: foldersTag(readOnly), share: folders(shares, readOnly), readOnly })),
       ],
       network,
     }
     const path = keptPath([
       request.version,
       kind,
-      kernelOf(kind),
+      kernelOf(request),
       Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
     ])
     for (let tries = 0; ; tries++) {
@@ -124,6 +125,17 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
   } finally {
     await Promise.all(closing.map(async (close) => close()))
   }
+}
+
+/** The folders of the user's that are only read, or the others, as one share: a machine that is kept has both. */
+function folders(
+  all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
+  readOnly: boolean,
+): ViewShare {
+  const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
+    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
+  )
+  return new ViewShare({ kind: 'directory', entries: new Map(entries) })
 }
 
 /** Has a machine of a kind in the cache. */
@@ -151,11 +163,11 @@ async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecH
 const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
   record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
 
-/** Tells a kernel of the user's from what it may become. */
-function kernelOf({ kernel }: ExecKind): readonly (string | number)[] {
+/** Tells a kernel of the user's from what it may become. It may lack the driver of the network card, which is looked for. */
+function kernelOf({ kind: { kernel }, hasNetwork }: ExecRequest): readonly (string | number | boolean)[] {
   if (kernel === undefined) return []
   const state = statSync(kernel, { throwIfNoEntry: false })
-  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0]
+  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
 }
 
 /** One run of a program. */
@@ -263,12 +275,12 @@ class Run {
   }
 
   #job(): Job {
-    const { shares, hasTerminal, kind } = this.#request
+    const { shares, hasTerminal, hasNetwork } = this.#request
     return {
       ...this.#program,
-      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), tag: folderTag(i) })),
+      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), name: folderName(i) })),
       terminal: hasTerminal ? this.#size() : undefined,
-      preparation: [...this.#commands, ...(kind.hasNetwork ? NETWORK_COMMANDS : [])],
+      preparation: [...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
       epochSeconds: Date.now() / 1000,
       entropy: randomBytes(64),
     }
@@ -343,8 +355,8 @@ class Run {
         125,
         `--module ${this.#request.modules[Number(number)]}: the guest's kernel refuses it: ${this.#why}`,
       )
-    const [, how = '', tag] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
-    const share = this.#request.shares.find((_, i) => folderTag(i) === tag)
+    const [, how = '', folder] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
+    const share = this.#request.shares.find((_, i) => folderName(i) === folder)
     if (share !== undefined) throw new ExecError(125, `--share ${share.path}: ${NOT_MOUNTED[how]}`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)

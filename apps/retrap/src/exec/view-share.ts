@@ -28,16 +28,16 @@ export interface ViewOwner {
 const DIRECTORY_MODE = 0o040_755
 const LINK_MODE = 0o120_777
 
-/** A read-only share that is put together of parts of others. */
+/** A share that is put together of parts of others. Its own directories are only read. */
 export class ViewShare implements Share {
   readonly #root: ViewEntry
-  readonly #owner: ViewOwner
+  readonly #owner: ViewOwner | undefined
 
   /**
    * @param root - the directory at the top
-   * @param owner - whose files show as root's
+   * @param owner - whose files show as root's, and are only read; undefined: files are as they are
    */
-  constructor(root: ViewEntry, owner: ViewOwner) {
+  constructor(root: ViewEntry, owner?: ViewOwner) {
     this.#root = root
     this.#owner = owner
   }
@@ -48,10 +48,10 @@ export class ViewShare implements Share {
   }
 }
 
-function nodeOf(entry: ViewEntry, owner: ViewOwner): Soon<ShareNode> {
+function nodeOf(entry: ViewEntry, owner: ViewOwner | undefined): Soon<ShareNode> {
   if (entry.kind === 'directory') return new ViewDirectory(entry, owner)
   if (entry.kind === 'link') return new ViewLink(entry)
-  return after(entry.open(), (node) => new OwnedNode(node, owner))
+  return owner === undefined ? entry.open() : after(entry.open(), (node) => new OwnedNode(node, owner))
 }
 
 /** A device of the host has its number in the upper bits, and none has 0. */
@@ -77,9 +77,9 @@ function ownStat(entry: ViewEntry, mode: number, size: number): ShareStat {
 
 class ViewDirectory extends ReadOnlyNode {
   readonly #entry: Extract<ViewEntry, { kind: 'directory' }>
-  readonly #owner: ViewOwner
+  readonly #owner: ViewOwner | undefined
 
-  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, owner: ViewOwner) {
+  constructor(entry: Extract<ViewEntry, { kind: 'directory' }>, owner: ViewOwner | undefined) {
     super()
     this.#entry = entry
     this.#owner = owner

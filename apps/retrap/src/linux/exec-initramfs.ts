@@ -16,14 +16,17 @@ const CGROUPS = '/sys/fs/cgroup'
 export const KERNEL_TAG = 'kernel'
 export const KERNEL_FOLDER = '/kernel'
 
+/** The tag of the share with the folders of the user's that are only read, or that are written too, and its place in the guest. */
+export const foldersTag = (readOnly: boolean): string => (readOnly ? 'ro' : 'rw')
+
 /** The way in which a guest mounts a share. */
-export const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
+const MOUNT_9P = 'trans=virtio,version=9p2000.L,msize=262144'
 
 /**
  * The first process gets all ready and waits for a second one, which reads commands from a port as a file: they end in a program
  * in its place. Commands that come by another port are run beside it.
  *
- * The root is mounted before the machine is saved: each run has another share at its other end. Until then only directories are
+ * The root and the folders are mounted before the machine is saved: each run has other shares at their other ends. Until then only directories are
  * looked for that others are mounted on.
  *
  * A program's outputs are pipes, as programs open /dev/stdout again, which they may not do with a port. The reader of a pipe ends with
@@ -58,7 +61,7 @@ until [ -c ${device('stderr')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
-mkdir -p /lower /top /new ${KERNEL_FOLDER}
+mkdir -p /lower /top /new /ro /rw ${KERNEL_FOLDER}
 mount -t cgroup2 cgroup ${CGROUPS}
 mkdir ${CGROUPS}/program
 mount -t tmpfs -o size=60% top /top
@@ -67,6 +70,8 @@ mkdir -m 1777 /top/upper/tmp
 mkdir -m 700 /top/upper/root
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ${KERNEL_TAG} ${KERNEL_FOLDER}
+mount -t 9p -o ${MOUNT_9P},cache=loose,ro ro /ro
+mount -t 9p -o ${MOUNT_9P},cache=none,rw rw /rw
 mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys

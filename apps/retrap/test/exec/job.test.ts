@@ -16,7 +16,7 @@ const JOB: Job = {
   uid: 7,
   gid: 8,
   workingDirectory: '/work dir',
-  shares: [{ path: '/work dir', realPath: '/work dir', tag: 'share1', readOnly: false }],
+  shares: [{ path: '/work dir', realPath: '/work dir', name: 'folder0', readOnly: false }],
   files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' },
   terminal: undefined,
   preparation: [],
@@ -39,12 +39,17 @@ describe('a job as the commands of a guest', () => {
 
   test.each([
     { given: 'it is mounted', mount: 'true', said: '' },
-    { given: 'mount fails', mount: 'false', said: 'end mountshare1\n' },
-    { given: 'its folder cannot be entered', enter: 'false', mount: 'true', said: 'end linkshare1\nend mountshare1\n' },
+    { given: 'mount fails', mount: 'false', said: 'end mountfolder0\n' },
+    {
+      given: 'its folder cannot be entered',
+      enter: 'false',
+      mount: 'true',
+      said: 'end linkfolder0\nend mountfolder0\n',
+    },
   ])('says how a share is mounted: $given', ({ enter = 'true', mount, said }) => {
     const [command] = encodeJob(JOB)
       .split('\n')
-      .filter((line) => line.includes('mount -t'))
+      .filter((line) => line.includes('mount --bind'))
     const functions = `exec 7>&1; enter() { ${enter}; }; mount() { ${mount}; }`
     expect(execFileSync('sh', ['-c', `${functions}\n${command}`], { encoding: 'utf8' })).toBe(said)
   })
