@@ -5,16 +5,25 @@ import { HvmError } from './errors.ts'
 /** The host's time, in nanoseconds from any origin; never goes back. */
 export type HostClock = () => number
 
+/** A guest that executes and is not told the time for this long has not had the host's processor. */
+const STALL_NS = 1_000_000_000
+/** Time that passes for the guest in a stall. */
+const STALLED_NS = 8_000_000
+/** A host that has stood still for longer than this has slept: afterwards the guest has the time of day. */
+const SLEEP_NS = 300_000_000_000
+
 /** A domain's virtual time. Nanoseconds from power-on. */
 export interface DomainClock extends Clock {
   /** True if time is derived from what the guest executes, so that two runs of one input agree. */
   readonly deterministic: boolean
+  /** vCPUs execute. */
+  executing: boolean
   /** Instructions have retired. */
   advance(instructions: number): void
   /** All vCPUs wait: time goes on to `deadline`, as far as the clock lets it. */
   skipTo(deadline: Readonly<Word64>): void
   /**
-   * The machine has stood still, for want of its pages or of a processor of the host: that time is not the guest's.
+   * The machine has stood still for want of its pages: that time is not the guest's.
    *
    * @param ns - how much of the time until now; not more than has passed since the guest last saw the time. Below 0: so much
    *   more has passed for the guest
@@ -41,15 +50,22 @@ export interface RealClockState {
   readonly time: Readonly<Word64>
 }
 
-/** Follows the host's clock. */
+/**
+ * Follows the host's clock. A stall of the host is not the guest's time. It is taken out when the time is next asked for, and not
+ * later: a guest that has been told the time is told no earlier one, which Linux on Arm takes for one of 4 years later.
+ */
 export class RealClock implements DomainClock {
   /** Its time passes by itself. */
   readonly deterministic = false
   /** The clock is the host's. */
   readonly realTime = true
+  /** vCPUs execute: a long time without a look at the clock is a stall of the host. */
+  executing = false
   readonly #host: HostClock
   /** The host's time at power-on. */
   #origin: number
+  /** The time that was told last. */
+  #told = 0
 
   constructor(host: HostClock) {
     this.#host = host
@@ -58,7 +74,12 @@ export class RealClock implements DomainClock {
 
   /** Nanoseconds from power-on. */
   now(): number {
-    return this.#host() - this.#origin
+    const now = this.#host() - this.#origin
+    const passed = now - this.#told
+    const isStall = this.executing && passed >= STALL_NS && passed <= SLEEP_NS
+    if (isStall) this.#origin += passed - STALLED_NS
+    this.#told = isStall ? this.#told + STALLED_NS : now
+    return this.#told
   }
 
   /** The same in whole nanoseconds, as two words. */
@@ -77,6 +98,7 @@ export class RealClock implements DomainClock {
   /** Takes time back out. */
   hold(ns: number): void {
     this.#origin += ns
+    this.#told -= ns
   }
 
   /**
@@ -86,6 +108,7 @@ export class RealClock implements DomainClock {
    */
   follow(other: RealClock): void {
     this.#origin = other.#origin
+    this.#told = other.#told
   }
 
   /** Returns the time by name. */
@@ -98,7 +121,8 @@ export class RealClock implements DomainClock {
   /** Goes on from a saved time, whichever clock it is of. @throws HvmError `ERR_STATE` for another version or shape */
   restore(state: ClockState): void {
     checkTime(state)
-    this.#origin = this.#host() - (state.time.hi * TWO_32 + state.time.lo)
+    this.#told = state.time.hi * TWO_32 + state.time.lo
+    this.#origin = this.#host() - this.#told
   }
 }
 
@@ -123,6 +147,8 @@ export interface DeterministicClockState {
 export class DeterministicClock implements DomainClock {
   /** Its time follows from what the guest executes. */
   readonly deterministic = true
+  /** Makes no difference. */
+  executing = false
   readonly #nsPerInstruction: number
   readonly #time: Instant
   /** The part of a nanosecond that has passed: kept apart, so that it is as exact late as it is early. */

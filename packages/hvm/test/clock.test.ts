@@ -26,6 +26,30 @@ describe('virtual time', () => {
     expect(clock.now()).toBe(150)
   })
 
+  test.each([
+    { given: 'a slow turn', executing: true, took: 0.9e9, passed: 0.9e9 },
+    { given: 'a stall of the host', executing: true, took: 25e9, passed: 8e6 },
+    { given: 'a sleep of the host', executing: true, took: 7200e9, passed: 7200e9 },
+    { given: 'a machine that waits', executing: false, took: 25e9, passed: 25e9 },
+  ])('of the time since it was told, $passed ns pass in $given', ({ executing, took, passed }) => {
+    let host = 5000
+    const clock = new RealClock(() => host)
+    clock.executing = executing
+    host += took
+    expect(clock.now()).toBe(passed)
+  })
+
+  test('a guest that has been told the time in a stall is told no earlier one', () => {
+    let host = 0
+    const clock = new RealClock(() => host)
+    clock.executing = true
+    const told = [0.9e9, 1.8e9, 20e9, 20.1e9, 22e9].map((now) => ((host = now), clock.now()))
+    expect(told).toEqual([0.9e9, 1.8e9, 1.808e9, 1.908e9, 1.916e9])
+    // Time that is taken out, or added, on purpose is no stall.
+    clock.hold(-9e9)
+    expect(clock.now()).toBe(10.916e9)
+  })
+
   test('a clock that follows another one has its time', () => {
     let host = 5000
     const clock = new RealClock(() => host)

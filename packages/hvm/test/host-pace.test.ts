@@ -133,21 +133,3 @@ describe('a guest that spins', () => {
     expect(ends(pace, 2.1 * MS, 16)).toBe(1)
   })
 })
-
-describe('a host that does not run the machine', () => {
-  const SECOND = 1000 * MS
-
-  test.each([
-    { took: 0.9 * SECOND, stalled: 0 },
-    { took: 25 * SECOND, stalled: 25 * SECOND - 8 * MS },
-    { took: 7200 * SECOND, stalled: 0 },
-  ])('for $took ns has stalled it for $stalled', ({ took, stalled }) => {
-    expect(paceOf(1).stalled(took)).toBe(stalled)
-  })
-
-  test('has not stalled a machine that waited', () => {
-    const pace = paceOf(1)
-    pace.slept = true
-    expect(pace.stalled(25 * SECOND)).toBe(0)
-  })
-})

@@ -1,6 +1,6 @@
 /** How a domain waits for devices: without a turn of the event loop where it can, and without keeping it from others. */
 import { defineDevice, type DeviceContext } from '@retrap/device'
-import { al, dword, eax, ebx, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, dword, eax, ebx, ecx, edi, edx, esi, imm8, type Assembler } from '@retrap/x86-assembler'
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
@@ -104,6 +104,25 @@ test('time that a timer adds to that of a busy guest is no stall of the host: it
   expect((await guest.run()).reason).toBe('debug-exit')
   expect(added).toHaveLength(1)
   expect(clock.now()).toBeGreaterThan(added[0]!)
+})
+
+test('a guest that looks at the time is told no earlier one, and little of a stall of the host', async () => {
+  let [now, calls] = [0, 0]
+  const clock = new RealClock(() => (now += ++calls % 50 === 0 ? 25e9 : 10_000))
+  const guest = new Guest(
+    (asm) => {
+      const [loop, back] = [asm.label(), asm.label()]
+      asm.xor(esi, esi).xor(edi, edi).mov(ecx, 300).bind(loop)
+      // The earlier time is in EDI:ESI.
+      asm.rdtsc().mov(ebx, edx).cmp(eax, esi).sbb(ebx, edi).jc(back)
+      asm.mov(esi, eax).mov(edi, edx).dec(ecx).jnz(loop).bind(back)
+      off(asm)
+    },
+    { clock },
+  )
+  expect((await guest.run()).reason).toBe('debug-exit')
+  expect(guest.boot.registers.general[1]).toBe(0n)
+  expect([calls > 300, clock.now() < 5e9]).toEqual([true, true])
 })
 
 test.each([

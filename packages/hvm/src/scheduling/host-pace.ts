@@ -17,10 +17,6 @@ const SPINS = 16
 const SPINNING_NS = 100_000
 /** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
 const LONG_TURN_NS = 8_000_000
-/** A guest that executes and does not come to the next look for this long has not had the host's processor. */
-const STALL_NS = 1_000_000_000
-/** A host that has stood still for longer than this has slept: afterwards the guest has the time of day. */
-const SLEEP_NS = 300_000_000_000
 /** Instructions between two looks at the host's clock, which takes as long as a round may. */
 export const LOOK = 4096
 
@@ -63,17 +59,6 @@ export class HostPace {
   }
 
   /**
-   * Returns how much of the time since the last look the host has not run the machine: nothing below a second, and nothing
-   * of a sleep of the host.
-   *
-   * @param now - nanoseconds
-   */
-  stalled(now: number): number {
-    const took = now - this.#looked
-    return this.slept || took < STALL_NS || took > SLEEP_NS ? 0 : took - LONG_TURN_NS
-  }
-
-  /**
    * Takes a look at the host's clock.
    *
    * @param now - nanoseconds
@@ -90,7 +75,7 @@ export class HostPace {
     return now >= this.#nextVisit
   }
 
-  /** Timers have done their work, which may have moved the guest's time on: that is no stall. @param now - nanoseconds */
+  /** Timers have done their work, which may have moved the guest's time on: no turn took that long. @param now - nanoseconds */
   expired(now: number): void {
     this.#looked = now
   }

@@ -91,7 +91,7 @@ export class HostSchedule {
 
   /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
   advance(): Promise<unknown> | null {
-    const { vcpus, invalidations, dispatch, servers } = this.#domain
+    const { vcpus, invalidations, dispatch, servers, clock } = this.#domain
     const run = this.#run
     const turns = this.#turns
     const { paravirtual } = turns
@@ -124,7 +124,9 @@ export class HostSchedule {
       if (vcpu.dormant || turns.asleep || turns.debug?.holds(vcpu.id) === true) continue
       const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
+      clock.executing = true
       const exit = turns.execute(vcpu, turn)
+      clock.executing = false
       const retired = vcpu.cpu.retired - before
       paravirtual?.afterTurn(vcpu.id, exit.reason)
       const isReady = turns.count(vcpu, exit)
@@ -161,12 +163,9 @@ export class HostSchedule {
   /** Fires timers that are due. @returns whether the event loop is to have its turn */
   #lookAtTime(): boolean {
     const { clock, timers } = this.#domain
+    clock.executing = !this.#pace.slept
     let now = clock.now()
-    const stalled = this.#pace.stalled(now)
-    if (stalled > 0) {
-      clock.hold(stalled)
-      now = clock.now()
-    }
+    clock.executing = false
     const visit = this.#pace.look(now)
     if (now >= timers.nextDeadlineNs) {
       timers.expire()
