@@ -16,6 +16,8 @@ interface Outputs {
 export class Program extends Command {
   /** Text that was asked for, such as help. It is written at the end of the run, which can wait for an output that fails. */
   readonly asked: string[] = []
+  /** Options of other programs by their names, each with the words that stand in its place. */
+  instead: Readonly<Record<string, string>> = {}
   /** The command line. */
   given: readonly string[] = []
 
@@ -24,14 +26,15 @@ export class Program extends Command {
     this.configureOutput({
       writeOut: (text) => this.asked.push(text),
       writeErr: (text) => outputs.stderr.write(text),
-      outputError: (text, write) => write(withoutPasswords(describeMistake(text, this.given))),
+      outputError: (text, write) => write(withoutPasswords(describeMistake(text, this))),
     }).exitOverride()
   }
 }
 
 /** A mistake in one line, also where there is a suggestion on a second. */
-function describeMistake(text: string, args: readonly string[]): string {
+function describeMistake(text: string, { given: args, instead: known }: Program): string {
   const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
+  if (Object.hasOwn(known, option)) return `retrap: ${option}: ${known[option]}\n`
   const instead = replacementOf(option, args)
   if (instead !== undefined) return `retrap: there is no ${option}; ${instead}\n`
   const line = text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')

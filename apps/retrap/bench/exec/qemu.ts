@@ -100,8 +100,15 @@ export class QemuGuest {
   ): Promise<number> {
     const begin = performance.now()
     const job = encodeJob({
-      ...{ program, env: ['PATH=/usr/bin:/bin'], uid: 0, gid: 0, workingDirectory: '/', shares: [], files: {} },
-      ...{ terminal: undefined, preparation: [], epochSeconds: Date.now() / 1000, entropy: new Uint8Array(64) },
+      ...{ program, env: ['PATH=/usr/bin:/bin'], uid: 0, gid: 0, workingDirectory: '/', mounts: [], files: {} },
+      ...{
+        home: undefined,
+        hostname: 'retrap',
+        terminal: undefined,
+        preparation: [],
+        epochSeconds: Date.now() / 1000,
+        entropy: new Uint8Array(64),
+      },
     })
     let end = NaN
     await this.#run(['-incoming', `exec:cat '${join(this.#folder, 'state')}'`], async (ports) => {

@@ -7,10 +7,20 @@ import { explainError } from '../errors.ts'
 import { packageVersion } from '../package-version.ts'
 import { parseCpus, parseMemory, parseSeconds, usage } from '../options/values.ts'
 import { ExecError } from './errors.ts'
+import {
+  type EmptyFolder,
+  OF_DOCKER,
+  parseEmptyFolder,
+  parseSharedFolder,
+  parseVolume,
+  readVariable,
+  readVariables,
+  type SharedFolder,
+} from './given.ts'
 import { HOST_PATHS, openFolderRoot, openHostRoot } from './host-root.ts'
 import { USUAL_PATH } from './program.ts'
 import type { ExecRoot } from './root.ts'
-import { type ExecHost, type ExecRequest, runExec, type SharedFolder } from './run.ts'
+import { type ExecHost, type ExecRequest, runExec } from './run.ts'
 
 /** The architectures, by Debian's names. */
 const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
@@ -25,6 +35,12 @@ export interface ExecFlags {
   readonly env?: readonly string[]
   readonly user?: string
   readonly workdir?: string
+  readonly cwd?: string
+  readonly entrypoint?: string
+  readonly envFile?: readonly string[]
+  readonly volume?: readonly SharedFolder[]
+  readonly tmpfs?: readonly EmptyFolder[]
+  readonly name?: string
   readonly memory: number
   readonly cpus: number
   readonly tty?: boolean
@@ -42,8 +58,12 @@ const MOST_SHARES = 16
 
 const HELP = `
 The machine is booted once, without KVM or rights of any kind, and kept in the cache folder; each run begins from there. The program
-sees the host's programs and libraries, read-only (--explain lists the folders), an empty /tmp, and the folders of --share. What it
-writes elsewhere is gone when it ends. Input, output and signals are the program's.
+sees the host's programs and libraries, its users, host names and time zone (--explain lists them), empty folders such as /tmp,
+/var and /home, and the folders of --share. It may write anywhere below /: into memory, which is gone when it ends (--root-rw asks
+for no more than that). Only what it writes to a share with :rw stays. Input, output and signals are the program's.
+
+Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
+share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
 
 Exit codes:
   124   --timeout passed
@@ -57,24 +77,13 @@ Examples:
   retrap exec -- python3 -c 'print(6 * 7)'
   retrap exec --share "$PWD:rw" -- make check`
 
-const each = <T>(value: T, before: readonly T[] | undefined): readonly T[] => [...(before ?? []), value]
-
-/** Reads `--share`. */
-export function parseSharedFolder(text: string): SharedFolder {
-  const [, path = text, mode] = /^(.*):(ro|rw)$/s.exec(text) ?? []
-  if (path === '') throw usage(`--share ${text}: write DIR, DIR:ro or DIR:rw`)
-  const whole = resolve(path)
-  if (whole === '/') throw usage('--share /: the whole host is not shared; name the folders that the program needs')
-  return { path: whole, readOnly: mode !== 'rw' }
-}
-
-/** Reads `--env`. @returns undefined for a variable of the host that is not there */
-export function readVariable(text: string, environment: NodeJS.ProcessEnv): string | undefined {
-  if (text === '' || text.startsWith('=')) throw usage(`--env ${text}: write NAME=VALUE, or the NAME of one of yours`)
-  if (text.includes('=')) return text
-  const value = environment[text]
-  return value === undefined ? undefined : `${text}=${value}`
-}
+/** An option that may be given several times. */
+const each =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before?: readonly T[]): readonly T[] => [...(before ?? []), parse(text)]
+const asIs = each((text) => text)
+/** An option that is taken for those who know it from elsewhere. */
+const also = (flags: string): Option => new Option(flags).hideHelp()
 
 /** Adds the command. @param run - is called with what it is given */
 export function addExec(program: Command, run: (command: readonly string[], flags: ExecFlags) => Promise<void>): void {
@@ -92,28 +101,35 @@ export function addExec(program: Command, run: (command: readonly string[], flag
     .option('--root <where>', "the program's files: host, or a folder", 'host')
     .option(
       '--image <path[:name]>',
-      'an image of a container instead: an OCI layout, or an archive of docker save; the name is for one of several',
+      "an image of a container instead: an OCI layout, an archive of docker save, or a folder of skopeo's dir:; the name is for one of several",
     )
-    .option(
-      '--env <name=value>',
-      'a variable of the environment, or the name of one of yours (repeatable)',
-      (text: string, before?: readonly string[]) => each(text, before),
+    .option('--entrypoint <program>', "a program in place of the image's; empty for none")
+    .option('-e, --env <name=value>', 'a variable of the environment, or the name of one of yours (repeatable)', asIs)
+    .option('--env-file <file>', 'variables, one a line as --env has it; # begins a comment (repeatable)', asIs)
+    .option('-u, --user <uid:gid>', 'numbers or names in the guest (default: root)')
+    .option('-w, --workdir <folder>', 'where the program starts, also --cwd (default: here if that is shared, else /)')
+    .addOption(also('--cwd <folder>'))
+    .addOption(
+      new Option('-m, --memory <size>', 'memory of the machine').argParser(parseMemory).default(512 << 20, '512M'),
     )
-    .option('--user <uid:gid>', 'numbers or names in the guest (default: root)')
-    .option('--workdir <folder>', 'where the program starts (default: here if that is shared, else /)')
-    .addOption(new Option('--memory <size>', 'memory of the machine').argParser(parseMemory).default(512 << 20, '512M'))
     .option('--cpus <count>', 'processors of the machine', parseCpus, 1)
     .option('-t, --tty', 'the program has a terminal')
     .option(
-      '--share <folder>',
-      'a folder that the program has at the same path, :rw to write to it (repeatable)',
-      (text: string, before: readonly SharedFolder[] | undefined) => each(parseSharedFolder(text), before),
+      '--share <folder[:path]>',
+      'a folder that the program has at the same path or at another one, :rw to write to it (repeatable)',
+      each(parseSharedFolder),
     )
+    .addOption(also('-v, --volume <folder:path>').argParser(each(parseVolume)))
     .option(
-      '--module <file>',
-      'a kernel module of yours (.ko), which is loaded first (repeatable)',
-      (text: string, before?: readonly string[]) => each(text, before),
+      '--tmpfs <path[:options]>',
+      'an empty folder in memory, such as /scratch or /scratch:size=64m,noexec (repeatable)',
+      each(parseEmptyFolder),
     )
+    .option('--module <file>', 'a kernel module of yours (.ko), which is loaded first (repeatable)', asIs)
+    .addOption(also('--root-rw'))
+    .addOption(also('-i, --interactive'))
+    .addOption(also('--rm'))
+    .addOption(also('--name <name>'))
     .option('--timeout <seconds>', 'end the program after so long', parseSeconds('--timeout'))
     .option('--network', 'the program reaches the network of this host')
     .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
@@ -131,6 +147,7 @@ export async function runExecCommand(args: readonly string[], host: ExecHost): P
     code = await act(command, flags, host, args)
   })
   program.given = args
+  program.instead = OF_DOCKER
   try {
     await program.parseAsync([...args], { from: 'user' })
     if (program.asked.length > 0) host.stdout.write(program.asked.join(''))
@@ -153,7 +170,8 @@ async function act(
   host: ExecHost,
   given: readonly string[],
 ): Promise<number> {
-  const { share: shares = [], tty = false, image, recordOnFailure } = flags
+  const { tty = false, image, recordOnFailure, entrypoint, tmpfs = [] } = flags
+  const shares = [...(flags.share ?? []), ...(flags.volume ?? [])]
   if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
   const where = image ?? flags.root
   if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
@@ -161,22 +179,28 @@ async function act(
   const arch = ARCHITECTURES[flags.arch]
   if (recordOnFailure !== undefined && arch === 'arm64')
     throw usage('--record-on-failure: an Arm board is recorded from power-on alone; leave it or --arch arm64 out')
-  const [name = ''] = command
+  if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)
+  const words = [...(entrypoint ? [entrypoint] : []), ...command]
+  const [name = ''] = words
   const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
-  const root = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
+  const opened = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
+  const root =
+    entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
   try {
     if (flags.explain === true) {
-      host.stdout.write(explain(root, flags))
+      host.stdout.write(explain(root, shares, flags))
       return 0
     }
     const here = process.cwd()
-    const isHere = shares.some(({ path }) => here === path || here.startsWith(`${path}/`))
+    const isHere = shares.some(({ path, at }) => path === at && (here === path || here.startsWith(`${path}/`)))
+    const folder = flags.workdir ?? flags.cwd
+    const variables = [...(flags.envFile ?? []).flatMap(readVariables), ...(flags.env ?? [])]
     const request: ExecRequest = {
       arch,
-      command: named === undefined ? command : [named, ...command.slice(1)],
-      env: (flags.env ?? []).flatMap((text) => readVariable(text, process.env) ?? []),
+      command: named === undefined ? words : [named, ...words.slice(1)],
+      env: variables.flatMap((text) => readVariable(text, process.env) ?? []),
       user: flags.user ?? '',
-      workingDirectory: flags.workdir === undefined ? (isHere ? here : '') : resolve('/', flags.workdir),
+      workingDirectory: folder === undefined ? (isHere ? here : '') : resolve('/', folder),
       hasTerminal: tty,
       kind: {
         arch,
@@ -189,6 +213,7 @@ async function act(
       hasNetwork: flags.network === true,
       shares,
       modules: flags.module ?? [],
+      emptyFolders: tmpfs,
       record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: given },
       timeoutMs: flags.timeout ?? Infinity,
       version: packageVersion(),
@@ -222,14 +247,17 @@ export function programOfHost(name: string, path: string): string | undefined {
   return found
 }
 
-function explain(root: ExecRoot, flags: ExecFlags): string {
-  const { share = [], module: modules = [], network = false, root: where, image, kernel } = flags
+function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFlags): string {
+  const { module: modules = [], network = false, root: where, image, kernel } = flags
   return [
     'The program can read:',
     ...root.explanation.map((line) => `  ${line}`),
     ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
     ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
-    ...share.map(({ path, readOnly }) => `  ${path} (--share${readOnly ? '' : ', and write it'})`),
+    ...shares.map(
+      ({ path, at, readOnly }) =>
+        `  ${path}${at === path ? '' : `, as ${at}`} (--share${readOnly ? '' : ', and write it'})`,
+    ),
     `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
     network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',
     '',

@@ -11,3 +11,24 @@ export class ExecError extends Error {
     this.exitCode = exitCode
   }
 }
+
+/** Says why a folder is not mounted. */
+export const NOT_MOUNTED: Readonly<Record<string, string>> = {
+  link: "a link or a file is at this path in the program's root, or on the way to it; share a folder elsewhere",
+  mount: 'the guest cannot mount it',
+}
+
+const WHYS: Readonly<Record<string, string>> = {
+  'No such file or directory': 'not found, or its interpreter is not',
+  'Permission denied': 'it may not be executed',
+  'Exec format error': 'it is no program for this processor',
+}
+/** Says why a program cannot be executed. @param why - the C library's text */
+export const explain = (why: string): string => WHYS[why] ?? why
+
+/** Says how a machine has ended before its program. */
+export const ENDS: Readonly<Record<string, string>> = {
+  'power-off': 'it was powered off',
+  reset: 'its kernel has panicked, or it was restarted',
+  'triple-fault': 'its processor was shut down by a triple fault',
+}

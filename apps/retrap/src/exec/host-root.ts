@@ -1,4 +1,5 @@
 import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
+import { hostname } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { LocalShare } from '../share/local-share.ts'
 import type { ExecRoot } from './root.ts'
@@ -19,13 +20,41 @@ export const HOST_PATHS: readonly string[] = [
   '/etc/alternatives',
   '/etc/ssl/certs',
   '/etc/mime.types',
+  '/etc/passwd',
+  '/etc/group',
+  '/etc/subuid',
+  '/etc/subgid',
+  '/etc/hosts',
+  '/etc/localtime',
+  '/etc/timezone',
+  '/etc/os-release',
+  '/etc/protocols',
+  '/etc/services',
 ]
+
+/** Entries that programs expect, and which have nothing of the host. */
+function standIns(): readonly (readonly [string, ViewEntry])[] {
+  const folder = (mode = 0o755): ViewEntry => ({ kind: 'directory', entries: new Map(), mode })
+  const plain = ['/home', '/media', '/mnt', '/opt', '/srv', '/var/cache', '/var/lib', '/var/log', '/var/spool']
+  return [
+    ...plain.map((path) => [path, folder()] as const),
+    ['/var/tmp', folder(0o1777)],
+    ['/var/lock', { kind: 'link', text: '/run/lock' }],
+    ['/var/run', { kind: 'link', text: '/run' }],
+  ]
+}
 
 /** The configuration of a root that says nothing of its programs. */
 const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
+/** That of the host. Its `/etc/hosts` has its name. */
+const hostConfig = (): ExecRoot['config'] => ({
+  ...PLAIN,
+  hostname: hostname(),
+  searchPath: process.env['PATH'] ?? '',
+})
 
 /**
- * Opens the host as a root: {@link HOST_PATHS}, and nothing else.
+ * Opens the host as a root: {@link HOST_PATHS}, and nothing else of it.
  *
  * @param files - further files of the host, each at its own path, such as the program
  */
@@ -38,6 +67,7 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
     shares.set(path, share)
     return share
   }
+  for (const [path, entry] of standIns()) put(entries, path, entry)
   for (const path of [...HOST_PATHS, ...files]) {
     const stat = statOf(path)
     if (stat === undefined) continue
@@ -47,7 +77,7 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
   }
   return {
     share: new ViewShare({ kind: 'directory', entries }, hostUser()),
-    config: PLAIN,
+    config: hostConfig(),
     explanation,
     async close() {
       await Promise.all([...shares.values()].map((share) => share.close()))

@@ -1,14 +1,24 @@
 /** How a guest is told what to run. */
 import { foldersTag } from '../linux/exec-initramfs.ts'
 
-/** A folder of the host that a program sees at its own path. */
-export interface JobShare {
+/** A folder of the host, or one in the guest's memory, at a path of the program. */
+export interface JobMount {
   readonly path: string
-  /** The path on the host without links. */
-  readonly realPath: string
-  /** Its name among the folders that are mounted as it is to be. */
+  /** A path without links that stands for it, where the program has the folder at the host's path. */
+  readonly realPath?: string
+  /** Its name among the user's folders that are mounted as it is to be, or one for what is in memory. */
   readonly name: string
-  readonly readOnly: boolean
+  /** Of a share; it is only read if absent. */
+  readonly readOnly?: boolean
+  /** Of a file system in memory, as mount(8) takes them; absent: it is a share. */
+  readonly options?: string
+}
+
+/** A folder that a user owns. */
+export interface JobFolder {
+  readonly path: string
+  readonly uid: number
+  readonly gid: number
 }
 
 /** A program that is run in a guest. */
@@ -21,7 +31,11 @@ export interface Job {
   readonly gid: number
   /** The folder that it starts in, without links. */
   readonly workingDirectory: string
-  readonly shares: readonly JobShare[]
+  readonly mounts: readonly JobMount[]
+  /** The user's home folder, where the root has none. */
+  readonly home: JobFolder | undefined
+  /** The name of the guest. */
+  readonly hostname: string
   /** Files that the root lacks, by their paths. */
   readonly files: Readonly<Record<string, string>>
   /** The program's input and outputs are a terminal of this size. */
@@ -56,30 +70,33 @@ const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
  *
  * Source: Linux, kernel/user_namespace.c, `create_user_ns`, and fs/namespace.c, `current_chrooted`.
  */
-const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .'
+const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unset OLDPWD PWD'
 
 /**
- * The commands that mount a share at its own path, or where its path leads on the host. A share that is not mounted ends the job: what
+ * The commands that mount a folder at its path, or where its path leads on the host. A share that is not mounted ends the job: what
  * a program writes there would be lost.
  */
-function mountCommand({ path, realPath, name, readOnly }: JobShare): string {
-  const entered = [path, realPath].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
-  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount --bind /${foldersTag(readOnly)}/${name} .) || { echo end mount${name} >&7; exit; }`
+function mountCommand({ path, realPath = path, name, readOnly = true, options }: JobMount): string {
+  const how = options === undefined ? `--bind /${foldersTag(readOnly)}/${name}` : `-t tmpfs -o ${options} ${name}`
+  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
+  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount ${how} .) || { echo end mount${name} >&7; exit; }`
 }
 
 /** The commands that run a job in a guest which waits for one: the last becomes the program. */
 export function encodeJob(job: Job): string {
-  const { program, env, uid, gid, workingDirectory, shares, terminal } = job
+  const { program, env, uid, gid, workingDirectory, mounts, home, terminal } = job
   const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
   const directory = quote(`/new${workingDirectory}`)
   const others = env.filter((one) => !IS_PLAIN.test(one))
   const lines = [
     `date -s @${Math.ceil(job.epochSeconds)} >/dev/null`,
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
+    `hostname ${quote(job.hostname)}`,
     ...job.preparation,
     ENTER,
     // A share within another one is mounted after that.
-    ...shares.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
+    ...mounts.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
+    ...(home === undefined ? [] : [`(enter ${quote(`/new${home.path}`)} && chown ${home.uid}:${home.gid} .)`]),
     ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
     ...(terminal === undefined
       ? []

@@ -1,6 +1,7 @@
 import { isElf } from '@retrap/basics'
 import type { LinuxArchitecture } from '../linux/debian.ts'
 import { ExecError } from './errors.ts'
+import type { JobFolder } from './job.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'
 import type { ExecConfig } from './root.ts'
 
@@ -26,6 +27,8 @@ export interface Program {
   readonly uid: number
   readonly gid: number
   readonly workingDirectory: string
+  readonly home: JobFolder | undefined
+  readonly hostname: string
   readonly files: Readonly<Record<string, string>>
 }
 
@@ -33,14 +36,16 @@ export const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 const ANY_MAY_EXECUTE = 0o111
 
 /** Files that programs expect, where the root has none. */
-const USUAL_FILES: Readonly<Record<string, string>> = {
+const usualFiles = (hostname: string): Readonly<Record<string, string>> => ({
   '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
   '/etc/group': 'root:x:0:\nnogroup:x:65534:\n',
-  '/etc/hosts': '127.0.0.1 localhost retrap\n::1 localhost\n',
-  '/etc/hostname': 'retrap\n',
+  '/etc/hosts': `127.0.0.1 localhost ${hostname}\n::1 localhost\n`,
+  '/etc/hostname': `${hostname}\n`,
   '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
   '/etc/resolv.conf': 'nameserver 10.0.2.3\n',
-}
+})
+const USUAL_NAME = 'retrap'
+const USUAL_FILES = usualFiles(USUAL_NAME)
 
 /** Finds a program, its user and its folder among the files of the guest. @throws ExecError 125, 126, 127 */
 export async function readProgram(wanted: WantedProgram, config: ExecConfig, files: GuestFiles): Promise<Program> {
@@ -52,10 +57,11 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   const folder = await files.find(workingDirectory)
   if (folder === undefined || !isDirectory(folder))
     throw new ExecError(125, `${workingDirectory}: there is no such folder in the guest (--workdir)`)
+  const { hostname = USUAL_NAME } = config
   const env = new Map<string, string>([
-    ['PATH', USUAL_PATH],
+    ['PATH', await searchPath(config, files)],
     ['HOME', home],
-    ['HOSTNAME', 'retrap'],
+    ['HOSTNAME', hostname],
     ...(wanted.hasTerminal ? [['TERM', process.env['TERM'] ?? 'xterm'] as const] : []),
   ])
   for (const one of [...config.env, ...wanted.env]) {
@@ -65,7 +71,7 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
   await checkProgram(name, found, wanted.arch, files)
   const lacking: Record<string, string> = {}
-  for (const [file, text] of Object.entries(USUAL_FILES))
+  for (const [file, text] of Object.entries(usualFiles(hostname)))
     // oxlint-disable-next-line no-await-in-loop -- few
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
@@ -74,8 +80,24 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
     uid,
     gid,
     workingDirectory: folder.path || '/',
+    home: (await needsHome(home, files)) ? { path: home, uid, gid } : undefined,
+    hostname,
     files: lacking,
   }
+}
+
+/** Folders of a root's own that are there in the guest, and behind them the usual ones. */
+async function searchPath({ searchPath: own = '' }: ExecConfig, files: GuestFiles): Promise<string> {
+  const places = own.split(':').filter((place) => place.startsWith('/'))
+  const found = await Promise.all(places.map((place) => files.find(place).catch(() => undefined)))
+  const there = places.filter((_, i) => found[i] !== undefined && isDirectory(found[i]))
+  return [...new Set([...there, ...USUAL_PATH.split(':')])].join(':')
+}
+
+/** Whether a home folder is not there, or is there for a share in it alone. Some users have a home that is nowhere. */
+async function needsHome(home: string, files: GuestFiles): Promise<boolean> {
+  if (!home.startsWith('/') || home === '/' || home === '/root' || home.startsWith('/nonexistent')) return false
+  return (await files.find(home))?.node === undefined
 }
 
 /** ELF's numbers of the instruction sets that a processor has (System V ABI, "ELF Header", `e_machine`), and of their classes. */

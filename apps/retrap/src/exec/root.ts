@@ -12,6 +12,10 @@ export interface ExecConfig {
   readonly entrypoint: readonly string[]
   /** Is run where the command line names no program. */
   readonly command: readonly string[]
+  /** The name of the guest; `retrap` if absent. */
+  readonly hostname?: string
+  /** Folders that programs are looked for in, as far as they are there, before the usual ones. */
+  readonly searchPath?: string
 }
 
 /** The files that a program of `retrap exec` sees as `/`, below an overlay that takes what it writes. */

@@ -5,11 +5,13 @@ import { constants } from 'node:os'
 import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
+import { MemoryShare } from '@retrap/virtio/p9'
 import { ENDING_SIGNALS, type EndingSignal } from '../host/host.ts'
 import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
-import { ExecError } from './errors.ts'
+import { ENDS, ExecError, explain, NOT_MOUNTED } from './errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
+import type { EmptyFolder, SharedFolder } from './given.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
 import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
@@ -23,13 +25,6 @@ import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
-/** A folder of the host that the user shares. */
-export interface SharedFolder {
-  /** Whole. */
-  readonly path: string
-  readonly readOnly: boolean
-}
-
 /** A program, and how it is run. */
 export interface ExecRequest extends WantedProgram {
   readonly kind: ExecKind
@@ -37,6 +32,7 @@ export interface ExecRequest extends WantedProgram {
   readonly shares: readonly SharedFolder[]
   /** Paths of kernel modules that are loaded before the program starts. */
   readonly modules: readonly string[]
+  readonly emptyFolders: readonly EmptyFolder[]
   readonly hasTerminal: boolean
   readonly timeoutMs: number
   /** Is left where the program fails. */
@@ -76,10 +72,10 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
         local.close(),
   )
   try {
-    const files = new GuestFiles(
-      root.share,
-      shares.map(({ path, local }) => ({ path, share: local })),
-    )
+    const files = new GuestFiles(root.share, [
+      ...shares.map(({ at, local }) => ({ path: at, share: local })),
+      ...request.emptyFolders.map(({ at }) => ({ path: at, share: new MemoryShare() })),
+    ])
     const program = await readProgram(request, root.config, files)
     const { kind } = request
     const modules = await openModules(kind, request.modules, (text) => void host.stderr.write(`retrap: ${text}\n`))
@@ -275,10 +271,18 @@ class Run {
   }
 
   #job(): Job {
-    const { shares, hasTerminal, hasNetwork } = this.#request
+    const { shares, emptyFolders, hasTerminal, hasNetwork } = this.#request
     return {
       ...this.#program,
-      shares: shares.map((one, i) => ({ ...one, realPath: realpathSync(one.path), name: folderName(i) })),
+      mounts: [
+        ...shares.map(({ path, at, readOnly }, i) => ({
+          path: at,
+          readOnly,
+          name: folderName(i),
+          ...(at === path && { realPath: realpathSync(path) }),
+        })),
+        ...emptyFolders.map(({ at, options }, i) => ({ path: at, options, name: memoryName(i) })),
+      ],
       terminal: hasTerminal ? this.#size() : undefined,
       preparation: [...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
       epochSeconds: Date.now() / 1000,
@@ -357,7 +361,9 @@ class Run {
       )
     const [, how = '', folder] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
     const share = this.#request.shares.find((_, i) => folderName(i) === folder)
-    if (share !== undefined) throw new ExecError(125, `--share ${share.path}: ${NOT_MOUNTED[how]}`)
+    if (share !== undefined) throw new ExecError(125, `--share ${share.at}: ${NOT_MOUNTED[how]}`)
+    const empty = this.#request.emptyFolders.find((_, i) => memoryName(i) === folder)
+    if (empty !== undefined) throw new ExecError(125, `--tmpfs ${empty.at}: ${NOT_MOUNTED[how]}`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
     if (code === ILLEGAL && this.#refused !== undefined) {
@@ -373,28 +379,13 @@ class Run {
   }
 }
 
-const NOT_MOUNTED: Readonly<Record<string, string>> = {
-  link: "a link or a file is at this path in the program's root, or on the way to it; share a folder elsewhere",
-  mount: 'the guest cannot mount it',
-}
+/** The name of a folder in memory. */
+const memoryName = (number: number): string => `memory${number}`
 
 /** The exit code of a program that SIGILL has ended. */
 const ILLEGAL = 128 + constants.signals.SIGILL
 const CANNOT = "nsenter: can't execute '"
 const MOST_HELD = 8192
-
-const WHYS: Readonly<Record<string, string>> = {
-  'No such file or directory': 'not found, or its interpreter is not',
-  'Permission denied': 'it may not be executed',
-  'Exec format error': 'it is no program for this processor',
-}
-const explain = (why: string): string => WHYS[why] ?? why
-
-const ENDS: Readonly<Record<string, string>> = {
-  'power-off': 'it was powered off',
-  reset: 'its kernel has panicked, or it was restarted',
-  'triple-fault': 'its processor was shut down by a triple fault',
-}
 
 /** The network of a guest has fixed addresses. */
 const NETWORK_COMMANDS: readonly string[] = [

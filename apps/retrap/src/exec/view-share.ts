@@ -13,7 +13,12 @@ import {
 /** An entry of a directory of a view. */
 export type ViewEntry =
   /** A directory of the view itself. */
-  | { readonly kind: 'directory'; readonly entries: Map<string, ViewEntry> }
+  | {
+      readonly kind: 'directory'
+      readonly entries: Map<string, ViewEntry>
+      /** Permission bits; 0755 if absent. */
+      readonly mode?: number
+    }
   /** A symbolic link. */
   | { readonly kind: 'link'; readonly text: string }
   /** A file, or a directory with all that is in it, of another share. */
@@ -25,7 +30,7 @@ export interface ViewOwner {
   readonly gid: number
 }
 
-const DIRECTORY_MODE = 0o040_755
+const DIRECTORY = 0o040_000
 const LINK_MODE = 0o120_777
 
 /** A share that is put together of parts of others. Its own directories are only read. */
@@ -86,7 +91,7 @@ class ViewDirectory extends ReadOnlyNode {
   }
 
   stat(): ShareStat {
-    return ownStat(this.#entry, DIRECTORY_MODE, 0)
+    return ownStat(this.#entry, DIRECTORY | (this.#entry.mode ?? 0o755), 0)
   }
 
   override list(): readonly string[] {

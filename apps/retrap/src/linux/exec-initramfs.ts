@@ -72,7 +72,7 @@ mount -t 9p -o ${MOUNT_9P},cache=loose,ro root /lower
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ${KERNEL_TAG} ${KERNEL_FOLDER}
 mount -t 9p -o ${MOUNT_9P},cache=loose,ro ro /ro
 mount -t 9p -o ${MOUNT_9P},cache=none,rw rw /rw
-mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work overlay /new
+mount -t overlay -o lowerdir=/lower:${KERNEL_FOLDER},upperdir=/top/upper,workdir=/top/work,redirect_dir=on overlay /new
 mount -t proc proc /new/proc
 mount --rbind /sys /new/sys
 mount --rbind /dev /new/dev

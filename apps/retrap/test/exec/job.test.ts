@@ -1,14 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { describe, expect, test } from 'vitest'
-import { parseSharedFolder, readVariable } from '../../src/exec/command.ts'
+import { parseEmptyFolder, parseSharedFolder, parseVolume, readVariable, readVariables } from '../../src/exec/given.ts'
 import { encodeJob, encodeSignal, type Job, quote } from '../../src/exec/job.ts'
 import { keepMachine, pruneMachines } from '../../src/exec/kept.ts'
 import { GuestFiles } from '../../src/exec/lookup.ts'
 import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
+import type { ExecConfig } from '../../src/exec/root.ts'
 
 const JOB: Job = {
   program: ['/bin/echo', "it's", 'a b'],
@@ -16,7 +17,12 @@ const JOB: Job = {
   uid: 7,
   gid: 8,
   workingDirectory: '/work dir',
-  shares: [{ path: '/work dir', realPath: '/work dir', name: 'folder0', readOnly: false }],
+  mounts: [
+    { path: '/work dir', realPath: '/work dir', name: 'folder0', readOnly: false },
+    { path: '/work dir/inner', name: 'memory0', options: 'mode=1777,size=1m' },
+  ],
+  home: { path: '/home/ann', uid: 7, gid: 8 },
+  hostname: 'here',
   files: { '/etc/passwd': 'root:x:0:0::/:/bin/sh\n' },
   terminal: undefined,
   preparation: [],
@@ -47,9 +53,11 @@ describe('a job as the commands of a guest', () => {
       said: 'end linkfolder0\nend mountfolder0\n',
     },
   ])('says how a share is mounted: $given', ({ enter = 'true', mount, said }) => {
-    const [command] = encodeJob(JOB)
+    const [command, inner] = encodeJob(JOB)
       .split('\n')
-      .filter((line) => line.includes('mount --bind'))
+      .filter((line) => /mount -(-bind|t)/.test(line))
+    expect(inner).toContain("enter '/new/work dir/inner' || ! echo end linkmemory0")
+    expect(inner).toContain('mount -t tmpfs -o mode=1777,size=1m memory0 .')
     const functions = `exec 7>&1; enter() { ${enter}; }; mount() { ${mount}; }`
     expect(execFileSync('sh', ['-c', `${functions}\n${command}`], { encoding: 'utf8' })).toBe(said)
   })
@@ -71,7 +79,46 @@ describe('options', () => {
     { text: '/a/b', path: '/a/b', readOnly: true },
     { text: '/a:ro', path: '/a', readOnly: true },
     { text: '/a:b:rw', path: '/a:b', readOnly: false },
-  ])('--share $text', ({ text, path, readOnly }) => expect(parseSharedFolder(text)).toEqual({ path, readOnly }))
+    { text: '/a:/b/../c', path: '/a', at: '/c', readOnly: true },
+    { text: '/a:/b:/c:rw', path: '/a:/b', at: '/c', readOnly: false },
+  ])('--share $text', ({ text, path, at = path, readOnly }) =>
+    expect(parseSharedFolder(text)).toEqual({ path, at, readOnly }),
+  )
+
+  test.each([
+    { text: '/a:/b', readOnly: false },
+    { text: '/a:/b:ro', readOnly: true },
+    { text: '/a:/b:ro,Z', readOnly: true },
+    { text: '/a:/b:z', readOnly: false },
+  ])('-v $text', ({ text, readOnly }) => expect(parseVolume(text)).toEqual({ path: '/a', at: '/b', readOnly }))
+
+  test('name a folder that has a colon and a slash behind it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-colon-'))
+    try {
+      const path = join(folder, 'a:/b')
+      mkdirSync(path, { recursive: true })
+      expect(parseSharedFolder(`${path}:rw`)).toEqual({ path, at: path, readOnly: false })
+      expect(parseSharedFolder(`${path}:/c`)).toEqual({ path, at: '/c', readOnly: true })
+      writeFileSync(join(folder, 'env'), '# A=0\r\n  A=1 "x" # y\n\nB\n')
+      expect(readVariables(join(folder, 'env'))).toEqual(['A=1 "x" # y', 'B'])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  test('of an empty folder', () => {
+    expect(parseEmptyFolder('/a/')).toEqual({ at: '/a', options: 'mode=1777' })
+    expect(parseEmptyFolder('/a:size=50%,ro,mode=700')).toEqual({ at: '/a', options: 'mode=1777,size=50%,ro,mode=700' })
+  })
+
+  test.each([
+    [() => parseVolume('/a'), /--tmpfs \/a/],
+    [() => parseVolume('data:/a'), /write a folder, such as \.\/data/],
+    [() => parseSharedFolder('/a:/'), /--root takes it/],
+    [() => parseEmptyFolder('a'), /whole path/],
+    [() => parseEmptyFolder('/a:size=1;reboot'), /is not known/],
+    [() => readVariables('/none/of/it'), /--env-file .*ENOENT/],
+  ] as const)('%s is refused', (act, why) => expect(act).toThrow(why))
 
   test('refuse the whole host, and variables without a name', () => {
     expect(() => parseSharedFolder('/')).toThrow(/name the folders/)
@@ -105,13 +152,13 @@ describe('the program of a job', () => {
     workingDirectory: '',
     hasTerminal: false,
   }
-  const read = async (more: Partial<WantedProgram>) => {
+  const read = async (more: Partial<WantedProgram>, also: Partial<ExecConfig> = {}) => {
     const top = root.root()
     const tool = await (await (await top.child('usr')).child('bin')).child('tool')
     await tool.change({ mode: 0o755 })
     return readProgram(
       { ...wanted, ...more },
-      config,
+      { ...config, ...also },
       new GuestFiles(root, [{ path: '/w/x', share: new MemoryShare() }]),
     )
   }
@@ -128,6 +175,16 @@ describe('the program of a job', () => {
     expect(own.env).toEqual(expect.arrayContaining(['A=mine', 'HOME=/home/ann', 'PATH=/usr/bin']))
     expect(own.files).not.toHaveProperty(['/etc/passwd'])
     expect(own.files).toHaveProperty(['/etc/hosts'])
+    // It is there for no share, and root's own always.
+    expect([own.home, (await read({})).home]).toEqual([{ path: '/home/ann', uid: 5, gid: 9 }, undefined])
+  })
+
+  test('has the name of the host, and folders of its PATH that are there', async () => {
+    const host = { env: [], hostname: 'here', searchPath: '/none:/w/x:relative:/usr/bin' }
+    const { env, hostname, files } = await read({}, host)
+    const usual = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin'
+    expect(env).toEqual([`PATH=/w/x:/usr/bin:${usual}`, 'HOME=/root', 'HOSTNAME=here'])
+    expect([hostname, files['/etc/hosts']]).toEqual(['here', '127.0.0.1 localhost here\n::1 localhost\n'])
   })
 
   test.each([

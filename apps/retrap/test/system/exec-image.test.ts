@@ -70,6 +70,7 @@ test.each<{ readonly form: string; readonly write: (path: string, layers: readon
     const path = join(folder, form.replaceAll(' ', '-'))
     write(path, await layers())
     expect(exec(['--image', path])).toEqual({ code: 0, stdout: said('name usual', 'good day'), stderr: '' })
+    expect(exec(['--image', path, '--entrypoint', 'id', '--', '-u'])).toEqual({ code: 0, stdout: '1234\n', stderr: '' })
     expect(exec(['--image', `${path}:test`, '--env', 'GREETING=hello', '--', 'name', 'a b'])).toEqual({
       code: 0,
       stdout: said('name a b', 'hello'),

@@ -80,6 +80,44 @@ test(`shares have any characters in their paths${note}`, { timeout: DEADLINE_MS 
   }
 })
 
+test(`a line of docker has its meaning, and the program the host's world${note}`, { timeout: DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+  try {
+    mkdirSync(join(folder, 'inner'))
+    writeFileSync(join(folder, 'env'), 'A=file\nB=file\n')
+    const script = `echo $A $B; pwd; echo out >inner/file; date +%Z; head -1 /etc/passwd; hostname
+      for one in /var /mnt /home /opt /usr/share /scratch; do mkdir $one/new || exit 9; done; rm /usr/bin/id
+      perl -e 'rename "/usr/lib/locale", "/usr/lib/moved" or exit 1' || exit 8
+      stat -c '%a %U' /scratch $HOME; [ ! -e /etc/shadow ]`
+    const words = [
+      '--rm',
+      '-i',
+      '--root-rw',
+      '--env-file',
+      join(folder, 'env'),
+      '-e',
+      'B=own',
+      '-w',
+      '/work',
+      '-v',
+      `${folder}:/work`,
+    ]
+    expect(exec([...words, '--tmpfs', '/scratch:mode=700', '--entrypoint', 'sh', '--', '-c', script])).toEqual({
+      code: 0,
+      stdout: `file own\n/work\n${run('sh', ['-c', 'date +%Z; head -1 /etc/passwd; hostname']).stdout}700 root\n700 root\n`,
+      stderr: '',
+    })
+    expect(readFileSync(join(folder, 'inner/file'), 'utf8')).toBe('out\n')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test(`an option of docker's that is refused names ours${note}`, () => {
+  const { code, stderr } = exec(['--platform', 'linux/arm64', '--', 'true'])
+  expect([code, stderr]).toEqual([125, 'retrap: --platform: write --arch arm64 or --arch x86-64\n'])
+})
+
 test(`a program has user namespaces, and the root that mounts are seen from${note}`, { timeout: DEADLINE_MS }, () => {
   const script =
     'unshare -U id -u; unshare -Ur id -u; unshare -Urm sh -c "mount -t tmpfs a /tmp && umount /tmp && echo on"'
