@@ -394,6 +394,8 @@ export class RemoteServer implements IoreqTransport {
   #handle(frame: Frame): void {
     switch (frame.kind) {
       case 'ready':
+        // Not every one is taken from a link: in a replay it is applied.
+        clearTimeout(this.#readyTimer)
         // No BAR is there yet. A board elsewhere may be ready after a program.
         this.#dispatch.refuseOverlaps()
         this.#hasModels = true

@@ -209,6 +209,16 @@ test('a server that the domain has no room for leaves nothing behind: no timer, 
   expect([opened, failures]).toEqual([[], []])
 })
 
+test('models that a recording has brought are not late', async () => {
+  const { dispatch, platform, failures } = makeMachine({})
+  const link = { send: () => {}, notify: () => {}, notifyBuffered: () => {}, close: () => {} }
+  const remote = new RemoteServer(dispatch, platform, link, { name: 'played', readyMs: 1 })
+  remote.apply({ kind: 'ready' })
+  await tick(5)
+  await remote.ready
+  expect(failures).toEqual([])
+})
+
 test.each([0.5, 1, 20])(
   'a server that rings and does not answer holds the thread for %d ms, and no longer',
   (patienceMs) => {
