@@ -96,7 +96,7 @@ export type {
 } from './recording/replay-debugger.ts'
 export type { ReplayStop, TravellingMachine, TravelOptions } from './recording/travelling-machine.ts'
 export { answerWhoWrote } from './recording/replay-monitor.ts'
-export type { WhoWroteQuestion } from './recording/replay-monitor.ts'
+export type { NameWriter, WhoWroteQuestion } from './recording/replay-monitor.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'

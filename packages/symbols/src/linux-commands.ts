@@ -67,6 +67,18 @@ export class LinuxNames {
   /** `name` or `name+0x10`; undefined where nothing with a name is. */
   readonly nameOf = (address: bigint): string | undefined => this.#known()?.nameOf(address)
 
+  /** The function at an address, and the task that a processor executes, as far as they can be told: `name+0x10, pid 122 sh`. */
+  readonly whoseCode = (address: bigint, cpu: number): string | undefined => {
+    const name = this.nameOf(address)
+    try {
+      const { pid, name: task } = new LinuxTasks(new LinuxGuest(this.#machine())).current(cpu)
+      return `${name === undefined ? '' : `${name}, `}pid ${pid} ${task}`
+    } catch (error) {
+      if (error instanceof SymbolsError) return name
+      throw error
+    }
+  }
+
   /** The kernel may not have been loaded yet. */
   #known(): SymbolTable | undefined {
     if (this.#table !== undefined) return this.#table

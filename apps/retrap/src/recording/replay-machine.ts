@@ -105,15 +105,26 @@ export class ReplayMachine implements Machine {
     this.#moved.resolve()
   }
 
-  /** Says who wrote memory last. @param given - as the monitor's `who-wrote` takes it @throws CliError `ERR_USAGE` on the way to a place */
-  async whoWrote(given: readonly string[]): Promise<string> {
+  /**
+   * Says who wrote memory last.
+   *
+   * @param given - as the monitor's `who-wrote` takes it
+   * @param isLast - the replay need not be there any more: the task is named, too
+   * @throws CliError `ERR_USAGE` on the way to a place
+   */
+  async whoWrote(given: readonly string[], isLast = false): Promise<string> {
     if (!this.#isWaiting)
       throw new CliError('ERR_USAGE', 'who-wrote: the replay is on its way, or gdb has it; Ctrl-C ends a way')
-    const { addressOf: find } = new LinuxNames(() => this)
+    const { addressOf: find, nameOf, whoseCode } = new LinuxNames(() => this)
     const debug = await this.replay.debugger?.()
     if (debug === undefined)
       throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')
-    return (await answerWhoWrote(debug, given, { find })).text
+    // The task is found where the machine was when it wrote.
+    const thatTask = async (address: bigint, cpu: number, instructions: number): Promise<string | undefined> => {
+      await this.replay.goto(instructions)
+      return whoseCode(address, cpu)
+    }
+    return (await answerWhoWrote(debug, given, { find, nameOf: isLast ? thatTask : nameOf })).text
   }
 
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
@@ -155,7 +166,7 @@ export class ReplayMachine implements Machine {
       if (goLive !== undefined && !isInterrupted) return await this.#runLive(goLive, options)
       this.#isWaiting = true
       // oxlint-disable-next-line no-await-in-loop
-      if (whoWrote !== undefined) tell((await this.whoWrote(whoWrote.trim().split(/\s+/))).trimEnd())
+      if (whoWrote !== undefined) tell((await this.whoWrote(whoWrote.trim().split(/\s+/), true)).trimEnd())
       if (!waits || whoWrote !== undefined) {
         leave()
         return { reason: 'stopped' }

@@ -149,7 +149,9 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
       const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
       expect([again.stdout, again.code]).toEqual([first.stdout, 0])
       expect(readdirSync(work)).toEqual([])
+      const asked = await runRetrap(['replay', file, '--who-wrote', 'jiffies 8'], { deadlineMs: DEADLINE_MS })
+      expect(asked.stderr).toMatch(/retrap: the instruction at 0x\w+, \w+\+0x\w+, pid \d+ \S+, of CPU 0: goto \d+\n/)
     },
-    2 * DEADLINE_MS,
+    3 * DEADLINE_MS,
   )
 })

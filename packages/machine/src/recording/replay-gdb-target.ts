@@ -71,7 +71,7 @@ class ReplayGdbTarget implements GdbTarget {
     if (pc === this.#pc) return
     this.#pc = pc
     const during = <T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> => this.#during(action)
-    const commands = replayCommands(this.#replay, this.#debug, during, this.#note, this.#options.find)
+    const commands = replayCommands(this.#replay, this.#debug, during, this.#note, this.#options)
     const stops = { list: this.#list, catching: this.#debug }
     this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, { commands, stops })
   }

@@ -25,14 +25,14 @@ export interface RecordedRun extends NamedPlaces {
  *
  * @param during - does something for which the replay is busy
  * @param note - tells the program of a divergence. @returns the same sentence
- * @param find - finds names in the guest's memory
+ * @param names - of the guest's memory
  */
 export function replayCommands(
   replay: RecordedRun,
   debug: ReplayDebugger,
   during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
   note: (sentence: string) => string,
-  find?: FindName,
+  names: Pick<WhoWroteQuestion, 'find' | 'nameOf'>,
 ): readonly MonitorCommand[] {
   const divergence = (exit: ReplayExit): string =>
     exit.reason === 'diverged' ? `${note(describeDivergence(exit))}\n` : ''
@@ -65,13 +65,20 @@ export function replayCommands(
       help: 'who wrote memory last, at an address or a name; ADDRESS@p: at a guest-physical one',
       run: (cpu, given) =>
         during(async (signal) => {
-          const answer = await answerWhoWrote(debug, given, { cpu, signal, find })
+          const answer = await answerWhoWrote(debug, given, { cpu, signal, ...names })
           if (answer.exit?.reason === 'diverged') note(describeDivergence(answer.exit))
           return answer.text.replace(/^(.*: )(goto \d+)$/m, '$1monitor $2')
         }),
     },
   ]
 }
+
+/** Says whose code an address is of, which a vCPU executes before an instruction is retired. */
+export type NameWriter = (
+  address: bigint,
+  cpu: number,
+  instructions: number,
+) => string | undefined | Promise<string | undefined>
 
 /** How `who-wrote` is asked. */
 export interface WhoWroteQuestion {
@@ -81,6 +88,8 @@ export interface WhoWroteQuestion {
   readonly signal?: AbortSignal | undefined
   /** Finds names in the guest's memory. Default there is none. */
   readonly find?: FindName | undefined
+  /** Says whose code it is that has written. */
+  readonly nameOf?: NameWriter | undefined
 }
 
 /**
@@ -92,7 +101,7 @@ export interface WhoWroteQuestion {
 export async function answerWhoWrote(
   debug: Pick<ReplayDebugger, 'whoWrote'>,
   [text, length = '1']: readonly string[],
-  { cpu = 0, signal, find }: WhoWroteQuestion,
+  { cpu = 0, signal, find, nameOf }: WhoWroteQuestion,
 ): Promise<{ readonly text: string; readonly exit?: Extract<LastWriter, { by: 'unknown' }>['exit'] }> {
   const place = parseMemoryPlace(text, find)
   if (place === undefined || !/^\d{1,5}$/.test(length))
@@ -100,19 +109,20 @@ export async function answerWhoWrote(
   const { address, physical } = place
   try {
     const writer = await debug.whoWrote(address, { cpu, physical, length: Number(length), signal })
-    return { text: describeWriter(writer), ...(writer.by === 'unknown' && { exit: writer.exit }) }
+    return { text: await describeWriter(writer, nameOf), ...(writer.by === 'unknown' && { exit: writer.exit }) }
   } catch (error) {
     if (error instanceof MachineError && error.code === 'ERR_OPTION') return { text: `${error.message}\n` }
     throw error
   }
 }
 
-function describeWriter(writer: LastWriter): string {
+async function describeWriter(writer: LastWriter, nameOf: NameWriter | undefined): Promise<string> {
   switch (writer.by) {
     case 'instruction': {
       const { delivers, address, cpu, instructions } = writer
       const what = delivers ? 'the delivery of an event before' : 'the instruction at'
-      return `${what} ${hex(address)} of CPU ${cpu}: goto ${instructions}\n`
+      const name = await nameOf?.(address, cpu, instructions)
+      return `${what} ${hex(address)}${name === undefined ? '' : `, ${name},`} of CPU ${cpu}: goto ${instructions}\n`
     }
     case 'device':
       return `device ${writer.device}, by DMA: goto ${writer.instructions}\n`
