@@ -52,7 +52,7 @@ iptables-nft -t nat -A POSTROUTING -j MASQUERADE && iptables-nft -S INPUT && ipt
     name: 'systemd',
     script: `printf '[Unit]\\nSuccessAction=exit\\nFailureAction=exit\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh -c "cat /proc/1/comm >/root/out; systemctl show -P SystemState >>/root/out"\\n' >/etc/systemd/system/done.service
 container=docker unshare -fp --mount-proc /lib/systemd/systemd --unit=done.service --log-target=null --show-status=no; cat /root/out`,
-    stdout: /^systemd\n(?:starting|running|degraded)\n$/,
+    stdout: /^systemd\n(?:initializing|starting|running|degraded)\n$/,
   },
 ]
 
