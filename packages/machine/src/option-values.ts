@@ -33,6 +33,9 @@ const image: Rule = { expected: "the image's bytes, a Uint8Array", accepts: isBy
 const flag = typed('boolean', 'true or false')
 const callback = typed('function', 'a function')
 
+const isAscii = (value: unknown): value is string => typeof value === 'string' && /^[ -~]+$/.test(value)
+const isText = (value: unknown): boolean => value === undefined || (isAscii(value) && value.length <= 64)
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
 const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 const isMedium = (value: unknown): boolean => object(value) && typeof value['read'] === 'function'
 
@@ -136,6 +139,18 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
       object(value) &&
       (value['order'] === undefined || (typeof value['order'] === 'string' && /^[acdn]+$/.test(value['order']))) &&
       ['undefined', 'boolean'].includes(typeof value['menu']),
+  },
+  fwCfgFiles: {
+    expected: 'bytes by names of at most 55 ASCII characters',
+    accepts: (value) =>
+      object(value) && Object.entries(value).every(([name, bytes]) => isBytes(bytes) && /^[!-~]{1,55}$/.test(name)),
+  },
+  smbios: {
+    expected: '{ uuid?: as 00112233-4455-6677-8899-aabbccddeeff, serial?, strings?, … }: texts of ASCII',
+    accepts: (value) =>
+      object(value) &&
+      (value['uuid'] === undefined || UUID.test(value['uuid'] as string)) &&
+      Object.values(value).every((one) => (Array.isArray(one) ? one.length < 256 && one.every(isAscii) : isText(one))),
   },
   vga: oneOf('std', 'ramfb', 'none'),
   preferredMode: {

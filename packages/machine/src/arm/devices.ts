@@ -2,6 +2,7 @@ import { placeDevices } from '../kinds/device-kinds.ts'
 import type { PlaceDevices } from '../kinds/placed-devices.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import type { DevicePlace, MachineDevices } from '../machine/board.ts'
+import type { ArmMachineOptions } from './machine-options.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasVga } from '../options/vga.ts'
@@ -29,11 +30,12 @@ export function pciOptions(given: MachineOptions): PcOptions {
  */
 export function placeArmDevices(
   kinds: readonly PlaceDevices[],
-  given: MachineOptions,
+  given: ArmMachineOptions,
   place: DevicePlace,
 ): MachineDevices {
   const options = pciOptions(given)
-  const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT)
+  const transports = { ...VIRT.virtio, irq: gsiOfSpi(VIRT.virtio.spi), taken: given.virtioMmio?.length ?? 0 }
+  const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT, transports)
   const site = {
     ...{ ...place, options, slots, sata: SATA, flash: [] },
     generation: { address: VIRT.generation.base, irq: gsiOfSpi(VIRT.generation.spi) },

@@ -11,7 +11,8 @@ import { relocate, type RelocatableAcpi } from '../acpi/relocatable.ts'
 import { dsdt, mcfg, rsdp, xsdt } from '../acpi/tables.ts'
 import { dbg2, fadt, gtdt, iort, madt, pptt, spcr } from './acpi-tables.ts'
 import { dsdtBody, UART_PATH } from './dsdt.ts'
-import { buildSmbios, type Smbios } from '../firmware/smbios.ts'
+import { fwCfgItems } from '../firmware/firmware-configuration.ts'
+import { buildSmbios, type MachineSmbios, type Smbios } from '../firmware/smbios.ts'
 
 const ENTRY_POINT_BYTES = 0x18
 const CHECKSUM = 0x05
@@ -21,9 +22,9 @@ const CHECKSUM = 0x05
  *
  * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 3.0, 5.2.2, "SMBIOS 3.0 (64-bit) Entry Point".
  */
-export function armSmbios({ cpus, memoryBytes }: ArmBoard): Smbios {
+export function armSmbios({ cpus, memoryBytes }: ArmBoard, identity?: MachineSmbios): Smbios {
   const ram = [{ gpa: VIRT.ram.base, bytes: memoryBytes }]
-  const { tables } = buildSmbios({ cpus, ram, product: 'retrap Arm board' })
+  const { tables } = buildSmbios({ cpus, ram, product: 'retrap Arm board', identity })
   const anchor = new Uint8Array(ENTRY_POINT_BYTES)
   for (const [i, character] of [...'_SM3_'].entries()) anchor[i] = character.charCodeAt(0)
   // Edition 3.0, revision 1 of the entry point.
@@ -84,6 +85,10 @@ export interface ArmFirmwareSettings {
   readonly bootMenu?: boolean | undefined
   /** The kernel that it is to start; absent: none. */
   readonly kernel?: ArmFirmwareKernel | undefined
+  /** Texts of the SMBIOS tables. */
+  readonly smbios?: MachineSmbios | undefined
+  /** Files of the machine's user. */
+  readonly userFiles?: Readonly<Record<string, Uint8Array>> | undefined
   /** Further files. */
   readonly files?: Readonly<Record<string, FwCfgItem>> | undefined
 }
@@ -110,9 +115,9 @@ export async function firmwareKernel(images: ArmFirmwareKernel, limit: number): 
 
 /** The fw_cfg device of the board, by which UEFI firmware learns of the machine. */
 export function armFirmwareConfiguration(board: ArmBoard, settings: ArmFirmwareSettings = {}): FwCfg {
-  const { bootOrder = [], bootMenu = false, kernel, files } = settings
+  const { bootOrder = [], bootMenu = false, kernel, files, userFiles, smbios: identity } = settings
   const acpi = relocatableArmAcpi(board)
-  const smbios = armSmbios(board)
+  const smbios = armSmbios(board, identity)
   const cpus = { bytes: Uint8Array.of(board.cpus, 0) }
   return new FwCfg({
     place: fwCfgInMemory(VIRT.fwCfg.base),
@@ -131,6 +136,7 @@ export function armFirmwareConfiguration(board: ArmBoard, settings: ArmFirmwareS
       'etc/smbios/smbios-tables': { bytes: smbios.tables },
       'etc/table-loader': { bytes: acpi.script },
       ...files,
+      ...fwCfgItems(userFiles),
     },
   })
 }

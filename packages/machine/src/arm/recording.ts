@@ -1,6 +1,6 @@
 import { crc32 } from '@retrap/basics'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { powerOnFacts, type RecordedKind } from '../recording/description.ts'
+import { identityBytes, powerOnFacts, type RecordedKind } from '../recording/description.ts'
 import { type RecordOptions, recordRun, type RunRecorder } from '../recording/record.ts'
 import { noteAll } from '../recording/record-gate.ts'
 import { MachineReplay } from '../recording/replay.ts'
@@ -24,7 +24,7 @@ export type ArmReplay = RunReplay<ArmMachine>
 /** Returns the options that a replay must be made with again. */
 function recordedMachine(options: ArmMachineOptions): object {
   const { memoryBytes, cpus = 1, gic = 3, kernel, initrd, commandLine = '' } = options
-  const images = [kernel, initrd, new TextEncoder().encode(commandLine)]
+  const images = [kernel, initrd, new TextEncoder().encode(commandLine), ...identityBytes(options)]
   return {
     machine: 'virt',
     memoryBytes,

@@ -147,13 +147,16 @@ export class VirtBoard implements Board<ArmKind> {
   }
 
   placeBoard(options: ArmMachineOptions, devices: MachineDevices, _life: MachineLife, hooks: CommonHooks): PlacedBoard {
-    const { boot, clock, devicePlacement: start } = options
+    const { boot, clock, devicePlacement: start, smbios, fwCfgFiles } = options
     const { kernel } = this.#parts
     const description = {
       ...this.#board,
       epochSeconds: epochOf(options),
       followsHost: clock !== 'deterministic',
-      firmware: { kernel, bootOrder: bootOrder(devices.bootPaths, boot?.order), bootMenu: boot?.menu },
+      firmware: {
+        ...{ kernel, bootOrder: bootOrder(devices.bootPaths, boot?.order), bootMenu: boot?.menu },
+        ...{ smbios, userFiles: fwCfgFiles },
+      },
       ramfb: hasRamfb(pciOptions(options)),
     }
     return placeArmBoard(this.#domain, description, typeof start === 'function' ? start : undefined, hooks)

@@ -1,6 +1,6 @@
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { MachinePciPlace } from '../options/pci-options.ts'
+import type { MachinePciPlace, MachineVirtioPlace } from '../options/pci-options.ts'
 
 const HIGHEST = 31
 
@@ -12,6 +12,8 @@ export interface PciPlace {
   readonly bus: string | undefined
   /** Device number on bus 0, or that of the port. */
   readonly root: number
+  /** Registers and interrupt of a virtio transport in memory. */
+  readonly mmio?: { readonly base: number; readonly irq: number }
   /** Tells the device from all others in names of models. */
   readonly label: string
   /** Firmware's path of it. @param node - what firmware calls devices of its class */
@@ -28,6 +30,15 @@ export function wantedSlots(options: PcOptions): readonly (number | undefined)[]
   ]
 }
 
+/** Virtio transports of a board, side by side, and how many of the first ones have a device. */
+interface Transports {
+  readonly base: number
+  readonly bytes: number
+  readonly irq: number
+  readonly count: number
+  readonly taken: number
+}
+
 /** Hands out PCI device numbers of bus 0. */
 export class PciSlots {
   readonly #first: number
@@ -41,13 +52,22 @@ export class PciSlots {
   readonly plugged: Map<string, number> = new Map()
   readonly #wanted: ReadonlySet<number | undefined>
   readonly #placed: PciPlace[] = []
+  readonly #transports: Transports | undefined
+  readonly #takenTransports = new Set<number>()
 
   /**
    * @param first - the lowest one that is not the board's
    * @param wanted - numbers that will be asked for: nobody else gets them
    * @param last - the highest one that is not the board's
+   * @param transports - virtio transports in memory; default the board has none
    */
-  constructor(first: number, wanted: readonly (number | undefined)[] = [], last: number = HIGHEST) {
+  constructor(
+    first: number,
+    wanted: readonly (number | undefined)[] = [],
+    last: number = HIGHEST,
+    transports?: Transports,
+  ) {
+    this.#transports = transports
     this.#first = first
     this.#last = last
     this.#wanted = new Set(wanted)
@@ -90,8 +110,9 @@ export class PciSlots {
    *
    * @throws MachineError `ERR_OPTION`
    */
-  place(what: string, wanted: MachinePciPlace): PciPlace {
-    const place = this.#find(what, wanted)
+  place(what: string, wanted: MachinePciPlace & Pick<MachineVirtioPlace, 'mmio'>): PciPlace {
+    const { mmio = false } = wanted
+    const place = mmio === false ? this.#find(what, wanted) : this.#transport(what, mmio)
     this.#placed.push(place)
     return place
   }
@@ -99,6 +120,22 @@ export class PciSlots {
   /** All places that it has found, in order. */
   get placed(): readonly PciPlace[] {
     return this.#placed
+  }
+
+  #transport(what: string, wanted: number | true): PciPlace {
+    const { base, bytes, irq, count, taken } = this.#transports ?? { base: 0, bytes: 0, irq: 0, count: 0, taken: 0 }
+    if (count === 0)
+      throw new MachineError('ERR_OPTION', `${what}: mmio ${wanted}: a PC has no transports in memory: expected false`)
+    let number = wanted === true ? count - 1 : wanted
+    if (wanted === true) while (this.#takenTransports.has(number)) number--
+    if (!Number.isInteger(number) || number < taken || number >= count || this.#takenTransports.has(number)) {
+      const why = this.#takenTransports.has(number) ? 'two devices have it' : `expected ${taken} to ${count - 1}`
+      throw new MachineError('ERR_OPTION', `${what}: mmio ${number}: ${why}`)
+    }
+    this.#takenTransports.add(number)
+    const at = { base: base + number * bytes, irq: irq + number }
+    const path = `/virtio-mmio@${at.base.toString(16).padStart(16, '0')}`
+    return { device: number, bus: undefined, root: number, mmio: at, label: `mmio-${number}`, path: () => path }
   }
 
   #find(what: string, { slot, port }: MachinePciPlace): PciPlace {

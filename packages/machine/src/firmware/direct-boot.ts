@@ -7,6 +7,8 @@ import { BIOS_SEGMENT_END, writeBiosServices } from './bios-services.ts'
 import { loadKernel, writeBiosData } from '../loaders/index.ts'
 import type { GuestMemoryWriter, InitialState, KernelImages, PcMemoryMap } from '../loaders/index.ts'
 import { initialiseOptionRoms, type OptionRom } from './option-roms.ts'
+import { ramRanges } from './firmware-configuration.ts'
+import { type MachineSmbios, placedSmbios } from './smbios.ts'
 
 /** A kernel that starts without firmware, and the machine that it starts on. */
 export interface DirectBoot {
@@ -14,6 +16,8 @@ export interface DirectBoot {
   readonly memoryBytes: number
   readonly board: AcpiBoard
   readonly optionRoms: readonly OptionRom[]
+  /** Texts of the SMBIOS tables; undefined: there are no tables. */
+  readonly smbios?: MachineSmbios | undefined
   readonly images: Omit<KernelImages, 'rsdpAddress'>
 }
 
@@ -38,6 +42,10 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   writeBiosData(writer, { serialPorts: board.serialPorts.map(({ iobase }) => iobase) })
   writeBiosServices(writer, { e820: map.e820, consolePort, reset: board.reset })
   fillResetVector(domain)
+  if (boot.smbios !== undefined) {
+    const given = { cpus: domain.vcpus.length, ram: ramRanges(map), identity: boot.smbios }
+    for (const { gpa, bytes } of placedSmbios(given, acpi.rsdpAddress + acpi.image.length)) writer.write(gpa, bytes)
+  }
   // Before the kernel is there: what a ROM uses of RAM is its own then.
   await initialiseOptionRoms(domain, boot.optionRoms)
   const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress })

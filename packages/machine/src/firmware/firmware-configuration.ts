@@ -4,7 +4,7 @@ import { relocatableAcpi } from '../acpi/index.ts'
 import type { AcpiBoard } from '../acpi/index.ts'
 import type { FirmwareKernel, GuestRange, PcMemoryMap } from '../loaders/index.ts'
 import { isKernelRom, type OptionRom } from './option-roms.ts'
-import { buildSmbios } from './smbios.ts'
+import { buildSmbios, type MachineSmbios } from './smbios.ts'
 
 /** The facts for firmware. */
 export interface FirmwareConfiguration {
@@ -24,6 +24,10 @@ export interface FirmwareConfiguration {
   readonly bootMenu: boolean
   /** Whether there is a graphics card. */
   readonly graphics: boolean
+  /** Texts of the SMBIOS tables. */
+  readonly smbios?: MachineSmbios | undefined
+  /** Files of the machine's user. */
+  readonly files?: Readonly<Record<string, Uint8Array>> | undefined
   /** The items of a kernel that firmware is to start. */
   readonly kernel?: FirmwareKernel['keys']
 }
@@ -49,7 +53,7 @@ export function firmwareConfiguration(
 ): FwCfg {
   const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu, graphics } = configuration
   const acpi = relocatableAcpi(board)
-  const smbios = buildSmbios({ cpus, ram: ramRanges(map) })
+  const smbios = buildSmbios({ cpus, ram: ramRanges(map), identity: configuration.smbios })
   return new FwCfg({
     keys: new Map([
       [FW_CFG_KEY.ramSize, { bytes: little(map.lowRamBytes + map.highRamBytes, 8) }],
@@ -73,9 +77,14 @@ export function firmwareConfiguration(
       'etc/table-loader': { bytes: acpi.script },
       // SeaBIOS deploys every file of this folder as an option ROM, in the order of their names.
       ...Object.fromEntries(optionRoms.map(({ name, bytes }, i) => [romFile(i, name), { bytes }])),
+      ...fwCfgItems(configuration.files),
     },
   })
 }
+
+/** Files of the machine's user as items that a guest reads. */
+export const fwCfgItems = (files: Readonly<Record<string, Uint8Array>> = {}): Record<string, FwCfgItem> =>
+  Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, { bytes }]))
 
 /** Has firmware find the ACPI tables of a board that differs in addresses only. */
 export function replaceAcpi(device: FwCfg, board: AcpiBoard): void {
@@ -92,7 +101,7 @@ function romFile(index: number, name: string): string {
 }
 
 /** RAM as a whole: what firmware keeps for itself it takes from it. */
-function ramRanges(map: PcMemoryMap): GuestRange[] {
+export function ramRanges(map: PcMemoryMap): GuestRange[] {
   const ranges = [{ gpa: 0, bytes: map.lowRamBytes }]
   if (map.highRamBytes > 0) ranges.push({ gpa: FOUR_GIB, bytes: map.highRamBytes })
   return ranges

@@ -1,4 +1,5 @@
 import { concatenate, KIB, MIB } from '@retrap/basics'
+import { MachineError } from '../errors.ts'
 
 /** The facts about a machine for its SMBIOS tables. */
 export interface SmbiosBoard {
@@ -8,6 +9,28 @@ export interface SmbiosBoard {
   readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
   /** Name of the machine; default that of a PC. */
   readonly product?: string
+  /** Texts about the machine. */
+  readonly identity?: MachineSmbios | undefined
+}
+
+/** Texts that the SMBIOS tables have about a machine: ASCII of at most 64 characters, `strings` may be longer. */
+export interface MachineSmbios {
+  /** The machine's UUID, as `00112233-4455-6677-8899-aabbccddeeff`; default none. */
+  readonly uuid?: string | undefined
+  /** Maker of the machine; default `retrap`. */
+  readonly manufacturer?: string | undefined
+  /** Name of the machine. */
+  readonly product?: string | undefined
+  /** Version of the machine. */
+  readonly version?: string | undefined
+  /** Serial number, where cloud-init looks for its data source (`ds=nocloud;s=…`). */
+  readonly serial?: string | undefined
+  /** Order number. */
+  readonly sku?: string | undefined
+  /** Family of machines. */
+  readonly family?: string | undefined
+  /** Further texts (type 11), such as systemd's credentials: `io.systemd.credential:NAME=VALUE`. */
+  readonly strings?: readonly string[] | undefined
 }
 
 /** SMBIOS tables that firmware places: two files of fw_cfg. */
@@ -30,6 +53,7 @@ const PRODUCT = 'retrap PC'
 const SYSTEM = 1
 const CHASSIS = 3
 const PROCESSOR = 4
+const STRINGS = 11
 const MEMORY_ARRAY = 16
 const MEMORY_DEVICE = 17
 const MAPPED_MEMORY = 19
@@ -57,13 +81,21 @@ type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]
  * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 2.8, chapters 5 to 7; QEMU,
  * docs/specs/fw_cfg.rst, for the names of the files.
  */
-export function buildSmbios({ cpus, ram, product = PRODUCT }: SmbiosBoard): Smbios {
+export function buildSmbios({ cpus, ram, product = PRODUCT, identity = {} }: SmbiosBoard): Smbios {
   const bytes = ram.reduce((sum, range) => sum + range.bytes, 0)
   const list = [
-    // Wake-up type: power switch. The UUID is all zeros: there is none.
-    structure(SYSTEM, 0, 0x1b, [[0x18, 1, 6]], { 0x04: MAKER, 0x05: product }),
+    // Wake-up type: power switch. A UUID that is all zeros says that there is none.
+    structure(SYSTEM, 0, 0x1b, [...uuidFields(identity.uuid), [0x18, 1, 6]], {
+      0x04: identity.manufacturer ?? MAKER,
+      0x05: identity.product ?? product,
+      ...named(0x06, identity.version),
+      ...named(0x07, identity.serial),
+      ...named(0x19, identity.sku),
+      ...named(0x1a, identity.family),
+    }),
     structure(CHASSIS, 0, 0x16, chassisFields(), { 0x04: MAKER }),
     structure(PROCESSOR, 0, 0x2a, processorFields(cpus), { 0x04: 'CPU 0', 0x07: MAKER }),
+    ...(identity.strings === undefined ? [] : [oemStrings(identity.strings)]),
     structure(MEMORY_ARRAY, 0, 0x17, arrayFields(bytes)),
     structure(MEMORY_DEVICE, 0, 0x28, deviceFields(bytes), { 0x10: 'DIMM 0', 0x17: MAKER }),
     ...ram.map((range, i) => structure(MAPPED_MEMORY, i, 0x1f, mappedFields(range))),
@@ -71,6 +103,57 @@ export function buildSmbios({ cpus, ram, product = PRODUCT }: SmbiosBoard): Smbi
     structure(END, 0, HEADER_BYTES, []),
   ]
   return { anchor: entryPoint(list), tables: concatenate(list) }
+}
+
+/** The last place below the reset vector where the entry point is looked for (5.2.1). */
+const ANCHOR_PLACE = 0xf_ffc0
+const BIOS_SEGMENT = 0xf_0000
+
+/**
+ * The tables at fixed places, as firmware would have left them: structures from an address below 0xF0000 on, and the entry
+ * point, which kernels look for above.
+ *
+ * @throws MachineError `ERR_OPTION` where they have no room
+ */
+export function placedSmbios(
+  board: SmbiosBoard,
+  from: number,
+): readonly { readonly gpa: number; readonly bytes: Uint8Array }[] {
+  const { anchor, tables } = buildSmbios(board)
+  const gpa = Math.ceil(from / 16) * 16
+  if (gpa + tables.length > BIOS_SEGMENT)
+    throw new MachineError(
+      'ERR_OPTION',
+      `smbios: ${tables.length} bytes of tables: expected at most ${BIOS_SEGMENT - gpa}`,
+    )
+  new DataView(anchor.buffer).setUint32(0x18, gpa, true)
+  anchor[0x15] = 0
+  anchor[0x15] = sumToZero(anchor.subarray(0x10))
+  anchor[4] = 0
+  anchor[4] = sumToZero(anchor)
+  return [
+    { gpa, bytes: tables },
+    { gpa: ANCHOR_PLACE, bytes: anchor },
+  ]
+}
+
+const named = (offset: number, text: string | undefined): Readonly<Record<number, string>> =>
+  text === undefined ? {} : { [offset]: text }
+
+/** Time fields of a UUID are little-endian, and the rest is as it is written (7.2.1). */
+function uuidFields(uuid: string | undefined): Field[] {
+  const digits = uuid?.replaceAll('-', '') ?? ''
+  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
+  return digits === ''
+    ? []
+    : order.map((from, i) => [0x08 + i, 1, Number.parseInt(digits.slice(2 * from, 2 * from + 2), 16)])
+}
+
+/** A structure that has nothing but texts, which its count numbers from 1 on (7.12). */
+function oemStrings(strings: readonly string[]): Uint8Array {
+  const texts = strings.map((text) => new TextEncoder().encode(`${text}\0`))
+  const head = Uint8Array.of(STRINGS, HEADER_BYTES + 1, 0, STRINGS, strings.length)
+  return concatenate([head, ...texts, new Uint8Array(1)])
 }
 
 /** States are "safe", security is unknown. */

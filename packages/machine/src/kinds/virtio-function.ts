@@ -1,15 +1,17 @@
-import { type VirtioDevice, VirtioPci } from '@retrap/virtio'
+import type { DeviceModel } from '@retrap/device'
+import { type VirtioDevice, VirtioMmio, VirtioPci } from '@retrap/virtio'
 import type { PciPlace } from '../devices/pci-slots.ts'
 import type { MachineVirtioPlace } from '../options/pci-options.ts'
 
-/** Puts a virtio device on the PCI bus, with an option ROM if it has one. */
+/** Puts a virtio device on the PCI bus, with an option ROM if it has one, or at a transport in memory. */
 export function virtioFunction(
   device: VirtioDevice,
-  { device: number, bus }: PciPlace,
+  { device: number, bus, mmio }: PciPlace,
   place: MachineVirtioPlace,
   rom?: Uint8Array,
-): VirtioPci {
+): DeviceModel {
   const { modern, legacy, packed, vectors } = place
+  if (mmio !== undefined) return new VirtioMmio(device, { ...mmio, ...(packed !== undefined && { packed }) })
   return new VirtioPci(device, {
     device: number,
     ...(bus !== undefined && { bus }),

@@ -4,6 +4,7 @@ import type { GuestPages, GuestPageSource } from '@retrap/hvm'
 import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { StartPartServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
+import type { MachineSmbios } from '../firmware/smbios.ts'
 import type { StartDeviceServer } from '../life/machine-life.ts'
 import type { SamplingOptions } from '../life/sampling.ts'
 import type { MachineBootOptions, MachineDrive } from './drives.ts'
@@ -54,6 +55,13 @@ export interface MachineOptions {
   readonly networkCards?: readonly MachineNetworkCard[] | undefined
   /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
   readonly usb?: MachineUsb | undefined
+  /**
+   * Files that the guest reads by fw_cfg, by name (at most 55 ASCII characters), such as `opt/org.example/config`: Ignition and
+   * systemd read some, and Linux shows all at `/sys/firmware/qemu_fw_cfg/by_name`. Default none beside the board's.
+   */
+  readonly fwCfgFiles?: Readonly<Record<string, Uint8Array>> | undefined
+  /** Texts of the SMBIOS tables; default: retrap has made the machine, which has no UUID. */
+  readonly smbios?: MachineSmbios | undefined
   /** The devices that firmware boots from. */
   readonly boot?: MachineBootOptions | undefined
   /**

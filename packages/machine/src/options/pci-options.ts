@@ -48,6 +48,11 @@ export interface MachineVirtioPlace extends MachinePciPlace {
   readonly legacy?: boolean | undefined
   /** Whether queues may be packed rings. Default false. */
   readonly packed?: boolean | undefined
+  /**
+   * Whether the device is at one of an Arm board's transports in memory (virtio-mmio) and not on the PCI bus, or its number
+   * there, 0 to 31; true: the highest free one, as QEMU's board does. Default false.
+   */
+  readonly mmio?: boolean | number | undefined
   /** MSI-X vectors, 0 for none; default one for each queue and one more. */
   readonly vectors?: number | undefined
 }

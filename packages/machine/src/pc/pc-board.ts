@@ -242,6 +242,8 @@ function boardOf(options: PcOptions, parts: BoardParts): BoardDescription {
       bootOrder: [...kernelRomPaths(optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
       bootMenu: options.boot?.menu ?? false,
       graphics: hasVga(options) || hasRamfb(options),
+      smbios: options.smbios,
+      files: options.fwCfgFiles,
       ...(kernel !== undefined && { kernel: kernel.keys }),
     },
     serialPorts: acpi.serialPorts.length,

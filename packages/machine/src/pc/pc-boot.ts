@@ -110,7 +110,7 @@ export class PcBoot {
     let state: InitialState = resetState(signature)
     const shadowed = flashBelowOneMib(flash)
     if (shadowed !== undefined) this.#area = new FirmwareArea(domain, shadowed, [belowOneMib(shadowed.length)])
-    const { firmware, memoryBytes } = this.#options
+    const { firmware, memoryBytes, smbios } = this.#options
     if (firmware !== undefined) {
       const loaded = loadFirmware(firmware, signature)
       this.#area = new FirmwareArea(domain, firmware, loaded.regions)
@@ -120,7 +120,7 @@ export class PcBoot {
     if (images !== undefined && this.#direct) {
       // The module brings an assembler along.
       const { loadDirectly } = await import('../firmware/direct-boot.ts')
-      state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images })
+      state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images, smbios })
     }
     for (const vcpu of domain.vcpus) {
       vcpu.reset()

@@ -53,6 +53,12 @@ export const powerOnFacts = (options: PowerOnOptions): Pick<PowerOnOptions, 'ent
   ...(options.entropySeed !== undefined && { entropySeed: options.entropySeed }),
 })
 
+/** Bytes by which a guest knows its machine, for the images of a description. */
+export const identityBytes = ({ fwCfgFiles = {}, smbios }: MachineOptions): readonly Uint8Array[] => [
+  ...Object.values(fwCfgFiles),
+  ...(smbios === undefined ? [] : [new TextEncoder().encode(JSON.stringify(smbios))]),
+]
+
 /** Options with what the recorded machine took from its surroundings, where they do not say it. */
 export function poweredOn<K extends MachineKind>(
   options: K['options'],

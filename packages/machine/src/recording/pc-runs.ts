@@ -10,7 +10,7 @@ import { type PcOptions, processorOf } from '../options/pc-options.ts'
 import { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import { machineOf } from '../pc/pc-state.ts'
-import { powerOnFacts, type RecordedKind } from './description.ts'
+import { identityBytes, powerOnFacts, type RecordedKind } from './description.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { type GateFor, type RecordOptions, recordRun, type RunRecorder } from './record.ts'
 import { noteAll } from './record-gate.ts'
@@ -91,6 +91,7 @@ function recordedMachine(options: PcOptions): object {
     firmware,
     ...optionRoms.map(({ bytes }) => bytes),
     text,
+    ...identityBytes(options),
   ]
   return {
     ...machineOf(options),
