@@ -332,6 +332,14 @@ const nothing = { end() {}, abort() {}, pause() {}, resume() {} }
 describe('TFTP (RFC 1350)', () => {
   const request = Uint8Array.of(0, 1, ...text('kernel\0octet\0'))
 
+  test('without a folder every request is answered with an error', async () => {
+    const guest = await TestGuest.create({})
+    guest.sendUdp(1000, 69, request)
+    guest.clock.advance(1)
+    expect(guest.datagrams).toMatchObject([{ sourcePort: 69, destinationPort: 1000 }])
+    expect([...guest.datagrams[0]!.payload.subarray(0, 4)]).toEqual([0, 5, 0, 2])
+  })
+
   test('a few files are read at once, and one for each client', async () => {
     const reads: (() => void)[] = []
     const bootFiles = (): Promise<Uint8Array> => new Promise((resolve) => reads.push(() => resolve(Uint8Array.of(7))))

@@ -46,7 +46,7 @@ interface Transfer {
 
 /** Lets guests load files. Source: RFC 1350; RFC 2347; RFC 2348 (`blksize`); RFC 2349 (`tsize`). */
 export class TftpServer {
-  readonly #read: ReadBootFile
+  readonly #read: ReadBootFile | undefined
   readonly #clock: NetworkClock
   /** Set while there are transfers. */
   readonly #watch: Alarm
@@ -56,7 +56,8 @@ export class TftpServer {
   readonly #reading = new Set<string>()
   #closed = false
 
-  constructor(read: ReadBootFile, clock: NetworkClock) {
+  /** @param read - undefined: every request is answered with an error */
+  constructor(read: ReadBootFile | undefined, clock: NetworkClock) {
     this.#read = read
     this.#clock = clock
     this.#watch = new Alarm(clock, () => this.#look())
@@ -84,6 +85,10 @@ export class TftpServer {
     const [name = '', mode = '', ...pairs] = texts(message)
     if (!/^(octet|netascii)$/i.test(mode)) {
       reply(errorMessage(ILLEGAL, `mode ${mode}: expected octet`))
+      return
+    }
+    if (this.#read === undefined) {
+      reply(errorMessage(ACCESS_VIOLATION, 'this network has no folder of files: tftp=DIR names one'))
       return
     }
     if (this.#reading.has(key) || this.#reading.size === MOST_READS) return

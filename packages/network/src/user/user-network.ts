@@ -48,7 +48,7 @@ export class UserNetwork implements PacketBackend {
   readonly #fragments: Reassembly
   readonly #dhcp: DhcpServer
   readonly #dns: DnsForwarder
-  readonly #tftp: TftpServer | null
+  readonly #tftp: TftpServer
   readonly #tcp: TcpGateway
   readonly #udp: UdpGateway
   readonly #listeners: OpenSocket[] = []
@@ -77,7 +77,7 @@ export class UserNetwork implements PacketBackend {
     const texts = { hostName, domainName, bootFile, serverName }
     this.#dhcp = new DhcpServer({ subnet, gateway, dns, firstAddress: firstGuest, isolated: this.#restrict, ...texts })
     this.#dns = new DnsForwarder(sockets)
-    this.#tftp = options.bootFiles === undefined ? null : new TftpServer(options.bootFiles, clock)
+    this.#tftp = new TftpServer(options.bootFiles, clock)
     this.#tcp = new TcpGateway({
       clock,
       random: options.random ?? Math.random,
@@ -135,7 +135,7 @@ export class UserNetwork implements PacketBackend {
     this.#closed = true
     this.#tcp.close()
     this.#udp.close()
-    this.#tftp?.close()
+    this.#tftp.close()
     for (const listener of this.#listeners) listener.close()
     this.#queue.clear()
   }
@@ -188,7 +188,7 @@ export class UserNetwork implements PacketBackend {
     }
     if (source === 0 || this.#isGroup(destination)) return
     const seen = { address: destination, port }
-    if (destination === gateway && port === TFTP_PORT && this.#tftp !== null) {
+    if (destination === gateway && port === TFTP_PORT) {
       this.#tftp.receive(guest, payload, (message) => this.#udp.deliver(seen, guest, message))
       return
     }
