@@ -13,7 +13,7 @@ import {
 } from '@retrap/device'
 import { commandOf, type FloppyCommand } from './commands.ts'
 import { FloppyDrive, type FloppyDriveState } from './floppy-drive.ts'
-import { FLOPPY_SIZES, floppyFormat, SECTOR_BYTES } from './formats.ts'
+import { floppyFormat, MOST_KIB, SECTOR_BYTES } from './formats.ts'
 import type { DmaChannel } from './i8237.ts'
 import { copyOf, type FloppyRegisters, fresh, usesDma } from './registers.ts'
 import { ABNORMAL, SECTOR_NS, SectorTransfers, ST1_NO_MARK } from './sector-transfers.ts'
@@ -74,14 +74,13 @@ export class FloppyController implements DeviceModel {
   /** Ends of seeks, and of a look for an address. */
   #timers: readonly Timer[] = []
 
-  /** @throws DeviceError `ERR_OPTION` for an image of a size that no floppy has */
+  /** @throws DeviceError `ERR_OPTION` for an image that is larger than any floppy */
   constructor({ drives, dma }: FloppyControllerOptions) {
     if (drives.length > 2) throw new DeviceError('ERR_OPTION', `floppy: ${drives.length} drives: expected at most 2`)
     for (const medium of drives) {
       if (medium === null || hasNone(medium) || floppyFormat(medium.properties.bytes) !== null) continue
-      const sizes = FLOPPY_SIZES.toSorted((a, b) => a - b).join(', ')
       const { bytes } = medium.properties
-      throw new DeviceError('ERR_OPTION', `floppy: an image of ${bytes} bytes: expected one of ${sizes} KiB`)
+      throw new DeviceError('ERR_OPTION', `floppy: an image of ${bytes} bytes: expected at most ${MOST_KIB} KiB`)
     }
     this.#drives = Array.from({ length: DRIVES }, (_, i) => {
       const medium = drives[i]

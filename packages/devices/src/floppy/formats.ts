@@ -36,10 +36,19 @@ const FORMATS: readonly FloppyFormat[] = [
   row(40, 1, 8, 1, 1, 2),
 ]
 
-/** The format of an image, by its size. @returns null for a size that no floppy has */
+/** The formats of images that no format has the size of: the first that is large enough. */
+const ROOMY = [FORMATS[0]!, FORMATS[1]!]
+
+/**
+ * The format of an image, by its size. A shorter image, such as a boot sector alone, is on a disk of 1.44 or 2.88 MB that is
+ * empty behind it.
+ *
+ * @returns null for a size that is larger than any floppy, and for 0
+ */
 export function floppyFormat(bytes: number): FloppyFormat | null {
   const sectors = bytes / SECTOR_BYTES
-  return FORMATS.find((format) => format.cylinders * format.heads * format.sectors === sectors) ?? null
+  const exact = FORMATS.find((format) => sectorsOf(format) === sectors)
+  return exact ?? (sectors > 0 ? ROOMY.find((format) => sectorsOf(format) >= sectors) : undefined) ?? null
 }
 
 /** Type of a drive that was made without a disk: 1.44 MB. */
@@ -62,7 +71,8 @@ export function refusesFloppy(type: number, bytes: number): string | null {
   return `${what}: expected one of ${fits.toSorted((a, b) => a - b).join(', ')} KiB`
 }
 
-const kibOf = ({ cylinders, heads, sectors }: FloppyFormat): number => (cylinders * heads * sectors) / 2
+const sectorsOf = ({ cylinders, heads, sectors }: FloppyFormat): number => cylinders * heads * sectors
+const kibOf = (format: FloppyFormat): number => sectorsOf(format) / 2
 
-/** Sizes that a floppy image may have, for messages. */
-export const FLOPPY_SIZES: readonly number[] = FORMATS.map(kibOf)
+/** The largest disk, in KiB. */
+export const MOST_KIB: number = Math.max(...FORMATS.map(kibOf))

@@ -106,7 +106,9 @@ export class SectorTransfers {
   async #ask({ kind, drive, offset, bytes }: SectorRequest, signal: CancelSignal): Promise<boolean> {
     const medium = this.#wires.drives[drive]?.medium
     try {
-      if (kind === 'read') await medium?.read(offset, bytes, { signal })
+      // Behind the end of a short image the disk is empty, and cannot be written.
+      if (kind === 'read' && offset >= (medium?.properties.bytes ?? 0)) bytes.fill(0)
+      else if (kind === 'read') await medium?.read(offset, bytes, { signal })
       else await medium?.write(offset, bytes, { signal })
       return true
     } catch {

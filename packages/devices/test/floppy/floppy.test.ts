@@ -153,7 +153,7 @@ describe('floppy controller (290166)', () => {
   })
 
   test.each([
-    { made: HD, takes: [720, 1440, 1680], not: [2880, 1200, 360, 1000] },
+    { made: HD, takes: [720, 1000, 1440, 1680], not: [2880, 1200, 360, 3000] },
     { made: 2880 * KIB, takes: [720, 1440, 2880], not: [1200] },
     { made: 1200 * KIB, takes: [360, 1200], not: [1440] },
     { made: 0, takes: [720, 1440], not: [2880] },
@@ -289,7 +289,18 @@ describe('floppy controller (290166)', () => {
     const result = await card.transfer(0x46, head << 2, cylinder, head, sector, 2, sector, 27, 255)
     expect(result[0]! & 0xc0).toBe(0)
     expect(machine.ram.slice(DATA, DATA + 512)).toEqual(medium.bytes.slice(-512))
-    expect(() => new FloppyMachine([new TestMedium(kib * KIB + 512)])).toThrow('expected one of 160, 180, 320, 360')
+  })
+
+  test('an image of a boot sector alone is a disk of 1.44 MB that is empty behind it, and cannot be written there', async () => {
+    const { card, medium, machine } = started(512)
+    medium.bytes.fill(7)
+    machine.ram.fill(9)
+    card.channel(0x46, 1024)
+    const read = await card.transfer(0x46, 0, 0, 0, 1, 2, 18, 27, 255)
+    expect([read[0]! & 0xc0, machine.ram[DATA], machine.ram[DATA + 512]]).toEqual([0, 7, 0])
+    card.channel(0x4a, 512)
+    expect((await card.transfer(0x45, 0, 0, 0, 2, 2, 18, 27, 255))[0]! & 0xc0).toBe(0x40)
+    expect(() => new FloppyMachine([new TestMedium(2880 * KIB + 512)])).toThrow('expected at most 2880 KiB')
   })
 
   test('a snapshot holds a command on its way, also in the middle of a sector', async () => {
