@@ -2,6 +2,7 @@ export { ACPI_PM, AcpiPm, type AcpiPmOptions, type AcpiPmState } from './acpi-pm
 export type { CmosConfiguration } from './cmos-layout.ts'
 export { DEBUG_CONSOLE_READBACK, DebugConsole, type DebugConsoleOptions } from './debug-console.ts'
 export { DebugExit, type DebugExitOptions } from './debug-exit.ts'
+export { Edu, type EduOptions, type EduState } from './edu.ts'
 export {
   FW_CFG_KEY,
   FwCfg,
@@ -16,6 +17,7 @@ export { Hpet, HPET_BASE, HPET_BYTES, HPET_PERIOD_NS, type HpetOptions, type Hpe
 export type { HpetTimerState } from './hpet-comparator.ts'
 export { I8042 } from './i8042.ts'
 export type { I8042Options, I8042State } from './i8042-state.ts'
+export { I6300Esb, type I6300EsbOptions, type I6300EsbState } from './i6300esb.ts'
 export type { LateEdgesState } from './late-edges.ts'
 export { I8254, type I8254Options, type I8254State, type LegacyInterruptSource } from './i8254.ts'
 export type { I8254ChannelState } from './i8254-port.ts'
@@ -32,6 +34,7 @@ export { PostCodePort, type PostCodeState } from './post-code.ts'
 export type { Ps2KeyboardState } from './ps2/keyboard.ts'
 export type { Ps2MouseState } from './ps2/mouse.ts'
 export type { MouseMotionState } from './ps2/mouse-motion.ts'
+export { PvPanic, type PvPanicOptions } from './pvpanic.ts'
 export { RESET_CONTROL, ResetControl, type ResetControlOptions, type ResetControlState } from './reset-control.ts'
 export type { SmramSettings } from './smram.ts'
 export { CMOS_CENTURY, DAY_ALARM as CMOS_DAY_ALARM } from './rtc-time.ts'
