@@ -36,6 +36,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Storage', link: '/guides/storage' },
       { text: 'Networks', link: '/guides/network' },
       { text: 'Debugging', link: '/guides/debugging' },
+      { text: 'Lines of QEMU’s', link: '/guides/qemu' },
       { text: 'In CI', link: '/guides/ci' },
       { text: 'Firmware in CI', link: '/guides/firmware' },
       { text: 'Time travel', link: '/guides/time-travel' },

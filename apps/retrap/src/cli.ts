@@ -103,6 +103,13 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   /** Runs a command line. @param from - the file with the machine that goes on, or with the run, of a run with it */
   const run = (given: readonly string[], from: Saved = {}): Promise<number> => {
     const finish = async (settings: SessionSettings): Promise<void> => {
+      if (settings.daemonize === true && host.daemonize !== undefined)
+        return report(
+          await host.daemonize(
+            given.filter((word) => word !== '--daemonize'),
+            host.stderr,
+          ),
+        )
       const { onExit } = settings.snapshots
       const { snapshot, ...replayed } = from
       const restored = snapshot !== undefined && goesOn(settings, snapshot)

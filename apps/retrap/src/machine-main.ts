@@ -6,6 +6,7 @@ import { runCli, type CliHost } from './cli.ts'
 import { loadInterpreters } from './machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
 import { onStuck } from './devices/stuck-watch.ts'
+import { daemonize, tellParent } from './host/daemon.ts'
 import { onSignal } from './host/host.ts'
 import { plainOutput } from './print-lines.ts'
 import { usage } from './options/values.ts'
@@ -46,6 +47,8 @@ const host: CliHost = {
     abandoned = true
   },
   onSignal,
+  daemonize,
+  begun: tellParent,
 }
 
 /**

@@ -164,8 +164,8 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
       code: 2,
       says: 'there is no -enable-kvm; leave it out: the processor is always',
     },
-    { args: ['run', '-rtc', 'base=utc', file], code: 2, says: 'there is no -rtc; leave it out: the clock is in UTC' },
-    { args: ['run', '-smbios', 'type=1', file], code: 2, says: 'there is no -smbios; leave it out' },
+    { args: ['run', '-rtc', 'base=utc', file], code: 2, says: 'there is no -rtc; leave it out: it is so here' },
+    { args: ['run', '-smbios', 'type=1', file], code: 2, says: 'there is no -smbios; write --smbios type=1;' },
     { args: ['run', '-object', 'rng-random,id=r', file], code: 2, says: 'there is no -object; leave it out' },
     {
       args: ['run', '-nodefaults', file],

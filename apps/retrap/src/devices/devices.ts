@@ -1,5 +1,5 @@
-import type { DeviceModel } from '@retrap/device'
-import { DebugConsole, DebugExit, PciTestDevice } from '@retrap/devices'
+import type { DeviceContext, DeviceModel } from '@retrap/device'
+import { DebugConsole, DebugExit, Edu, I6300Esb, PciTestDevice, PvPanic } from '@retrap/devices'
 import { type Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
@@ -9,13 +9,17 @@ import { isModuleBehindPort, MODULE_PROPERTIES, moduleTypesLine, namesModule, pr
 import type { SessionOutput } from '../host/host.ts'
 import type { OptionRow } from '../options/option-table.ts'
 import { Properties, didYouMean, parseDevice, usage, type DeviceArgument } from '../options/values.ts'
+import { ExitCode } from '../exit-codes.ts'
+import type { RunEvent } from '../host/run-control.ts'
 import { deviceHere } from '../qemu/devices.ts'
-import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
+import { inWordsOfPci, isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
 
 /** Where a device's text may go. */
 export interface DeviceHost {
   readonly stdout: SessionOutput
   readonly stderr: SessionOutput
+  /** Takes events of devices, as QMP has them. */
+  tell?: ((...event: RunEvent) => void) | undefined
 }
 
 /** One `--device` that we have: QEMU's name, what its properties are, and how to make it. */
@@ -25,6 +29,11 @@ interface DeviceKind {
   /** Checks the properties; what it returns makes the device, once for each machine. */
   prepare(properties: Properties, host: DeviceHost, argument: DeviceArgument): () => DeviceModel
 }
+
+const ADDRESS = (number: string): string => `PCI device number, such as 4 or 0x4 (${number})`
+
+const PANIC_ACTIONS = ['shutdown', 'none'] as const
+const WATCHDOG_ACTIONS = ['reset', 'poweroff', 'shutdown', 'none'] as const
 
 const KINDS: Readonly<Record<string, DeviceKind>> = {
   'isa-debug-exit': {
@@ -48,10 +57,59 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
   },
   'pci-testdev': {
     summary: 'counts writes to its memory and ports, for programs that test them',
-    properties: { addr: 'PCI device number, such as 4 or 0x4 (1e)' },
+    properties: { addr: ADDRESS('1e') },
     prepare(_properties, _host, argument) {
       const device = slotOf(argument)
       return () => new PciTestDevice(device === undefined ? {} : { device })
+    },
+  },
+  edu: {
+    summary: 'computes factorials, interrupts and copies by DMA, for people who learn to write drivers',
+    properties: {
+      addr: ADDRESS('1d'),
+      dma_mask: 'the highest address that DMA reaches: ones from bit 0 on (0xfffffff)',
+    },
+    prepare(properties, _host, argument) {
+      const device = slotOf(argument)
+      const addressBits = Math.log2(properties.whole('dma_mask', 0xfff_ffff, 2 ** 52 - 1, 1) + 1)
+      if (!Number.isInteger(addressBits)) throw usage('--device edu: dma_mask is no row of ones, such as 0xfffffff')
+      return () => new Edu({ addressBits, ...(device !== undefined && { device }) })
+    },
+  },
+  pvpanic: {
+    summary: 'a kernel that panics says so by a PCI function or a port, and the run ends with 90',
+    properties: {
+      addr: ADDRESS('1b'),
+      ioport: 'the port (0x505)',
+      action: `${PANIC_ACTIONS.join(', ')} (shutdown)`,
+    },
+    prepare(properties, { stderr, tell }, argument) {
+      const action = properties.oneOf('action', PANIC_ACTIONS)
+      const device = slotOf(argument) ?? 0x1b
+      const ioport = properties.whole('ioport', 0x505, 0xffff)
+      const onPanic = (crashLoaded: boolean, context: DeviceContext): void => {
+        tell?.(crashLoaded ? 'GUEST_CRASHLOADED' : 'GUEST_PANICKED', { action: action === 'none' ? 'run' : 'poweroff' })
+        stderr.write(
+          `retrap: the guest says that it ${crashLoaded ? 'saves its memory after a panic' : 'has panicked'}\r\n`,
+        )
+        if (action !== 'none' && !crashLoaded) context.requestExit(ExitCode.GuestPanic)
+      }
+      return () => new PvPanic({ onPanic, ioport, device })
+    },
+  },
+  i6300esb: {
+    summary: 'a watchdog: a guest that does not feed it is reset',
+    properties: { addr: ADDRESS('1c'), action: `${WATCHDOG_ACTIONS.join(', ')} (reset)` },
+    prepare(properties, { stderr, tell }, argument) {
+      const device = slotOf(argument)
+      const action = properties.oneOf('action', WATCHDOG_ACTIONS)
+      const onExpired = (context: DeviceContext): void => {
+        tell?.('WATCHDOG', { action })
+        stderr.write(`retrap: the watchdog's time is over: ${action}\r\n`)
+        if (action === 'reset') context.requestReset()
+        else if (action !== 'none') context.requestPowerOff()
+      }
+      return () => new I6300Esb({ onExpired, ...(device !== undefined && { device }) })
     },
   },
 }
@@ -134,7 +192,7 @@ function readDevice(text: string, _before: readonly unknown[], command: Command)
   const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
   const kinds = { ...KINDS, ...PCI_KINDS }
   if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {
-    const argument = parseDevice(text)
+    const argument = inWordsOfPci(parseDevice(text))
     checkDevice(argument)
     return argument
   }
@@ -192,6 +250,7 @@ export function deviceHelp(): string {
     '  exec:COMMAND  a program in any language, which is started: see retrap device-sdk --help;',
     '    unix:PATH and tcp:HOST:PORT connect to one that listens',
     ...columns(Object.entries(PROGRAM_PROPERTIES), '    '),
+    '  virtio-NAME-device  a virtio-NAME-pci at a transport in memory of an Arm board; bus=virtio-mmio-bus.31 (the last one)',
     `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
 }

@@ -75,6 +75,7 @@ const VIRTIO_PLACE = {
   packed: 'on: queues may be packed rings (off)',
   vectors: 'MSI-X vectors, 0 for none (one for each queue, and one)',
   id: 'a name, for device_del after Ctrl-A c',
+  mmio: 'on: at a transport in memory of an Arm board, as --device virtio-…-device is (off)',
 }
 
 const NAMED = { id: 'a name; it changes nothing' }
@@ -246,13 +247,29 @@ export function placeOf(argument: DeviceArgument): MachinePciPlace {
   return { ...(behind && { port: bus }), ...(slot !== undefined && { slot }) }
 }
 
+/** `virtio-blk-device` and so on: a device of virtio-mmio in QEMU's words is one of PCI with its place elsewhere. */
+export function inWordsOfPci(argument: DeviceArgument): DeviceArgument {
+  const [, kind] = /^virtio-(.+)-device$/.exec(argument.name) ?? []
+  if (kind === undefined || !Object.hasOwn(PCI_KINDS, `virtio-${kind}-pci`)) return argument
+  return { name: `virtio-${kind}-pci`, properties: new Map([...argument.properties, ['mmio', 'on']]) }
+}
+
+/** The transport that `bus=virtio-mmio-bus.N` names, or the next one. @throws CliError `ERR_USAGE` */
+function transportOf({ name, properties }: DeviceArgument): MachineVirtioPlace {
+  const bus = properties.get('bus')
+  const number = bus === undefined ? undefined : Number(/^virtio-mmio-bus\.(\d+)$/.exec(bus)?.[1] ?? Number.NaN)
+  if (number !== undefined && !(number < 32))
+    throw usage(`--device ${name}: bus=${bus} is no transport; write bus=virtio-mmio-bus.0 to virtio-mmio-bus.31`)
+  return { mmio: number ?? true }
+}
+
 /** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
 export function virtioPlaceOf(argument: DeviceArgument, properties: Properties): MachineVirtioPlace {
   const [noModern, noLegacy] = [properties.flag('disable-modern'), properties.flag('disable-legacy')]
   if (noModern === true && noLegacy === true)
     throw usage(`--device ${argument.name}: disable-modern and disable-legacy are both on; leave one of them out`)
   return {
-    ...placeOf(argument),
+    ...(properties.flag('mmio') === true ? transportOf(argument) : placeOf(argument)),
     ...(noModern === true && { modern: false }),
     ...(noLegacy === true && { legacy: false }),
     ...(properties.flag('packed') === true && { packed: true }),

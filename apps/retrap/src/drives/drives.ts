@@ -84,7 +84,7 @@ export const DRIVE_OPTIONS: OptionGroup = [
     { flags: '--cdrom <file>', help: 'disc in a CD drive, at the third IDE place', isFile: true },
     {
       flags: '--fda <file>',
-      help: 'disk in floppy drive A, of 1.44 MB or another size that floppies have; --fdb is drive B',
+      help: 'disk in floppy drive A, of 1.44 MB or another size that floppies have, or shorter, such as a boot sector; --fdb is drive B',
       isFile: true,
       pcOnly: NO_FLOPPY,
     },

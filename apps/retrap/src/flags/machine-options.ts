@@ -9,10 +9,12 @@ import { startRemoteDevices, type DeviceServerAddress, type NamedDevices } from 
 import { displaySettings, type DisplayFlags } from '../display/display-option.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import type { GdbOption } from '../gdb/session-gdb.ts'
+import { identityOf, type IdentityFlags } from './identity-options.ts'
 import { withOptionRoms } from './images.ts'
 import { jitDump } from '../machine/jit-dump.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import { devicesBehindPorts } from '../monitor/hot-devices.ts'
+import type { MonitorFlags } from '../monitor/monitor-sockets.ts'
 import { listNetworks, type NetworkFlags } from '../network/networks.ts'
 import { rootPorts, usbController } from '../devices/pci-devices.ts'
 import { GuestProfile } from '../profile/guest-profile.ts'
@@ -32,7 +34,7 @@ import { listConsoles } from '../serial/console-devices.ts'
 const CODE_CACHE_BYTES = 128 << 20
 
 /** Options that every machine takes. */
-export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, TraceFlags {
+export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, TraceFlags, IdentityFlags, MonitorFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -56,6 +58,8 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly timeout?: number
   readonly saveOnExit?: string
   readonly control?: string
+  readonly pidfile?: string
+  readonly daemonize?: boolean
   readonly incoming?: MigrationAddress
   readonly gdb?: GdbOption
   readonly record?: string
@@ -79,6 +83,8 @@ export async function settingsFor(
   card: 'std' | 'ramfb' | 'none' = 'none',
   drives: readonly DriveArgument[] = [],
 ): Promise<SessionSettings> {
+  const events: { tell?: DeviceHost['tell'] } = {}
+  const told: DeviceHost = { ...pickOutputs(host), tell: (...event) => events.tell?.(...event) }
   const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
@@ -93,6 +99,7 @@ export async function settingsFor(
       // Larger guests, with the most vCPUs or with forks, need the room below 4 GiB.
       ...(flags.memory <= 2 ** 31 && { codeCacheBytes: CODE_CACHE_BYTES }),
       cpus: flags.cpus,
+      ...(await identityOf(flags)),
       generation: {},
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
@@ -125,9 +132,10 @@ export async function settingsFor(
     ...listSound(flags),
     modules: (flags.device ?? []).filter(isModuleBehindPort),
     images: async () => withOptionRoms(await images(), flags.optionRom),
+    events,
     devices: prepareDevices(
       flags.device ?? [],
-      host,
+      told,
       flags.deviceServer?.map((address) =>
         startRemoteDevices(address, (text) => void host.stderr.write(`retrap: ${text}\n`)),
       ),
@@ -138,6 +146,11 @@ export async function settingsFor(
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
     ...(flags.control !== undefined && { control: flags.control }),
+    ...(flags.pidfile !== undefined && { pidFile: flags.pidfile }),
+    ...(flags.daemonize === true && { daemonize: true }),
+    ...(flags.monitor !== undefined && { monitor: flags.monitor }),
+    ...(flags.qmp !== undefined && { qmp: flags.qmp }),
+    ...(flags.paused === true && { paused: true }),
     ...(flags.incoming !== undefined && { incoming: flags.incoming }),
     // A recorded machine waits for gdb.
     ...(flags.gdb !== undefined && { gdb: { ...flags.gdb, wait: flags.gdb.wait || flags.record !== undefined } }),
@@ -158,6 +171,8 @@ export async function settingsFor(
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
 }
+
+const pickOutputs = ({ stdout, stderr }: DeviceHost): DeviceHost => ({ stdout, stderr })
 
 async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise<GuestProfile | undefined> {
   if (profile !== undefined) return new GuestProfile(profile, cpus, await readSymbolFiles(symbols))

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { ARM_BOARDS, parseDeviceNode } from './arm-options.ts'
 import { parseCpu } from './cpu-option.ts'
+import { IDENTITY_OPTIONS } from './identity-options.ts'
 import { IMAGE_OPTIONS } from './images.ts'
 import { DEVICE_OPTION } from '../devices/devices.ts'
 import { readDeviceServer } from '../devices/device-servers.ts'
@@ -10,6 +11,7 @@ import { DISPLAY_OPTIONS } from '../display/display-option.ts'
 import { DRIVE_OPTIONS } from '../drives/drives.ts'
 import { parseGdb } from '../gdb/session-gdb.ts'
 import { parseMigrationAddress } from '../migration/socket-channel.ts'
+import { MONITOR_OPTIONS } from '../monitor/monitor-sockets.ts'
 import { NETWORK_OPTIONS } from '../network/networks.ts'
 import { VSOCK_OPTION } from '../network/vsock-option.ts'
 import { addOptions, LEAVE_OUT, type OptionGroup, type OptionRow } from '../options/option-table.ts'
@@ -148,6 +150,9 @@ const RUN: OptionGroup = [
       help: 'take commands of the monitor by a Unix socket: retrap migrate PATH',
       pcOnly: LEAVE_OUT,
     },
+    ...MONITOR_OPTIONS,
+    { flags: '--pidfile <file>', help: 'write the number of the process there, until it ends' },
+    { flags: '--daemonize', help: 'end when the machine is there, which runs on in the background' },
   ],
 ]
 
@@ -229,7 +234,7 @@ export function machineOptions(command: Command, memory: string): Command {
   }
   addOptions(
     command,
-    ['Machine:', [size, ...BOARD]],
+    ['Machine:', [size, ...BOARD, ...IDENTITY_OPTIONS]],
     DEVICES,
     ['Screen and sound:', [...DISPLAY_OPTIONS, SOUND_OPTION]],
     ['Serial ports and consoles:', [...SERIAL_OPTIONS, CONSOLE]],

@@ -64,6 +64,10 @@ export interface SessionHost {
   onUncaught(listener: (thrown: unknown) => void): () => void
   /** Calls back amid what keeps this thread, for `ms` so far, from its event loop; returns how to stop listening. */
   onStuck(listener: (ms: number, exit: (code: number) => void) => void): () => void
+  /** Runs a command line in a process of its own. @returns the exit code, 0 once its machine is there */
+  daemonize?(args: readonly string[], stderr: SessionOutput): Promise<number>
+  /** Told that the run's first machine is there. */
+  begun?(): void
   /** Ends the process as soon as its exit code is known, although output waits for its reader, or a device model is late. */
   abandon(): void
 }

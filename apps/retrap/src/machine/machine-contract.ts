@@ -1,7 +1,9 @@
 import type { Clock, DeviceModel } from '@retrap/device'
+import type { Keyboard, Screen } from '@retrap/display'
 import type { GdbTarget } from '@retrap/gdb'
 import type {
   BoardServerOptions,
+  MachineDebugger,
   MachineExit,
   MachineRunOptions,
   PcGdbOptions,
@@ -103,6 +105,11 @@ export interface Machine {
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
   save?(options?: MachineSaveOptions): Promise<MachineSnapshot>
+  /** Keyboard and screen, which commands use. */
+  readonly keyboard?: Pick<Keyboard, 'press'>
+  readonly screen?: Pick<Screen, 'height' | 'pixels' | 'refresh' | 'toPng' | 'width'>
+  /** The debugger, which reads registers for commands. */
+  debugger?(): Promise<Pick<MachineDebugger, 'cpus' | 'isStopped' | 'register' | 'resume' | 'stop'>>
   /** Shows the machine to gdb. */
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */

@@ -6,18 +6,15 @@ import { didYouMean, parseDevice, usage } from '../options/values.ts'
 import { readNetdev } from '../network/netdevs.ts'
 import { asCommand, type HotDevices } from './hot-devices.ts'
 import { describePci } from './pci-listing.ts'
+import { RUN_COMMANDS, RUN_HELP, RUN_INFO, type RunSite } from './run-commands.ts'
 import type { BackEnds } from '../back-ends/back-ends.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import type { SessionRecording } from '../recording/session-recording.ts'
 import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import type { SessionMigration } from '../migration/session-migration.ts'
 
-type MonitorMachine = Machine
-
 /** The surroundings of commands: the machine that runs, and its connections. */
-export interface MonitorSite {
-  /** Undefined: no machine runs. */
-  readonly machine: MonitorMachine | undefined
+export interface MonitorSite extends RunSite {
   readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
   readonly devices: HotDevices
   readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
@@ -28,7 +25,7 @@ export interface MonitorSite {
 }
 
 /** @throws CliError `ERR_INPUT` where no machine runs */
-function runningMachine({ machine }: MonitorSite): MonitorMachine {
+function runningMachine({ machine }: MonitorSite): Machine {
   if (machine === undefined) throw new CliError('ERR_INPUT', 'no machine runs')
   return machine
 }
@@ -56,12 +53,13 @@ who-wrote PLACE [LENGTH]          in a replay, who wrote memory last: at an addr
 migrate TARGET [downtime=MS] [bandwidth=MIB]
                                   move the machine to retrap run --incoming TARGET
 migrate --resume|--abandon        say where it is, where the connection has ended at the last moment
--f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
+${RUN_HELP}-f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
 `
 
 type Command = (given: readonly string[], site: MonitorSite) => string | Promise<string>
 
 const INFO: Readonly<Record<string, Command>> = {
+  ...RUN_INFO,
   block: (_, site) => describeDrives(site),
   network: (_, { backEnds }) =>
     backEnds.networks.ids.map((id) => `${id}: ${backEnds.uses(id) ? 'a card has it' : 'no card has it'}\n`).join('') ||
@@ -77,11 +75,11 @@ const INFO: Readonly<Record<string, Command>> = {
 const COMMANDS: Readonly<Record<string, Command>> = {
   info: (given, site) => {
     const [what = '', ...more] = given
-    if (!Object.hasOwn(INFO, what) || more.length > 0) {
+    if (!Object.hasOwn(INFO, what) || (more.length > 0 && more.join() !== '-a')) {
       const names = Object.keys(INFO)
       throw usage(`write info ${names.join('|')}${didYouMean(what, names)}`)
     }
-    return INFO[what]!([], site)
+    return INFO[what]!(more, site)
   },
   change: (given, site) => exchange('change', given, site),
   eject: (given, site) => exchange('eject', given, site),
@@ -145,6 +143,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return site.migration.decide(first === '--resume' ? 'resume' : 'abandon')
     return site.migration.migrate(runningMachine(site), given)
   },
+  ...RUN_COMMANDS,
   help: () => HELP,
   '?': () => HELP,
 }

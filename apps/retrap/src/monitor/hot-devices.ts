@@ -33,6 +33,7 @@ const LATE_MS = 30_000
 export function devicesBehindPorts(devices: readonly DeviceArgument[] = []): readonly PortDevice[] {
   return devices.flatMap((argument) => {
     const { name, properties } = argument
+    if (properties.get('mmio') === 'on') return []
     if (!isPluggable(name) && !HAVE_DEVICES.includes(name) && !/^virtio-.*-pci$/.test(name)) return []
     const { port } = placeOf(argument)
     const id = properties.get('id')
@@ -47,6 +48,8 @@ export class HotDevices {
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
   /** Takes what programs with devices write. */
   readonly #stderr: ProgramOutput
+  /** Told of a device that the guest has given up. */
+  onRemoved: (id: string) => void = () => {}
   /** The end of the last addition: each sees what the one before has done. */
   #added: Promise<unknown> = Promise.resolve()
 
@@ -207,7 +210,10 @@ export class HotDevices {
       clearTimeout(timer)
     }
     // Another command may have waited for the same.
-    if (this.#devices.delete(device)) await this.#backEnds.removeBehind(port)
+    if (this.#devices.delete(device)) {
+      await this.#backEnds.removeBehind(port)
+      this.onRemoved(id)
+    }
     return `${id}: out${over}\n`
   }
 }

@@ -90,3 +90,24 @@ function describeBars(read: (register: number, size: number) => number, count: n
   }
   return lines
 }
+
+/** `query-pci` of QMP: the functions by their buses, without what is behind bridges. */
+export function listPci(source: PciSource, nameOf: (model: string) => string): object[] {
+  const buses = new Map<number, object[]>()
+  for (let bdf = 0; bdf < FUNCTIONS; bdf++) {
+    const owner = source.ownerAt(bdf)
+    if (owner === undefined) continue
+    const read = (register: number): number => source.read(bdf, register, 2)
+    const kind = read(SUBCLASS)
+    const devices = buses.get(bdf >> 8) ?? []
+    buses.set(bdf >> 8, devices)
+    devices.push({
+      ...{ bus: bdf >> 8, slot: (bdf >> 3) & 31, function: bdf & 7 },
+      class_info: { class: kind, ...(CLASSES[kind] !== undefined && { desc: CLASSES[kind] }) },
+      id: { vendor: read(VENDOR), device: read(DEVICE) },
+      ...{ irq_pin: read(INTERRUPT_PIN) & 0xff, irq: read(INTERRUPT_LINE) & 0xff },
+      ...{ qdev_id: nameOf(owner), regions: [] },
+    })
+  }
+  return [...buses].map(([bus, devices]) => ({ bus, devices }))
+}

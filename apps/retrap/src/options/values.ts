@@ -236,6 +236,17 @@ export class Properties {
     return value
   }
 
+  /** One of some words; default the first one. */
+  oneOf<T extends string>(key: string, words: readonly T[]): T {
+    const word = this.#argument.properties.get(key) ?? words[0]!
+    const found = words.find((one) => one === word)
+    if (found === undefined)
+      throw usage(
+        `--device ${this.#argument.name}: ${key}=${word} is unknown; there are ${words.join(', ')}${didYouMean(word, words)}`,
+      )
+    return found
+  }
+
   /** `on` or `off`; undefined where it is not given. */
   flag(key: string): boolean | undefined {
     const text = this.#argument.properties.get(key)

@@ -31,9 +31,15 @@ export class EscapeFilter {
   #escaped = false
   #line: PromptLine | null = null
 
-  /** @param keyboard - input goes to a guest's keyboard, which has keys that a terminal cannot send */
-  constructor(keyboard = false) {
+  readonly #stays: boolean
+
+  /**
+   * @param keyboard - input goes to a guest's keyboard, which has keys that a terminal cannot send
+   * @param stays - one command follows another, until Ctrl-A c
+   */
+  constructor(keyboard = false, stays = false) {
     this.#keyboard = keyboard
+    this.#stays = stays
   }
 
   push(bytes: Uint8Array): Typed {
@@ -52,7 +58,7 @@ export class EscapeFilter {
         const typed = this.#line.push(byte)
         echo.push(...typed.echo)
         if (typed.line === undefined) continue
-        this.#line = null
+        this.#line = this.#stays && typed.line !== null ? new PromptLine() : null
         commands.push(typed.line)
         continue
       }
@@ -62,7 +68,8 @@ export class EscapeFilter {
         continue
       }
       this.#escaped = false
-      if (this.#line !== null) {
+      const wasAsked = this.#line !== null
+      if (wasAsked) {
         // Another escape key gives the line up.
         this.#line = null
         commands.push(null)
@@ -73,6 +80,7 @@ export class EscapeFilter {
       }
       if (byte === 0x68 || byte === 0x3f) help = true
       else if (byte === 0x63 || byte === 0x43) {
+        if (this.#stays && wasAsked) continue
         this.#line = new PromptLine()
         prompt = true
       } else if (byte === 0x70 || byte === 0x50) power = true

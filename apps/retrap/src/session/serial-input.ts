@@ -22,6 +22,8 @@ export type InputPolicy =
 
 export interface SerialInputOptions {
   readonly policy: InputPolicy
+  /** Ctrl-A c goes to the monitor and back, with a command after another in between. */
+  readonly staysAtPrompt?: boolean
   /** Whether a person is typing. Then nothing is paced: the person sees the prompt. */
   readonly interactive: boolean
   /** Hands bytes to the guest. @returns false where so many wait that no more should come before `drained` */
@@ -60,7 +62,7 @@ export class SerialInput {
 
   constructor(options: SerialInputOptions) {
     this.#options = options
-    this.#filter = new EscapeFilter(options.onRestart !== undefined)
+    this.#filter = new EscapeFilter(options.onRestart !== undefined, options.staysAtPrompt)
     const { policy } = options
     if (policy.kind === 'shell' || policy.kind === 'script') {
       this.feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))

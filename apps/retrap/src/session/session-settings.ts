@@ -1,8 +1,9 @@
 import type { BackEndSettings } from '../back-ends/back-ends.ts'
-import type { CreateDevices } from '../devices/devices.ts'
+import type { CreateDevices, DeviceHost } from '../devices/devices.ts'
 import type { DisplaySettings } from '../display/display-option.ts'
 import type { GdbOption } from '../gdb/session-gdb.ts'
 import type { Machine, MachineImages, MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
+import type { MonitorFlags } from '../monitor/monitor-sockets.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import type { PortDevice } from '../monitor/hot-devices.ts'
 import type { RecordingSettings } from '../recording/session-recording.ts'
@@ -11,7 +12,7 @@ import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
 import type { SessionTrace } from '../trace/session-trace.ts'
 
 /** One machine to run, and how it meets the outside. */
-export interface SessionSettings extends BackEndSettings, TerminalSettings {
+export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings, 'monitor'>, MonitorFlags {
   readonly machine: Omit<
     MachineOptions,
     'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
@@ -19,6 +20,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
+  /** Where devices tell their events. */
+  readonly events?: { tell?: DeviceHost['tell'] }
   /** Where the graphics card's picture goes; default nowhere. */
   readonly display?: DisplaySettings
   readonly timeoutMs?: number
@@ -39,6 +42,10 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly control?: string
   /** Where gdb attaches. */
   readonly gdb?: GdbOption
+  /** The file that has the number of this process while the session lasts. */
+  readonly pidFile?: string
+  /** The session is another process's, which is started. */
+  readonly daemonize?: boolean
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings
   /** Whether the run is recorded, or is a recorded one. */

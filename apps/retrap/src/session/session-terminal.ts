@@ -15,6 +15,8 @@ export interface TerminalSettings {
   /** Which of the guest's consoles gets what is typed. Both are printed. */
   readonly console: 'serial' | 'xen'
   readonly input: InputPolicy
+  /** Where monitors are: with `stdio` Ctrl-A c goes to one on the terminal, and back. */
+  readonly monitor?: readonly { readonly kind: string }[]
 }
 
 /** The requests of the keys behind Ctrl-A, and the guest's output when it is lost. */
@@ -60,6 +62,7 @@ export class SessionTerminal {
     this.#input = new SerialInput({
       policy: this.isConsole ? settings.input : { kind: 'pass' },
       interactive: host.stdin.isTTY === true,
+      staysAtPrompt: this.staysAtPrompt,
       send: (bytes) =>
         screen?.typed(bytes, () => this.#input.drained()) ??
         this.#toChardev?.(bytes) ??
@@ -69,13 +72,23 @@ export class SessionTerminal {
       onPower: listener.power,
       onSave: listener.save,
       onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
-      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${PROMPT}`) : screen.ask(PROMPT)),
+      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${this.#prompt}`) : screen.ask(this.#prompt)),
       onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),
       onCommand: listener.command,
       onRoom: () => host.stdin.resume(),
       ...(screen !== undefined && { onRestart: () => screen.restart() }),
     })
     this.#panic = new PanicWatch(listener.panicked)
+  }
+
+  /** Whether one command follows another. */
+  get staysAtPrompt(): boolean {
+    return this.#settings.monitor?.some(({ kind }) => kind === 'stdio') === true
+  }
+
+  /** Scripts for QEMU's monitor wait for its prompt. */
+  get #prompt(): string {
+    return this.staysAtPrompt ? '(qemu) ' : PROMPT
   }
 
   /** Whether a console of the guest leads to it. */
@@ -127,9 +140,9 @@ export class SessionTerminal {
     stderr.write(`retrap: ${text}\n`)
   }
 
-  /** Shows the answer to a command. */
-  answer(text: string): void {
-    const lines = text.replaceAll('\n', '\r\n')
+  /** Shows the answer to a command. @param asksAgain - another command may follow */
+  answer(text: string, asksAgain: boolean = false): void {
+    const lines = `${text.replaceAll('\n', '\r\n')}${asksAgain && this.staysAtPrompt ? this.#prompt : ''}`
     if (this.#screen === undefined) this.#host.stderr.write(lines)
     else this.#screen.cover(lines)
   }

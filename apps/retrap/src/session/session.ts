@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describeThrown, type MachineExit, type MachineTrait, requireSupported, traitsOf } from '@retrap/machine'
@@ -5,12 +7,15 @@ import { BackEnds } from '../back-ends/back-ends.ts'
 import { SessionDisplay } from '../display/session-display.ts'
 import { flushDevices, type MachineDevices } from '../devices/devices.ts'
 import { ExitCode } from '../exit-codes.ts'
-import { explainError } from '../errors.ts'
+import { CliError, explainError, troubleWith } from '../errors.ts'
 import { SessionGdb } from '../gdb/session-gdb.ts'
 import type { EndingSignal, SessionDebugger, SessionHost } from '../host/host.ts'
 import type { Machine, MachineOptions } from '../machine/machine-contract.ts'
 import { runCommand } from '../monitor/commands.ts'
 import { HotDevices } from '../monitor/hot-devices.ts'
+import { MonitorSocket } from '../monitor/monitor-sockets.ts'
+import type { QmpSite } from '../monitor/qmp-commands.ts'
+import { RunControl } from '../host/run-control.ts'
 import { ControlSocket } from '../migration/control.ts'
 import { SessionMigration } from '../migration/session-migration.ts'
 import { OutputWatch } from '../host/output-watch.ts'
@@ -26,6 +31,8 @@ import { SessionTerminal } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 
 const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
+/** The end of a run whose machine is to start anew for a command. */
+const ASKED_RESET: MachineExit = { reason: 'reset' }
 const AWAKE = 'retrap: the guest wakes\r\n'
 
 /** A machine, and the models of this process that it was given. */
@@ -76,6 +83,9 @@ class Session {
   readonly #debugger: SessionDebugger | undefined
   readonly #recording: SessionRecording
   readonly #migration: SessionMigration
+  readonly #control: RunControl
+  /** Ends the run, as a user who leaves. */
+  readonly #leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
   /** The machine that was saved goes on. */
   #restored = false
   /** The machine could not be saved. */
@@ -117,8 +127,10 @@ class Session {
       if (isTyped) this.#terminal.answer(`retrap: ${text}\n`)
       else host.stderr.write(`retrap: ${text}\n`)
     }
-    const leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
-    this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, leave)
+    this.#control = new RunControl(settings.paused === true)
+    this.#control.interrupt = () => this.#pause.abort()
+    if (settings.events !== undefined) settings.events.tell = (...event) => this.#control.tell(...event)
+    this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, this.#leave)
     this.#migration = new SessionMigration({
       check: (machine) => {
         requireSupported('migrate', this.#traits)
@@ -168,17 +180,25 @@ class Session {
 
   /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
   async #command(line: string | null): Promise<void> {
-    if (this.#backEnds !== undefined) this.#terminal.answer(line === null ? '' : await this.#answer(line))
+    if (this.#backEnds !== undefined)
+      this.#terminal.answer(line === null ? '' : await this.#answer(line), line !== null)
   }
 
   /** Does what a command says. @returns what to tell */
   async #answer(line: string): Promise<string> {
-    const [backEnds, devices] = [this.#backEnds, this.#devices]
-    if (backEnds === undefined || devices === undefined) return ''
-    const tell = (text: string): void => this.#terminal.answer(text)
-    const [machine, snapshots, migration] = [this.#running, this.#snapshots, this.#migration]
-    const recording = this.#recording
-    return runCommand(line, { machine, backEnds, devices, snapshots, recording, migration, tell })
+    return this.#backEnds === undefined ? '' : runCommand(line, this.#site())
+  }
+
+  /** The surroundings of a command, once the back ends are open. */
+  #site(): QmpSite {
+    const { memoryBytes, cpus, smbios } = this.#settings.machine
+    return {
+      ...{ machine: this.#running, backEnds: this.#backEnds!, devices: this.#devices!, control: this.#control },
+      ...{ snapshots: this.#snapshots, recording: this.#recording, migration: this.#migration, leave: this.#leave },
+      tell: (text) => this.#terminal.answer(text),
+      power: () => this.#pressPowerButton(),
+      facts: { memoryBytes, cpus, uuid: smbios?.uuid, isArm: this.#settings.machine.architecture === 'arm64' },
+    }
   }
 
   async #pressPowerButton(): Promise<boolean> {
@@ -210,6 +230,8 @@ class Session {
     this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay, isIncoming }, this.#chardevs)
     const { machine, portDevices = [] } = this.#settings
     this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds, stderr)
+    this.#devices.onRemoved = (device) =>
+      this.#control.tell('DEVICE_DELETED', { device, path: `/machine/peripheral/${device}` })
     for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
@@ -224,9 +246,24 @@ class Session {
     await this.#display?.open(stderr)
     await this.#snapshots.open()
     await this.#debugger?.open(stderr, () => this.#end({ code: ExitCode.PowerOff }, true))
+    const { pidFile } = this.#settings
+    if (pidFile !== undefined) {
+      await writeFile(pidFile, `${process.pid}\n`).catch((error: unknown) => {
+        throw new CliError('ERR_INPUT', `--pidfile ${pidFile}: ${troubleWith(error, 'write')}`)
+      })
+      this.#closing.push(() => rmSync(pidFile, { force: true }))
+    }
     if (this.#settings.control !== undefined) {
       const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))
       this.#closing.push(() => control.close())
+    }
+    const { monitor = [], qmp = [] } = this.#settings
+    const monitors = [...monitor.map((at) => [at, false] as const), ...qmp.map((at) => [at, true] as const)]
+    for (const [target, isQmp] of monitors) {
+      if (target.kind === 'stdio') continue
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      const socket = await MonitorSocket.open(target, isQmp, () => this.#site(), stderr)
+      this.#closing.push(() => socket.close())
     }
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
@@ -262,6 +299,7 @@ class Session {
     let made = isOpen ? await this.#make() : null
     if (made !== null) await this.#settings.takeOver?.(async (writes) => this.#backEnds?.images.claim(writes ?? []))
     if (made !== null) this.#closing.push(this.#terminal.open())
+    if (made !== null) this.#host.begun?.()
     let resets = 0
     let exit: MachineExit
     for (;;) {
@@ -278,6 +316,8 @@ class Session {
       // oxlint-disable-next-line no-await-in-loop
       if (exit.reason !== 'reset' && !this.#migration.isGone) await this.#saveOnExit(made.machine, exit)
       if (exit.reason !== 'reset') break
+      const isAsked = exit === ASKED_RESET
+      this.#control.tell('RESET', { guest: !isAsked, reason: isAsked ? 'host-qmp-system-reset' : 'guest-reset' })
       if (noReboot === true || this.#recording.isActive) {
         host.stderr.write(
           `retrap: the guest has reset the machine${this.#recording.isActive ? '' : ' (--no-reboot)'}\n`,
@@ -293,6 +333,8 @@ class Session {
       // oxlint-disable-next-line no-await-in-loop
       made = await this.#make()
     }
+    const isGuests = exit.reason !== 'stopped' && exit.reason !== 'timeout'
+    this.#control.tell('SHUTDOWN', { guest: isGuests, reason: isGuests ? 'guest-shutdown' : 'host-qmp-quit' })
     profile?.write()
     await this.#recording.close()
     if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
@@ -380,6 +422,7 @@ class Session {
       devices: models,
       deviceServers: loaded.servers,
       onSleep: (asleep) => {
+        this.#control.tell(asleep ? 'SUSPEND' : 'WAKEUP')
         if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
       },
       onWarning: (warning) => void this.#host.stderr.write(`\r\nretrap: ${warning}\r\n`),
@@ -401,6 +444,7 @@ class Session {
       this.#connect(machine)
       settings.trace?.attach(machine, options.kernel)
       await this.#debugger?.adopt(machine, this.#recording.runnerOf(machine))
+      this.#sayArchitecture(options.kernel)
     } catch (error) {
       machine.close?.()
       throw error
@@ -415,6 +459,12 @@ class Session {
       const left = this.#millisecondsLeft()
       const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
       this.#running = machine
+      const over = left === Infinity ? [] : [AbortSignal.timeout(Math.ceil(left))]
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#control.released(AbortSignal.any([this.#stop.signal, ...over]))
+      if (this.#stop.signal.aborted) return { reason: 'stopped' }
+      if (this.#control.takesReset()) return ASKED_RESET
+      if (over.some(({ aborted }) => aborted)) return { reason: 'timeout' }
       // oxlint-disable-next-line no-await-in-loop -- one run after the other
       const exit: MachineExit = await this.#migration.run.run(
         this.#recording.runnerOf(machine),
@@ -423,6 +473,7 @@ class Session {
       )
       this.#running = undefined
       if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
+      if (this.#control.isAsked) continue
       // oxlint-disable-next-line no-await-in-loop
       await this.#watch?.drained(this.#stop.signal, this.#millisecondsLeft())
       if (this.#stop.signal.aborted) return exit
@@ -441,6 +492,17 @@ class Session {
     this.#wires.connect(machine, print)
     machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.ends[0]?.write(bytes))
     this.#terminal.connect(machine)
+  }
+
+  /** Registers of x86-64 are wrong for gdb where it has read a kernel of 32 bits. */
+  #sayArchitecture(kernel: Uint8Array | undefined): void {
+    const { gdb } = this.#settings
+    const is32 = kernel?.[0] === ELFMAG0 && kernel[EI_CLASS] === ELFCLASS32
+    const isI386 = kernel?.[E_MACHINE] === EM_386
+    if (gdb === undefined || gdb.architecture !== undefined || !is32 || !isI386 || this.#machine !== undefined) return
+    this.#host.stderr.write(
+      `retrap: the kernel is of 32 bits: write --gdb tcp:${gdb.host}:${gdb.port},arch=i386, so that gdb reads its registers so\n`,
+    )
   }
 
   #reportKeptViews(machine: Machine): void {
@@ -501,6 +563,12 @@ class Session {
   }
 }
 
+// Of an ELF file's header (System V ABI, chapter 4).
+const ELFMAG0 = 0x7f
+const EI_CLASS = 4
+const ELFCLASS32 = 1
+const E_MACHINE = 18
+const EM_386 = 3
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
 /** The run has so many milliseconds to notice `--timeout` by itself. */

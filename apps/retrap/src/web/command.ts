@@ -45,10 +45,7 @@ export function addWeb(program: Command, host: WebHost): void {
     .command('web')
     .description('Serve the site, with machines in web pages, on this computer, and open it; or write it to a folder')
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
-    .option(
-      '--debian',
-      'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once',
-    )
+    .option('--debian', 'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once')
     .option(
       '--out <folder>',
       'write the site there, for any web server, with the sources that licences require; do not serve it',

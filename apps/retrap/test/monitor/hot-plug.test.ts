@@ -224,7 +224,7 @@ describe('errors say what to do', () => {
     { line: 'netdev_add user', says: 'netdev_add user has no id; write user,id=n' },
     { line: 'netdev_add hubport,id=h,hubid=0,netdev=n', says: 'a hub takes another network at the start only' },
     { line: 'netdev_del x', says: "there is no network 'x'; there are: none" },
-    { line: 'info pcy', says: "write info block|network|marks|pci; did you mean 'pci'?" },
+    { line: 'info pcy', says: "write info status|version|registers|block|network|marks|pci; did you mean 'pci'?" },
   ])('$line: $says', async ({ line, says }) => {
     const { run } = await machine()
     const said = await run(line)

@@ -18,7 +18,7 @@ beforeEach(() => {
   writeFileSync(file('one.iso'), Buffer.alloc(4096, 1))
   writeFileSync(file('two.iso'), Buffer.alloc(8192, 2))
   writeFileSync(file('with blanks.img'), Buffer.alloc(1440 << 10, 3))
-  writeFileSync(file('odd.img'), Buffer.alloc(1000 << 10))
+  writeFileSync(file('odd.img'), Buffer.alloc(3000 << 10))
 })
 
 /** A machine that does not run, with these drives. */
@@ -91,7 +91,7 @@ test("a URL's password is not shown", async () => {
 
 test('an image that the drive cannot take is closed, and the one before stays', async () => {
   const { pc, images, run } = await machine('if=floppy', `file=${file('one.iso')},media=cdrom`)
-  expect(await run(`change floppy0 ${file('odd.img')}`)).toContain('floppy0: an image of 1024000 bytes')
+  expect(await run(`change floppy0 ${file('odd.img')}`)).toContain('floppy0: an image of 3072000 bytes')
   expect([pc.drive('floppy0').medium, images.drives[0]?.medium]).toEqual([null, null])
   expect(await run(`change cd0 ${file('odd.img')} qcow2`)).toContain('odd.img')
   expect(await run('info block')).toContain(`cd0: ${file('one.iso')} `)
