@@ -14,7 +14,7 @@ export interface SharedFolder {
 
 /** A folder in the guest's memory. */
 export interface EmptyFolder {
-  /** Its path in the guest. */
+  /** The folder's path in the guest. */
   readonly at: string
   /** Options of a file system in memory, as mount(8) takes them. */
   readonly options: string
@@ -55,7 +55,7 @@ function folderOf(option: string, text: string, given: string, readOnly: boolean
   return { path, at, readOnly }
 }
 
-/** What a mount of tmpfs is told. Source: tmpfs(5), mount(8). */
+/** An option of a mount of tmpfs. Source: tmpfs(5), mount(8). */
 const TMPFS_OPTION = /^(?:rw|ro|(?:no)?(?:exec|suid|dev)|(?:size|mode|uid|gid|nr_inodes)=\w+%?)$/
 
 /** Reads `--tmpfs`. */

@@ -6,7 +6,7 @@ export interface JobMount {
   readonly path: string
   /** A path without links that stands for it, where the program has the folder at the host's path. */
   readonly realPath?: string
-  /** Its name among the user's folders that are mounted as it is to be, or one for what is in memory. */
+  /** The folder's name in the share for folders, or a name for a folder in memory. */
   readonly name: string
   /** Of a share; it is only read if absent. */
   readonly readOnly?: boolean
