@@ -70,7 +70,7 @@ export class LineParts implements DeviceLine {
     if (value.startsWith('mon:')) this.last['mux'] = 'on'
     return value
       .replace(/^chardev:(.*)$/, (_, id: string) => {
-        if (this.chardevs.get(id)?.get('mux') === 'on') this.last['mux'] = 'on'
+        if (this.chardevs.get(id)?.get('mux') === 'on') this.last['mux'] = value
         const stream = this.takeChardev(id)
         return /^(tcp|unix):/.test(stream) ? `${stream},server=on,wait=off` : stream
       })

@@ -3,6 +3,8 @@ import { splitPairs } from '../options/values.ts'
 /** A list of QEMU's, `kind,key=value,…` or an object of JSON: a key alone is on, and keys may come again. Notes what is read. */
 export class Pairs {
   readonly all: (readonly [key: string, value: string])[]
+  /** The first word stands alone, as a kind does. */
+  readonly #isKind: boolean
   readonly #read = new Set<string>()
   readonly #dropped: string[] = []
 
@@ -12,10 +14,12 @@ export class Pairs {
       const flat = new Map(flatten(JSON.parse(text)))
       const first = flat.get(kind)
       flat.delete(kind)
+      this.#isKind = first !== undefined
       this.all = [...(first === undefined ? [] : [[first, 'on'] as const]), ...flat]
       return
     }
     const words = splitPairs(text).filter((word) => word !== '')
+    this.#isKind = words[0]?.includes('=') === false
     this.all = words.map((word) => {
       const at = word.indexOf('=')
       return at < 0 ? [word, 'on'] : [word.slice(0, at), word.slice(at + 1)]
@@ -24,8 +28,8 @@ export class Pairs {
 
   /** The first word, where it has no value. */
   get kind(): string {
-    const [[first, value] = ['', '']] = this.all
-    if (value !== 'on') return ''
+    const [[first] = ['']] = this.all
+    if (!this.#isKind) return ''
     this.#read.add(first)
     return first
   }
@@ -61,7 +65,7 @@ export class Pairs {
 
   /** Takes keys out that are said in another way. */
   take(keys: RegExp): readonly (readonly [key: string, value: string])[] {
-    const taken = this.all.filter(([key, value], i) => keys.test(key) && !(i === 0 && value === 'on'))
+    const taken = this.all.filter(([key], i) => keys.test(key) && !(i === 0 && this.#isKind))
     for (const pair of taken) this.all.splice(this.all.indexOf(pair), 1)
     return taken
   }
@@ -69,7 +73,7 @@ export class Pairs {
   /** The text; the kind, which has no value, is the first word. */
   get text(): string {
     for (const [key] of this.all) this.#read.add(key)
-    const words = this.all.map(([key, value], i) => (i === 0 && value === 'on' ? key : `${key}=${value}`))
+    const words = this.all.map(([key, value], i) => (i === 0 && this.#isKind ? key : `${key}=${value}`))
     return words.map((word) => word.replaceAll(',', ',,')).join(',')
   }
 

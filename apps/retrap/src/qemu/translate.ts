@@ -243,6 +243,8 @@ export class Translation extends LineParts {
 
   #monitor(value: string, isQmp: boolean): void {
     const option = isQmp ? '-qmp' : '-monitor'
+    // A chardev with mux=on has a serial port and the monitor.
+    if (!isQmp && value === this.last['mux']) return this.#mux()
     const [target, notes] = placeOf(this.streamOf(value))
     if (target === 'none') return this.leave(`${option} ${value}`, 'Ctrl-A c takes commands')
     if (target === 'stdio' && !isQmp) return this.#mux()

@@ -2,7 +2,9 @@
  * Lines as the documentation of projects has them: each is translated, or refused by a sentence; and no word of any line
  * vanishes without a line that says so.
  */
+import { Command } from 'commander'
 import { expect, test } from 'vitest'
+import { systemOptions } from '../../src/flags/machine-table.ts'
 import { translateLine } from '../../src/qemu/translate.ts'
 
 const OVMF =
@@ -237,6 +239,7 @@ test.each([...LINES, ...FURTHER])('%s', (line, wanted) => {
   if (wanted instanceof RegExp) return expect(complaints).toEqual([expect.stringMatching(wanted)])
   expect(complaints).toEqual([])
   for (const part of typeof wanted === 'string' ? [wanted] : wanted) expect(text).toContain(part)
+  expect(options.flatMap(refusal)).toEqual([])
   expect(lost(wordsOf(line), [text, ...notes].join('\n'))).toEqual([])
 })
 
@@ -245,7 +248,21 @@ test('38 of 40 lines run, and 18 of 20 further ones', () => {
   expect([LINES.length, FURTHER.length, run(LINES), run(FURTHER)]).toEqual([40, 20, 38, 19])
 })
 
-/** What is so here without an option, and words that have become another one. */
+const run = systemOptions(new Command('run')).option('--dumpdtb <file>')
+
+/** Why `retrap run` does not take an option. */
+function refusal([name, value]: readonly [string, string?]): string[] {
+  const option = run.options.find(({ long }) => long === name)
+  if (option === undefined) return [`there is no ${name}`]
+  try {
+    option.parseArg?.(value ?? '', undefined)
+    return []
+  } catch (error) {
+    return [String(error)]
+  }
+}
+
+/** Words that are so here without an option, and words that have become another one. */
 const SAME: readonly (readonly [option: RegExp, word: RegExp])[] = [
   [/^serial$/, /^(mon:)?stdio$|^chardev:/],
   [/^monitor$|^debugcon$/, /^(stdio|none|server|nowait|telnet.*|mon:stdio)$/],
