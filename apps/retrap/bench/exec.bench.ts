@@ -1,17 +1,23 @@
 // `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
-// while it waited: `true`, a line there and back, and 200 MB of stdout. More is better for retrap.
+// while it waited: `true`, a line there and back, 300 forks, and 200 MB of stdout. Preparing is each one's boot until it is saved; retrap's
+// has an empty cache of machines. More is better for retrap.
 // npm run -s bench -- exec
 //
 // QEMU does not save a machine whose guest has a folder mounted, so that its guest mounts the root in each run, and ours does not.
 // @programs: qemu-system-x86_64
 import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cacheDirectory } from '@retrap/debian'
 import { hasProgram } from '@retrap/tooling/skip'
 import { QemuGuest } from './exec/qemu.ts'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const MEGABYTES = 200
 const LINES = 50
+const FORKS = 300
 
 /** Runs a program in a guest. @param heard - gets its output, and what types a line; an empty one ends the input @returns milliseconds */
 type Exec = (
@@ -19,9 +25,13 @@ type Exec = (
   heard: (bytes: Buffer, type: (line: string) => void) => void,
 ) => Promise<number>
 
-const ours: Exec = async (program, heard) => {
+async function ours(
+  program: readonly string[],
+  heard: (bytes: Buffer, type: (line: string) => void) => void,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<number> {
   const begin = performance.now()
-  const child = spawn(process.execPath, [MAIN, 'exec', '--', ...program], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [MAIN, 'exec', '--', ...program], { stdio: ['pipe', 'pipe', 'inherit'], env })
   child.stdout.on('data', (bytes: Buffer) =>
     heard(bytes, (line) => (line === '' ? child.stdin.end() : child.stdin.write(line))),
   )
@@ -55,6 +65,19 @@ async function throughput(exec: Exec): Promise<number> {
   return bytes / 1000 / (last - first)
 }
 
+/** @returns milliseconds of a first run, whose cache folder has packages and no machine */
+async function preparation(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-bench-exec-'))
+  try {
+    mkdirSync(join(folder, 'retrap'))
+    for (const name of readdirSync(cacheDirectory()))
+      if (name !== 'exec') symlinkSync(join(cacheDirectory(), name), join(folder, 'retrap', name))
+    return await ours(['/bin/true'], () => {}, { ...process.env, XDG_CACHE_HOME: folder })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
 const row = (name: string, unit: string, own: number, peer: number, ratio: number): void =>
   console.log(
     `${name}: retrap ${own.toPrecision(3)} ${unit}, QEMU ${peer.toPrecision(3)} ${unit}, ratio ${ratio.toFixed(2)}`,
@@ -63,11 +86,14 @@ const row = (name: string, unit: string, own: number, peer: number, ratio: numbe
 /** @param args - how many times `true` is run (7) */
 export async function run([rounds = '7']: readonly string[]): Promise<void> {
   if (!hasProgram('qemu-system-x86_64')) return console.log('SKIPPED: there is no qemu-system-x86_64')
+  const prepared = await preparation()
+  const begin = performance.now()
   const qemu = await QemuGuest.save()
+  const preparedPeer = performance.now() - begin
+  row('preparing', 'ms', prepared, preparedPeer, preparedPeer / prepared)
   const theirs: Exec = (program, heard) => qemu.exec(program, heard)
   try {
     const starts: [number[], number[]] = [[], []]
-    await ours(['/bin/true'], () => {})
     for (let round = 0; round < Number(rounds); round++)
       for (const [i, exec] of [ours, theirs].entries())
         // oxlint-disable-next-line no-await-in-loop -- in turn
@@ -76,6 +102,9 @@ export async function run([rounds = '7']: readonly string[]): Promise<void> {
     row(`start (median of ${rounds})`, 'ms', start, startOfPeer, startOfPeer / start)
     const [trip, tripOfPeer] = [await roundTrip(ours), await roundTrip(theirs)]
     row(`round trip (median of ${LINES})`, 'ms', trip, tripOfPeer, tripOfPeer / trip)
+    const forks = ['/bin/sh', '-c', `i=0; while [ $i -lt ${FORKS} ]; do /bin/true; i=$((i + 1)); done`]
+    const [forked, forkedPeer] = [await ours(forks, () => {}), await theirs(forks, () => {})]
+    row(`${FORKS} forks`, 'ms', forked, forkedPeer, forkedPeer / forked)
     const [rate, rateOfPeer] = [await throughput(ours), await throughput(theirs)]
     row(`stdout (${MEGABYTES} MiB)`, 'MB/s', rate, rateOfPeer, rate / rateOfPeer)
   } finally {
