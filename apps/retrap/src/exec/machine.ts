@@ -24,9 +24,9 @@ export interface ExecKind {
 /** The other ends of a machine's devices. */
 export interface ExecEnds {
   readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
-  /** Those that every machine has, in the same order. */
+  /** The shares of every machine, in the same order. */
   readonly shares: readonly { readonly tag: string; readonly share: Share; readonly readOnly: boolean }[]
-  /** What the network card's cable leads to; undefined: it is out. */
+  /** The network at the other end of the card's cable; undefined: the cable is out. */
   readonly network: PacketBackend | undefined
 }
 

@@ -1,6 +1,6 @@
 import { plainLine } from '@retrap/device/host'
 
-/** What a share gives at once, or when it has it. A guest waits less long for answers that are there at once. */
+/** A value that a share has at once, or a promise of it. A guest waits less long for a value. */
 export type Soon<T> = T | Promise<T>
 
 /** Work that may have to wait: each promise that it yields is waited for, and its value handed in. */
