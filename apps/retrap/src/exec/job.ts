@@ -91,6 +91,8 @@ export function encodeJob(job: Job): string {
   const lines = [
     `date -s @${Math.ceil(job.epochSeconds)} >/dev/null`,
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
+    // The kernel alone would use this entropy when it seeds its random numbers anew, up to a minute later.
+    'reseed </dev/random',
     `hostname ${quote(job.hostname)}`,
     ...job.preparation,
     ENTER,

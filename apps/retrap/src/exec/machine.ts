@@ -86,7 +86,7 @@ export function execOptions(
     devices: [],
     deviceServers: [],
     ...(cpu !== undefined && { cpu }),
-    // Each run has random numbers of its own; Debian's kernel has a driver for new identifiers.
+    // Each run has random numbers of its own: its job brings entropy. A kernel before Linux 4.17 cannot be told to use that.
     generation: isRecorded ? { after: randomInt(2 ** 32) } : { catchesUp: kernel !== undefined },
     virtio: [
       {

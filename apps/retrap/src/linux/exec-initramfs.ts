@@ -1,4 +1,5 @@
 import { writeCpio } from './cpio.ts'
+import { reseed } from './initramfs.ts'
 
 /** The ports of the guest's virtio console, by their numbers; 0 is the terminal. */
 export const EXEC_PORTS = { terminal: 0, jobs: 1, signals: 2, status: 3, stdin: 4, stdout: 5, stderr: 6 } as const
@@ -61,6 +62,8 @@ until [ -c ${device('stderr')} ]; do sleep 0.1; done
 # Until its other end is known to be there, a port is at its end.
 sleep 1
 echo -1000 >/proc/self/oom_score_adj
+# Random numbers are seeded anew where they have been seeded before.
+head -c 1 /dev/random >/dev/null
 mkdir -p /lower /top /new /ro /rw ${KERNEL_FOLDER}
 mount -t cgroup2 cgroup ${CGROUPS}
 mkdir ${CGROUPS}/program
@@ -135,6 +138,7 @@ function bound(busybox: Uint8Array): Uint8Array {
  * @param modules - the kernel's modules to load, in this order
  */
 export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[]): Uint8Array {
+  const program = reseed(busybox)
   return writeCpio([
     ...['bin', 'dev', 'etc', 'lib', 'modules', 'proc', 'sys', 'tmp'].map(
       (path) => ({ kind: 'directory', path }) as const,
@@ -144,6 +148,7 @@ export function buildExecInitramfs(busybox: Uint8Array, modules: readonly Uint8A
     { kind: 'symlink', path: 'bin/busybox', target: BUSYBOX },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
     { kind: 'symlink', path: 'lib/modules', target: `${KERNEL_FOLDER}/usr/lib/modules` },
+    ...(program === undefined ? [] : [{ kind: 'file', path: 'bin/reseed', mode: 0o755, data: program } as const]),
     ...modules.map((data, i) => ({ kind: 'file', path: `modules/${String(i).padStart(3, '0')}.ko`, data }) as const),
     { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT) },
     { kind: 'file', path: 'program', data: new TextEncoder().encode(PROGRAM) },

@@ -155,7 +155,7 @@ export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
  * as Debian's for clouds, and those of Arm boards before Linux 6.10. The program looks at the identifier ten times a second. A new
  * identifier is the entropy with which the program has the kernel seed its random numbers anew.
  *
- * The sources are in `test/linux/watch-generation/`, as a test asserts.
+ * The sources are in `test/linux/programs/`, as a test asserts.
  *
  * Sources: Linux, drivers/virt/vmgenid.c, and include/uapi/linux/random.h.
  */
@@ -165,11 +165,26 @@ const WATCHES: Readonly<Record<number, string>> = {
   // EM_AARCH64
   183: 'f0VMRgIBAQAAAAAAAAAAAAIAtwABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAbQEAAAAAAABtAQAAAAAAAAAQAAAAAAAAYAyAkuEGABACAILSAgKg8ggHgNIBAADU5AMAqgAAgNIBAILSIgCA0iMAgNLlIaHSyBuA0gEAANQf/D+xYgQAVPMDAKpgDICSAQUAMAIAgNIIB4DSAQAA1PQDAKp1WkCpgAMAEAEAgNKoDIDSAQAA1HdiQKn/AhXrAANW+iD//1T1Axeq9gMYqgkQgNIJAsDy6V++qfgLAPngAxSqYUCK0gEBqPLiAwCRqAOA0gEAANT/gwCR4AMUquFAitKoA4DSAQAA1Of//xeoC4DSAQAA1AAAAAAAAAAAAOH1BQAAAAAvZGV2L21lbQAvZGV2L3JhbmRvbQA=',
 }
+
+/**
+ * A program that has the kernel seed its random numbers anew at once, with what was written to /dev/random before. That file is
+ * the program's input. Its sources are as above.
+ */
+const RESEEDS: Readonly<Record<number, string>> = {
+  62: 'f0VMRgIBAQAAAAAAAAAAAAIAPgABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAjwAAAAAAAACPAAAAAAAAAAAQAAAAAAAAuBAAAAAx/74HUgAADwWJx7g8AAAADwU=',
+  183: 'f0VMRgIBAQAAAAAAAAAAAAIAtwABAAAAeABAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAEAAOAABAAAAAAAAAAEAAAAFAAAAAAAAAAAAAAAAAEAAAAAAAAAAQAAAAAAAkAAAAAAAAACQAAAAAAAAAAAQAAAAAAAAAACA0uFAitKoA4DSAQAA1KgLgNIBAADU',
+}
 const MACHINE_AT = 18
 
-/** Returns the driver for the architecture of another program; undefined: there is none. */
-export function watchGeneration(other: Uint8Array): Uint8Array | undefined {
+/** Returns one of programs, that for the architecture of another program; undefined: there is none. */
+function like(other: Uint8Array, programs: Readonly<Record<number, string>>): Uint8Array | undefined {
   const isElf = Buffer.from(other.subarray(0, 4)).toString('latin1') === '\u007fELF'
-  const text = isElf ? WATCHES[other[MACHINE_AT]!] : undefined
+  const text = isElf ? programs[other[MACHINE_AT]!] : undefined
   return text === undefined ? undefined : new Uint8Array(Buffer.from(text, 'base64'))
 }
+
+/** Returns the driver for the architecture of another program; undefined: there is none. */
+export const watchGeneration = (other: Uint8Array): Uint8Array | undefined => like(other, WATCHES)
+
+/** Returns the program that seeds random numbers anew, for the architecture of another one; undefined: there is none. */
+export const reseed = (other: Uint8Array): Uint8Array | undefined => like(other, RESEEDS)

@@ -292,6 +292,9 @@ test(`a program for Arm runs by --arch arm64${note}`, { timeout: DEADLINE_MS }, 
     stdout: 'given\naarch64\n',
     stderr: '',
   })
+  // The first number that is drawn after a machine was kept.
+  const draw = ['--arch', 'arm64', '--', busybox, 'cat', '/proc/sys/kernel/random/uuid']
+  expect(exec(draw).stdout).not.toBe(exec(draw).stdout)
   const other = exec(['--', busybox, 'true'])
   expect([other.code, other.stderr]).toEqual([
     126,

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
-import { buildInitramfs, watchGeneration } from '../../src/linux/initramfs.ts'
+import { buildExecInitramfs } from '../../src/linux/exec-initramfs.ts'
+import { buildInitramfs, reseed, watchGeneration } from '../../src/linux/initramfs.ts'
 
 const AT = 64 + 56
 
@@ -25,15 +26,25 @@ function textOf(object: Buffer): Buffer {
   return object.subarray(at!, at! + bytes!)
 }
 
-test.each([
+const PROGRAMS = [
+  ['watch-generation', watchGeneration, buildInitramfs],
+  ['reseed', reseed, (busybox: Uint8Array) => buildExecInitramfs(busybox, [])],
+] as const
+const ARCHITECTURES = [
   ['amd64', 62, 'as', process.arch === 'x64'],
   ['arm64', 183, 'aarch64-linux-gnu-as', true],
-] as const)('the program of %s is its source', (name, machine, assembler, isHere) => {
+] as const
+
+test.each(
+  PROGRAMS.flatMap(([name, make]) =>
+    ARCHITECTURES.map(([arch, ...rest]) => [`${name}/${arch}`, make, ...rest] as const),
+  ),
+)('the program %s is its source', (name, make, machine, assembler, isHere) => {
   const isThere = isHere && hasProgram(assembler)
   const folder = mkdtempSync(join(tmpdir(), 'retrap-watch-'))
   try {
-    const source = join(import.meta.dirname, 'watch-generation', `${name}.s`)
-    const program = watchGeneration(programOf(machine))!
+    const source = join(import.meta.dirname, 'programs', `${name}.s`)
+    const program = make(programOf(machine))!
     // A lone program header, whose segment is the file.
     expect([program[18], Buffer.from(program.buffer).readUInt32LE(64 + 32)]).toEqual([machine, program.length])
     if (!isThere) return console.log(skipNote(false, `there is no ${assembler}`))
@@ -44,9 +55,9 @@ test.each([
   }
 })
 
-test('the initial RAM disk has the program of its busybox, and none for what is no program', () => {
+test.each(PROGRAMS)('the initial RAM disk has %s of its busybox, and none for what is no program', (_, make, build) => {
   const has = (busybox: Uint8Array): boolean =>
-    Buffer.from(buildInitramfs(busybox)).includes(Buffer.from(watchGeneration(programOf(62))!.subarray(AT)))
+    Buffer.from(build(busybox)).includes(Buffer.from(make(programOf(62))!.subarray(AT)))
   expect([has(programOf(62)), has(programOf(3)), has(new TextEncoder().encode('#!/bin/sh'))]).toEqual([
     true,
     false,
