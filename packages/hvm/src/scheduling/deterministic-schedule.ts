@@ -306,7 +306,7 @@ export class DeterministicSchedule {
   readonly #takesCost = (vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined): boolean => {
     const { vcpus, secondLevel } = this.#domain
     if (this.ends || vcpus[this.#next] !== vcpu) return false
-    // It is the first of the turn that would have come for it.
+    // The instruction is the first of the turn that would have come for it.
     if (!this.#inTurn) this.#beginTurn(vcpu)
     this.#spend(exit?.reason === 'blocked' && !secondLevel.waits(vcpu.id) ? cost + this.#waitCost(vcpu.id) : cost)
     return true

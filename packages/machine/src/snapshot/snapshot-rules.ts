@@ -26,7 +26,7 @@ export function refuseUnfit(error: unknown): never {
 
 /** The first option in which two machines differ; undefined for none. */
 export function differenceOf<Machine extends object>(saved: Machine | undefined, here: Machine): string | undefined {
-  // What is plugged in shows in the devices' states.
+  // A plugged device shows in the devices' states.
   const names = Object.keys(here).filter((name) => name !== 'plugged') as (keyof Machine & string)[]
   const name = names.find((each) => String(saved?.[each]) !== String(here[each]))
   if (name === undefined) return undefined
