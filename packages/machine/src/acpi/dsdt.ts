@@ -172,6 +172,9 @@ function isaBus(board: AcpiBoard): Aml {
   return aml.device('ISA', address, ...routes, ...isaDevices(board))
 }
 
+const FW_CFG_PORT = 0x510
+const FW_CFG_PORTS = 12
+
 function isaDevices(board: AcpiBoard): Aml[] {
   const device = (name: string, id: string, crs: readonly (readonly number[])[], ...more: readonly Aml[]): Aml =>
     aml.device(name, aml.name('_HID', aml.eisaId(id)), ...more, aml.name('_CRS', resource.resourceTemplate(...crs)))
@@ -201,6 +204,13 @@ function isaDevices(board: AcpiBoard): Aml[] {
           device('MOU', 'PNP0F13', [resource.irqNoFlags(12)]),
         ]
       : []),
+    // By this device Linux finds the files of fw_cfg (qemu_fw_cfg; QEMU, docs/specs/fw_cfg.rst, "ACPI Interface").
+    aml.device(
+      'FWCF',
+      aml.name('_HID', aml.string('QEMU0002')),
+      aml.name('_STA', aml.integer(0x0b)),
+      aml.name('_CRS', resource.resourceTemplate(resource.ioPorts(FW_CFG_PORT, FW_CFG_PORTS))),
+    ),
     // Motherboard resources: ports no driver owns, so that nothing else is placed there.
     device('MBRD', 'PNP0C02', [
       resource.ioPorts(board.pmBase, 0x10),

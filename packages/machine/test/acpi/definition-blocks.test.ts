@@ -179,6 +179,10 @@ describe('of a PC', () => {
       'Device(MOU)',
       '  Name(_HID, PNP0F13)',
       '  Name(_CRS, Resources(IRQNoFlags(12)))',
+      'Device(FWCF)',
+      '  Name(_HID, "QEMU0002")',
+      '  Name(_STA, 0xb)',
+      '  Name(_CRS, Resources(IO(0x1,0x510,0x510,0x1,0xc)))',
       'Device(MBRD)',
       '  Name(_HID, PNP0C02)',
       '  Name(_CRS, Resources(IO(0x1,0x600,0x600,0x1,0x10) IO(0x1,0x80,0x80,0x1,0x1) IO(0x1,0x92,0x92,0x1,0x1) IO(0x1,0xb2,0xb2,0x1,0x1)))',
@@ -209,7 +213,7 @@ describe('of a PC', () => {
     const isa = below(bare, 'Device(ISA)')
     expect(isa[0]).toBe('Name(_HID, PNP0A05)')
     expect(isa.filter((line) => line.startsWith('Device'))).toEqual(
-      ['PIC', 'TMR', 'RTC', 'SPKR', 'MBRD'].map((name) => `Device(${name})`),
+      ['PIC', 'TMR', 'RTC', 'SPKR', 'FWCF', 'MBRD'].map((name) => `Device(${name})`),
     )
     expect(isa.at(-1)).not.toContain('0xb2')
     expect(bare.some((line) => line.includes('QWord') || line.includes('LNK'))).toBe(false)
