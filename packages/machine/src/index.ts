@@ -100,6 +100,7 @@ export type { NameWriter, WhoWroteQuestion } from './recording/replay-monitor.ts
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'
+export { callStack } from './life/unwind.ts'
 export { HostPacing, type PacedDomain } from './life/host-pacing.ts'
 export { Pc, createPc } from './pc/pc.ts'
 export type { PcInputs } from './pc/pc.ts'

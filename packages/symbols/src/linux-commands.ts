@@ -14,12 +14,10 @@ import { SymbolTable } from './symbol-table.ts'
  * @returns commands as `gdbTarget` takes them
  */
 export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand[] {
-  let known: { readonly guest: LinuxGuest; readonly of: LinuxMemory } | undefined
+  let known: LinuxGuest | undefined
   const guest = (): LinuxGuest => {
     const now = machine()
-    if (known === undefined || known.of !== now || !known.guest.renew(now))
-      known = { guest: new LinuxGuest(now), of: now }
-    return known.guest
+    return known?.renew(now) === true ? known : (known = new LinuxGuest(now))
   }
   const command = (
     usage: string,

@@ -97,16 +97,61 @@ export interface MemoryPlace {
   readonly cpu?: number
 }
 
+/** A register that is asked about. */
+export interface RegisterPlace {
+  /** By gdb's name: `rax` to `r15`. */
+  readonly register: string
+  /** Default 0. */
+  readonly cpu?: number
+}
+
+/** A text that is asked about, which the guest has printed by its serial port. */
+export interface PrintedPlace {
+  /** The text, of one line. */
+  readonly printed: string
+  /** The whole line that it is in; default the last line that has it. */
+  readonly line?: string
+  /** How many equal lines were printed after that one; default 0. */
+  readonly later?: number
+}
+
 /** A change of a machine: of memory, at a linear or guest-physical address, or of a register. */
 export type MachineChange =
   | (Omit<MemoryPlace, 'length'> & { readonly bytes: Uint8Array<ArrayBuffer> })
   /** By gdb's name, such as `rax`, `rip`, `eflags`, or of Arm `x0`, `pc`. */
   | { readonly register: string; readonly value: bigint; readonly cpu?: number }
 
-/** The last writer of some memory. */
+/** A task of Linux. */
+export interface TaskView {
+  /** Number of its process. */
+  readonly pid: number
+  /** Of up to 15 bytes; that of a kernel thread is in brackets. */
+  readonly name: string
+}
+
+/** Code that is executed, or the place that a function returns to. */
+export interface CallView {
+  /** Linear address. */
+  readonly address: bigint
+  /** `name` or `name+0x12`; null: there is no name. */
+  readonly name: string | null
+  /** File and line, where a file of `loadSymbols` tells them. */
+  readonly source: string | null
+}
+
+/** The last writer of some memory, a register or a text. */
 export type WriterView =
   /** An instruction, which is next at `instruction`. `address` is linear. */
-  | { readonly by: 'instruction'; readonly instruction: number; readonly cpu: number; readonly address: bigint }
+  | {
+      readonly by: 'instruction'
+      readonly instruction: number
+      readonly cpu: number
+      readonly address: bigint
+      /** The task that the vCPU executed; null: no Linux is there, or it does not tell. */
+      readonly task: TaskView | null
+      /** The function and its callers, the innermost first. */
+      readonly calls: readonly CallView[]
+    }
   /** A device, by DMA, while the vCPUs had retired `instruction`. */
   | { readonly by: 'device'; readonly instruction: number; readonly device: string }
   /** Something else of the machine, between two instructions: its toolstack. */
@@ -138,7 +183,10 @@ export interface DebuggerCalls {
   addStop(place: StopPlace): number
   removeStop(id: number): void
   readMemory(place: MemoryPlace): Uint8Array<ArrayBuffer>
-  whoWrote(place: MemoryPlace): WriterView
+  whoWrote(place: MemoryPlace | RegisterPlace | PrintedPlace): WriterView
+  calls(cpu: number): CallView[]
+  task(cpu: number): TaskView | null
+  findMemory(bytes: Uint8Array<ArrayBuffer>): number[]
   history(): RunHistory
   mark(name: string): void
   stateHash(): string
@@ -215,8 +263,17 @@ export interface PageDebugger {
   readonly stopAt: (place: StopPlace) => Promise<() => Promise<void>>
   /** Reads memory where the debugger is. @returns fewer bytes where memory ends */
   readonly readMemory: (place: MemoryPlace) => Promise<Uint8Array>
-  /** Finds who wrote some memory last before the debugger's place. `goto(writer.instruction)` leads to before that. */
-  readonly whoWrote: (place: MemoryPlace) => Promise<WriterView>
+  /**
+   * Finds who wrote some memory, a register or a text last before the debugger's place. `goto(writer.instruction)` leads to before that.
+   * A register is searched for in the last 37,000 instructions, a text among those that a serial port of the PC has sent.
+   */
+  readonly whoWrote: (place: MemoryPlace | RegisterPlace | PrintedPlace) => Promise<WriterView>
+  /** The code that a vCPU executes, and its callers, without frame pointers too, as far as the privilege level stays. */
+  readonly calls: (cpu?: number) => Promise<readonly CallView[]>
+  /** The task of Linux that a vCPU executes; null: there is none that can be told. */
+  readonly task: (cpu?: number) => Promise<TaskView | null>
+  /** Searches the guest's memory. @returns guest-physical addresses, at most 100 @throws WebError `ERR_OPTION` for other than 1 to 4096 bytes */
+  readonly findMemory: (bytes: Uint8Array<ArrayBuffer>) => Promise<readonly number[]>
   /** The contents of a time line. */
   readonly history: () => Promise<RunHistory>
   /**
@@ -278,6 +335,9 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   },
   readMemory: (place) => call('readMemory', place),
   whoWrote: (place) => call('whoWrote', place),
+  calls: (cpu = 0) => call('calls', cpu),
+  task: (cpu = 0) => call('task', cpu),
+  findMemory: (bytes) => call('findMemory', bytes),
   history: () => call('history'),
   mark: (name) => call('mark', name),
   stateHash: () => call('stateHash'),

@@ -7,15 +7,19 @@
 export type { KeyboardLayoutName } from '@retrap/display'
 export type { CanvasOptions } from './canvas.ts'
 export type {
+  CallView,
   DeviceRequest,
   MachineChange,
   MemoryPlace,
   PageDebugger,
+  PrintedPlace,
+  RegisterPlace,
   RunHistory,
   RunMark,
   RunPosition,
   RunSample,
   StopPlace,
+  TaskView,
   TravelStop,
   WriterView,
 } from './debugger.ts'

@@ -7,7 +7,7 @@ import type { FromWorker, SentOptions } from '../src/protocol.ts'
 import { snapshotFile } from '../src/worker/snapshots.ts'
 import { DiskJournal } from '../src/worker/disk-journal.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
-import { DEVICE_PORT, diskGuest, portGuest, tickingGuest } from './support/guests.ts'
+import { DEVICE_PORT, diskGuest, lineGuest, portGuest, tickingGuest } from './support/guests.ts'
 
 /** A machine, and what it tells its page. */
 class Told {
@@ -92,6 +92,39 @@ describe.each([
     await told.machine.pause()
     expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
   })
+})
+
+test('it tells who printed a text, and who wrote a register, and searches memory', { timeout: 20_000 }, async () => {
+  told = await Told.open(lineGuest(), { record: true })
+  await told.machine.run()
+  told.type('y')
+  await expect.poll(() => told.serial.length).toBe(2)
+  told.type('x')
+  await expect.poll(() => told.serial.length).toBe(4)
+  await told.machine.pause()
+  const here = await told.call('position')
+  const rbx = async (): Promise<number> => Number((await told.machine.inspect()).vcpus[0]!.registers[3]! & 0xffn)
+  // Stops of the user end no search.
+  const port = await told.call('addStop', { kind: 'port', address: 0x3f8, count: 1, access: 'write' })
+  const printed = await told.call('whoWrote', { printed: 'y', line: 'y' })
+  const written = await told.call('whoWrote', { register: 'rbx' })
+  expect([printed, written]).toMatchObject([
+    { by: 'instruction', task: null, calls: [{ name: null, source: null }] },
+    { by: 'instruction', task: null },
+  ])
+  expect(await told.call('whoWrote', { printed: 'z' })).toMatchObject({ by: 'unknown' })
+  expect(await told.call('position')).toEqual(here)
+  await told.call('travel', { to: (printed as { instruction: number }).instruction })
+  expect(await told.call('travel', { by: 'continue' })).toMatchObject({ reason: 'port', value: BigInt(0x79) })
+  await told.call('removeStop', port)
+  await told.call('travel', { to: (written as { instruction: number }).instruction })
+  expect(await rbx()).toBe(0x79)
+  await told.call('travel', { by: 'step' })
+  expect(await rbx()).toBe(0x78)
+  const { address } = written as { address: bigint }
+  const code = await told.call('readMemory', { address, length: 12 })
+  expect(await told.call('findMemory', code)).toContain(Number(address))
+  await expect(told.call('findMemory', new Uint8Array())).rejects.toThrow(/1 to 4096/)
 })
 
 test('it stops at ports and MSRs, forwards and backwards', { timeout: 20_000 }, async () => {

@@ -1,9 +1,12 @@
 // Memory and registers of a machine for its debugger. Loaded when somebody looks.
-import type { MachineDebugger } from '@retrap/machine'
+import type { MachineDebugger, Pc } from '@retrap/machine'
+import { ramOf } from '@retrap/symbols'
 import type { MachineChange, MemoryPlace } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
 const MOST_BYTES = 4096
+/** Places that a search finds, and bytes that it looks at in one piece. */
+const [MOST_FOUND, PIECE_BYTES] = [100, 1 << 20]
 
 /** @throws WebError `ERR_OPTION` */
 function checkLength(length: number): void {
@@ -20,6 +23,23 @@ export function readMemory(
   const into = new Uint8Array(length)
   const read = physical ? tool.readPhysical(Number(address), into) : tool.read(address, into, cpu)
   return into.slice(0, read)
+}
+
+/** Searches a machine's RAM. @returns guest-physical addresses, at most {@link MOST_FOUND} @throws WebError `ERR_OPTION` */
+export function findMemory(pc: Pc, bytes: Uint8Array): number[] {
+  checkLength(bytes.length)
+  const ram = ramOf(pc)
+  const found: number[] = []
+  for (const stretch of ram.stretches)
+    for (let done = 0; done < stretch.bytes && found.length < MOST_FOUND; done += PIECE_BYTES) {
+      // A match may begin in this piece and end in the next one.
+      const piece = ram.read(stretch.from + done, Math.min(PIECE_BYTES + bytes.length - 1, stretch.bytes - done))
+      for (let at = piece?.indexOf(bytes[0]!) ?? -1; at >= 0; at = piece!.indexOf(bytes[0]!, at + 1)) {
+        if (found.length === MOST_FOUND || at >= PIECE_BYTES) break
+        if (bytes.every((byte, i) => piece![at + i] === byte)) found.push(stretch.from + done + at)
+      }
+    }
+  return found
 }
 
 /**

@@ -2,13 +2,16 @@ import { type Monitor, type Pc, pcMonitor } from '@retrap/machine'
 import {
   elfFunctions,
   isElfMark,
+  type LineTable,
   linuxCommands,
   linuxSymbols,
   type NamedPlace,
   readElfTables,
+  readLines,
   SymbolTable,
   systemMapSymbols,
 } from '@retrap/symbols'
+import type { CallView } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'
 
@@ -28,9 +31,14 @@ const LOOKS: ReadonlySet<string> = new Set([
 export class GuestNames {
   #kernel: readonly NamedPlace[] = []
   #file: readonly NamedPlace[] = []
+  /** Lines of the file's sources, and how far the kernel lies from where the file has it. */
+  #lines: LineTable | undefined
+  #movedBy = 0n
   #table: SymbolTable | null = null
   /** Instructions when the kernel's table was looked for. */
   #searched = -SEARCH_INSTRUCTIONS
+  #looked: Pc | null = null
+  readonly #linux = linuxCommands(() => this.#looked!)
   #monitor: { readonly of: Pc; readonly monitor: Monitor } | null = null
 
   #tableOf(pc: Pc): SymbolTable {
@@ -49,7 +57,7 @@ export class GuestNames {
       const is = ({ name }: NamedPlace): boolean => name === anchor
       const [here, there] = [this.#kernel.find(is), this.#file.find(is)]
       if (here === undefined || there === undefined) continue
-      const by = here.address - there.address
+      const by = (this.#movedBy = here.address - there.address)
       return by === 0n ? this.#file : this.#file.map((place) => ({ ...place, address: place.address + by }))
     }
     return this.#file
@@ -66,6 +74,16 @@ export class GuestNames {
     return this.#tableOf(pc).addressOf(name) ?? null
   }
 
+  /** Names code and its callers. A return address is behind its call, which may be the last instruction of a line, or of a function. */
+  calls(pc: Pc, addresses: readonly bigint[]): CallView[] {
+    const table = this.#tableOf(pc)
+    return addresses.map((address, i) => {
+      const name = table.nameOf(address) ?? null
+      const line = this.#lines?.lineOf(address - (i === 0 ? 0n : 1n) - this.#movedBy)
+      return { address, name, source: line === undefined ? null : `${line.file}:${line.line}` }
+    })
+  }
+
   /** Names that begin so, at most 100. */
   find(pc: Pc, start: string): string[] {
     return this.#tableOf(pc)
@@ -80,9 +98,12 @@ export class GuestNames {
       const read = async (offset: number, length: number): Promise<Uint8Array> =>
         new Uint8Array(await file.slice(offset, offset + length).arrayBuffer())
       if (isElf) {
-        const tables = await readElfTables({ size: file.size, read })
+        const source = { size: file.size, read }
+        const tables = await readElfTables(source)
         const all = tables.symbols.filter((symbol) => !isElfMark(symbol))
         this.#file = all.length > 0 ? all : elfFunctions(tables)
+        // Most files have none.
+        this.#lines = await readLines(source).catch(() => undefined)
       } else this.#file = systemMapSymbols(await read(0, file.size))
     } catch (error) {
       throw new WebError('ERR_SOURCE', `symbols: ${reasonOf(error)}`, { cause: error })
@@ -96,15 +117,10 @@ export class GuestNames {
     const [command = ''] = line.trim().split(/\s+/)
     if (!LOOKS.has(command))
       throw new WebError('ERR_OPTION', `look '${command.slice(0, 40)}': expected ${[...LOOKS].join(', ')}`)
+    // Knowledge of the kernel goes from one machine of the past to the next.
+    this.#looked = pc
     if (this.#monitor?.of !== pc)
-      this.#monitor = {
-        of: pc,
-        monitor: pcMonitor(
-          pc.domain,
-          await pc.debugger(),
-          linuxCommands(() => pc),
-        ),
-      }
+      this.#monitor = { of: pc, monitor: pcMonitor(pc.domain, await pc.debugger(), this.#linux) }
     return this.#monitor.monitor.run(cpu, line)
   }
 }

@@ -1,4 +1,5 @@
 import {
+  callStack,
   describeDivergence,
   type MachineExit,
   type Pc,
@@ -8,16 +9,29 @@ import {
   requireSupported,
   traitsOf,
 } from '@retrap/machine'
-import type { MemoryPlace, RunHistory, RunPosition, StopPlace, Travel, TravelStop, WriterView } from '../debugger.ts'
+import type {
+  CallView,
+  MemoryPlace,
+  PrintedPlace,
+  RegisterPlace,
+  RunHistory,
+  RunPosition,
+  StopPlace,
+  TaskView,
+  Travel,
+  TravelStop,
+  WriterView,
+} from '../debugger.ts'
 import { PAGE_BYTES } from '@retrap/memory'
 import { crc32 } from '@retrap/snapshot'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
-import { readMemory } from './changes.ts'
+import { findMemory, readMemory } from './changes.ts'
 import { GuestNames } from './guest-names.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { forPc } from './snapshots.ts'
 import type { TravelledRun } from './travelled-runs.ts'
+import type { FoundWriter } from './writers.ts'
 
 /** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
 export const requireRecordable = (options: PcOptions): void =>
@@ -43,7 +57,7 @@ export class RecordedMachine {
   readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
   readonly #names = new GuestNames()
-  readonly #places = new Map<number, { remove(): void }>()
+  readonly #places = new Map<number, { readonly place: StopPlace; set: { remove(): void } }>()
   #lastPlace = 0
   #debugger: Promise<ReplayDebugger> | undefined
   #isOver = false
@@ -130,12 +144,12 @@ export class RecordedMachine {
 
   async addStop(place: StopPlace): Promise<number> {
     const debug = await this.#travelling()
-    this.#places.set(++this.#lastPlace, placeIn(debug, place))
+    this.#places.set(++this.#lastPlace, { place, set: placeIn(debug, place) })
     return this.#lastPlace
   }
 
   removeStop(id: number): void {
-    this.#places.get(id)?.remove()
+    this.#places.get(id)?.set.remove()
     this.#places.delete(id)
   }
 
@@ -143,11 +157,36 @@ export class RecordedMachine {
     return readMemory(await (await this.seen()).debugger(), place)
   }
 
-  async whoWrote({ address, ...place }: MemoryPlace): Promise<WriterView> {
+  async whoWrote(place: MemoryPlace | RegisterPlace | PrintedPlace): Promise<WriterView> {
     const debug = await this.#travelling()
-    const abort = (this.#way = new AbortController())
+    const [here, isLive] = [debug.instructions, this.#isLive(debug)]
+    const { signal } = (this.#way = new AbortController())
+    const own = [...this.#places.values()]
+    // The user's stops end no search.
+    for (const { set } of own) set.remove()
     try {
-      const writer = await debug.whoWrote(address, { ...place, signal: abort.signal })
+      const writer = await this.#writer(debug, place, signal)
+      if (writer.by !== 'instruction') return writer
+      await debug.goto(writer.instruction, { signal })
+      const { instruction, cpu } = writer
+      const calls = await this.calls(cpu)
+      const address = calls[0]?.address ?? writer.address
+      return { by: 'instruction', instruction, cpu, address, task: await this.task(cpu), calls }
+    } finally {
+      // A machine of the past may have come to as many instructions.
+      if (isLive || debug.instructions !== here) await debug.goto(here)
+      for (const one of own) one.set = placeIn(debug, one.place)
+      this.#way = null
+    }
+  }
+
+  async #writer(
+    debug: ReplayDebugger,
+    place: MemoryPlace | RegisterPlace | PrintedPlace,
+    signal: AbortSignal,
+  ): Promise<Exclude<WriterView, { readonly by: 'instruction' }> | ({ readonly by: 'instruction' } & FoundWriter)> {
+    if ('address' in place) {
+      const writer = await debug.whoWrote(place.address, { ...place, signal })
       if (writer.by === 'nobody') return writer
       if (writer.by === 'unknown') return { by: 'unknown', message: sentenceOf(writer.exit) }
       const { instructions: instruction } = writer
@@ -156,9 +195,39 @@ export class RecordedMachine {
       return writer.by === 'device'
         ? { by: 'device', instruction, device: writer.device }
         : { by: 'machine', instruction }
-    } finally {
-      this.#way = null
     }
+    const { printer, registerWriter } = await import('./writers.ts')
+    const { begin, history } = this.run
+    const addressOf = (name: string): bigint | null => this.#names.addressOf(debug.pc, name)
+    const found =
+      'register' in place
+        ? await registerWriter(debug, begin, place, signal)
+        : await printer(debug, begin, place, history.view(begin).marks, addressOf, signal)
+    if (found !== null) return { by: 'instruction', ...found }
+    const message = signal.aborted
+      ? 'it was interrupted'
+      : 'register' in place
+        ? 'it was written longer ago than was searched'
+        : 'it was printed before the recording begins, or in another way than by the serial port'
+    return { by: 'unknown', message }
+  }
+
+  /** See `PageDebugger`. */
+  async calls(cpu: number): Promise<CallView[]> {
+    const pc = await this.seen()
+    const vcpu = pc.domain.vcpus[cpu]
+    return vcpu === undefined ? [] : this.#names.calls(pc, callStack(vcpu))
+  }
+
+  async task(cpu: number): Promise<TaskView | null> {
+    const line = await this.lookAt('task', cpu)
+    const [, pid, name] = /^ *(\d+) +\d+ +\d+ \S 0x[\da-f]+ (.*)$/m.exec(line) ?? []
+    return name === undefined ? null : { pid: Number(pid), name }
+  }
+
+  /** Searches the guest's RAM where the debugger is. */
+  async findMemory(bytes: Uint8Array): Promise<number[]> {
+    return findMemory(await this.seen(), bytes)
   }
 
   history(): RunHistory {
