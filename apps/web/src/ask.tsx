@@ -16,19 +16,19 @@ export function Ask({ question, detail, answers, cancel }: AskProps) {
   useEffect(() => {
     dialog.current!.showModal()
     // Enter alone does nothing.
-    dialog.current!.querySelector<HTMLElement>('.primary')!.focus()
+    dialog.current!.querySelector<HTMLElement>('[value]')!.focus()
   }, [])
   return (
     <dialog ref={dialog} aria-labelledby={id} onClose={cancel}>
       <h2 id={id}>{question}</h2>
       <p>{detail}</p>
       <div class="actions">
-        {answers.map(({ name, action }) => (
-          <button key={name} onClick={action}>
+        {answers.map(({ name, action }, i) => (
+          <button key={name} class={answers.length > 1 && i === 0 ? 'primary' : ''} onClick={action}>
             {name}
           </button>
         ))}
-        <button class="primary" onClick={cancel}>
+        <button value="cancel" onClick={cancel}>
           Cancel
         </button>
       </div>

@@ -4,6 +4,7 @@ import { Fragment } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
+import type * as instrument from './debugger/instrument.tsx'
 import { DevicesPanel } from './inspector/devices.tsx'
 import { useKeeping } from './keeping.ts'
 import { type MachineLife, type PageState, useMachine } from './machine-life.ts'
@@ -85,6 +86,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   const heading = useRef<HTMLHeadingElement>(null)
   const isOn = state === 'running' || state === 'paused' || state === 'asleep'
   const keeping = useKeeping(machine, chosen, isOn)
+  const tools = useInstrument(machine, chosen)
   useEffect(() => {
     heading.current?.focus()
     // Tabs are told apart by it, and say by it which of them has a disk.
@@ -154,8 +156,24 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           <>
             <div class="machine">
               {machine !== null && <ScreenPanel machine={machine} />}
-              <SerialPanel machine={machine} prompted={keeping.prompted} />
+              <SerialPanel
+                machine={machine}
+                prompted={() => {
+                  keeping.prompted()
+                  setTimeout(tools.load, AFTER_PROMPT_MS)
+                }}
+                over={(terminal) =>
+                  tools.Past !== undefined && machine !== null ? (
+                    <tools.Past machine={machine} terminal={terminal} attempt={attempt} />
+                  ) : null
+                }
+              />
             </div>
+            {tools.Instrument !== undefined && machine !== null ? (
+              <tools.Instrument machine={machine} chosen={chosen} state={state} run={life.run} attempt={attempt} />
+            ) : (
+              chosen.options.board !== 'virt' && <div class="instrument" />
+            )}
             {machine !== null && (
               <Tabs
                 tabs={tabs}
@@ -201,6 +219,25 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
       )}
     </div>
   )
+}
+
+type InstrumentParts = typeof instrument
+
+/** A machine's start is not to wait for its instrument: that comes shortly after the first prompt, or so long after it was made. */
+const [AFTER_PROMPT_MS, INSTRUMENT_MS] = [200, 1500]
+
+/** The debugger's bar and time line, of a machine that can be recorded. */
+function useInstrument(machine: Machine | null, { options }: Chosen): Partial<InstrumentParts> & { load: () => void } {
+  const [parts, setParts] = useState<InstrumentParts | null>(null)
+  const load = (): void => {
+    if (options.board !== 'virt') void import('./debugger/instrument.tsx').then(setParts)
+  }
+  useEffect(() => {
+    if (machine === null) return undefined
+    const timer = setTimeout(load, options.recording === undefined ? INSTRUMENT_MS : 0)
+    return () => clearTimeout(timer)
+  }, [machine])
+  return { ...parts, load }
 }
 
 /** The same machine, with the cable of its card elsewhere. */

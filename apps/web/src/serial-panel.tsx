@@ -1,6 +1,7 @@
 import type { Machine } from '@retrap/web'
 import { Terminal } from '@xterm/xterm'
 import '@xterm/xterm/css/xterm.css'
+import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { timePrompt } from './start-time.ts'
 import { withStyleSheets } from './style-sheets.ts'
@@ -25,11 +26,19 @@ function isAtPrompt({ buffer: { active } }: Terminal): boolean {
   return /[#$>] *$/.test(line)
 }
 
+interface SerialPanelProps {
+  readonly machine: Machine | null
+  readonly prompted: () => void
+  /** Shown over the terminal. */
+  readonly over: (terminal: Terminal | null) => ComponentChildren
+}
+
 /** The machine's serial port, in a terminal, which is there before the machine is. */
-export function SerialPanel({ machine, prompted }: { machine: Machine | null; prompted: () => void }) {
+export function SerialPanel({ machine, prompted, over }: SerialPanelProps) {
   const place = useRef<HTMLDivElement>(null)
   const enter = useRef<HTMLButtonElement>(null)
   const shown = useRef<Terminal | null>(null)
+  const [made, setMade] = useState<Terminal | null>(null)
   const [{ rows, cols }, setSize] = useState({ rows: 24, cols: 80 })
   useEffect(() => {
     const terminal = new Terminal({
@@ -41,6 +50,7 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
       theme: { background: '#101314', foreground: '#e3e6e4' },
     })
     shown.current = terminal
+    setMade(terminal)
     const drop = withStyleSheets(() => terminal.open(place.current!))
     // All keys are the guest's, Tab too: Tab leads past the terminal, and the button beside it leads in.
     terminal.textarea!.tabIndex = -1
@@ -88,6 +98,7 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
     <section class="port" aria-label="Serial port of the machine">
       <div class="serial">
         <div ref={place} />
+        {over(made)}
       </div>
       <p class="way soft">
         <button ref={enter} class="plain" onClick={() => shown.current?.focus()}>

@@ -90,6 +90,19 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
       await openAll()
       // oxlint-disable-next-line no-await-in-loop
       expect(await violations(page), name).toEqual([])
+      if (name !== 'Debugger') continue
+      // oxlint-disable-next-line no-await-in-loop
+      await page.locator('::-p-aria(Step back)').click()
+      // oxlint-disable-next-line no-await-in-loop
+      await page.waitForSelector('.past')
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await violations(page), 'the past').toEqual([])
+      // oxlint-disable-next-line no-await-in-loop -- on a phone the panel is a sheet
+      await page.setViewport({ width: 390, height: 844 })
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await violations(page), 'a sheet').toEqual([])
+      // oxlint-disable-next-line no-await-in-loop
+      await page.setViewport({ width: 1400, height: 900 })
     }
     await page.locator('::-p-aria(Close[role="button"])').click()
     await page.waitForSelector('dialog[open]')

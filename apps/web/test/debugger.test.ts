@@ -54,6 +54,9 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
 
   const panel = (): Promise<string> =>
     page.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+  /** The debugger's bar. */
+  const bar = (): Promise<string> =>
+    page.evaluate(() => document.querySelector<HTMLElement>('.instrument')?.innerText ?? '')
   const shot = async (name: string): Promise<void> => {
     const folder = process.env['RETRAP_SCREENSHOTS']
     if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png` as `${string}.png` })
@@ -63,14 +66,27 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Debugger')
     await shot('debugger-off')
     await press(visitor, 'Record')
-    await seen(panel, /^Now/m)
+    await seen(bar, /^Now/m)
     await press(visitor, 'Type in the terminal')
     await visitor.type('echo one\n')
     await seen(() => terminalOf(visitor), /\none\s/)
+    // Who printed a word of the terminal: by its menu.
+    const word = await page.evaluate(() => {
+      const row = [...document.querySelectorAll('.xterm-rows > div')].findLast(
+        (one) => one.textContent.trim() === 'one',
+      )
+      const { left, top, height } = row!.getBoundingClientRect()
+      return { x: left + 4, y: top + height / 2 }
+    })
+    await page.mouse.click(word.x, word.y, { button: 'right' })
+    await page.waitForSelector('.menu button:focus')
+    await page.keyboard.press('Enter')
+    await seen(bar, /“one”: the instruction at 0x\w+ of vCPU 0 wrote it/)
     await press(visitor, 'Step back')
-    const before = await seen(panel, /In the past/)
+    const before = await seen(bar, /In the past/)
     expect(before).toBe('In the past')
     for (let i = 0; i < 9; i++) await press(visitor, 'Step back')
+    await seen(bar, /^In the past/m)
     // Code is listed as far as one scrolls, by keys alone; the row of the next instruction is marked, and comes into sight.
     const code = '#panel-debugger [aria-label="Instructions"]'
     const next = (): Promise<string | undefined> =>
@@ -99,6 +115,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
       })
     await expect.poll(glides, { timeout: 20_000 }).toBe(false)
     await press(visitor, 'Step on')
+    await seen(bar, /^In the past/m)
     await expect.poll(pointer, { timeout: 20_000 }).not.toBe(begin)
     await expect.poll(next, { timeout: 20_000 }).toBe(await pointer())
     // The terminal is at the serial port.
@@ -106,10 +123,20 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await page.type('section[aria-label="Stops"] input', '3f8')
     await press(visitor, 'Add a stop')
     await press(visitor, 'Back to the last stop')
-    await seen(panel, /Port 0x3f8 is (read|written) by vCPU 0: 0x/)
+    await seen(bar, /Port 0x3f8 is (read|written) by vCPU 0: 0x/)
     await press(visitor, 'Remove: When a port is accessed: 0x3f8')
+    // By keys: the first register is the instruction pointer, the next but one RCX.
+    await page.focus('#panel-debugger .registers')
+    // oxlint-disable-next-line no-await-in-loop -- one key after the other
+    for (const key of ['ArrowDown', 'ArrowDown', 'Enter'] as const) await page.keyboard.press(key)
+    await page.waitForSelector('.menu button:focus')
+    await page.keyboard.press('Enter')
+    await seen(bar, /RCX: (the instruction at 0x\w+ of vCPU 0 wrote it|that is not known)/)
+    await page.type('section[aria-label="Search"] input', 'echo one')
+    await press(visitor, 'Find in memory')
+    await seen(panel, /(One place|\d+ places), guest-physical/)
     await press(visitor, 'Who wrote this?')
-    await seen(panel, /wrote it|Nobody has written it/)
+    await seen(bar, /wrote it|nobody has written it/)
     const memory = '#panel-debugger section[aria-label="Memory"]'
     const isPhysical = (): Promise<boolean> =>
       page.$eval(`${memory} [type="checkbox"]`, (one) => (one as HTMLInputElement).checked)
@@ -121,17 +148,15 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await shot('debugger-past')
     // By keys: over a call and back is the same place; so is a request of a device, on and back.
     const instant = (): Promise<string> =>
-      page.evaluate(() =>
-        document.querySelector('#panel-debugger input[type="range"]')!.getAttribute('aria-valuetext')!,
-      )
+      page.evaluate(() => document.querySelector('.instrument input[type="range"]')!.getAttribute('aria-valuetext')!)
     const moved = (from: string): Promise<unknown> => expect.poll(instant, { timeout: 20_000 }).not.toBe(from)
     const stopped = await instant()
-    await page.focus('#panel-debugger input[type="range"]')
+    await page.focus('.instrument input[type="range"]')
     await page.keyboard.down('Shift')
     await page.keyboard.press('F4')
     await page.keyboard.up('Shift')
     await moved(stopped)
-    await seen(panel, /^In the past (Port|Device memory) 0x\S+ is (read|written) by vCPU 0/m)
+    await seen(bar, /^In the past (Port|Device memory) 0x\S+ is (read|written) by vCPU 0/m)
     const here = await instant()
     await press(visitor, 'On over a call')
     await moved(here)
@@ -143,7 +168,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Back over a call')
     await moved(outside)
     await press(visitor, 'Play from here')
-    await seen(panel, /This is where the machine is/)
+    await seen(bar, /This is where the machine is/)
     await press(visitor, 'Continue')
     await press(visitor, 'Type in the terminal')
     await visitor.type('echo two\n')
@@ -151,32 +176,32 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     // Before the last line was printed there is no such line in the terminal, and a branch goes on from there.
     await page.evaluate(() => (document.querySelector<HTMLDetailsElement>('#panel-debugger details')!.open = true))
     await press(visitor, 'echo one')
-    await seen(panel, /In the past/)
+    await seen(bar, /In the past/)
     expect(await terminalOf(visitor)).not.toMatch(/\ntwo\s/)
     await shot('debugger-line')
     await press(visitor, 'Go on from here')
     await press(visitor, 'Go on from here, and give up the rest')
-    await seen(panel, /^Now/m)
-    await press(visitor, 'Continue')
+    // It ran before: it runs on.
+    await seen(bar, /^Now The machine goes on from here/m)
     await press(visitor, 'Type in the terminal')
     await visitor.type('echo three\n')
     await seen(() => terminalOf(visitor), /\none\s[^]*\nthree\s/)
     expect(await terminalOf(visitor)).not.toMatch(/\ntwo\s/)
     await press(visitor, 'Step back')
-    await seen(panel, /In the past/)
+    await seen(bar, /In the past/)
     // A change branches as well.
     await page.type('section[aria-label="Change"] input', 'r15')
     await page.type('section[aria-label="Change"] input.code', '5eed')
     await press(visitor, 'Change …')
     await press(visitor, 'Go on from here, and give up the rest')
-    await seen(panel, /^Now The machine is here now, with the change/m)
+    await seen(bar, /^Now The machine is here now, with the change/m)
     await seen(panel, /R15\s+0*5eed/i)
     await press(visitor, 'Continue')
     await press(visitor, 'Type in the terminal')
     await visitor.type('echo five\n')
     await seen(() => terminalOf(visitor), /\nfive\s/)
     await press(visitor, 'Step back')
-    await seen(panel, /In the past/)
+    await seen(bar, /In the past/)
     await shot('debugger-branch')
     // An address's way to memory at this instant, in the monitor's words and in the inspector.
     await page.type('section[aria-label="Looks"] input', '0xf0000')
@@ -199,7 +224,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
   test('a recording that is saved is opened in another tab, and is at the same instant', async () => {
     const hashOf = async (from: Page): Promise<string> => {
       const text = (): Promise<string> =>
-        from.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+        from.evaluate(() => document.querySelector<HTMLElement>('.instrument')!.innerText)
       await press(visitorOf(from), 'State hash')
       return seen(text, /State hash: [\da-f]{64}/)
     }
@@ -214,11 +239,12 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
         }),
     )
     await press(visitor, 'Now')
-    await seen(panel, /^Now/m)
+    await seen(bar, /^Now/m)
     const hash = await hashOf(page)
     await press(visitor, 'Save the recording')
     const file = await saved
     const other = await newPage(browser, said)
+    await other.setViewport({ width: 1400, height: 1000 })
     await other.goto(server.origin, { waitUntil: 'load' })
     await other.evaluate((bytes) => {
       const transfer = new DataTransfer()

@@ -175,7 +175,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
 
   test('devices come and go while the machine is recorded, and it goes back over them', async () => {
     const debug = (): Promise<string> =>
-      page.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+      page.evaluate(() => document.querySelector<HTMLElement>('.instrument')!.innerText)
     // Of the tests before: a machine with devices is not recorded from an instant on.
     if ((await panel()).includes('Attached')) await click('Detach')
     await expect.poll(panel).not.toContain('Attached')

@@ -8,13 +8,18 @@ import type { DebuggerView } from './use-debugger.ts'
 import { useListing } from './use-listing.ts'
 import { useRows } from './use-rows.ts'
 
-interface CodeProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
+interface CodeProps extends Pick<DebuggerView, 'stops'> {
   readonly machine: Machine
+  readonly setStops: (stops: DebuggerView['stops']) => void
   readonly vcpu: VcpuView
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** The code from the next instruction on: a button before each instruction has the machine stop there. */
+/** Whether a row is among those that are seen. */
+const isInside = ({ range }: ReturnType<typeof useRows>, row: number): boolean =>
+  range !== null && row > range.startIndex && row < range.endIndex
+
+/** The code around the next instruction: a button before each instruction has the machine stop there. */
 export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   const place = useRef<HTMLDivElement>(null)
   const { listing, see } = useListing(machine, vcpu)
@@ -26,7 +31,7 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   const [name = null] = useNames(machine, [vcpu.address])
   useEffect(() => see(first + shown.length))
   useLayoutEffect(() => {
-    if (next >= 0) virtual.scrollToIndex(next, { align: 'auto' })
+    if (next >= 0) virtual.scrollToIndex(next, { align: isInside(virtual, next) ? 'auto' : 'center' })
   }, [virtual, next, rows[0]?.address])
   const toggle = async (address: bigint): Promise<void> => {
     const there = stops.find((stop) => stop.address === address)
@@ -38,7 +43,7 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
     setStops(stops.filter((stop) => stop !== there))
   }
   return (
-    <section aria-label="Code">
+    <section aria-label="Code" class="whole">
       <h3>Code{name === null ? '' : `: ${name}`}</h3>
       <div class="code rows" role="region" tabIndex={0} aria-label="Instructions" ref={place}>
         <ol style={{ height: `${virtual.getTotalSize()}px`, paddingTop: `${start}px` }}>

@@ -31,6 +31,36 @@ export const pagesOf = ({ rows, end }: Listing): number =>
 /** Which row an instruction is; -1: none begins there. */
 export const rowOf = ({ rows }: Listing, address: bigint): number => rows.findIndex((row) => row.address === address)
 
+/** Bytes before an instruction that are shown with it, at most, and the most that an instruction has. */
+const [BEFORE_BYTES, LONGEST] = [96, 15]
+/** A function that begins no further away is shown from its beginning. */
+const FUNCTION_BYTES = 1024
+
+/**
+ * Finds where a listing begins that shows code before an instruction: at its function, where that has a name, or at an instruction from which
+ * decoding leads to this one. Most ways through code meet after a few instructions, so that the first rows alone may be others.
+ */
+export async function beginBefore(machine: Machine, address: bigint, mode: VcpuView['mode']): Promise<bigint> {
+  const [name] = await machine.debugger.names([address]).catch(() => [])
+  const inside = BigInt(/\+(0x[\da-f]+)$/.exec(name ?? '')?.[1] ?? 0)
+  if (inside > 0n && inside <= FUNCTION_BYTES) return address - inside
+  const { decodeAll } = await import('@retrap/x86-decoder')
+  for (let length = BEFORE_BYTES; length > 0; length -= length > LONGEST ? LONGEST : 1) {
+    const from = address - BigInt(length)
+    if (from < 0n) continue
+    // oxlint-disable-next-line no-await-in-loop -- the first that does
+    const bytes = await machine.debugger.readMemory({ address: from, length }).catch(() => new Uint8Array())
+    if (bytes.length < length) continue
+    let at = 0
+    for (const instruction of decodeAll(bytes, { mode, address: from })) {
+      if (instruction.status !== 'decoded') break
+      at += instruction.length
+    }
+    if (at === length) return from
+  }
+  return address
+}
+
 /** Reads on, page by page. */
 export async function readOn(machine: Machine, listing: Listing, pages: number): Promise<Listing> {
   const { decodeAll, formatIntel } = await import('@retrap/x86-decoder')

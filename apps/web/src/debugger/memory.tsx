@@ -1,12 +1,16 @@
-import type { Machine, WriterView } from '@retrap/web'
+import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { placeOf } from './addresses.ts'
-import { SymbolField, useNames } from './symbols.tsx'
+import { askedAt, Menu, type OpenMenu, walkAsked } from './menu.tsx'
+import { SymbolField } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 import type { DebuggerView } from './use-debugger.ts'
 
-const ROW_BYTES = 16
-const SHOWN_BYTES = 16 * ROW_BYTES
+/** As many bytes as fit beside an address in a narrow panel. */
+const ROW_BYTES = 8
+const SHOWN_BYTES = 32 * ROW_BYTES
+/** Bytes that a watch of a cell has. */
+const WATCHED_BYTES = 1
 /** Printable characters of ASCII. */
 const [FIRST_PRINTABLE, LAST_PRINTABLE] = [0x20, 0x7e]
 
@@ -15,38 +19,28 @@ interface MemoryProps {
   /** Instructions that have retired: it is read again with each. */
   readonly instruction: number
   /** Of a recorded machine; null: nobody knows who wrote a byte. */
-  readonly past: Pick<DebuggerView, 'go' | 'isBusy'> | null
+  readonly past: Pick<DebuggerView, 'ask' | 'isBusy' | 'stops' | 'change'> | null
   /** Shown at first. */
   readonly stackPointer: bigint
+  /** Memory that was asked for elsewhere. */
+  readonly shown: DebuggerView['shown']
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** Says who wrote a byte. */
-function writerText(writer: WriterView, name: string | null): string {
-  switch (writer.by) {
-    case 'instruction':
-      return `The instruction at ${hex(writer.address)}${name === null ? '' : `, ${name},`} of vCPU ${writer.cpu} wrote it.`
-    case 'device':
-      return `The device ${writer.device} wrote it, by DMA.`
-    case 'machine':
-      return 'The machine wrote it, between two instructions.'
-    case 'nobody':
-      return 'Nobody has written it since the recording began.'
-    case 'unknown':
-      return `That is not known: ${writer.message}.`
-  }
-}
-
 /** Memory where the debugger is, and who wrote it, which a recording knows. */
-export function Memory({ machine, instruction, past, stackPointer, attempt }: MemoryProps) {
+export function Memory({ machine, instruction, past, stackPointer, shown, attempt }: MemoryProps) {
   const [text, setText] = useState('')
   const [start, setStart] = useState<bigint | null>(null)
   const [isPhysical, setPhysical] = useState(false)
   const [bytes, setBytes] = useState<Uint8Array>(new Uint8Array())
-  const [writer, setWriter] = useState<WriterView | null>(null)
-  const [isAsking, setAsking] = useState(false)
+  const [menu, setMenu] = useState<OpenMenu | null>(null)
+  useEffect(() => {
+    if (shown === null) return
+    setStart(shown.address)
+    setPhysical(shown.physical === true)
+    setText('')
+  }, [shown])
   const from = start ?? stackPointer
-  const [named = null] = useNames(machine, writer?.by === 'instruction' ? [writer.address] : [])
   useEffect(() => {
     let isOver = false
     void machine.debugger
@@ -57,18 +51,34 @@ export function Memory({ machine, instruction, past, stackPointer, attempt }: Me
       isOver = true
     }
   }, [machine, from, isPhysical, instruction])
-  const ask = async (): Promise<void> => {
+  const placed = async (): Promise<{ address: bigint; physical: boolean }> => {
     const { address, physical } = text === '' ? { address: from, physical: false } : await placeOf(machine, text)
-    setAsking(true)
-    setWriter(null)
-    try {
-      setWriter(await machine.debugger.whoWrote({ address, physical: physical || isPhysical }))
-    } finally {
-      setAsking(false)
-    }
+    return { address, physical: physical || isPhysical }
   }
+  const askAt = (place: { address: bigint; physical: boolean }): Promise<void> =>
+    past!.ask(`The byte at ${hex(place.address)}`, place)
+  const openMenu = (event: MouseEvent): void => {
+    const cell = askedAt(event)
+    if (past === null || cell === undefined) return
+    event.preventDefault()
+    const address = BigInt(cell)
+    const watch = async (): Promise<void> => {
+      const place = { kind: 'watch', address, length: WATCHED_BYTES, access: 'write' } as const
+      const remove = await machine.debugger.stopAt(place)
+      past.change({ stops: [...past.stops, { text: `When the byte at ${hex(address)} is written`, remove }] })
+    }
+    setMenu({
+      ...{ x: event.clientX, y: event.clientY, title: `The byte at ${hex(address)}` },
+      items: [
+        { name: 'Who wrote this?', action: () => attempt(() => askAt({ address, physical: isPhysical })) },
+        ...(isPhysical ? [] : [{ name: 'Stop when it is written', action: () => attempt(watch) }]),
+      ],
+    })
+  }
+  const rows = Array.from({ length: Math.ceil(bytes.length / ROW_BYTES) }, (_, i) => i * ROW_BYTES)
   return (
-    <section aria-label="Memory">
+    <section aria-label="Memory" class="whole">
+      {menu !== null && <Menu key={menu.title} menu={menu} close={() => setMenu(null)} />}
       <h3>Memory</h3>
       <form
         class="actions"
@@ -78,7 +88,6 @@ export function Memory({ machine, instruction, past, stackPointer, attempt }: Me
             const place = text === '' ? null : await placeOf(machine, text)
             setStart(place?.address ?? null)
             if (place?.physical === true) setPhysical(true)
-            setWriter(null)
           })
         }}
       >
@@ -95,40 +104,35 @@ export function Memory({ machine, instruction, past, stackPointer, attempt }: Me
         </label>
         <button type="submit">Show</button>
         {past !== null && (
-          <button type="button" disabled={isAsking || past.isBusy} onClick={() => attempt(ask)}>
+          <button type="button" disabled={past.isBusy} onClick={() => attempt(async () => askAt(await placed()))}>
             Who wrote this?
           </button>
         )}
       </form>
-      <p role="status">
-        {isAsking ? 'The run is searched …' : writer === null ? '' : writerText(writer, named)}{' '}
-        {past !== null && writer !== null && 'instruction' in writer && (
-          <button
-            disabled={past.isBusy}
-            onClick={() => attempt(() => past.go(() => machine.debugger.goto(writer.instruction)))}
-          >
-            Go there
-          </button>
-        )}
-      </p>
-      <pre class="code bytes" role="region" tabIndex={0} aria-label={`Memory from ${hex(from)}`}>
-        {bytes.length === 0 ? 'There is no memory at this address.' : dumpOf(from, bytes)}
-      </pre>
+      <div
+        class="code bytes"
+        role="region"
+        tabIndex={0}
+        aria-label={`Memory from ${hex(from)}`}
+        onContextMenu={openMenu}
+        onKeyDown={(event) => walkAsked(event, ROW_BYTES)}
+      >
+        {bytes.length === 0 && 'There is no memory at this address.'}
+        {rows.map((at) => (
+          <div key={at}>
+            <span class="soft">{(from + BigInt(at)).toString(16).padStart(16, '0')}</span>{' '}
+            {[...bytes.subarray(at, at + ROW_BYTES)].map((byte, i) => (
+              <span key={i} tabIndex={-1} data-ask={past === null ? undefined : String(from + BigInt(at + i))}>
+                {byte.toString(16).padStart(2, '0')}
+              </span>
+            ))}{' '}
+            {[...bytes.subarray(at, at + ROW_BYTES)].map(characterOf).join('')}
+          </div>
+        ))}
+      </div>
     </section>
   )
 }
 
-/** Bytes as hexadecimal digits and as characters. */
-function dumpOf(from: bigint, bytes: Uint8Array): string {
-  const lines: string[] = []
-  for (let at = 0; at < bytes.length; at += ROW_BYTES) {
-    const row = [...bytes.subarray(at, at + ROW_BYTES)]
-    const digits = row.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')
-    const characters = row.map((byte) =>
-      byte >= FIRST_PRINTABLE && byte <= LAST_PRINTABLE ? String.fromCharCode(byte) : '.',
-    )
-    const address = (from + BigInt(at)).toString(16).padStart(16, '0')
-    lines.push(`${address}  ${digits.padEnd(3 * ROW_BYTES)} ${characters.join('')}`)
-  }
-  return lines.join('\n')
-}
+const characterOf = (byte: number): string =>
+  byte >= FIRST_PRINTABLE && byte <= LAST_PRINTABLE ? String.fromCharCode(byte) : '.'

@@ -29,6 +29,7 @@ export function NotRecorded({ machine, isOn, isShown, attempt, look }: NotRecord
           instruction={view.instructions}
           past={null}
           stackPointer={view.vcpus[0]?.sp ?? 0n}
+          shown={null}
           attempt={attempt}
         />
         <Change

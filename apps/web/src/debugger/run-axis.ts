@@ -11,8 +11,13 @@ export interface RunAxis {
 /** Converts between the two measures: a run is taken to be even between two samples. */
 function between(samples: readonly RunSample[], by: 'instruction' | 'guestMs', value: number): number {
   const to = by === 'instruction' ? 'guestMs' : 'instruction'
-  const after = samples.findIndex((sample) => sample[by] >= value)
-  if (after < 0) return samples.at(-1)?.[to] ?? 0
+  let [after, end] = [0, samples.length]
+  while (after < end) {
+    const middle = (after + end) >> 1
+    if (samples[middle]![by] < value) after = middle + 1
+    else end = middle
+  }
+  if (after === samples.length) return samples.at(-1)?.[to] ?? 0
   const [a, b] = [samples[Math.max(0, after - 1)]!, samples[after]!]
   const span = b[by] - a[by]
   return span === 0 ? b[to] : a[to] + ((value - a[by]) / span) * (b[to] - a[to])

@@ -1,4 +1,4 @@
-import type { Machine, RunPosition, VcpuView } from '@retrap/web'
+import type { CallView, Machine, RunPosition, VcpuView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
@@ -10,10 +10,13 @@ interface StackProps {
   readonly machine: Machine
   readonly vcpu: VcpuView
   readonly position: RunPosition
+  /** Shows memory. */
+  readonly show: (address: bigint) => void
 }
 
-/** The words at the stack pointer: those that have names may be where functions return to. */
-export function Stack({ machine, vcpu: { registers, mode }, position }: StackProps) {
+/** The function and its callers, and the words at the stack pointer, with names where they have some. */
+export function Stack({ machine, vcpu: { registers, mode }, position, show }: StackProps) {
+  const [calls, setCalls] = useState<readonly CallView[]>([])
   const [words, setWords] = useState<readonly bigint[]>([])
   const top = registers[RSP]!
   const width = mode / 8
@@ -30,22 +33,41 @@ export function Stack({ machine, vcpu: { registers, mode }, position }: StackPro
       if (!isOver) setWords(Array.from({ length: count }, (_, i) => word(i)))
     }
     read().catch(() => setWords([]))
+    void machine.debugger.calls().then(
+      (found) => !isOver && setCalls(found),
+      () => setCalls([]),
+    )
     return () => {
       isOver = true
     }
   }, [machine, top, width, position.instruction])
   const names = useNames(machine, words)
   return (
-    <section aria-label="Stack">
-      <h3>Stack</h3>
-      <pre class="code bytes stack" role="region" tabIndex={0} aria-label="Words at the stack pointer">
-        {words
-          .map((word, i) => {
-            const address = (top + BigInt(width * i)).toString(16).padStart(2 * width, '0')
-            return `${address}  ${word.toString(16).padStart(2 * width, '0')}  ${names[i] ?? ''}`.trimEnd()
-          })
-          .join('\n') || `There is no memory at ${hex(top)}.`}
-      </pre>
-    </section>
+    <>
+      <section aria-label="Calls">
+        <h3>Calls</h3>
+        <ol class="calls code">
+          {calls.map(({ address, name, source }, i) => (
+            <li key={i}>
+              <button class="plain" title={`Memory at ${hex(address)}`} onClick={() => show(address)}>
+                {name ?? hex(address)}
+              </button>{' '}
+              <span class="soft">{source}</span>
+            </li>
+          ))}
+        </ol>
+      </section>
+      <section aria-label="Stack">
+        <h3>Stack</h3>
+        <pre class="code" role="region" tabIndex={0} aria-label="Words at the stack pointer">
+          {words
+            .map((word, i) => {
+              const address = (top + BigInt(width * i)).toString(16).padStart(2 * width, '0')
+              return `${address}  ${word.toString(16).padStart(2 * width, '0')}  ${names[i] ?? ''}`.trimEnd()
+            })
+            .join('\n') || `There is no memory at ${hex(top)}.`}
+        </pre>
+      </section>
+    </>
   )
 }

@@ -51,8 +51,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 }
 
-interface StopsProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
+interface StopsProps extends Pick<DebuggerView, 'stops'> {
   readonly machine: Machine
+  readonly setStops: (stops: DebuggerView['stops']) => void
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 

@@ -1,85 +1,101 @@
 import type { RunHistory, RunPosition, RunSample } from '@retrap/web'
-import { useState } from 'preact/hooks'
-import { axisOf, laneOf, timeText } from './run-axis.ts'
+import { useMemo, useState } from 'preact/hooks'
+import { axisOf, laneOf, type RunAxis, timeText } from './run-axis.ts'
 
 const LANES: readonly (readonly [name: string, count: (sample: RunSample) => number])[] = [
-  ['Device accesses', ({ deviceAccesses }) => deviceAccesses],
+  ['Device requests', ({ deviceAccesses }) => deviceAccesses],
   ['Interrupts', ({ interrupts }) => interrupts],
   ['Faults', ({ exceptions }) => exceptions],
 ]
-const PLACES = 200
-const LANE_HEIGHT = 12
+/** Of the lane of what was printed, and of the marks. */
+const [OUTPUT, MARKS] = [LANES.length, LANES.length + 1]
+const PLACES = 400
+const LANE_HEIGHT = 10
+/** A turn of the wheel goes by this part of the run. */
+const WHEEL_PART = 1 / 100
 
 interface TimeLineProps {
   readonly history: RunHistory
   readonly position: RunPosition
-  readonly isBusy: boolean
   readonly go: (instruction: number) => void
 }
 
-/** The recorded run from its beginning to now: where much happened, and a slider that goes there. */
-export function TimeLine({ history, position, isBusy, go }: TimeLineProps) {
+/** A lane as one path: bars from its bottom. */
+function bars(lane: number, values: readonly number[]): string {
+  const bottom = LANE_HEIGHT * (lane + 1)
+  const bar = (value: number, place: number): string =>
+    value === 0 ? '' : `M${place} ${bottom}V${(bottom - value * (LANE_HEIGHT - 1)).toFixed(1)}h1V${bottom}z`
+  return values.map(bar).join('')
+}
+
+/** Where lines were printed, or marks are: a stroke each. */
+function strokes(lane: number, history: RunHistory, axis: RunAxis, wanted: 'serial' | 'own'): string {
+  const span = Math.max(1, axis.endMs - axis.beginMs)
+  const places = history.marks
+    .filter(({ kind }) => kind === wanted)
+    .map(({ instruction }) => Math.floor(((axis.msOf(instruction) - axis.beginMs) / span) * PLACES))
+  return [...new Set(places)].map((x) => `M${x} ${LANE_HEIGHT * lane + 2}h1v${LANE_HEIGHT - 2}h-1z`).join('')
+}
+
+/** The lanes of a run, which is drawn anew where it has gone on. */
+function drawn(history: RunHistory): { readonly axis: RunAxis; readonly paths: readonly string[] } {
   const axis = axisOf(history)
+  const counted = LANES.map(([, count], lane) => bars(lane, laneOf(history.samples, axis, count, PLACES)))
+  return { axis, paths: [...counted, strokes(OUTPUT, history, axis, 'serial'), strokes(MARKS, history, axis, 'own')] }
+}
+
+/** The recorded run from its beginning to now: where much happened, and a slider that goes there. */
+export function TimeLine({ history, position, go }: TimeLineProps) {
+  const { axis, paths } = useMemo(() => drawn(history), [history])
   const [dragged, setDragged] = useState<number | null>(null)
-  const here = dragged ?? position.guestMs
+  const here = Math.min(dragged ?? position.guestMs, axis.endMs)
   const instruction = dragged === null ? position.instruction : axis.instructionAt(dragged)
-  const x = (ms: number): number => ((ms - axis.beginMs) / Math.max(1, axis.endMs - axis.beginMs)) * PLACES
+  const span = Math.max(1, axis.endMs - axis.beginMs)
   const text = `${timeText(here)}, instruction ${instruction.toLocaleString('en')}`
+  const goTo = (ms: number): void => go(Math.min(Math.max(axis.instructionAt(ms), position.begin), position.now))
+  const height = LANE_HEIGHT * (MARKS + 1)
   return (
     <section class="run" aria-label="Time line">
-      <svg viewBox={`0 0 ${PLACES} ${LANE_HEIGHT * LANES.length + 6}`} preserveAspectRatio="none" aria-hidden="true">
-        {LANES.map(([name, count], lane) =>
-          laneOf(history.samples, axis, count, PLACES).map((value, place) =>
-            value === 0 ? null : (
-              <rect
-                key={`${name} ${place}`}
-                class={`lane${lane}`}
-                x={place}
-                y={LANE_HEIGHT * (lane + 1) - value * (LANE_HEIGHT - 2)}
-                width={1}
-                height={value * (LANE_HEIGHT - 2)}
-              />
-            ),
-          ),
-        )}
-        {history.marks.map(({ kind, instruction: at }, i) => (
-          <rect
-            key={i}
-            class={`${kind}-mark`}
-            x={x(axis.msOf(at))}
-            y={LANE_HEIGHT * LANES.length}
-            width={0.4}
-            height={6}
-          />
-        ))}
-        <rect class="here" x={x(here)} y={0} width={0.8} height={LANE_HEIGHT * LANES.length + 6} />
-      </svg>
-      <input
-        type="range"
-        aria-label="Instant"
-        aria-valuetext={text}
-        min={axis.beginMs}
-        max={axis.endMs}
-        step={Math.max(1e-3, (axis.endMs - axis.beginMs) / 1000)}
-        value={here}
-        disabled={isBusy}
-        onInput={(event) => setDragged(Number(event.currentTarget.value))}
-        onChange={(event) => {
-          setDragged(null)
-          const to = axis.instructionAt(Number(event.currentTarget.value))
-          go(Math.min(Math.max(to, position.begin), position.now))
-        }}
-      />
-      <p class="legend">
-        <output class="figure">{text}</output>
-        {LANES.map(([name], lane) => (
-          <span key={name} class={`key lane${lane}`}>
+      <ul class="lanes" aria-hidden="true">
+        {[...LANES.map(([name]) => name), 'Output', 'Marks'].map((name, lane) => (
+          <li key={name} class={`lane${lane}`}>
             {name}
-          </span>
+          </li>
         ))}
-        <span class="key serial-mark">Lines printed</span>
-        <span class="key own-mark">Marks</span>
-      </p>
+      </ul>
+      <div
+        class="track"
+        onWheel={(event) => {
+          event.preventDefault()
+          const by = Math.sign(event.deltaX || event.deltaY) * span * WHEEL_PART
+          goTo(Math.min(axis.endMs, Math.max(axis.beginMs, here + by)))
+        }}
+      >
+        <svg viewBox={`0 0 ${PLACES} ${height}`} preserveAspectRatio="none" aria-hidden="true">
+          {paths.map((path, lane) => (
+            <path key={lane} class={`lane${lane}`} d={path} />
+          ))}
+        </svg>
+        <i class="here" style={{ left: `${((here - axis.beginMs) / span) * 100}%` }} />
+        <input
+          type="range"
+          aria-label="Instant"
+          aria-valuetext={text}
+          title={text}
+          min={axis.beginMs}
+          max={axis.endMs}
+          step={Math.max(1e-3, span / 1000)}
+          value={here}
+          onInput={(event) => {
+            setDragged(Number(event.currentTarget.value))
+            goTo(Number(event.currentTarget.value))
+          }}
+          onChange={(event) => {
+            setDragged(null)
+            goTo(Number(event.currentTarget.value))
+          }}
+        />
+      </div>
     </section>
   )
 }
@@ -88,7 +104,7 @@ export function TimeLine({ history, position, isBusy, go }: TimeLineProps) {
 const MOST_LINES = 200
 
 /** The lines that the guest has printed, and the user's marks: each leads to its instant. */
-export function Marks({ history, isBusy, go }: Omit<TimeLineProps, 'position'>) {
+export function Marks({ history, isBusy, go }: Omit<TimeLineProps, 'position'> & { readonly isBusy: boolean }) {
   const [wanted, setWanted] = useState('')
   const found = history.marks.filter(({ text }) => text.toLowerCase().includes(wanted.toLowerCase()))
   return (

@@ -1,5 +1,17 @@
-import type { Machine, RunHistory, RunPosition, TravelStop, VcpuView } from '@retrap/web'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import type {
+  Machine,
+  MachineChange,
+  MemoryPlace,
+  PrintedPlace,
+  RegisterPlace,
+  RunHistory,
+  RunPosition,
+  TaskView,
+  TravelStop,
+  VcpuView,
+  WriterView,
+} from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
 import { playRun } from './play-run.ts'
 import { stopText } from './stop-text.ts'
 
@@ -14,89 +26,168 @@ export interface ListedStop {
   readonly remove: () => Promise<void>
 }
 
-/** The machine's debugger, as its panel shows it. */
-export interface DebuggerView {
+/** The answer to the question who wrote something. */
+export interface WhoAnswer {
+  /** The thing that was asked about, for people. */
+  readonly what: string
+  /** Null: the run is searched. */
+  readonly writer: WriterView | null
+}
+
+/** The page's knowledge of a machine's debugger. */
+interface Known {
   /** Null: the run is not recorded; undefined: the machine has not said yet. */
   readonly position: RunPosition | null | undefined
   readonly history: RunHistory | null
   readonly vcpus: readonly VcpuView[]
+  /** The tasks of Linux that the vCPUs execute. */
+  readonly tasks: readonly (TaskView | null)[]
   /** Where the last way has ended, for people. */
   readonly note: string
+  readonly answer: WhoAnswer | null
   /** A way is under way. */
   readonly isBusy: boolean
-  readonly stops: readonly ListedStop[]
-  readonly setStops: (stops: readonly ListedStop[]) => void
-  /** Goes through the run, and says where that has ended. */
-  readonly go: (way: () => Promise<TravelStop>) => Promise<void>
-  /** Plays the run from here, or no longer. */
-  readonly play: () => Promise<void>
   readonly isPlaying: boolean
-  readonly say: (note: string) => void
-  readonly look: () => Promise<void>
+  readonly stops: readonly ListedStop[]
+  /** The branch that the user is asked about: with a change, or `here`. */
+  readonly branch: MachineChange | 'here' | null
+  /** The memory that the panel shows; null: the stack. */
+  readonly shown: Pick<MemoryPlace, 'address' | 'physical'> | null
 }
 
-/** Looks at a machine's debugger, as long as its panel is seen. */
-export function useDebugger(machine: Machine, isShown: boolean): DebuggerView {
-  const [position, setPosition] = useState<RunPosition | null>()
-  const [history, setHistory] = useState<RunHistory | null>(null)
-  const [vcpus, setVcpus] = useState<readonly VcpuView[]>([])
-  const [note, say] = useState('')
-  const [isBusy, setBusy] = useState(false)
-  const [stops, setStops] = useState<readonly ListedStop[]>([])
-  const busy = useRef(false)
-  const [isPlaying, setPlaying] = useState(false)
-  const playing = useRef(false)
-  const look = async (): Promise<void> => {
-    const at = await machine.debugger.position().catch(() => null)
-    setPosition(at)
-    if (at === null) return
-    const [past, view] = await Promise.all([machine.debugger.history(), machine.inspect().catch(() => null)])
-    setHistory(past)
-    if (view?.architecture === 'x86') setVcpus(view.vcpus)
+/** The machine's debugger, as its bar and its panel show it. */
+export interface DebuggerView extends Known, Pick<DebuggerStore, 'look' | 'go' | 'goTo' | 'play' | 'ask' | 'change'> {
+  readonly say: (note: string) => void
+}
+
+/** A machine's debugger: all who look at it share what is known of it. */
+class DebuggerStore {
+  readonly #machine: Machine
+  readonly #listeners = new Set<() => void>()
+  /** How many of them want to know what the vCPUs do. */
+  #deep = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
+  /** The instruction that is gone to next. */
+  #next: number | null = null
+  known: Known = {
+    ...{ position: undefined, history: null, vcpus: [], tasks: [], note: '', answer: null, stops: [], branch: null },
+    ...{ isBusy: false, isPlaying: false, shown: null },
   }
-  useEffect(() => {
-    if (!isShown) return undefined
-    let isOver = false
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const again = async (): Promise<void> => {
-      // On its way it is looked at when it arrives.
-      if (!busy.current) await look().catch(() => undefined)
-      if (!isOver) timer = setTimeout(() => void again(), LOOK_MS)
-    }
-    void again()
-    const off = machine.on('position', ({ position: at, stop }) => {
-      setPosition(at)
-      if (stop !== null) say(stopText(stop))
-    })
+
+  constructor(machine: Machine) {
+    this.#machine = machine
+    machine.on('position', ({ position, stop }) => this.change({ position, ...(stop && { note: stopText(stop) }) }))
+    machine.on('state', () => this.#listeners.size > 0 && void this.#again())
+  }
+
+  readonly change = (part: Partial<Known>): void => {
+    this.known = { ...this.known, ...part }
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** @returns ends it */
+  watch(listener: () => void, isDeep: boolean): () => void {
+    this.#listeners.add(listener)
+    this.#deep += Number(isDeep)
+    void this.#again()
     return () => {
-      isOver = true
-      clearTimeout(timer)
-      off()
-    }
-  }, [machine, isShown])
-  const during = async (action: () => Promise<string>): Promise<void> => {
-    busy.current = true
-    setBusy(true)
-    try {
-      say(await action())
-      await look()
-    } finally {
-      busy.current = false
-      setBusy(false)
+      this.#listeners.delete(listener)
+      this.#deep -= Number(isDeep)
+      if (this.#listeners.size === 0) clearTimeout(this.#timer)
     }
   }
-  const go = (way: () => Promise<TravelStop>): Promise<void> => during(async () => stopText(await way()))
-  const play = async (): Promise<void> => {
-    const begins = !playing.current && history !== null
-    playing.current = begins
-    setPlaying(begins)
-    if (!begins) return
+
+  /** Looks now, and from time to time. */
+  async #again(): Promise<void> {
+    clearTimeout(this.#timer)
+    // On its way it is looked at when it arrives.
+    if (!this.known.isBusy) await this.look().catch(() => undefined)
+    clearTimeout(this.#timer)
+    // A machine that is not recorded is looked at where somebody has opened the panel.
+    if (this.#listeners.size > 0 && (this.#deep > 0 || this.known.position))
+      this.#timer = setTimeout(() => void this.#again(), LOOK_MS)
+  }
+
+  readonly look = async (): Promise<void> => {
+    const { debugger: debug } = this.#machine
+    const position = await debug.position().catch(() => null)
+    if (position === null) return this.change({ position })
+    const isDeep = this.#deep > 0
+    const [history, view] = await Promise.all([
+      debug.history(),
+      isDeep ? this.#machine.inspect().catch(() => null) : null,
+    ])
+    const vcpus = view?.architecture === 'x86' ? view.vcpus : this.known.vcpus
+    // A kernel's types take a while to read: a machine that runs goes on.
+    const isStill = isDeep && this.#machine.state !== 'running'
+    const tasks = isStill ? await Promise.all(vcpus.map((_, cpu) => debug.task(cpu).catch(() => null))) : []
+    this.change({ position, history, vcpus, tasks })
+  }
+
+  async #during(action: () => Promise<string>): Promise<void> {
+    this.change({ isBusy: true })
     try {
-      await during(() => playRun(machine.debugger, history, () => !playing.current))
+      this.change({ note: await action() })
+      await this.look()
     } finally {
-      playing.current = false
-      setPlaying(false)
+      this.change({ isBusy: false })
     }
   }
-  return { position, history, vcpus, note, isBusy, stops, setStops, go, say, look, play, isPlaying }
+
+  /** Goes through the run, and says where that has ended. */
+  readonly go = (way: () => Promise<TravelStop>): Promise<void> => {
+    this.change({ answer: null })
+    return this.#during(async () => stopText(await way()))
+  }
+
+  /** Goes to an instruction. Of the instructions that are asked for meanwhile the last one comes next. */
+  readonly goTo = async (instruction: number): Promise<void> => {
+    this.#next = instruction
+    if (this.known.isBusy) return
+    while (this.#next !== null) {
+      const to = this.#next
+      this.#next = null
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await this.go(() => this.#machine.debugger.goto(to))
+    }
+  }
+
+  /** Goes on in the past: to the next stop, or without stops at the guest's own pace; or no longer. */
+  readonly play = async (): Promise<void> => {
+    const { debugger: debug } = this.#machine
+    const { isPlaying, history, stops } = this.known
+    if (isPlaying || history === null) return this.change({ isPlaying: false })
+    if (stops.length > 0) return this.go(debug.continue)
+    this.change({ isPlaying: true, answer: null })
+    try {
+      await this.#during(() => playRun(debug, history, () => !this.known.isPlaying))
+    } finally {
+      this.change({ isPlaying: false })
+    }
+  }
+
+  /** Asks who wrote something. @param what - its name for people */
+  readonly ask = (what: string, place: MemoryPlace | RegisterPlace | PrintedPlace): Promise<void> => {
+    this.change({ answer: { what, writer: null } })
+    return this.#during(async () => {
+      const writer = await this.#machine.debugger.whoWrote(place).catch((error: unknown) => {
+        this.change({ answer: null })
+        throw error
+      })
+      this.change({ answer: { what, writer } })
+      return ''
+    })
+  }
+}
+
+const stores = new WeakMap<Machine, DebuggerStore>()
+
+/** Looks at a machine's debugger. @param isDeep - at what its vCPUs do, too */
+export function useDebugger(machine: Machine, isDeep: boolean): DebuggerView {
+  let store = stores.get(machine)
+  if (store === undefined) stores.set(machine, (store = new DebuggerStore(machine)))
+  const [, setKnown] = useState(store.known)
+  const { known, look, go, goTo, play, ask, change } = store
+  useEffect(() => store.watch(() => setKnown(store.known), isDeep), [store, isDeep])
+  return { ...known, look, go, goTo, play, ask, change, say: (note) => change({ note }) }
 }

@@ -1,13 +1,13 @@
 import type { Machine, VcpuView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { emptyListing, type Listing, pagesOf, readOn, rowOf } from './listing.ts'
+import { beginBefore, emptyListing, type Listing, pagesOf, readOn, rowOf } from './listing.ts'
 
 /** A longer listing is not read again with each step. */
 const MOST_PAGES = 8
 /** Rows that are read ahead of those that are seen. */
 const ROWS_AHEAD = 60
 
-/** The code from an instruction on: as long as the next one is of the listing, it stays. */
+/** The code around an instruction: as long as the next one is of the listing, it stays. */
 export interface ListedCode {
   readonly listing: Listing
   /** Says which row is the last that is seen: there are more in time. */
@@ -26,7 +26,12 @@ export function useListing(machine: Machine, { address, mode }: VcpuView): Liste
       const stays = listing.mode === mode && pages <= MOST_PAGES && rowOf(listing, address) >= 0
       // The code itself may have changed meanwhile.
       let found = stays && first !== undefined ? await readOn(machine, emptyListing(first, mode), pages) : null
-      if (found === null || rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
+      if (found === null || rowOf(found, address) < 0) {
+        const begin = await beginBefore(machine, address, mode)
+        found = await readOn(machine, emptyListing(begin, mode), 1)
+        // In code that overlaps, the way to it leads past it.
+        if (rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
+      }
       if (!isOver) setListing(found)
     }
     void read().catch(() => undefined)

@@ -17,26 +17,45 @@ const FLAGS = [
   [11, 'OF'],
 ] as const
 
-/** All registers: those that differ from the last look are marked. */
-export function Registers({ vcpu, number }: { vcpu: VcpuView; number: number }) {
-  const { mode, registers, ip, flags, control, segments } = vcpu
+/** The instruction pointer and the general registers, by their names. */
+export function registersOf({
+  mode,
+  registers,
+  ip,
+}: VcpuView): readonly { readonly name: string; readonly value: bigint }[] {
   const isLong = mode === 64
-  const general = registers
-    .slice(0, isLong ? 16 : 8)
-    .map((value, i) => [isLong ? NAMES[i]! : NAMES[i]!.replace('R', 'E'), value] as const)
-  const all = [[isLong ? 'RIP' : 'EIP', ip] as const, ...general]
+  const named = (name: string, value: bigint): { name: string; value: bigint } => ({
+    name: isLong ? name : name.replace('R', 'E'),
+    value: BigInt.asUintN(isLong ? 64 : 32, value),
+  })
+  return [named('RIP', ip), ...registers.slice(0, isLong ? 16 : 8).map((value, i) => named(NAMES[i]!, value))]
+}
+
+interface RegistersProps {
+  readonly vcpu: VcpuView
+  readonly number: number
+  /** The caller opens menus of them. */
+  readonly isAsked?: boolean
+}
+
+/** All registers: those that differ from the last look are marked. */
+export function Registers({ vcpu, number, isAsked = false }: RegistersProps) {
+  const { mode, flags, control, segments } = vcpu
+  const all = registersOf(vcpu)
   const last = useRef<readonly bigint[]>([])
   const before = last.current
   useEffect(() => {
-    last.current = all.map(([, value]) => value)
+    last.current = all.map(({ value }) => value)
   })
   return (
     <div class="registers code" role="region" tabIndex={0} aria-label={`Registers of vCPU ${number}`}>
       <dl>
-        {all.map(([name, value], i) => (
+        {all.map(({ name, value }, i) => (
           <div key={name} class={before[i] !== undefined && before[i] !== value ? 'changed' : ''}>
             <dt>{name}</dt>
-            <dd>{addressText(BigInt.asUintN(isLong ? 64 : 32, value), mode)}</dd>
+            <dd data-ask={isAsked ? name : undefined} tabIndex={isAsked ? -1 : undefined}>
+              {addressText(value, mode)}
+            </dd>
           </div>
         ))}
       </dl>

@@ -65,6 +65,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     (): Promise<string> =>
       of.evaluate((where: string) => document.querySelector<HTMLElement>(where)?.innerText ?? '', selector)
   const panel = text('#panel-debugger')
+  const bar = text('.instrument')
   const click = (label: string): Promise<void> => (byKeys ? pressByKeys(page, label) : press(visitor, label))
   const fill = async (label: string, words: string): Promise<void> => {
     await pressByKeys(page, label, null)
@@ -82,9 +83,26 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await seen(() => terminalOf(visitor), /# \s*$/)
   await leave()
   await click('Debugger')
-  await click('Record')
-  await seen(panel, /^Now/m)
+  if (byKeys) {
+    await click('No more of this')
+    await click('Record')
+  } else {
+    // The first session, as the page leads through it.
+    for (const step of ['Record it', 'Type it', 'Find it', 'Ask'])
+      // oxlint-disable-next-line no-await-in-loop -- one step after the other
+      await click(step)
+    await seen(bar, /it was pid \d+, sh, in do_proc_dointvec_conv/)
+    await click('Go there')
+    await seen(panel, /Code: do_proc_dointvec_conv\+0x/)
+    await click('Finish')
+    await click('Now')
+    await click('Continue')
+  }
+  await seen(bar, /^Now/m)
   await say('echo one', /\none\s/)
+  await fill('Text, or a value such as 0x2a', 'one')
+  await click('Who printed it?')
+  await seen(bar, /“one”: it was pid \d+, sh, in uart_write, called by n_tty_write/)
   await click('Devices')
   if (byKeys) {
     await pressByKeys(page, 'Delay of contents of disks', null)
@@ -108,9 +126,9 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     // oxlint-disable-next-line no-await-in-loop -- one step after the other
     await click('Step back')
   }
-  await seen(panel, /In the past/)
+  await seen(bar, /In the past/)
   await click('Who wrote this?')
-  const wrote = await seen(panel, /The instruction at .* wrote it|The device .* wrote it/)
+  const wrote = await seen(bar, /it was pid \d+, .*|the device .* wrote it/)
   await click('Processes')
   await seen(panel, /NAME\n[^]* (?:init|sh|busybox)/)
   await fill('Linear address', 'init_task')
@@ -119,13 +137,13 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await pictures(page, `${engine}-past`)
   await click('Go on from here')
   await click('Go on from here, and give up the rest')
-  await seen(panel, /^Now/m)
+  await seen(bar, /^Now/m)
   await click('Continue')
   await seen(() => terminalOf(visitor), /# mkdir made[^]*# \s*$/)
   await say('echo branched', /\nbranched\s/)
   await click('Pause')
   await click('State hash')
-  const hash = await seen(panel, /State hash: [\da-f]{64}/)
+  const hash = await seen(bar, /State hash: [\da-f]{64}/)
   const saved = page.evaluate(
     () =>
       new Promise<string>((resolve) => {
@@ -152,10 +170,10 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     await input.uploadFile(path)
     await press(visitorOf(second), 'Start')
     await press(visitorOf(second), 'State hash')
-    const found = await seen(text('#panel-debugger', second), /State hash: [\da-f]{64}/)
+    const found = await seen(text('.instrument', second), /State hash: [\da-f]{64}/)
     if (found !== hash) throw new Error(`${found}, expected ${hash}`)
     await press(visitorOf(second), 'Step back')
-    await seen(text('#panel-debugger', second), /In the past/)
+    await seen(text('.instrument', second), /In the past/)
   } finally {
     await other.close()
     rmSync(folder, { recursive: true })

@@ -39,7 +39,8 @@ export async function clickLabel(visitor: Visitor, label: string): Promise<boole
       (one) =>
         (one.ariaLabel ?? one.innerText).trim() === wanted &&
         one.getClientRects().length > 0 &&
-        !(one as HTMLButtonElement).disabled,
+        !(one as HTMLButtonElement).disabled &&
+        one.ariaDisabled !== 'true',
     )
     if (found === undefined) return null
     found.scrollIntoView({ block: 'nearest' })
@@ -50,7 +51,9 @@ export async function clickLabel(visitor: Visitor, label: string): Promise<boole
     if (later.x !== x || later.y !== y) return null
     const heard = globalThis as { clicked?: boolean }
     heard.clicked = false
-    found.addEventListener('click', () => (heard.clicked = true), { once: true, capture: true })
+    // A button that is off by its attribute alone hears it, too, and does nothing.
+    const hear = (): unknown => (heard.clicked = found.ariaDisabled !== 'true')
+    found.addEventListener('click', hear, { once: true, capture: true })
     return { x: x + width / 2, y: y + height / 2 }
   }, label)
   if (place === null) return false

@@ -1,0 +1,248 @@
+import type { Machine, TravelStop } from '@retrap/web'
+import type { Terminal } from '@xterm/xterm'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import './debugger.css'
+import { Ask } from '../ask.tsx'
+import type { PageState } from '../machine-life.ts'
+import type { Chosen } from '../settings.ts'
+import { writerText } from './answer.ts'
+import { Menu, type OpenMenu } from './menu.tsx'
+import { timeText } from './run-axis.ts'
+import { Sizer } from './sizer.tsx'
+import { TimeLine } from './time-line.tsx'
+import { Tour } from './tour.tsx'
+import { Sign, Transport } from './transport.tsx'
+import { type DebuggerView, useDebugger } from './use-debugger.ts'
+
+/** The side's width at first, as a part of the window's. */
+const SIDE_PART = 0.4
+
+interface InstrumentProps {
+  readonly machine: Machine
+  readonly chosen: Chosen
+  readonly state: PageState
+  /** The machine runs on. */
+  readonly run: () => void
+  readonly attempt: (action: () => Promise<unknown>) => void
+}
+
+/** The debugger's bar and time line, across the page: always in sight. */
+export function Instrument({ machine, chosen, state, run, attempt }: InstrumentProps) {
+  const view = useDebugger(machine, false)
+  const { position, history, note, answer, isBusy, isPlaying, branch, say, change, go, goTo, play } = view
+  const [isBeginning, setBeginning] = useState(false)
+  const isOn = state === 'running' || state === 'paused'
+  const { debugger: debug } = machine
+  const begin = async (): Promise<void> => {
+    setBeginning(true)
+    try {
+      await debug.record()
+      await view.look()
+    } finally {
+      setBeginning(false)
+    }
+  }
+  const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
+  const tour = <Tour machine={machine} chosen={chosen} view={view} record={() => attempt(begin)} attempt={attempt} />
+  const sizer = (
+    <Sizer
+      name="Width of the instruments"
+      of="right"
+      least={320}
+      most={1200}
+      initial={Math.max(432, innerWidth * SIDE_PART)}
+      size={(pixels) => document.querySelector<HTMLElement>('.bench')?.style.setProperty('--side', `${pixels}px`)}
+    />
+  )
+  if (position === undefined || position === null)
+    return (
+      <>
+        {sizer}
+        <section class="instrument" aria-label="Run">
+          {tour}
+          <div class="transport">
+            <Sign
+              name="Record this machine"
+              icon="record"
+              isOff={!isOn || isBeginning}
+              onClick={() => attempt(begin)}
+            />
+            <p class="note soft" role="status">
+              {isBeginning
+                ? 'It begins to be recorded …'
+                : isOn
+                  ? 'Record it, and you can go back to any instant.'
+                  : 'The machine is off: there is nothing to record.'}
+            </p>
+          </div>
+        </section>
+      </>
+    )
+  return (
+    <>
+      {sizer}
+      {branch !== null && <BranchQuestion machine={machine} chosen={chosen} view={view} attempt={attempt} />}
+      <section class="instrument" aria-label="Run">
+        {tour}
+        <div class="transport">
+          <Transport
+            {...{ debug, isBusy, isPlaying, play, travel, attempt }}
+            isLive={position.isLive}
+            isRunning={state === 'running'}
+            turn={(runs) => (runs ? run() : attempt(() => machine.pause()))}
+            mark={() => attempt(() => debug.mark(`Mark ${(history?.marks.length ?? 0) + 1}`).then(view.look))}
+          />
+          <output class="figure">{timeText(position.guestMs)}</output>
+          <p role="status" class="note">
+            <strong>{isPlaying ? 'Playing' : isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong>{' '}
+            {answer === null
+              ? note
+              : answer.writer === null
+                ? 'The run is searched …'
+                : writerText(answer.what, answer.writer)}
+          </p>
+          {answer?.writer && 'instruction' in answer.writer && (
+            <Goes view={view} instruction={answer.writer.instruction} attempt={attempt} />
+          )}
+          {(note !== '' || answer !== null) && !isBusy && (
+            <button class="plain" aria-label="Dismiss the note" onClick={() => (say(''), change({ answer: null }))}>
+              ✕
+            </button>
+          )}
+        </div>
+        {history !== null && history.samples.length > 0 && (
+          <TimeLine history={history} position={position} go={(instruction) => attempt(() => goTo(instruction))} />
+        )}
+      </section>
+    </>
+  )
+}
+
+interface GoesProps extends Pick<InstrumentProps, 'attempt'> {
+  readonly view: DebuggerView
+  readonly instruction: number
+}
+
+/** Leads to before the instruction of an answer, which stays. */
+function Goes({ view: { isBusy, answer, goTo, change }, instruction, attempt }: GoesProps) {
+  return (
+    <button
+      class="plain"
+      disabled={isBusy}
+      onClick={() => attempt(() => goTo(instruction).then(() => change({ answer })))}
+    >
+      Go there
+    </button>
+  )
+}
+
+interface BranchProps extends Pick<InstrumentProps, 'machine' | 'chosen' | 'attempt'> {
+  readonly view: DebuggerView
+}
+
+/** Asks before the machine goes on from the past, or is changed. */
+function BranchQuestion({ machine, chosen, view: { branch, change, say, look }, attempt }: BranchProps) {
+  const answer = (isSaved: boolean) => async (): Promise<void> => {
+    if (isSaved) {
+      const { saveMachine } = await import('../snapshots/save.ts')
+      await saveMachine(machine, chosen, { name: 'Before the branch', parent: chosen.from ?? null })
+    }
+    const { debugger: debug } = machine
+    await (branch === 'here' ? debug.branch() : debug.change(branch!))
+    change({ stops: [], answer: null })
+    const what = branch === 'here' ? '' : ', with the change'
+    say(
+      machine.state === 'running'
+        ? 'The machine goes on from here.'
+        : `The machine is here now${what}. Play lets it run.`,
+    )
+    await look()
+  }
+  const choice = (name: string, isSaved: boolean) => ({
+    name,
+    action: () => {
+      change({ branch: null })
+      attempt(answer(isSaved))
+    },
+  })
+  return (
+    <Ask
+      question={branch === 'here' ? 'Go on from here?' : 'Change it, and go on from here?'}
+      detail="The machine continues from this instant, as a branch. What it has done since is given up, unless you save a snapshot of now first."
+      answers={[choice('Save now, and go on from here', true), choice('Go on from here, and give up the rest', false)]}
+      cancel={() => change({ branch: null })}
+    />
+  )
+}
+
+interface PastProps extends Pick<InstrumentProps, 'machine' | 'attempt'> {
+  readonly terminal: Terminal | null
+}
+
+/** Over the terminal: the instant that it shows, if that is past, and a menu of its words. */
+export function Past({ machine, terminal, attempt }: PastProps) {
+  const view = useDebugger(machine, false)
+  const { position, isBusy, go, change, ask } = view
+  const [menu, setMenu] = useState<OpenMenu | null>(null)
+  const latest = useRef<(event: MouseEvent) => void>(() => undefined)
+  latest.current = (event) => {
+    const word = terminal === null || !position ? null : wordAt(terminal, event)
+    if (word === null) return
+    event.preventDefault()
+    const { x, y } = event
+    const who = { name: 'Who wrote this?', action: () => attempt(() => ask(`“${word.printed}”`, word)) }
+    const copy = { name: 'Copy it', action: () => attempt(() => navigator.clipboard.writeText(word.printed)) }
+    setMenu({ x, y, title: `“${word.printed}”`, items: [who, copy] })
+  }
+  useEffect(() => {
+    const { element } = terminal ?? {}
+    const open = (event: MouseEvent): void => latest.current(event)
+    element?.addEventListener('contextmenu', open)
+    return () => element?.removeEventListener('contextmenu', open)
+  }, [terminal])
+  return (
+    <>
+      {menu !== null && <Menu menu={menu} close={() => setMenu(null)} />}
+      {position && !position.isLive && (
+        <div class="past">
+          <span>
+            Past: <span class="figure">{timeText(position.guestMs)}</span>
+          </span>
+          <button class="plain" disabled={isBusy} onClick={() => attempt(() => go(machine.debugger.now))}>
+            Back to now
+          </button>
+          <button class="plain" disabled={isBusy} onClick={() => change({ branch: 'here' })}>
+            Go on from here
+          </button>
+        </div>
+      )}
+    </>
+  )
+}
+
+/** The word of a terminal that a click is at, its line, and how many equal lines are below that. */
+function wordAt(terminal: Terminal, { x, y }: MouseEvent): { printed: string; line: string; later: number } | null {
+  const place = terminal.element!.querySelector('.xterm-screen')!.getBoundingClientRect()
+  const buffer = terminal.buffer.active
+  const row = buffer.viewportY + Math.floor(((y - place.top) / place.height) * terminal.rows)
+  const column = Math.floor(((x - place.left) / place.width) * terminal.cols)
+  const selected = terminal.getSelection().trim()
+  // A line that is longer than the terminal goes on in the next row.
+  let first = row
+  while (first > 0 && buffer.getLine(first)?.isWrapped === true) first--
+  const textFrom = (at: number): string => {
+    let text = buffer.getLine(at)?.translateToString(true) ?? ''
+    for (let next = at + 1; buffer.getLine(next)?.isWrapped === true; next++)
+      text += buffer.getLine(next)!.translateToString(true)
+    return text
+  }
+  const line = textFrom(first)
+  const at = (row - first) * terminal.cols + column
+  const word = [...line.matchAll(/\S+/g)].find(({ index, 0: text }) => index <= at && at < index + text.length)
+  const printed = selected !== '' && line.includes(selected) ? selected : word?.[0]
+  if (printed === undefined) return null
+  let later = 0
+  for (let below = row + 1; below < buffer.length; below++)
+    if (buffer.getLine(below)?.isWrapped === false && textFrom(below).trim() === line.trim()) later++
+  return { printed, line: line.trim(), later }
+}
