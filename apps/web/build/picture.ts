@@ -1,12 +1,13 @@
 /**
- * Draws the start page's picture, `src/picture.svg`: what the page shows of a guest whose serial port is slow. It is read off a run
- * in Chromium. `npm run -s picture -- FOLDER`, where `FOLDER` has the site with its systems, as `retrap web --debian` serves them.
+ * Draws the start page's pictures: `src/travel.svg` by `travel-picture.ts`, and `src/picture.svg`, a guest whose serial port is slow.
+ * Both are read off a run in Chromium. `npm run -s picture -- FOLDER`, where `FOLDER` has the site with its systems, as `retrap web --debian` serves them.
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { launchBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
 import type { Page } from 'puppeteer-core'
+import { drawTravel, travel } from './travel-picture.ts'
 
 const DEVICE = 'serial-3f8'
 const DELAY_MS = 3000
@@ -164,6 +165,10 @@ try {
   await page.setViewport({ width: 1400, height: 900 })
   await page.goto(server.origin, { waitUntil: 'networkidle0' })
   writeFileSync(fileURLToPath(new URL('../src/picture.svg', import.meta.url)), draw(await look(page)))
+  const other = await browser.newPage()
+  await other.setViewport({ width: 1400, height: 1000 })
+  await other.goto(server.origin, { waitUntil: 'networkidle0' })
+  writeFileSync(fileURLToPath(new URL('../src/travel.svg', import.meta.url)), drawTravel(await travel(other)))
 } finally {
   await browser.close()
   server.close()

@@ -80,6 +80,8 @@ export default defineConfig({
     emptyOutDir: true,
     target: 'es2024',
     modulePreload: false,
+    // As text in a script a picture takes more, and cannot be compressed by itself.
+    assetsInlineLimit: (path) => (path.endsWith('.svg') ? false : undefined),
     chunkSizeWarningLimit: 2000,
     rolldownOptions: {
       input: {

@@ -25,6 +25,7 @@ import { RelayAddress } from './relay-address.tsx'
 import { prepareWorker } from './spare-worker.ts'
 import { Recordings, Systems, useOffered } from './systems.tsx'
 import picture from './picture.svg'
+import travelled from './travel.svg'
 
 const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
 /** The guest of this project: a firmware image beside the page. */
@@ -99,15 +100,29 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           </h1>
           <p class="lead">
             retrap is a 64-bit PC, and an Arm board, emulated in this page: see which device an instruction waits for,
-            save any moment, and go on from it in another tab.
+            ask who wrote a byte, save any moment, and go on from it in another tab.
           </p>
         </div>
-        <img
-          src={picture}
-          width={916}
-          height={560}
-          alt="A terminal beside the inspector: vCPU 0 is in the middle of an instruction that waits for the serial port, which is slowed down by 3000 ms."
-        />
+        <figure>
+          <img
+            src={travelled}
+            width={916}
+            height={560}
+            alt="A terminal in the past: panic_timeout was written by pid 108, sh, in do_proc_dointvec_conv. Below is that instruction, and a time line."
+          />
+          <figcaption class="soft">Go back to who wrote a byte: the process, the function, the instruction.</figcaption>
+        </figure>
+        <figure>
+          <img
+            src={picture}
+            width={916}
+            height={560}
+            alt="A terminal beside the inspector: vCPU 0 is in the middle of an instruction that waits for the serial port, which is slowed down by 3000 ms."
+          />
+          <figcaption class="soft">
+            Slow a device: see which instruction waits for it, and what it has done so far.
+          </figcaption>
+        </figure>
       </section>
       {error !== '' && (
         <p class="wrong" role="alert">

@@ -139,9 +139,10 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
             </div>
           </li>
         ))}
-        {systems?.map((system) => (
+        {systems?.map((system, i) => (
           <Card
             key={system.title}
+            isMain={i === 0}
             title={system.title}
             text={system.description}
             bytes={system.bytes}
@@ -159,6 +160,7 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
           </li>
         )}
         <Card
+          isMain={systems?.length === 0}
           title="The embedded guest"
           label="Start the embedded guest"
           text="A small system of our own: it goes from the reset vector to 64-bit mode, prints what it finds, and has a shell."
@@ -188,6 +190,8 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
 }
 
 interface CardProps {
+  /** The one to begin with. */
+  readonly isMain: boolean
   readonly title: string
   readonly label?: string
   readonly text: string
@@ -195,18 +199,18 @@ interface CardProps {
   readonly start: () => void
 }
 
-function Card({ title, label, text, bytes, start }: CardProps) {
+function Card({ isMain, title, label, text, bytes, start }: CardProps) {
   const ms = startedIn(title)
   const figures = [
     bytes !== undefined && sizeOf(bytes),
-    ms === null ? 'at its prompt in a second or two' : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
+    ms !== null && `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
   ]
   return (
-    <li class="panel">
+    <li class={isMain ? 'panel main' : 'panel'}>
       <h3>{title}</h3>
       <p>{text}</p>
       <p class="soft figure">{figures.filter(Boolean).join(', ')}</p>
-      <button class="primary" onClick={start}>
+      <button class={isMain ? 'primary' : ''} onClick={start}>
         {label ?? `Start ${title}`}
       </button>
     </li>
