@@ -42,9 +42,9 @@ async function openedBy(command: readonly string[], shown: RegExp): Promise<void
         return page
       }
       const press = (page: Page, label: string): Promise<void> =>
-        page.locator(`::-p-xpath(//button[normalize-space(.)="${label}"])`).click()
+        page.locator(`::-p-xpath(//button[normalize-space(.)="${label}" or @aria-label="${label}"])`).click()
       const panelOf = (page: Page) => (): Promise<string> =>
-        page.evaluate('document.querySelector("#panel-debugger")?.innerText ?? ""') as Promise<string>
+        page.evaluate('document.querySelector(".instrument")?.innerText ?? ""') as Promise<string>
       const page = await open('#open=')
       await expect.poll(panelOf(page)).toMatch(/^Now/m)
       await expect.poll(() => terminalText(page)).toMatch(shown)
