@@ -23,27 +23,7 @@ import type { ArmHost } from './state/host.ts'
 import { MemoryAccess } from './access/memory-access.ts'
 import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './state/pstate.ts'
 import { makeRegisters, type ArmRegisters } from './state/registers.ts'
-import {
-  EVENT_FIQ,
-  EVENT_IRQ,
-  EVENT_REGISTER,
-  EVENT_SERROR,
-  EVENT_STOP,
-  EXCLUSIVE_ELSEWHERE,
-  STATE_LAYOUT,
-  S_ALONE,
-  S_ATTENTION,
-  S_EXCLUSIVE_BYTES,
-  S_FAULT_ADDRESS,
-  S_FAULT_SYNDROME,
-  S_FETCH_STATUS,
-  S_SLOW_ACCESSES,
-  S_RETURNS,
-  S_TLB_SETS,
-  S_WAITING,
-  WAIT_MONITOR,
-  WAIT_INTERRUPT,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
 import { EC_HVC64, exceptionClassOf } from './state/syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
@@ -107,15 +87,15 @@ export class ArmCpu {
     this.state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
-    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
+    const tlb = new Tlb(memory, state + S.S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
-    codeCache.addClient(tlb, state + S_RETURNS)
+    codeCache.addClient(tlb, state + S.S_RETURNS)
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
     this.#exceptions = new Exceptions(system)
     this.#debug = new Debug(system, this.#exceptions)
-    this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
+    this.#turn = new Turn(memory.i32.subarray(state >>> 2), S.STATE_LAYOUT)
     this.#sampling = new Sampling(this.#turn)
     const slot = new DebugSlot()
     this.#stops = new DebugStops(slot, system, this.#turn)
@@ -148,27 +128,27 @@ export class ArmCpu {
 
   /** Has `run` return at the end of the present instruction, or soon after. */
   stop(): void {
-    this.#system.setEvent(EVENT_STOP, true)
+    this.#system.setEvent(S.EVENT_STOP, true)
   }
 
   /** Sets the level of the interrupt to EL1: the virtual one, as HCR_EL2.VI signals it. */
   setIrq(level: boolean): void {
-    this.#system.setEvent(EVENT_IRQ, level)
+    this.#system.setEvent(S.EVENT_IRQ, level)
   }
 
   /** Sets the level of the fast interrupt to EL1, as HCR_EL2.VF signals it. */
   setFiq(level: boolean): void {
-    this.#system.setEvent(EVENT_FIQ, level)
+    this.#system.setEvent(S.EVENT_FIQ, level)
   }
 
   /** Has an SError pending for EL1, as HCR_EL2.VSE signals it: until it is taken, with VSESR_EL2 as its syndrome. */
   setSerror(level: boolean): void {
-    this.#system.setEvent(EVENT_SERROR, level)
+    this.#system.setEvent(S.EVENT_SERROR, level)
   }
 
   /** Sets the event register, as SEV of another processor or the event stream does: WFE goes on. */
   signalEvent(): void {
-    this.#system.setEvent(EVENT_REGISTER, true)
+    this.#system.setEvent(S.EVENT_REGISTER, true)
   }
 
   /** Whether an interrupt waits that PSTATE lets EL1 take now. */
@@ -179,17 +159,17 @@ export class ArmCpu {
   /** `run` would come back at once: WFI or WFE goes on waiting. */
   get dormant(): boolean {
     // A turn begins with the monitor open, which ends a wait for that.
-    return this.#u32[S_WAITING >>> 2] !== WAIT_MONITOR && this.#system.isDormant
+    return this.#u32[S.S_WAITING >>> 2] !== S.WAIT_MONITOR && this.#system.isDormant
   }
 
   /** Has the processor wait as WFI does: for an interrupt, which may be masked. */
   waitForInterrupt(): void {
-    this.#u32[S_WAITING >>> 2] = WAIT_INTERRUPT
+    this.#u32[S.S_WAITING >>> 2] = S.WAIT_INTERRUPT
   }
 
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
   get slowAccesses(): number {
-    return this.#u32[S_SLOW_ACCESSES >>> 2]!
+    return this.#u32[S.S_SLOW_ACCESSES >>> 2]!
   }
 
   /**
@@ -224,7 +204,7 @@ export class ArmCpu {
   /** Has EL1 take an exception before the next instruction. @param syndrome - ESR_EL1 @param address - FAR_EL1, where the class has one */
   inject(syndrome: number, address: bigint = 0n): void {
     this.#exceptions.raise(syndrome)
-    this.#u64[S_FAULT_ADDRESS >>> 3] = address
+    this.#u64[S.S_FAULT_ADDRESS >>> 3] = address
     this.#watched.exception(this.#system, this.#exceptions)
     this.#exceptions.take()
     this.finished(false)
@@ -284,7 +264,7 @@ export class ArmCpu {
     if (!stops.begin()) this.#openMonitor()
     turn.begin(budget)
     // A debugger has been told of it.
-    if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
+    if (this.#u32[S.S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
     for (;;) {
       if (stops.stopsBetween()) return stops.stop()
       const exit = this.#between()
@@ -306,7 +286,7 @@ export class ArmCpu {
       }
       if (status === STATUS_FAULT || status === STATUS_EXIT) {
         turn.mayEnd = true
-        if (this.#u32[S_FAULT_SYNDROME >>> 2] === 0) continue
+        if (this.#u32[S.S_FAULT_SYNDROME >>> 2] === 0) continue
         const raised = this.#raised()
         if (raised !== undefined) return raised
       } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
@@ -341,19 +321,19 @@ export class ArmCpu {
     if (!this.#branches.lands()) return STATUS_FAULT
     const status32 = this.#system.status
     const word = this.#code.pin()
-    if (word < 0) return u32[S_FETCH_STATUS >>> 2]!
+    if (word < 0) return u32[S.S_FETCH_STATUS >>> 2]!
     this.#watched.instruction?.()
-    u32[S_ALONE >>> 2] = 1
-    u32[S_ATTENTION >>> 2] = 0
+    u32[S.S_ALONE >>> 2] = 1
+    u32[S.S_ATTENTION >>> 2] = 0
     turn.depart()
     turn.allow(1)
     this.#branches.depart()
     const status = this.#code.runPinned()
     this.#branches.arrive()
-    u32[S_ALONE >>> 2] = 0
+    u32[S.S_ALONE >>> 2] = 0
     turn.settle(1)
     turn.arrive(status)
-    const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S_FAULT_SYNDROME >>> 2] === 0)
+    const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S.S_FAULT_SYNDROME >>> 2] === 0)
     if (hasRetired) {
       this.#debug.stepped(word, status32)
       this.#stops.slot.hooks?.executed()
@@ -363,10 +343,10 @@ export class ArmCpu {
 
   /** Another processor may have written what the exclusive monitor has marked: it opens, which is an event. */
   #openMonitor(): void {
-    const marked = this.#u32[S_EXCLUSIVE_BYTES >>> 2]
-    if (marked === 0 || marked === EXCLUSIVE_ELSEWHERE) return
-    this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
-    this.#system.setEvent(EVENT_REGISTER, true)
+    const marked = this.#u32[S.S_EXCLUSIVE_BYTES >>> 2]
+    if (marked === 0 || marked === S.EXCLUSIVE_ELSEWHERE) return
+    this.#u32[S.S_EXCLUSIVE_BYTES >>> 2] = 0
+    this.#system.setEvent(S.EVENT_REGISTER, true)
   }
 
   /** Does the work between two instructions. @returns why the run ends, if it does */
@@ -380,7 +360,7 @@ export class ArmCpu {
       if (system.waits()) return this.#exits.wait()
       const event = system.dueInterrupt
       if (event !== 0 && !stops.holdsInterrupts) {
-        this.#watched.interrupt(event === EVENT_SERROR ? 'serror' : event === EVENT_FIQ ? 'fiq' : 'irq')
+        this.#watched.interrupt(event === S.EVENT_SERROR ? 'serror' : event === S.EVENT_FIQ ? 'fiq' : 'irq')
         this.#exceptions.interrupt(event)
         turn.addEvent()
         stops.slot.hooks?.executed()
@@ -410,7 +390,7 @@ export class ArmCpu {
     const { hooks } = this.#stops.slot
     hooks?.leftToHypervisor()
     // The program counter is behind it.
-    if (exceptionClassOf(this.#u32[S_FAULT_SYNDROME >>> 2]!) === EC_HVC64) hooks?.executed()
+    if (exceptionClassOf(this.#u32[S.S_FAULT_SYNDROME >>> 2]!) === EC_HVC64) hooks?.executed()
     return this.#exits.exception()
   }
 }

@@ -2,22 +2,7 @@
 import { expect, test } from 'vitest'
 import { MachineMemory } from '@retrap/memory'
 import { ArmCpu, ArmEngine, FlatHost, SYSTEM_REGISTERS, type KeyName, type SavedArmCpu } from '../src/index.ts'
-import {
-  EVENT_REGISTER,
-  EVENT_SERROR,
-  LEVEL_BYTES,
-  S_ATTENTION,
-  S_EVENTS,
-  S_EXCLUSIVE_ADDRESS,
-  S_EXCLUSIVE_BYTES,
-  S_EXCLUSIVE_VALUE,
-  S_KEYS_ENABLED,
-  S_LEVEL,
-  S_POINTERS,
-  S_STEPPED,
-  S_TAKES_EXCEPTIONS,
-  S_WAITING,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 
 const SCTLR_EL1 = 0x34d4_dd1dn
 const EL1 = 0x345
@@ -27,13 +12,13 @@ const THUMB = 0x0000_9c30
 
 /** What an instruction may have left to later ones. */
 const LEFT = [
-  [S_WAITING, 2],
-  [S_STEPPED, 3],
-  [S_EXCLUSIVE_BYTES, 16],
-  [S_EXCLUSIVE_ADDRESS, 0x5_4320],
-  [S_EXCLUSIVE_ADDRESS + 4, 0x1234],
-  [S_EXCLUSIVE_VALUE, 78],
-  [S_EXCLUSIVE_VALUE + 12, 77],
+  [S.S_WAITING, 2],
+  [S.S_STEPPED, 3],
+  [S.S_EXCLUSIVE_BYTES, 16],
+  [S.S_EXCLUSIVE_ADDRESS, 0x5_4320],
+  [S.S_EXCLUSIVE_ADDRESS + 4, 0x1234],
+  [S.S_EXCLUSIVE_VALUE, 78],
+  [S.S_EXCLUSIVE_VALUE + 12, 77],
 ] as const
 
 function fresh(): ArmCpu {
@@ -65,8 +50,8 @@ function fill(cpu: ArmCpu, pstate: number): void {
 
 /** What follows from the state, in the processor's own words. */
 function derived({ memory, state }: ArmCpu): number[] {
-  const level = Array.from({ length: LEVEL_BYTES / 4 }, (_, i) => S_LEVEL + 4 * i)
-  const words = [S_ATTENTION, S_KEYS_ENABLED, S_POINTERS, S_TAKES_EXCEPTIONS, ...level]
+  const level = Array.from({ length: S.LEVEL_BYTES / 4 }, (_, i) => S.S_LEVEL + 4 * i)
+  const words = [S.S_ATTENTION, S.S_KEYS_ENABLED, S.S_POINTERS, S.S_TAKES_EXCEPTIONS, ...level]
   // The first two of a level are the TLB's addresses.
   return words.map((place, i) => memory.u32[(state + place) >>> 2]! - (i === 4 || i === 5 ? state : 0))
 }
@@ -88,7 +73,7 @@ test.each([
   expect(derived(second)).toEqual(derived(first))
   const { registers, memory, state } = second
   for (const [place, value] of LEFT) expect([place, memory.u32[(state + place) >>> 2]]).toEqual([place, value])
-  expect(memory.u32[(state + S_EVENTS) >>> 2]).toBe(EVENT_REGISTER | EVENT_SERROR)
+  expect(memory.u32[(state + S.S_EVENTS) >>> 2]).toBe(S.EVENT_REGISTER | S.EVENT_SERROR)
   expect([registers.fpcr, registers.fpsr, registers.x(30)]).toEqual([0x0340_0000, 0x0800_0011, 0xfedc_ba98_0000_001en])
   expect([registers.pstate, registers.nzcv, registers.pc]).toEqual([pstate, 0xa000_0000, 0x1234_5678n])
   for (const name of SYSTEM_REGISTERS) expect([name, registers.get(name)]).toEqual([name, first.registers.get(name)])

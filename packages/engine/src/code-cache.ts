@@ -3,22 +3,8 @@ import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
 import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
 import { RETURNS_BYTES } from './loop-state.ts'
-import {
-  OP_COLD,
-  OP_HEAD,
-  OP_NEXT,
-  OP_CROSS,
-  OP_UNIT,
-  R_FUNCTION,
-  R_LENGTH,
-  R_LINK,
-  R_LINK_SLOTS,
-  R_OFFSET,
-  R_OP,
-  R_WORDS,
-  RECORD_BYTES,
-  type RecordDecoder,
-} from './record.ts'
+import * as R from './record.ts'
+import { type RecordDecoder } from './record.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000
@@ -31,7 +17,7 @@ const RUN_LIMIT = 32
 export const MINIMUM_ARENA_BYTES: number = 64 << 10
 
 /** Records that take the room of a unit's words. */
-const recordsOf = (words: readonly number[]): number => Math.ceil((4 * words.length) / RECORD_BYTES)
+const recordsOf = (words: readonly number[]): number => Math.ceil((4 * words.length) / R.RECORD_BYTES)
 
 /** A processor that is told when records move. */
 export interface CodeCacheClient {
@@ -167,13 +153,13 @@ export class CodeCache {
     const [first] = parts
     if (first === undefined || !this.hasRoom(1 + recordsOf(words))) return 0
     const at = this.#next
-    this.#next += RECORD_BYTES
-    this.#writePseudo(at, OP_UNIT, offset)
-    u32[(at + R_LINK) >>> 2] = record
+    this.#next += R.RECORD_BYTES
+    this.#writePseudo(at, R.OP_UNIT, offset)
+    u32[(at + R.R_LINK) >>> 2] = record
     this.changeUnit(at, entry, words)
     const slot = first.page.slots + 4 * offset
     u32[slot >>> 2] = at
-    u16[(record + R_OP) >>> 1]! |= OP_HEAD
+    u16[(record + R.R_OP) >>> 1]! |= R.OP_HEAD
     const unit = { record: at, slot, parts: [] }
     this.#killer.units.set(at, unit)
     this.extendUnit(at, parts)
@@ -189,15 +175,15 @@ export class CodeCache {
     const { u16, u32 } = this.#memory
     if (!this.hasRoom(recordsOf(words))) return false
     u32.set(words, this.#next >>> 2)
-    u32[(at + R_WORDS) >>> 2] = this.#next
-    u16[(at + R_FUNCTION) >>> 1] = entry
-    this.#next += recordsOf(words) * RECORD_BYTES
+    u32[(at + R.R_WORDS) >>> 2] = this.#next
+    u16[(at + R.R_FUNCTION) >>> 1] = entry
+    this.#next += recordsOf(words) * R.RECORD_BYTES
     return true
   }
 
   /** Returns whether the arena has room for this many more records. */
   hasRoom(records: number): boolean {
-    return this.#next + records * RECORD_BYTES <= this.#end
+    return this.#next + records * R.RECORD_BYTES <= this.#end
   }
 
   /** Has a unit depend on further bytes, or pages. @param at - machine address of the unit's record */
@@ -312,7 +298,7 @@ export class CodeCache {
       u32[slots + offset] = at
       this.decoded++
       this.onDecoded?.(page, offset, at)
-      at += RECORD_BYTES
+      at += R.RECORD_BYTES
       marked = offset + decoder.extentBytes
       offset += length
       if (decoder.endsRun) break
@@ -320,8 +306,8 @@ export class CodeCache {
     // The instruction at `start` itself crosses the page.
     if (at === first) return 0
     page.mark(start, marked)
-    this.#writePseudo(at, OP_NEXT, offset)
-    at += RECORD_BYTES
+    this.#writePseudo(at, R.OP_NEXT, offset)
+    at += R.RECORD_BYTES
     this.#writes.noteDecoding(page.frame)
     this.#next = at
     return first
@@ -341,17 +327,17 @@ export class CodeCache {
     const { longestBytes, tag = 0 } = this.#decoder
     const begin = offset & ~tag
     const head = PAGE_BYTES - begin
-    if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
+    if (this.#next + 3 * R.RECORD_BYTES > this.#end) return 0
     const bytes = this.#crossing
     for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + begin + i]!
     for (let i = 0; i < longestBytes; i++) bytes[head + i] = u8[second.frame * PAGE_BYTES + i]!
     const first = this.#next
-    this.#writePseudo(first, OP_CROSS, offset)
-    i32[(first + R_LINK) >>> 2] = second.slots
-    this.#decoder.decode(bytes, offset & tag, head + longestBytes, page.mode, first + RECORD_BYTES, offset)
-    const length = u8[first + RECORD_BYTES + R_LENGTH]!
-    this.#writePseudo(first + 2 * RECORD_BYTES, OP_NEXT, offset + length)
-    this.#next = first + 3 * RECORD_BYTES
+    this.#writePseudo(first, R.OP_CROSS, offset)
+    i32[(first + R.R_LINK) >>> 2] = second.slots
+    this.#decoder.decode(bytes, offset & tag, head + longestBytes, page.mode, first + R.RECORD_BYTES, offset)
+    const length = u8[first + R.RECORD_BYTES + R.R_LENGTH]!
+    this.#writePseudo(first + 2 * R.RECORD_BYTES, R.OP_NEXT, offset + length)
+    this.#next = first + 3 * R.RECORD_BYTES
     page.mark(offset, PAGE_BYTES)
     second.mark(0, longestBytes)
     const slot = page.slots + 4 * offset
@@ -365,13 +351,13 @@ export class CodeCache {
   crossesInto(record: number, second: CodePage): boolean {
     const { u16, i32 } = this.#memory
     // The walk to the second page may have killed it.
-    return u16[(record + R_OP) >>> 1] === OP_CROSS && i32[(record + R_LINK) >>> 2]! >>> 0 === second.slots
+    return u16[(record + R.R_OP) >>> 1] === R.OP_CROSS && i32[(record + R.R_LINK) >>> 2]! >>> 0 === second.slots
   }
 
   /** Kills an {@link OP_CROSS} record whose second page has become another, and clears its slot. */
   dropCrossing(page: CodePage, record: number): void {
     const { u16, u32 } = this.#memory
-    u32[(page.slots >>> 2) + u16[(record + R_OFFSET) >>> 1]!] = 0
+    u32[(page.slots >>> 2) + u16[(record + R.R_OFFSET) >>> 1]!] = 0
     this.#killer.killCrossing(record)
   }
 
@@ -395,16 +381,16 @@ export class CodeCache {
     const { u16, u32 } = this.#memory
     const at = this.#next
     if (!this.hasRoom(1)) return false
-    const offset = u16[(record + R_OFFSET) >>> 1]!
+    const offset = u16[(record + R.R_OFFSET) >>> 1]!
     // Fields that the instruction does not use are not written.
-    u32.copyWithin(at >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    u32.copyWithin(at >>> 2, record >>> 2, (record + R.RECORD_BYTES) >>> 2)
     if (this.#decoder.decode(bytes, 0, bytes.length, mode, at, offset) !== bytes.length) return false
-    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & (OP_COLD | OP_HEAD)
+    u16[(at + R.R_OP) >>> 1]! |= u16[(record + R.R_OP) >>> 1]! & (R.OP_COLD | R.OP_HEAD)
     const isFar = this.#decoder.isFarBranch === true
-    for (let i = 0; i < RECORD_BYTES; i += 4) {
+    for (let i = 0; i < R.RECORD_BYTES; i += 4) {
       const decoded = u32[(at + i) >>> 2]!
       if (decoded === u32[(record + i) >>> 2]!) continue
-      const mayDiffer = i === R_LINK ? (isLinked || isFar) && decoded === 0 : isFar && i === R_LINK_SLOTS
+      const mayDiffer = i === R.R_LINK ? (isLinked || isFar) && decoded === 0 : isFar && i === R.R_LINK_SLOTS
       if (!mayDiffer) return false
     }
     return true
@@ -412,9 +398,9 @@ export class CodeCache {
 
   #writePseudo(at: number, op: number, offset: number): void {
     const { u16, u32 } = this.#memory
-    u32.fill(0, at >>> 2, (at + RECORD_BYTES) >>> 2)
-    u16[(at + R_OP) >>> 1] = op
-    u16[(at + R_OFFSET) >>> 1] = offset
+    u32.fill(0, at >>> 2, (at + R.RECORD_BYTES) >>> 2)
+    u16[(at + R.R_OP) >>> 1] = op
+    u16[(at + R.R_OFFSET) >>> 1] = offset
   }
 
   /** Bytes of the arena in use. */

@@ -2,39 +2,8 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { I32, type FunctionBuilder, type I64, type Label } from '@retrap/wasm-emitter'
 import { type DispatchImports, type DispatchLabels, LoopBranches } from './loop-branches.ts'
 import { type DispatchLocals, LoopState, poison, type StateLayout } from './loop-state.ts'
-import {
-  HOST_OF_FORM,
-  OP_CALL,
-  OP_CALL_CONTROL,
-  OP_CALL_SPILLED,
-  OP_BITS,
-  OP_HEAD,
-  OP_CONTINUE,
-  OP_CROSS,
-  OP_DEAD,
-  OP_FIRST_FORM,
-  OP_LEAVE,
-  OP_NEXT,
-  OP_SYSTEM,
-  OP_UNIT,
-  RECORD_BYTES,
-  R_FUNCTION,
-  R_LINK,
-  R_OFFSET,
-  R_OP,
-} from './record.ts'
-import {
-  FORM_SIGNATURE,
-  STATUS_EXIT,
-  STATUS_HANDLER,
-  STATUS_JUMP,
-  STATUS_LEAVE,
-  UNIT_FAILED,
-  UNIT_JUMP,
-  UNIT_MISSED,
-  UNIT_RESUME,
-  UNIT_SLOW,
-} from './status.ts'
+import * as R from './record.ts'
+import * as U from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
 
 /** Where the dispatch loop counts, as machine addresses; what is absent is not counted. */
@@ -116,8 +85,8 @@ export class DispatchLoop {
       // A record that continues at the program counter, so that the loop needs no test for its first round.
       f.set(l.target, state.linearProgramCounter())
       f.store('i64.store', state.base, l.target.get.and(BigInt(-PAGE_BYTES)), layout.pageBase)
-      f.store('i32.store', state.base, I32.of(OP_CONTINUE), layout.entry + R_OP)
-      f.store('i64.store16', state.base, l.target.get.and(0xfffn), layout.entry + R_OFFSET)
+      f.store('i32.store', state.base, I32.of(R.OP_CONTINUE), layout.entry + R.R_OP)
+      f.store('i64.store16', state.base, l.target.get.and(0xfffn), layout.entry + R.R_OFFSET)
       f.set(l.record, state.base.add(layout.entry))
     })
     f.block((leaveAtTarget) => {
@@ -154,7 +123,7 @@ export class DispatchLoop {
       state.return(l.status.get)
     })
     state.storeProgramCounter(l.target.get)
-    state.return(I32.of(STATUS_LEAVE))
+    state.return(I32.of(U.STATUS_LEAVE))
   }
 
   /**
@@ -181,7 +150,7 @@ export class DispatchLoop {
   }
 
   #advance(next: Label): void {
-    this.#f.set(this.#state.locals.record, this.#state.locals.record.get.add(RECORD_BYTES))
+    this.#f.set(this.#state.locals.record, this.#state.locals.record.get.add(R.RECORD_BYTES))
     this.#f.br(next)
   }
 
@@ -189,63 +158,63 @@ export class DispatchLoop {
   #cases(labels: DispatchLabels, inlined: readonly ((labels: DispatchLabels) => void)[]): void {
     const f = this.#f
     const l = this.#state.locals
-    const firstEntry = OP_FIRST_FORM + inlined.length
+    const firstEntry = R.OP_FIRST_FORM + inlined.length
     const bodies: (() => void)[] = []
-    bodies[OP_CONTINUE] = () => {
+    bodies[R.OP_CONTINUE] = () => {
       f.set(l.budget, l.budget.get.add(1))
-      const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET))
+      const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R.R_OFFSET))
       f.set(l.target, this.#state.pageBase.add(offset))
       // The place within a page where decoding stopped depends on what was executed before; the end of the page does not.
       f.brIf(offset.ltU(PAGE_BYTES), labels.locate)
       f.br(labels.jump)
     }
-    bodies[OP_NEXT] = () => {
+    bodies[R.OP_NEXT] = () => {
       f.set(l.budget, l.budget.get.add(1))
-      const link = f.load('i32.load', l.record.get, R_LINK)
+      const link = f.load('i32.load', l.record.get, R.R_LINK)
       // Control has come to code that was decoded before: a place that can be hot, as the target of a branch can.
       f.if(link, () => this.#branches.goTo(link, labels.next))
-      const offset = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OFFSET))
+      const offset = f.let(f.loadExpression('i32.load16_u', l.record.get, R.R_OFFSET))
       f.set(l.target, this.#state.pageBase.add(offset.toI64U()))
       f.brIf(offset.geU(PAGE_BYTES), labels.jump)
       const found = f.load('i32.load', this.#state.slots.add(offset.shl(2)))
       f.brIf(found.eqz(), labels.locate)
-      f.store('i32.store', l.record.get, found, R_LINK)
+      f.store('i32.store', l.record.get, found, R.R_LINK)
       this.#branches.goTo(found, labels.next)
     }
-    bodies[OP_LEAVE] = () => {
+    bodies[R.OP_LEAVE] = () => {
       // `fail` gives back the instruction that dispatch has counted.
-      f.set(l.status, I32.of(STATUS_LEAVE))
+      f.set(l.status, I32.of(U.STATUS_LEAVE))
       f.br(labels.fail)
     }
-    bodies[OP_CALL] = () => {
+    bodies[R.OP_CALL] = () => {
       this.#callEntry(firstEntry)
       this.#endCall(labels)
     }
-    bodies[OP_CALL_SPILLED] = bodies[OP_CALL]
-    bodies[OP_CALL_CONTROL] = () => this.#callControl(labels, firstEntry)
-    bodies[OP_SYSTEM] = () => this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION))
-    bodies[OP_CROSS] = () => this.#checkCrossing(labels)
-    bodies[OP_UNIT] = () => this.#unit(labels)
+    bodies[R.OP_CALL_SPILLED] = bodies[R.OP_CALL]
+    bodies[R.OP_CALL_CONTROL] = () => this.#callControl(labels, firstEntry)
+    bodies[R.OP_SYSTEM] = () => this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R.R_FUNCTION))
+    bodies[R.OP_CROSS] = () => this.#checkCrossing(labels)
+    bodies[R.OP_UNIT] = () => this.#unit(labels)
     for (const [i, emit] of inlined.entries()) {
-      bodies[OP_FIRST_FORM + i] = () => {
+      bodies[R.OP_FIRST_FORM + i] = () => {
         emit(labels)
         this.#advance(labels.next)
       }
     }
     // The records that the table does not have: a dead one, or one with OP_HEAD or OP_COLD.
     bodies.push(() => {
-      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
-      f.brIf(op.geU(OP_DEAD), targets[OP_CONTINUE]!)
+      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R.R_OP))
+      f.brIf(op.geU(R.OP_DEAD), targets[R.OP_CONTINUE]!)
       f.set(l.budget, l.budget.get.add(1))
-      f.if(op.and(OP_HEAD), () => {
-        const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET)
+      f.if(op.and(R.OP_HEAD), () => {
+        const offset = f.loadExpression('i32.load16_u', l.record.get, R.R_OFFSET)
         const unit = f.load('i32.load', this.#state.slots.add(offset.shl(2)))
         f.if(unit.ne(0).and(unit.ne(l.record.get)), () => {
           f.set(l.record, unit)
           f.br(labels.next)
         })
       })
-      f.store('i32.store16', l.record.get, op.and(OP_BITS), R_OP)
+      f.store('i32.store16', l.record.get, op.and(R.OP_BITS), R.R_OP)
       f.br(labels.next)
     })
     const targets: Label[] = []
@@ -258,8 +227,8 @@ export class DispatchLoop {
         }
         f.set(l.budget, l.budget.get.sub(1))
         this.#poison()
-        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_BITS), 0)
-        f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets.slice(0, -1), targets.at(-1)!)
+        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R.R_OP).and(R.OP_BITS), 0)
+        f.brTable(f.loadExpression('i32.load16_u', l.record.get, R.R_OP), targets.slice(0, -1), targets.at(-1)!)
       })
       f.scope(() => bodies[i]?.())
     }
@@ -281,7 +250,7 @@ export class DispatchLoop {
     const next = f.let(this.#state.pageBase.add(PAGE_BYTES))
     const entry = this.#branches.executeEntry(next)
     const known = f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(next)
-    const expected = f.loadExpression('i32.load', l.record.get, R_LINK)
+    const expected = f.loadExpression('i32.load', l.record.get, R.R_LINK)
     const same = f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).eq(expected)
     f.if(known.and(same), () => this.#advance(labels.next))
     // Where the second page is no longer the same, this record and the next are dead.
@@ -294,9 +263,16 @@ export class DispatchLoop {
   #callEntry(firstEntry: number): void {
     const f = this.#f
     const { record, status } = this.#state.locals
-    const entry = f.loadExpression('i32.load16_u', record.get, R_FUNCTION)
+    const entry = f.loadExpression('i32.load16_u', record.get, R.R_FUNCTION)
     this.#profile(entry, firstEntry)
-    const result = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, record.get, this.#state.tlb)
+    const result = f.callIndirect(
+      U.FORM_SIGNATURE,
+      this.#callType,
+      entry,
+      this.#state.base,
+      record.get,
+      this.#state.tlb,
+    )
     f.set(status, result as I32)
   }
 
@@ -310,8 +286,8 @@ export class DispatchLoop {
     const l = this.#state.locals
     // Repeated instructions charge their iterations to the budget, which is in the state meanwhile.
     this.#callEntry(firstEntry)
-    f.if(l.status.get.eq(STATUS_HANDLER), () =>
-      this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION).add(HOST_OF_FORM)),
+    f.if(l.status.get.eq(U.STATUS_HANDLER), () =>
+      this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R.R_FUNCTION).add(R.HOST_OF_FORM)),
     )
     this.#jumpIfAsked(labels)
     this.#endCall(labels)
@@ -325,9 +301,9 @@ export class DispatchLoop {
     f.set(l.budget, l.budget.get.add(1))
     const before = f.let(l.budget.get)
     const iterations = f.let(this.#state.word(layout.iterations))
-    const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
+    const entry = f.loadExpression('i32.load16_u', l.record.get, R.R_FUNCTION)
     const outcome = f.callIndirect(
-      FORM_SIGNATURE,
+      U.FORM_SIGNATURE,
       this.#callType,
       entry,
       this.#state.base,
@@ -337,23 +313,23 @@ export class DispatchLoop {
     f.set(l.status, outcome as I32)
     const repeated = this.#state.word(layout.iterations).sub(iterations)
     this.#branches.countCompiled(before.sub(l.budget.get).sub(repeated))
-    f.if(l.status.get.eq(UNIT_RESUME).or(l.status.get.eq(UNIT_SLOW)), () => {
-      f.if(l.status.get.eq(UNIT_SLOW), () => this.#branches.countMiss())
+    f.if(l.status.get.eq(U.UNIT_RESUME).or(l.status.get.eq(U.UNIT_SLOW)), () => {
+      f.if(l.status.get.eq(U.UNIT_SLOW), () => this.#branches.countMiss())
       // Where the unit was left the interpreter executes an instruction, be there a unit or not.
-      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
-      f.if(op.and(OP_HEAD), () => f.store('i32.store16', l.record.get, op.and(~OP_HEAD), R_OP))
+      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R.R_OP))
+      f.if(op.and(R.OP_HEAD), () => f.store('i32.store16', l.record.get, op.and(~R.OP_HEAD), R.R_OP))
       f.br(labels.next)
     })
-    f.if(l.status.get.eq(UNIT_MISSED), () => {
+    f.if(l.status.get.eq(U.UNIT_MISSED), () => {
       this.#branches.noteMissedBranch()
-      f.set(l.status, I32.of(UNIT_JUMP))
+      f.set(l.status, I32.of(U.UNIT_JUMP))
     })
-    f.if(l.status.get.eq(UNIT_JUMP), () => {
+    f.if(l.status.get.eq(U.UNIT_JUMP), () => {
       f.set(l.target, this.#state.double(layout.unitTarget))
       f.br(labels.jump)
     })
-    f.set(l.status, l.status.get.sub(UNIT_FAILED))
-    f.if(l.status.get.eq(STATUS_EXIT), () => f.return(STATUS_EXIT))
+    f.set(l.status, l.status.get.sub(U.UNIT_FAILED))
+    f.if(l.status.get.eq(U.STATUS_EXIT), () => f.return(U.STATUS_EXIT))
     // `fail` gives back the instruction that dispatch counts.
     f.set(l.budget, l.budget.get.sub(1))
     f.br(labels.fail)
@@ -371,7 +347,7 @@ export class DispatchLoop {
     })
     this.#jumpIfAsked(labels)
     // Retired, with the program counter set.
-    f.if(l.status.get.eq(STATUS_EXIT), () => f.return(STATUS_EXIT))
+    f.if(l.status.get.eq(U.STATUS_EXIT), () => f.return(U.STATUS_EXIT))
     f.br(labels.fail)
   }
 
@@ -379,7 +355,7 @@ export class DispatchLoop {
   #jumpIfAsked(labels: DispatchLabels): void {
     const f = this.#f
     const { status, target } = this.#state.locals
-    f.if(status.get.eq(STATUS_JUMP), () => {
+    f.if(status.get.eq(U.STATUS_JUMP), () => {
       f.set(target, this.#state.linearProgramCounter())
       f.br(labels.jump)
     })

@@ -1,16 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
-import {
-  HOT_COUNTER_MASK,
-  HOT_COUNTER_SHIFT,
-  HOT_MISSED,
-  HOT_SLOW,
-  LEFT_UNIT_AT,
-  MISSES_AT,
-  MISSES_PER_COUNT_AT,
-  UNIT_INSTRUCTIONS_AT,
-} from './hot-counters.ts'
+import * as H from './hot-counters.ts'
 import { type LoopState, RETURN_BYTES, RETURN_MASK, RETURN_TOP } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, OP_NEXT, RECORD_BYTES, R_LINK, R_LINK_SLOTS, R_OFFSET, R_OP } from './record.ts'
 import type { I32Callee } from './status.ts'
@@ -74,7 +65,7 @@ export class LoopBranches {
   #count(record: I32, whenHot: (next: I32) => void): void {
     if (this.#hotAt === undefined) return
     const { f } = this.#state
-    const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(this.#hotAt))
+    const counter = f.let(record.shrU(H.HOT_COUNTER_SHIFT).and(H.HOT_COUNTER_MASK).add(this.#hotAt))
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
@@ -101,12 +92,12 @@ export class LoopBranches {
   countMiss(): void {
     if (this.#hotAt === undefined) return
     const { f } = this.#state
-    const counter = I32.of(this.#hotAt + MISSES_AT)
+    const counter = I32.of(this.#hotAt + H.MISSES_AT)
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     f.if(count.leS(0), () => {
-      f.store('i32.store', counter, f.loadExpression('i32.load', I32.of(this.#hotAt! + MISSES_PER_COUNT_AT)))
-      f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + LEFT_UNIT_AT)).or(HOT_SLOW))
+      f.store('i32.store', counter, f.loadExpression('i32.load', I32.of(this.#hotAt! + H.MISSES_PER_COUNT_AT)))
+      f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + H.LEFT_UNIT_AT)).or(H.HOT_SLOW))
     })
   }
 
@@ -114,7 +105,7 @@ export class LoopBranches {
   countCompiled(instructions: I32): void {
     if (this.#hotAt === undefined) return
     const { f } = this.#state
-    const counter = I32.of(this.#hotAt + UNIT_INSTRUCTIONS_AT)
+    const counter = I32.of(this.#hotAt + H.UNIT_INSTRUCTIONS_AT)
     f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(instructions.toI64U()))
   }
 
@@ -122,7 +113,7 @@ export class LoopBranches {
   noteMissedBranch(): void {
     if (this.#hotAt === undefined) return
     const { f } = this.#state
-    f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt + LEFT_UNIT_AT)).or(HOT_MISSED))
+    f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt + H.LEFT_UNIT_AT)).or(H.HOT_MISSED))
   }
 
   /** Emits a taken branch within the page, by the record's link where it has one. */

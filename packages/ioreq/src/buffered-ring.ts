@@ -1,10 +1,4 @@
-import {
-  HVM_IOREQSRV_BUFIOREQ_ATOMIC,
-  HVM_IOREQSRV_BUFIOREQ_LEGACY,
-  IOREQ_BUFFER_MAX_ADDRESS,
-  IOREQ_BUFFER_SLOTS,
-  IOREQ_PAGE_BYTES,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { IoreqError } from './errors.ts'
 import type { IoRequest } from './request.ts'
 
@@ -42,22 +36,22 @@ export class BufferedRing {
    * @throws IoreqError `ERR_INVALID` for another mode, or if the page does not fit
    */
   constructor(
-    mode: number = HVM_IOREQSRV_BUFIOREQ_ATOMIC,
-    buffer: ArrayBufferLike = new ArrayBuffer(IOREQ_PAGE_BYTES),
+    mode: number = L.HVM_IOREQSRV_BUFIOREQ_ATOMIC,
+    buffer: ArrayBufferLike = new ArrayBuffer(L.IOREQ_PAGE_BYTES),
     byteOffset = 0,
   ) {
-    if (mode !== HVM_IOREQSRV_BUFIOREQ_LEGACY && mode !== HVM_IOREQSRV_BUFIOREQ_ATOMIC) {
+    if (mode !== L.HVM_IOREQSRV_BUFIOREQ_LEGACY && mode !== L.HVM_IOREQSRV_BUFIOREQ_ATOMIC) {
       throw new IoreqError('ERR_INVALID', `buffered-request mode ${mode}: expected 1 (legacy) or 2 (atomic)`)
     }
-    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + IOREQ_PAGE_BYTES > buffer.byteLength) {
+    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + L.IOREQ_PAGE_BYTES > buffer.byteLength) {
       throw new IoreqError(
         'ERR_INVALID',
         `ring page at ${byteOffset}: expected a multiple of 8 with 4096 bytes inside a buffer of ${buffer.byteLength}`,
       )
     }
-    this.#words = new Int32Array(buffer, byteOffset, IOREQ_PAGE_BYTES / 4)
+    this.#words = new Int32Array(buffer, byteOffset, L.IOREQ_PAGE_BYTES / 4)
     this.#pair = new BigInt64Array(buffer, byteOffset, 1)
-    this.#atomic = mode === HVM_IOREQSRV_BUFIOREQ_ATOMIC
+    this.#atomic = mode === L.HVM_IOREQSRV_BUFIOREQ_ATOMIC
   }
 
   // The pair is always accessed as 64 bits: mixing widths would leave the accesses unordered.
@@ -88,7 +82,7 @@ export class BufferedRing {
       request.count !== 1 ||
       request.dataIsPointer ||
       request.addressHi !== 0 ||
-      request.addressLo > IOREQ_BUFFER_MAX_ADDRESS
+      request.addressLo > L.IOREQ_BUFFER_MAX_ADDRESS
     ) {
       return false
     }
@@ -97,7 +91,7 @@ export class BufferedRing {
     const read = Number(pointers & U32)
     const write = Number(pointers >> 32n)
     // Unsigned 32-bit distance: right across a wrap in LEGACY mode too.
-    if ((write - read) >>> 0 >= IOREQ_BUFFER_SLOTS - (slots - 1)) return false
+    if ((write - read) >>> 0 >= L.IOREQ_BUFFER_SLOTS - (slots - 1)) return false
 
     const header =
       (request.type & 0xff) |
@@ -118,7 +112,7 @@ export class BufferedRing {
     const read = Number(pointers & U32)
     const write = Number(pointers >> 32n)
     if (read === write) return false
-    const at = 2 + 2 * (read % IOREQ_BUFFER_SLOTS)
+    const at = 2 + 2 * (read % L.IOREQ_BUFFER_SLOTS)
     const header = this.#words[at]!
     into.type = header & 0xff
     into.direction = (header >>> DIR_SHIFT) & 1
@@ -135,7 +129,7 @@ export class BufferedRing {
       slots = 2
       // A producer that announces a qword but publishes one slot has a second half that is not there yet: zero.
       if ((write - read) >>> 0 >= 2) {
-        into.dataHi = this.#words[2 + 2 * (((read + 1) >>> 0) % IOREQ_BUFFER_SLOTS) + 1]! >>> 0
+        into.dataHi = this.#words[2 + 2 * (((read + 1) >>> 0) % L.IOREQ_BUFFER_SLOTS) + 1]! >>> 0
       } else {
         slots = 1
       }
@@ -145,7 +139,7 @@ export class BufferedRing {
   }
 
   #put(pointer: number, header: number, data: number): void {
-    const at = 2 + 2 * (pointer % IOREQ_BUFFER_SLOTS)
+    const at = 2 + 2 * (pointer % L.IOREQ_BUFFER_SLOTS)
     this.#words[at] = header
     this.#words[at + 1] = data
   }
@@ -165,11 +159,11 @@ export class BufferedRing {
   #canonicalise(): void {
     let old = Atomics.load(this.#pair, 0)
     // A consumer can make an attempt fail by advancing, which it can do only as often as there are slots.
-    for (let attempt = 0; attempt < IOREQ_BUFFER_SLOTS; attempt++) {
+    for (let attempt = 0; attempt < L.IOREQ_BUFFER_SLOTS; attempt++) {
       const unsigned = BigInt.asUintN(64, old)
       const read = unsigned & U32
-      if (read < BigInt(IOREQ_BUFFER_SLOTS)) return
-      const whole = (read / BigInt(IOREQ_BUFFER_SLOTS)) * BigInt(IOREQ_BUFFER_SLOTS)
+      if (read < BigInt(L.IOREQ_BUFFER_SLOTS)) return
+      const whole = (read / BigInt(L.IOREQ_BUFFER_SLOTS)) * BigInt(L.IOREQ_BUFFER_SLOTS)
       const write = ((unsigned >> 32n) - whole) & U32
       const seen = Atomics.compareExchange(this.#pair, 0, old, BigInt.asIntN(64, (write << 32n) | (read - whole)))
       if (seen === old) return

@@ -6,14 +6,7 @@ import { IoreqError } from './errors.ts'
 import { createIoRequest, type IoRequest, requestAddress, setElement } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PORT,
-} from './layout.ts'
+import * as L from './layout.ts'
 import type { PendingRequests, VcpuRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
 import { badRead, checkedVoid, cut, hex, isOneCall, isWord } from '@retrap/device/host'
@@ -157,7 +150,7 @@ export class IoDispatch {
   refuseOverlaps(): void {
     for (const server of this.servers.filter(({ mayOverlap }) => !mayOverlap))
       for (const kind of ['port', 'mmio'] as const) {
-        const all = server.ranges[kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY]!
+        const all = server.ranges[kind === 'port' ? L.XEN_DMOP_IO_RANGE_PORT : L.XEN_DMOP_IO_RANGE_MEMORY]!
         for (let i = 0; i < all.count; i++) this.refuseOverlap(server.name, kind, all.start(i), all.end(i), server)
       }
   }
@@ -169,8 +162,8 @@ export class IoDispatch {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
-      ? this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
-      : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+      ? this.#readDirectly(region, L.IOREQ_TYPE_PIO, port, size)
+      : this.#slowAccess(region, L.IOREQ_TYPE_PIO, L.IOREQ_READ, port, size, 0, 0)
   }
 
   /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `STATUS_ASK`, the request is sent as by `submitOne`. */
@@ -178,8 +171,8 @@ export class IoDispatch {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
-      ? this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
-      : this.#slowRead(vcpu, region, IOREQ_TYPE_PIO, port, size)
+      ? this.#readDirectly(region, L.IOREQ_TYPE_PIO, port, size)
+      : this.#slowRead(vcpu, region, L.IOREQ_TYPE_PIO, port, size)
   }
 
   /** Makes the look-up of ports, where claims have changed. @returns whether this dispatcher has another one now */
@@ -200,33 +193,33 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
-    if (type === IOREQ_TYPE_PIO && this.#makePorts()) return this.#attempt(type, direction, address, size, lo, hi)
+    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#attempt(type, direction, address, size, lo, hi)
     const server = this.#asked.find(region, type, address, size)
     return server === null ? this.#perform(type, direction, address, size, lo, hi) : STATUS_ASK
   }
 
   /** A read that no call of a handler answers at once, of a vCPU that can wait. */
   #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
-    if (type === IOREQ_TYPE_PIO && this.#makePorts()) return this.portReadOrSend(vcpu, address, size)
+    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.portReadOrSend(vcpu, address, size)
     const { server } = region
     const offset = address - region.base
     if (
       server !== null &&
       !region.direct &&
       isOneCall(region, offset, size) &&
-      (type === IOREQ_TYPE_PIO || address + size <= this.#mmio.hitEnd)
+      (type === L.IOREQ_TYPE_PIO || address + size <= this.#mmio.hitEnd)
     ) {
-      return this.#sendOne(vcpu, server, region, offset, type, IOREQ_READ, address, size, 0, 0)
+      return this.#sendOne(vcpu, server, region, offset, type, L.IOREQ_READ, address, size, 0, 0)
     }
-    const status = this.#slowAccess(region, type, IOREQ_READ, address, size, 0, 0)
-    return status === STATUS_ASK ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
+    const status = this.#slowAccess(region, type, L.IOREQ_READ, address, size, 0, 0)
+    return status === STATUS_ASK ? this.submitOne(vcpu, type, L.IOREQ_READ, address, size, 0, 0) : status
   }
 
   /** Reads by one call of a region's handler, at once. */
   #readDirectly(region: ServedRegion, type: number, address: number, size: number): number {
     // Bases of memory make the field `base` one of doubles. A port's offset is made an integer before the handler
     // computes with it: its answer is one as well then, and to look whether it is a word costs nothing.
-    const offset = type === IOREQ_TYPE_PIO ? (address - region.base) | 0 : address - region.base
+    const offset = type === L.IOREQ_TYPE_PIO ? (address - region.base) | 0 : address - region.base
     try {
       const value = region.handler.read(offset, size as 1 | 2 | 4)
       if (typeof value === 'number') {
@@ -240,7 +233,7 @@ export class IoDispatch {
       }
       throw badRead(value)
     } catch (error) {
-      return this.#failed(region, type, IOREQ_READ, address, size, error)
+      return this.#failed(region, type, L.IOREQ_READ, address, size, error)
     }
   }
 
@@ -250,7 +243,7 @@ export class IoDispatch {
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
       ? this.#writePort(region, port, size, value)
-      : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+      : this.#slowAccess(region, L.IOREQ_TYPE_PIO, L.IOREQ_WRITE, port, size, value, 0)
   }
 
   /** Name of the device model of this process that answers at a guest-physical address; empty where there is none. */
@@ -263,8 +256,8 @@ export class IoDispatch {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
-      ? this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
-      : this.#slowAccess(region, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+      ? this.#readDirectly(region, L.IOREQ_TYPE_COPY, gpa, size)
+      : this.#slowAccess(region, L.IOREQ_TYPE_COPY, L.IOREQ_READ, gpa, size, 0, 0)
   }
 
   /**
@@ -282,8 +275,8 @@ export class IoDispatch {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
-      ? this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
-      : this.#slowRead(vcpu, region, IOREQ_TYPE_COPY, gpa, size)
+      ? this.#readDirectly(region, L.IOREQ_TYPE_COPY, gpa, size)
+      : this.#slowRead(vcpu, region, L.IOREQ_TYPE_COPY, gpa, size)
   }
 
   /** Writes 1–8 bytes to a guest-physical address. */
@@ -292,7 +285,7 @@ export class IoDispatch {
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
       ? this.#writeMemory(region, gpa, size, lo)
-      : this.#slowAccess(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+      : this.#slowAccess(region, L.IOREQ_TYPE_COPY, L.IOREQ_WRITE, gpa, size, lo, hi)
   }
 
   // One call of a region's handler, at once. Ports and memory are apart, because V8 remembers for each function which
@@ -303,7 +296,7 @@ export class IoDispatch {
       checkedVoid(region.handler.write((port - region.base) | 0, size as 1 | 2 | 4, cut(value, size)))
       return STATUS_DONE
     } catch (error) {
-      return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
+      return this.#failed(region, L.IOREQ_TYPE_PIO, L.IOREQ_WRITE, port, size, error)
     }
   }
 
@@ -312,14 +305,14 @@ export class IoDispatch {
       checkedVoid(region.handler.write(gpa - region.base, size as 1 | 2 | 4, cut(value, size)))
       return STATUS_DONE
     } catch (error) {
-      return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
+      return this.#failed(region, L.IOREQ_TYPE_COPY, L.IOREQ_WRITE, gpa, size, error)
     }
   }
 
   /** All accesses that are not one call of one region's handler. */
   #perform(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
     const port = this.#window?.portOf(type, address, size) ?? -1
-    if (port >= 0) return direction === IOREQ_READ ? this.portRead(port, size) : this.portWrite(port, size, lo)
+    if (port >= 0) return direction === L.IOREQ_READ ? this.portRead(port, size) : this.portWrite(port, size, lo)
     const request = this.#one
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
@@ -366,7 +359,7 @@ export class IoDispatch {
     // The direct call that came before has found it.
     const asked = this.#asked
     const server = asked.of(type, address, size)
-    if (server !== null && (server.ring === null || direction === IOREQ_READ))
+    if (server !== null && (server.ring === null || direction === L.IOREQ_READ))
       return this.#sendOne(vcpu, server, asked.region, asked.offset, type, direction, address, size, lo, hi)
     const { request } = this.#pending.prepare(vcpu)
     setElement(request, type, direction, address, size)
@@ -385,25 +378,26 @@ export class IoDispatch {
   submit(vcpu: number, request: IoRequest, claimant: IoreqServer | null = null): number {
     this.#pending.checkFree(vcpu)
     const { size, count, type, direction } = request
-    if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === IOREQ_TYPE_PIO && size === 8)) {
+    if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === L.IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
       return this.#immediate.unhandled(size)
     }
-    if ((type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) || count < 1) {
+    if ((type !== L.IOREQ_TYPE_PIO && type !== L.IOREQ_TYPE_COPY) || count < 1) {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
     }
     this.count = count
     const address = requestAddress(request)
     if (this.#window !== null && count === 1 && !request.dataIsPointer) {
       const port = this.#window.portOf(type, address, size)
-      if (port >= 0) return this.submitOne(vcpu, IOREQ_TYPE_PIO, direction, port, size, request.dataLo, request.dataHi)
+      if (port >= 0)
+        return this.submitOne(vcpu, L.IOREQ_TYPE_PIO, direction, port, size, request.dataLo, request.dataHi)
     }
-    if (claimant !== null && !claimant.ranges[XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
+    if (claimant !== null && !claimant.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
       return this.#pending.send(vcpu, claimant, request)
     }
     if (count === 1 && !request.dataIsPointer) {
       const server = this.#asked.find(this.#regionAt(type, address), type, address, size)
-      if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
+      if (server !== null && (server.ring === null || direction === L.IOREQ_READ)) {
         return this.#pending.send(vcpu, server, request)
       }
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
@@ -423,18 +417,18 @@ export class IoDispatch {
   }
 
   #regionAt(type: number, address: number): ServedRegion {
-    if (type === IOREQ_TYPE_PIO) this.#makePorts()
-    return type === IOREQ_TYPE_PIO
+    if (type === L.IOREQ_TYPE_PIO) this.#makePorts()
+    return type === L.IOREQ_TYPE_PIO
       ? this.#portRegions[this.#portMap[address]! & PORT_REGION]!
       : this.#mmio.find(address)
   }
 
   /** The direct call for one element. */
   #attempt(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    if (type === IOREQ_TYPE_PIO) {
-      return direction === IOREQ_READ ? this.portRead(address, size) : this.portWrite(address, size, lo)
+    if (type === L.IOREQ_TYPE_PIO) {
+      return direction === L.IOREQ_READ ? this.portRead(address, size) : this.portWrite(address, size, lo)
     }
-    return direction === IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
+    return direction === L.IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
   }
 
   // ---- models that break their contract ----

@@ -1,14 +1,7 @@
 import type { Word64 } from '@retrap/device'
 import { hex } from '@retrap/device/host'
 import type { FailurePolicy, IoreqServer } from './server.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_INVALIDATE,
-  IOREQ_TYPE_PCI_CONFIG,
-  IOREQ_TYPE_PIO,
-  IOREQ_TYPE_TIMEOFFSET,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { requestAddress, type IoRequest } from './request.ts'
 import { STATUS_DONE, STATUS_ERROR } from './status.ts'
 import { allOnes } from './words.ts'
@@ -90,14 +83,14 @@ export class FailureHandler {
 /** An access in words. */
 export function phrase({ type, direction, address, size }: FailedAccess): string {
   const kinds: Record<number, string> = {
-    [IOREQ_TYPE_PIO]: 'port',
-    [IOREQ_TYPE_COPY]: 'mmio',
-    [IOREQ_TYPE_PCI_CONFIG]: 'PCI configuration',
-    [IOREQ_TYPE_TIMEOFFSET]: 'time offset',
-    [IOREQ_TYPE_INVALIDATE]: 'invalidate',
+    [L.IOREQ_TYPE_PIO]: 'port',
+    [L.IOREQ_TYPE_COPY]: 'mmio',
+    [L.IOREQ_TYPE_PCI_CONFIG]: 'PCI configuration',
+    [L.IOREQ_TYPE_TIMEOFFSET]: 'time offset',
+    [L.IOREQ_TYPE_INVALIDATE]: 'invalidate',
   }
   const kind = kinds[type] ?? `type ${type}`
-  return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`
+  return `${kind} ${direction === L.IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`
 }
 
 /** A request as an access. */

@@ -1,11 +1,5 @@
 import type { Answer, Channel, SentRequest } from './channel.ts'
-import {
-  STATE_IOREQ_NONE,
-  STATE_IOREQ_READY,
-  STATE_IORESP_READY,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PORT,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { placeholder, type Claim, type ClaimedRegion } from './region.ts'
 import type { IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
@@ -42,7 +36,7 @@ export class PageChannel implements Channel {
 
   claims(kind: 'port' | 'mmio'): Claim[] {
     const region = this.#elsewhere[kind]
-    const set = this.#server.ranges[kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY]
+    const set = this.#server.ranges[kind === 'port' ? L.XEN_DMOP_IO_RANGE_PORT : L.XEN_DMOP_IO_RANGE_MEMORY]
     return Array.from({ length: set.count }, (_, i) => ({ start: set.start(i), end: set.end(i) + 1, region }))
   }
 
@@ -52,7 +46,7 @@ export class PageChannel implements Channel {
 
   send(vcpu: number, sent: SentRequest): void {
     const { transport, name } = this.#server
-    sent.seenState = STATE_IOREQ_READY
+    sent.seenState = L.STATE_IOREQ_READY
     this.#server.slot(vcpu).publish(sent.request)
     try {
       transport.notify(vcpu)
@@ -72,17 +66,17 @@ export class PageChannel implements Channel {
   isOver(vcpu: number, sent: SentRequest): boolean {
     const slot = this.#server.slot(vcpu)
     const { state } = slot
-    if (state === STATE_IORESP_READY) {
+    if (state === L.STATE_IORESP_READY) {
       this.#server.transport.receive?.(vcpu)
       return true
     }
-    if (state === STATE_IOREQ_NONE) {
+    if (state === L.STATE_IOREQ_NONE) {
       // The server has gone away and its page was zeroed: the access ends quietly.
       sent.ended = STATUS_UNHANDLED
       return true
     }
-    if (state > STATE_IORESP_READY || state < sent.seenState) {
-      slot.state = STATE_IOREQ_NONE
+    if (state > L.STATE_IORESP_READY || state < sent.seenState) {
+      slot.state = L.STATE_IOREQ_NONE
       const what = `the slot's state went from ${sent.seenState} to ${state}`
       const status = this.#failures.protocolBroken(this.#server, sent.request, what)
       sent.ended = status === STATUS_DONE ? STATUS_UNHANDLED : status
@@ -98,7 +92,7 @@ export class PageChannel implements Channel {
     into.lo = slot.dataLo
     into.hi = slot.dataHi
     into.count = made >= 1 && made < request.count ? made : request.count
-    slot.state = STATE_IOREQ_NONE
+    slot.state = L.STATE_IOREQ_NONE
   }
 
   isOwed(vcpu: number): boolean {

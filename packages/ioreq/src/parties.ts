@@ -1,14 +1,7 @@
 import { BufferedRing } from './buffered-ring.ts'
 import type { Channel } from './channel.ts'
 import { IoreqError } from './errors.ts'
-import {
-  HVM_IOREQSRV_BUFIOREQ_OFF,
-  IOREQ_PAGE_BYTES,
-  MAX_NR_IOREQ_SERVERS,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PCI,
-  XEN_DMOP_IO_RANGE_PORT,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { LocalChannel } from './local-channel.ts'
 import { PageChannel } from './page-channel.ts'
 import type { PendingRequests } from './pending.ts'
@@ -32,7 +25,7 @@ export class Parties {
   /** The hypervisor's own handlers. */
   readonly internal: RegionTable
   /** By id; null where there is none. */
-  readonly servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(MAX_NR_IOREQ_SERVERS).fill(null)
+  readonly servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(L.MAX_NR_IOREQ_SERVERS).fill(null)
   readonly #vcpus: number
   readonly #source: PageSource
   /** Pages that were allocated for servers, to be given back. */
@@ -53,13 +46,13 @@ export class Parties {
   create(owner: ServerOwner, requests: PendingRequests, options: ServerOptions): IoreqServer {
     const id = this.servers.indexOf(null)
     if (id < 0) {
-      throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
+      throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${L.MAX_NR_IOREQ_SERVERS} ioreq servers`)
     }
-    const { name, bufferedMode = HVM_IOREQSRV_BUFIOREQ_OFF, local } = options
+    const { name, bufferedMode = L.HVM_IOREQSRV_BUFIOREQ_OFF, local } = options
     const pages: PageLocation[] = []
     const page = options.page ?? this.#allocate(`request page of ioreq server ${name}`, pages)
     let ring: BufferedRing | null = null
-    if (bufferedMode !== HVM_IOREQSRV_BUFIOREQ_OFF) {
+    if (bufferedMode !== L.HVM_IOREQSRV_BUFIOREQ_OFF) {
       const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${name}`, pages)
       ring = new BufferedRing(bufferedMode, ringPage.buffer, ringPage.byteOffset)
     }
@@ -74,7 +67,7 @@ export class Parties {
 
   #allocate(purpose: string, pages: PageLocation[]): PageLocation {
     const page = this.#source.allocatePage?.(purpose)
-    if (page === undefined) return { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
+    if (page === undefined) return { buffer: new ArrayBuffer(L.IOREQ_PAGE_BYTES), byteOffset: 0 }
     pages.push(page)
     return page
   }
@@ -98,12 +91,12 @@ export class Parties {
   /** The claimant that has all of `first` … `last`, or null. */
   select(kind: 'port' | 'mmio', first: number, last: number): Party | null {
     if (this.#covers(kind, first, last)) return this.internal
-    return this.#selectServer(kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY, first, last)
+    return this.#selectServer(kind === 'port' ? L.XEN_DMOP_IO_RANGE_PORT : L.XEN_DMOP_IO_RANGE_MEMORY, first, last)
   }
 
   /** The server that has a PCI function, or null. */
   selectFunction(bdf: number): IoreqServer | null {
-    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, bdf, bdf)
+    return this.#selectServer(L.XEN_DMOP_IO_RANGE_PCI, bdf, bdf)
   }
 
   #covers(kind: 'port' | 'mmio', first: number, last: number): boolean {
@@ -116,7 +109,7 @@ export class Parties {
   }
 
   #selectServer(type: 0 | 1 | 2, first: number, last: number): IoreqServer | null {
-    for (let id = MAX_NR_IOREQ_SERVERS - 1; id >= 0; id--) {
+    for (let id = L.MAX_NR_IOREQ_SERVERS - 1; id >= 0; id--) {
       const server = this.servers[id]!
       if (server !== null && server.enabled && server.ranges[type].contains(first, last)) return server
     }
@@ -125,7 +118,7 @@ export class Parties {
 
   /** Whether any server has a PCI function. */
   hasFunctions(): boolean {
-    return this.servers.some((server) => server !== null && server.ranges[XEN_DMOP_IO_RANGE_PCI].count > 0)
+    return this.servers.some((server) => server !== null && server.ranges[L.XEN_DMOP_IO_RANGE_PCI].count > 0)
   }
 }
 

@@ -1,9 +1,4 @@
-import {
-  HVM_IOREQSRV_BUFIOREQ_OFF,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PCI,
-  XEN_DMOP_IO_RANGE_PORT,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { IoreqError } from './errors.ts'
 import { RangeSet } from './range-set.ts'
 import type { IoreqPage, IoreqSlot } from './slot.ts'
@@ -149,7 +144,8 @@ export class IoreqServer {
     this.name = options.name
     this.page = page
     this.ring = ring
-    this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : (options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF)
+    this.bufferedMode =
+      ring === null ? L.HVM_IOREQSRV_BUFIOREQ_OFF : (options.bufferedMode ?? L.HVM_IOREQSRV_BUFIOREQ_OFF)
     this.transport = options.transport
     this.policy = options.policy ?? null
     this.mayOverlap = options.mayOverlap ?? true
@@ -166,7 +162,7 @@ export class IoreqServer {
     if (set === undefined) {
       throw new IoreqError(
         'ERR_INVALID',
-        `range type ${type}: expected ${XEN_DMOP_IO_RANGE_PORT} (port), ${XEN_DMOP_IO_RANGE_MEMORY} (memory) or ${XEN_DMOP_IO_RANGE_PCI} (PCI)`,
+        `range type ${type}: expected ${L.XEN_DMOP_IO_RANGE_PORT} (port), ${L.XEN_DMOP_IO_RANGE_MEMORY} (memory) or ${L.XEN_DMOP_IO_RANGE_PCI} (PCI)`,
       )
     }
     return set

@@ -1,16 +1,8 @@
-import {
-  IOREQ_BYTES,
-  IOREQ_PAGE_BYTES,
-  IOREQ_SLOTS,
-  STATE_IOREQ_INPROCESS,
-  STATE_IOREQ_NONE,
-  STATE_IOREQ_READY,
-  STATE_IORESP_READY,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { IoreqError } from './errors.ts'
 import type { IoRequest } from './request.ts'
 
-const WORDS = IOREQ_BYTES / 4
+const WORDS = L.IOREQ_BYTES / 4
 const ADDR_LO = 0
 const ADDR_HI = 1
 const DATA_LO = 2
@@ -182,7 +174,7 @@ export class IoreqSlot {
   publish(request: IoRequest): void {
     let old = this.#flags()
     const state = (old & STATE_MASK) >>> STATE_SHIFT
-    if (state !== STATE_IOREQ_NONE) {
+    if (state !== L.STATE_IOREQ_NONE) {
       throw new IoreqError('ERR_BUSY', `request slot is in state ${state}, not NONE, as a request is published`)
     }
     this.#set(ADDR_LO, request.addressLo)
@@ -192,7 +184,7 @@ export class IoreqSlot {
     this.#set(COUNT, request.count)
     this.#set(SIZE, request.size)
     const flags =
-      (STATE_IOREQ_READY << STATE_SHIFT) |
+      (L.STATE_IOREQ_READY << STATE_SHIFT) |
       (request.dataIsPointer ? DATA_IS_PTR : 0) |
       (request.direction << DIR_SHIFT) |
       (request.df ? DF : 0) |
@@ -208,19 +200,19 @@ export class IoreqSlot {
   /** The server's side: takes a READY request into `into`; false if there is none. */
   accept(into: IoRequest): boolean {
     const old = this.#flags()
-    if ((old & STATE_MASK) >>> STATE_SHIFT !== STATE_IOREQ_READY) return false
+    if ((old & STATE_MASK) >>> STATE_SHIFT !== L.STATE_IOREQ_READY) return false
     this.readInto(into)
-    const taken = (old & ~STATE_MASK) | (STATE_IOREQ_INPROCESS << STATE_SHIFT)
+    const taken = (old & ~STATE_MASK) | (L.STATE_IOREQ_INPROCESS << STATE_SHIFT)
     if (this.#exchangeFlags(old, taken) === old) return true
-    return this.updateState(STATE_IOREQ_READY, STATE_IOREQ_INPROCESS)
+    return this.updateState(L.STATE_IOREQ_READY, L.STATE_IOREQ_INPROCESS)
   }
 
   /** The server's side: answers the request that it has taken; false if it is no longer INPROCESS. */
   answer(dataLo: number, dataHi: number): boolean {
-    if (this.state !== STATE_IOREQ_INPROCESS) return false
+    if (this.state !== L.STATE_IOREQ_INPROCESS) return false
     this.#set(DATA_LO, dataLo)
     this.#set(DATA_HI, dataHi)
-    return this.updateState(STATE_IOREQ_INPROCESS, STATE_IORESP_READY)
+    return this.updateState(L.STATE_IOREQ_INPROCESS, L.STATE_IORESP_READY)
   }
 
   /** Copies the fields, whatever the state. */
@@ -250,15 +242,15 @@ export class IoreqPage {
    * @param byteOffset - where the page begins; a multiple of 4096 in machine memory, of 4 at least
    * @throws IoreqError `ERR_INVALID` if the page does not fit
    */
-  constructor(buffer: ArrayBufferLike = new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset = 0) {
-    if (byteOffset % 4 !== 0 || byteOffset < 0 || byteOffset + IOREQ_PAGE_BYTES > buffer.byteLength) {
+  constructor(buffer: ArrayBufferLike = new ArrayBuffer(L.IOREQ_PAGE_BYTES), byteOffset = 0) {
+    if (byteOffset % 4 !== 0 || byteOffset < 0 || byteOffset + L.IOREQ_PAGE_BYTES > buffer.byteLength) {
       throw new IoreqError(
         'ERR_INVALID',
         `request page at ${byteOffset}: expected a multiple of 4 with 4096 bytes inside a buffer of ${buffer.byteLength}`,
       )
     }
-    this.words = new Int32Array(buffer, byteOffset, IOREQ_PAGE_BYTES / 4)
-    this.#slots = Array.from({ length: IOREQ_SLOTS }, (_, i) => new IoreqSlot(this.words, i * WORDS))
+    this.words = new Int32Array(buffer, byteOffset, L.IOREQ_PAGE_BYTES / 4)
+    this.#slots = Array.from({ length: L.IOREQ_SLOTS }, (_, i) => new IoreqSlot(this.words, i * WORDS))
   }
 
   /**
@@ -269,7 +261,7 @@ export class IoreqPage {
   slot(vcpu: number): IoreqSlot {
     const slot = this.#slots[vcpu]
     if (slot === undefined) {
-      throw new IoreqError('ERR_INVALID', `vCPU ${vcpu} has no request slot: a page holds ${IOREQ_SLOTS}`)
+      throw new IoreqError('ERR_INVALID', `vCPU ${vcpu} has no request slot: a page holds ${L.IOREQ_SLOTS}`)
     }
     return slot
   }
@@ -277,14 +269,14 @@ export class IoreqPage {
 
 /** Whether the server has yet to answer what is in a slot. */
 export function isWithServer(state: number): boolean {
-  return state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS
+  return state === L.STATE_IOREQ_READY || state === L.STATE_IOREQ_INPROCESS
 }
 
 /** Says what is wrong with a slot that is about to take a request; null, with a right slot, if nothing is. */
 export function wrongFreeSlot(slot: IoreqSlot, vcpu: number): string | null {
   const { state, eventPort } = slot
-  if (state === STATE_IOREQ_NONE && eventPort === vcpu + 1) return null
-  slot.state = STATE_IOREQ_NONE
+  if (state === L.STATE_IOREQ_NONE && eventPort === vcpu + 1) return null
+  slot.state = L.STATE_IOREQ_NONE
   slot.eventPort = vcpu + 1
   return `the free slot was in state ${state} with event port ${eventPort}`
 }

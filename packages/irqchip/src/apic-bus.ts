@@ -1,17 +1,5 @@
-import {
-  DESTINATION_ALL,
-  DM_EXTINT,
-  DM_FIXED,
-  DM_INIT,
-  DM_LOWEST,
-  DM_NMI,
-  DM_SMI,
-  DM_STARTUP,
-  ICR_LEVEL_ASSERT,
-  ICR_LOGICAL,
-  ICR_TRIGGER_LEVEL,
-  wideDestination,
-} from './apic-registers.ts'
+import * as apicRegisters from './apic-registers.ts'
+import { wideDestination } from './apic-registers.ts'
 import { IrqchipError } from './arguments.ts'
 import type { LocalApic } from './local-apic.ts'
 import type { LocalApicBus } from './local-apic-options.ts'
@@ -77,21 +65,26 @@ export class ApicBus implements LocalApicBus {
     const mode = (icr >>> 8) & 7
     const vector = icr & 0xff
     // The level de-assertion of INIT only synchronised arbitration IDs, on buses that are gone.
-    if (mode === DM_INIT && (icr & ICR_TRIGGER_LEVEL) !== 0 && (icr & ICR_LEVEL_ASSERT) === 0) return
+    if (
+      mode === apicRegisters.DM_INIT &&
+      (icr & apicRegisters.ICR_TRIGGER_LEVEL) !== 0 &&
+      (icr & apicRegisters.ICR_LEVEL_ASSERT) === 0
+    )
+      return
     // ExtINT cannot be sent by a processor.
-    if (mode === DM_EXTINT) return
+    if (mode === apicRegisters.DM_EXTINT) return
     const source = this.#of(cpu)
     const shorthand = (icr >>> 18) & 3
     if (shorthand === NO_SHORTHAND) {
-      this.send(mode, vector, destination, (icr & ICR_LOGICAL) !== 0, false)
+      this.send(mode, vector, destination, (icr & apicRegisters.ICR_LOGICAL) !== 0, false)
       return
     }
     if (shorthand === SELF) {
       deliver(source, mode, vector, false)
       return
     }
-    if (mode === DM_LOWEST) {
-      this.#lowest(DESTINATION_ALL, false, vector, false, shorthand === ALL_BUT_SELF ? source : null)
+    if (mode === apicRegisters.DM_LOWEST) {
+      this.#lowest(apicRegisters.DESTINATION_ALL, false, vector, false, shorthand === ALL_BUT_SELF ? source : null)
       return
     }
     for (const apic of this.#apics) {
@@ -112,7 +105,7 @@ export class ApicBus implements LocalApicBus {
    * @returns whether any APIC took it
    */
   send(mode: number, vector: number, destination: number, logical: boolean, level: boolean): boolean {
-    if (mode === DM_LOWEST) return this.#lowest(destination, logical, vector, level, null)
+    if (mode === apicRegisters.DM_LOWEST) return this.#lowest(destination, logical, vector, level, null)
     let taken = false
     for (const apic of this.#apics) {
       if (apic.matches(destination, logical) && deliver(apic, mode, vector, level)) taken = true
@@ -136,7 +129,7 @@ export class ApicBus implements LocalApicBus {
     }
     if (best === null) return false
     this.#turn = (bestAt + 1) % apics.length
-    return deliver(best, DM_FIXED, vector, level)
+    return deliver(best, apicRegisters.DM_FIXED, vector, level)
   }
 
   /**
@@ -154,11 +147,11 @@ export class ApicBus implements LocalApicBus {
     const redirected = (address & 8) !== 0
     const mode = (data >>> 8) & 7
     return this.send(
-      redirected && mode === DM_FIXED ? DM_LOWEST : mode,
+      redirected && mode === apicRegisters.DM_FIXED ? apicRegisters.DM_LOWEST : mode,
       data & 0xff,
       wideDestination(destination),
       logical,
-      (data & 0x8000) !== 0 && (mode === DM_FIXED || mode === DM_LOWEST),
+      (data & 0x8000) !== 0 && (mode === apicRegisters.DM_FIXED || mode === apicRegisters.DM_LOWEST),
     )
   }
 
@@ -173,22 +166,22 @@ export class ApicBus implements LocalApicBus {
 
 function deliver(apic: LocalApic, mode: number, vector: number, level: boolean): boolean {
   switch (mode) {
-    case DM_FIXED:
-    case DM_LOWEST:
+    case apicRegisters.DM_FIXED:
+    case apicRegisters.DM_LOWEST:
       return apic.accept(vector, level)
-    case DM_SMI:
+    case apicRegisters.DM_SMI:
       apic.smi()
       return true
-    case DM_NMI:
+    case apicRegisters.DM_NMI:
       apic.nmi()
       return true
-    case DM_INIT:
+    case apicRegisters.DM_INIT:
       apic.init()
       return true
-    case DM_STARTUP:
+    case apicRegisters.DM_STARTUP:
       apic.sipi(vector)
       return true
-    case DM_EXTINT:
+    case apicRegisters.DM_EXTINT:
       apic.extInt()
       return true
     default:

@@ -1,13 +1,5 @@
 import { Instant, type Word64 } from '@retrap/device'
-import {
-  LVT_TIMER_MODE,
-  LVT_TIMER_PERIODIC,
-  LVT_TIMER_TSC_DEADLINE,
-  TIMER_START_HI,
-  TIMER_START_LO,
-  TIMER_START_REST,
-  W,
-} from './apic-registers.ts'
+import * as apicRegisters from './apic-registers.ts'
 import { restoreWords, saveWords } from './arguments.ts'
 import type { LocalApicOptions } from './local-apic-options.ts'
 import { type ApicClock, type ApicTimer, Ratio } from './time.ts'
@@ -31,7 +23,12 @@ export interface ApicTimerState {
 }
 
 /** Words that are saved as they are. */
-const SAVED = { initialCount: W.TMICT, divide: W.TDCR, deadlineLo: W.DEADLINE_LO, deadlineHi: W.DEADLINE_HI }
+const SAVED = {
+  initialCount: apicRegisters.W.TMICT,
+  divide: apicRegisters.W.TDCR,
+  deadlineLo: apicRegisters.W.DEADLINE_LO,
+  deadlineHi: apicRegisters.W.DEADLINE_HI,
+}
 
 /**
  * The timer of a local APIC: one-shot, periodic, TSC deadline.
@@ -75,15 +72,15 @@ export class ApicTimerUnit {
   }
 
   #mode(): number {
-    return this.#words[W.LVT_TIMER]! & LVT_TIMER_MODE
+    return this.#words[apicRegisters.W.LVT_TIMER]! & apicRegisters.LVT_TIMER_MODE
   }
   #initial(): number {
-    return this.#words[W.TMICT]! >>> 0
+    return this.#words[apicRegisters.W.TMICT]! >>> 0
   }
 
   /** Ticks of one count: a power of two. */
   #divider(): number {
-    const code = this.#words[W.TDCR]!
+    const code = this.#words[apicRegisters.W.TDCR]!
     const shift = (((code & 8) >> 1) | (code & 3)) + 1
     // Code 111 divides by 1; the others by 2 to 128.
     return 1 << (shift & 7)
@@ -91,15 +88,15 @@ export class ApicTimerUnit {
 
   /** The time at which the count began. */
   #start(into: Instant): Instant {
-    into.lo = this.#doubles[TIMER_START_LO]!
-    into.hi = this.#doubles[TIMER_START_HI]!
+    into.lo = this.#doubles[apicRegisters.TIMER_START_LO]!
+    into.hi = this.#doubles[apicRegisters.TIMER_START_HI]!
     return into
   }
 
   #setStart(at: Readonly<Word64>, rest: number): void {
-    this.#doubles[TIMER_START_LO] = at.lo
-    this.#doubles[TIMER_START_HI] = at.hi
-    this.#doubles[TIMER_START_REST] = rest
+    this.#doubles[apicRegisters.TIMER_START_LO] = at.lo
+    this.#doubles[apicRegisters.TIMER_START_HI] = at.hi
+    this.#doubles[apicRegisters.TIMER_START_REST] = rest
   }
 
   /** Ticks that have passed since the count began. */
@@ -108,28 +105,31 @@ export class ApicTimerUnit {
     this.#clock.read(now)
     const ticks = this.#ticks
     const passed = ticks.of(now.since(this.#start(this.#at)))
-    const ahead = this.#doubles[TIMER_START_REST]! - ticks.remainder
+    const ahead = this.#doubles[apicRegisters.TIMER_START_REST]! - ticks.remainder
     return ahead > 0 ? passed - Math.ceil(ahead / ticks.denominator) : passed
   }
 
   /** Nanoseconds from `#start` to the end of this many ticks, rounded up. */
   #nsOf(ticks: number): number {
     const ns = this.#tickNs.of(ticks)
-    return ns + Math.ceil((this.#doubles[TIMER_START_REST]! + this.#tickNs.remainder) / this.#tickNs.denominator)
+    return (
+      ns +
+      Math.ceil((this.#doubles[apicRegisters.TIMER_START_REST]! + this.#tickNs.remainder) / this.#tickNs.denominator)
+    )
   }
 
   /** Reads the time of the next expiry into `#at`. @returns false where nothing runs */
   #due(): boolean {
     const words = this.#words
-    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
-      const lo = words[W.DEADLINE_LO]! >>> 0
-      const hi = words[W.DEADLINE_HI]! >>> 0
+    if (this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE) {
+      const lo = words[apicRegisters.W.DEADLINE_LO]! >>> 0
+      const hi = words[apicRegisters.W.DEADLINE_HI]! >>> 0
       if (lo === 0 && hi === 0) return false
       this.#tscToNs(lo, hi, this.#at)
       return true
     }
     const initial = this.#initial()
-    if (initial === 0 || words[W.TIMER_DONE] !== 0) return false
+    if (initial === 0 || words[apicRegisters.W.TIMER_DONE] !== 0) return false
     this.#start(this.#at).add(this.#nsOf(initial * this.#divider()))
     return true
   }
@@ -144,10 +144,10 @@ export class ApicTimerUnit {
   /** Starts or stops the count: a write of the initial-count register. */
   start(initial: number): void {
     // In TSC-deadline mode the register does not exist.
-    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) return
+    if (this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE) return
     this.settle()
-    this.#words[W.TMICT] = initial
-    this.#words[W.TIMER_DONE] = 0
+    this.#words[apicRegisters.W.TMICT] = initial
+    this.#words[apicRegisters.W.TIMER_DONE] = 0
     this.#clock.read(this.#now)
     this.#setStart(this.#now, 0)
     this.resume()
@@ -156,17 +156,22 @@ export class ApicTimerUnit {
   /** The current-count register. */
   count(): number {
     const initial = this.#initial()
-    if (initial === 0 || this.#words[W.TIMER_DONE] !== 0 || this.#mode() === LVT_TIMER_TSC_DEADLINE) return 0
+    if (
+      initial === 0 ||
+      this.#words[apicRegisters.W.TIMER_DONE] !== 0 ||
+      this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE
+    )
+      return 0
     const passed = Math.floor(this.#passed() / this.#divider())
     if (passed < initial) return initial - passed
-    return this.#mode() === LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
+    return this.#mode() === apicRegisters.LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
   }
 
   /** The divide configuration changes: the count that is left goes on at the new rate. */
   divide(value: number): void {
     this.settle()
     const counted = this.#initial() - this.count()
-    this.#words[W.TDCR] = value
+    this.#words[apicRegisters.W.TDCR] = value
     const ns = this.#tickNs.of(counted * this.#divider())
     const { denominator, remainder } = this.#tickNs
     this.#clock.read(this.#now)
@@ -177,44 +182,44 @@ export class ApicTimerUnit {
 
   /** The LVT entry has changed from `old`; `settle` was called before. */
   modeChanged(old: number): void {
-    const before = old & LVT_TIMER_MODE
+    const before = old & apicRegisters.LVT_TIMER_MODE
     const after = this.#mode()
     if (before === after) return
     // To or from TSC-deadline mode the timer is disarmed; else the period that runs is the last, or the first, of its mode.
-    if (before === LVT_TIMER_TSC_DEADLINE || after === LVT_TIMER_TSC_DEADLINE) this.stop()
+    if (before === apicRegisters.LVT_TIMER_TSC_DEADLINE || after === apicRegisters.LVT_TIMER_TSC_DEADLINE) this.stop()
     else this.resume()
   }
 
   /** IA32_TSC_DEADLINE, low word; 0 in the other modes. */
   get deadlineLo(): number {
-    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[W.DEADLINE_LO]! >>> 0 : 0
+    return this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE ? this.#words[apicRegisters.W.DEADLINE_LO]! >>> 0 : 0
   }
   /** IA32_TSC_DEADLINE, high word; 0 in the other modes. */
   get deadlineHi(): number {
-    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[W.DEADLINE_HI]! >>> 0 : 0
+    return this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE ? this.#words[apicRegisters.W.DEADLINE_HI]! >>> 0 : 0
   }
 
   /** A write of IA32_TSC_DEADLINE: arms, or disarms with 0; ignored in the other modes. */
   setDeadline(lo: number, hi: number): void {
-    if (this.#mode() !== LVT_TIMER_TSC_DEADLINE) return
+    if (this.#mode() !== apicRegisters.LVT_TIMER_TSC_DEADLINE) return
     this.settle()
-    this.#words[W.DEADLINE_LO] = lo
-    this.#words[W.DEADLINE_HI] = hi
+    this.#words[apicRegisters.W.DEADLINE_LO] = lo
+    this.#words[apicRegisters.W.DEADLINE_HI] = hi
     this.tscChanged()
   }
 
   /** The TSC, its offset or the deadline has changed: a deadline that has passed fires now, not at the next look. */
   tscChanged(): void {
-    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) this.settle()
+    if (this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE) this.settle()
     this.resume()
   }
 
   /** Forgets count and deadline. */
   stop(): void {
-    this.#words[W.TMICT] = 0
-    this.#words[W.TIMER_DONE] = 0
-    this.#words[W.DEADLINE_LO] = 0
-    this.#words[W.DEADLINE_HI] = 0
+    this.#words[apicRegisters.W.TMICT] = 0
+    this.#words[apicRegisters.W.TIMER_DONE] = 0
+    this.#words[apicRegisters.W.DEADLINE_LO] = 0
+    this.#words[apicRegisters.W.DEADLINE_HI] = 0
     this.#timer.cancel()
   }
 
@@ -225,21 +230,21 @@ export class ApicTimerUnit {
   }
 
   #expired(): void {
-    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
-      this.#words[W.DEADLINE_LO] = 0
-      this.#words[W.DEADLINE_HI] = 0
+    if (this.#mode() === apicRegisters.LVT_TIMER_TSC_DEADLINE) {
+      this.#words[apicRegisters.W.DEADLINE_LO] = 0
+      this.#words[apicRegisters.W.DEADLINE_HI] = 0
       this.#timer.cancel()
-    } else if (this.#mode() === LVT_TIMER_PERIODIC) {
+    } else if (this.#mode() === apicRegisters.LVT_TIMER_PERIODIC) {
       // Expiries that the machine was late for are one: the IRR has one bit for them.
       const passed = this.#passed()
       const ns = this.#tickNs.of(passed - (passed % (this.#initial() * this.#divider())))
-      const rest = this.#doubles[TIMER_START_REST]! + this.#tickNs.remainder
+      const rest = this.#doubles[apicRegisters.TIMER_START_REST]! + this.#tickNs.remainder
       const { denominator } = this.#tickNs
       const carry = rest >= denominator ? 1 : 0
       this.#setStart(this.#start(this.#at).add(ns + carry), rest - carry * denominator)
       this.resume()
     } else {
-      this.#words[W.TIMER_DONE] = 1
+      this.#words[apicRegisters.W.TIMER_DONE] = 1
       this.#timer.cancel()
     }
     this.#fire()
@@ -250,15 +255,15 @@ export class ApicTimerUnit {
     return {
       ...saveWords(this.#words, SAVED),
       start: this.#start(this.#at).save(),
-      startRest: this.#doubles[TIMER_START_REST]!,
-      done: this.#words[W.TIMER_DONE] !== 0,
+      startRest: this.#doubles[apicRegisters.TIMER_START_REST]!,
+      done: this.#words[apicRegisters.W.TIMER_DONE] !== 0,
     }
   }
 
   /** Takes a saved state, after the LVT entries. */
   restore(state: ApicTimerState): void {
     restoreWords(this.#words, SAVED, state)
-    this.#words[W.TIMER_DONE] = state.done ? 1 : 0
+    this.#words[apicRegisters.W.TIMER_DONE] = state.done ? 1 : 0
     this.#setStart(state.start, state.startRest)
     this.resume()
   }

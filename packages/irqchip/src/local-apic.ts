@@ -1,44 +1,5 @@
-import {
-  APIC_BASE_ADDRESS,
-  APIC_BASE_BSP,
-  APIC_BASE_EN,
-  APIC_BASE_EXTD,
-  DESTINATION_ALL,
-  DM_EXTINT,
-  DM_FIXED,
-  DM_INIT,
-  DM_LOWEST,
-  DM_NMI,
-  DM_SMI,
-  ESR_ILLEGAL_REGISTER,
-  ESR_RECEIVED_ILLEGAL_VECTOR,
-  ESR_SEND_ILLEGAL_VECTOR,
-  EVENT_EXTINT,
-  EVENT_INIT,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_SIPI,
-  EVENT_SMI,
-  FIRST_LEGAL_VECTOR,
-  ICR_WRITABLE,
-  isInPage,
-  isMsr,
-  isMsrWriteAllowed,
-  LOCAL_APIC_STATE_BYTES,
-  LVT_LEVEL,
-  LVT_MASKED,
-  LVT_MODE,
-  LVT_REMOTE_IRR,
-  LVT_WRITABLE,
-  REGISTER_WORDS,
-  STORED,
-  STORED_REGISTERS,
-  SVR_ENABLE,
-  SVR_SUPPRESS_EOI,
-  VECTOR_WORDS,
-  W,
-  wideDestination,
-} from './apic-registers.ts'
+import * as apicRegisters from './apic-registers.ts'
+import { isInPage, isMsr, isMsrWriteAllowed, wideDestination } from './apic-registers.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
 import { checkState, regionFor, restoreWords, saveWords } from './arguments.ts'
 import {
@@ -54,35 +15,35 @@ const RECHECK = 1 << 0
 /** Bit of the event word: an ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
 const EXTINT_MESSAGE = 1 << 8
 /** Events that depend on other state; the others are latched. */
-const DELIVERABLE: number = EVENT_INTERRUPT | EVENT_EXTINT
+const DELIVERABLE: number = apicRegisters.EVENT_INTERRUPT | apicRegisters.EVENT_EXTINT
 
 /** Reserved bits of IA32_APIC_BASE: 7:0 and 9. */
 const BASE_RESERVED = 0x2ff
-const MODES: number = APIC_BASE_EN | APIC_BASE_EXTD
+const MODES: number = apicRegisters.APIC_BASE_EN | apicRegisters.APIC_BASE_EXTD
 
 /** Word of each LVT entry, by the name that saved states have for it. */
 const LVT = {
-  cmci: W.LVT_CMCI,
-  timer: W.LVT_TIMER,
-  thermal: W.LVT_THERMAL,
-  performance: W.LVT_PMC,
-  lint0: W.LVT_LINT0,
-  lint1: W.LVT_LINT1,
-  error: W.LVT_ERROR,
+  cmci: apicRegisters.W.LVT_CMCI,
+  timer: apicRegisters.W.LVT_TIMER,
+  thermal: apicRegisters.W.LVT_THERMAL,
+  performance: apicRegisters.W.LVT_PMC,
+  lint0: apicRegisters.W.LVT_LINT0,
+  lint1: apicRegisters.W.LVT_LINT1,
+  error: apicRegisters.W.LVT_ERROR,
 }
 /** Word of each other register that is saved as it is. */
 const REGISTERS = {
-  baseLo: W.BASE_LO,
-  baseHi: W.BASE_HI,
-  logicalDestination: W.LDR,
-  destinationFormat: W.DFR,
-  spuriousVector: W.SVR,
-  errorStatus: W.ESR,
-  errors: W.ERRORS,
-  commandLo: W.ICR,
-  commandHi: W.ICR2,
+  baseLo: apicRegisters.W.BASE_LO,
+  baseHi: apicRegisters.W.BASE_HI,
+  logicalDestination: apicRegisters.W.LDR,
+  destinationFormat: apicRegisters.W.DFR,
+  spuriousVector: apicRegisters.W.SVR,
+  errorStatus: apicRegisters.W.ESR,
+  errors: apicRegisters.W.ERRORS,
+  commandLo: apicRegisters.W.ICR,
+  commandHi: apicRegisters.W.ICR2,
 }
-const LINT_ENTRIES = [W.LVT_LINT0, W.LVT_LINT1] as const
+const LINT_ENTRIES = [apicRegisters.W.LVT_LINT0, apicRegisters.W.LVT_LINT1] as const
 
 /** Value of DFR bits 31:28, and of a destination's cluster. */
 const FLAT_MODEL = 0xf
@@ -134,11 +95,11 @@ export class LocalApic {
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
     checkLocalApicOptions(options)
-    const region = regionFor(LOCAL_APIC_STATE_BYTES, options.state)
-    const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
+    const region = regionFor(apicRegisters.LOCAL_APIC_STATE_BYTES, options.state)
+    const words = new Int32Array(region.buffer, region.byteOffset, apicRegisters.LOCAL_APIC_STATE_BYTES / 4)
     const directedEoi = options.directedEoi ?? true
     this.cpu = options.cpu
-    this.storedRegisters = { byteOffset: words.byteOffset, ...STORED_REGISTERS }
+    this.storedRegisters = { byteOffset: words.byteOffset, ...apicRegisters.STORED_REGISTERS }
     this.#words = words
     this.#bus = options.bus
     this.#apicId = options.apicId ?? options.cpu
@@ -146,10 +107,10 @@ export class LocalApic {
     this.#cmci = options.cmci ?? false
     // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
     this.#version = 0x14 | ((this.#cmci ? 6 : 5) << 16) | (directedEoi ? 1 << 24 : 0)
-    this.#svrWritable = 0x1ff | (directedEoi ? SVR_SUPPRESS_EOI : 0)
-    this.#baseReservedLo = BASE_RESERVED | ((options.x2apic ?? true) ? 0 : APIC_BASE_EXTD)
+    this.#svrWritable = 0x1ff | (directedEoi ? apicRegisters.SVR_SUPPRESS_EOI : 0)
+    this.#baseReservedLo = BASE_RESERVED | ((options.x2apic ?? true) ? 0 : apicRegisters.APIC_BASE_EXTD)
     this.#baseReservedHi = ~((1 << ((options.physicalBits ?? 40) - 32)) - 1)
-    this.#timer = new ApicTimerUnit(words, options, () => this.#deliverLvt(W.LVT_TIMER))
+    this.#timer = new ApicTimerUnit(words, options, () => this.#deliverLvt(apicRegisters.W.LVT_TIMER))
     this.reset()
   }
 
@@ -158,10 +119,14 @@ export class LocalApic {
   /** Restores the power-on state. */
   reset(): void {
     const words = this.#words
-    const events = words[W.EVENTS]!
+    const events = words[apicRegisters.W.EVENTS]!
     this.#record = null
     words.fill(0)
-    words[W.BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
+    words[apicRegisters.W.BASE_LO] =
+      apicRegisters.APIC_BASE_ADDRESS |
+      apicRegisters.APIC_BASE_EN |
+      (this.#bootstrap ? apicRegisters.APIC_BASE_BSP : 0) |
+      0
     this.#initReset()
     if (events !== 0) this.#bus.wake(this.cpu)
   }
@@ -169,13 +134,13 @@ export class LocalApic {
   /** State after INIT: as after power-on, but for base, ID and the lines' levels. A SIPI that came later stays. */
   #initReset(): void {
     const words = this.#words
-    words.fill(0, 0, REGISTER_WORDS)
+    words.fill(0, 0, apicRegisters.REGISTER_WORDS)
     this.#taskPriority = 0
-    words[W.ERRORS] = 0
-    Atomics.and(words, W.EVENTS, EVENT_SIPI | EVENT_INIT)
-    words[W.DFR] = -1
-    words[W.SVR] = 0xff
-    for (const index of Object.values(LVT)) words[index] = LVT_MASKED
+    words[apicRegisters.W.ERRORS] = 0
+    Atomics.and(words, apicRegisters.W.EVENTS, apicRegisters.EVENT_SIPI | apicRegisters.EVENT_INIT)
+    words[apicRegisters.W.DFR] = -1
+    words[apicRegisters.W.SVR] = 0xff
+    for (const index of Object.values(LVT)) words[index] = apicRegisters.LVT_MASKED
     this.#timer.stop()
     this.#resetIdentity()
     this.#touch()
@@ -185,8 +150,8 @@ export class LocalApic {
   #resetIdentity(): void {
     const words = this.#words
     const { x2apic } = this
-    words[W.ID] = x2apic ? this.#apicId : this.#apicId << 24
-    if (x2apic) words[W.LDR] = ((this.#apicId >>> 4) << 16) | (1 << (this.#apicId & 15))
+    words[apicRegisters.W.ID] = x2apic ? this.#apicId : this.#apicId << 24
+    if (x2apic) words[apicRegisters.W.LDR] = ((this.#apicId >>> 4) << 16) | (1 << (this.#apicId & 15))
   }
 
   /**
@@ -195,9 +160,9 @@ export class LocalApic {
    * The APIC is on, the i8259 comes through LINT0, NMI through LINT1 (MultiProcessor Specification 1.4 §3.6.2.2).
    */
   enterVirtualWireMode(): void {
-    this.#set(W.SVR, SVR_ENABLE | 0xff)
-    this.#set(W.LVT_LINT0, DM_EXTINT << 8)
-    this.#set(W.LVT_LINT1, DM_NMI << 8)
+    this.#set(apicRegisters.W.SVR, apicRegisters.SVR_ENABLE | 0xff)
+    this.#set(apicRegisters.W.LVT_LINT0, apicRegisters.DM_EXTINT << 8)
+    this.#set(apicRegisters.W.LVT_LINT1, apicRegisters.DM_NMI << 8)
   }
 
   // ---------------------------------------------------------------- IA32_APIC_BASE: mode and address
@@ -205,25 +170,25 @@ export class LocalApic {
 
   /** Whether the APIC is on, by IA32_APIC_BASE (it may be disabled by software). CPUID's APIC bit follows it. */
   get present(): boolean {
-    return (this.#words[W.BASE_LO]! & APIC_BASE_EN) !== 0
+    return (this.#words[apicRegisters.W.BASE_LO]! & apicRegisters.APIC_BASE_EN) !== 0
   }
   /** Whether IA32_APIC_BASE and software have enabled the APIC: it takes interrupts, and part in their arbitration. */
   get arbitrates(): boolean {
-    return this.present && (this.#words[W.SVR]! & SVR_ENABLE) !== 0
+    return this.present && (this.#words[apicRegisters.W.SVR]! & apicRegisters.SVR_ENABLE) !== 0
   }
   /** Whether the APIC is in x2APIC mode. */
   get x2apic(): boolean {
-    return (this.#words[W.BASE_LO]! & APIC_BASE_EXTD) !== 0
+    return (this.#words[apicRegisters.W.BASE_LO]! & apicRegisters.APIC_BASE_EXTD) !== 0
   }
 
   /** Whether the register page is decoded. */
   get pageEnabled(): boolean {
-    return (this.#words[W.BASE_LO]! & MODES) === APIC_BASE_EN
+    return (this.#words[apicRegisters.W.BASE_LO]! & MODES) === apicRegisters.APIC_BASE_EN
   }
   /** Whether an address lies in the page, and the page is decoded. Asked for every access of a guest to a device. */
   decodes(gpa: number): boolean {
     // Most addresses differ in the low word: the rest is apart, so that this much is inlined everywhere.
-    return ((gpa ^ this.#words[W.BASE_LO]!) & ~0xfff) === 0 && this.#isInPage(gpa)
+    return ((gpa ^ this.#words[apicRegisters.W.BASE_LO]!) & ~0xfff) === 0 && this.#isInPage(gpa)
   }
   #isInPage(gpa: number): boolean {
     const high = gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)
@@ -236,11 +201,11 @@ export class LocalApic {
 
   /** Low word of IA32_APIC_BASE. */
   get apicBaseLo(): number {
-    return this.#words[W.BASE_LO]! >>> 0
+    return this.#words[apicRegisters.W.BASE_LO]! >>> 0
   }
   /** High word of IA32_APIC_BASE. */
   get apicBaseHi(): number {
-    return this.#words[W.BASE_HI]! >>> 0
+    return this.#words[apicRegisters.W.BASE_HI]! >>> 0
   }
 
   /**
@@ -250,13 +215,13 @@ export class LocalApic {
    */
   setApicBase(lo: number, hi: number): boolean {
     if ((lo & this.#baseReservedLo) !== 0 || (hi & this.#baseReservedHi) !== 0) return false
-    const old = this.#words[W.BASE_LO]! & MODES
+    const old = this.#words[apicRegisters.W.BASE_LO]! & MODES
     const next = lo & MODES
-    if (next === APIC_BASE_EXTD) return false
-    if (old === MODES && next === APIC_BASE_EN) return false
+    if (next === apicRegisters.APIC_BASE_EXTD) return false
+    if (old === MODES && next === apicRegisters.APIC_BASE_EN) return false
     if (old === 0 && next === MODES) return false
-    this.#words[W.BASE_LO] = lo
-    this.#words[W.BASE_HI] = hi
+    this.#words[apicRegisters.W.BASE_LO] = lo
+    this.#words[apicRegisters.W.BASE_HI] = hi
     if (next !== old) {
       if (next === 0) this.#initReset()
       else this.#resetIdentity()
@@ -273,12 +238,12 @@ export class LocalApic {
   read(offset: number): number {
     if ((offset & 0xf) !== 0 || offset >>> 0 >= 0x400) return 0
     const index = offset >> 4
-    return STORED[index] === 1 ? this.#words[index]! >>> 0 : this.#readOther(index)
+    return apicRegisters.STORED[index] === 1 ? this.#words[index]! >>> 0 : this.#readOther(index)
   }
 
   #readOther(index: number): number {
     if (isInPage(index, this.#cmci)) return this.#get(index)
-    this.#error(ESR_ILLEGAL_REGISTER)
+    this.#error(apicRegisters.ESR_ILLEGAL_REGISTER)
     return 0
   }
 
@@ -286,23 +251,23 @@ export class LocalApic {
   write(offset: number, value: number): void {
     if ((offset & 0xf) !== 0 || offset >>> 0 >= 0x400) return
     if (isInPage(offset >> 4, this.#cmci)) this.#set(offset >> 4, value)
-    else this.#error(ESR_ILLEGAL_REGISTER)
+    else this.#error(apicRegisters.ESR_ILLEGAL_REGISTER)
   }
 
   #get(index: number): number {
     switch (index) {
       // Arbitration priority and remote read went with the APIC bus; EOI is write-only.
-      case W.APR:
-      case W.RRD:
-      case W.EOI:
+      case apicRegisters.W.APR:
+      case apicRegisters.W.RRD:
+      case apicRegisters.W.EOI:
         return 0
-      case W.VERSION:
+      case apicRegisters.W.VERSION:
         return this.#version
-      case W.TPR:
+      case apicRegisters.W.TPR:
         return this.#taskPriority
-      case W.PPR:
+      case apicRegisters.W.PPR:
         return this.processorPriority
-      case W.TMCCT:
+      case apicRegisters.W.TMCCT:
         // The machine may be late with the end: its interrupt is there before the guest sees it.
         this.#timer.settle()
         return this.#timer.count()
@@ -314,58 +279,62 @@ export class LocalApic {
   #set(index: number, value: number): void {
     const words = this.#words
     switch (index) {
-      case W.TPR:
+      case apicRegisters.W.TPR:
         this.#taskPriority = value & 0xff
         this.#changed()
         return
-      case W.EOI:
+      case apicRegisters.W.EOI:
         this.#endOfInterrupt()
         return
-      case W.LDR:
-        words[W.LDR] = value & 0xff00_0000
+      case apicRegisters.W.LDR:
+        words[apicRegisters.W.LDR] = value & 0xff00_0000
         this.#bus.receptionChanged()
         return
-      case W.DFR:
-        words[W.DFR] = value | 0x0fff_ffff
+      case apicRegisters.W.DFR:
+        words[apicRegisters.W.DFR] = value | 0x0fff_ffff
         this.#bus.receptionChanged()
         return
-      case W.SVR:
-        words[W.SVR] = value & this.#svrWritable
-        if ((value & SVR_ENABLE) === 0) for (const index of Object.values(LVT)) words[index]! |= LVT_MASKED
+      case apicRegisters.W.SVR:
+        words[apicRegisters.W.SVR] = value & this.#svrWritable
+        if ((value & apicRegisters.SVR_ENABLE) === 0)
+          for (const index of Object.values(LVT)) words[index]! |= apicRegisters.LVT_MASKED
         this.#changed()
-        if ((value & SVR_ENABLE) !== 0) this.#bus.receptionChanged()
+        if ((value & apicRegisters.SVR_ENABLE) !== 0) this.#bus.receptionChanged()
         return
-      case W.ESR:
-        words[W.ESR] = words[W.ERRORS]!
-        words[W.ERRORS] = 0
+      case apicRegisters.W.ESR:
+        words[apicRegisters.W.ESR] = words[apicRegisters.W.ERRORS]!
+        words[apicRegisters.W.ERRORS] = 0
         return
-      case W.ICR:
-        words[W.ICR] = value & ICR_WRITABLE
+      case apicRegisters.W.ICR:
+        words[apicRegisters.W.ICR] = value & apicRegisters.ICR_WRITABLE
         this.#sendIcr()
         return
-      case W.ICR2:
-        words[W.ICR2] = value & 0xff00_0000
+      case apicRegisters.W.ICR2:
+        words[apicRegisters.W.ICR2] = value & 0xff00_0000
         return
-      case W.TMICT:
+      case apicRegisters.W.TMICT:
         this.#timer.start(value >>> 0)
         return
-      case W.TDCR:
+      case apicRegisters.W.TDCR:
         this.#timer.divide(value & 0xb)
         return
       default:
-        if (LVT_WRITABLE[index] !== undefined) this.#writeLvt(index, value)
+        if (apicRegisters.LVT_WRITABLE[index] !== undefined) this.#writeLvt(index, value)
       // ID, version, ISR and their like are read-only: such a write is ignored.
     }
   }
 
   #sendIcr(): void {
-    const icr = this.#words[W.ICR]!
+    const icr = this.#words[apicRegisters.W.ICR]!
     const mode = (icr >>> 8) & 7
-    if ((mode === DM_FIXED || mode === DM_LOWEST) && (icr & 0xff) < FIRST_LEGAL_VECTOR) {
-      this.#error(ESR_SEND_ILLEGAL_VECTOR)
+    if (
+      (mode === apicRegisters.DM_FIXED || mode === apicRegisters.DM_LOWEST) &&
+      (icr & 0xff) < apicRegisters.FIRST_LEGAL_VECTOR
+    ) {
+      this.#error(apicRegisters.ESR_SEND_ILLEGAL_VECTOR)
       return
     }
-    const high = this.#words[W.ICR2]! >>> 0
+    const high = this.#words[apicRegisters.W.ICR2]! >>> 0
     this.#bus.sendIpi(this.cpu, icr, this.x2apic ? high : wideDestination(high >>> 24))
   }
 
@@ -379,9 +348,15 @@ export class LocalApic {
    */
   readMsr(index: number, into: { lo: number; hi: number }): boolean {
     const number = index & 0xff
-    if (!this.x2apic || !isMsr(number, this.#cmci) || number === W.EOI || number === W.SELF_IPI) return false
+    if (
+      !this.x2apic ||
+      !isMsr(number, this.#cmci) ||
+      number === apicRegisters.W.EOI ||
+      number === apicRegisters.W.SELF_IPI
+    )
+      return false
     into.lo = this.#get(number)
-    into.hi = number === W.ICR ? this.#words[W.ICR2]! >>> 0 : 0
+    into.hi = number === apicRegisters.W.ICR ? this.#words[apicRegisters.W.ICR2]! >>> 0 : 0
     return true
   }
 
@@ -394,13 +369,13 @@ export class LocalApic {
     const number = index & 0xff
     if (!this.x2apic || !isMsr(number, this.#cmci)) return false
     if (!isMsrWriteAllowed(number, lo, hi, this.#svrWritable)) return false
-    if (number === W.SELF_IPI) {
-      if (lo < FIRST_LEGAL_VECTOR) this.#error(ESR_SEND_ILLEGAL_VECTOR)
+    if (number === apicRegisters.W.SELF_IPI) {
+      if (lo < apicRegisters.FIRST_LEGAL_VECTOR) this.#error(apicRegisters.ESR_SEND_ILLEGAL_VECTOR)
       else this.accept(lo, false)
       return true
     }
     // One 64-bit register; the destination is all of the high word.
-    if (number === W.ICR) this.#words[W.ICR2] = hi
+    if (number === apicRegisters.W.ICR) this.#words[apicRegisters.W.ICR2] = hi
     this.#set(number, lo)
     return true
   }
@@ -410,11 +385,11 @@ export class LocalApic {
 
   /** The task-priority register, which follows the guest's record where it has one. */
   get #taskPriority(): number {
-    if (this.#record !== null) this.#words[W.TPR] = this.#record.read()
-    return this.#words[W.TPR]!
+    if (this.#record !== null) this.#words[apicRegisters.W.TPR] = this.#record.read()
+    return this.#words[apicRegisters.W.TPR]!
   }
   set #taskPriority(priority: number) {
-    this.#words[W.TPR] = priority
+    this.#words[apicRegisters.W.TPR] = priority
     this.#record?.write(priority)
   }
 
@@ -446,14 +421,14 @@ export class LocalApic {
 
   /** Priority of the processor: the higher of task priority and service. */
   get processorPriority(): number {
-    return this.#notePriority(this.#highest(W.ISR))
+    return this.#notePriority(this.#highest(apicRegisters.W.ISR))
   }
 
   /** Computes the processor priority, and notes it in PPR. @param inService - the highest vector in service, or −1 */
   #notePriority(inService: number): number {
     const task = this.#taskPriority
     const priority = inService < 0 || task >>> 4 >= inService >>> 4 ? task : inService & 0xf0
-    this.#words[W.PPR] = priority
+    this.#words[apicRegisters.W.PPR] = priority
     return priority
   }
 
@@ -468,34 +443,35 @@ export class LocalApic {
    */
   accept(vector: number, level: boolean): boolean {
     if (!this.arbitrates) return false
-    if (vector < FIRST_LEGAL_VECTOR) {
-      this.#error(ESR_RECEIVED_ILLEGAL_VECTOR)
+    if (vector < apicRegisters.FIRST_LEGAL_VECTOR) {
+      this.#error(apicRegisters.ESR_RECEIVED_ILLEGAL_VECTOR)
       return false
     }
     const index = vector >> 5
     const bit = 1 << (vector & 31)
-    if (level) Atomics.or(this.#words, W.TMR + index, bit)
-    else Atomics.and(this.#words, W.TMR + index, ~bit)
-    Atomics.or(this.#words, W.IRR + index, bit)
+    if (level) Atomics.or(this.#words, apicRegisters.W.TMR + index, bit)
+    else Atomics.and(this.#words, apicRegisters.W.TMR + index, ~bit)
+    Atomics.or(this.#words, apicRegisters.W.IRR + index, bit)
     this.#latch(RECHECK)
     return true
   }
 
   /** Notes an error, and requests the interrupt of the LVT error entry. */
   #error(bit: number): void {
-    const lvt = this.#words[W.LVT_ERROR]!
+    const lvt = this.#words[apicRegisters.W.LVT_ERROR]!
     const vector = lvt & 0xff
-    this.#words[W.ERRORS]! |= bit
-    if ((lvt & LVT_MASKED) !== 0) return
+    this.#words[apicRegisters.W.ERRORS]! |= bit
+    if ((lvt & apicRegisters.LVT_MASKED) !== 0) return
     // The error's own interrupt may be an error as well, and then goes no further.
-    if (vector < FIRST_LEGAL_VECTOR) this.#words[W.ERRORS]! |= ESR_RECEIVED_ILLEGAL_VECTOR
+    if (vector < apicRegisters.FIRST_LEGAL_VECTOR)
+      this.#words[apicRegisters.W.ERRORS]! |= apicRegisters.ESR_RECEIVED_ILLEGAL_VECTOR
     else this.accept(vector, false)
   }
 
   /** The highest vector of IRR or ISR, or −1. */
-  #highest(first: typeof W.IRR | typeof W.ISR): number {
+  #highest(first: typeof apicRegisters.W.IRR | typeof apicRegisters.W.ISR): number {
     const words = this.#words
-    for (let i = VECTOR_WORDS - 1; i >= 0; i--) {
+    for (let i = apicRegisters.VECTOR_WORDS - 1; i >= 0; i--) {
       const word = words[first + i]!
       if (word !== 0) return 32 * i + 31 - Math.clz32(word)
     }
@@ -509,7 +485,7 @@ export class LocalApic {
 
   /** Returns the vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
   peek(): number {
-    return (this.events() & EVENT_INTERRUPT) === 0 ? -1 : this.#highest(W.IRR)
+    return (this.events() & apicRegisters.EVENT_INTERRUPT) === 0 ? -1 : this.#highest(apicRegisters.W.IRR)
   }
 
   /**
@@ -521,17 +497,17 @@ export class LocalApic {
     const words = this.#words
     const events = this.events()
     let vector: number
-    if ((events & EVENT_EXTINT) !== 0) {
+    if ((events & apicRegisters.EVENT_EXTINT) !== 0) {
       // The vector of an external controller is not subject to this APIC's priorities.
-      Atomics.and(words, W.EVENTS, ~(EVENT_EXTINT | EXTINT_MESSAGE))
+      Atomics.and(words, apicRegisters.W.EVENTS, ~(apicRegisters.EVENT_EXTINT | EXTINT_MESSAGE))
       vector = this.#bus.acknowledgePic()
-    } else if ((events & EVENT_INTERRUPT) !== 0) {
-      vector = this.#highest(W.IRR)
+    } else if ((events & apicRegisters.EVENT_INTERRUPT) !== 0) {
+      vector = this.#highest(apicRegisters.W.IRR)
       const index = vector >> 5
       const bit = 1 << (vector & 31)
-      Atomics.and(words, W.IRR + index, ~bit)
-      words[W.ISR + index]! |= bit
-    } else return words[W.SVR]! & 0xff
+      Atomics.and(words, apicRegisters.W.IRR + index, ~bit)
+      words[apicRegisters.W.ISR + index]! |= bit
+    } else return words[apicRegisters.W.SVR]! & 0xff
     // The vCPU that acknowledges looks by itself: it is not told.
     this.#look()
     return vector
@@ -539,21 +515,21 @@ export class LocalApic {
 
   #endOfInterrupt(): void {
     const words = this.#words
-    const vector = this.#highest(W.ISR)
+    const vector = this.#highest(apicRegisters.W.ISR)
     if (vector < 0) return
     const index = vector >> 5
     const bit = 1 << (vector & 31)
-    words[W.ISR + index]! &= ~bit
+    words[apicRegisters.W.ISR + index]! &= ~bit
     this.#changed()
-    if ((words[W.TMR + index]! & bit) === 0) return
+    if ((words[apicRegisters.W.TMR + index]! & bit) === 0) return
     // A pin that is still up interrupts again.
     for (const pin of [0, 1] as const) {
       const entry = words[LINT_ENTRIES[pin]]!
-      if ((entry & LVT_REMOTE_IRR) === 0 || (entry & 0xff) !== vector) continue
-      words[LINT_ENTRIES[pin]] = entry & ~LVT_REMOTE_IRR
+      if ((entry & apicRegisters.LVT_REMOTE_IRR) === 0 || (entry & 0xff) !== vector) continue
+      words[LINT_ENTRIES[pin]] = entry & ~apicRegisters.LVT_REMOTE_IRR
       this.#raise(pin)
     }
-    if ((words[W.SVR]! & SVR_SUPPRESS_EOI) === 0) this.#bus.broadcastEoi(vector)
+    if ((words[apicRegisters.W.SVR]! & apicRegisters.SVR_SUPPRESS_EOI) === 0) this.#bus.broadcastEoi(vector)
   }
 
   // ---------------------------------------------------------------- events
@@ -562,18 +538,18 @@ export class LocalApic {
 
   /** Returns the pending events: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
   events(): number {
-    const events = this.#words[W.EVENTS]!
+    const events = this.#words[apicRegisters.W.EVENTS]!
     return (events & RECHECK) !== 0 || this.#record !== null ? this.#look() : events
   }
 
   /** Notes that an input of the deliverable events has changed. */
   #touch(): void {
-    Atomics.or(this.#words, W.EVENTS, RECHECK)
+    Atomics.or(this.#words, apicRegisters.W.EVENTS, RECHECK)
   }
 
   /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
   #changed(): void {
-    const before = this.#words[W.EVENTS]! & DELIVERABLE
+    const before = this.#words[apicRegisters.W.EVENTS]! & DELIVERABLE
     if ((this.#look() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
   }
 
@@ -581,18 +557,18 @@ export class LocalApic {
   #look(): number {
     const words = this.#words
     // Before the inputs are read: a change from here on is noted again.
-    Atomics.and(words, W.EVENTS, ~RECHECK)
-    const inService = this.#highest(W.ISR)
-    const pending = this.#highest(W.IRR)
+    Atomics.and(words, apicRegisters.W.EVENTS, ~RECHECK)
+    const inService = this.#highest(apicRegisters.W.ISR)
+    const pending = this.#highest(apicRegisters.W.IRR)
     const priority = this.#notePriority(inService)
     this.#record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
-    let deliverable = this.arbitrates && pending >> 4 > priority >> 4 ? EVENT_INTERRUPT : 0
-    if (this.#level(0) && this.#acceptsExtInt()) deliverable |= EVENT_EXTINT
-    let old = Atomics.load(words, W.EVENTS)
+    let deliverable = this.arbitrates && pending >> 4 > priority >> 4 ? apicRegisters.EVENT_INTERRUPT : 0
+    if (this.#level(0) && this.#acceptsExtInt()) deliverable |= apicRegisters.EVENT_EXTINT
+    let old = Atomics.load(words, apicRegisters.W.EVENTS)
     for (;;) {
-      const message = (old & EXTINT_MESSAGE) !== 0 ? EVENT_EXTINT : 0
+      const message = (old & EXTINT_MESSAGE) !== 0 ? apicRegisters.EVENT_EXTINT : 0
       const next = (old & ~DELIVERABLE) | deliverable | message
-      const seen = Atomics.compareExchange(words, W.EVENTS, old, next)
+      const seen = Atomics.compareExchange(words, apicRegisters.W.EVENTS, old, next)
       if (seen === old) return next & ~RECHECK
       old = seen
     }
@@ -601,64 +577,64 @@ export class LocalApic {
   /** LINT0 as ExtINT (virtual wire), or an APIC that is off, whose LINT0 is the processor's INTR pin. */
   #acceptsExtInt(): boolean {
     if (!this.present) return true
-    const lvt = this.#words[W.LVT_LINT0]!
-    return (lvt & (LVT_MASKED | LVT_MODE)) === DM_EXTINT << 8
+    const lvt = this.#words[apicRegisters.W.LVT_LINT0]!
+    return (lvt & (apicRegisters.LVT_MASKED | apicRegisters.LVT_MODE)) === apicRegisters.DM_EXTINT << 8
   }
 
   #latch(events: number): void {
-    Atomics.or(this.#words, W.EVENTS, events)
+    Atomics.or(this.#words, apicRegisters.W.EVENTS, events)
     this.#bus.wake(this.cpu)
   }
 
   /** Takes a latched event. @returns whether it was there */
   #take(event: number): boolean {
-    return (Atomics.and(this.#words, W.EVENTS, ~event) & event) !== 0
+    return (Atomics.and(this.#words, apicRegisters.W.EVENTS, ~event) & event) !== 0
   }
 
   /** Latches an NMI; a second one before the first was taken is the same one. */
   nmi(): void {
-    this.#latch(EVENT_NMI)
+    this.#latch(apicRegisters.EVENT_NMI)
   }
   /** Takes a pending NMI. */
   takeNmi(): boolean {
-    return this.#take(EVENT_NMI)
+    return this.#take(apicRegisters.EVENT_NMI)
   }
 
   /** Latches an SMI. */
   smi(): void {
-    this.#latch(EVENT_SMI)
+    this.#latch(apicRegisters.EVENT_SMI)
   }
   /** Takes a pending SMI. */
   takeSmi(): boolean {
-    return this.#take(EVENT_SMI)
+    return this.#take(apicRegisters.EVENT_SMI)
   }
 
   /** Latches an INIT, which overtakes a SIPI that was not taken. */
   init(): void {
-    this.#take(EVENT_SIPI)
-    this.#latch(EVENT_INIT)
+    this.#take(apicRegisters.EVENT_SIPI)
+    this.#latch(apicRegisters.EVENT_INIT)
   }
   /** Takes a pending INIT, which resets this APIC but for its ID and base. */
   takeInit(): boolean {
-    if (!this.#take(EVENT_INIT)) return false
+    if (!this.#take(apicRegisters.EVENT_INIT)) return false
     this.#initReset()
     return true
   }
 
   /** Latches a start-up message: execution begins at `vector` · 4096. */
   sipi(vector: number): void {
-    this.#words[W.SIPI_VECTOR] = vector & 0xff
-    this.#latch(EVENT_SIPI)
+    this.#words[apicRegisters.W.SIPI_VECTOR] = vector & 0xff
+    this.#latch(apicRegisters.EVENT_SIPI)
   }
   /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for one takes it and does nothing. */
   takeSipi(): number {
-    return this.#take(EVENT_SIPI) ? this.#words[W.SIPI_VECTOR]! : -1
+    return this.#take(apicRegisters.EVENT_SIPI) ? this.#words[apicRegisters.W.SIPI_VECTOR]! : -1
   }
 
   /** Latches an ExtINT message: the vector is the i8259's. */
   extInt(): void {
     if (this.present && !this.arbitrates) return
-    this.#latch(EVENT_EXTINT | EXTINT_MESSAGE)
+    this.#latch(apicRegisters.EVENT_EXTINT | EXTINT_MESSAGE)
   }
 
   // ---------------------------------------------------------------- the local vector table and its pins
@@ -667,33 +643,34 @@ export class LocalApic {
   #writeLvt(index: number, value: number): void {
     const words = this.#words
     // An expiry that is due happened before the write: with the old mode, vector and mask.
-    if (index === W.LVT_TIMER) this.#timer.settle()
+    if (index === apicRegisters.W.LVT_TIMER) this.#timer.settle()
     const old = words[index]!
-    let next = (value & LVT_WRITABLE[index]!) | (old & LVT_REMOTE_IRR)
+    let next = (value & apicRegisters.LVT_WRITABLE[index]!) | (old & apicRegisters.LVT_REMOTE_IRR)
     // An APIC that software has disabled has no entry unmasked.
-    if ((words[W.SVR]! & SVR_ENABLE) === 0) next |= LVT_MASKED
+    if ((words[apicRegisters.W.SVR]! & apicRegisters.SVR_ENABLE) === 0) next |= apicRegisters.LVT_MASKED
     // Only a fixed, level-triggered interrupt waits for its EOI.
-    if ((next & (LVT_LEVEL | LVT_MODE)) !== LVT_LEVEL) next &= ~LVT_REMOTE_IRR
+    if ((next & (apicRegisters.LVT_LEVEL | apicRegisters.LVT_MODE)) !== apicRegisters.LVT_LEVEL)
+      next &= ~apicRegisters.LVT_REMOTE_IRR
     words[index] = next
-    if (index === W.LVT_LINT0) this.#raise(0)
-    else if (index === W.LVT_LINT1) this.#raise(1)
-    else if (index === W.LVT_TIMER) this.#timer.modeChanged(old)
+    if (index === apicRegisters.W.LVT_LINT0) this.#raise(0)
+    else if (index === apicRegisters.W.LVT_LINT1) this.#raise(1)
+    else if (index === apicRegisters.W.LVT_TIMER) this.#timer.modeChanged(old)
     this.#changed()
   }
 
   /** The level of a pin. */
   #level(pin: 0 | 1): boolean {
-    return (this.#words[W.LINT]! & (1 << pin)) !== 0
+    return (this.#words[apicRegisters.W.LINT]! & (1 << pin)) !== 0
   }
 
   /** Drives LINT0 (the i8259's INT on a PC) or LINT1 (NMI). */
   setLint(pin: 0 | 1, level: boolean): void {
     if (this.#level(pin) === level) return
-    this.#words[W.LINT]! ^= 1 << pin
+    this.#words[apicRegisters.W.LINT]! ^= 1 << pin
     // Without its APIC the processor has the pins INTR and NMI.
     if (level && this.present) {
       const entry = this.#words[LINT_ENTRIES[pin]]!
-      if ((entry & (LVT_LEVEL | LVT_MODE)) === LVT_LEVEL) this.#raise(pin)
+      if ((entry & (apicRegisters.LVT_LEVEL | apicRegisters.LVT_MODE)) === apicRegisters.LVT_LEVEL) this.#raise(pin)
       else this.#deliverLvt(LINT_ENTRIES[pin])
     } else if (level && pin === 1) this.nmi()
     // ExtINT follows the wire: it goes when the i8259 takes its request back.
@@ -703,33 +680,39 @@ export class LocalApic {
   /** Raises a pin's level-triggered interrupt while its line is up and it does not wait for an EOI. */
   #raise(pin: 0 | 1): void {
     const entry = this.#words[LINT_ENTRIES[pin]]!
-    const wanted = (entry & (LVT_MASKED | LVT_LEVEL | LVT_REMOTE_IRR | LVT_MODE)) === LVT_LEVEL
+    const wanted =
+      (entry &
+        (apicRegisters.LVT_MASKED |
+          apicRegisters.LVT_LEVEL |
+          apicRegisters.LVT_REMOTE_IRR |
+          apicRegisters.LVT_MODE)) ===
+      apicRegisters.LVT_LEVEL
     if (!wanted || !this.#level(pin)) return
-    if (this.accept(entry & 0xff, true)) this.#words[LINT_ENTRIES[pin]]! |= LVT_REMOTE_IRR
+    if (this.accept(entry & 0xff, true)) this.#words[LINT_ENTRIES[pin]]! |= apicRegisters.LVT_REMOTE_IRR
   }
 
   /** Performance-counter overflow (the PMC entry masks itself), thermal event, or corrected machine check. */
   signalLvt(entry: 'performance' | 'thermal' | 'cmci'): void {
     this.#deliverLvt(LVT[entry])
-    if (entry === 'performance') this.#words[W.LVT_PMC]! |= LVT_MASKED
+    if (entry === 'performance') this.#words[apicRegisters.W.LVT_PMC]! |= apicRegisters.LVT_MASKED
   }
 
   /** An entry's event has happened. */
   #deliverLvt(index: number): void {
     const entry = this.#words[index]!
-    if ((entry & LVT_MASKED) !== 0) return
+    if ((entry & apicRegisters.LVT_MASKED) !== 0) return
     // Timer and error entries have no mode field; it reads as fixed.
-    switch ((entry & LVT_MODE) >>> 8) {
-      case DM_FIXED:
+    switch ((entry & apicRegisters.LVT_MODE) >>> 8) {
+      case apicRegisters.DM_FIXED:
         this.accept(entry & 0xff, false)
         return
-      case DM_SMI:
+      case apicRegisters.DM_SMI:
         this.smi()
         return
-      case DM_NMI:
+      case apicRegisters.DM_NMI:
         this.nmi()
         return
-      case DM_INIT:
+      case apicRegisters.DM_INIT:
         this.init()
         return
       default:
@@ -752,14 +735,14 @@ export class LocalApic {
    */
   matches(destination: number, logical: boolean): boolean {
     if (!this.present) return false
-    if (destination === DESTINATION_ALL) return true
+    if (destination === apicRegisters.DESTINATION_ALL) return true
     if (!logical) return destination === this.apicId
-    const ldr = this.#words[W.LDR]!
+    const ldr = this.#words[apicRegisters.W.LDR]!
     // x2APIC: a cluster in the high half, bits for its members in the low half.
     if (this.x2apic) return ldr >>> 16 === destination >>> 16 && (ldr & destination & 0xffff) !== 0
     if (destination > 0xff) return false
     const own = ldr >>> 24
-    if (this.#words[W.DFR]! >>> 28 === FLAT_MODEL) return (own & destination) !== 0
+    if (this.#words[apicRegisters.W.DFR]! >>> 28 === FLAT_MODEL) return (own & destination) !== 0
     const cluster = destination >>> 4
     return (cluster === ALL_CLUSTERS || cluster === own >>> 4) && (own & destination & 0xf) !== 0
   }
@@ -792,19 +775,23 @@ export class LocalApic {
     const events = this.events()
     const words = this.#words
     const vectors = (first: number): number[] =>
-      Array.from(words.subarray(first, first + VECTOR_WORDS), (word) => word >>> 0)
+      Array.from(words.subarray(first, first + apicRegisters.VECTOR_WORDS), (word) => word >>> 0)
     return {
       version: 3,
       ...saveWords(words, REGISTERS),
       taskPriority: this.#taskPriority,
-      vectors: { requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) },
+      vectors: {
+        requests: vectors(apicRegisters.W.IRR),
+        inService: vectors(apicRegisters.W.ISR),
+        triggerMode: vectors(apicRegisters.W.TMR),
+      },
       lvt: { ...saveWords(words, LVT), pins: [this.#level(0), this.#level(1)] },
       timer: this.#timer.save(),
       events: {
-        nmi: (events & EVENT_NMI) !== 0,
-        smi: (events & EVENT_SMI) !== 0,
-        init: (events & EVENT_INIT) !== 0,
-        startup: (events & EVENT_SIPI) === 0 ? -1 : words[W.SIPI_VECTOR]!,
+        nmi: (events & apicRegisters.EVENT_NMI) !== 0,
+        smi: (events & apicRegisters.EVENT_SMI) !== 0,
+        init: (events & apicRegisters.EVENT_INIT) !== 0,
+        startup: (events & apicRegisters.EVENT_SIPI) === 0 ? -1 : words[apicRegisters.W.SIPI_VECTOR]!,
         extInt: (events & EXTINT_MESSAGE) !== 0,
       },
     }
@@ -822,22 +809,22 @@ export class LocalApic {
     restoreWords(words, REGISTERS, state)
     this.#resetIdentity()
     // A state may be that of an APIC with another ID.
-    words[W.LDR] = state.logicalDestination
+    words[apicRegisters.W.LDR] = state.logicalDestination
     this.#taskPriority = state.taskPriority
-    words.set(vectors.requests, W.IRR)
-    words.set(vectors.inService, W.ISR)
-    words.set(vectors.triggerMode, W.TMR)
+    words.set(vectors.requests, apicRegisters.W.IRR)
+    words.set(vectors.inService, apicRegisters.W.ISR)
+    words.set(vectors.triggerMode, apicRegisters.W.TMR)
     restoreWords(words, LVT, lvt)
-    words[W.LINT] = (lvt.pins[0] ? 1 : 0) | (lvt.pins[1] ? 2 : 0)
+    words[apicRegisters.W.LINT] = (lvt.pins[0] ? 1 : 0) | (lvt.pins[1] ? 2 : 0)
     this.#timer.restore(state.timer)
-    words[W.SIPI_VECTOR] = Math.max(0, events.startup)
-    words[W.EVENTS] =
+    words[apicRegisters.W.SIPI_VECTOR] = Math.max(0, events.startup)
+    words[apicRegisters.W.EVENTS] =
       RECHECK |
-      (events.nmi ? EVENT_NMI : 0) |
-      (events.smi ? EVENT_SMI : 0) |
-      (events.init ? EVENT_INIT : 0) |
-      (events.startup >= 0 ? EVENT_SIPI : 0) |
-      (events.extInt ? EVENT_EXTINT | EXTINT_MESSAGE : 0)
+      (events.nmi ? apicRegisters.EVENT_NMI : 0) |
+      (events.smi ? apicRegisters.EVENT_SMI : 0) |
+      (events.init ? apicRegisters.EVENT_INIT : 0) |
+      (events.startup >= 0 ? apicRegisters.EVENT_SIPI : 0) |
+      (events.extInt ? apicRegisters.EVENT_EXTINT | EXTINT_MESSAGE : 0)
     this.#bus.wake(this.cpu)
   }
 }

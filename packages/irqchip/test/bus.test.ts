@@ -1,15 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  APIC_DFR,
-  APIC_EOI,
-  APIC_ESR,
-  APIC_ICR,
-  APIC_ICR2,
-  APIC_LDR,
-  APIC_SVR,
-  APIC_TPR,
-  type InterruptFabric,
-} from '../src/index.ts'
+import * as index from '../src/index.ts'
+import { type InterruptFabric } from '../src/index.ts'
 import { makeFabric } from './machine.ts'
 
 /** Which of the vCPUs have vector 0x51 pending, and takes it. */
@@ -19,7 +10,7 @@ function reached(fabric: InterruptFabric): number[] {
     while (apic.hasInterrupt()) {
       if (apic.acknowledge() === 0x51) got = true
       if (apic.x2apic) apic.writeMsr(0x80b, 0, 0)
-      else apic.write(APIC_EOI, 0)
+      else apic.write(index.APIC_EOI, 0)
     }
     return got ? [cpu] : []
   })
@@ -48,12 +39,12 @@ describe('which local APICs an xAPIC IPI reaches (SDM vol. 3A, "Determining IPI 
   test.each(rows)('$model, logical $logical, $destination: $cpus', ({ model, logical, destination, cpus }) => {
     const { fabric, woken } = makeFabric({ cpus: 8 })
     fabric.localApics.forEach((apic, cpu) => {
-      apic.write(APIC_DFR, model === 'flat' ? 0xffff_ffff : 0x0fff_ffff)
-      apic.write(APIC_LDR, (model === 'flat' ? 1 << cpu : ((cpu >> 2) << 4) | (1 << (cpu & 3))) << 24)
+      apic.write(index.APIC_DFR, model === 'flat' ? 0xffff_ffff : 0x0fff_ffff)
+      apic.write(index.APIC_LDR, (model === 'flat' ? 1 << cpu : ((cpu >> 2) << 4) | (1 << (cpu & 3))) << 24)
     })
     const apic = fabric.localApic(2)
-    apic.write(APIC_ICR2, destination << 24)
-    apic.write(APIC_ICR, 0x4051 | (logical ? LOGICAL : 0))
+    apic.write(index.APIC_ICR2, destination << 24)
+    apic.write(index.APIC_ICR, 0x4051 | (logical ? LOGICAL : 0))
     expect(woken).toEqual(cpus)
     expect(reached(fabric)).toEqual(cpus)
   })
@@ -64,8 +55,8 @@ describe('which local APICs an xAPIC IPI reaches (SDM vol. 3A, "Determining IPI 
     { shorthand: 3, name: 'all but self', cpus: [0, 2, 3] },
   ])('shorthand $name, whatever the destination says', ({ shorthand, cpus }) => {
     const { fabric } = makeFabric({ cpus: 4 })
-    fabric.localApic(1).write(APIC_ICR2, 0)
-    fabric.localApic(1).write(APIC_ICR, 0x4051 | (shorthand << 18))
+    fabric.localApic(1).write(index.APIC_ICR2, 0)
+    fabric.localApic(1).write(index.APIC_ICR, 0x4051 | (shorthand << 18))
     expect(reached(fabric)).toEqual(cpus)
   })
 })
@@ -129,8 +120,8 @@ describe('delivery modes of the ICR', () => {
   test.each(rows)('$name', ({ icr, got }) => {
     const { fabric } = makeFabric({ cpus: 2 })
     const [source, target] = [fabric.localApic(0), fabric.localApic(1)]
-    source.write(APIC_ICR2, 1 << 24)
-    source.write(APIC_ICR, icr)
+    source.write(index.APIC_ICR2, 1 << 24)
+    source.write(index.APIC_ICR, icr)
     const seen: string[] = []
     if (target.hasInterrupt()) seen.push('interrupt')
     if (target.takeSmi()) seen.push('smi')
@@ -145,14 +136,14 @@ describe('delivery modes of the ICR', () => {
   test('lowest priority goes to the lowest PPR; equals take turns; disabled APICs take no part', () => {
     const { fabric } = makeFabric({ cpus: 4 })
     const [zero, one, two, three] = fabric.localApics
-    one!.write(APIC_TPR, 0x20)
-    zero!.write(APIC_TPR, 0x40)
-    two!.write(APIC_TPR, 0x20)
-    three!.write(APIC_SVR, 0xff)
+    one!.write(index.APIC_TPR, 0x20)
+    zero!.write(index.APIC_TPR, 0x40)
+    two!.write(index.APIC_TPR, 0x20)
+    three!.write(index.APIC_SVR, 0xff)
     const hit: number[] = []
     for (let i = 0; i < 4; i++) {
-      zero!.write(APIC_ICR2, 0xff00_0000)
-      zero!.write(APIC_ICR, 0x0151)
+      zero!.write(index.APIC_ICR2, 0xff00_0000)
+      zero!.write(index.APIC_ICR, 0x0151)
       hit.push(...reached(fabric))
     }
     expect(hit).toEqual([1, 2, 1, 2])
@@ -161,17 +152,17 @@ describe('delivery modes of the ICR', () => {
   test('an illegal vector is not sent', () => {
     const { fabric } = makeFabric({ cpus: 2 })
     const [source, target] = [fabric.localApic(0), fabric.localApic(1)]
-    source.write(APIC_ICR2, 1 << 24)
-    source.write(APIC_ICR, 0x000f)
-    source.write(APIC_ESR, 0)
-    target.write(APIC_ESR, 0)
-    expect([source.read(APIC_ESR), target.read(APIC_ESR)]).toEqual([0x20, 0])
+    source.write(index.APIC_ICR2, 1 << 24)
+    source.write(index.APIC_ICR, 0x000f)
+    source.write(index.APIC_ESR, 0)
+    target.write(index.APIC_ESR, 0)
+    expect([source.read(index.APIC_ESR), target.read(index.APIC_ESR)]).toEqual([0x20, 0])
   })
 
   test('an APIC that is off hears nothing', () => {
     const { fabric } = makeFabric({ cpus: 2 })
     fabric.localApic(1).setApicBase(0xfee0_0000, 0)
-    fabric.localApic(0).write(APIC_ICR, 0x4400 | (3 << 18))
+    fabric.localApic(0).write(index.APIC_ICR, 0x4400 | (3 << 18))
     expect(fabric.localApic(1).takeNmi()).toBe(false)
   })
 })
@@ -189,8 +180,8 @@ describe('message-signalled interrupts (SDM vol. 3A, "Message Signalled Interrup
   test.each(rows)('$name', ({ address, data, cpus }) => {
     const { fabric } = makeFabric({ cpus: 4 })
     fabric.localApics.forEach((apic, cpu) => {
-      apic.write(APIC_LDR, 1 << (24 + cpu))
-      apic.write(APIC_TPR, cpu === 1 ? 0x10 : 0x20)
+      apic.write(index.APIC_LDR, 1 << (24 + cpu))
+      apic.write(index.APIC_TPR, cpu === 1 ? 0x10 : 0x20)
     })
     expect(fabric.signalMsi(address, data)).toBe(cpus.length > 0)
     expect(reached(fabric)).toEqual(cpus)

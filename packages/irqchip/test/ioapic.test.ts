@@ -1,17 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  APIC_EOI,
-  APIC_LDR,
-  APIC_SVR,
-  APIC_TPR,
-  EVENT_EXTINT,
-  EVENT_INIT,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_SMI,
-  SVR_SUPPRESS_EOI,
-  type IoApic,
-} from '../src/index.ts'
+import * as index from '../src/index.ts'
+import { type IoApic } from '../src/index.ts'
 import { makeFabric } from './machine.ts'
 
 const readAt = (io: IoApic, register: number): number => {
@@ -107,21 +96,21 @@ describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
     for (let i = 0; i < 2; i++) {
       fabric.line(32).pulse()
       expect([apic.acknowledge(), fabric.asserted(32)]).toEqual([0x42, false])
-      apic.write(APIC_EOI, 0)
+      apic.write(index.APIC_EOI, 0)
     }
     fabric.line(31).set(true)
     expect(apic.acknowledge()).toBe(0x41)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     const last = fabric.line(47)
     last.set(true)
     expect([fabric.asserted(47), fabric.asserted(15)]).toEqual([true, false])
     for (let i = 0; i < 2; i++) {
       expect(apic.acknowledge()).toBe(0x50)
-      apic.write(APIC_EOI, 0)
+      apic.write(index.APIC_EOI, 0)
     }
     last.set(false)
     expect(apic.acknowledge()).toBe(0x50)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.hasInterrupt()).toBe(false)
     expect(() => fabric.line(48)).toThrow(/expected 0–47/)
   })
@@ -157,7 +146,7 @@ describe('inputs that somebody else takes', () => {
     fabric.intercept = (pin) => taken.push(pin) > 0
     const line = fabric.line(4)
     line.set(true)
-    expect([fabric.asserted(4), fabric.asserted(5), apic.events() & EVENT_INTERRUPT]).toEqual([true, false, 0])
+    expect([fabric.asserted(4), fabric.asserted(5), apic.events() & index.EVENT_INTERRUPT]).toEqual([true, false, 0])
     expect(fabric.i8259.masterPorts.read(0, 1) & 0x10).toBe(0x10)
     line.set(false)
     fabric.line(0).pulse()
@@ -176,7 +165,7 @@ describe('edge-triggered inputs', () => {
     const line = fabric.line(4)
     line.set(true)
     expect(apic.acknowledge()).toBe(0x34)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     line.set(true)
     line.set(false)
     expect(apic.hasInterrupt()).toBe(false)
@@ -204,10 +193,10 @@ describe('level-triggered inputs', () => {
     line.set(false)
     line.set(true)
     expect(apic.hasInterrupt()).toBe(false)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.acknowledge()).toBe(0x40)
     line.set(false)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.hasInterrupt()).toBe(false)
     expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL)
   })
@@ -242,10 +231,10 @@ describe('level-triggered inputs', () => {
     b.set(true)
     apic.acknowledge()
     a.set(false)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.acknowledge()).toBe(0x40)
     b.set(false)
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.hasInterrupt()).toBe(false)
   })
 
@@ -263,11 +252,11 @@ describe('level-triggered inputs', () => {
 
   test('with EOI broadcasts suppressed, the EOI register ends it', () => {
     const { fabric, apic } = makeFabric()
-    apic.write(APIC_SVR, 0x1ff | SVR_SUPPRESS_EOI)
+    apic.write(index.APIC_SVR, 0x1ff | index.SVR_SUPPRESS_EOI)
     entry(fabric.ioApic, 10, 0x40 | LEVEL)
     fabric.line(10).set(true)
     apic.acknowledge()
-    apic.write(APIC_EOI, 0)
+    apic.write(index.APIC_EOI, 0)
     expect(apic.hasInterrupt()).toBe(false)
     fabric.ioApic.write(0x40, 0x41)
     expect(apic.hasInterrupt()).toBe(false)
@@ -280,20 +269,20 @@ describe('level-triggered inputs', () => {
     entry(fabric.ioApic, 10, 0x40 | LEVEL)
     fabric.line(10).set(true)
     expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL)
-    apic.write(APIC_SVR, 0x1ff)
+    apic.write(index.APIC_SVR, 0x1ff)
     expect(apic.acknowledge()).toBe(0x40)
   })
 })
 
 describe('delivery', () => {
   test.each([
-    { name: 'fixed', mode: 0, event: EVENT_INTERRUPT },
-    { name: 'lowest priority', mode: 1, event: EVENT_INTERRUPT },
-    { name: 'SMI', mode: 2, event: EVENT_SMI },
+    { name: 'fixed', mode: 0, event: index.EVENT_INTERRUPT },
+    { name: 'lowest priority', mode: 1, event: index.EVENT_INTERRUPT },
+    { name: 'SMI', mode: 2, event: index.EVENT_SMI },
     { name: 'reserved', mode: 3, event: 0 },
-    { name: 'NMI', mode: 4, event: EVENT_NMI },
-    { name: 'INIT', mode: 5, event: EVENT_INIT },
-    { name: 'ExtINT', mode: 7, event: EVENT_EXTINT },
+    { name: 'NMI', mode: 4, event: index.EVENT_NMI },
+    { name: 'INIT', mode: 5, event: index.EVENT_INIT },
+    { name: 'ExtINT', mode: 7, event: index.EVENT_EXTINT },
   ])('$name', ({ mode, event }) => {
     const { fabric, apic } = makeFabric()
     entry(fabric.ioApic, 4, 0x34 | (mode << 8))
@@ -310,8 +299,8 @@ describe('delivery', () => {
   ])('destination: $name', ({ lo, hi, cpus }) => {
     const { fabric } = makeFabric({ cpus: 4 })
     fabric.localApics.forEach((a, cpu) => {
-      a.write(APIC_LDR, 1 << (24 + cpu))
-      a.write(APIC_TPR, cpu === 3 ? 0x10 : 0x20)
+      a.write(index.APIC_LDR, 1 << (24 + cpu))
+      a.write(index.APIC_TPR, cpu === 3 ? 0x10 : 0x20)
     })
     entry(fabric.ioApic, 4, lo, hi)
     fabric.line(4).set(true)
@@ -331,7 +320,7 @@ describe('delivery', () => {
     ] as const) {
       fabric.line(irq).set(true)
       expect(apic.acknowledge()).toBe(0x40 + pin)
-      apic.write(APIC_EOI, 0)
+      apic.write(index.APIC_EOI, 0)
     }
     for (const irq of [2, 24, -1, 1.5]) expect(() => fabric.line(irq)).toThrow(/expected/)
   })
@@ -348,7 +337,7 @@ describe('state', () => {
     b.fabric.restore(saved)
     expect(b.fabric.save()).toEqual(saved)
     b.fabric.line(10).set(true)
-    b.fabric.localApic(1).write(APIC_EOI, 0)
+    b.fabric.localApic(1).write(index.APIC_EOI, 0)
     expect(b.fabric.localApic(1).acknowledge()).toBe(0x40)
     expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(
       /interrupt state\.localApics has 2 elements: expected 1/,
@@ -360,7 +349,7 @@ describe('state', () => {
     entry(fabric.ioApic, 10, 0x40 | LEVEL)
     fabric.line(10).set(true)
     fabric.reset()
-    apic.write(APIC_SVR, 0x1ff)
+    apic.write(index.APIC_SVR, 0x1ff)
     expect(apic.hasInterrupt()).toBe(false)
     entry(fabric.ioApic, 10, 0x41 | LEVEL)
     expect(apic.acknowledge()).toBe(0x41)

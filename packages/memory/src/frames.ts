@@ -1,23 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 import { hex, MemoryError } from './errors.ts'
-import {
-  FIXED_BYTES,
-  FIXED_MA,
-  PAGE_BYTES,
-  H_ARENA_END,
-  H_ARENA_NEXT,
-  H_BITMAP_MA,
-  H_FIXED_USED,
-  H_FRAMES,
-  H_FREE,
-  H_LOCK,
-  H_LOWEST_FREE,
-  H_TOTAL_FREE,
-  HEADER_WORD,
-  ORDER_1G,
-  ORDER_2M,
-  ORDER_4K,
-} from './layout.ts'
+import * as L from './layout.ts'
 
 /** Larger regions get frames of their own; smaller ones share an arena of this size. */
 const ARENA_BYTES = 0x1_0000
@@ -44,18 +27,18 @@ export class FrameAllocator {
     this.#u32 = u32
     this.#i32 = i32
     this.#noteWrite = noteWrite
-    this.#bitmap = u32[HEADER_WORD + H_BITMAP_MA]! >>> 2
-    this.#frames = u32[HEADER_WORD + H_FRAMES]!
+    this.#bitmap = u32[L.HEADER_WORD + L.H_BITMAP_MA]! >>> 2
+    this.#frames = u32[L.HEADER_WORD + L.H_FRAMES]!
   }
 
   /** 4 KiB frames that are free now. */
   get freeFrames(): number {
-    return Atomics.load(this.#u32, HEADER_WORD + H_FREE)
+    return Atomics.load(this.#u32, L.HEADER_WORD + L.H_FREE)
   }
 
   /** 4 KiB frames there were to hand out when the machine was made. */
   get totalFrames(): number {
-    return this.#u32[HEADER_WORD + H_TOTAL_FREE]!
+    return this.#u32[L.HEADER_WORD + L.H_TOTAL_FREE]!
   }
 
   /**
@@ -65,9 +48,9 @@ export class FrameAllocator {
    * @returns the MFN of its first frame; the run is all zero bytes
    * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ORDER`
    */
-  allocate(order: number = ORDER_4K): number {
+  allocate(order: number = L.ORDER_4K): number {
     const mfn = this.tryAllocate(order)
-    if (mfn < 0) throw this.#exhausted(PAGE_BYTES * 2 ** order, `a run of order ${order}`)
+    if (mfn < 0) throw this.#exhausted(L.PAGE_BYTES * 2 ** order, `a run of order ${order}`)
     return mfn
   }
 
@@ -77,7 +60,7 @@ export class FrameAllocator {
     const count = 2 ** order
     this.#lock()
     try {
-      const mfn = order === ORDER_4K ? this.#lowestFree() : this.#highestRun(count)
+      const mfn = order === L.ORDER_4K ? this.#lowestFree() : this.#highestRun(count)
       if (mfn >= 0) this.#take(mfn, count)
       return mfn
     } finally {
@@ -90,7 +73,7 @@ export class FrameAllocator {
    *
    * @throws MemoryError `ERR_NOT_ALLOCATED`, `ERR_ALIGN`, `ERR_ORDER`, `ERR_RANGE`; then nothing has changed
    */
-  free(mfn: number, order: number = ORDER_4K): void {
+  free(mfn: number, order: number = L.ORDER_4K): void {
     checkOrder(order)
     const count = 2 ** order
     if (!(Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.#frames)) {
@@ -105,15 +88,15 @@ export class FrameAllocator {
       }
     }
     // Still the caller's frames here, so no lock: code-write listeners may themselves allocate.
-    const start = mfn * PAGE_BYTES
-    this.#u8.fill(0, start, start + count * PAGE_BYTES)
-    this.#noteWrite(start, count * PAGE_BYTES)
+    const start = mfn * L.PAGE_BYTES
+    this.#u8.fill(0, start, start + count * L.PAGE_BYTES)
+    this.#noteWrite(start, count * L.PAGE_BYTES)
     this.#lock()
     for (let frame = mfn; frame < mfn + count; frame++) {
       this.#u32[this.#bitmap + (frame >>> 5)]! &= ~(1 << (frame & 31))
     }
-    this.#u32[HEADER_WORD + H_FREE]! += count
-    if (mfn < this.#u32[HEADER_WORD + H_LOWEST_FREE]!) this.#u32[HEADER_WORD + H_LOWEST_FREE] = mfn
+    this.#u32[L.HEADER_WORD + L.H_FREE]! += count
+    if (mfn < this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE]!) this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE] = mfn
     this.#unlock()
   }
 
@@ -140,10 +123,10 @@ export class FrameAllocator {
   fixedRegion(bytes: number, align: number, purpose: string): number {
     this.#lock()
     try {
-      const start = Math.ceil(this.#u32[HEADER_WORD + H_FIXED_USED]! / align) * align
-      if (start + bytes <= FIXED_BYTES && align <= PAGE_BYTES) {
-        this.#u32[HEADER_WORD + H_FIXED_USED] = start + bytes
-        return FIXED_MA + start
+      const start = Math.ceil(this.#u32[L.HEADER_WORD + L.H_FIXED_USED]! / align) * align
+      if (start + bytes <= L.FIXED_BYTES && align <= L.PAGE_BYTES) {
+        this.#u32[L.HEADER_WORD + L.H_FIXED_USED] = start + bytes
+        return L.FIXED_MA + start
       }
     } finally {
       this.#unlock()
@@ -152,34 +135,34 @@ export class FrameAllocator {
   }
 
   #wholeFrames(bytes: number, align: number): number {
-    const count = Math.ceil(bytes / PAGE_BYTES)
-    const mfn = this.#lowestRun(count, Math.max(1, align / PAGE_BYTES))
+    const count = Math.ceil(bytes / L.PAGE_BYTES)
+    const mfn = this.#lowestRun(count, Math.max(1, align / L.PAGE_BYTES))
     if (mfn < 0) return -1
     this.#take(mfn, count)
-    return mfn * PAGE_BYTES
+    return mfn * L.PAGE_BYTES
   }
 
   #fromArena(bytes: number, align: number): number {
     const u32 = this.#u32
-    let start = Math.ceil(u32[HEADER_WORD + H_ARENA_NEXT]! / align) * align
-    if (start === 0 || start + bytes > u32[HEADER_WORD + H_ARENA_END]!) {
+    let start = Math.ceil(u32[L.HEADER_WORD + L.H_ARENA_NEXT]! / align) * align
+    if (start === 0 || start + bytes > u32[L.HEADER_WORD + L.H_ARENA_END]!) {
       // The rest of the old arena is given up: regions live as long as the machine, so that there is little of it.
-      const arena = this.#wholeFrames(ARENA_BYTES, PAGE_BYTES)
+      const arena = this.#wholeFrames(ARENA_BYTES, L.PAGE_BYTES)
       if (arena < 0) return this.#wholeFrames(bytes, align)
       start = Math.ceil(arena / align) * align
-      u32[HEADER_WORD + H_ARENA_END] = arena + ARENA_BYTES
+      u32[L.HEADER_WORD + L.H_ARENA_END] = arena + ARENA_BYTES
       if (start + bytes > arena + ARENA_BYTES) {
-        u32[HEADER_WORD + H_ARENA_NEXT] = arena
+        u32[L.HEADER_WORD + L.H_ARENA_NEXT] = arena
         return this.#wholeFrames(bytes, align)
       }
     }
-    u32[HEADER_WORD + H_ARENA_NEXT] = start + bytes
+    u32[L.HEADER_WORD + L.H_ARENA_NEXT] = start + bytes
     return start
   }
 
   #lowestFree(): number {
     const words = this.#frames >>> 5
-    for (let word = this.#u32[HEADER_WORD + H_LOWEST_FREE]! >>> 5; word < words; word++) {
+    for (let word = this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE]! >>> 5; word < words; word++) {
       const used = this.#u32[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
       return word * 32 + (31 - Math.clz32(~used & -~used))
@@ -188,7 +171,7 @@ export class FrameAllocator {
   }
 
   #lowestRun(count: number, align: number): number {
-    let start = Math.ceil(this.#u32[HEADER_WORD + H_LOWEST_FREE]! / align) * align
+    let start = Math.ceil(this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE]! / align) * align
     while (start + count <= this.#frames) {
       const used = this.#lastUsed(start, count)
       if (used < start) return start
@@ -220,32 +203,32 @@ export class FrameAllocator {
     for (let frame = mfn; frame < mfn + count; frame++) {
       this.#u32[this.#bitmap + (frame >>> 5)]! |= 1 << (frame & 31)
     }
-    this.#u32[HEADER_WORD + H_FREE]! -= count
-    if (mfn === this.#u32[HEADER_WORD + H_LOWEST_FREE]) this.#u32[HEADER_WORD + H_LOWEST_FREE] = mfn + count
+    this.#u32[L.HEADER_WORD + L.H_FREE]! -= count
+    if (mfn === this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE]) this.#u32[L.HEADER_WORD + L.H_LOWEST_FREE] = mfn + count
   }
 
   #exhausted(bytes: number, purpose: string): MemoryError {
-    const freeBytes = this.freeFrames * PAGE_BYTES
+    const freeBytes = this.freeFrames * L.PAGE_BYTES
     return new MemoryError(
       'ERR_NO_MEMORY',
       `no room in machine memory for ${purpose}: ${bytes} bytes asked for, ${freeBytes} free of ` +
-        `${this.totalFrames * PAGE_BYTES}${freeBytes >= bytes ? ' (but not in one aligned piece)' : ''}`,
+        `${this.totalFrames * L.PAGE_BYTES}${freeBytes >= bytes ? ' (but not in one aligned piece)' : ''}`,
       { requestedBytes: bytes, freeBytes },
     )
   }
 
   /** The sections below are short and never wait for anything else, so that spinning is enough. */
   #lock(): void {
-    while (Atomics.compareExchange(this.#i32, HEADER_WORD + H_LOCK, 0, 1) !== 0);
+    while (Atomics.compareExchange(this.#i32, L.HEADER_WORD + L.H_LOCK, 0, 1) !== 0);
   }
 
   #unlock(): void {
-    Atomics.store(this.#i32, HEADER_WORD + H_LOCK, 0)
+    Atomics.store(this.#i32, L.HEADER_WORD + L.H_LOCK, 0)
   }
 }
 
 function checkOrder(order: number): void {
-  if (order !== ORDER_4K && order !== ORDER_2M && order !== ORDER_1G) {
+  if (order !== L.ORDER_4K && order !== L.ORDER_2M && order !== L.ORDER_1G) {
     throw new MemoryError(
       'ERR_ORDER',
       `order ${describeArgument(order)}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`,

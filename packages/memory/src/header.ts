@@ -1,24 +1,7 @@
 import { describeArgument } from '@retrap/basics'
 import { wasmPages } from './atomics64.ts'
 import { MemoryError } from './errors.ts'
-import {
-  FIXED_BYTES,
-  FIXED_MA,
-  H_BITMAP_MA,
-  H_CODE_BITS_MA,
-  H_FRAMES,
-  H_FREE,
-  H_GENERATION_MA,
-  H_LOWEST_FREE,
-  H_MAGIC,
-  H_TOTAL_FREE,
-  H_VERSION,
-  HEADER_MAGIC,
-  HEADER_VERSION,
-  HEADER_WORD,
-  MAX_MACHINE_BYTES,
-  PAGE_BYTES,
-} from './layout.ts'
+import * as L from './layout.ts'
 import { tooLarge } from './sizes.ts'
 
 /** A machine is rounded up to this, so that the allocation bitmap is whole words. */
@@ -59,7 +42,7 @@ export function createMemory(options: MachineMemoryOptions): WasmMemory {
       requestedBytes: options.bytes,
     })
   }
-  if (bytes > MAX_MACHINE_BYTES) throw tooLarge('machine memory', options.bytes, MAX_MACHINE_BYTES)
+  if (bytes > L.MAX_MACHINE_BYTES) throw tooLarge('machine memory', options.bytes, L.MAX_MACHINE_BYTES)
   const pages = wasmPages(bytes)
   const shared = options.shared ?? false
   let memory: WebAssembly.Memory
@@ -71,7 +54,7 @@ export function createMemory(options: MachineMemoryOptions): WasmMemory {
       requestedBytes: bytes,
     })
   }
-  format(new Uint32Array(memory.buffer), bytes / PAGE_BYTES)
+  format(new Uint32Array(memory.buffer), bytes / L.PAGE_BYTES)
   return memory
 }
 
@@ -83,9 +66,9 @@ export function checkHeader(memory: WasmMemory): void {
   }
   const u32 = new Uint32Array(buffer)
   if (
-    u32[HEADER_WORD + H_MAGIC] !== HEADER_MAGIC ||
-    u32[HEADER_WORD + H_VERSION] !== HEADER_VERSION ||
-    u32[HEADER_WORD + H_FRAMES] !== memory.buffer.byteLength / PAGE_BYTES
+    u32[L.HEADER_WORD + L.H_MAGIC] !== L.HEADER_MAGIC ||
+    u32[L.HEADER_WORD + L.H_VERSION] !== L.HEADER_VERSION ||
+    u32[L.HEADER_WORD + L.H_FRAMES] !== memory.buffer.byteLength / L.PAGE_BYTES
   ) {
     throw new MemoryError('ERR_HEADER', 'this WebAssembly memory holds no machine of this version')
   }
@@ -99,18 +82,18 @@ function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
 function format(u32: Uint32Array, frames: number): void {
   const endian = new Uint8Array(Uint32Array.of(1).buffer)
   if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
-  const generation = FIXED_MA + FIXED_BYTES
+  const generation = L.FIXED_MA + L.FIXED_BYTES
   const codeBits = generation + frames * 4
   const bitmap = codeBits + frames
-  const used = Math.ceil((bitmap + frames / 8) / PAGE_BYTES)
+  const used = Math.ceil((bitmap + frames / 8) / L.PAGE_BYTES)
   for (let frame = 0; frame < used; frame++) u32[(bitmap >>> 2) + (frame >>> 5)]! |= 1 << (frame & 31)
-  u32[HEADER_WORD + H_VERSION] = HEADER_VERSION
-  u32[HEADER_WORD + H_FRAMES] = frames
-  u32[HEADER_WORD + H_GENERATION_MA] = generation
-  u32[HEADER_WORD + H_CODE_BITS_MA] = codeBits
-  u32[HEADER_WORD + H_BITMAP_MA] = bitmap
-  u32[HEADER_WORD + H_FREE] = frames - used
-  u32[HEADER_WORD + H_TOTAL_FREE] = frames - used
-  u32[HEADER_WORD + H_LOWEST_FREE] = used
-  u32[HEADER_WORD + H_MAGIC] = HEADER_MAGIC
+  u32[L.HEADER_WORD + L.H_VERSION] = L.HEADER_VERSION
+  u32[L.HEADER_WORD + L.H_FRAMES] = frames
+  u32[L.HEADER_WORD + L.H_GENERATION_MA] = generation
+  u32[L.HEADER_WORD + L.H_CODE_BITS_MA] = codeBits
+  u32[L.HEADER_WORD + L.H_BITMAP_MA] = bitmap
+  u32[L.HEADER_WORD + L.H_FREE] = frames - used
+  u32[L.HEADER_WORD + L.H_TOTAL_FREE] = frames - used
+  u32[L.HEADER_WORD + L.H_LOWEST_FREE] = used
+  u32[L.HEADER_WORD + L.H_MAGIC] = L.HEADER_MAGIC
 }

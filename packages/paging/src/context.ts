@@ -1,24 +1,7 @@
 import { describeArgument } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ADDRESS_HI, PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
-import {
-  CR0_CD,
-  CR0_NW,
-  CR0_PG,
-  CR0_WP,
-  CR4_CET,
-  CR4_LA57,
-  CR4_PAE,
-  CR4_PCIDE,
-  CR4_PGE,
-  CR4_PKE,
-  CR4_PKS,
-  CR4_PSE,
-  CR4_SMAP,
-  CR4_SMEP,
-  EFER_LMA,
-  EFER_NXE,
-} from './control-registers.ts'
+import * as C from './control-registers.ts'
 import { check, checkReader } from './arguments.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
@@ -132,23 +115,23 @@ export class PagingContext {
     check.number('cr3Hi', cr3Hi)
     check.number('cr4', cr4)
     check.number('efer', efer)
-    const lma = (efer & EFER_LMA) !== 0
-    const paging = (cr0 & CR0_PG) !== 0
-    const pae = (cr4 & CR4_PAE) !== 0
+    const lma = (efer & C.EFER_LMA) !== 0
+    const paging = (cr0 & C.CR0_PG) !== 0
+    const pae = (cr4 & C.CR4_PAE) !== 0
     if (lma && !(paging && pae)) {
       throw new PagingError('ERR_MODE', 'EFER.LMA is set without CR0.PG or CR4.PAE', { cr0, cr4, efer })
     }
     const bits = this.cpu.maxPhysicalBits
     // Bits 51:MAXPHYADDR of a 64-bit entry, in its high word. A shift by 32 would be one by 0, but 52 − 32 is the most.
     const beyond = ADDRESS_HI & ~((1 << (bits - 32)) - 1)
-    this.nxe = (efer & EFER_NXE) === 0 ? 0 : 1
+    this.nxe = (efer & C.EFER_NXE) === 0 ? 0 : 1
     const nx = this.nxe === 0 ? 0x8000_0000 | 0 : 0
     if (!paging) {
       this.mode = PagingMode.NONE
       this.root = 0
       this.reservedHi = 0
     } else if (lma) {
-      this.mode = (cr4 & CR4_LA57) === 0 ? PagingMode.FOUR_LEVEL : PagingMode.FIVE_LEVEL
+      this.mode = (cr4 & C.CR4_LA57) === 0 ? PagingMode.FOUR_LEVEL : PagingMode.FIVE_LEVEL
       this.root = (cr3Hi & ADDRESS_HI & ~beyond) * 0x1_0000_0000 + ((cr3Lo & -PAGE_BYTES) >>> 0)
       this.reservedHi = beyond | nx
     } else if (pae) {
@@ -161,16 +144,16 @@ export class PagingContext {
       this.root = (cr3Lo & -PAGE_BYTES) >>> 0
       this.reservedHi = 0
     }
-    this.wp = (cr0 & CR0_WP) === 0 ? 0 : 1
-    this.smep = (cr4 & CR4_SMEP) === 0 ? 0 : 1
-    this.smap = (cr4 & CR4_SMAP) === 0 ? 0 : 1
-    this.pse = (cr4 & CR4_PSE) === 0 ? 0 : 1
-    this.pke = lma && (cr4 & CR4_PKE) !== 0 ? 1 : 0
-    this.pks = lma && (cr4 & CR4_PKS) !== 0 ? 1 : 0
-    this.cet = (cr4 & CR4_CET) === 0 ? 0 : 1
-    this.pcid = lma && (cr4 & CR4_PCIDE) !== 0 ? cr3Lo & 0xfff : 0
+    this.wp = (cr0 & C.CR0_WP) === 0 ? 0 : 1
+    this.smep = (cr4 & C.CR4_SMEP) === 0 ? 0 : 1
+    this.smap = (cr4 & C.CR4_SMAP) === 0 ? 0 : 1
+    this.pse = (cr4 & C.CR4_PSE) === 0 ? 0 : 1
+    this.pke = lma && (cr4 & C.CR4_PKE) !== 0 ? 1 : 0
+    this.pks = lma && (cr4 & C.CR4_PKS) !== 0 ? 1 : 0
+    this.cet = (cr4 & C.CR4_CET) === 0 ? 0 : 1
+    this.pcid = lma && (cr4 & C.CR4_PCIDE) !== 0 ? cr3Lo & 0xfff : 0
     this.fetchBit = this.smep !== 0 || (this.nxe !== 0 && pae) ? 0x10 : 0
-    this.globalMask = (cr4 & CR4_PGE) === 0 ? 0 : PTE_G
+    this.globalMask = (cr4 & C.CR4_PGE) === 0 ? 0 : PTE_G
     this.reservedUpperLo = this.cpu.amd ? 0x180 : 0x80
     this.reservedLarge1G = this.cpu.pages1G ? 0x3fff_e000 : 0x80
     // PDE[20:13] are PA[39:32] with PSE-36; those above MAXPHYADDR, at most 40 bits, are reserved, and bit 21 always.
@@ -219,8 +202,8 @@ export function reloadsPdptes(oldCr0: number, newCr0: number, oldCr4: number, ne
   check.number('oldCr4', oldCr4)
   check.number('newCr4', newCr4)
   return (
-    ((oldCr0 ^ newCr0) & (CR0_CD | CR0_NW | CR0_PG)) !== 0 ||
-    ((oldCr4 ^ newCr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0
+    ((oldCr0 ^ newCr0) & (C.CR0_CD | C.CR0_NW | C.CR0_PG)) !== 0 ||
+    ((oldCr4 ^ newCr4) & (C.CR4_PAE | C.CR4_PGE | C.CR4_PSE | C.CR4_SMEP)) !== 0
   )
 }
 

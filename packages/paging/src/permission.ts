@@ -1,17 +1,4 @@
-import {
-  ACCESS_AC,
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_SHADOW_STACK,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_NX,
-  MAP_SHADOW_STACK,
-  MAP_USER,
-  MAP_WRITABLE,
-  PFEC_P,
-  PFEC_PK,
-} from './bits.ts'
+import * as bits from './bits.ts'
 import type { PagingContext } from './context.ts'
 
 /**
@@ -22,31 +9,32 @@ import type { PagingContext } from './context.ts'
  * @returns 0 if it is; else the #PF error code
  */
 export function permission(context: PagingContext, flags: number, pkey: number, access: number): number {
-  const write = access & ACCESS_WRITE
-  const userPage = flags & MAP_USER
+  const write = access & bits.ACCESS_WRITE
+  const userPage = flags & bits.MAP_USER
   // The processor's own accesses are supervisor accesses at any privilege level.
-  const user = (access & ACCESS_IMPLICIT) === 0 ? access & ACCESS_USER : 0
+  const user = (access & bits.ACCESS_IMPLICIT) === 0 ? access & bits.ACCESS_USER : 0
   let denied = 0
-  if ((access & ACCESS_FETCH) !== 0) {
-    if ((flags & MAP_NX) !== 0) denied = PFEC_P
-    if (user !== 0 ? userPage === 0 : userPage !== 0 && context.smep !== 0) denied = PFEC_P
+  if ((access & bits.ACCESS_FETCH) !== 0) {
+    if ((flags & bits.MAP_NX) !== 0) denied = bits.PFEC_P
+    if (user !== 0 ? userPage === 0 : userPage !== 0 && context.smep !== 0) denied = bits.PFEC_P
     return denied === 0 ? 0 : denied | user | context.fetchBit
   }
   if ((userPage !== 0 ? context.pke : context.pks) !== 0) {
     const key = (userPage !== 0 ? context.pkru : context.pkrs) >>> (pkey * 2)
     if ((key & 1) !== 0 || ((key & 2) !== 0 && write !== 0 && (user !== 0 || context.wp !== 0))) {
-      denied = PFEC_P | PFEC_PK
+      denied = bits.PFEC_P | bits.PFEC_PK
     }
   }
-  const shadow = access & ACCESS_SHADOW_STACK
+  const shadow = access & bits.ACCESS_SHADOW_STACK
   if (shadow !== 0) {
     // Only to a shadow stack of the same privilege, whose RW is clear.
-    if ((flags & MAP_SHADOW_STACK) === 0 || userPage !== user) denied |= PFEC_P
+    if ((flags & bits.MAP_SHADOW_STACK) === 0 || userPage !== user) denied |= bits.PFEC_P
   } else if (user !== 0) {
-    if (userPage === 0 || (write !== 0 && (flags & MAP_WRITABLE) === 0)) denied |= PFEC_P
+    if (userPage === 0 || (write !== 0 && (flags & bits.MAP_WRITABLE) === 0)) denied |= bits.PFEC_P
   } else {
-    if (userPage !== 0 && context.smap !== 0 && (access & (ACCESS_AC | ACCESS_IMPLICIT)) !== ACCESS_AC) denied |= PFEC_P
-    if (write !== 0 && (flags & MAP_WRITABLE) === 0 && context.wp !== 0) denied |= PFEC_P
+    if (userPage !== 0 && context.smap !== 0 && (access & (bits.ACCESS_AC | bits.ACCESS_IMPLICIT)) !== bits.ACCESS_AC)
+      denied |= bits.PFEC_P
+    if (write !== 0 && (flags & bits.MAP_WRITABLE) === 0 && context.wp !== 0) denied |= bits.PFEC_P
   }
   return denied === 0 ? 0 : denied | write | user | shadow
 }

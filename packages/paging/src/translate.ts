@@ -1,21 +1,4 @@
-import {
-  ACCESS_AC,
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_READ,
-  ACCESS_SHADOW_STACK,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_DIRTY,
-  MAP_GLOBAL,
-  MAP_NX,
-  MAP_SHADOW_STACK,
-  MAP_USER,
-  MAP_WRITABLE,
-  PTE_A,
-  WALK_OK,
-  WALK_SECOND_LEVEL,
-} from './bits.ts'
+import * as bits from './bits.ts'
 import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { PagingError } from './errors.ts'
@@ -99,8 +82,8 @@ export function translate(
   const lo = Number(linear & 0xffff_ffffn)
   const hi = Number(linear >> 32n)
   const status = probe(context, reader, lo, hi, accessBits(access), result)
-  if (status === WALK_OK) return { kind: 'mapped', ...mapping(linear, result) }
-  if (status === WALK_SECOND_LEVEL) {
+  if (status === bits.WALK_OK) return { kind: 'mapped', ...mapping(linear, result) }
+  if (status === bits.WALK_SECOND_LEVEL) {
     return { kind: 'second-level', linear, tableGpa: result.tableGpa, level: result.level }
   }
   return { kind: 'fault', linear, pfec: result.pfec, level: result.level }
@@ -147,7 +130,7 @@ export function* mappings(
     const linear = at < half ? at : BigInt.asUintN(64, at - end)
     const lo = Number(linear & 0xffff_ffffn)
     const hi = Number(linear >> 32n)
-    if (probe(open.context, reader, lo, hi, ACCESS_READ, result) === WALK_OK) {
+    if (probe(open.context, reader, lo, hi, bits.ACCESS_READ, result) === bits.WALK_OK) {
       const page = BigInt(result.pageBytes)
       const inside = at % page
       at -= inside
@@ -185,25 +168,25 @@ function mapping(linear: bigint, result: WalkResult): Mapping {
     linear,
     gpa: result.gpa,
     pageBytes: result.pageBytes,
-    writable: (result.flags & MAP_WRITABLE) !== 0,
-    user: (result.flags & MAP_USER) !== 0,
-    executable: (result.flags & MAP_NX) === 0,
-    global: (result.flags & MAP_GLOBAL) !== 0,
-    accessed: (result.leafLo & PTE_A) !== 0,
-    dirty: (result.flags & MAP_DIRTY) !== 0,
+    writable: (result.flags & bits.MAP_WRITABLE) !== 0,
+    user: (result.flags & bits.MAP_USER) !== 0,
+    executable: (result.flags & bits.MAP_NX) === 0,
+    global: (result.flags & bits.MAP_GLOBAL) !== 0,
+    accessed: (result.leafLo & bits.PTE_A) !== 0,
+    dirty: (result.flags & bits.MAP_DIRTY) !== 0,
     pkey: result.pkey,
-    shadowStack: (result.flags & MAP_SHADOW_STACK) !== 0,
+    shadowStack: (result.flags & bits.MAP_SHADOW_STACK) !== 0,
     patIndex: result.level === 0 ? 0 : patIndex(result.leafLo, result.level),
   }
 }
 
 function accessBits(access: AccessOptions): number {
   return (
-    (access.write === true ? ACCESS_WRITE : 0) |
-    (access.user === true ? ACCESS_USER : 0) |
-    (access.fetch === true ? ACCESS_FETCH : 0) |
-    (access.implicit === true ? ACCESS_IMPLICIT : 0) |
-    (access.ac === true ? ACCESS_AC : 0) |
-    (access.shadowStack === true ? ACCESS_SHADOW_STACK : 0)
+    (access.write === true ? bits.ACCESS_WRITE : 0) |
+    (access.user === true ? bits.ACCESS_USER : 0) |
+    (access.fetch === true ? bits.ACCESS_FETCH : 0) |
+    (access.implicit === true ? bits.ACCESS_IMPLICIT : 0) |
+    (access.ac === true ? bits.ACCESS_AC : 0) |
+    (access.shadowStack === true ? bits.ACCESS_SHADOW_STACK : 0)
   )
 }

@@ -1,18 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import {
-  ACCESS_WRITE,
-  ADDRESS_HI,
-  MAP_NX,
-  PFEC_P,
-  PFEC_RSVD,
-  PTE_A,
-  PTE_D,
-  PTE_P,
-  PTE_PS,
-  PTE_RW,
-  PTE_US,
-  WALK_OK,
-} from './bits.ts'
+import * as bits from './bits.ts'
 import type { PagingContext } from './context.ts'
 import { permission } from './permission.ts'
 import type { PagingStructureCache } from './structure-cache.ts'
@@ -48,7 +35,7 @@ export function walkPae(
   for (let restarts = 0; restarts < MOST_RESTARTS; restarts++) {
     // PDPTEs carry no rights, and no A bit.
     let level = 2
-    let rights = PTE_RW | PTE_US
+    let rights = bits.PTE_RW | bits.PTE_US
     let nx = 0
     let table = 0
     if (cache !== null && restarts === 0 && cache.find(linear, 0, 2, 0) !== 0) {
@@ -70,12 +57,12 @@ export function walkPae(
       }
       const lo = entry[0]!
       const hi = entry[1]!
-      if ((lo & PTE_P) === 0) return fault(context, result, access, 0, 3)
+      if ((lo & bits.PTE_P) === 0) return fault(context, result, access, 0, 3)
       // Registers were checked when they were loaded; memory is at each use.
       if (context.cpu.amd && context.pdpteReserved(lo, hi)) {
-        return fault(context, result, access, PFEC_P | PFEC_RSVD, 3)
+        return fault(context, result, access, bits.PFEC_P | bits.PFEC_RSVD, 3)
       }
-      table = (hi & ADDRESS_HI) * 0x1_0000_0000 + ((lo & ~0xfff) >>> 0)
+      table = (hi & bits.ADDRESS_HI) * 0x1_0000_0000 + ((lo & ~0xfff) >>> 0)
     }
     const first = level
     let above = rights
@@ -93,13 +80,13 @@ export function walkPae(
       }
       lo = entry[0]!
       hi = entry[1]!
-      if ((lo & PTE_P) === 0) {
+      if ((lo & bits.PTE_P) === 0) {
         cause = 0
         break
       }
-      const large = level === 2 && (lo & PTE_PS) !== 0
+      const large = level === 2 && (lo & bits.PTE_PS) !== 0
       if (((hi & context.reservedHi) | (large ? lo & 0x1f_e000 : 0)) !== 0) {
-        cause = PFEC_P | PFEC_RSVD
+        cause = bits.PFEC_P | bits.PFEC_RSVD
         break
       }
       above = rights
@@ -109,7 +96,7 @@ export function walkPae(
       entries[level * 2 - 2] = lo
       entries[level * 2 - 1] = hi
       if (level === 1 || large) break
-      table = (hi & ADDRESS_HI) * 0x1_0000_0000 + ((lo & ~0xfff) >>> 0)
+      table = (hi & bits.ADDRESS_HI) * 0x1_0000_0000 + ((lo & ~0xfff) >>> 0)
       level--
     }
     if (cause !== NO_CAUSE) {
@@ -117,7 +104,7 @@ export function walkPae(
       ;(cache as PagingStructureCache).drop(linear, 0, 2, 0)
       continue
     }
-    const flags = rights | (nx < 0 ? MAP_NX : 0) | shadowStack(context, above, lo)
+    const flags = rights | (nx < 0 ? bits.MAP_NX : 0) | shadowStack(context, above, lo)
     const denied = permission(context, flags, 0, access)
     if (denied !== 0) {
       if (first === 2) return faultOfRights(context, result, denied, level, flags, 0)
@@ -149,13 +136,14 @@ export function walkTwoLevel(context: PagingContext, reader: TableReader, result
     if (status === false) return fault(context, result, access, 0, 2)
     if (status !== true) return secondLevel(result, upperGpa, 0, 2)
     const upper = entry[0]!
-    if ((upper & PTE_P) === 0) return fault(context, result, access, 0, 2)
+    if ((upper & bits.PTE_P) === 0) return fault(context, result, access, 0, 2)
     // Without CR4.PSE bit 7 is ignored.
-    const large = context.pse !== 0 && (upper & PTE_PS) !== 0
+    const large = context.pse !== 0 && (upper & bits.PTE_PS) !== 0
     let lo = upper
     let gpa = upperGpa
     if (large) {
-      if ((upper & context.reservedLarge4M) !== 0) return fault(context, result, access, PFEC_P | PFEC_RSVD, 2)
+      if ((upper & context.reservedLarge4M) !== 0)
+        return fault(context, result, access, bits.PFEC_P | bits.PFEC_RSVD, 2)
     } else {
       gpa = ((upper & ~0xfff) >>> 0) + ((linear >>> 12) & 1023) * 4
       result.reads++
@@ -163,10 +151,10 @@ export function walkTwoLevel(context: PagingContext, reader: TableReader, result
       if (status === false) return fault(context, result, access, 0, 1)
       if (status !== true) return secondLevel(result, gpa, 0, 1)
       lo = entry[0]!
-      if ((lo & PTE_P) === 0) return fault(context, result, access, 0, 1)
+      if ((lo & bits.PTE_P) === 0) return fault(context, result, access, 0, 1)
     }
     const level = large ? 2 : 1
-    const flags = (upper & lo & (PTE_RW | PTE_US)) | shadowStack(context, large ? PTE_RW : upper, lo)
+    const flags = (upper & lo & (bits.PTE_RW | bits.PTE_US)) | shadowStack(context, large ? bits.PTE_RW : upper, lo)
     const denied = permission(context, flags, 0, access)
     if (denied !== 0) {
       result.entries[level * 2 - 2] = lo
@@ -174,31 +162,31 @@ export function walkTwoLevel(context: PagingContext, reader: TableReader, result
       return faultOfRights(context, result, denied, level, flags, 0)
     }
     if (update) {
-      const wanted = lo | ((access & ACCESS_WRITE) === 0 ? PTE_A : PTE_A | PTE_D)
+      const wanted = lo | ((access & bits.ACCESS_WRITE) === 0 ? bits.PTE_A : bits.PTE_A | bits.PTE_D)
       if (wanted !== (lo | 0)) {
         status = reader.compareExchange32(gpa, lo, wanted >>> 0)
         if (status === false) continue
         if (status !== true) return secondLevel(result, gpa, 1, level)
         lo = wanted
       }
-      if (!large && (upper & PTE_A) === 0) {
-        status = reader.compareExchange32(upperGpa, upper, (upper | PTE_A) >>> 0)
+      if (!large && (upper & bits.PTE_A) === 0) {
+        status = reader.compareExchange32(upperGpa, upper, (upper | bits.PTE_A) >>> 0)
         if (status === false) continue
         if (status !== true) return secondLevel(result, upperGpa, 1, 2)
       }
     }
-    result.status = WALK_OK
+    result.status = bits.WALK_OK
     result.pageBytes = large ? 0x40_0000 : PAGE_BYTES
     result.gpa = large
       ? ((lo >>> 13) & 0xff) * 0x1_0000_0000 + (((lo & 0xffc0_0000) | (linear & 0x3f_ffff)) >>> 0)
       : ((lo & ~0xfff) | (linear & 0xfff)) >>> 0
-    result.flags = flags | (lo & PTE_D) | (lo & context.globalMask)
+    result.flags = flags | (lo & bits.PTE_D) | (lo & context.globalMask)
     result.pkey = 0
     result.level = level
     result.leafLo = lo >>> 0
     result.leafHi = 0
     result.leafGpa = gpa
-    return WALK_OK
+    return bits.WALK_OK
   }
   throw broken(linear)
 }

@@ -1,20 +1,5 @@
 // The ends of a walk that all modes share.
-import {
-  ADDRESS_HI,
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_SHADOW_STACK,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_SHADOW_STACK,
-  PTE_A,
-  PTE_D,
-  PTE_G,
-  PTE_RW,
-  WALK_FAULT,
-  WALK_OK,
-  WALK_SECOND_LEVEL,
-} from './bits.ts'
+import * as bits from './bits.ts'
 import type { PagingContext } from './context.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
@@ -38,7 +23,9 @@ export const EXCHANGE_REFUSED = 2
  * Source: Intel SDM vol. 3A, "Determination of Access Rights", shadow-stack addresses.
  */
 export function shadowStack(context: PagingContext, above: number, leafLo: number): number {
-  return context.cet !== 0 && (above & PTE_RW) !== 0 && (leafLo & (PTE_RW | PTE_D)) === PTE_D ? MAP_SHADOW_STACK : 0
+  return context.cet !== 0 && (above & bits.PTE_RW) !== 0 && (leafLo & (bits.PTE_RW | bits.PTE_D)) === bits.PTE_D
+    ? bits.MAP_SHADOW_STACK
+    : 0
 }
 
 /**
@@ -58,7 +45,7 @@ export function setAccessed64(
   access: number,
 ): number {
   const entries = result.entries
-  let wanted = (access & ACCESS_WRITE) === 0 ? PTE_A : PTE_A | PTE_D
+  let wanted = (access & bits.ACCESS_WRITE) === 0 ? bits.PTE_A : bits.PTE_A | bits.PTE_D
   for (let level = leaf; level <= top; level++) {
     const lo = entries[level * 2 - 2]!
     if ((lo & wanted) !== wanted) {
@@ -69,7 +56,7 @@ export function setAccessed64(
       if (status !== true) return status === false ? EXCHANGE_LOST : refused(result, gpa, level)
       entries[level * 2 - 2] = set
     }
-    wanted = PTE_A
+    wanted = bits.PTE_A
   }
   return EXCHANGE_DONE
 }
@@ -89,27 +76,27 @@ export function mapped64(
   const lo = result.entries[level * 2 - 2]!
   const hi = result.entries[level * 2 - 1]!
   const offsetMask = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff
-  result.status = WALK_OK
-  result.gpa = (hi & ADDRESS_HI) * 0x1_0000_0000 + (((lo & ~offsetMask) | (result.linearLo & offsetMask)) >>> 0)
+  result.status = bits.WALK_OK
+  result.gpa = (hi & bits.ADDRESS_HI) * 0x1_0000_0000 + (((lo & ~offsetMask) | (result.linearLo & offsetMask)) >>> 0)
   result.pageBytes = offsetMask + 1
-  result.flags = flags | (lo & PTE_D) | (lo & context.globalMask)
+  result.flags = flags | (lo & bits.PTE_D) | (lo & context.globalMask)
   result.pkey = pkey
   result.level = level
   result.leafLo = lo
   result.leafHi = hi
   result.leafGpa = result.entryGpas[level - 1]!
-  return WALK_OK
+  return bits.WALK_OK
 }
 
 export function secondLevel(result: WalkResult, gpa: number, write: number, level: number): number {
-  result.status = WALK_SECOND_LEVEL
+  result.status = bits.WALK_SECOND_LEVEL
   result.pfec = 0
   result.tableGpa = gpa
   result.tableWrite = write
   result.level = level
   result.flags = 0
   result.pkey = 0
-  return WALK_SECOND_LEVEL
+  return bits.WALK_SECOND_LEVEL
 }
 
 export function fault(
@@ -119,15 +106,15 @@ export function fault(
   cause: number,
   level: number,
 ): number {
-  const user = (access & ACCESS_IMPLICIT) === 0 ? access & ACCESS_USER : 0
-  const fetch = (access & ACCESS_FETCH) === 0 ? 0 : context.fetchBit
-  const data = (access & ACCESS_FETCH) === 0 ? access & (ACCESS_WRITE | ACCESS_SHADOW_STACK) : 0
-  result.status = WALK_FAULT
+  const user = (access & bits.ACCESS_IMPLICIT) === 0 ? access & bits.ACCESS_USER : 0
+  const fetch = (access & bits.ACCESS_FETCH) === 0 ? 0 : context.fetchBit
+  const data = (access & bits.ACCESS_FETCH) === 0 ? access & (bits.ACCESS_WRITE | bits.ACCESS_SHADOW_STACK) : 0
+  result.status = bits.WALK_FAULT
   result.pfec = cause | data | user | fetch
   result.level = level
   result.flags = 0
   result.pkey = 0
-  return WALK_FAULT
+  return bits.WALK_FAULT
 }
 
 export function faultOfRights(
@@ -139,14 +126,14 @@ export function faultOfRights(
   pkey: number,
 ): number {
   const lo = result.entries[level * 2 - 2]!
-  result.status = WALK_FAULT
+  result.status = bits.WALK_FAULT
   result.pfec = pfec
   result.level = level
-  result.flags = flags | (lo & (PTE_D | (context.globalMask & PTE_G)))
+  result.flags = flags | (lo & (bits.PTE_D | (context.globalMask & bits.PTE_G)))
   result.pkey = pkey
   result.leafLo = lo
   result.leafHi = result.entries[level * 2 - 1]!
-  return WALK_FAULT
+  return bits.WALK_FAULT
 }
 
 export function broken(linear: number): PagingError {

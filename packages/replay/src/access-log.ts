@@ -2,22 +2,8 @@ import { hexBytes, hexPair, type AccessDescription, ReplayError, ReplayMismatchE
 import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
 import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
-import {
-  at,
-  E_DATA,
-  E_HI,
-  E_KIND,
-  E_LO,
-  E_SIZE,
-  E_STATE,
-  E_TAG,
-  H_ACTIVE,
-  H_COUNT,
-  H_CURSOR,
-  H_PASS,
-  H_PENDING,
-  LOG_BYTES,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { at } from './layout.ts'
 import { LogStore } from './log-store.ts'
 import { restoreLog, saveLog, type SavedLog } from './saved.ts'
 import { WalkReads } from './walk-reads.ts'
@@ -47,7 +33,7 @@ export class AccessLog {
    * @param byteOffset - multiple of 8; {@link LOG_BYTES} from there on are the log's. All zero is an idle log.
    * @throws ReplayError `ERR_STORAGE`
    */
-  constructor(storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(LOG_BYTES), byteOffset: number = 0) {
+  constructor(storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(L.LOG_BYTES), byteOffset: number = 0) {
     this.#store = new LogStore(storage, byteOffset)
     this.#walks = new WalkReads(this.#store)
     this.#w = this.#store.words
@@ -56,17 +42,17 @@ export class AccessLog {
 
   /** Whether an instruction is being logged. */
   get active(): boolean {
-    return this.#w[H_ACTIVE] !== 0
+    return this.#w[L.H_ACTIVE] !== 0
   }
 
   /** 1 in the first pass; 0 when idle. */
   get pass(): number {
-    return this.#w[H_PASS]!
+    return this.#w[L.H_PASS]!
   }
 
   /** Records there are, walk entries included. */
   get count(): number {
-    return this.#w[H_COUNT]!
+    return this.#w[L.H_COUNT]!
   }
 
   /** Whether the next access has a record already. */
@@ -76,14 +62,14 @@ export class AccessLog {
 
   /** The record that waits for a device, or −1. */
   get pending(): number {
-    return this.#w[H_PENDING]! - 1
+    return this.#w[L.H_PENDING]! - 1
   }
 
   /** Starts an instruction's first pass with an empty log. */
   begin(): void {
     this.#store.reset()
-    this.#w[H_ACTIVE] = 1
-    this.#w[H_PASS] = 1
+    this.#w[L.H_ACTIVE] = 1
+    this.#w[L.H_PASS] = 1
   }
 
   /**
@@ -103,8 +89,8 @@ export class AccessLog {
   /** Starts the next pass of the same instruction: from the first access, with all records kept. */
   restart(): void {
     if (!this.active) throw new ReplayError('ERR_STATE', 'restart without an instruction')
-    this.#w[H_PASS]! += 1
-    this.#w[H_CURSOR] = 0
+    this.#w[L.H_PASS]! += 1
+    this.#w[L.H_CURSOR] = 0
     this.#walks.restart()
   }
 
@@ -117,7 +103,7 @@ export class AccessLog {
   end(): void {
     const w = this.#w
     // Most logs of a device's access have been gone through to their ends.
-    if (w[H_CURSOR] !== w[H_COUNT]) {
+    if (w[L.H_CURSOR] !== w[L.H_COUNT]) {
       const left = this.#next()
       if (left < this.count) throw new ReplayMismatchError(this.describe(left), undefined)
     }
@@ -147,13 +133,13 @@ export class AccessLog {
   access(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.#w
     const entry = this.#next()
-    if (entry < w[H_COUNT]!) {
+    if (entry < w[L.H_COUNT]!) {
       if (
-        w[at(entry, E_KIND)] !== kind ||
-        w[at(entry, E_LO)] !== (lo | 0) ||
-        w[at(entry, E_HI)] !== (hi | 0) ||
-        w[at(entry, E_SIZE)] !== size ||
-        w[at(entry, E_TAG)] !== (tag | 0)
+        w[at(entry, L.E_KIND)] !== kind ||
+        w[at(entry, L.E_LO)] !== (lo | 0) ||
+        w[at(entry, L.E_HI)] !== (hi | 0) ||
+        w[at(entry, L.E_SIZE)] !== size ||
+        w[at(entry, L.E_TAG)] !== (tag | 0)
       ) {
         throw new ReplayMismatchError(this.describe(entry), {
           ordinal: entry,
@@ -167,7 +153,7 @@ export class AccessLog {
     } else {
       this.#store.append(kind, lo, hi, size, tag)
     }
-    w[H_CURSOR] = entry + 1
+    w[L.H_CURSOR] = entry + 1
     return entry
   }
 
@@ -188,37 +174,37 @@ export class AccessLog {
 
   /** Returns the kind of a record: one of `AccessKind`. */
   kind(index: number): number {
-    return this.#store.field(index, E_KIND)
+    return this.#store.field(index, L.E_KIND)
   }
 
   /** STATUS_DONE, or what is left to do: STATUS_ASK, STATUS_RETRY. */
   state(index: number): number {
-    return this.#store.field(index, E_STATE)
+    return this.#store.field(index, L.E_STATE)
   }
 
   /** In bytes. */
   size(index: number): number {
-    return this.#store.field(index, E_SIZE)
+    return this.#store.field(index, L.E_SIZE)
   }
 
   /** Returns the tag of a record. */
   tag(index: number): number {
-    return this.#store.field(index, E_TAG)
+    return this.#store.field(index, L.E_TAG)
   }
 
   /** Low word of the address. */
   addressLo(index: number): number {
-    return this.#store.field(index, E_LO) >>> 0
+    return this.#store.field(index, L.E_LO) >>> 0
   }
 
   /** High word of the address. */
   addressHi(index: number): number {
-    return this.#store.field(index, E_HI) >>> 0
+    return this.#store.field(index, L.E_HI) >>> 0
   }
 
   /** Where an access's data starts in {@link AccessLog.bytes}; a multiple of 8. */
   dataOffset(index: number): number {
-    return this.#store.field(index, E_DATA)
+    return this.#store.field(index, L.E_DATA)
   }
 
   /** Low 32 bits of an access's data; bytes beyond its size are zero. */
@@ -259,9 +245,9 @@ export class AccessLog {
 
   /** The access has been performed, or, a RAM write, is held. */
   complete(index: number): void {
-    if (this.#store.field(index, E_STATE) === STATUS_DONE) return
-    this.#w[at(index, E_STATE)] = STATUS_DONE
-    if (this.pending === index) this.#w[H_PENDING] = 0
+    if (this.#store.field(index, L.E_STATE) === STATUS_DONE) return
+    this.#w[at(index, L.E_STATE)] = STATUS_DONE
+    if (this.pending === index) this.#w[L.H_PENDING] = 0
   }
 
   /** A device has been asked; the pass is to end with `retry`. One access waits at a time. */
@@ -275,8 +261,8 @@ export class AccessLog {
     if (!device || this.state(index) === STATUS_DONE) {
       throw new ReplayError('ERR_STATE', `access #${index} is not waiting for a device`)
     }
-    this.#w[at(index, E_STATE)] = STATUS_RETRY
-    this.#w[H_PENDING] = index + 1
+    this.#w[at(index, L.E_STATE)] = STATUS_RETRY
+    this.#w[L.H_PENDING] = index + 1
   }
 
   /**
@@ -387,11 +373,11 @@ export class AccessLog {
       append: ({ kind, lo, hi, size, tag, state, data, born, died }) => {
         const entry = this.#store.append(kind, lo, hi, size, tag)
         this.bytes.set(data, this.dataOffset(entry))
-        this.#w[at(entry, E_STATE)] = state
+        this.#w[at(entry, L.E_STATE)] = state
         if (state === STATUS_RETRY) {
-          this.#w[H_PENDING] = entry + 1
+          this.#w[L.H_PENDING] = entry + 1
           // A pass that waits may also go on from there.
-          this.#w[H_CURSOR] = entry + 1
+          this.#w[L.H_CURSOR] = entry + 1
         }
         if (kind === AccessKind.WALK_READ) this.#walks.restore(entry, born, died)
       },
@@ -401,9 +387,9 @@ export class AccessLog {
   /** Index of the next ordered record; `count` if there is none. Moves the cursor over walk entries. */
   #next(): number {
     const w = this.#w
-    const count = w[H_COUNT]!
-    let entry = w[H_CURSOR]!
-    while (entry < count && isWalk(w[at(entry, E_KIND)]!)) entry++
+    const count = w[L.H_COUNT]!
+    let entry = w[L.H_CURSOR]!
+    while (entry < count && isWalk(w[at(entry, L.E_KIND)]!)) entry++
     return entry
   }
 

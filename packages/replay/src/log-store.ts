@@ -1,33 +1,7 @@
 import { ReplayError } from './errors.ts'
 import { STATUS_ASK, STATUS_RETRY } from './status.ts'
-import {
-  at,
-  DATA_BYTE,
-  E_BORN,
-  E_DATA,
-  E_DIED,
-  E_HI,
-  E_KIND,
-  E_LO,
-  E_NEXT,
-  E_SIZE,
-  E_STATE,
-  E_TAG,
-  E_USED,
-  H_ACTIVE,
-  H_COUNT,
-  H_CURSOR,
-  H_DATA_USED,
-  H_LAST_WALK,
-  H_PASS,
-  H_PENDING,
-  H_WALK,
-  HEADER_WORDS,
-  LOG_BYTES,
-  LOG_DATA_BYTES,
-  LOG_ENTRIES,
-  MAX_ACCESS_BYTES,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { at } from './layout.ts'
 
 /** Where the first record is. */
 const FIRST = at(0, 0)
@@ -47,23 +21,23 @@ export class LogStore {
     if (!isStorage || !Number.isSafeInteger(byteOffset)) {
       throw new ReplayError('ERR_STORAGE', 'a log needs a buffer and an offset in bytes')
     }
-    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + LOG_BYTES > storage.byteLength) {
-      throw new ReplayError('ERR_STORAGE', `a log needs ${LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
+    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + L.LOG_BYTES > storage.byteLength) {
+      throw new ReplayError('ERR_STORAGE', `a log needs ${L.LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
     }
-    this.words = new Int32Array(storage, byteOffset, DATA_BYTE / 4)
-    this.bytes = new Uint8Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
-    this.#data = new Int32Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES / 4)
+    this.words = new Int32Array(storage, byteOffset, L.DATA_BYTE / 4)
+    this.bytes = new Uint8Array(storage, byteOffset + L.DATA_BYTE, L.LOG_DATA_BYTES)
+    this.#data = new Int32Array(storage, byteOffset + L.DATA_BYTE, L.LOG_DATA_BYTES / 4)
   }
 
   /** Forgets every record. */
   reset(): void {
     const w = this.words
-    for (let i = 0; i < HEADER_WORDS; i++) w[i] = 0
+    for (let i = 0; i < L.HEADER_WORDS; i++) w[i] = 0
   }
 
   /** A field of a record. @throws ReplayError `ERR_STATE` if there is no such record */
   field(index: number, field: number): number {
-    if (!(index >= 0 && index < this.words[H_COUNT]!)) {
+    if (!(index >= 0 && index < this.words[L.H_COUNT]!)) {
       throw new ReplayError('ERR_STATE', `there is no access #${index}`)
     }
     return this.words[at(index, field)]!
@@ -78,25 +52,25 @@ export class LogStore {
   appendFirst(kind: number, lo: number, hi: number, size: number, tag: number, dataLo: number, dataHi: number): void {
     if (!(size > 0 && size <= 8)) throw new ReplayError('ERR_SIZE', `a device access of ${size} bytes`)
     const w = this.words
-    w[H_ACTIVE] = 1
-    w[H_COUNT] = 1
-    w[H_CURSOR] = 1
-    w[H_DATA_USED] = 8
-    w[H_PASS] = 1
-    w[H_WALK] = 0
-    w[H_PENDING] = 1
-    w[H_LAST_WALK] = 0
-    w[FIRST + E_KIND] = kind
-    w[FIRST + E_STATE] = STATUS_RETRY
-    w[FIRST + E_SIZE] = size
-    w[FIRST + E_TAG] = tag
-    w[FIRST + E_LO] = lo
-    w[FIRST + E_HI] = hi
-    w[FIRST + E_DATA] = 0
-    w[FIRST + E_BORN] = 0
-    w[FIRST + E_DIED] = 0
-    w[FIRST + E_NEXT] = -1
-    w[FIRST + E_USED] = 0
+    w[L.H_ACTIVE] = 1
+    w[L.H_COUNT] = 1
+    w[L.H_CURSOR] = 1
+    w[L.H_DATA_USED] = 8
+    w[L.H_PASS] = 1
+    w[L.H_WALK] = 0
+    w[L.H_PENDING] = 1
+    w[L.H_LAST_WALK] = 0
+    w[FIRST + L.E_KIND] = kind
+    w[FIRST + L.E_STATE] = STATUS_RETRY
+    w[FIRST + L.E_SIZE] = size
+    w[FIRST + L.E_TAG] = tag
+    w[FIRST + L.E_LO] = lo
+    w[FIRST + L.E_HI] = hi
+    w[FIRST + L.E_DATA] = 0
+    w[FIRST + L.E_BORN] = 0
+    w[FIRST + L.E_DIED] = 0
+    w[FIRST + L.E_NEXT] = -1
+    w[FIRST + L.E_USED] = 0
     this.#data[0] = size < 4 ? dataLo & ((1 << (8 * size)) - 1) : dataLo
     this.#data[1] = size <= 4 ? 0 : size < 8 ? dataHi & ((1 << (8 * (size - 4))) - 1) : dataHi
   }
@@ -104,45 +78,45 @@ export class LogStore {
   /** Adds a record in state STATUS_ASK with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
   append(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.words
-    const entry = w[H_COUNT]!
-    const data = w[H_DATA_USED]!
-    if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
-    if (!(size > 0 && size <= MAX_ACCESS_BYTES))
-      throw new ReplayError('ERR_SIZE', `an access of ${size} bytes; expected 1 to ${MAX_ACCESS_BYTES}`)
+    const entry = w[L.H_COUNT]!
+    const data = w[L.H_DATA_USED]!
+    if (w[L.H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
+    if (!(size > 0 && size <= L.MAX_ACCESS_BYTES))
+      throw new ReplayError('ERR_SIZE', `an access of ${size} bytes; expected 1 to ${L.MAX_ACCESS_BYTES}`)
     const room = (size + 7) & ~7
-    if (entry >= LOG_ENTRIES || data + room > LOG_DATA_BYTES) {
-      throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)
+    if (entry >= L.LOG_ENTRIES || data + room > L.LOG_DATA_BYTES) {
+      throw new ReplayError('ERR_CAPACITY', `more than ${L.LOG_ENTRIES} accesses or ${L.LOG_DATA_BYTES} bytes of data`)
     }
-    w[at(entry, E_KIND)] = kind
-    w[at(entry, E_STATE)] = STATUS_ASK
-    w[at(entry, E_SIZE)] = size
-    w[at(entry, E_TAG)] = tag
-    w[at(entry, E_LO)] = lo
-    w[at(entry, E_HI)] = hi
-    w[at(entry, E_DATA)] = data
-    w[at(entry, E_BORN)] = 0
-    w[at(entry, E_DIED)] = 0
-    w[at(entry, E_NEXT)] = -1
-    w[at(entry, E_USED)] = 0
+    w[at(entry, L.E_KIND)] = kind
+    w[at(entry, L.E_STATE)] = STATUS_ASK
+    w[at(entry, L.E_SIZE)] = size
+    w[at(entry, L.E_TAG)] = tag
+    w[at(entry, L.E_LO)] = lo
+    w[at(entry, L.E_HI)] = hi
+    w[at(entry, L.E_DATA)] = data
+    w[at(entry, L.E_BORN)] = 0
+    w[at(entry, L.E_DIED)] = 0
+    w[at(entry, L.E_NEXT)] = -1
+    w[at(entry, L.E_USED)] = 0
     for (let i = data >>> 2; i < (data + room) >>> 2; i++) this.#data[i] = 0
-    w[H_DATA_USED] = data + room
-    w[H_COUNT] = entry + 1
+    w[L.H_DATA_USED] = data + room
+    w[L.H_COUNT] = entry + 1
     return entry
   }
 
   dataLo(index: number): number {
-    return this.#data[this.field(index, E_DATA) >>> 2]! >>> 0
+    return this.#data[this.field(index, L.E_DATA) >>> 2]! >>> 0
   }
 
   dataHi(index: number): number {
-    if (this.field(index, E_SIZE) <= 4) return 0
-    return this.#data[(this.field(index, E_DATA) >>> 2) + 1]! >>> 0
+    if (this.field(index, L.E_SIZE) <= 4) return 0
+    return this.#data[(this.field(index, L.E_DATA) >>> 2) + 1]! >>> 0
   }
 
   /** Sets the data of a record of up to 8 bytes; bits beyond its size become zero. */
   setData(index: number, lo: number, hi: number): void {
-    const word = this.field(index, E_DATA) >>> 2
-    const size = this.field(index, E_SIZE)
+    const word = this.field(index, L.E_DATA) >>> 2
+    const size = this.field(index, L.E_SIZE)
     this.#data[word] = size < 4 ? lo & ((1 << (8 * size)) - 1) : lo
     this.#data[word + 1] = size <= 4 ? 0 : size < 8 ? hi & ((1 << (8 * (size - 4))) - 1) : hi
   }

@@ -1,22 +1,7 @@
 import { AccessKind } from './kinds.ts'
 import { STATUS_DONE } from './status.ts'
-import {
-  at,
-  E_BORN,
-  E_DIED,
-  E_HI,
-  E_KIND,
-  E_LO,
-  E_NEXT,
-  E_SIZE,
-  E_STATE,
-  E_TAG,
-  E_USED,
-  H_COUNT,
-  H_LAST_WALK,
-  H_WALK,
-  NEVER,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { at } from './layout.ts'
 import type { LogStore } from './log-store.ts'
 
 /**
@@ -37,29 +22,29 @@ export class WalkReads {
 
   /** A new pass: walks are numbered from the start again. */
   restart(): void {
-    this.#w[H_WALK] = 0
-    for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) this.#w[at(entry, E_USED)] = 0
+    this.#w[L.H_WALK] = 0
+    for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) this.#w[at(entry, L.E_USED)] = 0
   }
 
   begin(): void {
-    this.#w[H_WALK]! += 1
+    this.#w[L.H_WALK]! += 1
   }
 
   find(lo: number, hi: number): number {
     const w = this.#w
-    const walk = w[H_WALK]!
+    const walk = w[L.H_WALK]!
     let found = -1
-    let born = NEVER
+    let born = L.NEVER
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
-      if (w[at(entry, E_LO)] !== (lo | 0) || w[at(entry, E_HI)] !== (hi | 0)) continue
-      if (w[at(entry, E_DIED)]! <= walk) continue
+      if (w[at(entry, L.E_LO)] !== (lo | 0) || w[at(entry, L.E_HI)] !== (hi | 0)) continue
+      if (w[at(entry, L.E_DIED)]! <= walk) continue
       // Normally one value is left, and it is older than the walk. Where a pass leaves out a walk that an earlier pass made
       // (its result being pinned), numbers run behind: the oldest value that is still good is the one.
-      if (w[at(entry, E_BORN)]! >= born) continue
+      if (w[at(entry, L.E_BORN)]! >= born) continue
       found = entry
-      born = w[at(entry, E_BORN)]!
+      born = w[at(entry, L.E_BORN)]!
     }
-    if (found >= 0) w[at(found, E_USED)] = walk
+    if (found >= 0) w[at(found, L.E_USED)] = walk
     return found
   }
 
@@ -70,14 +55,14 @@ export class WalkReads {
       entry = this.#store.append(AccessKind.WALK_READ, lo, hi, size, 0)
       this.#link(entry)
     }
-    w[at(entry, E_STATE)] = STATUS_DONE
-    w[at(entry, E_SIZE)] = size
-    w[at(entry, E_TAG)] = tag
-    w[at(entry, E_LO)] = lo
-    w[at(entry, E_HI)] = hi
-    w[at(entry, E_BORN)] = w[H_WALK]!
-    w[at(entry, E_DIED)] = NEVER
-    w[at(entry, E_USED)] = w[H_WALK]!
+    w[at(entry, L.E_STATE)] = STATUS_DONE
+    w[at(entry, L.E_SIZE)] = size
+    w[at(entry, L.E_TAG)] = tag
+    w[at(entry, L.E_LO)] = lo
+    w[at(entry, L.E_HI)] = hi
+    w[at(entry, L.E_BORN)] = w[L.H_WALK]!
+    w[at(entry, L.E_DIED)] = L.NEVER
+    w[at(entry, L.E_USED)] = w[L.H_WALK]!
     this.#store.setData(entry, dataLo, dataHi)
     return entry
   }
@@ -85,7 +70,7 @@ export class WalkReads {
   recordAdWrite(lo: number, hi: number, size: number, dataLo: number, dataHi: number): void {
     let written = this.#adWrite(lo, hi)
     if (written < 0) written = this.#store.append(AccessKind.WALK_AD_WRITE, lo, hi, size, 0)
-    this.#w[at(written, E_STATE)] = STATUS_DONE
+    this.#w[at(written, L.E_STATE)] = STATUS_DONE
     this.#store.setData(written, dataLo, dataHi)
     const read = this.find(lo, hi)
     if (read >= 0) this.#store.setData(read, dataLo, dataHi)
@@ -93,51 +78,51 @@ export class WalkReads {
 
   drop(): void {
     const w = this.#w
-    const walk = w[H_WALK]!
+    const walk = w[L.H_WALK]!
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
-      if (w[at(entry, E_USED)] === walk && w[at(entry, E_DIED)]! > walk) w[at(entry, E_DIED)] = walk
+      if (w[at(entry, L.E_USED)] === walk && w[at(entry, L.E_DIED)]! > walk) w[at(entry, L.E_DIED)] = walk
     }
   }
 
   /** The walks that a record is good for: from `born` to before `died`. */
   walksOf(index: number): { born: number; died: number } {
-    return { born: this.#w[at(index, E_BORN)]!, died: this.#w[at(index, E_DIED)]! }
+    return { born: this.#w[at(index, L.E_BORN)]!, died: this.#w[at(index, L.E_DIED)]! }
   }
 
   /** Makes a walk read of a record just appended, for a restored log. */
   restore(index: number, born: number, died: number): void {
-    this.#w[at(index, E_BORN)] = born
-    this.#w[at(index, E_DIED)] = died
+    this.#w[at(index, L.E_BORN)] = born
+    this.#w[at(index, L.E_DIED)] = died
     this.#link(index)
   }
 
   #last(): number {
-    return this.#w[H_LAST_WALK]! - 1
+    return this.#w[L.H_LAST_WALK]! - 1
   }
 
   #before(entry: number): number {
-    return this.#w[at(entry, E_NEXT)]!
+    return this.#w[at(entry, L.E_NEXT)]!
   }
 
   #link(entry: number): void {
-    this.#w[at(entry, E_NEXT)] = this.#last()
-    this.#w[H_LAST_WALK] = entry + 1
+    this.#w[at(entry, L.E_NEXT)] = this.#last()
+    this.#w[L.H_LAST_WALK] = entry + 1
   }
 
   /** A record that no walk of any pass can find any more, or −1. */
   #discarded(): number {
     const w = this.#w
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
-      if (w[at(entry, E_BORN)] === w[at(entry, E_DIED)]) return entry
+      if (w[at(entry, L.E_BORN)] === w[at(entry, L.E_DIED)]) return entry
     }
     return -1
   }
 
   #adWrite(lo: number, hi: number): number {
     const w = this.#w
-    for (let entry = w[H_COUNT]! - 1; entry >= 0; entry--) {
-      if (w[at(entry, E_KIND)] !== AccessKind.WALK_AD_WRITE) continue
-      if (w[at(entry, E_LO)] === (lo | 0) && w[at(entry, E_HI)] === (hi | 0)) return entry
+    for (let entry = w[L.H_COUNT]! - 1; entry >= 0; entry--) {
+      if (w[at(entry, L.E_KIND)] !== AccessKind.WALK_AD_WRITE) continue
+      if (w[at(entry, L.E_LO)] === (lo | 0) && w[at(entry, L.E_HI)] === (hi | 0)) return entry
     }
     return -1
   }

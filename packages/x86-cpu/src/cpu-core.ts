@@ -14,45 +14,7 @@ import type { Processor } from './model/processor.ts'
 import { OutsideEvents } from './system/outside-events.ts'
 import { PASS_FETCHED, Pass } from './access/pass.ts'
 import { RepeatedAccess } from './access/repeated-access.ts'
-import {
-  FLAGS_ARITHMETIC,
-  POINTERS_RESTORED_PENDING,
-  POINTERS_SAVED_PENDING,
-  S_AMD,
-  S_EFLAGS,
-  S_EVENTS,
-  S_FAULT_VECTOR,
-  S_LOGGED,
-  S_POINTER_RULES,
-  S_TLB_BASE,
-  S_TLB_CHANGES,
-  STATE_BYTES,
-  TLB_SETS_BYTES,
-  S_RETURNS,
-  VCPU_BYTES,
-  S_TWO_TO_28,
-  STATE_LAYOUT,
-  STATUS_DONE,
-  TLB_MODES,
-  FLAGS_ADD,
-  FLAGS_EXPLICIT,
-  FLAGS_MULTIPLY,
-  FLAGS_SUB,
-  FLAG_AF,
-  FLAG_CF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  STATUS_ASK,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  S_DATA,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import { DebugSlot, DataBreakpoints } from './system/breakpoints.ts'
 import { DebugPlaces } from './system/debug-places.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
@@ -60,7 +22,7 @@ import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } 
 import { System } from './system/system.ts'
 import { LinearTranslation } from './access/translation.ts'
 
-const DATA = S_DATA >>> 2
+const DATA = S.S_DATA >>> 2
 
 /**
  * One vCPU as its instructions see it: the state area, memory and ports, translations, and the monitored line.
@@ -112,19 +74,19 @@ export class CpuCore implements Cpu {
     this.host = host
     this.processor = engine.processor
     this.clocks = clocks
-    const state = memory.allocate(VCPU_BYTES, PAGE_BYTES, 'vCPU state')
+    const state = memory.allocate(S.VCPU_BYTES, PAGE_BYTES, 'vCPU state')
     this.state = state
-    this.u8 = memory.u8.subarray(state, state + STATE_BYTES)
-    this.u16 = memory.u16.subarray(state >>> 1, (state + STATE_BYTES) >>> 1)
-    this.u32 = memory.u32.subarray(state >>> 2, (state + STATE_BYTES) >>> 2)
-    this.i32 = memory.i32.subarray(state >>> 2, (state + STATE_BYTES) >>> 2)
-    this.u64 = memory.u64.subarray(state >>> 3, (state + STATE_BYTES) >>> 3)
+    this.u8 = memory.u8.subarray(state, state + S.STATE_BYTES)
+    this.u16 = memory.u16.subarray(state >>> 1, (state + S.STATE_BYTES) >>> 1)
+    this.u32 = memory.u32.subarray(state >>> 2, (state + S.STATE_BYTES) >>> 2)
+    this.i32 = memory.i32.subarray(state >>> 2, (state + S.STATE_BYTES) >>> 2)
+    this.u64 = memory.u64.subarray(state >>> 3, (state + S.STATE_BYTES) >>> 3)
     const { u32 } = this
     this.#engine = engine
     this.#logAt = memory.allocate(LOG_BYTES, 8, 'access log')
     const log = new AccessLog(memory.buffer, this.#logAt)
     const { missSet, frameWriters: writers } = engine
-    const tlb = new Tlb(memory, { changes: state + S_TLB_CHANGES, missSet, writers }, TLB_MODES)
+    const tlb = new Tlb(memory, { changes: state + S.S_TLB_CHANGES, missSet, writers }, S.TLB_MODES)
     const mode = new AccessMode(u32, tlb)
     const pass = new Pass(u32, log, this.counts)
     this.log = log
@@ -132,7 +94,7 @@ export class CpuCore implements Cpu {
     this.mode = mode
     this.pass = pass
     this.outside = new OutsideEvents(u32)
-    this.turn = new Turn(this.i32, STATE_LAYOUT)
+    this.turn = new Turn(this.i32, S.STATE_LAYOUT)
     this.#spaces = new AddressSpaces(tlb, host, u32)
     this.#monitor = new LineMonitor(u32, engine.monitoredLines, () => host.monitorTriggered?.())
     this.system = new System(this)
@@ -148,24 +110,24 @@ export class CpuCore implements Cpu {
     this.memoryAccess = new MemoryAccess(parts)
     this.#breakpoints = breakpoints
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, places, u32)
-    u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
+    u32[S.S_TWO_TO_28 >>> 2] = 0x1000_0000
     const { amd, savesErrorPointers, restoresErrorPointers } = engine.processor
-    u32[S_AMD >>> 2] = amd ? 1 : 0
-    u32[S_POINTER_RULES >>> 2] =
-      (savesErrorPointers ? 0 : POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : POINTERS_RESTORED_PENDING)
+    u32[S.S_AMD >>> 2] = amd ? 1 : 0
+    u32[S.S_POINTER_RULES >>> 2] =
+      (savesErrorPointers ? 0 : S.POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : S.POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
-    this.i32[S_FAULT_VECTOR >>> 2] = -1
-    engine.codeCache.addClient(tlb, state + S_RETURNS)
+    this.i32[S.S_FAULT_VECTOR >>> 2] = -1
+    engine.codeCache.addClient(tlb, state + S.S_RETURNS)
   }
 
   /** Gives the TLB its memory, if it has none: a vCPU that has not executed needs none. */
   placeTlb(): void {
     if (this.#tlbAt !== 0) return
     const { memory, state, tlb } = this
-    this.#tlbAt = memory.allocate(TLB_SETS_BYTES, PAGE_BYTES, 'translations of a vCPU')
+    this.#tlbAt = memory.allocate(S.TLB_SETS_BYTES, PAGE_BYTES, 'translations of a vCPU')
     tlb.place(this.#tlbAt)
-    memory.u32[(state + S_TLB_BASE) >>> 2] = this.#tlbAt
-    if (this.u32[S_LOGGED >>> 2] !== 1) this.mode.useSet()
+    memory.u32[(state + S.S_TLB_BASE) >>> 2] = this.#tlbAt
+    if (this.u32[S.S_LOGGED >>> 2] !== 1) this.mode.useSet()
   }
 
   /** Gives its part of machine memory back: it executes no more. */
@@ -189,17 +151,17 @@ export class CpuCore implements Cpu {
   }
 
   port(port: number, flags: number): number {
-    if (this.u32[S_LOGGED >>> 2] === 1) return this.#portLogged(port, flags)
+    if (this.u32[S.S_LOGGED >>> 2] === 1) return this.#portLogged(port, flags)
     const size = flags & 0xff
     if ((flags & SLOW_DIRECT) === 0 || (this.places.ports && this.places.matches('port', port, size)))
-      return STATUS_RESTART
+      return S.STATUS_RESTART
     if ((flags & SLOW_WRITE) !== 0) {
       const status = this.host.portWrite(port, size, lowWord(this.u32[DATA]!, size), DEVICE_PLAIN)
-      return status === STATUS_ASK ? STATUS_RESTART : status
+      return status === S.STATUS_ASK ? S.STATUS_RESTART : status
     }
     const status = this.host.portRead(port, size, this.#words, DEVICE_PLAIN)
-    if (status === STATUS_DONE) this.u32[DATA] = this.#words.lo
-    return status === STATUS_ASK ? STATUS_RESTART : status
+    if (status === S.STATUS_DONE) this.u32[DATA] = this.#words.lo
+    return status === S.STATUS_ASK ? S.STATUS_RESTART : status
   }
 
   #portLogged(port: number, flags: number): number {
@@ -207,19 +169,19 @@ export class CpuCore implements Cpu {
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
-    if (log.state(index) !== STATUS_DONE) {
-      if (write && log.state(index) === STATUS_ASK) log.setData(index, this.u32[DATA]!, 0)
+    if (log.state(index) !== S.STATUS_DONE) {
+      if (write && log.state(index) === S.STATUS_ASK) log.setData(index, this.u32[DATA]!, 0)
       const status = write
         ? this.host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
         : this.host.portRead(port, size, this.#words, DEVICE_LOGGED)
-      if (status === STATUS_RETRY) log.wait(index)
-      if (status !== STATUS_DONE) return status
+      if (status === S.STATUS_RETRY) log.wait(index)
+      if (status !== S.STATUS_DONE) return status
       if (!write) log.setData(index, this.#words.lo, 0)
       log.complete(index)
     }
     if (this.places.ports) this.places.note('port', port, size, write, log.dataLo(index), 0)
     if (!write) this.u32[DATA] = log.dataLo(index)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 
   repeat(iterations: Iterations): number {
@@ -234,11 +196,11 @@ export class CpuCore implements Cpu {
 
   mayRepeat(): boolean {
     // Events that come up while a request is waited for are too late: the pass that made it has decided.
-    return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
+    return this.u32[S.S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
   }
 
   mayEndGather(): boolean {
-    if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
+    if (this.u32[S.S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
     return this.outside.nmi || this.outside.interrupt || this.outside.smi
   }
 
@@ -292,7 +254,7 @@ export class CpuCore implements Cpu {
 
   monitor(lo: number, hi: number): number {
     const status = this.memoryAccess.locate(lo, hi)
-    if (status === STATUS_DONE) this.#monitor.arm(this.memoryAccess.locatedGpa, this.memoryAccess.locatedMa)
+    if (status === S.STATUS_DONE) this.#monitor.arm(this.memoryAccess.locatedGpa, this.memoryAccess.locatedMa)
     return status
   }
 
@@ -308,52 +270,52 @@ export class CpuCore implements Cpu {
   // ---------------------------------------------------------------- flags
 
   materialiseFlags(): number {
-    return (this.u32[S_EFLAGS >>> 2]! & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
+    return (this.u32[S.S_EFLAGS >>> 2]! & ~S.FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
   }
 
   setRflags(value: number): void {
-    this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
+    this.u32[S.S_EFLAGS >>> 2] = (value & ~S.FLAGS_ARITHMETIC) | 2
     setArithmeticFlags(this.u32, value)
   }
 }
 
 /** The lazy flags, as generated code derives them (semantics/library.ts). */
 function arithmeticFlags(u32: Uint32Array): number {
-  const kind = u32[S_FLAGS_KIND >>> 2]!
-  const bLo = u32[S_FLAGS_B >>> 2]!
-  if (kind === FLAGS_EXPLICIT) return bLo & FLAGS_ARITHMETIC
-  const bHi = u32[(S_FLAGS_B >>> 2) + 1]!
-  const aLo = u32[S_FLAGS_A >>> 2]!
-  const aHi = u32[(S_FLAGS_A >>> 2) + 1]!
-  const rLo = u32[S_FLAGS_RESULT >>> 2]!
-  const rHi = u32[(S_FLAGS_RESULT >>> 2) + 1]!
+  const kind = u32[S.S_FLAGS_KIND >>> 2]!
+  const bLo = u32[S.S_FLAGS_B >>> 2]!
+  if (kind === S.FLAGS_EXPLICIT) return bLo & S.FLAGS_ARITHMETIC
+  const bHi = u32[(S.S_FLAGS_B >>> 2) + 1]!
+  const aLo = u32[S.S_FLAGS_A >>> 2]!
+  const aHi = u32[(S.S_FLAGS_A >>> 2) + 1]!
+  const rLo = u32[S.S_FLAGS_RESULT >>> 2]!
+  const rHi = u32[(S.S_FLAGS_RESULT >>> 2) + 1]!
   let parity = rLo & 0xff
   parity ^= parity >>> 4
-  let flags = ((0x9669 >>> (parity & 15)) & 1) !== 0 ? FLAG_PF : 0
-  if ((rLo | rHi) === 0) flags |= FLAG_ZF
-  if ((rHi & 0x8000_0000) !== 0) flags |= FLAG_SF
-  if (kind === FLAGS_SUB || kind === FLAGS_ADD) {
-    flags |= (aLo ^ bLo ^ rLo) & FLAG_AF
+  let flags = ((0x9669 >>> (parity & 15)) & 1) !== 0 ? S.FLAG_PF : 0
+  if ((rLo | rHi) === 0) flags |= S.FLAG_ZF
+  if ((rHi & 0x8000_0000) !== 0) flags |= S.FLAG_SF
+  if (kind === S.FLAGS_SUB || kind === S.FLAGS_ADD) {
+    flags |= (aLo ^ bLo ^ rLo) & S.FLAG_AF
     // Carry: a < b after a subtraction, result < b after an addition, unsigned.
-    const [xLo, xHi] = kind === FLAGS_SUB ? [aLo, aHi] : [rLo, rHi]
-    if (xHi < bHi || (xHi === bHi && xLo < bLo)) flags |= FLAG_CF
-    const overflow = kind === FLAGS_SUB ? (aHi ^ bHi) & (aHi ^ rHi) : (aHi ^ rHi) & (bHi ^ rHi)
-    if ((overflow & 0x8000_0000) !== 0) flags |= FLAG_OF
+    const [xLo, xHi] = kind === S.FLAGS_SUB ? [aLo, aHi] : [rLo, rHi]
+    if (xHi < bHi || (xHi === bHi && xLo < bLo)) flags |= S.FLAG_CF
+    const overflow = kind === S.FLAGS_SUB ? (aHi ^ bHi) & (aHi ^ rHi) : (aHi ^ rHi) & (bHi ^ rHi)
+    if ((overflow & 0x8000_0000) !== 0) flags |= S.FLAG_OF
     return flags
   }
-  if (kind === FLAGS_MULTIPLY) {
+  if (kind === S.FLAGS_MULTIPLY) {
     const [a, b] = [(BigInt(aHi) << 32n) | BigInt(aLo), (BigInt(bHi) << 32n) | BigInt(bLo)]
     const product = BigInt.asIntN(64, a) * BigInt.asIntN(64, b)
-    return BigInt.asIntN(64, product) === product ? flags : flags | FLAG_CF | FLAG_OF
+    return BigInt.asIntN(64, product) === product ? flags : flags | S.FLAG_CF | S.FLAG_OF
   }
-  return flags | (bLo & (FLAG_CF | FLAG_AF | FLAG_OF))
+  return flags | (bLo & (S.FLAG_CF | S.FLAG_AF | S.FLAG_OF))
 }
 
 /** Sets the six arithmetic flags to those of an RFLAGS image. */
 function setArithmeticFlags(u32: Uint32Array, image: number): void {
-  u32[S_FLAGS_KIND >>> 2] = FLAGS_EXPLICIT
-  u32[S_FLAGS_B >>> 2] = image & FLAGS_ARITHMETIC
-  u32[(S_FLAGS_B >>> 2) + 1] = 0
-  u32[S_FLAGS_RESULT >>> 2] = (image & FLAG_ZF) !== 0 ? 0 : 1
-  u32[(S_FLAGS_RESULT >>> 2) + 1] = 0
+  u32[S.S_FLAGS_KIND >>> 2] = S.FLAGS_EXPLICIT
+  u32[S.S_FLAGS_B >>> 2] = image & S.FLAGS_ARITHMETIC
+  u32[(S.S_FLAGS_B >>> 2) + 1] = 0
+  u32[S.S_FLAGS_RESULT >>> 2] = (image & S.FLAG_ZF) !== 0 ? 0 : 1
+  u32[(S.S_FLAGS_RESULT >>> 2) + 1] = 0
 }

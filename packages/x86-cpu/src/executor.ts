@@ -2,19 +2,8 @@ import { linearAddress, Sampling, type Turn } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugSlot } from './system/breakpoints.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
-import {
-  type Exit,
-  EXIT_BLOCKED,
-  EXIT_BUDGET,
-  EXIT_DEBUG,
-  EXIT_HLT,
-  EXIT_MWAIT,
-  EXIT_PAUSE,
-  EXIT_SHUTDOWN,
-  EXIT_WAIT,
-  EXIT_YIELD,
-  failed,
-} from './state/execution.ts'
+import * as execution from './state/execution.ts'
+import { type Exit, failed } from './state/execution.ts'
 import { EventDelivery } from './event-delivery.ts'
 import { InstructionPasses } from './instruction-passes.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
@@ -23,46 +12,10 @@ import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT, PASS_IN_PLACE } from './access/pass.ts'
 import type { QuickPort } from './access/quick-port.ts'
 import { R_OFFSET } from './state/record.ts'
-import {
-  EVENT_INIT,
-  EVENT_STOP,
-  EVENT_NMI,
-  FLAG_TF,
-  STATUS_ANSWERED,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  STATUS_EXIT,
-  STATUS_FAULT,
-  STATUS_JUMP,
-  STATUS_LEAVE,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  STATUS_STEP,
-  S_EFLAGS,
-  S_EVENTS,
-  S_FAULT_VECTOR,
-  S_PAGE_BASE,
-  S_PINNED,
-  S_RECORD,
-  S_SHADOW,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
-import {
-  ACTIVITY_HALTED,
-  ACTIVITY_MWAIT,
-  ACTIVITY_RUNNING,
-  ACTIVITY_SHUTDOWN,
-  S_ACTIVITY,
-  S_PENDING_DEBUG,
-  S_PENDING_FAULT,
-  S_REPEATING,
-  S_STEPPING,
-  S_STEP_SUPPRESSED,
-  S_SMM,
-  SMM_ENTERING,
-  SMM_OUTSIDE,
-} from './state/system-state.ts'
+import * as systemState from './state/system-state.ts'
 
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024
@@ -127,14 +80,14 @@ export class Executor {
   }
 
   #stepping(): boolean {
-    return this.#u32[S_STEPPING >>> 2] !== 0
+    return this.#u32[systemState.S_STEPPING >>> 2] !== 0
   }
   #setStepping(value: boolean): void {
-    this.#u32[S_STEPPING >>> 2] = value ? 1 : 0
+    this.#u32[systemState.S_STEPPING >>> 2] = value ? 1 : 0
   }
 
   #setRepeating(value: boolean): void {
-    this.#u32[S_REPEATING >>> 2] = value ? 1 : 0
+    this.#u32[systemState.S_REPEATING >>> 2] = value ? 1 : 0
   }
 
   /** Executes one instruction, or delivers one event; see {@link Vcpu.step}. */
@@ -153,13 +106,15 @@ export class Executor {
     try {
       this.#core.placeTlb()
       const exit = this.#run(budget)
-      return exit === EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true ? EXIT_DEBUG : exit
+      return exit === execution.EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true
+        ? execution.EXIT_DEBUG
+        : exit
     } catch (error) {
       // A broken invariant, such as a replay that goes another way: nothing can go on from here.
       return failed(error)
     } finally {
       // The processor has come back, for whatever reason: what it was asked to come back for is not to end its next turn.
-      this.#outside.clear(EVENT_STOP)
+      this.#outside.clear(S.EVENT_STOP)
     }
   }
 
@@ -173,7 +128,7 @@ export class Executor {
         if (this.#outside.init) this.cancel()
         else {
           const status = this.#pass.inPlace ? this.#runOn() : this.#nextPass()
-          if (status === STATUS_RETRY && this.#pass.active) return EXIT_BLOCKED
+          if (status === S.STATUS_RETRY && this.#pass.active) return execution.EXIT_BLOCKED
           const exit = this.#finish(status)
           if (exit !== undefined) return exit
           continue
@@ -187,9 +142,9 @@ export class Executor {
           if (exit !== undefined) return exit
           continue
         }
-        if (hooks.stopsBetween(this.#turn.cost)) return EXIT_DEBUG
+        if (hooks.stopsBetween(this.#turn.cost)) return execution.EXIT_DEBUG
       }
-      if (u32[S_EVENTS >>> 2] !== 0) {
+      if (u32[S.S_EVENTS >>> 2] !== 0) {
         if (this.#delivery.isSmiDue) {
           this.#delivery.latchSmi()
           const exit = this.#delivery.deliver()
@@ -197,13 +152,18 @@ export class Executor {
           continue
         }
         if (this.#delivery.isInitDue) {
-          this.#outside.clear(EVENT_INIT | EVENT_NMI)
+          this.#outside.clear(S.EVENT_INIT | S.EVENT_NMI)
           this.cancel()
           resetState(this.#core.system, RESET_INIT, this.bootstrap)
         }
       }
-      if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
-        if (this.#isTurnOver()) return EXIT_BUDGET
+      if (
+        (u32[systemState.S_STEPPING >>> 2]! |
+          u32[systemState.S_PENDING_DEBUG >>> 2]! |
+          u32[systemState.S_PENDING_FAULT >>> 2]!) !==
+        0
+      ) {
+        if (this.#isTurnOver()) return execution.EXIT_BUDGET
         const stepping = this.#stepping()
         this.#setStepping(false)
         if (this.#delivery.latchTrap(stepping)) {
@@ -212,17 +172,18 @@ export class Executor {
           continue
         }
       }
-      if (u32[S_SHADOW >>> 2] === 0) {
+      if (u32[S.S_SHADOW >>> 2] === 0) {
         const exit = this.#delivery.take()
         // A stop for a frame that has left the guest does not take back what ends the turn.
-        if (exit !== undefined) return exit === EXIT_BUDGET && this.paused ? EXIT_PAUSE : exit
+        if (exit !== undefined) return exit === execution.EXIT_BUDGET && this.paused ? execution.EXIT_PAUSE : exit
         if (this.#pass.active) continue
-        if (hooks !== null && hooks.stopsBetween(this.#turn.cost)) return EXIT_DEBUG
+        if (hooks !== null && hooks.stopsBetween(this.#turn.cost)) return execution.EXIT_DEBUG
       }
-      if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
-      if (this.paused) return EXIT_PAUSE
-      if (this.#isTurnOver()) return EXIT_BUDGET
-      if (this.#passes.count >= MOST_PASSES || this.#core.counts.systemCalls >= this.callLimit) return EXIT_YIELD
+      if (u32[systemState.S_ACTIVITY >>> 2] !== systemState.ACTIVITY_RUNNING) return this.#idle()
+      if (this.paused) return execution.EXIT_PAUSE
+      if (this.#isTurnOver()) return execution.EXIT_BUDGET
+      if (this.#passes.count >= MOST_PASSES || this.#core.counts.systemCalls >= this.callLimit)
+        return execution.EXIT_YIELD
       const nearsSample = this.sampling.asked && this.sampling.nears()
       const status = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)
@@ -244,7 +205,7 @@ export class Executor {
           break
         }
         const status = this.#nextPass()
-        if (status === STATUS_RETRY) return EXIT_BLOCKED
+        if (status === S.STATUS_RETRY) return execution.EXIT_BLOCKED
         const exit = this.#finish(status)
         if (exit !== undefined && exit.reason !== 'shutdown') return exit
       }
@@ -252,20 +213,20 @@ export class Executor {
     } catch (error) {
       return failed(error)
     } finally {
-      this.#outside.clear(EVENT_STOP)
+      this.#outside.clear(S.EVENT_STOP)
     }
   }
 
   #idle(): Exit {
-    switch (this.#u32[S_ACTIVITY >>> 2]) {
-      case ACTIVITY_HALTED:
-        return EXIT_HLT
-      case ACTIVITY_MWAIT:
-        return EXIT_MWAIT
-      case ACTIVITY_SHUTDOWN:
-        return EXIT_SHUTDOWN
+    switch (this.#u32[systemState.S_ACTIVITY >>> 2]) {
+      case systemState.ACTIVITY_HALTED:
+        return execution.EXIT_HLT
+      case systemState.ACTIVITY_MWAIT:
+        return execution.EXIT_MWAIT
+      case systemState.ACTIVITY_SHUTDOWN:
+        return execution.EXIT_SHUTDOWN
       default:
-        return EXIT_WAIT
+        return execution.EXIT_WAIT
     }
   }
 
@@ -273,30 +234,30 @@ export class Executor {
   #finish(status: number): Exit | undefined {
     if (this.#numericError.ignoring) this.#numericError.settle(status)
     switch (status) {
-      case STATUS_DONE:
-      case STATUS_LEAVE:
-      case STATUS_JUMP:
-      case STATUS_EXIT:
-        this.#u32[S_REPEATING >>> 2] = 0
+      case S.STATUS_DONE:
+      case S.STATUS_LEAVE:
+      case S.STATUS_JUMP:
+      case S.STATUS_EXIT:
+        this.#u32[systemState.S_REPEATING >>> 2] = 0
         return undefined
-      case STATUS_CONTINUE:
+      case S.STATUS_CONTINUE:
         this.#setRepeating(true)
         return undefined
       case STATUS_EVENT:
         return this.#delivery.deliver()
       case STATUS_BREAK:
-        return EXIT_DEBUG
-      case STATUS_FAULT:
+        return execution.EXIT_DEBUG
+      case S.STATUS_FAULT:
         return this.#deliverFault()
-      case STATUS_ANSWERED:
-        this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
+      case S.STATUS_ANSWERED:
+        this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
         return this.#finish(this.#passes.completeAnswered())
-      case STATUS_RESTART:
+      case S.STATUS_RESTART:
         return this.#beginLogged()
-      case STATUS_RETRY:
+      case S.STATUS_RETRY:
         if (!this.#pass.active) this.#waitInPlace()
-        return EXIT_BLOCKED
-      case STATUS_STEP:
+        return execution.EXIT_BLOCKED
+      case S.STATUS_STEP:
         return this.#finishAlone()
       default:
         return failed(this.error ?? this.#fetch.code.error ?? new Error(`unexpected status ${status}`))
@@ -311,7 +272,7 @@ export class Executor {
     if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
     // The instruction meets its own breakpoints again; what MOV SS has held back is lost (SDM vol. 3C, "Delivery of Pending
     // Debug Exceptions after VM Entry": none is pending after a hardware exception).
-    this.#u32[S_PENDING_DEBUG >>> 2] = 0
+    this.#u32[systemState.S_PENDING_DEBUG >>> 2] = 0
     this.#core.counts.faults++
     this.#setRepeating(false)
     this.#delivery.latchFault()
@@ -319,7 +280,7 @@ export class Executor {
     if (hooks !== null) {
       hooks.points.takeAccess()
       this.#core.places.takeAccess()
-      if (this.#delivery.stopsFor(hooks)) return EXIT_DEBUG
+      if (this.#delivery.stopsFor(hooks)) return execution.EXIT_DEBUG
     }
     return this.#delivery.deliver()
   }
@@ -327,7 +288,7 @@ export class Executor {
   /** The next instruction cannot be executed among others. */
   #finishAlone(): Exit | undefined {
     const status = this.#step()
-    return status === STATUS_STEP
+    return status === S.STATUS_STEP
       ? failed(new Error('an instruction that cannot be fetched alone'))
       : this.#finish(status)
   }
@@ -339,8 +300,8 @@ export class Executor {
       const { lo, hi } = this.#fetch.current()
       return linearAddress(lo, hi)
     }
-    const offset = this.#core.memory.u16[(u32[S_RECORD >>> 2]! + R_OFFSET) >>> 1]!
-    return linearAddress((u32[S_PAGE_BASE >>> 2]! + offset) >>> 0, u32[(S_PAGE_BASE >>> 2) + 1]!)
+    const offset = this.#core.memory.u16[(u32[S.S_RECORD >>> 2]! + R_OFFSET) >>> 1]!
+    return linearAddress((u32[S.S_PAGE_BASE >>> 2]! + offset) >>> 0, u32[(S.S_PAGE_BASE >>> 2) + 1]!)
   }
 
   /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
@@ -353,49 +314,50 @@ export class Executor {
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.#core.state, record)
     turn.settle(slice)
-    if (status === STATUS_EXIT) this.#leaveRecord()
-    else turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    if (status === S.STATUS_EXIT) this.#leaveRecord()
+    else turn.mayEnd = status === S.STATUS_LEAVE || status === S.STATUS_CONTINUE
     return status
   }
 
   /** A handler has set RIP: the turn may end where the branch that this was would let it. */
   #leaveRecord(): void {
     const u32 = this.#u32
-    const record = u32[S_RECORD >>> 2]!
-    const lo = (u32[S_PAGE_BASE >>> 2]! + this.#core.memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
-    this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1]!)
-    this.#turn.arrive(STATUS_EXIT)
+    const record = u32[S.S_RECORD >>> 2]!
+    const lo = (u32[S.S_PAGE_BASE >>> 2]! + this.#core.memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
+    this.#turn.departFrom(lo, u32[(S.S_PAGE_BASE >>> 2) + 1]!)
+    this.#turn.arrive(S.STATUS_EXIT)
   }
 
   /** Single-stepping, breakpoints, tracers, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
-    const shadow = this.#u32[S_SHADOW >>> 2]!
+    const shadow = this.#u32[S.S_SHADOW >>> 2]!
     return (
       this.#core.watched.instruction !== null ||
       this.#debug.hooks?.stepping === true ||
       needsStepping(this.#core.system) ||
       this.#numericError.ignoring ||
-      (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
+      (shadow !== 0 && this.#u32[S.S_EVENTS >>> 2] !== 0)
     )
   }
 
   /** Executes the instruction at RIP, and only it. */
   #step(): number {
     const u32 = this.#u32
-    if (this.#debug.hooks?.points.breaks === true && u32[S_REPEATING >>> 2] === 0) {
+    if (this.#debug.hooks?.points.breaks === true && u32[systemState.S_REPEATING >>> 2] === 0) {
       const { lo, hi } = this.#fetch.current()
       if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) return STATUS_BREAK
     }
     this.#core.counts.steps++
     this.#pass.begin()
-    u32[S_STEP_SUPPRESSED >>> 2] = 0
+    u32[systemState.S_STEP_SUPPRESSED >>> 2] = 0
     if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
-    this.#setStepping((u32[S_EFLAGS >>> 2]! & FLAG_TF) !== 0)
+    this.#setStepping((u32[S.S_EFLAGS >>> 2]! & S.FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
-    if (status !== STATUS_DONE && status !== STATUS_RESTART) return status
-    if (this.#core.watched.instruction !== null && u32[S_REPEATING >>> 2] === 0) this.#core.watched.instruction()
-    return status === STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
+    if (status !== S.STATUS_DONE && status !== S.STATUS_RESTART) return status
+    if (this.#core.watched.instruction !== null && u32[systemState.S_REPEATING >>> 2] === 0)
+      this.#core.watched.instruction()
+    return status === S.STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
   }
 
   // ---------------------------------------------------------------- passes of what meets a device
@@ -403,7 +365,7 @@ export class Executor {
   /** The current instruction has met a device: it starts again, and everything it does is logged from now on. */
   #beginLogged(): Exit | undefined {
     const status = this.#passes.restartLogged()
-    if (status === STATUS_RETRY) return EXIT_BLOCKED
+    if (status === S.STATUS_RETRY) return execution.EXIT_BLOCKED
     return this.#finish(status)
   }
 
@@ -411,7 +373,7 @@ export class Executor {
   #waitInPlace(): void {
     const pass = this.#pass
     if (pass.waitInPlace()) {
-      if (pass.portForm === null) this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
+      if (pass.portForm === null) this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
       return
     }
     // The instruction's bytes are not there yet.
@@ -444,19 +406,22 @@ export class Executor {
       // A debugger may have come while the device took its time.
       this.#core.places.ports ||
       this.#core.places.mmio ||
-      (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
+      (u32[systemState.S_STEPPING >>> 2]! |
+        u32[systemState.S_PENDING_DEBUG >>> 2]! |
+        u32[systemState.S_PENDING_FAULT >>> 2]!) !==
+        0 ||
       this.#mustStep()
     if (alone) return this.#nextPass()
     if (this.#pass.portForm !== null) {
       const status = this.#passes.completePort()
-      return status === STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
+      return status === S.STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
     }
     const status = this.#core.device.answer()
-    if (status !== STATUS_DONE) return status
+    if (status !== S.STATUS_DONE) return status
     if (this.#outside.urgent) return this.#passes.completeAnswered()
     this.#pass.finish()
     this.#fetch.followPinned()
-    return this.#slice(this.#core.state + S_PINNED)
+    return this.#slice(this.#core.state + S.S_PINNED)
   }
 
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
@@ -468,13 +433,14 @@ export class Executor {
     this.#turn.mayEnd = true
     this.#core.host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.
-    if (this.#u32[S_SMM >>> 2] === SMM_ENTERING) this.#u32[S_SMM >>> 2] = SMM_OUTSIDE
+    if (this.#u32[systemState.S_SMM >>> 2] === systemState.SMM_ENTERING)
+      this.#u32[systemState.S_SMM >>> 2] = systemState.SMM_OUTSIDE
     this.#core.memoryAccess.nonCanonical = false
     // The fault that a delivery has met is forgotten with it.
-    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#core.i32[S.S_FAULT_VECTOR >>> 2] = -1
     this.#setStepping(false)
     this.#setRepeating(false)
-    if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
+    if (this.#numericError.ignoring) this.#numericError.settle(S.STATUS_DONE)
     this.#core.mode.changed()
   }
 }

@@ -7,38 +7,9 @@ import { X86CodeSpace } from './access/code-space.ts'
 import type { CpuCore } from './cpu-core.ts'
 import { DEVICE_LOGGED } from './state/host.ts'
 import type { CpuHost, Translation, Words } from './state/host.ts'
-import {
-  OP_CONTINUE,
-  OP_CROSS,
-  OP_BITS,
-  OP_LEAVE,
-  OP_UNIT,
-  RECORD_BYTES,
-  R_DISP,
-  R_LENGTH,
-  R_OFFSET,
-  R_OP,
-  R_SEGMENT,
-  SEGMENT_LINK,
-} from './state/record.ts'
+import * as R from './state/record.ts'
 import { VECTOR_GP } from './state/vectors.ts'
-import {
-  CS,
-  MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  STATUS_DONE,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  STATUS_STEP,
-  S_FETCH_STATUS,
-  S_MODE,
-  S_PINNED,
-  S_RIP,
-  S_SEGMENTS,
-  STATE_LAYOUT,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 import { newTranslation } from './access/translation.ts'
 
 /**
@@ -66,7 +37,7 @@ export class InstructionFetch {
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#cache = cache
     this.#space = new X86CodeSpace(this.#u32, host, tlb, mode, debug)
-    this.code = new CodeFetch(memory, state, STATE_LAYOUT, cache, tlb, this.#space)
+    this.code = new CodeFetch(memory, state, S.STATE_LAYOUT, cache, tlb, this.#space)
   }
 
   /** Linear address of RIP, as words; they are overwritten by the next look-up. */
@@ -76,11 +47,11 @@ export class InstructionFetch {
   }
 
   #linearRip(): void {
-    const rip = this.#u32[S_RIP >>> 2]!
-    const base = this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
-    if (this.#u32[S_MODE >>> 2] === MODE_64) {
+    const rip = this.#u32[S.S_RIP >>> 2]!
+    const base = this.#u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!
+    if (this.#u32[S.S_MODE >>> 2] === S.MODE_64) {
       this.#words.lo = rip
-      this.#words.hi = this.#u32[(S_RIP >>> 2) + 1]!
+      this.#words.hi = this.#u32[(S.S_RIP >>> 2) + 1]!
     } else {
       this.#words.lo = (rip + base) >>> 0
       this.#words.hi = 0
@@ -92,9 +63,9 @@ export class InstructionFetch {
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchOne(lo, hi)
-    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
+    if (record === 0) return this.#u32[S.S_FETCH_STATUS >>> 2]!
     this.pin(record)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 
   /**
@@ -106,33 +77,33 @@ export class InstructionFetch {
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchBytewise(lo, hi, log)
-    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
+    if (record === 0) return this.#u32[S.S_FETCH_STATUS >>> 2]!
     this.pin(record)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 
   /** Has the instructions that follow the pinned one come after it. */
   followPinned(): void {
-    this.#memory.u16[(this.#state + S_PINNED + RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+    this.#memory.u16[(this.#state + S.S_PINNED + R.RECORD_BYTES + R.R_OP) >>> 1] = R.OP_CONTINUE
   }
 
   pin(given: number): void {
-    const at = this.#state + S_PINNED
+    const at = this.#state + S.S_PINNED
     const { u8, u16, u32 } = this.#memory
-    const record = u16[(given + R_OP) >>> 1] === OP_UNIT ? u32[(given + R_DISP) >>> 2]! : given
+    const record = u16[(given + R.R_OP) >>> 1] === R.OP_UNIT ? u32[(given + R.R_DISP) >>> 2]! : given
     if (record !== at) {
-      let from = (u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record) >>> 2
+      let from = (u16[(record + R.R_OP) >>> 1] === R.OP_CROSS ? record + R.RECORD_BYTES : record) >>> 2
       let to = at >>> 2
-      for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from]!
+      for (const end = to + (R.RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from]!
       // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
       // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
-      u16[(at + R_OP) >>> 1]! &= OP_BITS
+      u16[(at + R.R_OP) >>> 1]! &= R.OP_BITS
       // A link would lead on past the one instruction that is to be executed.
-      if ((u8[at + R_SEGMENT]! & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
+      if ((u8[at + R.R_SEGMENT]! & R.SEGMENT_LINK) !== 0) u32[(at + R.R_DISP) >>> 2] = 0
     }
-    const next = at + RECORD_BYTES
-    u16[(next + R_OP) >>> 1] = OP_LEAVE
-    u16[(next + R_OFFSET) >>> 1] = u16[(at + R_OFFSET) >>> 1]! + u8[at + R_LENGTH]!
+    const next = at + R.RECORD_BYTES
+    u16[(next + R.R_OP) >>> 1] = R.OP_LEAVE
+    u16[(next + R.R_OFFSET) >>> 1] = u16[(at + R.R_OFFSET) >>> 1]! + u8[at + R.R_LENGTH]!
   }
 
   /** For a single instruction, in places where generated code does not run freely. */
@@ -140,7 +111,7 @@ export class InstructionFetch {
     this.#space.alone = true
     const record = this.code.fetchOne(lo, hi)
     this.#space.alone = false
-    if (record !== 0 || this.#u32[S_FETCH_STATUS >>> 2] !== STATUS_STEP) return record
+    if (record !== 0 || this.#u32[S.S_FETCH_STATUS >>> 2] !== S.STATUS_STEP) return record
     return this.#fetchBytewise(lo, hi)
   }
 
@@ -152,10 +123,10 @@ export class InstructionFetch {
   #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
     const u32 = this.#u32
     const mode = this.#space.modeAt(lo)
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    const base = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!
+    const limit = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2]!
     const bytes = this.#fetchBytes
-    const at = this.#state + S_PINNED
+    const at = this.#state + S.S_PINNED
     this.code.leaveAt(lo, hi)
     const t = this.#translation
     const offset = lo & 0xfff
@@ -164,29 +135,29 @@ export class InstructionFetch {
     const careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
-      const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
+      const byteHi = byteLo < lo && mode === S.MODE_64 ? (hi + 1) >>> 0 : hi
       const needed = careful || (byteLo & 0xfff) === 0
       if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
-      const beyond = mode !== MODE_64 && (byteLo - base) >>> 0 > limit
+      const beyond = mode !== S.MODE_64 && (byteLo - base) >>> 0 > limit
       let status = beyond
         ? this.#space.fault(byteLo, byteHi, VECTOR_GP, 0)
         : this.#space.translate(byteLo, byteHi, t, log)
-      if (status === STATUS_DONE) {
+      if (status === S.STATUS_DONE) {
         if (log !== null) {
           status = this.#loggedByte(log, byteLo, byteHi, count)
           bytes[count] = this.#words.lo
-          if (status === STATUS_RETRY) {
-            u32[S_FETCH_STATUS >>> 2] = status
+          if (status === S.STATUS_RETRY) {
+            u32[S.S_FETCH_STATUS >>> 2] = status
             return 0
           }
         } else if (t.ma >= 0) bytes[count] = this.#memory.u8[t.ma]!
         // Even a fast device is not asked: a later byte, or the instruction's data, may belong to a slow one.
-        else status = STATUS_RESTART
+        else status = S.STATUS_RESTART
       }
-      if (status !== STATUS_DONE) {
+      if (status !== S.STATUS_DONE) {
         // The bytes so far may be an instruction already; only one that needs the missing byte faults.
         if (count === 0 || !this.#isWhole(at, bytes, count, mode, offset)) {
-          u32[S_FETCH_STATUS >>> 2] = status
+          u32[S.S_FETCH_STATUS >>> 2] = status
           return 0
         }
         this.#space.dropFault()
@@ -211,16 +182,16 @@ export class InstructionFetch {
     const index = device
       ? log.access(AccessKind.MMIO_READ, t.gpa >>> 0, gpaHi, 1, accessTag(0, position))
       : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
-    if (log.state(index) !== STATUS_DONE) {
+    if (log.state(index) !== S.STATUS_DONE) {
       if (device) {
         const status = this.#host.physicalRead(t.gpa, 1, this.#words, DEVICE_LOGGED)
-        if (status === STATUS_RETRY) log.wait(index)
-        if (status !== STATUS_DONE) return status
+        if (status === S.STATUS_RETRY) log.wait(index)
+        if (status !== S.STATUS_DONE) return status
       } else this.#words.lo = this.#memory.u8[t.ma]!
       log.setData(index, this.#words.lo, 0)
       log.complete(index)
     }
     this.#words.lo = log.dataLo(index)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }

@@ -4,16 +4,7 @@ import type { InstructionFetch } from './instruction-fetch.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './access/pass.ts'
 import type { QuickPort } from './access/quick-port.ts'
-import {
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_FAULT,
-  STATUS_LEAVE,
-  STATUS_RETRY,
-  S_ATTENTION,
-  S_PINNED,
-  S_RECORD,
-} from './state/state-layout.ts'
+import * as S from './state/state-layout.ts'
 
 /** Fetching an instruction from a device takes as long as several passes. */
 const FETCHED_PASSES = 16
@@ -43,7 +34,7 @@ export class InstructionPasses {
   /** Runs generated code from the pinned record. */
   runPinned(): number {
     const { state } = this.#core
-    return this.#interpreter.run(state, state + S_PINNED)
+    return this.#interpreter.run(state, state + S.S_PINNED)
   }
 
   /** Executes the instruction at RIP without a log. STATUS_RESTART becomes logged passes where a device holds its bytes. */
@@ -60,7 +51,7 @@ export class InstructionPasses {
 
   /** Starts the current instruction again in logged passes: it has met a device. */
   restartLogged(): number {
-    this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
+    this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
     this.#pass.startLogging(PASS_INSTRUCTION)
     return this.loggedPass()
   }
@@ -75,17 +66,17 @@ export class InstructionPasses {
   completePort(): number {
     this.#turn.depart()
     const status = this.#quickPort.complete()
-    if (status !== STATUS_DONE) return status
+    if (status !== S.STATUS_DONE) return status
     this.#turn.retired++
     this.#turn.arrive(status)
     this.#pass.finish()
-    return STATUS_LEAVE
+    return S.STATUS_LEAVE
   }
 
   /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */
   completeAccess(): number {
     const answer = this.#core.device.answer()
-    return answer === STATUS_DONE ? this.completeAnswered() : answer
+    return answer === S.STATUS_DONE ? this.completeAnswered() : answer
   }
 
   /** Executes, alone, the instruction whose access has been answered. */
@@ -105,7 +96,7 @@ export class InstructionPasses {
     this.#core.mode.missAll()
     this.#turn.depart()
     this.#turn.allow(1)
-    this.#u32[S_ATTENTION >>> 2] = 0
+    this.#u32[S.S_ATTENTION >>> 2] = 0
     return this.runPinned()
   }
 
@@ -114,10 +105,10 @@ export class InstructionPasses {
     this.#pass.beginLogged()
     const fetches = this.#pass.state === PASS_FETCHED
     this.count += fetches ? FETCHED_PASSES : 1
-    const fetched = fetches ? this.#fetch.pinLogged(this.#pass.log) : STATUS_DONE
-    if (fetched !== STATUS_DONE) return this.endPass(fetched)
+    const fetched = fetches ? this.#fetch.pinLogged(this.#pass.log) : S.STATUS_DONE
+    if (fetched !== S.STATUS_DONE) return this.endPass(fetched)
     const status = this.#runMissing()
-    if (status !== STATUS_RETRY && status !== STATUS_ERROR) {
+    if (status !== S.STATUS_RETRY && status !== S.STATUS_ERROR) {
       this.#turn.settle(1)
       this.#turn.arrive(status)
     }
@@ -126,11 +117,11 @@ export class InstructionPasses {
 
   /** Ends a logged pass of an instruction or a delivery, which has ended with a status. */
   endPass(status: number): number {
-    if (status === STATUS_RETRY) {
+    if (status === S.STATUS_RETRY) {
       this.#pass.suspend()
       return status
     }
-    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#core.logged.commit()
+    if (status !== S.STATUS_FAULT && status !== S.STATUS_ERROR) this.#core.logged.commit()
     this.#pass.log.end()
     this.#pass.finish()
     this.#core.mode.changed()

@@ -4,19 +4,7 @@ import type { Assembler, Label } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { describe, expect, test } from 'vitest'
 import { X86CodeSpace } from '../src/access/code-space.ts'
-import {
-  CS,
-  MODE_16,
-  MODE_16_EDGE,
-  MODE_32,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  STATUS_DONE,
-  STATUS_STEP,
-  S_MODE,
-  S_SEGMENTS,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT } from './support/bare-cpu.ts'
 
 const FLAT_CODE = 0x08
@@ -91,56 +79,62 @@ describe('in the last page of a segment of 64 KiB', () => {
 
 describe('where instructions run among others', () => {
   const u32 = new Uint32Array(0x1000 >>> 2)
-  const cs = (S_SEGMENTS + SEG_BYTES * CS) >>> 2
+  const cs = (S.S_SEGMENTS + S.SEG_BYTES * S.CS) >>> 2
   const space = new X86CodeSpace(u32, {} as never, {} as never, {} as never, { hooks: null } as never)
   const segment = (base: number, limit: number): void => {
-    u32[S_MODE >>> 2] = MODE_16
-    u32[cs + (SEG_BASE >>> 2)] = base
-    u32[cs + (SEG_LIMIT >>> 2)] = limit
+    u32[S.S_MODE >>> 2] = S.MODE_16
+    u32[cs + (S.SEG_BASE >>> 2)] = base
+    u32[cs + (S.SEG_LIMIT >>> 2)] = limit
   }
 
   test.each([
-    { what: 'the last page of a segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, status: STATUS_DONE },
+    { what: 'the last page of a segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, status: S.STATUS_DONE },
     {
       what: 'a page of which a byte is beyond the limit',
       base: 0xf_0000,
       limit: 0xfffe,
       lo: 0xf_f123,
-      status: STATUS_STEP,
+      status: S.STATUS_STEP,
     },
-    { what: 'a page that begins before the segment', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, status: STATUS_DONE },
+    {
+      what: 'a page that begins before the segment',
+      base: 0xf_0010,
+      limit: 0xffff,
+      lo: 0xf_0020,
+      status: S.STATUS_DONE,
+    },
     {
       what: 'a page that begins before the segment and ends after it',
       base: 0xf_0010,
       limit: 0xfee,
       lo: 0xf_0020,
-      status: STATUS_STEP,
+      status: S.STATUS_STEP,
     },
-    { what: 'the last page of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_f000, status: STATUS_STEP },
-    { what: 'the last page but one of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_e000, status: STATUS_DONE },
-    { what: 'a segment of less than a page', base: 0x1000, limit: 0xffe, lo: 0x1000, status: STATUS_STEP },
+    { what: 'the last page of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_f000, status: S.STATUS_STEP },
+    { what: 'the last page but one of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_e000, status: S.STATUS_DONE },
+    { what: 'a segment of less than a page', base: 0x1000, limit: 0xffe, lo: 0x1000, status: S.STATUS_STEP },
   ])('$what', ({ base, limit, lo, status }) => {
     segment(base, limit)
     expect(space.check(lo, 0)).toBe(status)
   })
 
   test.each([
-    { what: 'a page in the segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, mode: MODE_16 },
-    { what: 'one that begins before it', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: MODE_16_EDGE },
-    { what: 'one that ends after it', base: 0xf_0000, limit: 0xfffe, lo: 0xf_f123, mode: MODE_16_EDGE },
-    { what: 'one that 64 KiB end in', base: 0xf_0010, limit: 0xffff_ffff, lo: 0x10_0000, mode: MODE_16_EDGE },
-    { what: 'one of 32-bit code', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: MODE_32, code: MODE_32 },
-  ])('the mode of $what', ({ base, limit, lo, mode, code = MODE_16 }) => {
+    { what: 'a page in the segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, mode: S.MODE_16 },
+    { what: 'one that begins before it', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: S.MODE_16_EDGE },
+    { what: 'one that ends after it', base: 0xf_0000, limit: 0xfffe, lo: 0xf_f123, mode: S.MODE_16_EDGE },
+    { what: 'one that 64 KiB end in', base: 0xf_0010, limit: 0xffff_ffff, lo: 0x10_0000, mode: S.MODE_16_EDGE },
+    { what: 'one of 32-bit code', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: S.MODE_32, code: S.MODE_32 },
+  ])('the mode of $what', ({ base, limit, lo, mode, code = S.MODE_16 }) => {
     segment(base, limit)
-    u32[S_MODE >>> 2] = code
+    u32[S.S_MODE >>> 2] = code
     expect(space.modeAt(lo)).toBe(mode)
   })
 
   // 14 bytes of an instruction may lie on its second page.
   test.each([
-    { limit: 0x100d, status: STATUS_DONE },
-    { limit: 0x100c, status: STATUS_STEP },
-    { limit: 5, status: STATUS_STEP },
+    { limit: 0x100d, status: S.STATUS_DONE },
+    { limit: 0x100c, status: S.STATUS_STEP },
+    { limit: 5, status: S.STATUS_STEP },
   ])('an instruction that goes on at 1000h under the limit $limit', ({ limit, status }) => {
     segment(0x2_0000, limit)
     expect(space.checkSecondPage(0x2_1000)).toBe(status)

@@ -26,17 +26,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import {
-  FLAG_RF,
-  FLAG_TF,
-  S_CR4,
-  S_DR,
-  S_EFER,
-  S_EFLAGS,
-  S_LSTAR,
-  S_SFMASK,
-  S_STAR,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { bothWays, expectAlike } from './support/both-ways.ts'
 import { BareCpu, CODE, GDT, PAGE_TABLE, STACK, initialState } from './support/bare-cpu.ts'
 
@@ -73,7 +63,7 @@ function debugged(build: (asm: Assembler) => void, resume = false): { pc: BareCp
     asm.xor(eax, eax).mov(dr6, rax)
     asm.add(rbx, 24).mov(qword(TRACE - 8), rbx)
     asm.pop(rbx).pop(rax)
-    if (resume) asm.or(dword(rsp, { disp: 16 }), FLAG_RF)
+    if (resume) asm.or(dword(rsp, { disp: 16 }), S.FLAG_RF)
     asm.iretq()
   }, HANDLER)
   pc.write64(TRACE - 8, BigInt(TRACE))
@@ -97,7 +87,7 @@ function steps(pc: BareCpu, end: number): [number, number][] {
 }
 
 function setTf(pc: BareCpu): void {
-  pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_TF
+  pc.cpu.u32[S.S_EFLAGS >>> 2]! |= S.FLAG_TF
 }
 
 describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
@@ -127,7 +117,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
 
   test('POPF that sets TF is not trapped itself, the next instruction is; POPF that clears it still is', () => {
     const { pc, at } = debugged((asm) => {
-      asm.push(FLAG_TF | 2).popfq()
+      asm.push(S.FLAG_TF | 2).popfq()
       asm.nop().bind(asm.label('after'))
       asm.push(2).bind(asm.label('pushed'))
       asm.popfq().bind(asm.label('cleared'))
@@ -147,7 +137,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
         .mov(ecx, 3)
         .mov(edi, DATA)
         .mov(esi, DATA + 64)
-        .push(FLAG_TF | 2)
+        .push(S.FLAG_TF | 2)
         .popfq()
         .bind(asm.label('rep'))
       asm.rep().movsb()
@@ -166,7 +156,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
         .mov(ecx, 2)
         .mov(edi, DATA)
         .mov(esi, DATA + 64)
-        .push(FLAG_TF | 2)
+        .push(S.FLAG_TF | 2)
         .popfq()
         .bind(asm.label('rep'))
       asm.rep().movsb()
@@ -176,8 +166,8 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
       [at('rep'), BS],
       [at('next'), BS],
     ])
-    const flags = [0, 1].map((i) => Number(pc.read64(TRACE + 24 * i + 16)) & FLAG_RF)
-    expect(flags).toEqual([FLAG_RF, 0])
+    const flags = [0, 1].map((i) => Number(pc.read64(TRACE + 24 * i + 16)) & S.FLAG_RF)
+    expect(flags).toEqual([S.FLAG_RF, 0])
   })
 
   test('INT n is not trapped before its handler has returned', () => {
@@ -195,7 +185,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
     const { pc, at } = debugged((asm) => {
       asm
         .int(SHORT_INT)
-        .push(FLAG_TF | 2)
+        .push(S.FLAG_TF | 2)
         .popfq()
         .nop()
         .bind(asm.label('b'))
@@ -225,7 +215,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
     const { pc, at } = debugged((asm) => {
       asm
         .mov(eax, 0x10)
-        .push(FLAG_TF | 2)
+        .push(S.FLAG_TF | 2)
         .popfq()
       asm.mov(ss, eax).nop().bind(asm.label('a'))
       asm.nop().bind(asm.label('end')).hlt()
@@ -310,7 +300,7 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
     pc.program(
       (asm) =>
         asm
-          .or(dword(rsp, { disp: 16 }), FLAG_RF)
+          .or(dword(rsp, { disp: 16 }), S.FLAG_RF)
           .out(0x80, al)
           .iretq(),
       HANDLER,
@@ -324,7 +314,7 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
     })
     expect(pc.run().reason).toBe('hlt')
     expect(host.seen).toHaveLength(1)
-    expect(pc.register('rbx') & BigInt(FLAG_RF)).toBe(BigInt(FLAG_RF))
+    expect(pc.register('rbx') & BigInt(S.FLAG_RF)).toBe(BigInt(S.FLAG_RF))
   })
 })
 
@@ -522,8 +512,8 @@ function deliveries(pc: BareCpu, end: (rip: number) => boolean, places: Readonly
     const from = pc.mode === 'real' ? pc.read16(stack) : Number(pc.read64(stack + (vector === 14 ? 8 : 0)))
     found.push([vector, places[from] ?? `${(from - HANDLERS) / 0x10}`, pc.dr6 & 0xe00f])
     // A debugger that finds an instruction breakpoint goes past it.
-    if ((pc.dr6 & B1) !== 0) pc.write64(stack + 2 * width, pc.read64(stack + 2 * width) | BigInt(FLAG_RF))
-    pc.cpu.u32[(S_DR + 48) >>> 2] = 0xffff_0ff0
+    if ((pc.dr6 & B1) !== 0) pc.write64(stack + 2 * width, pc.read64(stack + 2 * width) | BigInt(S.FLAG_RF))
+    pc.cpu.u32[(S.S_DR + 48) >>> 2] = 0xffff_0ff0
   }
   return found as unknown as Deliveries
 }
@@ -721,15 +711,15 @@ describe('#DB, and the shadows of MOV SS and STI (SDM vol. 3A, "Masking … When
       pc.load(DATA, [isReal ? 0 : 0x10, 0])
       pc.breakpoint(1, and === 'break after' ? after : at, 0)
       pc.breakpoint(0, DATA, enable(0, 3, 2) | (and.startsWith('break') ? enable(1, 0) : 0))
-      const sets = BigInt(and === 'TF loaded' ? FLAG_TF | 2 : 2)
+      const sets = BigInt(and === 'TF loaded' ? S.FLAG_TF | 2 : 2)
       if (!isReal) {
         // User data before user code, as SYSRET wants them.
         pc.write64(GDT + 0x18, 0x00cf_f300_0000_ffffn)
         pc.write64(GDT + 0x20, 0x00af_fb00_0000_ffffn)
-        pc.cpu.u64[S_EFER >>> 3] = 0x501n
-        pc.cpu.u64[S_STAR >>> 3] = 0x0010_0008n << 32n
-        pc.cpu.u64[S_LSTAR >>> 3] = BigInt(TARGET)
-        pc.cpu.u64[S_SFMASK >>> 3] = BigInt(FLAG_TF)
+        pc.cpu.u64[S.S_EFER >>> 3] = 0x501n
+        pc.cpu.u64[S.S_STAR >>> 3] = 0x0010_0008n << 32n
+        pc.cpu.u64[S.S_LSTAR >>> 3] = BigInt(TARGET)
+        pc.cpu.u64[S.S_SFMASK >>> 3] = BigInt(S.FLAG_TF)
       }
       pc.setRegister('rcx', TARGET)
       pc.setRegister('r11', sets)
@@ -739,7 +729,7 @@ describe('#DB, and the shadows of MOV SS and STI (SDM vol. 3A, "Masking … When
         for (const [i, value] of [BigInt(TARGET), 8n, sets, BigInt(stack), 0x10n].entries())
           pc.write64(stack + 8 * i, value)
       }
-      pc.cpu.setRflags(2 | (and === 'TF' ? FLAG_TF : 0) | (isReal ? 0x800 : 0))
+      pc.cpu.setRflags(2 | (and === 'TF' ? S.FLAG_TF : 0) | (isReal ? 0x800 : 0))
       const faults = expected.at(-1)?.[1] === 'body' && expected.at(-1)?.[0] !== 1
       const stop = faults ? HANDLERS + 0x10 * expected.at(-1)![0] + 1 : 0
       const places = { [at]: 'body', [after]: 'after', [TARGET]: 'target' }
@@ -759,15 +749,15 @@ test('traps that MOV SS and SYSRET have interpreted come compiled as well', () =
       asm
         .mov(rsi, rcx)
         .mov(ecx, TARGET)
-        .mov(r11d, FLAG_TF | 2)
+        .mov(r11d, S.FLAG_TF | 2)
       asm.db(0x48, 0x0f, 0x07).bind(asm.label('back')).mov(rcx, rsi)
       asm.dec(ecx).jnz(loop).hlt()
     },
     prepare: (pc, at) => {
       pc.load(DATA, [0x10, 0])
       pc.breakpoint(0, DATA, enable(0, 3, 2))
-      pc.cpu.u64[S_EFER >>> 3] = 0x501n
-      pc.cpu.u64[S_STAR >>> 3] = 0x0010_0008n << 32n
+      pc.cpu.u64[S.S_EFER >>> 3] = 0x501n
+      pc.cpu.u64[S.S_STAR >>> 3] = 0x0010_0008n << 32n
       pc.vector(1, HANDLER)
       pc.vector(3, HANDLERS)
       pc.load(HANDLERS, [0x48, 0xcf])
@@ -804,7 +794,7 @@ describe('I/O breakpoints and general detect', () => {
     { de: false, hit: false },
   ])('OUT with CR4.DE = $de: trap $hit', ({ de, hit }) => {
     const { pc, at } = debugged((asm) => asm.mov(edx, 0x3f8).out(dx, al).bind(asm.label('after')).nop().hlt())
-    if (de) pc.cpu.u32[S_CR4 >>> 2]! |= CR4_DE
+    if (de) pc.cpu.u32[S.S_CR4 >>> 2]! |= CR4_DE
     pc.breakpoint(0, 0x3f8, enable(0, 2))
     pc.run()
     expect(traps(pc)).toEqual(hit ? [[at('after'), B0]] : [])

@@ -20,16 +20,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import {
-  CS,
-  FLAG_IF,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_SELECTOR,
-  S_CR2,
-  S_EFLAGS,
-  S_SEGMENTS,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { DR6_BT } from '../src/state/architecture.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/state/system-state.ts'
 import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
@@ -68,7 +59,7 @@ describe('maskable interrupts', () => {
     // Still halted: IF is clear.
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(0n)
-    pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
+    pc.cpu.u32[S.S_EFLAGS >>> 2]! |= S.FLAG_IF
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rcx')).toBe(1n)
     expect(pc.register('rax')).toBe(BigInt(at('after')))
@@ -195,7 +186,7 @@ describe('INIT and start-up IPIs', () => {
     pc.cpu.init()
     // Nothing is mapped at the reset vector here, so only look at where it would go.
     pc.run(0)
-    expect(pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]).toBe(0xffff_0000)
+    expect(pc.cpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]).toBe(0xffff_0000)
     expect(pc.rip).toBe(0xfff0)
     expect(pc.activity).toBe(ACTIVITY_RUNNING)
 
@@ -208,7 +199,7 @@ describe('INIT and start-up IPIs', () => {
     second.cpu.startup(9)
     expect(second.run().reason).toBe('hlt')
     expect(second.register('rax')).toBe(0x1234n)
-    expect(second.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_SELECTOR) >>> 2]).toBe(0x900)
+    expect(second.cpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_SELECTOR) >>> 2]).toBe(0x900)
   })
 
   test('a start-up IPI to a processor that runs is ignored', () => {
@@ -305,7 +296,7 @@ describe('events that a hypervisor injects', () => {
       )
     }
     pc.program((asm) => asm.inc(ecx).hlt())
-    pc.cpu.u64[S_CR2 >>> 3] = 0x777n
+    pc.cpu.u64[S.S_CR2 >>> 3] = 0x777n
     const inject = (number: number): boolean =>
       pc.cpu.inject(number, external, error, FAULTING >>> 0, Math.floor(FAULTING / 2 ** 32))
     expect([inject(vector), inject(6)]).toEqual([true, false])

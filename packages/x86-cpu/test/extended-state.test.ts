@@ -8,33 +8,7 @@ import { SLOW_PROBE, SLOW_WRITE } from '../src/state/host.ts'
 import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import type { CpuCore } from '../src/cpu-core.ts'
 import type { Form } from '../src/state/form.ts'
-import {
-  CS,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SS,
-  STATUS_DONE,
-  S_CR0,
-  S_CR4,
-  S_EA,
-  S_FCS,
-  S_FCW,
-  S_FDS,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
-  S_GPR,
-  S_MONITOR_LINE,
-  S_MXCSR,
-  S_PKRU,
-  S_SCRATCH,
-  S_SEGMENTS,
-  S_XCR0,
-  S_XMM,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon, type System } from '../src/system/system.ts'
 import { BareCpu, CODE, PAGE_TABLE, RAM_BYTES, initialState } from './support/bare-cpu.ts'
@@ -137,30 +111,30 @@ function fill(into: Uint8Array, from: Uint8Array): void {
 }
 
 function fillState({ cpu: { u8, u32 } }: BareCpu, state: Given): void {
-  u8.fill(0, S_MXCSR, S_FDS + 4)
-  u8.fill(0, S_FPR, S_SCRATCH)
-  u32[S_FCW >>> 2] = 0x37f
-  u32[S_FTAG_EMPTY >>> 2] = 0xff
+  u8.fill(0, S.S_MXCSR, S.S_FDS + 4)
+  u8.fill(0, S.S_FPR, S.S_SCRATCH)
+  u32[S.S_FCW >>> 2] = 0x37f
+  u32[S.S_FTAG_EMPTY >>> 2] = 0xff
   if ((state.initial & 1) === 0) {
-    fill(u8.subarray(S_FCW, S_FDS + 4), state.bytes)
+    fill(u8.subarray(S.S_FCW, S.S_FDS + 4), state.bytes)
     // What the state's words can hold.
-    u32[S_FCW >>> 2] = (u32[S_FCW >>> 2]! & 0x1f7f) | 0x40
-    u32[S_FSW >>> 2] = state.fsw & 0xc7ff
-    u32[S_FTOP >>> 2] = state.top
-    u32[S_FTAG_EMPTY >>> 2] = state.empty
-    for (const at of [S_FCS, S_FDS]) u32[at >>> 2]! &= 0xffff
-    if (!state.hasPointers) u8.fill(0, S_FOP, S_FDS + 4)
-    for (let i = 0; i < 8; i++) fill(u8.subarray(S_FPR + 16 * i, S_FPR + 16 * i + 10), state.bytes.subarray(i))
+    u32[S.S_FCW >>> 2] = (u32[S.S_FCW >>> 2]! & 0x1f7f) | 0x40
+    u32[S.S_FSW >>> 2] = state.fsw & 0xc7ff
+    u32[S.S_FTOP >>> 2] = state.top
+    u32[S.S_FTAG_EMPTY >>> 2] = state.empty
+    for (const at of [S.S_FCS, S.S_FDS]) u32[at >>> 2]! &= 0xffff
+    if (!state.hasPointers) u8.fill(0, S.S_FOP, S.S_FDS + 4)
+    for (let i = 0; i < 8; i++) fill(u8.subarray(S.S_FPR + 16 * i, S.S_FPR + 16 * i + 10), state.bytes.subarray(i))
   }
   for (let i = 0; i < 16; i++) {
-    const at = S_XMM + 64 * i
+    const at = S.S_XMM + 64 * i
     if ((state.initial & 2) === 0) fill(u8.subarray(at, at + 16), state.bytes.subarray(i))
     if ((state.initial & 4) === 0) fill(u8.subarray(at + 16, at + 32), state.bytes.subarray(2 * i))
   }
   // One that only 64-bit mode has is in use alone.
-  if (state.initial === 6) u8[S_XMM + 64 * 12 + (state.top & 4 ? 16 : 0)] = 1
-  u32[S_MXCSR >>> 2] = state.mxcsr
-  u32[S_PKRU >>> 2] = (state.initial & 0x200) === 0 ? state.pkru : 0
+  if (state.initial === 6) u8[S.S_XMM + 64 * 12 + (state.top & 4 ? 16 : 0)] = 1
+  u32[S.S_MXCSR >>> 2] = state.mxcsr
+  u32[S.S_PKRU >>> 2] = (state.initial & 0x200) === 0 ? state.pkru : 0
 }
 
 function fillArea(pc: BareCpu, secondPage: number, state: Given): void {
@@ -179,7 +153,7 @@ function fillArea(pc: BareCpu, secondPage: number, state: Given): void {
     }
   }
   if (state.pkruInArea === 'same') {
-    for (const at of [576, 832]) view.setUint32(at, pc.cpu.u32[S_PKRU >>> 2]!, true)
+    for (const at of [576, 832]) view.setUint32(at, pc.cpu.u32[S.S_PKRU >>> 2]!, true)
   }
   const pages = new Uint8Array(0x2000)
   pages.set(area, state.offset)
@@ -194,10 +168,11 @@ function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, stat
   cpu.load(initialState(mode))
   // A turn ends with a jump to another page.
   pc.load(CODE, [...instructions[mnemonic]!, 0xe9, 0, 0x10, 0, 0])
-  u32[S_CR4 >>> 2]! |= state.disabled === 'OSXSAVE' ? 0 : 1 << 18
-  u32[S_CR0 >>> 2]! |= state.disabled === 'TS' ? 8 : 0
-  for (const segment of [CS, SS]) u32[(S_SEGMENTS + SEG_BYTES * segment + SEG_ATTRIBUTES) >>> 2]! |= state.cpl << 5
-  u32[S_XCR0 >>> 2] = state.xcr0
+  u32[S.S_CR4 >>> 2]! |= state.disabled === 'OSXSAVE' ? 0 : 1 << 18
+  u32[S.S_CR0 >>> 2]! |= state.disabled === 'TS' ? 8 : 0
+  for (const segment of [S.CS, S.SS])
+    u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_ATTRIBUTES) >>> 2]! |= state.cpl << 5
+  u32[S.S_XCR0 >>> 2] = state.xcr0
   pc.setRegister('rax', state.rax >>> 0)
   pc.setRegister('rbx', AREA + state.offset)
   fillState(pc, state)
@@ -205,7 +180,7 @@ function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, stat
   if (mode === 'long') {
     const rights = { both: 7, 'second read-only': 5, 'second absent': 0 }[state.pages]
     pc.write64(PAGE_TABLE + 8 * ((AREA >>> 12) + 1), BigInt(SECOND_PAGE | rights))
-    u32[S_CR0 >>> 2]! |= 1 << 16
+    u32[S.S_CR0 >>> 2]! |= 1 << 16
   }
   pc.host.controlChanged()
   cpu.flushTlb(true)
@@ -230,11 +205,11 @@ function formNamed(mnemonic: string): Form {
 function outcome(pc: BareCpu): object {
   const { u8, u32, u64 } = pc.cpu
   return {
-    registers: [...u64.slice(S_GPR >>> 3, (S_GPR >>> 3) + 16)],
-    control: [...u32.slice(S_MXCSR >>> 2, (S_FDS + 4) >>> 2)],
-    pkru: u32[S_PKRU >>> 2],
-    x87: Buffer.from(u8.subarray(S_FPR, S_XMM)).toString('hex'),
-    vectors: Buffer.from(u8.subarray(S_XMM, S_SCRATCH)).toString('hex'),
+    registers: [...u64.slice(S.S_GPR >>> 3, (S.S_GPR >>> 3) + 16)],
+    control: [...u32.slice(S.S_MXCSR >>> 2, (S.S_FDS + 4) >>> 2)],
+    pkru: u32[S.S_PKRU >>> 2],
+    x87: Buffer.from(u8.subarray(S.S_FPR, S.S_XMM)).toString('hex'),
+    vectors: Buffer.from(u8.subarray(S.S_XMM, S.S_SCRATCH)).toString('hex'),
     // Both of the pages that may be the second one.
     area: Buffer.from(pc.memory.u8.subarray(pc.host.ramMa + AREA, pc.host.ramMa + SECOND_PAGE + 0x1000)).toString(
       'hex',
@@ -245,9 +220,9 @@ function outcome(pc: BareCpu): object {
 /** The instruction by its handler. @returns undefined if it faults */
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
   const system = systemOf(pc)
-  system.set64(S_EA, pc.cpu.u32[(S_GPR >>> 2) + 6]!, 0)
+  system.set64(S.S_EA, pc.cpu.u32[(S.S_GPR >>> 2) + 6]!, 0)
   try {
-    expect(handlers[mnemonic]!(system, 0, formNamed(mnemonic))).toBe(STATUS_DONE)
+    expect(handlers[mnemonic]!(system, 0, formNamed(mnemonic))).toBe(S.STATUS_DONE)
     return outcome(pc)
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
@@ -324,9 +299,9 @@ describe('in compiled code', () => {
         asm.vmovdqu(xmmword(rbx, { disp: 0x860 }), xmm1).hlt()
       },
       prepare: (pc) => {
-        pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+        pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
         pc.cpu.modeChanged()
-        const vectors = pc.cpu.u8.subarray(S_XMM, S_XMM + 1024)
+        const vectors = pc.cpu.u8.subarray(S.S_XMM, S.S_XMM + 1024)
         fill(vectors, Uint8Array.of(3, 1, 4, 1, 5, 9, 2, 6))
         for (let i = 0; i < 16; i++) vectors.fill(0, 64 * i + 32, 64 * i + 64)
       },
@@ -343,8 +318,8 @@ describe('in compiled code', () => {
 describe('what a handler does beside its instruction', () => {
   test('XRSTOR ends the monitoring of a line', () => {
     const pc = new BareCpu({ jit: false })
-    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
     pc.cpu.modeChanged()
     pc.setRegister('rbx', AREA)
     coreOf(pc).access(AREA, 0, 1 | SLOW_PROBE)
@@ -357,9 +332,9 @@ describe('what a handler does beside its instruction', () => {
         .hlt(),
     )
     for (let i = 0; i < 2; i++) pc.step()
-    expect(pc.cpu.u32[S_MONITOR_LINE >>> 2]).not.toBe(0)
+    expect(pc.cpu.u32[S.S_MONITOR_LINE >>> 2]).not.toBe(0)
     expect(pc.run().reason).toBe('hlt')
-    expect(pc.cpu.u32[S_MONITOR_LINE >>> 2]).toBe(0)
+    expect(pc.cpu.u32[S.S_MONITOR_LINE >>> 2]).toBe(0)
   })
 })
 
@@ -367,8 +342,8 @@ describe('processors with rules of their own', () => {
   const boot = (cpu: string, mnemonic: string): BareCpu => {
     const pc = new BareCpu({ jit: false, cpu })
     pc.load(CODE, [...instructions[mnemonic]!, 0xf4])
-    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
     pc.cpu.modeChanged()
     pc.setRegister('rax', 7)
     pc.setRegister('rbx', AREA)
@@ -395,7 +370,7 @@ describe('processors with rules of their own', () => {
     { cpu: 'max,vendor=amd', saved: 0 },
   ])('$cpu: XSAVE of an instruction pointer without an exception', ({ cpu, saved }) => {
     const pc = boot(cpu, 'XSAVE64')
-    pc.cpu.u32[S_FIP >>> 2] = 0x1234
+    pc.cpu.u32[S.S_FIP >>> 2] = 0x1234
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read64(AREA + 8)).toBe(BigInt(saved))
   })

@@ -2,19 +2,7 @@
 import { dr0, ds, ecx, qword, rax, rbx, word } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { STATUS_RETRY, restoreVcpu, saveVcpu } from '../src/index.ts'
-import {
-  FLAG_IF,
-  FLAG_RF,
-  SEG_LIMIT,
-  SEG_BYTES,
-  CS,
-  S_EFLAGS,
-  S_MXCSR,
-  S_SEGMENTS,
-  S_CR4,
-  S_XCR0,
-  S_XMM,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './support/bare-cpu.ts'
 
@@ -48,7 +36,7 @@ describe('a budget ends', () => {
       asm.dec(ecx).jnz(loop).hlt()
     })
     pc.setRegister('rcx', 1000)
-    pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] = CODE + 0x100
+    pc.cpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2] = CODE + 0x100
     expect(pc.run(100).reason).toBe('budget')
     expect(Number(pc.register('rcx'))).toBeGreaterThan(940)
   })
@@ -151,7 +139,7 @@ describe('a cancelled instruction', () => {
       (pc) => {
         pc.program((asm) => asm.mov(rbx, qword(DEVICE)))
         pc.breakpoint(0, CODE, 1)
-        pc.cpu.setRflags(FLAG_RF | 2)
+        pc.cpu.setRflags(S.FLAG_RF | 2)
       },
     ],
   ])('has written no register: %s', (_what, vector, prepare) => {
@@ -170,21 +158,21 @@ describe('a cancelled instruction', () => {
 
   test('has raised no floating-point exception: VCVTPS2PH to a device', () => {
     const pc = new BareCpu()
-    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S.S_XCR0 >>> 2] = 7
     pc.cpu.modeChanged()
     // vcvtps2ph [rbx], xmm0, 0; one third is not exact.
     pc.load(CODE, [0xc4, 0xe3, 0x79, 0x1d, 0x03, 0x00, 0xf4])
     pc.setRegister('rbx', DEVICE)
-    for (let i = 0; i < 4; i++) pc.cpu.u32[(S_XMM >>> 2) + i] = 0x3eaa_aaab
+    for (let i = 0; i < 4; i++) pc.cpu.u32[(S.S_XMM >>> 2) + i] = 0x3eaa_aaab
     let ready = false
     pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => ready })
-    const before = pc.cpu.u32[S_MXCSR >>> 2]
+    const before = pc.cpu.u32[S.S_MXCSR >>> 2]
     expect(pc.run().reason).toBe('blocked')
-    expect(pc.cpu.u32[S_MXCSR >>> 2]).toBe(before)
+    expect(pc.cpu.u32[S.S_MXCSR >>> 2]).toBe(before)
     ready = true
     expect(pc.run().reason).toBe('hlt')
-    expect(pc.cpu.u32[S_MXCSR >>> 2]! & 0x3f).toBe(0x20)
+    expect(pc.cpu.u32[S.S_MXCSR >>> 2]! & 0x3f).toBe(0x20)
   })
 })
 
@@ -192,11 +180,11 @@ test('an instruction with RF whose bytes are not there yet does not meet its bre
   const pc = new BareCpu()
   pc.program((asm) => asm.nop().hlt())
   pc.breakpoint(0, CODE, 1)
-  pc.cpu.setRflags(FLAG_RF | 2)
+  pc.cpu.setRflags(S.FLAG_RF | 2)
   const translate = pc.host.translate.bind(pc.host)
   pc.host.translate = () => STATUS_RETRY
   expect(pc.run().reason).toBe('blocked')
-  expect(pc.cpu.u32[S_EFLAGS >>> 2]).toBe(FLAG_RF | 2)
+  expect(pc.cpu.u32[S.S_EFLAGS >>> 2]).toBe(S.FLAG_RF | 2)
   pc.host.translate = translate
   expect([pc.run().reason, pc.rip]).toEqual(['hlt', CODE + 2])
 })
@@ -225,7 +213,7 @@ describe('what waits for the next instruction', () => {
     restoreVcpu(other.cpu, saveVcpu(pc.cpu))
     other.cpu.load(initialState('long'))
     expect(saveVcpu(other.cpu).pending['shadow']).toBe('0x0')
-    expect(other.cpu.u32[S_EFLAGS >>> 2]! & FLAG_IF).toBe(0)
+    expect(other.cpu.u32[S.S_EFLAGS >>> 2]! & S.FLAG_IF).toBe(0)
   })
 
   test('is no single-step trap that the instruction has suppressed', () => {
@@ -269,7 +257,7 @@ test.each([
   { how: 'WRMSR', code: [0xb9, 0x00, 0x01, 0x00, 0xc0, 0x31, 0xd2, 0x0f, 0x30] },
 ])('a base that $how has written is that of compatibility mode as well, in a segment that was flat', ({ code }) => {
   const pc = new BareCpu()
-  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 16
+  pc.cpu.u32[S.S_CR4 >>> 2]! |= 1 << 16
   // Selector 30H: 32-bit code.
   pc.write64(GDT + 0x30, 0x00cf_9b00_0000_ffffn)
   // mov rax, base; the base; then a far return to code that does mov eax, fs:[8]; hlt.

@@ -7,40 +7,7 @@ import type { CpuCore } from '../src/cpu-core.ts'
 import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import { R_LENGTH, R_REG0 } from '../src/state/record.ts'
 import type { Form } from '../src/state/form.ts'
-import {
-  CS,
-  FLAGS_ADD,
-  FLAGS_EXPLICIT,
-  FLAGS_SUB,
-  FS,
-  GS,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SS,
-  STATUS_DONE,
-  STATUS_JUMP,
-  S_ACCESS_SET,
-  S_CPL,
-  S_CR4,
-  S_EFER,
-  S_EFLAGS,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  S_GPR,
-  S_KERNEL_GS_BASE,
-  S_LSTAR,
-  S_MODE,
-  S_PKRU,
-  S_RIP,
-  S_SCRATCH,
-  S_SEGMENTS,
-  S_SFMASK,
-  S_STAR,
-  S_TLB,
-  S_TLB_BASE,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'
@@ -117,7 +84,7 @@ const given: fc.Arbitrary<Given> = fc.record({
     word.map((bits) => bits & USUAL_FLAGS),
     word.map((bits) => bits & ALL_FLAGS),
   ),
-  flagsKind: fc.constantFrom(FLAGS_EXPLICIT, FLAGS_ADD, FLAGS_SUB),
+  flagsKind: fc.constantFrom(S.FLAGS_EXPLICIT, S.FLAGS_ADD, S.FLAGS_SUB),
   a: fc.bigInt(0n, 0xffff_ffff_ffff_ffffn),
   b: fc.bigInt(0n, 0xffff_ffff_ffff_ffffn),
   star: word,
@@ -152,30 +119,30 @@ function prepare(pc: BareCpu, mnemonic: string, state: Given): void {
   pc.load(CODE, [...instructions[mnemonic]!, 0xe9, 0, 0x10, 0, 0])
   // All access modes have been used for 64-bit code.
   for (const [cpl, cr4] of ACCESS_MODES) setLevel(pc, cpl, cr4)
-  system.set(S_EFER, state.efer)
+  system.set(S.S_EFER, state.efer)
   setLevel(pc, state.cpl, state.cr4)
-  if (state.ss === 'null') setNullSegment(system, SS, state.cpl)
-  else if (state.ss === 'based') setSegment(system, SS, 0x10, 0x1000, 0, 0xffff_ffff, 0xc093 | (state.cpl << 5))
-  setSegment(system, FS, 0x18, ...words(state.bases[0]!), 0xffff_ffff, 0xc093)
-  setSegment(system, GS, 0x18, ...words(state.bases[1]!), 0xffff_ffff, state.gs)
+  if (state.ss === 'null') setNullSegment(system, S.SS, state.cpl)
+  else if (state.ss === 'based') setSegment(system, S.SS, 0x10, 0x1000, 0, 0xffff_ffff, 0xc093 | (state.cpl << 5))
+  setSegment(system, S.FS, 0x18, ...words(state.bases[0]!), 0xffff_ffff, 0xc093)
+  setSegment(system, S.GS, 0x18, ...words(state.bases[1]!), 0xffff_ffff, state.gs)
   pc.host.controlChanged()
   cpu.flushTlb(true)
-  system.set(S_EFLAGS, (state.eflags & ~ARITHMETIC) | 2)
+  system.set(S.S_EFLAGS, (state.eflags & ~ARITHMETIC) | 2)
   // Flags by themselves, or those of an addition or a subtraction, not computed yet.
-  const explicit = state.flagsKind === FLAGS_EXPLICIT
-  u32[S_FLAGS_KIND >>> 2] = state.flagsKind
-  set64(pc, S_FLAGS_A, state.a)
-  set64(pc, S_FLAGS_B, explicit ? BigInt(state.eflags & ARITHMETIC) : state.b)
-  const sum = state.flagsKind === FLAGS_ADD ? state.a + state.b : state.a - state.b
-  set64(pc, S_FLAGS_RESULT, explicit ? BigInt((state.eflags & 0x40) === 0) : sum)
-  set64(pc, S_STAR, BigInt(state.star) << 32n)
-  set64(pc, S_LSTAR, BigInt(TARGET))
-  set64(pc, S_SFMASK, BigInt(state.sfmask))
+  const explicit = state.flagsKind === S.FLAGS_EXPLICIT
+  u32[S.S_FLAGS_KIND >>> 2] = state.flagsKind
+  set64(pc, S.S_FLAGS_A, state.a)
+  set64(pc, S.S_FLAGS_B, explicit ? BigInt(state.eflags & ARITHMETIC) : state.b)
+  const sum = state.flagsKind === S.FLAGS_ADD ? state.a + state.b : state.a - state.b
+  set64(pc, S.S_FLAGS_RESULT, explicit ? BigInt((state.eflags & 0x40) === 0) : sum)
+  set64(pc, S.S_STAR, BigInt(state.star) << 32n)
+  set64(pc, S.S_LSTAR, BigInt(TARGET))
+  set64(pc, S.S_SFMASK, BigInt(state.sfmask))
   pc.setRegister('rcx', state.rcx)
   pc.setRegister('r11', state.r11)
   pc.setRegister('rbx', state.rbx)
-  set64(pc, S_KERNEL_GS_BASE, state.kernelBase)
-  system.set(S_PKRU, state.pkru)
+  set64(pc, S.S_KERNEL_GS_BASE, state.kernelBase)
+  system.set(S.S_PKRU, state.pkru)
   cpu.modeChanged()
 }
 
@@ -188,9 +155,9 @@ const ACCESS_MODES = [
 
 function setLevel(pc: BareCpu, cpl: number, cr4: number): void {
   const { u32 } = pc.cpu
-  u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_ATTRIBUTES) >>> 2] = 0xa09b | (cpl << 5)
-  u32[(S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES) >>> 2] = 0xc093 | (cpl << 5)
-  u32[S_CR4 >>> 2] = cr4
+  u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_ATTRIBUTES) >>> 2] = 0xa09b | (cpl << 5)
+  u32[(S.S_SEGMENTS + S.SEG_BYTES * S.SS + S.SEG_ATTRIBUTES) >>> 2] = 0xc093 | (cpl << 5)
+  u32[S.S_CR4 >>> 2] = cr4
   pc.cpu.modeChanged()
 }
 
@@ -198,9 +165,9 @@ const words = (value: bigint): [lo: number, hi: number] => [Number(value & 0xfff
 
 /** A record for a handler, in the state's scratch area. */
 function recordOf(pc: BareCpu, length: number): number {
-  const record = pc.cpu.state + S_SCRATCH
+  const record = pc.cpu.state + S.S_SCRATCH
   pc.memory.u8[record + R_LENGTH] = length
-  pc.memory.u16[(record + R_REG0) >>> 1] = S_GPR + 8 * RBX
+  pc.memory.u16[(record + R_REG0) >>> 1] = S.S_GPR + 8 * RBX
   return record
 }
 
@@ -216,20 +183,20 @@ function formNamed(mnemonic: string): Form {
 function outcome(pc: BareCpu, jumps: boolean): object {
   const { u32, u64, state } = pc.cpu
   const segment = (n: number): unknown => [
-    ...u32.slice((S_SEGMENTS + SEG_BYTES * n) >>> 2, (S_SEGMENTS + SEG_BYTES * (n + 1)) >>> 2),
+    ...u32.slice((S.S_SEGMENTS + S.SEG_BYTES * n) >>> 2, (S.S_SEGMENTS + S.SEG_BYTES * (n + 1)) >>> 2),
   ]
   return {
-    registers: [...u64.slice(S_GPR >>> 3, (S_GPR >>> 3) + 16)],
-    rip: jumps ? u64[S_RIP >>> 3] : 0,
+    registers: [...u64.slice(S.S_GPR >>> 3, (S.S_GPR >>> 3) + 16)],
+    rip: jumps ? u64[S.S_RIP >>> 3] : 0,
     flags: pc.cpu.materialiseFlags(),
-    segments: [CS, SS, FS, GS].map(segment),
+    segments: [S.CS, S.SS, S.FS, S.GS].map(segment),
     level: [
-      u32[S_CPL >>> 2],
-      u32[S_MODE >>> 2],
-      u32[S_ACCESS_SET >>> 2],
-      u32[S_TLB >>> 2]! - pc.memory.u32[(state + S_TLB_BASE) >>> 2]!,
+      u32[S.S_CPL >>> 2],
+      u32[S.S_MODE >>> 2],
+      u32[S.S_ACCESS_SET >>> 2],
+      u32[S.S_TLB >>> 2]! - pc.memory.u32[(state + S.S_TLB_BASE) >>> 2]!,
     ],
-    kernelBase: u64[S_KERNEL_GS_BASE >>> 3],
+    kernelBase: u64[S.S_KERNEL_GS_BASE >>> 3],
   }
 }
 
@@ -237,8 +204,8 @@ function outcome(pc: BareCpu, jumps: boolean): object {
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
   try {
     const status = handlers[mnemonic]!(systemOf(pc), recordOf(pc, instructions[mnemonic]!.length), formNamed(mnemonic))
-    expect([STATUS_DONE, STATUS_JUMP]).toContain(status)
-    return outcome(pc, status === STATUS_JUMP && mnemonic.startsWith('SYS'))
+    expect([S.STATUS_DONE, S.STATUS_JUMP]).toContain(status)
+    return outcome(pc, status === S.STATUS_JUMP && mnemonic.startsWith('SYS'))
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
     return undefined
@@ -280,10 +247,10 @@ describe('what is due comes before the next instruction', () => {
   /** A processor at privilege level 0 that SYSRET takes to TARGET. */
   const kernel = (): BareCpu => {
     const pc = new BareCpu()
-    set64(pc, S_EFER, 0x501n)
-    set64(pc, S_STAR, 0x0010_0008_0000_0000n)
-    set64(pc, S_LSTAR, BigInt(LSTAR))
-    set64(pc, S_SFMASK, 0x200n)
+    set64(pc, S.S_EFER, 0x501n)
+    set64(pc, S.S_STAR, 0x0010_0008_0000_0000n)
+    set64(pc, S.S_LSTAR, BigInt(LSTAR))
+    set64(pc, S.S_SFMASK, 0x200n)
     pc.setRegister('rcx', TARGET)
     pc.setRegister('r11', 0x202)
     pc.program((asm) => asm.mov(rbx, qword(rsp)).hlt(), 0x4000)
@@ -315,14 +282,14 @@ describe('what is due comes before the next instruction', () => {
   test('a user program that makes system calls, interpreted and compiled', () => {
     const [plain, compiled] = [false, EAGER_JIT].map((jit) => {
       const pc = new BareCpu({ jit })
-      set64(pc, S_EFER, 0x501n)
-      set64(pc, S_CR4, 0x61_06a0n)
+      set64(pc, S.S_EFER, 0x501n)
+      set64(pc, S.S_CR4, 0x61_06a0n)
       pc.host.controlChanged()
       pc.cpu.modeChanged()
-      set64(pc, S_STAR, 0x0010_0008_0000_0000n)
-      set64(pc, S_LSTAR, BigInt(LSTAR))
-      set64(pc, S_SFMASK, 0x4_0600n)
-      set64(pc, S_KERNEL_GS_BASE, 0x6_0000n)
+      set64(pc, S.S_STAR, 0x0010_0008_0000_0000n)
+      set64(pc, S.S_LSTAR, BigInt(LSTAR))
+      set64(pc, S.S_SFMASK, 0x4_0600n)
+      set64(pc, S.S_KERNEL_GS_BASE, 0x6_0000n)
       // SMAP: the kernel's data are no user's.
       for (const page of [0x60, 0x7f]) pc.write64(PAGE_TABLE + 8 * page, BigInt((page << 12) | 3))
       pc.program((asm) => asm.mov(ecx, TARGET).mov(r11, 0x202).mov(r8, 300).db(0x48, 0x0f, 0x07))

@@ -1,17 +1,7 @@
 import { ax, byte, cx, dword, ecx, word, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import type { CpuCore } from '../src/cpu-core.ts'
-import {
-  DS,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SEG_HIGH,
-  SEG_LOW,
-  SEG_RIGHTS,
-  S_CR0,
-  S_CR3,
-  S_SEGMENTS,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT } from './support/bare-cpu.ts'
 
 const DATA = 0x2_0000
@@ -37,7 +27,7 @@ function machine(build: (asm: Assembler) => void): BareCpu {
 }
 
 function setDs(pc: BareCpu, field: number, value: number): void {
-  pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * DS + field) >>> 2] = value
+  pc.cpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * S.DS + field) >>> 2] = value
 }
 
 /** Identity paging of the first 4 MiB, with DATA's page read-only for supervisors too. */
@@ -45,8 +35,8 @@ function pageReadOnly(pc: BareCpu): void {
   pc.write32(TABLES, (TABLES + 0x1000) | 7)
   const table = Uint32Array.from({ length: 1024 }, (_, i) => (i << 12) | (i === DATA >>> 12 ? 5 : 7))
   pc.load(TABLES + 0x1000, new Uint8Array(table.buffer))
-  pc.cpu.u32[S_CR3 >>> 2] = TABLES
-  pc.cpu.u32[S_CR0 >>> 2] = CR0_WP_PG_PE
+  pc.cpu.u32[S.S_CR3 >>> 2] = TABLES
+  pc.cpu.u32[S.S_CR0 >>> 2] = CR0_WP_PG_PE
   pc.host.controlChanged()
   pc.cpu.flushTlb(true)
   pc.cpu.modeChanged()
@@ -71,8 +61,8 @@ describe('ARPL writes only where it raises the RPL (as an AMD processor does; SD
     { destination: 1, vector: 13 },
   ])('in a read-only segment, RPL $destination: vector $vector', ({ destination, vector }) => {
     const pc = arpl(machine(program), destination)
-    setDs(pc, SEG_ATTRIBUTES, 0xc091)
-    setDs(pc, SEG_RIGHTS, 1)
+    setDs(pc, S.SEG_ATTRIBUTES, 0xc091)
+    setDs(pc, S.SEG_RIGHTS, 1)
     expect(vectorOf(pc)).toBe(vector)
     expect(pc.read8(DATA)).toBe(destination)
   })
@@ -96,15 +86,15 @@ describe('ARPL writes only where it raises the RPL (as an AMD processor does; SD
 
 describe('INVLPG does not look at the segment of its operand (SDM vol. 2A, "INVLPG": #GP(0) for the privilege alone)', () => {
   test.each([
-    { what: 'beyond the limit', set: (pc: BareCpu): void => setDs(pc, SEG_HIGH, 0xfff) },
+    { what: 'beyond the limit', set: (pc: BareCpu): void => setDs(pc, S.SEG_HIGH, 0xfff) },
     {
       what: 'in a null segment',
       set: (pc: BareCpu): void => {
         for (const [field, value] of [
-          [SEG_ATTRIBUTES, 0],
-          [SEG_RIGHTS, 0],
-          [SEG_LOW, 1],
-          [SEG_HIGH, 0],
+          [S.SEG_ATTRIBUTES, 0],
+          [S.SEG_RIGHTS, 0],
+          [S.SEG_LOW, 1],
+          [S.SEG_HIGH, 0],
         ] as const)
           setDs(pc, field, value)
       },
@@ -121,8 +111,8 @@ describe('INVLPG does not look at the segment of its operand (SDM vol. 2A, "INVL
 
   test('the base counts, and addresses wrap at 4 GiB', () => {
     const pc = machine((asm) => asm.mov(cx, 0).invlpg(dword(0xffff_f000)))
-    pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * DS) >>> 2] = 0x5000
-    setDs(pc, SEG_RIGHTS, 3)
+    pc.cpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * S.DS) >>> 2] = 0x5000
+    setDs(pc, S.SEG_RIGHTS, 3)
     const pages: number[] = []
     const { core } = pc.cpu as unknown as { readonly core: CpuCore }
     core.invalidatePage = (lo, hi) => void pages.push(lo, hi)

@@ -11,40 +11,28 @@ import { REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
 import type { OperandSpec } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
 import { registerOffset, registerPlan } from '../src/interpreter/register-plan.ts'
-import {
-  SEG_BYTES,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_CR8,
-  S_DR,
-  S_FPR,
-  S_GPR,
-  S_SEGMENTS,
-  S_XMM,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 
-const CONTROL: Readonly<Record<number, number>> = { 0: S_CR0, 2: S_CR2, 3: S_CR3, 4: S_CR4, 8: S_CR8 }
+const CONTROL: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
 
 /** Where registers of a class lie, by the name of the operand's kind. */
 const CLASSES: readonly (readonly [RegExp, (register: number) => number])[] = [
   [/^(REG|RM|RM_REG|OPCODE_REG|VVVV_REG|FIXED_REG)$/, general],
-  [/SEGMENT/, (register) => S_SEGMENTS + SEG_BYTES * register],
-  [/^CONTROL/, (register) => CONTROL[register] ?? S_CR0],
-  [/^DEBUG/, (register) => S_DR + 8 * register],
-  [/^MMX/, (register) => S_FPR + 16 * (register & 7)],
-  [/^XMM/, (register) => S_XMM + 64 * register],
+  [/SEGMENT/, (register) => S.S_SEGMENTS + S.SEG_BYTES * register],
+  [/^CONTROL/, (register) => CONTROL[register] ?? S.S_CR0],
+  [/^DEBUG/, (register) => S.S_DR + 8 * register],
+  [/^MMX/, (register) => S.S_FPR + 16 * (register & 7)],
+  [/^XMM/, (register) => S.S_XMM + 64 * register],
 ]
 
 function general(register: number): number {
   const isHigh = register >= REGISTER_HIGH_BYTE
-  return isHigh ? S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S_GPR + 8 * register
+  return isHigh ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register
 }
 
 /** The offset by what the decoder says of the operand. */
 function expected(insn: Instruction, spec: OperandSpec, i: number): number {
-  if (spec.kind === OperandKind.VSIB) return S_XMM + 64 * insn.index
+  if (spec.kind === OperandKind.VSIB) return S.S_XMM + 64 * insn.index
   if (operandIsMemory(insn, i)) return 0
   const name = Object.entries(OperandKind).find(([, kind]) => kind === spec.kind)![0]
   const place = CLASSES.find(([pattern]) => pattern.test(name))?.[1]

@@ -6,32 +6,7 @@ import { TEST_LONG } from '@retrap/tooling/long'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test, vi } from 'vitest'
 import { saveVcpu } from '../src/inspect.ts'
-import {
-  CS,
-  IDTR,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SS,
-  STATUS_DONE,
-  S_CPL,
-  S_CR0,
-  S_CR2,
-  S_CR4,
-  S_DR,
-  S_EFLAGS,
-  S_MODE,
-  S_ACCESS_SET,
-  S_EXECUTE_MODES,
-  S_RIP,
-  S_SEGMENTS,
-  S_SHADOW,
-  S_SYSENTER_CS,
-  S_SYSENTER_EIP,
-  S_SYSENTER_ESP,
-  S_TLB,
-  TR,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../src/state/host.ts'
 import type { MemoryAccess } from '../src/access/memory-access.ts'
 import { CR0_AM } from '../src/state/architecture.ts'
@@ -185,21 +160,21 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
     pc.load(state.stack + i * size, [...new Uint8Array(new BigUint64Array([BigInt(value)]).buffer, 0, size)])
   }
   pc.load(OTHER_STACK, [state.selector, 0])
-  setSegment(s, TR, 0x28, TSS, 0, 0x67, 0x8b)
+  setSegment(s, S.TR, 0x28, TSS, 0, 0x67, 0x8b)
   for (const segment of [0, 3, 4, 5]) setSegment(s, segment, segment, 0, 0, 0xffff_ffff, state.data)
-  setSegment(s, CS, 8 | state.cpl, 0, 0, 0xffff_ffff, (long ? 0xa09b : 0xc09b) | (state.cpl << 5))
-  setSegment(s, SS, 0x10 | state.cpl, 0, 0, 0xffff_ffff, state.stackAttributes | (state.cpl << 5))
-  s.set(S_CR4, s.get(S_CR4) | (state.smap ? 1 << 21 : 0))
-  s.set(S_CR0, s.get(S_CR0) | (state.alignment ? CR0_AM : 0))
-  if (!state.protection && !long) s.set(S_CR0, s.get(S_CR0) & ~1)
-  s.set(S_CR2, 0x1234_5678)
-  s.set(S_DR + 8 * 7, state.breakpoint ? 0x401 : 0x400)
-  s.set(S_SYSENTER_CS, state.sysenter)
-  s.set64(S_SYSENTER_ESP, OTHER_STACK, 0)
-  s.set64(S_SYSENTER_EIP, TARGET, 0)
-  s.set(S_EFLAGS, state.eflags | 2)
+  setSegment(s, S.CS, 8 | state.cpl, 0, 0, 0xffff_ffff, (long ? 0xa09b : 0xc09b) | (state.cpl << 5))
+  setSegment(s, S.SS, 0x10 | state.cpl, 0, 0, 0xffff_ffff, state.stackAttributes | (state.cpl << 5))
+  s.set(S.S_CR4, s.get(S.S_CR4) | (state.smap ? 1 << 21 : 0))
+  s.set(S.S_CR0, s.get(S.S_CR0) | (state.alignment ? CR0_AM : 0))
+  if (!state.protection && !long) s.set(S.S_CR0, s.get(S.S_CR0) & ~1)
+  s.set(S.S_CR2, 0x1234_5678)
+  s.set(S.S_DR + 8 * 7, state.breakpoint ? 0x401 : 0x400)
+  s.set(S.S_SYSENTER_CS, state.sysenter)
+  s.set64(S.S_SYSENTER_ESP, OTHER_STACK, 0)
+  s.set64(S.S_SYSENTER_EIP, TARGET, 0)
+  s.set(S.S_EFLAGS, state.eflags | 2)
   cpu.setRflags(state.eflags | 2)
-  s.set(S_SHADOW, state.shadow)
+  s.set(S.S_SHADOW, state.shadow)
   s.set(S_NMI_BLOCKED, 1)
   pc.setRegister('rax', state.selector)
   pc.setRegister('rcx', OTHER_STACK)
@@ -216,7 +191,7 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   pc.host.controlChanged()
   cpu.flushTlb(true)
   cpu.modeChanged()
-  for (let set = 0; set < 3; set++) cpu.u8[S_EXECUTE_MODES + set] = s.get(S_MODE)
+  for (let set = 0; set < 3; set++) cpu.u8[S.S_EXECUTE_MODES + set] = s.get(S.S_MODE)
   if (state.interrupt) pc.interrupt(0x20)
   for (const [at, flags] of [
     [GDT, SLOW_IMPLICIT],
@@ -224,7 +199,7 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
     [OTHER_STACK, 0],
   ] as const) {
     // At level 3 an alignment check may be in the way, and the kernel's pages are.
-    if (state.cpl === 0) expect(s.cpu.access(at, 0, 4 | flags)).toBe(STATUS_DONE)
+    if (state.cpl === 0) expect(s.cpu.access(at, 0, 4 | flags)).toBe(S.STATUS_DONE)
   }
 }
 
@@ -243,8 +218,8 @@ function outcome(pc: BareCpu): object {
   const { u32, state } = pc.cpu
   return {
     saved: saveVcpu(pc.cpu),
-    segments: [...u32.slice(S_SEGMENTS >>> 2, (S_SEGMENTS + 0x140) >>> 2)],
-    level: [u32[S_CPL >>> 2], u32[S_MODE >>> 2], u32[S_ACCESS_SET >>> 2], u32[S_TLB >>> 2]! - state],
+    segments: [...u32.slice(S.S_SEGMENTS >>> 2, (S.S_SEGMENTS + 0x140) >>> 2)],
+    level: [u32[S.S_CPL >>> 2], u32[S.S_MODE >>> 2], u32[S.S_ACCESS_SET >>> 2], u32[S.S_TLB >>> 2]! - state],
     stacks: STACKS.map(([from, bytes]) => words(pc, from, bytes)),
   }
 }
@@ -256,7 +231,7 @@ function run(pc: BareCpu, alone: boolean): number {
     const { reason } = alone ? pc.step() : pc.run(100)
     if (reason === 'hlt' || reason === 'shutdown') return pc.cpu.retired - retired
   }
-  throw new Error(`no HLT: at ${pc.cpu.read64(S_RIP).toString(16)} of ${systemOf(pc).segmentField(CS, SEG_BASE)}`)
+  throw new Error(`no HLT: at ${pc.cpu.read64(S.S_RIP).toString(16)} of ${systemOf(pc).segmentField(S.CS, S.SEG_BASE)}`)
 }
 
 const LONG: Readonly<Record<string, readonly number[]>> = {
@@ -364,19 +339,19 @@ function prepareGate(pc: BareCpu, vector: number, gate: Gate): void {
     pc.write64(IDT + 16 * vector + 8, target >> 32n)
   } else pc.write64(IDT + 8 * vector, whole)
   pc.write64(TSS + 4, pc.mode === 'long' ? pointer : pointer | (BigInt(pointerSelector) << 32n))
-  s.set(S_SEGMENTS + SEG_BYTES * IDTR + SEG_LIMIT, gate.tableLimit)
-  setSegment(s, TR, 0x28, TSS, 0, gate.segmentLimit, gate.segmentType)
+  s.set(S.S_SEGMENTS + S.SEG_BYTES * S.IDTR + S.SEG_LIMIT, gate.tableLimit)
+  setSegment(s, S.TR, 0x28, TSS, 0, gate.segmentLimit, gate.segmentType)
 }
 
 /** Has the TLB know all that delivery looks at. */
 function touchTables(pc: BareCpu, state: Given, gate: Gate): void {
   const s = systemOf(pc)
-  for (const at of [GDT, IDT, TSS]) expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT)).toBe(STATUS_DONE)
+  for (const at of [GDT, IDT, TSS]) expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT)).toBe(S.STATUS_DONE)
   const stack = Number(gate.pointer & 0xf_f000n) || STACK - 0x4000
   // From level 3, the stack at first is the user's.
   const own = state.cpl === 0 ? [state.stack, state.stack - 0x40] : []
   for (const at of [stack, STACK - 0x4000 - 0x40, ...own]) {
-    expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT | SLOW_WRITE | SLOW_PROBE)).toBe(STATUS_DONE)
+    expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT | SLOW_WRITE | SLOW_PROBE)).toBe(S.STATUS_DONE)
   }
 }
 

@@ -4,17 +4,7 @@ import fc from 'fast-check'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { plainForm } from '../src/state/form.ts'
-import {
-  CS,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SS,
-  STATUS_DONE,
-  S_CR4,
-  S_SEGMENTS,
-  S_TSC_AUX,
-  S_TSC_OFFSET,
-} from '../src/state/state-layout.ts'
+import * as S from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'
@@ -52,10 +42,11 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   pc.cpu.load(initialState('long'))
   // A turn ends with a jump to another page.
   pc.load(CODE, [...code, 0xe9, 0, 0x10, 0, 0])
-  for (const segment of [CS, SS]) u32[(S_SEGMENTS + SEG_BYTES * segment + SEG_ATTRIBUTES) >>> 2]! |= state.cpl << 5
-  u32[S_CR4 >>> 2]! |= state.isRestricted ? CR4_TSD : 0
-  u64[S_TSC_OFFSET >>> 3] = state.offset
-  u64[S_TSC_AUX >>> 3] = state.aux
+  for (const segment of [S.CS, S.SS])
+    u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_ATTRIBUTES) >>> 2]! |= state.cpl << 5
+  u32[S.S_CR4 >>> 2]! |= state.isRestricted ? CR4_TSD : 0
+  u64[S.S_TSC_OFFSET >>> 3] = state.offset
+  u64[S.S_TSC_AUX >>> 3] = state.aux
   pc.host.nanoseconds = state.time
   for (const [i, name] of (['rax', 'rcx', 'rdx'] as const).entries()) pc.setRegister(name, state.registers[i]!)
   pc.cpu.modeChanged()
@@ -67,7 +58,7 @@ const outcome = (pc: BareCpu): object => [...pc.cpu.registers.general]
 function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
   const { system } = pc.cpu as unknown as { readonly system: System }
   try {
-    expect(handlers[mnemonic]!(system, 0, plainForm(mnemonic, 0))).toBe(STATUS_DONE)
+    expect(handlers[mnemonic]!(system, 0, plainForm(mnemonic, 0))).toBe(S.STATUS_DONE)
     return outcome(pc)
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
@@ -105,7 +96,7 @@ test('compiled code reads the time, and goes on', () => {
     },
     prepare: (pc) => {
       pc.host.nanoseconds = 0x1_0000_0003
-      pc.cpu.u32[S_TSC_AUX >>> 2] = 7
+      pc.cpu.u32[S.S_TSC_AUX >>> 2] = 7
     },
   })
   // The low word, once, TSC_AUX, and the high word.

@@ -1,63 +1,14 @@
 /**
  * Lines as bytes, for the party that prints many: nothing is allocated, and a line costs a few times what it takes to copy it.
  */
-import {
-  CLASS_BYTES,
-  makeNames,
-  NAME_BYTES,
-  NAME_CLASSES,
-  NAME_LENGTH,
-  type ByteSyntax,
-  KIND_BYTE_FORM,
-  KIND_FORM,
-  KIND_INVALID,
-  KIND_IRREGULAR,
-  KIND_UNKNOWN,
-  lineKind,
-  markRegisters,
-  OP_ABSOLUTE,
-  OP_DISPLACEMENT,
-  OP_END,
-  OP_FAR_OFFSET,
-  OP_FIELD,
-  OP_IMMEDIATE,
-  OP_IMMEDIATE_16,
-  OP_IMMEDIATE_32,
-  OP_IMMEDIATE_8,
-  OP_REGISTER,
-  OP_RELATIVE,
-  OP_RELATIVE_BEFORE,
-  OP_RELATIVE_START,
-  OP_SELECTOR,
-  OP_SIGNED_DISPLACEMENT,
-  OP_SIGNED_IMMEDIATE,
-  OP_TARGET,
-  OP_TARGET_16,
-  OP_TARGET_32,
-  OP_TARGET_ABSOLUTE,
-  programOf,
-  SOURCE_BASE,
-  SOURCE_OPCODE,
-  SOURCE_REG,
-  SOURCE_RM,
-  SOURCE_VVVV,
-} from './byte-program.ts'
+import * as byteProgram from './byte-program.ts'
+import { makeNames, type ByteSyntax, lineKind, markRegisters, programOf } from './byte-program.ts'
 import { codeInfo } from './codes.ts'
 import { operandsOf } from './decode.ts'
 import { DecoderError, requireOptions, shown } from './errors.ts'
 import { type FormatOptions, type Field, LineWriter } from './line-writer.ts'
 import type { Instruction } from './instruction.ts'
-import {
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_EVEX,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  PREFIX_REX,
-  PREFIX_SEGMENT,
-  REGISTER_RIP,
-} from './kinds.ts'
+import * as K from './kinds.ts'
 import { hashOf, keyForm, keyMemory, keyRegisters, requireFormatOptions } from './line-cache.ts'
 
 /**
@@ -94,9 +45,10 @@ export interface ByteFormatOptions extends Pick<FormatOptions, 'mnemonicWidth'> 
 }
 
 /** Prefixes that may have a word in a line. */
-const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_REPNE_LAST | PREFIX_ADDRESS_SIZE | PREFIX_SEGMENT
+const WORTH_A_WORD =
+  K.PREFIX_LOCK | K.PREFIX_REP | K.PREFIX_REPNE | K.PREFIX_REPNE_LAST | K.PREFIX_ADDRESS_SIZE | K.PREFIX_SEGMENT
 /** Prefixes that change the names of byte registers. */
-const BYTE_NAMES = PREFIX_REX | PREFIX_EVEX
+const BYTE_NAMES = K.PREFIX_REX | K.PREFIX_EVEX
 
 /** Bits of the second word of a key without registers, which a key with registers does not have. */
 const WITHOUT_REGISTERS = 1 << 30
@@ -125,7 +77,7 @@ function keyAddress(insn: Instruction): number {
   if (insn.isMemory === 0) return segmentOverride < 0 ? key : key | (segmentOverride + 1)
   key |= 1 << 6
   if (insn.dispSize !== 0) key |= 1 << 7
-  if (base >= 0) key |= base === REGISTER_RIP ? 1 << 8 : 1 << 9
+  if (base >= 0) key |= base === K.REGISTER_RIP ? 1 << 8 : 1 << 9
   // An index without a base is in the line as it is.
   if (index >= 0) key |= (base >= 0 ? 1 << 10 : (index + 2) << 10) | (insn.scale << 18)
   if (segmentOverride >= 0 || base < 0) key |= (segmentOverride + 1) | (insn.segment << 3)
@@ -196,24 +148,24 @@ export class SyntaxBytes implements ByteFormatter {
     let at = out.length
     for (;;) {
       const operation = programs[pc++]!
-      if (operation < OP_END) bytes[at++] = operation
-      else if (operation >= OP_REGISTER) {
-        const register = operation - OP_REGISTER
-        const source = (register / NAME_CLASSES) | 0
-        let name = (register - source * NAME_CLASSES) * CLASS_BYTES
-        if (source === SOURCE_REG) name += insn.reg * NAME_BYTES
-        else if (source === SOURCE_RM) name += insn.rm * NAME_BYTES
-        else if (source === SOURCE_BASE) name += insn.base * NAME_BYTES
-        else if (source === SOURCE_OPCODE) name += insn.opcodeReg * NAME_BYTES
-        else if (source === SOURCE_VVVV) name += insn.vvvv * NAME_BYTES
-        else name += insn.index * NAME_BYTES
-        const end = name + names[name + NAME_LENGTH]!
+      if (operation < byteProgram.OP_END) bytes[at++] = operation
+      else if (operation >= byteProgram.OP_REGISTER) {
+        const register = operation - byteProgram.OP_REGISTER
+        const source = (register / byteProgram.NAME_CLASSES) | 0
+        let name = (register - source * byteProgram.NAME_CLASSES) * byteProgram.CLASS_BYTES
+        if (source === byteProgram.SOURCE_REG) name += insn.reg * byteProgram.NAME_BYTES
+        else if (source === byteProgram.SOURCE_RM) name += insn.rm * byteProgram.NAME_BYTES
+        else if (source === byteProgram.SOURCE_BASE) name += insn.base * byteProgram.NAME_BYTES
+        else if (source === byteProgram.SOURCE_OPCODE) name += insn.opcodeReg * byteProgram.NAME_BYTES
+        else if (source === byteProgram.SOURCE_VVVV) name += insn.vvvv * byteProgram.NAME_BYTES
+        else name += insn.index * byteProgram.NAME_BYTES
+        const end = name + names[name + byteProgram.NAME_LENGTH]!
         while (name < end) bytes[at++] = names[name++]!
-      } else if (operation === OP_END) break
+      } else if (operation === byteProgram.OP_END) break
       else {
         out.length = at
         this.#writeNumber(operation, programs[pc]!, insn, low, high, out)
-        if (operation === OP_FIELD) pc++
+        if (operation === byteProgram.OP_FIELD) pc++
         bytes = out.bytes
         at = out.length
       }
@@ -225,18 +177,18 @@ export class SyntaxBytes implements ByteFormatter {
   #find(insn: Instruction): number {
     const { code } = insn
     let kind = this.#kinds[code]!
-    if (kind === KIND_UNKNOWN) {
+    if (kind === byteProgram.KIND_UNKNOWN) {
       kind = lineKind(codeInfo(code))
       this.#kinds[code] = kind
     }
     let form = 0
     let address = WITHOUT_REGISTERS
     let memory = 0
-    if (kind === KIND_FORM || kind === KIND_BYTE_FORM) {
-      const prefixes = insn.prefixes & (kind === KIND_FORM ? WORTH_A_WORD : WORTH_A_WORD | BYTE_NAMES)
+    if (kind === byteProgram.KIND_FORM || kind === byteProgram.KIND_BYTE_FORM) {
+      const prefixes = insn.prefixes & (kind === byteProgram.KIND_FORM ? WORTH_A_WORD : WORTH_A_WORD | BYTE_NAMES)
       form = code | (prefixes << 13) | ((insn.mode >> 5) << 25) | ((insn.addressSize >> 5) << 27)
       address = keyAddress(insn)
-    } else if (kind !== KIND_INVALID) {
+    } else if (kind !== byteProgram.KIND_INVALID) {
       form = keyForm(insn)
       address = keyRegisters(insn)
       memory = keyMemory(insn)
@@ -250,7 +202,7 @@ export class SyntaxBytes implements ByteFormatter {
     if (places[other] === form && places[other + 1] === address && places[other + 2] === memory)
       return places[other + 3]!
     const program = this.#compile(insn, kind)
-    if (kind === KIND_IRREGULAR) return program
+    if (kind === byteProgram.KIND_IRREGULAR) return program
     if (places[place + 1] !== 0) places.copyWithin(other, place, place + PLACE_WORDS)
     places[place] = form
     places[place + 1] = address
@@ -261,7 +213,7 @@ export class SyntaxBytes implements ByteFormatter {
 
   /** Makes the program of a line. An irregular one lasts until the next is made. */
   #compile(insn: Instruction, kind: number): number {
-    const isMarked = kind === KIND_FORM || kind === KIND_BYTE_FORM
+    const isMarked = kind === byteProgram.KIND_FORM || kind === byteProgram.KIND_BYTE_FORM
     const operands = insn.code === 0 ? [] : operandsOf(insn, 0n)
     const writer = new LineWriter(insn, this.#style, undefined, isMarked ? markRegisters(insn, operands) : operands)
     const program = programOf(writer.template(this.#write), insn, this.#syntax, this.#fields)
@@ -271,55 +223,55 @@ export class SyntaxBytes implements ByteFormatter {
     }
     const at = this.#used
     this.#programs.set(program, at)
-    if (kind !== KIND_IRREGULAR) this.#used += program.length
+    if (kind !== byteProgram.KIND_IRREGULAR) this.#used += program.length
     return at
   }
 
   #writeNumber(operation: number, field: number, insn: Instruction, low: number, high: number, out: ByteSink): void {
     switch (operation) {
-      case OP_TARGET:
-      case OP_TARGET_32:
-      case OP_TARGET_16:
-      case OP_TARGET_ABSOLUTE:
+      case byteProgram.OP_TARGET:
+      case byteProgram.OP_TARGET_32:
+      case byteProgram.OP_TARGET_16:
+      case byteProgram.OP_TARGET_ABSOLUTE:
         this.#writeTarget(operation, insn, low, high, out)
         break
-      case OP_ABSOLUTE: {
+      case byteProgram.OP_ABSOLUTE: {
         const { addressSize, dispLo, dispHi } = insn
         const lo = addressSize === 16 ? dispLo & 0xffff : dispLo
         const hi = addressSize === 64 ? dispHi : 0
         if (!this.#writeSymbol(lo, hi, out)) writeHex(lo, hi, out)
         break
       }
-      case OP_RELATIVE:
-      case OP_RELATIVE_BEFORE:
-      case OP_RELATIVE_START:
+      case byteProgram.OP_RELATIVE:
+      case byteProgram.OP_RELATIVE_BEFORE:
+      case byteProgram.OP_RELATIVE_START:
         this.#writeRelative(operation, insn, low, high, out)
         break
-      case OP_DISPLACEMENT:
+      case byteProgram.OP_DISPLACEMENT:
         writeDisplacement(insn.dispLo, insn.dispHi, out)
         break
-      case OP_SIGNED_DISPLACEMENT:
+      case byteProgram.OP_SIGNED_DISPLACEMENT:
         writeSigned(insn.dispLo, insn.dispHi, out)
         break
-      case OP_IMMEDIATE:
+      case byteProgram.OP_IMMEDIATE:
         writeHex(insn.immLo, insn.immHi, out)
         break
-      case OP_SIGNED_IMMEDIATE:
+      case byteProgram.OP_SIGNED_IMMEDIATE:
         writeSigned(insn.immLo, insn.immHi, out)
         break
-      case OP_IMMEDIATE_32:
+      case byteProgram.OP_IMMEDIATE_32:
         writeHex(insn.immLo, 0, out)
         break
-      case OP_IMMEDIATE_16:
+      case byteProgram.OP_IMMEDIATE_16:
         writeHex(insn.immLo & 0xffff, 0, out)
         break
-      case OP_IMMEDIATE_8:
+      case byteProgram.OP_IMMEDIATE_8:
         writeHex(insn.immLo & 0xff, 0, out)
         break
-      case OP_SELECTOR:
+      case byteProgram.OP_SELECTOR:
         writeHex(insn.imm2, 0, out)
         break
-      case OP_FAR_OFFSET:
+      case byteProgram.OP_FAR_OFFSET:
         writeHex(insn.immLo, 0, out)
         break
       default:
@@ -330,11 +282,11 @@ export class SyntaxBytes implements ByteFormatter {
   #writeTarget(operation: number, insn: Instruction, low: number, high: number, out: ByteSink): void {
     let lo = insn.immLo
     let hi = insn.immHi
-    if (operation !== OP_TARGET_ABSOLUTE) {
+    if (operation !== byteProgram.OP_TARGET_ABSOLUTE) {
       const sum = (low >>> 0) + (lo >>> 0) + insn.length
       lo = sum | 0
-      hi = operation === OP_TARGET ? (high + hi + Math.floor(sum / 2 ** 32)) | 0 : 0
-      if (operation === OP_TARGET_16) lo &= 0xffff
+      hi = operation === byteProgram.OP_TARGET ? (high + hi + Math.floor(sum / 2 ** 32)) | 0 : 0
+      if (operation === byteProgram.OP_TARGET_16) lo &= 0xffff
     }
     if (!this.#writeSymbol(lo, hi, out)) writeHex(lo, hi, out)
   }
@@ -344,11 +296,11 @@ export class SyntaxBytes implements ByteFormatter {
     const lo = sum | 0
     const hi = insn.addressSize === 64 ? (high + insn.dispHi + Math.floor(sum / 2 ** 32)) | 0 : 0
     const start = out.length
-    if (operation === OP_RELATIVE) out.bytes[out.length++] = PLUS
+    if (operation === byteProgram.OP_RELATIVE) out.bytes[out.length++] = PLUS
     if (this.#writeSymbol(lo, hi, out)) return
     out.length = start
-    if (operation === OP_RELATIVE) writeDisplacement(insn.dispLo, insn.dispHi, out)
-    else if (operation === OP_RELATIVE_BEFORE) writeSigned(insn.dispLo, insn.dispHi, out)
+    if (operation === byteProgram.OP_RELATIVE) writeDisplacement(insn.dispLo, insn.dispHi, out)
+    else if (operation === byteProgram.OP_RELATIVE_BEFORE) writeSigned(insn.dispLo, insn.dispHi, out)
     else {
       // From the instruction's start.
       out.bytes[out.length++] = DOLLAR

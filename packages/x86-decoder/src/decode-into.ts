@@ -6,55 +6,12 @@
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
-import {
-  CLASS_ADDRESS_SIZE,
-  CLASS_ESCAPE,
-  CLASS_EVEX,
-  CLASS_LOCK,
-  CLASS_OPCODE,
-  CLASS_OPERAND_SIZE,
-  CLASS_REP,
-  CLASS_REPNE,
-  CLASS_REX,
-  CLASS_REX2,
-  CLASS_VEX,
-  CLASS_XOP,
-  byteClasses,
-  rex2Map,
-} from './byte-classes.ts'
+import * as C from './byte-classes.ts'
+import { byteClasses, rex2Map } from './byte-classes.ts'
 import { dword, finishRare, readOddImmediate, word } from './decode-rare.ts'
 import { EVEX_VECTOR_REG, EVEX_VECTOR_RM } from './evex-leaf.ts'
 import type { Instruction } from './instruction.ts'
-import {
-  DECODED,
-  DECODE_AMD,
-  DECODE_NO_APX,
-  DECODE_NO_EVEX,
-  DECODE_NO_VEX,
-  DECODE_NO_XOP,
-  FIRST_FEATURE_BIT,
-  INVALID,
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_EVEX,
-  PREFIX_LOCK,
-  PREFIX_OPERAND_SIZE,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  PREFIX_REX,
-  PREFIX_REX2,
-  PREFIX_REX_W,
-  PREFIX_SEGMENT,
-  PREFIX_VEX,
-  REASON_LOCK,
-  REASON_OPCODE,
-  REASON_REGISTER,
-  REASON_TOO_LONG,
-  REASON_VEX_PREFIX,
-  REASON_VEX_VVVV,
-  REGISTER_RIP,
-  TRUNCATED,
-} from './kinds.ts'
+import * as K from './kinds.ts'
 import { loadTables } from './tables.ts'
 import {
   KEY_ADDRESS_SIZE,
@@ -88,7 +45,7 @@ import {
 const OPERAND_BITS_SHIFT = LEAF_SIZE_SHIFT - 3
 
 /** Bits of the mode that are bits of the key too: features that are absent. */
-const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
+const FEATURE_BITS = -(1 << K.FIRST_FEATURE_BIT)
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
@@ -127,17 +84,17 @@ function fail(insn: Instruction, length: number, reason: number): number {
   insn.code = 0
   insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = reason
-  return INVALID
+  return K.INVALID
 }
 
 /** The instruction goes on for `length` bytes at least, past the `have` bytes that there are. */
 function outOfBytes(insn: Instruction, length: number, have: number): number {
   // That it is too long is found out after the fetch of all 15 bytes, which may fault before.
-  if (have >= MAX_LENGTH) return fail(insn, length, REASON_TOO_LONG)
+  if (have >= MAX_LENGTH) return fail(insn, length, K.REASON_TOO_LONG)
   insn.code = 0
   insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = 0
-  return TRUNCATED
+  return K.TRUNCATED
 }
 
 /** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
@@ -158,18 +115,18 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   let byte = bytes[pos]!
   pos = (pos + 1) | 0
   let byteClass = byteClasses[long ? 256 + byte : byte]!
-  while (byteClass !== CLASS_OPCODE && byteClass < CLASS_VEX) {
+  while (byteClass !== C.CLASS_OPCODE && byteClass < C.CLASS_VEX) {
     // The REX2 payload has the low bits alike; bit 7 says that there is one.
-    if (byteClass === CLASS_REX) rex = byte ^ 0xc0
+    if (byteClass === C.CLASS_REX) rex = byte ^ 0xc0
     else {
       rex = 0
-      if (byteClass === CLASS_OPERAND_SIZE) prefixes |= PREFIX_OPERAND_SIZE
-      else if (byteClass === CLASS_REP) prefixes = (prefixes | PREFIX_REP) & ~PREFIX_REPNE_LAST
-      else if (byteClass === CLASS_REPNE) prefixes |= PREFIX_REPNE | PREFIX_REPNE_LAST
-      else if (byteClass === CLASS_LOCK) prefixes |= PREFIX_LOCK
-      else if (byteClass === CLASS_ADDRESS_SIZE) prefixes |= PREFIX_ADDRESS_SIZE
+      if (byteClass === C.CLASS_OPERAND_SIZE) prefixes |= K.PREFIX_OPERAND_SIZE
+      else if (byteClass === C.CLASS_REP) prefixes = (prefixes | K.PREFIX_REP) & ~K.PREFIX_REPNE_LAST
+      else if (byteClass === C.CLASS_REPNE) prefixes |= K.PREFIX_REPNE | K.PREFIX_REPNE_LAST
+      else if (byteClass === C.CLASS_LOCK) prefixes |= K.PREFIX_LOCK
+      else if (byteClass === C.CLASS_ADDRESS_SIZE) prefixes |= K.PREFIX_ADDRESS_SIZE
       else {
-        prefixes |= PREFIX_SEGMENT
+        prefixes |= K.PREFIX_SEGMENT
         const segment = byte >= 0x64 ? byte - 0x60 : (byte >> 3) & 3
         // In 64-bit mode ES, CS, SS and DS prefixes are null prefixes: one after FS or GS does not undo it.
         if (!long || segment >= 4 || override < 4) override = segment
@@ -188,16 +145,16 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   let map = 0
   let key = 0
   let vvvv = 0
-  if (byteClass >= CLASS_VEX && byteClass !== CLASS_ESCAPE && pos >= limit) {
+  if (byteClass >= C.CLASS_VEX && byteClass !== C.CLASS_ESCAPE && pos >= limit) {
     return outOfBytes(insn, pos - offset + 1, end - offset)
   }
   // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3. 8F is POP with maps below 8.
   if (
-    (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0) && (mode & DECODE_NO_VEX) === 0) ||
-    (byteClass === CLASS_XOP && (bytes[pos]! & 31) >= 8 && (mode & DECODE_NO_XOP) === 0)
+    (byteClass === C.CLASS_VEX && (long || bytes[pos]! >= 0xc0) && (mode & K.DECODE_NO_VEX) === 0) ||
+    (byteClass === C.CLASS_XOP && (bytes[pos]! & 31) >= 8 && (mode & K.DECODE_NO_XOP) === 0)
   ) {
-    if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
-      return fail(insn, pos - offset, REASON_VEX_PREFIX)
+    if ((prefixes & (K.PREFIX_LOCK | K.PREFIX_REP | K.PREFIX_REPNE | K.PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
+      return fail(insn, pos - offset, K.REASON_VEX_PREFIX)
     }
     let payload = bytes[pos]!
     pos = (pos + 1) | 0
@@ -225,16 +182,16 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     const l = (payload >> 2) & 1
     insn.vectorLength = l
     insn.evex = 0
-    prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
+    prefixes |= w === 0 ? K.PREFIX_VEX : K.PREFIX_VEX | K.PREFIX_REX_W
     key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
-    if (map === 0) return fail(insn, pos - offset, REASON_OPCODE)
+    if (map === 0) return fail(insn, pos - offset, K.REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
-  } else if (byteClass === CLASS_EVEX && (long || bytes[pos]! >= 0xc0) && (mode & DECODE_NO_EVEX) === 0) {
+  } else if (byteClass === C.CLASS_EVEX && (long || bytes[pos]! >= 0xc0) && (mode & K.DECODE_NO_EVEX) === 0) {
     // Outside 64-bit mode 62 is BOUND unless what would be ModRM has mod = 3.
-    if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
-      return fail(insn, pos - offset, REASON_VEX_PREFIX)
+    if ((prefixes & (K.PREFIX_LOCK | K.PREFIX_REP | K.PREFIX_REPNE | K.PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
+      return fail(insn, pos - offset, K.REASON_VEX_PREFIX)
     }
     if (pos + 4 > limit) return outOfBytes(insn, pos - offset + 4, end - offset)
     const p0 = bytes[pos]!
@@ -250,7 +207,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     let l = (p2 >> 5) & 3
     insn.vectorLength = l
     insn.evex = p2 | (rex << 8)
-    prefixes |= w === 0 ? PREFIX_EVEX : PREFIX_EVEX | PREFIX_REX_W
+    prefixes |= w === 0 ? K.PREFIX_EVEX : K.PREFIX_EVEX | K.PREFIX_REX_W
     // With registers b says that L'L is the rounding, and the vectors have 512 bits.
     if ((p2 & 16) !== 0 && map !== MAP_EVEX + 4) {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
@@ -265,14 +222,14 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     } else key |= (l << KEY_L) | ((w + 1) << KEY_OPERAND_SIZE)
     // There is no fourth vector length. Both fixed bits are APX's, in 64-bit mode.
     const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
-    if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & DECODE_NO_APX) !== 0)))
-      return fail(insn, pos - offset, REASON_OPCODE)
+    if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & K.DECODE_NO_APX) !== 0)))
+      return fail(insn, pos - offset, K.REASON_OPCODE)
     // R' is ignored outside 64-bit mode, but V' must be 1: so do processors.
-    if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, REASON_REGISTER)
+    if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, K.REASON_REGISTER)
   } else {
     insn.vectorLength = 0
     insn.evex = 0
-    if (byteClass === CLASS_ESCAPE) {
+    if (byteClass === C.CLASS_ESCAPE) {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       byte = bytes[pos]!
       pos = (pos + 1) | 0
@@ -283,29 +240,29 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
         byte = bytes[pos]!
         pos = (pos + 1) | 0
       }
-    } else if (byteClass === CLASS_REX2) {
+    } else if (byteClass === C.CLASS_REX2) {
       // A REX right before it is #UD.
-      if ((mode & DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, REASON_VEX_PREFIX)
+      if ((mode & K.DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, K.REASON_VEX_PREFIX)
       if (pos + 2 > limit) return outOfBytes(insn, pos - offset + 2, end - offset)
       rex = bytes[pos]! | 0x80
       map = bytes[pos]! >> 7
       byte = bytes[pos + 1]!
       pos = (pos + 2) | 0
-      prefixes |= PREFIX_REX2
+      prefixes |= K.PREFIX_REX2
       map = rex2Map(map, byte, rex, prefixes)
-      if (map < 0) return fail(insn, pos - offset, REASON_OPCODE)
+      if (map < 0) return fail(insn, pos - offset, K.REASON_OPCODE)
     }
     let operandSize = (mode & 16) === 0 ? 1 : 0
     if (prefixes !== 0) {
-      if ((prefixes & PREFIX_OPERAND_SIZE) !== 0) {
+      if ((prefixes & K.PREFIX_OPERAND_SIZE) !== 0) {
         operandSize ^= 1
         key = 1 << KEY_PP
       }
-      if ((prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0)
-        key = (prefixes & PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
+      if ((prefixes & (K.PREFIX_REP | K.PREFIX_REPNE)) !== 0)
+        key = (prefixes & K.PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
     }
     if (rex !== 0) {
-      prefixes |= PREFIX_REX | ((rex & 8) << 3)
+      prefixes |= K.PREFIX_REX | ((rex & 8) << 3)
       key |= ((rex | (rex >> 4)) & 1) << KEY_B
       // REX.W goes before 66.
       if ((rex & 8) !== 0) operandSize = 2
@@ -313,7 +270,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     key |= operandSize << KEY_OPERAND_SIZE
   }
   let addressSize = long ? 2 : (mode & 16) === 0 ? 1 : 0
-  if ((prefixes & PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
+  if ((prefixes & K.PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
   insn.addressSize = 16 << addressSize
   insn.prefixes = prefixes
   // Outside 64-bit mode its top bit is ignored where it names a register, but not where it must be 1111b.
@@ -323,7 +280,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   insn.opcodeOffset = pos - 1 - offset
 
   // The tree of the opcode.
-  const tree = long ? ((mode & DECODE_AMD) === 0 ? TREE_LONG : TREE_LONG_AMD) : TREE_LEGACY
+  const tree = long ? ((mode & K.DECODE_AMD) === 0 ? TREE_LONG : TREE_LONG_AMD) : TREE_LEGACY
   const root = (tree * MAPS + map) * 256 + byte
   const withModrm = hasModrm[root]! !== 0
   // Without ModRM there is no memory either; mod = 3 says so.
@@ -342,7 +299,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       code = nodes[((key >> (place & 31)) & (place >> 5)) - code]!
     } while (code < 0)
   }
-  if (code === 0) return fail(insn, pos - offset, REASON_OPCODE)
+  if (code === 0) return fail(insn, pos - offset, K.REASON_OPCODE)
   insn.code = code
   const leaf = leaves[code]!
   insn.operandSize = (leaf >> OPERAND_BITS_SHIFT) & 0x78
@@ -377,7 +334,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
           dispSize = 4
         }
       } else if ((modrm & 0xc7) === 5) {
-        base = long ? REGISTER_RIP : -1
+        base = long ? K.REGISTER_RIP : -1
         dispSize = 4
       }
       insn.base = base
@@ -457,22 +414,22 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       }
     }
   }
-  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, REASON_VEX_VVVV)
-  if ((prefixes & (PREFIX_LOCK | PREFIX_SEGMENT | PREFIX_REX2)) !== 0) {
-    if ((prefixes & PREFIX_REX2) !== 0) {
+  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, K.REASON_VEX_VVVV)
+  if ((prefixes & (K.PREFIX_LOCK | K.PREFIX_SEGMENT | K.PREFIX_REX2)) !== 0) {
+    if ((prefixes & K.PREFIX_REX2) !== 0) {
       // Vector registers are sixteen without EVEX.
       const registers = evexLeaves[code]!
       if ((registers & EVEX_VECTOR_REG) !== 0) insn.reg &= 15
       if ((registers & EVEX_VECTOR_RM) !== 0) insn.rm &= 15
     }
-    if ((prefixes & PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
+    if ((prefixes & K.PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
       // On AMD processors LOCK MOV CR0 is MOV CR8; `finishRare` has seen to it.
-      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, REASON_LOCK)
+      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, K.REASON_LOCK)
     }
     if (override >= 4 || (override >= 0 && !long)) segment = override
   }
   insn.segment = segment
   insn.isMemory = isMemory
   insn.length = pos - offset
-  return DECODED
+  return K.DECODED
 }

@@ -5,44 +5,9 @@
  */
 import { finishEvex } from './evex.ts'
 import type { Instruction } from './instruction.ts'
-import {
-  DECODE_AMD,
-  DECODE_NO_3DNOW,
-  PREFIX_LOCK,
-  PREFIX_OPERAND_SIZE,
-  PREFIX_REX2,
-  REASON_LOCK,
-  REASON_OPCODE,
-  REASON_REGISTER,
-  REASON_SAME_REGISTER,
-  REGISTER_RIP,
-} from './kinds.ts'
+import * as K from './kinds.ts'
 import { loadTables } from './tables.ts'
-import {
-  LEAF_3DNOW,
-  LEAF_CHECK,
-  LEAF_CHECK_BOUND,
-  LEAF_CHECK_CONTROL,
-  LEAF_CHECK_DEBUG,
-  LEAF_CHECK_MASK,
-  LEAF_CHECK_SEGMENT_WRITE,
-  LEAF_CHECK_TILE,
-  LEAF_DISTINCT,
-  LEAF_EVEX,
-  LEAF_IMPLIED_MEMORY,
-  LEAF_MASKMOV,
-  LEAF_NO_66,
-  LEAF_NO_REX2,
-  LEAF_NO_RIP,
-  LEAF_REG_3BIT,
-  LEAF_RM_3BIT,
-  LEAF_SIB,
-  LEAF_STRING_DESTINATION,
-  LEAF_STRING_SOURCE,
-  LEAF_VSIB,
-  LEAF_VVVV,
-  MAP_3DNOW,
-} from './tree.ts'
+import * as tree from './tree.ts'
 
 /** The immediates that few instructions have. Returns 1 if it is a memory operand's address. */
 export function readOddImmediate(
@@ -92,80 +57,84 @@ export function readOddImmediate(
 
 /** Checks and fields that few instructions have. Returns a reason to refuse the instruction, or 0. */
 export function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: number): number {
-  switch (leaf & LEAF_CHECK) {
+  switch (leaf & tree.LEAF_CHECK) {
     case 0:
       break
-    case LEAF_CHECK_CONTROL:
+    case tree.LEAF_CHECK_CONTROL:
       // LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode.
-      if ((prefixes & PREFIX_LOCK) !== 0) {
-        if ((mode & DECODE_AMD) === 0 || insn.reg !== 0) return REASON_LOCK
+      if ((prefixes & K.PREFIX_LOCK) !== 0) {
+        if ((mode & K.DECODE_AMD) === 0 || insn.reg !== 0) return K.REASON_LOCK
         insn.reg |= 8
       }
       // CR0, CR2, CR3, CR4, CR8.
-      if (((0x11d >> insn.reg) & 1) === 0) return REASON_REGISTER
+      if (((0x11d >> insn.reg) & 1) === 0) return K.REASON_REGISTER
       break
-    case LEAF_CHECK_DEBUG:
-      if (insn.reg > 7) return REASON_REGISTER
+    case tree.LEAF_CHECK_DEBUG:
+      if (insn.reg > 7) return K.REASON_REGISTER
       break
-    case LEAF_CHECK_MASK:
-      if (insn.reg > 7 || insn.vvvv > 7) return REASON_REGISTER
+    case tree.LEAF_CHECK_MASK:
+      if (insn.reg > 7 || insn.vvvv > 7) return K.REASON_REGISTER
       break
-    case LEAF_CHECK_BOUND:
+    case tree.LEAF_CHECK_BOUND:
       // SDM vol. 2A, BNDMOV: #UD also with 16-bit addresses.
-      if (insn.addressSize === 16) return REASON_OPCODE
+      if (insn.addressSize === 16) return K.REASON_OPCODE
       // In 64-bit mode 67 is ignored (SDM vol. 1, Appendix E).
       if (insn.mode === 64) insn.addressSize = 64
-      if (insn.reg > 3 || ((leaf & LEAF_RM_3BIT) !== 0 && insn.mod === 3 && insn.rm > 3)) return REASON_REGISTER
-      if ((leaf & LEAF_NO_RIP) !== 0 && insn.base === REGISTER_RIP) return REASON_OPCODE
+      if (insn.reg > 3 || ((leaf & tree.LEAF_RM_3BIT) !== 0 && insn.mod === 3 && insn.rm > 3)) return K.REASON_REGISTER
+      if ((leaf & tree.LEAF_NO_RIP) !== 0 && insn.base === K.REGISTER_RIP) return K.REASON_OPCODE
       break
-    case LEAF_CHECK_TILE: {
+    case tree.LEAF_CHECK_TILE: {
       const { reg, rm, vvvv } = insn
-      if (reg > 7) return REASON_REGISTER
-      if ((leaf & LEAF_VVVV) === 0) break
-      if (rm > 7 || vvvv > 7) return REASON_REGISTER
-      if (reg === rm || reg === vvvv || rm === vvvv) return REASON_SAME_REGISTER
+      if (reg > 7) return K.REASON_REGISTER
+      if ((leaf & tree.LEAF_VVVV) === 0) break
+      if (rm > 7 || vvvv > 7) return K.REASON_REGISTER
+      if (reg === rm || reg === vvvv || rm === vvvv) return K.REASON_SAME_REGISTER
       break
     }
     default:
       insn.reg &= 7
       // There are six, and CS is not loaded by MOV.
-      if (insn.reg > 5 || (insn.reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE)) return REASON_REGISTER
+      if (insn.reg > 5 || (insn.reg === 1 && (leaf & tree.LEAF_CHECK) === tree.LEAF_CHECK_SEGMENT_WRITE))
+        return K.REASON_REGISTER
   }
-  if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return REASON_OPCODE
-  if ((leaf & LEAF_NO_REX2) !== 0 && (prefixes & PREFIX_REX2) !== 0) return REASON_OPCODE
-  if ((leaf & LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return REASON_OPCODE
-  if ((leaf & LEAF_VSIB) !== 0) {
+  if ((leaf & tree.LEAF_NO_66) !== 0 && (prefixes & K.PREFIX_OPERAND_SIZE) !== 0) return K.REASON_OPCODE
+  if ((leaf & tree.LEAF_NO_REX2) !== 0 && (prefixes & K.PREFIX_REX2) !== 0) return K.REASON_OPCODE
+  if ((leaf & tree.LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return K.REASON_OPCODE
+  if ((leaf & tree.LEAF_VSIB) !== 0) {
     // Without a SIB byte there is no index; 16-bit addresses have none.
-    if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return REASON_OPCODE
+    if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return K.REASON_OPCODE
     // An index that means "none" elsewhere is register 4 here.
     if (insn.index < 0) insn.index = 4
     const { index, reg, vvvv } = insn
-    if ((leaf & (LEAF_DISTINCT | LEAF_EVEX)) === LEAF_DISTINCT && (index === reg || index === vvvv || reg === vvvv))
-      return REASON_SAME_REGISTER
+    if (
+      (leaf & (tree.LEAF_DISTINCT | tree.LEAF_EVEX)) === tree.LEAF_DISTINCT &&
+      (index === reg || index === vvvv || reg === vvvv)
+    )
+      return K.REASON_SAME_REGISTER
   }
-  if ((leaf & LEAF_EVEX) !== 0) {
+  if ((leaf & tree.LEAF_EVEX) !== 0) {
     const reason = finishEvex(insn, leaf, loadTables().evexLeaves[insn.code]!, mode)
     if (reason !== 0) return reason
   }
-  if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
-  if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
-  if ((leaf & LEAF_3DNOW) !== 0) {
-    const code = (mode & DECODE_NO_3DNOW) === 0 ? loadTables().roots[MAP_3DNOW * 256 + insn.immLo]! : 0
-    if (code === 0) return REASON_OPCODE
+  if ((leaf & tree.LEAF_REG_3BIT) !== 0) insn.reg &= 7
+  if ((leaf & tree.LEAF_RM_3BIT) !== 0) insn.rm &= 7
+  if ((leaf & tree.LEAF_3DNOW) !== 0) {
+    const code = (mode & K.DECODE_NO_3DNOW) === 0 ? loadTables().roots[tree.MAP_3DNOW * 256 + insn.immLo]! : 0
+    if (code === 0) return K.REASON_OPCODE
     insn.code = code
     insn.opcodeOffset = insn.immOffset
     insn.immLo = 0
     insn.immOffset = 0
     insn.immSize = 0
   }
-  switch (leaf & LEAF_IMPLIED_MEMORY) {
+  switch (leaf & tree.LEAF_IMPLIED_MEMORY) {
     case 0:
       break
-    case LEAF_STRING_SOURCE:
+    case tree.LEAF_STRING_SOURCE:
       insn.base = 6
       break
-    case LEAF_STRING_DESTINATION:
-    case LEAF_MASKMOV:
+    case tree.LEAF_STRING_DESTINATION:
+    case tree.LEAF_MASKMOV:
       insn.base = 7
       break
     default:

@@ -2,16 +2,8 @@
 import type { CodeInfo } from './code-info.ts'
 import type { MemoryOperand, Operand } from './decode.ts'
 import type { Instruction } from './instruction.ts'
-import {
-  OperandKind,
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  PREFIX_SEGMENT,
-  REGISTER_RIP,
-} from './kinds.ts'
+import * as K from './kinds.ts'
+import { OperandKind } from './kinds.ts'
 import { segmentRegisterName } from './registers.ts'
 import type { LineWriter } from './line-writer.ts'
 
@@ -29,7 +21,7 @@ export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
 
 /** A prefix of the address size that no operand shows: that of LOOP's counter. */
 export function hasHiddenAddressSize({ insn, info }: LineWriter): boolean {
-  return (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
+  return (insn.prefixes & K.PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
 }
 
 /** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
@@ -111,7 +103,7 @@ function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInf
   if (insn.isMemory === 0) return insn.rm < 16
   // VEX shifts by an immediate registers alone.
   const isShift = map === 1 && opcode >= 0x71 && opcode <= 0x73
-  return !isShift && (insn.base < 16 || insn.base === REGISTER_RIP) && insn.index < 16
+  return !isShift && (insn.base < 16 || insn.base === K.REGISTER_RIP) && insn.index < 16
 }
 
 /** Without a legacy form. */
@@ -120,7 +112,7 @@ const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
 /** Features whose instructions came to AVX-512 first. */
 const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
 
-const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_SEGMENT
+const WORTH_A_WORD = K.PREFIX_LOCK | K.PREFIX_REP | K.PREFIX_REPNE | K.PREFIX_SEGMENT
 const NO_WORDS: readonly string[] = []
 
 function isElided(elision: CodeInfo['elision'], locked: boolean, rep: boolean): boolean {
@@ -132,8 +124,8 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
   const { prefixes } = insn
   if ((prefixes & WORTH_A_WORD) === 0 && (info.encoding === 'legacy' || info.encoding === 'xop')) return NO_WORDS
   const words: string[] = []
-  const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
-  const rep = !repne && (prefixes & PREFIX_REP) !== 0
+  const repne = (prefixes & K.PREFIX_REPNE_LAST) !== 0
+  const rep = !repne && (prefixes & K.PREFIX_REP) !== 0
   const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
   const memory = insn.isMemory !== 0
   if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
@@ -143,7 +135,7 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
   if (!mandatory && (rep || repne)) {
     if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
     else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')
-    else if (memory && isElided(info.elision, (prefixes & PREFIX_LOCK) !== 0, rep)) {
+    else if (memory && isElided(info.elision, (prefixes & K.PREFIX_LOCK) !== 0, rep)) {
       words.push(repne ? 'xacquire' : 'xrelease')
     } else if (
       repne &&
@@ -154,7 +146,7 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
     }
   }
   // Before MOV CR0 it is part of CR8's encoding.
-  if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
+  if ((prefixes & K.PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
   if (insn.noFlags && info.noFlags === 'possible') words.push('{nf}')
   // Without it an assembler takes the shorter legacy or VEX form.
   else if (info.encoding === 'evex' && (isPromoted(info) || isVexPossible(insn, info))) words.push('{evex}')

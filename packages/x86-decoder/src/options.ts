@@ -5,15 +5,7 @@
  * before the extension that took it.
  */
 import { DecoderError, requireOptions, shown } from './errors.ts'
-import {
-  DECODE_AMD,
-  DECODE_NO_3DNOW,
-  DECODE_NO_APX,
-  DECODE_NO_EVEX,
-  DECODE_NO_VEX,
-  DECODE_NO_XOP,
-  FIRST_FEATURE_BIT,
-} from './kinds.ts'
+import * as K from './kinds.ts'
 
 /**
  * Features whose absence gives an opcode its other meaning (F3 0F BC is TZCNT or BSF). Rows with the attribute `else`
@@ -36,17 +28,17 @@ const DECIDING_FEATURES = [
 
 /** Prefixes and the opcode 0F 0F, which exist as soon as one of some features does. */
 const PREFIX_FEATURES: readonly (readonly [bit: number, features: RegExp])[] = [
-  [DECODE_NO_VEX, /^(AVX|BMI|FMA|F16C|XOP|AMX_|CMPCCXADD|VAES|VPCLMULQDQ|MSR_IMM|USER_MSR)/],
-  [DECODE_NO_EVEX, /^(AVX512|AVX10|APX|AMX_AVX512)/],
-  [DECODE_NO_XOP, /^(XOP|TBM|LWP)$/],
-  [DECODE_NO_APX, /^APX/],
-  [DECODE_NO_3DNOW, /^3DNOW/],
+  [K.DECODE_NO_VEX, /^(AVX|BMI|FMA|F16C|XOP|AMX_|CMPCCXADD|VAES|VPCLMULQDQ|MSR_IMM|USER_MSR)/],
+  [K.DECODE_NO_EVEX, /^(AVX512|AVX10|APX|AMX_AVX512)/],
+  [K.DECODE_NO_XOP, /^(XOP|TBM|LWP)$/],
+  [K.DECODE_NO_APX, /^APX/],
+  [K.DECODE_NO_3DNOW, /^3DNOW/],
 ]
 
 /** Number of the option bit that says that a feature is absent, or -1 if no bytes change their meaning with it. */
 export function featureBit(feature: string): number {
   const index = (DECIDING_FEATURES as readonly string[]).indexOf(feature)
-  return index < 0 ? -1 : FIRST_FEATURE_BIT + index
+  return index < 0 ? -1 : K.FIRST_FEATURE_BIT + index
 }
 
 /** A processor, as far as it decides what bytes mean. */
@@ -76,7 +68,7 @@ export function decoderOptions(options: ProcessorOptions): number {
   if (features !== undefined && typeof features?.has !== 'function') {
     throw new DecoderError('ERR_OPTION', 'features must be a set of names')
   }
-  let bits = vendor === 'amd' ? DECODE_AMD : 0
+  let bits = vendor === 'amd' ? K.DECODE_AMD : 0
   if (features === undefined) return bits
   for (const feature of DECIDING_FEATURES) if (!features.has(feature)) bits |= 1 << featureBit(feature)
   const names = [...features]

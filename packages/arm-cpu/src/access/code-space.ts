@@ -2,16 +2,7 @@ import { STATUS_DONE, STATUS_STEP, type CodeSpace, type Tlb } from '@retrap/engi
 import type { DebugSlot } from './debug-stops.ts'
 import { newTranslation, type ArmTranslation } from '../state/host.ts'
 import { KEY_GUARDED } from '../system/branch-types.ts'
-import {
-  MODE_A32,
-  POINTER_TAGGED,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_GUARDS,
-  S_MODE,
-  S_PC,
-  S_POINTERS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from '../state/syndrome.ts'
 
@@ -51,13 +42,13 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
     const isUpper = (hi >>> 23) & 1
     const high = isUpper === 0 ? 0 : 0xff
     if (hi >>> 24 === high) return hi
-    const isTagged = (this.#u32[S_POINTERS >>> 2]! >>> (8 * isUpper + POINTER_TAGGED + 1)) & 1
+    const isTagged = (this.#u32[S.S_POINTERS >>> 2]! >>> (8 * isUpper + S.POINTER_TAGGED + 1)) & 1
     return isTagged === 0 ? hi : ((hi & 0xff_ffff) | (high << 24)) >>> 0
   }
 
   /** Takes the tag off the program counter. */
   untag(): void {
-    const at = (S_PC >>> 2) + 1
+    const at = (S.S_PC >>> 2) + 1
     this.#u32[at] = this.untagged(this.#u32[at]!)
   }
 
@@ -70,7 +61,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
 
   #checkAlignment(lo: number, hi: number): number {
     // Thumb's have bit 0 set.
-    const isThumb = (lo & 1) !== 0 && (this.#u32[S_MODE >>> 2]! & MODE_A32) !== 0
+    const isThumb = (lo & 1) !== 0 && (this.#u32[S.S_MODE >>> 2]! & S.MODE_A32) !== 0
     return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
   }
 
@@ -81,9 +72,9 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
 
   translate(lo: number, hi: number, into: ArmTranslation): number {
     const status = this.#translate(lo, hi, into)
-    if (status !== STATUS_DONE || into.key !== KEY_GUARDED || this.#u32[S_GUARDS >>> 2] !== 0) return status
+    if (status !== STATUS_DONE || into.key !== KEY_GUARDED || this.#u32[S.S_GUARDS >>> 2] !== 0) return status
     // The first one: what has led here was not looked at.
-    this.#u32[S_GUARDS >>> 2] = 1
+    this.#u32[S.S_GUARDS >>> 2] = 1
     return this.alone ? STATUS_DONE : STATUS_STEP
   }
 
@@ -97,7 +88,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
 
   /** Finds the instruction at the program counter. @returns as `translate` */
   reach(): number {
-    const [lo, hi] = [this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!]
+    const [lo, hi] = [this.#u32[S.S_PC >>> 2]!, this.#u32[(S.S_PC >>> 2) + 1]!]
     const status = this.#checkAlignment(lo, hi)
     return status === STATUS_DONE ? this.#translate(lo, hi, this.#reached) : status
   }
@@ -111,7 +102,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   dropFault(): void {
-    this.#u32[S_FAULT_SYNDROME >>> 2] = 0
-    this.#u32[S_FAULT_STAGE >>> 2] = 0
+    this.#u32[S.S_FAULT_SYNDROME >>> 2] = 0
+    this.#u32[S.S_FAULT_STAGE >>> 2] = 0
   }
 }

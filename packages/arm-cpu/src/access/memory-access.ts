@@ -1,15 +1,6 @@
 import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import {
-  ACCESS_ALIGNED,
-  ACCESS_BLOCK,
-  ACCESS_CACHE,
-  ACCESS_DONE,
-  ACCESS_ELEMENT_SHIFT,
-  ACCESS_MODIFY,
-  ACCESS_UNPRIVILEGED,
-  ACCESS_WRITE,
-} from '../state/access-rights.ts'
+import * as A from '../state/access-rights.ts'
 import type { DebugSlot } from './debug-stops.ts'
 import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE, type ArmTranslation } from '../state/host.ts'
 import { POINTER_TAGGED, S_ALONE, S_ATTENTION, S_DATA, S_POINTERS } from '../state/state-layout.ts'
@@ -56,21 +47,21 @@ export class MemoryAccess {
    */
   access(lo: number, hi: number, flags: number): number {
     const bytes = flags & 0xff
-    const write = (flags & ACCESS_WRITE) !== 0
-    if ((flags & ACCESS_DONE) !== 0) {
+    const write = (flags & A.ACCESS_WRITE) !== 0
+    if ((flags & A.ACCESS_DONE) !== 0) {
       this.#memory.noteWrite(lo, bytes)
       return STATUS_DONE
     }
-    const misaligned = (lo & ((1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)) - 1)) !== 0
-    const mustBeAligned = (flags & ACCESS_ALIGNED) !== 0 || this.#translation.strict
-    if (misaligned && mustBeAligned && (flags & ACCESS_BLOCK) === 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+    const misaligned = (lo & ((1 << ((flags >>> A.ACCESS_ELEMENT_SHIFT) & 0xf)) - 1)) !== 0
+    const mustBeAligned = (flags & A.ACCESS_ALIGNED) !== 0 || this.#translation.strict
+    if (misaligned && mustBeAligned && (flags & A.ACCESS_BLOCK) === 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
     if (this.#debug.hooks?.points.watches === true && this.#note(lo, hi, flags)) return STATUS_STEP
-    if ((flags & ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, flags)
+    if ((flags & A.ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, flags)
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
-    const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
+    const start = (flags & A.ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
     if (!this.#translation.data(start, hi, flags, kind, first)) {
-      if ((flags & ACCESS_CACHE) !== 0)
+      if ((flags & A.ACCESS_CACHE) !== 0)
         return this.#translation.raiseAbort(lo, hi, cacheAbort(first.faultStatus), first)
       // Stage 1 has found what memory it is before stage 2 is asked.
       if (first.stage2 && !first.tableWalk && this.#isForbidden(first, misaligned, flags)) {
@@ -78,7 +69,7 @@ export class MemoryAccess {
       }
       return this.#translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, write), first)
     }
-    if ((flags & ACCESS_CACHE) !== 0) return STATUS_DONE
+    if ((flags & A.ACCESS_CACHE) !== 0) return STATUS_DONE
     if (this.#isForbidden(first, misaligned, flags)) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
     if (first.ma < 0) return this.#abort(lo, hi, FSC_EXTERNAL, write)
     const inFirst = Math.min(bytes, PAGE_BYTES - (start & (PAGE_BYTES - 1)))
@@ -106,15 +97,15 @@ export class MemoryAccess {
    * @returns whether the instruction is given up: it has to be executed alone first, or the debugger stops before it
    */
   #note(lo: number, hi: number, flags: number): boolean {
-    if ((flags & ACCESS_CACHE) !== 0) return false
+    if ((flags & A.ACCESS_CACHE) !== 0) return false
     const bytes = flags & 0xff
-    const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
+    const start = (flags & A.ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
     const high = this.#untagged(hi)
     const hooks = this.#debug.hooks!
     if (!hooks.points.matches(start, high, bytes)) return false
     if (this.#u32[S_ALONE >>> 2] === 0) return true
-    const write = (flags & ACCESS_WRITE) !== 0
-    return hooks.stopsForAccess(start, high, bytes, write, (flags & ACCESS_MODIFY) !== 0 && !write)
+    const write = (flags & A.ACCESS_WRITE) !== 0
+    return hooks.stopsForAccess(start, high, bytes, write, (flags & A.ACCESS_MODIFY) !== 0 && !write)
   }
 
   /** The upper half of an address of data, without its tag. */
@@ -140,7 +131,7 @@ export class MemoryAccess {
 
   /** Whether an access to Device memory may not be made: one that is not aligned, and DC ZVA. */
   #isForbidden({ device }: ArmTranslation, misaligned: boolean, flags: number): boolean {
-    return device && (misaligned || (flags & ACCESS_BLOCK) !== 0)
+    return device && (misaligned || (flags & A.ACCESS_BLOCK) !== 0)
   }
 
   /** Moves bytes between memory and the state. */
@@ -160,7 +151,7 @@ export class MemoryAccess {
   #modify(lo: number, hi: number, flags: number): number {
     const first = this.#first
     const translation = this.#translation
-    const write = (flags & ACCESS_WRITE) !== 0
+    const write = (flags & A.ACCESS_WRITE) !== 0
     if (!write && !translation.data(lo, hi, flags, TRANSLATE_READ, first)) {
       const second = this.#second
       // Stage 1 must allow the write too before stage 2 is asked for anything.
@@ -189,7 +180,7 @@ export class MemoryAccess {
    * @returns whether it is not there, as a status
    */
   probe(lo: number, hi: number, flags: number): number {
-    const write = (flags & (ACCESS_WRITE | ACCESS_MODIFY)) !== 0
+    const write = (flags & (A.ACCESS_WRITE | A.ACCESS_MODIFY)) !== 0
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
     if (this.#isPageWatched(lo, hi)) return STATUS_FAULT
@@ -213,7 +204,7 @@ export class MemoryAccess {
 
   #isWatched(lo: number, hi: number, flags: number, write: boolean): boolean {
     if (!this.#translation.watched) return false
-    return this.#watchpoints.matches(lo, hi, flags & 0xff, write, (flags & ACCESS_UNPRIVILEGED) !== 0)
+    return this.#watchpoints.matches(lo, hi, flags & 0xff, write, (flags & A.ACCESS_UNPRIVILEGED) !== 0)
   }
 
   #watchpoint(write: boolean): number {

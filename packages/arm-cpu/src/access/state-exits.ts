@@ -1,17 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
 import { PSTATE_NRW } from '../state/pstate.ts'
-import {
-  S_FAULT_ADDRESS,
-  S_FAULT_HPFAR,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_PC,
-  S_WAITING,
-  STAGE_2_BEYOND,
-  WAIT_EVENT,
-  WAIT_INTERRUPT,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { SystemState } from '../state/system-state.ts'
 import type { Translation } from './translation.ts'
 
@@ -65,10 +55,10 @@ export class StateExits {
 
   /** Of WFI or WFE, which waits. */
   wait(): ArmExit {
-    switch (this.#system.word(S_WAITING)) {
-      case WAIT_INTERRUPT:
+    switch (this.#system.word(S.S_WAITING)) {
+      case S.WAIT_INTERRUPT:
         return WAIT_FOR_INTERRUPT
-      case WAIT_EVENT:
+      case S.WAIT_EVENT:
         return WAIT_FOR_EVENT
       default:
         return PAUSE
@@ -78,23 +68,23 @@ export class StateExits {
   /** Of an exception that is EL2's, which the state has no more afterwards. */
   exception(): ArmExit {
     const s = this.#system
-    const syndrome = s.word(S_FAULT_SYNDROME)
-    const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
-    const stage = s.word(S_FAULT_STAGE)
-    s.setWord(S_FAULT_SYNDROME, 0)
-    s.setWord(S_FAULT_STAGE, 0)
-    this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
+    const syndrome = s.word(S.S_FAULT_SYNDROME)
+    const address = this.#u64[S.S_FAULT_ADDRESS >>> 3]!
+    const stage = s.word(S.S_FAULT_STAGE)
+    s.setWord(S.S_FAULT_SYNDROME, 0)
+    s.setWord(S.S_FAULT_STAGE, 0)
+    this.#u64[S.S_FAULT_ADDRESS >>> 3] = 0n
     if (stage < 2) return { reason: 'exception', syndrome, address }
-    const hpfar = this.#u64[S_FAULT_HPFAR >>> 3]!
+    const hpfar = this.#u64[S.S_FAULT_HPFAR >>> 3]!
     const described = this.#withAccess(syndrome)
-    if (stage !== STAGE_2_BEYOND) return { reason: 'exception', syndrome: described, address, hpfar }
+    if (stage !== S.STAGE_2_BEYOND) return { reason: 'exception', syndrome: described, address, hpfar }
     return { reason: 'exception', syndrome: described, address, hpfar, beyond: true }
   }
 
   /** Bytes of the instruction at the program counter. */
   instructionBytes(): number {
     const s = this.#system
-    if ((s.word(S_PC) & 1) === 0 || (s.pstate & PSTATE_NRW) === 0) return 4
+    if ((s.word(S.S_PC) & 1) === 0 || (s.pstate & PSTATE_NRW) === 0) return 4
     return this.#word() > 0xffff ? 4 : 2
   }
 
@@ -107,6 +97,6 @@ export class StateExits {
 
   /** The instruction at the program counter; −1 where it cannot be fetched any more. */
   #word(): number {
-    return this.#translation.wordAt(this.#system.word(S_PC), this.#system.word(S_PC + 4))
+    return this.#translation.wordAt(this.#system.word(S.S_PC), this.#system.word(S.S_PC + 4))
   }
 }

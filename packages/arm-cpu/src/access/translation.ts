@@ -1,18 +1,8 @@
 import { isWideThumb } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_FAULT, type Tlb } from '@retrap/engine'
 import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory } from '@retrap/memory'
-import {
-  ACCESS_CACHE,
-  ACCESS_UNPRIVILEGED,
-  AARCH32,
-  LEVEL_PAN,
-  LEVEL_UAO,
-  RIGHTS,
-  SET_AARCH32,
-  STRICT,
-  WATCHED,
-  type Rights,
-} from '../state/access-rights.ts'
+import * as A from '../state/access-rights.ts'
+import { type Rights } from '../state/access-rights.ts'
 import {
   newTranslation,
   translate,
@@ -24,17 +14,7 @@ import {
   type ArmTranslation,
 } from '../state/host.ts'
 import { KEY_GUARDED } from '../system/branch-types.ts'
-import {
-  S_FAULT_ADDRESS,
-  S_FAULT_HPFAR,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_LEVEL,
-  S_RIGHTS,
-  S_TLB,
-  S_TLB_UNPRIVILEGED,
-  STAGE_2_BEYOND,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { cacheAbort, FSC_PERMISSION, ISS_S1PTW } from '../state/syndrome.ts'
 import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from '../state/places.ts'
 
@@ -108,7 +88,7 @@ export class Translation {
   }
 
   get #rights(): Rights {
-    return RIGHTS[this.#u32[S_RIGHTS >>> 2]! & ~(STRICT | WATCHED)]!
+    return A.RIGHTS[this.#u32[S.S_RIGHTS >>> 2]! & ~(A.STRICT | A.WATCHED)]!
   }
 
   /** TLB set of fetches. */
@@ -118,12 +98,12 @@ export class Translation {
 
   /** Every access must be aligned to its element: SCTLR_ELx.A. */
   get strict(): boolean {
-    return (this.#u32[S_RIGHTS >>> 2]! & STRICT) !== 0
+    return (this.#u32[S.S_RIGHTS >>> 2]! & A.STRICT) !== 0
   }
 
   /** Watchpoints may match. */
   get watched(): boolean {
-    return (this.#u32[S_RIGHTS >>> 2]! & WATCHED) !== 0
+    return (this.#u32[S.S_RIGHTS >>> 2]! & A.WATCHED) !== 0
   }
 
   /**
@@ -134,25 +114,25 @@ export class Translation {
    * @param flags - `LEVEL_PAN`, `LEVEL_UAO`, `STRICT` and `WATCHED`
    */
   writeLevel(at: number, el: number, flags: number): void {
-    const number = el === 0 ? 0 : 1 + (flags & (LEVEL_PAN | LEVEL_UAO))
-    const { set, unprivilegedSet } = RIGHTS[number]!
+    const number = el === 0 ? 0 : 1 + (flags & (A.LEVEL_PAN | A.LEVEL_UAO))
+    const { set, unprivilegedSet } = A.RIGHTS[number]!
     const tlb = this.#tlb
-    const checks = flags & (STRICT | WATCHED)
+    const checks = flags & (A.STRICT | A.WATCHED)
     const misses = checks !== 0
-    this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : set)
-    this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : unprivilegedSet)
-    this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | checks
+    this.#u32[(at + S.S_TLB - S.S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : set)
+    this.#u32[(at + S.S_TLB_UNPRIVILEGED - S.S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : unprivilegedSet)
+    this.#u32[(at + S.S_RIGHTS - S.S_LEVEL) >>> 2] = number | checks
   }
 
   /** Has accesses and fetches be those of EL0 in AArch32, after the fields of EL0 have been written to S_LEVEL. */
   useAArch32(): void {
     const u32 = this.#u32
     const tlb = this.#tlb
-    const checks = u32[S_RIGHTS >>> 2]! & (STRICT | WATCHED)
-    const set = tlb.setAddress(checks === 0 ? SET_AARCH32 : tlb.missSet)
-    u32[S_TLB >>> 2] = set
-    u32[S_TLB_UNPRIVILEGED >>> 2] = set
-    u32[S_RIGHTS >>> 2] = AARCH32 | checks
+    const checks = u32[S.S_RIGHTS >>> 2]! & (A.STRICT | A.WATCHED)
+    const set = tlb.setAddress(checks === 0 ? A.SET_AARCH32 : tlb.missSet)
+    u32[S.S_TLB >>> 2] = set
+    u32[S.S_TLB_UNPRIVILEGED >>> 2] = set
+    u32[S.S_RIGHTS >>> 2] = A.AARCH32 | checks
   }
 
   /** Registers that translation depends on have been written: all may have been. */
@@ -283,7 +263,7 @@ export class Translation {
    */
   invalidateCache(lo: number, hi: number): number {
     const into = this.#walked
-    if (this.data(lo, hi, ACCESS_CACHE, TRANSLATE_WRITE, into)) return STATUS_DONE
+    if (this.data(lo, hi, A.ACCESS_CACHE, TRANSLATE_WRITE, into)) return STATUS_DONE
     if (into.stage2 && !into.tableWalk && (into.faultStatus & 0x3c) === FSC_PERMISSION) return STATUS_DONE
     return this.raiseAbort(lo, hi, cacheAbort(into.faultStatus), into)
   }
@@ -292,15 +272,15 @@ export class Translation {
   dataSet(flags: number): number {
     const { set, unprivilegedSet } = this.#rights
     if (this.strict || this.watched) return this.#tlb.missSet
-    return (flags & ACCESS_UNPRIVILEGED) === 0 ? set : unprivilegedSet
+    return (flags & A.ACCESS_UNPRIVILEGED) === 0 ? set : unprivilegedSet
   }
 
   /** Translates the address of a data access. @param flags - `ACCESS_*` @param kind - `TRANSLATE_READ` or `TRANSLATE_WRITE` */
   data(lo: number, hi: number, flags: number, kind: number, into: ArmTranslation): boolean {
     const { data, unprivileged } = this.#rights
     // PSTATE.PAN is not about cache maintenance.
-    const own = (flags & ACCESS_CACHE) === 0 ? data : data & ~TRANSLATE_PAN
-    const rights = (flags & ACCESS_UNPRIVILEGED) === 0 ? own : unprivileged
+    const own = (flags & A.ACCESS_CACHE) === 0 ? data : data & ~TRANSLATE_PAN
+    const rights = (flags & A.ACCESS_UNPRIVILEGED) === 0 ? own : unprivileged
     return translate(this.#host, this.#memory, lo, hi, kind | rights, into)
   }
 
@@ -341,10 +321,10 @@ export class Translation {
 
   /** Notes the exception that an access ends with. @param syndrome - ESR_ELx @returns STATUS_FAULT */
   raise(lo: number, hi: number, syndrome: number): number {
-    this.#u32[S_FAULT_SYNDROME >>> 2] = syndrome
-    this.#u32[S_FAULT_ADDRESS >>> 2] = lo
-    this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
-    this.#u32[S_FAULT_STAGE >>> 2] = 0
+    this.#u32[S.S_FAULT_SYNDROME >>> 2] = syndrome
+    this.#u32[S.S_FAULT_ADDRESS >>> 2] = lo
+    this.#u32[(S.S_FAULT_ADDRESS >>> 2) + 1] = hi
+    this.#u32[S.S_FAULT_STAGE >>> 2] = 0
     return STATUS_FAULT
   }
 
@@ -357,9 +337,9 @@ export class Translation {
     this.raise(lo, hi, fault.stage2 && fault.tableWalk ? (syndrome | ISS_S1PTW) >>> 0 : syndrome)
     if (fault.stage2) {
       const frame = Math.floor(fault.ipa / PAGE_BYTES) * 16
-      this.#u32[S_FAULT_STAGE >>> 2] = isBeyond ? STAGE_2_BEYOND : 2
-      this.#u32[S_FAULT_HPFAR >>> 2] = frame >>> 0
-      this.#u32[(S_FAULT_HPFAR >>> 2) + 1] = Math.floor(frame / 2 ** 32)
+      this.#u32[S.S_FAULT_STAGE >>> 2] = isBeyond ? S.STAGE_2_BEYOND : 2
+      this.#u32[S.S_FAULT_HPFAR >>> 2] = frame >>> 0
+      this.#u32[(S.S_FAULT_HPFAR >>> 2) + 1] = Math.floor(frame / 2 ** 32)
     }
     return STATUS_FAULT
   }

@@ -15,19 +15,7 @@ import { ThumbRecordDecoder } from './aarch32/thumb-record-decoder.ts'
 import { fieldOf } from '../state/form.ts'
 import { selectorsOf, type Semantics } from '../semantics/semantics.ts'
 import { armForms, semanticsOf } from '../semantics/index.ts'
-import {
-  HOST_EXECUTED,
-  HOST_FP,
-  HOST_UNDEFINED,
-  R_A,
-  R_D,
-  R_IMMEDIATE,
-  R_M,
-  R_MORE,
-  R_N,
-  R_SMALL,
-  R_WORD,
-} from '../state/record.ts'
+import * as R from '../state/record.ts'
 import { MODE_A32, MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from '../state/state-layout.ts'
 
 /** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
@@ -49,7 +37,15 @@ const FILES: ReadonlyMap<string, Operand['at']> = new Map([
 ])
 
 /** Fields of records by the letters of encodings. */
-const FIELDS: Readonly<Record<string, number>> = { d: R_D, t: R_D, n: R_N, m: R_M, s: R_M, a: R_A, u: R_A }
+const FIELDS: Readonly<Record<string, number>> = {
+  d: R.R_D,
+  t: R.R_D,
+  n: R.R_N,
+  m: R.R_M,
+  s: R.R_M,
+  a: R.R_A,
+  u: R.R_A,
+}
 
 /** How to execute the instructions of one row. */
 interface Decoding {
@@ -78,11 +74,11 @@ function operandsOf(row: Row): Operand[] {
   }
   // An index or an extended operand is written by its own rules; a list names its first register by none.
   if (row.fields.has('m') && !operands.some(({ letter }) => letter === 'm')) {
-    operands.push({ letter: 'm', field: R_M, at: general })
+    operands.push({ letter: 'm', field: R.R_M, at: general })
   }
-  if (row.operands.includes('<address>')) operands.push({ letter: 'n', field: R_N, at: generalOrStack })
-  if (row.operation === 'table') operands.push({ letter: 'n', field: R_N, at: vector })
-  if (row.registers !== 0) operands.push({ letter: 't', field: R_D, at: vector })
+  if (row.operands.includes('<address>')) operands.push({ letter: 'n', field: R.R_N, at: generalOrStack })
+  if (row.operation === 'table') operands.push({ letter: 'n', field: R.R_N, at: vector })
+  if (row.registers !== 0) operands.push({ letter: 't', field: R.R_D, at: vector })
   return [...operands, ...moreOperandsOf(row)]
 }
 
@@ -92,8 +88,8 @@ function operandsOf(row: Row): Operand[] {
  * Source: Arm ARM (DDI 0487) C6.2, "PACIA, PACIA1716, PACIASP, PACIAZ, PACIZA".
  */
 const HINT_OPERANDS: readonly Operand[] = [
-  { letter: 'y', field: R_D, at: (crm) => general(crm === 1 ? 17 : 30) },
-  { letter: 'y', field: R_M, at: (crm) => (crm === 1 ? general(16) : S_SP) },
+  { letter: 'y', field: R.R_D, at: (crm) => general(crm === 1 ? 17 : 30) },
+  { letter: 'y', field: R.R_M, at: (crm) => (crm === 1 ? general(16) : S_SP) },
 ]
 
 /** Registers that an encoding means without a field of their own, and second places of those that are read and written. */
@@ -104,22 +100,22 @@ function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Op
     (register: number): number =>
       at((register + distance) & 31)
   for (let i = 1; i < registers; i++) {
-    operands.push({ letter: 't', field: R_MORE + 2 * (i - 1), at: next(vector, i) })
+    operands.push({ letter: 't', field: R.R_MORE + 2 * (i - 1), at: next(vector, i) })
   }
-  if (operation === 'compare-and-swap') operands.push({ letter: 's', field: R_A, at: generalTarget })
+  if (operation === 'compare-and-swap') operands.push({ letter: 's', field: R.R_A, at: generalTarget })
   if (operation === 'hint') operands.push(...HINT_OPERANDS)
   // These exchange the stack pointer, which units must not keep.
   if (operation === 'exception' || operation === 'exception-return') {
-    operands.push({ letter: 'i', field: R_N, at: () => S_SP })
+    operands.push({ letter: 'i', field: R.R_N, at: () => S_SP })
   }
   if (mnemonic === 'RETAA' || mnemonic === 'RETAB') {
-    operands.push({ letter: 'n', field: R_N, at: () => general(30) }, { letter: 'm', field: R_M, at: () => S_SP })
+    operands.push({ letter: 'n', field: R.R_N, at: () => general(30) }, { letter: 'm', field: R.R_M, at: () => S_SP })
   }
   if (attributes.has('couple')) {
     operands.push(
-      { letter: 's', field: R_MORE, at: next(general, 1) },
-      { letter: 's', field: R_MORE + 2, at: next(generalTarget, 1) },
-      { letter: 't', field: R_MORE + 4, at: next(general, 1) },
+      { letter: 's', field: R.R_MORE, at: next(general, 1) },
+      { letter: 's', field: R.R_MORE + 2, at: next(generalTarget, 1) },
+      { letter: 't', field: R.R_MORE + 4, at: next(general, 1) },
     )
   }
   return operands
@@ -137,7 +133,7 @@ const HASH_SHIFT = 32 - 15
 /** 2^32 divided by the golden ratio, whose multiples are spread evenly. */
 const GOLDEN = 0x9e37_79b9
 const RECORD_WORDS = RECORD_BYTES >>> 2
-const WORD_AT = R_WORD >>> 2
+const WORD_AT = R.R_WORD >>> 2
 /** Position of R_OFFSET in the word of R_OP. Records that are kept have flags there: whether the record ends a run, and {@link VALID}. */
 const OFFSET_SHIFT = 16
 const ENDS_RUN = 1 << OFFSET_SHIFT
@@ -200,7 +196,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     u32.fill(0, record >>> 2, (record + RECORD_BYTES) >>> 2)
     u16[(record + R_OFFSET) >>> 1] = offset
     u8[record + R_LENGTH] = 4
-    u32[(record + R_WORD) >>> 2] = word
+    u32[(record + R.R_WORD) >>> 2] = word
     if ((mode & MODE_A32) !== 0) {
       this.endsRun = this.#a32.decode(word, record)
       return false
@@ -211,11 +207,11 @@ export class ArmRecordDecoder implements RecordDecoder {
     this.endsRun = decoding === null || decoding.semantics.ends === true
     if (row === undefined || decoding === null || decoding.semantics.suits?.(row, word) === false) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
-      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : trapsFp ? HOST_FP : HOST_EXECUTED
+      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? R.HOST_UNDEFINED : trapsFp ? R.HOST_FP : R.HOST_EXECUTED
       return true
     }
     const { semantics } = decoding
-    u8[record + R_SMALL] = semantics.small?.(row, word) ?? 0
+    u8[record + R.R_SMALL] = semantics.small?.(row, word) ?? 0
     let immediate = semantics.immediate?.(row, word) ?? 0n
     let index = 0
     for (const letter of decoding.selectors) {
@@ -232,8 +228,8 @@ export class ArmRecordDecoder implements RecordDecoder {
     const { op, fn } = decoding.codes[index]!
     u16[(record + R_OP) >>> 1] = op
     u16[(record + R_FUNCTION) >>> 1] = fn
-    u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
-    u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
+    u32[(record + R.R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
+    u32[(record + R.R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
     // After the immediate: some lie in its place.
     for (const { letter, field, at } of decoding.operands) {
       u16[(record + field) >>> 1] = at(fieldOf(row, letter, word), word)

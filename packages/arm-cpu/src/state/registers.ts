@@ -1,33 +1,8 @@
 import type { MachineMemory } from '@retrap/memory'
 import { KEYS, type KeyName, restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
-import {
-  PSTATE_DAIF,
-  PSTATE_EL1,
-  PSTATE_FIELDS,
-  PSTATE_FIELDS32,
-  isPstate,
-  PSTATE_IT,
-  PSTATE_NRW,
-  PSTATE_SP,
-  PSTATE_T,
-} from './pstate.ts'
-import {
-  EVENT_REGISTER,
-  S_EXCLUSIVE_BYTES,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_FPCR,
-  S_FPSR,
-  S_IT,
-  S_KEYS,
-  S_KEYS_ENABLED,
-  S_PC,
-  S_SP,
-  S_STEPPED,
-  S_V,
-  S_WAITING,
-  S_X,
-} from './state-layout.ts'
+import * as P from './pstate.ts'
+import { isPstate } from './pstate.ts'
+import * as S from './state-layout.ts'
 import { HCR_API, HCR_APK, HCR_RW, HCR_TGE, SCTLR_KEYS } from './controls.ts'
 import {
   placeOf,
@@ -49,7 +24,7 @@ const count = (value: number, limit: number): number => {
 function keyIndex(name: KeyName): number {
   const index = KEYS.indexOf(name)
   if (index < 0) throw new RangeError(`there is no key ${name}`)
-  return (S_KEYS >>> 3) + 2 * index
+  return (S.S_KEYS >>> 3) + 2 * index
 }
 
 /** The system registers while the host serves EL0: as Linux sets them for its programs. */
@@ -74,7 +49,14 @@ const RESET: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
 ]
 
 /** The state that an instruction before the reset may have left to the next one: WFI and WFE, the monitor, a step. */
-const UNDER_WAY: readonly number[] = [S_WAITING, S_IT, S_EXCLUSIVE_BYTES, S_STEPPED, S_FAULT_SYNDROME, S_FAULT_STAGE]
+const UNDER_WAY: readonly number[] = [
+  S.S_WAITING,
+  S.S_IT,
+  S.S_EXCLUSIVE_BYTES,
+  S.S_STEPPED,
+  S.S_FAULT_SYNDROME,
+  S.S_FAULT_STAGE,
+]
 
 let make: (memory: MachineMemory, state: number, system: SystemState) => ArmRegisters
 
@@ -112,9 +94,9 @@ export class ArmRegisters {
     this.fpcr = 0
     this.fpsr = 0
     for (const place of UNDER_WAY) this.#u32[place >>> 2] = 0
-    this.#system.setEvent(EVENT_REGISTER, false)
+    this.#system.setEvent(S.EVENT_REGISTER, false)
     this.set('hcr_el2', this.get('hcr_el2') & ~BigInt(HCR_TGE))
-    this.pstate = PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
+    this.pstate = P.PSTATE_EL1 | P.PSTATE_SP | P.PSTATE_DAIF
   }
 
   /**
@@ -137,23 +119,23 @@ export class ArmRegisters {
 
   /** X0 to X30. @throws RangeError for another number */
   x(number: number): bigint {
-    return this.#u64[(S_X >>> 3) + count(number, 31)]!
+    return this.#u64[(S.S_X >>> 3) + count(number, 31)]!
   }
 
   /** Sets X0 to X30. @throws RangeError for another number */
   setX(number: number, value: bigint): void {
-    this.#u64[(S_X >>> 3) + count(number, 31)] = value
+    this.#u64[(S.S_X >>> 3) + count(number, 31)] = value
   }
 
   /** V0 to V31, 128 bits. @throws RangeError for another number */
   v(number: number): bigint {
-    const at = (S_V >>> 3) + 2 * count(number, 32)
+    const at = (S.S_V >>> 3) + 2 * count(number, 32)
     return this.#u64[at]! | (this.#u64[at + 1]! << 64n)
   }
 
   /** Sets V0 to V31. @throws RangeError for another number */
   setV(number: number, value: bigint): void {
-    const at = (S_V >>> 3) + 2 * count(number, 32)
+    const at = (S.S_V >>> 3) + 2 * count(number, 32)
     this.#u64[at] = value
     this.#u64[at + 1] = value >> 64n
   }
@@ -180,25 +162,25 @@ export class ArmRegisters {
 
   /** The stack pointer in use. */
   get sp(): bigint {
-    return this.#u64[S_SP >>> 3]!
+    return this.#u64[S.S_SP >>> 3]!
   }
   set sp(value: bigint) {
-    this.#u64[S_SP >>> 3] = value
+    this.#u64[S.S_SP >>> 3] = value
   }
 
   /** Address of the next instruction. */
   get pc(): bigint {
-    const value = this.#u64[S_PC >>> 3]!
+    const value = this.#u64[S.S_PC >>> 3]!
     return this.#isAArch32 ? value & ~1n : value
   }
   set pc(value: bigint) {
-    const at = S_PC >>> 3
+    const at = S.S_PC >>> 3
     // Bit 0 is PSTATE.T.
     this.#u64[at] = this.#isAArch32 ? (value & 0xffff_fffen) | (this.#u64[at]! & 1n) : value
   }
 
   get #isAArch32(): boolean {
-    return (this.#system.pstate & PSTATE_NRW) !== 0
+    return (this.#system.pstate & P.PSTATE_NRW) !== 0
   }
 
   /** PSTATE's N, Z, C and V, in bits 31 to 28. */
@@ -220,7 +202,7 @@ export class ArmRegisters {
   }
   set pstate(value: number) {
     if (!isPstate(value)) throw new RangeError(`PSTATE of ${value}: expected EL0, or user mode of AArch32, or EL1`)
-    const fields = (value & PSTATE_NRW) !== 0 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS
+    const fields = (value & P.PSTATE_NRW) !== 0 ? P.PSTATE_FIELDS32 | P.PSTATE_T | P.PSTATE_IT : P.PSTATE_FIELDS
     this.#system.status = ((value & fields) | this.#system.flags) >>> 0
     this.#system.settleAttention()
   }
@@ -240,7 +222,7 @@ export class ArmRegisters {
 
   /** Which keys are in use: bits 0 to 3 for IA, IB, DA and DB. Instructions of the others do nothing. */
   get enabledKeys(): number {
-    return this.#u32[S_KEYS_ENABLED >>> 2]!
+    return this.#u32[S.S_KEYS_ENABLED >>> 2]!
   }
   set enabledKeys(value: number) {
     let control = this.#u32[S_SCTLR_EL1 >>> 2]!
@@ -253,18 +235,18 @@ export class ArmRegisters {
 
   /** Floating-point control register. */
   get fpcr(): number {
-    return this.#u32[S_FPCR >>> 2]!
+    return this.#u32[S.S_FPCR >>> 2]!
   }
   set fpcr(value: number) {
-    this.#u32[S_FPCR >>> 2] = value
+    this.#u32[S.S_FPCR >>> 2] = value
   }
 
   /** Floating-point status register. */
   get fpsr(): number {
-    return this.#u32[S_FPSR >>> 2]!
+    return this.#u32[S.S_FPSR >>> 2]!
   }
   set fpsr(value: number) {
-    this.#u32[S_FPSR >>> 2] = value
+    this.#u32[S.S_FPSR >>> 2] = value
   }
 
   /** TPIDR_EL0. */

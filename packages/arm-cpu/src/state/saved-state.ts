@@ -1,26 +1,7 @@
 import { FPCR_BITS, FPSR_BITS } from './float-rules.ts'
 import { ArmCpuError } from '../errors.ts'
 import { isPstate, PSTATE_FIELDS, PSTATE_NRW } from './pstate.ts'
-import {
-  EVENT_REGISTER,
-  EVENT_SERROR,
-  EXCLUSIVE_ELSEWHERE,
-  S_EVENTS,
-  S_EXCLUSIVE_ADDRESS,
-  S_EXCLUSIVE_BYTES,
-  S_EXCLUSIVE_VALUE,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_FPCR,
-  S_FPSR,
-  S_KEYS,
-  S_PC,
-  S_STEPPED,
-  S_V,
-  S_WAITING,
-  S_X,
-  WAIT_MONITOR,
-} from './state-layout.ts'
+import * as S from './state-layout.ts'
 import { placeOf, SYSTEM_REGISTERS, S_SP_EL0, S_SP_EL1 } from './places.ts'
 import type { SystemState } from './system-state.ts'
 
@@ -51,29 +32,29 @@ export interface SavedArmCpu {
 type Fields = readonly (readonly [name: string, offset: number, bytes: 4 | 8 | 16, most?: number])[]
 
 const REGISTERS: Fields = [
-  ...Array.from({ length: 31 }, (_, i) => [`x${i}`, S_X + 8 * i, 8] as const),
-  ['fpcr', S_FPCR, 4],
-  ['fpsr', S_FPSR, 4],
+  ...Array.from({ length: 31 }, (_, i) => [`x${i}`, S.S_X + 8 * i, 8] as const),
+  ['fpcr', S.S_FPCR, 4],
+  ['fpsr', S.S_FPSR, 4],
   ...SYSTEM_REGISTERS.map((name) => [name, placeOf(name), 8] as const),
 ]
 
-const VECTORS: Fields = Array.from({ length: 32 }, (_, i) => [`v${i}`, S_V + 16 * i, 16] as const)
+const VECTORS: Fields = Array.from({ length: 32 }, (_, i) => [`v${i}`, S.S_V + 16 * i, 16] as const)
 
-const KEY_FIELDS: Fields = KEYS.map((name, i) => [name, S_KEYS + 16 * i, 16] as const)
+const KEY_FIELDS: Fields = KEYS.map((name, i) => [name, S.S_KEYS + 16 * i, 16] as const)
 
 const PENDING: Fields = [
-  ['waiting', S_WAITING, 4, WAIT_MONITOR],
-  ['stepped', S_STEPPED, 4, 3],
-  ['exclusiveBytes', S_EXCLUSIVE_BYTES, 4, EXCLUSIVE_ELSEWHERE],
-  ['exclusiveAddress', S_EXCLUSIVE_ADDRESS, 8],
-  ['exclusiveValue', S_EXCLUSIVE_VALUE, 16],
+  ['waiting', S.S_WAITING, 4, S.WAIT_MONITOR],
+  ['stepped', S.S_STEPPED, 4, 3],
+  ['exclusiveBytes', S.S_EXCLUSIVE_BYTES, 4, S.EXCLUSIVE_ELSEWHERE],
+  ['exclusiveAddress', S.S_EXCLUSIVE_ADDRESS, 8],
+  ['exclusiveValue', S.S_EXCLUSIVE_VALUE, 16],
 ]
 
 /** N, Z, C and V. */
 const FLAGS = 0xf << 28
 
 /** Events that are the processor's own. The levels of interrupts are their drivers'. */
-const KEPT_EVENTS = EVENT_REGISTER | EVENT_SERROR
+const KEPT_EVENTS = S.EVENT_REGISTER | S.EVENT_SERROR
 
 const hex = (value: bigint): Hex => `0x${value.toString(16)}`
 
@@ -98,7 +79,7 @@ const collect = (s: SystemState, fields: Fields): Record<string, Hex> =>
 
 /** The processor's state between two instructions. */
 export function saveState(s: SystemState): SavedArmCpu {
-  const counter = read(s, S_PC, 8)
+  const counter = read(s, S.S_PC, 8)
   return {
     version: 1,
     registers: {
@@ -109,7 +90,7 @@ export function saveState(s: SystemState): SavedArmCpu {
     },
     vectors: VECTORS.map(([, offset, bytes]) => hex(read(s, offset, bytes))),
     keys: collect(s, KEY_FIELDS),
-    pending: { ...collect(s, PENDING), events: hex(BigInt(s.word(S_EVENTS) & KEPT_EVENTS)) },
+    pending: { ...collect(s, PENDING), events: hex(BigInt(s.word(S.S_EVENTS) & KEPT_EVENTS)) },
   }
 }
 
@@ -160,14 +141,14 @@ export function restoreState(s: SystemState, saved: SavedArmCpu): void {
   if (!isPstate(status))
     throw wrong(`saved pstate 0x${status.toString(16)}: expected EL0, EL1, or user mode of AArch32`)
   const events = Number(valueOf('events', pending['events'], 4))
-  write(s, S_PC, 8, (status & PSTATE_NRW) === 0 ? counter : counter & 0xffff_fffen)
+  write(s, S.S_PC, 8, (status & PSTATE_NRW) === 0 ? counter : counter & 0xffff_fffen)
   s.status = (status & PSTATE_NRW) === 0 ? status & (PSTATE_FIELDS | FLAGS) : status
   for (const [offset, bytes, value] of values) write(s, placeNow(s, offset), bytes, value)
-  s.setWord(S_FPCR, s.word(S_FPCR) & FPCR_BITS)
-  s.setWord(S_FPSR, s.word(S_FPSR) & FPSR_BITS)
-  s.setWord(S_FAULT_SYNDROME, 0)
-  s.setWord(S_FAULT_STAGE, 0)
-  for (const event of [EVENT_REGISTER, EVENT_SERROR]) s.setEvent(event, (events & event) !== 0)
+  s.setWord(S.S_FPCR, s.word(S.S_FPCR) & FPCR_BITS)
+  s.setWord(S.S_FPSR, s.word(S.S_FPSR) & FPSR_BITS)
+  s.setWord(S.S_FAULT_SYNDROME, 0)
+  s.setWord(S.S_FAULT_STAGE, 0)
+  for (const event of [S.EVENT_REGISTER, S.EVENT_SERROR]) s.setEvent(event, (events & event) !== 0)
   s.controlWritten(true)
   s.settleAttention()
 }

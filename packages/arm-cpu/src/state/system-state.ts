@@ -12,65 +12,9 @@ import {
   PSTATE_UAO,
   usesOwnStack,
 } from './pstate.ts'
-import {
-  EVENT_FIQ,
-  EVENT_IRQ,
-  EVENT_REGISTER,
-  EVENT_SERROR,
-  EVENT_STOP,
-  LEVEL_BYTES,
-  MODE_A32,
-  MODE_NO_FP,
-  POINTER_TAGGED,
-  S_ATTENTION,
-  S_EVENTS,
-  S_FLAG_C,
-  S_FLAG_N,
-  S_FLAG_V,
-  S_FLAG_Z,
-  S_IT,
-  S_KEYS_ENABLED,
-  S_LEVEL,
-  S_LEVELS,
-  S_MODE,
-  S_PC,
-  S_POINTERS,
-  S_PSTATE,
-  S_SP,
-  S_SP_ALIGNMENT,
-  S_TAKES_EXCEPTIONS,
-  S_TRAPS,
-  S_WAITING,
-  TRAP_COHERENCY,
-  TRAP_UNIFICATION,
-  TRAP_ZERO,
-  WAIT_INTERRUPT,
-} from './state-layout.ts'
-import {
-  CPACR_FPEN_SHIFT,
-  CPTR_TFP,
-  HCR_TDZ,
-  HCR_TGE,
-  HCR_TPCP,
-  HCR_TPU,
-  SCTLR_A,
-  SCTLR_DZE,
-  SCTLR_KEYS,
-  SCTLR_SA,
-  SCTLR_SA0,
-  SCTLR_UCI,
-} from './controls.ts'
-import {
-  S_CPACR_EL1,
-  S_CPTR_EL2,
-  S_HCR_EL2,
-  S_SCTLR_EL1,
-  S_SP_EL0,
-  S_SP_EL1,
-  S_TCR_EL1,
-  S_MDSCR_EL1,
-  WATCHPOINT_CONTROLS,
-} from './places.ts'
+import * as S from './state-layout.ts'
+import * as C from './controls.ts'
+import * as places from './places.ts'
 
 /** The translation of addresses, as the system state tells it of changes. */
 export interface SystemTranslation {
@@ -99,7 +43,7 @@ const RIGHTS = PSTATE_EL | PSTATE_NRW | PSTATE_PAN | PSTATE_UAO
 const MDSCR_MDE = 1 << 15
 const MDSCR_DEBUGS = 1 | MDSCR_MDE
 
-const INTERRUPTS = EVENT_FIQ | EVENT_IRQ | EVENT_SERROR
+const INTERRUPTS = S.EVENT_FIQ | S.EVENT_IRQ | S.EVENT_SERROR
 
 /** Smallest and largest T0SZ and T1SZ: larger ones are with FEAT_TTST. */
 const LEAST_SIZE = 16
@@ -141,80 +85,80 @@ export class SystemState {
 
   /** PSTATE without its condition flags. */
   get pstate(): number {
-    return this.word(S_PSTATE)
+    return this.word(S.S_PSTATE)
   }
 
   /** PSTATE as SPSR_EL1 has it: all of it. */
   get status(): number {
     const { pstate } = this
     if ((pstate & PSTATE_NRW) === 0) return (pstate | this.flags) >>> 0
-    const thumb = (this.word(S_PC) & 1) === 0 ? 0 : PSTATE_T
-    return (pstate | this.flags | thumb | bitsOfIt(this.word(S_IT))) >>> 0
+    const thumb = (this.word(S.S_PC) & 1) === 0 ? 0 : PSTATE_T
+    return (pstate | this.flags | thumb | bitsOfIt(this.word(S.S_IT))) >>> 0
   }
   set status(value: number) {
     this.flags = value
     if ((value & PSTATE_NRW) === 0) {
-      this.setWord(S_IT, 0)
+      this.setWord(S.S_IT, 0)
       this.setPstate(value & 0x0fff_ffff)
       return
     }
-    this.setWord(S_IT, itOf(value))
-    this.setWord(S_PC, ((this.word(S_PC) & ~1) | ((value & PSTATE_T) === 0 ? 0 : 1)) >>> 0)
+    this.setWord(S.S_IT, itOf(value))
+    this.setWord(S.S_PC, ((this.word(S.S_PC) & ~1) | ((value & PSTATE_T) === 0 ? 0 : 1)) >>> 0)
     this.setPstate(value & PSTATE_FIELDS32)
   }
 
   /** Moves the program counter behind the instruction, and on in its IT block. */
   advance(bytes: number): void {
-    const next = this.word(S_PC) + bytes
-    this.setWord(S_PC, next >>> 0)
+    const next = this.word(S.S_PC) + bytes
+    this.setWord(S.S_PC, next >>> 0)
     if (next > 0xffff_ffff && (this.pstate & PSTATE_NRW) === 0) {
-      this.setWord(S_PC + 4, (this.word(S_PC + 4) + 1) >>> 0)
+      this.setWord(S.S_PC + 4, (this.word(S.S_PC + 4) + 1) >>> 0)
     }
     this.advanceIt()
   }
 
   /** Goes on in the IT block. */
   advanceIt(): void {
-    const it = this.word(S_IT)
-    this.setWord(S_IT, (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f))
+    const it = this.word(S.S_IT)
+    this.setWord(S.S_IT, (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f))
   }
 
   /** The exception level, 0 or 1. */
   get level(): number {
-    return (this.word(S_PSTATE) & PSTATE_EL) >>> 2
+    return (this.word(S.S_PSTATE) & PSTATE_EL) >>> 2
   }
 
   setPstate(value: number): void {
-    const before = this.word(S_PSTATE)
-    this.setWord(S_PSTATE, value)
+    const before = this.word(S.S_PSTATE)
+    this.setWord(S.S_PSTATE, value)
     const own = usesOwnStack(before)
     if (usesOwnStack(value) !== own) {
-      this.copy(S_SP, own ? S_SP_EL1 : S_SP_EL0)
-      this.copy(own ? S_SP_EL0 : S_SP_EL1, S_SP)
+      this.copy(S.S_SP, own ? places.S_SP_EL1 : places.S_SP_EL0)
+      this.copy(own ? places.S_SP_EL0 : places.S_SP_EL1, S.S_SP)
     }
     if (((before ^ value) & RIGHTS) !== 0) this.#modeChanged()
   }
 
   /** Where the state has the stack pointer of a level. */
   placeOfStack(el: number): number {
-    return usesOwnStack(this.pstate) === (el === 1) ? S_SP : el === 1 ? S_SP_EL1 : S_SP_EL0
+    return usesOwnStack(this.pstate) === (el === 1) ? S.S_SP : el === 1 ? places.S_SP_EL1 : places.S_SP_EL0
   }
 
   /** N, Z, C and V, in bits 31 to 28. */
   get flags(): number {
     const u32 = this.u32
-    const n = u32[(S_FLAG_N >>> 2) + 1]! & 0x8000_0000
-    const z = (u32[S_FLAG_Z >>> 2]! | u32[(S_FLAG_Z >>> 2) + 1]!) === 0 ? 0x4000_0000 : 0
-    return (n | z | (this.word(S_FLAG_C) << 29) | (this.word(S_FLAG_V) << 28)) >>> 0
+    const n = u32[(S.S_FLAG_N >>> 2) + 1]! & 0x8000_0000
+    const z = (u32[S.S_FLAG_Z >>> 2]! | u32[(S.S_FLAG_Z >>> 2) + 1]!) === 0 ? 0x4000_0000 : 0
+    return (n | z | (this.word(S.S_FLAG_C) << 29) | (this.word(S.S_FLAG_V) << 28)) >>> 0
   }
   set flags(value: number) {
     const u32 = this.u32
-    u32[S_FLAG_N >>> 2] = 0
-    u32[(S_FLAG_N >>> 2) + 1] = value & 0x8000_0000
-    u32[S_FLAG_Z >>> 2] = (value & 0x4000_0000) === 0 ? 1 : 0
-    u32[(S_FLAG_Z >>> 2) + 1] = 0
-    this.setWord(S_FLAG_C, (value >>> 29) & 1)
-    this.setWord(S_FLAG_V, (value >>> 28) & 1)
+    u32[S.S_FLAG_N >>> 2] = 0
+    u32[(S.S_FLAG_N >>> 2) + 1] = value & 0x8000_0000
+    u32[S.S_FLAG_Z >>> 2] = (value & 0x4000_0000) === 0 ? 1 : 0
+    u32[(S.S_FLAG_Z >>> 2) + 1] = 0
+    this.setWord(S.S_FLAG_C, (value >>> 29) & 1)
+    this.setWord(S.S_FLAG_V, (value >>> 28) & 1)
   }
 
   // ---------------------------------------------------------------- what follows from control registers
@@ -232,34 +176,34 @@ export class SystemState {
 
   /** Derives the fields that follow from control registers. */
   controlsChanged(): void {
-    const control = this.word(S_SCTLR_EL1)
+    const control = this.word(places.S_SCTLR_EL1)
     let keys = 0
-    for (let i = 0; i < SCTLR_KEYS.length; i++) keys |= ((control >>> SCTLR_KEYS[i]!) & 1) << i
-    this.setWord(S_KEYS_ENABLED, keys)
-    this.setWord(S_POINTERS, this.#pointers(0) | (this.#pointers(1) << 8))
+    for (let i = 0; i < C.SCTLR_KEYS.length; i++) keys |= ((control >>> C.SCTLR_KEYS[i]!) & 1) << i
+    this.setWord(S.S_KEYS_ENABLED, keys)
+    this.setWord(S.S_POINTERS, this.#pointers(0) | (this.#pointers(1) << 8))
     this.#writeLevels()
     this.#modeChanged()
   }
 
   /** Returns the bits of a range's pointers; see `S_POINTERS`. */
   #pointers(upper: number): number {
-    const lo = this.word(S_TCR_EL1)
-    const hi = this.word(S_TCR_EL1 + 4)
+    const lo = this.word(places.S_TCR_EL1)
+    const hi = this.word(places.S_TCR_EL1 + 4)
     const size = Math.min(Math.max((lo >>> (16 * upper)) & 0x3f, LEAST_SIZE), MOST_SIZE)
     const tagged = (hi >>> (5 + upper)) & 1
-    const data = tagged << POINTER_TAGGED
-    const code = (tagged & ~((hi >>> (19 + upper)) & 1)) << (POINTER_TAGGED + 1)
+    const data = tagged << S.POINTER_TAGGED
+    const code = (tagged & ~((hi >>> (19 + upper)) & 1)) << (S.POINTER_TAGGED + 1)
     return data | code | (64 - size)
   }
 
   /** Whether instructions of SIMD and floating point are trapped: to EL2, or to EL1. */
   get trapsFp(): boolean {
-    return (this.word(S_MODE) & MODE_NO_FP) !== 0
+    return (this.word(S.S_MODE) & S.MODE_NO_FP) !== 0
   }
 
   /** Whether CPACR_EL1 has those of a level trapped. */
   trapsFpToEl1(level: number): boolean {
-    const enabled = (this.word(S_CPACR_EL1) >>> CPACR_FPEN_SHIFT) & 3
+    const enabled = (this.word(places.S_CPACR_EL1) >>> C.CPACR_FPEN_SHIFT) & 3
     return (enabled & 1) === 0 || (enabled === 1 && level === 0)
   }
 
@@ -277,62 +221,62 @@ export class SystemState {
 
   /** Watchpoints are enabled, be it for another level: MDSCR_EL1.MDE, and DBGWCRn_EL1.E of one. */
   get #watches(): boolean {
-    if ((this.word(S_MDSCR_EL1) & MDSCR_MDE) === 0) return false
-    for (const place of WATCHPOINT_CONTROLS) if ((this.word(place) & 1) !== 0) return true
+    if ((this.word(places.S_MDSCR_EL1) & MDSCR_MDE) === 0) return false
+    for (const place of places.WATCHPOINT_CONTROLS) if ((this.word(place) & 1) !== 0) return true
     return false
   }
 
   /** Software step or breakpoints are on: MDSCR_EL1.SS or MDE. */
   get debugs(): boolean {
-    return (this.word(S_MDSCR_EL1) & MDSCR_DEBUGS) !== 0
+    return (this.word(places.S_MDSCR_EL1) & MDSCR_DEBUGS) !== 0
   }
 
   #modeChanged(): void {
     const { level, pstate } = this
-    const before = this.word(S_MODE)
-    this.#writeLevel(S_LEVEL, level, pstate)
+    const before = this.word(S.S_MODE)
+    this.#writeLevel(S.S_LEVEL, level, pstate)
     if ((pstate & PSTATE_NRW) !== 0) {
-      this.setWord(S_MODE, this.word(S_MODE) | MODE_A32)
+      this.setWord(S.S_MODE, this.word(S.S_MODE) | S.MODE_A32)
       this.translation.useAArch32()
     }
     // A set of the TLB holds code of one mode; AArch32 has its own.
-    if (((this.word(S_MODE) ^ before) & ~MODE_A32) !== 0) this.#tlb.flushExecute()
+    if (((this.word(S.S_MODE) ^ before) & ~S.MODE_A32) !== 0) this.#tlb.flushExecute()
     this.hasMoved = true
   }
 
   /** Writes the fields of a level. @param at - as S_LEVEL @param pstate - only `PSTATE_PAN` and `PSTATE_UAO` are read */
   #writeLevel(at: number, level: number, pstate: number): void {
-    const control = this.word(S_SCTLR_EL1)
-    const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
-    const trapsFp = (this.word(S_CPTR_EL2) & CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
+    const control = this.word(places.S_SCTLR_EL1)
+    const isChecked = (control & (level === 0 ? C.SCTLR_SA0 : C.SCTLR_SA)) !== 0
+    const trapsFp = (this.word(places.S_CPTR_EL2) & C.CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
     const pan = (pstate & PSTATE_PAN) === 0 ? 0 : LEVEL_PAN
     const uao = (pstate & PSTATE_UAO) === 0 ? 0 : LEVEL_UAO
-    const strict = (control & SCTLR_A) === 0 ? 0 : STRICT
+    const strict = (control & C.SCTLR_A) === 0 ? 0 : STRICT
     this.translation.writeLevel(at, level, pan | uao | strict | (this.#watches ? WATCHED : 0))
-    this.setWord(at + S_MODE - S_LEVEL, trapsFp ? MODE_NO_FP : 0)
-    this.setWord(at + S_SP_ALIGNMENT - S_LEVEL, isChecked ? 15 : 0)
-    this.setWord(at + S_TRAPS - S_LEVEL, this.#trapped(control, level))
+    this.setWord(at + S.S_MODE - S.S_LEVEL, trapsFp ? S.MODE_NO_FP : 0)
+    this.setWord(at + S.S_SP_ALIGNMENT - S.S_LEVEL, isChecked ? 15 : 0)
+    this.setWord(at + S.S_TRAPS - S.S_LEVEL, this.#trapped(control, level))
   }
 
   /** Writes the fields of all levels, for generated code that changes between them. */
   #writeLevels(): void {
-    this.#writeLevel(S_LEVELS, 0, 0)
-    this.#writeLevel(S_LEVELS + LEVEL_BYTES, 1, 0)
-    this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, PSTATE_PAN)
-    const modeAt = S_LEVELS + S_MODE - S_LEVEL
-    const differs = this.word(modeAt) !== this.word(modeAt + LEVEL_BYTES)
-    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs || this.#catchesCalls ? 1 : 0)
+    this.#writeLevel(S.S_LEVELS, 0, 0)
+    this.#writeLevel(S.S_LEVELS + S.LEVEL_BYTES, 1, 0)
+    this.#writeLevel(S.S_LEVELS + 2 * S.LEVEL_BYTES, 1, PSTATE_PAN)
+    const modeAt = S.S_LEVELS + S.S_MODE - S.S_LEVEL
+    const differs = this.word(modeAt) !== this.word(modeAt + S.LEVEL_BYTES)
+    this.setWord(S.S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs || this.#catchesCalls ? 1 : 0)
   }
 
   /** The bits of `S_TRAPS`. */
   #trapped(control: number, level: number): number {
-    const hypervisor = this.word(S_HCR_EL2)
+    const hypervisor = this.word(places.S_HCR_EL2)
     const isLower = level === 0
-    const maintenance = isLower && (control & SCTLR_UCI) === 0
+    const maintenance = isLower && (control & C.SCTLR_UCI) === 0
     return (
-      ((isLower && (control & SCTLR_DZE) === 0) || (hypervisor & HCR_TDZ) !== 0 ? TRAP_ZERO : 0) |
-      (maintenance || (hypervisor & HCR_TPCP) !== 0 ? TRAP_COHERENCY : 0) |
-      (maintenance || (hypervisor & HCR_TPU) !== 0 ? TRAP_UNIFICATION : 0)
+      ((isLower && (control & C.SCTLR_DZE) === 0) || (hypervisor & C.HCR_TDZ) !== 0 ? S.TRAP_ZERO : 0) |
+      (maintenance || (hypervisor & C.HCR_TPCP) !== 0 ? S.TRAP_COHERENCY : 0) |
+      (maintenance || (hypervisor & C.HCR_TPU) !== 0 ? S.TRAP_UNIFICATION : 0)
     )
   }
 
@@ -340,64 +284,64 @@ export class SystemState {
 
   /** Sets or clears `EVENT_*`. */
   setEvent(event: number, level: boolean): void {
-    const events = this.word(S_EVENTS)
-    this.setWord(S_EVENTS, level ? events | event : events & ~event)
-    if (level && this.isUrgent) this.setWord(S_ATTENTION, ATTENTION_ASKED)
+    const events = this.word(S.S_EVENTS)
+    this.setWord(S.S_EVENTS, level ? events | event : events & ~event)
+    if (level && this.isUrgent) this.setWord(S.S_ATTENTION, ATTENTION_ASKED)
   }
 
   /** The interrupt that can be taken now: `EVENT_IRQ`, `EVENT_FIQ` or `EVENT_SERROR`; 0 for none. */
   get dueInterrupt(): number {
-    const events = this.word(S_EVENTS)
-    if (events === 0 || (this.word(S_HCR_EL2) & HCR_TGE) !== 0) return 0
+    const events = this.word(S.S_EVENTS)
+    if (events === 0 || (this.word(places.S_HCR_EL2) & C.HCR_TGE) !== 0) return 0
     // The masks are in the order of the events, six bits further up.
     const due = events & INTERRUPTS & ~(this.pstate >>> 6)
-    return due & EVENT_SERROR || due & EVENT_FIQ || due & EVENT_IRQ
+    return due & S.EVENT_SERROR || due & S.EVENT_FIQ || due & S.EVENT_IRQ
   }
 
   /** Whether WFI or WFE waits, and nothing has come since. */
   get isDormant(): boolean {
-    const waiting = this.word(S_WAITING)
+    const waiting = this.word(S.S_WAITING)
     if (waiting === 0) return false
     // The owner's wish that a run end wakes nobody: a run takes it, and goes on waiting.
-    const wakes = waiting === WAIT_INTERRUPT ? INTERRUPTS : EVENT_REGISTER
-    return (this.word(S_EVENTS) & wakes) === 0 && this.dueInterrupt === 0
+    const wakes = waiting === S.WAIT_INTERRUPT ? INTERRUPTS : S.EVENT_REGISTER
+    return (this.word(S.S_EVENTS) & wakes) === 0 && this.dueInterrupt === 0
   }
 
   /** Whether WFI or WFE goes on waiting; ends the wait where it does not. */
   waits(): boolean {
     if (this.isDormant) return true
-    if (this.word(S_WAITING) > WAIT_INTERRUPT) this.takeEvent()
-    this.setWord(S_WAITING, 0)
+    if (this.word(S.S_WAITING) > S.WAIT_INTERRUPT) this.takeEvent()
+    this.setWord(S.S_WAITING, 0)
     return false
   }
 
   /** Clears the event register. @returns whether it was set */
   takeEvent(): boolean {
-    const events = this.word(S_EVENTS)
-    this.setWord(S_EVENTS, events & ~EVENT_REGISTER)
-    return (events & EVENT_REGISTER) !== 0
+    const events = this.word(S.S_EVENTS)
+    this.setWord(S.S_EVENTS, events & ~S.EVENT_REGISTER)
+    return (events & S.EVENT_REGISTER) !== 0
   }
 
   /** The owner wants the run to end: once. */
   takeStop(): boolean {
-    const events = this.word(S_EVENTS)
-    if ((events & EVENT_STOP) === 0) return false
-    this.setWord(S_EVENTS, events & ~EVENT_STOP)
+    const events = this.word(S.S_EVENTS)
+    if ((events & S.EVENT_STOP) === 0) return false
+    this.setWord(S.S_EVENTS, events & ~S.EVENT_STOP)
     return true
   }
 
   /** Something waits that comes before the next instruction. */
   get isUrgent(): boolean {
-    return (this.word(S_EVENTS) & EVENT_STOP) !== 0 || this.dueInterrupt !== 0
+    return (this.word(S.S_EVENTS) & S.EVENT_STOP) !== 0 || this.dueInterrupt !== 0
   }
 
   /** Has generated code look for attention only where something can be done about it. */
   settleAttention(): void {
-    this.setWord(S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
+    this.setWord(S.S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
   }
 
   /** Whether EL0 and what it raises is the host's: HCR_EL2.TGE. */
   get isHosted(): boolean {
-    return (this.word(S_HCR_EL2) & HCR_TGE) !== 0
+    return (this.word(places.S_HCR_EL2) & C.HCR_TGE) !== 0
   }
 }

@@ -1,19 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import { EXCLUSIVE_ELSEWHERE, S_AUTHENTICATED, S_EXCLUSIVE_BYTES, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
-import {
-  S_ELR_EL1,
-  S_ESR_EL1,
-  S_FAR_EL1,
-  S_MAIR_EL1,
-  S_SCTLR_EL1,
-  S_SPSR_EL1,
-  S_SP_EL0,
-  S_SP_EL1,
-  S_TCR_EL1,
-  S_TTBR0_EL1,
-  S_TTBR1_EL1,
-  S_VBAR_EL1,
-} from './places.ts'
+import * as places from './places.ts'
 import { PSTATE_NRW, usesOwnStack } from './pstate.ts'
 import type { SystemState } from './system-state.ts'
 
@@ -126,37 +113,37 @@ class Controls implements TrappedControls {
   }
 
   get sctlr(): number {
-    return this.#word(S_SCTLR_EL1)
+    return this.#word(places.S_SCTLR_EL1)
   }
   get tcrLo(): number {
-    return this.#word(S_TCR_EL1)
+    return this.#word(places.S_TCR_EL1)
   }
   get tcrHi(): number {
-    return this.#word(S_TCR_EL1 + 4)
+    return this.#word(places.S_TCR_EL1 + 4)
   }
   get ttbr0Lo(): number {
-    return this.#word(S_TTBR0_EL1)
+    return this.#word(places.S_TTBR0_EL1)
   }
   get ttbr0Hi(): number {
-    return this.#word(S_TTBR0_EL1 + 4)
+    return this.#word(places.S_TTBR0_EL1 + 4)
   }
   get ttbr1Lo(): number {
-    return this.#word(S_TTBR1_EL1)
+    return this.#word(places.S_TTBR1_EL1)
   }
   get ttbr1Hi(): number {
-    return this.#word(S_TTBR1_EL1 + 4)
+    return this.#word(places.S_TTBR1_EL1 + 4)
   }
   get mairLo(): number {
-    return this.#word(S_MAIR_EL1)
+    return this.#word(places.S_MAIR_EL1)
   }
   get mairHi(): number {
-    return this.#word(S_MAIR_EL1 + 4)
+    return this.#word(places.S_MAIR_EL1 + 4)
   }
   get vbarLo(): number {
-    return this.#word(S_VBAR_EL1)
+    return this.#word(places.S_VBAR_EL1)
   }
   get vbarHi(): number {
-    return this.#word(S_VBAR_EL1 + 4)
+    return this.#word(places.S_VBAR_EL1 + 4)
   }
 }
 
@@ -176,42 +163,42 @@ class ExceptionRegisters implements TrappedException {
   }
 
   get esrEl1(): number {
-    return this.#u32[S_ESR_EL1 >>> 2]!
+    return this.#u32[places.S_ESR_EL1 >>> 2]!
   }
   set esrEl1(value: number) {
-    this.#set(S_ESR_EL1, value)
-    this.#set(S_ESR_EL1 + 4, 0)
+    this.#set(places.S_ESR_EL1, value)
+    this.#set(places.S_ESR_EL1 + 4, 0)
   }
   get farLo(): number {
-    return this.#u32[S_FAR_EL1 >>> 2]!
+    return this.#u32[places.S_FAR_EL1 >>> 2]!
   }
   set farLo(value: number) {
-    this.#set(S_FAR_EL1, value)
+    this.#set(places.S_FAR_EL1, value)
   }
   get farHi(): number {
-    return this.#u32[(S_FAR_EL1 + 4) >>> 2]!
+    return this.#u32[(places.S_FAR_EL1 + 4) >>> 2]!
   }
   set farHi(value: number) {
-    this.#set(S_FAR_EL1 + 4, value)
+    this.#set(places.S_FAR_EL1 + 4, value)
   }
   get elrLo(): number {
-    return this.#u32[S_ELR_EL1 >>> 2]!
+    return this.#u32[places.S_ELR_EL1 >>> 2]!
   }
   set elrLo(value: number) {
-    this.#set(S_ELR_EL1, value)
+    this.#set(places.S_ELR_EL1, value)
   }
   get elrHi(): number {
-    return this.#u32[(S_ELR_EL1 + 4) >>> 2]!
+    return this.#u32[(places.S_ELR_EL1 + 4) >>> 2]!
   }
   set elrHi(value: number) {
-    this.#set(S_ELR_EL1 + 4, value)
+    this.#set(places.S_ELR_EL1 + 4, value)
   }
   get spsrEl1(): number {
-    return this.#u32[S_SPSR_EL1 >>> 2]!
+    return this.#u32[places.S_SPSR_EL1 >>> 2]!
   }
   set spsrEl1(value: number) {
-    this.#set(S_SPSR_EL1, value)
-    this.#set(S_SPSR_EL1 + 4, 0)
+    this.#set(places.S_SPSR_EL1, value)
+    this.#set(places.S_SPSR_EL1 + 4, 0)
   }
 }
 
@@ -237,7 +224,7 @@ export class ProcessorState implements TrappedState {
     const u32 = memory.u32.subarray(state >>> 2)
     this.id = id
     this.x = words(S_X, 62)
-    this.sp = words(S_SP_EL0, 4)
+    this.sp = words(places.S_SP_EL0, 4)
     this.v = words(S_V, 128)
     this.system = new Controls(u32)
     this.exception = new ExceptionRegisters(u32)
@@ -263,7 +250,7 @@ export class ProcessorState implements TrappedState {
 
   begin(): void {
     const state = this.#state
-    state.copy(S_SP, usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0)
+    state.copy(S_SP, usesOwnStack(state.pstate) ? places.S_SP_EL1 : places.S_SP_EL0)
     this.#taken = state.status
     this.pstate = this.#taken
     const isAArch32 = (this.pstate & PSTATE_NRW) !== 0
@@ -275,7 +262,7 @@ export class ProcessorState implements TrappedState {
   end(): void {
     const state = this.#state
     const { pstate } = this
-    state.copy(usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0, S_SP)
+    state.copy(usesOwnStack(state.pstate) ? places.S_SP_EL1 : places.S_SP_EL0, S_SP)
     state.setWord(S_PC, this.pc[0]!)
     state.setWord(S_PC + 4, this.pc[1]!)
     // Bit 0 of the program counter is PSTATE.T.

@@ -1,33 +1,7 @@
 import { STATUS_EXIT, STATUS_FAULT } from '@retrap/engine'
-import {
-  bitsOfIt,
-  itOf,
-  PSTATE_BTYPE,
-  PSTATE_DAIF,
-  PSTATE_DIT,
-  PSTATE_EL,
-  PSTATE_EL1,
-  PSTATE_FIELDS32,
-  PSTATE_IL,
-  PSTATE_NRW,
-  PSTATE_PAN,
-  PSTATE_SP,
-  PSTATE_SS,
-  PSTATE_SSBS,
-  PSTATE_T,
-  PSTATE_UAO,
-} from '../state/pstate.ts'
-import {
-  EVENT_FIQ,
-  EVENT_SERROR,
-  S_EXCLUSIVE_BYTES,
-  S_FAULT_ADDRESS,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_IT,
-  S_PC,
-  S_STEPPED,
-} from '../state/state-layout.ts'
+import * as P from '../state/pstate.ts'
+import { bitsOfIt, itOf } from '../state/pstate.ts'
+import * as S from '../state/state-layout.ts'
 import {
   EC_BREAKPOINT,
   EC_BRK64,
@@ -45,17 +19,7 @@ import {
   EC_SVC64,
 } from '../state/syndrome.ts'
 import { HCR_TEA, HCR_TGE, MDCR_TDE, SCTLR_DSSBS, SCTLR_SPAN } from '../state/controls.ts'
-import {
-  S_ELR_EL1,
-  S_ESR_EL1,
-  S_FAR_EL1,
-  S_HCR_EL2,
-  S_MDCR_EL2,
-  S_SCTLR_EL1,
-  S_SPSR_EL1,
-  S_VBAR_EL1,
-  S_VSESR_EL2,
-} from '../state/places.ts'
+import * as places from '../state/places.ts'
 import { returnedStep } from './watchpoints.ts'
 import type { SystemState } from '../state/system-state.ts'
 
@@ -72,9 +36,9 @@ const FROM_AARCH32 = 0x600
 /** N, Z, C and V. */
 const FLAGS = 0xf000_0000
 /** Fields of PSTATE that an exception return restores if it is legal. */
-const RETURNED = PSTATE_EL | PSTATE_SP | PSTATE_BTYPE | PSTATE_SSBS | PSTATE_IL | PSTATE_UAO | PSTATE_DIT
+const RETURNED = P.PSTATE_EL | P.PSTATE_SP | P.PSTATE_BTYPE | P.PSTATE_SSBS | P.PSTATE_IL | P.PSTATE_UAO | P.PSTATE_DIT
 /** And those that it restores always. */
-const ALWAYS_RETURNED = PSTATE_PAN | PSTATE_DAIF
+const ALWAYS_RETURNED = P.PSTATE_PAN | P.PSTATE_DAIF
 
 /** Classes whose lowest bit says that the exception comes from the level that it is taken to. */
 const HAS_LEVEL: ReadonlySet<number> = new Set([
@@ -100,29 +64,29 @@ export class Exceptions {
   /** Has the current instruction raise an exception. @returns a status */
   raise(syndrome: number): number {
     const s = this.#state
-    s.setWord(S_FAULT_SYNDROME, syndrome)
-    s.setWord(S_FAULT_STAGE, 0)
-    s.setWord(S_FAULT_ADDRESS, 0)
-    s.setWord(S_FAULT_ADDRESS + 4, 0)
+    s.setWord(S.S_FAULT_SYNDROME, syndrome)
+    s.setWord(S.S_FAULT_STAGE, 0)
+    s.setWord(S.S_FAULT_ADDRESS, 0)
+    s.setWord(S.S_FAULT_ADDRESS + 4, 0)
     return STATUS_FAULT
   }
 
   /** The same for one that is EL2's. */
   raiseToEl2(syndrome: number): number {
     this.raise(syndrome)
-    this.#state.setWord(S_FAULT_STAGE, 1)
+    this.#state.setWord(S.S_FAULT_STAGE, 1)
     return STATUS_FAULT
   }
 
   /** Takes the exception that the state has, unless it is EL2's. @returns whether it was taken */
   take(): boolean {
     const s = this.#state
-    const syndrome = s.word(S_FAULT_SYNDROME)
+    const syndrome = s.word(S.S_FAULT_SYNDROME)
     if (this.isForEl2) return false
-    if (hasFaultAddress(syndrome)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
-    s.setWord(S_ESR_EL1, this.syndrome)
-    s.setWord(S_ESR_EL1 + 4, 0)
-    s.setWord(S_FAULT_SYNDROME, 0)
+    if (hasFaultAddress(syndrome)) s.copy(S.S_FAULT_ADDRESS, places.S_FAR_EL1)
+    s.setWord(places.S_ESR_EL1, this.syndrome)
+    s.setWord(places.S_ESR_EL1 + 4, 0)
+    s.setWord(S.S_FAULT_SYNDROME, 0)
     this.#enter(VECTOR_SYNCHRONOUS)
     return true
   }
@@ -130,7 +94,7 @@ export class Exceptions {
   /** The syndrome for ESR_EL1 when EL1 takes the exception that the state has. */
   get syndrome(): number {
     const s = this.#state
-    const syndrome = s.word(S_FAULT_SYNDROME)
+    const syndrome = s.word(S.S_FAULT_SYNDROME)
     const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClassOf(syndrome))
     return isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome
   }
@@ -138,25 +102,26 @@ export class Exceptions {
   /** Whether the exception that the state has is EL2's. */
   get isForEl2(): boolean {
     const s = this.#state
-    const syndrome = s.word(S_FAULT_SYNDROME)
-    if (s.word(S_FAULT_STAGE) !== 0 || (s.level === 0 && (s.word(S_HCR_EL2) & HCR_TGE) !== 0)) return true
+    const syndrome = s.word(S.S_FAULT_SYNDROME)
+    if (s.word(S.S_FAULT_STAGE) !== 0 || (s.level === 0 && (s.word(places.S_HCR_EL2) & HCR_TGE) !== 0)) return true
     const exceptionClass = exceptionClassOf(syndrome)
-    if (exceptionClass >= EC_BREAKPOINT && exceptionClass <= EC_BRK64) return (s.word(S_MDCR_EL2) & MDCR_TDE) !== 0
+    if (exceptionClass >= EC_BREAKPOINT && exceptionClass <= EC_BRK64)
+      return (s.word(places.S_MDCR_EL2) & MDCR_TDE) !== 0
     if (exceptionClass !== EC_INSTRUCTION_ABORT && exceptionClass !== EC_DATA_ABORT) return false
     // External aborts, of the access or of a walk for it.
     const isExternal = (syndrome & 0x3f) === FSC_EXTERNAL || (syndrome & 0x3c) === (FSC_EXTERNAL | 4)
-    return isExternal && (s.word(S_HCR_EL2 + 4) & HCR_TEA) !== 0
+    return isExternal && (s.word(places.S_HCR_EL2 + 4) & HCR_TEA) !== 0
   }
 
   /** Takes an interrupt to EL1. @param event - `EVENT_*` */
   interrupt(event: number): void {
     const s = this.#state
-    if (event === EVENT_SERROR) {
-      s.setWord(S_ESR_EL1, (SERROR | (s.word(S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
-      s.setWord(S_ESR_EL1 + 4, 0)
-      s.setEvent(EVENT_SERROR, false)
+    if (event === S.EVENT_SERROR) {
+      s.setWord(places.S_ESR_EL1, (SERROR | (s.word(places.S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
+      s.setWord(places.S_ESR_EL1 + 4, 0)
+      s.setEvent(S.EVENT_SERROR, false)
     }
-    this.#enter(event === EVENT_SERROR ? VECTOR_SERROR : event === EVENT_FIQ ? VECTOR_FIQ : VECTOR_IRQ)
+    this.#enter(event === S.EVENT_SERROR ? VECTOR_SERROR : event === S.EVENT_FIQ ? VECTOR_FIQ : VECTOR_IRQ)
   }
 
   /** PSTATE.IL is set, and an instruction is to be executed: it ends with an exception of that. */
@@ -167,25 +132,25 @@ export class Exceptions {
   #enter(vector: number): void {
     const s = this.#state
     const { pstate } = s
-    const control = s.word(S_SCTLR_EL1)
-    s.setWord(S_SPSR_EL1, s.status)
-    s.setWord(S_SPSR_EL1 + 4, 0)
-    s.copy(S_PC, S_ELR_EL1)
-    if ((pstate & PSTATE_NRW) !== 0) s.setWord(S_ELR_EL1, (s.word(S_PC) & ~1) >>> 0)
-    s.setWord(S_IT, 0)
-    const isLower = (pstate & PSTATE_EL) === 0
+    const control = s.word(places.S_SCTLR_EL1)
+    s.setWord(places.S_SPSR_EL1, s.status)
+    s.setWord(places.S_SPSR_EL1 + 4, 0)
+    s.copy(S.S_PC, places.S_ELR_EL1)
+    if ((pstate & P.PSTATE_NRW) !== 0) s.setWord(places.S_ELR_EL1, (s.word(S.S_PC) & ~1) >>> 0)
+    s.setWord(S.S_IT, 0)
+    const isLower = (pstate & P.PSTATE_EL) === 0
     const from = isLower
-      ? (pstate & PSTATE_NRW) === 0
+      ? (pstate & P.PSTATE_NRW) === 0
         ? FROM_EL0
         : FROM_AARCH32
-      : (pstate & PSTATE_SP) === 0
+      : (pstate & P.PSTATE_SP) === 0
         ? 0
         : FROM_OWN_STACK
-    s.copy(S_VBAR_EL1, S_PC)
-    s.setWord(S_PC, (s.word(S_VBAR_EL1) | from | vector) >>> 0)
-    let next = (pstate & (PSTATE_DIT | PSTATE_PAN)) | PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
-    if ((control & SCTLR_SPAN) === 0) next |= PSTATE_PAN
-    if ((s.word(S_SCTLR_EL1 + 4) & SCTLR_DSSBS) !== 0) next |= PSTATE_SSBS
+    s.copy(places.S_VBAR_EL1, S.S_PC)
+    s.setWord(S.S_PC, (s.word(places.S_VBAR_EL1) | from | vector) >>> 0)
+    let next = (pstate & (P.PSTATE_DIT | P.PSTATE_PAN)) | P.PSTATE_EL1 | P.PSTATE_SP | P.PSTATE_DAIF
+    if ((control & SCTLR_SPAN) === 0) next |= P.PSTATE_PAN
+    if ((s.word(places.S_SCTLR_EL1 + 4) & SCTLR_DSSBS) !== 0) next |= P.PSTATE_SSBS
     s.setPstate(next)
   }
 
@@ -193,16 +158,16 @@ export class Exceptions {
   return(address: number): number {
     const s = this.#state
     if (s.level === 0) return this.raise(UNDEFINED)
-    const saved = s.word(S_SPSR_EL1)
+    const saved = s.word(places.S_SPSR_EL1)
     const { pstate } = s
-    s.copy(address, S_PC)
-    s.setWord(S_EXCLUSIVE_BYTES, 0)
+    s.copy(address, S.S_PC)
+    s.setWord(S.S_EXCLUSIVE_BYTES, 0)
     const isLegal = this.#isLegal(saved)
-    if (isLegal && (saved & PSTATE_NRW) !== 0) return this.#returnToAArch32(saved)
+    if (isLegal && (saved & P.PSTATE_NRW) !== 0) return this.#returnToAArch32(saved)
     s.flags = saved
     const always = saved & ALWAYS_RETURNED
-    const next = isLegal ? saved & RETURNED : (pstate & ~(ALWAYS_RETURNED | PSTATE_SS)) | PSTATE_IL
-    s.setWord(S_STEPPED, 0)
+    const next = isLegal ? saved & RETURNED : (pstate & ~(ALWAYS_RETURNED | P.PSTATE_SS)) | P.PSTATE_IL
+    s.setWord(S.S_STEPPED, 0)
     s.setPstate(next | always | returnedStep(s, next | always, saved))
     return STATUS_EXIT
   }
@@ -210,28 +175,28 @@ export class Exceptions {
   /** The program counter is that of the return. */
   #returnToAArch32(saved: number): number {
     const s = this.#state
-    const isThumb = (saved & PSTATE_T) !== 0
+    const isThumb = (saved & P.PSTATE_T) !== 0
     const it = itOf(saved)
     // Reserved values, and those of A32 code, are none.
     const hasIt = isThumb && (it & 15) !== 0
-    s.setWord(S_PC, (s.word(S_PC) & (isThumb ? ~1 : ~3)) >>> 0)
-    s.setWord(S_PC + 4, 0)
-    s.setWord(S_STEPPED, 0)
-    const next = saved & (PSTATE_FIELDS32 & ~PSTATE_SS)
+    s.setWord(S.S_PC, (s.word(S.S_PC) & (isThumb ? ~1 : ~3)) >>> 0)
+    s.setWord(S.S_PC + 4, 0)
+    s.setWord(S.S_STEPPED, 0)
+    const next = saved & (P.PSTATE_FIELDS32 & ~P.PSTATE_SS)
     const step = returnedStep(s, next, saved)
-    s.status = ((saved & FLAGS) | next | step | (saved & PSTATE_T) | (hasIt ? bitsOfIt(it) : 0)) >>> 0
+    s.status = ((saved & FLAGS) | next | step | (saved & P.PSTATE_T) | (hasIt ? bitsOfIt(it) : 0)) >>> 0
     return STATUS_EXIT
   }
 
   #isLegal(saved: number): boolean {
     // EL0 alone has AArch32.
-    if ((saved & PSTATE_NRW) !== 0) return (saved & 15) === 0
-    switch (saved & (PSTATE_EL | 3)) {
+    if ((saved & P.PSTATE_NRW) !== 0) return (saved & 15) === 0
+    switch (saved & (P.PSTATE_EL | 3)) {
       case 0:
         return true
-      case PSTATE_EL1:
-      case PSTATE_EL1 | PSTATE_SP:
-        return (this.#state.word(S_HCR_EL2) & HCR_TGE) === 0
+      case P.PSTATE_EL1:
+      case P.PSTATE_EL1 | P.PSTATE_SP:
+        return (this.#state.word(places.S_HCR_EL2) & HCR_TGE) === 0
       default:
         return false
     }
@@ -272,10 +237,10 @@ export class WatchedExecution {
   /** Reports the exception that the state has, if EL1 is about to take it. */
   exception(system: SystemState, exceptions: Exceptions): void {
     if (this.event === null || exceptions.isForEl2) return
-    const raised = system.word(S_FAULT_SYNDROME)
+    const raised = system.word(S.S_FAULT_SYNDROME)
     const exceptionClass = exceptionClassOf(raised)
     if (exceptionClass === EC_SVC64 || exceptionClass === EC_SVC32) return
-    const address = (BigInt(system.word(S_FAULT_ADDRESS + 4)) << 32n) | BigInt(system.word(S_FAULT_ADDRESS))
+    const address = (BigInt(system.word(S.S_FAULT_ADDRESS + 4)) << 32n) | BigInt(system.word(S.S_FAULT_ADDRESS))
     const { syndrome } = exceptions
     this.event({ kind: 'exception', syndrome, address: hasFaultAddress(raised) ? address : undefined })
   }

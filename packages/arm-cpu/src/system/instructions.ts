@@ -3,17 +3,7 @@ import { R_LENGTH, STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../state/host.ts'
 import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from './branch-types.ts'
-import {
-  PSTATE_DAIF,
-  PSTATE_DIT,
-  PSTATE_IL,
-  PSTATE_NRW,
-  PSTATE_PAN,
-  PSTATE_SP,
-  PSTATE_SS,
-  PSTATE_SSBS,
-  PSTATE_UAO,
-} from '../state/pstate.ts'
+import * as P from '../state/pstate.ts'
 import { HOST_FP, R_WORD } from '../state/record.ts'
 import { hasFeature } from './id-registers.ts'
 import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state/state-layout.ts'
@@ -29,11 +19,11 @@ import { Waits } from './waits.ts'
 
 /** Fields of PSTATE that MSR sets to an immediate, by op1 and op2. */
 const PSTATE_IMMEDIATES: ReadonlyMap<number, number> = new Map([
-  [0o03, PSTATE_UAO],
-  [0o04, PSTATE_PAN],
-  [0o05, PSTATE_SP],
-  [0o31, PSTATE_SSBS],
-  [0o32, PSTATE_DIT],
+  [0o03, P.PSTATE_UAO],
+  [0o04, P.PSTATE_PAN],
+  [0o05, P.PSTATE_SP],
+  [0o31, P.PSTATE_SSBS],
+  [0o32, P.PSTATE_DIT],
 ])
 const DAIF_SET = 0o36
 const DAIF_CLEAR = 0o37
@@ -100,7 +90,7 @@ export class SystemInstructions {
     if (number === HOST_FP) return this.#registers.trapFp()
     const word = this.#memory.u32[(record + R_WORD) >>> 2]!
     this.#state.hasMoved = false
-    if ((this.#state.pstate & PSTATE_NRW) !== 0) {
+    if ((this.#state.pstate & P.PSTATE_NRW) !== 0) {
       const bytes = this.#memory.u8[record + R_LENGTH]!
       const status = this.#instructions32.execute(word, bytes)
       return status === STATUS_DONE ? this.#retire(bytes) : status
@@ -140,7 +130,7 @@ export class SystemInstructions {
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */
   #retire(bytes: number): number {
     const s = this.#state
-    const ends = s.isUrgent || s.debugs || (s.pstate & PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
+    const ends = s.isUrgent || s.debugs || (s.pstate & P.PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
     if (!ends && !s.hasMoved) {
       s.advanceIt()
       return STATUS_DONE
@@ -191,13 +181,13 @@ export class SystemInstructions {
     switch (mnemonic) {
       case 'SVC':
         s.advance(4)
-        s.setPstate(s.pstate & ~PSTATE_SS)
+        s.setPstate(s.pstate & ~P.PSTATE_SS)
         exceptions.raise(callSyndrome(EC_SVC64, number))
         return STATUS_EXIT
       case 'HVC':
         if (s.level === 0 || (control & HCR_HCD) !== 0) return exceptions.raise(UNDEFINED)
         s.advance(4)
-        s.setPstate(s.pstate & ~PSTATE_SS)
+        s.setPstate(s.pstate & ~P.PSTATE_SS)
         exceptions.raiseToEl2(callSyndrome(EC_HVC64, number))
         return STATUS_EXIT
       case 'SMC':
@@ -219,7 +209,7 @@ export class SystemInstructions {
         const encoding = encodingOf(0, 3, 4, immediate, field & 7)
         return this.#exceptions.raise(systemTrap(encoding, 31, false))
       }
-      const masks = (immediate << 6) & PSTATE_DAIF
+      const masks = (immediate << 6) & P.PSTATE_DAIF
       s.setPstate(field === DAIF_SET ? s.pstate | masks : s.pstate & ~masks)
       return STATUS_DONE
     }

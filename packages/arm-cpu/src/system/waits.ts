@@ -1,18 +1,6 @@
 import { STATUS_DONE } from '@retrap/engine'
 import type { ArmHost } from '../state/host.ts'
-import {
-  EVENT_FIQ,
-  EVENT_IRQ,
-  EVENT_REGISTER,
-  EVENT_SERROR,
-  EXCLUSIVE_ELSEWHERE,
-  S_EVENTS,
-  S_EXCLUSIVE_BYTES,
-  S_WAITING,
-  WAIT_EVENT,
-  WAIT_INTERRUPT,
-  WAIT_MONITOR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { ofHalfword, waitTrap } from '../state/syndrome.ts'
 import { HCR_TWE, HCR_TWI, SCTLR_NTWE, SCTLR_NTWI } from '../state/controls.ts'
 import type { Exceptions } from './exceptions.ts'
@@ -46,17 +34,17 @@ export class Waits {
     const s = this.#state
     switch (number) {
       case WFI:
-        if ((s.word(S_EVENTS) & (EVENT_FIQ | EVENT_IRQ | EVENT_SERROR)) !== 0) return STATUS_DONE
-        return this.#wait(WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI, bytes)
+        if ((s.word(S.S_EVENTS) & (S.EVENT_FIQ | S.EVENT_IRQ | S.EVENT_SERROR)) !== 0) return STATUS_DONE
+        return this.#wait(S.WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI, bytes)
       case WFE:
         if (s.takeEvent()) return STATUS_DONE
-        return this.#wait(this.#watchesStores ? WAIT_MONITOR : WAIT_EVENT, SCTLR_NTWE, HCR_TWE, bytes)
+        return this.#wait(this.#watchesStores ? S.WAIT_MONITOR : S.WAIT_EVENT, SCTLR_NTWE, HCR_TWE, bytes)
       case SEV:
         this.#host.eventSent?.()
-        s.setEvent(EVENT_REGISTER, true)
+        s.setEvent(S.EVENT_REGISTER, true)
         return STATUS_DONE
       case SEVL:
-        s.setEvent(EVENT_REGISTER, true)
+        s.setEvent(S.EVENT_REGISTER, true)
         return STATUS_DONE
       case ESB:
         this.#defer()
@@ -68,26 +56,26 @@ export class Waits {
 
   /** Whether the exclusive monitor has marked memory, which others may write. */
   get #watchesStores(): boolean {
-    const marked = this.#state.word(S_EXCLUSIVE_BYTES)
-    return marked !== 0 && marked !== EXCLUSIVE_ELSEWHERE
+    const marked = this.#state.word(S.S_EXCLUSIVE_BYTES)
+    return marked !== 0 && marked !== S.EXCLUSIVE_ELSEWHERE
   }
 
   #wait(what: number, admitted: number, trapped: number, bytes: number): number {
     const s = this.#state
-    const whole = waitTrap(what !== WAIT_INTERRUPT)
+    const whole = waitTrap(what !== S.WAIT_INTERRUPT)
     const syndrome = bytes === 2 ? ofHalfword(whole) : whole
     if (s.level === 0 && (s.word(S_SCTLR_EL1) & admitted) === 0) return this.#exceptions.raise(syndrome)
     if ((s.word(S_HCR_EL2) & trapped) !== 0) return this.#exceptions.raiseToEl2(syndrome)
     // Nothing wakes EL0 where there is no EL1: its host goes on with it.
-    if (!s.isHosted) s.setWord(S_WAITING, what)
+    if (!s.isHosted) s.setWord(S.S_WAITING, what)
     return STATUS_DONE
   }
 
   /** An SError that is pending, and masked, is deferred. An unmasked SError is taken before. */
   #defer(): void {
     const s = this.#state
-    if ((s.word(S_EVENTS) & EVENT_SERROR) === 0 || s.dueInterrupt === EVENT_SERROR) return
-    s.setEvent(EVENT_SERROR, false)
+    if ((s.word(S.S_EVENTS) & S.EVENT_SERROR) === 0 || s.dueInterrupt === S.EVENT_SERROR) return
+    s.setEvent(S.EVENT_SERROR, false)
     s.setWord(S_DISR_EL1, (DEFERRED | (s.word(S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
   }
 }

@@ -4,34 +4,8 @@ import { BSY, DRQ } from '../ata/taskfile.ts'
 import { CommandList } from './command-list.ts'
 import type { CommandListState } from './command-slots.ts'
 import { REGISTER_AT, registerFrame } from './frames.ts'
-import {
-  CCS_SHIFT,
-  CI,
-  CLB,
-  CLBU,
-  CLO,
-  CMD,
-  CMD_BITS,
-  CR,
-  FB,
-  FBU,
-  FR,
-  FRE,
-  IE,
-  INTERRUPTS,
-  IS,
-  PCS,
-  POD,
-  PortRegisters,
-  SACT,
-  SCTL,
-  SERR,
-  SIG,
-  SSTS,
-  ST,
-  SUD,
-  TFD,
-} from './port-registers.ts'
+import * as portRegisters from './port-registers.ts'
+import { PortRegisters } from './port-registers.ts'
 
 /** A link of 3 Gbit/s is up. */
 const LINK_UP = 0x123
@@ -85,19 +59,19 @@ export class AhciPort {
 
   /** Whether the port interrupts. */
   get interrupts(): boolean {
-    return (this.#registers.get(IS) & this.#registers.get(IE)) !== 0
+    return (this.#registers.get(portRegisters.IS) & this.#registers.get(portRegisters.IE)) !== 0
   }
 
   // ---- Registers ----
 
   read(register: number): number {
     switch (register) {
-      case SSTS:
+      case portRegisters.SSTS:
         return this.#drive !== null && this.#detection === 0 ? LINK_UP : 0
-      case TFD:
-        return this.commands.busy ? BSY : this.#registers.get(TFD)
-      case CMD:
-        return this.#registers.get(CMD) | SUD | POD
+      case portRegisters.TFD:
+        return this.commands.busy ? BSY : this.#registers.get(portRegisters.TFD)
+      case portRegisters.CMD:
+        return this.#registers.get(portRegisters.CMD) | portRegisters.SUD | portRegisters.POD
       default:
         return register < 0x40 ? this.#registers.get(register) : 0
     }
@@ -105,78 +79,84 @@ export class AhciPort {
 
   write(register: number, value: number): void {
     switch (register) {
-      case CLB:
-        this.#registers.set(CLB, value & ~0x3ff)
+      case portRegisters.CLB:
+        this.#registers.set(portRegisters.CLB, value & ~0x3ff)
         break
-      case FB:
-        this.#registers.set(FB, value & ~0xff)
+      case portRegisters.FB:
+        this.#registers.set(portRegisters.FB, value & ~0xff)
         break
-      case CLBU:
-      case FBU:
+      case portRegisters.CLBU:
+      case portRegisters.FBU:
         this.#registers.set(register, value)
         break
-      case IS:
+      case portRegisters.IS:
         // The connect change is the one of the error register.
         this.#registers.set(
-          IS,
-          (this.#registers.get(IS) & ~(value & ~PCS)) | (this.#registers.get(SERR) & EXCHANGED ? PCS : 0),
+          portRegisters.IS,
+          (this.#registers.get(portRegisters.IS) & ~(value & ~portRegisters.PCS)) |
+            (this.#registers.get(portRegisters.SERR) & EXCHANGED ? portRegisters.PCS : 0),
         )
         break
-      case IE:
-        this.#registers.set(IE, value & INTERRUPTS)
+      case portRegisters.IE:
+        this.#registers.set(portRegisters.IE, value & portRegisters.INTERRUPTS)
         break
-      case CMD:
+      case portRegisters.CMD:
         this.#command(value)
         break
-      case SCTL:
+      case portRegisters.SCTL:
         this.#control(value)
         break
-      case SERR:
-        this.#registers.set(SERR, this.#registers.get(SERR) & ~value)
-        if ((this.#registers.get(SERR) & EXCHANGED) === 0) this.#registers.set(IS, this.#registers.get(IS) & ~PCS)
+      case portRegisters.SERR:
+        this.#registers.set(portRegisters.SERR, this.#registers.get(portRegisters.SERR) & ~value)
+        if ((this.#registers.get(portRegisters.SERR) & EXCHANGED) === 0)
+          this.#registers.set(portRegisters.IS, this.#registers.get(portRegisters.IS) & ~portRegisters.PCS)
         break
-      case SACT:
-        if (this.#registers.started) this.#registers.set(SACT, this.#registers.get(SACT) | value)
+      case portRegisters.SACT:
+        if (this.#registers.started)
+          this.#registers.set(portRegisters.SACT, this.#registers.get(portRegisters.SACT) | value)
         break
-      case CI:
+      case portRegisters.CI:
         if (!this.#registers.started) break
-        this.#registers.set(CI, this.#registers.get(CI) | value)
+        this.#registers.set(portRegisters.CI, this.#registers.get(portRegisters.CI) | value)
         this.commands.resume()
         break
     }
   }
 
   get #detection(): number {
-    return this.#registers.get(SCTL) & 0xf
+    return this.#registers.get(portRegisters.SCTL) & 0xf
   }
 
   #command(value: number): void {
-    const before = this.#registers.get(CMD)
-    let next = (before & ~CMD_BITS) | (value & CMD_BITS)
-    next = (next & ~(FR | CR)) | ((next & FRE) !== 0 ? FR : 0) | ((next & ST) !== 0 ? CR : 0)
-    if ((before & ~next & ST) !== 0) {
+    const before = this.#registers.get(portRegisters.CMD)
+    let next = (before & ~portRegisters.CMD_BITS) | (value & portRegisters.CMD_BITS)
+    next =
+      (next & ~(portRegisters.FR | portRegisters.CR)) |
+      ((next & portRegisters.FRE) !== 0 ? portRegisters.FR : 0) |
+      ((next & portRegisters.ST) !== 0 ? portRegisters.CR : 0)
+    if ((before & ~next & portRegisters.ST) !== 0) {
       this.commands.stop()
-      next &= ~(0x1f << CCS_SHIFT)
-      this.#registers.set(CI, 0)
-      this.#registers.set(SACT, 0)
+      next &= ~(0x1f << portRegisters.CCS_SHIFT)
+      this.#registers.set(portRegisters.CI, 0)
+      this.#registers.set(portRegisters.SACT, 0)
     }
-    this.#registers.set(CMD, next)
+    this.#registers.set(portRegisters.CMD, next)
     // Command list override: the host goes on with a drive that is busy.
-    if ((value & CLO) !== 0 && !this.#registers.started)
-      this.#registers.set(TFD, this.#registers.get(TFD) & ~(BSY | DRQ))
-    if ((next & FRE) !== 0) this.#greet()
-    if ((next & ST) !== 0) this.commands.resume()
+    if ((value & portRegisters.CLO) !== 0 && !this.#registers.started)
+      this.#registers.set(portRegisters.TFD, this.#registers.get(portRegisters.TFD) & ~(BSY | DRQ))
+    if ((next & portRegisters.FRE) !== 0) this.#greet()
+    if ((next & portRegisters.ST) !== 0) this.commands.resume()
   }
 
   /** The link is reset while DET is 1, and off while it is 4. */
   #control(value: number): void {
     const before = this.#detection
-    this.#registers.set(SCTL, value & 0xfff)
+    this.#registers.set(portRegisters.SCTL, value & 0xfff)
     const after = this.#detection
     if (after === before) return
     if (after === 1 || after === 4) {
       this.commands.stop()
-      this.#registers.set(TFD, NO_DEVICE)
+      this.#registers.set(portRegisters.TFD, NO_DEVICE)
       this.#greeting = false
     } else if (after === 0) this.#connect()
   }
@@ -186,11 +166,11 @@ export class AhciPort {
     if (this.#drive === null) return
     this.commands.forget()
     this.#drive.reset()
-    this.#registers.set(TFD, BSY)
-    this.#registers.set(SERR, this.#registers.get(SERR) | EXCHANGED)
+    this.#registers.set(portRegisters.TFD, BSY)
+    this.#registers.set(portRegisters.SERR, this.#registers.get(portRegisters.SERR) | EXCHANGED)
     this.#greeting = true
-    this.#registers.raise(PCS)
-    if ((this.#registers.get(CMD) & FRE) !== 0) this.#greet()
+    this.#registers.raise(portRegisters.PCS)
+    if ((this.#registers.get(portRegisters.CMD) & portRegisters.FRE) !== 0) this.#greet()
   }
 
   #greet(): void {
@@ -198,8 +178,11 @@ export class AhciPort {
     if (!this.#greeting || drive === null) return
     this.#greeting = false
     const { registers } = drive
-    this.#registers.set(SIG, (registers.high << 24) | (registers.mid << 16) | (registers.low << 8) | registers.count)
-    this.#registers.set(TFD, registers.status | (registers.error << 8))
+    this.#registers.set(
+      portRegisters.SIG,
+      (registers.high << 24) | (registers.mid << 16) | (registers.low << 8) | registers.count,
+    )
+    this.#registers.set(portRegisters.TFD, registers.status | (registers.error << 8))
     this.#registers.receive(REGISTER_AT, registerFrame(registers, false))
   }
 
@@ -209,9 +192,18 @@ export class AhciPort {
   reset(): void {
     this.commands.stop()
     this.commands.forget()
-    for (const register of [IS, IE, CMD, SCTL, SERR, SACT, CI]) this.#registers.set(register, 0)
-    this.#registers.set(TFD, NO_DEVICE)
-    this.#registers.set(SIG, 0xffff_ffff)
+    for (const register of [
+      portRegisters.IS,
+      portRegisters.IE,
+      portRegisters.CMD,
+      portRegisters.SCTL,
+      portRegisters.SERR,
+      portRegisters.SACT,
+      portRegisters.CI,
+    ])
+      this.#registers.set(register, 0)
+    this.#registers.set(portRegisters.TFD, NO_DEVICE)
+    this.#registers.set(portRegisters.SIG, 0xffff_ffff)
     this.#connect()
   }
 

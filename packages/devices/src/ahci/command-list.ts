@@ -15,23 +15,8 @@ import {
   registerFrame,
   takeRegisters,
 } from './frames.ts'
-import {
-  CCS_SHIFT,
-  CLB,
-  CLBU,
-  CMD,
-  DHRS,
-  DPS,
-  HBFS,
-  IFS,
-  OFS,
-  type PortRegisters,
-  PSS,
-  SACT,
-  SDBS,
-  TFD,
-  TFES,
-} from './port-registers.ts'
+import * as portRegisters from './port-registers.ts'
+import { type PortRegisters } from './port-registers.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
 import { type QueuedTransfer, QueuedTransfers } from './queued-transfers.ts'
 
@@ -106,7 +91,7 @@ export class CommandList {
   /** Ends what is under way: nothing of it reaches guest memory any more. */
   stop(): void {
     if (this.#running !== null && !this.#running.queued)
-      this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
+      this.#registers.set(portRegisters.TFD, (this.#registers.get(portRegisters.TFD) & ~0xff) | BSY)
     this.#cancel()
     this.#running = null
     this.#slots.forgetQueued()
@@ -139,7 +124,7 @@ export class CommandList {
       if (this.#running !== null) return
     }
     while (this.#running === null && this.#registers.started && !this.#registers.halted && this.#drive !== null) {
-      if ((this.#registers.get(TFD) & BSY) !== 0 && !this.#resetting) return
+      if ((this.#registers.get(portRegisters.TFD) & BSY) !== 0 && !this.#resetting) return
       const slot = this.#slots.next()
       if (slot < 0) return
       this.#issue(slot)
@@ -148,15 +133,19 @@ export class CommandList {
 
   #issue(slot: number): void {
     const dma = this.#dma
-    const header = this.#registers.get(CLBU) * TWO_32 + this.#registers.get(CLB) + slot * HEADER_BYTES
+    const header =
+      this.#registers.get(portRegisters.CLBU) * TWO_32 + this.#registers.get(portRegisters.CLB) + slot * HEADER_BYTES
     const words = this.#header
-    this.#registers.set(CMD, (this.#registers.get(CMD) & ~(0x1f << CCS_SHIFT)) | (slot << CCS_SHIFT))
-    if (!dma.read(header, this.#headerBytes)) return this.#registers.halt(HBFS)
+    this.#registers.set(
+      portRegisters.CMD,
+      (this.#registers.get(portRegisters.CMD) & ~(0x1f << portRegisters.CCS_SHIFT)) | (slot << portRegisters.CCS_SHIFT),
+    )
+    if (!dma.read(header, this.#headerBytes)) return this.#registers.halt(portRegisters.HBFS)
     const flags = words.getUint32(0, true)
     const table = words.getUint32(12, true) * TWO_32 + ((words.getUint32(8, true) & ~0x7f) >>> 0)
     const frame = this.#frame
-    if (!dma.read(table, frame)) return this.#registers.halt(HBFS)
-    if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(IFS)
+    if (!dma.read(table, frame)) return this.#registers.halt(portRegisters.HBFS)
+    if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(portRegisters.IFS)
     // There is no port multiplier behind which another drive could be.
     if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#slots.done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
@@ -210,13 +199,14 @@ export class CommandList {
     const reset = (frame[15]! & SRST) !== 0
     if (reset) {
       this.#resetting = true
-      this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
+      this.#registers.set(portRegisters.TFD, (this.#registers.get(portRegisters.TFD) & ~0xff) | BSY)
     } else if (this.#resetting) {
       this.#resetting = false
       drive.reset()
       this.#greet()
     }
-    if ((flags & CLEAR_BUSY) !== 0 && reset) this.#registers.set(TFD, this.#registers.get(TFD) & ~BSY)
+    if ((flags & CLEAR_BUSY) !== 0 && reset)
+      this.#registers.set(portRegisters.TFD, this.#registers.get(portRegisters.TFD) & ~BSY)
     this.#slots.done(slot)
   }
 
@@ -234,11 +224,11 @@ export class CommandList {
     const { slot, header, write, data } = transfer
     const { registers } = this.#drive!
     this.#count.setUint32(0, data.length, true)
-    if (!write && !this.#transfers!.deliver(transfer)) return this.#fatal(HBFS)
-    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(HBFS)
+    if (!write && !this.#transfers!.deliver(transfer)) return this.#fatal(portRegisters.HBFS)
+    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(portRegisters.HBFS)
     registers.status = DRDY | DSC
     registers.error = 0
-    this.#registers.set(TFD, registers.status)
+    this.#registers.set(portRegisters.TFD, registers.status)
     this.#endQueued(slot, false)
   }
 
@@ -267,20 +257,20 @@ export class CommandList {
     const toMemory = kind === 'dma-in' || kind === 'pio-in'
     if (running.packet && kind === 'pio-out') {
       const packet = new Uint8Array(PACKET_BYTES)
-      if (!this.#dma.read(running.table + PACKET_AT, packet)) return this.#fatal(HBFS)
+      if (!this.#dma.read(running.table + PACKET_AT, packet)) return this.#fatal(portRegisters.HBFS)
       bytes.set(packet.subarray(0, bytes.length))
     } else {
       const moved = this.#data.move(bytes, toMemory)
-      if (moved === 'bus') return this.#fatal(HBFS)
+      if (moved === 'bus') return this.#fatal(portRegisters.HBFS)
       // Bytes for which there is no room are lost; a command that lacks bytes is not carried out.
       if (moved === 'short') {
-        if (!toMemory) return this.#fatal(IFS)
-        this.#registers.raise(OFS)
+        if (!toMemory) return this.#fatal(portRegisters.IFS)
+        this.#registers.raise(portRegisters.OFS)
       }
-      if (this.#data.takeProcessed()) this.#registers.raise(DPS)
+      if (this.#data.takeProcessed()) this.#registers.raise(portRegisters.DPS)
       if (kind === 'pio-in' || kind === 'pio-out') {
         this.#registers.receive(PIO_SETUP_AT, pioFrame(drive.registers, toMemory, end - start, DRQ))
-        this.#registers.raise(PSS)
+        this.#registers.raise(portRegisters.PSS)
       }
     }
     this.#perform(drive.moved())
@@ -306,27 +296,27 @@ export class CommandList {
     const failed = (registers.status & ERR) !== 0
     const { slot, queued, header } = running
     this.#count.setUint32(0, this.#data.moved, true)
-    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(HBFS)
+    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(portRegisters.HBFS)
     this.#running = null
-    this.#registers.set(TFD, registers.status | (registers.error << 8))
+    this.#registers.set(portRegisters.TFD, registers.status | (registers.error << 8))
     if (queued) this.#endQueued(slot, failed)
     else {
       if (!failed) this.#slots.done(slot)
       if (interrupt) {
         this.#registers.receive(REGISTER_AT, registerFrame(registers, true))
-        this.#registers.raise(DHRS)
+        this.#registers.raise(portRegisters.DHRS)
       }
     }
-    if (failed) this.#registers.halt(TFES)
+    if (failed) this.#registers.halt(portRegisters.TFES)
   }
 
   #endQueued(slot: number, failed: boolean): void {
     this.#slots.leave(slot)
     if (failed) this.#slots.forgetQueued()
     if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
-    else this.#registers.set(SACT, this.#registers.get(SACT) & ~(1 << slot))
+    else this.#registers.set(portRegisters.SACT, this.#registers.get(portRegisters.SACT) & ~(1 << slot))
     this.#registers.receive(DEVICE_BITS_AT, deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot))
-    this.#registers.raise(SDBS)
+    this.#registers.raise(portRegisters.SDBS)
   }
 
   // ---- Machine ----

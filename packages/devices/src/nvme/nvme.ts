@@ -15,17 +15,8 @@ import {
 } from '@retrap/device'
 import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
 import { type NvmeCommand, STATUS } from './command.ts'
-import {
-  ControllerRegisters,
-  DOORBELLS,
-  ENABLE,
-  FATAL,
-  READY,
-  SHUT_DOWN,
-  SHUTDOWN_NOTICE,
-  SHUTDOWN_STATUS,
-  SHUTTING_DOWN,
-} from './controller-registers.ts'
+import * as controllerRegisters from './controller-registers.ts'
+import { ControllerRegisters } from './controller-registers.ts'
 import { scatter } from './data-pointer.ts'
 import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
 import { type NvmeNames, VENDOR_ID } from './identify.ts'
@@ -176,10 +167,11 @@ export class Nvme implements DeviceModel {
           bytes: BAR_BYTES,
           minimumAccess: 4,
           handler: {
-            read: (offset: number): number => (offset < DOORBELLS ? this.#registers.read(offset) : 0),
+            read: (offset: number): number =>
+              offset < controllerRegisters.DOORBELLS ? this.#registers.read(offset) : 0,
             write: (offset: number, _size: AccessSize, value: number): void => {
-              if (offset < DOORBELLS) this.#registers.write(offset, value)
-              else this.#ring((offset - DOORBELLS) >> 2, value & 0xffff)
+              if (offset < controllerRegisters.DOORBELLS) this.#registers.write(offset, value)
+              else this.#ring((offset - controllerRegisters.DOORBELLS) >> 2, value & 0xffff)
             },
           },
         },
@@ -199,26 +191,30 @@ export class Nvme implements DeviceModel {
 
   #configured(before: number, now: number): void {
     const registers = this.#registers
-    if ((before & ENABLE) !== 0 && !registers.isEnabled) this.#disable()
-    else if (registers.isEnabled && (registers.status & READY) === 0) this.#enable()
-    if ((now & SHUTDOWN_NOTICE) === 0 || (before & SHUTDOWN_NOTICE) !== 0) return
+    if ((before & controllerRegisters.ENABLE) !== 0 && !registers.isEnabled) this.#disable()
+    else if (registers.isEnabled && (registers.status & controllerRegisters.READY) === 0) this.#enable()
+    if ((now & controllerRegisters.SHUTDOWN_NOTICE) === 0 || (before & controllerRegisters.SHUTDOWN_NOTICE) !== 0)
+      return
     // While a reset has not ended READY is still set, and there is nothing to flush.
     const isRunning = registers.isEnabled && this.#queues.completions.size > 0
     // One flush at a time, however often the guest asks.
-    if (isRunning && (registers.status & SHUTDOWN_STATUS) === SHUTTING_DOWN) return
-    registers.status = (registers.status & ~SHUTDOWN_STATUS) | (isRunning ? SHUTTING_DOWN : SHUT_DOWN)
+    if (isRunning && (registers.status & controllerRegisters.SHUTDOWN_STATUS) === controllerRegisters.SHUTTING_DOWN)
+      return
+    registers.status =
+      (registers.status & ~controllerRegisters.SHUTDOWN_STATUS) |
+      (isRunning ? controllerRegisters.SHUTTING_DOWN : controllerRegisters.SHUT_DOWN)
     if (isRunning) this.#requests.start(SHUTDOWN)
   }
 
   #enable(): void {
     const { submissions, completions, selections } = this.#registers
-    this.#registers.status &= ~SHUTDOWN_STATUS
+    this.#registers.status &= ~controllerRegisters.SHUTDOWN_STATUS
     if (selections !== 0 || submissions.size < 2 || completions.size < 2) {
-      this.#registers.status |= FATAL
+      this.#registers.status |= controllerRegisters.FATAL
       return
     }
     this.#queues.createAdmin(submissions, completions)
-    this.#registers.status |= READY
+    this.#registers.status |= controllerRegisters.READY
   }
 
   /** A reset of the controller. The guest is notified of its end once the host is busy with nothing of before. */
@@ -247,7 +243,11 @@ export class Nvme implements DeviceModel {
   #disabled(): void {
     // The controller may have been reset, or disabled again, meanwhile.
     if (this.#queues.completions.size > 0 || this.#disabling.deadlineNs !== Infinity) return
-    this.#registers.status &= ~(READY | FATAL | SHUTDOWN_STATUS)
+    this.#registers.status &= ~(
+      controllerRegisters.READY |
+      controllerRegisters.FATAL |
+      controllerRegisters.SHUTDOWN_STATUS
+    )
     if (this.#registers.isEnabled) this.#enable()
   }
 
@@ -287,7 +287,7 @@ export class Nvme implements DeviceModel {
     const command = queue.fetch(this.#context.dma)
     if (command === null) {
       // The content of a queue outside of RAM is unknown, and so are its commands' identifiers.
-      this.#registers.status |= FATAL
+      this.#registers.status |= controllerRegisters.FATAL
     } else if (queue.id === ADMIN) {
       const outcome = this.#admin.execute(command)
       if (outcome !== LATER) this.#complete(queue, command.id, outcome)
@@ -320,7 +320,9 @@ export class Nvme implements DeviceModel {
 
   #end(job: NvmeJob, answer: NvmeAnswer): void {
     const { command } = job
-    if (command === null) this.#registers.status = (this.#registers.status & ~SHUTDOWN_STATUS) | SHUT_DOWN
+    if (command === null)
+      this.#registers.status =
+        (this.#registers.status & ~controllerRegisters.SHUTDOWN_STATUS) | controllerRegisters.SHUT_DOWN
     else {
       const queue = this.#queues.submissions.get(command.queue)
       if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
@@ -432,7 +434,7 @@ export class Nvme implements DeviceModel {
     )
     restoreDeadline(this.#later, later)
     restoreDeadline(this.#disabling, disabling ?? null)
-    const isReset = (this.#registers.status & READY) !== 0 && !this.#registers.isEnabled
+    const isReset = (this.#registers.status & controllerRegisters.READY) !== 0 && !this.#registers.isEnabled
     if (disabling === undefined && isReset) this.#disabling.armAfter(PAUSE_NS)
   }
 }

@@ -1,15 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
-import {
-  HOT_COUNTERS,
-  HOT_COUNTER_MASK,
-  HOT_COUNTER_SHIFT,
-  HOT_MISSED,
-  HOT_SLOW,
-  MISSES_AT,
-  MISSES_PER_COUNT_AT,
-} from '../hot-counters.ts'
+import * as H from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { OP_BITS, OP_COLD, OP_CROSS, OP_HEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../loop-state.ts'
@@ -149,8 +141,8 @@ export class Jit<Form> {
   #resetCounters(): void {
     const first = this.#parts.countersAt >>> 2
     const { u32 } = this.#memory
-    u32.fill(this.#interval, first, first + HOT_COUNTERS)
-    for (const at of [MISSES_AT, MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
+    u32.fill(this.#interval, first, first + H.HOT_COUNTERS)
+    for (const at of [H.MISSES_AT, H.MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
   }
 
   /** Adds the table of an interpreter, which may execute the units that there are already. */
@@ -175,8 +167,8 @@ export class Jit<Form> {
     let next = record
     try {
       this.#followFlush()
-      if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
-      else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
+      if ((record & H.HOT_MISSED) !== 0) this.#missed(record & ~H.HOT_MISSED, runner)
+      else if ((record & H.HOT_SLOW) !== 0) this.#slow(record & ~H.HOT_SLOW, runner)
       else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
@@ -195,7 +187,7 @@ export class Jit<Form> {
 
   /** Where the branches to a record are counted, in words. */
   #counterOf(record: number): number {
-    return (this.#parts.countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
+    return (this.#parts.countersAt + ((record >>> H.HOT_COUNTER_SHIFT) & H.HOT_COUNTER_MASK)) >>> 2
   }
 
   // ---------------------------------------------------------------- a place is hot

@@ -3,22 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import type { InterpreterCode } from '../interpreter.ts'
-import {
-  OP_COLD,
-  OP_CONTINUE,
-  OP_NEXT,
-  OP_CROSS,
-  OP_DEAD,
-  OP_HEAD,
-  OP_LEAVE,
-  OP_SYSTEM,
-  OP_UNIT,
-  RECORD_BYTES,
-  R_FUNCTION,
-  R_LENGTH,
-  R_LINK,
-  R_OP,
-} from '../record.ts'
+import * as R from '../record.ts'
 import { type ComputedTargets, NONE } from './computed-targets.ts'
 import type { CompiledInstructionSet, InstructionFlow } from './instruction-set.ts'
 import { fallsThrough, type Flow, isStraight, type RegionPage } from './region.ts'
@@ -269,23 +254,24 @@ export class RegionDiscovery<Form> {
     if (page === undefined) return false
     let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))]!
     if (record === 0) return false
-    if (u16[(record + R_OP) >>> 1] === OP_UNIT) {
+    if (u16[(record + R.R_OP) >>> 1] === R.OP_UNIT) {
       if (found.count > 0 && source.isApart(record)) return false
-      record = u32[(record + R_LINK) >>> 2]!
+      record = u32[(record + R.R_LINK) >>> 2]!
     }
     let crosses = 0
-    if (u16[(record + R_OP) >>> 1] === OP_CROSS) {
-      crosses = u32[(record + R_LINK) >>> 2]!
+    if (u16[(record + R.R_OP) >>> 1] === R.OP_CROSS) {
+      crosses = u32[(record + R.R_LINK) >>> 2]!
       // The page has to be among the region's, so that its changes end the region.
       if (this.#page(page.delta + PAGE_BYTES, source)?.page.slots !== crosses) return false
-      record += RECORD_BYTES
+      record += R.RECORD_BYTES
     }
-    const op = u16[(record + R_OP) >>> 1]! & ~OP_HEAD
-    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_NEXT || op === OP_LEAVE) return false
-    const fn = u16[(record + R_FUNCTION) >>> 1]!
-    const form = op === OP_SYSTEM ? undefined : this.#code.formOf(op, fn)
-    const next = at + u8[record + R_LENGTH]!
-    const isHosts = op === OP_SYSTEM && this.#instructionSet.isHostCalled(fn, record)
+    const op = u16[(record + R.R_OP) >>> 1]! & ~R.OP_HEAD
+    if ((op & (R.OP_DEAD | R.OP_COLD)) !== 0 || op === R.OP_CONTINUE || op === R.OP_NEXT || op === R.OP_LEAVE)
+      return false
+    const fn = u16[(record + R.R_FUNCTION) >>> 1]!
+    const form = op === R.OP_SYSTEM ? undefined : this.#code.formOf(op, fn)
+    const next = at + u8[record + R.R_LENGTH]!
+    const isHosts = op === R.OP_SYSTEM && this.#instructionSet.isHostCalled(fn, record)
     const { mode, state } = source
     const { flow, target }: InstructionFlow =
       form === undefined

@@ -1,16 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  R_LENGTH,
-  R_OFFSET,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  STATUS_HANDLER,
-  STATUS_JUMP,
-  TLB_INDEX_MASK,
-  TLB_READ,
-  TLB_WRITE,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
 import type {
   DispatchLabels,
   DispatchLoop,
@@ -104,8 +94,8 @@ export abstract class ToyContext {
   /** The program counter of the next instruction. */
   next(): I64 {
     const { f, record } = this
-    const length = f.loadExpression('i64.load8_u', record, R_LENGTH)
-    return this.counter(this.linear(f.loadExpression('i64.load16_u', record, R_OFFSET).add(length)))
+    const length = f.loadExpression('i64.load8_u', record, index.R_LENGTH)
+    return this.counter(this.linear(f.loadExpression('i64.load16_u', record, index.R_OFFSET).add(length)))
   }
 
   /** Makes a 4-byte access at rs + displacement through the TLB. */
@@ -116,10 +106,10 @@ export abstract class ToyContext {
       distance.ltU(IN_PAGE),
       () => at(f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())),
       () => {
-        if (table === TLB_WRITE) at(this.state.add(S_DATA))
+        if (table === index.TLB_WRITE) at(this.state.add(S_DATA))
         const status = f.call(this.#access, ea.toI32(), ea.shrU(32).toI32(), I32.of(4 | flags))
         f.if(status, () => this.fail(status))
-        if (table === TLB_READ) at(this.state.add(S_DATA))
+        if (table === index.TLB_READ) at(this.state.add(S_DATA))
       },
     )
   }
@@ -127,8 +117,8 @@ export abstract class ToyContext {
   /** The linear address of an access, its entry of the TLB, and its distance from the page that the entry is of. */
   lookUp(table: number): { readonly ea: I64; readonly entry: I32; readonly distance: I64 } {
     const { f } = this
-    const ea = f.let(this.read(table === TLB_READ ? R_RS : R_RD).add(this.immediate))
-    const entry = f.let(this.#tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const ea = f.let(this.read(table === index.TLB_READ ? R_RS : R_RD).add(this.immediate))
+    const entry = f.let(this.#tlb.add(ea.shrU(8).toI32().and(index.TLB_INDEX_MASK)))
     return { ea, entry, distance: f.let(ea.sub(f.loadExpression('i64.load', entry, table))) }
   }
 }
@@ -159,7 +149,7 @@ class FunctionContext extends ToyContext {
   /** Ends with the program counter at a linear address. */
   jump(linear: I64): void {
     this.f.store('i64.store', this.state, this.counter(linear), S_PC)
-    this.f.return(STATUS_JUMP)
+    this.f.return(index.STATUS_JUMP)
   }
 }
 
@@ -213,7 +203,7 @@ export function emit(c: ToyContext, { op, target }: ToyForm): void {
       c.write(c.immediate)
       break
     case 'adr':
-      c.write(c.linear(f.loadExpression('i64.load16_u', c.record, R_OFFSET)).add(c.immediate))
+      c.write(c.linear(f.loadExpression('i64.load16_u', c.record, index.R_OFFSET)).add(c.immediate))
       break
     case 'add':
     case 'sub':
@@ -234,13 +224,13 @@ export function emit(c: ToyContext, { op, target }: ToyForm): void {
       break
     case 'load': {
       const value = f.local('i64')
-      c.access(TLB_READ, (host) => f.set(value, f.loadExpression('i64.load32_s', host)), 0)
+      c.access(index.TLB_READ, (host) => f.set(value, f.loadExpression('i64.load32_s', host)), 0)
       c.write(value.get)
       break
     }
     case 'store': {
       const value = c.read(R_RS)
-      c.access(TLB_WRITE, (host) => f.store('i64.store32', host, value), WRITE)
+      c.access(index.TLB_WRITE, (host) => f.store('i64.store32', host, value), WRITE)
       break
     }
     case 'bz':
@@ -264,7 +254,7 @@ function emitCount(c: FunctionContext): void {
   f.set(left, c.read(R_RS))
   f.set(budget, f.loadExpression('i32.load', state, S_BUDGET))
   const rs = state.add(f.loadExpression('i32.load16_u', c.record, R_RS))
-  f.if(left.get.eqz(), () => f.return(STATUS_DONE))
+  f.if(left.get.eqz(), () => f.return(index.STATUS_DONE))
   f.loop((again) => {
     f.store('i64.store', rs, f.let(c.read(R_RS).sub(1)))
     c.write(f.let(c.read(R_RD).add(1)))
@@ -272,11 +262,11 @@ function emitCount(c: FunctionContext): void {
     f.set(budget, budget.get.sub(1))
     f.store('i32.store', state, budget.get, S_BUDGET)
     f.store('i32.store', state, f.loadExpression('i32.load', state, S_ITERATIONS).add(1), S_ITERATIONS)
-    f.if(left.get.eqz(), () => f.return(STATUS_DONE))
+    f.if(left.get.eqz(), () => f.return(index.STATUS_DONE))
     // Executed alone it stops after each iteration; so it must stop here too when attention is requested.
     f.brIf(budget.get.gtS(0).and(f.loadExpression('i32.load', state, S_ATTENTION).eqz()), again)
   })
-  f.return(STATUS_CONTINUE)
+  f.return(index.STATUS_CONTINUE)
 }
 
 /** Operations that are functions only: one uses the budget, the other may be left to the host. */
@@ -321,7 +311,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
         return 'control'
       case 'jr': {
         const target = c.read(R_RS)
-        f.if(target.ltS(0), () => f.return(STATUS_HANDLER))
+        f.if(target.ltS(0), () => f.return(index.STATUS_HANDLER))
         c.jump(target)
         return 'control'
       }

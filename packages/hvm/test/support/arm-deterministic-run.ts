@@ -2,17 +2,7 @@ import { createHash } from 'node:crypto'
 import { Instant, type DeviceContext, type DeviceModel } from '@retrap/device'
 import { beginRestoringDomain, restoreDomain, saveDomain, type ArmDomain, type GicPlace } from '../../src/arm/index.ts'
 import { DEVICE, domainWith, ITS, put, RAM } from './arm-guest.ts'
-import {
-  A32,
-  A32_PROGRAM,
-  AT_WORK,
-  IS_V3,
-  JITTER_RAM,
-  PROGRAM,
-  ROUNDS,
-  VCPUS,
-  VECTOR_WORDS,
-} from './arm-jitter-program.ts'
+import * as armJitterProgram from './arm-jitter-program.ts'
 import { jitterDevice } from './jitter-device.ts'
 import { type Moves, runWithMoves } from './moves.ts'
 
@@ -103,20 +93,20 @@ function build(vcpus: number, gic: Gic): Run {
     2: (context) => context.signalMsi(MESSAGES.base + 0x40, MESSAGES.first),
     3: (context) => context.signalMsi(ITS + 0x1_0040, 0),
   }
-  const model = jitterDevice({ mmio: DEVICE, memory: RAM + JITTER_RAM, interrupt: signals[gic] })
-  const domain = domainWith(PROGRAM, vcpus, undefined, PLACES[gic])
+  const model = jitterDevice({ mmio: DEVICE, memory: RAM + armJitterProgram.JITTER_RAM, interrupt: signals[gic] })
+  const domain = domainWith(armJitterProgram.PROGRAM, vcpus, undefined, PLACES[gic])
   domain.attach(model)
-  domain.vcpus[0]!.start(BigInt(RAM), BigInt(ROUNDS))
+  domain.vcpus[0]!.start(BigInt(RAM), BigInt(armJitterProgram.ROUNDS))
   return { domain, model }
 }
 
 /** Has the guest begin with its program. */
 function load({ domain }: Run, vcpus: number, gic: Gic): void {
-  put(domain, A32, A32_PROGRAM)
-  for (const [offset, word] of VECTOR_WORDS) put(domain, offset, [word])
-  put(domain, AT_WORK, [vcpus])
-  put(domain, VCPUS, [vcpus])
-  put(domain, IS_V3, [gic - 2])
+  put(domain, armJitterProgram.A32, armJitterProgram.A32_PROGRAM)
+  for (const [offset, word] of armJitterProgram.VECTOR_WORDS) put(domain, offset, [word])
+  put(domain, armJitterProgram.AT_WORK, [vcpus])
+  put(domain, armJitterProgram.VCPUS, [vcpus])
+  put(domain, armJitterProgram.IS_V3, [gic - 2])
   prepareGic(domain, gic, vcpus)
 }
 

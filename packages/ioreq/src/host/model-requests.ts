@@ -1,14 +1,7 @@
 import { type AccessRequest, type CancelSignal, DeviceError, type Word64 } from '@retrap/device'
 import { cut, hex, isOneCall, isPromise, isWord, notNumber, SplitAccess, type PciTree } from '@retrap/device/host'
 import type { LocalModels, OneCall, ReplyTarget } from '../channel.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_INVALIDATE,
-  IOREQ_TYPE_PCI_CONFIG,
-  IOREQ_TYPE_PIO,
-  IOREQ_TYPE_TIMEOFFSET,
-} from '../layout.ts'
+import * as L from '../layout.ts'
 import { PieceAccess } from '../pieces.ts'
 import type { RegionTable } from '../region-table.ts'
 import type { ClaimedRegion } from '../region.ts'
@@ -98,7 +91,7 @@ class Service implements OneCall {
   call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void {
     const access = this.access!
     this.#region = region
-    this.#read = direction === IOREQ_READ
+    this.#read = direction === L.IOREQ_READ
     let answer: unknown
     try {
       answer = this.#read
@@ -183,10 +176,10 @@ export class ModelRequests implements Requests {
     const { type, direction, count, size } = request
     const service = this.begin(vcpu, replies)
     const access = service.access!
-    if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
-    if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
+    if (type === L.IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
+    if (type !== L.IOREQ_TYPE_PIO && type !== L.IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
     const address = requestAddress(request)
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const kind = type === L.IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const { dataLo } = request
     if (count === 1 && !request.dataIsPointer) {
       const region = this.#table.regionAt(kind, address)
@@ -209,8 +202,8 @@ export class ModelRequests implements Requests {
   /** Serves a write that nobody waits for, out of the buffered ring. */
   serveBuffered(request: IoRequest): void {
     const { type, addressLo: address, size, dataLo, dataHi } = request
-    if (type === IOREQ_TYPE_TIMEOFFSET) return this.#timeOffset(dataLo, dataHi)
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    if (type === L.IOREQ_TYPE_TIMEOFFSET) return this.#timeOffset(dataLo, dataHi)
+    const kind = type === L.IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const region = this.#table.regionAt(kind, address)
     if (region === null || address - region.base + size > region.length) return
     const what = `buffered write of ${size} bytes at ${hex(address)}`
@@ -230,7 +223,7 @@ export class ModelRequests implements Requests {
     const { direction, size, dataLo, dataHi } = request
     const pieces = this.#pieces
     const failure =
-      direction === IOREQ_READ
+      direction === L.IOREQ_READ
         ? pieces.read(this.#table, kind, address, size)
         : pieces.write(this.#table, kind, address, size, dataLo, dataHi)
     if (failure !== null) return this.#reject(vcpu, access, failure.device, pieces.error)
@@ -252,7 +245,7 @@ export class ModelRequests implements Requests {
 
   #configPiece(bdf: number, register: number, size: number, direction: number, value: number): number {
     const { tree } = this.#options
-    if (direction === IOREQ_READ) return tree.read(bdf, register, size) >>> 0
+    if (direction === L.IOREQ_READ) return tree.read(bdf, register, size) >>> 0
     tree.write(bdf, register, size, value)
     return 0
   }
@@ -261,10 +254,10 @@ export class ModelRequests implements Requests {
   #serveNotice(vcpu: number, access: PendingAccess, request: IoRequest): void {
     const { notices } = this.#options
     const answer = (): void => this.#answer(vcpu, access, 0xffff_ffff, 0xffff_ffff)
-    if (request.type === IOREQ_TYPE_TIMEOFFSET) {
+    if (request.type === L.IOREQ_TYPE_TIMEOFFSET) {
       this.#timeOffset(request.dataLo, request.dataHi)
       answer()
-    } else if (request.type === IOREQ_TYPE_INVALIDATE) {
+    } else if (request.type === L.IOREQ_TYPE_INVALIDATE) {
       notices.dropMappings(notices.takeAnnounced(vcpu), answer)
     } else {
       const what = `unknown type of request ${request.type}`
@@ -279,8 +272,8 @@ export class ModelRequests implements Requests {
   async #serveLater(access: PendingAccess, request: IoRequest, into: Word64): Promise<void> {
     const { type, direction, count, size, dataIsPointer } = request
     const { dma } = this.#options
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const read = direction === IOREQ_READ
+    const kind = type === L.IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const read = direction === L.IOREQ_READ
     const split = new SplitAccess<ClaimedRegion>()
     const bytes = new Uint8Array(8)
     for (let i = 0; i < count; i++) {

@@ -1,23 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { DeviceError } from '@retrap/device'
-import {
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_ASK,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PCI_CONFIG,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  IoreqError,
-  pciAddressHi,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PCI,
-  XEN_DMOP_IO_RANGE_PORT,
-  type IoreqTransport,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { IoreqError, pciAddressHi, type IoreqTransport } from '../../src/index.ts'
 import { makeMachine, recorder, STATUS } from './machine.ts'
 
 const codeOf = (act: () => unknown): string => {
@@ -63,10 +48,10 @@ describe('direct accesses to a synchronous model', () => {
     { size: 8, lo: 0xffff_ffff, hi: 0xffff_ffff },
   ])('an unclaimed read of $size bytes gives ones', ({ size, lo, hi }) => {
     const { dispatch } = makeMachine()
-    expect(dispatch.mmioRead(0xfed0_0000, size)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0xfed0_0000, size)).toBe(index.STATUS_UNHANDLED)
     expect([dispatch.lo, dispatch.hi]).toEqual([lo, hi])
     if (size <= 4) {
-      expect(dispatch.portRead(0x80, size)).toBe(STATUS_UNHANDLED)
+      expect(dispatch.portRead(0x80, size)).toBe(index.STATUS_UNHANDLED)
       expect(dispatch.lo).toBe(lo)
     }
   })
@@ -74,10 +59,10 @@ describe('direct accesses to a synchronous model', () => {
   test('an access that leaves the claimed range is nobody’s', () => {
     const model = recorder('x', { ports: [0x100, 4], mmio: [0x1000, 4] })
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.portRead(0x102, 4)).toBe(STATUS_UNHANDLED)
-    expect(dispatch.portWrite(0xff, 2, 0)).toBe(STATUS_UNHANDLED)
-    expect(dispatch.mmioRead(0x1001, 4)).toBe(STATUS_UNHANDLED)
-    expect(dispatch.mmioRead(0xffe, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0x102, 4)).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.portWrite(0xff, 2, 0)).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0x1001, 4)).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0xffe, 4)).toBe(index.STATUS_UNHANDLED)
     expect(model.log).toEqual([])
   })
 
@@ -85,7 +70,7 @@ describe('direct accesses to a synchronous model', () => {
     const low = recorder('low', { ports: [0x100, 2] })
     const high = recorder('high', { ports: [0x102, 2] })
     const { dispatch } = makeMachine({}, [low, high])
-    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_DONE)
+    expect(dispatch.portRead(0x100, 4)).toBe(index.STATUS_DONE)
     expect(dispatch.lo).toBe(0x01000100)
     dispatch.portWrite(0x101, 2, 0xaabb)
     expect([low.log, high.log]).toEqual([
@@ -115,7 +100,7 @@ describe('direct accesses to a synchronous model', () => {
       context.mapPorts(0x60, 5, { read: () => 0, write: () => {} })
     }
     expect(codeOf(() => host.attach(clash))).toBe('ERR_EXISTS')
-    expect(dispatch.portRead(0x70, 1)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0x70, 1)).toBe(index.STATUS_UNHANDLED)
     expect(host.models()).toHaveLength(1)
     expect(codeOf(() => host.attach(recorder('first', {})))).toBe('ERR_EXISTS')
   })
@@ -138,7 +123,7 @@ describe('access sizes that a range declares', () => {
   test.each(read)('$options: a read of $size at $at is $calls', ({ options, at, size, calls }) => {
     const model = recorder('x', { mmio: [0x8000, 0x100] }, options)
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.mmioRead(0x8000 + at, size)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(0x8000 + at, size)).toBe(index.STATUS_DONE)
     let expected = 0n
     for (let i = 0; i < size; i++) expected |= BigInt(at + i) << BigInt(8 * i)
     expect((BigInt(dispatch.hi) << 32n) | BigInt(dispatch.lo)).toBe(expected)
@@ -155,7 +140,7 @@ describe('access sizes that a range declares', () => {
   test.each(write)('$options: a write of $size at $at is $calls', ({ options, at, size, calls }) => {
     const model = recorder('x', { mmio: [0x8000, 0x100] }, options)
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.mmioWrite(0x8000 + at, size, 0x4455_6677, 0x0011_2233)).toBe(STATUS_DONE)
+    expect(dispatch.mmioWrite(0x8000 + at, size, 0x4455_6677, 0x0011_2233)).toBe(index.STATUS_DONE)
     expect(model.log).toEqual(calls)
   })
 
@@ -189,7 +174,7 @@ describe('regions', () => {
       name: 'x',
       attach: (c) => (region = c.mapPorts(0x100, 4, { read: () => 0x5a, write: () => {} }, { disabled: true })),
     })
-    const answers = (port: number): boolean => dispatch.portRead(port, 1) === STATUS_DONE
+    const answers = (port: number): boolean => dispatch.portRead(port, 1) === index.STATUS_DONE
     expect(answers(0x100)).toBe(false)
     region.enable()
     expect(answers(0x100)).toBe(true)
@@ -208,7 +193,7 @@ describe('regions', () => {
     host.attach({ name: 'b', attach: (c) => (region = c.mapPorts(0x200, 4, { read: () => 1, write: () => {} })) })
     expect(codeOf(() => region.move(0xfd))).toBe('ERR_EXISTS')
     expect(codeOf(() => region.move(0xffff))).toBe('ERR_INVALID')
-    expect(dispatch.portRead(0x200, 4)).toBe(STATUS_DONE)
+    expect(dispatch.portRead(0x200, 4)).toBe(index.STATUS_DONE)
   })
 
   test('the hypervisor’s own ranges come before any server’s', () => {
@@ -299,20 +284,23 @@ describe('servers and their precedence', () => {
           },
         },
       })
-      made.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
-      made.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1fff)
+      made.mapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
+      made.mapRange(index.XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1fff)
       made.setState(true)
       return made
     }
     const ask = (fields: object): string => {
       answers.length = 0
-      dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, ...fields }))
+      dispatch.submit(
+        0,
+        request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_READ, addressLo: 0x100, ...fields }),
+      )
       return answers.join()
     }
     const zero = server('zero')
     const one = server('one')
     expect(ask({})).toBe('one')
-    one.unmapRange(XEN_DMOP_IO_RANGE_PORT, 0x102, 0x10f)
+    one.unmapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x102, 0x10f)
     expect(ask({ size: 4 })).toBe('zero')
     expect(ask({ size: 2 })).toBe('one')
     one.setState(false)
@@ -322,22 +310,22 @@ describe('servers and their precedence', () => {
     const newest = server('newest')
     expect(newest.id).toBe(0)
     expect(ask({ size: 1 })).toBe('one')
-    expect(ask({ type: IOREQ_TYPE_COPY, addressLo: 0x1ffe, size: 4 })).toBe('')
-    expect(ask({ type: IOREQ_TYPE_COPY, addressLo: 0x1ffc, size: 4 })).toBe('one')
+    expect(ask({ type: index.IOREQ_TYPE_COPY, addressLo: 0x1ffe, size: 4 })).toBe('')
+    expect(ask({ type: index.IOREQ_TYPE_COPY, addressLo: 0x1ffc, size: 4 })).toBe('one')
   })
 
   test('a direct access to another process’ server does nothing and asks for a logged pass', () => {
     const { dispatch } = makeMachine()
     let notified = 0
     const server = dispatch.createServer({ name: 'far', transport: { notify: () => void notified++ } })
-    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x103)
-    server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1003)
-    server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x18, 0x18)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x103)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1003)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PCI, 0x18, 0x18)
     server.setState(true)
-    expect(dispatch.portRead(0x100, 1)).toBe(STATUS_ASK)
-    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(STATUS_ASK)
+    expect(dispatch.portRead(0x100, 1)).toBe(index.STATUS_ASK)
+    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(index.STATUS_ASK)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
-    expect(dispatch.portRead(0xcfc, 4)).toBe(STATUS_ASK)
+    expect(dispatch.portRead(0xcfc, 4)).toBe(index.STATUS_ASK)
     expect(notified).toBe(0)
   })
 
@@ -385,19 +373,19 @@ describe('CF8 and CFC (reference: "Selection")', () => {
   test('a function that is not there reads as ones', () => {
     const { dispatch } = machine()
     dispatch.portWrite(0xcf8, 4, 0x8000_2000)
-    expect(dispatch.portRead(0xcfc, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0xcfc, 4)).toBe(index.STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
-    expect(dispatch.portWrite(0xcfc, 4, 0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portWrite(0xcfc, 4, 0)).toBe(index.STATUS_UNHANDLED)
   })
 
   test('the latch answers reads of 0xCF8 where there are functions and no bridge claims the port', () => {
     const { dispatch, host } = makeMachine()
-    expect(dispatch.portWrite(0xcf8, 4, 0x8000_1800)).toBe(STATUS_UNHANDLED)
-    expect(dispatch.portRead(0xcf8, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portWrite(0xcf8, 4, 0x8000_1800)).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.portRead(0xcf8, 4)).toBe(index.STATUS_UNHANDLED)
     host.attach({ name: 'nic', attach: (c) => void c.pci.add({ device: 3, vendorId: 1, deviceId: 2, classCode: 0 }) })
-    expect(dispatch.portRead(0xcf8, 4)).toBe(STATUS_DONE)
+    expect(dispatch.portRead(0xcf8, 4)).toBe(index.STATUS_DONE)
     expect(dispatch.lo).toBe(0x8000_1800)
-    expect(dispatch.portRead(0xcf8, 2)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0xcf8, 2)).toBe(index.STATUS_UNHANDLED)
   })
 
   test('without bit 31, and outside of 0xCFC–0xCFF, it is a port like others', () => {
@@ -424,10 +412,13 @@ describe('CF8 and CFC (reference: "Selection")', () => {
     const cf8 = (vcpu: number, value: number) =>
       dispatch.submit(
         vcpu,
-        request({ type: IOREQ_TYPE_PIO, direction: IOREQ_WRITE, addressLo: 0xcf8, size: 4, dataLo: value }),
+        request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_WRITE, addressLo: 0xcf8, size: 4, dataLo: value }),
       )
     const cfc = (vcpu: number) => {
-      dispatch.submit(vcpu, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0xcfc, size: 4 }))
+      dispatch.submit(
+        vcpu,
+        request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_READ, addressLo: 0xcfc, size: 4 }),
+      )
       return dispatch.lo
     }
     cf8(0, 0x8000_1800)
@@ -441,14 +432,17 @@ describe('CF8 and CFC (reference: "Selection")', () => {
     const { dispatch, request } = machine()
     const seen = request({})
     const server = dispatch.createServer({ name: 'far', transport: { notify: (v) => server.slot(v).readInto(seen) } })
-    server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x0ff, 0x0ff)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PCI, 0x0ff, 0x0ff)
     server.setState(true)
     dispatch.config.extended = true
     dispatch.portWrite(0xcf8, 4, 0x8500_ff00 | 0x44)
-    dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_WRITE, addressLo: 0xcfd, dataLo: 0x7f }))
+    dispatch.submit(
+      0,
+      request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_WRITE, addressLo: 0xcfd, dataLo: 0x7f }),
+    )
     expect(seen).toMatchObject({
-      type: IOREQ_TYPE_PCI_CONFIG,
-      direction: IOREQ_WRITE,
+      type: index.IOREQ_TYPE_PCI_CONFIG,
+      direction: index.IOREQ_WRITE,
       addressHi: pciAddressHi(0, 0, 31, 7),
       addressLo: 0x545,
       size: 1,
@@ -466,7 +460,7 @@ describe('string requests (count > 1)', () => {
     const { dispatch, ram, request } = makeMachine({}, [model])
     ram.set([1, 0, 2, 0, 3, 0], 0x100)
     const fields = { addressLo: first, dataLo: from, dataIsPointer: true, count: 3, size: 2, df }
-    expect(dispatch.submit(0, request(fields))).toBe(STATUS_DONE)
+    expect(dispatch.submit(0, request(fields))).toBe(index.STATUS_DONE)
     expect(model.log).toEqual(calls)
   })
 
@@ -475,14 +469,14 @@ describe('string requests (count > 1)', () => {
     const { dispatch, ram, host, request } = makeMachine()
     host.attach({ name: 'x', attach: (c) => void c.mapPorts(0x60, 1, { read: () => next++, write: () => {} }) })
     const fields = {
-      type: IOREQ_TYPE_PIO,
-      direction: IOREQ_READ,
+      type: index.IOREQ_TYPE_PIO,
+      direction: index.IOREQ_READ,
       addressLo: 0x60,
       dataLo: 0x200,
       dataIsPointer: true,
       count: 4,
     }
-    expect(dispatch.submit(0, request(fields))).toBe(STATUS_DONE)
+    expect(dispatch.submit(0, request(fields))).toBe(index.STATUS_DONE)
     expect(String.fromCharCode(...ram.subarray(0x200, 0x204))).toBe('ABCD')
   })
 
@@ -491,7 +485,7 @@ describe('string requests (count > 1)', () => {
     const { dispatch, request } = makeMachine({}, [model])
     dispatch.submit(0, request({ addressLo: 0x8000, count: 3, size: 1, dataLo: 0x5a }))
     expect(model.log).toEqual(['w1@0=5a', 'w1@1=5a', 'w1@2=5a'])
-    dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8000, count: 3, size: 2 }))
+    dispatch.submit(0, request({ direction: index.IOREQ_READ, addressLo: 0x8000, count: 3, size: 2 }))
     expect(dispatch.lo).toBe(0x0504)
   })
 
@@ -503,14 +497,14 @@ describe('string requests (count > 1)', () => {
     })
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
     const fields = {
-      type: IOREQ_TYPE_PIO,
-      direction: IOREQ_READ,
+      type: index.IOREQ_TYPE_PIO,
+      direction: index.IOREQ_READ,
       addressLo: 0xcfc,
       dataLo: 4,
       dataIsPointer: true,
       df: true,
     }
-    expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(STATUS_DONE)
+    expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(index.STATUS_DONE)
     expect(Array.from(ram.subarray(0, 6))).toEqual([0x34, 0x12, 0x34, 0x12, 0x34, 0x12])
   })
 
@@ -548,7 +542,7 @@ describe('string requests (count > 1)', () => {
       () => dispatch.portReadOrSend(0, 0x104, 4),
       () => dispatch.portWrite(0x104, 4, 0x4433_2211),
     ]
-    for (const way of ways) expect(way()).toBe(STATUS_DONE)
+    for (const way of ways) expect(way()).toBe(index.STATUS_DONE)
     const [reads, writes] = [['r2@4', 'r2@4'], ['w2@4=2211']] as const
     expect(low.log).toEqual([...reads, ...writes, ...reads, ...writes])
     expect(high.log).toHaveLength(6)
@@ -587,8 +581,15 @@ describe('string requests (count > 1)', () => {
     let reads = 0
     const read = (): number => (++reads === 2 ? NaN : 0x1_0041)
     host.attach({ name: 'x', attach: (c) => void c.mapMmio(0x8000, 8, { read, write: () => {} }) })
-    const fields = { direction: IOREQ_READ, addressLo: 0x8000, dataLo: 0x200, dataIsPointer: true, count: 4, size: 2 }
-    expect(dispatch.submit(0, request(fields))).toBe(policy === 'crash' ? STATUS_ERROR : STATUS_DONE)
+    const fields = {
+      direction: index.IOREQ_READ,
+      addressLo: 0x8000,
+      dataLo: 0x200,
+      dataIsPointer: true,
+      count: 4,
+      size: 2,
+    }
+    expect(dispatch.submit(0, request(fields))).toBe(policy === 'crash' ? index.STATUS_ERROR : index.STATUS_DONE)
     expect(failures.map(({ request: what }) => what)).toEqual(['mmio read of 2 bytes at 0x8002'])
     const after = policy === 'crash' ? [0, 0, 0, 0, 0, 0] : [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
     expect([...ram.subarray(0x200, 0x208)]).toEqual([0x41, 0, ...after])
@@ -598,15 +599,17 @@ describe('string requests (count > 1)', () => {
   test('a string over the end of a range belongs to nobody', () => {
     const model = recorder('x', { mmio: [0x8000, 8] })
     const { dispatch, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request({ addressLo: 0x8004, count: 3, size: 2 }))).toBe(STATUS_UNHANDLED)
-    expect(dispatch.submit(0, request({ addressLo: 0x8002, count: 3, size: 2, df: true }))).toBe(STATUS_UNHANDLED)
+    expect(dispatch.submit(0, request({ addressLo: 0x8004, count: 3, size: 2 }))).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.submit(0, request({ addressLo: 0x8002, count: 3, size: 2, df: true }))).toBe(index.STATUS_UNHANDLED)
     expect(model.log).toEqual([])
   })
 
   test.each([0, 3, 5, 16])('an element of %i bytes never reaches a model', (size) => {
     const model = recorder('x', { mmio: [0x8000, 64] })
     const { dispatch, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8000, size }))).toBe(STATUS_UNHANDLED)
+    expect(dispatch.submit(0, request({ direction: index.IOREQ_READ, addressLo: 0x8000, size }))).toBe(
+      index.STATUS_UNHANDLED,
+    )
     expect(model.log).toEqual([])
   })
 })

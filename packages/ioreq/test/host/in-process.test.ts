@@ -2,18 +2,8 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { defineDevice, type DeviceModel, type Region } from '@retrap/device'
 import { DeviceHost } from '../../src/host/index.ts'
-import {
-  STATUS_DONE,
-  STATUS_ASK,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  type IoDispatch,
-  type IoDispatchOptions,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { type IoDispatch, type IoDispatchOptions } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 async function turns(): Promise<void> {
@@ -55,8 +45,8 @@ function makeBoth(options: Partial<IoDispatchOptions> = {}) {
 
 /** A port read as a vCPU makes it: directly, and when that may take its time as a request. */
 function ask(dispatch: IoDispatch, port: number): number {
-  expect(dispatch.portRead(port, 4)).toBe(STATUS_ASK)
-  return dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, port, 4, 0, 0)
+  expect(dispatch.portRead(port, 4)).toBe(index.STATUS_ASK)
+  return dispatch.submitOne(0, index.IOREQ_TYPE_PIO, index.IOREQ_READ, port, 4, 0, 0)
 }
 
 const taken = (dispatch: IoDispatch): [number, number] => [dispatch.requests.take(0), dispatch.lo]
@@ -64,7 +54,7 @@ const taken = (dispatch: IoDispatch): [number, number] => [dispatch.requests.tak
 test('a dispatcher that is closed leaves no timer for the deadline of a request', () => {
   vi.useFakeTimers()
   const { dispatch, failures } = makeBoth({ policy: 'detach', deadlineMs: 1000 })
-  expect(ask(dispatch, first.base)).toBe(STATUS_RETRY)
+  expect(ask(dispatch, first.base)).toBe(index.STATUS_RETRY)
   expect(vi.getTimerCount()).toBe(1)
   dispatch.requests.close()
   expect([vi.getTimerCount(), failures]).toEqual([0, []])
@@ -118,9 +108,9 @@ test('a model is taken out once: its ports read as ones; others cannot be', () =
   const { dispatch, host } = makeBoth()
   host.attach(now)
   expect(host.detach('never')).toBe(false)
-  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([STATUS_DONE, 3])
+  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([index.STATUS_DONE, 3])
   expect(host.detach('now')).toBe(true)
-  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([STATUS_DONE, 0xffff_ffff])
+  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([index.STATUS_DONE, 0xffff_ffff])
 })
 
 describe('an answer', () => {
@@ -132,36 +122,36 @@ describe('an answer', () => {
     open[0]!.resolve(1)
     await turns()
     expect(completions).toEqual([[0, true]])
-    expect(taken(dispatch)).toEqual([STATUS_DONE, 1])
+    expect(taken(dispatch)).toEqual([index.STATUS_DONE, 1])
     // At once.
-    expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([STATUS_DONE, 3])
+    expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([index.STATUS_DONE, 3])
     expect(completions).toHaveLength(1)
     // At once, but in the course of what has become of the request before it.
     ask(dispatch, second.base)
     dispatch.requests.cancel(0)
-    expect(ask(dispatch, 0x300)).toBe(STATUS_RETRY)
+    expect(ask(dispatch, 0x300)).toBe(index.STATUS_RETRY)
     dispatch.requests.expire(Infinity)
     expect(completions).toEqual([
       [0, true],
       [0, false],
     ])
-    expect(taken(dispatch)).toEqual([STATUS_DONE, 3])
+    expect(taken(dispatch)).toEqual([index.STATUS_DONE, 3])
   })
 
   test('of a server that has been destroyed is not that of the next one', async () => {
     const { dispatch, host, platform, completions } = makeBoth()
     ask(dispatch, first.base)
     host.server.destroy()
-    expect(taken(dispatch)).toEqual([STATUS_UNHANDLED, 0xffff_ffff])
+    expect(taken(dispatch)).toEqual([index.STATUS_UNHANDLED, 0xffff_ffff])
     const next = new DeviceHost(dispatch, platform)
     next.attach(slow(second))
-    expect(ask(dispatch, second.base)).toBe(STATUS_RETRY)
+    expect(ask(dispatch, second.base)).toBe(index.STATUS_RETRY)
     open[0]!.resolve(1)
     await turns()
-    expect([dispatch.requests.take(0), completions.length]).toEqual([STATUS_RETRY, 1])
+    expect([dispatch.requests.take(0), completions.length]).toEqual([index.STATUS_RETRY, 1])
     open[1]!.resolve(2)
     await turns()
-    expect(taken(dispatch)).toEqual([STATUS_DONE, 2])
+    expect(taken(dispatch)).toEqual([index.STATUS_DONE, 2])
   })
 
   test('that nobody has taken when its server is destroyed is none', async () => {
@@ -170,22 +160,25 @@ describe('an answer', () => {
     open[0]!.resolve(1)
     await turns()
     host.server.destroy()
-    expect(taken(dispatch)).toEqual([STATUS_UNHANDLED, 0xffff_ffff])
+    expect(taken(dispatch)).toEqual([index.STATUS_UNHANDLED, 0xffff_ffff])
     expect(dispatch.requests.has(0)).toBe(false)
   })
 
   test.each([
     ['one call of a handler', (dispatch: IoDispatch) => ask(dispatch, first.base)],
-    ['several', (dispatch: IoDispatch) => dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, first.mmio, 8, 1, 2)],
+    [
+      'several',
+      (dispatch: IoDispatch) => dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, first.mmio, 8, 1, 2),
+    ],
   ])('comes by itself after a notice, which came through the page: %s', async (_, send) => {
     const { dispatch } = makeBoth()
-    expect(dispatch.requests.invalidate(0)).toBe(STATUS_DONE)
-    expect(send(dispatch)).toBe(STATUS_RETRY)
+    expect(dispatch.requests.invalidate(0)).toBe(index.STATUS_DONE)
+    expect(send(dispatch)).toBe(index.STATUS_RETRY)
     for (let i = 0; i < 2; i++) {
       open[i]?.resolve(1)
       await turns()
     }
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_DONE)
   })
 
   test('is traced, and has a deadline, like any other', async () => {
@@ -197,7 +190,7 @@ describe('an answer', () => {
     ask(dispatch, first.base)
     open[0]!.resolve(1)
     await turns()
-    expect(taken(dispatch)).toEqual([STATUS_DONE, 1])
+    expect(taken(dispatch)).toEqual([index.STATUS_DONE, 1])
     ask(dispatch, first.base)
     dispatch.requests.expire(Infinity)
     expect(failures.map(({ device }) => device)).toEqual(['first'])
@@ -213,16 +206,18 @@ describe('the handler that is called', () => {
     open[0]!.resolve(1)
     await turns()
     dispatch.requests.take(0)
-    const fields = { type: IOREQ_TYPE_COPY, direction: IOREQ_READ, addressLo: second.mmio, size: 4 }
-    expect(dispatch.submit(0, request(fields))).toBe(STATUS_RETRY)
+    const fields = { type: index.IOREQ_TYPE_COPY, direction: index.IOREQ_READ, addressLo: second.mmio, size: 4 }
+    expect(dispatch.submit(0, request(fields))).toBe(index.STATUS_RETRY)
     expect(open.map(({ name }) => name)).toEqual(['first', 'second'])
   })
 
   test('is not one that was found before its server was disabled', () => {
     const { dispatch, host } = makeBoth()
-    expect(dispatch.portRead(first.base, 4)).toBe(STATUS_ASK)
+    expect(dispatch.portRead(first.base, 4)).toBe(index.STATUS_ASK)
     host.server.setState(false)
-    expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, first.base, 4, 0, 0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.submitOne(0, index.IOREQ_TYPE_PIO, index.IOREQ_READ, first.base, 4, 0, 0)).toBe(
+      index.STATUS_UNHANDLED,
+    )
     expect(open).toEqual([])
   })
 
@@ -230,12 +225,12 @@ describe('the handler that is called', () => {
     const { dispatch, models } = makeBoth()
     ask(dispatch, first.base)
     dispatch.requests.cancel(0)
-    expect(ask(dispatch, second.base)).toBe(STATUS_RETRY)
+    expect(ask(dispatch, second.base)).toBe(index.STATUS_RETRY)
     models[1].regions[0]!.move(0x400)
     open[0]!.resolve(1)
     await turns()
     expect(open).toHaveLength(1)
-    expect(taken(dispatch)).toEqual([STATUS_DONE, 0xffff_ffff])
+    expect(taken(dispatch)).toEqual([index.STATUS_DONE, 0xffff_ffff])
   })
 })
 
@@ -252,20 +247,20 @@ describe('mmioReadOrSend', () => {
     const options = traced ? { trace: (record: { event: string }) => void sent.push(record.event) } : {}
     const { dispatch, host } = makeBoth(options)
     host.attach(quick)
-    expect(dispatch.mmioReadOrSend(0, 0x4004, 4)).toBe(STATUS_DONE)
+    expect(dispatch.mmioReadOrSend(0, 0x4004, 4)).toBe(index.STATUS_DONE)
     expect(dispatch.lo).toBe(11)
-    expect(dispatch.mmioReadOrSend(0, 0x9000, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioReadOrSend(0, 0x9000, 4)).toBe(index.STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
     // Not all of it is the model's.
-    expect(dispatch.mmioReadOrSend(0, 0x100e, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioReadOrSend(0, 0x100e, 4)).toBe(index.STATUS_UNHANDLED)
     for (const [gpa, size] of [
       [0x1004, 4],
       // Two calls of the handler.
       [0x1008, 8],
     ] as const) {
-      expect(dispatch.mmioReadOrSend(1, gpa, size)).toBe(STATUS_RETRY)
+      expect(dispatch.mmioReadOrSend(1, gpa, size)).toBe(index.STATUS_RETRY)
       expect(() => dispatch.mmioReadOrSend(1, gpa, size)).toThrow(/already waits/)
-      for (let calls = 0; dispatch.requests.take(1) === STATUS_RETRY; calls++) {
+      for (let calls = 0; dispatch.requests.take(1) === index.STATUS_RETRY; calls++) {
         expect(calls).toBeLessThan(4)
         open.shift()?.resolve(0x1234_5678)
         await turns()

@@ -1,15 +1,7 @@
 import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import {
-  STATUS_DONE,
-  STATUS_ASK,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_WRITE,
-  PortWindow,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { PortWindow } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const WINDOW = 0x3eff_0000
@@ -49,22 +41,26 @@ function board(synchronous = true) {
 describe('ports in memory', () => {
   test('an access there is one to a port', () => {
     const { dispatch, log } = board()
-    expect([dispatch.mmioRead(WINDOW + 0x1000, 4), dispatch.lo, dispatch.hi]).toEqual([STATUS_DONE, 0x8765_4321, 0])
-    expect([dispatch.mmioRead(WINDOW + 0x1001, 1), dispatch.lo]).toEqual([STATUS_DONE, 0x43])
-    expect(dispatch.mmioWrite(WINDOW + 0x1002, 2, 0xabcd, 0)).toBe(STATUS_DONE)
+    expect([dispatch.mmioRead(WINDOW + 0x1000, 4), dispatch.lo, dispatch.hi]).toEqual([
+      index.STATUS_DONE,
+      0x8765_4321,
+      0,
+    ])
+    expect([dispatch.mmioRead(WINDOW + 0x1001, 1), dispatch.lo]).toEqual([index.STATUS_DONE, 0x43])
+    expect(dispatch.mmioWrite(WINDOW + 0x1002, 2, 0xabcd, 0)).toBe(index.STATUS_DONE)
     expect(log).toEqual(['r4@0', 'r1@1', 'w2@2=abcd'])
-    expect([dispatch.mmioRead(WINDOW + 0xfffc, 4), dispatch.lo]).toEqual([STATUS_DONE, 6])
+    expect([dispatch.mmioRead(WINDOW + 0xfffc, 4), dispatch.lo]).toEqual([index.STATUS_DONE, 6])
     // Ports are where they were, too.
-    expect([dispatch.portRead(0x1000, 2), dispatch.lo]).toEqual([STATUS_DONE, 0x4321])
+    expect([dispatch.portRead(0x1000, 2), dispatch.lo]).toEqual([index.STATUS_DONE, 0x4321])
   })
 
   test('the first port is at its beginning', () => {
     const { dispatch, log } = board()
-    expect([dispatch.mmioRead(WINDOW, 2), dispatch.lo]).toEqual([STATUS_DONE, 0x4321])
-    expect(dispatch.mmioWrite(WINDOW, 1, 0xab, 0)).toBe(STATUS_DONE)
-    expect(dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, WINDOW, 2, 5, 0)).toBe(STATUS_DONE)
-    expect([dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_READ, WINDOW + 1, 1, 0, 0), dispatch.lo]).toEqual([
-      STATUS_DONE,
+    expect([dispatch.mmioRead(WINDOW, 2), dispatch.lo]).toEqual([index.STATUS_DONE, 0x4321])
+    expect(dispatch.mmioWrite(WINDOW, 1, 0xab, 0)).toBe(index.STATUS_DONE)
+    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, WINDOW, 2, 5, 0)).toBe(index.STATUS_DONE)
+    expect([dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, WINDOW + 1, 1, 0, 0), dispatch.lo]).toEqual([
+      index.STATUS_DONE,
       0x43,
     ])
     expect(log).toEqual(['r2@0', 'w1@0=ab', 'w2@0=5', 'r1@1'])
@@ -72,16 +68,20 @@ describe('ports in memory', () => {
 
   test('a model may take its time', async () => {
     const { dispatch, log } = board(false)
-    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(STATUS_ASK)
-    expect(dispatch.mmioReadOrSend(0, WINDOW + 0x1000, 4)).toBe(STATUS_RETRY)
+    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(index.STATUS_ASK)
+    expect(dispatch.mmioReadOrSend(0, WINDOW + 0x1000, 4)).toBe(index.STATUS_RETRY)
     await new Promise((resolve) => setImmediate(resolve))
-    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 0x8765_4321])
-    expect(dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, WINDOW + 0x1004, 4, 5, 0)).toBe(STATUS_RETRY)
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([index.STATUS_DONE, 0x8765_4321])
+    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, WINDOW + 0x1004, 4, 5, 0)).toBe(
+      index.STATUS_RETRY,
+    )
     await new Promise((resolve) => setImmediate(resolve))
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
-    expect(dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_READ, WINDOW + 0x1002, 2, 0, 0)).toBe(STATUS_RETRY)
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_DONE)
+    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, WINDOW + 0x1002, 2, 0, 0)).toBe(
+      index.STATUS_RETRY,
+    )
     await new Promise((resolve) => setImmediate(resolve))
-    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 0x8765])
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([index.STATUS_DONE, 0x8765])
     expect(log).toEqual(['r4@0', 'w4@4=5', 'r2@2'])
   })
 
@@ -95,18 +95,21 @@ describe('ports in memory', () => {
     { given: 'the data of configuration space', gpa: WINDOW + 0xcfc, size: 4 },
   ])('$given reads as ones', ({ gpa, size }) => {
     const { dispatch, log } = board()
-    expect(dispatch.mmioWrite(gpa, size, 0x8000_0000, 0)).toBe(STATUS_UNHANDLED)
-    expect([dispatch.mmioRead(gpa, size), dispatch.lo]).toEqual([STATUS_UNHANDLED, 2 ** (8 * Math.min(size, 4)) - 1])
-    expect(dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioWrite(gpa, size, 0x8000_0000, 0)).toBe(index.STATUS_UNHANDLED)
+    expect([dispatch.mmioRead(gpa, size), dispatch.lo]).toEqual([
+      index.STATUS_UNHANDLED,
+      2 ** (8 * Math.min(size, 4)) - 1,
+    ])
+    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, gpa, size, 0, 0)).toBe(index.STATUS_UNHANDLED)
     expect(log).toEqual([])
   })
 
   test('a window can be taken away', () => {
     const { dispatch } = board()
     dispatch.setPortWindow(null)
-    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(index.STATUS_UNHANDLED)
     dispatch.portWrite(0xcf8, 4, 0x8000_0000)
-    expect([dispatch.portRead(0xcfc, 4), dispatch.lo]).toEqual([STATUS_DONE, 0x0002_0001])
+    expect([dispatch.portRead(0xcfc, 4), dispatch.lo]).toEqual([index.STATUS_DONE, 0x0002_0001])
     for (const base of [1, -4096, 0.5, NaN]) expect(() => new PortWindow(base)).toThrow('expected a multiple of 0x1000')
   })
 
@@ -124,7 +127,7 @@ describe('ports in memory', () => {
       [model],
     )
     dispatch.setPortWindow(new PortWindow(WINDOW))
-    expect([dispatch.mmioRead(WINDOW + 0x1004, 1), dispatch.lo]).toEqual([STATUS_DONE, 7])
+    expect([dispatch.mmioRead(WINDOW + 0x1004, 1), dispatch.lo]).toEqual([index.STATUS_DONE, 7])
     expect(seen).toEqual(['0 1004'])
   })
 })

@@ -6,22 +6,25 @@ import { PATIENCE_MS } from '@retrap/tooling/patience'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { connectDeviceProgram, startDeviceProgram } from '../../src/host/node/device-program.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  type IoRequest,
-  STATUS_DONE,
-  STATUS_RETRY,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { type IoRequest } from '../../src/index.ts'
 import { makeMachine } from '../host/machine.ts'
 import { compile, SDK, serve } from './c-client.ts'
 import { endServers } from './raw-client.ts'
 
 const compiles = hasProgram('gcc')
-const port = (addressLo: number, size = 4) => ({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo, size })
-const mmio = (addressLo: number, size = 4) => ({ type: IOREQ_TYPE_COPY, direction: IOREQ_READ, addressLo, size })
+const port = (addressLo: number, size = 4) => ({
+  type: index.IOREQ_TYPE_PIO,
+  direction: index.IOREQ_READ,
+  addressLo,
+  size,
+})
+const mmio = (addressLo: number, size = 4) => ({
+  type: index.IOREQ_TYPE_COPY,
+  direction: index.IOREQ_READ,
+  addressLo,
+  size,
+})
 
 describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc is not installed')}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-c-'))
@@ -36,16 +39,16 @@ describe.skipIf(!compiles)(`machines with devices in C${skipNote(compiles, 'gcc 
     const { dispatch, request, completed } = machine
     const before = completed.length
     let status = dispatch.submit(0, request(fields))
-    if (status === STATUS_RETRY) {
+    if (status === index.STATUS_RETRY) {
       await vi.waitUntil(() => completed.length > before, { timeout: PATIENCE_MS, interval: 1 })
       status = dispatch.requests.take(0)
     }
-    expect(status).toBe(STATUS_DONE)
+    expect(status).toBe(index.STATUS_DONE)
     return dispatch.lo
   }
   const out = (to: Partial<IoRequest>, dataLo: number): Partial<IoRequest> => ({
     ...to,
-    direction: IOREQ_WRITE,
+    direction: index.IOREQ_WRITE,
     dataLo,
   })
 

@@ -11,16 +11,8 @@ import {
   type ProtocolFrame,
   ProtocolReader,
 } from '../../src/host/protocol/index.ts'
-import {
-  IoreqError,
-  IOREQ_READ,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { IoreqError } from '../../src/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { FakeServer, filled, type Sparse, turn, word } from './fake-server.ts'
 
@@ -33,7 +25,7 @@ const DEVICE: readonly Sparse[] = [
   { kind: 'line', line: 4, device: 1, irq: 5 },
 ]
 const READY: Sparse = { kind: 'ready' }
-const port = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x300, size: 4 }
+const port = { type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_READ, addressLo: 0x300, size: 4 }
 const FLOODS: readonly (readonly [string, (i: number) => Sparse])[] = [
   ['interrupts', (i) => ({ kind: 'setLine', line: 4, level: i & 1 })],
   ['timers', (i) => ({ kind: 'armTimer', timer: 1, device: 1, deadline: word(1e9 + i) })],
@@ -126,7 +118,7 @@ test('a server that takes no answers has its frames wait, in bounded memory, and
   vi.useRealTimers()
   expect(told).toEqual([expect.stringMatching(/^it has not taken \d+ bytes of answers for 10 s: its frames wait/)])
   // The guest waits as well, as for any server that is slow.
-  expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
+  expect(dispatch.submit(0, request(port))).toBe(index.STATUS_RETRY)
   far.takeAgain()
   await expect.poll(() => far.got.filter(({ kind }) => kind === 'dmaDone').length).toBe(count)
   const calls = far.got.flatMap((frame) => (frame.kind === 'dmaDone' ? [frame.call] : []))
@@ -179,7 +171,7 @@ test.each(ASKED)(
       async () => remote.resume(),
       () => remote.restore(SAVED, LIMIT_MS),
       async () => remote.reset(),
-      ...[IOREQ_READ, IOREQ_WRITE].map((direction) => () => server.access({ ...port, direction })),
+      ...[index.IOREQ_READ, index.IOREQ_WRITE].map((direction) => () => server.access({ ...port, direction })),
     ])
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (silent !== 'hello') await isSaid(act())
@@ -276,7 +268,7 @@ test('the answer to a cancelled call is dropped, and a second one ends the serve
   server.send(...DEVICE, READY)
   await server.devices.remote.ready
   const { dispatch, request, failures } = server.machine
-  expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
+  expect(dispatch.submit(0, request(port))).toBe(index.STATUS_RETRY)
   await turn()
   dispatch.requests.cancel(0)
   await turn()
@@ -287,7 +279,7 @@ test('the answer to a cancelled call is dropped, and a second one ends the serve
   server.onFrame = (frame) => {
     if (frame.kind === 'read') server.send({ kind: 'answer', call: frame.call, value: word(7) })
   }
-  expect(await server.access(port)).toBe(STATUS_DONE)
+  expect(await server.access(port)).toBe(index.STATUS_DONE)
   expect([dispatch.lo, failures]).toEqual([7, []])
   server.send({ kind: 'answer', call, value: word(13) })
   expect(failures.map(({ cause }) => String(cause))).toEqual([
@@ -318,11 +310,11 @@ test('a timer that is armed for the past within its own call lets the guest’s 
 })
 
 test.each([
-  { policy: 'crash' as const, status: STATUS_ERROR },
-  { policy: 'detach' as const, status: STATUS_UNHANDLED },
+  { policy: 'crash' as const, status: index.STATUS_ERROR },
+  { policy: 'detach' as const, status: index.STATUS_UNHANDLED },
 ])('a server that is gone while the guest waits has one sentence: policy $policy', async ({ policy, status }) => {
   const { far, devices, dispatch, request, failures } = await serve(policy)
-  expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
+  expect(dispatch.submit(0, request(port))).toBe(index.STATUS_RETRY)
   await turn()
   // What it has said before that is heard.
   far.say({ kind: 'fault', device: 1, message: 'no more' })

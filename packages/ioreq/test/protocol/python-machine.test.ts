@@ -5,14 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { connectDeviceProgram, startDeviceProgram } from '../../src/host/node/device-program.ts'
-import {
-  type IoRequest,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  STATUS_RETRY,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { type IoRequest } from '../../src/index.ts'
 import type { ProtocolDevices } from '../../src/host/protocol/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { ENV, example, LACK, PYTHON, there } from './python-programs.ts'
@@ -41,8 +35,8 @@ async function guestOf(connect: (machine: ReturnType<typeof makeMachine>) => Pro
     await new Promise((resolve) => void setTimeout(resolve, 0))
   }
   const access = async (fields: Partial<IoRequest>): Promise<number> => {
-    let status = dispatch.submit(0, request({ count: 1, direction: IOREQ_WRITE, ...fields }))
-    while (status === STATUS_RETRY) {
+    let status = dispatch.submit(0, request({ count: 1, direction: index.IOREQ_WRITE, ...fields }))
+    while (status === index.STATUS_RETRY) {
       // oxlint-disable-next-line no-await-in-loop
       await turn()
       status = dispatch.requests.take(0)
@@ -53,9 +47,9 @@ async function guestOf(connect: (machine: ReturnType<typeof makeMachine>) => Pro
   const at =
     (type: number) =>
     (addressLo: number, dataLo?: number, size = 4) =>
-      access({ type, addressLo, size, ...(dataLo === undefined ? { direction: IOREQ_READ } : { dataLo }) })
-  const port = at(IOREQ_TYPE_PIO)
-  const memory = at(IOREQ_TYPE_COPY)
+      access({ type, addressLo, size, ...(dataLo === undefined ? { direction: index.IOREQ_READ } : { dataLo }) })
+  const port = at(index.IOREQ_TYPE_PIO)
+  const memory = at(index.IOREQ_TYPE_COPY)
   /** Lets the guest's clock run on, and the devices act. */
   const until = async (time: number, holds: () => boolean): Promise<void> => {
     clock.time = time

@@ -1,18 +1,7 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { defineDevice, type AccessRequest } from '@retrap/device'
-import {
-  STATUS_DONE,
-  STATUS_ASK,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  STATE_IOREQ_NONE,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PORT,
-  type IoreqServer,
-} from '../../src/index.ts'
+import * as index from '../../src/index.ts'
+import { type IoreqServer } from '../../src/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 
 const VCPUS = 3
@@ -90,8 +79,8 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
         },
       },
     })
-    server.mapRange(XEN_DMOP_IO_RANGE_PORT, FOREIGN, FOREIGN + SPAN - 1)
-    server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, FOREIGN, FOREIGN + SPAN - 1)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PORT, FOREIGN, FOREIGN + SPAN - 1)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_MEMORY, FOREIGN, FOREIGN + SPAN - 1)
     server.setState(true)
     return server
   }
@@ -106,12 +95,13 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
   const take = (vcpu: number): string | void => {
     const expected = waiting[vcpu]!
     const status = dispatch.requests.take(vcpu)
-    if (status === STATUS_RETRY)
+    if (status === index.STATUS_RETRY)
       return expected.completed ? wrong(`vCPU ${vcpu} was told of an answer that is not there`) : undefined
     waiting[vcpu] = null
     if (!expected.completed) return wrong(`vCPU ${vcpu} has an answer that it was not told of`)
     const gone = expected.server !== null && expected.server !== foreign
-    if (status !== (gone ? STATUS_UNHANDLED : STATUS_DONE)) return wrong(`vCPU ${vcpu} got ${STATUS[status]}`)
+    if (status !== (gone ? index.STATUS_UNHANDLED : index.STATUS_DONE))
+      return wrong(`vCPU ${vcpu} got ${STATUS[status]}`)
     const answer = gone ? 0xff : expected.answer
     if (dispatch.lo !== answer) return wrong(`vCPU ${vcpu} read ${dispatch.lo} instead of ${answer}`)
   }
@@ -156,17 +146,18 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
         if (rng.chance()) {
           const status = port ? dispatch.portRead(address, 1) : dispatch.mmioRead(address, 1)
           const slow = base === SLOW || (base === FOREIGN && foreign !== null)
-          const expected = slow ? STATUS_ASK : base === SYNCHRONOUS ? STATUS_DONE : STATUS_UNHANDLED
+          const expected = slow ? index.STATUS_ASK : base === SYNCHRONOUS ? index.STATUS_DONE : index.STATUS_UNHANDLED
           if (status !== expected) bad = wrong(`a direct read at ${address.toString(16)} gave ${STATUS[status]}`)
         }
-        const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
-        const status = dispatch.submit(vcpu, request({ type, direction: IOREQ_READ, addressLo: address }))
-        if (status === STATUS_RETRY) {
+        const type = port ? index.IOREQ_TYPE_PIO : index.IOREQ_TYPE_COPY
+        const status = dispatch.submit(vcpu, request({ type, direction: index.IOREQ_READ, addressLo: address }))
+        if (status === index.STATUS_RETRY) {
           const server = base === FOREIGN ? foreign : null
           waiting[vcpu] = { base, address, answer: answerOf(address), server, completed: false }
         } else {
           const nobody = base === NOBODY || (base === FOREIGN && foreign === null)
-          if (status !== (nobody ? STATUS_UNHANDLED : STATUS_DONE)) bad = wrong(`submit gave ${STATUS[status]}`)
+          if (status !== (nobody ? index.STATUS_UNHANDLED : index.STATUS_DONE))
+            bad = wrong(`submit gave ${STATUS[status]}`)
           else if (dispatch.lo !== (nobody ? 0xff : answerOf(address))) bad = wrong(`submit read ${dispatch.lo}`)
         }
       }
@@ -206,7 +197,7 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
   }
   for (const server of [host.server, foreign]) {
     for (let vcpu = 0; server !== null && vcpu < VCPUS; vcpu++) {
-      if (server.slot(vcpu).state !== STATE_IOREQ_NONE) return wrong(`slot ${vcpu} of ${server.name} is not free`)
+      if (server.slot(vcpu).state !== index.STATE_IOREQ_NONE) return wrong(`slot ${vcpu} of ${server.name} is not free`)
     }
   }
   if (failures.length > 0) return wrong(`a failure was reported: ${String(failures[0]!.cause)}`)

@@ -3,30 +3,8 @@ import type { DomainServer } from '@retrap/hvm'
 import type { InputBackend, InterruptLine } from '@retrap/device'
 import { SharedLines } from '@retrap/device/host'
 import type { BoardHooks, BoardInput } from './board.ts'
-import {
-  A20,
-  ECAM,
-  FLUSH,
-  INPUT,
-  INPUT_TAKEN,
-  KEYBOARD,
-  LEDS,
-  MOUSE,
-  PIN,
-  POINTER,
-  POINTERS,
-  POWER_BUTTON,
-  SLEEP_BUTTON,
-  RAMFB,
-  RECEIVE,
-  SHADOW,
-  SLEEP,
-  SPEAKER,
-  TAKEN,
-  TRANSMIT,
-  WAKE,
-  message,
-} from './board-messages.ts'
+import * as boardMessages from './board-messages.ts'
+import { message } from './board-messages.ts'
 import type { PartServerOptions } from './start.ts'
 import { type InputHooks, RemoteInput } from '../back-ends/input.ts'
 
@@ -50,7 +28,7 @@ export class RemoteBoard {
   /** Wait for the board's answers. */
   readonly #pressed: ((listens: boolean) => void)[] = []
   readonly #pins = new SharedLines((input, level) =>
-    this.#post(PIN, Math.floor(input / PINS), (input % PINS) + 1, level ? 1 : 0),
+    this.#post(boardMessages.PIN, Math.floor(input / PINS), (input % PINS) + 1, level ? 1 : 0),
   )
 
   /**
@@ -67,24 +45,28 @@ export class RemoteBoard {
       name: 'board',
       realTime,
       onMessage: (bytes) => {
-        if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1]!, bytes.slice(2))
-        else if (bytes[0] === TAKEN) hooks.taken(bytes[1]!, new Uint32Array(bytes.slice(2).buffer)[0]!)
-        else if (bytes[0] === INPUT_TAKEN) this.#input[bytes[1]!]?.taken(bytes[2]!)
-        else if (bytes[0] === LEDS) input?.keyboard.setLeds?.(ledsOf(bytes[1]!))
-        else if (bytes[0] === POINTER) input?.mouse.setPointer?.(POINTERS[bytes[1]!]!)
-        else if (bytes[0] === SHADOW) hooks.shadow?.(json(bytes) as ShadowRange)
-        else if (bytes[0] === A20) hooks.a20?.(bytes[1] !== 0)
-        else if (bytes[0] === SLEEP) hooks.sleep?.()
-        else if (bytes[0] === WAKE) hooks.wake?.()
-        else if (bytes[0] === SPEAKER) hooks.speaker?.(new Int16Array(bytes.slice(1).buffer))
-        else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
-        else if (bytes[0] === POWER_BUTTON || bytes[0] === SLEEP_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
-        else if (bytes[0] === ECAM) hooks.ecam?.(json(bytes) as EcamPlacement | null)
+        if (bytes[0] === boardMessages.TRANSMIT) hooks.transmit(bytes[1]!, bytes.slice(2))
+        else if (bytes[0] === boardMessages.TAKEN) hooks.taken(bytes[1]!, new Uint32Array(bytes.slice(2).buffer)[0]!)
+        else if (bytes[0] === boardMessages.INPUT_TAKEN) this.#input[bytes[1]!]?.taken(bytes[2]!)
+        else if (bytes[0] === boardMessages.LEDS) input?.keyboard.setLeds?.(ledsOf(bytes[1]!))
+        else if (bytes[0] === boardMessages.POINTER) input?.mouse.setPointer?.(boardMessages.POINTERS[bytes[1]!]!)
+        else if (bytes[0] === boardMessages.SHADOW) hooks.shadow?.(json(bytes) as ShadowRange)
+        else if (bytes[0] === boardMessages.A20) hooks.a20?.(bytes[1] !== 0)
+        else if (bytes[0] === boardMessages.SLEEP) hooks.sleep?.()
+        else if (bytes[0] === boardMessages.WAKE) hooks.wake?.()
+        else if (bytes[0] === boardMessages.SPEAKER) hooks.speaker?.(new Int16Array(bytes.slice(1).buffer))
+        else if (bytes[0] === boardMessages.RAMFB) hooks.ramfb(bytes.slice(1))
+        else if (bytes[0] === boardMessages.POWER_BUTTON || bytes[0] === boardMessages.SLEEP_BUTTON)
+          this.#pressed.shift()?.(bytes[1] !== 0)
+        else if (bytes[0] === boardMessages.ECAM) hooks.ecam?.(json(bytes) as EcamPlacement | null)
       },
     })
     const remote = (backend: InputBackend, device: number): RemoteInput =>
-      new RemoteInput(backend, (bytes) => this.server.remote.post(message(INPUT, message(device, bytes))))
-    this.#input = input === undefined ? [] : [remote(input.keyboard, KEYBOARD), remote(input.mouse, MOUSE)]
+      new RemoteInput(backend, (bytes) => this.server.remote.post(message(boardMessages.INPUT, message(device, bytes))))
+    this.#input =
+      input === undefined
+        ? []
+        : [remote(input.keyboard, boardMessages.KEYBOARD), remote(input.mouse, boardMessages.MOUSE)]
   }
 
   #post(kind: number, ...bytes: readonly number[]): void {
@@ -92,11 +74,11 @@ export class RemoteBoard {
   }
 
   receive(port: number, bytes: Uint8Array): void {
-    this.server.remote.post(message(RECEIVE, message(port, bytes)))
+    this.server.remote.post(message(boardMessages.RECEIVE, message(port, bytes)))
   }
 
   /** @returns whether the guest has asked for the button's event */
-  press(button: typeof POWER_BUTTON | typeof SLEEP_BUTTON): Promise<boolean> {
+  press(button: typeof boardMessages.POWER_BUTTON | typeof boardMessages.SLEEP_BUTTON): Promise<boolean> {
     return new Promise((resolve) => {
       this.#pressed.push(resolve)
       this.#post(button)
@@ -105,7 +87,7 @@ export class RemoteBoard {
 
   /** Wakes a machine that sleeps, as a key does. */
   wake(): void {
-    this.#post(WAKE)
+    this.#post(boardMessages.WAKE)
   }
 
   /** A wire to an interrupt pin for a function that is not the board's: the levels of all wires to a pin are ORed. */
@@ -121,7 +103,7 @@ export class RemoteBoard {
   async flush(hasEnded: boolean): Promise<void> {
     // A replay is stopped elsewhere: a recording would have answers that nobody asks for then.
     if (this.server.remote.isRecorded && !hasEnded) return
-    this.#post(FLUSH)
+    this.#post(boardMessages.FLUSH)
     await this.server.remote.settle().catch(() => {})
   }
 }

@@ -2,30 +2,8 @@ import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '
 import type { InterruptLine } from '@retrap/device'
 import { type Board, type BoardDescription, type BoardHooks, type BoardInput, createBoard } from './board.ts'
 import { loadChipset } from './chipsets.ts'
-import {
-  A20,
-  ECAM,
-  FLUSH,
-  INPUT,
-  INPUT_TAKEN,
-  KEYBOARD,
-  LEDS,
-  MOUSE,
-  PIN,
-  POINTER,
-  POINTERS,
-  POWER_BUTTON,
-  SLEEP_BUTTON,
-  RAMFB,
-  RECEIVE,
-  SHADOW,
-  SLEEP,
-  SPEAKER,
-  TAKEN,
-  TRANSMIT,
-  WAKE,
-  message,
-} from './board-messages.ts'
+import * as boardMessages from './board-messages.ts'
+import { message } from './board-messages.ts'
 import { type InputHooks, InputRelay } from '../back-ends/input.ts'
 
 /**
@@ -42,17 +20,18 @@ export async function serveBoard(
   let server: DeviceServer | undefined
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
   const relay = (device: number): InputRelay => new InputRelay(inputHooks(device, post))
-  const input = { keyboard: relay(KEYBOARD), mouse: relay(MOUSE) }
+  const input = { keyboard: relay(boardMessages.KEYBOARD), mouse: relay(boardMessages.MOUSE) }
   const hooks: BoardHooks = {
-    transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
-    taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
-    shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
-    a20: (works) => post(A20, Uint8Array.of(works ? 1 : 0)),
-    speaker: (samples) => post(SPEAKER, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength)),
-    sleep: () => post(SLEEP, NOTHING),
-    wake: () => post(WAKE, NOTHING),
-    ramfb: (configuration) => post(RAMFB, configuration),
-    ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
+    transmit: (port, bytes) => post(boardMessages.TRANSMIT, message(port, bytes)),
+    taken: (port, count) => post(boardMessages.TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
+    shadow: (range) => post(boardMessages.SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+    a20: (works) => post(boardMessages.A20, Uint8Array.of(works ? 1 : 0)),
+    speaker: (samples) =>
+      post(boardMessages.SPEAKER, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength)),
+    sleep: () => post(boardMessages.SLEEP, NOTHING),
+    wake: () => post(boardMessages.WAKE, NOTHING),
+    ramfb: (configuration) => post(boardMessages.RAMFB, configuration),
+    ecam: (placement) => post(boardMessages.ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
   const board = createBoard(description, await loadChipset(description), hooks, input)
   const pins = new Map<number, InterruptLine>()
@@ -67,8 +46,10 @@ export async function serveBoard(
       name: 'board',
       pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
       onMessage: (bytes) => {
-        if (bytes[0] === POWER_BUTTON) post(POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
-        else if (bytes[0] === SLEEP_BUTTON) post(SLEEP_BUTTON, Uint8Array.of(board.pressSleepButton() ? 1 : 0))
+        if (bytes[0] === boardMessages.POWER_BUTTON)
+          post(boardMessages.POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
+        else if (bytes[0] === boardMessages.SLEEP_BUTTON)
+          post(boardMessages.SLEEP_BUTTON, Uint8Array.of(board.pressSleepButton() ? 1 : 0))
         else receive(board, input, pins, bytes)
       },
     },
@@ -79,10 +60,10 @@ const NOTHING = new Uint8Array(0)
 
 function inputHooks(device: number, post: (kind: number, bytes: Uint8Array) => void): InputHooks {
   return {
-    taken: (count) => post(INPUT_TAKEN, Uint8Array.of(device, count)),
+    taken: (count) => post(boardMessages.INPUT_TAKEN, Uint8Array.of(device, count)),
     setLeds: ({ numLock, capsLock, scrollLock }) =>
-      post(LEDS, Uint8Array.of((numLock ? 1 : 0) | (capsLock ? 2 : 0) | (scrollLock ? 4 : 0))),
-    setPointer: (kind) => post(POINTER, Uint8Array.of(POINTERS.indexOf(kind))),
+      post(boardMessages.LEDS, Uint8Array.of((numLock ? 1 : 0) | (capsLock ? 2 : 0) | (scrollLock ? 4 : 0))),
+    setPointer: (kind) => post(boardMessages.POINTER, Uint8Array.of(boardMessages.POINTERS.indexOf(kind))),
   }
 }
 
@@ -90,13 +71,13 @@ type Relays = Readonly<Record<keyof BoardInput, InputRelay>>
 
 function receive(board: Board, input: Relays, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
   const [kind, device = 0, pin = 0, level = 0] = bytes
-  if (kind === RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
-  else if (kind === INPUT) {
-    const relay = device === KEYBOARD ? input.keyboard : input.mouse
+  if (kind === boardMessages.RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
+  else if (kind === boardMessages.INPUT) {
+    const relay = device === boardMessages.KEYBOARD ? input.keyboard : input.mouse
     relay.receive(bytes.slice(2))
-  } else if (kind === WAKE) board.wake()
-  else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
-  else if (kind === PIN) {
+  } else if (kind === boardMessages.WAKE) board.wake()
+  else if (kind === boardMessages.FLUSH) for (const uart of board.uarts) uart.flush()
+  else if (kind === boardMessages.PIN) {
     const number = device * 4 + pin - 1
     const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
     pins.set(number, line)

@@ -1,25 +1,11 @@
 import { EXECUTE_VIEWS } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import { deriveMode, implicitSet } from '../state/execution-mode.ts'
-import {
-  CS,
-  MODE_64,
-  S_ACCESS_SET,
-  S_EXECUTE_MODES,
-  S_LOGGED,
-  S_MODE,
-  S_SEGMENTS,
-  S_TLB,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  TLB_MISS,
-  TLB_SUPERVISOR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 
 /** Indices of the fields of CS. */
-const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2
-const CODE_LIMIT = (S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2
+const CODE_BASE = (S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2
+const CODE_LIMIT = (S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2
 
 /** The view that execute entries are made for. */
 interface ExecuteView {
@@ -51,40 +37,40 @@ export class AccessMode {
   constructor(u32: Uint32Array, tlb: Tlb) {
     this.#u32 = u32
     this.#tlb = tlb
-    u32[S_ACCESS_SET >>> 2] = TLB_SUPERVISOR
+    u32[S.S_ACCESS_SET >>> 2] = S.TLB_SUPERVISOR
     this.#views = Array.from({ length: EXECUTE_VIEWS }, () => ({ modes: -1, codeBase: 0, codeLimit: -1 }))
     this.#views[0]!.modes = 0
   }
 
   /** The set of explicit accesses, whose execute table is in use; TLB_MISS where nothing may be kept. */
   get executeSet(): number {
-    return this.#u32[S_ACCESS_SET >>> 2]!
+    return this.#u32[S.S_ACCESS_SET >>> 2]!
   }
 
   /** The set that translations of explicit accesses are kept in now, or -1. */
   get fillSet(): number {
-    const set = this.#u32[S_ACCESS_SET >>> 2]!
-    return this.#u32[S_LOGGED >>> 2] === 1 || set === TLB_MISS ? -1 : set
+    const set = this.#u32[S.S_ACCESS_SET >>> 2]!
+    return this.#u32[S.S_LOGGED >>> 2] === 1 || set === S.TLB_MISS ? -1 : set
   }
 
   /** The same for implicit supervisor accesses. */
   get implicitSet(): number {
-    return this.#u32[S_LOGGED >>> 2] === 1 ? -1 : implicitSet(this.#u32)
+    return this.#u32[S.S_LOGGED >>> 2] === 1 ? -1 : implicitSet(this.#u32)
   }
 
   /** Derives everything anew after a change of CS, SS, control registers or RFLAGS; see `Cpu.modeChanged`. */
   changed(): void {
     const u32 = this.#u32
     const set = deriveMode(u32)
-    const mode = u32[S_MODE >>> 2]!
-    u32[S_ACCESS_SET >>> 2] = set
+    const mode = u32[S.S_MODE >>> 2]!
+    u32[S.S_ACCESS_SET >>> 2] = set
     const { modes, codeBase, codeLimit } = this.#views[this.#view]!
-    const newModes = set === TLB_MISS ? modes : (modes & ~(0xff << (8 * set))) | (mode << (8 * set))
+    const newModes = set === S.TLB_MISS ? modes : (modes & ~(0xff << (8 * set))) | (mode << (8 * set))
     // 64-bit mode has no limit.
-    const base = mode === MODE_64 ? codeBase : u32[CODE_BASE]! | 0
-    const limit = mode === MODE_64 ? codeLimit : u32[CODE_LIMIT]! | 0
+    const base = mode === S.MODE_64 ? codeBase : u32[CODE_BASE]! | 0
+    const limit = mode === S.MODE_64 ? codeLimit : u32[CODE_LIMIT]! | 0
     if (newModes !== modes || base !== codeBase || limit !== codeLimit) this.#changeView(newModes, base, limit)
-    if (u32[S_LOGGED >>> 2] === 1) this.missAll()
+    if (u32[S.S_LOGGED >>> 2] === 1) this.missAll()
     else this.useSet()
   }
 
@@ -105,17 +91,17 @@ export class AccessMode {
       this.#tlb.dropView(to)
     }
     this.#view = to
-    this.#u32[S_EXECUTE_MODES >>> 2] = modes
+    this.#u32[S.S_EXECUTE_MODES >>> 2] = modes
     this.#tlb.exchangeView(old, to)
   }
 
   /** Makes generated code look into the set of the current mode. */
   useSet(): void {
-    this.#u32[S_TLB >>> 2] = this.#tlb.setAddress(this.executeSet)
+    this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(this.executeSet)
   }
 
   /** Makes every access of generated code miss: in a logged pass. */
   missAll(): void {
-    this.#u32[S_TLB >>> 2] = this.#tlb.setAddress(TLB_MISS)
+    this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(S.TLB_MISS)
   }
 }

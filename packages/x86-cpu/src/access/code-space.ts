@@ -4,27 +4,7 @@ import type { AccessLog } from '@retrap/replay'
 import type { DebugSlot } from '../system/breakpoints.ts'
 import type { AccessMode } from './access-mode.ts'
 import type { CpuHost, Translation } from '../state/host.ts'
-import {
-  CS,
-  MODE_16,
-  MODE_16_EDGE,
-  MODE_64,
-  S_CPL,
-  S_CR4,
-  S_FAULT_ADDRESS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_MODE,
-  S_SEGMENTS,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_STEP,
-  TLB_MISS,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { CR4_LA57 } from '../state/architecture.ts'
 import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from '../state/vectors.ts'
@@ -67,85 +47,85 @@ export class X86CodeSpace implements CodeSpace<Translation> {
    * it may be one of theirs.
    */
   get secondPageSet(): number {
-    if (this.#debug.hooks?.points.breaks === true) return TLB_MISS
-    return this.#u32[S_MODE >>> 2] === MODE_64 ? this.#mode.executeSet : TLB_MISS
+    if (this.#debug.hooks?.points.breaks === true) return S.TLB_MISS
+    return this.#u32[S.S_MODE >>> 2] === S.MODE_64 ? this.#mode.executeSet : S.TLB_MISS
   }
 
   check(lo: number, hi: number): number {
     const checked = this.#checkPlace(lo, hi)
-    if (checked !== STATUS_DONE || this.alone) return checked
+    if (checked !== S.STATUS_DONE || this.alone) return checked
     // Generated code that cannot find the page in the TLB comes here for each of its instructions.
-    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : checked
+    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? S.STATUS_STEP : checked
   }
 
   /** Canonical addresses, and the limit of CS. */
   #checkPlace(lo: number, hi: number): number {
     const u32 = this.#u32
-    if (u32[S_MODE >>> 2] === MODE_64) {
-      const unused = (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
-      return (hi << unused) >> unused === (hi | 0) ? STATUS_DONE : this.fault(lo, hi, VECTOR_GP, 0)
+    if (u32[S.S_MODE >>> 2] === S.MODE_64) {
+      const unused = (u32[S.S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
+      return (hi << unused) >> unused === (hi | 0) ? S.STATUS_DONE : this.fault(lo, hi, VECTOR_GP, 0)
     }
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    const base = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!
+    const limit = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2]!
     const offset = (lo - base) >>> 0
     if (offset > limit) return this.fault(lo, hi, VECTOR_GP, 0)
     // The page must lie within the segment as a whole; of 16-bit code its end must. After the last one of all, linear addresses
     // begin again at 0.
     const isInside =
-      this.#isWhole(lo) || (u32[S_MODE >>> 2] === MODE_16 && ((lo | 0xfff) >>> 0) - base <= limit && lo >= base)
-    return isInside && lo >>> 0 < LAST_PAGE ? STATUS_DONE : STATUS_STEP
+      this.#isWhole(lo) || (u32[S.S_MODE >>> 2] === S.MODE_16 && ((lo | 0xfff) >>> 0) - base <= limit && lo >= base)
+    return isInside && lo >>> 0 < LAST_PAGE ? S.STATUS_DONE : S.STATUS_STEP
   }
 
   /** Whether the page of an address lies within CS as a whole. */
   #isWhole(lo: number): boolean {
     const u32 = this.#u32
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    const base = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!
+    const limit = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2]!
     const start = ((lo & ~0xfff) - base) >>> 0
     return start <= (lo - base) >>> 0 && limit >= 0xfff && start <= limit - 0xfff
   }
 
   modeAt(lo: number): number {
-    const mode = this.#u32[S_MODE >>> 2]!
-    if (mode !== MODE_16) return mode
-    const start = ((lo & ~0xfff) - this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!) >>> 0
-    return start <= LAST_WHOLE && this.#isWhole(lo) ? MODE_16 : MODE_16_EDGE
+    const mode = this.#u32[S.S_MODE >>> 2]!
+    if (mode !== S.MODE_16) return mode
+    const start = ((lo & ~0xfff) - this.#u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!) >>> 0
+    return start <= LAST_WHOLE && this.#isWhole(lo) ? S.MODE_16 : S.MODE_16_EDGE
   }
 
   /** The longest instruction's bytes must lie within the limit of CS. */
   checkSecondPage(lo: number): number {
     const u32 = this.#u32
-    if (u32[S_MODE >>> 2] === MODE_64) return STATUS_DONE
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
-    return (lo - base) >>> 0 <= limit - MOST_ON_SECOND_PAGE ? STATUS_DONE : STATUS_STEP
+    if (u32[S.S_MODE >>> 2] === S.MODE_64) return S.STATUS_DONE
+    const base = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!
+    const limit = u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2]!
+    return (lo - base) >>> 0 <= limit - MOST_ON_SECOND_PAGE ? S.STATUS_DONE : S.STATUS_STEP
   }
 
   /** @param log - of a logged pass */
   translate(lo: number, hi: number, into: Translation, log: AccessLog | null = null): number {
-    const access = ACCESS_FETCH | (this.#u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
+    const access = ACCESS_FETCH | (this.#u32[S.S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
     const status = this.#host.translate(lo, hi, access, into, log)
-    if (status !== STATUS_FAULT) return status
+    if (status !== S.STATUS_FAULT) return status
     this.#tlb.invalidatePage(lo, hi)
     return this.fault(lo, hi, VECTOR_PF, into.errorCode)
   }
 
   nextHigh(hi: number): number {
-    return this.#u32[S_MODE >>> 2] === MODE_64 ? (hi + 1) >>> 0 : hi
+    return this.#u32[S.S_MODE >>> 2] === S.MODE_64 ? (hi + 1) >>> 0 : hi
   }
 
   dropFault(): void {
-    this.#u32[S_FAULT_VECTOR >>> 2] = -1
+    this.#u32[S.S_FAULT_VECTOR >>> 2] = -1
   }
 
   /** Raises an exception of a fetch. @returns STATUS_FAULT */
   fault(lo: number, hi: number, vector: number, errorCode: number): number {
     const u32 = this.#u32
-    u32[S_FAULT_VECTOR >>> 2] = vector
-    u32[S_FAULT_ERROR >>> 2] = errorCode
-    u32[S_FAULT_HAS_ERROR >>> 2] = 1
-    u32[S_FAULT_ADDRESS >>> 2] = lo
-    u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
-    return STATUS_FAULT
+    u32[S.S_FAULT_VECTOR >>> 2] = vector
+    u32[S.S_FAULT_ERROR >>> 2] = errorCode
+    u32[S.S_FAULT_HAS_ERROR >>> 2] = 1
+    u32[S.S_FAULT_ADDRESS >>> 2] = lo
+    u32[(S.S_FAULT_ADDRESS >>> 2) + 1] = hi
+    return S.STATUS_FAULT
   }
 }

@@ -18,21 +18,7 @@ import {
 } from '../state/host.ts'
 import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
-import {
-  STATUS_ANSWERED,
-  STATUS_DONE,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  S_ATTENTION,
-  S_DATA,
-  S_LOGGED,
-  S_REGISTER_CHANGES,
-  S_REGISTER_MASK,
-  S_REGISTER_PAGE,
-  S_REGISTER_SET,
-  S_REGISTER_WORDS,
-  S_TLB,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import type { DebugPlaces } from '../system/debug-places.ts'
 import { newTranslation } from './translation.ts'
@@ -41,7 +27,7 @@ import { newTranslation } from './translation.ts'
 const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE
 
 /** Words of S_DATA. */
-const DATA = S_DATA >>> 2
+const DATA = S.S_DATA >>> 2
 
 /** Addresses of a page that are kept; a device has few registers that are asked for all the time. */
 const KEPT = 64
@@ -117,7 +103,7 @@ export class DeviceAccess {
     this.#breakpoints = breakpoints
     this.#places = places
     this.#u32 = u32
-    u32[S_REGISTER_SET >>> 2] = 0
+    u32[S.S_REGISTER_SET >>> 2] = 0
   }
 
   /**
@@ -133,7 +119,7 @@ export class DeviceAccess {
       (flags & DEVICE_KIND) === this.#lastKind &&
       this.#lastChanges === this.#tlb.changes &&
       (lo & (PAGE_BYTES - 1)) + (flags & 0xff) <= PAGE_BYTES &&
-      this.#u32[S_TLB >>> 2] === this.#lastSet
+      this.#u32[S.S_TLB >>> 2] === this.#lastSet
     )
   }
 
@@ -148,7 +134,7 @@ export class DeviceAccess {
     if (this.#breakpoints.enabled || this.#stopsInPage(gpa)) return
     this.#lastChanges = this.#tlb.changes
     // The TLB set that generated code uses stands for the mode, and for a logged pass.
-    this.#lastSet = this.#u32[S_TLB >>> 2]!
+    this.#lastSet = this.#u32[S.S_TLB >>> 2]!
     this.#lastPage = lo >>> 12
     this.#lastHi = hi | 0
     this.#lastKind = flags & DEVICE_KIND
@@ -166,13 +152,13 @@ export class DeviceAccess {
     const registers = this.#registers
     if (this.#host.registerPage?.(gpa, registers) !== true) return
     const u32 = this.#u32
-    u32[S_REGISTER_PAGE >>> 2] = this.#lastPage << 12
-    u32[(S_REGISTER_PAGE >>> 2) + 1] = this.#lastHi
-    u32[S_REGISTER_SET >>> 2] = this.#lastSet
-    u32[S_REGISTER_CHANGES >>> 2] = this.#lastChanges
-    u32[S_REGISTER_WORDS >>> 2] = registers.ma
-    u32[S_REGISTER_MASK >>> 2] = registers.storedLo
-    u32[(S_REGISTER_MASK >>> 2) + 1] = registers.storedHi
+    u32[S.S_REGISTER_PAGE >>> 2] = this.#lastPage << 12
+    u32[(S.S_REGISTER_PAGE >>> 2) + 1] = this.#lastHi
+    u32[S.S_REGISTER_SET >>> 2] = this.#lastSet
+    u32[S.S_REGISTER_CHANGES >>> 2] = this.#lastChanges
+    u32[S.S_REGISTER_WORDS >>> 2] = registers.ma
+    u32[S.S_REGISTER_MASK >>> 2] = registers.storedLo
+    u32[(S.S_REGISTER_MASK >>> 2) + 1] = registers.storedHi
   }
 
   /** Makes an access that is direct (see {@link isDirect}). @returns a status */
@@ -193,7 +179,7 @@ export class DeviceAccess {
     const size = flags & 0xff
     const words = this.#words
     const status = this.#host.physicalRead(gpa, size, words, how)
-    if (status === STATUS_RETRY) this.#wait(gpa, size, false)
+    if (status === S.STATUS_RETRY) this.#wait(gpa, size, false)
     // After another status than STATUS_DONE nothing reads them.
     this.#u32[DATA] = words.lo
     this.#u32[DATA + 1] = words.hi
@@ -206,7 +192,7 @@ export class DeviceAccess {
     const u32 = this.#u32
     const hi = size === 8 ? u32[DATA + 1]! : 0
     const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, how)
-    if (status === STATUS_RETRY) this.#wait(gpa, size, true)
+    if (status === S.STATUS_RETRY) this.#wait(gpa, size, true)
     return status
   }
 
@@ -216,9 +202,10 @@ export class DeviceAccess {
    */
   #followed(status: number): number {
     // An instruction that is executed alone is left anyway.
-    if (status !== STATUS_DONE || this.#u32[S_ATTENTION >>> 2] === 0 || this.#u32[S_LOGGED >>> 2] !== 0) return status
+    if (status !== S.STATUS_DONE || this.#u32[S.S_ATTENTION >>> 2] === 0 || this.#u32[S.S_LOGGED >>> 2] !== 0)
+      return status
     this.#pass.answered()
-    return STATUS_ANSWERED
+    return S.STATUS_ANSWERED
   }
 
   /** Logs an access that has been sent and that is all of the first pass. */
@@ -234,7 +221,7 @@ export class DeviceAccess {
   storeToRom(gpa: number, size: number): number {
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     this.#host.romWrite?.(gpa, size, lowWord(this.#u32[DATA]!, size), hi)
-    return this.#followed(STATUS_DONE)
+    return this.#followed(S.STATUS_DONE)
   }
 
   /**
@@ -248,13 +235,13 @@ export class DeviceAccess {
   ask(lo: number, hi: number, access: number, flags: number): number {
     const t: Translation = this.#translation
     const log = this.#log
-    if (this.#breakpoints.enabled) return STATUS_RESTART
+    if (this.#breakpoints.enabled) return S.STATUS_RESTART
     log.begin()
     const walked = this.#host.translate(lo, hi, access, t, log)
     // The page was a device's a moment ago. Any other kind of page by now, or a fault, is for a pass from the beginning.
-    if (walked !== STATUS_DONE || t.ma >= 0) {
+    if (walked !== S.STATUS_DONE || t.ma >= 0) {
       log.cancel()
-      return STATUS_RESTART
+      return S.STATUS_RESTART
     }
     return this.#askAt(t.gpa, flags)
   }
@@ -269,11 +256,11 @@ export class DeviceAccess {
     const index = log.access(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0))
     if (write) log.setData(index, lo, hi)
     const status = this.#makeLogged(gpa, size, write, lo, hi)
-    if (status === STATUS_RETRY) {
+    if (status === S.STATUS_RETRY) {
       log.wait(index)
       this.#pass.askedAccess(gpa, size, write)
     } else log.cancel()
-    if (status === STATUS_DONE && !write) this.#takeWords()
+    if (status === S.STATUS_DONE && !write) this.#takeWords()
     return this.#followed(status)
   }
 
@@ -299,7 +286,7 @@ export class DeviceAccess {
     const lo = write ? log.dataLo(log.pending) : 0
     const hi = write ? log.dataHi(log.pending) : 0
     const status = this.#makeLogged(gpa, size, write, lo, hi)
-    if (status !== STATUS_DONE) return status
+    if (status !== S.STATUS_DONE) return status
     if (!write) this.#takeWords()
     if (this.#places.mmio) this.#places.note('mmio', gpa, size, write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
     this.#pass.answered()

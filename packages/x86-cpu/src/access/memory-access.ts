@@ -2,35 +2,11 @@ import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { AccessMode } from './access-mode.ts'
-import {
-  SLOW_IMPLICIT,
-  SLOW_MODIFY,
-  SLOW_PROBE,
-  SLOW_STACK,
-  SLOW_WRITE,
-  DEVICE_MAY_WAIT,
-  type Translation,
-} from '../state/host.ts'
+import * as host from '../state/host.ts'
+import { type Translation } from '../state/host.ts'
 import { type DeviceAccess, isDirect } from './device-access.ts'
 import type { LoggedAccess, PlainMemory } from './logged-access.ts'
-import {
-  FLAG_AC,
-  MODE_64,
-  S_CPL,
-  S_CR0,
-  S_CR4,
-  S_EFER,
-  S_EFLAGS,
-  S_LOGGED,
-  S_MADE_AGAIN,
-  S_MODE,
-  S_TLB_MISSES,
-  STATUS_ASK,
-  STATUS_DONE,
-  STATUS_RESTART,
-  TLB_READ,
-  TLB_WRITE_OFFSET,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import type { DebugPlaces } from '../system/debug-places.ts'
@@ -87,18 +63,20 @@ export class MemoryAccess {
     if (!device.isAgain(lo, hi, flags)) {
       const ma = this.#findBeside(lo, hi, flags)
       if (ma === 0) return this.access(lo >>> 0, hi >>> 0, flags)
-      this.#u32[S_MADE_AGAIN >>> 2] = 0
+      this.#u32[S.S_MADE_AGAIN >>> 2] = 0
       const size = flags & 0xff
-      if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
-      if ((flags & SLOW_WRITE) !== 0) this.#plain.store(ma, this.#plain.data, 0, size)
+      if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
+      if ((flags & host.SLOW_WRITE) !== 0) this.#plain.store(ma, this.#plain.data, 0, size)
       else this.#plain.load(ma, 0, size)
-      return STATUS_DONE
+      return S.STATUS_DONE
     }
-    if (!isDirect(flags)) return STATUS_RESTART
+    if (!isDirect(flags)) return S.STATUS_RESTART
     const gpa = device.addressAgain(lo)
-    const write = (flags & SLOW_WRITE) !== 0
-    const status = write ? device.write(gpa, flags, DEVICE_MAY_WAIT) : device.read(gpa, flags, DEVICE_MAY_WAIT)
-    return status === STATUS_ASK ? STATUS_RESTART : status
+    const write = (flags & host.SLOW_WRITE) !== 0
+    const status = write
+      ? device.write(gpa, flags, host.DEVICE_MAY_WAIT)
+      : device.read(gpa, flags, host.DEVICE_MAY_WAIT)
+    return status === S.STATUS_ASK ? S.STATUS_RESTART : status
   }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */
   nonCanonical = false
@@ -122,17 +100,22 @@ export class MemoryAccess {
   /** {@link access} for callers that have not looked into the TLB yet. */
   systemAccess(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
-    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
+    const set = (flags & host.SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     if (set < 0 || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
       return this.#missed(lo, hi, flags)
-    const write = (flags & SLOW_WRITE) !== 0
-    const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE_OFFSET : TLB_READ, lo, hi)
+    const write = (flags & host.SLOW_WRITE) !== 0
+    const page = this.#tlb.lookup(
+      set,
+      write || (flags & host.SLOW_MODIFY) !== 0 ? S.TLB_WRITE_OFFSET : S.TLB_READ,
+      lo,
+      hi,
+    )
     const ma = page < 0 ? this.#findBeside(lo | 0, hi | 0, flags) : page + (lo & (PAGE_BYTES - 1))
     if (ma === 0) return this.#missed(lo, hi, flags)
-    if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+    if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
     if (write) this.#plain.store(ma, this.#plain.data, 0, size)
     else this.#plain.load(ma, 0, size)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 
   /** See {@link PagesBesideCode.find}. A watched store is told apart by a logged pass. */
@@ -141,7 +124,7 @@ export class MemoryAccess {
   }
 
   #missed(lo: number, hi: number, flags: number): number {
-    this.#u32[S_TLB_MISSES >>> 2]!++
+    this.#u32[S.S_TLB_MISSES >>> 2]!++
     return this.access(lo, hi, flags)
   }
 
@@ -149,70 +132,76 @@ export class MemoryAccess {
   access(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
     const u32 = this.#u32
-    u32[S_MADE_AGAIN >>> 2] = 0
+    u32[S.S_MADE_AGAIN >>> 2] = 0
     if (
-      (u32[S_EFER >>> 2]! & EFER_LMA) !== 0 &&
-      !canonical(lo, hi, size, (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7)
+      (u32[S.S_EFER >>> 2]! & EFER_LMA) !== 0 &&
+      !canonical(lo, hi, size, (u32[S.S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7)
     ) {
-      this.nonCanonical = (flags & SLOW_IMPLICIT) === 0
-      return this.#translation.raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
+      this.nonCanonical = (flags & host.SLOW_IMPLICIT) === 0
+      return this.#translation.raise((flags & host.SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
     }
     if (
-      u32[S_CPL >>> 2] === 3 &&
-      (flags & SLOW_IMPLICIT) === 0 &&
+      u32[S.S_CPL >>> 2] === 3 &&
+      (flags & host.SLOW_IMPLICIT) === 0 &&
       (lo & (size - 1)) !== 0 &&
-      (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 &&
-      (u32[S_CR0 >>> 2]! & CR0_AM) !== 0
+      (u32[S.S_EFLAGS >>> 2]! & S.FLAG_AC) !== 0 &&
+      (u32[S.S_CR0 >>> 2]! & CR0_AM) !== 0
     ) {
       if (misaligned(lo, size)) return this.#translation.raise(VECTOR_AC, 0)
     }
     // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
-    if (this.#breakpoints.enabled && (flags & SLOW_IMPLICIT) === 0 && u32[S_LOGGED >>> 2] === 0) {
-      if (this.#breakpoints.matches(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
+    if (this.#breakpoints.enabled && (flags & host.SLOW_IMPLICIT) === 0 && u32[S.S_LOGGED >>> 2] === 0) {
+      if (this.#breakpoints.matches(lo, hi, size, (flags & (host.SLOW_WRITE | host.SLOW_MODIFY)) !== 0))
+        return S.STATUS_RESTART
     }
     const access = this.#translation.rights(flags)
     const head = PAGE_BYTES - (lo & (PAGE_BYTES - 1))
     // An access that crosses a page: both are translated before either is touched.
     let status = this.#translation.translate(lo, hi, access, this.#first)
-    if (status !== STATUS_DONE) return status
+    if (status !== S.STATUS_DONE) return status
     if (size > head) {
       const next = (lo + head) | 0
       // Linear addresses of 32 bits wrap. Descriptor tables have 64-bit ones in all of IA-32e mode.
       const wide =
-        u32[S_MODE >>> 2] === MODE_64 || ((flags & SLOW_IMPLICIT) !== 0 && (u32[S_EFER >>> 2]! & EFER_LMA) !== 0)
+        u32[S.S_MODE >>> 2] === S.MODE_64 ||
+        ((flags & host.SLOW_IMPLICIT) !== 0 && (u32[S.S_EFER >>> 2]! & EFER_LMA) !== 0)
       status = this.#translation.translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second)
-      if (status !== STATUS_DONE) return status
+      if (status !== S.STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
-      const write = (flags & SLOW_WRITE) !== 0
-      if (u32[S_LOGGED >>> 2] !== 1 && (isSpecial(this.#first, write) || isSpecial(this.#second, write)))
-        return STATUS_RESTART
+      const write = (flags & host.SLOW_WRITE) !== 0
+      if (u32[S.S_LOGGED >>> 2] !== 1 && (isSpecial(this.#first, write) || isSpecial(this.#second, write)))
+        return S.STATUS_RESTART
       if (
         this.stores !== null &&
         (this.#meets(this.#first, head, flags) || this.#meets(this.#second, size - head, flags))
       )
-        return STATUS_RESTART
+        return S.STATUS_RESTART
       status = this.#perform(this.#first, 0, head, flags)
-      if (status !== STATUS_DONE) return status
+      if (status !== S.STATUS_DONE) return status
       status = this.#perform(this.#second, head, size - head, flags)
     } else {
-      if (this.stores !== null && this.#meets(this.#first, size, flags)) return STATUS_RESTART
+      if (this.stores !== null && this.#meets(this.#first, size, flags)) return S.STATUS_RESTART
       const { changes } = this.#tlb
       status = this.#perform(this.#first, 0, size, flags)
       // The device may have changed the map: the translation is of before.
-      if ((status === STATUS_DONE || status === STATUS_ASK) && changes === this.#tlb.changes) {
+      if ((status === S.STATUS_DONE || status === S.STATUS_ASK) && changes === this.#tlb.changes) {
         this.#fill(lo, hi, access, flags)
       }
-      if (status === STATUS_ASK) return this.#device.ask(lo, hi, access, flags)
+      if (status === S.STATUS_ASK) return this.#device.ask(lo, hi, access, flags)
     }
-    if (status === STATUS_DONE && this.#breakpoints.enabled && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
-      this.#breakpoints.note(lo, hi, size, (flags & SLOW_WRITE) !== 0)
+    if (
+      status === S.STATUS_DONE &&
+      this.#breakpoints.enabled &&
+      (flags & (host.SLOW_PROBE | host.SLOW_IMPLICIT)) === 0
+    ) {
+      this.#breakpoints.note(lo, hi, size, (flags & host.SLOW_WRITE) !== 0)
     }
     return status
   }
 
   /** Translates one byte as a load of it would; with STATUS_DONE, `locatedGpa` and `locatedMa` say where it is. */
   locate(lo: number, hi: number): number {
-    return this.access(lo, hi, 1 | SLOW_PROBE)
+    return this.access(lo, hi, 1 | host.SLOW_PROBE)
   }
 
   /** Guest-physical address that {@link MemoryAccess.locate} has found. */
@@ -228,31 +217,31 @@ export class MemoryAccess {
   /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
   accessPhysical(gpa: number, flags: number): number {
     const status = this.#translation.physical(gpa, flags, this.#first)
-    return status === STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
+    return status === S.STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
   }
 
   /** Reports a store that is watched. @returns whether its instruction is to start again first, in a logged pass */
   #meets({ ma }: Translation, size: number, flags: number): boolean {
-    if ((flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 || ma < 0 || !this.stores!.matches(ma, size)) return false
-    if (this.#u32[S_LOGGED >>> 2] === 0) return true
-    if ((flags & SLOW_WRITE) !== 0 && (flags & SLOW_PROBE) === 0) this.stores!.met()
+    if ((flags & (host.SLOW_WRITE | host.SLOW_MODIFY)) === 0 || ma < 0 || !this.stores!.matches(ma, size)) return false
+    if (this.#u32[S.S_LOGGED >>> 2] === 0) return true
+    if ((flags & host.SLOW_WRITE) !== 0 && (flags & host.SLOW_PROBE) === 0) this.stores!.met()
     return false
   }
 
   /** One piece within a page; `at` is its offset in S_DATA. */
   #perform(t: Translation, at: number, size: number, flags: number): number {
-    if (this.#u32[S_LOGGED >>> 2] === 1) return this.#logged.perform(t, at, size, flags)
-    const write = (flags & SLOW_WRITE) !== 0
+    if (this.#u32[S.S_LOGGED >>> 2] === 1) return this.#logged.perform(t, at, size, flags)
+    const write = (flags & host.SLOW_WRITE) !== 0
     if (t.ma >= 0 && (!write || t.writable)) {
-      if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+      if ((flags & host.SLOW_PROBE) !== 0) return S.STATUS_DONE
       if (write) this.#plain.store(t.ma, this.#plain.data, at, size)
       else this.#plain.load(t.ma, at, size)
-      return STATUS_DONE
+      return S.STATUS_DONE
     }
-    if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
+    if (!isDirect(flags) || size !== (flags & 0xff)) return S.STATUS_RESTART
     if (t.ma >= 0) return this.#device.storeToRom(t.gpa, size)
     // A debugger's stop comes after the instruction, which is executed alone.
-    if (this.#places.mmio && this.#places.matches('mmio', t.gpa, size)) return STATUS_RESTART
+    if (this.#places.mmio && this.#places.matches('mmio', t.gpa, size)) return S.STATUS_RESTART
     return this.#device.make(t.gpa, flags)
   }
 
@@ -260,18 +249,18 @@ export class MemoryAccess {
   #fill(lo: number, hi: number, access: number, flags: number): void {
     const t = this.#first
     if (!t.cacheable) return
-    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
+    const set = (flags & host.SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     if (t.ma < 0) {
-      if (set < 0 || (flags & SLOW_IMPLICIT) !== 0) return
+      if (set < 0 || (flags & host.SLOW_IMPLICIT) !== 0) return
       this.#device.remember(lo, hi, flags, t.gpa)
       return
     }
     if (set < 0 || (this.#breakpoints.enabled && this.#breakpoints.watches(lo, hi))) return
     const page = t.ma & ~0xfff
-    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t)
+    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, S.TLB_READ, lo, hi, page >>> 0, t)
     else if (!t.writable) return
-    else if (this.#memory.codeBits[page >>> 12] === 0) this.#tlb.fill(set, TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
-    else if ((flags & SLOW_IMPLICIT) === 0 && !this.#breakpoints.enabled) this.#beside.remember(lo, hi, page)
+    else if (this.#memory.codeBits[page >>> 12] === 0) this.#tlb.fill(set, S.TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
+    else if ((flags & host.SLOW_IMPLICIT) === 0 && !this.#breakpoints.enabled) this.#beside.remember(lo, hi, page)
   }
 }
 

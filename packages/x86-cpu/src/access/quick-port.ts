@@ -3,27 +3,13 @@ import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from '../state/host.ts'
 import type { CpuHost, Words } from '../state/host.ts'
 import type { Pass, PortForm } from './pass.ts'
 import { R_IMM, R_LENGTH } from '../state/record.ts'
-import {
-  FLAG_VM,
-  STATUS_ASK,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  S_ATTENTION,
-  S_CPL,
-  S_CR0,
-  S_DR,
-  S_EFLAGS,
-  S_GPR,
-  S_LOGGED,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
 import type { DebugPlaces } from '../system/debug-places.ts'
 import type { System } from '../system/system.ts'
 
-const S_DR7 = S_DR + 7 * 8
+const S_DR7 = S.S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 
 /**
@@ -52,16 +38,16 @@ export class QuickPort {
   run(form: PortForm, record: number): number {
     const s = this.#system
     const { u32 } = s
-    const eflags = u32[S_EFLAGS >>> 2]!
-    const virtual = (eflags & FLAG_VM) !== 0
+    const eflags = u32[S.S_EFLAGS >>> 2]!
+    const virtual = (eflags & S.FLAG_VM) !== 0
     const iopl = (eflags >>> 12) & 3
     if (
-      u32[S_LOGGED >>> 2] === 1 ||
+      u32[S.S_LOGGED >>> 2] === 1 ||
       this.#places.ports ||
       (u32[S_DR7 >>> 2]! & DR7_ENABLES) !== 0 ||
-      ((u32[S_CR0 >>> 2]! & CR0_PE) !== 0 && (virtual || u32[S_CPL >>> 2]! > iopl))
+      ((u32[S.S_CR0 >>> 2]! & CR0_PE) !== 0 && (virtual || u32[S.S_CPL >>> 2]! > iopl))
     ) {
-      return STATUS_CONTINUE
+      return S.STATUS_CONTINUE
     }
     const port = form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
     const { size } = form
@@ -69,17 +55,17 @@ export class QuickPort {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
       const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
-      if (status === STATUS_ASK) return STATUS_RESTART
-      if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
+      if (status === S.STATUS_ASK) return S.STATUS_RESTART
+      if (status === S.STATUS_RETRY) this.#wait(form, record, port, cut)
       // Interrupts that the device has raised come before the next instruction, not at the next branch.
-      return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+      return status !== S.STATUS_DONE || u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
-    if (status === STATUS_ASK) return STATUS_RESTART
-    if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
-    if (status !== STATUS_DONE) return status
-    s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    return u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+    if (status === S.STATUS_ASK) return S.STATUS_RESTART
+    if (status === S.STATUS_RETRY) this.#wait(form, record, port, 0)
+    if (status !== S.STATUS_DONE) return status
+    s.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    return u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
   }
 
   /** An event comes before the next instruction. */
@@ -110,11 +96,11 @@ export class QuickPort {
     const { write, size } = portForm as PortForm
     if (write) {
       const status = this.#host.portWrite(port, size, log.dataLo(log.pending), DEVICE_LOGGED)
-      if (status !== STATUS_DONE) return status
+      if (status !== S.STATUS_DONE) return status
     } else {
       const status = this.#host.portRead(port, size, this.#answer, DEVICE_LOGGED)
-      if (status !== STATUS_DONE) return status
-      this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+      if (status !== S.STATUS_DONE) return status
+      this.#system.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     }
     // A debugger may have come while the device took its time.
     if (this.#places.ports)
@@ -122,6 +108,6 @@ export class QuickPort {
     log.end()
     this.#note(portForm as PortForm, port)
     this.#system.advanceBy(length)
-    return STATUS_DONE
+    return S.STATUS_DONE
   }
 }

@@ -2,16 +2,7 @@ import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/pagin
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import { SLOW_WRITE, DEVICE_PLAIN, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
 import { highWord } from './logged-access.ts'
-import {
-  FLAG_AC,
-  STATUS_DONE,
-  STATUS_RETRY,
-  S_ATTENTION,
-  S_CPL,
-  S_CR0,
-  S_EFLAGS,
-  S_LOGGED,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { CR0_AM } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import type { DebugPlaces } from '../system/debug-places.ts'
@@ -67,7 +58,7 @@ export class RepeatedAccess {
   make(iterations: Iterations): number {
     // The guest's own breakpoint comes after the very iteration that meets it. A debugger's comes after the request: with
     // one for each element, the guest would take another time.
-    if (this.#host.repeat === undefined || this.#u32[S_LOGGED >>> 2] !== 1 || this.#breakpoints.areGuests) return 0
+    if (this.#host.repeat === undefined || this.#u32[S.S_LOGGED >>> 2] !== 1 || this.#breakpoints.areGuests) return 0
     const made = this.#make(iterations)
     if (made > 0 && this.#breakpoints.enabled) this.#note(iterations, made)
     return made
@@ -91,17 +82,17 @@ export class RepeatedAccess {
     const recorded = tag >= 0
     if (recorded && tag >>> 16 !== (REPEAT_OPERAND | size)) return 0
     const iterations = recorded ? tag & 0xffff : count
-    const user = this.#u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0
-    const ac = (this.#u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0
-    if (user !== 0 && ac && (this.#u32[S_CR0 >>> 2]! & CR0_AM) !== 0) return 0
+    const user = this.#u32[S.S_CPL >>> 2] === 3 ? ACCESS_USER : 0
+    const ac = (this.#u32[S.S_EFLAGS >>> 2]! & S.FLAG_AC) !== 0
+    if (user !== 0 && ac && (this.#u32[S.S_CR0 >>> 2]! & CR0_AM) !== 0) return 0
     const rights = user | (ac ? ACCESS_AC : 0)
     let status: number
     if (port === REPEAT_MOVE) {
       status = this.#translation.translate(otherLo, otherHi, ACCESS_READ | rights, this.#second)
-      if (status !== STATUS_DONE) return -status
+      if (status !== S.STATUS_DONE) return -status
     }
     status = this.#translation.translate(lo, hi, (write ? ACCESS_WRITE : ACCESS_READ) | rights, this.#first)
-    if (status !== STATUS_DONE) return -status
+    if (status !== S.STATUS_DONE) return -status
     if (!recorded && port === REPEAT_MOVE && this.#first.ma < 0 && this.#second.ma < 0)
       return this.#between(size, count, down)
     let address = port
@@ -122,7 +113,7 @@ export class RepeatedAccess {
     const kinds = port < 0 ? MMIO_KINDS : PORT_KINDS
     const kind = kinds[toDevice ? 1 : 0]!
     const index = log.access(kind, address >>> 0, highWord(address), size, accessTag(REPEAT_OPERAND | size, iterations))
-    if (log.state(index) === STATUS_DONE) return 0
+    if (log.state(index) === S.STATUS_DONE) return 0
     const request = this.#request
     request.port = port >= 0
     request.write = toDevice
@@ -134,9 +125,9 @@ export class RepeatedAccess {
     request.lo = otherLo
     request.hi = otherHi
     status = host.repeat!(request)
-    if (status === STATUS_RETRY) log.wait(index)
+    if (status === S.STATUS_RETRY) log.wait(index)
     else log.complete(index)
-    if (status !== STATUS_DONE) return -status
+    if (status !== S.STATUS_DONE) return -status
     if (port >= 0) this.#notePort(port, size, request.count, toDevice)
     else this.#noteMemory(address, size, request.count, down, toDevice)
     return request.count
@@ -162,10 +153,10 @@ export class RepeatedAccess {
       // An earlier element may have had the chipset map something else there. An element that was read must be written: a device
       // is not asked twice.
       if (made > 0 && !host.answersAtOnce(to + made * step, size, size)) break
-      if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== STATUS_DONE) break
-      if (host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN) !== STATUS_DONE) break
+      if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== S.STATUS_DONE) break
+      if (host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN) !== S.STATUS_DONE) break
       made++
-      if (this.#u32[S_ATTENTION >>> 2] !== 0) break
+      if (this.#u32[S.S_ATTENTION >>> 2] !== 0) break
     }
     this.#noteMemory(from, size, made, down, false)
     this.#noteMemory(to, size, made, down, true)

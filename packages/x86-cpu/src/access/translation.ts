@@ -3,18 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_WRITE, type CpuHost, type Translation } from '../state/host.ts'
-import {
-  FLAG_AC,
-  STATUS_DONE,
-  STATUS_FAULT,
-  S_CPL,
-  S_EFLAGS,
-  S_FAULT_ADDRESS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
-  S_FAULT_VECTOR,
-  S_LOGGED,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { VECTOR_PF } from '../state/vectors.ts'
 
 /** Makes the result of a translation, for its owner to reuse. */
@@ -51,20 +40,20 @@ export class LinearTranslation {
     const u32 = this.#u32
     let access = (flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 ? ACCESS_READ : ACCESS_WRITE
     if ((flags & SLOW_IMPLICIT) !== 0) access |= ACCESS_IMPLICIT
-    else if (u32[S_CPL >>> 2] === 3) access |= ACCESS_USER
-    if ((u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0) access |= ACCESS_AC
+    else if (u32[S.S_CPL >>> 2] === 3) access |= ACCESS_USER
+    if ((u32[S.S_EFLAGS >>> 2]! & S.FLAG_AC) !== 0) access |= ACCESS_AC
     return access
   }
 
   /** Translates one byte's address. @returns a status; STATUS_FAULT with the page fault raised */
   translate(lo: number, hi: number, access: number, into: Translation): number {
-    const logged = this.#u32[S_LOGGED >>> 2] === 1
+    const logged = this.#u32[S.S_LOGGED >>> 2] === 1
     const status = this.#host.translate(lo, hi, access, into, logged ? this.#log : null)
-    if (status !== STATUS_FAULT) return status
+    if (status !== S.STATUS_FAULT) return status
     // A page fault drops what the TLB has of the page (SDM vol. 3A, "Operations that Invalidate TLBs …").
     this.#tlb.invalidatePage(lo, hi)
-    this.#u32[S_FAULT_ADDRESS >>> 2] = lo
-    this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
+    this.#u32[S.S_FAULT_ADDRESS >>> 2] = lo
+    this.#u32[(S.S_FAULT_ADDRESS >>> 2) + 1] = hi
     return this.raise(VECTOR_PF, into.errorCode)
   }
 
@@ -75,17 +64,17 @@ export class LinearTranslation {
       into.gpa = gpa
       into.ma = host.ramAddress(gpa)
       into.writable = into.ma >= 0
-      return STATUS_DONE
+      return S.STATUS_DONE
     }
     const access = (flags & SLOW_WRITE) === 0 ? ACCESS_READ : ACCESS_WRITE
-    return host.translatePhysical(gpa, access, into, this.#u32[S_LOGGED >>> 2] === 1 ? this.#log : null)
+    return host.translatePhysical(gpa, access, into, this.#u32[S.S_LOGGED >>> 2] === 1 ? this.#log : null)
   }
 
   /** Raises an exception with an error code. @returns STATUS_FAULT */
   raise(vector: number, errorCode: number): number {
-    this.#u32[S_FAULT_VECTOR >>> 2] = vector
-    this.#u32[S_FAULT_ERROR >>> 2] = errorCode
-    this.#u32[S_FAULT_HAS_ERROR >>> 2] = 1
-    return STATUS_FAULT
+    this.#u32[S.S_FAULT_VECTOR >>> 2] = vector
+    this.#u32[S.S_FAULT_ERROR >>> 2] = errorCode
+    this.#u32[S.S_FAULT_HAS_ERROR >>> 2] = 1
+    return S.STATUS_FAULT
   }
 }

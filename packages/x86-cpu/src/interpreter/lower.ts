@@ -15,27 +15,7 @@ import {
   lowerForm,
 } from './lowered-form.ts'
 import type { CodePlan, FormCode, LoweredForm } from './lowered-form.ts'
-import {
-  ADDRESS_16,
-  ADDRESS_32,
-  ADDRESS_CHECKED,
-  ADDRESS_DISP64,
-  ADDRESS_SEGMENT,
-  R_ADDRESS,
-  R_BASE,
-  R_DISP,
-  R_FUNCTION,
-  R_IMM,
-  R_INDEX,
-  R_LENGTH,
-  R_OFFSET,
-  R_OP,
-  R_REG0,
-  R_REG2,
-  R_SCALE,
-  R_SEGMENT,
-  SEGMENT_LINK,
-} from '../state/record.ts'
+import * as R from '../state/record.ts'
 import { registerOffset } from './register-plan.ts'
 import type { Form, Repeat } from '../state/form.ts'
 import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state/state-layout.ts'
@@ -89,33 +69,33 @@ export class Lowering {
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(plan, insn, long, inPage)
     const { u8, u16 } = this.#views
-    u16[(at + R_OP) >>> 1] = lowered.op
-    u16[(at + R_OFFSET) >>> 1] = offset
-    u16[(at + R_FUNCTION) >>> 1] = lowered.fn
-    u8[at + R_LENGTH] = insn.length
-    u8[at + R_SEGMENT] = isRelative ? SEGMENT_LINK : insn.segment
+    u16[(at + R.R_OP) >>> 1] = lowered.op
+    u16[(at + R.R_OFFSET) >>> 1] = offset
+    u16[(at + R.R_FUNCTION) >>> 1] = lowered.fn
+    u8[at + R.R_LENGTH] = insn.length
+    u8[at + R.R_SEGMENT] = isRelative ? R.SEGMENT_LINK : insn.segment
     this.#writeAddress(at, insn, offset, plan)
     for (let i = 0; i < plan.registerFields; i++) {
-      u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i]!)
+      u16[(at + R.R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i]!)
     }
     // The x87 opcode: eleven bits of the escape's two bytes, where no instruction of the unit has a third operand.
     if (plan.isX87) {
-      u16[(at + R_REG2) >>> 1] = ((info.opcode & 7) << 8) | (insn.mod << 6) | ((insn.reg & 7) << 3) | (insn.rm & 7)
+      u16[(at + R.R_REG2) >>> 1] = ((info.opcode & 7) << 8) | (insn.mod << 6) | ((insn.reg & 7) << 3) | (insn.rm & 7)
     }
     if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
     else this.#writeImmediate(at, insn, plan, lowered)
-    if ((u8[at + R_ADDRESS]! & ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
+    if ((u8[at + R.R_ADDRESS]! & R.ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
     return lowered
   }
 
   #writeAddress(at: number, insn: Instruction, offset: number, { isVsib, popBytes }: CodePlan): void {
     const { u8, u16, i32 } = this.#views
     const long = insn.mode === 64
-    let kind = long ? 0 : ADDRESS_CHECKED
+    let kind = long ? 0 : R.ADDRESS_CHECKED
     if (insn.isMemory !== 0) {
-      if (long && insn.segment >= SEGMENT_FS) kind |= ADDRESS_SEGMENT
-      if (insn.addressSize === 32) kind |= ADDRESS_32
-      if (insn.addressSize === 16) kind |= ADDRESS_16
+      if (long && insn.segment >= SEGMENT_FS) kind |= R.ADDRESS_SEGMENT
+      if (insn.addressSize === 32) kind |= R.ADDRESS_32
+      if (insn.addressSize === 16) kind |= R.ADDRESS_16
     }
     let base = insn.base < 0 ? S_ZERO : S_GPR + 8 * insn.base
     let index = insn.index < 0 || isVsib ? S_ZERO : S_GPR + 8 * insn.index
@@ -131,18 +111,18 @@ export class Lowering {
         scale = 3
       }
     } else if (popBytes !== 0 && insn.base === 4 && insn.isMemory !== 0) disp = (disp + popBytes) | 0
-    if (insn.dispHi !== insn.dispLo >> 31 && insn.addressSize === 64) kind |= ADDRESS_DISP64
-    u8[at + R_ADDRESS] = kind
-    u16[(at + R_BASE) >>> 1] = base
-    u16[(at + R_INDEX) >>> 1] = index
-    u8[at + R_SCALE] = scale
-    i32[(at + R_DISP) >>> 2] = disp
+    if (insn.dispHi !== insn.dispLo >> 31 && insn.addressSize === 64) kind |= R.ADDRESS_DISP64
+    u8[at + R.R_ADDRESS] = kind
+    u16[(at + R.R_BASE) >>> 1] = base
+    u16[(at + R.R_INDEX) >>> 1] = index
+    u8[at + R.R_SCALE] = scale
+    i32[(at + R.R_DISP) >>> 2] = disp
   }
 
   #writeConstant(at: number, lo: number, hi: number): void {
     const { i32 } = this.#views
-    i32[(at + R_IMM) >>> 2] = lo
-    i32[(at + R_IMM + 4) >>> 2] = hi
+    i32[(at + R.R_IMM) >>> 2] = lo
+    i32[(at + R.R_IMM + 4) >>> 2] = hi
   }
 
   /** @param target - offset in the page, of a branch within it @param next - offset of the next instruction */

@@ -1,18 +1,6 @@
 import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
 import type { Instruction, OperandSpec } from '@retrap/x86-decoder'
-import {
-  SEG_BYTES,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_CR8,
-  S_DR,
-  S_FPR,
-  S_GPR,
-  S_SEGMENTS,
-  S_XMM,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 
 // Which part of an instruction names an operand's register.
 /** None: `at` is the register's offset, or 0. */
@@ -46,15 +34,15 @@ export interface RegisterPlan {
 }
 
 const NOTHING: RegisterPlan = { from: FROM_NOTHING, at: 0, bytes: 0, isByte: false, isControl: false }
-const SEGMENT: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S_SEGMENTS, bytes: SEG_BYTES }
-const MMX: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S_FPR, bytes: 16 }
-const VECTOR: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S_XMM, bytes: 64 }
+const SEGMENT: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_SEGMENTS, bytes: S.SEG_BYTES }
+const MMX: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_FPR, bytes: 16 }
+const VECTOR: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_XMM, bytes: 64 }
 
-const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S_CR0, 2: S_CR2, 3: S_CR3, 4: S_CR4, 8: S_CR8 }
+const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
 
 /** Works out the plan of an operand. */
 export function registerPlan({ kind, size, register }: OperandSpec): RegisterPlan {
-  const general = (from: number): RegisterPlan => ({ ...NOTHING, from, at: S_GPR, bytes: 8, isByte: size === 1 })
+  const general = (from: number): RegisterPlan => ({ ...NOTHING, from, at: S.S_GPR, bytes: 8, isByte: size === 1 })
   switch (kind) {
     case OperandKind.REG:
       return general(FROM_REG)
@@ -68,16 +56,16 @@ export function registerPlan({ kind, size, register }: OperandSpec): RegisterPla
       return general(FROM_VVVV)
     case OperandKind.FIXED_REG: {
       const isHigh = register >= REGISTER_HIGH_BYTE
-      return { ...NOTHING, at: isHigh ? S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S_GPR + 8 * register }
+      return { ...NOTHING, at: isHigh ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register }
     }
     case OperandKind.SEGMENT_REG:
       return SEGMENT
     case OperandKind.FIXED_SEGMENT:
-      return { ...NOTHING, at: S_SEGMENTS + SEG_BYTES * register }
+      return { ...NOTHING, at: S.S_SEGMENTS + S.SEG_BYTES * register }
     case OperandKind.CONTROL_REG:
       return { ...NOTHING, from: FROM_REG, isControl: true }
     case OperandKind.DEBUG_REG:
-      return { ...NOTHING, from: FROM_REG, at: S_DR, bytes: 8 }
+      return { ...NOTHING, from: FROM_REG, at: S.S_DR, bytes: 8 }
     case OperandKind.MMX_REG:
       return MMX
     case OperandKind.MMX_RM:
@@ -95,7 +83,7 @@ export function registerPlan({ kind, size, register }: OperandSpec): RegisterPla
     case OperandKind.XMM_IS4:
       return { ...VECTOR, from: FROM_IMMEDIATE }
     case OperandKind.XMM_FIXED:
-      return { ...NOTHING, at: S_XMM + 64 * register }
+      return { ...NOTHING, at: S.S_XMM + 64 * register }
     case OperandKind.VSIB:
       return { ...VECTOR, from: FROM_INDEX }
     default:
@@ -109,7 +97,7 @@ export function registerOffset(insn: Instruction, plan: RegisterPlan): number {
   if (from === FROM_NOTHING) return at
   if (from === FROM_RM_OR_MEMORY && insn.isMemory !== 0) return 0
   const number = numberOf(insn, from)
-  if (plan.isControl) return CONTROL_OFFSETS[number] ?? S_CR0
+  if (plan.isControl) return CONTROL_OFFSETS[number] ?? S.S_CR0
   // Only prefixes lead to numbers above 7.
   const isHigh = plan.isByte && number >= 4 && (insn.prefixes & (PREFIX_REX | PREFIX_EVEX)) === 0
   return isHigh ? at + 8 * (number - 4) + 1 : at + plan.bytes * number

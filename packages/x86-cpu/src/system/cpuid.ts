@@ -3,12 +3,7 @@ import { CR4_OSXSAVE, CR4_PKE, MONITOR_LINE_BYTES, RAX, RBX, RCX, RDX } from '..
 import { asciiWord } from '../model/processor.ts'
 import type { Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
-import {
-  MISC_ENABLE_HI_NO_XD,
-  MISC_ENABLE_LIMIT_CPUID,
-  MISC_ENABLE_MONITOR,
-  S_MISC_ENABLE,
-} from '../state/system-state.ts'
+import * as systemState from '../state/system-state.ts'
 import { COMPONENTS, compactedSize, standardSize } from './fpu/state-components.ts'
 import type { System } from './system.ts'
 
@@ -54,7 +49,7 @@ function giveCache(into: Uint32Array, type: number, level: number, ways: number,
 export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32Array): void {
   const { processor, clocks } = s.cpu
   const { model } = processor
-  const limited = !processor.amd && (s.get(S_MISC_ENABLE) & MISC_ENABLE_LIMIT_CPUID) !== 0
+  const limited = !processor.amd && (s.get(systemState.S_MISC_ENABLE) & systemState.MISC_ENABLE_LIMIT_CPUID) !== 0
   const highest = limited ? Math.min(LIMITED_LEAF, processor.highestLeaf) : processor.highestLeaf
   const known = processor.answeringLeaf(leaf >>> 0, highest)
   if (known < 0) return give(into, 0, 0, 0, 0)
@@ -69,7 +64,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       // CLFLUSH line: 8 × 8 bytes; one logical processor; the host puts the APIC ID into bits 31:24.
       into[1] = ((into[3]! & LEAF1_EDX_CLFSH) !== 0 ? 8 << 8 : 0) | (1 << 16)
       if ((s.get(S_CR4) & CR4_OSXSAVE) !== 0) into[2]! |= LEAF1_ECX_OSXSAVE
-      if ((s.get(S_MISC_ENABLE) & MISC_ENABLE_MONITOR) === 0) into[2]! &= ~LEAF1_ECX_MONITOR
+      if ((s.get(systemState.S_MISC_ENABLE) & systemState.MISC_ENABLE_MONITOR) === 0) into[2]! &= ~LEAF1_ECX_MONITOR
       return
     case 2:
       // FFH: leaf 4 describes the caches.
@@ -120,7 +115,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       if (processor.amd) into[0] = model.signature
       // Intel's processors have SYSCALL in 64-bit mode alone, and say so there alone.
       else if (!s.mode64) into[3]! &= ~EXTENDED1_EDX_SYSCALL
-      if ((s.get(S_MISC_ENABLE + 4) & MISC_ENABLE_HI_NO_XD) !== 0) into[3]! &= ~EXTENDED1_EDX_NX
+      if ((s.get(systemState.S_MISC_ENABLE + 4) & systemState.MISC_ENABLE_HI_NO_XD) !== 0) into[3]! &= ~EXTENDED1_EDX_NX
       return
     case 0x8000_0002:
     case 0x8000_0003:

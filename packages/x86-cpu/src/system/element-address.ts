@@ -1,14 +1,5 @@
 import type { Words } from '../state/host.ts'
-import {
-  ADDRESS_16,
-  ADDRESS_32,
-  ADDRESS_CHECKED,
-  R_ADDRESS,
-  R_BASE,
-  R_DISP,
-  R_INDEX,
-  R_SCALE,
-} from '../state/record.ts'
+import * as R from '../state/record.ts'
 import { VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
 import { FS, SEG_BASE, SS } from '../state/state-layout.ts'
 import { segmentOf } from './operands.ts'
@@ -31,12 +22,12 @@ function add(into: Words, lo: number, hi: number): void {
 /** Starts on the operand of an instruction. With a vector of indices R_INDEX names a register that is always zero. */
 export function startElements(s: System, record: number): void {
   const { u8, u16, u32 } = s.cpu.memory
-  const base = u16[(record + R_BASE) >>> 1]!
-  const index = u16[(record + R_INDEX) >>> 1]!
-  const displacement = u32[(record + R_DISP) >>> 2]! | 0
+  const base = u16[(record + R.R_BASE) >>> 1]!
+  const index = u16[(record + R.R_INDEX) >>> 1]!
+  const displacement = u32[(record + R.R_DISP) >>> 2]! | 0
   common.lo = s.get(base)
   common.hi = s.get(base + 4)
-  addScaled(common, s.get(index), s.get(index + 4), u8[record + R_SCALE]!)
+  addScaled(common, s.get(index), s.get(index + 4), u8[record + R.R_SCALE]!)
   add(common, displacement, displacement >> 31)
 }
 
@@ -47,9 +38,9 @@ function addScaled(into: Words, lo: number, hi: number, scale: number): void {
 
 /** Cuts an offset down to the address size. */
 function truncate(s: System, record: number, offset: Words): void {
-  const kind = s.cpu.memory.u8[record + R_ADDRESS]!
-  if ((kind & ADDRESS_16) !== 0) offset.lo &= 0xffff
-  if ((kind & (ADDRESS_16 | ADDRESS_32 | ADDRESS_CHECKED)) !== 0) offset.hi = 0
+  const kind = s.cpu.memory.u8[record + R.R_ADDRESS]!
+  if ((kind & R.ADDRESS_16) !== 0) offset.lo &= 0xffff
+  if ((kind & (R.ADDRESS_16 | R.ADDRESS_32 | R.ADDRESS_CHECKED)) !== 0) offset.hi = 0
 }
 
 const element: Words = { lo: 0, hi: 0 }

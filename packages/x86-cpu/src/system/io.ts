@@ -2,19 +2,7 @@ import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
 import type { Form } from '../state/form.ts'
 import { OP_DEAD, R_OP } from '../state/record.ts'
-import {
-  ES,
-  SEG_BASE,
-  SEG_LIMIT,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  S_ATTENTION,
-  S_BUDGET,
-  S_DATA,
-  S_GPR,
-  S_LOGGED,
-  TR,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from '../state/architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo, noteStringIo } from './io-state.ts'
@@ -30,10 +18,10 @@ import { S_PENDING_DEBUG, S_REPEATING } from '../state/system-state.ts'
  */
 function checkPorts(s: System, port: number, size: number): void {
   if (!s.protectedMode || (!s.v86 && s.cpl <= s.iopl)) return
-  const limit = s.segmentField(TR, SEG_LIMIT)
-  if ((s.attributes(TR) & ATTR_TYPE) < SYSTEM_TSS || limit < 0x67) s.raise(VECTOR_GP, 0)
-  const baseLo = s.segmentField(TR, SEG_BASE)
-  const baseHi = s.segmentField(TR, SEG_BASE + 4)
+  const limit = s.segmentField(S.TR, S.SEG_LIMIT)
+  if ((s.attributes(S.TR) & ATTR_TYPE) < SYSTEM_TSS || limit < 0x67) s.raise(VECTOR_GP, 0)
+  const baseLo = s.segmentField(S.TR, S.SEG_BASE)
+  const baseHi = s.segmentField(S.TR, S.SEG_BASE + 4)
   const map = s.readSystem((baseLo + 0x66) >>> 0, s.carryHi(baseLo, baseHi, 0x66), 2)
   const at = map + (port >>> 3)
   // Two bytes are read, whatever the port, and both must lie within the segment.
@@ -57,10 +45,10 @@ export const input: Handler = (s, record, form) => {
   const port = portOf(s, record, form, 1)
   checkPorts(s, port, size)
   s.check(s.cpu.port(port, size | SLOW_DIRECT))
-  s.writeRegister(S_GPR + 8 * RAX, size, s.get(S_DATA), 0)
+  s.writeRegister(S.S_GPR + 8 * RAX, size, s.get(S.S_DATA), 0)
   matchPortBreakpoints(s, port, size)
   noteIo(s, IO_INPUT | immediateType(form, 1), port, size)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 // @isa: complete   E6 E7 EE EF   OUT   "SDM vol. 2B, OUT"
@@ -68,11 +56,11 @@ export const output: Handler = (s, record, form) => {
   const size = sizeOf(form, 1)
   const port = portOf(s, record, form, 0)
   checkPorts(s, port, size)
-  s.set64(S_DATA, s.gpr(RAX), 0)
+  s.set64(S.S_DATA, s.gpr(RAX), 0)
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
   noteIo(s, immediateType(form, 0), port, size)
-  return STATUS_DONE
+  return S.STATUS_DONE
 }
 
 /** Ends iterations of INS (`index` RDI) or OUTS (RSI). */
@@ -89,36 +77,36 @@ function moved(s: System, form: Form, port: number, index: number, made: number)
 function repeatedly(iteration: Handler): Handler {
   return (s, record, form) => {
     let status = iteration(s, record, form)
-    while (status === STATUS_CONTINUE && mayGoOn(s, record)) {
+    while (status === S.STATUS_CONTINUE && mayGoOn(s, record)) {
       s.set(S_REPEATING, 1)
       status = iteration(s, record, form)
-      if (status === STATUS_DONE) s.set(S_REPEATING, 0)
+      if (status === S.STATUS_DONE) s.set(S_REPEATING, 0)
     }
     return status
   }
 }
 
 function mayGoOn(s: System, record: number): boolean {
-  if ((s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG) | s.get(S_LOGGED)) !== 0) return false
+  if ((s.get(S.S_ATTENTION) | s.get(S_PENDING_DEBUG) | s.get(S.S_LOGGED)) !== 0) return false
   // The dispatch loop has charged the instruction, and gives that back where it has not ended.
-  if ((s.get(S_BUDGET) | 0) < 0) return false
+  if ((s.get(S.S_BUDGET) | 0) < 0) return false
   return (s.cpu.memory.u16[(record + R_OP) >>> 1]! & OP_DEAD) === 0
 }
 
 // @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration, or a request for several
 const inputElement: Handler = (s, record, form) => {
   const { size, addressSize } = form
-  if (nothingToRepeat(s, form)) return STATUS_DONE
+  if (nothingToRepeat(s, form)) return S.STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RDI) : 0
-  const made = repeatPort(s, form, port, ES, RDI, size | SLOW_WRITE)
+  const made = repeatPort(s, form, port, S.ES, RDI, size | SLOW_WRITE)
   if (made > 0) return moved(s, form, port, RDI, made)
-  s.linear(ES, lowPart(s.gpr(RDI), addressSize), hi, size, true)
+  s.linear(S.ES, lowPart(s.gpr(RDI), addressSize), hi, size, true)
   // The destination is checked before the port is read: a port cannot be read again.
   s.check(s.cpu.access(s.linLo, s.linHi, size | SLOW_WRITE | SLOW_PROBE))
   s.check(s.cpu.port(port, size | SLOW_DIRECT))
-  s.write(s.linLo, s.linHi, size, s.get(S_DATA), 0, 0)
+  s.write(s.linLo, s.linHi, size, s.get(S.S_DATA), 0, 0)
   s.commit()
   matchPortBreakpoints(s, port, size)
   return moved(s, form, port, RDI, 1)
@@ -127,7 +115,7 @@ const inputElement: Handler = (s, record, form) => {
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; likewise
 const outputElement: Handler = (s, record, form) => {
   const { size, addressSize } = form
-  if (nothingToRepeat(s, form)) return STATUS_DONE
+  if (nothingToRepeat(s, form)) return S.STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RSI) : 0
@@ -135,7 +123,7 @@ const outputElement: Handler = (s, record, form) => {
   if (made > 0) return moved(s, form, port, RSI, made)
   s.linear(segmentOf(s, record), lowPart(s.gpr(RSI), addressSize), hi, size, false)
   s.read(s.linLo, s.linHi, size, 0)
-  s.set64(S_DATA, s.lo, 0)
+  s.set64(S.S_DATA, s.lo, 0)
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
   return moved(s, form, port, RSI, 1)

@@ -1,17 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import type { Form } from '../state/form.ts'
-import {
-  ES,
-  FLAG_DF,
-  FLAG_TF,
-  SEG_HIGH,
-  SEG_LOW,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  S_EFLAGS,
-  S_LOGGED,
-} from '../state/state-layout.ts'
+import * as S from '../state/state-layout.ts'
 import { RAX, RCX, RDI, RSI } from '../state/architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
@@ -30,7 +20,7 @@ export function lowPart(value: number, width: number): number {
 }
 
 function goesDown(s: System): boolean {
-  return (s.get(S_EFLAGS) & FLAG_DF) !== 0
+  return (s.get(S.S_EFLAGS) & S.FLAG_DF) !== 0
 }
 
 /** Moves an index register by some elements, in the direction of DF. */
@@ -53,11 +43,11 @@ export function nothingToRepeat(s: System, form: Form): boolean {
 export function iterated(s: System, form: Form, count: number, register: number): number {
   const width = form.addressSize
   step(s, register, width, count * form.size)
-  if (form.repeat === 'none') return STATUS_DONE
+  if (form.repeat === 'none') return S.STATUS_DONE
   s.countIterations(count)
   const lo = s.gpr(RCX) - count
   s.setGpr(RCX, width, lo >>> 0, (s.gprHi(RCX) - (lo < 0 ? 1 : 0)) >>> 0)
-  return countIsZero(s, width) ? STATUS_DONE : STATUS_CONTINUE
+  return countIsZero(s, width) ? S.STATUS_DONE : S.STATUS_CONTINUE
 }
 
 /**
@@ -67,14 +57,14 @@ export function iterated(s: System, form: Form, count: number, register: number)
 function reach(s: System, form: Form, segment: number, register: number, write: boolean, most: number): number {
   const { size, addressSize: width } = form
   const offset = lowPart(s.gpr(register), width)
-  if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || !s.cpu.mayRepeat()) return 0
+  if (form.repeat === 'none' || (s.get(S.S_EFLAGS) & S.FLAG_TF) !== 0 || !s.cpu.mayRepeat()) return 0
   const wide = width === 8 && s.gprHi(RCX) !== 0
   let count = Math.min(most, s.cpu.affordableIterations(), wide ? PAGE_BYTES : lowPart(s.gpr(RCX), width))
   const down = goesDown(s)
   if (!s.mode64) {
     // An element that is not within the segment is left to the one that faults.
-    const low = s.segmentField(segment, SEG_LOW)
-    const last = s.segmentField(segment, SEG_HIGH)
+    const low = s.segmentField(segment, S.SEG_LOW)
+    const last = s.segmentField(segment, S.SEG_HIGH)
     if (offset < low || offset + size - 1 > last) return 0
     count = Math.min(count, down ? Math.floor((offset - low) / size) + 1 : Math.floor((last - offset + 1) / size))
   }
@@ -123,7 +113,7 @@ export function repeatPort(
   flags: number,
 ): number {
   // Only a logged pass makes requests.
-  if (s.get(S_LOGGED) !== 1 || s.get(S_SMBASE) !== SMBASE_RESET) return 0
+  if (s.get(S.S_LOGGED) !== 1 || s.get(S_SMBASE) !== SMBASE_RESET) return 0
   const count = reach(s, form, segment, register, (flags & SLOW_WRITE) !== 0, PAGE_BYTES)
   if (count < 2) return 0
   const made = request(s, port, 0, 0, flags, count)
@@ -140,18 +130,18 @@ function moved(s: System, form: Form, count: number): number {
 // @isa: complete   A4 A5   MOVS   "SDM vol. 2B, MOVS/MOVSB/MOVSW/MOVSD/MOVSQ"; repeated, in a logged pass
 const moveString: Handler = (s, record, form) => {
   const { size, addressSize } = form
-  if (nothingToRepeat(s, form)) return STATUS_DONE
+  if (nothingToRepeat(s, form)) return S.STATUS_DONE
   const from = segmentOf(s, record)
   let count = reach(s, form, from, RSI, false, PAGE_BYTES)
   const [sourceLo, sourceHi] = [s.linLo, s.linHi]
-  if (count >= 2) count = reach(s, form, ES, RDI, true, count)
+  if (count >= 2) count = reach(s, form, S.ES, RDI, true, count)
   if (count >= 2) {
     const made = request(s, REPEAT_MOVE, sourceLo, sourceHi, size | SLOW_WRITE, count)
     if (made > 0) return moved(s, form, made)
   }
   s.linear(from, lowPart(s.gpr(RSI), addressSize), addressSize === 8 ? s.gprHi(RSI) : 0, size, false)
   const [lo, hi] = [s.linLo, s.linHi]
-  s.linear(ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
+  s.linear(S.ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
   const [toLo, toHi] = [s.linLo, s.linHi]
   // The destination is checked before a device is read, which cannot be read again.
   s.check(s.cpu.access(lo, hi, size | SLOW_PROBE))
@@ -165,14 +155,14 @@ const moveString: Handler = (s, record, form) => {
 // @isa: complete   AA AB   STOS   "SDM vol. 2B, STOS/STOSB/STOSW/STOSD/STOSQ"; repeated, in a logged pass
 const storeString: Handler = (s, _record, form) => {
   const { size, addressSize } = form
-  if (nothingToRepeat(s, form)) return STATUS_DONE
+  if (nothingToRepeat(s, form)) return S.STATUS_DONE
   const [lo, hi] = [s.gpr(RAX), s.gprHi(RAX)]
-  const count = reach(s, form, ES, RDI, true, PAGE_BYTES)
+  const count = reach(s, form, S.ES, RDI, true, PAGE_BYTES)
   if (count >= 2) {
     const made = request(s, REPEAT_FILL, lo, hi, size | SLOW_WRITE, count)
     if (made > 0) return iterated(s, form, made, RDI)
   }
-  s.linear(ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
+  s.linear(S.ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
   s.write(s.linLo, s.linHi, size, lo, hi, 0)
   s.commit()
   return iterated(s, form, 1, RDI)

@@ -296,6 +296,8 @@ export class Subject {
   async plug(name: string): Promise<void> {
     // No two models have one name.
     if (name === 'adder' && this.#making.card !== 'none') return
+    // Options have one controller: a machine with two goes on nowhere else.
+    if (name === 'xHCI' && 'usb' in optionsOf(this.#making, newDisks())) return
     if (this.#pc.domain.devices.isOccupied(PORT)) return
     await this.#pc.plug(PLUGGED[name]!(PORT, this.#spare))
     this.#plugged = name

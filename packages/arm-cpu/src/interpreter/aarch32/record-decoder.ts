@@ -4,19 +4,7 @@ import { OP_SYSTEM, R_FUNCTION, R_OP } from '@retrap/engine'
 import type { FormCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { fieldOf } from '../../state/form.ts'
-import {
-  HOST_EXECUTED,
-  HOST_FP,
-  HOST_UNDEFINED,
-  R_A,
-  R_D,
-  R_FORM,
-  R_IMMEDIATE,
-  R_M,
-  R_MORE,
-  R_N,
-  R_SMALL,
-} from '../../state/record.ts'
+import * as R from '../../state/record.ts'
 import { S_LITERAL, S_R15, S_X } from '../../state/state-layout.ts'
 import { a32SelectorsOf, a32SemanticsOf, a32Sources } from '../../semantics/aarch32/forms.ts'
 import type { A32Semantics } from '../../semantics/aarch32/semantics.ts'
@@ -24,13 +12,13 @@ import type { VectorPlan } from '../../semantics/aarch32/vfp-record.ts'
 
 /** Fields of records by the letters of registers; `t` and `d`, `a` and `u` are in no encoding together. */
 const FIELDS: readonly (readonly [letter: string, field: number])[] = [
-  ['d', R_D],
-  ['t', R_D],
-  ['n', R_N],
-  ['m', R_M],
-  ['a', R_A],
-  ['u', R_A],
-  ['s', R_M],
+  ['d', R.R_D],
+  ['t', R.R_D],
+  ['n', R.R_N],
+  ['m', R.R_M],
+  ['a', R.R_A],
+  ['u', R.R_A],
+  ['s', R.R_M],
 ]
 
 const PC = 15
@@ -75,7 +63,7 @@ export class A32RecordDecoder {
     const decoding = row === undefined ? null : this.#decodingOf(row)
     if (row === undefined || decoding === null || decoding.semantics.suits?.(row, word) === false) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
-      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : HOST_EXECUTED
+      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? R.HOST_UNDEFINED : R.HOST_EXECUTED
       return true
     }
     const { semantics } = decoding
@@ -84,7 +72,7 @@ export class A32RecordDecoder {
       if (plan !== undefined) this.#writePlan(plan, row, word, record, decoding.codes, isThumb)
       else {
         u16[(record + R_OP) >>> 1] = OP_SYSTEM
-        u16[(record + R_FUNCTION) >>> 1] = this.trapsFp ? HOST_FP : HOST_EXECUTED
+        u16[(record + R_FUNCTION) >>> 1] = this.trapsFp ? R.HOST_FP : R.HOST_EXECUTED
       }
       return plan === undefined
     }
@@ -96,15 +84,15 @@ export class A32RecordDecoder {
     index = index * (semantics.kinds ?? 1) + (semantics.kindOf?.(row, word) ?? 0)
     const condition = row.fields.has('c') ? fieldOf(row, 'c', word) : ALWAYS
     let isGeneral = isThumb || condition !== ALWAYS || semantics.namesPc?.(word) === true
-    u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
-    u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
-    u8[record + R_SMALL] = semantics.small?.(row, word) ?? 0
+    u32[(record + R.R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
+    u32[(record + R.R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
+    u8[record + R.R_SMALL] = semantics.small?.(row, word) ?? 0
     for (const [letter, field] of decoding.operands) {
       const number = fieldOf(row, letter, word)
       u16[(record + field) >>> 1] = isThumb && letter === 'n' && number === PC ? S_LITERAL : register(number)
       isGeneral ||= number === PC
     }
-    if (decoding.isCouple) u16[(record + R_A) >>> 1] = register(fieldOf(row, 't', word) + 1)
+    if (decoding.isCouple) u16[(record + R.R_A) >>> 1] = register(fieldOf(row, 't', word) + 1)
     const { op, fn } = decoding.codes[index * 2 + (isGeneral ? 1 : 0)]!
     u16[(record + R_OP) >>> 1] = op
     u16[(record + R_FUNCTION) >>> 1] = fn
@@ -125,15 +113,15 @@ export class A32RecordDecoder {
     const { op, fn } = codes[plan.frame * 2 + (isThumb || isConditional || plan.readsPc === true ? 1 : 0)]!
     u16[(record + R_OP) >>> 1] = op
     u16[(record + R_FUNCTION) >>> 1] = fn
-    u16[(record + R_FORM) >>> 1] = this.#codes.get(plan.key)!.fn
-    u8[record + R_SMALL] = plan.small
-    u16[(record + R_D) >>> 1] = plan.d
-    u16[(record + R_N) >>> 1] = isThumb && plan.n === S_R15 ? S_LITERAL : plan.n
-    u16[(record + R_M) >>> 1] = plan.m
-    u16[(record + R_A) >>> 1] = plan.a
-    u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, plan.immediate))
-    u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, plan.immediate >> 32n))
-    for (const [i, register] of plan.more?.entries() ?? []) u16[(record + R_MORE + 2 * i) >>> 1] = register
+    u16[(record + R.R_FORM) >>> 1] = this.#codes.get(plan.key)!.fn
+    u8[record + R.R_SMALL] = plan.small
+    u16[(record + R.R_D) >>> 1] = plan.d
+    u16[(record + R.R_N) >>> 1] = isThumb && plan.n === S_R15 ? S_LITERAL : plan.n
+    u16[(record + R.R_M) >>> 1] = plan.m
+    u16[(record + R.R_A) >>> 1] = plan.a
+    u32[(record + R.R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, plan.immediate))
+    u32[(record + R.R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, plan.immediate >> 32n))
+    for (const [i, register] of plan.more?.entries() ?? []) u16[(record + R.R_MORE + 2 * i) >>> 1] = register
   }
 
   #decodingOf(row: Row): Decoding | null {

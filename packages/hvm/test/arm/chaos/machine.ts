@@ -8,24 +8,12 @@ import { MachineMemory } from '@retrap/memory'
 import type { Rng } from '@retrap/tooling/soak'
 import { ArmDomain, PowerState } from '../../../src/arm/index.ts'
 import { DeterministicClock } from '../../../src/index.ts'
-import {
-  CODE_GPA,
-  DEVICE,
-  DEVICE_PAGES,
-  guestImage,
-  MAIR,
-  PAGES,
-  RAM,
-  RAM_PAGES,
-  TCR,
-  TTBR0,
-  VECTORS,
-  words,
-} from '../forms/layout.ts'
+import * as L from '../forms/layout.ts'
+import { guestImage, words } from '../forms/layout.ts'
 import { FIRST_PAGE, PROGRAM } from './program.ts'
 
 const DISTRIBUTOR = 0x0800_0000
-const VECTORS_FRAME = RAM + 0x5000
+const VECTORS_FRAME = L.RAM + 0x5000
 const SYNCHRONOUS = 0x200
 const IRQ = 0x280
 
@@ -78,7 +66,7 @@ export class ChaosMachine {
       gic: { distributor: DISTRIBUTOR, redistributors: 0x080a_0000 },
     })
     this.#domain = domain
-    domain.p2m.populate(RAM / 4096, RAM_PAGES)
+    domain.p2m.populate(L.RAM / 4096, L.RAM_PAGES)
     domain.attach(this.#device())
     this.#line = domain.architecture.interruptLine(INTERRUPT)
   }
@@ -95,7 +83,7 @@ export class ChaosMachine {
     return defineDevice({
       name: 'counter',
       stateless: true,
-      mmio: { base: DEVICE, size: DEVICE_PAGES * 4096, maximumAccess: 8 },
+      mmio: { base: L.DEVICE, size: L.DEVICE_PAGES * 4096, maximumAccess: 8 },
       read: (offset, size) =>
         answer(`r${offset.toString(16)}:${size}`, (fresh) => (size === 4 ? fresh : fresh & (2 ** (8 * size) - 1))),
       write: (offset, size, value) => answer(`w${offset.toString(16)}:${size}=${value.toString(16)}`, () => undefined),
@@ -110,11 +98,11 @@ export class ChaosMachine {
     const domain = this.#domain
     domain.reset()
     this.#log.length = 0
-    for (const { kind, gpa } of PAGES) if (kind === 'ram') domain.guestMemory.write(gpa, new Uint8Array(4096))
+    for (const { kind, gpa } of L.PAGES) if (kind === 'ram') domain.guestMemory.write(gpa, new Uint8Array(4096))
     for (const { gpa, bytes } of guestImage()) domain.guestMemory.write(gpa, bytes)
     domain.guestMemory.write(VECTORS_FRAME + SYNCHRONOUS, SKIP)
     domain.guestMemory.write(VECTORS_FRAME + IRQ, ACKNOWLEDGE)
-    domain.guestMemory.write(CODE_GPA, words(...program))
+    domain.guestMemory.write(L.CODE_GPA, words(...program))
     const bit = 1 << (INTERRUPT & 31)
     for (const [register, value] of [
       [GICD_CTLR, CONTROL],
@@ -127,11 +115,11 @@ export class ChaosMachine {
     domain.architecture.writeSystem(0, ICC_PMR_EL1, 0xff, 0)
     domain.architecture.writeSystem(0, ICC_IGRPEN1_EL1, 1, 0)
     const { registers } = domain.vcpus[0]!.processor
-    registers.set('vbar_el1', BigInt(VECTORS))
+    registers.set('vbar_el1', BigInt(L.VECTORS))
     registers.set('cpacr_el1', 3n << 20n)
-    registers.set('mair_el1', MAIR)
-    registers.set('tcr_el1', TCR)
-    registers.set('ttbr0_el1', TTBR0)
+    registers.set('mair_el1', L.MAIR)
+    registers.set('tcr_el1', L.TCR)
+    registers.set('ttbr0_el1', L.TTBR0)
     registers.set('sctlr_el1', 0x34d0_5805n)
     registers.pc = BigInt(PROGRAM)
     for (const [i, value] of x.entries()) registers.setX(i, value)
@@ -182,8 +170,8 @@ export class ChaosMachine {
     found.set('sp', registers.sp)
     found.set('nzcv', BigInt(registers.nzcv >>> 0))
     found.set('fpsr', BigInt(registers.fpsr))
-    const ram = new Uint8Array(RAM_PAGES * 4096)
-    this.#domain.guestMemory.read(RAM, ram)
+    const ram = new Uint8Array(L.RAM_PAGES * 4096)
+    this.#domain.guestMemory.read(L.RAM, ram)
     return { registers: found, ram }
   }
 }

@@ -10,19 +10,8 @@ import { DeterministicClock } from '../../../src/index.ts'
 import { ArmDomain } from '../../../src/arm/index.ts'
 import { AROUND } from './cases.ts'
 import type { FormCase } from './cases.ts'
-import {
-  CODE,
-  CODE_GPA,
-  DEVICE,
-  DEVICE_PAGES,
-  guestImage,
-  MAIR,
-  RAM,
-  RAM_PAGES,
-  TCR,
-  TTBR0,
-  VECTORS,
-} from './layout.ts'
+import * as L from './layout.ts'
+import { guestImage } from './layout.ts'
 import { words } from './layout.ts'
 import type { TestPage } from './layout.ts'
 
@@ -76,10 +65,10 @@ export class FormMachine {
       gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
     })
     this.#domain = domain
-    domain.p2m.populate(RAM / 4096, RAM_PAGES)
-    if (!hasDevice) domain.p2m.populate(DEVICE / 4096, DEVICE_PAGES)
+    domain.p2m.populate(L.RAM / 4096, L.RAM_PAGES)
+    if (!hasDevice) domain.p2m.populate(L.DEVICE / 4096, L.DEVICE_PAGES)
     else {
-      this.#device = new Uint8Array(DEVICE_PAGES * 4096)
+      this.#device = new Uint8Array(L.DEVICE_PAGES * 4096)
       this.#attach(new DataView(this.#device.buffer))
     }
     for (const { gpa, bytes } of guestImage()) domain.guestMemory.write(gpa, bytes)
@@ -90,7 +79,7 @@ export class FormMachine {
       defineDevice({
         name: 'bytes',
         stateless: true,
-        mmio: { base: DEVICE, size: DEVICE_PAGES * 4096, maximumAccess: 8 },
+        mmio: { base: L.DEVICE, size: L.DEVICE_PAGES * 4096, maximumAccess: 8 },
         read: (offset, size) => {
           const value =
             size === 1
@@ -175,18 +164,18 @@ export class FormMachine {
     const domain = this.#domain
     domain.reset()
     this.#log.length = 0
-    domain.guestMemory.write(CODE_GPA, words(...each.code, END))
+    domain.guestMemory.write(L.CODE_GPA, words(...each.code, END))
     const [before, after] = each.pages
     this.#write(before, 4096 - AROUND, each.contents.subarray(0, AROUND))
     this.#write(after, 0, each.contents.subarray(AROUND))
     const { registers } = domain.vcpus[0]!.processor
-    registers.set('vbar_el1', BigInt(VECTORS))
+    registers.set('vbar_el1', BigInt(L.VECTORS))
     registers.set('cpacr_el1', 3n << 20n)
-    registers.set('mair_el1', MAIR)
-    registers.set('tcr_el1', TCR)
-    registers.set('ttbr0_el1', TTBR0)
+    registers.set('mair_el1', L.MAIR)
+    registers.set('tcr_el1', L.TCR)
+    registers.set('ttbr0_el1', L.TTBR0)
     registers.set('sctlr_el1', each.sctlr)
-    registers.pc = BigInt(CODE)
+    registers.pc = BigInt(L.CODE)
     for (let i = 0; i < 31; i++) registers.setX(i, each.x[i]!)
     for (let i = 0; i < 32; i++) registers.setV(i, each.v[i]!)
     registers.pstate = (each.pstate & 0x0fff_ffff) >>> 0
@@ -200,13 +189,13 @@ export class FormMachine {
 
   #write(page: TestPage, offset: number, bytes: Uint8Array): void {
     if (page.kind === 'hole' || page.kind === 'unmapped') return
-    if (this.#isDevice(page)) this.#device!.set(bytes, page.gpa - DEVICE + offset)
+    if (this.#isDevice(page)) this.#device!.set(bytes, page.gpa - L.DEVICE + offset)
     else this.#domain.guestMemory.write(page.gpa + offset, bytes)
   }
 
   #read(page: TestPage, offset: number, into: Uint8Array): void {
     if (page.kind === 'hole' || page.kind === 'unmapped') return
-    const at = page.gpa - DEVICE + offset
+    const at = page.gpa - L.DEVICE + offset
     if (this.#isDevice(page)) into.set(this.#device!.subarray(at, at + into.length))
     else this.#domain.guestMemory.read(page.gpa + offset, into)
   }

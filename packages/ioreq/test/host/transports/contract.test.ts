@@ -1,32 +1,9 @@
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, afterEach, describe, expect, test as anyTest } from 'vitest'
-import {
-  createIoRequest,
-  STATUS_ERROR,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  STATE_IOREQ_NONE,
-  type IoRequest,
-} from '../../../src/index.ts'
+import * as index from '../../../src/index.ts'
+import { createIoRequest, type IoRequest } from '../../../src/index.ts'
 import { STATUS } from '../machine.ts'
-import {
-  BAD,
-  BADLY,
-  BUFFERED,
-  CONTROL,
-  DMA,
-  DO,
-  FUNCTION_DEVICE,
-  OWN,
-  OWNED,
-  REGISTERS,
-  REGISTERS_MMIO,
-  WIDE_MMIO,
-} from './models.ts'
+import * as models from './models.ts'
 import { KINDS, type World } from './worlds.ts'
 
 // Starting a Worker or a process takes a while on a busy machine.
@@ -34,13 +11,13 @@ const DEADLINE_MS = 120_000
 
 const request = (fields: Partial<IoRequest>): IoRequest => ({ ...createIoRequest(), ...fields })
 const portRead = (addressLo: number, size = 1): IoRequest =>
-  request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo, size })
+  request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_READ, addressLo, size })
 const portWrite = (addressLo: number, dataLo: number, size = 1): IoRequest =>
-  request({ type: IOREQ_TYPE_PIO, direction: IOREQ_WRITE, addressLo, dataLo, size })
+  request({ type: index.IOREQ_TYPE_PIO, direction: index.IOREQ_WRITE, addressLo, dataLo, size })
 const mmioRead = (addressLo: number, size = 4): IoRequest =>
-  request({ type: IOREQ_TYPE_COPY, direction: IOREQ_READ, addressLo, size })
+  request({ type: index.IOREQ_TYPE_COPY, direction: index.IOREQ_READ, addressLo, size })
 const mmioWrite = (addressLo: number, dataLo: number, size = 4, dataHi = 0): IoRequest =>
-  request({ type: IOREQ_TYPE_COPY, direction: IOREQ_WRITE, addressLo, dataLo, dataHi, size })
+  request({ type: index.IOREQ_TYPE_COPY, direction: index.IOREQ_WRITE, addressLo, dataLo, dataHi, size })
 
 interface RegistersState {
   readonly bytes: readonly number[]
@@ -77,7 +54,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   }
   /** Reads or writes a register of the PCI function. */
   const config = async (register: number, value?: number): Promise<number> => {
-    const address = 0x8000_0000 + (FUNCTION_DEVICE << 11) + register
+    const address = 0x8000_0000 + (models.FUNCTION_DEVICE << 11) + register
     await world.access(0, portWrite(0xcf8, address, 4))
     return done(value === undefined ? portRead(0xcfc, 4) : portWrite(0xcfc, value, 4))
   }
@@ -108,26 +85,26 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
 
   test('reads what was written, in every size, by port and by address, each access once and in order', async () => {
     await start()
-    await done(portWrite(REGISTERS, 0x12))
-    await done(portWrite(REGISTERS + 2, 0x5634, 2))
-    await done(mmioWrite(REGISTERS_MMIO + 4, 0xdead_beef))
-    expect(await done(portRead(REGISTERS, 4))).toBe(0x5634_0012)
-    expect(await done(mmioRead(REGISTERS_MMIO + 4))).toBe(0xdead_beef)
-    expect(await done(mmioRead(REGISTERS_MMIO + 6, 2))).toBe(0xdead)
-    expect(await done(portRead(REGISTERS + 7))).toBe(0xde)
+    await done(portWrite(models.REGISTERS, 0x12))
+    await done(portWrite(models.REGISTERS + 2, 0x5634, 2))
+    await done(mmioWrite(models.REGISTERS_MMIO + 4, 0xdead_beef))
+    expect(await done(portRead(models.REGISTERS, 4))).toBe(0x5634_0012)
+    expect(await done(mmioRead(models.REGISTERS_MMIO + 4))).toBe(0xdead_beef)
+    expect(await done(mmioRead(models.REGISTERS_MMIO + 6, 2))).toBe(0xdead)
+    expect(await done(portRead(models.REGISTERS + 7))).toBe(0xde)
     expect(await log()).toEqual(['w1@0=12', 'w2@2=5634', 'w4@4=deadbeef', 'r4@0', 'r4@4', 'r2@6', 'r1@7'])
   })
 
   test('splits and widens as the range says', async () => {
     await start()
-    await done(mmioWrite(REGISTERS_MMIO, 0x4433_2211, 8, 0x8877_6655))
-    await done(mmioRead(REGISTERS_MMIO + 2, 8))
+    await done(mmioWrite(models.REGISTERS_MMIO, 0x4433_2211, 8, 0x8877_6655))
+    await done(mmioRead(models.REGISTERS_MMIO + 2, 8))
     expect([world.dispatch.lo, world.dispatch.hi]).toEqual([0x6655_4433, 0x8877])
     expect(await log()).toEqual(['w4@0=44332211', 'w4@4=88776655', 'r4@2', 'r4@6'])
-    await done(mmioRead(WIDE_MMIO + 1, 2))
+    await done(mmioRead(models.WIDE_MMIO + 1, 2))
     expect(world.dispatch.lo).toBe(0x3322)
-    await done(mmioWrite(WIDE_MMIO + 3, 0xff, 1))
-    await done(mmioRead(WIDE_MMIO, 8))
+    await done(mmioWrite(models.WIDE_MMIO + 3, 0xff, 1))
+    await done(mmioRead(models.WIDE_MMIO, 8))
     expect([world.dispatch.lo, world.dispatch.hi]).toEqual([0xff33_2211, 0x8877_6655])
     expect(await log()).toEqual(['r4@0', 'r4@0', 'w4@0=ff332211', 'r4@0', 'r4@4'])
   })
@@ -135,12 +112,19 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   test('serves strings, with data in guest memory, upwards and downwards', async () => {
     await start()
     world.ram.set([1, 2, 3, 4, 5, 6], 0x1000)
-    const out = { type: IOREQ_TYPE_COPY, direction: IOREQ_WRITE, size: 2, count: 3, dataIsPointer: true }
-    await done(request({ ...out, addressLo: REGISTERS_MMIO, dataLo: 0x1000 }))
-    await done(request({ ...out, addressLo: REGISTERS_MMIO + 12, dataLo: 0x1004, df: true }))
+    const out = { type: index.IOREQ_TYPE_COPY, direction: index.IOREQ_WRITE, size: 2, count: 3, dataIsPointer: true }
+    await done(request({ ...out, addressLo: models.REGISTERS_MMIO, dataLo: 0x1000 }))
+    await done(request({ ...out, addressLo: models.REGISTERS_MMIO + 12, dataLo: 0x1004, df: true }))
     expect(await log()).toEqual(['w2@0=201', 'w2@2=403', 'w2@4=605', 'w2@12=605', 'w2@10=403', 'w2@8=201'])
-    const from = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, size: 1, count: 3, dataIsPointer: true, df: true }
-    await done(request({ ...from, addressLo: REGISTERS + 1, dataLo: 0x2002 }))
+    const from = {
+      type: index.IOREQ_TYPE_PIO,
+      direction: index.IOREQ_READ,
+      size: 1,
+      count: 3,
+      dataIsPointer: true,
+      df: true,
+    }
+    await done(request({ ...from, addressLo: models.REGISTERS + 1, dataLo: 0x2002 }))
     expect([...world.ram.subarray(0x2000, 0x2003)]).toEqual([2, 2, 2])
   })
 
@@ -148,11 +132,11 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     await start()
     await switchMessagesOn()
     world.events.length = 0
-    await done(portWrite(CONTROL, DO.raise))
+    await done(portWrite(models.CONTROL, models.DO.raise))
     expect(world.events).toEqual(['irq5=1'])
-    await done(portWrite(CONTROL, DO.lower))
-    await done(portWrite(CONTROL, DO.pulse))
-    await done(portWrite(CONTROL, DO.msi))
+    await done(portWrite(models.CONTROL, models.DO.lower))
+    await done(portWrite(models.CONTROL, models.DO.pulse))
+    await done(portWrite(models.CONTROL, models.DO.msi))
     const pulse = kind.program === undefined ? ['irq5 pulse'] : ['irq5=1', 'irq5=0']
     expect(world.events).toEqual(['irq5=1', 'irq5=0', ...pulse, 'msi fee01000 49'])
   })
@@ -163,49 +147,49 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       await start()
       const word = (ns: bigint): number => Number(BigInt.asUintN(32, ns))
       world.clock.time = time
-      await done(portWrite(CONTROL, DO.arm))
+      await done(portWrite(models.CONTROL, models.DO.arm))
       world.clock.time = time + 999n
       await world.turn()
-      expect(await done(portRead(CONTROL))).toBe(0)
+      expect(await done(portRead(models.CONTROL))).toBe(0)
       for (const due of [time + 1000n, time + 1001n]) {
         const fired = Number(due - time) - 999
         world.clock.time = due
         await world.turn()
         // The notice of a timer may be on its way still.
-        for (const end = performance.now() + 0.8 * DEADLINE_MS; (await done(portRead(CONTROL))) < fired;)
+        for (const end = performance.now() + 0.8 * DEADLINE_MS; (await done(portRead(models.CONTROL))) < fired;)
           if (performance.now() > end) break
-        expect(await done(portRead(CONTROL))).toBe(fired)
+        expect(await done(portRead(models.CONTROL))).toBe(fired)
         expect(levels()).toEqual(['irq5=1'])
-        expect([await done(portRead(CONTROL + 8, 4)), await done(portRead(CONTROL + 12, 4))]).toEqual([
+        expect([await done(portRead(models.CONTROL + 8, 4)), await done(portRead(models.CONTROL + 12, 4))]).toEqual([
           word(due),
           Number(due >> 32n),
         ])
-        expect(await done(portRead(CONTROL + 4, 4))).toBe(word(due))
+        expect(await done(portRead(models.CONTROL + 4, 4))).toBe(word(due))
       }
       world.clock.time = time + 7000n
-      expect(await done(portRead(CONTROL + 4, 4))).toBe(word(time + 7000n))
-      await done(portWrite(CONTROL, DO.arm))
-      await done(portWrite(CONTROL, DO.cancel))
+      expect(await done(portRead(models.CONTROL + 4, 4))).toBe(word(time + 7000n))
+      await done(portWrite(models.CONTROL, models.DO.arm))
+      await done(portWrite(models.CONTROL, models.DO.cancel))
       world.clock.time = time + 100_000n
       await world.turn()
-      expect(await done(portRead(CONTROL))).toBe(2)
+      expect(await done(portRead(models.CONTROL))).toBe(2)
     },
   )
 
   test('memory is read and written before the answer', async () => {
     await start()
     world.ram.set([1, 2, 3, 4], 0x100)
-    await done(portWrite(DMA, 0x100, 4))
+    await done(portWrite(models.DMA, 0x100, 4))
     expect([...world.ram.subarray(0x104, 0x108)]).toEqual([0xfe, 0xfd, 0xfc, 0xfb])
     if (!kind.synchronousDma) return
-    await done(portWrite(DMA + 8, 0x100, 4))
+    await done(portWrite(models.DMA + 8, 0x100, 4))
     expect([...world.ram.subarray(0x104, 0x108)]).toEqual([4, 3, 2, 1])
   })
 
   test('a PCI function is found, and its BAR answers as soon as it has been placed', async () => {
     await start()
     expect(await config(0)).toBe(0x4321_1234)
-    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(STATUS_UNHANDLED)
+    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(index.STATUS_UNHANDLED)
     await config(0x10, 0xffff_ffff)
     expect(await config(0x10)).toBe(0xffff_fff0)
     await config(0x10, 0xe000_0000)
@@ -214,27 +198,27 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     await done(mmioWrite(0xe000_0000, 1))
     expect(levels().at(-1)).toBe('pci4.1=1')
     await config(4, 0)
-    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(STATUS_UNHANDLED)
+    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(index.STATUS_UNHANDLED)
   })
 
   test('buffered writes come in order, before the request that follows them', async () => {
     await start()
-    for (let i = 0; i < 20; i++) await done(mmioWrite(BUFFERED + i, i, 1))
-    await done(portRead(REGISTERS))
+    for (let i = 0; i < 20; i++) await done(mmioWrite(models.BUFFERED + i, i, 1))
+    await done(portRead(models.REGISTERS))
     const expected = Array.from({ length: 20 }, (_, i) => `b1@${i}=${i.toString(16)}`)
     expect(await log()).toEqual([...expected, 'r1@0'])
   })
 
   test('vCPUs have requests at the same time, and each gets its own answer', async () => {
     await start()
-    for (let i = 0; i < 8; i++) await done(portWrite(REGISTERS + i, 0x10 + i))
+    for (let i = 0; i < 8; i++) await done(portWrite(models.REGISTERS + i, 0x10 + i))
     const seen = await Promise.all(
       [0, 1].map(async (vcpu) => {
         const values: number[] = []
         for (let i = 0; i < 8; i++) {
           const register = vcpu === 0 ? i : 7 - i
-          let status = world.dispatch.submit(vcpu, portRead(REGISTERS + register))
-          for (; status === STATUS_RETRY; status = world.dispatch.requests.take(vcpu)) await world.turn()
+          let status = world.dispatch.submit(vcpu, portRead(models.REGISTERS + register))
+          for (; status === index.STATUS_RETRY; status = world.dispatch.requests.take(vcpu)) await world.turn()
           values.push(world.dispatch.lo)
         }
         return values
@@ -246,12 +230,12 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
 
   test('state is saved, reset and restored', async () => {
     await start()
-    await done(mmioWrite(REGISTERS_MMIO, 0x1234_5678))
+    await done(mmioWrite(models.REGISTERS_MMIO, 0x1234_5678))
     const state = await world.save()
     await world.resetModels()
-    expect(await done(mmioRead(REGISTERS_MMIO))).toBe(0)
+    expect(await done(mmioRead(models.REGISTERS_MMIO))).toBe(0)
     await world.restore(state)
-    expect(await done(mmioRead(REGISTERS_MMIO))).toBe(0x1234_5678)
+    expect(await done(mmioRead(models.REGISTERS_MMIO))).toBe(0x1234_5678)
     await expect(world.restore({ ...state, devices: { other: {} } })).rejects.toThrow(/other/)
   })
 
@@ -259,39 +243,40 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     await start({})
     const { memories } = world
     const own = async (action: number): Promise<number> => {
-      await done(portWrite(OWNED, action))
-      return done(portRead(OWNED, 4))
+      await done(portWrite(models.OWNED, action))
+      return done(portRead(models.OWNED, 4))
     }
     const [memory] = memories
     const isProgram = kind.program !== undefined
     expect(memory?.placed).toEqual([isProgram ? '60000: 4000 from 0' : '60000: 2000 from 1000'])
     if (!isProgram) expect(memory?.bytes[0]).toBe(7)
-    await own(OWN.write)
+    await own(models.OWN.write)
     expect([...(memory?.bytes.subarray(0x1ffe, 0x2002) ?? [])]).toEqual([1, 2, 3, 4])
-    expect(await own(OWN.read)).toBe(0x1234)
-    if (!isProgram) expect([await own(OWN.dirty), await own(OWN.dirty)]).toEqual([0x206, 0])
+    expect(await own(models.OWN.read)).toBe(0x1234)
+    if (!isProgram) expect([await own(models.OWN.dirty), await own(models.OWN.dirty)]).toEqual([0x206, 0])
     // A process of its own has no other way than to ask.
-    expect(await own(OWN.sync)).toBe(
+    expect(await own(models.OWN.sync)).toBe(
       /process|socket|message/i.test(kind.name) && !kind.name.startsWith('in process') ? 0xee : 3,
     )
     if (isProgram) return
-    await own(OWN.trap)
+    await own(models.OWN.trap)
     expect(memory?.mode).toBe('trapped')
-    await own(OWN.unmap)
+    await own(models.OWN.unmap)
     expect(memory?.placed).toEqual([])
   })
 
   test('the machine’s own requests arrive: power off, reset, exit', async () => {
     await start()
-    for (const action of [DO.powerOff, DO.reset, DO.exit]) await done(portWrite(CONTROL, action))
+    for (const action of [models.DO.powerOff, models.DO.reset, models.DO.exit])
+      await done(portWrite(models.CONTROL, action))
     expect(world.events).toEqual(['power off', 'reset', 'exit 3'])
   })
 
   test('TIMEOFFSET and INVALIDATE reach the models', async () => {
     await start()
     expect(world.dispatch.timeOffset(-60n)).toBe(0)
-    if (world.dispatch.requests.invalidate(0) === STATUS_RETRY) await until(() => world.completed.includes(0))
-    await done(portRead(REGISTERS))
+    if (world.dispatch.requests.invalidate(0) === index.STATUS_RETRY) await until(() => world.completed.includes(0))
+    await done(portRead(models.REGISTERS))
     expect(await log()).toEqual([...(kind.program === undefined ? ['time -60', 'invalidate'] : []), 'r1@0'])
   })
 
@@ -308,7 +293,8 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       { epoch: 3, frames: null },
     ]) {
       world.completed.length = 0
-      if (world.dispatch.requests.invalidate(1, notice) === STATUS_RETRY) await until(() => world.completed.includes(1))
+      if (world.dispatch.requests.invalidate(1, notice) === index.STATUS_RETRY)
+        await until(() => world.completed.includes(1))
     }
     if (kind.program !== undefined) return
     expect(await log()).toEqual([`invalidate ${JSON.stringify(frames)}`, 'invalidate []', 'invalidate'])
@@ -316,51 +302,57 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
 
   test('an access that no range holds is nobody’s', async () => {
     await start()
-    expect(await world.access(0, portRead(0x300, 2))).toBe(STATUS_UNHANDLED)
+    expect(await world.access(0, portRead(0x300, 2))).toBe(index.STATUS_UNHANDLED)
     expect(world.dispatch.lo).toBe(0xffff)
   })
 
   describe('a model that misbehaves', () => {
     const outcomes = [
-      { policy: 'crash' as const, status: STATUS_ERROR },
-      { policy: 'detach' as const, status: STATUS_UNHANDLED },
+      { policy: 'crash' as const, status: index.STATUS_ERROR },
+      { policy: 'detach' as const, status: index.STATUS_UNHANDLED },
     ]
     const ways = [
-      { how: 'throws', at: BADLY.throw, message: /thrown in a handler/ },
-      { how: 'throws later', at: BADLY.throwLater, message: /thrown later/ },
+      { how: 'throws', at: models.BADLY.throw, message: /thrown in a handler/ },
+      { how: 'throws later', at: models.BADLY.throwLater, message: /thrown later/ },
       // In C there is nothing but numbers.
       ...(kind.program === 'C'
         ? []
-        : [{ how: 'answers what is no number', at: BADLY.answerText, message: /with string text|returned 'text'/ }]),
+        : [
+            {
+              how: 'answers what is no number',
+              at: models.BADLY.answerText,
+              message: /with string text|returned 'text'/,
+            },
+          ]),
     ]
     const cases = ways.flatMap((way) => outcomes.map((outcome) => ({ ...way, ...outcome })))
     test.each(cases)('$how: policy $policy', async ({ at, message, policy, status }) => {
       await start({ policy })
-      const given = await world.access(0, portRead(BAD + at))
+      const given = await world.access(0, portRead(models.BAD + at))
       expect([STATUS[given], world.dispatch.lo]).toEqual([STATUS[status], 0xff])
       expect(world.failures.map((f) => [f.device, f.request])).toEqual([
-        ['bad', `port read of 1 bytes at 0x${(BAD + at).toString(16)}`],
+        ['bad', `port read of 1 bytes at 0x${(models.BAD + at).toString(16)}`],
       ])
       expect(String(world.failures[0]!.cause)).toMatch(message)
       if (policy === 'crash') return
       // The others go on, and the bad one is all ones.
-      await done(portWrite(REGISTERS, 0x77))
-      expect(await done(portRead(REGISTERS))).toBe(0x77)
-      expect(await done(portRead(BAD + at))).toBe(0xff)
+      await done(portWrite(models.REGISTERS, 0x77))
+      expect(await done(portRead(models.REGISTERS))).toBe(0x77)
+      expect(await done(portRead(models.BAD + at))).toBe(0xff)
       expect(world.failures).toHaveLength(1)
     })
 
     test('throws in a timer', async () => {
       await start({ policy: 'detach' })
-      await done(portRead(BAD + BADLY.throwInTimer))
+      await done(portRead(models.BAD + models.BADLY.throwInTimer))
       await until(() => world.failures.length > 0)
       expect(world.failures.map((f) => [f.device, f.request])).toEqual([['bad', 'timer at 0 ns']])
-      await done(portRead(REGISTERS))
+      await done(portRead(models.REGISTERS))
     })
 
     test.each(outcomes)('does not answer before the deadline: policy $policy', async ({ policy, status }) => {
       await start({ policy, deadlineMs: 300 })
-      const given = await world.access(0, portRead(BAD + BADLY.hang))
+      const given = await world.access(0, portRead(models.BAD + models.BADLY.hang))
       expect([STATUS[given], world.dispatch.lo]).toEqual([STATUS[status], 0xff])
       expect(String(world.failures[0]!.cause)).toMatch(/no answer within 300 ms/)
       expect(world.failures).toHaveLength(1)
@@ -368,26 +360,32 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
 
     // In the domain's own process its end is the domain's too.
     const ends = [
-      { how: 'dies', at: BADLY.die, message: /ended with|connection was lost/ },
+      { how: 'dies', at: models.BADLY.die, message: /ended with|connection was lost/ },
       ...(kind.program === undefined
         ? []
-        : [{ how: 'answers with another frame', at: BADLY.otherFrame, message: /a read, with done: expected answer/ }]),
+        : [
+            {
+              how: 'answers with another frame',
+              at: models.BADLY.otherFrame,
+              message: /a read, with done: expected answer/,
+            },
+          ]),
     ].flatMap((way) => outcomes.map((outcome) => ({ ...way, ...outcome })))
     if (kind.separate)
       test.each(ends)('$how: policy $policy', async ({ at, message, policy, status }) => {
         await start({ policy })
-        const given = await world.access(0, portRead(BAD + at))
+        const given = await world.access(0, portRead(models.BAD + at))
         expect([STATUS[given], world.dispatch.lo]).toEqual([STATUS[status], 0xff])
         expect(String(world.failures[0]!.cause)).toMatch(message)
         expect(world.failures).toHaveLength(1)
         // Nobody is there any more; the process and its dispatcher are.
-        expect(await world.access(0, portRead(REGISTERS))).toBe(STATUS_UNHANDLED)
+        expect(await world.access(0, portRead(models.REGISTERS))).toBe(index.STATUS_UNHANDLED)
       })
 
     if (!kind.direct)
       test('its cancelled request is drained when the deadline has passed', async () => {
         await start({ policy: 'detach', deadlineMs: 300 })
-        expect(world.dispatch.submit(0, portRead(BAD + BADLY.hang))).toBe(STATUS_RETRY)
+        expect(world.dispatch.submit(0, portRead(models.BAD + models.BADLY.hang))).toBe(index.STATUS_RETRY)
         await world.turn()
         world.dispatch.requests.cancel(0)
         expect(world.dispatch.requests.has(0)).toBe(false)
@@ -399,15 +397,15 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   if (!kind.direct)
     test('a cancelled request is drained, and the next one gets its own answer', async () => {
       await start()
-      await done(portWrite(REGISTERS, 0x11))
-      await done(portWrite(REGISTERS + 1, 0x22))
+      await done(portWrite(models.REGISTERS, 0x11))
+      await done(portWrite(models.REGISTERS + 1, 0x22))
       for (let i = 0; i < 5; i++) {
-        const first = world.dispatch.submit(0, portRead(REGISTERS))
-        if (first === STATUS_RETRY) world.dispatch.requests.cancel(0)
-        expect(await done(portRead(REGISTERS + 1))).toBe(0x22)
+        const first = world.dispatch.submit(0, portRead(models.REGISTERS))
+        if (first === index.STATUS_RETRY) world.dispatch.requests.cancel(0)
+        expect(await done(portRead(models.REGISTERS + 1))).toBe(0x22)
       }
       const server = world.remote?.server ?? world.host.server
-      await until(() => server.slot(0).state === STATE_IOREQ_NONE)
+      await until(() => server.slot(0).state === index.STATE_IOREQ_NONE)
       expect(world.failures).toEqual([])
     })
 })

@@ -1,33 +1,16 @@
 import type { DeviceModel } from '@retrap/device'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { UnplugOptions } from '../../../src/host/index.ts'
-import {
-  createIoRequest,
-  STATUS_RETRY,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-} from '../../../src/index.ts'
+import * as index from '../../../src/index.ts'
+import { createIoRequest } from '../../../src/index.ts'
 import { startDeviceProcess, startDeviceWorker } from '../../../src/host/node/index.ts'
 import { makeMachine } from '../machine.ts'
-import {
-  CARD_BAR,
-  CARD_IDENTITY,
-  EVENT,
-  FINISH,
-  IDENTITY,
-  LATE,
-  pluggable,
-  port,
-  PORT_DEVICE,
-  POWER,
-  TARGET,
-} from './hot-plug-models.ts'
+import * as hotPlugModels from './hot-plug-models.ts'
+import { pluggable, port } from './hot-plug-models.ts'
 
 const MODULE = new URL('./hot-plug-models.ts', import.meta.url).href
 const CARD = 1 << 8
-const PORT = PORT_DEVICE << 3
+const PORT = hotPlugModels.PORT_DEVICE << 3
 const NOBODY = 0xffff_ffff
 const TARGET_GPA = 0x100
 
@@ -94,7 +77,7 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     const { dispatch, ram } = machine
     const access = async (fields: object, vcpu = 0): Promise<number> => {
       let status = dispatch.submit(vcpu, { ...createIoRequest(), count: 1, size: 4, ...fields })
-      while (status === STATUS_RETRY) {
+      while (status === index.STATUS_RETRY) {
         // oxlint-disable-next-line no-await-in-loop -- until the answer has come
         await new Promise((resolve) => void setTimeout(resolve, 1))
         status = dispatch.requests.take(vcpu)
@@ -103,24 +86,24 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     }
     const config = async (requester: number, register: number, dataLo?: number): Promise<number> => {
       dispatch.portWrite(0xcf8, 4, 0x8000_0000 + requester * 256 + register)
-      const direction = dataLo === undefined ? IOREQ_READ : IOREQ_WRITE
-      return access({ type: IOREQ_TYPE_PIO, addressLo: 0xcfc, direction, dataLo: dataLo ?? 0 })
+      const direction = dataLo === undefined ? index.IOREQ_READ : index.IOREQ_WRITE
+      return access({ type: index.IOREQ_TYPE_PIO, addressLo: 0xcfc, direction, dataLo: dataLo ?? 0 })
     }
     const mmio = (offset: number, dataLo?: number, vcpu = 0): Promise<number> => {
-      const direction = dataLo === undefined ? IOREQ_READ : IOREQ_WRITE
-      const addressLo = CARD_BAR + offset
-      return access({ type: IOREQ_TYPE_COPY, addressLo, direction, dataLo: dataLo ?? 0 }, vcpu)
+      const direction = dataLo === undefined ? index.IOREQ_READ : index.IOREQ_WRITE
+      const addressLo = hotPlugModels.CARD_BAR + offset
+      return access({ type: index.IOREQ_TYPE_COPY, addressLo, direction, dataLo: dataLo ?? 0 }, vcpu)
     }
     /** As a driver brings a port and the card up. */
     const bringUp = async (): Promise<void> => {
       await config(PORT, 4, 7)
       await config(PORT, 0x18, 0x0001_0100)
       await config(PORT, 0x20, 0xe000_e000)
-      await config(PORT, POWER, 1)
-      await config(CARD, 0x10, CARD_BAR)
+      await config(PORT, hotPlugModels.POWER, 1)
+      await config(CARD, 0x10, hotPlugModels.CARD_BAR)
       await config(CARD, 4, 7)
     }
-    const event = (): Promise<number> => config(PORT, EVENT)
+    const event = (): Promise<number> => config(PORT, hotPlugModels.EVENT)
     return { ...machine, ram, config, mmio, bringUp, event }
   }
 
@@ -130,24 +113,27 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     await plugger.plug('card')
     expect([await event(), await config(CARD, 0)]).toEqual([1, NOBODY])
     await bringUp()
-    expect([await config(CARD, 0), await mmio(IDENTITY)]).toEqual([0x0002_1234, CARD_IDENTITY])
-    await mmio(TARGET, TARGET_GPA)
+    expect([await config(CARD, 0), await mmio(hotPlugModels.IDENTITY)]).toEqual([
+      0x0002_1234,
+      hotPlugModels.CARD_IDENTITY,
+    ])
+    await mmio(hotPlugModels.TARGET, TARGET_GPA)
     expect(await plugger.unplug('slot', { deadlineMs: 20 })).toBe(false)
     expect(await event()).toBe(2)
     let out = false
     const leaving = plugger.unplug('slot').then((is) => (out = is))
-    await config(PORT, POWER, 0)
-    expect([await config(CARD, 0), await mmio(IDENTITY)]).toEqual([NOBODY, NOBODY])
+    await config(PORT, hotPlugModels.POWER, 0)
+    expect([await config(CARD, 0), await mmio(hotPlugModels.IDENTITY)]).toEqual([NOBODY, NOBODY])
     await new Promise((resolve) => void setTimeout(resolve, 20))
     expect([out, await event()]).toEqual([false, 2])
-    await config(PORT, FINISH, 1)
+    await config(PORT, hotPlugModels.FINISH, 1)
     expect(await leaving).toBe(true)
     expect([await event(), ram[TARGET_GPA]]).toEqual([3, 0])
     await plugger.plug('card')
     await bringUp()
-    expect(await mmio(IDENTITY)).toBe(CARD_IDENTITY)
-    await mmio(TARGET, TARGET_GPA)
-    await config(PORT, FINISH, 1)
+    expect(await mmio(hotPlugModels.IDENTITY)).toBe(hotPlugModels.CARD_IDENTITY)
+    await mmio(hotPlugModels.TARGET, TARGET_GPA)
+    await config(PORT, hotPlugModels.FINISH, 1)
     await expect.poll(() => ram[TARGET_GPA]).toBe(0xff)
   })
 
@@ -156,12 +142,12 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     const { plugger } = far
     await plugger.plug('card')
     await bringUp()
-    await mmio(TARGET, TARGET_GPA)
-    const late = mmio(LATE, undefined, 1)
+    await mmio(hotPlugModels.TARGET, TARGET_GPA)
+    const late = mmio(hotPlugModels.LATE, undefined, 1)
     const pulled = plugger.unplug('slot', { force: true })
     expect(await late).toBe(NOBODY)
     expect([await config(CARD, 0), await event()]).toEqual([NOBODY, 1])
-    await config(PORT, FINISH, 1)
+    await config(PORT, hotPlugModels.FINISH, 1)
     expect(await pulled).toBe(true)
     expect([await event(), ram[TARGET_GPA]]).toEqual([3, 0])
   })
@@ -191,7 +177,7 @@ test('models are at rest only when a card that leaves is out', async () => {
   Object.assign(card, { quiesce: () => {} })
   await host.quiesce(1000)
   const { functions } = await host.save()
-  expect(Object.keys(functions)).toEqual([`0:${PORT_DEVICE}.0`])
+  expect(Object.keys(functions)).toEqual([`0:${hotPlugModels.PORT_DEVICE}.0`])
   expect(await pulled).toBe(true)
 })
 

@@ -10,21 +10,8 @@ import {
   SharedTransport,
   type Frame,
 } from '../../../src/host/index.ts'
-import {
-  createIoRequest,
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IoreqPage,
-  STATE_IOREQ_INPROCESS,
-  STATE_IOREQ_READY,
-  STATE_IORESP_READY,
-  XEN_DMOP_IO_RANGE_PORT,
-} from '../../../src/index.ts'
+import * as index from '../../../src/index.ts'
+import { createIoRequest, IoreqPage } from '../../../src/index.ts'
 import {
   connectDevices,
   DeviceListener,
@@ -37,10 +24,16 @@ import { SharedEnd } from '../../../src/host/shared-memory.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { contractModels, REGISTERS } from './models.ts'
 
-const port = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, size: 2 }
+const port = {
+  ...createIoRequest(),
+  type: index.IOREQ_TYPE_PIO,
+  direction: index.IOREQ_READ,
+  addressLo: 0x100,
+  size: 2,
+}
 const policies = [
-  { policy: 'crash' as const, status: STATUS_ERROR },
-  { policy: 'detach' as const, status: STATUS_UNHANDLED },
+  { policy: 'crash' as const, status: index.STATUS_ERROR },
+  { policy: 'detach' as const, status: index.STATUS_UNHANDLED },
 ]
 const tick = (ms = 1): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
@@ -49,7 +42,7 @@ describe('a server that shares its page, and scribbles into it', () => {
     const machine = makeMachine({ policy })
     const transport = new SharedTransport(machine.dispatch, machine.platform, { name: 'scribbler' })
     const { server } = transport.remote
-    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
     server.setState(true)
     // What the Worker would have.
     const page = new IoreqPage(transport.memory.buffer, 4096)
@@ -65,17 +58,19 @@ describe('a server that shares its page, and scribbles into it', () => {
     slot.accept(createIoRequest())
     slot.answer(5, 0)
     bell()
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
-    slot.state = STATE_IORESP_READY
-    expect(STATUS[dispatch.submit(0, port)]).toBe(STATUS[status === STATUS_ERROR ? STATUS_ERROR : STATUS_DONE])
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_DONE)
+    slot.state = index.STATE_IORESP_READY
+    expect(STATUS[dispatch.submit(0, port)]).toBe(
+      STATUS[status === index.STATUS_ERROR ? index.STATUS_ERROR : index.STATUS_DONE],
+    )
     expect(dispatch.lo).toBe(0xffff)
     expect(String(failures[0]!.cause)).toContain('in state 3')
   })
 
   const flips = [
-    { from: STATE_IOREQ_INPROCESS, to: STATE_IOREQ_READY },
-    { from: STATE_IOREQ_READY, to: 9 },
-    { from: STATE_IOREQ_INPROCESS, to: 15 },
+    { from: index.STATE_IOREQ_INPROCESS, to: index.STATE_IOREQ_READY },
+    { from: index.STATE_IOREQ_READY, to: 9 },
+    { from: index.STATE_IOREQ_INPROCESS, to: 15 },
   ]
   test.each(flips.flatMap((flip) => policies.map((p) => ({ ...flip, ...p }))))(
     'flips its state from $from to $to: policy $policy',
@@ -118,7 +113,7 @@ describe('a server that shares its page, and scribbles into it', () => {
     new Uint8Array(transport.memory.buffer).set(bytes, at + 64)
     new Int32Array(transport.memory.buffer)[at / 4] = bytes.length
     bell()
-    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_UNHANDLED)
     expect(failures).toHaveLength(1)
     expect(server.alive).toBe(false)
     await expect(transport.remote.ready).rejects.toThrow()
@@ -156,7 +151,7 @@ describe('what a server sends before its answer is received before it, however n
     )
     const transport = new SharedTransport(dispatch, platform, { name: 'narrow', patienceMs })
     const { server } = transport.remote
-    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.mapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
     server.setState(true)
     const worker = new SharedEnd(transport.memory, 'devices', () => {})
     const slot = server.slot(0)
@@ -167,7 +162,7 @@ describe('what a server sends before its answer is received before it, however n
     let armed = patienceMs > 0
     Object.defineProperty(slot, 'state', {
       get: () => {
-        if (armed && far.state === STATE_IOREQ_READY) {
+        if (armed && far.state === index.STATE_IOREQ_READY) {
           armed = false
           far.accept(createIoRequest())
           worker.send({ kind: 'msi', address: 0xfee0_0000, data: 0x40, requester: 0 })
@@ -224,7 +219,7 @@ test.each([0.5, 1, 20])(
   (patienceMs) => {
     const { dispatch, platform } = makeMachine({})
     const transport = new SharedTransport(dispatch, platform, { name: 'bell', patienceMs })
-    transport.remote.server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    transport.remote.server.mapRange(index.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
     transport.remote.server.setState(true)
     const started = performance.now()
     let rings = 0
@@ -233,7 +228,7 @@ test.each([0.5, 1, 20])(
       if (performance.now() - started > 2000) throw new Error('the thread is held')
       return true
     }
-    expect(dispatch.submit(0, port)).toBe(STATUS_RETRY)
+    expect(dispatch.submit(0, port)).toBe(index.STATUS_RETRY)
     expect(rings).toBeGreaterThan(1)
     expect(performance.now() - started).toBeGreaterThanOrEqual(patienceMs)
     transport.remote.close()
@@ -375,7 +370,7 @@ describe('a socket', () => {
     raw.send({ kind: 'claim', type: 0, ranges: [[0x100, 0x1ff]], buffered: [] })
     raw.send({ kind: 'ready', name: 'raw' })
     await transport.remote.ready
-    expect(machine.dispatch.submit(0, port)).toBe(STATUS_RETRY)
+    expect(machine.dispatch.submit(0, port)).toBe(index.STATUS_RETRY)
     const { sequence } = await raw.request()
     open.push({ close: () => raw.socket.destroy() })
     return { ...machine, raw, transport, sequence }
@@ -394,7 +389,7 @@ describe('a socket', () => {
     expect(String(failures[0]!.cause)).toContain('was answered, and is not open')
     // The first answer stands if it was taken before; the server is gone either way.
     dispatch.requests.take(0)
-    expect(dispatch.submit(0, port)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.submit(0, port)).toBe(index.STATUS_UNHANDLED)
   })
 
   test.each([
@@ -406,7 +401,7 @@ describe('a socket', () => {
     raw.send(frame)
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
-    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_UNHANDLED)
   })
 
   test.each([
@@ -420,7 +415,7 @@ describe('a socket', () => {
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
     expect(events).toEqual([])
-    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(index.STATUS_UNHANDLED)
   })
 
   test('is closed for good: the server has failed after the time to reconnect', async () => {
@@ -573,7 +568,7 @@ describe('a socket', () => {
       // At a different point of each request's way.
       if (i % 3 === 0) await tick(i % 5)
       if (i % 2 === 0) for (const socket of pairs.splice(0)) socket.destroy()
-      while (status === STATUS_RETRY) {
+      while (status === index.STATUS_RETRY) {
         await tick()
         status = dispatch.requests.take(0)
       }
@@ -606,15 +601,15 @@ describe('a socket', () => {
   test('a receiver may lag time and again: buffered writes go on when it has caught up', async () => {
     const { raw, transport, dispatch } = await rawServer()
     raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
-    const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
-    await until(() => dispatch.submit(1, write) === STATUS_DONE)
+    const write = { ...createIoRequest(), type: index.IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
+    await until(() => dispatch.submit(1, write) === index.STATUS_DONE)
     const arrived = (kind: string): number => raw.frames.filter((frame) => frame.kind === kind).length
     await until(() => arrived('buffered') === 1)
     for (let round = 1; round <= 2; round++) {
       raw.socket.pause()
       for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
       expect(transport.writable).toBe(false)
-      expect(dispatch.submit(1, write)).toBe(STATUS_DONE)
+      expect(dispatch.submit(1, write)).toBe(index.STATUS_DONE)
       raw.socket.resume()
       await until(() => arrived('message') === 5 * round)
       expect(arrived('buffered')).toBe(round)
@@ -626,8 +621,8 @@ describe('a socket', () => {
   test('a receiver that lags and ends leaves the buffered writes, and the event loop', async () => {
     const { raw, transport, dispatch } = await rawServer()
     raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
-    const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
-    await until(() => dispatch.submit(1, write) === STATUS_DONE)
+    const write = { ...createIoRequest(), type: index.IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
+    await until(() => dispatch.submit(1, write) === index.STATUS_DONE)
     raw.socket.pause()
     for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
     expect(transport.writable).toBe(false)
@@ -637,7 +632,7 @@ describe('a socket', () => {
     drained.mockImplementation(function (this: Session) {
       return drained.mock.calls.length > 100 ? new Promise(() => {}) : plain.call(this)
     })
-    expect(dispatch.submit(1, write)).toBe(STATUS_DONE)
+    expect(dispatch.submit(1, write)).toBe(index.STATUS_DONE)
     transport.close()
     await tick()
     expect(drained.mock.calls.length).toBeLessThan(10)

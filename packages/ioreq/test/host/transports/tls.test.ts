@@ -2,15 +2,8 @@
 import { connect as connectPlain, createConnection, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 import { defineDevice } from '@retrap/device'
-import {
-  createIoRequest,
-  STATUS_DONE,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-} from '../../../src/index.ts'
+import * as index from '../../../src/index.ts'
+import { createIoRequest } from '../../../src/index.ts'
 import { afterEach, describe, expect } from 'vitest'
 import {
   connectDevices,
@@ -92,9 +85,9 @@ async function connect(port: number, options: Partial<DeviceServerConnection> = 
   open.push(transport)
   await transport.remote.ready
   const access = async (direction: number, dataLo = 0, vcpu = 0): Promise<number> => {
-    const request = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction, addressLo: PORT, size: 4, dataLo }
+    const request = { ...createIoRequest(), type: index.IOREQ_TYPE_PIO, direction, addressLo: PORT, size: 4, dataLo }
     let status = made.dispatch.submit(vcpu, request)
-    for (; status === STATUS_RETRY; status = made.dispatch.requests.take(vcpu)) await tick(1)
+    for (; status === index.STATUS_RETRY; status = made.dispatch.requests.take(vcpu)) await tick(1)
     return status
   }
   return { ...made, transport, access }
@@ -104,7 +97,7 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
   test('each end by its certificate; then requests are answered', async () => {
     const service = await serve()
     const { access, dispatch } = await connect(portOf(service))
-    expect([await access(IOREQ_READ), dispatch.lo]).toEqual([STATUS_DONE, 1])
+    expect([await access(index.IOREQ_READ), dispatch.lo]).toEqual([index.STATUS_DONE, 1])
     expect(service.machines).toBe(1)
   })
 
@@ -123,7 +116,7 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
     expect([service.machines, refused.length]).toEqual([0, 1])
     // Those who may still get in.
     const { access } = await connect(portOf(service))
-    expect(await access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
   })
 
   test.each([
@@ -146,7 +139,7 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
   test('devices may have another name than the host that is connected to', async () => {
     const service = await serve({ tls: { ...devicesElsewhere, ca: authority } })
     const tls = { ...theirs, peers: ['nowhere.test', 'elsewhere.test'] }
-    expect(await (await connect(portOf(service), { tls })).access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await (await connect(portOf(service), { tls })).access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
   })
 
   test('a machine without a certificate gets nowhere, nor one of an older TLS', async () => {
@@ -245,8 +238,8 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     let count = 0
     // As many as it takes for the network to have cut something.
     for (; count < 12 || network.connections < 3; count++) {
-      expect(await access(IOREQ_WRITE, count)).toBe(STATUS_DONE)
-      expect([await access(IOREQ_READ), dispatch.lo]).toEqual([STATUS_DONE, count + 1])
+      expect(await access(index.IOREQ_WRITE, count)).toBe(index.STATUS_DONE)
+      expect([await access(index.IOREQ_READ), dispatch.lo]).toEqual([index.STATUS_DONE, count + 1])
     }
     expect(log).toEqual(Array.from({ length: count }, (_, i) => i))
     // The line has followed each write, once.
@@ -258,14 +251,14 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     const { network, log } = await through()
     const { access, dispatch, transport, failures } = await connect(network.port)
     network.hold(true)
-    const first = access(IOREQ_WRITE, 7)
+    const first = access(index.IOREQ_WRITE, 7)
     await tick(20)
     expect(log).toEqual([])
     network.cut()
     await until(() => !transport.connected)
-    const second = access(IOREQ_READ, 0, 1)
+    const second = access(index.IOREQ_READ, 0, 1)
     network.hold(false)
-    expect([await first, await second, log, failures]).toEqual([STATUS_DONE, STATUS_DONE, [7], []])
+    expect([await first, await second, log, failures]).toEqual([index.STATUS_DONE, index.STATUS_DONE, [7], []])
     expect(dispatch.server(1)?.alive).toBe(true)
   })
 
@@ -275,23 +268,29 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     // The answer is cut off, when the model has had the request.
     const cutting = until(() => log.length === 1).then(() => network.cut())
     network.hold(true)
-    const write = access(IOREQ_WRITE, 9)
+    const write = access(index.IOREQ_WRITE, 9)
     await tick(5)
     network.hold(false)
     await cutting
-    expect([await write, log]).toEqual([STATUS_DONE, [9]])
+    expect([await write, log]).toEqual([index.STATUS_DONE, [9]])
   })
 
   test('a cancelled request is cancelled over the next connection, and the one after has its own answer', async () => {
     const { network } = await through()
     const { access, dispatch, failures } = await connect(network.port)
-    const read = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: PORT, size: 4 }
+    const read = {
+      ...createIoRequest(),
+      type: index.IOREQ_TYPE_PIO,
+      direction: index.IOREQ_READ,
+      addressLo: PORT,
+      size: 4,
+    }
     network.hold(true)
-    expect(dispatch.submit(0, read)).toBe(STATUS_RETRY)
+    expect(dispatch.submit(0, read)).toBe(index.STATUS_RETRY)
     dispatch.requests.cancel(0)
     network.cut()
     network.hold(false)
-    expect([await access(IOREQ_READ), failures]).toEqual([STATUS_DONE, []])
+    expect([await access(index.IOREQ_READ), failures]).toEqual([index.STATUS_DONE, []])
     expect(dispatch.lo).toBe(2)
   })
 
@@ -302,7 +301,7 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     await until(() => !transport.connected)
     network.cut()
     network.hold(false)
-    expect(await access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
     expect(service.machines).toBe(1)
     // A connection that works stays, whatever the time.
     const { connections } = network
@@ -320,7 +319,7 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     const { access, failures } = await connect(network.port, { reconnectMs: 3000, openMs: 3000 })
     network.redirect(1)
     network.cut()
-    expect(await access(IOREQ_READ)).toBe(STATUS_UNHANDLED)
+    expect(await access(index.IOREQ_READ)).toBe(index.STATUS_UNHANDLED)
     expect(String(failures[0]!.cause)).toMatch(/was lost and not made again within 3000 ms/)
     await until(() => service.machines === 0)
     expect(gone).toEqual(['far'])
@@ -329,11 +328,11 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
   test('devices that were started anew have lost their state: that is said, and nothing is asked of them', async () => {
     const { network } = await through()
     const { access, failures } = await connect(network.port)
-    expect(await access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
     const log: number[] = []
     network.redirect(portOf(await serve({}, log)))
     network.cut()
-    expect(await access(IOREQ_WRITE, 3)).toBe(STATUS_UNHANDLED)
+    expect(await access(index.IOREQ_WRITE, 3)).toBe(index.STATUS_UNHANDLED)
     expect(String(failures[0]!.cause)).toMatch(/was started anew, and what its end held is lost/)
     expect(log).toEqual([])
   })
@@ -387,7 +386,7 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
     socket.write(bytes)
     await end
     expect(service.machines).toBe(0)
-    expect(await (await connect(portOf(service))).access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await (await connect(portOf(service))).access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
   })
 
   test('a port without TLS is found out', async () => {
@@ -403,7 +402,7 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
     let cut = 0
     for (const socket of sockets) void closed(socket).then(() => cut++)
     await until(() => cut >= 44)
-    expect(await (await connect(portOf(service))).access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await (await connect(portOf(service))).access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
   })
 
   test.each([
@@ -423,7 +422,7 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
     socket.write(bytes)
     await end
     await until(() => service.machines === 1)
-    expect(await other.access(IOREQ_READ)).toBe(STATUS_DONE)
+    expect(await other.access(index.IOREQ_READ)).toBe(index.STATUS_DONE)
   })
 
   test('a flood of pings by one that does not read takes no memory', async () => {
@@ -467,15 +466,15 @@ describe('models in Workers', { timeout: DEADLINE_MS }, () => {
       await connect(portOf(service)),
       await connect(portOf(service)),
     ]
-    expect([await one.access(IOREQ_READ), await one.access(IOREQ_READ), one.dispatch.lo]).toEqual([
-      STATUS_DONE,
-      STATUS_DONE,
+    expect([await one.access(index.IOREQ_READ), await one.access(index.IOREQ_READ), one.dispatch.lo]).toEqual([
+      index.STATUS_DONE,
+      index.STATUS_DONE,
       2,
     ])
-    void one.access(IOREQ_WRITE, 1)
-    expect(await two.access(IOREQ_WRITE, 3)).toBe(STATUS_UNHANDLED)
+    void one.access(index.IOREQ_WRITE, 1)
+    expect(await two.access(index.IOREQ_WRITE, 3)).toBe(index.STATUS_UNHANDLED)
     expect(String(two.failures[0]!.cause)).toMatch(/Worker of server far ended with 3/)
-    expect([await three.access(IOREQ_READ), three.dispatch.lo]).toEqual([STATUS_DONE, 1])
+    expect([await three.access(index.IOREQ_READ), three.dispatch.lo]).toEqual([index.STATUS_DONE, 1])
     one.transport.close()
     await until(() => service.machines === 1)
   })
