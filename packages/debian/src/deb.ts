@@ -33,7 +33,8 @@ export async function unpackPackage(file: string, folder: string, members: reado
     for (const { member } of wanted) found.add(member)
     if (path === '' || (members.length > 0 && wanted.length === 0)) return
     if (header.type === 'directory') {
-      await folderIn(root, folders, path)
+      // Files of other packages are still to be put into a folder that is only read.
+      await chmod(await folderIn(root, folders, path), (header.mode ?? 0o755) | 0o700)
       return
     }
     const target = join(await folderIn(root, folders, parentOf(path)), basename(path))
