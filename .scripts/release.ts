@@ -32,8 +32,12 @@ class ReleaseError extends Error {}
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { 'dry-run': { type: 'boolean' }, registry: { type: 'string' } },
+    options: { 'dry-run': { type: 'boolean' }, help: { type: 'boolean' }, registry: { type: 'string' } },
   })
+  if (values.help === true) {
+    console.log(USAGE)
+    return 0
+  }
   const action = values['dry-run'] === true ? '--dry-run' : positionals[0]
   switch (action) {
     case '--dry-run':
