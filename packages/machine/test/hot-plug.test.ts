@@ -87,7 +87,7 @@ test('a disk that is plugged in is in a snapshot, for this machine and for one t
   await start({ drives, snapshot: saved })
   expect(config(CARD, 0)).toBe(NVME)
   await start({ drives, snapshot: await pc.save() })
-  const small = { ...medium, properties: { ...properties, bytes: 1 << 19 } }
+  const small = { ...medium, properties: { ...medium.properties, bytes: 1 << 19 } }
   await expect(start({ drives: [drives[0], { ...disk.drive, medium: small }], snapshot: saved })).rejects.toThrow(
     'sizes of media 1048576, expected 1048576,524288',
   )

@@ -56,6 +56,8 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
       recording,
       migration,
       tell: (text) => told.push(text),
+      // Commands about a run are tested with a session.
+      ...({} as Pick<MonitorSite, 'control' | 'leave' | 'power'>),
     })
   return { backEnds, make, run, told }
 }

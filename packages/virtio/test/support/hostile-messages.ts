@@ -73,7 +73,7 @@ export async function hostileMessages(choose: Choose, steps: number): Promise<st
   const uses: Uses = { nodes: 0, files: 0 }
   const session = new P9Session(counting(share, uses), choose(4) === 0)
   const version = (): Uint8Array => new MessageWriter().u32(MESSAGE_BYTES).text('9P2000.L').finish(100, 0xffff)
-  const answer = (message: Uint8Array): Promise<Uint8Array> => session.answer(message, () => true)
+  const answer = async (message: Uint8Array): Promise<Uint8Array> => session.answer(message, () => true)
   await answer(version())
   await answer(new MessageWriter().u32(0).u32(0).text('').text('').u32(0).finish(104, 1))
   for (let i = 0; i < steps; i++) {

@@ -208,7 +208,7 @@ test('models that a recording has brought are not late', async () => {
   const { dispatch, platform, failures } = makeMachine({})
   const link = { send: () => {}, notify: () => {}, notifyBuffered: () => {}, close: () => {} }
   const remote = new RemoteServer(dispatch, platform, link, { name: 'played', readyMs: 1 })
-  remote.apply({ kind: 'ready' })
+  remote.apply({ kind: 'ready', name: 'played' })
   await tick(5)
   await remote.ready
   expect(failures).toEqual([])
