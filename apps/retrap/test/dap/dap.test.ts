@@ -176,7 +176,9 @@ describe.skipIf(!builds)(
       for (const place of ['total', 'total+0', address, `${address}@p`])
         // oxlint-disable-next-line no-await-in-loop -- one search after the other
         writers.add(await client.ask(`who-wrote ${place} 4`))
-      expect([...writers]).toEqual([expect.stringMatching(/^the instruction at 0x\w+, add\+0x\w+, of CPU 0: monitor goto \d+$/)])
+      expect([...writers]).toEqual([
+        expect.stringMatching(/^the instruction at 0x\w+, add\+0x\w+, of CPU 0: monitor goto \d+$/),
+      ])
       expect(await client.ask('who-wrote nothing')).toMatch(/^write who-wrote and an address/)
       await client.leave().then((code) => expect(code).toBe(0))
       clients.pop()
