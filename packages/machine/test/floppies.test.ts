@@ -30,5 +30,5 @@ test('a drive without a disk is one of 1.44 MB, and so is A where there is only 
 test('what no place has is refused', () => {
   expect(() => placed([drive(720, 1), drive(720, 1)])).toThrow('floppy drive 1: two drives have it')
   expect(() => placed([drive(720, 2)])).toThrow('floppy drive 2: expected 0 or 1')
-  expect(() => placed([drive(1000)])).toThrow('floppy: an image of 1024000 bytes')
+  expect(() => placed([drive(3000)])).toThrow('floppy: an image of 3072000 bytes')
 })

@@ -147,9 +147,10 @@ describe('drives of a machine', () => {
       'floppy0 floppy',
     ])
     const wrong = new TestDisc(1, 8192, 4096)
+    const large = new TestDisc(1, 3 << 20)
     for (const id of ['cd0', 'cd1', 'cd2', 'floppy0']) {
       // oxlint-disable-next-line no-await-in-loop
-      await expect(pc.drive(id).insert(wrong)).rejects.toMatchObject({ code: 'ERR_OPTION' })
+      await expect(pc.drive(id).insert(id === 'floppy0' ? large : wrong)).rejects.toMatchObject({ code: 'ERR_OPTION' })
     }
     await pc.drive('cd0').insert(disc(3))
     await pc.drive('floppy0').insert(new TestDisc(1, 1440 << 10))

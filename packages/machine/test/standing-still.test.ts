@@ -113,7 +113,13 @@ async function ended(drawn: Drawn): Promise<unknown> {
   let pc = await createPc({ ...options, devices: stops.models })
   for (let i = 0; await stops.run(pc); i++) {
     const verb: (typeof VERBS)[Verb] | undefined = VERBS[verbs[i % verbs.length]!]
-    if (verb !== undefined) pc = await verb(pc, stops, options)
+    try {
+      if (verb !== undefined) pc = await verb(pc, stops, options)
+    } catch (error) {
+      // The instruction that was in the middle has ended the machine.
+      if (!pc.domain.hasEnded) throw error
+      break
+    }
   }
   const ram = new Uint8Array(MEMORY)
   pc.domain.guestMemory.read(0, ram)

@@ -11,9 +11,10 @@ import { FakeHost } from '../support/fake-machine.ts'
 let root = ''
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'retrap-out-'))
-  // A host without apt, which has fetched nothing yet.
+  // A host without apt and without a network, which has fetched nothing yet.
   vi.stubEnv('PATH', join(root, 'nothing'))
   vi.stubEnv('XDG_CACHE_HOME', join(root, 'cache'))
+  vi.stubEnv('RETRAP_DEBIAN_FILES', join(root, 'nothing'))
 })
 afterEach(() => {
   vi.unstubAllEnvs()
@@ -35,11 +36,11 @@ test('a port is of a site that is served', async () => {
 const isBuilt = existsSync(join(siteFolder(), 'index.html'))
 const lacksSite = skipNote(isBuilt, 'the site is not built: npx turbo run build --filter=@retrap/site')
 
-test.skipIf(!isBuilt)(`without apt there is no BIOS, which is said loudly${lacksSite}`, async () => {
+test.skipIf(!isBuilt)(`where no package can be had there is no BIOS, which is said loudly${lacksSite}`, async () => {
   const site = join(root, 'site')
   const { code, host } = await run('--out', site)
   expect(host.stderr.text).toMatch(
-    /^retrap: THE SITE HAS NO BIOS: apt is not installed on this machine; disks and CDs start .* that the user adds/m,
+    /^retrap: THE SITE HAS NO BIOS: RETRAP_DEBIAN_FILES: [^]*; disks and CDs start .* that the user adds/m,
   )
   expect(code).toBe(0)
   expect(readFileSync(join(site, 'firmware/firmware.json'), 'utf8')).toBe('null')
@@ -53,7 +54,7 @@ test.skipIf(!isBuilt)(`without apt there is no BIOS, which is said loudly${lacks
 test.skipIf(!isBuilt)(`Debian that was asked for, and cannot be had, is an error${lacksSite}`, async () => {
   const { code, host } = await run('--out', join(root, 'site'), '--debian')
   expect(code).toBe(74)
-  expect(host.stderr.text).toContain('apt is not installed on this machine')
+  expect(host.stderr.text).toContain('RETRAP_DEBIAN_FILES: the folder')
   expect(existsSync(join(root, 'site'))).toBe(false)
 })
 

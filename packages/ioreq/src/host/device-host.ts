@@ -5,7 +5,7 @@ import { IoreqError } from '../errors.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from '../layout.ts'
 import { createIoRequest, type IoRequest } from '../request.ts'
 import type { IoreqServer, IoreqTransport } from '../server.ts'
-import { DeviceSet } from './device-set.ts'
+import { DeviceSet, type DeviceHostState } from './device-set.ts'
 import type { DevicePlatform } from './platform.ts'
 
 /** How a {@link DeviceHost} serves. */
@@ -31,6 +31,7 @@ export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget
   readonly server: IoreqServer
   readonly #dispatch: IoDispatch
   readonly #defer: ((callback: () => void) => void) | undefined
+  #restores = 0
   readonly #request = createIoRequest()
 
   /**
@@ -55,12 +56,22 @@ export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget
 
   /** @internal The dispatcher has published a request. */
   notify(vcpu: number): void {
-    if (this.#defer === undefined) this.#take(vcpu)
-    else this.#defer(() => this.#take(vcpu))
+    if (this.#defer === undefined) return this.#take(vcpu)
+    const restores = this.#restores
+    this.#defer(() => this.#take(vcpu, restores))
   }
 
-  #take(vcpu: number): void {
-    if (this.server.slot(vcpu).accept(this.#request)) this.requests.serve(vcpu, this.#request, this)
+  #take(vcpu: number, restores = this.#restores): void {
+    if (!this.server.slot(vcpu).accept(this.#request)) return
+    if (restores === this.#restores) this.requests.serve(vcpu, this.#request, this)
+    // The request is of a time that the models know nothing of any more.
+    else this.answer(vcpu, 0xffff_ffff, 0xffff_ffff, true)
+  }
+
+  /** See `DeviceSet`. */
+  override restore(state: DeviceHostState, deadlineMs?: number): Promise<void> {
+    this.#restores++
+    return super.restore(state, deadlineMs)
   }
 
   /** @internal See `IoreqTransport`. */
