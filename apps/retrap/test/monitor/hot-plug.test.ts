@@ -131,7 +131,9 @@ test(
     expect(await add()).toContain("root port 'rp1' is occupied by p")
     const [pid] = told.splice(0).flatMap((text) => /processes (\d+)/.exec(text)?.[1] ?? [])
     process.kill(Number(pid), 'SIGKILL')
-    await expect.poll(() => told.join('')).toMatch(/raw-device.mjs: its program was ended by SIGKILL: p is out of rp1\n/)
+    await expect
+      .poll(() => told.join(''))
+      .toMatch(/raw-device.mjs: its program was ended by SIGKILL: p is out of rp1\n/)
     await expect.poll(() => pc.domain.devices.isOccupied('rp1')).toBe(false)
     expect(await add()).toBe('p: in rp1; the guest is told\n')
     const again = Number(told.flatMap((text) => /processes (\d+)/.exec(text)?.[1] ?? []).at(-1))
