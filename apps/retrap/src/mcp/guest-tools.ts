@@ -47,7 +47,8 @@ export function guestTools({ machines, timeout }: Pick<MachineToolParts, 'machin
           const printed = (bytes: Uint8Array): string => lastOf(printable(new TextDecoder().decode(bytes)), 4000)
           throw new ToolError(
             'ERR_GUEST',
-            `${error.message}${block('stdout', printed(stdout))}${block('stderr', printed(stderr))}`,
+            error.message,
+            block('stdout', printed(stdout)) + block('stderr', printed(stderr)),
           )
         }
       },

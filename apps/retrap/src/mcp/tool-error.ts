@@ -21,10 +21,13 @@ export type ToolErrorCode =
 /** A tool has not done what it was called for. The message says what to do. */
 export class ToolError extends Error {
   readonly code: ToolErrorCode
+  /** What was printed before, in lines of their own behind the message; empty for nothing. */
+  readonly printed: string
 
-  constructor(code: ToolErrorCode, message: string) {
+  constructor(code: ToolErrorCode, message: string, printed = '') {
     super(plainLine(message))
     this.name = 'ToolError'
     this.code = code
+    this.printed = printed
   }
 }

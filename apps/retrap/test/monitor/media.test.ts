@@ -42,7 +42,7 @@ test('discs and floppies are listed, changed and ejected, and their files closed
   )
   expect(await run(`change disc ${file('two.iso')}`)).toBe(`disc: ${file('two.iso')}\n`)
   expect(await run(`change floppy0 "${file('with blanks.img')}"`)).toBe(`floppy0: ${file('with blanks.img')}\n`)
-  expect(images.drives.map(({ medium }) => medium?.properties.bytes)).toEqual([1_024_000, 8192, undefined, 1_474_560])
+  expect(images.drives.map(({ medium }) => medium?.properties.bytes)).toEqual([3_072_000, 8192, undefined, 1_474_560])
   // What the guest writes is in the file once it is out.
   await pc.drive('floppy0').medium!.write(512, new Uint8Array(512).fill(9))
   expect(await run('eject floppy0')).toBe('floppy0: empty\n')
