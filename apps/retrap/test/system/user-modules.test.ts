@@ -104,7 +104,12 @@ describe('a module fails alike in this process, a Worker and another process: it
     ],
     ['throws in attach', mine('attach: fail'), 2, attached('attach failed: no luck')],
     ['rejects in attach', mine('async attach() { fail() }'), 2, attached('attach returned a promise: .*')],
-    ['throws in read', mine('read: fail'), 70, /^retrap: the device failed: mine \(mmio read .*\): no luck\n$/],
+    [
+      'throws in read',
+      mine('read: fail'),
+      70,
+      /^retrap: the device failed: mine(?: of \S+\.mjs)? \(mmio read .*\): no luck\n$/,
+    ],
   ])(
     '%s',
     async (what, text, code, line) => {
