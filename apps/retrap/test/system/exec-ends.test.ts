@@ -177,7 +177,7 @@ test(`a kept machine that is damaged is made anew, and a sentence says so${note}
 test(`a cache folder that is full or cannot be written is told${note}`, { timeout }, () => {
   const none = exec(['--', 'true'], '', { ...process.env, XDG_CACHE_HOME: '/proc' })
   expect(none).toMatchObject({ code: 125, stdout: '' })
-  expect(none.stderr).toMatch(/^retrap: the folder for machines that are kept, .* cannot be written: ENOENT[^\n]*\n$/)
+  expect(none.stderr).toMatch(/^retrap: the cache folder \/proc\/retrap cannot be used: [^\n]*XDG_CACHE_HOME[^\n]*\n$/)
   withCache((machines, env) => {
     const script = 'trap "" XFSZ; ulimit -f 2000; "$@" -- true'
     const { code, stderr } = runToEnd('sh', ['-c', script, 'sh', ...EXEC_START], '', env)
