@@ -21,7 +21,7 @@ export type ToolErrorCode =
 /** A tool has not done what it was called for. The message says what to do. */
 export class ToolError extends Error {
   readonly code: ToolErrorCode
-  /** What was printed before, in lines of their own behind the message; empty for nothing. */
+  /** Lines that the guest has printed before, which follow the message; empty for none. */
   readonly printed: string
 
   constructor(code: ToolErrorCode, message: string, printed = '') {
