@@ -96,7 +96,7 @@ test.each([
 })
 
 const seaBios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
-describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undefined, 'there is no apt')}`, () => {
+describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undefined, 'cannot fetch it')}`, () => {
   const images: readonly { what: string; args: (url: string) => string[]; readOnly?: string }[] = [
     { what: 'a raw image of a web server', args: (url) => [`${url}/disk.img`], readOnly: 'disk.img' },
     { what: 'a qcow2 image there, with writes in memory', args: (url) => ['--snapshot', `${url}/disk.qcow2`] },

@@ -70,7 +70,7 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Type in the terminal')
     await visitor.type('echo one\n')
     await seen(() => terminalOf(visitor), /\none\s/)
-    // Who printed a word of the terminal: by its menu.
+    // The menu of a word in the terminal asks who printed it.
     const word = await page.evaluate(() => {
       const row = [...document.querySelectorAll('.xterm-rows > div')].findLast(
         (one) => one.textContent.trim() === 'one',

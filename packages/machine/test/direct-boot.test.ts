@@ -167,7 +167,7 @@ test('each serial port has its own bytes, both ways', async () => {
 const ipxe = await debianMembers([{ package: 'ipxe', members: ['./boot/ipxe.lkrn'] }])
 
 test.skipIf(ipxe === undefined)(
-  `iPXE, which has a real-mode entry only, starts${skipNote(ipxe !== undefined, 'there is no apt to fetch it with')}`,
+  `iPXE, which has a real-mode entry only, starts${skipNote(ipxe !== undefined, 'cannot fetch it')}`,
   async () => {
     const kernel = new Uint8Array(readFileSync(`${ipxe?.[0]}/boot/ipxe.lkrn`))
     const pc = await createPc({ jit: TEST_JIT, memoryBytes: 64 << 20, kernel, clock: 'deterministic' })

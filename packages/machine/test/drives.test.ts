@@ -195,7 +195,7 @@ describe('places', () => {
 })
 
 const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
-if (seabios === undefined) test.skip('SeaBIOS starts drives (skipped: there is no apt to fetch it with)')
+if (seabios === undefined) test.skip('SeaBIOS starts drives (skipped: its package cannot be fetched)')
 
 describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
   const firmware = new Uint8Array(readFileSync(`${seabios?.[0] ?? ''}/usr/share/seabios/bios-256k.bin`))

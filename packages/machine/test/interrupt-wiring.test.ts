@@ -16,7 +16,7 @@ const SLAVE_PIC = 0xa0
 const READ_IRR = 0x0a
 
 const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
-if (seabios === undefined) test.skip('interrupts as SeaBIOS wires them (skipped: there is no apt to fetch it with)')
+if (seabios === undefined) test.skip('interrupts as SeaBIOS wires them (skipped: its package cannot be fetched)')
 
 /** Boots SeaBIOS with a card in each slot that has one function for each pin. */
 async function boot(cards: Map<number, PciFunction>, machine: MachineType = 'pc'): Promise<Pc> {

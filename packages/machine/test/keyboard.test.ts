@@ -230,7 +230,7 @@ describe.runIf(hasQemu)(`codes of keys${skipNote(hasQemu, 'there is no QEMU')}`,
   )
 })
 
-describe.runIf(seabios !== undefined)(`SeaBIOS${skipNote(seabios !== undefined, 'there is no apt')}`, () => {
+describe.runIf(seabios !== undefined)(`SeaBIOS${skipNote(seabios !== undefined, 'cannot fetch it')}`, () => {
   test(
     'finds the keyboard: Escape opens its boot menu',
     async () => {

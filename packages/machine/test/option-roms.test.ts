@@ -176,7 +176,7 @@ describe('option ROMs where there is no BIOS', () => {
 })
 
 const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
-if (seabios === undefined) test.skip('option ROMs that SeaBIOS initialises (skipped: there is no apt to fetch it with)')
+if (seabios === undefined) test.skip('option ROMs that SeaBIOS initialises (skipped: its package cannot be fetched)')
 
 describe.runIf(seabios !== undefined)('option ROMs that SeaBIOS initialises', () => {
   const firmware = new Uint8Array(readFileSync(`${seabios?.[0] ?? ''}/usr/share/seabios/bios-256k.bin`))

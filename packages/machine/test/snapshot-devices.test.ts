@@ -89,7 +89,7 @@ test.skipIf(bios === undefined).each([
   { kind: 'scsi', machine: 'q35', begin: BEFORE_DISK_NS },
   { kind: undefined, machine: 'q35', begin: BEFORE_DISK_NS },
 ] as const)(
-  `with a disk on $kind of a $machine${skipNote(bios !== undefined, 'there is no apt')}`,
+  `with a disk on $kind of a $machine${skipNote(bios !== undefined, 'cannot fetch it')}`,
   async ({ kind, machine, begin }) => {
     const below = numbersOf(kind)
     const first = await createPc(optionsOf(kind, machine, below))

@@ -16,7 +16,7 @@ const FOLDER = './usr/share/seabios/'
 const seabios = await debianMembers([
   { package: 'seabios', members: [`${FOLDER}bios-256k.bin`, `${FOLDER}vgabios-stdvga.bin`] },
 ])
-const note = skipNote(seabios !== undefined, 'there is no apt to fetch SeaBIOS with')
+const note = skipNote(seabios !== undefined, 'cannot fetch it')
 const path = (name: string): string => `${seabios?.[0] ?? ''}/${FOLDER}${name}`
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(path(name)))
 const QEMU = hasProgram('qemu-system-x86_64')

@@ -22,7 +22,7 @@ const roms: readonly (readonly [string, () => Uint8Array])[] = [
   ),
 ]
 
-if (folders === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')
+if (folders === undefined) test.skip('the stock ROM (skipped: its package cannot be fetched)')
 
 /** A guest whose first access has made the patcher active. */
 function activeGuest(rom: Uint8Array, vcpus: number): Guest {

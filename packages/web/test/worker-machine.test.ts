@@ -37,7 +37,7 @@ const MEMBERS = [`${FOLDER}bios-256k.bin`, `${FOLDER}vgabios-stdvga.bin`]
 const seabios = await debianMembers([{ package: 'seabios', members: MEMBERS }])
 
 test.runIf(seabios !== undefined)(
-  `SeaBIOS writes to the screen, and not to the terminal too, where GRUB writes to both by itself${skipNote(seabios !== undefined, 'there is no apt')}`,
+  `SeaBIOS writes to the screen, and not to the terminal too, where GRUB writes to both by itself${skipNote(seabios !== undefined, 'cannot fetch it')}`,
   async () => {
     const [bios, vgaBios] = MEMBERS.map((name) => ({ bytes: new Uint8Array(readFileSync(join(seabios![0]!, name))) }))
     const images = { firmware: bios!, vgaBios: vgaBios! }

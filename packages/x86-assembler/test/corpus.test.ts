@@ -10,7 +10,7 @@ const STRIDE = 23
 const AT_MOST = 15_000
 
 const folders = await debianMembers(programs).catch(() => undefined)
-if (folders === undefined) console.warn('NOT CHECKED on programs: there is no apt-get to fetch them with')
+if (folders === undefined) console.warn('NOT CHECKED on programs: their packages cannot be fetched')
 
 describe.skipIf(folders === undefined)(
   `decoding and assembling keeps the code of${skipNote(folders !== undefined, 'no apt-get')}`,

@@ -28,7 +28,7 @@ const NETWORK_NEEDS = { VIRTIO_NET: 'virtio_net' }
 const TREE = '../../..'
 
 /** Where the list is explained. */
-const GUIDE = 'https://retrap.dev/guides/ci#a-kernel-of-yours'
+const GUIDE = 'https://github.com/retrap/retrap/blob/main/apps/docs/pages/guides/ci.md#a-kernel-of-yours'
 
 /** Source: Linux, kernel/configs.c: the configuration, compressed by gzip, between two marks. */
 const CONFIG_MARKS = ['IKCFG_ST', 'IKCFG_ED'] as const

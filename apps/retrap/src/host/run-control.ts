@@ -24,6 +24,8 @@ export class RunControl {
   #held: PromiseWithResolvers<void> | undefined
   #hasRun: boolean
   #wantsReset = false
+  /** Ends a wait for `release`. */
+  #woken: (() => void) | undefined
   /** Interrupts the run, which asks then what to do. */
   interrupt: () => void = () => {}
 
@@ -69,8 +71,6 @@ export class RunControl {
     // A machine that stands still is replaced at once.
     this.#woken?.()
   }
-
-  #woken: (() => void) | undefined
 
   /** Waits while the machine is held, unless it is to start anew or the wait is to end. */
   async released(signal: AbortSignal): Promise<void> {

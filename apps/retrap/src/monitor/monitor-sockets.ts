@@ -45,6 +45,8 @@ function parseTarget(option: string, text: string): MonitorTarget {
 const MOST_PEERS = 8
 const LONGEST_LINE = 4096
 const MOST_UNREAD = 1 << 20
+/** Pieces of what a client has sent that wait for the commands in them. */
+const MOST_WAITING = 256
 const PROMPT = '(qemu) '
 
 /** A monitor that listens. */
@@ -91,11 +93,18 @@ export class MonitorSocket {
   }
 }
 
-const peerOf = (socket: Socket): MonitorPeer => ({
+/** A client at a socket. */
+export const peerOf = (socket: Socket): MonitorPeer => ({
   write: (text) => void (socket.destroyed || socket.write(text)),
   unread: () => socket.writableLength,
   end: () => socket.destroySoon(),
-  onData: (listener) => void socket.on('data', listener),
+  onData: (listener) => {
+    let waiting = 0
+    socket.on('data', (bytes) => {
+      if (++waiting > MOST_WAITING) return void socket.destroy()
+      void Promise.resolve(listener(bytes)).finally(() => waiting--)
+    })
+  },
   onClose: (listener) => void socket.on('close', listener),
 })
 
@@ -117,5 +126,6 @@ function serveMonitor(peer: MonitorPeer, site: () => QmpSite): void {
     line = lines.pop() ?? ''
     if (line.length > LONGEST_LINE) return peer.end()
     for (const one of lines) last = last.then(() => act(one))
+    return last
   })
 }

@@ -10,7 +10,8 @@ export interface MonitorPeer {
   /** Bytes that it has not read. */
   unread(): number
   end(): void
-  onData(listener: (bytes: Uint8Array) => void): void
+  /** @param listener - its promise settles when the commands in the bytes are done */
+  onData(listener: (bytes: Uint8Array) => Promise<void> | void): void
   onClose(listener: () => void): void
 }
 
@@ -63,12 +64,13 @@ export function serveQmp(peer: MonitorPeer, site: () => QmpSite): void {
     if (isReady) send({ event, ...(data !== undefined && { data }), timestamp })
   })
   peer.onClose(stop)
-  peer.onData((bytes) => {
+  peer.onData(async (bytes) => {
     // A web page can have a browser send what it likes to a port, but only in a request of HTTP.
     isClient ||= FIRST_BYTES.includes(bytes[0])
     if (!isClient) return peer.end()
     try {
       for (const command of stream.push(bytes)) last = last.then(() => act(command))
+      await last
     } catch (error) {
       fail({}, 'GenericError', describeThrown(error))
       peer.end()

@@ -1,5 +1,5 @@
 /** QMP and the monitor by sockets, with a client written by QEMU's specification (docs/interop/qmp-spec.rst) alone. */
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { JsonStream } from '../../src/monitor/json-stream.ts'
+import { peerOf } from '../../src/monitor/monitor-sockets.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-qmp-'))
@@ -144,6 +145,16 @@ describe('QMP', () => {
     await ask('qmp_capabilities')
     await ask('quit')
     expect(await ended).toBe(0)
+  })
+
+  test('a client that sends on and on while a command takes its time is left', () => {
+    const ended: string[] = []
+    const socket = Object.assign(new EventEmitter(), { destroy: () => void ended.push('destroyed') })
+    peerOf(socket as unknown as Socket).onData(() => new Promise(() => {}))
+    for (let i = 0; i < 256; i++) socket.emit('data', new Uint8Array(1))
+    expect(ended).toEqual([])
+    socket.emit('data', new Uint8Array(1))
+    expect(ended).toEqual(['destroyed'])
   })
 
   test('a stream of JSON may be cut anywhere', () => {

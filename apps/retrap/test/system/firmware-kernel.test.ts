@@ -77,7 +77,7 @@ function file(name: string, bytes: Uint8Array): string {
 
 const there = linux !== undefined
 
-describe.runIf(there)(`a kernel together with firmware${skipNote(there, 'there is no apt')}`, () => {
+describe.runIf(there)(`a kernel together with firmware${skipNote(there, 'cannot fetch it')}`, () => {
   const run = (...firmware: readonly string[]): ReturnType<typeof runRetrap> => {
     const images = ['--kernel', linux!.kernelPath, '--initrd', file('initrd', linux!.initrd)]
     const append = ['--append', `rdinit=/auto ${TO_DEVICES} panic=-1 told=by-fw_cfg`]

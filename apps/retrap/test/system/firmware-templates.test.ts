@@ -73,7 +73,7 @@ const DEADLINE_MS = 240_000
 const isThere =
   (await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])) !== undefined
 
-describe.runIf(isThere)(`firmware reaches its prompt${skipNote(isThere, 'there is no apt')}`, () => {
+describe.runIf(isThere)(`firmware reaches its prompt${skipNote(isThere, 'cannot fetch it')}`, () => {
   test.each(SHORT)('$file with $members', reachesItsPrompt, DEADLINE_MS)
   test.runIf(EVERY_TEST).each(EDK2)('$file with $members', reachesItsPrompt, DEADLINE_MS)
 })

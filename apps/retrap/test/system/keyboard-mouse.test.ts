@@ -43,7 +43,7 @@ const folders = await debianMembers([
   { package: 'busybox-static', members: ['./bin/busybox'] },
 ])
 
-describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== undefined, 'there is no apt')}`, () => {
+describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== undefined, 'cannot fetch it')}`, () => {
   test(
     'Linux finds both, reads what is typed, and follows the mouse',
     async () => {

@@ -51,7 +51,7 @@ const IDE = 'if=ide'
 const VIRTIO = 'if=virtio'
 const NO_ALARM = 0
 
-describe.runIf(there)(`Linux sleeps in S3, wakes, and goes on${skipNote(there, 'there is no apt')}`, () => {
+describe.runIf(there)(`Linux sleeps in S3, wakes, and goes on${skipNote(there, 'cannot fetch it')}`, () => {
   test.each(
     withLong<readonly [what: string, drive: string, alarm: number, more: readonly string[]]>(
       [

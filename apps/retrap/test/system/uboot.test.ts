@@ -15,7 +15,7 @@ const [folder] =
     },
   ])) ?? []
 
-describe.runIf(folder !== undefined)(`U-Boot${skipNote(folder !== undefined, 'there is no apt')}`, () => {
+describe.runIf(folder !== undefined)(`U-Boot${skipNote(folder !== undefined, 'cannot fetch it')}`, () => {
   // The one of 32 bits runs the video BIOS.
   test.each(['qemu-x86', 'qemu-x86_64'])(
     '%s finds its network card and graphics card, and gets an address by DHCP',

@@ -47,7 +47,7 @@ function kept(stdout: string): number {
   return Number.parseInt(high + low, 16)
 }
 
-describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== undefined, 'there is no apt')}`, () => {
+describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== undefined, 'cannot fetch it')}`, () => {
   test(
     'keeps its variables in a file, from one machine to another, although the process is killed while it writes them',
     async () => {

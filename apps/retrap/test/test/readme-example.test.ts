@@ -28,7 +28,7 @@ const [busybox] = (await debianMembers([{ package: 'busybox-static', members: ['
 const isThere = linux !== undefined && busybox !== undefined
 
 test.runIf(isThere)(
-  `is the same in both, and passes${skipNote(isThere, 'there is no apt')}`,
+  `is the same in both, and passes${skipNote(isThere, 'cannot fetch it')}`,
   { timeout: 600_000 },
   async () => {
     const example = exampleOf('../../../../README.md')

@@ -41,12 +41,15 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
   }
 }
 
+const withPlugged = (machine: PcSnapshotMachine, plugged: readonly number[]): PcSnapshotMachine =>
+  plugged.length === 0 ? machine : { ...machine, plugged }
+
 /** The part of a PC's state that is not its domain's. */
 export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
   const { domain, options, random, boot, vapic, smram, sleep, plugged, inputs } = parts
   const save = (): Omit<PcSnapshotState, 'domain'> => ({
     version: 1,
-    machine: { ...machineOf(options), ...(plugged().length > 0 && { plugged: plugged() }) },
+    machine: withPlugged(machineOf(options), plugged()),
     random: random.save(),
     firmwareArea: boot.area?.save() ?? null,
     smram: smram?.save() ?? null,

@@ -12,7 +12,7 @@ const test = sliceTests(3)
 const wanted = { package: 'qemu-efi-aarch64', members: ['./usr/share/qemu-efi-aarch64/QEMU_EFI.fd'] }
 const linux = { package: 'linux-image-arm64:arm64', members: ['./boot/vmlinuz-*'], dependency: 'linux-image-' }
 const [folder, boot] = (await debianMembers([wanted, linux])) ?? []
-const note = skipNote(folder !== undefined, 'there is no apt')
+const note = skipNote(folder !== undefined, 'cannot fetch it')
 const DEADLINE_MS = 120_000
 
 /** Bytes that are read and written. */
