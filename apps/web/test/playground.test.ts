@@ -204,7 +204,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     await click('Back to the last stop')
     await expect.poll(debug).toContain('This is where the recording begins.')
     // What the devices did is done again without them, and ends where the machine is.
-    await click('On to the next stop')
+    await click('Play from here')
     await expect.poll(debug).toMatch(/^Now/m)
     expect(said).toEqual([])
   })

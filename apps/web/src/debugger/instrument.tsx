@@ -14,9 +14,6 @@ import { Tour } from './tour.tsx'
 import { Sign, Transport } from './transport.tsx'
 import { type DebuggerView, useDebugger } from './use-debugger.ts'
 
-/** The side's width at first, as a part of the window's. */
-const SIDE_PART = 0.4
-
 interface InstrumentProps {
   readonly machine: Machine
   readonly chosen: Chosen
@@ -50,7 +47,7 @@ export function Instrument({ machine, chosen, state, run, attempt }: InstrumentP
       of="right"
       least={320}
       most={1200}
-      initial={Math.max(432, innerWidth * SIDE_PART)}
+      initial={() => document.querySelector<HTMLElement>('.side')?.offsetWidth ?? 0}
       size={(pixels) => document.querySelector<HTMLElement>('.bench')?.style.setProperty('--side', `${pixels}px`)}
     />
   )

@@ -127,7 +127,7 @@ function Pane({ name, initial, children }: { name: string; initial: number; chil
   const place = useRef<HTMLDivElement>(null)
   return (
     <div class="pane">
-      <div class="inside" ref={place}>
+      <div class="inside" ref={place} style={{ height: `${initial}px` }}>
         {children}
       </div>
       <Sizer
@@ -135,7 +135,7 @@ function Pane({ name, initial, children }: { name: string; initial: number; chil
         of="above"
         least={64}
         most={1600}
-        initial={initial}
+        initial={() => initial}
         size={(pixels) => place.current!.style.setProperty('height', `${pixels}px`)}
       />
     </div>

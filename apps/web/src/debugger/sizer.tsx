@@ -20,18 +20,19 @@ interface SizerProps {
   readonly of: 'right' | 'above'
   readonly least: number
   readonly most: number
-  /** The part's own size, in pixels. */
-  readonly initial: number
+  /** The part's own size, in pixels, which it has until the user sizes it. */
+  readonly initial: () => number
   readonly size: (pixels: number) => void
 }
 
 /** A bar between two parts that sizes one of them, by the pointer or arrow keys. Source: WAI-ARIA Authoring Practices, "Window Splitter". */
 export function Sizer({ name, of, least, most, initial, size }: SizerProps) {
-  const [pixels, setPixels] = useState(() => keptSize(name) ?? initial)
-  useEffect(() => size(pixels), [pixels])
+  const [chosen, setChosen] = useState(() => keptSize(name))
+  const pixels = chosen ?? Math.round(initial())
+  useEffect(() => (chosen === null ? undefined : size(chosen)), [chosen])
   const change = (wanted: number): void => {
     const next = Math.round(Math.min(most, Math.max(least, wanted)))
-    setPixels(next)
+    setChosen(next)
     try {
       localStorage.setItem(PREFIX + name, String(next))
     } catch {
