@@ -312,8 +312,13 @@ export class Executor {
     pass.begin()
     const slice = this.sampling.asked ? turn.allowSlice(this.sampling.slice) : turn.allowSlice()
     this.#outside.settleAttention()
+    const { retired } = turn
+    const repeating = this.#u32[systemState.S_REPEATING >>> 2]!
+    this.#u32[systemState.S_REPEATING >>> 2] = 0
     const status = this.#interpreter.run(this.#core.state, record)
     turn.settle(slice)
+    // The instruction that was repeated is still the next one where none has retired.
+    if (turn.retired === retired) this.#u32[systemState.S_REPEATING >>> 2]! |= repeating
     if (status === S.STATUS_EXIT) this.#leaveRecord()
     else turn.mayEnd = status === S.STATUS_LEAVE || status === S.STATUS_CONTINUE
     return status

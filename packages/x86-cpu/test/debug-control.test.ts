@@ -163,6 +163,19 @@ test('a breakpoint at a repeated instruction stops before its first iteration al
   expect(pc.register('rcx')).toBe(0n)
 })
 
+test('a repeated instruction that several turns share hides no breakpoint after it', () => {
+  const { pc, at, debug, go } = debugged((asm) => {
+    const far = asm.label('far')
+    asm.mov(edi, DATA).mov(ecx, 2000).rep().stosb().jmp(far)
+    for (let i = 0; i < 0x1000; i++) asm.nop()
+    asm.bind(far).hlt()
+  })
+  debug.addBreakpoint(BigInt(at('far')))
+  expect(go()).toEqual({ kind: 'breakpoint', address: BigInt(at('far')) })
+  expect(pc.register('rcx')).toBe(0n)
+  expect(pc.cpu.repeats).toBe(false)
+})
+
 test('an instruction that reaches into a page with a breakpoint does not hide it', () => {
   const pc = new BareCpu()
   const build = (asm: Assembler): void => {
