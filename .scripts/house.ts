@@ -1,8 +1,8 @@
 // How many rooms a reader of the sources walks through: `node .scripts/house.ts` prints a table, `--list` also what it counted,
 // `--json` the figures alone. PLACE (`packages/ioreq`) limits it to paths that begin so.
 //
-// .config/house-budget.json has what each package may have: lines of `src`, lines of tests, pairs of rooms. The gate refuses more, and
-// lines that are far fewer. `--write` lowers the budget to what there is; `--write --reason WHY PACKAGE` raises it, too.
+// .config/house-budget.json has the lines that there may be, of sources and of tests, and those that open issues name for themselves. The
+// gate refuses more, far fewer, and rooms that import each other. `--write` lowers the budget to what there is; nothing raises it.
 //
 // What is counted:
 // - A source is a `.ts` or `.tsx` file of `src`, at any depth, of a package or an app. A file whose first line begins with
@@ -19,6 +19,7 @@
 //   imports one of the other; types, `import()` and `export … from` count.
 // - Exports are the names of all entry points of packages, those taken over by `export *` from files of the same package among them.
 // - Tests are `.ts` and `.tsx` files of `test`, at any depth: what supports tests counts.
+// - C, Python, Verilog, Rust, CSS and shell of packages and apps count for the budget: below `test` as tests, elsewhere as sources.
 // - A `*Parts` interface is an interface or a type of this name, exported or not.
 //
 // Walks and outcome values are counted by hand, in .config/house-walks.json: no import says which function runs. A step is a function
@@ -27,7 +28,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Budget, budgetProblems, rewritten, type Size } from '../packages/tooling/src/house-budget.ts'
+import { type Budget, budgetProblems, type Lines, lowered } from '../packages/tooling/src/house-budget.ts'
 import {
   countLines,
   countSource,
@@ -44,7 +45,7 @@ import { type Member, members, root } from './workspace.ts'
 
 const BUDGET = '.config/house-budget.json'
 const WALKS = '.config/house-walks.json'
-/** A rise since any of so many versions of the budget has a reason. */
+/** The budget does not rise above any of so many versions. */
 const VERSIONS = 20
 
 interface File {
@@ -76,18 +77,21 @@ function exportCount({ path, manifest }: Member, sources: ReadonlyMap<string, So
     .reduce((sum, target) => sum + exportsOf(`${path}/${target.slice('./'.length)}`, sources).size, 0)
 }
 
-function sizesOf(sources: readonly Source[]): Record<string, Size> {
-  const pairs = mutualPairs(sources)
-  return Object.fromEntries(
-    members().map(({ path }) => [
-      path,
-      {
-        lines: sources.reduce((sum, source) => sum + (source.path.startsWith(`${path}/`) ? source.lines : 0), 0),
-        tests: testLines(`${path}/`),
-        pairs: pairs.filter(({ owner }) => owner === path).length,
-      },
-    ]),
-  )
+/** Lines of sources and of tests, in all languages. */
+function linesOf(sources: readonly Source[]): Lines {
+  const others = globSync('{packages,apps}/**/*.{c,h,py,v,sv,rs,css,sh}', {
+    cwd: root,
+    exclude: (path) => /(?:^|[\\/])(?:node_modules|dist|temp)$/.test(path),
+  }).map((path) => ({
+    isTest: /^\w+[\\/][\w-]+[\\/]test[\\/]/.test(path),
+    lines: countLines(readFileSync(join(root, path), 'utf8')) ?? 0,
+  }))
+  const other = (isTest: boolean): number =>
+    others.reduce((sum, one) => sum + (one.isTest === isTest ? one.lines : 0), 0)
+  return {
+    src: sources.reduce((sum, source) => sum + source.lines, other(false)),
+    tests: testLines('') + other(true),
+  }
 }
 
 function readBudget(): Budget {
@@ -104,17 +108,21 @@ function earlierBudgets(): Budget[] {
     execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   try {
     const commits = git('log', `-${VERSIONS}`, '--format=%H', '--', BUDGET).split('\n').filter(Boolean)
-    return commits.map((commit) => JSON.parse(git('show', `${commit}:${BUDGET}`)) as Budget)
+    const budgets = commits.map((commit) => JSON.parse(git('show', `${commit}:${BUDGET}`)) as Partial<Budget>)
+    // Older ones have a size for each package.
+    return budgets.filter((budget): budget is Budget => budget.issues !== undefined)
   } catch {
     return []
   }
 }
 
-/** Returns one line per size that its budget does not allow, per rise of a budget without a reason, and per step of a walk that is gone. */
+/** Returns one line for each breach of the budget, for two rooms that import each other, and for a step of a walk that is gone. */
 export function checkHouse(): string[] {
   const textOf = (path: string): string => (existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '')
   const gone = walkProblems(readWalks(), textOf).map((entry) => `${WALKS}: ${entry} is gone: enter where it is now`)
-  return [...budgetProblems(readBudget(), sizesOf(sourcesBelow('')), earlierBudgets()), ...gone]
+  const sources = sourcesBelow('')
+  const pairs = mutualPairs(sources).map(({ owner, rooms }) => `${owner}: ${rooms.join(' and ')} import each other`)
+  return [...budgetProblems(readBudget(), linesOf(sources), earlierBudgets()), ...pairs, ...gone]
 }
 
 function print(place: string, options: { readonly list?: boolean; readonly json?: boolean }): void {
@@ -172,13 +180,12 @@ if (import.meta.main) {
       list: { type: 'boolean' },
       json: { type: 'boolean' },
       write: { type: 'boolean' },
-      reason: { type: 'string' },
     },
     allowPositionals: true,
   })
   const [place] = positionals
   if (values.write) {
-    const budget = rewritten(readBudget(), sizesOf(sourcesBelow('')), values.reason, place)
+    const budget = lowered(readBudget(), linesOf(sourcesBelow('')))
     writeFileSync(join(root, BUDGET), `${JSON.stringify(budget, null, 2)}\n`)
   } else print(place ?? '', values)
 }

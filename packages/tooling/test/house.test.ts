@@ -1,6 +1,6 @@
 /** What `.scripts/house.ts` counts, by its definitions. */
 import { describe, expect, test } from 'vitest'
-import { type Budget, budgetProblems, rewritten, type Size } from '../src/house-budget.ts'
+import { type Budget, budgetProblems, type Lines, lowered } from '../src/house-budget.ts'
 import { countSource, exportsOf, figuresOf, fullFolders, mutualPairs, type Source, walkProblems } from '../src/house.ts'
 
 function counted(text: string): Source {
@@ -129,58 +129,33 @@ test('an entry of a walk or an outcome names a file, and what that has', () => {
 })
 
 describe('a budget', () => {
-  const size: Size = { lines: 310, tests: 90, pairs: 2 }
-  const exact: Budget = { p: { lines: 350, tests: 100, pairs: 2 } }
-  const problemsOf = (more: Partial<Size>, budget = exact, earlier: readonly Budget[] = []): readonly string[] =>
-    budgetProblems(budget, { p: { ...size, ...more } }, earlier).map((line) => line.split(':')[0]!)
+  const budget: Budget = { src: 1000, tests: 500, issues: { 7: { src: 100, tests: 0 } } }
+  const problemsOf = (lines: Partial<Lines>, earlier: readonly Budget[] = [], of = budget): string[] =>
+    budgetProblems(of, { src: 1000, tests: 500, ...lines }, earlier).map((line) => line.split(':')[0]!)
 
-  test('allows what it says, and a little less', () => {
-    expect(problemsOf({})).toEqual([])
-    expect(problemsOf({ lines: 350, tests: 0 })).toEqual([])
-    expect(problemsOf({ lines: 250, pairs: 0 })).toEqual([])
+  test('allows what it says with the lines of open issues, and a little less', () => {
+    for (const lines of [{}, { src: 1100 }, { src: 800, tests: 300 }]) expect(problemsOf(lines)).toEqual([])
   })
 
-  test.each<readonly [Partial<Size>, string]>([
-    [{ lines: 351 }, 'p has 351 lines of src, and its budget is 350'],
-    [{ tests: 101 }, 'p has 101 lines of tests, and its budget is 100'],
-    [{ pairs: 3 }, 'p has 3 pairs of rooms that import each other, and its budget is 2'],
-    [{ lines: 249 }, 'p has 249 lines of src, and its budget is 350'],
-  ])('refuses %o', (more, problem) => expect(problemsOf(more)).toEqual([problem]))
+  test.each<readonly [Partial<Lines>, string]>([
+    [{ src: 1101 }, '1101 lines of src, and there may be 1100'],
+    [{ tests: 501 }, '501 lines of tests, and there may be 500'],
+    [{ src: 799 }, '799 lines of src, and there may be 1100'],
+  ])('refuses %o', (lines, problem) => expect(problemsOf(lines)).toEqual([problem]))
 
-  test('names packages that have none, and those that are no more', () => {
-    expect(budgetProblems(exact, { q: { lines: 1, tests: 0, pairs: 0 } }, [])).toEqual([
-      'p is no package any more: node .scripts/house.ts --write',
-      'q has 1 lines of src, and its budget is 0: make it smaller, or enter why it grows: node .scripts/house.ts --write --reason WHY q',
-    ])
+  test('rises by the lines of issues that have ended alone', () => {
+    const former = (src: number, ended: number): Budget => ({
+      ...{ src, tests: 500 },
+      issues: { 6: { src: ended, tests: 0 }, 7: { src: 100, tests: 0 } },
+    })
+    expect(problemsOf({}, [former(1000, 0), former(700, 300)])).toEqual([])
+    expect(problemsOf({}, [former(1000, 0), former(699, 300)])).toEqual(['the budget of src rose from 699 to 1000'])
+    // What an issue names is not changed afterwards.
+    const more = { ...budget, issues: { 7: { src: 101, tests: 0 } } }
+    expect(problemsOf({}, [budget], more)).toEqual(['issue 7 had 100 lines of src, and has 101'])
   })
 
-  test('rises with a reason of its own', () => {
-    const because = (lines: number, reason: string): Budget => ({ p: { lines, tests: 100, pairs: 2, reason } })
-    const rise = ['p']
-    expect(problemsOf({}, exact, [{ p: { lines: 300, tests: 100, pairs: 2 } }])).toEqual(rise)
-    expect(problemsOf({}, exact, [{}])).toEqual(['p', 'p', 'p'])
-    expect(problemsOf({}, because(350, 'a'), [{ p: { lines: 300, tests: 100, pairs: 2 } }])).toEqual([])
-    expect(problemsOf({}, because(350, 'a'), [because(300, 'a')])).toEqual(rise)
-    // It fell in between: the old reason does not hold again.
-    expect(problemsOf({}, because(350, 'a'), [because(350, 'a'), because(300, 'a'), because(350, 'a')])).toEqual(rise)
-    expect(problemsOf({}, because(350, 'b'), [because(300, 'a'), because(350, 'a')])).toEqual([])
-  })
-
-  test('is written lower without a reason, and higher with one, where that is meant', () => {
-    const sizes = { 'p/a': { lines: 401, tests: 10, pairs: 1 }, 'p/b': { lines: 401, tests: 10, pairs: 1 } }
-    const old: Budget = {
-      'p/a': { lines: 350, tests: 100, pairs: 2 },
-      'p/b': { lines: 500, tests: 0, pairs: 1, reason: 'x' },
-    }
-    const [a, b] = [
-      { lines: 350, tests: 50, pairs: 1 },
-      { lines: 450, tests: 0, pairs: 1, reason: 'x' },
-    ]
-    expect(rewritten(old, sizes, undefined, undefined)).toEqual({ 'p/a': a, 'p/b': b })
-    expect(rewritten(old, sizes, 'why', 'p/a')).toEqual({ 'p/a': { ...a, lines: 450, reason: 'why' }, 'p/b': b })
-    expect(rewritten(old, sizes, 'why', undefined)).toMatchObject({ 'p/b': { lines: 450, tests: 50, reason: 'why' } })
-    // Only what is over rises: 340 lines have no room of 20 in 350, and are within it.
-    const full = { 'p/a': { lines: 340, tests: 110, pairs: 1 } }
-    expect(rewritten(old, full, 'why', 'p/a')).toEqual({ 'p/a': { lines: 350, tests: 150, pairs: 1, reason: 'why' } })
+  test('is written lower alone', () => {
+    expect(lowered(budget, { src: 900, tests: 600 })).toEqual({ ...budget, src: 900 })
   })
 })
