@@ -27,9 +27,6 @@ export {
   TRANSLATE_WRITE,
   type ArmHost,
   type ArmTranslation,
-  SYSTEM_DONE,
-  SYSTEM_TRAP,
-  SYSTEM_UNDEFINED,
   type SystemValue,
 } from './state/host.ts'
 export { STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/engine'

@@ -37,30 +37,6 @@ import { isWholeAccess, makeSyndromeAccess } from './syndrome-access.ts'
 import { type ArmVcpu, isAArch32, isUser } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
-/**
- * How handling an abort ended, under the names of 0.2.
- *
- * @deprecated Write the statuses.
- */
-export const Outcome: {
-  readonly DONE: typeof STATUS_DONE
-  readonly PENDING: typeof STATUS_RETRY
-  readonly RETRY: typeof STATUS_RESTART
-  readonly INJECTED: typeof STATUS_FAULT
-  readonly UNHANDLED: typeof STATUS_UNHANDLED
-  readonly BUSY: typeof STATUS_RETRY
-} = {
-  DONE: STATUS_DONE,
-  PENDING: STATUS_RETRY,
-  RETRY: STATUS_RESTART,
-  INJECTED: STATUS_FAULT,
-  UNHANDLED: STATUS_UNHANDLED,
-  BUSY: STATUS_RETRY,
-}
-
-/** How handling an abort ended. */
-export type Outcome = AccessStatus
-
 /** Why an abort was not handled. */
 export type UnhandledReason =
   | ''

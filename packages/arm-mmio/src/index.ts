@@ -6,7 +6,7 @@
  */
 export { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
 export { describeSyndrome, type DescribedField, type DescribedSyndrome } from './describe.ts'
-export { ArmEmulator, Outcome, type SavedAbort, type UnhandledReason } from './emulator.ts'
+export { ArmEmulator, type SavedAbort, type UnhandledReason } from './emulator.ts'
 export type { ArmEmulatorOptions } from './emulator-options.ts'
 export { ArmMmioError, type ArmMmioErrorCode } from './checks.ts'
 export { kvmMmio, type MmioExit, type MmioHandler } from './kvm-exit.ts'
@@ -36,4 +36,4 @@ export {
   STATUS_RETRY,
   STATUS_UNHANDLED,
 } from '@retrap/replay'
-export { DeviceAnswer, Region, type ArmWorld } from './world.ts'
+export { Region, type ArmWorld } from './world.ts'

@@ -1,6 +1,6 @@
 /** The interface to a hypervisor that finishing an abort needs. */
 import type { TableReader } from '@retrap/paging'
-import { type AccessLog, type AccessStatus, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
+import type { AccessLog, AccessStatus } from '@retrap/replay'
 
 /** The kind of a second-stage address. */
 export const Region = {
@@ -12,24 +12,6 @@ export const Region = {
 
 /** One of the `Region` numbers. */
 export type Region = (typeof Region)[keyof typeof Region]
-
-/**
- * How far a device is with an access, under the names of 0.2.
- *
- * @deprecated Write the statuses.
- */
-export const DeviceAnswer: {
-  readonly DONE: typeof STATUS_DONE
-  readonly PENDING: typeof STATUS_RETRY
-  readonly ABORT: typeof STATUS_UNHANDLED
-} = {
-  DONE: STATUS_DONE,
-  PENDING: STATUS_RETRY,
-  ABORT: STATUS_UNHANDLED,
-}
-
-/** How far a device is with an access. */
-export type DeviceAnswer = AccessStatus
 
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
 export interface ArmWorld {

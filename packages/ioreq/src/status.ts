@@ -12,14 +12,3 @@ export const STATUS_ASK: typeof replay.STATUS_ASK = 10
 export const STATUS_ERROR: typeof replay.STATUS_ERROR = 12
 /** No party answers there: a read gave all ones, a write was dropped. */
 export const STATUS_UNHANDLED: typeof replay.STATUS_UNHANDLED = 13
-
-/** The name of {@link STATUS_DONE} until 0.2. @deprecated Write `STATUS_DONE`. */
-export const IO_DONE: typeof replay.STATUS_DONE = 0
-/** The name of {@link STATUS_RETRY} until 0.2. @deprecated Write `STATUS_RETRY`. */
-export const IO_RETRY: typeof replay.STATUS_RETRY = 2
-/** The name of {@link STATUS_ASK} until 0.2. @deprecated Write `STATUS_ASK`. */
-export const IO_LOG: typeof replay.STATUS_ASK = 10
-/** The name of {@link STATUS_UNHANDLED} until 0.2. @deprecated Write `STATUS_UNHANDLED`. */
-export const IO_UNHANDLED: typeof replay.STATUS_UNHANDLED = 13
-/** The name of {@link STATUS_ERROR} until 0.2. @deprecated Write `STATUS_ERROR`. */
-export const IO_FAILED: typeof replay.STATUS_ERROR = 12

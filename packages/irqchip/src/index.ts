@@ -4,8 +4,6 @@ export {
   type InterruptFabricOptions,
   type InterruptFabricState,
 } from './fabric.ts'
-/** @deprecated Import `InterruptLine` of `@retrap/device`, which it is. This name goes with the release after this one. */
-export type { InterruptLine as IrqLine } from '@retrap/device'
 export { LocalApic, type StoredRegisters } from './local-apic.ts'
 export type { LocalApicBus, LocalApicOptions, TaskPriorityRecord } from './local-apic-options.ts'
 export type {

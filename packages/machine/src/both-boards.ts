@@ -56,7 +56,6 @@ export type { RecordOptions, RunRecorder } from './recording/record.ts'
 export type { RecordingSource, RunReplay } from './recording/run-replay.ts'
 export type { CheckpointOptions, MachineCheckpoint } from './snapshot/checkpoint.ts'
 export type { FormerPages, MachineSnapshot, MachineSnapshotSource, MachineState } from './snapshot/snapshots.ts'
-export type * from './earlier-names.ts'
 export type {
   NotedGate,
   NotedMachine,

@@ -4,7 +4,7 @@ import {
   createPc,
   type Pc,
   type PcForkOptions,
-  type PcGeneration,
+  type MachineGeneration,
   type PcOptions,
   type PcSnapshotState,
 } from '../src/index.ts'
@@ -21,7 +21,7 @@ afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
 const kept = (pc: Pc): Pc => (pcs.push(pc), pc)
 
-async function made(generation: PcGeneration | undefined, more: Partial<PcOptions> = {}): Promise<Pc> {
+async function made(generation: MachineGeneration | undefined, more: Partial<PcOptions> = {}): Promise<Pc> {
   const kernel = multibootKernel((asm) => void asm.hlt())
   const forks = { clones: 4, writtenBytes: MIB }
   const options = { memoryBytes: 8 * MIB, codeCacheBytes: 4 * MIB, generation, kernel, forks, ...more }
@@ -109,7 +109,7 @@ test('a machine that is restored an hour later has the hour at once where it res
   const from = pc.domain.clock.now()
   const older = structuredClone(state)
   clockOf(older).wallSeconds -= 3600
-  const restored = async (generation?: PcGeneration): Promise<Pc> =>
+  const restored = async (generation?: MachineGeneration): Promise<Pc> =>
     made(generation, { kernel: undefined, snapshot: { state: older, pages } })
   const ahead = (machine: Pc): number => (machine.domain.clock.now() - from) / 1e9
   const later = await restored()

@@ -23,17 +23,6 @@ export const AccessKind = {
 /** One of the `AccessKind` numbers. */
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
 
-/**
- * How far a recorded access is, under the names of 0.2.
- *
- * @deprecated Write the statuses.
- */
-export const AccessState: {
-  readonly NEW: typeof STATUS_ASK
-  readonly PENDING: typeof STATUS_RETRY
-  readonly COMPLETE: typeof STATUS_DONE
-} = { NEW: STATUS_ASK, PENDING: STATUS_RETRY, COMPLETE: STATUS_DONE }
-
 /** By `AccessKind`; for messages and saved data. */
 export const KIND_NAMES: readonly AccessKindName[] = [
   'fetch',

@@ -46,7 +46,7 @@ const FILES: readonly (readonly [title: string, pattern: RegExp])[] = [
     /^packages\/paging\/|engine\/src\/(?:tlb|parked|writable)|access\/(?:translation|address-sp)/,
   ],
   ['events and interrupts', /event-delivery|outside-events/],
-  ['devices', /^packages\/(?:devices|device|device-host|irqchip|ioreq|virtio|vapic|block|network|display|usb|scsi)\//],
+  ['devices', /^packages\/(?:devices|device|irqchip|ioreq|virtio|vapic|block|network|display|usb|scsi)\//],
   ['other accesses to memory', /-cpu\/src\/access\/|^packages\/(?:memory|p2m|mapcache)\//],
   ['system instructions', /-cpu\/src\/system\//],
   ['turns and scheduling', /^packages\/(?:hvm|engine|x86-cpu|arm-cpu)\//],

@@ -1,4 +1,4 @@
-import { type CodeTranslation, STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/engine'
+import type { CodeTranslation } from '@retrap/engine'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { ArmCpuError } from '../errors.ts'
 import { FSC_TRANSLATION } from './syndrome.ts'
@@ -60,13 +60,6 @@ export interface SystemValue {
   /** High word, unsigned. */
   hi: number
 }
-
-/** The name of STATUS_DONE until 0.2. @deprecated Write `STATUS_DONE`. */
-export const SYSTEM_DONE: typeof STATUS_DONE = STATUS_DONE
-/** The name of STATUS_UNHANDLED until 0.2. @deprecated Write `STATUS_UNHANDLED`. */
-export const SYSTEM_UNDEFINED: typeof STATUS_UNHANDLED = STATUS_UNHANDLED
-/** The name of STATUS_FAULT until 0.2. @deprecated Write `STATUS_FAULT`. */
-export const SYSTEM_TRAP: typeof STATUS_FAULT = STATUS_FAULT
 
 /** The world around a processor. */
 export interface ArmHost {

@@ -13,10 +13,6 @@ export {
   type GicV3State,
 } from './gicv3.ts'
 export { GicV2, gicV2StateBytes, type GicV2Options, type GicV2State } from './gicv2.ts'
-/** @deprecated Import `InterruptLine` of `@retrap/device`, which it is. This name goes with the release after this one. */
-export type { InterruptLine as IrqLine } from '@retrap/device'
-/** @deprecated Import it from `@retrap/device/host`. This export goes with the release after this one. */
-export { SharedLines } from '@retrap/device/host'
 export { Its, ITS_STATE_BYTES, type ItsOptions, type ItsState } from './its.ts'
 export type { GicMemory, LpiControl, PendingLpi } from './lpis.ts'
 export type { GicCpuState, InterruptTableState } from './saved-table.ts'

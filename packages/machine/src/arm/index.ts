@@ -19,10 +19,8 @@ export type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 export { prepareArmMachine } from './prepare.ts'
 export type { GuestRange } from '../loaders/memory-map.ts'
 export type { Decompress } from './kernel-image.ts'
-export type { ArmBackEnds, ArmPciOptions } from './earlier-names.ts'
 export type { ArmKind } from './virt-board.ts'
 export { ArmMachine, createArmMachine } from './machine.ts'
-export type { ArmGate } from './machine.ts'
 export type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 export {
   recordArmMachine,

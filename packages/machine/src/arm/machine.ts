@@ -20,9 +20,6 @@ export async function createArmMachine(options: ArmMachineOptions): Promise<ArmM
   return ArmMachine.create(options)
 }
 
-/** Stands between an Arm board and what is outside of it. */
-export type ArmGate = MachineGate<ArmKind>
-
 /** An Arm board with what it runs. Made by {@link createArmMachine}. */
 export class ArmMachine extends Machine<ArmKind> {
   readonly #machine: ComposedMachine<ArmKind>
@@ -35,7 +32,7 @@ export class ArmMachine extends Machine<ArmKind> {
   }
 
   /** @internal Use {@link createArmMachine}. @param gate - stands between the machine and its back ends */
-  static create(given: ArmMachineOptions, gate?: ArmGate): Promise<ArmMachine> {
+  static create(given: ArmMachineOptions, gate?: MachineGate<ArmKind>): Promise<ArmMachine> {
     const maker: MachineMaker<ArmKind, VirtBoard, ArmMachine> = {
       check: checkArmOptions,
       checkValues: checkOptionValues,

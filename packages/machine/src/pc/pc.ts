@@ -21,9 +21,6 @@ export async function createPc(options: PcOptions): Promise<Pc> {
   return Pc.create(options)
 }
 
-/** Stands between a PC and what is outside of it. */
-export type PcInputs = MachineGate<PcKind>
-
 /** A PC. Made by {@link createPc}. */
 export class Pc extends Machine<PcKind> {
   /** The TPR patcher, where there is one. */
@@ -37,7 +34,7 @@ export class Pc extends Machine<PcKind> {
   }
 
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
-  static create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
+  static create(given: PcOptions, gate?: MachineGate<PcKind>): Promise<Pc> {
     const maker: MachineMaker<PcKind, PcBoard, Pc> = {
       check: checkPcOptions,
       checkValues: checkOptionValues,
