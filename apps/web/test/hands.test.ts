@@ -23,7 +23,8 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     server = await servePages(files)
     browser = await launchBrowser()
     page = await newPage(browser, said)
-    await page.setViewport({ width: 390, height: 844, hasTouch: true, isMobile: true })
+    // Taller than a phone: the terminal, which is read here, is in sight below the screen while the keys are open.
+    await page.setViewport({ width: 390, height: 1200, hasTouch: true, isMobile: true })
     // A host that is busy takes its time between two events of a finger: it is no long press, unless it is to be one.
     await page.evaluateOnNewDocument((pressMs) => {
       const own = globalThis as unknown as { isLongPress?: boolean }
