@@ -7,6 +7,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
     items: [
       { text: 'What is this?', link: '/' },
       { text: 'Getting started', link: '/start' },
+      { text: 'New in 0.3.0', link: '/new' },
     ],
   },
   {
