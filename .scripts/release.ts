@@ -1,4 +1,4 @@
-// npm run release -- --dry-run | rehearse | version | publish
+// npm run release -- --dry-run | rehearse | version | publish | sbom
 //
 // --dry-run says what the last two would do, and does it in a copy only. `rehearse` does both in a copy, with a registry
 // on the loopback, and then what users do with the packages. `version` turns the notes of .changeset into
@@ -15,6 +15,7 @@ import { checkManifests } from './manifests.ts'
 import { checkTarballs, tarballOf } from './package/tarballs.ts'
 import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
+import { billOfMaterials } from './release/sbom.ts'
 import { git, stageCheckout } from './release/stage.ts'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
@@ -22,6 +23,7 @@ const USAGE = `usage: npm run release -- --dry-run     says what would be publis
        npm run release -- rehearse      releases a copy to a registry of its own, and uses every package from there
        npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
        npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
+       npm run -s release -- sbom       prints what retrap brings to its users, as CycloneDX; --registry as above
        npm run release -- readmes       lists what READMEs lack that a reader on npm needs`
 
 const BUILD = ['run', 'build', '--output-logs=errors-only', '--ui=stream']
@@ -51,6 +53,8 @@ async function main(): Promise<number> {
     case 'publish':
       await publish(values.registry)
       return 0
+    case 'sbom':
+      return printBill(values.registry)
     case 'readmes':
       return print(checkReadmes(members()))
     default:
@@ -85,6 +89,16 @@ function version(): void {
     const old = before.get(manifest.name)
     if (old !== manifest.version) console.log(`${manifest.name} ${old} → ${manifest.version}`)
   }
+}
+
+/** The bill of materials of the version that this checkout has, as a registry has it. */
+async function printBill(registry: string | undefined): Promise<number> {
+  const { manifest } = published().find((one) => one.manifest.name === 'retrap') as Member
+  const env = registry === undefined ? {} : { npm_config_registry: registry }
+  const { json, problems } = await billOfMaterials(`retrap@${manifest.version}`, env)
+  process.stdout.write(json)
+  for (const problem of problems) console.error(problem)
+  return problems.length > 0 ? 1 : 0
 }
 
 /** Pages without a bundler name the version that all have: so do the README that tells how, and its example. */

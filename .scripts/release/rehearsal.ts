@@ -26,6 +26,7 @@ import { type NodeVersion, provideNodes } from './nodes.ts'
 import { inPairs, noOtherHost, problemOf, run, strangerEnvironment } from './processes.ts'
 import { firstSteps, imported, printed } from './readme.ts'
 import { type Registry, startRegistry, TOKEN } from './registry.ts'
+import { billOfMaterials } from './sbom.ts'
 import { commit, git, stageCheckout } from './stage.ts'
 
 /** Everything, or what the gate runs each time. */
@@ -82,6 +83,7 @@ export async function rehearse(all: readonly Member[], extent: Extent, slice = 0
               .map((member) => () => alone(rehearsal, member, 'pnpm')),
       )),
       ...(await together(rehearsal)),
+      ...(extent === 'whole' ? await bill(rehearsal) : []),
       ...(extent === 'whole' ? await upgradeOne(rehearsal, userconfig) : []),
       ...registry.refused.map((request) => `the registry could not answer ${request}`),
     ]
@@ -383,6 +385,21 @@ async function together(rehearsal: Rehearsal): Promise<string[]> {
     () => outside(main),
     () => bundleProblems(folder, libraries),
   ])
+}
+
+/** The bill of materials names all packages that were published, and no licence that a release must not have. */
+async function bill({ published, env }: Rehearsal): Promise<string[]> {
+  const { json, problems } = await billOfMaterials('retrap', env)
+  if (json === '') return [...problems]
+  const { components } = JSON.parse(json) as { components: { name: string; properties: { name: string }[] }[] }
+  const bundled = components.filter(({ properties }) => properties.some(({ name }) => name === 'retrap:bundled'))
+  const names = components.map(({ name }) => name)
+  const ours = published.map(({ manifest }) => manifest.name)
+  console.log(
+    `       bill of materials: ${ours.length} packages of ours, ${components.length - bundled.length - ours.length} of others, ${bundled.length} in bundles`,
+  )
+  const absent = ours.filter((name) => !names.includes(name))
+  return [...problems, ...absent.map((name) => `the bill of materials lacks ${name}`)]
 }
 
 /** A patch of the package that most others depend on: all packages are one fixed group, and get the new version with it. */
