@@ -69,19 +69,24 @@ function testLines(place: string): number {
   return files('test', place).reduce((sum, { text }) => sum + (countLines(text) ?? 0), 0)
 }
 
-/** The names that the entry points of a package export, each counted for each entry point. */
-function exportCount({ path, manifest }: Member, sources: ReadonlyMap<string, Source>): number {
+/** The sources that a package publishes. */
+function entriesOf({ path, manifest }: Member): string[] {
   return Object.values(manifest.exports ?? {})
     .map((target) => (typeof target === 'string' ? target : (target as Record<string, string>)['retrap-source']))
     .filter((target) => target !== undefined)
-    .reduce((sum, target) => sum + exportsOf(`${path}/${target.slice('./'.length)}`, sources).size, 0)
+    .map((target) => `${path}/${target.slice('./'.length)}`)
+}
+
+/** The names that the entry points of a package export, each counted for each entry point. */
+function exportCount(member: Member, sources: ReadonlyMap<string, Source>): number {
+  return entriesOf(member).reduce((sum, entry) => sum + exportsOf(entry, sources).size, 0)
 }
 
 /** Lines of sources and of tests, in all languages. */
 function linesOf(sources: readonly Source[]): Lines {
   const others = globSync('{packages,apps}/**/*.{c,h,py,v,sv,rs,css,sh}', {
     cwd: root,
-    exclude: (path) => /(?:^|[\\/])(?:node_modules|dist|temp)$/.test(path),
+    exclude: (path) => MADE.test(path),
   }).map((path) => ({
     isTest: /^\w+[\\/][\w-]+[\\/]test[\\/]/.test(path),
     lines: countLines(readFileSync(join(root, path), 'utf8')) ?? 0,
@@ -92,6 +97,35 @@ function linesOf(sources: readonly Source[]): Lines {
     src: sources.reduce((sum, source) => sum + source.lines, other(false)),
     tests: testLines('') + other(true),
   }
+}
+
+/** Folders that hold nothing that anybody has written. */
+const MADE = /(?:^|[\\/])(?:node_modules|dist|temp|etc|site|coverage)$/
+
+/** Returns a line for each name that a package publishes, and that no code, test, example or document outside its own `src` has. */
+function unusedNames(sources: readonly Source[]): string[] {
+  const byPath = new Map(sources.map((source) => [source.path, source]))
+  const published = members()
+    .filter(({ path, manifest }) => path.startsWith('packages/') && manifest.private !== true)
+    .map((member) => ({
+      path: member.path,
+      names: new Set(entriesOf(member).flatMap((entry) => [...exportsOf(entry, byPath)])),
+    }))
+  const owners = new Map(published.flatMap(({ names }) => [...names].map((name) => [name, new Set<string>()])))
+  const texts = globSync('{{packages,apps,.scripts,.github}/**/*.{ts,tsx,mjs,js,md,html,yml},README.md}', {
+    cwd: root,
+    exclude: (path) => MADE.test(path),
+  })
+  for (const path of texts) {
+    if (path.endsWith('CHANGELOG.md')) continue
+    const owner = /^packages[\\/][\w-]+[\\/]src(?=[\\/])/.exec(path)?.[0].replaceAll('\\', '/') ?? ''
+    for (const [word] of readFileSync(join(root, path), 'utf8').matchAll(/[\w$]+/g)) owners.get(word)?.add(owner)
+  }
+  return published.flatMap(({ path, names }) =>
+    [...names]
+      .filter((name) => [...owners.get(name)!].every((owner) => owner === `${path}/src`))
+      .map((name) => `${path}: ${name} is published, and nobody uses it`),
+  )
 }
 
 function readBudget(): Budget {
@@ -122,7 +156,12 @@ export function checkHouse(): string[] {
   const gone = walkProblems(readWalks(), textOf).map((entry) => `${WALKS}: ${entry} is gone: enter where it is now`)
   const sources = sourcesBelow('')
   const pairs = mutualPairs(sources).map(({ owner, rooms }) => `${owner}: ${rooms.join(' and ')} import each other`)
-  return [...budgetProblems(readBudget(), linesOf(sources), earlierBudgets()), ...pairs, ...gone]
+  return [
+    ...budgetProblems(readBudget(), linesOf(sources), earlierBudgets()),
+    ...pairs,
+    ...unusedNames(sources),
+    ...gone,
+  ]
 }
 
 function print(place: string, options: { readonly list?: boolean; readonly json?: boolean }): void {

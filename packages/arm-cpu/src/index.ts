@@ -5,8 +5,8 @@
  */
 export type { KeyName, Hex, SavedArmCpu } from './state/saved-state.ts'
 export { ArmCpu } from './cpu.ts'
-export { ArmDebugControl, type ArmDebugResume, type ArmDebugStop } from './debug-control.ts'
-export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
+export { ArmDebugControl } from './debug-control.ts'
+export { ArmCpuError } from './errors.ts'
 export {
   ArmEngine,
   CODE_CACHE_BYTES,
@@ -16,14 +16,10 @@ export {
   type JitOptions,
 } from './engine.ts'
 export type { ArmExit } from './access/state-exits.ts'
-export type { ArmDeliveredEvent, ArmExecutionWatch } from './system/exceptions.ts'
+export type { ArmDeliveredEvent } from './system/exceptions.ts'
 export {
   FlatHost,
   type ArmCounter,
-  TRANSLATE_FETCH,
-  TRANSLATE_PAN,
-  TRANSLATE_READ,
-  TRANSLATE_UNPRIVILEGED,
   TRANSLATE_WRITE,
   type ArmHost,
   type ArmTranslation,
@@ -43,4 +39,3 @@ export type {
   JitCounts,
   WatchKind,
 } from '@retrap/engine'
-export type { TrappedControls, TrappedException, TrappedState } from './state/trapped-state.ts'

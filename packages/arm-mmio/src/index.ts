@@ -6,10 +6,10 @@
  */
 export { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
 export { describeSyndrome, type DescribedField, type DescribedSyndrome } from './describe.ts'
-export { ArmEmulator, type SavedAbort, type UnhandledReason } from './emulator.ts'
+export { ArmEmulator } from './emulator.ts'
 export type { ArmEmulatorOptions } from './emulator-options.ts'
-export { ArmMmioError, type ArmMmioErrorCode } from './checks.ts'
-export { kvmMmio, type MmioExit, type MmioHandler } from './kvm-exit.ts'
+export { ArmMmioError } from './checks.ts'
+export { kvmMmio, type MmioExit } from './kvm-exit.ts'
 export { type DeviceMonitor, DeviceOrder, deviceOrderBytes } from './serialise.ts'
 export {
   decodeAbortSyndrome,
@@ -18,16 +18,9 @@ export {
   faultName,
   type AbortSyndrome,
   type FaultKind,
-  type SyndromeAccess,
   type SyndromeFormat,
 } from './syndrome.ts'
-export {
-  aarch32Register,
-  createArmVcpu,
-  type ArmExceptionRegisters,
-  type ArmSystemRegisters,
-  type ArmVcpu,
-} from './vcpu.ts'
+export { aarch32Register, createArmVcpu, type ArmVcpu } from './vcpu.ts'
 export {
   type AccessStatus,
   STATUS_DONE,

@@ -1,7 +1,7 @@
 import { plainLine as plain, printable } from '@retrap/basics'
 
 /**
- * Codes of {@link DeviceError}.
+ * Codes of `DeviceError`.
  *
  * | code | meaning |
  * |---|---|

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { DeviceError, type DeviceErrorCode } from './errors.ts'
+export { DeviceError } from './errors.ts'
 export {
   listedRegisters,
   restoreDeadline,
@@ -16,7 +16,6 @@ export type {
   AccessRequest,
   AccessSize,
   CancelSignal,
-  CancelSignalShape,
   RangeHandler,
   Region,
   RegionOptions,
@@ -24,17 +23,11 @@ export type {
   Word64,
 } from './access.ts'
 export type { DeviceContext, DeviceModel } from './device-model.ts'
-export { LateAnswers, type LateAnswersOptions, type LateRequest } from './late-answers.ts'
+export { LateAnswers, type LateRequest } from './late-answers.ts'
 export { SpareBuffers } from './spare-buffers.ts'
 export { Instant } from './instant.ts'
 export type { Clock, InterruptLine, Timer, TimerCallback } from './wires.ts'
-export {
-  MEMORY_PAGE_BYTES,
-  type MemoryMode,
-  type MemoryWindowOptions,
-  type OwnedMemory,
-  type OwnedMemoryOptions,
-} from './memory.ts'
+export { MEMORY_PAGE_BYTES, type MemoryMode, type OwnedMemory, type OwnedMemoryOptions } from './memory.ts'
 export type {
   DeviceDma,
   DeviceMemory,
@@ -42,18 +35,13 @@ export type {
   GuestMapping,
   GuestSegment,
   InvalidatedFrames,
-  MappableDma,
   MappingsToEnd,
-  ReadonlyGuestBytes,
   WritableGuestMapping,
-  WritableGuestSegment,
 } from './guest-memory.ts'
 export type {
-  MsiOptions,
   MsixOptions,
   PciBarOptions,
   PciBridgeOptions,
-  PciBus,
   PciCapability,
   PciFunction,
   PciFunctionOptions,
@@ -77,13 +65,7 @@ export {
 export type { AudioBackend, AudioFormat } from './backends/audio.ts'
 export { checksumOf, foldSum, sumWords } from './backends/packets.ts'
 export type { PacketBackend, PacketClient } from './backends/packets.ts'
-export type {
-  ByteStreamBackend,
-  ByteStreamClient,
-  ModemInputs,
-  ModemOutputs,
-  SerialFormat,
-} from './backends/byte-stream.ts'
+export type { ByteStreamBackend, ByteStreamClient, ModemInputs, ModemOutputs } from './backends/byte-stream.ts'
 export type {
   CursorImage,
   DisplayBackend,
@@ -94,10 +76,4 @@ export type {
   PixelFormat,
 } from './backends/display.ts'
 export type { InputBackend, InputClient, InputEvent } from './backends/input.ts'
-export {
-  behindPort,
-  defineDevice,
-  type DeviceDefinition,
-  type DeviceHandlers,
-  type DeviceRange,
-} from './define-device.ts'
+export { behindPort, defineDevice, type DeviceDefinition } from './define-device.ts'

@@ -6,18 +6,12 @@
  */
 export { CodeCache, MINIMUM_ARENA_BYTES, type CodeCacheClient } from './code-cache.ts'
 export { CodeFetch, type CodeSpace, type CodeTranslation } from './code-fetch.ts'
-export { CodePage, type CodeUnit, type CrossingRecords, type UnitPart } from './code-page.ts'
-export { type DebugResume, PointControl, type PointOwner, type PointStop } from './debug-control.ts'
+export { CodePage } from './code-page.ts'
+export { type DebugResume, PointControl, type PointStop } from './debug-control.ts'
 export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from './debug-points.ts'
-export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
-export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-export {
-  type DispatchLocals,
-  ATTENTION_ASKED,
-  RETURNS_BYTES,
-  type ScratchAreas,
-  type StateLayout,
-} from './loop-state.ts'
+export { DispatchLoop } from './dispatch-loop.ts'
+export type { DispatchLabels } from './loop-branches.ts'
+export { ATTENTION_ASKED, RETURNS_BYTES, type ScratchAreas, type StateLayout } from './loop-state.ts'
 export {
   STATUS_ANSWERED,
   STATUS_ASK,
@@ -37,23 +31,12 @@ export {
   STATUS_JUMP,
   STATUS_LEAVE,
   STATUS_STEP,
-  UNIT_FAILED,
-  UNIT_JUMP,
-  UNIT_MISSED,
-  UNIT_RESUME,
-  UNIT_SLOW,
 } from './status.ts'
-export { EngineError, type EngineErrorCode } from './errors.ts'
-export { flowGraph, type FlowGraph } from './flow-graph.ts'
+export { EngineError } from './errors.ts'
+export { flowGraph } from './flow-graph.ts'
 export {
   HOT_COUNTERS,
   HOT_COUNTER_BYTES,
-  HOT_COUNTER_MASK,
-  HOT_COUNTER_SHIFT,
-  HOT_MISSED,
-  HOT_SLOW,
-  LEFT_UNIT_AT,
-  MISSES_PER_COUNT_AT,
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
@@ -67,34 +50,24 @@ export {
   type InterpreterCode,
   type InterpreterForms,
 } from './interpreter.ts'
-export { type CompiledInterpreter, type InterpreterOptions, Interpreters } from './interpreters.ts'
-export {
-  packInterpreters,
-  packKinds,
-  unpackInterpreters,
-  usePacked,
-  type MachineInterpreter,
-} from './packed-interpreters.ts'
+export { type InterpreterOptions, Interpreters } from './interpreters.ts'
+export { packInterpreters, packKinds, unpackInterpreters, usePacked } from './packed-interpreters.ts'
 export {
   HOST_OF_FORM,
-  OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
   OP_BITS,
-  OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
   OP_FIRST_FORM,
   OP_LEAVE,
-  OP_NEXT,
   OP_SYSTEM,
   OP_UNIT,
   RECORD_BYTES,
   R_FUNCTION,
   R_LENGTH,
   R_LINK,
-  R_LINK_SLOTS,
   R_OFFSET,
   R_OP,
   type RecordDecoder,
@@ -110,16 +83,16 @@ export type {
   UnitDescription,
   UnitSemantics,
 } from './jit/instruction-set.ts'
-export { EXIT_REASONS, type ExitReason } from './jit/exit-reasons.ts'
+export { type ExitReason } from './jit/exit-reasons.ts'
 export type { CodeKeeper, CodeStore, StoredCode } from './jit/kept/kept-codes.ts'
-export { Jit, type JitParts } from './jit/jit.ts'
+export { Jit } from './jit/jit.ts'
 export type { MissAction } from './jit/memory-sites.ts'
 export { RegionFunction, type TableCallee } from './jit/position-switch.ts'
-export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
-export { UnitTable, type FunctionTable, type UnitEntries, type UnitTableParts, type UnitRunner } from './jit/unit.ts'
+export type { Flow, Region, RegionInstruction } from './jit/region.ts'
+export { UnitTable, type FunctionTable, type UnitEntries, type UnitRunner } from './jit/unit.ts'
 export { EXECUTE_VIEWS } from './execute-views.ts'
-export { FrameWriters, type FrameWriter } from './frame-writers.ts'
-export { clearTlbSet, Tlb, type TlbParts } from './tlb.ts'
+export { FrameWriters } from './frame-writers.ts'
+export { clearTlbSet, Tlb } from './tlb.ts'
 export {
   type TlbPage,
   TLB_EXECUTE,
@@ -130,6 +103,5 @@ export {
   TLB_SET_BYTES,
   TLB_WRITE,
   tlbBytes,
-  tlbChangesOffset,
 } from './tlb-layout.ts'
 export { Sampling, Turn } from './turn.ts'

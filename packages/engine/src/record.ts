@@ -17,7 +17,7 @@ export const HOST_OF_FORM = 0x1_0000
 /** Length of the instruction in bytes. 8 bits. */
 export const R_LENGTH = 6
 /**
- * Direct branches, and {@link OP_NEXT}: machine address of the target's record once that is known, else 0. All records are dropped
+ * Direct branches, and `OP_NEXT`: machine address of the target's record once that is known, else 0. All records are dropped
  * together; one that is dead has the target looked up. Others: the instruction set's own. 32 bits.
  */
 export const R_LINK = 20
@@ -86,7 +86,7 @@ export interface RecordDecoder {
   readonly longestBytes: number
   /** Control never reaches the instruction after the last one: a jump, a return, or bytes that are no instruction. */
   readonly endsRun: boolean
-  /** The last one is a direct branch to another page, whose record has {@link R_LINK} and {@link R_LINK_SLOTS}; absent: none has. */
+  /** The last one is a direct branch to another page, whose record has {@link R_LINK} and `R_LINK_SLOTS`; absent: none has. */
   readonly isFarBranch?: boolean
   /** Count of bytes that decided what the last instruction is: its length, or more for bytes that are no instruction. */
   readonly extentBytes: number

@@ -284,7 +284,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * has stopped), the change is made, and each sends a notice before it goes on. To be called before the domain runs,
    * while it does, or after.
    *
-   * @param party - a device model that changes the map, see {@link WaitingParty}: it does not wait for itself
+   * @param party - a device model that changes the map, see `WaitingParty`: it does not wait for itself
    * @returns what the change returned, once no device model can reach what it took away
    * @throws HvmError `ERR_DEADLOCK` where waiting cannot end. The change has been made then, as it has been when the
    *   domain stops before the end; what the change itself throws

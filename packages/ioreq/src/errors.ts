@@ -1,7 +1,7 @@
 import { plainLine } from '@retrap/device/host'
 
 /**
- * Codes of {@link IoreqError}. They stand for what the corresponding `dm_op` returns in Xen's interface.
+ * Codes of `IoreqError`. They stand for what the corresponding `dm_op` returns in Xen's interface.
  *
  * | code | errno | meaning |
  * |---|---|---|

@@ -1,9 +1,9 @@
-export { IoreqError, type IoreqErrorCode } from './errors.ts'
+export { IoreqError } from './errors.ts'
 export { IoDispatch } from './dispatch.ts'
 export type { EcamWindow } from './config-space.ts'
 export type { IoDispatchOptions, IoDispatchState } from './dispatch-parts.ts'
 export type { InvalidationListener } from './invalidations.ts'
-export { INVALIDATE_ALL, type InvalidationNotice } from './request.ts'
+export { type InvalidationNotice } from './request.ts'
 export { DM_ERRNO, DmOps, type DmOpFields, type DmOpHandler, type DmPlatform } from './dm-op.ts'
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { STATUS_ASK, STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
@@ -11,45 +11,26 @@ export type { DeviceFailure } from './failures.ts'
 export type { FailurePolicy } from './server.ts'
 export { DEAD_HANDLER, type DeviceImpairment } from './region.ts'
 export type { VcpuRequests } from './pending.ts'
-export type { WaitDescription } from './wait.ts'
-export { ConfigAddress } from './config-space.ts'
 export { IoreqServer } from './server.ts'
-export type { IoreqTransport, PageLocation, ServerOptions, ServerOwner, ServerPlace } from './server.ts'
-export type { Answer, Channel, LocalModels, OneCall, ReplyTarget, SentRequest } from './channel.ts'
-export { PieceAccess } from './pieces.ts'
-export { RegionTable } from './region-table.ts'
-export { putBytes, wordAt } from './words.ts'
-export { ClaimedRegion, type Claim, type RegionClaim, type RegionOwner, type ShownMemory } from './region.ts'
+export type { IoreqTransport, ServerOptions } from './server.ts'
+export type { Answer, Channel } from './channel.ts'
+export { wordAt } from './words.ts'
+export { ClaimedRegion, type Claim } from './region.ts'
 export { RangeSet } from './range-set.ts'
-export { IoreqPage, IoreqSlot, isWithServer } from './slot.ts'
+export { IoreqPage, IoreqSlot } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'
-export {
-  copyIoRequest,
-  createIoRequest,
-  elementAddress,
-  elementPointer,
-  requestAddress,
-  type IoRequest,
-} from './request.ts'
+export { createIoRequest, elementAddress, type IoRequest } from './request.ts'
 export {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   HVM_IOREQSRV_BUFIOREQ_LEGACY,
-  HVM_IOREQSRV_BUFIOREQ_OFF,
-  IOREQ_BUFFER_MAX_ADDRESS,
-  IOREQ_BUFFER_SLOTS,
-  IOREQ_BYTES,
   IOREQ_OFFSET,
-  IOREQ_PAGE_BYTES,
   IOREQ_READ,
-  IOREQ_SLOTS,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_INVALIDATE,
   IOREQ_TYPE_PCI_CONFIG,
   IOREQ_TYPE_PIO,
   IOREQ_TYPE_TIMEOFFSET,
   IOREQ_WRITE,
-  MAX_NR_IO_RANGES,
-  MAX_NR_IOREQ_SERVERS,
   pciAddressHi,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,

@@ -18,8 +18,6 @@ export const APIC_APR = 0x090
 export const APIC_PPR = 0x0a0
 /** Offset of the end-of-interrupt register. */
 export const APIC_EOI = 0x0b0
-/** Offset of the remote-read register, which reads 0. */
-export const APIC_RRD = 0x0c0
 /** Offset of the logical destination register. */
 export const APIC_LDR = 0x0d0
 /** Offset of the destination format register. */
@@ -58,8 +56,6 @@ export const APIC_TMICT = 0x380
 export const APIC_TMCCT = 0x390
 /** Offset of the divide-configuration register. */
 export const APIC_TDCR = 0x3e0
-/** Offset of the self-IPI register, of x2APIC mode alone. */
-export const APIC_SELF_IPI = 0x3f0
 
 /** Index of the MSR IA32_APIC_BASE. */
 export const MSR_APIC_BASE = 0x1b
@@ -93,8 +89,6 @@ export const LVT_LEVEL: number = 1 << 15
 export const LVT_MASKED: number = 1 << 16
 /** Bits of the LVT timer entry that select the mode. */
 export const LVT_TIMER_MODE: number = 3 << 17
-/** Value of {@link LVT_TIMER_MODE}: one-shot. */
-export const LVT_TIMER_ONESHOT: number = 0 << 17
 /** Value of {@link LVT_TIMER_MODE}: periodic. */
 export const LVT_TIMER_PERIODIC: number = 1 << 17
 /** Value of {@link LVT_TIMER_MODE}: TSC deadline. */

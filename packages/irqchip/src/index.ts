@@ -4,35 +4,16 @@ export {
   type InterruptFabricOptions,
   type InterruptFabricState,
 } from './fabric.ts'
-export { LocalApic, type StoredRegisters } from './local-apic.ts'
-export type { LocalApicBus, LocalApicOptions, TaskPriorityRecord } from './local-apic-options.ts'
-export type {
-  ApicEventsState,
-  LocalApicState,
-  LocalVectorTableState,
-  VectorRegistersState,
-} from './local-apic-state.ts'
-export type { ApicTimerState } from './apic-timer.ts'
-export { ApicBus, type IoApicPort } from './apic-bus.ts'
-export {
-  IOAPIC_ADDRESS,
-  IOAPIC_PINS,
-  MOST_IOAPIC_PINS,
-  IOAPIC_STATE_BYTES,
-  IoApic,
-  type IoApicState,
-  type SendMessage,
-} from './ioapic.ts'
-export { I8259_STATE_BYTES, I8259Pair, type I8259State, type PortHandler } from './i8259.ts'
-export type { I8259ChipState } from './i8259-chip.ts'
+export { LocalApic } from './local-apic.ts'
+export type { TaskPriorityRecord } from './local-apic-options.ts'
+export { IOAPIC_ADDRESS, IoApic, type SendMessage } from './ioapic.ts'
+export { I8259Pair } from './i8259.ts'
 export type { ApicClock, ApicTimer } from './time.ts'
-export { IrqchipError, type IrqchipErrorCode, type StateRegion } from './arguments.ts'
+export { IrqchipError } from './arguments.ts'
 export {
   APIC_APR,
   APIC_BASE_ADDRESS,
-  APIC_BASE_BSP,
   APIC_BASE_EN,
-  APIC_BASE_EXTD,
   APIC_DFR,
   APIC_EOI,
   APIC_ESR,
@@ -50,8 +31,6 @@ export {
   APIC_LVT_THERMAL,
   APIC_LVT_TIMER,
   APIC_PPR,
-  APIC_RRD,
-  APIC_SELF_IPI,
   APIC_SVR,
   APIC_TDCR,
   APIC_TMCCT,
@@ -59,39 +38,15 @@ export {
   APIC_TMR,
   APIC_TPR,
   APIC_VERSION,
-  DESTINATION_ALL,
-  DM_EXTINT,
-  DM_FIXED,
-  DM_INIT,
-  DM_LOWEST,
-  DM_NMI,
-  DM_SMI,
-  DM_STARTUP,
-  ESR_ILLEGAL_REGISTER,
-  ESR_RECEIVED_ILLEGAL_VECTOR,
-  ESR_SEND_ILLEGAL_VECTOR,
   EVENT_EXTINT,
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SIPI,
   EVENT_SMI,
-  ICR_LEVEL_ASSERT,
-  ICR_LOGICAL,
-  ICR_TRIGGER_LEVEL,
-  LOCAL_APIC_STATE_BYTES,
-  LVT_LEVEL,
-  LVT_MASKED,
-  LVT_REMOTE_IRR,
-  LVT_TIMER_MODE,
-  LVT_TIMER_ONESHOT,
-  LVT_TIMER_PERIODIC,
-  LVT_TIMER_TSC_DEADLINE,
   MSR_APIC_BASE,
   MSR_TSC_DEADLINE,
   MSR_X2APIC_FIRST,
   MSR_X2APIC_LAST,
-  SVR_ENABLE,
   SVR_SUPPRESS_EOI,
-  wideDestination,
 } from './apic-registers.ts'

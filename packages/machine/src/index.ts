@@ -3,8 +3,8 @@
  *
  * @packageDocumentation
  */
-export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
-export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
+export { buildAcpiTables } from './acpi/index.ts'
+export type { AcpiBoard, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'
 export { REFUSALS, refusalOf, requireSupported } from './combinations/combinations.ts'
 export type {
@@ -19,7 +19,6 @@ export { traitsOf } from './combinations/traits.ts'
 export type { ComposedOptions } from './combinations/traits.ts'
 export type { PcForkOptions } from './fork/fork-options.ts'
 export { MachineError } from './errors.ts'
-export type { MachineErrorCode } from './errors.ts'
 export {
   E820,
   LoaderError,
@@ -32,71 +31,40 @@ export {
   loadPvh,
   pcMemoryMap,
 } from './loaders/index.ts'
-export type {
-  BootImages,
-  BootModule,
-  E820Entry,
-  FirmwareKernel,
-  FirmwareRegion,
-  GuestMemoryWriter,
-  GuestRange,
-  InitialState,
-  KernelImages,
-  KernelRom,
-  LinuxImages,
-  LoadedFirmware,
-  LoadedKernel,
-  LoadedPiece,
-  LoaderErrorCode,
-  PcMemoryMap,
-  SegmentState,
-  TableState,
-} from './loaders/index.ts'
+export type { GuestMemoryWriter, GuestRange, KernelRom, LoadedKernel, PcMemoryMap } from './loaders/index.ts'
 export type { BoardDescription } from './board/board.ts'
 export { isRemovable } from './devices/removable-drive.ts'
 export { preparePc } from './pc/pc-board.ts'
-export type { PcKind } from './pc/pc-board.ts'
 export type { FirmwareAreaState } from './firmware/firmware-area.ts'
-export type { FirmwareConfiguration } from './firmware/firmware-configuration.ts'
 export type { OptionRom } from './firmware/option-roms.ts'
 export type { PcGdbOptions } from './debugger/gdb-target.ts'
 export { parseMemoryPlace } from './debugger/monitor.ts'
-export type { FindName, Monitor, WrittenPlace } from './debugger/monitor.ts'
+export type { Monitor } from './debugger/monitor.ts'
 export { pcMonitor } from './debugger/pc-monitor.ts'
 export type { PcVapicOptions } from './firmware/vapic.ts'
 export { serveControllers } from './elsewhere/serve-controllers.ts'
 export type {
   BoardServerOptions,
   ControllerDescription,
-  ControllerServerOptions,
   StartBoardServer,
   StartControllerServer,
 } from './board/start.ts'
 export { historyOf, openBundle, requireImage } from './recording/bundle.ts'
-export type { BundleNotes, FoundImage, NamedImage, OpenedBundle } from './recording/bundle.ts'
+export type { BundleNotes, FoundImage, NamedImage } from './recording/bundle.ts'
 export { bundleOptions, optionsOfBundle } from './recording/bundled-options.ts'
 export type { BundledOptions } from './recording/bundled-options.ts'
 export { recordClone, recordPc, replayPc } from './recording/pc-runs.ts'
-export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
+export type { Checkpoints, LogPosition } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
-export type { PcRecorder, RecordPcOptions, ReplayPcOptions } from './recording/pc-runs.ts'
-export type { RecordedKind } from './recording/description.ts'
+export type { PcRecorder, RecordPcOptions } from './recording/pc-runs.ts'
 export type { PluggedServer, PlugServer } from './recording/server-starts.ts'
-export type { MachineReplay, PcReplay } from './recording/replay.ts'
-export { parseGuestTime, parsePlace, placeIn } from './recording/guest-time.ts'
-export type { ReplayOptions } from './recording/run-replay.ts'
+export type { PcReplay } from './recording/replay.ts'
+export { parseGuestTime, placeIn } from './recording/guest-time.ts'
 export { describeDivergence } from './recording/replay-exit.ts'
 export type { Direction } from './recording/call-steps.ts'
-export type {
-  ContinueOptions,
-  DeviceRequest,
-  ReplayDebugger,
-  StepOptions,
-  WhoWroteOptions,
-} from './recording/replay-debugger.ts'
-export type { ReplayStop, TravellingMachine, TravelOptions } from './recording/travelling-machine.ts'
+export type { DeviceRequest, ReplayDebugger, StepOptions } from './recording/replay-debugger.ts'
+export type { ReplayStop } from './recording/travelling-machine.ts'
 export { answerWhoWrote } from './recording/replay-monitor.ts'
-export type { NameWriter, WhoWroteQuestion } from './recording/replay-monitor.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'
@@ -104,8 +72,7 @@ export { callStack } from './life/unwind.ts'
 export { HostPacing, type PacedDomain } from './life/host-pacing.ts'
 export { Pc, createPc } from './pc/pc.ts'
 export type { PcOptions } from './options/pc-options.ts'
-export type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './options/pc-snapshot.ts'
+export type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './options/pc-snapshot.ts'
 export { stateOnClock } from './pc/state-on-clock.ts'
-export type { SmramPage, SmramState } from './firmware/smram.ts'
 export type { PcStatistics } from './life/statistics.ts'
 export type * from './both-boards.ts'

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { MemoryError, type MemoryErrorCode } from './errors.ts'
+export { MemoryError } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {
   FIXED_BYTES,
@@ -12,13 +12,12 @@ export {
   FRAME_MONITORED,
   FRAME_WATCHED,
   MAX_GUEST_RAM_BYTES,
-  MAX_MACHINE_BYTES,
   ORDER_1G,
   ORDER_2M,
   ORDER_4K,
   PAGE_BYTES,
   PAGE_SHIFT,
 } from './layout.ts'
-export type { MachineMemoryOptions, WasmMemory } from './header.ts'
-export { MachineMemory, type CodeWriteListener, type Region } from './machine-memory.ts'
+export type { WasmMemory } from './header.ts'
+export { MachineMemory, type Region } from './machine-memory.ts'
 export { machineBytesFor } from './sizes.ts'

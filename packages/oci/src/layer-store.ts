@@ -32,7 +32,7 @@ export interface OpenLayer {
 
 /** Opens layers: checks their digests, and unpacks those that are compressed. */
 export interface LayerStore {
-  /** Opens a layer. @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, what {@link ImageLayer} throws, and those of a tar archive */
+  /** Opens a layer. @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, what `ImageLayer` throws, and those of a tar archive */
   open(layer: ImageLayer, limits: ImageLimits): Promise<OpenLayer>
 }
 

@@ -10,7 +10,7 @@ import { ImageTree } from './tree.ts'
 
 /** Options of {@link openImage}. */
 export interface OpenImageOptions extends ImageChoice {
-  /** Opens the layers; the default is for pages: {@link PAGE_LAYERS}. */
+  /** Opens the layers; the default is for pages: `PAGE_LAYERS`. */
   readonly layers?: LayerStore
   /** Bounds; those that are absent are {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ImageLimits>

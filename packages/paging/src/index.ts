@@ -51,11 +51,11 @@ export {
   EFER_NXE,
 } from './control-registers.ts'
 export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
-export { PagingError, type PagingErrorCode } from './errors.ts'
-export { type CachedStep, explain, type Explanation, type WalkStep } from './explain.ts'
+export { PagingError } from './errors.ts'
+export { type CachedStep, explain, type Explanation } from './explain.ts'
 export { effectiveMemoryType, MemoryType, mtrrType, type Mtrrs, PAT_RESET, patIndex, patType } from './memory-type.ts'
 export { permission } from './permission.ts'
-export { type CachedTable, Invalidate, PagingStructureCache } from './structure-cache.ts'
+export { Invalidate, PagingStructureCache } from './structure-cache.ts'
 export type { TableReader, TableStatus } from './table-reader.ts'
 export {
   mappings,
@@ -67,7 +67,7 @@ export {
 } from './translate.ts'
 export { probe, walk } from './walk.ts'
 export { WalkResult } from './walk-result.ts'
-export { ArmFormat, ArmPagingContext, type ArmHalf, type ArmTranslationRegisters } from './arm/context.ts'
+export { ArmFormat, ArmPagingContext, type ArmTranslationRegisters } from './arm/context.ts'
 export {
   ARM_FETCH,
   ARM_PAN,

@@ -4,14 +4,12 @@
  * @packageDocumentation
  */
 export { CheckpointStore } from './checkpoint-store.ts'
-export type { CheckpointDraft, CheckpointForFile, StoredCheckpoint } from './checkpoint-store.ts'
+export type { CheckpointDraft, StoredCheckpoint } from './checkpoint-store.ts'
 export { RecordingError } from './errors.ts'
-export type { RecordingErrorCode } from './errors.ts'
 export type { EventBody, EventKind, RecordedEvent } from './events.ts'
 export type { Instant } from './format.ts'
 export { openRecording } from './read.ts'
 export type { FileCheckpoint, Recording } from './read.ts'
-export type { IndexEntry, MissingParts, RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
+export type { RecordingEnd, RecordingIndex, RecordingMark } from './recording-index.ts'
 export { RecordingRing } from './recording-ring.ts'
 export { RecordingWriter } from './write.ts'
-export type { WrittenPages } from './written-pages.ts'

@@ -9,8 +9,6 @@ export {
   CLASS_FINITE,
   CLASS_INFINITY,
   CLASS_QNAN,
-  CLASS_SNAN,
-  CLASS_UNSUPPORTED,
   CLASS_ZERO,
   controlWord,
   DEFAULT_NAN,
@@ -35,7 +33,6 @@ export {
   lowerFlags,
   N_DENORMAL,
   normalise,
-  QUIET_BIT,
   raiseFlags,
   ROUND_DOWN,
   ROUND_NEAREST,
@@ -44,7 +41,6 @@ export {
   ROUND_ZERO,
   roundingMode,
   SCRATCH_BYTES,
-  shiftRightSticky,
   SLOT_A,
   SLOT_B,
   SLOT_C,
@@ -53,7 +49,6 @@ export {
   slotAt,
   TOP_BIT,
 } from './scratch.ts'
-export type { FloatArea, WideLocals } from './scratch.ts'
 export {
   propagateNan,
   propagateNanUnary,
@@ -94,7 +89,6 @@ export {
   SMALLEST_NORMAL,
   splat,
   vector,
-  zeroMask,
 } from './host-numbers.ts'
 export type { Bits, Float } from './host-numbers.ts'
 export {

@@ -3,19 +3,17 @@
  *
  * @packageDocumentation
  */
-export { buildIdOf, dynamicNames, ELF_HEADER_BYTES, elfLayout, frameTableOf, isSameLayout } from './elf-image.ts'
-export type { DynamicNames, ElfLayout, ElfPart, ReadLinked } from './elf-image.ts'
+export { buildIdOf, dynamicNames, ELF_HEADER_BYTES, elfLayout, isSameLayout } from './elf-image.ts'
+export type { ElfLayout, ElfPart, ReadLinked } from './elf-image.ts'
 export { elfFunctions, elfTables, isElfMark, readElfTables } from './elf-tables.ts'
 export type { ElfSection, ElfSymbol, ElfTables } from './elf-tables.ts'
 export { SymbolsError } from './errors.ts'
-export type { SymbolsErrorCode } from './errors.ts'
 export type { FileSource } from './file-source.ts'
 export { FunctionStarts } from './function-starts.ts'
 export { ramOf } from './guest-ram.ts'
 export type { GuestRam, LinuxMemory } from './guest-ram.ts'
 export { linuxSymbols, readKallsyms } from './kallsyms.ts'
 export type { LinuxSymbol } from './kallsyms.ts'
-export type { LinuxCommand } from './kaslr-command.ts'
 export { readLines } from './line-table.ts'
 export type { LineTable, SourceLine } from './line-table.ts'
 export { linuxCommands, LinuxNames } from './linux-commands.ts'

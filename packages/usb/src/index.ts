@@ -3,18 +3,8 @@
  *
  * @packageDocumentation
  */
-export { Xhci, type XhciOptions, type XhciState } from './xhci/xhci.ts'
-export { UsbKeyboard, type UsbKeyboardState } from './hid/keyboard.ts'
-export { UsbPointer, type UsbPointerOptions, type UsbPointerState } from './hid/pointer.ts'
-export { UsbStorage, type UsbStorageOptions, type UsbStorageState } from './storage/usb-storage.ts'
-export type {
-  HidOptions,
-  UsbDescription,
-  UsbDevice,
-  UsbEndpointOptions,
-  UsbInterfaceOptions,
-  UsbPort,
-  UsbRefusal,
-  UsbSetup,
-  UsbSpeed,
-} from './usb-device.ts'
+export { Xhci, type XhciOptions } from './xhci/xhci.ts'
+export { UsbKeyboard } from './hid/keyboard.ts'
+export { UsbPointer } from './hid/pointer.ts'
+export { UsbStorage, type UsbStorageOptions } from './storage/usb-storage.ts'
+export type { UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup, UsbSpeed } from './usb-device.ts'

@@ -3,14 +3,13 @@
  *
  * @packageDocumentation
  */
-export type { ReadableBytes, VirtioAnswer, VirtioChain, WritableBytes } from './ring/chain.ts'
+export type { VirtioAnswer } from './ring/chain.ts'
 export type { VirtioQueue } from './queue.ts'
-export { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
-export type { VirtioDevice, VirtioHost, VirtioQueueDefinition, VirtioRingOptions } from './virtio-device.ts'
+export type { VirtioDevice } from './virtio-device.ts'
 export { VirtioPci, type VirtioPciOptions, type VirtioPciState } from './pci/virtio-pci.ts'
-export { EmptyVirtioMmio, type EmptyVirtioMmioOptions } from './mmio/virtio-mmio.ts'
-export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio/virtio-mmio.ts'
+export { EmptyVirtioMmio } from './mmio/virtio-mmio.ts'
+export { VirtioMmio } from './mmio/virtio-mmio.ts'
 export { VirtioBlock, type VirtioBlockOptions } from './devices/block/virtio-block.ts'
-export { VirtioRng, type VirtioRngOptions } from './devices/virtio-rng.ts'
-export { VirtioNet, type VirtioNetOptions } from './devices/net/virtio-net.ts'
+export { VirtioRng } from './devices/virtio-rng.ts'
+export { VirtioNet } from './devices/net/virtio-net.ts'
 export { VirtioConsole, type VirtioConsoleOptions, type VirtioConsolePort } from './devices/console/virtio-console.ts'

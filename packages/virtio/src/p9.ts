@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { MemoryShare, type MemoryShareOptions } from './devices/p9/memory-share.ts'
+export { MemoryShare } from './devices/p9/memory-share.ts'
 export { ReadOnlyNode } from './devices/p9/read-only-node.ts'
 export {
   after,
@@ -11,11 +11,10 @@ export {
   type ShareAccess,
   type ShareChanges,
   ShareError,
-  type ShareErrorCode,
   type ShareFile,
   type ShareNode,
   type ShareRoom,
   type ShareStat,
   type Soon,
 } from './devices/p9/share.ts'
-export { Virtio9p, type Virtio9pOptions } from './devices/p9/virtio-9p.ts'
+export { Virtio9p } from './devices/p9/virtio-9p.ts'

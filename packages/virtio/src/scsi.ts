@@ -3,4 +3,4 @@
  *
  * @packageDocumentation
  */
-export { VirtioScsi, type VirtioScsiOptions } from './devices/scsi/virtio-scsi.ts'
+export { VirtioScsi } from './devices/scsi/virtio-scsi.ts'

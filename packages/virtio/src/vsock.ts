@@ -3,13 +3,6 @@
  *
  * @packageDocumentation
  */
-export { VirtioVsock, type VirtioVsockOptions } from './devices/vsock/virtio-vsock.ts'
-export type {
-  VsockBackend,
-  VsockClient,
-  VsockEnd,
-  VsockGuest,
-  VsockRequest,
-  VsockStream,
-} from './devices/vsock/vsock-backend.ts'
+export { VirtioVsock } from './devices/vsock/virtio-vsock.ts'
+export type { VsockBackend, VsockClient, VsockEnd, VsockStream } from './devices/vsock/vsock-backend.ts'
 export { VsockPorts } from './devices/vsock/vsock-ports.ts'

@@ -5,18 +5,14 @@
  */
 export { ByteWriter } from './bytes.ts'
 export { WasmEmitterError } from './errors.ts'
-export type { WasmEmitterErrorCode } from './errors.ts'
 export { FunctionBuilder, type Label } from './function-builder.ts'
 export type { Local } from './local.ts'
 export { ModuleBuilder } from './module-builder.ts'
-export type { FunctionOptions, MemoryImport } from './module-builder.ts'
 export { moduleText } from './module-text.ts'
-export type { ModuleComment, ModuleTextOptions } from './module-text.ts'
 // The tables as types alone: the names and types of instructions follow from them.
 export type {
   ATOMIC_RMW,
   AtomicRmwOp,
-  LaneOp,
   LANES,
   LoadOp,
   LOADS,
@@ -31,9 +27,8 @@ export type {
 } from './opcodes.ts'
 export { I32, I64, type Extended, type I32Like, type I64Like } from './integers.ts'
 export { extractLane, numeric, replaceLane, select } from './instructions.ts'
-export type { LaneType, OperandValues } from './instructions.ts'
 export { F32, F64 } from './floats.ts'
 export type { Callee, Signature } from './signature.ts'
-export { Value, type Emit } from './value.ts'
+export { Value } from './value.ts'
 export type { ValueOf } from './value-of.ts'
 export { V128 } from './vector.ts'

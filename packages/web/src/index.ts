@@ -5,7 +5,6 @@
  * @packageDocumentation
  */
 export type { KeyboardLayoutName } from '@retrap/display'
-export type { CanvasOptions } from './canvas.ts'
 export type {
   CallView,
   DeviceRequest,
@@ -24,32 +23,25 @@ export type {
   WriterView,
 } from './debugger.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
-export { WebError, type WebErrorCode } from './errors.ts'
+export { WebError } from './errors.ts'
 export { deleteFetched, fetchedBytes } from './fetched-files.ts'
-export type { FileEntry, MachineFiles } from './files.ts'
+export type { FileEntry } from './files.ts'
 export type {
   AddressView,
   ArmBoardView,
   ArmVcpuView,
   CompiledView,
-  DeviceView,
   FrameView,
   Impairment,
   InterruptView,
-  IoApicInputView,
-  LocalApicView,
   MachineView,
   MapView,
   PcView,
-  PicView,
-  RequestView,
-  SegmentView,
   VcpuView,
   WaitView,
 } from './inspection.ts'
 export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'
 export { createMachine, Machine } from './machine.ts'
-export type { MachineEvents } from './machine-events.ts'
 export type { DriveOptions, MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 export type { KeyChange, MachineState, MachineStatistics, PointerChange } from './protocol.ts'
 export type { TerminalLike } from './terminal.ts'

@@ -24,7 +24,7 @@ export type AssemblerErrorCode =
 export class AssemblerError extends Error {
   /** The name of the class. */
   override readonly name: string = 'AssemblerError'
-  /** Stable reason; see {@link AssemblerErrorCode}. */
+  /** Stable reason; see `AssemblerErrorCode`. */
   readonly code: AssemblerErrorCode
 
   constructor(code: AssemblerErrorCode, message: string) {

@@ -27,7 +27,7 @@ export {
   type StoredCode,
 } from '@retrap/engine'
 export { DebugControl, type DebugStop } from './debug-control.ts'
-export type { DebugPlace, DeliveredException, PlaceAccess, PlaceKind } from './system/debug-places.ts'
+export type { PlaceAccess } from './system/debug-places.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,
@@ -37,7 +37,7 @@ export {
   type CompiledCode,
   type JitOptions,
 } from './engine.ts'
-export type { DeliveredEvent, ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './state/execution.ts'
+export type { DeliveredEvent, Exit, StoreWatch } from './state/execution.ts'
 export { FlatHost } from './flat-host.ts'
 export {
   CR0_CD,
@@ -77,12 +77,12 @@ export {
   writeModelSpecificRegister,
 } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state/state-layout.ts'
-export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
-export { CPU_FEATURES, type CpuFeature, type CpuidWord } from './model/feature-table.ts'
-export { CPU_MODELS, cpuModel, type CpuModelSummary } from './model/models.ts'
+export type { CpuModel } from './model/cpu-model.ts'
+export { CPU_FEATURES } from './model/feature-table.ts'
+export { CPU_MODELS, cpuModel } from './model/models.ts'
 export { Processor } from './model/processor.ts'
 export type { CpuClocks } from './system/cpu.ts'
-export { X86CpuError, type X86CpuErrorCode } from './errors.ts'
-export type { Hex, SavedCpu, SavedModel, SavedSegment } from './system/saved-state.ts'
+export { X86CpuError } from './errors.ts'
+export type { Hex, SavedCpu, SavedModel } from './system/saved-state.ts'
 export { Vcpu } from './vcpu.ts'
 export { REGISTER_NAMES, SEGMENT_NAMES, type InitialCpuState } from './system/initial-state.ts'

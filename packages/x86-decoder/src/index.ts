@@ -1,22 +1,10 @@
 export type { ByteFormatOptions, ByteFormatter, ByteSink } from './byte-formatter.ts'
 export { bytesAtt, bytesIntel, bytesNasm } from './byte-syntaxes.ts'
 export { codeInfo, codes, codesByMnemonic } from './codes.ts'
-export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './code-info.ts'
-export {
-  decode,
-  decodeAll,
-  operandsOf,
-  type BranchOperand,
-  type DecodedInstruction,
-  type DecodeOptions,
-  type FarPointerOperand,
-  type ImmediateOperand,
-  type MemoryOperand,
-  type Operand,
-  type RegisterOperand,
-} from './decode.ts'
+export type { CodeInfo, OperandSpec } from './code-info.ts'
+export { decode, decodeAll, operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
 export { decodeInto } from './decode-common.ts'
-export { DecoderError, type DecoderErrorCode } from './errors.ts'
+export { DecoderError } from './errors.ts'
 export { formatAtt, tokensAtt } from './format-att.ts'
 export { formatIntel, tokensIntel } from './format-intel.ts'
 export { formatNasm, tokensNasm } from './format-nasm.ts'
@@ -73,7 +61,7 @@ export {
   TRUNCATED,
 } from './kinds.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
-export { decoderOptions, type ProcessorOptions } from './options.ts'
+export { decoderOptions } from './options.ts'
 export { Immediate } from './operand-column.ts'
 export { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
-export { usedResources, type UsedMemory, type UsedRegister, type UsedResources } from './used.ts'
+export { usedResources } from './used.ts'

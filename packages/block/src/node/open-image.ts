@@ -1,17 +1,9 @@
 import { BlockError } from '@retrap/device'
 import { stat, open } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path'
-import {
-  type BackingName,
-  type BlockImage,
-  type BlockStorage,
-  ImageError,
-  Overlay,
-  Qcow2Image,
-  RawImage,
-  type RawImageOptions,
-  isQcow2,
-} from '../index.ts'
+import { type BlockImage, type BlockStorage, ImageError, Overlay, Qcow2Image, RawImage, isQcow2 } from '../index.ts'
+import type { BackingName } from '../qcow2/header.ts'
+import type { RawImageOptions } from '../raw-image.ts'
 import { NODE_CODEC } from './codec.ts'
 import type { FileStorageOptions } from './file-storage.ts'
 import { isUrl, openStorage, resolveUrl, shownName, type OpenStorageOptions } from './open-storage.ts'

@@ -1,4 +1,5 @@
-import { type BlockStorage, HttpStorage, type HttpStorageOptions, ImageError } from '../index.ts'
+import { type BlockStorage, HttpStorage, ImageError } from '../index.ts'
+import type { HttpStorageOptions } from '../http-storage.ts'
 import { FileStorage, type FileStorageOptions } from './file-storage.ts'
 
 /** Whether a name is that of a file on a web server: `http://…` or `https://…`. */

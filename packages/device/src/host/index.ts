@@ -13,16 +13,15 @@ export {
   isPromise,
   isWord,
   notNumber,
-  type AccessedRange,
 } from './access.ts'
-export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
+export { SplitAccess, type PlacedRange } from './split-access.ts'
 export { describeThrown, hex, plainLine } from '../errors.ts'
 export { ModelLines, SharedLines } from './interrupt-lines.ts'
 export { LONGEST_HOST_TIMER_MS } from './timer-queue.ts'
 export { intercepted } from './intercepted.ts'
-export { PciConfigSpace, type FunctionSlot, type PciFunctionHost } from './pci-config-space.ts'
+export { PciConfigSpace } from './pci-config-space.ts'
 export type { BarRegion } from './pci-decoders.ts'
-export type { PciSlotHost, TreeSlot } from './pci-slot.ts'
+export type { TreeSlot } from './pci-slot.ts'
 export { PciTree, type PciTreeHost } from './pci-tree.ts'
 export { setDeadline } from './timer-queue.ts'
 export { TimerQueue } from './timer-queue.ts'

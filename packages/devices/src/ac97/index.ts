@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 
-export { Ac97, type Ac97Options, type Ac97State } from './ac97.ts'
+export { Ac97 } from './ac97.ts'

@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 export type { IdeDriveOptions } from '../ata/create-drive.ts'
-export { Ahci, type AhciOptions, type AhciState } from './ahci.ts'
+export { Ahci } from './ahci.ts'

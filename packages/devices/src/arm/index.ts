@@ -3,11 +3,8 @@
  *
  * @packageDocumentation
  */
-export { EcamHostBridge, type EcamHostBridgeOptions } from './ecam-host-bridge.ts'
-export type { FwCfgRegisters } from '../fw-cfg.ts'
+export { EcamHostBridge } from './ecam-host-bridge.ts'
 export { fwCfgInMemory } from './fw-cfg-in-memory.ts'
-export { Pl011, type Pl011Options } from './pl011.ts'
-export type { ByteBatchState } from '../byte-batch.ts'
-export type { Pl011State } from './pl011-registers.ts'
-export { Pl031, type Pl031Options, type Pl031State } from './pl031.ts'
-export { Pl061, type Pl061Options, type Pl061State } from './pl061.ts'
+export { Pl011 } from './pl011.ts'
+export { Pl031, type Pl031Options } from './pl031.ts'
+export { Pl061 } from './pl061.ts'

@@ -5,4 +5,4 @@
  */
 
 export { E1000 } from './e1000.ts'
-export type { E1000Options, E1000State } from './e1000-options.ts'
+export type { E1000Options } from './e1000-options.ts'

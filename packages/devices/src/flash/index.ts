@@ -3,4 +3,4 @@
  *
  * @packageDocumentation
  */
-export { CfiFlash, type CfiFlashOptions, type CfiFlashState } from './cfi-flash.ts'
+export { CfiFlash, type CfiFlashOptions } from './cfi-flash.ts'

@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 export type { IdeDriveOptions } from '../ata/create-drive.ts'
-export { PiixIde, type PiixIdeOptions, type PiixIdeState } from './piix-ide.ts'
+export { PiixIde } from './piix-ide.ts'

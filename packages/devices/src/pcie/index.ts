@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 
-export { PcieRootPort, type PcieRootPortOptions, type PcieRootPortState } from './root-port.ts'
+export { PcieRootPort, type PcieRootPortOptions } from './root-port.ts'

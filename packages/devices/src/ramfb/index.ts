@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 
-export { Ramfb, RAMFB_BYTES, RAMFB_FILE, type RamfbOptions, type RamfbState } from './ramfb.ts'
+export { Ramfb, RAMFB_BYTES, RAMFB_FILE } from './ramfb.ts'

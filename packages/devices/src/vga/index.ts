@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 export type { PreferredMode } from './edid.ts'
-export { StandardVga, type StandardVgaOptions, type StandardVgaState } from './standard-vga.ts'
+export { StandardVga } from './standard-vga.ts'

@@ -227,18 +227,18 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     }
   }
 
-  /** See {@link SavedArchitecture.inspect}. */
+  /** See `SavedArchitecture.inspect`. */
   inspect(): Pick<ArmDomainState, 'vcpus' | 'interrupts' | 'timers'> {
     return this.save()
   }
 
-  /** See {@link SavedArchitecture.restoreInterrupts}. */
+  /** See `SavedArchitecture.restoreInterrupts`. */
   restoreInterrupts({ interrupts, timers }: ArmDomainState): void {
     this.gic.restore(interrupts)
     this.timers.restore(timers)
   }
 
-  /** See {@link SavedArchitecture.restoreVcpus}. */
+  /** See `SavedArchitecture.restoreVcpus`. */
   restoreVcpus({ vcpus }: ArmDomainState): void {
     for (const [id, saved] of vcpus.entries()) this.vcpus[id]!.restore(saved)
   }

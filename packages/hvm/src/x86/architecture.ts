@@ -219,7 +219,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     return this.#stateWith(saveVcpu)
   }
 
-  /** See {@link SavedArchitecture.inspect}. */
+  /** See `SavedArchitecture.inspect`. */
   inspect(): ReturnType<X86Architecture['save']> {
     return this.#stateWith(inspectVcpu)
   }
@@ -233,18 +233,18 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     }
   }
 
-  /** See {@link SavedArchitecture.restoreInterrupts}. */
+  /** See `SavedArchitecture.restoreInterrupts`. */
   restoreInterrupts({ interrupts, numericError }: X86DomainState): void {
     this.interrupts.restore(interrupts)
     this.ferr = numericError
   }
 
-  /** See {@link SavedArchitecture.restoreMap}. */
+  /** See `SavedArchitecture.restoreMap`. */
   restoreMap({ a20 }: X86DomainState): void {
     this.a20 = a20
   }
 
-  /** See {@link SavedArchitecture.restoreVcpus}: a processor that waits for a write watches the line in its RAM. */
+  /** See `SavedArchitecture.restoreVcpus`: a processor that waits for a write watches the line in its RAM. */
   restoreVcpus({ vcpus }: X86DomainState): void {
     for (const [id, saved] of vcpus.entries()) {
       const vcpu = this.vcpus[id]!

@@ -3,19 +3,9 @@
  *
  * @packageDocumentation
  */
-export {
-  defaultAffinity,
-  GicV3,
-  gicV3StateBytes,
-  MOST_SPIS,
-  type GicFrame,
-  type GicV3Options,
-  type GicV3State,
-} from './gicv3.ts'
+export { defaultAffinity, GicV3, gicV3StateBytes, type GicFrame, type GicV3State } from './gicv3.ts'
 export { GicV2, gicV2StateBytes, type GicV2Options, type GicV2State } from './gicv2.ts'
-export { Its, ITS_STATE_BYTES, type ItsOptions, type ItsState } from './its.ts'
-export type { GicMemory, LpiControl, PendingLpi } from './lpis.ts'
-export type { GicCpuState, InterruptTableState } from './saved-table.ts'
+export { Its, ITS_STATE_BYTES, type ItsState } from './its.ts'
 export {
   ICC_AP0R0_EL1,
   ICC_AP1R0_EL1,
@@ -53,6 +43,6 @@ export {
   VIRTUAL_TIMER_PPI,
 } from './registers.ts'
 export { GenericTimers, genericTimersStateBytes, type GenericTimersOptions } from './generic-timer.ts'
-export type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
-export { IrqchipError, type IrqchipErrorCode, type StateRegion } from '../arguments.ts'
+export type { GenericTimersState } from './generic-timer-state.ts'
+export { IrqchipError } from '../arguments.ts'
 export type { ApicClock, ApicTimer } from '../time.ts'

@@ -11,7 +11,8 @@ import {
   writeSync,
 } from 'node:fs'
 import type { PacketBackend } from '@retrap/device'
-import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
+import { capturePackets, NetworkError } from '../index.ts'
+import type { CaptureOptions } from '../capture.ts'
 
 /** Frames of one turn of the event loop are written together, or when this much has come. */
 const MOST_HELD = 1 << 20

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { captureToFile, type CaptureFile } from './capture-file.ts'
+export { captureToFile } from './capture-file.ts'
 export { nodeSockets } from './node-sockets.ts'
-export { StreamNetwork, type StreamAddress, type StreamConnectOptions } from './stream-network.ts'
-export { listenWebSocket, type WebSocketRelayOptions } from './web-socket-relay.ts'
+export { StreamNetwork } from './stream-network.ts'
+export { listenWebSocket } from './web-socket-relay.ts'

@@ -3,15 +3,13 @@ import dns, { lookup } from 'node:dns'
 import { connect, createServer, isIP, isIPv6, type Socket } from 'node:net'
 import {
   NetworkError,
-  type OpenSocket,
   type SocketAddress,
   type Sockets,
   type TcpSocket,
   type TcpSocketClient,
-  type TcpSocketEnd,
   type UdpReceiver,
-  type UdpSocket,
 } from '../index.ts'
+import type { OpenSocket, TcpSocketEnd, UdpSocket } from '../sockets.ts'
 
 /** Datagrams that the host has not sent yet; more are dropped. */
 const MOST_PENDING = 256

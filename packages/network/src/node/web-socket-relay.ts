@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
-import { type FrameSocket, type Hub, NetworkError, type OpenSocket, WebSocketNetwork } from '../index.ts'
+import { type FrameSocket, type Hub, NetworkError, WebSocketNetwork } from '../index.ts'
+import type { OpenSocket } from '../sockets.ts'
 
 /** A frame with a VLAN tag. */
 const MOST_BYTES = 1518

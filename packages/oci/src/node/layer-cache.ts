@@ -1,16 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  type ImageFile,
-  type ImageLayer,
-  type ImageLimits,
-  type LayerStore,
-  OciError,
-  type OpenLayer,
-  readTar,
-  type TarEntry,
-} from '../index.ts'
+import { type ImageFile, type LayerStore, OciError, readTar, type TarEntry } from '../index.ts'
+import type { ImageLayer, OpenLayer } from '../layer-store.ts'
+import type { ImageLimits } from '../limits.ts'
 import { codeOf, openLocalFile } from './local-files.ts'
 import { checkFile, unpackLayer } from './unpack.ts'
 

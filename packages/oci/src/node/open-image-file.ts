@@ -1,13 +1,6 @@
 import { stat } from 'node:fs/promises'
-import {
-  archiveFiles,
-  DEFAULT_LIMITS,
-  type ImageFiles,
-  type OciImage,
-  OciError,
-  openImage,
-  type OpenImageOptions,
-} from '../index.ts'
+import { DEFAULT_LIMITS, type ImageFiles, type OciImage, OciError, openImage, type OpenImageOptions } from '../index.ts'
+import { archiveFiles } from '../archive-files.ts'
 import { LayerCache, type LayerCacheOptions } from './layer-cache.ts'
 import { codeOf, localFolder, openLocalFile } from './local-files.ts'
 

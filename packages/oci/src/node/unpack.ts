@@ -3,18 +3,10 @@ import { open } from 'node:fs/promises'
 import type { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import * as zlib from 'node:zlib'
-import {
-  type Digest,
-  type ImageFile,
-  type ImageLayer,
-  type ImageLimits,
-  type LayerCompression,
-  mostUnpacked,
-  OciError,
-  partsOf,
-  tooLarge,
-  wrongDigest,
-} from '../index.ts'
+import { type ImageFile, OciError, partsOf, tooLarge } from '../index.ts'
+import { type Digest, wrongDigest } from '../digest.ts'
+import { type ImageLayer, type LayerCompression, mostUnpacked } from '../layer-store.ts'
+import type { ImageLimits } from '../limits.ts'
 
 const UNPACKERS: Readonly<Record<Exclude<LayerCompression, 'none'>, (() => Transform) | undefined>> = {
   gzip: () => zlib.createGunzip(),

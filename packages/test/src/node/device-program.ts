@@ -1,7 +1,8 @@
 import { deviceProgramPlace, openDeviceProgram } from '@retrap/ioreq/host/node'
 import type { ProtocolDevicesOptions } from '@retrap/ioreq/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
-import { type FaultStage, type StartFaulty, TestError } from '../index.ts'
+import { type FaultStage, TestError } from '../index.ts'
+import type { StartFaulty } from '../faults/explore.ts'
 
 /** How a device that is a program is part of a machine. */
 export interface DeviceProgramTestOptions {

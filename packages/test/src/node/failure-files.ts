@@ -2,7 +2,9 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
-import type { BegunMachine, FailureFiles, TestMachine } from '../index.ts'
+import type { TestMachine } from '../index.ts'
+import type { BegunMachine } from '../instant.ts'
+import type { FailureFiles } from '../failure.ts'
 
 /** Names of the files that a failing test leaves in its folder. */
 export const FILES = {

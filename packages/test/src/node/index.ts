@@ -1,7 +1,4 @@
 export { deviceProgram } from './device-program.ts'
-export type { DeviceProgramTestOptions } from './device-program.ts'
 export { writeFailure } from './failure-files.ts'
 export { replayFailure } from './replay-failure.ts'
-export type { ReplayFailureOptions } from './replay-failure.ts'
 export { testFaults } from './test-faults.ts'
-export type { FaultTestOptions } from './test-faults.ts'

@@ -4,7 +4,6 @@ import type { ArmMachine } from '@retrap/machine/arm'
 import * as vitest from 'vitest'
 import { afterAll, beforeAll, test as base, type RunnerTestCase, type TestAPI } from 'vitest'
 import {
-  type ArmBootedOptions,
   BootedMachine,
   describeFailure,
   folderName,
@@ -12,6 +11,7 @@ import {
   shellQuoted,
   type TestMachine,
 } from '../index.ts'
+import type { ArmBootedOptions } from '../booted-machine.ts'
 import { BOOT_MS } from '../booted-machine.ts'
 import { replayFailure, writeFailure } from '../node/index.ts'
 

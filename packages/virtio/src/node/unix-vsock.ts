@@ -2,7 +2,8 @@ import { chmodSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { isMainThread } from 'node:worker_threads'
 import { DeviceError } from '@retrap/device'
-import type { VsockBackend, VsockClient, VsockGuest, VsockRequest, VsockStream } from '../vsock.ts'
+import type { VsockBackend, VsockClient, VsockStream } from '../vsock.ts'
+import type { VsockGuest, VsockRequest } from '../devices/vsock/vsock-backend.ts'
 
 /** A peer has this long for its line. */
 const LINE_MS = 10_000

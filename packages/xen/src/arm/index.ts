@@ -4,4 +4,4 @@
  * @packageDocumentation
  */
 export { plugXenArm } from './paravirtual.ts'
-export type { XenArmCalls, XenArmDomain, XenArmPlaces, XenArmVcpu } from './domain.ts'
+export type { XenArmDomain } from './domain.ts'

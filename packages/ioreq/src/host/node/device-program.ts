@@ -5,12 +5,8 @@ import { IoreqError } from '../../errors.ts'
 import { type Clock, type DeviceModel } from '@retrap/device'
 import { intercepted } from '@retrap/device/host'
 import { timeOf } from '../frames.ts'
-import {
-  ProtocolDevices,
-  type ProtocolDevicesOptions,
-  ProtocolEnd,
-  type ProtocolEndOptions,
-} from '../protocol/index.ts'
+import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.ts'
+import { ProtocolEnd, type ProtocolEndOptions } from '../protocol/protocol-end.ts'
 import type { DevicePlatform } from '../index.ts'
 import type { SocketAddress } from './packet-socket.ts'
 import { FramePump } from './frame-pump.ts'

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { ProtocolEnd } from '../protocol/index.ts'
+import type { ProtocolEnd } from '../protocol/protocol-end.ts'
 
 /** Host time that frames may take in a turn of the event loop: a guest of this thread has several times as much. */
 const TURN_MS = 1

@@ -34,7 +34,7 @@ export interface TlsIdentity {
   readonly peers?: readonly string[]
 }
 
-/** Files of a {@link TlsIdentity}; see there. */
+/** Files of a `TlsIdentity`; see there. */
 export interface TlsFiles {
   /** Path of the certificate. */
   readonly cert: string

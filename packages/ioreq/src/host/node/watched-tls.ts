@@ -16,7 +16,7 @@ type Listener = (now: TlsIdentity, before: TlsIdentity) => void
 const EVERY_MS = 10_000
 
 /**
- * A {@link TlsIdentity} in files that are replaced while it is in use, as before a certificate expires. They are read as a whole
+ * A `TlsIdentity` in files that are replaced while it is in use, as before a certificate expires. They are read as a whole
  * and compared by what is in them, so that links and files that are moved into place will do. A certificate without its new key
  * is not used: the next look finds both.
  *

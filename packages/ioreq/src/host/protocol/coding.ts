@@ -43,7 +43,7 @@ const padded = (length: number): number => WORD_BYTES + Math.ceil(length / WORD_
  * A frame's bytes.
  *
  * @param seen - the count of frames that have arrived
- * @throws IoreqError `ERR_INVALID` for one longer than {@link MAX_PROTOCOL_FRAME}, or a number that no u64 holds exactly
+ * @throws IoreqError `ERR_INVALID` for one longer than `MAX_PROTOCOL_FRAME`, or a number that no u64 holds exactly
  */
 export function encodeProtocolFrame(frame: ProtocolFrame, seen = 0): Uint8Array<ArrayBuffer> {
   const { code, fields, kind } = LAYOUTS[frame.kind]

@@ -3,14 +3,8 @@
  *
  * @packageDocumentation
  */
-export { decodeProtocolFrame, type DecodedFrame, encodeProtocolFrame, ProtocolReader } from './coding.ts'
-export {
-  type DeclaredBar,
-  type DeclaredDevice,
-  type DeclaredFunction,
-  Declarations,
-  type ObjectKind,
-} from './declared.ts'
+export { decodeProtocolFrame, encodeProtocolFrame, ProtocolReader } from './coding.ts'
+export { type DeclaredBar, type DeclaredDevice, Declarations, type ObjectKind } from './declared.ts'
 export {
   type FieldType,
   FRAME_TABLE,
@@ -19,15 +13,11 @@ export {
   type FrameWord,
   HEADER_BYTES,
   type MachineFrame,
-  MAX_PROTOCOL_FRAME,
-  MAX_TRANSFER_BYTES,
   PROTOCOL_VERSION,
   type ProtocolFrame,
   type ServerFrame,
 } from './frame-table.ts'
-export { beyondLimits, type BeyondLimit } from './limits.ts'
+export { beyondLimits } from './limits.ts'
 export { pciFunctionOptions } from './pci-options.ts'
-export { ProtocolEnd, type ProtocolEndOptions, type ProtocolHome } from './protocol-end.ts'
 export { ProtocolDevices, type ProtocolDevicesOptions } from './protocol-devices.ts'
 export type { TransferBounds } from './protocol-model.ts'
-export type { ProtocolStream } from './session.ts'
