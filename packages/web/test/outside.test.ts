@@ -218,11 +218,12 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
     })
     expect(progress).toEqual({ image: 'firmware', loadedBytes: guest.length, totalBytes: guest.length })
     // A busy page may not have read all that was sent when the connection broke: it asks once more, from where it is.
+    // The browser's cache has read more than the page, and asks for a part alone.
     expect(asked.length).toBeGreaterThanOrEqual(3)
     const [first, ...others] = asked
     expect(first).toBeUndefined()
-    const places = others.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1]))
-    expect(places[0]).toBeGreaterThan(0)
+    const places = others.map((range) => Number(/^bytes=(\d+)-\d*$/.exec(range ?? 'bytes=0-')?.[1]))
+    expect(places.at(-1)).toBeGreaterThan(0)
     for (const [i, place] of places.entries()) expect(place).toBeGreaterThanOrEqual(places[i - 1] ?? 0)
   })
 

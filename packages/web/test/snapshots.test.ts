@@ -265,7 +265,8 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
       arguments: ['run', '--memory', '16384K', '--firmware', 'guest.bin'],
     })
     const snapshot = (await readSnapshot(bytesSource(file))) as unknown as PcSnapshotSource
-    const pc = await createPc({ memoryBytes: MEMORY_BYTES, firmware: buildGuestImage(), jit: true, snapshot })
+    const options = { memoryBytes: MEMORY_BYTES, firmware: buildGuestImage(), generation: {} }
+    const pc = await createPc({ ...options, jit: true, snapshot })
     let text = ''
     pc.serial.onTransmit((bytes) => (text += new TextDecoder().decode(bytes)))
     pc.serial.receive(new TextEncoder().encode('echo in Node\roff\r'))

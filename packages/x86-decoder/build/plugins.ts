@@ -3,18 +3,21 @@
  * has a module with them compiled, as text; `src/packed-tables.ts` says how. What a program does not import its own bundler
  * leaves out: `test/bundle.test.ts`.
  */
-import { dirname, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'rolldown'
 import { makeCommonTable } from '../src/common-table.ts'
 import { readAllRows } from '../src/forms.ts'
 import { packTables } from '../src/packed-tables.ts'
+import type { Form } from '../src/rows.ts'
 import { loadRowCodes, loadTables } from '../src/tables.ts'
 import { extendedRows } from '../src/table/extended.ts'
 import { compileTables, type DecodeTables } from '../src/tree.ts'
 
 const PACKED = '\0x86-decoder-tables'
 const NO_ROWS = '\0x86-decoder-no-rows'
+const NO_EVEX = '\0x86-decoder-no-evex'
+const NO_NAMES = '\0x86-decoder-no-names'
 const SOURCES = resolve(fileURLToPath(new URL('../src', import.meta.url)))
 
 /** The module that stands for `tables.ts`. */
@@ -35,8 +38,7 @@ function packedModule(decodeTables: DecodeTables, codesOfRows: Int32Array): stri
 
 /** The same module without the tables of EVEX and APX. */
 function packedWithoutExtended(): string {
-  const lines = extendedRows.flatMap((table) => table.split('\n')).filter((line) => line !== '').length
-  const rows = readAllRows().slice(0, -lines)
+  const rows = rowsOfMachines()
   return packedModule(compileTables(rows.flat()), loadRowCodes().slice(0, rows.length + 1))
 }
 
@@ -52,14 +54,55 @@ function replaced(name: string, id: string, code: () => string): Plugin {
   }
 }
 
+/**
+ * Features of instructions that no processor model offers, so that they are #UD. A build for machines decodes them as any
+ * other, and has no facts about them: `codeInfo` calls them `INVALID`.
+ */
+export const UNOFFERED: ReadonlySet<string> = new Set(
+  (
+    'XOP TBM LWP 3DNOW 3DNOWEXT FMA4 SSE4A CMPCCXADD AVX512F AVX512BW AVX512DQ AVX_NE_CONVERT AVX_VNNI_INT8 AVX_VNNI_INT16 ' +
+    'AVX_IFMA SM3 SM4 SHA512 AMX_TILE AMX_INT8 AMX_FP8 AMX_FP16 AMX_BF16 AMX_TF32 AMX_COMPLEX AMX_MOVRS MPX CET_SS RAO_INT ' +
+    'ENQCMD AESKLE WIDE_KL KL RTM TSXLDTRK UINTR MOVRS MOVDIRI MOVDIR64B WAITPKG TDX SEV_SNP SEV_ES SGX MSRLIST FRED MONITORX ' +
+    'INVLPGB RDPRU PTWRITE PADLOCK_ACE PADLOCK_PHE PADLOCK_GMI PADLOCK_PMM PADLOCK_RNG'
+  ).split(' '),
+)
+
+/** What stands for a row of such a feature. */
+const NO_FACTS = '00  INVALID  -'
+
 /** Opcode tables are text, aligned for people. In a bundle two spaces are between columns, as few as `rows.ts` splits at. */
-const narrowTables: Plugin = {
-  name: 'x86-decoder-narrow-tables',
-  transform: (code, id) =>
-    resolve(dirname(id)) === resolve(SOURCES, 'table')
-      ? { code: code.replace(/(?<=\S) {3,}(?=\S)/g, '  '), map: null }
-      : null,
+const narrowed = (code: string): string => code.replace(/(?<=\S) {3,}(?=\S)/g, '  ')
+
+const isOffered = (feature: string): boolean => feature.split('+').every((name) => !UNOFFERED.has(name))
+
+/** All rows but those of EVEX and APX. */
+function rowsOfMachines(): readonly (readonly Form[])[] {
+  const lines = extendedRows.flatMap((table) => table.split('\n')).filter((line) => line !== '').length
+  return readAllRows().slice(0, -lines)
 }
+
+/** Leaves the instructions out that no model offers: their rows of opcodes, or their names in the tables by mnemonic. */
+function withoutUnoffered(code: string, file: string): string {
+  if (file !== 'info.ts')
+    return code.replace(/^\S.*? {2}(?:\S+ {2}){2}(\S+).*$/gm, (row, feature: string) =>
+      isOffered(feature) ? row : NO_FACTS,
+    )
+  code = code.replace(/(?<=flagRows: string = `)[^`]*/, '')
+  const offered = rowsOfMachines().flatMap((forms) => forms.filter(({ feature }) => isOffered(feature)))
+  const names = new Set(offered.map(({ mnemonic }) => mnemonic))
+  return code.replace(/^(\S+(?: \S+)*? {2})([A-Z][A-Z0-9/* ]*)\n/gm, (_, head: string, words: string) => {
+    const kept = words.split(' ').filter((word) => names.has(word.replace(/[/*].*/, '')))
+    return kept.length === 0 ? '' : `${head}${kept.join(' ')}\n`
+  })
+}
+
+const tableText = (name: string, change: (code: string, file: string) => string): Plugin => ({
+  name,
+  transform: (code, id) =>
+    resolve(dirname(id)) === resolve(SOURCES, 'table') ? { code: change(code, basename(id)), map: null } : null,
+})
+
+const narrowTables: Plugin = tableText('x86-decoder-narrow-tables', narrowed)
 
 export const plugins: readonly Plugin[] = [
   narrowTables,
@@ -69,10 +112,13 @@ export const plugins: readonly Plugin[] = [
 /**
  * For builds from the sources of all packages, of programs that decode for machines alone: no processor model offers EVEX or
  * APX, so that `decodeInto` never looks their instructions up. They are invalid in such a build, whatever the options
- * say, and `codes` ends before theirs.
+ * say, and `codes` ends before theirs. See {@link UNOFFERED} for others. Facts that only people and assemblers want are left
+ * out of `codes`: names of operands, and flags.
  */
 export const pluginsForMachines: readonly Plugin[] = [
-  narrowTables,
+  tableText('x86-decoder-offered-tables', (code, file) => withoutUnoffered(narrowed(code), file)),
   replaced('./tables.ts', PACKED, packedWithoutExtended),
   replaced('./table/extended.ts', NO_ROWS, () => 'export const extendedRows = []'),
+  replaced('./evex.ts', NO_EVEX, () => 'export const finishEvex = () => 0'),
+  replaced('./operand-names.ts', NO_NAMES, () => "export const operandName = () => ''"),
 ]

@@ -2,6 +2,7 @@
 import type { CodeInfo } from './code-info.ts'
 import { describe } from './describe-code.ts'
 import { readRow, mnemonicsOf } from './forms.ts'
+import { invalidForm } from './rows.ts'
 import { loadRowCodes } from './tables.ts'
 
 /** The rows that have been read, by code. */
@@ -30,7 +31,8 @@ function readCode(code: number): CodeInfo {
     if (rowCodes[middle]! <= code) row = middle
     else above = middle
   }
-  const info = describe(readRow(row)[code - rowCodes[row]!]!, code)
+  // A build for machines has one form for all of a row whose instructions no processor model offers.
+  const info = describe(readRow(row)[code - rowCodes[row]!] ?? invalidForm, code)
   known[code] = info
   return info
 }

@@ -2,6 +2,7 @@ import { DeviceError } from '@retrap/device'
 import { drivesOf } from '../options/drives.ts'
 import type { watchModels } from '../devices/watched-models.ts'
 import { MachineError } from '../errors.ts'
+import { place as placeGeneration } from './generation.ts'
 import type { DeviceSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
@@ -53,7 +54,8 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('./input.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./flash.ts') },
   { wanted: hasVga, load: () => import('./vga.ts') },
-  { wanted: ({ generation }) => generation !== undefined, load: () => import('./generation.ts') },
+  // All that people start have it.
+  { wanted: ({ generation }) => generation !== undefined, load: async () => ({ place: placeGeneration }) },
   { wanted: hasRamfb, load: () => import('./ramfb.ts') },
 ]
 
