@@ -63,6 +63,7 @@ export class QemuGuest {
       memoryBytes: 0,
       cpus: 1,
       kernel: undefined,
+      devices: [],
       isRecorded: false,
     } as const
     const { kernel, initrd, commandLine } = await readExecImages(kind, () => {})

@@ -1,6 +1,6 @@
 import type { DeviceContext, DeviceModel } from '@retrap/device'
 import { DebugConsole, DebugExit, Edu, I6300Esb, PciTestDevice, PvPanic } from '@retrap/devices'
-import { type Command, CommanderError } from 'commander'
+import { Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
@@ -159,6 +159,18 @@ export function prepareDevices(
   }
 }
 
+/**
+ * Makes the devices of a guest of `exec`.
+ *
+ * @throws CliError `ERR_USAGE` as {@link prepareDevices}, and for a device that has to be at a place of another machine
+ */
+export function prepareExecDevices(texts: readonly string[], host: DeviceHost): CreateDevices {
+  const devices = texts.map((text) => readDevice(text, [], new Command()))
+  const other = devices.find((one) => isPciDevice(one) || isModuleBehindPort(one))
+  if (other !== undefined) throw usage(`--device ${other.name}: not in a guest of exec; retrap linux has it`)
+  return prepareDevices(devices, host)
+}
+
 /** Replacements for devices that QEMU has. */
 const INSTEAD: Readonly<Record<string, string>> = {
   'ide-hd': '--drive file=FILE, which is an IDE disk, or of a q35 a SATA one',
@@ -188,7 +200,7 @@ export function flushDevices(devices: readonly DeviceModel[]): void {
 }
 
 /** Reads `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. @throws CliError `ERR_USAGE` */
-function readDevice(text: string, _before: readonly unknown[], command: Command): DeviceArgument {
+export function readDevice(text: string, _before: readonly unknown[], command: Command): DeviceArgument {
   const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
   const kinds = { ...KINDS, ...PCI_KINDS }
   if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {

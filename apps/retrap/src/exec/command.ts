@@ -45,6 +45,7 @@ export interface ExecFlags {
   readonly cpus: number
   readonly tty?: boolean
   readonly share?: readonly SharedFolder[]
+  readonly device?: readonly string[]
   readonly module?: readonly string[]
   readonly timeout?: number
   readonly network?: boolean
@@ -125,6 +126,7 @@ export function addExec(program: Command, run: (command: readonly string[], flag
       'an empty folder in memory, such as /scratch or /scratch:size=64m,noexec (repeatable)',
       each(parseEmptyFolder),
     )
+    .option('--device <name,key=value>', 'a device, or one of yours: see retrap linux (repeatable)', asIs)
     .option('--module <file>', 'a kernel module of yours (.ko), which is loaded first (repeatable)', asIs)
     .addOption(also('--root-rw'))
     .addOption(also('-i, --interactive'))
@@ -208,9 +210,11 @@ async function act(
         memoryBytes: flags.memory,
         cpus: flags.cpus,
         kernel: flags.kernel,
+        devices: flags.device ?? [],
         isRecorded: recordOnFailure !== undefined,
       },
       hasNetwork: flags.network === true,
+      devices: flags.device && (await import('../devices/devices.ts')).prepareExecDevices(flags.device, host),
       shares,
       modules: flags.module ?? [],
       emptyFolders: tmpfs,

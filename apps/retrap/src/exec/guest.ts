@@ -43,8 +43,8 @@ export const unused = (status: (line: string) => void): GuestStreams => ({
   status,
 })
 
-/** The files and networks of a guest. */
-export type ExecOutside = Pick<ExecEnds, 'shares' | 'network'>
+/** The files, networks and devices of a guest. */
+export type ExecOutside = Omit<ExecEnds, 'ports'>
 
 /** How long a guest may take to boot. */
 const BOOT_MS = 600_000
@@ -84,7 +84,7 @@ export class ExecGuest {
     const { stdin, stdout, stderr, terminal } = streams
     const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
     const units = new UnitCache(undefined, () => {})
-    const options = { ...execOptions(kind, { ports, ...outside }), ...more, jit: { keep: units } }
+    const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
     const machine = await (recording?.record(options as PcMachineOptions) ?? createMachine(options))
     return new ExecGuest(machine, units, jobs, signals)
   }

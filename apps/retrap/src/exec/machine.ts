@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
+import type { CreateDevices } from '../devices/devices.ts'
 import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
@@ -17,6 +18,8 @@ export interface ExecKind {
   readonly cpus: number
   /** A kernel that the user names. */
   readonly kernel: string | undefined
+  /** Devices of the user's, as `--device` has them. */
+  readonly devices: readonly string[]
   /** Runs of such a machine are recorded, on deterministic time. */
   readonly isRecorded: boolean
 }
@@ -28,6 +31,8 @@ export interface ExecEnds {
   readonly shares: readonly { readonly tag: string; readonly share: Share; readonly readOnly: boolean }[]
   /** The network at the other end of the card's cable; undefined: the cable is out. */
   readonly network: PacketBackend | undefined
+  /** Makes the devices of the user's. */
+  readonly devices: CreateDevices | undefined
 }
 
 /** The name of a folder of the user's among those of its share. */
@@ -73,18 +78,19 @@ export async function readExecImages(
 }
 
 /** The options of a machine of a kind, without what it starts from. */
-export function execOptions(
+export async function execOptions(
   { arch, cpu, memoryBytes, cpus, kernel, isRecorded }: ExecKind,
-  { ports, shares, network }: ExecEnds,
-): MachineOptions {
+  { ports, shares, network, devices }: ExecEnds,
+): Promise<MachineOptions> {
+  const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return {
     architecture: arch,
     clock: isRecorded ? 'deterministic' : 'real',
     memoryBytes,
     cpus,
-    devices: [],
-    deviceServers: [],
+    devices: models,
+    deviceServers: servers,
     ...(cpu !== undefined && { cpu }),
     // Each run has random numbers of its own: its job brings entropy. A kernel before Linux 4.17 cannot be told to use that.
     generation: isRecorded ? { after: randomInt(2 ** 32) } : { catchesUp: kernel !== undefined },

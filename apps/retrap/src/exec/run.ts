@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
+import type { CreateDevices } from '../devices/devices.ts'
 import { ENDING_SIGNALS, type EndingSignal } from '../host/host.ts'
 import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
@@ -29,6 +30,7 @@ import { type ViewEntry, ViewShare } from './view-share.ts'
 export interface ExecRequest extends WantedProgram {
   readonly kind: ExecKind
   readonly hasNetwork: boolean
+  readonly devices: CreateDevices | undefined
   readonly shares: readonly SharedFolder[]
   /** Paths of kernel modules that are loaded before the program starts. */
   readonly modules: readonly string[]
@@ -97,6 +99,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
         ...[true, false].map((readOnly) => ({ tag: foldersTag(readOnly), share: folders(shares, readOnly), readOnly })),
       ],
       network,
+      devices: request.devices,
     }
     const path = keptPath([
       request.version,

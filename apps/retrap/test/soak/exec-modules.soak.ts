@@ -13,7 +13,14 @@ const PACKAGES = ['iproute2', 'iputils-ping', 'iptables', 'btrfs-progs', 'fuse2f
 const IMAGE = 'truncate -s 128M /tmp/disk && mkdir /tmp/m &&'
 const USE = 'echo text >/tmp/m/file && cat /tmp/m/file && grep -o "/tmp/m [a-z0-9.]*" /proc/mounts'
 
-const ROWS: readonly { readonly name: string; readonly script: string; readonly stdout: RegExp }[] = [
+interface Row {
+  readonly name: string
+  readonly options?: readonly string[]
+  readonly script: string
+  readonly stdout: RegExp
+}
+
+const ROWS: readonly Row[] = [
   {
     name: 'iproute2',
     script: `ip netns add a && ip link add v0 type veth peer name v1 netns a && ip link add d0 type dummy &&
@@ -54,6 +61,12 @@ iptables-nft -t nat -A POSTROUTING -j MASQUERADE && iptables-nft -S INPUT && ipt
 container=docker unshare -fp --mount-proc /lib/systemd/systemd --unit=done.service --log-target=null --show-status=no; cat /root/out`,
     stdout: /^systemd\n(?:initializing|starting|running|degraded)\n$/,
   },
+  {
+    name: 'devices',
+    options: ['--device', 'edu', '--device', 'isa-debugcon'],
+    script: 'grep -l 0x11e8 /sys/bus/pci/devices/*/device && printf x | dd of=/dev/port bs=1 seek=233',
+    stdout: /0000:00:1d\.0[^]*x|x[^]*0000:00:1d\.0/,
+  },
 ]
 
 /** The root of the programs; undefined: there is no apt to fetch it. */
@@ -68,10 +81,11 @@ export const soak: Soak = {
     else rmSync(folder, { recursive: true })
   },
   async step(rng, index) {
-    const { name, script, stdout } = ROWS[index % ROWS.length]!
+    const { name, options = [], script, stdout } = ROWS[index % ROWS.length]!
     rng.note('program', name)
     if (root === undefined) return undefined
-    const words = ['exec', '--root', root, '--env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', '--', '/bin/sh', '-c', script]
+    const machine = ['exec', ...options, '--root', root, '--env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin']
+    const words = [...machine, '--', '/bin/sh', '-c', script]
     const ended: Finished = await runProgram(process.execPath, [...SOURCE_START, ...words], { deadlineMs: DEADLINE_MS })
     return ended.code === 0 && stdout.test(ended.stdout) ? undefined : `${name}: ${JSON.stringify(ended)}`
   },

@@ -113,9 +113,12 @@ test(`a line of docker has its meaning, and the program the host's world${note}`
   }
 })
 
-test(`an option of docker's that is refused names ours${note}`, () => {
-  const { code, stderr } = exec(['--platform', 'linux/arm64', '--', 'true'])
-  expect([code, stderr]).toEqual([125, 'retrap: --platform: write --arch arm64 or --arch x86-64\n'])
+test.each([
+  ['--platform linux/arm64', '--platform: write --arch arm64 or --arch x86-64'],
+  ['--device virtio-rng-pci', '--device virtio-rng-pci: not in a guest of exec; retrap linux has it'],
+])(`%s is refused, and the sentence names ours${note}`, (options, sentence) => {
+  const { code, stderr } = exec([...options.split(' '), '--', 'true'])
+  expect([code, stderr]).toEqual([125, `retrap: ${sentence}\n`])
 })
 
 test(`a program has user namespaces, and the root that mounts are seen from${note}`, { timeout: DEADLINE_MS }, () => {
