@@ -181,6 +181,8 @@ async function act(
   const arch = ARCHITECTURES[flags.arch]
   if (recordOnFailure !== undefined && arch === 'arm64')
     throw usage('--record-on-failure: an Arm board is recorded from power-on alone; leave it or --arch arm64 out')
+  if (recordOnFailure !== undefined && flags.device !== undefined)
+    throw usage('--record-on-failure: a recording has no devices of --device; leave one of them out')
   if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)
   const words = [...(entrypoint ? [entrypoint] : []), ...command]
   const [name = ''] = words

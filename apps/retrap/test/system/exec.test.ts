@@ -115,6 +115,10 @@ test(`a line of docker has its meaning, and the program the host's world${note}`
 
 test.each([
   ['--platform linux/arm64', '--platform: write --arch arm64 or --arch x86-64'],
+  [
+    '--device edu --record-on-failure f',
+    '--record-on-failure: a recording has no devices of --device; leave one of them out',
+  ],
   ['--device virtio-rng-pci', '--device virtio-rng-pci: not in a guest of exec; retrap linux has it'],
 ])(`%s is refused, and the sentence names ours${note}`, (options, sentence) => {
   const { code, stderr } = exec([...options.split(' '), '--', 'true'])
