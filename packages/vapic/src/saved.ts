@@ -1,6 +1,5 @@
 /**
- * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits, in the order
- * of {@link SAVED_FIELDS}.
+ * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits.
  */
 import { describeArgument } from '@retrap/basics'
 import { check } from './arguments.ts'
