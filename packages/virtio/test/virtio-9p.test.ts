@@ -2,8 +2,10 @@ import { turn } from '@retrap/device/test-machine'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
-import { MemoryShare, Virtio9p } from '../src/p9.ts'
+import { MemoryShare, type ShareNode, Virtio9p } from '../src/p9.ts'
+import { LIMITS } from '../src/devices/p9/fids.ts'
 import { MessageReader, MessageWriter } from '../src/devices/p9/messages.ts'
+import { P9Session } from '../src/devices/p9/session.ts'
 import { hostileMessages } from './support/hostile-messages.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
@@ -26,6 +28,7 @@ const ENFILE = 23
 const ELOOP = 40
 const EPROTO = 71
 const UNKNOWN = 95
+const ESTALE = 116
 
 /** A driver that mounts a share, and sends one request at a time. */
 class Driver {
@@ -36,7 +39,8 @@ class Driver {
   ring!: SplitDriver
 
   constructor(readOnly = false) {
-    this.model = new VirtioPci(new Virtio9p({ share: this.share, tag: 'host', readOnly }), { device: 3 })
+    const device = new Virtio9p({ share: this.share, tag: 'host', readOnly })
+    this.model = new VirtioPci(device, { device: 3 })
     this.machine = new VirtioMachine(this.model)
     this.driver = new PciDriver(this.machine)
     this.restart()
@@ -160,6 +164,20 @@ class Driver {
 
 const start = (readOnly = false): Promise<Driver> => new Driver(readOnly).mount()
 
+/** A driver at the server itself, which has other limits. */
+class NearDriver extends Driver {
+  readonly #session: P9Session
+
+  constructor(limits: Partial<typeof LIMITS>) {
+    super()
+    this.#session = new P9Session(this.share, false, { ...LIMITS, ...limits })
+  }
+
+  override async raw(message: Uint8Array): Promise<Uint8Array> {
+    return this.#session.answer(message, () => true)
+  }
+}
+
 describe('a mounted share', () => {
   test('a request whose answer could not be written is not made once more', async () => {
     const driver = await start()
@@ -262,8 +280,8 @@ describe('a mounted share', () => {
   })
 
   test('names of open directories take no more of the host than they may', async () => {
-    const p9 = await start()
-    for (let i = 0; i < 50_000; i++) p9.share.write(`${i}`, '')
+    const p9 = await new NearDriver({ listed: 500 }).mount()
+    for (let i = 0; i < 50; i++) p9.share.write(`${i}`, '')
     const opened: unknown[] = []
     for (let fid = 1; fid <= 12; fid++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -386,14 +404,54 @@ describe('a mounted share', () => {
     expect(Buffer.from(p9.share.read('file')!).toString()).toBe('as it is')
   })
 
-  test('has so many fids, and no more', async () => {
-    const p9 = await start()
-    let error: unknown = 0
-    for (let fid = 1; (fid < 5000 && typeof error === 'object') || error === 0; fid++) {
+  test.each([
+    { limits: { fids: 10 }, most: 9 },
+    { limits: { open: 5 }, most: 5 },
+  ])('of files with the limits $limits, $most are open and no more', async ({ limits, most }) => {
+    const p9 = await new NearDriver(limits).mount()
+    p9.share.write('file', '')
+    const made: unknown[] = []
+    for (let fid = 1; fid <= most + 1; fid++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      error = await p9.walk(ROOT, fid)
+      const walked = await p9.walk(ROOT, fid, 'file')
+      // oxlint-disable-next-line no-await-in-loop
+      made.push(typeof walked === 'number' ? walked : await p9.open(fid))
     }
-    expect(error).toBe(ENFILE)
+    expect(made.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: most }, () => false), true])
+    await p9.clunk(1)
+    expect(await p9.open(most + 1)).toSatisfy((answer) => typeof answer !== 'number' || answer === EBADF)
+  })
+
+  test('holds few files, however many fids there are, and finds others where they are', async () => {
+    const p9 = await new NearDriver({ held: 3 }).mount()
+    for (let i = 1; i < 20; i++) p9.share.write(`dir/${i}`, `${i}`)
+    const [root, dir] = [p9.share.root(), 99]
+    const node = Object.getPrototypeOf(root) as ShareNode
+    const [child, release] = [vi.spyOn(node, 'child'), vi.spyOn(node, 'release')]
+    const stat = (fid: number): Promise<MessageReader | number> => p9.ask(24, (w) => w.u32(fid).u64(0x7ff))
+    await p9.walk(ROOT, dir, 'dir')
+    for (let i = 1; i < 20; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await p9.walk(dir, i, `${i}`)
+    }
+    expect(child.mock.calls.length - release.mock.calls.length).toBeLessThanOrEqual(3)
+    vi.restoreAllMocks()
+    await p9.open(1)
+    await p9.reads(74, (w) => w.u32(dir).text('2').u32(ROOT).text('moved'))
+    await p9.reads(76, (w) => w.u32(dir).text('1').u32(0))
+    const onHost = await root.child('dir')
+    await onHost.remove('3', false)
+    await onHost.remove('4', false)
+    p9.share.write('dir/4', 'another file')
+    const found: boolean[] = []
+    for (let i = 1; i < 20; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      found.push((await stat(i)) !== ESTALE)
+    }
+    expect(found).toEqual(Array.from({ length: 19 }, (_, i) => i !== 2 && i !== 3))
+    expect(await p9.read(1, 0, 9)).toBe('1')
+    await p9.open(2)
+    expect(await p9.read(2, 0, 9)).toBe('2')
   })
 })
 

@@ -1,5 +1,6 @@
 /** Looks for files as the guest will see them, without a guest. */
 import type { Share, ShareFile, ShareNode, ShareStat } from '@retrap/virtio/p9'
+import { ownStat } from './view-share.ts'
 
 /** A share at a path of the guest. */
 export interface MountedShare {
@@ -23,18 +24,7 @@ const DIRECTORY = 0o040_000
 const MOST_LINKS = 40
 /** Files that are read here are small. */
 const MOST_BYTES = 1 << 20
-const FOLDER_STAT: ShareStat = {
-  id: 0n,
-  mode: DIRECTORY | 0o755,
-  uid: 0,
-  gid: 0,
-  links: 1,
-  size: 0,
-  allocated: 0,
-  accessedNs: 0n,
-  modifiedNs: 0n,
-  changedNs: 0n,
-}
+const FOLDER_STAT = ownStat({ kind: 'directory', entries: new Map() }, DIRECTORY | 0o755, 0)
 
 /** Whether a file is a directory. */
 export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY

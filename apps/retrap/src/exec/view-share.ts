@@ -63,21 +63,12 @@ function nodeOf(entry: ViewEntry, owner: ViewOwner | undefined): Soon<ShareNode>
 let lastId = 0n
 const ids = new WeakMap<ViewEntry, bigint>()
 
-function ownStat(entry: ViewEntry, mode: number, size: number): ShareStat {
+/** The attributes of an entry of a view itself. */
+export function ownStat(entry: ViewEntry, mode: number, size: number): ShareStat {
   const id = ids.get(entry) ?? ++lastId
   ids.set(entry, id)
-  return {
-    id,
-    mode,
-    uid: 0,
-    gid: 0,
-    links: 1,
-    size,
-    allocated: 0,
-    accessedNs: 0n,
-    modifiedNs: 0n,
-    changedNs: 0n,
-  }
+  const times = { accessedNs: 0n, modifiedNs: 0n, changedNs: 0n }
+  return { id, mode, uid: 0, gid: 0, links: 1, size, allocated: 0, ...times }
 }
 
 class ViewDirectory extends ReadOnlyNode {

@@ -1,25 +1,4 @@
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  fstatSync,
-  fsync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  renameSync,
-  rmdirSync,
-  statfsSync,
-  symlinkSync,
-  truncateSync,
-  unlinkSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import {
   type Share,
@@ -34,67 +13,35 @@ import {
 import { CliError, troubleWith } from '../errors.ts'
 
 /**
- * The host's calls. They are made on this thread: the guest waits for them, and most take less time than it takes to hand them
- * to another thread. A call that waits for the disk itself is handed over.
+ * The use of a directory by one machine: it ends with the machine, whatever its guest has left open.
+ *
+ * Calls of the host are made on this thread: the guest waits for them, and most take less time than it takes to hand them to
+ * another thread. A call that waits for the disk itself is handed over.
  */
-const HOST = {
-  chmod: chmodSync,
-  chown: chownSync,
-  fstat: (fd: number) => fstatSync(fd, { bigint: true }),
-  fsync: promisify(fsync),
-  link: linkSync,
-  mkdir: mkdirSync,
-  open: openSync,
-  read: readSync as (fd: number, into: Uint8Array, at: number, length: number, offset: number) => number,
-  readdir: (path: string) => readdirSync(path),
-  readlink: (path: string) => readlinkSync(path),
-  rename: renameSync,
-  rmdir: (path: string) => rmdirSync(path),
-  statfs: (path: string) => statfsSync(path),
-  symlink: symlinkSync,
-  truncate: truncateSync,
-  unlink: unlinkSync,
-  utimes: utimesSync,
-  write: writeSync as (fd: number, from: Uint8Array, at: number, length: number, offset: number) => number,
-}
-
-type HostCalls = typeof HOST & { close(fd: number): void }
-
-/** The use of a directory by one machine: it ends with the machine, whatever its guest has left open. */
 class Use {
-  readonly calls: HostCalls
   readonly #open = new Set<number>()
   readonly #running = new Set<Promise<unknown>>()
   #over = false
 
-  constructor() {
-    const guarded = Object.entries(HOST).map(([name, call]) => {
-      const act = call as (...given: readonly unknown[]) => unknown
-      return [
-        name,
-        (...given: readonly unknown[]) => {
-          if (this.#over) throw new ShareError('ESTALE')
-          return act(...given)
-        },
-      ] as const
-    })
-    const calls = Object.fromEntries(guarded) as unknown as typeof HOST
-    this.calls = {
-      ...calls,
-      fsync: (fd) => this.#run(calls.fsync(fd)),
-      open: (path, flags, mode) => {
-        const fd = calls.open(path, flags, mode)
-        this.#open.add(fd)
-        return fd
-      },
-      // A number that is not ours any more may be another file's by now.
-      close: (fd) => {
-        if (this.#open.delete(fd)) closeSync(fd)
-      },
-    }
+  /** @returns the descriptor @throws ShareError `ESTALE`: the machine has ended, and the number may be another file's by now */
+  check(fd: number): number {
+    if (this.#over) throw new ShareError('ESTALE')
+    return fd
   }
 
-  async #run(running: Promise<void>): Promise<void> {
+  open(path: string, flags: number, mode?: number): number {
+    const fd = fs.openSync(path, flags, mode)
+    this.#open.add(fd)
+    return fd
+  }
+
+  close(fd: number): void {
+    if (this.#open.delete(fd)) fs.closeSync(fd)
+  }
+
+  /** Makes what was written durable. */
+  async sync(fd: number): Promise<void> {
+    const running = promisify(fs.fsync)(this.check(fd))
     this.#running.add(running)
     try {
       await running
@@ -107,15 +54,14 @@ class Use {
   async end(): Promise<void> {
     this.#over = true
     await Promise.allSettled(this.#running)
-    for (const fd of [...this.#open]) this.calls.close(fd)
+    for (const fd of [...this.#open]) this.close(fd)
   }
 }
 
 /** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
 const O_PATH = 0o10_000_000
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
-const S_IFMT = 0o170_000
-const S_IFREG = 0o100_000
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } =
+  fs.constants
 /** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
 const MODE_BITS = 0o1777
 
@@ -144,7 +90,7 @@ export class LocalShare implements Share {
         `${path}: directories are shared on Linux only: elsewhere links would be followed`,
       )
     try {
-      this.#root = openSync(path, O_PATH | O_DIRECTORY)
+      this.#root = fs.openSync(path, O_PATH | O_DIRECTORY)
     } catch (error) {
       const why = FOLDER_TROUBLES[(error as NodeJS.ErrnoException).code ?? ''] ?? troubleWith(error)
       throw new CliError('ERR_INPUT', `${path}: ${why}`)
@@ -153,8 +99,10 @@ export class LocalShare implements Share {
 
   /** The directory at the top. Nothing of it has to be waited for. */
   root(): ShareNode & { child(name: string): ShareNode } {
-    const { calls } = this.#use
-    return new LocalNode(calls, calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
+    return new LocalNode(
+      this.#use,
+      this.#use.open(`/proc/self/fd/${this.#use.check(this.#root)}`, O_PATH | O_DIRECTORY),
+    )
   }
 
   /** Ends what an earlier machine does with it: its requests, and the files that its guest has left open. */
@@ -167,23 +115,23 @@ export class LocalShare implements Share {
   /** Gives the directory back. */
   async close(): Promise<void> {
     await this.#use.end()
-    closeSync(this.#root)
+    fs.closeSync(this.#root)
   }
 }
 
 class LocalNode implements ShareNode {
   /** Descriptor of the file itself. */
-  readonly fd: number
-  readonly #calls: HostCalls
+  readonly #fd: number
+  readonly #use: Use
 
-  constructor(calls: HostCalls, fd: number) {
-    this.#calls = calls
-    this.fd = fd
+  constructor(use: Use, fd: number) {
+    this.#use = use
+    this.#fd = fd
   }
 
   /** The file itself, as a path. */
   get #self(): string {
-    return `/proc/self/fd/${this.fd}`
+    return `/proc/self/fd/${this.#use.check(this.#fd)}`
   }
 
   /** An entry, as a path. */
@@ -194,7 +142,7 @@ class LocalNode implements ShareNode {
   }
 
   stat(): ShareStat {
-    const stat = this.#calls.fstat(this.fd)
+    const stat = statOf(this.#use.check(this.#fd))
     return {
       // Files of other file systems below the directory have numbers of their own.
       id: (stat.dev << 48n) ^ stat.ino,
@@ -211,16 +159,16 @@ class LocalNode implements ShareNode {
   }
 
   change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
-    const stat = this.#calls.fstat(this.fd)
+    const stat = statOf(this.#use.check(this.#fd))
     if (size !== undefined) {
       if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
-      this.#calls.truncate(this.#self, size)
+      fs.truncateSync(this.#self, size)
     }
-    if (mode !== undefined) this.#calls.chmod(this.#self, mode & MODE_BITS)
+    if (mode !== undefined) fs.chmodSync(this.#self, mode & MODE_BITS)
     if (uid !== undefined || gid !== undefined) {
       // Files belong to the party that runs the machine: a request for another owner has no effect, as with QEMU's security_model=none.
       try {
-        this.#calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid))
+        fs.chownSync(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid))
       } catch (error) {
         if (!hasCode(error, 'EPERM')) throw error
       }
@@ -228,144 +176,116 @@ class LocalNode implements ShareNode {
     if (accessedNs === undefined && modifiedNs === undefined) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
       given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
-    this.#calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
+    fs.utimesSync(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
   }
 
   room(): ShareRoom {
-    const { bsize, blocks, bavail, files, ffree } = this.#calls.statfs(this.#self)
+    const { bsize, blocks, bavail, files, ffree } = fs.statfsSync(this.#self)
     return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
   }
 
   open({ read: reads, write: writes, truncate: empties }: ShareAccess): ShareFile {
     // The descriptor's file is known: a device or a pipe would do more than be opened.
-    if ((Number(this.#calls.fstat(this.fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-    return new LocalFile(this.#calls, this.#calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
+    if ((Number(statOf(this.#use.check(this.#fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    return fileOf(this.#use, this.#use.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
   }
 
   readLink(name: string): string {
-    return this.#calls.readlink(this.#entry(name))
+    return fs.readlinkSync(this.#entry(name))
   }
 
   child(name: string): LocalNode {
-    return new LocalNode(this.#calls, this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
+    return new LocalNode(this.#use, this.#use.open(this.#entry(name), O_PATH | O_NOFOLLOW))
   }
 
   list(): readonly string[] {
-    return this.#calls.readdir(this.#self)
+    return fs.readdirSync(this.#self)
   }
 
-  create(
-    name: string,
-    {
-      read: reads,
-      write: writes,
-      truncate: empties,
-      exclusive,
-      mode,
-    }: ShareAccess & {
-      readonly exclusive: boolean
-      readonly mode: number
-    },
-  ): { readonly node: ShareNode; readonly file: ShareFile } {
+  create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
+    const { read: reads, write: writes, truncate: empties, exclusive, mode } = access
     // O_NONBLOCK: a pipe that is there already must not keep us.
     const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
     const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
-    const file = new LocalFile(this.#calls, fd)
+    const file = fileOf(this.#use, fd)
     try {
       if (isNew) this.#giveMode(fd, mode)
-      if ((Number(this.#calls.fstat(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-      if (empties) this.#calls.truncate(`/proc/self/fd/${fd}`, 0)
-      const node = this.#calls.open(`/proc/self/fd/${fd}`, O_PATH)
-      return { node: new LocalNode(this.#calls, node), file }
+      if ((Number(statOf(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (empties) fs.truncateSync(`/proc/self/fd/${fd}`, 0)
+      const node = this.#use.open(`/proc/self/fd/${fd}`, O_PATH)
+      return { node: new LocalNode(this.#use, node), file }
     } catch (error) {
-      file.close()
+      this.#use.close(fd)
       throw error
     }
   }
 
   #openOrCreate(path: string, flags: number, mode: number): { readonly fd: number; readonly isNew: boolean } {
     try {
-      return { fd: this.#calls.open(path, flags | O_EXCL, mode), isNew: true }
+      return { fd: this.#use.open(path, flags | O_EXCL, mode), isNew: true }
     } catch (error) {
       if ((flags & O_EXCL) !== 0 || !hasCode(error, 'EEXIST')) throw error
-      return { fd: this.#calls.open(path, flags, mode), isNew: false }
+      return { fd: this.#use.open(path, flags, mode), isNew: false }
     }
   }
 
   /** Gives a new file the guest's mode: the guest's kernel has applied its program's mask, and the host's is not to apply too. */
   #giveMode(fd: number, mode: number): void {
-    const now = Number(this.#calls.fstat(fd).mode)
+    const now = Number(statOf(fd).mode)
     if ((now & MODE_BITS) === (mode & MODE_BITS)) return
     // A directory may have its parent's set-group-ID bit.
     const given = (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS)
     try {
-      this.#calls.chmod(`/proc/self/fd/${fd}`, given)
+      fs.chmodSync(`/proc/self/fd/${fd}`, given)
     } catch {
       // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
     }
   }
 
   makeDirectory(name: string, mode: number): void {
-    this.#calls.mkdir(this.#entry(name), mode & MODE_BITS)
-    const fd = this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
+    fs.mkdirSync(this.#entry(name), mode & MODE_BITS)
+    const fd = this.#use.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
     try {
       this.#giveMode(fd, mode)
     } finally {
-      this.#calls.close(fd)
+      this.#use.close(fd)
     }
   }
 
   makeLink(name: string, text: string): void {
-    return this.#calls.symlink(text, this.#entry(name))
+    return fs.symlinkSync(text, this.#entry(name))
   }
 
   addName(name: string, directory: ShareNode, otherName: string): void {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
     // `link` does not follow a link that it is given.
-    return this.#calls.link(directory.#entry(otherName), this.#entry(name))
+    return fs.linkSync(directory.#entry(otherName), this.#entry(name))
   }
 
   remove(name: string, directory: boolean): void {
-    return directory ? this.#calls.rmdir(this.#entry(name)) : this.#calls.unlink(this.#entry(name))
+    return directory ? fs.rmdirSync(this.#entry(name)) : fs.unlinkSync(this.#entry(name))
   }
 
   rename(name: string, directory: ShareNode, newName: string): void {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
-    return this.#calls.rename(this.#entry(name), directory.#entry(newName))
+    return fs.renameSync(this.#entry(name), directory.#entry(newName))
   }
 
   release(): void {
-    this.#calls.close(this.fd)
+    this.#use.close(this.#fd)
   }
 }
+
+const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true })
 
 const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && 'code' in error && error.code === code
 
 const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY)
 
-class LocalFile implements ShareFile {
-  readonly #fd: number
-  readonly #calls: HostCalls
-
-  constructor(calls: HostCalls, fd: number) {
-    this.#calls = calls
-    this.#fd = fd
-  }
-
-  read(offset: number, into: Uint8Array): number {
-    return this.#calls.read(this.#fd, into, 0, into.length, offset)
-  }
-
-  write(offset: number, from: Uint8Array): number {
-    return this.#calls.write(this.#fd, from, 0, from.length, offset)
-  }
-
-  sync(): Promise<void> {
-    return this.#calls.fsync(this.#fd)
-  }
-
-  close(): void {
-    return this.#calls.close(this.#fd)
-  }
-}
+const fileOf = (use: Use, fd: number): ShareFile => ({
+  read: (offset, into) => fs.readSync(use.check(fd), into, 0, into.length, offset),
+  write: (offset, from) => fs.writeSync(use.check(fd), from, 0, from.length, offset),
+  sync: () => use.sync(fd),
+  close: () => use.close(fd),
+})

@@ -1,5 +1,6 @@
 import { MemoryShare, type ShareFile, type ShareNode } from '../../src/p9.ts'
 import { HEAD, MessageWriter } from '../../src/devices/p9/messages.ts'
+import { LIMITS } from '../../src/devices/p9/fids.ts'
 import { P9Session } from '../../src/devices/p9/session.ts'
 import type { Choose } from './random-queue.ts'
 
@@ -71,7 +72,11 @@ export async function hostileMessages(choose: Choose, steps: number): Promise<st
   share.write('a', 'content')
   share.write('dir/b', 'more')
   const uses: Uses = { nodes: 0, files: 0 }
-  const session = new P9Session(counting(share, uses), choose(4) === 0)
+  const session = new P9Session(counting(share, uses), choose(4) === 0, {
+    ...LIMITS,
+    fids: 8,
+    held: choose(3),
+  })
   const version = (): Uint8Array => new MessageWriter().u32(MESSAGE_BYTES).text('9P2000.L').finish(100, 0xffff)
   const answer = async (message: Uint8Array): Promise<Uint8Array> => session.answer(message, () => true)
   await answer(version())

@@ -1,4 +1,6 @@
 import {
+  errorNumber,
+  type Share,
   type ShareAccess,
   ShareError,
   type ShareFile,
@@ -8,22 +10,34 @@ import {
   type Steps,
 } from './share.ts'
 
-/** Names that a driver may have for files at the same time. */
-const MOST_FIDS = 4096
-/** Files and directories that are held for them, with the directories above. */
-const MOST_NODES = 8192
+/** The most that a driver makes the host keep. */
+export const LIMITS: Readonly<Record<'fids' | 'open' | 'held' | 'listed', number>> = {
+  /** Fids, and places: Linux keeps a fid for each name in its cache. */
+  fids: 1 << 20,
+  /** Open files. A process of the host has few descriptors for all that it does. */
+  open: 4096,
+  /** Nodes that are kept between requests for files that are not open. A node takes a descriptor, too. */
+  held: 256,
+  /** Names of open directories, all together. One directory may have more. */
+  listed: 1 << 19,
+}
 const MOST_NAME = 255
-/** Names of open directories, all together. One directory may have more. */
-const MOST_LISTED = 1 << 19
+const NO_ENTRY = errorNumber(new ShareError('ENOENT'))
 
-/** A place in the share: a file with the directories above it, none of which is looked for by its path again. */
+/** A name in the share, below the directories that lead to it. All fids of one file by one path have the same place. */
 export interface Place {
-  readonly node: ShareNode
+  /** Identifies the place in its session. */
+  readonly number: number
+  /** The file, while a node is held for it: {@link Fids.node} returns it. */
+  node: ShareNode | null
   /** Null: the root. */
   parent: Place | null
   name: string
-  readonly id: bigint
+  /** The file's {@link ShareStat.id}; null: it is in a saved state, and was not looked for since. */
+  id: bigint | null
   uses: number
+  /** How many fids have the file open. It may have lost its name meanwhile, so that its node is held. */
+  files: number
 }
 
 /** A place, with the attributes that its file had when it was found. */
@@ -53,9 +67,22 @@ export interface SavedFid {
 
 /** The files that a driver has names for. */
 export class Fids {
+  readonly #share: Share
+  readonly #limits: typeof LIMITS
   readonly #fids = new Map<number, Fid>()
-  readonly #places = new Set<Place>()
+  /** Places by the number of their directory's place and their name. A place whose name has another file by now is not here. */
+  readonly #named = new Map<string, Place>()
+  /** Places with a node and without an open file, the least recently used first. */
+  readonly #held = new Set<Place>()
+  #places = 0
+  #lastNumber = 0
+  #open = 0
   #listed = 0
+
+  constructor(share: Share, limits: typeof LIMITS) {
+    this.#share = share
+    this.#limits = limits
+  }
 
   /** @throws ShareError `EBADF` */
   get(number: number): Fid {
@@ -67,38 +94,98 @@ export class Fids {
   /** @throws ShareError where the number is taken, or there are too many */
   check(number: number): void {
     if (this.#fids.has(number)) throw new ShareError('EINVAL', `fid ${number} is in use`)
-    if (this.#fids.size >= MOST_FIDS) throw new ShareError('ENFILE', 'there are too many fids')
+    if (this.#fids.size >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many fids')
   }
 
-  set(number: number, place: Place): void {
-    this.#fids.set(number, { place, file: null, access: null, names: null })
+  set(number: number, place: Place): Fid {
+    const fid = { place, file: null, access: null, names: null }
+    this.#fids.set(number, fid)
+    return fid
+  }
+
+  /** @throws ShareError where no further file may be opened */
+  checkOpen(): void {
+    if (this.#open >= this.#limits.open) throw new ShareError('ENFILE', 'there are too many open files')
+  }
+
+  *open(fid: Fid, access: ShareAccess): Steps<void> {
+    this.checkOpen()
+    this.opened(fid, yield* soon((yield* this.node(fid.place)).open(access)))
+  }
+
+  /** Keeps the open file of a fid, whose place has its node. */
+  opened(fid: Fid, file: ShareFile): void {
+    fid.file = file
+    fid.place.files++
+    this.#open++
+    this.#held.delete(fid.place)
   }
 
   /** Keeps the names of an open directory. @throws ShareError where there are too many with those of others */
   list(fid: Fid, names: readonly string[]): void {
     const others = this.#listed - (fid.names?.length ?? 0)
-    if (others > 0 && others + names.length > MOST_LISTED)
+    if (others > 0 && others + names.length > this.#limits.listed)
       throw new ShareError('ENFILE', 'too many names of directories are in use')
     this.#listed = others + names.length
     fid.names = names
   }
 
-  /** A place of its own; the party that has it releases it. */
-  #place(node: ShareNode, id: bigint, parent: Place | null, name: string): Place {
-    if (this.#places.size >= MOST_NODES) {
-      node.release()
-      throw new ShareError('ENFILE', 'there are too many files in use')
+  /**
+   * The file of a place, until the request ends. A file without a node is looked for from the root, name by name.
+   *
+   * @throws ShareError `ESTALE` where the host has given the name to another file, or taken it away
+   */
+  *node(place: Place): Steps<ShareNode> {
+    const missing: Place[] = []
+    for (let at: Place | null = place; at !== null && at.node === null; at = at.parent) missing.push(at)
+    for (const at of missing.toReversed()) {
+      try {
+        const node = yield* soon(at.parent === null ? this.#share.root() : at.parent.node!.child(at.name))
+        yield* this.enter(node, at.parent, at.name, at)
+      } catch (error) {
+        throw errorNumber(error) === NO_ENTRY ? new ShareError('ESTALE') : error
+      }
     }
+    if (this.#held.delete(place)) this.#held.add(place)
+    return place.node!
+  }
+
+  nodeOf(number: number): Steps<ShareNode> {
+    return this.node(this.get(number).place)
+  }
+
+  /** Ends a request: gives nodes back, the least recently used first. */
+  trim(): void {
+    for (const place of this.#held) {
+      if (this.#held.size <= this.#limits.held) return
+      this.#held.delete(place)
+      place.node!.release()
+      place.node = null
+    }
+  }
+
+  /** A place; the party that has it releases it. @param id - of its file; null: whatever file has the name */
+  #place(parent: Place | null, name: string, id: bigint | null): Place {
+    const known = this.#named.get(keyOf(parent, name))
+    if (known !== undefined && (id ?? known.id) === (known.id ?? id)) {
+      known.uses++
+      return known
+    }
+    if (this.#places >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many files in use')
+    this.#places++
     if (parent !== null) parent.uses++
-    const place = { node, parent, name, id, uses: 1 }
-    this.#places.add(place)
+    const place = { number: ++this.#lastNumber, node: null, parent, name, id, uses: 1, files: 0 }
+    this.#named.set(keyOf(parent, name), place)
     return place
   }
 
   release(place: Place): void {
     for (let at: Place | null = place; at !== null && --at.uses === 0; at = at.parent) {
-      this.#places.delete(at)
-      at.node.release()
+      const key = keyOf(at.parent, at.name)
+      if (this.#named.get(key) === at) this.#named.delete(key)
+      this.#places--
+      this.#held.delete(at)
+      at.node?.release()
     }
   }
 
@@ -106,44 +193,59 @@ export class Fids {
   *step(from: Place, name: string): Steps<Entered> {
     if (name === '.' || name === '..') {
       const place = name === '.' ? from : (from.parent ?? from)
-      const stat = yield* soon(place.node.stat())
+      const stat = yield* soon((yield* this.node(place)).stat())
       place.uses++
       return { place, stat }
     }
     checkName(name)
-    return yield* this.enter(yield* soon(from.node.child(name)), from, name)
+    const directory = yield* this.node(from)
+    return yield* this.enter(yield* soon(directory.child(name)), from, name)
   }
 
-  /** The place of a file that was found in a directory, or of the root. */
-  *enter(node: ShareNode, parent: Place | null, name: string): Steps<Entered> {
-    let stat: ShareStat
+  /** The place of a file that was found in a directory, or of the root. @throws ShareError `ESTALE`: a known place has another file */
+  *enter(node: ShareNode, parent: Place | null, name: string, known?: Place): Steps<Entered> {
     try {
-      stat = yield* soon(node.stat())
+      const stat = yield* soon(node.stat())
+      const place = known ?? this.#place(parent, name, stat.id)
+      if (stat.id !== (place.id ?? stat.id)) throw new ShareError('ESTALE')
+      place.id = stat.id
+      if (place.node === null) {
+        place.node = node
+        this.#held.add(place)
+      } else node.release()
+      return { place, stat }
     } catch (error) {
       node.release()
       throw error
     }
-    return { place: this.#place(node, stat.id, parent, name), stat }
   }
 
-  /** An entry has been renamed: who has it finds it at its new place. */
+  *root(): Steps<Entered> {
+    return yield* this.enter(yield* soon(this.#share.root()), null, '')
+  }
+
+  /** An entry has been renamed: a fid of it finds it at its new place. */
   renamed(from: Place, name: string, to: Place, newName: string): void {
-    for (const place of this.#places) {
-      if (place.parent?.id !== from.id || place.name !== name) continue
-      // The host has put another entry there meanwhile: no place lies below itself.
-      if (isWithin(to, place)) continue
-      const before = place.parent
-      to.uses++
-      place.parent = to
-      place.name = newName
-      this.release(before)
-    }
+    const place = this.#named.get(keyOf(from, name))
+    if (place === undefined) return
+    this.#named.delete(keyOf(from, name))
+    // The host has put another entry there meanwhile: no place lies below itself.
+    if (isWithin(to, place)) return
+    to.uses++
+    place.parent = to
+    place.name = newName
+    this.#named.set(keyOf(to, newName), place)
+    this.release(from)
   }
 
   *clunk(number: number): Steps<void> {
     const { file, place, names } = this.get(number)
     this.#fids.delete(number)
     this.#listed -= names?.length ?? 0
+    if (file !== null) {
+      this.#open--
+      if (--place.files === 0) this.#held.add(place)
+    }
     this.release(place)
     if (file !== null) yield* soon(file.close())
   }
@@ -162,7 +264,31 @@ export class Fids {
   save(): readonly SavedFid[] {
     return [...this.#fids].map(([fid, { place, access, names }]) => ({ fid, path: pathOf(place), access, names }))
   }
+
+  /** Takes over what `save` returned, and opens files again. A driver is told of those that are not there when it uses them. */
+  *restore(saved: readonly SavedFid[]): Steps<void> {
+    yield* this.clear()
+    for (const { fid: number, path, access, names } of saved) {
+      try {
+        let place = this.#place(null, '', null)
+        for (const name of path) {
+          const directory = place
+          place = this.#place(directory, name, null)
+          this.release(directory)
+        }
+        const fid = this.set(number, place)
+        fid.access = access
+        if (names !== null) this.list(fid, names)
+        else if (access !== null) yield* this.open(fid, { ...access, truncate: false })
+      } catch {
+        // Reads of a file that is not open fail.
+      }
+      this.trim()
+    }
+  }
 }
+
+const keyOf = (parent: Place | null, name: string): string => `${parent?.number ?? 0}/${name}`
 
 function isWithin(place: Place, directory: Place): boolean {
   for (let at: Place | null = place; at !== null; at = at.parent) if (at === directory) return true

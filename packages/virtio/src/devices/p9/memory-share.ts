@@ -95,22 +95,10 @@ export class MemoryShare implements Share {
     const now = BigInt(Date.now()) * 1_000_000n
     const entries = (mode & KIND) === DIRECTORY ? new Map<string, Inode>() : null
     const times = { accessedNs: now, modifiedNs: now, changedNs: now }
+    const fresh = { uid: 0, gid: 0, links: 1, users: 0, bytes: new Uint8Array(0) }
     this.#count++
     this.#used += text.length
-    const id = ++this.#lastId
-    return {
-      id,
-      mode,
-      uid: 0,
-      gid: 0,
-      links: 1,
-      users: 0,
-      bytes: new Uint8Array(0),
-      size: text.length,
-      entries,
-      text,
-      ...times,
-    }
+    return { id: ++this.#lastId, mode, size: text.length, entries, text, ...fresh, ...times }
   }
 
   /** @internal Gives a file its size; what is new reads as zeroes. @throws ShareError `ENOSPC` */
@@ -242,10 +230,7 @@ class MemoryNode implements ShareNode {
     return inode
   }
 
-  create(
-    name: string,
-    access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
-  ): { readonly node: ShareNode; readonly file: ShareFile } {
+  create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
     const found = entriesOf(this.inode).get(name)
     if (found !== undefined && access.exclusive) throw new ShareError('EEXIST')
     const inode = found ?? this.#add(name, () => this.#share.create(REGULAR | access.mode))

@@ -1,10 +1,10 @@
 import { checkName, type Fid, type Fids, type Place } from './fids.ts'
 import { HEAD, type MessageReader, type MessageWriter, textBytes } from './messages.ts'
 import {
-  type Share,
   type ShareAccess,
   type ShareChanges,
   ShareError,
+  type ShareNode,
   type ShareStat,
   type Soon,
   soon,
@@ -13,7 +13,6 @@ import {
 
 /** A connection of a driver with a share, as requests see it. */
 export interface P9Connection {
-  readonly share: Share
   readonly readOnly: boolean
   readonly fids: Fids
   /** Bytes of a message. */
@@ -84,7 +83,7 @@ const fitting = ({ messageBytes }: P9Connection, count: number): number => Math.
 function* attach(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const number = reader.u32()
   session.fids.check(number)
-  const { place, stat } = yield* session.fids.enter(yield* soon(session.share.root()), null, '')
+  const { place, stat } = yield* session.fids.root()
   session.fids.set(number, place)
   qid(writer, stat)
 }
@@ -128,13 +127,13 @@ function* open(session: P9Connection, reader: MessageReader, writer: MessageWrit
   const access = accessOf(reader.u32())
   if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
   if ((access.write || access.truncate) && session.readOnly) throw new ShareError('EROFS')
-  const { node } = fid.place
+  const node = yield* session.fids.node(fid.place)
   const stat = yield* soon(node.stat())
   const kind = stat.mode & KIND
   if (kind === DIRECTORY) {
     if (access.write) throw new ShareError('EISDIR')
     session.fids.list(fid, yield* soon(node.list()))
-  } else if (kind === REGULAR) fid.file = yield* soon(node.open(access))
+  } else if (kind === REGULAR) yield* session.fids.open(fid, access)
   // A device or pipe of the host's is not the guest's; a link is not followed.
   else throw new ShareError(kind === LINK ? 'ELOOP' : 'EACCES')
   fid.access = access
@@ -151,17 +150,19 @@ function* create(session: P9Connection, reader: MessageReader, writer: MessageWr
   if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
   const access = accessOf(flags)
   const exclusive = (flags & EXCLUSIVE) !== 0
-  const { node, file } = yield* soon(fid.place.node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS }))
+  fids.checkOpen()
+  const directory = fid.place
+  const node = yield* fids.node(directory)
+  const made = yield* soon(node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS }))
   try {
-    const directory = fid.place
-    const { place, stat } = yield* fids.enter(node, directory, name)
+    const { place, stat } = yield* fids.enter(made.node, directory, name)
     fid.place = place
     fids.release(directory)
-    fid.file = file
+    fids.opened(fid, made.file)
     fid.access = access
     qid(writer, stat).u32(0)
   } catch (error) {
-    yield* soon(file.close())
+    yield* soon(made.file.close())
     throw error
   }
 }
@@ -171,11 +172,11 @@ function* make(
   session: P9Connection,
   { number, name }: { readonly number: number; readonly name: string },
   writer: MessageWriter,
-  act: (place: Place) => Soon<void>,
+  act: (node: ShareNode) => Soon<void>,
 ): Steps<void> {
   checkName(name)
   const { place } = session.fids.get(number)
-  yield* soon(act(place))
+  yield* soon(act(yield* session.fids.node(place)))
   const made = yield* session.fids.step(place, name)
   session.fids.release(made.place)
   qid(writer, made.stat)
@@ -207,7 +208,7 @@ function* readDirectory(session: P9Connection, reader: MessageReader, writer: Me
   const room = fitting(session, reader.u32())
   if (fid.names === null) throw new ShareError('EBADF')
   // A client that begins again sees later changes.
-  if (first === 0) session.fids.list(fid, yield* soon(fid.place.node.list()))
+  if (first === 0) session.fids.list(fid, yield* soon((yield* session.fids.node(fid.place)).list()))
   const names = ['.', '..', ...fid.names]
   writer.u32(0)
   const begin = writer.length
@@ -240,7 +241,7 @@ function* statOf(session: P9Connection, { place }: Fid, name: string): Steps<Sha
 }
 
 function* getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
-  const stat = yield* soon(session.fids.get(reader.u32()).place.node.stat())
+  const stat = yield* soon((yield* session.fids.nodeOf(reader.u32())).stat())
   qid(writer.u64(BASIC_FIELDS), stat)
   writer
     .u32(stat.mode)
@@ -257,7 +258,7 @@ function* getAttributes(session: P9Connection, reader: MessageReader, writer: Me
 }
 
 function* setAttributes(session: P9Connection, reader: MessageReader): Steps<void> {
-  const { place } = session.fids.get(reader.u32())
+  const node = yield* session.fids.nodeOf(reader.u32())
   const valid = reader.u32()
   const [mode, uid, gid, size] = [reader.u32(), reader.u32(), reader.u32(), reader.u64()]
   const time = (): bigint => reader.u64() * NANOSECONDS + reader.u64()
@@ -270,7 +271,7 @@ function* setAttributes(session: P9Connection, reader: MessageReader): Steps<voi
     ...((valid & SET_ACCESSED) !== 0 && { accessedNs: (valid & ACCESSED_GIVEN) === 0 ? 'now' : accessed }),
     ...((valid & SET_MODIFIED) !== 0 && { modifiedNs: (valid & MODIFIED_GIVEN) === 0 ? 'now' : modified }),
   }
-  yield* soon(place.node.change(changes))
+  yield* soon(node.change(changes))
 }
 
 function sizeOf(size: bigint): number {
@@ -279,7 +280,7 @@ function sizeOf(size: bigint): number {
 }
 
 function* statistics(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
-  const room = yield* soon(session.fids.get(reader.u32()).place.node.room())
+  const room = yield* soon((yield* session.fids.nodeOf(reader.u32())).room())
   writer.u32(STATFS_MAGIC).u32(room.blockBytes).u64(room.blocks).u64(room.freeBlocks).u64(room.freeBlocks)
   writer.u64(room.files).u64(room.freeFiles).u64(0).u32(255)
 }
@@ -287,7 +288,8 @@ function* statistics(session: P9Connection, reader: MessageReader, writer: Messa
 function* rename(session: P9Connection, from: Place, name: string, to: Place, newName: string): Steps<void> {
   checkName(name)
   checkName(newName)
-  yield* soon(from.node.rename(name, to.node, newName))
+  const directory = yield* session.fids.node(from)
+  yield* soon(directory.rename(name, yield* session.fids.node(to), newName))
   session.fids.renamed(from, name, to, newName)
 }
 
@@ -306,10 +308,10 @@ function* renameAt(session: P9Connection, reader: MessageReader): Steps<void> {
 }
 
 function* unlinkAt(session: P9Connection, reader: MessageReader): Steps<void> {
-  const { place } = session.fids.get(reader.u32())
+  const node = yield* session.fids.nodeOf(reader.u32())
   const name = reader.text()
   checkName(name)
-  yield* soon(place.node.remove(name, (reader.u32() & REMOVE_DIRECTORY) !== 0))
+  yield* soon(node.remove(name, (reader.u32() & REMOVE_DIRECTORY) !== 0))
 }
 
 /** The fid is gone, whatever becomes of the file. */
@@ -319,8 +321,9 @@ function* remove(session: P9Connection, reader: MessageReader): Steps<void> {
   try {
     if (session.readOnly) throw new ShareError('EROFS')
     if (place.parent === null) throw new ShareError('EBUSY', 'the root has no name')
-    const { mode } = yield* soon(place.node.stat())
-    yield* soon(place.parent.node.remove(place.name, (mode & KIND) === DIRECTORY))
+    const { mode } = yield* soon((yield* session.fids.node(place)).stat())
+    const directory = yield* session.fids.node(place.parent)
+    yield* soon(directory.remove(place.name, (mode & KIND) === DIRECTORY))
   } finally {
     yield* session.fids.clunk(number)
   }
@@ -332,7 +335,8 @@ function* link(session: P9Connection, reader: MessageReader): Steps<void> {
   const name = reader.text()
   checkName(name)
   if (place.parent === null) throw new ShareError('EPERM', 'the root has no name')
-  yield* soon(directory.node.addName(name, place.parent.node, place.name))
+  const node = yield* session.fids.node(directory)
+  yield* soon(node.addName(name, yield* session.fids.node(place.parent), place.name))
 }
 
 /** Locks are the driver's own: no other machine has the share. */
@@ -355,19 +359,19 @@ function* sync(session: P9Connection, reader: MessageReader): Steps<void> {
 function* readLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const { parent, name } = session.fids.get(reader.u32()).place
   if (parent === null) throw new ShareError('EINVAL', 'the root is no link')
-  writer.text(yield* soon(parent.node.readLink(name)))
+  writer.text(yield* soon((yield* session.fids.node(parent)).readLink(name)))
 }
 
 function* makeLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const entry = { number: reader.u32(), name: reader.text() }
   const text = reader.text()
-  yield* make(session, entry, writer, ({ node }) => node.makeLink(entry.name, text))
+  yield* make(session, entry, writer, (node) => node.makeLink(entry.name, text))
 }
 
 function* makeDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Steps<void> {
   const entry = { number: reader.u32(), name: reader.text() }
   const mode = reader.u32() & PERMISSIONS
-  yield* make(session, entry, writer, ({ node }) => node.makeDirectory(entry.name, mode))
+  yield* make(session, entry, writer, (node) => node.makeDirectory(entry.name, mode))
 }
 
 /** Requests by number, without Tversion and Tflush. Source: diod, "9P2000.L Protocol"; Plan 9, section 5. */

@@ -1,7 +1,7 @@
-import { type Fid, Fids, type SavedFid } from './fids.ts'
+import { Fids, LIMITS, type SavedFid } from './fids.ts'
 import { MessageReader, MessageWriter } from './messages.ts'
 import { OPERATIONS, type P9Connection } from './operations.ts'
-import { errorNumber, finish, isLater, type Share, ShareError, type Soon, soon, type Steps } from './share.ts'
+import { errorNumber, finish, isLater, type Share, ShareError, type Soon, type Steps } from './share.ts'
 
 /** Largest message, and the least that a driver may ask for. */
 export const MOST_BYTES = 0x8_0000
@@ -21,16 +21,15 @@ export interface P9SessionState {
 
 /** A connection of a driver with a share. Requests are answered one after the other. */
 export class P9Session implements P9Connection {
-  readonly share: Share
   readonly readOnly: boolean
-  readonly fids: Fids = new Fids()
+  readonly fids: Fids
   /** Bytes of a message; 0: the driver has not said its version. */
   messageBytes = 0
   /** The end of the requests that are under way; null: none is. */
   #last: Promise<void> | null = null
 
-  constructor(share: Share, readOnly: boolean) {
-    this.share = share
+  constructor(share: Share, readOnly: boolean, limits: typeof LIMITS = LIMITS) {
+    this.fids = new Fids(share, limits)
     this.readOnly = readOnly
   }
 
@@ -54,6 +53,8 @@ export class P9Session implements P9Connection {
       return writer.finish(type + 1, type === VERSION ? NO_TAG : tag)
     } catch (error) {
       return new MessageWriter().u32(errorNumber(error)).finish(ERROR, tag)
+    } finally {
+      this.fids.trim()
     }
   }
 
@@ -99,37 +100,9 @@ export class P9Session implements P9Connection {
     return { messageBytes: this.messageBytes, fids: this.fids.save() }
   }
 
-  /** Looks for the files of a saved state by their names. A driver is told of those that are not there when it uses them. */
+  /** Takes over what `save` returned: names of files, which are looked for when the driver uses them. */
   restore({ messageBytes, fids }: P9SessionState): void {
     this.messageBytes = messageBytes
-    void this.#next(() => this.#findAll(fids))
-  }
-
-  *#findAll(fids: readonly SavedFid[]): Steps<void> {
-    yield* this.fids.clear()
-    for (const saved of fids) {
-      try {
-        yield* this.#find(saved)
-      } catch {
-        // The driver is told when it uses the file.
-      }
-    }
-  }
-
-  *#find({ fid: number, path, access, names }: SavedFid): Steps<void> {
-    let { place } = yield* this.fids.enter(yield* soon(this.share.root()), null, '')
-    for (const name of path) {
-      const before = place
-      try {
-        ;({ place } = yield* this.fids.step(before, name))
-      } finally {
-        this.fids.release(before)
-      }
-    }
-    this.fids.set(number, place)
-    const fid: Fid = this.fids.get(number)
-    if (names !== null) this.fids.list(fid, names)
-    if (access !== null && names === null) fid.file = yield* soon(place.node.open({ ...access, truncate: false }))
-    fid.access = access
+    void this.#next(() => this.fids.restore(fids))
   }
 }
