@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { placeIn } from '@retrap/machine'
+import { placeIn } from '@retrap/machine/debug'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CliError, explainError, withoutPasswords } from '../src/errors.ts'

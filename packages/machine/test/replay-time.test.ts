@@ -1,7 +1,8 @@
 /** Times of the guest lead to the turns of vCPUs that they are in. */
 import { DebugExit } from '@retrap/devices'
 import { afterEach, expect, test } from 'vitest'
-import { type PcOptions, parseGuestTime, recordPc, replayPc } from '../src/index.ts'
+import { type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { parseGuestTime } from '../src/debug.ts'
 import { EXIT_PORT, idleFirmware, LAST } from './support/idle-guest.ts'
 import { Pieces } from './support/pieces.ts'
 

@@ -5,14 +5,8 @@ import { CheckpointStore, type Recording } from '@retrap/recording'
 import { al, cr0, cr3, cr4, dword, dx, eax, ecx, edi, esp, imm16, imm32 } from '@retrap/x86-assembler'
 import { sliced } from '@retrap/tooling/slice'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  parseMemoryPlace,
-  type PcOptions,
-  type PcReplay,
-  recordPc,
-  type ReplayDebugger,
-  replayPc,
-} from '../src/index.ts'
+import { type PcOptions, type PcReplay, recordPc, type ReplayDebugger, replayPc } from '../src/index.ts'
+import { parseMemoryPlace } from '../src/debug.ts'
 import type { Checkpoints } from '../src/recording/checkpoints.ts'
 import { startingPoint } from '../src/recording/who-wrote.ts'
 import { multibootKernel } from './support/kernels.ts'

@@ -60,6 +60,8 @@ async function bundle(name: string, { plugins, output }: BuildOptions): Promise<
     // Pages have none of Node's variables.
     transform: { target: 'es2024', define: { 'process.env': '{}' } },
     write: false,
+    // A page loads these programs whole: names of constants are only weight.
+    optimization: { inlineConst: { mode: 'all', pass: 3 } },
     output: {
       ...output,
       minify: true,

@@ -1,4 +1,5 @@
-import { describeDivergence, type LastWriter, type MachineDebugger, type ReplayStop } from '@retrap/machine'
+import type { LastWriter, MachineDebugger, ReplayStop } from '@retrap/machine'
+import { describeDivergence } from '@retrap/machine/debug'
 import { z } from 'zod'
 import { describe, type MachineToolParts } from './machine-tools.ts'
 import { addressArgument, machineArgument, text, type Tool, tool } from './tool.ts'

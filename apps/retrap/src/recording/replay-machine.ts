@@ -1,12 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
-import {
-  answerWhoWrote,
-  describeDivergence,
-  type MachineExit,
-  type PcGdbOptions,
-  type ReplayExit,
-  type ReplayPlace,
-} from '@retrap/machine'
+import type { MachineExit, PcGdbOptions, ReplayExit, ReplayPlace } from '@retrap/machine'
+import { answerWhoWrote, describeDivergence } from '@retrap/machine/debug'
 import { LinuxNames } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'

@@ -5,10 +5,10 @@ import {
   type MachineRun,
   type PcOptions,
   type PcRecorder,
-  placeIn,
   recordPc,
   replayPc,
 } from '@retrap/machine'
+import { placeIn } from '@retrap/machine/debug'
 import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'

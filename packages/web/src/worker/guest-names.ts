@@ -1,4 +1,5 @@
-import { type Monitor, type Pc, pcMonitor } from '@retrap/machine'
+import type { Pc } from '@retrap/machine'
+import { type Monitor, pcMonitor } from '@retrap/machine/debug'
 import {
   elfFunctions,
   isElfMark,

@@ -1,6 +1,4 @@
 import {
-  callStack,
-  describeDivergence,
   type MachineExit,
   type Pc,
   type PcOptions,
@@ -9,6 +7,7 @@ import {
   requireSupported,
   traitsOf,
 } from '@retrap/machine'
+import { callStack, describeDivergence } from '@retrap/machine/debug'
 import type {
   CallView,
   MemoryPlace,
