@@ -3,26 +3,8 @@ import type { MachineMemory } from '@retrap/memory'
 import { ExecuteViews } from './execute-views.ts'
 import type { FrameWriters } from './frame-writers.ts'
 import { PARKED_WORDS, ParkedEntries, type ParkedSpace } from './parked-entries.ts'
-import {
-  FLAG_GLOBAL,
-  FLAG_NOTED,
-  FLAG_NOTED_GLOBAL,
-  FLAG_NOTED_LOCAL,
-  FLAG_PAGE,
-  FLAG_SIZE,
-  FLAG_VALID,
-  hasKey,
-  pageFlags,
-  SIZE_SHIFT,
-  TLB_ENTRIES,
-  TLB_EXECUTE,
-  TLB_INDEX_MASK,
-  TLB_SET_BYTES,
-  TLB_TABLE_BYTES,
-  TLB_WRITE,
-  tlbChangesOffset,
-  type TlbPage,
-} from './tlb-layout.ts'
+import type { TlbPage } from './tlb-layout.ts'
+import * as L from './tlb-layout.ts'
 import { TlbJournal } from './tlb-journal.ts'
 import { WritableEntries } from './writable-entries.ts'
 
@@ -30,10 +12,10 @@ import { WritableEntries } from './writable-entries.ts'
 const MOST_PARKED = 8192
 const NO_WORDS = new Uint32Array(0)
 
-const TABLES: number = TLB_SET_BYTES / TLB_TABLE_BYTES
-const TABLE_SHIFT: number = 31 - Math.clz32(TLB_TABLE_BYTES)
+const TABLES: number = L.TLB_SET_BYTES / L.TLB_TABLE_BYTES
+const TABLE_SHIFT: number = 31 - Math.clz32(L.TLB_TABLE_BYTES)
 /** Bits of a linear address that are an entry's index. */
-const INDEX_BITS = (TLB_ENTRIES - 1) * PAGE_BYTES
+const INDEX_BITS = (L.TLB_ENTRIES - 1) * PAGE_BYTES
 
 /** The parts of a TLB whose sets get a place later. */
 export interface TlbParts {
@@ -52,7 +34,7 @@ export function clearTlbSet({ u32 }: MachineMemory, at: number): void {
 
 function clearSet(u32: Uint32Array, at: number): void {
   // Zeros stand for page 0, which only the first entry of a table can hold: all others are invalid as they are.
-  for (let table = 0; table < TABLES; table++) u32[(at + table * TLB_TABLE_BYTES) >>> 2] = PAGE_BYTES
+  for (let table = 0; table < TABLES; table++) u32[(at + table * L.TLB_TABLE_BYTES) >>> 2] = PAGE_BYTES
 }
 
 /**
@@ -104,17 +86,17 @@ export class Tlb {
     this.#pageBits = ~ignored
     this.missSet = modes
     const isWhole = typeof at === 'number'
-    this.#missAt = isWhole ? at + modes * TLB_SET_BYTES : at.missSet
-    this.#changes = (isWhole ? at + tlbChangesOffset(modes) : at.changes) >>> 2
+    this.#missAt = isWhole ? at + modes * L.TLB_SET_BYTES : at.missSet
+    this.#changes = (isWhole ? at + L.tlbChangesOffset(modes) : at.changes) >>> 2
     this.#u32[this.#changes] = 0
-    const entries = modes * 3 * TLB_ENTRIES
+    const entries = modes * 3 * L.TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
     this.#locals = new TlbJournal(entries)
     this.#writable = new WritableEntries(memory.frameCount, {
       u32: this.#u32,
       journals: [this.#globals, this.#locals],
       parked: this.#parked,
-      isWrite: (entry) => this.#tableOf(entry) === TLB_WRITE,
+      isWrite: (entry) => this.#tableOf(entry) === L.TLB_WRITE,
       invalidate: (entry) => this.#invalidate(entry),
       ...(!isWhole && { writers: at.writers }),
     })
@@ -131,7 +113,7 @@ export class Tlb {
   /** Gives the sets that hold entries a place, once. @param at - machine address of zeros, 16-byte aligned */
   place(at: number): void {
     this.#base = at
-    for (let set = 0; set < this.missSet; set++) clearSet(this.#u32, at + set * TLB_SET_BYTES)
+    for (let set = 0; set < this.missSet; set++) clearSet(this.#u32, at + set * L.TLB_SET_BYTES)
   }
 
   /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */
@@ -141,15 +123,15 @@ export class Tlb {
 
   /** Returns the machine address of a set, for generated code. */
   setAddress(set: number): number {
-    return set === this.missSet || this.#base === 0 ? this.#missAt : this.#base + set * TLB_SET_BYTES
+    return set === this.missSet || this.#base === 0 ? this.#missAt : this.#base + set * L.TLB_SET_BYTES
   }
 
   #invalidate(entry: number): void {
-    const index = ((entry - this.#base) % TLB_TABLE_BYTES) >>> 4
+    const index = ((entry - this.#base) % L.TLB_TABLE_BYTES) >>> 4
     const word = entry >>> 2
-    this.#u32[word] = ((index + 1) & (TLB_ENTRIES - 1)) << 12
+    this.#u32[word] = ((index + 1) & (L.TLB_ENTRIES - 1)) << 12
     this.#u32[word + 1] = 0
-    this.#u32[word + 3]! &= FLAG_NOTED
+    this.#u32[word + 3]! &= L.FLAG_NOTED
   }
 
   /**
@@ -163,11 +145,11 @@ export class Tlb {
    */
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
     if (this.#base === 0) return
-    const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
+    const entry = this.#base + set * L.TLB_SET_BYTES + table + ((lo >>> 8) & L.TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
-    if (table === TLB_WRITE) this.#writable.note(entry, target)
-    else if (table === TLB_EXECUTE) this.#views.note(entry)
-    this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
+    if (table === L.TLB_WRITE) this.#writable.note(entry, target)
+    else if (table === L.TLB_EXECUTE) this.#views.note(entry)
+    this.#write(entry, lo & ~0xfff, hi, target, L.pageFlags(page))
   }
 
   #write(entry: number, lo: number, hi: number, target: number, flags: number): void {
@@ -177,18 +159,18 @@ export class Tlb {
     u32[word] = lo
     u32[word + 1] = hi
     u32[word + 2] = target
-    const global = (flags & FLAG_GLOBAL) !== 0
+    const global = (flags & L.FLAG_GLOBAL) !== 0
     const journal = global ? this.#globals : this.#locals
-    const note = global ? FLAG_NOTED_GLOBAL : FLAG_NOTED_LOCAL
-    const noted = u32[word + 3]! & FLAG_NOTED
+    const note = global ? L.FLAG_NOTED_GLOBAL : L.FLAG_NOTED_LOCAL
+    const noted = u32[word + 3]! & L.FLAG_NOTED
     if ((noted & note) === 0) journal.add(entry)
-    u32[word + 3] = flags | FLAG_VALID | noted | note
-    if ((flags & FLAG_SIZE) !== 0) journal.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
+    u32[word + 3] = flags | L.FLAG_VALID | noted | note
+    if ((flags & L.FLAG_SIZE) !== 0) journal.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
   }
 
   /** Returns the target of the entry for a linear address, or -1. */
   lookup(set: number, table: number, lo: number, hi: number): number {
-    const word = (this.setAddress(set) + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
+    const word = (this.setAddress(set) + table + ((lo >>> 8) & L.TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
     return hit ? this.#u32[word + 2]! : -1
   }
@@ -229,8 +211,8 @@ export class Tlb {
       const entry = entries[i]!
       const word = entry >>> 2
       const flags = u32[word + 3]!
-      if ((flags & (FLAG_VALID | FLAG_GLOBAL)) !== FLAG_VALID) {
-        u32[word + 3] = flags & ~FLAG_NOTED_LOCAL
+      if ((flags & (L.FLAG_VALID | L.FLAG_GLOBAL)) !== L.FLAG_VALID) {
+        u32[word + 3] = flags & ~L.FLAG_NOTED_LOCAL
         continue
       }
       const lo = u32[word]!
@@ -245,7 +227,7 @@ export class Tlb {
       // As #invalidate does: the address of a valid entry has the entry's index.
       u32[word] = (lo + PAGE_BYTES) & INDEX_BITS
       u32[word + 1] = 0
-      u32[word + 3] = flags & FLAG_NOTED_GLOBAL
+      u32[word + 3] = flags & L.FLAG_NOTED_GLOBAL
     }
     if (to !== undefined) to.length = at
     this.#locals.clear()
@@ -282,8 +264,8 @@ export class Tlb {
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at]!
       const flags = words[at + 4]!
-      if ((flags & FLAG_VALID) === 0) continue
-      if (this.#tableOf(entry) === TLB_EXECUTE) {
+      if ((flags & L.FLAG_VALID) === 0) continue
+      if (this.#tableOf(entry) === L.TLB_EXECUTE) {
         if (staleExecute) continue
         this.#views.note(entry)
       }
@@ -293,9 +275,9 @@ export class Tlb {
       u32[word] = lo
       u32[word + 1] = hi
       u32[word + 2] = words[at + 3]!
-      u32[word + 3] = (flags & FLAG_PAGE) | FLAG_VALID | FLAG_NOTED_LOCAL | (u32[word + 3]! & FLAG_NOTED_GLOBAL)
+      u32[word + 3] = (flags & L.FLAG_PAGE) | L.FLAG_VALID | L.FLAG_NOTED_LOCAL | (u32[word + 3]! & L.FLAG_NOTED_GLOBAL)
       entries[count++] = entry
-      if ((flags & FLAG_SIZE) !== 0) locals.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
+      if ((flags & L.FLAG_SIZE) !== 0) locals.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
     }
     locals.count = count
     if (count > 0) this.#filled = true
@@ -325,7 +307,7 @@ export class Tlb {
     const page = (lo & ~0xfff) >>> 0
     for (let set = 0; set < this.missSet; set++) {
       for (let table = 0; table < 3; table++) {
-        const entry = this.#base + set * TLB_SET_BYTES + table * TLB_TABLE_BYTES + ((lo >>> 8) & TLB_INDEX_MASK)
+        const entry = this.#base + set * L.TLB_SET_BYTES + table * L.TLB_TABLE_BYTES + ((lo >>> 8) & L.TLB_INDEX_MASK)
         const word = entry >>> 2
         if (this.#u32[word] === page && this.#isSamePage(word, hi)) this.#invalidate(entry)
       }
@@ -342,9 +324,9 @@ export class Tlb {
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!
       const word = entry >>> 2
-      const size = u32[word + 3]! & FLAG_SIZE
+      const size = u32[word + 3]! & L.FLAG_SIZE
       if (size === 0 || !this.#isSamePage(word, hi)) continue
-      if ((u32[word]! ^ lo) >>> (PAGE_SHIFT + (size >>> SIZE_SHIFT)) === 0) this.#invalidate(entry)
+      if ((u32[word]! ^ lo) >>> (PAGE_SHIFT + (size >>> L.SIZE_SHIFT)) === 0) this.#invalidate(entry)
     }
   }
 
@@ -377,11 +359,11 @@ export class Tlb {
 
   /** Returns whether an entry is for reads or writes, of a page with one of some keys. Keys do not restrict fetches. */
   #isDataOf(entry: number, flags: number, keys: number): boolean {
-    return hasKey(flags, keys) && this.#tableOf(entry) !== TLB_EXECUTE
+    return L.hasKey(flags, keys) && this.#tableOf(entry) !== L.TLB_EXECUTE
   }
 
   #tableOf(entry: number): number {
-    return (((entry - this.#base) >>> TABLE_SHIFT) % TABLES) * TLB_TABLE_BYTES
+    return (((entry - this.#base) >>> TABLE_SHIFT) % TABLES) * L.TLB_TABLE_BYTES
   }
 
   /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
@@ -416,7 +398,7 @@ export class Tlb {
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at]!
       this.#views.note(entry)
-      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, words[at + 4]! & FLAG_PAGE)
+      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, words[at + 4]! & L.FLAG_PAGE)
     }
   }
 
@@ -433,7 +415,7 @@ export class Tlb {
       const entry = current[i]!
       const word = entry >>> 2
       const flags = u32[word + 3]!
-      if ((flags & FLAG_VALID) === 0) continue
+      if ((flags & L.FLAG_VALID) === 0) continue
       words[length] = entry
       for (let k = 0; k < PARKED_WORDS - 1; k++) words[length + 1 + k] = u32[word + k]!
       length += PARKED_WORDS
@@ -452,7 +434,7 @@ export class Tlb {
   #dropExecute({ entries, count }: TlbJournal): void {
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!
-      if (this.#tableOf(entry) === TLB_EXECUTE) this.#invalidate(entry)
+      if (this.#tableOf(entry) === L.TLB_EXECUTE) this.#invalidate(entry)
     }
   }
 

@@ -1,20 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import {
-  CLASS_FINITE,
-  CLASS_QNAN,
-  CLASS_SNAN,
-  CLASS_ZERO,
-  FE_DENORMAL,
-  FE_INVALID,
-  FE_PRECISION,
-  FE_ROUNDED_UP,
-  SLOT_A,
-  SLOT_B,
-  SLOT_R,
-  slotAt,
-  raiseFlags,
-  shiftRightSticky,
-} from './scratch.ts'
+import * as X from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 import { setNormalised } from './arithmetic.ts'
 import { roundsUp } from './round.ts'
@@ -40,15 +25,15 @@ export const UNORDERED = 0x45
 export function compare(c: FloatModule): SharedFunction<'i32'> {
   return c.shared('float.compare', ['i32', 'i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = slotAt(c, f, state, SLOT_A)
-    const b = slotAt(c, f, state, SLOT_B)
+    const a = X.slotAt(c, f, state, X.SLOT_A)
+    const b = X.slotAt(c, f, state, X.SLOT_B)
     const [classA, classB] = [a.class, b.class]
-    f.if(classA.geU(CLASS_QNAN).or(classB.geU(CLASS_QNAN)), () => {
-      const signals = f.param(1, 'i32').get.eqz().or(classA.geU(CLASS_SNAN)).or(classB.geU(CLASS_SNAN))
-      f.if(signals, () => raiseFlags(c, f, state, FE_INVALID))
+    f.if(classA.geU(X.CLASS_QNAN).or(classB.geU(X.CLASS_QNAN)), () => {
+      const signals = f.param(1, 'i32').get.eqz().or(classA.geU(X.CLASS_SNAN)).or(classB.geU(X.CLASS_SNAN))
+      f.if(signals, () => X.raiseFlags(c, f, state, X.FE_INVALID))
       f.return(UNORDERED)
     })
-    f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
+    f.if(a.denormal.or(b.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
     const signA = a.sign
     // Zeros are equal whatever their signs.
     f.if(classA.or(classB).eqz(), () => f.return(EQUAL))
@@ -57,7 +42,7 @@ export function compare(c: FloatModule): SharedFunction<'i32'> {
     f.if(classB.eqz(), () => ordered(signA))
     f.if(signA.ne(b.sign), () => ordered(signA))
     // Magnitudes: class first (infinity is the largest), then exponent, then significand.
-    const bothFinite = f.let(classA.eq(CLASS_FINITE).and(classB.eq(CLASS_FINITE)))
+    const bothFinite = f.let(classA.eq(X.CLASS_FINITE).and(classB.eq(X.CLASS_FINITE)))
     f.if(bothFinite.eqz(), () => {
       f.if(classA.eq(classB), () => f.return(EQUAL))
       ordered(classA.ltU(classB).xor(signA))
@@ -77,23 +62,23 @@ export function toInteger(c: FloatModule): SharedFunction<'i64'> {
     const state = f.param(0, 'i32').get
     const bits = f.param(1, 'i32').get
     const mode = f.param(2, 'i32').get
-    const a = slotAt(c, f, state, SLOT_A)
+    const a = X.slotAt(c, f, state, X.SLOT_A)
     const kind = a.class
     const limit = f.let(I64.of(1).shl(bits.sub(1).toI64U()))
-    f.if(kind.eq(CLASS_ZERO), () => f.return(I64.of(0)))
+    f.if(kind.eq(X.CLASS_ZERO), () => f.return(I64.of(0)))
     const sign = a.sign
     const exponent = a.exponent
     const indefinite = (): void => {
-      raiseFlags(c, f, state, FE_INVALID)
+      X.raiseFlags(c, f, state, X.FE_INVALID)
       f.return(I64.of(0).sub(limit))
     }
-    f.if(kind.ne(CLASS_FINITE).or(exponent.gtS(63)), indefinite)
-    const { high, low } = shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
+    f.if(kind.ne(X.CLASS_FINITE).or(exponent.gtS(63)), indefinite)
+    const { high, low } = X.shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
     const magnitude = f.let(high.add(up.toI64U()))
     f.if(magnitude.gtU(limit.sub(sign.eqz().toI64U())), indefinite)
     f.if(low.ne(0), () =>
-      raiseFlags(c, f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))),
+      X.raiseFlags(c, f, state, select(up, I32.of(X.FE_PRECISION | X.FE_ROUNDED_UP), I32.of(X.FE_PRECISION))),
     )
     f.return(select(sign, I64.of(0).sub(magnitude), magnitude))
   })
@@ -109,25 +94,25 @@ export function toNearestInteger(c: FloatModule): SharedFunction<'i64'> {
     const bits = f.param(1, 'i32').get
     const mode = f.param(2, 'i32').get
     const unsigned = f.param(3, 'i32').get
-    const a = slotAt(c, f, state, SLOT_A)
+    const a = X.slotAt(c, f, state, X.SLOT_A)
     const kind = a.class
-    f.if(kind.eq(CLASS_ZERO), () => f.return(I64.of(0)))
+    f.if(kind.eq(X.CLASS_ZERO), () => f.return(I64.of(0)))
     const invalid = (value: I64): void => {
-      raiseFlags(c, f, state, FE_INVALID)
+      X.raiseFlags(c, f, state, X.FE_INVALID)
       f.return(value)
     }
-    f.if(kind.geU(CLASS_QNAN), () => invalid(I64.of(0)))
+    f.if(kind.geU(X.CLASS_QNAN), () => invalid(I64.of(0)))
     const sign = a.sign
     const ones = I64.of(-1n).shrU(I64.of(64).sub(bits.toI64U()))
     const most = f.let(select(unsigned, select(sign, I64.of(0), ones), ones.shrU(1).add(sign.toI64U())))
     const tooLarge = (): void => invalid(select(sign, I64.of(0).sub(most), most))
     const exponent = a.exponent
-    f.if(kind.ne(CLASS_FINITE).or(exponent.gtS(63)), tooLarge)
-    const { high, low } = shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
+    f.if(kind.ne(X.CLASS_FINITE).or(exponent.gtS(63)), tooLarge)
+    const { high, low } = X.shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
     const magnitude = f.let(high.add(up.toI64U()))
     f.if(magnitude.gtU(most), tooLarge)
-    f.if(low.ne(0), () => raiseFlags(c, f, state, FE_PRECISION))
+    f.if(low.ne(0), () => X.raiseFlags(c, f, state, X.FE_PRECISION))
     f.return(select(sign, I64.of(0).sub(magnitude), magnitude))
   })
 }
@@ -137,20 +122,20 @@ export function toIntegral(c: FloatModule): SharedFunction {
   return c.shared('float.toIntegral', ['i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     const mode = f.param(1, 'i32').get
-    const a = slotAt(c, f, state, SLOT_A)
-    const r = slotAt(c, f, state, SLOT_R)
+    const a = X.slotAt(c, f, state, X.SLOT_A)
+    const r = X.slotAt(c, f, state, X.SLOT_R)
     f.if(propagateNanUnary(c, f, state), () => f.return())
     const exponent = a.exponent
-    f.if(a.class.ne(CLASS_FINITE).or(exponent.geS(63)), () => {
+    f.if(a.class.ne(X.CLASS_FINITE).or(exponent.geS(63)), () => {
       r.copy(a)
       f.return()
     })
     const sign = a.sign
-    const { high, low } = shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
+    const { high, low } = X.shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
     const magnitude = f.let(high.add(up.toI64U()))
     f.if(low.ne(0), () =>
-      raiseFlags(c, f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))),
+      X.raiseFlags(c, f, state, select(up, I32.of(X.FE_PRECISION | X.FE_ROUNDED_UP), I32.of(X.FE_PRECISION))),
     )
     f.if(magnitude.eqz(), () => {
       r.setZero(sign)
@@ -165,6 +150,6 @@ export function convert(c: FloatModule): SharedFunction {
   return c.shared('float.convert', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     f.if(propagateNanUnary(c, f, state), () => f.return())
-    slotAt(c, f, state, SLOT_R).copy(slotAt(c, f, state, SLOT_A))
+    X.slotAt(c, f, state, X.SLOT_R).copy(X.slotAt(c, f, state, X.SLOT_A))
   })
 }

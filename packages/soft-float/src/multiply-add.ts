@@ -3,24 +3,7 @@ import { finishNan } from './unpack.ts'
 import { multiplyHigh } from './wide.ts'
 import { setNormalised } from './arithmetic.ts'
 import type { Slot } from './scratch.ts'
-import {
-  CLASS_INFINITY,
-  CLASS_QNAN,
-  CLASS_SNAN,
-  CLASS_ZERO,
-  FE_DENORMAL,
-  FE_INVALID,
-  SLOT_C,
-  ROUND_DOWN,
-  SLOT_A,
-  SLOT_B,
-  SLOT_R,
-  slotAt,
-  TOP_BIT,
-  raiseFlags,
-  roundingMode,
-  shiftRightSticky,
-} from './scratch.ts'
+import * as X from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
@@ -32,7 +15,7 @@ import type { FloatModule, SharedFunction } from './float-module.ts'
 export function multiplyAdd(c: FloatModule): SharedFunction {
   return c.shared('float.multiplyAdd', ['i32', 'i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
-    const [a, b, addend, r] = [SLOT_A, SLOT_B, SLOT_C, SLOT_R].map((slot) => slotAt(c, f, state, slot)) as [
+    const [a, b, addend, r] = [X.SLOT_A, X.SLOT_B, X.SLOT_C, X.SLOT_R].map((slot) => X.slotAt(c, f, state, slot)) as [
       Slot,
       Slot,
       Slot,
@@ -40,21 +23,22 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
     ]
     const [classA, classB, classC] = [a.class, b.class, addend.class]
     const invalid = (): void => {
-      raiseFlags(c, f, state, FE_INVALID)
+      X.raiseFlags(c, f, state, X.FE_INVALID)
       r.setDefaultNan(c.floatRules.defaultNanSign)
       f.return()
     }
     const either = (kind: number): I32 => classA.eq(kind).or(classB.eq(kind))
-    const isNan = (kind: I32): I32 => kind.geU(CLASS_QNAN)
+    const isNan = (kind: I32): I32 => kind.geU(X.CLASS_QNAN)
     const { addendFirst, invalidProductFirst, survivingNan } = c.floatRules
-    if (invalidProductFirst) f.if(either(CLASS_INFINITY).and(either(CLASS_ZERO)).and(classC.eq(CLASS_QNAN)), invalid)
+    if (invalidProductFirst)
+      f.if(either(X.CLASS_INFINITY).and(either(X.CLASS_ZERO)).and(classC.eq(X.CLASS_QNAN)), invalid)
     f.if(isNan(classA).or(isNan(classB)).or(isNan(classC)), () => {
-      f.if(either(CLASS_SNAN).or(classC.eq(CLASS_SNAN)), () => raiseFlags(c, f, state, FE_INVALID))
+      f.if(either(X.CLASS_SNAN).or(classC.eq(X.CLASS_SNAN)), () => X.raiseFlags(c, f, state, X.FE_INVALID))
       const order = addendFirst ? [addend, a, b] : [a, b, addend]
       const classes = addendFirst ? [classC, classA, classB] : [classA, classB, classC]
       const found = f.local('i32')
       f.set(found, I32.of(0))
-      const kinds = survivingNan === 'first' ? [CLASS_QNAN] : [CLASS_SNAN, CLASS_QNAN]
+      const kinds = survivingNan === 'first' ? [X.CLASS_QNAN] : [X.CLASS_SNAN, X.CLASS_QNAN]
       for (const least of kinds) {
         for (const [i, slot] of order.entries()) {
           f.if(found.get.eqz().and(classes[i]!.geU(least)), () => {
@@ -68,23 +52,23 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
     })
     const sign = f.let(a.sign.xor(b.sign).xor(f.param(1, 'i32').get))
     const signC = f.let(addend.sign.xor(f.param(2, 'i32').get))
-    const zeroProduct = f.let(either(CLASS_ZERO))
-    const infinite = f.let(either(CLASS_INFINITY))
-    f.if(infinite.and(zeroProduct.or(classC.eq(CLASS_INFINITY).and(sign.ne(signC)))), invalid)
+    const zeroProduct = f.let(either(X.CLASS_ZERO))
+    const infinite = f.let(either(X.CLASS_INFINITY))
+    f.if(infinite.and(zeroProduct.or(classC.eq(X.CLASS_INFINITY).and(sign.ne(signC)))), invalid)
     // Denormal operands are looked for after that.
-    f.if(a.denormal.or(b.denormal).or(addend.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
+    f.if(a.denormal.or(b.denormal).or(addend.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
     f.if(infinite, () => {
       r.setInfinity(sign)
       f.return()
     })
-    f.if(classC.eq(CLASS_INFINITY), () => {
+    f.if(classC.eq(X.CLASS_INFINITY), () => {
       r.setInfinity(signC)
       f.return()
     })
-    const zeroSign = (): I32 => roundingMode(c, f, state).eq(ROUND_DOWN)
+    const zeroSign = (): I32 => X.roundingMode(c, f, state).eq(X.ROUND_DOWN)
     f.if(zeroProduct, () => {
       f.if(
-        classC.eq(CLASS_ZERO),
+        classC.eq(X.CLASS_ZERO),
         () => r.setZero(select(sign.eq(signC), sign, zeroSign())),
         () => {
           r.copy(addend)
@@ -109,7 +93,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
         f.set(low, low.get.shl(1))
       },
     )
-    f.if(classC.eq(CLASS_ZERO), () => {
+    f.if(classC.eq(X.CLASS_ZERO), () => {
       r.setFinite(sign, exponent.get, high.get, low.get)
       f.return()
     })
@@ -135,7 +119,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
       f.set(otherExponent, e)
       f.set(resultSign, signC)
     })
-    const aligned = shiftRightSticky(f, otherHigh.get, otherLow.get, exponent.get.sub(otherExponent.get))
+    const aligned = X.shiftRightSticky(f, otherHigh.get, otherLow.get, exponent.get.sub(otherExponent.get))
     f.if(sign.eq(signC), () => {
       const sumLow = f.let(low.get.add(aligned.low))
       const carry = f.let(sumLow.ltU(low.get).toI64U())
@@ -146,7 +130,7 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
         over,
         () => {
           const shifted = sum.shl(63).or(sumLow.shrU(1)).or(sumLow.and(1))
-          r.setFinite(sign, exponent.get.add(1), sum.shrU(1).or(TOP_BIT), shifted)
+          r.setFinite(sign, exponent.get.add(1), sum.shrU(1).or(X.TOP_BIT), shifted)
         },
         () => r.setFinite(sign, exponent.get, sum, sumLow),
       )

@@ -1,29 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import {
-  CLASS_INFINITY,
-  CLASS_QNAN,
-  CLASS_ZERO,
-  FC_FTZ,
-  FE_INVALID,
-  FE_OVERFLOW,
-  FE_PRECISION,
-  FE_ROUNDED_UP,
-  FE_UNDERFLOW,
-  controlWord,
-  F_WORD,
-  ROUND_DOWN,
-  ROUND_NEAREST,
-  ROUND_TIES_AWAY,
-  ROUND_UP,
-  SLOT_R,
-  slotAt,
-  TOP_BIT,
-  lowerFlags,
-  raiseFlags,
-  roundingMode,
-  shiftRightSticky,
-} from './scratch.ts'
+import * as X from './scratch.ts'
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
@@ -36,17 +13,17 @@ import type { FloatModule, SharedFunction } from './float-module.ts'
 /** The number that an unmasked x87 overflow or underflow adds to, or takes from, the exponent of its result. */
 const WRAP = 24576
 
-const ONE_HALF = TOP_BIT
+const ONE_HALF = X.TOP_BIT
 
 /** 1 if a magnitude, cut off above `rest` (a fraction of 64 bits), is rounded away from zero. */
 export function roundsUp(f: FunctionBuilder, mode: I32, sign: I32, odd: I32, rest: I64): I32 {
   return f.ifElse(
     'i32',
-    mode.eq(ROUND_NEAREST),
+    mode.eq(X.ROUND_NEAREST),
     () => rest.gtU(ONE_HALF).or(rest.eq(ONE_HALF).and(odd)),
     () => {
-      const directed = rest.ne(0).and(mode.eq(ROUND_UP).and(sign.eqz()).or(mode.eq(ROUND_DOWN).and(sign)))
-      return directed.or(mode.eq(ROUND_TIES_AWAY).and(rest.geU(ONE_HALF)))
+      const directed = rest.ne(0).and(mode.eq(X.ROUND_UP).and(sign.eqz()).or(mode.eq(X.ROUND_DOWN).and(sign)))
+      return directed.or(mode.eq(X.ROUND_TIES_AWAY).and(rest.geU(ONE_HALF)))
     },
   )
 }
@@ -69,22 +46,22 @@ interface Target {
 }
 
 function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Target): void {
-  const r = slotAt(c, f, state, SLOT_R)
+  const r = X.slotAt(c, f, state, X.SLOT_R)
   const { minimumExponent, maximumExponent, bias, extended, flushes } = target
   const { tininess, flushedIsInexact } = c.floatRules
   const precision = target.precision
   const kind = r.class
   const sign = r.sign
-  f.if(kind.eq(CLASS_ZERO), () => target.pack(sign, I32.of(0), I64.of(0)))
-  f.if(kind.eq(CLASS_INFINITY), () => target.packInfinity(sign))
-  f.if(kind.geU(CLASS_QNAN), () => target.packNan(sign, r.significand))
+  f.if(kind.eq(X.CLASS_ZERO), () => target.pack(sign, I32.of(0), I64.of(0)))
+  f.if(kind.eq(X.CLASS_INFINITY), () => target.packInfinity(sign))
+  f.if(kind.geU(X.CLASS_QNAN), () => target.packNan(sign, r.significand))
 
   const exponent = f.local('i32')
   f.set(exponent, r.exponent)
   const [high, low] = [r.significand, r.low]
-  const control = f.let(controlWord(c, f, state))
-  const mode = roundingMode(c, f, state)
-  const masked = f.let(control.and(FE_UNDERFLOW).ne(0))
+  const control = f.let(X.controlWord(c, f, state))
+  const mode = X.roundingMode(c, f, state)
+  const masked = f.let(control.and(X.FE_UNDERFLOW).ne(0))
   const cut = f.let(I32.of(64).sub(precision))
   const shift = f.local('i32')
   const tiny = f.local('i32')
@@ -92,7 +69,7 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
   f.set(tiny, I32.of(0))
   /** With an unlimited exponent range it may round up to the smallest normal number: then it is not tiny. */
   const lookAfterRounding = (): void => {
-    const { high: q, low: rest } = shiftRightSticky(f, high, low, cut)
+    const { high: q, low: rest } = X.shiftRightSticky(f, high, low, cut)
     const ones = I64.of(-1n).shrU(cut.toI64U())
     const isRoundedUp = q.eq(ones).and(roundsUp(f, mode, sign, I32.of(1), rest))
     f.set(tiny, isRoundedUp.eqz())
@@ -104,33 +81,38 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
     f.if(
       tiny.get.and(masked.eqz()),
       () => {
-        raiseFlags(c, f, state, FE_UNDERFLOW)
+        X.raiseFlags(c, f, state, X.FE_UNDERFLOW)
         // Rounded as if the exponent had no limit. An x87 unit delivers that with the exponent moved into range, others nothing.
         f.set(exponent, extended ? exponent.get.add(WRAP) : I32.of(0))
         // FSCALE can go farther down: to zero, however that is rounded.
         if (!extended) return
         f.if(exponent.get.ltS(minimumExponent), () => {
-          raiseFlags(c, f, state, FE_PRECISION)
+          X.raiseFlags(c, f, state, X.FE_PRECISION)
           target.pack(sign, I32.of(0), I64.of(0))
         })
       },
       denormalise,
     )
     if (flushes) {
-      f.if(tiny.get.and(masked).and(control.and(FC_FTZ).ne(0)), () => {
-        raiseFlags(c, f, state, flushedIsInexact ? FE_UNDERFLOW | FE_PRECISION : FE_UNDERFLOW)
+      f.if(tiny.get.and(masked).and(control.and(X.FC_FTZ).ne(0)), () => {
+        X.raiseFlags(c, f, state, flushedIsInexact ? X.FE_UNDERFLOW | X.FE_PRECISION : X.FE_UNDERFLOW)
         target.pack(sign, I32.of(0), I64.of(0))
       })
     }
   })
   const normal = f.let(shift.get.eq(cut))
-  const { high: cutOff, low: rest } = shiftRightSticky(f, high, low, shift.get)
+  const { high: cutOff, low: rest } = X.shiftRightSticky(f, high, low, shift.get)
   const up = f.let(roundsUp(f, mode, sign, cutOff.toI32().and(1), rest))
   const q = f.local('i64')
   f.set(q, cutOff.add(up.toI64U()))
   f.if(rest.ne(0), () => {
-    raiseFlags(c, f, state, select(tiny.get.and(masked), I32.of(FE_UNDERFLOW | FE_PRECISION), I32.of(FE_PRECISION)))
-    f.if(up, () => raiseFlags(c, f, state, FE_ROUNDED_UP))
+    X.raiseFlags(
+      c,
+      f,
+      state,
+      select(tiny.get.and(masked), I32.of(X.FE_UNDERFLOW | X.FE_PRECISION), I32.of(X.FE_PRECISION)),
+    )
+    f.if(up, () => X.raiseFlags(c, f, state, X.FE_ROUNDED_UP))
   })
   f.if(normal.eqz(), () => target.pack(sign, I32.of(0), q.get))
   // A carry out of the top leaves zeros below.
@@ -146,22 +128,25 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
     }
     // FSCALE can go farther than the exponent can be moved back: to infinity, however that is rounded.
     const beyond = extended
-      ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(FE_OVERFLOW).eqz()))
+      ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(X.FE_OVERFLOW).eqz()))
       : I32.of(0)
     f.if(
-      control.and(FE_OVERFLOW).or(beyond),
+      control.and(X.FE_OVERFLOW).or(beyond),
       () => {
-        raiseFlags(c, f, state, FE_OVERFLOW | FE_PRECISION)
-        const infinite = mode.eq(ROUND_NEAREST).or(mode.eq(ROUND_UP).and(sign.eqz())).or(mode.eq(ROUND_DOWN).and(sign))
+        X.raiseFlags(c, f, state, X.FE_OVERFLOW | X.FE_PRECISION)
+        const infinite = mode
+          .eq(X.ROUND_NEAREST)
+          .or(mode.eq(X.ROUND_UP).and(sign.eqz()))
+          .or(mode.eq(X.ROUND_DOWN).and(sign))
         f.if(infinite.or(beyond), () => {
-          raiseFlags(c, f, state, FE_ROUNDED_UP)
+          X.raiseFlags(c, f, state, X.FE_ROUNDED_UP)
           target.packInfinity(sign)
         })
-        lowerFlags(c, f, state, FE_ROUNDED_UP)
+        X.lowerFlags(c, f, state, X.FE_ROUNDED_UP)
         target.pack(sign, I32.of(2 * maximumExponent), top.shl(1).sub(1))
       },
       () => {
-        raiseFlags(c, f, state, FE_OVERFLOW)
+        X.raiseFlags(c, f, state, X.FE_OVERFLOW)
         if (extended) f.set(exponent, exponent.get.sub(WRAP))
         else target.packInfinity(sign)
       },
@@ -211,8 +196,8 @@ export function finishAlternativeHalf(c: FloatModule): SharedFunction<'i64'> {
     const state = f.param(0, 'i32').get
     const signAt = (sign: I32): I64 => sign.toI64U().shl(15)
     const invalid = (sign: I32, magnitude: number): void => {
-      lowerFlags(c, f, state, FE_PRECISION | FE_ROUNDED_UP)
-      raiseFlags(c, f, state, FE_INVALID)
+      X.lowerFlags(c, f, state, X.FE_PRECISION | X.FE_ROUNDED_UP)
+      X.raiseFlags(c, f, state, X.FE_INVALID)
       f.return(signAt(sign).or(magnitude))
     }
     emitFinish(c, f, state, {
@@ -243,7 +228,7 @@ export function finish80(c: FloatModule): SharedFunction<'i64'> {
     const state = f.param(0, 'i32').get
     const precision = f.param(1, 'i32').get
     const word = (sign: I32, exponent: I32): void =>
-      f.store('i32.store', state, sign.shl(15).or(exponent), c.floatScratch + F_WORD)
+      f.store('i32.store', state, sign.shl(15).or(exponent), c.floatScratch + X.F_WORD)
     emitFinish(c, f, state, {
       minimumExponent: -16382,
       maximumExponent: 16383,
@@ -262,7 +247,7 @@ export function finish80(c: FloatModule): SharedFunction<'i64'> {
       },
       packInfinity: (sign) => {
         word(sign, I32.of(0x7fff))
-        f.return(I64.of(TOP_BIT))
+        f.return(I64.of(X.TOP_BIT))
       },
     })
     f.unreachable()

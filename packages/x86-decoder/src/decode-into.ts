@@ -13,36 +13,10 @@ import { EVEX_VECTOR_REG, EVEX_VECTOR_RM } from './evex-leaf.ts'
 import type { Instruction } from './instruction.ts'
 import * as K from './kinds.ts'
 import { loadTables } from './tables.ts'
-import {
-  KEY_ADDRESS_SIZE,
-  KEY_B,
-  KEY_L,
-  KEY_ND,
-  KEY_NF,
-  KEY_OPERAND_SIZE,
-  KEY_PP,
-  KEY_SCC,
-  KEY_W,
-  LEAF_ANY_MOD,
-  LEAF_CHECK,
-  LEAF_CHECK_CONTROL,
-  LEAF_IMMEDIATE,
-  LEAF_IMPLIED_MEMORY,
-  LEAF_LOCK,
-  LEAF_RARE,
-  LEAF_SIZE_SHIFT,
-  LEAF_STRING_DESTINATION,
-  LEAF_VVVV,
-  MAPS,
-  MAP_EVEX,
-  TREE_LEGACY,
-  TREE_LONG,
-  TREE_LONG_AMD,
-  VEX_MAP_5,
-} from './tree.ts'
+import * as T from './tree.ts'
 
 /** Brings the operand size, in bytes in the entry, to where it is in bits. */
-const OPERAND_BITS_SHIFT = LEAF_SIZE_SHIFT - 3
+const OPERAND_BITS_SHIFT = T.LEAF_SIZE_SHIFT - 3
 
 /** Bits of the mode that are bits of the key too: features that are absent. */
 const FEATURE_BITS = -(1 << K.FIRST_FEATURE_BIT)
@@ -167,7 +141,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       map = payload & 31
       // Maps of the two have numbers of their own; 0 is none.
       if (byte === 0x8f) map = map > 10 ? 0 : map - 1
-      else if (map > 3) map = map === 5 || map === 7 ? (map >> 1) + VEX_MAP_5 - 2 : 0
+      else if (map > 3) map = map === 5 || map === 7 ? (map >> 1) + T.VEX_MAP_5 - 2 : 0
       else map = map === 0 ? 0 : map + 3
       rex = (~payload >> 5) & 7
       payload = bytes[pos]!
@@ -183,7 +157,12 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     insn.vectorLength = l
     insn.evex = 0
     prefixes |= w === 0 ? K.PREFIX_VEX : K.PREFIX_VEX | K.PREFIX_REX_W
-    key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
+    key =
+      ((payload & 3) << T.KEY_PP) |
+      (l << T.KEY_L) |
+      (w << T.KEY_W) |
+      ((w + 1) << T.KEY_OPERAND_SIZE) |
+      ((rex & 1) << T.KEY_B)
     if (map === 0) return fail(insn, pos - offset, K.REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
@@ -201,7 +180,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     pos = (pos + 4) | 0
     // As in REX2: R, X, B in bits 2 to 0, their fifth bits in 6 to 4.
     if (long) rex = ((~p0 >> 5) & 7) | ((~p0 & 16) << 2) | ((p0 & 8) << 1) | ((~p1 & 4) << 3)
-    map = MAP_EVEX + (p0 & 7)
+    map = T.MAP_EVEX + (p0 & 7)
     vvvv = ((~p1 >> 3) & 15) | ((~p2 & 8) << 1)
     const w = p1 >> 7
     let l = (p2 >> 5) & 3
@@ -209,20 +188,20 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     insn.evex = p2 | (rex << 8)
     prefixes |= w === 0 ? K.PREFIX_EVEX : K.PREFIX_EVEX | K.PREFIX_REX_W
     // With registers b says that L'L is the rounding, and the vectors have 512 bits.
-    if ((p2 & 16) !== 0 && map !== MAP_EVEX + 4) {
+    if ((p2 & 16) !== 0 && map !== T.MAP_EVEX + 4) {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       if (bytes[pos]! >= 0xc0) l = 2
     }
-    key = ((p1 & 3) << KEY_PP) | (w << KEY_W)
-    if (map === MAP_EVEX + 4) {
+    key = ((p1 & 3) << T.KEY_PP) | (w << T.KEY_W)
+    if (map === T.MAP_EVEX + 4) {
       // As in the legacy instruction W goes before 66.
-      key |= (w === 0 ? ((p1 & 3) === 1 ? 0 : 1) : 2) << KEY_OPERAND_SIZE
-      key |= ((p2 & 15) << KEY_SCC) | (((p2 >> 4) & 1) << KEY_ND) | (((p2 >> 2) & 1) << KEY_NF)
+      key |= (w === 0 ? ((p1 & 3) === 1 ? 0 : 1) : 2) << T.KEY_OPERAND_SIZE
+      key |= ((p2 & 15) << T.KEY_SCC) | (((p2 >> 4) & 1) << T.KEY_ND) | (((p2 >> 2) & 1) << T.KEY_NF)
       l = 0
-    } else key |= (l << KEY_L) | ((w + 1) << KEY_OPERAND_SIZE)
+    } else key |= (l << T.KEY_L) | ((w + 1) << T.KEY_OPERAND_SIZE)
     // There is no fourth vector length. Both fixed bits are APX's, in 64-bit mode.
     const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
-    if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & K.DECODE_NO_APX) !== 0)))
+    if (l === 3 || map === T.MAP_EVEX || (!isFixed && (!long || (mode & K.DECODE_NO_APX) !== 0)))
       return fail(insn, pos - offset, K.REASON_OPCODE)
     // R' is ignored outside 64-bit mode, but V' must be 1: so do processors.
     if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, K.REASON_REGISTER)
@@ -256,18 +235,18 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     if (prefixes !== 0) {
       if ((prefixes & K.PREFIX_OPERAND_SIZE) !== 0) {
         operandSize ^= 1
-        key = 1 << KEY_PP
+        key = 1 << T.KEY_PP
       }
       if ((prefixes & (K.PREFIX_REP | K.PREFIX_REPNE)) !== 0)
-        key = (prefixes & K.PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
+        key = (prefixes & K.PREFIX_REPNE_LAST) !== 0 ? 3 << T.KEY_PP : 2 << T.KEY_PP
     }
     if (rex !== 0) {
       prefixes |= K.PREFIX_REX | ((rex & 8) << 3)
-      key |= ((rex | (rex >> 4)) & 1) << KEY_B
+      key |= ((rex | (rex >> 4)) & 1) << T.KEY_B
       // REX.W goes before 66.
       if ((rex & 8) !== 0) operandSize = 2
     }
-    key |= operandSize << KEY_OPERAND_SIZE
+    key |= operandSize << T.KEY_OPERAND_SIZE
   }
   let addressSize = long ? 2 : (mode & 16) === 0 ? 1 : 0
   if ((prefixes & K.PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
@@ -280,8 +259,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   insn.opcodeOffset = pos - 1 - offset
 
   // The tree of the opcode.
-  const tree = long ? ((mode & K.DECODE_AMD) === 0 ? TREE_LONG : TREE_LONG_AMD) : TREE_LEGACY
-  const root = (tree * MAPS + map) * 256 + byte
+  const tree = long ? ((mode & K.DECODE_AMD) === 0 ? T.TREE_LONG : T.TREE_LONG_AMD) : T.TREE_LEGACY
+  const root = (tree * T.MAPS + map) * 256 + byte
   const withModrm = hasModrm[root]! !== 0
   // Without ModRM there is no memory either; mod = 3 says so.
   let modrm = 0xc0
@@ -293,7 +272,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   } else insn.modrmOffset = 0
   let code = roots[root]!
   if (code < 0) {
-    key |= (mode & FEATURE_BITS) | (addressSize << KEY_ADDRESS_SIZE) | (modrm & 63) | (modrm >= 0xc0 ? 64 : 0)
+    key |= (mode & FEATURE_BITS) | (addressSize << T.KEY_ADDRESS_SIZE) | (modrm & 63) | (modrm >= 0xc0 ? 64 : 0)
     do {
       const place = nodes[~code]!
       code = nodes[((key >> (place & 31)) & (place >> 5)) - code]!
@@ -312,7 +291,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   insn.scale = 0
   let isMemory = 0
   let segment = 3
-  if (modrm < 0xc0 && (leaf & LEAF_ANY_MOD) === 0) {
+  if (modrm < 0xc0 && (leaf & T.LEAF_ANY_MOD) === 0) {
     isMemory = 1
     insn.mod = modrm >> 6
     let dispSize = modrm >> 6
@@ -374,7 +353,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   }
 
   // Immediates.
-  const immediate = leaf & LEAF_IMMEDIATE
+  const immediate = leaf & T.LEAF_IMMEDIATE
   insn.imm2 = 0
   if (immediate === 0) {
     insn.immLo = 0
@@ -401,20 +380,20 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     pos = (pos + size) | 0
   }
 
-  if ((leaf & LEAF_RARE) !== 0) {
+  if ((leaf & T.LEAF_RARE) !== 0) {
     const reason = finishRare(insn, leaf, prefixes, mode)
     if (reason !== 0) return fail(insn, pos - offset, reason)
-    const implied = leaf & LEAF_IMPLIED_MEMORY
+    const implied = leaf & T.LEAF_IMPLIED_MEMORY
     if (implied !== 0) {
       isMemory = 1
-      if (implied === LEAF_STRING_DESTINATION) {
+      if (implied === T.LEAF_STRING_DESTINATION) {
         // No prefix moves it out of ES.
         segment = 0
         override = -1
       }
     }
   }
-  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, K.REASON_VEX_VVVV)
+  if (vvvv !== 0 && (leaf & T.LEAF_VVVV) === 0) return fail(insn, pos - offset, K.REASON_VEX_VVVV)
   if ((prefixes & (K.PREFIX_LOCK | K.PREFIX_SEGMENT | K.PREFIX_REX2)) !== 0) {
     if ((prefixes & K.PREFIX_REX2) !== 0) {
       // Vector registers are sixteen without EVEX.
@@ -422,9 +401,9 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       if ((registers & EVEX_VECTOR_REG) !== 0) insn.reg &= 15
       if ((registers & EVEX_VECTOR_RM) !== 0) insn.rm &= 15
     }
-    if ((prefixes & K.PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
+    if ((prefixes & K.PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & T.LEAF_LOCK) === 0)) {
       // On AMD processors LOCK MOV CR0 is MOV CR8; `finishRare` has seen to it.
-      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, K.REASON_LOCK)
+      if ((leaf & T.LEAF_CHECK) !== T.LEAF_CHECK_CONTROL) return fail(insn, pos - offset, K.REASON_LOCK)
     }
     if (override >= 4 || (override >= 0 && !long)) segment = override
   }

@@ -92,7 +92,7 @@ export class ExecGuest {
   /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
   static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
     const { lacksOfKernel, silentKernel } = await import('./kernel-needs.ts')
-    const lacks = kind.kernel === undefined ? '' : lacksOfKernel(kind.kernel, outside.network !== undefined)
+    const lacks = kind.kernel === undefined ? '' : await lacksOfKernel(kind.kernel, outside.network !== undefined)
     if (lacks) throw new CliError('ERR_INPUT', lacks)
     const images = await readExecImages(kind, tell)
     const waits = new AbortController()

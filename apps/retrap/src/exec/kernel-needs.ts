@@ -1,7 +1,8 @@
 /** Options that a kernel of the user's must have built in for `retrap exec`, and how one is told that lacks some. */
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { gunzipSync } from 'node:zlib'
+import { kernelPayload } from '../linux/kernel-payload.ts'
 
 /** Options of the kernel's configuration by what they are for; modules are not enough, as the guest has none before it has these. */
 const NEEDS: Readonly<Record<string, string>> = {
@@ -32,21 +33,17 @@ const GUIDE = 'https://github.com/retrap/retrap/blob/main/apps/docs/pages/guides
 
 /** Source: Linux, kernel/configs.c: the configuration, compressed by gzip, between two marks. */
 const CONFIG_MARKS = ['IKCFG_ST', 'IKCFG_ED'] as const
-/** Source: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". */
-const SETUP_SECTORS = 0x1f1
-const PAYLOAD_OFFSET = 0x248
-const PAYLOAD_LENGTH = 0x24c
-
 /**
  * Says which options a kernel lacks, by its embedded configuration (CONFIG_IKCONFIG), or by a file beside it: `config-VERSION` beside
  * `vmlinuz-VERSION`, or `.config` or `modules.builtin` of the tree in which it was built.
  *
  * @returns a sentence; empty: it lacks nothing; undefined: nothing says what it has
  */
-export function lacksOfKernel(path: string, hasNetwork: boolean): string | undefined {
+export async function lacksOfKernel(path: string, hasNetwork: boolean): Promise<string | undefined> {
   const needs = Object.entries({ ...NEEDS, ...(hasNetwork && NETWORK_NEEDS) })
   const installed = basename(path).replace(/^[^-]*/, 'config')
-  const config = embeddedConfig(readFileSync(path)) ?? textBeside(path, [installed, '.config', `${TREE}/.config`])
+  const config =
+    (await embeddedConfig(readFileSync(path))) ?? textBeside(path, [installed, '.config', `${TREE}/.config`])
   const builtIn = config === undefined ? textBeside(path, ['modules.builtin', `${TREE}/modules.builtin`]) : undefined
   if (config === undefined && builtIn === undefined) return undefined
   const lacks = needs.filter(([option, name]) =>
@@ -66,9 +63,9 @@ export const silentKernel = (path: string, last: string): string =>
     .map((option) => `CONFIG_${option}=y`)
     .join(', ')}? See ${GUIDE}`
 
-function embeddedConfig(image: Buffer): string | undefined {
+async function embeddedConfig(image: Buffer): Promise<string | undefined> {
   const [start, end] = CONFIG_MARKS
-  for (const bytes of [image, payloadOf(image)]) {
+  for (const bytes of [image, await kernelPayload(image)]) {
     const at = bytes?.indexOf(start) ?? -1
     if (at < 0) continue
     const packed = bytes!.subarray(at + start.length, bytes!.indexOf(end, at))
@@ -76,16 +73,6 @@ function embeddedConfig(image: Buffer): string | undefined {
     if (config !== undefined) return config
   }
   return undefined
-}
-
-/** The kernel in a compressed image. Other ways of compression are not read. */
-function payloadOf(image: Buffer): Buffer | undefined {
-  const isBzImage = image.toString('latin1', 0x202, 0x206) === 'HdrS'
-  const from = isBzImage ? ((image[SETUP_SECTORS]! || 4) + 1) * 512 + image.readUInt32LE(PAYLOAD_OFFSET) : 0
-  // The kernel's own size stands behind what is compressed, in four bytes.
-  const payload = isBzImage ? image.subarray(from, from + image.readUInt32LE(PAYLOAD_LENGTH) - 4) : image
-  if (payload[0] === 0x1f && payload[1] === 0x8b) return attempt(() => gunzipSync(payload))
-  return payload[0] === 0x28 && payload[1] === 0xb5 ? attempt(() => zstdDecompressSync(payload)) : undefined
 }
 
 /** The first of some files beside the kernel that is there. */

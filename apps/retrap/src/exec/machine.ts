@@ -7,6 +7,7 @@ import type { CreateDevices } from '../devices/devices.ts'
 import { fetchLines } from '../files/fetch-lines.ts'
 import { readBytes } from '../files/files.ts'
 import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
+import { kernelPayload } from '../linux/kernel-payload.ts'
 import { buildExecInitramfs, EXEC_PORTS } from '../linux/exec-initramfs.ts'
 import type { MachineImages, MachineOptions } from '../machine/machine-contract.ts'
 
@@ -71,7 +72,8 @@ export async function readExecImages(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
   )
   return {
-    kernel: kernel!,
+    // A kernel that unpacks itself takes as long for that as for all else until a program can be started.
+    kernel: (named === undefined ? await kernelPayload(kernel!) : undefined) ?? kernel!,
     initrd: buildExecInitramfs(busybox!, modules),
     commandLine: `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}`,
   }

@@ -2,22 +2,7 @@ import { STATUS_EXIT, STATUS_FAULT } from '@retrap/engine'
 import * as P from '../state/pstate.ts'
 import { bitsOfIt, itOf } from '../state/pstate.ts'
 import * as S from '../state/state-layout.ts'
-import {
-  EC_BREAKPOINT,
-  EC_BRK64,
-  EC_DATA_ABORT,
-  EC_INSTRUCTION_ABORT,
-  EC_SOFTWARE_STEP,
-  EC_WATCHPOINT,
-  exceptionClassOf,
-  FSC_EXTERNAL,
-  hasFaultAddress,
-  ILLEGAL_STATE,
-  SERROR,
-  UNDEFINED,
-  EC_SVC32,
-  EC_SVC64,
-} from '../state/syndrome.ts'
+import * as E from '../state/syndrome.ts'
 import { HCR_TEA, HCR_TGE, MDCR_TDE, SCTLR_DSSBS, SCTLR_SPAN } from '../state/controls.ts'
 import * as places from '../state/places.ts'
 import { returnedStep } from './watchpoints.ts'
@@ -42,11 +27,11 @@ const ALWAYS_RETURNED = P.PSTATE_PAN | P.PSTATE_DAIF
 
 /** Classes whose lowest bit says that the exception comes from the level that it is taken to. */
 const HAS_LEVEL: ReadonlySet<number> = new Set([
-  EC_INSTRUCTION_ABORT,
-  EC_DATA_ABORT,
-  EC_BREAKPOINT,
-  EC_SOFTWARE_STEP,
-  EC_WATCHPOINT,
+  E.EC_INSTRUCTION_ABORT,
+  E.EC_DATA_ABORT,
+  E.EC_BREAKPOINT,
+  E.EC_SOFTWARE_STEP,
+  E.EC_WATCHPOINT,
 ])
 
 /**
@@ -83,7 +68,7 @@ export class Exceptions {
     const s = this.#state
     const syndrome = s.word(S.S_FAULT_SYNDROME)
     if (this.isForEl2) return false
-    if (hasFaultAddress(syndrome)) s.copy(S.S_FAULT_ADDRESS, places.S_FAR_EL1)
+    if (E.hasFaultAddress(syndrome)) s.copy(S.S_FAULT_ADDRESS, places.S_FAR_EL1)
     s.setWord(places.S_ESR_EL1, this.syndrome)
     s.setWord(places.S_ESR_EL1 + 4, 0)
     s.setWord(S.S_FAULT_SYNDROME, 0)
@@ -95,7 +80,7 @@ export class Exceptions {
   get syndrome(): number {
     const s = this.#state
     const syndrome = s.word(S.S_FAULT_SYNDROME)
-    const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClassOf(syndrome))
+    const isSame = s.level === 1 && HAS_LEVEL.has(E.exceptionClassOf(syndrome))
     return isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome
   }
 
@@ -104,12 +89,12 @@ export class Exceptions {
     const s = this.#state
     const syndrome = s.word(S.S_FAULT_SYNDROME)
     if (s.word(S.S_FAULT_STAGE) !== 0 || (s.level === 0 && (s.word(places.S_HCR_EL2) & HCR_TGE) !== 0)) return true
-    const exceptionClass = exceptionClassOf(syndrome)
-    if (exceptionClass >= EC_BREAKPOINT && exceptionClass <= EC_BRK64)
+    const exceptionClass = E.exceptionClassOf(syndrome)
+    if (exceptionClass >= E.EC_BREAKPOINT && exceptionClass <= E.EC_BRK64)
       return (s.word(places.S_MDCR_EL2) & MDCR_TDE) !== 0
-    if (exceptionClass !== EC_INSTRUCTION_ABORT && exceptionClass !== EC_DATA_ABORT) return false
+    if (exceptionClass !== E.EC_INSTRUCTION_ABORT && exceptionClass !== E.EC_DATA_ABORT) return false
     // External aborts, of the access or of a walk for it.
-    const isExternal = (syndrome & 0x3f) === FSC_EXTERNAL || (syndrome & 0x3c) === (FSC_EXTERNAL | 4)
+    const isExternal = (syndrome & 0x3f) === E.FSC_EXTERNAL || (syndrome & 0x3c) === (E.FSC_EXTERNAL | 4)
     return isExternal && (s.word(places.S_HCR_EL2 + 4) & HCR_TEA) !== 0
   }
 
@@ -117,7 +102,7 @@ export class Exceptions {
   interrupt(event: number): void {
     const s = this.#state
     if (event === S.EVENT_SERROR) {
-      s.setWord(places.S_ESR_EL1, (SERROR | (s.word(places.S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
+      s.setWord(places.S_ESR_EL1, (E.SERROR | (s.word(places.S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
       s.setWord(places.S_ESR_EL1 + 4, 0)
       s.setEvent(S.EVENT_SERROR, false)
     }
@@ -126,7 +111,7 @@ export class Exceptions {
 
   /** PSTATE.IL is set, and an instruction is to be executed: it ends with an exception of that. */
   illegalState(): void {
-    this.raise(ILLEGAL_STATE)
+    this.raise(E.ILLEGAL_STATE)
   }
 
   #enter(vector: number): void {
@@ -157,7 +142,7 @@ export class Exceptions {
   /** ERET. @param address - place of the address that it returns to @returns a status */
   return(address: number): number {
     const s = this.#state
-    if (s.level === 0) return this.raise(UNDEFINED)
+    if (s.level === 0) return this.raise(E.UNDEFINED)
     const saved = s.word(places.S_SPSR_EL1)
     const { pstate } = s
     s.copy(address, S.S_PC)
@@ -238,11 +223,11 @@ export class WatchedExecution {
   exception(system: SystemState, exceptions: Exceptions): void {
     if (this.event === null || exceptions.isForEl2) return
     const raised = system.word(S.S_FAULT_SYNDROME)
-    const exceptionClass = exceptionClassOf(raised)
-    if (exceptionClass === EC_SVC64 || exceptionClass === EC_SVC32) return
+    const exceptionClass = E.exceptionClassOf(raised)
+    if (exceptionClass === E.EC_SVC64 || exceptionClass === E.EC_SVC32) return
     const address = (BigInt(system.word(S.S_FAULT_ADDRESS + 4)) << 32n) | BigInt(system.word(S.S_FAULT_ADDRESS))
     const { syndrome } = exceptions
-    this.event({ kind: 'exception', syndrome, address: hasFaultAddress(raised) ? address : undefined })
+    this.event({ kind: 'exception', syndrome, address: E.hasFaultAddress(raised) ? address : undefined })
   }
 
   /** Reports an interrupt that EL1 is about to take. */
