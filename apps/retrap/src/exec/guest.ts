@@ -133,29 +133,25 @@ export class ExecGuest {
     }
   }
 
-  /** The pages that a guest touches for a small program: some of its work is not the same each time. */
+  /** The pages that a guest touches for a small program. */
   static async #firstPages(
     kind: ExecKind,
     { state, pages }: MachineSnapshot,
     outside: ExecOutside,
   ): Promise<GuestPages> {
     const touched = touchedPages(pages)
-    for (let tries = 0; tries < TRIES; tries++) {
-      const over = new AbortController()
-      const streams = unused((line) => line.startsWith('end ') && over.abort())
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const guest = await this.#make(kind, streams, outside, {
-        snapshot: { state, pages: touched } as MachineSnapshotSource,
-      })
-      try {
-        streams.stdin.write(new TextEncoder().encode('\n'))
-        streams.stdin.end()
-        guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, epochSeconds: Date.now() / 1000, entropy: randomBytes(64) }))
-        // oxlint-disable-next-line no-await-in-loop
-        await guest.run(over.signal, BOOT_MS)
-      } finally {
-        guest.close()
-      }
+    const over = new AbortController()
+    const streams = unused((line) => line.startsWith('end ') && over.abort())
+    const guest = await this.#make(kind, streams, outside, {
+      snapshot: { state, pages: touched } as MachineSnapshotSource,
+    })
+    try {
+      streams.stdin.write(new TextEncoder().encode('\n'))
+      streams.stdin.end()
+      guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, epochSeconds: Date.now() / 1000, entropy: randomBytes(64) }))
+      await guest.run(over.signal, BOOT_MS)
+    } finally {
+      guest.close()
     }
     return touched.touched()
   }
@@ -196,10 +192,8 @@ export class ExecGuest {
 }
 
 const SETTLE_MS = 200
-/** Rounds in which pages are noted. */
-const TRIES = 2
-/** A short program ends before pages that it does not need are read. */
-const ALONE_MS = 1500
+/** A short program ends before pages that it does not need are read, on a busy host, too. */
+const ALONE_MS = 5000
 
 const NOTHING_TO_DO: Omit<Job, 'epochSeconds' | 'entropy'> = {
   program: ['/bin/cat'],

@@ -60,8 +60,8 @@ export class LatePages {
   #source: GuestPageSource | null
   /** Of a block. */
   readonly #frames: number
-  /** Frames that the guest gets before its first block; null: it has them. */
-  #first: ReadonlySet<number> | null
+  /** Frames that the guest gets before the rest of their blocks; null: none. */
+  readonly #first: ReadonlySet<number> | null
   /** By the number of the guest's block. */
   readonly #blocks = new Map<number, LateBlock>()
   readonly #entry = new P2mEntry()
@@ -118,7 +118,7 @@ export class LatePages {
   /** @param gfn - the frame that is needed; it may be given without the rest; null: all of the block */
   #tryToBring(block: LateBlock, gfn: number | null): boolean {
     try {
-      if (this.#first !== null) this.#bringFirst(this.#first)
+      if (this.#first !== null && gfn !== null && block.given === null) this.#give(block, this.#first)
       if (gfn === null || block.given?.[gfn - block.gfn] !== 1) this.#bring(block)
       return true
     } catch (error) {
@@ -147,7 +147,7 @@ export class LatePages {
       await turn()
       // The guest may have needed it meanwhile. An error of fetching ahead shows when the block is brought.
       // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
-      if (!block.filled) await this.#source?.ready?.(block.first, block.end).catch(() => {})
+      if (!block.filled && block.end > block.first) await this.#source?.ready?.(block.first, block.end).catch(() => {})
       if (this.#blocks.has(block.gfn / this.#frames) && !this.#tryToBring(block, null)) return
     }
   }
@@ -173,8 +173,11 @@ export class LatePages {
       const waits =
         mayWait && !run.isShared && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
       const step = waits ? this.#frames : run.count
+      let isHidden = false
       for (let done = 0; done < run.count; done += step) {
         const gfn = run.gfn + done
+        // A leaf is hidden as a whole: by its frames that takes a hundred times as long.
+        if (waits && done % BLOCK_FRAMES === 0) isHidden = this.#isWorthWaiting(gfn, at) && this.#hide(gfn)
         const first = at
         while (at < gfns.length && gfns[at]! < gfn + step) at++
         const { isShared } = run
@@ -182,17 +185,17 @@ export class LatePages {
         const block: LateBlock = { gfn, mfn, count: step, first, end: at, isShared, filled: false, given: null }
         // Once is enough for a block that waits: it is hidden, and has no writer.
         if (!this.#hasRun && !isShared) this.#clear(block)
-        if (waits && this.#isWorthWaiting(block) && this.#hide(block)) this.#keep(block, run)
+        if (isHidden) this.#keep(block, run)
         else this.#fill(block)
       }
     }
   }
 
-  /** Whether filling a block takes time. */
-  #isWorthWaiting({ gfn, count, first, end }: LateBlock): boolean {
-    if (!this.#hasRun) return end > first
+  /** Whether filling a leaf of 2 MiB takes time. @param at - its first contents in the source, if it has some */
+  #isWorthWaiting(gfn: number, at: number): boolean {
+    if (!this.#hasRun) return this.#source!.gfns[at]! < gfn + BLOCK_FRAMES
     const { written } = this.#former
-    return written === undefined || written.any(gfn, count)
+    return written === undefined || written.any(gfn, BLOCK_FRAMES)
   }
 
   #keep(block: LateBlock, { order }: MachineRun): void {
@@ -200,10 +203,11 @@ export class LatePages {
     this.#blocks.set(block.gfn / this.#frames, block)
   }
 
-  /** @returns false where the map has no memory for it */
-  #hide({ gfn, count }: LateBlock): boolean {
+  /** Hides a leaf of 2 MiB. @returns false where the map has no memory for it */
+  #hide(gfn: number): boolean {
+    const { p2m } = this.#domain
     return this.#hasRoom(() =>
-      this.#unwritten(gfn, count, () => void this.#domain.p2m.setAccess(gfn, count, P2mAccess.N)),
+      this.#unwritten(gfn, BLOCK_FRAMES, () => void p2m.setAccess(gfn, BLOCK_FRAMES, P2mAccess.N)),
     )
   }
 
@@ -218,18 +222,15 @@ export class LatePages {
     }
   }
 
-  /** Gives the guest frames with what it touches first, and all zeros around them. */
-  #bringFirst(first: ReadonlySet<number>): void {
-    this.#first = null
+  /** Gives the guest what it touches first of a block, and all zeros around that. */
+  #give(block: LateBlock, first: ReadonlySet<number>): void {
     const { gfns } = this.#source!
-    for (const block of this.#blocks.values()) {
-      const given = new Uint8Array(block.count).fill(1)
-      for (let at = block.first; at < block.end; at++) if (!first.has(gfns[at]!)) given[gfns[at]! - block.gfn] = 0
-      block.given = given
-      this.#held(() => this.#write(block, 1))
-      this.#split = true
-      if (!this.#hasRoom(() => this.#showOwn(block))) this.#bring(block)
-    }
+    const given = new Uint8Array(block.count).fill(1)
+    for (let at = block.first; at < block.end; at++) if (!first.has(gfns[at]!)) given[gfns[at]! - block.gfn] = 0
+    block.given = given
+    this.#held(() => this.#write(block, 1))
+    this.#split = true
+    if (!this.#hasRoom(() => this.#showOwn(block))) block.given = null
   }
 
   #bring(block: LateBlock): void {
