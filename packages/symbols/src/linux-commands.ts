@@ -7,6 +7,10 @@ import { type LinuxTask, LinuxTasks } from './linux-tasks.ts'
 import { linuxSymbols } from './kallsyms.ts'
 import { SymbolTable } from './symbol-table.ts'
 
+/** What is known of Linux in a machine, if the machine at hand has the same Linux; or what is found anew. */
+const renewed = (known: LinuxGuest | undefined, machine: LinuxMemory): LinuxGuest =>
+  known?.renew(machine) === true ? known : new LinuxGuest(machine)
+
 /**
  * Commands of gdb's `monitor` about Linux in a machine, as its memory has it at the instant: `kaslr`, `ps`, `task`, `dmesg`.
  *
@@ -15,10 +19,7 @@ import { SymbolTable } from './symbol-table.ts'
  */
 export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand[] {
   let known: LinuxGuest | undefined
-  const guest = (): LinuxGuest => {
-    const now = machine()
-    return known?.renew(now) === true ? known : (known = new LinuxGuest(now))
-  }
+  const guest = (): LinuxGuest => (known = renewed(known, machine()))
   const command = (
     usage: string,
     help: string,
@@ -53,6 +54,7 @@ export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand
 export class LinuxNames {
   readonly #machine: () => LinuxMemory
   #table: SymbolTable | undefined
+  #guest: LinuxGuest | undefined
 
   /** @param machine - returns the machine as it is when a name is asked for */
   constructor(machine: () => LinuxMemory) {
@@ -67,12 +69,18 @@ export class LinuxNames {
 
   /** The function at an address, and the task that a processor executes, as far as they can be told: `name+0x10, pid 122 sh`. */
   readonly whoseCode = (address: bigint, cpu: number): string | undefined => {
-    const name = this.nameOf(address)
+    const task = this.taskOf(cpu)
+    return (
+      [this.nameOf(address) ?? [], task === null ? [] : `pid ${task.pid} ${task.name}`].flat().join(', ') || undefined
+    )
+  }
+
+  /** The task that a processor executes; null where no Linux is found that says so. */
+  taskOf(cpu: number): LinuxTask | null {
     try {
-      const { pid, name: task } = new LinuxTasks(new LinuxGuest(this.#machine())).current(cpu)
-      return `${name === undefined ? '' : `${name}, `}pid ${pid} ${task}`
+      return new LinuxTasks((this.#guest = renewed(this.#guest, this.#machine()))).current(cpu)
     } catch (error) {
-      if (error instanceof SymbolsError) return name
+      if (error instanceof SymbolsError) return null
       throw error
     }
   }

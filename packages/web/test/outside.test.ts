@@ -195,7 +195,8 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
         if (request.url !== '/cut.bin') return false
         asked.push(request.headers.range)
         const from = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0)
-        const length = { 'content-length': guest.length - from, etag: '"guest"' }
+        // The cache of a browser asks for parts by itself, and goes on where the answer broke.
+        const length = { 'content-length': guest.length - from, etag: '"guest"', 'cache-control': 'no-store' }
         response.writeHead(from === 0 ? 200 : 206, length)
         response.write(guest.subarray(from, from + 30_000), () => {
           if (from + 30_000 >= guest.length) response.end()
@@ -217,12 +218,12 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       return last
     })
     expect(progress).toEqual({ image: 'firmware', loadedBytes: guest.length, totalBytes: guest.length })
-    // A busy page may not have read all that was sent when the connection broke: it asks once more, from where it is.
-    // The browser's cache has read more than the page, and asks for a part alone.
+    // A busy page may not have read all that was sent when the connection broke: it asks once more, from where it is,
+    // and from the start if it had nothing.
     expect(asked.length).toBeGreaterThanOrEqual(3)
     const [first, ...others] = asked
     expect(first).toBeUndefined()
-    const places = others.map((range) => Number(/^bytes=(\d+)-\d*$/.exec(range ?? 'bytes=0-')?.[1]))
+    const places = others.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? 'bytes=0-')?.[1]))
     expect(places.at(-1)).toBeGreaterThan(0)
     for (const [i, place] of places.entries()) expect(place).toBeGreaterThanOrEqual(places[i - 1] ?? 0)
   })

@@ -8,20 +8,21 @@ import { accessRows, flagRows, flowRows } from './table/info.ts'
 import { loadTables } from './tables.ts'
 
 const FLAG_BITS: Readonly<Record<string, number>> = {
-  C: 1,
-  P: 4,
-  A: 0x10,
-  Z: 0x40,
-  S: 0x80,
-  T: 0x100,
-  I: 0x200,
-  D: 0x400,
-  O: 0x800,
-  L: 0x3000,
-  N: 0x4000,
-  R: 0x10000,
-  V: 0x20000,
-  K: 0x40000,
+  ...{
+    C: 1,
+    P: 4,
+    A: 0x10,
+    Z: 0x40,
+    S: 0x80,
+    T: 0x100,
+    I: 0x200,
+    D: 0x400,
+    O: 0x800,
+    L: 0x3000,
+    N: 0x4000,
+    R: 0x10000,
+  },
+  ...{ V: 0x20000, K: 0x40000 },
 }
 const FLAG_O = 0x800
 

@@ -4,6 +4,32 @@ import type { Form } from './rows.ts'
 
 const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
 
+/** Kinds whose names are always the same. */
+const NAMES: Readonly<Partial<Record<OperandKind, string>>> = {
+  [OperandKind.ONE]: '1',
+  [OperandKind.SEGMENT_REG]: 'Sreg',
+  [OperandKind.CONTROL_REG]: 'CRn',
+  [OperandKind.DEBUG_REG]: 'DRn',
+  [OperandKind.MMX_REG]: 'mm',
+  [OperandKind.MMX_RM_REG]: 'mm',
+  [OperandKind.MASK_REG]: 'k',
+  [OperandKind.MASK_RM_REG]: 'k',
+  [OperandKind.MASK_VVVV]: 'k',
+  [OperandKind.BOUND_REG]: 'bnd',
+  [OperandKind.TILE_REG]: 'tmm',
+  [OperandKind.TILE_RM_REG]: 'tmm',
+  [OperandKind.TILE_VVVV]: 'tmm',
+  [OperandKind.XMM_FIXED]: 'XMM0',
+  [OperandKind.ST0]: 'ST(0)',
+  [OperandKind.STI]: 'ST(i)',
+  [OperandKind.REL8]: 'rel8',
+  [OperandKind.REL16]: 'rel16',
+  [OperandKind.REL32]: 'rel32',
+  [OperandKind.IMM4]: 'imm4',
+  [OperandKind.DFV]: 'dfv',
+  [OperandKind.ABS64]: 'target64',
+}
+
 /** Operand names of the manual: `r/m32`, `xmm1/m64`, `rel8`… */
 export function operandName(form: Form, position: number): string {
   const { kind, size, memorySize, register } = form.operands[position]!
@@ -28,19 +54,8 @@ export function operandName(form: Form, position: number): string {
       const name = ['AX', 'CX', 'DX', 'BX'][register]!
       return size === 1 ? `${name[0]!}L` : size === 2 ? name : size === 4 ? `E${name}` : `R${name}`
     }
-    case OperandKind.ONE:
-      return '1'
-    case OperandKind.SEGMENT_REG:
-      return 'Sreg'
     case OperandKind.FIXED_SEGMENT:
       return ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][register]!
-    case OperandKind.CONTROL_REG:
-      return 'CRn'
-    case OperandKind.DEBUG_REG:
-      return 'DRn'
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM_REG:
-      return 'mm'
     case OperandKind.MMX_RM:
       return `mm/${memory}`
     case OperandKind.XMM_REG:
@@ -50,43 +65,15 @@ export function operandName(form: Form, position: number): string {
       return `${VECTOR_LETTERS[size]!}mm`
     case OperandKind.XMM_RM:
       return `${VECTOR_LETTERS[size]!}mm/${memory}`
-    case OperandKind.MASK_REG:
-    case OperandKind.MASK_RM_REG:
-    case OperandKind.MASK_VVVV:
-      return 'k'
     case OperandKind.MASK_RM:
       return `k/${memory}`
-    case OperandKind.BOUND_REG:
-      return 'bnd'
     case OperandKind.BOUND_RM:
       return `bnd/${memory}`
-    case OperandKind.TILE_REG:
-    case OperandKind.TILE_RM_REG:
-    case OperandKind.TILE_VVVV:
-      return 'tmm'
-    case OperandKind.XMM_FIXED:
-      return 'XMM0'
-    case OperandKind.ST0:
-      return 'ST(0)'
-    case OperandKind.STI:
-      return 'ST(i)'
-    case OperandKind.REL8:
-      return 'rel8'
-    case OperandKind.REL16:
-      return 'rel16'
-    case OperandKind.REL32:
-      return 'rel32'
-    case OperandKind.IMM4:
-      return 'imm4'
-    case OperandKind.DFV:
-      return 'dfv'
-    case OperandKind.ABS64:
-      return 'target64'
     case OperandKind.FAR_POINTER:
       return size === 4 ? 'ptr16:16' : 'ptr16:32'
     case OperandKind.MOFFS:
       return `moffs${bits}`
     default:
-      return `imm${bits}`
+      return NAMES[kind] ?? `imm${bits}`
   }
 }

@@ -5,6 +5,7 @@ import {
   isElfMark,
   type LineTable,
   linuxCommands,
+  LinuxNames,
   linuxSymbols,
   type NamedPlace,
   readElfTables,
@@ -12,7 +13,7 @@ import {
   SymbolTable,
   systemMapSymbols,
 } from '@retrap/symbols'
-import type { CallView } from '../debugger.ts'
+import type { CallView, TaskView } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'
 
@@ -40,6 +41,7 @@ export class GuestNames {
   #searched = -SEARCH_INSTRUCTIONS
   #looked: Pc | null = null
   readonly #linux = linuxCommands(() => this.#looked!)
+  readonly #tasks = new LinuxNames(() => this.#looked!)
   #monitor: { readonly of: Pc; readonly monitor: Monitor } | null = null
 
   #tableOf(pc: Pc): SymbolTable {
@@ -90,6 +92,13 @@ export class GuestNames {
     return this.#tableOf(pc)
       .find(start)
       .map(({ name }) => name)
+  }
+
+  /** The task of Linux that a processor executes; null where there is none. A thread of the kernel is in brackets, as ps has it. */
+  task(pc: Pc, cpu: number): TaskView | null {
+    this.#looked = pc
+    const task = this.#tasks.taskOf(cpu)
+    return task && { pid: task.pid, name: task.isKernel ? `[${task.name}]` : task.name }
   }
 
   /** Takes the symbols of an ELF file such as `vmlinux`, or of a `System.map`. @returns how many @throws WebError `ERR_SOURCE` */

@@ -219,9 +219,7 @@ export class RecordedMachine {
   }
 
   async task(cpu: number): Promise<TaskView | null> {
-    const line = await this.lookAt('task', cpu)
-    const [, pid, name] = /^ *(\d+) +\d+ +\d+ \S 0x[\da-f]+ (.*)$/m.exec(line) ?? []
-    return name === undefined ? null : { pid: Number(pid), name }
+    return this.#names.task(await this.seen(), cpu)
   }
 
   /** Searches the guest's RAM where the debugger is. */
