@@ -7,7 +7,7 @@ import { type LinuxTask, LinuxTasks } from './linux-tasks.ts'
 import { linuxSymbols } from './kallsyms.ts'
 import { SymbolTable } from './symbol-table.ts'
 
-/** What is known of Linux in a machine, if the machine at hand has the same Linux; or what is found anew. */
+/** Knowledge of Linux in a machine, if the machine at hand has the same Linux; or what is found anew. */
 const renewed = (known: LinuxGuest | undefined, machine: LinuxMemory): LinuxGuest =>
   known?.renew(machine) === true ? known : new LinuxGuest(machine)
 
