@@ -6,28 +6,13 @@ const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64:
 
 /** Kinds whose names are always the same. */
 const NAMES: Readonly<Partial<Record<OperandKind, string>>> = {
-  [OperandKind.ONE]: '1',
-  [OperandKind.SEGMENT_REG]: 'Sreg',
-  [OperandKind.CONTROL_REG]: 'CRn',
-  [OperandKind.DEBUG_REG]: 'DRn',
-  [OperandKind.MMX_REG]: 'mm',
-  [OperandKind.MMX_RM_REG]: 'mm',
-  [OperandKind.MASK_REG]: 'k',
-  [OperandKind.MASK_RM_REG]: 'k',
-  [OperandKind.MASK_VVVV]: 'k',
-  [OperandKind.BOUND_REG]: 'bnd',
-  [OperandKind.TILE_REG]: 'tmm',
-  [OperandKind.TILE_RM_REG]: 'tmm',
-  [OperandKind.TILE_VVVV]: 'tmm',
-  [OperandKind.XMM_FIXED]: 'XMM0',
-  [OperandKind.ST0]: 'ST(0)',
-  [OperandKind.STI]: 'ST(i)',
-  [OperandKind.REL8]: 'rel8',
-  [OperandKind.REL16]: 'rel16',
-  [OperandKind.REL32]: 'rel32',
-  [OperandKind.IMM4]: 'imm4',
-  [OperandKind.DFV]: 'dfv',
-  [OperandKind.ABS64]: 'target64',
+  ...{ [OperandKind.ONE]: '1', [OperandKind.IMM4]: 'imm4', [OperandKind.DFV]: 'dfv', [OperandKind.ABS64]: 'target64' },
+  ...{ [OperandKind.SEGMENT_REG]: 'Sreg', [OperandKind.CONTROL_REG]: 'CRn', [OperandKind.DEBUG_REG]: 'DRn' },
+  ...{ [OperandKind.MMX_REG]: 'mm', [OperandKind.MMX_RM_REG]: 'mm', [OperandKind.XMM_FIXED]: 'XMM0' },
+  ...{ [OperandKind.MASK_REG]: 'k', [OperandKind.MASK_RM_REG]: 'k', [OperandKind.MASK_VVVV]: 'k' },
+  ...{ [OperandKind.TILE_REG]: 'tmm', [OperandKind.TILE_RM_REG]: 'tmm', [OperandKind.TILE_VVVV]: 'tmm' },
+  ...{ [OperandKind.ST0]: 'ST(0)', [OperandKind.STI]: 'ST(i)', [OperandKind.BOUND_REG]: 'bnd' },
+  ...{ [OperandKind.REL8]: 'rel8', [OperandKind.REL16]: 'rel16', [OperandKind.REL32]: 'rel32' },
 }
 
 /** Operand names of the manual: `r/m32`, `xmm1/m64`, `rel8`… */
