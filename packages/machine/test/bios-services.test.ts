@@ -1,28 +1,5 @@
 import { DebugExit } from '@retrap/devices'
-import {
-  ah,
-  al,
-  type Assembler,
-  ax,
-  cr0,
-  di,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  far,
-  fword,
-  sp,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { createPc } from '../src/index.ts'
@@ -36,35 +13,35 @@ const MAP = 0x4000
 const MIB = 1 << 20
 
 /** A multiboot kernel that goes back to real mode, as Xen's does, and asks the BIOS. */
-function realModeKernel(ask: (asm: Assembler) => void): Uint8Array {
+function realModeKernel(ask: (asm: x86.Assembler) => void): Uint8Array {
   return multibootKernel((asm) => {
     const code16 = asm.label()
     const end = asm.label()
     const real = asm.label()
     const gdt = [0n, 0x00cf_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x0000_9b00_0000_ffffn, 0x0000_9300_0000_ffffn]
-    asm.mov(esp, 0x7000)
+    asm.mov(x86.esp, 0x7000)
     for (const [i, entry] of gdt.entries()) {
-      asm.mov(dword(GDT + 8 * i), Number(entry & 0xffff_ffffn) | 0)
-      asm.mov(dword(GDT + 8 * i + 4), Number(entry >> 32n) | 0)
+      asm.mov(x86.dword(GDT + 8 * i), Number(entry & 0xffff_ffffn) | 0)
+      asm.mov(x86.dword(GDT + 8 * i + 4), Number(entry >> 32n) | 0)
     }
     asm
-      .mov(word(IDTR + 8), 8 * gdt.length - 1)
-      .mov(dword(IDTR + 10), GDT)
-      .lgdt(fword(IDTR + 8))
+      .mov(x86.word(IDTR + 8), 8 * gdt.length - 1)
+      .mov(x86.dword(IDTR + 10), GDT)
+      .lgdt(x86.fword(IDTR + 8))
     asm
-      .mov(word(IDTR), 0x3ff)
-      .mov(dword(IDTR + 2), 0)
-      .lidt(fword(IDTR))
-    asm.mov(esi, code16).mov(edi, CODE).mov(ecx, end.minus(code16)).rep().movsb()
-    asm.jmpf(far(0x18, CODE))
+      .mov(x86.word(IDTR), 0x3ff)
+      .mov(x86.dword(IDTR + 2), 0)
+      .lidt(x86.fword(IDTR))
+    asm.mov(x86.esi, code16).mov(x86.edi, CODE).mov(x86.ecx, end.minus(code16)).rep().movsb()
+    asm.jmpf(x86.far(0x18, CODE))
     asm.bits(16).bind(code16)
-    asm.mov(ax, 0x20).mov(ds, ax).mov(es, ax).mov(ss, ax)
-    asm.mov(eax, cr0).and(al, 0xfe).mov(cr0, eax)
-    asm.jmpf(far(0, real.minus(code16).plus(CODE)))
+    asm.mov(x86.ax, 0x20).mov(x86.ds, x86.ax).mov(x86.es, x86.ax).mov(x86.ss, x86.ax)
+    asm.mov(x86.eax, x86.cr0).and(x86.al, 0xfe).mov(x86.cr0, x86.eax)
+    asm.jmpf(x86.far(0, real.minus(code16).plus(CODE)))
     asm.bind(real)
-    asm.xor(ax, ax).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(sp, 0x7000)
+    asm.xor(x86.ax, x86.ax).mov(x86.ds, x86.ax).mov(x86.es, x86.ax).mov(x86.ss, x86.ax).mov(x86.sp, 0x7000)
     ask(asm)
-    asm.mov(dx, 0x501).mov(al, 1).out(dx, al).hlt().bind(end)
+    asm.mov(x86.dx, 0x501).mov(x86.al, 1).out(x86.dx, x86.al).hlt().bind(end)
   })
 }
 
@@ -72,42 +49,42 @@ test('a kernel that goes back to real mode finds the services of a BIOS', async 
   const kernel = realModeKernel((asm) => {
     let at = RESULTS
     const keep = (): void => {
-      asm.mov(word(at), ax)
+      asm.mov(x86.word(at), x86.ax)
       at += 2
     }
     const flags = (): void => {
-      asm.pushf().pop(ax)
+      asm.pushf().pop(x86.ax)
       keep()
     }
     asm.int(0x12)
     keep()
-    asm.mov(ax, 0xe801).clc().int(0x15)
+    asm.mov(x86.ax, 0xe801).clc().int(0x15)
     keep()
-    asm.mov(ax, 0x5678).stc().int(0x15)
-    keep()
-    flags()
-    asm.mov(ah, 0x41).mov(dx, 0x80).clc().int(0x13)
+    asm.mov(x86.ax, 0x5678).stc().int(0x15)
     keep()
     flags()
-    asm.mov(ah, 1).int(0x16)
+    asm.mov(x86.ah, 0x41).mov(x86.dx, 0x80).clc().int(0x13)
+    keep()
     flags()
-    asm.mov(ax, 0x0e00 | 'h'.charCodeAt(0)).int(0x10)
-    asm.mov(ax, 0x0e00 | 'i'.charCodeAt(0)).int(0x10)
+    asm.mov(x86.ah, 1).int(0x16)
+    flags()
+    asm.mov(x86.ax, 0x0e00 | 'h'.charCodeAt(0)).int(0x10)
+    asm.mov(x86.ax, 0x0e00 | 'i'.charCodeAt(0)).int(0x10)
     asm
-      .xor(ebx, ebx)
-      .mov(di, MAP)
-      .mov(word(RESULTS + 0x42), 0)
+      .xor(x86.ebx, x86.ebx)
+      .mov(x86.di, MAP)
+      .mov(x86.word(RESULTS + 0x42), 0)
     const next = asm.here()
     asm
-      .mov(eax, 0xe820)
-      .mov(edx, 0x534d_4150)
-      .mov(ecx, 20)
+      .mov(x86.eax, 0xe820)
+      .mov(x86.edx, 0x534d_4150)
+      .mov(x86.ecx, 20)
       .int(0x15)
-      .add(di, 20)
-      .inc(word(RESULTS + 0x42))
-      .test(ebx, ebx)
+      .add(x86.di, 20)
+      .inc(x86.word(RESULTS + 0x42))
+      .test(x86.ebx, x86.ebx)
       .jnz(next)
-    asm.mov(eax, 0xe820).mov(edx, 0).int(0x15)
+    asm.mov(x86.eax, 0xe820).mov(x86.edx, 0).int(0x15)
     flags()
   })
   const pc = await createPc({
@@ -150,7 +127,7 @@ test('a kernel that goes back to real mode finds the services of a BIOS', async 
 test('the timer ticks from the start, with a handler that counts them', async () => {
   const kernel = realModeKernel((asm) => {
     const wait = asm.sti().here()
-    asm.cmp(dword(0x46c), 3).jb(wait).cli()
+    asm.cmp(x86.dword(0x46c), 3).jb(wait).cli()
   })
   const pc = await createPc({
     jit: TEST_JIT,

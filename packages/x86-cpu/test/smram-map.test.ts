@@ -1,26 +1,5 @@
 // State save areas: SDM vol. 3C, tables "SMRAM State Save Map"; AMD APM vol. 2, "AMD64 Architecture SMM State-Save Area".
-import {
-  type Assembler,
-  al,
-  dword,
-  tbyte,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  r15,
-  r8,
-  rax,
-  rbp,
-  rbx,
-  rcx,
-  rdi,
-  rdx,
-  rsi,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { S_CR0, S_CR3, S_CR4, S_EFER, S_SEGMENTS, SEG_BASE, SEG_BYTES } from '../src/state/state-layout.ts'
 import { S_SMBASE } from '../src/state/system-state.ts'
@@ -28,9 +7,9 @@ import { BareCpu, GDT, IDT, type BareOptions } from './support/bare-cpu.ts'
 import { SMBASE, area, areaSegment, counts, smiHandler } from './support/smm.ts'
 
 const SMI_PORT = 0xb2
-const smi = (asm: Assembler): Assembler => asm.out(SMI_PORT, al)
+const smi = (asm: x86.Assembler): x86.Assembler => asm.out(SMI_PORT, x86.al)
 
-function machine(options: BareOptions, handler: (asm: Assembler) => void = counts): BareCpu {
+function machine(options: BareOptions, handler: (asm: x86.Assembler) => void = counts): BareCpu {
   const pc = new BareCpu(options)
   // The bits that a Pentium has none of would shut it down at RSM.
   if (options.cpu === 'pentium') pc.cpu.u32[S_CR4 >>> 2] = 0
@@ -40,10 +19,16 @@ function machine(options: BareOptions, handler: (asm: Assembler) => void = count
 }
 
 /** Registers with values of their own, in 64-bit code. */
-function fill64(asm: Assembler): Assembler {
+function fill64(asm: x86.Assembler): x86.Assembler {
   const value = (n: number): bigint => 0x1111_2222_0000_0000n + BigInt(n)
-  asm.mov(rcx, value(1)).mov(rdx, value(2)).mov(rbx, value(3)).mov(rbp, value(5)).mov(rsi, value(6)).mov(rdi, value(7))
-  return asm.mov(r8, value(8)).mov(r15, value(15)).mov(rax, value(0))
+  asm
+    .mov(x86.rcx, value(1))
+    .mov(x86.rdx, value(2))
+    .mov(x86.rbx, value(3))
+    .mov(x86.rbp, value(5))
+    .mov(x86.rsi, value(6))
+    .mov(x86.rdi, value(7))
+  return asm.mov(x86.r8, value(8)).mov(x86.r15, value(15)).mov(x86.rax, value(0))
 }
 
 const hexOf = (pc: BareCpu, offset: number): bigint => pc.read64(area(offset))
@@ -90,7 +75,7 @@ describe('Intel 64', () => {
     const base = 0xffff_8000_0000_1000n
     pc.write64(0x6000, (base << 16n) | 0xffn)
     pc.write64(0x6008, base >> 48n)
-    pc.program((asm) => smi(asm.lidt(tbyte(0x6000))).hlt())
+    pc.program((asm) => smi(asm.lidt(x86.tbyte(0x6000))).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read32(area(0xfdd8))).toBe(0xffff_8000)
     expect(pc.cpu.read64(S_SEGMENTS + 9 * SEG_BYTES + SEG_BASE)).toBe(base)
@@ -98,13 +83,13 @@ describe('Intel 64', () => {
 
   test('what the handler writes into writable fields is what RSM loads', () => {
     const pc = machine({}, (asm) => {
-      areaSegment(asm).mov(eax, 0xabcd).mov(dword(0xff5c), eax)
-      asm.or(dword(0xffe8), 1).inc(dword(0xffd8)).rsm()
+      areaSegment(asm).mov(x86.eax, 0xabcd).mov(x86.dword(0xff5c), x86.eax)
+      asm.or(x86.dword(0xffe8), 1).inc(x86.dword(0xffd8)).rsm()
     })
     // RIP goes on one byte later, and CF is set.
     pc.program((asm) => {
       const clear = asm.label()
-      smi(asm).hlt().jnc(clear).mov(ebx, eax).bind(clear).hlt()
+      smi(asm).hlt().jnc(clear).mov(x86.ebx, x86.eax).bind(clear).hlt()
     })
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(0xabcdn)
@@ -149,7 +134,14 @@ describe('32-bit processors', () => {
   test('every documented field is at its place', () => {
     const pc = machine({ mode: 'protected', cpu: 'pentium' })
     const at = pc.program((asm) => {
-      asm.mov(ecx, 1).mov(edx, 2).mov(ebx, 3).mov(ebp, 5).mov(esi, 6).mov(edi, 7).mov(eax, 0x99)
+      asm
+        .mov(x86.ecx, 1)
+        .mov(x86.edx, 2)
+        .mov(x86.ebx, 3)
+        .mov(x86.ebp, 5)
+        .mov(x86.esi, 6)
+        .mov(x86.edi, 7)
+        .mov(x86.eax, 0x99)
       smi(asm).bind(asm.label('after')).hlt()
     })
     expect(pc.run().reason).toBe('hlt')
@@ -176,8 +168,8 @@ describe('32-bit processors', () => {
 
 describe('SMBASE', () => {
   const SLOT = { max: 0xfef8, 'max,vendor=amd': 0xff00, pentium: 0xfef8 }
-  const relocates = (slot: number, base: number) => (asm: Assembler) =>
-    areaSegment(asm).mov(eax, base).mov(dword(slot), eax).rsm()
+  const relocates = (slot: number, base: number) => (asm: x86.Assembler) =>
+    areaSegment(asm).mov(x86.eax, base).mov(x86.dword(slot), x86.eax).rsm()
 
   test.each([
     { cpu: 'max' as const, base: 0x4_0000 },
@@ -211,8 +203,8 @@ describe('SMBASE', () => {
 })
 
 describe('RSM shuts down', () => {
-  const bad = (offset: number, value: number) => (asm: Assembler) =>
-    areaSegment(asm).mov(eax, value).mov(dword(offset), eax).rsm()
+  const bad = (offset: number, value: number) => (asm: x86.Assembler) =>
+    areaSegment(asm).mov(x86.eax, value).mov(x86.dword(offset), x86.eax).rsm()
   test.each([
     { what: 'a reserved bit of CR4', offset: 0xfe40, value: 0x8000_0000 },
     { what: 'the upper half of CR4', offset: 0xfe44, value: 1 },
@@ -229,7 +221,7 @@ describe('RSM shuts down', () => {
     { what: 'an SMBASE that is no multiple of 16', offset: 0xfef8, value: 0x3_0008 },
   ])('for $what', ({ offset, value, efer }) => {
     const pc = machine({}, (asm) => {
-      if (efer !== undefined) areaSegment(asm).mov(dword(0xffe0), efer).mov(dword(0xfff8), 0x11)
+      if (efer !== undefined) areaSegment(asm).mov(x86.dword(0xffe0), efer).mov(x86.dword(0xfff8), 0x11)
       bad(offset, value)(asm)
     })
     pc.program((asm) => smi(asm).hlt())

@@ -1,40 +1,6 @@
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import {
-  ATTENTION_ASKED,
-  HOST_OF_FORM,
-  CodeCache,
-  CodeFetch,
-  HOT_COUNTER_BYTES,
-  Jit,
-  OP_CROSS,
-  OP_DEAD,
-  OP_LEAVE,
-  OP_UNIT,
-  RECORD_BYTES,
-  R_LENGTH,
-  R_LINK,
-  R_OFFSET,
-  R_OP,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_EXIT,
-  STATUS_FAULT,
-  STATUS_JUMP,
-  STATUS_LEAVE,
-  STATUS_STEP,
-  TLB_EXECUTE,
-  TLB_READ,
-  TLB_WRITE,
-  Tlb,
-  Turn,
-  UnitTable,
-  generateInterpreter,
-  importDispatch,
-  importMachineMemory,
-  tlbBytes,
-} from '../../src/index.ts'
+import * as engine from '../../src/index.ts'
 import type { CodeSpace, FunctionTable, InterpreterCode, JitOptions } from '../../src/index.ts'
 import { ToyCompiled } from './compiled.ts'
 import { ToyDecoder } from './decoder.ts'
@@ -60,11 +26,11 @@ function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, hotAt: num
   let known = compiled.get(key)
   if (known === undefined) {
     const module = new ModuleBuilder()
-    importMachineMemory(module, false)
+    engine.importMachineMemory(module, false)
     const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
-    const imports = importDispatch(module)
+    const imports = engine.importDispatch(module)
     const layout = relocated ? S.RELOCATED : S.WIDE
-    const code = generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout), { hotAt })
+    const code = engine.generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout), { hotAt })
     known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
     compiled.set(key, known)
   }
@@ -111,8 +77,8 @@ export interface ToyOptions {
 export class ToyProcessor implements CodeSpace<ToyTranslation> {
   readonly executeSet = 0
   readonly secondPageSet = 0
-  readonly cache: CodeCache
-  readonly jit: Jit<ToyForm> | undefined
+  readonly cache: engine.CodeCache
+  readonly jit: engine.Jit<ToyForm> | undefined
   readonly #relocated: boolean
   readonly #memory: MachineMemory
   readonly #state: number
@@ -121,9 +87,9 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   readonly #pages: (ToyPage | undefined)[]
   readonly #frames: readonly number[]
   readonly #handler: bigint
-  readonly #tlb: Tlb
-  readonly #turn: Turn
-  readonly #fetch: CodeFetch<ToyTranslation>
+  readonly #tlb: engine.Tlb
+  readonly #turn: engine.Turn
+  readonly #fetch: engine.CodeFetch<ToyTranslation>
   readonly #interpret: (state: number, record: number) => number
   readonly #alone: boolean
   readonly #breaks: ToyOptions['breaks']
@@ -139,8 +105,8 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     this.#breaks = breaks
     const memory = MachineMemory.create({ bytes: 4 << 20 })
     this.#memory = memory
-    const hotAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
-    this.#state = memory.allocate(S.S_TLB_SETS + tlbBytes(1), 64, 'toy processor')
+    const hotAt = jit === undefined ? undefined : memory.allocate(engine.HOT_COUNTER_BYTES, 8, 'counters of hot code')
+    this.#state = memory.allocate(S.S_TLB_SETS + engine.tlbBytes(1), 64, 'toy processor')
     this.#u32 = memory.u32.subarray(this.#state >>> 2)
     this.#u64 = memory.u64.subarray(this.#state >>> 3)
     this.#frames = machine.frames.map((bytes) => {
@@ -151,11 +117,11 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     this.#pages = [...machine.pages]
     const { code, module } = toyInterpreter(hot, relocated, hotAt)
     const layout = relocated ? S.RELOCATED : S.WIDE
-    this.cache = new CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
-    this.#tlb = new Tlb(memory, this.#state + S.S_TLB_SETS, 1)
+    this.cache = new engine.CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
+    this.#tlb = new engine.Tlb(memory, this.#state + S.S_TLB_SETS, 1)
     this.cache.addClient(this.#tlb)
-    this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this)
-    this.#turn = new Turn(memory.i32.subarray(this.#state >>> 2), layout)
+    this.#fetch = new engine.CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this)
+    this.#turn = new engine.Turn(memory.i32.subarray(this.#state >>> 2), layout)
     this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)
     this.#u64[S.S_BASE >>> 3] = baseOf(relocated)
     this.#u64[S.S_MASK >>> 3] = 0xffff_ffffn
@@ -174,9 +140,9 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     })
     const runner = {
       state: this.#state,
-      executeSlots: (lo: number, hi: number) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
+      executeSlots: (lo: number, hi: number) => this.#tlb.lookup(0, engine.TLB_EXECUTE, lo, hi),
     }
-    const units = new UnitTable({
+    const units = new engine.UnitTable({
       table: exports['table'] as FunctionTable,
       imports: {
         memory: memory.memory,
@@ -188,7 +154,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     if (jit !== undefined && hotAt !== undefined) {
       const { called, onEmission, ...options } = jit
       const instructionSet = new ToyCompiled(memory, layout, new Set(called), onEmission)
-      this.jit = new Jit({ memory, cache: this.cache, code, countersAt: hotAt, instructionSet }, options)
+      this.jit = new engine.Jit({ memory, cache: this.cache, code, countersAt: hotAt, instructionSet }, options)
       this.jit.addTable(units)
     }
     this.#interpret = exports['run'] as (state: number, record: number) => number
@@ -223,9 +189,10 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       }
       if (this.#halted || (turn.mayEnd && turn.remaining <= 0)) return
       let status = this.#alone ? this.#step() : this.#slice()
-      if (status === STATUS_STEP) status = this.#step()
-      if (status === STATUS_FAULT) this.#deliver()
-      else if (status < 0 || status > STATUS_LEAVE) throw new Error(`status ${status}`, { cause: this.#fetch.error })
+      if (status === engine.STATUS_STEP) status = this.#step()
+      if (status === engine.STATUS_FAULT) this.#deliver()
+      else if (status < 0 || status > engine.STATUS_LEAVE)
+        throw new Error(`status ${status}`, { cause: this.#fetch.error })
     }
   }
 
@@ -234,17 +201,17 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const slice = turn.allowSlice()
     const status = this.#interpret(this.#state, 0)
     turn.settle(slice)
-    if (status === STATUS_EXIT) this.#leaveRecord()
-    else turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    if (status === engine.STATUS_EXIT) this.#leaveRecord()
+    else turn.mayEnd = status === engine.STATUS_LEAVE || status === engine.STATUS_CONTINUE
     return status
   }
 
   /** `halt` has set the program counter: the turn may end where a branch to there would let it. */
   #leaveRecord(): void {
     const record = this.#u32[S.S_RECORD >>> 2]!
-    const lo = this.#u32[S.S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!
+    const lo = this.#u32[S.S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + engine.R_OFFSET) >>> 1]!
     this.#turn.departFrom(lo, this.#u32[(S.S_PAGE_BASE >>> 2) + 1]!)
-    this.#turn.arrive(STATUS_EXIT)
+    this.#turn.arrive(engine.STATUS_EXIT)
   }
 
   /** Executes one instruction from a copy of its record, which nothing overwrites. */
@@ -257,19 +224,19 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     let record = this.#fetch.fetchOne(lo, hi)
     if (record === 0) {
       const reason = this.#u32[S.S_FETCH_STATUS >>> 2]!
-      const status = reason === STATUS_STEP ? this.#fetchBytes(pinned, pc) : reason
-      if (status !== STATUS_DONE) return status
+      const status = reason === engine.STATUS_STEP ? this.#fetchBytes(pinned, pc) : reason
+      if (status !== engine.STATUS_DONE) return status
     } else {
-      if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_LINK) >>> 2]!
-      if (u16[(record + R_OP) >>> 1] === OP_CROSS) record += RECORD_BYTES
-      u32.copyWithin(pinned >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
+      if (u16[(record + engine.R_OP) >>> 1] === engine.OP_UNIT) record = u32[(record + engine.R_LINK) >>> 2]!
+      if (u16[(record + engine.R_OP) >>> 1] === engine.OP_CROSS) record += engine.RECORD_BYTES
+      u32.copyWithin(pinned >>> 2, record >>> 2, (record + engine.RECORD_BYTES) >>> 2)
     }
-    u16[(pinned + R_OP) >>> 1]! &= OP_DEAD - 1
+    u16[(pinned + engine.R_OP) >>> 1]! &= engine.OP_DEAD - 1
     // The link of a branch would lead past the one instruction.
-    u32[(pinned + R_LINK) >>> 2] = 0
-    const next = pinned + RECORD_BYTES
-    u16[(next + R_OP) >>> 1] = OP_LEAVE
-    u16[(next + R_OFFSET) >>> 1] = u16[(pinned + R_OFFSET) >>> 1]! + u8[pinned + R_LENGTH]!
+    u32[(pinned + engine.R_LINK) >>> 2] = 0
+    const next = pinned + engine.RECORD_BYTES
+    u16[(next + engine.R_OP) >>> 1] = engine.OP_LEAVE
+    u16[(next + engine.R_OFFSET) >>> 1] = u16[(pinned + engine.R_OFFSET) >>> 1]! + u8[pinned + engine.R_LENGTH]!
     this.#turn.depart()
     this.#turn.allow(1)
     const status = this.#interpret(this.#state, pinned)
@@ -287,7 +254,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       const offset = lo & (PAGE_BYTES - 1)
       if (count > 0) {
         const mode = this.#u32[S.S_MODE >>> 2]!
-        if (this.cache.decodeBytes(record, this.#bytes, count, mode, offset) <= count) return STATUS_DONE
+        if (this.cache.decodeBytes(record, this.#bytes, count, mode, offset) <= count) return engine.STATUS_DONE
       }
       const at = pc + BigInt(count)
       const [atLo, atHi] = [Number(at & 0xffff_ffffn), Number(at >> 32n)]
@@ -327,13 +294,13 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   }
 
   check(): number {
-    return STATUS_DONE
+    return engine.STATUS_DONE
   }
 
   translate(lo: number, hi: number, into: ToyTranslation): number {
     if (!this.#locate(lo, hi, into)) return S.raise(this.#u32, S.FAULT_FETCH, lo, hi)
     if (!into.cacheable) into.ma = -1
-    return STATUS_DONE
+    return engine.STATUS_DONE
   }
 
   newTranslation(): ToyTranslation {
@@ -341,7 +308,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   }
 
   checkSecondPage(): number {
-    return STATUS_DONE
+    return engine.STATUS_DONE
   }
 
   nextHigh(hi: number): number {
@@ -374,7 +341,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       else if (i === 0) this.#memory.writeU32(ma, this.#memory.u32[data >>> 2]!)
     }
     this.#fill(lo, hi, write)
-    return STATUS_DONE
+    return engine.STATUS_DONE
   }
 
   /** Has the TLB hold the page of an address, unless it is a device's, or written and has code in it. */
@@ -383,42 +350,42 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const frame = (this.#scratch.ma & ~(PAGE_BYTES - 1)) >>> 0
     const set = { global: false, pageBytes: PAGE_BYTES, key: 0 }
     if (!this.#scratch.cacheable) return
-    if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, frame, set)
-    else if (this.#memory.codeBits[frame >>> 12] === 0) this.#tlb.fill(0, TLB_WRITE, lo, hi, frame, set)
+    if (!write) this.#tlb.fill(0, engine.TLB_READ, lo, hi, frame, set)
+    else if (this.#memory.codeBits[frame >>> 12] === 0) this.#tlb.fill(0, engine.TLB_WRITE, lo, hi, frame, set)
   }
 
   /** The import `probe` of units: looks for the page of an access, which is not made. */
   #probe(lo: number, hi: number, flags: number): number {
     const write = (flags & WRITE) !== 0
     const known = this.#locate(lo, hi, this.#scratch)
-    if (!known || (write && !this.#scratch.writable)) return STATUS_FAULT
+    if (!known || (write && !this.#scratch.writable)) return engine.STATUS_FAULT
     this.#fill(lo, hi, write)
-    return STATUS_DONE
+    return engine.STATUS_DONE
   }
 
   // ---------------------------------------------------------------- the host's functions
 
   #system(number: number, record: number): number {
-    if (this.#breaks?.() === true) return STATUS_ERROR
+    if (this.#breaks?.() === true) return engine.STATUS_ERROR
     const pc = this.#u64[S.S_PC >>> 3]!
     const linear = pc + baseOf(this.#relocated)
-    const next = pc + BigInt(this.#memory.u8[record + R_LENGTH]!)
+    const next = pc + BigInt(this.#memory.u8[record + engine.R_LENGTH]!)
     const fault = (kind: number, address: bigint): number =>
       S.raise(this.#u32, kind, Number(address & 0xffff_ffffn), Number(address >> 32n))
     const registers = this.#u64
     // One form leaves instructions to the host.
-    switch (number < HOST_OF_FORM ? number : SYSTEM.badJump) {
+    switch (number < engine.HOST_OF_FORM ? number : SYSTEM.badJump) {
       case SYSTEM.halt:
         this.#halted = true
         this.#u64[S.S_PC >>> 3] = next
-        return STATUS_EXIT
+        return engine.STATUS_EXIT
       case SYSTEM.increment:
         registers[0]!++
-        return STATUS_DONE
+        return engine.STATUS_DONE
       case SYSTEM.go: {
         const target = registers[1]! - baseOf(this.#relocated)
         this.#u64[S.S_PC >>> 3] = this.#relocated ? target & 0xffff_ffffn : target
-        return STATUS_JUMP
+        return engine.STATUS_JUMP
       }
       case SYSTEM.trap:
         return fault(S.FAULT_TRAP, linear)
@@ -426,10 +393,10 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         this.#u32[S.S_MODE >>> 2]! ^= 1
         this.#tlb.flushExecute()
         this.#u64[S.S_PC >>> 3] = next
-        return STATUS_JUMP
+        return engine.STATUS_JUMP
       case SYSTEM.attention:
-        this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
-        return STATUS_DONE
+        this.#u32[S.S_ATTENTION >>> 2] = engine.ATTENTION_ASKED
+        return engine.STATUS_DONE
       case SYSTEM.remap: {
         const [a, b] = [Number(registers[2]! & 3n), Number(registers[3]! & 3n)]
         const page = this.#pages[a]
@@ -440,12 +407,12 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
           this.#tlb.invalidatePage(Number(address & 0xffff_ffffn), Number(address >> 32n))
         }
         this.#u64[S.S_PC >>> 3] = next
-        return STATUS_JUMP
+        return engine.STATUS_JUMP
       }
       case SYSTEM.dma: {
         const frame = this.#frames[Number(registers[3]! & 3n) % this.#frames.length]!
         this.#memory.writeU32(frame + Number(registers[2]! & 0xffcn), Number(registers[4]! & 0xffff_ffffn))
-        return STATUS_DONE
+        return engine.STATUS_DONE
       }
       case SYSTEM.badJump: {
         const rs = (this.#memory.u16[(record + 10) >>> 1]! - S.S_REGISTERS) >>> 3

@@ -1,30 +1,7 @@
 /** What the programs of the chaos oracle are made of: the instruction, its registers and memory, and what comes up meanwhile. */
 import type { Rng } from '@retrap/tooling/soak'
 import type { Entry } from './corpus.ts'
-import {
-  BASE_16,
-  CODE,
-  FAR_SELECTORS,
-  HANDLERS,
-  KERNEL_STACK,
-  PORT,
-  PORTS,
-  RAM_BYTES,
-  SYSTEM_PAGES,
-  TSS,
-  TABLE_CODE,
-  USER_STACK,
-  USER_STACK_GPA,
-  WINDOW,
-  WINDOW_PAGES,
-  mapTableCode,
-  mapWindow,
-  ownEntry,
-  restoreSystem,
-  returningVector,
-  storedWindow,
-  windowFrame,
-} from './layout.ts'
+import * as L from './layout.ts'
 import type { Mode, WindowPage } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 
@@ -183,8 +160,8 @@ export function drawProgram(rng: Rng, mode: Mode, disturbed: boolean): Program {
   let kind: Kind = draw < 10 ? 'any form' : draw < 13 ? 'repeated' : draw < 15 ? 'events' : 'own walk'
   if (disturbed) kind = disturbedKind(draw, mode)
   const odds = kind === 'events' ? 2 : 6
-  const stored = SYSTEM_PAGES.filter((page) => rng.below(odds) === odds - 1 || (kind === 'tasks' && page === TSS))
-  const window = Array.from({ length: WINDOW_PAGES }, (): WindowPage => {
+  const stored = L.SYSTEM_PAGES.filter((page) => rng.below(odds) === odds - 1 || (kind === 'tasks' && page === L.TSS))
+  const window = Array.from({ length: L.WINDOW_PAGES }, (): WindowPage => {
     const page = rng.below(8)
     if (page < 3) return 'RAM'
     if (page < 5) return 'FIFO'
@@ -206,10 +183,10 @@ function disturbedKind(draw: number, { paging, supervisor }: Mode): Kind {
 /** Gives a machine's pages to whom a program wants them to belong. */
 export function arrange(machine: ChaosMachine, program: Program): void {
   for (const [i, page] of program.window.entries()) {
-    mapWindow(machine.view, i, page)
-    machine.setRom(windowFrame(i) >>> 12, page === 'ROM')
+    L.mapWindow(machine.view, i, page)
+    machine.setRom(L.windowFrame(i) >>> 12, page === 'ROM')
   }
-  if (program.kind === 'own walk') mapTableCode(machine.view, program.mode.paging)
+  if (program.kind === 'own walk') L.mapTableCode(machine.view, program.mode.paging)
 }
 
 /**
@@ -220,7 +197,7 @@ export function arrange(machine: ChaosMachine, program: Program): void {
 export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8Array, first: Uint8Array): Start {
   const { kind, mode } = program
   const long = mode.bits === 64
-  const base = mode.bits === 16 ? BASE_16 : 0
+  const base = mode.bits === 16 ? L.BASE_16 : 0
   const registers = new Uint8Array(128)
   const words = new DataView(registers.buffer)
   for (let i = 0; i < (long ? 16 : 8); i++) {
@@ -235,10 +212,10 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
   const operand = address(rng, entry.size)
   const kernelStack = mode.supervisor && rng.below(4) === 3 && base === 0
   let stack =
-    rng.below(3) === 0 ? address(rng, 64) : USER_STACK + 0x800 + rng.below(0x40) * (rng.below(2) === 0 ? 8 : 1)
-  if (kernelStack) stack = KERNEL_STACK + 0x800 + 8 * rng.below(0x40)
+    rng.below(3) === 0 ? address(rng, 64) : L.USER_STACK + 0x800 + rng.below(0x40) * (rng.below(2) === 0 ? 8 : 1)
+  if (kernelStack) stack = L.KERNEL_STACK + 0x800 + 8 * rng.below(0x40)
   set(RCX, rng.below(8) === 7 ? rng.u32() & 0xff : rng.below(10))
-  if (rng.below(2) === 0) set(RDX, PORT + rng.below(PORTS))
+  if (rng.below(2) === 0) set(RDX, L.PORT + rng.below(L.PORTS))
   set(RBX, operand - base)
   set(RBP, address(rng, 64) - base)
   const source = address(rng, entry.size)
@@ -261,7 +238,7 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
     flags &= ~FLAG_TF
     if (rng.below(2) === 1) flags ^= FLAG_DF
     interrupts = rng.below(3) === 2 ? 'during' : 'none'
-    if (interrupts === 'during') stack = USER_STACK + 0x900
+    if (interrupts === 'during') stack = L.USER_STACK + 0x900
   }
   if (interrupts === 'before' || interrupts === 'during') flags |= FLAG_IF
   else if (kind === 'repeated') flags &= ~FLAG_IF
@@ -274,21 +251,21 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
   const own = kind === 'own walk' ? ownWalk(rng, mode) : undefined
   let bytes = own?.bytes ?? (interrupts === 'shadowed' ? Uint8Array.of(STI, ...entry.bytes) : entry.bytes)
   if ((kind === 'events' || kind === 'tasks') && FAR.test(entry.form) && entry.form.includes('ptr')) {
-    const selectors = kind === 'tasks' ? TASK_SELECTORS : FAR_SELECTORS
+    const selectors = kind === 'tasks' ? TASK_SELECTORS : L.FAR_SELECTORS
     bytes = bytes.slice()
     bytes[bytes.length - 2] = selectors[rng.below(selectors.length)] as number
   }
   bytes = Uint8Array.of(...bytes, ...after)
   // Near the end of a page, now and then.
-  let linear = CODE + (rng.below(3) === 2 ? 0x1000 - rng.below(bytes.length + 1) : 0x40)
+  let linear = L.CODE + (rng.below(3) === 2 ? 0x1000 - rng.below(bytes.length + 1) : 0x40)
   let code = linear
   if (own !== undefined) {
-    code = ownEntry(mode.paging) + 1 - bytes.length
-    linear = TABLE_CODE + (code & 0xfff)
-    set(RBX, WINDOW + 0x100 + rng.below(0x80) - base)
-    set(RDI, WINDOW + 0x200 + rng.below(0x80) - base)
+    code = L.ownEntry(mode.paging) + 1 - bytes.length
+    linear = L.TABLE_CODE + (code & 0xfff)
+    set(RBX, L.WINDOW + 0x100 + rng.below(0x80) - base)
+    set(RDI, L.WINDOW + 0x200 + rng.below(0x80) - base)
     // The entry of the page with the stack is code too: a fault's frame sets A and D there.
-    if (mode.supervisor && rng.below(2) === 1) set(RSP, WINDOW + 0x1800 - base)
+    if (mode.supervisor && rng.below(2) === 1) set(RSP, L.WINDOW + 0x1800 - base)
     clearAccessed = true
   }
   const frame = drawFrame(rng, program, entry)
@@ -298,16 +275,16 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
     ...{ bytes, linear, code, registers, indices, flags, fullX87, clearAccessed, interrupts },
     repeats: kind === 'repeated',
     followed,
-    vector: interrupts === 'during' ? returningVector(mode.paging) : INTERRUPT,
-    frames: mode.supervisor ? USER_STACK_GPA + 0x900 : KERNEL_STACK + 0x1000,
+    vector: interrupts === 'during' ? L.returningVector(mode.paging) : INTERRUPT,
+    frames: mode.supervisor ? L.USER_STACK_GPA + 0x900 : L.KERNEL_STACK + 0x1000,
     prepare(machine) {
       if (kind === 'events' || kind === 'tasks') {
-        restoreSystem(machine.ram, first, mode.paging, nested)
-        restoreSystem(machine.devices.store, first, mode.paging, nested)
+        L.restoreSystem(machine.ram, first, mode.paging, nested)
+        L.restoreSystem(machine.devices.store, first, mode.paging, nested)
       }
       if (own !== undefined) {
-        mapWindow(machine.view, 0, program.window[0] as WindowPage)
-        machine.ram[ownEntry(mode.paging)]! |= own.kept
+        L.mapWindow(machine.view, 0, program.window[0] as WindowPage)
+        machine.ram[L.ownEntry(mode.paging)]! |= own.kept
         // The entry before it is of a page that nobody uses.
         machine.ram.set(bytes.subarray(0, -1), code)
         machine.codeHasChanged()
@@ -329,28 +306,28 @@ export function writeCode(machine: ChaosMachine, at: number, bytes: Uint8Array):
 
 /** Writes a byte of the guest's where it is, if that can be written. */
 function poke(machine: ChaosMachine, { window, stored }: Program, linear: number, value: number): void {
-  const page = (linear - WINDOW) >>> 12
-  if (linear >= WINDOW && page < WINDOW_PAGES) {
-    if (window[page] === 'store') machine.devices.store[storedWindow(page) + (linear & 0xfff)] = value
-    else machine.ram[windowFrame(page) + (linear & 0xfff)] = value
+  const page = (linear - L.WINDOW) >>> 12
+  if (linear >= L.WINDOW && page < L.WINDOW_PAGES) {
+    if (window[page] === 'store') machine.devices.store[L.storedWindow(page) + (linear & 0xfff)] = value
+    else machine.ram[L.windowFrame(page) + (linear & 0xfff)] = value
     return
   }
-  const gpa = linear >= USER_STACK ? linear - USER_STACK + USER_STACK_GPA : linear
-  if (gpa >= RAM_BYTES) return
+  const gpa = linear >= L.USER_STACK ? linear - L.USER_STACK + L.USER_STACK_GPA : linear
+  if (gpa >= L.RAM_BYTES) return
   if (stored.includes(gpa & ~0xfff)) machine.devices.store[gpa] = value
   else machine.ram[gpa] = value
 }
 
 /** An address that an operand of `size` bytes may cross a page from, or lie wholly in one. */
 function address(rng: Rng, size: number): number {
-  const page = WINDOW + 0x1000 * rng.below(WINDOW_PAGES)
+  const page = L.WINDOW + 0x1000 * rng.below(L.WINDOW_PAGES)
   switch (rng.below(4)) {
     case 0:
       return page + 0x800 + 64 * rng.below(8)
     case 1:
       return page + 0x10 + rng.below(0x100)
     default: {
-      const edge = WINDOW + 0x1000 * (1 + rng.below(WINDOW_PAGES - 1))
+      const edge = L.WINDOW + 0x1000 * (1 + rng.below(L.WINDOW_PAGES - 1))
       return rng.below(2) === 0 ? edge - rng.below(size + 1) : (edge - rng.below(size + 16)) & -16
     }
   }
@@ -358,7 +335,7 @@ function address(rng: Rng, size: number): number {
 
 /** Where a repeated instruction crosses a page sooner or later, upwards or downwards. */
 function nearEdge(rng: Rng): number {
-  const edge = WINDOW + 0x1000 * rng.below(WINDOW_PAGES + 1)
+  const edge = L.WINDOW + 0x1000 * rng.below(L.WINDOW_PAGES + 1)
   const away = rng.below(3) === 0 ? 0x100 : 0x18
   return edge + rng.below(2 * away) - away
 }
@@ -389,9 +366,9 @@ function drawFrame(rng: Rng, { kind, mode }: Program, { form, word }: Entry): Fr
   let selector = rng.below(2) === 0 ? 0x38 : 0x23
   if (kind === 'events') {
     const odd = rng.below(4) > (returns ? 2 : 0)
-    selector = odd ? (FAR_SELECTORS[rng.below(FAR_SELECTORS.length)] as number) : ours
+    selector = odd ? (L.FAR_SELECTORS[rng.below(L.FAR_SELECTORS.length)] as number) : ours
   }
-  const values = returns ? [HANDLERS, selector, 0x3202, USER_STACK + 0x900, 0x2b] : [HANDLERS, selector]
+  const values = returns ? [L.HANDLERS, selector, 0x3202, L.USER_STACK + 0x900, 0x2b] : [L.HANDLERS, selector]
   const fields = values.map((value, i) => ({ offset: i * word, size: i === 1 ? 2 : Math.min(word, 4), value }))
   return { onStack: returns, fields }
 }

@@ -1,37 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { defineDevice, type DeviceModel } from '@retrap/device'
-import {
-  HVM_IOREQSRV_BUFIOREQ_ATOMIC,
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_ASK,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-  IOREQ_READ,
-  IOREQ_TYPE_INVALIDATE,
-  IOREQ_TYPE_PCI_CONFIG,
-  IOREQ_TYPE_PIO,
-  IOREQ_TYPE_TIMEOFFSET,
-  IOREQ_WRITE,
-  STATE_IOREQ_NONE,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PCI,
-  XEN_DMOP_IO_RANGE_PORT,
-  createIoRequest,
-  formatTrace,
-  type IoRequest,
-  type IoreqServer,
-  type ServerOptions,
-} from '../../src/index.ts'
+import * as ioreq from '../../src/index.ts'
 import { makeMachine, STATUS } from './machine.ts'
 
 type Machine = ReturnType<typeof makeMachine>
 
 /** A server that takes requests when it is told to, and answers when it is told to. */
-function foreign(machine: Machine, options: Partial<ServerOptions> = {}) {
-  const seen: IoRequest[] = []
+function foreign(machine: Machine, options: Partial<ioreq.ServerOptions> = {}) {
+  const seen: ioreq.IoRequest[] = []
   const notices: string[] = []
-  const server: IoreqServer = machine.dispatch.createServer({
+  const server: ioreq.IoreqServer = machine.dispatch.createServer({
     name: 'foreign',
     transport: {
       notify: (vcpu) => void notices.push(`vcpu ${vcpu}`),
@@ -39,8 +17,8 @@ function foreign(machine: Machine, options: Partial<ServerOptions> = {}) {
     },
     ...options,
   })
-  const take = (vcpu = 0): IoRequest => {
-    const request = createIoRequest()
+  const take = (vcpu = 0): ioreq.IoRequest => {
+    const request = ioreq.createIoRequest()
     expect(server.slot(vcpu).accept(request)).toBe(true)
     seen.push(request)
     return request
@@ -49,8 +27,8 @@ function foreign(machine: Machine, options: Partial<ServerOptions> = {}) {
     expect(server.slot(vcpu).answer(lo, hi)).toBe(true)
     server.answered(vcpu)
   }
-  const buffered = (): IoRequest | null => {
-    const request = createIoRequest()
+  const buffered = (): ioreq.IoRequest | null => {
+    const request = ioreq.createIoRequest()
     return server.ring!.consume(request) ? request : null
   }
   server.setState(true)
@@ -83,12 +61,12 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
 
   test('reads and writes a function’s 4096 bytes, in 1 to 8 bytes', () => {
     const { dispatch } = makeMachine({ ecam }, [express])
-    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
-    expect(dispatch.mmioRead(at(3, 2), 2)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(at(3, 2), 2)).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678)
-    expect(dispatch.mmioWrite(at(3, 0x40), 8, 0x1122_3344, 0x5566_7788)).toBe(STATUS_DONE)
-    expect(dispatch.mmioRead(at(3, 0x40), 8)).toBe(STATUS_DONE)
+    expect(dispatch.mmioWrite(at(3, 0x40), 8, 0x1122_3344, 0x5566_7788)).toBe(ioreq.STATUS_DONE)
+    expect(dispatch.mmioRead(at(3, 0x40), 8)).toBe(ioreq.STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1122_3344, 0x5566_7788])
     dispatch.mmioWrite(at(3, 0xffc), 1, 0x5a, 0)
     dispatch.mmioRead(at(3, 0xffc), 4)
@@ -101,7 +79,7 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     { what: 'an access over the end of a window', address: at(0, 0, 16) - 2 },
   ])('$what reads as ones', ({ address }) => {
     const { dispatch } = makeMachine({ ecam }, [express])
-    expect(dispatch.mmioRead(address, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(address, 4)).toBe(ioreq.STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
   })
 
@@ -109,26 +87,31 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     const { dispatch } = makeMachine({ ecam }, [express])
     const moved = 0xb000_0000
     dispatch.setEcam([{ base: moved, firstBus: 0, lastBus: 255 }])
-    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(STATUS_UNHANDLED)
-    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(ioreq.STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
     dispatch.setEcam([])
-    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(ioreq.STATUS_UNHANDLED)
     expect(() => dispatch.setEcam([{ base: 5, firstBus: 0, lastBus: 0 }])).toThrow(/whole MiB/)
   })
 
   test('a foreign server gets a PCI_CONFIG request with segment, bus, device, function and 12 bits of register', () => {
     const machine = makeMachine({ ecam: [{ base: BASE, segment: 2, firstBus: 1, lastBus: 1 }] })
     const { server, take, answer } = foreign(machine)
-    server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x2_0123, 0x2_0123)
+    server.mapRange(ioreq.XEN_DMOP_IO_RANGE_PCI, 0x2_0123, 0x2_0123)
     const address = BASE + 0x10_0000 + 0x23_000 + 0xabc
-    expect(machine.dispatch.mmioRead(address, 4)).toBe(STATUS_ASK)
-    const request = machine.request({ direction: IOREQ_READ, addressLo: address, size: 4 })
-    expect(machine.dispatch.submit(0, request)).toBe(STATUS_RETRY)
+    expect(machine.dispatch.mmioRead(address, 4)).toBe(ioreq.STATUS_ASK)
+    const request = machine.request({ direction: ioreq.IOREQ_READ, addressLo: address, size: 4 })
+    expect(machine.dispatch.submit(0, request)).toBe(ioreq.STATUS_RETRY)
     const seen = take()
-    expect([seen.type, seen.addressHi, seen.addressLo, seen.size]).toEqual([IOREQ_TYPE_PCI_CONFIG, 0x2_0123, 0xabc, 4])
+    expect([seen.type, seen.addressHi, seen.addressLo, seen.size]).toEqual([
+      ioreq.IOREQ_TYPE_PCI_CONFIG,
+      0x2_0123,
+      0xabc,
+      4,
+    ])
     answer(7)
-    expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
     expect(machine.dispatch.lo).toBe(7)
   })
 
@@ -143,13 +126,13 @@ describe('TIMEOFFSET', () => {
     const seen: number[] = []
     const model = defineDevice({ name: 'rtc', timeOffset: (seconds) => void seen.push(seconds) })
     const machine = makeMachine({}, [model])
-    const { buffered, notices } = foreign(machine, { bufferedMode: HVM_IOREQSRV_BUFIOREQ_ATOMIC })
+    const { buffered, notices } = foreign(machine, { bufferedMode: ioreq.HVM_IOREQSRV_BUFIOREQ_ATOMIC })
     expect(machine.dispatch.timeOffset(-3600n)).toBe(0)
     expect(seen).toEqual([-3600])
     expect(notices).toEqual(['ring'])
     const request = buffered()!
     expect([request.type, request.size, request.dataLo | 0, request.dataHi | 0]).toEqual([
-      IOREQ_TYPE_TIMEOFFSET,
+      ioreq.IOREQ_TYPE_TIMEOFFSET,
       8,
       -3600,
       -1,
@@ -172,13 +155,13 @@ describe('INVALIDATE', () => {
     const a = foreign(machine)
     const b = foreign(machine)
     foreign(machine).server.setState(false)
-    expect(machine.dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
+    expect(machine.dispatch.requests.invalidate(1)).toBe(ioreq.STATUS_RETRY)
     expect(dropped).toEqual(['dma'])
     expect(machine.dispatch.requests.has(1)).toBe(true)
     expect(() => machine.dispatch.submit(1, machine.request({}))).toThrow(/2 servers to acknowledge/)
     // As Xen fills it in: a write of four bytes of all ones.
     const all = { dataLo: 0xffff_ffff, dataHi: 0xffff_ffff }
-    const expected = { type: IOREQ_TYPE_INVALIDATE, direction: IOREQ_WRITE, size: 4, count: 1, ...all }
+    const expected = { type: ioreq.IOREQ_TYPE_INVALIDATE, direction: ioreq.IOREQ_WRITE, size: 4, count: 1, ...all }
     for (const each of [a, b]) expect(each.take(1)).toMatchObject(expected)
     b.answer(0, 0, 1)
     expect(machine.completed).toEqual([])
@@ -189,20 +172,23 @@ describe('INVALIDATE', () => {
 
   test('needs no answer where all servers are in the process', () => {
     const machine = makeMachine({}, [defineDevice({ name: 'dma' })])
-    expect(machine.dispatch.requests.invalidate(0)).toBe(STATUS_DONE)
+    expect(machine.dispatch.requests.invalidate(0)).toBe(ioreq.STATUS_DONE)
     expect(machine.completed).toEqual([])
   })
 
   test('follows a cancelled request that is still in the slot', () => {
     const machine = makeMachine()
     const { server, take, answer } = foreign(machine)
-    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x100)
-    machine.dispatch.submit(0, machine.request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100 }))
+    server.mapRange(ioreq.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x100)
+    machine.dispatch.submit(
+      0,
+      machine.request({ type: ioreq.IOREQ_TYPE_PIO, direction: ioreq.IOREQ_READ, addressLo: 0x100 }),
+    )
     take()
     machine.dispatch.requests.cancel(0)
-    expect(machine.dispatch.requests.invalidate(0)).toBe(STATUS_RETRY)
+    expect(machine.dispatch.requests.invalidate(0)).toBe(ioreq.STATUS_RETRY)
     answer(1)
-    expect(take().type).toBe(IOREQ_TYPE_INVALIDATE)
+    expect(take().type).toBe(ioreq.IOREQ_TYPE_INVALIDATE)
     answer(0)
     expect(machine.completed).toEqual([0])
   })
@@ -219,9 +205,9 @@ describe('INVALIDATE', () => {
 
 describe('buffered writes', () => {
   const vga = (machine: Machine) => {
-    const made = foreign(machine, { bufferedMode: HVM_IOREQSRV_BUFIOREQ_ATOMIC })
-    made.server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0xa_0000, 0xb_ffff)
-    made.server.setBufferedRanges(XEN_DMOP_IO_RANGE_MEMORY, [[0xa_0000, 0xb_ffff]])
+    const made = foreign(machine, { bufferedMode: ioreq.HVM_IOREQSRV_BUFIOREQ_ATOMIC })
+    made.server.mapRange(ioreq.XEN_DMOP_IO_RANGE_MEMORY, 0xa_0000, 0xb_ffff)
+    made.server.setBufferedRanges(ioreq.XEN_DMOP_IO_RANGE_MEMORY, [[0xa_0000, 0xb_ffff]])
     return made
   }
 
@@ -230,27 +216,27 @@ describe('buffered writes', () => {
     const { buffered, take, answer, notices } = vga(machine)
     for (let i = 0; i < 511; i++) {
       expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000 + i, dataLo: i & 0xff }))).toBe(
-        STATUS_DONE,
+        ioreq.STATUS_DONE,
       )
     }
     expect(notices).toHaveLength(511)
-    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xb_0000, dataLo: 9 }))).toBe(STATUS_RETRY)
+    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xb_0000, dataLo: 9 }))).toBe(ioreq.STATUS_RETRY)
     for (let i = 0; i < 511; i++) expect(buffered()!.addressLo).toBe(0xa_0000 + i)
     expect(take().addressLo).toBe(0xb_0000)
     answer(0)
-    expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
   })
 
   test.each([
-    { what: 'reads', fields: { direction: IOREQ_READ } },
+    { what: 'reads', fields: { direction: ioreq.IOREQ_READ } },
     { what: 'strings', fields: { count: 2 } },
     { what: 'pointer data', fields: { dataIsPointer: true } },
     { what: 'writes beside the ranges', fields: { addressLo: 0xc_0000 } },
   ])('$what go through the slot', ({ fields }) => {
     const machine = makeMachine()
     const { server, take } = vga(machine)
-    server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0xc_0000, 0xc_ffff)
-    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000, ...fields }))).toBe(STATUS_RETRY)
+    server.mapRange(ioreq.XEN_DMOP_IO_RANGE_MEMORY, 0xc_0000, 0xc_ffff)
+    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000, ...fields }))).toBe(ioreq.STATUS_RETRY)
     take()
   })
 })
@@ -259,17 +245,17 @@ describe('the deadline of a server', () => {
   const hung = (policy: 'crash' | 'detach', deadlineMs = 20) => {
     const machine = makeMachine({ deadlineMs, policy })
     const made = foreign(machine)
-    made.server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
+    made.server.mapRange(ioreq.XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
     return { ...machine, ...made }
   }
-  const read = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, size: 2 }
+  const read = { type: ioreq.IOREQ_TYPE_PIO, direction: ioreq.IOREQ_READ, addressLo: 0x100, size: 2 }
 
   test.each([
-    { policy: 'crash' as const, status: STATUS_ERROR, alive: true },
-    { policy: 'detach' as const, status: STATUS_UNHANDLED, alive: false },
+    { policy: 'crash' as const, status: ioreq.STATUS_ERROR, alive: true },
+    { policy: 'detach' as const, status: ioreq.STATUS_UNHANDLED, alive: false },
   ])('passes: policy $policy', async ({ policy, status, alive }) => {
     const { dispatch, completed, failures, server, request } = hung(policy)
-    expect(dispatch.submit(0, request(read))).toBe(STATUS_RETRY)
+    expect(dispatch.submit(0, request(read))).toBe(ioreq.STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 60))
     expect(completed).toEqual([0])
     expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
@@ -305,7 +291,7 @@ describe('the deadline of a server', () => {
       await new Promise((resolve) => setTimeout(resolve, 12))
       take()
       answer(i)
-      expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
+      expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
     }
     expect(failures).toEqual([])
   })
@@ -318,13 +304,13 @@ describe('the deadline of a server', () => {
     const { dispatch, failures, request } = makeMachine({ deadlineMs: 10, policy: 'detach' }, models)
     dispatch.submit(0, request(read))
     await new Promise((resolve) => setTimeout(resolve, 40))
-    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_UNHANDLED)
     expect(failures.map((f) => f.device)).toEqual(['hangs'])
-    expect(dispatch.submit(0, request(read))).toBe(STATUS_DONE)
+    expect(dispatch.submit(0, request(read))).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(0xffff)
     dispatch.submit(0, request({ ...read, addressLo: 0x104 }))
     await new Promise((resolve) => setTimeout(resolve, 0))
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(5)
   })
 })
@@ -338,20 +324,20 @@ describe('a host that defers', () => {
       defineDevice({ name: 'sync', synchronous: true, ports: { base: 0x80, size: 1 }, read: () => 0x42 }),
     )
     const { dispatch, request } = machine
-    expect(dispatch.portRead(0x80, 1)).toBe(STATUS_ASK)
-    expect(dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x80 }))).toBe(
-      STATUS_RETRY,
-    )
+    expect(dispatch.portRead(0x80, 1)).toBe(ioreq.STATUS_ASK)
+    expect(
+      dispatch.submit(0, request({ type: ioreq.IOREQ_TYPE_PIO, direction: ioreq.IOREQ_READ, addressLo: 0x80 })),
+    ).toBe(ioreq.STATUS_RETRY)
     await Promise.resolve()
-    expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
+    expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
     expect([dispatch.lo, turns]).toEqual([0x42, 1])
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
-    const config = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0xcfc, size: 4 }
-    expect(dispatch.submit(0, request(config))).toBe(STATUS_RETRY)
+    const config = { type: ioreq.IOREQ_TYPE_PIO, direction: ioreq.IOREQ_READ, addressLo: 0xcfc, size: 4 }
+    expect(dispatch.submit(0, request(config))).toBe(ioreq.STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
+    expect(dispatch.requests.take(0)).toBe(ioreq.STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
   })
 })
@@ -364,19 +350,21 @@ describe('the request trace', () => {
       defineDevice({ name: 'b', mmio: { base: 0x9000, size: 16 }, read: async () => 0x34 }),
       express,
     ]
-    const trace = { trace: (record: Parameters<typeof formatTrace>[0]) => void lines.push(formatTrace(record)) }
+    const trace = {
+      trace: (record: Parameters<typeof ioreq.formatTrace>[0]) => void lines.push(ioreq.formatTrace(record)),
+    }
     const { dispatch, request } = makeMachine(trace, models)
     dispatch.portRead(0x80, 1)
     dispatch.portWrite(0x81, 1, 0xff)
     dispatch.mmioRead(0x1_0000_0000, 8)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
     dispatch.portRead(0xcfc, 2)
-    expect(dispatch.mmioRead(0x9004, 4)).toBe(STATUS_ASK)
-    dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x9004, size: 4 }))
+    expect(dispatch.mmioRead(0x9004, 4)).toBe(ioreq.STATUS_ASK)
+    dispatch.submit(0, request({ direction: ioreq.IOREQ_READ, addressLo: 0x9004, size: 4 }))
     await new Promise((resolve) => setTimeout(resolve, 0))
     dispatch.requests.take(0)
-    dispatch.submit(1, request({ direction: IOREQ_WRITE, addressLo: 0x9000, size: 2, dataLo: 7 }))
-    dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x9008, size: 1 }))
+    dispatch.submit(1, request({ direction: ioreq.IOREQ_WRITE, addressLo: 0x9000, size: 2, dataLo: 7 }))
+    dispatch.submit(0, request({ direction: ioreq.IOREQ_READ, addressLo: 0x9008, size: 1 }))
     dispatch.requests.cancel(0)
     await new Promise((resolve) => setTimeout(resolve, 0))
     expect(lines).toEqual([
@@ -405,5 +393,5 @@ test('an answer that nobody asked for is found out', () => {
   server.answered(0)
   expect(String(machine.failures[0]?.cause)).toContain('went to state 3')
   expect(server.alive).toBe(false)
-  expect(server.slot(0).state).toBe(STATE_IOREQ_NONE)
+  expect(server.slot(0).state).toBe(ioreq.STATE_IOREQ_NONE)
 })

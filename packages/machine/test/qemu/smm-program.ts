@@ -24,42 +24,11 @@ import {
 } from '@retrap/x86-assembler'
 import { leave, show } from '../support/boot-disk.ts'
 import type { Step } from './a20-program.ts'
-import {
-  SMRAM,
-  RESET_SMBASE,
-  LOW_SMBASE,
-  FIRST_POINTER,
-  SECOND_POINTER,
-  COUNTER,
-  SECOND_COUNTER,
-  SIGNAL,
-  RESULT,
-  ICR_HIGH,
-  SELF,
-  NMI,
-  SMI,
-  INIT,
-  STARTUP,
-  IRQ_VECTOR,
-  D_OPEN,
-  D_CLS,
-  D_LCK,
-  G_SMRAME,
-  type Board,
-  showWords,
-  configure,
-  showConfiguration,
-  lookForSmram,
-  look,
-  type Context,
-  protectedMode,
-  setUp,
-  send,
-} from './smm-context.ts'
+import * as C from './smm-context.ts'
 import { tseg, window } from './smm-memory.ts'
 
 /** The program. @returns its steps, in order */
-export function smmProgram(asm: Assembler, board: Board): Step[] {
+export function smmProgram(asm: Assembler, board: C.Board): Step[] {
   const steps: Step[] = []
   const bodies: (() => void)[] = []
   const step = (name: string, bytes: number): void => void steps.push([name, bytes])
@@ -73,10 +42,10 @@ export function smmProgram(asm: Assembler, board: Board): Step[] {
     return label
   }
   const commons = new Map([
-    [FIRST_POINTER, asm.label()],
-    [SECOND_POINTER, asm.label()],
+    [C.FIRST_POINTER, asm.label()],
+    [C.SECOND_POINTER, asm.label()],
   ])
-  const stub = (base: number, pointer = FIRST_POINTER): void => {
+  const stub = (base: number, pointer = C.FIRST_POINTER): void => {
     // jmp 0:common
     asm
       .mov(byte(base + 0x8000), 0xea)
@@ -85,15 +54,15 @@ export function smmProgram(asm: Assembler, board: Board): Step[] {
   }
   const smi = (label: Label): void => {
     const next = asm.label()
-    asm.mov(dword(FIRST_POINTER), label).mov(al, 0x42).out(0xb2, al).jmp(next).bind(next)
+    asm.mov(dword(C.FIRST_POINTER), label).mov(al, 0x42).out(0xb2, al).jmp(next).bind(next)
   }
-  const idtr = protectedMode(asm)
-  setUp(asm, idtr)
-  const smram = (value: number): void => configure(asm, board.smram, value)
-  smram(D_OPEN | G_SMRAME)
-  stub(SMRAM)
-  asm.mov(byte(SMRAM + 0x100), 0x5a)
-  smram(G_SMRAME)
+  const idtr = C.protectedMode(asm)
+  C.setUp(asm, idtr)
+  const smram = (value: number): void => C.configure(asm, board.smram, value)
+  smram(C.D_OPEN | C.G_SMRAME)
+  stub(C.SMRAM)
+  asm.mov(byte(C.SMRAM + 0x100), 0x5a)
+  smram(C.G_SMRAME)
   const context = { asm, board, step, body, smi, stub, smram }
   entry(context)
   pending(context)
@@ -102,12 +71,12 @@ export function smmProgram(asm: Assembler, board: Board): Step[] {
   window(context)
   if (board.machine === 'q35') tseg(context)
   secondProcessor(context)
-  smram(D_LCK | D_OPEN | G_SMRAME)
-  showConfiguration(asm)
-  smram(D_OPEN | D_CLS)
-  showConfiguration(asm)
-  lookForSmram(asm)
-  smi(body(() => show(asm.mov(esi, imm32(SMRAM + 0x100)).mov(al, byte(esi)))))
+  smram(C.D_LCK | C.D_OPEN | C.G_SMRAME)
+  C.showConfiguration(asm)
+  smram(C.D_OPEN | C.D_CLS)
+  C.showConfiguration(asm)
+  C.lookForSmram(asm)
+  smi(body(() => show(asm.mov(esi, imm32(C.SMRAM + 0x100)).mov(al, byte(esi)))))
   step(LOCK_STEP, 4)
   leave(asm)
   // The second processor begins at 0F000H.
@@ -116,7 +85,7 @@ export function smmProgram(asm: Assembler, board: Board): Step[] {
   return steps
 }
 
-function entry({ asm, board, step, body, smi }: Context): void {
+function entry({ asm, board, step, body, smi }: C.Context): void {
   smi(
     body(() => {
       asm.in(al, 0xb2)
@@ -125,18 +94,18 @@ function entry({ asm, board, step, body, smi }: Context): void {
       show(asm)
       for (const register of [cr0, cr4]) {
         asm.mov(eax, register)
-        showWords(asm)
+        C.showWords(asm)
       }
       asm.mov(eax, dr7)
-      showWords(asm)
+      C.showWords(asm)
       asm.mov(ecx, imm32(0xc000_0080)).rdmsr()
-      showWords(asm)
+      C.showWords(asm)
       for (const segment of [ds, es, ss]) {
         asm.mov(ax, segment)
         show(asm)
       }
       asm.pushfd().pop(eax)
-      showWords(asm)
+      C.showWords(asm)
     }),
   )
   step('the handler: ports B2h and B3h, CR0, CR4, DR7, EFER, selectors, EFLAGS', 25)
@@ -144,24 +113,24 @@ function entry({ asm, board, step, body, smi }: Context): void {
   asm.mov(ebx, imm32(0x1234_5678)).mov(edi, imm32(0x9abc_def0))
   smi(
     body(() => {
-      asm.mov(esi, imm32(SMRAM + 0xfefc)).mov(eax, dword(esi))
-      showWords(asm)
+      asm.mov(esi, imm32(C.SMRAM + 0xfefc)).mov(eax, dword(esi))
+      C.showWords(asm)
       for (const at of [0xffe0, 0xffc8, 0xfed0, 0xff58, 0xfe10, 0xfe14, 0xff00, 0xfec8, 0xfe8c, 0xfe88]) {
-        asm.mov(esi, imm32(SMRAM + at)).mov(eax, dword(esi))
-        showWords(asm)
+        asm.mov(esi, imm32(C.SMRAM + at)).mov(eax, dword(esi))
+        C.showWords(asm)
       }
       // RBX is changed.
-      asm.mov(esi, imm32(SMRAM + 0xffe0)).add(dword(esi), imm32(1))
+      asm.mov(esi, imm32(C.SMRAM + 0xffe0)).add(dword(esi), imm32(1))
     }),
   )
   asm.mov(eax, ebx)
-  showWords(asm)
+  C.showWords(asm)
   asm.mov(eax, edi)
-  showWords(asm)
+  C.showWords(asm)
   step(SAVE_AREA_STEP, 52)
   // All commands, ACPI's two among them; the status byte raises none.
   asm.mov(
-    dword(FIRST_POINTER),
+    dword(C.FIRST_POINTER),
     body(() => show(asm.mov(al, 'S'.charCodeAt(0)))),
   )
   for (const [port, value] of [
@@ -179,11 +148,11 @@ function entry({ asm, board, step, body, smi }: Context): void {
   step('commands that raise SMI, and what the ports hold', board.machine === 'q35' ? 6 : 4)
 }
 
-function pending({ asm, step, body, smi }: Context): void {
+function pending({ asm, step, body, smi }: C.Context): void {
   const letter = (value: string): void => void show(asm.mov(al, value.charCodeAt(0)))
   smi(
     body(() => {
-      send(asm, SELF | NMI)
+      C.send(asm, C.SELF | C.NMI)
       letter('a')
     }),
   )
@@ -191,7 +160,7 @@ function pending({ asm, step, body, smi }: Context): void {
   step('an NMI in the handler comes after RSM', 3)
   smi(
     body(() => {
-      send(asm, SELF | IRQ_VECTOR)
+      C.send(asm, C.SELF | C.IRQ_VECTOR)
       letter('a')
     }),
   )
@@ -204,8 +173,8 @@ function pending({ asm, step, body, smi }: Context): void {
   asm.sti().nop()
   smi(
     body(() => {
-      send(asm, SELF | IRQ_VECTOR)
-      send(asm, SELF | NMI)
+      C.send(asm, C.SELF | C.IRQ_VECTOR)
+      C.send(asm, C.SELF | C.NMI)
       letter('a')
     }),
   )
@@ -213,18 +182,18 @@ function pending({ asm, step, body, smi }: Context): void {
   asm.cli()
   step('NMI and interrupt in the handler', 4)
   // A second SMI waits for RSM. The handler counts; more than one is one.
-  asm.mov(dword(COUNTER), imm32(0))
+  asm.mov(dword(C.COUNTER), imm32(0))
   smi(
     body(() => {
       const done = asm.label()
-      asm.mov(esi, imm32(COUNTER)).add(dword(esi), imm32(1)).cmp(dword(esi), imm32(1)).jnz(done)
+      asm.mov(esi, imm32(C.COUNTER)).add(dword(esi), imm32(1)).cmp(dword(esi), imm32(1)).jnz(done)
       asm.mov(al, 0x43).out(0xb2, al).mov(al, 0x44).out(0xb2, al).jmp(done).bind(done)
       letter('a')
     }),
   )
   letter('b')
-  asm.mov(eax, dword(COUNTER))
-  showWords(asm)
+  asm.mov(eax, dword(C.COUNTER))
+  C.showWords(asm)
   step('two SMIs in the handler are one after it', 7)
   // The handler's IRET lets an NMI in, by the interrupt table of real mode.
   smi(
@@ -239,7 +208,7 @@ function pending({ asm, step, body, smi }: Context): void {
         .mov(esi, imm32(0x2_1008))
         .mov(word(esi), handler)
         .mov(word(esi, { disp: 2 }), 0)
-      send(asm, SELF | NMI)
+      C.send(asm, C.SELF | C.NMI)
       letter('a')
       asm.pushf().push(cs).push(back).db(0xcf).bind(back).nop()
       letter('b')
@@ -249,9 +218,9 @@ function pending({ asm, step, body, smi }: Context): void {
   step('IRET in the handler lets NMIs in', 4)
 }
 
-function relocation({ asm, step, body, smi, stub }: Context): void {
+function relocation({ asm, step, body, smi, stub }: C.Context): void {
   const letter = (value: string): void => void show(asm.mov(al, value.charCodeAt(0)))
-  stub(LOW_SMBASE)
+  stub(C.LOW_SMBASE)
   const place = (from: number, to: number): void =>
     smi(
       body(() => {
@@ -261,18 +230,18 @@ function relocation({ asm, step, body, smi, stub }: Context): void {
           .mov(esi, imm32(from + 0xff00))
           .mov(eax, dword(esi))
           .mov(dword(esi), imm32(to))
-        showWords(asm)
+        C.showWords(asm)
       }),
     )
-  place(SMRAM, LOW_SMBASE)
-  place(LOW_SMBASE, SMRAM)
+  place(C.SMRAM, C.LOW_SMBASE)
+  place(C.LOW_SMBASE, C.SMRAM)
   step('SMBASE moves to RAM, and back', 10)
 }
 
-function addressLine20({ asm, step, body, smi }: Context): void {
+function addressLine20({ asm, step, body, smi }: C.Context): void {
   asm.mov(byte(0x6_0500), 0x11).mov(byte(0x16_0500), 0x22)
   asm.mov(al, 0).out(0x92, al)
-  look(asm, 0x16_0500)
+  C.look(asm, 0x16_0500)
   smi(
     body(() => {
       asm.mov(esi, imm32(0x16_0500)).mov(al, byte(esi))
@@ -280,75 +249,75 @@ function addressLine20({ asm, step, body, smi }: Context): void {
       asm.mov(byte(esi), 0x33)
     }),
   )
-  look(asm, 0x16_0500)
+  C.look(asm, 0x16_0500)
   asm.mov(al, 2).out(0x92, al)
-  look(asm, 0x16_0500)
-  look(asm, 0x6_0500)
+  C.look(asm, 0x16_0500)
+  C.look(asm, 0x6_0500)
   step('A20 is low outside: a read there and in the handler, a store in it', 5)
 }
 
 /** Where the second processor begins. */
 const STARTUP_PLACE = 0x2_2000
 
-function secondProcessor({ asm, step, body, stub, smram }: Context): void {
+function secondProcessor({ asm, step, body, stub, smram }: C.Context): void {
   const [code, end, over] = [asm.label(), asm.label(), asm.label()]
   asm.jmp(over).bits(16).bind(code)
   // Counts what wakes it from HLT.
-  asm.xor(ax, ax).mov(ds, ax).mov(ss, ax).mov(sp, 0x5000).cli().mov(byte(SIGNAL), 1)
+  asm.xor(ax, ax).mov(ds, ax).mov(ss, ax).mov(sp, 0x5000).cli().mov(byte(C.SIGNAL), 1)
   const loop = asm.here()
-  asm.hlt().add(word(SECOND_COUNTER), 1).jmp(loop).bind(end)
+  asm.hlt().add(word(C.SECOND_COUNTER), 1).jmp(loop).bind(end)
   asm.bits(32).bind(over)
   asm.mov(esi, code).mov(edi, imm32(STARTUP_PLACE)).mov(ecx, end.minus(code)).cld().rep().movsb()
-  stub(RESET_SMBASE, SECOND_POINTER)
-  asm.mov(dword(SIGNAL), imm32(0)).mov(dword(SECOND_COUNTER), imm32(0))
+  stub(C.RESET_SMBASE, C.SECOND_POINTER)
+  asm.mov(dword(C.SIGNAL), imm32(0)).mov(dword(C.SECOND_COUNTER), imm32(0))
   const wait = (value: number): void => {
     const again = asm.here()
-    asm.pause().cmp(byte(SIGNAL), value).jnz(again)
+    asm.pause().cmp(byte(C.SIGNAL), value).jnz(again)
   }
   const pause = (): void => {
     asm.mov(ecx, imm32(20_000))
     const again = asm.here()
     asm.pause().loop(again)
   }
-  asm.mov(dword(ICR_HIGH), imm32(1 << 24))
-  send(asm, INIT)
+  asm.mov(dword(C.ICR_HIGH), imm32(1 << 24))
+  C.send(asm, C.INIT)
   pause()
-  send(asm, STARTUP | (STARTUP_PLACE >> 12))
+  C.send(asm, C.STARTUP | (STARTUP_PLACE >> 12))
   wait(1)
   pause()
   // It sees SMRAM while it is in its handler, and the first processor does not.
   asm.mov(
-    dword(SECOND_POINTER),
+    dword(C.SECOND_POINTER),
     body(() => {
       asm
-        .mov(esi, imm32(SMRAM + 0x100))
+        .mov(esi, imm32(C.SMRAM + 0x100))
         .mov(al, byte(esi))
-        .mov(esi, imm32(RESULT))
+        .mov(esi, imm32(C.RESULT))
         .mov(byte(esi), al)
-      asm.mov(esi, imm32(SIGNAL)).mov(byte(esi), 2)
+      asm.mov(esi, imm32(C.SIGNAL)).mov(byte(esi), 2)
       const again = asm.here()
       asm.pause().cmp(byte(esi), 3).jnz(again)
       // AMD's map: HLT is to be gone back to.
       asm
-        .mov(esi, imm32(RESET_SMBASE + 0xfec9))
+        .mov(esi, imm32(C.RESET_SMBASE + 0xfec9))
         .mov(al, byte(esi))
-        .mov(esi, imm32(RESULT + 1))
+        .mov(esi, imm32(C.RESULT + 1))
         .mov(byte(esi), al)
-      asm.mov(esi, imm32(SIGNAL)).mov(byte(esi), 4)
+      asm.mov(esi, imm32(C.SIGNAL)).mov(byte(esi), 4)
     }),
   )
-  send(asm, SMI)
+  C.send(asm, C.SMI)
   wait(2)
-  lookForSmram(asm)
-  asm.mov(byte(SIGNAL), 3)
+  C.lookForSmram(asm)
+  asm.mov(byte(C.SIGNAL), 3)
   wait(4)
   pause()
-  look(asm, RESULT)
+  C.look(asm, C.RESULT)
   step('SMI to a second processor in HLT: whether the first one sees SMRAM no longer, what the second one sees', 2)
-  look(asm, RESULT + 1)
-  look(asm, SECOND_COUNTER)
+  C.look(asm, C.RESULT + 1)
+  C.look(asm, C.SECOND_COUNTER)
   step(HLT_STEP, 2)
-  smram(G_SMRAME)
+  smram(C.G_SMRAME)
 }
 
 /** Steps that QEMU answers in a way of its own. */

@@ -3,29 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
 import { areOtherNaNs } from '../support/nan-choice.ts'
 import { Random, floatBits } from './numbers.ts'
-import {
-  CASE_BYTES,
-  C_CODE,
-  C_MEMORY,
-  C_RAX,
-  C_RCX,
-  C_RFLAGS,
-  C_TRAP,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_XMM,
-  FX_ST,
-  NO_TRAP,
-  Processor,
-  formsOf,
-  hostHas,
-  hostMissing,
-  hostNote,
-  runOnHost,
-  withImmediate,
-} from './processor.ts'
+import * as P from './processor.ts'
 import type { TestForm } from './processor.ts'
 
 const CASES = slicedCount(240, 6)
@@ -49,38 +27,38 @@ function mxcsr(random: Random): number {
 }
 
 function makeCases(form: TestForm, random: Random, unmasked: boolean): Uint8Array {
-  const cases = new Uint8Array(CASE_BYTES * CASES)
+  const cases = new Uint8Array(P.CASE_BYTES * CASES)
   for (let i = 0; i < CASES; i++) {
-    const at = i * CASE_BYTES
-    const view = new DataView(cases.buffer, at, CASE_BYTES)
-    cases.fill(0x90, at + C_CODE, at + C_CODE + 16)
-    cases.set(withImmediate(form, random.below(256)), at + C_CODE)
-    view.setBigUint64(C_RAX, integer(random), true)
-    view.setBigUint64(C_RCX, integer(random), true)
-    view.setBigUint64(C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
-    view.setUint16(FX_FCW, 0x37f, true)
-    view.setUint16(FX_FSW, random.below(8) << 11, true)
-    view.setUint8(FX_FTW, 0)
+    const at = i * P.CASE_BYTES
+    const view = new DataView(cases.buffer, at, P.CASE_BYTES)
+    cases.fill(0x90, at + P.C_CODE, at + P.C_CODE + 16)
+    cases.set(P.withImmediate(form, random.below(256)), at + P.C_CODE)
+    view.setBigUint64(P.C_RAX, integer(random), true)
+    view.setBigUint64(P.C_RCX, integer(random), true)
+    view.setBigUint64(P.C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
+    view.setUint16(P.FX_FCW, 0x37f, true)
+    view.setUint16(P.FX_FSW, random.below(8) << 11, true)
+    view.setUint8(P.FX_FTW, 0)
     const control = mxcsr(random)
-    view.setUint32(FX_MXCSR, unmasked ? control : control | 0x1f80, true)
+    view.setUint32(P.FX_MXCSR, unmasked ? control : control | 0x1f80, true)
     const width = /S[SD]$/.test(form.info.mnemonic) || random.below(2) === 0 ? 64 : 32
     const bits = /PD|SD|PI2PD/.test(form.info.mnemonic) ? 64 : /PS|SS/.test(form.info.mnemonic) ? 32 : width
-    for (let j = 0; j < 4; j++) fillVector(view, C_MEMORY + 16 * j, random, bits)
-    for (let j = 0; j < 16; j++) fillVector(view, FX_XMM + 16 * j, random, bits)
+    for (let j = 0; j < 4; j++) fillVector(view, P.C_MEMORY + 16 * j, random, bits)
+    for (let j = 0; j < 16; j++) fillVector(view, P.FX_XMM + 16 * j, random, bits)
     // Integers as sources of conversions.
     if (/CVT(SI|DQ|PI)2/.test(form.info.mnemonic) && random.below(2) === 0) {
-      view.setBigUint64(C_MEMORY, integer(random), true)
-      view.setBigUint64(FX_XMM + 16, integer(random), true)
-      view.setBigUint64(FX_XMM + 24, integer(random), true)
+      view.setBigUint64(P.C_MEMORY, integer(random), true)
+      view.setBigUint64(P.FX_XMM + 16, integer(random), true)
+      view.setBigUint64(P.FX_XMM + 24, integer(random), true)
     }
     // Equal operands, and small whole numbers, are rare otherwise.
-    if (random.below(8) === 0) cases.copyWithin(at + FX_XMM, at + FX_XMM + 16, at + FX_XMM + 32)
+    if (random.below(8) === 0) cases.copyWithin(at + P.FX_XMM, at + P.FX_XMM + 16, at + P.FX_XMM + 32)
     for (let j = 0; j < 8; j++) {
-      view.setBigUint64(FX_ST + 16 * j, integer(random), true)
-      view.setUint16(FX_ST + 16 * j + 8, 0xffff, true)
+      view.setBigUint64(P.FX_ST + 16 * j, integer(random), true)
+      view.setUint16(P.FX_ST + 16 * j + 8, 0xffff, true)
     }
     if (form.info.mnemonic === 'LDMXCSR')
-      view.setUint32(C_MEMORY, random.below(4) === 0 ? random.next() : random.below(0x10000), true)
+      view.setUint32(P.C_MEMORY, random.below(4) === 0 ? random.next() : random.below(0x10000), true)
   }
   return cases
 }
@@ -96,21 +74,21 @@ function hex(bytes: Uint8Array, at: number, length: number): string {
 
 /** The parts of a case that an instruction may change, in a form that reads well in a failure. */
 function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
-  const at = i * CASE_BYTES
-  const view = new DataView(cases.buffer, cases.byteOffset + at, CASE_BYTES)
-  const trap = view.getUint32(C_TRAP, true)
-  const faulted = trap !== NO_TRAP
+  const at = i * P.CASE_BYTES
+  const view = new DataView(cases.buffer, cases.byteOffset + at, P.CASE_BYTES)
+  const trap = view.getUint32(P.C_TRAP, true)
+  const faulted = trap !== P.NO_TRAP
   return {
     trap,
-    mxcsr: view.getUint32(FX_MXCSR, true).toString(16),
-    rax: hex(cases, at + C_RAX, 8),
-    flags: faulted ? 0 : view.getUint32(C_RFLAGS, true) & 0x8d5,
-    memory: hex(cases, at + C_MEMORY, 64),
-    xmm0: hex(cases, at + FX_XMM, 16),
-    xmm1: hex(cases, at + FX_XMM + 16, 16),
-    top: (view.getUint16(FX_FSW, true) >> 11) & 7,
-    tags: view.getUint8(FX_FTW),
-    mm0: hex(cases, at + FX_ST, 10),
+    mxcsr: view.getUint32(P.FX_MXCSR, true).toString(16),
+    rax: hex(cases, at + P.C_RAX, 8),
+    flags: faulted ? 0 : view.getUint32(P.C_RFLAGS, true) & 0x8d5,
+    memory: hex(cases, at + P.C_MEMORY, 64),
+    xmm0: hex(cases, at + P.FX_XMM, 16),
+    xmm1: hex(cases, at + P.FX_XMM + 16, 16),
+    top: (view.getUint16(P.FX_FSW, true) >> 11) & 7,
+    tags: view.getUint8(P.FX_FTW),
+    mm0: hex(cases, at + P.FX_ST, 10),
   }
 }
 
@@ -125,33 +103,33 @@ function describeFailure(
   const differences = Object.keys(is)
     .filter((key) => is[key] !== should[key])
     .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
-  const source = hex(before, i * CASE_BYTES + C_MEMORY, 16)
-  return `${hex(before, i * CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${differences.join('; ')}`
+  const source = hex(before, i * P.CASE_BYTES + P.C_MEMORY, 16)
+  return `${hex(before, i * P.CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${differences.join('; ')}`
 }
 
-const processor = hostMissing === undefined ? new Processor(sseFloat) : undefined
+const processor = P.hostMissing === undefined ? new P.Processor(sseFloat) : undefined
 const APPROXIMATE = /^R(CP|SQRT)/
 const ABSENT = /^MOVNTS[SD]$/
 
-describe.skipIf(hostMissing !== undefined)(`SSE floating point compared with the host's${hostNote}`, () => {
-  const forms = formsOf(sseFloat, (mnemonic) => !APPROXIMATE.test(mnemonic) && !ABSENT.test(mnemonic))
-  test.each(sliced(forms.filter(hostHas), 2))('$name', (form) => {
+describe.skipIf(P.hostMissing !== undefined)(`SSE floating point compared with the host's${P.hostNote}`, () => {
+  const forms = P.formsOf(sseFloat, (mnemonic) => !APPROXIMATE.test(mnemonic) && !ABSENT.test(mnemonic))
+  test.each(sliced(forms.filter(P.hostHas), 2))('$name', (form) => {
     const random = new Random(slicedSeed(0x1234_5678) ^ form.info.code)
     const before = makeCases(form, random, true)
-    const expected = runOnHost(before)
+    const expected = P.runOnHost(before)
     const actual = before.slice()
-    for (let i = 0; i < CASES; i++) processor?.execute(actual, i * CASE_BYTES)
+    for (let i = 0; i < CASES; i++) processor?.execute(actual, i * P.CASE_BYTES)
     const wrong: unknown[] = []
     const laneBytes = { DPPS: 4, DPPD: 8 }[form.info.mnemonic] as 4 | 8 | undefined
     for (let i = 0; i < CASES && wrong.length < 3; i++) {
       if (laneBytes !== undefined) {
         const of = (cases: Uint8Array, from: number, to: number): Uint8Array =>
-          cases.subarray(i * CASE_BYTES + from, i * CASE_BYTES + to)
-        const [theirs, ours] = [expected, actual].map((cases) => of(cases, FX_XMM, FX_XMM + 16)) as [
+          cases.subarray(i * P.CASE_BYTES + from, i * P.CASE_BYTES + to)
+        const [theirs, ours] = [expected, actual].map((cases) => of(cases, P.FX_XMM, P.FX_XMM + 16)) as [
           Uint8Array,
           Uint8Array,
         ]
-        if (areOtherNaNs(laneBytes, theirs, ours, [of(before, 0, CASE_BYTES)])) ours.set(theirs)
+        if (areOtherNaNs(laneBytes, theirs, ours, [of(before, 0, P.CASE_BYTES)])) ours.set(theirs)
       }
       const [is, should] = [outcome(actual, i), outcome(expected, i)]
       if (JSON.stringify(is) !== JSON.stringify(should)) wrong.push(describeFailure(before, i, is, should))
@@ -161,18 +139,18 @@ describe.skipIf(hostMissing !== undefined)(`SSE floating point compared with the
 })
 
 describe('RCPPS, RSQRTPS and their scalar forms (SDM vol. 2: relative error at most 1.5 · 2^-12)', () => {
-  const approximations = new Processor(sseFloat)
-  const forms = formsOf(sseFloat, (mnemonic) => APPROXIMATE.test(mnemonic))
+  const approximations = new P.Processor(sseFloat)
+  const forms = P.formsOf(sseFloat, (mnemonic) => APPROXIMATE.test(mnemonic))
 
   /** Result for one single-precision operand. */
   function approximate(form: TestForm, operand: number): { readonly result: number; readonly mxcsr: number } {
-    const cases = new Uint8Array(CASE_BYTES)
+    const cases = new Uint8Array(P.CASE_BYTES)
     const view = new DataView(cases.buffer)
-    cases.set(form.bytes, C_CODE)
-    view.setUint32(FX_MXCSR, 0, true)
-    for (const at of [C_MEMORY, FX_XMM + 16]) for (let i = 0; i < 4; i++) view.setUint32(at + 4 * i, operand, true)
+    cases.set(form.bytes, P.C_CODE)
+    view.setUint32(P.FX_MXCSR, 0, true)
+    for (const at of [P.C_MEMORY, P.FX_XMM + 16]) for (let i = 0; i < 4; i++) view.setUint32(at + 4 * i, operand, true)
     approximations.execute(cases, 0)
-    return { result: view.getUint32(FX_XMM, true), mxcsr: view.getUint32(FX_MXCSR, true) }
+    return { result: view.getUint32(P.FX_XMM, true), mxcsr: view.getUint32(P.FX_MXCSR, true) }
   }
 
   const toFloat = (bits: number): number => new DataView(Uint32Array.of(bits).buffer).getFloat32(0, true)

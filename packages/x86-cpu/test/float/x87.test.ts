@@ -2,29 +2,7 @@ import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { x87 } from '../../src/semantics/index.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
-import {
-  CASE_BYTES,
-  C_CODE,
-  C_MEMORY,
-  C_RAX,
-  C_RFLAGS,
-  C_TRAP,
-  FX_FCW,
-  FX_FSW,
-  FX_FTW,
-  FX_MXCSR,
-  FX_ST,
-  NO_TRAP,
-  Processor,
-  formsOf,
-  hostHas,
-  hostMissing,
-  hostNote,
-  isAmd,
-  runOnHost,
-  withImmediate,
-  type TestForm,
-} from './processor.ts'
+import * as P from './processor.ts'
 
 const CASES = slicedCount(300, 6)
 const PUSHES = /^F(I?LD|BLD|LD.*|XTRACT|SINCOS|PTAN)$/
@@ -44,41 +22,41 @@ function wholeNumber(random: Random): { readonly significand: bigint; readonly w
 }
 
 function setRegister(view: DataView, i: number, value: { readonly significand: bigint; readonly word: number }): void {
-  view.setBigUint64(FX_ST + 16 * i, value.significand, true)
-  view.setUint16(FX_ST + 16 * i + 8, value.word, true)
+  view.setBigUint64(P.FX_ST + 16 * i, value.significand, true)
+  view.setUint16(P.FX_ST + 16 * i + 8, value.word, true)
 }
 
-function setMemory(form: TestForm, view: DataView, random: Random): void {
-  for (let i = 0; i < 8; i++) view.setBigUint64(C_MEMORY + 8 * i, random.bits(64), true)
+function setMemory(form: P.TestForm, view: DataView, random: Random): void {
+  for (let i = 0; i < 8; i++) view.setBigUint64(P.C_MEMORY + 8 * i, random.bits(64), true)
   const size = form.form.operands.find((o) => o.kind === 'mem')?.size ?? 0
   const { mnemonic } = form.info
-  if (mnemonic === 'FLDCW') view.setUint16(C_MEMORY, random.below(0x10000), true)
+  if (mnemonic === 'FLDCW') view.setUint16(P.C_MEMORY, random.below(0x10000), true)
   else if (mnemonic === 'FBLD') {
-    for (let i = 0; i < 9; i++) view.setUint8(C_MEMORY + i, random.below(10) * 16 + random.below(10))
-    view.setUint8(C_MEMORY + 9, random.below(2) << 7)
-  } else if (mnemonic.startsWith('FI')) view.setBigUint64(C_MEMORY, integer(random), true)
-  else if (size === 4) view.setUint32(C_MEMORY, Number(floatBits(random, 32)), true)
-  else if (size === 8) view.setBigUint64(C_MEMORY, floatBits(random, 64), true)
+    for (let i = 0; i < 9; i++) view.setUint8(P.C_MEMORY + i, random.below(10) * 16 + random.below(10))
+    view.setUint8(P.C_MEMORY + 9, random.below(2) << 7)
+  } else if (mnemonic.startsWith('FI')) view.setBigUint64(P.C_MEMORY, integer(random), true)
+  else if (size === 4) view.setUint32(P.C_MEMORY, Number(floatBits(random, 32)), true)
+  else if (size === 8) view.setBigUint64(P.C_MEMORY, floatBits(random, 64), true)
   else if (size === 10) {
     const { significand, word } = extendedBits(random)
-    view.setBigUint64(C_MEMORY, significand, true)
-    view.setUint16(C_MEMORY + 8, word, true)
+    view.setBigUint64(P.C_MEMORY, significand, true)
+    view.setUint16(P.C_MEMORY + 8, word, true)
   }
 }
 
-function makeCases(form: TestForm, random: Random): Uint8Array {
-  const cases = new Uint8Array(CASE_BYTES * CASES)
+function makeCases(form: P.TestForm, random: Random): Uint8Array {
+  const cases = new Uint8Array(P.CASE_BYTES * CASES)
   for (let i = 0; i < CASES; i++) {
-    const at = i * CASE_BYTES
-    const view = new DataView(cases.buffer, at, CASE_BYTES)
-    cases.fill(0x90, at + C_CODE, at + C_CODE + 16)
-    cases.set(withImmediate(form, 0, random.below(4) === 0 ? random.below(8) : 1), at + C_CODE)
-    view.setBigUint64(C_RAX, random.bits(64), true)
-    view.setBigUint64(C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
-    const masks = isAmd && random.below(3) === 0 ? random.below(64) : 0x3f
+    const at = i * P.CASE_BYTES
+    const view = new DataView(cases.buffer, at, P.CASE_BYTES)
+    cases.fill(0x90, at + P.C_CODE, at + P.C_CODE + 16)
+    cases.set(P.withImmediate(form, 0, random.below(4) === 0 ? random.below(8) : 1), at + P.C_CODE)
+    view.setBigUint64(P.C_RAX, random.bits(64), true)
+    view.setBigUint64(P.C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
+    const masks = P.isAmd && random.below(3) === 0 ? random.below(64) : 0x3f
     const precision = random.pick([3, 3, 2, 0])
     view.setUint16(
-      FX_FCW,
+      P.FX_FCW,
       0x40 | masks | (precision << 8) | ((random.below(2) === 0 ? 0 : random.below(4)) << 10),
       true,
     )
@@ -86,10 +64,10 @@ function makeCases(form: TestForm, random: Random): Uint8Array {
     const flags = random.below(64) & (random.below(16) === 0 ? 0x3f : masks)
     const pending = (flags & ~masks) === 0 ? 0 : 0x8080
     const top = random.below(8)
-    view.setUint16(FX_FSW, flags | pending | (random.next() & 0x4740) | (top << 11), true)
+    view.setUint16(P.FX_FSW, flags | pending | (random.next() & 0x4740) | (top << 11), true)
     const filled = PUSHES.test(form.info.mnemonic) ? 0xff ^ (1 << ((top + 7) & 7)) : 0xff
-    view.setUint8(FX_FTW, isAmd && random.below(8) === 0 ? random.below(256) : filled)
-    view.setUint32(FX_MXCSR, 0x1f80, true)
+    view.setUint8(P.FX_FTW, P.isAmd && random.below(8) === 0 ? random.below(256) : filled)
+    view.setUint32(P.FX_MXCSR, 0x1f80, true)
     for (let j = 0; j < 8; j++) setRegister(view, j, random.below(4) === 0 ? wholeNumber(random) : extendedBits(random))
     setMemory(form, view, random)
   }
@@ -101,19 +79,19 @@ function hex(bytes: Uint8Array, at: number, length: number): string {
 }
 
 function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
-  const at = i * CASE_BYTES
-  const view = new DataView(cases.buffer, cases.byteOffset + at, CASE_BYTES)
-  const trap = view.getUint32(C_TRAP, true)
+  const at = i * P.CASE_BYTES
+  const view = new DataView(cases.buffer, cases.byteOffset + at, P.CASE_BYTES)
+  const trap = view.getUint32(P.C_TRAP, true)
   const result: Record<string, unknown> = {
-    trap: trap === NO_TRAP ? 'none' : trap,
-    fcw: view.getUint16(FX_FCW, true).toString(16),
-    fsw: view.getUint16(FX_FSW, true).toString(16),
-    tags: view.getUint8(FX_FTW).toString(2),
-    ax: view.getUint16(C_RAX, true).toString(16),
-    flags: trap === NO_TRAP ? view.getUint32(C_RFLAGS, true) & 0x8d5 : 0,
-    memory: hex(cases, at + C_MEMORY, 16),
+    trap: trap === P.NO_TRAP ? 'none' : trap,
+    fcw: view.getUint16(P.FX_FCW, true).toString(16),
+    fsw: view.getUint16(P.FX_FSW, true).toString(16),
+    tags: view.getUint8(P.FX_FTW).toString(2),
+    ax: view.getUint16(P.C_RAX, true).toString(16),
+    flags: trap === P.NO_TRAP ? view.getUint32(P.C_RFLAGS, true) & 0x8d5 : 0,
+    memory: hex(cases, at + P.C_MEMORY, 16),
   }
-  for (let j = 0; j < 8; j++) result[`st${j}`] = hex(cases, at + FX_ST + 16 * j, 10)
+  for (let j = 0; j < 8; j++) result[`st${j}`] = hex(cases, at + P.FX_ST + 16 * j, 10)
   return result
 }
 
@@ -128,10 +106,10 @@ function describeFailure(
     .filter((key) => is[key] !== should[key])
     .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
   const inputs = ['fcw', 'fsw', 'tags', 'st0', 'st1', 'memory'].map((key) => `${key} ${String(was[key])}`).join(' ')
-  return `${hex(before, i * CASE_BYTES, 4)} ${inputs}: ${differences.join('; ')}`
+  return `${hex(before, i * P.CASE_BYTES, 4)} ${inputs}: ${differences.join('; ')}`
 }
 
-const processor = hostMissing === undefined ? new Processor(x87) : undefined
+const processor = P.hostMissing === undefined ? new P.Processor(x87) : undefined
 /** Processors differ in the last bit of these; transcendental.test.ts compares them with exact arithmetic. */
 const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/
 const C1 = 0x200
@@ -155,7 +133,7 @@ function position(text: string): bigint {
   return (word & 0x8000) === 0 ? magnitude : -magnitude
 }
 
-function agree(form: TestForm, is: Record<string, unknown>, should: Record<string, unknown>): boolean {
+function agree(form: P.TestForm, is: Record<string, unknown>, should: Record<string, unknown>): boolean {
   const status = (outcomes: Record<string, unknown>): number => Number.parseInt(String(outcomes['fsw']), 16)
   let ignored = 0
   if (COMPARISON.test(form.info.mnemonic)) {
@@ -168,7 +146,7 @@ function agree(form: TestForm, is: Record<string, unknown>, should: Record<strin
       const cleared = (outcomes: Record<string, unknown>): number => Number(outcomes['flags']) & 0x890
       return agree(form, { ...is, flags: cleared(is) }, { ...should, flags: cleared(should) })
     }
-  } else if (!isAmd && form.info.mnemonic !== 'FXAM') ignored |= CONDITIONS | C1
+  } else if (!P.isAmd && form.info.mnemonic !== 'FXAM') ignored |= CONDITIONS | C1
   const transcendental = TRANSCENDENTAL.test(form.info.mnemonic)
   if (transcendental) {
     ignored |= C1
@@ -189,13 +167,13 @@ function agree(form: TestForm, is: Record<string, unknown>, should: Record<strin
   })
 }
 
-describe.skipIf(hostMissing !== undefined)(`x87 compared with the host's${hostNote}`, () => {
-  const forms = formsOf(x87, (mnemonic) => isAmd || !VENDOR_SPECIFIC.test(mnemonic))
-  test.each(forms.filter(hostHas))('$name', (form) => {
+describe.skipIf(P.hostMissing !== undefined)(`x87 compared with the host's${P.hostNote}`, () => {
+  const forms = P.formsOf(x87, (mnemonic) => P.isAmd || !VENDOR_SPECIFIC.test(mnemonic))
+  test.each(forms.filter(P.hostHas))('$name', (form) => {
     const before = makeCases(form, new Random(slicedSeed(0x1357_9bdf) ^ form.info.code))
-    const expected = runOnHost(before)
+    const expected = P.runOnHost(before)
     const actual = before.slice()
-    for (let i = 0; i < CASES; i++) processor?.execute(actual, i * CASE_BYTES)
+    for (let i = 0; i < CASES; i++) processor?.execute(actual, i * P.CASE_BYTES)
     const wrong: string[] = []
     for (let i = 0; i < CASES && wrong.length < 3; i++) {
       const [is, should] = [outcome(actual, i), outcome(expected, i)]
