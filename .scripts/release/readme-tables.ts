@@ -28,12 +28,18 @@ export function checkReadmeTables(all: readonly Member[]): string[] {
   })
 }
 
-/** A package's API reports; of one that is not published, its sources and their names. */
+/** A package's API reports, with the types that callers infer and do not name; of one that is not published, its sources and their names. */
 function surfaceOf({ folder }: Member): string {
   const isPublished = existsSync(join(folder, 'etc'))
-  const files = globSync(isPublished ? 'etc/*.api.md' : '{src,build,.vitepress}/**/*.{ts,tsx,vue}', { cwd: folder })
-  const texts = files.map((file) => readFileSync(join(folder, file), 'utf8'))
-  return [...texts, ...(isPublished ? [] : files)].join('\n')
+  const sources = globSync('{src,build,.vitepress}/**/*.{ts,tsx,vue}', { cwd: folder })
+  const read = (file: string): string => readFileSync(join(folder, file), 'utf8')
+  if (!isPublished) return [...sources.map(read), ...sources].join('\n')
+  const types = sources.flatMap((file) => read(file).match(/^export (?:interface|type|(?:abstract )?class) .*?^(?:\}|$)/gms) ?? [])
+  // Reports are indented by four.
+  return [
+    ...globSync('etc/*.api.md', { cwd: folder }).map(read),
+    ...types.map((type) => type.replaceAll(/^ +/gm, '$&$&')),
+  ].join('\n')
 }
 
 /** Names of classes, types, functions and members, in code of the text, that no package has. */
