@@ -34,7 +34,9 @@ function surfaceOf({ folder }: Member): string {
   const sources = globSync('{src,build,.vitepress}/**/*.{ts,tsx,vue}', { cwd: folder })
   const read = (file: string): string => readFileSync(join(folder, file), 'utf8')
   if (!isPublished) return [...sources.map(read), ...sources].join('\n')
-  const types = sources.flatMap((file) => read(file).match(/^export (?:interface|type|(?:abstract )?class) .*?^(?:\}|$)/gms) ?? [])
+  const types = sources.flatMap(
+    (file) => read(file).match(/^export (?:interface|type|(?:abstract )?class) .*?^(?:\}|$)/gms) ?? [],
+  )
   // Reports are indented by four.
   return [
     ...globSync('etc/*.api.md', { cwd: folder }).map(read),

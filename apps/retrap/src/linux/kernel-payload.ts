@@ -1,5 +1,5 @@
 /** The kernel inside a compressed image. */
-import { crc32, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import * as zlib from 'node:zlib'
 
 /** Source: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". */
 const SETUP_SECTORS = 0x1f1
@@ -28,8 +28,10 @@ export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array):
   const end = isBzImage ? from + image.readUInt32LE(PAYLOAD_LENGTH) - 4 : image.length
   const payload = image.subarray(from, end)
   try {
-    if (payload[0] === 0x1f && payload[1] === 0x8b) return gunzipSync(payload)
-    if (payload[0] === 0x28 && payload[1] === 0xb5) return zstdDecompressSync(payload)
+    if (payload[0] === 0x1f && payload[1] === 0x8b) return zlib.gunzipSync(payload)
+    // Node before 22.15 has no zstd.
+    const { zstdDecompressSync }: Partial<typeof zlib> = zlib
+    if (payload[0] === 0x28 && payload[1] === 0xb5) return zstdDecompressSync?.(payload)
     // The kernel's own size stands behind what is compressed.
     const size = isBzImage ? image.readUInt32LE(end) : Infinity
     if (size < MOST_BYTES && XZ_OF_CODE.equals(payload.subarray(0, XZ_OF_CODE.length)))
@@ -43,7 +45,7 @@ export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array):
 /** The library knows no filter but LZMA2: it gets a stream without the one for x86, which is undone here. */
 async function codeOfXz(stream: Buffer, size: number): Promise<Buffer | undefined> {
   const block = Buffer.from([2, 0, 0x21, 1, stream[XZ_DICTIONARY]!, 0, 0, 0, 0, 0, 0, 0])
-  block.writeUInt32LE(crc32(block.subarray(0, -CRC_BYTES)), block.length - CRC_BYTES)
+  block.writeUInt32LE(zlib.crc32(block.subarray(0, -CRC_BYTES)), block.length - CRC_BYTES)
   const index = stream.length - XZ_FOOTER_BYTES - 4 * (stream.readUInt32LE(stream.length - 8) + 1)
   const data = stream.subarray(XZ_HEAD_BYTES, index - CRC_BYTES)
   const { default: xz } = await import('xz-decompress')
@@ -56,7 +58,7 @@ async function codeOfXz(stream: Buffer, size: number): Promise<Buffer | undefine
     if (at === size) break
   }
   absoluteToRelative(code)
-  return crc32(code) === stream.readUInt32LE(index - CRC_BYTES) ? code : undefined
+  return zlib.crc32(code) === stream.readUInt32LE(index - CRC_BYTES) ? code : undefined
 }
 
 /** By the bits of `doubt`: whether an opcode may stand here all the same, and which byte of its target tells. */

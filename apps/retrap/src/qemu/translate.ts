@@ -378,9 +378,10 @@ export function replacementOf(option: string, args: readonly string[] = []): str
   alone.option(name, value ?? 'VALUE')
   alone.finish(null)
   const words = alone.options.flatMap((words_) => words_)
-  if (alone.complaints.length > 0 || words[0] === option) return undefined
+  if (alone.complaints.length > 0) return undefined
   if (words.length === 0)
     return `leave it out: ${/ \((.*)\)$/.exec(alone.notes[0] ?? '')?.[1] ?? 'it is so here in any case'}`
   const command = RUN_ONLY.test(words[0] ?? '') ? 'retrap run ' : ''
+  if (command === '' && words[0] === option) return undefined
   return `write ${command}${words.join(' ')}; retrap qemu takes whole lines of QEMU's`
 }

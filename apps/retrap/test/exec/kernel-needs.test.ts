@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { lacksOfKernel, silentKernel } from '../../src/exec/kernel-needs.ts'
 
@@ -12,18 +13,7 @@ beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-needs-'))))
 afterEach(() => rmSync(folder, { recursive: true }))
 
 const ALL = [
-  ...[
-    'BLK_DEV_INITRD',
-    'BINFMT_ELF',
-    'BINFMT_SCRIPT',
-    'PROC_FS',
-    'SYSFS',
-    'DEVTMPFS',
-    'TMPFS',
-    'CGROUPS',
-    'UNIX98_PTYS',
-    'PCI',
-  ],
+  ...'BLK_DEV_INITRD BINFMT_ELF BINFMT_SCRIPT PROC_FS SYSFS DEVTMPFS TMPFS CGROUPS UNIX98_PTYS PCI'.split(' '),
   ...['VIRTIO_PCI', 'VIRTIO_CONSOLE', 'NET_9P', 'NET_9P_VIRTIO', '9P_FS', 'OVERLAY_FS'],
 ]
 const config = (without = ''): string =>
@@ -56,21 +46,27 @@ const write = (name: string, content: Uint8Array | string): string => {
   return join(folder, name)
 }
 
-test.each<[string, (text: string) => string]>([
-  ['in the image', (text) => write('Image', embedded(text))],
-  ['in an image by gzip', (text) => write('bzImage', bzImage(gzipSync(embedded(text))))],
-  ['in an image by zstd', (text) => write('bzImage', bzImage(zstdCompressSync(embedded(text))))],
-  ['in an image by xz', (text) => write('bzImage', bzImageByXz(text))],
-  ['in an arm64 image by gzip', (text) => write('Image.gz', gzipSync(embedded(text)))],
-  ['beside an installed image', (text) => (write('config-6.1', text), write('vmlinuz-6.1', 'x'))],
-  ['in the tree', (text) => (write('.config', text), write('arch/x86/boot/bzImage', 'x'))],
-])('an option that the configuration lacks is named: %s', async (_where, put) => {
+async function names(put: (text: string) => string): Promise<void> {
   expect(await lacksOfKernel(put(config()), false)).toBe('')
   expect(await lacksOfKernel(put(config('9P_FS')), false)).toMatch(
     /: its configuration lacks CONFIG_9P_FS=y; a module is not enough/,
   )
   expect(await lacksOfKernel(put(config('PCI')), true)).toMatch(/lacks CONFIG_PCI=y, CONFIG_VIRTIO_NET=y;/)
-})
+}
+
+const hasXz = hasProgram('xz')
+test.skipIf(!hasXz)(`an option that is lacked is named, by xz${skipNote(hasXz, 'there is no xz')}`, () =>
+  names((text) => write('bzImage', bzImageByXz(text))),
+)
+
+test.each<[string, (text: string) => string]>([
+  ['in the image', (text) => write('Image', embedded(text))],
+  ['in an image by gzip', (text) => write('bzImage', bzImage(gzipSync(embedded(text))))],
+  ['in an image by zstd', (text) => write('bzImage', bzImage(zstdCompressSync(embedded(text))))],
+  ['in an arm64 image by gzip', (text) => write('Image.gz', gzipSync(embedded(text)))],
+  ['beside an installed image', (text) => (write('config-6.1', text), write('vmlinuz-6.1', 'x'))],
+  ['in the tree', (text) => (write('.config', text), write('arch/x86/boot/bzImage', 'x'))],
+])('an option that the configuration lacks is named: %s', (_where, put) => names(put))
 
 test('without a configuration the list of what is built in tells, and else what the guest has printed', async () => {
   const image = write('bzImage', 'x')

@@ -5,16 +5,7 @@ import { MediumRequests } from '../ata/medium-requests.ts'
 import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
 import { CommandSlots, type CommandListParts, type CommandListState, type Running } from './command-slots.ts'
 import { DataTable } from './data-table.ts'
-import {
-  DEVICE_BITS_AT,
-  deviceBitsFrame,
-  PIO_SETUP_AT,
-  pioFrame,
-  REGISTER_AT,
-  REGISTER_TO_DEVICE,
-  registerFrame,
-  takeRegisters,
-} from './frames.ts'
+import * as frames from './frames.ts'
 import * as portRegisters from './port-registers.ts'
 import { type PortRegisters } from './port-registers.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
@@ -145,7 +136,7 @@ export class CommandList {
     const table = words.getUint32(12, true) * TWO_32 + ((words.getUint32(8, true) & ~0x7f) >>> 0)
     const frame = this.#frame
     if (!dma.read(table, frame)) return this.#registers.halt(portRegisters.HBFS)
-    if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(portRegisters.IFS)
+    if (frame[0] !== frames.REGISTER_TO_DEVICE) return this.#registers.halt(portRegisters.IFS)
     // There is no port multiplier behind which another drive could be.
     if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#slots.done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
@@ -164,7 +155,7 @@ export class CommandList {
   #begin(frame: Uint8Array, queued: boolean): void {
     const drive = this.#drive!
     const { registers } = drive
-    takeRegisters(frame, registers)
+    frames.takeRegisters(frame, registers)
     const opcode = frame[2]!
     const plain = queuedAsPlain(opcode, registers)
     if (queued !== (plain !== null)) return this.#perform(this.#refuse())
@@ -269,7 +260,7 @@ export class CommandList {
       }
       if (this.#data.takeProcessed()) this.#registers.raise(portRegisters.DPS)
       if (kind === 'pio-in' || kind === 'pio-out') {
-        this.#registers.receive(PIO_SETUP_AT, pioFrame(drive.registers, toMemory, end - start, DRQ))
+        this.#registers.receive(frames.PIO_SETUP_AT, frames.pioFrame(drive.registers, toMemory, end - start, DRQ))
         this.#registers.raise(portRegisters.PSS)
       }
     }
@@ -303,7 +294,7 @@ export class CommandList {
     else {
       if (!failed) this.#slots.done(slot)
       if (interrupt) {
-        this.#registers.receive(REGISTER_AT, registerFrame(registers, true))
+        this.#registers.receive(frames.REGISTER_AT, frames.registerFrame(registers, true))
         this.#registers.raise(portRegisters.DHRS)
       }
     }
@@ -315,7 +306,10 @@ export class CommandList {
     if (failed) this.#slots.forgetQueued()
     if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
     else this.#registers.set(portRegisters.SACT, this.#registers.get(portRegisters.SACT) & ~(1 << slot))
-    this.#registers.receive(DEVICE_BITS_AT, deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot))
+    this.#registers.receive(
+      frames.DEVICE_BITS_AT,
+      frames.deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot),
+    )
     this.#registers.raise(portRegisters.SDBS)
   }
 
