@@ -1,14 +1,5 @@
 import { type ClientState, cpuOfThread, ERROR_ARGUMENT, ERROR_STATE, threadOf } from './client-state.ts'
-import {
-  changeStopper,
-  readMemory,
-  readRegister,
-  readRegisters,
-  setStopper,
-  writeMemory,
-  writeRegister,
-  writeRegisters,
-} from './data-packets.ts'
+import * as dataPackets from './data-packets.ts'
 import { fromHex, latin1, toHex } from './hex.ts'
 import { framePacket, PacketReader } from './packets.ts'
 import { answerQuery } from './query-packets.ts'
@@ -87,7 +78,7 @@ export class GdbSession {
     this.#state.target = target
     this.#state.cpu = 0
     this.#adopt(target)
-    for (const stopper of this.#state.stoppers.values()) setStopper(this.#state, stopper)
+    for (const stopper of this.#state.stoppers.values()) dataPackets.setStopper(this.#state, stopper)
   }
 
   /** The machine has ended: the client is told, and the session is over. @param code - the exit code, 0 to 255 */
@@ -211,21 +202,21 @@ export class GdbSession {
       case '?':
         return this.#describe(state.target.lastStop)
       case 'g':
-        return readRegisters(state)
+        return dataPackets.readRegisters(state)
       case 'G':
-        return writeRegisters(state, rest)
+        return dataPackets.writeRegisters(state, rest)
       case 'p':
-        return readRegister(state, rest)
+        return dataPackets.readRegister(state, rest)
       case 'P':
-        return writeRegister(state, rest)
+        return dataPackets.writeRegister(state, rest)
       case 'm':
-        return readMemory(state, rest)
+        return dataPackets.readMemory(state, rest)
       case 'M':
       case 'X':
-        return writeMemory(state, rest, letter === 'X')
+        return dataPackets.writeMemory(state, rest, letter === 'X')
       case 'Z':
       case 'z':
-        return changeStopper(state, rest, letter === 'Z')
+        return dataPackets.changeStopper(state, rest, letter === 'Z')
       case 'c':
       case 's':
       case 'C':

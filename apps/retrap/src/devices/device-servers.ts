@@ -3,15 +3,7 @@ import { plainLine } from '@retrap/basics'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import {
-  announceDevices,
-  connectDeviceServer,
-  connectDiscovered,
-  DeviceDirectory,
-  serveDeviceModules,
-  type TlsFiles,
-  WatchedTlsFiles,
-} from '@retrap/ioreq/host/node'
+import * as hosts from '@retrap/ioreq/host/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
@@ -32,7 +24,7 @@ export interface NamedDevices extends DeviceConnection {
 
 /** How a connection to devices is made. */
 interface DeviceConnection {
-  readonly files: TlsFiles
+  readonly files: hosts.TlsFiles
   /** A file with a text that both ends must know. */
   readonly tokenFile?: string
   /** How long a lost connection is tried again, or waited for. */
@@ -112,7 +104,7 @@ function parseNamed(text: string): NamedDevices {
  */
 async function connectionOf({ files, tokenFile, reconnectMs }: DeviceConnection, tell: (text: string) => void) {
   return {
-    tls: await WatchedTlsFiles.open(files, {
+    tls: await hosts.WatchedTlsFiles.open(files, {
       onChanged: () => tell('the certificates have changed: new connections have them'),
       onTrouble: ({ message }) => tell(`the certificates of before stay in use: ${message}`),
     }),
@@ -140,7 +132,7 @@ export function startRemoteDevices(
     const options = { ...(await connection), realTime }
     if (!('nats' in address)) {
       const { host, port } = address
-      return connectDeviceServer(dispatch, platform, {
+      return hosts.connectDeviceServer(dispatch, platform, {
         ...options,
         ...{ address: { host, port }, name: nameOf(host, port), mayOverlap: false },
       })
@@ -149,8 +141,8 @@ export function startRemoteDevices(
     const nats = await openNats(address.nats)
     const { name } = address.nats
     try {
-      const directory = new DeviceDirectory(nats, name)
-      return await connectDiscovered(dispatch, platform, { ...options, directory, name })
+      const directory = new hosts.DeviceDirectory(nats, name)
+      return await hosts.connectDiscovered(dispatch, platform, { ...options, directory, name })
     } finally {
       await nats.close()
     }
@@ -207,7 +199,7 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
           if (error !== null) tell(`a machine's devices have failed: ${plainLine(error.message)}`)
         },
       }
-      const service = await serveDeviceModules(options, urls).catch((error: unknown) => {
+      const service = await hosts.serveDeviceModules(options, urls).catch((error: unknown) => {
         if (error instanceof Error && 'syscall' in error)
           throw new CliError('ERR_INPUT', `cannot listen at ${nameOf(listen.host, listen.port)}: ${troubleWith(error)}`)
         throw error
@@ -216,7 +208,7 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
       const announcer =
         nats === null || announce === undefined
           ? null
-          : announceDevices(nats, service, { name: announce.nats.name, ...announce.options })
+          : hosts.announceDevices(nats, service, { name: announce.nats.name, ...announce.options })
       tell(`devices are served at ${nameOf(listen.host, port)} (Ctrl-C ends it)`)
       await new Promise<void>((resolve) => {
         const stop = host.onSignal((signal) => {

@@ -5,15 +5,7 @@ import { hostname } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { inflateRawSync } from 'node:zlib'
 import type { NamedImage, PcSnapshotSource } from '@retrap/machine'
-import {
-  type LateSnapshotSource,
-  openSnapshot,
-  readSnapshotDescription,
-  type Snapshot,
-  SnapshotError,
-  writeSnapshot,
-  type WriteSnapshotOptions,
-} from '@retrap/snapshot'
+import * as files from '@retrap/snapshot'
 import { CliError, troubleWith } from '../errors.ts'
 import { refuseSpecial } from '../files/files.ts'
 import type { MachineSnapshotSource } from '../machine/machine-contract.ts'
@@ -96,8 +88,8 @@ export function argumentsToKeep(given: readonly string[]): string[] {
 export async function writeSnapshotFile(
   path: string,
   run: SavedRun,
-  snapshot: Omit<Snapshot, 'description'>,
-  options?: WriteSnapshotOptions,
+  snapshot: Omit<files.Snapshot, 'description'>,
+  options?: files.WriteSnapshotOptions,
 ): Promise<number> {
   const partial = `${path}.partial`
   let bytes = 0
@@ -110,7 +102,7 @@ export async function writeSnapshotFile(
         await file.writeFile(piece)
         bytes += piece.length
       }
-      await writeSnapshot({ description: run, ...snapshot }, take, options)
+      await files.writeSnapshot({ description: run, ...snapshot }, take, options)
       await file.sync()
     } finally {
       await file.close()
@@ -140,7 +132,7 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
 async function describe(path: string): Promise<unknown> {
   const file = openSync(path, 'r')
   try {
-    return await readSnapshotDescription(lateSource(file))
+    return await files.readSnapshotDescription(lateSource(file))
   } finally {
     closeSync(file)
   }
@@ -170,7 +162,7 @@ export async function openSnapshotFile(
   return explaining(path, async () => {
     const file = openSync(path, 'r')
     try {
-      const { state, pages } = await openSnapshot(lateSource(file))
+      const { state, pages } = await files.openSnapshot(lateSource(file))
       const { gfns } = pages
       if (verify) await pages.verify()
       let done = 0
@@ -199,7 +191,7 @@ export async function openSnapshotFile(
   })
 }
 
-function lateSource(file: number): LateSnapshotSource {
+function lateSource(file: number): files.LateSnapshotSource {
   const { size } = fstatSync(file)
   const read = (offset: number, bytes: number): Uint8Array => {
     const into = new Uint8Array(Math.min(bytes, Math.max(0, size - offset)))
@@ -231,6 +223,7 @@ async function explaining<T>(path: string, action: () => Promise<T>): Promise<T>
 
 /** @throws what is a defect of ours */
 function messageOf(error: unknown, wanted: 'read' | 'write' = 'read'): string {
-  if (error instanceof SnapshotError || (error instanceof Error && 'code' in error)) return troubleWith(error, wanted)
+  if (error instanceof files.SnapshotError || (error instanceof Error && 'code' in error))
+    return troubleWith(error, wanted)
   throw error
 }

@@ -57,13 +57,21 @@ export class InputRoute {
     else input()
   }
 
+  /** Has input wait. @returns ends that, called once */
+  hold(): () => void {
+    this.#holds++
+    return () => {
+      if (--this.#holds === 0) for (const input of this.#waiting.splice(0)) input()
+    }
+  }
+
   /** Has input wait for the end of an action. */
   async during<T>(action: () => Promise<T>): Promise<T> {
-    this.#holds++
+    const release = this.hold()
     try {
       return await action()
     } finally {
-      if (--this.#holds === 0) for (const input of this.#waiting.splice(0)) input()
+      release()
     }
   }
 }

@@ -93,8 +93,8 @@ export class WorkerMachine {
   #wanted = false
   /** The user wants it to run, though it stands still while its past is looked at. */
   #isMeantToRun = false
-  /** The machine is to start anew. */
-  #anew = false
+  /** The machine is to start anew: lets the input go on that waits for that. */
+  #anew: (() => void) | null = null
   #told: MachineState = 'off'
   /** The last instant that was saved, since which it is known what the guest writes; null: it goes on from elsewhere. */
   #saved: Pick<SavedSnapshot, 'instant' | 'pages'> | null = null
@@ -174,7 +174,7 @@ export class WorkerMachine {
 
   /** Puts the machine back in its own memory; one that is off, is recorded or was stepped through is made anew. */
   async #goBack(snapshot: ReadSnapshot): Promise<void> {
-    const isOther = this.#anew || this.#recording !== null || (this.#stepper?.debugger ?? null) !== null
+    const isOther = this.#anew !== null || this.#recording !== null || (this.#stepper?.debugger ?? null) !== null
     if (this.#pc === null || isOther) return this.#make(snapshot)
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
@@ -299,7 +299,7 @@ export class WorkerMachine {
     await this.#between(async () => {
       await this.#become(snapshot, () => this.#goBack(snapshot))
       this.#saved = null
-      this.#anew = false
+      this.#releaseAnew()
       // A machine that was off is paused at the instant of the snapshot.
       if (!this.#wanted) this.#tellState('paused')
     })
@@ -348,7 +348,8 @@ export class WorkerMachine {
 
   /** Starts the machine anew, as its reset button would. */
   async reset(): Promise<void> {
-    this.#anew = true
+    // Input from now on is for the machine that starts, though this one runs on until it has stopped.
+    this.#anew ??= this.#route.hold()
     this.#stop.abort()
     await this.run()
   }
@@ -362,10 +363,12 @@ export class WorkerMachine {
           await errand()
           continue
         }
-        if (this.#anew || this.#pc === null) {
-          this.#anew = false
+        if (this.#anew !== null || this.#pc === null) {
           // oxlint-disable-next-line no-await-in-loop
-          await this.#route.during(() => this.#make(null))
+          await this.#route.during(() => {
+            this.#releaseAnew()
+            return this.#make(null)
+          })
           // The machine may have been paused, or reset, meanwhile.
           continue
         }
@@ -376,8 +379,8 @@ export class WorkerMachine {
         const exit = await (this.#recording ?? this.#pc!).run({ signal })
         // oxlint-disable-next-line no-await-in-loop
         await this.#serial.ready()
-        if (exit.reason === 'reset') this.#anew = true
-        else if (exit.reason !== 'stopped' && !this.#anew) return this.#end(exit)
+        if (exit.reason === 'reset') this.#anew ??= this.#route.hold()
+        else if (exit.reason !== 'stopped' && this.#anew === null) return this.#end(exit)
       }
       if (this.#told !== 'off') this.#tellState('paused')
     } catch (error) {
@@ -389,8 +392,14 @@ export class WorkerMachine {
     }
   }
 
+  #releaseAnew(): void {
+    this.#anew?.()
+    this.#anew = null
+  }
+
   #end(exit: MachineExit): void {
     this.#wanted = false
+    this.#releaseAnew()
     // The past of one that is recorded can still be looked at.
     if (this.#recording === null) this.#pc?.close()
     this.#pc = null
