@@ -209,6 +209,7 @@ test('a snapshot that no guest of Xen has made is refused, and nothing has chang
     ['ring.incoming', '.services.ring.incoming', new Uint8Array(17).fill(0xff)],
     ['nodes[0].depth', '.services.store.nodes.0.depth', 1],
     ['info.vcpuInfo', '.events.info.vcpuInfo.0', 0x700_0040],
+    ['places in the page', '.events.info.vcpuInfo.0', -0x1fc4],
     ['the place of a page', '.sharedInfo.gfn', 0x100],
     ['grants.mappings', '.grants.mappings.0.ref', 11],
     ['grants.uses', '.grants.uses.0.at', 0x5000],

@@ -1,14 +1,6 @@
 /** The syntax of NASM, the Netwide Assembler. */
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
-import {
-  absoluteField,
-  displacementField,
-  farOffsetField,
-  immediateFields,
-  memorySymbol,
-  selectorField,
-  targetField,
-} from './fields.ts'
+import * as fields from './fields.ts'
 import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
   hasHiddenAddressSize,
@@ -85,7 +77,7 @@ function writeSize(out: LineWriter, operand: MemoryOperand): void {
 
 /** A symbol, or the distance from the instruction's start. */
 export const relativeFieldNasm: Field = (out) => {
-  const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
+  const symbol = out.options.symbols === undefined ? undefined : fields.memorySymbol(out)
   if (symbol !== undefined) {
     out.add('symbol', symbol)
     return
@@ -116,7 +108,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
     out.punctuation(':')
   }
   if (isRelative) out.field(relativeFieldNasm)
-  else if (address !== undefined) out.field(absoluteField)
+  else if (address !== undefined) out.field(fields.absoluteField)
   else {
     if (base !== undefined) out.word('register', base)
     if (index !== undefined) {
@@ -127,7 +119,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
         out.add('number', String(scale))
       }
     }
-    if (insn.dispSize !== 0) out.field(displacementField)
+    if (insn.dispSize !== 0) out.field(fields.displacementField)
   }
   out.punctuation(']')
 }
@@ -155,7 +147,7 @@ function writeImmediate(out: LineWriter, position: number): void {
     return
   }
   if (info.mnemonic === 'PUSH') writeOperandSize(out)
-  out.field(immediateFields[position]!)
+  out.field(fields.immediateFields[position]!)
 }
 
 /** NASM does not always find the shortest displacement to a plain number. */
@@ -178,13 +170,13 @@ function writeOperand(out: LineWriter, operand: Operand, position: number): void
       break
     case 'branch':
       writeDistance(out, operand.size)
-      out.field(targetField)
+      out.field(fields.targetField)
       break
     case 'far-pointer':
       writeOperandSize(out)
-      out.field(selectorField)
+      out.field(fields.selectorField)
       out.punctuation(':')
-      out.field(farOffsetField)
+      out.field(fields.farOffsetField)
       break
     default:
       writeImmediate(out, position)

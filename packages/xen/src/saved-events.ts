@@ -1,6 +1,6 @@
 import { findRam, GUEST_FRAMES, type XenGuestFrames } from './guest-frames.ts'
 import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from './state-checks.ts'
-import { MOST_VCPU_INFO_BYTES } from './shared/shared-layouts.ts'
+import { MOST_VCPU_INFO_BYTES, X86_LAYOUTS } from './shared/shared-layouts.ts'
 import type { EventChannelsState } from './events/event-channels.ts'
 import { EventStatus } from './events/event-port.ts'
 import { NR_VIRQS } from './events/event-port-table.ts'
@@ -34,7 +34,7 @@ export function checkEvents(value: unknown, path: string, vcpus: number, frames:
       version: whole(2, 2),
       longMode: flag,
       wallClock: fields({ seconds: whole(0, Number.MAX_SAFE_INTEGER), nanoseconds: whole(0, 999_999_999) }),
-      vcpuInfo: list(address, vcpus, vcpus),
+      vcpuInfo: list(whole(-2 * PAGE_BYTES, GUEST_FRAMES * PAGE_BYTES - 1), vcpus, vcpus),
       own: bytes(vcpus * MOST_VCPU_INFO_BYTES, vcpus * MOST_VCPU_INFO_BYTES),
     }),
     channels: fields({
@@ -89,6 +89,15 @@ export function checkEvents(value: unknown, path: string, vcpus: number, frames:
     ),
   })(value, path)
   const { info, channels, vcpus: states } = value as GuestEventsState
+  // A compat guest's vcpu_info is shorter.
+  const last = PAGE_BYTES - (info.longMode ? MOST_VCPU_INFO_BYTES : X86_LAYOUTS.compat.vcpuInfoBytes)
+  for (const gpa of info.vcpuInfo.filter((place) => place < -2))
+    demand(
+      gpa <= -PAGE_BYTES && gpa >= -PAGE_BYTES - last && gpa % 4 === 0,
+      gpa,
+      `${path}.info.vcpuInfo`,
+      'places in the page',
+    )
   for (const gpa of info.vcpuInfo) checkRam(frames, gpa, MOST_VCPU_INFO_BYTES, 4, `${path}.info.vcpuInfo`)
   checkChannels(channels, `${path}.channels`, frames)
   for (const { period } of states) {

@@ -12,15 +12,7 @@ import { Arbiter, type Forwarding } from './arbiter.ts'
 import { CpuInterface } from './cpu-interface.ts'
 import { DistributorFrame, RedistributorFrames } from './frames.ts'
 import { InterruptTable } from './interrupt-table.ts'
-import {
-  checkMemory,
-  checkPendingLpis,
-  Lpis,
-  lpiStateBytes,
-  type GicMemory,
-  type LpiControl,
-  type PendingLpi,
-} from './lpis.ts'
+import * as lpiParts from './lpis.ts'
 import * as L from './layout.ts'
 import { stateBytes } from './layout.ts'
 import { GICD_CTLR_GROUPS, GICR_BYTES, WAKER_CHILDREN_ASLEEP, WAKER_PROCESSOR_SLEEP } from './registers.ts'
@@ -55,7 +47,7 @@ export interface GicV3Options {
   /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
   signal(cpu: number): void
   /** Guest memory, where the tables of LPIs lie. Default: no LPIs. */
-  readonly memory?: GicMemory
+  readonly memory?: lpiParts.GicMemory
   /** `gicV3StateBytes(cpus, lpis)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
 }
@@ -65,13 +57,13 @@ export interface GicV3State extends InterruptTableState {
   /** Version of this shape. */
   readonly version: 1
   /** Pending LPIs of each vCPU; empty without LPIs. */
-  readonly lpis: readonly (readonly PendingLpi[])[]
+  readonly lpis: readonly (readonly lpiParts.PendingLpi[])[]
 }
 
 /** Counts the bytes of machine memory that the state of a {@link GicV3} takes. @param lpis - whether it has LPIs */
 export function gicV3StateBytes(cpus: number, lpis = false): number {
   checkInteger('cpus', cpus, 1, MOST_CPUS)
-  return stateBytes(cpus) + (lpis ? lpiStateBytes(cpus) : 0)
+  return stateBytes(cpus) + (lpis ? lpiParts.lpiStateBytes(cpus) : 0)
 }
 
 /** The affinity of a vCPU in clusters of 16. */
@@ -96,8 +88,8 @@ export class GicV3 {
   /** vCPUs. */
   readonly cpus: number
   /** LPIs, for an ITS; nothing without `memory`. */
-  readonly lpis: LpiControl | undefined
-  readonly #lpis: Lpis | undefined
+  readonly lpis: lpiParts.LpiControl | undefined
+  readonly #lpis: lpiParts.Lpis | undefined
   readonly #table: InterruptTable
   readonly #arbiter: Arbiter
   readonly #interface: CpuInterface
@@ -110,7 +102,7 @@ export class GicV3 {
     checkObject('options', options)
     const { cpus, spis = 256 } = options
     const { memory } = options
-    if (memory !== undefined) checkMemory(memory)
+    if (memory !== undefined) lpiParts.checkMemory(memory)
     const bytes = gicV3StateBytes(cpus, memory !== undefined)
     checkInteger('spis', spis, 32, MOST_SPIS)
     checkMethod(options, 'signal')
@@ -138,7 +130,7 @@ export class GicV3 {
     this.#arbiter = new Arbiter(this.#table, forwarding, (cpu) => options.signal(cpu))
     if (memory !== undefined) {
       const lpiState = { buffer: state.buffer, byteOffset: state.byteOffset + stateBytes(cpus) }
-      this.#lpis = new Lpis(this.#table, memory, this.#arbiter, lpiState)
+      this.#lpis = new lpiParts.Lpis(this.#table, memory, this.#arbiter, lpiState)
       this.lpis = this.#lpis
     }
     this.#interface = new CpuInterface(
@@ -283,7 +275,7 @@ export class GicV3 {
    */
   restore(state: GicV3State): void {
     checkState('GICv3 state', state, { version: 1, ...saveTable(this.#table) })
-    checkPendingLpis(state.lpis, this.#lpis === undefined ? 0 : this.cpus)
+    lpiParts.checkPendingLpis(state.lpis, this.#lpis === undefined ? 0 : this.cpus)
     restoreTable(this.#table, state)
     this.#lpis?.restore(state.lpis)
     this.#arbiter.updateAll()

@@ -1,25 +1,5 @@
 // Random operands for a form: what a slot takes, with registers and addresses that the mode has.
-import {
-  abs,
-  byte,
-  dfv,
-  dword,
-  fword,
-  ptr,
-  qword,
-  rdSae,
-  registerOf,
-  rip,
-  rnSae,
-  ruSae,
-  rzSae,
-  sae,
-  tbyte,
-  word,
-  xmmword,
-  ymmword,
-  zmmword,
-} from '../../src/index.ts'
+import * as x86 from '../../src/index.ts'
 import type {
   AddressRegister,
   MaskableRegister,
@@ -61,20 +41,20 @@ export class Random {
 type Mode = 16 | 32 | 64
 
 const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptions) => Memory>> = {
-  0: ptr,
-  1: byte,
-  2: word,
-  4: dword,
-  6: fword,
-  8: qword,
-  10: tbyte,
-  16: xmmword,
-  32: ymmword,
-  64: zmmword,
+  0: x86.ptr,
+  1: x86.byte,
+  2: x86.word,
+  4: x86.dword,
+  6: x86.fword,
+  8: x86.qword,
+  10: x86.tbyte,
+  16: x86.xmmword,
+  32: x86.ymmword,
+  64: x86.zmmword,
 }
 
 function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
-  return (CONSTRUCTORS[size] ?? ptr)(place, options)
+  return (CONSTRUCTORS[size] ?? x86.ptr)(place, options)
 }
 
 /** Registers of a class that a mode has; with `evex` also those that only EVEX can name, with `apx` those of APX. */
@@ -82,18 +62,18 @@ function registersOf(kind: RegisterClass, mode: Mode, evex = false, apx = false)
   const out: Register[] = []
   if (apx && kind.startsWith('gp')) {
     for (let number = 16; number < 32; number++) {
-      const found = registerOf(kind, number)
+      const found = x86.registerOf(kind, number)
       if (found !== undefined) out.push(found)
     }
   }
   if (evex && mode === 64 && /^[xyz]mm/.test(kind)) {
     for (let number = 16; number < 32; number++) {
-      const found = registerOf(kind, number) ?? registerOf(kind === 'xmm' ? 'xmmHigh' : 'ymmHigh', number)
+      const found = x86.registerOf(kind, number) ?? x86.registerOf(kind === 'xmm' ? 'xmmHigh' : 'ymmHigh', number)
       if (found !== undefined) out.push(found)
     }
   }
   for (let number = 0; number < (mode === 64 ? 16 : 8); number++) {
-    const found = registerOf(kind, number)
+    const found = x86.registerOf(kind, number)
     if (found === undefined) continue
     if (kind === 'gp8' && mode !== 64 && number >= 4) continue
     out.push(found)
@@ -119,18 +99,18 @@ function randomMemory(
   scale: number,
   apx: boolean,
 ): Memory {
-  const segment = random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
+  const segment = random.below(4) === 0 ? x86.registerOf('segment', 4 + random.below(2)) : undefined
   const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
   const disp = randomDisplacement(random, scale)
   const shape = forced === 0 ? random.below(8) : forced === mode ? 4 : 2
   if (shape === 0) {
     return memoryOf(
       size,
-      mode === 64 ? abs(random.below(0x7fff_ffff)) : random.below(mode === 16 ? 0xffff : 0x7fff_ffff),
+      mode === 64 ? x86.abs(random.below(0x7fff_ffff)) : random.below(mode === 16 ? 0xffff : 0x7fff_ffff),
       common,
     )
   }
-  if (shape === 1 && mode === 64) return memoryOf(size, rip(0x1000 + random.below(0x1000)), common)
+  if (shape === 1 && mode === 64) return memoryOf(size, x86.rip(0x1000 + random.below(0x1000)), common)
   const bits = mode === 64 ? (shape === 2 ? 32 : 64) : shape === 2 ? (mode === 16 ? 32 : 16) : mode
   if (bits === 16) {
     const [base, index] = random.pick([
@@ -144,15 +124,15 @@ function randomMemory(
       ['bx', ''],
     ] as const)
     const numbers = { bx: 3, bp: 5, si: 6, di: 7 }
-    const place = registerOf('gp16', numbers[base]) as AddressRegister
-    const second = index === '' ? undefined : (registerOf('gp16', numbers[index]) as AddressRegister)
+    const place = x86.registerOf('gp16', numbers[base]) as AddressRegister
+    const second = index === '' ? undefined : (x86.registerOf('gp16', numbers[index]) as AddressRegister)
     return memoryOf(size, place, { ...common, disp, ...(second === undefined ? {} : { index: second }) })
   }
   const kind = bits === 32 ? 'gp32' : 'gp64'
   const base = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
   if (random.below(2) === 0) return memoryOf(size, base, { ...common, disp })
   let index = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
-  if (index.number === 4) index = registerOf(kind, 5) as AddressRegister
+  if (index.number === 4) index = x86.registerOf(kind, 5) as AddressRegister
   // An index without base, in the scales that cannot be said another way.
   if (shape === 3)
     return memoryOf(size, random.below(0x1000), { ...common, index, scale: random.pick([4, 8] as const) })
@@ -167,7 +147,7 @@ function randomGather(size: number, index: 'xmm' | 'ymm' | 'zmm', mode: Mode, ra
   }
   const wide = mode === 64 && random.below(4) !== 0
   if (random.below(4) === 0) {
-    return memoryOf(size, abs(random.below(0x7fff_ffff)), { ...options, addressBits: mode === 64 ? 64 : 32 })
+    return memoryOf(size, x86.abs(random.below(0x7fff_ffff)), { ...options, addressBits: mode === 64 ? 64 : 32 })
   }
   const base = random.pick(registersOf(wide ? 'gp64' : 'gp32', mode)) as AddressRegister
   return memoryOf(size, base, { ...options, disp: randomDisplacement(random, form.disp8Scale) })
@@ -193,7 +173,7 @@ export const BRANCH_TARGET = 0x1000 + 64
 function underMask(operand: Operand, form: Form, random: Random): Operand {
   if (form.masking === 'none' || (form.masking !== 'required' && random.below(2) === 0)) return operand
   if (typeof operand !== 'object' || (operand.type !== 'register' && operand.type !== 'memory')) return operand
-  const mask = registerOf('mask', 1 + random.below(7)) as MaskRegister
+  const mask = x86.registerOf('mask', 1 + random.below(7)) as MaskRegister
   if (operand.type === 'memory') return operand.k(mask)
   const masked = (operand as MaskableRegister).k(mask)
   return form.masking === 'zero' && random.below(2) === 0 ? masked.z() : masked
@@ -209,7 +189,7 @@ export function randomOperands(form: Form, mode: Mode, random: Random, apx = fal
     return kind === 'immediate' || (typeof operand === 'object' && /^(register|masked)$/.test(operand.type))
   })
   if (form.rounding !== 'none' && isRegisters && random.below(2) === 0) {
-    const rounding = form.rounding === 'sae' ? sae : random.pick([rnSae, rdSae, ruSae, rzSae])
+    const rounding = form.rounding === 'sae' ? x86.sae : random.pick([x86.rnSae, x86.rdSae, x86.ruSae, x86.rzSae])
     const immediates = form.slots.filter(({ kind }) => kind === 'immediate').length
     operands.splice(operands.length - immediates, 0, rounding)
   }
@@ -235,7 +215,7 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
         ? randomMemory(slot.size, mode, random, form, form.disp8Scale, apx)
         : randomGather(slot.size, slot.index, mode, random, form)
     case 'fixed':
-      return registerOf(slot.class, slot.number) as Register
+      return x86.registerOf(slot.class, slot.number) as Register
     case 'one':
       return 1
     case 'immediate':
@@ -245,7 +225,7 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
     case 'absolute':
       return 0x1234_5678_9abc_def0n
     case 'flags':
-      return dfv(...(['of', 'sf', 'zf', 'cf'] as const).filter(() => random.below(2) === 0))
+      return x86.dfv(...(['of', 'sf', 'zf', 'cf'] as const).filter(() => random.below(2) === 0))
     case 'relative':
       return BRANCH_TARGET
     case 'far':
@@ -255,12 +235,12 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
     case 'moffs':
       return memoryOf(
         slot.size,
-        abs(mode === 64 ? 0x1234_5678_9abc_def0n : random.below(mode === 16 ? 0xffff : 0x7fff_ffff)),
+        x86.abs(mode === 64 ? 0x1234_5678_9abc_def0n : random.below(mode === 16 ? 0xffff : 0x7fff_ffff)),
       )
     case 'implied':
       return memoryOf(
         slot.size,
-        registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
+        x86.registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
       )
   }
 }

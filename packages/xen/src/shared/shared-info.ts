@@ -17,7 +17,7 @@ export interface SharedInfoState {
   readonly longMode: boolean
   /** Of the guest, which may have been made at another time. */
   readonly wallClock: WallClock
-  /** Guest-physical address of each vCPU's `vcpu_info` in the guest's RAM; −1 for one in the page, −2 for the hypervisor's own. */
+  /** Guest-physical address of each vCPU's `vcpu_info` in the guest's RAM; −1 for one at its own place in the page, −2 for the hypervisor's own. One at offset n of the page is −4096 − n. */
   readonly vcpuInfo: readonly number[]
   /** The hypervisor's own, 64 bytes for each vCPU. */
   readonly own: Uint8Array
@@ -162,10 +162,15 @@ export class SharedInfo {
       longMode: this.#layout === this.#layouts.native,
       wallClock: this.#wallClock,
       vcpuInfo: this.#vcpuInfo.map((ma, vcpu) =>
-        this.inPage(ma) ? IN_PAGE : ma === this.#spareOf(vcpu) ? OWN : gpaOf(ma),
+        this.inPage(ma) ? this.#inPagePlace(vcpu, ma) : ma === this.#spareOf(vcpu) ? OWN : gpaOf(ma),
       ),
       own: this.#memory.read(this.#spare, bytes),
     }
+  }
+
+  #inPagePlace(vcpu: number, ma: number): number {
+    const offset = ma - this.#page
+    return offset === vcpu * this.#layout.vcpuInfoBytes ? IN_PAGE : -PAGE_BYTES - offset
   }
 
   /**
@@ -178,8 +183,8 @@ export class SharedInfo {
     this.#wallClock = wallClock
     this.#memory.write(this.#spare, own)
     for (const [vcpu, gpa] of vcpuInfo.entries()) {
-      const inPage = this.#page + vcpu * this.#layout.vcpuInfoBytes
-      this.#vcpuInfo[vcpu] = gpa === IN_PAGE ? inPage : gpa === OWN ? this.#spareOf(vcpu) : maOf(vcpu, gpa)
+      const inPage = this.#page + (gpa <= -PAGE_BYTES ? -PAGE_BYTES - gpa : vcpu * this.#layout.vcpuInfoBytes)
+      this.#vcpuInfo[vcpu] = gpa === OWN ? this.#spareOf(vcpu) : gpa < 0 ? inPage : maOf(vcpu, gpa)
     }
   }
 
