@@ -64,7 +64,6 @@ export class QemuGuest {
       cpus: 1,
       kernel: undefined,
       devices: [],
-      isRecorded: false,
     } as const
     const { kernel, initrd, commandLine } = await readExecImages(kind, () => {})
     const { initrd: own, commands } = withoutRoot(initrd!)

@@ -213,7 +213,6 @@ async function act(
         cpus: flags.cpus,
         kernel: flags.kernel,
         devices: flags.device ?? [],
-        isRecorded: recordOnFailure !== undefined,
       },
       hasNetwork: flags.network === true,
       devices: flags.device && (await import('../devices/devices.ts')).prepareExecDevices(flags.device, host),

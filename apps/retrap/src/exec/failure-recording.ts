@@ -1,6 +1,7 @@
 /** The recording of a run, which is left where the run fails. */
+import { randomInt } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { bundleOptions, type Pc, type PcRecorder, recordPc } from '@retrap/machine'
+import { bundleOptions, type Pc, type PcRecorder, recordPc, stateOnClock } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { PcMachineOptions } from '../machine/machine-contract.ts'
@@ -33,8 +34,15 @@ export class FailureRecording {
     }
   }
 
-  /** Makes a machine whose run is recorded. A second one is recorded in place of the first. */
-  async record(options: PcMachineOptions): Promise<Pc> {
+  /** Makes a machine whose run is recorded, on deterministic time. A second one is recorded in place of the first. */
+  async record(given: PcMachineOptions): Promise<Pc> {
+    // Each run has random numbers of its own.
+    const after = randomInt(2 ** 32)
+    const { snapshot } = given
+    const options: PcMachineOptions = {
+      ...{ ...given, clock: 'deterministic', generation: { after } },
+      ...(snapshot && { snapshot: { ...snapshot, state: stateOnClock(snapshot.state, 'deterministic', after) } }),
+    }
     await this.#file.truncate(0)
     this.#bytes = 0
     await loadInterpreters('x86')

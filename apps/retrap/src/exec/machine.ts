@@ -1,5 +1,4 @@
 /** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
-import { randomInt } from 'node:crypto'
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
@@ -21,8 +20,6 @@ export interface ExecKind {
   readonly kernel: string | undefined
   /** Devices of the user's, as `--device` has them. */
   readonly devices: readonly string[]
-  /** Runs of such a machine are recorded, on deterministic time. */
-  readonly isRecorded: boolean
 }
 
 /** The other ends of a machine's devices. */
@@ -62,6 +59,10 @@ const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'
  */
 const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 init_on_free=1 mitigations=off cryptomgr.notests'
 
+/** The kernel's command line. */
+export const execCommandLine = (arch: ExecKind['arch']): string =>
+  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}`
+
 /** The kernel of a machine that is booted, with the rest of what its guest starts from. */
 export async function readExecImages(
   { arch, kernel: named }: ExecKind,
@@ -75,27 +76,27 @@ export async function readExecImages(
     // A kernel that unpacks itself takes as long for that as for all else until a program can be started.
     kernel: (named === undefined ? await kernelPayload(kernel!) : undefined) ?? kernel!,
     initrd: buildExecInitramfs(busybox!, modules),
-    commandLine: `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}`,
+    commandLine: execCommandLine(arch),
   }
 }
 
 /** The options of a machine of a kind, without what it starts from. */
 export async function execOptions(
-  { arch, cpu, memoryBytes, cpus, kernel, isRecorded }: ExecKind,
+  { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
   { ports, shares, network, devices }: ExecEnds,
 ): Promise<MachineOptions> {
   const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
   const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
   return {
     architecture: arch,
-    clock: isRecorded ? 'deterministic' : 'real',
+    clock: 'real',
     memoryBytes,
     cpus,
     devices: models,
     deviceServers: servers,
     ...(cpu !== undefined && { cpu }),
     // Each run has random numbers of its own: its job brings entropy. A kernel before Linux 4.17 cannot be told to use that.
-    generation: isRecorded ? { after: randomInt(2 ** 32) } : { catchesUp: kernel !== undefined },
+    generation: { catchesUp: kernel !== undefined },
     virtio: [
       {
         kind: 'console',

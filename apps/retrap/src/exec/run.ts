@@ -19,7 +19,7 @@ import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { type ExecKind, folderName } from './machine.ts'
+import { execCommandLine, type ExecKind, folderName } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
@@ -105,6 +105,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       request.version,
       kind,
       kernelOf(request),
+      execCommandLine(kind.arch),
       Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
     ])
     for (let tries = 0; ; tries++) {
