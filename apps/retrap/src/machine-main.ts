@@ -6,10 +6,47 @@ import { runCli, type CliHost } from './cli.ts'
 import { loadInterpreters } from './machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
 import { onStuck } from './devices/stuck-watch.ts'
-import { daemonize, tellParent } from './host/daemon.ts'
-import { onSignal } from './host/host.ts'
+import { onSignal, type SessionOutput } from './host/host.ts'
 import { plainOutput } from './print-lines.ts'
 import { usage } from './options/values.ts'
+import { spawn } from 'node:child_process'
+import { ExitCode } from './exit-codes.ts'
+
+/** `--daemonize`: the run goes on in a process of its own, which its user's shell does not wait for. */
+/** Says to the child that a parent waits to hear that its run has begun. */
+const VARIABLE = 'RETRAP_DAEMON'
+
+/**
+ * Runs a command line in another process, until its machine is there.
+ *
+ * @param stderr - takes what that says until then
+ * @returns 0, or the exit code of a run that has ended before
+ */
+export async function daemonize(args: readonly string[], stderr: SessionOutput): Promise<number> {
+  const [, program = ''] = process.argv
+  const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { ...process.env, [VARIABLE]: '1' },
+  })
+  child.stderr?.on('data', (bytes: Uint8Array) => stderr.write(bytes))
+  const code = await new Promise<number>((resolve) => {
+    child.once('message', () => resolve(ExitCode.PowerOff))
+    child.once('close', (ended) => resolve(ended ?? ExitCode.InternalError))
+    child.once('error', () => resolve(ExitCode.InternalError))
+  })
+  if (child.connected) child.disconnect()
+  child.stderr?.destroy()
+  child.unref()
+  return code
+}
+
+/** Says to a parent that waits for it that the run has begun. */
+export function tellParent(): void {
+  if (process.env[VARIABLE] === undefined || process.send === undefined) return
+  delete process.env[VARIABLE]
+  process.send('begun', () => process.connected && process.disconnect())
+}
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 export async function createMachine(options: MachineOptions): Promise<Machine> {

@@ -11,7 +11,7 @@ import {
   whenOf,
 } from './saved-machines.ts'
 import { type Chosen, recordingHash } from './settings.ts'
-import { prepareArm } from './spare-worker.ts'
+import { prepareArm } from './machine-life.ts'
 import { startedIn, timeStart } from './start-time.ts'
 
 /** A system, or a recording, that lies beside the site, as its list has it. */

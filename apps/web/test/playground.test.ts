@@ -4,7 +4,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
-import { compile } from '../src/playground/compile.ts'
+import { compile } from '../src/playground/sandbox.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 

@@ -1,7 +1,6 @@
 export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
-export { concatenate } from './bytes.ts'
+export { concatenate, decompress } from './decompress.ts'
 export { crc32 } from './crc32.ts'
-export { decompress } from './decompress.ts'
 export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from './elf.ts'
 export type { ElfHeader, ElfSegment } from './elf.ts'
 export { plainLine, printable } from './text.ts'

@@ -62,7 +62,7 @@ export {
   type BlockTrayState,
   type DiskGeometry,
 } from './backends/block.ts'
-export type { AudioBackend, AudioFormat } from './backends/audio.ts'
+export type { AudioBackend, AudioFormat, InputBackend, InputClient, InputEvent } from './backends/input.ts'
 export { checksumOf, foldSum, sumWords } from './backends/packets.ts'
 export type { PacketBackend, PacketClient } from './backends/packets.ts'
 export type { ByteStreamBackend, ByteStreamClient, ModemInputs, ModemOutputs } from './backends/byte-stream.ts'
@@ -75,5 +75,5 @@ export type {
   DisplayText,
   PixelFormat,
 } from './backends/display.ts'
-export type { InputBackend, InputClient, InputEvent } from './backends/input.ts'
+
 export { behindPort, defineDevice, type DeviceDefinition } from './define-device.ts'

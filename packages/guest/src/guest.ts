@@ -5,7 +5,7 @@ import { GuestFiles } from './files.ts'
 import { type ForwardOptions, type GuestForward, listen } from './forward.ts'
 import type { GuestProcess } from './guest-process.ts'
 import { quote } from './lines.ts'
-import type { GuestPort } from './port.ts'
+import type { GuestPort } from './stream.ts'
 import { Session } from './session.ts'
 import { GuestStreams } from './streams.ts'
 

@@ -1,6 +1,6 @@
 import { GuestError } from './errors.ts'
 import { type Answer, AnswerDecoder, encodeRequest, quote } from './lines.ts'
-import type { GuestPort } from './port.ts'
+import type { GuestPort } from './stream.ts'
 
 /** A request that is not answered is sent again after this long, then after twice as long, up to the most. */
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]

@@ -1,7 +1,5 @@
-import type { GuestPort } from './port.ts'
-
 /** The interface that a device model gives a stream; `ByteStreamClient` of `@retrap/device` is one. */
-export interface GuestStreamClient {
+interface GuestStreamClient {
   /** Takes bytes, and returns how many. */
   receive(bytes: Uint8Array): number
 }
@@ -63,4 +61,21 @@ export class GuestStream implements GuestPort {
     this.#isFull = false
     this.#drained()
   }
+}
+
+/**
+ * The stream of bytes to the agent and back. `SerialPort` of `@retrap/machine` is one: a serial port other than the console.
+ * It takes one listener of each kind; a connection has them until it is closed.
+ */
+export interface GuestPort {
+  /** Names the listener that gets all that the guest sends. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /**
+   * Queues bytes for the guest.
+   *
+   * @returns false where the sender should hold back until `onDrain`; these bytes are queued too
+   */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  onDrain(listener: () => void): void
 }

@@ -43,7 +43,7 @@ export type {
 export type { MachineVirtioDevice } from './options/virtio-device.ts'
 export type { GuestConsole } from './machine/machine-gate.ts'
 export type { GuestTime, ReplayPlace } from './recording/guest-time.ts'
-export type { ReplayExit } from './recording/replay-exit.ts'
+export type { ReplayExit } from './recording/replay-hits.ts'
 export type { RecordingSource } from './recording/run-replay.ts'
 export type { MachineCheckpoint } from './snapshot/checkpoint.ts'
 export type { MachineSnapshot, MachineSnapshotSource, MachineState } from './snapshot/snapshots.ts'

@@ -2,11 +2,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { makeArp, readArp, readEthernet } from '../src/frames/ethernet.ts'
-import { echoReply, isIcmpError, makeUnreachable } from '../src/frames/icmp.ts'
+import { echoReply, isIcmpError, makeUnreachable, makeUdp, readUdp } from '../src/frames/datagrams.ts'
 import { fragmentIpv4, type Ipv4Packet, putIpv4, readIpv4Packet } from '../src/frames/ipv4.ts'
 import { Reassembly } from '../src/frames/reassembly.ts'
 import { finishTcp, makeTcp, readTcp, resetFor, sackOption, synOptions } from '../src/frames/tcp.ts'
-import { makeUdp, readUdp } from '../src/frames/udp.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'))

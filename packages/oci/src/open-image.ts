@@ -1,5 +1,4 @@
 import type { Share } from '@retrap/virtio/p9'
-import { type ImageConfig, parseConfig } from './config.ts'
 import { OciError, shown } from './errors.ts'
 import type { ImageFile, ImageFiles } from './image-file.ts'
 import { ImageShare } from './image-share.ts'
@@ -7,6 +6,8 @@ import { type LayerStore, PAGE_LAYERS, tooLarge } from './layer-store.ts'
 import { DEFAULT_LIMITS, type ImageLimits } from './limits.ts'
 import { findImage, type ImageChoice } from './manifests.ts'
 import { ImageTree } from './tree.ts'
+import { type Digest, parseDigest } from './digest.ts'
+import { JsonValue } from './json.ts'
 
 /** Options of {@link openImage}. */
 export interface OpenImageOptions extends ImageChoice {
@@ -88,5 +89,50 @@ export async function openImage(files: ImageFiles, options: OpenImageOptions): P
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** How an image wants its program to be run. Source: OCI Image Format Specification, config.md; docker, "docker inspect". */
+interface ImageConfig {
+  /** GOARCH's name of the processor, such as `amd64` or `arm64`. */
+  readonly architecture: string
+  /** `linux`. */
+  readonly os: string
+  /** Variables, as `NAME=VALUE`. */
+  readonly env: readonly string[]
+  /** Name or number, and group behind a colon; empty: root. */
+  readonly user: string
+  /** An absolute path; empty: the root. */
+  readonly workingDirectory: string
+  /** The program and its first arguments. */
+  readonly entrypoint: readonly string[]
+  /** Arguments that follow unless others are given; or the program, where there is no entry point. */
+  readonly command: readonly string[]
+}
+
+/** A config, and the digests of the layers without compression. */
+interface ConfigFile {
+  readonly config: ImageConfig
+  readonly diffIds: readonly Digest[]
+}
+
+/** Reads a config. @throws OciError `ERR_DAMAGED`, `ERR_UNSUPPORTED` */
+function parseConfig(bytes: Uint8Array, file: string): ConfigFile {
+  const json = JsonValue.parse(bytes, file)
+  const given = json.at('config')
+  const rootfs = json.at('rootfs')
+  if (rootfs.at('type').text !== 'layers')
+    throw new OciError('ERR_UNSUPPORTED', file, 'it is no config of an image: it has no layers of files')
+  return {
+    config: {
+      architecture: json.at('architecture').text,
+      os: json.at('os').text,
+      env: given.at('Env').texts.filter((line) => line.indexOf('=') > 0),
+      user: given.at('User').text,
+      workingDirectory: given.at('WorkingDir').text,
+      entrypoint: given.at('Entrypoint').texts,
+      command: given.at('Cmd').texts,
+    },
+    diffIds: rootfs.at('diff_ids').texts.map((text) => parseDigest(text, file)),
   }
 }

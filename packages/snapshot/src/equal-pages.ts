@@ -1,9 +1,11 @@
+import { crc32 as sum } from '@retrap/basics'
+
 /** Bytes of a page in a file: the smallest page of a guest. */
 export const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 
 /** Which pages there are, each content once. */
-export interface DistinctPages {
+interface DistinctPages {
   /** For each page, the number of its content. */
   readonly contents: Uint32Array
   /** For each content, the first page that has it. */
@@ -51,4 +53,9 @@ function hashOf(words: Int32Array, at: number): number {
 function isEqual(words: Int32Array, one: number, other: number): boolean {
   for (let i = 0; i < WORDS; i++) if (words[one + i] !== words[other + i]) return false
   return true
+}
+
+/** CRC-32 as zlib and PNG have it. */
+export function crc32(bytes: Uint8Array): number {
+  return sum(bytes)
 }

@@ -1,4 +1,4 @@
-import { crc32 } from './checksum.ts'
+import { crc32 } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
 
 /** A file begins with it: a name, and bytes that show a transfer as text. */

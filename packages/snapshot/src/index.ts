@@ -3,11 +3,10 @@
  *
  * @packageDocumentation
  */
-export { crc32 } from './checksum.ts'
+export { crc32, PAGE_BYTES } from './equal-pages.ts'
 export { deflate, inflate } from './compression.ts'
 export { SnapshotError } from './errors.ts'
 export { decodeState, encodeState } from './plain-data.ts'
-export { PAGE_BYTES } from './equal-pages.ts'
 export { inflateNow } from './inflate-now.ts'
 export { openSnapshot } from './open.ts'
 export type { LateSnapshotSource, OpenSnapshot } from './open.ts'

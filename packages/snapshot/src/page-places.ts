@@ -1,5 +1,4 @@
-import { crc32 } from './checksum.ts'
-import { PAGE_BYTES } from './equal-pages.ts'
+import { crc32, PAGE_BYTES } from './equal-pages.ts'
 import {
   decodeHead,
   encodeHead,

@@ -1,6 +1,5 @@
-import { crc32 } from './checksum.ts'
+import { crc32, PAGE_BYTES } from './equal-pages.ts'
 import { inflate } from './compression.ts'
-import { PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
 import {
   checkHeader,

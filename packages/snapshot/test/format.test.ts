@@ -1,6 +1,6 @@
 /** The bounds that heads of sections are held to. */
 import { expect, test } from 'vitest'
-import { crc32 } from '../src/checksum.ts'
+import { crc32 } from '../src/equal-pages.ts'
 import { decodeHead, encodeHead, isSizeOf, type SectionName } from '../src/format.ts'
 
 const MIB = 2 ** 20

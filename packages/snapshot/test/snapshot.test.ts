@@ -18,8 +18,7 @@ import {
   type WriteSnapshotOptions,
   writeSnapshotAfter,
 } from '../src/index.ts'
-import { crc32 } from '../src/checksum.ts'
-import { distinctPages } from '../src/equal-pages.ts'
+import { crc32, distinctPages } from '../src/equal-pages.ts'
 import { encodeHead, encodeHeader, type SectionName } from '../src/format.ts'
 import { decodeState } from '../src/plain-data.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { kaslrCommand } from '../src/kaslr-command.ts'
+import { kaslrCommand } from '../src/linux-commands.ts'
 import { linuxCommands, type LinuxMemory, linuxSymbols } from '../src/index.ts'
 import { tables } from './kallsyms-tables.ts'
 

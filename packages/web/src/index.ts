@@ -24,8 +24,8 @@ export type {
 } from './debugger.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError } from './errors.ts'
-export { deleteFetched, fetchedBytes } from './fetched-files.ts'
-export type { FileEntry } from './files.ts'
+export { deleteFetched, fetchedBytes, type FileEntry } from './files.ts'
+
 export type {
   AddressView,
   ArmBoardView,

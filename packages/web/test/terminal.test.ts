@@ -1,7 +1,6 @@
 /** Terminals at a machine's serial port, without a page. */
 import { expect, test } from 'vitest'
-import { PrintedBytes } from '../src/printed-bytes.ts'
-import { attachTerminal, type TerminalLike } from '../src/terminal.ts'
+import { PrintedBytes, attachTerminal, type TerminalLike } from '../src/terminal.ts'
 
 /** A machine whose guest sends bytes, and waits for them. */
 function sending() {

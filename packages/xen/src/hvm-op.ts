@@ -4,7 +4,7 @@ import type { XenDomain } from './domain.ts'
 import { HvmParameter } from './hvm-parameters.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
-import { systemTime } from './vcpu/system-time.ts'
+import { systemTime } from './vcpu/vcpu-op.ts'
 import type { EventUpcalls } from './events/upcalls.ts'
 import { GUEST_FRAMES } from './guest-frames.ts'
 

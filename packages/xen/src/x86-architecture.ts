@@ -11,9 +11,8 @@ import { physdevOp } from './events/physdev-op.ts'
 import type { SharedInfo } from './shared/shared-info.ts'
 import { type SharedLayouts, X86_LAYOUTS } from './shared/shared-layouts.ts'
 import { EventUpcalls } from './events/upcalls.ts'
-import { x86VcpuOp } from './vcpu/vcpu-op.ts'
+import { x86VcpuOp, systemTime } from './vcpu/vcpu-op.ts'
 import { Instant } from '@retrap/device'
-import { systemTime } from './vcpu/system-time.ts'
 import { tscScale } from './cpuid.ts'
 
 /** RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */

@@ -1,10 +1,10 @@
 import { plainLine } from '@retrap/basics'
 import type { PcOptions } from '@retrap/machine'
 import { CliError } from '../errors.ts'
-import { outputsOfExec } from '../exec/replayed.ts'
 import type { SessionHost } from '../host/host.ts'
 import type { MachineOptions, PcMachineOptions } from '../machine/machine-contract.ts'
 import { machineInside, readRecordedRun } from './recorded-file.ts'
+import { EXEC_PORTS } from '../linux/exec-initramfs.ts'
 
 type Device = NonNullable<PcOptions['virtio']>[number]
 type Port = Extract<Device, { readonly kind: 'console' }>['ports'][number]
@@ -53,4 +53,25 @@ export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMac
     // With other memory it is another machine, which is refused.
     ...{ memoryBytes: given.memoryBytes, clock: 'deterministic', devices: [], deviceServers: [] },
   } as PcMachineOptions
+}
+
+/** Takes what a port of the guest's console puts out. */
+export interface PortOutput {
+  write(bytes: Uint8Array): unknown
+}
+
+/**
+ * Says who gets what the guest of `retrap exec` sends by the ports of its console, in a replay.
+ *
+ * @param recorded - the command line that was recorded
+ * @returns by number; undefined: it is of another command
+ */
+export function outputsOfExec(
+  recorded: readonly string[],
+  { stdout, stderr }: { readonly [name in 'stdout' | 'stderr']: PortOutput },
+): readonly (PortOutput | undefined)[] | undefined {
+  if (recorded[0] !== 'exec') return undefined
+  const outputs: Partial<Record<string, PortOutput>> = { terminal: stdout, stdout, stderr }
+  const names = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
+  return names.map(([name]) => outputs[name])
 }

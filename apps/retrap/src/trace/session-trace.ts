@@ -17,7 +17,7 @@ import { CliError, troubleWith } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { usage } from '../options/values.ts'
-import { CodeNames } from './code-names.ts'
+import { CodeNames } from '../profile/guest-names.ts'
 
 /** Pieces of text that go out in one. */
 const BATCH = 256

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { JsonStream } from '../../src/monitor/json-stream.ts'
+import { JsonStream } from '../../src/monitor/qmp.ts'
 import { peerOf } from '../../src/monitor/monitor-sockets.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 

@@ -5,8 +5,7 @@ import { rowOf } from './listing.ts'
 import { useNames } from './symbols.tsx'
 import { hex } from './stop-text.ts'
 import type { DebuggerView } from './use-debugger.ts'
-import { useListing } from './use-listing.ts'
-import { useRows } from './use-rows.ts'
+import { useListing, useRows } from './use-listing.ts'
 
 interface CodeProps extends Pick<DebuggerView, 'stops'> {
   readonly machine: Machine

@@ -12,7 +12,7 @@ import type {
   WriterView,
 } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
-import { playRun } from './play-run.ts'
+import { playRun } from './run-axis.ts'
 import { stopText } from './stop-text.ts'
 
 /** Between two looks at a machine that runs. */

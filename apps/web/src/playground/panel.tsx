@@ -1,11 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import './editor.css'
 import type { PanelProps } from '../tabs.tsx'
-import { CompileError } from './compile.ts'
+import { CompileError, Sandbox } from './sandbox.ts'
 // oxlint-disable-next-line import/default -- the bundler gives the file's text
 import example from './example-device.ts?raw'
 import type { Report } from './report.ts'
-import { Sandbox } from './sandbox.ts'
 
 const MOST_LINES = 200
 /** How long a line of the log may wait for others. */

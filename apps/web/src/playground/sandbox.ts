@@ -1,6 +1,36 @@
 import type { Machine } from '@retrap/web'
-import { compile } from './compile.ts'
 import { readReport, type Report } from './report.ts'
+import { transform } from 'sucrase'
+
+/** A mistake in the user's code. */
+export class CompileError extends Error {
+  /** Counts from 1; null where that is not known. */
+  readonly line: number | null
+
+  constructor(message: string, line: number | null) {
+    super(message)
+    this.line = line
+  }
+}
+
+/**
+ * Takes the types out of TypeScript. Lines stay where they are.
+ *
+ * @returns the body of a function of `require` and `exports`
+ * @throws CompileError
+ */
+export function compile(code: string): string {
+  try {
+    return transform(code, { transforms: ['typescript', 'imports'], disableESTransforms: true }).code
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const line = /\((\d+):\d+\)\s*$/.exec(message)?.[1]
+    throw new CompileError(
+      message.replace(/^Error transforming undefined: /, ''),
+      line === undefined ? null : Number(line),
+    )
+  }
+}
 
 /** Names the playground's devices in the machine. */
 const SERVER = 'playground'

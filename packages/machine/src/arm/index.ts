@@ -15,7 +15,7 @@ export { loadArmKernel } from './load-kernel.ts'
 export type { ArmKernelImages, ArmRamWriter } from './load-kernel.ts'
 export { prepareArmMachine } from './prepare.ts'
 export type { GuestRange } from '../loaders/memory-map.ts'
-export { ArmMachine, createArmMachine } from './machine.ts'
+export { ArmMachine, createArmMachine, type ArmStatistics } from './machine.ts'
 export type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 export {
   recordArmMachine,
@@ -25,5 +25,4 @@ export {
   type RecordArmOptions,
 } from './recording.ts'
 export type { ArmSnapshot, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
-export type { ArmStatistics } from './statistics.ts'
 export type * from '../both-boards.ts'

@@ -8,7 +8,7 @@ import type { plugXenArm } from '@retrap/xen/arm'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
-import { loadDeviceKinds } from '../kinds/device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { PlaceDevices } from '../kinds/placed-devices.ts'
 import { epochOf, type RandomSource } from '../life/host.ts'
 import type { LifeOptions, MachineLife } from '../life/machine-life.ts'
@@ -16,12 +16,10 @@ import { Sampler } from '../life/sampling.ts'
 import type { Board, CommonHooks, DevicePlace, InputGroup, MachineDevices, MachineKind } from '../machine/board.ts'
 import { xenOptions } from '../machine/xen.ts'
 import { bootOrder } from '../options/drives.ts'
-import { generationAfter } from '../options/machine-options.ts'
-import { hasRamfb } from '../options/vga.ts'
+import { generationAfter, type MachineOptions } from '../options/machine-options.ts'
+import { hasRamfb, hasVga } from '../options/vga.ts'
 import type { BoardState } from '../snapshot/snapshots.ts'
 import { sampledArmVcpus } from './call-stack.ts'
-import { describeArmCrash } from './crash.ts'
-import { pciOptions, placeArmDevices } from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
@@ -30,6 +28,59 @@ import { createArmTransports } from './models.ts'
 import { placeArmBoard } from './placed-board.ts'
 import type { ArmSnapshotState } from './snapshot.ts'
 import { VirtBoot } from './virt-boot.ts'
+import type { CrashDetail } from '../life/crash.ts'
+import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+
+/** System registers that tell of the last exception. */
+const SYSTEM = ['elr_el1', 'esr_el1', 'far_el1', 'spsr_el1'] as const
+
+/** Registers of a vCPU. */
+function describeArmCrash(domain: ArmDomain, vcpu: number, message: string): CrashDetail {
+  const hvm = domain.vcpus[vcpu]
+  if (hvm === undefined) return { message, vcpu }
+  const { registers } = hvm.processor
+  const general = Array.from({ length: 31 }, (_, i) => [`X${i}`, registers.x(i)] as const)
+  const system = SYSTEM.map((name) => [name.toUpperCase(), registers.get(name)] as const)
+  return {
+    message,
+    vcpu,
+    registers: Object.fromEntries([...general, ['SP', registers.sp], ['PC', registers.pc], ...system]),
+  }
+}
+
+/** The host bridge has the first number, and the SATA controller the last. */
+const FIRST_FREE_SLOT = 1
+const LAST_FREE_SLOT = 30
+const SATA = { device: 31, function: 0 } as const
+/** The graphics card, where there is one. */
+const VGA_SLOT = LAST_FREE_SLOT
+
+/** The options of a PC that has the same devices on the PCI bus; SATA and root ports are those of a `q35`. */
+function pciOptions(given: MachineOptions): PcOptions {
+  const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
+  const { vga = 'none', preferredMode, screen, boot, generation, clock } = given
+  const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, preferredMode, screen, boot }
+  return { memoryBytes, ...options, generation, clock, machine: 'q35', vga }
+}
+
+/**
+ * Makes the devices on the PCI bus; they are not attached yet.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+function placeArmDevices(kinds: readonly PlaceDevices[], given: ArmMachineOptions, place: DevicePlace): MachineDevices {
+  const options = pciOptions(given)
+  const transports = { ...VIRT.virtio, irq: gsiOfSpi(VIRT.virtio.spi), taken: given.virtioMmio?.length ?? 0 }
+  const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT, transports)
+  const site = {
+    ...{ ...place, options, slots, sata: SATA, flash: [] },
+    generation: { address: VIRT.generation.base, irq: gsiOfSpi(VIRT.generation.spi) },
+    ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
+    inSystemManagement: () => false,
+  }
+  return { ...placeDevices(kinds, site), site, ready: [] }
+}
 
 /** The types of Arm machines. */
 export interface ArmKind extends MachineKind {

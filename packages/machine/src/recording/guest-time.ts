@@ -1,7 +1,7 @@
 import type { Instant } from '@retrap/recording'
 import type { InputGate } from './gate.ts'
 import { MachineError } from '../errors.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayExit } from './replay-hits.ts'
 
 /** A time of the guest's clock, from power-on on. */
 export interface GuestTime {

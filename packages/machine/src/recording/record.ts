@@ -18,9 +18,61 @@ import { presentNs } from './gate.ts'
 import { describeRun, type RecordedKind, type RunDescription } from './description.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
-import { RingRoom, ringStoreBytes } from './ring.ts'
 import type { RunHistoryKeeper } from './run-history.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
+
+/** Eighths of all bytes that checkpoints may have; one that is being taken may have as much again. */
+const STORE_EIGHTHS = 3
+/** Eighths that the log may have. */
+const LOG_EIGHTHS = 2
+
+/** Bytes that the checkpoints of a recording in a ring may have. */
+const ringStoreBytes = ({ mostBytes }: Pick<RecordingRing, 'mostBytes'>): number =>
+  Math.floor((mostBytes * STORE_EIGHTHS) / 8)
+
+/** Keeps a recording in memory within its bytes: its oldest past is dropped, up to a checkpoint. */
+class RingRoom {
+  readonly #ring: RecordingRing
+  readonly #writer: RecordingWriter
+  readonly #store: Checkpoints
+  readonly #logBytes: number
+  /** Bytes in front of the log, which stay. */
+  readonly #inFront: number
+  #isDropping = false
+
+  /** @param ring - in which there is nothing of the log yet */
+  constructor(ring: RecordingRing, writer: RecordingWriter, store: Checkpoints) {
+    this.#ring = ring
+    this.#writer = writer
+    this.#store = store
+    this.#logBytes = (ring.mostBytes * LOG_EIGHTHS) / 8
+    this.#inFront = ring.bytes
+  }
+
+  get #log(): number {
+    return this.#ring.bytes - this.#inFront + this.#writer.waitingBytes
+  }
+
+  /** A checkpoint is due: the log is to have several, so that little is dropped at once. */
+  get isFilling(): boolean {
+    const { last } = this.#store
+    return this.#log > this.#logBytes / 2 && (last === undefined || this.#store.instants.length < 2)
+  }
+
+  /** Makes room. To be called while the machine runs, when no checkpoint is being taken. */
+  look(): void {
+    if (this.#isDropping || this.#log <= this.#logBytes) return
+    const second = this.#store.instants[1]
+    const position = second && this.#store.dropBefore(second)
+    // Without another checkpoint all of the past is dropped.
+    if (position === undefined) this.#store.clear()
+    this.#isDropping = true
+    this.#writer.dropBefore(position?.piece ?? this.#writer.segment(), (from, to) => {
+      this.#ring.drop(from, to)
+      this.#isDropping = false
+    })
+  }
+}
 
 /** How a run is recorded, of a machine of any board. */
 export interface RecordOptions {
@@ -36,7 +88,7 @@ export interface RecordOptions {
 }
 
 /** How the checkpoints of a run are taken and kept. */
-export interface KeepOptions {
+interface KeepOptions {
   /** Host time between two checkpoints; `Infinity`: none is taken on the way, and none is written. */
   readonly checkpointMs?: number | undefined
   /** Keeps what is written, within bounds. */
@@ -77,7 +129,7 @@ export interface RunRecorder {
 }
 
 /** The parts of a run that is recorded. */
-export interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
+interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   readonly machine: M
   readonly options: K['options']
   readonly gate: RecordGate

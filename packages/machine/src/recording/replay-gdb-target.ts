@@ -8,7 +8,7 @@ import type { Removable } from '../debugger/stop-points.ts'
 import type { StopSignal } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
-import { describeDivergence } from './replay-exit.ts'
+import { describeDivergence } from './replay-hits.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
 import type { ReplayStop } from './travelling-machine.ts'
 

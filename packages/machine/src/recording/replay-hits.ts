@@ -1,5 +1,29 @@
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
+import { MachineError } from '../errors.ts'
+import type { MachineExit } from '../life/machine-exit.ts'
+import type { Divergence } from './replay-gate.ts'
+
+/** Says where a replay is not the run that was recorded, and how. */
+export function describeDivergence({ after, at, difference }: Divergence): string {
+  const where = `after instruction ${after}, and it was found at ${at}`
+  return `the run is another one than was recorded, from somewhere ${where}: ${difference}`
+}
+
+/** Says that an instruction is before what is left of a recording. */
+export const droppedBefore = (begin: number, instruction: number): MachineError =>
+  new MachineError('ERR_OPTION', `instruction ${instruction}: what is left of the recording begins at ${begin}`)
+
+/** Why a replay has stopped. */
+export type ReplayExit =
+  /** The guest or the caller has ended it, as in `pc.run`. */
+  | MachineExit
+  /** The replay has reached its goal. */
+  | { readonly reason: 'arrived' }
+  /** The recording has no more. */
+  | { readonly reason: 'end-of-recording' }
+  /** The replay is not the run that was recorded. */
+  | ({ readonly reason: 'diverged' } & Divergence)
 
 /** A breakpoint or a watchpoint of a replay, which each of its machines gets. */
 export interface Stopper {
@@ -7,7 +31,7 @@ export interface Stopper {
 }
 
 /** Stops that count, forwards and backwards. */
-export type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
+type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
 
 const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
 /** Stops that show when their instruction, or an iteration of it, is over. */

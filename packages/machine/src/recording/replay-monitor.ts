@@ -2,7 +2,7 @@ import { type FindName, hex, type MonitorCommand, parseMemoryPlace } from '../de
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import { type NamedPlaces, placeIn, type ReplayPlace } from './guest-time.ts'
-import { describeDivergence, type ReplayExit } from './replay-exit.ts'
+import { describeDivergence, type ReplayExit } from './replay-hits.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
 

@@ -5,7 +5,7 @@ import type { Machine } from '../machine/machine.ts'
 import { presentNs } from './gate.ts'
 import type { RunDescription } from './description.ts'
 import type { ReplayPlace } from './guest-time.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayExit } from './replay-hits.ts'
 import type { RunHistoryKeeper, SavedHistory } from './run-history.ts'
 
 /** A recording, wherever it is. */

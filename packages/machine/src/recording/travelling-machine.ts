@@ -3,7 +3,7 @@ import type { Instant } from '@retrap/recording'
 import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayExit } from './replay-hits.ts'
 import type { LastWriter } from './who-wrote.ts'
 
 /** Why a replay that is debugged has stopped. */

@@ -6,7 +6,7 @@ import type { Pc } from '../pc/pc.ts'
 import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import type { Rebuilt } from './past-machine.ts'
-import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayExit } from './replay-hits.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** The last writer of some memory. */

@@ -12,9 +12,8 @@ import {
   type TcpSegment,
 } from '../frames/tcp.ts'
 import { ReceiveQueue } from './receive-queue.ts'
-import { OUR_SHIFT, ReceiveWindow } from './receive-window.ts'
+import { OUR_SHIFT, ReceiveWindow, type TcpEnd, type TcpOptions } from './receive-window.ts'
 import { Sender } from './sender.ts'
-import type { TcpEnd, TcpOptions } from './tcp-options.ts'
 
 type State = 'syn-sent' | 'syn-received' | 'open' | 'time-wait' | 'closed'
 

@@ -1,5 +1,7 @@
-import { OUR_MSS } from '../frames/tcp.ts'
+import { OUR_MSS, type TcpEndpoints } from '../frames/tcp.ts'
 import type { ReceiveQueue } from './receive-queue.ts'
+import type { NetworkClock } from '../clock.ts'
+import type { BufferBudget } from './buffer-budget.ts'
 
 /** By how much our windows are shifted, where the peer scales. Source: RFC 7323 §2.2. */
 export const OUR_SHIFT = 4
@@ -50,4 +52,30 @@ export class ReceiveWindow {
     const gain = edge - this.#edge
     return gain >= capacity / 2 || (this.#edge - next < OUR_MSS && gain >= OUR_MSS)
   }
+}
+
+/** Why a connection is no more. */
+export type TcpEnd = 'finished' | 'reset' | 'refused' | 'timeout' | 'aborted'
+
+/** Is notified of a connection. */
+export interface TcpClient {
+  /** The handshake is done. */
+  connected(): void
+  /** There is something to read, or the peer has said that nothing follows. */
+  readable(): void
+  /** There is room for more to write. */
+  writable(): void
+  /** The connection is no more; comes once, and nothing after it. */
+  closed(end: TcpEnd): void
+}
+
+/** The options of a connection. */
+export interface TcpOptions extends TcpEndpoints {
+  readonly clock: NetworkClock
+  readonly budget: BufferBudget
+  /** First sequence number. */
+  readonly initialSequence: number
+  readonly client: TcpClient
+  /** Takes a frame without its Ethernet header. */
+  transmit(frame: Uint8Array): void
 }

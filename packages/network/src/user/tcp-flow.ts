@@ -2,7 +2,7 @@ import type { Ipv4Packet } from '../frames/ipv4.ts'
 import type { TcpEndpoints, TcpSegment } from '../frames/tcp.ts'
 import type { TcpSocket, TcpSocketClient, TcpSocketEnd } from '../sockets.ts'
 import type { TcpConnection } from '../tcp/connection.ts'
-import type { TcpClient } from '../tcp/tcp-options.ts'
+import type { TcpClient } from '../tcp/receive-window.ts'
 
 const CHUNK = 64 << 10
 

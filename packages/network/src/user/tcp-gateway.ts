@@ -1,6 +1,6 @@
 import type { Ipv4Address } from '../addresses.ts'
 import type { NetworkClock } from '../clock.ts'
-import { makeUnreachable, UNREACHABLE_HOST, UNREACHABLE_PROHIBITED } from '../frames/icmp.ts'
+import { makeUnreachable, UNREACHABLE_HOST, UNREACHABLE_PROHIBITED } from '../frames/datagrams.ts'
 import { type Ipv4Packet, PROTOCOL_ICMP } from '../frames/ipv4.ts'
 import { readTcp, resetFor, TCP_ACK, TCP_RST, TCP_SYN, type TcpEndpoints, type TcpSegment } from '../frames/tcp.ts'
 import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient } from '../sockets.ts'

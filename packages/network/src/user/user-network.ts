@@ -4,10 +4,18 @@ import { HOST_CLOCK, type NetworkClock } from '../clock.ts'
 import { NetworkError } from '../errors.ts'
 import { FrameQueue } from '../frame-queue.ts'
 import { MAXIMUM_FRAME, readEthernet, TYPE_ARP, TYPE_IPV4 } from '../frames/ethernet.ts'
-import { echoReply, isIcmpError, makeUnreachable, UNREACHABLE_PORT, UNREACHABLE_PROHIBITED } from '../frames/icmp.ts'
+import {
+  echoReply,
+  isIcmpError,
+  makeUnreachable,
+  UNREACHABLE_PORT,
+  UNREACHABLE_PROHIBITED,
+  makeUdp,
+  readUdp,
+  type UdpDatagram,
+} from '../frames/datagrams.ts'
 import { type Ipv4Packet, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, readIpv4Packet } from '../frames/ipv4.ts'
 import { Reassembly } from '../frames/reassembly.ts'
-import { makeUdp, readUdp, type UdpDatagram } from '../frames/udp.ts'
 import type { OpenSocket, Sockets, TcpSocketClient, UdpSocket } from '../sockets.ts'
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from './dhcp.ts'
 import { DNS_PORT, DnsForwarder } from './dns.ts'

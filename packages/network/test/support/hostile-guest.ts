@@ -3,7 +3,7 @@ import { BROADCAST_IPV4 } from '../../src/addresses.ts'
 import { ETHERNET_HEADER } from '../../src/frames/ethernet.ts'
 import { put16, put32 } from '../../src/frames/bytes.ts'
 import { pseudoHeaderSum, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, putIpv4 } from '../../src/frames/ipv4.ts'
-import { makeUdp } from '../../src/frames/udp.ts'
+import { makeUdp } from '../../src/frames/datagrams.ts'
 import { dhcpMessage, GATEWAY, GUEST, GUEST_MAC, TestGuest } from './test-guest.ts'
 
 /** Source of a case's choices: an integer from 0 to `bound` − 1. */

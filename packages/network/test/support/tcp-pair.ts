@@ -1,6 +1,6 @@
 import { BufferBudget } from '../../src/tcp/buffer-budget.ts'
 import { TcpConnection } from '../../src/tcp/connection.ts'
-import type { TcpEnd } from '../../src/tcp/tcp-options.ts'
+import type { TcpEnd } from '../../src/tcp/receive-window.ts'
 import { readIpv4Packet } from '../../src/frames/ipv4.ts'
 import { readTcp, type TcpSegment } from '../../src/frames/tcp.ts'
 import { VirtualClock } from './virtual-clock.ts'

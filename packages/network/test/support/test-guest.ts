@@ -3,12 +3,12 @@ import { makeArp, readArp, putEthernet, readEthernet, TYPE_ARP, TYPE_IPV4 } from
 import { fragmentIpv4, type Ipv4Packet, PROTOCOL_TCP, PROTOCOL_UDP, readIpv4Packet } from '../../src/frames/ipv4.ts'
 import { Reassembly } from '../../src/frames/reassembly.ts'
 import { readTcp } from '../../src/frames/tcp.ts'
-import { makeUdp, readUdp } from '../../src/frames/udp.ts'
+import { makeUdp, readUdp } from '../../src/frames/datagrams.ts'
 import { UserNetwork, type UserNetworkOptions } from '../../src/index.ts'
 import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient, UdpReceiver } from '../../src/sockets.ts'
 import { BufferBudget } from '../../src/tcp/buffer-budget.ts'
 import { TcpConnection } from '../../src/tcp/connection.ts'
-import type { TcpEnd } from '../../src/tcp/tcp-options.ts'
+import type { TcpEnd } from '../../src/tcp/receive-window.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 export const GUEST = 0x0a00020f

@@ -1,4 +1,3 @@
 export { deviceProgram } from './device-program.ts'
-export { writeFailure } from './failure-files.ts'
+export { writeFailure, testFaults } from './failure-files.ts'
 export { replayFailure } from './replay-failure.ts'
-export { testFaults } from './test-faults.ts'

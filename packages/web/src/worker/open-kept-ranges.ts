@@ -1,4 +1,4 @@
-import { fetchedFiles, fetchedFolder, fetchedName } from '../fetched-files.ts'
+import { fetchedFiles, fetchedFolder, fetchedName } from '../files.ts'
 import { KeptRanges, type RangeFile } from './kept-ranges.ts'
 
 /** The part of the room that the browser gives the site: the rest is for what its user wants to keep. */

@@ -1,10 +1,9 @@
-import { Instant } from '@retrap/device'
+import { Instant, type Clock } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenCall, XenHypercall } from '../call.ts'
 import type { XenDomain } from '../domain.ts'
 import { Layout } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
-import { systemTime } from './system-time.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
 import { GUEST_FRAMES } from '../guest-frames.ts'
 import type { XenVcpu } from './xen-vcpu.ts'
@@ -159,4 +158,11 @@ export function x86VcpuOp(x86: X86Side): XenHypercall {
 export const armVcpuOp: XenHypercall = (call) => {
   const operation = ARM_OPERATIONS[call.word(0)]
   return operation === undefined ? XenErrno.INVAL : operate(call, operation, XenErrno.INVAL)
+}
+
+/** Xen's system time: the domain's virtual time, exactly. */
+export function systemTime(clock: Clock): bigint {
+  const now = new Instant()
+  clock.read(now)
+  return now.toBigInt()
 }
