@@ -2,6 +2,7 @@
 import { defineDevice, type DeviceContext } from '@retrap/device'
 import { al, dword, eax, ebx, ecx, edi, edx, esi, imm8, type Assembler } from '@retrap/x86-assembler'
 import { OwnTime } from '@retrap/tooling/processor-time'
+import { numbers } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { DeterministicClock, RealClock, type X86Vcpu } from '../src/index.ts'
@@ -339,11 +340,7 @@ describe.each(clocks)('three vCPUs, on $name', ({ make }) => {
   test('get the answers to their own requests, however long each takes', async () => {
     const count = 300
     const next = [0, 0, 0]
-    let seed = 1
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
-      return (seed >>> 16) % below
-    }
+    const random = numbers(1)
     const later = async (value: number): Promise<number> => {
       const turns = random(40)
       if (turns === 39) await new Promise((resolve) => setTimeout(resolve, 1))

@@ -5,6 +5,7 @@ import type { PacketBackend } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { PAGE_BYTES } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import { numbers } from '@retrap/tooling/random'
 import { afterEach, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
@@ -144,11 +145,7 @@ test.each([
     },
     16 << 20,
   )
-  let seed = 20261122
-  const random = (below: number): number => {
-    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
-    return Math.floor((seed / 2 ** 32) * below)
-  }
+  const random = numbers(20261122)
   /** Writes to registers as a guest without a plan does. */
   const disturb = async (): Promise<void> => {
     const { dispatch } = pc.domain

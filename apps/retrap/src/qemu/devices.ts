@@ -41,6 +41,8 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   [/^isa-vga$/, 'the graphics card is on the PCI bus'],
   [/^pcie?-.*bridge|^pxb|^x3130|^ioh3420/, 'devices are on the root bus'],
 ]
+const VERSION_2 =
+  'virtio-mmio devices have version 2 here, as with -global virtio-mmio.force-legacy=false; where the guest has only a driver for version 1, write virtio-…-pci for virtio-…-device'
 /** Properties that say how the host does something, or what is so here in any case. */
 const LEFT_OUT_PROPERTIES =
   /^(audiodev|rng|iothread|iommu_platform|ats|mq|write-cache|share-rw|max-bytes|period|port|max_ports|multifunction|romfile|rombar|host_mtu|(logical|physical)_block_size|discard_granularity|rotation_rate|removable|max_outputs|v?ram\w*|vgamem_mb)$/
@@ -67,6 +69,10 @@ export function translateDevice(pairs: Pairs, into: DeviceLine): void {
   const kind = onBus === undefined ? deviceHere(given) : into.isArm ? given : `virtio-${onBus}-pci`
   const stands = onBus !== undefined || /^(e1000|VGA|AC97|qemu-xhci)$/.test(kind)
   if (onBus === 'gpu') return void into.notes.push(`left out: -device ${pairs.text} (write -device VGA for a picture)`)
+  const isLegacy = !into
+    .globals('virtio-mmio')
+    .some(([key, value]) => key === 'force-legacy' && /^(false|off)$/.test(value))
+  if (into.isArm && onBus !== undefined && isLegacy && !into.notes.includes(VERSION_2)) into.notes.push(VERSION_2)
   if (stands && kind !== given) into.notes.push(`--device ${kind} stands for ${given}`)
   if (/^(qemu-xhci|AC97|VGA)$/.test(kind) && into.has('--device', new RegExp(`^${kind}`))) return
   if (/^usb-(kbd|mouse|tablet|storage)$/.test(kind) && !into.has('--device', /^qemu-xhci/))

@@ -123,11 +123,8 @@ export class LineParts implements DeviceLine {
   }
 
   protected noteUnread(): void {
-    for (const one of this.globalWords) {
-      if (this.used.has(one)) continue
-      if (one.driver === 'virtio-mmio' && one.pair[0] === 'force-legacy' && one.pair[1] === 'false') continue
-      this.leave(`-global ${one.words}`, 'no device here has it')
-    }
+    for (const one of this.globalWords)
+      if (!this.used.has(one)) this.leave(`-global ${one.words}`, 'no device here has it')
     for (const [id, node] of this.nodes)
       if (!this.used.has(node)) this.leave(`-blockdev ${node.text}`, `no device uses ${id}`)
     for (const [option, pairs, why] of this.lists)

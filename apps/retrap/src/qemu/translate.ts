@@ -12,7 +12,8 @@ export class Translation extends LineParts {
   /** Takes one option, without its dashes. */
   option(name: string, value: string): void {
     const translate = Object.hasOwn(this.#translations, name) ? this.#translations[name] : undefined
-    if (value.startsWith('fat:')) this.complaints.push(`-${name} ${value}: ${NO_FAT}`)
+    if (/^(drive|blockdev|[hf]d[a-d]|cdrom)$/.test(name) && /(^|[=:,"])(fat:|vvfat\b)/.test(value))
+      this.complaints.push(`-${name} ${value}: ${NO_FAT}`)
     else if (SAME.has(name)) this.add(`--${name}`, SWITCHES.has(name) ? undefined : value)
     else if (translate !== undefined) translate(value)
     else {
@@ -85,12 +86,9 @@ export class Translation extends LineParts {
     global: (value) => {
       const pairs = this.list('global', value)
       const [[first, text] = ['', '']] = pairs.all
-      const at = first.lastIndexOf('.')
-      const driver = at < 0 ? (pairs.get('driver') ?? '') : first.slice(0, at)
-      const pair =
-        at < 0
-          ? ([pairs.get('property') ?? '', pairs.get('value') ?? ''] as const)
-          : ([first.slice(at + 1), text] as const)
+      const dotted = /^(.*)\.(.*)$/.exec(first)
+      const [, driver = '', key = ''] = dotted ?? ['', pairs.get('driver'), pairs.get('property')]
+      const pair = [key, dotted === null ? (pairs.get('value') ?? '') : text] as const
       pairs.get(first)
       this.globalWords.push({ words: value, driver, pair })
     },
@@ -191,8 +189,6 @@ export class Translation extends LineParts {
     pairs.rename('file.filename', 'file')
     const flashes = this.drives.filter((drive) => drive.get('if') === 'pflash').length
     if (pairs.get('if') === 'pflash' && !pairs.has('unit') && !pairs.has('index')) pairs.set('unit', `${flashes}`)
-    if (pairs.get('file')?.startsWith('fat:') === true)
-      this.complaints.push(`-drive file=${pairs.get('file')}: ${NO_FAT}`)
     this.drives.push(pairs)
   }
 
@@ -355,7 +351,7 @@ export function translateLine(line: readonly string[], terminal: boolean): Trans
     into.complaints.push(`there is no board of ${first}`)
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
     const name = word.replace(/^--?/, '')
-    if (name === word) into.add('--hda', word)
+    if (name === word) into.option('hda', word)
     else into.option(name, SWITCHES.has(name) ? '' : (words.shift() ?? ''))
   }
   into.finish({ isArm: system === 'aarch64', is32Bit: system === 'i386', terminal })

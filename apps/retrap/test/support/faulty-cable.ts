@@ -1,4 +1,5 @@
 import type { PacketBackend, PacketClient } from '@retrap/device'
+import { numbers } from '@retrap/tooling/random'
 
 /** Of 1,000 frames in each direction, how many meet each fault. */
 export interface CableFaults {
@@ -21,14 +22,14 @@ export class FaultyCable implements PacketBackend {
   linkUp = true
   readonly #network: PacketBackend
   readonly #faults: CableFaults
-  #state: number
+  readonly #draw: (bound: number) => number
   #card: PacketClient | null = null
   #closed = false
 
   constructor(network: PacketBackend, faults: CableFaults, seed: number) {
     this.#network = network
     this.#faults = faults
-    this.#state = seed | 1
+    this.#draw = numbers(seed)
   }
 
   get maximumBytes(): number {
@@ -64,11 +65,6 @@ export class FaultyCable implements PacketBackend {
   /** Nothing arrives any more. */
   close(): void {
     this.#closed = true
-  }
-
-  #draw(bound: number): number {
-    this.#state = (Math.imul(this.#state, 1_103_515_245) + 12_345) >>> 0
-    return (this.#state >>> 8) % bound
   }
 
   #hits(number: number): boolean {

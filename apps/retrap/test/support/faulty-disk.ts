@@ -5,6 +5,7 @@ import {
   type BlockProperties,
   type BlockRequest,
 } from '@retrap/device'
+import { numbers } from '@retrap/tooling/random'
 
 /** How a {@link FaultyDisk} behaves. */
 export interface Faults {
@@ -36,12 +37,12 @@ export class FaultyDisk implements BlockBackend {
   requests = 0
   failed = 0
   readonly #bytes: Uint8Array
-  #state: number
+  readonly #draw: (bound: number) => number
 
   constructor(bytes: number, seed: number) {
     this.#bytes = new Uint8Array(bytes)
     this.durable = new Uint8Array(bytes)
-    this.#state = seed | 1
+    this.#draw = numbers(seed)
     this.properties = {
       bytes,
       blockBytes: 512,
@@ -50,11 +51,6 @@ export class FaultyDisk implements BlockBackend {
       readOnly: false,
       discards: false,
     }
-  }
-
-  #draw(bound: number): number {
-    this.#state = (Math.imul(this.#state, 1_103_515_245) + 12_345) >>> 0
-    return (this.#state >>> 8) % bound
   }
 
   /** @returns the code that the request is to fail with, after its time */

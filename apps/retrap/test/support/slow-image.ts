@@ -1,12 +1,10 @@
 import type { BlockImage } from '@retrap/block'
+import { numbers } from '@retrap/tooling/random'
 
 /** An image that takes its time: host milliseconds, from a sequence of their own. */
 export function slow(image: BlockImage, seed: number): BlockImage {
-  let state = seed
-  const wait = (): Promise<void> => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    return new Promise((resolve) => setTimeout(resolve, (state >>> 16) % 4))
-  }
+  const draw = numbers(seed)
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, draw(4)))
   return {
     properties: image.properties,
     read: (offset, into, request) => wait().then(() => image.read(offset, into, request)),
