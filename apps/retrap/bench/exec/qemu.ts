@@ -1,12 +1,12 @@
 /** The guest of `retrap exec` in QEMU, from a file of its migration. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { encodeJob } from '../../src/exec/job.ts'
-import { readExecImages } from '../../src/exec/machine.ts'
-import { EXEC_PORTS, EXEC_READY } from '../../src/linux/exec-initramfs.ts'
+import { encodeJob, encodeStart } from '../../src/exec/job.ts'
+import { folderName, readExecImages } from '../../src/exec/machine.ts'
+import { EXEC_PORTS, EXEC_READY, foldersTag } from '../../src/linux/exec-initramfs.ts'
 
 const MEMORY_MEBIBYTES = 512
 const DEADLINE_MS = 300_000
@@ -46,12 +46,16 @@ class Port {
 
 /** A guest of QEMU's, saved while it waits for a job. */
 export class QemuGuest {
+  /** An empty folder of the host, which programs may write to at the same path. */
+  readonly shared: string
   readonly #folder: string
   readonly #commands: string
 
   private constructor(folder: string, commands: string) {
     this.#folder = folder
     this.#commands = commands
+    this.shared = join(folder, foldersTag(false), folderName(0))
+    mkdirSync(this.shared, { recursive: true })
   }
 
   /** Boots a guest, and saves it. */
@@ -100,13 +104,13 @@ export class QemuGuest {
   ): Promise<number> {
     const begin = performance.now()
     const job = encodeJob({
-      ...{ program, env: ['PATH=/usr/bin:/bin'], uid: 0, gid: 0, workingDirectory: '/', mounts: [], files: {} },
+      ...{ program, env: ['PATH=/usr/bin:/bin'], uid: 0, gid: 0, workingDirectory: '/', files: {} },
       ...{
+        mounts: [{ path: this.shared, name: folderName(0), readOnly: false }],
         home: undefined,
         hostname: 'retrap',
         terminal: undefined,
         preparation: [],
-        epochSeconds: Date.now() / 1000,
         entropy: new Uint8Array(64),
       },
     })
@@ -116,7 +120,7 @@ export class QemuGuest {
       stdout.on('data', (bytes: Buffer) =>
         heardOutput(bytes, (line) => void (line === '' ? stdin.end() : stdin.write(line))),
       )
-      jobs.write(this.#commands + job)
+      jobs.write(this.#commands + job + encodeStart(Date.now() / 1000))
       await heard(status, 'end 0')
       end = performance.now()
     })
@@ -145,7 +149,9 @@ export class QemuGuest {
       ...['-no-reboot', '-monitor', 'stdio', '-serial', 'null', '-device', 'virtio-serial-pci,max_ports=8'],
       ...ports.flatMap(({ words }) => words),
       ...['-fsdev', 'local,id=root,path=/,security_model=none,readonly=on,multidevs=remap'],
-      ...['-device', 'virtio-9p-pci,fsdev=root,mount_tag=root', ...more],
+      ...['-device', 'virtio-9p-pci,fsdev=root,mount_tag=root'],
+      ...['-fsdev', `local,id=rw,path=${join(this.shared, '..')},security_model=none`],
+      ...['-device', `virtio-9p-pci,fsdev=rw,mount_tag=${foldersTag(false)}`, ...more],
     ]
     const qemu = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'inherit'] })
     const late = setTimeout(() => qemu.kill('SIGKILL'), DEADLINE_MS)

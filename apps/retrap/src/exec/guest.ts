@@ -19,7 +19,7 @@ import { openSnapshotFile, writeSnapshotFile } from '../snapshots/snapshot-file.
 import { UnitCache } from '../unit-cache/unit-cache.ts'
 import { type RefusedInstruction, watchRefused } from './lacks.ts'
 import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
-import { encodeJob, type Job } from './job.ts'
+import { encodeJob, encodeStart, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
 
 /** The other ends of a guest's streams. */
@@ -148,7 +148,7 @@ export class ExecGuest {
     try {
       streams.stdin.write(new TextEncoder().encode('\n'))
       streams.stdin.end()
-      guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, epochSeconds: Date.now() / 1000, entropy: randomBytes(64) }))
+      guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, entropy: randomBytes(64) }) + encodeStart(Date.now() / 1000))
       await guest.run(over.signal, BOOT_MS)
     } finally {
       guest.close()
@@ -195,7 +195,7 @@ const SETTLE_MS = 200
 /** A short program ends before pages that it does not need are read, on a busy host, too. */
 const ALONE_MS = 5000
 
-const NOTHING_TO_DO: Omit<Job, 'epochSeconds' | 'entropy'> = {
+const NOTHING_TO_DO: Omit<Job, 'entropy'> = {
   program: ['/bin/cat'],
   env: [],
   uid: 0,

@@ -1,5 +1,5 @@
 /** How a guest is told what to run. */
-import { foldersTag } from '../linux/exec-initramfs.ts'
+import { EXEC_TIME, foldersTag } from '../linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {
@@ -42,8 +42,6 @@ export interface Job {
   readonly terminal: TerminalSize | undefined
   /** Commands that come before all else, such as those for a network. */
   readonly preparation: readonly string[]
-  /** The guest's time. */
-  readonly epochSeconds: number
   /** Random bytes for the guest's kernel. */
   readonly entropy: Uint8Array
 }
@@ -82,14 +80,13 @@ function mountCommand({ path, realPath = path, name, readOnly = true, options }:
   return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount ${how} .) || { echo end mount${name} >&7; exit; }`
 }
 
-/** The commands that run a job in a guest which waits for one: the last becomes the program. */
+/** The commands that prepare a job in a guest which waits for one, and ask for the time. */
 export function encodeJob(job: Job): string {
   const { program, env, uid, gid, workingDirectory, mounts, home, terminal } = job
   const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
   const directory = quote(`/new${workingDirectory}`)
   const others = env.filter((one) => !IS_PLAIN.test(one))
   const lines = [
-    `date -s @${Math.ceil(job.epochSeconds)} >/dev/null`,
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
     // The kernel alone would use this entropy when it seeds its random numbers anew, up to a minute later.
     'reseed </dev/random',
@@ -110,13 +107,20 @@ export function encodeJob(job: Job): string {
         ]),
     `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
     ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
-    ENTER_ROOT,
+    `start() { ${ENTER_ROOT}`,
     `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
       `-w.${workingDirectory}`,
-    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-`,
+    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-; }`,
+    `echo ${EXEC_TIME} >&7`,
   ]
   return `${lines.join('\n')}\n`
 }
+
+/**
+ * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the
+ * host's: for `make` a file of a share would have been written in the future.
+ */
+export const encodeStart = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null; start\n`
 
 /** Signals that go to the program and all that it has started in its session, as those of a terminal do. */
 const OF_GROUP: ReadonlySet<string> = new Set(['SIGINT', 'SIGHUP', 'SIGQUIT'])

@@ -64,16 +64,11 @@ export class SentPort implements ByteStreamBackend {
 /** Bytes of the guest for a stream of the host. */
 export class TakenPort implements ByteStreamBackend {
   readonly #take: (bytes: Uint8Array) => boolean
-  readonly #ended: () => void
   #client: ByteStreamClient | undefined
 
-  /**
-   * @param take - gets bytes; returns whether there is room for more
-   * @param ended - hears that the guest has closed its end
-   */
-  constructor(take: (bytes: Uint8Array) => boolean, ended: () => void = () => {}) {
+  /** @param take - gets bytes; returns whether there is room for more */
+  constructor(take: (bytes: Uint8Array) => boolean) {
     this.#take = take
-    this.#ended = ended
   }
 
   send(bytes: Uint8Array): boolean {
@@ -84,24 +79,20 @@ export class TakenPort implements ByteStreamBackend {
     this.#client = client
   }
 
-  left(): void {
-    this.#ended()
-  }
-
   /** There is room again. */
   drained(): void {
     this.#client?.drained()
   }
 
   /** A port whose bytes go to a stream. @param failed - hears that the stream takes nothing more */
-  static to(output: Writable, ended: () => void, failed: (error: Error) => void): TakenPort {
+  static to(output: Writable, failed: () => void = () => {}): TakenPort {
     let isGone = false
-    const port = new TakenPort((bytes) => isGone || output.write(bytes), ended)
+    const port = new TakenPort((bytes) => isGone || output.write(bytes))
     output.on('drain', () => port.drained())
-    output.on('error', (error: Error) => {
+    output.on('error', () => {
       isGone = true
       port.drained()
-      failed(error)
+      failed()
     })
     return port
   }

@@ -8,13 +8,13 @@ import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import { MemoryShare } from '@retrap/virtio/p9'
 import type { CreateDevices } from '../devices/devices.ts'
 import { ENDING_SIGNALS, type EndingSignal } from '../host/host.ts'
-import { buildExecInitramfs, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
+import { buildExecInitramfs, EXEC_TIME, foldersTag, KERNEL_TAG } from '../linux/exec-initramfs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { ENDS, ExecError, explain, NOT_MOUNTED } from './errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
 import type { EmptyFolder, SharedFolder } from './given.ts'
 import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
-import { encodeJob, encodeSignal, encodeSize, type Job, type TerminalSize } from './job.ts'
+import { encodeJob, encodeSignal, encodeSize, encodeStart, type Job, type TerminalSize } from './job.ts'
 import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
@@ -220,23 +220,19 @@ class Run {
       this.#isUnread = true
       this.#over.abort()
     }
-    const output = TakenPort.to(stdout, () => {}, gone)
-    const errors = TakenPort.to(
-      this.#host.stderr,
-      () => {},
-      () => {},
-    )
+    const output = TakenPort.to(stdout, gone)
+    const errors = TakenPort.to(this.#host.stderr)
     const held = this.#recording && new HeldOutput()
     const watched = (stream: ByteStreamBackend): ByteStreamBackend => held?.watch(stream) ?? stream
     const streams: GuestStreams = {
-      ...unused((line) => this.#told(line)),
+      ...unused((line) => (line === EXEC_TIME ? guest.jobs.say(encodeStart(Date.now() / 1000)) : this.#told(line))),
       stderr: watched({
         send: (bytes) => this.#release(bytes, errors),
         connect: (client) => errors.connect(client),
       }),
       ...(hasTerminal ? { terminal: watched(bothWays(input, output)) } : { stdin: input, stdout: watched(output) }),
     }
-    const guest = await ExecGuest.restore(
+    const guest: ExecGuest = await ExecGuest.restore(
       path,
       kind,
       streams,
@@ -289,7 +285,6 @@ class Run {
       ],
       terminal: hasTerminal ? this.#size() : undefined,
       preparation: [...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
-      epochSeconds: Date.now() / 1000,
       entropy: randomBytes(64),
     }
   }

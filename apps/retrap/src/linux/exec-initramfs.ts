@@ -9,6 +9,8 @@ const device = (port: keyof typeof EXEC_PORTS): string => `/dev/vport0p${EXEC_PO
 
 /** Says on the port for status that the guest waits for a job. */
 export const EXEC_READY = 'ready'
+/** Asks on the port for status for the time. */
+export const EXEC_TIME = 'time'
 
 /** The control groups. The first process is in the group at the top, and programs are in groups below that. */
 const CGROUPS = '/sys/fs/cgroup'
