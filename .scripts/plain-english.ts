@@ -1,5 +1,5 @@
 // Counts what style.md, section 4, forbids, and holds it to a budget that only falls: `node .scripts/plain-english.ts` prints the
-// figures, `--list` each place, `--keep` writes the figures as the new budget where they are lower. PLACE limits the list.
+// figures, `--list` each place, `--keep` writes the figures as the new budget where they are lower. PLACE… limits the list, and what is drawn.
 // packages/tooling/src/plain-english.ts has the rules. It reads comments of `src` (`.ts`, `.tsx`) of packages and apps, and READMEs.
 //
 // `--draw 100 --seed 46` prints comments to be judged by a person. The checklist, of which one "no" fails a comment:
@@ -70,9 +70,9 @@ function places(): { path: string; place: Place }[] {
 }
 
 /** Draws comments without replacement. @returns one line for each */
-function draw(count: number, seed: number): string[] {
+function draw(count: number, seed: number, isIn: (path: string) => boolean): string[] {
   const all = files(SOURCES).flatMap(({ path, text }) =>
-    commentsOf(text)
+    (isIn(path) ? commentsOf(text) : [])
       .filter((comment) => (comment.text.match(/[A-Za-z]{2,}/g) ?? []).length >= JUDGED_WORDS)
       .filter((comment) => !comment.text.startsWith('oxlint-'))
       .map((comment) => `${path}:${comment.line} ${comment.text}`),
@@ -92,8 +92,10 @@ if (import.meta.main) {
     },
     allowPositionals: true,
   })
+  const isIn = (path: string): boolean => positionals.length === 0 || positionals.some((one) => path.startsWith(one))
   if (values.draw !== undefined) {
-    for (const [i, line] of draw(Number(values.draw), Number(values.seed)).entries()) console.log(`${i + 1}. ${line}`)
+    for (const [i, line] of draw(Number(values.draw), Number(values.seed), isIn).entries())
+      console.log(`${i + 1}. ${line}`)
     process.exit()
   }
   const all = places()
@@ -102,7 +104,7 @@ if (import.meta.main) {
   for (const rule of rulesOf(figures))
     console.log(`${rule.padEnd(16)} ${String(figures[rule]).padStart(6)}   budget ${budget[rule]}`)
   if (values.list)
-    for (const { path, place } of all.filter((one) => one.path.startsWith(positionals[0] ?? '')))
+    for (const { path, place } of all.filter((one) => isIn(one.path)))
       console.log(`${path}:${place.line} [${place.rule}] ${place.text}`)
   if (values.keep) {
     for (const rule of rulesOf(figures)) budget[rule] = Math.min(budget[rule] ?? Infinity, figures[rule])

@@ -92,7 +92,7 @@ at its start, or at --goto.`
 /**
  * Runs the command line.
  *
- * @param args - what follows the program's name
+ * @param args - the words behind the program's name
  * @returns the exit code for the process
  */
 export async function runCli(args: readonly string[], host: CliHost): Promise<number> {
@@ -265,7 +265,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const architecture = architectureOf(flags)
     if (architecture === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)
-    // With less memory the installer starts in its low-memory mode.
+    // The installer starts in its low-memory mode on a machine with less memory.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     const settings = await settingsFor({ ...withCardDevice(flags), memory }, images, input, host)

@@ -34,7 +34,7 @@ export const TROUBLES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
 }
 
-/** Where it was to be written. */
+/** Reasons why a file cannot be written, by the system's code. */
 const WRITE_TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'its folder is not there',
   EACCES: 'it may not be written',

@@ -7,9 +7,9 @@ import type { PciBus } from './pci-function.ts'
 
 /** Holds the handlers of a {@link DeviceDefinition} or of one of its ranges. */
 export interface DeviceHandlers {
-  /** Absent: reads give all ones. */
+  /** Answers a read; absent: reads give all ones. */
   read?(offset: number, size: AccessSize, request?: AccessRequest): number | Promise<number>
-  /** Absent: writes are dropped. */
+  /** Takes a write; absent: writes are dropped. */
   write?(offset: number, size: AccessSize, value: number, request?: AccessRequest): void | Promise<void>
   /** 8-byte read; needed, together with `write64`, where `maximumAccess` is 8. */
   read64?(offset: number, into: Word64, request?: AccessRequest): void | Promise<void>

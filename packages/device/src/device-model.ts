@@ -95,7 +95,7 @@ export interface DeviceModel {
    * Forgets guest RAM that has left the guest or may no longer be written (an INVALIDATE request), and releases mappings
    * of it. The machine waits for mappings that the model still holds, and for a promise that it returns.
    *
-   * @param frames - which RAM; null: any
+   * @param frames - frames of RAM that have changed; null: any may have
    */
   invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
   /**

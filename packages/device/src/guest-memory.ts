@@ -26,13 +26,13 @@ export interface GuestSegment {
   readonly offset: number
   /** Bytes. */
   readonly length: number
-  /** Its bytes while the mapping is held. */
+  /** The frames' bytes while the mapping is held. */
   readonly bytes: ReadonlyGuestBytes | null
 }
 
 /** A {@link GuestSegment} that may be written; what is written to `rom` is lost. */
 export interface WritableGuestSegment extends GuestSegment {
-  /** Its bytes, which may be written while the mapping is held. */
+  /** The frames' bytes, which may be written while the mapping is held. */
   readonly bytes: Uint8Array | null
 }
 
@@ -96,7 +96,7 @@ export interface DeviceDma extends MappableDma {
 export interface InvalidatedFrames {
   /** First guest frame. */
   readonly gfn: number
-  /** How many. */
+  /** Number of frames. */
   readonly count: number
   /** The frames are the same, but may not be written any more: mappings for reading may stay. */
   readonly writesOnly: boolean

@@ -30,11 +30,11 @@ export interface LateAnswersOptions<Request, Answer> {
 export interface LateRequest<Request, Answer> {
   /** The argument of `start`. */
   readonly request: Request
-  /** Absent: the host is to be asked again. */
+  /** The host's answer; absent: the host is to be asked again. */
   readonly answer?: Answer | undefined
   /** The virtual instant of the answer. */
   readonly deadline: Readonly<Word64>
-  /** That instant has come, and the guest could not be answered then. Absent: it has not. */
+  /** Whether the deadline has passed while the guest could not be answered; absent: false. */
   readonly due?: boolean | undefined
 }
 
@@ -44,7 +44,7 @@ interface Late<Request, Answer> {
   readonly abort: AbortController
   cancelled: boolean
   outcome: { readonly answer: Answer } | { readonly error: unknown } | null
-  /** Its virtual time is over. */
+  /** The request's deadline has passed. */
   due: boolean
   /** The machine waits for the host. */
   wait: { readonly end: () => void; readonly fail: (error: unknown) => void } | null

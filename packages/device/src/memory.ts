@@ -56,7 +56,7 @@ export interface OwnedMemory {
   readonly bytes: number
   /** How the guest reaches it now. */
   readonly mode: MemoryMode
-  /** Its bytes themselves, or null where they are out of reach. A model that writes here calls `modified`. */
+  /** The memory's bytes themselves, or null where the model cannot reach them. A model that writes here calls `modified`. */
   readonly view: Uint8Array | null
   /**
    * Switches between memory and trapped access, from the guest's next access on. The mode is the model's to save: a

@@ -110,7 +110,7 @@ export interface PciSlotEvents {
   /**
    * A device is in the slot now.
    *
-   * @param hot - it has come while the machine runs, and the guest is to be told
+   * @param hot - the function was plugged in while the machine runs: the guest is to be notified
    */
   inserted(hot: boolean): void
   /** The guest is to be asked for the device; see `PciSlot.release`. */

@@ -26,7 +26,7 @@ export function savedState<T extends { readonly version: number }>(
  *
  * @param device - names the model in the error
  * @param state - a saved state; it may have other fields too, which the model restores by itself
- * @param powerOn - what is null there may be anything in the state
+ * @param powerOn - the state at power-on; a field that is null here may have any value in `state`
  * @throws DeviceError `ERR_STATE`, with the name of the register, for one that is missing or of another type
  */
 export function savedRegisters<T extends object>(device: string, state: Readonly<T>, powerOn: Readonly<T>): T {

@@ -345,7 +345,7 @@ export class AcpiPm implements DeviceModel {
     else timer.cancel()
   }
 
-  /** Returns the registers to their state at power-on; of a machine that falls asleep, those that lose their power. */
+  /** Returns the registers to their state at power-on. A machine that falls asleep keeps those that stay powered. */
   reset(): void {
     const { status, enable, control } = this.#r
     this.#r = { ...this.#powerOn, carries: Math.floor(this.#counter.now() / CARRY_TICKS) }

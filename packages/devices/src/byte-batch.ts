@@ -6,7 +6,7 @@ const BATCH_BYTES = 1024
 
 /** A batch of bytes that a guest has sent just now, and the host has. */
 export interface ByteBatchState {
-  /** When the batch that has begun ends; null: none has. */
+  /** When the batch under way ends; null: no batch is under way. */
   readonly endsAt: Readonly<Word64> | null
   /** Bytes of it so far. */
   readonly bytes: number
@@ -65,7 +65,7 @@ export class ByteBatch {
     this.flush()
   }
 
-  /** To be called when it has been flushed. */
+  /** Returns the state as plain data. The caller flushes the batch first. */
   save(): ByteBatchState {
     return { endsAt: savedDeadline(this.#timer), bytes: this.#pushed, sent: this.sent }
   }

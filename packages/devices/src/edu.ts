@@ -61,9 +61,9 @@ export interface EduState {
   readonly dma: readonly number[]
   /** The device's memory. */
   readonly buffer: readonly number[]
-  /** When the factorial is there; null: none is computed. */
+  /** When the factorial is ready; null: no computation is under way. */
   readonly factorialAt: Word64 | null
-  /** When the transfer ends; null: none is under way. */
+  /** When the transfer ends; null: no transfer is under way. */
   readonly transferAt: Word64 | null
 }
 

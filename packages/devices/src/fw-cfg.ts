@@ -97,7 +97,7 @@ export interface FwCfgTransfer {
   readonly gpa: number
   /** The item. */
   readonly key: number
-  /** Of the next byte in the item. */
+  /** Offset of the next byte in the item. */
   readonly offset: number
   /** Guest-physical address of the next byte. */
   readonly address: number

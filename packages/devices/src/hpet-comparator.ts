@@ -42,7 +42,7 @@ export interface HpetTimerState {
   readonly periodLo: number
   /** High half of the period of a periodic comparator. */
   readonly periodHi: number
-  /** Tick of the next match, less `laps` × 2^49; null: there is none. */
+  /** Tick of the next match, less `laps` × 2^49; null: no match is due. */
   readonly matchTick: number | null
   /** Distance to the match, in whole units of 2^49 ticks. */
   readonly laps: number

@@ -28,7 +28,7 @@ export interface I8042State {
   readonly held: { readonly source: 1 | 2; readonly data: number } | null
   /** The keyboard's last byte was the prefix of a break code. */
   readonly breakPrefix: boolean
-  /** When the byte on its way from a device arrives; null: none is. */
+  /** When the byte under way from a device arrives; null: no byte is under way. */
   readonly arrivalAt: Word64 | null
   /** The keyboard; null: none is plugged in. */
   readonly keyboard: Ps2KeyboardState | null
@@ -57,7 +57,7 @@ const VERSION_1 = { source: FROM_CONTROLLER, held: null, breakPrefix: false, arr
 /**
  * Checks a saved state, and brings one of version 1 up to date.
  *
- * @param plugged - which devices the controller has
+ * @param plugged - the devices at the controller
  * @returns the state; keyboard and mouse are null where they stay as they are
  * @throws DeviceError `ERR_STATE` for a state of another version, or of other devices
  */

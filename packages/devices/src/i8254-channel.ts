@@ -204,7 +204,7 @@ export class I8254Channel {
     } else if (this.#mode !== 0) this.#drive(this.#mode !== 2 || this.#r.count !== 1)
   }
 
-  /** Begins a half cycle. @returns its ticks: the high one has the odd tick */
+  /** Begins a half cycle. @returns ticks of the half cycle: the high half has the odd tick */
   #halfCycle(): number {
     this.#r.odd = this.#r.countRegister % 2 === 1
     return this.#r.out ? Math.ceil(this.#r.countRegister / 2) : Math.floor(this.#r.countRegister / 2)

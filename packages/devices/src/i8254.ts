@@ -87,7 +87,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     new I8254Channel(true),
     new I8254Channel(false),
   ]
-  /** Steps keep the phase of the refresh toggle. */
+  /** The origin moves by whole periods of the refresh toggle, which keeps its phase. */
   readonly #ticks = new TickCounter(PIT_RATE, 2 * REFRESH_TICKS, (ticks) => this.#originMoved(ticks))
   readonly #late = new LateEdges((PIT_RATE.ticks * 1e9) / PIT_RATE.nanoseconds)
   /** The level of the line. */

@@ -1,6 +1,6 @@
 /** Edges of a periodic timer that were due and have not been given. */
 export interface LateEdgesState {
-  /** How many. */
+  /** Number of the edges. */
   readonly owed: number
   /** The tick before which none is given. */
   readonly notBefore: number

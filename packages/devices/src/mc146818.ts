@@ -25,7 +25,7 @@ const REG_C = 12
 const REG_SHUTDOWN = 15
 /** The code that QEMU leaves there for a machine that wakes from S3, and that SeaBIOS and OVMF look for. */
 const SHUTDOWN_S3 = 0xfe
-/** Its low bits are the day of the alarm. */
+/** Register D, whose low bits are the day of the alarm. */
 const REG_D = DAY_ALARM
 
 const A_UIP = 0x80

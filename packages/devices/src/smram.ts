@@ -45,7 +45,7 @@ export class SmramRegisters {
   #control = SMRAM_INITIAL
   #extended = EXTENDED_SMRAM_INITIAL
 
-  /** Takes the bytes that the guest has written. @returns what the registers hold now */
+  /** Takes the bytes that the guest has written. @returns the registers' values after that */
   write(control: number, extended: number = this.#extended): { readonly control: number; readonly extended: number } {
     if ((this.#control & D_LCK) !== 0) {
       this.#control = (this.#control & ~D_CLS) | (control & D_CLS)

@@ -94,7 +94,7 @@ export interface UsbDevice {
   /**
    * Answers requests of its class or vendor, and descriptors of its class.
    *
-   * @param data - what the host has sent
+   * @param data - bytes that the host has sent
    * @returns data for the host, none for requests that send some
    */
   control?(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal

@@ -50,7 +50,7 @@ export interface QueueState {
   readonly chains: readonly SavedChain[]
   /** Chains that were completed while the device could not reach memory. Absent: none. */
   readonly late?: readonly (readonly [chain: SavedChain, written: number])[]
-  /** The driver has notified while the device stood still. Absent: it may have. */
+  /** Whether the driver has notified while the device stood still; absent: unknown, and taken for true. */
   readonly notified?: boolean
 }
 

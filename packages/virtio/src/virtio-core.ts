@@ -299,7 +299,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   // ---- Machine ----
 
   async quiesce(deadlineMs: number): Promise<void> {
-    // A reset that ends at this instant ends first, as it would if nothing stood still.
+    // A reset whose time is over completes first, as in a machine that runs on.
     await this.#draining
     this.#paused = true
     await (this.device.waitsForAnswers?.() === true ? this.#answers.settle() : this.#answers.pause())

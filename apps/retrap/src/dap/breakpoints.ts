@@ -30,7 +30,7 @@ export class Breakpoints {
     this.#machine = machine
   }
 
-  /** Replaces a set. @param key - names it @returns one for each place */
+  /** Replaces a set of breakpoints. @param key - name of the set @returns one breakpoint for each place */
   set(key: string, places: readonly Place[]): DebugProtocol.Breakpoint[] {
     for (const { addresses } of this.#sets.get(key) ?? [])
       for (const address of addresses) this.#machine.removeBreakpoint(address)
@@ -40,7 +40,7 @@ export class Breakpoints {
     return wanted.map(describe)
   }
 
-  /** Looks again for places that were not known. @returns those that are now */
+  /** Looks again for places that were not known. @returns the breakpoints whose places are known now */
   lookAgain(): DebugProtocol.Breakpoint[] {
     return [...this.#sets.values()]
       .flat()

@@ -21,7 +21,7 @@ import { MachineDebug } from './machine-debug.ts'
 import { ProgramNames } from './program-names.ts'
 import { Stepping } from './stepping.ts'
 
-/** Runs a command line of retrap's with a debugger. @returns its exit code */
+/** Runs a command line of retrap's with a debugger. @returns the exit code of the command */
 export type RunMachine = (
   args: readonly string[],
   machine: MachineDebug,
@@ -293,7 +293,7 @@ export class MachineSession extends DebugSession {
       if (reason !== 'step' && this.#known().look(this.#machine.memory)) this.#foundNames()
       this.#stopped(reason, stop)
     } catch (error) {
-      // That the machine has ended is told elsewhere.
+      // The listener of the machine's end tells the client of that.
       if (this.#machine.hasEnded) return
       const known = explainError(error)
       this.sendEvent(new OutputEvent(`${known?.message ?? String(error)}\n`, 'important'))

@@ -41,7 +41,7 @@ export class FrameReader {
     this.#held = bytes.length
   }
 
-  /** @returns what is behind a header or a message; undefined: more has to come */
+  /** Takes a header or a message. @returns the bytes behind it; undefined: more bytes have to come */
   #take(bytes: Buffer): Buffer | undefined {
     const length = this.#message
     if (length !== undefined) {

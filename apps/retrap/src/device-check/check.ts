@@ -204,7 +204,7 @@ async function run(part: Part, talk: Conversation, check: Check, over: string | 
   const why = over ?? talk.over ?? 'a call before it had no answer'
   for (const rule of part.rules) {
     if (report.has(rule)) continue
-    // Each frame of the part was looked at.
+    // A session that has come to the end of the part has kept this rule: each of its frames was looked at.
     if (rule === RULES.quiet && over === null && talk.over === null) report.ok(rule)
     else report.skip(rule, why)
   }

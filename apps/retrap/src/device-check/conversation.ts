@@ -77,7 +77,7 @@ export class Conversation {
   isReady = false
   /** Why nothing more can be asked. */
   over: string | null = null
-  /** This end has ended it, or is about to: the server may close. */
+  /** This end has ended the session, or is about to: the server may close it. */
   ending = false
   /** Transfers of guest memory that were asked for. */
   transfers = 0

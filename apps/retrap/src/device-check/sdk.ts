@@ -43,7 +43,7 @@ const languages = (): string[] =>
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
 
-/** Files of a library by their names in the folder. Files that its examples have left behind when they ran are none of it. */
+/** Files of a library by their names in its folder, without those that its examples have written there. */
 function filesOf(language: string): Map<string, Uint8Array> {
   const from = join(packageFolder(), 'sdk', language)
   const files = new Map<string, Uint8Array>([[DOCUMENT, readFileSync(join(packageFolder(), DOCUMENT))]])

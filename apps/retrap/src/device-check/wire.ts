@@ -175,7 +175,7 @@ export class Wire {
     return full
   }
 
-  /** Sends a frame. @returns its bytes */
+  /** Sends a frame. @returns the frame's bytes */
   send(frame: MachineFrame): Uint8Array {
     const bytes = encodeProtocolFrame(frame as ProtocolFrame, this.received)
     if (!UNCOUNTED.has(frame.kind)) {

@@ -38,7 +38,7 @@ export const namesProgram = (name: string): boolean => /^(exec|unix|tcp):/.test(
 /**
  * Checks a `--device` that is a program.
  *
- * @param index - of the program among all
+ * @param index - the program's number among all
  * @throws CliError `ERR_USAGE`
  */
 export function prepareProgram(argument: DeviceArgument, index: number, stderr: ProgramOutput): StartDeviceServer {
@@ -116,7 +116,7 @@ export type ProgramAddress = DeviceProgramPlace
 /**
  * Reads `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
  *
- * @param what - names it in errors
+ * @param what - its name in errors
  * @throws CliError `ERR_USAGE`
  */
 export function parseProgram(what: string, text: string): ProgramAddress {

@@ -189,7 +189,7 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
       const urls = modules.map(urlOf)
       const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
       const connection = await connectionOf(listen, tell)
-      // Without it there is no reason to begin.
+      // No server is started when NATS cannot be reached.
       const nats = announce === undefined ? null : await openNats(announce.nats)
       const options = {
         ...connection,

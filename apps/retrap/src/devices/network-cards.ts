@@ -92,7 +92,7 @@ const IPXE_FOLDER = 'usr/lib/ipxe/qemu'
 
 /** Debian's iPXE for a card, from the cache or fetched. */
 async function fetchIpxe(model: string, { firmware }: NetworkBoot): Promise<Uint8Array> {
-  // Those for UEFI have a program for either kind of firmware, and are four times as large.
+  // ROMs for UEFI have a program for either kind of firmware, and are four times as large.
   const path = `${IPXE_FOLDER}/${firmware === 'bios' ? 'pxe' : 'efi'}-${model}.rom`
   const shown = showFetchProgress()
   try {

@@ -24,7 +24,7 @@ const KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
 /**
  * The USB controller that was asked for, and what is plugged into it.
  *
- * @param drives - those that `--device usb-storage` has taken are among them
+ * @param drives - all drives, with those that `--device usb-storage` has taken
  * @returns undefined where there is none
  * @throws CliError `ERR_USAGE`
  */
@@ -215,7 +215,7 @@ export function isPciDevice({ name }: DeviceArgument): boolean {
   return Object.hasOwn(PCI_KINDS, name)
 }
 
-/** Whether it is a disk, whose medium is a drive. */
+/** Whether a device is a disk: its medium is a drive. */
 export function isDiskDevice({ name }: DeviceArgument): boolean {
   return Object.hasOwn(PCI_KINDS[name]?.properties ?? {}, 'drive')
 }

@@ -57,7 +57,7 @@ export class ColouredLines {
   /**
    * Adds the line of an instruction, behind its labels.
    *
-   * @param at - its offset in the section
+   * @param at - the instruction's offset in the section
    * @returns the offset of the next one
    */
   write(at: number): number {
@@ -73,7 +73,7 @@ export class ColouredLines {
     for (const { kind, text } of this.#tokens(at)) out.write(paint(kind, text))
     if (status !== DECODED) this.#writeComment(status === INVALID ? reasonTexts[insn.reason]! : CUT_OFF)
     else if (this.#asked !== undefined && (this.#hasSymbol || (insn.isMemory !== 0 && insn.base === REGISTER_RIP))) {
-      // The line leaves open an address: that behind a symbol, or behind a displacement from RIP.
+      // The line shows a symbol or a displacement from RIP; the comment adds the address that it stands for.
       this.#writeComment(`0x${hexOf(this.#asked)}`)
     }
     out.endLine()

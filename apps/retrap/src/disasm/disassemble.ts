@@ -74,7 +74,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
   }
 }
 
-/** As of files: Node's arrays hold no more. */
+/** Most bytes of a piped input. Files have the same limit: Node's arrays hold no more. */
 const MAX_INPUT_BYTES = 2 ** 31
 
 /** A stream to its end. */
@@ -195,8 +195,8 @@ export class ListingProgress {
   #isShown: boolean
 
   /**
-   * @param what - what is listed
-   * @param totalBytes - its length
+   * @param what - name of the listed file
+   * @param totalBytes - length of the listed code
    * @param now - a clock in milliseconds
    */
   constructor(terminal: ProgressTerminal, what: string, totalBytes: number, now: () => number) {
@@ -208,7 +208,7 @@ export class ListingProgress {
     this.#isShown = false
   }
 
-  /** This many bytes are listed. */
+  /** Shows the progress. @param bytes - code listed so far */
   report(bytes: number): void {
     const time = this.#now()
     if (time < this.#next) return

@@ -95,7 +95,7 @@ export class PlainLines {
   /**
    * Adds the line of an instruction, behind its labels.
    *
-   * @param at - its offset in the section
+   * @param at - the instruction's offset in the section
    * @returns the offset of the next one
    */
   write(at: number): number {

@@ -27,7 +27,7 @@ export interface Mark {
 export interface Program {
   readonly format: 'ELF' | 'PE' | 'raw'
   readonly architecture: Architecture
-  /** Of x86 code; 64 for A64, 32 for A32 and Thumb. */
+  /** Mode of x86 code; 64 for A64, 32 for A32 and Thumb. */
   readonly mode: Mode
   /** In the order of the file. */
   readonly sections: readonly Section[]

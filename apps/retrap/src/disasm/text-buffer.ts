@@ -16,7 +16,7 @@ const DIGITS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => {
 const DIGIT: Uint8Array = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
 /** Numbers that V8 has without a heap object. */
 const WORD_BITS = 28
-/** Of a number up to 2^53. */
+/** Digits of 2^53 in hexadecimal. */
 const MOST_DIGITS = 14
 
 const encoder = new TextEncoder()
@@ -26,7 +26,7 @@ const digitsOf = (word: number): number => (35 - Math.clz32(word | 1)) >> 2
 
 /** UTF-8 text that grows until it is taken. */
 export class TextBuffer implements ByteSink {
-  /** The text, and what may be written over. */
+  /** The text, and behind it room for more. */
   bytes: Uint8Array
   /** Bytes so far. */
   length: number

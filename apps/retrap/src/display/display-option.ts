@@ -27,7 +27,7 @@ interface PreferredMode {
 /** Options of the graphics card and its picture. */
 export interface DisplayFlags {
   readonly vga?: 'std' | 'ramfb' | 'none'
-  /** Of a `--device VGA`. */
+  /** The mode that a `--device VGA` has preferred. */
   readonly preferredMode?: PreferredMode | null
   readonly display?: DisplayTarget
   readonly screenshotOnExit?: string

@@ -54,7 +54,7 @@ export class SessionDisplay {
       this.#timer = undefined
       if (changed) wait()
     }
-    // One write at a time: on a busy host one takes longer than the interval.
+    // Pictures are written one at a time: on a busy host a write takes longer than the interval.
     const wait = (): void => {
       this.#timer ??= setTimeout(() => {
         this.#writing = write()

@@ -6,9 +6,9 @@ import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 export interface DriveArgument {
   /** The image file, or its URL; null: a CD or floppy drive without a disc. */
   readonly path: string | null
-  /** Absent: the file's content says which. */
+  /** Kind of the drive; absent: the file's content decides. */
   readonly media?: 'disk' | 'cdrom'
-  /** Absent: the file's content says which, and a raw file must not look like another format. */
+  /** Format of the file; absent: the file's content decides, and a raw file must not look like another format. */
   readonly format?: 'raw' | 'qcow2'
   readonly index?: number
   /** The same as the board counts: a cable with two drives, or a port with one. */
@@ -21,11 +21,11 @@ export interface DriveArgument {
   readonly flash?: 0 | 1
   /** A flash that only system-management mode writes. */
   readonly secure?: boolean
-  /** Absent: a drive of the IDE controller. */
+  /** The drive's interface; absent: the board's IDE or SATA controller. */
   readonly interface?: 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy'
   /** How a virtio disk lies on the PCI bus. */
   readonly virtio?: MachineVirtioDisk
-  /** How an NVMe drive does. */
+  /** How an NVMe drive lies on the PCI bus. */
   readonly nvme?: MachineNvmePlace
   /** How a SCSI drive lies at its controller. */
   readonly scsi?: MachineScsiPlace

@@ -8,7 +8,7 @@ import { examineImage, isNamedQcow2, notRaw, type ImageFile } from '../image/ima
 
 /** An open image, and the file that it is in. */
 export interface OpenFile {
-  /** As messages have it. */
+  /** Path of the file, as messages show it. */
   readonly path: string
   readonly identity: string
   /** The files below it, which it reads. */

@@ -26,13 +26,13 @@ interface HeldDrive {
 /** A drive with a name, for the user to see. */
 export interface NamedDrive {
   readonly id: string
-  /** Of its image, as messages have it. */
+  /** Path of the drive's image, as messages show it. */
   readonly path: string
   /** Whether a device has it. */
   readonly used: boolean
 }
 
-/** Of writes that are kept in memory, this many can be sent: they go while the guest stands still, and a section of a file has 1 GiB. */
+/** Most bytes of writes kept in memory that can be sent: the guest stands still meanwhile, and a section of a file has 1 GiB. */
 const MOST_WRITES_BYTES = 512 << 20
 
 /** An image whose last writes are not in its file. */
@@ -54,7 +54,7 @@ export class OpenDrives {
     this.#files = files
   }
 
-  /** Each with what is in it now. */
+  /** All drives but spare ones, each with the medium that is in it now. */
   get drives(): readonly MachineDrive[] {
     return this.#drives.filter(({ spare }) => !spare).map(({ opened }) => opened)
   }
@@ -117,7 +117,7 @@ export class OpenDrives {
   /**
    * Opens a disk for a device that is plugged in later.
    *
-   * @returns what the user may not expect of it
+   * @returns notes for the user on what the drive does unexpectedly
    * @throws CliError `ERR_USAGE` where there is a drive of this id; `ERR_INPUT`; ImageError
    */
   async add(drive: DriveArgument): Promise<readonly string[]> {
@@ -131,7 +131,7 @@ export class OpenDrives {
   /**
    * Gives a disk that {@link OpenDrives.add} has opened to a device.
    *
-   * @param device - what the device says of it
+   * @param device - the device's settings of the drive
    * @returns undefined where there is none
    */
   use(id: string, device: Partial<DriveArgument>): MachineDrive | undefined {
@@ -265,9 +265,9 @@ export class OpenDrives {
   }
 
   /**
-   * Takes it, of all images or of none.
+   * Takes the lock of all images or of none.
    *
-   * @param writes - what {@link OpenDrives.saveWrites} of another process has returned; default this process has its own
+   * @param writes - the result of {@link OpenDrives.saveWrites} in another process; default: this process has its own writes
    * @throws ImageError `ERR_LOCKED`; `ERR_FORMAT` for writes that are not those of these drives
    */
   async claim(writes?: unknown): Promise<void> {

@@ -46,7 +46,7 @@ function standIns(): readonly (readonly [string, ViewEntry])[] {
 
 /** The configuration of a root that says nothing of its programs. */
 const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
-/** That of the host. Its `/etc/hosts` has its name. */
+/** Configuration of a root that is the host's, whose `/etc/hosts` has the host's name. */
 const hostConfig = (): ExecRoot['config'] => ({
   ...PLAIN,
   hostname: hostname(),

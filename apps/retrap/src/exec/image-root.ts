@@ -22,7 +22,7 @@ export function splitImage(text: string): { readonly path: string; readonly name
  * Opens an image of a container as a root: an OCI layout, an archive of `docker save`, or a folder of skopeo's
  * `dir:`.
  *
- * @param image - its path, or `PATH:NAME` for one of several
+ * @param image - path of the image, or `PATH:NAME` for one of several images
  * @param architecture - as images have it: `amd64` or `arm64`
  * @throws CliError `ERR_INPUT`
  */

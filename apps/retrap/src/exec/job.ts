@@ -8,9 +8,9 @@ export interface JobMount {
   readonly realPath?: string
   /** The folder's name in the share for folders, or a name for a folder in memory. */
   readonly name: string
-  /** Of a share; it is only read if absent. */
+  /** Whether a share is only read; default true. */
   readonly readOnly?: boolean
-  /** Of a file system in memory, as mount(8) takes them; absent: it is a share. */
+  /** Options of mount(8) for a file system in memory; absent: the mount is a share. */
   readonly options?: string
 }
 

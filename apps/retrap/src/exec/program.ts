@@ -12,7 +12,7 @@ export interface WantedProgram {
   readonly command: readonly string[]
   /** Variables that are set, as `NAME=VALUE`. */
   readonly env: readonly string[]
-  /** As `UID`, `UID:GID`, or names; empty: what the root says, else root. */
+  /** The user as `UID`, `UID:GID`, or by names; empty: the user that the image names, else root. */
   readonly user: string
   /** A whole path; empty: what the root says, else `/`. */
   readonly workingDirectory: string

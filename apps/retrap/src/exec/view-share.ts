@@ -40,7 +40,7 @@ export class ViewShare implements Share {
 
   /**
    * @param root - the directory at the top
-   * @param owner - whose files show as root's, and are only read; undefined: files are as they are
+   * @param owner - the user whose files show as root's and are only read; undefined: files keep their owners
    */
   constructor(root: ViewEntry, owner?: ViewOwner) {
     this.#root = root

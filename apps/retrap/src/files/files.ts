@@ -21,12 +21,12 @@ export const pathOf = (bytes: Uint8Array): string | undefined => paths.get(bytes
 /**
  * A file that the user named.
  *
- * @param label - what the message calls it, such as `--kernel FILE`
+ * @param label - the file's name in messages, such as `--kernel FILE`
  * @throws CliError `ERR_INPUT` with why it cannot be read
  */
 export async function readInput(label: string, path: string): Promise<Uint8Array> {
   try {
-    // Some devices never end.
+    // Reading a device such as /dev/zero would not end.
     if (!(await stat(path)).isCharacterDevice()) return await readBytes(path)
   } catch (error) {
     throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error)}`)
@@ -50,7 +50,7 @@ export async function refuseSpecial(path: string): Promise<void> {
 /**
  * Checks whether a file can be written when the run ends, or as it goes: what a long run has shown must not be lost then.
  *
- * @param option - that names the file
+ * @param option - the option that names the file
  * @throws CliError `ERR_INPUT`
  */
 export async function checkTarget(option: string, path: string): Promise<void> {

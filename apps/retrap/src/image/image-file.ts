@@ -39,7 +39,7 @@ export async function examineImage(path: string): Promise<ImageFile> {
   const refuse = (reason: string): CliError => new CliError('ERR_INPUT', `${path}: ${reason}`)
   let file: FileHandle | undefined
   try {
-    // Before it is opened: that would wait for the writer of a FIFO.
+    // The file is looked at before it is opened: `open` would wait for the writer of a FIFO.
     const state = await stat(path, { bigint: true })
     if (state.isDirectory()) throw refuse('it is a directory')
     if (!state.isFile()) throw refuse('it is not a regular file')

@@ -47,7 +47,7 @@ async function describe({ path, format, sameOrigin }: NamedFile): Promise<Descri
   }
 }
 
-/** With the names of qemu-img. */
+/** Returns the description as JSON, with the names of qemu-img. */
 function asObject({ path, format, bytes, fileBytes, qcow2 }: Described): object {
   const common = {
     filename: shownName(path),

@@ -64,7 +64,7 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
 }
 
 async function below({ path, isGuess, sameOrigin }: NamedFile): Promise<NamedFile | null> {
-  // Only a name is read, which a machine that writes the image does not change.
+  // Only the name of the file below is read, which a machine that writes the image does not change.
   const storage = await openStorage(path, { readOnly: true, sameOrigin, lock: 'later' })
   try {
     const { backing } = await readQcow2Info(storage)

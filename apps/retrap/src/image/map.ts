@@ -35,7 +35,7 @@ export async function map(path: string, flags: MapFlags, print: Print): Promise<
 
 const hex = (value: number): string => (value === 0 ? '0' : `0x${value.toString(16)}`)
 
-/** With the names of qemu-img. */
+/** Describes an extent, with the names of qemu-img. */
 function describe({ start, bytes, depth, kind, fileOffset }: LayerExtent): string {
   const isData = kind === 'data' || kind === 'compressed'
   const fields = [

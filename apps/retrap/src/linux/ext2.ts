@@ -118,7 +118,7 @@ class Writer {
     this.#view.setUint16(at + 128, EXTRA_BYTES, true)
   }
 
-  /** Writes a block of block numbers. @returns its own */
+  /** Writes a block of block numbers. @returns the number of the block that was written */
   #pointers(numbers: readonly number[]): number {
     const block = this.#take()
     for (const [i, one] of numbers.entries()) this.#view.setUint32(block * BLOCK_BYTES + 4 * i, one, true)

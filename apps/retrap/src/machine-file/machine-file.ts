@@ -19,7 +19,7 @@ export const fileOptions = (command: Command): ReadonlyMap<string, TableOption> 
  * The disk images among the arguments of `run`, behind those of the machine file among them, whose options the command
  * gets.
  *
- * @param command - whose arguments have been parsed
+ * @param command - a command with parsed arguments
  * @throws CliError
  */
 export function imagesOf(named: readonly string[], command: Command): readonly string[] {
@@ -34,7 +34,7 @@ export function imagesOf(named: readonly string[], command: Command): readonly s
  * Reads a description of a machine: the options of a command by their names. Options of the command line go before it; options
  * that may be repeated are joined.
  *
- * @param command - whose arguments have been parsed; gets the options
+ * @param command - a command with parsed arguments; gets the options
  * @returns the disk images that the file names
  * @throws CliError `ERR_INPUT` that names the file, and the place in it
  */

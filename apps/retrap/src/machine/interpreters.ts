@@ -34,7 +34,7 @@ const KEPT: Readonly<Record<KeptArchitecture, Kept>> = {
   },
 }
 
-/** All of them. */
+/** All architectures whose interpreters are kept. */
 export const KEPT_ARCHITECTURES: readonly KeptArchitecture[] = ['x86', 'arm64']
 
 /** Whether this process uses the interpreters of an architecture, by those that it has looked for. */
@@ -83,7 +83,7 @@ export function loadInterpreters(architecture: KeptArchitecture): Promise<boolea
 /** The interpreters that are kept of an architecture; undefined where there are none of the modules that are installed. */
 function readKept(architecture: KeptArchitecture): Uint8Array | undefined {
   const { file, cpu } = KEPT[architecture]
-  // Where the program runs from source there is none.
+  // Only a built program has the file.
   return existsSync(file) ? packedInterpreters(readFileSync(file), digestOfGenerator(cpu)) : undefined
 }
 

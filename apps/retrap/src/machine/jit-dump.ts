@@ -15,7 +15,7 @@ const BYTES_WIDTH = 22
 /** Guest code that has been compiled, of any machine. */
 export interface DumpedCode {
   readonly module: Uint8Array
-  /** Bits of its addresses: 32 or 64; of x86, bits of the mode. */
+  /** Bits of the x86 mode that the code runs in; for Arm code, bits of an address. */
   readonly bits: 16 | 32 | 64
   readonly instructions: readonly CompiledInstruction[]
   readonly marks: readonly CodeMark[]
@@ -47,7 +47,7 @@ export function compiledText({ module, bits, instructions, marks, disassemble }:
  * Makes the folder of a dump.
  *
  * @param warn - told once, where a file cannot be written: the machine goes on without the dump
- * @returns what writes a unit there, as `NUMBER-ADDRESS.wat`
+ * @returns a function that writes a unit to the folder, as `NUMBER-ADDRESS.wat`
  * @throws CliError where the folder cannot be made
  */
 export function jitDump(folder: string, warn: (message: string) => void): (code: DumpedCode) => void {

@@ -89,7 +89,7 @@ function armOptions({ firmware, drives, ...both }: Partial<MachineOptions>): Arm
     codeCacheBytes: CODE_CACHE_BYTES,
     unzstd: unzstd(),
     ...(flash !== undefined && { flash }),
-    // Without firmware, a kernel that has few drivers has this one.
+    // A kernel that is started without firmware may have few drivers; virtio is among them.
     ...(drives && {
       drives: drives.map((drive) => (drive.media === 'cdrom' ? drive : { ...drive, interface: 'virtio' as const })),
     }),

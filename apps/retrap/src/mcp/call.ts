@@ -10,7 +10,7 @@ export class Call {
   readonly #seconds: number
   readonly #timer: unknown
 
-  /** @param seconds - of the host, from now on */
+  /** @param seconds - host time from now on */
   constructor(seconds: number, cancelled: AbortSignal) {
     const time = new AbortController()
     this.#timer = setTimeout(() => time.abort(), 1000 * seconds)
@@ -25,7 +25,7 @@ export class Call {
     return Math.max(1, Math.ceil(this.#endMs - performance.now()))
   }
 
-  /** The error of a call that is over. @param what - was waited for */
+  /** The error of a call that is over. @param what - names what the call waited for */
   reason(what: string): ToolError {
     return this.cancelled.aborted
       ? new ToolError('ERR_CANCELLED', `the call was cancelled while it waited for ${what}`)
@@ -38,7 +38,7 @@ export class Call {
   /**
    * Waits for a promise no longer than the call lasts, and so much longer.
    *
-   * @param what - is waited for
+   * @param what - names what the call waits for
    * @throws ToolError `ERR_TIME`, `ERR_CANCELLED`; what the promise rejects with
    */
   async wait<T>(promise: Promise<T>, what: string, patienceMs = 0): Promise<T> {

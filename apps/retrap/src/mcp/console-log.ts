@@ -1,6 +1,6 @@
 import { printable } from '@retrap/test'
 
-/** So many characters of a console are kept: the last ones. */
+/** Number of characters that are kept of a console's output: the last ones. */
 const MOST_CHARACTERS = 1 << 20
 
 /** The output of a guest's console, of which the end is kept, however much a guest prints. */
@@ -43,7 +43,7 @@ export class ConsoleLog {
   /**
    * Waits until a text is printed. Another wait ends this one.
    *
-   * @param isNew - what is printed from now on counts; otherwise all that was not read yet
+   * @param isNew - looks at text that is printed from now on, otherwise at all unread text
    */
   until(expected: string, isNew: boolean): Promise<void> {
     return new Promise((resolve) => {

@@ -10,7 +10,7 @@ const PATIENCE_MS = 1000
 
 /** A port of the host's 127.0.0.1 that leads to a port of a guest. */
 export interface OpenForward {
-  /** Of the host. */
+  /** The host's port. */
   readonly port: number
   readonly guestPort: number
   /** Why its last connection failed. */
@@ -31,7 +31,7 @@ export class Forwards {
   readonly #open = new Map<number, Entry>()
   /** Forwards that are being opened. */
   #opening = 0
-  /** How often all were closed. */
+  /** How often `closeAll` was called. */
   #closings = 0
 
   constructor(background: Background) {
@@ -47,7 +47,7 @@ export class Forwards {
    * Opens a port of 127.0.0.1.
    *
    * @param hostPort - default one that is free
-   * @param seconds - it closes by itself after this time
+   * @param seconds - time after which the forward closes by itself
    * @returns the port
    * @throws ToolError `ERR_LIMIT`; GuestError `ERR_GUEST_OPTION` for a port that cannot be had
    */
@@ -64,7 +64,7 @@ export class Forwards {
         hostAddress: '127.0.0.1',
         ...(hostPort !== undefined && { hostPort }),
         onError: (error) => {
-          // Its text may be the guest's.
+          // The error's text may come from the guest.
           trouble.last = printable(error instanceof Error ? error.message : String(error))
         },
       })
@@ -108,7 +108,7 @@ export class Forwards {
     return true
   }
 
-  /** Closes all of them. @returns their ports */
+  /** Closes all forwards. @returns the host's ports that they had */
   closeAll(): readonly number[] {
     this.#closings++
     const ports = [...this.#open.keys()]

@@ -14,7 +14,7 @@ import type { Tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
 
 const NEWLINE = 0x0a
-/** So much of both ends of a frame is looked at for its id. */
+/** Number of bytes at each end of a frame that are searched for its id. */
 const ENDS_BYTES = 512
 const ID = String.raw`"id"\s*:\s*(\d{1,15}|"[^"\\]{1,100}")`
 const FIRST_ID = new RegExp(String.raw`^\s*\{(?:\s*"jsonrpc"\s*:\s*"2\.0"\s*,)?\s*${ID}`)
@@ -156,7 +156,7 @@ const listed = ({ name, description, inputSchema, isReadOnly }: Tool) => ({
   annotations: { readOnlyHint: isReadOnly, openWorldHint: false },
 })
 
-/** Adds to an answer about a machine whether it runs now. @param name - of the machine; any value */
+/** Adds to an answer about a machine whether it runs now. @param name - the machine's name; may be any value */
 function withRunState(result: CallToolResult, machines: Machines, name: unknown): CallToolResult {
   const machine = machines.all.find(({ facts }) => facts.name === name)
   if (machine === undefined) return result

@@ -52,13 +52,13 @@ export class SharedDisks {
     this.#close = close
   }
 
-  /** One machine more has them. */
+  /** Counts one more machine that has the files. */
   retain(): this {
     this.#users++
     return this
   }
 
-  /** One machine less has them. */
+  /** Counts one machine less that has the files, and closes them behind the last one. */
   async release(): Promise<void> {
     if (--this.#users === 0) await this.#close()
   }
@@ -203,7 +203,7 @@ export class ToolMachine {
     return 'detail' in stop || ENDS.has(stop.reason) ? (stop as MachineExit) : undefined
   }
 
-  /** Lets the machine run between calls. @param seconds - it stands still after this time @throws ToolError `ERR_STATE`, `ERR_LIMIT` */
+  /** Lets the machine run between calls. @param seconds - time after which the machine stands still @throws ToolError `ERR_STATE`, `ERR_LIMIT` */
   async resume(call: Call, seconds: number): Promise<void> {
     this.#checkRuns()
     await this.#inTurn(call, async () => {

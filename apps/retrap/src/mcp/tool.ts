@@ -16,7 +16,7 @@ export interface Tool {
   run(given: unknown, callFor: CallFor): Promise<CallToolResult>
 }
 
-/** Makes the call of a tool. @param seconds - that it may take; default those of the server */
+/** Makes the call of a tool. @param seconds - most time of the call; default the server's limit */
 export type CallFor = (seconds: number | undefined) => Call
 
 /** Arguments of most tools. */
@@ -27,7 +27,7 @@ export const addressArgument: z.ZodString = z
   .regex(/^(?:0x[\da-fA-F]{1,16}|\d{1,19})$/)
   .describe('as 0xffffffff81000000 or in decimal')
 
-/** Makes a tool. @param shape - of its arguments; others are refused */
+/** Makes a tool. @param shape - the schema of its arguments, all others are refused */
 export function tool<Shape extends z.ZodRawShape>(
   name: string,
   description: string,

@@ -43,7 +43,7 @@ export class ControlSocket {
   }
 }
 
-/** Sends a command to a run with `--control`. @returns what the monitor says @throws CliError `ERR_INPUT` */
+/** Sends a command to a run with `--control`. @returns the monitor's answer @throws CliError `ERR_INPUT` */
 async function sendCommand(path: string, line: string): Promise<string> {
   const socket = createConnection({ path, allowHalfOpen: true })
   try {

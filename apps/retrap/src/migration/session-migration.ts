@@ -34,7 +34,7 @@ export class SessionMigration {
   /**
    * Moves a machine: `migrate TARGET [downtime=MS] [bandwidth=MIB]`.
    *
-   * @returns what to tell the user
+   * @returns the text for the user
    * @throws CliError; MigrationError where the machine runs on
    */
   async migrate(machine: Machine, given: readonly string[]): Promise<string> {

@@ -13,13 +13,13 @@ export type MigrationAddress =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly secretFile: string }
 
-/** Fewer bytes of a secret can be guessed. */
+/** A secret of fewer bytes can be guessed. */
 const LEAST_SECRET_BYTES = 16
 
 /**
  * Reads `unix:PATH` or `tcp:HOST:PORT,secret=FILE`.
  *
- * @param what - what the text was given for
+ * @param what - the option or command that the text was given for
  * @throws CliError `ERR_USAGE`
  */
 export function parseMigrationAddress(what: string, text: string): MigrationAddress {
@@ -64,7 +64,7 @@ class SocketChannel implements Channel {
 
   constructor(socket: Socket) {
     this.#socket = socket
-    // Its end is told to those who wait.
+    // An error ends the socket: `close` tells those who wait.
     socket.on('error', () => {})
     socket.setNoDelay(true)
     socket.setKeepAlive(true)
@@ -110,7 +110,7 @@ class SocketChannel implements Channel {
 /**
  * Both sides show that they know the secret, and not the secret: each sends a nonce, then the HMAC of both nonces.
  *
- * @param role - of this side
+ * @param role - this side's role
  */
 async function proves(channel: SocketChannel, secret: Buffer, role: 'source' | 'destination'): Promise<boolean> {
   const own = randomBytes(NONCE_BYTES)

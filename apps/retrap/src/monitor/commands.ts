@@ -160,7 +160,7 @@ function only(form: string, given: readonly string[]): string {
 /**
  * Does what the user types after Ctrl-A c. The commands are those of QEMU's monitor.
  *
- * @returns what to tell the user, in whole lines
+ * @returns the text for the user, in whole lines
  */
 export async function runCommand(line: string, site: MonitorSite): Promise<string> {
   const words = [...line.matchAll(/(?:"[^"]*"|[^\s"])+/g)].map(([word]) => word.replaceAll('"', ''))

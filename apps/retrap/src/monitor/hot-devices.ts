@@ -46,7 +46,7 @@ export class HotDevices {
   readonly #ports: readonly MachineRootPort[]
   readonly #devices: Set<PortDevice>
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
-  /** Takes what programs with devices write. */
+  /** Gets what device programs write to stderr. */
   readonly #stderr: ProgramOutput
   /** Told of a device that the guest has given up. */
   onRemoved: (id: string) => void = () => {}
@@ -209,7 +209,7 @@ export class HotDevices {
     } finally {
       clearTimeout(timer)
     }
-    // Another command may have waited for the same.
+    // Another command may have removed the device meanwhile.
     if (this.#devices.delete(device)) {
       await this.#backEnds.removeBehind(port)
       this.onRemoved(id)

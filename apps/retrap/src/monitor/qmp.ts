@@ -67,7 +67,7 @@ export interface MonitorPeer {
   /** Bytes that it has not read. */
   unread(): number
   end(): void
-  /** @param listener - its promise settles when the commands in the bytes are done */
+  /** @param listener - returns a promise that settles when the commands in the bytes are done */
   onData(listener: (bytes: Uint8Array) => Promise<void> | void): void
   onClose(listener: () => void): void
 }

@@ -149,7 +149,7 @@ function placeOf(path: string): string {
 
 /** Something to close at the end. */
 interface Closing {
-  /** Of its network. */
+  /** The network's `id=`. */
   readonly id: string
   readonly path: string
   close(): void

@@ -34,9 +34,9 @@ export interface OptionRow {
   readonly choices?: readonly string[]
   /** Reads the value; default: it is the text. Says what is wrong with it by a CliError. */
   readonly parse?: (text: string, command: Command) => unknown
-  /** The same of an option that may be repeated: its values make a list. @param before - those that it has already */
+  /** The same of an option that may be repeated: its values make a list. @param before - the values so far */
   each?(text: string, before: readonly unknown[], command: Command): unknown
-  /** Its values go to the list of another option, by its attribute. */
+  /** Attribute of another option, to whose list this option's values go. */
   readonly into?: string
   /** The value where the option is not given, and how help shows it. */
   readonly default?: readonly [value: unknown, shown?: string]
@@ -81,7 +81,7 @@ export class TableOption extends Option {
     return undefined
   }
 
-  /** Its values make a list. */
+  /** Whether the option may be repeated: its values make a list. */
   get isRepeatable(): boolean {
     return this.row.each !== undefined
   }

@@ -22,7 +22,7 @@ const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m:
 /** The most memory below the 4 GiB of a machine memory, beside the machine's own. */
 const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
 const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
-/** As many as `@retrap/machine` makes. */
+/** The most CPUs that `@retrap/machine` makes. */
 const MAX_CPUS = 128
 
 /**
@@ -173,7 +173,7 @@ export function usage(message: string): CliError {
 /**
  * Reads an address or a register's value of 64 bits, in hexadecimal with 0x or in decimal.
  *
- * @param option - what the message calls it
+ * @param option - the option's name in messages
  */
 export function parseAddress(option: string, kind = 'an address', example = '0x401000'): (text: string) => bigint {
   return (text) => {

@@ -42,7 +42,7 @@ export class LineParts implements DeviceLine {
     this.notes.push(`left out: ${what} (${why})`)
   }
 
-  /** Reads a list of an option. @param why - of words that nothing reads */
+  /** Reads a list of an option. @param why - the reason for words that nothing reads */
   protected list(option: string, value: string, why = 'it has no meaning here', kind?: string): Pairs {
     const pairs = new Pairs(value, kind)
     this.lists.push([option, pairs, why])

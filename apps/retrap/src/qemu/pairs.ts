@@ -8,7 +8,7 @@ export class Pairs {
   readonly #read = new Set<string>()
   readonly #dropped: string[] = []
 
-  /** @param kind - of JSON: the key that comes first, without its name */
+  /** @param kind - the key of JSON whose value comes first, without its name */
   constructor(text: string, kind = 'driver') {
     if (text.startsWith('{')) {
       const flat = new Map(flatten(JSON.parse(text)))

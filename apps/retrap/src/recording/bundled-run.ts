@@ -50,7 +50,7 @@ export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMac
   return {
     ...(machine as PcMachineOptions),
     ...{ jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure },
-    // With other memory it is another machine, which is refused.
+    // A bundle whose machine has another memory is refused.
     ...{ memoryBytes: given.memoryBytes, clock: 'deterministic', devices: [], deviceServers: [] },
   } as PcMachineOptions
 }

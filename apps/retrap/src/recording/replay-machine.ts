@@ -10,7 +10,7 @@ const CTRL_C = 3
 
 /** How a recorded run is shown. */
 export interface ReplayView {
-  /** Of the recording. */
+  /** The recording's file. */
   readonly path: string
   /** Says something to the user, as a line. */
   readonly tell: (text: string) => void
@@ -141,7 +141,7 @@ export class ReplayMachine implements Machine {
       const target = this.#target ?? (whoWrote === undefined ? undefined : this.replay.end)
       this.#target = undefined
       const limits = { ...options, signal }
-      // Without a place to go to, all that the guest has put out is seen.
+      // A replay without a place to stop at shows all of the guest's output.
       // oxlint-disable-next-line no-await-in-loop -- one place after the other
       const exit = await (target === undefined ? this.replay.run(limits) : this.replay.goto(target, limits))
       if (options.signal?.aborted === true) {

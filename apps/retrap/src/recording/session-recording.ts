@@ -61,7 +61,7 @@ export class SessionRecording {
   readonly #leave: () => void
   readonly #interactive: boolean
   #active: Active | undefined
-  /** Of a machine that gdb goes back in. */
+  /** The recorded run of a machine in which gdb goes backwards. */
   #run: RecordedRun | undefined
 
   /**

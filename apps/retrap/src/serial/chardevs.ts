@@ -15,7 +15,7 @@ export class Chardevs {
   /**
    * Opens all of them.
    *
-   * @param terminal - what a `stdio` leads to
+   * @param terminal - the stream of a `stdio`
    * @param say - gets what a person needs to know of them
    * @param failed - told why one cannot be written any more
    * @throws CliError `ERR_INPUT`

@@ -37,7 +37,7 @@ export function listConsoles({
     if (used.has(port.chardev))
       throw usage(`--device ${argument.name}: chardev '${port.chardev}' belongs to another device already`)
     used.add(port.chardev)
-    // Without a name the first one takes it, as in QEMU.
+    // The first controller takes a port that names no bus, as in QEMU.
     const controller = controllers.find(({ properties }) => bus === '' || `${properties.text('id', '')}.0` === bus)
     if (controller === undefined) {
       const [id = ''] = bus.split('.')

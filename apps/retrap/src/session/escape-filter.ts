@@ -35,7 +35,7 @@ export class EscapeFilter {
 
   /**
    * @param keyboard - input goes to a guest's keyboard, which has keys that a terminal cannot send
-   * @param stays - one command follows another, until Ctrl-A c
+   * @param stays - commands follow one another, until Ctrl-A c
    */
   constructor(keyboard = false, stays = false) {
     this.#keyboard = keyboard
@@ -70,7 +70,7 @@ export class EscapeFilter {
       this.#escaped = false
       const wasAsked = this.#line !== null
       if (wasAsked) {
-        // Another escape key gives the line up.
+        // Any other escape key cancels the line.
         this.#line = null
         commands.push(null)
       }
@@ -106,7 +106,7 @@ export class PromptLine {
   /**
    * Takes a key.
    *
-   * @returns what to show; and the line, once it is whole, or null where the user has given it up
+   * @returns bytes to show, and the line once it is complete, or null if the user has cancelled it
    */
   push(byte: number): { readonly echo: readonly number[]; readonly line?: string | null } {
     if (ENTER.has(byte)) return { echo: NEW_LINE, line: new TextDecoder().decode(Uint8Array.from(this.#bytes)) }

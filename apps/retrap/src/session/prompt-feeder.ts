@@ -1,7 +1,7 @@
 /** A piece of input, and what it waits for. */
 interface Item {
   readonly bytes: Uint8Array
-  /** Only at a prompt; otherwise a quiet guest will do too. */
+  /** Lines are typed only at a prompt; otherwise also into a guest that is quiet. */
   readonly promptOnly: boolean
 }
 

@@ -42,7 +42,7 @@ export interface SerialInputOptions {
   readonly onPrompt?: () => void
   /** Shows what is typed of it. */
   readonly onEcho?: (bytes: Uint8Array) => void
-  /** The command is whole; null: it was given up. */
+  /** Called with a complete command; null: the user has cancelled it. */
   readonly onCommand?: (line: string | null) => void
   /** The input {@link SerialInput.isFull | was full} and no longer is. */
   readonly onRoom: () => void

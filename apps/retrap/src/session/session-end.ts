@@ -58,7 +58,7 @@ export function exitCodeOf(exit: MachineExit): number {
   }
 }
 
-/** Returns the lines for stderr on the end of a run, where it is not plain. */
+/** Returns the lines for stderr on a run that ended by a message, a crash, a device or `--timeout`; none otherwise. */
 export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: EndText): string[] {
   const lines: string[] = []
   if (ending?.message !== undefined) lines.push(`retrap: ${ending.message}\n`)

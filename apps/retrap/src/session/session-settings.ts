@@ -44,7 +44,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly gdb?: GdbOption
   /** The file that has the number of this process while the session lasts. */
   readonly pidFile?: string
-  /** The session is another process's, which is started. */
+  /** Starts another process that runs the session. */
   readonly daemonize?: boolean
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings

@@ -78,7 +78,7 @@ class Session {
   #unseen: string | undefined
   #watch: OutputWatch | undefined
   readonly #snapshots: SessionSnapshots
-  /** Of a restored guest that is to set it. */
+  /** The clock of a restored guest that is to set its time. */
   #clock: GuestClock | undefined
   readonly #debugger: SessionDebugger | undefined
   readonly #recording: SessionRecording
@@ -184,7 +184,7 @@ class Session {
       this.#terminal.answer(line === null ? '' : await this.#answer(line), line !== null)
   }
 
-  /** Does what a command says. @returns what to tell */
+  /** Carries out a command. @returns the text for the user */
   async #answer(line: string): Promise<string> {
     return this.#backEnds === undefined ? '' : runCommand(line, this.#site())
   }
@@ -292,7 +292,7 @@ class Session {
     exit(ExitCode.Timeout)
   }
 
-  /** Runs machines until one ends permanently. @param isOpen - what they stand on is there @returns the exit code */
+  /** Runs machines until one ends permanently. @param isOpen - the back ends are open already @returns the exit code */
   async run(isOpen: boolean): Promise<number> {
     const { noReboot, profile } = this.#settings
     const host = this.#host
@@ -563,7 +563,7 @@ class Session {
   }
 }
 
-// Of an ELF file's header (System V ABI, chapter 4).
+// Bytes of an ELF file's header (System V ABI, chapter 4).
 const ELFMAG0 = 0x7f
 const EI_CLASS = 4
 const ELFCLASS32 = 1

@@ -97,7 +97,7 @@ export class LocalShare implements Share {
     }
   }
 
-  /** The directory at the top. Nothing of it has to be waited for. */
+  /** Opens the directory at the top; unlike in other shares, at once. */
   root(): ShareNode & { child(name: string): ShareNode } {
     return new LocalNode(
       this.#use,

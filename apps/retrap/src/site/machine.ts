@@ -49,7 +49,7 @@ interface SiteNetwork {
 interface SiteDrive {
   readonly id: string
   readonly media: 'disk' | 'cdrom'
-  /** Absent: `ide`. */
+  /** The drive's interface; default `ide`. */
   readonly interface?: NonNullable<DriveArgument['interface']>
   readonly image: SiteImage | null
 }

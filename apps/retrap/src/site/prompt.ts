@@ -11,7 +11,7 @@ export type RunCommand = (
 
 /** Where a machine is at its prompt, and how long it may take there. */
 export interface PromptOptions {
-  /** Absent: a line that ends as those of shells do, and a second without output. */
+  /** Text that is printed at the end of the boot. Absent: a line that ends as a shell's prompt does, and a second without output. */
   readonly ready: string | undefined
   readonly timeoutSeconds: number
 }
@@ -22,7 +22,7 @@ const NO_INPUT: SessionInput = { on() {}, removeAllListeners() {}, resume() {}, 
 const PROMPT = /[$#>%] ?$/
 const QUIET_MS = 1000
 const PROGRESS_MS = 5000
-/** Of what was printed, kept for the page's terminal. */
+/** Most characters of the printed text that are kept for the page's terminal. */
 const MOST_PRINTED = 1 << 16
 const SHOWN = 400
 

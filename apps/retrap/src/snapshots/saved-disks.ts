@@ -4,7 +4,7 @@ import { CliError } from '../errors.ts'
 
 /** A file of a machine's disks when the machine was saved. */
 export interface SavedDisk {
-  /** As the command line, or the image above it, names it. */
+  /** The path by which the command line, or the image above, names the image. */
   readonly path: string
   /** Size. */
   readonly bytes: number

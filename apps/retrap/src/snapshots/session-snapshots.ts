@@ -40,7 +40,7 @@ export class SessionSnapshots {
 
   /**
    * @param tell - says what takes its time
-   * @param images - those of `drives`; default none
+   * @param images - images of `drives`; default none
    */
   constructor(
     settings: SnapshotSettings,
@@ -54,7 +54,7 @@ export class SessionSnapshots {
     this.#tell = tell
   }
 
-  /** Before the machine is made: says what stands against a file at the end. @throws CliError `ERR_INPUT` */
+  /** Checks, before the machine is made, that `--save-on-exit` can write its file. @throws CliError `ERR_INPUT` */
   async open(): Promise<void> {
     const { onExit } = this.#settings
     if (onExit !== undefined) await checkTarget('--save-on-exit', onExit)
@@ -68,7 +68,7 @@ export class SessionSnapshots {
   /**
    * Refuses a machine that cannot be saved, or not with its command line.
    *
-   * @param hasWrites - what drives keep in memory goes with it; default not
+   * @param hasWrites - the snapshot includes writes that drives keep in memory; default false
    * @throws CliError `ERR_INPUT`
    */
   check(machine: SavedMachine, hasWrites = false): void {
@@ -88,8 +88,8 @@ export class SessionSnapshots {
   /**
    * Saves a machine, which runs on if it runs.
    *
-   * @param hasStopped - it does not run on
-   * @returns what to tell the user
+   * @param hasStopped - the machine does not run on
+   * @returns the text for the user
    * @throws CliError; MachineError where it cannot be saved
    */
   async save(machine: SavedMachine, path: string, hasStopped = false): Promise<string> {
@@ -130,7 +130,7 @@ export class SessionSnapshots {
     }
   }
 
-  /** Saves a machine when the user has ended its run, where that was asked for. @returns what to tell, or undefined */
+  /** Saves a machine when the user has ended its run, where that was asked for. @returns the text for the user, or undefined */
   async saveOnExit(machine: SavedMachine, endedByGuest: boolean): Promise<string | undefined> {
     const { onExit } = this.#settings
     if (onExit === undefined) return undefined
@@ -161,7 +161,7 @@ export class GuestClock {
     this.#tell = tell
   }
 
-  /** Asks the guest. @param machine - which is about to run */
+  /** Asks the guest to fall asleep. @param machine - a machine that is about to run */
   async ask(machine: Machine): Promise<void> {
     this.#machine = machine
     this.#patience = setTimeout(() => this.#end('the guest has not gone to sleep'), PATIENCE_MS).unref()
@@ -169,7 +169,7 @@ export class GuestClock {
       const listens = await machine.sleepButton?.()
       if (listens !== true) this.#end('the guest has no driver for the sleep button')
     } catch (error) {
-      // As while the run is recorded.
+      // The button refuses, for instance while the run is recorded.
       this.#end(error instanceof Error ? error.message : String(error))
     }
   }

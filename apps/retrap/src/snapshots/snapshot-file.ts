@@ -25,10 +25,10 @@ export interface SavedRun {
   readonly disks?: readonly SavedDisk[]
   /** Drives of which a page has put what the guest had written into the snapshot. */
   readonly writes?: readonly string[]
-  /** Of a recording: options of the machine as `bundleOptions` has them, and how many images the recording has for them. */
+  /** In a recording: the machine's options as `bundleOptions` has them, and the number of images that it holds for them. */
   readonly bundle?: object
   readonly images?: number
-  /** Images that are not inside, by their numbers; null: it is. */
+  /** For each image by number, the file outside the recording that has it; null: the image is inside. */
   readonly named?: readonly (NamedImage | null)[]
 }
 
@@ -64,7 +64,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--gdb',
 ])
 
-/** One of them that has none. */
+/** The only one of these options without a value. */
 const WITHOUT_VALUE = '--record-bundle'
 
 /** The part of a command line that a run which goes on has too. */
@@ -82,7 +82,7 @@ export function argumentsToKeep(given: readonly string[]): string[] {
 /**
  * Writes a snapshot to a file, which appears when it is whole.
  *
- * @returns its size in bytes
+ * @returns size of the file in bytes
  * @throws CliError `ERR_INPUT` where it cannot be written
  */
 export async function writeSnapshotFile(

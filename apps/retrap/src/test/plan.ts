@@ -34,7 +34,7 @@ export interface TestPlan {
   /** Steps from power-on, before `ready` is waited for. */
   readonly boot: readonly PlannedStep[]
   readonly ready?: string
-  /** Without it there are no commands. */
+  /** The prompt of the guest's shell; a test without a prompt has no commands. */
   readonly prompt?: string
   /** The end of a line that is typed. */
   readonly enter: string

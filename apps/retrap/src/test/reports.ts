@@ -16,7 +16,7 @@ export const outcomeLine = ({ name, ms, failure }: TestOutcome): string =>
 /** Writes the begin of TAP, version 14: https://testanything.org/tap-version-14-specification.html */
 export const tapBegin = (count: number): readonly string[] => ['TAP version 14', `1..${count}`]
 
-/** Writes an outcome in TAP. @param number - of the test, from 1 */
+/** Writes an outcome in TAP. @param number - the test's number, from 1 */
 export function tapLines({ name, ms, failure }: TestOutcome, number: number): readonly string[] {
   const escaped = printable(name).replaceAll(/[\\#]/g, '\\$&').replaceAll('\n', ' ')
   const what = `${number} - ${escaped}`

@@ -111,7 +111,7 @@ type AnyBooted = BootedMachine<Pc> | BootedMachine<ArmMachine>
 /**
  * Boots the machine up to the instant at which tests begin.
  *
- * @returns it, or why it has not come there: then its output and its screen are left behind
+ * @returns the machine, or why its boot failed: then its output and its screen are left in the folder
  */
 async function bootMachine(
   file: string,
@@ -159,7 +159,7 @@ async function bootMachine(
   }
 }
 
-/** Says how far it is from power-on to the instant at which tests begin. On deterministic time instructions are always as many. */
+/** Says how long the boot took until tests begin. On deterministic time the number of instructions is the same in each run. */
 function bootedLine(machine: Pc | ArmMachine, ms: number): string {
   const domain: Pick<Pc['domain'], 'clock' | 'instructions'> = machine.domain
   const guest = (domain.clock.now() / 1e9).toFixed(2)
@@ -187,7 +187,7 @@ async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: s
     return { name: test.name, ms, failure: `${why}\n${left}` }
   } finally {
     run.begun.end()
-    // The folder of a test that fails is emptied for its other files.
+    // Pictures are written last: `writeFailure` empties the folder of a test that fails.
     if (pictures.size > 0) await writePictures(folder, pictures)
   }
 }

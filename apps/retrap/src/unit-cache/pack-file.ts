@@ -68,7 +68,7 @@ export class PackFile {
     }
   }
 
-  /** Its code cannot be read any more. */
+  /** Closes the file: the pack's code cannot be read any more. */
   close(): void {
     closeSync(this.#descriptor)
   }

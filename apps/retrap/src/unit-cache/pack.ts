@@ -73,7 +73,7 @@ export function decodeIndex(index: Uint8Array, fileBytes: number): PackIndex | u
   return end === fileBytes ? { dataAt, entries } : undefined
 }
 
-/** Of all but the word that has it. */
+/** Returns the checksum of an index, without the word that holds the checksum. */
 function checksumOf(index: Uint8Array): number {
   return crc32(index.subarray(PACK_HEAD_BYTES), crc32(index.subarray(0, PACK_HEAD_BYTES - 4)))
 }

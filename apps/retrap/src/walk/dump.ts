@@ -25,7 +25,7 @@ export class MemoryDump implements TableReader {
 
   /**
    * @param base - guest-physical address of the first byte of plain memory
-   * @param raw - it is plain memory, whatever it looks like
+   * @param raw - the file is plain memory, even if it begins like another format
    * @throws CliError `ERR_INPUT`
    */
   constructor(path: string, base: number, raw: boolean) {

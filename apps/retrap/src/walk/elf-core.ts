@@ -63,7 +63,7 @@ export function readElfCore(read: ReadFile): { ranges: DumpRange[]; cpus: Dumped
     if (entry.byteLength < segments.entryBytes) throw broken('its program headers are cut off')
     const { type, offset, fileBytes: bytes, physicalAddress } = elfSegment(entry, 0, wide)
     if (type === PT_LOAD && bytes > 0) ranges.push({ gpa: physicalAddress, bytes, offset })
-    // Those of Arm have no registers of translation.
+    // Notes of Arm have no registers of translation.
     if (type === PT_NOTE && machine !== EM_AARCH64)
       cpus.push(...qemuCpus(read(offset, Math.min(bytes, MOST_NOTE_BYTES)), machine === EM_X86_64))
   }

@@ -21,7 +21,7 @@ import { listPackage, type SitePart } from './packages.ts'
 export interface OfferedSystem {
   readonly title: string
   readonly description: string
-  /** Of the snapshot that it goes on from. */
+  /** Size of the snapshot that the system starts from. */
   readonly bytes?: number
   /** The failure of a recorded run, for people. */
   readonly failure?: string | undefined
@@ -58,7 +58,7 @@ interface GivenClocks {
   }
 }
 interface GivenClock {
-  /** Of the instant of the state. */
+  /** The host's time when the state was saved. */
   wallSeconds: number
 }
 
@@ -161,7 +161,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       [`${folder}/machine.snapshot`, file],
       [`${folder}/vmlinuz`, kernel],
       [`${folder}/initrd`, initrd],
-      // As the guest has it at that instant: it is mounted.
+      // The disk as the guest has it at that instant: mounted.
       [`${folder}/disk.img`, disk],
     ]),
   }

@@ -83,8 +83,8 @@ const DEBIAN: FirmwareSource = {
  * Adds SeaBIOS to a site that is served on this computer. Where it is not in the cache it is fetched when a page first asks for
  * a file of it.
  *
- * @param files - of the site
- * @param packages - of the site, listed
+ * @param files - the site's files
+ * @param packages - the site's list of packages
  * @param tell - receives messages for the user
  */
 export async function addLocalFirmware(

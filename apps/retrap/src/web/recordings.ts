@@ -19,7 +19,7 @@ export interface RecordingOptions {
  * Adds a recording to the files of a site.
  *
  * @param given - the file, or the folder of a failing test
- * @returns its entry in the list of systems, and the end of the address that opens it
+ * @returns the recording's entry in the list of systems, and the end of the address that opens it
  * @throws CliError `ERR_INPUT`
  */
 export async function addRecording(

@@ -70,7 +70,7 @@ export interface BlockBackend {
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void>
   /** Calls back when the medium was resized, exchanged or removed (then `bytes` is 0). Returns how to stop it. */
   onChange(listener: () => void): () => void
-  /** The way in and out, of a medium that can be exchanged. Absent: it stays. */
+  /** The tray of a drive whose medium can be exchanged; absent: the medium stays. */
   readonly tray?: BlockTray
 }
 

@@ -85,7 +85,7 @@ export interface DisplayBackend {
    * Shows parts of the picture.
    *
    * @param pixels - the whole picture in the mode's format, from its first row on; valid until the call returns
-   * @param dirty - what has changed; empty: nothing
+   * @param dirty - the changed rectangles; empty: none has changed
    */
   draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void
   /** Tells what the picture says in a text mode, after it was drawn; valid until the call returns. Null: it is graphics. */

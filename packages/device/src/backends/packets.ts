@@ -26,7 +26,7 @@ export interface PacketBackend {
   /**
    * Sends a frame.
    *
-   * @param frame - its bytes are the network's to read until the call returns
+   * @param frame - bytes that the network may read until the call returns
    * @returns false where the network has no room: the frame was not taken, and `drained` follows
    */
   send(frame: Uint8Array): boolean

@@ -34,7 +34,7 @@ export class PciCapabilities {
 
   /**
    * @param name - the function, for errors
-   * @param bytes - of its configuration space
+   * @param bytes - size of the function's configuration space
    */
   constructor(name: string, bytes: number, options: PciFunctionOptions) {
     this.#name = name
@@ -47,7 +47,7 @@ export class PciCapabilities {
    * Places one.
    *
    * @param body - behind the header of 2 bytes, or 4 for an extended one
-   * @returns its place
+   * @returns the capability's offset
    * @throws DeviceError `ERR_INVALID` for a place that does not exist, `ERR_EXISTS` for one that is taken, `ERR_NO_SPACE`
    */
   add(

@@ -179,7 +179,7 @@ export class PciDecoders {
 
   /** Puts the regions where the registers say, as far as the command register lets them be decoded. */
   update(command: number): void {
-    // All off first: two BARs of one function may be swapped, and must not meet half-way.
+    // All BARs are disabled first: two BARs of one function may change places, and must not overlap meanwhile.
     const places: { region: Region; base: number; on: boolean }[] = []
     for (const decoder of this.#decoders) {
       const { region, bytes } = decoder

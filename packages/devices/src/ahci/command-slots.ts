@@ -14,7 +14,7 @@ export interface Running {
   readonly header: number
   /** Guest-physical address of its table. */
   readonly table: number
-  /** Its first transfer is of the packet. */
+  /** Whether the command's first transfer is that of its packet. */
   readonly packet: boolean
 }
 

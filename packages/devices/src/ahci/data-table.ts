@@ -7,7 +7,7 @@ const COUNT_BITS = 0x3f_ffff
 /** How a move has ended. `short`: the table has no more room. `bus`: some byte is not RAM. */
 export type MoveEnd = 'all' | 'short' | 'bus'
 
-/** Before a command: no entries. */
+/** State before a command: the table has no entries. */
 const EMPTY = {
   /** Guest-physical address of the next entry. */
   next: 0,

@@ -55,7 +55,7 @@ export const asksForQueuedError = ({ low, mid, count }: Taskfile): boolean =>
 /**
  * The log page that says which queued command has failed.
  *
- * @param slot - its slot; −1: none has
+ * @param slot - slot of the command that failed; −1: none has failed
  *
  * Source: ATA8-ACS (T13/1699-D), "NCQ Command Error".
  */

@@ -30,7 +30,7 @@ export interface QueuedTransfer {
   readonly write: boolean
   /** A write is to be durable before it is answered. */
   readonly durable: boolean
-  /** Where, in bytes of the medium. */
+  /** Offset on the medium, in bytes. */
   readonly offset: number
   /** Guest-physical address and bytes of each part of the data, in turn. */
   readonly pieces: readonly number[]
@@ -160,7 +160,7 @@ export class QueuedTransfers {
     return true
   }
 
-  /** Cancels all commands. @param before - what the host does: later commands wait for it too */
+  /** Cancels all commands. @param before - work of the host that later commands wait for, too */
   cancel(before: Promise<void> | null): void {
     if (before !== null) this.late.hold(before)
     this.late.cancel()

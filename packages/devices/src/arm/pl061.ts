@@ -69,7 +69,7 @@ export interface Pl061State {
   readonly afsel: number
   /** Buttons that are held, as bits. */
   readonly pressed: number
-  /** When they are let go: nanoseconds of the machine's clock, 64 bits; null: none is held. */
+  /** When the held buttons are released: nanoseconds of the machine's clock, 64 bits; null: no button is held. */
   readonly releaseAt: Word64 | null
 }
 

@@ -65,7 +65,7 @@ export class AtaDisk implements AtaDrive {
   readonly packet: boolean = false
   readonly #options: AtaDiskOptions
   #buffer = new Uint8Array(BUFFER_BYTES)
-  /** Of the last command that moved sectors. */
+  /** How the last command that moved sectors transfers them. */
   #transfer: Transfer = READ_SECTORS
   #r = { ...POWER_ON }
 

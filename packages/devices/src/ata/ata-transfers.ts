@@ -18,7 +18,7 @@ export interface Moving {
   readonly left: number
   /** Sectors in the buffer. */
   readonly inBuffer: number
-  /** Those of them that the medium has read. */
+  /** Sectors in the buffer that the medium has read. */
   readonly good: number
   /** Sectors that it is asked for: fewer after an error, to find the sector that it is at. */
   readonly asked: number

@@ -61,7 +61,7 @@ export class MediumRequests {
     }
   }
 
-  /** Gives the request up. @param before - what else the host does: later requests wait for it too */
+  /** Gives the request up. @param before - other work of the host that later requests wait for, too */
   cancel(before: Promise<void> | null = null): void {
     if (before !== null) this.late.hold(before)
     else if (this.late.count === 0) return

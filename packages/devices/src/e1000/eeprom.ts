@@ -43,7 +43,7 @@ const IDLE = {
   /** Bits of the instruction that were shifted in, and how many; a leading 1 is the start bit. */
   in: 0,
   count: 0,
-  /** Word that is shifted out, and bits that are left of it; −1: none is. */
+  /** The word that is shifted out, and its bits that are left; −1: no word is shifted out. */
   out: -1,
   outBits: 0,
   /** The data line. Ready: a write ends at once. */

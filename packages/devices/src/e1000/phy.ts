@@ -11,7 +11,7 @@ const READ = 2
 const READY = 1 << 28
 const INTERRUPT = 1 << 29
 const ERROR = 1 << 30
-/** Its address on the management bus. */
+/** The PHY's address on the management bus. */
 const ADDRESS = 1
 
 // Registers.

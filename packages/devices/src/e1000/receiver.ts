@@ -26,10 +26,10 @@ const HAS_TAG = 0x08
 const PASSED_INEXACTLY = 0x80
 
 const ETHERNET_BYTES = 14
-/** Without a check sequence. */
+/** Least bytes of a frame, without its check sequence. */
 const LEAST_BYTES = 60
 const CHECK_BYTES = 4
-/** With the check sequence, and a tag. */
+/** Most bytes of a frame that is not long, with its check sequence and a tag. */
 const MOST_USUAL_BYTES = 1522
 const MOST_BYTES = 16_384
 
@@ -123,7 +123,7 @@ export class Receiver {
   }
 
   get #isBelowThreshold(): boolean {
-    // A half, a quarter or an eighth.
+    // The guest is told when a half, a quarter or an eighth of the descriptors is left.
     const share = 2 << ((this.#wires.registers.get(REG.RCTL) >>> 8) & 3)
     return this.#free * share <= this.#entries
   }

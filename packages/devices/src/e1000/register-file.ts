@@ -132,7 +132,7 @@ export class RegisterFile {
     return this.#words[offset >>> 2]!
   }
 
-  /** Sets it whatever a driver can write. */
+  /** Sets a register, also bits that a driver cannot write. */
   set(offset: number, value: number): void {
     this.#words[offset >>> 2] = value
   }

@@ -13,7 +13,7 @@ export const STAT = {
   MPC: 0x4010,
   RLEC: 0x4040,
   FCRUC: 0x4058,
-  /** Of six registers by size. */
+  /** First of six registers, one for each range of frame sizes. */
   PRC64: 0x405c,
   GPRC: 0x4074,
   BPRC: 0x4078,
@@ -28,7 +28,7 @@ export const STAT = {
   TOT: 0x40c8,
   TPR: 0x40d0,
   TPT: 0x40d4,
-  /** Of six registers by size. */
+  /** First of six registers, one for each range of frame sizes. */
   PTC64: 0x40d8,
   MPTC: 0x40f0,
   BPTC: 0x40f4,

@@ -28,7 +28,7 @@ const DELAY = 0x80
 const DATA = 1
 const DONE = 0x01
 
-// Of a context's command.
+// Bits of a context descriptor's command.
 const IS_TCP = 0x01
 const IS_IPV4 = 0x02
 
@@ -110,7 +110,7 @@ export class Transmitter {
   /** Sends what there is. */
   pump(): void {
     const { registers, mayMaster } = this.#wires
-    // The network may answer while it is being sent to.
+    // The network may call back from `send`, and so come here again.
     if (this.#isPumping || (registers.get(REG.TCTL) & ENABLE) === 0 || !mayMaster()) return
     this.#isPumping = true
     let left = BATCH

@@ -70,7 +70,7 @@ export interface Transfer {
   readonly size: number
   /** The last sector of a track. */
   readonly end: number
-  /** Sectors that are left of a verify with a count; −1: it has none. */
+  /** Sectors that are left of a verify with a count; −1: the verify has no count. */
   left: number
   /** The channel's count has ended. */
   ended: boolean

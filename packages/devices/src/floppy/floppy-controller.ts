@@ -162,7 +162,7 @@ export class FloppyController implements DeviceModel {
     return READY | (input.length > 0 ? BUSY : 0) | seeking
   }
 
-  /** Of the drive that is selected, while its motor is on. */
+  /** The disk-change line of the selected drive, which it drives while its motor is on. */
   get #hasChanged(): boolean {
     const { output } = this.#registers
     const drive = output & 3

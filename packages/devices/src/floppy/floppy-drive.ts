@@ -15,7 +15,7 @@ export interface FloppyDriveState {
 export class FloppyDrive {
   readonly #medium: BlockBackend | null
   readonly #unwatch: (() => void) | undefined
-  /** Where its head is. */
+  /** The cylinder at which the drive's head is. */
   cylinder = 0
   /** The disk was changed since the head last moved. */
   changed = true

@@ -67,7 +67,7 @@ export class NvmeCommand {
     return this.#view.getUint32(4, true)
   }
 
-  /** One of its 16 words, unsigned. */
+  /** Returns one of the command's 16 words, unsigned. */
   word(index: number): number {
     return this.#view.getUint32(4 * index, true)
   }

@@ -49,7 +49,7 @@ function followList(dma: Dma, list: number, bytes: number, into: DataPiece[]): n
     if (at % ENTRY_BYTES !== 0 || (at !== list && at % PAGE_BYTES !== 0)) return STATUS.INVALID_PRP_OFFSET
     const pages = Math.ceil(left / PAGE_BYTES)
     const room = (PAGE_BYTES - (at % PAGE_BYTES)) / ENTRY_BYTES
-    // Where the list goes on, the last entry of its page says where.
+    // If the list goes on, the last entry of its page is the address of its next page.
     const here = pages > room ? room - 1 : pages
     const entries = LIST.subarray(0, Math.min(pages, room) * ENTRY_BYTES)
     if (!dma.read(at, entries)) return STATUS.DATA_TRANSFER_ERROR

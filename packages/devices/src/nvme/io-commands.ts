@@ -37,7 +37,7 @@ export interface NvmeJob {
   /** Null: the controller's own. */
   readonly command: NvmeCommand | null
   readonly kind: 'read' | 'write' | 'compare' | 'flush' | 'zeroes' | 'discard'
-  /** Where; of `discard` several places. */
+  /** Ranges of the medium: one, or several for `discard`. */
   readonly ranges: readonly MediumRange[]
   /** The bytes that are read, written, or compared with the medium. */
   readonly data: Uint8Array
@@ -58,7 +58,7 @@ export const SHUTDOWN: NvmeJob = { command: null, kind: 'flush', ranges: [], dat
  * Source: NVM Express 1.4, §6, "NVM Command Set".
  *
  * @param spare - lends the buffer for its data
- * @returns what to ask of the medium, or the status that the command ends with
+ * @returns the request to the medium, or the status with which the command completes
  */
 export function readCommand(
   command: NvmeCommand,

@@ -40,7 +40,7 @@ import type { SubmissionQueue } from './queues.ts'
 /** Saved form of a request of the medium. */
 interface RequestState {
   readonly job: NvmeJobState
-  /** Absent: the medium is to be asked again. */
+  /** The medium's answer; absent: the medium is to be asked again. */
   readonly answer?: NvmeAnswer
   readonly deadline: Word64
 }

@@ -292,7 +292,7 @@ export class HotPlugSlot implements PciSlotEvents {
     return { requested: this.#requested, unannounced: this.#unannounced }
   }
 
-  /** To be called when the registers are restored. */
+  /** Takes over a saved state. The caller has restored the registers. */
   restore({ requested, unannounced }: HotPlugSlotState): void {
     this.#completion.cancel()
     this.#announcement.cancel()

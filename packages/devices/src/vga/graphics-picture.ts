@@ -8,9 +8,9 @@ const SELECT_HALF = 0x80
 
 /** The colours of pixels: the DAC's, and through the attribute controller the 16 of text and planar modes. */
 export class Palette {
-  /** Of pixels with eight bits, as 0x00RRGGBB. */
+  /** Colours of pixels with eight bits, as 0x00RRGGBB. */
   readonly colours: Uint32Array = new Uint32Array(256)
-  /** Of pixels with four bits. */
+  /** Colours of pixels with four bits. */
   readonly sixteen: Uint32Array = new Uint32Array(16)
   /** The eight dots of a CGA or planar word are looked up through these planes only. */
   planes = 15
@@ -132,7 +132,7 @@ export class GraphicsPicture {
 
   /** Draws a mode of DISPI with 16 colours. */
   drawLinear(picture: Picture, start: number, stride: number): void {
-    // Both count bytes of a plane; offsets of pixels become panning.
+    // Start and stride count bytes of a plane; offsets of pixels become panning.
     for (let y = 0; y < picture.height; y++) {
       const at = start + y * stride
       picture.row(y, (into) => this.#linearRow(into, at))

@@ -305,7 +305,7 @@ export class StandardVga implements DeviceModel {
     this.#configure()
   }
 
-  /** Hands over what the machine does not know yet of written memory. */
+  /** Reports to the machine the ranges of video memory that were written since the last report. */
   quiesce(): void {
     this.#planes.takeTouched((offset, bytes) => this.#memory.modified(offset, bytes))
   }

@@ -78,7 +78,7 @@ export class TextPicture {
   /** Draws what has changed. @param all - whatever has */
   draw(picture: Picture, phase: BlinkPhase, all: boolean): void {
     const bands = this.#bands()
-    // One more column, of which panning shows a part.
+    // Panning shows a part of one more column.
     const columns = this.#columns() + 1
     if (all || this.#drawn.length !== bands.length * columns)
       this.#drawn = new Uint32Array(bands.length * columns).fill(UNKNOWN)

@@ -193,7 +193,7 @@ export class VgaDisplay implements DisplayClient {
     if (anew) display.setText?.(null)
   }
 
-  /** Of the picture before: while software sets a mode, the registers do not agree with each other. */
+  /** Size of a blank screen: that of the last picture, as registers are inconsistent while software sets a mode. */
   #blankSize(): { readonly width: number; readonly height: number } {
     return this.#picture.width > 0 ? this.#picture : FIRST_SIZE
   }

@@ -35,7 +35,7 @@ const REQUEST = {
 export interface HidOptionsOfFunction {
   /** The report descriptor. */
   readonly reports: Uint8Array
-  /** 1 keyboard, 2 mouse: it has the boot protocol; 0: it has not. */
+  /** The boot protocol of a keyboard (1) or a mouse (2); 0: the interface has none. */
   readonly boot: 0 | 1 | 2
   /** The state now as a report, without taking anything. */
   current(): Uint8Array
@@ -107,7 +107,7 @@ export class HidFunction {
     return report.subarray(0, length)
   }
 
-  /** With an idle rate the last report comes again and again. */
+  /** Returns the last report where the idle rate makes it due again. */
   #repeated(): Uint8Array | null {
     if (this.#idle === 0 || this.#port === null) return null
     const now = new Instant()

@@ -24,7 +24,7 @@ const LAST_MODIFIER = 0xe7
 const MOST_KEYS = 6
 /** In place of each key where more are down. */
 const ROLL_OVER = 0x01
-/** This many reports may wait for the host. */
+/** Most reports that may wait for the host. */
 const MOST_REPORTS = 32
 
 /**
@@ -63,7 +63,7 @@ export class UsbKeyboard implements UsbDevice, InputClient {
     this.#input = input
     const options = { reports: REPORT_DESCRIPTOR, boot: 1 } as const
     this.description = {
-      // As systems know virtual machines' keyboards and pointers
+      // The identity by which systems know the keyboards and pointers of virtual machines
       vendorId: 0x0627,
       productId: 0x0001,
       manufacturer: 'retrap',

@@ -4,7 +4,7 @@ import { HidFunction, type HidFunctionState, hidInterface } from './hid-function
 
 /** Options of {@link UsbPointer}. */
 export interface UsbPointerOptions extends HidOptions {
-  /** Which it is. */
+  /** Kind of the pointer. */
   readonly kind: 'mouse' | 'tablet'
 }
 
@@ -35,7 +35,7 @@ const MOST_BUTTONS = 5
 const BOOT_BYTES = 3
 /** Largest value of a byte with a sign. */
 const MOST_STEP = 127
-/** This many states may wait for the host; movements between two changes of buttons are one. */
+/** Most states that may wait for the host; all movement between two changes of buttons is one state. */
 const MOST_WAITING = 32
 const MOST_PLACE = 0x7fff
 

@@ -56,7 +56,7 @@ interface MediumRequest {
   readonly data: Uint8Array
 }
 
-/** How it ended. */
+/** How the request ended. */
 interface MediumAnswer {
   /** Why the request failed; null: it is done. */
   readonly sense: ScsiSense | null
@@ -64,7 +64,7 @@ interface MediumAnswer {
   readonly data: Uint8Array
 }
 
-/** Of one command. Source: USB Mass Storage Class, Bulk-Only Transport 1.0, §5.3, "Data Transfer Conditions". */
+/** The transfer of one command. Source: USB Mass Storage Class, Bulk-Only Transport 1.0, §5.3, "Data Transfer Conditions". */
 interface Transfer {
   readonly phase: 'command' | 'in' | 'out' | 'status' | 'broken'
   readonly tag: number
@@ -144,7 +144,7 @@ export class UsbStorage implements UsbDevice {
       throw new DeviceError('ERR_OPTION', `${name}: serialNumber '${serial}': expected 1 to 20 ASCII characters`)
     this.name = name
     this.#medium = medium
-    // One command at a time, and as much data as its length can say.
+    // The disk takes one command at a time, with as much data as the command's length can express.
     const disk = { medium, model, serialNumber: serial, commandQueue: false, maximumBytes: LARGEST_TRANSFER }
     this.#cd = kind === 'cdrom' ? new ScsiCd({ medium, model }) : null
     this.#unit = this.#cd ?? new ScsiDisk(disk)
@@ -220,7 +220,7 @@ export class UsbStorage implements UsbDevice {
     return this.#take(bytes)
   }
 
-  /** Only a reset by the host ends this. */
+  /** Stalls until the host resets the device. */
   #break(): 'stall' {
     this.#transfer = { ...IDLE, phase: 'broken' }
     return 'stall'

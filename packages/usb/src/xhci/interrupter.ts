@@ -53,7 +53,7 @@ export interface InterrupterHost {
   changed(interrupter: Interrupter): void
   /** Ring is invalid. */
   broken(): void
-  /** Its ring has room again. */
+  /** Called when the interrupter's event ring has room again. */
   drained(): void
 }
 

@@ -139,7 +139,7 @@ export class Transfers {
     return [...this.ready].filter(isThere).map(({ slot, index }) => [slot, index])
   }
 
-  /** To be called when slots have been restored. @param ready - absent from states of old: all rings are looked at again */
+  /** Takes over saved endpoints. The caller has restored the slots. @param ready - absent from old states: all rings are looked at again */
   restore(ready: ReadyEndpoints | undefined): void {
     this.ready.clear()
     if (ready === undefined) return this.wakeAll()

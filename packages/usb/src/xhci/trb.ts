@@ -48,7 +48,7 @@ export const CODE = {
 /** Flags of a TRB's last word. Source: xHCI 1.2, §6.4.1. */
 export const FLAG = {
   CYCLE: 0x01,
-  /** Of a Link TRB: toggles the cycle. */
+  /** In a Link TRB: the cycle bit toggles behind it. */
   TOGGLE_CYCLE: 0x02,
   /** In an event: its data is a value that the driver has given. */
   EVENT_DATA: 0x04,
@@ -61,9 +61,9 @@ export const FLAG = {
   IMMEDIATE: 0x40,
   /** The event interrupts nobody. */
   BLOCK_INTERRUPT: 0x200,
-  /** Of Configure Endpoint: all endpoints go. Of Address Device: the device is not told ("block set address"). */
+  /** In Configure Endpoint: removes all endpoints. In Address Device: the device gets no SET_ADDRESS ("block set address"). */
   DECONFIGURE: 0x200,
-  /** Of a Data or Status Stage TRB: to the host. */
+  /** In a Data or Status Stage TRB: the data goes to the host. */
   IN: 0x1_0000,
 } as const
 

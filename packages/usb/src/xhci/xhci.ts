@@ -57,9 +57,9 @@ export interface XhciState {
   readonly slots: unknown
   /** Endpoints that may have something to do; absent from states of old. */
   readonly ready?: unknown
-  /** When the controller goes on by itself; null: not. Absent likewise. */
+  /** When the controller goes on by itself; null or absent: it does not. */
   readonly later?: unknown
-  /** Something waits to be looked at; absent: that is not known. */
+  /** Whether endpoints wait for their turn; absent: unknown. */
   readonly wasCalled?: boolean
   /** Exact time at which the frame counter was 0. */
   readonly frames: unknown
@@ -101,7 +101,7 @@ export class Xhci implements DeviceModel {
   #frames!: FrameCounter
   #pumping = false
   #paused = false
-  /** Something has come while it was paused. */
+  /** A doorbell or a device has called while the controller was paused. */
   #wasCalled = false
 
   /** @throws DeviceError `ERR_OPTION` */

@@ -66,7 +66,7 @@ export class LegacyRegisters {
       case DRIVER_FEATURES:
         return core.features.lo
       case QUEUE_ADDRESS:
-        // The modern interface may have put it where no register of 32 bits can say.
+        // The modern interface may have put the queue at an address that this 32-bit register cannot hold.
         return queue?.enabled === true ? Math.floor(queue.addresses.descriptors / PAGE) >>> 0 : 0
       case QUEUE_SIZE:
         return queue?.mostEntries ?? 0

@@ -18,7 +18,7 @@ const FLAGS = 14
 const AVAILABLE = 1 << 7
 const USED = 1 << 15
 
-/** Of the event suppression areas: an offset with a wrap counter, then flags. */
+/** Offset of the flags in an event suppression area, behind a ring offset with its wrap counter. */
 const EVENT_FLAGS = 2
 const EVENTS_OFF = 1
 const EVENTS_AT = 2
@@ -55,7 +55,7 @@ export class PackedRing implements Ring {
     return this.#memory.read16(this.#options.descriptors + DESCRIPTOR_BYTES * position + FLAGS)
   }
 
-  /** 1: the driver has made the descriptor available; 0: not; −1: it is not RAM. */
+  /** 1: the driver has made the descriptor available; 0: it has not; −1: the descriptor is not in RAM. */
   #available(): -1 | 0 | 1 {
     const flags = this.#flagsAt(this.#next)
     if (flags < 0) return -1

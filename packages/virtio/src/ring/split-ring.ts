@@ -13,7 +13,7 @@ import {
 import { fence, type RingMemory } from './ring-memory.ts'
 
 const NO_INTERRUPT = 1
-/** Of the available and used rings: behind flags and index. */
+/** Offsets in the available and used rings: of the index, and of the entries behind it. */
 const INDEX = 2
 const ENTRIES = 4
 const USED_BYTES = 8

@@ -136,7 +136,7 @@ async function several(talk: Conversation): Promise<void> {
   }
   wire.hold()
   const pieces = reads(2)
-  // Within the header, within a field, and within the second frame's header.
+  // The bytes are cut within the header, within a field, and within the second frame's header.
   await wire.release([3, 8, 21, 58])
   if (!(await settled(RULES.stream, pieces, 'which came in pieces'))) return
   wire.hold()

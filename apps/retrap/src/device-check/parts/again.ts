@@ -12,10 +12,10 @@ import { edgesOf, regionsThere } from './accesses.ts'
 /** Time for answers that are lost to be on their way. */
 const LOSE_MS = 20
 const CALLS = 3
-/** Within the first frame that is torn. */
+/** Where the first torn frame is cut, in bytes. */
 const TORN_BYTES = 20
 
-/** Connects again. @param least - of frames that the server has got @returns whether it goes on */
+/** Connects again. @param least - frames that the server has got at least @returns whether the session goes on */
 async function again(talk: Conversation, link: Link, least: number, most: number): Promise<boolean> {
   const { report } = talk
   let welcome: { readonly frame: ProtocolFrame<'welcome'>; readonly bytes: Uint8Array } | null = null

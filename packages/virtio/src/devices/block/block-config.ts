@@ -48,7 +48,7 @@ export function mostBytes(entries: number): number {
   return (entries - OTHER_PIECES) * PIECE_BYTES
 }
 
-/** The features that a medium makes for. */
+/** Returns the feature bits that a disk with such a medium offers. */
 export function blockFeatures({ readOnly, discards, geometry }: BlockProperties, queues: number): number[] {
   const f = VirtioBlockFeature
   const bits: number[] = [f.sizeMax, f.segMax, f.blockSize, f.topology, f.flush, f.configWriteback]

@@ -190,7 +190,7 @@ export class VirtioBlock implements VirtioDevice {
     } catch {
       return ended(chain, IO_ERROR)
     } finally {
-      // Its bytes stay what they are until the next request takes it.
+      // The buffer's bytes stay as they are until the next request takes the buffer.
       this.#spare.give(data)
     }
     return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0

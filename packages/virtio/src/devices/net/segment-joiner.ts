@@ -51,7 +51,7 @@ export class SegmentJoiner {
   /** The last segment was shorter, or is to be handed on at once. */
   #closed = false
 
-  /** Whether there is a packet. */
+  /** Whether a packet has been begun. */
   get holds(): boolean {
     return this.#length > 0
   }
@@ -100,7 +100,7 @@ export class SegmentJoiner {
     return SHARED.every(([from, to]) => isSame(from, to)) && isSame(TCP + TCP_BYTES, this.#headers)
   }
 
-  /** Completes the packet. @returns it, behind a header of this many bytes; valid until the next `begin` */
+  /** Completes the packet. @returns the packet behind a header of that many bytes; valid until the next `begin` */
   finish(headerBytes: number): Uint8Array {
     const packet = this.#packet
     const header = this.#bytes.subarray(0, ROOM).fill(0)

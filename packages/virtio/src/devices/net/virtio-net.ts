@@ -60,7 +60,7 @@ const CONFIG_BYTES = 12
 const LINK_UP = 1
 
 const ETHERNET_BYTES = 14
-/** Without and with a VLAN tag: either way packets of 1500 bytes. */
+/** Bytes of a frame with a packet of 1500 bytes, without and with a VLAN tag. */
 const USUAL_FRAMES = [1514, 1518]
 /** Headers of Ethernet, and the largest IP packet. */
 const MOST_BYTES = ETHERNET_BYTES + 4 + 0xffff
@@ -203,7 +203,7 @@ export class VirtioNet implements VirtioDevice {
     while (room < bytes.length && (mergeable || chains.length === 0)) {
       const chain = queue.take()
       if (chain === null) {
-        // All of the ring is not enough: the packet is lost, its buffers are not.
+        // The whole ring is too small: the packet is dropped, and its buffers are used again.
         if (chains.length >= queue.size) return true
         this.#starved = true
         return false
@@ -211,7 +211,7 @@ export class VirtioNet implements VirtioDevice {
       chains.push(chain)
       room += chain.writable.length
     }
-    // Without mergeable buffers a frame that the driver has no room for is lost; its buffer is not.
+    // Without mergeable buffers a frame that is too long for its buffer is dropped, and the buffer is used again.
     if (room < bytes.length || chains[0]!.writable.length < this.#headerBytes) return true
     let count = 0
     for (room = 0; room < bytes.length; count++) room += chains[count]!.writable.length

@@ -164,7 +164,7 @@ export class Fids {
     }
   }
 
-  /** A place; the party that has it releases it. @param id - of its file; null: whatever file has the name */
+  /** Returns the place of a name, which its user releases. @param id - id of the place's file; null: any file with that name */
   #place(parent: Place | null, name: string, id: bigint | null): Place {
     const known = this.#named.get(keyOf(parent, name))
     if (known !== undefined && (id ?? known.id) === (known.id ?? id)) {

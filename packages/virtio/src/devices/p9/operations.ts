@@ -108,7 +108,7 @@ function* walk(session: P9Connection, reader: MessageReader, writer: MessageWrit
     }
   } catch (error) {
     fids.release(place)
-    // As far as it went: the new fid is not there then.
+    // A walk that stops half-way answers with the names that it found, and makes no fid.
     if (found.length === 0) throw error
     writer.u16(found.length)
     for (const stat of found) qid(writer, stat)

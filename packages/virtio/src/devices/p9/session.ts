@@ -25,7 +25,7 @@ export class P9Session implements P9Connection {
   readonly fids: Fids
   /** Bytes of a message; 0: the driver has not said its version. */
   messageBytes = 0
-  /** The end of the requests that are under way; null: none is. */
+  /** Settles when all requests under way have completed; null while there are none. */
   #last: Promise<void> | null = null
 
   constructor(share: Share, readOnly: boolean, limits: typeof LIMITS = LIMITS) {

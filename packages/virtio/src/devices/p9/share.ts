@@ -53,7 +53,7 @@ export interface ShareStat {
   readonly size: number
   /** Bytes that the host has set aside for it. */
   readonly allocated: number
-  /** Of a device its number, as Linux passes it to programs (`new_encode_dev`); absent: 0. */
+  /** A device's number, as Linux passes it to programs (`new_encode_dev`); absent: 0. */
   readonly device?: number
   /** Last access, nanoseconds from 1970. */
   readonly accessedNs: bigint
@@ -65,9 +65,9 @@ export interface ShareStat {
 
 /** How a file is opened. */
 export interface ShareAccess {
-  /** Its content is read. */
+  /** The file's content may be read. */
   readonly read: boolean
-  /** Its content is written. */
+  /** The file's content may be written. */
   readonly write: boolean
   /** The file becomes empty. */
   readonly truncate: boolean

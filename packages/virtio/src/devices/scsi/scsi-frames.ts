@@ -15,7 +15,7 @@ export const idOf = (bytes: Uint8Array, at: number): string => bytes.subarray(at
 /** Which unit a request is for. */
 export interface Address {
   readonly target: number
-  /** −1: it is in no form that is known. */
+  /** The unit's number; −1: the address has no known form. */
   readonly unit: number
 }
 

@@ -34,7 +34,7 @@ export class ByteQueue {
     return part
   }
 
-  /** Empties it, and gives its memory back. */
+  /** Empties the queue, and frees its memory. */
   clear(): void {
     this.#bytes = new Uint8Array(0)
     this.#start = 0

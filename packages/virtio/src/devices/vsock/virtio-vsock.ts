@@ -55,7 +55,7 @@ export class VirtioVsock implements VirtioDevice {
   readonly #backend: VsockBackend | undefined
   #host: VirtioHost | null = null
   readonly #connections = new Map<string, VsockConnection>()
-  /** Those with a packet to send, in turn. */
+  /** Connections with a packet to send, in turn. */
   readonly #ready = new Set<VsockConnection>()
   /** Headers that were refused, and are answered by RSTs. */
   #strays: PacketHeader[] = []

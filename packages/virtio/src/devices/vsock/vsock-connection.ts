@@ -90,7 +90,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     return this.#forwarded
   }
 
-  /** Whether it only waits for the guest's RST. */
+  /** Whether the connection only waits for the guest's RST. */
   get isFinished(): boolean {
     return this.#state === 'finished'
   }
