@@ -28,7 +28,7 @@ export const ExitCode = {
   debugExit: (value: number): number => ((value << 1) | 1) & 0xff,
 } as const
 
-/** The text about them in `--help`. */
+/** The text about exit codes in `--help`. */
 export const EXIT_CODES_HELP = `
 Exit codes:
   0     the guest powered off, or you left with Ctrl-A x

@@ -47,7 +47,7 @@ export interface GuestMapping extends Disposable {
   readonly length: number
   /** Whether the mapping has not ended. */
   readonly held: boolean
-  /** RAM under it has left the guest since it was made, and somebody waits for its end. */
+  /** Whether RAM under the mapping has left the guest since, so that somebody waits for the mapping's end. */
   readonly orphaned: boolean
   /** The mapped pieces, in order and without gaps. */
   readonly segments: readonly GuestSegment[]

@@ -54,7 +54,7 @@ export interface OwnedMemory {
   readonly name: string
   /** Size. */
   readonly bytes: number
-  /** How the guest reaches it now. */
+  /** How the guest reaches the memory now. */
   readonly mode: MemoryMode
   /** The memory's bytes themselves, or null where the model cannot reach them. A model that writes here calls `modified`. */
   readonly view: Uint8Array | null

@@ -8,7 +8,7 @@ const BATCH_BYTES = 1024
 export interface ByteBatchState {
   /** When the batch under way ends; null: no batch is under way. */
   readonly endsAt: Readonly<Word64> | null
-  /** Bytes of it so far. */
+  /** Bytes of the batch so far. */
   readonly bytes: number
   /** Bytes that the guest has sent since power-on; absent: an earlier release has not counted them. */
   readonly sent?: number

@@ -86,7 +86,7 @@ export interface EduState {
 export class Edu implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
-  /** All that it does follows from the guest's accesses, and from time. */
+  /** The device depends on the guest's accesses and on time alone. */
   readonly deterministic = true
   readonly #device: number
   readonly #limit: number

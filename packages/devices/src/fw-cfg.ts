@@ -59,7 +59,7 @@ const ZEROES = new Uint8Array(SLICE_BYTES)
 export interface FwCfgItem {
   /** The contents; the device keeps a copy. */
   readonly bytes: Uint8Array
-  /** The guest may write it, through DMA. Default false. */
+  /** Whether the guest may write the file, through DMA. Default false. */
   readonly writable?: boolean
   /** Called with the contents when the guest selects the item, before it reads them; it may change them. */
   readonly onSelect?: (bytes: Uint8Array) => void
@@ -120,7 +120,7 @@ export interface FwCfgState {
   readonly dmaHigh: number
   /** Null: no read is under way. */
   readonly transfer: FwCfgTransfer | null
-  /** Time at which it goes on: nanoseconds of the machine's clock, 64 bits. */
+  /** Time at which the transfer goes on: nanoseconds of the machine's clock, 64 bits. */
   readonly nextSliceAt: Word64 | null
   /** Items that a guest may change, by key, with their contents. */
   readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]

@@ -94,7 +94,7 @@ export class HostBridge implements DeviceModel {
     this.#follow()
   }
 
-  /** Nothing of its own: see {@link HostBridge}. */
+  /** The bridge has no state of its own: see {@link HostBridge}. */
   save(): null {
     return null
   }

@@ -87,7 +87,7 @@ export interface Mc146818Options extends CmosConfiguration {
 export interface Mc146818State {
   /** Layout of the state. */
   readonly version: 3
-  /** The host's wall clock when it was saved, in seconds; null where it does not follow it. */
+  /** The host's wall clock in seconds when the state was saved; null: the clock does not follow the host's. */
   readonly wallSeconds: number | null
   /** Selected register. */
   readonly index: number

@@ -70,7 +70,7 @@ export class AttachedDevice {
     return this.#remoteWakeup
   }
 
-  /** A reset of its port. */
+  /** Resets the device, as a reset of its port does. */
   reset(): void {
     const wasConfigured = this.#configuration !== 0
     this.#configuration = 0

@@ -120,9 +120,9 @@ export interface UsbDevice {
 
 /** Options of keyboards, mice and tablets. */
 export interface HidOptions {
-  /** Where its events come from. */
+  /** The source of the device's events. */
   readonly input: InputBackend
-  /** Default what kind it is. */
+  /** Name of the device; default: its kind. */
   readonly name?: string
   /** Serial number that the guest can read. */
   readonly serialNumber?: string

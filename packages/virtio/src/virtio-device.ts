@@ -66,7 +66,7 @@ export interface VirtioDevice {
   configWritten?(offset: number, bytes: Uint8Array): void
   /** Whether the device works with these features; absent: with any that it offers. */
   accepts?(features: FeatureSet): boolean
-  /** Takes note of its surroundings; called once. */
+  /** Tells the device its surroundings; called once. */
   attach?(host: VirtioHost): void
   /** As `DeviceModel.removed`. */
   removed?(): void

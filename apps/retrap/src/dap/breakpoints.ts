@@ -12,7 +12,7 @@ interface Wanted {
 export interface Place {
   /** The kind of breakpoint, as a stop there is told. */
   readonly reason: 'breakpoint' | 'function breakpoint' | 'instruction breakpoint'
-  /** Finds its addresses; none: not yet. */
+  /** Returns the addresses of the place; empty: they are not known yet. */
   readonly find: () => readonly bigint[]
   /** Why there are none, as a sentence for the user. */
   readonly lack: string
@@ -20,7 +20,7 @@ export interface Place {
   readonly line?: number
 }
 
-/** The breakpoints of all kinds, of which each request replaces its own. */
+/** The breakpoints of all kinds. A request of the client replaces those of its kind. */
 export class Breakpoints {
   readonly #machine: MachineDebug
   readonly #sets = new Map<string, readonly Wanted[]>()

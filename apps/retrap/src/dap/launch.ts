@@ -5,7 +5,7 @@ import { usage } from '../options/values.ts'
 export interface LaunchArguments {
   /** A recording, or a folder with one, to go through in both directions. */
   readonly recording?: string
-  /** The instant of it that is shown first: `begin`, `end` (the default), a mark or an instruction's number. */
+  /** The recording's instant that is shown first: `begin`, `end` (the default), a mark or an instruction's number. */
   readonly at?: string | number
   /** A machine.json, as `retrap run` takes it. */
   readonly machine?: string

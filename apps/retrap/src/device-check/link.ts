@@ -25,7 +25,7 @@ export interface Link {
 /** How a program has ended. */
 export interface ProgramEnd {
   readonly text: string
-  /** The signal that ended it. */
+  /** The signal that ended the program. */
   readonly signal: NodeJS.Signals | null
 }
 

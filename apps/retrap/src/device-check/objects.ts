@@ -61,7 +61,7 @@ export interface CheckedRegion {
   readonly bytes: number
   readonly sizes: readonly number[]
   readonly buffered: boolean
-  /** Parts of it that the machine keeps, as first byte and the one behind. */
+  /** Parts of the region that the machine keeps in its own memory, as first byte and the one behind. */
   readonly kept: readonly (readonly [from: number, to: number])[]
 }
 

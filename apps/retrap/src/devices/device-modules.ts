@@ -25,9 +25,9 @@ const BEHIND_RUN_MS = 50
 export interface DeviceModule {
   /** Loads the models for this process, anew each time. @param leftMs - the run's time that is left */
   readonly models?: (leftMs: number) => Promise<readonly DeviceModel[]>
-  /** The root port that they are behind; undefined: they are where they put themselves. */
+  /** The root port that the devices are behind; undefined: the devices choose their places. */
   readonly port: string | undefined
-  /** Starts what runs them elsewhere. */
+  /** Starts the server that runs the models elsewhere. */
   readonly server?: StartDeviceServer
 }
 
@@ -125,7 +125,7 @@ function isTransport(text: string): text is Transport {
   return (TRANSPORTS as readonly string[]).includes(text)
 }
 
-/** Our own Workers say it if they fail: one that is not there yet is on a host that is busy. */
+/** Time for a Worker of ours to start. It reports a failure by itself; a Worker that is late is on a busy host. */
 const OWN_READY_MS = 300_000
 
 /** Runs a board's models in a Worker, of a PC or an Arm board. */

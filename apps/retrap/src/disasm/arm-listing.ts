@@ -17,7 +17,7 @@ const digitsOfHalf = (half: number): string => hexOfWord(half).slice(4)
 
 /** One line of a listing after another: what stands in it. */
 class Line {
-  /** Bytes that it takes; fewer than an instruction's where too few are left. */
+  /** Bytes that the line takes; fewer than an instruction's where too few are left. */
   bytes = 0
   digits = ''
   text = ''

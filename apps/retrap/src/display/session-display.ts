@@ -15,9 +15,9 @@ const FILE_INTERVAL_MS = 1000
 /** The screen of a session, whose machines come and go, and where it is shown. */
 export class SessionDisplay {
   readonly screen: Screen
-  /** The server that shows it, with the keyboard and mouse of its clients. */
+  /** The VNC server that shows the screen, with the keyboard and mouse of its clients. */
   readonly vnc: SessionVnc | undefined
-  /** The terminal that shows it, whose keys are the guest's. */
+  /** The terminal that shows the screen, and whose keys go to the guest. */
   readonly terminal: TerminalDisplay | undefined
   readonly #settings: DisplaySettings
   readonly #onError: (message: string) => void

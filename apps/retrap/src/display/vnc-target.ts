@@ -83,7 +83,7 @@ export class SessionVnc {
   readonly mouse: Mouse = new Mouse()
   readonly #target: VncTarget
   readonly #screen: Screen
-  /** Once it is open. */
+  /** The listener, once the target is open. */
   listener: VncListener | undefined
 
   constructor(target: VncTarget, screen: Screen) {

@@ -11,7 +11,7 @@ export interface OpenFile {
   /** Path of the file, as messages show it. */
   readonly path: string
   readonly identity: string
-  /** The files below it, which it reads. */
+  /** The files below the image, which it reads. */
   readonly below: readonly string[]
   /** Own path and theirs, those of web servers left out. */
   readonly paths: readonly string[]

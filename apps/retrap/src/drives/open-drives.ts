@@ -17,7 +17,7 @@ import { usage } from '../options/values.ts'
 interface HeldDrive {
   readonly argument: DriveArgument
   opened: MachineDrive
-  /** The end of its last exchange: it has one at a time. */
+  /** Settles when the last exchange of the drive's medium has ended: exchanges are made one at a time. */
   exchanged: Promise<void>
   /** The drive was opened while a machine runs, and no device has it yet. */
   spare: boolean
@@ -28,7 +28,7 @@ export interface NamedDrive {
   readonly id: string
   /** Path of the drive's image, as messages show it. */
   readonly path: string
-  /** Whether a device has it. */
+  /** Whether a device uses the drive. */
   readonly used: boolean
 }
 

@@ -4,7 +4,7 @@ import { EXEC_TIME, foldersTag } from '../linux/exec-initramfs.ts'
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
 export interface JobMount {
   readonly path: string
-  /** A path without links that stands for it, where the program has the folder at the host's path. */
+  /** The same path without links, where the program has the folder at the host's path. */
   readonly realPath?: string
   /** The folder's name in the share for folders, or a name for a folder in memory. */
   readonly name: string
@@ -29,7 +29,7 @@ export interface Job {
   readonly env: readonly string[]
   readonly uid: number
   readonly gid: number
-  /** The folder that it starts in, without links. */
+  /** The folder that the program starts in, without links. */
   readonly workingDirectory: string
   readonly mounts: readonly JobMount[]
   /** The user's home folder, where the root has none. */

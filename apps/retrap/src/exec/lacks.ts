@@ -4,7 +4,7 @@ import { CS, MODE_64 } from '@retrap/x86-cpu'
 
 /** An instruction that a program could not execute. */
 export interface RefusedInstruction {
-  /** The bytes of it, and perhaps some behind it. */
+  /** The instruction's bytes, and perhaps some behind it. */
   readonly bytes: Uint8Array
   readonly mode: 32 | 64
 }

@@ -17,7 +17,7 @@ import { sourceOptions } from './formats.ts'
 export interface Layer {
   readonly path: string
   readonly image: BlockImage
-  /** Null: the file is raw. */
+  /** The file's qcow2 image; null: the file is raw. */
   readonly qcow2: Qcow2Image | null
 }
 
@@ -38,7 +38,7 @@ interface ChainFile {
   readonly format: ImageFormat
   /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
   readonly isGuess: boolean
-  /** A web server names it, and may redirect to itself only. */
+  /** Whether an image of a web server names the file: then that server may redirect to itself only. */
   readonly sameOrigin: boolean
 }
 

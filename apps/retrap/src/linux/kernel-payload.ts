@@ -37,7 +37,7 @@ export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array):
     if (size < MOST_BYTES && XZ_OF_CODE.equals(payload.subarray(0, XZ_OF_CODE.length)))
       return await codeOfXz(payload, size)
   } catch {
-    // The image as it is says what is wrong with it.
+    // The image is used as it is: its own decompressor reports the damage.
   }
   return undefined
 }

@@ -27,7 +27,7 @@ import type { ArmBoardServerOptions, ArmMachineOptions, ArmSnapshot, ArmSnapshot
 import type { P2m, P2mStatistics } from '@retrap/p2m'
 import type { DumpedCode } from './jit-dump.ts'
 
-/** A machine as it was saved: what it is made of is its own to know. */
+/** A saved machine. Its parts are private to the machine. */
 export type MachineSnapshot = PcSnapshot | ArmSnapshot
 
 /** The same, whose pages may be read when they are needed. */
@@ -103,7 +103,7 @@ export interface Machine {
   unplug?(port: string, options?: MachineUnplugOptions): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
-  /** Saves all of it, between two instructions; one that runs goes on. */
+  /** Saves the whole machine between two instructions. A machine that runs goes on. */
   save?(options?: MachineSaveOptions): Promise<MachineSnapshot>
   /** Keyboard and screen, which commands use. */
   readonly keyboard?: Pick<Keyboard, 'press'>

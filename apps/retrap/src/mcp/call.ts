@@ -2,9 +2,9 @@ import { ToolError } from './tool-error.ts'
 
 /** One call of a tool: how long it may take, and whether its caller still waits. */
 export class Call {
-  /** Aborted when its caller has given it up, or the server ends. */
+  /** Aborted when the caller has cancelled the call, or the server ends. */
   readonly cancelled: AbortSignal
-  /** Aborted then, and when its time is over. */
+  /** Aborted with `cancelled`, and when the call's time is over. */
   readonly over: AbortSignal
   readonly #endMs: number
   readonly #seconds: number
@@ -59,7 +59,7 @@ export class Call {
     }
   }
 
-  /** Ends its timer. */
+  /** Ends the call's timer. */
   end(): void {
     clearTimeout(this.#timer as NodeJS.Timeout)
   }

@@ -13,7 +13,7 @@ export interface OpenForward {
   /** The host's port. */
   readonly port: number
   readonly guestPort: number
-  /** Why its last connection failed. */
+  /** Why the forward's last connection failed. */
   readonly trouble: string | undefined
 }
 
@@ -21,7 +21,7 @@ interface Entry {
   readonly guestPort: number
   readonly forward: GuestForward
   readonly timer: NodeJS.Timeout
-  /** Why its connections failed. */
+  /** Why the forward's last connection failed. */
   readonly trouble: { last: string | undefined }
 }
 
@@ -97,7 +97,7 @@ export class Forwards {
     return Promise.race([refused, patience]).finally(() => connection.abort())
   }
 
-  /** Closes one, and breaks its connections off. @returns whether it was there */
+  /** Closes a forward and its connections. @returns whether the port had one */
   close(port: number): boolean {
     const entry = this.#open.get(port)
     if (entry === undefined) return false

@@ -175,7 +175,7 @@ export class Machines {
     }
   }
 
-  /** Ends all of them. */
+  /** Ends all machines. */
   async close(): Promise<void> {
     await Promise.all(this.all.map(({ facts }) => this.stop(facts.name)))
   }

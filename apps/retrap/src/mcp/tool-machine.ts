@@ -21,25 +21,25 @@ import { ToolError } from './tool-error.ts'
 /** Facts about a machine that do not change. */
 export interface MachineFacts {
   readonly name: string
-  /** Names of its files, or of its system. */
+  /** Names of the machine's files, or of its system. */
   readonly system: string
   readonly kind: BoardOptions['kind']
   readonly memoryBytes: number
-  /** Memory of the host that it counts as. */
+  /** Memory of the host that the machine counts as. */
   readonly hostBytes: number
-  /** The machine that it was forked from. */
+  /** Name of the machine that this one was forked from. */
   readonly parent?: string
 }
 
 /** The parts of a machine of the server. */
 export interface MachineParts {
-  /** Throws where it may not run in the background. */
+  /** Throws where the machine may not run in the background. */
   readonly admit: () => void
-  /** The recording of its run, if it is recorded. */
+  /** The recording of the machine's run, if it is recorded. */
   readonly recorded?: RecordedRun | undefined
   /** Disks of the machine and of its forks. */
   readonly disks?: SharedDisks | undefined
-  /** The network of its card; a fork has none. */
+  /** The network of the machine's card; a fork has none. */
   readonly network?: ToolNetwork | undefined
 }
 
@@ -123,7 +123,7 @@ export class ToolMachine {
     return this.#travel?.pc ?? this.#pc
   }
 
-  /** Says for people what it does. */
+  /** Text for people: whether the machine runs, is paused or has ended. */
   get state(): string {
     const { instructions: now } = this.#pc.domain
     const at = `at instruction ${now}`
@@ -297,7 +297,7 @@ export class ToolMachine {
     })
   }
 
-  /** Does something with it while it stands still. */
+  /** Runs an action on the machine while the machine stands still. */
   async still<T>(call: Call, action: (machine: Board) => Promise<T>): Promise<T> {
     return this.#inTurn(call, () => action(this.#shown))
   }
@@ -307,7 +307,7 @@ export class ToolMachine {
     return this.still(call, async (machine) => action(await machine.debugger()))
   }
 
-  /** Makes another machine of it, which goes on from its instant. */
+  /** Makes a copy of the machine, which goes on from the same instant. */
   async fork(call: Call, make: (made: MadeBoard) => Promise<ToolMachine>): Promise<ToolMachine> {
     if (this.isRecorded)
       throw new ToolError(
@@ -356,12 +356,12 @@ export class ToolMachine {
     return this.#inTurn(call, async () => action((this.#travel ??= await recorded.debugger())))
   }
 
-  /** Instructions that it has executed. */
+  /** Instructions that the machine has executed. */
   get instructions(): number {
     return this.#pc.domain.instructions
   }
 
-  /** The picture of its screen. @returns a PNG file; undefined where it shows nothing */
+  /** The picture of the machine's screen. @returns a PNG file; undefined where it shows nothing */
   async screenshot(call: Call): Promise<Uint8Array | undefined> {
     return this.still(call, async ({ screen }) => {
       screen.refresh()

@@ -116,7 +116,7 @@ export class HotDevices {
     return `${id ?? name}: in ${port}; the guest is told\n`
   }
 
-  /** A program goes with its device, and the device with its program: as one that is pulled. */
+  /** Plugs in a device of a program. The program ends with the device, and a device whose program ends is unplugged. */
   async #addProgram(machine: HotMachine, argument: DeviceArgument, entry: PortDevice): Promise<string> {
     const { name, port, id = name } = entry
     const { clock } = machine.domain

@@ -108,7 +108,7 @@ export const peerOf = (socket: Socket): MonitorPeer => ({
   onClose: (listener) => void socket.on('close', listener),
 })
 
-/** Lines of a person, or of a program that waits for the prompt. A web page's request is none of these. */
+/** Serves lines of a person, or of a program that waits for the prompt. A request of HTTP, as a web page can send it, ends the connection. */
 function serveMonitor(peer: MonitorPeer, site: () => QmpSite): void {
   let line = ''
   let last = Promise.resolve()

@@ -64,7 +64,7 @@ export class JsonStream {
 /** A client of a monitor. */
 export interface MonitorPeer {
   write(text: string): void
-  /** Bytes that it has not read. */
+  /** Bytes that the client has not read. */
   unread(): number
   end(): void
   /** @param listener - returns a promise that settles when the commands in the bytes are done */

@@ -173,7 +173,7 @@ function hubOf(hubs: Map<number, Hub>, number: number): Hub {
   return hub
 }
 
-/** @param closing - takes what closes it again */
+/** @param closing - takes the function that closes the network */
 async function openNetwork(
   netdev: NetdevArgument,
   hubs: Map<number, Hub>,

@@ -5,7 +5,7 @@ import { didYouMean, splitPairs, usage } from '../options/values.ts'
 export interface VsockArgument {
   readonly kind: 'vsock'
   readonly cid: number
-  /** Path of its Unix socket. */
+  /** Path of the device's Unix socket. */
   readonly uds: string
 }
 

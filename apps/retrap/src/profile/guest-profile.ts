@@ -17,7 +17,7 @@ const NO_STACK = -1
 interface Stack {
   readonly sample: GuestSample
   readonly number: number
-  /** The process whose code it is of. */
+  /** The process that executed the code. */
   readonly process: Process | undefined
 }
 

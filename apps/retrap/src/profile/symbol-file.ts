@@ -19,7 +19,7 @@ import { readInput } from '../files/files.ts'
 
 /** The known functions of a program. */
 export interface ProgramNames {
-  /** By the addresses that it was linked for. */
+  /** The symbols, by the addresses that the program was linked for. */
   readonly table: SymbolTable
   /** Where functions begin, also without names. */
   readonly starts: FunctionStarts

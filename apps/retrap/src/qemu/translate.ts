@@ -361,7 +361,7 @@ export function translateLine(line: readonly string[], terminal: boolean): Trans
 /**
  * Returns what to write instead of an option that QEMU's users know, with one dash or two.
  *
- * @param args - the command line that it is in
+ * @param args - the command line of the option
  * @returns undefined for an option that is unknown there too
  */
 export function replacementOf(option: string, args: readonly string[] = []): string | undefined {

@@ -46,7 +46,7 @@ export class RecordedRun implements MachineRunner {
     }
   }
 
-  /** Whatever gdb has it do, it does not run until the session runs it. */
+  /** Stops the machine, whatever gdb asks of it, until the session runs it. */
   async #hold(): Promise<void> {
     // `stop` rejects for a machine that has ended, which does not run either.
     await this.#stoppable.stop().catch(() => {})

@@ -32,7 +32,7 @@ export class ReplayMachine implements Machine {
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
   /** Where the machine is to go; undefined: nowhere. */
   #target: ReplayPlace | undefined
-  /** Ends what it does now, for another place. */
+  /** Resolved when the replay is to leave its work for another place. */
   #moved = Promise.withResolvers<void>()
   #interrupt: AbortController | undefined
   #live: Machine | undefined
@@ -124,7 +124,7 @@ export class ReplayMachine implements Machine {
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#live !== undefined) return this.#live.run(options)
     if (this.#isDebugged) {
-      // gdb has it go on: only the session's limits end this.
+      // gdb lets the replay go on: only the session's limits end the run.
       const limits = limitsOf(options)
       return limits.reached.finally(() => limits.clear())
     }

@@ -13,10 +13,10 @@ export class Chardevs {
   readonly #streams = new Map<string, ChardevStream>()
 
   /**
-   * Opens all of them.
+   * Opens all streams.
    *
    * @param terminal - the stream of a `stdio`
-   * @param say - gets what a person needs to know of them
+   * @param say - gets what a person needs to know of the streams
    * @param failed - told why one cannot be written any more
    * @throws CliError `ERR_INPUT`
    */

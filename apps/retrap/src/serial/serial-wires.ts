@@ -13,7 +13,7 @@ export class SerialWires {
   #machine: Machine | undefined
 
   /**
-   * Opens all of them.
+   * Opens all serial ports' ends.
    *
    * @param say - gets what a person needs to know of them
    * @param failed - told why one cannot be written any more

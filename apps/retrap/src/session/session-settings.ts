@@ -32,7 +32,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly profile?: SessionProfile
   /** Where compiled code is kept; written when the session ends. */
   readonly unitCache?: { close(): void }
-  /** The trace of its machines. */
+  /** The trace of the session's machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** Where a machine is awaited that goes on here. */
   readonly incoming?: MigrationAddress

@@ -147,7 +147,7 @@ export class SessionTerminal {
     else this.#screen.cover(lines)
   }
 
-  /** Ends its timers. */
+  /** Ends the terminal's timers. */
   stop(): void {
     this.#input.feeder?.stop()
     this.#panic.stop()

@@ -29,7 +29,7 @@ export interface SiteImage {
 /** A machine that a page can have. */
 export interface SiteMachine {
   readonly images: readonly SiteImage[]
-  /** A BIOS starts it. */
+  /** Whether a BIOS starts the machine. */
   readonly needsBios: boolean
   /** The command line that makes it. @param pathOf - where its files are */
   readonly argumentsFor: (pathOf: (image: SiteImage) => string) => string[]
@@ -60,7 +60,7 @@ const KEYS: readonly string[] = [
   ...['hda', 'cdrom', 'fda', 'drive', 'device', 'nic', 'snapshot'],
 ]
 
-/** Options that it does not have, and why. */
+/** Options that a page's machine does not have, and why. */
 const REFUSED: readonly (readonly [keys: string, why: string])[] = [
   ['share virtfs fsdev', 'a page has no folders of this host'],
   ['netdev', 'a page has one network, which "nic": "user" stands for'],

@@ -16,7 +16,7 @@ export interface PromptOptions {
   readonly timeoutSeconds: number
 }
 
-/** No keys come while it boots. */
+/** Input without keys, for the boot. */
 const NO_INPUT: SessionInput = { on() {}, removeAllListeners() {}, resume() {}, pause() {} }
 /** The end of a shell's prompt. */
 const PROMPT = /[$#>%] ?$/
@@ -30,7 +30,7 @@ const SHOWN = 400
  * Runs a machine until it is at its prompt, and ends its run there.
  *
  * @param args - a command line that saves the machine at its end
- * @returns the text that it has printed, a byte a character
+ * @returns the text that the machine has printed, a byte a character
  * @throws CliError `ERR_INPUT` for one that does not come there
  */
 export async function runToPrompt(

@@ -18,7 +18,7 @@ export interface SnapshotSettings {
 export interface SavedImages {
   /** Files of this host that they are in. */
   readonly paths: readonly string[]
-  /** Writes what they hold back. */
+  /** Writes data that the disks hold back. */
   flush(): Promise<void>
   /** The same, so that the files stay as they are while the machine stands still. */
   settle(): Promise<void>
@@ -39,7 +39,7 @@ export class SessionSnapshots {
   #changedBy: string | undefined
 
   /**
-   * @param tell - says what takes its time
+   * @param tell - says what takes long
    * @param images - images of `drives`; default none
    */
   constructor(
@@ -156,7 +156,7 @@ export class GuestClock {
   #machine: Machine | undefined
   #patience: ReturnType<typeof setTimeout> | undefined
 
-  /** @param tell - tells the user how it went */
+  /** @param tell - tells the user whether the guest's clock was set */
   constructor(tell: (text: string) => void) {
     this.#tell = tell
   }

@@ -21,7 +21,7 @@ export interface SavedRun {
   readonly savedAt: string
   /** The host that has saved it, as {@link hostDigest} says it. Absent: unknown. */
   readonly host?: string
-  /** The files of its disks. */
+  /** Files of the machine's disks. */
   readonly disks?: readonly SavedDisk[]
   /** Drives of which a page has put what the guest had written into the snapshot. */
   readonly writes?: readonly string[]

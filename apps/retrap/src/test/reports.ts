@@ -3,7 +3,7 @@ import { printable } from '@retrap/test'
 /** How a test has ended. */
 export interface TestOutcome {
   readonly name: string
-  /** Host time that it took, in milliseconds. */
+  /** Host time that the test took, in milliseconds. */
   readonly ms: number
   /** Why the test has failed, in lines for people; undefined where it has passed. */
   readonly failure?: string | undefined

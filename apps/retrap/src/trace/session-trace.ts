@@ -98,9 +98,9 @@ const FORMATS: Readonly<Record<string, MakeSink>> = {
 }
 
 /**
- * A file that gets its text in larger pieces. The rest of a process that ends goes out with it.
+ * Opens a file that gets text in larger pieces. Text that still waits is written when the process ends.
  *
- * @param failed - hears why it cannot be written any more; the guest, which is executing, hears nothing of it
+ * @param failed - called with why the file cannot be written any more; the guest executes on
  */
 function fileSink(path: string, make: (write: (text: string) => void) => Sink, failed: (why: string) => void): Sink {
   let file: number

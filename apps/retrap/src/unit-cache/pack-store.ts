@@ -130,7 +130,7 @@ export class PackStore implements CodeStore {
     return [...all.values()]
   }
 
-  /** All is in the file now. The compiler's names stay. */
+  /** Opens the file that was written, which has all code now. Code keeps the names that the compiler knows. */
   #reopen(): void {
     const pack = PackFile.open(this.#path)
     if (pack === undefined) return

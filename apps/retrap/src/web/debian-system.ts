@@ -100,7 +100,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
   const modules = await Promise.all(linux.modulePaths.map(readBytes))
   const initrd = buildInitramfs(busybox, modules, { isKept: true })
-  // The machine's own: it may give their memory back.
+  // The machine gets copies, whose memory it may free.
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)
   const given = { ...images, architecture, commandLine, disk }

@@ -9,7 +9,7 @@ import type { SiteFile } from './server.ts'
 
 /** How a site has a recording. */
 export interface RecordingOptions {
-  /** The name of it in the site; default that of the file or folder. */
+  /** Name of the recording in the site; default: the name of the file or folder. */
   readonly title?: string
   /** A recording that names images elsewhere is refused. Default false: they are served beside it. */
   readonly refusesNamed?: boolean
@@ -42,7 +42,7 @@ export async function addRecording(
       `${path}: it names ${first.name}, which would not be in the site; record with --record-images inside`,
     )
   await checkNamedImages(path, { named: images })
-  // The page looks for them beside the recording.
+  // The page looks for the images beside the recording.
   for (const image of images)
     if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
   const name = `recordings/${title}`

@@ -153,7 +153,7 @@ function tidy({ method, headers }: IncomingMessage, size: number): void {
   const [, from, to] = /^bytes=(\d*)-(\d+)$/.exec(headers.range ?? '') ?? []
   if (method === 'HEAD' || (from !== '' && Number(to) < Number(from))) delete headers.range
   else if (from === '' && Number(to) > size) headers.range = 'bytes=0-'
-  // `fetch` adds it to conditions of the page's own: it is for caches on the way.
+  // `fetch` adds the header to conditions of the page's own; only caches on the way need it.
   delete headers['cache-control']
 }
 

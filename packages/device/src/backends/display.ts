@@ -37,7 +37,7 @@ export interface CursorImage {
   readonly height: number
   /** The pixel that is at the cursor's position. */
   readonly hotX: number
-  /** Row of it. */
+  /** Row of the hot spot. */
   readonly hotY: number
   /** Four bytes a pixel, row by row. */
   readonly pixels: Uint8Array

@@ -40,7 +40,7 @@ export interface PciFunctionHost {
   hasPortZero?(): boolean
   /** Bus numbers, windows or the bus master bit of a bridge have changed. */
   bridgeChanged?(bridge: PciConfigSpace): void
-  /** The slot below it. */
+  /** The slot below the bridge. */
   readonly slot?: FunctionSlot | undefined
 }
 

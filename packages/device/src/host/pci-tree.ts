@@ -160,7 +160,7 @@ export class PciTree {
     const busName = [...this.#entries.values()].find(({ fn }) => fn === bridge)?.busName
     if (busName === undefined) return
     if (bridge.bridge?.resets === true) {
-      // A bridge below tells its own.
+      // A bridge below resets the functions on its own bus.
       for (const { fn, parent } of this.#entries.values()) if (parent?.fn === bridge) fn.reset()
       void this.#host.rest?.(this.ownersBelow(busName))
     } else this.#tellBelow(busName)

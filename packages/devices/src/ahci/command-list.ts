@@ -276,7 +276,7 @@ export class CommandList {
     this.#registers.halt(bits)
   }
 
-  /** The drive has done it. The host is notified of it when the function may write memory. */
+  /** Completes the command that the drive has done, once the function may write memory. */
   #finish(): void {
     if (this.#running !== null && this.#mayMaster()) this.#end(this.#step.interrupt)
   }

@@ -106,7 +106,7 @@ export class QueuedTransfers {
   /**
    * Begins a command.
    *
-   * @param frame - the frame that it came in
+   * @param frame - the frame that the command came in
    * @param writesThrough - every write is to be durable
    * @returns false where it is to be executed by itself: it is not queued, it cannot succeed, or its table is unusual
    */

@@ -142,7 +142,7 @@ export class AtapiCd implements AtaDrive {
         return ended(true)
       case 0x20: // READ SECTORS
       case 0xec: // IDENTIFY DEVICE
-        // By these a host that takes it for a disk learns what it is.
+        // The signature tells a host that takes the drive for a disk that this is a CD drive.
         registers.setSignature(true)
         return this.#abort()
       default:

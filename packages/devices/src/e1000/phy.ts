@@ -98,7 +98,7 @@ export class Phy {
     this.reset()
   }
 
-  /** Whether what is sent comes back. */
+  /** Whether the PHY is in loopback: frames that are sent come back. */
   get loopsBack(): boolean {
     return (this.#registers[CONTROL]! & LOOPBACK) !== 0
   }

@@ -65,7 +65,7 @@ export function wantedAddresses(registers: RegisterFile): { promiscuous: boolean
   const control = registers.get(REG.RCTL)
   const [low, high] = [registers.get(REG.RAL), registers.get(REG.RAL + 4)]
   let isPlain = (control & (UNICAST_PROMISCUOUS | MULTICAST_PROMISCUOUS)) === 0
-  // Hashes and further addresses are more than a network can be told.
+  // A network can be told one address. With hashes or further addresses it sends all frames.
   for (let i = 0; i < 128 && isPlain; i++) isPlain = registers.get(REG.MTA + 4 * i) === 0
   for (let i = 1; i < ADDRESSES && isPlain; i++) isPlain = (registers.get(REG.RAL + 8 * i + 4) & ADDRESS_VALID) === 0
   const bytes = [low, low >>> 8, low >>> 16, low >>> 24, high, high >>> 8]

@@ -205,7 +205,7 @@ export class HotPlugSlot implements PciSlotEvents {
   /**
    * The guest has written configuration space.
    *
-   * @param isCommand - slot control was among it
+   * @param isCommand - the write reached slot control
    */
   written(isCommand: boolean): void {
     if (!this.#hotPlugs) return

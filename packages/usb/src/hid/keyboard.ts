@@ -138,7 +138,7 @@ export class UsbKeyboard implements UsbDevice, InputClient {
     return this.#hid.in(length)
   }
 
-  /** Keys go to it from now on, or no longer. */
+  /** Keys go to the keyboard while it is configured. */
   configured(configuration: number): void {
     this.#configured = configuration !== 0
     this.#input.setActive?.(this.#configured)

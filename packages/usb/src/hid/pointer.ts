@@ -181,7 +181,7 @@ export class UsbPointer implements UsbDevice, InputClient {
     return this.#hid.in(length)
   }
 
-  /** Events go to it from now on, or no longer. */
+  /** Events go to the pointer while it is configured. */
   configured(configuration: number): void {
     this.#configured = configuration !== 0
     this.#input.setActive?.(this.#configured)

@@ -49,7 +49,7 @@ export interface InterrupterHost {
   mayWrite(): boolean
   /** The interrupter has become pending. */
   raised(interrupter: Interrupter): void
-  /** The guest has enabled it, or has taken note. */
+  /** The guest has enabled the interrupter, or has acknowledged its interrupt. */
   changed(interrupter: Interrupter): void
   /** Ring is invalid. */
   broken(): void

@@ -37,7 +37,7 @@ const POWER_ON = {
 export interface OperationalHost {
   /** The guest lets the controller run, or stops it. */
   runs(on: boolean): void
-  /** The guest resets it. */
+  /** The guest resets the controller. */
   reset(): void
   /** Interrupts were enabled or disabled. */
   interruptsChanged(): void

@@ -10,7 +10,7 @@ export interface Slot {
   readonly id: number
   /** See `SLOT`. */
   state: number
-  /** Number of its root port; 0: none yet. */
+  /** Number of the device's root port; 0: none yet. */
   port: number
   /** Guest-physical address of its device context. */
   context: number

@@ -21,7 +21,7 @@ async function again(talk: Conversation, link: Link, least: number, most: number
   let welcome: { readonly frame: ProtocolFrame<'welcome'>; readonly bytes: Uint8Array } | null = null
   talk.onWelcome = (frame, bytes) => {
     welcome = { frame, bytes }
-    // Frames behind it are of another session.
+    // Frames behind the welcome are of another session.
     if (bigOf(frame.session) !== talk.session) talk.wire.drop()
   }
   talk.connect(link)

@@ -13,7 +13,7 @@ interface Broken extends Rule {
   bytes(first: { readonly device: number; readonly region: number }): Uint8Array
   /** In place of hello. */
   readonly first?: true
-  /** The connection ends behind it. */
+  /** The connection ends behind the frame. */
   readonly ends?: true
   /** The server may go on as well: nothing is wrong with the form. */
   readonly mayGoOn?: true

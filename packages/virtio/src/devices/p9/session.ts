@@ -36,7 +36,7 @@ export class P9Session implements P9Connection {
   /**
    * Answers a message.
    *
-   * @param message - with its head
+   * @param message - the message with its head
    * @param wanted - whether the answer is still waited for
    */
   answer(message: Uint8Array, wanted: () => boolean): Soon<Uint8Array> {

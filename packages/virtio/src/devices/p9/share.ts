@@ -47,19 +47,19 @@ export interface ShareStat {
   readonly uid: number
   /** Group. */
   readonly gid: number
-  /** Names that it has. */
+  /** Number of names that the file has. */
   readonly links: number
   /** Bytes. */
   readonly size: number
-  /** Bytes that the host has set aside for it. */
+  /** Bytes that the host has allocated for the file. */
   readonly allocated: number
   /** A device's number, as Linux passes it to programs (`new_encode_dev`); absent: 0. */
   readonly device?: number
   /** Last access, nanoseconds from 1970. */
   readonly accessedNs: bigint
-  /** Last change of its content. */
+  /** Last change of the file's content. */
   readonly modifiedNs: bigint
-  /** Last change of its content or attributes. */
+  /** Last change of the file's content or attributes. */
   readonly changedNs: bigint
 }
 
@@ -85,7 +85,7 @@ export interface ShareChanges {
   readonly size?: number
   /** Last access; `now`: the host's time. */
   readonly accessedNs?: bigint | 'now'
-  /** Last change of its content. */
+  /** Last change of the file's content. */
   readonly modifiedNs?: bigint | 'now'
 }
 

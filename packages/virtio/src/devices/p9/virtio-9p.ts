@@ -55,7 +55,7 @@ export class Virtio9p implements VirtioDevice {
     this.#session = new P9Session(share, readOnly)
   }
 
-  /** Takes its surroundings. */
+  /** Tells the device its surroundings. */
   attach(host: VirtioHost): void {
     this.#host = host
   }

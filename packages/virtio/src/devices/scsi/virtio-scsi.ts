@@ -72,10 +72,10 @@ const BUDGET_BYTES = 64 << 20
 /** A command that the medium works at. */
 interface Task {
   readonly target: number
-  /** The driver's name of it, as text. */
+  /** The command's identifier from the driver, as text. */
   readonly id: string
   readonly abort: AbortController
-  /** The response that it ends with. */
+  /** The response that the command ends with. */
   response: number
   readonly ended: Promise<void>
 }
@@ -278,7 +278,7 @@ export class VirtioScsi implements VirtioDevice {
       if (data === null || abort.signal.aborted) return end(task.response || ABORTED, null)
       const sense = await performScsi(outcome, { medium, blockBytes, data }, abort.signal)
       if (task.response !== OK) return end(task.response, null)
-      // Parts of it may be of one disc, and parts of another.
+      // Parts of the data may be of one disc, and parts of another.
       if (unit.exchanges !== exchanges) return end(OK, unit.senseOfExchange?.() ?? SENSE.mediumChanged)
       if (!reads || sense !== null || chain.cancelled) return end(OK, sense)
       kept = true

@@ -4,7 +4,7 @@ export class ByteQueue {
   #start = 0
   #length = 0
 
-  /** Bytes in it. */
+  /** Bytes in the queue. */
   get length(): number {
     return this.#length
   }
@@ -14,7 +14,7 @@ export class ByteQueue {
     const end = this.#start + this.#length + bytes.length
     if (end > this.#bytes.length) {
       const length = this.#length + bytes.length
-      // Half of it stays free, so that bytes are seldom moved.
+      // Half of the buffer stays free, so that bytes are seldom moved.
       const larger = length > this.#bytes.length / 2 ? new Uint8Array(2 * length) : this.#bytes
       larger.set(this.#bytes.subarray(this.#start, this.#start + this.#length))
       this.#bytes = larger
