@@ -1,12 +1,14 @@
 // `retrap exec` from the built bundle beside QEMU's TCG with the same kernel, initial RAM disk and job, each from a machine that was saved
-// while it waited: `true`, a line there and back, 300 forks, and 200 MB of stdout. Preparing is each one's boot until it is saved; retrap's
+// while it waited: `true`, a line there and back, 300 forks, 200 MB of stdout, and `make` of C files in a folder of
+// the host's that both have by 9P. Preparing is each one's boot until it is saved; retrap's
 // has an empty cache of machines. More is better for retrap.
 // npm run -s bench -- exec
 //
 // QEMU does not save a machine whose guest has a folder mounted, so that its guest mounts the root in each run, and ours does not.
+// `make` and `gcc` are the host's own: guests find no others.
 // @programs: qemu-system-x86_64
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,6 +20,7 @@ const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const MEGABYTES = 200
 const LINES = 50
 const FORKS = 300
+const C_FILES = 20
 
 /** Runs a program in a guest. @param heard - gets its output, and what types a line; an empty one ends the input @returns milliseconds */
 type Exec = (
@@ -28,10 +31,11 @@ type Exec = (
 async function ours(
   program: readonly string[],
   heard: (bytes: Buffer, type: (line: string) => void) => void,
-  env: NodeJS.ProcessEnv = process.env,
+  { env = process.env, folder }: { readonly env?: NodeJS.ProcessEnv; readonly folder?: string } = {},
 ): Promise<number> {
   const begin = performance.now()
-  const child = spawn(process.execPath, [MAIN, 'exec', '--', ...program], { stdio: ['pipe', 'pipe', 'inherit'], env })
+  const args = [MAIN, 'exec', ...(folder === undefined ? [] : ['--share', `${folder}:rw`]), '--', ...program]
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], env })
   child.stdout.on('data', (bytes: Buffer) =>
     heard(bytes, (line) => (line === '' ? child.stdin.end() : child.stdin.write(line))),
   )
@@ -72,10 +76,27 @@ async function preparation(): Promise<number> {
     mkdirSync(join(folder, 'retrap'))
     for (const name of readdirSync(cacheDirectory()))
       if (name !== 'exec') symlinkSync(join(cacheDirectory(), name), join(folder, 'retrap', name))
-    return await ours(['/bin/true'], () => {}, { ...process.env, XDG_CACHE_HOME: folder })
+    return await ours(['/bin/true'], () => {}, { env: { ...process.env, XDG_CACHE_HOME: folder } })
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+/** Fills a folder with C files, and has `make` compile them in a guest. @returns milliseconds */
+async function compile(folder: string, exec: Exec): Promise<number> {
+  rmSync(folder, { recursive: true })
+  mkdirSync(folder)
+  for (let i = 0; i < C_FILES; i++)
+    writeFileSync(join(folder, `f${i}.c`), `#include "all.h"\nint f${i}(int x) { return sum(x, ${i}); }\n`)
+  writeFileSync(join(folder, 'all.h'), 'static inline int sum(int a, int b) { return a + b; }\n')
+  writeFileSync(
+    join(folder, 'Makefile'),
+    'all: $(patsubst %.c,%.o,$(wildcard *.c))\n%.o: %.c all.h\n\tgcc -c -o $@ $<\n',
+  )
+  const time = await exec(['/usr/bin/make', '-s', '-C', folder], () => {})
+  for (let i = 0; i < C_FILES; i++)
+    if (!existsSync(join(folder, `f${i}.o`))) throw new Error(`make has not made f${i}.o`)
+  return time
 }
 
 const row = (name: string, unit: string, own: number, peer: number, ratio: number): void =>
@@ -107,6 +128,11 @@ export async function run([rounds = '7']: readonly string[]): Promise<void> {
     row(`${FORKS} forks`, 'ms', forked, forkedPeer, forkedPeer / forked)
     const [rate, rateOfPeer] = [await throughput(ours), await throughput(theirs)]
     row(`stdout (${MEGABYTES} MiB)`, 'MB/s', rate, rateOfPeer, rate / rateOfPeer)
+    if (!existsSync('/usr/bin/make') || !existsSync('/usr/bin/gcc'))
+      return console.log('SKIPPED: make, which needs /usr/bin/make and gcc')
+    const oursShared: Exec = (program, heard) => ours(program, heard, { folder: qemu.shared })
+    const [made, madePeer] = [await compile(qemu.shared, oursShared), await compile(qemu.shared, theirs)]
+    row(`make of ${C_FILES} C files`, 'ms', made, madePeer, madePeer / made)
   } finally {
     qemu.close()
   }
