@@ -59,15 +59,26 @@ const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'
  */
 const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 init_on_free=1 mitigations=off cryptomgr.notests'
 
+/** Processors of a machine that is kept: all but the first come up when a run asks for them. */
+const KEPT_CPUS = 8
+
+/** The kind of the machine that is kept for runs of a kind. A kernel of the user's may be unable to bring up processors later. */
+export const keptKind = (kind: ExecKind): ExecKind =>
+  kind.kernel === undefined ? { ...kind, cpus: Math.max(kind.cpus, KEPT_CPUS) } : kind
+
+/** The commands by which a guest of a kind gets what its kept machine has in reserve. */
+export const growCommands = ({ kernel, cpus }: ExecKind): readonly string[] =>
+  kernel === undefined
+    ? Array.from({ length: cpus - 1 }, (_, i) => `echo 1 >/sys/devices/system/cpu/cpu${i + 1}/online`)
+    : []
+
 /** The kernel's command line. */
-export const execCommandLine = (arch: ExecKind['arch']): string =>
-  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}`
+export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
+  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1' : ''}`
 
 /** The kernel of a machine that is booted, with the rest of what its guest starts from. */
-export async function readExecImages(
-  { arch, kernel: named }: ExecKind,
-  tell: (text: string) => void,
-): Promise<MachineImages> {
+export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
+  const { arch, kernel: named } = kind
   const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, DRIVERS, fetchLines(tell))
   const [kernel, busybox, ...modules] = await Promise.all(
     [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
@@ -76,7 +87,7 @@ export async function readExecImages(
     // A kernel that unpacks itself takes as long for that as for all else until a program can be started.
     kernel: (named === undefined ? await kernelPayload(kernel!) : undefined) ?? kernel!,
     initrd: buildExecInitramfs(busybox!, modules),
-    commandLine: execCommandLine(arch),
+    commandLine: execCommandLine(kind),
   }
 }
 

@@ -19,7 +19,7 @@ import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { execCommandLine, type ExecKind, folderName } from './machine.ts'
+import { execCommandLine, type ExecKind, folderName, growCommands, keptKind } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
@@ -79,7 +79,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       ...request.emptyFolders.map(({ at }) => ({ path: at, share: new MemoryShare() })),
     ])
     const program = await readProgram(request, root.config, files)
-    const { kind } = request
+    const kind = keptKind(request.kind)
     const modules = await openModules(kind, request.modules, (text) => void host.stderr.write(`retrap: ${text}\n`))
     closing.push(() => modules.close())
     let network: PacketBackend | undefined
@@ -105,7 +105,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       request.version,
       kind,
       kernelOf(request),
-      execCommandLine(kind.arch),
+      execCommandLine(kind),
       Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
     ])
     for (let tries = 0; ; tries++) {
@@ -284,7 +284,7 @@ class Run {
         ...emptyFolders.map(({ at, options }, i) => ({ path: at, options, name: memoryName(i) })),
       ],
       terminal: hasTerminal ? this.#size() : undefined,
-      preparation: [...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
+      preparation: [...growCommands(this.#request.kind), ...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
       entropy: randomBytes(64),
     }
   }

@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { parseEmptyFolder, parseSharedFolder, parseVolume, readVariable, readVariables } from '../../src/exec/given.ts'
 import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/exec/job.ts'
 import { keepMachine, pruneMachines } from '../../src/exec/kept.ts'
 import { GuestFiles } from '../../src/exec/lookup.ts'
+import { keptKind } from '../../src/exec/machine.ts'
 import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
 import type { ExecConfig } from '../../src/exec/root.ts'
 
@@ -122,11 +123,8 @@ describe('options', () => {
   test('refuse the whole host, and variables without a name', () => {
     expect(() => parseSharedFolder('/')).toThrow(/name the folders/)
     expect(() => readVariable('=x', {})).toThrow(/NAME=VALUE/)
-    expect([readVariable('A=b=c', {}), readVariable('A', { A: 'x' }), readVariable('B', {})]).toEqual([
-      'A=b=c',
-      'A=x',
-      undefined,
-    ])
+    const read = ['A=b=c', 'A', 'B'].map((text) => readVariable(text, { A: 'x' }))
+    expect(read).toEqual(['A=b=c', 'A=x', undefined])
   })
 })
 
@@ -196,13 +194,16 @@ describe('the program of a job', () => {
   ])('$more ends with $exitCode', ({ more, exitCode }) => expect(read(more)).rejects.toMatchObject({ exitCode }))
 })
 
+test('one kept machine serves runs with any number of processors up to eight', () => {
+  const kind = { arch: 'amd64', cpu: undefined, memoryBytes: 512 << 20, kernel: undefined, devices: [] } as const
+  expect(keptKind({ ...kind, cpus: 1 })).toEqual(keptKind({ ...kind, cpus: 8 }))
+})
+
 test('of two that want a machine one makes it, and the other waits', async () => {
   const cache = mkdtempSync(join(tmpdir(), 'retrap-kept-'))
-  const before = process.env['XDG_CACHE_HOME']
-  process.env['XDG_CACHE_HOME'] = cache
+  vi.stubEnv('XDG_CACHE_HOME', cache)
   try {
     const path = join(cache, 'retrap', 'exec', 'x.snapshot')
-    const { writeFile } = await import('node:fs/promises')
     let [made, waited] = [0, 0]
     const one = (): Promise<void> =>
       keepMachine(
@@ -210,7 +211,7 @@ test('of two that want a machine one makes it, and the other waits', async () =>
         async () => {
           made++
           await new Promise((resolve) => setTimeout(resolve, 50))
-          await writeFile(path, 'x')
+          writeFileSync(path, 'x')
         },
         () => void waited++,
       )
@@ -223,8 +224,7 @@ test('of two that want a machine one makes it, and the other waits', async () =>
     pruneMachines()
     expect(readdirSync(folder).filter((name) => name.endsWith('.lock'))).toEqual(['held.snapshot.lock'])
   } finally {
-    if (before === undefined) delete process.env['XDG_CACHE_HOME']
-    else process.env['XDG_CACHE_HOME'] = before
+    vi.unstubAllEnvs()
     rmSync(cache, { recursive: true, force: true })
   }
 })

@@ -193,15 +193,18 @@ test(`a run that fails is recorded, and replayed without its folder${note}`, { t
     writeFileSync(join(shared, 'file'), 'of the host\n'.repeat(20_000))
     const file = join(folder, 'run.rec')
     const recorded = (script: string): Ended =>
-      exec(['--share', shared, '--record-on-failure', file, '--', 'sh', '-c', script], 'typed\n'.repeat(10_000))
+      exec(
+        ['--share', shared, '--cpus', '2', '--record-on-failure', file, '--', 'sh', '-c', script],
+        'typed\n'.repeat(10_000),
+      )
     expect(recorded('exit 0')).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(readdirSync(folder)).toEqual([])
     const ended = recorded(
-      `cat ${shared}/file; read a; echo $a; wc -l; head -c 8 /dev/urandom | od; echo told >&2; cat /proc/uptime; kill -SEGV $$`,
+      `cat ${shared}/file; read a; echo $a $(nproc); wc -l; head -c 8 /dev/urandom | od; echo told >&2; cat /proc/uptime; kill -SEGV $$`,
     )
     const line = `retrap: the run is recorded in ${file}: retrap replay ${file}, or npx retrap web --recording ${file}\n`
     expect(ended).toMatchObject({ code: 139, stderr: `told\n${line}` })
-    expect(ended.stdout).toMatch(/^(of the host\n){20000}typed\n9999\n0000000 [^]*\n$/)
+    expect(ended.stdout).toMatch(/^(of the host\n){20000}typed 2\n9999\n0000000 [^]*\n$/)
     expect(readdirSync(folder)).toEqual(['run.rec'])
     rmSync(shared, { recursive: true })
     const replayed = run(process.execPath, [...SOURCE_START, 'replay', file], '')
@@ -212,9 +215,6 @@ test(`a run that fails is recorded, and replayed without its folder${note}`, { t
     for (const one of [folder, shared]) rmSync(one, { recursive: true, force: true })
   }
 })
-
-/** The default of --memory. */
-const MEMORY_BYTES = 512 << 20
 
 /** The end of a replay is the same from the beginning and from the recording's last checkpoint. */
 async function sameAtEnd(path: string): Promise<void> {
@@ -231,7 +231,7 @@ async function sameAtEnd(path: string): Promise<void> {
     const { vcpus, guestMemory } = replay.pc.domain
     const hash = createHash('sha256')
     const page = new Uint8Array(1 << 20)
-    for (let gpa = 0; gpa < MEMORY_BYTES; gpa += page.length) {
+    for (let gpa = 0; gpa < options!.memoryBytes; gpa += page.length) {
       // Not all of the first MiB is RAM.
       expect(guestMemory.read(gpa, page)).toBe(gpa > 0)
       hash.update(page)
