@@ -19,7 +19,7 @@ const VARIABLE = 'RETRAP_DAEMON'
 /**
  * Runs a command line in another process, until its machine is there.
  *
- * @param stderr - takes what that says until then
+ * @param stderr - gets what the other process writes until then
  * @returns 0, or the exit code of a run that has ended before
  */
 export async function daemonize(args: readonly string[], stderr: SessionOutput): Promise<number> {
@@ -48,7 +48,7 @@ export function tellParent(): void {
   process.send('begun', () => process.connected && process.disconnect())
 }
 
-/** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
+/** Makes a machine. The buffers of its images, which are in its memory now, are freed at once and not by a collector. */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return createArm(options)
   if (options.gic !== undefined) throw usage('--machine virt is there for --arch arm64')

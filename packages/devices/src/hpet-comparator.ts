@@ -195,7 +195,7 @@ export class Comparator {
     const chosen = (this.#r.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
     let route = NO_ROUTE
     if (legacy !== null) route = legacy
-    // The reset value 0 is not in the capability mask: connected to nothing.
+    // The reset value 0 is not in the capability mask: the timer is then connected to no input.
     else if (((ROUTE_CAP >>> chosen) & 1) !== 0) route = chosen
     if (route !== this.#route) {
       this.#line?.set(false)

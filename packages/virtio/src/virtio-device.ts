@@ -32,7 +32,7 @@ export interface VirtioHost {
   configChanged(): void
   /** Has `notify` called again soon: it has left chains to be taken. */
   lookAgain(): void
-  /** Stops the device until the driver resets it: the driver has done what no answer can tell of. */
+  /** Stops the device until the driver resets it: a mistake of the driver that no response can report. */
   needsReset(): void
 }
 

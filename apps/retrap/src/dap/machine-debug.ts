@@ -15,7 +15,7 @@ import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
 export interface MachineDebugEvents {
   /** Another machine is there: the first, or one after a reset. */
   readonly adopted: () => void
-  /** Why a recording cannot be gone through. */
+  /** Called with the reason why the replay cannot go to an instant of the recording. */
   readonly trouble: (sentence: string) => void
   /** The address of a name; undefined: it is not known. */
   readonly find: (name: string) => bigint | undefined

@@ -10,7 +10,7 @@ const BEAT_MS = 100
 /** The process emits this event then, again and again. */
 const STUCK = 'retrap-stuck'
 
-/** The watcher's program: Node's inspector executes a script amid anything that V8 can interrupt. Bun and Deno have none such. */
+/** The watcher's program: Node's inspector executes a script amid anything that V8 can interrupt. Bun and Deno have no such inspector. */
 const WATCHER = `
   const { Session } = require('node:inspector')
   const { turn, ms, expression } = require('node:worker_threads').workerData

@@ -11,7 +11,7 @@ export interface DriveArgument {
   /** Format of the file; absent: the file's content decides, and a raw file must not look like another format. */
   readonly format?: 'raw' | 'qcow2'
   readonly index?: number
-  /** The same as the board counts: a cable with two drives, or a port with one. */
+  /** The drive's place as the board counts: a cable with two drives, or a port with one. */
   readonly cable?: { readonly bus: number; readonly unit: number }
   readonly snapshot: boolean
   readonly readOnly: boolean
@@ -190,7 +190,7 @@ export function parseDrive(text: string): DriveArgument {
 
 const FLASH_KEYS = 'file, if, format, index, unit, snapshot, readonly, secure, id'
 
-/** The rest of `--drive if=pflash`. */
+/** Checks the other keys of `--drive if=pflash`, and returns the settings of the flash. */
 function parseFlash(
   text: string,
   path: string | null,

@@ -252,7 +252,7 @@ export class OpenDrives {
     await Promise.all(this.#files.map(({ image }) => image.flush()))
   }
 
-  /** The same, and what a flush leaves for the next one: nothing is written until the next request. No request is under way. */
+  /** Flushes the images, also parts that a flush leaves for the next one: nothing is written until the next request. No request is under way. */
   async settle(): Promise<void> {
     await Promise.all(
       this.#files.map(async ({ image }) => (image.settle === undefined ? image.flush() : image.settle())),

@@ -143,7 +143,7 @@ export function statOf(path: string): Stats | undefined {
   try {
     return lstatSync(path)
   } catch {
-    // Not every host has all of them.
+    // A host may lack some of the files.
     return undefined
   }
 }

@@ -163,7 +163,7 @@ async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecH
 const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
   record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
 
-/** Tells a kernel of the user's from what it may become. It may lack the driver of the network card, which is looked for. */
+/** Identifies a kernel of the user's, which may change under its name. A network counts, as the kernel may lack the card's driver. */
 function kernelOf({ kind: { kernel }, hasNetwork }: ExecRequest): readonly (string | number | boolean)[] {
   if (kernel === undefined) return []
   const state = statSync(kernel, { throwIfNoEntry: false })

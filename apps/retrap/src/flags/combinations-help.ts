@@ -26,7 +26,7 @@ const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
 /** The combinations that machines refuse, for `--help`: what is done, with what, and why. */
 export function combinationsHelp(): string {
   const wordOf = (trait: MachineTrait): string => WORDS[trait] ?? trait
-  // The command line has no option for these: it derives time from instructions where it records.
+  // No option asks for real time or virtio-mmio transports beside a recording, which derives time from instructions.
   const shown = REFUSALS.filter(({ when }) => !when.flat().some((trait) => trait === 'real' || trait === 'virtio-mmio'))
   const wordsOf = (some: readonly MachineTrait[]): string => some.map(wordOf).join(' or ')
   const lines = shown.flatMap(({ verbs, when, plugged, why }) => [

@@ -6,7 +6,7 @@ import { CliError, troubleWith } from '../errors.ts'
 
 /** The facts about an image file before it is opened. */
 export interface ImageFile {
-  /** The same for every name of one file. */
+  /** Identifies the file: all its names have the same identity. */
   readonly identity: string
   readonly hasIso: boolean
   /** An image format other than raw. */

@@ -33,7 +33,7 @@ export interface LayerExtent {
 
 interface ChainFile {
   readonly path: string
-  /** The same for every name of one file. */
+  /** Identifies the file: all its names have the same identity. */
   readonly identity: string
   readonly format: ImageFormat
   /** The format is only what the content says, and may be what a guest has written: it must not name further files. */

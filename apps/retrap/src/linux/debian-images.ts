@@ -18,7 +18,7 @@ import { buildInitramfs, SHELL_PROMPT } from './initramfs.ts'
 /** The kernel that is booted where no other is named. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 
-/** The same, by architecture, and the serial port that is its console. */
+/** By architecture, the usual kernel and the serial port that is its console. */
 const USUAL: Readonly<Record<LinuxArchitecture, { readonly kernel: string; readonly console: string }>> = {
   amd64: { kernel: DEBIAN_KERNEL, console: 'ttyS0' },
   arm64: { kernel: 'linux-image-arm64', console: 'ttyAMA0' },

@@ -114,7 +114,7 @@ async function cached<T extends Paths>(
   }
 }
 
-/** The same paths, below `folder`. */
+/** Returns the files' paths below `folder`. */
 function within<T extends Paths>(folder: string, files: T): T {
   const result: Record<string, unknown> = { ...files }
   for (const key of ['kernelPath', 'busyboxPath', 'initrdPath'] as const) {

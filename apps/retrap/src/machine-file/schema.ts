@@ -5,7 +5,7 @@ import type { Schema, Shape, TableOption } from '../options/option-table.ts'
 const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
 const TEXT: Schema = { type: 'string' }
 /**
- * The JSON schema of machine files: what {@link fileOptions} of a command are, without what only their parsers know.
+ * The JSON schema of machine files: {@link fileOptions} of a command, without the rules that only their parsers know.
  *
  * @see https://json-schema.org/draft-07/schema
  */

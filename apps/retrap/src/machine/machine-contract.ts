@@ -30,7 +30,7 @@ import type { DumpedCode } from './jit-dump.ts'
 /** A saved machine. Its parts are private to the machine. */
 export type MachineSnapshot = PcSnapshot | ArmSnapshot
 
-/** The same, whose pages may be read when they are needed. */
+/** A saved machine whose pages may be read when they are needed. */
 export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
 
 /**

@@ -16,7 +16,7 @@ export class ConsoleLog {
   push(bytes: Uint8Array): void {
     this.#text += this.#decoder.decode(bytes, { stream: true }).replaceAll('\r', '')
     this.#look?.()
-    // Not at each byte: a string that is cut is copied.
+    // The text is not cut at each byte: cutting copies the string.
     if (this.#text.length < 2 * MOST_CHARACTERS) return
     this.#dropped += this.#text.length - MOST_CHARACTERS
     this.#text = this.#text.slice(-MOST_CHARACTERS)

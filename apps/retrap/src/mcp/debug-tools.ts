@@ -16,7 +16,7 @@ const REGISTERS: readonly (readonly string[])[] = [
   ['cr0', 'cr2', 'cr3', 'cr4'],
   ['efer', 'fs_base', 'gs_base', 'cs_base'],
 ]
-/** The same of an Arm board. */
+/** Registers of an Arm board that are shown, in lines. */
 const ARM_REGISTERS: readonly (readonly string[])[] = [
   ['pc', 'sp', 'cpsr'],
   ...Array.from({ length: 8 }, (_, i) =>
@@ -173,7 +173,7 @@ function describeWriter(writer: LastWriter): string {
   }
 }
 
-/** The same for programs. */
+/** Describes the last writer for programs. */
 function writtenBy(writer: LastWriter): Record<string, unknown> {
   if (writer.by === 'unknown') return { by: writer.by, reason: writer.exit.reason }
   return writer.by === 'instruction' ? { ...writer, address: hex(writer.address) } : { ...writer }

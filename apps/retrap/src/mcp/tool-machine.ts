@@ -64,7 +64,7 @@ export class SharedDisks {
   }
 }
 
-/** A command that is to end has so much longer for it: the guest's agent ends it, and says what it has printed. */
+/** Time for a command to end after its limit: the guest's agent ends it, and sends the rest of its output. */
 const ENDING_MS = 8000
 /** The machine runs for so long when keys were pressed. */
 const KEYS_MS = 500

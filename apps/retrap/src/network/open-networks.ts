@@ -137,12 +137,12 @@ export class OpenNetworks {
   }
 }
 
-/** The same for every name of a place in a folder, by whatever links the folder is named. */
+/** Returns one path for all names of a place in a folder, by whatever links the folder is named. */
 function placeOf(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path))
   } catch {
-    // There is no such folder: opening the file says so.
+    // The folder does not exist: opening the file reports that.
     return resolve(path)
   }
 }

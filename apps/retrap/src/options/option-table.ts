@@ -34,7 +34,7 @@ export interface OptionRow {
   readonly choices?: readonly string[]
   /** Reads the value; default: it is the text. Says what is wrong with it by a CliError. */
   readonly parse?: (text: string, command: Command) => unknown
-  /** The same of an option that may be repeated: its values make a list. @param before - the values so far */
+  /** Reads a value of an option that may be repeated: its values make a list. @param before - the values so far */
   each?(text: string, before: readonly unknown[], command: Command): unknown
   /** Attribute of another option, to whose list this option's values go. */
   readonly into?: string

@@ -88,7 +88,7 @@ export const secondsOf = (option: string, examples?: string): Pick<OptionRow, 'p
   },
 })
 
-/** The same for an option that may be `off`: then there is no end. */
+/** An option for seconds that may also be `off`: no limit. */
 export const secondsOrOff = (option: string, examples?: string): Pick<OptionRow, 'parse' | 'schema'> => {
   const { parse, schema } = secondsOf(option, examples)
   return {

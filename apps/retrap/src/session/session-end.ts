@@ -10,7 +10,7 @@ export interface Ending {
   readonly message?: string
 }
 
-/** The facts that the lines of a session's end need beside it. */
+/** Settings of the session that the lines about its end need. */
 interface EndText {
   readonly timeoutMs: number | undefined
   readonly disassemble: SessionHost['disassemble']

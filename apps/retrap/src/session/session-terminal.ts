@@ -180,7 +180,7 @@ const TAIL_LENGTH = 4096
 const PANIC = /Kernel panic - not syncing: ([^\r\n]*)[\r\n]/
 const END = /---\[ end Kernel panic/
 
-/** Looks for a Linux kernel's panic in what it prints. */
+/** Looks for a panic in the output of a Linux kernel. */
 export class PanicWatch {
   readonly #onPanic: (reason: string) => void
   readonly #decoder = new TextDecoder('latin1')

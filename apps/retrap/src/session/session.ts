@@ -240,7 +240,7 @@ class Session {
     )
     await this.#wires.open(serial, stderr, failed)
     stdout.on('error', (error) => this.#unwritable(error))
-    // There is nowhere left to say so.
+    // An error of stderr itself cannot be reported.
     stderr.on('error', () => {})
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)

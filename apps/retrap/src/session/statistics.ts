@@ -90,7 +90,7 @@ export function measure(run: Measured): RunStatistics {
   }
 }
 
-/** The same as lines for people. */
+/** Returns the statistics as lines for people. */
 export function formatStatistics(statistics: RunStatistics): string {
   const { memory, exits } = statistics
   const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`

@@ -112,7 +112,7 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
         title,
         description: 'At its prompt.',
         bytes,
-        // Visitors see first which runs there are, and what has failed.
+        // With recordings the page first shows their list, failed runs among them.
         opens: recordings.length === 0,
         options: pageOptions(machine, SITE_FIRMWARE),
       },

@@ -20,7 +20,7 @@ export interface SavedImages {
   readonly paths: readonly string[]
   /** Writes data that the disks hold back. */
   flush(): Promise<void>
-  /** The same, so that the files stay as they are while the machine stands still. */
+  /** Flushes the disks, whose files then do not change while the machine stands still. */
   settle(): Promise<void>
 }
 

@@ -201,7 +201,7 @@ const lineEnd: Field<string> = (value, place) => {
 const prose: Field<unknown> = (value, place) =>
   Array.isArray(value) ? list(string)(value, place) : string(value, place)
 
-/** Reads keys: `F2`, `ControlLeft+AltLeft+Delete`, or a list of such. */
+/** Reads keys: `F2`, `ControlLeft+AltLeft+Delete`, or a list of such texts. */
 const keys: Field<readonly (readonly KeyName[])[]> = (value, place) => {
   const strokes = Array.isArray(value) ? list(nonEmpty)(value, place) : [nonEmpty(value, place)]
   return strokes.map((stroke) => {

@@ -35,7 +35,7 @@ export class PackFile {
   static open(path: string): PackFile | undefined {
     let descriptor: number
     try {
-      // Not one that a symbolic link leads to, and no pipe that would have to be waited for. Windows has no such flags.
+      // No symbolic link is followed, and a pipe is not waited for. Windows has neither flag.
       const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
       descriptor = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     } catch {
@@ -75,7 +75,7 @@ export class PackFile {
 }
 
 function readAt(descriptor: number, at: number, count: number): Uint8Array | undefined {
-  // Not from a pool, whose other bytes it would keep.
+  // An array of its own: one from a pool would keep the whole pool in memory.
   const bytes = new Uint8Array(count)
   try {
     return readSync(descriptor, bytes, 0, count, at) === count ? bytes : undefined

@@ -160,7 +160,7 @@ function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigin
   return `${may(0) ? 'r' : '-'}${may(ARM_WRITE) ? 'w' : '-'}${may(ARM_FETCH) ? 'x' : '-'}`
 }
 
-/** Reads what a walk reads, and counts it; each page counts as accessed, so that its rights decide alone. */
+/** Counts the reads of a walk, and shows each page as accessed, so that the rights alone decide. */
 class Accessed extends DumpedTables {
   reads = 0
   /** Whether the descriptor read last is one of a page that was accessed. */

@@ -39,7 +39,7 @@ export interface DebianFiles {
   readonly modulePaths: readonly string[]
 }
 
-/** The same, with the packages that the files come from. */
+/** Debian's files, with the packages that they come from. */
 export interface FetchedDebian extends DebianFiles {
   readonly kernel: DistributedPackage
   readonly busybox: DistributedPackage

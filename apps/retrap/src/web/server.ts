@@ -43,7 +43,7 @@ export function siteFolder(): string {
   return fileURLToPath(new URL(path, import.meta.url))
 }
 
-/** The same folder. @throws CliError `ERR_INPUT` where no site was built */
+/** Returns the folder of the built site. @throws CliError `ERR_INPUT` where no site was built */
 export function builtSite(): string {
   const folder = siteFolder()
   if (existsSync(join(folder, 'index.html'))) return folder

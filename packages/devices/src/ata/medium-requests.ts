@@ -70,7 +70,7 @@ export class MediumRequests {
     this.late.cancel()
   }
 
-  /** Settles when the host has ended what it is busy with now; null: it is not. */
+  /** Settles when the host has ended its present work; null: it has none. */
   get pending(): Promise<void> | null {
     return this.late.busy ? this.late.ended() : null
   }

@@ -42,9 +42,9 @@ export const REG = {
   RXCSUM: 0x5000,
   /** 128 words: bits of multicast addresses. */
   MTA: 0x5200,
-  /** 16 pairs of words: addresses. */
+  /** 16 pairs of words with an address each. */
   RAL: 0x5400,
-  /** 128 words: bits of VLANs. */
+  /** 128 words with a bit for each VLAN. */
   VFTA: 0x5600,
 } as const
 

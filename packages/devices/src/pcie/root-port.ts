@@ -23,7 +23,7 @@ const CLASS_PCI_BRIDGE = 0x06_0400
 const COMMAND = 0x04
 const COMMAND_BUS_MASTER = 1 << 2
 const EXPRESS_CAPABILITY = 0x10
-/** From byte 2 of the capability on. */
+/** Bytes of the capability from byte 2 on. */
 const BODY_BYTES = 0x3a
 /** Version 2, a root port, with a slot. */
 const EXPRESS = 2 | (4 << 4) | (1 << 8)

@@ -264,7 +264,7 @@ export interface EmptyVirtioMmioOptions {
 export class EmptyVirtioMmio implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'virtio-mmio-empty'
-  /** Nothing can be written. */
+  /** The guest can change nothing in an empty transport. */
   readonly stateless: boolean = true
   readonly #options: EmptyVirtioMmioOptions
 

@@ -144,7 +144,7 @@ async function takeAgain(
   return again !== null && same(talk, rule, name, again, state)
 }
 
-/** `restore` in another session: of a program that is started, another program. */
+/** `restore` in another session. Where the check starts the server, that is another process. */
 export const ELSEWHERE: Part = {
   title: 'Restore in another session',
   rules: [RULES.elsewhere],

@@ -168,7 +168,7 @@ export class VirtioBlock implements VirtioDevice {
     }
   }
 
-  /** Whether the medium has such a range, in whole blocks. */
+  /** Whether a range is on the medium and consists of whole blocks. */
   #has(offset: number, bytes: number): boolean {
     const { bytes: end, blockBytes } = this.#medium.properties
     return offset % blockBytes === 0 && bytes % blockBytes === 0 && offset + bytes <= end
@@ -271,7 +271,7 @@ export class VirtioBlock implements VirtioDevice {
       chain,
       async () => {
         const data = this.#spare.take(bytes)
-        // Nothing is written, and the guest must not believe otherwise.
+        // Nothing is written: the request must not succeed.
         if (!chain.readable.read(HEADER_BYTES, data)) throw new BlockError('ERR_CANCELLED', 'the data is out of reach')
         const { signal } = chain
         const durable = this.#durable
