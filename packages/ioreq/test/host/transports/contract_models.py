@@ -31,7 +31,7 @@ class Registers(Device):
 
     def __init__(self) -> None:
         self.ports(0x100, 64)
-        self.mmio(0x8000, 64)
+        self.mmio(0x18000, 64)
 
     async def read(self, region: Region, offset: int, size: int) -> int:
         await asyncio.sleep(0)
@@ -58,7 +58,7 @@ class Wide(Device):
     stateless = True
 
     def __init__(self) -> None:
-        self.mmio(0x9000, 64, maximum=8, minimum=4)
+        self.mmio(0x19000, 64, maximum=8, minimum=4)
 
     def read(self, region: Region, offset: int, size: int) -> int:
         return load(offset, size)

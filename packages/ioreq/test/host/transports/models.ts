@@ -15,8 +15,8 @@ import {
  * test's own thread.
  */
 export const REGISTERS = 0x100
-export const REGISTERS_MMIO = 0x8000
-export const WIDE_MMIO = 0x9000
+export const REGISTERS_MMIO = 0x1_8000
+export const WIDE_MMIO = 0x1_9000
 export const CONTROL = 0x200
 export const DMA = 0x210
 export const BAD = 0x220
