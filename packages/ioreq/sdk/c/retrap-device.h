@@ -405,12 +405,12 @@ typedef char retrap__check_objects[RETRAP_MAX_OBJECTS <= 65535 ? 1 : -1];
 enum {
     RETRAP__ACK = 1, RETRAP__HELLO = 2, RETRAP__READ = 3, RETRAP__WRITE = 4, RETRAP__CANCEL = 5, RETRAP__TIMER = 6,
     RETRAP__RESET = 7, RETRAP__PLUG = 8, RETRAP__UNPLUG = 9, RETRAP__SAVE = 10, RETRAP__RESTORE = 11, RETRAP__QUIESCE = 12,
-    RETRAP__RESUME = 13, RETRAP__DMA_DONE = 14, RETRAP__BYE = 15,
-    RETRAP__WELCOME = 32, RETRAP__DEVICE = 33, RETRAP__RANGE = 34, RETRAP__FUNCTION = 35, RETRAP__BAR = 36, RETRAP__MSI = 37,
-    RETRAP__MSIX = 38, RETRAP__CAPABILITY = 39, RETRAP__MEMORY = 40, RETRAP__WINDOW = 41, RETRAP__LINE = 42, RETRAP__READY = 43,
+    RETRAP__RESUME = 13, RETRAP__DMA_DONE = 14, RETRAP__BYE = 15, RETRAP__WELCOME = 32, RETRAP__DEVICE = 33,
+    RETRAP__RANGE = 34, RETRAP__FUNCTION = 35, RETRAP__BAR = 36, RETRAP__MSI = 37, RETRAP__MSIX = 38,
+    RETRAP__CAPABILITY = 39, RETRAP__MEMORY = 40, RETRAP__WINDOW = 41, RETRAP__LINE = 42, RETRAP__READY = 43,
     RETRAP__ANSWER = 44, RETRAP__DONE = 45, RETRAP__FAULT = 46, RETRAP__INTERRUPT = 47, RETRAP__SET_LINE = 48,
-    RETRAP__ARM_TIMER = 49, RETRAP__DMA_READ = 50, RETRAP__DMA_WRITE = 51, RETRAP__MEMORY_READ = 52, RETRAP__MEMORY_WRITE = 53,
-    RETRAP__POWER_OFF = 54, RETRAP__RESET_MACHINE = 55, RETRAP__EXIT = 56, RETRAP__LOG = 57
+    RETRAP__ARM_TIMER = 49, RETRAP__DMA_READ = 50, RETRAP__DMA_WRITE = 51, RETRAP__MEMORY_READ = 52,
+    RETRAP__MEMORY_WRITE = 53, RETRAP__POWER_OFF = 54, RETRAP__RESET_MACHINE = 55, RETRAP__EXIT = 56, RETRAP__LOG = 57,
 };
 
 typedef struct {
@@ -438,8 +438,7 @@ static const retrap__kind retrap__kinds[] = {
     {"welcome", "nnwnt", "version flags session received name"},
     {"device", "nnt", "device flags name"},
     {"range", "nnnnnnnn", "region device space base bytes maximum minimum flags"},
-    {"function", "nnnnnnnnnnnt",
-     "function device address vendor id revision class subsystemVendor subsystem pin flags bus"},
+    {"function", "nnnnnnnnnnnt", "function device address vendor id revision class subsystemVendor subsystem pin flags bus"},
     {"bar", "nnnnnnnnn", "region function index type bytes maximum minimum flags memory"},
     {"msi", "nnn", "function vectors flags"},
     {"msix", "nnnnn", "function vectors bar offset pending"},

@@ -23,18 +23,6 @@ const test = sliceTests(4)
 afterAll(endServers)
 
 describe.runIf(there)(`the Python library of the device protocol${LACK}`, () => {
-  test('it has the frames of the frame table', () => {
-    const script = 'import json, retrap_device; print(json.dumps(retrap_device._FRAMES))'
-    const signs = { number: '', word: '*', text: '$', bytes: '#' }
-    const rows = Object.entries(FRAME_TABLE) as readonly (readonly [string, FrameRow])[]
-    const expected = rows.map(([kind, { code, fields }]) => [
-      kind,
-      [code, fields.map(([name, type]) => `${name}${signs[type]}`).join(' ')],
-    ])
-    const found = execFileSync(PYTHON, ['-W', 'error', '-c', script], { env: { ...process.env, ...ENV } })
-    expect(JSON.parse(found.toString())).toEqual(Object.fromEntries(expected))
-  })
-
   test("holds the document's conversation over descriptor 3, and ends with it", async () => {
     const { client, exited, errors } = startServer(PYTHON, example('thermometer'), ENV)
     client.send(hello())
