@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineDevice } from '@retrap/device'
-import { connectDevices, DeviceListener } from '@retrap/ioreq/host/node'
+import { connectDeviceServer, serveDevices } from '@retrap/ioreq/host/node'
 import { expect, test } from 'vitest'
 import { Guest, realClock } from './support/guest.ts'
 
@@ -11,10 +11,8 @@ test('one that is set while every vCPU is halted goes off', async () => {
   const guest = new Guest((asm) => asm.hlt(), { clock })
   const { domain } = guest
   const address = { path: join(tmpdir(), `retrap-timers-${process.pid}.sock`) }
-  const listener = await DeviceListener.listen(domain.dispatch, domain.platform, { address })
-  const accepted = listener.accept()
   let rounds = 0
-  const client = await connectDevices({ address: listener.address, name: 'far' }, (server) =>
+  const service = await serveDevices({ address }, (server) =>
     server.attach(
       defineDevice({
         name: 'ticker',
@@ -29,11 +27,10 @@ test('one that is set while every vCPU is halted goes off', async () => {
       }),
     ),
   )
-  domain.addServer(await accepted)
+  domain.addServer(await connectDeviceServer(domain.dispatch, domain.platform, { address, name: 'far' }))
   const began = clock.now()
   expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 7 })
   // The test's sleeper looks again by itself after five seconds.
   expect(clock.now() - began).toBeLessThan(4e9)
-  await listener.close()
-  client.close()
+  await service.close()
 })

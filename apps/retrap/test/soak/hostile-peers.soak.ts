@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { createPc, type Pc, type PcOptions, type StartDeviceServer } from '@retrap/machine'
 import { encodeFrame, SharedTransport, type DevicePlatform, type RemoteServer } from '@retrap/ioreq/host'
-import { IoreqError, type IoDispatch } from '@retrap/ioreq'
-import { connectDevices, DeviceListener } from '@retrap/ioreq/host/node'
+import type { IoDispatch } from '@retrap/ioreq'
+import { connectDeviceServer, serveDevices } from '@retrap/ioreq/host/node'
 import { resolvesWithin } from '@retrap/tooling/processor-time'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import type { CliHost } from '../../src/cli.ts'
@@ -85,34 +85,20 @@ const drawWishes = (rng: Rng): (keyof typeof WISHES)[] =>
 function drawProcesses(rng: Rng, folder: string): Liars {
   const token = rng.pick(['', 'a token'])
   const truthful = !rng.chance(1, 8)
-  const plans = [drawPlan(rng, 'event', truthful)]
-  // A server must open before there is one; what comes of its other connections is not waited for.
-  const first = { ...plans[0]!, opening: 'good' } as const
-  const others = Array.from({ length: rng.pick([0, 0, 1, 3, 30]) }, () => drawPlan(rng, 'event', rng.chance()))
+  const plan = drawPlan(rng, 'event', truthful)
   const wishes = drawWishes(rng)
-  rng.note('processes', () => [first, ...others].map(describePlan).join('\n  '))
+  rng.note('process', () => `${plan.welcome}: ${describePlan(plan)}`)
   rng.note('asked', wishes.join(', '))
   const ends = new Ends()
   const start: StartDeviceServer = async (dispatch, platform, realTime) => {
     const path = join(folder, `socket-${sockets++}`)
-    const address = { path }
-    const listener = await DeviceListener.listen(dispatch, platform, {
-      address,
-      token,
-      realTime,
-      reconnectMs: 20,
-      openMs: 20,
-      onMessage: (transport, bytes) => transport.remote.post(bytes),
+    const liar = new LyingDevices(plan, !truthful)
+    await liar.listen(path)
+    ends.add(() => liar.close())
+    const transport = await connectDeviceServer(dispatch, platform, {
+      ...{ address: { path }, token, realTime, name: 'liar', reconnectMs: 20, openMs: 20 },
+      onMessage: (bytes) => transport.remote.post(bytes),
     })
-    ends.add(() => listener.close())
-    const accepted = listener.accept()
-    const liars = [first, ...others].map((plan) => new LyingDevices(plan, path, token))
-    for (const [i, liar] of liars.entries()) {
-      void liar.start(i > 0 || !truthful)
-      ends.add(() => liar.stop())
-    }
-    const transport = await Promise.race([accepted, setTimeout(500)])
-    if (transport === undefined) throw new IoreqError('ERR_DEVICE', 'no device process has connected')
     ends.add(pester(transport.remote, wishes))
     return transport
   }
@@ -219,28 +205,30 @@ async function lieToMachine(rng: Rng, all: HostileRuns): Promise<string | undefi
 }
 
 async function lieToProcess(rng: Rng, all: HostileRuns): Promise<string | undefined> {
-  const plan = drawPlan(rng, 'command', false)
+  const token = rng.pick(['', 'a token'])
+  const plans = Array.from({ length: 1 + rng.pick([0, 0, 1, 3, 30]) }, () => drawPlan(rng, 'command', false))
   const models = Array.from({ length: rng.between(1, 2) }, (_, i) => drawModel(rng, i))
-  rng.note('hypervisor', () => `${plan.welcome}: ${describePlan(plan)}`)
+  rng.note('hypervisors', () => plans.map(describePlan).join('\n  '))
   rng.note('models', models.map(({ text }) => text).join('\n  '))
-  const path = join(all.folder, `socket-${sockets++}`)
-  const hypervisor = new LyingHypervisor(plan)
-  await hypervisor.listen(path)
+  const address = { path: join(all.folder, `socket-${sockets++}`) }
   return all.watch(PATIENCE_SECONDS, async () => {
+    const service = await serveDevices({ address, token, reconnectMs: 30, openMs: 30 }, (server) => {
+      // Each machine has models of its own.
+      for (const { model } of models.splice(0)) server.attach(model)
+    })
+    const hypervisors = plans.map((plan) => new LyingHypervisor(plan, address.path, token))
     try {
-      const client = await connectDevices({ address: { path }, reconnectMs: 30 }, (server) => {
-        for (const { model } of models) server.attach(model)
-      })
-      await Promise.race([client.closed, setTimeout(20)])
-      await hypervisor.close()
-      const closed = await resolvesWithin(1, client.closed)
-      client.close()
-      if (!closed) return 'a device process does not see that its hypervisor has gone'
-    } catch (error) {
-      // A refusal, or nobody there: the documented errors.
-      if (!(error instanceof Error && error.name === 'IoreqError')) throw error
+      for (const hypervisor of hypervisors) void hypervisor.start().catch(() => undefined)
+      await setTimeout(20)
+      for (const hypervisor of hypervisors) hypervisor.stop()
+      for (let waited = 0; service.machines > 0; waited++) {
+        if (waited === 100) return 'a device process does not see that its hypervisor has gone'
+        // oxlint-disable-next-line no-await-in-loop -- until it does
+        await setTimeout(10)
+      }
     } finally {
-      await hypervisor.close()
+      for (const hypervisor of hypervisors) hypervisor.stop()
+      await service.close()
     }
     return undefined
   })

@@ -83,7 +83,7 @@ const COMMANDS: Readonly<Record<CommandFrame['kind'], Shape>> = {
   reset: { now: 'time' },
   settle: { call: 'number' },
   save: { call: 'number' },
-  restore: { call: 'number', state: 'state' },
+  restore: { call: 'number', now: 'time', state: 'state' },
   quiesce: { call: 'number', deadline: 'number' },
   resume: { now: 'time' },
   dmaDone: { call: 'number', ok: 'flag', bytes: 'bytes' },

@@ -1,18 +1,23 @@
 // Both ends of a device socket as they should not be: what a peer does is drawn before it begins, and then played.
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { decodeFrame, MAX_FRAME_BYTES, type Frame } from '@retrap/ioreq/host'
+import { decodeFrame, type Frame } from '@retrap/ioreq/host'
+import { encodeProtocolFrame, PROTOCOL_VERSION, type ProtocolFrame, ProtocolReader } from '@retrap/ioreq/protocol'
 import type { Rng } from '@retrap/tooling/soak'
 import { anyFrame, frameBytes, introduction } from './lying-frames.ts'
 
-const PACKET = { open: 1, accept: 2, refuse: 3, data: 4, ack: 5 } as const
-const HEADER_BYTES = 9
+const HEADER_BYTES = 8
+const LONGEST_FRAME = 1 << 20
+/** `welcome`: models for `@retrap/device`, and a session that goes on over another connection. */
+const FLAGS = 3
+const NOW = { lo: 0, hi: 0 }
 
-function packet(kind: number, word: number, bytes: Uint8Array, length = 5 + bytes.length): Uint8Array {
+/** A frame of the device protocol, right or wrong. */
+function wireFrame(code: number, seen: number, bytes: Uint8Array, length = HEADER_BYTES + bytes.length): Uint8Array {
   const out = Buffer.alloc(HEADER_BYTES + bytes.length)
   out.writeUInt32LE(length >>> 0, 0)
-  out[4] = kind
-  out.writeUInt32LE(word >>> 0, 5)
+  out.writeUInt16LE(code, 4)
+  out.writeUInt16LE(seen & 0xffff, 6)
   out.set(bytes, HEADER_BYTES)
   return out
 }
@@ -20,12 +25,13 @@ function packet(kind: number, word: number, bytes: Uint8Array, length = 5 + byte
 /** One act of a peer. */
 type Act =
   | { readonly what: 'send'; readonly bytes: Uint8Array; readonly times: number }
-  /** A packet that is wrong: its number, its length, its bytes, or where it ends. */
-  | { readonly what: 'misnumber'; readonly bytes: Uint8Array; readonly by: number }
+  /** A frame that is wrong: its count of what has arrived, its length, its bytes, or where it ends. */
+  | { readonly what: 'miscount'; readonly bytes: Uint8Array; readonly by: number }
   | { readonly what: 'raw'; readonly bytes: Uint8Array }
   | { readonly what: 'cut'; readonly bytes: Uint8Array; readonly keep: number; readonly goesOn: boolean }
   | { readonly what: 'dribble'; readonly bytes: Uint8Array }
-  | { readonly what: 'swap'; readonly first: Uint8Array; readonly second: Uint8Array }
+  /** What opens a connection, on one that is open. */
+  | { readonly what: 'greet'; readonly frame: ProtocolFrame }
   | { readonly what: 'ack'; readonly ahead: number }
   | { readonly what: 'pause' | 'resume' | 'end' | 'destroy' }
   | { readonly what: 'connect'; readonly resumes: boolean; readonly received: number; readonly keeps: boolean }
@@ -47,29 +53,31 @@ const REACTIONS = [
 /** What it does with a call: settle, save, quiesce, restore, drop. */
 const REPLIES = ['reply', 'reply', 'reply', 'reply twice', 'reply to another', 'nonsense', 'error', 'nothing'] as const
 
-/** How a connection begins. */
+/** How the connection of a hypervisor begins. */
 const OPENINGS = [
   'good',
   'wrong token',
   'no token',
   'no name',
-  'no JSON',
+  'another version',
   'too long',
   'resumes what there is not',
   'nothing',
-  'half a packet',
+  'half a frame',
   'noise',
   'a frame first',
 ] as const
 type Opening = (typeof OPENINGS)[number]
 
-/** How a hypervisor answers the opening of a device process. */
+/** How a device process answers the opening of a hypervisor. */
 const WELCOMES = [
   'accept',
   'accept',
   'accept',
   'accept',
   'accept too much',
+  'another version',
+  'declared devices',
   'refuse',
   'nothing',
   'noise',
@@ -99,7 +107,7 @@ export function drawPlan(rng: Rng, side: 'event' | 'command', truthful: boolean)
   for (let i = 0; i < count; i++) acts.push(drawAct(rng, side, truth))
   return {
     opening: truthful || rng.chance(1, 4) ? 'good' : rng.pick(OPENINGS),
-    welcome: rng.pick(WELCOMES),
+    welcome: truthful ? 'accept' : rng.pick(WELCOMES),
     acts,
     reactions: Array.from({ length: rng.between(1, 6) }, () => (lies() ? rng.pick(REACTIONS) : 'answer')),
     replies: Array.from({ length: rng.between(1, 4) }, () => (lies() ? rng.pick(REPLIES) : 'reply')),
@@ -114,17 +122,17 @@ function drawAct(rng: Rng, side: 'event' | 'command', truth: number): Act {
     case 0:
       return { what: 'wait', ms: rng.below(8) }
     case 1:
-      return { what: 'misnumber', bytes, by: rng.pick([0, -1, 2, 0x7fff_ffff, 0x8000_0000, 77]) }
+      return { what: 'miscount', bytes, by: rng.pick([0, -1, 2, 0x7fff, 0x8000, 77]) }
     case 2:
-      return { what: 'raw', bytes: rng.chance() ? rng.bytes(rng.below(64)) : badPacket(rng, bytes) }
+      return { what: 'raw', bytes: rng.chance() ? rng.bytes(rng.below(64)) : badFrame(rng, bytes) }
     case 3:
       return { what: 'cut', bytes, keep: rng.below(HEADER_BYTES + bytes.length), goesOn: rng.chance() }
     case 4:
       return { what: 'dribble', bytes: bytes.subarray(0, 300) }
     case 5:
-      return { what: 'swap', first: bytes, second: frameBytes(anyFrame(rng, side, truth)) }
+      return { what: 'greet', frame: rng.chance() ? welcomeOf('accept', rng.below(3)) : helloOf(rng.below(3), 0) }
     case 6:
-      return { what: 'ack', ahead: rng.pick([0, -1, 1, 1000, 0x8000_0000]) }
+      return { what: 'ack', ahead: rng.pick([0, -1, 1, 1000, 0x8000]) }
     case 7:
       return { what: rng.chance() ? 'pause' : 'resume' }
     case 8:
@@ -141,21 +149,20 @@ function drawAct(rng: Rng, side: 'event' | 'command', truth: number): Act {
   }
 }
 
-function badPacket(rng: Rng, bytes: Uint8Array): Uint8Array {
-  const kind = rng.chance() ? rng.pick([1, 2, 3, 5]) : rng.below(256)
-  const length = rng.pick([
-    5 + bytes.length,
-    0,
-    4,
-    5,
-    6,
-    MAX_FRAME_BYTES,
-    MAX_FRAME_BYTES + 5,
-    MAX_FRAME_BYTES + 10,
-    -1,
-  ])
-  return packet(kind, rng.below(100), bytes, length)
+function badFrame(rng: Rng, bytes: Uint8Array): Uint8Array {
+  const code = rng.chance() ? rng.pick([1, 2, 15, 32, 64, 65, 66]) : rng.below(0x1_0000)
+  const length = rng.pick([HEADER_BYTES + bytes.length, 0, 4, 7, 8, 9, LONGEST_FRAME, LONGEST_FRAME + 8, -8])
+  return wireFrame(code, rng.below(100), bytes, length)
 }
+
+const helloOf = (session: number, received: number, version = PROTOCOL_VERSION): ProtocolFrame => ({
+  ...{ kind: 'hello', version, flags: 1, session: { lo: session, hi: 1 }, received, now: NOW },
+})
+
+const welcomeOf = (how: Plan['welcome'], received: number): ProtocolFrame => ({
+  ...{ kind: 'welcome', version: how === 'another version' ? 4 : PROTOCOL_VERSION, name: 'liar', session: NOW },
+  ...{ flags: how === 'declared devices' ? 1 : FLAGS, received: how === 'accept too much' ? 1000 : received },
+})
 
 /** A plan in a few words. */
 export function describePlan({ opening, acts, reactions, replies, acknowledges }: Plan): string {
@@ -177,14 +184,12 @@ function frameName(bytes: Uint8Array): string {
   }
 }
 
-/** What both sides have in common: a socket, numbers of packets, and a plan. */
+/** What both sides have in common: a socket, counts of frames, and a plan. */
 class Player {
   protected readonly plan: Plan
   protected socket?: Socket
-  protected sent = 0
   protected received = 0
   protected isStopped = false
-  #rest = Buffer.alloc(0)
 
   constructor(plan: Plan) {
     this.plan = plan
@@ -192,38 +197,36 @@ class Player {
 
   protected use(socket: Socket): void {
     this.socket = socket
-    this.#rest = Buffer.alloc(0)
+    const reader = new ProtocolReader()
     socket.on('error', () => undefined)
-    socket.on('data', (bytes) => this.#push(bytes))
+    socket.on('data', (bytes) => reader.push(Uint8Array.from(bytes), ({ frame }) => this.#take(frame)))
   }
 
-  #push(bytes: Uint8Array): void {
-    this.#rest = Buffer.concat([this.#rest, bytes])
-    while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readUInt32LE(0)) {
-      const end = 4 + this.#rest.readUInt32LE(0)
-      const [kind, word, body] = [this.#rest[4] ?? 0, this.#rest.readUInt32LE(5), this.#rest.subarray(9, end)]
-      this.#rest = this.#rest.subarray(end)
-      if (kind === PACKET.data) {
-        this.received = word
-        if (this.plan.acknowledges) this.write(packet(PACKET.ack, word, new Uint8Array(0)))
-        this.heard(decodeFrame(body))
-      } else this.handshake(kind, word, body)
-    }
+  #take(frame: ProtocolFrame): void {
+    if (frame.kind !== 'model') return this.greeted(frame)
+    this.received++
+    if (this.plan.acknowledges) this.put({ kind: 'ack' })
+    this.heard(decodeFrame(frame.bytes))
   }
 
   /** A frame from the other side. */
   protected heard(_frame: Frame): void {}
-  /** Another packet from the other side. */
-  protected handshake(_kind: number, _word: number, _body: Uint8Array): void {}
-  /** A further connection, where this side makes them. */
+  /** Another frame of the protocol. */
+  protected greeted(_frame: ProtocolFrame): void {}
+  /** Another connection. */
   protected reconnect(_resumes: boolean, _received: number, _keeps: boolean): void {}
+
+  protected put(frame: ProtocolFrame): void {
+    this.write(encodeProtocolFrame(frame, this.received))
+  }
 
   protected write(bytes: Uint8Array): void {
     if (this.socket?.writable === true) this.socket.write(bytes)
   }
 
-  protected data(bytes: Uint8Array): Uint8Array {
-    return packet(PACKET.data, ++this.sent, bytes)
+  /** A frame of models. @param ahead - what it counts too much */
+  protected data(bytes: Uint8Array, ahead = 0): Uint8Array {
+    return encodeProtocolFrame({ kind: 'model', bytes }, this.plan.acknowledges ? this.received + ahead : 0)
   }
 
   /** Plays the plan, a few acts for each turn of the event loop. */
@@ -242,8 +245,8 @@ class Player {
       case 'send':
         for (let i = 0; i < act.times; i++) this.write(this.data(act.bytes))
         return
-      case 'misnumber':
-        return this.write(packet(PACKET.data, this.sent + act.by, act.bytes))
+      case 'miscount':
+        return this.write(this.data(act.bytes, act.by))
       case 'raw':
         return this.write(act.bytes)
       case 'cut':
@@ -253,13 +256,10 @@ class Player {
       case 'dribble':
         for (const byte of this.data(act.bytes)) this.write(Uint8Array.of(byte))
         return
-      case 'swap': {
-        const first = this.data(act.first)
-        this.write(this.data(act.second))
-        return this.write(first)
-      }
+      case 'greet':
+        return this.put(act.frame)
       case 'ack':
-        return this.write(packet(PACKET.ack, this.received + act.ahead, new Uint8Array(0)))
+        return this.write(wireFrame(1, this.received + act.ahead, new Uint8Array(0)))
       case 'pause':
       case 'resume':
         this.socket?.[act.what]()
@@ -283,60 +283,49 @@ class Player {
   }
 }
 
-let sessions = 0
-
 /** A device process that lies to its hypervisor. */
 export class LyingDevices extends Player {
-  readonly #path: string
-  readonly #token: string
-  readonly #session = `liar ${sessions++}`
-  readonly #older: Socket[] = []
+  readonly #ends: boolean
+  readonly #server: Server
+  #connections = 0
   #requests = 0
   #calls = 0
 
-  constructor(plan: Plan, path: string, token: string) {
+  /** @param ends - whether it leaves when it has done all */
+  constructor(plan: Plan, ends: boolean) {
     super(plan)
-    this.#path = path
-    this.#token = token
+    this.#ends = ends
+    const allowHalfOpen = plan.acts.length % 2 === 0
+    this.#server = createServer({ allowHalfOpen }, (socket) => {
+      this.use(socket)
+      this.#connections++
+    })
   }
 
-  /** Connects, opens, and plays. @param ends - whether it leaves when it has done all */
-  async start(ends: boolean): Promise<void> {
-    this.#connect(false, 0)
-    // What is written before would be lost with a socket that is destroyed.
-    await new Promise((resolve) => this.socket?.once('connect', resolve).once('close', resolve))
-    await this.play()
-    if (ends) this.stop()
+  listen(path: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject).listen(path, resolve)
+    })
   }
 
-  #connect(resumes: boolean, received: number): void {
-    this.use(createConnection({ path: this.#path, allowHalfOpen: this.plan.acts.length % 2 === 0 }))
-    this.#open(resumes, received)
+  protected override greeted(frame: ProtocolFrame): void {
+    if (frame.kind !== 'hello') return
+    const { welcome } = this.plan
+    if (welcome === 'nothing') return
+    if (welcome === 'noise') return this.write(Buffer.alloc(64, 0xee))
+    if (welcome === 'cut') return void this.socket?.destroy()
+    if (welcome === 'refuse') return this.put({ kind: 'bye', why: 'no' })
+    // A connection that is made again is taken as it should be, every second time.
+    const goesOn = this.#connections > 1 && this.#connections % 2 === 0
+    this.put({ ...welcomeOf(welcome, this.received), ...(goesOn && { session: frame.session }) } as ProtocolFrame)
+    if (this.#connections > 1) return
+    void this.play()
+      .catch(() => undefined)
+      .then(() => this.#ends && this.stop())
   }
 
-  #open(resumes: boolean, received: number): void {
-    const { opening } = this.plan
-    const fields: Record<string, unknown> = { session: this.#session, name: 'liar', token: this.#token, resumes }
-    if (opening === 'wrong token') fields['token'] = `${this.#token}x`
-    if (opening === 'no token') delete fields['token']
-    if (opening === 'no name') fields['name'] = [1]
-    if (opening === 'resumes what there is not') fields['resumes'] = true
-    const text = opening === 'no JSON' ? '{"session":' : JSON.stringify(fields)
-    const bytes = packet(PACKET.open, received, Buffer.from(opening === 'too long' ? text.padEnd(20_000) : text))
-    if (opening === 'nothing') return
-    if (opening === 'noise') return this.write(Buffer.alloc(64, 0xee))
-    if (opening === 'half a packet') return this.write(bytes.subarray(0, 20))
-    if (opening === 'a frame first') this.write(this.data(frameBytes({ kind: 'powerOff' })))
-    this.write(bytes)
-  }
-
-  protected override reconnect(resumes: boolean, received: number, keeps: boolean): void {
-    // A second OPEN on a connection, or a second connection of a session.
-    if (keeps && resumes) return this.#open(resumes, received)
-    if (keeps && this.socket !== undefined) this.#older.push(this.socket)
-    else this.socket?.destroy()
-    if (!resumes) this.sent = 0
-    this.#connect(resumes, resumes ? this.received : received)
+  protected override reconnect(): void {
+    this.socket?.destroy()
   }
 
   protected override heard(frame: Frame): void {
@@ -397,52 +386,68 @@ export class LyingDevices extends Player {
     }
   }
 
-  override stop(): void {
-    super.stop()
-    for (const socket of this.#older) socket.destroy()
-  }
-}
-
-/** A hypervisor that lies to its device processes. */
-export class LyingHypervisor extends Player {
-  readonly #server: Server
-  #connections = 0
-
-  constructor(plan: Plan) {
-    super(plan)
-    this.#server = createServer((socket) => {
-      this.use(socket)
-      this.#connections++
-    })
-  }
-
-  listen(path: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject).listen(path, resolve)
-    })
-  }
-
-  protected override handshake(kind: number): void {
-    if (kind !== PACKET.open) return
-    const { welcome } = this.plan
-    // A connection that is made again is taken as it should be.
-    if (welcome === 'nothing') return
-    if (welcome === 'noise') return this.write(Buffer.alloc(64, 0xee))
-    if (welcome === 'cut') return void this.socket?.destroy()
-    if (welcome === 'refuse') return this.write(packet(PACKET.refuse, 0, Buffer.from('no')))
-    this.write(packet(PACKET.accept, welcome === 'accept' ? 0 : 1000, new Uint8Array(0)))
-    if (this.#connections > 1) return
-    const hello = { kind: 'hello', version: 3, vcpus: 2, realTime: true, now: { lo: 0, hi: 0 } } as const
-    if (this.plan.acts.length % 4 !== 0) this.write(this.data(frameBytes(hello)))
-    void this.play().catch(() => undefined)
-  }
-
-  protected override reconnect(): void {
-    this.socket?.destroy()
-  }
-
   async close(): Promise<void> {
     this.stop()
     await new Promise((resolve) => this.#server.close(resolve))
+  }
+}
+
+let sessions = 0
+
+/** A hypervisor that lies to its device processes. */
+export class LyingHypervisor extends Player {
+  readonly #path: string
+  readonly #token: string
+  readonly #older: Socket[] = []
+  #session = sessions++
+  #attempt = 0
+
+  constructor(plan: Plan, path: string, token: string) {
+    super(plan)
+    this.#path = path
+    this.#token = token
+  }
+
+  /** Connects, opens, and plays. */
+  async start(): Promise<void> {
+    this.#connect(0)
+    // What is written before would be lost with a socket that is destroyed.
+    await new Promise((resolve) => this.socket?.once('connect', resolve).once('close', resolve))
+    const hello = { kind: 'hello', version: 3, vcpus: 2, realTime: true, now: NOW } as const
+    if (this.plan.acts.length % 4 !== 0) this.write(this.data(frameBytes(hello)))
+    await this.play()
+  }
+
+  #connect(received: number): void {
+    this.use(createConnection({ path: this.#path, allowHalfOpen: this.plan.acts.length % 2 === 0 }))
+    this.#open(received)
+  }
+
+  #open(received: number): void {
+    const { opening } = this.plan
+    const token = opening === 'wrong token' ? `${this.#token}x` : opening === 'no token' ? '' : this.#token
+    const name = opening === 'no name' ? '' : opening === 'too long' ? 'liar'.padEnd(20_000) : 'liar'
+    const bytes = encodeProtocolFrame({ kind: 'introduce', name, token, attempt: ++this.#attempt })
+    if (opening === 'nothing') return
+    if (opening === 'noise') return this.write(Buffer.alloc(64, 0xee))
+    if (opening === 'half a frame') return this.write(bytes.subarray(0, 20))
+    if (opening === 'a frame first') this.write(this.data(frameBytes({ kind: 'powerOff' })))
+    this.write(bytes)
+    const count = opening === 'resumes what there is not' ? 1 : received
+    this.put(helloOf(this.#session, count, opening === 'another version' ? 4 : PROTOCOL_VERSION))
+  }
+
+  protected override reconnect(resumes: boolean, received: number, keeps: boolean): void {
+    // A second opening on a connection, or a second connection of a session.
+    if (keeps && resumes) return this.#open(received)
+    if (keeps && this.socket !== undefined) this.#older.push(this.socket)
+    else this.socket?.destroy()
+    if (!resumes) this.#session = sessions++
+    this.#connect(resumes ? this.received : received)
+  }
+
+  override stop(): void {
+    super.stop()
+    for (const socket of this.#older) socket.destroy()
   }
 }

@@ -1,7 +1,7 @@
 import { DeterministicClock, type HvmError, X86Domain, type X86Vcpu } from '../../src/index.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DeviceListener, connectDevices, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { connectDeviceServer, serveDevices, startDeviceWorker } from '@retrap/ioreq/host/node'
 import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import type { IoreqServer } from '@retrap/ioreq'
@@ -451,21 +451,16 @@ async function inWorker(domain: X86Domain): Promise<Far> {
 async function bySocket(domain: X86Domain): Promise<Far> {
   const devices = new Devices()
   const address = { path: join(tmpdir(), `retrap-chaos-${process.pid}-${Math.random().toString(36).slice(2)}.sock`) }
-  const listener = await DeviceListener.listen(domain.dispatch, domain.platform, {
-    address,
-    token: 'chaos',
-    realTime: false,
-  })
-  const accepted = listener.accept()
   const gate = { open: false, opened: (): void => undefined, closed: Promise.resolve() }
   const later = async <T>(value: T): Promise<T> => {
     if (!gate.open) await gate.closed
     return value
   }
-  const client = await connectDevices({ address, token: 'chaos', name: 'far' }, (server) =>
-    server.attach(devices.model(later)),
-  )
-  const { remote } = await accepted
+  const token = 'chaos'
+  const service = await serveDevices({ address, token }, (server) => server.attach(devices.model(later)))
+  const { remote } = await connectDeviceServer(domain.dispatch, domain.platform, {
+    ...{ address, token, name: 'far', realTime: false },
+  })
   await remote.ready
   domain.addServer({ remote, close: () => undefined })
   const open = (wide: boolean): void => {
@@ -479,9 +474,6 @@ async function bySocket(domain: X86Domain): Promise<Far> {
     server: remote.server,
     open,
     wait: turn,
-    close: async () => {
-      await listener.close()
-      client.close()
-    },
+    close: () => service.close(),
   }
 }

@@ -3,7 +3,7 @@ import { IoreqError } from '../../errors.ts'
 import type { DevicePlatform } from '../index.ts'
 import { type DialHint, Dialer, type DialOptions } from './dialer.ts'
 import type { DeviceDirectory } from './discovery/directory.ts'
-import { reconnectMsOf } from './packet-socket.ts'
+import { timeOf } from '../frames.ts'
 import { SocketTransport } from './socket-transport.ts'
 
 /** How a machine finds models on another host; see {@link connectDeviceServer}. */
@@ -41,28 +41,26 @@ function connect(
   options: DeviceServerConnection,
   hint?: DialHint,
 ): Promise<SocketTransport> {
-  const { name, realTime, mayOverlap } = options
+  const { name, realTime = true, mayOverlap } = options
   const first = Promise.withResolvers<SocketTransport>()
   let transport: SocketTransport | null = null
   const dialer = new Dialer(options, {
     name,
+    realTime,
     ...(hint !== undefined && { hint }),
-    received: () => transport?.received ?? 0,
-    connected: (packets, received) => {
+    now: () => timeOf(platform.clock),
+    onFrame: (frame) => transport?.receive(frame),
+    opened: () => {
       // Nothing of it is in the domain before there is somebody to serve it.
-      transport ??= new SocketTransport(dispatch, platform, {
-        name,
-        reconnectMs: reconnectMsOf(options),
-        ...(realTime !== undefined && { realTime }),
+      transport ??= new SocketTransport(dispatch, platform, dialer.link, {
+        ...{ name, realTime },
         ...(mayOverlap !== undefined && { mayOverlap }),
         ...(options.onMessage && { onMessage: options.onMessage.bind(options) }),
-        redial: () => dialer.dial(),
         onClosed: () => dialer.close(),
       })
-      transport.connect(packets, received)
       first.resolve(transport)
     },
-    ended: (_how, error) => {
+    ended: (error) => {
       transport?.remote.failed(error)
       first.reject(error)
     },

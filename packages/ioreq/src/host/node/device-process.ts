@@ -1,8 +1,11 @@
-import { text } from 'node:stream/consumers'
-import { connectDevices } from './client.ts'
-import type { SocketAddress } from './packet-socket.ts'
-import { attachModules } from './modules.ts'
+import { Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
+import { FramedServer } from '../framed-server.ts'
+import { ServerLink } from '../protocol/link.ts'
+import { awaitOpening, FrameSocket } from './frame-socket.ts'
+import { attachModules } from './modules.ts'
+import { DEVICE_FD } from './program-group.ts'
+import { fromModelFrame, toModelFrame } from './socket-transport.ts'
 
 /** How often the watcher looks. */
 const INTERVAL_MS = 250
@@ -10,8 +13,7 @@ const INTERVAL_MS = 250
 /** The watcher's program: a thread of its own, as a model may never return to its event loop. */
 const PROGRAM = `
   const { workerData } = require('node:worker_threads')
-  const { rmSync } = require('node:fs')
-  const { parent, folder, interval } = workerData
+  const { parent, interval } = workerData
   const alive = () => {
     if (process.ppid !== parent) return false
     try {
@@ -22,44 +24,44 @@ const PROGRAM = `
     }
   }
   setInterval(() => {
-    if (alive()) return
-    try {
-      if (folder !== null) rmSync(folder, { recursive: true, force: true })
-    } finally {
-      process.kill(process.pid, 'SIGKILL')
-    }
+    if (!alive()) process.kill(process.pid, 'SIGKILL')
   }, interval)
 `
 
-/**
- * Ends this process when its parent has gone, even while it is busy.
- *
- * @param parent - process ID of the parent
- * @param folder - removed at that end; null: none
- */
-function endWithParent(parent: number, folder: string | null): void {
+/** Ends this process when its parent has gone, even while it is busy. */
+function endWithParent(parent: number): void {
   const watcher = new Worker(PROGRAM, {
     eval: true,
-    workerData: { parent, folder, interval: INTERVAL_MS },
+    workerData: { parent, interval: INTERVAL_MS },
     execArgv: [],
     stdin: false,
   })
   watcher.unref()
 }
 
-// The program of a device process; see startDeviceProcess. Its task comes as JSON on standard input.
-const task = JSON.parse(await text(process.stdin)) as {
-  readonly address: SocketAddress
-  readonly token: string
+// The program of a device process; see startDeviceProcess. Its task is its only argument, as JSON.
+const { name, modules, parent } = JSON.parse(process.argv[2] ?? '') as {
   readonly name: string
   readonly modules: readonly string[]
   /** Process ID of the hypervisor. */
   readonly parent: number
-  /** The folder of the socket: the hypervisor removes it, or this process where the hypervisor has been killed. */
-  readonly folder: string
 }
-endWithParent(task.parent, task.folder)
-const client = await connectDevices(task, (server) => attachModules(server, task.modules))
-const error = await client.closed
-if (error !== null) console.error(`retrap devices ${task.name}: ${error.message}`)
-process.exit(error === null ? 0 : 1)
+endWithParent(parent)
+const end = (error: Error | null): void => {
+  if (error !== null) console.error(`retrap devices ${name}: ${error.message}`)
+  process.exit(error === null ? 0 : 1)
+}
+const frames = new FrameSocket(new Socket({ fd: DEVICE_FD }))
+const link = new ServerLink(name, {
+  onFrame: (frame) => framed.receive(fromModelFrame(frame)),
+  onFailed: (error) => end(link.hasSaidBye ? null : error),
+})
+const framed = new FramedServer((frame) => link.send(toModelFrame(frame)), { name })
+// A hypervisor that is gone is no fault of the models.
+frames.onEnd = end
+awaitOpening(frames, ({ hello, rest }) => {
+  frames.onBytes = (bytes) => link.receive(bytes)
+  link.connect(frames, hello)
+  link.receive(rest)
+  void framed.server.attachAll((server) => attachModules(server, modules))
+})

@@ -8,7 +8,7 @@ import { timeOf } from '../frames.ts'
 import { ProtocolDevices, type ProtocolDevicesOptions } from '../protocol/index.ts'
 import { ProtocolEnd, type ProtocolEndOptions } from '../protocol/protocol-end.ts'
 import type { DevicePlatform } from '../index.ts'
-import type { SocketAddress } from './packet-socket.ts'
+import type { SocketAddress } from './frame-socket.ts'
 import { FramePump } from './frame-pump.ts'
 import { ProgramGroup } from './program-group.ts'
 

@@ -1,8 +1,10 @@
-import { randomUUID } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { createConnection, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { IoreqError } from '../../errors.ts'
-import { OPEN_MS, PacketSocket, reconnectMsOf, REFUSED, type SocketAddress, TLS_ALIVE_MS } from './packet-socket.ts'
+import type { ProtocolFrame } from '../protocol/frame-table.ts'
+import { MachineLink, type MachineLinkOptions, randomSession } from '../protocol/link.ts'
+import { FrameSocket, OPEN_MS, reconnectMsOf, type SocketAddress, TLS_ALIVE_MS } from './frame-socket.ts'
 import { fingerprintOf, isTlsRefusal, tlsConnect, type TlsIdentity } from './tls.ts'
 import { identityOf, type WatchedTlsFiles } from './watched-tls.ts'
 
@@ -25,9 +27,6 @@ export interface DialOptions {
   readonly aliveMs?: number
 }
 
-/** Why there will be no further attempt. */
-export type DialEnd = 'unreachable' | 'refused' | 'restarted' | 'ended'
-
 /** An address that may be wrong: the first connection has one attempt. */
 export interface DialHint {
   /** A name that the other end's certificate must have, unless the identity has others. */
@@ -37,34 +36,33 @@ export interface DialHint {
 }
 
 /** The session that a {@link Dialer} connects. */
-export interface DialedSession {
-  /** Names this end to the other one. */
+export interface DialedSession extends Pick<MachineLinkOptions, 'realTime' | 'now' | 'onFrame'> {
+  /** Names the machine to the other end. */
   readonly name: string
   /** Where the address was found by a hint of others. */
   readonly hint?: DialHint
-  /** Number of the last frame that has arrived. */
-  received(): number
-  /** Goes on over a new connection. May throw: there is no further attempt then. */
-  connected(packets: PacketSocket, peerReceived: number): void
+  /** There is a connection, the first or another one. May throw: there is no further attempt then. */
+  opened(): void
   /** There will be no further attempt. */
-  ended(how: DialEnd, error: Error): void
+  ended(error: IoreqError): void
 }
 
 /** Between two attempts, in milliseconds: doubled each time, so that a peer that returns is not overrun. */
 const RETRY_MS = 50
 const MOST_RETRY_MS = 1000
 
-/** Connects a session, and connects it again when the connection has been lost. */
+/** Connects a machine to a server of models, and connects it again when the connection has been lost. */
 export class Dialer {
+  /** The machine's end of the session. */
+  readonly link: MachineLink
   readonly #options: DialOptions
   readonly #session: DialedSession
-  readonly #id = randomUUID()
   #attempt = 0
-  #wasOpen = false
   #lostAt = 0
   #retryMs = RETRY_MS
   #ended = false
-  #packets: PacketSocket | null = null
+  /** A connection on which the other end has not said `welcome`. */
+  #pending: FrameSocket | null = null
   #timer: NodeJS.Timeout | undefined
   /** Why the last attempt failed. */
   #why = ''
@@ -75,32 +73,43 @@ export class Dialer {
       throw new IoreqError('ERR_INVALID', `TLS at ${options.address.path}: expected a host and a port`)
     this.#options = options
     this.#session = session
-  }
-
-  /** Whether there has been a connection. */
-  get wasOpen(): boolean {
-    return this.#wasOpen
+    this.link = new MachineLink({
+      // A session is not to be guessed.
+      session: randomSession(() => randomInt(2 ** 32)),
+      ...{ realTime: session.realTime, hostsModels: true },
+      now: () => session.now(),
+      onFrame: (frame) => session.onFrame(frame),
+      onOpen: () => this.#opened(),
+      onFailed: (error) => this.#failed(error),
+    })
   }
 
   /** Begins, at first and after a connection was lost. */
   dial(): void {
     this.#lostAt = performance.now()
     this.#retryMs = RETRY_MS
-    if (this.#wasOpen) this.#retry()
+    if (this.link.isOpen) this.#retry()
     else this.#connect()
   }
 
-  /** Makes no further attempt. */
+  /** Ends the session, and makes no further attempt. */
   close(): void {
     this.#ended = true
     clearTimeout(this.#timer)
-    this.#packets?.socket.destroy()
+    this.#pending?.socket.destroy()
+    this.link.close()
   }
 
-  #end(how: DialEnd, error: Error): void {
+  #end(error: IoreqError): void {
     if (this.#ended) return
     this.close()
-    this.#session.ended(how, error)
+    this.#session.ended(error)
+  }
+
+  /** The link is over: the other end has refused the machine, or ended the session, or does not keep to the protocol. */
+  #failed(error: IoreqError): void {
+    const isRefusal = this.link.hasSaidBye && !this.link.isOpen
+    this.#end(isRefusal ? new IoreqError('ERR_PERMISSION', `${this.#where} refused: ${error.message}`) : error)
   }
 
   get #reconnectMs(): number {
@@ -109,49 +118,48 @@ export class Dialer {
 
   #connect(): void {
     if (this.#ended) return
-    const {
-      tls,
-      token = '',
-      openMs = Math.min(OPEN_MS, this.#reconnectMs / 4),
-      aliveMs = tls === undefined ? 0 : TLS_ALIVE_MS,
-    } = this.#options
+    const { tls, token = '', openMs = Math.min(OPEN_MS, this.#reconnectMs / 4) } = this.#options
     let socket: Socket
     try {
       socket = this.#socket()
     } catch (error) {
-      return this.#end('refused', error as Error)
+      return this.#end(error as IoreqError)
     }
-    const packets = new PacketSocket(socket)
-    this.#packets = packets
-    packets.openWithin(Math.max(RETRY_MS, Math.min(openMs, this.#lostAt + this.#reconnectMs - performance.now())))
+    const frames = new FrameSocket(socket)
+    this.#pending = frames
+    frames.openWithin(Math.max(RETRY_MS, Math.min(openMs, this.#lostAt + this.#reconnectMs - performance.now())))
     const { name, hint } = this.#session
     socket.on('error', (error) => {
       this.#why = error.message
       // A certificate that is not trusted fails at once. Later another host may have answered: the right one has time to return.
-      if (tls !== undefined && !this.#wasOpen && isTlsRefusal(error))
-        this.#end('refused', new IoreqError('ERR_PERMISSION', `no TLS connection to ${this.#where}: ${error.message}`))
+      if (tls !== undefined && !this.link.isOpen && isTlsRefusal(error))
+        this.#end(new IoreqError('ERR_PERMISSION', `no TLS connection to ${this.#where}: ${error.message}`))
     })
-    packets.onEnd = (error) => (error === null ? this.#retry() : this.#end('refused', error))
-    packets.onRefuse = (why, code) => this.#refused(why, code)
-    packets.onAccept = (received) => {
-      this.#wasOpen = true
-      this.#packets = null
-      if (aliveMs > 0) packets.keepAlive(aliveMs)
-      try {
-        this.#session.connected(packets, received)
-      } catch (error) {
-        packets.socket.destroy()
-        this.#end('refused', error as Error)
-      }
+    frames.onBytes = (bytes) => this.link.receive(bytes)
+    frames.onEnd = () => {
+      const wasConnected = this.link.isConnected
+      this.link.disconnected(frames)
+      if (wasConnected) this.dial()
+      else this.#retry()
     }
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
-      if (hint !== undefined && !this.#wasOpen && fingerprintOf(socket as TLSSocket) !== hint.fingerprint) {
+      if (hint !== undefined && !this.link.isOpen && fingerprintOf(socket as TLSSocket) !== hint.fingerprint) {
         const what = `${this.#where} has another certificate than was announced`
-        return this.#end('refused', new IoreqError('ERR_PERMISSION', what))
+        return this.#end(new IoreqError('ERR_PERMISSION', what))
       }
-      const attempt = ++this.#attempt
-      packets.open({ session: this.#id, name, token, resumes: this.#wasOpen, attempt }, this.#session.received())
+      this.#why = 'it has closed the connection without a word: is the same version of retrap at both ends?'
+      const introduction: ProtocolFrame<'introduce'> = { kind: 'introduce', name, token, attempt: ++this.#attempt }
+      this.link.connect(frames, introduction)
     })
+  }
+
+  #opened(): void {
+    const { tls, aliveMs = tls === undefined ? 0 : TLS_ALIVE_MS } = this.#options
+    this.#why = ''
+    this.#pending?.opened()
+    if (aliveMs > 0) this.#pending?.keepAlive(aliveMs, this.link)
+    this.#pending = null
+    this.#session.opened()
   }
 
   #socket(): Socket {
@@ -168,24 +176,15 @@ export class Dialer {
     return 'path' in address ? address.path : `${address.host ?? '127.0.0.1'}:${address.port}`
   }
 
-  #refused(why: string, code: number): void {
-    if (code === REFUSED.oldAttempt) return
-    if (code === REFUSED.unknownSession) {
-      const what = `${this.#where} does not know this session: it was started anew, and what its end held is lost`
-      this.#end('restarted', new IoreqError('ERR_DEVICE', what))
-    } else if (code === REFUSED.endedSession) this.#end('ended', new IoreqError('ERR_DEVICE', why))
-    else this.#end('refused', new IoreqError('ERR_PERMISSION', `${this.#where} refused: ${why}`))
-  }
-
   #retry(): void {
     if (this.#ended) return
-    const isHint = this.#session.hint !== undefined && !this.#wasOpen
-    if (isHint || performance.now() - this.#lostAt > this.#reconnectMs) {
+    const wasOpen = this.link.isOpen
+    if ((this.#session.hint !== undefined && !wasOpen) || performance.now() - this.#lostAt > this.#reconnectMs) {
       const why = this.#why === '' ? '' : ` (${this.#why})`
-      const what = this.#wasOpen
+      const what = wasOpen
         ? `the connection was lost and not made again within ${this.#reconnectMs} ms`
         : `${this.#where} cannot be reached`
-      this.#end('unreachable', new IoreqError(this.#wasOpen ? 'ERR_DEVICE' : 'ERR_NOT_FOUND', `${what}${why}`))
+      this.#end(new IoreqError(wasOpen ? 'ERR_DEVICE' : 'ERR_NOT_FOUND', `${what}${why}`))
       return
     }
     this.#timer = setTimeout(() => this.#connect(), this.#retryMs)

@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-export { connectDevices } from './client.ts'
 export {
   connectDeviceServer,
   connectDiscovered,
@@ -23,10 +22,9 @@ export {
   openDeviceModel,
   startDeviceProgram,
 } from './device-program.ts'
-export { DeviceListener } from './listener.ts'
 export { importModels } from './modules.ts'
-export type { ListenOptions } from './packet-listener.ts'
-export type { SocketAddress } from './packet-socket.ts'
+export type { ListenOptions } from './frame-listener.ts'
+export type { SocketAddress } from './frame-socket.ts'
 export { startDeviceProcess } from './process.ts'
 export { startDeviceWorker } from './process.ts'
 export { DeviceService, serveDeviceModules, serveDevices, type DeviceServiceOptions } from './service.ts'

@@ -1,81 +1,86 @@
 import { spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
+import { timeOf } from '../frames.ts'
 import type { DevicePlatform } from '../index.ts'
+import { MachineLink, randomSession } from '../protocol/link.ts'
 import type { SharedTransportOptions } from '../shared-transport.ts'
-import { DeviceListener, type DeviceListenerOptions } from './listener.ts'
+import { FrameSocket } from './frame-socket.ts'
+import { DEVICE_FD } from './program-group.ts'
 import { programOf, sourceFlags } from './programs.ts'
-import type { SocketTransport } from './socket-transport.ts'
+import { SocketTransport } from './socket-transport.ts'
 import { Worker } from 'node:worker_threads'
 import { SharedTransport } from '../shared-transport.ts'
 
 /** The options of {@link startDeviceProcess}. */
-export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'reconnectMs' | 'realTime' | 'mayOverlap'> {
-  /** Names the server. */
-  readonly name: string
+export interface DeviceProcessOptions extends Pick<SharedTransportOptions, 'name' | 'realTime' | 'mayOverlap'> {
   /** Modules whose exported device models the process runs: URLs, as `import` takes them. */
   readonly modules: readonly string[]
   /** Takes what the models send to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
-  /** Default: a Unix socket of its own, or a named pipe on Windows. */
-  readonly address?: DeviceListenerOptions['address']
 }
 
+/** Time to learn how a process has ended that has closed its socket. */
+const ENDED_MS = 1000
+
 /**
- * Runs device models in a Node process of their own, connected by a socket. A process that ends fails its server; a
- * server that is closed ends its process.
+ * Runs device models in a Node process of their own, which speaks the device protocol on descriptor 3. A process that ends fails
+ * its server; a server that is closed ends its process.
+ *
+ * @throws IoreqError `ERR_DEVICE` for a process that ends before its models are loaded, `ERR_NO_SPACE` where the domain has no
+ *   room for a server
  */
 export async function startDeviceProcess(
   dispatch: IoDispatch,
   platform: DevicePlatform,
   options: DeviceProcessOptions,
 ): Promise<SocketTransport> {
-  const token = randomUUID()
-  const folder = await mkdtemp(join(tmpdir(), 'retrap-devices-'))
-  const path = process.platform === 'win32' ? `\\\\.\\pipe\\retrap-${token}` : join(folder, 'socket')
-  const listener = await DeviceListener.listen(dispatch, platform, {
-    address: options.address ?? { path },
-    token,
-    ...(options.reconnectMs !== undefined && { reconnectMs: options.reconnectMs }),
-    ...(options.realTime !== undefined && { realTime: options.realTime }),
-    ...(options.mayOverlap !== undefined && { mayOverlap: options.mayOverlap }),
-    onMessage: (_transport, bytes) => options.onMessage?.(bytes),
-  })
+  const { name, modules, realTime = true, mayOverlap } = options
   const program = fileURLToPath(programOf('device-process', import.meta.url))
-  const child = spawn(process.execPath, [...sourceFlags(import.meta.url), program], {
-    // The token is not for the command line, which others can read.
-    stdio: ['pipe', 'inherit', 'inherit'],
+  const task = JSON.stringify({ name, modules, parent: process.pid })
+  const child = spawn(process.execPath, [...sourceFlags(import.meta.url), program, task], {
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
   })
-  child.stdin.on('error', () => {})
-  const { name, modules } = options
-  const { pid: parent } = process
-  child.stdin.end(JSON.stringify({ address: listener.address, token, name, modules, parent, folder }))
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
     child.once('exit', (code, signal) => resolve(`ended with ${code ?? signal}`))
   })
-  const clean = async (): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
-    await listener.close()
-    await rm(folder, { recursive: true, force: true })
+  const first = Promise.withResolvers<SocketTransport>()
+  let transport: SocketTransport | undefined
+  const failed = (error: IoreqError): void => {
+    child.kill('SIGKILL')
+    transport?.remote.failed(error)
+    first.reject(error)
   }
-  const first = await Promise.race([listener.accept(), ended])
-  if (typeof first === 'string') {
-    await clean()
-    throw new IoreqError('ERR_DEVICE', `the process of server ${options.name} ${first}`)
-  }
-  void ended.then((how) => {
-    first.remote.failed(new IoreqError('ERR_DEVICE', `the process of server ${options.name} ${how}`))
-    return clean()
+  const gone = (how: string): void => failed(new IoreqError('ERR_DEVICE', `the process of server ${name} ${how}`))
+  void ended.then(gone)
+  const link = new MachineLink({
+    ...{ session: randomSession(), realTime, hostsModels: true },
+    now: () => timeOf(platform.clock),
+    onFrame: (frame) => transport?.receive(frame),
+    onFailed: failed,
+    onOpen: () => {
+      transport = new SocketTransport(dispatch, platform, link, {
+        ...{ name, realTime },
+        ...(mayOverlap !== undefined && { mayOverlap }),
+        ...(options.onMessage && { onMessage: options.onMessage.bind(options) }),
+        // A server that is closed, for whatever reason, needs no process.
+        onClosed: () => void child.kill('SIGKILL'),
+      })
+      first.resolve(transport)
+    },
   })
-  // A server that is closed, for whatever reason, needs no process.
-  first.remote.onClosed(() => void child.kill('SIGKILL'))
-  return first
+  const socket = child.stdio[DEVICE_FD] as Socket | null | undefined
+  if (socket) {
+    const frames = new FrameSocket(socket)
+    frames.onBytes = (bytes) => link.receive(bytes)
+    // The status of the process says more.
+    frames.onEnd = () => void setTimeout(gone, ENDED_MS, 'has closed its connection').unref()
+    link.connect(frames)
+  }
+  return first.promise
 }
 
 /** The options of {@link startDeviceWorker} beside those of a `SharedTransport`. */

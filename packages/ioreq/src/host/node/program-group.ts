@@ -4,7 +4,7 @@ import type { Duplex, Readable } from 'node:stream'
 import { isPromise } from '@retrap/device/host'
 
 /** The descriptor of a program's end of the socket; its environment has it as `RETRAP_DEVICE_FD`. */
-const DEVICE_FD = 3
+export const DEVICE_FD = 3
 /** Time that a program has to end by itself when its socket has ended, before SIGTERM, and again before SIGKILL. */
 const GRACE_MS = 500
 /** Time for the last words of a program that has ended, and of its socket, where a process that it has left behind keeps them. */

@@ -5,10 +5,11 @@ import { FramedServer } from '../framed-server.ts'
 import type { Frame } from '../frames.ts'
 import type { DeviceServer } from '../index.ts'
 import { type FramePort, MessageLink } from '../message-link.ts'
-import { type ListenOptions, PacketListener } from './packet-listener.ts'
-import { type Opening, type PacketSocket, reconnectMsOf, type SocketAddress } from './packet-socket.ts'
+import { ServerLink } from '../protocol/link.ts'
+import { FrameListener, type ListenOptions } from './frame-listener.ts'
+import { type FrameSocket, type Opening, reconnectMsOf, type SocketAddress } from './frame-socket.ts'
 import { programOf, sourceFlags } from './programs.ts'
-import { Session } from './session.ts'
+import { fromModelFrame, toModelFrame } from './socket-transport.ts'
 import { identityOf } from './watched-tls.ts'
 
 /** The options of a {@link DeviceService}. The token is what hypervisors must know. */
@@ -34,25 +35,18 @@ interface MachineModels {
   close(): void
 }
 
-/** How a {@link ServedMachine}'s models reach it. */
-interface ModelsHost {
-  readonly name: string
-  /** The conversation with the hypervisor. */
-  readonly session: Session
-  /** The models cannot go on. */
-  failed(error: Error): void
-}
-
 /** Where a {@link DeviceService} has the models of each machine. */
-type StartModels = (host: ModelsHost) => MachineModels
+type StartModels = (machine: ServedMachine) => MachineModels
 
 /** One machine that is served, over as many connections as it takes. */
-class ServedMachine implements ModelsHost {
+class ServedMachine {
   readonly name: string
-  readonly session: Session
+  readonly link: ServerLink
   readonly #models: MachineModels
   readonly #reconnectMs: number
   readonly #gone: (error: Error | null) => void
+  #frames: FrameSocket | null = null
+  #isPaused = false
   #timer: NodeJS.Timeout | undefined
   #ended = false
 
@@ -60,36 +54,50 @@ class ServedMachine implements ModelsHost {
     this.name = name
     this.#reconnectMs = reconnectMs
     this.#gone = gone
-    this.session = new Session(
-      (frame) => this.#models.receive(frame),
-      (error) => (error === null ? this.#lost() : this.end(error)),
-      () => this.end(null),
-    )
+    this.link = new ServerLink('devices', {
+      onFrame: (frame) => this.#models.receive(fromModelFrame(frame)),
+      onFailed: (error) => this.end(this.link.hasSaidBye ? null : error),
+    })
     this.#models = start(this)
   }
 
-  get received(): number {
-    return this.session.received
-  }
-
-  connect(packets: PacketSocket, peerReceived: number): void {
+  connect(frames: FrameSocket, { hello, rest }: Opening): void {
     clearTimeout(this.#timer)
-    this.session.connect(packets, peerReceived)
+    const before = this.#frames
+    this.#frames = frames
+    frames.onBytes = (bytes) => this.link.receive(bytes)
+    frames.onEnd = () => {
+      if (this.link.disconnected(frames)) this.#timer = setTimeout(() => this.end(null), this.#reconnectMs)
+    }
+    if (this.#isPaused) frames.pause()
+    this.link.connect(frames, hello)
+    before?.socket.destroy()
+    this.link.receive(rest)
   }
 
-  #lost(): void {
-    this.#timer = setTimeout(() => this.end(null), this.#reconnectMs)
+  /** Takes no frames until `resume`: the machine is held back by what it has not had acknowledged. */
+  pause(): void {
+    this.#isPaused = true
+    this.#frames?.pause()
   }
 
-  failed(error: Error): void {
-    this.end(error)
+  /** Takes frames again. */
+  resume(): void {
+    this.#isPaused = false
+    this.#frames?.resume()
   }
 
+  /** Sends the machine a frame of its models. */
+  send(frame: Frame): void {
+    this.link.send(toModelFrame(frame))
+  }
+
+  /** The machine is served no more. @param error - why its models cannot go on; null: it has ended */
   end(error: Error | null): void {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#timer)
-    this.session.close(error?.message)
+    this.link.close(error?.message ?? 'the other side has ended the server')
     this.#models.close()
     this.#gone(error)
   }
@@ -97,33 +105,33 @@ class ServedMachine implements ModelsHost {
 
 /** Models in a Worker of their own: one that hangs neither holds up the other machines, nor is taken for a lost connection. */
 class WorkerModels implements MachineModels {
-  readonly #host: ModelsHost
+  readonly #machine: ServedMachine
   readonly #worker: Worker
   readonly #link: MessageLink
 
-  constructor(host: ModelsHost, modules: readonly string[]) {
-    this.#host = host
+  constructor(machine: ServedMachine, modules: readonly string[]) {
+    this.#machine = machine
     const { port1, port2 } = new MessageChannel()
     this.#worker = new Worker(programOf('service-worker', import.meta.url), {
       workerData: { port: port2, modules },
       transferList: [port2],
       execArgv: sourceFlags(import.meta.url),
-      name: `retrap devices ${host.name}`,
+      name: `retrap devices ${machine.name}`,
     })
     const failed = (error: unknown): void =>
-      host.failed(error instanceof Error ? error : new IoreqError('ERR_DEVICE', String(error)))
+      machine.end(error instanceof Error ? error : new IoreqError('ERR_DEVICE', String(error)))
     this.#worker.on('error', failed)
     this.#worker.on('exit', (code) =>
-      failed(new IoreqError('ERR_DEVICE', `the Worker of server ${host.name} ended with ${code}`)),
+      failed(new IoreqError('ERR_DEVICE', `the Worker of server ${machine.name} ended with ${code}`)),
     )
-    this.#link = new MessageLink(port1 as unknown as FramePort, (frame) => host.session.send(frame), failed)
-    this.#link.onDrained = () => host.session.resume()
+    this.#link = new MessageLink(port1 as unknown as FramePort, (frame) => machine.send(frame), failed)
+    this.#link.onDrained = () => machine.resume()
     this.#link.start()
   }
 
   receive(frame: Frame): void {
     this.#link.send(frame)
-    if (!this.#link.writable) this.#host.session.pause()
+    if (!this.#link.writable) this.#machine.pause()
   }
 
   close(): void {
@@ -140,7 +148,7 @@ export class DeviceService {
   readonly #options: DeviceServiceOptions
   readonly #start: StartModels
   readonly #machines = new Set<ServedMachine>()
-  #listener!: PacketListener
+  #listener!: FrameListener
 
   private constructor(options: DeviceServiceOptions, start: StartModels) {
     this.#options = options
@@ -150,7 +158,7 @@ export class DeviceService {
   /** @internal Use {@link serveDevices} or {@link serveDeviceModules}. */
   static async listen(options: DeviceServiceOptions, start: StartModels): Promise<DeviceService> {
     const service = new DeviceService(options, start)
-    service.#listener = await PacketListener.listen(options, (opening) => service.#create(opening))
+    service.#listener = await FrameListener.listen(options, (name, session) => service.#create(name, session))
     return service
   }
 
@@ -175,7 +183,7 @@ export class DeviceService {
     return tls === undefined ? null : new X509Certificate(identityOf(tls).cert).fingerprint256
   }
 
-  #create({ session, name }: Opening): ServedMachine {
+  #create(name: string, session: string): ServedMachine {
     if (this.#machines.size >= this.maxMachines)
       throw new IoreqError('ERR_NO_SPACE', `at most ${this.maxMachines} machines are served at a time`)
     const machine: ServedMachine = new ServedMachine(name, reconnectMsOf(this.#options), this.#start, (error) => {
@@ -205,8 +213,8 @@ export function serveDevices(
   options: DeviceServiceOptions,
   attach: (server: DeviceServer) => void | Promise<void>,
 ): Promise<DeviceService> {
-  return DeviceService.listen(options, (host) => {
-    const framed = new FramedServer((frame) => host.session.send(frame), { name: host.name })
+  return DeviceService.listen(options, (machine) => {
+    const framed = new FramedServer((frame) => machine.send(frame), { name: machine.name })
     void framed.server.attachAll(attach)
     return { receive: (frame) => framed.receive(frame), close: () => {} }
   })
@@ -219,5 +227,5 @@ export function serveDevices(
  * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; what listening at the address throws
  */
 export function serveDeviceModules(options: DeviceServiceOptions, modules: readonly string[]): Promise<DeviceService> {
-  return DeviceService.listen(options, (host) => new WorkerModels(host, modules))
+  return DeviceService.listen(options, (machine) => new WorkerModels(machine, modules))
 }

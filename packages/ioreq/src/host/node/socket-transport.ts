@@ -1,56 +1,52 @@
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
+import { decodeFrame, encodeFrame } from '../frame-coding.ts'
 import { FramedRemote } from '../framed-server.ts'
+import type { Frame } from '../frames.ts'
 import type { DevicePlatform } from '../index.ts'
+import type { ProtocolFrame } from '../protocol/frame-table.ts'
+import type { FrameLink } from '../protocol/link.ts'
 import type { RemoteServer, RemoteServerOptions } from '../remote-server.ts'
-import type { PacketSocket } from './packet-socket.ts'
-import { Session } from './session.ts'
 
-/** The options of a {@link SocketTransport}. */
-interface SocketTransportOptions extends RemoteServerOptions {
-  /** How long the server may be without a connection before it has failed, in milliseconds. */
-  readonly reconnectMs: number
-  /** Makes another connection when one is lost, within its own time. Default: one is waited for. */
-  redial?(): void
+/** Bytes in front of a frame that say how long it is: a `model` frame has a length of its own. */
+const LENGTH_BYTES = 4
+
+/** A frame of the models', or to them, as the device protocol carries it. */
+export const toModelFrame = (frame: Frame): ProtocolFrame<'model'> => ({
+  kind: 'model',
+  bytes: encodeFrame(frame).subarray(LENGTH_BYTES),
+})
+
+/** @throws IoreqError `ERR_PROTOCOL` for a frame that carries none */
+export function fromModelFrame(frame: ProtocolFrame): Frame {
+  if (frame.kind === 'model') return decodeFrame(frame.bytes)
+  throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame: expected model`)
 }
 
 /**
- * The hypervisor's end of a device server in another process: requests go out as frames and come back as frames. Their frames
- * survive the loss of a connection, within `reconnectMs`.
+ * The hypervisor's end of a device server in another process: requests go out as frames and come back as frames. Their link
+ * survives the loss of a connection.
  */
 export class SocketTransport {
   /** The hypervisor's end of the server. */
   readonly remote: RemoteServer
-  readonly #session: Session
-  readonly #reconnectMs: number
-  readonly #redial: (() => void) | undefined
+  readonly #link: FrameLink
   readonly #framed: FramedRemote
-  #timer: NodeJS.Timeout | undefined
   #draining = false
 
   /** @internal */
-  constructor(dispatch: IoDispatch, platform: DevicePlatform, options: SocketTransportOptions) {
-    this.#redial = options.redial?.bind(options)
-    this.#reconnectMs = options.reconnectMs
-    const session = new Session(
-      (frame) => this.#framed.receive(frame),
-      (error) => this.#lost(error),
-      (why) => this.remote.failed(new IoreqError('ERR_DEVICE', why || 'the other side has ended the server')),
-    )
-    this.#session = session
+  constructor(dispatch: IoDispatch, platform: DevicePlatform, link: FrameLink, options: RemoteServerOptions) {
+    this.#link = link
     this.#framed = new FramedRemote(
       dispatch,
       platform,
       {
         get writable() {
-          return session.writable
+          return link.writable
         },
-        send: (frame) => session.send(frame),
+        send: (frame) => link.send(toModelFrame(frame)),
         lags: () => this.#drain(),
-        close: () => {
-          clearTimeout(this.#timer)
-          session.close()
-        },
+        close: () => link.close(),
       },
       options,
     )
@@ -59,17 +55,17 @@ export class SocketTransport {
 
   /** Whether there is a connection at this moment. */
   get connected(): boolean {
-    return this.#session.connected
+    return this.#link.isConnected
   }
 
   /** False: the other process lags behind what is posted to it. Wait for `drained`. */
   get writable(): boolean {
-    return this.#session.writable
+    return this.#link.writable
   }
 
   /** Settles when the other process has taken what was posted. */
   drained(): Promise<void> {
-    return this.#session.drained()
+    return this.#link.drained()
   }
 
   /** Ends the server. */
@@ -77,38 +73,17 @@ export class SocketTransport {
     this.remote.close()
   }
 
-  /** @internal Packets taken from the other process. */
-  get received(): number {
-    return this.#session.received
-  }
-
-  /** @internal Goes on over a new connection. */
-  connect(socket: PacketSocket, peerReceived: number): void {
-    clearTimeout(this.#timer)
-    this.#session.connect(socket, peerReceived)
-  }
-
-  #lost(error: Error | null): void {
-    if (error !== null) {
-      this.remote.failed(error)
-      return
-    }
-    if (this.#redial !== undefined) {
-      this.#redial()
-      return
-    }
-    this.#timer = setTimeout(() => {
-      const what = `the connection was lost and not made again within ${this.#reconnectMs} ms`
-      this.remote.failed(new IoreqError('ERR_DEVICE', what))
-    }, this.#reconnectMs)
+  /** @internal Takes a frame of the other process. */
+  receive(frame: ProtocolFrame): void {
+    this.#framed.receive(fromModelFrame(frame))
   }
 
   /** Sends what has stayed in the ring when the other process has taken what was sent. */
   #drain(): void {
     // Of a session that has ended nothing drains.
-    if (this.#draining || this.#session.closed) return
+    if (this.#draining || this.#link.isOver) return
     this.#draining = true
-    void this.#session.drained().then(() => {
+    void this.#link.drained().then(() => {
       this.#draining = false
       this.#framed.sendBuffered(false)
     })

@@ -158,6 +158,17 @@ export class ProtocolReader {
   #rest: Uint8Array = new Uint8Array(0)
   #chunks: Uint8Array[] = []
   #missing = 0
+  readonly #longest: number
+
+  /** @param longest - a longer frame is refused before it has come */
+  constructor(longest: number = MAX_PROTOCOL_FRAME) {
+    this.#longest = longest
+  }
+
+  /** Bytes that have been kept. */
+  get rest(): Uint8Array {
+    return this.#rest
+  }
 
   /**
    * Takes the next bytes, and hands over the frames that they complete. Those of a frame that is not whole are kept.
@@ -184,7 +195,7 @@ export class ProtocolReader {
     const bytes = this.#joined(chunk)
     let at = 0
     while (bytes.length - at >= HEADER_BYTES) {
-      const length = lengthAt(bytes, at)
+      const length = lengthAt(bytes, at, this.#longest)
       if (bytes.length - at < length) {
         this.#missing = length - (bytes.length - at)
         break
@@ -215,12 +226,12 @@ export class ProtocolReader {
   }
 }
 
-function lengthAt(bytes: Uint8Array, at: number): number {
+function lengthAt(bytes: Uint8Array, at: number, longest: number): number {
   const length = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES).getUint32(0, true)
-  if (length < HEADER_BYTES || length > MAX_PROTOCOL_FRAME || length % WORD_BYTES !== 0)
+  if (length < HEADER_BYTES || length > longest || length % WORD_BYTES !== 0)
     throw new IoreqError(
       'ERR_PROTOCOL',
-      `a frame of ${length} bytes: expected a multiple of 8, from ${HEADER_BYTES} to ${MAX_PROTOCOL_FRAME}`,
+      `a frame of ${length} bytes: expected a multiple of 8, from ${HEADER_BYTES} to ${longest}`,
     )
   return length
 }

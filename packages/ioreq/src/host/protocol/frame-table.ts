@@ -179,7 +179,7 @@ export const FRAME_TABLE = {
     meaning: 'Answers `hello`.',
     fields: [
       ['version', 'number', '5'],
-      ['flags', 'number', 'bit 0: the session can go on over another connection'],
+      ['flags', 'number', 'bit 0: the session can go on over another connection; bit 1: see `model`'],
       ['session', 'word', 'that of `hello` where it goes on; 0 where it is new'],
       ['received', 'number', 'numbered frames that have arrived in this session; 0 in a new one'],
       ['name', 'text', 'names the server for people'],
@@ -441,7 +441,35 @@ export const FRAME_TABLE = {
     meaning: 'A line for whoever runs the machine.',
     fields: [['text', 'text', 'without a line’s end']],
   },
+  model: {
+    code: 64,
+    from: 'both',
+    meaning:
+      'What a machine and models in TypeScript say to each other, after a `welcome` with flag 1, in place of all other frames that are counted. The bytes are those of one version of retrap.',
+    fields: [['bytes', 'bytes', 'a frame of `@retrap/ioreq/host`']],
+  },
+  introduce: {
+    code: 65,
+    from: 'machine',
+    meaning: 'Says before `hello` who the machine is, to a server that asks: that of `retrap device-server` does.',
+    fields: [
+      ['name', 'text', 'names the machine for people; not empty'],
+      ['token', 'text', 'a text that both ends know; may be empty'],
+      ['attempt', 'number', 'counts the connections of the session: one that comes after a later one is refused'],
+    ],
+  },
+  ping: {
+    code: 66,
+    from: 'both',
+    meaning: 'Asks for an `ack`, as nothing has come for a while. Only after a `welcome` with flag 1.',
+    fields: [],
+  },
 } as const
+
+/** `flags` of `welcome`: the session can go on over another connection. */
+export const SERVER_RESUMES = 1
+/** `flags` of `welcome`: `model` frames follow, and no device is declared. */
+export const SERVER_HOSTS_MODELS = 2
 
 type Row<Kind extends FrameKind> = (typeof FRAME_TABLE)[Kind]
 type Fields<Kind extends FrameKind> = Row<Kind>['fields'][number]

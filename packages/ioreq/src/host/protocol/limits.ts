@@ -1,4 +1,5 @@
 /** Limits of the fields of a server's frames, beyond those of their types. */
+import { IoreqError } from '../../errors.ts'
 import { type FrameKind, MAX_TRANSFER_BYTES, type ProtocolFrame } from './frame-table.ts'
 
 type Numbers = Readonly<Record<string, number>>
@@ -29,7 +30,7 @@ const ACCESS = (kind: 'range' | 'bar'): readonly Limit[] => [
 ]
 
 const LIMITS: readonly Limit[] = [
-  atMost('welcome', 'flags', 1),
+  atMost('welcome', 'flags', 3),
   atMost('device', 'flags', 3),
   among('range', 'space', 0, 1),
   limit('range', 'bytes', 'at least 1', (value) => value > 0),
@@ -96,4 +97,14 @@ export function beyondLimits(frame: ProtocolFrame): readonly BeyondLimit[] {
   const numbers = frame as unknown as Numbers
   const found: BeyondLimit[] = limits.filter(({ field, holds }) => !holds(numbers[field] ?? 0, numbers))
   return found
+}
+
+/** @throws IoreqError `ERR_PROTOCOL` for a frame with a field beyond its limits */
+export function checkLimits(frame: ProtocolFrame): void {
+  const [beyond] = beyondLimits(frame)
+  if (beyond === undefined) return
+  const { field, expected } = beyond
+  const value = (frame as unknown as Readonly<Record<string, number | Uint8Array>>)[field]
+  const found = value instanceof Uint8Array ? `${value.length} bytes` : value
+  throw new IoreqError('ERR_PROTOCOL', `${field} of its ${frame.kind} frame is ${found}: expected ${expected}`)
 }

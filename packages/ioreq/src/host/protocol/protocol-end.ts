@@ -3,7 +3,8 @@ import { IoreqError } from '../../errors.ts'
 import { type DeclaredDevice, Declarations } from './declared.ts'
 import type { FrameWord, ProtocolFrame, ServerFrame } from './frame-table.ts'
 import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
-import { ProtocolSession, type ProtocolStream } from './session.ts'
+import { type ProtocolStream, randomSession } from './link.ts'
+import { ProtocolSession } from './session.ts'
 
 /** The options of a {@link ProtocolEnd}. */
 export interface ProtocolEndOptions {
@@ -246,9 +247,4 @@ export class ProtocolEnd {
       // A device that is offered reaches nothing before it is plugged in.
       this.#session.send({ kind: 'dmaDone', call: frame.call, ok: 0, bytes: new Uint8Array(0) })
   }
-}
-
-function randomSession(): FrameWord {
-  const word = (): number => Math.floor(Math.random() * 2 ** 32)
-  return { lo: (word() | 1) >>> 0, hi: word() }
 }

@@ -1,10 +1,8 @@
-import { EventEmitter } from 'node:events'
-import { createConnection, type Socket } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   decodeFrame,
   encodeFrame,
-  FrameReader,
   MAX_FRAME_BYTES,
   RemoteServer,
   SharedTransport,
@@ -13,13 +11,20 @@ import {
 import * as index from '../../../src/index.ts'
 import { createIoRequest, IoreqPage } from '../../../src/index.ts'
 import {
-  connectDevices,
-  DeviceListener,
+  connectDeviceServer,
+  type DeviceServerConnection,
+  type DeviceServiceOptions,
+  serveDevices,
   startDeviceWorker,
-  type SocketTransport,
 } from '../../../src/host/node/index.ts'
-import { PacketSocket } from '../../../src/host/node/packet-socket.ts'
-import { Session } from '../../../src/host/node/session.ts'
+import { fromModelFrame, toModelFrame } from '../../../src/host/node/socket-transport.ts'
+import {
+  encodeProtocolFrame,
+  PROTOCOL_VERSION,
+  type ProtocolFrame,
+  ProtocolReader,
+} from '../../../src/host/protocol/index.ts'
+import { FrameLink } from '../../../src/host/protocol/link.ts'
 import { SharedEnd } from '../../../src/host/shared-memory.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { contractModels, REGISTERS } from './models.ts'
@@ -35,6 +40,13 @@ const policies = [
   { policy: 'crash' as const, status: index.STATUS_ERROR },
   { policy: 'detach' as const, status: index.STATUS_UNHANDLED },
 ]
+const WELCOME = {
+  kind: 'welcome',
+  version: PROTOCOL_VERSION,
+  flags: 3,
+  session: { lo: 0, hi: 0 },
+  name: 'raw',
+} as const
 const tick = (ms = 1): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
 describe('a server that shares its page, and scribbles into it', () => {
@@ -258,31 +270,6 @@ describe('a Worker', () => {
 
 describe('frames', () => {
   const LATE = { lo: 0xffff_fffe, hi: 0x8000_0001 }
-  test('come out of a stream however it is cut', () => {
-    const frames: Frame[] = [
-      { kind: 'hello', version: 1, vcpus: 2, realTime: true, now: { lo: 1, hi: 2 } },
-      {
-        kind: 'request',
-        vcpu: 1,
-        sequence: 7,
-        now: LATE,
-        request: { ...port, count: 3, df: true, dataHi: 0xffff_ffff },
-      },
-      { kind: 'claim', type: 1, ranges: [[0, 2 ** 52 - 1]], buffered: [] },
-      { kind: 'message', now: LATE, bytes: Uint8Array.from([1, 2, 3]) },
-      { kind: 'fault', vcpu: 0, device: 'ü', what: '', message: '…' },
-      { kind: 'armTimer', timer: 1, deadline: { lo: 0xffff_ffff, hi: 0xffff_ffff } },
-      { kind: 'powerOff' },
-    ]
-    const bytes = new Uint8Array(frames.flatMap((frame) => [...encodeFrame(frame)]))
-    for (let size = 1; size < 40; size++) {
-      const seen: Frame[] = []
-      const reader = new FrameReader((frame) => void seen.push(frame))
-      for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size))
-      expect(seen).toEqual(frames)
-    }
-  })
-
   test('that are cut short, or too long, are refused', () => {
     const bytes = encodeFrame({ kind: 'fault', vcpu: 0, device: 'abc', what: 'd', message: 'efg' }).subarray(4)
     for (let length = 0; length < bytes.length; length++) expect(() => decodeFrame(bytes.subarray(0, length))).toThrow()
@@ -298,60 +285,37 @@ describe('a socket', () => {
     for (const one of open.splice(0)) await one.close()
   })
 
-  interface ListenOptions {
-    readonly policy?: 'crash' | 'detach'
-    readonly reconnectMs?: number
-    readonly openMs?: number
-    readonly token?: string
-  }
-
-  const listen = async (options: ListenOptions = {}) => {
-    const machine = makeMachine({ policy: options.policy ?? 'detach' })
-    const listener = await DeviceListener.listen(machine.dispatch, machine.platform, {
-      address: { port: 0 },
-      reconnectMs: options.reconnectMs ?? 2000,
-      ...(options.openMs !== undefined && { openMs: options.openMs }),
-      ...(options.token !== undefined && { token: options.token }),
-    })
-    open.push(listener)
-    return { ...machine, listener, port: (listener.address as { port: number }).port }
-  }
-
-  /** A client that is written by hand: packets of length, kind, word and bytes. */
+  /** An end that is written by hand, over a socket: frames of the device protocol, and those of models in them. */
   class Raw {
     readonly socket: Socket
+    /** Frames of the hypervisor's to models. */
     readonly frames: Frame[] = []
-    #rest = Buffer.alloc(0)
-    #sent = 0
-    /** @param half - it goes on when the other side has ended */
-    constructor(to: number, half = false) {
-      this.socket = createConnection({ port: to, host: '127.0.0.1', allowHalfOpen: half })
-      this.socket.on('error', () => {})
-      this.socket.on('data', (bytes) => {
-        this.#rest = Buffer.concat([this.#rest, bytes])
-        while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readUInt32LE(0)) {
-          const length = this.#rest.readUInt32LE(0)
-          if (this.#rest[4] === 4) this.frames.push(decodeFrame(this.#rest.subarray(9, 4 + length)))
-          this.#rest = this.#rest.subarray(4 + length)
-        }
-      })
-    }
-    packet(kind: number, word: number, bytes: Uint8Array): void {
-      const head = Buffer.alloc(9)
-      head.writeUInt32LE(5 + bytes.length, 0)
-      head[4] = kind
-      head.writeUInt32LE(word, 5)
-      this.socket.write(Buffer.concat([head, bytes]))
-    }
-    hello(fields: object = {}): void {
-      this.packet(
-        1,
-        0,
-        Buffer.from(JSON.stringify({ session: 'raw', name: 'raw', token: '', resumes: false, ...fields })),
+    readonly #reader = new ProtocolReader()
+    constructor(socket: Socket) {
+      this.socket = socket
+      socket.on('error', () => {})
+      socket.on('data', (bytes) =>
+        this.#reader.push(Uint8Array.from(bytes), ({ frame }) => {
+          if (frame.kind === 'hello') this.put({ ...WELCOME, received: 0 })
+          if (frame.kind === 'model') this.frames.push(fromModelFrame(frame))
+        }),
       )
     }
-    send(frame: Frame, number = ++this.#sent): void {
-      this.packet(4, number, encodeFrame(frame).subarray(4))
+    /** @param half - it goes on when the other side has ended */
+    static dial(port: number, half = false): Raw {
+      return new Raw(createConnection({ port, host: '127.0.0.1', allowHalfOpen: half }))
+    }
+    put(frame: ProtocolFrame, seen = 0): void {
+      this.socket.write(encodeProtocolFrame(frame, seen))
+    }
+    /** Says who it is, as a machine does. */
+    hello({ name = 'raw', token = '', received = 0 } = {}): void {
+      this.put({ kind: 'introduce', name, token, attempt: 1 })
+      const session = { lo: 1, hi: 0 }
+      this.put({ kind: 'hello', version: PROTOCOL_VERSION, flags: 1, session, received, now: session })
+    }
+    send(frame: Frame): void {
+      this.put(toModelFrame(frame))
     }
     async request(): Promise<Extract<Frame, { kind: 'request' }>> {
       for (;;) {
@@ -362,18 +326,37 @@ describe('a socket', () => {
     }
   }
 
-  const rawServer = async (policy: 'crash' | 'detach' = 'detach') => {
-    const machine = await listen({ policy })
-    const raw = new Raw(machine.port)
-    raw.hello()
-    const transport = await machine.listener.accept()
+  const serve = async (options: Partial<DeviceServiceOptions> = {}) => {
+    const service = await serveDevices({ address: { port: 0 }, ...options }, () => {})
+    open.push(service)
+    return { service, port: (service.address as { port: number }).port }
+  }
+  const connect = async (at: number, options: Partial<DeviceServerConnection> = {}, machine = makeMachine()) => {
+    const given = { address: { port: at }, name: 'prompt', ...options }
+    const transport = await connectDeviceServer(machine.dispatch, machine.platform, given)
+    open.push(transport)
+    return transport
+  }
+  const listening = async (onConnection: (socket: Socket) => void) => {
+    const server = createServer(onConnection)
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    open.push({ close: () => void server.close() })
+    return { server, at: (server.address() as { port: number }).port }
+  }
+
+  const rawServer = async (policy: 'crash' | 'detach' = 'detach', reconnectMs = 2000) => {
+    const machine = makeMachine({ policy })
+    const accepted = Promise.withResolvers<Raw>()
+    const { server, at } = await listening((socket) => accepted.resolve(new Raw(socket)))
+    const transport = await connect(at, { name: 'raw', reconnectMs }, machine)
+    const raw = await accepted.promise
     raw.send({ kind: 'claim', type: 0, ranges: [[0x100, 0x1ff]], buffered: [] })
     raw.send({ kind: 'ready', name: 'raw' })
     await transport.remote.ready
     expect(machine.dispatch.submit(0, port)).toBe(index.STATUS_RETRY)
     const { sequence } = await raw.request()
     open.push({ close: () => raw.socket.destroy() })
-    return { ...machine, raw, transport, sequence }
+    return { ...machine, raw, transport, sequence, server }
   }
 
   const until = async (what: () => boolean): Promise<void> => {
@@ -406,9 +389,9 @@ describe('a socket', () => {
 
   test.each([
     { what: 'noise', act: (raw: Raw) => void raw.socket.write(Buffer.alloc(64, 0xee)) },
-    { what: 'a packet of 4 GiB', act: (raw: Raw) => void raw.socket.write(Buffer.alloc(4, 0xff)) },
-    { what: 'a frame out of order', act: (raw: Raw) => raw.send({ kind: 'powerOff' }, 77) },
-    { what: 'an acknowledgement of what was not sent', act: (raw: Raw) => raw.packet(5, 1000, Buffer.alloc(0)) },
+    { what: 'a frame of 4 GiB', act: (raw: Raw) => void raw.socket.write(Buffer.alloc(8, 0xff)) },
+    { what: 'a frame of a server that declares devices', act: (raw: Raw) => raw.put({ kind: 'powerOff' }) },
+    { what: 'an acknowledgement of what was not sent', act: (raw: Raw) => raw.put({ kind: 'ack' }, 1000) },
   ])('sends $what', async ({ act }) => {
     const { raw, dispatch, failures, completed, events } = await rawServer()
     act(raw)
@@ -419,10 +402,8 @@ describe('a socket', () => {
   })
 
   test('is closed for good: the server has failed after the time to reconnect', async () => {
-    const { port: at, listener, dispatch, failures } = await listen({ reconnectMs: 50 })
-    const raw = new Raw(at)
-    raw.hello()
-    const transport = await listener.accept()
+    const { raw, server, transport, failures, dispatch } = await rawServer('detach', 50)
+    server.close()
     raw.socket.destroy()
     await until(() => failures.length > 0)
     expect(String(failures[0]!.cause)).toContain('not made again within 50 ms')
@@ -432,22 +413,22 @@ describe('a socket', () => {
 
   test.each([
     { what: 'with a wrong token', fields: { token: 'wrong' } },
-    { what: 'that resumes what there is not', fields: { token: 'right', resumes: true } },
+    { what: 'that resumes what there is not', fields: { token: 'right', received: 3 } },
     { what: 'without a name', fields: { token: 'right', name: '' } },
   ])('a connection $what gets nowhere', async ({ fields }) => {
-    const { port: at, dispatch } = await listen({ token: 'right' })
-    const raw = new Raw(at)
+    const { service, port: at } = await serve({ token: 'right' })
+    const raw = Raw.dial(at)
     const closed = new Promise((resolve) => raw.socket.on('close', resolve))
     raw.hello(fields)
     await closed
-    expect(dispatch.server(1)).toBeNull()
+    expect(service.machines).toBe(0)
   })
 
   test.each([
     { what: 'says nothing', act: (_raw: Raw) => {} },
     {
-      what: 'sends the beginning of a packet',
-      act: (raw: Raw) => void raw.socket.write(Buffer.from([200, 0, 0, 0, 1])),
+      what: 'sends the beginning of a frame',
+      act: (raw: Raw) => void raw.socket.write(Buffer.from([200, 0, 0, 0, 65, 0])),
     },
     {
       what: 'is refused and goes on talking',
@@ -459,108 +440,92 @@ describe('a socket', () => {
       half: true,
     },
   ])('a connection that $what is cut after openMs', async ({ act, half = false }) => {
-    const { port: at, listener, dispatch } = await listen({ openMs: 100 })
-    const raw = new Raw(at, half)
+    const { service, port: at } = await serve({ openMs: 100 })
+    const raw = Raw.dial(at, half)
     const closed = new Promise((resolve) => raw.socket.on('close', resolve))
     act(raw)
     // Whoever says who it is stays.
-    const client = await connectDevices({ address: listener.address, name: 'prompt' }, () => {})
-    open.push(client)
+    const transport = await connect(at)
     await closed
     await tick(150)
-    expect(dispatch.server(1)?.alive).toBe(true)
-    expect((await listener.accept()).connected).toBe(true)
+    expect([service.machines, transport.connected]).toEqual([1, true])
   })
 
   test.each([
-    ['sends anything but an opening first', (raw: Raw) => raw.packet(5, 0, Buffer.alloc(0))],
-    ['announces an opening of 1 MiB', (raw: Raw) => void raw.socket.write(Buffer.from([0, 0, 16, 0, 1]))],
+    ['sends anything but an opening first', (raw: Raw) => raw.put({ kind: 'ack' })],
+    ['announces an opening of 1 MiB', (raw: Raw) => void raw.socket.write(Buffer.from([0, 0, 16, 0, 65, 0, 0, 0]))],
     ['sends an opening of 32 KiB', (raw: Raw) => raw.hello({ name: 'x'.repeat(32_768) })],
   ])('a connection that %s is cut at once', async (_what, act) => {
-    const { port: at } = await listen({ openMs: 60_000 })
-    const raw = new Raw(at)
+    const { port: at } = await serve({ openMs: 60_000 })
+    const raw = Raw.dial(at)
     const closed = new Promise((resolve) => raw.socket.on('close', resolve))
     act(raw)
     await closed
   })
 
-  test('of many connections that say nothing the oldest are cut, and a server still gets in', async () => {
-    const { port: at, listener } = await listen({ openMs: 60_000 })
+  test('of many connections that say nothing the oldest are cut, and a machine still gets in', async () => {
+    const { port: at } = await serve({ openMs: 60_000 })
     const cut: number[] = []
     for (let i = 0; i < 20; i++) {
-      const raw = new Raw(at)
+      const raw = Raw.dial(at)
       open.push({ close: () => raw.socket.destroy() })
       raw.socket.on('close', () => cut.push(i))
       await new Promise((resolve) => raw.socket.on('connect', resolve))
       await tick(5)
     }
-    open.push(await connectDevices({ address: listener.address, name: 'prompt' }, () => {}))
-    expect((await listener.accept()).connected).toBe(true)
-    // Twenty and the server's: the five oldest had to go.
+    expect((await connect(at)).connected).toBe(true)
+    // Twenty and the machine's: the five oldest had to go.
     await expect.poll(() => cut).toEqual([0, 1, 2, 3, 4])
   })
 
-  test('a packet that comes in many pieces is copied a few times, not once a piece', () => {
-    const socket = new EventEmitter() as EventEmitter & Socket
-    socket.setNoDelay = () => socket
-    const packets = new PacketSocket(socket)
+  test('a frame that comes in many pieces is copied a few times, not once a piece', () => {
+    const reader = new ProtocolReader()
     const received: number[] = []
-    packets.onData = (_number, bytes) => void received.push(bytes.length)
-    const body = 1 << 19
-    const packet = Buffer.alloc(9 + body)
-    packet.writeUInt32LE(5 + body, 0)
-    packet[4] = 4
+    const bytes = encodeProtocolFrame({ kind: 'model', bytes: new Uint8Array(1 << 19) })
     const spy = vi.spyOn(Uint8Array.prototype, 'set')
-    for (let at = 0; at < packet.length; at += 100) socket.emit('data', packet.subarray(at, at + 100))
+    for (let at = 0; at < bytes.length; at += 100)
+      reader.push(bytes.subarray(at, at + 100), ({ length }) => void received.push(length))
     const copied = spy.mock.calls.reduce((sum, [from]) => sum + from.length, 0)
     spy.mockRestore()
-    expect(received).toEqual([body])
-    expect(copied).toBeLessThan(2 * packet.length)
+    expect(received).toEqual([bytes.length])
+    expect(copied).toBeLessThan(2 * bytes.length)
   })
 
-  test('a hypervisor that takes a connection and says nothing cannot be reached', async () => {
-    const { createServer } = await import('node:net')
-    const silent = createServer(() => {})
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
-    open.push({ close: () => silent.close() })
-    const address = { port: (silent.address() as { port: number }).port }
-    await expect(connectDevices({ address, reconnectMs: 100 }, () => {})).rejects.toThrow(/cannot be reached/)
-  })
-
-  test('a client is told why it is refused', async () => {
-    const { listener } = await listen({ token: 'right' })
-    await expect(connectDevices({ address: listener.address, token: 'wrong' }, () => {})).rejects.toThrow(/token/)
+  test.each([
+    { what: 'says nothing', act: (_socket: Socket) => {}, why: /cannot be reached/ },
+    {
+      what: 'hangs up',
+      act: (socket: Socket) => void socket.resume().end(),
+      why: /same version of retrap at both ends/,
+    },
+  ])('a server that takes a connection and $what cannot be reached', async ({ act, why }) => {
+    const { at } = await listening(act)
+    await expect(connect(at, { reconnectMs: 100 })).rejects.toThrow(why)
   })
 
   test('a ninth server is refused', async () => {
-    const { listener } = await listen()
-    for (let i = 0; i < 7; i++) open.push(await connectDevices({ address: listener.address, name: `s${i}` }, () => {}))
-    await expect(connectDevices({ address: listener.address, name: 's7' }, () => {})).rejects.toThrow(/at most 8/)
+    const { port: at } = await serve()
+    const machine = makeMachine()
+    for (let i = 0; i < 7; i++) await connect(at, { name: `s${i}` }, machine)
+    await expect(connect(at, { name: 's7' }, machine)).rejects.toThrow(/at most 8/)
   })
 
   test('loses its connection again and again: each access is made once, and none is lost', async () => {
-    const { listener, dispatch, platform, host, ram, failures } = await listen()
-    expect([platform, host, ram]).toHaveLength(3)
-    const accepted = listener.accept()
-    const log: string[] = []
+    const machine = makeMachine({ policy: 'detach' })
+    const { dispatch, failures } = machine
+    const service = await serveDevices({ address: { port: 0 }, reconnectMs: 2000 }, (server) => {
+      for (const model of contractModels(true)) server.attach(model)
+    })
     // Between the two, something that cuts connections.
-    const { createServer } = await import('node:net')
     const pairs: Socket[] = []
-    const proxy = createServer((near) => {
-      const far = createConnection((listener.address as { port: number }).port, '127.0.0.1')
+    const { at } = await listening((near) => {
+      const far = createConnection((service.address as { port: number }).port, '127.0.0.1')
       pairs.push(near, far)
       near.pipe(far).pipe(near)
       for (const socket of [near, far]) socket.on('error', () => {}).on('close', () => (near.destroy(), far.destroy()))
     })
-    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-    const at = (proxy.address() as { port: number }).port
-    const client = await connectDevices({ address: { port: at }, name: 'cut' }, (server) => {
-      for (const model of contractModels(true)) server.attach(model)
-      const registers = server.model('registers')!
-      log.push(registers.name)
-    })
-    open.push(client, { close: () => proxy.close() })
-    const transport: SocketTransport = await accepted
+    open.push(service)
+    const transport = await connect(at, { name: 'cut', reconnectMs: 2000 }, machine)
     await transport.remote.ready
     const count = 60
     for (let i = 0; i < count; i++) {
@@ -593,7 +558,7 @@ describe('a socket', () => {
     raw.socket.resume()
     await until(() => raw.frames.filter((frame) => frame.kind === 'message').length === 5)
     // Everything up to the last message: hello, the request, five messages.
-    raw.packet(5, 7, Buffer.alloc(0))
+    raw.put({ kind: 'ack' }, 7)
     await until(() => drained)
     expect(transport.writable).toBe(true)
   })
@@ -613,7 +578,7 @@ describe('a socket', () => {
       raw.socket.resume()
       await until(() => arrived('message') === 5 * round)
       expect(arrived('buffered')).toBe(round)
-      raw.packet(5, raw.frames.length, Buffer.alloc(0))
+      raw.put({ kind: 'ack' }, raw.frames.length)
       await until(() => arrived('buffered') === round + 1)
     }
   })
@@ -626,10 +591,10 @@ describe('a socket', () => {
     raw.socket.pause()
     for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
     expect(transport.writable).toBe(false)
-    const plain = Reflect.get(Session.prototype, 'drained') as () => Promise<void>
-    const drained = vi.spyOn(Session.prototype, 'drained')
+    const plain = Reflect.get(FrameLink.prototype, 'drained') as () => Promise<void>
+    const drained = vi.spyOn(FrameLink.prototype, 'drained')
     // A loop of promises would let no timer run, and this test not end.
-    drained.mockImplementation(function (this: Session) {
+    drained.mockImplementation(function (this: FrameLink) {
       return drained.mock.calls.length > 100 ? new Promise(() => {}) : plain.call(this)
     })
     expect(dispatch.submit(1, write)).toBe(index.STATUS_DONE)

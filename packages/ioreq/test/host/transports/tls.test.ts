@@ -6,9 +6,7 @@ import * as index from '../../../src/index.ts'
 import { createIoRequest } from '../../../src/index.ts'
 import { afterEach, describe, expect } from 'vitest'
 import {
-  connectDevices,
   connectDeviceServer,
-  DeviceListener,
   type DeviceServerConnection,
   type DeviceService,
   type DeviceServiceOptions,
@@ -17,6 +15,7 @@ import {
   serveDevices,
   type SocketTransport,
 } from '../../../src/host/node/index.ts'
+import { encodeProtocolFrame, PROTOCOL_VERSION, ProtocolReader } from '../../../src/host/protocol/index.ts'
 import { makeMachine } from '../machine.ts'
 import { badNetwork, type Weather } from './bad-network.ts'
 import {
@@ -160,11 +159,11 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
   test('a session belongs to a certificate: another machine cannot go on with it', async () => {
     const service = await serve({ maxMachines: 2 })
     const socket = connectTls({ port: portOf(service), host: '127.0.0.1', ...theirs })
-    socket.write(openingOf({ session: 'known', attempt: 1 }))
+    socket.write(openingOf({ session: 5 }))
     await until(() => service.machines === 1)
     const thief = connectTls({ port: portOf(service), host: '127.0.0.1', ...secondMachine, ca: authority })
     const answer = new Promise<Buffer>((resolve) => void thief.once('data', resolve))
-    thief.write(openingOf({ session: 'known', attempt: 2, resumes: true }))
+    thief.write(openingOf({ session: 5, attempt: 2, received: 1 }))
     expect((await answer).toString('latin1')).toContain('belongs to another certificate')
     for (const each of [socket, thief]) each.on('error', () => {}).destroy()
   })
@@ -178,20 +177,6 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
     // The end of a machine is told, not guessed: there is room for another at once.
     await until(() => service.machines === 0)
     await connect(portOf(service), { token: 'secret' })
-  })
-
-  test('the other way round: devices connect to a machine that listens', async () => {
-    const { dispatch, platform } = makeMachine()
-    const listener = await DeviceListener.listen(dispatch, platform, { address: { port: 0 }, tls: ours })
-    open.push(listener)
-    const options = { address: listener.address, tls: theirs, name: 'near' }
-    const client = await connectDevices(options, (server) => server.attach(counter()))
-    const transport = await listener.accept()
-    await transport.remote.ready
-    transport.close()
-    expect(await client.closed).toBe(null)
-    const stranger = { ...options, tls: { ...machineOther, ca: authority } }
-    await expect(connectDevices(stranger, () => {})).rejects.toThrow(/not trusted/)
   })
 
   test('an identity that cannot be used is found at once', async () => {
@@ -208,18 +193,26 @@ describe('who is believed', { timeout: DEADLINE_MS }, () => {
   })
 })
 
-/** A packet of the protocol, as packet-socket.ts describes it. */
-function packet(kind: number, word: number, bytes: Uint8Array = new Uint8Array(0)): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUInt32LE(5 + bytes.length, 0)
-  head[4] = kind
-  head.writeUInt32LE(word, 5)
+/** A frame of any kind: its length, kind and count of frames that have arrived, and its bytes. */
+function rawFrame(code: number, bytes: Uint8Array = new Uint8Array(0), seen = 0): Buffer {
+  const head = Buffer.alloc(8)
+  head.writeUInt32LE(8 + bytes.length, 0)
+  head.writeUInt16LE(code, 4)
+  head.writeUInt16LE(seen, 6)
   return Buffer.concat([head, bytes])
 }
 
-function openingOf(fields: object): Buffer {
-  const opening = { session: 'raw', name: 'raw', token: '', resumes: false, attempt: 1, ...fields }
-  return packet(1, 0, Buffer.from(JSON.stringify(opening)))
+const NOW = { lo: 0, hi: 0 }
+const openingOf = ({ name = 'raw', token = '', attempt = 1, session = 1, received = 0, version = PROTOCOL_VERSION }) =>
+  Buffer.concat([
+    encodeProtocolFrame({ kind: 'introduce', name, token, attempt }),
+    encodeProtocolFrame({ kind: 'hello', version, flags: 1, session: { lo: session, hi: 0 }, received, now: NOW }),
+  ])
+/** What has come after the first `welcome`, if any: why a connection is refused. */
+const whyOf = (bytes: Uint8Array): string | undefined => {
+  let why: string | undefined
+  new ProtocolReader().push(bytes, ({ frame }) => void (why = frame.kind === 'bye' ? frame.why : why))
+  return why
 }
 
 describe('a network', { timeout: DEADLINE_MS }, () => {
@@ -333,7 +326,7 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     network.redirect(portOf(await serve({}, log)))
     network.cut()
     expect(await access(index.IOREQ_WRITE, 3)).toBe(index.STATUS_UNHANDLED)
-    expect(String(failures[0]!.cause)).toMatch(/was started anew, and what its end held is lost/)
+    expect(String(failures[0]!.cause)).toMatch(/was started anew, and has lost its state/)
     expect(log).toEqual([])
   })
 
@@ -350,14 +343,14 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     const dial = (attempt: number): Socket => {
       const socket = connectTls({ port: portOf(service), host: '127.0.0.1', ...theirs })
       open.push({ close: () => socket.destroy() })
-      socket.on('error', () => {}).write(openingOf({ session: 'one', attempt }))
+      socket.on('error', () => {}).write(openingOf({ session: 7, attempt }))
       return socket
     }
     const later = dial(2)
     await new Promise((resolve) => void later.once('data', resolve))
     const earlier = dial(1)
     const [answer] = await new Promise<Buffer[]>((resolve) => void earlier.once('data', (bytes) => resolve([bytes])))
-    expect([answer![4], answer!.subarray(9).toString()]).toEqual([3, 'there is a later connection'])
+    expect(whyOf(answer!)).toBe('there is a later connection')
     expect(later.destroyed).toBe(false)
   })
 })
@@ -375,7 +368,7 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
 
   test.each([
     { what: 'plain text', bytes: Buffer.from('GET / HTTP/1.1\r\n\r\n') },
-    { what: 'our packets without TLS', bytes: openingOf({}) },
+    { what: 'our frames without TLS', bytes: openingOf({}) },
     { what: 'noise', bytes: garbage },
     { what: 'the beginning of a handshake', bytes: Buffer.from([0x16, 3, 1, 2, 0, 1]) },
     { what: 'nothing', bytes: Buffer.alloc(0) },
@@ -406,19 +399,20 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
   })
 
   test.each([
-    { what: 'a packet that is too long', bytes: Buffer.from([0xff, 0xff, 0xff, 0x7f, 4, 1, 0, 0, 0]) },
-    { what: 'an opening that is too long', bytes: packet(1, 0, Buffer.alloc(20_000, 0x20)), first: true },
-    { what: 'a frame before it says who it is', bytes: packet(4, 1, garbage), first: true },
-    { what: 'an unknown kind', bytes: packet(99, 0) },
-    { what: 'a frame that is none', bytes: packet(4, 1, garbage) },
-    { what: 'a frame out of order', bytes: packet(4, 7, Buffer.from([2, 0, 0, 0, 0])) },
-    { what: 'an acknowledgement of what was not sent', bytes: packet(5, 1000) },
+    { what: 'a frame that is too long', bytes: Buffer.from([0xf8, 0xff, 0xff, 0x7f, 4, 1, 0, 0]) },
+    { what: 'an opening that is too long', bytes: openingOf({ name: ' '.repeat(20_000) }), first: true },
+    { what: 'a frame before it says who it is', bytes: rawFrame(64, garbage), first: true },
+    { what: 'another version', bytes: openingOf({ version: 4 }), first: true },
+    { what: 'an unknown kind', bytes: rawFrame(99) },
+    { what: 'a frame that is none', bytes: rawFrame(64, garbage) },
+    { what: 'a frame of a server that declares devices', bytes: encodeProtocolFrame({ kind: 'ready' }) },
+    { what: 'an acknowledgement of what was not sent', bytes: rawFrame(1, undefined, 1000) },
   ])('from a machine that may connect: $what ends it, and no other', async ({ bytes, first = false }) => {
     const service = await serve()
     const other = await connect(portOf(service))
     const socket = insider(service)
     const end = closed(socket)
-    if (!first) socket.write(openingOf({ session: 'bad' }))
+    if (!first) socket.write(openingOf({ session: 9 }))
     socket.write(bytes)
     await end
     await until(() => service.machines === 1)
@@ -430,10 +424,10 @@ describe('what comes that should not', { timeout: DEADLINE_MS }, () => {
     const socket = insider(service)
     void closed(socket)
     socket.pause()
-    socket.write(openingOf({ session: 'flood' }))
+    socket.write(openingOf({ session: 11 }))
     await until(() => service.machines === 1)
     const before = process.memoryUsage().arrayBuffers + process.memoryUsage().external
-    const pings = Buffer.concat(Array.from({ length: 30_000 }, () => packet(6, 0)))
+    const pings = Buffer.concat(Array.from({ length: 30_000 }, () => rawFrame(66)))
     for (let i = 0; i < 20 && socket.writableLength < 1 << 22; i++) {
       socket.write(pings)
       await tick()

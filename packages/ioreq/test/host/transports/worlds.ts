@@ -14,9 +14,7 @@ import {
 } from '../../../src/host/index.ts'
 import { STATUS_RETRY, IoreqError, type IoRequest } from '../../../src/index.ts'
 import {
-  connectDevices,
   connectDeviceServer,
-  DeviceListener,
   type DeviceService,
   serveDeviceModules,
   serveDevices,
@@ -158,37 +156,33 @@ function inWorker(module: string, blocks: boolean): Kind['make'] {
     })
 }
 
-function bySocket(address: { readonly path: string } | { readonly port: number }, synchronous: boolean): Kind['make'] {
-  return (options = {}) =>
-    world(options, [], {}, async ({ dispatch, platform }) => {
-      const listener = await DeviceListener.listen(dispatch, platform, { address, token: 'secret', realTime: false })
-      const accepted = listener.accept()
-      const client = await connectDevices({ address: listener.address, token: 'secret', name: 'far' }, (server) => {
-        for (const model of contractModels(synchronous)) server.attach(model)
-      })
-      const { remote } = await accepted
-      await readied(remote)
-      return {
-        remote,
-        stop: async () => {
-          await listener.close()
-          client.close()
-        },
-      }
-    })
-}
+const bySocket = (address: { readonly path: string } | { readonly port: number }, synchronous: boolean): Kind['make'] =>
+  byService((options) => serveModels({ token: options.token!, address }, synchronous))
 
-/** By TLS to a service of devices, which makes models for each machine. */
-function byService(serve: (options: Parameters<typeof serveDevices>[0]) => Promise<DeviceService>, weather?: Weather) {
+/** Serves the models of the contract in this thread. */
+const serveModels = (options: Parameters<typeof serveDevices>[0], synchronous: boolean): Promise<DeviceService> =>
+  serveDevices(options, (server) => {
+    for (const model of contractModels(synchronous)) server.attach(model)
+  })
+
+/** To a service of devices, which makes models for each machine. @param tls - by TLS */
+function byService(
+  serve: (options: Parameters<typeof serveDevices>[0]) => Promise<DeviceService>,
+  weather?: Weather,
+  tls = false,
+) {
   return (options: MachineOptions = {}): Promise<World> =>
     world(options, [], {}, async ({ dispatch, platform }) => {
-      const service = await serve({ address: { port: 0 }, token: 'secret', tls: { ...devices, ca: authority } })
-      const { port } = service.address as { readonly port: number }
-      const network = weather === undefined ? null : await badNetwork(port, weather, seed++)
+      const ours = tls && { tls: { ...devices, ca: authority } }
+      const service = await serve({ address: { port: 0 }, token: 'secret', ...ours })
+      const network =
+        weather === undefined
+          ? null
+          : await badNetwork((service.address as { readonly port: number }).port, weather, seed++)
       const transport = await connectDeviceServer(dispatch, platform, {
-        address: { port: network?.port ?? port },
+        address: network === null ? service.address : { port: network.port },
         token: 'secret',
-        tls: { ...machineCertificate, ca: authority },
+        ...(tls && { tls: { ...machineCertificate, ca: authority } }),
         name: 'far',
         realTime: false,
         // What is silent is found out within a second.
@@ -337,23 +331,18 @@ export const KINDS: readonly Kind[] = [
     separate: false,
     synchronousDma: false,
     direct: false,
-    make: byService((options) =>
-      serveDevices(options, (server) => {
-        for (const model of contractModels(true)) server.attach(model)
-      }),
-    ),
+    make: byService((options) => serveModels(options, true), undefined, true),
   },
   {
     name: 'TLS socket over a bad network to models in a Worker',
     separate: true,
     synchronousDma: false,
     direct: false,
-    make: byService((options) => serveDeviceModules(options, [ASYNCHRONOUS]), {
-      late: 4,
-      cut: 40,
-      halfClose: 80,
-      silence: 300,
-    }),
+    make: byService(
+      (options) => serveDeviceModules(options, [ASYNCHRONOUS]),
+      { late: 4, cut: 40, halfClose: 80, silence: 300 },
+      true,
+    ),
   },
   {
     name: 'process',

@@ -2,7 +2,9 @@ import { timingSafeEqual } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Server as TlsServer, TLSSocket } from 'node:tls'
 import { IoreqError } from '../../errors.ts'
-import { OPEN_MS, type Opening, PacketSocket, REFUSED, type SocketAddress, TLS_ALIVE_MS } from './packet-socket.ts'
+import { checkVersion, type ServerLink } from '../protocol/link.ts'
+import { encodeProtocolFrame } from '../protocol/coding.ts'
+import { awaitOpening, FrameSocket, OPEN_MS, type Opening, type SocketAddress, TLS_ALIVE_MS } from './frame-socket.ts'
 import { contextOptions, partyOf, type TlsIdentity, tlsServer, whyNotTrusted } from './tls.ts'
 import { identityOf, WatchedTlsFiles } from './watched-tls.ts'
 
@@ -25,12 +27,12 @@ export interface ListenOptions {
   onRefused?(from: string, why: string): void
 }
 
-/** An end of a session that connections come to. */
+/** The server's end of a session. */
 export interface Conversation {
-  /** Number of the last frame that has arrived. */
-  readonly received: number
+  /** Its frames. */
+  readonly link: ServerLink
   /** Goes on over a new connection. */
-  connect(packets: PacketSocket, peerReceived: number): void
+  connect(frames: FrameSocket, opening: Opening): void
 }
 
 interface Known {
@@ -51,11 +53,11 @@ const LAST_FRAMES_MS = 100
  * Listens for the connections of sessions. Until a connection has said who it is, it has a few kibibytes and little time; with
  * TLS nothing of it is read before its certificate is trusted.
  */
-export class PacketListener {
+export class FrameListener {
   readonly #server: Server
   readonly #tls: TlsServer | null
   readonly #options: ListenOptions
-  readonly #create: (opening: Opening) => Conversation
+  readonly #create: (name: string, session: string) => Conversation
   readonly #known = new Map<string, Known>()
   /** Sessions that have ended while there may have been no connection to say so, the oldest first, and why. */
   readonly #ended = new Map<string, string>()
@@ -68,7 +70,7 @@ export class PacketListener {
   /** Ends the reaction to files that change. */
   #unwatch: () => void = () => {}
 
-  private constructor(options: ListenOptions, create: (opening: Opening) => Conversation) {
+  private constructor(options: ListenOptions, create: (name: string, session: string) => Conversation) {
     const { tls, address } = options
     if (tls !== undefined && 'path' in address)
       throw new IoreqError('ERR_INVALID', `TLS at ${address.path}: expected a host and a port`)
@@ -90,8 +92,11 @@ export class PacketListener {
    *
    * @param create - makes this end of a new session; what it throws refuses the session
    */
-  static async listen(options: ListenOptions, create: (opening: Opening) => Conversation): Promise<PacketListener> {
-    const listener = new PacketListener(options, create)
+  static async listen(
+    options: ListenOptions,
+    create: (name: string, session: string) => Conversation,
+  ): Promise<FrameListener> {
+    const listener = new FrameListener(options, create)
     const { address } = options
     await new Promise<void>((resolve, reject) => {
       const server = listener.#server
@@ -149,7 +154,7 @@ export class PacketListener {
       this.#handshakes.delete(socket)
       if (this.#strangers.get(from) === socket) this.#strangers.delete(from)
     })
-    if (this.#tls === null) this.#packets(socket, from, '')
+    if (this.#tls === null) this.#greet(socket, from, '')
     else {
       // Documented: a TLS server takes a connection that its owner has accepted.
       this.#tls.emit('connection', socket)
@@ -168,61 +173,64 @@ export class PacketListener {
     // The connection has been cut meanwhile.
     const raw = from === null ? undefined : this.#strangers.get(from)
     if (from === null || raw === undefined) return void socket.destroy()
-    // From here on the packets have a time limit of their own.
+    // From here on the frames have a time limit of their own.
     clearTimeout(this.#handshakes.get(raw))
     // Node leaves the connection below open, and counts it.
     socket.on('close', () => raw.destroy())
     const why = whyNotTrusted(socket, tls)
-    if (why === null) this.#packets(socket, from, partyOf(socket))
-    else this.#refuse(new PacketSocket(socket), from, why)
+    if (why === null) this.#greet(socket, from, partyOf(socket))
+    else this.#refuse(new FrameSocket(socket), from, why)
   }
 
-  #packets(socket: Socket, from: string, party: string): void {
-    const packets = new PacketSocket(socket)
-    packets.awaitOpening(this.#options.openMs ?? OPEN_MS)
-    packets.onEnd = (error) => error !== null && this.#options.onRefused?.(from, error.message)
-    packets.onOpen = (opening, received) => {
-      packets.onOpen = null
-      const refusal = this.#open(packets, opening, received, party)
-      if (refusal === null) this.#strangers.delete(from)
-      else this.#refuse(packets, from, ...refusal)
-    }
+  #greet(socket: Socket, from: string, party: string): void {
+    const frames = new FrameSocket(socket)
+    frames.openWithin(this.#options.openMs ?? OPEN_MS)
+    frames.onEnd = (error) => error !== null && this.#options.onRefused?.(from, error.message)
+    awaitOpening(frames, (opening) => {
+      const why = this.#open(frames, opening, party)
+      if (why === null) this.#strangers.delete(from)
+      else this.#refuse(frames, from, why)
+    })
   }
 
-  #refuse(packets: PacketSocket, from: string, why: string, code: number = REFUSED.forOtherReasons): void {
+  #refuse(frames: FrameSocket, from: string, why: string): void {
     this.#options.onRefused?.(from, why)
-    packets.awaitOpening(this.#options.openMs ?? OPEN_MS)
-    packets.refuse(why, code)
+    frames.openWithin(this.#options.openMs ?? OPEN_MS)
+    // Nothing more is read. The deadline ends a connection whose other side does not.
+    frames.pause()
+    frames.write(encodeProtocolFrame({ kind: 'bye', why }))
+    frames.close()
   }
 
   /** Why a connection is refused; null if it is not. */
-  #open(
-    packets: PacketSocket,
-    opening: Opening,
-    received: number,
-    party: string,
-  ): readonly [why: string, code?: number] | null {
-    if (!sameText(opening.token, this.#options.token ?? '')) return ['the token is wrong']
-    let known = this.#known.get(opening.session)
-    if (known === undefined) {
-      const ended = this.#ended.get(opening.session)
-      if (ended !== undefined) return [ended || 'the other side has ended the server', REFUSED.endedSession]
-      if (opening.resumes) return [`there is no session ${opening.session} to go on with`, REFUSED.unknownSession]
-      try {
-        known = { conversation: this.#create(opening), party, attempt: opening.attempt }
-      } catch (error) {
-        return [error instanceof Error ? error.message : String(error)]
+  #open(frames: FrameSocket, opening: Opening, party: string): string | null {
+    const { introduction, hello } = opening
+    if (introduction === null || introduction.name === '') return 'a connection does not say who it is'
+    if (!sameText(introduction.token, this.#options.token ?? '')) return 'the token is wrong'
+    const { attempt, name } = introduction
+    const session = `${hello.session.hi}:${hello.session.lo}`
+    let known = this.#known.get(session)
+    try {
+      checkVersion(hello)
+      if (known === undefined) {
+        const ended = this.#ended.get(session)
+        if (ended !== undefined) return ended || 'the other side has ended the server'
+        if (hello.received > 0)
+          return 'there is no such session to go on with: it was started anew, and has lost its state'
+        known = { conversation: this.#create(name, session), party, attempt }
+        this.#known.set(session, known)
       }
-      this.#known.set(opening.session, known)
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
     }
-    if (known.party !== party) return ['the session belongs to another certificate']
-    // The peer has given this connection up, and made another: the number of frames in the opening is no longer true.
-    if (opening.attempt < known.attempt) return ['there is a later connection', REFUSED.oldAttempt]
-    known.attempt = opening.attempt
-    packets.accept(known.conversation.received)
+    if (known.party !== party) return 'the session belongs to another certificate'
+    // The peer has given this connection up, and made another: the number of frames in its hello is no longer true.
+    if (attempt < known.attempt) return 'there is a later connection'
+    known.attempt = attempt
+    frames.opened()
     const { aliveMs = this.#tls === null ? 0 : TLS_ALIVE_MS } = this.#options
-    if (aliveMs > 0) packets.keepAlive(aliveMs)
-    known.conversation.connect(packets, received)
+    if (aliveMs > 0) frames.keepAlive(aliveMs, known.conversation.link)
+    known.conversation.connect(frames, opening)
     return null
   }
 }
