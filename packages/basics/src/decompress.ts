@@ -1,3 +1,5 @@
+import { concatenate } from './bytes.ts'
+
 /** The part of the Compression Streams standard that is used here: what browsers and Node both have. */
 interface Streams {
   readonly DecompressionStream?: new (format: CompressedFormat) => {
@@ -12,7 +14,7 @@ interface Streams {
 }
 
 /** Compressed with gzip's header, with zlib's, or without any. */
-type CompressedFormat = 'gzip' | 'deflate' | 'deflate-raw'
+export type CompressedFormat = 'gzip' | 'deflate' | 'deflate-raw'
 
 /**
  * Decompresses data with what browsers and Node both have. Source: WHATWG, Compression Streams.
@@ -45,15 +47,4 @@ export async function decompress(
   }
   await reader.cancel().catch(() => {})
   return concatenate(parts)
-}
-
-/** Joins bytes, in order. */
-export function concatenate(parts: readonly ArrayLike<number>[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

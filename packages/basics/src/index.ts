@@ -1,6 +1,7 @@
 export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
-export { concatenate, decompress } from './decompress.ts'
+export { concatenate } from './bytes.ts'
 export { crc32 } from './crc32.ts'
+export { decompress } from './decompress.ts'
 export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from './elf.ts'
 export type { ElfHeader, ElfSegment } from './elf.ts'
 export { plainLine, printable } from './text.ts'

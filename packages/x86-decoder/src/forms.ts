@@ -5,32 +5,12 @@
 import { type Form, invalidForm, RowReader, SOURCE_CONDITIONS } from './rows.ts'
 import { amdRows } from './table/amd.ts'
 import { avxRows } from './table/avx.ts'
+import { extendedRows } from './table/extended.ts'
 import { maskTileRows } from './table/mask-tile.ts'
 import { oneByteRows } from './table/one-byte.ts'
 import { twoByteRows } from './table/two-byte.ts'
 import { vectorRows } from './table/vector.ts'
 import { x87Rows } from './table/x87.ts'
-import { apxPromotedRows, apxRows } from './table/apx.ts'
-import { evex0f38Rows } from './table/evex-0f38.ts'
-import { evex0f3aRows } from './table/evex-0f3a.ts'
-import { evex0fRows } from './table/evex-0f.ts'
-import { evexAvx10Rows } from './table/evex-avx10.ts'
-import { evexFp16Rows } from './table/evex-fp16.ts'
-
-/**
- * The tables of EVEX and of APX: AVX-512, AVX10, FP16, AMX's instructions with EVEX, 32 general registers. Their codes come
- * after all others, and nothing else refers to them, so that a build may leave them out: `build/plugins.ts`.
- */
-/** In the order of the codes. */
-export const extendedRows: readonly string[] = [
-  evex0fRows,
-  evex0f38Rows,
-  evex0f3aRows,
-  evexFp16Rows,
-  evexAvx10Rows,
-  apxRows,
-  apxPromotedRows,
-]
 
 /**
  * VEX-encoded general-purpose instructions: BMI1 and BMI2, and model-specific registers by immediate.
