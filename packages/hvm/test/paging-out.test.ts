@@ -2,22 +2,7 @@
 import { defineDevice } from '@retrap/device'
 import { P2mType, P2mEntry } from '@retrap/p2m'
 import { numbers } from '@retrap/tooling/random'
-import {
-  type Assembler,
-  al,
-  cr0,
-  cr3,
-  dword,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  imm32,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { CODE, EXIT_PORT, GDT, Guest, IDT } from './support/guest.ts'
 
@@ -30,38 +15,43 @@ const ROUNDS = 60
 const SEED = 20_261_121
 
 /** Everything that reaches memory in a way of its own: strings, stacks, locked and crossing accesses, interrupts, devices. */
-function program(asm: Assembler): void {
+function program(asm: x86.Assembler): void {
   const again = asm.label()
-  asm.mov(eax, TABLES).mov(cr3, eax).mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax)
-  asm.mov(ebp, ROUNDS)
+  asm
+    .mov(x86.eax, TABLES)
+    .mov(x86.cr3, x86.eax)
+    .mov(x86.eax, x86.cr0)
+    .or(x86.eax, x86.imm32(0x8000_0000))
+    .mov(x86.cr0, x86.eax)
+  asm.mov(x86.ebp, ROUNDS)
   asm.bind(again)
   // Two pages to two others, across the boundaries of both.
   asm
-    .mov(esi, imm32(DATA + 0xf83))
-    .mov(edi, imm32(DATA + 0x4f41))
-    .mov(ecx, 0x90)
+    .mov(x86.esi, x86.imm32(DATA + 0xf83))
+    .mov(x86.edi, x86.imm32(DATA + 0x4f41))
+    .mov(x86.ecx, 0x90)
     .rep()
     .movsd()
   // A sum that depends on the round, to where the next round copies from.
   asm
-    .mov(eax, dword(DATA + 0x5ffe))
-    .add(eax, ebp)
-    .add(dword(DATA + 0xffe), eax)
-    .add(dword(DATA + 0x2ffd), eax)
-  asm.lock().xadd(dword(DATA + 0x3004), eax)
-  asm.push(eax).mov(ebx, dword(esp)).pop(edx)
+    .mov(x86.eax, x86.dword(DATA + 0x5ffe))
+    .add(x86.eax, x86.ebp)
+    .add(x86.dword(DATA + 0xffe), x86.eax)
+    .add(x86.dword(DATA + 0x2ffd), x86.eax)
+  asm.lock().xadd(x86.dword(DATA + 0x3004), x86.eax)
+  asm.push(x86.eax).mov(x86.ebx, x86.dword(x86.esp)).pop(x86.edx)
   asm.int(0x40)
   // A device's answer, to memory that may be out; and memory, to a device.
   asm
-    .mov(esi, imm32(DEVICE))
-    .mov(edi, imm32(DATA + 0x6ffe))
+    .mov(x86.esi, x86.imm32(DEVICE))
+    .mov(x86.edi, x86.imm32(DATA + 0x6ffe))
     .movsd()
   asm
-    .mov(esi, imm32(DATA + 0x6ffe))
-    .mov(edi, imm32(DEVICE + 4))
+    .mov(x86.esi, x86.imm32(DATA + 0x6ffe))
+    .mov(x86.edi, x86.imm32(DEVICE + 4))
     .movsd()
-  asm.dec(ebp).jnz(again)
-  asm.mov(al, 0).out(EXIT_PORT, al).hlt()
+  asm.dec(x86.ebp).jnz(again)
+  asm.mov(x86.al, 0).out(EXIT_PORT, x86.al).hlt()
 }
 
 interface Outcome {
@@ -105,7 +95,7 @@ async function runGuest(pagedOut: boolean): Promise<Outcome> {
     Uint8Array.from({ length: DATA_BYTES }, (_, i) => (i * 31) ^ (i >>> 5)),
   )
   guest.vector(0x40, HANDLER)
-  guest.program(HANDLER, 32, (asm) => asm.add(dword(DATA + 0x7004), ebx).iret())
+  guest.program(HANDLER, 32, (asm) => asm.add(x86.dword(DATA + 0x7004), x86.ebx).iret())
 
   const random = numbers(SEED)
   const contents = new Map<number, Uint8Array>()

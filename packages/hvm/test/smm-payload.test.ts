@@ -3,25 +3,7 @@
  * instructions again whose device was asleep. The device takes its time, in the handler too.
  */
 import { defineDevice, type DeviceContext } from '@retrap/device'
-import {
-  Assembler,
-  al,
-  ax,
-  bl,
-  byte,
-  cs,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
 import type { X86Vcpu } from '../src/index.ts'
@@ -84,31 +66,39 @@ function sleeper(pace: Pace, log: string[]) {
 }
 
 function handler(): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: 0x8000 })
+  const asm = new x86.Assembler({ bits: 16, address: 0x8000 })
   const done = asm.label()
-  asm.mov(ax, cs).mov(ds, ax).inc(word(SMIS))
+  asm.mov(x86.ax, x86.cs).mov(x86.ds, x86.ax).inc(x86.word(SMIS))
   asm
-    .mov(esi, APIC_ID)
-    .mov(ecx, dword(esi, { segment: es }))
-    .mov(ebx, ecx)
-    .shr(ebx, 24)
-  asm.mov(eax, ebx).shl(eax, 16).add(eax, 0x4_0000).mov(dword(0xfef8), eax)
+    .mov(x86.esi, APIC_ID)
+    .mov(x86.ecx, x86.dword(x86.esi, { segment: x86.es }))
+    .mov(x86.ebx, x86.ecx)
+    .shr(x86.ebx, 24)
+  asm.mov(x86.eax, x86.ebx).shl(x86.eax, 16).add(x86.eax, 0x4_0000).mov(x86.dword(0xfef8), x86.eax)
   // The I/O state: after an access of this vCPU's port the device is woken, and the instruction is made again.
-  asm.mov(eax, dword(0xffa4)).test(al, 1).jz(done).shr(eax, 16).mov(edx, eax).add(ebx, PORT).cmp(eax, ebx).jnz(done)
-  asm.add(edx, 8).out(dx, al).mov(byte(0xff00), 0xff).inc(word(RESTARTS)).bind(done).rsm()
+  asm
+    .mov(x86.eax, x86.dword(0xffa4))
+    .test(x86.al, 1)
+    .jz(done)
+    .shr(x86.eax, 16)
+    .mov(x86.edx, x86.eax)
+    .add(x86.ebx, PORT)
+    .cmp(x86.eax, x86.ebx)
+    .jnz(done)
+  asm.add(x86.edx, 8).out(x86.dx, x86.al).mov(x86.byte(0xff00), 0xff).inc(x86.word(RESTARTS)).bind(done).rsm()
   return asm.assemble().bytes
 }
 
 /** What each vCPU does. */
-function program(asm: Assembler, id: number): Assembler {
+function program(asm: x86.Assembler, id: number): x86.Assembler {
   asm
-    .mov(dword(ICR), SMI_TO_SELF)
-    .mov(edi, RESULTS + 0x100 * id)
-    .mov(edx, PORT + id)
-  const again = asm.mov(bl, ROUNDS).here()
-  asm.in(al, dx).mov(byte(edi), al).inc(edi).dec(bl).jnz(again)
-  asm.mov(esi, TEXT).mov(ecx, BYTES).cld().rep().outsb().mov(ecx, BYTES).rep().insb()
-  return asm.mov(byte(RESULTS + 0x100 * id + 0x80), 1)
+    .mov(x86.dword(ICR), SMI_TO_SELF)
+    .mov(x86.edi, RESULTS + 0x100 * id)
+    .mov(x86.edx, PORT + id)
+  const again = asm.mov(x86.bl, ROUNDS).here()
+  asm.in(x86.al, x86.dx).mov(x86.byte(x86.edi), x86.al).inc(x86.edi).dec(x86.bl).jnz(again)
+  asm.mov(x86.esi, TEXT).mov(x86.ecx, BYTES).cld().rep().outsb().mov(x86.ecx, BYTES).rep().insb()
+  return asm.mov(x86.byte(RESULTS + 0x100 * id + 0x80), 1)
 }
 
 describe.each([
@@ -126,10 +116,10 @@ describe.each([
           const wait = asm.here()
           asm
             .pause()
-            .cmp(byte(RESULTS + 0x180), 1)
+            .cmp(x86.byte(RESULTS + 0x180), 1)
             .jnz(wait)
-            .mov(al, 1)
-            .out(EXIT_PORT, al)
+            .mov(x86.al, 1)
+            .out(EXIT_PORT, x86.al)
             .hlt()
         },
         { clock: clock(), vcpus: 2, devices: [sleeper(pace, log)] },
@@ -140,7 +130,7 @@ describe.each([
         const wait = asm.here()
         asm
           .pause()
-          .cmp(byte(FIRST_BASE + SMIS), 1)
+          .cmp(x86.byte(FIRST_BASE + SMIS), 1)
           .jnz(wait)
         program(asm, 1).hlt()
       })

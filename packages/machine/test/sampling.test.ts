@@ -1,23 +1,7 @@
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { activateLongMode, descriptor, FLAT } from '@retrap/x86-assembler/guest-code'
-import {
-  type Assembler,
-  al,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  esp,
-  far32,
-  fword,
-  imm16,
-  rbp,
-  rbx,
-  rsp,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc } from '../src/index.ts'
 import type { GuestSample, PcOptions } from '../src/index.ts'
@@ -39,29 +23,30 @@ const TOTAL = SHARES.straight + SHARES.loop + SHARES.nested + SHARES.main
  */
 function kernel(bits: 32 | 64 = 32): Uint8Array {
   const wide = bits === 64
-  const enter = (asm: Assembler): Assembler => (wide ? asm.push(rbp).mov(rbp, rsp) : asm.push(ebp).mov(ebp, esp))
-  const leave = (asm: Assembler): Assembler => (wide ? asm.pop(rbp).ret() : asm.pop(ebp).ret())
+  const enter = (asm: x86.Assembler): x86.Assembler =>
+    wide ? asm.push(x86.rbp).mov(x86.rbp, x86.rsp) : asm.push(x86.ebp).mov(x86.ebp, x86.esp)
+  const leave = (asm: x86.Assembler): x86.Assembler => (wide ? asm.pop(x86.rbp).ret() : asm.pop(x86.ebp).ret())
   return multibootKernel((asm) => {
     const [straight, loop, nested, main] = [asm.label(), asm.label(), asm.label(), asm.label()]
     if (wide) enterLongMode(asm)
-    asm.mov(esp, 0x20_0000).mov(ecx, ROUNDS).jmp(main)
+    asm.mov(x86.esp, 0x20_0000).mov(x86.ecx, ROUNDS).jmp(main)
     // 60 instructions, of which half run on behalf of `nested`.
     asm.org(PAGES.straight).bind(straight)
-    for (let i = 0; i < SHARES.straight / 2 - 1; i++) asm.inc(eax)
+    for (let i = 0; i < SHARES.straight / 2 - 1; i++) asm.inc(x86.eax)
     asm.ret()
     enter(asm.org(PAGES.loop).bind(loop))
-    asm.mov(ebx, (SHARES.loop - 6) / 2)
+    asm.mov(x86.ebx, (SHARES.loop - 6) / 2)
     const again = asm.here()
-    asm.dec(ebx).jnz(again)
+    asm.dec(x86.ebx).jnz(again)
     leave(asm.nop())
     enter(asm.org(PAGES.nested).bind(nested))
-    asm.mov(ebx, straight)
-    for (let i = 0; i < SHARES.nested - 6; i++) asm.inc(eax)
-    leave(wide ? asm.call(rbx) : asm.call(ebx))
-    asm.org(PAGES.main).bind(main).xor(ebp, ebp)
+    asm.mov(x86.ebx, straight)
+    for (let i = 0; i < SHARES.nested - 6; i++) asm.inc(x86.eax)
+    leave(wide ? asm.call(x86.rbx) : asm.call(x86.ebx))
+    asm.org(PAGES.main).bind(main).xor(x86.ebp, x86.ebp)
     const round = asm.here()
     asm.call(straight).call(loop).call(nested)
-    asm.nop().nop().nop().dec(ecx).jnz(round)
+    asm.nop().nop().nop().dec(x86.ecx).jnz(round)
     exit(asm)
   })
 }
@@ -70,7 +55,7 @@ function kernel(bits: 32 | 64 = 32): Uint8Array {
 const TABLES = 0x30_0000
 
 /** Emits the way from 32-bit to 64-bit code. */
-function enterLongMode(asm: Assembler): void {
+function enterLongMode(asm: x86.Assembler): void {
   const [gdt, gdtr, code, over] = [asm.label(), asm.label(), asm.label(), asm.label()]
   for (const [at, entry] of [
     [TABLES, TABLES + 0x1003],
@@ -78,16 +63,16 @@ function enterLongMode(asm: Assembler): void {
     [TABLES + 0x2000, 0x83],
     [TABLES + 0x2008, 0x20_0083],
   ] as const)
-    asm.mov(dword(at), entry).mov(dword(at + 4), 0)
+    asm.mov(x86.dword(at), entry).mov(x86.dword(at + 4), 0)
   asm.jmp(over).align(8).bind(gdt)
   asm.dq(0n, descriptor(0, 0xf_ffff, 0x9b, 0xa), FLAT.data)
   asm.bind(gdtr).dw(23).dd(gdt).bind(over)
   activateLongMode(asm, { tables: TABLES })
-  asm.lgdt(fword(gdtr)).jmpf(far32(8, code)).bits(64).bind(code)
+  asm.lgdt(x86.fword(gdtr)).jmpf(x86.far32(8, code)).bits(64).bind(code)
 }
 
-function exit(asm: Assembler): void {
-  asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).jmp(asm.here())
+function exit(asm: x86.Assembler): void {
+  asm.mov(x86.dx, x86.imm16(EXIT_PORT)).mov(x86.al, 0).out(x86.dx, x86.al).jmp(asm.here())
 }
 
 const exitDevice = (): DebugExit => new DebugExit({ iobase: EXIT_PORT, iosize: 1 })
@@ -190,7 +175,7 @@ describe('samples', () => {
       read: () => new Promise<number>((resolve) => void setTimeout(resolve, 50, 7)),
     })
     const waiting = multibootKernel((asm) => {
-      asm.mov(eax, dword(SLOW))
+      asm.mov(x86.eax, x86.dword(SLOW))
       exit(asm)
     })
     const { idleNs } = await run({ kernel: waiting, clock, devices: [slow, exitDevice()] })

@@ -1,24 +1,5 @@
 // A debugger's breakpoints, watchpoints and steps, which the guest cannot see.
-import {
-  al,
-  byte,
-  cl,
-  cx,
-  dword,
-  dx,
-  eax,
-  ecx,
-  edi,
-  esi,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rsi,
-  ss,
-  type Assembler,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
@@ -29,7 +10,7 @@ import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
 const HANDLER = 0x4000
 const DATA = 0xa000
 
-function debugged(build: (asm: Assembler) => void, jit: BareOptions['jit'] = TEST_JIT) {
+function debugged(build: (asm: x86.Assembler) => void, jit: BareOptions['jit'] = TEST_JIT) {
   const pc = new BareCpu({ jit })
   for (let vector = 0; vector < 64; vector++) pc.vector(vector, HANDLER)
   pc.program((asm) => asm.hlt(), HANDLER)
@@ -48,16 +29,16 @@ function debugged(build: (asm: Assembler) => void, jit: BareOptions['jit'] = TES
 }
 
 /** A loop that writes its count, and calls a function in another page. */
-function counting(asm: Assembler, times: number): void {
+function counting(asm: x86.Assembler, times: number): void {
   const next = asm.label('next')
   const far = asm.label('far')
-  asm.mov(ecx, times).bind(next)
-  asm.inc(rax).bind(asm.label('store'))
-  asm.mov(qword(DATA), rax).bind(asm.label('stored'))
+  asm.mov(x86.ecx, times).bind(next)
+  asm.inc(x86.rax).bind(asm.label('store'))
+  asm.mov(x86.qword(DATA), x86.rax).bind(asm.label('stored'))
   asm.call(far).bind(asm.label('back'))
-  asm.dec(ecx).jnz(next).bind(asm.label('end')).hlt()
+  asm.dec(x86.ecx).jnz(next).bind(asm.label('end')).hlt()
   for (let i = 0; i < 0x1000; i++) asm.nop()
-  asm.bind(far).add(rbx, rax).bind(asm.label('ret')).ret()
+  asm.bind(far).add(x86.rbx, x86.rax).bind(asm.label('ret')).ret()
 }
 
 describe.each([
@@ -138,11 +119,11 @@ test('a processor that is debugged executes what it would alone, and takes its t
 
 test('a breakpoint stays where its code is written again', () => {
   const { pc, at, debug, go } = debugged((asm) => {
-    asm.nop().bind(asm.label('here')).inc(rax).bind(asm.label('after')).hlt()
+    asm.nop().bind(asm.label('here')).inc(x86.rax).bind(asm.label('after')).hlt()
   })
   debug.addBreakpoint(BigInt(at('here')))
   expect(go()).toMatchObject({ kind: 'breakpoint' })
-  pc.program((asm) => asm.nop().dec(rax).hlt())
+  pc.program((asm) => asm.nop().dec(x86.rax).hlt())
   pc.rip = CODE
   expect(go()).toMatchObject({ kind: 'breakpoint', address: BigInt(at('here')) })
   expect(go({ passBreakpoint: true })).toBe('hlt')
@@ -166,7 +147,7 @@ test('a breakpoint at a repeated instruction stops before its first iteration al
 test('a repeated instruction that several turns share hides no breakpoint after it', () => {
   const { pc, at, debug, go } = debugged((asm) => {
     const far = asm.label('far')
-    asm.mov(edi, DATA).mov(ecx, 2000).rep().stosb().jmp(far)
+    asm.mov(x86.edi, DATA).mov(x86.ecx, 2000).rep().stosb().jmp(far)
     for (let i = 0; i < 0x1000; i++) asm.nop()
     asm.bind(far).hlt()
   })
@@ -178,10 +159,10 @@ test('a repeated instruction that several turns share hides no breakpoint after 
 
 test('an instruction that reaches into a page with a breakpoint does not hide it', () => {
   const pc = new BareCpu()
-  const build = (asm: Assembler): void => {
+  const build = (asm: x86.Assembler): void => {
     const next = asm.label('next')
-    asm.mov(ecx, 50).bind(next)
-    asm.mov(eax, 0x1234_5678).bind(asm.label('second')).inc(rbx).dec(ecx).jnz(next).hlt()
+    asm.mov(x86.ecx, 50).bind(next)
+    asm.mov(x86.eax, 0x1234_5678).bind(asm.label('second')).inc(x86.rbx).dec(x86.ecx).jnz(next).hlt()
   }
   // MOV EAX begins 2 bytes before the end of its page.
   const at = pc.program(build, 0x1ff9)
@@ -198,10 +179,10 @@ test('an instruction that reaches into a page with a breakpoint does not hide it
 })
 
 describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () => {
-  test.each<[string, (asm: Assembler) => void, Partial<Record<'rcx' | 'rsi' | 'rdi', number>>]>([
-    ['an instruction', (asm) => asm.inc(rax), {}],
+  test.each<[string, (asm: x86.Assembler) => void, Partial<Record<'rcx' | 'rsi' | 'rdi', number>>]>([
+    ['an instruction', (asm) => asm.inc(x86.rax), {}],
     ['STI', (asm) => asm.sti(), {}],
-    ['MOV SS with what follows it', (asm) => asm.mov(ss, eax).inc(rbx), {}],
+    ['MOV SS with what follows it', (asm) => asm.mov(x86.ss, x86.eax).inc(x86.rbx), {}],
     ['a branch', (asm) => asm.jmp(CODE + 2), {}],
     ['the last iteration of REP', (asm) => asm.rep().movsb(), { rcx: 1, rsi: DATA, rdi: DATA + 16 }],
     ['HLT', (asm) => asm.hlt(), {}],
@@ -234,7 +215,7 @@ describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () =>
   })
 
   test('holds interrupts off, or does not', () => {
-    const { pc, go } = debugged((asm) => asm.inc(rax).inc(rbx).hlt())
+    const { pc, go } = debugged((asm) => asm.inc(x86.rax).inc(x86.rbx).hlt())
     pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
     pc.interrupt(0x30)
     expect(go({ step: true })).toEqual({ kind: 'step' })
@@ -244,7 +225,7 @@ describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () =>
   })
 
   test('from a halted processor waits for the interrupt', () => {
-    const { pc, go } = debugged((asm) => asm.sti().hlt().inc(rax).hlt())
+    const { pc, go } = debugged((asm) => asm.sti().hlt().inc(x86.rax).hlt())
     go({ step: true })
     expect(go({ step: true })).toEqual({ kind: 'step' })
     expect(go({ step: true })).toBe('hlt')
@@ -253,16 +234,16 @@ describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () =>
     expect(pc.rip).toBe(HANDLER)
   })
 
-  test.each<[string, (asm: Assembler) => void]>([
-    ['a load', (asm) => asm.mov(eax, dword(0x5000))],
-    ['a store', (asm) => asm.mov(dword(0x5000), eax)],
-    ['a read-modify-write', (asm) => asm.inc(dword(0x5000))],
-    ['IN', (asm) => asm.in(al, dx)],
+  test.each<[string, (asm: x86.Assembler) => void]>([
+    ['a load', (asm) => asm.mov(x86.eax, x86.dword(0x5000))],
+    ['a store', (asm) => asm.mov(x86.dword(0x5000), x86.eax)],
+    ['a read-modify-write', (asm) => asm.inc(x86.dword(0x5000))],
+    ['IN', (asm) => asm.in(x86.al, x86.dx)],
     ['MOVS', (asm) => asm.movsb()],
   ])('over %s that waits for a device is one', (_, build) => {
     const { pc, at, debug } = debugged((asm) => {
       build(asm)
-      asm.bind(asm.label('end')).inc(rbx).hlt()
+      asm.bind(asm.label('end')).inc(x86.rbx).hlt()
     })
     let ready = false
     const device = { read: () => (ready ? 7n : undefined), write: () => ready }
@@ -280,27 +261,27 @@ describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () =>
 })
 
 describe('watchpoints', () => {
-  test.each<[string, (asm: Assembler) => void, 'read' | 'write' | 'access', boolean]>([
-    ['a load, for reads', (asm) => asm.mov(eax, dword(DATA)), 'read', true],
-    ['a load, for writes', (asm) => asm.mov(eax, dword(DATA)), 'write', false],
-    ['a store, for reads', (asm) => asm.mov(dword(DATA), eax), 'read', false],
-    ['a store, for both', (asm) => asm.mov(dword(DATA), eax), 'access', true],
-    ['a read-modify-write, for reads', (asm) => asm.inc(dword(DATA)), 'read', true],
-    ['a store next to it', (asm) => asm.mov(byte(DATA + 4), cl), 'access', false],
-    ['a store over its end', (asm) => asm.mov(qword(DATA - 6), rcx), 'write', true],
-    ['a store that crosses into its page', (asm) => asm.mov(qword(DATA - 1), rcx), 'write', true],
-    ['MOVS from it', (asm) => asm.mov(esi, DATA).mov(edi, 0xb000).movsb(), 'read', true],
+  test.each<[string, (asm: x86.Assembler) => void, 'read' | 'write' | 'access', boolean]>([
+    ['a load, for reads', (asm) => asm.mov(x86.eax, x86.dword(DATA)), 'read', true],
+    ['a load, for writes', (asm) => asm.mov(x86.eax, x86.dword(DATA)), 'write', false],
+    ['a store, for reads', (asm) => asm.mov(x86.dword(DATA), x86.eax), 'read', false],
+    ['a store, for both', (asm) => asm.mov(x86.dword(DATA), x86.eax), 'access', true],
+    ['a read-modify-write, for reads', (asm) => asm.inc(x86.dword(DATA)), 'read', true],
+    ['a store next to it', (asm) => asm.mov(x86.byte(DATA + 4), x86.cl), 'access', false],
+    ['a store over its end', (asm) => asm.mov(x86.qword(DATA - 6), x86.rcx), 'write', true],
+    ['a store that crosses into its page', (asm) => asm.mov(x86.qword(DATA - 1), x86.rcx), 'write', true],
+    ['MOVS from it', (asm) => asm.mov(x86.esi, DATA).mov(x86.edi, 0xb000).movsb(), 'read', true],
     [
       'a store after others in its page',
       (asm) =>
         asm
-          .mov(byte(DATA + 64), cl)
-          .mov(byte(DATA + 65), cl)
-          .mov(byte(DATA), cl),
+          .mov(x86.byte(DATA + 64), x86.cl)
+          .mov(x86.byte(DATA + 65), x86.cl)
+          .mov(x86.byte(DATA), x86.cl),
       'write',
       true,
     ],
-    ['a store that faults', (asm) => asm.mov(rdi, 0xa000n << 44n).mov(qword(rdi), rsi), 'write', false],
+    ['a store that faults', (asm) => asm.mov(x86.rdi, 0xa000n << 44n).mov(x86.qword(x86.rdi), x86.rsi), 'write', false],
   ])('%s', (_, build, kind, stops) => {
     const { pc, at, debug, go } = debugged((asm) => {
       build(asm)
@@ -314,28 +295,28 @@ describe('watchpoints', () => {
   })
 
   const DEVICE = 0x5000
-  test.each<[string, (asm: Assembler) => void, number, 'read' | 'write']>([
-    ['INS', (asm) => asm.mov(edi, DATA).rep().insb(), DATA + 3, 'write'],
-    ['OUTS', (asm) => asm.mov(esi, DATA).rep().outsb(), DATA + 3, 'read'],
-    ['MOVS from a device', (asm) => asm.mov(esi, DEVICE).mov(edi, DATA).rep().movsb(), DATA + 7, 'write'],
-    ['MOVS to a device', (asm) => asm.mov(esi, DATA).mov(edi, DEVICE).rep().movsb(), DATA, 'read'],
+  test.each<[string, (asm: x86.Assembler) => void, number, 'read' | 'write']>([
+    ['INS', (asm) => asm.mov(x86.edi, DATA).rep().insb(), DATA + 3, 'write'],
+    ['OUTS', (asm) => asm.mov(x86.esi, DATA).rep().outsb(), DATA + 3, 'read'],
+    ['MOVS from a device', (asm) => asm.mov(x86.esi, DEVICE).mov(x86.edi, DATA).rep().movsb(), DATA + 7, 'write'],
+    ['MOVS to a device', (asm) => asm.mov(x86.esi, DATA).mov(x86.edi, DEVICE).rep().movsb(), DATA, 'read'],
     [
       'MOVS downwards',
       (asm) =>
         asm
           .std()
-          .mov(esi, DATA + 7)
-          .mov(edi, DEVICE + 7)
+          .mov(x86.esi, DATA + 7)
+          .mov(x86.edi, DEVICE + 7)
           .rep()
           .movsb(),
       DATA,
       'read',
     ],
-    ['STOS to a device', (asm) => asm.mov(edi, DEVICE).rep().stosb(), DEVICE + 3, 'write'],
+    ['STOS to a device', (asm) => asm.mov(x86.edi, DEVICE).rep().stosb(), DEVICE + 3, 'write'],
   ])('see several elements of %s, which are one request as without them', (_, build, address, kind) => {
     for (const isWatched of [false, true]) {
       const { pc, at, debug, go } = debugged((asm) => {
-        build(asm.mov(ecx, 8))
+        build(asm.mov(x86.ecx, 8))
         asm.bind(asm.label('end')).nop().hlt()
       })
       const asked: number[] = []
@@ -360,7 +341,7 @@ describe('watchpoints', () => {
   })
 
   test('are not for what an instruction that faults afterwards has read', () => {
-    const { pc, debug, go } = debugged((asm) => asm.div(dword(DATA)).hlt())
+    const { pc, debug, go } = debugged((asm) => asm.div(x86.dword(DATA)).hlt())
     debug.addWatchpoint(BigInt(DATA), 4, 'access')
     expect(go()).toBe('hlt')
     expect(pc.rip).toBe(HANDLER + 1)
@@ -374,8 +355,14 @@ describe('watchpoints', () => {
 })
 
 describe('faults', () => {
-  const faulting = (asm: Assembler): void => {
-    asm.mov(rax, 0x7fff_0000n).mov(cx, 1).bind(asm.label('fault')).mov(qword(rax), rcx).bind(asm.label('end')).hlt()
+  const faulting = (asm: x86.Assembler): void => {
+    asm
+      .mov(x86.rax, 0x7fff_0000n)
+      .mov(x86.cx, 1)
+      .bind(asm.label('fault'))
+      .mov(x86.qword(x86.rax), x86.rcx)
+      .bind(asm.label('end'))
+      .hlt()
   }
 
   test('a caught one stops before it is delivered, and is delivered then', () => {

@@ -1,30 +1,4 @@
-import {
-  type Assembler,
-  al,
-  byte,
-  cl,
-  dr0,
-  dr6,
-  dr7,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  qword,
-  r11d,
-  rax,
-  rbx,
-  rcx,
-  rdx,
-  rsi,
-  rsp,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import * as S from '../src/state/state-layout.ts'
 import { bothWays, expectAlike } from './support/both-ways.ts'
@@ -51,19 +25,19 @@ function enable(i: number, kind: number, length = 1): number {
  * A 64-bit processor whose #DB handler writes down where each #DB came. With `resume` it sets RF in the frame, as a
  * debugger does to get past an instruction breakpoint.
  */
-function debugged(build: (asm: Assembler) => void, resume = false): { pc: BareCpu; at: (label: string) => number } {
+function debugged(build: (asm: x86.Assembler) => void, resume = false): { pc: BareCpu; at: (label: string) => number } {
   const pc = new BareCpu()
   pc.vector(1, HANDLER)
   pc.program((asm) => {
-    asm.push(rax).push(rbx)
-    asm.mov(rbx, qword(TRACE - 8))
-    asm.mov(rax, qword(rsp, { disp: 16 })).mov(qword(rbx), rax)
-    asm.mov(rax, dr6).mov(qword(rbx, { disp: 8 }), rax)
-    asm.mov(rax, qword(rsp, { disp: 32 })).mov(qword(rbx, { disp: 16 }), rax)
-    asm.xor(eax, eax).mov(dr6, rax)
-    asm.add(rbx, 24).mov(qword(TRACE - 8), rbx)
-    asm.pop(rbx).pop(rax)
-    if (resume) asm.or(dword(rsp, { disp: 16 }), S.FLAG_RF)
+    asm.push(x86.rax).push(x86.rbx)
+    asm.mov(x86.rbx, x86.qword(TRACE - 8))
+    asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 16 })).mov(x86.qword(x86.rbx), x86.rax)
+    asm.mov(x86.rax, x86.dr6).mov(x86.qword(x86.rbx, { disp: 8 }), x86.rax)
+    asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 32 })).mov(x86.qword(x86.rbx, { disp: 16 }), x86.rax)
+    asm.xor(x86.eax, x86.eax).mov(x86.dr6, x86.rax)
+    asm.add(x86.rbx, 24).mov(x86.qword(TRACE - 8), x86.rbx)
+    asm.pop(x86.rbx).pop(x86.rax)
+    if (resume) asm.or(x86.dword(x86.rsp, { disp: 16 }), S.FLAG_RF)
     asm.iretq()
   }, HANDLER)
   pc.write64(TRACE - 8, BigInt(TRACE))
@@ -94,8 +68,8 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
   test('a trap follows each instruction, with RIP at the next', () => {
     const { pc, at } = debugged((asm) => {
       asm.nop().bind(asm.label('a'))
-      asm.inc(rax).bind(asm.label('b'))
-      asm.mov(rbx, rax).bind(asm.label('c'))
+      asm.inc(x86.rax).bind(asm.label('b'))
+      asm.mov(x86.rbx, x86.rax).bind(asm.label('c'))
       asm.nop().bind(asm.label('end')).hlt()
     })
     setTf(pc)
@@ -134,9 +108,9 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
   test('a repeated string instruction traps after each iteration', () => {
     const { pc, at } = debugged((asm) => {
       asm
-        .mov(ecx, 3)
-        .mov(edi, DATA)
-        .mov(esi, DATA + 64)
+        .mov(x86.ecx, 3)
+        .mov(x86.edi, DATA)
+        .mov(x86.esi, DATA + 64)
         .push(S.FLAG_TF | 2)
         .popfq()
         .bind(asm.label('rep'))
@@ -153,9 +127,9 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
   test('RF is in the frame of a trap between two iterations, and not after the last', () => {
     const { pc, at } = debugged((asm) => {
       asm
-        .mov(ecx, 2)
-        .mov(edi, DATA)
-        .mov(esi, DATA + 64)
+        .mov(x86.ecx, 2)
+        .mov(x86.edi, DATA)
+        .mov(x86.esi, DATA + 64)
         .push(S.FLAG_TF | 2)
         .popfq()
         .bind(asm.label('rep'))
@@ -198,12 +172,12 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
 
   test('a fault comes before the trap, and the restarted instruction is trapped once', () => {
     const { pc, at } = debugged((asm) => {
-      asm.xor(edx, edx).bind(asm.label('div'))
-      asm.div(cl).bind(asm.label('after'))
+      asm.xor(x86.edx, x86.edx).bind(asm.label('div'))
+      asm.div(x86.cl).bind(asm.label('after'))
       asm.nop().bind(asm.label('end')).hlt()
     })
     pc.vector(0, 0x5000)
-    pc.program((asm) => asm.mov(ecx, 1).iretq(), 0x5000)
+    pc.program((asm) => asm.mov(x86.ecx, 1).iretq(), 0x5000)
     setTf(pc)
     expect(steps(pc, at('end'))).toEqual([
       [at('div'), BS],
@@ -214,10 +188,10 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
   test('MOV SS delays the trap of the instruction to after the next one', () => {
     const { pc, at } = debugged((asm) => {
       asm
-        .mov(eax, 0x10)
+        .mov(x86.eax, 0x10)
         .push(S.FLAG_TF | 2)
         .popfq()
-      asm.mov(ss, eax).nop().bind(asm.label('a'))
+      asm.mov(x86.ss, x86.eax).nop().bind(asm.label('a'))
       asm.nop().bind(asm.label('end')).hlt()
     })
     expect(steps(pc, at('end'))).toEqual([[at('a'), BS]])
@@ -225,7 +199,7 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
 
   test('an instruction whose device answers late is trapped once, after the answer', () => {
     const { pc, at } = debugged((asm) => {
-      asm.mov(rax, qword(DATA)).bind(asm.label('a'))
+      asm.mov(x86.rax, x86.qword(DATA)).bind(asm.label('a'))
       asm.nop().bind(asm.label('end')).hlt()
     })
     let answer: bigint | undefined = undefined
@@ -243,9 +217,9 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
 describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exception Condition")', () => {
   test('a fault comes before the instruction; with RF it runs, and the next round meets the breakpoint again', () => {
     const { pc, at } = debugged((asm) => {
-      const loop = asm.mov(ecx, 3).here()
-      asm.bind(asm.label('target')).inc(eax)
-      asm.dec(ecx).jnz(loop).hlt()
+      const loop = asm.mov(x86.ecx, 3).here()
+      asm.bind(asm.label('target')).inc(x86.eax)
+      asm.dec(x86.ecx).jnz(loop).hlt()
     }, true)
     pc.breakpoint(0, at('target'), enable(0, 0))
     expect(pc.run().reason).toBe('hlt')
@@ -264,8 +238,8 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
   test('the guest sets one itself', () => {
     const { pc, at } = debugged((asm) => {
       const target = asm.label('target')
-      asm.lea(rax, qword(target)).mov(dr0, rax)
-      asm.mov(eax, enable(0, 0)).mov(dr7, rax).nop()
+      asm.lea(x86.rax, x86.qword(target)).mov(x86.dr0, x86.rax)
+      asm.mov(x86.eax, enable(0, 0)).mov(x86.dr7, x86.rax).nop()
       asm.bind(target).nop().hlt()
     }, true)
     pc.run()
@@ -274,7 +248,7 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
 
   test('a repeated string instruction is broken into once', () => {
     const { pc, at } = debugged((asm) => {
-      asm.mov(ecx, 3).mov(edi, DATA).bind(asm.label('rep'))
+      asm.mov(x86.ecx, 3).mov(x86.edi, DATA).bind(asm.label('rep'))
       asm.rep().stosb()
       asm.hlt()
     }, true)
@@ -284,7 +258,10 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
   })
 
   test('the instruction after MOV SS is not broken into', () => {
-    const { pc, at } = debugged((asm) => asm.mov(eax, 0x10).mov(ss, eax).bind(asm.label('target')).nop().hlt(), true)
+    const { pc, at } = debugged(
+      (asm) => asm.mov(x86.eax, 0x10).mov(x86.ss, x86.eax).bind(asm.label('target')).nop().hlt(),
+      true,
+    )
     pc.breakpoint(0, at('target'), enable(0, 0))
     pc.run()
     expect(traps(pc)).toEqual([])
@@ -293,15 +270,15 @@ describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exceptio
   test('an interrupted RF stays for the return', () => {
     const { pc, at } = debugged((asm) => asm.sti().nop().bind(asm.label('target')).nop().hlt(), true)
     pc.vector(0x40, 0x5000)
-    pc.program((asm) => asm.mov(rbx, qword(rsp, { disp: 16 })).iretq(), 0x5000)
+    pc.program((asm) => asm.mov(x86.rbx, x86.qword(x86.rsp, { disp: 16 })).iretq(), 0x5000)
     pc.breakpoint(0, at('target'), enable(0, 0))
     // The handler of #DB returns with RF; an interrupt comes between the return and the instruction.
     const { host } = pc
     pc.program(
       (asm) =>
         asm
-          .or(dword(rsp, { disp: 16 }), S.FLAG_RF)
-          .out(0x80, al)
+          .or(x86.dword(x86.rsp, { disp: 16 }), S.FLAG_RF)
+          .out(0x80, x86.al)
           .iretq(),
       HANDLER,
     )
@@ -324,76 +301,88 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
       what: 'a write of the watched bytes',
       kind: 1,
       length: 4,
-      run: (asm: Assembler) => asm.mov(dword(DATA), eax),
+      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA), x86.eax),
       hit: true,
     },
     {
       what: 'a read under a write breakpoint',
       kind: 1,
       length: 4,
-      run: (asm: Assembler) => asm.mov(ebx, dword(DATA)),
+      run: (asm: x86.Assembler) => asm.mov(x86.ebx, x86.dword(DATA)),
       hit: false,
     },
     {
       what: 'a read under an access breakpoint',
       kind: 3,
       length: 4,
-      run: (asm: Assembler) => asm.mov(ebx, dword(DATA)),
+      run: (asm: x86.Assembler) => asm.mov(x86.ebx, x86.dword(DATA)),
       hit: true,
     },
     {
       what: 'a wider access that overlaps from below',
       kind: 1,
       length: 1,
-      run: (asm: Assembler) => asm.mov(qword(DATA - 7), rax),
+      run: (asm: x86.Assembler) => asm.mov(x86.qword(DATA - 7), x86.rax),
       hit: true,
     },
     {
       what: 'an access just below',
       kind: 1,
       length: 4,
-      run: (asm: Assembler) => asm.mov(dword(DATA - 4), eax),
+      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA - 4), x86.eax),
       hit: false,
     },
     {
       what: 'an access just above',
       kind: 1,
       length: 4,
-      run: (asm: Assembler) => asm.mov(dword(DATA + 4), eax),
+      run: (asm: x86.Assembler) => asm.mov(x86.dword(DATA + 4), x86.eax),
       hit: false,
     },
     {
       what: 'the last byte of eight',
       kind: 1,
       length: 8,
-      run: (asm: Assembler) => asm.mov(byte(DATA + 7), al),
+      run: (asm: x86.Assembler) => asm.mov(x86.byte(DATA + 7), x86.al),
       hit: true,
     },
-    { what: 'a read-modify-write', kind: 1, length: 4, run: (asm: Assembler) => asm.add(dword(DATA), 1), hit: true },
-    { what: 'a locked exchange', kind: 1, length: 4, run: (asm: Assembler) => asm.xchg(dword(DATA), eax), hit: true },
+    {
+      what: 'a read-modify-write',
+      kind: 1,
+      length: 4,
+      run: (asm: x86.Assembler) => asm.add(x86.dword(DATA), 1),
+      hit: true,
+    },
+    {
+      what: 'a locked exchange',
+      kind: 1,
+      length: 4,
+      run: (asm: x86.Assembler) => asm.xchg(x86.dword(DATA), x86.eax),
+      hit: true,
+    },
     {
       what: 'a page-crossing store',
       kind: 1,
       length: 1,
-      run: (asm: Assembler) => asm.mov(qword(DATA - 4), rax),
+      run: (asm: x86.Assembler) => asm.mov(x86.qword(DATA - 4), x86.rax),
       hit: true,
     },
     {
       what: 'an instruction fetch from there',
       kind: 3,
       length: 8,
-      run: (asm: Assembler) => asm.call(DATA + 1),
+      run: (asm: x86.Assembler) => asm.call(DATA + 1),
       hit: false,
     },
   ])('$what: trap $hit', ({ kind, length, run, hit }) => {
     const { pc, at } = debugged((asm) => {
       // The page is in the TLB before the breakpoint is set.
-      asm.mov(rcx, qword(DATA)).mov(qword(DATA + 64), rcx)
-      asm.mov(eax, enable(0, kind, length)).mov(dr7, rax)
+      asm.mov(x86.rcx, x86.qword(DATA)).mov(x86.qword(DATA + 64), x86.rcx)
+      asm.mov(x86.eax, enable(0, kind, length)).mov(x86.dr7, x86.rax)
       run(asm)
       asm
         .bind(asm.label('after'))
-        .mov(qword(DATA + 128), rcx)
+        .mov(x86.qword(DATA + 128), x86.rcx)
         .hlt()
     })
     pc.load(DATA, [0x90, 0xc3])
@@ -404,7 +393,7 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
 
   test('a repeated string instruction stops after the iteration that hits', () => {
     const { pc, at } = debugged((asm) => {
-      asm.mov(ecx, 8).mov(edi, DATA).mov(eax, 0x5a)
+      asm.mov(x86.ecx, 8).mov(x86.edi, DATA).mov(x86.eax, 0x5a)
       asm.bind(asm.label('rep')).rep().stosb()
       asm.bind(asm.label('after')).hlt()
     })
@@ -419,7 +408,7 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
     const { pc, at } = debugged((asm) => {
       const sub = asm.label('sub')
       asm.call(sub)
-      asm.bind(sub).mov(rax, qword(rsp)).bind(asm.label('loaded')).hlt()
+      asm.bind(sub).mov(x86.rax, x86.qword(x86.rsp)).bind(asm.label('loaded')).hlt()
     })
     pc.breakpoint(0, 0x8_0000 - 8, enable(0, 3, 8))
     expect(pc.run().reason).toBe('hlt')
@@ -438,15 +427,15 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
 
   test('an instruction that faults after it met one reports it when it is restarted, once', () => {
     const { pc, at } = debugged((asm) => {
-      asm.mov(esi, DATA).mov(edi, 0x1f_f000).bind(asm.label('movs'))
+      asm.mov(x86.esi, DATA).mov(x86.edi, 0x1f_f000).bind(asm.label('movs'))
       asm.movsb().bind(asm.label('after')).hlt()
     })
     // The destination's page is absent until the #PF handler maps it.
     pc.vector(14, 0x5000)
     pc.program((asm) => {
       asm
-        .mov(dword(0x30_3000 + 8 * 0x1ff), 0x1f_f007)
-        .add(rsp, 8)
+        .mov(x86.dword(0x30_3000 + 8 * 0x1ff), 0x1f_f007)
+        .add(x86.rsp, 8)
         .iretq()
     }, 0x5000)
     pc.write64(0x30_3000 + 8 * 0x1ff, 0n)
@@ -456,7 +445,7 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
   })
 
   test('a hit that MOV SS makes is reported after the next instruction', () => {
-    const { pc, at } = debugged((asm) => asm.mov(ss, word(DATA)).nop().bind(asm.label('after')).nop().hlt())
+    const { pc, at } = debugged((asm) => asm.mov(x86.ss, x86.word(DATA)).nop().bind(asm.label('after')).nop().hlt())
     pc.load(DATA, [0x10, 0])
     pc.breakpoint(0, DATA, enable(0, 3, 2))
     pc.run()
@@ -465,7 +454,7 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
 
   test('single-step and a data hit are reported together', () => {
     const { pc, at } = debugged((asm) =>
-      asm.mov(dword(DATA), eax).bind(asm.label('after')).nop().bind(asm.label('end')).hlt(),
+      asm.mov(x86.dword(DATA), x86.eax).bind(asm.label('after')).nop().bind(asm.label('end')).hlt(),
     )
     pc.breakpoint(0, DATA, enable(0, 1, 4))
     setTf(pc)
@@ -742,16 +731,16 @@ describe('#DB, and the shadows of MOV SS and STI (SDM vol. 3A, "Masking … When
 test('traps that MOV SS and SYSRET have interpreted come compiled as well', () => {
   const pair = bothWays({
     code: (asm) => {
-      const loop = asm.mov(ecx, 40).here()
-      asm.mov(ss, word(DATA)).db(0xf1)
-      asm.mov(ss, word(DATA)).inc(rax)
-      asm.mov(ss, word(DATA)).db(0xcc)
+      const loop = asm.mov(x86.ecx, 40).here()
+      asm.mov(x86.ss, x86.word(DATA)).db(0xf1)
+      asm.mov(x86.ss, x86.word(DATA)).inc(x86.rax)
+      asm.mov(x86.ss, x86.word(DATA)).db(0xcc)
       asm
-        .mov(rsi, rcx)
-        .mov(ecx, TARGET)
-        .mov(r11d, S.FLAG_TF | 2)
-      asm.db(0x48, 0x0f, 0x07).bind(asm.label('back')).mov(rcx, rsi)
-      asm.dec(ecx).jnz(loop).hlt()
+        .mov(x86.rsi, x86.rcx)
+        .mov(x86.ecx, TARGET)
+        .mov(x86.r11d, S.FLAG_TF | 2)
+      asm.db(0x48, 0x0f, 0x07).bind(asm.label('back')).mov(x86.rcx, x86.rsi)
+      asm.dec(x86.ecx).jnz(loop).hlt()
     },
     prepare: (pc, at) => {
       pc.load(DATA, [0x10, 0])
@@ -766,18 +755,18 @@ test('traps that MOV SS and SYSRET have interpreted come compiled as well', () =
       pc.program((asm) => {
         const end = asm.label('end')
         asm
-          .push(rax)
-          .mov(rax, dr6)
-          .and(eax, 0xe00f)
-          .inc(dword(rax, { disp: COUNTS }))
-        asm.xor(eax, eax).mov(dr6, rax)
-        asm.cmp(qword(rsp, { disp: 8 }), TARGET).jnz(end)
-        asm.inc(dword(COUNTS + 2 * 0x4000)).mov(dword(rsp, { disp: 8 }), at('back'))
+          .push(x86.rax)
+          .mov(x86.rax, x86.dr6)
+          .and(x86.eax, 0xe00f)
+          .inc(x86.dword(x86.rax, { disp: COUNTS }))
+        asm.xor(x86.eax, x86.eax).mov(x86.dr6, x86.rax)
+        asm.cmp(x86.qword(x86.rsp, { disp: 8 }), TARGET).jnz(end)
+        asm.inc(x86.dword(COUNTS + 2 * 0x4000)).mov(x86.dword(x86.rsp, { disp: 8 }), at('back'))
         asm
-          .mov(dword(rsp, { disp: 16 }), 8)
-          .mov(dword(rsp, { disp: 24 }), 2)
-          .mov(dword(rsp, { disp: 40 }), 0x10)
-        asm.bind(end).pop(rax).iretq()
+          .mov(x86.dword(x86.rsp, { disp: 16 }), 8)
+          .mov(x86.dword(x86.rsp, { disp: 24 }), 2)
+          .mov(x86.dword(x86.rsp, { disp: 40 }), 0x10)
+        asm.bind(end).pop(x86.rax).iretq()
       }, HANDLER)
     },
   })
@@ -793,7 +782,9 @@ describe('I/O breakpoints and general detect', () => {
     { de: true, hit: true },
     { de: false, hit: false },
   ])('OUT with CR4.DE = $de: trap $hit', ({ de, hit }) => {
-    const { pc, at } = debugged((asm) => asm.mov(edx, 0x3f8).out(dx, al).bind(asm.label('after')).nop().hlt())
+    const { pc, at } = debugged((asm) =>
+      asm.mov(x86.edx, 0x3f8).out(x86.dx, x86.al).bind(asm.label('after')).nop().hlt(),
+    )
     if (de) pc.cpu.u32[S.S_CR4 >>> 2]! |= CR4_DE
     pc.breakpoint(0, 0x3f8, enable(0, 2))
     pc.run()
@@ -802,7 +793,7 @@ describe('I/O breakpoints and general detect', () => {
 
   test('MOV DR under DR7.GD faults, and the handler may use the debug registers', () => {
     const { pc, at } = debugged((asm) => {
-      asm.bind(asm.label('mov')).mov(rdx, dr7)
+      asm.bind(asm.label('mov')).mov(x86.rdx, x86.dr7)
       asm.hlt()
     })
     pc.breakpoint(0, 0, 0x2000)

@@ -1,28 +1,7 @@
 // What a device does while it answers an access comes before the instruction that follows: an interrupt, an NMI, an SMI or
 // an INIT that it raises, and a change of the guest's map (SDM vol. 3A, "Priority Among Concurrent Events": interrupts are
 // taken at instruction boundaries).
-import {
-  type Assembler,
-  al,
-  byte,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  esi,
-  qword,
-  r8,
-  r9,
-  rax,
-  rbx,
-  rdi,
-  rsi,
-  rsp,
-  xmm0,
-  xmmword,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
@@ -44,32 +23,36 @@ const ENABLED = { rip: CODE, rsp: STACK, rflags: 0x202 }
 interface Row {
   readonly name: string
   /** The instruction; RSI, RDI and the stack pointer have been set up by {@link Row.before}. */
-  readonly access: (asm: Assembler) => unknown
-  readonly before?: (asm: Assembler) => unknown
+  readonly access: (asm: x86.Assembler) => unknown
+  readonly before?: (asm: x86.Assembler) => unknown
   /** Accesses that it makes, and which of them has the effect; default 1 and the last. */
   readonly accesses?: number
   readonly at?: number
 }
 
-const fromDevice = (asm: Assembler): unknown => asm.mov(rsi, DEVICE).mov(rdi, RAM)
-const toDevice = (asm: Assembler): unknown => asm.mov(rsi, RAM).mov(rdi, DEVICE)
-const between = (asm: Assembler): unknown => asm.mov(rsi, DEVICE).mov(rdi, OTHER_DEVICE)
+const fromDevice = (asm: x86.Assembler): unknown => asm.mov(x86.rsi, DEVICE).mov(x86.rdi, RAM)
+const toDevice = (asm: x86.Assembler): unknown => asm.mov(x86.rsi, RAM).mov(x86.rdi, DEVICE)
+const between = (asm: x86.Assembler): unknown => asm.mov(x86.rsi, DEVICE).mov(x86.rdi, OTHER_DEVICE)
 
 const memoryRows: readonly Row[] = [
-  { name: 'MOV load, 1 byte', access: (asm) => asm.mov(al, byte(DEVICE)) },
-  { name: 'MOV load, 4 bytes', access: (asm) => asm.mov(eax, dword(DEVICE)) },
-  { name: 'MOV load, 8 bytes', access: (asm) => asm.mov(rax, qword(DEVICE)) },
-  { name: 'MOVZX load', access: (asm) => asm.movzx(eax, byte(DEVICE)) },
-  { name: 'ADD load', access: (asm) => asm.add(eax, dword(DEVICE)) },
-  { name: 'CMP', access: (asm) => asm.cmp(dword(DEVICE), 5) },
-  { name: 'TEST', access: (asm) => asm.test(byte(DEVICE), 1) },
-  { name: 'MOV store of a register', access: (asm) => asm.mov(dword(DEVICE), ecx) },
-  { name: 'MOV store of an immediate', access: (asm) => asm.mov(byte(DEVICE), 7) },
-  { name: 'MOV load across a page end of devices', accesses: 2, access: (asm) => asm.mov(eax, dword(DEVICE + 0xffe)) },
-  { name: 'ADD to memory, at its read', accesses: 2, at: 1, access: (asm) => asm.add(dword(DEVICE), 1) },
-  { name: 'ADD to memory, at its write', accesses: 2, at: 2, access: (asm) => asm.add(dword(DEVICE), 1) },
-  { name: 'INC', accesses: 2, at: 2, access: (asm) => asm.inc(byte(DEVICE)) },
-  { name: 'XCHG', accesses: 2, at: 1, access: (asm) => asm.xchg(dword(DEVICE), eax) },
+  { name: 'MOV load, 1 byte', access: (asm) => asm.mov(x86.al, x86.byte(DEVICE)) },
+  { name: 'MOV load, 4 bytes', access: (asm) => asm.mov(x86.eax, x86.dword(DEVICE)) },
+  { name: 'MOV load, 8 bytes', access: (asm) => asm.mov(x86.rax, x86.qword(DEVICE)) },
+  { name: 'MOVZX load', access: (asm) => asm.movzx(x86.eax, x86.byte(DEVICE)) },
+  { name: 'ADD load', access: (asm) => asm.add(x86.eax, x86.dword(DEVICE)) },
+  { name: 'CMP', access: (asm) => asm.cmp(x86.dword(DEVICE), 5) },
+  { name: 'TEST', access: (asm) => asm.test(x86.byte(DEVICE), 1) },
+  { name: 'MOV store of a register', access: (asm) => asm.mov(x86.dword(DEVICE), x86.ecx) },
+  { name: 'MOV store of an immediate', access: (asm) => asm.mov(x86.byte(DEVICE), 7) },
+  {
+    name: 'MOV load across a page end of devices',
+    accesses: 2,
+    access: (asm) => asm.mov(x86.eax, x86.dword(DEVICE + 0xffe)),
+  },
+  { name: 'ADD to memory, at its read', accesses: 2, at: 1, access: (asm) => asm.add(x86.dword(DEVICE), 1) },
+  { name: 'ADD to memory, at its write', accesses: 2, at: 2, access: (asm) => asm.add(x86.dword(DEVICE), 1) },
+  { name: 'INC', accesses: 2, at: 2, access: (asm) => asm.inc(x86.byte(DEVICE)) },
+  { name: 'XCHG', accesses: 2, at: 1, access: (asm) => asm.xchg(x86.dword(DEVICE), x86.eax) },
   { name: 'MOVS from a device', before: fromDevice, access: (asm) => asm.movsd() },
   { name: 'MOVS to a device', before: toDevice, access: (asm) => asm.movsd() },
   { name: 'MOVS between devices, at its read', before: between, accesses: 2, at: 1, access: (asm) => asm.movsd() },
@@ -77,23 +60,28 @@ const memoryRows: readonly Row[] = [
   { name: 'LODS', before: fromDevice, access: (asm) => asm.lodsd() },
   { name: 'STOS', before: toDevice, access: (asm) => asm.stosd() },
   { name: 'CMPS, at its first read', before: between, accesses: 2, at: 1, access: (asm) => asm.cmpsd() },
-  { name: 'PUSH of a device', access: (asm) => asm.push(qword(DEVICE)) },
-  { name: 'POP to a device', access: (asm) => asm.push(rax).pop(qword(DEVICE)) },
-  { name: 'PUSH to a device', before: (asm) => asm.mov(rsp, DEVICE + 8), access: (asm) => asm.push(rbx) },
-  { name: 'POP from a device', before: (asm) => asm.mov(rsp, DEVICE), access: (asm) => asm.pop(rax) },
-  { name: 'MOVD load', access: (asm) => asm.movd(xmm0, dword(DEVICE)) },
-  { name: 'MOVQ load', access: (asm) => asm.movq(xmm0, qword(DEVICE)) },
-  { name: 'MOVDQU load', accesses: 2, access: (asm) => asm.movdqu(xmm0, xmmword(DEVICE)) },
-  { name: 'MOVDQU store, at its first part', accesses: 2, at: 1, access: (asm) => asm.movdqu(xmmword(DEVICE), xmm0) },
+  { name: 'PUSH of a device', access: (asm) => asm.push(x86.qword(DEVICE)) },
+  { name: 'POP to a device', access: (asm) => asm.push(x86.rax).pop(x86.qword(DEVICE)) },
+  { name: 'PUSH to a device', before: (asm) => asm.mov(x86.rsp, DEVICE + 8), access: (asm) => asm.push(x86.rbx) },
+  { name: 'POP from a device', before: (asm) => asm.mov(x86.rsp, DEVICE), access: (asm) => asm.pop(x86.rax) },
+  { name: 'MOVD load', access: (asm) => asm.movd(x86.xmm0, x86.dword(DEVICE)) },
+  { name: 'MOVQ load', access: (asm) => asm.movq(x86.xmm0, x86.qword(DEVICE)) },
+  { name: 'MOVDQU load', accesses: 2, access: (asm) => asm.movdqu(x86.xmm0, x86.xmmword(DEVICE)) },
+  {
+    name: 'MOVDQU store, at its first part',
+    accesses: 2,
+    at: 1,
+    access: (asm) => asm.movdqu(x86.xmmword(DEVICE), x86.xmm0),
+  },
 ]
 
 const portRows: readonly Row[] = [
-  { name: 'IN', access: (asm) => asm.in(al, PORT) },
-  { name: 'IN by DX', before: (asm) => asm.mov(dx, PORT), access: (asm) => asm.in(eax, dx) },
-  { name: 'OUT', access: (asm) => asm.out(PORT, al) },
-  { name: 'OUT by DX', before: (asm) => asm.mov(dx, PORT), access: (asm) => asm.out(dx, eax) },
-  { name: 'INS', before: (asm) => asm.mov(dx, PORT).mov(rdi, RAM), access: (asm) => asm.insb() },
-  { name: 'OUTS', before: (asm) => asm.mov(dx, PORT).mov(rsi, RAM), access: (asm) => asm.outsb() },
+  { name: 'IN', access: (asm) => asm.in(x86.al, PORT) },
+  { name: 'IN by DX', before: (asm) => asm.mov(x86.dx, PORT), access: (asm) => asm.in(x86.eax, x86.dx) },
+  { name: 'OUT', access: (asm) => asm.out(PORT, x86.al) },
+  { name: 'OUT by DX', before: (asm) => asm.mov(x86.dx, PORT), access: (asm) => asm.out(x86.dx, x86.eax) },
+  { name: 'INS', before: (asm) => asm.mov(x86.dx, PORT).mov(x86.rdi, RAM), access: (asm) => asm.insb() },
+  { name: 'OUTS', before: (asm) => asm.mov(x86.dx, PORT).mov(x86.rsi, RAM), access: (asm) => asm.outsb() },
 ]
 
 const rows = [...memoryRows, ...portRows]
@@ -127,7 +115,7 @@ interface Machine {
 }
 
 /** Interrupts are enabled; the instruction is executed `warm` times without an effect, and then with it. */
-function machine(row: Row, warm: number, rest: (asm: Assembler) => unknown = counting): Machine {
+function machine(row: Row, warm: number, rest: (asm: x86.Assembler) => unknown = counting): Machine {
   const pc = new BareCpu()
   const device = new Effect()
   for (const page of [DEVICE, OTHER_DEVICE]) pc.host.devices.set(page >>> 12, device)
@@ -145,14 +133,14 @@ function machine(row: Row, warm: number, rest: (asm: Assembler) => unknown = cou
     rest(asm)
   })
   // Handlers note how far the program has come.
-  pc.program((asm) => asm.mov(r8, rbx).mov(r9, qword(rsp)).hlt(), HANDLER)
+  pc.program((asm) => asm.mov(x86.r8, x86.rbx).mov(x86.r9, x86.qword(x86.rsp)).hlt(), HANDLER)
   for (const vector of [IRQ, NMI]) pc.vector(vector, HANDLER)
   pc.cpu.load({ ...initialState('long'), registers: ENABLED })
   return { pc, device, label }
 }
 
 /** Straight on, so that nothing but the rule stops it. */
-const counting = (asm: Assembler): unknown => asm.inc(ebx).inc(ebx).inc(ebx).hlt()
+const counting = (asm: x86.Assembler): unknown => asm.inc(x86.ebx).inc(x86.ebx).inc(x86.ebx).hlt()
 
 // The first access to a page is found by a walk; later ones are made again without. The third is warm in every way.
 describe.each([0, 2])('after %i executions without an effect', (warm) => {
@@ -190,7 +178,7 @@ describe.each([0, 2])('after %i executions without an effect', (warm) => {
 })
 
 test('a store to ROM is followed at once by the interrupt that the board raises', () => {
-  const { pc, device, label } = machine({ name: 'store', access: (asm) => asm.mov(byte(DEVICE), 7) }, 1)
+  const { pc, device, label } = machine({ name: 'store', access: (asm) => asm.mov(x86.byte(DEVICE), 7) }, 1)
   device.effect = () => pc.interrupt(IRQ)
   pc.host.devices.delete(DEVICE >>> 12)
   pc.host.rom.add(DEVICE >>> 12)
@@ -202,8 +190,8 @@ test('a store to ROM is followed at once by the interrupt that the board raises'
 
 // A plain access to it would have to wait; one that is logged in place is answered at once.
 test.each([
-  { name: 'load', access: (asm: Assembler) => asm.mov(eax, dword(DEVICE)) },
-  { name: 'store', access: (asm: Assembler) => asm.mov(dword(DEVICE), ecx) },
+  { name: 'load', access: (asm: x86.Assembler) => asm.mov(x86.eax, x86.dword(DEVICE)) },
+  { name: 'store', access: (asm: x86.Assembler) => asm.mov(x86.dword(DEVICE), x86.ecx) },
 ])('a $name that is logged in place is followed at once by the interrupt that its device raises', (row) => {
   const { pc, device, label } = machine(row, 0)
   device.effect = () => pc.interrupt(IRQ)
@@ -244,7 +232,7 @@ describe('a change of the map', () => {
   function moved(row: Row, warm: number): Machine {
     const made = machine(row, warm)
     const { pc, device } = made
-    const other = machine(row, warm, (asm) => asm.inc(ecx).hlt())
+    const other = machine(row, warm, (asm) => asm.inc(x86.ecx).hlt())
     pc.load(SHADOW, other.pc.memory.u8.slice(other.pc.host.ramMa + CODE, other.pc.host.ramMa + CODE + 0x1000))
     const translate = pc.host.translate.bind(pc.host)
     let changed = false
@@ -270,11 +258,11 @@ describe('a change of the map', () => {
     })
 
     test.each([
-      { name: 'load', access: (asm: Assembler) => asm.mov(edi, dword(DEVICE)) },
-      { name: 'store', access: (asm: Assembler) => asm.mov(dword(DEVICE), esi) },
+      { name: 'load', access: (asm: x86.Assembler) => asm.mov(x86.edi, x86.dword(DEVICE)) },
+      { name: 'store', access: (asm: x86.Assembler) => asm.mov(x86.dword(DEVICE), x86.esi) },
     ])('by the device of a $name is seen by the next one', ({ name, access }) => {
       const { pc, device } = machine({ name, access }, warm, (asm) => {
-        asm.mov(esi, 0x77)
+        asm.mov(x86.esi, 0x77)
         access(asm)
         asm.hlt()
       })

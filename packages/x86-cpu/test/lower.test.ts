@@ -1,32 +1,4 @@
-import {
-  type Assembler,
-  ah,
-  al,
-  ax,
-  bp,
-  bx,
-  byte,
-  cx,
-  di,
-  eax,
-  ebx,
-  ecx,
-  esi,
-  fs,
-  gs,
-  qword,
-  r12,
-  r13,
-  rax,
-  rbp,
-  rbx,
-  rcx,
-  rip,
-  rsi,
-  rsp,
-  si,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { CS, FS, GS, SEG_BASE, SEG_BYTES, SEG_HIGH, SS, S_SEGMENTS } from '../src/state/state-layout.ts'
 import { BareCpu, GDT, type GeneralRegister, IDT } from './support/bare-cpu.ts'
@@ -43,65 +15,70 @@ interface AddressCase {
   readonly registers?: Partial<Record<GeneralRegister, number | bigint>>
   readonly fs?: number
   readonly at: number
-  readonly build: (asm: Assembler) => void
+  readonly build: (asm: x86.Assembler) => void
 }
 
 describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset in 64-Bit Mode")', () => {
   test.each<AddressCase>([
-    { form: '[disp32]', at: 0x9000, build: (asm) => asm.mov(rax, qword(0x9000)) },
-    { form: '[base]', registers: { rbx: 0x9000 }, at: 0x9000, build: (asm) => asm.mov(rax, qword(rbx)) },
+    { form: '[disp32]', at: 0x9000, build: (asm) => asm.mov(x86.rax, x86.qword(0x9000)) },
+    { form: '[base]', registers: { rbx: 0x9000 }, at: 0x9000, build: (asm) => asm.mov(x86.rax, x86.qword(x86.rbx)) },
     {
       form: '[r13], which needs a displacement',
       registers: { r13: 0x9000 },
       at: 0x9000,
-      build: (asm) => asm.mov(rax, qword(r13)),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.r13)),
     },
     {
       form: '[r12], which needs a SIB byte',
       registers: { r12: 0x9000 },
       at: 0x9000,
-      build: (asm) => asm.mov(rax, qword(r12)),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.r12)),
     },
     {
       form: '[base + index·8 + disp8]',
       registers: { rbx: 0x8000, rcx: 0x20 },
       at: 0x80f8,
-      build: (asm) => asm.mov(rax, qword(rbx, { index: rcx, scale: 8, disp: -8 })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.rbx, { index: x86.rcx, scale: 8, disp: -8 })),
     },
     {
       form: '[index·4 + disp32]',
       registers: { rsi: 0x100 },
       at: 0x9400,
-      build: (asm) => asm.mov(rax, qword(0x9000, { index: rsi, scale: 4 })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(0x9000, { index: x86.rsi, scale: 4 })),
     },
     {
       form: '[rbp + rsp-less index], SS as segment',
       registers: { rbp: 0x9000, rcx: -8n },
       at: 0x8ff8,
-      build: (asm) => asm.mov(rax, qword(rbp, { index: rcx })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.rbp, { index: x86.rcx })),
     },
     {
       form: '[ebx + esi]: wraps at 4 GiB',
       registers: { rbx: 0x1_ffff_f000n, rsi: 0xa000 },
       at: 0x9000,
-      build: (asm) => asm.mov(rax, qword(ebx, { index: esi })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.ebx, { index: x86.esi })),
     },
     {
       form: 'fs:[base]',
       registers: { rbx: 0x1000 },
       fs: 0x8000,
       at: 0x9000,
-      build: (asm) => asm.mov(rax, qword(rbx, { segment: fs })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.rbx, { segment: x86.fs })),
     },
-    { form: 'gs:[disp32]', fs: 0x8000, at: 0x8100, build: (asm) => asm.mov(rax, qword(0x100, { segment: gs })) },
+    {
+      form: 'gs:[disp32]',
+      fs: 0x8000,
+      at: 0x8100,
+      build: (asm) => asm.mov(x86.rax, x86.qword(0x100, { segment: x86.gs })),
+    },
     {
       form: 'fs:[ebx]: truncated before the base is added',
       registers: { rbx: 0xf_0000_1000n },
       fs: 0x8000,
       at: 0x9000,
-      build: (asm) => asm.mov(rax, qword(ebx, { segment: fs })),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.ebx, { segment: x86.fs })),
     },
-    { form: '[rip + label]', at: 0x2010, build: (asm) => asm.mov(rax, qword(rip(0x2010))) },
+    { form: '[rip + label]', at: 0x2010, build: (asm) => asm.mov(x86.rax, x86.qword(x86.rip(0x2010))) },
   ])('$form', ({ registers, fs: base, at, build }) => {
     const pc = new BareCpu()
     for (const [name, value] of Object.entries(registers ?? {})) pc.setRegister(name as GeneralRegister, value)
@@ -140,7 +117,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
     // LEA at HIGH + 0x5000 + offset: the results are checked, not what is there.
     const address = 0x5000 + offset
     pc.load(address, [0x48, 0x8d, 0x05, 0xff, 0xff, 0xff, 0x7f, 0x48, 0x8d, 0x1d, 0x00, 0x00, 0x00, 0x80, 0xf4])
-    pc.program((asm) => asm.mov(rcx, HIGH + BigInt(address)).jmp(rcx))
+    pc.program((asm) => asm.mov(x86.rcx, HIGH + BigInt(address)).jmp(x86.rcx))
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rax')).toBe(HIGH + BigInt(address) + 7n + 0x7fff_ffffn)
     expect(pc.register('rbx')).toBe(HIGH + BigInt(address) + 14n - 0x8000_0000n)
@@ -148,7 +125,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
 
   test('POP to memory addresses its operand with the stack pointer after the pop, PUSH with that before', () => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.push(0x11).push(0x22).pop(qword(rsp)).push(qword(rsp)).hlt())
+    pc.program((asm) => asm.push(0x11).push(0x22).pop(x86.qword(x86.rsp)).push(x86.qword(x86.rsp)).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read64(0x7_fff8)).toBe(0x22n)
     expect(pc.read64(0x7_fff0)).toBe(0x22n)
@@ -156,7 +133,7 @@ describe('effective addresses in 64-bit mode (SDM vol. 1, "Specifying an Offset 
 
   test('bytes of AH are the second of RAX', () => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(eax, 0x1234).xchg(ah, al).mov(byte(0x9000), ah).hlt())
+    pc.program((asm) => asm.mov(x86.eax, 0x1234).xchg(x86.ah, x86.al).mov(x86.byte(0x9000), x86.ah).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rax')).toBe(0x3412n)
     expect(pc.read8(0x9000)).toBe(0x34)
@@ -170,36 +147,37 @@ describe('effective addresses of 16-bit code (SDM vol. 2A, "16-Bit Addressing Fo
       bx: 0x9000,
       si: 0x123,
       at: 0x9123,
-      build: (asm: Assembler) => asm.mov(ax, word(bx, { index: si })),
+      build: (asm: x86.Assembler) => asm.mov(x86.ax, x86.word(x86.bx, { index: x86.si })),
     },
     {
       form: '[bx + di − 1]',
       bx: 0x9000,
       si: 0x123,
       at: 0x9122,
-      build: (asm: Assembler) => asm.mov(ax, word(bx, { index: di, disp: -1 })),
+      build: (asm: x86.Assembler) => asm.mov(x86.ax, x86.word(x86.bx, { index: x86.di, disp: -1 })),
     },
     {
       form: '[bx + si]: wraps at 64 KiB',
       bx: 0xf000,
       si: 0xa000,
       at: 0x9000,
-      build: (asm: Assembler) => asm.mov(ax, word(bx, { index: si })),
+      build: (asm: x86.Assembler) => asm.mov(x86.ax, x86.word(x86.bx, { index: x86.si })),
     },
     {
       form: '[bp]: relative to SS',
       bx: 0x9000,
       si: 0,
       at: 0x9800,
-      build: (asm: Assembler) => asm.mov(bp, bx).mov(ax, word(bp)),
+      build: (asm: x86.Assembler) => asm.mov(x86.bp, x86.bx).mov(x86.ax, x86.word(x86.bp)),
     },
-    { form: '[disp16]', bx: 0, si: 0, at: 0x9000, build: (asm: Assembler) => asm.mov(ax, word(0x9000)) },
+    { form: '[disp16]', bx: 0, si: 0, at: 0x9000, build: (asm: x86.Assembler) => asm.mov(x86.ax, x86.word(0x9000)) },
     {
       form: '[ebx + ecx·2] with an address-size prefix',
       bx: 0x9000,
       si: 0,
       at: 0x9020,
-      build: (asm: Assembler) => asm.mov(ecx, 0x10).mov(ax, word(ebx, { index: ecx, scale: 2 })),
+      build: (asm: x86.Assembler) =>
+        asm.mov(x86.ecx, 0x10).mov(x86.ax, x86.word(x86.ebx, { index: x86.ecx, scale: 2 })),
     },
   ])('$form', ({ bx: base, si: index, at, build }) => {
     const pc = new BareCpu({ mode: 'real' })
@@ -218,12 +196,12 @@ describe('effective addresses of 16-bit code (SDM vol. 2A, "16-Bit Addressing Fo
 
   test('a word at offset FFFFH violates the limit: #GP, and #SS for the stack', () => {
     for (const [vector, build] of [
-      [13, (asm: Assembler) => asm.mov(ax, word(0xffff))],
-      [12, (asm: Assembler) => asm.mov(bp, 0xffff).mov(ax, word(bp))],
+      [13, (asm: x86.Assembler) => asm.mov(x86.ax, x86.word(0xffff))],
+      [12, (asm: x86.Assembler) => asm.mov(x86.bp, 0xffff).mov(x86.ax, x86.word(x86.bp))],
     ] as const) {
       const pc = new BareCpu({ mode: 'real' })
       pc.vector(vector, 0x4000)
-      pc.program((asm) => asm.mov(cx, 0x77).hlt(), 0x4000)
+      pc.program((asm) => asm.mov(x86.cx, 0x77).hlt(), 0x4000)
       pc.program((asm) => {
         build(asm)
         asm.hlt()
@@ -238,7 +216,7 @@ describe('branches', () => {
   test('a near branch with a 16-bit operand size clears the upper half of EIP', () => {
     const pc = new BareCpu({ mode: 'protected' })
     // 66 eb: jmp rel8 from 0x1_2000 goes to offset & FFFFH.
-    pc.program((asm) => asm.mov(ebx, 1).hlt(), 0x2043)
+    pc.program((asm) => asm.mov(x86.ebx, 1).hlt(), 0x2043)
     pc.load(0x1_2000, [0x66, 0xeb, 0x40])
     pc.program((asm) => asm.jmp(0x1_2000))
     expect(pc.run().reason).toBe('hlt')
@@ -249,7 +227,7 @@ describe('branches', () => {
   test('in 16-bit code a branch wraps within its segment', () => {
     const pc = new BareCpu({ mode: 'real' })
     setBase(pc, CS, 0x1_0000)
-    pc.program((asm) => asm.mov(bx, 5).hlt(), 0x1_0010)
+    pc.program((asm) => asm.mov(x86.bx, 5).hlt(), 0x1_0010)
     pc.load(0x1_fff0, [0xeb, 0x1e])
     pc.rip = 0xfff0
     expect(pc.run().reason).toBe('hlt')
@@ -310,9 +288,9 @@ describe('what is no instruction', () => {
     const pc = new BareCpu()
     // The handlers note the vector, and for #GP the error code below the return address.
     pc.vector(6, 0x4000)
-    pc.program((asm) => asm.mov(eax, 6).mov(rbx, qword(rsp)).hlt(), 0x4000)
+    pc.program((asm) => asm.mov(x86.eax, 6).mov(x86.rbx, x86.qword(x86.rsp)).hlt(), 0x4000)
     pc.vector(13, 0x4100)
-    pc.program((asm) => asm.mov(eax, 13).pop(rcx).mov(rbx, qword(rsp)).hlt(), 0x4100)
+    pc.program((asm) => asm.mov(x86.eax, 13).pop(x86.rcx).mov(x86.rbx, x86.qword(x86.rsp)).hlt(), 0x4100)
     pc.load(0x5000, bytes)
     pc.program((asm) => asm.jmp(0x5000))
     expect(pc.run().reason).toBe('hlt')

@@ -1,28 +1,6 @@
 // Paging as a guest sees it, on a bare processor. What has a name in the project's reference on paging has it here, or in
 // the paging package's test/reference.test.ts.
-import {
-  type Assembler,
-  byte,
-  cr0,
-  cr2,
-  cr3,
-  cr4,
-  ds,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rdx,
-  rsi,
-  tbyte,
-  xmmword,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { S_CR3, S_CR4, S_PDPTE } from '../src/state/state-layout.ts'
 import { ACTIVITY_RUNNING, S_ACTIVITY } from '../src/state/system-state.ts'
@@ -41,10 +19,10 @@ const pte = (page: number): number => PAGE_TABLE + 8 * page
 
 /** Ends with error code in RAX, CR2 in RBX, and a mark in RCX. */
 function handle(pc: BareCpu): void {
-  pc.program((asm) => asm.pop(rax).mov(rbx, cr2).mov(rcx, Number(FAULTED)).hlt(), HANDLER)
+  pc.program((asm) => asm.pop(x86.rax).mov(x86.rbx, x86.cr2).mov(x86.rcx, Number(FAULTED)).hlt(), HANDLER)
 }
 
-function run(pc: BareCpu, build: (asm: Assembler) => void): void {
+function run(pc: BareCpu, build: (asm: x86.Assembler) => void): void {
   pc.program((asm) => {
     build(asm)
     asm.hlt()
@@ -71,9 +49,9 @@ describe('in 64-bit mode', () => {
   test('8-byte access over page end, second page absent; CR2 = page start', () => {
     pc.write64(pte(0x21), 0n)
     pc.write64(0x2_0ff8, 0x1122_3344_5566_7788n)
-    run(pc, (asm) => asm.mov(rax, qword(0x2_0ffc)))
+    run(pc, (asm) => asm.mov(x86.rax, x86.qword(0x2_0ffc)))
     expect(outcome()).toEqual([0n, 0x2_1000n])
-    run(pc, (asm) => asm.mov(rax, 0).mov(qword(0x2_0ffc), rax))
+    run(pc, (asm) => asm.mov(x86.rax, 0).mov(x86.qword(0x2_0ffc), x86.rax))
     expect(outcome()).toEqual([2n, 0x2_1000n])
     // Nothing has been stored in the first page.
     expect(pc.read64(0x2_0ff8)).toBe(0x1122_3344_5566_7788n)
@@ -82,19 +60,19 @@ describe('in 64-bit mode', () => {
   test('PTE widened without INVLPG: no guest-visible #PF after rewalk', () => {
     pc.write64(pte(0x20), 0x2_0001n)
     run(pc, (asm) => {
-      asm.mov(rax, cr0).or(eax, 0x1_0000).mov(cr0, rax)
+      asm.mov(x86.rax, x86.cr0).or(x86.eax, 0x1_0000).mov(x86.cr0, x86.rax)
       // Into the TLB, read-only; then more rights, and no invalidation.
       asm
-        .mov(rdx, qword(0x2_0000))
-        .mov(dword(pte(0x20)), 0x2_0003)
-        .mov(qword(0x2_0000), rdx)
+        .mov(x86.rdx, x86.qword(0x2_0000))
+        .mov(x86.dword(pte(0x20)), 0x2_0003)
+        .mov(x86.qword(0x2_0000), x86.rdx)
       // The same one level up: the directory entry for the first 2 MiB.
       asm
-        .mov(dword(0x30_2000), PAGE_TABLE | 0x25)
-        .mov(rax, cr3)
-        .mov(cr3, rax)
-        .mov(rdx, qword(0x2_1000))
-      asm.mov(dword(0x30_2000), PAGE_TABLE | 0x27).mov(qword(0x2_1000), rdx)
+        .mov(x86.dword(0x30_2000), PAGE_TABLE | 0x25)
+        .mov(x86.rax, x86.cr3)
+        .mov(x86.cr3, x86.rax)
+        .mov(x86.rdx, x86.qword(0x2_1000))
+      asm.mov(x86.dword(0x30_2000), PAGE_TABLE | 0x27).mov(x86.qword(0x2_1000), x86.rdx)
     })
     expect(outcome()).toEqual([])
   })
@@ -102,10 +80,10 @@ describe('in 64-bit mode', () => {
   test('a page fault drops what the TLB holds of the page', () => {
     pc.write64(pte(0x20), 0x2_0001n)
     // The handler comes back with the page read again: without the invalidation it would be the old one.
-    pc.program((asm) => asm.pop(rax).mov(rbx, qword(0x2_0000)).mov(rcx, Number(FAULTED)).hlt(), HANDLER)
+    pc.program((asm) => asm.pop(x86.rax).mov(x86.rbx, x86.qword(0x2_0000)).mov(x86.rcx, Number(FAULTED)).hlt(), HANDLER)
     run(pc, (asm) => {
-      asm.mov(rax, cr0).or(eax, 0x1_0000).mov(cr0, rax).mov(rdx, qword(0x2_0000))
-      asm.mov(dword(pte(0x20)), 0x2_1001).mov(qword(0x2_0000), rdx)
+      asm.mov(x86.rax, x86.cr0).or(x86.eax, 0x1_0000).mov(x86.cr0, x86.rax).mov(x86.rdx, x86.qword(0x2_0000))
+      asm.mov(x86.dword(pte(0x20)), 0x2_1001).mov(x86.qword(0x2_0000), x86.rdx)
     })
     expect(outcome()).toEqual([3n, 0x3333n])
   })
@@ -119,12 +97,19 @@ describe('in 64-bit mode', () => {
     // Counts faults; in the first one, reads another page of that table.
     pc.program((asm) => {
       const done = asm.label()
-      asm.inc(rdx).cmp(rdx, 1).jne(done).mov(rsi, 0x4000_2000).mov(rax, qword(rsi)).bind(done).hlt()
+      asm
+        .inc(x86.rdx)
+        .cmp(x86.rdx, 1)
+        .jne(done)
+        .mov(x86.rsi, 0x4000_2000)
+        .mov(x86.rax, x86.qword(x86.rsi))
+        .bind(done)
+        .hlt()
     }, HANDLER)
     run(pc, (asm) => {
-      asm.xor(edx, edx).mov(rsi, 0x4000_0000).mov(rax, qword(rsi))
+      asm.xor(x86.edx, x86.edx).mov(x86.rsi, 0x4000_0000).mov(x86.rax, x86.qword(x86.rsi))
       // The directory entry goes, and nothing is invalidated; then a device's byte is to be stored there.
-      asm.mov(qword(0x30_8000), 0).mov(rsi, 0x31_0000).mov(rdi, 0x4000_1000).movsb()
+      asm.mov(x86.qword(0x30_8000), 0).mov(x86.rsi, 0x31_0000).mov(x86.rdi, 0x4000_1000).movsb()
     })
     expect(pc.register('rdx')).toBe(2n)
   })
@@ -134,12 +119,12 @@ describe('in 64-bit mode', () => {
     pc.write64(0x30_1008, 0x87n)
     run(pc, (asm) => {
       asm
-        .mov(rsi, 0x4002_0000)
-        .mov(rax, qword(rsi))
-        .mov(rbx, qword(rsi, { disp: 0x1000 }))
-      asm.mov(dword(pte(0x20)), 0x2_1007).mov(dword(pte(0x21)), 0x2_0007)
-      asm.mov(dword(0x30_1008), 0x30_2007).mov(rdx, 0x4004_5678).invlpg(byte(rdx))
-      asm.mov(rdx, qword(rsi)).mov(rsi, qword(rsi, { disp: 0x1000 }))
+        .mov(x86.rsi, 0x4002_0000)
+        .mov(x86.rax, x86.qword(x86.rsi))
+        .mov(x86.rbx, x86.qword(x86.rsi, { disp: 0x1000 }))
+      asm.mov(x86.dword(pte(0x20)), 0x2_1007).mov(x86.dword(pte(0x21)), 0x2_0007)
+      asm.mov(x86.dword(0x30_1008), 0x30_2007).mov(x86.rdx, 0x4004_5678).invlpg(x86.byte(x86.rdx))
+      asm.mov(x86.rdx, x86.qword(x86.rsi)).mov(x86.rsi, x86.qword(x86.rsi, { disp: 0x1000 }))
     })
     expect(outcome()).toEqual([])
     expect(['rax', 'rbx', 'rdx', 'rsi'].map((name) => pc.register(name as 'rax'))).toEqual([
@@ -158,9 +143,9 @@ describe('in 64-bit mode', () => {
     pc.write64(TSS + 4, 0x32_0000n)
     // The table's limit and base.
     pc.write64(0x2_2000, 0x30_9000_1fffn)
-    pc.program((asm) => asm.mov(eax, 0x1003).mov(ds, eax).mov(rcx, 1).jmp(asm.here()), 0x6000)
+    pc.program((asm) => asm.mov(x86.eax, 0x1003).mov(x86.ds, x86.eax).mov(x86.rcx, 1).jmp(asm.here()), 0x6000)
     run(pc, (asm) => {
-      asm.mov(rax, cr4).or(eax, CR4_SMAP).mov(cr4, rax).stac().lgdt(tbyte(0x2_2000))
+      asm.mov(x86.rax, x86.cr4).or(x86.eax, CR4_SMAP).mov(x86.cr4, x86.rax).stac().lgdt(x86.tbyte(0x2_2000))
       // To CPL 3, with AC set.
       asm
         .push(0x23)
@@ -183,7 +168,7 @@ describe('PAE paging in 32-bit mode', () => {
     for (const [i, descriptor] of [0n, 0x00cf_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn].entries()) {
       pc.write64(GDT + 8 * i, descriptor)
     }
-    pc.program((asm) => asm.pop(eax).mov(ebx, cr2).mov(ecx, Number(FAULTED)).hlt(), HANDLER)
+    pc.program((asm) => asm.pop(x86.eax).mov(x86.ebx, x86.cr2).mov(x86.ecx, Number(FAULTED)).hlt(), HANDLER)
     for (const vector of [13, 14]) pc.write64(IDT + 8 * vector, BigInt(HANDLER) | (8n << 16n) | (0x8e00n << 32n))
     for (const table of [TABLE, OTHER]) pc.write64(table, 0x31_1001n)
     // 4 MiB of large pages for the first GiB, and nothing else.
@@ -191,16 +176,16 @@ describe('PAE paging in 32-bit mode', () => {
     pc.write64(0x31_1008, 0x20_0087n)
     return pc
   }
-  const enter = (asm: Assembler): Assembler =>
+  const enter = (asm: x86.Assembler): x86.Assembler =>
     asm
-      .mov(eax, cr4)
-      .or(eax, CR4_PAE)
-      .mov(cr4, eax)
-      .mov(eax, TABLE)
-      .mov(cr3, eax)
-      .mov(eax, cr0)
-      .or(eax, 1 << 31)
-      .mov(cr0, eax)
+      .mov(x86.eax, x86.cr4)
+      .or(x86.eax, CR4_PAE)
+      .mov(x86.cr4, x86.eax)
+      .mov(x86.eax, TABLE)
+      .mov(x86.cr3, x86.eax)
+      .mov(x86.eax, x86.cr0)
+      .or(x86.eax, 1 << 31)
+      .mov(x86.cr0, x86.eax)
   const registers = (pc: BareCpu): number[] =>
     [S_CR3, S_PDPTE, S_PDPTE + 8].map((offset) => pc.cpu.u32[offset >>> 2] as number)
 
@@ -210,14 +195,14 @@ describe('PAE paging in 32-bit mode', () => {
       enter(asm)
       // The second GiB appears in memory, but not in the registers; nor does INVLPG load them.
       asm
-        .mov(dword(TABLE + 8), 0x31_1001)
-        .invlpg(byte(0x4000_0000))
-        .mov(eax, dword(0x4000_1000))
+        .mov(x86.dword(TABLE + 8), 0x31_1001)
+        .invlpg(x86.byte(0x4000_0000))
+        .mov(x86.eax, x86.dword(0x4000_1000))
     })
     expect([pc.register('rcx'), pc.register('rbx')]).toEqual([FAULTED, 0x4000_1000n])
     expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0])
     run(pc, (asm) => {
-      asm.mov(eax, cr4).xor(eax, CR4_PGE).mov(cr4, eax).mov(eax, dword(0x4000_1000))
+      asm.mov(x86.eax, x86.cr4).xor(x86.eax, CR4_PGE).mov(x86.cr4, x86.eax).mov(x86.eax, x86.dword(0x4000_1000))
     })
     expect(pc.register('rcx')).toBe(0n)
     expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0x31_1001])
@@ -229,11 +214,11 @@ describe('PAE paging in 32-bit mode', () => {
     // PCD, PWT and what is not present are no hindrance; bit 5 of a present entry is.
     pc.write64(OTHER + 16, 0x31_1021n)
     pc.write64(OTHER + 24, 0x1e6n)
-    run(pc, (asm) => enter(asm).mov(eax, OTHER).mov(cr3, eax))
+    run(pc, (asm) => enter(asm).mov(x86.eax, OTHER).mov(x86.cr3, x86.eax))
     expect([pc.register('rcx'), pc.register('rax')]).toEqual([FAULTED, 0n])
     expect(registers(pc)).toEqual([TABLE, 0x31_1001, 0])
     pc.write64(OTHER + 16, 0x31_1019n)
-    run(pc, (asm) => asm.mov(eax, OTHER).mov(cr3, eax).mov(eax, dword(0x4000_1000)))
+    run(pc, (asm) => asm.mov(x86.eax, OTHER).mov(x86.cr3, x86.eax).mov(x86.eax, x86.dword(0x4000_1000)))
     expect(pc.register('rcx')).toBe(0n)
     expect(registers(pc)).toEqual([OTHER, 0x31_1001, 0x31_1001])
   })
@@ -264,33 +249,33 @@ describe('process-context identifiers', () => {
     pc.write64(0x2_2000, 0x6006n)
     run(pc, (asm) => {
       asm
-        .mov(rax, cr4)
-        .or(eax, CR4_PCIDE | CR4_PGE)
-        .mov(cr4, rax)
-        .mov(rax, FIRST | 1)
-        .mov(cr3, rax)
+        .mov(x86.rax, x86.cr4)
+        .or(x86.eax, CR4_PCIDE | CR4_PGE)
+        .mov(x86.cr4, x86.rax)
+        .mov(x86.rax, FIRST | 1)
+        .mov(x86.cr3, x86.rax)
       asm
-        .mov(rsi, RANGE)
-        .mov(rax, qword(rsi))
-        .mov(rbx, qword(rsi, { disp: 0x1000 }))
+        .mov(x86.rsi, RANGE)
+        .mov(x86.rax, x86.qword(x86.rsi))
+        .mov(x86.rbx, x86.qword(x86.rsi, { disp: 0x1000 }))
     })
     expect([pc.register('rax'), pc.register('rbx'), pc.cpu.u32[S_CR3 >>> 2]]).toEqual([0x2_0000n, 0x6006n, FIRST | 1])
   })
 
   const KEEP = 1n << 63n
-  const load = (asm: Assembler, root: number, pcid: number, keep = false): Assembler =>
-    asm.mov(rax, BigInt(root | pcid) | (keep ? KEEP : 0n)).mov(cr3, rax)
+  const load = (asm: x86.Assembler, root: number, pcid: number, keep = false): x86.Assembler =>
+    asm.mov(x86.rax, BigInt(root | pcid) | (keep ? KEEP : 0n)).mov(x86.cr3, x86.rax)
   /** Walks that reads of the two pages cost. */
-  const walks = (build: (asm: Assembler) => void): { walks: number; own: bigint; global: bigint } => {
+  const walks = (build: (asm: x86.Assembler) => void): { walks: number; own: bigint; global: bigint } => {
     let before = 0
     pc.host.ports.set(0x80, { read: () => ((before = pc.host.walks), 0n), write: () => true })
     run(pc, (asm) => {
       build(asm)
       asm
-        .in(eax, 0x80)
-        .mov(rsi, RANGE)
-        .mov(rax, qword(rsi))
-        .mov(rbx, qword(rsi, { disp: 0x1000 }))
+        .in(x86.eax, 0x80)
+        .mov(x86.rsi, RANGE)
+        .mov(x86.rax, x86.qword(x86.rsi))
+        .mov(x86.rbx, x86.qword(x86.rsi, { disp: 0x1000 }))
     })
     return { walks: pc.host.walks - before, own: pc.register('rax'), global: pc.register('rbx') }
   }
@@ -316,11 +301,11 @@ describe('process-context identifiers', () => {
       pc.write64(0x30_9000, 0x2_0007n)
       pc.write64(0x2_3000, BigInt(pcid))
       pc.write64(0x2_3008, BigInt(RANGE))
-      run(pc, (asm) => load(asm, FIRST, 1).mov(rsi, RANGE).mov(rax, qword(rsi)))
+      run(pc, (asm) => load(asm, FIRST, 1).mov(x86.rsi, RANGE).mov(x86.rax, x86.qword(x86.rsi)))
       expect(
         walks((asm) => {
-          load(asm, SECOND, 2).mov(dword(0x30_9000), 0x2_2007)
-          asm.mov(rax, type).invpcid(rax, xmmword(0x2_3000))
+          load(asm, SECOND, 2).mov(x86.dword(0x30_9000), 0x2_2007)
+          asm.mov(x86.rax, type).invpcid(x86.rax, x86.xmmword(0x2_3000))
           load(asm, FIRST, 1, true)
         }).own,
       ).toBe(0x6006n)
@@ -330,14 +315,14 @@ describe('process-context identifiers', () => {
   test('INVLPG drops a global page in every address space', () => {
     run(pc, (asm) =>
       load(asm, SECOND, 2)
-        .mov(rsi, RANGE)
-        .mov(rax, qword(rsi, { disp: 0x1000 })),
+        .mov(x86.rsi, RANGE)
+        .mov(x86.rax, x86.qword(x86.rsi, { disp: 0x1000 })),
     )
     const found = walks((asm) => {
       asm
-        .mov(dword(0x30_9008), 0x2_0107)
-        .mov(rsi, RANGE + 0x1000)
-        .invlpg(byte(rsi))
+        .mov(x86.dword(0x30_9008), 0x2_0107)
+        .mov(x86.rsi, RANGE + 0x1000)
+        .invlpg(x86.byte(x86.rsi))
       load(asm, FIRST, 1, true)
     })
     expect(found.global).toBe(0x2_0000n)
@@ -350,12 +335,12 @@ describe('process-context identifiers', () => {
     const reads: number[] = []
     pc.host.ports.set(0x80, { read: () => (reads.push(pc.host.tableReads), 0n), write: () => true })
     run(pc, (asm) => {
-      load(asm, FIRST, 1, true).mov(rsi, RANGE)
+      load(asm, FIRST, 1, true).mov(x86.rsi, RANGE)
       for (const page of [2, 3, 4]) {
-        asm.in(eax, 0x80).mov(rbx, qword(rsi, { disp: 0x1000 * page }))
-        if (page === 3) asm.in(eax, 0x80).invlpg(byte(rsi))
+        asm.in(x86.eax, 0x80).mov(x86.rbx, x86.qword(x86.rsi, { disp: 0x1000 * page }))
+        if (page === 3) asm.in(x86.eax, 0x80).invlpg(x86.byte(x86.rsi))
       }
-      asm.in(eax, 0x80)
+      asm.in(x86.eax, 0x80)
     })
     const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0] = reads
     expect([second - first, third - second, fifth - fourth]).toEqual([1, 1, 4])
@@ -382,25 +367,25 @@ describe('five-level paging', () => {
 
   test('addresses of 57 bits are read, written and jumped to', () => {
     const pc = machine()
-    pc.program((asm) => asm.add(rbx, 1).ret(), 0x6000)
+    pc.program((asm) => asm.add(x86.rbx, 1).ret(), 0x6000)
     run(pc, (asm) => {
       asm
-        .mov(rsi, HIGH + 0x2_0000n)
-        .mov(rbx, qword(rsi))
-        .mov(qword(rsi, { disp: 8 }), rbx)
-      asm.mov(rax, HIGH + 0x6000n).call(rax)
+        .mov(x86.rsi, HIGH + 0x2_0000n)
+        .mov(x86.rbx, x86.qword(x86.rsi))
+        .mov(x86.qword(x86.rsi, { disp: 8 }), x86.rbx)
+      asm.mov(x86.rax, HIGH + 0x6000n).call(x86.rax)
     })
     expect([pc.register('rcx'), pc.register('rbx'), pc.read64(0x2_0008)]).toEqual([0n, 0x2223n, 0x2222n])
   })
 
   test('bit 56 must be repeated above: #GP for data and for code', () => {
     const pc = machine()
-    run(pc, (asm) => asm.mov(rsi, 1n << 57n).mov(rbx, qword(rsi)))
+    run(pc, (asm) => asm.mov(x86.rsi, 1n << 57n).mov(x86.rbx, x86.qword(x86.rsi)))
     expect([pc.register('rcx'), pc.register('rax')]).toEqual([FAULTED, 0n])
-    run(pc, (asm) => asm.mov(rsi, 1n << 57n).jmp(rsi))
+    run(pc, (asm) => asm.mov(x86.rsi, 1n << 57n).jmp(x86.rsi))
     expect([pc.register('rcx'), pc.register('rax')]).toEqual([FAULTED, 0n])
     // And what is canonical but not mapped is a page fault.
-    run(pc, (asm) => asm.mov(rsi, 3n << 48n).mov(rbx, qword(rsi)))
+    run(pc, (asm) => asm.mov(x86.rsi, 3n << 48n).mov(x86.rbx, x86.qword(x86.rsi)))
     expect([pc.register('rcx'), pc.register('rbx')]).toEqual([FAULTED, 3n << 48n])
   })
 
@@ -408,9 +393,9 @@ describe('five-level paging', () => {
     const pc = new BareCpu({ cpu: 'max,+la57' })
     handle(pc)
     pc.vector(13, HANDLER)
-    run(pc, (asm) => asm.mov(rsi, HIGH).mov(rbx, qword(rsi)))
+    run(pc, (asm) => asm.mov(x86.rsi, HIGH).mov(x86.rbx, x86.qword(x86.rsi)))
     expect(pc.register('rcx')).toBe(FAULTED)
-    run(pc, (asm) => asm.mov(rsi, HIGH).call(rsi))
+    run(pc, (asm) => asm.mov(x86.rsi, HIGH).call(x86.rsi))
     expect(pc.register('rcx')).toBe(FAULTED)
   })
 })

@@ -1,23 +1,5 @@
 /** Registers of a device that are words in memory: generated code reads them by itself, as the device would answer. */
-import {
-  al,
-  ax,
-  byte,
-  cr3,
-  dr0,
-  dr7,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  ptr,
-  qword,
-  rax,
-  rbx,
-  rsi,
-  rsp,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
@@ -52,9 +34,9 @@ function run(access: (asm: Assembler) => void, further: (pc: BareCpu) => void = 
   const [{ host }] = runBothWays({
     code: (asm) => {
       const again = asm.label('again')
-      asm.mov(ecx, ROUNDS).mov(rsi, BASE).bind(again)
+      asm.mov(x86.ecx, ROUNDS).mov(x86.rsi, BASE).bind(again)
       access(asm)
-      asm.add(rbx, rax).dec(ecx).jne(again).hlt()
+      asm.add(x86.rbx, x86.rax).dec(x86.ecx).jne(again).hlt()
     },
     prepare: (pc) => {
       prepare(pc)
@@ -65,17 +47,17 @@ function run(access: (asm: Assembler) => void, further: (pc: BareCpu) => void = 
 }
 
 test.each([0x20, 0x50, 0x280])('the register at %i is read from memory from the second time on', (offset) => {
-  expect(run((asm) => asm.mov(eax, dword(rsi, { disp: offset })))).toBe(1)
+  expect(run((asm) => asm.mov(x86.eax, x86.dword(x86.rsi, { disp: offset })))).toBe(1)
 })
 
 test.each<[string, (asm: Assembler) => void]>([
-  ['the device’s own registers', (asm) => asm.mov(eax, dword(rsi, { disp: 0x30 }))],
-  ['registers beyond the 64', (asm) => asm.mov(eax, dword(rsi, { disp: 0x420 }))],
-  ['bytes between registers', (asm) => asm.mov(eax, dword(rsi, { disp: 0x24 }))],
-  ['a part of a register', (asm) => asm.xor(eax, eax).mov(ax, word(rsi, { disp: 0x20 }))],
-  ['a byte of a register', (asm) => asm.xor(eax, eax).mov(al, byte(rsi, { disp: 0x20 }))],
-  ['more than a register', (asm) => asm.mov(rax, qword(rsi, { disp: 0x20 }))],
-  ['stores', (asm) => asm.mov(dword(rsi, { disp: 0x20 }), ecx)],
+  ['the device’s own registers', (asm) => asm.mov(x86.eax, x86.dword(x86.rsi, { disp: 0x30 }))],
+  ['registers beyond the 64', (asm) => asm.mov(x86.eax, x86.dword(x86.rsi, { disp: 0x420 }))],
+  ['bytes between registers', (asm) => asm.mov(x86.eax, x86.dword(x86.rsi, { disp: 0x24 }))],
+  ['a part of a register', (asm) => asm.xor(x86.eax, x86.eax).mov(x86.ax, x86.word(x86.rsi, { disp: 0x20 }))],
+  ['a byte of a register', (asm) => asm.xor(x86.eax, x86.eax).mov(x86.al, x86.byte(x86.rsi, { disp: 0x20 }))],
+  ['more than a register', (asm) => asm.mov(x86.rax, x86.qword(x86.rsi, { disp: 0x20 }))],
+  ['stores', (asm) => asm.mov(x86.dword(x86.rsi, { disp: 0x20 }), x86.ecx)],
 ])('%s are the device’s', (_, access) => {
   expect(run(access)).toBe(ROUNDS)
 })
@@ -84,9 +66,9 @@ test('the page is asked for again after a flush of the TLB', () => {
   expect(
     run((asm) =>
       asm
-        .mov(eax, dword(rsi, { disp: 0x20 }))
-        .mov(rax, cr3)
-        .mov(cr3, rax),
+        .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
+        .mov(x86.rax, x86.cr3)
+        .mov(x86.cr3, x86.rax),
     ),
   ).toBe(ROUNDS)
 })
@@ -95,17 +77,17 @@ test('another device is mapped in its place, with INVLPG: it is asked', () => {
   // The mapping changes at each round, from the one page to the other.
   const seen = run((asm) =>
     asm
-      .mov(eax, dword(rsi, { disp: 0x20 }))
-      .mov(eax, dword(rsi, { disp: 0x20 }))
-      .xor(qword(PAGE_TABLE + 8 * PAGE), 0x1000)
-      .invlpg(ptr(rsi)),
+      .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
+      .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
+      .xor(x86.qword(PAGE_TABLE + 8 * PAGE), 0x1000)
+      .invlpg(x86.ptr(x86.rsi)),
   )
   expect(seen).toBe((ROUNDS / 2) * 3)
 })
 
 test('the same page of another linear address is another page', () => {
   const seen = run(
-    (asm) => asm.mov(eax, dword(rsi, { disp: 0x20 })).mov(ebx, dword(rsi, { disp: 0x1020 })),
+    (asm) => asm.mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 })).mov(x86.ebx, x86.dword(x86.rsi, { disp: 0x1020 })),
     (pc) => pc.write64(PAGE_TABLE + 8 * OTHER, BigInt(BASE | 7)),
   )
   expect(seen).toBe(2 * ROUNDS)
@@ -116,28 +98,28 @@ test('a data breakpoint on a register traps after each read', () => {
     code: (asm) => {
       const [again, on] = [asm.label('again'), asm.label('on')]
       asm
-        .mov(rsi, BASE)
-        .mov(ecx, ROUNDS)
-        .lea(rax, ptr(rsi, { disp: 0x20 }))
-        .mov(dr0, rax)
+        .mov(x86.rsi, BASE)
+        .mov(x86.ecx, ROUNDS)
+        .lea(x86.rax, x86.ptr(x86.rsi, { disp: 0x20 }))
+        .mov(x86.dr0, x86.rax)
         .bind(again)
       // Reads of four bytes at DR0 trap in the second half.
       asm
-        .cmp(ecx, ROUNDS / 2)
+        .cmp(x86.ecx, ROUNDS / 2)
         .jne(on)
-        .mov(eax, 0xf_0001)
-        .mov(dr7, rax)
+        .mov(x86.eax, 0xf_0001)
+        .mov(x86.dr7, x86.rax)
         .bind(on)
       asm
-        .mov(eax, dword(rsi, { disp: 0x20 }))
-        .add(rbx, rax)
-        .dec(ecx)
+        .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
+        .add(x86.rbx, x86.rax)
+        .dec(x86.ecx)
         .jne(again)
         .hlt()
     },
     prepare: (pc) => {
       prepare(pc)
-      handler(pc, 1, (asm) => asm.inc(qword(0x9100)).iretq())
+      handler(pc, 1, (asm) => asm.inc(x86.qword(0x9100)).iretq())
     },
   })
   expect(pc.read64(0x9100)).toBe(BigInt(ROUNDS / 2))
@@ -147,23 +129,23 @@ test('what the kernel has read of its page, a user cannot: the read faults', () 
   const [pc] = runBothWays({
     code: (asm) => {
       const [again, user] = [asm.label('again'), asm.label('user')]
-      asm.mov(rsi, BASE).mov(ecx, ROUNDS).bind(again)
+      asm.mov(x86.rsi, BASE).mov(x86.ecx, ROUNDS).bind(again)
       asm
-        .mov(eax, dword(rsi, { disp: 0x20 }))
-        .add(rbx, rax)
-        .dec(ecx)
+        .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
+        .add(x86.rbx, x86.rax)
+        .dec(x86.ecx)
         .jne(again)
       // SS, RSP, RFLAGS, CS and RIP of ring 3.
-      asm.lea(rax, ptr(user)).push(0x23).push(0x7_0000).push(2).push(0x1b).push(rax).iretq()
+      asm.lea(x86.rax, x86.ptr(user)).push(0x23).push(0x7_0000).push(2).push(0x1b).push(x86.rax).iretq()
       asm
         .bind(user)
-        .mov(eax, dword(rsi, { disp: 0x20 }))
+        .mov(x86.eax, x86.dword(x86.rsi, { disp: 0x20 }))
         .hlt()
     },
     prepare: (pc) => {
       prepare(pc)
       pc.write64(PAGE_TABLE + 8 * PAGE, BigInt(BASE | 3))
-      handler(pc, 14, (asm) => asm.mov(rax, qword(rsp)).hlt())
+      handler(pc, 14, (asm) => asm.mov(x86.rax, x86.qword(x86.rsp)).hlt())
     },
   })
   expect([pc.register('rax'), pc.cpu.counts.faults]).toEqual([5n, 1])

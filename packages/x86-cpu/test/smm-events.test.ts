@@ -1,23 +1,6 @@
 // What SMI, RSM and other events do to each other: SDM vol. 3C, "System Management Mode"; vol. 3A, table "Priority Among
 // Concurrent Events".
-import {
-  type Assembler,
-  al,
-  ax,
-  byte,
-  cs,
-  ds,
-  eax,
-  ebx,
-  edx,
-  qword,
-  rbx,
-  rcx,
-  rdx,
-  rsp,
-  sp,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '../src/index.ts'
 import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
@@ -28,15 +11,15 @@ import { COUNT, SMBASE, area, areaSegment, counts, smiHandler } from './support/
 const SMI_PORT = 0xb2
 const IRQ = 0x40
 const HANDLER = 0x4000
-const smi = (asm: Assembler): Assembler => asm.out(SMI_PORT, al)
+const smi = (asm: x86.Assembler): x86.Assembler => asm.out(SMI_PORT, x86.al)
 
-function machine(handler: (asm: Assembler) => void = counts, options: BareOptions = {}): BareCpu {
+function machine(handler: (asm: x86.Assembler) => void = counts, options: BareOptions = {}): BareCpu {
   const pc = new BareCpu(options)
   pc.host.ports.set(SMI_PORT, { read: () => 0n, write: () => (pc.cpu.smi(), true) })
   smiHandler(pc, handler)
   for (const vector of [1, 2, 6, IRQ]) {
     pc.vector(vector, HANDLER + 0x100 * vector)
-    pc.program((asm) => asm.mov(ebx, vector).mov(rcx, rsp).iretq(), HANDLER + 0x100 * vector)
+    pc.program((asm) => asm.mov(x86.ebx, vector).mov(x86.rcx, x86.rsp).iretq(), HANDLER + 0x100 * vector)
   }
   return pc
 }
@@ -46,7 +29,7 @@ const count = (pc: BareCpu): number => pc.read16(COUNT)
 describe('RSM', () => {
   test('outside system-management mode is undefined', () => {
     const pc = machine()
-    pc.program((asm) => asm.mov(ebx, 6).hlt(), HANDLER + 0x600)
+    pc.program((asm) => asm.mov(x86.ebx, 6).hlt(), HANDLER + 0x600)
     pc.program((asm) => asm.rsm().hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(6n)
@@ -54,7 +37,7 @@ describe('RSM', () => {
 
   test('twice: the second one is undefined', () => {
     const pc = machine()
-    pc.program((asm) => asm.mov(ebx, 6).hlt(), HANDLER + 0x600)
+    pc.program((asm) => asm.mov(x86.ebx, 6).hlt(), HANDLER + 0x600)
     pc.program((asm) => smi(asm).rsm().hlt())
     expect(pc.run().reason).toBe('hlt')
     expect([count(pc), pc.register('rbx')]).toEqual([1, 6n])
@@ -65,7 +48,7 @@ describe('SMI in system-management mode', () => {
   test('is latched once, and comes after RSM', () => {
     const pc = machine((asm) => {
       const done = asm.label()
-      asm.inc(word(COUNT)).cmp(word(COUNT), 1).jnz(done)
+      asm.inc(x86.word(COUNT)).cmp(x86.word(COUNT), 1).jnz(done)
       // The first handler asks for three more, which are one.
       smi(smi(smi(asm)))
         .bind(done)
@@ -77,7 +60,7 @@ describe('SMI in system-management mode', () => {
   })
 
   test('a word of SMRAM that the handler writes is not lost by it', () => {
-    const pc = machine((asm) => asm.mov(ax, cs).mov(ds, ax).inc(word(0x100)).rsm())
+    const pc = machine((asm) => asm.mov(x86.ax, x86.cs).mov(x86.ds, x86.ax).inc(x86.word(0x100)).rsm())
     pc.program((asm) => smi(smi(smi(asm))).hlt())
     pc.run()
     expect(pc.read16(SMBASE + 0x100)).toBe(3)
@@ -90,11 +73,11 @@ describe('HLT', () => {
     { what: 'ends where the handler clears the auto HALT restart bit', keep: false },
   ])('$what', ({ keep }) => {
     const pc = machine((asm) => {
-      asm.inc(word(COUNT))
-      if (!keep) areaSegment(asm).and(byte(0xff02), 0xfe)
+      asm.inc(x86.word(COUNT))
+      if (!keep) areaSegment(asm).and(x86.byte(0xff02), 0xfe)
       asm.rsm()
     })
-    pc.program((asm) => asm.hlt().inc(ebx).hlt())
+    pc.program((asm) => asm.hlt().inc(x86.ebx).hlt())
     expect(pc.run().reason).toBe('hlt')
     pc.cpu.smi()
     expect(pc.cpu.dormant).toBe(false)
@@ -104,8 +87,8 @@ describe('HLT', () => {
   })
 
   test('AMD has the bit at FEC9H', () => {
-    const pc = machine((asm) => areaSegment(asm).mov(byte(0xfec9), 0).rsm(), { cpu: 'max,vendor=amd' })
-    pc.program((asm) => asm.hlt().inc(ebx).hlt())
+    const pc = machine((asm) => areaSegment(asm).mov(x86.byte(0xfec9), 0).rsm(), { cpu: 'max,vendor=amd' })
+    pc.program((asm) => asm.hlt().inc(x86.ebx).hlt())
     pc.run()
     pc.cpu.smi()
     pc.run()
@@ -124,7 +107,7 @@ describe('HLT', () => {
   })
 
   test('in the handler waits for an interrupt; NMI and SMI do not end it', () => {
-    const pc = machine((asm) => asm.inc(word(COUNT)).hlt().inc(word(COUNT)).rsm())
+    const pc = machine((asm) => asm.inc(x86.word(COUNT)).hlt().inc(x86.word(COUNT)).rsm())
     pc.program((asm) => smi(asm).hlt())
     expect(pc.run().reason).toBe('hlt')
     pc.cpu.nmi()
@@ -136,7 +119,7 @@ describe('HLT', () => {
 
 test('MWAIT ends with SMI, and the instruction after it follows', () => {
   const pc = machine()
-  pc.program((asm) => asm.mov(eax, 0x9000).monitor().mwait().inc(ebx).hlt())
+  pc.program((asm) => asm.mov(x86.eax, 0x9000).monitor().mwait().inc(x86.ebx).hlt())
   expect(pc.run().reason).toBe('mwait')
   pc.cpu.smi()
   expect(pc.run().reason).toBe('hlt')
@@ -146,7 +129,7 @@ test('MWAIT ends with SMI, and the instruction after it follows', () => {
 
 describe('NMI', () => {
   test('waits for RSM', () => {
-    const pc = machine((asm) => asm.out(0x81, al).nop().inc(word(COUNT)).rsm())
+    const pc = machine((asm) => asm.out(0x81, x86.al).nop().inc(x86.word(COUNT)).rsm())
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.cpu.nmi(), true) })
     pc.program((asm) => smi(asm).hlt())
     expect(pc.run().reason).toBe('hlt')
@@ -159,15 +142,15 @@ describe('NMI', () => {
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.cpu.nmi(), true) })
     smiHandler(pc, (asm) => {
       const back = asm.label()
-      asm.out(0x81, al).mov(sp, 0x7000).pushf().push(cs).mov(ax, back).push(ax).iret()
+      asm.out(0x81, x86.al).mov(x86.sp, 0x7000).pushf().push(x86.cs).mov(x86.ax, back).push(x86.ax).iret()
       asm
         .bind(back)
-        .mov(ax, word(COUNT + 2))
-        .mov(word(COUNT), ax)
+        .mov(x86.ax, x86.word(COUNT + 2))
+        .mov(x86.word(COUNT), x86.ax)
         .rsm()
     })
     pc.vector(2, HANDLER)
-    pc.program((asm) => asm.inc(word(COUNT + 2)).iret(), HANDLER)
+    pc.program((asm) => asm.inc(x86.word(COUNT + 2)).iret(), HANDLER)
     pc.program((asm) => smi(asm).hlt())
     expect(pc.run().reason).toBe('hlt')
     // The NMI came before the handler went on.
@@ -193,9 +176,9 @@ describe('NMI', () => {
 
 describe('INIT and start-up IPIs', () => {
   test('INIT waits for RSM', () => {
-    const pc = machine((asm) => asm.inc(word(COUNT)).out(0x81, al).inc(word(COUNT)).rsm())
+    const pc = machine((asm) => asm.inc(x86.word(COUNT)).out(0x81, x86.al).inc(x86.word(COUNT)).rsm())
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.cpu.init(), true) })
-    pc.program((asm) => smi(asm).inc(ebx).hlt())
+    pc.program((asm) => smi(asm).inc(x86.ebx).hlt())
     while (count(pc) < 2) pc.step()
     expect(pc.cpu.inSystemManagement).toBe(true)
     pc.step()
@@ -205,7 +188,7 @@ describe('INIT and start-up IPIs', () => {
   })
 
   test('INIT does not cancel an instruction of the handler that waits for a device', () => {
-    const pc = machine((asm) => asm.mov(ax, 0x5a).out(0x81, al).inc(word(COUNT)).rsm())
+    const pc = machine((asm) => asm.mov(x86.ax, 0x5a).out(0x81, x86.al).inc(x86.word(COUNT)).rsm())
     const written: bigint[] = []
     let ready = false
     pc.host.ports.set(0x81, { read: () => 0n, write: (_port, _size, value) => (ready && written.push(value), ready) })
@@ -230,7 +213,7 @@ describe('INIT and start-up IPIs', () => {
   })
 
   test('a start-up IPI is lost in system-management mode', () => {
-    const pc = machine((asm) => asm.out(0x81, al).rsm())
+    const pc = machine((asm) => asm.out(0x81, x86.al).rsm())
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.cpu.init(), pc.cpu.startup(8), true) })
     pc.cpu.reset(false)
     pc.cpu.startup(8)
@@ -258,9 +241,9 @@ describe('priority', () => {
     const at = pc.program((asm) => asm.nop().bind(asm.label('next')).hlt())
     // Each handler notes which one it is.
     for (const vector of [2, IRQ]) {
-      pc.program((asm) => asm.shl(edx, 8).or(edx, vector).iretq(), HANDLER + 0x100 * vector)
+      pc.program((asm) => asm.shl(x86.edx, 8).or(x86.edx, vector).iretq(), HANDLER + 0x100 * vector)
     }
-    smiHandler(pc, (asm) => asm.inc(word(COUNT)).rsm())
+    smiHandler(pc, (asm) => asm.inc(x86.word(COUNT)).rsm())
     pc.step()
     pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
     pc.interrupt(IRQ)
@@ -275,9 +258,9 @@ describe('priority', () => {
 
   test('SMI comes in the shadow of STI, which goes on after RSM', () => {
     const pc = machine()
-    const at = pc.program((asm) => asm.out(0x81, al).sti().nop().bind(asm.label('after')).hlt())
+    const at = pc.program((asm) => asm.out(0x81, x86.al).sti().nop().bind(asm.label('after')).hlt())
     pc.host.ports.set(0x81, { read: () => 0n, write: () => (pc.interrupt(IRQ), true) })
-    pc.program((asm) => asm.mov(rdx, qword(rsp)).iretq(), HANDLER + 0x100 * IRQ)
+    pc.program((asm) => asm.mov(x86.rdx, x86.qword(x86.rsp)).iretq(), HANDLER + 0x100 * IRQ)
     pc.step()
     pc.step()
     pc.cpu.smi()
@@ -292,7 +275,7 @@ describe('priority', () => {
     const pc = machine()
     const answers: bigint[] = []
     pc.host.devices.set(0xb, { read: () => answers[0], write: () => true })
-    pc.program((asm) => asm.add(rbx, qword(0xb000)).hlt())
+    pc.program((asm) => asm.add(x86.rbx, x86.qword(0xb000)).hlt())
     expect(pc.run().reason).toBe('blocked')
     pc.cpu.smi()
     expect(pc.run().reason).toBe('blocked')
@@ -322,10 +305,10 @@ describe('shutdown', () => {
 describe('saved state', () => {
   test('in the handler goes on elsewhere', () => {
     const pc = machine()
-    pc.program((asm) => smi(asm.mov(ebx, 5)).inc(ebx).hlt())
+    pc.program((asm) => smi(asm.mov(x86.ebx, 5)).inc(x86.ebx).hlt())
     while (!pc.cpu.inSystemManagement) pc.step()
     const there = machine()
-    there.program((asm) => smi(asm.mov(ebx, 5)).inc(ebx).hlt())
+    there.program((asm) => smi(asm.mov(x86.ebx, 5)).inc(x86.ebx).hlt())
     there.load(SMBASE, pc.memory.read(pc.host.ramMa + SMBASE, 0x1_0000))
     restoreVcpu(there.cpu, JSON.parse(JSON.stringify(saveVcpu(pc.cpu))) as ReturnType<typeof saveVcpu>)
     expect(there.cpu.inSystemManagement).toBe(true)

@@ -1,25 +1,5 @@
 import fc from 'fast-check'
-import {
-  al,
-  ax,
-  bl,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  imm8,
-  qword,
-  r8,
-  r9,
-  rax,
-  rbx,
-  rsp,
-  word,
-  type Assembler,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import {
@@ -51,96 +31,96 @@ const PORT = 0x40
 const STYLES = ['at once', 'restarts', 'asks', 'waits', 'waits elsewhere'] as const
 type Style = (typeof STYLES)[number]
 
-type Piece = (asm: Assembler) => void
+type Piece = (asm: x86.Assembler) => void
 
 const device = (offset: number): number => DEVICE + offset
 
 const PIECES: Readonly<Record<string, Piece>> = {
-  work: (asm) => asm.inc(rbx).add(r8, rbx).xor(rax, rbx).nop(),
+  work: (asm) => asm.inc(x86.rbx).add(x86.r8, x86.rbx).xor(x86.rax, x86.rbx).nop(),
   forward: (asm) => {
     const skip = asm.label()
-    asm.test(bl, 1).jz(skip).inc(r9).bind(skip).inc(rbx)
+    asm.test(x86.bl, 1).jz(skip).inc(x86.r9).bind(skip).inc(x86.rbx)
   },
   loop: (asm) => {
-    asm.mov(ecx, 9)
+    asm.mov(x86.ecx, 9)
     const again = asm.here()
-    asm.inc(rbx).dec(ecx).jnz(again)
+    asm.inc(x86.rbx).dec(x86.ecx).jnz(again)
   },
   'slow loop': (asm) => {
-    asm.mov(ecx, 5)
+    asm.mov(x86.ecx, 5)
     const again = asm.here()
-    asm.inc(rbx).loop(again)
+    asm.inc(x86.rbx).loop(again)
   },
   call: (asm) => {
     const [next, body] = [asm.label(), asm.label()]
-    asm.call(body).jmp(next).bind(body).inc(r9).ret().bind(next)
+    asm.call(body).jmp(next).bind(body).inc(x86.r9).ret().bind(next)
   },
-  'in port': (asm) => asm.in(al, imm8(PORT)).add(r8, rax),
-  'out port': (asm) => asm.out(imm8(PORT), al),
-  'device read': (asm) => asm.mov(eax, dword(device(8))).add(r8, rax),
-  'device write': (asm) => asm.mov(dword(device(16)), ebx),
-  'device modify': (asm) => asm.inc(dword(device(24))),
+  'in port': (asm) => asm.in(x86.al, x86.imm8(PORT)).add(x86.r8, x86.rax),
+  'out port': (asm) => asm.out(x86.imm8(PORT), x86.al),
+  'device read': (asm) => asm.mov(x86.eax, x86.dword(device(8))).add(x86.r8, x86.rax),
+  'device write': (asm) => asm.mov(x86.dword(device(16)), x86.ebx),
+  'device modify': (asm) => asm.inc(x86.dword(device(24))),
   'device poll': (asm) => {
-    asm.mov(ecx, 7)
+    asm.mov(x86.ecx, 7)
     const again = asm.here()
     asm
-      .mov(eax, dword(device(4)))
-      .dec(ecx)
+      .mov(x86.eax, x86.dword(device(4)))
+      .dec(x86.ecx)
       .jnz(again)
   },
-  'misaligned device': (asm) => asm.mov(rax, qword(device(0xffc))),
-  'push device': (asm) => asm.push(qword(device(32))).pop(rax),
+  'misaligned device': (asm) => asm.mov(x86.rax, x86.qword(device(0xffc))),
+  'push device': (asm) => asm.push(x86.qword(device(32))).pop(x86.rax),
   fault: (asm) => asm.ud2(),
-  'page fault': (asm) => asm.mov(ax, word(0x7f_0000)),
+  'page fault': (asm) => asm.mov(x86.ax, x86.word(0x7f_0000)),
   'move string': (asm) =>
     asm
-      .mov(esi, RAM)
-      .mov(edi, RAM + 0x1ff0)
-      .mov(ecx, 77)
+      .mov(x86.esi, RAM)
+      .mov(x86.edi, RAM + 0x1ff0)
+      .mov(x86.ecx, 77)
       .rep()
       .movsb(),
   'move far': (asm) =>
     asm
-      .mov(esi, RAM)
-      .mov(edi, RAM + 0x800)
-      .mov(ecx, 700)
+      .mov(x86.esi, RAM)
+      .mov(x86.edi, RAM + 0x800)
+      .mov(x86.ecx, 700)
       .rep()
       .movsq(),
   'store string': (asm) =>
     asm
-      .mov(edi, RAM + 0xff0)
-      .mov(ecx, 1300)
+      .mov(x86.edi, RAM + 0xff0)
+      .mov(x86.ecx, 1300)
       .rep()
       .stosd(),
   'scan string': (asm) =>
     asm
-      .mov(edi, RAM + 0x3000)
-      .mov(al, 1)
-      .mov(ecx, 300)
+      .mov(x86.edi, RAM + 0x3000)
+      .mov(x86.al, 1)
+      .mov(x86.ecx, 300)
       .repne()
       .scasb(),
   'compare strings': (asm) =>
     asm
-      .mov(esi, RAM + 0x3000)
-      .mov(edi, RAM + 0x3100)
-      .mov(ecx, 90)
+      .mov(x86.esi, RAM + 0x3000)
+      .mov(x86.edi, RAM + 0x3100)
+      .mov(x86.ecx, 90)
       .repe()
       .cmpsb(),
-  'string to device': (asm) => asm.mov(esi, RAM).mov(edi, device(64)).mov(ecx, 20).rep().movsb(),
-  'string from device': (asm) => asm.mov(esi, device(64)).mov(edi, RAM).mov(ecx, 20).rep().movsw(),
-  'fill device': (asm) => asm.mov(edi, device(128)).mov(ecx, 33).rep().stosb(),
+  'string to device': (asm) => asm.mov(x86.esi, RAM).mov(x86.edi, device(64)).mov(x86.ecx, 20).rep().movsb(),
+  'string from device': (asm) => asm.mov(x86.esi, device(64)).mov(x86.edi, RAM).mov(x86.ecx, 20).rep().movsw(),
+  'fill device': (asm) => asm.mov(x86.edi, device(128)).mov(x86.ecx, 33).rep().stosb(),
   'ins string': (asm) =>
     asm
-      .mov(edx, PORT)
-      .mov(edi, RAM + 0x200)
-      .mov(ecx, 25)
+      .mov(x86.edx, PORT)
+      .mov(x86.edi, RAM + 0x200)
+      .mov(x86.ecx, 25)
       .rep()
       .insb(),
   'outs string': (asm) =>
     asm
-      .mov(edx, PORT)
-      .mov(esi, RAM + 0x200)
-      .mov(ecx, 25)
+      .mov(x86.edx, PORT)
+      .mov(x86.esi, RAM + 0x200)
+      .mov(x86.ecx, 25)
       .rep()
       .outsb(),
   system: (asm) => asm.pushfq().popfq().cpuid(),
@@ -211,8 +191,8 @@ function turns(program: Program, style: Style, together: boolean, upset: boolean
   const { cpu } = pc
   pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => true })
   slowDevices(pc, style, together)
-  pc.program((asm) => asm.add(qword(rsp), 2).iretq(), HANDLER)
-  pc.program((asm) => asm.pop(r8).add(qword(rsp), 8).iretq(), HANDLER + 0x40)
+  pc.program((asm) => asm.add(x86.qword(x86.rsp), 2).iretq(), HANDLER)
+  pc.program((asm) => asm.pop(x86.r8).add(x86.qword(x86.rsp), 8).iretq(), HANDLER + 0x40)
   pc.vector(6, HANDLER)
   pc.vector(14, HANDLER + 0x40)
   pc.program((asm) => {
@@ -266,9 +246,9 @@ test.each([false, true])('a sample is taken at the instruction it is asked for (
     const pc = new BareCpu({ jit: jit && EAGER_JIT })
     pc.program((asm) => {
       const [again, body] = [asm.here(), asm.label()]
-      for (let i = 0; i < 20; i++) asm.inc(rbx)
+      for (let i = 0; i < 20; i++) asm.inc(x86.rbx)
       asm.call(body).jmp(again).bind(body)
-      for (let i = 0; i < 20; i++) asm.inc(rax)
+      for (let i = 0; i < 20; i++) asm.inc(x86.rax)
       asm.ret()
     })
     return pc
@@ -308,7 +288,7 @@ test('a further wish for a sample replaces the first', () => {
 test('iterations cost an instruction each, deliveries more', () => {
   const cost = (build: Piece): [retired: number, cost: number] => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.add(qword(rsp), 2).iretq(), HANDLER)
+    pc.program((asm) => asm.add(x86.qword(x86.rsp), 2).iretq(), HANDLER)
     pc.vector(6, HANDLER)
     pc.program((asm) => {
       build(asm)
@@ -318,13 +298,13 @@ test('iterations cost an instruction each, deliveries more', () => {
     return [pc.cpu.retired, pc.cpu.cost]
   }
   expect(cost((asm) => asm.nop().nop())).toEqual([3, 3])
-  expect(cost((asm) => asm.mov(edi, RAM).mov(ecx, 4096).rep().stosb())).toEqual([4, 4 + 4096])
+  expect(cost((asm) => asm.mov(x86.edi, RAM).mov(x86.ecx, 4096).rep().stosb())).toEqual([4, 4 + 4096])
   expect(cost((asm) => asm.ud2())).toEqual([3, 3 + 64])
 })
 
 test('a repeated instruction stops at the iteration at which the budget is used up', () => {
   const pc = new BareCpu()
-  pc.program((asm) => asm.mov(edi, RAM).mov(ecx, 4096).rep().stosb().hlt())
+  pc.program((asm) => asm.mov(x86.edi, RAM).mov(x86.ecx, 4096).rep().stosb().hlt())
   expect(pc.run(1002).reason).toBe('budget')
   expect(pc.register('rcx')).toBe(3096n)
 })
@@ -334,7 +314,7 @@ describe('a run that limits the calls of TypeScript, and so keeps to host time',
     const pc = new BareCpu()
     pc.program((asm) => {
       if (down) asm.std()
-      asm.mov(edi, RAM).mov(ecx, count).rep().stosb().hlt()
+      asm.mov(x86.edi, RAM).mov(x86.ecx, count).rep().stosb().hlt()
     })
     pc.rip = CODE
     const { reason } = pc.cpu.run(budget, 1000)
@@ -371,7 +351,7 @@ test('a run ends early after many instructions that TypeScript executes, and goe
   const pc = new BareCpu({ jit: false })
   pc.program((asm) => {
     const again = asm.label('again')
-    asm.mov(r8, 1000).bind(again).xor(eax, eax).cpuid().dec(r8).jne(again).hlt()
+    asm.mov(x86.r8, 1000).bind(again).xor(x86.eax, x86.eax).cpuid().dec(x86.r8).jne(again).hlt()
   })
   pc.rip = CODE
   const calls: number[] = []

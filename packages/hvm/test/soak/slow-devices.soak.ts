@@ -1,28 +1,6 @@
 import { defineDevice } from '@retrap/device'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import {
-  type Assembler,
-  al,
-  ax,
-  byte,
-  cl,
-  dword,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  imm8,
-  ptr,
-  qword,
-  tbyte,
-  word,
-  xmm0,
-  xmmword,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import { EXIT_PORT, Guest } from '../support/guest.ts'
 
@@ -38,16 +16,16 @@ function address(rng: Rng): number {
   return near === 1 ? DEVICE + rng.below(0x800) : DEVICE - rng.below(20)
 }
 
-const sources = [eax, edx, esi, edi] as const
+const sources = [x86.eax, x86.edx, x86.esi, x86.edi] as const
 
 /** One instruction, or a short run of them, around one that has memory operands. */
-function instruction(asm: Assembler, rng: Rng): string {
+function instruction(asm: x86.Assembler, rng: Rng): string {
   const at = address(rng)
   const r = rng.pick(sources)
   const kind = rng.below(40)
   const name = (text: string): string => `${text} at ${at.toString(16)}`
-  asm.mov(ebx, at)
-  const m = dword(ebx)
+  asm.mov(x86.ebx, at)
+  const m = x86.dword(x86.ebx)
   switch (kind) {
     case 0:
       return (asm.mov(r, m), name('load'))
@@ -62,23 +40,23 @@ function instruction(asm: Assembler, rng: Rng): string {
     case 5:
       return (asm.xchg(m, r), name('xchg'))
     case 6:
-      return (asm.lock().cmpxchg(m, edx), name('cmpxchg'))
+      return (asm.lock().cmpxchg(m, x86.edx), name('cmpxchg'))
     case 7:
-      return (asm.cmp(m, eax), name('cmp'))
+      return (asm.cmp(m, x86.eax), name('cmp'))
     case 8:
       return (asm.not(m), name('not'))
     case 9:
-      return (asm.inc(word(ebx)), name('inc word'))
+      return (asm.inc(x86.word(x86.ebx)), name('inc word'))
     case 10:
-      return (asm.shl(m, imm8(rng.below(32))), name('shl'))
+      return (asm.shl(m, x86.imm8(rng.below(32))), name('shl'))
     case 11:
-      return (asm.shld(m, edx, cl), name('shld'))
+      return (asm.shld(m, x86.edx, x86.cl), name('shld'))
     case 12:
-      return (asm.bts(m, imm8(rng.below(32))), name('bts'))
+      return (asm.bts(m, x86.imm8(rng.below(32))), name('bts'))
     case 13:
-      return (asm.movzx(eax, byte(ebx)), name('movzx'))
+      return (asm.movzx(x86.eax, x86.byte(x86.ebx)), name('movzx'))
     case 14:
-      return (asm.movsx(edx, word(ebx)), name('movsx'))
+      return (asm.movsx(x86.edx, x86.word(x86.ebx)), name('movsx'))
     case 15:
       return (asm.imul(r, m), name('imul'))
     case 16:
@@ -86,59 +64,61 @@ function instruction(asm: Assembler, rng: Rng): string {
     case 17:
       return (asm.push(m), name('push m'))
     case 18:
-      return (asm.push(eax).pop(m), name('pop m'))
+      return (asm.push(x86.eax).pop(m), name('pop m'))
     case 19:
-      return (asm.cmpxchg8b(qword(ebx)), name('cmpxchg8b'))
+      return (asm.cmpxchg8b(x86.qword(x86.ebx)), name('cmpxchg8b'))
     case 20:
-      return (asm.movups(xmm0, xmmword(ebx)), name('movups load'))
+      return (asm.movups(x86.xmm0, x86.xmmword(x86.ebx)), name('movups load'))
     case 21:
-      return (asm.movups(xmmword(ebx), xmm0), name('movups store'))
+      return (asm.movups(x86.xmmword(x86.ebx), x86.xmm0), name('movups store'))
     case 22:
-      return (asm.fild(qword(ebx)).fistp(qword(RAM_WINDOW + 0x900)), name('fild'))
+      return (asm.fild(x86.qword(x86.ebx)).fistp(x86.qword(RAM_WINDOW + 0x900)), name('fild'))
     case 23:
-      return (asm.fild(qword(RAM_WINDOW)).fstp(tbyte(ebx)), name('fstp m80'))
+      return (asm.fild(x86.qword(RAM_WINDOW)).fstp(x86.tbyte(x86.ebx)), name('fstp m80'))
     case 24:
-      return (asm.fnstenv(ptr(ebx)), name('fnstenv'))
+      return (asm.fnstenv(x86.ptr(x86.ebx)), name('fnstenv'))
     case 25:
       return (
         asm
-          .mov(ebp, esp)
-          .lea(esp, dword(ebx, { disp: 32 }))
+          .mov(x86.ebp, x86.esp)
+          .lea(x86.esp, x86.dword(x86.ebx, { disp: 32 }))
           .pushad()
-          .mov(esp, ebp),
+          .mov(x86.esp, x86.ebp),
         name('pushad')
       )
     case 26:
-      return (asm.mov(dword(0x9000), esp).mov(esp, ebx).popad().mov(esp, dword(0x9000)), name('popad'))
+      return (
+        asm.mov(x86.dword(0x9000), x86.esp).mov(x86.esp, x86.ebx).popad().mov(x86.esp, x86.dword(0x9000)), name('popad')
+      )
     case 27:
       return (
         asm
-          .mov(ebp, esp)
-          .lea(esp, dword(ebx, { disp: 16 }))
+          .mov(x86.ebp, x86.esp)
+          .lea(x86.esp, x86.dword(x86.ebx, { disp: 16 }))
           .pushfd()
           .popfd()
-          .mov(esp, ebp),
+          .mov(x86.esp, x86.ebp),
         name('pushfd, popfd')
       )
     case 28:
-      return (asm.sgdt(ptr(ebx)), name('sgdt'))
+      return (asm.sgdt(x86.ptr(x86.ebx)), name('sgdt'))
     case 29:
       return (asm.xlatb(), name('xlat'))
     case 30:
-      return (asm.in(al, imm8(0x80)).mov(byte(ebx), al), name('in, store'))
+      return (asm.in(x86.al, x86.imm8(0x80)).mov(x86.byte(x86.ebx), x86.al), name('in, store'))
     case 31:
-      return (asm.mov(al, byte(ebx)).out(imm8(0x80), ax), name('load, out'))
+      return (asm.mov(x86.al, x86.byte(x86.ebx)).out(x86.imm8(0x80), x86.ax), name('load, out'))
     default:
       return strings(asm, rng, at)
   }
 }
 
 /** A string instruction with a small count, in either direction. */
-function strings(asm: Assembler, rng: Rng, at: number): string {
+function strings(asm: x86.Assembler, rng: Rng, at: number): string {
   const other = address(rng)
   const count = rng.below(7)
   const down = rng.chance()
-  asm.mov(esi, at).mov(edi, other).mov(ecx, count)
+  asm.mov(x86.esi, at).mov(x86.edi, other).mov(x86.ecx, count)
   if (down) asm.std()
   const kinds = ['movsb', 'movsd', 'stosd', 'lodsw', 'cmpsb', 'scasd', 'insb', 'outsd', 'movsw alone'] as const
   const kind = rng.pick(kinds)
@@ -148,8 +128,8 @@ function strings(asm: Assembler, rng: Rng, at: number): string {
   else if (kind === 'lodsw') asm.rep().lodsw()
   else if (kind === 'cmpsb') asm.repe().cmpsb()
   else if (kind === 'scasd') asm.repne().scasd()
-  else if (kind === 'insb') asm.mov(edx, 0x80).rep().insb()
-  else if (kind === 'outsd') asm.mov(edx, 0x80).rep().outsd()
+  else if (kind === 'insb') asm.mov(x86.edx, 0x80).rep().insb()
+  else if (kind === 'outsd') asm.mov(x86.edx, 0x80).rep().outsd()
   else asm.movsw()
   asm.cld()
   return `${kind} ×${count}${down ? ' down' : ''} from ${at.toString(16)} to ${other.toString(16)}`
@@ -159,7 +139,7 @@ function strings(asm: Assembler, rng: Rng, at: number): string {
 type Pace = 'synchronous' | 'microtask' | 'event loop'
 
 /** Runs a program against a device whose every read gives something else, and writes down what it saw. */
-async function outcome(build: (asm: Assembler) => void, pace: Pace): Promise<unknown> {
+async function outcome(build: (asm: x86.Assembler) => void, pace: Pace): Promise<unknown> {
   const seen: string[] = []
   const read = (offset: number, size: number): number => {
     seen.push(`read ${offset.toString(16)}/${size}`)
@@ -239,16 +219,16 @@ export const soak: Soak = {
       draws.push(value)
       return value
     }
-    const build = (asm: Assembler): void => {
+    const build = (asm: x86.Assembler): void => {
       lines.length = 0
       const words = new DataView(seed.buffer, seed.byteOffset)
       // After a reset no x87 exception is masked, and CR0.NE is clear: the processor would stand still.
       asm.fninit()
-      for (const [i, register] of [eax, ecx, edx, esi, edi, ebp].entries())
+      for (const [i, register] of [x86.eax, x86.ecx, x86.edx, x86.esi, x86.edi, x86.ebp].entries())
         asm.mov(register, words.getUint32(4 * i, true))
       const count = 1 + source.below(8)
       for (let i = 0; i < count; i++) lines.push(instruction(asm, source))
-      asm.mov(al, 0).out(EXIT_PORT, al).hlt()
+      asm.mov(x86.al, 0).out(EXIT_PORT, x86.al).hlt()
     }
     const expected = await outcome(build, 'synchronous')
     rng.note('program', () => lines.join('; '))

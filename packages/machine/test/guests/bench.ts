@@ -1,28 +1,4 @@
-import {
-  al,
-  type Assembler,
-  Assembler as Builder,
-  ax,
-  byte,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  far16,
-  fs,
-  fword,
-  gs,
-  type Label,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { descriptor, enterProtectedMode, FLAT } from '@retrap/x86-assembler/guest-code'
 
 /**
@@ -70,12 +46,12 @@ const SHOWN_FLAGS = 0x2_7700
 
 /** What a test writes its code with. */
 export class Bench {
-  readonly asm: Assembler
-  readonly #text: Label
-  readonly #hex: Label
-  readonly #strings: { readonly label: Label; readonly text: string }[] = []
+  readonly asm: x86.Assembler
+  readonly #text: x86.Label
+  readonly #hex: x86.Label
+  readonly #strings: { readonly label: x86.Label; readonly text: string }[] = []
 
-  constructor(asm: Assembler, text: Label, hex: Label) {
+  constructor(asm: x86.Assembler, text: x86.Label, hex: x86.Label) {
     this.asm = asm
     this.#text = text
     this.#hex = hex
@@ -99,12 +75,16 @@ export class Bench {
    * Tries something: prints its name, then `= EAX`, or the fault that it ended in: vector, error code, distance of the
    * pushed EIP from the start of the try, CS and some of EFLAGS. Registers but ESP are lost.
    */
-  attempt(name: string, build: (asm: Assembler, bench: this) => void): this {
+  attempt(name: string, build: (asm: x86.Assembler, bench: this) => void): this {
     const { asm } = this
     const start = asm.label()
     const end = asm.label()
     this.say(`${name}: `)
-    asm.xor(eax, eax).mov(dword(AT.mark), start).mov(dword(AT.resume), end).mov(dword(AT.resumeStack), esp)
+    asm
+      .xor(x86.eax, x86.eax)
+      .mov(x86.dword(AT.mark), start)
+      .mov(x86.dword(AT.resume), end)
+      .mov(x86.dword(AT.resumeStack), x86.esp)
     asm.bind(start)
     build(asm, this)
     this.say('= ').hex()
@@ -115,22 +95,22 @@ export class Bench {
 
   /** Puts a descriptor into the GDT, in level 0. */
   describe(selector: number, value: bigint): this {
-    this.asm.mov(dword(AT.gdt + (selector & ~7)), Number(value & 0xffff_ffffn) | 0)
-    this.asm.mov(dword(AT.gdt + (selector & ~7) + 4), Number(value >> 32n) | 0)
+    this.asm.mov(x86.dword(AT.gdt + (selector & ~7)), Number(value & 0xffff_ffffn) | 0)
+    this.asm.mov(x86.dword(AT.gdt + (selector & ~7) + 4), Number(value >> 32n) | 0)
     return this
   }
 
   /** Puts a gate into the IDT. */
-  gate(vector: number, selector: number, target: Label | number, access: number): this {
+  gate(vector: number, selector: number, target: x86.Label | number, access: number): this {
     const { asm } = this
-    asm.mov(eax, target).mov(word(AT.idt + 8 * vector), ax)
-    asm.mov(word(AT.idt + 8 * vector + 2), selector).mov(word(AT.idt + 8 * vector + 4), access << 8)
-    asm.shr(eax, 16).mov(word(AT.idt + 8 * vector + 6), ax)
+    asm.mov(x86.eax, target).mov(x86.word(AT.idt + 8 * vector), x86.ax)
+    asm.mov(x86.word(AT.idt + 8 * vector + 2), selector).mov(x86.word(AT.idt + 8 * vector + 4), access << 8)
+    asm.shr(x86.eax, 16).mov(x86.word(AT.idt + 8 * vector + 6), x86.ax)
     return this
   }
 
   /** Goes to level 3 at `target` with a stack of its own. */
-  toUser(target: Label, flags = 0x2): this {
+  toUser(target: x86.Label, flags = 0x2): this {
     this.asm
       .push(SELECTOR.userData)
       .push(AT.stack - 0x800)
@@ -149,7 +129,7 @@ export class Bench {
 
 /** Builds the image. */
 export function guest(build: (bench: Bench) => void): Uint8Array {
-  const asm = new Builder({ bits: 16, address: BASE })
+  const asm = new x86.Assembler({ bits: 16, address: BASE })
   const text = asm.label('text')
   const hex = asm.label('hex')
   const stubs = asm.label('stubs')
@@ -157,20 +137,20 @@ export function guest(build: (bench: Bench) => void): Uint8Array {
   const start = prepare(asm, stubs)
   build(bench)
   // isa-debug-exit: the process ends with 1.
-  asm.mov(edx, 0x501).xor(eax, eax).out(dx, al).hlt()
+  asm.mov(x86.edx, 0x501).xor(x86.eax, x86.eax).out(x86.dx, x86.al).hlt()
   printing(asm, text, hex)
   faults(asm, stubs, text, hex)
   bench.emitStrings()
   asm
     .bits(16)
     .org(BASE + 0xfff0)
-    .jmpf(far16(0xf000, start.plus(-BASE)))
+    .jmpf(x86.far16(0xf000, start.plus(-BASE)))
   asm.org(BASE + 0xffff).db(0)
   return asm.assemble().bytes
 }
 
 /** From real mode to flat 32-bit code, with GDT, IDT and TSS in RAM. */
-function prepare(asm: Assembler, stubs: Label): Label {
+function prepare(asm: x86.Assembler, stubs: x86.Label): x86.Label {
   const start = asm.label('start')
   const table = asm.label('gdt')
   const romGdtr = asm.label('romGdtr')
@@ -186,9 +166,9 @@ function prepare(asm: Assembler, stubs: Label): Label {
   put(SELECTOR.tss2, descriptor(AT.tss2, 0x67, 0x89, 0))
   put(SELECTOR.code16, descriptor(0, 0xffff, 0x9b, 0))
   put(SELECTOR.data16, descriptor(0, 0xffff, 0x93, 0))
-  asm.bind(start).cli().cld().mov(ax, 0xf000).mov(ds, ax)
+  asm.bind(start).cli().cld().mov(x86.ax, 0xf000).mov(x86.ds, x86.ax)
   enterProtectedMode(asm, {
-    gdtr: fword(romGdtr.plus(-BASE)),
+    gdtr: x86.fword(romGdtr.plus(-BASE)),
     code: SELECTOR.code,
     data: SELECTOR.data,
     stack: AT.stack,
@@ -207,66 +187,66 @@ function prepare(asm: Assembler, stubs: Label): Label {
     },
   })
   asm
-    .mov(esi, table)
-    .mov(edi, AT.gdt)
-    .mov(ecx, 2 * GDT_ENTRIES)
+    .mov(x86.esi, table)
+    .mov(x86.edi, AT.gdt)
+    .mov(x86.ecx, 2 * GDT_ENTRIES)
     .rep()
     .movsd()
-    .lgdt(fword(gdtr))
-  asm.mov(edi, AT.tss).xor(eax, eax).mov(ecx, 0x800).rep().stosd()
+    .lgdt(x86.fword(gdtr))
+  asm.mov(x86.edi, AT.tss).xor(x86.eax, x86.eax).mov(x86.ecx, 0x800).rep().stosd()
   asm
-    .mov(dword(AT.tss + 4), AT.stack0)
-    .mov(dword(AT.tss + 8), SELECTOR.data)
-    .mov(word(AT.tss + 102), 104)
+    .mov(x86.dword(AT.tss + 4), AT.stack0)
+    .mov(x86.dword(AT.tss + 8), SELECTOR.data)
+    .mov(x86.word(AT.tss + 102), 104)
   // Interrupt gates, which user code may call from 0x30 on.
-  asm.mov(eax, stubs).mov(edi, AT.idt).mov(ecx, 256)
+  asm.mov(x86.eax, stubs).mov(x86.edi, AT.idt).mov(x86.ecx, 256)
   const loop = asm.here()
   asm
-    .mov(word(edi), ax)
-    .mov(word(edi, { disp: 2 }), SELECTOR.code)
-    .mov(word(edi, { disp: 4 }), 0x8e00)
+    .mov(x86.word(x86.edi), x86.ax)
+    .mov(x86.word(x86.edi, { disp: 2 }), SELECTOR.code)
+    .mov(x86.word(x86.edi, { disp: 4 }), 0x8e00)
   asm
-    .mov(edx, eax)
-    .shr(edx, 16)
-    .mov(word(edi, { disp: 6 }), dx)
+    .mov(x86.edx, x86.eax)
+    .shr(x86.edx, 16)
+    .mov(x86.word(x86.edi, { disp: 6 }), x86.dx)
   const low = asm.label()
   asm
-    .cmp(ecx, 256 - 0x30)
+    .cmp(x86.ecx, 256 - 0x30)
     .ja(low)
-    .mov(byte(edi, { disp: 5 }), 0xee)
+    .mov(x86.byte(x86.edi, { disp: 5 }), 0xee)
     .bind(low)
-  asm.add(eax, STUB_BYTES).add(edi, 8).dec(ecx).jnz(loop)
-  asm.lidt(fword(idtr)).mov(ax, SELECTOR.tss).ltr(ax)
+  asm.add(x86.eax, STUB_BYTES).add(x86.edi, 8).dec(x86.ecx).jnz(loop)
+  asm.lidt(x86.fword(idtr)).mov(x86.ax, SELECTOR.tss).ltr(x86.ax)
   return start
 }
 
-function printing(asm: Assembler, text: Label, hex: Label): void {
+function printing(asm: x86.Assembler, text: x86.Label, hex: x86.Label): void {
   const next = asm.label()
   const done = asm.label()
   asm
     .bind(text)
     .pushad()
-    .mov(esi, dword(esp, { disp: 36 }))
-  asm.bind(next).lodsb().test(al, al).jz(done).out(0xe9, al).jmp(next)
+    .mov(x86.esi, x86.dword(x86.esp, { disp: 36 }))
+  asm.bind(next).lodsb().test(x86.al, x86.al).jz(done).out(0xe9, x86.al).jmp(next)
   asm.bind(done).popad().ret(4)
 
   const digits = asm.label()
   const digit = asm.label()
-  asm.bind(hex).pushad().mov(ebx, eax).mov(ecx, 8)
+  asm.bind(hex).pushad().mov(x86.ebx, x86.eax).mov(x86.ecx, 8)
   asm
     .bind(digit)
-    .rol(ebx, 4)
-    .mov(edx, ebx)
-    .and(edx, 15)
-    .mov(al, byte(edx, { disp: digits }))
-    .out(0xe9, al)
-  asm.dec(ecx).jnz(digit).popad().ret()
+    .rol(x86.ebx, 4)
+    .mov(x86.edx, x86.ebx)
+    .and(x86.edx, 15)
+    .mov(x86.al, x86.byte(x86.edx, { disp: digits }))
+    .out(0xe9, x86.al)
+  asm.dec(x86.ecx).jnz(digit).popad().ret()
   asm.bind(digits).ascii('0123456789abcdef')
 }
 
 const STUB_BYTES = 16
 
-function faults(asm: Assembler, stubs: Label, text: Label, hex: Label): void {
+function faults(asm: x86.Assembler, stubs: x86.Label, text: x86.Label, hex: x86.Label): void {
   const common = asm.label('common')
   asm.align(16).bind(stubs)
   for (let vector = 0; vector < 256; vector++) {
@@ -277,21 +257,29 @@ function faults(asm: Assembler, stubs: Label, text: Label, hex: Label): void {
   const field = (name: string, disp: number): void => {
     const label = asm.label()
     fields.push({ label, name })
-    asm.push(label).call(text).mov(eax, dword(ebp, { disp }))
+    asm.push(label).call(text).mov(x86.eax, x86.dword(x86.ebp, { disp }))
   }
-  const fields: { label: Label; name: string }[] = []
-  asm.bind(common).mov(ebp, esp).mov(ax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(fs, ax).mov(gs, ax).cld()
+  const fields: { label: x86.Label; name: string }[] = []
+  asm
+    .bind(common)
+    .mov(x86.ebp, x86.esp)
+    .mov(x86.ax, SELECTOR.data)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.es, x86.ax)
+    .mov(x86.fs, x86.ax)
+    .mov(x86.gs, x86.ax)
+    .cld()
   field('#', 0)
   asm.call(hex)
   field(' error ', 4)
   asm.call(hex)
   field(' at +', 8)
-  asm.sub(eax, dword(AT.mark)).call(hex)
+  asm.sub(x86.eax, x86.dword(AT.mark)).call(hex)
   field(' cs ', 12)
   asm.call(hex)
   field(' flags ', 16)
-  asm.and(eax, SHOWN_FLAGS).call(hex)
-  asm.push(2).popfd().mov(esp, dword(AT.resumeStack)).jmp(dword(AT.resume))
+  asm.and(x86.eax, SHOWN_FLAGS).call(hex)
+  asm.push(2).popfd().mov(x86.esp, x86.dword(AT.resumeStack)).jmp(x86.dword(AT.resume))
   for (const { label, name } of fields) asm.bind(label).asciz(name)
 }
 

@@ -1,26 +1,5 @@
 import { descriptor } from '@retrap/x86-assembler/guest-code'
-import {
-  al,
-  ax,
-  bx,
-  cs,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  es,
-  esi,
-  esp,
-  far,
-  fs,
-  fword,
-  gs,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { AT, guest, SELECTOR } from './bench.ts'
 
 const GATE = 0x50
@@ -48,13 +27,13 @@ export function callGates(): Uint8Array {
     asm.jmp(over)
     asm
       .bind(stub)
-      .mov(eax, dword(esp, { disp: 8 }))
-      .shl(eax, 8)
-      .add(eax, dword(esp, { disp: 12 }))
-    asm.mov(ecx, ss).shl(ecx, 24).add(eax, ecx).retf(8)
+      .mov(x86.eax, x86.dword(x86.esp, { disp: 8 }))
+      .shl(x86.eax, 8)
+      .add(x86.eax, x86.dword(x86.esp, { disp: 12 }))
+    asm.mov(x86.ecx, x86.ss).shl(x86.ecx, 24).add(x86.eax, x86.ecx).retf(8)
     asm.bind(stubEnd)
     asm.bind(over)
-    asm.mov(esi, stub).mov(edi, AT.code).mov(ecx, stubEnd.minus(stub)).rep().movsb()
+    asm.mov(x86.esi, stub).mov(x86.edi, AT.code).mov(x86.ecx, stubEnd.minus(stub)).rep().movsb()
     bench.describe(GATE, gate(SELECTOR.code, AT.code, 0xec, 2))
     bench.describe(GATE16, gate(SELECTOR.code, AT.code, 0xe4, 2))
     bench.describe(CODE_DPL1, descriptor(0, 0xf_ffff, 0xbb, 0xc))
@@ -69,57 +48,57 @@ export function callGates(): Uint8Array {
         a.bind(target)
         code(a)
         a.int(0x31)
-        a.bind(done).add(esp, 20).mov(dx, SELECTOR.data).mov(ds, dx).mov(es, dx)
+        a.bind(done).add(x86.esp, 20).mov(x86.dx, SELECTOR.data).mov(x86.ds, x86.dx).mov(x86.es, x86.dx)
       })
     }
-    bench.attempt('a gate from the same level', (a) => a.push(0x22).push(0x11).callf(far(GATE, 0)))
+    bench.attempt('a gate from the same level', (a) => a.push(0x22).push(0x11).callf(x86.far(GATE, 0)))
     bench.attempt('the stack after it', (a) =>
-      a.mov(ebx, esp).push(0x22).push(0x11).callf(far(GATE, 0)).mov(eax, ebx).sub(eax, esp),
+      a.mov(x86.ebx, x86.esp).push(0x22).push(0x11).callf(x86.far(GATE, 0)).mov(x86.eax, x86.ebx).sub(x86.eax, x86.esp),
     )
     user('a gate with two parameters from level 3', (a) =>
       a
         .push(0x22)
         .push(0x11)
-        .callf(far(GATE | 3, 0x1234)),
+        .callf(x86.far(GATE | 3, 0x1234)),
     )
     user('the stack after it', (a) =>
       a
-        .mov(ebx, esp)
+        .mov(x86.ebx, x86.esp)
         .push(0x22)
         .push(0x11)
-        .callf(far(GATE | 3, 0x1234))
-        .mov(eax, ebx)
-        .sub(eax, esp),
+        .callf(x86.far(GATE | 3, 0x1234))
+        .mov(x86.eax, x86.ebx)
+        .sub(x86.eax, x86.esp),
     )
-    user('a jump through a gate to an inner level', (a) => a.jmpf(far(GATE | 3, 0)))
+    user('a jump through a gate to an inner level', (a) => a.jmpf(x86.far(GATE | 3, 0)))
     bench.describe(GATE, gate(SELECTOR.code, AT.code, 0x8c, 2))
-    user('a gate of level 0 from level 3', (a) => a.callf(far(GATE | 3, 0)))
+    user('a gate of level 0 from level 3', (a) => a.callf(x86.far(GATE | 3, 0)))
     bench.describe(GATE, gate(SELECTOR.code, AT.code, 0x6c, 2))
-    user('a gate that is not present', (a) => a.callf(far(GATE | 3, 0)))
+    user('a gate that is not present', (a) => a.callf(x86.far(GATE | 3, 0)))
     bench.describe(GATE, gate(SELECTOR.data, AT.code, 0xec, 2))
-    user('a gate to data', (a) => a.callf(far(GATE | 3, 0)))
+    user('a gate to data', (a) => a.callf(x86.far(GATE | 3, 0)))
     bench.describe(GATE, gate(0, AT.code, 0xec, 2))
-    user('a gate to null', (a) => a.callf(far(GATE | 3, 0)))
+    user('a gate to null', (a) => a.callf(x86.far(GATE | 3, 0)))
     bench.describe(GATE, gate(CODE_DPL1, AT.code, 0xec, 0))
-    user('a gate to level 1 without a stack in the TSS', (a) => a.callf(far(GATE | 3, 0)))
-    asm.mov(dword(AT.tss + 12), AT.stack0 - 0x400).mov(dword(AT.tss + 16), DATA_DPL1 | 1)
-    user('a gate to level 1', (a) => a.mov(dword(AT.mark), AT.code).callf(far(GATE | 3, 0)))
+    user('a gate to level 1 without a stack in the TSS', (a) => a.callf(x86.far(GATE | 3, 0)))
+    asm.mov(x86.dword(AT.tss + 12), AT.stack0 - 0x400).mov(x86.dword(AT.tss + 16), DATA_DPL1 | 1)
+    user('a gate to level 1', (a) => a.mov(x86.dword(AT.mark), AT.code).callf(x86.far(GATE | 3, 0)))
     user('a conforming segment keeps the level', (a) => {
       const here = a.label()
       const back = a.label()
-      a.callf(far(CONFORMING | 3, here)).jmp(back)
-      a.bind(here).mov(eax, cs).retf()
+      a.callf(x86.far(CONFORMING | 3, here)).jmp(back)
+      a.bind(here).mov(x86.eax, x86.cs).retf()
       a.bind(back)
     })
-    user('a call of code of level 0', (a) => a.callf(far(SELECTOR.code, 0)))
-    user('a jump to a data segment', (a) => a.jmpf(far(SELECTOR.userData, 0)))
-    user('a jump to null', (a) => a.jmpf(far(0, 0)))
-    user('a jump beyond the GDT', (a) => a.jmpf(far(0x203, 0)))
-    user('a jump into the empty LDT', (a) => a.jmpf(far(0x07, 0)))
-    bench.attempt('LLDT of something that is none', (a) => a.mov(ax, SELECTOR.data).lldt(ax))
-    bench.attempt('LAR of the gate', (a) => a.mov(ecx, GATE).lar(eax, ecx))
-    bench.attempt('LSL of the TSS', (a) => a.mov(ecx, SELECTOR.tss).lsl(eax, ecx))
-    bench.attempt('LTR of a busy TSS', (a) => a.mov(ax, SELECTOR.tss).ltr(ax))
+    user('a call of code of level 0', (a) => a.callf(x86.far(SELECTOR.code, 0)))
+    user('a jump to a data segment', (a) => a.jmpf(x86.far(SELECTOR.userData, 0)))
+    user('a jump to null', (a) => a.jmpf(x86.far(0, 0)))
+    user('a jump beyond the GDT', (a) => a.jmpf(x86.far(0x203, 0)))
+    user('a jump into the empty LDT', (a) => a.jmpf(x86.far(0x07, 0)))
+    bench.attempt('LLDT of something that is none', (a) => a.mov(x86.ax, SELECTOR.data).lldt(x86.ax))
+    bench.attempt('LAR of the gate', (a) => a.mov(x86.ecx, GATE).lar(x86.eax, x86.ecx))
+    bench.attempt('LSL of the TSS', (a) => a.mov(x86.ecx, SELECTOR.tss).lsl(x86.eax, x86.ecx))
+    bench.attempt('LTR of a busy TSS', (a) => a.mov(x86.ax, SELECTOR.tss).ltr(x86.ax))
   })
 }
 
@@ -129,14 +108,14 @@ export function tasks(): Uint8Array {
     const { asm } = bench
     const task = asm.label()
     const prepare = (): void => {
-      asm.mov(edi, AT.tss2).xor(eax, eax).mov(ecx, 26).rep().stosd()
+      asm.mov(x86.edi, AT.tss2).xor(x86.eax, x86.eax).mov(x86.ecx, 26).rep().stosd()
       asm
-        .mov(dword(AT.tss2 + 32), task)
-        .mov(dword(AT.tss2 + 36), 0x2)
-        .mov(dword(AT.tss2 + 56), AT.stack0 - 0x800)
-      asm.mov(dword(AT.tss2 + 40), 0xaaaa)
-      for (const at of [72, 80, 84, 88, 92]) asm.mov(dword(AT.tss2 + at), SELECTOR.data)
-      asm.mov(dword(AT.tss2 + 76), SELECTOR.code).mov(word(AT.tss2 + 102), 104)
+        .mov(x86.dword(AT.tss2 + 32), task)
+        .mov(x86.dword(AT.tss2 + 36), 0x2)
+        .mov(x86.dword(AT.tss2 + 56), AT.stack0 - 0x800)
+      asm.mov(x86.dword(AT.tss2 + 40), 0xaaaa)
+      for (const at of [72, 80, 84, 88, 92]) asm.mov(x86.dword(AT.tss2 + at), SELECTOR.data)
+      asm.mov(x86.dword(AT.tss2 + 76), SELECTOR.code).mov(x86.word(AT.tss2 + 102), 104)
       bench.describe(SELECTOR.tss2, descriptor(AT.tss2, 0x67, 0x89, 0))
       bench.describe(TASK_GATE, gate(SELECTOR.tss2, 0, 0xe5, 0))
     }
@@ -147,58 +126,58 @@ export function tasks(): Uint8Array {
     asm
       .bind(task)
       .pushfd()
-      .pop(ebx)
-      .and(ebx, 0x4000)
-      .mov(ecx, dword(AT.tss2))
-      .and(ecx, 0xffff)
-      .lea(eax, dword(ebx, { index: ecx, scale: 1 }))
-    asm.mov(dword(AT.data), eax).test(ebx, ebx).jz(jumped).iretd().jmp(task)
-    asm.bind(jumped).jmpf(far(SELECTOR.tss, 0)).jmp(task)
+      .pop(x86.ebx)
+      .and(x86.ebx, 0x4000)
+      .mov(x86.ecx, x86.dword(AT.tss2))
+      .and(x86.ecx, 0xffff)
+      .lea(x86.eax, x86.dword(x86.ebx, { index: x86.ecx, scale: 1 }))
+    asm.mov(x86.dword(AT.data), x86.eax).test(x86.ebx, x86.ebx).jz(jumped).iretd().jmp(task)
+    asm.bind(jumped).jmpf(x86.far(SELECTOR.tss, 0)).jmp(task)
     asm.bind(over)
     const report = (): void => {
       asm
-        .mov(eax, dword(AT.data))
-        .mov(ebx, dword(AT.gdt + SELECTOR.tss2 + 4))
-        .and(ebx, 0xf00)
-        .shl(ebx, 8)
-        .add(eax, ebx)
+        .mov(x86.eax, x86.dword(AT.data))
+        .mov(x86.ebx, x86.dword(AT.gdt + SELECTOR.tss2 + 4))
+        .and(x86.ebx, 0xf00)
+        .shl(x86.ebx, 8)
+        .add(x86.eax, x86.ebx)
       asm
-        .mov(ebx, dword(AT.gdt + SELECTOR.tss + 4))
-        .and(ebx, 0xf00)
-        .shl(ebx, 16)
-        .add(eax, ebx)
+        .mov(x86.ebx, x86.dword(AT.gdt + SELECTOR.tss + 4))
+        .and(x86.ebx, 0xf00)
+        .shl(x86.ebx, 16)
+        .add(x86.eax, x86.ebx)
     }
     prepare()
     bench.attempt('JMP to a TSS', (a) => {
-      a.jmpf(far(SELECTOR.tss2, 0))
+      a.jmpf(x86.far(SELECTOR.tss2, 0))
       report()
     })
     prepare()
     bench.attempt('CALL of a TSS', (a) => {
-      a.callf(far(SELECTOR.tss2, 0))
+      a.callf(x86.far(SELECTOR.tss2, 0))
       report()
     })
     bench.attempt('CALL of it again, where it stopped', (a) => {
-      a.callf(far(SELECTOR.tss2, 0))
+      a.callf(x86.far(SELECTOR.tss2, 0))
       report()
     })
     prepare()
     bench.attempt('CALL of a task gate', (a) => {
-      a.callf(far(TASK_GATE, 0))
+      a.callf(x86.far(TASK_GATE, 0))
       report()
     })
-    bench.attempt('the task has left its registers', (a) => a.mov(eax, dword(AT.tss2 + 40)))
-    bench.attempt('TR is the first again', (a) => a.str(eax))
-    bench.attempt('JMP to its own, busy TSS', (a) => a.jmpf(far(SELECTOR.tss, 0)))
-    bench.attempt('CALL of its own, busy TSS', (a) => a.callf(far(SELECTOR.tss, 0)))
+    bench.attempt('the task has left its registers', (a) => a.mov(x86.eax, x86.dword(AT.tss2 + 40)))
+    bench.attempt('TR is the first again', (a) => a.str(x86.eax))
+    bench.attempt('JMP to its own, busy TSS', (a) => a.jmpf(x86.far(SELECTOR.tss, 0)))
+    bench.attempt('CALL of its own, busy TSS', (a) => a.callf(x86.far(SELECTOR.tss, 0)))
     prepare()
     bench.describe(SELECTOR.tss2, descriptor(AT.tss2, 0x66, 0x89, 0))
-    bench.attempt('JMP to a TSS that is too short', (a) => a.jmpf(far(SELECTOR.tss2, 0)))
+    bench.attempt('JMP to a TSS that is too short', (a) => a.jmpf(x86.far(SELECTOR.tss2, 0)))
     bench.describe(SELECTOR.tss2, descriptor(AT.tss2, 0x67, 0x09, 0))
-    bench.attempt('JMP to a TSS that is not present', (a) => a.jmpf(far(SELECTOR.tss2, 0)))
+    bench.attempt('JMP to a TSS that is not present', (a) => a.jmpf(x86.far(SELECTOR.tss2, 0)))
     bench.attempt('IRET with NT to a null back link', (a) => a.push(0x4002).popfd().iretd())
     prepare()
-    asm.mov(dword(AT.idt + 8 * 0x40), SELECTOR.tss2 << 16).mov(dword(AT.idt + 8 * 0x40 + 4), 0xe500)
+    asm.mov(x86.dword(AT.idt + 8 * 0x40), SELECTOR.tss2 << 16).mov(x86.dword(AT.idt + 8 * 0x40 + 4), 0xe500)
     bench.attempt('INT through a task gate', (a) => {
       a.int(0x40)
       report()
@@ -219,8 +198,8 @@ export function virtual8086(): Uint8Array {
         code(a)
         a.int(0x30)
         a.bits(32).bind(end).bind(over)
-        a.mov(esi, start).mov(edi, AT.code).mov(ecx, end.minus(start)).rep().movsb()
-        a.mov(dword(AT.mark), 0)
+        a.mov(x86.esi, start).mov(x86.edi, AT.code).mov(x86.ecx, end.minus(start)).rep().movsb()
+        a.mov(x86.dword(AT.mark), 0)
         a.push(0x1111)
           .push(0x2222)
           .push(0x3333)
@@ -246,23 +225,23 @@ export function virtual8086(): Uint8Array {
       'IRET at IOPL 3 stays in the mode',
       (a) => {
         const to = a.label()
-        a.pushf().push(cs).call(to).bind(to).pop(ax).add(ax, 6).push(ax).iret().nop().nop().nop()
+        a.pushf().push(x86.cs).call(to).bind(to).pop(x86.ax).add(x86.ax, 6).push(x86.ax).iret().nop().nop().nop()
       },
       IOPL3,
     )
-    run('IN without a bitmap', (a) => a.in(al, 0x60), IOPL3)
-    run('LGDT', (a) => a.lgdt(fword(0)))
-    run('LLDT', (a) => a.lldt(ax))
+    run('IN without a bitmap', (a) => a.in(x86.al, 0x60), IOPL3)
+    run('LGDT', (a) => a.lgdt(x86.fword(0)))
+    run('LLDT', (a) => a.lldt(x86.ax))
     run('MOV CR0', (a) => a.db(0x0f, 0x20, 0xc0))
     run('ARPL', (a) => a.db(0x63, 0xc0))
-    run('a word at FFFF', (a) => a.mov(bx, 0xffff).mov(ax, word(bx)))
+    run('a word at FFFF', (a) => a.mov(x86.bx, 0xffff).mov(x86.ax, x86.word(x86.bx)))
     bench.attempt('segments that entry pushed', (a) => {
       const start = a.label()
       const end = a.label()
       const over = a.label()
       const monitor = a.label()
       a.jmp(over).bits(16).bind(start).int(0x34).bits(32).bind(end).bind(over)
-      a.mov(esi, start).mov(edi, AT.code).mov(ecx, end.minus(start)).rep().movsb()
+      a.mov(x86.esi, start).mov(x86.edi, AT.code).mov(x86.ecx, end.minus(start)).rep().movsb()
       bench.gate(0x34, SELECTOR.code, monitor, 0xee)
       a.push(0x1111)
         .push(0x2222)
@@ -274,13 +253,20 @@ export function virtual8086(): Uint8Array {
         .push(AT.code >> 4)
         .push(0)
         .iretd()
-      a.bind(monitor).mov(ebx, ds).mov(ecx, es).add(ebx, ecx).mov(ecx, fs).add(ebx, ecx).mov(ecx, gs).add(ebx, ecx)
-      a.mov(ax, SELECTOR.data).mov(ds, ax).mov(es, ax)
-      a.mov(eax, dword(esp, { disp: 20 }))
-        .add(eax, dword(esp, { disp: 24 }))
-        .add(eax, dword(esp, { disp: 28 }))
-        .add(eax, dword(esp, { disp: 32 }))
-      a.shl(eax, 8).add(eax, ebx).mov(esp, dword(AT.resumeStack))
+      a.bind(monitor)
+        .mov(x86.ebx, x86.ds)
+        .mov(x86.ecx, x86.es)
+        .add(x86.ebx, x86.ecx)
+        .mov(x86.ecx, x86.fs)
+        .add(x86.ebx, x86.ecx)
+        .mov(x86.ecx, x86.gs)
+        .add(x86.ebx, x86.ecx)
+      a.mov(x86.ax, SELECTOR.data).mov(x86.ds, x86.ax).mov(x86.es, x86.ax)
+      a.mov(x86.eax, x86.dword(x86.esp, { disp: 20 }))
+        .add(x86.eax, x86.dword(x86.esp, { disp: 24 }))
+        .add(x86.eax, x86.dword(x86.esp, { disp: 28 }))
+        .add(x86.eax, x86.dword(x86.esp, { disp: 32 }))
+      a.shl(x86.eax, 8).add(x86.eax, x86.ebx).mov(x86.esp, x86.dword(AT.resumeStack))
     })
   })
 }

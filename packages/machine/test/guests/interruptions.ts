@@ -1,30 +1,5 @@
 import { descriptor } from '@retrap/x86-assembler/guest-code'
-import {
-  al,
-  type Assembler,
-  ax,
-  bx,
-  byte,
-  cr0,
-  ds,
-  dr0,
-  dr6,
-  dr7,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  es,
-  esi,
-  esp,
-  far,
-  fs,
-  fword,
-  imm32,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { AT, guest, SELECTOR } from './bench.ts'
 
 const APIC = 0xfee0_0000
@@ -34,26 +9,26 @@ const VECTOR = 0x50
 export function windows(): Uint8Array {
   return guest((bench) => {
     const { asm } = bench
-    asm.mov(dword(APIC + 0xf0), 0x1ff)
-    const attempt = (name: string, code: (a: Assembler) => void, clear = true): void => {
+    asm.mov(x86.dword(APIC + 0xf0), 0x1ff)
+    const attempt = (name: string, code: (a: x86.Assembler) => void, clear = true): void => {
       bench.attempt(name, (a) => {
         const here = a.label()
-        a.mov(dword(APIC + 0x300), 0x4_4000 | VECTOR)
-        a.mov(dword(AT.mark), here).bind(here)
+        a.mov(x86.dword(APIC + 0x300), 0x4_4000 | VECTOR)
+        a.mov(x86.dword(AT.mark), here).bind(here)
         code(a)
       })
       // What came is ended; what did not come is taken now.
       if (clear) {
         const done = asm.label()
-        asm.mov(dword(AT.mark), done).mov(dword(AT.resume), done).mov(dword(AT.resumeStack), esp)
+        asm.mov(x86.dword(AT.mark), done).mov(x86.dword(AT.resume), done).mov(x86.dword(AT.resumeStack), x86.esp)
         asm
-          .mov(dword(APIC + 0xb0), 0)
+          .mov(x86.dword(APIC + 0xb0), 0)
           .sti()
           .nop()
           .nop()
           .bind(done)
           .cli()
-          .mov(dword(APIC + 0xb0), 0)
+          .mov(x86.dword(APIC + 0xb0), 0)
         bench.say('\n')
       }
     }
@@ -72,49 +47,49 @@ export function windows(): Uint8Array {
       a.bind(to).nop().jmp(to)
     })
     attempt('STI and HLT', (a) => a.sti().hlt().nop().cli())
-    attempt('STI and a load of SS', (a) => a.mov(ax, ss).nop().sti().nop().mov(ss, ax).nop().cli())
+    attempt('STI and a load of SS', (a) => a.mov(x86.ax, x86.ss).nop().sti().nop().mov(x86.ss, x86.ax).nop().cli())
     attempt('a software interrupt first', (a) => a.sti().int(0x30).cli())
     attempt('a fault first', (a) => a.sti().ud2().cli())
-    asm.mov(dword(APIC + 0x80), 0x60)
+    asm.mov(x86.dword(APIC + 0x80), 0x60)
     attempt('task priority above it', (a) => a.sti().nop().nop().cli(), false)
     // When a write to the APIC takes effect is not said to the instruction: these leave it time.
-    const soon = (a: Assembler): void => {
-      a.mov(ecx, 100)
+    const soon = (a: x86.Assembler): void => {
+      a.mov(x86.ecx, 100)
       const loop = a.here()
-      a.dec(ecx).jnz(loop)
+      a.dec(x86.ecx).jnz(loop)
     }
-    const lateGate = (name: string, vector: number, code: (a: Assembler) => void): void => {
+    const lateGate = (name: string, vector: number, code: (a: x86.Assembler) => void): void => {
       bench.attempt(name, (a) => {
         const there = a.label()
         bench.gate(vector, SELECTOR.code, there, 0x8e)
         code(a)
         soon(a)
-        a.cli().mov(eax, 0xdead)
+        a.cli().mov(x86.eax, 0xdead)
         const out = a.label()
-        a.jmp(out).bind(there).add(esp, 12).mov(eax, vector).bind(out)
+        a.jmp(out).bind(there).add(x86.esp, 12).mov(x86.eax, vector).bind(out)
       })
     }
     lateGate('task priority lowered', VECTOR, (a) =>
       a
         .sti()
         .nop()
-        .mov(dword(APIC + 0x80), 0),
+        .mov(x86.dword(APIC + 0x80), 0),
     )
-    asm.mov(dword(APIC + 0xb0), 0)
+    asm.mov(x86.dword(APIC + 0xb0), 0)
     lateGate('two at once: the higher', 0x61, (a) =>
       a
-        .mov(dword(APIC + 0x300), 0x4_4051)
-        .mov(dword(APIC + 0x300), 0x4_4061)
+        .mov(x86.dword(APIC + 0x300), 0x4_4051)
+        .mov(x86.dword(APIC + 0x300), 0x4_4061)
         .sti(),
     )
     lateGate('the lower waits for the end of the higher', 0x51, (a) => a.sti())
-    lateGate('which comes', 0x51, (a) => a.sti().mov(dword(APIC + 0xb0), 0))
-    asm.mov(dword(APIC + 0xb0), 0)
+    lateGate('which comes', 0x51, (a) => a.sti().mov(x86.dword(APIC + 0xb0), 0))
+    asm.mov(x86.dword(APIC + 0xb0), 0)
     bench.attempt('nothing is left in service', (a) =>
       a
-        .mov(eax, dword(APIC + 0x120))
-        .or(eax, dword(APIC + 0x130))
-        .or(eax, dword(APIC + 0x220)),
+        .mov(x86.eax, x86.dword(APIC + 0x120))
+        .or(x86.eax, x86.dword(APIC + 0x130))
+        .or(x86.eax, x86.dword(APIC + 0x220)),
     )
   })
 }
@@ -123,10 +98,10 @@ export function windows(): Uint8Array {
 export function debugging(): Uint8Array {
   return guest((bench) => {
     const { asm } = bench
-    const steps = (name: string, code: (a: Assembler) => void): void => {
+    const steps = (name: string, code: (a: x86.Assembler) => void): void => {
       bench.attempt(name, code)
-      bench.attempt('  DR6', (a) => a.mov(eax, dr6))
-      asm.mov(eax, 0xffff_0ff0 | 0).mov(dr6, eax)
+      bench.attempt('  DR6', (a) => a.mov(x86.eax, x86.dr6))
+      asm.mov(x86.eax, 0xffff_0ff0 | 0).mov(x86.dr6, x86.eax)
     }
     steps('TF set by POPF', (a) => a.push(0x102).popfd().nop().nop())
     steps('TF set by IRET', (a) => {
@@ -138,48 +113,48 @@ export function debugging(): Uint8Array {
       a.push(0x102).popfd().jmp(to).nop().bind(to).nop()
     })
     steps('TF and REP MOVSB', (a) =>
-      a.mov(esi, AT.data).mov(edi, AT.code).mov(ecx, 3).push(0x102).popfd().rep().movsb().nop(),
+      a.mov(x86.esi, AT.data).mov(x86.edi, AT.code).mov(x86.ecx, 3).push(0x102).popfd().rep().movsb().nop(),
     )
-    steps('how far it went', (a) => a.mov(eax, ecx))
+    steps('how far it went', (a) => a.mov(x86.eax, x86.ecx))
     steps('TF and INT', (a) => a.push(0x102).popfd().int(0x30).nop())
     steps('TF and a fault', (a) => a.push(0x102).popfd().ud2().nop())
-    steps('TF and a load of SS', (a) => a.mov(ax, ss).push(0x102).popfd().mov(ss, ax).nop().nop())
-    steps('TF and PUSHF', (a) => a.push(0x102).popfd().pushfd().pop(eax))
+    steps('TF and a load of SS', (a) => a.mov(x86.ax, x86.ss).push(0x102).popfd().mov(x86.ss, x86.ax).nop().nop())
+    steps('TF and PUSHF', (a) => a.push(0x102).popfd().pushfd().pop(x86.eax))
     steps('TF and CPUID', (a) => a.push(0x102).popfd().cpuid().nop())
     const armed = (
       name: string,
       control: number,
-      address: number | ReturnType<Assembler['label']>,
-      code: (a: Assembler) => void,
+      address: number | ReturnType<x86.Assembler['label']>,
+      code: (a: x86.Assembler) => void,
     ): void => {
       steps(name, (a) => {
-        a.mov(eax, address).mov(dr0, eax).mov(eax, imm32(control)).mov(dr7, eax)
+        a.mov(x86.eax, address).mov(x86.dr0, x86.eax).mov(x86.eax, x86.imm32(control)).mov(x86.dr7, x86.eax)
         const here = a.label()
-        a.mov(dword(AT.mark), here).bind(here)
+        a.mov(x86.dword(AT.mark), here).bind(here)
         code(a)
       })
-      asm.mov(eax, 0x400).mov(dr7, eax)
+      asm.mov(x86.eax, 0x400).mov(x86.dr7, x86.eax)
     }
     const target = asm.label()
     armed('an instruction breakpoint', 0x402, target, (a) => a.nop().bind(target).nop().nop())
     armed('a write breakpoint', 0xd_0402, AT.data, (a) =>
-      a.mov(eax, dword(AT.data)).mov(dword(AT.data), eax).nop().nop(),
+      a.mov(x86.eax, x86.dword(AT.data)).mov(x86.dword(AT.data), x86.eax).nop().nop(),
     )
-    armed('a read breakpoint', 0xf_0402, AT.data, (a) => a.mov(eax, dword(AT.data)).nop())
-    armed('a byte beside it', 0xd_0402, AT.data, (a) => a.mov(byte(AT.data + 3), al).nop())
-    armed('a byte behind it', 0xd_0402, AT.data, (a) => a.mov(byte(AT.data + 4), al).nop())
+    armed('a read breakpoint', 0xf_0402, AT.data, (a) => a.mov(x86.eax, x86.dword(AT.data)).nop())
+    armed('a byte beside it', 0xd_0402, AT.data, (a) => a.mov(x86.byte(AT.data + 3), x86.al).nop())
+    armed('a byte behind it', 0xd_0402, AT.data, (a) => a.mov(x86.byte(AT.data + 4), x86.al).nop())
     armed('a write breakpoint in REP STOSB', 0x1_0402, AT.data + 2, (a) =>
-      a.mov(edi, AT.data).mov(ecx, 5).rep().stosb().nop(),
+      a.mov(x86.edi, AT.data).mov(x86.ecx, 5).rep().stosb().nop(),
     )
-    armed('how far it went', 0x400, 0, (a) => a.mov(eax, ecx))
+    armed('how far it went', 0x400, 0, (a) => a.mov(x86.eax, x86.ecx))
     armed('a write that faults', 0xd_0402, AT.data, (a) =>
       a
-        .xor(eax, eax)
-        .mov(fs, ax)
-        .mov(byte(AT.data, { segment: fs }), al)
+        .xor(x86.eax, x86.eax)
+        .mov(x86.fs, x86.ax)
+        .mov(x86.byte(AT.data, { segment: x86.fs }), x86.al)
         .nop(),
     )
-    armed('general detect', 0x2402, 0, (a) => a.mov(eax, dr7))
+    armed('general detect', 0x2402, 0, (a) => a.mov(x86.eax, x86.dr7))
   })
 }
 
@@ -203,14 +178,14 @@ export function limits(): Uint8Array {
     bench.describe(EXECUTE, descriptor(AT.data, 0xfff, 0x99, 4))
     const load = (name: string, selector: number, offset: number, size: 1 | 2 | 4, write = false): void => {
       bench.attempt(name, (a) => {
-        a.mov(ax, selector).mov(es, ax)
-        const at = { segment: es }
-        if (write) a.mov(dword(offset, at), ebx)
-        else if (size === 4) a.mov(ebx, dword(offset, at))
-        else if (size === 2) a.mov(bx, word(offset, at))
-        else a.mov(al, byte(offset, at))
+        a.mov(x86.ax, selector).mov(x86.es, x86.ax)
+        const at = { segment: x86.es }
+        if (write) a.mov(x86.dword(offset, at), x86.ebx)
+        else if (size === 4) a.mov(x86.ebx, x86.dword(offset, at))
+        else if (size === 2) a.mov(x86.bx, x86.word(offset, at))
+        else a.mov(x86.al, x86.byte(offset, at))
       })
-      asm.mov(ax, SELECTOR.data).mov(es, ax)
+      asm.mov(x86.ax, SELECTOR.data).mov(x86.es, x86.ax)
     }
     load('the last dword', SMALL, 0xffc, 4)
     load('a dword over the limit', SMALL, 0xffd, 4)
@@ -229,56 +204,56 @@ export function limits(): Uint8Array {
     load('a read of an execute-only segment', EXECUTE, 0, 4)
     bench.attempt('a null segment', (a) =>
       a
-        .xor(ax, ax)
-        .mov(es, ax)
-        .mov(bx, word(0, { segment: es })),
+        .xor(x86.ax, x86.ax)
+        .mov(x86.es, x86.ax)
+        .mov(x86.bx, x86.word(0, { segment: x86.es })),
     )
-    asm.mov(ax, SELECTOR.data).mov(es, ax)
+    asm.mov(x86.ax, SELECTOR.data).mov(x86.es, x86.ax)
     bench.describe(SMALL, descriptor(AT.data, 0xfff, 0xf3, 4))
     bench.attempt('a small stack: PUSH below zero', (a) => {
       const target = a.label()
       bench.toUser(target)
       a.bind(target)
-        .mov(ax, SMALL | 3)
-        .mov(ss, ax)
-        .mov(esp, 2)
-        .push(eax)
+        .mov(x86.ax, SMALL | 3)
+        .mov(x86.ss, x86.ax)
+        .mov(x86.esp, 2)
+        .push(x86.eax)
     })
     asm
-      .mov(dword(AT.code), 0x9090_9090)
-      .mov(byte(AT.code + 0xfe), 0x90)
-      .mov(byte(AT.code + 0xff), 0xb8)
-    bench.attempt('an instruction over the limit of CS', (a) => a.mov(dword(AT.mark), 0).jmpf(far(CODE, 0xfe)))
-    bench.attempt('a jump beyond the limit of CS', (a) => a.jmpf(far(CODE, 0x100)))
-    asm.mov(eax, cr0).or(eax, 0x4_0000).mov(cr0, eax)
-    const user = (name: string, code: (a: Assembler) => void, flags = 0x4_0002): void => {
+      .mov(x86.dword(AT.code), 0x9090_9090)
+      .mov(x86.byte(AT.code + 0xfe), 0x90)
+      .mov(x86.byte(AT.code + 0xff), 0xb8)
+    bench.attempt('an instruction over the limit of CS', (a) => a.mov(x86.dword(AT.mark), 0).jmpf(x86.far(CODE, 0xfe)))
+    bench.attempt('a jump beyond the limit of CS', (a) => a.jmpf(x86.far(CODE, 0x100)))
+    asm.mov(x86.eax, x86.cr0).or(x86.eax, 0x4_0000).mov(x86.cr0, x86.eax)
+    const user = (name: string, code: (a: x86.Assembler) => void, flags = 0x4_0002): void => {
       bench.attempt(name, (a) => {
         const target = a.label()
         bench.toUser(target, flags)
-        a.mov(ax, ax).bind(target)
-        a.mov(ax, SELECTOR.userData).mov(ds, ax).mov(es, ax)
+        a.mov(x86.ax, x86.ax).bind(target)
+        a.mov(x86.ax, SELECTOR.userData).mov(x86.ds, x86.ax).mov(x86.es, x86.ax)
         code(a)
         a.int(0x30)
       })
     }
-    user('an aligned dword', (a) => a.mov(eax, dword(AT.data)))
-    user('an odd dword', (a) => a.mov(eax, dword(AT.data + 1)))
-    user('an odd word', (a) => a.mov(ax, word(AT.data + 1)))
-    user('an odd dword without AC', (a) => a.mov(eax, dword(AT.data + 1)), 2)
-    user('an odd locked add', (a) => a.lock().add(dword(AT.data + 2), eax))
-    user('a push to an odd stack', (a) => a.dec(esp).push(eax))
+    user('an aligned dword', (a) => a.mov(x86.eax, x86.dword(AT.data)))
+    user('an odd dword', (a) => a.mov(x86.eax, x86.dword(AT.data + 1)))
+    user('an odd word', (a) => a.mov(x86.ax, x86.word(AT.data + 1)))
+    user('an odd dword without AC', (a) => a.mov(x86.eax, x86.dword(AT.data + 1)), 2)
+    user('an odd locked add', (a) => a.lock().add(x86.dword(AT.data + 2), x86.eax))
+    user('a push to an odd stack', (a) => a.dec(x86.esp).push(x86.eax))
     user('a string at odd addresses', (a) =>
       a
-        .mov(esi, AT.data + 1)
-        .mov(edi, AT.code)
+        .mov(x86.esi, AT.data + 1)
+        .mov(x86.edi, AT.code)
         .movsd(),
     )
-    user('a far pointer', (a) => a.les(eax, fword(AT.data + 2)))
+    user('a far pointer', (a) => a.les(x86.eax, x86.fword(AT.data + 2)))
     bench.attempt('level 0 with AC', (a) =>
       a
         .push(0x4_0002)
         .popfd()
-        .mov(eax, dword(AT.data + 1)),
+        .mov(x86.eax, x86.dword(AT.data + 1)),
     )
     bench.attempt('ICEBP', (a) => a.db(0xf1).nop())
     bench.attempt('TF and HLT with nothing to wake it', (a) => a.push(0x102).popfd().hlt().nop())

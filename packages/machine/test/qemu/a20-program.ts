@@ -1,24 +1,4 @@
-import {
-  al,
-  type Assembler,
-  ax,
-  byte,
-  cr0,
-  cr3,
-  cr4,
-  ds,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  es,
-  esp,
-  far,
-  fword,
-  imm32,
-  ss,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { leave, show } from '../support/boot-disk.ts'
 
 /** A step of the program: its name, and how many bytes it shows. */
@@ -47,17 +27,17 @@ export const PDPTE_BITS = 'accessed and dirty bits, PAE'
 
 /** Ways to switch the line, and to read what was written last. */
 const METHODS = {
-  'port 92h': (asm: Assembler, works: boolean) => asm.mov(al, works ? 2 : 0).out(0x92, al),
-  'output port of the keyboard controller': (asm: Assembler, works: boolean) =>
+  'port 92h': (asm: x86.Assembler, works: boolean) => asm.mov(x86.al, works ? 2 : 0).out(0x92, x86.al),
+  'output port of the keyboard controller': (asm: x86.Assembler, works: boolean) =>
     asm
-      .mov(al, 0xd1)
-      .out(0x64, al)
-      .mov(al, works ? 0xdf : 0xdd)
-      .out(0x60, al),
-  'commands of the keyboard controller': (asm: Assembler, works: boolean) =>
-    asm.mov(al, works ? 0xdf : 0xdd).out(0x64, al),
-  'INT 15h': (asm: Assembler, works: boolean) => {
-    asm.mov(ax, works ? 0x2401 : 0x2400).db(0xcd, 0x15, 0xfa)
+      .mov(x86.al, 0xd1)
+      .out(0x64, x86.al)
+      .mov(x86.al, works ? 0xdf : 0xdd)
+      .out(0x60, x86.al),
+  'commands of the keyboard controller': (asm: x86.Assembler, works: boolean) =>
+    asm.mov(x86.al, works ? 0xdf : 0xdd).out(0x64, x86.al),
+  'INT 15h': (asm: x86.Assembler, works: boolean) => {
+    asm.mov(x86.ax, works ? 0x2401 : 0x2400).db(0xcd, 0x15, 0xfa)
     return asm.db(0x0f, 0x92, 0xc0) // setc al
   },
 } as const
@@ -85,16 +65,16 @@ const PAGINGS: readonly Paging[] = [
 ]
 
 /** The program. @returns its steps, in order */
-export function a20Program(asm: Assembler): Step[] {
+export function a20Program(asm: x86.Assembler): Step[] {
   const steps: Step[] = []
   const step = (name: string, bytes: number): void => void steps.push([name, bytes])
   realMode(asm, step)
   protectedMode(asm)
   // A mark in each MiB, and code that shows a letter of its own.
   for (let mib = 0; mib <= LAST; mib++) {
-    asm.mov(byte(mib * MIB + MARK), 0x40 + mib)
+    asm.mov(x86.byte(mib * MIB + MARK), 0x40 + mib)
     for (const [i, value] of [0xb0, 0x60 + mib, 0xe6, 0xe9, 0xc3].entries())
-      asm.mov(byte(mib * MIB + MARK + 0x10 + i), value)
+      asm.mov(x86.byte(mib * MIB + MARK + 0x10 + i), value)
   }
   flatMemory(asm, step)
   for (const paging of PAGINGS) pagedMemory(asm, paging, step)
@@ -104,9 +84,9 @@ export function a20Program(asm: Assembler): Step[] {
 
 type AddStep = (name: string, bytes: number) => void
 
-function realMode(asm: Assembler, step: AddStep): void {
+function realMode(asm: x86.Assembler, step: AddStep): void {
   const look = (segment: number, offset: number): void => {
-    show(asm.mov(ax, segment).mov(ds, ax).mov(al, byte(offset)))
+    show(asm.mov(x86.ax, segment).mov(x86.ds, x86.ax).mov(x86.al, x86.byte(offset)))
   }
   const both = (): void => {
     look(0, 0x7010)
@@ -114,8 +94,8 @@ function realMode(asm: Assembler, step: AddStep): void {
   }
   for (const [name, set] of Object.entries(METHODS)) {
     port92(asm, true)
-    asm.mov(ax, 0).mov(ds, ax).mov(byte(0x7010), 0x11)
-    asm.mov(ax, 0xffff).mov(ds, ax).mov(byte(0x7020), 0x22)
+    asm.mov(x86.ax, 0).mov(x86.ds, x86.ax).mov(x86.byte(0x7010), 0x11)
+    asm.mov(x86.ax, 0xffff).mov(x86.ds, x86.ax).mov(x86.byte(0x7020), 0x22)
     set(asm, false)
     if (set === METHODS['INT 15h']) {
       show(asm)
@@ -123,7 +103,7 @@ function realMode(asm: Assembler, step: AddStep): void {
     }
     both()
     step(`real mode, off by ${name}`, 2)
-    asm.mov(byte(0x7020), 0x33)
+    asm.mov(x86.byte(0x7020), 0x33)
     state(asm, step, `off by ${name}`)
     set(asm, true)
     both()
@@ -143,13 +123,13 @@ function realMode(asm: Assembler, step: AddStep): void {
   port92(asm, true)
   step('the later write counts', 3)
   // A read that begins below 1 MiB, and a string that goes on above it.
-  asm.mov(ax, 0).mov(ds, ax)
-  for (let i = 0; i < 8; i++) asm.mov(byte(0x600 + i), 0x70 + i)
-  asm.db(0x31, 0xff).mov(ax, 0xffff).mov(es, ax)
+  asm.mov(x86.ax, 0).mov(x86.ds, x86.ax)
+  for (let i = 0; i < 8; i++) asm.mov(x86.byte(0x600 + i), 0x70 + i)
+  asm.db(0x31, 0xff).mov(x86.ax, 0xffff).mov(x86.es, x86.ax)
   port92(asm, false)
   // mov si, 600h; mov di, 710h; mov cx, 8; cld; rep movsb; from 0:600h to FFFF:710h, which is 0:700h
   asm.db(0xbe, 0x00, 0x06, 0xbf, 0x10, 0x07, 0xb9, 0x08, 0x00, 0xfc, 0xf3, 0xa4)
-  for (const at of [0, 7]) show(asm.mov(al, byte(0x700 + at)))
+  for (const at of [0, 7]) show(asm.mov(x86.al, x86.byte(0x700 + at)))
   // mov eax, [FFFF:000E], from which on there are two bytes of ROM, the last of them a checksum of variables, and two of the
   // vector of INT 0; xchg al, ah; shr eax, 8.
   asm.db(0x26, 0x66, 0xa1, 0x0e, 0x00).db(0x86, 0xe0)
@@ -158,11 +138,11 @@ function realMode(asm: Assembler, step: AddStep): void {
   step('a string and a read across 1 MiB', 5)
 }
 
-function state(asm: Assembler, step: AddStep, name: string): void {
+function state(asm: x86.Assembler, step: AddStep, name: string): void {
   const code = 0xe9
-  asm.db(0x1e).mov(ax, 0).mov(ds, ax)
-  asm.mov(ax, 0x2402).db(0xcd, 0x15, 0xfa, 0xe6, code, 0x88, 0xe0, 0xe6, code)
-  asm.mov(ax, 0x2403).db(0xcd, 0x15, 0xfa, 0x88, 0xd8, 0xe6, code)
+  asm.db(0x1e).mov(x86.ax, 0).mov(x86.ds, x86.ax)
+  asm.mov(x86.ax, 0x2402).db(0xcd, 0x15, 0xfa, 0xe6, code, 0x88, 0xe0, 0xe6, code)
+  asm.mov(x86.ax, 0x2403).db(0xcd, 0x15, 0xfa, 0x88, 0xd8, 0xe6, code)
   // Port 92h, and the output port of the keyboard controller.
   asm.db(0xe4, 0x92, 0xe6, code, 0xb0, 0xd0, 0xe6, 0x64, 0xe4, 0x60, 0xe6, code, 0x1f)
   step(`${name}: INT 15h 2402h (AL, AH) and 2403h (BL), port 92h`, 4)
@@ -172,7 +152,7 @@ function state(asm: Assembler, step: AddStep, name: string): void {
 const CODE = 8
 const DATA = 16
 
-function protectedMode(asm: Assembler): void {
+function protectedMode(asm: x86.Assembler): void {
   const [gdt, gdtr, flat, over] = [asm.label(), asm.label(), asm.label(), asm.label()]
   asm
     .jmp(over)
@@ -183,16 +163,22 @@ function protectedMode(asm: Assembler): void {
     .dw(23)
     .dd(gdt)
     .bind(over)
-  asm.mov(ax, 0).mov(ds, ax).lgdt(fword(gdtr)).mov(eax, cr0).or(eax, 1).mov(cr0, eax)
-  asm.jmpf(far(CODE, flat)).bits(32).bind(flat).mov(eax, imm32(DATA))
-  for (const segment of [ds, es, ss]) asm.mov(segment, ax)
-  asm.mov(esp, imm32(0x7000))
+  asm
+    .mov(x86.ax, 0)
+    .mov(x86.ds, x86.ax)
+    .lgdt(x86.fword(gdtr))
+    .mov(x86.eax, x86.cr0)
+    .or(x86.eax, 1)
+    .mov(x86.cr0, x86.eax)
+  asm.jmpf(x86.far(CODE, flat)).bits(32).bind(flat).mov(x86.eax, x86.imm32(DATA))
+  for (const segment of [x86.ds, x86.es, x86.ss]) asm.mov(segment, x86.ax)
+  asm.mov(x86.esp, x86.imm32(0x7000))
 }
 
-const look32 = (asm: Assembler, address: number): void => void show(asm.mov(al, byte(address)))
-const call = (asm: Assembler, address: number): void => void asm.mov(eax, imm32(address)).call(eax)
+const look32 = (asm: x86.Assembler, address: number): void => void show(asm.mov(x86.al, x86.byte(address)))
+const call = (asm: x86.Assembler, address: number): void => void asm.mov(x86.eax, x86.imm32(address)).call(x86.eax)
 
-function flatMemory(asm: Assembler, step: AddStep): void {
+function flatMemory(asm: x86.Assembler, step: AddStep): void {
   for (const works of [false, true, false]) {
     port92(asm, works)
     for (let mib = 0; mib <= LAST; mib++) {
@@ -202,27 +188,27 @@ function flatMemory(asm: Assembler, step: AddStep): void {
     step(`protected mode, ${works ? 'on' : 'off'}: a byte and code of each MiB`, 2 * (LAST + 1))
   }
   // HPET's and the IOAPIC's registers are 1 MiB apart: the index register of the IOAPIC is 2.
-  asm.mov(dword(0xfec0_0000), imm32(2))
-  show(asm.mov(eax, dword(0xfed0_0000)))
+  asm.mov(x86.dword(0xfec0_0000), x86.imm32(2))
+  show(asm.mov(x86.eax, x86.dword(0xfed0_0000)))
   // The revision in HPET's first register.
   port92(asm, true)
-  show(asm.mov(eax, dword(0xfed0_0000)))
+  show(asm.mov(x86.eax, x86.dword(0xfed0_0000)))
   step('a device in an odd MiB', 2)
 }
 
-function pagedMemory(asm: Assembler, paging: Paging, step: AddStep): void {
+function pagedMemory(asm: x86.Assembler, paging: Paging, step: AddStep): void {
   const { name, entryBytes, levels, leaf, long = false } = paging
   build(asm, paging, EVEN, 6)
   build(asm, paging, ODD, 5)
   const enter = (top: number): void => {
-    asm.mov(eax, imm32(entryBytes === 8 ? CR4_PAE : CR4_PSE)).mov(cr4, eax)
-    asm.mov(eax, imm32(top)).mov(cr3, eax)
-    if (long) asm.mov(ecx, imm32(EFER)).rdmsr().or(eax, EFER_LME).wrmsr()
-    asm.mov(eax, cr0).or(eax, PG).mov(cr0, eax)
+    asm.mov(x86.eax, x86.imm32(entryBytes === 8 ? CR4_PAE : CR4_PSE)).mov(x86.cr4, x86.eax)
+    asm.mov(x86.eax, x86.imm32(top)).mov(x86.cr3, x86.eax)
+    if (long) asm.mov(x86.ecx, x86.imm32(EFER)).rdmsr().or(x86.eax, EFER_LME).wrmsr()
+    asm.mov(x86.eax, x86.cr0).or(x86.eax, PG).mov(x86.cr0, x86.eax)
   }
   const back = (): void => {
-    asm.mov(eax, cr0).and(eax, ~PG).mov(cr0, eax)
-    if (long) asm.mov(ecx, imm32(EFER)).rdmsr().and(eax, ~EFER_LME).wrmsr()
+    asm.mov(x86.eax, x86.cr0).and(x86.eax, ~PG).mov(x86.cr0, x86.eax)
+    if (long) asm.mov(x86.ecx, x86.imm32(EFER)).rdmsr().and(x86.eax, ~EFER_LME).wrmsr()
   }
   const look = (): void => {
     look32(asm, PROBE + MARK)
@@ -238,24 +224,24 @@ function pagedMemory(asm: Assembler, paging: Paging, step: AddStep): void {
     look()
   }
   // A store, and its way back.
-  asm.mov(byte(PROBE_ODD + MARK + 1), 0x77)
+  asm.mov(x86.byte(PROBE_ODD + MARK + 1), 0x77)
   look32(asm, PROBE_ODD + MARK + 1)
   // The tables are read from where line 20 leads to.
-  asm.mov(eax, imm32(ODD)).mov(cr3, eax)
+  asm.mov(x86.eax, x86.imm32(ODD)).mov(x86.cr3, x86.eax)
   look()
   port92(asm, true)
-  asm.mov(eax, cr3).mov(cr3, eax)
+  asm.mov(x86.eax, x86.cr3).mov(x86.cr3, x86.eax)
   look()
   back()
   step(`${name}: reads and code`, 31)
   for (let mib = 0; mib <= LAST; mib++) look32(asm, mib * MIB + MARK + 1)
-  for (let mib = 0; mib <= LAST; mib++) asm.mov(byte(mib * MIB + MARK + 1), 0)
+  for (let mib = 0; mib <= LAST; mib++) asm.mov(x86.byte(mib * MIB + MARK + 1), 0)
   step(`${name}: the store`, LAST + 1)
   // Accessed and dirty bits of a walk with the line low, from the odd chain's top.
   for (const chain of [EVEN, ODD]) build(asm, paging, chain, chain === EVEN ? 6 : 5)
   port92(asm, false)
   enter(ODD)
-  asm.mov(byte(PROBE + MARK + 1), 0)
+  asm.mov(x86.byte(PROBE + MARK + 1), 0)
   back()
   port92(asm, true)
   for (const chain of [EVEN, ODD])
@@ -269,14 +255,14 @@ function pagedMemory(asm: Assembler, paging: Paging, step: AddStep): void {
 
 /** Tables of a chain, one a page: the low 8 MiB are mapped as they are, then PROBE and PROBE_ODD. Loops by EDI, EBX and ECX. */
 function build(
-  asm: Assembler,
+  asm: x86.Assembler,
   { entryBytes, levels, leaf, long = false }: Paging,
   chain: number,
   target: number,
 ): void {
   // All is cleared.
-  asm.xor(eax, eax).mov(edi, imm32(chain)).mov(ecx, imm32(0x3000)).cld().rep().stosd()
-  const set = (at: number, value: number): void => void asm.mov(dword(at), imm32(value | 0))
+  asm.xor(x86.eax, x86.eax).mov(x86.edi, x86.imm32(chain)).mov(x86.ecx, x86.imm32(0x3000)).cld().rep().stosd()
+  const set = (at: number, value: number): void => void asm.mov(x86.dword(at), x86.imm32(value | 0))
   const pae = entryBytes === 8 && !long
   for (let level = 0; level < leaf; level++) {
     const flags = pae && level === 0 ? 1 : 3
@@ -294,11 +280,11 @@ function build(
   const first = chain + leaf * 0x1000
   const pages = Math.ceil((8 * MIB) / page)
   asm
-    .mov(edi, imm32(first))
-    .mov(ebx, imm32(3 | large))
-    .mov(ecx, imm32(pages))
+    .mov(x86.edi, x86.imm32(first))
+    .mov(x86.ebx, x86.imm32(3 | large))
+    .mov(x86.ecx, x86.imm32(pages))
   const next = asm.here()
-  asm.mov(dword(edi), ebx).add(edi, entryBytes).add(ebx, imm32(page)).loop(next)
+  asm.mov(x86.dword(x86.edi), x86.ebx).add(x86.edi, entryBytes).add(x86.ebx, x86.imm32(page)).loop(next)
   if (page > 8 * MIB) return
   const put = (linear: number, gpa: number): void => set(first + (linear / page) * entryBytes, gpa | 3 | large)
   const at = MARK & -page

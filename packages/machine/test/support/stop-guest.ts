@@ -1,27 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type DeviceModel, defineDevice } from '@retrap/device'
-import {
-  al,
-  type Assembler,
-  byte,
-  cr0,
-  cr3,
-  cr4,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  esi,
-  es,
-  esp,
-  far,
-  fword,
-  ss,
-  imm32,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { BASE, multibootKernel } from './kernels.ts'
 
 export const EXIT_PORT = 0xf4
@@ -49,63 +28,63 @@ const GDT = 0x20_4000
 
 /** A part of a guest, by name: the asm of each leaves EAX, ECX, EDX, ESI and EDI anyhow. */
 const PARTS = {
-  out: (asm: Assembler) => asm.mov(dx, PORTS).mov(al, 0x41).out(dx, al),
-  in: (asm: Assembler) =>
+  out: (asm: x86.Assembler) => asm.mov(x86.dx, PORTS).mov(x86.al, 0x41).out(x86.dx, x86.al),
+  in: (asm: x86.Assembler) =>
     asm
-      .mov(dx, PORTS + 1)
-      .in(al, dx)
-      .add(ebx, eax),
-  quick: (asm: Assembler) => asm.mov(al, 0x12).out(0x80, al).in(al, 0x21),
-  insb: (asm: Assembler) => asm.mov(dx, PORTS).mov(edi, DATA).mov(ecx, 40).rep().insb(),
-  outsb: (asm: Assembler) => asm.mov(dx, PORTS).mov(esi, DATA).mov(ecx, 5).rep().outsb(),
-  read: (asm: Assembler) => asm.mov(eax, dword(DEVICE)).add(ebx, eax),
-  write: (asm: Assembler) => asm.mov(dword(DEVICE + 4), ebx),
-  modify: (asm: Assembler) => asm.inc(dword(DEVICE + 8)),
-  apic: (asm: Assembler) => asm.mov(eax, dword(APIC + 0x30)).mov(dword(APIC + 0x80), 0),
-  copy: (asm: Assembler) => asm.mov(esi, DEVICE).mov(edi, DATA).mov(ecx, 8).rep().movsd(),
-  msr: (asm: Assembler) => asm.mov(ecx, MSR).rdmsr().inc(eax).wrmsr(),
-  fault: (asm: Assembler) => {
+      .mov(x86.dx, PORTS + 1)
+      .in(x86.al, x86.dx)
+      .add(x86.ebx, x86.eax),
+  quick: (asm: x86.Assembler) => asm.mov(x86.al, 0x12).out(0x80, x86.al).in(x86.al, 0x21),
+  insb: (asm: x86.Assembler) => asm.mov(x86.dx, PORTS).mov(x86.edi, DATA).mov(x86.ecx, 40).rep().insb(),
+  outsb: (asm: x86.Assembler) => asm.mov(x86.dx, PORTS).mov(x86.esi, DATA).mov(x86.ecx, 5).rep().outsb(),
+  read: (asm: x86.Assembler) => asm.mov(x86.eax, x86.dword(DEVICE)).add(x86.ebx, x86.eax),
+  write: (asm: x86.Assembler) => asm.mov(x86.dword(DEVICE + 4), x86.ebx),
+  modify: (asm: x86.Assembler) => asm.inc(x86.dword(DEVICE + 8)),
+  apic: (asm: x86.Assembler) => asm.mov(x86.eax, x86.dword(APIC + 0x30)).mov(x86.dword(APIC + 0x80), 0),
+  copy: (asm: x86.Assembler) => asm.mov(x86.esi, DEVICE).mov(x86.edi, DATA).mov(x86.ecx, 8).rep().movsd(),
+  msr: (asm: x86.Assembler) => asm.mov(x86.ecx, MSR).rdmsr().inc(x86.eax).wrmsr(),
+  fault: (asm: x86.Assembler) => {
     unmap(asm, 1)
     return asm
-      .mov(esi, DATA)
-      .mov(edi, ABSENT + 0xff0)
-      .mov(ecx, 40)
+      .mov(x86.esi, DATA)
+      .mov(x86.edi, ABSENT + 0xff0)
+      .mov(x86.ecx, 40)
       .rep()
       .movsb()
   },
-  device: (asm: Assembler) => {
+  device: (asm: x86.Assembler) => {
     unmap(asm, 1)
     return asm
-      .mov(esi, DEVICE)
-      .mov(edi, ABSENT + 0xff8)
-      .mov(ecx, 6)
+      .mov(x86.esi, DEVICE)
+      .mov(x86.edi, ABSENT + 0xff8)
+      .mov(x86.ecx, 6)
       .rep()
       .movsd()
   },
-  undefined: (asm: Assembler) => asm.ud2(),
-  patch: (asm: Assembler) => {
+  undefined: (asm: x86.Assembler) => asm.ud2(),
+  patch: (asm: x86.Assembler) => {
     // The next instruction but one, which adds one more each time.
     const next = asm.label()
     return asm
-      .inc(dword(next.plus(2)))
+      .inc(x86.dword(next.plus(2)))
       .nop()
       .bind(next)
-      .add(ebx, imm32(0x1000))
+      .add(x86.ebx, x86.imm32(0x1000))
   },
-  time: (asm: Assembler) => asm.rdtsc().add(ebx, eax),
-  work: (asm: Assembler) => {
-    asm.mov(ecx, 300)
+  time: (asm: x86.Assembler) => asm.rdtsc().add(x86.ebx, x86.eax),
+  work: (asm: x86.Assembler) => {
+    asm.mov(x86.ecx, 300)
     const again = asm.here()
-    return asm.add(ebx, ecx).dec(ecx).jnz(again)
+    return asm.add(x86.ebx, x86.ecx).dec(x86.ecx).jnz(again)
   },
-} satisfies Readonly<Record<string, (asm: Assembler) => unknown>>
+} satisfies Readonly<Record<string, (asm: x86.Assembler) => unknown>>
 
 /** The name of a part. */
 export type Part = keyof typeof PARTS
 export const ALL_PARTS = Object.keys(PARTS) as readonly Part[]
 
-function unmap(asm: Assembler, page: number): void {
-  asm.mov(dword(TABLE + 4 * page), 0).invlpg(byte(ABSENT + (page << 12)))
+function unmap(asm: x86.Assembler, page: number): void {
+  asm.mov(x86.dword(TABLE + 4 * page), 0).invlpg(x86.byte(ABSENT + (page << 12)))
 }
 
 /** A kernel with paging that goes through parts, so often, and ends. #PF's handler maps a page, #UD's goes on behind UD2. */
@@ -123,41 +102,41 @@ export function stopGuest(parts: readonly Part[], times = 1): Uint8Array {
       0x17 | ((GDT & 0xffff) << 16),
       GDT >>> 16,
     ].entries())
-      asm.mov(dword(GDT + 4 * i), imm32(value))
+      asm.mov(x86.dword(GDT + 4 * i), x86.imm32(value))
     asm
-      .lgdt(fword(GDT + 24))
-      .jmpf(far(8, flat))
+      .lgdt(x86.fword(GDT + 24))
+      .jmpf(x86.far(8, flat))
       .bind(flat)
-      .mov(eax, 0x10)
-      .mov(ds, eax)
-      .mov(es, eax)
-      .mov(ss, eax)
-    asm.mov(esp, 0x1f_0000).cld().xor(ebx, ebx)
-    asm.mov(edi, DIRECTORY).mov(eax, FLAT_PAGES).mov(ecx, 1024)
+      .mov(x86.eax, 0x10)
+      .mov(x86.ds, x86.eax)
+      .mov(x86.es, x86.eax)
+      .mov(x86.ss, x86.eax)
+    asm.mov(x86.esp, 0x1f_0000).cld().xor(x86.ebx, x86.ebx)
+    asm.mov(x86.edi, DIRECTORY).mov(x86.eax, FLAT_PAGES).mov(x86.ecx, 1024)
     const fill = asm.here()
-    asm.stosd().add(eax, imm32(0x40_0000)).dec(ecx).jnz(fill)
-    asm.mov(dword(DIRECTORY + 4), TABLE | PRESENT).mov(dword(TABLE), ABSENT | PRESENT)
-    asm.mov(eax, DIRECTORY).mov(cr3, eax).mov(eax, cr4).or(eax, 0x10).mov(cr4, eax)
-    asm.mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax)
+    asm.stosd().add(x86.eax, x86.imm32(0x40_0000)).dec(x86.ecx).jnz(fill)
+    asm.mov(x86.dword(DIRECTORY + 4), TABLE | PRESENT).mov(x86.dword(TABLE), ABSENT | PRESENT)
+    asm.mov(x86.eax, DIRECTORY).mov(x86.cr3, x86.eax).mov(x86.eax, x86.cr4).or(x86.eax, 0x10).mov(x86.cr4, x86.eax)
+    asm.mov(x86.eax, x86.cr0).or(x86.eax, x86.imm32(0x8000_0000)).mov(x86.cr0, x86.eax)
     const gate = (vector: number, handler: number): void => {
-      asm.mov(dword(IDT + 8 * vector), imm32((8 << 16) | (handler & 0xffff)))
-      asm.mov(dword(IDT + 8 * vector + 4), imm32((handler & 0xffff_0000) | 0x8e00))
+      asm.mov(x86.dword(IDT + 8 * vector), x86.imm32((8 << 16) | (handler & 0xffff)))
+      asm.mov(x86.dword(IDT + 8 * vector + 4), x86.imm32((handler & 0xffff_0000) | 0x8e00))
     }
     gate(INVALID_OPCODE, HANDLERS)
     gate(PAGE_FAULT, HANDLERS + 0x100)
-    asm.mov(dword(IDT + 0x800), imm32(((IDT & 0xffff) << 16) | 0x7ff)).mov(dword(IDT + 0x804), IDT >>> 16)
+    asm.mov(x86.dword(IDT + 0x800), x86.imm32(((IDT & 0xffff) << 16) | 0x7ff)).mov(x86.dword(IDT + 0x804), IDT >>> 16)
     asm
-      .lidt(fword(IDT + 0x800))
-      .mov(dword(ROUNDS), times)
+      .lidt(x86.fword(IDT + 0x800))
+      .mov(x86.dword(ROUNDS), times)
       .bind(again)
     for (const part of parts) PARTS[part](asm)
-    asm.dec(dword(ROUNDS)).jz(over).jmp(again)
-    asm.bind(over).mov(dx, EXIT_PORT).mov(al, 0).out(dx, al).hlt()
-    asm.org(HANDLERS).add(dword(esp), 2).iretd()
+    asm.dec(x86.dword(ROUNDS)).jz(over).jmp(again)
+    asm.bind(over).mov(x86.dx, EXIT_PORT).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
+    asm.org(HANDLERS).add(x86.dword(x86.esp), 2).iretd()
     asm
       .org(HANDLERS + 0x100)
-      .mov(dword(TABLE + 4), imm32((ABSENT + 0x1000) | PRESENT))
-      .add(esp, 4)
+      .mov(x86.dword(TABLE + 4), x86.imm32((ABSENT + 0x1000) | PRESENT))
+      .add(x86.esp, 4)
       .iretd()
   })
 }

@@ -1,21 +1,4 @@
-import {
-  al,
-  type Assembler,
-  byte,
-  dl,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  fword,
-  imm32,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { EXIT_PORT } from './clock-guest.ts'
 import { BASE, multibootKernel } from './kernels.ts'
 
@@ -80,13 +63,18 @@ function messages(): Uint8Array {
 }
 
 /** A hypercall of 32-bit code. */
-function hypercall(asm: Assembler, number: number, command: number, second: number, third = 0): void {
-  asm.mov(ebx, imm32(command)).mov(ecx, imm32(second)).mov(edx, imm32(third)).mov(eax, imm32(number)).vmcall()
+function hypercall(asm: x86.Assembler, number: number, command: number, second: number, third = 0): void {
+  asm
+    .mov(x86.ebx, x86.imm32(command))
+    .mov(x86.ecx, x86.imm32(second))
+    .mov(x86.edx, x86.imm32(third))
+    .mov(x86.eax, x86.imm32(number))
+    .vmcall()
 }
 
 /** Writes the words of a call's argument. */
-function words(asm: Assembler, at: number, ...values: readonly number[]): void {
-  for (const [i, value] of values.entries()) asm.mov(dword(at + 4 * i), imm32(value))
+function words(asm: x86.Assembler, at: number, ...values: readonly number[]): void {
+  for (const [i, value] of values.entries()) asm.mov(x86.dword(at + 4 * i), x86.imm32(value))
 }
 
 /**
@@ -96,15 +84,15 @@ function words(asm: Assembler, at: number, ...values: readonly number[]): void {
  */
 export const xenKernel: Uint8Array = multibootKernel((asm) => {
   const stream = messages()
-  asm.mov(eax, imm32(CODE_AT)).jmp(eax)
+  asm.mov(x86.eax, x86.imm32(CODE_AT)).jmp(x86.eax)
   asm.org(CODE_AT)
   // Its own descriptors, of the loader's selectors.
   asm
-    .lgdt(fword(TABLES))
-    .lidt(fword(TABLES + 8))
-    .mov(esp, imm32(STACK))
-  asm.mov(dword(IDT + 8 * VECTOR), imm32((HANDLER & 0xffff) | (8 << 16)))
-  asm.mov(dword(IDT + 8 * VECTOR + 4), imm32(((HANDLER & 0xffff_0000) | 0x8e00) >>> 0))
+    .lgdt(x86.fword(TABLES))
+    .lidt(x86.fword(TABLES + 8))
+    .mov(x86.esp, x86.imm32(STACK))
+  asm.mov(x86.dword(IDT + 8 * VECTOR), x86.imm32((HANDLER & 0xffff) | (8 << 16)))
+  asm.mov(x86.dword(IDT + 8 * VECTOR + 4), x86.imm32(((HANDLER & 0xffff_0000) | 0x8e00) >>> 0))
   words(asm, STATE, LOG, 0, 0, 0)
   // RAM goes, and a page of Xen's comes there; vcpu_info is the guest's.
   words(asm, ARGUMENTS, SELF, 0, 0, SHARED_INFO / 0x1000)
@@ -129,93 +117,93 @@ export const xenKernel: Uint8Array = multibootKernel((asm) => {
   hypercall(asm, MEMORY_OP, 1, ARGUMENTS)
   words(asm, ARGUMENTS, ARGUMENTS + 72, 1, 0, 0, SELF)
   hypercall(asm, MEMORY_OP, 6, ARGUMENTS)
-  asm.mov(byte(VCPU_INFO + 1), 0).sti()
+  asm.mov(x86.byte(VCPU_INFO + 1), 0).sti()
 
   const loop = asm.here()
-  asm.mov(dx, ROUND_PORT).out(dx, al)
+  asm.mov(x86.dx, ROUND_PORT).out(x86.dx, x86.al)
   // A part of a message to the store.
-  asm.mov(esi, dword(STATE + 4)).mov(ecx, imm32(PART))
+  asm.mov(x86.esi, x86.dword(STATE + 4)).mov(x86.ecx, x86.imm32(PART))
   const [push, pushed, answers, answered] = [asm.label(), asm.label(), asm.label(), asm.label()]
   asm
     .bind(push)
-    .cmp(esi, imm32(stream.length))
+    .cmp(x86.esi, x86.imm32(stream.length))
     .jae(pushed)
-    .mov(al, byte(esi, { disp: MESSAGES }))
-    .mov(edi, dword(STORE_RING + 2052))
-    .mov(ebp, edi)
-    .and(edi, imm32(1023))
-    .mov(byte(edi, { disp: STORE_RING | 0 }), al)
-    .inc(ebp)
-    .mov(dword(STORE_RING + 2052), ebp)
-    .inc(esi)
-    .dec(ecx)
+    .mov(x86.al, x86.byte(x86.esi, { disp: MESSAGES }))
+    .mov(x86.edi, x86.dword(STORE_RING + 2052))
+    .mov(x86.ebp, x86.edi)
+    .and(x86.edi, x86.imm32(1023))
+    .mov(x86.byte(x86.edi, { disp: STORE_RING | 0 }), x86.al)
+    .inc(x86.ebp)
+    .mov(x86.dword(STORE_RING + 2052), x86.ebp)
+    .inc(x86.esi)
+    .dec(x86.ecx)
     .jne(push)
     .bind(pushed)
-    .mov(dword(STATE + 4), esi)
+    .mov(x86.dword(STATE + 4), x86.esi)
   words(asm, ARGUMENTS, STORE_PORT)
   hypercall(asm, EVENT_CHANNEL_OP, 4, ARGUMENTS)
   // Its answers are mixed into a number.
   asm
     .bind(answers)
-    .mov(edi, dword(STORE_RING + 2056))
-    .cmp(edi, dword(STORE_RING + 2060))
+    .mov(x86.edi, x86.dword(STORE_RING + 2056))
+    .cmp(x86.edi, x86.dword(STORE_RING + 2060))
     .je(answered)
-    .mov(ebp, edi)
-    .and(edi, imm32(1023))
-    .movzx(eax, byte(edi, { disp: (STORE_RING + 1024) | 0 }))
-    .inc(ebp)
-    .mov(dword(STORE_RING + 2056), ebp)
-    .mov(edx, dword(STATE + 8))
-    .rol(edx, 5)
-    .xor(edx, eax)
-    .mov(dword(STATE + 8), edx)
+    .mov(x86.ebp, x86.edi)
+    .and(x86.edi, x86.imm32(1023))
+    .movzx(x86.eax, x86.byte(x86.edi, { disp: (STORE_RING + 1024) | 0 }))
+    .inc(x86.ebp)
+    .mov(x86.dword(STORE_RING + 2056), x86.ebp)
+    .mov(x86.edx, x86.dword(STATE + 8))
+    .rol(x86.edx, 5)
+    .xor(x86.edx, x86.eax)
+    .mov(x86.dword(STATE + 8), x86.edx)
     .jmp(answers)
     .bind(answered)
   // A letter of that number is printed.
   asm
-    .mov(edx, dword(STATE + 8))
-    .and(edx, 15)
-    .add(edx, 'a'.charCodeAt(0))
+    .mov(x86.edx, x86.dword(STATE + 8))
+    .and(x86.edx, 15)
+    .add(x86.edx, 'a'.charCodeAt(0))
   asm
-    .mov(edi, dword(CONSOLE_RING + 3084))
-    .mov(ebp, edi)
-    .and(edi, imm32(2047))
-  asm.mov(byte(edi, { disp: (CONSOLE_RING + 1024) | 0 }), dl)
-  asm.inc(ebp).mov(dword(CONSOLE_RING + 3084), ebp)
+    .mov(x86.edi, x86.dword(CONSOLE_RING + 3084))
+    .mov(x86.ebp, x86.edi)
+    .and(x86.edi, x86.imm32(2047))
+  asm.mov(x86.byte(x86.edi, { disp: (CONSOLE_RING + 1024) | 0 }), x86.dl)
+  asm.inc(x86.ebp).mov(x86.dword(CONSOLE_RING + 3084), x86.ebp)
   words(asm, ARGUMENTS, CONSOLE_PORT)
   hypercall(asm, EVENT_CHANNEL_OP, 4, ARGUMENTS)
-  asm.mov(ecx, imm32(4000))
+  asm.mov(x86.ecx, x86.imm32(4000))
   const spin = asm.here()
-  asm.dec(ecx).jne(spin)
+  asm.dec(x86.ecx).jne(spin)
   asm
     .hlt()
-    .cmp(dword(STATE), imm32(LOG + 16 * TICKS))
+    .cmp(x86.dword(STATE), x86.imm32(LOG + 16 * TICKS))
     .jb(loop)
-  asm.cli().mov(dx, EXIT_PORT).mov(al, 0).out(dx, al).hlt()
+  asm.cli().mov(x86.dx, EXIT_PORT).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
 
   asm.org(HANDLER)
-  asm.push(eax).push(edx).push(edi)
+  asm.push(x86.eax).push(x86.edx).push(x86.edi)
   asm
-    .mov(byte(VCPU_INFO), 0)
-    .xor(eax, eax)
-    .xchg(dword(VCPU_INFO + 4), eax)
-  asm.mov(edi, dword(STATE)).mov(dword(edi), eax)
+    .mov(x86.byte(VCPU_INFO), 0)
+    .xor(x86.eax, x86.eax)
+    .xchg(x86.dword(VCPU_INFO + 4), x86.eax)
+  asm.mov(x86.edi, x86.dword(STATE)).mov(x86.dword(x86.edi), x86.eax)
   asm
-    .xor(eax, eax)
-    .xchg(dword(SHARED_INFO + 2048), eax)
-    .mov(dword(edi, { disp: 4 }), eax)
-  asm.rdtsc().mov(dword(edi, { disp: 8 }), eax)
+    .xor(x86.eax, x86.eax)
+    .xchg(x86.dword(SHARED_INFO + 2048), x86.eax)
+    .mov(x86.dword(x86.edi, { disp: 4 }), x86.eax)
+  asm.rdtsc().mov(x86.dword(x86.edi, { disp: 8 }), x86.eax)
   // Both ends of the grant, and the frame that has come.
   asm
-    .inc(dword(GRANTED))
-    .mov(eax, dword(MAPPED))
-    .mov(dword(edi, { disp: 12 }), eax)
+    .inc(x86.dword(GRANTED))
+    .mov(x86.eax, x86.dword(MAPPED))
+    .mov(x86.dword(x86.edi, { disp: 12 }), x86.eax)
   asm
-    .add(dword(MAPPED + 4), eax)
-    .inc(dword(POPULATED))
-    .add(edi, 16)
-    .mov(dword(STATE), edi)
-  asm.pop(edi).pop(edx).pop(eax).iretd()
+    .add(x86.dword(MAPPED + 4), x86.eax)
+    .inc(x86.dword(POPULATED))
+    .add(x86.edi, 16)
+    .mov(x86.dword(STATE), x86.edi)
+  asm.pop(x86.edi).pop(x86.edx).pop(x86.eax).iretd()
 
   asm
     .org(TABLES)

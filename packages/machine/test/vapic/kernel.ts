@@ -2,31 +2,7 @@
  * A 32-bit kernel of our own that is laid out as those that a TPR patcher is for: paging, kernel at 0x80000000, the local
  * APIC's page at 0xFFFE0000, a processor control region in FS. It starts every processor and has each run its part.
  */
-import {
-  al,
-  Assembler,
-  ax,
-  byte,
-  cr0,
-  cr3,
-  cr4,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  fs,
-  fword,
-  gs,
-  type Label,
-  ss,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { descriptor, enterProtectedMode, FLAT } from '@retrap/x86-assembler/guest-code'
 import { elfImage, join, multibootHeader } from '@retrap/tooling/images'
 
@@ -82,7 +58,7 @@ export const linear = (physical: number): number => KERNEL + physical
 
 /** What a kernel's parts are written with. */
 export interface Kernel {
-  readonly asm: Assembler
+  readonly asm: x86.Assembler
   /** Appends EAX to the processor's log; changes nothing. */
   readonly log: () => void
   /** Ends the machine. */
@@ -100,7 +76,7 @@ export interface KernelOptions {
   /** What every processor executes, with interrupts off and its APIC on; it returns. Once, with a number for a label of its own. */
   main(kernel: Kernel, cpu: number): void
   /** Interrupts, vector on the stack above the saved registers (PUSHAD); ends by itself. Default: an end of interrupt. */
-  interrupt?(kernel: Kernel, done: Label): void
+  interrupt?(kernel: Kernel, done: x86.Label): void
   /** Further code and data. */
   extra?(kernel: Kernel): void
 }
@@ -112,7 +88,7 @@ export const logOf = (cpu: number, logBytes = 0x1_0000): number => AT.logs + cpu
 export function buildKernel(options: KernelOptions): Uint8Array {
   const header = multibootHeader(3)
   const start = AT.image + header.length
-  const asm = new Assembler({ bits: 32, address: linear(start) })
+  const asm = new x86.Assembler({ bits: 32, address: linear(start) })
   emitKernel(asm, options)
   const bytes = join(header, asm.assemble().bytes)
   // One part: loaders may clear what lies between two, and there the option ROMs are.
@@ -120,44 +96,44 @@ export function buildKernel(options: KernelOptions): Uint8Array {
 }
 
 /** Turns paging on, in flat 32-bit protected mode without it; changes EAX. */
-function emitPaging(asm: Assembler): void {
-  asm.mov(eax, AT.directory).mov(cr3, eax)
-  asm.mov(eax, cr4).or(eax, 0x10).mov(cr4, eax)
-  asm.mov(eax, cr0).or(eax, 0x8001_0001).mov(cr0, eax)
+function emitPaging(asm: x86.Assembler): void {
+  asm.mov(x86.eax, AT.directory).mov(x86.cr3, x86.eax)
+  asm.mov(x86.eax, x86.cr4).or(x86.eax, 0x10).mov(x86.cr4, x86.eax)
+  asm.mov(x86.eax, x86.cr0).or(x86.eax, 0x8001_0001).mov(x86.cr0, x86.eax)
 }
 
 /** From real mode to the kernel, whose entry is at its end: where start-up IPIs lead. */
 function buildTrampoline(): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: AT.trampoline })
+  const asm = new x86.Assembler({ bits: 16, address: AT.trampoline })
   const pointer = asm.label()
-  asm.cli().xor(ax, ax).mov(ds, ax)
+  asm.cli().xor(x86.ax, x86.ax).mov(x86.ds, x86.ax)
   enterProtectedMode(asm, {
-    gdtr: fword(pointer),
+    gdtr: x86.fword(pointer),
     code: SELECTOR.code,
     data: SELECTOR.data,
     between: () => void asm.align(4).bind(pointer).dw(0x3ff).dd(GDT),
   })
   emitPaging(asm)
   asm
-    .mov(eax, dword(AT.trampoline + ENTRY))
-    .jmp(eax)
+    .mov(x86.eax, x86.dword(AT.trampoline + ENTRY))
+    .jmp(x86.eax)
     .org(AT.trampoline + ENTRY)
   return asm.assemble().bytes
 }
 
-function emitKernel(asm: Assembler, options: KernelOptions): void {
+function emitKernel(asm: x86.Assembler, options: KernelOptions): void {
   const { cpus, logBytes = 0x1_0000 } = options
   const kernel: Kernel = {
     asm,
     log: () => {
       // Not between the two: an interrupt's entries would be lost.
-      asm.pushfd().cli().push(ebx)
-      asm.mov(ebx, dword(KPCR_LOG, { segment: fs })).mov(dword(ebx), eax)
-      asm.lea(ebx, dword(ebx, { disp: 4 })).mov(dword(KPCR_LOG, { segment: fs }), ebx)
-      asm.pop(ebx).popfd()
+      asm.pushfd().cli().push(x86.ebx)
+      asm.mov(x86.ebx, x86.dword(KPCR_LOG, { segment: x86.fs })).mov(x86.dword(x86.ebx), x86.eax)
+      asm.lea(x86.ebx, x86.dword(x86.ebx, { disp: 4 })).mov(x86.dword(KPCR_LOG, { segment: x86.fs }), x86.ebx)
+      asm.pop(x86.ebx).popfd()
     },
     exit: (code) => {
-      asm.mov(dx, EXIT_PORT).mov(al, code).out(dx, al).cli().hlt()
+      asm.mov(x86.dx, EXIT_PORT).mov(x86.al, code).out(x86.dx, x86.al).cli().hlt()
     },
   }
   const high = asm.label()
@@ -165,53 +141,53 @@ function emitKernel(asm: Assembler, options: KernelOptions): void {
   const trampoline = asm.label()
   const run = asm.label()
   const wait = asm.label()
-  const arrived = dword(linear(AT.variables))
-  const ended = dword(linear(AT.variables + 4))
+  const arrived = x86.dword(linear(AT.variables))
+  const ended = x86.dword(linear(AT.variables + 4))
 
   const boot = asm.label()
   asm.jmp(boot).org(RESTART).jmp(high).bind(boot)
   // Physical addresses: paging is off. No interrupts of the i8259 pair, which firmware has left on.
-  asm.cli().cld().mov(esp, 0x7000).mov(al, 0xff).out(0x21, al).out(0xa1, al)
+  asm.cli().cld().mov(x86.esp, 0x7000).mov(x86.al, 0xff).out(0x21, x86.al).out(0xa1, x86.al)
   emitTables(asm)
   emitPaging(asm)
-  asm.mov(eax, high).jmp(eax)
+  asm.mov(x86.eax, high).jmp(x86.eax)
   asm.bind(high)
-  asm.lgdt(fword(linear(AT.tables + 0x7f8)))
+  asm.lgdt(x86.fword(linear(AT.tables + 0x7f8)))
   asm.push(SELECTOR.code).push(run).retf()
   asm.bind(apEntry).bind(run)
-  asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
-  asm.lidt(fword(linear(AT.tables + 0x7f0)))
-  if (options.moveApic === true) asm.mov(ecx, 0x1b).mov(eax, 0xfef0_0900).xor(edx, edx).wrmsr()
+  asm.mov(x86.eax, SELECTOR.data).mov(x86.ds, x86.ax).mov(x86.es, x86.ax).mov(x86.ss, x86.ax).mov(x86.gs, x86.ax)
+  asm.lidt(x86.fword(linear(AT.tables + 0x7f0)))
+  if (options.moveApic === true) asm.mov(x86.ecx, 0x1b).mov(x86.eax, 0xfef0_0900).xor(x86.edx, x86.edx).wrmsr()
   // EBX: the processor's number, which is its APIC ID.
-  asm.mov(ebx, dword(APIC + 0x20)).shr(ebx, 24)
-  asm.imul(esp, ebx, STACK_BYTES).add(esp, linear(AT.stacks) + STACK_BYTES - 16)
-  asm.lea(eax, dword(SELECTOR.firstKpcr, { index: ebx, scale: 8 })).mov(fs, ax)
+  asm.mov(x86.ebx, x86.dword(APIC + 0x20)).shr(x86.ebx, 24)
+  asm.imul(x86.esp, x86.ebx, STACK_BYTES).add(x86.esp, linear(AT.stacks) + STACK_BYTES - 16)
+  asm.lea(x86.eax, x86.dword(SELECTOR.firstKpcr, { index: x86.ebx, scale: 8 })).mov(x86.fs, x86.ax)
   asm
-    .imul(eax, ebx, 0x1000)
-    .add(eax, linear(AT.kpcr))
-    .mov(dword(KPCR_SELF, { segment: fs }), eax)
-  asm.mov(byte(KPCR_NUMBER, { segment: fs }), 0).add(dword(KPCR_NUMBER, { segment: fs }), ebx)
+    .imul(x86.eax, x86.ebx, 0x1000)
+    .add(x86.eax, linear(AT.kpcr))
+    .mov(x86.dword(KPCR_SELF, { segment: x86.fs }), x86.eax)
+  asm.mov(x86.byte(KPCR_NUMBER, { segment: x86.fs }), 0).add(x86.dword(KPCR_NUMBER, { segment: x86.fs }), x86.ebx)
   asm
-    .imul(eax, ebx, logBytes)
-    .add(eax, linear(AT.logs))
-    .mov(dword(KPCR_LOG, { segment: fs }), eax)
-  asm.mov(dword(APIC + 0xf0), 0x1ff)
+    .imul(x86.eax, x86.ebx, logBytes)
+    .add(x86.eax, linear(AT.logs))
+    .mov(x86.dword(KPCR_LOG, { segment: x86.fs }), x86.eax)
+  asm.mov(x86.dword(APIC + 0xf0), 0x1ff)
   asm.lock().inc(arrived)
   const others = asm.label()
-  asm.test(ebx, ebx).jnz(others)
+  asm.test(x86.ebx, x86.ebx).jnz(others)
   options.setup?.(kernel)
   if (cpus > 1) {
-    asm.mov(esi, trampoline).mov(edi, linear(AT.trampoline)).mov(ecx, ENTRY).rep().movsb()
-    asm.mov(dword(linear(AT.trampoline + ENTRY)), apEntry)
+    asm.mov(x86.esi, trampoline).mov(x86.edi, linear(AT.trampoline)).mov(x86.ecx, ENTRY).rep().movsb()
+    asm.mov(x86.dword(linear(AT.trampoline + ENTRY)), apEntry)
     // INIT and start-up to all others.
-    asm.mov(dword(APIC + 0x300), 0xc_4500).mov(dword(APIC + 0x300), 0xc_4600 | (AT.trampoline >>> 12))
+    asm.mov(x86.dword(APIC + 0x300), 0xc_4500).mov(x86.dword(APIC + 0x300), 0xc_4600 | (AT.trampoline >>> 12))
     const waiting = asm.here()
     asm.pause().cmp(arrived, cpus).jne(waiting)
   }
   asm.bind(others)
   for (let cpu = 0; cpu < cpus; cpu++) {
     const next = asm.label()
-    asm.cmp(byte(KPCR_NUMBER, { segment: fs }), cpu).jne(next)
+    asm.cmp(x86.byte(KPCR_NUMBER, { segment: x86.fs }), cpu).jne(next)
     options.main(kernel, cpu)
     asm.cli().jmp(wait)
     asm.bind(next)
@@ -219,7 +195,7 @@ function emitKernel(asm: Assembler, options: KernelOptions): void {
   asm.bind(wait).lock().inc(ended)
   const waiting = asm.here()
   asm.pause().cmp(ended, cpus).jne(waiting)
-  asm.cmp(byte(KPCR_NUMBER, { segment: fs }), 0)
+  asm.cmp(x86.byte(KPCR_NUMBER, { segment: x86.fs }), 0)
   const halted = asm.label()
   asm.jne(halted)
   kernel.exit(0)
@@ -229,8 +205,8 @@ function emitKernel(asm: Assembler, options: KernelOptions): void {
   asm.bind(common).pushad()
   const done = asm.label()
   options.interrupt?.(kernel, done)
-  asm.bind(done).mov(dword(APIC + 0xb0), 0)
-  asm.popad().add(esp, 4).iretd()
+  asm.bind(done).mov(x86.dword(APIC + 0xb0), 0)
+  asm.popad().add(x86.esp, 4).iretd()
   const failed = asm.label()
   asm.bind(failed)
   kernel.exit(EXIT_EXCEPTION)
@@ -262,8 +238,8 @@ function emitKernel(asm: Assembler, options: KernelOptions): void {
 }
 
 /** The first 8 MiB at 0, at KERNEL and (4 MiB) at ALIAS; two pages of the kernel's window changed places. */
-function emitTables(asm: Assembler): void {
-  const set = (at: number, value: number): void => void asm.mov(dword(at), value)
+function emitTables(asm: x86.Assembler): void {
+  const set = (at: number, value: number): void => void asm.mov(x86.dword(at), value)
   const entry = (address: number): number => AT.directory + (address >>> 22) * 4
   set(entry(0), 0x83)
   set(entry(0x40_0000), 0x40_0083)
@@ -272,13 +248,13 @@ function emitTables(asm: Assembler): void {
   set(entry(ALIAS), 0x83)
   set(entry(APIC), AT.apicTable | 3)
   set(entry(ODD_TPR), AT.aliasTable | 3)
-  asm.mov(eax, 3).mov(ecx, 0)
+  asm.mov(x86.eax, 3).mov(x86.ecx, 0)
   const fill = asm.here()
   asm
-    .mov(dword(AT.kernelTables, { index: ecx, scale: 4 }), eax)
-    .add(eax, 0x1000)
-    .inc(ecx)
-    .cmp(ecx, 2048)
+    .mov(x86.dword(AT.kernelTables, { index: x86.ecx, scale: 4 }), x86.eax)
+    .add(x86.eax, 0x1000)
+    .inc(x86.ecx)
+    .cmp(x86.ecx, 2048)
     .jne(fill)
   const first = AT.kernelTables + (AT.window >>> 12) * 4
   set(first, (AT.window + 0x1000) | 3)

@@ -6,22 +6,7 @@
 import { DebugExit } from '@retrap/devices'
 import { defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import type { Rng } from '@retrap/tooling/soak'
-import {
-  type Assembler,
-  ax,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  fs,
-  type Label,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { singleSteps } from './single-steps.ts'
 import { createPc, type MachineExit, type Pc, type PcOptions } from '@retrap/machine'
 import { TEST_JIT } from '@retrap/tooling/jit'
@@ -100,7 +85,7 @@ const NESTS = 2
 const DIPS = 4
 const FLAGS = 0x8d5
 const FLAG_IF = 0x200
-const REGISTERS = [eax, ecx, edx, ebx, esp, ebp, esi, edi] as const
+const REGISTERS = [x86.eax, x86.ecx, x86.edx, x86.ebx, x86.esp, x86.ebp, x86.esi, x86.edi] as const
 /** Five of its bytes lie before the border. */
 const CROSSING = linear(AT.window) + 0xffb
 const address = [TPR & 255, (TPR >>> 8) & 255, (TPR >>> 16) & 255, TPR >>> 24] as const
@@ -161,9 +146,9 @@ export function randomStorm(rng: Rng, cpus: number): Storm {
  */
 export function stormKernel({ programs, rounds, handlings }: Storm, steps = false): Uint8Array {
   const cpus = programs.length
-  let check: Label | undefined
-  let table: Label | undefined
-  const labels = (asm: Assembler): { check: Label; table: Label } => ({
+  let check: x86.Label | undefined
+  let table: x86.Label | undefined
+  const labels = (asm: x86.Assembler): { check: x86.Label; table: x86.Label } => ({
     check: (check ??= asm.label()),
     table: (table ??= asm.label()),
   })
@@ -173,7 +158,7 @@ export function stormKernel({ programs, rounds, handlings }: Storm, steps = fals
     main: (kernel, cpu) => {
       const { asm } = kernel
       const emitter = new Emitter(kernel, labels(asm).check, cpu, cpus)
-      asm.mov(dword(KPCR_BUDGET, { segment: fs }), SEND_BUDGET)
+      asm.mov(x86.dword(KPCR_BUDGET, { segment: x86.fs }), SEND_BUDGET)
       if (steps) {
         singleSteps(asm)
         kernel.log()
@@ -184,8 +169,8 @@ export function stormKernel({ programs, rounds, handlings }: Storm, steps = fals
       emitter.begin()
       for (const op of programs[cpu] ?? []) emitter.op(op)
       emitter.end()
-      asm.dec(dword(esp)).jnz(again)
-      asm.pop(eax)
+      asm.dec(x86.dword(x86.esp)).jnz(again)
+      asm.pop(x86.eax)
     },
     interrupt: (kernel, done) => emitInterrupt(kernel, labels(kernel.asm).table, done),
     extra: ({ asm, log }) => {
@@ -199,70 +184,70 @@ export function stormKernel({ programs, rounds, handlings }: Storm, steps = fals
 }
 
 /** Called with flags and PUSHAD on the stack: what an access must have left alone. */
-function emitCheck(asm: Assembler, label: Label, log: () => void): void {
+function emitCheck(asm: x86.Assembler, label: x86.Label, log: () => void): void {
   asm.bind(label)
   // EDI ESI EBP ESP EBX EDX ECX EAX, above the return address.
-  asm.mov(eax, 0).mov(ecx, 8)
+  asm.mov(x86.eax, 0).mov(x86.ecx, 8)
   const sum = asm.here()
-  asm.rol(eax, 5).add(eax, dword(esp, { index: ecx, scale: 4 }))
-  asm.dec(ecx).jnz(sum)
+  asm.rol(x86.eax, 5).add(x86.eax, x86.dword(x86.esp, { index: x86.ecx, scale: 4 }))
+  asm.dec(x86.ecx).jnz(sum)
   log()
   asm
-    .mov(eax, dword(esp, { disp: 36 }))
-    .and(eax, FLAGS)
-    .or(eax, LOG.flags << 24)
+    .mov(x86.eax, x86.dword(x86.esp, { disp: 36 }))
+    .and(x86.eax, FLAGS)
+    .or(x86.eax, LOG.flags << 24)
   log()
   asm.ret()
 }
 
 /** Raises, nests, sends on and lowers, as the table says. */
-function emitInterrupt({ asm, log }: Kernel, table: Label, done: Label): void {
-  asm.mov(ebx, dword(esp, { disp: 32 }))
-  asm.db(0xa1, ...address).mov(edi, eax)
+function emitInterrupt({ asm, log }: Kernel, table: x86.Label, done: x86.Label): void {
+  asm.mov(x86.ebx, x86.dword(x86.esp, { disp: 32 }))
+  asm.db(0xa1, ...address).mov(x86.edi, x86.eax)
   asm
-    .mov(edx, ebx)
-    .shl(edx, 8)
-    .or(eax, edx)
-    .or(eax, LOG.interrupt << 24)
+    .mov(x86.edx, x86.ebx)
+    .shl(x86.edx, 8)
+    .or(x86.eax, x86.edx)
+    .or(x86.eax, LOG.interrupt << 24)
   log()
-  asm.mov(eax, dword(APIC + 0xa0)).or(eax, LOG.priority << 24)
+  asm.mov(x86.eax, x86.dword(APIC + 0xa0)).or(x86.eax, LOG.priority << 24)
   log()
-  asm.mov(esi, dword(table.plus(-32 * 8), { index: ebx, scale: 8 }))
+  asm.mov(x86.esi, x86.dword(table.plus(-32 * 8), { index: x86.ebx, scale: 8 }))
   const notRaised = asm.label()
-  asm.test(esi, RAISES).jz(notRaised)
+  asm.test(x86.esi, RAISES).jz(notRaised)
   asm
-    .mov(ecx, ebx)
-    .and(ecx, 0xf0)
+    .mov(x86.ecx, x86.ebx)
+    .and(x86.ecx, 0xf0)
     .db(0x89, 0x0d, ...address)
   asm.bind(notRaised)
   const notSent = asm.label()
-  asm.mov(eax, dword(table.plus(-32 * 8 + 4), { index: ebx, scale: 8 }))
+  asm.mov(x86.eax, x86.dword(table.plus(-32 * 8 + 4), { index: x86.ebx, scale: 8 }))
   asm
-    .test(eax, eax)
+    .test(x86.eax, x86.eax)
     .jz(notSent)
-    .dec(dword(KPCR_BUDGET, { segment: fs }))
+    .dec(x86.dword(KPCR_BUDGET, { segment: x86.fs }))
     .js(notSent)
-  asm.or(eax, 0x4_4000).mov(dword(APIC + 0x300), eax)
+  asm.or(x86.eax, 0x4_4000).mov(x86.dword(APIC + 0x300), x86.eax)
   asm.bind(notSent)
   const notDipped = asm.label()
-  asm.test(esi, DIPS).jz(notDipped)
+  asm.test(x86.esi, DIPS).jz(notDipped)
   // PUSH, a lower one, and what was pushed.
   asm.db(0xff, 0x35, ...address).db(0xc7, 0x05, ...address, 0, 0, 0, 0)
-  asm.pop(eax).db(0xa3, ...address)
+  asm.pop(x86.eax).db(0xa3, ...address)
   asm.bind(notDipped)
   const notNested = asm.label()
-  asm.test(esi, NESTS).jz(notNested).sti().nop().nop().cli()
+  asm.test(x86.esi, NESTS).jz(notNested).sti().nop().nop().cli()
   asm.bind(notNested)
   const notLowered = asm.label()
-  asm.test(esi, RAISES).jz(notLowered)
-  asm.mov(eax, edi).db(0xa3, ...address)
+  asm.test(x86.esi, RAISES).jz(notLowered)
+  asm.mov(x86.eax, x86.edi).db(0xa3, ...address)
   asm.bind(notLowered)
   asm
     .db(0x8b, 0x15, ...address)
-    .mov(eax, ebx)
-    .shl(eax, 8)
-    .or(eax, edx)
-    .or(eax, LOG.leave << 24)
+    .mov(x86.eax, x86.ebx)
+    .shl(x86.eax, 8)
+    .or(x86.eax, x86.edx)
+    .or(x86.eax, LOG.leave << 24)
   log()
   asm.jmp(done)
 }
@@ -270,14 +255,14 @@ function emitInterrupt({ asm, log }: Kernel, table: Label, done: Label): void {
 /** Writes a processor's program. */
 class Emitter {
   readonly #kernel: Kernel
-  readonly #asm: Assembler
-  readonly #check: Label
+  readonly #asm: x86.Assembler
+  readonly #check: x86.Label
   readonly #cpu: number
   readonly #cpus: number
   #on = false
   #sites = 0
 
-  constructor(kernel: Kernel, check: Label, cpu: number, cpus: number) {
+  constructor(kernel: Kernel, check: x86.Label, cpu: number, cpus: number) {
     this.#kernel = kernel
     this.#asm = kernel.asm
     this.#check = check
@@ -309,14 +294,14 @@ class Emitter {
       case 'other':
         return this.#other(op.form, op.value)
       case 'self':
-        for (const vector of op.vectors) asm.mov(dword(APIC + 0x300), 0x4_4000 | vector)
+        for (const vector of op.vectors) asm.mov(x86.dword(APIC + 0x300), 0x4_4000 | vector)
         return
       case 'device':
-        asm.mov(dx, STORM_PORT + 4 * this.#cpu).mov(
-          eax,
+        asm.mov(x86.dx, STORM_PORT + 4 * this.#cpu).mov(
+          x86.eax,
           op.vectors.reduce((word, vector, i) => (word | (vector << (8 * i))) >>> 0, 0),
         )
-        asm.out(dx, eax)
+        asm.out(x86.dx, x86.eax)
         return
       case 'cross':
         return this.#cross(op.vector)
@@ -328,21 +313,21 @@ class Emitter {
         return
       case 'held':
         this.#quietly(() => {
-          asm.mov(dword(APIC + 0x300), 0x4_4000 | op.vector)
+          asm.mov(x86.dword(APIC + 0x300), 0x4_4000 | op.vector)
           asm.db(0xc7, 0x05, ...address, op.value, 0, 0, 0)
         })
         return
       case 'no-stack':
         this.#quietly(() => {
-          asm.mov(ebp, esp).xor(esp, esp)
-          asm.db(0xc7, 0x05, ...address, op.value, 0, 0, 0).mov(esp, ebp)
+          asm.mov(x86.ebp, x86.esp).xor(x86.esp, x86.esp)
+          asm.db(0xc7, 0x05, ...address, op.value, 0, 0, 0).mov(x86.esp, x86.ebp)
         })
         return
       case 'no-kpcr':
         this.#quietly(() => {
-          asm.mov(ebx, fs).push(ebx).mov(eax, NO_KPCR_SELECTOR).mov(fs, ax)
-          asm.mov(eax, op.value).db(0xa3, ...address)
-          asm.pop(ebx).mov(fs, ebx)
+          asm.mov(x86.ebx, x86.fs).push(x86.ebx).mov(x86.eax, NO_KPCR_SELECTOR).mov(x86.fs, x86.ax)
+          asm.mov(x86.eax, op.value).db(0xa3, ...address)
+          asm.pop(x86.ebx).mov(x86.fs, x86.ebx)
         })
         return
       case 'crossing':
@@ -362,7 +347,7 @@ class Emitter {
     const asm = this.#asm
     const seed = ++this.#sites * 0x9e37_79b1
     REGISTERS.forEach((register, i) => {
-      if (register !== esp) asm.mov(register, (seed + i * 0x1234_5679) >>> 0)
+      if (register !== x86.esp) asm.mov(register, (seed + i * 0x1234_5679) >>> 0)
     })
     asm.push((seed & FLAGS) | 2 | (this.#on ? FLAG_IF : 0)).popfd()
   }
@@ -377,7 +362,7 @@ class Emitter {
     if (form === 'c7') asm.db(0xc7, 0x05, ...address, value, 0, 0, 0)
     else {
       const register = REGISTERS[form === 'a3' ? 0 : form]
-      if (register !== undefined && register !== esp) asm.mov(register, value)
+      if (register !== undefined && register !== x86.esp) asm.mov(register, value)
       if (form === 'a3') asm.db(0xa3, ...address)
       else asm.db(0x89, 5 | (form << 3), ...address)
     }
@@ -390,14 +375,14 @@ class Emitter {
     if (form === 'push') {
       asm.db(0xff, 0x35, ...address)
       this.#compare()
-      asm.pop(eax)
+      asm.pop(x86.eax)
     } else {
       if (form === 'a1') asm.db(0xa1, ...address)
       else asm.db(0x8b, 5 | (form << 3), ...address)
       this.#compare()
-      if (form !== 'a1') asm.mov(eax, REGISTERS[form] ?? eax)
+      if (form !== 'a1') asm.mov(x86.eax, REGISTERS[form] ?? x86.eax)
     }
-    asm.or(eax, LOG.read << 24)
+    asm.or(x86.eax, LOG.read << 24)
     this.#kernel.log()
   }
 
@@ -406,27 +391,27 @@ class Emitter {
     this.#prepare()
     switch (form) {
       case 'cmp':
-        asm.cmp(dword(TPR), value)
+        asm.cmp(x86.dword(TPR), value)
         break
       case 'and':
-        asm.and(dword(TPR), value)
+        asm.and(x86.dword(TPR), value)
         break
       case 'or':
-        asm.or(dword(TPR), value)
+        asm.or(x86.dword(TPR), value)
         break
       case 'movzx':
         asm.db(0x0f, 0xb6, 0x05, ...address)
         break
       case 'xchg':
-        asm.mov(ecx, value).xchg(dword(TPR), ecx)
+        asm.mov(x86.ecx, value).xchg(x86.dword(TPR), x86.ecx)
         break
       case 'mov8':
         asm.db(0x8a, 0x1d, ...address)
         break
       case 'esp':
         this.#quietly(() => {
-          asm.mov(ebp, esp).db(0x8b, 0x25, ...address)
-          asm.mov(eax, esp).mov(esp, ebp)
+          asm.mov(x86.ebp, x86.esp).db(0x8b, 0x25, ...address)
+          asm.mov(x86.eax, x86.esp).mov(x86.esp, x86.ebp)
         })
         break
     }
@@ -438,14 +423,14 @@ class Emitter {
     const asm = this.#asm
     asm.cli()
     this.#barrier()
-    asm.mov(eax, dword(APIC + 0x20)).add(eax, 0x0100_0000)
+    asm.mov(x86.eax, x86.dword(APIC + 0x20)).add(x86.eax, 0x0100_0000)
     const wrapped = asm.label()
     asm
-      .cmp(eax, this.#cpus << 24)
+      .cmp(x86.eax, this.#cpus << 24)
       .jb(wrapped)
-      .xor(eax, eax)
+      .xor(x86.eax, x86.eax)
       .bind(wrapped)
-    asm.mov(dword(APIC + 0x310), eax).mov(dword(APIC + 0x300), 0x4000 | vector)
+    asm.mov(x86.dword(APIC + 0x310), x86.eax).mov(x86.dword(APIC + 0x300), 0x4000 | vector)
     this.#barrier()
     if (this.#on) asm.sti().nop()
   }
@@ -453,25 +438,25 @@ class Emitter {
   /** Waits for all processors: a counter that each adds one to, until it has reached the next multiple of them. */
   #barrier(): void {
     const asm = this.#asm
-    const counter = dword(linear(AT.variables + 0x40))
-    asm.mov(eax, 1).lock().xadd(counter, eax)
+    const counter = x86.dword(linear(AT.variables + 0x40))
+    asm.mov(x86.eax, 1).lock().xadd(counter, x86.eax)
     // The end of this round: the multiple that follows.
-    asm.xor(edx, edx).mov(ecx, this.#cpus).div(ecx).inc(eax).imul(eax, ecx)
+    asm.xor(x86.edx, x86.edx).mov(x86.ecx, this.#cpus).div(x86.ecx).inc(x86.eax).imul(x86.eax, x86.ecx)
     const wait = asm.here()
-    asm.pause().cmp(counter, eax).jb(wait)
+    asm.pause().cmp(counter, x86.eax).jb(wait)
   }
 
   /** A write whose bytes lie in two pages that are neighbours only here: one instruction for all processors. */
   #crossing(value: number): void {
-    this.#quietly(() => this.#asm.mov(ecx, value).mov(eax, CROSSING).call(eax))
+    this.#quietly(() => this.#asm.mov(x86.ecx, value).mov(x86.eax, CROSSING).call(x86.eax))
   }
 }
 
 /** Puts that instruction there. */
-function emitCrossing(asm: Assembler): void {
+function emitCrossing(asm: x86.Assembler): void {
   const source = asm.label()
   const over = asm.label()
-  asm.mov(esi, source).mov(edi, CROSSING).mov(ecx, 7).rep().movsb().jmp(over)
+  asm.mov(x86.esi, source).mov(x86.edi, CROSSING).mov(x86.ecx, 7).rep().movsb().jmp(over)
   asm
     .bind(source)
     .db(0x89, 0x0d, ...address)

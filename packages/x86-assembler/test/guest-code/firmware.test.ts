@@ -4,25 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import {
-  al,
-  Assembler,
-  cr0,
-  cr3,
-  cr4,
-  cs,
-  ds,
-  dword,
-  dx,
-  eax,
-  ecx,
-  es,
-  esp,
-  fs,
-  gs,
-  ss,
-  type SegmentRegister,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE, FIRMWARE_BYTES, type LongMode } from './index.ts'
 
@@ -37,14 +19,14 @@ const TABLES = 0x1_0000
 const MSR_EFER = 0xc000_0080
 
 /** The words that a program leaves with `put`, which sends EAX. */
-function wordsOf(program: (asm: Assembler, put: () => void) => void): number[] {
-  const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
+function wordsOf(program: (asm: x86.Assembler, put: () => void) => void): number[] {
+  const asm = new x86.Assembler({ bits: 16, address: FIRMWARE_BASE })
   enterFlat(asm, STACK)
   program(asm, () => {
-    asm.mov(dx, RESULTS)
-    for (let byte = 0; byte < 4; byte++) asm.out(dx, al).shr(eax, 8)
+    asm.mov(x86.dx, RESULTS)
+    for (let byte = 0; byte < 4; byte++) asm.out(x86.dx, x86.al).shr(x86.eax, 8)
   })
-  asm.mov(dx, EXIT).out(dx, al)
+  asm.mov(x86.dx, EXIT).out(x86.dx, x86.al)
   endFirmware(asm)
   const { bytes } = asm.assemble()
   expect(bytes).toHaveLength(FIRMWARE_BYTES)
@@ -67,20 +49,20 @@ function wordsOf(program: (asm: Assembler, put: () => void) => void): number[] {
 }
 
 test.skipIf(!hasQemu)(`a firmware image is in flat 32-bit code, with its stack, and reaches 4 GiB${skipped}`, () => {
-  const registers: readonly SegmentRegister[] = [cs, ds, es, ss, fs, gs]
+  const registers: readonly x86.SegmentRegister[] = [x86.cs, x86.ds, x86.es, x86.ss, x86.fs, x86.gs]
   const words = wordsOf((asm, put) => {
-    asm.mov(eax, esp)
+    asm.mov(x86.eax, x86.esp)
     put()
     for (const register of registers) {
-      asm.mov(eax, register)
+      asm.mov(x86.eax, register)
       put()
     }
     // The reset vector, where the image is at the end of 4 GiB and of 1 MiB: a jump to F000:0000.
     for (const disp of [0xffff_fff0, 0xf_fff0]) {
-      asm.mov(eax, dword(disp))
+      asm.mov(x86.eax, x86.dword(disp))
       put()
     }
-    asm.mov(eax, cr0)
+    asm.mov(x86.eax, x86.cr0)
     put()
   })
   const selectors = [0x08, 0x10, 0x10, 0x10, 0x10, 0x10]
@@ -99,13 +81,13 @@ test.skipIf(!hasQemu).each<[LongMode, number, number]>([
       [TABLES + 0x1000, TABLES + 0x2003],
       [TABLES + 0x2000, 0x83],
     ] as const) {
-      asm.mov(dword(at), entry).mov(dword(at + 4), 0)
+      asm.mov(x86.dword(at), entry).mov(x86.dword(at + 4), 0)
     }
     activateLongMode(asm, mode)
-    asm.mov(ecx, MSR_EFER).rdmsr()
+    asm.mov(x86.ecx, MSR_EFER).rdmsr()
     put()
-    for (const register of [cr0, cr3, cr4]) {
-      asm.mov(eax, register)
+    for (const register of [x86.cr0, x86.cr3, x86.cr4]) {
+      asm.mov(x86.eax, register)
       put()
     }
   })

@@ -2,26 +2,7 @@
  * The beginning of guests of tests and benches: from reset to protected mode and on to long mode. It is not published. The other
  * tests of `x86-assembler` write their own, because it is written with what they test.
  */
-import {
-  al,
-  ax,
-  cr0,
-  cr3,
-  cr4,
-  ds,
-  eax,
-  ecx,
-  es,
-  esp,
-  far16,
-  far32,
-  fs,
-  fword,
-  gs,
-  ss,
-  type Assembler,
-  type Memory,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 
 /** Bytes of a firmware image, which ends at 1 MiB, and where it begins. */
 export const FIRMWARE_BYTES = 0x1_0000
@@ -54,7 +35,7 @@ export const FLAT: { readonly code: bigint; readonly data: bigint } = {
 /** How protected mode is entered. */
 export interface ProtectedMode {
   /** Operand of LGDT, as real mode reaches it. */
-  readonly gdtr: Memory<6>
+  readonly gdtr: x86.Memory<6>
   /** Selector of 32-bit code. */
   readonly code: number
   /** Selector that all data segments get. */
@@ -65,14 +46,20 @@ export interface ProtectedMode {
 }
 
 /** Emits the way from real mode to 32-bit protected mode, and goes on there; changes EAX. */
-export function enterProtectedMode(asm: Assembler, mode: ProtectedMode): void {
+export function enterProtectedMode(asm: x86.Assembler, mode: ProtectedMode): void {
   const entry = asm.label()
   asm.operandSize(32).lgdt(mode.gdtr)
-  asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).jmpf(far32(mode.code, entry))
+  asm.mov(x86.eax, x86.cr0).or(x86.al, 1).mov(x86.cr0, x86.eax).jmpf(x86.far32(mode.code, entry))
   mode.between?.()
   asm.bits(32).bind(entry)
-  asm.mov(ax, mode.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(gs, ax)
-  if (mode.stack !== undefined) asm.mov(esp, mode.stack)
+  asm
+    .mov(x86.ax, mode.data)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.es, x86.ax)
+    .mov(x86.ss, x86.ax)
+    .mov(x86.fs, x86.ax)
+    .mov(x86.gs, x86.ax)
+  if (mode.stack !== undefined) asm.mov(x86.esp, mode.stack)
 }
 
 const CR0_PG = 0x8000_0000 | 0
@@ -95,29 +82,29 @@ export interface LongMode {
  *
  * Source: Intel SDM vol. 3A, "Initializing IA-32e Mode".
  */
-export function activateLongMode(asm: Assembler, { tables, cr4: features = CR4_PAE, efer = 0 }: LongMode): void {
-  asm.mov(eax, features).mov(cr4, eax).mov(eax, tables).mov(cr3, eax)
+export function activateLongMode(asm: x86.Assembler, { tables, cr4: features = CR4_PAE, efer = 0 }: LongMode): void {
+  asm.mov(x86.eax, features).mov(x86.cr4, x86.eax).mov(x86.eax, tables).mov(x86.cr3, x86.eax)
   asm
-    .mov(ecx, MSR_EFER)
+    .mov(x86.ecx, MSR_EFER)
     .rdmsr()
-    .or(eax, EFER_LME | efer)
+    .or(x86.eax, EFER_LME | efer)
     .wrmsr()
-  asm.mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
+  asm.mov(x86.eax, x86.cr0).or(x86.eax, CR0_PG).mov(x86.cr0, x86.eax)
 }
 
 /**
  * Emits the begin of a firmware image: from reset to flat 32-bit code, whose segments are {@link FLAT_CODE} and
  * {@link FLAT_DATA}. The assembler begins at {@link FIRMWARE_BASE} with 16 bits.
  */
-export function enterFlat(asm: Assembler, stack: number): void {
+export function enterFlat(asm: x86.Assembler, stack: number): void {
   const gdt = asm.label()
   const gdtr = asm.label()
   asm
     .cli()
-    .mov(ax, FIRMWARE_BASE >> 4)
-    .mov(ds, ax)
+    .mov(x86.ax, FIRMWARE_BASE >> 4)
+    .mov(x86.ds, x86.ax)
   enterProtectedMode(asm, {
-    gdtr: fword(gdtr.minus(FIRMWARE_BASE)),
+    gdtr: x86.fword(gdtr.minus(FIRMWARE_BASE)),
     code: FLAT_CODE,
     data: FLAT_DATA,
     stack,
@@ -129,10 +116,10 @@ export function enterFlat(asm: Assembler, stack: number): void {
 }
 
 /** Emits the end of a firmware image: the reset vector, which leads to the begin. */
-export function endFirmware(asm: Assembler): void {
+export function endFirmware(asm: x86.Assembler): void {
   asm
     .org(FIRMWARE_BASE + FIRMWARE_BYTES - 16)
     .bits(16)
-    .jmpf(far16(FIRMWARE_BASE >> 4, 0))
+    .jmpf(x86.far16(FIRMWARE_BASE >> 4, 0))
   asm.org(FIRMWARE_BASE + FIRMWARE_BYTES)
 }

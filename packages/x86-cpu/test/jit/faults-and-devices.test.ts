@@ -1,34 +1,5 @@
 /** Instructions of a unit that fault, meet a device or need the interpreter: the state is exact where that happens. */
-import {
-  al,
-  ax,
-  cl,
-  cr2,
-  dx,
-  eax,
-  ecx,
-  edi,
-  edx,
-  esi,
-  xmmword,
-  ptr,
-  qword,
-  r8,
-  r9,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rdx,
-  rsi,
-  rsp,
-  st0,
-  st1,
-  tbyte,
-  word,
-  xmm0,
-  xmm1,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
@@ -49,49 +20,49 @@ const STEP = 16
 /** String instructions that use RSI or RDI from there on, and RCX. */
 const strings = (emit: (asm: Assembler) => void, count: number): ((asm: Assembler) => void) => {
   return (asm) => {
-    asm.mov(r8, rcx).mov(r9, rsi).mov(rdi, rsi).mov(ecx, count)
+    asm.mov(x86.r8, x86.rcx).mov(x86.r9, x86.rsi).mov(x86.rdi, x86.rsi).mov(x86.ecx, count)
     emit(asm)
-    asm.mov(rcx, r8).mov(rsi, r9)
+    asm.mov(x86.rcx, x86.r8).mov(x86.rsi, x86.r9)
   }
 }
 
 /** Instructions with an operand at RSI. Those of the x87 and the last ones are called by a unit, the others are in it. */
 const ACCESSES: Readonly<Record<string, (asm: Assembler) => void>> = {
-  'a load': (asm) => asm.mov(rax, ptr(rsi)),
-  'a store': (asm) => asm.mov(ptr(rsi), rcx),
-  'ADC to memory': (asm) => asm.adc(ptr(rsi), rcx),
-  'CMP with memory': (asm) => asm.cmp(qword(rsi), 0x55),
-  XCHG: (asm) => asm.xchg(ptr(rsi), rdx),
-  CMPXCHG: (asm) => asm.lock().cmpxchg(ptr(rsi), rdx),
-  'MOVUPS from memory': (asm) => asm.movups(xmm0, ptr(rsi)),
-  'MOVAPS to memory': (asm) => asm.movaps(ptr(rsi), xmm1),
-  'ADDSD with memory': (asm) => asm.addsd(xmm1, qword(rsi)),
+  'a load': (asm) => asm.mov(x86.rax, x86.ptr(x86.rsi)),
+  'a store': (asm) => asm.mov(x86.ptr(x86.rsi), x86.rcx),
+  'ADC to memory': (asm) => asm.adc(x86.ptr(x86.rsi), x86.rcx),
+  'CMP with memory': (asm) => asm.cmp(x86.qword(x86.rsi), 0x55),
+  XCHG: (asm) => asm.xchg(x86.ptr(x86.rsi), x86.rdx),
+  CMPXCHG: (asm) => asm.lock().cmpxchg(x86.ptr(x86.rsi), x86.rdx),
+  'MOVUPS from memory': (asm) => asm.movups(x86.xmm0, x86.ptr(x86.rsi)),
+  'MOVAPS to memory': (asm) => asm.movaps(x86.ptr(x86.rsi), x86.xmm1),
+  'ADDSD with memory': (asm) => asm.addsd(x86.xmm1, x86.qword(x86.rsi)),
   'a push to there': (asm) =>
     asm
-      .mov(rdi, rsp)
-      .lea(rsp, ptr(rsi, { disp: 8 }))
-      .push(rcx)
-      .mov(rsp, rdi),
-  MOVSQ: strings((asm) => asm.mov(edi, 0x9200).movsq(), 0),
+      .mov(x86.rdi, x86.rsp)
+      .lea(x86.rsp, x86.ptr(x86.rsi, { disp: 8 }))
+      .push(x86.rcx)
+      .mov(x86.rsp, x86.rdi),
+  MOVSQ: strings((asm) => asm.mov(x86.edi, 0x9200).movsq(), 0),
   STOSD: strings((asm) => asm.stosd(), 0),
-  'REP MOVSB from there': strings((asm) => asm.mov(edi, 0x9200).rep().movsb(), 20),
-  'REP MOVSQ to there': strings((asm) => asm.mov(esi, 0x9100).rep().movsq(), 3),
+  'REP MOVSB from there': strings((asm) => asm.mov(x86.edi, 0x9200).rep().movsb(), 20),
+  'REP MOVSQ to there': strings((asm) => asm.mov(x86.esi, 0x9100).rep().movsq(), 3),
   'REP STOSW': strings((asm) => asm.rep().stosw(), 9),
   'REP LODSD': strings((asm) => asm.rep().lodsd(), 5),
-  'REPE CMPSD': strings((asm) => asm.mov(edi, 0x9300).repe().cmpsd(), 3),
-  'REPNE SCASB': strings((asm) => asm.mov(eax, ecx).repne().scasb(), 18),
-  'FLD and FSTP': (asm) => asm.fld(qword(rsi)).fstp(tbyte(0x9000)),
-  'FSTP to there': (asm) => asm.fild(word(0x9000)).fstp(qword(rsi)),
+  'REPE CMPSD': strings((asm) => asm.mov(x86.edi, 0x9300).repe().cmpsd(), 3),
+  'REPNE SCASB': strings((asm) => asm.mov(x86.eax, x86.ecx).repne().scasb(), 18),
+  'FLD and FSTP': (asm) => asm.fld(x86.qword(x86.rsi)).fstp(x86.tbyte(0x9000)),
+  'FSTP to there': (asm) => asm.fild(x86.word(0x9000)).fstp(x86.qword(x86.rsi)),
   'FADD with an index': (asm) =>
     asm
-      .lea(rdi, ptr(rsi, { index: rcx, scale: 8, disp: -8 * 1024 }))
-      .mov(rdx, rcx)
-      .neg(rdx)
+      .lea(x86.rdi, x86.ptr(x86.rsi, { index: x86.rcx, scale: 8, disp: -8 * 1024 }))
+      .mov(x86.rdx, x86.rcx)
+      .neg(x86.rdx)
       .fld1()
-      .fadd(qword(rdi, { index: rdx, scale: 8, disp: 8 * 1024 }))
-      .fstp(st0),
-  CMPXCHG16B: (asm) => asm.lock().cmpxchg16b(xmmword(rsi)),
-  GF2P8MULB: (asm) => asm.gf2p8mulb(xmm0, xmmword(rsi)),
+      .fadd(x86.qword(x86.rdi, { index: x86.rdx, scale: 8, disp: 8 * 1024 }))
+      .fstp(x86.st0),
+  CMPXCHG16B: (asm) => asm.lock().cmpxchg16b(x86.xmmword(x86.rsi)),
+  GF2P8MULB: (asm) => asm.gf2p8mulb(x86.xmm0, x86.xmmword(x86.rsi)),
 }
 
 /** A loop of an access with flags before it, which it has or keeps, and after it. */
@@ -100,12 +71,12 @@ function loop(asm: Assembler, access: (asm: Assembler) => void): void {
   asm
     .fninit()
     .sti()
-    .mov(ecx, ROUNDS)
-    .mov(esi, (SPECIAL_PAGE << 12) - (ROUNDS / 2) * STEP)
+    .mov(x86.ecx, ROUNDS)
+    .mov(x86.esi, (SPECIAL_PAGE << 12) - (ROUNDS / 2) * STEP)
     .bind(again)
-  asm.lea(rdx, ptr(rcx, { index: rcx, scale: 4 })).cmp(rdx, 77)
+  asm.lea(x86.rdx, x86.ptr(x86.rcx, { index: x86.rcx, scale: 4 })).cmp(x86.rdx, 77)
   access(asm)
-  asm.adc(rbx, rdx).add(rsi, STEP).dec(ecx).jne(again).hlt()
+  asm.adc(x86.rbx, x86.rdx).add(x86.rsi, STEP).dec(x86.ecx).jne(again).hlt()
 }
 
 function fillData(pc: BareCpu): void {
@@ -128,12 +99,13 @@ describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
         pc.write64(PAGE_TABLE + 8 * SPECIAL_PAGE, 0n)
         // The handler stores what it was called with, and maps the page.
         handler(pc, PAGE_FAULT, (asm) => {
-          asm.push(rax)
-          for (let i = 0; i < 6; i++) asm.mov(rax, qword(rsp, { disp: 8 * (i + 1) })).mov(qword(0x9100 + 8 * i), rax)
+          asm.push(x86.rax)
+          for (let i = 0; i < 6; i++)
+            asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 8 * (i + 1) })).mov(x86.qword(0x9100 + 8 * i), x86.rax)
           asm
-            .mov(qword(PAGE_TABLE + 8 * SPECIAL_PAGE), (SPECIAL_PAGE << 12) | 7)
-            .pop(rax)
-            .add(rsp, 8)
+            .mov(x86.qword(PAGE_TABLE + 8 * SPECIAL_PAGE), (SPECIAL_PAGE << 12) | 7)
+            .pop(x86.rax)
+            .add(x86.rsp, 8)
             .iretq()
         })
       },
@@ -184,14 +156,14 @@ describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
         // Sums up where it comes: the pushed RIP and flags.
         handler(pc, INTERRUPT, (asm) => {
           asm
-            .push(rax)
-            .mov(rax, qword(rsp, { disp: 8 }))
-            .add(qword(0x9100), rax)
+            .push(x86.rax)
+            .mov(x86.rax, x86.qword(x86.rsp, { disp: 8 }))
+            .add(x86.qword(0x9100), x86.rax)
           asm
-            .mov(rax, qword(rsp, { disp: 24 }))
-            .imul(rax, rax, 3)
-            .add(qword(0x9108), rax)
-            .pop(rax)
+            .mov(x86.rax, x86.qword(x86.rsp, { disp: 24 }))
+            .imul(x86.rax, x86.rax, 3)
+            .add(x86.qword(0x9108), x86.rax)
+            .pop(x86.rax)
             .iretq()
         })
       },
@@ -205,7 +177,7 @@ describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
       code: (asm) =>
         loop(asm, (a) => {
           access(a)
-          a.mov(rdi, ptr(0x2_0000))
+          a.mov(x86.rdi, x86.ptr(0x2_0000))
         }),
       prepare: (pc) => {
         fillData(pc)
@@ -236,14 +208,14 @@ describe.each(UNALIGNED)('$name in two pages, $way', ({ access, jit }) => {
   /** A loop that accesses a device at first, so that units learn of it, and then the last bytes before the second page. */
   const code = (asm: Assembler): void => {
     const again = asm.label('again')
-    asm.fninit().mov(ecx, 40).bind(again)
+    asm.fninit().mov(x86.ecx, 40).bind(again)
     asm
-      .mov(esi, DEVICE_PAGE << 12)
-      .mov(edi, (SECOND_PAGE << 12) - 3)
-      .cmp(ecx, 20)
-      .cmovb(rsi, rdi)
+      .mov(x86.esi, DEVICE_PAGE << 12)
+      .mov(x86.edi, (SECOND_PAGE << 12) - 3)
+      .cmp(x86.ecx, 20)
+      .cmovb(x86.rsi, x86.rdi)
     access(asm)
-    asm.adc(rbx, rdx).dec(ecx).jne(again).hlt()
+    asm.adc(x86.rbx, x86.rdx).dec(x86.ecx).jne(again).hlt()
   }
   const answer = { read: (offset: number) => BigInt(offset) * 0x0123_4567_89abn, write: () => true }
 
@@ -258,13 +230,13 @@ describe.each(UNALIGNED)('$name in two pages, $way', ({ access, jit }) => {
         // The handler adds up the bytes before the second page, and maps it.
         handler(pc, PAGE_FAULT, (asm) => {
           asm
-            .push(rax)
-            .mov(rax, qword((SECOND_PAGE << 12) - 8))
-            .add(qword(0x9100), rax)
+            .push(x86.rax)
+            .mov(x86.rax, x86.qword((SECOND_PAGE << 12) - 8))
+            .add(x86.qword(0x9100), x86.rax)
           asm
-            .mov(qword(PAGE_TABLE + 8 * SECOND_PAGE), (SECOND_PAGE << 12) | 7)
-            .pop(rax)
-            .add(rsp, 8)
+            .mov(x86.qword(PAGE_TABLE + 8 * SECOND_PAGE), (SECOND_PAGE << 12) | 7)
+            .pop(x86.rax)
+            .add(x86.rsp, 8)
             .iretq()
         })
       },
@@ -288,17 +260,17 @@ describe('IN and OUT in a loop', () => {
   const PORT = 0x60
   const portLoop = (asm: Assembler): void => {
     const again = asm.label('again')
-    asm.sti().mov(ecx, ROUNDS).mov(edx, PORT).bind(again)
+    asm.sti().mov(x86.ecx, ROUNDS).mov(x86.edx, PORT).bind(again)
     asm
-      .lea(rdi, ptr(rcx, { index: rcx, scale: 4 }))
-      .cmp(rdi, 77)
-      .in(al, PORT)
-      .adc(rbx, rax)
-      .out(dx, eax)
-      .adc(rsi, rbx)
-      .in(eax, dx)
-      .sbb(rbx, rax)
-      .dec(ecx)
+      .lea(x86.rdi, x86.ptr(x86.rcx, { index: x86.rcx, scale: 4 }))
+      .cmp(x86.rdi, 77)
+      .in(x86.al, PORT)
+      .adc(x86.rbx, x86.rax)
+      .out(x86.dx, x86.eax)
+      .adc(x86.rsi, x86.rbx)
+      .in(x86.eax, x86.dx)
+      .sbb(x86.rbx, x86.rax)
+      .dec(x86.ecx)
       .jne(again)
       .hlt()
   }
@@ -343,7 +315,7 @@ describe('IN and OUT in a loop', () => {
             return true
           },
         })
-        handler(pc, INTERRUPT, (asm) => asm.imul(rbx, rbx, 3).add(rbx, qword(rsp)).iretq())
+        handler(pc, INTERRUPT, (asm) => asm.imul(x86.rbx, x86.rbx, 3).add(x86.rbx, x86.qword(x86.rsp)).iretq())
       },
     })
     expect(plain.cpu.counts.interrupts).toBeGreaterThan(30)
@@ -361,29 +333,30 @@ describe.each(Object.entries(ACCESSES))('%s, which faults in each round of a loo
         const again = asm.label('again')
         asm
           .fninit()
-          .mov(ecx, PAGES)
-          .mov(esi, FIRST << 12)
+          .mov(x86.ecx, PAGES)
+          .mov(x86.esi, FIRST << 12)
           .bind(again)
-        asm.lea(rdx, ptr(rcx, { index: rcx, scale: 4 })).cmp(rdx, 77)
+        asm.lea(x86.rdx, x86.ptr(x86.rcx, { index: x86.rcx, scale: 4 })).cmp(x86.rdx, 77)
         access(asm)
-        asm.adc(rbx, rdx).add(rsi, 0x1000).dec(ecx).jne(again).hlt()
+        asm.adc(x86.rbx, x86.rdx).add(x86.rsi, 0x1000).dec(x86.ecx).jne(again).hlt()
       },
       prepare: (pc) => {
         for (let i = 0; i < PAGES; i++) pc.write64(PAGE_TABLE + 8 * (FIRST + i), 0n)
         // The handler adds up what it was called with, and maps the page.
         handler(pc, PAGE_FAULT, (asm) => {
-          asm.push(rax).push(rdx)
-          for (let i = 0; i < 6; i++) asm.mov(rax, qword(rsp, { disp: 8 * (i + 2) })).add(qword(0x9100 + 8 * i), rax)
+          asm.push(x86.rax).push(x86.rdx)
+          for (let i = 0; i < 6; i++)
+            asm.mov(x86.rax, x86.qword(x86.rsp, { disp: 8 * (i + 2) })).add(x86.qword(0x9100 + 8 * i), x86.rax)
           asm
-            .mov(rax, cr2)
-            .and(rax, -0x1000)
-            .mov(rdx, rax)
-            .shr(rdx, 9)
-            .or(rax, 7)
-            .mov(qword(rdx, { disp: PAGE_TABLE }), rax)
-            .pop(rdx)
-            .pop(rax)
-            .add(rsp, 8)
+            .mov(x86.rax, x86.cr2)
+            .and(x86.rax, -0x1000)
+            .mov(x86.rdx, x86.rax)
+            .shr(x86.rdx, 9)
+            .or(x86.rax, 7)
+            .mov(x86.qword(x86.rdx, { disp: PAGE_TABLE }), x86.rax)
+            .pop(x86.rdx)
+            .pop(x86.rax)
+            .add(x86.rsp, 8)
             .iretq()
         })
       },
@@ -398,17 +371,17 @@ test('a division by zero in a unit faults with the flags of what is before it', 
   const [plain] = runBothWays({
     code: (asm) => {
       const again = asm.label('again')
-      asm.mov(ecx, 40).bind(again)
+      asm.mov(x86.ecx, 40).bind(again)
       asm
-        .lea(rdi, ptr(rcx, { disp: -10 }))
-        .mov(rax, rcx)
-        .xor(rdx, rdx)
-        .cmp(rcx, 11)
-      asm.div(rdi).adc(rbx, rax).dec(ecx).jne(again).hlt()
+        .lea(x86.rdi, x86.ptr(x86.rcx, { disp: -10 }))
+        .mov(x86.rax, x86.rcx)
+        .xor(x86.rdx, x86.rdx)
+        .cmp(x86.rcx, 11)
+      asm.div(x86.rdi).adc(x86.rbx, x86.rax).dec(x86.ecx).jne(again).hlt()
     },
     prepare: (pc) =>
       // Steps over DIV, which has three bytes.
-      handler(pc, 0, (asm) => asm.pop(rax).mov(qword(0x9100), rax).add(rax, 3).push(rax).iretq()),
+      handler(pc, 0, (asm) => asm.pop(x86.rax).mov(x86.qword(0x9100), x86.rax).add(x86.rax, 3).push(x86.rax).iretq()),
   })
   expect(plain.cpu.counts.faults).toBe(1)
 })
@@ -417,10 +390,18 @@ test('flags that a called form leaves, and flags that it reads, are those of the
   runBothWays({
     code: (asm) => {
       const [again, below] = [asm.label('again'), asm.label('below')]
-      asm.fninit().mov(esi, 100).fld1().fldz().bind(again)
-      asm.mov(rdx, rsi).and(rdx, 3).cmp(rdx, 2).fcmovb(st0, st1)
-      asm.adc(rbx, 0).fcomi(st0, st1).jb(below).add(rbx, 5).bind(below)
-      asm.setp(cl).fnstsw(ax).add(rbx, rax).add(rbx, rcx).fxch(st1).dec(esi).jne(again).hlt()
+      asm.fninit().mov(x86.esi, 100).fld1().fldz().bind(again)
+      asm.mov(x86.rdx, x86.rsi).and(x86.rdx, 3).cmp(x86.rdx, 2).fcmovb(x86.st0, x86.st1)
+      asm.adc(x86.rbx, 0).fcomi(x86.st0, x86.st1).jb(below).add(x86.rbx, 5).bind(below)
+      asm
+        .setp(x86.cl)
+        .fnstsw(x86.ax)
+        .add(x86.rbx, x86.rax)
+        .add(x86.rbx, x86.rcx)
+        .fxch(x86.st1)
+        .dec(x86.esi)
+        .jne(again)
+        .hlt()
     },
   })
 })
@@ -429,10 +410,11 @@ test('an interrupt is taken at the same instruction of a loop that no device is 
   const pair = bothWays({
     code: (asm) => {
       const [again, skip] = [asm.label('again'), asm.label('skip')]
-      asm.sti().mov(rcx, -1).bind(again)
-      asm.add(rax, rcx).test(rax, 8).je(skip).xor(rdx, rax).bind(skip).dec(rcx).jne(again).hlt()
+      asm.sti().mov(x86.rcx, -1).bind(again)
+      asm.add(x86.rax, x86.rcx).test(x86.rax, 8).je(skip).xor(x86.rdx, x86.rax).bind(skip).dec(x86.rcx).jne(again).hlt()
     },
-    prepare: (pc) => handler(pc, INTERRUPT, (asm) => asm.imul(rbx, rbx, 3).add(rbx, qword(rsp)).iretq()),
+    prepare: (pc) =>
+      handler(pc, INTERRUPT, (asm) => asm.imul(x86.rbx, x86.rbx, 3).add(x86.rbx, x86.qword(x86.rsp)).iretq()),
   })
   for (let turn = 1; turn < 200; turn++) {
     for (const pc of pair) {

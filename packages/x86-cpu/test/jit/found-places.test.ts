@@ -1,28 +1,5 @@
 // Accesses a constant away from one that the unit has made before: they are found without the TLB, and only where they may be.
-import {
-  al,
-  bl,
-  byte,
-  dword,
-  dx,
-  ebx,
-  ecx,
-  edx,
-  eax,
-  edi,
-  esi,
-  esp,
-  ptr,
-  qword,
-  r8,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rsi,
-  rsp,
-  sil,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
@@ -53,12 +30,12 @@ function scramble(pc: BareCpu): void {
 
 /** Those of 32 bits go by the types of the others: each instruction here has both. */
 const POINTERS = {
-  64: [rsi, rdi, rsp],
-  32: [esi, edi, esp] as unknown as readonly [typeof rsi, typeof rdi, typeof rsp],
+  64: [x86.rsi, x86.rdi, x86.rsp],
+  32: [x86.esi, x86.edi, x86.esp] as unknown as readonly [typeof x86.rsi, typeof x86.rdi, typeof x86.rsp],
 }
-const SUM = { 64: rbx, 32: ebx as unknown as typeof rbx }
-const VALUE = { 64: rax, 32: eax as unknown as typeof rax }
-const MEMORY = { 64: qword, 32: dword as unknown as typeof qword }
+const SUM = { 64: x86.rbx, 32: x86.ebx as unknown as typeof x86.rbx }
+const VALUE = { 64: x86.rax, 32: x86.eax as unknown as typeof x86.rax }
+const MEMORY = { 64: x86.qword, 32: x86.dword as unknown as typeof x86.qword }
 type Width = keyof typeof POINTERS
 
 /** One step of a straight program, over the registers of {@link POINTERS}. */
@@ -71,18 +48,18 @@ type Step =
   | { readonly op: 'either'; readonly one: readonly Step[]; readonly other: readonly Step[] }
 
 function emit(asm: Assembler, width: Width, steps: readonly Step[]): void {
-  const pointer = (i: number): typeof rsi => POINTERS[width][i]!
+  const pointer = (i: number): typeof x86.rsi => POINTERS[width][i]!
   const [sum, value, memory] = [SUM[width], VALUE[width], MEMORY[width]]
   for (const step of steps) {
     switch (step.op) {
       case 'load':
-        asm.mov(value, ptr(pointer(step.register), { disp: step.disp })).add(sum, value)
+        asm.mov(value, x86.ptr(pointer(step.register), { disp: step.disp })).add(sum, value)
         break
       case 'store':
-        asm.mov(ptr(pointer(step.register), { disp: step.disp }), sum)
+        asm.mov(x86.ptr(pointer(step.register), { disp: step.disp }), sum)
         break
       case 'store byte':
-        asm.mov(byte(pointer(step.register), { disp: step.disp }), 0x5a)
+        asm.mov(x86.byte(pointer(step.register), { disp: step.disp }), 0x5a)
         break
       case 'add to':
         asm.add(memory(pointer(step.register), { disp: step.disp }), sum)
@@ -94,10 +71,10 @@ function emit(asm: Assembler, width: Width, steps: readonly Step[]): void {
         asm.mov(pointer(step.register & 1), pointer(step.from))
         break
       case 'copy sometimes':
-        asm.test(ecx, 1).cmovne(pointer(step.register & 1), pointer(step.from))
+        asm.test(x86.ecx, 1).cmovne(pointer(step.register & 1), pointer(step.from))
         break
       case 'set low byte':
-        if (width === 64) asm.mov(sil, bl)
+        if (width === 64) asm.mov(x86.sil, x86.bl)
         else asm.sub(pointer(0), 0x33)
         break
       case 'push':
@@ -113,7 +90,7 @@ function emit(asm: Assembler, width: Width, steps: readonly Step[]): void {
       }
       case 'either': {
         const [other, after] = [asm.label(), asm.label()]
-        asm.test(ecx, 1).jne(other)
+        asm.test(x86.ecx, 1).jne(other)
         emit(asm, width, step.one)
         asm.jmp(after).bind(other)
         emit(asm, width, step.other)
@@ -158,10 +135,10 @@ describe.each([64, 32] as const)('random accesses around the end of a page, %d b
           jit: { ...EAGER_JIT, misses },
           code: (asm) => {
             const again = asm.label('again')
-            asm.mov(ecx, ROUNDS).bind(again)
+            asm.mov(x86.ecx, ROUNDS).bind(again)
             for (const [i, pointer] of POINTERS[width].entries()) asm.mov(pointer, BOUNDARY + from[i]!)
             emit(asm, width, list)
-            asm.dec(ecx).jne(again).hlt()
+            asm.dec(x86.ecx).jne(again).hlt()
           },
           prepare: (pc) => {
             if (width === 64) scramble(pc)
@@ -180,8 +157,8 @@ function skipFaults(pc: BareCpu): void {
     PAGE_FAULT,
     (asm) =>
       void asm
-        .add(qword(rsp, { disp: 8 }), 4)
-        .add(rsp, 8)
+        .add(x86.qword(x86.rsp, { disp: 8 }), 4)
+        .add(x86.rsp, 8)
         .iretq(),
   )
 }
@@ -189,11 +166,11 @@ function skipFaults(pc: BareCpu): void {
 /** A loop of one access, and another one in its last round but two: then the unit has known the page of the first for long. */
 function firstThenBoth(asm: Assembler, first: (asm: Assembler) => void, second: (asm: Assembler) => void): void {
   const [again, past] = [asm.label('again'), asm.label()]
-  asm.mov(ecx, ROUNDS).bind(again)
+  asm.mov(x86.ecx, ROUNDS).bind(again)
   first(asm)
-  asm.cmp(ecx, 3).jne(past)
+  asm.cmp(x86.ecx, 3).jne(past)
   second(asm)
-  asm.bind(past).dec(ecx).jne(again).hlt()
+  asm.bind(past).dec(x86.ecx).jne(again).hlt()
 }
 
 describe('a place that a load has found', () => {
@@ -201,11 +178,11 @@ describe('a place that a load has found', () => {
     const [plain] = runBothWays({
       jit: LEAVING,
       code: (asm) => {
-        asm.mov(esi, BOUNDARY)
+        asm.mov(x86.esi, BOUNDARY)
         firstThenBoth(
           asm,
-          () => asm.mov(rax, ptr(rsi)),
-          () => asm.mov(ptr(rsi, { disp: 8 }), rcx),
+          () => asm.mov(x86.rax, x86.ptr(x86.rsi)),
+          () => asm.mov(x86.ptr(x86.rsi, { disp: 8 }), x86.rcx),
         )
       },
       prepare: (pc) => {
@@ -225,11 +202,11 @@ describe('a place that a load has found', () => {
     const [plain] = runBothWays({
       jit: LEAVING,
       code: (asm) => {
-        asm.mov(rsi, 0x1_0000_0000n + BigInt(BOUNDARY))
+        asm.mov(x86.rsi, 0x1_0000_0000n + BigInt(BOUNDARY))
         firstThenBoth(
           asm,
-          () => asm.mov(rax, ptr(esi)),
-          () => asm.mov(rax, ptr(rsi, { disp: 8 })),
+          () => asm.mov(x86.rax, x86.ptr(x86.esi)),
+          () => asm.mov(x86.rax, x86.ptr(x86.rsi, { disp: 8 })),
         )
       },
       prepare: (pc) => {
@@ -246,15 +223,15 @@ describe('a place that a load has found', () => {
       code: (asm) => {
         const again = asm.label('again')
         asm
-          .mov(ecx, ROUNDS)
-          .mov(esi, BOUNDARY - 32)
+          .mov(x86.ecx, ROUNDS)
+          .mov(x86.esi, BOUNDARY - 32)
           .bind(again)
-          .mov(rax, ptr(rsi))
-          .add(rbx, qword(rsi, { disp }))
+          .mov(x86.rax, x86.ptr(x86.rsi))
+          .add(x86.rbx, x86.qword(x86.rsi, { disp }))
         asm
-          .mov(ptr(rsi, { disp: 1 }), rbx)
-          .mov(ptr(rsi, { disp }), rbx)
-          .dec(ecx)
+          .mov(x86.ptr(x86.rsi, { disp: 1 }), x86.rbx)
+          .mov(x86.ptr(x86.rsi, { disp }), x86.rbx)
+          .dec(x86.ecx)
           .jne(again)
           .hlt()
       },
@@ -269,14 +246,14 @@ describe('a place that a load has found', () => {
       code: (asm) => {
         const again = asm.label('again')
         asm
-          .mov(ecx, 8 * ROUNDS)
-          .mov(esi, BOUNDARY)
+          .mov(x86.ecx, 8 * ROUNDS)
+          .mov(x86.esi, BOUNDARY)
           .bind(again)
         asm
-          .add(rbx, qword(rsi))
-          .mov(dword(DEVICE << 12), ecx)
-          .add(rbx, qword(rsi, { disp: 8 }))
-        asm.dec(ecx).jne(again).hlt()
+          .add(x86.rbx, x86.qword(x86.rsi))
+          .mov(x86.dword(DEVICE << 12), x86.ecx)
+          .add(x86.rbx, x86.qword(x86.rsi, { disp: 8 }))
+        asm.dec(x86.ecx).jne(again).hlt()
       },
       prepare: (pc) => {
         scramble(pc)
@@ -302,16 +279,16 @@ describe('a place that a load has found', () => {
       jit: LEAVING,
       code: (asm) => {
         const again = asm.label('again')
-        asm.mov(ecx, ROUNDS).mov(edx, 0x60).bind(again)
+        asm.mov(x86.ecx, ROUNDS).mov(x86.edx, 0x60).bind(again)
         // A unit begins after the first IN, and has the second one in its middle.
         asm
-          .in(al, dx)
-          .mov(eax, BOUNDARY)
-          .mov(rdi, rax)
-          .in(al, dx)
-          .add(rbx, qword(rdi))
-          .add(rbx, qword(rax, { disp: 8 }))
-        asm.dec(ecx).jne(again).hlt()
+          .in(x86.al, x86.dx)
+          .mov(x86.eax, BOUNDARY)
+          .mov(x86.rdi, x86.rax)
+          .in(x86.al, x86.dx)
+          .add(x86.rbx, x86.qword(x86.rdi))
+          .add(x86.rbx, x86.qword(x86.rax, { disp: 8 }))
+        asm.dec(x86.ecx).jne(again).hlt()
       },
       prepare: (pc) => {
         scramble(pc)
@@ -326,17 +303,17 @@ describe('a place that a load has found', () => {
       jit: LEAVING,
       code: (asm) => {
         const again = asm.label('again')
-        asm.mov(ecx, ROUNDS).mov(esi, BOUNDARY).bind(again)
+        asm.mov(x86.ecx, ROUNDS).mov(x86.esi, BOUNDARY).bind(again)
         asm
-          .mov(rax, ptr(rsi))
-          .add(rbx, rax)
-          .mov(r8, qword(entry))
-          .xor(r8, ((FRAMES[2]! ^ FRAMES[3]!) << 12) | 0)
-          .mov(qword(entry), r8)
-          .invlpg(byte(rsi))
-          .mov(rax, ptr(rsi, { disp: 8 }))
-          .add(rbx, rax)
-        asm.dec(ecx).jne(again).hlt()
+          .mov(x86.rax, x86.ptr(x86.rsi))
+          .add(x86.rbx, x86.rax)
+          .mov(x86.r8, x86.qword(entry))
+          .xor(x86.r8, ((FRAMES[2]! ^ FRAMES[3]!) << 12) | 0)
+          .mov(x86.qword(entry), x86.r8)
+          .invlpg(x86.byte(x86.rsi))
+          .mov(x86.rax, x86.ptr(x86.rsi, { disp: 8 }))
+          .add(x86.rbx, x86.rax)
+        asm.dec(x86.ecx).jne(again).hlt()
       },
       prepare: scramble,
     })
@@ -350,15 +327,15 @@ test('an address below zero is the last one of 32 bits', () => {
     jit: LEAVING,
     code: (asm) => {
       const again = asm.label('again')
-      asm.mov(ecx, ROUNDS).mov(esi, 8).bind(again)
+      asm.mov(x86.ecx, ROUNDS).mov(x86.esi, 8).bind(again)
       asm
-        .mov(eax, ptr(esi))
-        .mov(edi, ptr(esi, { disp: -16 }))
-        .add(ebx, edi)
-        .mov(ptr(esi, { disp: 4 }), ecx)
-        .mov(eax, ptr(esi, { disp: -12 }))
-        .add(ebx, eax)
-      asm.dec(ecx).jne(again).hlt()
+        .mov(x86.eax, x86.ptr(x86.esi))
+        .mov(x86.edi, x86.ptr(x86.esi, { disp: -16 }))
+        .add(x86.ebx, x86.edi)
+        .mov(x86.ptr(x86.esi, { disp: 4 }), x86.ecx)
+        .mov(x86.eax, x86.ptr(x86.esi, { disp: -12 }))
+        .add(x86.ebx, x86.eax)
+      asm.dec(x86.ecx).jne(again).hlt()
     },
   })
 })

@@ -1,22 +1,4 @@
-import {
-  cr3,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  esi,
-  fs,
-  ptr,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rdx,
-  rsi,
-  ss,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
@@ -63,8 +45,8 @@ describe('a loop', () => {
   test('is entered as one unit', () => {
     const { compiled } = both((asm) => {
       const loop = asm.label('loop')
-      asm.mov(ecx, 10_000).xor(eax, eax).bind(loop)
-      asm.add(eax, ecx).imul(eax, eax, 17).dec(ecx).jne(loop).hlt()
+      asm.mov(x86.ecx, 10_000).xor(x86.eax, x86.eax).bind(loop)
+      asm.add(x86.eax, x86.ecx).imul(x86.eax, x86.eax, 17).dec(x86.ecx).jne(loop).hlt()
     })
     expect(compiled.engine.jitCounts?.units).toBe(1)
   })
@@ -72,21 +54,21 @@ describe('a loop', () => {
   test('in another one, with a call', () => {
     both((asm) => {
       const [outer, inner, twice] = [asm.label('outer'), asm.label('inner'), asm.label('twice')]
-      asm.mov(ebx, 50).xor(eax, eax).bind(outer)
-      asm.mov(ecx, 20).bind(inner)
-      asm.call(twice).dec(ecx).jne(inner)
-      asm.dec(ebx).jne(outer).hlt()
-      asm.bind(twice).add(rax, rcx).add(rax, rax).ret()
+      asm.mov(x86.ebx, 50).xor(x86.eax, x86.eax).bind(outer)
+      asm.mov(x86.ecx, 20).bind(inner)
+      asm.call(twice).dec(x86.ecx).jne(inner)
+      asm.dec(x86.ebx).jne(outer).hlt()
+      asm.bind(twice).add(x86.rax, x86.rcx).add(x86.rax, x86.rax).ret()
     })
   })
 
   test('over the end of a page', () => {
     const { compiled } = both((asm) => {
       const loop = asm.label('loop')
-      asm.mov(ecx, 1000).bind(loop)
+      asm.mov(x86.ecx, 1000).bind(loop)
       // The addition lies in both pages.
       for (let i = 0; i < 5; i++) asm.nop()
-      asm.add(rax, 0x1234).add(rax, rcx).dec(ecx).jne(loop).hlt()
+      asm.add(x86.rax, 0x1234).add(x86.rax, x86.rcx).dec(x86.ecx).jne(loop).hlt()
     }, 0x1ff3)
     expect(compiled.register('rax')).toBe(BigInt(0x1234 * 1000 + 500_500))
   })
@@ -98,13 +80,13 @@ describe('pages that the TLB does not hold', () => {
     (isWrite: boolean) =>
     (asm: Assembler): void => {
       const [round, page] = [asm.label('round'), asm.label('page')]
-      asm.xor(eax, eax).mov(ebx, 100).bind(round)
-      asm.mov(rdx, cr3).mov(cr3, rdx)
-      asm.mov(esi, DATA).mov(ecx, 400).bind(page)
-      if (isWrite) asm.mov(qword(rsi), rcx)
-      else asm.add(rax, qword(rsi))
-      asm.add(rsi, 0x1008).dec(ecx).jne(page)
-      asm.dec(ebx).jne(round).hlt()
+      asm.xor(x86.eax, x86.eax).mov(x86.ebx, 100).bind(round)
+      asm.mov(x86.rdx, x86.cr3).mov(x86.cr3, x86.rdx)
+      asm.mov(x86.esi, DATA).mov(x86.ecx, 400).bind(page)
+      if (isWrite) asm.mov(x86.qword(x86.rsi), x86.rcx)
+      else asm.add(x86.rax, x86.qword(x86.rsi))
+      asm.add(x86.rsi, 0x1008).dec(x86.ecx).jne(page)
+      asm.dec(x86.ebx).jne(round).hlt()
     }
 
   test.each([
@@ -128,14 +110,14 @@ describe('a unit that leads to another', () => {
     // Two loops of their own in one: control goes from unit to unit all the time, a little in each.
     const { compiled } = both((asm) => {
       const [outer, first, second] = [asm.label('outer'), asm.label('first'), asm.label('second')]
-      asm.mov(ebx, 3000).xor(eax, eax).bind(outer)
-      asm.mov(ecx, 3).bind(first)
-      for (let i = 0; i < 40; i++) asm.add(rax, rcx)
-      asm.dec(ecx).jne(first)
-      asm.mov(ecx, 3).bind(second)
-      for (let i = 0; i < 40; i++) asm.xor(rax, rcx)
-      asm.dec(ecx).jne(second)
-      asm.dec(ebx).jne(outer).hlt()
+      asm.mov(x86.ebx, 3000).xor(x86.eax, x86.eax).bind(outer)
+      asm.mov(x86.ecx, 3).bind(first)
+      for (let i = 0; i < 40; i++) asm.add(x86.rax, x86.rcx)
+      asm.dec(x86.ecx).jne(first)
+      asm.mov(x86.ecx, 3).bind(second)
+      for (let i = 0; i < 40; i++) asm.xor(x86.rax, x86.rcx)
+      asm.dec(x86.ecx).jne(second)
+      asm.dec(x86.ebx).jne(outer).hlt()
     })
     expect(compiled.engine.jitCounts?.units).toBeGreaterThan(1)
   })
@@ -146,11 +128,11 @@ describe('code that is written', () => {
     // The immediate of MOV EDX is written every now and then: a store into the unit's own page.
     both((asm) => {
       const [loop, patched] = [asm.label('loop'), asm.label('patched')]
-      asm.mov(ecx, 300).xor(eax, eax).lea(rsi, ptr(patched)).bind(loop)
-      asm.test(ecx, 63).jne(patched)
-      asm.mov(ptr(rsi, { disp: 1 }), ecx)
-      asm.bind(patched).mov(edx, 0x1111_1111)
-      asm.add(eax, edx).dec(ecx).jne(loop).hlt()
+      asm.mov(x86.ecx, 300).xor(x86.eax, x86.eax).lea(x86.rsi, x86.ptr(patched)).bind(loop)
+      asm.test(x86.ecx, 63).jne(patched)
+      asm.mov(x86.ptr(x86.rsi, { disp: 1 }), x86.ecx)
+      asm.bind(patched).mov(x86.edx, 0x1111_1111)
+      asm.add(x86.eax, x86.edx).dec(x86.ecx).jne(loop).hlt()
     })
   })
 })
@@ -159,10 +141,10 @@ describe('a unit leaves an access to the interpreter', () => {
   test('that misses the TLB, crosses a page or meets a device', () => {
     const build = (asm: Assembler): void => {
       const loop = asm.label('loop')
-      asm.mov(ecx, 200).mov(rdi, DATA).bind(loop)
-      asm.mov(ptr(rdi, { disp: 0xffd }), rcx)
-      asm.add(rbx, ptr(rdi, { disp: 0xffd }))
-      asm.add(rdi, 0x800).dec(ecx).jne(loop).hlt()
+      asm.mov(x86.ecx, 200).mov(x86.rdi, DATA).bind(loop)
+      asm.mov(x86.ptr(x86.rdi, { disp: 0xffd }), x86.rcx)
+      asm.add(x86.rbx, x86.ptr(x86.rdi, { disp: 0xffd }))
+      asm.add(x86.rdi, 0x800).dec(x86.ecx).jne(loop).hlt()
     }
     both(build)
   })
@@ -173,9 +155,9 @@ test('the budget ends both executions at the same instruction', () => {
     const pc = new BareCpu({ jit })
     pc.program((asm) => {
       const [loop, skip] = [asm.label('loop'), asm.label('skip')]
-      asm.mov(rcx, -1).bind(loop)
-      asm.add(rax, rcx).test(eax, 8).je(skip).xor(rdx, rax).bind(skip)
-      asm.dec(rcx).jne(loop).hlt()
+      asm.mov(x86.rcx, -1).bind(loop)
+      asm.add(x86.rax, x86.rcx).test(x86.eax, 8).je(skip).xor(x86.rdx, x86.rax).bind(skip)
+      asm.dec(x86.rcx).jne(loop).hlt()
     })
     return pc
   }) as [BareCpu, BareCpu]
@@ -190,8 +172,8 @@ test('units whose code is written are given up, and such code is compiled ever m
   const pc = new BareCpu({ jit: EAGER_JIT })
   const at = pc.program((asm) => {
     const [again, loop] = [asm.label('again'), asm.label('loop')]
-    asm.bind(again).mov(ecx, 40).bind(loop)
-    asm.add(eax, 0x1234_5678).dec(ecx).jne(loop).jmp(again)
+    asm.bind(again).mov(x86.ecx, 40).bind(loop)
+    asm.add(x86.eax, 0x1234_5678).dec(x86.ecx).jne(loop).jmp(again)
   })
   for (let round = 0; round < 1000; round++) {
     pc.run(200)
@@ -208,8 +190,8 @@ test.each(['by the same bytes', 'by others and back'])('a unit that is written %
     const pc = new BareCpu({ jit })
     const at = pc.program((asm) => {
       const [again, loop] = [asm.label('again'), asm.label('loop')]
-      asm.bind(again).mov(ecx, 400).bind(loop)
-      asm.add(eax, 0x1234_5678).dec(ecx).jne(loop).jmp(again)
+      asm.bind(again).mov(x86.ecx, 400).bind(loop)
+      asm.add(x86.eax, 0x1234_5678).dec(x86.ecx).jne(loop).jmp(again)
     })
     for (let round = 0; round < 100; round++) {
       pc.run(2000)
@@ -230,14 +212,14 @@ test('a computed jump finds the places that it often leads to within its unit', 
   const build = (asm: Assembler): void => {
     const [loop, table, next] = [asm.label('loop'), asm.label('table'), asm.label('next')]
     const [first, second] = [asm.label('first'), asm.label('second')]
-    asm.mov(ecx, 20_000).lea(rsi, ptr(table)).bind(loop)
+    asm.mov(x86.ecx, 20_000).lea(x86.rsi, x86.ptr(table)).bind(loop)
     asm
-      .mov(edx, ecx)
-      .and(edx, 1)
-      .jmp(qword(rsi, { index: rdx, scale: 8 }))
-    asm.bind(first).add(rax, rcx).jmp(next)
-    asm.bind(second).xor(rax, rcx)
-    asm.bind(next).dec(ecx).jne(loop).hlt()
+      .mov(x86.edx, x86.ecx)
+      .and(x86.edx, 1)
+      .jmp(x86.qword(x86.rsi, { index: x86.rdx, scale: 8 }))
+    asm.bind(first).add(x86.rax, x86.rcx).jmp(next)
+    asm.bind(second).xor(x86.rax, x86.rcx)
+    asm.bind(next).dec(x86.ecx).jne(loop).hlt()
     asm.align(8).bind(table).dq(first).dq(second)
   }
   const { compiled } = both(build)
@@ -251,10 +233,10 @@ test.each([
 ])('a return to a place $where', ({ distance, hasFurther }) => {
   const { compiled } = both((asm) => {
     const [loop, place, back] = [asm.label('loop'), asm.label('place'), asm.label('back')]
-    asm.mov(ecx, 20_000).xor(eax, eax).lea(rsi, ptr(place)).bind(loop)
-    asm.push(rsi).add(eax, ecx).ret()
+    asm.mov(x86.ecx, 20_000).xor(x86.eax, x86.eax).lea(x86.rsi, x86.ptr(place)).bind(loop)
+    asm.push(x86.rsi).add(x86.eax, x86.ecx).ret()
     asm.bind(back).hlt()
-    asm.align(distance).bind(place).add(eax, 1).dec(ecx).jne(loop).jmp(back)
+    asm.align(distance).bind(place).add(x86.eax, 1).dec(x86.ecx).jne(loop).jmp(back)
   })
   // The loop and the place; further units are the loop with the place.
   if (hasFurther) expect(compiled.engine.jitCounts?.units).toBeGreaterThan(2)
@@ -265,13 +247,15 @@ test.each(['protected', 'real'] as const)('an operand in FS or SS, %s mode', (mo
   both(
     (asm) => {
       const loop = asm.label('loop')
-      asm.mov(ecx, 100).mov(ebx, 0x4000).bind(loop)
-      asm.add(dword(ebx, { segment: fs }), ecx).add(eax, dword(ebx, { segment: fs, disp: 0 }))
+      asm.mov(x86.ecx, 100).mov(x86.ebx, 0x4000).bind(loop)
       asm
-        .push(eax)
-        .pop(edx)
-        .mov(ptr(ebx, { segment: ss, disp: 4 }), edx)
-      asm.dec(ecx).jne(loop).hlt()
+        .add(x86.dword(x86.ebx, { segment: x86.fs }), x86.ecx)
+        .add(x86.eax, x86.dword(x86.ebx, { segment: x86.fs, disp: 0 }))
+      asm
+        .push(x86.eax)
+        .pop(x86.edx)
+        .mov(x86.ptr(x86.ebx, { segment: x86.ss, disp: 4 }), x86.edx)
+      asm.dec(x86.ecx).jne(loop).hlt()
     },
     CODE,
     mode,
@@ -282,8 +266,8 @@ test('a vCPU that is made when there are units already executes them too', () =>
   const pc = new BareCpu({ jit: EAGER_JIT })
   pc.program((asm) => {
     const loop = asm.label('loop')
-    asm.mov(ecx, 1000).xor(eax, eax).bind(loop)
-    asm.add(eax, ecx).dec(ecx).jne(loop).hlt()
+    asm.mov(x86.ecx, 1000).xor(x86.eax, x86.eax).bind(loop)
+    asm.add(x86.eax, x86.ecx).dec(x86.ecx).jne(loop).hlt()
   })
   pc.run()
   expect(pc.engine.jitCounts?.live).toBeGreaterThan(0)

@@ -2,25 +2,7 @@
  * Direct branches to other pages, returns and ends of decoded runs are followed by links. Nobody sees that: a program that
  * remaps and writes its pages, and does to its stack what no compiler does, ends as one whose instructions are executed alone.
  */
-import {
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  imm32,
-  ptr,
-  qword,
-  r8,
-  r8d,
-  rax,
-  rdi,
-  rsi,
-  rsp,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { Assembler, cr3 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -96,31 +78,31 @@ const program: fc.Arbitrary<readonly (readonly Step[])[]> = fc.array(fc.array(st
 function emit(asm: Assembler, one: Step, variant: number): void {
   switch (one.kind) {
     case 'add':
-      return void asm.add(ebx, imm32(0x1234 * one.to + variant)).rol(ebx, 3)
+      return void asm.add(x86.ebx, x86.imm32(0x1234 * one.to + variant)).rol(x86.ebx, 3)
     case 'call':
       return void asm.call(addressOf(one.to))
     case 'jump': {
       const past = asm.label()
       return void asm
-        .test(ebx, imm32(1 << (one.to % 20)))
+        .test(x86.ebx, x86.imm32(1 << (one.to % 20)))
         .jz(past)
         .jmp(addressOf(one.to))
         .bind(past)
     }
     case 'push':
-      return void asm.push(imm32(addressOf(one.to))).ret()
+      return void asm.push(x86.imm32(addressOf(one.to))).ret()
     case 'smash':
-      return void asm.mov(qword(rsp), imm32(addressOf(one.to)))
+      return void asm.mov(x86.qword(x86.rsp), x86.imm32(addressOf(one.to)))
     case 'patch':
       // The last byte of the fuel that a function takes first.
-      return void asm.mov(dword(addressOf(one.to) + 7), imm32(1 + (one.value & 3)))
+      return void asm.mov(x86.dword(addressOf(one.to) + 7), x86.imm32(1 + (one.value & 3)))
     case 'map': {
       const frame = FRAMES[one.set]! + ((one.page + one.by) % PAGES)
-      asm.mov(edi, imm32(frame * 0x1000 + 7)).mov(r8d, imm32((FIRST_PAGE + one.page) * 0x1000))
+      asm.mov(x86.edi, x86.imm32(frame * 0x1000 + 7)).mov(x86.r8d, x86.imm32((FIRST_PAGE + one.page) * 0x1000))
       return void asm.call(one.isFlush ? MAP_AND_FLUSH : MAP)
     }
     case 'drop':
-      return void asm.add(rsp, 8)
+      return void asm.add(x86.rsp, 8)
   }
 }
 
@@ -130,7 +112,7 @@ function machine(functions: readonly (readonly Step[])[], options: BareOptions):
     const image = new Uint8Array((PAGES + 1) * 0x1000).fill(RET)
     for (const [number, steps] of functions.entries()) {
       const asm = new Assembler({ bits: 64, address: addressOf(number) })
-      asm.sub(dword(FUEL), imm32(1)).jle(STOP).add(edx, eax)
+      asm.sub(x86.dword(FUEL), x86.imm32(1)).jle(STOP).add(x86.edx, x86.eax)
       for (const one of steps) emit(asm, one, variant)
       const { bytes } = asm.ret().assemble()
       image.set(bytes, addressOf(number) - FIRST_PAGE * 0x1000)
@@ -140,9 +122,9 @@ function machine(functions: readonly (readonly Step[])[], options: BareOptions):
   for (let page = 0; page < PAGES; page++)
     pc.write64(PAGE_TABLE + 8 * (FIRST_PAGE + page), BigInt((FRAMES[0] + page) * 0x1000 + 7))
   pc.program((asm) => {
-    asm.mov(esp, STACK)
+    asm.mov(x86.esp, STACK)
     for (let number = 0; number < FUNCTIONS; number++) asm.call(addressOf(number))
-    asm.sub(dword(FUEL), 1).jg(MAIN).jmp(STOP)
+    asm.sub(x86.dword(FUEL), 1).jg(MAIN).jmp(STOP)
   }, MAIN)
   pc.program((asm) => void asm.hlt().jmp(STOP), STOP)
   // Apart, since a page's own code must not depend on a mapping between its change and the TLB's. For the same reason no
@@ -151,12 +133,12 @@ function machine(functions: readonly (readonly Step[])[], options: BareOptions):
   // go by the old entry or by the new one (SDM vol. 3A, "Delayed Invalidation"), and the two that are compared would differ.
   const map = (asm: Assembler): Assembler =>
     asm
-      .mov(esi, r8d)
-      .shr(esi, 9)
-      .mov(qword(rsi, { disp: PAGE_TABLE }), rdi)
-      .xor(esi, esi)
-  pc.program((asm) => void map(asm).invlpg(ptr(r8)).ret(), MAP)
-  pc.program((asm) => void map(asm).mov(rax, cr3).mov(cr3, rax).xor(eax, eax).ret(), MAP_AND_FLUSH)
+      .mov(x86.esi, x86.r8d)
+      .shr(x86.esi, 9)
+      .mov(x86.qword(x86.rsi, { disp: PAGE_TABLE }), x86.rdi)
+      .xor(x86.esi, x86.esi)
+  pc.program((asm) => void map(asm).invlpg(x86.ptr(x86.r8)).ret(), MAP)
+  pc.program((asm) => void map(asm).mov(x86.rax, cr3).mov(cr3, x86.rax).xor(x86.eax, x86.eax).ret(), MAP_AND_FLUSH)
   for (const vector of [3, 6, 13, 14]) pc.vector(vector, STOP)
   // Too many returns begin anew.
   pc.fill64(STACK - 0x100, STACK + 0x1000, () => BigInt(MAIN))
@@ -225,34 +207,34 @@ describe.each(WAYS)('returns, $what', ({ options }) => {
         const asm = new Assembler({ bits: 64, address: page })
         asm
           .call(0x4000)
-          .add(ebx, imm32(value))
+          .add(x86.ebx, x86.imm32(value))
           .ret()
           .org(page + 0x100)
           .ret()
         pc.load(frame, asm.assemble().bytes)
       }
       pc.program((asm) => {
-        const again = asm.mov(ecx, 50).here()
+        const again = asm.mov(x86.ecx, 50).here()
         asm
           .call(page)
-          .mov(esi, page + 7)
+          .mov(x86.esi, page + 7)
           .call(REMAP)
-          .dec(ecx)
+          .dec(x86.ecx)
           .jne(again)
           .hlt()
       }, MAIN)
       pc.program(
         (asm) =>
           void asm
-            .mov(dword(PAGE_TABLE + 8 * (page >> 12)), esi)
-            .invlpg(ptr(page))
+            .mov(x86.dword(PAGE_TABLE + 8 * (page >> 12)), x86.esi)
+            .invlpg(x86.ptr(page))
             .ret(),
         REMAP,
       )
       pc.program(
         (asm) =>
           void asm
-            .mov(esi, other + 7)
+            .mov(x86.esi, other + 7)
             .call(REMAP)
             .call(page + 0x100)
             .ret(),
@@ -270,7 +252,7 @@ describe.each(WAYS)('returns, $what', ({ options }) => {
       // Its last two bytes are the first of the page, where those before it go on.
       asm
         .db(0, 0)
-        .add(ebx, 1)
+        .add(x86.ebx, 1)
         .ret()
         .org(page + 0xffd)
         .call(page + 0x1800)
@@ -279,10 +261,10 @@ describe.each(WAYS)('returns, $what', ({ options }) => {
       pc.load(page, bytes.subarray(0, 0x1000))
       pc.load(page + 0x800, [0xc3])
       pc.program((asm) => {
-        const again = asm.mov(ecx, 50).here()
+        const again = asm.mov(x86.ecx, 50).here()
         asm
           .call(page + 0xffd)
-          .dec(ecx)
+          .dec(x86.ecx)
           .jne(again)
           .hlt()
       }, MAIN)
@@ -293,7 +275,7 @@ describe.each(WAYS)('returns, $what', ({ options }) => {
     alike((pc) => {
       for (let number = 0; number < 40; number++)
         pc.program(
-          (asm) => void (number < 39 ? asm.call(0x2_1000 + 0x1040 * number) : asm).add(ebx, number).ret(),
+          (asm) => void (number < 39 ? asm.call(0x2_1000 + 0x1040 * number) : asm).add(x86.ebx, number).ret(),
           0x2_0000 + 0x1040 * (number === 0 ? 0 : number),
         )
       pc.program((asm) => void asm.call(0x2_0000).call(0x2_0000).hlt(), MAIN)

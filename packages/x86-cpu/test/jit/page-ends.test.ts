@@ -1,25 +1,5 @@
 /** Operands at the end of a page, in compiled code: each byte is in the page that it belongs to. */
-import {
-  al,
-  ax,
-  cr0,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  esi,
-  ptr,
-  qword,
-  rax,
-  rbx,
-  rdx,
-  rsi,
-  rsp,
-  word,
-  xmm0,
-  xmm1,
-  xmmword,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
@@ -35,28 +15,32 @@ const PAGE_FAULT = 14
 const CR0_WP = 0x1_0000
 
 const OPERANDS: Readonly<Record<string, (asm: Assembler) => void>> = {
-  'one byte': (asm) => asm.add(al, ptr(rsi)).mov(ptr(rsi), al),
-  'two bytes': (asm) => asm.add(ax, ptr(rsi)).mov(word(rsi), ax),
-  'four bytes': (asm) => asm.add(eax, ptr(rsi)).mov(dword(rsi), eax),
-  'eight bytes': (asm) => asm.add(rax, ptr(rsi)).mov(qword(rsi), rax),
-  'a read and write of two bytes': (asm) => asm.add(word(rsi), ax),
-  'a read and write of eight bytes': (asm) => asm.add(qword(rsi), rax),
-  '16 bytes': (asm) => asm.movups(xmm0, ptr(rsi)).paddq(xmm0, xmm1).movups(xmmword(rsi), xmm0),
-  'four bytes of SSE': (asm) => asm.movss(xmm0, dword(rsi)).movss(dword(rsi, { disp: -4 }), xmm0),
-  'eight bytes of SSE': (asm) => asm.movsd(xmm0, qword(rsi)).movsd(qword(rsi, { disp: -8 }), xmm0),
-  'a push and a pop': (asm) => asm.mov(rdx, rsp).mov(rsp, rsi).push(rax).pop(rax).mov(rsp, rdx),
+  'one byte': (asm) => asm.add(x86.al, x86.ptr(x86.rsi)).mov(x86.ptr(x86.rsi), x86.al),
+  'two bytes': (asm) => asm.add(x86.ax, x86.ptr(x86.rsi)).mov(x86.word(x86.rsi), x86.ax),
+  'four bytes': (asm) => asm.add(x86.eax, x86.ptr(x86.rsi)).mov(x86.dword(x86.rsi), x86.eax),
+  'eight bytes': (asm) => asm.add(x86.rax, x86.ptr(x86.rsi)).mov(x86.qword(x86.rsi), x86.rax),
+  'a read and write of two bytes': (asm) => asm.add(x86.word(x86.rsi), x86.ax),
+  'a read and write of eight bytes': (asm) => asm.add(x86.qword(x86.rsi), x86.rax),
+  '16 bytes': (asm) =>
+    asm.movups(x86.xmm0, x86.ptr(x86.rsi)).paddq(x86.xmm0, x86.xmm1).movups(x86.xmmword(x86.rsi), x86.xmm0),
+  'four bytes of SSE': (asm) =>
+    asm.movss(x86.xmm0, x86.dword(x86.rsi)).movss(x86.dword(x86.rsi, { disp: -4 }), x86.xmm0),
+  'eight bytes of SSE': (asm) =>
+    asm.movsd(x86.xmm0, x86.qword(x86.rsi)).movsd(x86.qword(x86.rsi, { disp: -8 }), x86.xmm0),
+  'a push and a pop': (asm) =>
+    asm.mov(x86.rdx, x86.rsp).mov(x86.rsp, x86.rsi).push(x86.rax).pop(x86.rax).mov(x86.rsp, x86.rdx),
 }
 
 function loop(asm: Assembler, operand: (asm: Assembler) => void): void {
   const again = asm.label('again')
   asm
-    .mov(eax, 0x1234_5679)
-    .mov(ecx, 60)
-    .mov(esi, END - 40)
-    .mov(ebx, 1)
+    .mov(x86.eax, 0x1234_5679)
+    .mov(x86.ecx, 60)
+    .mov(x86.esi, END - 40)
+    .mov(x86.ebx, 1)
     .bind(again)
   operand(asm)
-  asm.imul(rax, rax, 0x1357).add(rsi, 1).dec(ecx).jne(again).hlt()
+  asm.imul(x86.rax, x86.rax, 0x1357).add(x86.rsi, 1).dec(x86.ecx).jne(again).hlt()
 }
 
 describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
@@ -87,9 +71,9 @@ describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
         // The handler maps it.
         handler(pc, PAGE_FAULT, (asm) =>
           asm
-            .mov(qword(PAGE_TABLE + 8 * (END >>> 12)), END | 7)
-            .add(qword(0x9100), rsi)
-            .add(rsp, 8)
+            .mov(x86.qword(PAGE_TABLE + 8 * (END >>> 12)), END | 7)
+            .add(x86.qword(0x9100), x86.rsi)
+            .add(x86.rsp, 8)
             .iretq(),
         )
       },
@@ -100,25 +84,31 @@ describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
 
 describe('a page that may be read and not be written', () => {
   test.each([
-    ['after a read of the same place', (asm: Assembler) => asm.mov(dword(rsi), eax)],
-    ['by an instruction that reads it too', (asm: Assembler) => asm.add(dword(rsi), eax)],
+    ['after a read of the same place', (asm: Assembler) => asm.mov(x86.dword(x86.rsi), x86.eax)],
+    ['by an instruction that reads it too', (asm: Assembler) => asm.add(x86.dword(x86.rsi), x86.eax)],
   ])('faults each time that it is written, %s', (_, write) => {
     const ROUNDS = 60
     const [plain] = runBothWays({
       code: (asm) => {
         const [again, reading] = [asm.label('again'), asm.label('reading')]
         // Write protection holds for the supervisor too.
-        asm.mov(rax, cr0).or(eax, CR0_WP).mov(cr0, rax).mov(ecx, ROUNDS).mov(esi, END).bind(again)
-        asm.mov(eax, ptr(rsi)).test(ecx, 3).jne(reading)
+        asm
+          .mov(x86.rax, x86.cr0)
+          .or(x86.eax, CR0_WP)
+          .mov(x86.cr0, x86.rax)
+          .mov(x86.ecx, ROUNDS)
+          .mov(x86.esi, END)
+          .bind(again)
+        asm.mov(x86.eax, x86.ptr(x86.rsi)).test(x86.ecx, 3).jne(reading)
         write(asm)
-        asm.bind(reading).add(rsi, 8).add(rbx, rax).dec(ecx).jne(again).hlt()
+        asm.bind(reading).add(x86.rsi, 8).add(x86.rbx, x86.rax).dec(x86.ecx).jne(again).hlt()
       },
       prepare: (pc) => {
         pc.fill64(END, END + 0x1000, (at) => BigInt(at + 1) * 0x1_2345_6789n)
         pc.write64(PAGE_TABLE + 8 * (END >>> 12), BigInt(END | 5))
         // The handler counts, and goes on behind the write, which has two bytes.
         handler(pc, PAGE_FAULT, (asm) => {
-          asm.inc(qword(0x9100)).add(rsp, 8).add(qword(rsp), 2).iretq()
+          asm.inc(x86.qword(0x9100)).add(x86.rsp, 8).add(x86.qword(x86.rsp), 2).iretq()
         })
       },
     })

@@ -3,36 +3,7 @@
  * enters it, that makes one access after another and records how each ended and what it left in the tables.
  */
 import { activateLongMode } from '@retrap/x86-assembler/guest-code'
-import {
-  al,
-  Assembler,
-  ax,
-  byte,
-  cr0,
-  cr2,
-  cr3,
-  cr4,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  far,
-  fs,
-  fword,
-  type Label,
-  rax,
-  rbx,
-  rcx,
-  ss,
-  tbyte,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { exceptionEntries } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
@@ -145,89 +116,103 @@ export function slotOf(levels: Levels, level: number): number {
 export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array {
   const keys = cases[0]?.keys !== undefined
   const long = levels >= 4
-  const asm = new Assembler({ bits: 32, address: LOAD })
+  const asm = new x86.Assembler({ bits: 32, address: LOAD })
   const [entry, next, common, table, gdtr, idtr] = ['entry', 'next', 'common', 'table', 'gdtr', 'idtr'].map((name) =>
     asm.label(name),
-  ) as [Label, Label, Label, Label, Label, Label]
+  ) as [x86.Label, x86.Label, x86.Label, x86.Label, x86.Label, x86.Label]
   const cr4Base = long ? CR4_PAE | (levels === 5 ? CR4_LA57 : 0) : levels === 3 ? CR4_PAE : 0
 
   asm.dd(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000) >>> 0, LOAD, LOAD, 0, USER_CODE + 0x8000, entry)
   asm.bind(gdtr).dw(0x4f).dq(BigInt(GDT))
   asm.bind(idtr).dw(0xfff).dq(BigInt(IDT))
   asm.align(16).bind(entry)
-  asm.mov(al, 0xff).out(0x21, al).out(0xa1, al).lgdt(fword(gdtr))
+  asm.mov(x86.al, 0xff).out(0x21, x86.al).out(0xa1, x86.al).lgdt(x86.fword(gdtr))
   if (long) activateLongMode(asm, { tables: OWN, cr4: cr4Base })
-  else asm.mov(eax, cr4Base).mov(cr4, eax).mov(eax, OWN).mov(cr3, eax)
-  asm.mov(eax, CR0_BASE).mov(cr0, eax)
+  else asm.mov(x86.eax, cr4Base).mov(x86.cr4, x86.eax).mov(x86.eax, OWN).mov(x86.cr3, x86.eax)
+  asm.mov(x86.eax, CR0_BASE).mov(x86.cr0, x86.eax)
   const start = asm.label()
-  asm.jmpf(far(8, start))
+  asm.jmpf(x86.far(8, start))
   if (long) asm.bits(64)
-  asm.bind(start).mov(ebx, idtr)
-  if (long) asm.lidt(tbyte(rbx))
-  else asm.lidt(fword(ebx))
-  asm.mov(eax, 0x30).ltr(ax)
+  asm.bind(start).mov(x86.ebx, idtr)
+  if (long) asm.lidt(x86.tbyte(x86.rbx))
+  else asm.lidt(x86.fword(x86.ebx))
+  asm.mov(x86.eax, 0x30).ltr(x86.ax)
 
-  const setControl = (register: typeof cr0): unknown => (long ? asm.mov(register, rax) : asm.mov(register, eax))
+  const setControl = (register: typeof x86.cr0): unknown =>
+    long ? asm.mov(register, x86.rax) : asm.mov(register, x86.eax)
   asm.bind(next)
-  asm.mov(eax, 0x10).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(esp, STACK)
-  asm.mov(eax, cr4Base)
-  setControl(cr4)
+  asm
+    .mov(x86.eax, 0x10)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.es, x86.ax)
+    .mov(x86.ss, x86.ax)
+    .mov(x86.fs, x86.ax)
+    .mov(x86.esp, STACK)
+  asm.mov(x86.eax, cr4Base)
+  setControl(x86.cr4)
   const go = asm.label()
-  asm.mov(esi, dword(V_CASE)).cmp(esi, dword(V_END)).jb(go)
-  asm.mov(esi, RECORDS).mov(ecx, dword(V_RECORD)).sub(ecx, esi).mov(edx, RESULT_PORT).cld().rep().outsb()
-  asm.mov(edx, EXIT_PORT).mov(al, 0x10).out(dx, al).cli().hlt().jmp(next)
-  asm.bind(go).add(dword(V_CASE), CASE_BYTES)
-  const c = (offset: number) => dword(esi, { disp: offset })
+  asm.mov(x86.esi, x86.dword(V_CASE)).cmp(x86.esi, x86.dword(V_END)).jb(go)
+  asm
+    .mov(x86.esi, RECORDS)
+    .mov(x86.ecx, x86.dword(V_RECORD))
+    .sub(x86.ecx, x86.esi)
+    .mov(x86.edx, RESULT_PORT)
+    .cld()
+    .rep()
+    .outsb()
+  asm.mov(x86.edx, EXIT_PORT).mov(x86.al, 0x10).out(x86.dx, x86.al).cli().hlt().jmp(next)
+  asm.bind(go).add(x86.dword(V_CASE), CASE_BYTES)
+  const c = (offset: number) => x86.dword(x86.esi, { disp: offset })
   for (let level = 1; level <= levels; level++) {
     const slot = slotOf(levels, level)
-    asm.mov(eax, c(C_ENTRIES + 8 * (level - 1))).mov(dword(slot), eax)
-    if (levels > 2) asm.mov(eax, c(C_ENTRIES + 8 * (level - 1) + 4)).mov(dword(slot + 4), eax)
+    asm.mov(x86.eax, c(C_ENTRIES + 8 * (level - 1))).mov(x86.dword(slot), x86.eax)
+    if (levels > 2) asm.mov(x86.eax, c(C_ENTRIES + 8 * (level - 1) + 4)).mov(x86.dword(slot + 4), x86.eax)
   }
-  asm.mov(ecx, 0xc000_0080).rdmsr().and(eax, ~0x800).or(eax, c(C_NXE)).wrmsr()
-  asm.xor(eax, eax)
-  setControl(cr2)
-  asm.mov(eax, OWN)
-  setControl(cr3)
-  asm.mov(eax, c(C_CR0)).or(eax, CR0_BASE)
-  setControl(cr0)
-  asm.mov(eax, LDT_SELECTOR).lldt(ax)
+  asm.mov(x86.ecx, 0xc000_0080).rdmsr().and(x86.eax, ~0x800).or(x86.eax, c(C_NXE)).wrmsr()
+  asm.xor(x86.eax, x86.eax)
+  setControl(x86.cr2)
+  asm.mov(x86.eax, OWN)
+  setControl(x86.cr3)
+  asm.mov(x86.eax, c(C_CR0)).or(x86.eax, CR0_BASE)
+  setControl(x86.cr0)
+  asm.mov(x86.eax, LDT_SELECTOR).lldt(x86.ax)
   if (keys) {
-    asm.mov(eax, cr4Base | CR4_PKE_PKS)
-    setControl(cr4)
-    asm.mov(eax, c(C_PKRU)).xor(ecx, ecx).xor(edx, edx).wrpkru()
-    asm.mov(eax, c(C_PKRS)).mov(ecx, IA32_PKRS).wrmsr()
+    asm.mov(x86.eax, cr4Base | CR4_PKE_PKS)
+    setControl(x86.cr4)
+    asm.mov(x86.eax, c(C_PKRU)).xor(x86.ecx, x86.ecx).xor(x86.edx, x86.edx).wrpkru()
+    asm.mov(x86.eax, c(C_PKRS)).mov(x86.ecx, IA32_PKRS).wrmsr()
   }
-  asm.mov(ebx, c(C_OPERATION)).mov(edx, c(C_CPL)).mov(edi, c(C_FLAGS))
-  asm.mov(eax, c(C_CR4)).or(eax, cr4Base)
-  setControl(cr4)
+  asm.mov(x86.ebx, c(C_OPERATION)).mov(x86.edx, c(C_CPL)).mov(x86.edi, c(C_FLAGS))
+  asm.mov(x86.eax, c(C_CR4)).or(x86.eax, cr4Base)
+  setControl(x86.cr4)
   const inner = asm.label()
-  asm.test(edx, edx).jz(inner)
+  asm.test(x86.edx, x86.edx).jz(inner)
   // To CPL 3: the second half of the table of stubs.
-  asm.mov(eax, table.plus(4 * OPERATIONS.length)).mov(ebx, dword(eax, { index: ebx, scale: 4 }))
-  asm.mov(eax, 0x23).mov(ds, ax).mov(es, ax)
+  asm.mov(x86.eax, table.plus(4 * OPERATIONS.length)).mov(x86.ebx, x86.dword(x86.eax, { index: x86.ebx, scale: 4 }))
+  asm.mov(x86.eax, 0x23).mov(x86.ds, x86.ax).mov(x86.es, x86.ax)
   if (long) {
-    asm.push(0x23).push(USER_STACK).mov(eax, edi).push(rax).push(0x1b).push(rbx).iretq()
+    asm.push(0x23).push(USER_STACK).mov(x86.eax, x86.edi).push(x86.rax).push(0x1b).push(x86.rbx).iretq()
   } else {
-    asm.push(0x23).push(USER_STACK).push(edi).push(0x1b).push(ebx).iretd()
+    asm.push(0x23).push(USER_STACK).push(x86.edi).push(0x1b).push(x86.ebx).iretd()
   }
   asm
     .bind(inner)
-    .mov(eax, table)
-    .mov(ebx, dword(eax, { index: ebx, scale: 4 }))
-  if (long) asm.mov(eax, edi).push(rax).popfq().jmp(rbx)
-  else asm.push(edi).popfd().jmp(ebx)
+    .mov(x86.eax, table)
+    .mov(x86.ebx, x86.dword(x86.eax, { index: x86.ebx, scale: 4 }))
+  if (long) asm.mov(x86.eax, x86.edi).push(x86.rax).popfq().jmp(x86.rbx)
+  else asm.push(x86.edi).popfd().jmp(x86.ebx)
 
   const linear = linearOf(levels)
-  const target = long ? byte(rcx) : byte(ecx)
+  const target = long ? x86.byte(x86.rcx) : x86.byte(x86.ecx)
   const places = OPERATIONS.map((operation) => [asm.label(operation), asm.label(`user ${operation}`)] as const)
   const stubs = (which: 0 | 1): void =>
     OPERATIONS.forEach((operation, i) => {
       asm.bind((places[i] as (typeof places)[number])[which])
-      if (long) asm.mov(rcx, linear)
-      else asm.mov(ecx, Number(linear))
+      if (long) asm.mov(x86.rcx, linear)
+      else asm.mov(x86.ecx, Number(linear))
       switch (operation) {
         case 'read':
-          asm.mov(al, target)
+          asm.mov(x86.al, target)
           break
         case 'write':
           asm.mov(target, 0xc3)
@@ -236,11 +221,11 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
           asm.or(target, 0)
           break
         case 'fetch':
-          if (long) asm.call(rcx)
-          else asm.call(ecx)
+          if (long) asm.call(x86.rcx)
+          else asm.call(x86.ecx)
           break
         case 'descriptor':
-          asm.mov(eax, 7).mov(fs, ax)
+          asm.mov(x86.eax, 7).mov(x86.fs, x86.ax)
           break
       }
       asm.int(END_VECTOR)
@@ -248,13 +233,14 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   stubs(0)
 
   const { handlers, end } = exceptionEntries(asm, common, END_VECTOR)
-  if (long) asm.pop(rbx).pop(rcx).mov(rax, cr2)
-  else asm.pop(ebx).pop(ecx).mov(eax, cr2)
-  const r = (offset: number) => dword(edi, { disp: offset })
-  asm.mov(edi, dword(V_RECORD)).add(dword(V_RECORD), RECORD_BYTES)
-  asm.mov(r(0), ebx).mov(r(4), ecx).mov(r(8), eax)
-  if (long) asm.shr(rax, 32).mov(r(12), eax)
-  for (let level = 1; level <= levels; level++) asm.mov(eax, dword(slotOf(levels, level))).mov(r(12 + 4 * level), eax)
+  if (long) asm.pop(x86.rbx).pop(x86.rcx).mov(x86.rax, x86.cr2)
+  else asm.pop(x86.ebx).pop(x86.ecx).mov(x86.eax, x86.cr2)
+  const r = (offset: number) => x86.dword(x86.edi, { disp: offset })
+  asm.mov(x86.edi, x86.dword(V_RECORD)).add(x86.dword(V_RECORD), RECORD_BYTES)
+  asm.mov(r(0), x86.ebx).mov(r(4), x86.ecx).mov(r(8), x86.eax)
+  if (long) asm.shr(x86.rax, 32).mov(r(12), x86.eax)
+  for (let level = 1; level <= levels; level++)
+    asm.mov(x86.eax, x86.dword(slotOf(levels, level))).mov(r(12 + 4 * level), x86.eax)
   asm.jmp(next)
 
   asm.align(4).bind(table)
@@ -300,7 +286,7 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
 }
 
 /** Supervisor pages for the first 2 MiB, user pages for the next. */
-function ownTables(asm: Assembler, levels: Levels): void {
+function ownTables(asm: x86.Assembler, levels: Levels): void {
   const at = (index: number): number => OWN + 0x1000 * index
   if (levels === 2) {
     asm.org(at(0)).dd(at(1) | 7)

@@ -1,38 +1,5 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import {
-  abs,
-  al,
-  ax,
-  bp,
-  byte,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  imm8,
-  qword,
-  r8,
-  r13,
-  r15,
-  rax,
-  rbx,
-  rdx,
-  rsp,
-  si,
-  sp,
-  word,
-  xmm0,
-  xmm1,
-  xmmword,
-  ss,
-  cr3,
-  Assembler,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import {
   DEVICE_LOGGED,
   DEVICE_PLAIN,
@@ -283,19 +250,19 @@ function handlers(pc: BareCpu): void {
     if (vector > 32 && vector !== IRQ) continue
     pc.program((asm) => {
       if (![1, 2, IRQ].includes(vector)) asm.hlt()
-      else if (pc.mode === 'long') asm.add(r13, qword(rsp)).rol(r13, 7).inc(r15).iretq()
+      else if (pc.mode === 'long') asm.add(x86.r13, x86.qword(x86.rsp)).rol(x86.r13, 7).inc(x86.r15).iretq()
       else if (pc.mode === 'protected')
         asm
-          .add(edi, dword(abs(RAM + 0xf00)))
-          .inc(edi)
+          .add(x86.edi, x86.dword(x86.abs(RAM + 0xf00)))
+          .inc(x86.edi)
           .iretd()
       else
         asm
-          .push(bp)
-          .mov(bp, sp)
-          .add(si, word(bp, { disp: 2 }))
-          .rol(si, 3)
-          .pop(bp)
+          .push(x86.bp)
+          .mov(x86.bp, x86.sp)
+          .add(x86.si, x86.word(x86.bp, { disp: 2 }))
+          .rol(x86.si, 3)
+          .pop(x86.bp)
           .iret()
     }, at)
     if (pc.mode === 'protected') {
@@ -305,66 +272,68 @@ function handlers(pc: BareCpu): void {
   }
 }
 
-type Draw = (asm: Assembler, rng: Rng, mode: Mode) => void
+type Draw = (asm: x86.Assembler, rng: Rng, mode: Mode) => void
 
 const offset = (rng: Rng): number => rng.pick([0, 1, 2, 4, 8, 0x10, 0xff8, 0xffe])
 const device = (rng: Rng): number => DEVICE + offset(rng)
 
 const ACCESSES: readonly Draw[] = [
-  (asm) => asm.in(al, imm8(0x40)),
-  (asm) => asm.in(eax, imm8(0x44)),
-  (asm) => asm.in(ax, dx),
-  (asm) => asm.out(imm8(0x40), al),
-  (asm) => asm.out(dx, eax),
-  (asm, rng) => asm.mov(eax, dword(device(rng))),
-  (asm, rng) => asm.mov(ebx, dword(device(rng))),
-  (asm, rng) => asm.mov(dword(device(rng)), ebx),
-  (asm, rng) => asm.mov(byte(device(rng)), al),
-  (asm, rng) => asm.mov(dword(device(rng)), 0x1234),
-  (asm, rng) => asm.movzx(eax, byte(device(rng))),
-  (asm, rng) => asm.movsx(ecx, word(device(rng))),
-  (asm, rng) => asm.add(eax, dword(device(rng))),
-  (asm, rng) => asm.cmp(dword(device(rng)), 5),
-  (asm, rng) => asm.test(byte(device(rng)), 3),
-  (asm, rng) => asm.adc(ebx, dword(device(rng))),
-  (asm, rng) => asm.inc(dword(device(rng))),
-  (asm, rng) => asm.xchg(dword(device(rng)), eax),
-  (asm, rng) => asm.cmovz(eax, dword(device(rng))),
-  (asm, rng) => asm.setz(byte(device(rng))),
-  (asm, rng) => asm.movbe(eax, dword(device(rng))),
-  (asm, rng) => asm.push(word(device(rng))),
-  (asm, rng) => asm.pop(word(device(rng))),
-  (asm, rng) => asm.movd(xmm0, dword(device(rng))),
-  (asm, rng) => asm.movq(xmm0, qword(device(rng))),
-  (asm, rng) => asm.movq(qword(device(rng)), xmm0),
-  (asm, rng) => asm.movups(xmm1, xmmword(device(rng))),
-  (asm, rng) => asm.movups(xmmword(device(rng)), xmm1),
-  (asm, rng) => asm.fnstcw(word(device(rng))),
-  (asm, rng) => asm.fld(dword(device(rng))),
-  (asm, rng) => asm.clflush(byte(device(rng))),
-  (asm, rng, mode) => (mode === 'long' ? asm.mov(rax, qword(abs(device(rng)))) : asm.mov(al, byte(device(rng)))),
-  (asm, rng, mode) => (mode === 'long' ? asm.mov(qword(abs(device(rng))), rbx) : asm.mov(word(device(rng)), ax)),
-  (asm, rng) => asm.mov(eax, dword(DEVICE - 2 + rng.below(2))),
-  (asm) => asm.mov(edi, DEVICE).mov(ecx, 3).rep().stosb(),
-  (asm) => asm.mov(esi, DEVICE).mov(edi, RAM).mov(ecx, 2).rep().movsb(),
-  (asm) => asm.mov(edi, DEVICE).insb(),
-  (asm) => asm.mov(esi, DEVICE).outsb(),
-  (asm, rng) => asm.mov(ebx, device(rng)).mov(eax, 1).xlatb(),
-  (asm, rng) => asm.mov(ebp, device(rng)).leave(),
+  (asm) => asm.in(x86.al, x86.imm8(0x40)),
+  (asm) => asm.in(x86.eax, x86.imm8(0x44)),
+  (asm) => asm.in(x86.ax, x86.dx),
+  (asm) => asm.out(x86.imm8(0x40), x86.al),
+  (asm) => asm.out(x86.dx, x86.eax),
+  (asm, rng) => asm.mov(x86.eax, x86.dword(device(rng))),
+  (asm, rng) => asm.mov(x86.ebx, x86.dword(device(rng))),
+  (asm, rng) => asm.mov(x86.dword(device(rng)), x86.ebx),
+  (asm, rng) => asm.mov(x86.byte(device(rng)), x86.al),
+  (asm, rng) => asm.mov(x86.dword(device(rng)), 0x1234),
+  (asm, rng) => asm.movzx(x86.eax, x86.byte(device(rng))),
+  (asm, rng) => asm.movsx(x86.ecx, x86.word(device(rng))),
+  (asm, rng) => asm.add(x86.eax, x86.dword(device(rng))),
+  (asm, rng) => asm.cmp(x86.dword(device(rng)), 5),
+  (asm, rng) => asm.test(x86.byte(device(rng)), 3),
+  (asm, rng) => asm.adc(x86.ebx, x86.dword(device(rng))),
+  (asm, rng) => asm.inc(x86.dword(device(rng))),
+  (asm, rng) => asm.xchg(x86.dword(device(rng)), x86.eax),
+  (asm, rng) => asm.cmovz(x86.eax, x86.dword(device(rng))),
+  (asm, rng) => asm.setz(x86.byte(device(rng))),
+  (asm, rng) => asm.movbe(x86.eax, x86.dword(device(rng))),
+  (asm, rng) => asm.push(x86.word(device(rng))),
+  (asm, rng) => asm.pop(x86.word(device(rng))),
+  (asm, rng) => asm.movd(x86.xmm0, x86.dword(device(rng))),
+  (asm, rng) => asm.movq(x86.xmm0, x86.qword(device(rng))),
+  (asm, rng) => asm.movq(x86.qword(device(rng)), x86.xmm0),
+  (asm, rng) => asm.movups(x86.xmm1, x86.xmmword(device(rng))),
+  (asm, rng) => asm.movups(x86.xmmword(device(rng)), x86.xmm1),
+  (asm, rng) => asm.fnstcw(x86.word(device(rng))),
+  (asm, rng) => asm.fld(x86.dword(device(rng))),
+  (asm, rng) => asm.clflush(x86.byte(device(rng))),
+  (asm, rng, mode) =>
+    mode === 'long' ? asm.mov(x86.rax, x86.qword(x86.abs(device(rng)))) : asm.mov(x86.al, x86.byte(device(rng))),
+  (asm, rng, mode) =>
+    mode === 'long' ? asm.mov(x86.qword(x86.abs(device(rng))), x86.rbx) : asm.mov(x86.word(device(rng)), x86.ax),
+  (asm, rng) => asm.mov(x86.eax, x86.dword(DEVICE - 2 + rng.below(2))),
+  (asm) => asm.mov(x86.edi, DEVICE).mov(x86.ecx, 3).rep().stosb(),
+  (asm) => asm.mov(x86.esi, DEVICE).mov(x86.edi, RAM).mov(x86.ecx, 2).rep().movsb(),
+  (asm) => asm.mov(x86.edi, DEVICE).insb(),
+  (asm) => asm.mov(x86.esi, DEVICE).outsb(),
+  (asm, rng) => asm.mov(x86.ebx, device(rng)).mov(x86.eax, 1).xlatb(),
+  (asm, rng) => asm.mov(x86.ebp, device(rng)).leave(),
 ]
 
 /** A store over the instruction after the next. */
 const overwriting: Draw = (asm) => {
   const there = asm.label()
-  asm.mov(byte(there), 0x43).nop().bind(there).nop()
+  asm.mov(x86.byte(there), 0x43).nop().bind(there).nop()
 }
 
 const OTHERS: readonly Draw[] = [
   (asm) => asm.nop(),
-  (asm) => asm.inc(ebx),
-  (asm) => asm.mov(dword(RAM + 8), eax),
-  (asm) => asm.add(dword(RAM + 8), ebx),
-  (asm) => asm.mov(ecx, dword(RAM + 8)),
+  (asm) => asm.inc(x86.ebx),
+  (asm) => asm.mov(x86.dword(RAM + 8), x86.eax),
+  (asm) => asm.add(x86.dword(RAM + 8), x86.ebx),
+  (asm) => asm.mov(x86.ecx, x86.dword(RAM + 8)),
   (asm) => asm.sti(),
   (asm) => asm.cli(),
   (asm) => asm.pushf(),
@@ -374,7 +343,7 @@ const OTHERS: readonly Draw[] = [
     if (mode === 'long') asm.popfq()
     else asm.popf()
   },
-  (asm, _rng, mode) => asm.mov(ecx, mode === 'real' ? 0 : 0x10).mov(ss, ecx),
+  (asm, _rng, mode) => asm.mov(x86.ecx, mode === 'real' ? 0 : 0x10).mov(x86.ss, x86.ecx),
   (asm) => {
     const next = asm.label()
     asm.jmp(next).bind(next)
@@ -382,13 +351,13 @@ const OTHERS: readonly Draw[] = [
   (asm, _rng, mode) => {
     const next = asm.label()
     asm.call(next).bind(next)
-    if (mode === 'long') asm.pop(rdx)
-    else if (mode === 'protected') asm.pop(edx)
-    else asm.pop(dx)
+    if (mode === 'long') asm.pop(x86.rdx)
+    else if (mode === 'protected') asm.pop(x86.edx)
+    else asm.pop(x86.dx)
   },
   (asm) => asm.pause(),
-  (asm, _rng, mode) => (mode === 'long' ? asm.mov(r8, cr3).mov(cr3, r8) : asm.nop()),
-  (asm, rng, mode) => (mode === 'long' ? asm.invlpg(byte(abs(device(rng)))) : asm.nop()),
+  (asm, _rng, mode) => (mode === 'long' ? asm.mov(x86.r8, x86.cr3).mov(x86.cr3, x86.r8) : asm.nop()),
+  (asm, rng, mode) => (mode === 'long' ? asm.invlpg(x86.byte(x86.abs(device(rng)))) : asm.nop()),
   (asm) => asm.int(IRQ),
   overwriting,
   (asm) => asm.push(2).popf(),
@@ -408,7 +377,7 @@ function drawCase(rng: Rng, mode: Mode): Case {
   const draws: Draw[] = []
   let last: Draw | undefined
   const count = 2 + rng.below(10)
-  const asm = new Assembler({ bits: mode === 'long' ? 64 : mode === 'protected' ? 32 : 16, address: start })
+  const asm = new x86.Assembler({ bits: mode === 'long' ? 64 : mode === 'protected' ? 32 : 16, address: start })
   for (let i = 0; i < count; i++) {
     // A device is often asked the same again.
     const again = rng.below(3) === 2

@@ -1,32 +1,5 @@
 /** Execution modes that a program goes to and comes from by gates, each with handlers that step over what faults. */
-import {
-  Assembler,
-  ax,
-  bp,
-  byte,
-  cr0,
-  cr3,
-  cr4,
-  ds,
-  dr7,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  es,
-  esp,
-  far,
-  fs,
-  fword,
-  gs,
-  qword,
-  rax,
-  rsi,
-  rsp,
-  sp,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Label } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { S_LSTAR, S_SFMASK, S_STAR, S_SYSENTER_EIP, S_SYSENTER_ESP } from '../../src/state/state-layout.ts'
@@ -181,7 +154,7 @@ let assembled: Code | undefined
 /** Gates and handlers. */
 function code(): Code {
   if (assembled !== undefined) return assembled
-  const asm = new Assembler({ address: GATES })
+  const asm = new x86.Assembler({ address: GATES })
   const labels = new Map<string, Label>()
   const label = (name: string): Label => {
     const known = labels.get(name) ?? asm.label(name)
@@ -224,48 +197,60 @@ function buildTables(pc: BareCpu): void {
   pc.write64(second + 8 * SECOND_CODE_PAGE, BigInt((OTHER_CODE_FRAME << 12) | all))
 }
 
-function emitGates(asm: Assembler, at: (name: string) => Label): void {
+function emitGates(asm: x86.Assembler, at: (name: string) => Label): void {
   const [toLong, longIdt, legacyIdt, realIdt] = [at('to long'), at('long IDT'), at('legacy IDT'), at('real IDT')]
   const setEfer = (lme: boolean): void => {
-    asm.mov(ecx, MSR_EFER | 0).rdmsr()
-    if (lme) asm.or(eax, EFER_LME)
-    else asm.and(eax, ~EFER_LME)
+    asm.mov(x86.ecx, MSR_EFER | 0).rdmsr()
+    if (lme) asm.or(x86.eax, EFER_LME)
+    else asm.and(x86.eax, ~EFER_LME)
     asm.wrmsr()
   }
   const flatData = (selector: number): void => {
-    asm.mov(eax, selector).mov(ds, eax).mov(es, eax).mov(ss, eax).mov(fs, eax).mov(gs, eax)
+    asm
+      .mov(x86.eax, selector)
+      .mov(x86.ds, x86.eax)
+      .mov(x86.es, x86.eax)
+      .mov(x86.ss, x86.eax)
+      .mov(x86.fs, x86.eax)
+      .mov(x86.gs, x86.eax)
   }
   // Up: to 64-bit code at level 0.
   asm.bits(64).bind(toLong)
   flatData(SELECTORS.data)
-  asm.mov(esp, STACK).mov(ebx, DATA_BASE).jmp(qword(WAY))
-  asm.bind(at('up long')).jmp(qword(WAY))
-  asm.bits(32).bind(at('up compatibility32')).jmpf(far(SELECTORS.code64, toLong))
-  asm.bits(16).bind(at('up compatibility16')).jmpf(far(SELECTORS.code64, toLong))
+  asm.mov(x86.esp, STACK).mov(x86.ebx, DATA_BASE).jmp(x86.qword(WAY))
+  asm.bind(at('up long')).jmp(x86.qword(WAY))
+  asm.bits(32).bind(at('up compatibility32')).jmpf(x86.far(SELECTORS.code64, toLong))
+  asm.bits(16).bind(at('up compatibility16')).jmpf(x86.far(SELECTORS.code64, toLong))
   asm.bits(64).bind(at('up user64')).bind(at('up user32')).int(UP)
   asm.bits(32).bind(at('up protected32'))
-  asm.cli().mov(eax, CR4_START).mov(cr4, eax).mov(eax, FIRST_ROOT).mov(cr3, eax)
+  asm.cli().mov(x86.eax, CR4_START).mov(x86.cr4, x86.eax).mov(x86.eax, FIRST_ROOT).mov(x86.cr3, x86.eax)
   setEfer(true)
-  asm.mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
-  asm.lidt(fword(longIdt)).jmpf(far(SELECTORS.code64, toLong))
+  asm.mov(x86.eax, x86.cr0).or(x86.eax, CR0_PG).mov(x86.cr0, x86.eax)
+  asm.lidt(x86.fword(longIdt)).jmpf(x86.far(SELECTORS.code64, toLong))
   // It leaves virtual-8086 mode through an interrupt gate.
   asm.bits(16).bind(at('up virtual8086')).int(UP)
   asm.bits(32).bind(at('from virtual-8086'))
   flatData(SELECTORS.data)
-  asm.mov(esp, STACK).jmp(at('up protected32'))
-  asm.bind(at('up pae32')).cli().mov(eax, cr0).and(eax, ~CR0_PG).mov(cr0, eax).jmp(at('up protected32'))
+  asm.mov(x86.esp, STACK).jmp(at('up protected32'))
+  asm
+    .bind(at('up pae32'))
+    .cli()
+    .mov(x86.eax, x86.cr0)
+    .and(x86.eax, ~CR0_PG)
+    .mov(x86.cr0, x86.eax)
+    .jmp(at('up protected32'))
   asm.bits(16).bind(at('up real'))
-  asm.cli().mov(eax, cr0).or(eax, CR0_PE).mov(cr0, eax)
+  asm.cli().mov(x86.eax, x86.cr0).or(x86.eax, CR0_PE).mov(x86.cr0, x86.eax)
   const fromReal = at('from real')
-  asm.jmpf(far(SELECTORS.code32, fromReal)).bits(32).bind(fromReal)
+  asm.jmpf(x86.far(SELECTORS.code32, fromReal)).bits(32).bind(fromReal)
   flatData(SELECTORS.data)
-  asm.mov(esp, STACK).lidt(fword(legacyIdt)).jmp(at('up protected32'))
+  asm.mov(x86.esp, STACK).lidt(x86.fword(legacyIdt)).jmp(at('up protected32'))
 
   // Down: from 64-bit code at level 0.
-  asm.bits(64).bind(at('down long')).jmp(qword(TARGET))
+  asm.bits(64).bind(at('down long')).jmp(x86.qword(TARGET))
   for (const world of ['compatibility32', 'compatibility16'] as const) {
-    asm.bind(at(`down ${world}`)).mov(rax, SELECTORS[world === 'compatibility32' ? 'code32' : 'code16'])
-    asm.push(rax).push(qword(TARGET)).operandSize(64).retf()
+    asm.bind(at(`down ${world}`)).mov(x86.rax, SELECTORS[world === 'compatibility32' ? 'code32' : 'code16'])
+    asm.push(x86.rax).push(x86.qword(TARGET)).operandSize(64).retf()
   }
   for (const [world, selector] of [
     ['user64', SELECTORS.userCode64],
@@ -276,40 +261,46 @@ function emitGates(asm: Assembler, at: (name: string) => Label): void {
       .push(SELECTORS.userData)
       .push(USER_STACK)
       .pushfq()
-    asm.mov(eax, SELECTORS.userData).mov(ds, eax).mov(es, eax)
-    asm.push(selector).push(qword(TARGET)).iretq()
+    asm.mov(x86.eax, SELECTORS.userData).mov(x86.ds, x86.eax).mov(x86.es, x86.eax)
+    asm.push(selector).push(x86.qword(TARGET)).iretq()
   }
   const [protectedWay, realWay] = [at('to protected'), at('to real')]
   const leaveLong = (to: Label): void => {
-    asm.cli().mov(rax, SELECTORS.code32).push(rax).mov(eax, to).push(rax).operandSize(64).retf()
-    asm.bits(32).bind(to).mov(eax, CR4_START).mov(cr4, eax)
-    asm.mov(eax, cr0).and(eax, ~CR0_PG).mov(cr0, eax)
+    asm.cli().mov(x86.rax, SELECTORS.code32).push(x86.rax).mov(x86.eax, to).push(x86.rax).operandSize(64).retf()
+    asm.bits(32).bind(to).mov(x86.eax, CR4_START).mov(x86.cr4, x86.eax)
+    asm.mov(x86.eax, x86.cr0).and(x86.eax, ~CR0_PG).mov(x86.cr0, x86.eax)
     setEfer(false)
   }
   asm.bind(at('down protected32'))
   leaveLong(protectedWay)
-  asm.lidt(fword(legacyIdt)).jmp(dword(TARGET))
+  asm.lidt(x86.fword(legacyIdt)).jmp(x86.dword(TARGET))
   const [paeWay, virtualWay] = [at('to PAE'), at('to virtual-8086')]
   asm.bits(64).bind(at('down pae32'))
   leaveLong(paeWay)
-  asm.mov(eax, PAE_ROOT).mov(cr3, eax).mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
-  asm.lidt(fword(legacyIdt)).jmp(dword(TARGET))
+  asm.mov(x86.eax, PAE_ROOT).mov(x86.cr3, x86.eax).mov(x86.eax, x86.cr0).or(x86.eax, CR0_PG).mov(x86.cr0, x86.eax)
+  asm.lidt(x86.fword(legacyIdt)).jmp(x86.dword(TARGET))
   asm.bits(64).bind(at('down virtual8086'))
   leaveLong(virtualWay)
-  asm.lidt(fword(legacyIdt)).mov(esp, STACK).mov(ebx, LOW_DATA_BASE)
+  asm.lidt(x86.fword(legacyIdt)).mov(x86.esp, STACK).mov(x86.ebx, LOW_DATA_BASE)
   // GS, FS, DS, ES, SS:ESP, EFLAGS with VM and IOPL 3, CS:EIP.
   for (let i = 0; i < 5; i++) asm.push(0)
-  asm.push(LOW_STACK).push(0x2_3002).push(0).push(dword(TARGET)).iret()
+  asm.push(LOW_STACK).push(0x2_3002).push(0).push(x86.dword(TARGET)).iret()
   asm.bits(64).bind(at('down real'))
   leaveLong(realWay)
   const [segments, real] = [at('16-bit segments'), at('real mode')]
-  asm.jmpf(far(SELECTORS.code16, segments)).bits(16).bind(segments)
+  asm.jmpf(x86.far(SELECTORS.code16, segments)).bits(16).bind(segments)
   flatData(SELECTORS.data16)
-  asm.mov(eax, cr0).and(eax, ~CR0_PE).mov(cr0, eax).jmpf(far(0, real)).bind(real)
-  asm.xor(ax, ax).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(esp, LOW_STACK).mov(ebx, LOW_DATA_BASE)
-  asm.lidt(fword(realIdt)).jmp(word(TARGET))
+  asm.mov(x86.eax, x86.cr0).and(x86.eax, ~CR0_PE).mov(x86.cr0, x86.eax).jmpf(x86.far(0, real)).bind(real)
+  asm
+    .xor(x86.ax, x86.ax)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.es, x86.ax)
+    .mov(x86.ss, x86.ax)
+    .mov(x86.esp, LOW_STACK)
+    .mov(x86.ebx, LOW_DATA_BASE)
+  asm.lidt(x86.fword(realIdt)).jmp(x86.word(TARGET))
   // The same bytes in 64-bit and in 32-bit code.
-  asm.bits(64).bind(at('fast call')).jmp(rsi)
+  asm.bits(64).bind(at('fast call')).jmp(x86.rsi)
   asm.align(8).bind(longIdt).dw(0xfff).dq(IDT)
   asm
     .bind(legacyIdt)
@@ -318,39 +309,39 @@ function emitGates(asm: Assembler, at: (name: string) => Label): void {
   asm.bind(realIdt).dw(0x3ff).dd(0)
 }
 
-function emitHandlers(asm: Assembler, label: (name: string) => Label): void {
+function emitHandlers(asm: x86.Assembler, label: (name: string) => Label): void {
   for (let vector = 0; vector < VECTORS; vector++) {
     const hasError = WITH_ERROR.has(vector)
     asm.bits(64).bind(label(`long ${vector}`))
-    if (hasError) asm.add(rsp, 8)
-    if (isFault(vector)) asm.inc(qword(rsp))
+    if (hasError) asm.add(x86.rsp, 8)
+    if (isFault(vector)) asm.inc(x86.qword(x86.rsp))
     // RFLAGS.TF is cleared, and RF lets the instruction at a breakpoint run.
-    if (vector === 1) asm.and(byte(rsp, { disp: 17 }), 0xfe).or(byte(rsp, { disp: 18 }), 1)
+    if (vector === 1) asm.and(x86.byte(x86.rsp, { disp: 17 }), 0xfe).or(x86.byte(x86.rsp, { disp: 18 }), 1)
     if (vector === UP) {
-      asm.mov(qword(rsp), label('to long')).mov(qword(rsp, { disp: 8 }), SELECTORS.code64)
-      asm.mov(qword(rsp, { disp: 24 }), STACK).mov(qword(rsp, { disp: 32 }), SELECTORS.data)
+      asm.mov(x86.qword(x86.rsp), label('to long')).mov(x86.qword(x86.rsp, { disp: 8 }), SELECTORS.code64)
+      asm.mov(x86.qword(x86.rsp, { disp: 24 }), STACK).mov(x86.qword(x86.rsp, { disp: 32 }), SELECTORS.data)
     }
     asm.iretq()
     asm.bits(32).bind(label(`legacy ${vector}`))
-    if (hasError) asm.add(esp, 4)
-    if (isFault(vector)) asm.inc(dword(esp))
-    if (vector === 1) asm.and(byte(esp, { disp: 9 }), 0xfe).or(byte(esp, { disp: 10 }), 1)
+    if (hasError) asm.add(x86.esp, 4)
+    if (isFault(vector)) asm.inc(x86.dword(x86.esp))
+    if (vector === 1) asm.and(x86.byte(x86.esp, { disp: 9 }), 0xfe).or(x86.byte(x86.esp, { disp: 10 }), 1)
     if (vector === UP) asm.jmp(label('from virtual-8086'))
     asm.iret()
     asm
       .bits(16)
       .bind(label(`real ${vector}`))
-      .push(bp)
-      .mov(bp, sp)
-    if (isFault(vector)) asm.inc(word(bp, { disp: 2 }))
+      .push(x86.bp)
+      .mov(x86.bp, x86.sp)
+    if (isFault(vector)) asm.inc(x86.word(x86.bp, { disp: 2 }))
     // IRET gives no RF here: the breakpoint goes.
     if (vector === 1)
       asm
-        .and(byte(bp, { disp: 7 }), 0xfe)
-        .push(eax)
-        .mov(eax, 0x400)
-        .mov(dr7, eax)
-        .pop(eax)
-    asm.pop(bp).iret()
+        .and(x86.byte(x86.bp, { disp: 7 }), 0xfe)
+        .push(x86.eax)
+        .mov(x86.eax, 0x400)
+        .mov(x86.dr7, x86.eax)
+        .pop(x86.eax)
+    asm.pop(x86.bp).iret()
   }
 }

@@ -1,28 +1,5 @@
 import { activateLongMode } from '@retrap/x86-assembler/guest-code'
-import {
-  al,
-  ax,
-  cr0,
-  cr3,
-  ds,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  es,
-  esp,
-  far,
-  fword,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rsp,
-  ss,
-  tbyte,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { S_CPL, S_CR0, S_EFER, S_MODE } from '../../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT, STACK, TSS } from '../support/bare-cpu.ts'
@@ -47,26 +24,26 @@ describe('a processor from reset', () => {
       const cm = asm.label('cm')
       const back = asm.label('back')
       const real = asm.label('real')
-      asm.operandSize(32).lgdt(fword(0x6000))
-      asm.mov(eax, cr0).or(al, 1).mov(cr0, eax)
-      asm.jmpf(far(0x08, pm))
+      asm.operandSize(32).lgdt(x86.fword(0x6000))
+      asm.mov(x86.eax, x86.cr0).or(x86.al, 1).mov(x86.cr0, x86.eax)
+      asm.jmpf(x86.far(0x08, pm))
       asm.bits(32).bind(pm)
-      asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax)
+      asm.mov(x86.ax, 0x10).mov(x86.ds, x86.ax).mov(x86.ss, x86.ax)
       activateLongMode(asm, { tables: 0x8000 })
-      asm.jmpf(far(0x18, lm))
+      asm.jmpf(x86.far(0x18, lm))
       asm.bits(64).bind(lm)
-      asm.mov(rax, 0x1234_5678_9abc_def0n).mov(qword(0xb000), rax)
-      asm.mov(dword(0xb010), cm).mov(word(0xb014), 0x08)
-      asm.jmpf(fword(0xb010))
+      asm.mov(x86.rax, 0x1234_5678_9abc_def0n).mov(x86.qword(0xb000), x86.rax)
+      asm.mov(x86.dword(0xb010), cm).mov(x86.word(0xb014), 0x08)
+      asm.jmpf(x86.fword(0xb010))
       asm.bits(32).bind(cm)
-      asm.mov(eax, 0x7fff_ffff).inc(eax).mov(dword(0xb008), eax)
-      asm.mov(eax, cr0).and(eax, 0x7fff_ffff).mov(cr0, eax)
-      asm.jmpf(far(0x20, back))
+      asm.mov(x86.eax, 0x7fff_ffff).inc(x86.eax).mov(x86.dword(0xb008), x86.eax)
+      asm.mov(x86.eax, x86.cr0).and(x86.eax, 0x7fff_ffff).mov(x86.cr0, x86.eax)
+      asm.jmpf(x86.far(0x20, back))
       asm.bits(16).bind(back)
-      asm.mov(eax, cr0).and(al, 0xfe).mov(cr0, eax)
-      asm.jmpf(far(0, real)).bind(real)
-      asm.mov(ax, 0x0b00).mov(es, ax)
-      asm.mov(word(0x1c, { segment: es }), 0x5555).hlt()
+      asm.mov(x86.eax, x86.cr0).and(x86.al, 0xfe).mov(x86.cr0, x86.eax)
+      asm.jmpf(x86.far(0, real)).bind(real)
+      asm.mov(x86.ax, 0x0b00).mov(x86.es, x86.ax)
+      asm.mov(x86.word(0x1c, { segment: x86.es }), 0x5555).hlt()
     })
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read64(0xb000)).toBe(0x1234_5678_9abc_def0n)
@@ -84,18 +61,18 @@ describe('levels', () => {
     pc.write64(GDT + 0x18, descriptor(0, 0xffff_ffff, 0xc0f3))
     pc.write64(GDT + 0x20, descriptor(0, 0xffff_ffff, 0xa0fb))
     // The kernel: SYSCALL adds 1 to RBX, INT 0x80 adds 16, #UD ends.
-    pc.program((asm) => asm.add(rbx, 1).sysretq(), 0x5000)
-    pc.program((asm) => asm.add(rbx, 16).iretq(), 0x5100)
-    pc.program((asm) => asm.mov(rcx, qword(rsp, { disp: 8 })).hlt(), 0x5200)
+    pc.program((asm) => asm.add(x86.rbx, 1).sysretq(), 0x5000)
+    pc.program((asm) => asm.add(x86.rbx, 16).iretq(), 0x5100)
+    pc.program((asm) => asm.mov(x86.rcx, x86.qword(x86.rsp, { disp: 8 })).hlt(), 0x5200)
     pc.vector(0x80, 0x5100)
     pc.load(IDT + 0x80 * 16 + 5, [0xee])
     pc.vector(6, 0x5200)
     const user = pc.program((asm) => {
-      asm.mov(ecx, 0xc000_0081).xor(eax, eax).mov(edx, 0x0010_0008).wrmsr()
-      asm.mov(ecx, 0xc000_0082).mov(eax, 0x5000).xor(edx, edx).wrmsr()
-      asm.mov(ecx, 0xc000_0084).mov(eax, 0x200).wrmsr()
-      asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 1).wrmsr()
-      asm.xor(ebx, ebx)
+      asm.mov(x86.ecx, 0xc000_0081).xor(x86.eax, x86.eax).mov(x86.edx, 0x0010_0008).wrmsr()
+      asm.mov(x86.ecx, 0xc000_0082).mov(x86.eax, 0x5000).xor(x86.edx, x86.edx).wrmsr()
+      asm.mov(x86.ecx, 0xc000_0084).mov(x86.eax, 0x200).wrmsr()
+      asm.mov(x86.ecx, 0xc000_0080).rdmsr().or(x86.eax, 1).wrmsr()
+      asm.xor(x86.ebx, x86.ebx)
       const start = asm.label('user')
       asm.push(0x1b).push(0x4_0000).push(0x202).push(0x23).push(start).iretq().bind(start)
       asm.syscall().syscall().int(0x80).syscall()
@@ -115,10 +92,10 @@ describe('levels', () => {
     const forbidden: [string, (asm: Parameters<Parameters<BareCpu['program']>[0]>[0]) => unknown, number][] = [
       ['HLT', (asm) => asm.hlt(), 13],
       ['CLI', (asm) => asm.cli(), 13],
-      ['MOV CR3', (asm) => asm.mov(rax, cr3), 13],
+      ['MOV CR3', (asm) => asm.mov(x86.rax, x86.cr3), 13],
       ['WRMSR', (asm) => asm.wrmsr(), 13],
-      ['IN', (asm) => asm.in(al, 0x60), 13],
-      ['LGDT', (asm) => asm.lgdt(tbyte(0x2000)), 13],
+      ['IN', (asm) => asm.in(x86.al, 0x60), 13],
+      ['LGDT', (asm) => asm.lgdt(x86.tbyte(0x2000)), 13],
       ['SWAPGS', (asm) => asm.swapgs(), 13],
       ['INT 0x20', (asm) => asm.int(0x20), 13],
       ['SYSRET without SCE', (asm) => asm.sysretq(), 6],
@@ -128,7 +105,7 @@ describe('levels', () => {
       const pc = new BareCpu()
       pc.write32(TSS + 0x64, 0x68_0000)
       for (const v of [6, 13]) {
-        pc.program((asm) => asm.mov(ebx, v).hlt(), 0x5000 + 0x100 * v)
+        pc.program((asm) => asm.mov(x86.ebx, v).hlt(), 0x5000 + 0x100 * v)
         pc.vector(v, 0x5000 + 0x100 * v)
       }
       pc.vector(0x20, 0x5000)
@@ -173,14 +150,14 @@ describe('32-bit protected mode', () => {
     for (const [i, selector] of [0x10, 0x08, 0x10, 0x10, 0x10, 0x10].entries())
       pc.write32(other + 0x48 + 4 * i, selector)
     pc.program((asm) => {
-      asm.inc(dword(0x9000)).mov(dword(0x9004), esp)
+      asm.inc(x86.dword(0x9000)).mov(x86.dword(0x9004), x86.esp)
       // The second time it goes on after its IRET.
-      asm.iretd().inc(dword(0x9008)).iretd()
+      asm.iretd().inc(x86.dword(0x9008)).iretd()
     }, 0x5000)
     pc.program((asm) => {
-      asm.mov(ax, 0x28).ltr(ax)
-      asm.mov(ebx, 0x1234_5678)
-      asm.callf(far(0x30, 0)).callf(far(0x30, 0))
+      asm.mov(x86.ax, 0x28).ltr(x86.ax)
+      asm.mov(x86.ebx, 0x1234_5678)
+      asm.callf(x86.far(0x30, 0)).callf(x86.far(0x30, 0))
       asm.hlt()
     })
     const passes = pc.cpu.counts.loggedPasses
@@ -201,14 +178,14 @@ describe('32-bit protected mode', () => {
     for (const [i, selector] of [0x10, 0x08, 0x10, 0x10, 0x10, 0x10].entries())
       pc.write32(other + 0x48 + 4 * i, selector)
     pc.write64(IDT + 8 * 8, gate(0x30, 0, 0x85))
-    pc.program((asm) => asm.pop(eax).mov(ebx, 0xdf).hlt(), 0x5000)
+    pc.program((asm) => asm.pop(x86.eax).mov(x86.ebx, 0xdf).hlt(), 0x5000)
     pc.write64(GDT + 0x38, descriptor(0, 0xfff, 0x0093))
     pc.load(0x2000, [0x3f, 0, 0, 0x60, 0x30, 0])
     pc.program((asm) => {
-      asm.lgdt(fword(0x2000)).mov(ax, 0x28).ltr(ax)
+      asm.lgdt(x86.fword(0x2000)).mov(x86.ax, 0x28).ltr(x86.ax)
       // Nothing can be pushed on this stack: #SS has no gate, so #DF.
-      asm.mov(ax, 0x38).mov(ss, ax).mov(esp, 0x2000)
-      asm.push(eax).hlt()
+      asm.mov(x86.ax, 0x38).mov(x86.ss, x86.ax).mov(x86.esp, 0x2000)
+      asm.push(x86.eax).hlt()
     })
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([0xdfn, 0n])
@@ -222,18 +199,18 @@ describe('32-bit protected mode', () => {
     pc.program((asm) => {
       const end = asm.label('end')
       // Data segments are null here; the stack's is flat.
-      const count = dword(0x9000, { segment: ss })
-      asm.add(esp, 4).inc(count).add(dword(esp), 1)
+      const count = x86.dword(0x9000, { segment: x86.ss })
+      asm.add(x86.esp, 4).inc(count).add(x86.dword(x86.esp), 1)
       asm.cmp(count, 3).jz(end).iretd()
       asm
         .bind(end)
-        .mov(ebx, dword(esp, { disp: 8 }))
+        .mov(x86.ebx, x86.dword(x86.esp, { disp: 8 }))
         .hlt()
     }, 0x5000)
     // INT 0x90, whose second byte is a NOP; CLI; HLT.
     pc.load(0x2_0010, [0x90, 0xcd, 0x90, 0xfa, 0x90, 0xf4])
     pc.program((asm) => {
-      asm.mov(ax, 0x28).ltr(ax)
+      asm.mov(x86.ax, 0x28).ltr(x86.ax)
       for (const selector of [0x2222, 0x2000, 0x2000, 0x2000]) asm.push(selector)
       asm.push(0x1800).push(0x100).push(0x2_0202).push(0x2000).push(0x10).iretd()
     })
@@ -251,15 +228,15 @@ describe('32-bit protected mode', () => {
     const pc = protectedMachine()
     pc.write64(GDT + 0x30, gate(8, 0x5000, 0xec, 1))
     // The gate's code reads its parameter.
-    pc.program((asm) => asm.mov(ebx, dword(esp, { disp: 8 })).retf(4), 0x5000)
+    pc.program((asm) => asm.mov(x86.ebx, x86.dword(x86.esp, { disp: 8 })).retf(4), 0x5000)
     idt(pc, 6, 0x5100)
-    pc.program((asm) => asm.mov(ecx, dword(esp, { disp: 12 })).hlt(), 0x5100)
+    pc.program((asm) => asm.mov(x86.ecx, x86.dword(x86.esp, { disp: 12 })).hlt(), 0x5100)
     pc.program((asm) => {
-      asm.mov(ax, 0x28).ltr(ax)
+      asm.mov(x86.ax, 0x28).ltr(x86.ax)
       const start = asm.label('user')
       asm.push(0x23).push(0x4_0000).push(0x1b).push(start).retf().bind(start)
-      asm.mov(ax, 0x23).mov(ds, ax)
-      asm.push(0x7777).callf(far(0x33, 0)).ud2()
+      asm.mov(x86.ax, 0x23).mov(x86.ds, x86.ax)
+      asm.push(0x7777).callf(x86.far(0x33, 0)).ud2()
     })
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.register('rcx')]).toEqual([0x7777n, 0x4_0000n])

@@ -1,62 +1,27 @@
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { activateLongMode } from '@retrap/x86-assembler/guest-code'
-import {
-  Assembler as X86Assembler,
-  al,
-  ax,
-  byte,
-  di,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  far,
-  fs,
-  fword,
-  gs,
-  qword,
-  r15,
-  r15d,
-  r8,
-  r8d,
-  rax,
-  rbx,
-  rcx,
-  rdi,
-  rsi,
-  rsp,
-  ss,
-  tbyte,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { EFER_SCE } from '../../../src/state/architecture.ts'
 import { descriptor } from '../bench.ts'
 import { exceptionEntries } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 /** R15 points to the variables. */
-const v = (offset: number) => dword(r15, { disp: offset })
-const FAR32 = fword(r15, { disp: at.V_FAR32 })
-const FAR64 = tbyte(r15, { disp: at.V_FAR64 })
+const v = (offset: number) => x86.dword(x86.r15, { disp: offset })
+const FAR32 = x86.fword(x86.r15, { disp: at.V_FAR32 })
+const FAR64 = x86.tbyte(x86.r15, { disp: at.V_FAR64 })
 
 function pushFar(asm: Assembler): Assembler {
   return asm
-    .mov(r8d, v(at.V_FAR64 + 8))
-    .push(r8)
-    .push(qword(r15, { disp: at.V_FAR64 }))
+    .mov(x86.r8d, v(at.V_FAR64 + 8))
+    .push(x86.r8)
+    .push(x86.qword(x86.r15, { disp: at.V_FAR64 }))
 }
 function pushStack(asm: Assembler): Assembler {
-  return asm.mov(r8d, v(at.V_STACK_SELECTOR)).push(r8).mov(r8d, 0x15_0000).push(r8)
+  return asm.mov(x86.r8d, v(at.V_STACK_SELECTOR)).push(x86.r8).mov(x86.r8d, 0x15_0000).push(x86.r8)
 }
 function pushFlags(asm: Assembler): Assembler {
-  return asm.mov(r8d, v(at.V_FLAGS)).push(r8)
+  return asm.mov(x86.r8d, v(at.V_FLAGS)).push(x86.r8)
 }
 /** A frame of 32-bit values: offset, selector, [flags,] stack pointer, stack selector. */
 function narrowFrame(asm: Assembler, withFlags: boolean): Assembler {
@@ -67,24 +32,24 @@ function narrowFrame(asm: Assembler, withFlags: boolean): Assembler {
     undefined,
     v(at.V_STACK_SELECTOR),
   ]
-  asm.lea(rsp, qword(rsp, { disp: -4 * values.length }))
+  asm.lea(x86.rsp, x86.qword(x86.rsp, { disp: -4 * values.length }))
   for (const [i, value] of values.entries()) {
-    if (value === undefined) asm.mov(r8d, 0x15_0000)
-    else asm.mov(r8d, value)
-    asm.mov(dword(rsp, { disp: 4 * i }), r8d)
+    if (value === undefined) asm.mov(x86.r8d, 0x15_0000)
+    else asm.mov(x86.r8d, value)
+    asm.mov(x86.dword(x86.rsp, { disp: 4 * i }), x86.r8d)
   }
   return asm
 }
 
 /** Operations of 64-bit mode. */
 const OPERATIONS: Readonly<Record<string, (asm: Assembler) => unknown>> = {
-  'mov ds': (asm) => asm.mov(ds, ax),
-  'mov es': (asm) => asm.mov(es, ax),
-  'mov fs': (asm) => asm.mov(fs, ax),
-  'mov ss': (asm) => asm.mov(ss, ax).nop(),
-  lgs: (asm) => asm.lgs(ecx, FAR32),
-  lss: (asm) => asm.lss(ecx, FAR32),
-  'pop fs': (asm) => asm.push(rax).pop(fs),
+  'mov ds': (asm) => asm.mov(x86.ds, x86.ax),
+  'mov es': (asm) => asm.mov(x86.es, x86.ax),
+  'mov fs': (asm) => asm.mov(x86.fs, x86.ax),
+  'mov ss': (asm) => asm.mov(x86.ss, x86.ax).nop(),
+  lgs: (asm) => asm.lgs(x86.ecx, FAR32),
+  lss: (asm) => asm.lss(x86.ecx, FAR32),
+  'pop fs': (asm) => asm.push(x86.rax).pop(x86.fs),
   'jmp far 32': (asm) => asm.jmpf(FAR32),
   'jmp far 64': (asm) => asm.jmpf(FAR64),
   'call far 32': (asm) => asm.callf(FAR32),
@@ -94,22 +59,22 @@ const OPERATIONS: Readonly<Record<string, (asm: Assembler) => unknown>> = {
   'retf 32': (asm) => narrowFrame(asm, false).operandSize(32).retf(),
   'iret 64': (asm) => pushFar(pushFlags(pushStack(asm))).iretq(),
   'iret 32': (asm) => narrowFrame(asm, true).iretd(),
-  'iret with nt': (asm) => pushFar(pushFlags(pushStack(pushFlags(asm).or(qword(rsp), 0x4000).popfq()))).iretq(),
+  'iret with nt': (asm) => pushFar(pushFlags(pushStack(pushFlags(asm).or(x86.qword(x86.rsp), 0x4000).popfq()))).iretq(),
   int: (asm) => asm.int(at.GATE_VECTOR),
   popfq: (asm) => pushFlags(asm).popfq(),
-  lar: (asm) => asm.lar(ecx, eax),
-  lsl: (asm) => asm.lsl(ecx, eax),
-  verr: (asm) => asm.verr(ax),
-  verw: (asm) => asm.verw(ax),
-  lldt: (asm) => asm.lldt(ax),
-  ltr: (asm) => asm.ltr(ax),
+  lar: (asm) => asm.lar(x86.ecx, x86.eax),
+  lsl: (asm) => asm.lsl(x86.ecx, x86.eax),
+  verr: (asm) => asm.verr(x86.ax),
+  verw: (asm) => asm.verw(x86.ax),
+  lldt: (asm) => asm.lldt(x86.ax),
+  ltr: (asm) => asm.ltr(x86.ax),
 }
 
 export const operations64: readonly string[] = Object.keys(OPERATIONS)
 
 /** The image, without its cases. */
 export function image64(count: number): Uint8Array {
-  const asm = new X86Assembler({ bits: 32, address: at.LOAD })
+  const asm = new x86.Assembler({ bits: 32, address: at.LOAD })
   const [entry, next, common, table] = ['entry', 'next', 'common', 'table'].map((name) => asm.label(name)) as [
     Label,
     Label,
@@ -122,37 +87,44 @@ export function image64(count: number): Uint8Array {
   asm.bind(gdtr).dw(0x7f).dq(BigInt(at.GDT))
   asm.bind(idtr).dw(0xfff).dq(BigInt(at.IDT))
   asm.align(16).bind(entry)
-  asm.mov(al, 0xff).out(0x21, al).out(0xa1, al).lgdt(fword(gdtr))
+  asm.mov(x86.al, 0xff).out(0x21, x86.al).out(0xa1, x86.al).lgdt(x86.fword(gdtr))
   activateLongMode(asm, { tables: at.TABLES, efer: EFER_SCE })
   const long = asm.label()
-  asm.jmpf(far(8, long)).bits(64).bind(long)
-  asm.mov(ebx, idtr).lidt(tbyte(rbx)).mov(ebx, gdtr).lgdt(tbyte(rbx))
+  asm.jmpf(x86.far(8, long)).bits(64).bind(long)
+  asm.mov(x86.ebx, idtr).lidt(x86.tbyte(x86.rbx)).mov(x86.ebx, gdtr).lgdt(x86.tbyte(x86.rbx))
 
   asm.bind(next)
-  asm.mov(eax, 0x10).mov(ds, ax).mov(es, ax).mov(fs, ax).mov(gs, ax).mov(ss, ax).mov(esp, 0x13_0000)
-  asm.push(2).popfq()
-  asm.mov(r15d, at.VARIABLES)
-  asm.mov(ebx, at.LANDING & 0xffff).mov(word(rbx), 0x50cd)
   asm
-    .mov(ebx, at.GDT)
-    .mov(byte(rbx, { disp: 0x35 }), 0x89)
-    .mov(ax, 0x30)
-    .ltr(ax)
-  asm.xor(eax, eax).lldt(ax)
+    .mov(x86.eax, 0x10)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.es, x86.ax)
+    .mov(x86.fs, x86.ax)
+    .mov(x86.gs, x86.ax)
+    .mov(x86.ss, x86.ax)
+    .mov(x86.esp, 0x13_0000)
+  asm.push(2).popfq()
+  asm.mov(x86.r15d, at.VARIABLES)
+  asm.mov(x86.ebx, at.LANDING & 0xffff).mov(x86.word(x86.rbx), 0x50cd)
+  asm
+    .mov(x86.ebx, at.GDT)
+    .mov(x86.byte(x86.rbx, { disp: 0x35 }), 0x89)
+    .mov(x86.ax, 0x30)
+    .ltr(x86.ax)
+  asm.xor(x86.eax, x86.eax).lldt(x86.ax)
   setUpCase(asm, next)
   asm
-    .mov(eax, dword(rsi))
-    .mov(ebx, table)
-    .mov(ebx, dword(rbx, { index: rax, scale: 4 }))
+    .mov(x86.eax, x86.dword(x86.rsi))
+    .mov(x86.ebx, table)
+    .mov(x86.ebx, x86.dword(x86.rbx, { index: x86.rax, scale: 4 }))
   asm
-    .mov(edx, dword(rsi, { disp: at.C_CPL }))
-    .mov(eax, dword(rsi, { disp: at.C_SELECTOR }))
-    .mov(ecx, 0x1234_5678)
+    .mov(x86.edx, x86.dword(x86.rsi, { disp: at.C_CPL }))
+    .mov(x86.eax, x86.dword(x86.rsi, { disp: at.C_SELECTOR }))
+    .mov(x86.ecx, 0x1234_5678)
   const inner = asm.label()
-  asm.test(edx, edx).jz(inner)
-  asm.mov(edi, 0x23).mov(ds, di).mov(es, di)
-  asm.push(0x23).push(0x14_0000).push(2).push(0x2b).push(rbx).iretq()
-  asm.bind(inner).push(2).popfq().jmp(rbx)
+  asm.test(x86.edx, x86.edx).jz(inner)
+  asm.mov(x86.edi, 0x23).mov(x86.ds, x86.di).mov(x86.es, x86.di)
+  asm.push(0x23).push(0x14_0000).push(2).push(0x2b).push(x86.rbx).iretq()
+  asm.bind(inner).push(2).popfq().jmp(x86.rbx)
 
   const places = operations64.map((name) => {
     const place = asm.here()
@@ -198,45 +170,52 @@ export function image64(count: number): Uint8Array {
 
 function setUpCase(asm: Assembler, next: Label): void {
   const go = asm.label()
-  const c = (offset: number) => dword(rsi, { disp: offset })
-  asm.mov(esi, v(at.V_CASE)).cmp(esi, v(at.V_END)).jb(go)
-  asm.mov(esi, at.RECORDS).mov(ecx, v(at.V_RECORD)).sub(ecx, esi).mov(edx, at.RESULT_PORT).cld().rep().outsb()
-  asm.mov(edx, at.EXIT_PORT).mov(al, 0x10).out(dx, al).cli().hlt().jmp(next)
+  const c = (offset: number) => x86.dword(x86.rsi, { disp: offset })
+  asm.mov(x86.esi, v(at.V_CASE)).cmp(x86.esi, v(at.V_END)).jb(go)
+  asm
+    .mov(x86.esi, at.RECORDS)
+    .mov(x86.ecx, v(at.V_RECORD))
+    .sub(x86.ecx, x86.esi)
+    .mov(x86.edx, at.RESULT_PORT)
+    .cld()
+    .rep()
+    .outsb()
+  asm.mov(x86.edx, at.EXIT_PORT).mov(x86.al, 0x10).out(x86.dx, x86.al).cli().hlt().jmp(next)
   asm.bind(go).add(v(at.V_CASE), at.CASE_BYTES).cld()
   asm
-    .mov(rbx, rsi)
-    .add(esi, at.C_SLOTS)
-    .mov(edi, at.GDT + at.SLOT_SELECTOR)
-    .mov(ecx, 8)
+    .mov(x86.rbx, x86.rsi)
+    .add(x86.esi, at.C_SLOTS)
+    .mov(x86.edi, at.GDT + at.SLOT_SELECTOR)
+    .mov(x86.ecx, 8)
     .rep()
     .movsd()
   asm
-    .mov(edi, at.IDT + at.GATE_VECTOR * 16)
+    .mov(x86.edi, at.IDT + at.GATE_VECTOR * 16)
     .movsd()
     .movsd()
-    .mov(rsi, rbx)
+    .mov(x86.rsi, x86.rbx)
   asm
-    .mov(ebx, at.TSS)
-    .mov(eax, c(at.C_STACK0))
-    .mov(dword(rbx, { disp: 4 }), eax)
+    .mov(x86.ebx, at.TSS)
+    .mov(x86.eax, c(at.C_STACK0))
+    .mov(x86.dword(x86.rbx, { disp: 4 }), x86.eax)
   asm
-    .mov(eax, c(at.C_OFFSET))
-    .mov(v(at.V_FAR32), eax)
-    .mov(v(at.V_FAR64), eax)
+    .mov(x86.eax, c(at.C_OFFSET))
+    .mov(v(at.V_FAR32), x86.eax)
+    .mov(v(at.V_FAR64), x86.eax)
     .mov(v(at.V_FAR64 + 4), 0)
   asm
-    .mov(eax, c(at.C_SELECTOR))
-    .mov(v(at.V_FAR32 + 4), eax)
-    .mov(v(at.V_FAR64 + 8), eax)
-  asm.mov(eax, c(at.C_STACK_SELECTOR)).mov(v(at.V_STACK_SELECTOR), eax)
-  asm.mov(eax, c(at.C_FLAGS)).mov(v(at.V_FLAGS), eax)
+    .mov(x86.eax, c(at.C_SELECTOR))
+    .mov(v(at.V_FAR32 + 4), x86.eax)
+    .mov(v(at.V_FAR64 + 8), x86.eax)
+  asm.mov(x86.eax, c(at.C_STACK_SELECTOR)).mov(v(at.V_STACK_SELECTOR), x86.eax)
+  asm.mov(x86.eax, c(at.C_FLAGS)).mov(v(at.V_FLAGS), x86.eax)
 }
 
 function recordFrame(asm: Assembler): void {
-  asm.push(rax).push(rcx)
-  for (const segment of [ss, ds, es, fs, gs]) asm.mov(eax, segment).push(rax)
-  asm.mov(eax, 0x10).mov(ds, ax).mov(es, ax).mov(r15d, at.VARIABLES)
-  asm.mov(edi, v(at.V_RECORD)).add(v(at.V_RECORD), at.RECORD_BYTES)
+  asm.push(x86.rax).push(x86.rcx)
+  for (const segment of [x86.ss, x86.ds, x86.es, x86.fs, x86.gs]) asm.mov(x86.eax, segment).push(x86.rax)
+  asm.mov(x86.eax, 0x10).mov(x86.ds, x86.ax).mov(x86.es, x86.ax).mov(x86.r15d, at.VARIABLES)
+  asm.mov(x86.edi, v(at.V_RECORD)).add(v(at.V_RECORD), at.RECORD_BYTES)
   // From the top: GS FS ES DS SS RCX RAX, vector, error, RIP, CS, RFLAGS, RSP, SS.
   const slots = {
     vector: 7,
@@ -255,15 +234,15 @@ function recordFrame(asm: Assembler): void {
   }
   for (const [field, slot] of Object.entries(slots)) {
     const index = (at.RECORD_FIELDS as readonly string[]).indexOf(field)
-    asm.mov(eax, dword(rsp, { disp: 8 * slot })).mov(dword(rdi, { disp: 4 * index }), eax)
+    asm.mov(x86.eax, x86.dword(x86.rsp, { disp: 8 * slot })).mov(x86.dword(x86.rdi, { disp: 4 * index }), x86.eax)
   }
-  asm.mov(ebx, at.GDT + at.SLOT_SELECTOR)
+  asm.mov(x86.ebx, at.GDT + at.SLOT_SELECTOR)
   for (let i = 0; i < 4; i++) {
-    asm.mov(al, byte(rbx, { disp: 8 * i + 5 })).mov(byte(rdi, { disp: 52 + i }), al)
+    asm.mov(x86.al, x86.byte(x86.rbx, { disp: 8 * i + 5 })).mov(x86.byte(x86.rdi, { disp: 52 + i }), x86.al)
   }
   asm
-    .sldt(eax)
-    .mov(dword(rdi, { disp: 56 }), eax)
-    .str(eax)
-    .mov(dword(rdi, { disp: 60 }), eax)
+    .sldt(x86.eax)
+    .mov(x86.dword(x86.rdi, { disp: 56 }), x86.eax)
+    .str(x86.eax)
+    .mov(x86.dword(x86.rdi, { disp: 60 }), x86.eax)
 }
