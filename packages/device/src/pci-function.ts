@@ -18,7 +18,7 @@ export interface PciBarOptions extends RegionOptions {
   readonly prefetchable?: boolean
   /** Answers accesses. Either this or `memory` is needed. */
   readonly handler?: RangeHandler
-  /** Is shown where the guest puts the BAR, and moves with it. */
+  /** Memory that the guest sees at the BAR, and that moves with the BAR. */
   readonly memory?: OwnedMemory
 }
 

@@ -78,7 +78,7 @@ export interface I6300EsbState {
 export class I6300Esb implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
-  /** All that it does follows from the guest's accesses, and from time. */
+  /** The device depends on the guest's accesses and on time alone. */
   readonly deterministic = true
   readonly #options: I6300EsbOptions
   readonly #device: number

@@ -64,7 +64,7 @@ export interface PciTestDeviceState {
 export class PciTestDevice implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
-  /** All that it does follows from the guest's accesses. */
+  /** The device depends on the guest's accesses alone. */
   readonly deterministic = true
   readonly #device: number
   #test = -1

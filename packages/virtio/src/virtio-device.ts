@@ -30,7 +30,7 @@ export interface VirtioHost {
   hasFeature(bit: number): boolean
   /** Tells the driver that `config` has changed. */
   configChanged(): void
-  /** Has `notify` called again soon: it has left chains to be taken. */
+  /** Requests another call of `notify` soon, which has left chains to be taken. */
   lookAgain(): void
   /** Stops the device until the driver resets it: a mistake of the driver that no response can report. */
   needsReset(): void

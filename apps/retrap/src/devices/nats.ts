@@ -91,7 +91,7 @@ export async function openNats({
     })
   } catch (error) {
     if (error instanceof CliError) throw error
-    // The client looks for files of a TLS that it was told not to use.
+    // The client throws this for a server with TLS when it has no certificates.
     const needsTls = tls === null && error instanceof TypeError
     const message = needsTls ? 'it asks for TLS: give nats-ca=FILE' : (error as Error).message
     throw new CliError('ERR_INPUT', `no connection to NATS at ${host}:${port}: ${message}`)

@@ -178,7 +178,7 @@ export interface ProgressTerminal {
   write(data: string): unknown
 }
 
-/** Listings that are done by then need no line. */
+/** Time after which the line of progress first appears: shorter listings show none. */
 const FIRST_MILLISECONDS = 500
 const NEXT_MILLISECONDS = 200
 

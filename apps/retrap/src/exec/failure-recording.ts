@@ -7,7 +7,7 @@ import { loadInterpreters } from '../machine/interpreters.ts'
 import type { PcMachineOptions } from '../machine/machine-contract.ts'
 import type { SavedRun } from '../snapshots/snapshot-file.ts'
 
-/** Is written while a machine runs, beside its file, which appears when it is whole. */
+/** A recording that is written while a machine runs. Its file appears under its name when it is complete. */
 export class FailureRecording {
   readonly #path: string
   readonly #partial: string

@@ -25,7 +25,7 @@ export function keptPath(parts: readonly unknown[]): string {
 }
 
 /**
- * Has the file of a machine made, unless it is there, or another process makes it meanwhile.
+ * Makes the file of a machine, unless it exists or another process makes it meanwhile.
  *
  * @param make - writes the file, which is there when it is whole
  * @param waits - is called once where another process makes it

@@ -10,7 +10,7 @@ export interface ExecConfig {
   readonly workingDirectory: string
   /** Comes before the arguments of the command line. */
   readonly entrypoint: readonly string[]
-  /** Is run where the command line names no program. */
+  /** The program that is run where the command line names none. */
   readonly command: readonly string[]
   /** The name of the guest; `retrap` if absent. */
   readonly hostname?: string
@@ -20,7 +20,7 @@ export interface ExecConfig {
 
 /** The files that a program of `retrap exec` sees as `/`, below an overlay that takes what it writes. */
 export interface ExecRoot {
-  /** Is only read. */
+  /** The files, which are only read. */
   readonly share: Share
   /** How the root says that it is started. */
   readonly config: ExecConfig

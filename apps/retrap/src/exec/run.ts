@@ -37,7 +37,7 @@ export interface ExecRequest extends WantedProgram {
   readonly emptyFolders: readonly EmptyFolder[]
   readonly hasTerminal: boolean
   readonly timeoutMs: number
-  /** Is left where the program fails. */
+  /** The recording that stays where the program fails. */
   readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
   /** Says which retrap this is. */
   readonly version: string
@@ -138,7 +138,7 @@ function folders(
   return new ViewShare({ kind: 'directory', entries: new Map(entries) })
 }
 
-/** Has a machine of a kind in the cache. */
+/** Makes sure that a machine of a kind is in the cache. */
 async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecHost): Promise<void> {
   const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
   await keepMachine(

@@ -111,7 +111,7 @@ export class ToolMachine {
     this.disks = disks
     this.#agent = new AgentLink(agent)
     this.#pacing = new HostPacing(pc.domain)
-    // A recording has inputs of its own.
+    // A recorded machine gets its inputs by the recorder.
     if (recorded === undefined) pc.domain.takeInputs(this.#pacing)
     this.#background = new Background(async (signal) => void (await this.#run(signal)), admit)
     this.forwards = new Forwards(this.#background)

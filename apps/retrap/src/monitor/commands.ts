@@ -158,7 +158,7 @@ function only(form: string, given: readonly string[]): string {
 }
 
 /**
- * Does what the user types after Ctrl-A c. The commands are those of QEMU's monitor.
+ * Carries out a command that was typed after Ctrl-A c. The commands are those of QEMU's monitor.
  *
  * @returns the text for the user, in whole lines
  */

@@ -48,7 +48,7 @@ const text = (given: QmpArguments, key: string): string => {
   return value
 }
 
-/** Does a command of the monitor, whose failure is one here. */
+/** Carries out a command of the monitor. Its failure is an error of QMP. */
 async function monitor(line: string, site: QmpSite): Promise<object> {
   const told = await runCommand(line, site)
   const [, trouble] = /^retrap: (.*)\n$/s.exec(told) ?? []

@@ -27,7 +27,7 @@ interface TerminalListener {
   readonly power: () => void
   /** Ctrl-A s: the machine is to be saved. */
   readonly save: () => void
-  /** A line has been typed after Ctrl-A c; null: nothing. */
+  /** Called with the line that was typed after Ctrl-A c; null: the user has cancelled it. */
   readonly command: (line: string | null) => void
   /** The kernel has panicked, in a run that nobody watches. */
   readonly panicked: (reason: string) => void

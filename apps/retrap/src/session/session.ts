@@ -178,7 +178,7 @@ class Session {
     } else this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)
   }
 
-  /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
+  /** Carries out a command that was typed after Ctrl-A c. @param line - the command; null: the user has cancelled it */
   async #command(line: string | null): Promise<void> {
     if (this.#backEnds !== undefined)
       this.#terminal.answer(line === null ? '' : await this.#answer(line), line !== null)

@@ -116,7 +116,7 @@ export class PackStore implements CodeStore {
     return true
   }
 
-  /** All that is known here, and all that a file has which another process may have written. */
+  /** Merges the code that is known here with the code of the file, which another process may have written. */
   #merged(there: PackFile | undefined, now: number): PackedCode[] {
     const all = new Map<string, PackedCode>()
     if (there?.identity !== this.#pack?.identity)

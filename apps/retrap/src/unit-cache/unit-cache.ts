@@ -99,7 +99,7 @@ export class UnitCache implements CodeKeeper {
     return false
   }
 
-  /** Has all written in a while. */
+  /** Schedules a write of all new code. */
   #later(): void {
     if (this.#timer !== undefined) return
     this.#timer = setTimeout(() => this.#write(), WRITE_AFTER_MS)

@@ -68,7 +68,7 @@ export const SYSTEMS_LIST = 'systems/systems.json'
 const MEMORY_BYTES = 256 << 20
 /** Room on the disk for the visitor's own files. */
 const FREE_BYTES = 16 << 20
-/** For a visitor who looks at the disk. */
+/** A text on the disk for visitors who look at it. */
 const NOTE = `This disk is a file beside the page, and only the parts of it that are read come here.
 
     md5sum /mnt/vmlinuz

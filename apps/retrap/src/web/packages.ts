@@ -26,7 +26,7 @@ export interface ListedPackage {
   readonly name: string
   readonly version: string
   readonly architecture: string
-  /** For people: the parts that the site has, and their use. */
+  /** Text for people: the parts that the site has, and their use. */
   readonly purpose: string
   readonly files: readonly ListedFile[]
   /** Paths below the site. */

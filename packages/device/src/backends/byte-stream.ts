@@ -30,7 +30,7 @@ export interface SerialFormat {
   readonly stopBits: 1 | 1.5 | 2
 }
 
-/** Is notified of a byte stream; a device model implements it. */
+/** The user of a byte stream, who is notified by these calls: a device model. */
 export interface ByteStreamClient {
   /**
    * Takes bytes from the stream.

@@ -57,7 +57,7 @@ export interface DisplayText {
   readonly palette: Uint32Array
 }
 
-/** Is notified of a display; a graphics card's model implements it. */
+/** The user of a display, who is notified by these calls: a graphics card's model. */
 export interface DisplayClient {
   /** Reports the picture as a whole: somebody has begun to look. */
   refresh(): void

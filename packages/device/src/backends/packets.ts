@@ -1,4 +1,4 @@
-/** Is notified of a network; a device model implements it. */
+/** The user of a network, who is notified by these calls: a device model. */
 export interface PacketClient {
   /**
    * Takes a frame from the network, from destination address to the end of the payload (no checksum).

@@ -22,7 +22,7 @@ export interface BarRegion extends RegionOptions {
   readonly bytes: number
   /** Answers accesses. */
   readonly handler?: RangeHandler
-  /** Is shown there. */
+  /** Memory that the guest sees at the BAR. */
   readonly memory?: OwnedMemory
 }
 

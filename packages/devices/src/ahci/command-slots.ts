@@ -48,7 +48,7 @@ export interface CommandListParts {
   readonly registers: PortRegisters
   /** Whether the function may read and write memory: its bus master bit. */
   readonly mayMaster: () => boolean
-  /** Has the drive tell what it is, after a reset by software. */
+  /** Makes the drive send its signature after a reset by software. */
   readonly greet: () => void
 }
 
@@ -120,7 +120,7 @@ export class CommandSlots {
     return this.#alone === slot
   }
 
-  /** Has a queued command be executed by itself, when what was begun before it has ended. */
+  /** Sets a queued command aside: it is executed alone, when the commands before it have ended. */
   setAside(slot: number): void {
     this.#alone = slot
   }

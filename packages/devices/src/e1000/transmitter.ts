@@ -91,7 +91,7 @@ export class Transmitter {
   readonly written: DelayedCause
   readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES)
   readonly #view = new DataView(this.#descriptor.buffer)
-  /** For packets that are not cut, and for those that are. */
+  /** Offload contexts of packets that are sent whole, and of packets that are cut into segments. */
   #contexts: [OffloadContext, OffloadContext] = [NO_CONTEXT, NO_CONTEXT]
   #gathering: Gathering | null = null
   #bytes = new Uint8Array(2048)

@@ -57,7 +57,7 @@ export interface CfiFlashOptions {
   readonly gpa: number
   /** The content at power-on: whole blocks of 4096 bytes. */
   readonly contents: Uint8Array
-  /** Is given every change, in order; its first bytes are `contents`. Absent: changes last as long as the machine. */
+  /** Gets every change, in order; its first bytes are `contents`. Absent: changes last as long as the machine. */
   readonly medium?: BlockBackend | undefined
   /** Bytes of the data bus: 1 for one chip (default), 4 for two chips of 16 bits side by side, which take commands at once. */
   readonly busBytes?: 1 | 4

@@ -184,7 +184,7 @@ export class Nvme implements DeviceModel {
     })
   }
 
-  /** Is notified of no further changes of the medium. */
+  /** Removes the listener for changes of the medium. */
   removed(): void {
     this.#unwatch?.()
   }

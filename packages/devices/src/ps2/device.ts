@@ -2,7 +2,7 @@ import type { DeviceContext } from '@retrap/device'
 
 /** A keyboard or mouse at the end of the controller's cable. */
 export interface Ps2Device {
-  /** Is given its wires: timers of the machine, and who to tell that there are bytes. */
+  /** Connects the device: to timers of the machine, and to a listener for bytes that are ready. */
   connect(context: DeviceContext, bytesReady: () => void): void
   /** Takes a byte that the controller sends; −1: none is ready. */
   take(): number

@@ -180,7 +180,7 @@ export class UsbStorage implements UsbDevice {
     })
   }
 
-  /** Is notified of no further changes of the medium. */
+  /** Removes the listener for changes of the medium. */
   removed(): void {
     this.#unit.removed?.()
   }

@@ -301,7 +301,7 @@ export class Xhci implements DeviceModel {
     this.#armWrap()
   }
 
-  /** Does what there is to do, up to a bound. */
+  /** Processes commands and transfers that wait, up to a bound. */
   #pump(): void {
     if (this.#paused) this.#wasCalled = true
     if (this.#pumping || this.#paused || !this.#registers.isRunning || !this.#pci.mayMaster) return

@@ -226,7 +226,7 @@ export class RequestChain implements VirtioChain {
     if (!this.cancelled) this.owner.complete(this, Math.min(written, this.writable.length))
   }
 
-  /** Has an answer write what it writes. @returns bytes that count as written */
+  /** Lets an answer write its bytes. @returns bytes that count as written */
   writtenBy(answer: VirtioAnswer): number {
     const written = typeof answer === 'function' ? answer() : answer
     return Math.max(0, Math.min(written, this.writable.length))

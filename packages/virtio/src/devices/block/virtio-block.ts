@@ -101,12 +101,12 @@ export class VirtioBlock implements VirtioDevice {
     }))
   }
 
-  /** Is notified of no further changes. */
+  /** Removes the listener for changes of the medium. */
   removed(): void {
     this.#unwatch?.()
   }
 
-  /** Is notified of changes of the medium from now on. */
+  /** Listens for changes of the medium from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
     this.#unwatch = this.#medium.onChange(() => {

@@ -18,7 +18,7 @@ export interface ConsolePortState {
 export interface ConsolePortOwner {
   /** Receive and transmit queue, once there are some. */
   queues(): readonly VirtioQueue[]
-  /** Has `transmit` called again soon. */
+  /** Requests another call of `transmit` soon. */
   lookAgain(): void
   /** The host's end has been closed. */
   ended(): void

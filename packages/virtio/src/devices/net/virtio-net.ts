@@ -319,7 +319,7 @@ export class VirtioNet implements VirtioDevice {
   resume(): void {
     const before = this.config[STATUS]
     this.#showLink(this.#network.linkUp)
-    // The cable of another machine, or one that was pulled meanwhile.
+    // The link may differ: the network is another machine's now, or its cable was pulled meanwhile.
     if (this.config[STATUS] !== before) this.#host?.configChanged()
     this.#refilled()
   }

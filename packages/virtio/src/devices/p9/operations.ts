@@ -167,7 +167,7 @@ function* create(session: P9Connection, reader: MessageReader, writer: MessageWr
   }
 }
 
-/** Has an entry made in a directory, and tells what it is. */
+/** Makes an entry in a directory, and answers with its identity. */
 function* make(
   session: P9Connection,
   { number, name }: { readonly number: number; readonly name: string },

@@ -18,7 +18,7 @@ export function* soon<T>(value: Soon<T>): Steps<T> {
   return isLater(value) ? ((yield value) as T) : value
 }
 
-/** Does all of a work: at once, where nothing of it has to wait. */
+/** Runs steps to their end: at once, if none of them has to wait. */
 export function finish<T>(steps: Steps<T>): Soon<T> {
   const { done, value } = steps.next()
   return done === true ? value : goOn(steps, value)

@@ -127,13 +127,13 @@ export class VirtioScsi implements VirtioDevice {
     ]
   }
 
-  /** Is notified of changes of the media from now on. */
+  /** Listens for changes of the media from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
     for (const [target, unit] of this.#targets) this.#watch(target, unit)
   }
 
-  /** Is notified of no further changes. */
+  /** Removes the listeners for changes of the media. */
   removed(): void {
     for (const [target, unit] of this.#targets) {
       this.#unwatch(target)
@@ -233,7 +233,7 @@ export class VirtioScsi implements VirtioDevice {
     }
   }
 
-  /** Has the medium do a command. */
+  /** Carries out a command on the medium. */
   async #work(
     chain: VirtioChain,
     {

@@ -291,7 +291,7 @@ export class VirtioVsock implements VirtioDevice {
     return this.#strays.length >= MOST_STRAYS || transmit?.isEmpty !== false
   }
 
-  /** Has the guest told that its connections are no more: those of the saved machine are not among the host's. */
+  /** Tells the guest that its connections have ended: the host does not have those of the saved machine. */
   restore(): void {
     this.#owesEvent = true
   }

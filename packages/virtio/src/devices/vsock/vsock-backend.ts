@@ -10,7 +10,7 @@
  */
 export type VsockEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
 
-/** Is notified of a connection; the host's user of it implements it. */
+/** The host's user of a connection, who is notified by these calls. */
 export interface VsockClient {
   /** The guest has accepted. A connection that was accepted here is there from the start, and this is not called. */
   connected?(): void

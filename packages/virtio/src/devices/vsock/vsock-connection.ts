@@ -332,7 +332,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     client?.closed('reset')
   }
 
-  /** All was said; the ports are free with the host's RST. */
+  /** Ends a connection both of whose ends have finished: the host's RST frees the ports. */
   #finishByReset(): void {
     const client = this.#client
     this.#break()
