@@ -69,8 +69,8 @@ const BYE: Part = {
       const seen = link.ended === null ? 'the connection is open' : 'its program runs'
       report.fail(RULES.bye, { seen: `${seen} ${timeoutMs / 1000} s after bye`, expected: 'the end' })
     } else if (typeof end === 'object' && end.signal !== null)
-      report.fail(RULES.bye, { seen: `${end.text} at bye`, expected: 'an end by itself' })
-    else report.ok(RULES.bye, typeof end === 'object' ? end.text : '')
+      report.fail(RULES.bye, { seen: `it ${end.how} at bye`, expected: 'an end by itself' })
+    else report.ok(RULES.bye, typeof end === 'object' ? `it ${end.how}` : '')
   },
 }
 
@@ -190,7 +190,7 @@ async function opening(talk: Conversation, { report, link, timeoutMs }: Check): 
 async function endedAtOnce({ ended }: Link): Promise<string | null> {
   if (ended === null) return null
   const end = await Promise.race([ended, setTimeout(START_MS, null)])
-  return end === null ? null : end.text
+  return end === null ? null : `it ${end.how}`
 }
 
 const counted = ({ objects }: Conversation): string =>

@@ -146,7 +146,7 @@ export class Conversation {
   async #explain(why: string): Promise<void> {
     const ended = this.#lastLink?.ended ?? null
     const end = await Promise.race([ended, setTimeout(ended === null ? 0 : GRACE_MS, null)])
-    const seen = end === null ? why : end.text
+    const seen = end === null ? why : `it ${end.how}`
     this.over = seen
     const [rule, expected] =
       this.welcome === null

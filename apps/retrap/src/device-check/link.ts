@@ -1,7 +1,7 @@
 /** Connections of `retrap device-check` to the server that it checks. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createConnection } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { type ProgramEnd, ProgramGroup } from '@retrap/ioreq/host/node'
 import { linesTo, type ProgramAddress } from '../devices/device-programs.ts'
 
 /** One connection, and for `exec:` the program that was started for it. */
@@ -22,15 +22,6 @@ export interface Link {
   kill(): void
 }
 
-/** How a program has ended. */
-export interface ProgramEnd {
-  readonly text: string
-  /** The signal that ended the program. */
-  readonly signal: NodeJS.Signals | null
-}
-
-const DEVICE_FD = 3
-
 /** The parts of a link that are the stream's. */
 function overStream(stream: Duplex): Pick<Link, 'write' | 'onData' | 'end' | 'destroy' | 'closed'> {
   let why = 'it closed the connection'
@@ -50,45 +41,10 @@ function overStream(stream: Duplex): Pick<Link, 'write' | 'onData' | 'end' | 'de
 
 /** Starts a program. @param tell - takes lines of its output */
 function start(command: string, tell: (line: string) => void): Link {
-  const child = spawn(command, {
-    shell: true,
-    detached: process.platform !== 'win32',
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, RETRAP_DEVICE_FD: String(DEVICE_FD) },
-  })
-  const take = linesTo(tell)
-  for (const fd of [1, 2] as const) child.stdio[fd]?.on('data', (bytes: Uint8Array) => void take(bytes, fd))
-  const ended = new Promise<ProgramEnd>((resolve) => {
-    child.once('error', ({ message }) => resolve({ text: `it cannot be started: ${message}`, signal: null }))
-    child.once('exit', (code, signal) => resolve(endOf(code, signal)))
-  })
-  return { ...overStream(child.stdio[DEVICE_FD] as Duplex), ended, kill: () => killGroup(child) }
-}
-
-/** A shell that runs a program says its signal as 128 and more. */
-function endOf(code: number | null, signal: NodeJS.Signals | null): ProgramEnd {
-  const name = signal ?? SHELL_SIGNALS[code ?? 0] ?? null
-  return { signal: name, text: name === null ? `it ended with status ${code}` : `it was ended by ${name}` }
-}
-
-/** Exit statuses of a shell for a program that crashed. */
-const SHELL_SIGNALS: Readonly<Record<number, NodeJS.Signals>> = {
-  132: 'SIGILL',
-  134: 'SIGABRT',
-  135: 'SIGBUS',
-  136: 'SIGFPE',
-  137: 'SIGKILL',
-  139: 'SIGSEGV',
-  141: 'SIGPIPE',
-}
-
-function killGroup(child: ChildProcess): void {
-  try {
-    if (process.platform === 'win32' || child.pid === undefined) child.kill('SIGKILL')
-    else process.kill(-child.pid, 'SIGKILL')
-  } catch {
-    // The program has ended.
-  }
+  const group = new ProgramGroup(command, linesTo(tell))
+  const { ended, socket } = group
+  if (socket === null) throw new Error('this process may open no more files')
+  return { ...overStream(socket), ended, kill: () => group.signal('SIGKILL') }
 }
 
 /**

@@ -360,7 +360,7 @@ test.concurrent('a program is looked at as a server that listens', async () => {
 
 test.concurrent.each([
   ['ends at once', 'exec true', 'it ended with status 0'],
-  ['does not exist', 'exec /nowhere/model', 'it ended with status 127'],
+  ['does not exist', 'exec /nowhere/model', 'it cannot be started: the shell finds no such program'],
 ])('a program that %s is told of in one line', async (_, command, seen) => {
   const { failed, text } = await report({ address: { command } })
   expect(failed).toEqual([RULES.program.title])

@@ -109,7 +109,7 @@ async function endOf(link: Link, timeoutMs: number): Promise<string | undefined>
   if (link.ended === null) return undefined
   const ended = await Promise.race([link.ended, setTimeout(timeoutMs, late, { ref: false })])
   if (typeof ended === 'symbol') return `${String(closed)}, but its program runs after ${timeoutMs / 1000} s`
-  return ended.signal === null ? undefined : ended.text
+  return ended.signal === null ? undefined : `it ${ended.how}`
 }
 
 /** Whether a server still answers: nothing was wrong with the form of a frame. */

@@ -79,14 +79,14 @@ function runProgram(
   const group = new ProgramGroup(options.command, (bytes, fd) => options.onOutput?.(bytes, fd))
   const { ended, socket } = group
   const gone = (how: string): void => end.disconnected(new IoreqError('ERR_DEVICE', how))
-  if (socket === null) void ended.then(gone)
+  if (socket === null) void ended.then(({ how }) => gone(`its program ${how}`))
   else
     carry(end, socket, options, (why) => {
       // The status of the program says more.
       const timer = setTimeout(gone, ENDED_MS, why)
-      void ended.then((how) => {
+      void ended.then(({ how }) => {
         clearTimeout(timer)
-        gone(how)
+        gone(`its program ${how}`)
       })
     })
   return group

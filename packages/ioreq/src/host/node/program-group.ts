@@ -36,18 +36,26 @@ function read(from: Readable, take: (bytes: Uint8Array) => void | Promise<void>)
   })
 }
 
+/** How a program has ended. */
+export interface ProgramEnd {
+  /** For people, behind a subject: "ended with status 1". */
+  readonly how: string
+  /** The signal that ended the program. */
+  readonly signal: NodeJS.Signals | null
+}
+
 /** A program that a shell runs in a process group of its own, and all that it starts there. */
 export class ProgramGroup {
   /** This process's end of the socket; null: the program cannot be started. */
   readonly socket: Duplex | null
-  /** Settles when the program has ended, with how: "its program ended with status 1". */
-  readonly ended: Promise<string>
+  /** Settles when the program has ended. */
+  readonly ended: Promise<ProgramEnd>
   readonly #child: ChildProcess
   #timer: NodeJS.Timeout | undefined
 
   /** @param onOutput - see `DeviceProgramOptions` */
   constructor(command: string, onOutput: TakeOutput) {
-    const { promise, resolve } = Promise.withResolvers<string>()
+    const { promise, resolve } = Promise.withResolvers<ProgramEnd>()
     this.ended = promise
     const child = spawn(command, optionsOf())
     this.#child = child
@@ -58,22 +66,23 @@ export class ProgramGroup {
     if (stderr !== undefined) read(stderr as Readable, (bytes) => onOutput(bytes, 2))
     child.once('error', ({ message }) => {
       this.#over()
-      resolve(`its program cannot be started: ${message}`)
+      resolve({ how: `cannot be started: ${message}`, signal: null })
     })
     child.once('exit', (code, signal) => {
       this.#over()
       // A shell that waits for its program says the signal so.
-      const by = signal ?? Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0]
-      const how = by === undefined ? `ended with status ${code}` : `was ended by ${by}`
+      const said = Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0]
+      const by = signal ?? (said as NodeJS.Signals | undefined) ?? null
       const why = NOT_STARTED[code ?? 0]
-      const told = why === undefined ? `its program ${how}` : `its program cannot be started: ${why}`
+      const ended = by === null ? `ended with status ${code}` : `was ended by ${by}`
+      const how = why === undefined ? ended : `cannot be started: ${why}`
       const timer = setTimeout(() => {
         for (const part of [stdout, stderr, socket]) part?.destroy()
       }, LAST_WORDS_MS)
       // All that it has said has been read.
       child.once('close', () => {
         clearTimeout(timer)
-        resolve(told)
+        resolve({ how, signal: by })
       })
     })
     if (child.pid === undefined) return
