@@ -1,74 +1,27 @@
 import type { Word64 } from '@retrap/device'
-import { type Frame, type FrameRange, MAX_FRAME_BYTES } from './frames.ts'
+import { type FieldType, type Frame, FRAMES, type FrameRange, MAX_FRAME_BYTES } from './frames.ts'
 import { IoreqError } from '../errors.ts'
+import { FrameCutter } from './frame-cutter.ts'
 import { IOREQ_BYTES, STATE_IOREQ_READY } from '../layout.ts'
 import { createIoRequest, type IoRequest } from '../request.ts'
 import { IoreqSlot } from '../slot.ts'
 
-type FieldType = 'u32' | 'f64' | 'u64' | 'flag' | 'text' | 'bytes' | 'ranges' | 'ioreq'
-type Layout = readonly [code: number, ...fields: (readonly [name: string, type: FieldType])[]]
-
-const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
-  hello: [1, ['version', 'u32'], ['vcpus', 'u32'], ['realTime', 'flag'], ['now', 'u64']],
-  request: [2, ['vcpu', 'u32'], ['sequence', 'u32'], ['now', 'u64'], ['request', 'ioreq']],
-  buffered: [3, ['now', 'u64'], ['request', 'ioreq']],
-  cancel: [4, ['vcpu', 'u32']],
-  timer: [5, ['timer', 'u32'], ['deadline', 'u64'], ['now', 'u64']],
-  reset: [6, ['now', 'u64']],
-  settle: [7, ['call', 'u32']],
-  save: [8, ['call', 'u32']],
-  restore: [9, ['call', 'u32'], ['now', 'u64'], ['state', 'text']],
-  dmaDone: [10, ['call', 'u32'], ['ok', 'flag'], ['bytes', 'bytes']],
-  detach: [11, ['device', 'text']],
-  invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],
-  drop: [13, ['call', 'u32']],
-  quiesce: [14, ['call', 'u32'], ['deadline', 'f64']],
-  resume: [15, ['now', 'u64']],
-  message: [16, ['now', 'u64'], ['bytes', 'bytes']],
-  plug: [17, ['call', 'u32'], ['now', 'u64'], ['device', 'text']],
-  unplug: [18, ['call', 'u32'], ['now', 'u64'], ['bus', 'text'], ['force', 'flag'], ['deadline', 'f64']],
-  ready: [32, ['name', 'text']],
-  claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],
-  answer: [34, ['vcpu', 'u32'], ['sequence', 'u32'], ['lo', 'u32'], ['hi', 'u32']],
-  fault: [35, ['vcpu', 'u32'], ['device', 'text'], ['what', 'text'], ['message', 'text']],
-  openLine: [36, ['line', 'u32'], ['irq', 'u32']],
-  openPin: [37, ['line', 'u32'], ['device', 'u32'], ['pin', 'u32']],
-  setLine: [38, ['line', 'u32'], ['level', 'flag']],
-  pulseLine: [39, ['line', 'u32']],
-  msi: [40, ['address', 'f64'], ['data', 'u32'], ['requester', 'u32']],
-  armTimer: [41, ['timer', 'u32'], ['deadline', 'u64']],
-  dmaRead: [42, ['call', 'u32'], ['gpa', 'f64'], ['length', 'u32']],
-  dmaWrite: [43, ['call', 'u32'], ['gpa', 'f64'], ['bytes', 'bytes']],
-  powerOff: [44],
-  resetMachine: [45],
-  exit: [46, ['code', 'u32']],
-  called: [47, ['call', 'u32'], ['error', 'text'], ['result', 'text']],
-  wantFrames: [48],
-  modified: [49, ['gfn', 'f64'], ['count', 'f64']],
-  ownMemory: [
-    50,
-    ['call', 'u32'],
-    ['memory', 'u32'],
-    ['device', 'text'],
-    ['name', 'text'],
-    ['length', 'f64'],
-    ['flags', 'u32'],
-  ],
-  placeMemory: [51, ['placement', 'u32'], ['memory', 'u32'], ['gpa', 'f64'], ['offset', 'f64'], ['length', 'f64']],
-  removePlacement: [52, ['placement', 'u32']],
-  memoryMode: [53, ['memory', 'u32'], ['trapped', 'flag']],
-  memoryModified: [54, ['memory', 'u32'], ['offset', 'f64'], ['length', 'f64']],
-  memoryRead: [55, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['length', 'u32']],
-  memoryWrite: [56, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['bytes', 'bytes']],
-  memoryDirty: [57, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['length', 'f64']],
-  memoryLog: [58, ['memory', 'u32'], ['on', 'flag']],
-  freeMemory: [59, ['memory', 'u32']],
+interface Layout {
+  readonly kind: Frame['kind']
+  readonly code: number
+  readonly fields: readonly (readonly [name: string, type: FieldType])[]
 }
 
-const BY_CODE: ReadonlyMap<number, { readonly kind: Frame['kind']; readonly layout: Layout }> = new Map(
-  Object.entries(LAYOUTS).map(([kind, layout]) => [layout[0], { kind: kind as Frame['kind'], layout }]),
+const LAYOUTS: ReadonlyMap<Frame['kind'], Layout> = new Map(
+  Object.entries(FRAMES).map(([name, [code, fields]]) => {
+    const kind = name as Frame['kind']
+    return [kind, { kind, code, fields: Object.entries(fields) as [string, FieldType][] }]
+  }),
 )
+const BY_CODE: ReadonlyMap<number, Layout> = new Map([...LAYOUTS.values()].map((layout) => [layout.code, layout]))
 
+/** Bytes in front of a frame that say how long it is. */
+const LENGTH_BYTES = 4
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -99,7 +52,7 @@ function fieldBytes(type: FieldType, value: FieldValue): number {
  * @throws IoreqError `ERR_INVALID` for one longer than {@link MAX_FRAME_BYTES}
  */
 export function encodeFrame(frame: Frame): Uint8Array {
-  const [code, ...fields] = LAYOUTS[frame.kind]
+  const { code, fields } = LAYOUTS.get(frame.kind)!
   const values = fields.map(([name, type]): FieldValue => {
     const value = (frame as unknown as Record<string, FieldValue>)[name] as FieldValue
     return type === 'text' ? encoder.encode(value as string) : value
@@ -169,7 +122,6 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       'ERR_PROTOCOL',
       `unknown kind of frame ${bytes[0]}: both sides need one version of @retrap/ioreq/host`,
     )
-  const [, ...fields] = known.layout
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frame: Record<string, FieldValue> = { kind: known.kind }
   let at = 1
@@ -181,7 +133,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     at += length
     return from
   }
-  for (const [name, type] of fields) frame[name] = readField(view, bytes, type, take)
+  for (const [name, type] of known.fields) frame[name] = readField(view, bytes, type, take)
   if (at !== bytes.length) {
     throw new IoreqError('ERR_PROTOCOL', `a ${known.kind} frame of ${bytes.length} bytes: expected ${at}`)
   }
@@ -233,40 +185,27 @@ export function copyOf(bytes: Uint8Array, from: number, length: number): Uint8Ar
   return new Uint8Array(bytes.subarray(from, from + length))
 }
 
-/** Cuts a stream of bytes into frames. */
+/** Cuts a stream of bytes into frames, and reads them. */
 export class FrameReader {
+  readonly #cutter = new FrameCutter(LENGTH_BYTES, lengthOf)
   readonly #onFrame: (frame: Frame) => void
-  #rest = new Uint8Array(0)
 
   constructor(onFrame: (frame: Frame) => void) {
     this.#onFrame = onFrame
   }
 
   /**
-   * Takes the next bytes and hands over the frames that they complete.
+   * Takes the next bytes, which stay as they are, and hands over the frames that they complete.
    *
    * @throws IoreqError `ERR_PROTOCOL` for what is no frame
    */
   push(chunk: Uint8Array): void {
-    let bytes = chunk
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length)
-      bytes.set(this.#rest)
-      bytes.set(chunk, this.#rest.length)
-      this.#rest = new Uint8Array(0)
-    }
-    let at = 0
-    while (bytes.length - at >= 4) {
-      const length = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true)
-      if (length > MAX_FRAME_BYTES) {
-        throw new IoreqError('ERR_PROTOCOL', `a frame of ${length} bytes: expected at most ${MAX_FRAME_BYTES}`)
-      }
-      if (bytes.length - at - 4 < length) break
-      const frame = decodeFrame(bytes.subarray(at + 4, at + 4 + length))
-      at += 4 + length
-      this.#onFrame(frame)
-    }
-    // A copy: what the caller gave is the caller's.
-    this.#rest = copyOf(bytes, at, bytes.length - at)
+    this.#cutter.cut(chunk, (bytes) => this.#onFrame(decodeFrame(bytes.subarray(LENGTH_BYTES))))
   }
+}
+
+function lengthOf(bytes: Uint8Array): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES).getUint32(0, true)
+  if (length <= MAX_FRAME_BYTES) return LENGTH_BYTES + length
+  throw new IoreqError('ERR_PROTOCOL', `a frame of ${length} bytes: expected at most ${MAX_FRAME_BYTES}`)
 }

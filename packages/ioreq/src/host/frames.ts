@@ -13,175 +13,124 @@ export const MAX_DMA_BYTES: number = 1 << 16
 /** Range of addresses, or of guest frames, both ends inclusive. */
 export type FrameRange = readonly [first: number, last: number]
 
-/** From the hypervisor to a device server. */
-export type CommandFrame =
+/** How a field lies in a frame. */
+export type FieldType = 'u32' | 'f64' | 'u64' | 'flag' | 'text' | 'bytes' | 'ranges' | 'ioreq'
+
+interface FieldValues {
+  readonly u32: number
+  readonly f64: number
+  readonly u64: Word64
+  readonly flag: boolean
+  readonly text: string
+  readonly bytes: Uint8Array
+  readonly ranges: readonly FrameRange[]
+  readonly ioreq: IoRequest
+}
+
+/** From the hypervisor to a device server: the code of each kind, and its fields in order. */
+const COMMANDS = {
   /** First of all. `realTime`: the clock runs on by itself. */
-  | {
-      readonly kind: 'hello'
-      readonly version: number
-      readonly vcpus: number
-      readonly realTime: boolean
-      readonly now: Word64
-    }
+  hello: [1, { version: 'u32', vcpus: 'u32', realTime: 'flag', now: 'u64' }],
   /** A request, where the two do not share its page. Its answer names the same sequence number. */
-  | {
-      readonly kind: 'request'
-      readonly vcpu: number
-      readonly sequence: number
-      readonly now: Word64
-      readonly request: IoRequest
-    }
+  request: [2, { vcpu: 'u32', sequence: 'u32', now: 'u64', request: 'ioreq' }],
   /** A write out of the buffered ring. */
-  | { readonly kind: 'buffered'; readonly now: Word64; readonly request: IoRequest }
-  | { readonly kind: 'cancel'; readonly vcpu: number }
+  buffered: [3, { now: 'u64', request: 'ioreq' }],
+  cancel: [4, { vcpu: 'u32' }],
   /** The clock has reached a timer's deadline. */
-  | { readonly kind: 'timer'; readonly timer: number; readonly deadline: Word64; readonly now: Word64 }
-  | { readonly kind: 'reset'; readonly now: Word64 }
+  timer: [5, { timer: 'u32', deadline: 'u64', now: 'u64' }],
+  reset: [6, { now: 'u64' }],
   /** Asks for a `called` frame when all before it has been handled. */
-  | { readonly kind: 'settle'; readonly call: number }
+  settle: [7, { call: 'u32' }],
   /** Asks for the models' state, as JSON in a `called` frame. */
-  | { readonly kind: 'save'; readonly call: number }
-  | { readonly kind: 'restore'; readonly call: number; readonly now: Word64; readonly state: string }
-  /** Asks the models to bring their work to an end, in this many host milliseconds; a `called` frame follows. */
-  | { readonly kind: 'quiesce'; readonly call: number; readonly deadline: number }
-  /** The machine goes on after `quiesce` or `restore`. */
-  | { readonly kind: 'resume'; readonly now: Word64 }
-  | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
-  | { readonly kind: 'detach'; readonly device: string }
-  /** Has a device that the server can make be plugged in; a `called` frame follows. */
-  | { readonly kind: 'plug'; readonly call: number; readonly now: Word64; readonly device: string }
-  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
-  | {
-      readonly kind: 'unplug'
-      readonly call: number
-      readonly now: Word64
-      readonly bus: string
-      readonly force: boolean
-      readonly deadline: number
-    }
-  /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
-  | { readonly kind: 'drop'; readonly call: number }
+  save: [8, { call: 'u32' }],
+  restore: [9, { call: 'u32', now: 'u64', state: 'text' }],
+  dmaDone: [10, { call: 'u32', ok: 'flag', bytes: 'bytes' }],
+  detach: [11, { device: 'text' }],
   /**
    * An INVALIDATE request of this vCPU follows, about these guest frames only: RAM that is gone, and RAM that may only be
-   * read from now on. Sent to who wants it.
+   * read from now on. Sent to a server that wants it.
    */
-  | {
-      readonly kind: 'invalidate'
-      readonly vcpu: number
-      readonly all: boolean
-      readonly gone: readonly FrameRange[]
-      readonly readOnly: readonly FrameRange[]
-    }
+  invalidate: [12, { vcpu: 'u32', all: 'flag', gone: 'ranges', readOnly: 'ranges' }],
+  /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
+  drop: [13, { call: 'u32' }],
+  /** Asks the models to bring their work to an end, in this many host milliseconds; a `called` frame follows. */
+  quiesce: [14, { call: 'u32', deadline: 'f64' }],
+  /** The machine goes on after `quiesce` or `restore`. */
+  resume: [15, { now: 'u64' }],
+  /** Has a device that the server can make be plugged in; a `called` frame follows. */
+  plug: [17, { call: 'u32', now: 'u64', device: 'text' }],
+  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
+  unplug: [18, { call: 'u32', now: 'u64', bus: 'text', force: 'flag', deadline: 'f64' }],
+} as const
 
 /** From a device server to the hypervisor. */
-export type EventFrame =
+const EVENTS = {
   /** All models are attached. */
-  | { readonly kind: 'ready'; readonly name: string }
+  ready: [32, { name: 'text' }],
   /** All that the models claim of one type (`XEN_DMOP_IO_RANGE_*`), and which of it is buffered. */
-  | {
-      readonly kind: 'claim'
-      readonly type: number
-      readonly ranges: readonly FrameRange[]
-      readonly buffered: readonly FrameRange[]
-    }
-  | {
-      readonly kind: 'answer'
-      readonly vcpu: number
-      readonly sequence: number
-      readonly lo: number
-      readonly hi: number
-    }
+  claim: [33, { type: 'u32', ranges: 'ranges', buffered: 'ranges' }],
+  answer: [34, { vcpu: 'u32', sequence: 'u32', lo: 'u32', hi: 'u32' }],
   /** A model has failed; `vcpu` is the request that it cannot answer, or `NO_VCPU`. */
-  | {
-      readonly kind: 'fault'
-      readonly vcpu: number
-      readonly device: string
-      readonly what: string
-      readonly message: string
-    }
+  fault: [35, { vcpu: 'u32', device: 'text', what: 'text', message: 'text' }],
   /** Makes a holder of an interrupt line, numbered by the sender. */
-  | { readonly kind: 'openLine'; readonly line: number; readonly irq: number }
+  openLine: [36, { line: 'u32', irq: 'u32' }],
   /** The same for a PCI interrupt pin. */
-  | { readonly kind: 'openPin'; readonly line: number; readonly device: number; readonly pin: number }
-  | { readonly kind: 'setLine'; readonly line: number; readonly level: boolean }
-  | { readonly kind: 'pulseLine'; readonly line: number }
-  | { readonly kind: 'msi'; readonly address: number; readonly data: number; readonly requester: number }
+  openPin: [37, { line: 'u32', device: 'u32', pin: 'u32' }],
+  setLine: [38, { line: 'u32', level: 'flag' }],
+  pulseLine: [39, { line: 'u32' }],
+  msi: [40, { address: 'f64', data: 'u32', requester: 'u32' }],
+  /** Sets a timer, numbered by the sender, or with 2^64 − 1 stops it. */
+  armTimer: [41, { timer: 'u32', deadline: 'u64' }],
+  dmaRead: [42, { call: 'u32', gpa: 'f64', length: 'u32' }],
+  /** Call 0 wants no reply. */
+  dmaWrite: [43, { call: 'u32', gpa: 'f64', bytes: 'bytes' }],
+  powerOff: [44, {}],
+  resetMachine: [45, {}],
+  exit: [46, { code: 'u32' }],
+  /** The reply to `settle`, `save`, `restore` and `drop`. An empty error is none. */
+  called: [47, { call: 'u32', error: 'text', result: 'text' }],
+  /** Asks for an `invalidate` frame before each INVALIDATE request. */
+  wantFrames: [48, {}],
+  /** A model has written guest frames itself: what has been translated of them is dropped, and they count as written. */
+  modified: [49, { gfn: 'f64', count: 'f64' }],
   /**
    * Allocates memory of a model, numbered by the sender. `flags`: 1 ROM, 2 executable, 4 trapped at first, 8 writes to ROM
    * are the model's, 16 saved. The `dmaDone` frame that replies to call numbers other than 0 has, as an f64, where a Worker
    * that shares machine memory finds it, or nothing.
    */
-  | {
-      readonly kind: 'ownMemory'
-      readonly call: number
-      readonly memory: number
-      readonly device: string
-      readonly name: string
-      readonly length: number
-      readonly flags: number
-    }
+  ownMemory: [50, { call: 'u32', memory: 'u32', device: 'text', name: 'text', length: 'f64', flags: 'u32' }],
   /** Shows a part of a memory at an address. */
-  | {
-      readonly kind: 'placeMemory'
-      readonly placement: number
-      readonly memory: number
-      readonly gpa: number
-      readonly offset: number
-      readonly length: number
-    }
-  | { readonly kind: 'removePlacement'; readonly placement: number }
-  | { readonly kind: 'memoryMode'; readonly memory: number; readonly trapped: boolean }
-  | { readonly kind: 'memoryModified'; readonly memory: number; readonly offset: number; readonly length: number }
+  placeMemory: [51, { placement: 'u32', memory: 'u32', gpa: 'f64', offset: 'f64', length: 'f64' }],
+  removePlacement: [52, { placement: 'u32' }],
+  memoryMode: [53, { memory: 'u32', trapped: 'flag' }],
+  memoryModified: [54, { memory: 'u32', offset: 'f64', length: 'f64' }],
   /** Answered by `dmaDone`, as are the following two; a write with call 0 is not. */
-  | {
-      readonly kind: 'memoryRead'
-      readonly call: number
-      readonly memory: number
-      readonly offset: number
-      readonly length: number
-    }
-  | {
-      readonly kind: 'memoryWrite'
-      readonly call: number
-      readonly memory: number
-      readonly offset: number
-      readonly bytes: Uint8Array
-    }
+  memoryRead: [55, { call: 'u32', memory: 'u32', offset: 'f64', length: 'u32' }],
+  memoryWrite: [56, { call: 'u32', memory: 'u32', offset: 'f64', bytes: 'bytes' }],
   /** Takes the log of written pages: little-endian words of one bit a page. */
-  | {
-      readonly kind: 'memoryDirty'
-      readonly call: number
-      readonly memory: number
-      readonly offset: number
-      readonly length: number
-    }
-  | { readonly kind: 'memoryLog'; readonly memory: number; readonly on: boolean }
-  | { readonly kind: 'freeMemory'; readonly memory: number }
-  /** Sets a timer, numbered by the sender, or with 2^64 − 1 stops it. */
-  | { readonly kind: 'armTimer'; readonly timer: number; readonly deadline: Word64 }
-  | { readonly kind: 'dmaRead'; readonly call: number; readonly gpa: number; readonly length: number }
-  /** Call 0 wants no reply. */
-  | { readonly kind: 'dmaWrite'; readonly call: number; readonly gpa: number; readonly bytes: Uint8Array }
-  /** Asks for an `invalidate` frame before each INVALIDATE request. */
-  | { readonly kind: 'wantFrames' }
-  /** A model has written guest frames itself: what has been translated of them is dropped, and they count as written. */
-  | { readonly kind: 'modified'; readonly gfn: number; readonly count: number }
-  | { readonly kind: 'powerOff' }
-  | { readonly kind: 'resetMachine' }
-  | { readonly kind: 'exit'; readonly code: number }
-  /** The reply to `settle`, `save`, `restore` and `drop`. An empty error is none. */
-  | { readonly kind: 'called'; readonly call: number; readonly error: string; readonly result: string }
+  memoryDirty: [57, { call: 'u32', memory: 'u32', offset: 'f64', length: 'f64' }],
+  memoryLog: [58, { memory: 'u32', on: 'flag' }],
+  freeMemory: [59, { memory: 'u32' }],
+} as const
 
 /** Either way: bytes whose meaning is between the models and the party that made the machine, such as keys and pixels. */
-export interface MessageFrame {
-  /** Tells frames apart. */
-  readonly kind: 'message'
-  /** The machine's clock. */
-  readonly now: Word64
-  /** The bytes of the message. */
-  readonly bytes: Uint8Array
-}
+const MESSAGES = { message: [16, { now: 'u64', bytes: 'bytes' }] } as const
 
+/** The code of each kind of frame, and its fields in order. */
+export const FRAMES: typeof COMMANDS & typeof EVENTS & typeof MESSAGES = { ...COMMANDS, ...EVENTS, ...MESSAGES }
+
+type FramesOf<Table extends Record<string, readonly [number, object]>> = {
+  [Kind in keyof Table]: { readonly kind: Kind } & {
+    readonly [Field in keyof Table[Kind][1]]: FieldValues[Table[Kind][1][Field] & FieldType]
+  }
+}[keyof Table]
+
+/** A frame from the hypervisor to a device server. */
+export type CommandFrame = FramesOf<typeof COMMANDS>
+/** A frame from a device server to the hypervisor. */
+export type EventFrame = FramesOf<typeof EVENTS>
+/** A frame either way, whose bytes are between the models and the party that made the machine. */
+export type MessageFrame = FramesOf<typeof MESSAGES>
 /** One frame. */
 export type Frame = CommandFrame | EventFrame | MessageFrame
 

@@ -1,5 +1,6 @@
 import { plainLine } from '@retrap/device/host'
 import { IoreqError } from '../../errors.ts'
+import { FrameCutter } from '../frame-cutter.ts'
 import {
   type FieldType,
   FRAME_TABLE,
@@ -153,81 +154,26 @@ function textOf(bytes: Uint8Array, kind: string, name: string): string {
   }
 }
 
-/** Cuts a stream of bytes into frames. */
-export class ProtocolReader {
-  #rest: Uint8Array = new Uint8Array(0)
-  #chunks: Uint8Array[] = []
-  #missing = 0
-  readonly #longest: number
-
+/** Cuts a stream of bytes into frames of the device protocol, and reads them. */
+export class ProtocolReader extends FrameCutter {
   /** @param longest - a longer frame is refused before it has come */
   constructor(longest: number = MAX_PROTOCOL_FRAME) {
-    this.#longest = longest
-  }
-
-  /** Bytes that have been kept. */
-  get rest(): Uint8Array {
-    return this.#rest
+    super(HEADER_BYTES, (bytes) => lengthOf(bytes, longest))
   }
 
   /**
-   * Takes the next bytes, and hands over the frames that they complete. Those of a frame that is not whole are kept.
+   * Takes the next bytes, and hands over the frames that they complete, as `cut` does.
    *
-   * @param onFrame - the `bytes` of a frame are views of what was taken. Where it returns true, all that follows is kept
-   * @returns whether frames may be left, for the next call, which may bring no bytes
+   * @param onFrame - the `bytes` of a frame are views of what was taken
    * @throws IoreqError `ERR_PROTOCOL` for what is no frame
    */
   push(chunk: Uint8Array, onFrame: (decoded: DecodedFrame) => unknown): boolean {
     return this.cut(chunk, (bytes) => onFrame(decodeProtocolFrame(bytes)))
   }
-
-  /**
-   * As `push`, but hands over whole frames as bytes, whatever is in them.
-   *
-   * @throws IoreqError `ERR_PROTOCOL` for a length that no frame has
-   */
-  cut(chunk: Uint8Array, onBytes: (bytes: Uint8Array) => unknown): boolean {
-    if (this.#missing > chunk.length) {
-      this.#chunks.push(chunk)
-      this.#missing -= chunk.length
-      return false
-    }
-    const bytes = this.#joined(chunk)
-    let at = 0
-    while (bytes.length - at >= HEADER_BYTES) {
-      const length = lengthAt(bytes, at, this.#longest)
-      if (bytes.length - at < length) {
-        this.#missing = length - (bytes.length - at)
-        break
-      }
-      const isEnough = onBytes(bytes.subarray(at, at + length)) === true
-      at += length
-      if (!isEnough) continue
-      this.#rest = bytes.subarray(at)
-      return true
-    }
-    this.#rest = bytes.subarray(at)
-    return false
-  }
-
-  #joined(chunk: Uint8Array): Uint8Array {
-    const [first, ...others] = [this.#rest, ...this.#chunks, chunk]
-    this.#chunks = []
-    this.#missing = 0
-    if (first!.length === 0 && others.length === 1) return chunk
-    if (chunk.length === 0 && others.length === 1) return first!
-    const bytes = new Uint8Array([first!, ...others].reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const part of [first!, ...others]) {
-      bytes.set(part, at)
-      at += part.length
-    }
-    return bytes
-  }
 }
 
-function lengthAt(bytes: Uint8Array, at: number, longest: number): number {
-  const length = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES).getUint32(0, true)
+function lengthOf(bytes: Uint8Array, longest: number): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES).getUint32(0, true)
   if (length < HEADER_BYTES || length > longest || length % WORD_BYTES !== 0)
     throw new IoreqError(
       'ERR_PROTOCOL',
