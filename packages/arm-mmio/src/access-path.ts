@@ -10,7 +10,7 @@ import {
   STATUS_FAULT,
   STATUS_RETRY,
   STATUS_UNHANDLED,
-  STATUS_ASK,
+  STATUS_RESTART,
 } from '@retrap/replay'
 import type { DeviceOrder } from './serialise.ts'
 import { MAX_TRANSFER } from './transfer.ts'
@@ -252,7 +252,7 @@ export class AccessPath {
     if (device) return this.device(write, ipaLo, ipaHi, size, tag, dataAt)
     const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, ipaLo, ipaHi, size, tag)
     if (write) log.setBytes(index, this.data, dataAt)
-    else if (log.state(index) === STATUS_ASK) {
+    else if (log.state(index) === STATUS_RESTART) {
       this.#world.readRam(ipaLo, ipaHi, size, log.bytes, log.dataOffset(index))
     }
     log.complete(index)
@@ -273,7 +273,7 @@ export class AccessPath {
     const index = log.access(write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ, ipaLo, ipaHi, size, tag)
     if (index === this.failed) return STATUS_UNHANDLED
     if (log.state(index) === STATUS_RETRY) return STATUS_RETRY
-    if (log.state(index) === STATUS_ASK) {
+    if (log.state(index) === STATUS_RESTART) {
       if (write) log.setBytes(index, this.data, dataAt)
       const answer = this.#world.device(log, index)
       if (answer === STATUS_RETRY) {

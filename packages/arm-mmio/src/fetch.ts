@@ -18,7 +18,6 @@ import {
   STATUS_DONE,
   STATUS_RESTART,
   STATUS_UNHANDLED,
-  STATUS_ASK,
 } from '@retrap/replay'
 import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
@@ -90,7 +89,7 @@ export class InstructionFetch {
     const ipaHi = Math.floor(ipa / 2 ** 32)
     if (this.#world.region(ipa >>> 0, ipaHi, false) !== Region.RAM) return false
     const index = this.#log.access(AccessKind.FETCH, lo, hi, size, 0)
-    if (this.#log.state(index) === STATUS_ASK) {
+    if (this.#log.state(index) === STATUS_RESTART) {
       this.#world.readRam(ipa >>> 0, ipaHi, size, this.#log.bytes, this.#log.dataOffset(index))
       this.#log.complete(index)
     }

@@ -14,11 +14,10 @@ export type { DispatchLabels } from './loop-branches.ts'
 export { ATTENTION_ASKED, RETURNS_BYTES, type ScratchAreas, type StateLayout } from './loop-state.ts'
 export {
   STATUS_ANSWERED,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_FAULT,
-  STATUS_RESTART,
   STATUS_RETRY,
   STATUS_UNHANDLED,
 } from '@retrap/replay'

@@ -265,8 +265,8 @@ describe('repeated string instructions go to a device in requests of several ite
     const { requests, device, count, from, to } = await run((asm) =>
       asm.mov(esi, at.from).mov(edi, at.to).mov(ecx, 6).rep().movsd(),
     )
-    // Two up to the end of the source's page, one to that of the device's, three more.
-    expect(requests).toEqual(['2', '1', '3'])
+    // Two up to the end of the source's page, one, which is an access like any other, to that of the device's, three more.
+    expect(requests).toEqual(['2', '3'])
     expect(device.seen.map((access) => access.split('=')[0])).toEqual([
       ...['write ff4/4', 'write ff8/4', 'write ffc/4', 'write 1000/4', 'write 1004/4', 'write 1008/4'],
     ])
@@ -306,7 +306,7 @@ describe('repeated string instructions go to a device in requests of several ite
           .movsw(),
       [0x1111, 0x2222],
     )
-    expect(requests).toEqual(['1', '1', '1', '1'])
+    expect(requests).toEqual([])
     expect(device.seen).toEqual(['read 0/2', 'write 100/2=1111', 'read 2/2', 'write 102/2=2222'])
   })
 
@@ -335,7 +335,7 @@ describe('repeated string instructions go to a device in requests of several ite
         .rep()
         .movsd(),
     )
-    expect(requests).toEqual(['1', '1', '1'])
+    expect(requests).toEqual([])
     expect(device.seen).toHaveLength(3)
   })
 
@@ -344,7 +344,7 @@ describe('repeated string instructions go to a device in requests of several ite
       asm.pushfd().or(dword(esp), 0x100).mov(esi, BUFFER).mov(edi, DEVICE).mov(ecx, 3).popfd().rep().movsb()
       asm.pushfd().and(dword(esp), imm32(0xffff_feff)).popfd()
     })
-    expect(requests).toEqual(['1', '1', '1'])
+    expect(requests).toEqual([])
     // One trap an iteration; then one each for PUSHFD and AND.
     expect(guest.read32(RESULT + 12)).toBe(6)
   })

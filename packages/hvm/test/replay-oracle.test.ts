@@ -1,6 +1,6 @@
 import { STATE_IOREQ_NONE } from '@retrap/ioreq'
-import { AccessKind, AccessLog, STATUS_ASK, STATUS_DONE } from '@retrap/replay'
-import { DEVICE_LOGGED, STATUS_FAULT } from '@retrap/x86-cpu'
+import { AccessKind, AccessLog, STATUS_RESTART, STATUS_DONE } from '@retrap/replay'
+import { STATUS_FAULT } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { runSoak } from '@retrap/tooling/soak'
@@ -146,7 +146,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a write made twice: to a device in a later pass',
     ({ cpu: { log } }) => {
       log.state = (index) =>
-        log.kind(index) === AccessKind.MMIO_WRITE && log.replaying ? STATUS_ASK : prototype.state.call(log, index)
+        log.kind(index) === AccessKind.MMIO_WRITE && log.replaying ? STATUS_RESTART : prototype.state.call(log, index)
     },
   ],
   [
@@ -154,7 +154,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     ({ cpu: { log } }) => {
       log.access = (kind, lo, hi, size, tag) => {
         const index = prototype.access.call(log, kind, lo, hi, size, tag)
-        if (kind !== AccessKind.MMIO_READ || log.state(index) !== STATUS_ASK) return index
+        if (kind !== AccessKind.MMIO_READ || log.state(index) !== STATUS_RESTART) return index
         for (let i = 0; i < index; i++) {
           if (log.kind(i) !== kind || log.addressLo(i) !== lo || log.size(i) !== size) continue
           log.setData(index, log.dataLo(i), log.dataHi(i))
@@ -168,9 +168,9 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a register committed early',
     ({ vcpu, cpu }) => {
       const read = vcpu.physicalRead.bind(vcpu)
-      vcpu.physicalRead = (gpa, size, into, how) => {
-        const status = read(gpa, size, into, how)
-        if (how === DEVICE_LOGGED) cpu.registers.generalWords[0] = into.lo
+      vcpu.physicalRead = (gpa, size, into, logged) => {
+        const status = read(gpa, size, into, logged)
+        if (logged) cpu.registers.generalWords[0] = into.lo
         return status
       }
     },
@@ -187,7 +187,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a device read repeated',
     ({ cpu: { log } }) => {
       log.state = (index) =>
-        log.kind(index) === AccessKind.MMIO_READ && log.replaying ? STATUS_ASK : prototype.state.call(log, index)
+        log.kind(index) === AccessKind.MMIO_READ && log.replaying ? STATUS_RESTART : prototype.state.call(log, index)
       log.setData = (index, lo, hi) => {
         if (prototype.state.call(log, index) !== STATUS_DONE) prototype.setData.call(log, index, lo, hi)
       }

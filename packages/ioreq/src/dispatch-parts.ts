@@ -1,4 +1,3 @@
-import { AskedServer } from './lookup.ts'
 import type { Answer } from './channel.ts'
 import { ConfigSpace, type EcamWindow } from './config-space.ts'
 import { IoreqError } from './errors.ts'
@@ -68,7 +67,6 @@ export interface DispatchParts {
   readonly pending: PendingRequests
   readonly failures: FailureHandler
   readonly submission: Submission
-  readonly asked: AskedServer
 }
 
 /**
@@ -100,12 +98,10 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const registration = new Registration({
     ...{ vcpus, pages: options, space, pending, invalidations, traced },
     isRam: (gpa) => options.guestMemory?.read(gpa, new Uint8Array(1)) === true,
-    changed: () => asked.forget(),
   })
   const { parties, ports, mmio } = registration
-  const asked = new AskedServer(mmio)
   const { guestMemory } = options
   const immediate = new ImmediateAccess({ parties, ports, mmio, space, failures, answer, guestMemory, trace })
   const submission = new Submission({ parties, space, immediate, pending, failures, answer, trace })
-  return { registration, space, immediate, pending, failures, submission, asked }
+  return { registration, space, immediate, pending, failures, submission }
 }

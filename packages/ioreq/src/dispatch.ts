@@ -1,4 +1,4 @@
-import { type AskedServer, type MmioLookup, type PortLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
+import { claimsPorts, type MmioLookup, type PortLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
@@ -13,15 +13,19 @@ import { badRead, checkedVoid, cut, hex, isOneCall, isWord } from '@retrap/devic
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
-import { STATUS_DONE, STATUS_ASK } from './status.ts'
+import { STATUS_DONE, STATUS_RESTART } from './status.ts'
 import type { Submission } from './submission.ts'
+
+/** In place of a vCPU: nobody waits for an answer, so nothing is sent. */
+const NOBODY = -1
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
  * then the ioreq servers, highest id first; a server is chosen if all of the access lies in its ranges.
  *
- * There are two ways in. The *direct* calls (`portRead` and its like) make an access at once or say `STATUS_ASK`, having
- * done nothing. `submit` is for logged passes and always takes the access; it may say `STATUS_RETRY`.
+ * There are two ways in. The *direct* calls (`portRead` and its like) make an access at once or say `STATUS_RESTART`, having
+ * done nothing. Those of a vCPU that can wait (`portReadOrSend` and its like; `submit` for strings) always take the access;
+ * they may say `STATUS_RETRY`.
  * Answers are left in `lo` and `hi`, unsigned, so that no call allocates.
  */
 export class IoDispatch {
@@ -53,11 +57,10 @@ export class IoDispatch {
   readonly #failures: FailureHandler
   /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
-  readonly #asked: AskedServer
   #window: PortWindow | null = null
 
   constructor(options: IoDispatchOptions) {
-    const { registration, space, immediate, pending, failures, submission, asked } = dispatchParts(options, this)
+    const { registration, space, immediate, pending, failures, submission } = dispatchParts(options, this)
     this.#registration = registration
     this.#space = space
     const { ports, mmio } = registration
@@ -72,7 +75,6 @@ export class IoDispatch {
     this.requests = pending
     this.#pending = pending
     this.#submission = submission
-    this.#asked = asked
   }
 
   // ---- registration ----
@@ -157,22 +159,18 @@ export class IoDispatch {
 
   // ---- direct accesses ----
 
-  /** Reads 1, 2 or 4 bytes at a port: `STATUS_DONE`, `STATUS_ASK`, `STATUS_UNHANDLED` or `STATUS_ERROR`. */
+  /** Reads 1, 2 or 4 bytes at a port: `STATUS_DONE`, `STATUS_RESTART`, `STATUS_UNHANDLED` or `STATUS_ERROR`. */
   portRead(port: number, size: number): number {
-    const entry = this.#portMap[port]!
-    const region = this.#portRegions[entry & PORT_REGION]!
-    return isDirectCall(entry, size)
-      ? this.#readDirectly(region, L.IOREQ_TYPE_PIO, port, size)
-      : this.#slowAccess(region, L.IOREQ_TYPE_PIO, L.IOREQ_READ, port, size, 0, 0)
+    return this.portReadOrSend(NOBODY, port, size)
   }
 
-  /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `STATUS_ASK`, the request is sent as by `submitOne`. */
+  /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `STATUS_RESTART`, a request is sent, as by `submit`. */
   portReadOrSend(vcpu: number, port: number, size: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
       ? this.#readDirectly(region, L.IOREQ_TYPE_PIO, port, size)
-      : this.#slowRead(vcpu, region, L.IOREQ_TYPE_PIO, port, size)
+      : this.#slowAccess(vcpu, region, L.IOREQ_TYPE_PIO, L.IOREQ_READ, port, size, 0, 0)
   }
 
   /** Makes the look-up of ports, where claims have changed. @returns whether this dispatcher has another one now */
@@ -183,8 +181,9 @@ export class IoDispatch {
     return isNew
   }
 
-  /** An access that no call of a handler makes at once. */
+  /** An access that no call of a handler makes at once. A server that alone answers it is sent a request, if a vCPU waits. */
   #slowAccess(
+    vcpu: number,
     region: ServedRegion,
     type: number,
     direction: number,
@@ -193,26 +192,21 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
-    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.#attempt(type, direction, address, size, lo, hi)
-    const server = this.#asked.find(region, type, address, size)
-    return server === null ? this.#perform(type, direction, address, size, lo, hi) : STATUS_ASK
-  }
-
-  /** A read that no call of a handler answers at once, of a vCPU that can wait. */
-  #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
-    if (type === L.IOREQ_TYPE_PIO && this.#makePorts()) return this.portReadOrSend(vcpu, address, size)
+    if (type === L.IOREQ_TYPE_PIO && this.#makePorts())
+      return this.#access(vcpu, type, direction, address, size, lo, hi)
     const { server } = region
+    if (server === null || region.direct) return this.#perform(vcpu, type, direction, address, size, lo, hi)
     const offset = address - region.base
-    if (
-      server !== null &&
-      !region.direct &&
-      isOneCall(region, offset, size) &&
-      (type === L.IOREQ_TYPE_PIO || address + size <= this.#mmio.hitEnd)
-    ) {
-      return this.#sendOne(vcpu, server, region, offset, type, L.IOREQ_READ, address, size, 0, 0)
-    }
-    const status = this.#slowAccess(region, type, L.IOREQ_READ, address, size, 0, 0)
-    return status === STATUS_ASK ? this.submitOne(vcpu, type, L.IOREQ_READ, address, size, 0, 0) : status
+    const one = isOneCall(region, offset, size)
+    // The region is the highest that claims the first port, so it has all of an access that it holds.
+    const holds =
+      type === L.IOREQ_TYPE_PIO ? one || claimsPorts(server, address, size) : address + size <= this.#mmio.hitEnd
+    // The ring of a server is looked at where parties are chosen.
+    if (!holds || (server.ring !== null && direction === L.IOREQ_WRITE))
+      return this.#perform(vcpu, type, direction, address, size, lo, hi)
+    return vcpu === NOBODY
+      ? STATUS_RESTART
+      : this.#sendOne(vcpu, server, one ? region : null, offset, type, direction, address, size, lo, hi)
   }
 
   /** Reads by one call of a region's handler, at once. */
@@ -239,11 +233,16 @@ export class IoDispatch {
 
   /** Writes 1, 2 or 4 bytes to a port. */
   portWrite(port: number, size: number, value: number): number {
+    return this.portWriteOrSend(NOBODY, port, size, value)
+  }
+
+  /** {@link IoDispatch.portWrite} for a vCPU that can wait: as `portReadOrSend`. */
+  portWriteOrSend(vcpu: number, port: number, size: number, value: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
       ? this.#writePort(region, port, size, value)
-      : this.#slowAccess(region, L.IOREQ_TYPE_PIO, L.IOREQ_WRITE, port, size, value, 0)
+      : this.#slowAccess(vcpu, region, L.IOREQ_TYPE_PIO, L.IOREQ_WRITE, port, size, value, 0)
   }
 
   /** Name of the device model of this process that answers at a guest-physical address; empty where there is none. */
@@ -253,11 +252,7 @@ export class IoDispatch {
 
   /** Reads 1–8 bytes at a guest-physical address. */
   mmioRead(gpa: number, size: number): number {
-    const mmio = this.#mmio
-    const region = mmio.find(gpa)
-    return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
-      ? this.#readDirectly(region, L.IOREQ_TYPE_COPY, gpa, size)
-      : this.#slowAccess(region, L.IOREQ_TYPE_COPY, L.IOREQ_READ, gpa, size, 0, 0)
+    return this.mmioReadOrSend(NOBODY, gpa, size)
   }
 
   /**
@@ -270,22 +265,32 @@ export class IoDispatch {
     return isDirectCall(mmio.find(gpa).directSizes, size) && gpa + bytes <= mmio.hitEnd
   }
 
-  /** {@link IoDispatch.mmioRead} for a vCPU that can wait: instead of `STATUS_ASK`, the request is sent as by `submitOne`. */
+  /** Whether one region's handler answers an access of `size` bytes at a port at once. */
+  portAnswersAtOnce(port: number, size: number): boolean {
+    return isDirectCall(this.#portMap[port]!, size)
+  }
+
+  /** {@link IoDispatch.mmioRead} for a vCPU that can wait: as `portReadOrSend`. */
   mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
       ? this.#readDirectly(region, L.IOREQ_TYPE_COPY, gpa, size)
-      : this.#slowRead(vcpu, region, L.IOREQ_TYPE_COPY, gpa, size)
+      : this.#slowAccess(vcpu, region, L.IOREQ_TYPE_COPY, L.IOREQ_READ, gpa, size, 0, 0)
   }
 
   /** Writes 1–8 bytes to a guest-physical address. */
   mmioWrite(gpa: number, size: number, lo: number, hi: number): number {
+    return this.mmioWriteOrSend(NOBODY, gpa, size, lo, hi)
+  }
+
+  /** {@link IoDispatch.mmioWrite} for a vCPU that can wait: as `portReadOrSend`. */
+  mmioWriteOrSend(vcpu: number, gpa: number, size: number, lo: number, hi: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
       ? this.#writeMemory(region, gpa, size, lo)
-      : this.#slowAccess(region, L.IOREQ_TYPE_COPY, L.IOREQ_WRITE, gpa, size, lo, hi)
+      : this.#slowAccess(vcpu, region, L.IOREQ_TYPE_COPY, L.IOREQ_WRITE, gpa, size, lo, hi)
   }
 
   // One call of a region's handler, at once. Ports and memory are apart, because V8 remembers for each function which
@@ -309,18 +314,30 @@ export class IoDispatch {
     }
   }
 
-  /** All accesses that are not one call of one region's handler. */
-  #perform(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+  /** All accesses that are not one call of one region's handler, nor one request to a server that a look-up has found. */
+  #perform(
+    vcpu: number,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
     const port = this.#window?.portOf(type, address, size) ?? -1
-    if (port >= 0) return direction === L.IOREQ_READ ? this.portRead(port, size) : this.portWrite(port, size, lo)
+    if (port >= 0) return this.#access(vcpu, L.IOREQ_TYPE_PIO, direction, port, size, lo, 0)
     const request = this.#one
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
-    return this.#immediate.perform(request)
+    const status = this.#immediate.perform(request)
+    if (status !== STATUS_RESTART || vcpu === NOBODY) return status
+    this.#pending.checkFree(vcpu)
+    this.count = 1
+    return this.#submission.submit(vcpu, request, address)
   }
 
-  /** Sends an access of one element to the server that `#asked` has found. */
+  /** Sends an access of one element to a server. */
   #sendOne(
     vcpu: number,
     server: IoreqServer,
@@ -346,28 +363,6 @@ export class IoDispatch {
 
   // ---- logged accesses ----
 
-  /** {@link IoDispatch.submit} of one element, whose data is `hi:lo`. */
-  submitOne(
-    vcpu: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
-    // The direct call that came before has found it.
-    const asked = this.#asked
-    const server = asked.of(type, address, size)
-    if (server !== null && (server.ring === null || direction === L.IOREQ_READ))
-      return this.#sendOne(vcpu, server, asked.region, asked.offset, type, direction, address, size, lo, hi)
-    const { request } = this.#pending.prepare(vcpu)
-    setElement(request, type, direction, address, size)
-    request.dataLo = lo >>> 0
-    request.dataHi = hi >>> 0
-    return this.submit(vcpu, request)
-  }
-
   /**
    * Makes an access from a logged pass.
    *
@@ -387,23 +382,12 @@ export class IoDispatch {
     }
     this.count = count
     const address = requestAddress(request)
-    if (this.#window !== null && count === 1 && !request.dataIsPointer) {
-      const port = this.#window.portOf(type, address, size)
-      if (port >= 0)
-        return this.submitOne(vcpu, L.IOREQ_TYPE_PIO, direction, port, size, request.dataLo, request.dataHi)
-    }
     if (claimant !== null && !claimant.ranges[L.XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
       return this.#pending.send(vcpu, claimant, request)
     }
-    if (count === 1 && !request.dataIsPointer) {
-      const server = this.#asked.find(this.#regionAt(type, address), type, address, size)
-      if (server !== null && (server.ring === null || direction === L.IOREQ_READ)) {
-        return this.#pending.send(vcpu, server, request)
-      }
-      const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
-      if (status !== STATUS_ASK) return status
-    }
-    return this.#submission.submit(vcpu, request, address)
+    return count === 1 && !request.dataIsPointer
+      ? this.#access(vcpu, type, direction, address, size, request.dataLo, request.dataHi)
+      : this.#submission.submit(vcpu, request, address)
   }
 
   /**
@@ -416,19 +400,23 @@ export class IoDispatch {
     return this.#submission.timeOffset(seconds)
   }
 
-  #regionAt(type: number, address: number): ServedRegion {
-    if (type === L.IOREQ_TYPE_PIO) this.#makePorts()
-    return type === L.IOREQ_TYPE_PIO
-      ? this.#portRegions[this.#portMap[address]! & PORT_REGION]!
-      : this.#mmio.find(address)
-  }
-
-  /** The direct call for one element. */
-  #attempt(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    if (type === L.IOREQ_TYPE_PIO) {
-      return direction === L.IOREQ_READ ? this.portRead(address, size) : this.portWrite(address, size, lo)
-    }
-    return direction === L.IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
+  /** An access of one element. */
+  #access(
+    vcpu: number,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
+    if (type === L.IOREQ_TYPE_PIO)
+      return direction === L.IOREQ_READ
+        ? this.portReadOrSend(vcpu, address, size)
+        : this.portWriteOrSend(vcpu, address, size, lo)
+    return direction === L.IOREQ_READ
+      ? this.mmioReadOrSend(vcpu, address, size)
+      : this.mmioWriteOrSend(vcpu, address, size, lo, hi)
   }
 
   // ---- models that break their contract ----

@@ -9,7 +9,7 @@ import { PieceAccess } from './pieces.ts'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { createIoRequest, elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
 import { IoreqServer } from './server.ts'
-import { STATUS_DONE, STATUS_ASK, STATUS_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_RESTART, STATUS_UNHANDLED } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
@@ -54,10 +54,10 @@ export class ImmediateAccess {
     this.#trace = options.trace
   }
 
-  /** Makes an access of one element. @returns `STATUS_ASK`, having done nothing, where it cannot be made at once */
+  /** Makes an access of one element. @returns `STATUS_RESTART`, having done nothing, where it cannot be made at once */
   perform(request: IoRequest): number {
     const status = this.#perform(request)
-    if (this.#trace !== undefined && status !== STATUS_ASK) this.#traceAccess(status, request)
+    if (this.#trace !== undefined && status !== STATUS_RESTART) this.#traceAccess(status, request)
     return status
   }
 
@@ -67,12 +67,12 @@ export class ImmediateAccess {
     if (this.#space.decodes(type, address, size)) {
       const server = this.#parties.selectFunction(this.#space.bdf)
       if (server === null) return this.unhandled(size)
-      return server.channel.functions === null ? STATUS_ASK : this.#config(server, request)
+      return server.channel.functions === null ? STATUS_RESTART : this.#config(server, request)
     }
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const last = address + size - 1
     const party = this.#parties.select(kind, address, last)
-    if (party !== null && !allDirect(party, kind, address, last)) return STATUS_ASK
+    if (party !== null && !allDirect(party, kind, address, last)) return STATUS_RESTART
     // The dword is latched and still forwarded.
     if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = dataLo
     if (party === null) return this.unclaimed(request)

@@ -20,8 +20,6 @@ export interface RegistrationParts {
   readonly isRam: (gpa: number) => boolean
   /** Accesses are traced: no look-up finds anything, so that all of them come by `ImmediateAccess`. */
   readonly traced: boolean
-  /** The look-ups are to be made anew. */
-  changed(): void
 }
 
 const CONFIG = 'PCI configuration space'
@@ -105,7 +103,6 @@ export class Registration implements ServerOwner {
   }
 
   #changed(kind: 'port' | 'mmio'): void {
-    this.#parts.changed()
     if (kind === 'port') this.ports.changed()
     else this.mmio.changed()
   }

@@ -6,8 +6,8 @@ import type * as replay from '@retrap/replay'
 export const STATUS_DONE: typeof replay.STATUS_DONE = 0
 /** The request is with its server; `onComplete` will tell when the answer is there. */
 export const STATUS_RETRY: typeof replay.STATUS_RETRY = 2
-/** Nothing has happened: this access may only be made by `submit`, from a logged pass. */
-export const STATUS_ASK: typeof replay.STATUS_ASK = 10
+/** Nothing has happened: the access takes a request, and nobody was there to wait for its answer. */
+export const STATUS_RESTART: typeof replay.STATUS_RESTART = 3
 /** The device model broke its contract and the policy is `crash`: the domain must stop. `onFailure` has been told. */
 export const STATUS_ERROR: typeof replay.STATUS_ERROR = 12
 /** No party answers there: a read gave all ones, a write was dropped. */

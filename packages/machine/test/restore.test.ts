@@ -152,7 +152,7 @@ test.each([
     for (let i = 0; i < 300; i++) {
       const port = [0x1f0, 0x3c0, 0x3f0, 0x60, 0x40, 0x70, 0x20, 0xa0, 0x2f8, 0x3f8, 0xcf8, 0][random(12)]! + random(16)
       const isExcluded = port === 0xcf9 || port === 0x64 || port === 0x92
-      const status = isExcluded ? 0 : dispatch.submitOne(0, 0, 0, port, 1, random(256), 0)
+      const status = isExcluded ? 0 : dispatch.portWriteOrSend(0, port, 1, random(256))
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (let left = status; left === 2; left = dispatch.requests.take(0)) await turn()
     }

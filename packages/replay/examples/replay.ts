@@ -1,4 +1,4 @@
-import { AccessKind, AccessLog, STATUS_ASK, STATUS_DONE } from '@retrap/replay'
+import { AccessKind, AccessLog, STATUS_RESTART, STATUS_DONE } from '@retrap/replay'
 
 // MOVSB from RAM to a device that takes its time. RAM changes while it does.
 const log = new AccessLog()
@@ -6,7 +6,7 @@ const ram = Uint8Array.of(0x41)
 
 function pass(): 'retry' | 'done' {
   const read = log.access(AccessKind.READ, 0x1000, 0, 1, 0)
-  if (log.state(read) === STATUS_ASK) {
+  if (log.state(read) === STATUS_RESTART) {
     log.setData(read, ram[0] as number, 0)
     log.complete(read)
   }

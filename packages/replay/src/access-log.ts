@@ -1,7 +1,7 @@
 import { hexBytes, hexPair, type AccessDescription, ReplayError, ReplayMismatchError } from './errors.ts'
 import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
 import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
+import { STATUS_RESTART, STATUS_DONE, STATUS_RETRY } from './status.ts'
 import * as L from './layout.ts'
 import { at } from './layout.ts'
 import { LogStore } from './log-store.ts'
@@ -126,7 +126,7 @@ export class AccessLog {
    *
    * @param kind - an ordered kind: not WALK_READ or WALK_AD_WRITE
    * @param tag - see `accessTag`
-   * @returns its index. `state(index)` says what is left to do: STATUS_ASK, perform it; STATUS_RETRY, end the pass
+   * @returns its index. `state(index)` says what is left to do: STATUS_RESTART, perform it; STATUS_RETRY, end the pass
    *   with it; STATUS_DONE, use its data
    * @throws ReplayMismatchError if the record at this place is of another access
    */
@@ -177,7 +177,7 @@ export class AccessLog {
     return this.#store.field(index, L.E_KIND)
   }
 
-  /** STATUS_DONE, or what is left to do: STATUS_ASK, STATUS_RETRY. */
+  /** STATUS_DONE, or what is left to do: STATUS_RESTART, STATUS_RETRY. */
   state(index: number): number {
     return this.#store.field(index, L.E_STATE)
   }
@@ -399,7 +399,7 @@ export class AccessLog {
    */
   #dataMayChange(index: number): boolean {
     const kind = this.kind(index)
-    if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === STATUS_ASK
+    if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === STATUS_RESTART
     const held = kind === AccessKind.WRITE || kind === AccessKind.ROM_WRITE
     if (held || this.state(index) !== STATUS_DONE) return true
     throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)

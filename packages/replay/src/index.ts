@@ -12,11 +12,10 @@ export { LoggedTables, type TableAccess } from './logged-tables.ts'
 export {
   type AccessStatus,
   STATUS_ANSWERED,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_FAULT,
-  STATUS_RESTART,
   STATUS_RETRY,
   STATUS_UNHANDLED,
 } from './status.ts'

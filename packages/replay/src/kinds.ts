@@ -1,4 +1,4 @@
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
+import { STATUS_RESTART, STATUS_DONE, STATUS_RETRY } from './status.ts'
 
 /** The kind of an access. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
 export const AccessKind = {
@@ -39,7 +39,7 @@ export const KIND_NAMES: readonly AccessKindName[] = [
 
 /** Statuses of recorded accesses, in messages and saved data. */
 export const STATE_NAMES: ReadonlyMap<number, AccessStateName> = new Map([
-  [STATUS_ASK, 'new'],
+  [STATUS_RESTART, 'new'],
   [STATUS_RETRY, 'pending'],
   [STATUS_DONE, 'complete'],
 ])

@@ -1,5 +1,5 @@
 import { ReplayError } from './errors.ts'
-import { STATUS_ASK, STATUS_RETRY } from './status.ts'
+import { STATUS_RESTART, STATUS_RETRY } from './status.ts'
 import * as L from './layout.ts'
 import { at } from './layout.ts'
 
@@ -75,7 +75,7 @@ export class LogStore {
     this.#data[1] = size <= 4 ? 0 : size < 8 ? dataHi & ((1 << (8 * (size - 4))) - 1) : dataHi
   }
 
-  /** Adds a record in state STATUS_ASK with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
+  /** Adds a record in state STATUS_RESTART with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
   append(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.words
     const entry = w[L.H_COUNT]!
@@ -88,7 +88,7 @@ export class LogStore {
       throw new ReplayError('ERR_CAPACITY', `more than ${L.LOG_ENTRIES} accesses or ${L.LOG_DATA_BYTES} bytes of data`)
     }
     w[at(entry, L.E_KIND)] = kind
-    w[at(entry, L.E_STATE)] = STATUS_ASK
+    w[at(entry, L.E_STATE)] = STATUS_RESTART
     w[at(entry, L.E_SIZE)] = size
     w[at(entry, L.E_TAG)] = tag
     w[at(entry, L.E_LO)] = lo

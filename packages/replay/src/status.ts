@@ -7,13 +7,11 @@ export const STATUS_DONE = 0
 export const STATUS_FAULT = 1
 /** Another party has to act first, a device or who brings memory: nothing has changed, and the same access comes again. */
 export const STATUS_RETRY = 2
-/** The access is to be in the log and is not: nothing has changed, and its instruction starts again, in a logged pass. */
-export const STATUS_RESTART = 3
 /**
- * Nothing has been done: who is behind the address is to be asked, which may take time. An access that is logged and the only
- * one of its instruction may be submitted in place; any other is as {@link STATUS_RESTART}.
+ * Nothing has been done. An access with this status is one for a logged pass, with which its instruction starts again; a
+ * record of a log with it, one that is still to be made.
  */
-export const STATUS_ASK = 10
+export const STATUS_RESTART = 3
 /** The device has answered outside a logged pass and wants attention: the instruction is executed again, alone, with the answer. */
 export const STATUS_ANSWERED = 11
 /** A contract is broken, by the emulator or by a device model: the run ends with an error, or the domain stops. */
@@ -27,7 +25,6 @@ export type AccessStatus =
   | typeof STATUS_FAULT
   | typeof STATUS_RETRY
   | typeof STATUS_RESTART
-  | typeof STATUS_ASK
   | typeof STATUS_ANSWERED
   | typeof STATUS_ERROR
   | typeof STATUS_UNHANDLED

@@ -7,7 +7,7 @@ import {
   LOG_ENTRIES,
   ReplayError,
   ReplayMismatchError,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_DONE,
   STATUS_RETRY,
 } from '../src/index.ts'
@@ -32,7 +32,7 @@ describe('ordered accesses', () => {
   test('a read returns in every pass what the first one put there', () => {
     const log = started()
     const first = log.access(AccessKind.READ, 0x1000, 1, 8, accessTag(1))
-    expect(log.state(first)).toBe(STATUS_ASK)
+    expect(log.state(first)).toBe(STATUS_RESTART)
     log.setData(first, 0x1234_5678, 0x9abc_def0)
     log.complete(first)
     for (let pass = 2; pass < 5; pass++) {
@@ -290,7 +290,7 @@ describe('the end of an instruction', () => {
     log.setData(log.access(AccessKind.READ, 0x1000, 0, 8, 0), 1, 1)
     log.begin()
     const index = log.access(AccessKind.WRITE, 0x2000, 0, 4, 0)
-    expect([index, log.state(index), log.dataLo(index), log.dataHi(index)]).toEqual([0, STATUS_ASK, 0, 0])
+    expect([index, log.state(index), log.dataLo(index), log.dataHi(index)]).toEqual([0, STATUS_RESTART, 0, 0])
   })
 })
 

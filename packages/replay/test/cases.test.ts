@@ -4,7 +4,7 @@
  * asked and the same pass is made again; `progress`, elements are finished for good, and what is left starts anew.
  */
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, accessTag, STATUS_ASK } from '../src/index.ts'
+import { AccessKind, AccessLog, accessTag, STATUS_RESTART } from '../src/index.ts'
 
 type Pass = 'retired' | 'assist' | 'progress'
 
@@ -35,12 +35,12 @@ class Vector {
       const address = this.addresses[i] as number
       const device = address >= DEVICE
       const index = log.access(device ? AccessKind.MMIO_READ : AccessKind.READ, address, 0, 4, accessTag(1, i))
-      if (log.state(index) === STATUS_ASK && device) {
+      if (log.state(index) === STATUS_RESTART && device) {
         this.asked.push(`read ${address.toString(16)}`)
         log.wait(index)
         return 'assist'
       }
-      if (log.state(index) === STATUS_ASK) {
+      if (log.state(index) === STATUS_RESTART) {
         log.setData(index, this.ram, 0)
         log.complete(index)
       }
@@ -62,7 +62,7 @@ class Vector {
       if ((this.mask & (1 << i)) === 0) continue
       const address = this.addresses[i] as number
       const index = log.access(AccessKind.MMIO_WRITE, address, 0, 4, accessTag(0, i))
-      if (log.state(index) !== STATUS_ASK) continue
+      if (log.state(index) !== STATUS_RESTART) continue
       log.setData(index, this.lanes[i] as number, 0)
       this.asked.push(`write ${address.toString(16)}=${log.dataLo(index)}`)
       log.wait(index)

@@ -6,7 +6,7 @@ import {
   LoggedTables,
   LOG_BYTES,
   ReplayMismatchError,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_DONE,
   STATUS_RETRY,
 } from '../src/index.ts'
@@ -143,7 +143,7 @@ test.each([0, -1, 9, 16, NaN])('an access of %d bytes is not one that a device a
 
 test('kinds and states have numbers of their own, and are saved by their names', () => {
   expect(Object.values(AccessKind)).toEqual(Array.from({ length: 10 }, (_, i) => i))
-  expect([STATUS_DONE, STATUS_RETRY, STATUS_ASK]).toEqual([0, 2, 10])
+  expect([STATUS_DONE, STATUS_RETRY, STATUS_RESTART]).toEqual([0, 2, 10])
   for (const [key, kind] of Object.entries(AccessKind)) {
     if (key.startsWith('WALK')) continue
     const log = started()

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, ReplayMismatchError, STATUS_ASK, STATUS_RETRY } from '../src/index.ts'
+import { AccessKind, AccessLog, ReplayMismatchError, STATUS_RESTART, STATUS_RETRY } from '../src/index.ts'
 
 const READS: readonly number[] = [AccessKind.FETCH, AccessKind.READ, AccessKind.PORT_READ, AccessKind.MMIO_READ]
 const DEVICE: readonly number[] = [
@@ -34,7 +34,7 @@ describe('any instruction', () => {
             if (log.state(index) === STATUS_RETRY) {
               if (isRead) log.setData(index, fresh(), 0)
               log.complete(index)
-            } else if (log.state(index) === STATUS_ASK) {
+            } else if (log.state(index) === STATUS_RESTART) {
               if (DEVICE.includes(step.kind)) {
                 if (!isRead) log.setData(index, ordinal, 0)
                 asked.push(`${ordinal}`)
@@ -116,7 +116,7 @@ describe('any instruction', () => {
                 model.set(bytes, gpa)
                 continue
               }
-              if (log.state(index) === STATUS_ASK) log.setBytes(index, ram, gpa)
+              if (log.state(index) === STATUS_RESTART) log.setBytes(index, ram, gpa)
               log.complete(index)
               const seen = new Uint8Array(bytes.length)
               log.copyBytes(index, seen)

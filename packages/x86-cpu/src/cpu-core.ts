@@ -6,7 +6,7 @@ import { AddressSpaces } from './access/address-spaces.ts'
 import { DeviceAccess } from './access/device-access.ts'
 import type { X86Engine } from './engine.ts'
 import { type ExecutionCounts, WatchedExecution } from './state/execution.ts'
-import { type CpuHost, DEVICE_LOGGED, DEVICE_PLAIN, type Words, SLOW_DIRECT, SLOW_WRITE } from './state/host.ts'
+import { type CpuHost, type DeviceAnswer, SLOW_DIRECT, SLOW_WRITE } from './state/host.ts'
 import { LineMonitor } from './access/line-monitor.ts'
 import { LoggedAccess, PlainMemory, lowWord } from './access/logged-access.ts'
 import { MemoryAccess } from './access/memory-access.ts'
@@ -66,7 +66,7 @@ export class CpuCore implements Cpu {
   readonly #logAt: number
   /** Machine address of the TLB's sets; 0 before it executes. */
   #tlbAt = 0
-  readonly #words: Words = { lo: 0, hi: 0 }
+  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const memory = engine.memory
@@ -155,13 +155,11 @@ export class CpuCore implements Cpu {
     const size = flags & 0xff
     if ((flags & SLOW_DIRECT) === 0 || (this.places.ports && this.places.matches('port', port, size)))
       return S.STATUS_RESTART
-    if ((flags & SLOW_WRITE) !== 0) {
-      const status = this.host.portWrite(port, size, lowWord(this.u32[DATA]!, size), DEVICE_PLAIN)
-      return status === S.STATUS_ASK ? S.STATUS_RESTART : status
-    }
-    const status = this.host.portRead(port, size, this.#words, DEVICE_PLAIN)
+    if (this.host.answersAtOnce?.(true, port, size, size) !== true) return S.STATUS_RESTART
+    if ((flags & SLOW_WRITE) !== 0) return this.host.portWrite(port, size, lowWord(this.u32[DATA]!, size), false)
+    const status = this.host.portRead(port, size, this.#words, false)
     if (status === S.STATUS_DONE) this.u32[DATA] = this.#words.lo
-    return status === S.STATUS_ASK ? S.STATUS_RESTART : status
+    return status
   }
 
   #portLogged(port: number, flags: number): number {
@@ -169,11 +167,13 @@ export class CpuCore implements Cpu {
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
-    if (log.state(index) !== S.STATUS_DONE) {
-      if (write && log.state(index) === S.STATUS_ASK) log.setData(index, this.u32[DATA]!, 0)
-      const status = write
-        ? this.host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
-        : this.host.portRead(port, size, this.#words, DEVICE_LOGGED)
+    const state = log.state(index)
+    if (state !== S.STATUS_DONE) {
+      if (write) log.setData(index, this.u32[DATA]!, 0)
+      let status: number
+      if (state === S.STATUS_RETRY) status = this.host.answer(this.#words)
+      else if (write) status = this.host.portWrite(port, size, log.dataLo(index), true)
+      else status = this.host.portRead(port, size, this.#words, true)
       if (status === S.STATUS_RETRY) log.wait(index)
       if (status !== S.STATUS_DONE) return status
       if (!write) log.setData(index, this.#words.lo, 0)

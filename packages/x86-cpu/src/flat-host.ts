@@ -5,7 +5,7 @@ import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { KEY_USER } from './state/host.ts'
-import type { CpuHost, DeviceAccessMode, Translation, Words } from './state/host.ts'
+import type { CpuHost, DeviceAnswer, Translation, Words } from './state/host.ts'
 import { STATUS_DONE, STATUS_FAULT } from './state/state-layout.ts'
 import type { Vcpu } from './vcpu.ts'
 
@@ -92,26 +92,31 @@ export class FlatHost implements CpuHost {
   }
 
   /** Reads what is not RAM. */
-  physicalRead(_gpa: number, _size: number, into: Words, _how: DeviceAccessMode): number {
+  physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0xffff_ffff
     return STATUS_DONE
   }
 
   /** Writes what is not RAM. */
-  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _how: DeviceAccessMode): number {
+  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean): number {
+    return STATUS_DONE
+  }
+
+  /** Takes a device's answer; none has to be waited for here. */
+  answer(_into: DeviceAnswer): number {
     return STATUS_DONE
   }
 
   /** Serves IN of 1, 2 or 4 bytes. */
-  portRead(_port: number, _size: number, into: Words, _how: DeviceAccessMode): number {
+  portRead(_port: number, _size: number, into: Words, _logged: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0
     return STATUS_DONE
   }
 
   /** Serves OUT of 1, 2 or 4 bytes. */
-  portWrite(_port: number, _size: number, _value: number, _how: DeviceAccessMode): number {
+  portWrite(_port: number, _size: number, _value: number, _logged: boolean): number {
     return STATUS_DONE
   }
 

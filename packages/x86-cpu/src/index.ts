@@ -6,11 +6,10 @@
 export {
   CodeCache,
   CodePage,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_FAULT,
-  STATUS_RESTART,
   STATUS_RETRY,
   type CodeCacheClient,
   type WatchKind,
@@ -57,12 +56,9 @@ export {
   EFER_SCE,
 } from './state/architecture.ts'
 export {
-  DEVICE_LOGGED,
-  DEVICE_MAY_WAIT,
-  DEVICE_PLAIN,
   KEY_USER,
   type CpuHost,
-  type DeviceAccessMode,
+  type DeviceAnswer,
   type RegisterPage,
   type RepeatRequest,
   type Translation,

@@ -3,7 +3,7 @@ import * as x86 from '@retrap/x86-assembler'
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
-import { type CpuHost, DEVICE_LOGGED } from '../src/state/host.ts'
+import type { CpuHost } from '../src/state/host.ts'
 import { FLAG_IF, STATUS_DONE, STATUS_RESTART, S_EFLAGS } from '../src/state/state-layout.ts'
 import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
 
@@ -320,12 +320,12 @@ describe('watchpoints', () => {
         asm.bind(asm.label('end')).nop().hlt()
       })
       const asked: number[] = []
-      const answer = (how: number): number => (how === DEVICE_LOGGED ? STATUS_DONE : STATUS_RESTART)
+      const answer = (logged: boolean): number => (logged ? STATUS_DONE : STATUS_RESTART)
       pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => true })
       const host: CpuHost = pc.host
-      host.portRead = host.physicalRead = (_at, _size, _into, how) => answer(how)
-      host.portWrite = (_port, _size, _value, how) => answer(how)
-      host.physicalWrite = (_gpa, _size, _lo, _hi, how) => answer(how)
+      host.portRead = host.physicalRead = (_at, _size, _into, logged) => answer(logged)
+      host.portWrite = (_port, _size, _value, logged) => answer(logged)
+      host.physicalWrite = (_gpa, _size, _lo, _hi, logged) => answer(logged)
       host.repeat = ({ count }) => {
         asked.push(count)
         return STATUS_DONE

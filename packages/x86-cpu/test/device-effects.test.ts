@@ -5,8 +5,6 @@ import * as x86 from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import { DEVICE_LOGGED } from '../src/index.ts'
-import { STATUS_ASK } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, STACK, TSS, initialState, type TestDevice } from './support/bare-cpu.ts'
 
 const test = sliceTests(TEST_JIT === false ? 4 : 10)
@@ -186,23 +184,6 @@ test('a store to ROM is followed at once by the interrupt that the board raises'
   expect(pc.run().reason).toBe('hlt')
   expect(pc.register('r9')).toBe(BigInt(label('after')))
   expect(device.accesses).toBe(2)
-})
-
-// A plain access to it would have to wait; one that is logged in place is answered at once.
-test.each([
-  { name: 'load', access: (asm: x86.Assembler) => asm.mov(x86.eax, x86.dword(DEVICE)) },
-  { name: 'store', access: (asm: x86.Assembler) => asm.mov(x86.dword(DEVICE), x86.ecx) },
-])('a $name that is logged in place is followed at once by the interrupt that its device raises', (row) => {
-  const { pc, device, label } = machine(row, 0)
-  device.effect = () => pc.interrupt(IRQ)
-  const { host } = pc
-  const [read, write] = [host.physicalRead.bind(host), host.physicalWrite.bind(host)]
-  host.physicalRead = (gpa, size, into, how) => (how === DEVICE_LOGGED ? read(gpa, size, into, how) : STATUS_ASK)
-  host.physicalWrite = (gpa, size, lo, hi, how) => (how === DEVICE_LOGGED ? write(gpa, size, lo, hi, how) : STATUS_ASK)
-  expect(pc.run().reason).toBe('hlt')
-  expect(pc.register('r9')).toBe(BigInt(label('after')))
-  expect(device.accesses).toBe(1)
-  expect(pc.cpu.counts.loggedPasses).toBe(0)
 })
 
 // Generated code's own port accesses do not look at the permission bit map: these are the handler's.

@@ -2,18 +2,7 @@ import fc from 'fast-check'
 import * as x86 from '@retrap/x86-assembler'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import {
-  DEVICE_LOGGED,
-  DEVICE_PLAIN,
-  STATUS_ASK,
-  STATUS_DONE,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  saveVcpu,
-  type CpuHost,
-  type DeviceAccessMode,
-  type Words,
-} from '../src/index.ts'
+import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY, saveVcpu, type CpuHost, type Words } from '../src/index.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
@@ -28,7 +17,7 @@ const HANDLER = 0x4000
 const PORT = 0x40
 
 /** How a machine's devices answer. */
-const STYLES = ['at once', 'restarts', 'asks', 'waits', 'waits elsewhere'] as const
+const STYLES = ['at once', 'restarts', 'waits', 'waits elsewhere'] as const
 type Style = (typeof STYLES)[number]
 
 type Piece = (asm: x86.Assembler) => void
@@ -145,17 +134,11 @@ const UPSETS: readonly ((pc: BareCpu) => void)[] = [
 function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
   const host: CpuHost = pc.host
   let polls = 0
-  const ask = (how: DeviceAccessMode): number => {
+  const ask = (logged: boolean): number => {
     if (style === 'at once') return STATUS_DONE
-    if (how !== DEVICE_LOGGED) {
-      if (style === 'restarts') return STATUS_RESTART
-      if (style === 'asks' || how === DEVICE_PLAIN) return STATUS_ASK
-    }
-    if (style === 'restarts') return STATUS_DONE
-    const patience = style === 'waits elsewhere' ? 3 : 1
-    if (polls++ < patience) return STATUS_RETRY
-    polls = 0
-    return STATUS_DONE
+    if (style === 'restarts') return logged ? STATUS_DONE : STATUS_RESTART
+    polls = style === 'waits elsewhere' ? 3 : 1
+    return STATUS_RETRY
   }
   const give = (status: number, into: Words): number => {
     if (status !== STATUS_DONE) return status
@@ -163,16 +146,15 @@ function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
     into.hi = 0x5a5a_5a5a
     return status
   }
-  host.physicalRead = (_gpa, _size, into, how) => give(ask(how), into)
-  host.physicalWrite = (_gpa, _size, _lo, _hi, how) => ask(how)
-  host.portRead = (_port, _size, into, how) => give(ask(how), into)
-  host.portWrite = (_port, _size, _value, how) => ask(how)
+  host.physicalRead = (_gpa, _size, into, logged) => give(ask(logged), into)
+  host.physicalWrite = (_gpa, _size, _lo, _hi, logged) => ask(logged)
+  host.portRead = (_port, _size, into, logged) => give(ask(logged), into)
+  host.portWrite = (_port, _size, _value, logged) => ask(logged)
+  host.answer = (into) => give(--polls > 0 ? STATUS_RETRY : STATUS_DONE, into)
   if (!together) return
   host.repeat = ({ write, size, count, gpa }) => {
-    const status = ask(DEVICE_LOGGED)
-    if (status !== STATUS_DONE) return status
     if (!write) pc.load(gpa, new Uint8Array(size * count).fill(0x5a))
-    return status
+    return ask(true)
   }
 }
 

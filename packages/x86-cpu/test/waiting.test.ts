@@ -2,9 +2,9 @@
 import { MachineMemory } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { DEVICE_LOGGED, DEVICE_PLAIN, FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '../src/state/state-layout.ts'
-import type { DeviceAccessMode, Words } from '../src/index.ts'
+import { FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
+import { STATUS_DONE, STATUS_RETRY } from '../src/state/state-layout.ts'
+import type { DeviceAnswer } from '../src/index.ts'
 
 const START = 0x7000
 const HANDLER = 0x8000
@@ -26,37 +26,37 @@ class Board extends FlatHost {
     this.interrupt = -1
   }
 
-  #access(what: string, how: DeviceAccessMode): number {
-    if (!this.#asked) {
-      if (how === DEVICE_PLAIN) return STATUS_ASK
-      this.accesses.push(what)
-      this.#asked = true
-      return STATUS_RETRY
-    }
-    expect(how).toBe(DEVICE_LOGGED)
+  #access(what: string): number {
+    expect(this.#asked).toBe(false)
+    this.accesses.push(what)
+    this.#asked = true
+    return STATUS_RETRY
+  }
+
+  override answer(into: DeviceAnswer): number {
+    expect(this.#asked).toBe(true)
     if (!this.answers) return STATUS_RETRY
     this.#asked = false
     this.answers = false
+    into.lo = VALUE
+    into.hi = 0
     return STATUS_DONE
   }
 
-  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    into.lo = VALUE
-    into.hi = 0
-    return this.#access(`read ${size} at ${gpa.toString(16)}`, how)
+  override physicalRead(gpa: number, size: number): number {
+    return this.#access(`read ${size} at ${gpa.toString(16)}`)
   }
 
-  override physicalWrite(gpa: number, size: number, lo: number, _hi: number, how: DeviceAccessMode): number {
-    return this.#access(`write ${size} at ${gpa.toString(16)}: ${lo.toString(16)}`, how)
+  override physicalWrite(gpa: number, size: number, lo: number): number {
+    return this.#access(`write ${size} at ${gpa.toString(16)}: ${lo.toString(16)}`)
   }
 
-  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
-    into.lo = VALUE
-    return this.#access(`in ${size} at ${port.toString(16)}`, how)
+  override portRead(port: number, size: number): number {
+    return this.#access(`in ${size} at ${port.toString(16)}`)
   }
 
-  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
-    return this.#access(`out ${size} at ${port.toString(16)}: ${value.toString(16)}`, how)
+  override portWrite(port: number, size: number, value: number): number {
+    return this.#access(`out ${size} at ${port.toString(16)}: ${value.toString(16)}`)
   }
 
   override acknowledgeInterrupt(): number {
@@ -104,7 +104,7 @@ const forms = [
   { name: 'a store', bytes: [0xa3, 0x10, 0], access: 'write 2 at 100000: 5678', rax: 0x5678 },
 ]
 
-// The first access to a page of a device is one of a logged pass; a further one needs no walk.
+// The first access to a page of a device is made after a walk; a further one needs none.
 describe.each([1, 3])('the access number %i of', (count) => {
   describe.each(forms)('$name', ({ bytes, access, rax }) => {
     /** Runs up to the last of the accesses; what follows is `rest`. */

@@ -1,9 +1,8 @@
 import { TWO_32 } from '@retrap/basics'
 import { Region } from '@retrap/arm-mmio'
 import type { ArmWorld } from '@retrap/arm-mmio'
-import { IOREQ_TYPE_COPY, IOREQ_WRITE, type IoDispatch } from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
 import {
-  STATUS_ASK,
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_RETRY,
@@ -82,9 +81,13 @@ export class ArmDeviceAccess implements ArmWorld {
     for (const each of this.#world.banked) {
       if (gpa >= each.base && gpa < each.base + each.bytes) return this.#accessBanked(each, gpa, log, index)
     }
-    if (log.kind(index) === AccessKind.MMIO_WRITE) return this.#write(gpa, size, log.dataLo(index), log.dataHi(index))
-    const status = this.#checked(gpa, dispatch.mmioReadOrSend(this.#vcpu, gpa, size))
-    if (status === STATUS_DONE) log.setData(index, dispatch.lo, dispatch.hi)
+    const status = this.#checked(
+      gpa,
+      log.kind(index) === AccessKind.MMIO_WRITE
+        ? dispatch.mmioWriteOrSend(this.#vcpu, gpa, size, log.dataLo(index), log.dataHi(index))
+        : dispatch.mmioReadOrSend(this.#vcpu, gpa, size),
+    )
+    if (status === STATUS_DONE && log.kind(index) === AccessKind.MMIO_READ) log.setData(index, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
   }
 
@@ -95,15 +98,6 @@ export class ArmDeviceAccess implements ArmWorld {
     if (log.kind(index) === AccessKind.MMIO_WRITE) write(this.#vcpu, offset, size, log.dataLo(index))
     else log.setData(index, read(this.#vcpu, offset, size) >>> 0, 0)
     return STATUS_DONE
-  }
-
-  #write(gpa: number, size: number, lo: number, hi: number): AccessStatus {
-    const dispatch = this.#dispatch
-    const status = dispatch.mmioWrite(gpa, size, lo, hi)
-    if (status !== STATUS_ASK) return this.#answerOf(this.#checked(gpa, status))
-    return this.#answerOf(
-      this.#checked(gpa, dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)),
-    )
   }
 
   /** The dispatcher reads ones where nobody answers. */

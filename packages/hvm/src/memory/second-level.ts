@@ -12,7 +12,7 @@ import {
   type P2m,
   type WriteClaim,
 } from '@retrap/p2m'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
+import { STATUS_RESTART, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
 import type { DirtyLogs } from './dirty-logs.ts'
 import { OUTSIDE, type Invalidations } from './invalidation.ts'
 import type { OwnedMemories } from './owned-memories.ts'
@@ -268,7 +268,7 @@ export class SecondLevelFaults {
    *
    * @param vcpu - or OUTSIDE
    * @param wanted - `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`
-   * @returns STATUS_DONE: the address translates now; STATUS_ASK: it is a device's, or a server has claimed the write;
+   * @returns STATUS_DONE: the address translates now; STATUS_RESTART: it is a device's, or a server has claimed the write;
    *   STATUS_UNHANDLED: the memory cannot be written, and the write is lost; STATUS_RETRY: another party has to act first
    */
   fault(vcpu: number, gpa: number, wanted: number): number {
@@ -276,7 +276,7 @@ export class SecondLevelFaults {
     const entry = this.#entry
     const type = this.#p2m.lookup(gfn, entry)
     const { hole, nothing } = this.#p2m.types
-    if (type === hole || type === nothing) return STATUS_ASK
+    if (type === hole || type === nothing) return STATUS_RESTART
     const { invalidations } = this.#options
     // Frames that are taken from the map to go on, zeros for instance, count as this vCPU's doing.
     const before = invalidations.enter(vcpu)
@@ -313,7 +313,7 @@ export class SecondLevelFaults {
   /** ROM, unless a device model owns it and asks for the writes. */
   #rom(vcpu: number, gfn: number, wanted: number): number {
     const traps = wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true
-    return traps ? STATUS_ASK : this.#discard(vcpu, gfn, wanted)
+    return traps ? STATUS_RESTART : this.#discard(vcpu, gfn, wanted)
   }
 
   #populate(vcpu: number, gfn: number): number {
@@ -336,7 +336,7 @@ export class SecondLevelFaults {
 
   /** Writes are the server's for as long as it claims them; then the frame is RAM again. */
   #claimed(gfn: number): number {
-    if (this.#claimingServer() !== null) return STATUS_ASK
+    if (this.#claimingServer() !== null) return STATUS_RESTART
     this.#claim?.remove(gfn, 1)
     return STATUS_DONE
   }

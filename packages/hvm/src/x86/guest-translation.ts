@@ -18,15 +18,7 @@ import {
 } from '@retrap/paging'
 import type { PagingCpu } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
-import {
-  STATUS_ASK,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  LoggedTables,
-  type AccessLog,
-} from '@retrap/replay'
+import { STATUS_RESTART, STATUS_DONE, STATUS_FAULT, STATUS_RETRY, LoggedTables, type AccessLog } from '@retrap/replay'
 import { KEY_USER } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
@@ -212,7 +204,7 @@ export class GuestTranslation {
         return invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
       case STATUS_RETRY:
         return waiting(access, log)
-      case STATUS_ASK:
+      case STATUS_RESTART:
         into.ma = -1
         return STATUS_DONE
       default:

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, type IoDispatch } from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
 import {
   EVENT_EXTINT,
   EVENT_INIT,
@@ -12,8 +12,8 @@ import {
 } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import {
-  STATUS_ASK,
   STATUS_DONE,
+  STATUS_ERROR,
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
@@ -24,10 +24,7 @@ import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
 import {
   type CpuClocks,
   type CpuHost,
-  DEVICE_LOGGED,
-  DEVICE_MAY_WAIT,
-  DEVICE_PLAIN,
-  type DeviceAccessMode,
+  type DeviceAnswer,
   type RegisterPage,
   type RepeatRequest,
   type Translation,
@@ -90,7 +87,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#dispatch = domain.dispatch
     this.apic = apic
     this.cpu = new Vcpu(engine, this, clocks)
-    this.#request = new VcpuRequest(id, this.cpu, domain)
+    this.#request = new VcpuRequest(id, domain.dispatch)
     this.translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
@@ -132,12 +129,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Reads from what is not plain RAM: local APIC or device. */
-  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(into)
-    if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, how)) return STATUS_RESTART
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, logged)) return STATUS_RESTART
     return this.apic.decodes(gpa)
       ? readApicPage(this.apic, this.counts, gpa, size, into)
-      : this.#readDevice(gpa, size, into, how)
+      : this.#readDevice(gpa, size, into, logged)
   }
 
   /** Describes the local APIC's page, most registers of which are words in machine memory. */
@@ -146,56 +142,67 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Whether an access must start again in a logged pass, for the TPR patcher; one in such a pass is reported. */
-  #mustLog(vapic: TprWatch, access: TprAccess, gpa: number, how: DeviceAccessMode): boolean {
+  #mustLog(vapic: TprWatch, access: TprAccess, gpa: number, logged: boolean): boolean {
     if (!vapic.watches(gpa)) return false
-    if (how !== DEVICE_LOGGED) return true
+    if (!logged) return true
     vapic.accessed(access, gpa)
     return false
   }
 
   /** Reads from a device's memory. */
-  #readDevice(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
+  #readDevice(gpa: number, size: number, into: Words, logged: boolean): number {
     // The read of a read-modify-write, which is always logged: only writes are claimed.
-    if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return readRam(this.#domain, gpa, size, into)
+    if (logged && this.#domain.secondLevel.readsRam(gpa)) return readRam(this.#domain, gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    const status =
-      how === DEVICE_MAY_WAIT ? dispatch.mmioReadOrSend(this.id, gpa, size) : this.#readMmio(gpa, size, how)
+    const status = dispatch.mmioReadOrSend(this.id, gpa, size)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
-    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
+    return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
   /** Writes to what is not plain RAM: local APIC or device. */
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(null)
-    if (this.vapic !== null && this.#mustLog(this.vapic, 'write', gpa, how)) return STATUS_RESTART
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    if (this.vapic !== null && this.#mustLog(this.vapic, 'write', gpa, logged)) return STATUS_RESTART
     return this.apic.decodes(gpa)
       ? writeApicPage(this.apic, this.counts, gpa, size, lo)
-      : this.#writeDevice(gpa, size, lo, hi, how)
+      : this.#writeDevice(gpa, size, lo, hi, logged)
   }
 
   /** Writes to a device's memory. */
-  #writeDevice(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+  #writeDevice(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     this.counts.mmioAccesses++
-    if (how === DEVICE_LOGGED) return this.#request.waitOrStop(this.#request.store(gpa, size, lo, hi))
-    if (this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
-    const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
-    return status === STATUS_DONE ? status : this.#unfinishedWrite(status, gpa, size, lo, hi, how)
+    const claimant = this.#domain.secondLevel.claimant(gpa)
+    if (claimant !== null)
+      return logged ? this.#waitOrStop(this.#request.store(gpa, size, lo, hi, claimant)) : STATUS_RESTART
+    const status = this.#dispatch.mmioWriteOrSend(this.id, gpa, size, lo, hi)
+    return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
-  /** A write that no handler took at once, and that no server has claimed. */
-  #unfinishedWrite(status: number, gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (status !== STATUS_ASK || how !== DEVICE_MAY_WAIT) return this.#request.waitOrStop(status)
-    // The write goes to the server whose range it is in.
-    return this.#request.waitOrStop(this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+  /**
+   * Goes on after an access that has not simply been made.
+   *
+   * @param status - of the dispatcher
+   * @returns that of the processor, for which an access that nobody answers is made: it reads as ones
+   */
+  #waitOrStop(status: number): number {
+    // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
+    if (status === STATUS_ERROR) this.cpu.stop()
+    return status === STATUS_UNHANDLED || status === STATUS_ERROR ? STATUS_DONE : status
   }
 
-  /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns a status of the dispatcher */
-  #readMmio(gpa: number, size: number, how: DeviceAccessMode): number {
-    return how === DEVICE_LOGGED
-      ? this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
-      : this.#dispatch.mmioRead(gpa, size)
+  /**
+   * Takes the answer to the request in flight, if it is there. It belongs to the present access, whatever the p2m says of the
+   * address by now: the log has seen to it that the access is the same.
+   */
+  answer(into: DeviceAnswer): number {
+    const dispatch = this.#dispatch
+    const status = dispatch.requests.take(this.id)
+    if (status === STATUS_RETRY) return status
+    into.lo = dispatch.lo
+    into.hi = dispatch.hi
+    into.count = dispatch.count
+    return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
   /** Takes a write to ROM. */
@@ -206,63 +213,43 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Reads from a port. */
-  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
-    return this.#request.inFlight ? this.#request.answer(into) : this.#newPortRead(port, size, into, how)
-  }
-
-  /** `portRead` without a request in flight. */
-  #newPortRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
+  portRead(port: number, size: number, into: Words, _logged: boolean): number {
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    const status =
-      how === DEVICE_MAY_WAIT ? dispatch.portReadOrSend(this.id, port, size) : this.#readPort(port, size, how)
+    const status = dispatch.portReadOrSend(this.id, port, size)
     into.lo = dispatch.lo
     into.hi = 0
-    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
-  }
-
-  /** The same from a port. */
-  #readPort(port: number, size: number, how: DeviceAccessMode): number {
-    return how === DEVICE_LOGGED
-      ? this.#dispatch.submitOne(this.id, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
-      : this.#dispatch.portRead(port, size)
+    return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
   /** Writes to a port. */
-  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
-    return this.#request.inFlight ? this.#request.answer(null) : this.#newPortWrite(port, size, value, how)
-  }
-
-  /** `portWrite` without a request in flight. */
-  #newPortWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
-    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, how === DEVICE_LOGGED)
+  portWrite(port: number, size: number, value: number, logged: boolean): number {
+    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
     this.counts.portAccesses++
-    let status = how === DEVICE_LOGGED ? STATUS_ASK : this.#dispatch.portWrite(port, size, value)
-    if (status === STATUS_ASK && how !== DEVICE_PLAIN)
-      status = this.#dispatch.submitOne(this.id, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
-    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
+    const status = this.#dispatch.portWriteOrSend(this.id, port, size, value)
+    return status === STATUS_DONE ? status : this.#waitOrStop(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request. */
   repeat(request: RepeatRequest): number {
     const { port, address } = request
-    if (!this.#request.inFlight && !port) {
-      if (this.apic.decodes(address) || this.#domain.secondLevel.claimant(address) !== null) {
-        request.count = 0
-        return STATUS_DONE
-      }
+    const claimant = port ? null : this.#domain.secondLevel.claimant(address)
+    if (claimant !== null || (!port && this.apic.decodes(address))) {
+      request.count = 0
+      return STATUS_DONE
     }
-    const status = this.#request.inFlight ? this.#request.answer(null) : this.#request.repeat(request)
+    const status = this.#waitOrStop(this.#request.repeat(request))
     request.count = this.#dispatch.count
-    if (status !== STATUS_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += request.count
+    this.counts[port ? 'portAccesses' : 'mmioAccesses'] += request.count
     return status
   }
 
   /** Whether a device answers accesses to these bytes at once, none of which anything else wants to see. */
-  answersAtOnce(gpa: number, bytes: number, size: number): boolean {
-    if (this.#request.inFlight || this.vapic?.watches(gpa) === true || this.apic.decodes(gpa)) return false
-    if (this.#domain.secondLevel.claimant(gpa) !== null) return false
-    return this.#dispatch.answersAtOnce(gpa, bytes, size)
+  answersAtOnce(port: boolean, address: number, bytes: number, size: number): boolean {
+    if (port) return this.#dispatch.portAnswersAtOnce(address, size)
+    if (this.vapic?.watches(address) === true || this.apic.decodes(address)) return false
+    if (this.#domain.secondLevel.claimant(address) !== null) return false
+    return this.#dispatch.answersAtOnce(address, bytes, size)
   }
 
   // ---------------------------------------------------------------- registers
@@ -457,7 +444,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancelRequest(): void {
     this.#domain.secondLevel.cancel(this.id)
-    this.#request.cancel()
+    this.#dispatch.requests.cancel(this.id)
   }
 }
 

@@ -1,5 +1,5 @@
 /** A processor of no known architecture, and its domain: what another instruction set has to bring. */
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE, STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '@retrap/ioreq'
+import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY } from '@retrap/ioreq'
 import type { InterruptLine } from '@retrap/device'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import type { Architecture, CpuExit, Domain, VirtualCpu, VirtualProcessor } from '../../src/index.ts'
@@ -116,7 +116,7 @@ class ToyProcessor implements VirtualProcessor {
     const translated = (): number => (wanted === P2M_WRITE ? p2m.translateWrite(gpa) : p2m.translate(gpa))
     if (translated() >= 0) return translated()
     const outcome = secondLevel.fault(this.#id, gpa, wanted)
-    return outcome === STATUS_DONE ? translated() : outcome === STATUS_ASK ? -2 : -1
+    return outcome === STATUS_DONE ? translated() : outcome === STATUS_RESTART ? -2 : -1
   }
 
   #access(gpa: number, wanted: number): number {
@@ -131,11 +131,9 @@ class ToyProcessor implements VirtualProcessor {
       const view = new DataView(memory.buffer)
       if (ma >= 0 && write) view.setUint32(ma, this.accumulator, true)
       if (ma >= 0) return view.getUint32(ma, true)
-      status = write ? dispatch.mmioWrite(gpa, 4, this.accumulator, 0) : dispatch.mmioRead(gpa, 4)
-      if (status === STATUS_ASK) {
-        const direction = write ? IOREQ_WRITE : IOREQ_READ
-        status = dispatch.submitOne(this.#id, IOREQ_TYPE_COPY, direction, gpa, 4, this.accumulator, 0)
-      }
+      status = write
+        ? dispatch.mmioWriteOrSend(this.#id, gpa, 4, this.accumulator, 0)
+        : dispatch.mmioReadOrSend(this.#id, gpa, 4)
     }
     this.#sent = status === STATUS_RETRY
     this.busy = this.#sent

@@ -100,7 +100,7 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     const { server, take, answer } = foreign(machine)
     server.mapRange(ioreq.XEN_DMOP_IO_RANGE_PCI, 0x2_0123, 0x2_0123)
     const address = BASE + 0x10_0000 + 0x23_000 + 0xabc
-    expect(machine.dispatch.mmioRead(address, 4)).toBe(ioreq.STATUS_ASK)
+    expect(machine.dispatch.mmioRead(address, 4)).toBe(ioreq.STATUS_RESTART)
     const request = machine.request({ direction: ioreq.IOREQ_READ, addressLo: address, size: 4 })
     expect(machine.dispatch.submit(0, request)).toBe(ioreq.STATUS_RETRY)
     const seen = take()
@@ -324,7 +324,7 @@ describe('a host that defers', () => {
       defineDevice({ name: 'sync', synchronous: true, ports: { base: 0x80, size: 1 }, read: () => 0x42 }),
     )
     const { dispatch, request } = machine
-    expect(dispatch.portRead(0x80, 1)).toBe(ioreq.STATUS_ASK)
+    expect(dispatch.portRead(0x80, 1)).toBe(ioreq.STATUS_RESTART)
     expect(
       dispatch.submit(0, request({ type: ioreq.IOREQ_TYPE_PIO, direction: ioreq.IOREQ_READ, addressLo: 0x80 })),
     ).toBe(ioreq.STATUS_RETRY)
@@ -359,7 +359,7 @@ describe('the request trace', () => {
     dispatch.mmioRead(0x1_0000_0000, 8)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
     dispatch.portRead(0xcfc, 2)
-    expect(dispatch.mmioRead(0x9004, 4)).toBe(ioreq.STATUS_ASK)
+    expect(dispatch.mmioRead(0x9004, 4)).toBe(ioreq.STATUS_RESTART)
     dispatch.submit(0, request({ direction: ioreq.IOREQ_READ, addressLo: 0x9004, size: 4 }))
     await new Promise((resolve) => setTimeout(resolve, 0))
     dispatch.requests.take(0)

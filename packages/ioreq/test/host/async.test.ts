@@ -3,7 +3,7 @@ import { defineDevice, type AccessRequest, type DeviceModel } from '@retrap/devi
 import {
   STATUS_DONE,
   STATUS_ERROR,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_RETRY,
   STATUS_UNHANDLED,
   IOREQ_READ,
@@ -47,8 +47,8 @@ describe('a model that may take its time', () => {
   test('is not reached by a direct access', () => {
     const { model, open } = slow()
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_ASK)
-    expect(dispatch.portWrite(0x100, 4, 1)).toBe(STATUS_ASK)
+    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_RESTART)
+    expect(dispatch.portWrite(0x100, 4, 1)).toBe(STATUS_RESTART)
     expect(open).toHaveLength(0)
   })
 

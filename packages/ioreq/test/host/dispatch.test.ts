@@ -322,10 +322,10 @@ describe('servers and their precedence', () => {
     server.mapRange(index.XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1003)
     server.mapRange(index.XEN_DMOP_IO_RANGE_PCI, 0x18, 0x18)
     server.setState(true)
-    expect(dispatch.portRead(0x100, 1)).toBe(index.STATUS_ASK)
-    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(index.STATUS_ASK)
+    expect(dispatch.portRead(0x100, 1)).toBe(index.STATUS_RESTART)
+    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(index.STATUS_RESTART)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
-    expect(dispatch.portRead(0xcfc, 4)).toBe(index.STATUS_ASK)
+    expect(dispatch.portRead(0xcfc, 4)).toBe(index.STATUS_RESTART)
     expect(notified).toBe(0)
   })
 

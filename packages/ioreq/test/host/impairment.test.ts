@@ -1,7 +1,7 @@
 /** Device models that somebody makes slow, or dead, to see what the guest does. */
 import { describe, expect, test } from 'vitest'
 import { defineDevice, type DeviceContext, type InterruptLine } from '@retrap/device'
-import { STATUS_DONE, STATUS_ASK, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
+import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const settle = async (): Promise<void> => {
@@ -39,8 +39,8 @@ describe('an impaired model', () => {
     const { wait, open } = brake()
     expect(dispatch.portRead(0x101, 1)).toBe(STATUS_DONE)
     expect(host.impair('quick', { wait })).toBe(true)
-    expect(dispatch.portRead(0x101, 1)).toBe(STATUS_ASK)
-    expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, 0x102, 1, 0, 0)).toBe(STATUS_RETRY)
+    expect(dispatch.portRead(0x101, 1)).toBe(STATUS_RESTART)
+    expect(dispatch.portReadOrSend(0, 0x102, 1)).toBe(STATUS_RETRY)
     await settle()
     expect([calls, dispatch.requests.take(0)]).toEqual([['read 1'], STATUS_RETRY])
     expect(dispatch.requests.describe(0)).toEqual({
@@ -58,8 +58,8 @@ describe('an impaired model', () => {
     const { dispatch, host, calls } = quick()
     const { wait, open } = brake()
     host.impair('quick', { wait })
-    expect(dispatch.portWrite(0x103, 1, 7)).toBe(STATUS_ASK)
-    expect(dispatch.submitOne(1, IOREQ_TYPE_PIO, IOREQ_WRITE, 0x103, 1, 7, 0)).toBe(STATUS_RETRY)
+    expect(dispatch.portWrite(0x103, 1, 7)).toBe(STATUS_RESTART)
+    expect(dispatch.portWriteOrSend(1, 0x103, 1, 7)).toBe(STATUS_RETRY)
     host.impair('quick', null)
     expect([dispatch.portRead(0x100, 1), calls]).toEqual([STATUS_DONE, ['read 0']])
     open[0]!()
@@ -71,7 +71,7 @@ describe('an impaired model', () => {
     const { dispatch, host, calls } = quick()
     const { wait, open } = brake()
     host.impair('quick', { wait })
-    dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_WRITE, 0x103, 1, 7, 0)
+    dispatch.portWriteOrSend(0, 0x103, 1, 7)
     dispatch.requests.cancel(0)
     open[0]!()
     await settle()

@@ -45,8 +45,8 @@ function makeBoth(options: Partial<IoDispatchOptions> = {}) {
 
 /** A port read as a vCPU makes it: directly, and when that may take its time as a request. */
 function ask(dispatch: IoDispatch, port: number): number {
-  expect(dispatch.portRead(port, 4)).toBe(index.STATUS_ASK)
-  return dispatch.submitOne(0, index.IOREQ_TYPE_PIO, index.IOREQ_READ, port, 4, 0, 0)
+  expect(dispatch.portRead(port, 4)).toBe(index.STATUS_RESTART)
+  return dispatch.portReadOrSend(0, port, 4)
 }
 
 const taken = (dispatch: IoDispatch): [number, number] => [dispatch.requests.take(0), dispatch.lo]
@@ -166,10 +166,7 @@ describe('an answer', () => {
 
   test.each([
     ['one call of a handler', (dispatch: IoDispatch) => ask(dispatch, first.base)],
-    [
-      'several',
-      (dispatch: IoDispatch) => dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, first.mmio, 8, 1, 2),
-    ],
+    ['several', (dispatch: IoDispatch) => dispatch.mmioWriteOrSend(0, first.mmio, 8, 1, 2)],
   ])('comes by itself after a notice, which came through the page: %s', async (_, send) => {
     const { dispatch } = makeBoth()
     expect(dispatch.requests.invalidate(0)).toBe(index.STATUS_DONE)
@@ -213,11 +210,9 @@ describe('the handler that is called', () => {
 
   test('is not one that was found before its server was disabled', () => {
     const { dispatch, host } = makeBoth()
-    expect(dispatch.portRead(first.base, 4)).toBe(index.STATUS_ASK)
+    expect(dispatch.portRead(first.base, 4)).toBe(index.STATUS_RESTART)
     host.server.setState(false)
-    expect(dispatch.submitOne(0, index.IOREQ_TYPE_PIO, index.IOREQ_READ, first.base, 4, 0, 0)).toBe(
-      index.STATUS_UNHANDLED,
-    )
+    expect(dispatch.portReadOrSend(0, first.base, 4)).toBe(index.STATUS_UNHANDLED)
     expect(open).toEqual([])
   })
 

@@ -5,7 +5,7 @@ import {
   createIoRequest,
   STATUS_DONE,
   STATUS_ERROR,
-  STATUS_ASK,
+  STATUS_RESTART,
   STATUS_RETRY,
   STATUS_UNHANDLED,
   IoDispatch,
@@ -18,7 +18,7 @@ import {
 export const STATUS: Record<number, string> = {
   [STATUS_DONE]: 'done',
   [STATUS_RETRY]: 'retry',
-  [STATUS_ASK]: 'log',
+  [STATUS_RESTART]: 'log',
   [STATUS_UNHANDLED]: 'unhandled',
   [STATUS_ERROR]: 'failed',
 }

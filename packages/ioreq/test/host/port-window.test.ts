@@ -58,28 +58,21 @@ describe('ports in memory', () => {
     const { dispatch, log } = board()
     expect([dispatch.mmioRead(WINDOW, 2), dispatch.lo]).toEqual([index.STATUS_DONE, 0x4321])
     expect(dispatch.mmioWrite(WINDOW, 1, 0xab, 0)).toBe(index.STATUS_DONE)
-    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, WINDOW, 2, 5, 0)).toBe(index.STATUS_DONE)
-    expect([dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, WINDOW + 1, 1, 0, 0), dispatch.lo]).toEqual([
-      index.STATUS_DONE,
-      0x43,
-    ])
+    expect(dispatch.mmioWriteOrSend(0, WINDOW, 2, 5, 0)).toBe(index.STATUS_DONE)
+    expect([dispatch.mmioReadOrSend(0, WINDOW + 1, 1), dispatch.lo]).toEqual([index.STATUS_DONE, 0x43])
     expect(log).toEqual(['r2@0', 'w1@0=ab', 'w2@0=5', 'r1@1'])
   })
 
   test('a model may take its time', async () => {
     const { dispatch, log } = board(false)
-    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(index.STATUS_ASK)
+    expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(index.STATUS_RESTART)
     expect(dispatch.mmioReadOrSend(0, WINDOW + 0x1000, 4)).toBe(index.STATUS_RETRY)
     await new Promise((resolve) => setImmediate(resolve))
     expect([dispatch.requests.take(0), dispatch.lo]).toEqual([index.STATUS_DONE, 0x8765_4321])
-    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_WRITE, WINDOW + 0x1004, 4, 5, 0)).toBe(
-      index.STATUS_RETRY,
-    )
+    expect(dispatch.mmioWriteOrSend(0, WINDOW + 0x1004, 4, 5, 0)).toBe(index.STATUS_RETRY)
     await new Promise((resolve) => setImmediate(resolve))
     expect(dispatch.requests.take(0)).toBe(index.STATUS_DONE)
-    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, WINDOW + 0x1002, 2, 0, 0)).toBe(
-      index.STATUS_RETRY,
-    )
+    expect(dispatch.mmioReadOrSend(0, WINDOW + 0x1002, 2)).toBe(index.STATUS_RETRY)
     await new Promise((resolve) => setImmediate(resolve))
     expect([dispatch.requests.take(0), dispatch.lo]).toEqual([index.STATUS_DONE, 0x8765])
     expect(log).toEqual(['r4@0', 'w4@4=5', 'r2@2'])
@@ -100,7 +93,7 @@ describe('ports in memory', () => {
       index.STATUS_UNHANDLED,
       2 ** (8 * Math.min(size, 4)) - 1,
     ])
-    expect(dispatch.submitOne(0, index.IOREQ_TYPE_COPY, index.IOREQ_READ, gpa, size, 0, 0)).toBe(index.STATUS_UNHANDLED)
+    expect(dispatch.mmioReadOrSend(0, gpa, size)).toBe(index.STATUS_UNHANDLED)
     expect(log).toEqual([])
   })
 

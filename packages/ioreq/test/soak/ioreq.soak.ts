@@ -146,7 +146,11 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
         if (rng.chance()) {
           const status = port ? dispatch.portRead(address, 1) : dispatch.mmioRead(address, 1)
           const slow = base === SLOW || (base === FOREIGN && foreign !== null)
-          const expected = slow ? index.STATUS_ASK : base === SYNCHRONOUS ? index.STATUS_DONE : index.STATUS_UNHANDLED
+          const expected = slow
+            ? index.STATUS_RESTART
+            : base === SYNCHRONOUS
+              ? index.STATUS_DONE
+              : index.STATUS_UNHANDLED
           if (status !== expected) bad = wrong(`a direct read at ${address.toString(16)} gave ${STATUS[status]}`)
         }
         const type = port ? index.IOREQ_TYPE_PIO : index.IOREQ_TYPE_COPY

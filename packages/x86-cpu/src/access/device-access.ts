@@ -8,20 +8,15 @@ import {
   SLOW_PROBE,
   SLOW_STACK,
   SLOW_WRITE,
-  DEVICE_LOGGED,
-  DEVICE_PLAIN,
   type CpuHost,
-  type DeviceAccessMode,
   type RegisterPage,
-  type Translation,
-  type Words,
+  type DeviceAnswer,
 } from '../state/host.ts'
 import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import * as S from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import type { DebugPlaces } from '../system/debug-places.ts'
-import { newTranslation } from './translation.ts'
 
 /** The flags that select an access's rights and its route to a device. */
 const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE
@@ -74,8 +69,7 @@ export class DeviceAccess {
   readonly #breakpoints: DataBreakpoints
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
-  readonly #translation = newTranslation()
-  readonly #words: Words = { lo: 0, hi: 0 }
+  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
   #lastChanges = -1
   #lastSet = -1
   /** Linear address without its 12 low bits, low word; and the high word, signed. */
@@ -163,8 +157,7 @@ export class DeviceAccess {
 
   /** Makes an access that is direct (see {@link isDirect}). @returns a status */
   make(gpa: number, flags: number): number {
-    const write = (flags & SLOW_WRITE) !== 0
-    return this.#followed(write ? this.write(gpa, flags, DEVICE_PLAIN) : this.read(gpa, flags, DEVICE_PLAIN))
+    return this.#followed((flags & SLOW_WRITE) !== 0 ? this.write(gpa, flags) : this.read(gpa, flags))
   }
 
   // Reads and writes are apart, so that V8 inlines each to its end.
@@ -175,10 +168,10 @@ export class DeviceAccess {
    *
    * @returns a status
    */
-  read(gpa: number, flags: number, how: DeviceAccessMode): number {
+  read(gpa: number, flags: number): number {
     const size = flags & 0xff
     const words = this.#words
-    const status = this.#host.physicalRead(gpa, size, words, how)
+    const status = this.#host.physicalRead(gpa, size, words, false)
     if (status === S.STATUS_RETRY) this.#wait(gpa, size, false)
     // After another status than STATUS_DONE nothing reads them.
     this.#u32[DATA] = words.lo
@@ -187,11 +180,11 @@ export class DeviceAccess {
   }
 
   /** {@link read} for a write of what is in S_DATA. */
-  write(gpa: number, flags: number, how: DeviceAccessMode): number {
+  write(gpa: number, flags: number): number {
     const size = flags & 0xff
     const u32 = this.#u32
     const hi = size === 8 ? u32[DATA + 1]! : 0
-    const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, how)
+    const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, false)
     if (status === S.STATUS_RETRY) this.#wait(gpa, size, true)
     return status
   }
@@ -225,69 +218,19 @@ export class DeviceAccess {
   }
 
   /**
-   * Asks a device that takes its time, for an instruction whose only access this is and that can then not fail: the pass
-   * becomes a logged one where it stands. Such a pass would have logged this access's walk by now; so the walk is made
-   * again, logged, and then the access. (The page of the last device is found without a walk.)
-   *
-   * @returns STATUS_RETRY: {@link answer} is next; STATUS_DONE or STATUS_ANSWERED if there is an answer; STATUS_RESTART,
-   *   with nothing done, if it cannot be
-   */
-  ask(lo: number, hi: number, access: number, flags: number): number {
-    const t: Translation = this.#translation
-    const log = this.#log
-    if (this.#breakpoints.enabled) return S.STATUS_RESTART
-    log.begin()
-    const walked = this.#host.translate(lo, hi, access, t, log)
-    // The page was a device's a moment ago. Any other kind of page by now, or a fault, is for a pass from the beginning.
-    if (walked !== S.STATUS_DONE || t.ma >= 0) {
-      log.cancel()
-      return S.STATUS_RESTART
-    }
-    return this.#askAt(t.gpa, flags)
-  }
-
-  #askAt(gpa: number, flags: number): number {
-    const log = this.#log
-    const size = flags & 0xff
-    const write = (flags & SLOW_WRITE) !== 0
-    const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
-    const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
-    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
-    const index = log.access(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0))
-    if (write) log.setData(index, lo, hi)
-    const status = this.#makeLogged(gpa, size, write, lo, hi)
-    if (status === S.STATUS_RETRY) {
-      log.wait(index)
-      this.#pass.askedAccess(gpa, size, write)
-    } else log.cancel()
-    if (status === S.STATUS_DONE && !write) this.#takeWords()
-    return this.#followed(status)
-  }
-
-  #makeLogged(gpa: number, size: number, write: boolean, lo: number, hi: number): number {
-    return write
-      ? this.#host.physicalWrite(gpa, size, lo, hi, DEVICE_LOGGED)
-      : this.#host.physicalRead(gpa, size, this.#words, DEVICE_LOGGED)
-  }
-
-  #takeWords(): void {
-    this.#u32[DATA] = this.#words.lo
-    this.#u32[DATA + 1] = this.#words.hi
-  }
-
-  /**
    * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed:
    * its access finds the answer. That is all that a replay would do: the walk, of which every read is in the log, would
    * lead to the same address, which is that of the access in the log.
    */
   answer(): number {
-    const log = this.#log
     const { gpa, size, write } = this.#pass
-    const lo = write ? log.dataLo(log.pending) : 0
-    const hi = write ? log.dataHi(log.pending) : 0
-    const status = this.#makeLogged(gpa, size, write, lo, hi)
+    const words = this.#words
+    const status = this.#host.answer(words)
     if (status !== S.STATUS_DONE) return status
-    if (!write) this.#takeWords()
+    if (!write) {
+      this.#u32[DATA] = words.lo
+      this.#u32[DATA + 1] = words.hi
+    }
     if (this.#places.mmio) this.#places.note('mmio', gpa, size, write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
     this.#pass.answered()
     return status

@@ -5,12 +5,11 @@ import {
   SLOW_PARTS_SHIFT,
   SLOW_PROBE,
   SLOW_WRITE,
-  DEVICE_LOGGED,
   type CpuHost,
   type Translation,
-  type Words,
+  type DeviceAnswer,
 } from '../state/host.ts'
-import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA, STATUS_ASK } from '../state/state-layout.ts'
+import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA, STATUS_RESTART } from '../state/state-layout.ts'
 
 /** Memory accesses in a logged pass: each is recorded, or answered from its record. */
 export class LoggedAccess {
@@ -19,7 +18,7 @@ export class LoggedAccess {
   readonly #plain: PlainMemory
   readonly #places: DebugPlaces
   readonly #u32: Uint32Array
-  readonly #words: Words = { lo: 0, hi: 0 }
+  readonly #words: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
 
   /** @param u32 - the state area */
   constructor(host: CpuHost, log: AccessLog, plain: PlainMemory, places: DebugPlaces, u32: Uint32Array) {
@@ -58,7 +57,7 @@ export class LoggedAccess {
       log.complete(index)
       return STATUS_DONE
     }
-    if (log.state(index) === STATUS_ASK) {
+    if (log.state(index) === STATUS_RESTART) {
       this.#plain.load(t.ma, at, size)
       log.overlayOwnWrites(t.gpa >>> 0, highWord(t.gpa), size, data, at)
       log.setBytes(index, data, at)
@@ -87,11 +86,13 @@ export class LoggedAccess {
     const { data } = this.#plain
     const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
     const index = log.access(kind, address >>> 0, highWord(address), size, this.tag(at))
-    if (log.state(index) !== STATUS_DONE) {
-      if (write && log.state(index) === STATUS_ASK) log.setBytes(index, data, at)
-      const status = write
-        ? this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), DEVICE_LOGGED)
-        : this.#host.physicalRead(address, size, this.#words, DEVICE_LOGGED)
+    const state = log.state(index)
+    if (state !== STATUS_DONE) {
+      if (write) log.setBytes(index, data, at)
+      let status: number
+      if (state === STATUS_RETRY) status = this.#host.answer(this.#words)
+      else if (write) status = this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true)
+      else status = this.#host.physicalRead(address, size, this.#words, true)
       if (status === STATUS_RETRY) log.wait(index)
       if (status !== STATUS_DONE) return status
       if (!write) log.setData(index, this.#words.lo, this.#words.hi)

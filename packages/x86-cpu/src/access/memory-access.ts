@@ -72,11 +72,7 @@ export class MemoryAccess {
     }
     if (!isDirect(flags)) return S.STATUS_RESTART
     const gpa = device.addressAgain(lo)
-    const write = (flags & host.SLOW_WRITE) !== 0
-    const status = write
-      ? device.write(gpa, flags, host.DEVICE_MAY_WAIT)
-      : device.read(gpa, flags, host.DEVICE_MAY_WAIT)
-    return status === S.STATUS_ASK ? S.STATUS_RESTART : status
+    return (flags & host.SLOW_WRITE) !== 0 ? device.write(gpa, flags) : device.read(gpa, flags)
   }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */
   nonCanonical = false
@@ -149,8 +145,8 @@ export class MemoryAccess {
     ) {
       if (misaligned(lo, size)) return this.#translation.raise(VECTOR_AC, 0)
     }
-    // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
-    if (this.#breakpoints.enabled && (flags & host.SLOW_IMPLICIT) === 0 && u32[S.S_LOGGED >>> 2] === 0) {
+    // A breakpoint's trap follows the instruction, which starts again in a logged pass.
+    if (this.#breakpoints.enabled && (flags & host.SLOW_IMPLICIT) === 0 && u32[S.S_LOGGED >>> 2] !== 1) {
       if (this.#breakpoints.matches(lo, hi, size, (flags & (host.SLOW_WRITE | host.SLOW_MODIFY)) !== 0))
         return S.STATUS_RESTART
     }
@@ -184,10 +180,8 @@ export class MemoryAccess {
       const { changes } = this.#tlb
       status = this.#perform(this.#first, 0, size, flags)
       // The device may have changed the map: the translation is of before.
-      if ((status === S.STATUS_DONE || status === S.STATUS_ASK) && changes === this.#tlb.changes) {
+      if ((status === S.STATUS_DONE || status === S.STATUS_RETRY) && changes === this.#tlb.changes)
         this.#fill(lo, hi, access, flags)
-      }
-      if (status === S.STATUS_ASK) return this.#device.ask(lo, hi, access, flags)
     }
     if (
       status === S.STATUS_DONE &&

@@ -1,6 +1,5 @@
 import { AccessKind, accessTag } from '@retrap/replay'
-import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from '../state/host.ts'
-import type { CpuHost, Words } from '../state/host.ts'
+import type { CpuHost, DeviceAnswer } from '../state/host.ts'
 import type { Pass, PortForm } from './pass.ts'
 import { R_IMM, R_LENGTH } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
@@ -25,7 +24,7 @@ export class QuickPort {
   readonly #host: CpuHost
   readonly #pass: Pass
   readonly #places: DebugPlaces
-  readonly #answer: Words = { lo: 0, hi: 0 }
+  readonly #answer: DeviceAnswer = { lo: 0, hi: 0, count: 0 }
 
   constructor(system: System, host: CpuHost, pass: Pass) {
     this.#system = system
@@ -54,14 +53,12 @@ export class QuickPort {
     if (form.write) {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
-      const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
-      if (status === S.STATUS_ASK) return S.STATUS_RESTART
+      const status = this.#host.portWrite(port, size, cut, false)
       if (status === S.STATUS_RETRY) this.#wait(form, record, port, cut)
       // Interrupts that the device has raised come before the next instruction, not at the next branch.
       return status !== S.STATUS_DONE || u32[S.S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
-    const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
-    if (status === S.STATUS_ASK) return S.STATUS_RESTART
+    const status = this.#host.portRead(port, size, this.#answer, false)
     if (status === S.STATUS_RETRY) this.#wait(form, record, port, 0)
     if (status !== S.STATUS_DONE) return status
     s.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
@@ -94,14 +91,9 @@ export class QuickPort {
   complete(): number {
     const { log, portForm, port, length } = this.#pass
     const { write, size } = portForm as PortForm
-    if (write) {
-      const status = this.#host.portWrite(port, size, log.dataLo(log.pending), DEVICE_LOGGED)
-      if (status !== S.STATUS_DONE) return status
-    } else {
-      const status = this.#host.portRead(port, size, this.#answer, DEVICE_LOGGED)
-      if (status !== S.STATUS_DONE) return status
-      this.#system.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    }
+    const status = this.#host.answer(this.#answer)
+    if (status !== S.STATUS_DONE) return status
+    if (!write) this.#system.writeRegister(S.S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     // A debugger may have come while the device took its time.
     if (this.#places.ports)
       this.#places.note('port', port, size, write, write ? log.dataLo(log.pending) : this.#answer.lo, 0)

@@ -1,6 +1,6 @@
 import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
-import { SLOW_WRITE, DEVICE_PLAIN, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
+import { SLOW_WRITE, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
 import { highWord } from './logged-access.ts'
 import * as S from '../state/state-layout.ts'
 import { CR0_AM } from '../state/architecture.ts'
@@ -124,7 +124,7 @@ export class RepeatedAccess {
     request.gpa = gpa
     request.lo = otherLo
     request.hi = otherHi
-    status = host.repeat!(request)
+    status = log.state(index) === S.STATUS_RETRY ? host.answer(request) : host.repeat!(request)
     if (status === S.STATUS_RETRY) log.wait(index)
     else log.complete(index)
     if (status !== S.STATUS_DONE) return -status
@@ -144,7 +144,10 @@ export class RepeatedAccess {
     const [to, from] = [this.#first.gpa, this.#second.gpa]
     const bytes = size * count
     const below = down ? bytes - size : 0
-    if (host.answersAtOnce?.(from - below, bytes, size) !== true || !host.answersAtOnce(to - below, bytes, size))
+    if (
+      host.answersAtOnce?.(false, from - below, bytes, size) !== true ||
+      !host.answersAtOnce(false, to - below, bytes, size)
+    )
       return 0
     const words = this.#words
     const step = down ? -size : size
@@ -152,9 +155,9 @@ export class RepeatedAccess {
     while (made < count) {
       // An earlier element may have had the chipset map something else there. An element that was read must be written: a device
       // is not asked twice.
-      if (made > 0 && !host.answersAtOnce(to + made * step, size, size)) break
-      if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== S.STATUS_DONE) break
-      if (host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN) !== S.STATUS_DONE) break
+      if (made > 0 && !host.answersAtOnce(false, to + made * step, size, size)) break
+      if (host.physicalRead(from + made * step, size, words, false) !== S.STATUS_DONE) break
+      if (host.physicalWrite(to + made * step, size, words.lo, words.hi, false) !== S.STATUS_DONE) break
       made++
       if (this.#u32[S.S_ATTENTION >>> 2] !== 0) break
     }

@@ -31,18 +31,11 @@ export interface Words {
   hi: number
 }
 
-/** The access is made now or not at all: STATUS_RESTART or STATUS_ASK if not. It is not in the log. */
-export const DEVICE_PLAIN = 0
-/**
- * Not in the log either, but all that its pass would have there. Where the host would say STATUS_ASK it may take the access
- * as a logged one at once: with STATUS_RETRY it is recorded, and comes again as {@link DEVICE_LOGGED}.
- */
-export const DEVICE_MAY_WAIT = 1
-/** The access is recorded in the log, and comes again after STATUS_RETRY. */
-export const DEVICE_LOGGED = 2
-
-/** How an access to a device is made. */
-export type DeviceAccessMode = typeof DEVICE_PLAIN | typeof DEVICE_MAY_WAIT | typeof DEVICE_LOGGED
+/** What has become of an access that a device has been asked for. */
+export interface DeviceAnswer extends Words {
+  /** Iterations that a request of {@link CpuHost.repeat} has made. */
+  count: number
+}
 
 /**
  * Several iterations of a string instruction between a device and RAM, as one request of a logged pass. The CPU owns the
@@ -80,9 +73,8 @@ export interface RegisterPage {
 }
 
 /**
- * The world around a CPU. One per vCPU. An access has one of five statuses: STATUS_DONE; STATUS_FAULT, an
- * exception of the guest's; STATUS_RETRY, it waits and comes again; STATUS_RESTART and STATUS_ASK, it was not logged and has to
- * be. A VMCALL has STATUS_CONTINUE, too. Nothing may throw.
+ * The world around a CPU. One per vCPU. An access has one of four statuses: STATUS_DONE; STATUS_FAULT, an
+ * exception of the guest's; STATUS_RETRY, its device has been asked; STATUS_RESTART, it was not logged and has to be. A VMCALL has STATUS_CONTINUE, too. Nothing may throw.
  */
 export interface CpuHost {
   /**
@@ -107,11 +99,11 @@ export interface CpuHost {
   /**
    * Reads 1, 2, 4 or 8 bytes of what is not RAM.
    *
-   * @returns STATUS_DONE; STATUS_RETRY if it is logged, or has been taken as a logged one; else STATUS_RESTART: it comes
-   *   again, logged, in a pass of the instruction alone; or STATUS_ASK: the same, or at once, logged, where there is
-   *   nothing else to log
+   * @param logged - the access is of a logged pass
+   * @returns STATUS_DONE; STATUS_RETRY: a device has been asked, and {@link CpuHost.answer} is next; STATUS_RESTART, with
+   *   nothing done, of an access that is not logged and has to be
    */
-  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number
   /**
    * Describes the page of a guest-physical address that is no RAM, if it has registers that generated code can read by
    * itself. The description holds until the TLB is flushed.
@@ -120,16 +112,16 @@ export interface CpuHost {
    */
   registerPage?(gpa: number, into: RegisterPage): boolean
   /** Writes 1, 2, 4 or 8 bytes of what is not RAM. */
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number
   /**
    * A store to what is memory but may not be written: 1, 2, 4 or 8 bytes, told of when the instruction has retired.
    * Without it, such stores are lost.
    */
   romWrite?(gpa: number, size: number, lo: number, hi: number): void
   /** IN: 1, 2 or 4 bytes. */
-  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number
+  portRead(port: number, size: number, into: Words, logged: boolean): number
   /** Serves OUT of 1, 2 or 4 bytes. */
-  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number
+  portWrite(port: number, size: number, value: number, logged: boolean): number
   /**
    * Makes several iterations of a string instruction. Without it, they are made one by one.
    *
@@ -137,11 +129,19 @@ export interface CpuHost {
    */
   repeat?(request: RepeatRequest): number
   /**
-   * Whether a device answers each access of `size` bytes among these `bytes` at once, as DEVICE_PLAIN, and none of them has
-   * to be logged. Several iterations that move data between two such places are made in one pass. Without it, they are made
-   * one by one.
+   * Takes the answer to the access, or the request for several iterations, that a device was asked for last.
+   *
+   * @returns STATUS_DONE; STATUS_RETRY while there is none
    */
-  answersAtOnce?(gpa: number, bytes: number, size: number): boolean
+  answer(into: DeviceAnswer): number
+  /**
+   * Whether a device answers each access of `size` bytes among these `bytes` at once, and none of them has to be logged.
+   * Several iterations that move data between two such places are made in one pass, and so is IN or OUT where more than the
+   * device can be in the way. Without it, nobody answers so.
+   *
+   * @param port - `address` is a port, not a guest-physical address
+   */
+  answersAtOnce?(port: boolean, address: number, bytes: number, size: number): boolean
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
   /** Writes an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */

@@ -324,8 +324,6 @@ export const STATUS_FAULT: typeof engine.STATUS_FAULT = 1
 export const STATUS_RETRY: typeof engine.STATUS_RETRY = 2
 /** The access has to be made in a logged pass; nothing has changed. */
 export const STATUS_RESTART: typeof engine.STATUS_RESTART = 3
-/** As STATUS_RESTART, because the device may take its time: it can be asked there and then where the access is logged, alone. */
-export const STATUS_ASK: typeof engine.STATUS_ASK = 10
 /** The device wants attention: its answer is in S_DATA, S_ANSWERED is set, and the instruction is executed again, alone. */
 export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */

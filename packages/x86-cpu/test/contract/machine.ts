@@ -2,8 +2,8 @@ import { MachineMemory } from '@retrap/memory'
 import type { TableReader } from '@retrap/paging'
 import { AccessKind, STATUS_DONE } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { DEVICE_LOGGED, FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
-import type { DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import { FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
+import type { InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import * as L from '../semantics/layout.ts'
@@ -122,7 +122,7 @@ class ContractHost extends FlatHost implements TableReader {
   readonly walkReads = new Map<number, number>()
   /** Called before the first unlogged walk after a logged pass. */
   onUnlogged: (() => void) | undefined
-  #pending: DeviceAccess | undefined
+  #pending: { readonly access: DeviceAccess; readonly make: (into: Words) => void } | undefined
   #refusals = 0
 
   constructor(memory: MachineMemory) {
@@ -186,70 +186,69 @@ class ContractHost extends FlatHost implements TableReader {
 
   // ---------------------------------------------------------------- devices
 
-  #ask(access: DeviceAccess, logged: boolean): number {
+  #ask(access: DeviceAccess, logged: boolean, into: Words, make: (into: Words) => void): number {
     if (!logged) return S.STATUS_RESTART
     const pending = this.#pending
-    if (pending === undefined) {
-      this.accesses.push(access)
-      this.#pending = access
-      this.#refusals = this.plan.retries
-    } else if (
-      pending.kind !== access.kind ||
-      pending.address !== access.address ||
-      pending.size !== access.size ||
-      pending.lo !== access.lo ||
-      pending.hi !== access.hi
-    ) {
-      this.violation ??= `asked for ${JSON.stringify(access)} while ${JSON.stringify(pending)} waits`
-    }
+    if (pending !== undefined)
+      this.violation ??= `asked for ${JSON.stringify(access)} while ${JSON.stringify(pending.access)} waits`
+    this.accesses.push(access)
+    this.#pending = { access, make }
+    this.#refusals = this.plan.retries
+    return this.answer(into)
+  }
+
+  override answer(into: Words): number {
     if (this.#refusals > 0) {
       this.#refusals--
       return S.STATUS_RETRY
     }
+    if (this.#pending === undefined) this.violation ??= 'an answer is asked for to nothing'
+    this.#pending?.make(into)
     this.#pending = undefined
     return S.STATUS_DONE
   }
 
-  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
+  override physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
     if (gpa + size > RAM_BYTES) throw new Error(`read of nothing at ${gpa.toString(16)}`)
-    const status = this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
-    if (status !== S.STATUS_DONE) return status
-    let lo = 0
-    let hi = 0
-    for (let i = 0; i < size; i++) {
-      const byte = this.memory.u8[this.ramMa + gpa + i] as number
-      if (i < 4) lo |= byte << (8 * i)
-      else hi |= byte << (8 * (i - 4))
-    }
-    into.lo = lo
-    into.hi = hi
-    return status
+    return this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, logged, into, (words) => {
+      words.lo = 0
+      words.hi = 0
+      for (let i = 0; i < size; i++) {
+        const byte = this.memory.u8[this.ramMa + gpa + i] as number
+        if (i < 4) words.lo |= byte << (8 * i)
+        else words.hi |= byte << (8 * (i - 4))
+      }
+    })
   }
 
-  override physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+  override physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
-    const status = this.#ask(
-      { kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 },
-      how === DEVICE_LOGGED,
-    )
-    if (status !== S.STATUS_DONE) return status
-    for (let i = 0; i < size; i++) this.memory.u8[this.ramMa + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
-    return status
+    const access = { address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 }
+    return this.#ask({ kind: 'write', ...access }, logged, { lo: 0, hi: 0 }, () => {
+      for (let i = 0; i < size; i++)
+        this.memory.u8[this.ramMa + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
+    })
   }
 
-  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
-    const status = this.plan.ports
-      ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
-      : S.STATUS_DONE
-    into.lo = Math.imul(port + 1, 0x9e37_79b1)
-    into.hi = 0
-    return status
+  override portRead(port: number, size: number, into: Words, logged: boolean): number {
+    const make = (words: Words): void => {
+      words.lo = Math.imul(port + 1, 0x9e37_79b1)
+      words.hi = 0
+    }
+    if (this.plan.ports) return this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged, into, make)
+    make(into)
+    return S.STATUS_DONE
   }
 
-  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
+  override portWrite(port: number, size: number, value: number, logged: boolean): number {
     const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     return this.plan.ports
-      ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, how === DEVICE_LOGGED)
+      ? this.#ask(
+          { kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 },
+          logged,
+          { lo: 0, hi: 0 },
+          () => {},
+        )
       : S.STATUS_DONE
   }
 

@@ -1,15 +1,7 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import * as x86 from '@retrap/x86-assembler'
-import {
-  DEVICE_LOGGED,
-  DEVICE_PLAIN,
-  restoreVcpu,
-  saveVcpu,
-  type CpuHost,
-  type DeviceAccessMode,
-  type Words,
-} from '../../src/index.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_CR4 } from '../../src/state/state-layout.ts'
+import { restoreVcpu, saveVcpu, type CpuHost, type Words } from '../../src/index.ts'
+import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_CR4 } from '../../src/state/state-layout.ts'
 import { BareCpu, IDT, PAGE_TABLE, RAM_BYTES, type TestDevice } from '../support/bare-cpu.ts'
 
 const MODES = ['long', 'protected', 'real'] as const
@@ -37,11 +29,10 @@ const PLANNED = 40
  * How a machine's devices answer, and how it is run on.
  * - at once: nothing waits.
  * - restarts: what waits starts again as a logged pass.
- * - asks: what waits is asked where it is, after a walk of its own, or starts again.
  * - alone: what waits stands where it is, and retires alone.
  * - runs on: the same, with the instructions after it.
  */
-const STYLES = ['at once', 'restarts', 'asks', 'alone', 'runs on'] as const
+const STYLES = ['at once', 'restarts', 'alone', 'runs on'] as const
 type Style = (typeof STYLES)[number]
 
 const CHANGES = [
@@ -83,7 +74,7 @@ class Machine {
   readonly #template: Uint8Array
   readonly #ram: Uint8Array
   accesses: string[] = []
-  #asked = false
+  #asked: { readonly at: number; readonly size: number } | null = null
   #ready = false
   retired = 0
 
@@ -93,12 +84,14 @@ class Machine {
     this.pc = pc
     pc.cpu.u32[S_CR4 >>> 2]! |= 0x600
     const host: CpuHost = pc.host
-    host.physicalRead = (gpa, size, into, how) => this.#access('read', gpa, size, into, how)
-    host.physicalWrite = (gpa, size, lo, hi, how) =>
-      this.#access(`write ${lo.toString(16)}:${hi.toString(16)}`, gpa, size, null, how)
-    host.portRead = (port, size, into, how) => this.#access('in', port, size, into, how)
-    host.portWrite = (port, size, value, how) => this.#access(`out ${value.toString(16)}`, port, size, null, how)
-    host.cancelled = () => void (this.#asked = false)
+    host.physicalRead = (gpa, size, into, logged) => this.#access('read', gpa, size, into, logged)
+    host.physicalWrite = (gpa, size, lo, hi, logged) =>
+      this.#access(`write ${lo.toString(16)}:${hi.toString(16)}`, gpa, size, { lo: 0, hi: 0 }, logged)
+    host.portRead = (port, size, into, logged) => this.#access('in', port, size, into, logged)
+    host.portWrite = (port, size, value, logged) =>
+      this.#access(`out ${value.toString(16)}`, port, size, { lo: 0, hi: 0 }, logged)
+    host.answer = (into) => (this.#ready ? this.#answer(into) : STATUS_RETRY)
+    host.cancelled = () => void (this.#asked = null)
     handlers(pc)
     this.#initial = saveVcpu(pc.cpu)
     this.#ram = pc.memory.u8.subarray(pc.host.ramMa, pc.host.ramMa + RAM_BYTES)
@@ -109,28 +102,21 @@ class Machine {
     return this.#ram
   }
 
-  #access(what: string, at: number, size: number, into: Words | null, how: DeviceAccessMode): number {
-    const style = this.#style
-    if (!this.#asked) {
-      if (
-        style !== 'at once' &&
-        how !== DEVICE_LOGGED &&
-        (style === 'restarts' || style === 'asks' || how === DEVICE_PLAIN)
-      )
-        return style === 'restarts' ? STATUS_RESTART : STATUS_ASK
-      this.accesses.push(`${what} ${size} at ${at.toString(16)}`)
-      if (style !== 'at once') {
-        this.#asked = true
-        return STATUS_RETRY
-      }
-    } else if (!this.#ready) return STATUS_RETRY
-    this.#asked = false
+  #access(what: string, at: number, size: number, into: Words, logged: boolean): number {
+    if (this.#style === 'restarts' && !logged) return STATUS_RESTART
+    if (this.#asked !== null) throw new Error(`${what} while another access waits`)
+    this.accesses.push(`${what} ${size} at ${at.toString(16)}`)
+    this.#asked = { at, size }
+    return this.#style === 'at once' ? this.#answer(into) : STATUS_RETRY
+  }
+
+  #answer(into: Words): number {
+    const { at, size } = this.#asked as { at: number; size: number }
+    this.#asked = null
     this.#ready = false
-    if (into !== null) {
-      const value = Math.imul(this.accesses.length + at, 0x9e37_79b1) >>> 0
-      into.lo = size === 4 || size === 8 ? value : value & (size === 2 ? 0xffff : 0xff)
-      into.hi = size === 8 ? Math.imul(value, 31) >>> 0 : 0
-    }
+    const value = Math.imul(this.accesses.length + at, 0x9e37_79b1) >>> 0
+    into.lo = size === 4 || size === 8 ? value : value & (size === 2 ? 0xffff : 0xff)
+    into.hi = size === 8 ? Math.imul(value, 31) >>> 0 : 0
     return STATUS_DONE
   }
 
@@ -152,7 +138,7 @@ class Machine {
     pc.setRegister('rbp', RAM + 0x100)
     pc.breakpoint(0, breakpoint?.[0] ?? 0, breakpoint?.[1] ?? 0)
     this.accesses = []
-    this.#asked = false
+    this.#asked = null
     this.#ready = false
   }
 

@@ -4,9 +4,8 @@ import { PagingStructureCache } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 import {
   type CpuHost,
-  DEVICE_LOGGED,
   FlatHost,
-  type DeviceAccessMode,
+  type DeviceAnswer,
   type CpuModel,
   type Exit,
   type InitialCpuState,
@@ -89,9 +88,20 @@ export class BareHost extends FlatHost {
     const gfn = Math.floor(gpa / 0x1000)
     return this.rom.has(gfn) || this.devices.has(gfn) ? -1 : super.ramAddress(gpa)
   }
+  /** Makes the access that waits. */
+  #again: (into: Words) => number = () => STATUS_DONE
+  override answer(into: DeviceAnswer): number {
+    return this.#again(into)
+  }
+  answersAtOnce(port: boolean): boolean {
+    return port
+  }
   #ask(name: string, device: TestDevice | undefined, at: number, size: number, into: Words, logged: boolean): number {
     const value = device === undefined ? ~0n : device.read(at, size)
-    if (value === undefined) return logged ? STATUS_RETRY : STATUS_RESTART
+    if (value === undefined) {
+      this.#again = (answer) => this.#ask(name, device, at, size, answer, true)
+      return logged ? STATUS_RETRY : STATUS_RESTART
+    }
     this.seen.push(`${name} read ${at.toString(16)}/${size}`)
     into.lo = Number(BigInt.asUintN(32, value))
     into.hi = Number(BigInt.asUintN(32, value >> 32n))
@@ -105,24 +115,27 @@ export class BareHost extends FlatHost {
     value: bigint,
     logged: boolean,
   ): number {
-    if (device !== undefined && !device.write(at, size, value)) return logged ? STATUS_RETRY : STATUS_RESTART
+    if (device !== undefined && !device.write(at, size, value)) {
+      this.#again = () => this.#tell(name, device, at, size, value, true)
+      return logged ? STATUS_RETRY : STATUS_RESTART
+    }
     this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
     return STATUS_DONE
   }
-  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, how === DEVICE_LOGGED)
+  override physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, logged)
   }
-  override physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+  override physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     const gfn = Math.floor(gpa / 0x1000)
     if (this.rom.has(gfn)) return STATUS_DONE
     const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
-    return this.#tell('mmio', this.devices.get(gfn), gpa & 0xfff, size, value, how === DEVICE_LOGGED)
+    return this.#tell('mmio', this.devices.get(gfn), gpa & 0xfff, size, value, logged)
   }
-  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
-    return this.#ask('port', this.ports.get(port), port, size, into, how === DEVICE_LOGGED)
+  override portRead(port: number, size: number, into: Words, logged: boolean): number {
+    return this.#ask('port', this.ports.get(port), port, size, into, logged)
   }
-  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
-    return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), how === DEVICE_LOGGED)
+  override portWrite(port: number, size: number, value: number, logged: boolean): number {
+    return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), logged)
   }
   override timestamp(into: Words): void {
     into.lo = this.nanoseconds >>> 0

@@ -36,6 +36,9 @@ export class FakeHost implements CpuHost {
   portWrite(): number {
     return S.STATUS_DONE
   }
+  answer(): number {
+    return S.STATUS_DONE
+  }
   pause(): void {}
   readMsr(index: number, into: Words): number {
     const value = this.msrs.get(index)
