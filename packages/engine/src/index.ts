@@ -12,15 +12,7 @@ export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '
 export { DispatchLoop } from './dispatch-loop.ts'
 export type { DispatchLabels } from './loop-branches.ts'
 export { ATTENTION_ASKED, RETURNS_BYTES, type ScratchAreas, type StateLayout } from './loop-state.ts'
-export {
-  STATUS_ANSWERED,
-  STATUS_RESTART,
-  STATUS_DONE,
-  STATUS_ERROR,
-  STATUS_FAULT,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-} from '@retrap/replay'
+export { STATUS_RESTART, STATUS_DONE, STATUS_ERROR, STATUS_FAULT, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
 export {
   FORM_SIGNATURE,
   type I32Callee,

@@ -11,7 +11,6 @@ export { LOG_BYTES, LOG_ENTRIES } from './layout.ts'
 export { LoggedTables, type TableAccess } from './logged-tables.ts'
 export {
   type AccessStatus,
-  STATUS_ANSWERED,
   STATUS_RESTART,
   STATUS_DONE,
   STATUS_ERROR,

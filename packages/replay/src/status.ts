@@ -12,8 +12,6 @@ export const STATUS_RETRY = 2
  * record of a log with it, one that is still to be made.
  */
 export const STATUS_RESTART = 3
-/** The device has answered outside a logged pass and wants attention: the instruction is executed again, alone, with the answer. */
-export const STATUS_ANSWERED = 11
 /** A contract is broken, by the emulator or by a device model: the run ends with an error, or the domain stops. */
 export const STATUS_ERROR = 12
 /** No party answers there: a read gives ones, and a write is dropped, unless the architecture has an exception for that. */
@@ -25,6 +23,5 @@ export type AccessStatus =
   | typeof STATUS_FAULT
   | typeof STATUS_RETRY
   | typeof STATUS_RESTART
-  | typeof STATUS_ANSWERED
   | typeof STATUS_ERROR
   | typeof STATUS_UNHANDLED

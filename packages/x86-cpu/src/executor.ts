@@ -20,11 +20,6 @@ import * as systemState from './state/system-state.ts'
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024
 
-/** Status in place of an instruction's own: an instruction breakpoint's event, which is latched, is delivered instead. */
-const STATUS_EVENT = 254
-/** A debugger's breakpoint is at the instruction. */
-const STATUS_BREAK = 253
-
 /**
  * Executes instructions and delivers events until something ends the run: slices of generated code, single steps, logged
  * passes, and what comes between two instructions.
@@ -185,8 +180,7 @@ export class Executor {
       if (this.#passes.count >= MOST_PASSES || this.#core.counts.systemCalls >= this.callLimit)
         return execution.EXIT_YIELD
       const nearsSample = this.sampling.asked && this.sampling.nears()
-      const status = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#slice(0)
-      const exit = this.#finish(status)
+      const exit = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#finish(this.#slice(0))
       if (exit !== undefined) return exit
     }
   }
@@ -232,7 +226,7 @@ export class Executor {
 
   /** Does the work after an instruction's or a delivery's status. */
   #finish(status: number): Exit | undefined {
-    if (this.#numericError.ignoring) this.#numericError.settle(status)
+    this.#settleNumericError(status)
     switch (status) {
       case S.STATUS_DONE:
       case S.STATUS_LEAVE:
@@ -243,22 +237,19 @@ export class Executor {
       case S.STATUS_CONTINUE:
         this.#setRepeating(true)
         return undefined
-      case STATUS_EVENT:
-        return this.#delivery.deliver()
-      case STATUS_BREAK:
-        return execution.EXIT_DEBUG
       case S.STATUS_FAULT:
         return this.#deliverFault()
-      case S.STATUS_ANSWERED:
-        this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
-        return this.#finish(this.#passes.completeAnswered())
       case S.STATUS_RESTART:
         return this.#beginLogged()
       case S.STATUS_RETRY:
+        if (this.#u32[S.S_ANSWERED >>> 2] !== 0) {
+          this.#fetch.pin(this.#u32[S.S_RECORD >>> 2]!)
+          return this.#finish(this.#passes.completeAnswered())
+        }
         if (!this.#pass.active) this.#waitInPlace()
         return execution.EXIT_BLOCKED
       case S.STATUS_STEP:
-        return this.#finishAlone()
+        return this.#step(true)
       default:
         return failed(this.error ?? this.#fetch.code.error ?? new Error(`unexpected status ${status}`))
     }
@@ -269,7 +260,7 @@ export class Executor {
     const numeric = this.#numericError.take()
     this.#setStepping(false)
     this.#pass.restoreDebug()
-    if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
+    if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#step() : undefined
     // The instruction meets its own breakpoints again; what MOV SS has held back is lost (SDM vol. 3C, "Delivery of Pending
     // Debug Exceptions after VM Entry": none is pending after a hardware exception).
     this.#u32[systemState.S_PENDING_DEBUG >>> 2] = 0
@@ -283,14 +274,6 @@ export class Executor {
       if (this.#delivery.stopsFor(hooks)) return execution.EXIT_DEBUG
     }
     return this.#delivery.deliver()
-  }
-
-  /** The next instruction cannot be executed among others. */
-  #finishAlone(): Exit | undefined {
-    const status = this.#step()
-    return status === S.STATUS_STEP
-      ? failed(new Error('an instruction that cannot be fetched alone'))
-      : this.#finish(status)
   }
 
   /** Linear address of the instruction that is executed, or of the next one. */
@@ -345,24 +328,43 @@ export class Executor {
     )
   }
 
-  /** Executes the instruction at RIP, and only it. */
-  #step(): number {
+  /**
+   * Executes the instruction at RIP, and only it; or what comes in its place.
+   *
+   * @param again - it could not be executed among others
+   * @returns as `#finish`
+   */
+  #step(again = false): Exit | undefined {
     const u32 = this.#u32
     if (this.#debug.hooks?.points.breaks === true && u32[systemState.S_REPEATING >>> 2] === 0) {
       const { lo, hi } = this.#fetch.current()
-      if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) return STATUS_BREAK
+      if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) {
+        this.#settleNumericError(S.STATUS_DONE)
+        return execution.EXIT_DEBUG
+      }
     }
     this.#core.counts.steps++
     this.#pass.begin()
     u32[systemState.S_STEP_SUPPRESSED >>> 2] = 0
-    if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
+    if (this.#delivery.latchBreakpoint()) {
+      this.#settleNumericError(S.STATUS_DONE)
+      return this.#delivery.deliver()
+    }
     this.#setStepping((u32[S.S_EFLAGS >>> 2]! & S.FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
-    const status = this.#fetch.pinCurrent()
-    if (status !== S.STATUS_DONE && status !== S.STATUS_RESTART) return status
-    if (this.#core.watched.instruction !== null && u32[systemState.S_REPEATING >>> 2] === 0)
-      this.#core.watched.instruction()
-    return status === S.STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
+    let status = this.#fetch.pinCurrent()
+    if (status === S.STATUS_DONE || status === S.STATUS_RESTART) {
+      if (this.#core.watched.instruction !== null && u32[systemState.S_REPEATING >>> 2] === 0)
+        this.#core.watched.instruction()
+      status = status === S.STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
+    }
+    return again && status === S.STATUS_STEP
+      ? failed(new Error('an instruction that cannot be fetched alone'))
+      : this.#finish(status)
+  }
+
+  #settleNumericError(status: number): void {
+    if (this.#numericError.ignoring) this.#numericError.settle(status)
   }
 
   // ---------------------------------------------------------------- passes of what meets a device
@@ -445,7 +447,7 @@ export class Executor {
     this.#core.i32[S.S_FAULT_VECTOR >>> 2] = -1
     this.#setStepping(false)
     this.#setRepeating(false)
-    if (this.#numericError.ignoring) this.#numericError.settle(S.STATUS_DONE)
+    this.#settleNumericError(S.STATUS_DONE)
     this.#core.mode.changed()
   }
 }

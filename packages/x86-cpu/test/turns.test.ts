@@ -151,6 +151,7 @@ function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
   host.portRead = (_port, _size, into, logged) => give(ask(logged), into)
   host.portWrite = (_port, _size, _value, logged) => ask(logged)
   host.answer = (into) => give(--polls > 0 ? STATUS_RETRY : STATUS_DONE, into)
+  host.answersAtOnce = (port) => port && style === 'at once'
   if (!together) return
   host.repeat = ({ write, size, count, gpa }) => {
     if (!write) pc.load(gpa, new Uint8Array(size * count).fill(0x5a))

@@ -198,7 +198,7 @@ export class DeviceAccess {
     if (status !== S.STATUS_DONE || this.#u32[S.S_ATTENTION >>> 2] === 0 || this.#u32[S.S_LOGGED >>> 2] !== 0)
       return status
     this.#pass.answered()
-    return S.STATUS_ANSWERED
+    return S.STATUS_RETRY
   }
 
   /** Logs an access that has been sent and that is all of the first pass. */

@@ -55,8 +55,8 @@ export class MemoryAccess {
    * It is an arrow function, which WebAssembly calls without another function in between. `lo` and `hi` are signed, as
    * they come from there: a number above 2^31 would be an allocation.
    *
-   * @returns a status. On that way generated code makes STATUS_ANSWERED of STATUS_DONE where the device has asked for
-   *   attention; see `slowAccess` in `semantics/library.ts`
+   * @returns a status. On that way generated code makes STATUS_RETRY of STATUS_DONE where the device has asked for
+   *   attention, whose answer it then has; see `slowAccess` in `semantics/library.ts`
    */
   readonly generatedAccess = (lo: number, hi: number, flags: number): number => {
     const device = this.#device

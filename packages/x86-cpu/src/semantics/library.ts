@@ -137,7 +137,7 @@ export function sharedFunction<R extends ValueType | undefined>(
  * Makes an access that generated code cannot finish by itself. An access that waited for its device has its answer by now.
  *
  * A device may raise an event or change the map, which precede the next instruction: then its instruction retires alone
- * (STATUS_ANSWERED). `MemoryAccess.access` sees to that by itself; the quick way to the last device's page leaves it to
+ * (STATUS_RETRY, with S_ANSWERED). `MemoryAccess.access` sees to that by itself; the quick way to the last device's page leaves it to
  * this function, where the check costs least.
  *
  * Registers of a device that are words in memory are read here, as a processor reads most registers of its local APIC
@@ -158,7 +158,7 @@ function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
     const made = f.loadExpression('i32.load', state, S.S_MADE_AGAIN)
     f.if(status.or(alone).eqz().and(made), () => {
       f.store('i32.store', state, I32.of(1), S.S_ANSWERED)
-      f.return(S.STATUS_ANSWERED)
+      f.return(S.STATUS_RETRY)
     })
   })
   f.return(status)

@@ -320,12 +320,10 @@ export const SHADOW_MOV_SS = 2
 export const STATUS_DONE: typeof engine.STATUS_DONE = 0
 /** The exception in S_FAULT_* was raised; nothing else has changed. */
 export const STATUS_FAULT: typeof engine.STATUS_FAULT = 1
-/** A device has not answered yet; nothing has changed. */
+/** Nothing has changed: a device has not answered yet; or it has, S_ANSWERED is set, and its instruction is to be executed alone. */
 export const STATUS_RETRY: typeof engine.STATUS_RETRY = 2
 /** The access has to be made in a logged pass; nothing has changed. */
 export const STATUS_RESTART: typeof engine.STATUS_RESTART = 3
-/** The device wants attention: its answer is in S_DATA, S_ANSWERED is set, and the instruction is executed again, alone. */
-export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
 export const STATUS_ERROR: typeof engine.STATUS_ERROR = 12
 /** The instruction has retired and S_RIP, the mode or the privilege level have changed. */
