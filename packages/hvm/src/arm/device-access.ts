@@ -30,8 +30,6 @@ export interface DeviceAccessWorld {
 /** The memory and devices of a domain, for instructions of a vCPU that the hypervisor completes. */
 export class ArmDeviceAccess implements ArmWorld {
   readonly tables: TableReader
-  /** A request has not been answered. */
-  inFlight = false
   readonly #vcpu: number
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
@@ -106,7 +104,6 @@ export class ArmDeviceAccess implements ArmWorld {
   }
 
   #answerOf(status: number): AccessStatus {
-    if (status === STATUS_RETRY) this.inFlight = true
     if (status === STATUS_RETRY || status === STATUS_UNHANDLED) return status
     // The device broke its contract, and the domain is to stop.
     if (status === STATUS_ERROR) this.#world.stop()
@@ -122,7 +119,6 @@ export class ArmDeviceAccess implements ArmWorld {
     const dispatch = this.#dispatch
     const taken = dispatch.requests.take(this.#vcpu)
     if (taken === STATUS_RETRY) return taken
-    this.inFlight = false
     const { pending } = log
     const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)
     if (status === STATUS_DONE && log.kind(pending) === AccessKind.MMIO_READ)
@@ -132,8 +128,6 @@ export class ArmDeviceAccess implements ArmWorld {
 
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancel(): void {
-    if (!this.inFlight) return
     this.#dispatch.requests.cancel(this.#vcpu)
-    this.inFlight = false
   }
 }

@@ -228,7 +228,7 @@ export class ArmProcessor implements VirtualProcessor {
   settle(): CpuExit | undefined {
     const emulator = this.#emulator
     while (emulator.active) {
-      if (this.#access.inFlight) {
+      if (emulator.log.pending >= 0) {
         const answer = this.#access.takeAnswer(emulator.log)
         if (answer === STATUS_RETRY) return BLOCKED
         emulator.answer(answer === STATUS_UNHANDLED)

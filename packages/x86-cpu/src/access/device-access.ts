@@ -207,7 +207,6 @@ export class DeviceAccess {
     const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
     const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
     this.#log.beginWaiting(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0), lo, hi)
-    this.#pass.askedAccess(gpa, size, write)
   }
 
   /** Stores to ROM, which no instruction waits for. @returns a status */
@@ -218,20 +217,24 @@ export class DeviceAccess {
   }
 
   /**
-   * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed:
-   * its access finds the answer. That is all that a replay would do: the walk, of which every read is in the log, would
-   * lead to the same address, which is that of the access in the log.
+   * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed: its
+   * access, which is its only one, finds the answer.
    */
   answer(): number {
-    const { gpa, size, write } = this.#pass
     const words = this.#words
     const status = this.#host.answer(words)
     if (status !== S.STATUS_DONE) return status
+    const log = this.#log
+    const { pending } = log
+    const write = log.kind(pending) === AccessKind.MMIO_WRITE
     if (!write) {
       this.#u32[DATA] = words.lo
       this.#u32[DATA + 1] = words.hi
     }
-    if (this.#places.mmio) this.#places.note('mmio', gpa, size, write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
+    if (this.#places.mmio) {
+      const gpa = log.addressHi(pending) * 0x1_0000_0000 + log.addressLo(pending)
+      this.#places.note('mmio', gpa, log.size(pending), write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
+    }
     this.#pass.answered()
     return status
   }

@@ -34,15 +34,8 @@ export class Pass {
   readonly log: AccessLog
   readonly #u32: Uint32Array
   #state = PASS_NONE
-  /** A plain pass has asked a device and waits; {@link waitInPlace} makes it the current state. */
-  #asked = false
-  /** The device access that is waited for, where it is not at a port. */
-  gpa = 0
-  size = 0
-  write = false
-  /** The IN or OUT that waits, its port, and its length in bytes; null: no such instruction waits. */
+  /** The IN or OUT that waits, and its length in bytes; null: no such instruction waits. */
   portForm: PortForm | null = null
-  port = 0
   length = 0
   #debugBefore = 0
   #resumeBefore = 0
@@ -105,29 +98,14 @@ export class Pass {
 
   // ---------------------------------------------------------------- plain passes that wait in place
 
-  /** The access has been sent, or is in the log, and its instruction can be completed from the answer alone. */
-  askedAccess(gpa: number, size: number, write: boolean): void {
-    this.#asked = true
-    this.gpa = gpa
-    this.size = size
-    this.write = write
-  }
-
-  /** The same for IN and OUT. */
-  askedPort(form: PortForm, port: number, length: number): void {
-    this.#asked = true
-    this.portForm = form
-    this.port = port
-    this.length = length
-  }
-
   /**
-   * Makes the plain pass that has asked a device wait in place.
+   * Makes the plain pass that has asked a device wait in place: the access is in the log, and its instruction can be completed
+   * from the answer alone.
    *
    * @returns false if no device has been asked: the pass waits for memory, and nothing of the instruction has begun
    */
   waitInPlace(): boolean {
-    if (!this.#asked) return false
+    if (this.log.pending < 0) return false
     this.#state = PASS_IN_PLACE
     this.restoreDebug()
     this.#counts.loggedPasses++
@@ -178,7 +156,6 @@ export class Pass {
   /** The instruction or delivery has ended. */
   finish(): void {
     this.#state = PASS_NONE
-    this.#asked = false
     this.portForm = null
     this.#u32[S_LOGGED >>> 2] = FREE
   }

@@ -80,7 +80,8 @@ export class QuickPort {
     const { write, size } = form
     const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
     this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
-    this.#pass.askedPort(form, port, this.#system.cpu.memory.u8[record + R_LENGTH]!)
+    this.#pass.portForm = form
+    this.#pass.length = this.#system.cpu.memory.u8[record + R_LENGTH]!
   }
 
   /**
@@ -89,7 +90,8 @@ export class QuickPort {
    * @returns STATUS_RETRY while there is none
    */
   complete(): number {
-    const { log, portForm, port, length } = this.#pass
+    const { log, portForm, length } = this.#pass
+    const port = log.addressLo(log.pending)
     const { write, size } = portForm as PortForm
     const status = this.#host.answer(this.#answer)
     if (status !== S.STATUS_DONE) return status
