@@ -53,9 +53,7 @@ export class SentRequest {
   region: ClaimedRegion | null = null
   /** Offset of the access in `region`. */
   offset = 0
-  /** A model of this process has answered: `lo` and `hi`. */
-  returned = false
-  /** Bits 31:0 of that answer. */
+  /** Bits 31:0 of the answer of a model of this process. */
   lo = 0
   /** Bits 63:32 of it. */
   hi = 0
@@ -63,8 +61,26 @@ export class SentRequest {
   ended: number = STATUS_RETRY
   /** The furthest state of its slot that has been seen. */
   seenState: number = STATE_IOREQ_NONE
-  /** The vCPU has been told that its answer is there. */
-  completed = false
+  /** States of the requests of all vCPUs, by vCPU. */
+  states: Int32Array
+  readonly #vcpu: number
+
+  constructor(states: Int32Array, vcpu: number) {
+    this.states = states
+    this.#vcpu = vcpu
+  }
+
+  /**
+   * Where the request stands: `STATE_IOREQ_NONE`, there is none; `STATE_IOREQ_READY`, it is being sent, and who sends it looks
+   * at what has come of it; `STATE_IOREQ_INPROCESS`, its server has it, or is to have it when an earlier one has drained;
+   * `STATE_IORESP_READY`, it is over, and to be taken. The party that completes it is the one that leaves INPROCESS.
+   */
+  get state(): number {
+    return this.states[this.#vcpu]!
+  }
+  set state(value: number) {
+    this.states[this.#vcpu] = value
+  }
 }
 
 /**

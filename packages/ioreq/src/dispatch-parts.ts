@@ -45,7 +45,7 @@ export interface IoDispatchOptions {
   readonly invalidations?: InvalidationListener
   /** Windows of memory-mapped configuration space (ECAM). */
   readonly ecam?: readonly EcamWindow[]
-  /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
+  /** Supplies a zeroed 4096-byte page of machine memory for requests, or for what is known of those in flight. Default: a buffer of its own. */
   allocatePage?(purpose: string): PageLocation
   /** Takes such a page back: its server has gone. */
   freePage?(page: PageLocation): void
@@ -83,8 +83,13 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const trace = options.trace?.bind(options)
   const space = new ConfigSpace(options.ecam ?? [])
   const failures = new FailureHandler(options.policy ?? 'crash', answer, options.onFailure?.bind(options))
+  const page = options.allocatePage?.('states of requests')
   const pending = new PendingRequests({
     vcpus,
+    states: {
+      words: page === undefined ? new Int32Array(vcpus) : new Int32Array(page.buffer, page.byteOffset, vcpus),
+      free: () => page && options.freePage?.(page),
+    },
     answer,
     failures,
     deadlineMs: options.deadlineMs ?? Infinity,

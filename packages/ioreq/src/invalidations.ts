@@ -1,7 +1,13 @@
 import { IoreqError } from './errors.ts'
 import type { FailureHandler } from './failures.ts'
 import { createIoRequest, type InvalidationNotice, type IoRequest } from './request.ts'
-import { IOREQ_TYPE_INVALIDATE, IOREQ_WRITE, STATE_IOREQ_NONE } from './layout.ts'
+import {
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_WRITE,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+} from './layout.ts'
 import { wrongFreeSlot } from './slot.ts'
 import { STATUS_DONE, STATUS_RETRY } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
@@ -65,8 +71,7 @@ export class Invalidations {
    * @returns `STATUS_DONE` if all have acknowledged already, else `STATUS_RETRY`
    */
   begin(vcpu: number, wait: Wait, notice: InvalidationNotice): number {
-    wait.submitting = true
-    wait.completed = false
+    wait.state = STATE_IOREQ_READY
     wait.notice = notice
     wait.round++
     this.#options.started(wait)
@@ -78,7 +83,7 @@ export class Invalidations {
       else if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
       else this.#publish(server, vcpu, wait)
     }
-    wait.submitting = false
+    wait.state = wait.invalidations > 0 ? STATE_IOREQ_INPROCESS : STATE_IOREQ_NONE
     return wait.invalidations > 0 ? STATUS_RETRY : STATUS_DONE
   }
 

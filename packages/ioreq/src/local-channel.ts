@@ -1,8 +1,8 @@
 import type { Answer, Channel, LocalModels, ReplyTarget, SentRequest } from './channel.ts'
 import type { Claim } from './region.ts'
 import type { RegionTable } from './region-table.ts'
+import { STATE_IORESP_READY } from './layout.ts'
 import type { IoreqServer } from './server.ts'
-import { STATUS_RETRY } from './status.ts'
 
 /** Hears what has become of requests to models of this process. */
 export interface LocalAnswers {
@@ -43,12 +43,12 @@ export class LocalChannel implements Channel, ReplyTarget {
     }
   }
 
-  hasNoAnswerYet(_vcpu: number, { returned, ended }: SentRequest): boolean {
-    return !returned && ended === STATUS_RETRY
+  hasNoAnswerYet(_vcpu: number, { state }: SentRequest): boolean {
+    return state !== STATE_IORESP_READY
   }
 
-  isOver(_vcpu: number, sent: SentRequest): boolean {
-    return sent.returned
+  isOver(_vcpu: number, { state }: SentRequest): boolean {
+    return state === STATE_IORESP_READY
   }
 
   take(_vcpu: number, { request, lo, hi }: SentRequest, into: Answer): void {
@@ -57,8 +57,8 @@ export class LocalChannel implements Channel, ReplyTarget {
     into.count = request.count
   }
 
-  isOwed(_vcpu: number, { returned, ended }: SentRequest): boolean {
-    return !returned && ended === STATUS_RETRY
+  isOwed(_vcpu: number, { state }: SentRequest): boolean {
+    return state !== STATE_IORESP_READY
   }
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {

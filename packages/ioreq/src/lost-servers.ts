@@ -4,7 +4,7 @@ import type { Invalidations } from './invalidations.ts'
 import { STATE_IOREQ_NONE } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import { STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
-import type { Wait } from './wait.ts'
+import { isOpen, type Wait } from './wait.ts'
 
 /** In place of a request, where there is none. */
 const AT_REST = 'an instant at which nobody waited for it'
@@ -76,7 +76,7 @@ export class LostServers {
     if (!server.alive) return
     const { waits, failures } = this.#parts
     const failure = { device: server.name, error }
-    const first = waits.findIndex((wait) => wait.server === server && !wait.completed)
+    const first = waits.findIndex((wait) => wait.server === server && isOpen(wait))
     if (first >= 0) this.failed(server, first, waits[first]!, failure)
     else failures.failOutside(server, server.name, AT_REST, error)
     for (const [vcpu, wait] of waits.entries()) {

@@ -58,8 +58,9 @@ export class PageChannel implements Channel {
   hasNoAnswerYet(vcpu: number, sent: SentRequest): boolean {
     if (!this.#failures.answersLater || sent.ended !== STATUS_RETRY) return false
     // A transport with patience has it by now, and tells nobody again.
-    sent.completed = !this.isOwed(vcpu)
-    if (sent.completed) this.#server.transport.receive?.(vcpu)
+    if (this.isOwed(vcpu)) return true
+    sent.state = L.STATE_IORESP_READY
+    this.#server.transport.receive?.(vcpu)
     return true
   }
 

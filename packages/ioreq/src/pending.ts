@@ -4,7 +4,7 @@ import type { Answer } from './channel.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
 import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
-import { IOREQ_READ, STATE_IOREQ_NONE } from './layout.ts'
+import * as L from './layout.ts'
 import type { LocalAnswers } from './local-channel.ts'
 import { cut } from '@retrap/device/host'
 import { LostServers } from './lost-servers.ts'
@@ -29,6 +29,8 @@ export interface PendingOptions {
   readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
   readonly invalidations: InvalidationListener | undefined
+  /** Memory for a word for each vCPU, which is 0. */
+  readonly states: { readonly words: Int32Array; free(): void }
   /** All servers that there are, enabled or not. */
   servers(): readonly IoreqServer[]
 }
@@ -98,7 +100,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   readonly #plain: boolean
 
   constructor(options: PendingOptions) {
-    this.#waits = Array.from({ length: options.vcpus }, () => new Wait())
+    this.#waits = Array.from({ length: options.vcpus }, (_, vcpu) => new Wait(options.states.words, vcpu))
     this.#plain = options.trace === undefined && options.deadlineMs === Infinity
     this.answersLater = options.answersLater
     this.#options = options
@@ -117,7 +119,10 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       drain: (server, vcpu, wait) => this.#drain(server, vcpu, wait, undefined),
       completed: (vcpu, wait) => {
         this.#deadlines.relax()
-        this.#complete(vcpu, wait)
+        // Before the last notice is sent, who sends them looks at what has come of them.
+        if (wait.state !== L.STATE_IOREQ_INPROCESS) return
+        wait.state = L.STATE_IOREQ_NONE
+        this.#options.onComplete?.(vcpu, false)
       },
     })
     this.#deadlines = new Deadlines({
@@ -190,12 +195,10 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   /** Sends the request of a wait, whose `region` and `offset` say where one call of a handler answers. */
   sendPrepared(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
-    wait.completed = false
-    wait.returned = false
+    wait.state = L.STATE_IOREQ_INPROCESS
     if (!this.#plain) this.#deadlines.start(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
-      wait.queued = true
       wait.region = null
       return STATUS_RETRY
     }
@@ -203,15 +206,13 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const wrong = channel.wrongPlace(vcpu)
     if (wrong !== null) {
       wait.server = null
+      wait.state = L.STATE_IOREQ_NONE
       return this.protocolBroken(server, wait.request, wrong)
     }
-    wait.submitting = true
-    try {
-      if (!this.#plain) this.#traceSent(vcpu, wait, server)
-      channel.send(vcpu, wait)
-    } finally {
-      wait.submitting = false
-    }
+    if (!this.#plain) this.#traceSent(vcpu, wait, server)
+    wait.state = L.STATE_IOREQ_READY
+    channel.send(vcpu, wait)
+    if (wait.state === L.STATE_IOREQ_READY) wait.state = L.STATE_IOREQ_INPROCESS
     return channel.hasNoAnswerYet(vcpu, wait) ? STATUS_RETRY : this.#outcome(vcpu, wait)
   }
 
@@ -227,17 +228,18 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
-    if (wait.server === null && wait.ended === STATUS_RETRY) throw nothingToTake(vcpu)
+    if (wait.server === null) throw nothingToTake(vcpu)
     return this.#outcome(vcpu, wait)
   }
 
   #outcome(vcpu: number, wait: Wait): number {
     const { server } = wait
-    if (server !== null && wait.ended === STATUS_RETRY && !wait.returned) {
-      if (wait.queued || !server.channel.isOver(vcpu, wait)) return STATUS_RETRY
-    }
+    // A request behind one that drains has not been sent.
+    if (server !== null && wait.ended === STATUS_RETRY)
+      if (server.draining[vcpu] !== 0 || !server.channel.isOver(vcpu, wait)) return STATUS_RETRY
     if (server === null || wait.ended !== STATUS_RETRY) return this.#endWithoutAnswer(vcpu, wait)
     wait.server = null
+    wait.state = L.STATE_IOREQ_NONE
     const answer = this.#answer
     server.channel.take(vcpu, wait, answer)
     // The size is that of our own request, whatever a slot says by now.
@@ -252,6 +254,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const { server, request, ended } = wait
     const answer = this.#answer
     wait.server = null
+    wait.state = L.STATE_IOREQ_NONE
     wait.ended = STATUS_RETRY
     this.#deadlines.relax()
     allOnes(request.size, answer)
@@ -263,27 +266,28 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   /** An answer has been taken, where there is more to do than that. */
   #taken(vcpu: number, { request }: Wait, server: IoreqServer): void {
     this.#deadlines.relax()
-    const { lo, hi } = request.direction === IOREQ_READ ? this.#answer : { lo: request.dataLo, hi: request.dataHi }
+    const { lo, hi } = request.direction === L.IOREQ_READ ? this.#answer : { lo: request.dataLo, hi: request.dataHi }
     this.#trace('answered', vcpu, server, request, lo, hi)
   }
 
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
-    const isOwed = server?.channel.isOwed(vcpu, wait) === true
-    wait.ended = STATUS_RETRY
     if (server === null) return
+    const isOwed = server.channel.isOwed(vcpu, wait)
+    wait.ended = STATUS_RETRY
     wait.server = null
+    wait.state = L.STATE_IOREQ_NONE
     this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
     // From one that is gone nothing comes any more.
     if (!server.alive) return
-    if (wait.queued) {
-      wait.queued = false
-    } else if (isOwed) {
+    // One behind a request that drains has not been sent.
+    if (server.draining[vcpu] !== 0) return
+    if (isOwed) {
       this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)
     } else {
-      server.slot(vcpu).state = STATE_IOREQ_NONE
+      server.slot(vcpu).state = L.STATE_IOREQ_NONE
     }
   }
 
@@ -308,7 +312,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#checkUnasked(server, vcpu)
       return
     }
-    if (wait.submitting || wait.completed || wait.ended !== STATUS_RETRY) return
+    if (wait.state !== L.STATE_IOREQ_INPROCESS) return
     if (server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait, mayRun)
   }
 
@@ -320,7 +324,6 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (wait.server !== server || wait.ended !== STATUS_RETRY) return
     wait.lo = lo
     wait.hi = hi
-    wait.returned = true
     this.#complete(vcpu, wait, mayRun)
   }
 
@@ -329,39 +332,38 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (!server.alive) return
     const slot = server.slot(vcpu)
     const { state } = slot
-    if (state === STATE_IOREQ_NONE) return
-    slot.state = STATE_IOREQ_NONE
+    if (state === L.STATE_IOREQ_NONE) return
+    slot.state = L.STATE_IOREQ_NONE
     const error = new IoreqError('ERR_DEVICE', `the free slot of vCPU ${vcpu} went to state ${state}`)
     this.#failures.failOutside(server, server.name, 'an answer that nobody had asked for', error)
   }
 
   #drained(server: IoreqServer, vcpu: number, wait: Wait): void {
-    server.slot(vcpu).state = STATE_IOREQ_NONE
+    server.slot(vcpu).state = L.STATE_IOREQ_NONE
     server.draining[vcpu] = 0
     this.#deadlines.drained(server, vcpu)
     this.#trace('drained', vcpu, server, wait.request, 0, 0)
     if (!server.alive) return
     if (this.#invalidations.slotFree(server, vcpu, wait)) return
-    if (wait.server === server && wait.queued) {
-      wait.queued = false
+    if (wait.server === server) {
+      // A request that has waited for this.
       this.#deadlines.start(wait)
       this.#traceSent(vcpu, wait, server)
       server.channel.send(vcpu, wait)
       // A transport with patience has waited for the answer, and tells nobody.
-      if (!wait.completed && wait.ended === STATUS_RETRY && server.channel.isOver(vcpu, wait))
-        this.#complete(vcpu, wait)
+      if (wait.state === L.STATE_IOREQ_INPROCESS && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
     }
   }
 
   #complete(vcpu: number, wait: Wait, mayRun = false): void {
-    if (wait.submitting || wait.completed) return
-    wait.completed = true
-    this.#options.onComplete?.(vcpu, mayRun)
+    const { state } = wait
+    wait.state = L.STATE_IORESP_READY
+    // While it is being sent, who sends it looks at what has come of it.
+    if (state === L.STATE_IOREQ_INPROCESS) this.#options.onComplete?.(vcpu, mayRun)
   }
 
   #end(vcpu: number, wait: Wait, status: number): void {
     wait.ended = status
-    wait.queued = false
     this.#complete(vcpu, wait)
   }
 
@@ -385,6 +387,10 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   close(): void {
     this.#deadlines.close()
+    // Late answers still come, and the memory has another owner by then.
+    const states = this.#options.states.words.slice()
+    for (const wait of this.#waits) wait.states = states
+    this.#options.states.free()
   }
 
   expire(now: number): number {

@@ -1,15 +1,18 @@
 import { INVALIDATE_ALL, type InvalidationNotice, type IoRequest, requestAddress } from './request.ts'
 import { SentRequest } from './channel.ts'
-import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout.ts'
+import {
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+} from './layout.ts'
 import type { IoreqServer } from './server.ts'
-import { STATUS_RETRY } from './status.ts'
 
 /** The wait of one vCPU: for an answer, or for acknowledgements of an invalidation. */
 export class Wait extends SentRequest {
   server: IoreqServer | null = null
-  /** The slot is still draining a cancelled request; ours is published after it. */
-  queued = false
-  submitting = false
   /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
   since = 0
   /** INVALIDATE requests that have not been acknowledged. */
@@ -32,12 +35,12 @@ export interface WaitDescription {
 
 /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
 export function isTaken(wait: Wait): boolean {
-  return wait.server !== null || wait.ended !== STATUS_RETRY || wait.invalidations > 0
+  return wait.state !== STATE_IOREQ_NONE
 }
 
 /** Whether an answer or an acknowledgement is still to come. */
 export function isOpen(wait: Wait): boolean {
-  return (wait.server !== null || wait.invalidations > 0) && !wait.completed
+  return wait.state === STATE_IOREQ_READY || wait.state === STATE_IOREQ_INPROCESS
 }
 
 /** The model of a server that has a request, where that is known. */
