@@ -98,10 +98,7 @@ export class BareHost extends FlatHost {
   }
   #ask(name: string, device: TestDevice | undefined, at: number, size: number, into: Words, logged: boolean): number {
     const value = device === undefined ? ~0n : device.read(at, size)
-    if (value === undefined) {
-      this.#again = (answer) => this.#ask(name, device, at, size, answer, true)
-      return logged ? STATUS_RETRY : STATUS_RESTART
-    }
+    if (value === undefined) return logged ? STATUS_RETRY : STATUS_RESTART
     this.seen.push(`${name} read ${at.toString(16)}/${size}`)
     into.lo = Number(BigInt.asUintN(32, value))
     into.hi = Number(BigInt.asUintN(32, value >> 32n))
@@ -115,26 +112,27 @@ export class BareHost extends FlatHost {
     value: bigint,
     logged: boolean,
   ): number {
-    if (device !== undefined && !device.write(at, size, value)) {
-      this.#again = () => this.#tell(name, device, at, size, value, true)
-      return logged ? STATUS_RETRY : STATUS_RESTART
-    }
+    if (device !== undefined && !device.write(at, size, value)) return logged ? STATUS_RETRY : STATUS_RESTART
     this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
     return STATUS_DONE
   }
   override physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    this.#again = (words) => this.physicalRead(gpa, size, words, true)
     return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, logged)
   }
   override physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     const gfn = Math.floor(gpa / 0x1000)
     if (this.rom.has(gfn)) return STATUS_DONE
     const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+    this.#again = () => this.physicalWrite(gpa, size, lo, hi, true)
     return this.#tell('mmio', this.devices.get(gfn), gpa & 0xfff, size, value, logged)
   }
   override portRead(port: number, size: number, into: Words, logged: boolean): number {
+    this.#again = (words) => this.portRead(port, size, words, true)
     return this.#ask('port', this.ports.get(port), port, size, into, logged)
   }
   override portWrite(port: number, size: number, value: number, logged: boolean): number {
+    this.#again = () => this.portWrite(port, size, value, true)
     return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), logged)
   }
   override timestamp(into: Words): void {
