@@ -83,12 +83,15 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
   const trace = options.trace?.bind(options)
   const space = new ConfigSpace(options.ecam ?? [])
   const failures = new FailureHandler(options.policy ?? 'crash', answer, options.onFailure?.bind(options))
-  const page = options.allocatePage?.('states of requests')
+  let page = options.allocatePage?.('states of requests')
   const pending = new PendingRequests({
     vcpus,
     states: {
       words: page === undefined ? new Int32Array(vcpus) : new Int32Array(page.buffer, page.byteOffset, vcpus),
-      free: () => page && options.freePage?.(page),
+      free: () => {
+        if (page !== undefined) options.freePage?.(page)
+        page = undefined
+      },
     },
     answer,
     failures,
