@@ -158,7 +158,8 @@ class Machine {
         exit.reason === 'hlt' ||
         exit.reason === 'shutdown' ||
         exit.reason === 'wait-for-sipi' ||
-        ++exits > MOST_EXITS ||
+        // A step at a time makes exits of its own.
+        (exit.reason === 'blocked' && ++exits > MOST_EXITS) ||
         cpu.retired - before > BUDGET
       ) {
         this.retired = cpu.retired - before
