@@ -29,14 +29,16 @@ import { HOST_OF_FORM, OP_SYSTEM } from './state/record.ts'
 import { X86RecordDecoder } from './interpreter/record-decoder.ts'
 import { SLOW_DIRECT } from './state/host.ts'
 import { VECTOR_GP } from './state/vectors.ts'
+import { X86CpuError } from './errors.ts'
 import { cpuModel } from './model/models.ts'
 import type { CpuModel } from './model/cpu-model.ts'
 import { Processor } from './model/processor.ts'
 import { formKey, plainForm, type Form } from './state/form.ts'
 import { systemRegisterSemantics } from './semantics/privileged/segment-registers.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
+import type { ExtendedInstructions } from './extended/index.ts'
 import type { Semantics } from './semantics/context.ts'
-import { isImplemented } from './model/feature-table.ts'
+import { BASE_FEATURES, CPU_FEATURES, isImplemented } from './model/feature-table.ts'
 import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
@@ -62,11 +64,30 @@ function engineOptions({ onCode, ...options }: JitOptions): EngineOptions {
   }
 }
 
+/** The instructions of extended features, once they are loaded. */
+let extended: ExtendedInstructions | undefined
+
+/** Whether a processor has features whose instructions are not in every program. */
+const isExtended = ({ features }: CpuModel): boolean =>
+  CPU_FEATURES.some((feature) => feature.extended && features.has(feature.name))
+
+/**
+ * Loads the instructions of a processor's features, unless this program has them: those of features that are `extended` in
+ * {@link CPU_FEATURES}. An {@link X86Engine} of such a processor wants them.
+ *
+ * @param cpu - as the engine gets it
+ * @throws X86CpuError `ERR_CPU_MODEL`
+ */
+export async function loadInstructions(cpu: CpuModel | string): Promise<void> {
+  if (!isExtended(typeof cpu === 'string' ? cpuModel(cpu) : cpu)) return
+  extended ??= (await import('./extended/index.ts')).extendedInstructions
+}
+
 /** Which operation a code stands for, if generated code executes it. */
 function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   if (isStringForm(info)) return stringSemantics[info.mnemonic]
   if (form.operands.some((o) => o.kind === 'system')) return systemRegisterSemantics(form)
-  return instructionSemantics[info.mnemonic]
+  return instructionSemantics[info.mnemonic] ?? extended?.semantics[info.mnemonic]
 }
 
 /**
@@ -80,6 +101,8 @@ const pause: Handler = (s, record) => {
 }
 
 const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
+/** The handler of a mnemonic, if there is one. */
+const handlerOf = (mnemonic: string): Handler | undefined => allHandlers[mnemonic] ?? extended?.handlers[mnemonic]
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -93,12 +116,12 @@ function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
   return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
 }
 
-function* sources(): Generator<FormSource> {
+function* sources(features?: ReadonlySet<string>): Generator<FormSource> {
   for (let code = 0; ; code++) {
     const info = codeInfo(code)
     // Nothing from EVEX on is implemented: those rows are not even read.
     if (info.code !== code || info.encoding === 'evex') return
-    if (!isImplemented(info)) continue
+    if (!isImplemented(info, features)) continue
     for (const variant of variantsOf(info)) {
       const source = sourceOf(info, variant)
       if (source !== undefined) yield source
@@ -108,6 +131,10 @@ function* sources(): Generator<FormSource> {
 
 /** The interpreters of this process. */
 export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
+  generateX86Interpreter(sources(BASE_FEATURES), HOT_FORMS, options),
+)
+/** The interpreters that execute the instructions of extended features, too. */
+const extendedInterpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
   generateX86Interpreter(sources(), HOT_FORMS, options),
 )
 
@@ -188,7 +215,7 @@ export class X86Engine {
   /**
    * @throws MemoryError if machine memory is too small for the arena
    * @throws EngineError `ERR_ARENA_SIZE` if the arena is smaller than 64 KiB
-   * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
+   * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be, or whose instructions are not loaded
    */
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
     const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false, poison = false } = options
@@ -196,7 +223,15 @@ export class X86Engine {
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
-    const { module, code } = interpreters.of({ shared: memory.shared, profileAt, hotAt, poison })
+    const isWide = isExtended(this.processor.model)
+    if (isWide && extended === undefined)
+      throw new X86CpuError('ERR_CPU_MODEL', `${this.processor.model.name}: call loadInstructions of this model first`)
+    const { module, code } = (isWide ? extendedInterpreters : interpreters).of({
+      shared: memory.shared,
+      profileAt,
+      hotAt,
+      poison,
+    })
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
@@ -211,7 +246,7 @@ export class X86Engine {
       const semantics = semanticsOf(info, form)
       const generated = semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined && semantics?.partial !== true) return generated
-      const handler = allHandlers[info.mnemonic]
+      const handler = handlerOf(info.mnemonic)
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
       if (generated === undefined) return { op: OP_SYSTEM, fn }
       this.#formHandlers[generated.fn] = this.systemForms[fn]
@@ -288,7 +323,7 @@ export function unimplementedMnemonics(): readonly string[] {
     if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
     for (const variant of variantsOf(info)) {
       const form = formOf(info, variant)
-      if (semanticsOf(info, form) === undefined && allHandlers[info.mnemonic] === undefined) missing.add(info.mnemonic)
+      if (semanticsOf(info, form) === undefined && handlerOf(info.mnemonic) === undefined) missing.add(info.mnemonic)
     }
   }
   return [...missing].toSorted()

@@ -30,6 +30,7 @@ export type { PlaceAccess } from './system/debug-places.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,
+  loadInstructions,
   prepareX86Engine,
   X86Engine,
   type X86EngineOptions,

@@ -16,6 +16,12 @@ test.each([
     said: 'pshufb (SSSE3) is not there in the CPU model opteron; --cpu max has it',
   },
   { code: '62f17c4858c1', cpu: undefined, said: 'vaddps (AVX512F) is not there in the CPU model max; no model has it' },
+  // VSM4RNDS4 xmm0, xmm1, xmm2
+  {
+    code: 'c4e273dac2',
+    cpu: undefined,
+    said: 'vsm4rnds4 (AVX and SM4) is not there in the CPU model max; --cpu everything has it',
+  },
   { code: '0fa2', cpu: 'core2' },
   // UD2, UD1, and bytes of no instruction.
   { code: '0f0b', cpu: 'core2' },

@@ -25,6 +25,7 @@ type WordName =
   | '7.ecx'
   | '7.edx'
   | '7.1.eax'
+  | '7.1.edx'
   | 'd.1.eax'
   | '80000001.ecx'
   | '80000001.edx'
@@ -40,6 +41,7 @@ const CPUID_WORDS: Readonly<Record<WordName, CpuidWord>> = {
   '7.ecx': { leaf: 7, subleaf: 0, register: 2 },
   '7.edx': { leaf: 7, subleaf: 0, register: 3 },
   '7.1.eax': { leaf: 7, subleaf: 1, register: 0 },
+  '7.1.edx': { leaf: 7, subleaf: 1, register: 3 },
   'd.1.eax': { leaf: 0xd, subleaf: 1, register: 0 },
   '80000001.ecx': { leaf: 0x8000_0001, subleaf: 0, register: 2 },
   '80000001.edx': { leaf: 0x8000_0001, subleaf: 0, register: 3 },
@@ -58,9 +60,11 @@ export interface CpuFeature {
   readonly needs: readonly string[]
   /** AMD's processors alone report it. */
   readonly amd: boolean
+  /** The feature's instructions are not in every program: see {@link loadInstructions}. The model `max` is without it. */
+  readonly extended: boolean
 }
 
-/** Name, word, bit, what it needs. */
+/** Name, behind an asterisk if it is extended; word, bit, what it needs. */
 type Row = readonly [name: string, word: WordName | '', bit: number, needs?: string]
 
 const ROWS: readonly Row[] = [
@@ -125,9 +129,21 @@ const ROWS: readonly Row[] = [
   ['VAES', '7.ecx', 9, 'AVX AES'],
   ['VPCLMULQDQ', '7.ecx', 10, 'AVX PCLMULQDQ'],
   ['LA57', '7.ecx', 16, 'LM'],
+  ['*MOVDIRI', '7.ecx', 27],
+  ['*MOVDIR64B', '7.ecx', 28],
   ['PKS', '7.ecx', 31, 'LM MSR'],
   ['ARCH_CAPABILITIES', '7.edx', 29, 'MSR'],
+  ['*SHA512', '7.1.eax', 0, 'AVX2'],
+  ['*SM3', '7.1.eax', 1, 'AVX'],
+  ['*SM4', '7.1.eax', 2, 'AVX2'],
+  ['*RAO_INT', '7.1.eax', 3, 'LM'],
   ['AVX_VNNI', '7.1.eax', 4, 'AVX2'],
+  ['*CMPCCXADD', '7.1.eax', 7, 'LM'],
+  ['*AVX_IFMA', '7.1.eax', 23, 'AVX2'],
+  ['*MOVRS', '7.1.eax', 31, 'LM'],
+  ['*AVX_VNNI_INT8', '7.1.edx', 4, 'AVX2'],
+  ['*AVX_NE_CONVERT', '7.1.edx', 5, 'AVX2'],
+  ['*AVX_VNNI_INT16', '7.1.edx', 10, 'AVX2'],
   ['XSAVEOPT', 'd.1.eax', 0, 'XSAVE'],
   ['XSAVEC', 'd.1.eax', 1, 'XSAVE'],
   ['XGETBV1', 'd.1.eax', 2, 'XSAVE'],
@@ -157,12 +173,16 @@ const ROWS: readonly Row[] = [
 const AMD_ONLY: ReadonlySet<string> = new Set(['XSAVEERPTR', 'NULL_BASE', 'SRSO_NO'])
 
 /** All features, in the order of their CPUID words. */
-export const CPU_FEATURES: readonly CpuFeature[] = ROWS.map(([name, word, bit, needs = '']) => ({
-  name,
-  cpuid: word === '' ? undefined : { word: CPUID_WORDS[word], bit },
-  needs: needs === '' ? [] : needs.split(' '),
-  amd: AMD_ONLY.has(name),
-}))
+export const CPU_FEATURES: readonly CpuFeature[] = ROWS.map(([given, word, bit, needs = '']) => {
+  const name = given.replace('*', '')
+  return {
+    name,
+    cpuid: word === '' ? undefined : { word: CPUID_WORDS[word], bit },
+    needs: needs === '' ? [] : needs.split(' '),
+    amd: AMD_ONLY.has(name),
+    extended: name !== given,
+  }
+})
 
 /** The same by name. */
 export const FEATURE_BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(CPU_FEATURES.map((f) => [f.name, f]))
@@ -175,6 +195,10 @@ const NO_OPERATIONS = ['PAUSE', 'CET_IBT']
 
 /** The features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD. */
 export const FEATURES: ReadonlySet<string> = decoderFeatures(CPU_FEATURES.map((feature) => feature.name))
+/** Those of them whose instructions every program has. */
+export const BASE_FEATURES: ReadonlySet<string> = decoderFeatures(
+  CPU_FEATURES.filter(({ extended }) => !extended).map(({ name }) => name),
+)
 
 /** The features of a model together with those that x86-decoder tells apart and CPUID does not. */
 export function decoderFeatures(features: Iterable<string>): ReadonlySet<string> {

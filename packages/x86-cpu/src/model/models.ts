@@ -1,6 +1,6 @@
 import { X86CpuError } from '../errors.ts'
 import { checkCpuModel, type CpuModel, type CpuVendor } from './cpu-model.ts'
-import { CPU_FEATURES } from './feature-table.ts'
+import { CPU_FEATURES, type CpuFeature } from './feature-table.ts'
 
 /** The features that all models share: a guest is told that it runs on a hypervisor, as all of them report it. */
 const ALWAYS = 'HYPERVISOR'
@@ -19,10 +19,10 @@ function set(names: string): Set<string> {
   return new Set(`${names} ${ALWAYS}`.split(' '))
 }
 
-/** Everything that is implemented and that a vendor's processors have. */
-function everything(vendor: CpuVendor): Set<string> {
-  const names = CPU_FEATURES.filter((f) => !NOT_IN_MAX.has(f.name) && (!f.amd || vendor === 'AuthenticAMD'))
-  return new Set(names.map((f) => f.name))
+/** The features that are implemented and that a vendor's processors have. */
+function implemented(vendor: CpuVendor, isLeftOut: (feature: CpuFeature) => boolean): Set<string> {
+  const features = CPU_FEATURES.filter((one) => !isLeftOut(one) && (!one.amd || vendor === 'AuthenticAMD'))
+  return new Set(features.map(({ name }) => name))
 }
 
 function max(vendor: CpuVendor): CpuModel {
@@ -33,7 +33,7 @@ function max(vendor: CpuVendor): CpuModel {
     // Intel: family 6, model 2CH, stepping 2, which kernels keep no list of defects for. AMD: family 19H, model 11H.
     signature: amd ? 0x00a1_0f11 : 0x0002_06c2,
     brand: 'retrap virtual x86-64 processor',
-    features: everything(vendor),
+    features: implemented(vendor, ({ name, extended }) => extended || NOT_IN_MAX.has(name)),
     physicalAddressBits: 40,
     highestLeaf: 0x16,
     highestExtendedLeaf: amd ? 0x8000_0021 : 0x8000_0008,
@@ -41,7 +41,6 @@ function max(vendor: CpuVendor): CpuModel {
 }
 
 interface Entry {
-  readonly about: string
   /** The maker's, unless a caller asks for another. */
   readonly vendor: CpuVendor
   make(vendor: CpuVendor): CpuModel
@@ -58,15 +57,20 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   [
     'max',
     {
-      about: 'all but five-level paging (la57); the default',
       vendor: 'GenuineIntel',
       make: max,
     },
   ],
   [
+    'everything',
+    {
+      vendor: 'GenuineIntel',
+      make: (vendor) => ({ ...max(vendor), name: 'everything', features: implemented(vendor, () => false) }),
+    },
+  ],
+  [
     'pentium',
     {
-      about: 'Intel Pentium (P54C, 1994): 32 bits, no PAE, no CMOV, no MMX, no SSE',
       vendor: 'GenuineIntel',
       make: (vendor) => ({
         name: 'pentium',
@@ -83,7 +87,6 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   [
     'core2',
     {
-      about: 'Intel Core 2 Duo (Penryn, 2008): 64 bits, SSE4.1, no AVX, 36-bit physical addresses',
       vendor: 'GenuineIntel',
       make: (vendor) => ({
         name: 'core2',
@@ -100,7 +103,6 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   [
     'opteron',
     {
-      about: 'AMD Opteron (family 0FH revision F, 2006): 64 bits, SSE3, no SSSE3, 40-bit physical addresses',
       vendor: 'AuthenticAMD',
       make: (vendor) => ({
         name: 'opteron',
@@ -126,12 +128,21 @@ export interface CpuModelSummary {
   readonly model: CpuModel
 }
 
+/** A line on each model. Machines do without: a bundler leaves the lines out of a page. */
+const ABOUT: Readonly<Record<string, string>> = {
+  max: 'all up to AVX2 and AVX-VNNI but five-level paging (la57); the default',
+  everything: 'max, and all that is newer',
+  pentium: 'Intel Pentium (P54C, 1994): 32 bits, no PAE, no CMOV, no MMX, no SSE',
+  core2: 'Intel Core 2 Duo (Penryn, 2008): 64 bits, SSE4.1, no AVX, 36-bit physical addresses',
+  opteron: 'AMD Opteron (family 0FH revision F, 2006): 64 bits, SSE3, no SSSE3, 40-bit physical addresses',
+}
+
+function summaries(): readonly CpuModelSummary[] {
+  return [...MODELS].map(([name, { make, vendor }]) => ({ name, about: ABOUT[name]!, model: make(vendor) }))
+}
+
 /** The models that {@link cpuModel} knows. */
-export const CPU_MODELS: readonly CpuModelSummary[] = [...MODELS].map(([name, entry]) => ({
-  name,
-  about: entry.about,
-  model: entry.make(entry.vendor),
-}))
+export const CPU_MODELS: readonly CpuModelSummary[] = /*#__PURE__*/ summaries()
 
 const VENDORS: Readonly<Record<string, CpuVendor>> = {
   intel: 'GenuineIntel',

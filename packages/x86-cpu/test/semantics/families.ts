@@ -1,6 +1,6 @@
 import { codes, type CodeInfo } from '@retrap/x86-decoder'
 import { unimplementedMnemonics } from '../../src/engine.ts'
-import { isOffered } from '../../src/model/feature-table.ts'
+import { BASE_FEATURES, isOffered } from '../../src/model/feature-table.ts'
 import { alu } from '../../src/semantics/alu.ts'
 import { bitOperations } from '../../src/semantics/bits.ts'
 import { control } from '../../src/semantics/control.ts'
@@ -67,7 +67,8 @@ function modesLacking({ modes }: NativeCpu): readonly string[] {
 /** Why a form is not compared, or undefined. */
 function exclusion(info: CodeInfo): string | undefined {
   if (modesOf(info).length === 0) return 'no instruction in the modes of user processes'
-  if (!isOffered(info.feature)) return 'feature not offered'
+  // Extended features have tests of their own.
+  if (!isOffered(info.feature, BASE_FEATURES)) return 'feature not offered'
   return EXCLUDED.find(([, names]) => names.test(info.mnemonic))?.[0]
 }
 

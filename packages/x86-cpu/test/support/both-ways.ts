@@ -11,6 +11,7 @@ export interface Program {
   /** Linear address of the code; default {@link CODE}. */
   readonly at?: number
   readonly mode?: BareOptions['mode']
+  readonly cpu?: BareOptions['cpu']
   /** Assembles the code. */
   readonly code: (asm: Assembler) => void
   /** How the second processor compiles; default {@link EAGER_JIT}. */
@@ -25,8 +26,8 @@ export function bothWays(program: Program): readonly [BareCpu, BareCpu] {
 }
 
 /** Makes a processor that interprets the program, or compiles it. */
-function oneWay({ at = CODE, mode = 'long', code, prepare }: Program, jit: JitOptions | false): BareCpu {
-  const pc = new BareCpu({ jit, mode })
+function oneWay({ at = CODE, mode = 'long', cpu = 'max', code, prepare }: Program, jit: JitOptions | false): BareCpu {
+  const pc = new BareCpu({ jit, mode, cpu })
   const address = pc.program(code, at)
   pc.rip = at
   prepare?.(pc, address)

@@ -10,7 +10,7 @@ import type { SharedFunction } from '@retrap/soft-float'
  */
 
 /** x · y in GF(2^8), modulo the polynomial of the field. */
-function product(x: number, y: number, polynomial: number): number {
+export function product(x: number, y: number, polynomial: number): number {
   let sum = 0
   for (let bit = 7; bit >= 0; bit--) {
     sum <<= 1

@@ -9,20 +9,21 @@ import { binary, begin, immediateByte, zeroVector } from './sse-integer-operands
  */
 
 /** The doublewords of a vector, the lowest first. */
-function doublewords(c: Context, v: V128): readonly [I32, I32, I32, I32] {
+export function doublewords(c: Context, v: V128): readonly [I32, I32, I32, I32] {
   return [0, 1, 2, 3].map((i) => c.let(extractLane('i32x4.extract_lane', v, i))) as [I32, I32, I32, I32]
 }
 
-function join(c: Context, values: readonly I32[]): V128 {
+/** A vector of doublewords, the lowest first. */
+export function join(c: Context, values: readonly I32[]): V128 {
   const result = c.f.local('v128')
   c.f.set(result, zeroVector())
   for (const [i, value] of values.entries()) c.f.set(result, replaceLane('i32x4.replace_lane', result.get, i, value))
   return result.get
 }
 
-const choose = (b: I32, c: I32, d: I32): I32 => b.and(c).xor(b.xor(-1).and(d))
-const parity = (b: I32, c: I32, d: I32): I32 => b.xor(c).xor(d)
-const majority = (b: I32, c: I32, d: I32): I32 => b.and(c).xor(b.and(d)).xor(c.and(d))
+export const choose = (b: I32, c: I32, d: I32): I32 => b.and(c).xor(b.xor(-1).and(d))
+export const parity = (b: I32, c: I32, d: I32): I32 => b.xor(c).xor(d)
+export const majority = (b: I32, c: I32, d: I32): I32 => b.and(c).xor(b.and(d)).xor(c.and(d))
 
 /** The functions and constants of SHA-1's four stages, by the immediate. */
 const STAGES = [

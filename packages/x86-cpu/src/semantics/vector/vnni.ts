@@ -28,7 +28,7 @@ function wordProducts(_: Context, a: V128, b: V128): V128 {
 }
 
 /** Sums beyond 32 bits become the largest number of their sign. Only a sum of two of the same sign can be. */
-function addSaturated(c: Context, a: V128, b: V128): V128 {
+export function addSaturated(c: Context, a: V128, b: V128): V128 {
   const sum = c.let(numeric('i32x4.add', a, b))
   const overflow = numeric(
     'i32x4.shr_s',
@@ -50,9 +50,14 @@ function addWordsSaturated(c: Context, a: V128, products: V128): V128 {
   )
 }
 
-function dot(
+/**
+ * Products of the two sources are added to the destination, lane by lane.
+ *
+ * @param add - gets the sum so far and the products, and the second source
+ */
+export function dot(
   products: (c: Context, a: V128, b: V128) => V128,
-  add: (c: Context, sum: V128, products: V128) => V128,
+  add: (c: Context, sum: V128, products: V128, b: V128) => V128,
 ): Semantics {
   return {
     direct: true,
@@ -61,7 +66,7 @@ function dot(
       const a = c.readLanes(1)
       const results = c.readLanes(0).map((sum, lane) => {
         const found = c.let(products(c, a[lane]!, b[lane]!))
-        return c.let(add(c, sum, found))
+        return c.let(add(c, sum, found, b[lane]!))
       })
       c.writeLanes(0, results)
     },
