@@ -138,7 +138,7 @@ const ABOUT: Readonly<Record<string, string>> = {
 }
 
 function summaries(): readonly CpuModelSummary[] {
-  return [...MODELS].map(([name, { make, vendor }]) => ({ name, about: ABOUT[name]!, model: make(vendor) }))
+  return [...MODELS].map(([name, entry]) => ({ name, about: ABOUT[name]!, model: entry.make(entry.vendor) }))
 }
 
 /** The models that {@link cpuModel} knows. */
