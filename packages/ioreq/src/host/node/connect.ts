@@ -41,7 +41,7 @@ function connect(
   options: DeviceServerConnection,
   hint?: DialHint,
 ): Promise<SocketTransport> {
-  const { name, realTime = true, mayOverlap } = options
+  const { name, realTime = true } = options
   const first = Promise.withResolvers<SocketTransport>()
   let transport: SocketTransport | null = null
   const dialer = new Dialer(options, {
@@ -52,12 +52,7 @@ function connect(
     onFrame: (frame) => transport?.receive(frame),
     opened: () => {
       // Nothing of it is in the domain before there is somebody to serve it.
-      transport ??= new SocketTransport(dispatch, platform, dialer.link, {
-        ...{ name, realTime },
-        ...(mayOverlap !== undefined && { mayOverlap }),
-        ...(options.onMessage && { onMessage: options.onMessage.bind(options) }),
-        onClosed: () => dialer.close(),
-      })
+      transport ??= new SocketTransport(dispatch, platform, dialer.link, { ...options, onClosed: () => dialer.close() })
       first.resolve(transport)
     },
     ended: (error) => {

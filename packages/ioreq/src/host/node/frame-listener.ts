@@ -185,7 +185,8 @@ export class FrameListener {
   #greet(socket: Socket, from: string, party: string): void {
     const frames = new FrameSocket(socket)
     frames.openWithin(this.#options.openMs ?? OPEN_MS)
-    frames.onEnd = (error) => error !== null && this.#options.onRefused?.(from, error.message)
+    frames.onEnd = (error) =>
+      error !== null && this.#options.onRefused?.(from, `${error.message}: is the same version of retrap at both ends?`)
     awaitOpening(frames, (opening) => {
       const why = this.#open(frames, opening, party)
       if (why === null) this.#strangers.delete(from)

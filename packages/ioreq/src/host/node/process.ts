@@ -37,7 +37,7 @@ export async function startDeviceProcess(
   platform: DevicePlatform,
   options: DeviceProcessOptions,
 ): Promise<SocketTransport> {
-  const { name, modules, realTime = true, mayOverlap } = options
+  const { name, modules, realTime = true } = options
   const program = fileURLToPath(programOf('device-process', import.meta.url))
   const task = JSON.stringify({ name, modules, parent: process.pid })
   const child = spawn(process.execPath, [...sourceFlags(import.meta.url), program, task], {
@@ -62,13 +62,9 @@ export async function startDeviceProcess(
     onFrame: (frame) => transport?.receive(frame),
     onFailed: failed,
     onOpen: () => {
-      transport = new SocketTransport(dispatch, platform, link, {
-        ...{ name, realTime },
-        ...(mayOverlap !== undefined && { mayOverlap }),
-        ...(options.onMessage && { onMessage: options.onMessage.bind(options) }),
-        // A server that is closed, for whatever reason, needs no process.
-        onClosed: () => void child.kill('SIGKILL'),
-      })
+      // A server that is closed, for whatever reason, needs no process.
+      const onClosed = (): void => void child.kill('SIGKILL')
+      transport = new SocketTransport(dispatch, platform, link, { ...options, onClosed })
       first.resolve(transport)
     },
   })
