@@ -31,7 +31,7 @@ export interface Words {
   hi: number
 }
 
-/** What has become of an access that a device has been asked for. */
+/** The answer to an access that a device has been asked for. */
 export interface DeviceAnswer extends Words {
   /** Iterations that a request of {@link CpuHost.repeat} has made. */
   count: number
