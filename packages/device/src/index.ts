@@ -12,6 +12,7 @@ export {
   savedState,
   shapeFault,
 } from './saved-state.ts'
+export { listed, type PlainState, Stateful } from './stateful.ts'
 export type {
   AccessRequest,
   AccessSize,

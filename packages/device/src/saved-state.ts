@@ -120,6 +120,14 @@ function recordFault(given: object, own: object, exact: boolean): string | undef
   return undefined
 }
 
+/** Returns a copy of plain data. */
+export function copyOf<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  if (ArrayBuffer.isView(value)) return (value as unknown as Uint8Array).slice() as T
+  if (Array.isArray(value)) return value.map(copyOf) as T
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, copyOf(each)])) as T
+}
+
 function kindOf(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null || (typeof value === 'number' && !Number.isFinite(value))) return String(value)

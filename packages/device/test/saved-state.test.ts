@@ -1,34 +1,43 @@
 import { expect, test } from 'vitest'
-import { listedRegisters, savedRegisters, shapeFault } from '../src/index.ts'
+import { listed, shapeFault, Stateful } from '../src/index.ts'
 
-const POWER_ON = { control: 3, enabled: false, hiddenUntil: null as number | null }
+class Counter extends Stateful {
+  readonly #low = { count: 3, step: 1 }
+  readonly r = this.keeps(
+    { version: 2, control: 3, port: 1, until: null as number | null, low: listed(this.#low), ram: new Uint8Array(2) },
+    { lasting: ['port'], recent: ['port'] },
+  )
+}
 
-test('registers of a saved state have the names of power-on, and no others', () => {
-  const state = { version: 1, control: 7, enabled: true, hiddenUntil: 5, elsewhere: 'x' }
-  expect(savedRegisters('timer', state, POWER_ON)).toEqual({ control: 7, enabled: true, hiddenUntil: 5 })
-  expect(POWER_ON).toEqual({ control: 3, enabled: false, hiddenUntil: null })
+class Board extends Stateful {
+  readonly name: string = 'board'
+  readonly counters = [new Counter(), null, new Counter()]
+  readonly r = this.keeps({ keys: new Set<number>(), counters: () => this.counters })
+}
+
+const SAVED = { version: 2, control: 7, port: 5, until: 9, low: [1, 2], ram: [3, 4] }
+
+test('save, restore and reset follow from the record', () => {
+  const board = new Board()
+  const atPowerOn = JSON.stringify(board.save())
+  const state = { keys: [4, 2], counters: [SAVED, null, SAVED] }
+  board.restore(state)
+  expect(JSON.stringify(board.save())).toBe(JSON.stringify(state))
+  board.reset()
+  expect(JSON.stringify(board.save())).toBe(atPowerOn.replaceAll('"port":1', '"port":5'))
 })
 
 test.each([
-  [{ enabled: true }, 'timer: control of the saved state is missing: expected a number'],
-  [{ control: 1, enabled: 1 }, 'timer: enabled of the saved state is a number: expected a boolean'],
-  [{ control: 1, enabled: true, until: null }, 'timer: until of the saved state is null: expected an object'],
-])('%j is refused', (state, message) => {
-  const powerOn = { ...POWER_ON, ...('until' in state && { until: { lo: 0, hi: 0 } }) }
-  const take = (): unknown => savedRegisters('timer', state as unknown as typeof powerOn, powerOn)
+  [{ version: 1 }, 'board: counters[2] of the saved state is of version 1: expected 2'],
+  [{ control: null }, 'board: counters[2].control of the saved state is null: expected a number'],
+  [{ low: [null] }, 'board: counters[2].low[0] of the saved state is null: expected a number'],
+  [{ ram: [1] }, 'board: counters[2].ram of the saved state has 1 elements: expected 2'],
+])('%j is refused, and nothing of the state is taken', (wrong, message) => {
+  const board = new Board()
+  const before = board.save()
+  const take = (): void => board.restore({ keys: [4], counters: [SAVED, null, { ...SAVED, ...wrong }] })
   expect(take).toThrow(expect.objectContaining({ code: 'ERR_STATE', message }))
-})
-
-test('registers of a list come in the order of power-on, and what it lacks is as then', () => {
-  const powerOn = { control: 3, status: 1, count: 0 }
-  expect(listedRegisters('timer', [7, 0], powerOn)).toEqual({ control: 7, status: 0, count: 0 })
-  const registers = { ...powerOn, count: 6 }
-  expect(listedRegisters('timer', Object.values(registers), powerOn)).toEqual(registers)
-  expect(listedRegisters('timer', [], powerOn)).toEqual(powerOn)
-  const message = 'timer: status of the saved state is null: expected a number'
-  expect(() => listedRegisters('timer', [7, null as never], powerOn)).toThrow(
-    expect.objectContaining({ code: 'ERR_STATE', message }),
-  )
+  expect(board.save()).toEqual(before)
 })
 
 const OWN = { version: 1, lists: [{ lo: 0 }, { lo: 1 }], deadline: null, bytes: new Uint8Array(2) }

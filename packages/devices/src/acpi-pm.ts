@@ -4,16 +4,15 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  type PlainState,
   type Region,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { Piix4PmFunction } from './piix4-pm-function.ts'
 import { placeRegion } from './place-region.ts'
-import { TickCounter, PM_TIMER_RATE } from './tick-counter.ts'
+import { PM_TIMER_RATE, TickCounter } from './tick-counter.ts'
 
 /** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */
 export const ACPI_PM = {
@@ -62,7 +61,7 @@ const SLP_EN = 1 << 13
 /** The timer's carry: TMR_STS is set whenever bit 31 changes. */
 const CARRY_TICKS = 2 ** 31
 
-/** The guest's registers; see {@link AcpiPmState}. */
+/** The guest's registers. */
 const POWER_ON = {
   status: 0,
   enable: 0,
@@ -101,28 +100,6 @@ export interface AcpiPmOptions {
   readonly movable?: boolean
 }
 
-/** Saved form of an {@link AcpiPm}. */
-export interface AcpiPmState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Where the timer's ticks are counted from: nanoseconds of the machine's clock, 64 bits. */
-  readonly origin: Word64
-  /** PM1 status register, without the bits that are worked out from time. */
-  readonly status: number
-  /** PM1 enable register. */
-  readonly enable: number
-  /** PM1 control register. */
-  readonly control: number
-  /** Changes of bit 31 of the timer that TMR_STS has taken account of. */
-  readonly carries: number
-  /** The value last written to the SMI command port. */
-  readonly smiCommand: number
-  /** The value of the port that follows the SMI command port. */
-  readonly smiStatus: number
-  /** The machine sleeps; or the guest has asked for it, and the machine has not been reset yet. Absent: neither. */
-  readonly sleep?: 'falling' | 'asleep'
-}
-
 /**
  * ACPI fixed hardware: the PM1a event and control blocks, the 32-bit
  * power-management timer and the SMI command port's two values. Entering S5
@@ -136,18 +113,30 @@ export interface AcpiPmState {
  * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model", and 16.1.3, "System S3 State"; Intel
  * ICH9 data sheet (316972), power wells of PM1_STS, PM1_EN and PM1_CNT.
  */
-export class AcpiPm implements DeviceModel {
+export class AcpiPm extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'acpi-pm'
   readonly #options: AcpiPmOptions
-  readonly #powerOn: typeof POWER_ON
-  #r: typeof POWER_ON
   /** The timer. Steps of its origin are whole turns of its 32 bits, so that its last tick carries. */
   readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, () => {
     this.#r.status |= TMR
     this.#r.carries = 0
   })
-  #sleep: AcpiPmState['sleep'] = undefined
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      origin: this.#counter.origin,
+      ...POWER_ON,
+      /** The machine sleeps; or the guest has asked for it, and the machine has not been reset yet. */
+      sleep: undefined as 'falling' | 'asleep' | undefined,
+    },
+    {
+      settled: (): void => {
+        this.#follow()
+        this.#update()
+      },
+    },
+  )
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -156,6 +145,7 @@ export class AcpiPm implements DeviceModel {
   #placed: Region | null = null
 
   constructor(options: AcpiPmOptions = {}) {
+    super()
     const base = options.base ?? ACPI_PM.base
     if (!Number.isInteger(base) || base < 0 || base > 0xfff0 || base % 16 !== 0)
       throw new DeviceError(
@@ -164,8 +154,11 @@ export class AcpiPm implements DeviceModel {
       )
     this.#options = options
     // Where there is no SMI command port, firmware has nothing to switch.
-    this.#powerOn = { ...POWER_ON, control: (options.smiCommand ?? true) ? 0 : SCI_EN }
-    this.#r = { ...this.#powerOn }
+    this.#r.control = this.#initialControl
+  }
+
+  get #initialControl(): number {
+    return (this.#options.smiCommand ?? true) ? 0 : SCI_EN
   }
 
   /** Claims the block’s ports and the SMI command port, and takes the SCI line. */
@@ -234,7 +227,7 @@ export class AcpiPm implements DeviceModel {
 
   /** Whether the machine sleeps, or is about to: resets leave what the standby supply feeds. */
   get isAsleep(): boolean {
-    return this.#sleep !== undefined
+    return this.#r.sleep !== undefined
   }
 
   /** Takes the alarm of the real-time clock. */
@@ -303,7 +296,7 @@ export class AcpiPm implements DeviceModel {
     const { onSleep } = this.#options
     if (type === ACPI_PM.s5SleepType) this.#context?.requestPowerOff()
     else if (type === ACPI_PM.s3SleepType && onSleep !== undefined) {
-      this.#sleep = 'falling'
+      this.#r.sleep = 'falling'
       onSleep()
     }
   }
@@ -332,8 +325,8 @@ export class AcpiPm implements DeviceModel {
   #update(): void {
     this.#advance(this.#counter.now())
     // The buttons need no enable bits.
-    if (this.#sleep === 'asleep' && (this.#r.status & ((this.#r.enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
-      this.#sleep = undefined
+    if (this.#r.sleep === 'asleep' && (this.#r.status & ((this.#r.enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
+      this.#r.sleep = undefined
       this.#r.status |= WAK_STS
       this.#options.onWake?.()
     }
@@ -346,38 +339,23 @@ export class AcpiPm implements DeviceModel {
   }
 
   /** Returns the registers to their state at power-on. A machine that falls asleep keeps those that stay powered. */
-  reset(): void {
+  override reset(): void {
     const { status, enable, control } = this.#r
-    this.#r = { ...this.#powerOn, carries: Math.floor(this.#counter.now() / CARRY_TICKS) }
+    const carries = Math.floor(this.#counter.now() / CARRY_TICKS)
+    Object.assign(this.#r, POWER_ON, { control: this.#initialControl, carries })
     if (this.isAsleep) {
       this.#r.status = status & STANDBY_BITS
       this.#r.enable = enable & STANDBY_BITS
       this.#r.control = control & (SLP_TYP | SCI_EN)
-      this.#sleep = 'asleep'
+      this.#r.sleep = 'asleep'
     }
     this.#follow()
     this.#update()
   }
 
   /** Returns the state as plain data. */
-  save(): AcpiPmState {
+  override save(): PlainState {
     this.#advance(this.#counter.now())
-    return {
-      version: 2,
-      origin: this.#counter.origin.save(),
-      ...this.#r,
-      status: this.#r.status & STATUS_BITS,
-      ...(this.#sleep !== undefined && { sleep: this.#sleep }),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<AcpiPmState>(this.name, state, 2)
-    this.#counter.origin.set(saved.origin)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#sleep = saved.sleep
-    this.#follow()
-    this.#update()
+    return { ...super.save(), status: this.#r.status & STATUS_BITS }
   }
 }

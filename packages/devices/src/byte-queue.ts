@@ -32,18 +32,18 @@ export class ByteQueue {
     return index < this.#count ? this.#items[(this.#first + index) % this.#items.length]! : -1
   }
 
-  clear(): void {
+  reset(): void {
     this.#first = 0
     this.#count = 0
   }
 
-  /** Takes over what `toArray` returned. */
-  fill(items: readonly number[]): void {
-    this.clear()
+  /** Takes over a saved state. */
+  restore(items: readonly number[]): void {
+    this.reset()
     for (const item of items) this.push(item)
   }
 
-  toArray(): number[] {
+  save(): number[] {
     return Array.from({ length: this.#count }, (_, i) => this.at(i))
   }
 }

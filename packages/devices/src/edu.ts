@@ -3,13 +3,9 @@ import {
   type DeviceContext,
   type DeviceModel,
   type PciFunction,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { checkDeviceNumber } from './pci-device-number.ts'
 
@@ -41,30 +37,12 @@ const DMA_NS = 100_000
 /** The product of more factors is 0 in 32 bits. */
 const MOST_FACTORS = 34
 
-const POWER_ON = { liveness: 0, factorial: 1, status: 0, interrupts: 0 }
-
 /** Options of {@link Edu}. */
 export interface EduOptions {
   /** PCI device number on bus 0; default 29. */
   readonly device?: number
   /** Bits of a guest-physical address that DMA reaches, from 1 to 52; default 28. */
   readonly addressBits?: number
-}
-
-/** Saved form of an {@link Edu}. */
-export interface EduState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Values by the names of registers. */
-  readonly registers: Readonly<Record<string, number>>
-  /** Registers of DMA, as words. */
-  readonly dma: readonly number[]
-  /** The device's memory. */
-  readonly buffer: readonly number[]
-  /** When the factorial is ready; null: no computation is under way. */
-  readonly factorialAt: Word64 | null
-  /** When the transfer ends; null: no transfer is under way. */
-  readonly transferAt: Word64 | null
 }
 
 /**
@@ -83,7 +61,7 @@ export interface EduState {
  *
  * Source: QEMU, docs/specs/edu.rst, "EDU device".
  */
-export class Edu implements DeviceModel {
+export class Edu extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** The device depends on the guest's accesses and on time alone. */
@@ -92,13 +70,21 @@ export class Edu implements DeviceModel {
   readonly #limit: number
   readonly #buffer = new Uint8Array(BUFFER_BYTES)
   readonly #dma = new Uint32Array(DMA_WORDS)
-  #r = { ...POWER_ON }
   #context: DeviceContext | null = null
   #function: PciFunction | null = null
   #factorialTimer: Timer | null = null
   #transferTimer: Timer | null = null
+  readonly #s = this.keeps({
+    version: 1,
+    registers: { liveness: 0, factorial: 1, status: 0, interrupts: 0 },
+    dma: this.#dma,
+    buffer: this.#buffer,
+    factorialAt: () => this.#factorialTimer,
+    transferAt: () => this.#transferTimer,
+  })
 
   constructor({ device = 29, addressBits = 28 }: EduOptions = {}) {
+    super()
     checkDeviceNumber('edu', device)
     this.#device = device
     this.#limit = 2 ** addressBits
@@ -125,7 +111,7 @@ export class Edu implements DeviceModel {
   }
 
   #read(offset: number): number {
-    const r = this.#r
+    const r = this.#s.registers
     if (offset === ID) return IDENTITY
     if (offset === LIVENESS) return r.liveness
     if (offset === FACTORIAL) return r.factorial
@@ -134,7 +120,7 @@ export class Edu implements DeviceModel {
   }
 
   #write(offset: number, value: number): void {
-    const r = this.#r
+    const r = this.#s.registers
     if (offset === LIVENESS) r.liveness = ~value >>> 0
     else if (offset === STATUS) r.status = (r.status & COMPUTING) | (value & INTERRUPT_AFTER)
     else if (offset === INTERRUPT_RAISE) this.#interrupt(r.interrupts | value)
@@ -152,7 +138,7 @@ export class Edu implements DeviceModel {
   }
 
   #finishFactorial(): void {
-    const r = this.#r
+    const r = this.#s.registers
     let product = r.factorial >= MOST_FACTORS ? 0 : 1
     for (let factor = r.factorial; product !== 0 && factor > 1; factor--) product = Math.imul(product, factor)
     r.factorial = product >>> 0
@@ -173,44 +159,21 @@ export class Edu implements DeviceModel {
       else this.#context?.dma.read(gpa, part)
     }
     this.#dma[DMA_COMMAND] = command & ~DMA_RUN
-    if ((command & DMA_INTERRUPT) !== 0) this.#interrupt(this.#r.interrupts | DMA_DONE)
+    if ((command & DMA_INTERRUPT) !== 0) this.#interrupt(this.#s.registers.interrupts | DMA_DONE)
   }
 
   /** Sets the interrupt status: a line follows it, and a message tells of bits that are new. */
   #interrupt(status: number): void {
-    const rises = (status & ~this.#r.interrupts) !== 0
-    this.#r.interrupts = status >>> 0
+    const rises = (status & ~this.#s.registers.interrupts) !== 0
+    this.#s.registers.interrupts = status >>> 0
     const messages = this.#function?.messages
     if (messages?.mode !== 'msi') this.#function?.interrupt?.set(status !== 0)
     else if (rises) messages.signal(0)
   }
 
-  /** Returns the device to its state at power-on. */
-  reset(): void {
-    this.#factorialTimer?.cancel()
-    this.#transferTimer?.cancel()
-    this.#buffer.fill(0)
-    this.#dma.fill(0)
-    this.#r = { ...POWER_ON }
+  /** Returns to the state at power-on. */
+  override reset(): void {
+    super.reset()
     this.#function?.interrupt?.set(false)
-  }
-
-  /** Returns the state as plain data. */
-  save(): EduState {
-    const timers = {
-      factorialAt: savedDeadline(this.#factorialTimer),
-      transferAt: savedDeadline(this.#transferTimer),
-    }
-    return { version: 1, registers: { ...this.#r }, dma: [...this.#dma], buffer: [...this.#buffer], ...timers }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<EduState>(this.name, state, 1)
-    this.#r = savedRegisters(this.name, saved.registers as typeof POWER_ON, POWER_ON)
-    this.#dma.set(saved.dma.slice(0, DMA_WORDS))
-    this.#buffer.set(saved.buffer.slice(0, BUFFER_BYTES))
-    restoreDeadline(this.#factorialTimer, saved.factorialAt)
-    restoreDeadline(this.#transferTimer, saved.transferAt)
   }
 }

@@ -1,6 +1,6 @@
 import { TWO_32 } from '@retrap/basics'
-import { savedRegisters, type InterruptLine } from '@retrap/device'
-import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { type InterruptLine, Stateful, type PlainState } from '@retrap/device'
+import { LateEdges } from './late-edges.ts'
 import { HPET_RATE } from './tick-counter.ts'
 
 const TN_INT_TYPE_LEVEL = 1 << 1
@@ -27,41 +27,37 @@ const NO_ROUTE = -1
 export const LOW = 1
 export const HIGH = 2
 
-/** The guest's registers; see {@link HpetTimerState}. */
-const POWER_ON = { config: 0, comparatorLo: 0xffff_ffff, comparatorHi: 0xffff_ffff, periodLo: 0, periodHi: 0 }
-
-/** Saved form of one comparator. */
-export interface HpetTimerState {
-  /** Low half of the Configuration and Capability register. */
-  readonly config: number
-  /** Low half of the comparator. */
-  readonly comparatorLo: number
-  /** High half of the comparator. */
-  readonly comparatorHi: number
-  /** Low half of the period of a periodic comparator. */
-  readonly periodLo: number
-  /** High half of the period of a periodic comparator. */
-  readonly periodHi: number
-  /** Tick of the next match, less `laps` × 2^49; null: no match is due. */
-  readonly matchTick: number | null
-  /** Distance to the match, in whole units of 2^49 ticks. */
-  readonly laps: number
-  /** Edges that were due and have not been given. */
-  readonly late: LateEdgesState
-}
-
 /**
  * One comparator of an HPET: its registers, and the ticks at which the main counter matches it.
  *
  * Source: IA-PC HPET Specification 1.0a, "Timer N Configuration and Capabilities Register", "Timer N Comparator Register".
  */
-export class Comparator {
+export class Comparator extends Stateful {
   /** Tick at which the counter next equals the comparator once no laps are left, or Infinity. */
   matchTick: number = Infinity
   readonly late: LateEdges = new LateEdges((HPET_RATE.ticks * 1e9) / HPET_RATE.nanoseconds)
-  /** The match is this many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
-  #laps = 0
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      config: 0,
+      comparatorLo: 0xffff_ffff,
+      comparatorHi: 0xffff_ffff,
+      periodLo: 0,
+      periodHi: 0,
+      matchTick: {
+        save: (): number | null => (this.matchTick === Infinity ? null : this.matchTick),
+        restore: (tick: number | null): void => void (this.matchTick = tick ?? Infinity),
+      },
+      /** The match is this many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
+      laps: 0,
+      late: this.late,
+    },
+    {
+      settled: (): void => {
+        this.#valueSet = (this.#r.config & TN_VAL_SET) !== 0
+        this.#r.config &= ~TN_VAL_SET
+      },
+    },
+  )
   /** The next write of the comparator sets it and not only the period. */
   #valueSet = false
   /** The line last used, so that a change of route releases it. */
@@ -127,7 +123,7 @@ export class Comparator {
   /** The counter stands: there is no match. */
   stop(): void {
     this.matchTick = Infinity
-    this.#laps = 0
+    this.#r.laps = 0
     this.late.forget()
   }
 
@@ -143,7 +139,7 @@ export class Comparator {
   /** Sets the match to this many ticks, 64 bits, after a tick. */
   #moveMatch(tick: number, lo: number, hi: number): void {
     const never = hi >= NEVER_HIGH
-    this.#laps = never ? 0 : Math.floor(hi / LAP_HIGH)
+    this.#r.laps = never ? 0 : Math.floor(hi / LAP_HIGH)
     this.matchTick = never ? Infinity : tick + (hi % LAP_HIGH) * TWO_32 + lo
   }
 
@@ -155,8 +151,8 @@ export class Comparator {
 
   /** Takes the matches up to `tick`. @returns how many there were */
   advance(tick: number): number {
-    while (this.#laps > 0 && this.matchTick <= tick) {
-      this.#laps--
+    while (this.#r.laps > 0 && this.matchTick <= tick) {
+      this.#r.laps--
       this.matchTick += LAP_TICKS
     }
     if (this.matchTick > tick) return 0
@@ -206,31 +202,13 @@ export class Comparator {
   }
 
   /** Returns the registers to their state at power-on. */
-  reset(): void {
+  override save(): PlainState {
+    return { ...super.save(), config: this.#r.config | (this.#valueSet ? TN_VAL_SET : 0) }
+  }
+
+  override reset(): void {
     this.#line?.set(false)
-    this.#r = { ...POWER_ON }
-    this.#valueSet = false
+    super.reset()
     this.stop()
-  }
-
-  /** Returns the state as plain data. */
-  save(): HpetTimerState {
-    return {
-      ...this.#r,
-      config: this.#r.config | (this.#valueSet ? TN_VAL_SET : 0),
-      matchTick: this.matchTick === Infinity ? null : this.matchTick,
-      laps: this.#laps,
-      late: this.late.save(),
-    }
-  }
-
-  /** Takes over a saved state. */
-  restore(from: HpetTimerState): void {
-    this.#r = savedRegisters('hpet', from, POWER_ON)
-    this.#r.config &= ~TN_VAL_SET
-    this.#valueSet = (from.config & TN_VAL_SET) !== 0
-    this.matchTick = from.matchTick ?? Infinity
-    this.#laps = from.laps
-    this.late.restore(from.late)
   }
 }

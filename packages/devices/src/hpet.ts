@@ -5,15 +5,15 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
+  type PlainState,
   type Word64,
 } from '@retrap/device'
-import { Comparator, HIGH, LOW, type HpetTimerState } from './hpet-comparator.ts'
+import { Comparator, HIGH, LOW } from './hpet-comparator.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
-import { TickCounter, HPET_RATE } from './tick-counter.ts'
+import { HPET_RATE, TickCounter } from './tick-counter.ts'
 
 /** GPA of the register block on every PC. */
 export const HPET_BASE = 0xfed0_0000
@@ -43,9 +43,6 @@ const LEGACY_LINES = [0, 8] as const
 const ENABLE_CNF = 1 << 0
 const LEG_RT_CNF = 1 << 1
 
-/** The guest's registers; see {@link HpetState}. */
-const POWER_ON = { config: 0, status: 0, counterLo: 0, counterHi: 0, counterTick: 0 }
-
 /** Options of {@link Hpet}. */
 export interface HpetOptions {
   /** GPA of the registers; default {@link HPET_BASE}. */
@@ -54,26 +51,6 @@ export interface HpetOptions {
   readonly timers?: number
   /** The interrupts that legacy replacement cuts off: the 8254's counter 0 and the RTC. */
   readonly legacySources?: readonly LegacyInterruptSource[]
-}
-
-/** Saved form of an {@link Hpet}. */
-export interface HpetState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Where ticks are counted from: nanoseconds of the machine's clock, 64 bits. */
-  readonly origin: Word64
-  /** General Configuration register. */
-  readonly config: number
-  /** General Interrupt Status register. */
-  readonly status: number
-  /** Low half of the main counter. */
-  readonly counterLo: number
-  /** High half of the main counter. */
-  readonly counterHi: number
-  /** Tick at which the counter, if enabled, held `counterLo` and `counterHi`. */
-  readonly counterTick: number
-  /** The comparators, by number. */
-  readonly timers: readonly HpetTimerState[]
 }
 
 /**
@@ -87,21 +64,35 @@ export interface HpetState {
  *
  * Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a.
  */
-export class Hpet implements DeviceModel {
+export class Hpet extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'hpet'
   readonly #options: HpetOptions
   readonly #timers: readonly Comparator[]
-  #r = { ...POWER_ON }
   /** Result of `readCounter`. */
   #nowLo = 0
   #nowHi = 0
   readonly #ticks = new TickCounter(HPET_RATE, 1, (ticks) => this.#originMoved(ticks))
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      origin: this.#ticks.origin,
+      config: 0,
+      status: 0,
+      /** The counter's value at tick `counterTick`. */
+      counterLo: 0,
+      counterHi: 0,
+      counterTick: 0,
+      timers: (): readonly Comparator[] => this.#timers,
+    },
+    { settled: (): void => this.#update() },
+  )
   #context: DeviceContext | null = null
   #timer: Timer | null = null
   readonly #interruptLine = (route: number): InterruptLine | null => this.#context?.interruptLine(route) ?? null
 
   constructor(options: HpetOptions = {}) {
+    super()
     const count = options.timers ?? 3
     if (!Number.isInteger(count) || count < 3 || count > 32)
       throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
@@ -289,37 +280,16 @@ export class Hpet implements DeviceModel {
   }
 
   /** Returns the registers to their state at power-on. */
-  reset(): void {
+  override reset(): void {
     const legacy = (this.#r.config & LEG_RT_CNF) !== 0
-    this.#r = { ...POWER_ON }
-    for (const timer of this.#timers) timer.reset()
+    super.reset()
     if (legacy) for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(false)
     this.#update()
   }
 
   /** Returns the state as plain data. */
-  save(): HpetState {
+  override save(): PlainState {
     this.#update()
-    return {
-      version: 2,
-      origin: this.#ticks.origin.save(),
-      ...this.#r,
-      status: this.#r.status >>> 0,
-      timers: this.#timers.map((timer) => timer.save()),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<HpetState>(this.name, state, 2)
-    if (saved.timers.length !== this.#timers.length)
-      throw new DeviceError(
-        'ERR_STATE',
-        `hpet: saved state of ${saved.timers.length} timers: expected ${this.#timers.length}`,
-      )
-    this.#ticks.origin.set(saved.origin)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    saved.timers.forEach((from, index) => this.#timers[index]!.restore(from))
-    this.#update()
+    return { ...super.save(), status: this.#r.status >>> 0 }
   }
 }

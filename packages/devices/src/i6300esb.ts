@@ -3,13 +3,9 @@ import {
   type DeviceContext,
   type DeviceModel,
   type PciFunction,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { checkDeviceNumber } from './pci-device-number.ts'
 
@@ -40,17 +36,6 @@ const PCI_CLOCK_NS: number = 1e9 / 33_333_333
 const SLOW_NS: number = PCI_CLOCK_NS * 2 ** 15
 const FAST_NS: number = PCI_CLOCK_NS * 2 ** 5
 
-/** `lock`: the lock register as it was before the last write. */
-const POWER_ON = {
-  preload1: 0xf_ffff,
-  preload2: 0xf_ffff,
-  unlocked: 0,
-  stage: 1,
-  interrupt: 0,
-  timedOut: 0,
-  lock: 0,
-}
-
 /** Options of {@link I6300Esb}. */
 export interface I6300EsbOptions {
   /** PCI device number on bus 0; default 28. */
@@ -59,35 +44,33 @@ export interface I6300EsbOptions {
   readonly onExpired: (context: DeviceContext) => void
 }
 
-/** Saved form of an {@link I6300Esb}; configuration space is saved with the PCI function. */
-export interface I6300EsbState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Values by the names of registers. */
-  readonly registers: Readonly<Record<string, number>>
-  /** When the stage ends; null: the timer stands still. */
-  readonly stageEnd: Word64 | null
-}
-
 /**
  * The watchdog of Intel's 6300ESB (8086:25AB): two stages of 20 bits. At the end of the first one the driver may get an
  * interrupt; at the end of the second one the guest is reset, or what its host decides.
  *
  * Source: Intel 6300ESB I/O Controller Hub Datasheet, chapter 16, "Watchdog Timer (WDT)".
  */
-export class I6300Esb implements DeviceModel {
+export class I6300Esb extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** The device depends on the guest's accesses and on time alone. */
   readonly deterministic = true
   readonly #options: I6300EsbOptions
   readonly #device: number
-  #r = { ...POWER_ON }
   #context: DeviceContext | null = null
   #function: PciFunction | null = null
   #timer: Timer | null = null
+  readonly #s = this.keeps({
+    version: 1,
+    /** `lock`: the lock register as it was before the last write. */
+    registers: {
+      ...{ preload1: 0xf_ffff, preload2: 0xf_ffff, unlocked: 0, stage: 1, interrupt: 0, timedOut: 0, lock: 0 },
+    },
+    stageEnd: () => this.#timer,
+  })
 
   constructor(options: I6300EsbOptions) {
+    super()
     const { device = 28 } = options
     checkDeviceNumber('i6300esb', device)
     this.#options = options
@@ -133,14 +116,14 @@ export class I6300Esb implements DeviceModel {
   #lockWritten(): void {
     const config = this.#function?.config
     if (config === undefined) return
-    if ((this.#r.lock & LOCKED) !== 0) config[LOCK] = this.#r.lock
-    const starts = (this.#lock & ENABLED) !== (this.#r.lock & ENABLED)
-    this.#r.lock = this.#lock
+    if ((this.#s.registers.lock & LOCKED) !== 0) config[LOCK] = this.#s.registers.lock
+    const starts = (this.#lock & ENABLED) !== (this.#s.registers.lock & ENABLED)
+    this.#s.registers.lock = this.#lock
     if (starts) this.#restart()
   }
 
   #read(offset: number): number {
-    const r = this.#r
+    const r = this.#s.registers
     if (offset === PRELOAD_1) return r.preload1
     if (offset === PRELOAD_2) return r.preload2
     if (offset === INTERRUPT_STATUS) return r.interrupt
@@ -148,7 +131,7 @@ export class I6300Esb implements DeviceModel {
   }
 
   #write(offset: number, value: number): void {
-    const r = this.#r
+    const r = this.#s.registers
     if (offset === RELOAD && value === UNLOCK[r.unlocked]) {
       r.unlocked++
       return
@@ -171,8 +154,8 @@ export class I6300Esb implements DeviceModel {
 
   /** Begins the first stage, or stands still. */
   #restart(): void {
-    this.#r.stage = 1
-    if (this.#isRunning) this.#begin(this.#r.preload1)
+    this.#s.registers.stage = 1
+    if (this.#isRunning) this.#begin(this.#s.registers.preload1)
     else this.#timer?.cancel()
   }
 
@@ -182,7 +165,7 @@ export class I6300Esb implements DeviceModel {
   }
 
   #stageEnds(): void {
-    const r = this.#r
+    const r = this.#s.registers
     const configuration = this.#function?.config[CONFIGURATION] ?? 0
     if (r.stage === 1) {
       r.stage = 2
@@ -198,22 +181,9 @@ export class I6300Esb implements DeviceModel {
     if ((configuration & OUTPUT_OFF) === 0 && this.#context !== null) this.#options.onExpired(this.#context)
   }
 
-  /** Returns the device to its state at power-on. */
-  reset(): void {
-    this.#timer?.cancel()
-    this.#r = { ...POWER_ON }
+  /** Returns to the state at power-on. */
+  override reset(): void {
+    super.reset()
     this.#function?.interrupt?.set(false)
-  }
-
-  /** Returns the state as plain data. */
-  save(): I6300EsbState {
-    return { version: 1, registers: { ...this.#r }, stageEnd: savedDeadline(this.#timer) }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<I6300EsbState>(this.name, state, 1)
-    this.#r = savedRegisters(this.name, saved.registers as typeof POWER_ON, POWER_ON)
-    restoreDeadline(this.#timer, saved.stageEnd)
   }
 }

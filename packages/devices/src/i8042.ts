@@ -3,9 +3,7 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
@@ -15,7 +13,6 @@ import {
   FROM_KEYBOARD,
   FROM_MOUSE,
   type I8042Options,
-  type I8042State,
   type Source,
 } from './i8042-state.ts'
 import { Ps2Keyboard } from './ps2/keyboard.ts'
@@ -81,17 +78,6 @@ const RAM_BYTES = 32
 const NO_COMMAND = -1
 const BREAK_PREFIX = 0xf0
 
-/** Registers other than RAM, and the bytes under way; see {@link I8042State}. */
-const POWER_ON = {
-  status: STATUS_UNLOCKED,
-  data: 0,
-  pending: NO_COMMAND,
-  outputPort: OUTPUT_NOT_RESET | OUTPUT_A20,
-  source: FROM_CONTROLLER as Source,
-  held: null as I8042State['held'],
-  breakPrefix: false,
-}
-
 /**
  * PS/2 controller at ports 0x60 and 0x64, with a keyboard and a mouse where they have back ends.
  *
@@ -101,20 +87,43 @@ const POWER_ON = {
  *
  * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
  */
-export class I8042 implements DeviceModel {
+export class I8042 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8042'
   readonly #ram = new Uint8Array(RAM_BYTES)
   readonly #keyboard: Ps2Keyboard | null
   readonly #mouse: Ps2Mouse | null
-  #r = { ...POWER_ON }
   readonly #onA20: ((works: boolean) => void) | undefined
   #context: DeviceContext | null = null
   #keyboardLine: InterruptLine | null = null
   #auxLine: InterruptLine | null = null
   #arrival: Timer | null = null
+  readonly #r = this.keeps({
+    version: 2,
+    ram: {
+      save: (): number[] => [...this.#ram],
+      restore: (bytes: readonly number[]): void => this.#ram.set(bytes),
+      reset: (): void => this.#ram.fill(0).set([CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE]),
+    },
+    status: STATUS_UNLOCKED,
+    data: 0,
+    /** Command that waits for its byte at port 0x60; −1: none. */
+    pending: NO_COMMAND,
+    outputPort: OUTPUT_NOT_RESET | OUTPUT_A20,
+    /** Origin of the byte in the output buffer. */
+    source: FROM_CONTROLLER as Source,
+    /** A device's byte that made room for an answer of the controller. */
+    held: null as { readonly source: 1 | 2; readonly data: number } | null,
+    /** The keyboard's last byte was the prefix of a break code. */
+    breakPrefix: false,
+    /** When the byte on its way from a device arrives. */
+    arrivalAt: () => this.#arrival,
+    keyboard: (): Ps2Keyboard | null => this.#keyboard,
+    mouse: (): Ps2Mouse | null => this.#mouse,
+  })
 
   constructor({ keyboard, mouse, whenFull = 'wait', onA20 }: I8042Options = {}) {
+    super()
     this.#onA20 = onA20
     this.#keyboard = keyboard === undefined ? null : new Ps2Keyboard({ backend: keyboard, whenFull })
     this.#mouse = mouse === undefined ? null : new Ps2Mouse(mouse)
@@ -338,43 +347,22 @@ export class I8042 implements DeviceModel {
     this.#mouse?.resume()
   }
 
-  /** Returns the registers to their state at power-on, and keyboard and mouse too. */
-  reset(): void {
-    this.#arrival?.cancel()
-    this.#keyboard?.reset()
-    this.#mouse?.reset()
-    this.#ram.fill(0)
-    this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
-    this.#r = { ...POWER_ON }
-    this.#onA20?.(true)
-    this.#update()
-  }
-
-  /** Returns the state as plain data. */
-  save(): I8042State {
-    return {
-      version: 2,
-      ram: [...this.#ram],
-      ...this.#r,
-      arrivalAt: savedDeadline(this.#arrival),
-      keyboard: this.#keyboard?.save() ?? null,
-      mouse: this.#mouse?.save() ?? null,
-    }
-  }
-
   /**
    * Takes over a saved state; keyboard and mouse stay as they are where it is of version 1.
    *
    * @throws DeviceError `ERR_STATE` for a state of another version, or of other devices
    */
-  restore(state: unknown): void {
-    const saved = controllerState(this.name, state, { keyboard: this.#keyboard !== null, mouse: this.#mouse !== null })
-    if (saved.keyboard !== null) this.#keyboard?.restore(saved.keyboard)
-    if (saved.mouse !== null) this.#mouse?.restore(saved.mouse)
-    this.#ram.set(saved.ram)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    restoreDeadline(this.#arrival, saved.arrivalAt)
+  override restore(state: unknown): void {
+    const [keyboard, mouse] = [this.#keyboard, this.#mouse].map((each) => each?.save() ?? null)
+    super.restore(controllerState(this.name, state, { keyboard: keyboard!, mouse: mouse! }))
     this.#update()
     this.#fetch()
+  }
+
+  /** Returns the controller and its devices to their state at power-on. */
+  override reset(): void {
+    super.reset()
+    this.#onA20?.(true)
+    this.#update()
   }
 }

@@ -1,9 +1,9 @@
-import { savedRegisters } from '@retrap/device'
-import { CounterPort, type I8254ChannelState } from './i8254-port.ts'
+import { Stateful } from '@retrap/device'
+import { CounterPort } from './i8254-port.ts'
 
 const NONE = -1
 
-/** Nothing has been loaded yet; see {@link I8254ChannelState}. */
+/** Nothing has been loaded yet. */
 const POWER_ON = {
   countRegister: 0x1_0000,
   count: 0,
@@ -26,16 +26,26 @@ const POWER_ON = {
  * Source: Intel 8254 Programmable Interval Timer data sheet (231164),
  * "Operational Description" and "Mode Definitions".
  */
-export class I8254Channel {
+export class I8254Channel extends Stateful {
   readonly #port = new CounterPort()
   #mode = 0
   #modulus = 0x1_0000
-  #r: typeof POWER_ON
+  readonly #r: typeof POWER_ON
   /** Rising edges of OUT since `takeRises`. */
   #rises = 0
 
   constructor(gate: boolean) {
-    this.#r = { ...POWER_ON, gate }
+    super()
+    this.#r = this.keeps(
+      { port: this.#port, ...POWER_ON, gate },
+      {
+        flat: ['port'],
+        settled: (): void => {
+          this.#setMode(this.#port.control)
+          this.#rises = 0
+        },
+      },
+    )
   }
 
   /** OUT at the tick last synchronised to. */
@@ -303,16 +313,5 @@ export class I8254Channel {
     const mode = (control >> 1) & 7
     this.#mode = mode > 5 ? mode - 4 : mode
     this.#modulus = this.#port.modulus()
-  }
-
-  save(): I8254ChannelState {
-    return { ...this.#port.save(), ...this.#r }
-  }
-
-  restore(state: I8254ChannelState): void {
-    this.#port.restore(state)
-    this.#setMode(state.control)
-    this.#r = savedRegisters('i8254', state, POWER_ON)
-    this.#rises = 0
   }
 }

@@ -1,46 +1,4 @@
-import { savedRegisters } from '@retrap/device'
-
-/** Saved form of one counter; ticks count from the origin that is saved with the chip. */
-export interface I8254ChannelState {
-  /** Bits 5:0 of the control word. */
-  readonly control: number
-  /** Count register in ticks, 1 to 65536; in BCD, to 10000. */
-  readonly countRegister: number
-  /** Counting element at `tick`; mode 3 has `left` instead. */
-  readonly count: number
-  /** Mode 3: ticks left of the half cycle. */
-  readonly left: number
-  /** The half cycle that runs was loaded with an odd count. */
-  readonly odd: boolean
-  /** Tick for which the counts hold. */
-  readonly tick: number
-  /** Tick at which the count register goes to the counting element; −1: none. */
-  readonly loadTick: number
-  /** Level of the output. */
-  readonly out: boolean
-  /** Modes 0, 1, 4 and 5: the terminal count has been reached, or nothing was loaded. */
-  readonly fired: boolean
-  /** Mode 0: false between the two bytes of a count, which stop it. */
-  readonly counting: boolean
-  /** Level of the gate input. */
-  readonly gate: boolean
-  /** The count register has not been loaded into the counting element. */
-  readonly nullCount: boolean
-  /** A count has been written since the control word. */
-  readonly written: boolean
-  /** The next write is the high byte. */
-  readonly writeHigh: boolean
-  /** Low byte that waits for its high byte. */
-  readonly lowByte: number
-  /** The next read is the high byte. */
-  readonly readHigh: boolean
-  /** Latched count. */
-  readonly latchedCount: number
-  /** Bytes of the latched count that are still to be read. */
-  readonly latchedBytes: number
-  /** Latched status byte; −1: none. */
-  readonly latchedStatus: number
-}
+import { Stateful } from '@retrap/device'
 
 /** RW field of the control word. */
 const RW_LOW = 1
@@ -48,26 +6,29 @@ const RW_HIGH = 2
 const RW_BOTH = 3
 const NONE = -1
 
-/** Until the first control word; see {@link I8254ChannelState}. */
-const POWER_ON = {
-  control: 0,
-  writeHigh: false,
-  lowByte: 0,
-  readHigh: false,
-  latchedCount: -1,
-  latchedBytes: 0,
-  latchedStatus: -1,
-}
-type PortState = Readonly<typeof POWER_ON>
-
 /**
  * The bytes of one counter of an 8254: a count is written and read as its low byte, its high byte or both, in binary or in
  * BCD, and count and status can be latched.
  *
  * Source: Intel 8254 data sheet (231164), "Write Operations" and "Read Operations".
  */
-export class CounterPort {
-  #r = { ...POWER_ON }
+export class CounterPort extends Stateful {
+  readonly #r = this.keeps({
+    control: 0,
+    /** The next byte that is written, or read, is the high one. */
+    writeHigh: false,
+    lowByte: 0,
+    readHigh: false,
+    /** Latched count, the bytes of it that are still to be read, and latched status; −1: none. */
+    latchedCount: -1,
+    latchedBytes: 0,
+    latchedStatus: -1,
+  })
+
+  /** The control word as written. */
+  get control(): number {
+    return this.#r.control
+  }
 
   /** Takes a control word, which drops what was latched and half written. */
   writeControl(control: number): void {
@@ -139,15 +100,5 @@ export class CounterPort {
       ((Math.floor(count / 10) % 10) << 4) |
       (count % 10)
     )
-  }
-
-  /** Returns the state as plain data. */
-  save(): PortState {
-    return { ...this.#r }
-  }
-
-  /** Takes over a saved state. */
-  restore(state: PortState): void {
-    this.#r = savedRegisters('i8254', state, POWER_ON)
   }
 }

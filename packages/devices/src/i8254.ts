@@ -4,16 +4,15 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
+  type PlainState,
 } from '@retrap/device'
 import { I8254Channel } from './i8254-channel.ts'
-import type { I8254ChannelState } from './i8254-port.ts'
-import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { LateEdges } from './late-edges.ts'
 import { PcSpeaker } from './pc-speaker.ts'
-import { TickCounter, PIT_RATE } from './tick-counter.ts'
+import { PIT_RATE, TickCounter } from './tick-counter.ts'
 
 const PORT_COUNTERS = 0x40
 const PORT_SYSTEM_CONTROL_B = 0x61
@@ -43,24 +42,6 @@ export interface I8254Options {
   readonly speaker?: AudioBackend
 }
 
-/** Saved form of an {@link I8254}. */
-export interface I8254State {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Where the ticks of all parts are counted from: nanoseconds of the machine's clock, 64 bits. */
-  readonly origin: Word64
-  /** Counters 0, 1 and 2. */
-  readonly channels: readonly I8254ChannelState[]
-  /** The bits of port 0x61 that can be written. */
-  readonly control61: number
-  /** Whether an HPET has taken over the interrupt. */
-  readonly suppressed: boolean
-  /** Edges of counter 0 that were due and have not been given. */
-  readonly late: LateEdgesState
-  /** The level of the interrupt line, which lags behind the output while edges are pending. */
-  readonly line: boolean
-}
-
 /** A device whose interrupt an HPET takes over in legacy replacement mode. */
 export interface LegacyInterruptSource {
   /** True: the device no longer reaches its interrupt line. */
@@ -78,7 +59,7 @@ export interface LegacyInterruptSource {
  * Source: Intel 8254 data sheet (231164); Intel 82371SB (PIIX3) data sheet,
  * "NMI Status and Control Register".
  */
-export class I8254 implements DeviceModel, LegacyInterruptSource {
+export class I8254 extends Stateful implements DeviceModel, LegacyInterruptSource {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8254'
   readonly #options: I8254Options
@@ -90,16 +71,34 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   /** The origin moves by whole periods of the refresh toggle, which keeps its phase. */
   readonly #ticks = new TickCounter(PIT_RATE, 2 * REFRESH_TICKS, (ticks) => this.#originMoved(ticks))
   readonly #late = new LateEdges((PIT_RATE.ticks * 1e9) / PIT_RATE.nanoseconds)
-  /** The level of the line. */
-  #level = false
-  #control61 = 0
-  #suppressed = false
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      origin: this.#ticks.origin,
+      channels: this.#channels,
+      control61: 0,
+      suppressed: false,
+      late: this.#late,
+      /** The level of the interrupt line. */
+      line: false,
+    },
+    {
+      lasting: ['line'],
+      settled: (): void => {
+        this.#drive(this.#r.line)
+        this.#speaker?.restart(this.#ticks.now(), (this.#r.control61 & SPEAKER_DATA) !== 0)
+        this.#playOn()
+        this.#update()
+      },
+    },
+  )
   #line: InterruptLine | null = null
   #timer: Timer | null = null
   readonly #speaker: PcSpeaker | null
   #speakerTimer: Timer | null = null
 
   constructor(options: I8254Options = {}) {
+    super()
     this.#options = options
     this.#speaker = options.speaker === undefined ? null : new PcSpeaker(this.#channels[2], options.speaker)
   }
@@ -125,7 +124,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
 
   /** Cuts counter 0 off from its line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
-    this.#suppressed = suppressed
+    this.#r.suppressed = suppressed
     this.#update()
   }
 
@@ -148,7 +147,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   /** Counter 2, its gate or the speaker's bit has changed. */
   #speakerChanged(): void {
     if (this.#speaker === null) return
-    this.#speaker.changed((this.#control61 & SPEAKER_DATA) !== 0)
+    this.#speaker.changed((this.#r.control61 & SPEAKER_DATA) !== 0)
     this.#playOn()
   }
 
@@ -198,13 +197,13 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     const [, , speaker] = this.#channels
     speaker.sync(tick)
     const refresh = Math.floor(tick / REFRESH_TICKS) % 2 === 0 ? 0 : REFRESH_TOGGLE
-    return this.#control61 | refresh | (speaker.out ? OUT2 : 0)
+    return this.#r.control61 | refresh | (speaker.out ? OUT2 : 0)
   }
 
   #writeSystemControl(value: number): void {
-    const changed = (this.#control61 ^ value) & (GATE2 | SPEAKER_DATA)
+    const changed = (this.#r.control61 ^ value) & (GATE2 | SPEAKER_DATA)
     const tick = this.#now()
-    this.#control61 = value & WRITABLE_61
+    this.#r.control61 = value & WRITABLE_61
     this.#channels[2].setGate(tick, (value & GATE2) !== 0)
     if (changed !== 0) this.#speakerChanged()
     if (changed !== 0) this.#options.onSpeaker?.((value & GATE2) !== 0, (value & SPEAKER_DATA) !== 0)
@@ -219,7 +218,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     const tick = this.#now()
     channel.sync(tick)
     const rises = channel.takeRises()
-    if (this.#suppressed) {
+    if (this.#r.suppressed) {
       this.#late.forget()
       this.#drive(false)
       timer.cancel()
@@ -239,50 +238,17 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     else this.#ticks.arm(timer, next)
   }
 
-  #drive(level: boolean): void {
-    this.#level = level
-    this.#line?.set(level)
-  }
-
-  /** Returns the registers to their state at power-on. */
-  reset(): void {
-    // A power-on 8254 is undefined; counters that do nothing are what firmware can rely on.
-    this.#channels.forEach((channel, index) => channel.restore(new I8254Channel(index !== 2).save()))
-    this.#control61 = 0
-    this.#suppressed = false
-    this.#late.forget()
-    this.#speaker?.restart(this.#ticks.now(), false)
-    this.#update()
-  }
-
   /** Returns the state as plain data. */
-  save(): I8254State {
+  override save(): PlainState {
     // The line too: a restored board drives it to the output of this moment.
     this.#update()
     const tick = this.#now()
     for (const channel of this.#channels) channel.sync(tick)
-    return {
-      version: 2,
-      origin: this.#ticks.origin.save(),
-      channels: this.#channels.map((channel) => channel.save()),
-      control61: this.#control61,
-      suppressed: this.#suppressed,
-      late: this.#late.save(),
-      line: this.#level,
-    }
+    return super.save()
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<I8254State>(this.name, state, 2)
-    this.#ticks.origin.set(saved.origin)
-    saved.channels.forEach((channel, index) => this.#channels[index as 0 | 1 | 2].restore(channel))
-    this.#control61 = saved.control61
-    this.#suppressed = saved.suppressed
-    this.#late.restore(saved.late)
-    this.#drive(saved.line)
-    this.#speaker?.restart(this.#ticks.now(), (saved.control61 & SPEAKER_DATA) !== 0)
-    this.#playOn()
-    this.#update()
+  #drive(level: boolean): void {
+    this.#r.line = level
+    this.#line?.set(level)
   }
 }

@@ -1,4 +1,4 @@
-import { type DeviceContext, type DeviceModel, type InterruptLine, type PciFunction, savedState } from '@retrap/device'
+import { type DeviceContext, type DeviceModel, type InterruptLine, type PciFunction, Stateful } from '@retrap/device'
 import { checkDeviceNumber } from './pci-device-number.ts'
 import { PciLinks } from './pci-links.ts'
 
@@ -23,14 +23,6 @@ export interface IsaBridgeOptions {
   readonly device?: number
 }
 
-/** Saved form of an {@link IsaBridge}. */
-export interface IsaBridgeState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Levels of the functions' INTx wires: bit `pin - 1` of element `device`. */
-  readonly wires: readonly number[]
-}
-
 /**
  * 82371SB (PIIX3) PCI-to-ISA bridge: identity, and the routing of PCI
  * interrupts. Pin p of device d is link (d + p − 2) mod 4, so that INTA of
@@ -44,7 +36,7 @@ export interface IsaBridgeState {
  *
  * Source: Intel 82371SB data sheet (290550), "PIRQx Route Control Registers".
  */
-export class IsaBridge implements DeviceModel {
+export class IsaBridge extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-bridge'
   readonly #device: number
@@ -56,8 +48,10 @@ export class IsaBridge implements DeviceModel {
   #bridge: PciFunction | null = null
 
   constructor(options: IsaBridgeOptions = {}) {
+    super()
     this.#device = options.device ?? 1
     checkDeviceNumber('isa-bridge', this.#device)
+    this.keeps({ version: 1, wires: this.#links })
   }
 
   /** Adds the PCI function and takes the lines that links drive. */
@@ -94,20 +88,5 @@ export class IsaBridge implements DeviceModel {
    */
   interruptInput(device: number, pin: number): InterruptLine {
     return this.#links.input(device, pin)
-  }
-
-  /** Returns the registers to their state at power-on. */
-  reset(): void {
-    this.#links.reset()
-  }
-
-  /** Returns the state as plain data. */
-  save(): IsaBridgeState {
-    return { version: 1, wires: this.#links.save() }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    this.#links.restore(savedState<IsaBridgeState>(this.name, state, 1).wires)
   }
 }

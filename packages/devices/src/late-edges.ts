@@ -1,10 +1,4 @@
-/** Edges of a periodic timer that were due and have not been given. */
-export interface LateEdgesState {
-  /** Number of the edges. */
-  readonly owed: number
-  /** The tick before which none is given. */
-  readonly notBefore: number
-}
+import { Stateful } from '@retrap/device'
 
 /** Late edges follow one another in this part of the period. */
 const CATCH_UP = 32
@@ -20,14 +14,14 @@ const LIMIT_EDGES = 1000
  * period apart in virtual time, until none is pending. A kernel that counts ticks to see whether its timer works, or to keep
  * the time of day, so gets all of them.
  */
-export class LateEdges {
+export class LateEdges extends Stateful {
   readonly #ticksPerSecond: number
-  #owed = 0
-  /** The tick before which no further edge is given. */
-  #notBefore = 0
+  /** Edges that are pending, and the tick before which none is given. */
+  readonly #r = this.keeps({ owed: 0, notBefore: 0 })
 
   /** @param ticksPerSecond - rate of the ticks that `take` counts in */
   constructor(ticksPerSecond: number) {
+    super()
     this.#ticksPerSecond = ticksPerSecond
   }
 
@@ -43,39 +37,30 @@ export class LateEdges {
       this.forget()
       return count > 0
     }
-    const onTime = this.#owed === 0 && count === 1
+    const onTime = this.#r.owed === 0 && count === 1
     if (count > 0) {
       const limit = Math.min(LIMIT_EDGES, Math.ceil((LIMIT_SECONDS * this.#ticksPerSecond) / period))
-      this.#owed = Math.min(this.#owed + count, limit)
+      this.#r.owed = Math.min(this.#r.owed + count, limit)
     }
-    if (this.#owed === 0 || (!onTime && tick < this.#notBefore)) return false
-    this.#owed--
-    this.#notBefore = tick + Math.ceil(period / CATCH_UP)
+    if (this.#r.owed === 0 || (!onTime && tick < this.#r.notBefore)) return false
+    this.#r.owed--
+    this.#r.notBefore = tick + Math.ceil(period / CATCH_UP)
     return true
   }
 
   /** The tick at which the next pending edge may be given; Infinity: none is pending. */
   get next(): number {
-    return this.#owed === 0 ? Infinity : this.#notBefore
+    return this.#r.owed === 0 ? Infinity : this.#r.notBefore
   }
 
   /** Drops the pending edges: the timer has been set anew. */
   forget(): void {
-    this.#owed = 0
-    this.#notBefore = 0
+    this.#r.owed = 0
+    this.#r.notBefore = 0
   }
 
   /** The ticks are counted from an origin that is this many ticks later. */
   shift(ticks: number): void {
-    this.#notBefore = Math.max(0, this.#notBefore - ticks)
-  }
-
-  save(): LateEdgesState {
-    return { owed: this.#owed, notBefore: this.#notBefore }
-  }
-
-  restore(state: LateEdgesState): void {
-    this.#owed = state.owed
-    this.#notBefore = state.notBefore
+    this.#r.notBefore = Math.max(0, this.#r.notBefore - ticks)
   }
 }

@@ -5,16 +5,15 @@ import {
   type DeviceModel,
   Instant,
   type InterruptLine,
-  savedRegisters,
-  savedState,
+  type PlainState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
 } from '@retrap/device'
-import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
+import { type CmosConfiguration, fillCmos } from './cmos-layout.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 import { B_24H, DAY_ALARM, DAY_ALARM_BITS, isTime, REG_B, RtcTime } from './rtc-time.ts'
-import { TickCounter, RTC_RATE } from './tick-counter.ts'
+import { RTC_RATE, TickCounter } from './tick-counter.ts'
 
 const PORT_INDEX = 0x70
 const CMOS_BYTES = 128
@@ -55,17 +54,6 @@ const HIDDEN_SECONDS = 60
 /** A difference of instants of the wall clock is exact to this much. */
 const ROUNDING_SECONDS = 1e-3
 
-/** Flags, and how far they were taken; see {@link Mc146818State}. */
-const POWER_ON = {
-  flags: 0,
-  seenSeconds: 0,
-  seenPeriods: 0,
-  suppressed: false,
-  reference: null as Mc146818State['reference'],
-  absence: 0,
-  hiddenUntil: null as number | null,
-}
-
 /** Options of {@link Mc146818}. */
 export interface Mc146818Options extends CmosConfiguration {
   /** Wall-clock time at power-on in seconds from 1970-01-01, in the zone that the clock keeps (UTC, usually). */
@@ -83,42 +71,6 @@ export interface Mc146818Options extends CmosConfiguration {
   readonly isAsleep?: () => boolean
 }
 
-/** Saved form of an {@link Mc146818}. */
-export interface Mc146818State {
-  /** Layout of the state. */
-  readonly version: 3
-  /** The host's wall clock in seconds when the state was saved; null: the clock does not follow the host's. */
-  readonly wallSeconds: number | null
-  /** Selected register. */
-  readonly index: number
-  /** Bit 7 of port 0x70. */
-  readonly nmiMasked: boolean
-  /** All 128 registers as bytes. */
-  readonly cmos: readonly number[]
-  /** Seconds since 1970 that the clock showed at `base`. */
-  readonly baseSeconds: number
-  /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
-  readonly base: Word64
-  /** Where periods are counted from, in the same unit. */
-  readonly origin: Word64
-  /** The weekday register minus the calendar’s weekday. */
-  readonly weekdayShift: number
-  /** Register C without IRQF. */
-  readonly flags: number
-  /** Second up to which alarm and update flags were taken. */
-  readonly seenSeconds: number
-  /** Period up to which the periodic flag was taken. */
-  readonly seenPeriods: number
-  /** Whether an HPET has taken over the interrupt. */
-  readonly suppressed: boolean
-  /** The clock's time, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
-  readonly reference: { readonly shown: number; readonly wall: number } | null
-  /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
-  readonly absence: number
-  /** The second up to which these are hidden, at most; null where they are not. */
-  readonly hiddenUntil: number | null
-}
-
 /**
  * MC146818 real-time clock and the PC's CMOS RAM, at ports 0x70 and 0x71.
  *
@@ -129,42 +81,72 @@ export interface Mc146818State {
  * Source: Motorola MC146818 data sheet; Intel PIIX4 data sheet, "Real Time
  * Clock Registers".
  */
-export class Mc146818 implements DeviceModel, LegacyInterruptSource {
+export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSource {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'mc146818'
   readonly #options: Mc146818Options
   /** All registers. Of the time registers only the alarms are always current; see `RtcTime.write`. */
   readonly #cmos = new Uint8Array(CMOS_BYTES)
   readonly #time = new RtcTime(this.#cmos)
-  #index = 0
-  #nmi = false
-  /** Seconds since 1970 that the clock showed at `base`, the beginning of that second. Both move on together. */
-  #baseSeconds: number
   readonly #base = new Instant()
   readonly #now = new Instant()
   readonly #ticks = new TickCounter(RTC_RATE, LONGEST_PERIOD_TICKS, (ticks) => this.#originMoved(ticks))
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps({
+    version: 3,
+    wallSeconds: {
+      save: (): number | null => this.#options.wallClock?.() ?? null,
+      restore: (seconds?: number | null): void => void (this.#savedAt = seconds ?? null),
+    },
+    /** The register that port 0x71 reaches, and bit 7 of port 0x70. */
+    index: 0,
+    nmiMasked: false,
+    cmos: this.#cmos,
+    /** Seconds since 1970 that the clock showed at `base`, the beginning of that second. Both move on together. */
+    baseSeconds: 0,
+    base: this.#base,
+    /** Where periods are counted from. */
+    origin: this.#ticks.origin,
+    weekdayShift: {
+      save: (): number => this.#time.weekdayShift,
+      restore: (days: number): void => void (this.#time.weekdayShift = days),
+    },
+    flags: 0,
+    /** Second and period up to which flags were taken. */
+    seenSeconds: 0,
+    seenPeriods: 0,
+    /** An HPET has taken over the interrupt. */
+    suppressed: false,
+    /** The clock's time, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
+    reference: null as { readonly shown: number; readonly wall: number } | null,
+    /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
+    absence: 0,
+    /** The second up to which these are hidden, at most; null where they are not. */
+    hiddenUntil: null as number | null,
+  })
+  /** The host's wall clock when the state was saved. */
+  #savedAt: number | null = null
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
 
   constructor(options: Mc146818Options) {
+    super()
     if (!Number.isFinite(options.epochSeconds))
       throw new DeviceError('ERR_OPTION', `mc146818: epochSeconds ${options.epochSeconds}: expected a finite number`)
     if (!Number.isInteger(options.cpus) || options.cpus < 1)
       throw new DeviceError('ERR_OPTION', `mc146818: ${options.cpus} cpus: expected at least 1`)
     this.#options = options
-    this.#baseSeconds = Math.floor(options.epochSeconds)
+    this.#r.baseSeconds = Math.floor(options.epochSeconds)
     fillCmos(this.#cmos, options)
     this.#cmos[REG_A] = A_DIVIDER_32768 | 6
     this.#cmos[REG_B] = B_24H
-    this.#r.seenSeconds = this.#baseSeconds
+    this.#r.seenSeconds = this.#r.baseSeconds
     this.#refer(options.epochSeconds)
   }
 
   /** Whether the guest has masked NMIs through bit 7 of port 0x70. */
   get nmiMasked(): boolean {
-    return this.#nmi
+    return this.#r.nmiMasked
   }
 
   /** Claims ports 0x70 and 0x71 and takes the interrupt line. */
@@ -178,13 +160,13 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#timer = context.timer(() => this.#update())
     const ports: SynchronousRangeHandler = {
       // The index register is write-only.
-      read: (offset: number): number => (offset === 0 ? 0xff : this.#readRegister(this.#index)),
+      read: (offset: number): number => (offset === 0 ? 0xff : this.#readRegister(this.#r.index)),
       write: (offset: number, _size: AccessSize, value: number): void => {
         if (offset === 0) {
-          this.#index = value & 0x7f
-          this.#nmi = (value & 0x80) !== 0
+          this.#r.index = value & 0x7f
+          this.#r.nmiMasked = (value & 0x80) !== 0
         } else {
-          this.#writeRegister(this.#index, value)
+          this.#writeRegister(this.#r.index, value)
         }
       },
     }
@@ -214,7 +196,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     let elapsed = this.#now.since(this.#base)
     while (elapsed >= STEP_SECONDS * SECOND_NS) {
       this.#base.add(STEP_SECONDS * SECOND_NS)
-      if (this.#running()) this.#baseSeconds += STEP_SECONDS
+      if (this.#running()) this.#r.baseSeconds += STEP_SECONDS
       elapsed = this.#now.since(this.#base)
     }
     return elapsed
@@ -233,7 +215,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   }
 
   #seconds(elapsed: number): number {
-    return this.#running() ? this.#baseSeconds + Math.floor(elapsed / SECOND_NS) : this.#baseSeconds
+    return this.#running() ? this.#r.baseSeconds + Math.floor(elapsed / SECOND_NS) : this.#r.baseSeconds
   }
 
   /** Periods of the periodic interrupt since the origin of the ticks; 0 while it is off. */
@@ -260,9 +242,9 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Sets the clock going from the time registers; the second begins this many nanoseconds after the base, which moves there. */
   #thaw(ns: number): void {
-    this.#baseSeconds = this.#time.read()
+    this.#r.baseSeconds = this.#time.read()
     this.#base.add(ns)
-    this.#r.seenSeconds = this.#baseSeconds
+    this.#r.seenSeconds = this.#r.baseSeconds
   }
 
   #readRegister(index: number): number {
@@ -304,7 +286,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         this.#cmos[index] = value
         // The divider is not touched: the second ends when it would have ended.
         this.#thaw(elapsed - (elapsed % SECOND_NS))
-        this.#refer(this.#baseSeconds + (elapsed % SECOND_NS) / SECOND_NS)
+        this.#refer(this.#r.baseSeconds + (elapsed % SECOND_NS) / SECOND_NS)
       } else {
         this.#cmos[index] = value
       }
@@ -334,7 +316,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         // The first update comes half a second after the divider's reset ends; clearing SET leaves its phase alone.
         const phase = dividerWas === A_DIVIDER_32768 ? elapsed % SECOND_NS : SECOND_NS / 2
         this.#thaw(elapsed - phase)
-        this.#refer(this.#baseSeconds + phase / SECOND_NS)
+        this.#refer(this.#r.baseSeconds + phase / SECOND_NS)
       } else if (index === REG_B) {
         this.#thaw(elapsed - (elapsed % SECOND_NS))
       }
@@ -384,7 +366,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
       next = this.#ticks.nanosecondsUntil((this.#r.seenPeriods + 1) * this.#periodTicks(), this.#base)
     if (this.#running()) {
-      const beginning = (this.#r.seenSeconds - this.#baseSeconds) * SECOND_NS
+      const beginning = (this.#r.seenSeconds - this.#r.baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
       if ((wanted & B_AIE) !== 0)
         next = Math.min(next, beginning + this.#time.alarmDistance(this.#r.seenSeconds) * SECOND_NS)
@@ -394,15 +376,15 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   }
 
   /** The reset pin: interrupts off. Time, alarm and RAM live on the battery, and AIE while the machine sleeps. */
-  reset(): void {
+  override reset(): void {
     this.#advance()
     const asleep = this.#options.isAsleep?.() === true
     if (this.#r.hiddenUntil !== null) this.#showAbsence()
     this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_UIE | (asleep ? 0 : B_AIE))
     if (asleep) this.#cmos[REG_SHUTDOWN] = SHUTDOWN_S3
     this.#r.flags = 0
-    this.#index = 0
-    this.#nmi = false
+    this.#r.index = 0
+    this.#r.nmiMasked = false
     this.#r.suppressed = false
     this.#update()
   }
@@ -416,7 +398,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   hideAbsence(): void {
     if (this.#r.reference === null || this.#r.hiddenUntil !== null || !this.#running()) return
     this.#advance()
-    this.#baseSeconds -= this.#r.absence
+    this.#r.baseSeconds -= this.#r.absence
     this.#r.seenSeconds -= this.#r.absence
     this.#r.hiddenUntil = this.#r.seenSeconds + HIDDEN_SECONDS
     this.#update()
@@ -431,9 +413,23 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const { shown = 0, wall: then = 0 } = this.#r.reference ?? {}
     const phase = (wall + 0.5) % 1
     const now = Math.ceil(shown + (wall - then) + 0.5 - phase - ROUNDING_SECONDS) + phase
-    this.#baseSeconds = Math.floor(now)
+    this.#r.baseSeconds = Math.floor(now)
     this.#base.add(Math.round(this.#elapsed() - phase * SECOND_NS))
     this.#refer(now)
+  }
+
+  /** Returns the state as plain data. */
+  override save(): PlainState {
+    this.#advance()
+    return super.save()
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one that does not fit. */
+  override restore(state: unknown): void {
+    super.restore(state)
+    this.#r.index &= 0x7f
+    this.#catchUp(this.#savedAt)
+    this.#update()
   }
 
   /** Moves on by what has passed on the host's wall clock since then; an alarm in between is noticed. */
@@ -444,40 +440,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#r.absence += passed
     // Time that was hidden when the clock was saved still is.
     if (this.#r.hiddenUntil !== null) return
-    this.#baseSeconds += passed
+    this.#r.baseSeconds += passed
     // The host's clock may have been set back: no second is waited for twice.
     if (passed < 0) this.#r.seenSeconds += passed
-  }
-
-  /** Returns the state as plain data. */
-  save(): Mc146818State {
-    this.#advance()
-    return {
-      version: 3,
-      wallSeconds: this.#options.wallClock?.() ?? null,
-      index: this.#index,
-      nmiMasked: this.#nmi,
-      cmos: [...this.#cmos],
-      baseSeconds: this.#baseSeconds,
-      base: this.#base.save(),
-      origin: this.#ticks.origin.save(),
-      weekdayShift: this.#time.weekdayShift,
-      ...this.#r,
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<Mc146818State>(this.name, state, 3)
-    this.#index = saved.index & 0x7f
-    this.#nmi = saved.nmiMasked
-    this.#cmos.set(saved.cmos)
-    this.#baseSeconds = saved.baseSeconds
-    this.#base.set(saved.base)
-    this.#ticks.origin.set(saved.origin)
-    this.#time.weekdayShift = saved.weekdayShift
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#catchUp(saved.wallSeconds ?? null)
-    this.#update()
   }
 }

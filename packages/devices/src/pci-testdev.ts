@@ -2,7 +2,7 @@ import {
   type AccessSize,
   type DeviceContext,
   type DeviceModel,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { checkDeviceNumber } from './pci-device-number.ts'
@@ -43,16 +43,6 @@ export interface PciTestDeviceOptions {
   readonly device?: number
 }
 
-/** Saved form of a {@link PciTestDevice}. */
-export interface PciTestDeviceState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The test that the guest has chosen, 0 to 5; −1: none. */
-  readonly test: number
-  /** Writes that it has counted since. */
-  readonly count: number
-}
-
 /**
  * QEMU's `pci-testdev` (1B36:0005): memory (BAR 0) and ports (BAR 1) whose writes it counts, for programs that measure or
  * test accesses. A byte written to offset 0 chooses one of three tests of that BAR; what lies there then says which byte to
@@ -61,16 +51,17 @@ export interface PciTestDeviceState {
  *
  * Source: QEMU, docs/specs/pci-testdev.rst; identity, sizes, offsets and data as QEMU 7.2 shows them to a guest.
  */
-export class PciTestDevice implements DeviceModel {
+export class PciTestDevice extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** The device depends on the guest's accesses alone. */
   readonly deterministic = true
   readonly #device: number
-  #test = -1
-  #count = 0
+  /** The test that the guest has chosen, 0 to 5, or −1; and the writes that it has counted since. */
+  readonly #r = this.keeps({ version: 1, test: -1, count: 0 })
 
   constructor(options: PciTestDeviceOptions = {}) {
+    super()
     const { device = 30 } = options
     checkDeviceNumber('pci-testdev', device)
     this.#device = device
@@ -108,36 +99,18 @@ export class PciTestDevice implements DeviceModel {
 
   /** Both BARs show the header of the test that was chosen last. */
   #byte(offset: number): number {
-    if (offset >= COUNT && offset < HEADER_BYTES) return (this.#count >>> (8 * (offset - COUNT))) & 0xff
-    return TESTS[this.#test]?.header[offset] ?? 0
+    if (offset >= COUNT && offset < HEADER_BYTES) return (this.#r.count >>> (8 * (offset - COUNT))) & 0xff
+    return TESTS[this.#r.test]?.header[offset] ?? 0
   }
 
   #writeByte(bar: number, offset: number, value: number): void {
     if (offset === 0) {
-      this.#test = value < METHODS.length ? bar * METHODS.length + value : -1
-      this.#count = 0
+      this.#r.test = value < METHODS.length ? bar * METHODS.length + value : -1
+      this.#r.count = 0
       return
     }
-    const test = TESTS[this.#test]
+    const test = TESTS[this.#r.test]
     const isCounted = test?.counts === true && offset === test.offset && value === DATA
-    if (isCounted && this.#test === bar * METHODS.length) this.#count = (this.#count + 1) >>> 0
-  }
-
-  /** Returns the device to its state at power-on: no test. */
-  reset(): void {
-    this.#test = -1
-    this.#count = 0
-  }
-
-  /** Returns the state as plain data. */
-  save(): PciTestDeviceState {
-    return { version: 1, test: this.#test, count: this.#count }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { test, count } = savedState<PciTestDeviceState>(this.name, state, 1)
-    this.#test = test
-    this.#count = count
+    if (isCounted && this.#r.test === bar * METHODS.length) this.#r.count = (this.#r.count + 1) >>> 0
   }
 }

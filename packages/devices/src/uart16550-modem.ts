@@ -15,7 +15,7 @@ const MSR_RI = 0x40
 const MSR_DCD = 0x80
 const MSR_DELTA_RI = 0x04
 
-/** The registers of a 16550A that are its modem's; see `Uart16550State`. */
+/** The registers of a 16550A that are its modem's. */
 export interface ModemRegisters {
   /** Modem Control Register. */
   mcr: number

@@ -1,6 +1,5 @@
-import { type DeviceContext, restoreDeadline, savedDeadline, savedRegisters, type Timer } from '@retrap/device'
+import { type DeviceContext, Stateful, type Timer } from '@retrap/device'
 import { ByteQueue, WaitingCharacters } from './byte-queue.ts'
-import type { Uart16550State } from './uart16550-state.ts'
 
 // Line Status Register.
 const LSR_DR = 0x01
@@ -10,9 +9,6 @@ const LSR_FE = 0x08
 const LSR_BI = 0x10
 const LSR_FIFO_ERROR = 0x80
 const LSR_ERRORS = LSR_OE | LSR_PE | LSR_FE | LSR_BI
-
-/** The receiver's registers; see {@link Uart16550State}. */
-const POWER_ON = { fifos: false, trigger: 0, lsr: 0, timeoutPending: false }
 
 /** Characters that a FIFO holds. */
 export const FIFO_BYTES = 16
@@ -35,16 +31,29 @@ export interface ReceiverPorts {
 }
 
 /** Receiver of a 16550A: its FIFO, the errors of its characters, and what waits on the line. */
-export class Receiver {
+export class Receiver extends Stateful {
   readonly #ports: ReceiverPorts
   /** The receive FIFO; one deep while FIFOs are off. */
   readonly #received = new ByteQueue()
   /** Characters that the host has sent and the FIFO has no room for yet. */
   readonly waiting: WaitingCharacters = new WaitingCharacters()
-  #r = { ...POWER_ON }
   #timer: Timer | null = null
+  readonly #r = this.keeps(
+    {
+      fifos: false,
+      trigger: 0,
+      /** Error bits of the Line Status Register and the latched overrun; the rest is worked out. */
+      lsr: 0,
+      timeoutPending: false,
+      timeoutAt: () => this.#timer,
+      received: this.#received,
+      waiting: this.waiting,
+    },
+    { lasting: ['waiting'] },
+  )
 
   constructor(ports: ReceiverPorts) {
+    super()
     this.#ports = ports
   }
 
@@ -92,7 +101,7 @@ export class Receiver {
     // FIFOs keep what they hold; the single register takes the newer character.
     this.#r.lsr |= LSR_OE
     if (!this.#r.fifos) {
-      this.#received.clear()
+      this.#received.reset()
       this.#accept(character)
     }
   }
@@ -138,16 +147,10 @@ export class Receiver {
 
   /** Empties the FIFO. */
   clear(): void {
-    this.#received.clear()
+    this.#received.reset()
     this.#r.lsr &= ~(LSR_PE | LSR_FE | LSR_BI)
     this.#r.timeoutPending = false
     this.#timer?.cancel()
-  }
-
-  /** Power-on: characters on the line stay. */
-  reset(): void {
-    this.clear()
-    this.#r = { ...POWER_ON }
   }
 
   #capacity(): number {
@@ -166,21 +169,5 @@ export class Receiver {
     if (timer === null) return
     if (!this.#r.fifos || this.#received.length === 0) timer.cancel()
     else timer.armAfter(this.#ports.timeoutNs())
-  }
-
-  save(): Pick<Uart16550State, 'fifos' | 'trigger' | 'lsr' | 'timeoutPending' | 'timeoutAt' | 'received' | 'waiting'> {
-    return {
-      ...this.#r,
-      timeoutAt: savedDeadline(this.#timer),
-      received: this.#received.toArray(),
-      waiting: this.waiting.toArray(),
-    }
-  }
-
-  restore(saved: Uart16550State): void {
-    this.#r = savedRegisters('uart16550', saved, POWER_ON)
-    this.#received.fill(saved.received)
-    this.waiting.fill(saved.waiting)
-    restoreDeadline(this.#timer, saved.timeoutAt)
   }
 }

@@ -5,9 +5,9 @@ import {
   type DeviceModel,
   type InterruptLine,
   type ModemInputs,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
+  type PlainState,
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
@@ -20,7 +20,7 @@ import {
   writeModemControl,
 } from './uart16550-modem.ts'
 import { BREAK, FIFO_BYTES, Receiver } from './uart16550-receiver.ts'
-import { POWER_ON, type Uart16550Options, type Uart16550State } from './uart16550-state.ts'
+import { POWER_ON, type Uart16550Options } from './uart16550-state.ts'
 
 // Offsets of registers.
 const RBR_THR_DLL = 0
@@ -71,7 +71,7 @@ const BAUD_BASE = 115_200
  *
  * Source: National Semiconductor PC16550D data sheet (June 1995).
  */
-export class Uart16550 implements DeviceModel {
+export class Uart16550 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   readonly #options: Uart16550Options
@@ -79,10 +79,26 @@ export class Uart16550 implements DeviceModel {
   readonly #receiver: Receiver
   /** The transmit FIFO, in use while the host pauses. */
   readonly #sending = new ByteQueue()
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      receiver: (): Receiver => this.#receiver,
+      ...POWER_ON,
+      sending: this.#sending,
+      /** The bytes that were sent just now, and are handed over together. */
+      batch: (): ByteBatch => this.#batch,
+    },
+    {
+      flat: ['receiver'],
+      recent: ['batch'],
+      lasting: ['divisor', 'modem', 'paused', 'batch'],
+      settled: (): void => this.#update(),
+    },
+  )
   #line: InterruptLine | null = null
 
   constructor(options: Uart16550Options = {}) {
+    super()
     const iobase = options.iobase ?? 0x3f8
     if (!Number.isInteger(iobase) || iobase < 0 || iobase > 0xfff8)
       throw new DeviceError('ERR_OPTION', `uart16550: iobase ${iobase}: expected an integer from 0 to 0xfff8`)
@@ -269,7 +285,7 @@ export class Uart16550 implements DeviceModel {
     if (toggled || (enable && (value & FCR_CLEAR_RX) !== 0)) this.#receiver.clear()
     if (toggled || (enable && (value & FCR_CLEAR_TX) !== 0)) {
       if (this.#sending.length > 0) this.#r.thrEmptyPending = true
-      this.#sending.clear()
+      this.#sending.reset()
     }
     this.#receiver.refill()
   }
@@ -333,40 +349,20 @@ export class Uart16550 implements DeviceModel {
     return IIR_NONE
   }
 
-  #update(): void {
-    const isConnected = this.#options.strict !== true || interruptConnected(this.#r)
-    this.#line?.set(isConnected && this.#identify() !== IIR_NONE)
-  }
-
   /** Returns the registers to their state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#batch.end()
-    const { divisor, modem, paused } = this.#r
-    this.#r = { ...POWER_ON, divisor, modem, paused }
-    this.#receiver.reset()
-    this.#sending.clear()
-    this.#update()
+    super.reset()
   }
 
   /** Returns the state as plain data. */
-  save(): Uart16550State {
+  override save(): PlainState {
     this.flush()
-    return {
-      version: 2,
-      ...this.#receiver.save(),
-      ...this.#r,
-      sending: this.#sending.toArray(),
-      batch: this.#batch.save(),
-    }
+    return super.save()
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<Uart16550State>(this.name, state, 2)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#sending.fill(saved.sending)
-    this.#batch.restore(saved.batch)
-    this.#receiver.restore(saved)
-    this.#update()
+  #update(): void {
+    const isConnected = this.#options.strict !== true || interruptConnected(this.#r)
+    this.#line?.set(isConnected && this.#identify() !== IIR_NONE)
   }
 }

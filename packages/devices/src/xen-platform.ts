@@ -3,7 +3,7 @@ import {
   type DeviceContext,
   type DeviceModel,
   type PciFunction,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { checkDeviceNumber } from './pci-device-number.ts'
@@ -51,33 +51,24 @@ export interface XenPlatformOptions {
   readonly onLog?: (line: string) => void
 }
 
-/** Saved form of a {@link XenPlatform}. */
-export interface XenPlatformState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The flags that the guest has written. */
-  readonly flags: number
-  /** Characters of a log line that has not ended. */
-  readonly line: string
-}
-
 /**
  * Xen's platform device (5853:0001): what a hardware guest's drivers look for. It gives them an interrupt pin for event
  * channels, addresses that nobody else uses, the ports of the unplug protocol, and a log.
  *
  * Source: Xen's docs/misc/hvm-emulated-unplug.txt; identity and BARs as those of QEMU's `xen-platform`.
  */
-export class XenPlatform implements DeviceModel {
+export class XenPlatform extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'xen-platform'
   readonly #device: number
   readonly #onUnplug: (what: number) => void
   readonly #onLog: (line: string) => void
-  #flags = 0
-  #line = ''
+  /** The flags, and what the guest has written of a line of its log. */
+  readonly #r = this.keeps({ version: 1, flags: 0, line: '' })
   #pci: PciFunction | null = null
 
   constructor(options: XenPlatformOptions = {}) {
+    super()
     this.#device = options.device ?? 2
     checkDeviceNumber('xen-platform', this.#device)
     this.#onUnplug = options.onUnplug ?? ((): void => {})
@@ -92,10 +83,10 @@ export class XenPlatform implements DeviceModel {
     }
     const io: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number =>
-        offset === IO_FLAGS && size === 1 ? this.#flags : 0xffff_ffff,
+        offset === IO_FLAGS && size === 1 ? this.#r.flags : 0xffff_ffff,
       write: (offset: number, size: AccessSize, value: number): void => {
         if (size !== 1) return
-        if (offset === IO_FLAGS) this.#flags = value & FLAGS_WRITABLE
+        if (offset === IO_FLAGS) this.#r.flags = value & FLAGS_WRITABLE
         else if (offset === IO_LOG) this.#log(value)
       },
     }
@@ -120,7 +111,7 @@ export class XenPlatform implements DeviceModel {
 
   #readFixed(offset: number, size: AccessSize): number {
     if (offset === UNPLUG && size === 2) return MAGIC
-    if (offset === UNPLUG && size === 1) return this.#flags
+    if (offset === UNPLUG && size === 1) return this.#r.flags
     if (offset === VERSION && size === 1) return PROTOCOL_VERSION
     return 0xffff_ffff
   }
@@ -128,34 +119,21 @@ export class XenPlatform implements DeviceModel {
   #writeFixed(offset: number, size: AccessSize, value: number): void {
     // Product and build number of the guest's drivers, of which none are refused, need no answer.
     if (offset === UNPLUG && size === 2) this.#onUnplug(value)
-    else if (offset === UNPLUG && size === 1) this.#flags = value & FLAGS_WRITABLE
+    else if (offset === UNPLUG && size === 1) this.#r.flags = value & FLAGS_WRITABLE
     else if (offset === VERSION && size === 1) this.#log(value)
   }
 
   #log(character: number): void {
-    if (character !== 0x0a) this.#line += character >= 0x20 && character < 0x7f ? String.fromCharCode(character) : '?'
-    if (character !== 0x0a && this.#line.length < LONGEST_LINE) return
-    const line = this.#line
-    this.#line = ''
+    if (character !== 0x0a) this.#r.line += character >= 0x20 && character < 0x7f ? String.fromCharCode(character) : '?'
+    if (character !== 0x0a && this.#r.line.length < LONGEST_LINE) return
+    const line = this.#r.line
+    this.#r.line = ''
     this.#onLog(line)
   }
 
-  /** Returns the registers to their state at power-on. */
-  reset(): void {
-    this.#flags = 0
-    this.#line = ''
+  /** Returns to the state at power-on. */
+  override reset(): void {
+    super.reset()
     this.#pci?.interrupt?.set(false)
-  }
-
-  /** Returns the state as plain data. */
-  save(): XenPlatformState {
-    return { version: 1, flags: this.#flags, line: this.#line }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { flags, line } = savedState<XenPlatformState>(this.name, state, 1)
-    this.#flags = flags
-    this.#line = line
   }
 }

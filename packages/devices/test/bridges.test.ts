@@ -112,7 +112,7 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
     const bridge = new IsaBridge()
     new FakeMachine(bridge)
     const [port, behind] = [bridge.interruptInput(4, 1), bridge.interruptInput(4, 1)]
-    const level = (): number | undefined => bridge.save().wires[4]
+    const level = (): number | undefined => (bridge.save()['wires'] as number[])[4]
     behind.set(true)
     const saved = bridge.save()
     port.set(false)

@@ -114,7 +114,7 @@ describe('reset line', () => {
 test('a state of version 1 is taken, one of other devices is not', () => {
   const { i8042, machine } = board()
   const { ram, status, pending, outputPort } = i8042.save()
-  i8042.restore({ version: 1, ram, status: status | OBF, data: 0x42, pending, outputPort })
+  i8042.restore({ version: 1, ram, status: (status as number) | OBF, data: 0x42, pending, outputPort })
   expect(machine.in(0x60)).toBe(0x42)
   const plugged = new Ps2Machine()
   expect(() => i8042.restore(plugged.i8042.save())).toThrow('i8042: saved state with a keyboard: expected no keyboard')

@@ -1,5 +1,4 @@
 /** A machine on the host's clock goes on as one that is recorded, and as itself again; and what a replay takes from its recording. */
-import type { Mc146818State } from '@retrap/devices'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
 import {
@@ -40,8 +39,10 @@ async function ticked(pc: Pc, more: number): Promise<void> {
   expect(ticksOf(pc)).toBeGreaterThanOrEqual(last)
 }
 
-const rtcOf = ({ domain }: PcSnapshotState): Pick<Mc146818State, 'reference' | 'wallSeconds'> =>
-  domain.devices.local.devices['mc146818'] as Mc146818State
+const rtcOf = ({
+  domain,
+}: PcSnapshotState): { reference: { wall: number; shown: number } | null; wallSeconds: number | null } =>
+  domain.devices.local.devices['mc146818'] as ReturnType<typeof rtcOf>
 
 /** All that two machines that are the same have in common. */
 const lookOf = ({ domain }: Pc): unknown => [

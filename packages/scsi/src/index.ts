@@ -3,9 +3,9 @@
  *
  * @packageDocumentation
  */
-export { HeldSense, type HeldSenseState } from './held-sense.ts'
+export { HeldSense } from './held-sense.ts'
 export { performScsi, senseOf } from './perform.ts'
-export { CD_BLOCK_BYTES, ScsiCd, type ScsiCdState } from './scsi-cd.ts'
+export { CD_BLOCK_BYTES, ScsiCd } from './scsi-cd.ts'
 export { MOST_TRANSFER_BYTES, ScsiDisk, type ScsiDiskOptions } from './scsi-disk.ts'
 export { absentUnit, reportUnits, type ScsiOutcome, type ScsiUnit, type ScsiWork } from './scsi-unit.ts'
 export { SENSE, type ScsiSense, senseData } from './sense.ts'

@@ -2,11 +2,12 @@ import {
   type AudioBackend,
   type DeviceContext,
   type DeviceModel,
+  listed,
   type PciFunction,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
-import { BusMaster, type BusMasterState } from './bus-master.ts'
+import { BusMaster } from './bus-master.ts'
 import { Mixer } from './mixer.ts'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 
@@ -20,18 +21,6 @@ export interface Ac97Options {
   readonly device: number
   /** Names the model; default `ac97`. */
   readonly name?: string
-}
-
-/** Saved form of an {@link Ac97}. */
-export interface Ac97State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Global control, and whether the codec is being accessed. */
-  readonly registers: readonly number[]
-  /** The codec. */
-  readonly mixer: readonly number[]
-  /** Channels of PCM input, PCM output and microphone. */
-  readonly channels: readonly unknown[]
 }
 
 const MIXER_BYTES = 256
@@ -56,7 +45,7 @@ const STATUS_BITS = [0x20, 0x40, 0x80]
  * Sources: Intel 82801AA data sheet (290655), "AC '97 Audio Controller Registers"; Audio Codec '97 Component
  * Specification 2.1.
  */
-export class Ac97 implements DeviceModel {
+export class Ac97 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once. */
@@ -68,16 +57,17 @@ export class Ac97 implements DeviceModel {
   #context!: DeviceContext
   #pci!: PciFunction
   #masters: readonly BusMaster[] = []
-  #control = 0
-  #semaphore = 0
+  readonly #r = { control: 0, semaphore: 0 }
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ audio, bus, device, name = 'ac97' }: Ac97Options) {
+    super()
     checkDeviceNumber(name, device, bus)
     this.name = name
     this.#bus = bus
     this.#device = device
     this.#audio = audio
+    this.keeps({ version: 1, registers: listed(this.#r), mixer: this.#mixer.words, channels: () => this.#masters })
   }
 
   /** Adds the PCI function. */
@@ -116,11 +106,11 @@ export class Ac97 implements DeviceModel {
 
   readonly #mixerPorts: SynchronousRangeHandler = {
     read: (offset) => {
-      this.#semaphore = 0
+      this.#r.semaphore = 0
       return offset < 0x80 ? this.#mixer.read(offset) : 0xffff
     },
     write: (offset, _size, value) => {
-      this.#semaphore = 0
+      this.#r.semaphore = 0
       // Earlier samples were played at the old rate and volume.
       for (const each of this.#masters) each.sync()
       if (offset >= 0x80) return
@@ -145,11 +135,11 @@ export class Ac97 implements DeviceModel {
   #readByte(offset: number): number {
     const channel = Math.floor(offset / CHANNEL_BYTES)
     if (channel < CHANNELS && offset < CONTROL) return this.#masters[channel]!.read(offset % CHANNEL_BYTES)
-    if (offset >= CONTROL && offset < CONTROL + 4) return (this.#control >>> (8 * (offset - CONTROL))) & 0xff
+    if (offset >= CONTROL && offset < CONTROL + 4) return (this.#r.control >>> (8 * (offset - CONTROL))) & 0xff
     if (offset >= STATUS && offset < STATUS + 4) return (this.#status >>> (8 * (offset - STATUS))) & 0xff
     if (offset !== SEMAPHORE) return 0
-    const before = this.#semaphore
-    this.#semaphore = 1
+    const before = this.#r.semaphore
+    this.#r.semaphore = 1
     return before
   }
 
@@ -162,12 +152,12 @@ export class Ac97 implements DeviceModel {
   /** A warm reset ends by itself; a cold one lasts until its bit is set. */
   #setControl(value: number): void {
     if ((value & NOT_RESET) === 0) this.#clear()
-    this.#control = value & 0x3f & ~WARM_RESET
+    this.#r.control = value & 0x3f & ~WARM_RESET
   }
 
   get #status(): number {
     const interrupts = STATUS_BITS.reduce((bits, bit, i) => bits | (this.#masters[i]!.interrupts ? bit : 0), 0)
-    return interrupts | ((this.#control & NOT_RESET) === 0 ? 0 : CODEC_READY)
+    return interrupts | ((this.#r.control & NOT_RESET) === 0 ? 0 : CODEC_READY)
   }
 
   #update(): void {
@@ -198,31 +188,13 @@ export class Ac97 implements DeviceModel {
   #clear(): void {
     this.#mixer.reset()
     for (const each of this.#masters) each.reset()
-    this.#semaphore = 0
+    this.#r.semaphore = 0
     this.#update()
   }
 
   /** Returns to the state at power-on. */
-  reset(): void {
-    this.#control = 0
+  override reset(): void {
+    this.#r.control = 0
     this.#clear()
-  }
-
-  /** Returns the state as plain data. */
-  save(): Ac97State {
-    return {
-      version: 1,
-      registers: [this.#control, this.#semaphore],
-      mixer: this.#mixer.save(),
-      channels: this.#masters.map((each) => each.save()),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { registers, mixer, channels } = savedState<Ac97State>(this.name, state, 1)
-    ;[this.#control = 0, this.#semaphore = 0] = registers
-    this.#mixer.restore(mixer)
-    channels.forEach((channel, i) => this.#masters[i]?.restore(channel as BusMasterState))
   }
 }

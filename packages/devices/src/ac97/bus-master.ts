@@ -1,12 +1,4 @@
-import {
-  type DeviceContext,
-  Instant,
-  listedRegisters,
-  restoreDeadline,
-  savedDeadline,
-  type Timer,
-  type Word64,
-} from '@retrap/device'
+import { type DeviceContext, Instant, listed, Stateful, type Timer } from '@retrap/device'
 
 /*
  * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers", "Native Audio Bus Mastering
@@ -46,16 +38,6 @@ const PIECE = 4096
 /** The registers, in the order of their list in saved states. `left` counts the samples that are left of the buffer. */
 const POWER_ON = { base: 0, current: 0, last: 0, status: HALTED, left: 0, prefetched: 0, control: 0 }
 
-/** Saved form of a {@link BusMaster}. */
-export interface BusMasterState {
-  readonly registers: readonly number[]
-  readonly address: number
-  readonly flags: number
-  readonly since: Word64
-  readonly moved: number
-  readonly next: Word64 | null
-}
-
 /** The part of its controller that a channel reaches. */
 export interface BusMasterWires {
   readonly context: DeviceContext
@@ -71,19 +53,24 @@ export interface BusMasterWires {
 }
 
 /** A channel that moves samples by a ring of 32 descriptors, as time passes. */
-export class BusMaster {
+export class BusMaster extends Stateful {
   readonly #wires: BusMasterWires
   readonly #timer: Timer
   readonly #now = new Instant()
   /** From here on frames are counted. */
   readonly #since = new Instant()
-  /** Frames that were moved since. */
-  #moved = 0
-  #r = { ...POWER_ON }
-  #address = 0
-  #flags = 0
+  readonly #r = { ...POWER_ON }
+  readonly #s = this.keeps({
+    registers: listed(this.#r),
+    address: 0,
+    flags: 0,
+    since: this.#since,
+    moved: 0,
+    next: () => this.#timer,
+  })
 
   constructor(wires: BusMasterWires) {
+    super()
     this.#wires = wires
     this.#timer = wires.context.timer(() => {
       this.sync()
@@ -155,7 +142,7 @@ export class BusMaster {
   /** Counts frames from now on, as at a new rate. */
   recount(): void {
     this.#wires.context.clock.read(this.#since)
-    this.#moved = 0
+    this.#s.moved = 0
   }
 
   /** Takes the descriptor of the present buffer. */
@@ -164,9 +151,9 @@ export class BusMaster {
     const { dma } = this.#wires.context
     if (!dma.read((this.#r.base >>> 0) + ENTRY_BYTES * this.#r.current, new Uint8Array(entry.buffer)))
       entry.setUint32(4, 0)
-    this.#address = entry.getUint32(0, true) & ~1
-    this.#flags = entry.getUint32(4, true)
-    this.#r.left = this.#flags & 0xffff
+    this.#s.address = entry.getUint32(0, true) & ~1
+    this.#s.flags = entry.getUint32(4, true)
+    this.#r.left = this.#s.flags & 0xffff
     this.#r.prefetched = (this.#r.current + 1) & 31
   }
 
@@ -182,33 +169,38 @@ export class BusMaster {
     const { rate, channels, update } = this.#wires
     clock.read(this.#now)
     const frames = rate()
-    let due = Math.floor((this.#now.since(this.#since) * frames) / SECOND_NS) - this.#moved
+    let due = Math.floor((this.#now.since(this.#since) * frames) / SECOND_NS) - this.#s.moved
     // A ring has 32 buffers: after them it stands, however long the host was away.
     for (let buffers = 0; this.#isRunning && (due > 0 || this.#r.left === 0) && buffers <= 32; buffers++) {
       const samples = Math.min(due * channels, this.#r.left)
       this.#moveSamples(samples)
       const whole = Math.ceil(samples / channels)
       due -= whole
-      this.#moved += whole
+      this.#s.moved += whole
       if (this.#r.left === 0) this.#endBuffer()
     }
-    for (; this.#moved >= frames; this.#moved -= frames) this.#since.add(SECOND_NS)
+    for (; this.#s.moved >= frames; this.#s.moved -= frames) this.#since.add(SECOND_NS)
     update()
   }
 
   #moveSamples(samples: number): void {
     for (let done = 0; done < samples; done += PIECE) {
       const part = Math.min(PIECE, samples - done)
-      this.#wires.move(this.#address >>> 0, part)
-      this.#address += 2 * part
+      this.#wires.move(this.#s.address >>> 0, part)
+      this.#s.address += 2 * part
     }
     this.#r.left -= samples
   }
 
   #endBuffer(): void {
-    if ((this.#flags & INTERRUPT_ON_END) !== 0) this.#r.status |= BUFFER_INTERRUPT
+    if ((this.#s.flags & INTERRUPT_ON_END) !== 0) this.#r.status |= BUFFER_INTERRUPT
     if (this.#r.current === this.#r.last) this.#r.status |= LAST_INTERRUPT | AT_LAST | HALTED
     else this.#step()
+  }
+
+  override reset(): void {
+    super.reset()
+    this.#since.set({ lo: 0, hi: 0 })
   }
 
   #arm(): void {
@@ -218,40 +210,9 @@ export class BusMaster {
     }
     const { rate, channels } = this.#wires
     // The end of the buffer, or a slice of time if that is sooner.
-    const end = Math.ceil(((this.#moved + Math.ceil(this.#r.left / channels)) * SECOND_NS) / rate())
+    const end = Math.ceil(((this.#s.moved + Math.ceil(this.#r.left / channels)) * SECOND_NS) / rate())
     this.#wires.context.clock.read(this.#now)
     const wait = Math.min(Math.max(end - this.#now.since(this.#since), 1000), SLICE_NS)
     this.#timer.armAfter(wait)
-  }
-
-  reset(): void {
-    this.restore({
-      registers: [],
-      address: 0,
-      flags: 0,
-      since: new Instant(),
-      moved: 0,
-      next: null,
-    })
-  }
-
-  save(): BusMasterState {
-    return {
-      registers: Object.values(this.#r),
-      address: this.#address,
-      flags: this.#flags,
-      since: this.#since.save(),
-      moved: this.#moved,
-      next: savedDeadline(this.#timer),
-    }
-  }
-
-  restore({ registers, address, flags, since, moved, next }: BusMasterState): void {
-    this.#r = listedRegisters('ac97', registers, POWER_ON)
-    this.#address = address
-    this.#flags = flags
-    this.#since.set(since)
-    this.#moved = moved
-    restoreDeadline(this.#timer, next)
   }
 }

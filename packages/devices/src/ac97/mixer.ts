@@ -47,14 +47,14 @@ const REGISTERS = new Map<number, readonly [initial: number, writable: number]>(
 
 /** The codec's registers. */
 export class Mixer {
-  readonly #words = new Uint16Array(64)
+  readonly words: Uint16Array = new Uint16Array(64)
 
   constructor() {
     this.reset()
   }
 
   read(register: number): number {
-    return this.#words[(register & 0x7e) >> 1]!
+    return this.words[(register & 0x7e) >> 1]!
   }
 
   write(register: number, value: number): void {
@@ -67,10 +67,10 @@ export class Mixer {
     const isRate = at === FRONT_RATE || at === INPUT_RATE
     if (isRate && (this.read(EXTENDED) & VARIABLE_RATE) === 0) return
     const wanted = isRate ? Math.min(Math.max(value, LEAST_RATE), MOST_RATE) : value
-    this.#words[at >> 1] = (this.read(at) & ~writable) | (wanted & writable)
+    this.words[at >> 1] = (this.read(at) & ~writable) | (wanted & writable)
     if (at !== EXTENDED || (value & VARIABLE_RATE) !== 0) return
-    this.#words[FRONT_RATE >> 1] = MOST_RATE
-    this.#words[INPUT_RATE >> 1] = MOST_RATE
+    this.words[FRONT_RATE >> 1] = MOST_RATE
+    this.words[INPUT_RATE >> 1] = MOST_RATE
   }
 
   /** Frames a second of what is played. */
@@ -92,15 +92,7 @@ export class Mixer {
   }
 
   reset(): void {
-    this.#words.fill(0)
-    for (const [register, [initial]] of REGISTERS) this.#words[register >> 1] = initial
-  }
-
-  save(): readonly number[] {
-    return [...this.#words]
-  }
-
-  restore(words: readonly number[]): void {
-    this.#words.set(words.slice(0, 64))
+    this.words.fill(0)
+    for (const [register, [initial]] of REGISTERS) this.words[register >> 1] = initial
   }
 }

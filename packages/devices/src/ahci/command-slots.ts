@@ -1,8 +1,7 @@
 import { CCS_SHIFT, CI, CMD, type PortRegisters, SACT } from './port-registers.ts'
-import type { DeviceContext } from '@retrap/device'
+import { type DeviceContext, Stateful } from '@retrap/device'
 import type { AtaDrive, DriveStep } from '../ata/drive.ts'
 import type { MediumRequestsState } from '../ata/medium-requests.ts'
-import type { DataTableState } from './data-table.ts'
 import type { QueuedTransferState } from './queued-transfers.ts'
 
 /** A command that the drive executes by itself. */
@@ -18,21 +17,11 @@ export interface Running {
   readonly packet: boolean
 }
 
-/** Saved form of `CommandSlots`. */
-interface CommandSlotsState {
-  /** Slots of queued commands that the drive has accepted, in order. */
-  readonly queue: readonly number[]
-  /** A queued command that is to be executed by itself; −1 or absent: there is none. */
-  readonly alone?: number
-  /** The command `alone` has failed while others were under way. */
-  readonly failed?: boolean
-}
-
 /** Saved form of a {@link CommandList}. */
-export interface CommandListState extends CommandSlotsState {
+export interface CommandListState {
   readonly running: Running | null
   readonly step: DriveStep
-  readonly table: DataTableState
+  readonly table: unknown
   readonly requests: MediumRequestsState | null
   readonly resetting: boolean
   /** Queued commands that the medium has at the same time. */
@@ -63,36 +52,45 @@ interface Begun {
  *
  * Source: Serial ATA AHCI 1.3.1, §5.3, "HBA Port State Machine".
  */
-export class CommandSlots {
+export class CommandSlots extends Stateful {
   readonly #registers: PortRegisters
   readonly #begun: Begun | null
-  /** Slots of queued commands that the drive has accepted, in order. */
-  queue: number[] = []
-  /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
-  #alone = -1
-  /**
-   * The command `#alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun
-   * again then.
-   */
-  #failed = false
+  readonly #r = this.keeps(
+    {
+      queue: [] as number[],
+      /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
+      alone: -1,
+      /**
+       * The command `alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun
+       * again then.
+       */
+      failed: false,
+    },
+    { recent: ['alone', 'failed'] },
+  )
 
   /** @param begun - null: the drive has no queue */
   constructor(registers: PortRegisters, begun: Begun | null) {
+    super()
     this.#registers = registers
     this.#begun = begun
   }
 
+  get queue(): readonly number[] {
+    return this.#r.queue
+  }
+
   /** Whether a queued command has failed, and it is not known yet why. */
   get hasFailed(): boolean {
-    return this.#failed
+    return this.#r.failed
   }
 
   /** Returns the next slot behind the last one; those of the queue come first. −1: nothing can be begun now. */
   next(): number {
     this.#acceptQueued()
     const begun = this.#begun?.count ?? 0
-    if (this.#alone >= 0) return begun === 0 ? this.#alone : -1
-    for (const slot of this.queue) if (begun === 0 || !this.#begun!.has(slot)) return slot
+    if (this.#r.alone >= 0) return begun === 0 ? this.#r.alone : -1
+    for (const slot of this.#r.queue) if (begun === 0 || !this.#begun!.has(slot)) return slot
     if (begun > 0) return -1
     const issued = this.#registers.get(CI)
     const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
@@ -109,38 +107,38 @@ export class CommandSlots {
     while (waiting !== 0 && !this.#registers.halted) {
       const slot = 31 - Math.clz32(waiting & -waiting)
       waiting &= waiting - 1
-      if (this.queue.includes(slot)) continue
-      this.queue.push(slot)
+      if (this.#r.queue.includes(slot)) continue
+      this.#r.queue.push(slot)
       this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
     }
   }
 
   /** Whether a queued command is to be executed by itself. */
   isAlone(slot: number): boolean {
-    return this.#alone === slot
+    return this.#r.alone === slot
   }
 
   /** Sets a queued command aside: it is executed alone, when the commands before it have ended. */
   setAside(slot: number): void {
-    this.#alone = slot
+    this.#r.alone = slot
   }
 
   /** A queued command has failed among others: it is executed again by itself, to learn why. */
   fail(slot: number): void {
-    this.#alone = slot
-    this.#failed = true
+    this.#r.alone = slot
+    this.#r.failed = true
   }
 
   /** No command is executed by itself any more. */
   beginTogether(): void {
-    this.#alone = -1
-    this.#failed = false
+    this.#r.alone = -1
+    this.#r.failed = false
   }
 
   /** A command has ended: it is no longer of the queue. */
   leave(slot: number): void {
-    this.queue = this.queue.filter((other) => other !== slot)
-    if (this.#alone === slot) this.beginTogether()
+    this.#r.queue = this.#r.queue.filter((other) => other !== slot)
+    if (this.#r.alone === slot) this.beginTogether()
   }
 
   /** A command has ended, and its slot is free. */
@@ -151,16 +149,6 @@ export class CommandSlots {
 
   /** The drive has given up its queue. */
   forgetQueued(): void {
-    this.queue = []
-  }
-
-  save(): CommandSlotsState {
-    return { queue: [...this.queue], alone: this.#alone, failed: this.#failed }
-  }
-
-  restore({ queue, alone = -1, failed = false }: CommandSlotsState): void {
-    this.queue = [...queue]
-    this.#alone = alone
-    this.#failed = failed
+    this.#r.queue = []
   }
 }

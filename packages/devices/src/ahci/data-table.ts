@@ -1,5 +1,5 @@
 import { TWO_32 } from '@retrap/basics'
-import { type Dma, savedRegisters } from '@retrap/device'
+import { type Dma, Stateful } from '@retrap/device'
 
 const ENTRY_BYTES = 16
 const COUNT_BITS = 0x3f_ffff
@@ -25,21 +25,19 @@ const EMPTY = {
   interrupt: false,
 }
 
-/** Saved form of a {@link DataTable}. */
-export type DataTableState = Readonly<typeof EMPTY>
-
 /**
  * The physical region descriptors of a command: where its data is in guest memory.
  *
  * Source: AHCI 1.3.1, 4.2.3.3, "Physical Region Descriptor Table".
  */
-export class DataTable {
+export class DataTable extends Stateful {
   readonly #dma: Dma
   readonly #bytes = new Uint8Array(ENTRY_BYTES)
   readonly #entry = new DataView(this.#bytes.buffer)
-  #at = { ...EMPTY }
+  readonly #at = this.keeps({ ...EMPTY })
 
   constructor(dma: Dma) {
+    super()
     this.#dma = dma
   }
 
@@ -57,7 +55,7 @@ export class DataTable {
 
   /** Begins with a command's table. */
   begin(gpa: number, entries: number): void {
-    this.#at = { ...EMPTY, next: gpa, entries }
+    Object.assign(this.#at, EMPTY, { next: gpa, entries })
   }
 
   /** Moves bytes of a drive's buffer from where the last ones ended. */
@@ -90,13 +88,5 @@ export class DataTable {
     this.#at.left = ((control & COUNT_BITS) | 1) + 1
     this.#at.interrupt = control >>> 31 !== 0
     return true
-  }
-
-  save(): DataTableState {
-    return { ...this.#at }
-  }
-
-  restore(state: DataTableState): void {
-    this.#at = savedRegisters('ahci', state, EMPTY)
   }
 }

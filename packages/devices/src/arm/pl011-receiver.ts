@@ -1,6 +1,6 @@
-import { type DeviceContext, restoreDeadline, savedDeadline, type Timer } from '@retrap/device'
+import { type DeviceContext, Stateful, type Timer } from '@retrap/device'
 import { ByteQueue, WaitingCharacters } from '../byte-queue.ts'
-import { DR_BE, DR_ERRORS_SHIFT, DR_OE, INT_BE, INT_OE, INT_RT, INT_RX, type Pl011State } from './pl011-registers.ts'
+import { DR_BE, DR_ERRORS_SHIFT, DR_OE, INT_BE, INT_OE, INT_RT, INT_RX } from './pl011-registers.ts'
 
 /** Characters that a FIFO holds. */
 export const FIFO_CHARACTERS = 16
@@ -31,19 +31,28 @@ export interface Pl011ReceiverPorts {
 }
 
 /** Receiver of a PL011: its FIFO, the errors of its characters, and what waits on the line. */
-export class Pl011Receiver {
+export class Pl011Receiver extends Stateful {
   readonly #ports: Pl011ReceiverPorts
   /** The receive FIFO; one deep while FIFOs are off. */
   readonly #received = new ByteQueue()
   /** Characters that the host has sent and the FIFO has no room for yet. */
   readonly waiting: WaitingCharacters = new WaitingCharacters()
-  /** A character was lost, and the next one tells of it. */
-  #overrun = false
   #timer: Timer | null = null
-  /** Receive status register: errors of the character that was read last, and the overrun. */
-  status = 0
+  readonly registers: { rsr: number; overrun: boolean } = this.keeps(
+    {
+      /** Receive status register: errors of the character that was read last, and the overrun. */
+      rsr: 0,
+      /** A character was lost, and the next one tells of it. */
+      overrun: false,
+      received: this.#received,
+      waiting: this.waiting,
+      timeoutAt: () => this.#timer,
+    },
+    { lasting: ['waiting'] },
+  )
 
   constructor(ports: Pl011ReceiverPorts) {
+    super()
     this.#ports = ports
   }
 
@@ -75,8 +84,8 @@ export class Pl011Receiver {
       this.#accept(character)
       return
     }
-    this.#overrun = true
-    this.status |= RSR_OE
+    this.registers.overrun = true
+    this.registers.rsr |= RSR_OE
     this.#ports.raise(INT_OE)
   }
 
@@ -84,7 +93,7 @@ export class Pl011Receiver {
   read(): number {
     const character = Math.max(0, this.#received.shift())
     // The overrun stays until the guest clears it; the other bits are those of the character that is read.
-    this.status = (this.status & RSR_OE) | (character >> DR_ERRORS_SHIFT)
+    this.registers.rsr = (this.registers.rsr & RSR_OE) | (character >> DR_ERRORS_SHIFT)
     if (this.#received.length < this.#ports.trigger()) this.#ports.lower(INT_RX)
     if (this.empty) this.#stopTimeout()
     this.refill()
@@ -104,8 +113,8 @@ export class Pl011Receiver {
 
   /** Empties the FIFO. */
   clear(): void {
-    this.#received.clear()
-    this.#overrun = false
+    this.#received.reset()
+    this.registers.overrun = false
     this.#ports.lower(INT_RX)
     this.#stopTimeout()
   }
@@ -115,8 +124,8 @@ export class Pl011Receiver {
   }
 
   #accept(character: number): void {
-    const marked = this.#overrun ? character | DR_OE : character
-    this.#overrun = false
+    const marked = this.registers.overrun ? character | DR_OE : character
+    this.registers.overrun = false
     this.#received.push(marked)
     if ((character & DR_BE) !== 0) this.#ports.raise(INT_BE)
     if (this.#received.length >= this.#ports.trigger()) this.#ports.raise(INT_RX)
@@ -131,23 +140,5 @@ export class Pl011Receiver {
   #stopTimeout(): void {
     this.#timer?.cancel()
     this.#ports.lower(INT_RT)
-  }
-
-  save(): Pick<Pl011State, 'rsr' | 'overrun' | 'received' | 'waiting' | 'timeoutAt'> {
-    return {
-      rsr: this.status,
-      overrun: this.#overrun,
-      received: this.#received.toArray(),
-      waiting: this.waiting.toArray(),
-      timeoutAt: savedDeadline(this.#timer),
-    }
-  }
-
-  restore(saved: Pl011State): void {
-    this.status = saved.rsr
-    this.#overrun = saved.overrun
-    this.#received.fill(saved.received)
-    this.waiting.fill(saved.waiting)
-    restoreDeadline(this.#timer, saved.timeoutAt)
   }
 }

@@ -5,15 +5,14 @@ import {
   type DeviceModel,
   type InterruptLine,
   type ModemInputs,
-  savedRegisters,
-  savedState,
+  type PlainState,
+  Stateful,
 } from '@retrap/device'
 import { ByteBatch } from '../byte-batch.ts'
 import { ByteQueue } from '../byte-queue.ts'
 import { MODEM_READY, modemFlags, modemInputs, modemInterrupts } from './pl011-modem.ts'
 import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel } from './pl011-receiver.ts'
 import * as R from './pl011-registers.ts'
-import type { Pl011State } from './pl011-registers.ts'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
 const DEFAULT_CLOCK_HZ = 24_000_000
@@ -47,7 +46,7 @@ export interface Pl011Options {
  *
  * Source: Arm DDI 0183F, "PrimeCell UART (PL011) Technical Reference Manual".
  */
-export class Pl011 implements DeviceModel {
+export class Pl011 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   readonly #options: Pl011Options
@@ -55,14 +54,31 @@ export class Pl011 implements DeviceModel {
   readonly #receiver: Pl011Receiver
   /** The transmit FIFO, in use while the host pauses. */
   readonly #sending = new ByteQueue()
-  #r = { ...R.POWER_ON }
-  /** Lines of the far end as bits of the flag register. */
-  #modem = MODEM_READY
-  #paused = false
+  readonly #r = this.keeps(
+    {
+      version: 1,
+      receiver: (): Pl011Receiver => this.#receiver,
+      ...R.POWER_ON,
+      /** Lines of the far end as bits of the flag register. */
+      modem: MODEM_READY,
+      /** The host holds the transmitter. */
+      paused: false,
+      sending: this.#sending,
+      /** The bytes that were sent just now, and are handed over together. */
+      batch: (): ByteBatch => this.#batch,
+    },
+    {
+      flat: ['receiver'],
+      recent: ['batch'],
+      lasting: ['modem', 'paused', 'batch'],
+      settled: (): void => this.#update(),
+    },
+  )
   #line: InterruptLine | null = null
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: Pl011Options) {
+    super()
     const { clockHz = DEFAULT_CLOCK_HZ } = options
     if (!(clockHz > 0 && clockHz < Infinity))
       throw new DeviceError('ERR_OPTION', `pl011: clockHz ${clockHz}: expected a positive number`)
@@ -70,7 +86,7 @@ export class Pl011 implements DeviceModel {
     this.name = options.name ?? `pl011-${options.base.toString(16)}`
     this.#batch = new ByteBatch((bytes) => {
       // The stream has these, and takes no more for now: the guest's FIFO fills, and its driver waits.
-      if (this.#options.stream?.send(bytes) === false) this.#paused = true
+      if (this.#options.stream?.send(bytes) === false) this.#r.paused = true
     })
     this.#receiver = new Pl011Receiver({
       listens: () => (this.#r.cr & (R.CR_UARTEN | R.CR_RXE | R.CR_LBE)) === (R.CR_UARTEN | R.CR_RXE),
@@ -115,7 +131,7 @@ export class Pl011 implements DeviceModel {
 
   #setModemLines(inputs: ModemInputs): void {
     const before = this.#inputs()
-    this.#modem = modemFlags(inputs)
+    this.#r.modem = modemFlags(inputs)
     this.#modemChanged(before)
   }
 
@@ -125,7 +141,7 @@ export class Pl011 implements DeviceModel {
   }
 
   #inputs(): number {
-    return modemInputs(this.#r.cr, this.#modem)
+    return modemInputs(this.#r.cr, this.#r.modem)
   }
 
   #hasFifos(): boolean {
@@ -134,11 +150,11 @@ export class Pl011 implements DeviceModel {
 
   /** Whether characters stay in the transmit FIFO: the host has no room, or the far end asks for silence. */
   #holdsBack(): boolean {
-    return this.#paused || ((this.#r.cr & R.CR_CTSEN) !== 0 && (this.#inputs() & R.FR_CTS) === 0)
+    return this.#r.paused || ((this.#r.cr & R.CR_CTSEN) !== 0 && (this.#inputs() & R.FR_CTS) === 0)
   }
 
   #resumeTransmit(): void {
-    this.#paused = false
+    this.#r.paused = false
     if (!this.#holdsBack()) this.#drain()
   }
 
@@ -163,7 +179,7 @@ export class Pl011 implements DeviceModel {
       case R.DR:
         return this.#receiver.read()
       case R.RSR_ECR:
-        return this.#receiver.status
+        return this.#receiver.registers.rsr
       case R.FR:
         return this.#flags()
       case R.ILPR:
@@ -197,7 +213,7 @@ export class Pl011 implements DeviceModel {
         this.#send(value & 0xff)
         break
       case R.RSR_ECR:
-        this.#receiver.status = 0
+        this.#receiver.registers.rsr = 0
         break
       case R.ILPR:
         this.#r.ilpr = value & 0xff
@@ -271,7 +287,7 @@ export class Pl011 implements DeviceModel {
     if ((changed & R.LCR_FEN) !== 0) {
       // FIFOs and holding registers do not share their contents.
       if (this.#sending.length > 0) this.#setRaw(this.#r.ris | R.INT_TX)
-      this.#sending.clear()
+      this.#sending.reset()
       this.#receiver.clear()
       this.#receiver.refill()
     }
@@ -311,43 +327,20 @@ export class Pl011 implements DeviceModel {
     this.#update()
   }
 
-  #update(): void {
-    this.#line?.set((this.#r.ris & this.#r.imsc) !== 0)
-  }
-
   /** Returns the registers to their state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#batch.end()
-    this.#r = { ...R.POWER_ON }
-    this.#sending.clear()
+    super.reset()
     this.#receiver.clear()
-    this.#receiver.status = 0
-    this.#update()
   }
 
   /** Returns the state as plain data. */
-  save(): Pl011State {
+  override save(): PlainState {
     this.flush()
-    return {
-      version: 1,
-      ...this.#receiver.save(),
-      ...this.#r,
-      modem: this.#modem,
-      paused: this.#paused,
-      sending: this.#sending.toArray(),
-      batch: this.#batch.save(),
-    }
+    return super.save()
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<Pl011State>(this.name, state, 1)
-    this.#r = savedRegisters(this.name, saved, R.POWER_ON)
-    this.#modem = saved.modem
-    this.#paused = saved.paused
-    this.#sending.fill(saved.sending)
-    this.#batch.restore(saved.batch)
-    this.#receiver.restore(saved)
-    this.#update()
+  #update(): void {
+    this.#line?.set((this.#r.ris & this.#r.imsc) !== 0)
   }
 }

@@ -5,10 +5,8 @@ import {
   type DeviceModel,
   Instant,
   type InterruptLine,
-  savedRegisters,
-  savedState,
+  Stateful,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
@@ -21,9 +19,6 @@ const IMSC = 0x10
 const RIS = 0x14
 const MIS = 0x18
 const ICR = 0x1c
-
-/** The guest's registers; see {@link Pl031State}. */
-const POWER_ON = { mr: 0, lr: 0, imsc: 0, ris: 0 }
 
 /** Part 0x031 of Arm (0x41), revision 1. */
 const PL031_ID = 0x0014_1031
@@ -46,26 +41,6 @@ export interface Pl031Options {
   readonly wallClock?: () => number
 }
 
-/** Saved form of a {@link Pl031}. */
-export interface Pl031State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The counter's value at `base`; it counts on beyond 32 bits. */
-  readonly baseSeconds: number
-  /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
-  readonly base: Word64
-  /** Match register. */
-  readonly mr: number
-  /** Load register. */
-  readonly lr: number
-  /** Interrupt mask: 1 lets it through. */
-  readonly imsc: number
-  /** Raw interrupt. */
-  readonly ris: number
-  /** The host's wall clock when it was saved, in seconds; null or absent where it does not follow it. */
-  readonly wallSeconds?: number | null
-}
-
 /**
  * PL031 real-time clock: a counter of seconds since 1970, with an alarm.
  *
@@ -74,15 +49,28 @@ export interface Pl031State {
  *
  * Source: Arm DDI 0224C, "PrimeCell Real Time Clock (PL031) Technical Reference Manual".
  */
-export class Pl031 implements DeviceModel {
+export class Pl031 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'pl031'
   readonly #options: Pl031Options
-  /** The counter's value at `base`, the beginning of that second. Both move on together. */
-  #baseSeconds: number
   readonly #base = new Instant()
   readonly #now = new Instant()
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      version: 1,
+      baseSeconds: 0,
+      base: this.#base,
+      /** Match, load, interrupt mask and raw interrupt. */
+      ...{ mr: 0, lr: 0, imsc: 0, ris: 0 },
+      wallSeconds: {
+        save: (): number | null => this.#options.wallClock?.() ?? null,
+        restore: (seconds?: number | null): void => void (this.#savedAt = seconds ?? null),
+      },
+    },
+    { lasting: ['baseSeconds'] },
+  )
+  /** The host's wall clock when the state was saved. */
+  #savedAt: number | null = null
   /** The timer's deadline is that of the alarm, not one on the way there. */
   #isDue = false
   #context: DeviceContext | null = null
@@ -91,10 +79,11 @@ export class Pl031 implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: Pl031Options) {
+    super()
     if (!Number.isFinite(options.epochSeconds))
       throw new DeviceError('ERR_OPTION', `pl031: epochSeconds ${options.epochSeconds}: expected a finite number`)
     this.#options = options
-    this.#baseSeconds = Math.floor(options.epochSeconds) >>> 0
+    this.#r.baseSeconds = Math.floor(options.epochSeconds) >>> 0
   }
 
   /** Claims the registers and takes the interrupt line. */
@@ -118,7 +107,7 @@ export class Pl031 implements DeviceModel {
     this.#context!.clock.read(this.#now)
     while (this.#now.since(this.#base) >= STEP_SECONDS * SECOND_NS) {
       this.#base.add(STEP_SECONDS * SECOND_NS)
-      this.#baseSeconds += STEP_SECONDS
+      this.#r.baseSeconds += STEP_SECONDS
     }
     return Math.floor(this.#now.since(this.#base) / SECOND_NS)
   }
@@ -126,7 +115,7 @@ export class Pl031 implements DeviceModel {
   #counter(): number {
     const elapsed = this.#elapsed()
     // The base may have moved on with that look.
-    return (this.#baseSeconds + elapsed) % TWO_32
+    return (this.#r.baseSeconds + elapsed) % TWO_32
   }
 
   /** The alarm is due at the beginning of the second that the match register names, which may be this one. */
@@ -138,7 +127,7 @@ export class Pl031 implements DeviceModel {
   /** Arms the timer for the next time that the counter will match. A far alarm is come to in steps, which are exact. */
   #armNext(): void {
     const elapsed = this.#elapsed()
-    const left = (this.#r.mr - this.#baseSeconds - elapsed) >>> 0 || TWO_32
+    const left = (this.#r.mr - this.#r.baseSeconds - elapsed) >>> 0 || TWO_32
     this.#isDue = left <= STEP_SECONDS
     this.#timer?.armAfter((elapsed + Math.min(left, STEP_SECONDS)) * SECOND_NS, this.#base)
   }
@@ -178,7 +167,7 @@ export class Pl031 implements DeviceModel {
       case LR:
         this.#r.lr = value
         // The second that is under way is not cut short: the counter's clock runs on.
-        this.#baseSeconds = (value - this.#elapsed()) >>> 0
+        this.#r.baseSeconds = (value - this.#elapsed()) >>> 0
         this.#armAlarm()
         break
       case IMSC:
@@ -203,37 +192,24 @@ export class Pl031 implements DeviceModel {
 
   /** Moves the clock by this many seconds. */
   timeOffset(seconds: number): void {
-    this.#baseSeconds = (this.#baseSeconds + Math.trunc(seconds)) >>> 0
+    this.#r.baseSeconds = (this.#r.baseSeconds + Math.trunc(seconds)) >>> 0
     this.#armAlarm()
   }
 
-  /** Returns the registers to their state at power-on; the counter runs on. */
-  reset(): void {
-    this.#r = { ...POWER_ON }
+  /** Returns the registers to their state at power-on. The time goes on. */
+  override reset(): void {
+    super.reset()
     this.#update()
     this.#armAlarm()
   }
 
-  /** Returns the state as plain data. */
-  save(): Pl031State {
-    return {
-      version: 1,
-      baseSeconds: this.#baseSeconds,
-      base: this.#base.save(),
-      ...this.#r,
-      wallSeconds: this.#options.wallClock?.() ?? null,
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<Pl031State>(this.name, state, 1)
-    this.#baseSeconds = saved.baseSeconds
-    this.#base.set(saved.base)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#armAlarm()
-    this.#setRaw(saved.ris)
-    this.#catchUp(saved.wallSeconds ?? null)
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one that does not fit. */
+  override restore(state: unknown): void {
+    super.restore(state)
+    // The alarm of this second has been noticed, and perhaps taken back.
+    this.#armNext()
+    this.#update()
+    this.#catchUp(this.#savedAt)
   }
 
   /** Moves on by what has passed on the host's wall clock since it was saved; an alarm in between is noticed. */
@@ -244,7 +220,7 @@ export class Pl031 implements DeviceModel {
     const passed = now - then
     const whole = Math.floor(passed)
     this.#base.add(-Math.round((passed - whole) * SECOND_NS))
-    this.#baseSeconds = (this.#baseSeconds + whole) >>> 0
+    this.#r.baseSeconds = (this.#r.baseSeconds + whole) >>> 0
     // An alarm of the second that was shown has been noticed.
     if (this.#r.mr !== before && (this.#r.mr - before) >>> 0 <= this.#counter() - before) this.#setRaw(1)
     this.#armAlarm()

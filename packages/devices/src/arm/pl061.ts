@@ -3,12 +3,8 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
-  savedState,
+  Stateful,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
@@ -17,7 +13,7 @@ const DIR = 0x400
 const RIS = 0x414
 const MIS = 0x418
 const IC = 0x41c
-/** The guest's registers; see {@link Pl061State}. */
+/** The guest's registers, by the manual's names without the prefix GPIO; `edges` are those that were seen. */
 const POWER_ON = { data: 0, dir: 0, is: 0, ibe: 0, iev: 0, ie: 0, edges: 0, afsel: 0 }
 /** Registers that are read as they were written. */
 const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {
@@ -45,34 +41,6 @@ export interface Pl061Options {
   readonly onOutput?: (levels: number, driven: number) => void
 }
 
-/** Saved form of a {@link Pl061}. Registers have the names of the manual without the prefix GPIO. */
-export interface Pl061State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Levels that the board gives to the lines, as bits. */
-  readonly inputs: number
-  /** Levels that the guest gives to the lines that it drives. */
-  readonly data: number
-  /** Direction: 1 is an output. */
-  readonly dir: number
-  /** Interrupt sense: 1 is level. */
-  readonly is: number
-  /** Interrupt on both edges. */
-  readonly ibe: number
-  /** Interrupt event: 1 is rising or high. */
-  readonly iev: number
-  /** Interrupt mask: 1 lets it through. */
-  readonly ie: number
-  /** Edges that were seen. */
-  readonly edges: number
-  /** Mode control. */
-  readonly afsel: number
-  /** Buttons that are held, as bits. */
-  readonly pressed: number
-  /** When the held buttons are released: nanoseconds of the machine's clock, 64 bits; null: no button is held. */
-  readonly releaseAt: Word64 | null
-}
-
 /**
  * PL061 GPIO of eight lines, and the buttons that are connected to them.
  *
@@ -81,17 +49,26 @@ export interface Pl061State {
  *
  * Source: Arm DDI 0190B, "PrimeCell General Purpose Input/Output (PL061) Technical Reference Manual".
  */
-export class Pl061 implements DeviceModel {
+export class Pl061 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'pl061'
   readonly #options: Pl061Options
-  #r = { ...POWER_ON }
-  #inputs = 0
-  #pressed = 0
   #line: InterruptLine | null = null
   #timer: Timer | null = null
+  readonly #r = this.keeps(
+    /** `inputs`: levels that the board gives to the lines; `pressed`: buttons that are held. */
+    { version: 1, ...POWER_ON, inputs: 0, pressed: 0, releaseAt: () => this.#timer },
+    {
+      lasting: ['inputs', 'pressed', 'releaseAt'],
+      settled: (): void => {
+        this.#tellOutputs()
+        this.#update()
+      },
+    },
+  )
 
   constructor(options: Pl061Options) {
+    super()
     this.#options = options
   }
 
@@ -113,7 +90,7 @@ export class Pl061 implements DeviceModel {
    * @throws DeviceError `ERR_OPTION` for a line that is not there
    */
   setInput(line: number, high: boolean): void {
-    this.#setInputs(high ? this.#inputs | bit(line) : this.#inputs & ~bit(line))
+    this.#setInputs(high ? this.#r.inputs | bit(line) : this.#r.inputs & ~bit(line))
   }
 
   /**
@@ -123,21 +100,21 @@ export class Pl061 implements DeviceModel {
    * @throws DeviceError `ERR_OPTION` for a line that is not there
    */
   press(line: number): boolean {
-    this.#pressed |= bit(line)
+    this.#r.pressed |= bit(line)
     this.#timer?.armAfter(PRESS_NS)
-    this.#setInputs(this.#inputs | bit(line))
+    this.#setInputs(this.#r.inputs | bit(line))
     return (this.#r.ie & ~this.#r.dir & bit(line)) !== 0
   }
 
   #letGo(): void {
-    const held = this.#pressed
-    this.#pressed = 0
-    this.#setInputs(this.#inputs & ~held)
+    const held = this.#r.pressed
+    this.#r.pressed = 0
+    this.#setInputs(this.#r.inputs & ~held)
   }
 
   #setInputs(inputs: number): void {
-    const before = this.#inputs
-    this.#inputs = inputs
+    const before = this.#r.inputs
+    this.#r.inputs = inputs
     const rising = inputs & ~before
     const falling = before & ~inputs
     const wanted = ((rising | falling) & this.#r.ibe) | (rising & this.#r.iev) | (falling & ~this.#r.iev & ~this.#r.ibe)
@@ -147,12 +124,12 @@ export class Pl061 implements DeviceModel {
 
   /** Levels of all lines, driven by the guest or by devices. */
   #levels(): number {
-    return (this.#r.data & this.#r.dir) | (this.#inputs & ~this.#r.dir)
+    return (this.#r.data & this.#r.dir) | (this.#r.inputs & ~this.#r.dir)
   }
 
   /** A level is an interrupt for as long as it is there; an edge is one until it is cleared. */
   #raw(): number {
-    const level = ~(this.#inputs ^ this.#r.iev) & this.#r.is & ~this.#r.dir
+    const level = ~(this.#r.inputs ^ this.#r.iev) & this.#r.is & ~this.#r.dir
     return (this.#r.edges & ~this.#r.is) | level
   }
 
@@ -181,35 +158,6 @@ export class Pl061 implements DeviceModel {
 
   #update(): void {
     this.#line?.set((this.#raw() & this.#r.ie) !== 0)
-  }
-
-  /** Returns the registers to their state at power-on. The board's levels stay. */
-  reset(): void {
-    this.#r = { ...POWER_ON }
-    this.#tellOutputs()
-    this.#update()
-  }
-
-  /** Returns the state as plain data. */
-  save(): Pl061State {
-    return {
-      version: 1,
-      ...this.#r,
-      inputs: this.#inputs,
-      pressed: this.#pressed,
-      releaseAt: savedDeadline(this.#timer),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<Pl061State>(this.name, state, 1)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#inputs = saved.inputs
-    this.#pressed = saved.pressed
-    restoreDeadline(this.#timer, saved.releaseAt)
-    this.#tellOutputs()
-    this.#update()
   }
 }
 

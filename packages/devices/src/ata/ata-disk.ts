@@ -1,18 +1,17 @@
-import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedRegisters, savedState } from '@retrap/device'
-import { type Moving, TRANSFERS, type Transfer } from './ata-transfers.ts'
-import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
+import { type BlockBackend, type BlockErrorCode, type DiskGeometry, Stateful } from '@retrap/device'
+import { type Moving, type Transfer, TRANSFERS } from './ata-transfers.ts'
+import { type AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
 import {
-  diskGeometry,
-  putAddress,
-  readAddress,
-  type Translation,
   ABRT,
+  diskGeometry,
   DRDY,
   DSC,
   ERR,
   IDNF,
+  putAddress,
+  readAddress,
   Taskfile,
-  type TaskfileState,
+  type Translation,
   UNC,
 } from './taskfile.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
@@ -35,31 +34,12 @@ const SECTORS_28 = 2 ** 28
 
 const READ_SECTORS = TRANSFERS.get(0x20)!
 
-const POWER_ON = {
-  opcode: 0,
-  /** The bytes that the command has still to move. */
-  moving: null as Moving | null,
-  multiple: MAXIMUM_MULTIPLE as number,
-  heads: 0,
-  sectorsPerTrack: 0,
-  writeCache: true,
-  lookAhead: true,
-  transferMode: 0x22,
-}
-
-/** Saved form of an {@link AtaDisk}. */
-interface AtaDiskState extends Readonly<typeof POWER_ON> {
-  readonly version: 1
-  readonly registers: TaskfileState
-  readonly buffer: Uint8Array
-}
-
 /**
  * An ATA disk: the commands, without a controller.
  *
  * Sources: ATA8-ACS (T13/1699-D); ATA/ATAPI-4 (T13/1153D) for the commands that address by cylinder, head and sector.
  */
-export class AtaDisk implements AtaDrive {
+export class AtaDisk extends Stateful implements AtaDrive {
   readonly registers: Taskfile = new Taskfile()
   readonly medium: BlockBackend
   readonly packet: boolean = false
@@ -67,9 +47,38 @@ export class AtaDisk implements AtaDrive {
   #buffer = new Uint8Array(BUFFER_BYTES)
   /** How the last command that moved sectors transfers them. */
   #transfer: Transfer = READ_SECTORS
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      version: 1,
+      registers: this.registers,
+      buffer: {
+        save: (): Uint8Array => this.#buffer.slice(),
+        restore: (bytes: Uint8Array): void => {
+          this.renewBuffer()
+          this.#buffer.set(bytes)
+        },
+      },
+      opcode: 0,
+      /** The bytes that the command has still to move. */
+      moving: null as Moving | null,
+      multiple: MAXIMUM_MULTIPLE as number,
+      heads: 0,
+      sectorsPerTrack: 0,
+      writeCache: true,
+      lookAhead: true,
+      transferMode: 0x22,
+    },
+    {
+      device: 'ata-disk',
+      lasting: ['opcode'],
+      settled: (): void => {
+        this.#transfer = TRANSFERS.get(this.#r.opcode) ?? READ_SECTORS
+      },
+    },
+  )
 
   constructor(options: AtaDiskOptions) {
+    super()
     this.#options = options
     this.medium = options.medium
     this.powerOn()
@@ -101,11 +110,12 @@ export class AtaDisk implements AtaDrive {
 
   powerOn(): void {
     const { heads, sectors } = this.#geometry
-    this.#r = { ...POWER_ON, opcode: this.#r.opcode, heads, sectorsPerTrack: sectors }
+    super.reset()
+    Object.assign(this.#r, { heads, sectorsPerTrack: sectors })
     this.reset()
   }
 
-  reset(): void {
+  override reset(): void {
     this.#r.moving = null
     this.registers.setSignature(false)
     this.registers.status = READY
@@ -375,23 +385,5 @@ export class AtaDisk implements AtaDrive {
     this.registers.count = 0
     this.registers.previousCount = 0
     return ended(interrupt)
-  }
-
-  save(): AtaDiskState {
-    return {
-      version: 1,
-      registers: this.registers.save(),
-      buffer: this.#buffer.slice(),
-      ...this.#r,
-    }
-  }
-
-  restore(state: unknown): void {
-    const saved = savedState<AtaDiskState>('ata-disk', state, 1)
-    this.registers.restore(saved.registers)
-    this.renewBuffer()
-    this.#buffer.set(saved.buffer)
-    this.#r = savedRegisters('ata-disk', saved, POWER_ON)
-    this.#transfer = TRANSFERS.get(saved.opcode) ?? READ_SECTORS
   }
 }

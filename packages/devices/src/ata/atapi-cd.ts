@@ -1,16 +1,8 @@
-import { type BlockBackend, type BlockErrorCode, savedRegisters, savedState } from '@retrap/device'
-import {
-  CD_BLOCK_BYTES,
-  HeldSense,
-  type HeldSenseState,
-  ScsiCd,
-  type ScsiCdState,
-  type ScsiSense,
-  senseOf,
-} from '@retrap/scsi'
-import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
+import { type BlockBackend, type BlockErrorCode, Stateful } from '@retrap/device'
+import { CD_BLOCK_BYTES, HeldSense, ScsiCd, type ScsiSense, senseOf } from '@retrap/scsi'
+import { type AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './drive.ts'
 import { hasTransferMode, identifyCd } from './identify.ts'
-import { ABRT, DRDY, ERR, Taskfile, type TaskfileState } from './taskfile.ts'
+import { ABRT, DRDY, ERR, Taskfile } from './taskfile.ts'
 
 /** How a CD drive names itself. */
 export interface AtapiCdOptions {
@@ -48,30 +40,12 @@ type Phase = 'none' | 'packet' | 'data'
 
 const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
 
-const POWER_ON = {
-  phase: 'none' as Phase,
-  moving: NOTHING as Moving,
-  dma: false,
-  /** Largest part that the host takes at once without DMA. */
-  limit: LARGEST_PART as number,
-  transferMode: 0x22,
-}
-
-/** Saved form of an {@link AtapiCd}. */
-interface AtapiCdState extends Readonly<typeof POWER_ON> {
-  readonly version: 2
-  readonly registers: TaskfileState
-  readonly buffer: Uint8Array
-  readonly unit: ScsiCdState
-  readonly sense: HeldSenseState
-}
-
 /**
  * An ATAPI CD and DVD-ROM drive: the protocol by which packets and their data are moved, without a controller.
  *
  * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "PACKET command protocol".
  */
-export class AtapiCd implements AtaDrive {
+export class AtapiCd extends Stateful implements AtaDrive {
   readonly registers: Taskfile = new Taskfile()
   readonly medium: BlockBackend | null
   readonly packet: boolean = true
@@ -79,9 +53,31 @@ export class AtapiCd implements AtaDrive {
   readonly #unit: ScsiCd
   readonly #sense: HeldSense
   #buffer = new Uint8Array(BUFFER_BYTES)
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      registers: this.registers,
+      buffer: {
+        save: (): Uint8Array => this.#buffer.slice(),
+        restore: (bytes: Uint8Array): void => {
+          this.renewBuffer()
+          this.#buffer.set(bytes)
+        },
+      },
+      unit: (): ScsiCd => this.#unit,
+      sense: (): HeldSense => this.#sense,
+      phase: 'none' as Phase,
+      moving: NOTHING as Moving,
+      dma: false,
+      /** Largest part that the host takes at once without DMA. */
+      limit: LARGEST_PART as number,
+      transferMode: 0x22,
+    },
+    { device: 'atapi-cd', free: ['moving'], lasting: ['unit'] },
+  )
 
   constructor(options: AtapiCdOptions) {
+    super()
     this.#options = options
     this.medium = options.medium
     this.#unit = new ScsiCd(options)
@@ -102,13 +98,12 @@ export class AtapiCd implements AtaDrive {
   }
 
   powerOn(): void {
-    this.#r = { ...POWER_ON }
+    super.reset()
     this.#unit.powerOn()
-    this.#sense.reset()
     this.reset()
   }
 
-  reset(): void {
+  override reset(): void {
     this.#r.phase = 'none'
     this.#r.moving = NOTHING
     this.registers.setSignature(true)
@@ -247,26 +242,5 @@ export class AtapiCd implements AtaDrive {
     this.#r.phase = 'none'
     this.#r.moving = NOTHING
     this.registers.count = REASON_COMMAND | REASON_TO_HOST
-  }
-
-  save(): AtapiCdState {
-    return {
-      version: 2,
-      registers: this.registers.save(),
-      buffer: this.#buffer.slice(),
-      unit: this.#unit.save(),
-      sense: this.#sense.save(),
-      ...this.#r,
-    }
-  }
-
-  restore(state: unknown): void {
-    const saved = savedState<AtapiCdState>('atapi-cd', state, 2)
-    this.registers.restore(saved.registers)
-    this.renewBuffer()
-    this.#buffer.set(saved.buffer)
-    this.#unit.restore(saved.unit)
-    this.#sense.restore(saved.sense)
-    this.#r = savedRegisters('atapi-cd', saved, POWER_ON)
   }
 }

@@ -1,4 +1,4 @@
-import { DeviceError, type PacketBackend, type Word64 } from '@retrap/device'
+import { DeviceError, type PacketBackend } from '@retrap/device'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link E1000}. */
@@ -15,30 +15,6 @@ export interface E1000Options {
   readonly macAddress?: Uint8Array
   /** Boot program in the expansion ROM, at most 1 MiB; default none. */
   readonly rom?: Uint8Array
-}
-
-/** Saved form of an {@link E1000}. */
-export interface E1000State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Registers without a part of their own. */
-  readonly registers: readonly number[]
-  /** Offset register of the I/O window. */
-  readonly ioAddress: number
-  /** Serial EEPROM. */
-  readonly eeprom: unknown
-  /** Transceiver. */
-  readonly phy: unknown
-  /** When negotiation ends. */
-  readonly negotiated: Word64 | null
-  /** Counters. */
-  readonly statistics: readonly number[]
-  /** Interrupts. */
-  readonly interrupts: unknown
-  /** Packets on their way out. */
-  readonly transmitter: unknown
-  /** Packets on their way in. */
-  readonly receiver: unknown
 }
 
 const MOST_ROM_BYTES = 2 ** 20

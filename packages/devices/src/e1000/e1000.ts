@@ -5,21 +5,19 @@ import {
   MEMORY_PAGE_BYTES,
   type PacketBackend,
   type PciFunction,
-  restoreDeadline,
-  savedDeadline,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-import { checkedAddress, type E1000Options, type E1000State } from './e1000-options.ts'
-import { Eeprom, type EepromState } from './eeprom.ts'
-import { Interrupts, type InterruptsState } from './interrupts.ts'
-import { Phy, type PhyState } from './phy.ts'
+import { checkedAddress, type E1000Options } from './e1000-options.ts'
+import { Eeprom } from './eeprom.ts'
+import { Interrupts } from './interrupts.ts'
+import { Phy } from './phy.ts'
 import { wantedAddresses } from './receive-filter.ts'
-import { Receiver, type ReceiverState } from './receiver.ts'
+import { Receiver } from './receiver.ts'
 import { CAUSE, REG, RegisterFile } from './register-file.ts'
 import { Statistics } from './statistics.ts'
-import { Transmitter, type TransmitterState } from './transmitter.ts'
+import { Transmitter } from './transmitter.ts'
 
 const VENDOR_ID = 0x8086
 const DEVICE_ID = 0x100e
@@ -52,7 +50,7 @@ const FLUSH = 0x8000_0000
  *
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (Intel 317453-006).
  */
-export class E1000 implements DeviceModel {
+export class E1000 extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once. */
@@ -68,8 +66,19 @@ export class E1000 implements DeviceModel {
     negotiate: () => this.#negotiate(),
     accessed: () => this.#interrupts.raise(CAUSE.MDAC),
   })
-  #ioAddress = 0
   /** A snapshot is being made: nothing reaches the guest. */
+  readonly #r = this.keeps({
+    version: 1,
+    registers: this.#registers.words,
+    ioAddress: 0,
+    eeprom: (): Eeprom => this.#eeprom,
+    phy: this.#phy,
+    negotiated: () => this.#negotiated,
+    statistics: this.#statistics.words,
+    interrupts: () => this.#interrupts,
+    transmitter: () => this.#transmitter,
+    receiver: () => this.#receiver,
+  })
   #isPaused = false
   /** The network has called meanwhile. */
   #wasCalled = false
@@ -82,6 +91,7 @@ export class E1000 implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: E1000Options) {
+    super()
     const { network, bus, device, name = 'e1000', rom } = options
     const address = checkedAddress(options)
     this.name = name
@@ -167,12 +177,12 @@ export class E1000 implements DeviceModel {
   /** Two registers: an offset, and the register there. Source: §13.3.2, "I/O-Mapped Internal Register". */
   readonly #ioWindow: SynchronousRangeHandler = {
     read: (offset) => {
-      if (offset === 0) return this.#ioAddress
-      return offset === 4 && this.#ioAddress < REGISTERS_BYTES ? this.#read(this.#ioAddress) : 0
+      if (offset === 0) return this.#r.ioAddress
+      return offset === 4 && this.#r.ioAddress < REGISTERS_BYTES ? this.#read(this.#r.ioAddress) : 0
     },
     write: (offset: number, _size: AccessSize, value: number) => {
-      if (offset === 0) this.#ioAddress = value & ~3 & 0xf_ffff
-      else if (offset === 4 && this.#ioAddress < REGISTERS_BYTES) this.#write(this.#ioAddress, value)
+      if (offset === 0) this.#r.ioAddress = value & ~3 & 0xf_ffff
+      else if (offset === 4 && this.#r.ioAddress < REGISTERS_BYTES) this.#write(this.#r.ioAddress, value)
     },
   }
 
@@ -325,12 +335,12 @@ export class E1000 implements DeviceModel {
   }
 
   /** Loses packets in flight, and returns to the state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#eeprom.powerOn()
     this.#phy.reset()
     this.#phy.linkUp = this.#network.linkUp
     this.#negotiated.cancel()
-    this.#ioAddress = 0
+    this.#r.ioAddress = 0
     this.#resetController()
   }
 
@@ -354,36 +364,11 @@ export class E1000 implements DeviceModel {
     this.#wasCalled = false
   }
 
-  /** Returns the state as plain data. */
-  save(): E1000State {
-    return {
-      version: 1,
-      registers: this.#registers.save(),
-      ioAddress: this.#ioAddress,
-      eeprom: this.#eeprom.save(),
-      phy: this.#phy.save(),
-      negotiated: savedDeadline(this.#negotiated),
-      statistics: this.#statistics.save(),
-      interrupts: this.#interrupts.save(),
-      transmitter: this.#transmitter.save(),
-      receiver: this.#receiver.save(),
-    }
-  }
-
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<E1000State>(this.name, state, 1)
-    this.#registers.restore(saved.registers)
-    this.#ioAddress = saved.ioAddress
-    this.#eeprom.restore(saved.eeprom as EepromState)
-    this.#phy.restore(saved.phy as PhyState)
-    restoreDeadline(this.#negotiated, saved.negotiated)
-    this.#statistics.restore(saved.statistics)
-    this.#interrupts.restore(saved.interrupts as InterruptsState)
-    this.#transmitter.restore(saved.transmitter as TransmitterState)
+  override restore(state: unknown): void {
+    super.restore(state)
     // The network of another machine has room.
-    this.#wasCalled = (saved.transmitter as TransmitterState).packet !== null
-    this.#receiver.restore(saved.receiver as ReceiverState)
+    this.#wasCalled = this.#transmitter.hasPacket
     this.#tellNetwork()
   }
 }

@@ -5,7 +5,7 @@
  * "EEPROM/Flash Control & Data Register", §13.4.4, "EEPROM Read Register"; the data sheet of the 93C46, "Instruction Set".
  */
 
-import { listedRegisters } from '@retrap/device'
+import { listed, Stateful } from '@retrap/device'
 
 const WORDS = 64
 const ADDRESS_BITS = 6
@@ -50,15 +50,6 @@ const IDLE = {
   data: 1,
 }
 
-/** Saved form of an {@link Eeprom}. */
-export interface EepromState {
-  readonly words: readonly number[]
-  readonly control: number
-  readonly readRegister: number
-  readonly shift: readonly number[]
-  readonly writable: boolean
-}
-
 /** Initial contents, with the address in them. */
 function contents(address: ArrayLike<number>): Uint16Array {
   const words = new Uint16Array(WORDS)
@@ -80,15 +71,17 @@ function contents(address: ArrayLike<number>): Uint16Array {
 }
 
 /** A 93C46 in its organisation of 16 bits. */
-export class Eeprom {
+export class Eeprom extends Stateful {
   readonly #initial: Uint16Array
   readonly #words = new Uint16Array(WORDS)
-  #control = 0
-  #readRegister = 0
-  #shift = { ...IDLE }
-  #writable = false
+  readonly #shift = { ...IDLE }
+  readonly #r = this.keeps(
+    { words: this.#words, control: 0, readRegister: 0, shift: listed(this.#shift), writable: false },
+    { lasting: ['words'] },
+  )
 
   constructor(address: ArrayLike<number>) {
+    super()
     this.#initial = contents(address)
     this.#words.set(this.#initial)
   }
@@ -99,29 +92,29 @@ export class Eeprom {
   }
 
   get control(): number {
-    const granted = (this.#control & REQUEST) === 0 ? 0 : GRANT
-    return this.#control | granted | PRESENT | (this.#shift.data === 0 ? 0 : DO)
+    const granted = (this.#r.control & REQUEST) === 0 ? 0 : GRANT
+    return this.#r.control | granted | PRESENT | (this.#shift.data === 0 ? 0 : DO)
   }
 
   set control(value: number) {
-    const before = this.#control
-    this.#control = value & KEPT
+    const before = this.#r.control
+    this.#r.control = value & KEPT
     if ((value & CS) === 0) this.#deselect()
     else if ((value & SK) !== 0 && (before & SK) === 0) this.#clock((value & DI) === 0 ? 0 : 1)
   }
 
   get readRegister(): number {
-    return this.#readRegister
+    return this.#r.readRegister
   }
 
   set readRegister(value: number) {
     if ((value & START) === 0) return
     const word = this.#words[(value >>> 8) & (WORDS - 1)]!
-    this.#readRegister = ((word << 16) | (value & 0xff00) | DONE) >>> 0
+    this.#r.readRegister = ((word << 16) | (value & 0xff00) | DONE) >>> 0
   }
 
   #deselect(): void {
-    this.#shift = { ...IDLE }
+    Object.assign(this.#shift, IDLE)
   }
 
   /** A rising edge of the clock. */
@@ -164,44 +157,18 @@ export class Eeprom {
     const value = code === WRITE || (code === EXTENDED && extended === WRITE_ALL) ? this.#shift.in & 0xffff : 0xffff
     if (code === WRITE || code === ERASE) this.#put(address, address + 1, value)
     else if (extended === WRITE_ALL || extended === ERASE_ALL) this.#put(0, WORDS, value)
-    else this.#writable = extended !== WRITE_DISABLE
+    else this.#r.writable = extended !== WRITE_DISABLE
     this.#shift.count = 0
     this.#shift.in = 0
   }
 
   #put(from: number, to: number, value: number): void {
-    if (this.#writable) this.#words.fill(value, from, to)
-  }
-
-  /** A reset of the controller: what is being shifted is lost. */
-  reset(): void {
-    this.#control = 0
-    this.#readRegister = 0
-    this.#writable = false
-    this.#deselect()
+    if (this.#r.writable) this.#words.fill(value, from, to)
   }
 
   /** The state at power-on, with the contents that it was made with. */
   powerOn(): void {
     this.#words.set(this.#initial)
     this.reset()
-  }
-
-  save(): EepromState {
-    return {
-      words: [...this.#words],
-      control: this.#control,
-      readRegister: this.#readRegister,
-      shift: Object.values(this.#shift),
-      writable: this.#writable,
-    }
-  }
-
-  restore({ words, control, readRegister, shift, writable }: EepromState): void {
-    this.#words.set(words.slice(0, WORDS))
-    this.#control = control
-    this.#readRegister = readRegister
-    this.#shift = listedRegisters('e1000', shift, IDLE)
-    this.#writable = writable
   }
 }

@@ -1,11 +1,4 @@
-import {
-  type DeviceContext,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
-  type Timer,
-  type Word64,
-} from '@retrap/device'
+import { type DeviceContext, Stateful, type Timer } from '@retrap/device'
 
 /*
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §13.4.17 to §13.4.21, "Interrupt …
@@ -15,23 +8,20 @@ import {
 const THROTTLE_UNIT_NS = 256
 const DELAY_UNIT_NS = 1024
 
-const POWER_ON = { causes: 0, enabled: 0, asserted: false }
-
-/** Saved form of {@link Interrupts}. */
-export interface InterruptsState extends Readonly<typeof POWER_ON> {
-  readonly closedUntil: Word64 | null
-}
-
 /** Causes, their mask, and the time between two interrupts. */
-export class Interrupts {
+export class Interrupts extends Stateful {
   readonly #pin: (level: boolean) => void
   /** 256 ns units between two interrupts; 0: none. */
   readonly #interval: () => number
   /** Armed while the next interrupt has to wait. */
   readonly #closed: Timer
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    { causes: 0, enabled: 0, asserted: false, closedUntil: () => this.#closed },
+    { lasting: ['asserted'] },
+  )
 
   constructor(context: DeviceContext, pin: (level: boolean) => void, interval: () => number) {
+    super()
     this.#pin = pin
     this.#interval = interval
     this.#closed = context.timer(() => this.#update())
@@ -83,42 +73,24 @@ export class Interrupts {
     this.#pin(wanted)
   }
 
-  reset(): void {
-    this.#r.causes = 0
-    this.#r.enabled = 0
-    this.#closed.cancel()
+  override reset(): void {
+    super.reset()
     this.#update()
   }
-
-  save(): InterruptsState {
-    return {
-      ...this.#r,
-      closedUntil: savedDeadline(this.#closed),
-    }
-  }
-
-  restore(state: InterruptsState): void {
-    this.#r = savedRegisters('e1000', state, POWER_ON)
-    restoreDeadline(this.#closed, state.closedUntil)
-  }
-}
-
-/** Saved form of a {@link DelayedCause}. */
-export interface DelayedCauseState {
-  readonly packet: Word64 | null
-  readonly absolute: Word64 | null
 }
 
 /** A cause that is reported once nothing has followed for a while, or at the latest some time after its first reason. */
-export class DelayedCause {
+export class DelayedCause extends Stateful {
   readonly #packet: Timer
   readonly #absolute: Timer
   readonly #report: () => void
 
   constructor(context: DeviceContext, report: () => void) {
+    super()
     this.#report = report
     this.#packet = context.timer(() => this.now())
     this.#absolute = context.timer(() => this.now())
+    this.keeps({ packet: this.#packet, absolute: this.#absolute })
   }
 
   /**
@@ -146,14 +118,5 @@ export class DelayedCause {
   cancel(): void {
     this.#packet.cancel()
     this.#absolute.cancel()
-  }
-
-  save(): DelayedCauseState {
-    return { packet: savedDeadline(this.#packet), absolute: savedDeadline(this.#absolute) }
-  }
-
-  restore({ packet, absolute }: DelayedCauseState): void {
-    restoreDeadline(this.#packet, packet)
-    restoreDeadline(this.#absolute, absolute)
   }
 }

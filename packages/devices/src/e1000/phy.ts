@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 /*
  * The transceiver, an 88E1011, and the way to its registers.
  *
@@ -74,12 +75,6 @@ const DEFAULTS: readonly (readonly [register: number, value: number])[] = [
   [24, 0x4100],
 ]
 
-/** Saved form of a {@link Phy}. */
-export interface PhyState {
-  readonly registers: readonly number[]
-  readonly command: number
-}
-
 /** The signals of the transceiver to its controller. */
 export interface PhyWires {
   /** A driver has had it begin with negotiation: the link is lost until `linkUp` is set. */
@@ -88,12 +83,13 @@ export interface PhyWires {
   accessed(): void
 }
 
-export class Phy {
+export class Phy extends Stateful {
   readonly #wires: PhyWires
   readonly #registers = new Uint16Array(32)
-  #command = READY
+  readonly #r = this.keeps({ registers: this.#registers, command: READY })
 
   constructor(wires: PhyWires) {
+    super()
     this.#wires = wires
     this.reset()
   }
@@ -134,18 +130,18 @@ export class Phy {
 
   /** MDIC. */
   get command(): number {
-    return this.#command >>> 0
+    return this.#r.command >>> 0
   }
 
   set command(value: number) {
     const register = (value >>> 16) & 31
     const operation = (value >>> 26) & 3
     const isOurs = ((value >>> 21) & 31) === ADDRESS
-    this.#command = value & ~(READY | ERROR)
-    if (!isOurs || (operation !== READ && operation !== WRITE)) this.#command |= ERROR
-    else if (operation === READ) this.#command = (this.#command & ~0xffff) | this.#read(register)
+    this.#r.command = value & ~(READY | ERROR)
+    if (!isOurs || (operation !== READ && operation !== WRITE)) this.#r.command |= ERROR
+    else if (operation === READ) this.#r.command = (this.#r.command & ~0xffff) | this.#read(register)
     else this.#write(register, value & 0xffff)
-    this.#command |= READY
+    this.#r.command |= READY
     if ((value & INTERRUPT) !== 0) this.#wires.accessed()
   }
 
@@ -173,18 +169,9 @@ export class Phy {
     if (restarts || this.isPoweredDown === this.linkUp) this.#wires.negotiate()
   }
 
-  reset(): void {
+  override reset(): void {
     this.#registers.fill(0)
     for (const [register, value] of DEFAULTS) this.#registers[register] = value
-    this.#command = READY
-  }
-
-  save(): PhyState {
-    return { registers: [...this.#registers], command: this.#command }
-  }
-
-  restore({ registers, command }: PhyState): void {
-    this.#registers.set(registers.slice(0, 32))
-    this.#command = command
+    this.#r.command = READY
   }
 }

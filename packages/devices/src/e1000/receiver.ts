@@ -1,6 +1,6 @@
-import { checksumOf, type DeviceContext, sumWords } from '@retrap/device'
+import { checksumOf, type DeviceContext, Stateful, sumWords } from '@retrap/device'
 import { get16, putCheckSequence } from './frame-bytes.ts'
-import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
+import { DelayedCause } from './interrupts.ts'
 import { filterFrame, isTagged } from './receive-filter.ts'
 import { checkReceived } from './received-checksums.ts'
 import { CAUSE, REG, type RegisterFile } from './register-file.ts'
@@ -33,13 +33,6 @@ const CHECK_BYTES = 4
 const MOST_USUAL_BYTES = 1522
 const MOST_BYTES = 16_384
 
-/** Saved form of a {@link Receiver}. */
-export interface ReceiverState {
-  readonly starved: boolean
-  /** Reports received packets after a delay: at once after a write of RDTR with bit 31. */
-  readonly waiting: DelayedCauseState
-}
-
 /** The part of its controller that the receiver reaches. */
 export interface ReceiverWires {
   readonly context: DeviceContext
@@ -53,15 +46,15 @@ export interface ReceiverWires {
 }
 
 /** Puts frames into the receive ring. */
-export class Receiver {
+export class Receiver extends Stateful {
   readonly #wires: ReceiverWires
   /** Reports received packets after a delay: at once after a write of RDTR with bit 31. */
   readonly waiting: DelayedCause
   readonly #bytes = new Uint8Array(MOST_BYTES)
-  /** A frame was not taken, for want of room. */
-  #starved = false
+  readonly #r = this.keeps({ starved: false, waiting: () => this.waiting })
 
   constructor(wires: ReceiverWires) {
+    super()
     this.#wires = wires
     this.waiting = new DelayedCause(wires.context, () => wires.raise(CAUSE.RXT0))
   }
@@ -118,7 +111,7 @@ export class Receiver {
 
   /** Leaves a frame to the network until there is room. */
   refuse(): false {
-    this.#starved = true
+    this.#r.starved = true
     return false
   }
 
@@ -180,23 +173,14 @@ export class Receiver {
 
   /** The driver has given descriptors, or has switched the receiver on or off. */
   refilled(): void {
-    if (!this.#starved) return
-    this.#starved = false
+    if (!this.#r.starved) return
+    this.#r.starved = false
     this.#wires.ready()
   }
 
   /** Forgets what waits. The network may offer again what it has kept. */
-  reset(): void {
+  override reset(): void {
     this.waiting.cancel()
     this.refilled()
-  }
-
-  save(): ReceiverState {
-    return { starved: this.#starved, waiting: this.waiting.save() }
-  }
-
-  restore({ starved, waiting }: ReceiverState): void {
-    this.#starved = starved
-    this.waiting.restore(waiting)
   }
 }

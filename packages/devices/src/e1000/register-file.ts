@@ -121,7 +121,7 @@ const WRITABLE = new Map<number, number>([
 
 /** Storage of the registers, shared by the parts of the controller. */
 export class RegisterFile {
-  readonly #words = new Uint32Array(BYTES / 4)
+  readonly words: Uint32Array = new Uint32Array(BYTES / 4)
 
   constructor() {
     this.reset()
@@ -129,17 +129,17 @@ export class RegisterFile {
 
   /** Value of a register that has an offset of its own. */
   get(offset: number): number {
-    return this.#words[offset >>> 2]!
+    return this.words[offset >>> 2]!
   }
 
   /** Sets a register, also bits that a driver cannot write. */
   set(offset: number, value: number): void {
-    this.#words[offset >>> 2] = value
+    this.words[offset >>> 2] = value
   }
 
   /** Returns the value for a driver; 0 where there is no register. */
   read(offset: number): number {
-    return offset < BYTES ? this.#words[offset >>> 2]! : 0
+    return offset < BYTES ? this.words[offset >>> 2]! : 0
   }
 
   /** Takes a driver's write; it is lost where there is no register. */
@@ -160,7 +160,7 @@ export class RegisterFile {
 
   /** Returns to the values after a reset. */
   reset(): void {
-    this.#words.fill(0)
+    this.words.fill(0)
     // Full duplex, speed detection, 1000 Mbit/s.
     this.set(REG.CTRL, 0x0000_0221)
     this.set(REG.VET, 0x8100)
@@ -178,14 +178,5 @@ export class RegisterFile {
   /** A 64-bit guest-physical address of a register pair. */
   address(low: number): number {
     return this.get(low + 4) * 0x1_0000_0000 + this.get(low)
-  }
-
-  save(): readonly number[] {
-    return [...this.#words]
-  }
-
-  restore(words: readonly number[]): void {
-    this.#words.fill(0)
-    this.#words.set(words.slice(0, BYTES / 4))
   }
 }

@@ -45,7 +45,7 @@ const isGroup = (frame: Uint8Array): boolean => (frame[0]! & 1) !== 0
 const isBroadcast = (frame: Uint8Array): boolean => frame.subarray(0, 6).every((byte) => byte === 0xff)
 
 export class Statistics {
-  readonly #words = new Uint32Array(COUNT)
+  readonly words: Uint32Array = new Uint32Array(COUNT)
 
   /** Whether an offset is a counter's. */
   static has(offset: number): boolean {
@@ -55,27 +55,27 @@ export class Statistics {
   /** A driver's read. */
   read(offset: number): number {
     const index = (offset - FIRST) >>> 2
-    const value = this.#words[index]!
+    const value = this.words[index]!
     const isLowerHalf = WIDE.includes(offset)
-    if (!isLowerHalf) this.#words[index] = 0
-    if (WIDE.includes(offset - 4)) this.#words[index - 1] = 0
+    if (!isLowerHalf) this.words[index] = 0
+    if (WIDE.includes(offset - 4)) this.words[index - 1] = 0
     return value
   }
 
   /** Adds one. Counters stay at their highest value. */
   count(offset: number): void {
     const index = (offset - FIRST) >>> 2
-    if (this.#words[index] !== HIGHEST) this.#words[index]!++
+    if (this.words[index] !== HIGHEST) this.words[index]!++
   }
 
   #addBytes(offset: number, bytes: number): void {
     const index = (offset - FIRST) >>> 2
-    const low = this.#words[index]! + bytes
-    if (low <= HIGHEST) this.#words[index] = low
-    else if (this.#words[index + 1] === HIGHEST) this.#words[index] = HIGHEST
+    const low = this.words[index]! + bytes
+    if (low <= HIGHEST) this.words[index] = low
+    else if (this.words[index + 1] === HIGHEST) this.words[index] = HIGHEST
     else {
-      this.#words[index] = low
-      this.#words[index + 1]!++
+      this.words[index] = low
+      this.words[index + 1]!++
     }
   }
 
@@ -109,15 +109,6 @@ export class Statistics {
   }
 
   reset(): void {
-    this.#words.fill(0)
-  }
-
-  save(): readonly number[] {
-    return [...this.#words]
-  }
-
-  restore(words: readonly number[]): void {
-    this.#words.fill(0)
-    this.#words.set(words.slice(0, COUNT))
+    this.words.fill(0)
   }
 }

@@ -1,5 +1,5 @@
-import { type DeviceContext, restoreDeadline, savedDeadline, type Timer, type Word64 } from '@retrap/device'
-import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
+import { type DeviceContext, Stateful, type Timer } from '@retrap/device'
+import { DelayedCause } from './interrupts.ts'
 import { type OffloadContext, OutgoingPacket, type OutgoingPacketState } from './outgoing-packet.ts'
 import { CAUSE, REG, type RegisterFile } from './register-file.ts'
 import { STAT, type Statistics } from './statistics.ts'
@@ -59,18 +59,6 @@ interface Gathering {
   tag: number | null
 }
 
-/** Saved form of a {@link Transmitter}. */
-export interface TransmitterState {
-  readonly contexts: readonly OffloadContext[]
-  readonly gathering: Readonly<Gathering> | null
-  readonly bytes: Uint8Array
-  readonly lost: boolean
-  readonly packet: OutgoingPacketState | null
-  readonly later: Word64 | null
-  /** Reports sent packets after a delay: at once after a write of TIDV with bit 31. */
-  readonly written: DelayedCauseState
-}
-
 /** The part of its controller that the transmitter reaches. */
 export interface TransmitterWires {
   readonly context: DeviceContext
@@ -84,27 +72,49 @@ export interface TransmitterWires {
 }
 
 /** Takes packets out of the transmit ring. */
-export class Transmitter {
+export class Transmitter extends Stateful {
   readonly #wires: TransmitterWires
   readonly #later: Timer
   /** Reports sent packets after a delay: at once after a write of TIDV with bit 31. */
   readonly written: DelayedCause
   readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES)
   readonly #view = new DataView(this.#descriptor.buffer)
-  /** Offload contexts of packets that are sent whole, and of packets that are cut into segments. */
-  #contexts: [OffloadContext, OffloadContext] = [NO_CONTEXT, NO_CONTEXT]
-  #gathering: Gathering | null = null
   #bytes = new Uint8Array(2048)
   #length = 0
-  /** The packet is too long, or part of it is not in memory. */
-  #lost = false
   #packet: OutgoingPacket | null = null
   #isPumping = false
+  readonly #r = this.keeps({
+    /** Offload contexts of packets that are sent whole, and of packets that are cut into segments. */
+    contexts: [NO_CONTEXT, NO_CONTEXT] as [OffloadContext, OffloadContext],
+    gathering: null as Gathering | null,
+    bytes: {
+      save: (): Uint8Array => this.#bytes.slice(0, this.#length),
+      restore: (bytes: Uint8Array): void => {
+        this.#bytes = new Uint8Array(Math.max(2048, bytes.length))
+        this.#bytes.set(bytes)
+        this.#length = bytes.length
+      },
+    },
+    /** The packet is too long, or part of it is not in memory. */
+    lost: false,
+    packet: {
+      save: (): unknown => this.#packet?.save() ?? null,
+      restore: (packet: OutgoingPacketState | null): void =>
+        void (this.#packet = packet === null ? null : new OutgoingPacket(packet)),
+    },
+    later: () => this.#later,
+    written: (): DelayedCause => this.written,
+  })
 
   constructor(wires: TransmitterWires) {
+    super()
     this.#wires = wires
     this.#later = wires.context.timer(() => this.pump())
     this.written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
+  }
+
+  get hasPacket(): boolean {
+    return this.#packet !== null
   }
 
   /** Sends what there is. */
@@ -167,7 +177,7 @@ export class Transmitter {
   #takeContext(command: number): void {
     const view = this.#view
     const isForSegments = (command & SEGMENTS) !== 0
-    this.#contexts[isForSegments ? 1 : 0] = {
+    this.#r.contexts[isForSegments ? 1 : 0] = {
       ipStart: view.getUint8(0),
       ipOffset: view.getUint8(1),
       ipEnd: view.getUint16(2, true),
@@ -185,8 +195,8 @@ export class Transmitter {
     const view = this.#view
     const segments = isExtended && (command & SEGMENTS) !== 0
     // A packet's first descriptor says what is done with it.
-    this.#gathering ??= { segments, options: isExtended ? view.getUint8(13) & 3 : 0, tag: null }
-    if ((command & INSERT_TAG) !== 0) this.#gathering.tag = view.getUint16(14, true)
+    this.#r.gathering ??= { segments, options: isExtended ? view.getUint8(13) & 3 : 0, tag: null }
+    if ((command & INSERT_TAG) !== 0) this.#r.gathering.tag = view.getUint16(14, true)
     const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)
     this.#append(gpa, isExtended ? view.getUint32(8, true) & 0xf_ffff : view.getUint16(8, true))
     if ((command & END_OF_PACKET) === 0) return
@@ -196,25 +206,25 @@ export class Transmitter {
 
   #append(gpa: number, bytes: number): void {
     const length = this.#length + bytes
-    if (length > (this.#gathering!.segments ? MOST_SEGMENTED_BYTES : MOST_BYTES)) this.#lost = true
-    if (this.#lost || bytes === 0) return
+    if (length > (this.#r.gathering!.segments ? MOST_SEGMENTED_BYTES : MOST_BYTES)) this.#r.lost = true
+    if (this.#r.lost || bytes === 0) return
     if (length > this.#bytes.length) {
       const larger = new Uint8Array(2 ** Math.ceil(Math.log2(length)))
       larger.set(this.#bytes)
       this.#bytes = larger
     }
     if (this.#wires.context.dma.read(gpa, this.#bytes.subarray(this.#length, length))) this.#length = length
-    else this.#lost = true
+    else this.#r.lost = true
   }
 
   /** @param legacy - the checksum that a legacy descriptor asks for: from `start` to the end */
   #endPacket(legacy: { readonly start: number; readonly offset: number } | null): void {
     const { registers, statistics } = this.#wires
-    const { segments, options, tag } = this.#gathering!
+    const { segments, options, tag } = this.#r.gathering!
     const bytes = this.#bytes.slice(0, this.#length)
-    const isLost = this.#lost
+    const isLost = this.#r.lost
     this.#forgetGathering()
-    const given = this.#contexts[segments ? 1 : 0]
+    const given = this.#r.contexts[segments ? 1 : 0]
     if (segments) {
       const isPossible = given.segmentBytes > 0 && given.headerBytes > 0 && given.headerBytes <= bytes.length
       statistics.count(isPossible && !isLost ? STAT.TSCTC : STAT.TSCTFC)
@@ -254,41 +264,15 @@ export class Transmitter {
   }
 
   #forgetGathering(): void {
-    this.#gathering = null
+    this.#r.gathering = null
     this.#length = 0
-    this.#lost = false
+    this.#r.lost = false
   }
 
   /** Loses packets in flight. */
-  reset(): void {
+  override reset(): void {
     this.#forgetGathering()
     this.#packet = null
-    this.#contexts = [NO_CONTEXT, NO_CONTEXT]
-    this.#later.cancel()
-    this.written.cancel()
-  }
-
-  save(): TransmitterState {
-    return {
-      contexts: this.#contexts,
-      gathering: this.#gathering === null ? null : { ...this.#gathering },
-      bytes: this.#bytes.slice(0, this.#length),
-      lost: this.#lost,
-      packet: this.#packet?.save() ?? null,
-      later: savedDeadline(this.#later),
-      written: this.written.save(),
-    }
-  }
-
-  restore({ contexts, gathering, bytes, lost, packet, later, written }: TransmitterState): void {
-    this.#contexts = [contexts[0] ?? NO_CONTEXT, contexts[1] ?? NO_CONTEXT]
-    this.#gathering = gathering === null ? null : { ...gathering }
-    this.#bytes = new Uint8Array(Math.max(2048, bytes.length))
-    this.#bytes.set(bytes)
-    this.#length = bytes.length
-    this.#lost = lost
-    this.#packet = packet === null ? null : new OutgoingPacket(packet)
-    restoreDeadline(this.#later, later)
-    this.written.restore(written)
+    super.reset()
   }
 }

@@ -6,8 +6,7 @@ import {
   type DeviceModel,
   type OwnedMemory,
   type RangeHandler,
-  savedRegisters,
-  savedState,
+  Stateful,
 } from '@retrap/device'
 import { cfiQuery, WRITE_BUFFER_BYTES } from './cfi-query.ts'
 import { OrderedWrites } from './ordered-writes.ts'
@@ -72,29 +71,6 @@ export interface CfiFlashOptions {
   readonly isTrusted?: () => boolean
 }
 
-/** Registers, and the operation that is under way; see {@link CfiFlashState}. */
-const POWER_ON = { mode: 'array' as ReadMode, pending: 'none' as Pending, status: 0, bufferStart: -1, bufferLeft: 0 }
-
-/** Saved form of a {@link CfiFlash}. The contents are saved as its memory. */
-export interface CfiFlashState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The result of reads. */
-  readonly mode: string
-  /** The operation that the next write is part of. */
-  readonly pending: string
-  /** The status register. */
-  readonly status: number
-  /** Numbers of the blocks that are locked. */
-  readonly locked: readonly number[]
-  /** Offset of the first byte of a buffered program; −1 before it is known. */
-  readonly bufferStart: number
-  /** Bytes of the buffered program that are still to come. */
-  readonly bufferLeft: number
-  /** The buffer: each byte's offset and value. */
-  readonly buffer: readonly (readonly [offset: number, value: number])[]
-}
-
 /**
  * A flash memory with Intel's command set for firmware: one chip of 8 bits, as QEMU's PC has, or two of 16 bits side by
  * side, as its Arm board. It is memory that the guest reads and executes until a write makes it a device of commands; Read
@@ -108,7 +84,7 @@ export interface CfiFlashState {
  *
  * Source: Intel 28F128J3A data sheet (290667), "Command Definitions" and "Status Register Definitions".
  */
-export class CfiFlash implements DeviceModel {
+export class CfiFlash extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** A write may wait for the medium. */
@@ -121,13 +97,34 @@ export class CfiFlash implements DeviceModel {
   #memory: OwnedMemory | null = null
   #bytes: Uint8Array = new Uint8Array(0)
   #writes: OrderedWrites | null = null
-  #r = { ...POWER_ON }
-  #buffer: [offset: number, value: number][] = []
   /** The medium is behind the memory, whose contents have been restored. */
   #behind = false
+  readonly #r = this.keeps(
+    {
+      version: 1,
+      mode: 'array' as ReadMode,
+      pending: 'none' as Pending,
+      status: 0,
+      /** Offset of the first byte of a buffered program, −1 before it is known; and bytes that are still to come. */
+      bufferStart: -1,
+      bufferLeft: 0,
+      locked: {
+        save: (): number[] => [...this.#locked.keys()].filter((block) => this.#locked[block] === 1),
+        restore: (blocks: readonly number[]): void => {
+          this.#locked.fill(0)
+          for (const block of blocks) this.#locked[block] = 1
+        },
+        reset: (): void => void this.#locked.fill(0),
+      },
+      /** Each byte's offset and value. */
+      buffer: [] as [offset: number, value: number][],
+    },
+    { settled: (): void => this.#show(this.#r.mode) },
+  )
 
   /** @throws DeviceError `ERR_OPTION` for contents that are not whole blocks, or a medium of another size */
   constructor(options: CfiFlashOptions) {
+    super()
     this.#options = options
     this.name = options.name ?? 'flash'
     const { busBytes = 1, blockBytes: block = USUAL_BLOCK_BYTES } = options
@@ -275,7 +272,7 @@ export class CfiFlash implements DeviceModel {
         return this.#begin('lock')
       case WRITE_TO_BUFFER:
         this.#r.status |= READY
-        this.#buffer = []
+        this.#r.buffer = []
         this.#r.bufferStart = -1
         return this.#begin('buffer-count')
       case READ_STATUS:
@@ -356,15 +353,15 @@ export class CfiFlash implements DeviceModel {
     const block = offset - (offset % this.#blockBytes)
     const inPlace = offset >= this.#r.bufferStart && offset < this.#r.bufferStart + WRITE_BUFFER_BYTES * this.#busBytes
     if (!inPlace || this.#r.bufferStart < block) return this.#abandon()
-    for (let i = 0; i < size; i++) this.#buffer.push([offset + i, (data >>> (8 * i)) & 0xff])
+    for (let i = 0; i < size; i++) this.#r.buffer.push([offset + i, (data >>> (8 * i)) & 0xff])
     this.#r.bufferLeft -= size
     if (this.#r.bufferLeft <= 0) this.#r.pending = 'buffer-confirm'
   }
 
   #programBuffer(): void | Promise<void> {
     this.#end()
-    const buffer = this.#buffer
-    this.#buffer = []
+    const buffer = this.#r.buffer
+    this.#r.buffer = []
     if (!this.#mayChange(this.#r.bufferStart, PROGRAM_ERROR)) return
     let last = this.#r.bufferStart
     for (const [offset, value] of buffer) {
@@ -374,38 +371,15 @@ export class CfiFlash implements DeviceModel {
     return this.#changed(this.#r.bufferStart, last + 1 - this.#r.bufferStart)
   }
 
-  /** Returns to memory that is read. Lock bits are cleared; the contents stay. */
-  reset(): void {
-    this.#r = { ...POWER_ON }
-    this.#locked.fill(0)
-    this.#buffer = []
-    this.#show('array')
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one that does not fit. */
+  override restore(state: unknown): void {
+    super.restore(state)
+    this.#behind = true
   }
 
   /** Waits until the medium has all changes. */
   quiesce(): Promise<void> {
     return this.settled()
-  }
-
-  /** Returns the state as plain data. The contents are the memory's. */
-  save(): CfiFlashState {
-    return {
-      version: 1,
-      ...this.#r,
-      locked: [...this.#locked.keys()].filter((block) => this.#locked[block] === 1),
-      buffer: this.#buffer,
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<CfiFlashState & typeof POWER_ON>(this.name, state, 1)
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    this.#locked.fill(0)
-    for (const block of saved.locked) this.#locked[block] = 1
-    this.#buffer = saved.buffer.map(([offset, value]) => [offset, value])
-    this.#show(this.#r.mode)
-    this.#behind = true
   }
 
   /** Brings the medium to what a restored memory holds. */

@@ -4,15 +4,12 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
-  restoreDeadline,
-  savedDeadline,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { commandOf, type FloppyCommand } from './commands.ts'
-import { FloppyDrive, type FloppyDriveState } from './floppy-drive.ts'
+import { FloppyDrive } from './floppy-drive.ts'
 import { floppyFormat, MOST_KIB, SECTOR_BYTES } from './formats.ts'
 import type { DmaChannel } from './i8237.ts'
 import { copyOf, type FloppyRegisters, fresh, usesDma } from './registers.ts'
@@ -25,20 +22,6 @@ export interface FloppyControllerOptions {
   readonly drives: readonly (BlockBackend | null)[]
   /** Channel 2 of the machine's DMA controllers. */
   readonly dma: DmaChannel
-}
-
-/** Saved form of a {@link FloppyController}. */
-export interface FloppyControllerState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Registers, and the command that is under way. */
-  readonly registers: unknown
-  /** Heads of the drives. */
-  readonly drives: readonly unknown[]
-  /** When each drive's head arrives, and when a sector is found. */
-  readonly deadlines: readonly (Word64 | null)[]
-  /** The requests that the medium has not answered. */
-  readonly requests: readonly unknown[]
 }
 
 const IRQ = 6
@@ -60,7 +43,7 @@ const hasNone = ({ tray, properties }: BlockBackend): boolean => tray !== undefi
  *
  * Source: Intel 82077AA data sheet (290166).
  */
-export class FloppyController implements DeviceModel {
+export class FloppyController extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'floppy'
   /** Handlers answer at once: what takes time is the drive's, and the guest sees a busy controller. */
@@ -76,6 +59,7 @@ export class FloppyController implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` for an image that is larger than any floppy */
   constructor({ drives, dma }: FloppyControllerOptions) {
+    super()
     if (drives.length > 2) throw new DeviceError('ERR_OPTION', `floppy: ${drives.length} drives: expected at most 2`)
     for (const medium of drives) {
       if (medium === null || hasNone(medium) || floppyFormat(medium.properties.bytes) !== null) continue
@@ -87,6 +71,16 @@ export class FloppyController implements DeviceModel {
       return medium === undefined ? null : new FloppyDrive(medium)
     })
     this.#dma = dma
+    this.keeps({
+      version: 1,
+      registers: {
+        save: () => copyOf(this.#registers),
+        restore: (registers: FloppyRegisters): void => void (this.#registers = copyOf(registers)),
+      },
+      drives: () => this.#drives,
+      deadlines: () => this.#timers,
+      requests: () => this.#sectors.requests,
+    })
   }
 
   /** Claims the ports, the interrupt line and the DMA channel. */
@@ -342,7 +336,7 @@ export class FloppyController implements DeviceModel {
   }
 
   /** Cancels what is under way, and returns to the state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#clear()
     this.#registers = fresh()
     for (const drive of this.#drives) drive?.reset()
@@ -357,26 +351,5 @@ export class FloppyController implements DeviceModel {
   /** Answers again. */
   resume(): void {
     this.#sectors.requests.resume()
-  }
-
-  /** Returns the state as plain data. The disks are not part of it. */
-  save(): FloppyControllerState {
-    return {
-      version: 1,
-      registers: copyOf(this.#registers),
-      drives: this.#drives.map((drive) => drive?.save() ?? null),
-      deadlines: this.#timers.map(savedDeadline),
-      requests: this.#sectors.requests.save(),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<FloppyControllerState>(this.name, state, 1)
-    this.#registers = copyOf(saved.registers as FloppyRegisters)
-    saved.drives.forEach((drive, i) => drive !== null && this.#drives[i]?.restore(drive as FloppyDriveState))
-    this.#timers.forEach((timer, i) => restoreDeadline(timer, saved.deadlines[i] ?? null))
-    const { requests } = this.#sectors
-    requests.restore(saved.requests as Parameters<typeof requests.restore>[0])
   }
 }

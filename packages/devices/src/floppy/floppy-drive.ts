@@ -1,18 +1,11 @@
-import type { BlockBackend } from '@retrap/device'
+import { type BlockBackend, Stateful } from '@retrap/device'
 import { floppyDriveType, type FloppyFormat, floppyFormat, refusesFloppy, SECTOR_BYTES } from './formats.ts'
 
 /** Cylinders that a drive's head can reach. */
 const LAST_CYLINDER = 83
 
-/** Saved form of a {@link FloppyDrive}. */
-export interface FloppyDriveState {
-  readonly cylinder: number
-  readonly changed: boolean
-  readonly exchanged?: boolean
-}
-
 /** A drive, with or without a disk. */
-export class FloppyDrive {
+export class FloppyDrive extends Stateful {
   readonly #medium: BlockBackend | null
   readonly #unwatch: (() => void) | undefined
   /** The cylinder at which the drive's head is. */
@@ -23,6 +16,9 @@ export class FloppyDrive {
   exchanged = false
 
   constructor(medium: BlockBackend | null) {
+    super()
+    // An earlier release has not noticed exchanges.
+    this.keeps(this, { only: ['cylinder', 'changed', 'exchanged'], recent: ['exchanged'] })
     this.#medium = medium
     const type = floppyDriveType(medium?.properties.bytes ?? 0)
     this.#unwatch = medium?.onChange(() => {
@@ -66,21 +62,5 @@ export class FloppyDrive {
     if (format === null || cylinder >= format.cylinders || head >= format.heads) return -1
     if (sector < 1 || sector > format.sectors) return -1
     return ((cylinder * format.heads + head) * format.sectors + sector - 1) * SECTOR_BYTES
-  }
-
-  reset(): void {
-    this.cylinder = 0
-    this.changed = true
-    this.exchanged = false
-  }
-
-  save(): FloppyDriveState {
-    return { cylinder: this.cylinder, changed: this.changed, exchanged: this.exchanged }
-  }
-
-  restore({ cylinder, changed, exchanged = false }: FloppyDriveState): void {
-    this.cylinder = cylinder
-    this.changed = changed
-    this.exchanged = exchanged
   }
 }

@@ -1,4 +1,4 @@
-import { type Dma, savedRegisters } from '@retrap/device'
+import { type Dma, Stateful } from '@retrap/device'
 
 const COMMAND = 0
 const STATUS = 2
@@ -17,23 +17,6 @@ const LONGEST = 0x1_0000
 /** Entries that are read at a time: as many as a drive's buffer has pages, and one more where it begins within a page. */
 const MOST_ENTRIES = 17
 
-const POWER_ON = {
-  command: 0,
-  status: 0,
-  table: 0,
-  /** Guest-physical address of the next entry of the table. */
-  next: 0,
-  /** Guest-physical address of the next byte. */
-  address: 0,
-  /** Bytes left of the present entry. */
-  left: 0,
-  /** The present entry is the last one. */
-  last: false,
-}
-
-/** Saved form of a {@link BusMaster}. */
-export type BusMasterState = Readonly<typeof POWER_ON>
-
 /**
  * One channel's bus master: moves a drive's data between its buffer and guest memory, as a table of the guest's says. Bytes
  * are moved only inside `move`, and only while the guest has it started.
@@ -43,10 +26,22 @@ export type BusMasterState = Readonly<typeof POWER_ON>
  *
  * Source: Programming Interface for Bus Master IDE Controller 1.0; Intel 82371SB data sheet (290550), "Bus Master IDE".
  */
-export class BusMaster {
+export class BusMaster extends Stateful {
   readonly #dma: Dma
   readonly #started: () => void
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps({
+    command: 0,
+    status: 0,
+    table: 0,
+    /** Guest-physical address of the next entry of the table. */
+    next: 0,
+    /** Guest-physical address of the next byte. */
+    address: 0,
+    /** Bytes left of the present entry. */
+    left: 0,
+    /** The present entry is the last one. */
+    last: false,
+  })
   readonly #entries = new Uint8Array(MOST_ENTRIES * ENTRY_BYTES)
   readonly #entryView = new DataView(this.#entries.buffer)
   /** Offset in {@link BusMaster.#entries} of the next entry. */
@@ -56,6 +51,7 @@ export class BusMaster {
 
   /** @param started - called when the guest starts it */
   constructor(dma: Dma, started: () => void) {
+    super()
     this.#dma = dma
     this.#started = started
   }
@@ -150,17 +146,5 @@ export class BusMaster {
     this.#entryAt = 0
     this.#entriesEnd = bytes
     return true
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): BusMasterState {
-    return { ...this.#r }
-  }
-
-  restore(state: BusMasterState): void {
-    this.#r = savedRegisters('ide', state, POWER_ON)
   }
 }

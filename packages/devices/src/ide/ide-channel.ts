@@ -9,7 +9,7 @@ import {
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { BSY, DEVICE_1, DRQ, ERR } from '../ata/taskfile.ts'
-import { BusMaster, type BusMasterState } from './bus-master.ts'
+import { BusMaster } from './bus-master.ts'
 
 // Command block registers.
 const DATA = 0
@@ -48,7 +48,7 @@ const POWER_ON = {
 export interface IdeChannelState extends Readonly<typeof POWER_ON> {
   /** The request for a medium that is under way. */
   readonly requests: MediumRequestsState | null
-  readonly busMaster: BusMasterState
+  readonly busMaster: unknown
   readonly drives: readonly SavedDrive[]
 }
 

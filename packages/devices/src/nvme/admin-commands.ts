@@ -1,12 +1,12 @@
-import type { BlockProperties, Dma } from '@retrap/device'
-import { type NvmeCommand, DO_NOT_RETRY, STATUS } from './command.ts'
+import { type BlockProperties, type Dma, Stateful } from '@retrap/device'
+import { DO_NOT_RETRY, type NvmeCommand, STATUS } from './command.ts'
 import { type DataPiece, findData, scatter } from './data-pointer.ts'
 import type { FeatureResult, NvmeFeatures } from './features.ts'
 import {
   EVENT_REQUESTS,
+  IDENTIFY_BYTES,
   identifyController,
   identifyNamespace,
-  IDENTIFY_BYTES,
   NAMESPACE,
   namespaceDescriptors,
   type NvmeNames,
@@ -43,27 +43,17 @@ export interface NvmeAdminParts {
   properties(): BlockProperties
 }
 
-/** Saved form of {@link NvmeAdmin}. */
-export interface NvmeAdminState {
-  /** Identifiers of open event requests. */
-  readonly events: readonly number[]
-  readonly changed: boolean
-  readonly reported: boolean
-}
-
 /** The command ends later, with a completion of its own. */
 export const LATER = null
 
 /** Admin commands. Source: NVM Express 1.4, §5, "Admin Command Set". */
-export class NvmeAdmin {
+export class NvmeAdmin extends Stateful {
   readonly #parts: NvmeAdminParts
-  readonly #events: number[] = []
-  /** The namespace has changed since the guest looked at the list. */
-  #changed = false
-  /** The guest has been told. */
-  #reported = false
+  /** Requests that wait for an event; the namespace has changed; and the host was told. */
+  readonly #r = this.keeps({ events: [] as number[], changed: false, reported: false })
 
   constructor(parts: NvmeAdminParts) {
+    super()
     this.#parts = parts
   }
 
@@ -94,8 +84,8 @@ export class NvmeAdmin {
       case GET_FEATURES:
         return features.get(command.word(10), command.word(11))
       case ASYNCHRONOUS_EVENT_REQUEST:
-        if (this.#events.length === EVENT_REQUESTS) return ends(STATUS.TOO_MANY_EVENT_REQUESTS | DO_NOT_RETRY)
-        this.#events.push(command.id)
+        if (this.#r.events.length === EVENT_REQUESTS) return ends(STATUS.TOO_MANY_EVENT_REQUESTS | DO_NOT_RETRY)
+        this.#r.events.push(command.id)
         return LATER
       default:
         return ends(STATUS.INVALID_OPCODE | DO_NOT_RETRY)
@@ -104,7 +94,7 @@ export class NvmeAdmin {
 
   #log(command: NvmeCommand): number {
     const id = command.word(10) & 0xff
-    const page = logPage(id, this.#parts.counters, this.#changed)
+    const page = logPage(id, this.#parts.counters, this.#r.changed)
     if (page === null) return STATUS.INVALID_LOG_PAGE | DO_NOT_RETRY
     const bytes = ((command.word(10) >>> 16) + (command.word(11) & 0xffff) * 0x1_0000 + 1) * 4
     const offset = command.long(12)
@@ -113,8 +103,8 @@ export class NvmeAdmin {
     data.set(page.subarray(offset, offset + bytes))
     const status = this.#give(command, data)
     if (status === STATUS.SUCCESS && isChangeList(id)) {
-      this.#changed = false
-      if ((command.word(10) & RETAIN_EVENT) === 0) this.#reported = false
+      this.#r.changed = false
+      if ((command.word(10) & RETAIN_EVENT) === 0) this.#r.reported = false
     }
     return status
   }
@@ -155,33 +145,16 @@ export class NvmeAdmin {
 
   /** The medium was exchanged or resized. */
   mediumChanged(): void {
-    this.#changed = true
+    this.#r.changed = true
   }
 
   /** Takes an open request of an event that there is to report. @returns null: nothing, or nobody asks */
   takeEvent(): { readonly id: number; readonly result: number } | null {
-    if (!this.#changed || this.#reported || !this.#parts.features.reportsNamespaces) return null
-    const id = this.#events.shift()
+    if (!this.#r.changed || this.#r.reported || !this.#parts.features.reportsNamespaces) return null
+    const id = this.#r.events.shift()
     if (id === undefined) return null
-    this.#reported = true
+    this.#r.reported = true
     return { id, result: NAMESPACE_CHANGED_EVENT }
-  }
-
-  /** Forgets requests and events. */
-  reset(): void {
-    this.#events.length = 0
-    this.#changed = false
-    this.#reported = false
-  }
-
-  save(): NvmeAdminState {
-    return { events: [...this.#events], changed: this.#changed, reported: this.#reported }
-  }
-
-  restore({ events, changed, reported }: NvmeAdminState): void {
-    this.#events.splice(0, this.#events.length, ...events.slice(0, EVENT_REQUESTS))
-    this.#changed = changed
-    this.#reported = reported
   }
 }
 

@@ -31,9 +31,6 @@ export interface FeatureResult {
   readonly result: number
 }
 
-/** Saved form of {@link NvmeFeatures}: pairs of a key and its value. */
-export type NvmeFeaturesState = readonly (readonly [key: number, value: number])[]
-
 const refused = (status: number): FeatureResult => ({ status: status | DO_NOT_RETRY, result: 0 })
 const given = (result: number): FeatureResult => ({ status: STATUS.SUCCESS, result })
 
@@ -110,14 +107,5 @@ export class NvmeFeatures {
     }
     const row = SINGLE[id]
     return row === undefined ? null : { key: id, initial: row[0], mask: row[1] }
-  }
-
-  save(): NvmeFeaturesState {
-    return [...this.values]
-  }
-
-  restore(state: NvmeFeaturesState): void {
-    this.values.clear()
-    for (const [key, value] of state) this.values.set(key, value)
   }
 }

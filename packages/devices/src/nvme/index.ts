@@ -3,5 +3,5 @@
  *
  * @packageDocumentation
  */
-export { Nvme, type NvmeState } from './nvme.ts'
+export { Nvme } from './nvme.ts'
 export type { NvmeOptions } from './nvme-options.ts'

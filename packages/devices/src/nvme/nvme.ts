@@ -6,66 +6,34 @@ import {
   LateAnswers,
   type LateRequest,
   type PciFunction,
-  restoreDeadline,
-  savedDeadline,
-  savedState,
+  type PlainState,
   SpareBuffers,
+  Stateful,
   type Timer,
-  type Word64,
 } from '@retrap/device'
-import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
+import { LATER, NvmeAdmin } from './admin-commands.ts'
 import { type NvmeCommand, STATUS } from './command.ts'
 import * as controllerRegisters from './controller-registers.ts'
 import { ControllerRegisters } from './controller-registers.ts'
 import { scatter } from './data-pointer.ts'
-import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
+import { type FeatureResult, NvmeFeatures } from './features.ts'
 import { type NvmeNames, VENDOR_ID } from './identify.ts'
 import {
   failureOf,
   type NvmeAnswer,
   type NvmeJob,
+  type NvmeJobState,
   perform,
   performInPlace,
   readCommand,
-  SHUTDOWN,
-  type NvmeJobState,
   restoredJob,
   savedJob,
+  SHUTDOWN,
 } from './io-commands.ts'
 import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
-import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
+import { ADMIN, QueueSet } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
-
-/** Saved form of a request of the medium. */
-interface RequestState {
-  readonly job: NvmeJobState
-  /** The medium's answer; absent: the medium is to be asked again. */
-  readonly answer?: NvmeAnswer
-  readonly deadline: Word64
-}
-
-/** Saved form of an {@link Nvme}. */
-export interface NvmeState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** INTMS, CC, CSTS, AQA, and the two halves of ASQ and of ACQ. */
-  readonly registers: readonly number[]
-  /** All queues. */
-  readonly queues: unknown
-  /** Features that were set. */
-  readonly features: unknown
-  /** Event requests. */
-  readonly admin: unknown
-  /** The amounts that were moved. */
-  readonly counters: readonly number[]
-  /** Commands that the medium has not answered. */
-  readonly requests: readonly unknown[]
-  /** When commands that were left are begun. Absent in states of 0.2. */
-  readonly later?: Word64 | null
-  /** When a reset of the controller ends. */
-  readonly disabling?: Word64 | null
-}
 
 const BAR = 0
 const BAR_BYTES = 0x4000
@@ -84,7 +52,7 @@ const PAUSE_NS = 10_000
  *
  * Source: NVM Express Base Specification 1.4.
  */
-export class Nvme implements DeviceModel {
+export class Nvme extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   /** Handlers answer at once. */
@@ -117,6 +85,7 @@ export class Nvme implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: NvmeOptions) {
+    super()
     const { name, bus, device, medium, queues, names } = checkOptions(options)
     this.name = name
     this.#bus = bus
@@ -126,6 +95,38 @@ export class Nvme implements DeviceModel {
     this.#most = queues
     this.#queues = new QueueSet(queues, queues + 1)
     this.#features = new NvmeFeatures(queues, queues + 1)
+    this.keeps(
+      {
+        version: 2,
+        registers: this.#registers,
+        queues: (): QueueSet => this.#queues,
+        features: (): Map<number, number> => this.#features.values,
+        admin: () => this.#admin,
+        counters: this.#counters,
+        requests: {
+          save: () =>
+            this.#requests.save().map(({ request, answer, deadline }) => ({
+              job: savedJob(request, answer),
+              ...(answer !== undefined && { answer }),
+              deadline,
+            })),
+          restore: (
+            requests: readonly (Omit<LateRequest<unknown, NvmeAnswer>, 'request'> & { job: NvmeJobState })[],
+          ): void =>
+            this.#requests.restore(
+              requests.map(({ job, answer, deadline }) => ({
+                request: restoredJob(job, this.#spare),
+                answer,
+                deadline,
+              })),
+            ),
+        },
+        later: () => this.#later,
+        /** The controller is being disabled, until then. */
+        disabling: () => this.#disabling,
+      },
+      { recent: ['later', 'disabling'] },
+    )
   }
 
   /** Adds the PCI function. */
@@ -378,7 +379,7 @@ export class Nvme implements DeviceModel {
   }
 
   /** Cancels what is under way, and returns to the state at power-on. */
-  reset(): void {
+  override reset(): void {
     this.#clear()
     this.#disabling.cancel()
     this.#registers.restore([])
@@ -400,45 +401,10 @@ export class Nvme implements DeviceModel {
     else this.#settle()
   }
 
-  /** Returns the state as plain data. The medium is not part of it. */
-  save(): NvmeState {
-    return {
-      version: 2,
-      registers: this.#registers.save(),
-      queues: this.#queues.save(),
-      features: this.#features.save(),
-      admin: this.#admin.save(),
-      counters: this.#counters.save(),
-      requests: this.#requests.save().map(savedRequest),
-      later: savedDeadline(this.#later),
-      disabling: savedDeadline(this.#disabling),
-    }
-  }
-
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<NvmeState>(this.name, state, 2)
-    const { registers, queues, features, admin, counters, requests, later = null, disabling } = saved
-    this.reset()
-    this.#registers.restore(registers)
-    this.#queues.restore(queues as QueueSetState)
-    this.#features.restore(features as NvmeFeaturesState)
-    this.#admin.restore(admin as NvmeAdminState)
-    this.#counters.restore(counters)
-    this.#requests.restore(
-      (requests as readonly RequestState[]).map(({ job, answer, deadline }) => ({
-        request: restoredJob(job, this.#spare),
-        answer,
-        deadline,
-      })),
-    )
-    restoreDeadline(this.#later, later)
-    restoreDeadline(this.#disabling, disabling ?? null)
+  override restore(state: unknown): void {
+    super.restore(state)
     const isReset = (this.#registers.status & controllerRegisters.READY) !== 0 && !this.#registers.isEnabled
-    if (disabling === undefined && isReset) this.#disabling.armAfter(PAUSE_NS)
+    if ((state as PlainState)['disabling'] === undefined && isReset) this.#disabling.armAfter(PAUSE_NS)
   }
-}
-
-function savedRequest({ request, answer, deadline }: LateRequest<NvmeJob, NvmeAnswer>): RequestState {
-  return { job: savedJob(request, answer), ...(answer !== undefined && { answer }), deadline }
 }

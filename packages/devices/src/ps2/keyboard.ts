@@ -3,9 +3,7 @@ import {
   type InputBackend,
   type InputClient,
   type InputEvent,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
+  Stateful,
   type Timer,
   type Word64,
 } from '@retrap/device'
@@ -53,41 +51,6 @@ const NONE = -1
 /** The behaviour of keys in set 3 after 0xF7 to 0xFA, and of one key after 0xFB to 0xFD. */
 const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
 
-/** See {@link Ps2KeyboardState}. */
-const POWER_ON = { scanning: true, set: DEFAULT_SET, rate: DEFAULT_RATE, leds: 0, pending: NONE, last: 0 }
-
-/** Saved form of a PS/2 keyboard. */
-export interface Ps2KeyboardState {
-  /** Whether keys are looked at. */
-  readonly scanning: boolean
-  /** Set of scan codes, 1 to 3. */
-  readonly set: number
-  /** Typematic rate and delay, as the guest gave them. */
-  readonly rate: number
-  /** Lamps: Scroll Lock, Num Lock and Caps Lock from bit 0. */
-  readonly leds: number
-  /** Command that waits for its data; −1: none. */
-  readonly pending: number
-  /** The last byte sent, for a guest that asks for it again. */
-  readonly last: number
-  /** Answers to commands, which go before codes of keys. */
-  readonly answers: readonly number[]
-  /** Codes of keys that wait. */
-  readonly codes: readonly number[]
-  /** Keys that are down, by usage. */
-  readonly down: readonly number[]
-  /** Key that repeats; −1: none. */
-  readonly repeating: number
-  /** Print Screen was pressed with Alt. */
-  readonly systemRequest: boolean
-  /** The behaviour of keys in set 3 where a guest has changed it, by scan code. */
-  readonly kinds: readonly (readonly [code: number, kind: number])[]
-  /** Whether the self-test runs. */
-  readonly testing: boolean
-  /** Time of the next repeat, or of the end of the self-test. */
-  readonly timerAt: Word64 | null
-}
-
 /** How a keyboard is made. */
 export interface Ps2KeyboardOptions {
   /** Where keys come from, and lamps go to. */
@@ -101,17 +64,49 @@ function isKey(usage: number): boolean {
 }
 
 /** An enhanced keyboard at the controller's first port. */
-export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
+export class Ps2Keyboard extends Stateful implements Ps2Device, InputClient, KeyContext {
   readonly #backend: InputBackend
   readonly #waits: boolean
-  /** Answers to commands, which the controller takes first, and codes of keys. */
-  #answers: number[] = []
-  #codes: number[] = []
   readonly down: Set<number> = new Set()
   readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
-  #r = { ...POWER_ON }
-  #repeating = NONE
-  #testing = false
+  readonly #r = this.keeps(
+    {
+      scanning: true,
+      /** Set of scan codes, 1 to 3. */
+      set: DEFAULT_SET,
+      /** Typematic rate and delay, as the guest gave them. */
+      rate: DEFAULT_RATE,
+      leds: 0,
+      /** Command that waits for its data; −1: none. */
+      pending: NONE,
+      /** The last byte sent, for a guest that asks for it again. */
+      last: 0,
+      /** Answers to commands, which the controller takes first, and codes of keys. */
+      answers: [] as number[],
+      codes: [] as number[],
+      down: this.down,
+      /** Key that repeats; −1: none. */
+      repeating: NONE,
+      systemRequest: {
+        save: (): boolean => this.systemRequest,
+        restore: (pressed: boolean): void => void (this.systemRequest = pressed),
+        reset: (): void => void (this.systemRequest = false),
+      },
+      /** The behaviour of keys in set 3 where a guest has changed it, by scan code. */
+      kinds: {
+        save: (): number[][] => [...this.#kinds.entries()].filter(([code, kind]) => SET_3_DEFAULTS[code] !== kind),
+        restore: (kinds: readonly (readonly [code: number, kind: number])[]): void => {
+          this.#kinds.set(SET_3_DEFAULTS)
+          for (const [code, kind] of kinds) this.#kinds[code] = kind
+        },
+        reset: (): void => this.#kinds.set(SET_3_DEFAULTS),
+      },
+      testing: false,
+      /** The next repeat, or the end of the self-test. */
+      timerAt: () => this.#timer,
+    },
+    { device: 'keyboard', settled: (): void => this.#setLeds(this.#r.leds) },
+  )
   #refused = false
   #quiet = false
   systemRequest = false
@@ -119,6 +114,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   #bytesReady: () => void = () => {}
 
   constructor({ backend, whenFull }: Ps2KeyboardOptions) {
+    super()
     this.#backend = backend
     this.#waits = whenFull === 'wait'
     backend.connect(this)
@@ -138,12 +134,12 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       this.#refused = true
       return 0
     }
-    const sends = this.#r.scanning && !this.#testing
+    const sends = this.#r.scanning && !this.#r.testing
     let taken = 0
     for (const event of events) {
       // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
       if (event.kind === 'key' && isKey(event.usage) && this.down.has(event.usage) !== event.down) {
-        if (sends && this.#waits && this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) {
+        if (sends && this.#waits && this.#r.codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) {
           this.#refused = true
           break
         }
@@ -162,9 +158,9 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     const kind = this.#r.set === 3 ? this.#kinds[SET_3[usage]!]! : KEY_REPEATS_AND_BREAKS
     if (down || (kind & KEY_BREAKS) !== 0) this.#store(keySequence(this.#r.set, usage, down, this))
     if (!down) {
-      if (this.#repeating === usage) this.#stopRepeating()
+      if (this.#r.repeating === usage) this.#stopRepeating()
     } else if ((kind & KEY_REPEATS) !== 0 && usage !== USAGE.pause) {
-      this.#repeating = usage
+      this.#r.repeating = usage
       this.#timer?.armAfter(this.#delayNs())
     } else this.#stopRepeating()
   }
@@ -172,8 +168,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   /** Queues codes; the one that finds no room becomes the overrun code, and the others are lost. */
   #store(bytes: readonly number[]): void {
     for (const byte of bytes) {
-      if (this.#codes.length < BUFFER_BYTES) this.#codes.push(byte)
-      else if (this.#codes.length === BUFFER_BYTES) this.#codes.push(this.#r.set === 1 ? 0xff : 0)
+      if (this.#r.codes.length < BUFFER_BYTES) this.#r.codes.push(byte)
+      else if (this.#r.codes.length === BUFFER_BYTES) this.#r.codes.push(this.#r.set === 1 ? 0xff : 0)
     }
   }
 
@@ -188,20 +184,20 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   #stopRepeating(): void {
-    this.#repeating = NONE
-    if (!this.#testing) this.#timer?.cancel()
+    this.#r.repeating = NONE
+    if (!this.#r.testing) this.#timer?.cancel()
   }
 
   #expired(lateNs: number, deadline: Readonly<Word64>): void {
-    if (this.#testing) {
-      this.#testing = false
+    if (this.#r.testing) {
+      this.#r.testing = false
       this.#answer(SELF_TEST_DONE)
       this.#bytesReady()
       return
     }
-    if (this.#repeating === NONE) return
+    if (this.#r.repeating === NONE) return
     // While a guest does not read, the first press alone is kept.
-    if (this.#codes.length === 0) this.#store(repeatSequence(this.#r.set, this.#repeating, this))
+    if (this.#r.codes.length === 0) this.#store(repeatSequence(this.#r.set, this.#r.repeating, this))
     // Repeats that a late host has missed are not made up for.
     const period = this.#periodNs()
     if (lateNs < period) this.#timer?.armAfter(period, deadline)
@@ -210,11 +206,11 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   get ready(): boolean {
-    return this.#answers.length > 0 || this.#codes.length > 0
+    return this.#r.answers.length > 0 || this.#r.codes.length > 0
   }
 
   take(): number {
-    const byte = this.#answers.shift() ?? this.#codes.shift() ?? NONE
+    const byte = this.#r.answers.shift() ?? this.#r.codes.shift() ?? NONE
     if (byte >= 0 && byte !== RESEND) this.#r.last = byte
     this.#offerRoom()
     return byte
@@ -222,14 +218,14 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   #offerRoom(): void {
     if (!this.#refused || this.#quiet) return
-    if (this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return
+    if (this.#r.codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return
     this.#refused = false
     this.#backend.ready()
   }
 
   receive(byte: number): void {
     // The test looks at nothing else.
-    if (this.#testing && byte !== RESET) return
+    if (this.#r.testing && byte !== RESET) return
     const pending = this.#r.pending
     this.#r.pending = NONE
     if (pending === NONE || !this.#data(pending, byte)) this.#command(byte)
@@ -239,7 +235,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   /** Queues an answer; bytes that find no room are lost. */
   #answer(...bytes: readonly number[]): void {
-    this.#answers.push(...bytes.slice(0, ANSWER_BYTES - this.#answers.length))
+    this.#r.answers.push(...bytes.slice(0, ANSWER_BYTES - this.#r.answers.length))
   }
 
   /** @returns false where the byte is a command instead of the data of the last one */
@@ -311,11 +307,11 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
         this.#setDefaults()
         break
       case RESET:
-        this.#answers = []
+        this.#r.answers = []
         this.#setDefaults()
         this.#r.scanning = true
         this.#setLeds(0)
-        this.#testing = true
+        this.#r.testing = true
         this.#timer?.armAfter(SELF_TEST_NS)
         break
       default:
@@ -330,7 +326,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   #clearCodes(): void {
-    this.#codes = []
+    this.#r.codes = []
     this.#stopRepeating()
   }
 
@@ -360,44 +356,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     this.#offerRoom()
   }
 
-  reset(): void {
-    this.#testing = false
-    this.#answers = []
-    this.#setDefaults()
-    this.down.clear()
-    this.#r = { ...POWER_ON }
-    this.systemRequest = false
-    this.#setLeds(0)
+  override reset(): void {
+    super.reset()
     this.#offerRoom()
-  }
-
-  save(): Ps2KeyboardState {
-    const kinds = [...this.#kinds.entries()].filter(([code, kind]) => SET_3_DEFAULTS[code] !== kind)
-    return {
-      ...this.#r,
-      answers: [...this.#answers],
-      codes: [...this.#codes],
-      down: [...this.down],
-      repeating: this.#repeating,
-      systemRequest: this.systemRequest,
-      kinds,
-      testing: this.#testing,
-      timerAt: savedDeadline(this.#timer),
-    }
-  }
-
-  restore(saved: Ps2KeyboardState): void {
-    this.#r = savedRegisters('keyboard', saved, POWER_ON)
-    this.#answers = saved.answers.slice(0, ANSWER_BYTES)
-    this.#codes = saved.codes.slice(0, BUFFER_BYTES + 1)
-    this.down.clear()
-    for (const usage of saved.down) this.down.add(usage)
-    this.#repeating = saved.repeating
-    this.systemRequest = saved.systemRequest
-    this.#kinds.set(SET_3_DEFAULTS)
-    for (const [code, kind] of saved.kinds) this.#kinds[code] = kind
-    this.#testing = saved.testing
-    restoreDeadline(this.#timer, saved.timerAt)
-    this.#setLeds(saved.leds)
   }
 }

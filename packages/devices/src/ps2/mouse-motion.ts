@@ -1,4 +1,4 @@
-import { type InputEvent, savedRegisters } from '@retrap/device'
+import { type InputEvent, Stateful } from '@retrap/device'
 
 /** Button numbers of the HID Button page, in the order of the bits of a report: left, right, middle, fourth, fifth. */
 const BUTTONS = 5
@@ -13,25 +13,10 @@ const FARTHEST = 0x7fff
 /** Detents that one report has room for, with five buttons and without. */
 const MOST_DETENTS = 7
 
-/** Movement that a guest has not been told, as saved. */
-export interface MouseMotionState {
-  /** Counts to the right. */
-  readonly dx: number
-  /** Counts down. */
-  readonly dy: number
-  /** Detents away from the user. */
-  readonly wheel: number
-  /** Buttons that are down: left, right, middle, fourth, fifth from bit 0. */
-  readonly buttons: number
-  /** Buttons as last reported. */
-  readonly reported: number
-}
-
-const POWER_ON = { dx: 0, dy: 0, wheel: 0, buttons: 0, reported: 0 }
-
 /** The mouse's motion since the last report, and its buttons. */
-export class MouseMotion {
-  #r = { ...POWER_ON }
+export class MouseMotion extends Stateful {
+  /** Counts to the right and down, detents away from the user, buttons from bit 0, and as last reported. */
+  readonly #r = this.keeps({ dx: 0, dy: 0, wheel: 0, buttons: 0, reported: 0 })
 
   /** Counts an event. An absolute place is not for a mouse. */
   add(event: InputEvent): void {
@@ -87,20 +72,7 @@ export class MouseMotion {
 
   /** Drops movement that was not reported; buttons stay as they are. */
   forget(): void {
-    const { buttons } = this.#r
-    this.#r = { ...POWER_ON, buttons, reported: buttons }
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): MouseMotionState {
-    return { ...this.#r }
-  }
-
-  restore(saved: MouseMotionState): void {
-    this.#r = savedRegisters('mouse', saved, POWER_ON)
+    Object.assign(this.#r, { dx: 0, dy: 0, wheel: 0, reported: this.#r.buttons })
   }
 }
 

@@ -3,14 +3,11 @@ import {
   type InputBackend,
   type InputClient,
   type InputEvent,
-  restoreDeadline,
-  savedDeadline,
-  savedRegisters,
+  Stateful,
   type Timer,
-  type Word64,
 } from '@retrap/device'
 import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
-import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
+import { MouseMotion } from './mouse-motion.ts'
 
 const SCALE_1_1 = 0xe6
 const SCALE_2_1 = 0xe7
@@ -45,49 +42,33 @@ const QUEUE_BYTES = 16
 
 /** Set by command 0xF6; a resolution of 2 is four counts a millimetre. */
 const DEFAULT_MODE = { enabled: false, remote: false, wrap: false, scaled: false, resolution: 2, rate: 100 }
-/** See {@link Ps2MouseState}. */
-const POWER_ON = { ...DEFAULT_MODE, knock: [] as readonly number[], id: 0, pending: NONE, failed: false }
-
-/** Saved form of a PS/2 mouse. */
-export interface Ps2MouseState extends MouseMotionState {
-  /** Whether movements are reported in stream mode. */
-  readonly enabled: boolean
-  /** Reports only when asked. */
-  readonly remote: boolean
-  /** Sends back what it is sent. */
-  readonly wrap: boolean
-  /** Doubles movements in stream mode. */
-  readonly scaled: boolean
-  /** 0 to 3: 1, 2, 4 or 8 counts a millimetre. */
-  readonly resolution: number
-  /** Reports a second. */
-  readonly rate: number
-  /** The last three rates, newest last. */
-  readonly knock: readonly number[]
-  /** 0: three buttons; 3: a wheel; 4: a wheel and five buttons. */
-  readonly id: number
-  /** Command that waits for its data; −1: none. */
-  readonly pending: number
-  /** The last byte from the controller was no command. */
-  readonly failed: boolean
-  /** The last packet or answer, for a guest that asks for it again. */
-  readonly last: readonly number[]
-  /** Bytes that wait. */
-  readonly queue: readonly number[]
-  /** Whether the self-test runs. */
-  readonly testing: boolean
-  /** Time of the next sample, or of the end of the self-test. */
-  readonly timerAt: Word64 | null
-}
 
 /** A mouse at the controller's second port: three buttons, and by a knock a wheel and two more buttons. */
-export class Ps2Mouse implements Ps2Device, InputClient {
+export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
   readonly #backend: InputBackend
   readonly #motion = new MouseMotion()
-  #queue: number[] = []
-  #last: readonly number[] = []
-  #r = { ...POWER_ON }
-  #testing = false
+  readonly #r = this.keeps(
+    {
+      /** Modes, resolution (1, 2, 4 or 8 counts a millimetre) and reports a second. */
+      ...DEFAULT_MODE,
+      /** The last three rates, newest last. */
+      knock: [] as readonly number[],
+      /** 0: three buttons; 3: a wheel; 4: a wheel and five buttons. */
+      id: 0,
+      /** Command that waits for its data; −1: none. */
+      pending: NONE,
+      /** The last byte from the controller was no command. */
+      failed: false,
+      motion: this.#motion,
+      /** The last packet or answer, for a guest that asks for it again. */
+      last: [] as readonly number[],
+      queue: [] as number[],
+      testing: false,
+      /** The next sample, or the end of the self-test. */
+      timerAt: () => this.#timer,
+    },
+    { flat: ['motion'], settled: (): void => this.#showPointer() },
+  )
   #refused = false
   #quiet = false
   #reporting = false
@@ -95,6 +76,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   #bytesReady: () => void = () => {}
 
   constructor(backend: InputBackend) {
+    super()
     this.#backend = backend
     backend.connect(this)
   }
@@ -120,21 +102,21 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   #streams(): boolean {
-    return this.#r.enabled && !this.#r.remote && !this.#r.wrap && !this.#testing
+    return this.#r.enabled && !this.#r.remote && !this.#r.wrap && !this.#r.testing
   }
 
   /** Reports in stream mode what has changed, unless the last report was just now or is not read yet. */
   #sample(): void {
     if (!this.#streams() || !this.#motion.changed || this.#timer?.deadlineNs !== Infinity) return
-    if (this.#queue.length > 0) return
+    if (this.#r.queue.length > 0) return
     this.#send(this.#motion.packet(this.#r.id, this.#r.scaled))
     this.#timer.armAfter(1e9 / this.#r.rate)
     this.#bytesReady()
   }
 
   #expired(): void {
-    if (this.#testing) {
-      this.#testing = false
+    if (this.#r.testing) {
+      this.#r.testing = false
       this.#send([SELF_TEST_DONE, 0])
       this.#bytesReady()
       return
@@ -150,17 +132,17 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   #send(bytes: readonly number[]): void {
-    this.#last = bytes
-    this.#queue.push(...bytes.slice(0, QUEUE_BYTES - this.#queue.length))
+    this.#r.last = bytes
+    this.#r.queue.push(...bytes.slice(0, QUEUE_BYTES - this.#r.queue.length))
   }
 
   get ready(): boolean {
-    return this.#queue.length > 0
+    return this.#r.queue.length > 0
   }
 
   take(): number {
-    const byte = this.#queue.shift() ?? NONE
-    if (this.#queue.length === 0) {
+    const byte = this.#r.queue.shift() ?? NONE
+    if (this.#r.queue.length === 0) {
       this.#sample()
       this.#offerRoom()
     }
@@ -169,13 +151,13 @@ export class Ps2Mouse implements Ps2Device, InputClient {
 
   receive(byte: number): void {
     // The test looks at nothing else.
-    if (this.#testing && byte !== RESET) return
+    if (this.#r.testing && byte !== RESET) return
     if (byte === RESEND) {
-      this.#queue = []
-      this.#send(this.#last)
+      this.#r.queue = []
+      this.#send(this.#r.last)
     } else {
       // A command ends the report that is under way.
-      this.#queue = []
+      this.#r.queue = []
       const pending = this.#r.pending
       this.#r.pending = NONE
       if (this.#r.wrap && byte !== RESET && byte !== LEAVE_WRAP) this.#send([byte])
@@ -257,7 +239,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
         this.#setDefaults()
         this.#r.id = 0
         this.#r.knock = []
-        this.#testing = true
+        this.#r.testing = true
         this.#timer?.armAfter(SELF_TEST_NS)
         break
       default:
@@ -300,36 +282,9 @@ export class Ps2Mouse implements Ps2Device, InputClient {
     this.#offerRoom()
   }
 
-  reset(): void {
-    this.#setDefaults()
-    this.#motion.reset()
-    this.#queue = []
-    this.#last = []
-    this.#r = { ...POWER_ON }
-    this.#testing = false
-    this.#showPointer()
+  override reset(): void {
+    super.reset()
     this.#offerRoom()
-  }
-
-  save(): Ps2MouseState {
-    return {
-      ...this.#r,
-      ...this.#motion.save(),
-      last: this.#last,
-      queue: [...this.#queue],
-      testing: this.#testing,
-      timerAt: savedDeadline(this.#timer),
-    }
-  }
-
-  restore(saved: Ps2MouseState): void {
-    this.#r = savedRegisters('mouse', saved, POWER_ON)
-    this.#motion.restore(saved)
-    this.#last = saved.last
-    this.#queue = saved.queue.slice(0, QUEUE_BYTES)
-    this.#testing = saved.testing
-    restoreDeadline(this.#timer, saved.timerAt)
-    this.#showPointer()
   }
 }
 

@@ -5,7 +5,7 @@ import {
   type InterruptLine,
   type PciFunction,
   type Region,
-  savedState,
+  Stateful,
 } from '@retrap/device'
 import { ICH_FIRST_OWN_DEVICE, ichInterruptLink, PciLinks } from '../pci-links.ts'
 import { placeRegion } from '../place-region.ts'
@@ -50,18 +50,6 @@ export interface IchLpcOptions {
   readonly smm?: boolean
 }
 
-/** Saved form of an {@link IchLpc}. */
-export interface IchLpcState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Levels of the functions' INTx wires: bit `pin - 1` of element `device`. */
-  readonly wires: readonly number[]
-  /** The SMI enable register. */
-  readonly smiEnable: number
-  /** The interrupt routes of devices 31 down to 25. */
-  readonly interruptRoutes: readonly number[]
-}
-
 /**
  * LPC bridge of an ICH9 at 00:1f.0: identity, the routing of PCI interrupts, and the places of the power-management block
  * and of the chipset configuration registers, of which the interrupt routes are there. The wires of slots are QEMU's: pin p
@@ -73,7 +61,7 @@ export interface IchLpcState {
  * Source: Intel I/O Controller Hub 9 Family data sheet (316972), "LPC Interface Bridge Registers (D31:F0)", "Chipset
  * Configuration Registers".
  */
-export class IchLpc implements DeviceModel {
+export class IchLpc extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'lpc-bridge'
   readonly #options: IchLpcOptions
@@ -83,20 +71,29 @@ export class IchLpc implements DeviceModel {
     linkOf: (device, pin) => this.#linkOf(device, pin),
     route: (link) => this.#bridge?.config[link < 4 ? ROUTES_A + link : ROUTES_E + link - 4] ?? ROUTE_DISABLED,
   })
-  #smiEnable: number
+  readonly #r = this.keeps(
+    { version: 1, wires: this.#links, smiEnable: 0, interruptRoutes: this.#interruptRoutes },
+    {
+      settled: (): void => {
+        this.#smiLocked = false
+        this.#place()
+      },
+    },
+  )
   #smiLocked = false
   #bridge: PciFunction | null = null
   #pm: Region | null = null
   #chipset: Region | null = null
 
   constructor(options: IchLpcOptions = {}) {
+    super()
     this.#options = options
-    this.#smiEnable = this.#initialSmiEnable()
+    this.#r.smiEnable = this.#initialSmiEnable()
   }
 
   /** Whether writes to the SMI command port raise SMI#. */
   get seesCommands(): boolean {
-    return (this.#smiEnable & APMC_EN) !== 0
+    return (this.#r.smiEnable & APMC_EN) !== 0
   }
 
   #initialSmiEnable(): number {
@@ -110,10 +107,10 @@ export class IchLpc implements DeviceModel {
       PM_FIRST,
       PM_END - PM_FIRST,
       {
-        read: (offset: number): number => (offset === SMI_EN - PM_FIRST ? this.#smiEnable : 0),
+        read: (offset: number): number => (offset === SMI_EN - PM_FIRST ? this.#r.smiEnable : 0),
         write: (offset: number, _size: AccessSize, value: number): void => {
           if (offset !== SMI_EN - PM_FIRST) return
-          this.#smiEnable = this.#smiLocked ? (value & ~GBL_SMI_EN) | (this.#smiEnable & GBL_SMI_EN) : value
+          this.#r.smiEnable = this.#smiLocked ? (value & ~GBL_SMI_EN) | (this.#r.smiEnable & GBL_SMI_EN) : value
         },
       },
       { minimumAccess: 4, disabled: true },
@@ -210,31 +207,8 @@ export class IchLpc implements DeviceModel {
   }
 
   /** Returns the registers to their state at power-on. */
-  reset(): void {
-    this.#smiEnable = this.#initialSmiEnable()
-    this.#smiLocked = false
-    this.#interruptRoutes.fill(STRAIGHT)
-    this.#links.reset()
-    this.#place()
-  }
-
-  /** Returns the state as plain data. */
-  save(): IchLpcState {
-    return {
-      version: 1,
-      wires: this.#links.save(),
-      smiEnable: this.#smiEnable,
-      interruptRoutes: [...this.#interruptRoutes],
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<IchLpcState>(this.name, state, 1)
-    this.#smiEnable = saved.smiEnable
-    this.#smiLocked = false
-    this.#interruptRoutes.set(saved.interruptRoutes)
-    this.#links.restore(saved.wires)
-    this.#place()
+  override reset(): void {
+    super.reset()
+    this.#r.smiEnable = this.#initialSmiEnable()
   }
 }

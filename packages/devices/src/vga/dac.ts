@@ -1,28 +1,8 @@
-import { DeviceError, savedRegisters } from '@retrap/device'
-
-/** Saved form of a {@link Dac}. */
-export interface DacState {
-  /** Red, green and blue of each of the 256 colours. */
-  readonly colours: Uint8Array
-  /** Colour that is read next. */
-  readonly readIndex: number
-  /** Colour that is written next. */
-  readonly writeIndex: number
-  /** Which of the three values of a colour comes next. */
-  readonly component: number
-  /** 3 after the read address was set, 0 after the write address was. */
-  readonly mode: number
-  /** Values of a colour that is not complete yet. */
-  readonly pending: readonly number[]
-  /** The mask that a pixel's index is ANDed with. */
-  readonly pixelMask: number
-}
+import { Stateful } from '@retrap/device'
 
 const COLOURS = 256
 /** Values have six bits, or eight where DISPI says so. */
 const SIX_BITS = 0x3f
-
-const POWER_ON = { readIndex: 0, writeIndex: 0, component: 0, mode: 0, pixelMask: 0xff }
 
 /**
  * The colour look-up table of a VGA, ports 0x3C6 to 0x3C9.
@@ -30,14 +10,34 @@ const POWER_ON = { readIndex: 0, writeIndex: 0, component: 0, mode: 0, pixelMask
  * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem", "Video Digital-to-Analog
  * Converter".
  */
-export class Dac {
+export class Dac extends Stateful {
   /** Counts the changes of what pixels look like. */
   changes = 0
   /** Values have eight bits. */
   wide = false
   readonly #colours = new Uint8Array(3 * COLOURS)
   readonly #pending = new Uint8Array(3)
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      readIndex: 0,
+      writeIndex: 0,
+      component: 0,
+      mode: 0,
+      pixelMask: 0xff,
+      colours: this.#colours,
+      pending: this.#pending,
+    },
+    {
+      raw: ['colours'],
+      settled: (): void => {
+        for (const name of ['readIndex', 'writeIndex', 'pixelMask'] as const) this.#r[name] &= 0xff
+        this.#r.component %= 3
+        this.#r.mode &= 3
+        this.changes++
+        this.wide = false
+      },
+    },
+  )
 
   /** Reads port 0x3C6 + `register`. */
   read(register: number): number {
@@ -89,33 +89,4 @@ export class Dac {
     const value = this.#colours[at]!
     return this.wide ? value : (value << 2) | (value >> 4)
   }
-
-  /** Power-on state. */
-  reset(): void {
-    this.restore({ ...POWER_ON, colours: new Uint8Array(3 * COLOURS), pending: [0, 0, 0] })
-    this.wide = false
-  }
-
-  /** Returns the state as plain data. */
-  save(): DacState {
-    return { ...this.#r, colours: this.#colours.slice(), pending: [...this.#pending] }
-  }
-
-  /** Takes over a state that {@link checkDacState} accepts. */
-  restore(state: DacState): void {
-    this.#r = savedRegisters('vga', state, POWER_ON)
-    this.#colours.set(state.colours)
-    this.#pending.set(state.pending)
-    for (const name of ['readIndex', 'writeIndex', 'pixelMask'] as const) this.#r[name] &= 0xff
-    this.#r.component %= 3
-    this.#r.mode &= 3
-    this.changes++
-  }
-}
-
-/** @throws DeviceError `ERR_STATE` */
-export function checkDacState({ colours, pending }: DacState): void {
-  if (colours instanceof Uint8Array && colours.length === 3 * COLOURS && Array.isArray(pending) && pending.length === 3)
-    return
-  throw new DeviceError('ERR_STATE', 'vga: the saved colours are not 256 of three bytes')
 }

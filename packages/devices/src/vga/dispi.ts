@@ -1,5 +1,4 @@
-import { DeviceError } from '@retrap/device'
-import type { PixelFormat } from '@retrap/device'
+import { type PixelFormat, Stateful } from '@retrap/device'
 
 /** Numbers of the registers. */
 export const DISPI = {
@@ -32,18 +31,12 @@ const MOST_BITS = 32
 const FORMATS: Readonly<Record<number, PixelFormat>> = { 15: 'xrgb1555', 16: 'rgb565', 24: 'bgr888', 32: 'bgrx8888' }
 const BITS_IN_MEMORY: Readonly<Record<number, number>> = { 4: 4, 8: 8, 15: 16, 16: 16, 24: 24, 32: 32 }
 
-/** Saved form of {@link Dispi}. */
-export interface DispiState {
-  readonly index: number
-  readonly registers: readonly number[]
-}
-
 /**
  * The registers by which modes beyond VGA's are set: DISPI version 0xB0C5.
  *
  * Source: Bochs, "VBE DISPI interface" (vbe_display_api.txt).
  */
-export class Dispi {
+export class Dispi extends Stateful {
   /** Counts the changes of what the screen looks like. */
   changes = 0
   /** The register that the guest has chosen at the index port. */
@@ -54,8 +47,22 @@ export class Dispi {
 
   /** @param clear - makes the first bytes of memory 0 */
   constructor(memoryBytes: number, clear: (bytes: number) => void) {
+    super()
     this.#memoryBytes = memoryBytes
     this.#clear = clear
+    this.keeps(
+      {
+        index: { save: (): number => this.index, restore: (index: number): void => void (this.index = index & 0xffff) },
+        registers: this.#registers,
+      },
+      {
+        settled: (): void => {
+          this.#registers[DISPI.bank]! %= this.#memoryBytes / BANK_BYTES
+          this.#limit()
+          this.changes++
+        },
+      },
+    )
     this.reset()
   }
 
@@ -178,33 +185,12 @@ export class Dispi {
     return this.start + this.height * this.stride > this.#memoryBytes
   }
 
-  /** Power-on state. */
-  reset(): void {
+  override reset(): void {
     this.#registers.fill(0)
     this.#registers[DISPI.id] = NEWEST_ID
     this.index = 0
     this.changes++
   }
-
-  /** Returns the state as plain data. */
-  save(): DispiState {
-    return { index: this.index, registers: [...this.#registers] }
-  }
-
-  /** Takes over a state that {@link checkDispiState} accepts. */
-  restore({ index, registers }: DispiState): void {
-    this.index = index & 0xffff
-    this.#registers.set(registers)
-    this.#registers[DISPI.bank]! %= this.#memoryBytes / BANK_BYTES
-    this.#limit()
-    this.changes++
-  }
-}
-
-/** @throws DeviceError `ERR_STATE` */
-export function checkDispiState({ registers }: DispiState): void {
-  if (Array.isArray(registers) && registers.length === REGISTERS) return
-  throw new DeviceError('ERR_STATE', `vga: saved DISPI registers: expected ${REGISTERS}`)
 }
 
 function between(least: number, value: number, most: number): number {

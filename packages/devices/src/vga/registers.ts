@@ -1,15 +1,4 @@
-import { DeviceError, savedRegisters } from '@retrap/device'
-
-const POWER_ON = {
-  sequencerIndex: 0,
-  crtcIndex: 0,
-  graphicsIndex: 0,
-  attributeIndex: 0,
-  /** The next write of port 0x3C0 is data. */
-  attributeData: false,
-  misc: 0,
-  featureControl: 0,
-}
+import { Stateful } from '@retrap/device'
 /** Bits that these registers keep. */
 const KEPT = {
   sequencerIndex: 0x07,
@@ -18,14 +7,6 @@ const KEPT = {
   attributeIndex: 0x3f,
   misc: 0xef,
   featureControl: 0x0b,
-}
-
-/** Saved form of {@link VgaRegisters}. */
-export interface VgaRegistersState extends Readonly<typeof POWER_ON> {
-  readonly sequencer: Uint8Array
-  readonly crtc: Uint8Array
-  readonly graphics: Uint8Array
-  readonly attribute: Uint8Array
 }
 
 /** Bits that the registers keep; the rest reads as 0. */
@@ -45,14 +26,39 @@ const RETRACE_END = 0x11
  * Sources: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem", "Registers"; FreeVGA Project,
  * "VGA/SVGA Video Programming".
  */
-export class VgaRegisters {
+export class VgaRegisters extends Stateful {
   readonly sequencer: Uint8Array = new Uint8Array(SEQUENCER.length)
   readonly crtc: Uint8Array = new Uint8Array(CRTC_REGISTERS)
   readonly graphics: Uint8Array = new Uint8Array(GRAPHICS.length)
   readonly attribute: Uint8Array = new Uint8Array(ATTRIBUTE.length)
   /** Counts the changes of what the screen looks like. */
   changes = 0
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      sequencerIndex: 0,
+      crtcIndex: 0,
+      graphicsIndex: 0,
+      attributeIndex: 0,
+      /** The next write of port 0x3C0 is data. */
+      attributeData: false,
+      misc: 0,
+      featureControl: 0,
+      sequencer: this.sequencer,
+      crtc: this.crtc,
+      graphics: this.graphics,
+      attribute: this.attribute,
+    },
+    {
+      raw: ['sequencer', 'crtc', 'graphics', 'attribute'],
+      settled: (): void => {
+        for (const name of Object.keys(KEPT) as (keyof typeof KEPT)[]) this.#r[name] &= KEPT[name]
+        SEQUENCER.forEach((mask, i) => (this.sequencer[i]! &= mask))
+        GRAPHICS.forEach((mask, i) => (this.graphics[i]! &= mask))
+        ATTRIBUTE.forEach((mask, i) => (this.attribute[i]! &= mask))
+        this.changes++
+      },
+    },
+  )
 
   get misc(): number {
     return this.#r.misc
@@ -159,44 +165,6 @@ export class VgaRegisters {
       kept = (this.crtc[index]! & ~writable) | (value & writable)
     }
     this.crtc[index] = kept
-    this.changes++
-  }
-
-  /** Power-on state. */
-  reset(): void {
-    for (const registers of [this.sequencer, this.crtc, this.graphics, this.attribute]) registers.fill(0)
-    this.#r = { ...POWER_ON }
-    this.changes++
-  }
-
-  /** Returns the state as plain data. */
-  save(): VgaRegistersState {
-    return {
-      ...this.#r,
-      sequencer: this.sequencer.slice(),
-      crtc: this.crtc.slice(),
-      graphics: this.graphics.slice(),
-      attribute: this.attribute.slice(),
-    }
-  }
-
-  /** Looks at a saved state. @throws DeviceError `ERR_STATE` */
-  check(state: VgaRegistersState): void {
-    for (const name of ['sequencer', 'crtc', 'graphics', 'attribute'] as const) {
-      const found: unknown = state[name]
-      if (found instanceof Uint8Array && found.length === this[name].length) continue
-      throw new DeviceError('ERR_STATE', `vga: saved ${name} registers: expected ${this[name].length} bytes`)
-    }
-  }
-
-  /** Takes over a state that `check` accepts. */
-  restore(state: VgaRegistersState): void {
-    this.#r = savedRegisters('vga', state, POWER_ON)
-    for (const name of Object.keys(KEPT) as (keyof typeof KEPT)[]) this.#r[name] &= KEPT[name]
-    state.sequencer.forEach((value, i) => (this.sequencer[i] = value & SEQUENCER[i]!))
-    state.graphics.forEach((value, i) => (this.graphics[i] = value & GRAPHICS[i]!))
-    state.attribute.forEach((value, i) => (this.attribute[i] = value & ATTRIBUTE[i]!))
-    this.crtc.set(state.crtc)
     this.changes++
   }
 }

@@ -7,16 +7,16 @@ import {
   type DisplayBackend,
   type OwnedMemory,
   type Region,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { inputStatus } from './crtc-timing.ts'
-import { checkDacState, Dac, type DacState } from './dac.ts'
-import { checkDispiState, DISPI, Dispi, type DispiState } from './dispi.ts'
+import { Dac } from './dac.ts'
+import { DISPI, Dispi } from './dispi.ts'
 import { edidOf, type PreferredMode } from './edid.ts'
 import { checkDeviceNumber } from '../pci-device-number.ts'
 import { Planes, WINDOW_BYTES } from './planes.ts'
-import { VgaRegisters, type VgaRegistersState } from './registers.ts'
+import { VgaRegisters } from './registers.ts'
 import { VgaDisplay } from './vga-display.ts'
 
 /** Options of {@link StandardVga}. */
@@ -40,20 +40,6 @@ export interface StandardVgaOptions {
    * software finds all by the BARs. Default true.
    */
   readonly legacy?: boolean
-}
-
-/** Saved form of a {@link StandardVga}. The frame buffer is saved with the machine. */
-export interface StandardVgaState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Sequencer, CRT controller, graphics and attribute controller. */
-  readonly registers: unknown
-  /** Colours. */
-  readonly dac: unknown
-  /** Modes beyond VGA's. */
-  readonly dispi: unknown
-  /** The bytes that the last read from the planes has left. */
-  readonly latch: number
 }
 
 const WINDOW = 0xa_0000
@@ -81,7 +67,7 @@ const DISPI_PORTS = 0x1ce
  * Sources: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem"; Bochs, "VBE DISPI interface";
  * QEMU, docs/specs/standard-vga.rst.
  */
-export class StandardVga implements DeviceModel {
+export class StandardVga extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'vga'
   /** Handlers answer at once. */
@@ -102,6 +88,7 @@ export class StandardVga implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: StandardVgaOptions = {}) {
+    super()
     const { device = 2, memoryBytes = 16 * MIB, rom, preferredMode = DEFAULT_MODE } = options
     checkDeviceNumber('vga', device)
     if (!Number.isInteger(Math.log2(memoryBytes)) || memoryBytes < MIB || memoryBytes > 256 * MIB) {
@@ -114,6 +101,25 @@ export class StandardVga implements DeviceModel {
     this.#edid = preferredMode === null ? new Uint8Array(0) : edidOf(preferredMode)
     this.#options = { ...options, device, memoryBytes }
     this.#dispi = new Dispi(memoryBytes, (bytes) => this.#planes.clear(bytes))
+    this.keeps(
+      {
+        version: 1,
+        registers: this.#registers,
+        dac: this.#dac,
+        dispi: (): Dispi => this.#dispi,
+        latch: {
+          save: (): number => this.#planes.latch,
+          restore: (latch: number): void => void (this.#planes.latch = latch | 0),
+          reset: (): void => void (this.#planes.latch = 0),
+        },
+      },
+      {
+        settled: (): void => {
+          this.#dac.wide = this.#dispi.wideDac
+          this.#configure()
+        },
+      },
+    )
   }
 
   /**
@@ -283,7 +289,6 @@ export class StandardVga implements DeviceModel {
     })
   }
 
-  /** Has the planes follow the registers. */
   #configure(): void {
     const dispi = this.#dispi
     const linear = dispi.enabled && dispi.bitsPerPixel !== 4
@@ -296,52 +301,9 @@ export class StandardVga implements DeviceModel {
     this.#window = null
   }
 
-  /** Power-on state. The frame buffer keeps its bytes. */
-  reset(): void {
-    this.#registers.reset()
-    this.#dac.reset()
-    this.#dispi.reset()
-    this.#planes.latch = 0
-    this.#configure()
-  }
-
   /** Reports to the machine the ranges of video memory that were written since the last report. */
   quiesce(): void {
     this.#planes.takeTouched((offset, bytes) => this.#memory.modified(offset, bytes))
-  }
-
-  /** Returns the state as plain data. */
-  save(): StandardVgaState {
-    return {
-      version: 1,
-      registers: this.#registers.save(),
-      dac: this.#dac.save(),
-      dispi: this.#dispi.save(),
-      latch: this.#planes.latch,
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for any other. */
-  restore(state: unknown): void {
-    const saved = savedState<StandardVgaState>(this.name, state, 1)
-    const [registers, dac, dispi] = [saved.registers, saved.dac, saved.dispi] as [
-      VgaRegistersState,
-      DacState,
-      DispiState,
-    ]
-    for (const [name, part] of Object.entries({ registers, dac, dispi })) {
-      if (typeof part !== 'object' || part === null)
-        throw new DeviceError('ERR_STATE', `vga: saved state without ${name}`)
-    }
-    this.#registers.check(registers)
-    checkDacState(dac)
-    checkDispiState(dispi)
-    this.#registers.restore(registers)
-    this.#dac.restore(dac)
-    this.#dispi.restore(dispi)
-    this.#dac.wide = this.#dispi.wideDac
-    this.#planes.latch = saved.latch | 0
-    this.#configure()
   }
 }
 

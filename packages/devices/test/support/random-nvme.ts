@@ -1,6 +1,5 @@
 import type { BlockErrorCode, Dma } from '@retrap/device'
 import type { NvmeCommand } from '../../src/nvme/command.ts'
-import type { NvmeState } from '../../src/nvme/index.ts'
 import { CompletionQueue, SubmissionQueue } from '../../src/nvme/queues.ts'
 import { NvmeMachine } from './nvme-machine.ts'
 import type { Choose } from './random-ide.ts'
@@ -423,7 +422,7 @@ export class RandomNvme {
     two.#tails = [...this.#tails]
     two.#id = this.#id
     for (const [key, opcodes] of this.#open) two.#open.set(key, [...opcodes])
-    const state: NvmeState = structuredClone(nvme.model.save())
+    const state: unknown = structuredClone(nvme.model.save())
     two.nvme.model.restore(state)
     this.#paused = false
     for (const one of [this, two]) one.nvme.model.resume()

@@ -8,7 +8,6 @@ import {
 } from '@retrap/device'
 import {
   HeldSense,
-  type HeldSenseState,
   performScsi,
   ScsiCd,
   ScsiDisk,
@@ -412,7 +411,7 @@ export class UsbStorage implements UsbDevice {
     this.#transfer = transfer as Transfer
     this.#ready = ready.slice()
     this.#unit.restore(disk as never)
-    this.#sense.restore(sense as HeldSenseState)
+    this.#sense.restore(sense)
     this.#requests.restore(requests as readonly LateRequest<MediumRequest, MediumAnswer>[])
   }
 }
