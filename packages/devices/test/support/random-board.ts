@@ -1,4 +1,4 @@
-import type { DeviceModel, InputEvent } from '@retrap/device'
+import type { DeviceModel, InputEvent, InterruptLine } from '@retrap/device'
 import * as devices from '../../src/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { TestInput } from './test-input.ts'
@@ -36,7 +36,15 @@ class Board {
   readonly movements = new TestInput()
   readonly isaBridge = new devices.IsaBridge()
   readonly models: readonly DeviceModel[]
+  /** A pin's input is its function's own for as long as the board lives. */
+  readonly #inputs = new Map<string, InterruptLine>()
   output = ''
+
+  input(device: number, pin: number): InterruptLine {
+    const input = this.#inputs.get(`${device}.${pin}`) ?? this.isaBridge.interruptInput(device, pin)
+    this.#inputs.set(`${device}.${pin}`, input)
+    return input
+  }
 
   constructor() {
     const note = (from: string) => (bytes: Uint8Array) => void (this.output += `${from}:${bytes.join()};`)
@@ -147,7 +155,7 @@ function chooseAct(choose: Choose): Act {
       return (board) => {
         if (which === 0) board.pm.pressPowerButton()
         else if (which === 1) board.com1.sendBreak()
-        else if (which === 2) board.isaBridge.interruptInput(device, 1 + (value % 4)).set(value % 8 < 4)
+        else if (which === 2) board.input(device, 1 + (value % 4)).set(value % 8 < 4)
         else board.machine.writeConfig(1, register, value % 256)
       }
     }
