@@ -1,4 +1,5 @@
 import { Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { Worker } from 'node:worker_threads'
 import { FramedServer } from '../framed-server.ts'
 import { ServerLink } from '../protocol/link.ts'
@@ -39,8 +40,8 @@ function endWithParent(parent: number): void {
   watcher.unref()
 }
 
-// The program of a device process; see startDeviceProcess. Its task is its only argument, as JSON.
-const { name, modules, parent } = JSON.parse(process.argv[2] ?? '') as {
+// The program of a device process; see startDeviceProcess. Its task comes as JSON on standard input.
+const { name, modules, parent } = JSON.parse(await text(process.stdin)) as {
   readonly name: string
   readonly modules: readonly string[]
   /** Process ID of the hypervisor. */

@@ -39,10 +39,11 @@ export async function startDeviceProcess(
 ): Promise<SocketTransport> {
   const { name, modules, realTime = true } = options
   const program = fileURLToPath(programOf('device-process', import.meta.url))
-  const task = JSON.stringify({ name, modules, parent: process.pid })
-  const child = spawn(process.execPath, [...sourceFlags(import.meta.url), program, task], {
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+  const child = spawn(process.execPath, [...sourceFlags(import.meta.url), program], {
+    stdio: ['pipe', 'inherit', 'inherit', 'pipe'],
   })
+  // A module may be a data: URL of any length: a command line has too little room.
+  child.stdin?.on('error', () => {}).end(JSON.stringify({ name, modules, parent: process.pid }))
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
     child.once('exit', (code, signal) => resolve(`ended with ${code ?? signal}`))
