@@ -1,4 +1,4 @@
-import { DeviceError } from '@retrap/device'
+import { DeviceError, Stateful } from '@retrap/device'
 import {
   bosDescriptor,
   configurationDescriptor,
@@ -8,15 +8,6 @@ import {
   stringDescriptor,
 } from './descriptors.ts'
 import type { UsbDevice, UsbRefusal, UsbSetup, UsbSpeed } from './usb-device.ts'
-
-/** Saved form of an {@link AttachedDevice}. */
-export interface AttachedDeviceState {
-  readonly name: string
-  readonly configuration: number
-  readonly halted: readonly number[]
-  readonly remoteWakeup: boolean
-  readonly own: unknown
-}
 
 const REQUEST = {
   GET_STATUS: 0,
@@ -46,15 +37,28 @@ const SELF_POWERED = 1
 const NOTHING = new Uint8Array(0)
 
 /** A device together with what all devices do. Source: USB 2.0, §9.4, "Standard Device Requests"; USB 3.2, §9.4. */
-export class AttachedDevice {
+export class AttachedDevice extends Stateful {
   readonly device: UsbDevice
   readonly speed: UsbSpeed
-  #configuration = 0
   readonly #halted = new Set<number>()
-  #remoteWakeup = false
+  readonly #r = this.keeps(
+    {
+      name: { save: (): string => this.name, restore: (): void => {} },
+      configuration: 0,
+      halted: this.#halted,
+      remoteWakeup: false,
+      own: {
+        save: (): unknown => this.device.save?.() ?? null,
+        restore: (state: unknown): void => this.device.restore?.(state),
+        reset: (): void => this.device.reset?.(),
+      },
+    },
+    { device: 'usb' },
+  )
 
   /** @throws DeviceError `ERR_OPTION` for a description that makes no device */
   constructor(device: UsbDevice) {
+    super()
     this.device = device
     this.speed = device.description.speed ?? 'full'
     const wrong = problemOf(device)
@@ -67,28 +71,26 @@ export class AttachedDevice {
 
   /** Whether the device may end a suspend. */
   get mayWake(): boolean {
-    return this.#remoteWakeup
+    return this.#r.remoteWakeup
   }
 
   /** Resets the device, as a reset of its port does. */
-  reset(): void {
-    const wasConfigured = this.#configuration !== 0
-    this.#configuration = 0
-    this.#halted.clear()
-    this.#remoteWakeup = false
+  override reset(): void {
+    const wasConfigured = this.#r.configuration !== 0
+    this.#r.configuration = 0
     if (wasConfigured) this.device.configured?.(0)
-    this.device.reset?.()
+    super.reset()
   }
 
   in(address: number, length: number): Uint8Array | UsbRefusal {
-    if (this.#configuration === 0 || this.#halted.has(address)) return 'stall'
+    if (this.#r.configuration === 0 || this.#halted.has(address)) return 'stall'
     const answer = this.device.in?.(address, length) ?? 'stall'
     if (answer === 'stall') this.#halted.add(address)
     return answer
   }
 
   out(address: number, data: Uint8Array): 'ack' | UsbRefusal {
-    if (this.#configuration === 0 || this.#halted.has(address)) return 'stall'
+    if (this.#r.configuration === 0 || this.#halted.has(address)) return 'stall'
     const answer = this.device.out?.(address, data) ?? 'stall'
     if (answer === 'stall') this.#halted.add(address)
     return answer
@@ -115,7 +117,7 @@ export class AttachedDevice {
       case REQUEST.GET_DESCRIPTOR:
         return recipient === TO_DEVICE ? this.#descriptor(value) : 'other'
       case REQUEST.GET_CONFIGURATION:
-        return Uint8Array.of(this.#configuration)
+        return Uint8Array.of(this.#r.configuration)
       case REQUEST.SET_CONFIGURATION:
         return this.#configure(value & 0xff)
       case REQUEST.GET_INTERFACE:
@@ -149,19 +151,19 @@ export class AttachedDevice {
   }
 
   #hasInterface(number: number): boolean {
-    return this.#configuration !== 0 && number < this.device.description.interfaces.length
+    return this.#r.configuration !== 0 && number < this.device.description.interfaces.length
   }
 
   #hasEndpoint(address: number): boolean {
     if ((address & 0x7f) === 0) return true
     return (
-      this.#configuration !== 0 &&
+      this.#r.configuration !== 0 &&
       this.device.description.interfaces.some(({ endpoints }) => endpoints.some((one) => one.address === address))
     )
   }
 
   #status(recipient: number, index: number): Uint8Array | UsbRefusal {
-    if (recipient === TO_DEVICE) return Uint8Array.of(SELF_POWERED | (this.#remoteWakeup ? 2 : 0), 0)
+    if (recipient === TO_DEVICE) return Uint8Array.of(SELF_POWERED | (this.#r.remoteWakeup ? 2 : 0), 0)
     if (recipient === TO_INTERFACE) return this.#hasInterface(index) ? Uint8Array.of(0, 0) : 'stall'
     return this.#hasEndpoint(index) ? Uint8Array.of(this.#halted.has(index) ? 1 : 0, 0) : 'stall'
   }
@@ -169,7 +171,7 @@ export class AttachedDevice {
   #setFeature(feature: number, on: boolean): Uint8Array | UsbRefusal {
     if (LINK_FEATURES.includes(feature) && this.speed === 'super') return NOTHING
     if (feature !== DEVICE_REMOTE_WAKEUP || this.device.description.remoteWakeup !== true) return 'stall'
-    this.#remoteWakeup = on
+    this.#r.remoteWakeup = on
     return NOTHING
   }
 
@@ -194,29 +196,10 @@ export class AttachedDevice {
 
   #configure(value: number): Uint8Array | UsbRefusal {
     if (value > 1) return 'stall'
-    this.#configuration = value
+    this.#r.configuration = value
     this.#halted.clear()
     this.device.configured?.(value)
     return NOTHING
-  }
-
-  save(): AttachedDeviceState {
-    return {
-      name: this.name,
-      configuration: this.#configuration,
-      halted: [...this.#halted],
-      remoteWakeup: this.#remoteWakeup,
-      own: this.device.save?.() ?? null,
-    }
-  }
-
-  restore({ configuration, halted, remoteWakeup, own }: AttachedDeviceState): void {
-    this.#configuration = configuration
-    this.#halted.clear()
-    for (const address of halted) this.#halted.add(address)
-    this.#remoteWakeup = remoteWakeup
-    this.device.restore?.(own)
-    this.device.configured?.(configuration)
   }
 }
 

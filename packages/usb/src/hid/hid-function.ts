@@ -1,13 +1,5 @@
-import { Instant, type Timer, type Word64 } from '@retrap/device'
+import { Instant, Stateful, type Timer } from '@retrap/device'
 import type { UsbInterfaceOptions, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-
-/** Saved form of a {@link HidFunction}. */
-export interface HidFunctionState {
-  readonly protocol: number
-  readonly idle: number
-  readonly last: readonly number[]
-  readonly sent: Word64
-}
 
 /** The endpoint that reports go by. */
 export const REPORTS = 0x81
@@ -69,24 +61,33 @@ function hidDescriptor({ length }: Uint8Array): Uint8Array {
  *
  * Source: USB Device Class Definition for Human Interface Devices 1.11.
  */
-export class HidFunction {
+export class HidFunction extends Stateful {
   readonly #options: HidOptionsOfFunction
   #port: UsbPort | null = null
   #timer: Timer | null = null
-  #protocol = REPORT_PROTOCOL
-  /** In units of 4 ms; 0: a report only where something has changed. */
-  #idle = 0
-  /** The report that was sent last, and its time. */
-  #last: Uint8Array = NOTHING
   readonly #sent = new Instant()
+  /** The report that was sent last, at `sent`. */
+  #last: Uint8Array = NOTHING
+  readonly #r = this.keeps({
+    protocol: REPORT_PROTOCOL,
+    /** In units of 4 ms; 0: a report only where something has changed. */
+    idle: 0,
+    last: {
+      save: (): number[] => [...this.#last],
+      restore: (bytes: readonly number[]): void => void (this.#last = Uint8Array.from(bytes)),
+      reset: (): void => void (this.#last = NOTHING),
+    },
+    sent: this.#sent,
+  })
 
   constructor(options: HidOptionsOfFunction) {
+    super()
     this.#options = options
   }
 
   /** Whether the host wants the reports of the boot protocol. */
   get isBoot(): boolean {
-    return this.#protocol !== REPORT_PROTOCOL
+    return this.#r.protocol !== REPORT_PROTOCOL
   }
 
   attach(port: UsbPort): void {
@@ -109,10 +110,10 @@ export class HidFunction {
 
   /** Returns the last report where the idle rate makes it due again. */
   #repeated(): Uint8Array | null {
-    if (this.#idle === 0 || this.#port === null) return null
+    if (this.#r.idle === 0 || this.#port === null) return null
     const now = new Instant()
     this.#port.clock.read(now)
-    const next = new Instant().set(this.#sent).add(this.#idle * IDLE_UNIT_NS)
+    const next = new Instant().set(this.#sent).add(this.#r.idle * IDLE_UNIT_NS)
     if (!now.isBefore(next)) return this.#last.length === 0 ? this.#options.current() : this.#last
     this.#timer?.armAfter(0, next)
     return null
@@ -125,20 +126,20 @@ export class HidFunction {
       case REQUEST.GET_REPORT:
         return value >>> 8 === INPUT_REPORT ? this.#options.current() : 'stall'
       case REQUEST.GET_IDLE:
-        return Uint8Array.of(this.#idle)
+        return Uint8Array.of(this.#r.idle)
       case REQUEST.GET_PROTOCOL:
-        return this.#options.boot === 0 ? 'stall' : Uint8Array.of(this.#protocol)
+        return this.#options.boot === 0 ? 'stall' : Uint8Array.of(this.#r.protocol)
       case REQUEST.SET_REPORT:
         if (value >>> 8 !== OUTPUT_REPORT || this.#options.output === undefined) return 'stall'
         this.#options.output(data)
         return NOTHING
       case REQUEST.SET_IDLE:
-        this.#idle = value >>> 8
+        this.#r.idle = value >>> 8
         this.changed()
         return NOTHING
       case REQUEST.SET_PROTOCOL:
         if (this.#options.boot === 0 || value > 1) return 'stall'
-        this.#protocol = value
+        this.#r.protocol = value
         return NOTHING
       default:
         return 'stall'
@@ -150,22 +151,9 @@ export class HidFunction {
     return type === HID_DESCRIPTOR ? hidDescriptor(this.#options.reports) : 'stall'
   }
 
-  reset(): void {
+  override reset(): void {
     this.#timer?.cancel()
-    this.#protocol = REPORT_PROTOCOL
-    this.#idle = 0
-    this.#last = NOTHING
+    super.reset()
     this.#sent.set({ lo: 0, hi: 0 })
-  }
-
-  save(): HidFunctionState {
-    return { protocol: this.#protocol, idle: this.#idle, last: [...this.#last], sent: this.#sent.save() }
-  }
-
-  restore({ protocol, idle, last, sent }: HidFunctionState): void {
-    this.#protocol = protocol
-    this.#idle = idle
-    this.#last = Uint8Array.from(last)
-    this.#sent.set(sent)
   }
 }

@@ -1,20 +1,6 @@
-import { type InputBackend, type InputClient, type InputEvent, savedState } from '@retrap/device'
+import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
 import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { HidFunction, type HidFunctionState, hidInterface } from './hid-function.ts'
-
-/** Saved form of a {@link UsbKeyboard}. */
-export interface UsbKeyboardState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Keys that are down, in the order in which they were pressed. */
-  readonly down: readonly number[]
-  /** Reports that the host has not taken. */
-  readonly reports: readonly (readonly number[])[]
-  /** The lamps. */
-  readonly leds: number
-  /** Protocol and idle rate. */
-  readonly hid: unknown
-}
+import { HidFunction, hidInterface } from './hid-function.ts'
 
 const REPORT_BYTES = 8
 const INTERVAL_MS = 8
@@ -46,19 +32,36 @@ const REPORT_DESCRIPTOR = Uint8Array.of(
 )
 
 /** A USB keyboard with the boot protocol, lamps and idle rates. */
-export class UsbKeyboard implements UsbDevice, InputClient {
+export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
   /** The device's description of itself. */
   readonly description: UsbDescription
   readonly #input: InputBackend
   readonly #hid: HidFunction
-  #down: number[] = []
   #reports: Uint8Array[] = []
-  #leds = 0
+  readonly #r = this.keeps(
+    {
+      version: 1,
+      /** Keys that are down, by usage. */
+      down: [] as number[],
+      reports: {
+        save: (): number[][] => this.#reports.map((report) => [...report]),
+        restore: (reports: readonly (readonly number[])[]): void =>
+          void (this.#reports = reports.map((report) => Uint8Array.from(report))),
+        reset: (): void => void (this.#reports = []),
+      },
+      leds: 0,
+      hid: (): HidFunction => this.#hid,
+    },
+    { settled: (): void => (this.#r.leds === this.#shown ? undefined : this.#setLeds(this.#r.leds)) },
+  )
+  /** The lamps that the host shows. */
+  #shown = 0
   #configured = false
 
   constructor({ input, name = 'usb-kbd', serialNumber }: HidOptions) {
+    super()
     this.name = name
     this.#input = input
     const options = { reports: REPORT_DESCRIPTOR, boot: 1 } as const
@@ -101,15 +104,15 @@ export class UsbKeyboard implements UsbDevice, InputClient {
 
   #press(usage: number, down: boolean): void {
     if (!Number.isInteger(usage) || usage < 4 || usage > 0xff) return
-    if (this.#down.includes(usage) === down) return
-    this.#down = down ? [...this.#down, usage] : this.#down.filter((key) => key !== usage)
+    if (this.#r.down.includes(usage) === down) return
+    this.#r.down = down ? [...this.#r.down, usage] : this.#r.down.filter((key) => key !== usage)
     this.#reports.push(this.#report())
   }
 
   #report(): Uint8Array {
     const isModifier = (key: number): boolean => key >= FIRST_MODIFIER && key <= LAST_MODIFIER
-    const modifiers = this.#down.filter(isModifier).reduce((bits, key) => bits | (1 << (key - FIRST_MODIFIER)), 0)
-    const keys = this.#down.filter((key) => !isModifier(key))
+    const modifiers = this.#r.down.filter(isModifier).reduce((bits, key) => bits | (1 << (key - FIRST_MODIFIER)), 0)
+    const keys = this.#r.down.filter((key) => !isModifier(key))
     const report = new Uint8Array(REPORT_BYTES)
     report[0] = modifiers
     if (keys.length > MOST_KEYS) report.fill(ROLL_OVER, 2)
@@ -124,7 +127,8 @@ export class UsbKeyboard implements UsbDevice, InputClient {
   }
 
   #setLeds(leds: number): void {
-    this.#leds = leds
+    this.#r.leds = leds
+    this.#shown = leds
     this.#input.setLeds?.({ numLock: (leds & 1) !== 0, capsLock: (leds & 2) !== 0, scrollLock: (leds & 4) !== 0 })
   }
 
@@ -143,28 +147,5 @@ export class UsbKeyboard implements UsbDevice, InputClient {
     this.#configured = configuration !== 0
     this.#input.setActive?.(this.#configured)
     if (this.#configured) this.#input.ready()
-  }
-
-  /** Forgets keys that are down. */
-  reset(): void {
-    this.#hid.reset()
-    this.#down = []
-    this.#reports = []
-    if (this.#leds !== 0) this.#setLeds(0)
-  }
-
-  /** Returns the state as plain data. */
-  save(): UsbKeyboardState {
-    const reports = this.#reports.map((report) => [...report])
-    return { version: 1, down: [...this.#down], reports, leds: this.#leds, hid: this.#hid.save() }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { down, reports, leds, hid } = savedState<UsbKeyboardState>(this.name, state, 1)
-    this.#hid.restore(hid as HidFunctionState)
-    this.#down = [...down]
-    this.#reports = reports.map((report) => Uint8Array.from(report))
-    this.#setLeds(leds)
   }
 }

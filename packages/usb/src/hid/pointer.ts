@@ -1,23 +1,11 @@
-import { type InputBackend, type InputClient, type InputEvent, savedState } from '@retrap/device'
+import { type InputBackend, type InputClient, type InputEvent, Stateful } from '@retrap/device'
 import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { HidFunction, type HidFunctionState, hidInterface } from './hid-function.ts'
+import { HidFunction, hidInterface } from './hid-function.ts'
 
 /** Options of {@link UsbPointer}. */
 export interface UsbPointerOptions extends HidOptions {
   /** Kind of the pointer. */
   readonly kind: 'mouse' | 'tablet'
-}
-
-/** Saved form of a {@link UsbPointer}. */
-export interface UsbPointerState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Buttons, place, and motion since the last report. */
-  readonly now: readonly number[]
-  /** The same for each report that the host has not taken. */
-  readonly waiting: readonly (readonly number[])[]
-  /** Protocol and idle rate. */
-  readonly hid: unknown
 }
 
 /** One state of a pointer: buttons, x and y (a place, or a distance), and turns of the wheels. */
@@ -27,6 +15,12 @@ interface Motion {
   readonly y: number
   readonly wheel: number
   readonly pan: number
+}
+
+const listOf = ({ buttons, x, y, wheel, pan }: Motion): readonly number[] => [buttons, x, y, wheel, pan]
+
+const motionOf = ([buttons = 0, x = 0, y = 0, wheel = 0, pan = 0]: readonly number[]): Motion => {
+  return { buttons, x, y, wheel, pan }
 }
 
 const PACKET_BYTES = 8
@@ -69,7 +63,7 @@ const place = (value: number): number => Math.max(0, Math.min(MOST_PLACE, Math.r
  * A USB mouse with the boot protocol, or a tablet, which says where it is and not how far it has moved: a window need not
  * capture the mouse for it. Each has five buttons and two wheels.
  */
-export class UsbPointer implements UsbDevice, InputClient {
+export class UsbPointer extends Stateful implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
   /** The device's description of itself. */
@@ -83,11 +77,26 @@ export class UsbPointer implements UsbDevice, InputClient {
   #configured = false
 
   constructor({ kind, input, name = `usb-${kind}`, serialNumber }: UsbPointerOptions) {
+    super()
     const isTablet = kind === 'tablet'
     this.name = name
     this.description = describe(isTablet, serialNumber)
     this.#input = input
     this.#isTablet = isTablet
+    this.keeps({
+      version: 1,
+      now: {
+        save: () => listOf(this.#now),
+        restore: (now: readonly number[]): void => void (this.#now = motionOf(now)),
+        reset: (): void => void (this.#now = STILL),
+      },
+      waiting: {
+        save: () => this.#waiting.map(listOf),
+        restore: (waiting: readonly (readonly number[])[]): void => void (this.#waiting = waiting.map(motionOf)),
+        reset: (): void => void (this.#waiting = []),
+      },
+      hid: () => this.#hid,
+    })
     this.#hid = new HidFunction({
       reports: isTablet ? TABLET_REPORT : MOUSE_REPORT,
       boot: isTablet ? 0 : 2,
@@ -188,30 +197,6 @@ export class UsbPointer implements UsbDevice, InputClient {
     const kind = this.#isTablet ? 'absolute' : 'relative'
     this.#input.setPointer?.(this.#configured ? kind : 'none')
     if (this.#configured) this.#input.ready()
-  }
-
-  /** Forgets buttons that are down. */
-  reset(): void {
-    this.#hid.reset()
-    this.#now = STILL
-    this.#waiting = []
-  }
-
-  /** Returns the state as plain data. */
-  save(): UsbPointerState {
-    const list = ({ buttons, x, y, wheel, pan }: Motion): readonly number[] => [buttons, x, y, wheel, pan]
-    return { version: 1, now: list(this.#now), waiting: this.#waiting.map(list), hid: this.#hid.save() }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { now, waiting, hid } = savedState<UsbPointerState>(this.name, state, 1)
-    const read = ([buttons = 0, x = 0, y = 0, wheel = 0, pan = 0]: readonly number[]): Motion => {
-      return { buttons, x, y, wheel, pan }
-    }
-    this.#now = read(now)
-    this.#waiting = waiting.map(read)
-    this.#hid.restore(hid as HidFunctionState)
   }
 }
 

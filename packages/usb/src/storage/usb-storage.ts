@@ -1,11 +1,4 @@
-import {
-  type BlockBackend,
-  type CancelSignal,
-  DeviceError,
-  LateAnswers,
-  type LateRequest,
-  savedState,
-} from '@retrap/device'
+import { type BlockBackend, type CancelSignal, DeviceError, LateAnswers, Stateful } from '@retrap/device'
 import {
   HeldSense,
   performScsi,
@@ -30,22 +23,6 @@ export interface UsbStorageOptions {
   readonly model?: string
   /** At most 20 ASCII characters; the medium's own goes before it. Default `RT0001`. */
   readonly serialNumber?: string
-}
-
-/** Saved form of a {@link UsbStorage}. */
-export interface UsbStorageState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Where the transfer of commands, data and status has got to. */
-  readonly transfer: unknown
-  /** Data that the host or the medium has not taken. */
-  readonly ready: Uint8Array
-  /** The disk's own state, or the CD drive's. */
-  readonly disk: unknown
-  /** Why the last command failed. */
-  readonly sense: unknown
-  /** The request that the medium has not answered. */
-  readonly requests: readonly unknown[]
 }
 
 /** A request of the medium. */
@@ -114,7 +91,7 @@ const IDLE: Transfer = {
  *
  * Source: USB Mass Storage Class, Bulk-Only Transport 1.0.
  */
-export class UsbStorage implements UsbDevice {
+export class UsbStorage extends Stateful implements UsbDevice {
   /** Names the device in errors and snapshots. */
   readonly name: string
   /** The device's description of itself. */
@@ -126,12 +103,22 @@ export class UsbStorage implements UsbDevice {
   readonly #sense: HeldSense
   #requests!: LateAnswers<MediumRequest, MediumAnswer>
   #port!: UsbPort
-  #transfer: Transfer = IDLE
-  /** Data that the host can have, or that is not enough yet: less than a block of a write, or a part of parameters. */
-  #ready: Uint8Array = NOTHING
+  readonly #r = this.keeps(
+    {
+      version: 2,
+      transfer: IDLE as Transfer,
+      /** Data that the host can have, or that is not enough yet: less than a block of a write, or a part of parameters. */
+      ready: NOTHING as Uint8Array,
+      disk: (): ScsiUnit => this.#unit,
+      sense: (): HeldSense => this.#sense,
+      requests: () => this.#requests,
+    },
+    { free: ['transfer'], lasting: ['disk'] },
+  )
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ medium, kind = 'disk', name = 'usb-storage', ...named }: UsbStorageOptions) {
+    super()
     const { model = kind === 'disk' ? 'USB DISK' : 'USB CD-ROM', serialNumber = 'RT0001' } = named
     const { blockBytes } = medium.properties
     if (kind === 'disk' && ![512, 1024, 2048, 4096].includes(blockBytes))
@@ -189,7 +176,7 @@ export class UsbStorage implements UsbDevice {
     if (type === 0xa1 && request === GET_MAX_LUN) return Uint8Array.of(0)
     if (type !== 0x21 || request !== RESET) return 'stall'
     this.#requests.cancel()
-    this.#transfer = IDLE
+    this.#r.transfer = IDLE
     return NOTHING
   }
 
@@ -200,9 +187,9 @@ export class UsbStorage implements UsbDevice {
 
   /** Wakes both pipes when the phase changes: a pipe that was told to wait in one phase may go on in the next. */
   #inPhase<T>(step: () => T): T {
-    const { phase } = this.#transfer
+    const { phase } = this.#r.transfer
     const answer = step()
-    if (this.#transfer.phase !== phase) this.#wakeBoth()
+    if (this.#r.transfer.phase !== phase) this.#wakeBoth()
     return answer
   }
 
@@ -212,7 +199,7 @@ export class UsbStorage implements UsbDevice {
   }
 
   #out(bytes: Uint8Array): 'ack' | UsbRefusal {
-    const { phase } = this.#transfer
+    const { phase } = this.#r.transfer
     if (phase === 'command') return this.#begin(bytes)
     if (phase !== 'out' || this.#requests.count > 0)
       return phase === 'out' || phase === 'status' ? 'nak' : this.#break()
@@ -221,7 +208,7 @@ export class UsbStorage implements UsbDevice {
 
   /** Stalls until the host resets the device. */
   #break(): 'stall' {
-    this.#transfer = { ...IDLE, phase: 'broken' }
+    this.#r.transfer = { ...IDLE, phase: 'broken' }
     return 'stall'
   }
 
@@ -237,27 +224,27 @@ export class UsbStorage implements UsbDevice {
     const phase = left === 0 ? 'status' : toHost ? 'in' : 'out'
     const command = bytes.slice(COMMAND_AT)
     const parameters = this.#unit.parameterBytes(command)
-    this.#ready = NOTHING
-    this.#transfer = { ...IDLE, phase, tag, left, residue: left }
+    this.#r.ready = NOTHING
+    this.#r.transfer = { ...IDLE, phase, tag, left, residue: left }
     if (parameters === 0) this.#execute(command, NOTHING)
-    else if (phase !== 'out' || parameters > left) this.#transfer = { ...this.#transfer, status: PHASE_ERROR }
-    else this.#transfer = { ...this.#transfer, own: parameters, residue: left - parameters, command }
+    else if (phase !== 'out' || parameters > left) this.#r.transfer = { ...this.#r.transfer, status: PHASE_ERROR }
+    else this.#r.transfer = { ...this.#r.transfer, own: parameters, residue: left - parameters, command }
     return 'ack'
   }
 
   #execute(command: Uint8Array, parameters: Uint8Array): void {
     const outcome = this.#sense.execute(command, parameters)
-    const transfer = this.#transfer
+    const transfer = this.#r.transfer
     switch (outcome.kind) {
       case 'good':
         break
       case 'failed':
-        this.#transfer = { ...transfer, status: FAILED }
+        this.#r.transfer = { ...transfer, status: FAILED }
         break
       case 'blocks':
       case 'write':
       case 'data':
-        this.#transfer = { ...transfer, ...this.#moves(outcome) }
+        this.#r.transfer = { ...transfer, ...this.#moves(outcome) }
         break
       default:
         this.#requests.start({ work: outcome, data: NOTHING })
@@ -266,11 +253,11 @@ export class UsbStorage implements UsbDevice {
 
   /** How a command moves data, if the host expects it that way. */
   #moves(outcome: Extract<ScsiOutcome, { readonly kind: 'blocks' | 'write' | 'data' }>): Partial<Transfer> {
-    const { phase, left } = this.#transfer
+    const { phase, left } = this.#r.transfer
     if (outcome.kind === 'data') {
       const bytes = outcome.bytes.subarray(0, Math.min(outcome.most, left))
       if (phase !== 'in' && outcome.bytes.length > 0 && outcome.most > 0) return { status: PHASE_ERROR }
-      this.#ready = bytes
+      this.#r.ready = bytes
       return { own: bytes.length, residue: left - bytes.length }
     }
     const { kind, first, count } = outcome
@@ -281,18 +268,18 @@ export class UsbStorage implements UsbDevice {
 
   /** Data of the command; what it does not want is dropped. */
   #take(bytes: Uint8Array): 'ack' | UsbRefusal {
-    const { left, own, command } = this.#transfer
+    const { left, own, command } = this.#r.transfer
     if (bytes.length > left) return this.#break()
     const wanted = bytes.subarray(0, own)
     const rest = left - bytes.length
     const phase = rest === 0 ? 'status' : 'out'
-    this.#ready = joined(this.#ready, wanted)
-    this.#transfer = { ...this.#transfer, phase, left: rest, own: own - wanted.length }
+    this.#r.ready = joined(this.#r.ready, wanted)
+    this.#r.transfer = { ...this.#r.transfer, phase, left: rest, own: own - wanted.length }
     if (command === null) this.#write()
     else if (own === wanted.length) {
-      const parameters = this.#ready
-      this.#ready = NOTHING
-      this.#transfer = { ...this.#transfer, command: null }
+      const parameters = this.#r.ready
+      this.#r.ready = NOTHING
+      this.#r.transfer = { ...this.#r.transfer, command: null }
       this.#execute(command, parameters)
     }
     return 'ack'
@@ -300,13 +287,13 @@ export class UsbStorage implements UsbDevice {
 
   /** Writes the whole blocks that have come. */
   #write(): void {
-    const { block, durable } = this.#transfer
+    const { block, durable } = this.#r.transfer
     const { blockBytes } = this.#unit
-    const count = Math.floor(this.#ready.length / blockBytes)
+    const count = Math.floor(this.#r.ready.length / blockBytes)
     if (count === 0 || block === null) return
-    const data = this.#ready.slice(0, count * blockBytes)
-    this.#ready = this.#ready.slice(data.length)
-    this.#transfer = { ...this.#transfer, block: block + count }
+    const data = this.#r.ready.slice(0, count * blockBytes)
+    this.#r.ready = this.#r.ready.slice(data.length)
+    this.#r.transfer = { ...this.#r.transfer, block: block + count }
     this.#requests.start({ work: { kind: 'write', first: block, count, durable }, data })
   }
 
@@ -316,38 +303,38 @@ export class UsbStorage implements UsbDevice {
   }
 
   #in(length: number): Uint8Array | UsbRefusal {
-    const { phase } = this.#transfer
+    const { phase } = this.#r.transfer
     if (phase === 'broken') return 'stall'
     if (this.#requests.count > 0 || phase === 'command' || phase === 'out') return 'nak'
     return phase === 'status' ? this.#finish(length) : this.#give(length)
   }
 
   #give(length: number): Uint8Array | UsbRefusal {
-    const { left, own, block } = this.#transfer
+    const { left, own, block } = this.#r.transfer
     const bytes = Math.min(length, left)
     const wanted = Math.min(bytes, own)
-    if (this.#ready.length < wanted && block !== null) {
-      const count = Math.ceil((wanted - this.#ready.length) / this.#unit.blockBytes)
+    if (this.#r.ready.length < wanted && block !== null) {
+      const count = Math.ceil((wanted - this.#r.ready.length) / this.#unit.blockBytes)
       this.#requests.start({ work: { kind: 'blocks', first: block, count }, data: NOTHING })
       return 'nak'
     }
     const out = new Uint8Array(bytes)
-    out.set(this.#ready.subarray(0, wanted))
-    this.#ready = this.#ready.slice(wanted)
+    out.set(this.#r.ready.subarray(0, wanted))
+    this.#r.ready = this.#r.ready.slice(wanted)
     const rest = left - bytes
-    this.#transfer = { ...this.#transfer, left: rest, own: own - wanted, phase: rest === 0 ? 'status' : 'in' }
+    this.#r.transfer = { ...this.#r.transfer, left: rest, own: own - wanted, phase: rest === 0 ? 'status' : 'in' }
     return out
   }
 
   #finish(length: number): Uint8Array | UsbRefusal {
-    const { tag, residue, status } = this.#transfer
+    const { tag, residue, status } = this.#r.transfer
     const view = new DataView(new ArrayBuffer(13))
     view.setUint32(0, STATUS_SIGNATURE, true)
     view.setUint32(4, tag, true)
     view.setUint32(8, residue, true)
     view.setUint8(12, status)
     if (length < view.byteLength) return this.#break()
-    this.#transfer = IDLE
+    this.#r.transfer = IDLE
     return new Uint8Array(view.buffer)
   }
 
@@ -363,24 +350,22 @@ export class UsbStorage implements UsbDevice {
     const sense = this.#cd?.takeExchange() ?? failure
     if (sense !== null) {
       this.#sense.fail(sense)
-      const { own, residue } = this.#transfer
+      const { own, residue } = this.#r.transfer
       // The rest of the data moves, and means nothing.
-      this.#ready = NOTHING
-      this.#transfer = { ...this.#transfer, own: 0, block: null, residue: residue + own, status: FAILED }
+      this.#r.ready = NOTHING
+      this.#r.transfer = { ...this.#r.transfer, own: 0, block: null, residue: residue + own, status: FAILED }
     } else if (work.kind === 'blocks') {
-      this.#ready = joined(this.#ready, data)
-      this.#transfer = { ...this.#transfer, block: work.first + work.count }
+      this.#r.ready = joined(this.#r.ready, data)
+      this.#r.transfer = { ...this.#r.transfer, block: work.first + work.count }
     }
     this.#wakeBoth()
   }
 
-  /** Cancels the command that is under way. */
-  reset(): void {
+  /** Returns to the state at power-on; what is asked of the medium is forgotten. */
+  override reset(): void {
     this.#requests.cancel()
-    this.#transfer = IDLE
-    this.#ready = NOTHING
+    super.reset()
     this.#unit.powerOn()
-    this.#sense.reset()
   }
 
   /** Waits for the medium. */
@@ -391,28 +376,6 @@ export class UsbStorage implements UsbDevice {
   /** Goes on. */
   resume(): void {
     this.#requests.resume()
-  }
-
-  /** Returns the state as plain data. The medium is not part of it. */
-  save(): UsbStorageState {
-    return {
-      version: 2,
-      transfer: this.#transfer,
-      ready: this.#ready.slice(),
-      disk: this.#unit.save(),
-      sense: this.#sense.save(),
-      requests: this.#requests.save(),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { transfer, ready, disk, sense, requests } = savedState<UsbStorageState>(this.name, state, 2)
-    this.#transfer = transfer as Transfer
-    this.#ready = ready.slice()
-    this.#unit.restore(disk as never)
-    this.#sense.restore(sense)
-    this.#requests.restore(requests as readonly LateRequest<MediumRequest, MediumAnswer>[])
   }
 }
 

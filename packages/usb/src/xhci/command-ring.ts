@@ -1,4 +1,4 @@
-import { savedRegisters } from '@retrap/device'
+import { Stateful } from '@retrap/device'
 import { CONTROL_INDEX, ENDPOINT } from './contexts.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { GuestAccess } from './guest-access.ts'
@@ -22,23 +22,22 @@ export interface CommandHost {
   stop(endpoint: Endpoint, tell: boolean): void
 }
 
-const POWER_ON = {
-  pointer: [0, 0] as readonly [lo: number, hi: number],
-  place: null as RingPlace | null,
-  running: false,
-  /** Where the guest has stopped it, until the event ring has room to say so. */
-  stopped: null as number | null,
-}
-
-/** Saved form of a {@link CommandRing}. */
-export type CommandRingState = Readonly<typeof POWER_ON>
-
 /** The command ring. Source: xHCI 1.2, §4.6, "Command Interface", and §5.4.5, "Command Ring Control Register". */
-export class CommandRing {
+export class CommandRing extends Stateful {
   readonly #host: CommandHost
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps(
+    {
+      pointer: [0, 0] as readonly [lo: number, hi: number],
+      place: null as RingPlace | null,
+      running: false,
+      /** Where the guest has stopped it, until the event ring has room to say so. */
+      stopped: null as number | null,
+    },
+    { recent: ['stopped'] },
+  )
 
   constructor(host: CommandHost) {
+    super()
     this.#host = host
   }
 
@@ -155,19 +154,6 @@ export class CommandRing {
     }
     slots.setState(endpoint, ENDPOINT.STOPPED)
     return CODE.SUCCESS
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): CommandRingState {
-    return { ...this.#r }
-  }
-
-  /** States of earlier versions have no `stopped`. */
-  restore(state: CommandRingState): void {
-    this.#r = savedRegisters('xhci', { ...POWER_ON, ...state }, POWER_ON)
   }
 }
 

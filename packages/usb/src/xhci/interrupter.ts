@@ -1,4 +1,4 @@
-import { type Clock, Instant, listedRegisters, type Timer, type Word64 } from '@retrap/device'
+import { type Clock, Instant, listed, Stateful, type Timer } from '@retrap/device'
 import type { GuestAccess } from './guest-access.ts'
 import { CODE, type EventWords, TRB, TRB_BYTES } from './trb.ts'
 
@@ -30,16 +30,6 @@ interface Segment {
   readonly trbs: number
 }
 
-/** Saved form of an {@link Interrupter}. */
-export interface InterrupterState {
-  readonly registers: readonly number[]
-  readonly segments: readonly Segment[] | null
-  readonly at: readonly [segment: number, index: number, cycle: number]
-  readonly waiting: readonly EventWords[]
-  readonly flags: readonly [wanted: boolean, full: boolean]
-  readonly notBefore: Word64
-}
-
 /** The part of the controller that an interrupter reaches. */
 export interface InterrupterHost {
   readonly memory: GuestAccess
@@ -58,18 +48,29 @@ export interface InterrupterHost {
 }
 
 /** An event ring and its interrupt. Source: xHCI 1.2, §4.9.4, "Event Ring Management", and §4.17, "Interrupters". */
-export class Interrupter {
+export class Interrupter extends Stateful {
   readonly index: number
   readonly #host: InterrupterHost
   readonly #moderated: Timer
-  #r = { ...POWER_ON }
-  /** Read from the table when the first event comes. */
-  #segments: readonly Segment[] | null = null
+  readonly #r = { ...POWER_ON }
+  readonly #s = this.keeps({
+    registers: listed(this.#r),
+    segments: null as readonly Segment[] | null,
+    at: {
+      save: (): number[] => [this.#segment, this.#at, this.#cycle],
+      restore: (at: readonly [segment: number, index: number, cycle: number]): void =>
+        void ([this.#segment, this.#at, this.#cycle] = at),
+    },
+    waiting: [] as EventWords[],
+    flags: {
+      save: (): boolean[] => [this.#wanted, this.#full],
+      restore: (flags: readonly [wanted: boolean, full: boolean]): void => void ([this.#wanted, this.#full] = flags),
+    },
+    notBefore: () => this.#notBefore,
+  })
   #segment = 0
   #at = 0
   #cycle = 1
-  /** Events that have no room. */
-  #waiting: EventWords[] = []
   /** An event wants an interrupt. */
   #wanted = false
   /** The guest has been told that the ring is full. */
@@ -77,6 +78,7 @@ export class Interrupter {
   readonly #notBefore = new Instant()
 
   constructor(index: number, host: InterrupterHost) {
+    super()
     this.index = index
     this.#host = host
     this.#moderated = host.timer(() => this.#raise())
@@ -84,7 +86,7 @@ export class Interrupter {
 
   /** Whether events wait for room: nothing that makes more may go on. */
   get isFull(): boolean {
-    return this.#waiting.length > 0
+    return this.#s.waiting.length > 0
   }
 
   /** Whether the interrupter asks for an interrupt. */
@@ -151,7 +153,7 @@ export class Interrupter {
 
   /** The ring begins anew. */
   #restart(): void {
-    this.#segments = null
+    this.#s.segments = null
     this.#segment = 0
     this.#at = 0
     this.#cycle = 1
@@ -160,9 +162,9 @@ export class Interrupter {
 
   /** Puts an event on the ring, now or once there is room. */
   post(event: EventWords, interrupts = true): void {
-    this.#waiting.push(event)
+    this.#s.waiting.push(event)
     if (!this.#put()) {
-      this.#waiting = []
+      this.#s.waiting = []
       this.#host.broken()
       return
     }
@@ -172,7 +174,7 @@ export class Interrupter {
   }
 
   #load(): readonly Segment[] | null {
-    if (this.#segments !== null) return this.#segments
+    if (this.#s.segments !== null) return this.#s.segments
     const count = this.#r.tableSize
     const view =
       count === 0 || count > MOST_SEGMENTS
@@ -184,7 +186,7 @@ export class Interrupter {
       trbs: view.getUint16(16 * i + 8, true),
     }))
     if (segments.some(({ trbs }) => trbs < LEAST_TRBS || trbs > MOST_TRBS)) return null
-    this.#segments = segments
+    this.#s.segments = segments
     return segments
   }
 
@@ -204,7 +206,7 @@ export class Interrupter {
 
   /** @returns false where the ring is invalid */
   #put(): boolean {
-    while (this.#waiting.length > 0) {
+    while (this.#s.waiting.length > 0) {
       const segments = this.#load()
       const free = segments === null ? -1 : this.#free(segments)
       if (segments === null || free < 0) return false
@@ -213,7 +215,7 @@ export class Interrupter {
       if (free === 0) return true
       const event: EventWords = this.#full
         ? [0, 0, (CODE.EVENT_RING_FULL << 24) >>> 0, TRB.HOST_CONTROLLER << 10]
-        : this.#waiting.shift()!
+        : this.#s.waiting.shift()!
       if (!this.#write(segments, event) || this.#full) return true
     }
     return true
@@ -248,9 +250,9 @@ export class Interrupter {
   }
 
   #raise(): void {
-    if (!this.#wanted || (this.#r.dequeueLo & BUSY) !== 0 || this.#segments === null) return
-    const total = this.#segments.reduce((sum, { trbs }) => sum + trbs, 0)
-    if (this.#free(this.#segments) === total - 1) {
+    if (!this.#wanted || (this.#r.dequeueLo & BUSY) !== 0 || this.#s.segments === null) return
+    const total = this.#s.segments.reduce((sum, { trbs }) => sum + trbs, 0)
+    if (this.#free(this.#s.segments) === total - 1) {
       this.#wanted = false
       return
     }
@@ -267,10 +269,9 @@ export class Interrupter {
     this.#host.raised(this)
   }
 
-  reset(): void {
+  override reset(): void {
     this.#moderated.cancel()
-    this.#r = { ...POWER_ON }
-    this.#waiting = []
+    super.reset()
     this.#wanted = false
     this.#notBefore.set({ lo: 0, hi: 0 })
     this.#restart()
@@ -279,26 +280,5 @@ export class Interrupter {
   /** Goes on after a state was restored. */
   resume(): void {
     this.#raise()
-  }
-
-  save(): InterrupterState {
-    return {
-      registers: Object.values(this.#r),
-      segments: this.#segments,
-      at: [this.#segment, this.#at, this.#cycle],
-      waiting: [...this.#waiting],
-      flags: [this.#wanted, this.#full],
-      notBefore: this.#notBefore.save(),
-    }
-  }
-
-  restore({ registers, segments, at, waiting, flags, notBefore }: InterrupterState): void {
-    this.reset()
-    this.#r = listedRegisters('xhci', registers, POWER_ON)
-    this.#segments = segments
-    ;[this.#segment, this.#at, this.#cycle] = at
-    this.#waiting = [...waiting]
-    ;[this.#wanted, this.#full] = flags
-    this.#notBefore.set(notBefore)
   }
 }

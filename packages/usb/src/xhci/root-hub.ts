@@ -1,13 +1,13 @@
-import { type DeviceContext, DeviceError } from '@retrap/device'
-import { AttachedDevice, type AttachedDeviceState } from '../attached-device.ts'
+import { type DeviceContext, DeviceError, type PlainState } from '@retrap/device'
+import { AttachedDevice } from '../attached-device.ts'
 import type { UsbDevice, UsbPort } from '../usb-device.ts'
-import { RootPort, type RootPortState } from './root-port.ts'
+import { RootPort } from './root-port.ts'
 
 /** Saved form of a {@link RootHub}. */
 export interface RootHubState {
-  readonly ports: readonly RootPortState[]
+  readonly ports: readonly unknown[]
   /** By socket. */
-  readonly devices: readonly (AttachedDeviceState | null)[]
+  readonly devices: readonly (PlainState | null)[]
 }
 
 /** The part of its controller that a root hub needs. */
@@ -125,7 +125,9 @@ export class RootHub {
 
   /** @throws DeviceError `ERR_STATE` where other devices are plugged in */
   check({ devices }: RootHubState): void {
-    const [found, expected] = [this.#sockets, devices].map((list) => list.map((one) => one?.name ?? '-').join())
+    const [found, expected] = [this.#sockets, devices].map((list) =>
+      list.map((one) => (one?.name as string) ?? '-').join(),
+    )
     if (found !== expected)
       throw new DeviceError('ERR_STATE', `${this.#name}: ${found} are plugged in; expected ${expected}`)
   }

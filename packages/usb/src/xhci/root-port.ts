@@ -1,4 +1,4 @@
-import { savedRegisters } from '@retrap/device'
+import { Stateful } from '@retrap/device'
 import type { AttachedDevice } from '../attached-device.ts'
 
 /** Bits of PORTSC. Source: xHCI 1.2, §5.4.8, "Port Status and Control Register". */
@@ -31,30 +31,26 @@ const SPEED_IDS = { full: 1, low: 2, high: 3, super: 4 } as const
 /** U1 and U2 timeouts. */
 const POWER_MANAGEMENT = 0x1_ffff
 
-const POWER_ON = {
-  /** Status without link state and speed. */
-  bits: POWER as number,
-  link: RX_DETECT as number,
-  power: 0,
-  /** An event has told of the change bits that are set. */
-  announced: false,
-  /** An event is to be sent. */
-  unannounced: false,
-}
-
-/** Saved form of a {@link RootPort}. */
-export type RootPortState = Readonly<typeof POWER_ON>
-
 /** A root hub port of USB 2 or USB 3. A reset of a port takes no time. */
-export class RootPort {
+export class RootPort extends Stateful {
   readonly number: number
   readonly isSuper: boolean
   device: AttachedDevice | null = null
-  #r = { ...POWER_ON }
   readonly #changed: (port: RootPort) => void
+  readonly #r = this.keeps({
+    /** Status without link state and speed. */
+    bits: POWER as number,
+    link: RX_DETECT as number,
+    power: 0,
+    /** An event has told of the change bits that are set. */
+    announced: false,
+    /** An event is to be sent. */
+    unannounced: false,
+  })
 
   /** @param changed - an event is to be sent, or the device's state has changed */
   constructor(number: number, isSuper: boolean, changed: (port: RootPort) => void) {
+    super()
     this.number = number
     this.isSuper = isSuper
     this.#changed = changed
@@ -166,17 +162,9 @@ export class RootPort {
   }
 
   /** A reset of the controller: what is plugged in is found anew. */
-  reset(): void {
-    this.#r = { ...POWER_ON }
+  override reset(): void {
+    super.reset()
     this.device?.reset()
     if (this.device !== null) this.#connect()
-  }
-
-  save(): RootPortState {
-    return { ...this.#r }
-  }
-
-  restore(state: RootPortState): void {
-    this.#r = savedRegisters('xhci', state, POWER_ON)
   }
 }

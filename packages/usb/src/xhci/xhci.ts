@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   type Instant,
   type PciFunction,
+  type PlainState,
   restoreDeadline,
   savedDeadline,
   savedState,
@@ -13,11 +14,11 @@ import {
   type Word64,
 } from '@retrap/device'
 import type { UsbDevice } from '../usb-device.ts'
-import { CommandRing, type CommandRingState } from './command-ring.ts'
+import { CommandRing } from './command-ring.ts'
 import { indexOf } from './contexts.ts'
 import { FrameCounter } from './frame-counter.ts'
 import { GuestAccess } from './guest-access.ts'
-import { Interrupter, type InterrupterState } from './interrupter.ts'
+import { Interrupter } from './interrupter.ts'
 import { capabilityRegister, ExtendedCapabilities, INTERRUPTERS, LAYOUT, MOST_SLOTS, registerAt } from './layout.ts'
 import { OperationalRegisters } from './operational-registers.ts'
 import { RootHub, type RootHubState } from './root-hub.ts'
@@ -406,7 +407,7 @@ export class Xhci implements DeviceModel {
     const { registers, owners, interrupters, frames, ...own } = this.save()
     const { ports } = own.hub as RootHubState
     // States of earlier versions do not have `stopped`: null fits all.
-    const commands = { ...(own.commands as CommandRingState), stopped: null }
+    const commands = { ...(own.commands as PlainState), stopped: null }
     const shape = { registers, owners, interrupters, frames, commands, hub: { ports } }
     const fault = shapeFault(`${this.name} state`, state, shape)
     if (fault !== undefined) throw new DeviceError('ERR_STATE', fault)
@@ -421,8 +422,8 @@ export class Xhci implements DeviceModel {
     this.reset()
     this.#registers.restore(state.registers)
     this.#extended.restore(state.owners)
-    this.#interrupters.forEach((one, i) => one.restore(state.interrupters[i] as InterrupterState))
-    this.#commands.restore(state.commands as CommandRingState)
+    this.#interrupters.forEach((one, i) => one.restore(state.interrupters[i]))
+    this.#commands.restore(state.commands)
     this.#slots.restore(state.slots as SlotsState)
     this.#hub.restore(hub)
     this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
