@@ -1,5 +1,5 @@
 // Frames between a hypervisor and a device server whose fields are true, at the edges, or nonsense.
-import { encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/ioreq/host'
+import { encodeFrame, type Frame, FRAMES, NO_VCPU } from '@retrap/ioreq/host'
 import { createIoRequest } from '@retrap/ioreq'
 import type { Rng } from '@retrap/tooling/soak'
 
@@ -41,72 +41,39 @@ const FIELDS = {
 } as const
 
 type FieldKind = keyof typeof FIELDS
-type Shape = Readonly<Record<string, FieldKind>>
 
-const EVENTS: Readonly<Record<EventFrame['kind'], Shape>> = {
-  ready: { name: 'text' },
-  claim: { type: 'type', ranges: 'ranges', buffered: 'ranges' },
-  answer: { vcpu: 'vcpu', sequence: 'number', lo: 'word', hi: 'word' },
-  fault: { vcpu: 'vcpu', device: 'text', what: 'text', message: 'text' },
-  openLine: { line: 'number', irq: 'irq' },
-  openPin: { line: 'number', device: 'number', pin: 'number' },
-  setLine: { line: 'number', level: 'flag' },
-  pulseLine: { line: 'number' },
-  msi: { address: 'gpa', data: 'word', requester: 'word' },
-  armTimer: { timer: 'number', deadline: 'time' },
-  dmaRead: { call: 'number', gpa: 'gpa', length: 'length' },
-  dmaWrite: { call: 'number', gpa: 'gpa', bytes: 'bytes' },
-  powerOff: {},
-  resetMachine: {},
-  exit: { code: 'word' },
-  called: { call: 'number', error: 'text', result: 'state' },
-  wantFrames: {},
-  modified: { gfn: 'number', count: 'number' },
-  ownMemory: { call: 'number', memory: 'number', device: 'text', name: 'text', length: 'pages', flags: 'bits' },
-  placeMemory: { placement: 'number', memory: 'number', gpa: 'gpa', offset: 'offset', length: 'pages' },
-  removePlacement: { placement: 'number' },
-  memoryMode: { memory: 'number', trapped: 'flag' },
-  memoryModified: { memory: 'number', offset: 'offset', length: 'length' },
-  memoryRead: { call: 'number', memory: 'number', offset: 'offset', length: 'length' },
-  memoryWrite: { call: 'number', memory: 'number', offset: 'offset', bytes: 'bytes' },
-  memoryDirty: { call: 'number', memory: 'number', offset: 'offset', length: 'pages' },
-  memoryLog: { memory: 'number', on: 'flag' },
-  freeMemory: { memory: 'number' },
+/** Fields that are more than their type says, by name. */
+const NAMED: Readonly<Record<string, FieldKind>> = {
+  ...{ vcpu: 'vcpu', irq: 'irq', flags: 'bits', type: 'type', state: 'state', result: 'state' },
+  ...{
+    gpa: 'gpa',
+    address: 'gpa',
+    offset: 'offset',
+    lo: 'word',
+    hi: 'word',
+    data: 'word',
+    requester: 'word',
+    code: 'word',
+  },
+}
+const TYPED = { u32: 'number', f64: 'number', u64: 'time' } as const
+
+function kindOfField(name: string, type: string): FieldKind {
+  if (name === 'length') return type === 'f64' ? 'pages' : 'length'
+  return NAMED[name] ?? TYPED[type as keyof typeof TYPED] ?? (type as FieldKind)
 }
 
-const COMMANDS: Readonly<Record<CommandFrame['kind'], Shape>> = {
-  hello: { version: 'number', vcpus: 'number', realTime: 'flag', now: 'time' },
-  request: { vcpu: 'vcpu', sequence: 'number', now: 'time', request: 'ioreq' },
-  buffered: { now: 'time', request: 'ioreq' },
-  cancel: { vcpu: 'vcpu' },
-  timer: { timer: 'number', deadline: 'time', now: 'time' },
-  reset: { now: 'time' },
-  settle: { call: 'number' },
-  save: { call: 'number' },
-  restore: { call: 'number', now: 'time', state: 'state' },
-  quiesce: { call: 'number', deadline: 'number' },
-  resume: { now: 'time' },
-  dmaDone: { call: 'number', ok: 'flag', bytes: 'bytes' },
-  detach: { device: 'text' },
-  plug: { call: 'number', now: 'time', device: 'text' },
-  unplug: { call: 'number', now: 'time', bus: 'text', force: 'flag', deadline: 'number' },
-  drop: { call: 'number' },
-  invalidate: { vcpu: 'vcpu', all: 'flag', gone: 'ranges', readOnly: 'ranges' },
-}
-
-const SHAPES: Readonly<Record<Frame['kind'], Shape>> = {
-  ...EVENTS,
-  ...COMMANDS,
-  message: { now: 'time', bytes: 'bytes' },
-}
+const fieldsOf = (kind: Frame['kind']): [string, string][] => Object.entries(FRAMES[kind][1])
+const ALL_KINDS = Object.keys(FRAMES) as Frame['kind'][]
+/** Events have codes from 32 on. */
+const FIRST_EVENT = 32
 /** Most of them are wrong at any moment, or end the run. */
 const SELDOM: readonly Frame['kind'][] = [
   ...(['answer', 'called', 'fault', 'ready', 'claim'] as const),
   ...(['ownMemory', 'placeMemory', 'freeMemory', 'powerOff', 'resetMachine', 'exit'] as const),
 ]
-const EVENT_KINDS = (Object.keys(EVENTS) as Frame['kind'][]).filter((kind) => !SELDOM.includes(kind))
-const COMMAND_KINDS = Object.keys(COMMANDS) as Frame['kind'][]
-const ALL_KINDS = Object.keys(SHAPES) as Frame['kind'][]
+const EVENT_KINDS = ALL_KINDS.filter((kind) => FRAMES[kind][0] >= FIRST_EVENT && !SELDOM.includes(kind))
+const COMMAND_KINDS = ALL_KINDS.filter((kind) => FRAMES[kind][0] < FIRST_EVENT && kind !== 'message')
 
 /** What a device server says first: what it claims, and interrupt lines and memories for what it says later. */
 export const introduction = (device: string): readonly Frame[] => [
@@ -146,8 +113,8 @@ function edge(rng: Rng): number {
  */
 export function frameOf(rng: Rng, kind: Frame['kind'], truth = 8): Frame {
   const frame: Record<string, unknown> = { kind }
-  for (const [name, field] of Object.entries(SHAPES[kind])) {
-    const value: unknown = FIELDS[field](rng)
+  for (const [name, type] of fieldsOf(kind)) {
+    const value: unknown = FIELDS[kindOfField(name, type)](rng)
     frame[name] = typeof value === 'number' && truth > 0 && rng.chance(1, truth) ? edge(rng) : value
   }
   return frame as unknown as Frame

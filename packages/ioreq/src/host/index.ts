@@ -6,15 +6,7 @@ export type { GatedServer, ServerGate } from './platform.ts'
 export { DeviceServer } from './device-server.ts'
 export { RemoteServer, type RemoteServerOptions, type ServerLink } from './remote-server.ts'
 export { decodeFrame, encodeFrame, FrameReader } from './frame-coding.ts'
-export {
-  FRAME_VERSION,
-  MAX_FRAME_BYTES,
-  NO_VCPU,
-  type CommandFrame,
-  type EventFrame,
-  type Frame,
-  type MessageFrame,
-} from './frames.ts'
+export { FRAME_VERSION, FRAMES, MAX_FRAME_BYTES, NO_VCPU, type Frame } from './frames.ts'
 export { startLocalServer } from './local-server.ts'
 export type { FramePort } from './message-link.ts'
 export { MessageTransport, serveMessages } from './message-transport.ts'
