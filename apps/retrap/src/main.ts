@@ -3,7 +3,7 @@
 import { ExitCode } from './exit-codes.ts'
 
 const OLDEST_NODE = 22
-/** How long what a device module has left behind, such as a timer, keeps the process. */
+/** How long timers and the like that a device module has left behind keep the process. */
 const LEFT_BEHIND_MS = 1000
 
 /** The program that has a command. */

@@ -69,7 +69,7 @@ export interface CoreState {
   readonly configVector: number
   readonly queues: readonly QueueState[]
   readonly state: unknown
-  /** Requests under way, with what they end with. Absent: none. */
+  /** Requests under way, with their outcomes. Absent: none. */
   readonly late?: readonly SavedLate[]
   /** When the device looks again at its queues; null or absent: it need not. */
   readonly more?: Readonly<Word64> | null

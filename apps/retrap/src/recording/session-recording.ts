@@ -76,7 +76,7 @@ export class SessionRecording {
     this.#leave = leave
   }
 
-  /** Whether the session is of one machine, which a reset of the guest's ends. */
+  /** Whether the session records or replays: then it has one machine, and a reset by the guest ends it. */
   get isActive(): boolean {
     return this.run !== 'plain'
   }

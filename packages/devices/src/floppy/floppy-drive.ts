@@ -56,7 +56,7 @@ export class FloppyDrive extends Stateful {
     return steps
   }
 
-  /** Offset of a sector on the medium. @returns −1: there is none such */
+  /** Offset of a sector on the medium. @returns the offset; −1: the medium has no such sector */
   offset(head: number, sector: number, cylinder: number): number {
     const { format } = this
     if (format === null || cylinder >= format.cylinders || head >= format.heads) return -1

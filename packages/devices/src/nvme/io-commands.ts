@@ -256,7 +256,7 @@ export function savedJob(job: NvmeJob, answer: NvmeAnswer | undefined): NvmeJobS
   }
 }
 
-/** The job of a saved one. @param spare - lends the buffer for its data, which is not the state's */
+/** Makes a job of its saved form. @param spare - lends a buffer for the data, which the state must not share */
 export function restoredJob(state: NvmeJobState, spare: SpareBuffers): NvmeJob {
   const { command, kind, ranges, pieces, durable, bytes } = state
   const data = bytes === 0 ? new Uint8Array() : spare.take(bytes)

@@ -380,7 +380,7 @@ export class Xhci implements DeviceModel {
     this.#hub.resume()
     for (const interrupter of this.#interrupters) interrupter.resume()
     this.#driveAll()
-    // The guest need not notice that it was saved: rings without a doorbell are not looked at.
+    // Rings whose doorbell was not rung are not looked at: a guest does not notice that it was saved.
     if (this.#wasCalled) this.#pump()
     this.#wasCalled = false
   }

@@ -71,7 +71,7 @@ export class ChainBuilder {
   readonly #most: number
   gpas: number[] = []
   lengths: number[] = []
-  /** How many of the pieces come before the first one to be written. */
+  /** Number of pieces that the device reads, which come before those that it writes. */
   readable: number = 0
   #bytes = 0
   /** Identifies the chain in its ring. */

@@ -113,7 +113,7 @@ export class Fids {
     this.opened(fid, yield* soon((yield* this.node(fid.place)).open(access)))
   }
 
-  /** Keeps the open file of a fid, whose place has its node. */
+  /** Keeps the file that a fid has opened; the node stays with the fid's place. */
   opened(fid: Fid, file: ShareFile): void {
     fid.file = file
     fid.place.files++
