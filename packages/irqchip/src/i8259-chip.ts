@@ -1,45 +1,15 @@
 import { restoreWords, saveWords } from './arguments.ts'
 
 /** Holds the saved state of one 8259A. Bit n of a bit mask is input n; flags are 0 or 1. */
-export interface I8259ChipState {
-  /** Levels of the inputs, as their drivers set them. */
-  readonly lines: number
-  /** Inputs with a rising edge that has not been acknowledged. */
-  readonly edges: number
-  /** Inputs that a pulse holds up until they are acknowledged. */
-  readonly pulses: number
-  /** In-service register. */
-  readonly inService: number
-  /** Interrupt mask register. */
-  readonly mask: number
-  /** Edge/level control register: 1 for a level-triggered input. */
-  readonly elcr: number
-  /** First initialisation command word. */
-  readonly icw1: number
-  /** Second initialisation command word: the vector base. */
-  readonly icw2: number
-  /** Third initialisation command word. */
-  readonly icw3: number
-  /** Fourth initialisation command word; 0 where ICW1 announced none. */
-  readonly icw4: number
-  /** Number of the initialisation word that the data port expects next; 0 outside initialisation. */
-  readonly initStep: number
-  /** Input with the highest priority; 0 unless priorities were rotated. */
-  readonly first: number
-  /** Flag: special mask mode. */
-  readonly specialMask: number
-  /** Flag: the command port reads the in-service register, not the request register. */
-  readonly readIsr: number
-  /** Flag: the next read is a poll. */
-  readonly poll: number
-  /** Flag: each automatic end of interrupt rotates the priorities. */
-  readonly rotateOnAeoi: number
-}
+export type I8259ChipState = Readonly<Record<keyof typeof W, number>>
 
 /** Word of the state region that holds each field. */
 const W = {
+  /** Levels of the inputs, as their drivers set them. */
   lines: 0,
+  /** Inputs with a rising edge that has not been acknowledged. */
   edges: 1,
+  /** Inputs that a pulse holds up until they are acknowledged. */
   pulses: 2,
   inService: 3,
   mask: 4,
@@ -48,13 +18,15 @@ const W = {
   icw2: 7,
   icw3: 8,
   icw4: 9,
+  /** Number of the initialisation word that the data port expects next; 0 outside initialisation. */
   initStep: 10,
+  /** Input with the highest priority; 0 unless priorities were rotated. */
   first: 11,
   specialMask: 12,
   readIsr: 13,
   poll: 14,
   rotateOnAeoi: 15,
-} as const satisfies Record<keyof I8259ChipState, number>
+} as const
 
 /** Words of machine memory that one chip takes. */
 export const I8259_CHIP_WORDS = 16

@@ -1,11 +1,5 @@
-/** Holds the saved state of one timer. */
-export interface GenericTimerState {
-  /** Control register: ENABLE and IMASK. */
-  readonly control: number
-  /** Count that it waits for, low word. */
-  readonly compareLo: number
-  /** Count that it waits for, high word. */
-  readonly compareHi: number
+/** Holds the saved state of one timer: its control register (ENABLE and IMASK), and the count that it waits for. */
+export interface GenericTimerState extends Readonly<Record<'control' | 'compareLo' | 'compareHi', number>> {
   /** Whether its interrupt is asserted. */
   readonly asserted: boolean
 }

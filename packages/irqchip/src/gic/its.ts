@@ -93,27 +93,11 @@ export interface ItsOptions {
 }
 
 /** Holds the saved state of an {@link Its}. Words are unsigned. */
-export interface ItsState {
+export interface ItsState extends Readonly<Record<keyof typeof W, number>> {
   /** Version of this shape. */
   readonly version: 1
   /** GITS_CTLR.Enabled. */
   readonly enabled: boolean
-  /** GITS_CBASER, low word. */
-  readonly queueLo: number
-  /** GITS_CBASER, high word. */
-  readonly queueHi: number
-  /** GITS_CWRITER. */
-  readonly write: number
-  /** GITS_CREADR. */
-  readonly read: number
-  /** GITS_BASER0, low word. */
-  readonly devicesLo: number
-  /** GITS_BASER0, high word. */
-  readonly devicesHi: number
-  /** GITS_BASER1, low word. */
-  readonly collectionsLo: number
-  /** GITS_BASER1, high word. */
-  readonly collectionsHi: number
 }
 
 /**

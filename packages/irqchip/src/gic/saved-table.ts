@@ -2,78 +2,40 @@ import { restoreWords, saveWords } from '../arguments.ts'
 import type { InterruptTable } from './interrupt-table.ts'
 import * as L from './layout.ts'
 
-/** Holds the saved state of a processor's private interrupts, and of its interface. Words have a bit for each interrupt. */
-export interface GicCpuState {
-  /** Interrupts of group 1. */
-  readonly group1: number
-  /** Enabled interrupts. */
-  readonly enabled: number
-  /** Interrupts that an edge or a write has made pending. */
-  readonly latched: number
-  /** Active interrupts. */
-  readonly active: number
-  /** Levels of the inputs. */
-  readonly lines: number
-  /** Edge-triggered interrupts. */
-  readonly edge: number
+/** Words with a bit for each interrupt: group 1, enabled, made pending, active, levels of the inputs, triggered by edges. */
+type Bank = 'group1' | 'enabled' | 'latched' | 'active' | 'lines' | 'edge'
+type PrivateWord =
+  | Bank
+  | `binaryPoint${0 | 1}`
+  | `activePriorities${0 | 1}`
+  | `lpi${'Properties' | 'Pending'}${'Lo' | 'Hi'}`
+  | 'priorityMask'
+  | 'control'
+  | 'groups'
+  | 'waker'
+  | 'redistributorControl'
+
+/** Holds the saved state of a processor's private interrupts, and of its interface. */
+export interface GicCpuState extends Readonly<Record<PrivateWord, number>> {
   /** Priorities of INTID 0 to 31. */
   readonly priorities: readonly number[]
-  /** Priority mask. */
-  readonly priorityMask: number
-  /** Binary point of group 0. */
-  readonly binaryPoint0: number
-  /** Binary point of group 1. */
-  readonly binaryPoint1: number
-  /** Control register of the interface. */
-  readonly control: number
-  /** Groups that the interface takes: bit 0, bit 1. */
-  readonly groups: number
-  /** Active priorities of group 0. */
-  readonly activePriorities0: number
-  /** Active priorities of group 1. */
-  readonly activePriorities1: number
-  /** GICR_WAKER; 0 in a GICv2. */
-  readonly waker: number
-  /** GICR_CTLR; 0 in a GICv2. */
-  readonly redistributorControl: number
-  /** GICR_PROPBASER, low word. */
-  readonly lpiPropertiesLo: number
-  /** GICR_PROPBASER, high word. */
-  readonly lpiPropertiesHi: number
-  /** GICR_PENDBASER, low word. */
-  readonly lpiPendingLo: number
-  /** GICR_PENDBASER, high word. */
-  readonly lpiPendingHi: number
 }
 
-/** Holds the saved state of a GIC's interrupts. Arrays of words begin with INTID 32, which is bit 0 of the first word. */
-export interface InterruptTableState {
+/**
+ * Holds the saved state of a GIC's interrupts. Lists begin with INTID 32, which is bit 0 of the first word of a bank; routes are
+ * affinities, in a GICv2 masks of processors.
+ */
+export interface InterruptTableState extends Readonly<
+  Record<Bank | 'anyCpu' | 'priorities' | 'routes', readonly number[]>
+> {
   /** Enabled groups of GICD_CTLR. */
   readonly control: number
-  /** Interrupts of group 1. */
-  readonly group1: readonly number[]
-  /** Enabled interrupts. */
-  readonly enabled: readonly number[]
-  /** Interrupts that an edge or a write has made pending. */
-  readonly latched: readonly number[]
-  /** Active interrupts. */
-  readonly active: readonly number[]
-  /** Levels of the inputs. */
-  readonly lines: readonly number[]
-  /** Edge-triggered interrupts. */
-  readonly edge: readonly number[]
-  /** Interrupts for any processor. */
-  readonly anyCpu: readonly number[]
-  /** Priorities, from INTID 32 on. */
-  readonly priorities: readonly number[]
-  /** Affinities that the interrupts go to, from INTID 32 on; in a GICv2 masks of processors. */
-  readonly routes: readonly number[]
   /** Private interrupts and interface of each processor. */
   readonly cpus: readonly GicCpuState[]
 }
 
 /** Fields with a bit for each interrupt, by their names in saved states. */
-const BANKS = {
+const BANKS: Readonly<Record<Bank, number>> = {
   group1: L.GROUP,
   enabled: L.ENABLED,
   latched: L.LATCHED,
@@ -84,7 +46,7 @@ const BANKS = {
 const SHARED = { ...BANKS, anyCpu: L.ANY_CPU }
 const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[]
 /** Words of a processor's block. */
-const PRIVATE = {
+const PRIVATE: Readonly<Record<PrivateWord, number>> = {
   ...BANKS,
   priorityMask: L.PRIORITY_MASK,
   binaryPoint0: L.BINARY_POINT_0,
