@@ -103,12 +103,17 @@ export class UsbStorage extends Stateful implements UsbDevice {
   readonly #sense: HeldSense
   #requests!: LateAnswers<MediumRequest, MediumAnswer>
   #port!: UsbPort
+  /** Data that the host can have, or that is not enough yet: less than a block of a write, or a part of parameters. */
+  #ready: Uint8Array = NOTHING
   readonly #r = this.keeps(
     {
       version: 2,
       transfer: IDLE as Transfer,
-      /** Data that the host can have, or that is not enough yet: less than a block of a write, or a part of parameters. */
-      ready: NOTHING as Uint8Array,
+      ready: {
+        save: (): Uint8Array => this.#ready.slice(),
+        restore: (bytes: Uint8Array): void => void (this.#ready = bytes.slice()),
+        reset: (): void => void (this.#ready = NOTHING),
+      },
       disk: (): ScsiUnit => this.#unit,
       sense: (): HeldSense => this.#sense,
       requests: () => this.#requests,
@@ -224,7 +229,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     const phase = left === 0 ? 'status' : toHost ? 'in' : 'out'
     const command = bytes.slice(COMMAND_AT)
     const parameters = this.#unit.parameterBytes(command)
-    this.#r.ready = NOTHING
+    this.#ready = NOTHING
     this.#r.transfer = { ...IDLE, phase, tag, left, residue: left }
     if (parameters === 0) this.#execute(command, NOTHING)
     else if (phase !== 'out' || parameters > left) this.#r.transfer = { ...this.#r.transfer, status: PHASE_ERROR }
@@ -257,7 +262,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     if (outcome.kind === 'data') {
       const bytes = outcome.bytes.subarray(0, Math.min(outcome.most, left))
       if (phase !== 'in' && outcome.bytes.length > 0 && outcome.most > 0) return { status: PHASE_ERROR }
-      this.#r.ready = bytes
+      this.#ready = bytes
       return { own: bytes.length, residue: left - bytes.length }
     }
     const { kind, first, count } = outcome
@@ -273,12 +278,12 @@ export class UsbStorage extends Stateful implements UsbDevice {
     const wanted = bytes.subarray(0, own)
     const rest = left - bytes.length
     const phase = rest === 0 ? 'status' : 'out'
-    this.#r.ready = joined(this.#r.ready, wanted)
+    this.#ready = joined(this.#ready, wanted)
     this.#r.transfer = { ...this.#r.transfer, phase, left: rest, own: own - wanted.length }
     if (command === null) this.#write()
     else if (own === wanted.length) {
-      const parameters = this.#r.ready
-      this.#r.ready = NOTHING
+      const parameters = this.#ready
+      this.#ready = NOTHING
       this.#r.transfer = { ...this.#r.transfer, command: null }
       this.#execute(command, parameters)
     }
@@ -289,10 +294,10 @@ export class UsbStorage extends Stateful implements UsbDevice {
   #write(): void {
     const { block, durable } = this.#r.transfer
     const { blockBytes } = this.#unit
-    const count = Math.floor(this.#r.ready.length / blockBytes)
+    const count = Math.floor(this.#ready.length / blockBytes)
     if (count === 0 || block === null) return
-    const data = this.#r.ready.slice(0, count * blockBytes)
-    this.#r.ready = this.#r.ready.slice(data.length)
+    const data = this.#ready.slice(0, count * blockBytes)
+    this.#ready = this.#ready.slice(data.length)
     this.#r.transfer = { ...this.#r.transfer, block: block + count }
     this.#requests.start({ work: { kind: 'write', first: block, count, durable }, data })
   }
@@ -313,14 +318,14 @@ export class UsbStorage extends Stateful implements UsbDevice {
     const { left, own, block } = this.#r.transfer
     const bytes = Math.min(length, left)
     const wanted = Math.min(bytes, own)
-    if (this.#r.ready.length < wanted && block !== null) {
-      const count = Math.ceil((wanted - this.#r.ready.length) / this.#unit.blockBytes)
+    if (this.#ready.length < wanted && block !== null) {
+      const count = Math.ceil((wanted - this.#ready.length) / this.#unit.blockBytes)
       this.#requests.start({ work: { kind: 'blocks', first: block, count }, data: NOTHING })
       return 'nak'
     }
     const out = new Uint8Array(bytes)
-    out.set(this.#r.ready.subarray(0, wanted))
-    this.#r.ready = this.#r.ready.slice(wanted)
+    out.set(this.#ready.subarray(0, wanted))
+    this.#ready = this.#ready.slice(wanted)
     const rest = left - bytes
     this.#r.transfer = { ...this.#r.transfer, left: rest, own: own - wanted, phase: rest === 0 ? 'status' : 'in' }
     return out
@@ -352,10 +357,10 @@ export class UsbStorage extends Stateful implements UsbDevice {
       this.#sense.fail(sense)
       const { own, residue } = this.#r.transfer
       // The rest of the data moves, and means nothing.
-      this.#r.ready = NOTHING
+      this.#ready = NOTHING
       this.#r.transfer = { ...this.#r.transfer, own: 0, block: null, residue: residue + own, status: FAILED }
     } else if (work.kind === 'blocks') {
-      this.#r.ready = joined(this.#r.ready, data)
+      this.#ready = joined(this.#ready, data)
       this.#r.transfer = { ...this.#r.transfer, block: work.first + work.count }
     }
     this.#wakeBoth()
