@@ -1,8 +1,7 @@
 /** The Python library of the device protocol, and its examples, from the machine's end of the wire. */
-import { execFileSync } from 'node:child_process'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, describe, expect } from 'vitest'
-import { encodeProtocolFrame, FRAME_TABLE, type FrameRow, type ProtocolFrame } from '../../src/host/protocol/index.ts'
+import { encodeProtocolFrame, type ProtocolFrame } from '../../src/host/protocol/index.ts'
 import { BUFFERED, ENV, example, LACK, program, PYTHON, RANGE, start, there } from './python-programs.ts'
 import {
   endServers,
