@@ -4,7 +4,6 @@ import { type DeviceLink, type DeviceServerOptions, LinkedPlatform } from './lin
 import type { ReplyTarget } from '../channel.ts'
 import { IoreqError } from '../errors.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from '../layout.ts'
-import type { IoRequest } from '../request.ts'
 import { type DeviceHostState, DeviceSet } from './device-set.ts'
 import { type Frame, FRAME_VERSION, type FrameRange, NO_VCPU, timeOf } from './frames.ts'
 import { stateFromText, stateToText } from './model-state.ts'
@@ -82,11 +81,6 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
   /** To be called before the event loop runs: from here on the machine's time passes without a request to tell. */
   yieldTime(): void {
     this.#platform.yieldTime()
-  }
-
-  /** Serves a request that was taken out of its slot or frame. */
-  serve(vcpu: number, request: IoRequest): void {
-    this.requests.serve(vcpu, request, this)
   }
 
   /**

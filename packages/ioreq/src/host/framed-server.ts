@@ -109,7 +109,7 @@ export class FramedServer {
     if (frame.kind === 'request') {
       this.#sequences.set(frame.vcpu, frame.sequence)
       server.setTime(frame.now)
-      server.serve(frame.vcpu, frame.request)
+      server.requests.serve(frame.vcpu, frame.request, server)
     } else server.receive(frame)
     server.yieldTime()
   }

@@ -80,7 +80,7 @@ export function startLocalServer(
           serveBuffered()
           if (!remote.server.slot(vcpu).accept(request)) return
           server.setTime(remote.now())
-          server.serve(vcpu, { ...request })
+          server.requests.serve(vcpu, { ...request }, server)
           server.yieldTime()
         }),
       notifyBuffered: () => later(serveBuffered),

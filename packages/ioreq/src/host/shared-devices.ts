@@ -146,7 +146,7 @@ class SharedDevices {
       if (request.type === IOREQ_TYPE_INVALIDATE) this.#receiveAll()
       this.#taken[vcpu] = 1
       this.#learnTime()
-      server.serve(vcpu, request)
+      server.requests.serve(vcpu, request, server)
     }
     return any
   }

@@ -47,7 +47,7 @@ function deviceServer(definition: Partial<DeviceDefinition>) {
 describe('a device server answers', () => {
   test('at once, where nothing is in flight', () => {
     const { server, sent } = deviceServer({})
-    server.serve(3, invalidate)
+    server.requests.serve(3, invalidate, server)
     expect(sent).toEqual(['answer 3'])
   })
 
@@ -55,7 +55,7 @@ describe('a device server answers', () => {
     const { server, sent, context } = deviceServer({})
     const read = context.dma.readAsync(0x1000, new Uint8Array(4))
     const write = context.dma.writeAsync(0x2000, new Uint8Array(4))
-    server.serve(0, invalidate)
+    server.requests.serve(0, invalidate, server)
     void context.dma.readAsync(0x3000, new Uint8Array(4))
     server.receive({ kind: 'dmaDone', call: 1, ok: true, bytes: new Uint8Array(4) })
     await read
@@ -74,7 +74,7 @@ describe('a device server answers', () => {
       write: () => new Promise<void>((resolve) => void done.push(resolve)),
     })
     server.serveBuffered({ ...createIoRequest(), type: IOREQ_TYPE_COPY, addressLo: 0xa_0000, size: 1 })
-    server.serve(0, invalidate)
+    server.requests.serve(0, invalidate, server)
     await turn()
     expect(sent.filter((each) => typeof each === 'string')).toEqual([])
     done[0]?.()
@@ -90,13 +90,13 @@ describe('a device server answers', () => {
           ended = { resolve, reject }
         }),
     })
-    server.serve(0, invalidate)
+    server.requests.serve(0, invalidate, server)
     await turn()
     expect(sent).toEqual([])
     ended?.resolve()
     await turn()
     expect(sent).toEqual(['answer 0'])
-    server.serve(1, invalidate)
+    server.requests.serve(1, invalidate, server)
     ended?.reject(new Error('no'))
     await turn()
     expect(sent.slice(1)).toEqual([
