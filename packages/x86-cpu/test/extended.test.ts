@@ -7,7 +7,7 @@ import { MachineMemory } from '@retrap/memory'
 import { cpuModel, loadInstructions, Processor } from '@retrap/x86-cpu'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { S_CR4, S_XCR0 } from '../src/state/state-layout.ts'
-import { BareCpu, CODE, PAGE_TABLE, type TestDevice } from './support/bare-cpu.ts'
+import { BareCpu, CODE, type TestDevice } from './support/bare-cpu.ts'
 import { handler, runBothWays } from './support/both-ways.ts'
 
 const EVERYTHING = 'everything'
@@ -538,8 +538,24 @@ describe('stores that compute', () => {
     }
   })
 
+  test('MOVDIR64B of 32-bit code takes an address of 32 bits, or of 16 with a prefix', () => {
+    const [pc] = runBothWays({
+      cpu: EVERYTHING,
+      mode: 'protected',
+      code: (asm) => {
+        asm.mov(x86.edi, 0x1_0040).mov(x86.esi, IN).mov(x86.ecx, 3)
+        const next = asm.here('next')
+        asm.mov(x86.dword(x86.esi, { disp: 60 }), x86.ecx).movdir64b(x86.edi, x86.zmmword(x86.esi))
+        asm.mov(x86.ebx, 0x9000).movdir64b(x86.di, x86.zmmword(x86.bx)).dec(x86.ecx).jnz(next).hlt()
+      },
+      prepare: (cpu) => cpu.load(0x9000, [7]),
+    })
+    expect([pc.read32(0x1_007c), pc.read32(0x40)]).toEqual([1, 7])
+  })
+
   test('MOVDIR64B to a page that is not there writes nothing', () => {
-    const NOTHING = 0x7_1000
+    // Above 4 GiB, where the lower half of the address has memory.
+    const NOTHING = 0x1_0000_0000 + OUT + 0x1000
     runBothWays({
       cpu: EVERYTHING,
       code: (asm) => {
@@ -553,7 +569,6 @@ describe('stores that compute', () => {
           .hlt()
       },
       prepare: (pc, at) => {
-        pc.write64(PAGE_TABLE + 8 * (NOTHING >>> 12), 0n)
         handler(pc, PF, (asm) => asm.pop(x86.r14).mov(x86.qword(x86.rsp), at('after')).inc(x86.r15).iretq())
       },
     }).forEach((pc) => expect([pc.register('r15'), pc.register('r14')]).toEqual([3n, 2n]))

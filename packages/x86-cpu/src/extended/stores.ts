@@ -4,7 +4,8 @@ import { conditionOf, flagParts } from '../semantics/flag-parts.ts'
 import { signExtend } from '../semantics/integer.ts'
 import { ES, FLAGS_SUB, STATUS_DONE, S_EA } from '../state/state-layout.ts'
 import { VECTOR_GP } from '../state/vectors.ts'
-import { registerOffset, sizeOf, type Handler } from '../system/operands.ts'
+import { addressSize } from '../system/masked-move.ts'
+import { registerOffset, type Handler } from '../system/operands.ts'
 
 /**
  * Stores that compute, and stores past the caches: CMPccXADD, RAO-INT, MOVDIRI, MOVDIR64B, MOVRS.
@@ -54,9 +55,9 @@ const LINE_BYTES = 64
 const line = new Uint8Array(LINE_BYTES)
 
 /** MOVDIR64B: 64 bytes of memory go to the address in a register, in ES, as one write. */
-const moveLine: Handler = (s, record, form) => {
+const moveLine: Handler = (s, record) => {
   const offset = registerOffset(s, record, 0)
-  const size = sizeOf(form, 0)
+  const size = addressSize(s, record)
   const lo = size === 2 ? s.get(offset) & 0xffff : s.get(offset)
   s.linear(ES, lo, size === 8 ? s.get(offset + 4) : 0, LINE_BYTES, true)
   const [toLo, toHi] = [s.linLo, s.linHi]

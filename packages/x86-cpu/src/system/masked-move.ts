@@ -7,8 +7,8 @@ import { locatePart, startElements } from './element-address.ts'
 import { isMemory, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
-/** Bytes of rDI: of the address-size bits in the record, or else of the mode. */
-function addressSize(s: System, record: number): number {
+/** Bytes of a register that is an address: of the address-size bits in the record, or else of the mode. */
+export function addressSize(s: System, record: number): number {
   const kind = s.cpu.memory.u8[record + R_ADDRESS]!
   if ((kind & ADDRESS_32) !== 0) return 4
   if ((kind & ADDRESS_16) !== 0) return 2
