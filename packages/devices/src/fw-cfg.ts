@@ -6,8 +6,7 @@ import {
   type DeviceModel,
   restoreDeadline,
   savedDeadline,
-  savedRegisters,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
   type Timer,
   type Word64,
@@ -105,26 +104,7 @@ export interface FwCfgTransfer {
   readonly left: number
 }
 
-/** Registers, and the read that is under way; see {@link FwCfgState}. */
-const POWER_ON = { key: 0, offset: 0, dmaHigh: 0, transfer: null as FwCfgTransfer | null }
-
-/** Saved form of a {@link FwCfg}; of the items only what a guest can have changed. */
-export interface FwCfgState {
-  /** Layout of the state. */
-  readonly version: 2
-  /** The selected item. */
-  readonly key: number
-  /** Position of the next byte in it. */
-  readonly offset: number
-  /** High half of the address that waits for its low half. */
-  readonly dmaHigh: number
-  /** Null: no read is under way. */
-  readonly transfer: FwCfgTransfer | null
-  /** Time at which the transfer goes on: nanoseconds of the machine's clock, 64 bits. */
-  readonly nextSliceAt: Word64 | null
-  /** Items that a guest may change, by key, with their contents. */
-  readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]
-}
+type Written = readonly (readonly [key: number, bytes: readonly number[]])[]
 
 /**
  * QEMU's firmware configuration device, by which SeaBIOS and OVMF learn of
@@ -135,19 +115,54 @@ export interface FwCfgState {
  * Source: QEMU, docs/specs/fw_cfg.rst, "QEMU Firmware Configuration
  * (fw_cfg) Device".
  */
-export class FwCfg implements DeviceModel {
+export class FwCfg extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'fw-cfg'
   readonly #items = new Map<number, FwCfgItem>()
   /** Names of the files, in the order of their keys. */
   readonly #names: readonly string[]
   readonly #place: NonNullable<FwCfgOptions['place']>
-  #r = { ...POWER_ON }
   #context: DeviceContext | null = null
   #timer: Timer | null = null
+  readonly #r = this.keeps({
+    version: 2,
+    /** The selected item, and the position of the next byte in it. */
+    key: 0,
+    offset: 0,
+    /** High half of the address that waits for its low half. */
+    dmaHigh: 0,
+    /** The read that is under way. */
+    transfer: null as FwCfgTransfer | null,
+    nextSliceAt: {
+      save: (): Word64 | null => (this.#r.transfer === null ? null : savedDeadline(this.#timer)),
+      restore: (at: Word64 | null): void => restoreDeadline(this.#timer, at),
+      reset: (): void => this.#timer?.cancel(),
+    },
+    /** Items that a guest may change, by key. */
+    written: {
+      save: () => [...this.#items].filter(([, item]) => mayChange(item)).map(([key, { bytes }]) => [key, [...bytes]]),
+      restore: (written: Written): void => {
+        this.#resetItems()
+        for (const [key, bytes] of written) {
+          const item = this.#items.get(key)!
+          item.bytes.set(bytes)
+          item.onWrite?.(item.bytes)
+        }
+      },
+      reset: (): void => this.#resetItems(),
+      stateFault: (written: unknown): string | undefined => {
+        for (const [key, { length }] of written as Written) {
+          const expected = this.#items.get(key)?.bytes.length ?? 'none'
+          if (length !== expected) return ` has item ${key} of ${length} bytes: expected ${expected}`
+        }
+        return undefined
+      },
+    },
+  })
 
   /** @throws DeviceError `ERR_OPTION` for a name or key that cannot be had */
   constructor(options: FwCfgOptions = {}) {
+    super()
     this.#place = options.place ?? mapPorts
     this.#items.set(FW_CFG_KEY.signature, { bytes: Uint8Array.of(0x51, 0x45, 0x4d, 0x55) })
     this.#items.set(FW_CFG_KEY.id, { bytes: Uint8Array.of(ID_TRADITIONAL | ID_DMA, 0, 0, 0) })
@@ -215,6 +230,10 @@ export class FwCfg implements DeviceModel {
         else if (offset === 4) this.#command(this.#r.dmaHigh * TWO_32 + swap32(value))
       },
     })
+  }
+
+  #resetItems(): void {
+    for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
   }
 
   #select(value: number): void {
@@ -289,42 +308,6 @@ export class FwCfg implements DeviceModel {
     item.onWrite?.(item.bytes)
     this.#r.offset += length
     return true
-  }
-
-  /** Selects the signature again. The guest's writes into items stay, where they have no `onReset`. */
-  reset(): void {
-    for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
-    this.#r = { ...POWER_ON }
-    this.#timer?.cancel()
-  }
-
-  /** Returns the state as plain data. */
-  save(): FwCfgState {
-    const written = [...this.#items].filter(([, item]) => mayChange(item))
-    return {
-      version: 2,
-      ...this.#r,
-      nextSliceAt: this.#r.transfer === null ? null : savedDeadline(this.#timer),
-      written: written.map(([key, item]) => [key, [...item.bytes]] as const),
-    }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<FwCfgState>(this.name, state, 2)
-    for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
-    for (const [key, bytes] of saved.written) {
-      const item = this.#items.get(key)
-      if (item === undefined || item.bytes.length !== bytes.length)
-        throw new DeviceError(
-          'ERR_STATE',
-          `fw-cfg: saved item ${key} of ${bytes.length} bytes: expected ${item?.bytes.length ?? 'none'}`,
-        )
-      item.bytes.set(bytes)
-      item.onWrite?.(item.bytes)
-    }
-    this.#r = savedRegisters(this.name, saved, POWER_ON)
-    restoreDeadline(this.#timer, saved.nextSliceAt)
   }
 }
 

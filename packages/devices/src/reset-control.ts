@@ -2,7 +2,7 @@ import {
   type AccessSize,
   type DeviceContext,
   type DeviceModel,
-  savedState,
+  Stateful,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 
@@ -21,18 +21,6 @@ const SYS_RST = 0x02
 const FULL_RST = 0x08
 const FAST_RESET = 0x01
 const A20_GATE = 0x02
-
-/** Saved form of a {@link ResetControl}. */
-export interface ResetControlState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** Register at port 0xCF9. */
-  readonly control: number
-  /** Register at port 0x92. */
-  readonly systemControl: number
-  /** Whether address line 20 works; absent: as register 0x92 says. */
-  readonly a20?: boolean
-}
 
 /** Options of {@link ResetControl}. */
 export interface ResetControlOptions {
@@ -53,32 +41,42 @@ export interface ResetControlOptions {
  * Source: Intel 82371SB (PIIX3) data sheet, "Reset Control Register" and
  * "Port 92 Register".
  */
-export class ResetControl implements DeviceModel {
+export class ResetControl extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'reset-control'
   readonly #options: ResetControlOptions
-  #control = 0
-  #systemControl = A20_GATE
+  readonly #r = this.keeps({
+    version: 1,
+    control: 0,
+    systemControl: A20_GATE,
+    /** Whether address line 20 works; an earlier release has not said so. */
+    a20: {
+      save: (): boolean | undefined => this.#options.a20?.(),
+      restore: (works = (this.#r.systemControl & A20_GATE) !== 0): void => this.#options.onA20?.(works),
+      reset: (): void => this.#options.onA20?.(true),
+    },
+  })
 
   constructor(options: ResetControlOptions = {}) {
+    super()
     this.#options = options
   }
 
   /** Claims ports 0xCF9 and 0x92. */
   attach(context: DeviceContext): void {
     const resetRegister: SynchronousRangeHandler = {
-      read: (): number => this.#control,
+      read: (): number => this.#r.control,
       write: (_offset: number, _size: AccessSize, value: number): void => {
-        const rises = (value & ~this.#control & RST_CPU) !== 0
-        this.#control = value & (SYS_RST | RST_CPU | FULL_RST)
+        const rises = (value & ~this.#r.control & RST_CPU) !== 0
+        this.#r.control = value & (SYS_RST | RST_CPU | FULL_RST)
         if (rises) context.requestReset()
       },
     }
     const systemControl: SynchronousRangeHandler = {
-      read: (): number => this.#systemControl,
+      read: (): number => this.#r.systemControl,
       write: (_offset: number, _size: AccessSize, value: number): void => {
-        const rises = (value & ~this.#systemControl & FAST_RESET) !== 0
-        this.#systemControl = value & (FAST_RESET | A20_GATE)
+        const rises = (value & ~this.#r.systemControl & FAST_RESET) !== 0
+        this.#r.systemControl = value & (FAST_RESET | A20_GATE)
         this.#options.onA20?.((value & A20_GATE) !== 0)
         if (rises) context.requestReset()
       },
@@ -86,26 +84,5 @@ export class ResetControl implements DeviceModel {
     // The register lies inside the PCI configuration address port, which takes dword accesses only.
     context.mapPorts(RESET_CONTROL.port, 1, resetRegister, { maximumAccess: 1, priority: 1 })
     context.mapPorts(RESET_CONTROL.systemControlPort, 1, systemControl, { maximumAccess: 1 })
-  }
-
-  /** Returns the registers to their state at power-on. */
-  reset(): void {
-    this.#control = 0
-    this.#systemControl = A20_GATE
-    this.#options.onA20?.(true)
-  }
-
-  /** Returns the state as plain data. */
-  save(): ResetControlState {
-    const a20 = this.#options.a20?.()
-    return { version: 1, control: this.#control, systemControl: this.#systemControl, ...(a20 !== undefined && { a20 }) }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const saved = savedState<ResetControlState>(this.name, state, 1)
-    this.#control = saved.control
-    this.#systemControl = saved.systemControl
-    this.#options.onA20?.(saved.a20 ?? (saved.systemControl & A20_GATE) !== 0)
   }
 }

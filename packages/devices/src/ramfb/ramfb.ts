@@ -3,10 +3,10 @@ import {
   DeviceError,
   type DeviceModel,
   type DisplayBackend,
-  type DisplayRectangle,
-  savedState,
   type DisplayMode,
+  type DisplayRectangle,
   type PixelFormat,
+  Stateful,
 } from '@retrap/device'
 import { TWO_32 } from '@retrap/basics'
 
@@ -19,21 +19,13 @@ export interface RamfbOptions {
   readonly display: DisplayBackend
 }
 
-/** Saved form of a {@link Ramfb}. */
-export interface RamfbState {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The guest's last configuration that can be shown; empty: none. */
-  readonly configuration: readonly number[]
-}
-
 /**
  * A picture in guest RAM, which the guest names by a file of fw_cfg: firmware without a driver for a graphics card has a
  * picture by it. The model reads guest RAM only when somebody looks.
  *
  * Source: QEMU, docs/specs/fw_cfg.rst; EDK2, OvmfPkg/QemuRamfbDxe (BSD), the fields of `etc/ramfb`; Linux, drm_fourcc.h.
  */
-export class Ramfb implements DeviceModel {
+export class Ramfb extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'ramfb'
   readonly #display: DisplayBackend
@@ -47,7 +39,18 @@ export class Ramfb implements DeviceModel {
   #anew = true
 
   constructor({ display }: RamfbOptions) {
+    super()
     this.#display = display
+    this.keeps({
+      version: 1,
+      configuration: {
+        save: () => [...this.#configuration],
+        restore: (bytes: readonly number[]) => {
+          this.reset()
+          this.configure(Uint8Array.from(bytes))
+        },
+      },
+    })
   }
 
   /** Connects the display. */
@@ -131,22 +134,10 @@ export class Ramfb implements DeviceModel {
   }
 
   /** Shows nothing until the guest names a picture again. */
-  reset(): void {
+  override reset(): void {
     this.#configuration = new Uint8Array(0)
     this.#picture = null
     this.#anew = true
-  }
-
-  /** Returns the state as plain data. */
-  save(): RamfbState {
-    return { version: 1, configuration: [...this.#configuration] }
-  }
-
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
-  restore(state: unknown): void {
-    const { configuration } = savedState<RamfbState>(this.name, state, 1)
-    this.reset()
-    this.configure(Uint8Array.from(configuration))
   }
 }
 

@@ -1,4 +1,4 @@
-import { savedRegisters } from '@retrap/device'
+import { Stateful } from '@retrap/device'
 import { NO_VECTOR, type RingQueue } from '../queue.ts'
 import type { VirtioCore } from '../virtio-core.ts'
 
@@ -21,11 +21,6 @@ const QUEUE_DEVICE = 48
 /** Bytes of the structure. */
 export const COMMON_BYTES = 56
 
-const POWER_ON = { deviceSelect: 0, driverSelect: 0, queueSelect: 0 }
-
-/** Saved form of a {@link CommonConfiguration}. */
-export type CommonConfigurationState = Readonly<typeof POWER_ON>
-
 /**
  * The common configuration structure of the PCI transport.
  *
@@ -33,14 +28,15 @@ export type CommonConfigurationState = Readonly<typeof POWER_ON>
  *
  * Source: VIRTIO 1.2, §4.1.4.3, "Common configuration structure layout".
  */
-export class CommonConfiguration {
+export class CommonConfiguration extends Stateful {
   readonly #core: VirtioCore
   readonly #vectors: number
-  #r = { ...POWER_ON }
+  readonly #r = this.keeps({ deviceSelect: 0, driverSelect: 0, queueSelect: 0 })
   readonly #fields = new DataView(new ArrayBuffer(COMMON_BYTES))
 
   /** @param vectors - MSI-X vectors of the function */
   constructor(core: VirtioCore, vectors: number) {
+    super()
     this.#core = core
     this.#vectors = vectors
   }
@@ -117,17 +113,5 @@ export class CommonConfiguration {
     if (field === QUEUE_DESCRIPTORS) queue.setAddress('descriptors', high, value)
     else if (field === QUEUE_DRIVER) queue.setAddress('driver', high, value)
     else if (field === QUEUE_DEVICE) queue.setAddress('device', high, value)
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): CommonConfigurationState {
-    return { ...this.#r }
-  }
-
-  restore(state: CommonConfigurationState): void {
-    this.#r = savedRegisters('virtio', state, POWER_ON)
   }
 }

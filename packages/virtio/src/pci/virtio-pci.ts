@@ -11,7 +11,7 @@ import {
 import { NO_VECTOR } from '../queue.ts'
 import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
-import { COMMON_BYTES, CommonConfiguration, type CommonConfigurationState } from './common-configuration.ts'
+import { COMMON_BYTES, CommonConfiguration } from './common-configuration.ts'
 import { hasLegacy, identityOf, romFor } from './identity.ts'
 import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 
@@ -310,7 +310,7 @@ export class VirtioPci implements DeviceModel {
   restore(state: unknown): void {
     const { isr, core, common, legacySelect } = savedState<VirtioPciState>(this.name, state, 1)
     this.#core?.restore(core as CoreState)
-    this.#common?.restore(common as CommonConfigurationState)
+    this.#common?.restore(common)
     if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = legacySelect
     this.#setIsr(isr)
   }

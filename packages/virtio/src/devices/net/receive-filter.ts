@@ -1,4 +1,4 @@
-import { savedRegisters } from '@retrap/device'
+import { Stateful } from '@retrap/device'
 
 const ADDRESS_BYTES = 6
 /** A driver with more addresses gets all frames of that kind. */
@@ -19,16 +19,13 @@ const POWER_ON = {
   multicast: [] as readonly Uint8Array[],
 }
 
-/** Saved form of a {@link ReceiveFilter}. */
-export type ReceiveFilterState = Readonly<typeof POWER_ON>
-
 /**
  * Which frames a card passes on to its driver, as the control queue says. A card begins with all.
  *
  * Source: VIRTIO 1.2, §5.1.6.5.1, "Packet Receive Filtering"; §5.1.6.5.2, "Setting MAC Address Filtering".
  */
-export class ReceiveFilter {
-  #r = { ...POWER_ON }
+export class ReceiveFilter extends Stateful {
+  readonly #r = this.keeps({ ...POWER_ON })
 
   get multicast(): readonly Uint8Array[] {
     return this.#r.multicast
@@ -79,18 +76,6 @@ export class ReceiveFilter {
     this.#r.multicast = multicast.addresses
     if (multicast.count > MOST_ADDRESSES) this.#r.allMulticast = true
     return true
-  }
-
-  reset(): void {
-    this.#r = { ...POWER_ON }
-  }
-
-  save(): ReceiveFilterState {
-    return { ...this.#r }
-  }
-
-  restore(state: ReceiveFilterState): void {
-    this.#r = savedRegisters('virtio-net', state, POWER_ON)
   }
 }
 

@@ -1,3 +1,4 @@
+import { Stateful } from '@retrap/device'
 import type { VirtioQueue } from '../../queue.ts'
 import { MOST_TRANSFER_BYTES } from '@retrap/scsi'
 
@@ -79,54 +80,33 @@ const EVENTS: Readonly<Record<ScsiEvent, readonly [kind: number, reason: number]
   exchanged: [PARAMETER_CHANGE, MEDIUM_MAY_HAVE_CHANGED],
 }
 
-/** Saved form of {@link ScsiEvents}. */
-export interface ScsiEventsState {
-  readonly waiting: readonly (readonly [event: ScsiEvent, target: number])[]
-  readonly missed: boolean
-}
-
 /** Events that wait for buffers of the driver. */
-export class ScsiEvents {
-  #waiting: (readonly [event: ScsiEvent, target: number])[] = []
-  #missed = false
+export class ScsiEvents extends Stateful {
+  readonly #r = this.keeps({ waiting: [] as (readonly [event: ScsiEvent, target: number])[], missed: false })
 
   add(event: ScsiEvent, target: number): void {
-    if (this.#waiting.length < MOST_EVENTS) this.#waiting.push([event, target])
-    else this.#missed = true
+    if (this.#r.waiting.length < MOST_EVENTS) this.#r.waiting.push([event, target])
+    else this.#r.missed = true
   }
 
   deliver(queue: VirtioQueue): void {
-    while (this.#waiting.length > 0 || this.#missed) {
+    while (this.#r.waiting.length > 0 || this.#r.missed) {
       const chain = queue.take()
       if (chain === null) return
-      const [event, target = 0] = this.#waiting.shift() ?? []
+      const [event, target = 0] = this.#r.waiting.shift() ?? []
       const bytes = new Uint8Array(EVENT_BYTES)
       const view = new DataView(bytes.buffer)
       const [kind, reason] = event === undefined ? [0, 0] : EVENTS[event]
-      view.setUint32(0, (kind | (this.#missed ? MISSED : 0)) >>> 0, true)
+      view.setUint32(0, (kind | (this.#r.missed ? MISSED : 0)) >>> 0, true)
       if (event !== undefined) bytes.set(unitAddress(target), 4)
       view.setUint32(12, reason, true)
-      this.#missed = false
+      this.#r.missed = false
       chain.complete(chain.writable.write(0, bytes) ? EVENT_BYTES : 0)
     }
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.length === 0 && !this.#missed
-  }
-
-  reset(): void {
-    this.#waiting = []
-    this.#missed = false
-  }
-
-  save(): ScsiEventsState {
-    return { waiting: [...this.#waiting], missed: this.#missed }
-  }
-
-  restore({ waiting, missed }: ScsiEventsState): void {
-    this.#waiting = [...waiting]
-    this.#missed = missed
+    return this.#r.waiting.length === 0 && !this.#r.missed
   }
 }
 

@@ -13,7 +13,7 @@ import {
 import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
-import { MOST_TARGETS, ScsiConfig, type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
+import { MOST_TARGETS, ScsiConfig, type ScsiEvent, ScsiEvents } from './scsi-events.ts'
 import { type Address, addressOf, answerOf, idOf, le32, REQUEST_HEADER, RESPONSE_HEADER } from './scsi-frames.ts'
 
 /** Options of {@link VirtioScsi}. */
@@ -31,7 +31,7 @@ export interface VirtioScsiOptions {
 /** Saved form of what is the controller's own. */
 interface VirtioScsiState {
   readonly units: readonly (readonly [target: number, state: unknown])[]
-  readonly events: ScsiEventsState
+  readonly events: unknown
 }
 
 const SCSI = 8
