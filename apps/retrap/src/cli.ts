@@ -162,7 +162,7 @@ const goesOn = (
   input: input.kind === 'script' ? input : { kind: 'pass' },
 })
 
-/** Says every second what part of RAM is there. */
+/** Prints every second which part of a snapshot's RAM has been read. */
 function slowProgress(tell: (text: string) => void): PagesProgress {
   let next: number | undefined
   return (done, all) => {
@@ -236,7 +236,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const told = new Set<string>()
       const read = (): Promise<MachineImages> =>
         readImages(flags, drives, (text) => {
-          // A machine that is reset reads them again.
+          // A reset reads the images again, and its warnings are the same: each is printed once.
           if (!told.has(text)) host.stderr.write(`retrap: ${text}\n`)
           told.add(text)
         })

@@ -278,14 +278,14 @@ export class LoopBranches {
     return this.#state.f.load('i32.load', slots.add(offset.shl(2)))
   }
 
-  /** Emits: a page is the current one. */
+  /** Emits stores that make a page the current code page: its slot table and its linear address. */
   #enter(page: I64, slots: I32): void {
     const { f, base, layout } = this.#state
     f.store('i32.store', base, slots, layout.slots)
     f.store('i64.store', base, page, layout.pageBase)
   }
 
-  /** Emits: continues at the linear address in `target`. */
+  /** Emits a branch to the linear address in `target`. */
   followTarget(next: Label, leave: Label): void {
     const { f, layout } = this.#state
     const l = this.#state.locals

@@ -34,21 +34,21 @@ export const ControlWord = {
   POD_LARGE: 2,
   /** Frames in the cache. */
   POD_CACHED: 3,
-  /** Guest frame, divided by 512, from which an emergency sweep goes on downwards. */
+  /** Guest frame, divided by 512, at which the next emergency sweep continues downwards. */
   POD_SWEEP: 4,
-  /** … and the first that it begins with: above all that have ever been marked. */
+  /** Guest frame, divided by 512, at which a sweep starts: above all frames that were ever populate-on-demand. */
   POD_TOP: 7,
-  /** Default access of what is inserted, plus 1; 0 = all. */
+  /** Default access of inserted frames, plus 1; 0: every access. */
   DEFAULT_ACCESS: 5,
-  /** Read-only ranges of devices' frames: how many, and the first of as many pairs. */
+  /** Number of read-only ranges of device frames, which stand from `READ_ONLY_FIRST` on: MFN and count of each. */
   READ_ONLY_COUNT: 6,
-  /** MA of the tree of accesses, 0 if there is none; and its tables. */
+  /** Machine address of the tree of accesses (0: no tree), and the number of its tables. */
   ACCESS_ROOT: 8,
   ACCESS_TABLES: 9,
   READ_ONLY_FIRST: 128,
 } as const
 
-/** Pairs of {@link ControlWord.READ_ONLY_FIRST}. */
+/** The most pairs of MFN and count that fit from {@link ControlWord.READ_ONLY_FIRST} on. */
 export const READ_ONLY_MOST = 256
 
 /**

@@ -49,7 +49,7 @@ export function hostMultiplyAdd32(c: FloatModule): SharedFunction<'v128'> {
     const [[low, lowZero], [high, highZero]] = [half(false), half(true)]
     const join = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
     const result = f.let(low.shuffle(high, join))
-    // One bit pattern in both halves of a 64-bit mask: taking every other word narrows it.
+    // Both 32-bit halves of an element's 64-bit mask are equal, so its low half is the 32-bit mask.
     const zero = lowZero.shuffle(highZero, [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27])
     const fine = and(operands.map((v) => plainMask(32, v)).reduce(and), or(ordinaryMask(32, result), zero))
     f.return(or(result, numeric('v128.not', fine)))

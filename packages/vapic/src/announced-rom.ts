@@ -71,7 +71,7 @@ export class AnnouncedRom {
     return structure === undefined ? undefined : new AnnouncedRom(host, gpa, bytes, offset, structure)
   }
 
-  /** The ROM as it is now. */
+  /** Reads the ROM from guest memory; undefined: it cannot be read there any more. */
   #image(): Uint8Array | undefined {
     const image = new Uint8Array(this.bytes)
     return this.#host.readPhysical(this.gpa, image) ? image : undefined

@@ -6,7 +6,7 @@ import { check } from './arguments.ts'
 import { VapicError } from './errors.ts'
 import type { Handlers, RomStructure } from './structure.ts'
 
-/** Handlers as the stream has them. */
+/** Addresses of the ROM's helpers, by the stream's names. */
 export interface SavedHandlers {
   /** Helper that sets the priority to a value on the stack. */
   readonly set_tpr: number
@@ -18,11 +18,11 @@ export interface SavedHandlers {
   readonly get_tpr_stack: number
 }
 
-/** The stream, by name. */
+/** The fields of the migration stream, by QEMU's names. */
 export interface SavedVapic {
   /** Version of the stream. */
   readonly version: 1
-  /** The structure of the ROM. */
+  /** The kvmvapic ROM's announced structure, QEMU's `GuestROMState`: addresses, and handlers for one and more processors. */
   readonly rom_state: {
     readonly vaddr: number
     readonly fixup_start: number

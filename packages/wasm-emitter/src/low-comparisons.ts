@@ -14,7 +14,7 @@ export interface Ordered<Value> {
   geU(other: Value): Value
 }
 
-/** The comparison of 32 bits that tells what one of 64 bits asks, for sign extensions. */
+/** The 32-bit comparison of the low halves that equals a 64-bit comparison of sign-extended values. */
 const OF_SIGNED = {
   eq: 'eq',
   ne: 'ne',
@@ -28,7 +28,7 @@ const OF_SIGNED = {
   ge_u: 'geU',
 } as const satisfies Record<Comparison, keyof Ordered<unknown>>
 
-/** The same for zero extensions, none of which is negative. */
+/** The 32-bit comparison that equals a 64-bit comparison of zero-extended values, none of which is negative. */
 const OF_UNSIGNED = { ...OF_SIGNED, lt_s: 'ltU', gt_s: 'gtU', le_s: 'leU', ge_s: 'geU' } as const
 
 /** Compares 64-bit integers by the low halves of which both are sign extensions, or else both zero extensions. */

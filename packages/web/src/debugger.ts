@@ -141,7 +141,7 @@ export interface CallView {
 
 /** The last writer of some memory, a register or a text. */
 export type WriterView =
-  /** An instruction, which is next at `instruction`. `address` is linear. */
+  /** The instruction at the linear `address`, which executes after `instruction` retired ones. */
   | {
       readonly by: 'instruction'
       readonly instruction: number

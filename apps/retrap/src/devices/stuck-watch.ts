@@ -7,7 +7,7 @@ import { ENDING_SIGNALS, type SessionHost } from '../host/host.ts'
 /** The thread counts as stuck after so many milliseconds without a turn of its event loop. */
 const STUCK_MS = 250
 const BEAT_MS = 100
-/** The process emits this event then, again and again. */
+/** Event that the process emits, repeatedly, while its main thread is stuck. */
 const STUCK = 'retrap-stuck'
 
 /** The watcher's program: Node's inspector executes a script amid anything that V8 can interrupt. Bun and Deno have no such inspector. */
@@ -27,7 +27,7 @@ const WATCHER = `
     session.post('Runtime.evaluate', { expression }, () => (asked = session.disconnect()))
   }, ms)
 `
-/** The time of the last turn; 0: the thread is not watched. */
+/** Host milliseconds of the main thread's last turn of its event loop; 0: the thread is not watched. */
 const turn = new Float64Array(new SharedArrayBuffer(8))
 
 /** Begins to watch the main thread, once. */

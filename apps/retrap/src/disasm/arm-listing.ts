@@ -15,9 +15,9 @@ const MNEMONIC_WIDTH = 8
 
 const digitsOfHalf = (half: number): string => hexOfWord(half).slice(4)
 
-/** One line of a listing after another: what stands in it. */
+/** Reader of a listing's lines: `read` puts the text of one line into the fields. */
 class Line {
-  /** Bytes that the line takes; fewer than an instruction's where too few are left. */
+  /** Bytes that the line covers; fewer than an instruction has where the section ends first. */
   bytes = 0
   digits = ''
   text = ''

@@ -42,11 +42,11 @@ export interface Names {
   readonly table: SymbolTable
 }
 
-/** Names of an ELF kernel's functions; none where it is not one, or is damaged. */
+/** Names of an ELF kernel's functions; empty for a file that is no ELF file, or is damaged. */
 export function elfNames(kernel: Uint8Array | undefined): Names[] {
   if (kernel === undefined || !isElf(kernel)) return []
   try {
-    // Those of each section are the same, unless the file is not linked yet.
+    // Each section lists the same symbols, unless the file is not linked yet.
     const [section] = readElf(kernel).sections
     return namesOf('kernel', sized(section?.symbols ?? []))
   } catch (error) {
@@ -62,7 +62,7 @@ export const linuxNames = (machine: LinuxMemory): Names[] =>
     linuxSymbols(machine).filter(({ isCode }) => isCode),
   )
 
-/** The function at an address, and where its name is from; undefined: it has none. */
+/** The function at an address, and the file that has its name; undefined: no file has a function there. */
 export function functionAt(
   names: readonly Names[],
   address: bigint,

@@ -225,7 +225,7 @@ export class SessionRecording {
     return this.#active
   }
 
-  /** Ends the recording; the machine does not run. @throws CliError where it could not be written */
+  /** Ends the recording. The machine must not be running. @throws CliError where the recording could not be written */
   async close(): Promise<void> {
     const active = this.#active
     this.#active = undefined

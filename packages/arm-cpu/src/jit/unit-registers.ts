@@ -48,17 +48,17 @@ export class UnitRegisters {
     this.#f.set(this.#locals[register]!, value)
   }
 
-  /** Some instruction reads or writes the flags. */
+  /** Notes that an instruction of the unit reads or writes the flags. */
   noteFlags(): void {
     this.#usesFlags = true
   }
 
-  /** Emits loads of all that is used. */
+  /** Emits loads of all registers and flags that the unit uses, from the state into locals. */
   load(): void {
     this.#load(this.#used)
   }
 
-  /** Emits stores of all that is written. */
+  /** Emits stores of all registers and flags that the unit writes, from locals into the state. */
   store(): void {
     this.#store(this.#written)
   }
@@ -73,7 +73,7 @@ export class UnitRegisters {
     this.#store(registers)
   }
 
-  /** Emits loads of what such a function may have written. */
+  /** Emits loads of registers and flags that the function called after `spill` may have written. */
   reload(registers: readonly number[]): void {
     this.#load(registers)
   }

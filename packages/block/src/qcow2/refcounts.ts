@@ -203,7 +203,7 @@ export class Refcounts {
     this.#blocks.change(block, at, at + 1)
   }
 
-  /** The block with this index, or null where there is none. */
+  /** The refcount block with this index; null: the table has no such block. */
   #block(index: number): Promise<Table | null> {
     const offset = this.#blockOffset(index)
     return offset === 0 ? Promise.resolve(null) : this.#blocks.load(offset)
@@ -214,10 +214,10 @@ export class Refcounts {
     return at < this.#table.length ? read64(viewOf(this.#table), at) : 0
   }
 
-  /** Makes a block. The cluster that holds it is `cluster`, which is free, and counted by the block where it is its own. */
+  /** Makes a refcount block in the free cluster `cluster`, and counts that cluster: in the new block if its range has it. */
   async #addBlock(index: number, cluster: number): Promise<Table> {
     if ((index + 1) * ENTRY_BYTES > this.#table.length) await this.#grow(index)
-    // The table that has grown brings blocks of its own.
+    // Growing the table may have added this block.
     const existing = await this.#block(index)
     if (existing !== null) return existing
     const block = this.#blocks.add(cluster * this.#clusterBytes)
@@ -234,7 +234,7 @@ export class Refcounts {
     this.#dirtySectors.add(Math.floor(index / ENTRIES_IN_SECTOR))
   }
 
-  /** Makes a larger table, behind everything, with blocks that count the clusters of both. */
+  /** Places a larger refcount table behind all used clusters, then refcount blocks that cover the table and themselves. */
   async #grow(index: number): Promise<void> {
     const entriesInCluster = this.#clusterBytes / ENTRY_BYTES
     const start = Math.max(this.#untouched, (this.#table.length / ENTRY_BYTES) * this.#blockEntries)
@@ -243,7 +243,7 @@ export class Refcounts {
     let lastBlock = Math.max(index, firstBlock)
     let isEnough = false
     while (!isEnough) {
-      // Half as much again, so that it does not grow often.
+      // Half as much again, so that the table does not grow often.
       clusters = Math.ceil(Math.ceil((lastBlock + 1) * 1.5) / entriesInCluster)
       const needed = Math.floor((start + clusters + (lastBlock - firstBlock + 1) - 1) / this.#blockEntries)
       isEnough = needed <= lastBlock

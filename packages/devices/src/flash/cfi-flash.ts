@@ -339,7 +339,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
     return this.#writes?.changed(offset, length)
   }
 
-  /** One lock bit is set, or all are cleared. */
+  /** Sets the lock bit of one block, or clears the lock bits of all blocks. */
   #lock(offset: number, value: number): void {
     if (value === SET_LOCK) this.#locked[Math.floor(offset / this.#blockBytes)] = 1
     else if (value === CONFIRM) this.#locked.fill(0)
@@ -347,7 +347,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
     this.#r.status |= READY
   }
 
-  /** Takes bytes of a buffered program: all lie within the count from the first one on, in one block. */
+  /** Buffers bytes to program; aborts the command for bytes outside the write buffer's window or the first byte's block. */
   #fill(offset: number, size: number, data: number): void {
     if (this.#r.bufferStart < 0) this.#r.bufferStart = offset
     const block = offset - (offset % this.#blockBytes)

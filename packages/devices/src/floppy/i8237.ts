@@ -2,7 +2,7 @@ import { type DeviceContext, type DeviceModel, savedState, type SynchronousRange
 
 /** Options of {@link I8237}. */
 export interface I8237Options {
-  /** The second controller passes requests of the first one on from power-on, as firmware leaves it. Default false. */
+  /** Whether channel 4, the cascade, is unmasked at power-on, as firmware would leave it. Default false. */
   readonly cascades?: boolean
 }
 

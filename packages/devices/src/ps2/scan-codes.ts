@@ -121,9 +121,9 @@ function letter(first: number): (code: number, index: number) => Row {
 
 const USAGES = 0x100
 
-/** Usages that the keyboard has a code for in set 2, perhaps with {@link EXTENDED}; 0: none. */
+/** Codes in set 2 by usage, perhaps with {@link EXTENDED}; 0: the keyboard has no such key. */
 export const SET_2: Uint16Array = column(1)
-/** The code in set 3; 0: none. */
+/** Codes in set 3 by usage; 0: the set has no code for the key. */
 export const SET_3: Uint16Array = column(2)
 
 function column(which: 1 | 2): Uint16Array {

@@ -13,7 +13,7 @@ import {
   WORDS,
 } from './guest-frames.ts'
 
-/** Guest frames of a table that maps share. */
+/** Guest frames that one shared p2m table maps. */
 const TABLE_FRAMES = 512
 
 /** Consecutive guest frames. */
@@ -22,7 +22,7 @@ interface Piece {
   readonly count: number
 }
 
-/** Frames that are not shared, in a leaf: neighbours in the guest and in machine memory. */
+/** Frames of one p2m leaf that are not shared: consecutive guest frames in consecutive machine frames. */
 interface UnsharedRun extends GuestFrames {
   readonly mfn: number
 }
@@ -163,7 +163,7 @@ function* allFrames(domain: Domain, shared: readonly Piece[]): Generator<Unshare
   yield* unsharedFrames(domain, from, Infinity)
 }
 
-/** The frames of a range of guest frames. */
+/** The populated frames in a range of guest frames. */
 function* unsharedFrames(domain: Domain, from: number, to: number): Generator<UnsharedRun, void, undefined> {
   for (const run of machineRuns(domain, false, from, to)) {
     const gfn = Math.max(run.gfn, from)

@@ -99,7 +99,7 @@ export class LatePages {
     else domain.secondLevel.late = this
   }
 
-  /** Blocks that have not been brought. */
+  /** Number of blocks that have not been loaded. */
   get left(): number {
     return this.#blocks.size
   }
@@ -115,7 +115,7 @@ export class LatePages {
     return block === undefined || this.#tryToBring(block, gfn)
   }
 
-  /** @param gfn - the frame that is needed; it may be given without the rest; null: all of the block */
+  /** @param gfn - the needed frame, which may be loaded without the rest of its block; null: loads the whole block */
   #tryToBring(block: LateBlock, gfn: number | null): boolean {
     try {
       if (this.#first !== null && gfn !== null && block.given === null) this.#give(block, this.#first)
@@ -131,13 +131,13 @@ export class LatePages {
     this.#domain.stop({ reason: 'memory-failure', failure: { cause: 'unreadable', vcpu: -1, gfn, error } })
   }
 
-  /** Brings all that is left, at once. @throws what the source throws */
+  /** Loads all remaining blocks before it returns. @throws errors of the source */
   finishNow(): void {
     for (const block of [...this.#blocks.values()]) this.#bring(block)
   }
 
   /**
-   * Brings all that is left, block by block.
+   * Loads all remaining blocks one by one, while the guest runs.
    *
    * @param turn - lets others have a turn of the host's event loop
    */
@@ -145,14 +145,14 @@ export class LatePages {
     for (const block of [...this.#blocks.values()]) {
       // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
       await turn()
-      // The guest may have needed it meanwhile. An error of fetching ahead shows when the block is brought.
+      // The guest may have needed the block meanwhile. An error of fetching ahead shows when the block is brought.
       // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
       if (!block.filled && block.end > block.first) await this.#source?.ready?.(block.first, block.end).catch(() => {})
       if (this.#blocks.has(block.gfn / this.#frames) && !this.#tryToBring(block, null)) return
     }
   }
 
-  /** Nothing more is brought. */
+  /** Loads nothing more, and closes the source. */
   close(): void {
     const source = this.#source
     if (source === null) return
@@ -163,7 +163,7 @@ export class LatePages {
     closePages(source)
   }
 
-  /** Fills small leaves and ROM, and makes blocks of what is left. */
+  /** Fills small leaves and ROM, and makes blocks of all other RAM. */
   #begin(source: GuestPageSource): void {
     const { gfns } = source
     const mayWait = !this.#domain.writtenElsewhere

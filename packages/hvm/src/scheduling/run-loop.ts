@@ -109,8 +109,8 @@ export class RunLoop {
   }
 
   /**
-   * Brings every vCPU between two instructions. On deterministic time that is a pause of the schedule: what comes after it is
-   * as if it had not been. Not while `run` is under way.
+   * Stops every vCPU between two instructions. On deterministic time the schedule pauses, and continues later as if it had not
+   * paused. Must not be called while `run` is under way.
    *
    * @param deadlineMs - host time that devices may take
    * @returns numbers of the vCPUs that still wait
@@ -124,7 +124,7 @@ export class RunLoop {
       const timer = setTimeout(() => run.stop(late), Math.min(deadlineMs, LONGEST_HOST_TIMER_MS))
       const exit = await this.run()
       clearTimeout(timer)
-      // Another end is the next run's, and so is a stop that was asked for before it.
+      // Another reason to end is left to the next run, and so is a stop that was requested before the pause.
       if (exit.reason === 'pause' || exit === late) run.exit = asked
       const waiting = this.#domain.vcpus.filter(({ cpu }) => cpu.busy)
       if (waiting.length > 0) return waiting.map(({ id }) => id)

@@ -15,7 +15,7 @@ const MAGIC = 0x7265_7471
 const WORD_MAGIC = 0
 const WORD_DEVICE_BELL = 1
 const WORD_CLOSED = 2
-/** The hypervisor has put something into the ring. */
+/** 1: the hypervisor has put buffered requests into the ring since the Worker last looked. */
 const WORD_BUFFERED = 3
 /**
  * The machine's clock when the last request was published: a count of how often it was written, and two places of two
@@ -111,13 +111,13 @@ export class SharedEnd {
     } while (Atomics.load(words, WORD_TIMES) !== times)
   }
 
-  /** The hypervisor's side: says that there is something in the ring, and rings. */
+  /** The hypervisor's side: marks that the ring holds requests, and rings the device's bell. */
   ringBuffered(): void {
     Atomics.store(this.#words, WORD_BUFFERED, 1)
     this.otherBell.ring()
   }
 
-  /** The devices' side: whether there is something in the ring. Asking clears it. */
+  /** The devices' side: whether requests were put into the ring since the last call, which has cleared the mark. */
   takeBuffered(): boolean {
     return Atomics.load(this.#words, WORD_BUFFERED) !== 0 && Atomics.exchange(this.#words, WORD_BUFFERED, 0) !== 0
   }

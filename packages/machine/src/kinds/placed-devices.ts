@@ -39,11 +39,11 @@ export interface DeviceSite {
 
 /** Models of devices, and what the machine must know of them. */
 export interface PlacedDevices {
-  /** In the order to attach them in. */
+  /** Device models, in the order in which the machine attaches them. */
   readonly models: readonly DeviceModel[]
-  /** Those among them that take something from the host, and are no model of this repository's alone. */
+  /** The models that use something of the host, and so are not wholly this repository's. */
   readonly fromHost?: readonly DeviceModel[]
-  /** Where firmware finds the drives among them. */
+  /** Paths by which firmware finds the drives. */
   readonly bootPaths?: readonly BootPath[]
   /** Types of floppy drives, as CMOS has them. */
   readonly floppies?: readonly number[]

@@ -102,8 +102,8 @@ export interface BoardMaker<K extends MachineKind, B extends Board<K>> {
   load(options: K['options']): Promise<B>
 }
 
-/** A machine that was composed: its class looks further into it, and nobody else. */
+/** Access to a composed machine's domain, for the machine's own class only. */
 export interface MachineParts<K extends MachineKind> {
-  /** The inside of the machine. */
+  /** The hypervisor's domain: vCPUs, memory, devices. */
   readonly domain: K['domain']
 }

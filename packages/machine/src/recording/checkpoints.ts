@@ -257,7 +257,7 @@ export class CheckpointTaker {
       for (const { gfn, count, kind } of frames)
         for (let at = gfn; at < gfn + count; at++)
           if (kind === 'rom' || at < FIRST_LOGGED_GFN || !isZeros(at)) this.#add(memory, at, true)
-      // Frames that are the guest's no more have no contents.
+      // Frames that were taken from the guest have no contents.
       for (const gfn of this.#store.latestFrames())
         if (!frames.some((one) => gfn >= one.gfn && gfn < one.gfn + one.count))
           memory.add(gfn, domain.memory.u8, -1, true)
@@ -270,7 +270,7 @@ export class CheckpointTaker {
     for (const gfn of written.take()) if (gfn >= FIRST_LOGGED_GFN) this.#add(memory, gfn, false)
   }
 
-  /** Tells which frames of RAM nobody has written since the machine was made. Once. */
+  /** Tells which RAM frames nobody has written since the machine was made. Only the first call knows: it ends the log. */
   #untouched(): (gfn: number) => boolean {
     const log = this.#sinceZeros
     this.#sinceZeros = null
@@ -281,7 +281,7 @@ export class CheckpointTaker {
     return (at) => !written.has(at) && ram.some(({ gfn, count }) => at >= gfn && at < gfn + count)
   }
 
-  /** @param isCompared - it is left out if it has the contents that it had */
+  /** Adds a frame. @param isCompared - leaves the frame out if its contents are those of the previous checkpoint */
   #add(memory: CheckpointDraft, gfn: number, isCompared: boolean): void {
     const { p2m, memory: machine } = this.#machine.domain
     const ma = p2m.translate(gfn * PAGE_BYTES)
@@ -290,7 +290,7 @@ export class CheckpointTaker {
     memory.add(gfn, machine.u8, isZeros ? -1 : ma, isCompared)
   }
 
-  /** The machine is used no more, or the next checkpoint looks at all of memory. */
+  /** Ends the logs: the machine is used no more, or the next checkpoint compares all of memory. */
   close(): void {
     this.#sinceZeros?.close()
     this.#sinceZeros = null

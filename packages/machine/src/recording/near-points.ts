@@ -11,15 +11,15 @@ import type { StartingPoint } from './saved-checkpoints.ts'
 const MOST_BYTES = 64 * 2 ** 20
 const MOST_POINTS = 16
 
-/** Frames that are looked at together. */
+/** Frames whose write log is tested together. */
 const BLOCK = 512
-/** Zeros. */
+/** The contents of a frame of zeros, which takes no memory. */
 const NOTHING = new Uint8Array(PAGE_BYTES)
 
 /** A frame that was written since a checkpoint. */
 interface Frame {
   readonly bytes: Uint8Array
-  /** Below zero: no page of a checkpoint has it. */
+  /** Number of these contents; negative, because checkpoints number the contents of their pages from 0 on. */
   readonly identity: number
 }
 
@@ -31,20 +31,20 @@ interface Near {
   readonly gate: ReplayGate
 }
 
-/** A place near which a replay is: a checkpoint, and what was written since. */
+/** A place near which a replay is: a checkpoint, and the frames written since. */
 interface NearPoint extends StartingPoint {
   readonly base: StartingPoint
   readonly frames: Frames
 }
 
 /**
- * Places that a replay has passed shortly before those that it has gone to, so that the next step back is short. Of RAM each has
- * what was written since the checkpoint from which the replay has come. The oldest are dropped.
+ * Places that a replay has passed shortly before its destinations, so that the next step back is short. Each place holds the RAM
+ * frames written since the checkpoint from which the replay has come. The oldest places are dropped.
  */
 export class NearPoints {
   #points: NearPoint[] = []
   #from: StartingPoint | undefined
-  /** Written since the checkpoint, as of the last point. */
+  /** Frames written between the checkpoint and the last point. */
   #frames: Frames = new Map()
   #identity = 0
 
@@ -110,7 +110,7 @@ export class NearPoints {
     return all.size * PAGE_BYTES
   }
 
-  /** Forgets all. */
+  /** Forgets all points. */
   clear(): void {
     this.#points = []
   }

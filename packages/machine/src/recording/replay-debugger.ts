@@ -144,10 +144,10 @@ export class ReplayDebugger {
   }
 
   /**
-   * Goes to before an instruction, by its number from power-on, past all breakpoints and watchpoints. A machine that is recorded
-   * just now runs on to an instruction that it has not come to yet.
+   * Goes to before an instruction, by its number from power-on, past all breakpoints and watchpoints. A machine that is being
+   * recorded runs on to an instruction that it has not reached yet.
    *
-   * @returns `step`: it is there; else why it is not
+   * @returns `step`: the instruction is next; else the reason why the replay stopped elsewhere
    * @throws MachineError `ERR_OPTION` for an invalid number, or one behind the end of the recording; as `pc.run`
    */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayStop> {
@@ -169,7 +169,7 @@ export class ReplayDebugger {
     return hit === undefined ? exit : stopOf(hit)
   }
 
-  /** Tells the hits of a way forwards from here that are to end it. @param isStep - no breakpoint does */
+  /** Tells which hits end a run forwards from the present place. @param isStep - breakpoints do not end the run */
   #news(isStep: boolean): (hit: Hit) => boolean {
     const { pc, instructions: from } = this.#machine
     const repeats = pc.domain.vcpus.map(({ cpu }) => cpu.repeats)

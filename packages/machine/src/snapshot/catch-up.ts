@@ -13,25 +13,25 @@ const PAUSE_SECONDS = 9
  * `tick_nohz_update_jiffies`). Its clock sources count 440 seconds or more between two looks (kernel/time/clocksource.c).
  */
 const REST_SECONDS = 300
-/** A guest that is no further behind has the time. */
+/** A guest whose clock is at most this many seconds behind has caught up. */
 const LEAST_SECONDS = 0.05
-/** The longest time that passes: more has no end in a moment, and the real-time clock has the rest. */
+/** The longest time that a guest is given in pauses, to bound their number; its real-time clock jumps over the rest. */
 const MOST_SECONDS = 7 * 86_400
-/** A guest whose next timer is later than that has stopped its tick: that of a hundredth of a second is the slowest. */
+/** A guest whose next timer is further away has stopped its tick, as the slowest tick (HZ=100) takes 10 ms. */
 const QUIET_NS = 15e6
-/** The guest does what was due between two pauses: after so long it is looked at whether it has, ... */
+/** Between two pauses the guest runs its due timers. First guest time after which the guest is checked for that. */
 const LOOK_NS = 100e3
-/** ... and again after a quarter of what has passed since, up to this: a guest that wakes in step would be busy at each look. */
+/** Longest guest time to the next check, else a quarter of that since the pause: one that wakes in step would look busy. */
 const MOST_LOOK_NS = 37e6
-/** A guest that has work all the time does it for so long between two pauses, ... */
+/** Guest time that a guest that is never idle runs between two pauses. */
 const BETWEEN_NS = 200e6
-/** ... and executes so many instructions where it never waits. */
+/** Instructions that a guest that is never idle executes, at least, between two pauses. */
 const MANY_INSTRUCTIONS = 10e6
-/** A guest that is halted with an interrupt that is masked executes nothing, and is not dormant: after so long it counts as such. */
+/** A guest that executes nothing for so long counts as dormant: it is halted with a masked interrupt pending. */
 const STILL_NS = 2e9
-/** A guest without a driver for VM Generation ID looks at the identifier as often as that, by a program of its own. */
+/** Guest time in which a guest without a VM Generation ID driver polls the identifier by a program of its own. */
 const SETTLED_NS = 120e6
-/** Input waits no longer than that for a guest that catches up. */
+/** The longest guest time that input is held back from a guest that catches up. */
 const MOST_HELD_NS = 5e9
 
 /** The real-time clocks of the boards, by name, as far as they are looked at here. */
@@ -117,9 +117,9 @@ export function catchUp(domain: CatchingUp, from: SavedInstant | undefined, thro
   const { clock, timers, devices } = domain
   let isOver = false
   let [heldNs, isHeld] = [0, true]
-  // Since the last pause.
+  // Counted from the last pause.
   let [instructions, passedNs] = [domain.instructions, 0]
-  // Since the guest has executed something.
+  // Counted from the guest's last instruction.
   let [executed, stillNs] = [domain.instructions, 0]
   const timer = timers.create(look)
   look()

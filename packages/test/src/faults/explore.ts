@@ -56,7 +56,7 @@ export interface FaultOutcome {
 
 /** A run with faults. */
 export interface FaultRun {
-  /** The stage: what has happened. */
+  /** The devices' fault injector, which has the faults that occurred. */
   readonly stage: FaultStage
   /** The run's machine, which has stopped. */
   readonly test: TestMachine

@@ -96,7 +96,7 @@ interface Print extends FoundWriter {
 
 const decoder = new TextDecoder('latin1')
 
-/** Searches what was printed for a text. @returns where its first byte was printed; undefined: it was not */
+/** Finds the last time that a text was printed. @returns the print of its first byte; undefined: the text was not printed */
 function printOf(prints: readonly Print[], printed: string): Print | undefined {
   let left = prints
     .map(({ text }) => text)

@@ -43,8 +43,8 @@ export class X86CodeSpace implements CodeSpace<Translation> {
   }
 
   /**
-   * Outside 64-bit mode the page may reach beyond the limit of CS, which generated code would not check. With breakpoints
-   * it may be one of theirs.
+   * The miss set, so that each fetch is checked, outside 64-bit mode, where the page may cross the limit of CS, and while
+   * breakpoints are set, one of which may lie in the page.
    */
   get secondPageSet(): number {
     if (this.#debug.hooks?.points.breaks === true) return S.TLB_MISS

@@ -17,7 +17,7 @@ export interface FormSource {
 /** State offset of the base of CS. */
 export const CS_BASE: number = S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE
 
-/** Flags in the state: what is read is loaded where it is used. */
+/** Lazy flags in the state area: each use emits a load of its own. */
 class MemoryFlags implements FlagStore {
   readonly #f: FunctionBuilder
   readonly #state: I32

@@ -10,8 +10,8 @@ import type { System } from './system.ts'
 import { SMBASE_RESET, S_SMBASE } from '../state/system-state.ts'
 
 /**
- * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one
- * page on each side. Other iterations are made one by one, each in a pass.
+ * Repeated string instructions that meet a device: several iterations go to the device as one request, as far as they lie
+ * in one page on each side. Other iterations are executed one by one.
  */
 
 /** The part of a register that an address size uses, low word. */
@@ -168,7 +168,7 @@ const storeString: Handler = (s, _record, form) => {
   return iterated(s, form, 1, RDI)
 }
 
-/** REP MOVS and REP STOS, for passes of the generated code that are logged. */
+/** Handlers of REP MOVS and REP STOS, for instructions that meet a device and whose accesses are logged. */
 export const stringHandlers: Readonly<Record<string, Handler>> = {
   MOVSB: moveString,
   MOVSW: moveString,

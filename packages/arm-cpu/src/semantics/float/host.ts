@@ -118,7 +118,7 @@ export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: re
   return value.get
 }
 
-/** a · b + addend in the host's floating point: right where the result's exponents are ordinary, and rounding is settled. */
+/** a · b + addend by the host: exact Arm results only for {@link ordinaryElements}, and while {@link isSettled} is 1. */
 export function hostMultiplyAdd(
   c: Pick<ArmContext, 'f' | 'library'>,
   bits: Bits,

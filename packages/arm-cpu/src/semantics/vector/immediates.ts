@@ -175,7 +175,7 @@ function shiftedElement(
   }
   if (!how.left) return shiftedRight(c, value, amount, options)
   if (how.fromSigned === how.toSigned) return shiftedLeft(c, value, amount, options)
-  // SQSHLU: what is negative becomes zero, the others are shifted without a sign.
+  // SQSHLU: negative elements become zero, and the other elements are shifted as unsigned.
   const positive = saturation.replaceIf(value.ltS(0), I64.of(0), value)
   return shiftedLeft(c, positive, amount, { ...options, signed: false })
 }
