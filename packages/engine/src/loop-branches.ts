@@ -16,7 +16,7 @@ export interface DispatchImports {
   /** `(record) → 1` if the page-crossing instruction after an `OP_CROSS` record may be executed, else 0. */
   readonly cross: I32Callee
   /**
-   * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}
+   * `(record) → record`: the record to execute in place of one that has been reached often. With {@link HOT_MISSED}
    * or {@link HOT_SLOW}, the result is ignored.
    */
   readonly hot: I32Callee
@@ -57,10 +57,10 @@ export class LoopBranches {
   }
 
   /**
-   * Emits a count of a branch that reaches a record. Nothing is emitted where nothing is counted.
+   * Emits a count of a branch that reaches a record, or nothing in a loop without counters.
    *
-   * @param record - the target's
-   * @param whenHot - emits what follows when the target has become hot; it has the record to go on with, and must branch
+   * @param record - the branch target's record
+   * @param whenHot - emits the code for a target that has become hot; gets the record to execute, and must branch
    */
   #count(record: I32, whenHot: (next: I32) => void): void {
     if (this.#hotAt === undefined) return
@@ -72,9 +72,9 @@ export class LoopBranches {
   }
 
   /**
-   * Emits: goes on with a record, and counts that.
+   * Emits a branch to a record, and counts the branch.
    *
-   * @param whenHot - emits what is done beside, where the record has become hot; it has what is executed in its place
+   * @param whenHot - emits further code for a record that has become hot; gets the record to execute in its place
    */
   goTo(target: I32, next: Label, whenHot?: (unit: I32) => void): void {
     const { f } = this.#state

@@ -121,11 +121,11 @@ export class AnnouncedRom {
   }
 
   /**
-   * Finds the ROM in the guest's linear addresses and fixes those in it.
+   * Finds the ROM's linear address in the guest and relocates the addresses that the ROM contains.
    *
    * @param near - linear address of kernel code: the ROM is in the same 256 MiB
    * @param realTpr - linear address of the task priority register
-   * @returns false if it is not there, or what it says of itself is not within it
+   * @returns false if the ROM is not mapped there, or its structure points outside the ROM
    */
   locate(vcpu: number, near: number, realTpr: number): boolean {
     const linear = (this.structureGpa + (near & 0xf000_0000)) >>> 0
@@ -160,7 +160,7 @@ export class AnnouncedRom {
     return true
   }
 
-  /** Writes what has changed of a part back. */
+  /** Writes the changed bytes of a part of the ROM back to guest memory. */
   #rewrite(before: Uint8Array, image: Uint8Array, start: number, end: number): void {
     let first = start
     while (first < end && before[first] === image[first]) first++

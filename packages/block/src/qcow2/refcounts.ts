@@ -49,8 +49,8 @@ export class Refcounts {
 
   /**
    * @param table - the content of the refcount table
-   * @param isReserved - whether a cluster holds a table that is known by other means, whatever its count
-   * @throws ImageError `ERR_FORMAT` where two blocks are one
+   * @param isReserved - whether a cluster holds a table known from elsewhere, so that it is not free even with a count of 0
+   * @throws ImageError `ERR_FORMAT` where two table entries point to one block
    */
   constructor(
     storage: BlockStorage,
@@ -70,7 +70,7 @@ export class Refcounts {
     for (let index = 0; index < this.blocks; index++) {
       const offset = this.#blockOffset(index)
       if (offset === 0) continue
-      // A block that is reached twice would be counted twice.
+      // A block with two entries would count two ranges of clusters as one.
       if (this.#places.has(offset)) {
         throw new ImageError('ERR_FORMAT', `the qcow2 image is damaged: two refcount blocks lie at ${offset}`)
       }
@@ -271,9 +271,9 @@ export class Refcounts {
   }
 
   /**
-   * Writes what nothing in the file refers to yet: new blocks, and a new table.
+   * Writes new blocks and a new table, to which nothing in the file refers yet.
    *
-   * @returns whether there was anything, and what to do when it is durable
+   * @returns the function to call when the writes are durable; null: nothing was to be written
    */
   async writeFresh(): Promise<(() => void) | null> {
     if (!this.#blocks.hasFresh && this.#replaced === null) return null
@@ -282,7 +282,7 @@ export class Refcounts {
     return () => this.#blocks.clean(blocks)
   }
 
-  /** Writes changed blocks and, where the table has not moved, its changed sectors. @returns for when it is durable */
+  /** Writes changed blocks and, where the table has not moved, its changed sectors. @returns a function to call once they are durable */
   async writeChanged(): Promise<() => void> {
     const blocks = await this.#blocks.write(false)
     const sectors = this.#replaced === null ? [...this.#dirtySectors] : []

@@ -181,12 +181,12 @@ export class CfiFlash extends Stateful implements DeviceModel {
   #read(offset: number, size: number): number {
     const isMemory = this.#r.pending === 'none' && this.#r.mode === 'array'
     if (isMemory || this.#options.isTrusted?.() === false) return this.#stored(offset, size)
-    // A byte of what each chip says is enough: its upper half is 0.
+    // One byte of each chip's answer is enough: the upper half of its word is 0.
     const said = this.#said(offset)
     return this.#busBytes === 1 ? said : this.#lanes(said, offset, size)
   }
 
-  /** Returns the bus's value of two chips that say the same. */
+  /** Returns the bus value for two chips side by side that answer with the same byte. */
   #lanes(said: number, offset: number, size: number): number {
     if (size === 4) return said * 0x1_0001
     return (offset & 1) === 0 ? said : 0

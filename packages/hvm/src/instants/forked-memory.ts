@@ -63,8 +63,8 @@ export class ForkedMemory {
   }
 
   /**
-   * Gives a new domain RAM: the shared frames where there are such, others from the free ones. RAM above 1 MiB that the guest has
-   * given back is none.
+   * Gives a new domain RAM: shared frames, and free frames where none are shared. RAM above 1 MiB that the guest has given back
+   * stays unpopulated.
    *
    * @throws P2mError `ERR_NO_MEMORY`
    */
@@ -91,7 +91,7 @@ export class ForkedMemory {
   }
 
   /**
-   * Gives a domain, which may have written its RAM meanwhile, the contents. One for which this fails is of no more use.
+   * Restores the RAM of a domain, which may have written it since. A domain for which this fails cannot be used any more.
    *
    * @throws HvmError `ERR_STATE` for a domain with other frames; P2mError `ERR_NO_MEMORY`
    */
@@ -113,11 +113,11 @@ export class ForkedMemory {
   }
 
   /**
-   * Gives a domain that has just been made in the same machine memory all that the forked one had. A domain for which this has
-   * failed is of no more use.
+   * Restores RAM and state of the forked domain into a domain that has just been made in the same machine memory. A domain for
+   * which this fails cannot be used any more.
    *
    * @param state - of the forked domain, which has the same vCPUs, interrupt controllers and device models
-   * @param mapped - called when device models have mapped what they map, and before RAM is restored
+   * @param mapped - called when device models have mapped their memory, and before RAM is restored
    * @throws as `restoreDomain`; P2mError `ERR_NO_MEMORY`
    */
   async restoreDomain<S extends DomainState>(domain: SavedDomain<S>, state: S, mapped?: () => void): Promise<void> {
@@ -132,13 +132,13 @@ export class ForkedMemory {
   }
 }
 
-/** Maps what lies in a range of guest frames, and is not mapped so already. */
+/** Maps the shared runs and tables that lie in a range of guest frames, unless they are mapped already. */
 function insert(p2m: P2m, { runs, tables }: SharedRam, gfn: number, end: number): void {
   for (const run of runs) if (run.gfn >= gfn && run.gfn + run.count <= end) p2m.insertShared(run)
   for (const table of tables) if (table.gfn >= gfn && table.gfn + TABLE_FRAMES <= end) p2m.insertSharedTable(table)
 }
 
-/** The shared frames, from low to high, neighbours together. */
+/** The shared frames as runs, from low to high. */
 function piecesOf(shared: readonly SharedRam[]): Piece[] {
   const all: Piece[] = []
   for (const { runs, tables } of shared) {

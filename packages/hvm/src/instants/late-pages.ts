@@ -27,19 +27,19 @@ interface LateBlock {
   /** Contents in the source: from `first` up to `end`. */
   readonly first: number
   readonly end: number
-  /** Other guests may have its frames too: those that are to have other contents are copied first. */
+  /** Other guests may have the block's frames too: frames whose contents change are copied first. */
   readonly isShared: boolean
-  /** The contents are in machine memory, and only the map still says no. */
+  /** Whether the contents are in machine memory already, and only the p2m still denies access. */
   filled: boolean
-  /** By frame: 1 for what the guest has been given before all of it; null: nothing. */
+  /** By frame: 1 if the guest may access the frame before the block is loaded; null: no frame. */
   given: Uint8Array | null
 }
 
 /** The known contents of a guest's frames. */
 export interface FormerContents {
-  /** Which frames may have others than they are to have; default: any, of a guest that has run. */
+  /** Frames whose contents may differ from the source's; default: all frames of a guest that has run. */
   readonly written?: FrameSet | undefined
-  /** Notes what is written; bringing contents back is no writing. */
+  /** Log of written frames, in which loaded contents do not count as written. */
   readonly log?: WrittenFrames | undefined
 }
 
@@ -58,11 +58,11 @@ export class LatePages {
   /** The guest may have written any of its frames. */
   readonly #hasRun: boolean
   #source: GuestPageSource | null
-  /** Of a block. */
+  /** Number of frames of a block. */
   readonly #frames: number
   /** Frames that the guest gets before the rest of their blocks; null: none. */
   readonly #first: ReadonlySet<number> | null
-  /** By the number of the guest's block. */
+  /** Blocks that are not loaded, by block number. */
   readonly #blocks = new Map<number, LateBlock>()
   readonly #entry = new P2mEntry()
   readonly #stopWatching: () => void
@@ -222,7 +222,7 @@ export class LatePages {
     }
   }
 
-  /** Gives the guest what it touches first of a block, and all zeros around that. */
+  /** Lets the guest access a block's `first` frames and its frames of zeros before the rest is loaded. */
   #give(block: LateBlock, first: ReadonlySet<number>): void {
     const { gfns } = this.#source!
     const given = new Uint8Array(block.count).fill(1)
@@ -273,14 +273,14 @@ export class LatePages {
     }
   }
 
-  /** Changes the map, and no contents of which others keep a log. */
+  /** Changes the p2m without the write log noting frames as written. */
   #unwritten(gfn: number, count: number, change: () => void): void {
     const { log } = this.#former
     if (log === undefined) change()
     else log.unwritten(gfn, count, change)
   }
 
-  /** Lets everybody access the frames of a block that are still where they were: all, or those that are given before. */
+  /** Lets guest and devices access the frames of a block that have not been remapped: all, or only the `given` frames. */
   #show({ gfn, mfn, count: frames, given }: LateBlock): void {
     const { p2m } = this.#domain
     const entry = this.#entry
@@ -308,9 +308,9 @@ export class LatePages {
   }
 
   /**
-   * Writes contents of a block of a guest that has not run: all, or in two parts.
+   * Writes the contents of a block of a guest that has not run, as a whole or in two parts.
    *
-   * @param part - 1: what is given first; 0: the rest
+   * @param part - 1: the frames given first; 0: the other frames
    */
   #write({ gfn, mfn, count, first, end, given }: LateBlock, part: 0 | 1): void {
     const { memory, dirtyLogs } = this.#domain
@@ -328,7 +328,7 @@ export class LatePages {
     clearFrames(this.#domain, mfn, count, this.#source!.gfns, first, gfn)
   }
 
-  /** Gives frames their contents that have others. */
+  /** Writes the contents of the frames that differ from the source. */
   #replace({ gfn, mfn, count, first, end, isShared }: LateBlock, source: GuestPageSource): void {
     const { memory, dirtyLogs } = this.#domain
     const { written } = this.#former

@@ -7,7 +7,7 @@ import { HostSchedule } from './host-schedule.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TurnRunner } from './turn-runner.ts'
 
-/** Host time that devices have to answer what is under way when one of them stops the machine. */
+/** Host time that devices have to answer outstanding requests when a device stops the machine. */
 const STOP_DEADLINE_MS = 1000
 /** How long `finish` waits for an answer before it looks again by itself. */
 const LOOK_AGAIN_MS = 50
@@ -85,7 +85,7 @@ export class RunLoop {
     }
   }
 
-  /** Lets models finish what they were last given to do, which deterministic time waits for. */
+  /** Lets models finish the work that deterministic time waits for. */
   async settleModels(): Promise<void> {
     await this.#deterministic?.settleModels()
   }

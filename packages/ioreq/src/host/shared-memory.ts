@@ -107,7 +107,7 @@ export class SharedEnd {
       const at = WORD_TIME + 2 * (times & 1)
       into.lo = Atomics.load(words, at) >>> 0
       into.hi = Atomics.load(words, at + 1) >>> 0
-      // Written twice meanwhile: the two words may belong to different times.
+      // If the clock was written twice meanwhile, the two words may belong to different times.
     } while (Atomics.load(words, WORD_TIMES) !== times)
   }
 
@@ -138,13 +138,13 @@ export class SharedEnd {
     this.otherBell.ring()
   }
 
-  /** Puts a frame into the stream, or behind those that wait for room in it. */
+  /** Puts a frame into the stream, or behind the frames that wait for room in the stream. */
   write(frame: Frame): void {
     this.#queue.push(encodeFrame(frame))
     this.flush()
   }
 
-  /** Sends what waits, as far as there is room. True if nothing is left. */
+  /** Sends waiting frames, as far as the stream has room. @returns whether none is left */
   flush(): boolean {
     this.#sendQueue()
     return this.#queue.length === 0
@@ -173,7 +173,7 @@ export class SharedEnd {
       if (this.#in.takeStarved()) this.otherBell.ring()
       this.#reader.push(bytes)
     }
-    // A part of what waits needs a reader, too: there is room for the rest only then.
+    // A frame that was sent in part needs a reader too: the stream has room for its rest only then.
     if (this.#sendQueue()) this.otherBell.ring()
     return any
   }

@@ -20,7 +20,7 @@ export interface MachineKind {
   readonly forkOptions: MachineForkOptions
   /** The inside: vCPUs, memory map, devices. */
   readonly domain: SavedDomain<DomainState>
-  /** All that is saved but the contents of RAM. */
+  /** The machine's saved state without the contents of RAM. */
   readonly state: MachineState
 }
 
@@ -30,7 +30,7 @@ export type InputGroup = 'back-ends' | 'serial' | 'xen'
 /** The facts that devices are made from, beside the options. */
 export type DevicePlace = InputSwitches & Pick<DeviceSite, 'random'> & { readonly screen: Screen }
 
-/** The devices of a machine that is composed. */
+/** The devices of a machine under construction. */
 export interface MachineDevices extends Required<PlacedDevices> {
   /** The place of devices that are plugged in later. */
   readonly site: DeviceSite
@@ -45,7 +45,7 @@ export type CommonHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'>
 export interface MachineBoot {
   /** Sets devices as firmware would have set them, where there is none. */
   setDevices?(): Promise<void>
-  /** Loads what runs first, and has the vCPUs begin there. @param goesOn - a snapshot or a fork says where they are */
+  /** Loads firmware or kernel, and sets the vCPUs' entry. @param goesOn - a snapshot or a fork sets the vCPUs */
   start(goesOn: boolean): Promise<void>
 }
 
@@ -71,7 +71,7 @@ export interface Board<K extends MachineKind> {
   readonly boot: MachineBoot
   /** Makes the domain, with room for the vCPUs of its clones. @param original - of a clone */
   createDomain(options: DomainOptions, random: RandomSource, original: K['domain'] | undefined): K['domain']
-  /** Makes what comes before devices. @param populate - has RAM be there: after Xen, which takes frames. @returns the guest's Xen */
+  /** Makes the parts before devices. @param populate - populates RAM, after Xen has taken its frames. @returns the guest's Xen */
   connect(random: RandomSource, populate: () => void): XenGuest | undefined
   /** Returns the board's part of the machine's life. */
   life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep'>
@@ -79,7 +79,7 @@ export interface Board<K extends MachineKind> {
   placeDevices(options: K['options'], place: DevicePlace): MachineDevices
   /** Makes the board's models part of the domain. */
   placeBoard(options: K['options'], devices: MachineDevices, life: MachineLife, hooks: CommonHooks): PlacedBoard
-  /** Loads what saves the board's part of the machine. @param options - with the media that are in the drives now */
+  /** Loads the code that saves and restores the board's state. @param options - with the media that are in the drives now */
   loadState(
     options: K['options'],
     random: RandomSource,
@@ -88,7 +88,7 @@ export interface Board<K extends MachineKind> {
   ): Promise<BoardState<K['state']['domain'], K['state']>>
   /** Makes the machine's debugger. */
   attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger>
-  /** Gives back what is not the domain's own of its machine memory. */
+  /** Frees machine memory that the board took outside the domain. */
   free?(): void
 }
 

@@ -29,11 +29,11 @@ const WORDS = PAGE_BYTES / 4
 
 /** The answer of a back end. */
 export interface RecordedAnswer {
-  /** 0, or what failed. */
+  /** 0, or the error's number. */
   readonly status: number
-  /** Where the recording has what was read. */
+  /** Place in the recording of the bytes that the back end read. */
   readonly body: EventBody | undefined
-  /** The notes beside it. */
+  /** Further bytes of the answer, which the log has inline. */
   readonly data: Uint8Array
 }
 
@@ -43,9 +43,9 @@ export interface LogPosition {
   readonly round: number
   /** The piece of the log that is read next. */
   readonly piece: number
-  /** Inputs and checks that were read, and are still to come. */
+  /** Inputs and checks that were read from the log, and that the run has not reached. */
   readonly ahead: readonly RecordedEvent[]
-  /** Answers that were read, and that nobody has asked for. */
+  /** Answers that were read from the log, and that no back end has asked for yet. */
   readonly answers: readonly (readonly [key: string, answers: readonly RecordedAnswer[]])[]
 }
 
@@ -138,7 +138,7 @@ export class CheckpointTaker {
   /** Host time of the next one, if this many instructions were executed by then. */
   #due = 0
   #least = 0
-  /** Instructions of the next one. */
+  /** Instruction at which the next checkpoint is due at the latest. */
   #most = 0
 
   constructor(options: CheckpointTakerOptions) {
@@ -151,7 +151,7 @@ export class CheckpointTaker {
     this.#store = store
     if (machine.domain.writtenElsewhere || intervalMs === Infinity) return
     gate.look = () => this.#look()
-    // The machine is at a checkpoint: what is written from now on is what differs from it.
+    // The machine is at a checkpoint: frames written from now on are those that differ from it.
     if (store.last === undefined) this.#wait(0)
     else this.#begin()
   }

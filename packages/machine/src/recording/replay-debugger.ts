@@ -211,7 +211,7 @@ export class ReplayDebugger {
    * Goes back to the last breakpoint before this place, or to the last access of watched bytes: to before the instruction that
    * makes it.
    *
-   * A search that is ended leaves the machine where it was, or at a checkpoint before that, after which there is none.
+   * An aborted search leaves the machine where it was, or at a checkpoint before that, after which nothing was found.
    *
    * @returns `begin` where there was none: the machine is at power-on, or where what is left of the recording begins
    * @throws MachineError as `pc.run`
@@ -222,7 +222,7 @@ export class ReplayDebugger {
     const now = machine.instructions
     const more = this.#same?.[0]?.before === now ? this.#same.pop() : undefined
     if (more !== undefined) return stopOf(more)
-    // Where a search that is ended leaves the machine is at hand.
+    // Keeps the present place, so that an aborted search can return here.
     await machine.keep()
     for (let before = now; before > machine.begin;) {
       // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards

@@ -11,14 +11,14 @@ const [FIRST_STEPS, MORE, MOST_STEPS] = [64, 8, 1 << 16]
 /** Calls and accesses that are looked at for a text, and bytes of each. */
 const [MOST_PRINTED, MOST_BYTES] = [8192, 4096]
 const LONGEST_INSTRUCTION = 15
-/** The serial port's register that is sent. */
+/** Port of COM1's transmitter holding register. */
 const SERIAL_PORT = 0x3f8
 
 /** Instructions before a byte was sent in which its function is searched for, at first and at most. */
 const [FIRST_BEFORE, MOST_BEFORE] = [1 << 12, 1 << 24]
-/** Functions of Linux that are given what a serial port is to send. */
+/** Linux functions that take the characters for a serial port. */
 const PRINTERS = ['uart_write', 'uart_put_char', 'univ8250_console_write']
-/** No buffer lies below. */
+/** Lowest value of an argument that counts as a pointer: smaller values are characters. */
 const CHARACTERS = 256n
 
 /** The instruction that has written something: it is next at `instruction`. */
@@ -37,7 +37,7 @@ function partsOf(register: string): ReadonlySet<string> {
   return new Set(['', 'd', 'w', 'b'].map((size) => `${register}${size}`))
 }
 
-/** Finds the instruction that wrote a register last. Leaves the debugger anywhere. @returns null: it is not among the last ones */
+/** Finds the instruction that wrote a register last. Leaves the debugger anywhere. @returns null: no recent one wrote it */
 export async function registerWriter(
   debug: ReplayDebugger,
   begin: number,

@@ -130,7 +130,7 @@ export function hostMultiplyAdd(
   return c.f.call(bits === 64 ? hostMultiplyAdd64(c.library) : hostMultiplyAdd32(c.library), a, b, addend)
 }
 
-/** Magnitudes of products from which on their errors are numbers. */
+/** Magnitudes of products from which on a product's rounding error is representable. */
 const SMALLEST_PRODUCT: Readonly<Record<Bits, bigint>> = { 32: 0x1f80_0000n, 64: 0x07b0_0000_0000_0000n }
 
 /**
@@ -147,7 +147,7 @@ function exactElements(c: ArmContext, bits: Bits, a: V128, b: V128, addend: V128
     const isLarge = vector(bits, 'ge', vector(bits, 'abs', product), everywhere(SMALLEST_PRODUCT[bits], bits))
     const isKept = numeric('v128.or', isLarge, numeric('v128.or', isZero(x), isZero(y)))
     const productError = hostMultiplyAdd({ f, library: c.library }, bits, x, y, vector(bits, 'neg', product))
-    // Knuth's TwoSum: what the sum of product and addend loses.
+    // Knuth's TwoSum: the rounding error of the sum of product and addend.
     const part = f.let(vector(bits, 'sub', sum, product))
     const ofProduct = vector(bits, 'sub', product, vector(bits, 'sub', sum, part))
     const sumError = vector(bits, 'add', ofProduct, vector(bits, 'sub', z, part))
