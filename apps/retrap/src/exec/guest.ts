@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend } from '@retrap/device'
 import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
-import { createPc, type MachineExit, Pc } from '@retrap/machine'
+import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { CliError } from '../errors.ts'
 import type { FailureRecording } from './failure-recording.ts'
@@ -170,7 +170,8 @@ export class ExecGuest {
     const begun = new Promise<void>((resolve) => setTimeout(resolve, ALONE_MS).unref())
     // A recording begins with all pages.
     const near = recording === undefined ? withFirstPages(pages as GuestPageSource, first, begun) : pages
-    const snapshot = { state: machine, pages: near } as MachineSnapshotSource
+    const grown = stateWithMemory(machine as PcSnapshotState, kind.memoryBytes)
+    const snapshot = { state: grown as object, pages: near } as MachineSnapshotSource
     return this.#make(kind, streams, outside, { snapshot }, recording)
   }
 

@@ -54,27 +54,51 @@ const FIRST_SHARE_SLOT = 5
 const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
 
 /**
- * Parameters of the kernel. A guest that panics resets its machine, which ends the run. Free memory is all zeros: it is in no
- * snapshot, and a run that takes some reads none. The processor predicts nothing, and its indirect branches need no detours.
+ * Parameters of the kernel. A guest that panics resets its machine, which ends the run. The processor predicts nothing, and its indirect branches need no detours.
  */
-const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 init_on_free=1 mitigations=off cryptomgr.notests'
+const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 mitigations=off cryptomgr.notests'
 
 /** Processors of a machine that is kept: all but the first come up when a run asks for them. */
 const KEPT_CPUS = 8
+/** RAM of a machine that is kept for runs with as much or more. It lies below 3 GiB, and Linux adds it by blocks of its own size. */
+const KEPT_BYTES = 512 << 20
+const MOST_BYTES = 3 * 2 ** 30
+const BLOCK_BYTES = 128 << 20
 
-/** The kind of the machine that is kept for runs of a kind. A kernel of the user's may be unable to bring up processors later. */
-export const keptKind = (kind: ExecKind): ExecKind =>
-  kind.kernel === undefined ? { ...kind, cpus: Math.max(kind.cpus, KEPT_CPUS) } : kind
+const ownsMemory = ({ arch, kernel, memoryBytes }: ExecKind): boolean =>
+  kernel !== undefined || arch !== 'amd64' || memoryBytes < KEPT_BYTES || memoryBytes > MOST_BYTES
 
-/** The commands by which a guest of a kind gets what its kept machine has in reserve. */
-export const growCommands = ({ kernel, cpus }: ExecKind): readonly string[] =>
-  kernel === undefined
-    ? Array.from({ length: cpus - 1 }, (_, i) => `echo 1 >/sys/devices/system/cpu/cpu${i + 1}/online`)
-    : []
+/** The kind of the machine that is kept for runs of a kind. A kernel of the user's may be unable to add processors and memory later. */
+export const keptKind = (kind: ExecKind): ExecKind => ({
+  ...kind,
+  ...(kind.kernel === undefined && { cpus: Math.max(kind.cpus, KEPT_CPUS) }),
+  ...(!ownsMemory(kind) && { memoryBytes: KEPT_BYTES }),
+})
+
+/** The RAM of a run, which may be a little more than was asked for. */
+export const runBytes = (kind: ExecKind): number =>
+  ownsMemory(kind) ? kind.memoryBytes : Math.ceil(kind.memoryBytes / BLOCK_BYTES) * BLOCK_BYTES
+
+/** The commands by which a guest of a kind gets what its kept machine does not have yet. */
+export function growCommands(kind: ExecKind): readonly string[] {
+  const { kernel, cpus } = kind
+  const others = kernel === undefined ? Array.from({ length: cpus - 1 }, (_, i) => i + 1) : []
+  const last = `/sys/devices/system/memory/memory${runBytes(kind) / BLOCK_BYTES - 1}/state`
+  return [
+    ...others.map((cpu) => `echo 1 >/sys/devices/system/cpu/cpu${cpu}/online`),
+    ...(runBytes(kind) === keptKind(kind).memoryBytes
+      ? []
+      : [
+          `until grep -qs online ${last}; do`,
+          'sleep 0.01; tries=x$tries; [ ${#tries} -lt 1000 ] || { echo end memory >&7; exit; }; done; unset tries',
+          'mount -o remount,size=60% top /top; mount -o remount,size=50% shm /dev/shm',
+        ]),
+  ]
+}
 
 /** The kernel's command line. */
 export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
-  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1' : ''}`
+  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
 
 /** The kernel of a machine that is booted, with the rest of what its guest starts from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {

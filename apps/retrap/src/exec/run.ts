@@ -19,7 +19,7 @@ import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
 import { lackOf, type RefusedInstruction } from './lacks.ts'
 import { HeldOutput } from './held-output.ts'
 import { GuestFiles } from './lookup.ts'
-import { execCommandLine, type ExecKind, folderName, growCommands, keptKind } from './machine.ts'
+import { execCommandLine, type ExecKind, folderName, growCommands, keptKind, runBytes } from './machine.ts'
 import { bothWays, SentPort, TakenPort } from './ports.ts'
 import { type Program, readProgram, type WantedProgram } from './program.ts'
 import { openModules } from './module-share.ts'
@@ -114,7 +114,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       const run = new Run(request, program, host, recording, modules.commands)
       try {
         // oxlint-disable-next-line no-await-in-loop
-        return await run.run(path, kind, ends)
+        return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
       } catch (error) {
         if (run.hasBegun && !run.isDamaged) throw error
         dropMachine(path)
@@ -363,6 +363,8 @@ class Run {
     if (share !== undefined) throw new ExecError(125, `--share ${share.at}: ${NOT_MOUNTED[how]}`)
     const empty = this.#request.emptyFolders.find((_, i) => memoryName(i) === folder)
     if (empty !== undefined) throw new ExecError(125, `--tmpfs ${empty.at}: ${NOT_MOUNTED[how]}`)
+    if (this.#answer === 'memory')
+      throw new ExecError(125, `the guest's kernel does not add memory; --memory 512M boots with what it has`)
     if (this.#answer === 'directory')
       throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
     if (code === ILLEGAL && this.#refused !== undefined) {

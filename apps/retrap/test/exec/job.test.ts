@@ -8,7 +8,7 @@ import { parseEmptyFolder, parseSharedFolder, parseVolume, readVariable, readVar
 import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/exec/job.ts'
 import { keepMachine, pruneMachines } from '../../src/exec/kept.ts'
 import { GuestFiles } from '../../src/exec/lookup.ts'
-import { keptKind } from '../../src/exec/machine.ts'
+import { keptKind, runBytes } from '../../src/exec/machine.ts'
 import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
 import type { ExecConfig } from '../../src/exec/root.ts'
 
@@ -194,9 +194,10 @@ describe('the program of a job', () => {
   ])('$more ends with $exitCode', ({ more, exitCode }) => expect(read(more)).rejects.toMatchObject({ exitCode }))
 })
 
-test('one kept machine serves runs with any number of processors up to eight', () => {
-  const kind = { arch: 'amd64', cpu: undefined, memoryBytes: 512 << 20, kernel: undefined, devices: [] } as const
-  expect(keptKind({ ...kind, cpus: 1 })).toEqual(keptKind({ ...kind, cpus: 8 }))
+test('one kept machine serves runs with up to eight processors and 3 GiB', () => {
+  const kind = { arch: 'amd64', cpu: undefined, kernel: undefined, devices: [] } as const
+  const run = { ...kind, cpus: 2, memoryBytes: 2_000_000_000 }
+  expect([keptKind(run), runBytes(run)]).toEqual([{ ...kind, cpus: 8, memoryBytes: 512 << 20 }, 15 << 27])
 })
 
 test('of two that want a machine one makes it, and the other waits', async () => {

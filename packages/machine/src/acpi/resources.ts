@@ -17,10 +17,12 @@ const le = (value: number, bytes: number): number[] => {
   return out
 }
 
+/** An end tag, whose checksum of zero means "treat as valid". */
+const END = [0x79, 0] as const
+
 /** A resource template: the descriptors and an end tag, as a buffer. */
 export function resourceTemplate(...descriptors: readonly (readonly number[])[]): Aml {
-  // A checksum byte of zero in the end tag means "treat as valid".
-  return buffer(concat(...descriptors, [0x79, 0]))
+  return buffer(concat(...descriptors, END))
 }
 
 /** `IO (Decode16, base, base, 1, length)`. */
@@ -160,9 +162,16 @@ export function expressRoot(): Aml[] {
   ]
 }
 
+/** The place, in the page of the generation's identifier, of RAM that the machine has got since its guest booted: `_STA` and `_CRS`. */
+export const ADDED_RAM_AT = 0x40
+const ADDED_RAM_BYTES = 29
+
+/** The bytes that are there for RAM below 4 GiB, both ends inclusive; zeros stand for none. */
+export const addedRam = (min: number, max: number): number[] => [0x0f, ...memoryWindow32(min, max), ...END]
+
 /**
- * The identifier of the machine's generation, and the event that tells of a new one (Microsoft, "Virtual Machine Generation ID";
- * ACPI 5.6.9, "Interrupt-signaled ACPI events").
+ * The identifier of the machine's generation, RAM that it has got, and the event that tells of a new generation (Microsoft, "Virtual
+ * Machine Generation ID"; ACPI 5.6.9, "Interrupt-signaled ACPI events", and 9.11, "Memory Devices").
  */
 export function generation(place: { readonly address: number; readonly irq: number } | undefined): Aml[] {
   if (place === undefined) return []
@@ -176,11 +185,25 @@ export function generation(place: { readonly address: number; readonly irq: numb
       aml.name('ADDR', aml.pkg(aml.integer(address), aml.integer(0))),
     ),
     aml.device(
+      'MEM0',
+      aml.name('_HID', aml.eisaId('PNP0C80')),
+      aml.operationRegion('ADDR', aml.RegionSpace.systemMemory, address + ADDED_RAM_AT, ADDED_RAM_BYTES),
+      aml.byteField('ADDR', [['STAT', 8] as const, ['RSRC', 8 * (ADDED_RAM_BYTES - 1)] as const]),
+      aml.method('_STA', 0, false, aml.returns(aml.path('STAT'))),
+      aml.method('_CRS', 0, false, aml.returns(aml.path('RSRC'))),
+    ),
+    aml.device(
       'GED0',
       aml.name('_HID', aml.string('ACPI0013')),
       aml.name('_UID', aml.integer(0)),
       aml.name('_CRS', resourceTemplate(interruptEdge(irq))),
-      aml.method('_EVT', 1, true, aml.notify('\\_SB.VGEN', 0x80)),
+      aml.method(
+        '_EVT',
+        1,
+        true,
+        aml.notify('\\_SB.VGEN', 0x80),
+        aml.when(aml.path('\\_SB.MEM0.STAT'), aml.notify('\\_SB.MEM0', 1)),
+      ),
     ),
   ]
 }

@@ -6,6 +6,8 @@ import { SERIAL_PORTS } from './serial-port.ts'
 
 /** Where the identifier of a machine's generation is, and the ISA line by which the guest is told of a new one. */
 export const GENERATION = { address: 0xfed6_0000, irq: 7 } as const
+/** The name of the model that has the identifier. */
+export const GENERATION_MODEL = 'vmgenid'
 
 const MINIMUM_HPET_TICK = 128
 const BUS_BYTES = 1 << 20

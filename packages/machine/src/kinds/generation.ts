@@ -1,6 +1,6 @@
 import type { DeviceContext, DeviceModel, InterruptLine, OwnedMemory } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
-import { GENERATION } from '../board/board-description.ts'
+import { GENERATION, GENERATION_MODEL } from '../board/board-description.ts'
 import { type RandomSource, SPREAD } from '../life/host.ts'
 import { generationAfter } from '../options/machine-options.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
@@ -16,7 +16,7 @@ const ID_WORDS = 4
  * Source: Microsoft, "Virtual Machine Generation ID" (2012); Linux, drivers/virt/vmgenid.c, for the identifiers it looks for.
  */
 class GenerationId implements DeviceModel {
-  readonly name = 'vmgenid'
+  readonly name = GENERATION_MODEL
   // The identifier is in owned memory, which a reset leaves as it is.
   readonly stateless = true
   readonly deterministic = true

@@ -1,6 +1,10 @@
 import { DeterministicClock, type X86DomainState } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
+import { ADDED_RAM_AT, addedRam } from '../acpi/resources.ts'
+import { GENERATION_MODEL } from '../board/board-description.ts'
 import { MachineError } from '../errors.ts'
 import { firstOf } from '../life/host.ts'
+import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 
@@ -40,6 +44,35 @@ export function stateOnClock(
     machine: { ...state.machine, clock },
     random: isExact ? firstOf(seed) : null,
     domain: { ...state.domain, ...timeOn(state.domain, isExact), devices: withoutHost(state.domain.devices) },
+  }
+}
+
+/**
+ * Returns the state of a PC for one with more RAM, which its guest is told of with its new generation: Linux adds it then. A state of
+ * a machine with as much is returned as it is.
+ *
+ * @throws MachineError `ERR_OPTION` for less RAM, for more than lies below 4 GiB, and for a machine without `generation`
+ */
+export function stateWithMemory(state: PcSnapshotState, memoryBytes: number): PcSnapshotState {
+  const { machine, domain } = state
+  const before = machine.memoryBytes
+  if (before === memoryBytes) return state
+  const { lowRamLimit } = CHIPSETS[machine.machine as MachineType]
+  const known = domain.devices.memories.find(({ device }) => device === GENERATION_MODEL)
+  if (known === undefined || memoryBytes < before || memoryBytes > lowRamLimit) {
+    const why = `${memoryBytes} bytes of RAM for a saved machine with ${before}`
+    throw new MachineError('ERR_OPTION', `${why}: expected a machine with generation, and at most ${lowRamLimit} bytes`)
+  }
+  const contents = known.contents.slice()
+  contents.set(addedRam(before, memoryBytes - 1), ADDED_RAM_AT)
+  const frames = domain.frames.map((run) =>
+    run.gfn + run.count === before / PAGE_BYTES ? { ...run, count: memoryBytes / PAGE_BYTES - run.gfn } : run,
+  )
+  const memories = domain.devices.memories.map((one) => (one === known ? { ...one, contents } : one))
+  return {
+    ...state,
+    machine: { ...machine, memoryBytes },
+    domain: { ...domain, frames, devices: { ...domain.devices, memories } },
   }
 }
 

@@ -109,12 +109,15 @@ describe('of a PC', () => {
       'Name(_DDN, "VM_Gen_Counter")',
       'Name(ADDR, {0xfed60000 0x0})',
     ])
+    expect(below(all, 'Device(MEM0)').join()).toContain('0xfed60040, 0x1d),Field(ADDR, 0x1) {STAT:8 RSRC:224}')
     expect(below(all, 'Device(GED0)')).toEqual([
       'Name(_HID, "ACPI0013")',
       'Name(_UID, 0x0)',
       'Name(_CRS, Resources(Interrupt(0x3,0x1,0x7)))',
       'Method(_EVT, 1, Serialized)',
       '  Notify(\\_SB.VGEN, 0x80)',
+      '  If(\\_SB.MEM0.STAT)',
+      '    Notify(\\_SB.MEM0, 0x1)',
     ])
     expect(pc.join()).not.toContain('VGEN')
   })
