@@ -197,7 +197,6 @@ test('a snapshot goes on where it was', () => {
   other.machine.advance(200e6)
   expect(sound.played).toEqual(values(8820))
   expect(other.played).toEqual(sound.played.slice(before))
-  expect(() => other.model.restore({ version: 2 })).toThrow('expected 1')
   sound.model.reset()
   expect(sound.get(OUT + 6, 2)).toBe(1)
 })

@@ -148,11 +148,6 @@ test('a medium that is exchanged during a snapshot is told of after it', async (
   expect(nvme.completions(0)).toMatchObject([{ id: event, result: 0x0004_0002 }])
 })
 
-test('a state of another version is refused', () => {
-  const { model } = new NvmeMachine(new TestMedium(512))
-  expect(() => model.restore({ version: 1 })).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
-})
-
 test.each([
   { name: 'blocks of 1024 bytes', given: { blockBytes: 1024 }, options: {} },
   { name: 'a serial number of 21 characters', given: {}, options: { serialNumber: 'x'.repeat(21) } },
