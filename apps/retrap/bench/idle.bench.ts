@@ -3,9 +3,9 @@
 import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { createPc, type Pc } from '@retrap/machine'
-import { fetchLinux } from '../src/linux/debian.ts'
-import { DEBIAN_KERNEL } from '../src/linux/debian-images.ts'
-import { buildInitramfs, SHELL_PROMPT } from '../src/linux/initramfs.ts'
+import { fetchLinux } from '../src/guests/linux/debian.ts'
+import { DEBIAN_KERNEL } from '../src/commands/debian/debian-images.ts'
+import { buildInitramfs, SHELL_PROMPT } from '../src/guests/linux/initramfs.ts'
 
 const MIB = 2 ** 20
 /** A guest that has just come to its prompt still has work of its own. */

@@ -9,8 +9,8 @@ import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Pc, type PcOptions, recordPc } from '@retrap/machine'
 import { numbers } from '@retrap/tooling/random'
-import { fetchLinux } from '../src/linux/debian.ts'
-import { buildInitramfs } from '../src/linux/initramfs.ts'
+import { fetchLinux } from '../src/guests/linux/debian.ts'
+import { buildInitramfs } from '../src/guests/linux/initramfs.ts'
 
 const MEMORY_BYTES = 512 * 2 ** 20
 const PROMPT = '/ # '

@@ -10,9 +10,9 @@ const LEFT_BEHIND_MS = 1000
 function programOf(
   command: string | undefined,
 ): Promise<{ readonly main: (args: readonly string[]) => Promise<number> }> {
-  if (command === 'disasm') return import('./disasm/main.ts')
-  if (command === 'exec') return import('./exec/main.ts')
-  if (command === 'image') return import('./image/command.ts')
+  if (command === 'disasm') return import('./commands/disasm/main.ts')
+  if (command === 'exec') return import('./commands/exec/main.ts')
+  if (command === 'image') return import('./commands/image/command.ts')
   return import('./machine-main.ts')
 }
 
@@ -30,7 +30,7 @@ try {
     console.error(`retrap: Node ${OLDEST_NODE} or later is needed; this is ${process.version}`)
     process.exit(ExitCode.Usage)
   }
-  const { keepCompiled } = await import('./files/compile-cache.ts')
+  const { keepCompiled } = await import('./host/files/compile-cache.ts')
   keepCompiled()
   // A machine takes longer to load than most programs take to list.
   const { main } = await programOf(args[0])

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CpuProfile } from '../src/profile/cpu-profile.ts'
-import type { RunStatistics } from '../src/session/statistics.ts'
+import type { CpuProfile } from '../src/machine/profile/cpu-profile.ts'
+import type { RunStatistics } from '../src/machine/session/statistics.ts'
 import { runHere } from './support/in-process.ts'
 
 const DEADLINE_MS = 120_000

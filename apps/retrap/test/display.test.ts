@@ -6,12 +6,17 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Screen } from '@retrap/display'
 import { afterAll, describe, expect, test } from 'vitest'
-import { displaySettings, parseDisplay, type DisplayTarget, withCardDevice } from '../src/display/display-option.ts'
-import { SessionDisplay } from '../src/display/session-display.ts'
+import {
+  displaySettings,
+  parseDisplay,
+  type DisplayTarget,
+  withCardDevice,
+} from '../src/machine/display/display-option.ts'
+import { SessionDisplay } from '../src/machine/display/session-display.ts'
 import { usualVga } from '../src/flags/images.ts'
 import { parseDevice } from '../src/options/values.ts'
-import { runSession } from '../src/session/session.ts'
-import type { SessionSettings } from '../src/session/session-settings.ts'
+import { runSession } from '../src/machine/session/session.ts'
+import type { SessionSettings } from '../src/machine/session/session-settings.ts'
 import { FakeHost } from './support/fake-machine.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-display-'))

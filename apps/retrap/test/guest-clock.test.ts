@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Machine } from '../src/machine/machine-contract.ts'
-import { GuestClock } from '../src/snapshots/session-snapshots.ts'
+import { GuestClock } from '../src/machine/snapshots/session-snapshots.ts'
 
 beforeEach(() => {
   vi.useFakeTimers()

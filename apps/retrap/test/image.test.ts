@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { Program, runProgram } from '../src/command-line.ts'
-import { addImage } from '../src/image/command.ts'
-import { formatSize, parseOptions, parseSize } from '../src/image/formats.ts'
+import { Program, runProgram } from '../src/commands/command-line.ts'
+import { addImage } from '../src/commands/image/command.ts'
+import { formatSize, parseOptions, parseSize } from '../src/machine/drives/formats.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-image-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterAll, describe, expect, test } from 'vitest'
-import { createImage } from '../src/image/create.ts'
-import { parseMigrationAddress } from '../src/migration/socket-channel.ts'
+import { createImage } from '../src/commands/image/create.ts'
+import { parseMigrationAddress } from '../src/machine/migration/socket-channel.ts'
 import { runRetrap, type Finished } from './support/processes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-migration-'))

@@ -8,9 +8,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CliError, explainError, withoutPasswords } from '../src/errors.ts'
 import { Properties, didYouMean, parseAddress, parseDevice, parseModule, parseWhole } from '../src/options/values.ts'
 import { type ImageFlags, readImages } from '../src/flags/images.ts'
-import { PanicWatch } from '../src/session/session-terminal.ts'
+import { PanicWatch } from '../src/machine/session/session-terminal.ts'
 import { printLines, printText } from '../src/print-lines.ts'
-import { PromptLine } from '../src/session/escape-filter.ts'
+import { PromptLine } from '../src/machine/session/escape-filter.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 

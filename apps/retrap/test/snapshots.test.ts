@@ -17,16 +17,16 @@ import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { GuestPageSource } from '@retrap/hvm'
 import { createPc, type PcSnapshot } from '@retrap/machine'
 import { Assembler, dword, eax, ecx, edi, imm32 } from '@retrap/x86-assembler'
-import { SessionSnapshots } from '../src/snapshots/session-snapshots.ts'
+import { SessionSnapshots } from '../src/machine/snapshots/session-snapshots.ts'
 import {
   argumentsToKeep,
   hostDigest,
   openSnapshotFile,
   readSavedRun,
   writeSnapshotFile,
-} from '../src/snapshots/snapshot-file.ts'
-import { createImage } from '../src/image/create.ts'
-import { type SavedDisk, lookAtDisks, refuseChangedDisks } from '../src/snapshots/saved-disks.ts'
+} from '../src/machine/snapshots/snapshot-file.ts'
+import { createImage } from '../src/commands/image/create.ts'
+import { type SavedDisk, lookAtDisks, refuseChangedDisks } from '../src/machine/snapshots/saved-disks.ts'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 import { writingKernel } from './support/writing-guest.ts'

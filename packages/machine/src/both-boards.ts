@@ -10,15 +10,15 @@ export type { MachinePlace } from './debugger/stop-places.ts'
 export type { MachineRemovableDrive } from './devices/removable-drive.ts'
 export type { MachineFlash } from './firmware/flash.ts'
 export type { MachineSmbios } from './firmware/smbios.ts'
-export type { CrashDetail } from './life/crash.ts'
-export type { MachineExit } from './life/machine-exit.ts'
+export type { CrashDetail } from './lifecycle/crash.ts'
+export type { MachineExit } from './lifecycle/machine-exit.ts'
 export type {
   MachineRestoreOptions,
   MachineRunOptions,
   MachineSaveOptions,
   StartDeviceServer,
-} from './life/machine-life.ts'
-export type { GuestSample, SampledMemory } from './life/sampling.ts'
+} from './lifecycle/machine-life.ts'
+export type { GuestSample, SampledMemory } from './lifecycle/sampling.ts'
 export type { MachineParts } from './machine/board.ts'
 export type { MachinePluggable, MachineUnplugOptions } from './machine/hot-plug.ts'
 export type { Machine } from './machine/machine.ts'

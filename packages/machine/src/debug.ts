@@ -6,7 +6,7 @@
 export { parseMemoryPlace } from './debugger/monitor.ts'
 export type { Monitor } from './debugger/monitor.ts'
 export { pcMonitor } from './debugger/pc-monitor.ts'
-export { callStack } from './life/unwind.ts'
+export { callStack } from './lifecycle/unwind.ts'
 export { parseGuestTime, placeIn } from './recording/guest-time.ts'
 export { describeDivergence } from './recording/replay-hits.ts'
 export { answerWhoWrote } from './recording/replay-monitor.ts'

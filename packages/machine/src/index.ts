@@ -6,7 +6,7 @@
 export { buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'
-export { REFUSALS, refusalOf, requireSupported } from './combinations/combinations.ts'
+export { REFUSALS, refusalOf, requireSupported } from './refusals/refusals.ts'
 export type {
   CombinationRule,
   DeviceTrait,
@@ -14,9 +14,9 @@ export type {
   MachineRun,
   MachineTrait,
   MachineVerb,
-} from './combinations/combinations.ts'
-export { traitsOf } from './combinations/traits.ts'
-export type { ComposedOptions } from './combinations/traits.ts'
+} from './refusals/refusals.ts'
+export { traitsOf } from './refusals/traits.ts'
+export type { ComposedOptions } from './refusals/traits.ts'
 export type { PcForkOptions } from './fork/fork-options.ts'
 export { MachineError } from './errors.ts'
 export {
@@ -39,7 +39,7 @@ export type { FirmwareAreaState } from './firmware/firmware-area.ts'
 export type { OptionRom } from './firmware/option-roms.ts'
 export type { PcGdbOptions } from './debugger/gdb-target.ts'
 export type { PcVapicOptions } from './firmware/vapic.ts'
-export { serveControllers } from './elsewhere/serve-controllers.ts'
+export { serveControllers } from './controllers-worker/serve-controllers.ts'
 export type {
   BoardServerOptions,
   ControllerDescription,
@@ -62,10 +62,10 @@ export type { ReplayStop } from './recording/travelling-machine.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'
-export { HostPacing, type PacedDomain } from './life/host-pacing.ts'
+export { HostPacing, type PacedDomain } from './lifecycle/host-pacing.ts'
 export { Pc, createPc } from './pc/pc.ts'
 export type { PcOptions } from './options/pc-options.ts'
 export type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './options/pc-snapshot.ts'
 export { stateOnClock, stateWithMemory } from './pc/state-on-clock.ts'
-export type { PcStatistics } from './life/statistics.ts'
+export type { PcStatistics } from './lifecycle/statistics.ts'
 export type * from './both-boards.ts'

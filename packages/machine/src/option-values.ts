@@ -1,5 +1,5 @@
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import type { ComposedOptions } from './combinations/traits.ts'
+import type { ComposedOptions } from './refusals/traits.ts'
 import { MachineError } from './errors.ts'
 import { CHIPSETS } from './machine-type.ts'
 import type { PcOptions } from './options/pc-options.ts'

@@ -5,7 +5,7 @@ import { SLICE, sliced } from '@retrap/tooling/slice'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import { type PcOptions, type ReplayDebugger, recordPc, replayPc } from '../src/index.ts'
-import { unwind } from '../src/life/unwind.ts'
+import { unwind } from '../src/lifecycle/unwind.ts'
 import { callGuest, EXIT_PORT, TICK_PORT } from './support/call-guest.ts'
 import { Pieces } from './support/pieces.ts'
 

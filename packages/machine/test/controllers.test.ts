@@ -8,7 +8,7 @@ import {
 import { describe, expect, test } from 'vitest'
 import { factsOf, FarNetwork, MOST_FRAMES, NearNetwork } from '../src/back-ends/packets.ts'
 import { decodeMessage, encodeMessage, type Post } from '../src/back-ends/messages.ts'
-import { NearMedium, RemoteMedium } from '../src/elsewhere/media.ts'
+import { NearMedium, RemoteMedium } from '../src/controllers-worker/media.ts'
 import { createPc, type PcOptions } from '../src/index.ts'
 import { RemovableDrive } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'

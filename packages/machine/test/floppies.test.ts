@@ -1,7 +1,7 @@
 import type { BlockBackend } from '@retrap/device'
 import { expect, test } from 'vitest'
 import { bootOrder, type MachineDrive } from '../src/options/drives.ts'
-import { place } from '../src/kinds/floppy.ts'
+import { place } from '../src/devices/floppy.ts'
 import type { MachineType } from '../src/machine-type.ts'
 
 const disk = (kib: number): BlockBackend =>

@@ -1,6 +1,6 @@
 // Waits on the host's event loop, with a host whose timers fire when the test says so.
 import { afterEach, expect, test, vi } from 'vitest'
-import { HostSleeper } from '../src/life/host.ts'
+import { HostSleeper } from '../src/lifecycle/host.ts'
 
 afterEach(() => {
   vi.restoreAllMocks()

@@ -1,7 +1,7 @@
 /** Why machines end, from why their domains do; and how a domain is taken through S3. */
 import { describe, expect, test } from 'vitest'
-import { type DescribeCrash, machineExit } from '../src/life/machine-exit.ts'
-import { type FinalExit, Sleep, type SleepParts } from '../src/life/sleep.ts'
+import { type DescribeCrash, machineExit } from '../src/lifecycle/machine-exit.ts'
+import { type FinalExit, Sleep, type SleepParts } from '../src/lifecycle/sleep.ts'
 
 describe('a machine ends', () => {
   const describeCrash: DescribeCrash = (vcpu, message) => ({ message: `vCPU ${vcpu}: ${message}` })

@@ -12,7 +12,7 @@ import {
   type PacketClient,
 } from '@retrap/device'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type Input, InputGate } from '../src/recording/gate.ts'
+import { type Input, InputGate } from '../src/recording/input-gate.ts'
 import { gatedInput } from '../src/recording/back-end-gate.ts'
 import { GatedMedium } from '../src/recording/gated-medium.ts'
 import { factsOf, type FarNetwork } from '../src/back-ends/packets.ts'

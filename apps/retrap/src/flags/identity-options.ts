@@ -1,6 +1,6 @@
 /** Options that say what a guest reads of its machine: files of fw_cfg, SMBIOS tables and the clock at power-on. */
 import type { MachineSmbios } from '@retrap/machine'
-import { readInput } from '../files/files.ts'
+import { readInput } from '../host/files/files.ts'
 import type { MachineOptions } from '../machine/machine-contract.ts'
 import type { OptionRow } from '../options/option-table.ts'
 import { didYouMean, splitPairs, usage } from '../options/values.ts'

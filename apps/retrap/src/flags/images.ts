@@ -2,13 +2,13 @@ import { basename, join } from 'node:path'
 import { isMultibootKernel, kernelRom, type OptionRom, type MachineBootOptions, type KernelRom } from '@retrap/machine'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
-import type { DriveArgument } from '../drives/drives.ts'
-import { readInput, readBytes } from '../files/files.ts'
-import type { NetworkBoot } from '../devices/network-cards.ts'
+import type { DriveArgument } from '../machine/drives/drives.ts'
+import { readInput, readBytes } from '../host/files/files.ts'
+import type { NetworkBoot } from '../machine/devices/network-cards.ts'
 import type { MachineImages } from '../machine/machine-contract.ts'
 import type { OptionGroup } from '../options/option-table.ts'
 import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
-import { showFetchProgress } from '../files/fetch-progress.ts'
+import { showFetchProgress } from '../host/files/fetch-progress.ts'
 
 /** Options that name what a machine loads. */
 export interface ImageFlags {

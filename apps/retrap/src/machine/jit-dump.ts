@@ -5,7 +5,7 @@ import { moduleText } from '@retrap/wasm-emitter'
 import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { CliError, troubleWith } from '../errors.ts'
-import { makeFolder } from '../files/files.ts'
+import { makeFolder } from '../host/files/files.ts'
 
 /** Digits of a unit's number in its file's name. */
 const NUMBER_DIGITS = 5

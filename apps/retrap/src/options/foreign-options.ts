@@ -3,7 +3,7 @@ const NO_DEFAULTS = 'write --vga none and --serial none; nothing else is there t
 const NO_AUDIO = 'write --device AC97 --audio wav:FILE; the host plays nothing'
 const NO_TRUSTED_MODULE = 'there is no TPM here'
 const NO_WINDOW = 'there are no windows here; write --display vnc=127.0.0.1:5901, png:FILE or terminal'
-/** Answers to QEMU's options that have no translation of their own (`../qemu/translate.ts`). */
+/** Answers to QEMU's options that have no translation of their own (`../commands/qemu/translate.ts`). */
 export const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-nographic': 'leave it out: the terminal is the serial console',
   '-no-shutdown': 'leave it out: a guest that powers off ends the run',

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, describe, expect } from 'vitest'
-import { boundedLog } from '../../src/devices/device-programs.ts'
+import { boundedLog } from '../../src/machine/devices/device-programs.ts'
 import { type HereOptions, runHere } from '../support/in-process.ts'
 import { type ProcessOptions, retrapCommand, runRetrap } from '../support/processes.ts'
 

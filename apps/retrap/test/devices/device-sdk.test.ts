@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, expect } from 'vitest'
-import { checkDevice, PARTS } from '../../src/device-check/check.ts'
-import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
-import { copyDeviceSdk } from '../../src/device-check/sdk.ts'
+import { checkDevice, PARTS } from '../../src/commands/device-check/check.ts'
+import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
+import { copyDeviceSdk } from '../../src/commands/device-check/sdk.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 /** Compilers and machines are started: a run has a part of it. */

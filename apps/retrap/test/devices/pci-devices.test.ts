@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url'
 import type { PacketBackend } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { listDrives, parseDrive } from '../../src/drives/drives.ts'
+import { listDrives, parseDrive } from '../../src/machine/drives/drives.ts'
 import { parseDevice } from '../../src/options/values.ts'
-import { CardRoms, connectCards } from '../../src/devices/network-cards.ts'
-import { connectDrives } from '../../src/devices/disk-devices.ts'
-import { connectVirtio, e1000Cards, virtioDevices } from '../../src/devices/pci-devices.ts'
+import { CardRoms, connectCards } from '../../src/machine/devices/network-cards.ts'
+import { connectDrives } from '../../src/machine/devices/disk-devices.ts'
+import { connectVirtio, e1000Cards, virtioDevices } from '../../src/machine/devices/pci-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
   connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { connectDrives } from '../../src/devices/disk-devices.ts'
-import { e1000Cards, rootPorts, virtioDevices, usbController } from '../../src/devices/pci-devices.ts'
-import { listSound } from '../../src/devices/sound.ts'
+import { connectDrives } from '../../src/machine/devices/disk-devices.ts'
+import { e1000Cards, rootPorts, virtioDevices, usbController } from '../../src/machine/devices/pci-devices.ts'
+import { listSound } from '../../src/machine/devices/sound.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 test('--device pcie-root-port has an id, which bus= of a virtio device names', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { connectDrives } from '../../src/devices/disk-devices.ts'
-import { listDrives, parseDrive } from '../../src/drives/drives.ts'
-import { usbController } from '../../src/devices/pci-devices.ts'
+import { connectDrives } from '../../src/machine/devices/disk-devices.ts'
+import { listDrives, parseDrive } from '../../src/machine/drives/drives.ts'
+import { usbController } from '../../src/machine/devices/pci-devices.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 function usb(devices: readonly string[], drives: readonly string[] = []): unknown {

@@ -7,8 +7,8 @@ import { skipNote } from '@retrap/tooling/skip'
 import { buildDesign, hasVerilator } from '@retrap/tooling/verilator'
 import { al, Assembler, dword, dx, eax, ebx, ecx, esp, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
-import { checkDevice, PARTS } from '../../src/device-check/check.ts'
-import { BROKEN_FRAMES } from '../../src/device-check/parts/broken.ts'
+import { checkDevice, PARTS } from '../../src/commands/device-check/check.ts'
+import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const ioreq = fileURLToPath(new URL('../../../../packages/ioreq/', import.meta.url))

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { listSound, parseAudio, WavFile } from '../../src/devices/sound.ts'
+import { listSound, parseAudio, WavFile } from '../../src/machine/devices/sound.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-wav-'))

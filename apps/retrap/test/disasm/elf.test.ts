@@ -1,7 +1,7 @@
 /** Which symbols of an ELF file name code. Source: System V ABI, "Object Files", "Symbol Table". */
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
-import { readElf } from '../../src/disasm/elf.ts'
+import { readElf } from '../../src/machine/programs/elf.ts'
 import { manyHeaders, elfFile, type ElfSymbol } from '../support/executables.ts'
 
 const TYPES = { NOTYPE: 0, OBJECT: 1, FUNC: 2, SECTION: 3, FILE: 4, COMMON: 5, TLS: 6, GNU_IFUNC: 10 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { peHeader, readPe } from '../../src/disasm/pe.ts'
+import { peHeader, readPe } from '../../src/commands/disasm/pe.ts'
 import { peFile } from '../support/executables.ts'
 
 // Microsoft, "PE Format", "Export Name Pointer Table": a name's ordinal is its function's place in the address table.

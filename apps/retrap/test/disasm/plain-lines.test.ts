@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { SYNTAXES, type Syntax } from '../../src/disasm/plain-lines.ts'
-import { listSection } from '../../src/disasm/listing.ts'
-import type { Mode, Section } from '../../src/disasm/program.ts'
+import { SYNTAXES, type Syntax } from '../../src/commands/disasm/plain-lines.ts'
+import { listSection } from '../../src/commands/disasm/listing.ts'
+import type { Mode, Section } from '../../src/machine/programs/program.ts'
 
 const SGR = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g')
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { TextBuffer } from '../../src/disasm/text-buffer.ts'
+import { TextBuffer } from '../../src/commands/disasm/text-buffer.ts'
 
 const textOf = (buffer: TextBuffer): string => new TextDecoder().decode(buffer.take())
 

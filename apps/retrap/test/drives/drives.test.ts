@@ -7,8 +7,8 @@ import { createQcow2 } from '@retrap/block'
 import { FileStorage } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../../src/drives/drives.ts'
-import { OpenDrives } from '../../src/drives/open-drives.ts'
+import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../../src/machine/drives/drives.ts'
+import { OpenDrives } from '../../src/machine/drives/open-drives.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-drives-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,7 +1,7 @@
 import type { ByteStreamClient } from '@retrap/device'
 import type { MachineExit } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { HeldOutput } from '../../src/exec/held-output.ts'
+import { HeldOutput } from '../../src/commands/exec/held-output.ts'
 
 /** An output that is full after each piece. */
 function output() {

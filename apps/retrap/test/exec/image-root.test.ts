@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { openImageRoot } from '../../src/exec/image-root.ts'
+import { openImageRoot } from '../../src/commands/exec/image-root.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-image-root-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

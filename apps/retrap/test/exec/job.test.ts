@@ -4,13 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { describe, expect, test, vi } from 'vitest'
-import { parseEmptyFolder, parseSharedFolder, parseVolume, readVariable, readVariables } from '../../src/exec/given.ts'
-import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/exec/job.ts'
-import { keepMachine, pruneMachines } from '../../src/exec/kept.ts'
-import { GuestFiles } from '../../src/exec/lookup.ts'
-import { keptKind, runBytes } from '../../src/exec/machine.ts'
-import { readProgram, type WantedProgram } from '../../src/exec/program.ts'
-import type { ExecConfig } from '../../src/exec/root.ts'
+import {
+  parseEmptyFolder,
+  parseSharedFolder,
+  parseVolume,
+  readVariable,
+  readVariables,
+} from '../../src/commands/exec/given.ts'
+import { encodeJob, encodeSignal, encodeStart, type Job, quote } from '../../src/commands/exec/job.ts'
+import { keepMachine, pruneMachines } from '../../src/commands/exec/kept.ts'
+import { GuestFiles } from '../../src/commands/exec/lookup.ts'
+import { keptKind, runBytes } from '../../src/commands/exec/machine.ts'
+import { readProgram, type WantedProgram } from '../../src/commands/exec/program.ts'
+import type { ExecConfig } from '../../src/commands/exec/root.ts'
 
 const JOB: Job = {
   program: ['/bin/echo', "it's", 'a b'],

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lacksOfKernel, silentKernel } from '../../src/exec/kernel-needs.ts'
+import { lacksOfKernel, silentKernel } from '../../src/commands/exec/kernel-needs.ts'
 
 let folder = ''
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-needs-'))))

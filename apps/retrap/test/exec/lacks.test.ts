@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { lackOf } from '../../src/exec/lacks.ts'
+import { lackOf } from '../../src/commands/exec/lacks.ts'
 
 test.each([
   { code: 'c5fdfec1', cpu: 'core2', said: 'vpaddd (AVX2) is not there in the CPU model core2; --cpu max has it' },

@@ -6,7 +6,7 @@ import { DebianError, fetchMembers } from '@retrap/debian'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { fetchBiosFile, readImages } from '../../src/flags/images.ts'
-import { CardRoms } from '../../src/devices/network-cards.ts'
+import { CardRoms } from '../../src/machine/devices/network-cards.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 

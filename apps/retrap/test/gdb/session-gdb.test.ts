@@ -4,9 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { framePacket, type GdbTarget, x86Registers } from '@retrap/gdb'
 import { OwnTime } from '@retrap/tooling/processor-time'
 import { afterEach, expect, test } from 'vitest'
-import type { SessionOutput } from '../../src/host/host.ts'
+import type { SessionOutput } from '../../src/machine/session/session-host.ts'
 import type { Machine } from '../../src/machine/machine-contract.ts'
-import { SessionGdb } from '../../src/gdb/session-gdb.ts'
+import { SessionGdb } from '../../src/machine/gdb/session-gdb.ts'
 
 const sockets: Socket[] = []
 afterEach(() => sockets.splice(0).forEach((socket) => socket.destroy()))

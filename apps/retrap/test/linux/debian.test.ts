@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { keep } from '@retrap/debian'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const NAME = 'linux-image-cloud-amd64'

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { writeExt2 } from '../../src/linux/ext2.ts'
+import { writeExt2 } from '../../src/guests/linux/ext2.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 const lacking = lackingPrograms('e2fsck', 'debugfs')

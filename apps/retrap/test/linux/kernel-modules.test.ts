@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { indexModules, readModuleInfo } from '../../src/linux/kernel-modules.ts'
+import { indexModules, readModuleInfo } from '../../src/guests/linux/kernel-modules.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-modules-'))
 afterAll(() => rmSync(folder, { recursive: true }))

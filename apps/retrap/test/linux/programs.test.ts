@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
-import { buildExecInitramfs } from '../../src/linux/exec-initramfs.ts'
-import { buildInitramfs, reseed, watchGeneration } from '../../src/linux/initramfs.ts'
+import { buildExecInitramfs } from '../../src/guests/linux/exec-initramfs.ts'
+import { buildInitramfs, reseed, watchGeneration } from '../../src/guests/linux/initramfs.ts'
 
 const AT = 64 + 56
 

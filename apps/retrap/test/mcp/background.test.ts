@@ -1,8 +1,8 @@
 /** Machines of `retrap mcp` that run between calls: when they do, how fast their time passes, and forwards. */
 import type { ForwardOptions, Guest } from '@retrap/guest'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Background } from '../../src/mcp/background.ts'
-import { Forwards } from '../../src/mcp/forwards.ts'
+import { Background } from '../../src/commands/mcp/background.ts'
+import { Forwards } from '../../src/commands/mcp/forwards.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

@@ -3,7 +3,7 @@ import { MemoryStorage, RawImage } from '@retrap/block'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { Hub } from '@retrap/network'
 import { expect, test } from 'vitest'
-import { makeBoard } from '../../src/mcp/boards.ts'
+import { makeBoard } from '../../src/commands/mcp/boards.ts'
 
 /** The transitional device ID of a virtio console. Source: VIRTIO 1.2, §4.1.2.1, "PCI Device Discovery". */
 const CONSOLE = 0x1003

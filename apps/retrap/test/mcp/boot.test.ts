@@ -6,10 +6,10 @@ import { Command } from 'commander'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { systemOptions } from '../../src/flags/machine-table.ts'
-import { fileOptions } from '../../src/machine-file/machine-file.ts'
-import { BOOT_ARGUMENTS, type BootRequest } from '../../src/mcp/boot-arguments.ts'
-import { prepareBoot } from '../../src/mcp/boot.ts'
-import { NamedFolders } from '../../src/mcp/folders.ts'
+import { fileOptions } from '../../src/flags/machine-file/machine-file.ts'
+import { BOOT_ARGUMENTS, type BootRequest } from '../../src/commands/mcp/boot-arguments.ts'
+import { prepareBoot } from '../../src/commands/mcp/boot.ts'
+import { NamedFolders } from '../../src/commands/mcp/folders.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-boot-'))
 afterAll(() => rmSync(folder, { recursive: true }))

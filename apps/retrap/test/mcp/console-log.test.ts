@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ConsoleLog } from '../../src/mcp/console-log.ts'
+import { ConsoleLog } from '../../src/commands/mcp/console-log.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 

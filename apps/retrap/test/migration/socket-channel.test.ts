@@ -5,8 +5,8 @@ import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { SessionOutput } from '../../src/host/host.ts'
-import { awaitSource, connectTo, listen } from '../../src/migration/socket-channel.ts'
+import type { SessionOutput } from '../../src/machine/session/session-host.ts'
+import { awaitSource, connectTo, listen } from '../../src/machine/migration/socket-channel.ts'
 
 let folder = ''
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-'))))

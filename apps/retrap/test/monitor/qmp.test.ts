@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { JsonStream } from '../../src/monitor/qmp.ts'
-import { peerOf } from '../../src/monitor/monitor-sockets.ts'
+import { JsonStream } from '../../src/machine/monitor/qmp.ts'
+import { peerOf } from '../../src/machine/monitor/monitor-sockets.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-qmp-'))

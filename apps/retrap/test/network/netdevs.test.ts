@@ -8,11 +8,11 @@ import { afterAll, describe, expect, test, vi } from 'vitest'
 import { Command } from 'commander'
 import { CliError, explainError } from '../../src/errors.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
-import { parseNetdev } from '../../src/network/netdevs.ts'
-import { listNetworks, NETWORK_OPTIONS, type NetworkFlags } from '../../src/network/networks.ts'
+import { parseNetdev } from '../../src/machine/network/netdevs.ts'
+import { listNetworks, NETWORK_OPTIONS, type NetworkFlags } from '../../src/machine/network/networks.ts'
 import { addOptions } from '../../src/options/option-table.ts'
 import { parseDevice } from '../../src/options/values.ts'
-import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/network/open-networks.ts'
+import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/machine/network/open-networks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
 afterAll(() => rmSync(folder, { recursive: true }))

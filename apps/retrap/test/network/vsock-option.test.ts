@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseVsock } from '../../src/network/vsock-option.ts'
+import { parseVsock } from '../../src/machine/network/vsock-option.ts'
 
 test('--vsock names the guest and a socket', () => {
   expect(parseVsock('cid=3,uds=/tmp/a,,b')).toEqual({ kind: 'vsock', cid: 3, uds: '/tmp/a,b' })

@@ -1,7 +1,7 @@
 /** Profiles as Chrome's DevTools open them: Chromium has them with it. */
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { expect, test } from 'vitest'
-import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
+import type { CpuProfile } from '../../src/machine/profile/cpu-profile.ts'
 import { sampleProfile } from '../support/sample-profile.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>

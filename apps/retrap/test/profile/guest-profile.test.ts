@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { afterAll, expect, test } from 'vitest'
 import type { LinuxMemory } from '@retrap/symbols'
-import { GuestProfile } from '../../src/profile/guest-profile.ts'
+import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-profile-'))
 afterAll(() => rmSync(folder, { recursive: true }))

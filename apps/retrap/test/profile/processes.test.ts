@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import type { GuestSample } from '@retrap/machine'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { LinuxMemory } from '@retrap/symbols'
-import { GuestProfile } from '../../src/profile/guest-profile.ts'
-import { SymbolFile } from '../../src/profile/symbol-file.ts'
+import { GuestProfile } from '../../src/machine/profile/guest-profile.ts'
+import { SymbolFile } from '../../src/machine/profile/symbol-file.ts'
 import { PARTS, ProcessMemory, program } from '../support/program-memory.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-processes-'))

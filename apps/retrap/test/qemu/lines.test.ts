@@ -6,7 +6,7 @@ import { numbers } from '@retrap/tooling/random'
 import { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { systemOptions } from '../../src/flags/machine-table.ts'
-import { translateLine } from '../../src/qemu/translate.ts'
+import { translateLine } from '../../src/commands/qemu/translate.ts'
 
 const OVMF =
   '-drive if=pflash,format=raw,unit=0,file=OVMF_CODE.fd,readonly=on -drive if=pflash,format=raw,unit=1,file=VARS.fd'

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fetchMembers } from '@retrap/debian'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { translateLine } from '../../src/qemu/translate.ts'
+import { translateLine } from '../../src/commands/qemu/translate.ts'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 

@@ -1,6 +1,6 @@
 /** When the guest of a session waits for the host on deterministic time: `--pace`, or where a person types. */
 import { expect, test } from 'vitest'
-import { SessionRecording } from '../../src/recording/session-recording.ts'
+import { SessionRecording } from '../../src/machine/recording/session-recording.ts'
 import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
 
 test.each([

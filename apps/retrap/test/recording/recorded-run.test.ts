@@ -2,7 +2,7 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { LiveDebugOptions, MachineExit, PcRecorder } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { RecordedRun } from '../../src/recording/recorded-run.ts'
+import { RecordedRun } from '../../src/machine/recording/recorded-run.ts'
 
 /** A machine that runs until it is stopped, and what its debugger was given. */
 function recorded(): {

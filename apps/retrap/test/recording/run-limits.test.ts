@@ -1,7 +1,7 @@
 /** A replay that gdb goes through ends with its session. */
 import type { PcReplay } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { ReplayMachine } from '../../src/recording/replay-machine.ts'
+import { ReplayMachine } from '../../src/machine/recording/replay-machine.ts'
 
 test.each([
   [{ timeoutMs: 1 }, 'timeout'],

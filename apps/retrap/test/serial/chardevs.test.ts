@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { Chardevs } from '../../src/serial/chardevs.ts'
-import type { FarEnd } from '../../src/serial/far-end.ts'
+import { Chardevs } from '../../src/machine/serial/chardevs.ts'
+import type { FarEnd } from '../../src/machine/serial/far-end.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const bytes = (value: string): Uint8Array => new TextEncoder().encode(value)

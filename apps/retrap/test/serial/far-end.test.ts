@@ -9,7 +9,7 @@ import { OwnTime } from '@retrap/tooling/processor-time'
 import { skipNote } from '@retrap/tooling/skip'
 import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { openFarEnd, type FarEnd } from '../../src/serial/far-end.ts'
+import { openFarEnd, type FarEnd } from '../../src/machine/serial/far-end.ts'
 import type { SerialTarget } from '../../src/options/values.ts'
 
 const hasSocat = spawnSync('socat', ['-V']).status === 0

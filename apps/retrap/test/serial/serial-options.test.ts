@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { listConsoles } from '../../src/serial/console-devices.ts'
-import { parseChardev, serialTargets } from '../../src/serial/serial-options.ts'
+import { listConsoles } from '../../src/machine/serial/console-devices.ts'
+import { parseChardev, serialTargets } from '../../src/machine/serial/serial-options.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 const list = (chardevs: readonly string[], devices: readonly string[]): readonly unknown[] =>

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Machine, MachineSerial } from '../../src/machine/machine-contract.ts'
-import { SerialWires } from '../../src/serial/serial-wires.ts'
+import { SerialWires } from '../../src/machine/serial/serial-wires.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 

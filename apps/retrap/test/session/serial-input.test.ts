@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { EscapeFilter } from '../../src/session/escape-filter.ts'
-import { SerialInput, type InputPolicy } from '../../src/session/serial-input.ts'
+import { EscapeFilter } from '../../src/machine/session/escape-filter.ts'
+import { SerialInput, type InputPolicy } from '../../src/machine/session/serial-input.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (data: Uint8Array): string => new TextDecoder().decode(data)

@@ -5,8 +5,8 @@ import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine, MachineOptions, MachineSnapshotSource } from '../../src/machine/machine-contract.ts'
-import { runSession } from '../../src/session/session.ts'
-import type { SessionSettings } from '../../src/session/session-settings.ts'
+import { runSession } from '../../src/machine/session/session.ts'
+import type { SessionSettings } from '../../src/machine/session/session-settings.ts'
 import { FakeHost, type FakeProgram } from '../support/fake-machine.ts'
 
 const SETTINGS: SessionSettings = {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type RunStatistics, formatStatistics } from '../../src/session/statistics.ts'
+import { type RunStatistics, formatStatistics } from '../../src/machine/session/statistics.ts'
 
 const JIT = {
   units: 3,

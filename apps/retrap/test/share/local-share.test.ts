@@ -19,9 +19,9 @@ import { Worker } from 'node:worker_threads'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { BackEnds } from '../../src/back-ends/back-ends.ts'
-import { Chardevs } from '../../src/serial/chardevs.ts'
-import { LocalShare } from '../../src/share/local-share.ts'
+import { BackEnds } from '../../src/machine/back-ends/back-ends.ts'
+import { Chardevs } from '../../src/machine/serial/chardevs.ts'
+import { LocalShare } from '../../src/machine/share/local-share.ts'
 
 const RACE_MS = 1500
 /** Waits for what a busy host has not done yet. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { expect, test, vi } from 'vitest'
-import { LocalShare } from '../../src/share/local-share.ts'
+import { LocalShare } from '../../src/machine/share/local-share.ts'
 
 // As a file system without modes, such as FAT, answers.
 vi.mock(import('node:fs'), async (original) => {

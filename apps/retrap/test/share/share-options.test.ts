@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { listShares, parseFsdev, parseShare, parseVirtfs } from '../../src/share/share-options.ts'
+import { listShares, parseFsdev, parseShare, parseVirtfs } from '../../src/machine/share/share-options.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 describe('directories of the command line', () => {

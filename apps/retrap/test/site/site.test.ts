@@ -17,7 +17,7 @@ import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, describe, expect, test } from 'vitest'
-import { siteFolder } from '../../src/web/server.ts'
+import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 

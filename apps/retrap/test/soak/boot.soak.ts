@@ -1,7 +1,7 @@
 // Boots one of Debian's kernels on a random machine, lets the shell work, and checks what it computes against this process.
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { createHash } from 'node:crypto'
-import { fetchLinux } from '../../src/linux/debian.ts'
+import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 /** A command, and what it must print. */

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { createPc, type MachineDrive } from '@retrap/machine'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { writeCpio } from '../../src/linux/cpio.ts'
+import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { FULL_KERNEL, linuxWith, SATA_DRIVERS, usbLinux, type DiskLinux } from '../support/disk-linux.ts'
 import { CALM, FaultyDisk, type Faults } from '../support/faulty-disk.ts'
 import { TEST_JIT } from '../support/processes.ts'

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Assembler, dword, eax, ebx, ecx, edx, esi } from '@retrap/x86-assembler'
-import { writeCpio } from '../../src/linux/cpio.ts'
+import { writeCpio } from '../../src/guests/linux/cpio.ts'
 import { kernelOf } from '../support/busy-host.ts'
 import { runRetrap } from '../support/processes.ts'
 

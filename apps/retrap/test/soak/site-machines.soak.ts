@@ -9,8 +9,8 @@ import { launchBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { servePages } from '@retrap/tooling/page-server'
 import type { Soak } from '@retrap/tooling/soak'
-import { buildInitramfs } from '../../src/linux/initramfs.ts'
-import { debianFilesIn, debianPackages } from '../../src/web/debian-files.ts'
+import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
+import { debianFilesIn, debianPackages } from '../../src/commands/web/debian-files.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000

@@ -4,8 +4,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fetchMembers } from '@retrap/debian'
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { fetchLinux } from '../../src/linux/debian.ts'
-import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchInstaller, fetchLinux } from '../../src/guests/linux/debian.ts'
 import { retrapCommand } from './processes.ts'
 
 /** Kernels by bitness. */

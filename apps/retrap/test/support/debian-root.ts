@@ -3,7 +3,7 @@ import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkS
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@retrap/debian'
-import type { LinuxArchitecture } from '../../src/linux/debian.ts'
+import type { LinuxArchitecture } from '../../src/guests/linux/debian.ts'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS } from './first-process.ts'
 import { TO_DEVICES } from './first-process.ts'

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { P2mLeaf } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
-import type { EndingSignal, SessionHost } from '../../src/host/host.ts'
+import type { EndingSignal, SessionHost } from '../../src/machine/session/session-host.ts'
 
 // No test depends on what an earlier one has compiled, or on a file of tests that ran before it.
 process.env['RETRAP_UNIT_CACHE'] = 'off'

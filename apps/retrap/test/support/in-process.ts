@@ -8,7 +8,7 @@ import { decode, formatIntel } from '@retrap/x86-decoder'
 import { type CliHost, runCli } from '../../src/cli.ts'
 import { createMachine } from '../../src/machine-main.ts'
 import { packedInterpreters } from '../../src/machine/interpreters.ts'
-import type { EndingSignal } from '../../src/host/host.ts'
+import type { EndingSignal } from '../../src/machine/session/session-host.ts'
 import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
 import { besideBundle, type Finished, testOptions } from './processes.ts'
 

@@ -3,8 +3,8 @@ import { type launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { madeOnce } from '@retrap/tooling/made-once'
 import type { CreateMachine } from '../../src/machine/machine-contract.ts'
-import { debianFilesIn, debianPackages } from '../../src/web/debian-files.ts'
-import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
+import { debianFilesIn, debianPackages } from '../../src/commands/web/debian-files.ts'
+import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/commands/web/debian-system.ts'
 
 type Page = Awaited<ReturnType<Awaited<ReturnType<typeof launchBrowser>>['newPage']>>
 

@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls'
 import { authority, devices, devicesRenewed, machine, machineOther } from '@retrap/tooling/certificates'
 import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readDeviceServer, parseAnnounce, parseDeviceServer } from '../../src/devices/device-servers.ts'
+import { readDeviceServer, parseAnnounce, parseDeviceServer } from '../../src/machine/devices/device-servers.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000

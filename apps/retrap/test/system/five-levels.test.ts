@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { createPc } from '@retrap/machine'
 import { expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
-import { fetchLinux } from '../../src/linux/debian.ts'
-import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { fetchLinux } from '../../src/guests/linux/debian.ts'
+import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()

@@ -4,10 +4,10 @@ import { createPc } from '@retrap/machine'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
-import { writeCpio } from '../../src/linux/cpio.ts'
-import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { writeCpio } from '../../src/guests/linux/cpio.ts'
+import { buildInitramfs } from '../../src/guests/linux/initramfs.ts'
 import { type Answer, converse } from '../support/answers.ts'
-import { addModule, moduleFiles } from '../../src/linux/kernel-modules.ts'
+import { addModule, moduleFiles } from '../../src/guests/linux/kernel-modules.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
-import { fetchLinux } from '../../src/linux/debian.ts'
+import { fetchLinux } from '../../src/guests/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()

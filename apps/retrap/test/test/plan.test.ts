@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { readPlan } from '../../src/test/plan.ts'
+import { readPlan } from '../../src/commands/test/plan.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-plan-'))
 afterAll(() => rmSync(folder, { recursive: true }))

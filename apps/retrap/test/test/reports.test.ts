@@ -1,6 +1,6 @@
 /** Reports of tests, with names and messages that a guest could have chosen. */
 import { expect, test } from 'vitest'
-import { junit, outcomeLine, tapBegin, tapLines } from '../../src/test/reports.ts'
+import { junit, outcomeLine, tapBegin, tapLines } from '../../src/commands/test/reports.ts'
 
 const passed = { name: 'a "b" <c> & #d \\', ms: 1234.5 }
 const failed = { name: 'e\x1bf', ms: 20, failure: "expected '<\x00>'\nThe guest has printed:\n\tx\ufffe" }

@@ -1,6 +1,6 @@
 /** Names of a guest's code while it executes. */
 import { expect, test } from 'vitest'
-import { CodeNames } from '../../src/profile/guest-names.ts'
+import { CodeNames } from '../../src/machine/profile/guest-names.ts'
 
 test('memory is searched for a kernel’s names now and then, for addresses of kernels alone', () => {
   let searches = 0

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs'
 import { createIoRequest, type IoTraceRecord } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
-import type { SessionOutput } from '../../src/host/host.ts'
-import { SessionTrace } from '../../src/trace/session-trace.ts'
+import type { SessionOutput } from '../../src/machine/session/session-host.ts'
+import { SessionTrace } from '../../src/machine/trace/session-trace.ts'
 
 const FULL = '/dev/full'
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { decodeIndex, encodeIndex, PACK_ENTRY_BYTES, PACK_HEAD_BYTES } from '../../src/unit-cache/pack.ts'
-import { bounded, PackFile, type PackedCode, writePack } from '../../src/unit-cache/pack-file.ts'
-import { PackStore } from '../../src/unit-cache/pack-store.ts'
+import { decodeIndex, encodeIndex, PACK_ENTRY_BYTES, PACK_HEAD_BYTES } from '../../src/machine/unit-cache/pack.ts'
+import { bounded, PackFile, type PackedCode, writePack } from '../../src/machine/unit-cache/pack-file.ts'
+import { PackStore } from '../../src/machine/unit-cache/pack-store.ts'
 
 let folder: string
 let path: string

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { UnitCache } from '../../src/unit-cache/unit-cache.ts'
+import { UnitCache } from '../../src/machine/unit-cache/unit-cache.ts'
 
 let root: string
 let folder: string

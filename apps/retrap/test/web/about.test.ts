@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
-import { addLocalFirmware } from '../../src/web/firmware.ts'
-import { PACKAGES_LIST, packagesList } from '../../src/web/packages.ts'
-import { type SiteFile, serveSite, siteFolder } from '../../src/web/server.ts'
+import { addLocalFirmware } from '../../src/commands/web/firmware.ts'
+import { PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
+import { type SiteFile, serveSite, siteFolder } from '../../src/commands/web/server.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 // The site that has been built is opened, by those who have a browser.

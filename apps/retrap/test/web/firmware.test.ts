@@ -4,11 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DistributedPackage } from '@retrap/debian'
 import { afterAll, expect, test } from 'vitest'
-import { addLocalFirmware, FIRMWARE_LIST, firmwareForOthers, type FirmwareSource } from '../../src/web/firmware.ts'
-import { checkLicences } from '../../src/web/licence-check.ts'
-import { type ListedPackage, PACKAGES_LIST, packagesList } from '../../src/web/packages.ts'
-import { type SiteFile, serveSite } from '../../src/web/server.ts'
-import { writeSite } from '../../src/web/static-site.ts'
+import {
+  addLocalFirmware,
+  FIRMWARE_LIST,
+  firmwareForOthers,
+  type FirmwareSource,
+} from '../../src/commands/web/firmware.ts'
+import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { type ListedPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
+import { type SiteFile, serveSite } from '../../src/commands/web/server.ts'
+import { writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'retrap-firmware-'))

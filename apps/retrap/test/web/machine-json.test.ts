@@ -8,7 +8,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { Ajv } from 'ajv'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 import { runRetrap } from '../support/processes.ts'
 

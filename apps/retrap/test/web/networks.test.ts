@@ -6,7 +6,7 @@ import { Hub } from '@retrap/network'
 import { listenWebSocket } from '@retrap/network/node'
 import { launchBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+import { serveSite, siteFolder, type SiteServer } from '../../src/commands/web/server.ts'
 import { noDebian, offeredDebian, terminalText as terminal } from '../support/offered-debian.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { afterAll, describe, expect, test } from 'vitest'
-import { siteFolder } from '../../src/web/server.ts'
+import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 

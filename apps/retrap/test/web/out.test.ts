@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { siteFolder } from '../../src/web/server.ts'
+import { siteFolder } from '../../src/commands/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 let root = ''

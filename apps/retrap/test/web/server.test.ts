@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { serveSite, siteFolder } from '../../src/web/server.ts'
+import { serveSite, siteFolder } from '../../src/commands/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'retrap-site-'))

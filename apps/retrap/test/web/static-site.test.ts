@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { checkLicences } from '../../src/web/licence-check.ts'
-import { type ListedPackage, listPackage, PACKAGES_LIST, packagesList } from '../../src/web/packages.ts'
-import type { SiteFile } from '../../src/web/server.ts'
-import { siteSizes, writeSite } from '../../src/web/static-site.ts'
+import { checkLicences } from '../../src/commands/web/licence-check.ts'
+import { type ListedPackage, listPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
+import type { SiteFile } from '../../src/commands/web/server.ts'
+import { siteSizes, writeSite } from '../../src/commands/web/static-site.ts'
 import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'retrap-static-site-'))

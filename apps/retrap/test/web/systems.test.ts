@@ -1,7 +1,7 @@
 /** Which systems the start page offers. */
 import { expect, test } from 'vitest'
 import { CliError } from '../../src/errors.ts'
-import { type MadeSystem, makeSystems } from '../../src/web/debian-system.ts'
+import { type MadeSystem, makeSystems } from '../../src/commands/web/debian-system.ts'
 
 const system = (title: string): MadeSystem => ({ system: { title, description: '', options: {} }, files: new Map() })
 const missing = (what: string): Promise<never> => Promise.reject(new CliError('ERR_INPUT', `no ${what} in the archive`))

@@ -13,7 +13,7 @@ export {
   type SavedDomain,
   saveDomain,
   saveDomainState,
-} from '../instants/saved-domain.ts'
+} from '../checkpoints/saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, ArmDomainState, GicPlace } from './architecture.ts'
 export type { MessageFrame } from './gic-v2.ts'
 export type { ArmGuestWalk } from './guest-translation.ts'

@@ -4,7 +4,7 @@ import { inspectVcpu, restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
 import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
-import type { DomainState, SavedArchitecture } from '../instants/saved-domain.ts'
+import type { DomainState, SavedArchitecture } from '../checkpoints/saved-domain.ts'
 import type { SystemManagementMemory, X86Paravirtual, X86Surroundings } from './surroundings.ts'
 import { X86Vcpu } from './vcpu.ts'
 

@@ -13,7 +13,7 @@ import {
   type WrittenSince,
   type X86Vcpu,
 } from '../../src/index.ts'
-import { WrittenFrames } from '../../src/instants/written-frames.ts'
+import { WrittenFrames } from '../../src/checkpoints/written-frames.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
 import { runWithMoves } from './moves.ts'
 import { JITTER_BUFFERED, JITTER_PORT, JITTER_VECTOR, jitterDevice } from './jitter-device.ts'

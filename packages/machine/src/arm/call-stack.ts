@@ -1,5 +1,5 @@
 import type { ArmDomain, ArmVcpu } from '@retrap/hvm/arm'
-import type { SampledVcpu } from '../life/sampling.ts'
+import type { SampledVcpu } from '../lifecycle/sampling.ts'
 
 const FRAME_POINTER = 29
 const LINK = 30

@@ -1,6 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
-import { requireSupported } from '../combinations/combinations.ts'
-import { runOf, traitsOf } from '../combinations/traits.ts'
+import { requireSupported } from '../refusals/refusals.ts'
+import { runOf, traitsOf } from '../refusals/traits.ts'
 import { MachineError } from '../errors.ts'
 import { type ComposedMachine, Machine } from '../machine/machine.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'

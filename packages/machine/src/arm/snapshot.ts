@@ -1,6 +1,6 @@
 import type { ArmDomain, ArmDomainState } from '@retrap/hvm/arm'
 import { type InputSwitches, restoreInputs, saveInputs, type UsedInputs } from '../input/input-switch.ts'
-import type { RandomSource } from '../life/host.ts'
+import type { RandomSource } from '../lifecycle/host.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { BoardState, MachineSnapshot, MachineSnapshotSource, MachineState } from '../snapshot/snapshots.ts'
 

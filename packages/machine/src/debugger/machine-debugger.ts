@@ -1,7 +1,7 @@
 import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
-import type { HeldMachine } from '../life/machine-life.ts'
+import type { HeldMachine } from '../lifecycle/machine-life.ts'
 import type { DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
 import { checkPlace, type MachinePlace } from './stop-places.ts'
 import { type MachineStop, type Removable, type StopHandler, StopPoints } from './stop-points.ts'

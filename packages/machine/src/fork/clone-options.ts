@@ -1,6 +1,6 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
-import type { ComposedOptions } from '../combinations/traits.ts'
+import type { ComposedOptions } from '../refusals/traits.ts'
 import type { MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineFlash } from '../firmware/flash.ts'

@@ -1,5 +1,5 @@
 import type { Domain, ForkedMemory } from '@retrap/hvm'
-import { OneByOne } from '../life/machine-life.ts'
+import { OneByOne } from '../lifecycle/machine-life.ts'
 
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000

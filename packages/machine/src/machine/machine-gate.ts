@@ -1,6 +1,6 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
 import type { Domain, DomainRest, DomainServer, FrameSet, OutsideInputs } from '@retrap/hvm'
-import type { MachineRestoreOptions } from '../life/machine-life.ts'
+import type { MachineRestoreOptions } from '../lifecycle/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
 import type { MachineKind } from './board.ts'

@@ -3,13 +3,13 @@ import type { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import type { SerialPort } from '../board/serial-port.ts'
-import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
-import { runOf, traitsOf } from '../combinations/traits.ts'
+import { type MachineVerb, requireSupported } from '../refusals/refusals.ts'
+import { runOf, traitsOf } from '../refusals/traits.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { MachineRemovableDrive, RemovableDrive } from '../devices/removable-drive.ts'
 import { MachineError } from '../errors.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
-import type { MachineExit } from '../life/machine-exit.ts'
+import type { MachineExit } from '../lifecycle/machine-exit.ts'
 import type {
   FirstFailure,
   MachineActivity,
@@ -17,7 +17,7 @@ import type {
   MachineRestoreOptions,
   MachineRunOptions,
   MachineSaveOptions,
-} from '../life/machine-life.ts'
+} from '../lifecycle/machine-life.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import type { MachineSnapshot, MachineSnapshotSource, SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
 import type { Board, MachineDevices, MachineKind, MachineParts } from './board.ts'

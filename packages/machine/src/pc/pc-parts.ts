@@ -1,15 +1,15 @@
 import type { X86Domain } from '@retrap/hvm'
 import { loadInstructions } from '@retrap/x86-cpu'
 import type { plugXen } from '@retrap/xen'
-import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
-import type { DeviceSite, PlaceDevices } from '../kinds/placed-devices.ts'
-import type { startControllers } from '../elsewhere/start-controllers.ts'
-import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
+import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
+import type { DeviceSite, PlaceDevices } from '../devices/placed-devices.ts'
+import type { startControllers } from '../controllers-worker/start-controllers.ts'
+import { type MovedControllers, splitControllers } from '../controllers-worker/split.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { Smram } from '../firmware/smram.ts'
 import { loadChipset } from '../board/chipsets.ts'
 import type { BoardKinds } from '../board/placed-board.ts'
-import type { samplePc } from '../life/call-stack.ts'
+import type { samplePc } from '../lifecycle/call-stack.ts'
 import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
 import type { MachineDevices } from '../machine/board.ts'
 import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
@@ -51,10 +51,10 @@ export async function loadPcParts(options: PcOptions): Promise<PcParts> {
       isPatched ? import('../firmware/vapic.ts') : undefined,
       loadDeviceKinds(local),
       moved && loadDeviceKinds(moved),
-      moved && import('../elsewhere/start-controllers.ts'),
+      moved && import('../controllers-worker/start-controllers.ts'),
       options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
       options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
-      options.sampling && import('../life/call-stack.ts'),
+      options.sampling && import('../lifecycle/call-stack.ts'),
       options.smm === true ? import('../firmware/smram.ts') : undefined,
       loadChipset({ machine: options.machine ?? 'pc', xen: options.hypervisor === 'xen' }),
       typeof options.devicePlacement === 'function' ? import('../board/remote-board.ts') : undefined,

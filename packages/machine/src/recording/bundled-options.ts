@@ -1,9 +1,9 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import type { Share } from '@retrap/virtio/p9'
 import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
-import type { MachineTrait } from '../combinations/combinations.ts'
-import { traitsOf } from '../combinations/traits.ts'
-import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
+import type { MachineTrait } from '../refusals/refusals.ts'
+import { traitsOf } from '../refusals/traits.ts'
+import { unusedMedium, unusedNetwork } from '../controllers-worker/unused.ts'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 

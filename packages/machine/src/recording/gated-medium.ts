@@ -1,7 +1,7 @@
 import type { BlockBackend, BlockProperties, BlockRequest, BlockTray } from '@retrap/device'
 import { askMedium, FarMedium, type MediumRequest } from '../back-ends/media.ts'
 import { fromJson, MESSAGE, toJson } from '../back-ends/messages.ts'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 
 const EJECT_REQUESTED = new Uint8Array()
 

@@ -2,7 +2,7 @@ import type { PacketBackend } from '@retrap/device'
 import { message } from '../board/board-messages.ts'
 import { MESSAGE, type Post } from '../back-ends/messages.ts'
 import { FarNetwork, NearNetwork, type NetworkFacts } from '../back-ends/packets.ts'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 
 /** Frames that may be on their way, or wait for the card, before the network waits. */
 const MOST_OUTSTANDING = 256

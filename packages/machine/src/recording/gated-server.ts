@@ -1,5 +1,5 @@
 import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/ioreq/host'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 import { HeldFrames, type PlugFacts, savedFrames } from './held-frames.ts'
 
 /** The facts that are recorded about a server. */

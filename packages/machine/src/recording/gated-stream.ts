@@ -1,7 +1,7 @@
 import type { ByteStreamBackend, ModemInputs } from '@retrap/device'
 import { message } from '../board/board-messages.ts'
 import { END, FarStream } from '../back-ends/streams.ts'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
 const MOST_OUTSTANDING = 16_384

@@ -1,5 +1,5 @@
 import type { Instant } from '@retrap/recording'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 import { MachineError } from '../errors.ts'
 import type { ReplayExit } from './replay-hits.ts'
 

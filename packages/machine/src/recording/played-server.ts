@@ -11,7 +11,7 @@ import {
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoDispatch } from '@retrap/ioreq'
 import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { framesOf } from './held-frames.ts'
-import type { InputGate } from './gate.ts'
+import type { InputGate } from './input-gate.ts'
 
 const ONES = 0xffff_ffff
 

@@ -1,8 +1,8 @@
 import type { VirtualCpu } from '@retrap/hvm'
 import type { Instant, RecordingWriter } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
-import { HostPacing } from '../life/host-pacing.ts'
-import { type GatedDomain, type Input, InputGate } from './gate.ts'
+import { HostPacing } from '../lifecycle/host-pacing.ts'
+import { type GatedDomain, type Input, InputGate } from './input-gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000

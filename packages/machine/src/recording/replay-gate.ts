@@ -1,7 +1,7 @@
 import { BlockError } from '@retrap/device'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { CheckpointState, LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
-import { type AbortLike, InputGate } from './gate.ts'
+import { type AbortLike, InputGate } from './input-gate.ts'
 import { TIME_PARTY } from './record-gate.ts'
 
 /** Events that are kept until they are due, about 200 bytes each; a run has far fewer in one round. */

@@ -5,7 +5,7 @@ import { pcGdbTarget, type PcGdbOptions, signalOfVector } from '../debugger/gdb-
 import { vectorName } from '../debugger/pc-monitor.ts'
 import { describePlaceStop, type PlaceStop } from '../debugger/stop-places.ts'
 import type { Removable } from '../debugger/stop-points.ts'
-import type { StopSignal } from '../life/machine-life.ts'
+import type { StopSignal } from '../lifecycle/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { describeDivergence } from './replay-hits.ts'

@@ -1,7 +1,7 @@
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineExit } from '../life/machine-exit.ts'
+import type { MachineExit } from '../lifecycle/machine-exit.ts'
 import type { Divergence } from './replay-gate.ts'
 
 /** Says where a replay is not the run that was recorded, and how. */

@@ -1,6 +1,6 @@
 import { type FindName, hex, type MonitorCommand, parseMemoryPlace } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import { type NamedPlaces, placeIn, type ReplayPlace } from './guest-time.ts'
 import { describeDivergence, type ReplayExit } from './replay-hits.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'

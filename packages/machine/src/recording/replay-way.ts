@@ -1,5 +1,5 @@
 import type { Instant, RecordingEnd } from '@retrap/recording'
-import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
 import type { ReplayExit } from './replay-hits.ts'

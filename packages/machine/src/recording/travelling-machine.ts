@@ -1,7 +1,7 @@
 import type { PhysicalRange } from '@retrap/hvm'
 import type { Instant } from '@retrap/recording'
 import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
-import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { ReplayExit } from './replay-hits.ts'
 import type { LastWriter } from './who-wrote.ts'

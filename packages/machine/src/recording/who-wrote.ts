@@ -1,7 +1,7 @@
 import { MemoryWatch, type MemoryWriter, type PhysicalRange } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Instant, Recording } from '@retrap/recording'
-import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineRunOptions } from '../lifecycle/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
 import type { PcKind } from '../pc/pc-board.ts'

@@ -1,7 +1,7 @@
 import { TWO_32 } from '@retrap/basics'
 import type { Word64 } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
-import { wallSeconds } from '../life/host.ts'
+import { wallSeconds } from '../lifecycle/host.ts'
 
 /**
  * Of a pause of a guest that has work, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c), and a busy

@@ -1,6 +1,6 @@
 import { checkpointDomain, type DomainCheckpoint, type DomainState, type SavedDomain } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
-import { type MachineLife, type MachineRestoreOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import { type MachineLife, type MachineRestoreOptions, SAVE_DEADLINE_MS } from '../lifecycle/machine-life.ts'
 import { refuse } from './snapshot-rules.ts'
 
 /** Limits of `pc.checkpoint`. */

@@ -1,6 +1,6 @@
 import type { DomainRestoring, GuestPages, PageCopies, Domain } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
-import { laterTurn } from '../life/host.ts'
+import { laterTurn } from '../lifecycle/host.ts'
 
 /**
  * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no instruction and no model has

@@ -27,10 +27,10 @@ import {
   refuseUnfit,
   requireSameMachine,
 } from './snapshot-rules.ts'
-import { hostClock } from '../life/host.ts'
+import { hostClock } from '../lifecycle/host.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineLife, MachineRestoreOptions, MachineSaveOptions } from '../life/machine-life.ts'
-import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import type { MachineLife, MachineRestoreOptions, MachineSaveOptions } from '../lifecycle/machine-life.ts'
+import { SAVE_DEADLINE_MS } from '../lifecycle/machine-life.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =

@@ -1,12 +1,6 @@
-import { type CombinationRule, refusalOf } from '../../src/combinations/combinations.ts'
-import type {
-  DeviceTrait,
-  MachineBoard,
-  MachineRun,
-  MachineTrait,
-  MachineVerb,
-} from '../../src/combinations/combinations.ts'
-import { noteRecordedModels } from '../../src/combinations/traits.ts'
+import { type CombinationRule, refusalOf } from '../../src/refusals/refusals.ts'
+import type { DeviceTrait, MachineBoard, MachineRun, MachineTrait, MachineVerb } from '../../src/refusals/refusals.ts'
+import { noteRecordedModels } from '../../src/refusals/traits.ts'
 
 /** Where device models are: those of the board and its devices, or those of the caller's in a Worker, in a process, on another host. */
 export type ModelPlacement = 'inline' | 'deferred' | 'worker' | 'controllers' | 'model-worker' | 'process' | 'remote'

@@ -25,7 +25,7 @@ import {
 import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 import { MigrationError } from '@retrap/migration'
 import type { MemoryKeeper } from '@retrap/tooling/kept-code'
-import { startBoardWorker, startControllerWorker } from '../../../src/devices/device-modules.ts'
+import { startBoardWorker, startControllerWorker } from '../../../src/machine/devices/device-modules.ts'
 import { pageTablesChanged } from '../hostile-firmware.ts'
 import { debugBy, moveBy, PLUGGED, PORT } from './acts.ts'
 import { type Board, copyOf, type Disk, everyDevice, newDisks } from './boards.ts'

@@ -1,5 +1,5 @@
 import { replayPc } from '@retrap/machine'
-import { fileSource, machineInside } from '../../../src/recording/recorded-file.ts'
+import { fileSource, machineInside } from '../../../src/machine/recording/recorded-file.ts'
 import { READERS, type Seen } from './readers.ts'
 
 /**

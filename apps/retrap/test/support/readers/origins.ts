@@ -1,7 +1,7 @@
 /** Recordings of one guest, by each program that makes them. */
 import { writeFileSync } from 'node:fs'
 import { createPc, Pc, type PcForkOptions, type PcOptions } from '@retrap/machine'
-import { FailureRecording } from '../../../src/exec/failure-recording.ts'
+import { FailureRecording } from '../../../src/commands/exec/failure-recording.ts'
 import { runHere } from '../in-process.ts'
 import { busyKernel, isWithinString, MEMORY_BYTES } from './guest.ts'
 import { loadPage } from './page.ts'

@@ -1,0 +1,59 @@
+import { recordingIn } from '../../host/files/files.ts'
+import { usage } from '../../options/values.ts'
+
+/** The arguments of `launch` and `attach`. */
+export interface LaunchArguments {
+  /** A recording, or a folder with one, to go through in both directions. */
+  readonly recording?: string
+  /** The recording's instant that is shown first: `begin`, `end` (the default), a mark or an instruction's number. */
+  readonly at?: string | number
+  /** A machine.json, as `retrap run` takes it. */
+  readonly machine?: string
+  /** A command line of retrap's, such as `["linux", "--memory", "512M"]`; behind a recording or machine, further options. */
+  readonly args?: readonly string[]
+  /** An ELF file with symbols, and lines where it has debug information: the guest's kernel, its vmlinux. */
+  readonly program?: string
+  /** Where the sources are, if not where they were compiled. */
+  readonly sourceFolder?: string
+  /** Whether a machine that is not recorded stops before its first instruction. */
+  readonly stopOnEntry?: boolean
+}
+
+/** For each argument, whether a value is one. */
+const ARGUMENTS: Readonly<
+  Record<keyof LaunchArguments, { readonly is: (value: unknown) => boolean; readonly kind: string }>
+> = {
+  recording: { is: (value) => typeof value === 'string', kind: 'a path' },
+  at: {
+    is: (value) => typeof value === 'string' || Number.isSafeInteger(value),
+    kind: 'begin, end, a mark or a number',
+  },
+  machine: { is: (value) => typeof value === 'string', kind: 'a path' },
+  args: {
+    is: (value) => Array.isArray(value) && value.every((each) => typeof each === 'string'),
+    kind: 'a list of texts',
+  },
+  program: { is: (value) => typeof value === 'string', kind: 'a path' },
+  sourceFolder: { is: (value) => typeof value === 'string', kind: 'a path' },
+  stopOnEntry: { is: (value) => typeof value === 'boolean', kind: 'true or false' },
+}
+
+/** Checks what a client has sent. @throws CliError `ERR_USAGE` */
+export function launchArguments(given: object): LaunchArguments {
+  for (const [name, { is, kind }] of Object.entries(ARGUMENTS)) {
+    const value: unknown = (given as Record<string, unknown>)[name]
+    if (value !== undefined && !is(value)) throw usage(`${name}: expected ${kind}`)
+  }
+  const launch = given as LaunchArguments
+  if (launch.recording !== undefined && launch.machine !== undefined) throw usage('give recording or machine, not both')
+  if (launch.recording === undefined && launch.machine === undefined && (launch.args ?? []).length === 0)
+    throw usage('expected recording, machine or args, such as { "recording": "boot.recording", "program": "vmlinux" }')
+  return launch
+}
+
+/** The command line that runs the machine. */
+export async function commandLineOf({ recording, machine, args = [] }: LaunchArguments): Promise<readonly string[]> {
+  if (recording !== undefined)
+    return ['replay', await recordingIn(recording), ...(args.length > 0 ? ['--', ...args] : [])]
+  return machine === undefined ? args : ['run', machine, ...args]
+}

@@ -1,0 +1,204 @@
+import {
+  type CpuAction,
+  type GdbTarget,
+  Signal,
+  type TargetCode,
+  type TargetStop,
+  type WatchpointKind,
+} from '@retrap/gdb'
+import { linuxCommands, type LinuxMemory } from '@retrap/symbols'
+import { CliError } from '../../errors.ts'
+import type { SessionDebugger, SessionOutput } from '../../machine/session/session-host.ts'
+import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
+
+/** The debugger's user is told. */
+export interface MachineDebugEvents {
+  /** Another machine is there: the first, or one after a reset. */
+  readonly adopted: () => void
+  /** Called with the reason why the replay cannot go to an instant of the recording. */
+  readonly trouble: (sentence: string) => void
+  /** The address of a name; undefined: it is not known. */
+  readonly find: (name: string) => bigint | undefined
+  /** The name of an address; undefined: it has none. */
+  readonly nameOf: (address: bigint) => string | undefined
+}
+
+/** The machines of a session, one at a time, for a debug adapter: commands that settle where the machine stops. */
+export class MachineDebug implements SessionDebugger {
+  readonly #events: MachineDebugEvents
+  #kill: () => void = () => {}
+  #isKilled = false
+  #hasEnded = false
+  #target: GdbTarget | undefined
+  #machine: LinuxMemory | undefined
+  #stopped: PromiseWithResolvers<TargetStop> | undefined
+  /** Watchpoints and breakpoints, which a machine after a reset gets too. */
+  readonly #breakpoints = new Map<bigint, number>()
+  readonly #watchpoints: { readonly address: bigint; readonly length: number; readonly kind: WatchpointKind }[] = []
+
+  constructor(events: MachineDebugEvents) {
+    this.#events = events
+  }
+
+  async open(_say: SessionOutput, kill: () => void): Promise<void> {
+    this.#kill = kill
+    this.#hasEnded = false
+    if (this.#isKilled) kill()
+  }
+
+  async adopt(machine: Machine, runner: MachineRunner): Promise<void> {
+    const target = await runner.gdbTarget?.({
+      kill: this.#kill,
+      onTrouble: this.#events.trouble,
+      find: this.#events.find,
+      nameOf: this.#events.nameOf,
+      commands: linuxCommands(() => machine),
+    })
+    if (target === undefined) throw new CliError('ERR_USAGE', 'this machine has no debugger')
+    const isFirst = this.#target === undefined
+    this.#target = target
+    this.#machine = machine
+    target.onStop((stop) => this.#told(stop))
+    for (const address of this.#breakpoints.keys()) target.addBreakpoint(address)
+    for (const { address, length, kind } of this.#watchpoints) target.addWatchpoint(address, length, kind)
+    // A machine that has been reset goes on.
+    if (isFirst && !target.isStopped) target.stop()
+    this.#events.adopted()
+  }
+
+  async close(): Promise<void> {
+    this.#hasEnded = true
+    this.#stopped?.reject(new CliError('ERR_USAGE', 'the machine has ended'))
+    this.#stopped = undefined
+  }
+
+  /** Ends the session, now or when it begins. */
+  kill(): void {
+    this.#isKilled = true
+    this.#kill()
+  }
+
+  /** The session is over. */
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  #told(stop: TargetStop): void {
+    const stopped = this.#stopped
+    this.#stopped = undefined
+    stopped?.resolve(stop)
+  }
+
+  /** @throws CliError `ERR_USAGE` before a machine is there */
+  get target(): GdbTarget {
+    if (this.#target === undefined) throw new CliError('ERR_USAGE', 'there is no machine yet')
+    return this.#target
+  }
+
+  /** The machine's memory; undefined before it is there. */
+  get memory(): LinuxMemory | undefined {
+    return this.#machine
+  }
+
+  /** A command is under way. */
+  get isRunning(): boolean {
+    return this.#stopped !== undefined
+  }
+
+  /** The instruction that a vCPU executes next, and its callers. */
+  code(cpu: number): TargetCode {
+    const { target } = this
+    const address = target.readRegister(cpu, target.registers.programCounter) ?? 0n
+    return target.code?.(cpu) ?? { address, callers: [], set: 'x86-64' }
+  }
+
+  /** A vCPU's stack pointer. */
+  stackPointer(cpu: number): bigint {
+    const { target } = this
+    const name = ['rsp', 'esp', 'sp'].find((each) => target.registers.numberOf(each) >= 0)
+    return (name === undefined ? undefined : target.readRegister(cpu, name)) ?? 0n
+  }
+
+  /** Lets all vCPUs run on. @returns where they stop */
+  continue(): Promise<TargetStop> {
+    return this.#go((target) => target.resume(this.#all('continue'), { holdInterrupts: false }))
+  }
+
+  /** Has a vCPU execute one instruction. */
+  step(cpu: number): Promise<TargetStop> {
+    const actions = this.#all('stay').map((action, i): CpuAction =>
+      i === cpu ? { ...action, action: 'step' } : action,
+    )
+    return this.#go((target) => target.resume(actions, { holdInterrupts: true }))
+  }
+
+  /** Goes back, by an instruction of a vCPU or to the last stop. @throws CliError `ERR_USAGE` where there is no past */
+  reverse(action: 'continue' | 'step', cpu: number): Promise<TargetStop> {
+    this.requirePast()
+    return this.#go((target) => target.reverse?.(action, cpu))
+  }
+
+  /** @throws CliError `ERR_USAGE` where there is no past */
+  requirePast(): void {
+    if (!this.hasPast) throw new CliError('ERR_USAGE', 'only a recorded machine goes backwards')
+  }
+
+  /** Whether the machine can go backwards. */
+  get hasPast(): boolean {
+    return this.target.reverse !== undefined
+  }
+
+  /** Ends what is under way; it settles where the machine is then. */
+  pause(): void {
+    this.target.stop()
+  }
+
+  #all(action: CpuAction['action']): CpuAction[] {
+    // A fault that the machine stopped for is delivered.
+    return Array.from({ length: this.target.cpus }, () => ({ action, signal: Signal.TRAP }))
+  }
+
+  #go(start: (target: GdbTarget) => void): Promise<TargetStop> {
+    if (this.#stopped !== undefined) throw new CliError('ERR_USAGE', 'the machine runs; pause it first')
+    const stopped = Promise.withResolvers<TargetStop>()
+    this.#stopped = stopped
+    start(this.target)
+    return stopped.promise
+  }
+
+  /** Waits until the first machine stands still. */
+  async still(): Promise<void> {
+    if (this.target.isStopped) return
+    this.#stopped ??= Promise.withResolvers<TargetStop>()
+    await this.#stopped.promise
+  }
+
+  /** Adds a breakpoint, as often as it is removed again. */
+  addBreakpoint(address: bigint): void {
+    this.#breakpoints.set(address, (this.#breakpoints.get(address) ?? 0) + 1)
+    this.target.addBreakpoint(address)
+  }
+
+  removeBreakpoint(address: bigint): void {
+    const left = (this.#breakpoints.get(address) ?? 1) - 1
+    if (left > 0) return void this.#breakpoints.set(address, left)
+    this.#breakpoints.delete(address)
+    this.target.removeBreakpoint(address)
+  }
+
+  /** Replaces all watchpoints. @returns for each, whether it is there */
+  watch(wanted: MachineDebug['watched']): boolean[] {
+    const { target } = this
+    for (const { address, length, kind } of this.#watchpoints.splice(0)) target.removeWatchpoint(address, length, kind)
+    return wanted.map((each) => {
+      const isThere = target.addWatchpoint(each.address, each.length, each.kind)
+      if (isThere) this.#watchpoints.push(each)
+      return isThere
+    })
+  }
+
+  /** The watchpoints. */
+  get watched(): readonly { readonly address: bigint; readonly length: number; readonly kind: WatchpointKind }[] {
+    return this.#watchpoints
+  }
+}

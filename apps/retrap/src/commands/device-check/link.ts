@@ -1,0 +1,68 @@
+/** Connections of `retrap device-check` to the server that it checks. */
+import { createConnection } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type ProgramEnd, ProgramGroup } from '@retrap/ioreq/host/node'
+import { linesTo, type ProgramAddress } from '../../machine/devices/device-programs.ts'
+
+/** One connection, and for `exec:` the program that was started for it. */
+export interface Link {
+  /** Sends bytes. */
+  write(bytes: Uint8Array): void
+  /** Takes the bytes of the server. It is set once. */
+  onData(take: (chunk: Uint8Array) => void): void
+  /** Closes this end; what was written goes out before. */
+  end(): void
+  /** Breaks the connection off, with what is on its way. */
+  destroy(): void
+  /** Settles when the server has closed the connection. @returns how, in words */
+  readonly closed: Promise<string>
+  /** Settles when the program has ended; null where none was started. */
+  readonly ended: Promise<ProgramEnd> | null
+  /** Ends what was started, at once. */
+  kill(): void
+}
+
+/** The parts of a link that are the stream's. */
+function overStream(stream: Duplex): Pick<Link, 'write' | 'onData' | 'end' | 'destroy' | 'closed'> {
+  let why = 'it closed the connection'
+  const closed = new Promise<string>((resolve) => {
+    stream.on('error', ({ message }) => (why = `the connection broke: ${message}`))
+    stream.on('end', () => resolve(why))
+    stream.on('close', () => resolve(why))
+  })
+  return {
+    closed,
+    write: (bytes) => void (stream.writable && stream.write(bytes)),
+    onData: (take) => void stream.on('data', take),
+    end: () => void stream.end(),
+    destroy: () => void stream.destroy(),
+  }
+}
+
+/** Starts a program. @param tell - takes lines of its output */
+function start(command: string, tell: (line: string) => void): Link {
+  const group = new ProgramGroup(command, linesTo(tell))
+  const { ended, socket } = group
+  if (socket === null) throw new Error('this process may open no more files')
+  return { ...overStream(socket), ended, kill: () => group.signal('SIGKILL') }
+}
+
+/**
+ * Opens a connection, or starts a program.
+ *
+ * @param tell - takes lines of the program's output
+ * @throws Error where nobody takes the connection
+ */
+export async function openLink(address: ProgramAddress, tell: (line: string) => void): Promise<Link> {
+  if ('command' in address) return start(address.command, tell)
+  const socket = createConnection(address)
+  socket.setNoDelay(true)
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.removeListener('error', reject)
+      resolve()
+    })
+  })
+  return { ...overStream(socket), ended: null, kill: () => void socket.destroy() }
+}

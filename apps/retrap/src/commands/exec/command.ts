@@ -1,0 +1,271 @@
+/** `retrap exec`. */
+import { realpathSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type Command, CommanderError, Option } from 'commander'
+import { Program } from '../command-line.ts'
+import { explainError } from '../../errors.ts'
+import { packageVersion } from '../../package-version.ts'
+import { parseCpus, parseMemory, parseSeconds, usage } from '../../options/values.ts'
+import { ExecError } from './errors.ts'
+import {
+  type EmptyFolder,
+  OF_DOCKER,
+  parseEmptyFolder,
+  parseSharedFolder,
+  parseVolume,
+  readVariable,
+  readVariables,
+  type SharedFolder,
+} from './given.ts'
+import { HOST_PATHS, openFolderRoot, openHostRoot } from './host-root.ts'
+import { USUAL_PATH } from './program.ts'
+import type { ExecRoot } from './root.ts'
+import { type ExecHost, type ExecRequest, runExec } from './run.ts'
+
+/** The architectures, by Debian's names. */
+const ARCHITECTURES = { 'x86-64': 'amd64', arm64: 'arm64' } as const
+
+/** The values of the options. */
+export interface ExecFlags {
+  readonly arch: keyof typeof ARCHITECTURES
+  readonly cpu?: string
+  readonly kernel?: string
+  readonly root: string
+  readonly image?: string
+  readonly env?: readonly string[]
+  readonly user?: string
+  readonly workdir?: string
+  readonly cwd?: string
+  readonly entrypoint?: string
+  readonly envFile?: readonly string[]
+  readonly volume?: readonly SharedFolder[]
+  readonly tmpfs?: readonly EmptyFolder[]
+  readonly name?: string
+  readonly memory: number
+  readonly cpus: number
+  readonly tty?: boolean
+  readonly share?: readonly SharedFolder[]
+  readonly device?: readonly string[]
+  readonly module?: readonly string[]
+  readonly timeout?: number
+  readonly network?: boolean
+  readonly recordOnFailure?: string
+  readonly explain?: boolean
+}
+
+/** An end that is ours. */
+const OURS = 125
+const MOST_SHARES = 16
+
+const HELP = `
+The machine is booted once, without KVM or rights of any kind, and kept in the cache folder; each run begins from there. The program
+sees the host's programs and libraries, its users, host names and time zone (--explain lists them), empty folders such as /tmp,
+/var and /home, and the folders of --share. It may write anywhere below /: into memory, which is gone when it ends (--root-rw asks
+for no more than that). Only what it writes to a share with :rw stays. Input, output and signals are the program's.
+
+Lines of docker run: -e, --env-file, -u, -w, -m, -t, --entrypoint and --tmpfs have their meaning there, and -v SRC:DST[:ro] is a
+share that may be written to. -i and --rm are always so. A run has no name: --name is left out, and a line says so.
+
+Exit codes:
+  124   --timeout passed
+  125   retrap or the machine failed; one line on stderr says so
+  126   the program cannot be executed
+  127   the program is not there
+  128+n the program was ended by signal n; for 132 a line names an instruction that --cpu lacks
+  any   the program's own
+
+Examples:
+  retrap exec -- python3 -c 'print(6 * 7)'
+  retrap exec --share "$PWD:rw" -- make check`
+
+/** An option that may be given several times. */
+const each =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before?: readonly T[]): readonly T[] => [...(before ?? []), parse(text)]
+const asIs = each((text) => text)
+/** An option that is taken for those who know it from elsewhere. */
+const also = (flags: string): Option => new Option(flags).hideHelp()
+
+/** Adds the command. @param run - is called with what it is given */
+export function addExec(program: Command, run: (command: readonly string[], flags: ExecFlags) => Promise<void>): void {
+  program
+    .command('exec')
+    .description('Run a Linux program of this host in a guest, as if it ran here')
+    .argument('[program...]', 'the program and its arguments, after --')
+    .addOption(
+      new Option('--arch <name>', 'the processor')
+        .choices(Object.keys(ARCHITECTURES))
+        .default(process.arch === 'arm64' ? 'arm64' : 'x86-64', "the host's"),
+    )
+    .option('--cpu <model>', 'the model of the processor, as for other machines')
+    .option('--kernel <file>', "a kernel with all its drivers built in (default: Debian's)")
+    .option('--root <where>', "the program's files: host, or a folder", 'host')
+    .option(
+      '--image <path[:name]>',
+      "an image of a container instead: an OCI layout, an archive of docker save, or a folder of skopeo's dir:; the name is for one of several",
+    )
+    .option('--entrypoint <program>', "a program in place of the image's; empty for none")
+    .option('-e, --env <name=value>', 'a variable of the environment, or the name of one of yours (repeatable)', asIs)
+    .option('--env-file <file>', 'variables, one a line as --env has it; # begins a comment (repeatable)', asIs)
+    .option('-u, --user <uid:gid>', 'numbers or names in the guest (default: root)')
+    .option('-w, --workdir <folder>', 'where the program starts, also --cwd (default: here if that is shared, else /)')
+    .addOption(also('--cwd <folder>'))
+    .addOption(
+      new Option('-m, --memory <size>', 'memory of the machine').argParser(parseMemory).default(512 << 20, '512M'),
+    )
+    .option('--cpus <count>', 'processors of the machine', parseCpus, 1)
+    .option('-t, --tty', 'the program has a terminal')
+    .option(
+      '--share <folder[:path]>',
+      'a folder that the program has at the same path or at another one, :rw to write to it (repeatable)',
+      each(parseSharedFolder),
+    )
+    .addOption(also('-v, --volume <folder:path>').argParser(each(parseVolume)))
+    .option(
+      '--tmpfs <path[:options]>',
+      'an empty folder in memory, such as /scratch or /scratch:size=64m,noexec (repeatable)',
+      each(parseEmptyFolder),
+    )
+    .option('--device <name,key=value>', 'a device, or one of yours: see retrap linux (repeatable)', asIs)
+    .option('--module <file>', 'a kernel module of yours (.ko), which is loaded first (repeatable)', asIs)
+    .addOption(also('--root-rw'))
+    .addOption(also('-i, --interactive'))
+    .addOption(also('--rm'))
+    .addOption(also('--name <name>'))
+    .option('--timeout <seconds>', 'end the program after so long', parseSeconds('--timeout'))
+    .option('--network', 'the program reaches the network of this host')
+    .option('--record-on-failure <file>', 'where the program fails, leave a recording of the run, for retrap replay')
+    .option('--explain', 'list what the program could read, and run nothing')
+    .addHelpText('after', HELP)
+    .action(run)
+}
+
+/** Runs the command line on this process. @returns the exit code */
+export async function runExecCommand(args: readonly string[], host: ExecHost): Promise<number> {
+  const program = new Program({ stdout: process.stdout, stderr: host.stderr })
+  program.enablePositionalOptions()
+  let code = 0
+  addExec(program, async (command, flags) => {
+    code = await act(command, flags, host, args)
+  })
+  program.given = args
+  program.instead = OF_DOCKER
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    if (program.asked.length > 0) host.stdout.write(program.asked.join(''))
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) host.stdout.write(program.asked.join(''))
+      return error.exitCode === 0 ? 0 : OURS
+    }
+    const known = error instanceof ExecError ? { message: error.message, code: error.exitCode } : explainError(error)
+    if (known === undefined) throw error
+    host.stderr.write(`retrap: ${known.message}\n`)
+    return error instanceof ExecError ? error.exitCode : OURS
+  }
+}
+
+async function act(
+  command: readonly string[],
+  flags: ExecFlags,
+  host: ExecHost,
+  given: readonly string[],
+): Promise<number> {
+  const { tty = false, image, recordOnFailure, entrypoint, tmpfs = [] } = flags
+  const shares = [...(flags.share ?? []), ...(flags.volume ?? [])]
+  if (image !== undefined && flags.root !== 'host') throw usage('--image and --root: give one of them')
+  const where = image ?? flags.root
+  if (shares.length > MOST_SHARES) throw usage(`--share: at most ${MOST_SHARES} folders`)
+  if (tty && host.stdin.isTTY !== true) throw usage('-t: the standard input is no terminal; leave it out')
+  const arch = ARCHITECTURES[flags.arch]
+  if (recordOnFailure !== undefined && arch === 'arm64')
+    throw usage('--record-on-failure: an Arm board is recorded from power-on alone; leave it or --arch arm64 out')
+  if (recordOnFailure !== undefined && flags.device !== undefined)
+    throw usage('--record-on-failure: a recording has no devices of --device; leave one of them out')
+  if (flags.name !== undefined) host.stderr.write(`retrap: --name ${flags.name}: a run has no name; it is left out\n`)
+  const words = [...(entrypoint ? [entrypoint] : []), ...command]
+  const [name = ''] = words
+  const named = image === undefined && where === 'host' ? programOfHost(name, process.env['PATH'] ?? '') : undefined
+  const opened = image === undefined ? await openRoot(where, named) : await openImage(image, arch)
+  const root =
+    entrypoint === undefined ? opened : { ...opened, config: { ...opened.config, entrypoint: [], command: [] } }
+  try {
+    if (flags.explain === true) {
+      host.stdout.write(explain(root, shares, flags))
+      return 0
+    }
+    const here = process.cwd()
+    const isHere = shares.some(({ path, at }) => path === at && (here === path || here.startsWith(`${path}/`)))
+    const folder = flags.workdir ?? flags.cwd
+    const variables = [...(flags.envFile ?? []).flatMap(readVariables), ...(flags.env ?? [])]
+    const request: ExecRequest = {
+      arch,
+      command: named === undefined ? words : [named, ...words.slice(1)],
+      env: variables.flatMap((text) => readVariable(text, process.env) ?? []),
+      user: flags.user ?? '',
+      workingDirectory: folder === undefined ? (isHere ? here : '') : resolve('/', folder),
+      hasTerminal: tty,
+      kind: {
+        arch,
+        cpu: flags.cpu,
+        memoryBytes: flags.memory,
+        cpus: flags.cpus,
+        kernel: flags.kernel,
+        devices: flags.device ?? [],
+      },
+      hasNetwork: flags.network === true,
+      devices:
+        flags.device && (await import('../../machine/devices/devices.ts')).prepareExecDevices(flags.device, host),
+      shares,
+      modules: flags.module ?? [],
+      emptyFolders: tmpfs,
+      record: recordOnFailure === undefined ? undefined : { path: resolve(recordOnFailure), arguments: given },
+      timeoutMs: flags.timeout ?? Infinity,
+      version: packageVersion(),
+    }
+    return await runExec(request, root, host)
+  } finally {
+    await root.close()
+  }
+}
+
+/** Most runs need no images: what reads them is loaded for those that do. */
+const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
+  (await import('./image-root.ts')).openImageRoot(path, architecture)
+
+async function openRoot(where: string, program: string | undefined): Promise<ExecRoot> {
+  if (where === 'host') return openHostRoot(program === undefined ? [] : [program])
+  return openFolderRoot(where)
+}
+
+/** The whole path of a program of the host that lies outside of the folders that guests see; undefined for others. */
+export function programOfHost(name: string, path: string): string | undefined {
+  const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() === true
+  const isSeen = (file: string): boolean => HOST_PATHS.some((seen) => realpathSync(file).startsWith(`${seen}/`))
+  if (name.includes('/')) return isFile(name) && !isSeen(name) ? resolve(name) : undefined
+  if (name === '' || USUAL_PATH.split(':').some((folder) => isFile(join(folder, name)))) return undefined
+  const found = path
+    .split(':')
+    .filter((folder) => folder.startsWith('/'))
+    .map((folder) => join(folder, name))
+    .find(isFile)
+  return found
+}
+
+function explain(root: ExecRoot, shares: readonly SharedFolder[], flags: ExecFlags): string {
+  const { module: modules = [], network = false, root: where, image, kernel } = flags
+  return [
+    'The program can read:',
+    ...root.explanation.map((line) => `  ${line}`),
+    ...(kernel === undefined ? [`  /lib/modules: the modules of Debian's kernel, which modprobe loads`] : []),
+    ...modules.map((path) => `  /usr/lib/modules/retrap: ${path} (--module, which is loaded first)`),
+    ...shares.map(
+      ({ path, at, readOnly }) =>
+        `  ${path}${at === path ? '' : `, as ${at}`} (--share${readOnly ? '' : ', and write it'})`,
+    ),
+    `It is ${image !== undefined ? 'the image, and' : where === 'host' ? 'this host, and' : `the folder ${where}, and`} nothing else of the host is there.`,
+    network ? 'It reaches the network of this host (--network).' : 'It reaches no network.',
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,222 @@
+/** A guest of `retrap exec`: its machine, and the ends of its ports. */
+import { randomBytes } from 'node:crypto'
+import type { ByteStreamBackend } from '@retrap/device'
+import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
+import { createPc, type MachineExit, Pc, type PcSnapshotState, stateWithMemory } from '@retrap/machine'
+import { MemoryShare } from '@retrap/virtio/p9'
+import { CliError } from '../../errors.ts'
+import type { FailureRecording } from './failure-recording.ts'
+import { EXEC_READY } from '../../guests/linux/exec-initramfs.ts'
+import { loadInterpreters } from '../../machine/interpreters.ts'
+import type {
+  Machine,
+  MachineOptions,
+  MachineSnapshot,
+  MachineSnapshotSource,
+  PcMachineOptions,
+} from '../../machine/machine-contract.ts'
+import { openSnapshotFile, writeSnapshotFile } from '../../machine/snapshots/snapshot-file.ts'
+import { UnitCache } from '../../machine/unit-cache/unit-cache.ts'
+import { type RefusedInstruction, watchRefused } from './lacks.ts'
+import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './machine.ts'
+import { encodeJob, encodeStart, type Job } from './job.ts'
+import { SentPort, TakenPort } from './ports.ts'
+
+/** The other ends of a guest's streams. */
+export interface GuestStreams {
+  readonly stdin: SentPort
+  readonly stdout: ByteStreamBackend
+  readonly stderr: ByteStreamBackend
+  readonly terminal: ByteStreamBackend
+  /** Hears each line of the port for status. */
+  readonly status: (line: string) => void
+}
+
+const nothing = (): TakenPort => new TakenPort(() => true)
+
+/** Streams that nothing is connected to. */
+export const unused = (status: (line: string) => void): GuestStreams => ({
+  stdin: new SentPort(),
+  stdout: nothing(),
+  stderr: nothing(),
+  terminal: nothing(),
+  status,
+})
+
+/** The files, networks and devices of a guest. */
+export type ExecOutside = Omit<ExecEnds, 'ports'>
+
+/** How long a guest may take to boot. */
+const BOOT_MS = 600_000
+const LAST_WORDS = 400
+/** A kernel of the user's that says nothing of its configuration is doubted after so long. */
+const LATE_MS = 10_000
+
+/** Only what is asked for is loaded. */
+async function createMachine(options: MachineOptions): Promise<Machine> {
+  if (options.architecture === 'arm64') return (await import('../../machine/arm-machine.ts')).createArm(options)
+  await loadInterpreters('x86')
+  return createPc(options as PcMachineOptions)
+}
+
+/** A guest, booted or restored. */
+export class ExecGuest {
+  readonly jobs: SentPort
+  readonly signals: SentPort
+  readonly #machine: Machine
+  readonly #units: UnitCache
+
+  private constructor(machine: Machine, units: UnitCache, jobs: SentPort, signals: SentPort) {
+    this.#machine = machine
+    this.#units = units
+    this.jobs = jobs
+    this.signals = signals
+  }
+
+  static async #make(
+    kind: ExecKind,
+    streams: GuestStreams,
+    outside: ExecOutside,
+    more: Partial<MachineOptions>,
+    recording?: FailureRecording,
+  ): Promise<ExecGuest> {
+    const [jobs, signals] = [new SentPort(), new SentPort()]
+    const { stdin, stdout, stderr, terminal } = streams
+    const ports = { terminal, jobs, signals, status: lines(streams.status), stdin, stdout, stderr }
+    const units = new UnitCache(undefined, () => {})
+    const options = { ...(await execOptions(kind, { ports, ...outside })), ...more, jit: { keep: units } }
+    const machine = await (recording?.record(options as PcMachineOptions) ?? createMachine(options))
+    return new ExecGuest(machine, units, jobs, signals)
+  }
+
+  /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
+  static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
+    const { lacksOfKernel, silentKernel } = await import('./kernel-needs.ts')
+    const lacks = kind.kernel === undefined ? '' : await lacksOfKernel(kind.kernel, outside.network !== undefined)
+    if (lacks) throw new CliError('ERR_INPUT', lacks)
+    const images = await readExecImages(kind, tell)
+    const waits = new AbortController()
+    let isReady = false
+    const streams = unused((line) => {
+      isReady ||= line === EXEC_READY
+      // The guest reads the port for jobs, and comes to rest.
+      if (isReady) setTimeout(() => waits.abort(), SETTLE_MS)
+    })
+    const shares = outside.shares.map((one) => ({ ...one, share: new MemoryShare() }))
+    const guest = await this.#make(kind, streams, { ...outside, shares }, images)
+    try {
+      let said = ''
+      guest.#machine.serialPorts[0]!.onTransmit(
+        (bytes) => (said = (said + Buffer.from(bytes).toString('latin1')).slice(-LAST_WORDS)),
+      )
+      const lastLine = (): string =>
+        said
+          .trim()
+          .split(/[\r\n]+/)
+          .at(-1) ?? ''
+      const late = setTimeout(() => {
+        if (lacks === undefined && !isReady) tell(silentKernel(kind.kernel!, lastLine()))
+      }, LATE_MS)
+      const exit = await guest.run(waits.signal, BOOT_MS)
+      clearTimeout(late)
+      if (!isReady) {
+        const last = lastLine()
+        throw new CliError('ERR_INPUT', `the guest does not boot (${exit.reason})${last === '' ? '' : `: ${last}`}`)
+      }
+      // oxlint-disable-next-line typescript/no-non-null-assertion -- both boards can
+      const snapshot = await guest.#machine.save!()
+      const first = await this.#firstPages(kind, snapshot, outside)
+      const run = { version: 1, arguments: ['exec'], savedAt: new Date().toISOString() } as const
+      await writeSnapshotFile(path, run, { ...snapshot, state: { ...snapshot.state, first } }, { compressed: false })
+    } finally {
+      guest.close()
+    }
+  }
+
+  /** The pages that a guest touches for a small program. */
+  static async #firstPages(
+    kind: ExecKind,
+    { state, pages }: MachineSnapshot,
+    outside: ExecOutside,
+  ): Promise<GuestPages> {
+    const touched = touchedPages(pages)
+    const over = new AbortController()
+    const streams = unused((line) => line.startsWith('end ') && over.abort())
+    const guest = await this.#make(kind, streams, outside, {
+      snapshot: { state, pages: touched } as MachineSnapshotSource,
+    })
+    try {
+      streams.stdin.write(new TextEncoder().encode('\n'))
+      streams.stdin.end()
+      guest.jobs.say(encodeJob({ ...NOTHING_TO_DO, entropy: randomBytes(64) }) + encodeStart(Date.now() / 1000))
+      await guest.run(over.signal, BOOT_MS)
+    } finally {
+      guest.close()
+    }
+    return touched.touched()
+  }
+
+  /** Goes on with a machine that waits for a job. @param recording - records it @throws CliError, MachineError where the file is damaged */
+  static async restore(
+    path: string,
+    kind: ExecKind,
+    streams: GuestStreams,
+    outside: ExecOutside,
+    onLost: (message: string) => void,
+    recording?: FailureRecording,
+  ): Promise<ExecGuest> {
+    const { state, pages } = await openSnapshotFile(path, { onLost })
+    const { first, ...machine } = state as typeof state & { readonly first: GuestPages }
+    const begun = new Promise<void>((resolve) => setTimeout(resolve, ALONE_MS).unref())
+    // A recording begins with all pages.
+    const near = recording === undefined ? withFirstPages(pages as GuestPageSource, first, begun) : pages
+    const grown = stateWithMemory(machine as PcSnapshotState, kind.memoryBytes)
+    const snapshot = { state: grown as object, pages: near } as MachineSnapshotSource
+    return this.#make(kind, streams, outside, { snapshot }, recording)
+  }
+
+  /** Has `hear` called with each instruction of a program that raises #UD. */
+  onRefused(hear: (refused: RefusedInstruction) => void): void {
+    if (this.#machine instanceof Pc) watchRefused(this.#machine, hear)
+  }
+
+  /** Runs the machine until a signal ends it, or the guest. */
+  run(signal: AbortSignal, timeoutMs: number): Promise<MachineExit> {
+    return this.#machine.run({ signal, ...(timeoutMs !== Infinity && { timeoutMs }) })
+  }
+
+  /** Ends the machine. */
+  close(): void {
+    this.#machine.close?.()
+    this.#units.close()
+  }
+}
+
+const SETTLE_MS = 200
+/** A short program ends before pages that it does not need are read, on a busy host, too. */
+const ALONE_MS = 5000
+
+const NOTHING_TO_DO: Omit<Job, 'entropy'> = {
+  program: ['/bin/cat'],
+  env: [],
+  uid: 0,
+  gid: 0,
+  workingDirectory: '/',
+  mounts: [],
+  home: undefined,
+  hostname: 'retrap',
+  files: {},
+  terminal: undefined,
+  preparation: [],
+}
+
+/** A port that hears whole lines. */
+function lines(hear: (line: string) => void): TakenPort {
+  let rest = ''
+  return new TakenPort((bytes) => {
+    const all = (rest + Buffer.from(bytes).toString('latin1')).split('\n')
+    rest = (all.pop() ?? '').slice(-LAST_WORDS)
+    for (const line of all) hear(line)
+    return true
+  })
+}

@@ -1,0 +1,149 @@
+import { lstatSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
+import { hostname } from 'node:os'
+import { basename, dirname, resolve } from 'node:path'
+import { LocalShare } from '../../machine/share/local-share.ts'
+import type { ExecRoot } from './root.ts'
+import { type ViewEntry, type ViewOwner, ViewShare } from './view-share.ts'
+
+/** Files and folders of the host that a program of `retrap exec` can read where nothing else is asked for. */
+export const HOST_PATHS: readonly string[] = [
+  '/usr',
+  '/bin',
+  '/sbin',
+  '/lib',
+  '/lib32',
+  '/lib64',
+  '/libx32',
+  '/etc/ld.so.cache',
+  '/etc/ld.so.conf',
+  '/etc/ld.so.conf.d',
+  '/etc/alternatives',
+  '/etc/ssl/certs',
+  '/etc/mime.types',
+  '/etc/passwd',
+  '/etc/group',
+  '/etc/subuid',
+  '/etc/subgid',
+  '/etc/hosts',
+  '/etc/localtime',
+  '/etc/timezone',
+  '/etc/os-release',
+  '/etc/protocols',
+  '/etc/services',
+]
+
+/** Entries that programs expect, and which have nothing of the host. */
+function standIns(): readonly (readonly [string, ViewEntry])[] {
+  const folder = (mode = 0o755): ViewEntry => ({ kind: 'directory', entries: new Map(), mode })
+  const plain = ['/home', '/media', '/mnt', '/opt', '/srv', '/var/cache', '/var/lib', '/var/log', '/var/spool']
+  return [
+    ...plain.map((path) => [path, folder()] as const),
+    ['/var/tmp', folder(0o1777)],
+    ['/var/lock', { kind: 'link', text: '/run/lock' }],
+    ['/var/run', { kind: 'link', text: '/run' }],
+  ]
+}
+
+/** The configuration of a root that says nothing of its programs. */
+const PLAIN: ExecRoot['config'] = { env: [], user: '', workingDirectory: '', entrypoint: [], command: [] }
+/** Configuration of a root that is the host's, whose `/etc/hosts` has the host's name. */
+const hostConfig = (): ExecRoot['config'] => ({
+  ...PLAIN,
+  hostname: hostname(),
+  searchPath: process.env['PATH'] ?? '',
+})
+
+/**
+ * Opens the host as a root: {@link HOST_PATHS}, and nothing else of it.
+ *
+ * @param files - further files of the host, each at its own path, such as the program
+ */
+export async function openHostRoot(files: readonly string[] = []): Promise<ExecRoot> {
+  const entries = new Map<string, ViewEntry>()
+  const shares = new Map<string, LocalShare>()
+  const explanation: string[] = []
+  const folder = (path: string): LocalShare => {
+    const share = shares.get(path) ?? new LocalShare(path)
+    shares.set(path, share)
+    return share
+  }
+  for (const [path, entry] of standIns()) put(entries, path, entry)
+  for (const path of [...HOST_PATHS, ...files]) {
+    const stat = statOf(path)
+    if (stat === undefined) continue
+    const isLink = stat.isSymbolicLink() && HOST_PATHS.includes(path)
+    if (put(entries, path, isLink ? { kind: 'link', text: readlinkSync(path) } : entryOf(path, stat, folder)))
+      explanation.push(`${path}${isLink ? ` -> ${readlinkSync(path)}` : ''}`)
+  }
+  return {
+    share: new ViewShare({ kind: 'directory', entries }, hostUser()),
+    config: hostConfig(),
+    explanation,
+    async close() {
+      await Promise.all([...shares.values()].map((share) => share.close()))
+    },
+  }
+}
+
+/** The owner whose files are root's in a guest. */
+export const hostUser = (): ViewOwner => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
+
+/** Opens a folder of the host as a root. @throws CliError `ERR_INPUT` where it is none */
+export function openFolderRoot(path: string): ExecRoot {
+  const share = new LocalShare(path)
+  return {
+    share: new ViewShare({ kind: 'node', open: () => share.root() }, hostUser()),
+    config: PLAIN,
+    explanation: [resolve(path)],
+    close: () => share.close(),
+  }
+}
+
+/** A file or a folder of the host. @param folder - opens a folder as a share */
+export function entryOf(path: string, stat: Stats, folder: (path: string) => LocalShare): ViewEntry {
+  if (stat.isDirectory()) {
+    const share = folder(path)
+    return { kind: 'node', open: () => share.root() }
+  }
+  // The program may be named by a link: the guest finds the file under that name.
+  const real = realpathSync(path)
+  const share = folder(dirname(real))
+  return {
+    kind: 'node',
+    open() {
+      const above = share.root()
+      try {
+        return above.child(basename(real))
+      } finally {
+        above.release()
+      }
+    },
+  }
+}
+
+/** Puts an entry at a path. @returns whether it was not there yet */
+export function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): boolean {
+  const names = path.split('/').filter((name) => name !== '')
+  const last = names.pop()
+  let at = entries
+  for (const name of names) {
+    const next = at.get(name) ?? { kind: 'directory', entries: new Map() }
+    // A folder that is there with all that is in it.
+    if (next.kind !== 'directory') return false
+    at.set(name, next)
+    at = next.entries
+  }
+  if (last === undefined || at.has(last)) return false
+  at.set(last, entry)
+  return true
+}
+
+/** Returns what is at a path, without following a link there; undefined: nothing. */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path)
+  } catch {
+    // A host may lack some of the files.
+    return undefined
+  }
+}

@@ -1,0 +1,134 @@
+/** How a guest is told what to run. */
+import { EXEC_TIME, foldersTag } from '../../guests/linux/exec-initramfs.ts'
+
+/** A folder of the host, or one in the guest's memory, at a path of the program. */
+export interface JobMount {
+  readonly path: string
+  /** The same path without links, where the program has the folder at the host's path. */
+  readonly realPath?: string
+  /** The folder's name in the share for folders, or a name for a folder in memory. */
+  readonly name: string
+  /** Whether a share is only read; default true. */
+  readonly readOnly?: boolean
+  /** Options of mount(8) for a file system in memory; absent: the mount is a share. */
+  readonly options?: string
+}
+
+/** A folder that a user owns. */
+export interface JobFolder {
+  readonly path: string
+  readonly uid: number
+  readonly gid: number
+}
+
+/** A program that is run in a guest. */
+export interface Job {
+  /** The program's path in the root, and its arguments. */
+  readonly program: readonly string[]
+  /** The environment, as `NAME=VALUE`. */
+  readonly env: readonly string[]
+  readonly uid: number
+  readonly gid: number
+  /** The folder that the program starts in, without links. */
+  readonly workingDirectory: string
+  readonly mounts: readonly JobMount[]
+  /** The user's home folder, where the root has none. */
+  readonly home: JobFolder | undefined
+  /** The name of the guest. */
+  readonly hostname: string
+  /** Files that the root lacks, by their paths. */
+  readonly files: Readonly<Record<string, string>>
+  /** The program's input and outputs are a terminal of this size. */
+  readonly terminal: TerminalSize | undefined
+  /** Commands that come before all else, such as those for a network. */
+  readonly preparation: readonly string[]
+  /** Random bytes for the guest's kernel. */
+  readonly entropy: Uint8Array
+}
+
+/** The size of a terminal, in characters. */
+export interface TerminalSize {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** A variable that a shell passes on; some have a meaning for the shell itself. */
+const IS_PLAIN = /^(?!(?:FUNCNAME|IFS|LINENO|OPTIND|RANDOM)=)[A-Za-z_]\w*=/
+
+/** A word of a shell that stands for this text. */
+export const quote = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`
+
+/** Enters a folder of the root, and fails where a link leads elsewhere: an absolute link would leave the root. */
+const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
+
+/**
+ * Moves the program's root to the top of its mount namespace. Linux gives a user namespace to no process whose root is another
+ * folder: such a process has been confined to a part of the files. All other processes keep the root that they have. Mounts are
+ * shared with namespaces below, as systemd has it, and podman expects.
+ *
+ * Source: Linux, kernel/user_namespace.c, `create_user_ns`, and fs/namespace.c, `current_chrooted`.
+ */
+const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unset OLDPWD PWD'
+
+/**
+ * The commands that mount a folder at its path, or where its path leads on the host. A share that is not mounted ends the job: what
+ * a program writes there would be lost.
+ */
+function mountCommand({ path, realPath = path, name, readOnly = true, options }: JobMount): string {
+  const how = options === undefined ? `--bind /${foldersTag(readOnly)}/${name}` : `-t tmpfs -o ${options} ${name}`
+  const entered = [...new Set([path, realPath])].map((one) => `enter ${quote(`/new${one}`)}`).join(' || ')
+  return `({ ${entered} || ! echo end link${name} >&7; } 2>/dev/null && mount ${how} .) || { echo end mount${name} >&7; exit; }`
+}
+
+/** The commands that prepare a job in a guest which waits for one, and ask for the time. */
+export function encodeJob(job: Job): string {
+  const { program, env, uid, gid, workingDirectory, mounts, home, terminal } = job
+  const inputs = terminal === undefined ? '<&9 >/out 2>/err' : '>&0 2>&0'
+  const directory = quote(`/new${workingDirectory}`)
+  const others = env.filter((one) => !IS_PLAIN.test(one))
+  const lines = [
+    `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
+    // The kernel alone would use this entropy when it seeds its random numbers anew, up to a minute later.
+    'reseed </dev/random',
+    `hostname ${quote(job.hostname)}`,
+    ...job.preparation,
+    ENTER,
+    // A share within another one is mounted after that.
+    ...mounts.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
+    ...(home === undefined ? [] : [`(enter ${quote(`/new${home.path}`)} && chown ${home.uid}:${home.gid} .)`]),
+    ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
+    ...(terminal === undefined
+      ? []
+      : [
+          '>/terminal',
+          // A terminal that nobody has open forgets its size.
+          'exec <>/dev/hvc0',
+          `stty sane rows ${terminal.rows} cols ${terminal.columns}`,
+        ]),
+    `[ -d ${directory} ] || { echo end directory >&7; exit; }`,
+    ...env.filter((one) => IS_PLAIN.test(one)).map((one) => `export ${quote(one)}`),
+    `start() { ${ENTER_ROOT}`,
+    `exec ${others.length === 0 ? '' : `/bin/env ${others.map(quote).join(' ')} `}/bin/nsenter -r. ${quote(
+      `-w.${workingDirectory}`,
+    )} -S ${uid} -G ${gid} ${program.map(quote).join(' ')} ${inputs} 7>&- 9>&-; }`,
+    `echo ${EXEC_TIME} >&7`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/**
+ * The commands that set the guest's time, once the host is asked for it, and become the program. The guest's clock is never behind the
+ * host's: for `make` a file of a share would have been written in the future.
+ */
+export const encodeStart = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null; start\n`
+
+/** Signals that go to the program and all that it has started in its session, as those of a terminal do. */
+const OF_GROUP: ReadonlySet<string> = new Set(['SIGINT', 'SIGHUP', 'SIGQUIT'])
+
+/** The commands that send a signal to the program. */
+export const encodeSignal = (signal: string): string =>
+  `read pid </pid && kill -${signal.replace('SIG', '')} ${OF_GROUP.has(signal) ? '-' : ''}$pid\n`
+
+/** The commands that set the size of the terminal. */
+export const encodeSize = ({ columns, rows }: TerminalSize): string =>
+  `stty -F /dev/hvc0 rows ${rows} cols ${columns}\n`

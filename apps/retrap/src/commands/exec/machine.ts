@@ -1,0 +1,150 @@
+/** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
+import type { MachineVirtioDevice } from '@retrap/machine'
+import type { Share } from '@retrap/virtio/p9'
+import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
+import type { CreateDevices } from '../../machine/devices/devices.ts'
+import { fetchLines } from '../../host/files/fetch-lines.ts'
+import { readBytes } from '../../host/files/files.ts'
+import { fetchLinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
+import { kernelPayload } from '../../guests/linux/kernel-payload.ts'
+import { buildExecInitramfs, EXEC_PORTS } from '../../guests/linux/exec-initramfs.ts'
+import type { MachineImages, MachineOptions } from '../../machine/machine-contract.ts'
+
+/** A kind of machine: options that all machines of the kind share. */
+export interface ExecKind {
+  readonly arch: 'amd64' | 'arm64'
+  readonly cpu: string | undefined
+  readonly memoryBytes: number
+  readonly cpus: number
+  /** A kernel that the user names. */
+  readonly kernel: string | undefined
+  /** Devices of the user's, as `--device` has them. */
+  readonly devices: readonly string[]
+}
+
+/** The other ends of a machine's devices. */
+export interface ExecEnds {
+  readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
+  /** The shares of every machine, in the same order. */
+  readonly shares: readonly { readonly tag: string; readonly share: Share; readonly readOnly: boolean }[]
+  /** The network at the other end of the card's cable; undefined: the cable is out. */
+  readonly network: PacketBackend | undefined
+  /** Makes the devices of the user's. */
+  readonly devices: CreateDevices | undefined
+}
+
+/** The name of a folder of the user's among those of its share. */
+export const folderName = (number: number): string => `folder${number}`
+
+/** A cable that is out. */
+const NO_NETWORK: PacketBackend = {
+  linkUp: false,
+  maximumBytes: 1514,
+  connect() {},
+  ready() {},
+  send: () => true,
+}
+
+/** Ports whose bytes are for people: replays and pages show them. */
+const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
+
+const CONSOLE_SLOT = 4
+const FIRST_SHARE_SLOT = 5
+
+const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net']
+
+/**
+ * Parameters of the kernel. A guest that panics resets its machine, which ends the run. The processor predicts nothing, and its indirect branches need no detours.
+ */
+const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 mitigations=off cryptomgr.notests'
+
+/** Processors of a machine that is kept: all but the first come up when a run asks for them. */
+const KEPT_CPUS = 8
+/** RAM of a machine that is kept for runs with as much or more. It lies below 3 GiB, and Linux adds it by blocks of its own size. */
+const KEPT_BYTES = 512 << 20
+const MOST_BYTES = 3 * 2 ** 30
+const BLOCK_BYTES = 128 << 20
+
+const ownsMemory = ({ arch, kernel, memoryBytes }: ExecKind): boolean =>
+  kernel !== undefined || arch !== 'amd64' || memoryBytes < KEPT_BYTES || memoryBytes > MOST_BYTES
+
+/** The kind of the machine that is kept for runs of a kind. A kernel of the user's may be unable to add processors and memory later. */
+export const keptKind = (kind: ExecKind): ExecKind => ({
+  ...kind,
+  ...(kind.kernel === undefined && { cpus: Math.max(kind.cpus, KEPT_CPUS) }),
+  ...(!ownsMemory(kind) && { memoryBytes: KEPT_BYTES }),
+})
+
+/** The RAM of a run, which may be a little more than was asked for. */
+export const runBytes = (kind: ExecKind): number =>
+  ownsMemory(kind) ? kind.memoryBytes : Math.ceil(kind.memoryBytes / BLOCK_BYTES) * BLOCK_BYTES
+
+/** The commands by which a guest of a kind gets what its kept machine does not have yet. */
+export function growCommands(kind: ExecKind): readonly string[] {
+  const { kernel, cpus } = kind
+  const others = kernel === undefined ? Array.from({ length: cpus - 1 }, (_, i) => i + 1) : []
+  const last = `/sys/devices/system/memory/memory${runBytes(kind) / BLOCK_BYTES - 1}/state`
+  return [
+    ...others.map((cpu) => `echo 1 >/sys/devices/system/cpu/cpu${cpu}/online`),
+    ...(runBytes(kind) === keptKind(kind).memoryBytes
+      ? []
+      : [
+          `until grep -qs online ${last}; do`,
+          'sleep 0.01; tries=x$tries; [ ${#tries} -lt 1000 ] || { echo end memory >&7; exit; }; done; unset tries',
+          'mount -o remount,size=60% top /top; mount -o remount,size=50% shm /dev/shm',
+        ]),
+  ]
+}
+
+/** The kernel's command line. */
+export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
+  `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
+
+/** The kernel of a machine that is booted, with the rest of what its guest starts from. */
+export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
+  const { arch, kernel: named } = kind
+  const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, DRIVERS, fetchLines(tell))
+  const [kernel, busybox, ...modules] = await Promise.all(
+    [named ?? kernelPath, busyboxPath, ...(named === undefined ? modulePaths : [])].map(readBytes),
+  )
+  return {
+    // A kernel that unpacks itself takes as long for that as for all else until a program can be started.
+    kernel: (named === undefined ? await kernelPayload(kernel!) : undefined) ?? kernel!,
+    initrd: buildExecInitramfs(busybox!, modules),
+    commandLine: execCommandLine(kind),
+  }
+}
+
+/** The options of a machine of a kind, without what it starts from. */
+export async function execOptions(
+  { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
+  { ports, shares, network, devices }: ExecEnds,
+): Promise<MachineOptions> {
+  const { models, servers } = (await devices?.(Infinity)) ?? { models: [], servers: [] }
+  const numbers = Object.entries(EXEC_PORTS).toSorted(([, a], [, b]) => a - b)
+  return {
+    architecture: arch,
+    clock: 'real',
+    memoryBytes,
+    cpus,
+    devices: models,
+    deviceServers: servers,
+    ...(cpu !== undefined && { cpu }),
+    // Each run has random numbers of its own: its job brings entropy. A kernel before Linux 4.17 cannot be told to use that.
+    generation: { catchesUp: kernel !== undefined },
+    virtio: [
+      {
+        kind: 'console',
+        slot: CONSOLE_SLOT,
+        ports: numbers.map(([name], number) => ({
+          stream: ports[name as keyof typeof EXEC_PORTS],
+          console: number === 0,
+          inReplays: OUTPUTS.has(name),
+        })),
+      },
+      // The guest's console is its first virtio device.
+      ...shares.map((one, i): MachineVirtioDevice => ({ kind: 'share', slot: FIRST_SHARE_SLOT + i, ...one })),
+      { kind: 'net', slot: FIRST_SHARE_SLOT + shares.length, network: network ?? NO_NETWORK },
+    ],
+  }
+}

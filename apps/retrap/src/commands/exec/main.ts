@@ -1,0 +1,24 @@
+/** The command line where it runs a program in a guest: nothing else of it is loaded. */
+import { endSoon } from '../../machine/session/session-host.ts'
+import { plainOutput } from '../../print-lines.ts'
+import { runExecCommand } from './command.ts'
+
+/** Runs `retrap exec` on this process, which it ends: nothing that is left open holds it. */
+export async function main(args: readonly string[]): Promise<number> {
+  const { stdin, stdout } = process
+  const stderr = plainOutput(process.stderr)
+  const code = await runExecCommand(args, {
+    stdin,
+    stdout,
+    stderr,
+    on: (signal, listener) => process.on(signal, listener),
+    off: (signal, listener) => process.off(signal, listener),
+    endSoon,
+  })
+  for (const output of [stdout, stderr])
+    // oxlint-disable-next-line no-await-in-loop -- two
+    await new Promise<void>((done) =>
+      output.writableLength > 0 && !output.destroyed ? output.write('', () => done()) : done(),
+    )
+  process.exit(code)
+}

@@ -1,0 +1,164 @@
+import { isElf } from '@retrap/basics'
+import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+import { ExecError } from './errors.ts'
+import type { JobFolder } from './job.ts'
+import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'
+import type { ExecConfig } from './root.ts'
+
+/** The user's wish: a program, and how it is run. */
+export interface WantedProgram {
+  readonly arch: LinuxArchitecture
+  /** The program and its arguments; none where the root says what is run. */
+  readonly command: readonly string[]
+  /** Variables that are set, as `NAME=VALUE`. */
+  readonly env: readonly string[]
+  /** The user as `UID`, `UID:GID`, or by names; empty: the user that the image names, else root. */
+  readonly user: string
+  /** A whole path; empty: what the root says, else `/`. */
+  readonly workingDirectory: string
+  /** There is a terminal. */
+  readonly hasTerminal: boolean
+}
+
+/** A program as a guest is told of it. */
+export interface Program {
+  readonly program: readonly string[]
+  readonly env: readonly string[]
+  readonly uid: number
+  readonly gid: number
+  readonly workingDirectory: string
+  readonly home: JobFolder | undefined
+  readonly hostname: string
+  readonly files: Readonly<Record<string, string>>
+}
+
+export const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const ANY_MAY_EXECUTE = 0o111
+
+/** Files that programs expect, where the root has none. */
+const usualFiles = (hostname: string): Readonly<Record<string, string>> => ({
+  '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
+  '/etc/group': 'root:x:0:\nnogroup:x:65534:\n',
+  '/etc/hosts': `127.0.0.1 localhost ${hostname}\n::1 localhost\n`,
+  '/etc/hostname': `${hostname}\n`,
+  '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
+  '/etc/resolv.conf': 'nameserver 10.0.2.3\n',
+})
+const USUAL_NAME = 'retrap'
+const USUAL_FILES = usualFiles(USUAL_NAME)
+
+/** Finds a program, its user and its folder among the files of the guest. @throws ExecError 125, 126, 127 */
+export async function readProgram(wanted: WantedProgram, config: ExecConfig, files: GuestFiles): Promise<Program> {
+  const words = [...config.entrypoint, ...(wanted.command.length > 0 ? wanted.command : config.command)]
+  const [name] = words
+  if (name === undefined || name === '') throw new ExecError(125, 'no program is named, and the root names none')
+  const { uid, gid, home } = await readUser(wanted.user || config.user, files)
+  const workingDirectory = wanted.workingDirectory || config.workingDirectory || '/'
+  const folder = await files.find(workingDirectory)
+  if (folder === undefined || !isDirectory(folder))
+    throw new ExecError(125, `${workingDirectory}: there is no such folder in the guest (--workdir)`)
+  const { hostname = USUAL_NAME } = config
+  const env = new Map<string, string>([
+    ['PATH', await searchPath(config, files)],
+    ['HOME', home],
+    ['HOSTNAME', hostname],
+    ...(wanted.hasTerminal ? [['TERM', process.env['TERM'] ?? 'xterm'] as const] : []),
+  ])
+  for (const one of [...config.env, ...wanted.env]) {
+    const at = one.indexOf('=')
+    if (at > 0) env.set(one.slice(0, at), one.slice(at + 1))
+  }
+  const found = await findProgram(name, env.get('PATH') ?? '', folder.path, files)
+  await checkProgram(name, found, wanted.arch, files)
+  const lacking: Record<string, string> = {}
+  for (const [file, text] of Object.entries(usualFiles(hostname)))
+    // oxlint-disable-next-line no-await-in-loop -- few
+    if ((await files.find(file)) === undefined) lacking[file] = text
+  return {
+    program: words,
+    env: [...env].map(([key, value]) => `${key}=${value}`),
+    uid,
+    gid,
+    workingDirectory: folder.path || '/',
+    home: (await needsHome(home, files)) ? { path: home, uid, gid } : undefined,
+    hostname,
+    files: lacking,
+  }
+}
+
+/** Folders of a root's own that are there in the guest, and behind them the usual ones. */
+async function searchPath({ searchPath: own = '' }: ExecConfig, files: GuestFiles): Promise<string> {
+  const places = own.split(':').filter((place) => place.startsWith('/'))
+  const found = await Promise.all(places.map((place) => files.find(place).catch(() => undefined)))
+  const there = places.filter((_, i) => found[i] !== undefined && isDirectory(found[i]))
+  return [...new Set([...there, ...USUAL_PATH.split(':')])].join(':')
+}
+
+/** Whether a home folder is not there, or is there for a share in it alone. Some users have a home that is nowhere. */
+async function needsHome(home: string, files: GuestFiles): Promise<boolean> {
+  if (!home.startsWith('/') || home === '/' || home === '/root' || home.startsWith('/nonexistent')) return false
+  return (await files.find(home))?.node === undefined
+}
+
+/** ELF's numbers of the instruction sets that a processor has (System V ABI, "ELF Header", `e_machine`), and of their classes. */
+const EXECUTED: Readonly<Record<LinuxArchitecture, readonly number[]>> = { amd64: [62, 3], arm64: [183, 40] }
+const MACHINE_AT = 18
+const HEAD_BYTES = 20
+
+/** A shell would take a program of another processor for a script. */
+async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitecture, files: GuestFiles): Promise<void> {
+  const head = await files.begin(file, HEAD_BYTES)
+  if (head?.length !== HEAD_BYTES || !isElf(head)) return
+  if (!EXECUTED[arch].includes(new DataView(head.buffer, head.byteOffset).getUint16(MACHINE_AT, true)))
+    throw new ExecError(126, `${name}: it is no program for this processor (--arch)`)
+}
+
+/** A program, by its name or path. */
+async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundFile> {
+  if (name.includes('/')) {
+    const whole = name.startsWith('/') ? name : `${folder}/${name}`
+    const found = await files.find(whole)
+    if (found === undefined) throw new ExecError(127, `${name}: there is no such program in the guest`)
+    if (!isExecutable(found))
+      throw new ExecError(126, `${name}: ${isDirectory(found) ? 'it is a folder' : 'it may not be executed'}`)
+    return found
+  }
+  let isOther = false
+  for (const place of path.split(':')) {
+    const whole = `${place.startsWith('/') ? place : `${folder}/${place}`}/${name}`
+    // oxlint-disable-next-line no-await-in-loop -- the first one counts
+    const found = await files.find(whole)
+    if (found === undefined) continue
+    if (isExecutable(found)) return found
+    isOther = true
+  }
+  if (isOther) throw new ExecError(126, `${name}: it may not be executed`)
+  throw new ExecError(127, `${name}: there is no such program in the guest's PATH, ${path}`)
+}
+
+const isExecutable = (found: FoundFile): boolean => !isDirectory(found) && (found.stat.mode & ANY_MAY_EXECUTE) !== 0
+
+/** The numbers of a user, whose name is in the guest's files. */
+async function readUser(
+  user: string,
+  files: GuestFiles,
+): Promise<{ readonly uid: number; readonly gid: number; readonly home: string }> {
+  const [name = '', group] = (user || '0').split(':')
+  const users = await entriesOf('/etc/passwd', files)
+  const isNumber = /^\d+$/.test(name)
+  const found = users.find(([known, , number]) => (isNumber ? number === name : known === name))
+  if (found === undefined && !isNumber)
+    throw new ExecError(125, `--user ${user}: there is no user '${name}' in the guest`)
+  const uid = Number(found?.[2] ?? name)
+  const home = found?.[5] ?? (uid === 0 ? '/root' : '/')
+  if (group === undefined || group === '') return { uid, gid: Number(found?.[3] ?? 0), home }
+  if (/^\d+$/.test(group)) return { uid, gid: Number(group), home }
+  const line = (await entriesOf('/etc/group', files)).find(([known]) => known === group)
+  if (line === undefined) throw new ExecError(125, `--user ${user}: there is no group '${group}' in the guest`)
+  return { uid, gid: Number(line[2]), home }
+}
+
+async function entriesOf(path: string, files: GuestFiles): Promise<readonly (readonly string[])[]> {
+  const text = (await files.read(path)) ?? USUAL_FILES[path] ?? ''
+  return text.split('\n').map((line) => line.split(':'))
+}

@@ -1,0 +1,396 @@
+/** Runs a program in a guest, as if it ran here. */
+import { randomBytes } from 'node:crypto'
+import { realpathSync, statSync } from 'node:fs'
+import { constants } from 'node:os'
+import { resolve } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
+import { MemoryShare } from '@retrap/virtio/p9'
+import type { CreateDevices } from '../../machine/devices/devices.ts'
+import { ENDING_SIGNALS, type EndingSignal } from '../../machine/session/session-host.ts'
+import { buildExecInitramfs, EXEC_TIME, foldersTag, KERNEL_TAG } from '../../guests/linux/exec-initramfs.ts'
+import { LocalShare } from '../../machine/share/local-share.ts'
+import { ENDS, ExecError, explain, NOT_MOUNTED } from './errors.ts'
+import type { FailureRecording } from './failure-recording.ts'
+import type { EmptyFolder, SharedFolder } from './given.ts'
+import { ExecGuest, type ExecOutside, type GuestStreams, unused } from './guest.ts'
+import { encodeJob, encodeSignal, encodeSize, encodeStart, type Job, type TerminalSize } from './job.ts'
+import { dropMachine, keepMachine, keptPath, pruneMachines } from './kept.ts'
+import { lackOf, type RefusedInstruction } from './lacks.ts'
+import { HeldOutput } from './held-output.ts'
+import { GuestFiles } from './lookup.ts'
+import { execCommandLine, type ExecKind, folderName, growCommands, keptKind, runBytes } from './machine.ts'
+import { bothWays, SentPort, TakenPort } from './ports.ts'
+import { type Program, readProgram, type WantedProgram } from './program.ts'
+import { openModules } from './module-share.ts'
+import type { ExecRoot } from './root.ts'
+import { type ViewEntry, ViewShare } from './view-share.ts'
+
+/** A program, and how it is run. */
+export interface ExecRequest extends WantedProgram {
+  readonly kind: ExecKind
+  readonly hasNetwork: boolean
+  readonly devices: CreateDevices | undefined
+  readonly shares: readonly SharedFolder[]
+  /** Paths of kernel modules that are loaded before the program starts. */
+  readonly modules: readonly string[]
+  readonly emptyFolders: readonly EmptyFolder[]
+  readonly hasTerminal: boolean
+  readonly timeoutMs: number
+  /** The recording that stays where the program fails. */
+  readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
+  /** Says which retrap this is. */
+  readonly version: string
+}
+
+/** The process around a run. */
+export interface ExecHost {
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(on: boolean): unknown }
+  readonly stdout: Writable & { readonly columns?: number; readonly rows?: number }
+  readonly stderr: Writable
+  on(signal: NodeJS.Signals, listener: () => void): void
+  off(signal: NodeJS.Signals, listener: () => void): void
+  /** Ends the process in a moment, unless it ends by itself: a second signal has come. */
+  endSoon(signal: EndingSignal): void
+}
+
+/** A program that is asked to end may take so long. */
+const GRACE_MS = 10_000
+/** A boot that takes longer is told. */
+const QUIET_MS = 1000
+const USUAL_SIZE: TerminalSize = { columns: 80, rows: 24 }
+
+/**
+ * Runs a program.
+ *
+ * @returns the exit code: the program's, or one that `readProgram` or a timeout has
+ * @throws ExecError, CliError for what is not the program's
+ */
+export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHost): Promise<number> {
+  const shares = request.shares.map((one) => ({ ...one, local: new LocalShare(one.path) }))
+  const closing: (() => Promise<void> | void)[] = shares.map(
+    ({ local }) =>
+      () =>
+        local.close(),
+  )
+  try {
+    const files = new GuestFiles(root.share, [
+      ...shares.map(({ at, local }) => ({ path: at, share: local })),
+      ...request.emptyFolders.map(({ at }) => ({ path: at, share: new MemoryShare() })),
+    ])
+    const program = await readProgram(request, root.config, files)
+    const kind = keptKind(request.kind)
+    const modules = await openModules(kind, request.modules, (text) => void host.stderr.write(`retrap: ${text}\n`))
+    closing.push(() => modules.close())
+    let network: PacketBackend | undefined
+    if (request.hasNetwork) {
+      const { OpenNetworks } = await import('../../machine/network/open-networks.ts')
+      const { parseNetdev } = await import('../../machine/network/netdevs.ts')
+      const opened = await OpenNetworks.open([parseNetdev('user,id=net0')])
+      closing.push(() => void opened.close())
+      network = opened.plug('net0')
+    }
+    const recording = await openRecording(request)
+    if (recording !== undefined) closing.push(() => recording.close())
+    const ends = {
+      shares: [
+        { tag: 'root', share: root.share, readOnly: true },
+        { tag: KERNEL_TAG, share: modules.share, readOnly: true },
+        ...[true, false].map((readOnly) => ({ tag: foldersTag(readOnly), share: folders(shares, readOnly), readOnly })),
+      ],
+      network,
+      devices: request.devices,
+    }
+    const path = keptPath([
+      request.version,
+      kind,
+      kernelOf(request),
+      execCommandLine(kind),
+      Buffer.from(buildExecInitramfs(new Uint8Array(), [])).toString('latin1'),
+    ])
+    for (let tries = 0; ; tries++) {
+      // oxlint-disable-next-line no-await-in-loop -- a second time where the first machine was damaged
+      await keep(path, kind, ends, host)
+      const run = new Run(request, program, host, recording, modules.commands)
+      try {
+        // oxlint-disable-next-line no-await-in-loop
+        return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
+      } catch (error) {
+        if (run.hasBegun && !run.isDamaged) throw error
+        dropMachine(path)
+        if (run.hasBegun || tries > 0) throw error
+        host.stderr.write('retrap: the machine that was kept is damaged; it is made anew\n')
+      }
+    }
+  } finally {
+    await Promise.all(closing.map(async (close) => close()))
+  }
+}
+
+/** The folders of the user's that are only read, or the others, as one share: a machine that is kept has both. */
+function folders(
+  all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
+  readOnly: boolean,
+): ViewShare {
+  const entries = all.flatMap((one, i): (readonly [string, ViewEntry])[] =>
+    one.readOnly === readOnly ? [[folderName(i), { kind: 'node', open: () => one.local.root() }]] : [],
+  )
+  return new ViewShare({ kind: 'directory', entries: new Map(entries) })
+}
+
+/** Makes sure that a machine of a kind is in the cache. */
+async function keep(path: string, kind: ExecKind, ends: ExecOutside, host: ExecHost): Promise<void> {
+  const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
+  await keepMachine(
+    path,
+    async () => {
+      const note = setTimeout(
+        () => tell('a machine is booted, once, and kept for later runs; this takes a while'),
+        QUIET_MS,
+      )
+      try {
+        await ExecGuest.keep(path, kind, ends, tell)
+      } finally {
+        clearTimeout(note)
+      }
+      pruneMachines()
+    },
+    () => tell('another retrap boots the machine; this one waits for it'),
+  )
+}
+
+/** Only what is asked for is loaded. */
+const openRecording = async ({ record }: ExecRequest): Promise<FailureRecording | undefined> =>
+  record && (await import('./failure-recording.ts')).FailureRecording.open(record.path, record.arguments)
+
+/** Identifies a kernel of the user's, which may change under its name. A network counts, as the kernel may lack the card's driver. */
+function kernelOf({ kind: { kernel }, hasNetwork }: ExecRequest): readonly (string | number | boolean)[] {
+  if (kernel === undefined) return []
+  const state = statSync(kernel, { throwIfNoEntry: false })
+  return [resolve(kernel), state?.size ?? 0, state?.mtimeMs ?? 0, hasNetwork]
+}
+
+/** One run of a program. */
+class Run {
+  /** The program may have been started. */
+  hasBegun = false
+  /** A part of the machine cannot be read. */
+  get isDamaged(): boolean {
+    return this.#lost !== undefined
+  }
+  readonly #request: ExecRequest
+  readonly #program: Program
+  readonly #host: ExecHost
+  readonly #recording: FailureRecording | undefined
+  readonly #over = new AbortController()
+  #answer: string | undefined
+  /** The guest's reason for an answer. */
+  #why = ''
+  #signalled: NodeJS.Signals | undefined
+  #lost: string | undefined
+  /** The last instruction that has raised #UD. */
+  #refused: RefusedInstruction | undefined
+  /** The reader of the output has gone. */
+  #isUnread = false
+  /** The beginning of what is on stderr, until it is not the guest's own message. */
+  #held: Buffer | undefined = Buffer.alloc(0)
+
+  /** Come before the program. */
+  readonly #commands: readonly string[]
+
+  constructor(
+    request: ExecRequest,
+    program: Program,
+    host: ExecHost,
+    recording: FailureRecording | undefined,
+    commands: readonly string[],
+  ) {
+    this.#recording = recording
+    this.#request = request
+    this.#program = program
+    this.#host = host
+    this.#commands = commands
+  }
+
+  async run(path: string, kind: ExecKind, ends: ExecOutside): Promise<number> {
+    const { hasTerminal, timeoutMs } = this.#request
+    const { stdin, stdout } = this.#host
+    const input = new SentPort()
+    const gone = (): void => {
+      this.#isUnread = true
+      this.#over.abort()
+    }
+    const output = TakenPort.to(stdout, gone)
+    const errors = TakenPort.to(this.#host.stderr)
+    const held = this.#recording && new HeldOutput()
+    const watched = (stream: ByteStreamBackend): ByteStreamBackend => held?.watch(stream) ?? stream
+    const streams: GuestStreams = {
+      ...unused((line) => (line === EXEC_TIME ? guest.jobs.say(encodeStart(Date.now() / 1000)) : this.#told(line))),
+      stderr: watched({
+        send: (bytes) => this.#release(bytes, errors),
+        connect: (client) => errors.connect(client),
+      }),
+      ...(hasTerminal ? { terminal: watched(bothWays(input, output)) } : { stdin: input, stdout: watched(output) }),
+    }
+    const guest: ExecGuest = await ExecGuest.restore(
+      path,
+      kind,
+      streams,
+      ends,
+      (message) => {
+        this.#lost = message
+        this.#over.abort()
+      },
+      this.#recording,
+    )
+    guest.onRefused((refused) => (this.#refused = refused))
+    const undo = this.#listen(guest)
+    let code: number | undefined
+    try {
+      guest.jobs.say(encodeJob(this.#job()))
+      this.hasBegun = true
+      if (hasTerminal) stdin.setRawMode?.(true)
+      input.readFrom(stdin, hasTerminal)
+      const { signal } = this.#over
+      const exit = await (held?.run(guest, signal, timeoutMs, () => this.#answer !== undefined) ??
+        guest.run(signal, timeoutMs))
+      code = await this.#code(exit.reason)
+      return code
+    } finally {
+      undo()
+      stdin.pause()
+      if (hasTerminal) stdin.setRawMode?.(false)
+      if (code === 0) this.#recording?.discard()
+      else if (this.#recording !== undefined) {
+        const why = code === undefined ? 'the machine has failed' : `exit code ${code}`
+        const line = await this.#recording.keep(`${this.#program.program.join(' ')}: ${why}`)
+        this.#host.stderr.write(`retrap: ${line}\n`)
+      }
+      guest.close()
+    }
+  }
+
+  #job(): Job {
+    const { shares, emptyFolders, hasTerminal, hasNetwork } = this.#request
+    return {
+      ...this.#program,
+      mounts: [
+        ...shares.map(({ path, at, readOnly }, i) => ({
+          path: at,
+          readOnly,
+          name: folderName(i),
+          ...(at === path && { realPath: realpathSync(path) }),
+        })),
+        ...emptyFolders.map(({ at, options }, i) => ({ path: at, options, name: memoryName(i) })),
+      ],
+      terminal: hasTerminal ? this.#size() : undefined,
+      preparation: [...growCommands(this.#request.kind), ...this.#commands, ...(hasNetwork ? NETWORK_COMMANDS : [])],
+      entropy: randomBytes(64),
+    }
+  }
+
+  #size(): TerminalSize {
+    const { columns, rows } = this.#host.stdout
+    return { columns: columns ?? USUAL_SIZE.columns, rows: rows ?? USUAL_SIZE.rows }
+  }
+
+  /** Passes signals on. @returns what ends that */
+  #listen(guest: ExecGuest): () => void {
+    const undo = ENDING_SIGNALS.map((signal) => {
+      const listener = (): void => {
+        if (this.#signalled !== undefined) {
+          this.#host.endSoon(signal)
+          return this.#over.abort()
+        }
+        this.#signalled = signal
+        guest.signals.say(encodeSignal(signal))
+        if (signal !== 'SIGINT') setTimeout(() => this.#over.abort(), GRACE_MS).unref()
+      }
+      this.#host.on(signal, listener)
+      return () => this.#host.off(signal, listener)
+    })
+    if (this.#request.hasTerminal) {
+      const resized = (): void => guest.signals.say(encodeSize(this.#size()))
+      this.#host.on('SIGWINCH', resized)
+      undo.push(() => this.#host.off('SIGWINCH', resized))
+    }
+    return () => {
+      for (const act of undo) act()
+    }
+  }
+
+  #told(line: string): void {
+    const [, answer, why = ''] = /^end (\w+)(?: (.*))?$/.exec(line) ?? []
+    if (answer === undefined) return
+    this.#answer ??= answer
+    this.#why = why
+    // Outputs that wait for their readers come first.
+    setImmediate(() => this.#over.abort())
+  }
+
+  /** Holds back the guest's message that the program cannot be run. */
+  #release(bytes: Uint8Array, errors: TakenPort): boolean {
+    if (this.#held === undefined) return errors.send(bytes)
+    this.#held = Buffer.concat([this.#held, bytes])
+    if (CANNOT.startsWith(this.#held.toString('latin1', 0, CANNOT.length)) && this.#held.length < MOST_HELD) return true
+    return this.#flush(errors)
+  }
+
+  #flush(errors: { send(bytes: Uint8Array): boolean }): boolean {
+    const held = this.#held ?? Buffer.alloc(0)
+    this.#held = undefined
+    return held.length === 0 || errors.send(held)
+  }
+
+  async #code(reason: string): Promise<number> {
+    const { timeoutMs } = this.#request
+    const [name = ''] = this.#program.program
+    const held = this.#held?.toString() ?? ''
+    const [, why] = /^nsenter: can't execute '[^\n]*': ([^\n]*)\n$/.exec(held) ?? []
+    const code = Number(this.#answer)
+    if (why !== undefined && (code === 126 || code === 127)) throw new ExecError(code, `${name}: ${explain(why)}`)
+    this.#flush({ send: (bytes) => this.#host.stderr.write(bytes) })
+    if (this.#answer === 'lost')
+      throw new ExecError(125, `${name} ended what takes its outputs out of the guest; the rest of them is lost`)
+    const [, number] = /^module(\d+)$/.exec(this.#answer ?? '') ?? []
+    if (number !== undefined)
+      throw new ExecError(
+        125,
+        `--module ${this.#request.modules[Number(number)]}: the guest's kernel refuses it: ${this.#why}`,
+      )
+    const [, how = '', folder] = /^(link|mount)(.*)$/.exec(this.#answer ?? '') ?? []
+    const share = this.#request.shares.find((_, i) => folderName(i) === folder)
+    if (share !== undefined) throw new ExecError(125, `--share ${share.at}: ${NOT_MOUNTED[how]}`)
+    const empty = this.#request.emptyFolders.find((_, i) => memoryName(i) === folder)
+    if (empty !== undefined) throw new ExecError(125, `--tmpfs ${empty.at}: ${NOT_MOUNTED[how]}`)
+    if (this.#answer === 'memory')
+      throw new ExecError(125, `the guest's kernel does not add memory; --memory 512M boots with what it has`)
+    if (this.#answer === 'directory')
+      throw new ExecError(125, `${this.#program.workingDirectory}: there is no such folder in the guest`)
+    if (code === ILLEGAL && this.#refused !== undefined) {
+      const lack = await lackOf(this.#refused, this.#request.kind.cpu)
+      if (lack !== undefined) this.#host.stderr.write(`retrap: ${name}: ${lack}\n`)
+    }
+    if (this.#answer !== undefined) return code
+    if (this.#lost !== undefined) throw new ExecError(125, this.#lost)
+    if (this.#isUnread) return 128 + constants.signals.SIGPIPE
+    if (this.#signalled !== undefined) return 128 + constants.signals[this.#signalled]
+    if (reason === 'timeout') throw new ExecError(124, `${name} did not end in ${timeoutMs / 1000} s (--timeout)`)
+    throw new ExecError(125, `the guest has ended before ${name} did: ${ENDS[reason] ?? reason}`)
+  }
+}
+
+/** The name of a folder in memory. */
+const memoryName = (number: number): string => `memory${number}`
+
+/** The exit code of a program that SIGILL has ended. */
+const ILLEGAL = 128 + constants.signals.SIGILL
+const CANNOT = "nsenter: can't execute '"
+const MOST_HELD = 8192
+
+/** The network of a guest has fixed addresses. */
+const NETWORK_COMMANDS: readonly string[] = [
+  'ip link set eth0 up',
+  'ip addr add 10.0.2.15/24 dev eth0',
+  'ip route add default via 10.0.2.2',
+]

@@ -1,0 +1,142 @@
+import type { BlockImage, Qcow2Image } from '@retrap/block'
+import { type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
+import { usage } from '../../options/values.ts'
+import { createImage, refuseSame } from './create.ts'
+import { parseOptions, sourceOptions, type OnProgress, naming } from '../../machine/drives/formats.ts'
+import { chainOf, closeLayers, extentsOf, type Layer, openLayers } from '../../machine/drives/layers.ts'
+
+export interface ConvertFlags {
+  readonly format?: ImageFormat
+  readonly targetFormat: ImageFormat
+  readonly options?: string
+  readonly compress?: boolean
+  readonly snapshot?: string
+  readonly progress?: boolean
+  readonly quiet?: boolean
+}
+
+/** The copy is read and written in pieces of this size, or of a cluster where that is larger. */
+const PIECE_BYTES = 1 << 20
+/** A hole in a raw file is at least this large. */
+const RAW_HOLE_BYTES = 4096
+/** Clusters that are compressed at a time. */
+const COMPRESSED_AT_A_TIME = 8
+
+/** `retrap image convert`. */
+export async function convert(
+  path: string,
+  target: string,
+  flags: ConvertFlags,
+  onProgress: OnProgress,
+): Promise<void> {
+  const options = parseOptions(flags.options, flags.targetFormat)
+  if (options.backing !== undefined) throw usage('-o backing_file: the new image holds everything itself')
+  if (flags.compress === true && flags.targetFormat === 'raw') throw usage('-c: a raw image cannot be compressed')
+  const source = await sourceOptions(path, flags.format)
+  const files = await chainOf(path, flags.format)
+  await refuseSame(
+    target,
+    files.map((file) => file.path),
+  )
+  const snapshot = flags.snapshot === undefined ? {} : { internalSnapshot: flags.snapshot }
+  const image = await openImage(path, { ...source, ...snapshot, readOnly: true })
+  const layers = await openLayers(path, flags.format, flags.snapshot)
+  try {
+    const { bytes } = image.properties
+    const size = Math.max(bytes, options.bytes ?? 0)
+    await naming(target, createImage(target, flags.targetFormat, { ...options, bytes: size }))
+    const copy = new Copy(image, layers, target, onProgress)
+    if (flags.targetFormat === 'raw') await copy.to(await openImage(target), RAW_HOLE_BYTES, null)
+    else {
+      const made = await openQcow2(target)
+      await copy.to(made, made.clusterBytes, flags.compress === true ? made : null)
+    }
+  } finally {
+    await closeLayers(layers)
+    await image.close()
+  }
+}
+
+/** Copies the parts of a disk that are not zeros. */
+class Copy {
+  readonly #source: BlockImage
+  readonly #layers: readonly Layer[]
+  readonly #targetPath: string
+  readonly #onProgress: OnProgress
+
+  constructor(source: BlockImage, layers: readonly Layer[], targetPath: string, onProgress: OnProgress) {
+    this.#source = source
+    this.#layers = layers
+    this.#targetPath = targetPath
+    this.#onProgress = onProgress
+  }
+
+  /**
+   * Copies, and closes the target.
+   *
+   * @param unit - aligned ranges of this size that are zeros are left out
+   * @param compressed - the target, if its clusters are to be compressed
+   */
+  async to(target: BlockImage, unit: number, compressed: Qcow2Image | null): Promise<void> {
+    const { bytes } = this.#source.properties
+    try {
+      const piece = Math.max(PIECE_BYTES, unit)
+      // The end of the last extent that is not zeros, up to its unit.
+      let done = 0
+      for await (const extent of extentsOf(this.#layers)) {
+        const end = extent.start + extent.bytes
+        if (extent.kind !== 'zero' && extent.kind !== 'unallocated') {
+          const first = Math.max(done, extent.start - (extent.start % unit))
+          const last = Math.min(bytes, Math.ceil(end / unit) * unit)
+          for (let at = first; at < last; at += piece) {
+            await this.#copy(target, at, Math.min(piece, last - at), unit, compressed)
+            this.#onProgress(Math.min(0.9999, (at + piece) / bytes))
+          }
+          done = Math.max(done, last)
+        }
+      }
+      await naming(this.#targetPath, target.flush())
+    } finally {
+      await naming(this.#targetPath, target.close())
+    }
+    this.#onProgress(1)
+  }
+
+  async #copy(
+    target: BlockImage,
+    offset: number,
+    bytes: number,
+    unit: number,
+    compressed: Qcow2Image | null,
+  ): Promise<void> {
+    const data = Buffer.alloc(bytes)
+    for (let at = 0; at < bytes; at += PIECE_BYTES) {
+      // oxlint-disable-next-line no-await-in-loop -- in pieces that the image takes
+      await this.#source.read(offset + at, data.subarray(at, at + PIECE_BYTES))
+    }
+    const zeros = Buffer.alloc(unit)
+    const isZero = (at: number): boolean => {
+      const part = data.subarray(at, at + unit)
+      return part.equals(zeros.subarray(0, part.length))
+    }
+    const clusters: number[] = []
+    for (let at = 0; at < bytes;) {
+      let end = at
+      while (end < bytes && !isZero(end)) end += unit
+      end = Math.min(end, bytes)
+      if (compressed !== null) for (let cluster = at; cluster < end; cluster += unit) clusters.push(cluster)
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
+      else if (end > at) await naming(this.#targetPath, target.write(offset + at, data.subarray(at, end)))
+      at = end + unit
+    }
+    if (compressed === null) return
+    const next = async (): Promise<void> => {
+      for (let at = clusters.shift(); at !== undefined; at = clusters.shift()) {
+        const written = compressed.writeCompressed(offset + at, data.subarray(at, Math.min(at + unit, bytes)))
+        // oxlint-disable-next-line no-await-in-loop -- several of these run at a time
+        await naming(this.#targetPath, written)
+      }
+    }
+    await Promise.all(Array.from({ length: COMPRESSED_AT_A_TIME }, next))
+  }
+}

@@ -1,0 +1,189 @@
+import { stat } from 'node:fs/promises'
+import { AGENT } from '@retrap/guest'
+import type { MachineDrive, PcOptions } from '@retrap/machine'
+import type { ArmMachineOptions } from '@retrap/machine/arm'
+import { ImageError } from '@retrap/block'
+import { openImage } from '@retrap/block/node'
+import type { DriveArgument } from '../../machine/drives/drives.ts'
+import { examineImage, notRaw } from '../../machine/drives/image-file.ts'
+import { fetchLines } from '../../host/files/fetch-lines.ts'
+import { readBytes } from '../../host/files/files.ts'
+import { DEBIAN_KERNEL } from '../debian/debian-images.ts'
+import { fetchLinux } from '../../guests/linux/debian.ts'
+import { fetchLinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
+import { buildInitramfs, withAgent } from '../../guests/linux/initramfs.ts'
+import { CODE_CACHE_BYTES, flashOf, unzstd } from '../../machine/arm-machine.ts'
+import { readImages, usualVga } from '../../flags/images.ts'
+import { settingsFor } from '../../flags/machine-options.ts'
+import type { MachineOptions } from '../../machine/machine-contract.ts'
+import { type BootFlags, bootFlags, type BootRequest } from './boot-arguments.ts'
+import { ARM_AGENT_DEVICE, type BoardOptions } from './boards.ts'
+import type { NamedFolders } from './folders.ts'
+import { openNetwork, type ToolNetwork } from './networks.ts'
+import { ToolError } from './tool-error.ts'
+
+/** A machine that can be made, and its open disks. */
+export interface Bootable {
+  readonly board: BoardOptions
+  readonly system: string
+  readonly network: ToolNetwork | undefined
+  readonly close: () => Promise<void>
+}
+
+/** Debian's prompt, and that of the embedded guest. */
+export const PROMPTS: Readonly<Record<BootRequest['system'], string | undefined>> = {
+  debian: '/ # ',
+  embedded: 'retrap> ',
+  files: undefined,
+}
+
+const MEMORY: Readonly<Record<BootRequest['system'], string>> = { debian: '256M', embedded: '64M', files: '512M' }
+/** Kernels and firmware are read as a whole, before the machine's memory has a say. */
+const MOST_FILE_BYTES = 1 << 29
+
+/** Where a machine's parts come from. */
+export interface BootSources {
+  readonly folders: NamedFolders
+  /** Guests may have a network that reaches the host, and what is behind it. */
+  readonly allowsNetwork: boolean
+  readonly embeddedGuest: () => Uint8Array | Promise<Uint8Array>
+  readonly tell: (text: string) => void
+}
+
+/** The parts of a machine that differ by its system. */
+interface System {
+  readonly options: Partial<MachineOptions>
+  readonly name: string
+  readonly close: () => Promise<void>
+}
+
+/** Opens the images and the network of a machine. @throws ToolError, CliError, ImageError for what cannot be used */
+export async function prepareBoot(request: BootRequest, sources: BootSources): Promise<Bootable> {
+  const { system, nic } = request
+  const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(
+    (name) => system !== 'files' && request[name] !== undefined,
+  )
+  if (unused !== undefined) throw new ToolError('ERR_ARGUMENT', `${unused} belongs to system files`)
+  const flags = await bootFlags({ ...request, memory: request.memory ?? MEMORY[system] }, sources.folders)
+  const output = { write: sources.tell, on: () => undefined }
+  const { machine } = await settingsFor(flags, async () => ({}), { kind: 'pass' }, { stdout: output, stderr: output })
+  const { options, name, close } = await openSystem(request, flags, sources)
+  try {
+    const network = nic === undefined ? undefined : await openNetwork(nic, sources.allowsNetwork)
+    const { virtio, networkCards } = network ?? {}
+    const all = { ...machine, ...options, ...(network && { virtio, networkCards }) }
+    if (flags.arch === 'arm64')
+      return { board: { kind: 'virt', options: armOptions(all) }, system: name, network, close }
+    // The second port is the agent's.
+    return { board: { kind: 'pc', options: { ...all, serialPorts: 2 } as PcOptions }, system: name, network, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function armOptions({ firmware, drives, ...both }: Partial<MachineOptions>): ArmMachineOptions {
+  const flash = flashOf(firmware)
+  return {
+    ...both,
+    codeCacheBytes: CODE_CACHE_BYTES,
+    unzstd: unzstd(),
+    ...(flash !== undefined && { flash }),
+    // A kernel that is started without firmware may have few drivers; virtio is among them.
+    ...(drives && {
+      drives: drives.map((drive) => (drive.media === 'cdrom' ? drive : { ...drive, interface: 'virtio' as const })),
+    }),
+  } as ArmMachineOptions
+}
+
+async function openSystem(request: BootRequest, flags: BootFlags, sources: BootSources): Promise<System> {
+  const { system } = request
+  if (system === 'files') return fromFiles(request, flags, sources.folders)
+  const close = async (): Promise<void> => {}
+  if (system === 'debian') return { options: await debian(request, flags, sources.tell), name: 'Debian', close }
+  if (flags.arch === 'arm64') throw new ToolError('ERR_ARGUMENT', 'the embedded guest is a PC: leave board virt out')
+  return { options: { firmware: await sources.embeddedGuest() }, name: system, close }
+}
+
+async function debian(
+  { nic, display = 'none' }: BootRequest,
+  { arch, append }: BootFlags,
+  tell: (text: string) => void,
+): Promise<System['options']> {
+  const onProgress = fetchLines(tell)
+  const isArm = arch === 'arm64'
+  const drivers = [
+    ...(isArm ? ['virtio_pci', 'virtio_console'] : []),
+    ...(nic === undefined ? [] : ['virtio_pci', 'virtio_net']),
+  ]
+  const { kernelPath, busyboxPath, modulePaths } =
+    drivers.length === 0
+      ? { ...(await fetchLinux(DEBIAN_KERNEL, { onProgress })), modulePaths: [] }
+      : await fetchLinuxWithDrivers(isArm ? 'arm64' : 'amd64', drivers, onProgress)
+  const [kernel, busybox, ...modules] = await Promise.all([kernelPath, busyboxPath, ...modulePaths].map(readBytes))
+  const port = isArm ? ARM_AGENT_DEVICE : '/dev/ttyS1'
+  return {
+    kernel: kernel!,
+    initrd: buildInitramfs(busybox!, modules, { agent: { script: AGENT, port } }),
+    commandLine: [isArm ? 'console=ttyAMA0' : 'console=ttyS0', 'quiet', append].filter(Boolean).join(' '),
+    ...(display !== 'none' && { vga: display }),
+  }
+}
+
+async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedFolders): Promise<System> {
+  const { disks = [], cdrom, addAgent } = request
+  const { kernel, initrd, append, firmware } = flags
+  for (const name of ['kernel', 'initrd', 'firmware'] as const)
+    // oxlint-disable-next-line no-await-in-loop -- few
+    if (flags[name] !== undefined && (await stat(flags[name])).size > MOST_FILE_BYTES)
+      throw new ToolError('ERR_PATH', `${name}: ${request[name]} has more than ${MOST_FILE_BYTES >> 20} MiB`)
+  if (kernel === undefined && firmware === undefined && disks.length === 0 && cdrom === undefined)
+    throw new ToolError('ERR_ARGUMENT', 'nothing to boot: give kernel, firmware, disks or cdrom')
+  if (flags.arch === 'arm64' && (kernel ?? firmware) === undefined)
+    throw new ToolError('ERR_ARGUMENT', 'nothing that starts an Arm board: give kernel, or UEFI firmware')
+  if (kernel === undefined && (initrd ?? append) !== undefined)
+    throw new ToolError('ERR_ARGUMENT', 'initrd and append belong to a kernel: give kernel, too')
+  if (addAgent === true && initrd === undefined)
+    throw new ToolError('ERR_ARGUMENT', 'addAgent puts the agent into an initrd: give initrd, too')
+  const drives: MachineDrive[] = []
+  const close = async (): Promise<void> => {
+    for (const { medium } of drives)
+      // oxlint-disable-next-line no-await-in-loop -- few, and one after the other
+      if (medium !== null && 'close' in medium) await (medium as { close(): Promise<void> }).close()
+  }
+  try {
+    for (const path of disks) drives.push(await openDisk('disks', path, folders)) // oxlint-disable-line no-await-in-loop
+    if (cdrom !== undefined) drives.push(await openDisk('cdrom', String(cdrom), folders))
+    // The images below ask only whether there are drives.
+    const named = drives.map((): DriveArgument => ({ path: null, snapshot: true, readOnly: false }))
+    const vga = request.display ?? usualVga(flags, named)
+    const images = await readImages({ ...flags, vga }, named)
+    const withIt = addAgent === true && images.initrd !== undefined ? { initrd: withAgent(images.initrd, AGENT) } : {}
+    const name = [request.kernel, request.firmware, ...disks, cdrom].filter((one) => one !== undefined).join(', ')
+    return { options: { ...images, ...withIt, vga, ...(drives.length > 0 && { drives }) }, name, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Opens an image. Writes stay in memory. An image that names another file below it is refused: that may be any file. */
+async function openDisk(argument: string, path: string, folders: NamedFolders): Promise<MachineDrive> {
+  const real = await folders.file(argument, path)
+  const { format, hasIso } = await examineImage(real)
+  if (format !== null && format !== 'qcow2') throw new ToolError('ERR_PATH', `${argument}: ${path}: ${notRaw(format)}`)
+  const isDisc = argument === 'cdrom' || hasIso
+  const medium = await openImage(real, {
+    format: format ?? 'raw',
+    ...(format === 'qcow2' && { backing: 'refuse' }),
+    ...(isDisc ? { readOnly: true } : { snapshot: true }),
+  }).catch((error: unknown) => {
+    if (error instanceof ImageError && error.code === 'ERR_BACKING')
+      throw new ToolError(
+        'ERR_PATH',
+        `${argument}: ${path} has another file below it, which is not opened here: make one of both by retrap image convert -O qcow2`,
+      )
+    throw error
+  })
+  return { medium, media: isDisc ? 'cdrom' : 'disk' }
+}

@@ -1,0 +1,50 @@
+/** `retrap test FILE`. */
+import { join } from 'node:path'
+import { type Command } from 'commander'
+import { ExitCode } from '../../exit-codes.ts'
+import { parseWhole, usage } from '../../options/values.ts'
+import type { TestFlags, TestOutputs } from './run-tests.ts'
+
+const HELP = `
+The file is JSON:
+  { "machine": { "kernel": "vmlinuz", "initrd": "initrd.img", "append": "console=ttyS0", "memory": "256M" },
+    "ready": "/ # ",
+    "tests": [{ "name": "the shell computes", "type": "echo $((6 * 7))", "expect": "42" }] }
+
+The machine is booted once, until its first serial port says what "ready" has. Each test begins at that instant: it types a line, and
+expects a text in what is printed up to "prompt" (default "ready"). A machine has the options of a machine.json by their names, such
+as "nic": "user" and "device": ["isa-debug-exit"], and "disks", which are images, too. Those that lead to the host or belong to a run
+are refused. Image files stay as they are. Files are looked for in the folder of this one.
+A step types a line ("type"), presses keys ("press": "Escape"), waits for a text on the serial port ("expect") or on the screen in a
+text mode ("screen"), and takes a picture ("screenshot": "menu.png"), in this order. "boot" has a list of steps from power-on, before
+"ready"; a test is one step, or has a list of "steps". "enter" is the end of a typed line: "\\n", or "\\r" for UEFI's shell.
+"timeout" (60) and "bootTimeout" (300) are in seconds; a test may have a "timeout" of its own.
+
+A test that fails leaves a folder behind: its output, its screen, and its recorded run, which --gdb opens for gdb, backwards too.
+The exit code is 1 if a test has failed.`
+
+/** Adds the command. @param report - is told the exit code */
+export function addTest(program: Command, { stdout, stderr }: TestOutputs, report: (code: number) => void): void {
+  program
+    .command('test')
+    .description('Run tests of a kernel or a system, each from the same instant of a machine that is booted once')
+    .argument('<file>', 'the tests, as JSON')
+    .option('--tap', 'print TAP, version 14')
+    .option('--junit <file>', 'write a report as JUnit XML')
+    .option('--filter <text>', 'run only tests with this in their names')
+    .option('--out <folder>', 'leave the files of failing tests there', join('temp', 'retrap'))
+    .option('--gdb <folder>', 'open the recording of a failing test for gdb, and run no test')
+    .option('--gdb-port <port>', 'the port for it, on 127.0.0.1 (default: one that is free)', parsePort)
+    .addHelpText('after', HELP)
+    .action(async (file: string, flags: TestFlags) => {
+      // The module brings both kinds of machines with it.
+      const { runTests } = await import('./run-tests.ts')
+      if (!(await runTests(file, flags, { stdout, stderr }))) report(ExitCode.TestFailed)
+    })
+}
+
+function parsePort(text: string): number {
+  const port = parseWhole(text)
+  if (port !== undefined && port <= 0xffff) return port
+  throw usage(`--gdb-port ${text}: expected 0 to 65535`)
+}

@@ -1,0 +1,288 @@
+import { writeFile, mkdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { Pc, PcForkOptions } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import {
+  BootedMachine,
+  describeFailure,
+  folderName,
+  type PcBootedOptions,
+  shellQuoted,
+  type TestMachine,
+  TestError,
+} from '@retrap/test'
+import { replayFailure, writeFailure } from '@retrap/test/node'
+import { CliError, troubleWith } from '../../errors.ts'
+import { loadInterpreters } from '../../machine/interpreters.ts'
+import { usage } from '../../options/values.ts'
+import { type ListingOutput, printLines } from '../../print-lines.ts'
+import type { SessionOutput } from '../../machine/session/session-host.ts'
+import { openMachine, type OpenTestMachine } from './machine.ts'
+import { type PlannedTest, readPlan, type TestPlan, type PlannedStep } from './plan.ts'
+import { junit, outcomeLine, tapBailOut, tapBegin, tapLines, type TestOutcome } from './reports.ts'
+
+/** Options of the command. */
+export interface TestFlags {
+  readonly tap?: boolean
+  readonly junit?: string
+  readonly out: string
+  readonly filter?: string
+  readonly gdb?: string
+  readonly gdbPort?: number
+}
+
+/** Where the command writes. */
+export interface TestOutputs {
+  readonly stdout: ListingOutput
+  readonly stderr: SessionOutput
+}
+
+/**
+ * Runs the tests of a file, or opens the recording of one of them.
+ *
+ * @returns whether all have passed
+ * @throws CliError; MachineError and others for a machine that cannot be made
+ */
+export async function runTests(file: string, flags: TestFlags, { stdout, stderr }: TestOutputs): Promise<boolean> {
+  const plan = await readPlan(file)
+  if (plan.machine.flags.arch !== 'arm64') await loadInterpreters('x86')
+  const tests = plan.tests.filter(({ name }) => name.includes(flags.filter ?? ''))
+  if (tests.length === 0) throw usage(`--filter ${flags.filter}: no test has this in its name`)
+  const machine = await openMachine(plan.machine, { stderr, isReplay: flags.gdb !== undefined })
+  const outcomes: TestOutcome[] = []
+  try {
+    const { options } = machine
+    if (flags.gdb !== undefined) {
+      if ('arm' in options) throw usage('--gdb: a run of an Arm board is not recorded in tests')
+      await showToGdb(flags.gdb, options, flags.gdbPort, stderr)
+      return true
+    }
+    outcomes.push(...(await runAll(file, machine, { ...plan, tests }, flags, { stdout, stderr })))
+  } finally {
+    await machine.close()
+  }
+  if (flags.junit !== undefined) await writeReport(flags.junit, junit(basename(file), outcomes))
+  return outcomes.every(({ failure }) => failure === undefined)
+}
+
+/** The outcome of a machine that was not booted has this name, and its files this folder. */
+const BOOT = 'boot'
+
+/** Boots the machine, and runs the tests one after the other. */
+async function runAll(
+  file: string,
+  machine: OpenTestMachine,
+  plan: TestPlan,
+  flags: TestFlags,
+  { stdout, stderr }: TestOutputs,
+): Promise<readonly TestOutcome[]> {
+  const print = (lines: readonly string[]): Promise<void> => printLines(lines, stdout)
+  const { tap = false, out } = flags
+  if (tap) await print(tapBegin(plan.tests.length))
+  const begunMs = performance.now()
+  const boot = await bootMachine(file, machine, plan, out)
+  const ms = performance.now() - begunMs
+  if ('failure' in boot) {
+    const outcome = { name: BOOT, ms, failure: boot.failure }
+    await print(tap ? tapBailOut(outcome) : peopleLines(outcome))
+    return [outcome]
+  }
+  const { booted } = boot
+  stderr.write(`retrap: ${bootedLine(booted.booted, ms)}\n`)
+  const outcomes: TestOutcome[] = []
+  try {
+    for (const test of plan.tests) {
+      // oxlint-disable-next-line no-await-in-loop -- one test after the other
+      if (booted.notRecorded === undefined) await boot.renew()
+      // oxlint-disable-next-line no-await-in-loop
+      const outcome = await runOne(booted, test, file, out)
+      outcomes.push(outcome)
+      // oxlint-disable-next-line no-await-in-loop
+      await print(tap ? tapLines(outcome, outcomes.length) : peopleLines(outcome))
+    }
+  } finally {
+    booted.close()
+  }
+  return outcomes
+}
+
+type AnyBooted = BootedMachine<Pc> | BootedMachine<ArmMachine>
+
+/**
+ * Boots the machine up to the instant at which tests begin.
+ *
+ * @returns the machine, or why its boot failed: then its output and its screen are left in the folder
+ */
+async function bootMachine(
+  file: string,
+  machine: OpenTestMachine,
+  { boot, ready, prompt, enter, bootTimeoutMs }: TestPlan,
+  out: string,
+): Promise<{ readonly booted: AnyBooted; readonly renew: () => Promise<void> } | { readonly failure: string }> {
+  let own: PcForkOptions = {}
+  const renew = async (): Promise<void> => void (own = await machine.renew())
+  let left = ''
+  const bring = async (test: AnyTestMachine): Promise<void> => {
+    const folder = folderOf(file, BOOT, out)
+    const pictures = new Map<string, Uint8Array>()
+    try {
+      for (const step of boot)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await takeStep(test, step, { timeoutMs: bootTimeoutMs, enter, pictures })
+      if (ready !== undefined) await test.until(ready)
+    } catch (error) {
+      await test.over()
+      const files = await writeFailure(
+        { test: test as TestMachine, begun: { recording: async () => undefined } },
+        folder,
+      )
+      left = describeFailure(test.printed, files, undefined, 'recordings begin when it has booted')
+      throw error
+    } finally {
+      if (pictures.size > 0) await writePictures(folder, pictures)
+    }
+  }
+  const both = { prompt, lineEnd: enter, bootTimeoutMs }
+  const { options } = machine
+  try {
+    const booted =
+      'arm' in options
+        ? await BootedMachine.arm({ ...options, ...both, ready: bring })
+        : // Whether there can be clones is tried with one.
+          await BootedMachine.pc({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
+    return { booted, renew }
+  } catch (error) {
+    if (!isTestError(error)) throw error
+    const why = `the machine was not booted: ${reasonOf(error)}`
+    if (left === '') throw new CliError('ERR_INPUT', `${file}: ${why}`)
+    return { failure: `${why}\n${left}` }
+  }
+}
+
+/** Says how long the boot took until tests begin. On deterministic time the number of instructions is the same in each run. */
+function bootedLine(machine: Pc | ArmMachine, ms: number): string {
+  const domain: Pick<Pc['domain'], 'clock' | 'instructions'> = machine.domain
+  const guest = (domain.clock.now() / 1e9).toFixed(2)
+  return `booted in ${(ms / 1000).toFixed(1)} s: ${domain.instructions.toLocaleString('en')} instructions, ${guest} s of the guest's time`
+}
+
+const folderOf = (file: string, name: string, out: string): string =>
+  join(out, folderName(basename(file)), folderName(name))
+
+async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: string): Promise<TestOutcome> {
+  const begunMs = performance.now()
+  const run = await booted.begin()
+  const folder = folderOf(file, test.name, out)
+  const pictures = new Map<string, Uint8Array>()
+  try {
+    const why = await whyFailed(run.test, test, pictures)
+    const ms = performance.now() - begunMs
+    await run.test.over()
+    if (why === undefined) return { name: test.name, ms }
+    const ofPc = run as Awaited<ReturnType<BootedMachine['begin']>>
+    const files = await writeFailure(ofPc, folder, `${test.name}: ${why}`)
+    const command =
+      files.recording === undefined ? undefined : `retrap test ${shellQuoted(file)} --gdb ${shellQuoted(folder)}`
+    const left = describeFailure(run.test.printed, files, command, booted.notRecorded)
+    return { name: test.name, ms, failure: `${why}\n${left}` }
+  } finally {
+    run.begun.end()
+    // Pictures are written last: `writeFailure` empties the folder of a test that fails.
+    if (pictures.size > 0) await writePictures(folder, pictures)
+  }
+}
+
+/** Runs a test. @returns why it has failed; undefined where it has passed */
+async function whyFailed(
+  machine: AnyTestMachine,
+  { steps, timeoutMs }: PlannedTest,
+  pictures: Map<string, Uint8Array>,
+): Promise<string | undefined> {
+  try {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (const step of steps) await takeStep(machine, step, { timeoutMs, pictures })
+    return undefined
+  } catch (error) {
+    if (isTestError(error)) return reasonOf(error)
+    throw error
+  }
+}
+
+const isTestError = (error: unknown): error is Error => error instanceof Error && error.name === 'TestError'
+/** An error's message without the guest's output, which is shown behind it. */
+const reasonOf = (error: Error): string => error.message.replace(/; the guest has printed[^]*?(?=; the screen |$)/, '')
+const peopleLines = (outcome: TestOutcome): readonly string[] => [
+  outcomeLine(outcome),
+  ...(outcome.failure === undefined ? [] : indented(outcome.failure)),
+]
+const indented = (text: string): readonly string[] => text.split('\n').map((line) => `       ${line}`)
+
+async function writeReport(path: string, text: string): Promise<void> {
+  await writeFile(path, text).catch((error: unknown) => {
+    throw new CliError('ERR_INPUT', `--junit ${path}: ${troubleWith(error, 'write')}`)
+  })
+}
+
+/** Opens the recording of a failing test. */
+async function showToGdb(
+  folder: string,
+  options: Pick<PcBootedOptions, 'pc'>,
+  port: number | undefined,
+  stderr: { write(text: string): unknown },
+): Promise<void> {
+  try {
+    const onListening = (found: number): void =>
+      void stderr.write(`retrap: the run is at its end: gdb -ex 'target remote 127.0.0.1:${found}'\n`)
+    await replayFailure(folder, options, { port, onListening })
+  } catch (error) {
+    throw isTestError(error) ? new CliError('ERR_INPUT', `--gdb ${error.message}`) : error
+  }
+}
+
+/** A test's machine of either board. */
+export type AnyTestMachine = TestMachine<Pc> | TestMachine<ArmMachine>
+
+/** How a step is taken. */
+export interface StepOptions {
+  /** Host time that each wait may take. */
+  readonly timeoutMs: number
+  /** The end of a line, for a machine that has no prompt yet. Absent: a line whose output is looked at is a command. */
+  readonly enter?: string
+  /** Takes the pictures, by the names of their files. */
+  readonly pictures: Map<string, Uint8Array>
+}
+
+/**
+ * Takes a step: types, presses keys, waits, and takes a picture, in this order.
+ *
+ * @throws TestError where what is waited for does not come, as `TestMachine.until`; `ERR_STATE` where there is no picture
+ */
+export async function takeStep(
+  machine: AnyTestMachine,
+  { type, press = [], expect, screen, screenshot }: PlannedStep,
+  { timeoutMs, enter, pictures }: StepOptions,
+): Promise<void> {
+  const waits = { timeoutMs }
+  const isCommand = enter === undefined && machine.hasPrompt && type !== undefined && expect !== undefined
+  if (type !== undefined && !isCommand) machine.typeLine(type)
+  // Keys wait until the guest takes them.
+  for (const keys of press) void machine.machine.keyboard.press(...keys)
+  if (isCommand) {
+    const output = await machine.command(type, waits)
+    if (!output.includes(expect))
+      throw new TestError('ERR_STATE', `expected ${JSON.stringify(expect)} in what '${type}' prints`)
+  } else if (expect !== undefined) await machine.until(expect, waits)
+  if (screen !== undefined) await machine.untilScreen(screen, waits)
+  if (screenshot === undefined) return
+  const picture = await machine.screenshot()
+  if (picture === undefined)
+    throw new TestError('ERR_STATE', `screenshot ${screenshot}: there is no picture, as the display is off`)
+  pictures.set(screenshot, picture)
+}
+
+/** Writes pictures into the folder of their test. @throws what the host's file system throws */
+export async function writePictures(folder: string, pictures: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  // oxlint-disable-next-line no-await-in-loop -- few
+  for (const [name, bytes] of pictures) await writeFile(join(folder, name), bytes)
+}

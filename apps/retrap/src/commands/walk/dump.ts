@@ -1,0 +1,159 @@
+/** Memory dumps as guest-physical memory: plain memory, ELF core files, LiME. */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import type { TableReader } from '@retrap/paging'
+import { CliError, troubleWith } from '../../errors.ts'
+import { type DumpRange, type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
+
+const CHUNK = 4096
+/** 128 MiB of tables are a guest with 64 GiB of mappings; beyond that chunks are read again. */
+const MOST_CHUNKS = 32_768
+const LIME_MAGIC = 0x4c69_4d45
+const LIME_HEADER = 32
+
+/**
+ * A dump on disk, read where a walk goes: it may be larger than this process's memory.
+ */
+export class MemoryDump implements TableReader {
+  readonly path: string
+  readonly format: 'plain memory' | 'ELF core' | 'LiME'
+  /** In order of their addresses. */
+  readonly ranges: readonly DumpRange[]
+  /** Registers that the dump comes with. */
+  readonly cpus: readonly DumpedCpu[]
+  readonly #file: number
+  readonly #chunks = new Map<number, DataView>()
+
+  /**
+   * @param base - guest-physical address of the first byte of plain memory
+   * @param raw - the file is plain memory, even if it begins like another format
+   * @throws CliError `ERR_INPUT`
+   */
+  constructor(path: string, base: number, raw: boolean) {
+    this.path = path
+    try {
+      this.#file = openSync(path, 'r')
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
+    }
+    try {
+      const status = fstatSync(this.#file)
+      if (status.isDirectory()) throw new CliError('ERR_INPUT', 'it is a directory')
+      const head = this.#bytes(0, 64)
+      if (!raw && isElfCore(head)) {
+        const core = readElfCore((offset, bytes) => this.#bytes(offset, bytes))
+        this.format = 'ELF core'
+        for (const range of core.ranges) checkInside(range, status.size)
+        this.ranges = sorted(core.ranges)
+        this.cpus = core.cpus
+      } else if (!raw && head.byteLength >= LIME_HEADER && head.getUint32(0, true) === LIME_MAGIC) {
+        this.format = 'LiME'
+        this.ranges = sorted(this.#readLime(status.size))
+        this.cpus = []
+      } else {
+        this.format = 'plain memory'
+        this.ranges = [{ gpa: base, bytes: status.size, offset: 0 }]
+        this.cpus = []
+      }
+    } catch (error) {
+      closeSync(this.#file)
+      const why = error instanceof CliError ? error.message : troubleWith(error)
+      throw new CliError('ERR_INPUT', `${path}: ${why}`)
+    }
+  }
+
+  close(): void {
+    closeSync(this.#file)
+  }
+
+  read32(gpa: number, into: Uint32Array): boolean {
+    const at = this.#locate(gpa, 4)
+    if (at < 0) return false
+    into[0] = this.#chunk(at).getUint32(at % CHUNK, true)
+    return true
+  }
+
+  read64(gpa: number, into: Uint32Array): boolean {
+    const at = this.#locate(gpa, 8)
+    if (at < 0) return false
+    const chunk = this.#chunk(at)
+    into[0] = chunk.getUint32(at % CHUNK, true)
+    into[1] = chunk.getUint32((at % CHUNK) + 4, true)
+    return true
+  }
+
+  /** Nothing is ever changed: probes do not ask for it. */
+  compareExchange32(): boolean {
+    return true
+  }
+  compareExchange64(): boolean {
+    return true
+  }
+
+  /** Where in the file a guest-physical address is; −1 if it is in no range as a whole. */
+  #locate(gpa: number, bytes: number): number {
+    let low = 0
+    let high = this.ranges.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.ranges[middle]!.gpa <= gpa) low = middle + 1
+      else high = middle
+    }
+    const range = this.ranges[low - 1]
+    return range !== undefined && gpa + bytes <= range.gpa + range.bytes ? range.offset + (gpa - range.gpa) : -1
+  }
+
+  /** The chunk that holds an offset, and seven bytes more, for entries that a file has at odd offsets. */
+  #chunk(offset: number): DataView {
+    const number = Math.floor(offset / CHUNK)
+    const known = this.#chunks.get(number)
+    if (known !== undefined) return known
+    const view = this.#bytes(number * CHUNK, CHUNK + 7)
+    const whole = new DataView(new ArrayBuffer(CHUNK + 7))
+    new Uint8Array(whole.buffer).set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength))
+    if (this.#chunks.size === MOST_CHUNKS) this.#chunks.clear()
+    this.#chunks.set(number, whole)
+    return whole
+  }
+
+  /** Bytes of the file; fewer at its end. */
+  #bytes(offset: number, bytes: number): DataView {
+    const buffer = new Uint8Array(bytes)
+    let read = 0
+    while (read < bytes) {
+      const more = readSync(this.#file, buffer, read, bytes - read, offset + read)
+      if (more === 0) break
+      read += more
+    }
+    return new DataView(buffer.buffer, 0, read)
+  }
+
+  #readLime(size: number): DumpRange[] {
+    const ranges: DumpRange[] = []
+    for (let at = 0; at < size;) {
+      const head = this.#bytes(at, LIME_HEADER)
+      if (head.byteLength < LIME_HEADER || head.getUint32(0, true) !== LIME_MAGIC || head.getUint32(4, true) !== 1) {
+        throw new CliError('ERR_INPUT', `there is no LiME header of version 1 at offset ${at}`)
+      }
+      const gpa = Number(head.getBigUint64(8, true))
+      // The header names the last byte.
+      const bytes = Number(head.getBigUint64(16, true)) - gpa + 1
+      if (!(bytes > 0 && at + LIME_HEADER + bytes <= size)) {
+        throw new CliError('ERR_INPUT', `the LiME range at offset ${at} is not in the file as a whole`)
+      }
+      ranges.push({ gpa, bytes, offset: at + LIME_HEADER })
+      at += LIME_HEADER + bytes
+    }
+    return ranges
+  }
+}
+
+/** @throws CliError `ERR_INPUT` for a range that the file does not have as a whole */
+function checkInside({ gpa, bytes, offset }: DumpRange, size: number): void {
+  if (offset + bytes <= size) return
+  const what = `the memory at 0x${gpa.toString(16)} is ${bytes} bytes at offset ${offset} of a file of ${size} bytes`
+  throw new CliError('ERR_INPUT', `this ELF core file cannot be used: ${what}; it may be cut off`)
+}
+
+function sorted(ranges: readonly DumpRange[]): DumpRange[] {
+  return ranges.toSorted((a, b) => a.gpa - b.gpa)
+}

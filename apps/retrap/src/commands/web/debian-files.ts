@@ -1,0 +1,79 @@
+import { globSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import {
+  DebianError,
+  type DistributedMembers,
+  type DistributedPackage,
+  type FetchDistributedOptions,
+  fetchDistributed,
+} from '@retrap/debian'
+import { CliError } from '../../errors.ts'
+import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+import { addModule, moduleFiles } from '../../guests/linux/kernel-modules.ts'
+import { LICENCE_TEXTS } from './packages.ts'
+
+/** Drivers of the disk, of its file system where it is no part of the kernel, and of the network card. */
+const DRIVERS = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4', 'virtio_net']
+
+/** Packages of an architecture, the kernel's first: names of amd64 need none. */
+export const debianPackages = (architecture: LinuxArchitecture): readonly DistributedMembers[] => {
+  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
+  const kernel = `linux-image-cloud-${architecture}${suffix}`
+  return [
+    // The signed one, for Secure Boot, has a second source package.
+    { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-', suffix: '-unsigned' },
+    { package: `busybox-static${suffix}`, members: ['./bin/busybox'], linked: ['libc6'] },
+  ]
+}
+
+/** Files of which the start page's Debian is made. */
+export interface DebianFiles {
+  readonly architecture: LinuxArchitecture
+  /** The kernel's. */
+  readonly version: string
+  readonly kernelPath: string
+  /** The kernel's configuration. */
+  readonly configPath: string
+  readonly busyboxPath: string
+  /** Modules of the kernel's, in the order in which they are loaded. */
+  readonly modulePaths: readonly string[]
+}
+
+/** Debian's files, with the packages that they come from. */
+export interface FetchedDebian extends DebianFiles {
+  readonly kernel: DistributedPackage
+  readonly busybox: DistributedPackage
+  readonly licenceTexts: DistributedPackage
+}
+
+/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no network */
+export async function fetchDebianFiles(
+  architecture: LinuxArchitecture,
+  options: FetchDistributedOptions,
+): Promise<FetchedDebian> {
+  try {
+    const found = await fetchDistributed([...debianPackages(architecture), LICENCE_TEXTS], options)
+    const [kernel, busybox, licenceTexts] = found as [DistributedPackage, DistributedPackage, DistributedPackage]
+    return { ...debianFilesIn(architecture, kernel.folder, busybox.folder), kernel, busybox, licenceTexts }
+  } catch (error) {
+    if (!(error instanceof DebianError)) throw error
+    throw new CliError('ERR_FETCH', error.message)
+  }
+}
+
+/** The files in the folders of both packages. */
+export function debianFilesIn(architecture: LinuxArchitecture, kernel: string, busybox: string): DebianFiles {
+  const files = moduleFiles(kernel)
+  const order: string[] = []
+  for (const name of DRIVERS) addModule(name, files, order)
+  const [kernelPath = ''] = globSync(join(kernel, 'boot', 'vmlinuz-*'))
+  const [configPath = ''] = globSync(join(kernel, 'boot', 'config-*'))
+  return {
+    architecture,
+    version: basename(kernelPath).replace('vmlinuz-', ''),
+    kernelPath,
+    configPath,
+    busyboxPath: join(busybox, 'bin', 'busybox'),
+    modulePaths: order.map((name) => files.get(name)!),
+  }
+}

@@ -1,0 +1,283 @@
+import { MemoryStorage, RawImage } from '@retrap/block'
+import { touchedPages } from '@retrap/hvm'
+import { writeSnapshot } from '@retrap/snapshot'
+import { CliError } from '../../errors.ts'
+import type {
+  CreateMachine,
+  Machine,
+  MachineOptions,
+  MachineSnapshot,
+  MachineSnapshotSource,
+} from '../../machine/machine-contract.ts'
+import { readBytes } from '../../host/files/files.ts'
+import type { LinuxArchitecture } from '../../guests/linux/debian.ts'
+import { writeExt2 } from '../../guests/linux/ext2.ts'
+import { buildInitramfs, SHELL_PROMPT, WHERE_IS_THE_CURSOR } from '../../guests/linux/initramfs.ts'
+import { Hub } from '@retrap/network'
+import type { DebianFiles, FetchedDebian } from './debian-files.ts'
+import { listPackage, type SitePart } from './packages.ts'
+
+/** A system that the start page offers, as its list has it. */
+export interface OfferedSystem {
+  readonly title: string
+  readonly description: string
+  /** Size of the snapshot that the system starts from. */
+  readonly bytes?: number
+  /** The failure of a recorded run, for people. */
+  readonly failure?: string | undefined
+  /** The time at which it was recorded. */
+  readonly savedAt?: string | undefined
+  /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** A system, and the files that it needs, by their paths below the site. */
+export interface MadeSystem {
+  readonly system: OfferedSystem
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+/** The differences between the machines of architectures. */
+interface Board {
+  readonly console: string
+  /** Options of the page's machine. */
+  readonly page: Readonly<Record<string, unknown>>
+  /** Arguments of the command line. */
+  readonly arguments: readonly string[]
+}
+
+const BOARDS: Readonly<Record<LinuxArchitecture, Board>> = {
+  amd64: { console: 'ttyS0', page: {}, arguments: [] },
+  arm64: { console: 'ttyAMA0', page: { board: 'virt' }, arguments: ['--arch', 'arm64'] },
+}
+
+/** The real-time clocks in the states of the boards' machines. */
+interface GivenClocks {
+  readonly domain: {
+    readonly devices: { readonly local: { readonly devices: { mc146818?: GivenClock; pl031?: GivenClock } } }
+  }
+}
+interface GivenClock {
+  /** The host's time when the state was saved. */
+  wallSeconds: number
+}
+
+/** Where the site's start page finds its list of systems. */
+export const SYSTEMS_LIST = 'systems/systems.json'
+
+const MEMORY_BYTES = 256 << 20
+/** Room on the disk for the visitor's own files. */
+const FREE_BYTES = 16 << 20
+/** A text on the disk for visitors who look at it. */
+const NOTE = `This disk is a file beside the page, and only the parts of it that are read come here.
+
+    md5sum /mnt/vmlinuz
+
+reads all of Debian's kernel. In Devices, make the contents of disks 300 ms slower, and watch
+its requests; in Inspector see where the processor is meanwhile.
+`
+const MAC_ADDRESS = '52:54:00:12:34:56'
+const FIRST_COMMAND = 'ls\n'
+/** In which a guest does what was due while it was a file. */
+const CATCH_UP_MS = 4000
+/** Host time in which it has to come to its prompt. */
+const DEADLINE_MS = 600_000
+
+const bytesOf = (macAddress: string): Uint8Array =>
+  Uint8Array.from(macAddress.split(':'), (byte) => Number.parseInt(byte, 16))
+
+/**
+ * Boots Debian's kernel to the prompt of its shell, and saves it there: the site offers the snapshot.
+ *
+ * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
+ */
+export async function makeDebianSystem(linux: DebianFiles, createMachine: CreateMachine): Promise<MadeSystem> {
+  const { architecture } = linux
+  const board = BOARDS[architecture]
+  const folder = `systems/debian-${architecture}`
+  const commandLine = `console=${board.console} quiet`
+  const paths = [linux.kernelPath, linux.configPath, linux.busyboxPath]
+  const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
+  const modules = await Promise.all(linux.modulePaths.map(readBytes))
+  const initrd = buildInitramfs(busybox, modules, { isKept: true })
+  // The machine gets copies, whose memory it may free.
+  const images = { kernel: kernel.slice(), initrd: initrd.slice() }
+  const disk = diskOf(kernel, config)
+  const given = { ...images, architecture, commandLine, disk }
+  const { snapshot, printed } = await runToShell(given, createMachine, async (machine, text) => ({
+    snapshot: await machine.save!(),
+    printed: text,
+  }))
+  const pages = touchedPages(snapshot.pages)
+  const again = { kernel: kernel.slice(), initrd: initrd.slice(), disk: disk.slice(), type: FIRST_COMMAND }
+  await runToShell(
+    { ...given, ...again, snapshot: { state: anHourEarlier(snapshot.state), pages } as MachineSnapshotSource },
+    createMachine,
+    async () => {},
+  )
+  const description = {
+    version: 1,
+    arguments: [
+      'run',
+      ...board.arguments,
+      '--memory',
+      '256M',
+      '--kernel',
+      'vmlinuz',
+      '--initrd',
+      'initrd',
+      '--append',
+      commandLine,
+      '--nic',
+      `user,mac=${MAC_ADDRESS}`,
+      '--drive',
+      'file=disk.img,if=virtio,media=disk,id=disk0',
+    ],
+    savedAt: new Date().toISOString(),
+    page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
+  }
+  const parts: Uint8Array[] = []
+  // Pages show again what the terminal had shown, and fetch what the guest touches first before all others.
+  const state = { ...snapshot.state, console: new TextEncoder().encode(printed), first: pages.touched() }
+  await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
+  const file = Buffer.concat(parts)
+  const system: OfferedSystem = {
+    title: `Debian ${architecture}`,
+    description: `Debian's kernel ${linux.version} with busybox, at its prompt, with a disk and a network card.`,
+    bytes: file.length,
+    options: {
+      ...board.page,
+      snapshot: `${folder}/machine.snapshot`,
+      kernel: `${folder}/vmlinuz`,
+      initrd: `${folder}/initrd`,
+      commandLine,
+      drives: [{ source: `${folder}/disk.img`, interface: 'virtio' }],
+      network: { kind: 'fetch' },
+    },
+  }
+  return {
+    system,
+    files: new Map([
+      [`${folder}/machine.snapshot`, file],
+      [`${folder}/vmlinuz`, kernel],
+      [`${folder}/initrd`, initrd],
+      // The disk as the guest has it at that instant: mounted.
+      [`${folder}/disk.img`, disk],
+    ]),
+  }
+}
+
+/** Lists the packages that a system is made of, with what their licences require. */
+export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): Promise<SitePart> {
+  const { licenceTexts, kernel, busybox } = linux
+  const parts = await Promise.all([
+    listPackage(kernel, {
+      purpose:
+        'Linux, unmodified, also on the disk, and its modules in the initial RAM disk; the snapshot has the RAM of a machine ' +
+        'that runs it.',
+      files,
+      licenceTexts,
+    }),
+    listPackage(busybox, {
+      purpose: "The guest's shell and commands: busybox, unmodified, in the initial RAM disk and in the snapshot.",
+      files: new Map([...files].filter(([path]) => !/\/(vmlinuz|disk\.img)$/.test(path))),
+      licenceTexts,
+    }),
+  ])
+  return {
+    packages: parts.flatMap(({ packages }) => packages),
+    files: new Map(parts.flatMap((part) => [...part.files])),
+  }
+}
+
+/**
+ * Makes the systems of the start page, one after the other. A system that cannot be made is left out, and told of.
+ *
+ * @throws what the first one threw, where none can be made
+ */
+export async function makeSystems(
+  architectures: readonly LinuxArchitecture[],
+  make: (architecture: LinuxArchitecture) => Promise<MadeSystem>,
+  tell: (text: string) => void,
+): Promise<MadeSystem[]> {
+  const made: MadeSystem[] = []
+  const failures: { readonly architecture: LinuxArchitecture; readonly error: unknown }[] = []
+  for (const architecture of architectures) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      made.push(await make(architecture))
+    } catch (error) {
+      failures.push({ architecture, error })
+    }
+  }
+  if (made.length === 0 && failures.length > 0) throw failures[0]!.error
+  for (const { architecture, error } of failures)
+    tell(`the start page has no Debian ${architecture}: ${error instanceof Error ? error.message : String(error)}`)
+  return made
+}
+
+/** The list of systems for the start page, as one of its files. */
+export const systemsList = (systems: readonly OfferedSystem[]): Uint8Array => Buffer.from(JSON.stringify(systems))
+
+/** The disk's image: the kernel and its configuration as files, a note, and free room. */
+function diskOf(kernel: Uint8Array, config: Uint8Array): Uint8Array {
+  const files = new Map([
+    ['README', new TextEncoder().encode(NOTE)],
+    ['config', config],
+    ['vmlinuz', kernel],
+  ])
+  const bytes = kernel.length + config.length + FREE_BYTES
+  return writeExt2(files, Math.ceil(bytes / 2 ** 20) * 2 ** 20)
+}
+
+/** The state of a machine that was saved an hour earlier: most visitors' guests have that much to catch up. */
+function anHourEarlier(state: MachineSnapshot['state']): MachineSnapshot['state'] {
+  const earlier = structuredClone(state)
+  const { devices } = (earlier as unknown as GivenClocks).domain.devices.local
+  const clock = devices.mc146818 ?? devices.pl031
+  if (clock !== undefined) clock.wallSeconds -= 3600
+  return earlier
+}
+
+/** @param given.disk - changed as the guest writes to it @param given.type - to the shell of a snapshot */
+async function runToShell<T>(
+  {
+    disk,
+    type,
+    ...given
+  }: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>> &
+    Pick<MachineOptions, 'snapshot'> & { readonly disk: Uint8Array; readonly type?: string },
+  createMachine: CreateMachine,
+  atPrompt: (machine: Machine, printed: string) => Promise<T>,
+): Promise<T> {
+  const machine = await createMachine({
+    ...given,
+    memoryBytes: MEMORY_BYTES,
+    cpus: 1,
+    generation: {},
+    devices: [],
+    drives: [{ id: 'disk0', interface: 'virtio', medium: new RawImage(new MemoryStorage(disk)) }],
+    // The page plugs the cable in.
+    virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],
+    deviceServers: [],
+    clock: 'real',
+    jit: true,
+  })
+  let typing: ReturnType<typeof setTimeout> | undefined
+  try {
+    let printed = ''
+    const stop = new AbortController()
+    machine.serialPorts[0]!.onTransmit((bytes) => {
+      printed += Buffer.from(bytes).toString('latin1')
+      if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
+    })
+    if (type !== undefined) typing = setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(type)), CATCH_UP_MS)
+    const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
+    if (reason !== 'stopped')
+      throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)
+    return await atPrompt(machine, printed)
+  } finally {
+    clearTimeout(typing)
+    machine.close?.()
+  }
+}

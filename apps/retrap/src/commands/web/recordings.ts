@@ -1,0 +1,57 @@
+/** Recordings that a site has. */
+import { basename, resolve } from 'node:path'
+import type { BundleNotes } from '@retrap/machine'
+import { CliError } from '../../errors.ts'
+import { recordingIn } from '../../host/files/files.ts'
+import { checkNamedImages, readRecordingNotes } from '../../machine/recording/recorded-file.ts'
+import type { OfferedSystem } from './debian-system.ts'
+import type { SiteFile } from './server.ts'
+
+/** How a site has a recording. */
+export interface RecordingOptions {
+  /** Name of the recording in the site; default: the name of the file or folder. */
+  readonly title?: string
+  /** A recording that names images elsewhere is refused. Default false: they are served beside it. */
+  readonly refusesNamed?: boolean
+}
+
+/**
+ * Adds a recording to the files of a site.
+ *
+ * @param given - the file, or the folder of a failing test
+ * @returns the recording's entry in the list of systems, and the end of the address that opens it
+ * @throws CliError `ERR_INPUT`
+ */
+export async function addRecording(
+  files: Map<string, SiteFile>,
+  given: string,
+  { title = basename(resolve(given)), refusesNamed = false }: RecordingOptions = {},
+): Promise<{ readonly system: OfferedSystem; readonly hash: string }> {
+  const path = await recordingIn(given)
+  const { about, failure } = await readRecordingNotes(path)
+  const { bundle, named: images = [], savedAt } = (about ?? {}) as Partial<BundleNotes>
+  if (typeof bundle !== 'object' || bundle === null)
+    throw new CliError(
+      'ERR_INPUT',
+      `${path}: a page opens recordings that have their machine in them (--record-bundle); open this one by the command that its program has printed, or by retrap replay`,
+    )
+  const first = images.find((image) => image !== null)
+  if (first !== undefined && refusesNamed)
+    throw new CliError(
+      'ERR_INPUT',
+      `${path}: it names ${first.name}, which would not be in the site; record with --record-images inside`,
+    )
+  await checkNamedImages(path, { named: images })
+  // The page looks for the images beside the recording.
+  for (const image of images)
+    if (image !== null) files.set(`recordings/${basename(image.name)}`, { path: resolve(image.name) })
+  const name = `recordings/${title}`
+  if (files.has(name)) throw new CliError('ERR_INPUT', `${given}: there is another recording '${title}'; rename one`)
+  files.set(name, { path: resolve(path) })
+  const recording = `recordings/${encodeURIComponent(title)}`
+  const description = 'A recorded run, which opens at its end. Go back in it from there.'
+  return {
+    system: { title, description, failure: failure?.what, savedAt: failure?.at ?? savedAt, options: { recording } },
+    hash: `#${new URLSearchParams({ open: recording })}`,
+  }
+}

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto'
+import { existsSync, type Stats } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import send from 'send'
+import { CliError } from '../../errors.ts'
+
+/**
+ * The headers of all answers, beside {@link policyOf}. The first two give the page shared memory and an exact clock.
+ *
+ * Source: WHATWG, HTML, 7.1.3 and 7.1.4, "Cross-origin opener policies" and "Cross-origin embedder policies".
+ */
+const HEADERS: Readonly<Record<string, string>> = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+  'cross-origin-resource-policy': 'same-origin',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-cache',
+}
+
+/** The policy of the page's own `meta` element, which Workers do not see; and nobody frames the page. */
+async function policyOf(page: string): Promise<string> {
+  const html = await readFile(page, 'utf8').catch(() => '')
+  const [, policy = "default-src 'none'"] = /"Content-Security-Policy"\s+content="([^"]*)"/.exec(html) ?? []
+  return `${policy}; frame-ancestors 'none'`
+}
+
+/** A server of the site. */
+export interface SiteServer {
+  /** Address of the start page. */
+  readonly url: string
+  /** Ends the server, and connections that are open. */
+  close(): void
+}
+
+/** The folder of the site: beside the bundle of this program, or, where that runs from source, the site's own. */
+export function siteFolder(): string {
+  const path = import.meta.url.endsWith('.ts') ? '../../../../web/dist/' : './site/'
+  return fileURLToPath(new URL(path, import.meta.url))
+}
+
+/** Returns the folder of the built site. @throws CliError `ERR_INPUT` where no site was built */
+export function builtSite(): string {
+  const folder = siteFolder()
+  if (existsSync(join(folder, 'index.html'))) return folder
+  throw new CliError('ERR_INPUT', `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`)
+}
+
+/** A file of the site, what makes it when it is asked for, or the path of a large one. */
+export type SiteFile = Uint8Array | (() => Promise<Uint8Array>) | { readonly path: string }
+
+/** Files that are served beside those of a folder, by their paths below the site. Others may come while it is served. */
+export type MoreFiles = ReadonlyMap<string, SiteFile>
+
+/**
+ * Serves the files of a folder on the loopback, by ranges too.
+ *
+ * @param port - 0: any that is free
+ * @param more - in place of the folder's files of the same names
+ * @throws Error of `listen`, with its `code`
+ */
+export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
+  const headers = { ...HEADERS, 'content-security-policy': await policyOf(join(folder, 'index.html')) }
+  const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
+    void answer(request, response, { folder, pathname, more: more.get(decoded(pathname.slice(1))) })
+  })
+  await listen(server, port)
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    close() {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+/** The name that a path has. A name that is invalid is left as it is. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** A file of the folder, or one that is served in its place. */
+interface AskedFile {
+  readonly folder: string
+  /** Below the folder, as the request has it. */
+  readonly pathname: string
+  readonly more: SiteFile | undefined
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { folder, pathname, more }: AskedFile,
+): Promise<void> {
+  const fail = (status: number): void => {
+    // A file that cannot be read to its end.
+    if (response.headersSent) response.destroy()
+    else response.writeHead(status).end(status === 404 ? 'not found\n' : undefined)
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD')
+    return fail(405)
+  }
+  const elsewhere = more !== undefined && 'path' in more ? more.path : undefined
+  const [root, path] =
+    elsewhere === undefined ? [folder, pathname] : [dirname(elsewhere), `/${encodeURIComponent(basename(elsewhere))}`]
+  const dotfiles = elsewhere === undefined ? 'ignore' : 'allow'
+  const file = send(request, path, { root, dotfiles, cacheControl: false, lastModified: false })
+    .on('error', ({ status }: { readonly status: number }) => fail(status))
+    .on('directory', () => fail(404))
+  if (more === undefined || 'path' in more) {
+    file.on('file', (_, { size, mtimeMs }: Stats) => {
+      response.setHeader('etag', tagOf(`${size} ${mtimeMs}`))
+      tidy(request, size)
+    })
+    file.pipe(response)
+    return
+  }
+  const bytes = more instanceof Uint8Array ? more : await more().catch(() => null)
+  if (bytes === null) return fail(500)
+  response.setHeader('etag', tagOfBytes(bytes))
+  tidy(request, bytes.length)
+  const stream = (_: string, { start, end }: { readonly start: number; readonly end: number }): void =>
+    void response.end(bytes.subarray(start, end + 1))
+  Object.assign(file, { res: response, stream }).send(pathname, { size: bytes.length } as Stats)
+}
+
+/**
+ * Changes the fields of a request that `send` takes otherwise than RFC 9110, section 14.2, "Range", and 14.1.2, "Byte Ranges":
+ * ranges are of GET alone; one that ends before it begins is ignored; of a short file the last bytes are all.
+ */
+function tidy({ method, headers }: IncomingMessage, size: number): void {
+  const [, from, to] = /^bytes=(\d*)-(\d+)$/.exec(headers.range ?? '') ?? []
+  if (method === 'HEAD' || (from !== '' && Number(to) < Number(from))) delete headers.range
+  else if (from === '' && Number(to) > size) headers.range = 'bytes=0-'
+  // `fetch` adds the header to conditions of the page's own; only caches on the way need it.
+  delete headers['cache-control']
+}
+
+/** A strong tag: other bytes have another one. Pages keep what they read of a file by it. */
+const tagOf = (content: Uint8Array | string): string =>
+  `"${createHash('sha256').update(content).digest('base64url').slice(0, 27)}"`
+
+const tags = new WeakMap<Uint8Array, string>()
+
+function tagOfBytes(bytes: Uint8Array): string {
+  const tag = tags.get(bytes) ?? tagOf(bytes)
+  tags.set(bytes, tag)
+  return tag
+}

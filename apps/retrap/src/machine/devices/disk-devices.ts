@@ -1,0 +1,83 @@
+import { type Properties, usage, type DeviceArgument } from '../../options/values.ts'
+import type { DriveArgument } from '../drives/drives.ts'
+import { checkedProperties, isDiskDevice, placeOf, virtioPlaceOf } from './pci-devices.ts'
+
+/**
+ * Gives each drive of `if=none` to the `--device` that names it.
+ *
+ * @throws CliError `ERR_USAGE` for one without the other
+ */
+export function connectDrives(
+  drives: readonly DriveArgument[],
+  devices: readonly DeviceArgument[] = [],
+): readonly DriveArgument[] {
+  const used = new Map<DriveArgument, DriveArgument>()
+  for (const argument of devices.filter(isDiskDevice)) {
+    const properties = checkedProperties(argument)
+    const id = properties.text('drive', '')
+    const drive = drives.find((one) => one.forDevice === true && one.id === id)
+    if (drive === undefined)
+      throw usage(
+        `--device ${argument.name}: there is no drive '${id}'; write --drive if=none,id=${id || 'NAME'},file=FILE`,
+      )
+    if (used.has(drive)) throw usage(`--device ${argument.name}: drive '${id}' belongs to another device already`)
+    used.set(drive, { ...drive, ...diskOf(argument, properties) })
+  }
+  const lost = drives.find((drive) => drive.forDevice === true && !used.has(drive))
+  if (lost !== undefined)
+    throw usage(`--drive ${lost.id}: no device uses it; write --device virtio-blk-pci,drive=${lost.id}`)
+  return drives.map((drive) => used.get(drive) ?? drive)
+}
+
+/** Returns the drive that a disk device's properties describe. @throws CliError `ERR_USAGE` */
+export function diskOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
+  const given = (key: string): boolean => argument.properties.has(key)
+  return {
+    ...interfaceOf(argument, properties),
+    ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
+    ...(given('serial') && { serialNumber: properties.text('serial', '') }),
+  }
+}
+
+function interfaceOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
+  switch (argument.name) {
+    case 'usb-storage':
+      return { interface: 'usb' }
+    case 'nvme':
+      return nvmeOf(argument, properties)
+    case 'scsi-hd':
+      return { ...scsiOf(argument, properties), media: 'disk' }
+    case 'scsi-cd':
+      return { ...scsiOf(argument, properties), media: 'cdrom', readOnly: true }
+    default:
+      return virtioOf(argument, properties)
+  }
+}
+
+function scsiOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'scsi'> {
+  properties.whole('lun', 0, 0)
+  const given = argument.properties.has('scsi-id')
+  return { interface: 'scsi', ...(given && { scsi: { target: properties.whole('scsi-id', 0, 255) } }) }
+}
+
+function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'virtio'> {
+  const queues = argument.properties.has('num-queues')
+  return {
+    interface: 'virtio',
+    virtio: {
+      ...virtioPlaceOf(argument, properties),
+      ...(queues && { queues: properties.whole('num-queues', 1, 64, 1) }),
+    },
+  }
+}
+
+function nvmeOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'nvme'> {
+  const queues = argument.properties.has('max_ioqpairs')
+  return {
+    interface: 'nvme',
+    nvme: {
+      ...placeOf(argument),
+      ...(queues && { queues: properties.whole('max_ioqpairs', 8, 64, 1) }),
+    },
+  }
+}

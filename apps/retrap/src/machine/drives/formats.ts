@@ -1,0 +1,137 @@
+import { KIB } from '@retrap/basics'
+import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
+import { BlockError } from '@retrap/device'
+import { CliError } from '../../errors.ts'
+import { isNamedQcow2 } from './image-file.ts'
+import { didYouMean, splitPairs, usage } from '../../options/values.ts'
+
+/** Prints a text. @returns a promise where the output is behind, to be waited for by commands that print much */
+export type Print = (text: string) => Promise<void> | undefined
+
+/** Called as a copy goes on, with a fraction from 0 to 1. */
+export type OnProgress = (fraction: number) => void
+
+export const FORMATS = 'raw or qcow2'
+
+/** Reads the name of a format. @throws CliError `ERR_USAGE` */
+export function parseFormat(text: string): ImageFormat {
+  if (text === 'raw' || text === 'qcow2') return text
+  throw usage(`there is no format '${text}'; there are raw and qcow2`)
+}
+
+/**
+ * How to open a file that the user named. Without a format its content decides, and then only the name of the file vouches for
+ * a backing file: a guest could have written the content to a raw disk.
+ *
+ * @throws CliError `ERR_INPUT` for a format that cannot be used
+ */
+export async function sourceOptions(
+  path: string,
+  format: ImageFormat | undefined,
+): Promise<Pick<OpenImageOptions, 'backing'> & { readonly format: ImageFormat }> {
+  if (format !== undefined) return { format }
+  const found = await probeFormat(path)
+  if (found === 'raw') return { format: found }
+  if (found === 'qcow2') return { format: found, backing: isNamedQcow2(path) ? 'open' : 'refuse' }
+  throw new CliError(
+    'ERR_INPUT',
+    `${shownName(path)}: ${found} images cannot be used; convert with: qemu-img convert -O qcow2`,
+  )
+}
+
+const UNITS = 'bkmgtpe'
+
+/** Reads a size in bytes: `20G`, `1.5M`, `512`. @throws CliError `ERR_USAGE` */
+export function parseSize(text: string, what = 'the size'): number {
+  const match = /^(\d+(?:\.\d+)?)([bkmgtpe])?(?:i?b)?$/i.exec(text.trim())
+  const bytes = Number(match?.[1]) * KIB ** UNITS.indexOf(match?.[2]?.toLowerCase() ?? 'b')
+  if (Number.isSafeInteger(bytes)) return bytes
+  throw usage(`${what} '${text}' is not a size; write it as 20G, 512M or a number of bytes`)
+}
+
+/** Writes a size as qemu-img does: `4 MiB`. */
+export function formatSize(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB']
+  let unit = 0
+  let value = bytes
+  // Three digits, so that 1000 KiB are 0.977 MiB.
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= KIB
+    unit++
+  }
+  return `${Number(value.toPrecision(3))} ${units[unit]}`
+}
+
+/** The options of a new image. */
+export interface CreateOptions {
+  readonly clusterBytes?: number
+  readonly version?: 2 | 3
+  readonly refcountBits?: number
+  readonly lazyRefcounts?: boolean
+  readonly bytes?: number
+  readonly backing?: string
+  readonly backingFormat?: ImageFormat
+}
+
+const KEYS = ['cluster_size', 'compat', 'refcount_bits', 'lazy_refcounts', 'size', 'backing_file', 'backing_fmt']
+const REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64]
+const VERSIONS: Readonly<Record<string, 2 | 3>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 }
+
+/** Reads `-o`. A comma within a value is written twice. @throws CliError `ERR_USAGE` */
+export function parseOptions(text: string | undefined, format: ImageFormat): CreateOptions {
+  if (text === undefined) return {}
+  const options: { -readonly [K in keyof CreateOptions]: CreateOptions[K] } = {}
+  for (const pair of splitPairs(text)) {
+    const at = pair.indexOf('=')
+    const key = at < 0 ? pair : pair.slice(0, at)
+    const value = at < 0 ? '' : pair.slice(at + 1)
+    if (format === 'raw' && key !== 'size') throw usage(`-o: a raw image has no option '${key}'; it has size`)
+    switch (key) {
+      case 'cluster_size':
+        options.clusterBytes = parseSize(value, '-o cluster_size')
+        break
+      case 'compat': {
+        const version = VERSIONS[value]
+        if (version === undefined) throw usage(`-o compat=${value} is unknown; there are 0.10 (v2) and 1.1 (v3)`)
+        options.version = version
+        break
+      }
+      case 'refcount_bits':
+        options.refcountBits = Number(value)
+        if (!REFCOUNT_BITS.includes(options.refcountBits))
+          throw usage(`-o refcount_bits=${value}: there are ${REFCOUNT_BITS.join(', ')}`)
+        break
+      case 'lazy_refcounts':
+        if (value !== 'on' && value !== 'off') throw usage(`-o lazy_refcounts=${value}: there are on and off`)
+        options.lazyRefcounts = value === 'on'
+        break
+      case 'size':
+        options.bytes = parseSize(value, '-o size')
+        break
+      case 'backing_file':
+        options.backing = value
+        break
+      case 'backing_fmt':
+        options.backingFormat = parseFormat(value)
+        break
+      default:
+        throw usage(`-o has no '${key}'; it has ${KEYS.join(', ')}${didYouMean(key, KEYS)}`)
+    }
+  }
+  if (options.version === 2 && options.lazyRefcounts === true)
+    throw usage('-o lazy_refcounts=on needs compat=1.1; leave out one of them')
+  if (options.version === 2 && (options.refcountBits ?? 16) !== 16)
+    throw usage(`-o refcount_bits=${options.refcountBits} needs compat=1.1; leave out one of them`)
+  return options
+}
+
+/** Waits for what reads or writes an image file. @throws CliError `ERR_INPUT`, with the file's name, where the host's file fails */
+export async function naming<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error
+    const what = error.code === 'ERR_NO_SPACE' ? 'there is no room for it: ' : ''
+    throw new CliError('ERR_INPUT', `${shownName(path)}: ${what}${error.message}`)
+  }
+}

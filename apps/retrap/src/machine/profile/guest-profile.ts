@@ -1,0 +1,159 @@
+/** `--profile`: where the guest spends its time, as a `.cpuprofile`. */
+import { writeFileSync } from 'node:fs'
+import type { GuestSample, SampledMemory } from '@retrap/machine'
+import type { LinuxMemory } from '@retrap/symbols'
+import { CliError, troubleWith } from '../../errors.ts'
+import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
+import { elfNames, functionAt, linuxNames, type Names } from './guest-names.ts'
+import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
+import type { SymbolFile } from './symbol-file.ts'
+
+/** Samples that are kept: half an hour of a vCPU that never halts. */
+const MOST_SAMPLES = 2_000_000
+/** In place of a stack's number: no vCPU executes. */
+const NO_STACK = -1
+
+/** A stack that was seen, and what is to be known of it when it gets its names. */
+interface Stack {
+  readonly sample: GuestSample
+  readonly number: number
+  /** The process that executed the code. */
+  readonly process: Process | undefined
+}
+
+/** Collects a guest's samples, gives them names, and writes them. */
+export class GuestProfile {
+  readonly #path: string
+  readonly #severalCpus: boolean
+  readonly #files: readonly SymbolFile[]
+  /** Has what was given names to. */
+  readonly builder: CpuProfileBuilder = new CpuProfileBuilder()
+  #processes: Processes
+  /** Stacks that have no names yet, by all that tells them apart. */
+  readonly #stacks = new Map<string, Stack>()
+  /** The samples: the number of a stack, or {@link NO_STACK}. */
+  #samples: number[] = []
+  #times: number[] = []
+  #taken = 0
+
+  /**
+   * @param files - with names for code of processes
+   * @throws CliError `ERR_INPUT` where the file cannot be written
+   */
+  constructor(path: string, cpus: number, files: readonly SymbolFile[] = []) {
+    this.#path = path
+    this.#severalCpus = cpus > 1
+    this.#files = files
+    this.#processes = new Processes(files)
+    this.#write('')
+  }
+
+  /** Takes a sample. */
+  readonly onSample = (sample: GuestSample, memory: SampledMemory): void => {
+    if (this.isFull) return
+    const { vcpu, isUser, pageTables, address, callers } = sample
+    const process = isUser ? this.#processes.of(sample, memory) : undefined
+    const key = [vcpu, isUser, process?.id ?? pageTables, address, ...callers].join()
+    let stack = this.#stacks.get(key)
+    if (stack === undefined) {
+      stack = { sample, number: this.#stacks.size, process }
+      this.#stacks.set(key, stack)
+    }
+    if (process !== undefined) for (const { within } of framesOf(sample)) this.#processes.find(process, within, memory)
+    this.#add(stack.number, sample.ns)
+  }
+
+  /** Takes time in which no vCPU executed. */
+  readonly onIdle = (ns: number): void => this.#add(NO_STACK, ns)
+
+  /** Takes no more samples. */
+  get isFull(): boolean {
+    return this.#taken >= MOST_SAMPLES
+  }
+
+  #add(stack: number, ns: number): void {
+    if (this.isFull) return
+    this.#taken++
+    this.#samples.push(stack)
+    this.#times.push(ns)
+  }
+
+  /**
+   * Gives names to what was sampled since the last call. Called while the machine is still there: Linux's symbols are read
+   * from its memory.
+   *
+   * @param kernel - the image that the machine was started with, if any; symbols of an ELF file come first
+   */
+  resolve(machine: LinuxMemory, kernel: Uint8Array | undefined): void {
+    const builder = this.builder
+    const names = [...elfNames(kernel), ...linuxNames(machine)]
+    const nodes = Array.from(this.#stacks.values(), (stack) => this.#nodeOf(stack, names))
+    for (const [i, stack] of this.#samples.entries())
+      builder.add(stack === NO_STACK ? builder.child(1, IDLE, '') : nodes[stack]!, this.#times[i]!)
+    this.#stacks.clear()
+    this.#processes = new Processes(this.#files)
+    this.#samples = []
+    this.#times = []
+  }
+
+  #nodeOf({ sample, process }: Stack, names: readonly Names[]): number {
+    const builder = this.builder
+    const { vcpu } = sample
+    let id = 1
+    if (this.#severalCpus) id = builder.child(id, `vCPU ${vcpu}`, '')
+    id = builder.child(id, groupOf(sample, process), '')
+    for (const { address, within } of framesOf(sample).toReversed()) {
+      const program = process && programAt(process, within)
+      const [name, file] =
+        program === undefined
+          ? (functionAt(names, within) ?? [hex(address), ''])
+          : userName(address, within, program, process?.name)
+      id = builder.child(id, name, file)
+    }
+    return id
+  }
+
+  /** @throws CliError `ERR_INPUT` where the file cannot be written */
+  write(): void {
+    this.#write(JSON.stringify(this.builder.build()))
+  }
+
+  #write(text: string): void {
+    try {
+      writeFileSync(this.#path, text)
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `cannot write the profile ${this.#path}: ${troubleWith(error, 'write')}`)
+    }
+  }
+}
+
+/** The code of a sample and its callers, and an address within each: a return address is behind its call. */
+const framesOf = ({ address, callers }: GuestSample): { readonly address: bigint; readonly within: bigint }[] => [
+  { address, within: address },
+  ...callers.map((caller) => ({ address: caller, within: caller - 1n })),
+]
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`
+
+/** A name in a program, and where it is from: `main (in python3)`; without symbols the place in the program, of the function where that is known. */
+function userName(
+  address: bigint,
+  within: bigint,
+  { start, bias, names, name: own, isProgram }: MappedProgram,
+  processName: string | undefined,
+): readonly [name: string, file: string] {
+  const { table, starts } = names
+  const file = own ?? (isProgram ? processName : undefined)
+  const index = table.indexOf(table.placeOf(within - bias))
+  if (index >= 0) return [file === undefined ? table.name(index) : `${table.name(index)} (in ${file})`, file ?? '']
+  const begin = starts.startOf(within - bias)
+  const place = begin === undefined ? address : begin + bias
+  return file === undefined ? [hex(place), ''] : [`${file}+${hex(place - start)}`, file]
+}
+
+/** Processes are told apart by their page tables. */
+function groupOf({ isUser, pageTables }: GuestSample, process: Process | undefined): string {
+  if (!isUser) return 'kernel'
+  const name = process?.name ?? 'user'
+  return pageTables === undefined ? name : `${name}, page tables ${hex(pageTables)}`
+}

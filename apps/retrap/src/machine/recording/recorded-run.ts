@@ -1,0 +1,86 @@
+import type { GdbTarget } from '@retrap/gdb'
+import type { LiveDebugOptions, MachineExit, MachineRunOptions, PcGdbOptions, PcRecorder } from '@retrap/machine'
+import { StoppableRun } from '@retrap/migration'
+import type { Machine, MachineRunner } from '../machine-contract.ts'
+
+/** The run of a machine that is recorded, which the session and gdb share: gdb goes back in it. */
+export class RecordedRun implements MachineRunner {
+  readonly #recorder: PcRecorder
+  readonly #read: LiveDebugOptions['read']
+  #target: GdbTarget | undefined
+  readonly #ended = Promise.withResolvers<MachineExit>()
+  /** The machine runs while the session runs it, and gdb has it go on. */
+  readonly #stoppable = new StoppableRun()
+
+  /** @param read - reads back what the recorder has written */
+  constructor(recorder: PcRecorder, read: LiveDebugOptions['read']) {
+    this.#recorder = recorder
+    this.#read = read
+    this.#ended.promise.catch(() => {})
+  }
+
+  /** Shows the machine to gdb, which has it go on from now on. */
+  async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    const { pc } = this.#recorder
+    this.#target = await this.#recorder.gdbTarget(options, {
+      read: this.#read,
+      run: (limits: MachineRunOptions) =>
+        this.#stoppable.run(pc, limits as { readonly signal?: AbortSignal }, { reason: 'stopped' }),
+      onExit: (exit) => this.#ended.resolve(exit),
+      onFailure: (error) => this.#ended.reject(error),
+    })
+    await this.#hold()
+    return this.#target
+  }
+
+  /** Runs the machine, or lets gdb run it. It stands still when this returns. */
+  async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
+    if (this.#target === undefined) return this.#recorder.pc.run(options)
+    const limits = limitsOf(options)
+    this.#stoppable.resume()
+    try {
+      return await Promise.race([this.#ended.promise, limits.reached])
+    } finally {
+      limits.clear()
+      await this.#hold()
+    }
+  }
+
+  /** Stops the machine, whatever gdb asks of it, until the session runs it. */
+  async #hold(): Promise<void> {
+    // `stop` rejects for a machine that has ended, which does not run either.
+    await this.#stoppable.stop().catch(() => {})
+  }
+
+  /** Settles when gdb's command has ended. */
+  async stop(): Promise<void> {
+    while (this.#target?.isStopped === false) {
+      this.#target.stop()
+      // oxlint-disable-next-line no-await-in-loop -- until what was under way has ended
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+  }
+}
+
+/**
+ * Waits for the limits of a run that somebody else makes: the session's end, or its time.
+ *
+ * @returns `reached` settles then; `clear` is to be called when nobody waits any more
+ */
+export function limitsOf({ signal, timeoutMs }: Parameters<Machine['run']>[0]): {
+  readonly reached: Promise<MachineExit>
+  clear(): void
+} {
+  const { promise, resolve } = Promise.withResolvers<MachineExit>()
+  const stop = (): void => resolve({ reason: 'stopped' })
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve({ reason: 'timeout' }), timeoutMs)
+  signal?.addEventListener('abort', stop)
+  if (signal?.aborted === true) stop()
+  return {
+    reached: promise,
+    clear() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+    },
+  }
+}

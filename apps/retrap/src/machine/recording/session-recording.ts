@@ -1,0 +1,256 @@
+import type { FileHandle } from 'node:fs/promises'
+import {
+  bundleOptions,
+  MachineError,
+  type MachineRun,
+  type PcOptions,
+  type PcRecorder,
+  recordPc,
+  replayPc,
+} from '@retrap/machine'
+import { placeIn } from '@retrap/machine/debug'
+import { CliError, troubleWith } from '../../errors.ts'
+import { recordArm, replayArm } from '../arm-machine.ts'
+import { loadInterpreters } from '../interpreters.ts'
+import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine-contract.ts'
+import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
+import { fileSource, namedImage, opened, openedFile, readAt } from './recorded-file.ts'
+import { RecordedRun } from './recorded-run.ts'
+import { ReplayMachine } from './replay-machine.ts'
+
+/** How a session records its machine, or runs a recorded one again. */
+export interface RecordingSettings {
+  /** The command line. */
+  readonly arguments: readonly string[]
+  /** The file that is written. */
+  readonly record?: string | undefined
+  /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
+  readonly keepsPace?: boolean | undefined
+  /** The file gets checkpoints; default it does. */
+  readonly keepsCheckpoints?: boolean | undefined
+  /** The file has what the machine was made with, so that a page opens it. */
+  readonly isBundled?: boolean | undefined
+  /** Images of files are named in it, in place of being inside. */
+  readonly namesImages?: boolean | undefined
+  /** The file that is run again. */
+  readonly replay?: string | undefined
+  /** Where the replay stops first, as `placeIn` reads it; default at its end. */
+  readonly goto?: string | undefined
+  /** There it is said who wrote a place in memory last, and the session ends. */
+  readonly whoWrote?: string | undefined
+  /** The machine goes on from there with its back ends. */
+  readonly goLive?: boolean | undefined
+  /** The machine that the recording has inside: neither the command line nor its files make it. */
+  readonly machine?: PcOptions | undefined
+}
+
+/** The recording under way, or the replay. */
+type Active =
+  | {
+      readonly recorder: Pick<PcRecorder, 'end' | 'instructions' | 'mark'>
+      /** Settles when nobody runs the machine. */
+      readonly stop: () => Promise<void>
+      readonly file: { close(): Promise<void> }
+    }
+  | { readonly replay: ReplayMachine; readonly file: { close(): Promise<void> } }
+
+/** Records the machine of a session, or runs a recorded one again. */
+export class SessionRecording {
+  readonly #settings: RecordingSettings
+  readonly #tell: (text: string) => void
+  readonly #leave: () => void
+  readonly #interactive: boolean
+  #active: Active | undefined
+  /** The recorded run of a machine in which gdb goes backwards. */
+  #run: RecordedRun | undefined
+
+  /**
+   * @param interactive - a person types
+   * @param tell - says something to the user, as a line
+   * @param leave - ends the session
+   */
+  constructor(settings: RecordingSettings, interactive: boolean, tell: (text: string) => void, leave: () => void) {
+    this.#settings = settings
+    this.#interactive = interactive
+    this.#tell = tell
+    this.#leave = leave
+  }
+
+  /** Whether the session records or replays: then it has one machine, and a reset by the guest ends it. */
+  get isActive(): boolean {
+    return this.run !== 'plain'
+  }
+
+  /** How the session's machine runs. */
+  get run(): MachineRun {
+    const { record, replay } = this.#settings
+    if (replay !== undefined) return 'replayed'
+    return record === undefined ? 'plain' : 'recorded'
+  }
+
+  /** The run of a machine that {@link SessionRecording.create} has made: its own, or one that gdb shares. */
+  runnerOf(machine: Machine): MachineRunner {
+    return this.#run ?? machine
+  }
+
+  /** Makes the machine. @throws CliError for a file that cannot be written or read; MachineError as `recordPc`, `replayPc` */
+  async create(
+    options: MachineOptions,
+    createMachine: (options: MachineOptions) => Promise<Machine>,
+  ): Promise<Machine> {
+    const { record, replay } = this.#settings
+    if (record === undefined && replay === undefined)
+      return createMachine({ ...options, keepsPace: this.#settings.keepsPace ?? this.#interactive })
+    if (options.architecture !== 'arm64') await loadInterpreters('x86')
+    const given: MachineOptions = { ...options, clock: 'deterministic' }
+    return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
+  }
+
+  async #record(options: MachineOptions, path: string): Promise<Machine> {
+    const file = await opened(path, 'w')
+    const bundle = this.#settings.isBundled === true ? bundleOptions(options as PcMachineOptions) : undefined
+    const named = this.#settings.namesImages === true ? bundle?.images.map(namedImage) : undefined
+    const inside = bundle?.images.filter((_, number) => (named?.[number] ?? null) === null)
+    const about: SavedRun = {
+      version: 1,
+      arguments: argumentsToKeep(this.#settings.arguments),
+      savedAt: new Date().toISOString(),
+      ...(bundle !== undefined && { bundle: bundle.options, images: bundle.images.length }),
+      ...(named !== undefined && { named }),
+    }
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      try {
+        // A plain write may take only a part.
+        await file.writeFile(bytes)
+      } catch (error) {
+        throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${troubleWith(error, 'write')}`)
+      }
+    }
+    // Guests wait for people, and for the other end of a network, by their own time.
+    const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
+    if (options.architecture === 'arm64') {
+      const recorder = await recordArm(options, write, { about, keepsPace })
+      this.#active = { recorder, stop: async () => undefined, file }
+      return recorder.machine
+    }
+    const recorder = await recordPc(options as PcMachineOptions, write, {
+      ...{ about, keepsPace, images: inside },
+      ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
+    })
+    // Written parts are read again where gdb goes back.
+    let reader: Promise<FileHandle> | undefined
+    const read = async (from: number, bytes: number): Promise<Uint8Array> =>
+      readAt(await (reader ??= openedFile(path)), from, bytes)
+    const run = new RecordedRun(recorder, read)
+    this.#run = run
+    const close = async (): Promise<void> => {
+      await Promise.all([file.close(), reader?.then((handle) => handle.close()).catch(() => {})])
+    }
+    this.#active = { recorder, stop: () => run.stop(), file: { close } }
+    return recorder.pc
+  }
+
+  async #replay(
+    options: MachineOptions,
+    path: string,
+    createMachine: (options: MachineOptions) => Promise<Machine>,
+  ): Promise<Machine> {
+    const { goto, whoWrote, goLive = false } = this.#settings
+    const file = await fileSource(path)
+    const machine = new ReplayMachine({
+      path,
+      tell: this.#tell,
+      leave: this.#leave,
+      waits: this.#interactive,
+      whoWrote,
+      ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
+    })
+    const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
+    machine.replay = await (options.architecture === 'arm64'
+      ? replayArm(options, file, onMachine)
+      : replayPc(options as PcMachineOptions, file, { onMachine }))
+    this.#active = { replay: machine, file }
+    try {
+      if (goto !== undefined) goTo(machine, goto, '--goto')
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return machine
+  }
+
+  /** Where the machine is. @throws CliError where nothing is recorded or run again */
+  when(): string {
+    const active = this.#required()
+    if ('recorder' in active) return `instruction ${active.recorder.instructions}, recorded\n`
+    const { instructions, end, ns } = active.replay.replay
+    return `instruction ${instructions} of ${end}, at ${ns} ns\n`
+  }
+
+  /** Names this instant. @throws CliError where nothing is recorded */
+  mark(name: string): string {
+    const active = this.#required()
+    if (!('recorder' in active)) throw usage('mark: a recording that is run again does not change')
+    active.recorder.mark(name)
+    return `${name}: instruction ${active.recorder.instructions}\n`
+  }
+
+  /** Lists the marks of the recording. */
+  marks(): string {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('info marks: retrap replay FILE has them')
+    const { marks } = active.replay.replay
+    return (
+      marks.map(({ name, instructions }) => `${name}: instruction ${instructions}\n`).join('') || 'There is no mark.\n'
+    )
+  }
+
+  /** Goes to an instruction, a time or a mark. @throws CliError for a place that is not there */
+  goto(place: string): string {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('goto: only a run that is replayed goes to another place')
+    goTo(active.replay, place, 'goto')
+    return ''
+  }
+
+  /** Says who wrote memory last where a replay is. @throws CliError where nothing is run again, or it is on its way */
+  async whoWrote(given: readonly string[]): Promise<string> {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('who-wrote: only a run that is replayed knows; retrap replay FILE')
+    return active.replay.whoWrote(given)
+  }
+
+  #required(): Active {
+    if (this.#active === undefined) throw usage('this run is neither recorded (--record) nor replayed')
+    return this.#active
+  }
+
+  /** Ends the recording. The machine must not be running. @throws CliError where the recording could not be written */
+  async close(): Promise<void> {
+    const active = this.#active
+    this.#active = undefined
+    if (active === undefined) return
+    try {
+      if (!('recorder' in active)) return
+      await active.stop()
+      await active.recorder.end()
+      this.#tell(`recorded ${active.recorder.instructions} instructions to ${this.#settings.record}`)
+    } finally {
+      await active.file.close()
+    }
+  }
+}
+
+const hasNetwork = ({ virtio = [], networkCards = [] }: MachineOptions): boolean =>
+  networkCards.length > 0 || virtio.some(({ kind }) => kind === 'net')
+
+const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
+
+/** @throws CliError `ERR_USAGE` for a place that is not there */
+function goTo(machine: ReplayMachine, place: string, command: string): void {
+  try {
+    machine.goto(placeIn(machine.replay, place))
+  } catch (error) {
+    throw error instanceof MachineError ? usage(`${command} ${error.message}`) : error
+  }
+}

@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process'
+import { createWriteStream, rmSync, type WriteStream } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { CliError, troubleWith } from '../../errors.ts'
+import type { SessionOutput } from '../session/session-host.ts'
+import type { WatchedOutput } from '../../host/output-watch.ts'
+import type { SerialTarget } from '../../options/values.ts'
+
+/** The far end of a serial port's wire, or of a console's port. */
+export interface FarEnd extends WatchedOutput {
+  /** Takes what the guest has sent. */
+  write(bytes: Uint8Array): void
+  /** Names the listener of what is sent to the guest. It returns false where no more should come before `resume`. */
+  onReceive(listener: (bytes: Uint8Array) => boolean): void
+  /** Lets bytes for the guest come again. */
+  resume(): void
+  /** Names who hears that it cannot be written any more. */
+  onError(listener: (error: Error) => void): void
+  close(): Promise<void>
+}
+
+const noListener = (): void => {}
+const takesAll = (): boolean => true
+
+/**
+ * Opens a serial port's far end. Facts about it that a person needs are written to `say`.
+ *
+ * @throws CliError `ERR_INPUT` if it cannot be opened
+ */
+export async function openFarEnd(
+  target: Exclude<SerialTarget, { readonly kind: 'stdio' }>,
+  name: string,
+  say: SessionOutput,
+): Promise<FarEnd> {
+  switch (target.kind) {
+    case 'none':
+      return { write() {}, onReceive() {}, resume() {}, onError() {}, close: () => Promise.resolve() }
+    case 'file':
+      return fileEnd(await openFile(target.path))
+    case 'tcp':
+      return listen({ host: target.host, port: target.port }, name, say)
+    case 'unix':
+      return listen({ path: target.path }, name, say)
+    case 'pty':
+      return openPty(name, say)
+  }
+}
+
+/**
+ * Opens a far end as {@link openFarEnd} does.
+ *
+ * @param failed - told why it cannot be written any more
+ */
+export async function openReported(
+  target: Exclude<SerialTarget, { readonly kind: 'stdio' }>,
+  name: string,
+  say: SessionOutput,
+  failed: (message: string) => void,
+): Promise<FarEnd> {
+  const end = await openFarEnd(target, name, say)
+  const where = target.kind === 'file' ? target.path : name
+  end.onError((error) => failed(`cannot write ${where}: ${error.message}`))
+  return end
+}
+
+/** Opens a file for writing. @throws CliError `ERR_INPUT` with why it cannot be */
+export async function openFile(path: string): Promise<WriteStream> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const file = createWriteStream(path)
+  file.once('open', () => resolve())
+  file.once('error', (error) =>
+    reject(new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)),
+  )
+  await promise
+  return file
+}
+
+function fileEnd(file: WriteStream): FarEnd {
+  return {
+    get writableLength() {
+      return file.writableLength
+    },
+    write: (bytes) => void file.write(bytes),
+    onReceive() {},
+    resume() {},
+    onError: (listener) => void file.on('error', listener),
+    close: () => new Promise((resolve) => (file.destroyed ? resolve() : file.end(resolve))),
+  }
+}
+
+/**
+ * A socket that listens. One program is connected at a time, until all that it sent has been taken; output of the guest
+ * is lost while there is none.
+ */
+async function listen(
+  where: { readonly host: string; readonly port: number } | { readonly path: string },
+  name: string,
+  say: SessionOutput,
+): Promise<FarEnd> {
+  let receive: (bytes: Uint8Array) => boolean = takesAll
+  let peer: Socket | undefined
+  const server = createServer((socket) => {
+    if (peer !== undefined) return void socket.destroy()
+    peer = socket
+    socket.setNoDelay(true)
+    socket.on('data', (bytes) => {
+      if (!receive(bytes)) socket.pause()
+    })
+    // A lost connection is no failure: the next one goes on.
+    socket.on('error', noListener)
+    socket.on('close', () => (peer = undefined))
+  })
+  await bind(server, where, name)
+  const address = server.address()
+  const text = typeof address === 'string' || address === null ? address : `${address.address}:${address.port}`
+  say.write(`retrap: ${name} listens on ${text}\n`)
+  return {
+    get writableLength() {
+      return peer?.writableLength ?? 0
+    },
+    write: (bytes) => void peer?.write(bytes),
+    onReceive: (listener) => (receive = listener),
+    resume: () => void peer?.resume(),
+    onError() {},
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      peer?.end()
+      // A peer that does not read holds nobody up.
+      setTimeout(() => peer?.destroy(), 200).unref()
+      await closed
+    },
+  }
+}
+
+async function bind(server: Server, where: { host?: string; port?: number; path?: string }, name: string) {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', (error) => reject(new CliError('ERR_INPUT', `${name} cannot listen: ${troubleWith(error)}`)))
+  server.listen(where, resolve)
+  await promise
+  // Node removes the socket of a server that is closed, but not of a process that is killed.
+  const { path } = where
+  if (path !== undefined) process.once('exit', () => rmSync(path, { force: true }))
+}
+
+/** A pseudo-terminal. Node cannot make one, and socat can. */
+async function openPty(name: string, say: SessionOutput): Promise<FarEnd> {
+  const socat = spawn('socat', ['-d', '-d', 'PTY,rawer', 'STDIO'], { stdio: 'pipe' })
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let said = ''
+  socat.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+    const path = /PTY is (\S+)/.exec(said)?.[1]
+    if (path !== undefined) resolve(path)
+  })
+  socat.once('error', () =>
+    reject(new CliError('ERR_INPUT', `${name}: pty needs socat, which is not installed; unix:PATH needs nothing`)),
+  )
+  socat.once('close', () => reject(new CliError('ERR_INPUT', `${name}: socat made no pty: ${said.trim()}`)))
+  socat.stdin.on('error', noListener)
+  say.write(`retrap: ${name} is ${await promise}\n`)
+  return {
+    get writableLength() {
+      return socat.stdin.writableLength
+    },
+    write: (bytes) => void socat.stdin.write(bytes),
+    onReceive: (listener) =>
+      void socat.stdout.on('data', (bytes: Buffer) => {
+        if (!listener(bytes)) socat.stdout.pause()
+      }),
+    resume: () => void socat.stdout.resume(),
+    onError: (listener) => void socat.once('close', () => listener(new Error('socat has ended'))),
+    close() {
+      socat.removeAllListeners('close')
+      socat.kill()
+      return Promise.resolve()
+    },
+  }
+}

@@ -1,0 +1,72 @@
+import type { BackEndSettings } from '../back-ends/back-ends.ts'
+import type { CreateDevices, DeviceHost } from '../devices/devices.ts'
+import type { DisplaySettings } from '../display/display-option.ts'
+import type { GdbOption } from '../gdb/session-gdb.ts'
+import type { Machine, MachineImages, MachineOptions, MachineSnapshotSource } from '../machine-contract.ts'
+import type { MonitorFlags } from '../monitor/monitor-sockets.ts'
+import type { MigrationAddress } from '../migration/socket-channel.ts'
+import type { PortDevice } from '../monitor/hot-devices.ts'
+import type { RecordingSettings } from '../recording/session-recording.ts'
+import type { TerminalSettings } from './session-terminal.ts'
+import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
+import type { SessionTrace } from '../trace/session-trace.ts'
+
+/** One machine to run, and how it meets the outside. */
+export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings, 'monitor'>, MonitorFlags {
+  readonly machine: Omit<
+    MachineOptions,
+    'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
+  >
+  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
+  readonly images: () => Promise<MachineImages>
+  readonly devices: CreateDevices
+  /** Where devices tell their events. */
+  readonly events?: { tell?: DeviceHost['tell'] }
+  /** Where the graphics card's picture goes; default nowhere. */
+  readonly display?: DisplaySettings
+  readonly timeoutMs?: number
+  readonly stats?: 'json' | 'text'
+  /** Devices behind root ports, as the options have them. */
+  readonly portDevices?: readonly PortDevice[]
+  /** The profile that the machine's samples go to. */
+  readonly profile?: SessionProfile
+  /** Where compiled code is kept; written when the session ends. */
+  readonly unitCache?: { close(): void }
+  /** The trace of the session's machines. */
+  readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
+  /** Where a machine is awaited that goes on here. */
+  readonly incoming?: MigrationAddress
+  /** Takes over what has arrived, before it runs: `claim` takes its disks, with the writes that its drives keep in memory. */
+  readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<void>
+  /** The Unix socket that takes commands. */
+  readonly control?: string
+  /** Where gdb attaches. */
+  readonly gdb?: GdbOption
+  /** The file that has the number of this process while the session lasts. */
+  readonly pidFile?: string
+  /** Starts another process that runs the session. */
+  readonly daemonize?: boolean
+  /** How the machine is saved. */
+  readonly snapshots: SnapshotSettings
+  /** Whether the run is recorded, or is a recorded one. */
+  readonly recording?: RecordingSettings
+  /**
+   * Reads what the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot be read, which
+   * ends the run.
+   */
+  readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
+  /** A guest that goes on from there is to set its clock. */
+  readonly setsClock?: boolean
+  /** A guest that resets its machine ends the run. */
+  readonly noReboot?: boolean
+}
+
+/** The part of a guest's profile that a session drives. */
+export interface SessionProfile {
+  /** The profile takes no more samples. */
+  readonly isFull: boolean
+  /** Gives names to what was sampled, while the machine is there. */
+  resolve(machine: Machine, kernel: Uint8Array | undefined): void
+  /** Writes the file. */
+  write(): void
+}

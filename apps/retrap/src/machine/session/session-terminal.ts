@@ -1,0 +1,218 @@
+import type { TerminalDisplay } from '../display/terminal-display.ts'
+import type { SessionHost } from './session-host.ts'
+import type { Machine, MachineSerial } from '../machine-contract.ts'
+import { SerialInput, type InputPolicy } from './serial-input.ts'
+import type { FarEnd } from '../serial/far-end.ts'
+import type { ChardevArgument } from '../serial/serial-options.ts'
+import type { SerialTarget } from '../../options/values.ts'
+
+/** The terminal's settings for a machine. */
+export interface TerminalSettings {
+  /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
+  readonly serial: readonly SerialTarget[]
+  /** Where ports of consoles lead. */
+  readonly chardevs?: readonly ChardevArgument[]
+  /** Which of the guest's consoles gets what is typed. Both are printed. */
+  readonly console: 'serial' | 'xen'
+  readonly input: InputPolicy
+  /** Where monitors are: with `stdio` Ctrl-A c goes to one on the terminal, and back. */
+  readonly monitor?: readonly { readonly kind: string }[]
+}
+
+/** The requests of the keys behind Ctrl-A, and the guest's output when it is lost. */
+interface TerminalListener {
+  /** The user leaves. */
+  readonly left: () => void
+  /** The power button. */
+  readonly power: () => void
+  /** Ctrl-A s: the machine is to be saved. */
+  readonly save: () => void
+  /** Called with the line that was typed after Ctrl-A c; null: the user has cancelled it. */
+  readonly command: (line: string | null) => void
+  /** The kernel has panicked, in a run that nobody watches. */
+  readonly panicked: (reason: string) => void
+}
+
+const KEYS =
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A s  save the machine to a new file\r\nCtrl-A c  type a command that changes discs or plugs devices in, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+const PROMPT = '(retrap) '
+const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
+
+/** The terminal: what is typed goes to one of the guest's consoles or to its keyboard, and what it prints is shown. */
+export class SessionTerminal {
+  readonly #settings: TerminalSettings
+  readonly #host: SessionHost
+  readonly #screen: TerminalDisplay | undefined
+  readonly #input: SerialInput
+  readonly #panic: PanicWatch
+  /** Takes what is typed where a chardev has the terminal. */
+  #toChardev: ((bytes: Uint8Array) => boolean) | undefined
+  #console: MachineSerial | undefined
+
+  /** @param screen - the guest's picture, where it is drawn in the terminal: then its keyboard gets what is typed */
+  constructor(
+    settings: TerminalSettings,
+    host: SessionHost,
+    screen: TerminalDisplay | undefined,
+    listener: TerminalListener,
+  ) {
+    this.#settings = settings
+    this.#host = host
+    this.#screen = screen
+    this.#input = new SerialInput({
+      policy: this.isConsole ? settings.input : { kind: 'pass' },
+      interactive: host.stdin.isTTY === true,
+      staysAtPrompt: this.staysAtPrompt,
+      send: (bytes) =>
+        screen?.typed(bytes, () => this.#input.drained()) ??
+        this.#toChardev?.(bytes) ??
+        this.#console?.receive(bytes) ??
+        true,
+      onLeave: listener.left,
+      onPower: listener.power,
+      onSave: listener.save,
+      onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
+      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${this.#prompt}`) : screen.ask(this.#prompt)),
+      onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),
+      onCommand: listener.command,
+      onRoom: () => host.stdin.resume(),
+      ...(screen !== undefined && { onRestart: () => screen.restart() }),
+    })
+    this.#panic = new PanicWatch(listener.panicked)
+  }
+
+  /** Whether one command follows another. */
+  get staysAtPrompt(): boolean {
+    return this.#settings.monitor?.some(({ kind }) => kind === 'stdio') === true
+  }
+
+  /** Scripts for QEMU's monitor wait for its prompt. */
+  get #prompt(): string {
+    return this.staysAtPrompt ? '(qemu) ' : PROMPT
+  }
+
+  /** Whether a console of the guest leads to it. */
+  get isConsole(): boolean {
+    const { serial, chardevs = [] } = this.#settings
+    return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
+  }
+
+  /** Begins to read what is typed, where anything in the machine takes it. @returns a function that ends it */
+  open(): () => void {
+    return this.isConsole || this.#screen !== undefined ? openInput(this.#host, this.#input) : () => {}
+  }
+
+  /** Connects the terminal with another machine's console. */
+  connect(machine: Machine): void {
+    this.#console = this.#consoleOf(machine)
+    this.#console?.onDrain(() => this.#input.drained())
+    this.#input.drained()
+  }
+
+  #consoleOf(machine: Machine): MachineSerial | undefined {
+    if (this.#settings.console === 'xen') return machine.xenConsole
+    return machine.serialPorts[this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')]
+  }
+
+  /** The terminal as a chardev's far end. */
+  farEnd(): FarEnd {
+    return {
+      write: (bytes) => this.print(bytes),
+      onReceive: (listener) => (this.#toChardev = listener),
+      resume: () => this.#input.drained(),
+      onError() {},
+      close: () => Promise.resolve(),
+    }
+  }
+
+  /** Shows what the guest sends to it. */
+  print(bytes: Uint8Array): void {
+    this.#host.stdout.write(bytes)
+    this.#input.transmitted(bytes)
+    if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
+  }
+
+  /** Says how far something is, where that does not come between what the guest prints. */
+  status(text: string): void {
+    const { stdout, stderr } = this.#host
+    const isShared = stdout.isTTY === true && stderr.isTTY === true
+    if (isShared && (this.isConsole || this.#screen !== undefined)) return
+    stderr.write(`retrap: ${text}\n`)
+  }
+
+  /** Shows the answer to a command. @param asksAgain - another command may follow */
+  answer(text: string, asksAgain: boolean = false): void {
+    const lines = `${text.replaceAll('\n', '\r\n')}${asksAgain && this.staysAtPrompt ? this.#prompt : ''}`
+    if (this.#screen === undefined) this.#host.stderr.write(lines)
+    else this.#screen.cover(lines)
+  }
+
+  /** Ends the terminal's timers. */
+  stop(): void {
+    this.#input.feeder?.stop()
+    this.#panic.stop()
+  }
+}
+
+/** Connects the user's input, a terminal in raw mode so that the guest gets every key. @returns how to let go of it */
+function openInput(host: SessionHost, input: SerialInput): () => void {
+  const { stdin } = host
+  const terminal = stdin.isTTY === true
+  if (terminal) stdin.setRawMode?.(true)
+  stdin.on('data', (bytes) => {
+    input.typed(bytes)
+    if (input.isFull) stdin.pause()
+  })
+  stdin.on('end', () => input.ended())
+  stdin.resume()
+  return () => {
+    stdin.removeAllListeners()
+    stdin.pause()
+    // An open pipe must not keep a finished process alive.
+    stdin.unref?.()
+    if (terminal) stdin.setRawMode?.(false)
+  }
+}
+
+/** How long the rest of a panic's report may take. */
+const REPORT_MS = 1000
+const TAIL_LENGTH = 4096
+const PANIC = /Kernel panic - not syncing: ([^\r\n]*)[\r\n]/
+const END = /---\[ end Kernel panic/
+
+/** Looks for a panic in the output of a Linux kernel. */
+export class PanicWatch {
+  readonly #onPanic: (reason: string) => void
+  readonly #decoder = new TextDecoder('latin1')
+  #tail = ''
+  #reason: string | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #told = false
+
+  /** @param onPanic - called once, with what the kernel says, when it has printed its report */
+  constructor(onPanic: (reason: string) => void) {
+    this.#onPanic = onPanic
+  }
+
+  /** Takes note of what the guest printed. */
+  transmitted(bytes: Uint8Array): void {
+    if (this.#told) return
+    this.#tail = (this.#tail + this.#decoder.decode(bytes)).slice(-TAIL_LENGTH)
+    if (this.#reason === undefined) {
+      this.#reason = PANIC.exec(this.#tail)?.[1]
+      if (this.#reason === undefined) return
+      this.#timer = setTimeout(() => this.#tell(), REPORT_MS)
+    }
+    if (END.test(this.#tail)) this.#tell()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #tell(): void {
+    this.stop()
+    this.#told = true
+    this.#onPanic(this.#reason ?? '')
+  }
+}

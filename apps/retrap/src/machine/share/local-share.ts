@@ -1,0 +1,291 @@
+import * as fs from 'node:fs'
+import { promisify } from 'node:util'
+import {
+  type Share,
+  type ShareAccess,
+  type ShareChanges,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from '@retrap/virtio/p9'
+import { CliError, troubleWith } from '../../errors.ts'
+
+/**
+ * The use of a directory by one machine: it ends with the machine, whatever its guest has left open.
+ *
+ * Calls of the host are made on this thread: the guest waits for them, and most take less time than it takes to hand them to
+ * another thread. A call that waits for the disk itself is handed over.
+ */
+class Use {
+  readonly #open = new Set<number>()
+  readonly #running = new Set<Promise<unknown>>()
+  #over = false
+
+  /** @returns the descriptor @throws ShareError `ESTALE`: the machine has ended, and the number may be another file's by now */
+  check(fd: number): number {
+    if (this.#over) throw new ShareError('ESTALE')
+    return fd
+  }
+
+  open(path: string, flags: number, mode?: number): number {
+    const fd = fs.openSync(path, flags, mode)
+    this.#open.add(fd)
+    return fd
+  }
+
+  close(fd: number): void {
+    if (this.#open.delete(fd)) fs.closeSync(fd)
+  }
+
+  /** Makes what was written durable. */
+  async sync(fd: number): Promise<void> {
+    const running = promisify(fs.fsync)(this.check(fd))
+    this.#running.add(running)
+    try {
+      await running
+    } finally {
+      this.#running.delete(running)
+    }
+  }
+
+  /** Lets what is under way end, begins nothing more, and closes all that is open. */
+  async end(): Promise<void> {
+    this.#over = true
+    await Promise.allSettled(this.#running)
+    for (const fd of [...this.#open]) this.close(fd)
+  }
+}
+
+/** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
+const O_PATH = 0o10_000_000
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFMT, S_IFREG } =
+  fs.constants
+/** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
+const MODE_BITS = 0o1777
+
+const FOLDER_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such folder to share',
+  ENOTDIR: 'it is a file, not a folder to share',
+}
+
+/**
+ * A directory of the host for a guest. Nothing outside of it is ever read, written or named.
+ *
+ * Node has no `openat`. Each file is held by a descriptor of its own (`O_PATH`), and a name is always looked up as
+ * `/proc/self/fd/N/NAME`: Linux goes from that number straight to the directory, wherever it has been moved meanwhile, and the
+ * one name that follows is opened with `O_NOFOLLOW`. No path of more than one name is ever resolved, so that nobody can put
+ * a link into the middle of one.
+ */
+export class LocalShare implements Share {
+  readonly #root: number
+  #use = new Use()
+
+  /** @throws CliError `ERR_INPUT` where it is no directory, or the host is not Linux */
+  constructor(path: string) {
+    if (process.platform !== 'linux')
+      throw new CliError(
+        'ERR_INPUT',
+        `${path}: directories are shared on Linux only: elsewhere links would be followed`,
+      )
+    try {
+      this.#root = fs.openSync(path, O_PATH | O_DIRECTORY)
+    } catch (error) {
+      const why = FOLDER_TROUBLES[(error as NodeJS.ErrnoException).code ?? ''] ?? troubleWith(error)
+      throw new CliError('ERR_INPUT', `${path}: ${why}`)
+    }
+  }
+
+  /** Opens the directory at the top; unlike in other shares, at once. */
+  root(): ShareNode & { child(name: string): ShareNode } {
+    return new LocalNode(
+      this.#use,
+      this.#use.open(`/proc/self/fd/${this.#use.check(this.#root)}`, O_PATH | O_DIRECTORY),
+    )
+  }
+
+  /** Ends what an earlier machine does with it: its requests, and the files that its guest has left open. */
+  async renew(): Promise<void> {
+    const before = this.#use
+    this.#use = new Use()
+    await before.end()
+  }
+
+  /** Gives the directory back. */
+  async close(): Promise<void> {
+    await this.#use.end()
+    fs.closeSync(this.#root)
+  }
+}
+
+class LocalNode implements ShareNode {
+  /** Descriptor of the file itself. */
+  readonly #fd: number
+  readonly #use: Use
+
+  constructor(use: Use, fd: number) {
+    this.#use = use
+    this.#fd = fd
+  }
+
+  /** The file itself, as a path. */
+  get #self(): string {
+    return `/proc/self/fd/${this.#use.check(this.#fd)}`
+  }
+
+  /** An entry, as a path. */
+  #entry(name: string): string {
+    // The server checks it, too; here the share's edge depends on it.
+    if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new ShareError('EINVAL')
+    return `${this.#self}/${name}`
+  }
+
+  stat(): ShareStat {
+    const stat = statOf(this.#use.check(this.#fd))
+    return {
+      // Files of other file systems below the directory have numbers of their own.
+      id: (stat.dev << 48n) ^ stat.ino,
+      mode: Number(stat.mode),
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      links: Number(stat.nlink),
+      size: Number(stat.size),
+      allocated: Number(stat.blocks) * 512,
+      accessedNs: stat.atimeNs,
+      modifiedNs: stat.mtimeNs,
+      changedNs: stat.ctimeNs,
+    }
+  }
+
+  change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): void {
+    const stat = statOf(this.#use.check(this.#fd))
+    if (size !== undefined) {
+      if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
+      fs.truncateSync(this.#self, size)
+    }
+    if (mode !== undefined) fs.chmodSync(this.#self, mode & MODE_BITS)
+    if (uid !== undefined || gid !== undefined) {
+      // Files belong to the party that runs the machine: a request for another owner has no effect, as with QEMU's security_model=none.
+      try {
+        fs.chownSync(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid))
+      } catch (error) {
+        if (!hasCode(error, 'EPERM')) throw error
+      }
+    }
+    if (accessedNs === undefined && modifiedNs === undefined) return
+    const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
+      given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
+    fs.utimesSync(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
+  }
+
+  room(): ShareRoom {
+    const { bsize, blocks, bavail, files, ffree } = fs.statfsSync(this.#self)
+    return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
+  }
+
+  open({ read: reads, write: writes, truncate: empties }: ShareAccess): ShareFile {
+    // The descriptor's file is known: a device or a pipe would do more than be opened.
+    if ((Number(statOf(this.#use.check(this.#fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    return fileOf(this.#use, this.#use.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
+  }
+
+  readLink(name: string): string {
+    return fs.readlinkSync(this.#entry(name))
+  }
+
+  child(name: string): LocalNode {
+    return new LocalNode(this.#use, this.#use.open(this.#entry(name), O_PATH | O_NOFOLLOW))
+  }
+
+  list(): readonly string[] {
+    return fs.readdirSync(this.#self)
+  }
+
+  create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
+    const { read: reads, write: writes, truncate: empties, exclusive, mode } = access
+    // O_NONBLOCK: a pipe that is there already must not keep us.
+    const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
+    const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
+    const file = fileOf(this.#use, fd)
+    try {
+      if (isNew) this.#giveMode(fd, mode)
+      if ((Number(statOf(fd).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (empties) fs.truncateSync(`/proc/self/fd/${fd}`, 0)
+      const node = this.#use.open(`/proc/self/fd/${fd}`, O_PATH)
+      return { node: new LocalNode(this.#use, node), file }
+    } catch (error) {
+      this.#use.close(fd)
+      throw error
+    }
+  }
+
+  #openOrCreate(path: string, flags: number, mode: number): { readonly fd: number; readonly isNew: boolean } {
+    try {
+      return { fd: this.#use.open(path, flags | O_EXCL, mode), isNew: true }
+    } catch (error) {
+      if ((flags & O_EXCL) !== 0 || !hasCode(error, 'EEXIST')) throw error
+      return { fd: this.#use.open(path, flags, mode), isNew: false }
+    }
+  }
+
+  /** Gives a new file the guest's mode: the guest's kernel has applied its program's mask, and the host's is not to apply too. */
+  #giveMode(fd: number, mode: number): void {
+    const now = Number(statOf(fd).mode)
+    if ((now & MODE_BITS) === (mode & MODE_BITS)) return
+    // A directory may have its parent's set-group-ID bit.
+    const given = (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS)
+    try {
+      fs.chmodSync(`/proc/self/fd/${fd}`, given)
+    } catch {
+      // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
+    }
+  }
+
+  makeDirectory(name: string, mode: number): void {
+    fs.mkdirSync(this.#entry(name), mode & MODE_BITS)
+    const fd = this.#use.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
+    try {
+      this.#giveMode(fd, mode)
+    } finally {
+      this.#use.close(fd)
+    }
+  }
+
+  makeLink(name: string, text: string): void {
+    return fs.symlinkSync(text, this.#entry(name))
+  }
+
+  addName(name: string, directory: ShareNode, otherName: string): void {
+    if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
+    // `link` does not follow a link that it is given.
+    return fs.linkSync(directory.#entry(otherName), this.#entry(name))
+  }
+
+  remove(name: string, directory: boolean): void {
+    return directory ? fs.rmdirSync(this.#entry(name)) : fs.unlinkSync(this.#entry(name))
+  }
+
+  rename(name: string, directory: ShareNode, newName: string): void {
+    if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
+    return fs.renameSync(this.#entry(name), directory.#entry(newName))
+  }
+
+  release(): void {
+    this.#use.close(this.#fd)
+  }
+}
+
+const statOf = (fd: number): fs.BigIntStats => fs.fstatSync(fd, { bigint: true })
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code
+
+const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY)
+
+const fileOf = (use: Use, fd: number): ShareFile => ({
+  read: (offset, into) => fs.readSync(use.check(fd), into, 0, into.length, offset),
+  write: (offset, from) => fs.writeSync(use.check(fd), from, 0, from.length, offset),
+  sync: () => use.sync(fd),
+  close: () => use.close(fd),
+})

@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto'
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
+import { inflateRawSync } from 'node:zlib'
+import type { NamedImage, PcSnapshotSource } from '@retrap/machine'
+import * as files from '@retrap/snapshot'
+import { CliError, troubleWith } from '../../errors.ts'
+import { refuseSpecial } from '../../host/files/files.ts'
+import type { MachineSnapshotSource } from '../machine-contract.ts'
+import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
+
+/** A snapshot file's description of its run. */
+export interface SavedRun {
+  /** Version of this shape. */
+  readonly version: 1
+  /** The command line, without the program's name and without what belongs to that run alone. */
+  readonly arguments: readonly string[]
+  /** When the run was saved, as ISO 8601 has it. */
+  readonly savedAt: string
+  /** The host that has saved it, as {@link hostDigest} says it. Absent: unknown. */
+  readonly host?: string
+  /** Files of the machine's disks. */
+  readonly disks?: readonly SavedDisk[]
+  /** Drives of which a page has put what the guest had written into the snapshot. */
+  readonly writes?: readonly string[]
+  /** In a recording: the machine's options as `bundleOptions` has them, and the number of images that it holds for them. */
+  readonly bundle?: object
+  readonly images?: number
+  /** For each image by number, the file outside the recording that has it; null: the image is inside. */
+  readonly named?: readonly (NamedImage | null)[]
+}
+
+/** Tells this host from others, and nothing else of it. */
+export function hostDigest(): string {
+  let id = ''
+  try {
+    id = readFileSync('/etc/machine-id', 'utf8')
+  } catch {
+    // Other systems, and containers, have a name only.
+  }
+  return createHash('sha256').update(`${hostname()}\n${id}`).digest('hex').slice(0, 16)
+}
+
+/** Options, with a value each, that belong to one run: the run that goes on gets its own. */
+const OF_ONE_RUN: ReadonlySet<string> = new Set([
+  '--timeout',
+  '--command',
+  '--save-on-exit',
+  '--pace',
+  '--record',
+  '--record-checkpoints',
+  '--record-images',
+  '--replay',
+  '--profile',
+  '--symbols',
+  '--jit-dump',
+  '--unit-cache',
+  '--trace',
+  '--trace-to',
+  '--control',
+  '--incoming',
+  '--gdb',
+])
+
+/** The only one of these options without a value. */
+const WITHOUT_VALUE = '--record-bundle'
+
+/** The part of a command line that a run which goes on has too. */
+export function argumentsToKeep(given: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < given.length; i++) {
+    const argument = given[i]!
+    if (argument === WITHOUT_VALUE) continue
+    if (OF_ONE_RUN.has(argument)) i++
+    else if (!OF_ONE_RUN.has(argument.replace(/=.*$/s, ''))) kept.push(argument)
+  }
+  return kept
+}
+
+/**
+ * Writes a snapshot to a file, which appears when it is whole.
+ *
+ * @returns size of the file in bytes
+ * @throws CliError `ERR_INPUT` where it cannot be written
+ */
+export async function writeSnapshotFile(
+  path: string,
+  run: SavedRun,
+  snapshot: Omit<files.Snapshot, 'description'>,
+  options?: files.WriteSnapshotOptions,
+): Promise<number> {
+  const partial = `${path}.partial`
+  let bytes = 0
+  try {
+    await refuseSpecial(path)
+    const file = await open(partial, 'w')
+    try {
+      const take = async (piece: Uint8Array): Promise<void> => {
+        // A plain write may take only a part.
+        await file.writeFile(piece)
+        bytes += piece.length
+      }
+      await files.writeSnapshot({ description: run, ...snapshot }, take, options)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => undefined)
+    throw new CliError('ERR_INPUT', `cannot write the snapshot ${path}: ${messageOf(error, 'write')}`)
+  }
+  return bytes
+}
+
+/** Reads what a snapshot file says of its run. @throws CliError `ERR_INPUT` */
+export async function readSavedRun(path: string): Promise<SavedRun> {
+  const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
+  if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
+    throw new CliError('ERR_INPUT', `${path}: this snapshot is of no run of retrap; its program reads it`)
+  if (run.disks !== undefined && !areSavedDisks(run.disks))
+    throw new CliError('ERR_INPUT', `${path}: what it says of its disks is nothing that retrap writes`)
+  if (Array.isArray(run.writes) && run.writes.length > 0) {
+    const what = `a page has saved it with what its guest had written to ${run.writes.join(', ')}`
+    throw new CliError('ERR_INPUT', `${path}: ${what}, which is in no image here; restore it in a page`)
+  }
+  return run as SavedRun
+}
+
+async function describe(path: string): Promise<unknown> {
+  const file = openSync(path, 'r')
+  try {
+    return await files.readSnapshotDescription(lateSource(file))
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Told how many of a snapshot's pages have been read, now and then and at the end. */
+export type PagesProgress = (done: number, all: number) => void
+
+/** How a snapshot file is opened. */
+export interface OpenSnapshotOptions {
+  readonly onProgress?: PagesProgress
+  /** Reads and checks all of it first. Default false: a page is checked when the machine needs it. */
+  readonly verify?: boolean
+  /** Told why a page cannot be had. The machine, which has asked for it, does not run on. */
+  readonly onLost?: (message: string) => void
+}
+
+/**
+ * Opens a snapshot file, whose pages are read when the machine needs them; it is closed when all are there.
+ *
+ * @throws CliError `ERR_INPUT`, also from the pages
+ */
+export async function openSnapshotFile(
+  path: string,
+  { onProgress = () => {}, verify = false, onLost = () => {} }: OpenSnapshotOptions = {},
+): Promise<MachineSnapshotSource> {
+  return explaining(path, async () => {
+    const file = openSync(path, 'r')
+    try {
+      const { state, pages } = await files.openSnapshot(lateSource(file))
+      const { gfns } = pages
+      if (verify) await pages.verify()
+      let done = 0
+      return {
+        // The machine checks what is in it.
+        state: state as PcSnapshotSource['state'],
+        pages: {
+          gfns,
+          contents: (index) => {
+            onProgress(++done, gfns.length)
+            try {
+              return pages.contents(index)
+            } catch (error) {
+              const lost = new CliError('ERR_INPUT', `${path}: ${messageOf(error)}`)
+              onLost(lost.message)
+              throw lost
+            }
+          },
+          close: () => closeSync(file),
+        },
+      }
+    } catch (error) {
+      closeSync(file)
+      throw error
+    }
+  })
+}
+
+function lateSource(file: number): files.LateSnapshotSource {
+  const { size } = fstatSync(file)
+  const read = (offset: number, bytes: number): Uint8Array => {
+    const into = new Uint8Array(Math.min(bytes, Math.max(0, size - offset)))
+    let done = 0
+    for (let piece = -1; piece !== 0 && done < into.length; done += piece)
+      piece = readSync(file, into, done, into.length - done, offset + done)
+    return into.subarray(0, done)
+  }
+  return {
+    bytes: size,
+    // A large file that is read whole leaves signals their turn.
+    read: (offset, bytes) => setImmediate().then(() => read(offset, bytes)),
+    readNow: read,
+    inflateNow: (data, most) => {
+      const { buffer, byteOffset, length } = inflateRawSync(data, { maxOutputLength: most })
+      return new Uint8Array(buffer, byteOffset, length)
+    },
+  }
+}
+
+/** Says of errors of which file they are. @throws CliError `ERR_INPUT` */
+async function explaining<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `${path}: ${messageOf(error)}`)
+  }
+}
+
+/** @throws what is a defect of ours */
+function messageOf(error: unknown, wanted: 'read' | 'write' = 'read'): string {
+  if (error instanceof files.SnapshotError || (error instanceof Error && 'code' in error))
+    return troubleWith(error, wanted)
+  throw error
+}

@@ -1,0 +1,102 @@
+import { DeviceError } from '@retrap/device'
+import { drivesOf } from '../options/drives.ts'
+import type { watchModels } from './watched-models.ts'
+import { MachineError } from '../errors.ts'
+import { place as placeGeneration } from './generation.ts'
+import type { DeviceSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import { hasRamfb, hasVga } from '../options/vga.ts'
+import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
+
+/** A kind of device that a machine may do without. */
+interface DeviceKind {
+  /** Whether the options name one. */
+  wanted(options: PcOptions): boolean
+  /** Loads its module: bundlers make a chunk of its own of each `import()`. */
+  load(): Promise<{ readonly place: PlaceDevices }>
+}
+
+/** An empty list of drives asks for a controller as well. */
+const ofController = ({ drives }: PcOptions): boolean =>
+  drives !== undefined && (drives.length === 0 || drivesOf(drives, 'ide').length > 0)
+
+/** The kinds, in the order in which they take PCI device numbers and are attached. */
+const DEVICE_KINDS: readonly DeviceKind[] = [
+  { wanted: ({ rootPorts = [] }) => rootPorts.length > 0, load: () => import('./root-ports.ts') },
+  {
+    wanted: (options) => options.machine !== 'q35' && ofController(options),
+    load: () => import('./ide.ts'),
+  },
+  {
+    wanted: (options) => options.machine === 'q35' && ofController(options),
+    load: () => import('./ahci.ts'),
+  },
+  {
+    wanted: ({ drives, virtio }) =>
+      virtioOf(virtio, ...PLAIN_VIRTIO).length > 0 || drivesOf(drives, 'virtio').length > 0,
+    load: () => import('./virtio.ts'),
+  },
+  { wanted: ({ drives }) => drivesOf(drives, 'floppy').length > 0, load: () => import('./floppy.ts') },
+  { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./nvme.ts') },
+  { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./e1000.ts') },
+  {
+    wanted: ({ drives, usb }) => usb !== undefined || drivesOf(drives, 'usb').length > 0,
+    load: () => import('./usb.ts'),
+  },
+  { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('./ac97.ts') },
+  {
+    wanted: ({ drives, virtio }) => virtioOf(virtio, 'scsi').length > 0 || drivesOf(drives, 'scsi').length > 0,
+    load: () => import('./scsi.ts'),
+  },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('./share.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'vsock').length > 0, load: () => import('./vsock.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('./input.ts') },
+  { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./flash.ts') },
+  { wanted: hasVga, load: () => import('./vga.ts') },
+  // All that people start have it.
+  { wanted: ({ generation }) => generation !== undefined, load: async () => ({ place: placeGeneration }) },
+  { wanted: hasRamfb, load: () => import('./ramfb.ts') },
+]
+
+/** Loads the kinds of device that a machine has, and no others. */
+export function loadDeviceKinds(options: PcOptions): Promise<readonly PlaceDevices[]> {
+  return Promise.all(
+    DEVICE_KINDS.filter((kind) => kind.wanted(options)).map(async (kind) => {
+      const { place } = await kind.load()
+      return place
+    }),
+  )
+}
+
+/** Loads what watches models of the caller's, on deterministic time. */
+export async function loadWatch({
+  clock,
+  devices = [],
+}: Pick<MachineOptions, 'clock' | 'devices'>): Promise<typeof watchModels | undefined> {
+  if (clock !== 'deterministic' || devices.length === 0) return undefined
+  return (await import('./watched-models.ts')).watchModels
+}
+
+/**
+ * Makes the devices of all kinds.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placeDevices(kinds: readonly PlaceDevices[], site: DeviceSite): Required<PlacedDevices> {
+  try {
+    const placed = kinds.map((place) => place(site))
+    return {
+      models: placed.flatMap(({ models }) => models),
+      fromHost: placed.flatMap(({ fromHost = [] }) => fromHost),
+      bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
+      floppies: placed.flatMap(({ floppies = [] }) => floppies),
+      settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),
+      goesOn: (random) => placed.forEach(({ goesOn }) => goesOn?.(random)),
+      onRamfb: (configuration) => placed.forEach(({ onRamfb }) => onRamfb?.(configuration)),
+    }
+  } catch (error) {
+    if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', error.message, { cause: error })
+    throw error
+  }
+}

@@ -1,0 +1,59 @@
+import type { DeviceModel } from '@retrap/device'
+import type { Screen } from '@retrap/display'
+import type { BootPath } from '../options/drives.ts'
+import type { InputSwitch } from '../input/input-switch.ts'
+import type { RandomSource } from '../lifecycle/host.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import type { PciSlots } from './pci-slots.ts'
+
+/** Where the identifier of a machine's generation is, and the line by which the guest is told of a new one. */
+export interface GenerationPlace {
+  readonly address: number
+  readonly irq: number
+}
+
+/** The machine that devices are made for. */
+export interface DeviceSite {
+  readonly options: PcOptions
+  /** PCI device numbers of bus 0. */
+  readonly slots: PciSlots
+  /** Place of the SATA controller; default 00:1f.2, a function of the south bridge of a `q35`. */
+  readonly sata?: { readonly device: number; readonly function: number }
+  /** Place of the graphics card, on a board without the old places of a VGA; default that of a PC. */
+  readonly vga?: { readonly device: number }
+  /** Place of the page with the generation's identifier; default that of a PC. */
+  readonly generation?: GenerationPlace
+  /** Returns 32 random bits. */
+  readonly random: () => number
+  /** Lets keyboards share the machine's. */
+  readonly keyboard: InputSwitch
+  /** Lets mice and tablets share the machine's. */
+  readonly mouse: InputSwitch
+  /** The screen that a graphics card draws on. */
+  readonly screen: Screen
+  /** Whether the processor that makes the access at hand is in system-management mode. */
+  readonly inSystemManagement: () => boolean
+  /** Contents of the flash memories. */
+  readonly flash: readonly Uint8Array[]
+}
+
+/** Models of devices, and what the machine must know of them. */
+export interface PlacedDevices {
+  /** Device models, in the order in which the machine attaches them. */
+  readonly models: readonly DeviceModel[]
+  /** The models that use something of the host, and so are not wholly this repository's. */
+  readonly fromHost?: readonly DeviceModel[]
+  /** Paths by which firmware finds the drives. */
+  readonly bootPaths?: readonly BootPath[]
+  /** Types of floppy drives, as CMOS has them. */
+  readonly floppies?: readonly number[]
+  /** Settles when the media hold what the guest has written. */
+  readonly settled?: () => Promise<unknown>
+  /** Takes what the guest writes to fw_cfg's `etc/ramfb`. */
+  readonly onRamfb?: (configuration: Uint8Array) => void
+  /** The machine goes on from an earlier instant, maybe not for the first time. @param random - its numbers from then on */
+  readonly goesOn?: (random: RandomSource) => void
+}
+
+/** Makes all devices of a kind. @throws DeviceError or MachineError for options that no device can have */
+export type PlaceDevices = (site: DeviceSite) => PlacedDevices

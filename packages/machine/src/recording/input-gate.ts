@@ -1,0 +1,323 @@
+import type { Domain, OutsideInputs } from '@retrap/hvm'
+import type { Instant } from '@retrap/recording'
+import type { DeviceHost } from '@retrap/ioreq/host'
+import { laterTurn } from '../lifecycle/host.ts'
+import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
+import { GuestConsole } from '../machine/machine-gate.ts'
+import type { NotedGate } from './run-history.ts'
+
+/** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
+const NEAR = 4200
+
+/** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
+export type Deliver = (data: Uint8Array) => void
+
+/** The inputs that a party holds for the machine: they were delivered, and its model has no room for them. */
+export interface HeldInputs {
+  /** Returns the state as plain data. */
+  save(): unknown
+  /** Puts the state back; its model has been restored. */
+  restore(saved: unknown): void
+  /** A machine must be made with it, and cannot be put back to where it was another. */
+  readonly isFixed?: boolean
+  /** A machine with it cannot be put back; another one is made. */
+  readonly isNeverPutBack?: boolean
+  /** Whether the machine waits for it just now. Default: it does not. */
+  isBusy?(): boolean
+  /** The machine has stood still to be saved, and goes on as if it had not. */
+  goesOn?(): void
+}
+
+/** An input, or what returns it when it is to enter: null, there is none. */
+export type Input = Uint8Array | (() => Uint8Array | null)
+
+/** Rounds between two looks at whether a checkpoint is due. */
+const LOOK_ROUNDS = 16
+/** In place of a party's number: a server is plugged in, which is the party that the input names. */
+export const PLUG_PARTY = 0xfffe
+/** In place of a party's number: a device of the machine's becomes slow, dead, or neither: an `ImpairedDevice`. */
+export const IMPAIR_PARTY = 0xfffd
+
+const ignore = (): void => undefined
+
+/** The part of its domain that the gate needs. */
+export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'spent' | 'stop' | 'timers' | 'vcpus' | 'wake'>
+
+/** Time of a guest on deterministic time, in nanoseconds, with what the clock counts later: an instruction takes one. */
+export const presentNs = ({ clock, spent }: Pick<Domain, 'clock' | 'spent'>): number => clock.now() + spent
+
+/**
+ * The one place where inputs enter a machine on deterministic time: between two rounds of its vCPUs, which are counted.
+ * Parties outside have a number each, by the order in which the machine is composed.
+ */
+export abstract class InputGate implements OutsideInputs, NotedGate {
+  /** Rounds in which something has happened, and deliveries of inputs. */
+  round: number = 0
+  /** Instructions after which the machine stops. */
+  limit: number = Infinity
+  /** At that many instructions, the machine goes on to this round, and to this time in nanoseconds. */
+  limitRound: number = 0
+  limitNs: number = 0
+  /** See {@link InputGate.limitTime}. */
+  #latestNs = Infinity
+  /** The beginning of the last turn that was not later than a limit of time; null: there was none. */
+  inTime: Instant | null = null
+  /** The time of that turn. */
+  #timeSeen = -1
+  /** Whether the machine stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
+  isExact: boolean = true
+  /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
+  aloneFrom: number = Infinity
+  alone: boolean = false
+  /** See `OutsideInputs.early`. A replay of a run that was paced has it too, as rounds are counted by it. */
+  early?: NonNullable<OutsideInputs['early']>
+  /** Whether the guest's output is handed over; else it is discarded, as it was handed over before. */
+  isHeard: boolean = true
+  /** Asked now and then, between two rounds: it may have the machine pause. */
+  look: (() => void) | null = null
+  moved: NotedGate['moved'] = null
+  readonly console: GuestConsole = new GuestConsole()
+  /** Requests of back ends that have not been answered. */
+  protected asking: number = 0
+  #rounds = 0
+  readonly #held: (HeldInputs | undefined)[] = []
+  #saved: readonly unknown[] = []
+  readonly #later = laterTurn()
+  readonly #names: string[] = []
+  /** Receivers of inputs of {@link PLUG_PARTY} and {@link IMPAIR_PARTY}. */
+  readonly others: Map<number, Deliver> = new Map<number, Deliver>()
+  /** The slow and dead devices of the machine; null: it is not there yet. */
+  impaired: ImpairedDevices | null = null
+  #impairedBefore: readonly ImpairedDevice[] = []
+  protected readonly parties: Deliver[] = []
+  #domain: GatedDomain | undefined
+
+  /** Whether back ends are there, and are asked. */
+  abstract readonly hasOutside: boolean
+
+  /** The machine. @throws before it is made */
+  protected get domain(): GatedDomain {
+    return this.#domain!
+  }
+
+  /** The names of all parties, by number. */
+  get names(): readonly string[] {
+    return this.#names
+  }
+
+  /** Takes the machine's domain, when it is made. */
+  start(domain: GatedDomain): void {
+    this.#domain = domain
+  }
+
+  /** The number of the party that is added next. */
+  get nextParty(): number {
+    return this.parties.length
+  }
+
+  /**
+   * Adds a party.
+   *
+   * @param deliver - takes its inputs at their instants
+   * @param held - what it keeps of the machine's
+   * @param number - that it had in a recording, where others before it may have left; default the next one
+   * @returns its number
+   * @throws RangeError for the number of a party that is there
+   */
+  party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
+    const taken = this.parties[number] ?? ignore
+    if (!(Number.isInteger(number) && number < IMPAIR_PARTY && taken === ignore))
+      throw new RangeError(`party ${number} is there already, or no number`)
+    while (this.parties.length < number) this.party('', ignore)
+    this.#names[number] = name
+    this.#held[number] = held
+    this.parties[number] = deliver
+    return number
+  }
+
+  /** A party is there no more. Its number stays. */
+  leaves(number: number): void {
+    this.#held[number] = undefined
+    this.parties[number] = ignore
+  }
+
+  /** Returns the receiver of a party's inputs; undefined: there is no such party. */
+  protected receiver(party: number): Deliver | undefined {
+    return this.parties[party] ?? this.others.get(party)
+  }
+
+  /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
+  saveParties(): readonly unknown[] | undefined {
+    const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
+    return isBusy ? undefined : this.#held.map((held) => held?.save() ?? null)
+  }
+
+  /** Tells the parties that the machine goes on after {@link InputGate.saveParties}. */
+  partiesGoOn(): void {
+    for (const held of this.#held) held?.goesOn?.()
+  }
+
+  /** Whether this machine can be put back to where its parties kept that. */
+  canRestore(saved: readonly unknown[]): boolean {
+    const fit = this.#held.every(
+      (held, number) =>
+        held?.isNeverPutBack !== true &&
+        (held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null)),
+    )
+    // Of a server that is plugged in between here and there.
+    return fit && saved.every((state, number) => state === null || this.#held[number] !== undefined)
+  }
+
+  /** Names what parties of the machine that is made next, or is put back, have kept. @param impaired - devices that are slow or dead */
+  willRestore(saved: readonly unknown[], impaired: readonly ImpairedDevice[] = []): void {
+    this.#saved = saved
+    this.#impairedBefore = impaired
+    this.impaired?.restore(impaired)
+  }
+
+  /** The machine's models are attached. */
+  attached(devices: Pick<DeviceHost, 'impair'>): void {
+    this.impaired = new ImpairedDevices(devices)
+    this.impaired.restore(this.#impairedBefore)
+  }
+
+  /** The inputs that all parties have held of the machine that is made now. */
+  get saved(): readonly unknown[] {
+    return this.#saved
+  }
+
+  /** Returns the inputs that a party, which is added now, has held; undefined: it begins anew. */
+  savedOf(number: number): unknown {
+    return this.#saved[number]
+  }
+
+  /** Gives parties back what they have kept. The machine is there, and restored. */
+  restoreParties(): void {
+    for (const [number, held] of this.#held.entries())
+      if (number < this.#saved.length) held?.restore(this.#saved[number])
+  }
+
+  /** An input has come from outside. Its bytes are the gate's to keep. */
+  abstract post(party: number, data: Input): void
+
+  /**
+   * Takes what a party has noted next in the recording: see `RecordGate.note`.
+   *
+   * @throws BlockError where the replay ends or goes elsewhere
+   */
+  abstract noted(party: number, take: (data: Uint8Array) => void): Promise<void>
+
+  /**
+   * Makes a request of a back end, or has the recording answer it.
+   *
+   * @param key - what is asked for: two requests with one key may take each other's answers
+   * @param into - takes what is read, by an answer of 0
+   * @param ask - asks the back end. @returns the answer: 0, or a byte that says what failed
+   */
+  abstract ask(
+    party: number,
+    key: string,
+    into: Uint8Array | undefined,
+    ask: () => Promise<number>,
+    signal?: AbortLike,
+  ): Promise<number>
+
+  begin(moved: boolean): Promise<unknown> | null {
+    if (moved) {
+      this.round++
+      this.moved?.()
+    }
+    if (this.isAtLimit() || this.#isPastTime()) this.reached()
+    if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
+    return this.atRound(moved)
+  }
+
+  /** Whether the machine is where it is to stop, or behind that. */
+  isAtLimit(): boolean {
+    const { instructions } = this.domain
+    if (instructions !== this.limit) return instructions > this.limit
+    return this.round >= this.limitRound && presentNs(this.domain) >= this.limitNs
+  }
+
+  /**
+   * Has the machine stop at the first instant with so many instructions that is not before a round and a time, in nanoseconds. Waits,
+   * deliveries of events, and iterations of a string instruction take time, and retire nothing.
+   */
+  limitTo({ instructions, round, ns }: Instant & { readonly ns: number }): void {
+    this.limit = instructions
+    this.limitRound = round
+    this.limitNs = ns
+  }
+
+  /** Whether the machine has that many instructions behind it, and goes on to a round or a time. */
+  protected get goesOnAtLimit(): boolean {
+    return this.domain.instructions === this.limit && !this.isAtLimit()
+  }
+
+  /** Has the machine stop before the first turn that begins later, in nanoseconds; Infinity: it does not. */
+  limitTime(ns: number): void {
+    this.#latestNs = ns
+    if (ns === Infinity) return
+    this.inTime = null
+    this.#timeSeen = -1
+  }
+
+  /** Whether a turn that begins now is later than the limit of time. */
+  #isPastTime(): boolean {
+    if (this.#latestNs === Infinity) return false
+    const { clock, instructions } = this.domain
+    const now = clock.now()
+    if (now > this.#latestNs) return true
+    if (now !== this.#timeSeen) this.inTime = { round: this.round, instructions }
+    this.#timeSeen = now
+    return false
+  }
+
+  /** A round is about to begin. @returns what is to be awaited before it does */
+  protected abstract atRound(moved: boolean): Promise<unknown> | null
+
+  abstract idle(): Promise<unknown> | null
+
+  waits(): void {
+    // A request under way may have no answer in a recording, which ended then.
+    if (this.domain.instructions >= this.limit) this.reached()
+  }
+
+  budget(most: number): number | null {
+    if (this.#isPastTime()) {
+      this.reached()
+      return null
+    }
+    const until = Math.min(this.limit, this.aloneFrom)
+    if (until === Infinity) return most
+    if (this.isAtLimit()) {
+      this.reached()
+      return null
+    }
+    if (!this.isExact) return most
+    const left = until - this.domain.instructions
+    this.alone = left <= NEAR
+    return this.alone ? 1 : Math.min(most, left - NEAR)
+  }
+
+  /**
+   * Inputs have been delivered. Their models continue in promises now: the guest executes when the event loop has had its turn.
+   * Later inputs enter in another round, so that a replay has the same turns in between.
+   */
+  protected delivered(): Promise<void> {
+    this.round++
+    return new Promise((resolve) => this.#later(resolve))
+  }
+
+  /** The machine is where it was to stop. */
+  protected reached(): void {
+    this.domain.stop({ reason: 'stopped' })
+  }
+}
+
+/** The part of an `AbortSignal` that is used. */
+export interface AbortLike {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}

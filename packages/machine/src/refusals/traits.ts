@@ -1,0 +1,94 @@
+import type { MachineDrive } from '../options/drives.ts'
+import type { MachineVirtioDevice } from '../options/virtio-device.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import { moves } from '../controllers-worker/split.ts'
+import type { DeviceTrait, MachineRun, MachineTrait } from './refusals.ts'
+
+/** The options of a machine of any board that its traits follow from. */
+export interface ComposedOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot' | 'machine'>> {
+  /** `virt` for an Arm board. */
+  readonly machine?: 'pc' | 'q35' | 'virt' | undefined
+  /** A function: in a thread of their own. */
+  readonly devicePlacement?: unknown
+  /** Of an Arm board. */
+  readonly virtioMmio?: readonly object[] | undefined
+}
+
+/** The traits of the machine that options make. */
+export function traitsOf(options: ComposedOptions, run: MachineRun = 'plain'): Set<MachineTrait> {
+  const { machine = 'pc', clock = 'real', devicePlacement = 'inline' } = options
+  const traits = new Set<MachineTrait>([machine, run, clock])
+  traits.add(typeof devicePlacement === 'string' ? (devicePlacement as 'inline' | 'deferred') : 'worker')
+  if (options.hypervisor === 'xen') traits.add('xen')
+  if (options.smm === true) traits.add('smm')
+  if (options.controllerPlacement !== undefined) traits.add('controllers')
+  if (options.sharedMemory === true) traits.add('shared')
+  if ((options.deviceServers ?? []).length > 0) traits.add('server')
+  for (const device of devicesOf(options, machine)) traits.add(device)
+  noteRecordedModels(traits)
+  return traits
+}
+
+/** Adds the trait of a machine with models whose doings a recording has. */
+export function noteRecordedModels(traits: Set<MachineTrait>): void {
+  if (MODELS_TO_RECORD.some((trait) => traits.has(trait))) traits.add('recorded-models')
+}
+
+/** The run of a machine with a gate, or without one. */
+export const runOf = (gate: { readonly isRecording: boolean } | undefined): MachineRun =>
+  gate === undefined ? 'plain' : gate.isRecording ? 'recorded' : 'replayed'
+
+/** A recording has what these do, and does not run them again. */
+const MODELS_TO_RECORD: readonly MachineTrait[] = [
+  ...(['model', 'share', 'vsock', 'virtio-device', 'usb-device'] as const),
+  ...(['worker', 'controllers', 'server'] as const),
+]
+
+/** A device that is behind a root port where that has a name. */
+type Placed = { readonly port?: string | undefined } | undefined
+const isBehind = (place: Placed): boolean => place?.port !== undefined
+
+function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
+  const { drives, virtio = [], networkCards = [], usb, devices = [] } = options
+  const found: (DeviceTrait | false)[] = [
+    ...(drives ?? []).map((drive): DeviceTrait => driveOf(drive, board)),
+    ...virtio.map(({ kind }): DeviceTrait => VIRTIO[kind]),
+    ...(usb?.devices ?? []).map(({ kind }): DeviceTrait => (kind === 'device' ? 'usb-device' : 'usb-input')),
+    ...devices.map(({ deterministic }): DeviceTrait => (deterministic === true ? 'deterministic-model' : 'model')),
+    networkCards.length > 0 && 'e1000',
+    (options.sound ?? []).length > 0 && 'ac97',
+    (options.flash ?? []).length > 0 && 'flash',
+    (options.virtioMmio ?? []).length > 0 && 'virtio-mmio',
+    (options.rootPorts ?? []).length > 0 && 'root-port',
+    options.generation !== undefined && 'generation',
+    options.vga === 'std' && 'vga',
+    options.vga === 'ramfb' && 'ramfb',
+  ]
+  const cards: readonly Placed[] = [...virtio.filter(({ kind }) => kind === 'net' || kind === 'scsi'), ...networkCards]
+  const disks: readonly Placed[] = (drives ?? []).filter(moves).map(({ virtio: place, nvme }) => place ?? nvme)
+  if ([...cards, ...disks].some(isBehind)) found.push('controller-behind')
+  const own: readonly Placed[] = virtio.filter(({ kind }) => kind === 'share' || kind === 'vsock' || kind === 'device')
+  if (own.some(isBehind)) found.push('own-behind')
+  if (isBehind(usb) && found.includes('usb-device')) found.push('usb-device-behind')
+  return found.filter((device) => device !== false)
+}
+
+const VIRTIO: Readonly<Record<MachineVirtioDevice['kind'], DeviceTrait>> = {
+  rng: 'rng',
+  console: 'console',
+  net: 'net',
+  scsi: 'scsi-controller',
+  share: 'share',
+  vsock: 'vsock',
+  keyboard: 'virtio-input',
+  mouse: 'virtio-input',
+  tablet: 'virtio-input',
+  device: 'virtio-device',
+}
+
+function driveOf(drive: MachineDrive, board: string): DeviceTrait {
+  const { interface: by = 'ide' } = drive
+  if (by === 'ide') return board === 'pc' ? 'ide' : 'sata'
+  if (by === 'usb') return 'usb-disk'
+  return by === 'virtio' ? 'virtio-disk' : by
+}
