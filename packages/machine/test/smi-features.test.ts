@@ -26,7 +26,8 @@ class Chipset {
 
   /** What the guest has written by DMA, which a restored state also has. */
   request(features: readonly number[]): void {
-    const written = this.fwCfg.save().written.map(([key, bytes]) => [key, key === REQUESTED ? features : bytes])
+    const saved = this.fwCfg.save()['written'] as readonly (readonly [number, unknown])[]
+    const written = saved.map(([key, bytes]) => [key, key === REQUESTED ? features : bytes])
     this.fwCfg.restore({ ...this.fwCfg.save(), written })
   }
 

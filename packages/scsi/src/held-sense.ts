@@ -1,37 +1,56 @@
-import { Stateful } from '@retrap/device'
-import { dataOf, failed, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
-import { type ScsiSense, SENSE, senseData } from './sense.ts'
+import { type ScsiOutcome, type ScsiUnit, dataOf, failed } from './scsi-unit.ts'
+import { type ScsiSense, senseData, SENSE } from './sense.ts'
 
 const REQUEST_SENSE = 0x03
+
+/** Saved form of {@link HeldSense}. */
+export interface HeldSenseState {
+  /** Why the last command failed. */
+  readonly sense: ScsiSense | null
+}
 
 /**
  * Keeps the reason why a command failed until REQUEST SENSE asks for it.
  *
  * Transports use it whose status carries no sense data: ATAPI, and bulk-only transport of USB.
  */
-export class HeldSense extends Stateful {
+export class HeldSense {
   readonly #unit: Pick<ScsiUnit, 'execute'>
-  readonly #r = this.keeps({ sense: null as ScsiSense | null })
+  #sense: ScsiSense | null = null
 
   constructor(unit: Pick<ScsiUnit, 'execute'>) {
-    super()
     this.#unit = unit
   }
 
   /** Has the unit execute a command, and answers REQUEST SENSE after one that failed. */
   execute(command: Uint8Array, parameters?: Uint8Array): ScsiOutcome {
-    const sense = this.#r.sense
-    this.#r.sense = null
+    const sense = this.#sense
+    this.#sense = null
     if (sense !== null && command[0] === REQUEST_SENSE)
       return { kind: 'data', bytes: senseData(sense), most: command[4] ?? 0 }
     const outcome = this.#unit.execute(command, parameters)
-    if (outcome.kind === 'failed') this.#r.sense = outcome.sense
+    if (outcome.kind === 'failed') this.#sense = outcome.sense
     return outcome
   }
 
   /** The command has failed after it had begun. */
   fail(sense: ScsiSense): void {
-    this.#r.sense = sense
+    this.#sense = sense
+  }
+
+  /** Forgets the reason: the unit is reset. */
+  reset(): void {
+    this.#sense = null
+  }
+
+  /** Returns its state as plain data. */
+  save(): HeldSenseState {
+    return { sense: this.#sense }
+  }
+
+  /** Takes over what `save` returned. */
+  restore({ sense }: HeldSenseState): void {
+    this.#sense = sense
   }
 }
 
@@ -53,14 +72,6 @@ export class UnitAttention {
     if (sense === null || this.#passing.has(opcode)) return null
     this.sense = null
     return failed(sense)
-  }
-
-  save(): ScsiSense | null {
-    return this.sense
-  }
-
-  restore(sense: ScsiSense | null): void {
-    this.sense = sense
   }
 
   /** Answers REQUEST SENSE, which tells the host. */

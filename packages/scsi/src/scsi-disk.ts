@@ -1,4 +1,4 @@
-import { type BlockBackend, DeviceError, Stateful } from '@retrap/device'
+import { type BlockBackend, DeviceError } from '@retrap/device'
 import {
   capacity10,
   capacity16,
@@ -12,18 +12,18 @@ import {
 } from './disk-payloads.ts'
 import { be16, be32, be64, wholeCommand } from './fields.ts'
 import {
+  MODE_SENSE_10,
+  MODE_SENSE_6,
+  modeSense,
   BAD_FIELD,
   dataOf,
   failed,
   GOOD,
-  MODE_SENSE_10,
-  MODE_SENSE_6,
-  modeSense,
   reportUnits,
   type ScsiOutcome,
   type ScsiUnit,
 } from './scsi-unit.ts'
-import { SENSE } from './sense.ts'
+import { SENSE, type ScsiSense } from './sense.ts'
 import { UnitAttention } from './held-sense.ts'
 
 export { MOST_TRANSFER_BYTES } from './disk-payloads.ts'
@@ -40,6 +40,12 @@ export interface ScsiDiskOptions {
   readonly commandQueue?: boolean
   /** Data of one command that reads or writes, in bytes below 2^32; default `MOST_TRANSFER_BYTES`. */
   readonly maximumBytes?: number
+}
+
+/** Saved form of a {@link ScsiDisk}. */
+export interface ScsiDiskState {
+  /** A unit attention that the host has not been told of. */
+  readonly attention: ScsiSense | null
 }
 
 const NOTHING = new Uint8Array(0)
@@ -95,7 +101,7 @@ const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, R
  *
  * Sources: SPC-4 (T10/BSR INCITS 513), SBC-3 (T10/BSR INCITS 514).
  */
-export class ScsiDisk extends Stateful implements ScsiUnit {
+export class ScsiDisk implements ScsiUnit {
   /** The disk's medium. */
   readonly medium: BlockBackend
   readonly #serial: string
@@ -115,8 +121,6 @@ export class ScsiDisk extends Stateful implements ScsiUnit {
     commandQueue = true,
     maximumBytes = MOST_TRANSFER_BYTES,
   }: ScsiDiskOptions) {
-    super()
-    this.keeps({ attention: this.#attention }, { device: 'scsi-disk' })
     const serial = serialNumber ?? medium.properties.serialNumber ?? '0'
     if (!/^[\x20-\x7e]*$/.test(serial) || (serialNumber?.length ?? 0) > MOST_SERIAL)
       throw new DeviceError('ERR_OPTION', `serial number '${serial}': expected at most ${MOST_SERIAL} ASCII characters`)
@@ -311,5 +315,15 @@ export class ScsiDisk extends Stateful implements ScsiUnit {
   /** The next command reports that the unit has been reset. */
   powerOn(): void {
     this.#attention.sense = SENSE.powerOn
+  }
+
+  /** Returns its state as plain data. The medium is not part of it. */
+  save(): ScsiDiskState {
+    return { attention: this.#attention.sense }
+  }
+
+  /** Takes over what `save` returned. */
+  restore({ attention }: ScsiDiskState): void {
+    this.#attention.sense = attention
   }
 }
