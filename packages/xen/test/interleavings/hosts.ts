@@ -157,7 +157,7 @@ export class Remote implements Party {
     if (!this.server.slot(vcpu).accept(request)) return undefined
     if (this.#rung) this.#serveRing()
     if (request.type === IOREQ_TYPE_INVALIDATE) this.#deliverAll()
-    this.#far.requests.serve(vcpu, request)
+    this.#far.requests.serve(vcpu, request, this.#far)
     return `${this.name} takes the request of vCPU ${vcpu}`
   }
 
