@@ -41,9 +41,10 @@ test('nothing but the program itself knows where stderr is', () => {
   const known = [
     ...['apps/fleet/src/command.ts', 'apps/retrap/src/main.ts'],
     // Listings, whose errors `explainError` has cleaned, and the words of a bar that shows progress; a sentence of ours.
-    ...['disasm/command.ts', 'disasm/main.ts', 'image/command.ts', 'files/fetch-progress.ts', 'host/host.ts'].map(
+    ...['commands/disasm/command.ts', 'commands/disasm/main.ts', 'commands/image/command.ts'].map(
       (path) => `apps/retrap/src/${path}`,
     ),
+    ...['apps/retrap/src/host/files/fetch-progress.ts', 'apps/retrap/src/machine/session/session-host.ts'],
   ]
   const direct = pathsWith(
     /\bconsole\.(?:log|error|warn|info)\(|process\.stderr|\bstderr\b[^=\n]*\} = process\b/,

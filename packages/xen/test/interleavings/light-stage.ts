@@ -60,9 +60,9 @@ export class LightStage implements Stage {
     this.executing = false
     this.#running = true
     this.#processors = Array.from({ length: VCPUS }, (_, id) => new Processor(this, world, id))
-    // Frames are as new, and so are servers' pages.
+    // Frames are as new, and so are servers' pages; the first is the dispatcher's own.
     this.history.freed.fill(0)
-    this.#pagesUsed = 0
+    this.#pagesUsed = 1
     const { p2m, dispatch } = this
     const frames = new FrameHolds(this.counts)
     const invalidations = new Invalidations({ p2m, dispatch, vcpus: VCPUS, frames, sendIdle: () => this.#sendIdle() })

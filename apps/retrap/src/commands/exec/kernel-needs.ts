@@ -26,7 +26,7 @@ const NEEDS: Readonly<Record<string, string>> = {
 const NETWORK_NEEDS = { VIRTIO_NET: 'virtio_net' }
 
 /** The way from an image, such as arch/x86/boot/bzImage, to the top of the tree in which it was built. */
-const TREE = '../../../..'
+const TREE = '../../..'
 
 /** Where the list is explained. */
 const GUIDE = 'https://github.com/retrap/retrap/blob/main/apps/docs/pages/guides/ci.md#a-kernel-of-yours'
