@@ -188,7 +188,11 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     },
     { args: ['-cpu', 'host'], code: 2, says: 'there is no -cpu; write --cpu max' },
     { args: ['-cpu', 'qemu64'], code: 2, says: 'there is no -cpu; write --cpu max or core2' },
-    { args: ['--cpu', 'hosts'], code: 2, says: "--cpu: no CPU model 'hosts': expected max, pentium, core2, opteron" },
+    {
+      args: ['--cpu', 'hosts'],
+      code: 2,
+      says: "--cpu: no CPU model 'hosts': expected max, everything, pentium, core2, opteron",
+    },
     {
       args: ['run', '--drive', 'if=none,id=a,file=x', '--device', 'virtio-blk-pic,drive=a'],
       code: 2,
