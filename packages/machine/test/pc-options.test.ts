@@ -35,7 +35,7 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ["sharedMemory 'yes': expected true or false", { sharedMemory: 'yes' }],
     ['epochSeconds 1.5: expected a whole number', { epochSeconds: 1.5 }],
     ['cpu 7: expected a name or a CpuModel', { cpu: 7 }],
-    ["cpu 'core3': no CPU model 'core3': expected max, pentium, core2, opteron", { cpu: 'core3' }],
+    ["cpu 'core3': no CPU model 'core3': expected max, everything, pentium, core2, opteron", { cpu: 'core3' }],
     ["cpu 'core2,+avx2': core2,+avx2: avx2 needs xsave, avx", { cpu: 'core2,+avx2' }],
     ['cpu an object: name undefined: expected text', { cpu: {} }],
     ['2 CPUs of pentium,-apic: without apic expected 1', { cpu: 'pentium,-apic', cpus: 2 }],
