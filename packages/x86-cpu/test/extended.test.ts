@@ -249,8 +249,7 @@ describe('digests and ciphers', () => {
   const bytesOf = fc.uint8Array({ minLength: 64, maxLength: 64 })
   const wordsOf = (bytes: Uint8Array, size: 4 | 8): bigint[] => split(bytes.toReversed(), 8 * size).toReversed()
   const padded = (message: Uint8Array, block: number): Uint8Array => {
-    const bytes = new Uint8Array(block)
-    bytes.set(message)
+    const bytes = Uint8Array.from({ length: block }, (_, i) => message[i] ?? 0)
     bytes[message.length] = 0x80
     new DataView(bytes.buffer).setUint32(block - 4, 8 * message.length)
     return bytes
@@ -561,16 +560,11 @@ describe('stores that compute', () => {
       code: (asm) => {
         asm.mov(x86.rdi, NOTHING).mov(x86.rsi, OUT).mov(x86.ebx, 3)
         const next = asm.here('next')
-        asm
-          .movdir64b(x86.rdi, x86.zmmword(x86.rsi, { disp: 1 }))
-          .bind(asm.label('after'))
-          .dec(x86.ebx)
-          .jnz(next)
-          .hlt()
+        asm.movdir64b(x86.rdi, x86.zmmword(x86.rsi, { disp: 1 }))
+        asm.bind(asm.label('after')).dec(x86.ebx).jnz(next).hlt()
       },
-      prepare: (pc, at) => {
-        handler(pc, PF, (asm) => asm.pop(x86.r14).mov(x86.qword(x86.rsp), at('after')).inc(x86.r15).iretq())
-      },
+      prepare: (pc, at) =>
+        handler(pc, PF, (asm) => asm.pop(x86.r14).mov(x86.qword(x86.rsp), at('after')).inc(x86.r15).iretq()),
     }).forEach((pc) => expect([pc.register('r15'), pc.register('r14')]).toEqual([3n, 2n]))
   })
 })
