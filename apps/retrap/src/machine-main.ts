@@ -12,7 +12,7 @@ import { usage } from './options/values.ts'
 import { spawn } from 'node:child_process'
 import { ExitCode } from './exit-codes.ts'
 
-/** `--daemonize`: the run goes on in a process of its own, which its user's shell does not wait for. */
+// --daemonize: the run goes on in a process of its own, which its user's shell does not wait for.
 /** Says to the child that a parent waits to hear that its run has begun. */
 const VARIABLE = 'RETRAP_DAEMON'
 

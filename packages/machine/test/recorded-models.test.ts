@@ -6,22 +6,7 @@ import { RemoteServer, SharedTransport } from '@retrap/ioreq/host'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
-import {
-  al,
-  type Assembler,
-  ax,
-  byte,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  esi,
-  imm16,
-  imm32,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { afterEach, expect, test } from 'vitest'
 import {
   createPc,
@@ -48,24 +33,24 @@ const STATE = 0x20_0000
 const MODULE = new URL('./support/random-module.ts', import.meta.url).href
 
 /** Mixes what the device answers and writes, and its interrupt, into a hash with the time, until it has written often enough. */
-const kernel = multibootKernel((asm: Assembler) => {
-  const mix = (): void => void asm.rol(ebx, 5).xor(ebx, eax).rdtsc().rol(ebx, 5).xor(ebx, eax)
-  asm.xor(ebx, ebx)
+const kernel = multibootKernel((asm: x86.Assembler) => {
+  const mix = (): void => void asm.rol(x86.ebx, 5).xor(x86.ebx, x86.eax).rdtsc().rol(x86.ebx, 5).xor(x86.ebx, x86.eax)
+  asm.xor(x86.ebx, x86.ebx)
   const poll = asm.here()
-  asm.mov(eax, dword(DEVICE))
+  asm.mov(x86.eax, x86.dword(DEVICE))
   mix()
-  asm.mov(eax, dword(COUNT + 4))
+  asm.mov(x86.eax, x86.dword(COUNT + 4))
   mix()
-  asm.mov(dword(DEVICE + 4), eax)
+  asm.mov(x86.dword(DEVICE + 4), x86.eax)
   // OCW3: the next read is of the requests.
-  asm.mov(al, 0x0a).out(0x20, al).in(al, 0x20)
+  asm.mov(x86.al, 0x0a).out(0x20, x86.al).in(x86.al, 0x20)
   mix()
   asm
-    .inc(dword(STATE + 4))
-    .cmp(dword(COUNT), WRITES)
+    .inc(x86.dword(STATE + 4))
+    .cmp(x86.dword(COUNT), WRITES)
     .jl(poll)
-  asm.mov(dword(STATE), ebx).mov(dx, imm16(COM1)).mov(al, 0x21).out(dx, al)
-  asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+  asm.mov(x86.dword(STATE), x86.ebx).mov(x86.dx, x86.imm16(COM1)).mov(x86.al, 0x21).out(x86.dx, x86.al)
+  asm.mov(x86.dx, x86.imm16(EXIT_PORT)).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
 })
 
 const options = (more: Partial<PcOptions>): PcOptions => ({
@@ -199,11 +184,11 @@ test.each(withLong(SHORT, LONG))('$what is recorded', async ({ recorded, again }
 })
 
 /** Reaches the timer by its first instruction, then hashes what it counts. The function beside it has an interrupt pin. */
-const firstKernel = multibootKernel((asm: Assembler) => {
-  asm.in(al, 0x40).xor(ebx, ebx).mov(ecx, imm32(50))
+const firstKernel = multibootKernel((asm: x86.Assembler) => {
+  asm.in(x86.al, 0x40).xor(x86.ebx, x86.ebx).mov(x86.ecx, x86.imm32(50))
   const again = asm.here()
-  asm.in(al, 0x40).rol(ebx, 5).xor(ebx, eax).dec(ecx).jne(again)
-  asm.mov(dword(STATE), ebx).mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+  asm.in(x86.al, 0x40).rol(x86.ebx, 5).xor(x86.ebx, x86.eax).dec(x86.ecx).jne(again)
+  asm.mov(x86.dword(STATE), x86.ebx).mov(x86.dx, x86.imm16(EXIT_PORT)).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
 })
 
 interface Placement {
@@ -258,61 +243,61 @@ const [AVAILABLE, USED] = [QUEUE + 16 * 128, QUEUE + 0x1000]
 const [MESSAGE, REPLY] = [0x31_0000, 0x31_1000]
 
 /** Attaches to a share by 9P, as `Tversion` and `Tattach` say it, and hashes what the share replies. */
-const shareKernel = multibootKernel((asm: Assembler) => {
+const shareKernel = multibootKernel((asm: x86.Assembler) => {
   const text = (value: string): number[] => [value.length, 0, ...Buffer.from(value)]
   const messages = [
     [21, 0, 0, 0, 100, 0xff, 0xff, 0, 0x10, 0, 0, ...text('9P2000.L')],
     [23, 0, 0, 0, 104, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0],
   ]
-  const register = (at: number): Assembler => asm.mov(dx, imm16(BASE + at))
-  const config = (at: number): Assembler =>
+  const register = (at: number): x86.Assembler => asm.mov(x86.dx, x86.imm16(BASE + at))
+  const config = (at: number): x86.Assembler =>
     asm
-      .mov(dx, imm16(0xcf8))
-      .mov(eax, imm32(0x8000_0000 | (SLOT << 11) | at))
-      .out(dx, eax)
-      .mov(dx, imm16(0xcfc))
-  config(0x10).mov(eax, imm32(BASE)).out(dx, eax)
-  config(4).mov(eax, imm32(7)).out(dx, eax)
-  for (const status of [1, 3]) register(18).mov(al, status).out(dx, al)
-  register(14).xor(eax, eax).out(dx, ax)
+      .mov(x86.dx, x86.imm16(0xcf8))
+      .mov(x86.eax, x86.imm32(0x8000_0000 | (SLOT << 11) | at))
+      .out(x86.dx, x86.eax)
+      .mov(x86.dx, x86.imm16(0xcfc))
+  config(0x10).mov(x86.eax, x86.imm32(BASE)).out(x86.dx, x86.eax)
+  config(4).mov(x86.eax, x86.imm32(7)).out(x86.dx, x86.eax)
+  for (const status of [1, 3]) register(18).mov(x86.al, status).out(x86.dx, x86.al)
+  register(14).xor(x86.eax, x86.eax).out(x86.dx, x86.ax)
   register(8)
-    .mov(eax, imm32(QUEUE >> 12))
-    .out(dx, eax)
-  register(18).mov(al, 7).out(dx, al)
-  asm.xor(ebx, ebx)
+    .mov(x86.eax, x86.imm32(QUEUE >> 12))
+    .out(x86.dx, x86.eax)
+  register(18).mov(x86.al, 7).out(x86.dx, x86.al)
+  asm.xor(x86.ebx, x86.ebx)
   for (const [i, message] of messages.entries()) {
     const bytes = Buffer.from([...message, 0, 0, 0])
-    for (let at = 0; at < message.length; at += 4) asm.mov(dword(MESSAGE + at), imm32(bytes.readInt32LE(at)))
+    for (let at = 0; at < message.length; at += 4) asm.mov(x86.dword(MESSAGE + at), x86.imm32(bytes.readInt32LE(at)))
     // Two descriptors: what the device reads, with a next one (1), and what it writes (2).
     for (const [at, value] of [MESSAGE, 0, message.length, 0x1_0001, REPLY, 0, 256, 2].entries())
-      asm.mov(dword(QUEUE + 4 * at), imm32(value))
-    asm.mov(dword(AVAILABLE + 4), imm32(0)).mov(word(AVAILABLE + 2), imm16(i + 1))
-    register(16).xor(eax, eax).out(dx, ax)
+      asm.mov(x86.dword(QUEUE + 4 * at), x86.imm32(value))
+    asm.mov(x86.dword(AVAILABLE + 4), x86.imm32(0)).mov(x86.word(AVAILABLE + 2), x86.imm16(i + 1))
+    register(16).xor(x86.eax, x86.eax).out(x86.dx, x86.ax)
     const wait = asm.here()
-    asm.cmp(word(USED + 2), i + 1).jne(wait)
+    asm.cmp(x86.word(USED + 2), i + 1).jne(wait)
     for (let at = 0; at < 24; at += 4)
       asm
-        .mov(eax, dword(REPLY + at))
-        .rol(ebx, 5)
-        .xor(ebx, eax)
-    asm.rdtsc().rol(ebx, 5).xor(ebx, eax)
+        .mov(x86.eax, x86.dword(REPLY + at))
+        .rol(x86.ebx, 5)
+        .xor(x86.ebx, x86.eax)
+    asm.rdtsc().rol(x86.ebx, 5).xor(x86.ebx, x86.eax)
   }
   // A turn ends at a branch, and so among accesses that are no longer within it.
-  register(18).mov(ecx, imm32(40))
+  register(18).mov(x86.ecx, x86.imm32(40))
   const again = asm.here()
-  for (let i = 0; i < 300; i++) void (i % 10 === 0 ? asm.in(al, dx) : asm.inc(esi))
+  for (let i = 0; i < 300; i++) void (i % 10 === 0 ? asm.in(x86.al, x86.dx) : asm.inc(x86.esi))
   asm
     .rdtsc()
-    .rol(ebx, 5)
-    .xor(ebx, eax)
-    .mov(dx, imm16(BASE + 18))
-    .dec(ecx)
+    .rol(x86.ebx, 5)
+    .xor(x86.ebx, x86.eax)
+    .mov(x86.dx, x86.imm16(BASE + 18))
+    .dec(x86.ecx)
     .jne(again)
   asm
-    .mov(dword(STATE), ebx)
-    .mov(eax, dword(REPLY + 4))
-    .mov(dword(STATE + 4), eax)
-  asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+    .mov(x86.dword(STATE), x86.ebx)
+    .mov(x86.eax, x86.dword(REPLY + 4))
+    .mov(x86.dword(STATE + 4), x86.eax)
+  asm.mov(x86.dx, x86.imm16(EXIT_PORT)).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
 })
 
 test.each(['inline', 'deferred'] as const)('files of the host are recorded, board %s', async (devicePlacement) => {
@@ -345,15 +330,25 @@ test.each(['inline', 'deferred'] as const)('files of the host are recorded, boar
 const [RING, IN_CONS, IN_PROD] = [0xfeff_f000, 0xfeff_fc00, 0xfeff_fc04]
 
 /** Mixes bytes of Xen's console into a hash with the time that they have come at, until it is a q. */
-const xenKernel = multibootKernel((asm: Assembler) => {
-  asm.xor(ebx, ebx)
+const xenKernel = multibootKernel((asm: x86.Assembler) => {
+  asm.xor(x86.ebx, x86.ebx)
   const poll = asm.here()
-  asm.inc(dword(STATE + 4))
-  asm.mov(ecx, dword(IN_CONS)).cmp(ecx, dword(IN_PROD)).je(poll)
-  asm.rdtsc().rol(ebx, 5).xor(ebx, eax)
-  asm.mov(edx, ecx).and(edx, imm32(1023)).add(edx, imm32(RING)).movzx(eax, byte(edx))
-  asm.inc(ecx).mov(dword(IN_CONS), ecx).rol(ebx, 5).xor(ebx, eax).cmp(eax, 'q'.charCodeAt(0)).jne(poll)
-  asm.mov(dword(STATE), ebx).mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+  asm.inc(x86.dword(STATE + 4))
+  asm.mov(x86.ecx, x86.dword(IN_CONS)).cmp(x86.ecx, x86.dword(IN_PROD)).je(poll)
+  asm.rdtsc().rol(x86.ebx, 5).xor(x86.ebx, x86.eax)
+  asm
+    .mov(x86.edx, x86.ecx)
+    .and(x86.edx, x86.imm32(1023))
+    .add(x86.edx, x86.imm32(RING))
+    .movzx(x86.eax, x86.byte(x86.edx))
+  asm
+    .inc(x86.ecx)
+    .mov(x86.dword(IN_CONS), x86.ecx)
+    .rol(x86.ebx, 5)
+    .xor(x86.ebx, x86.eax)
+    .cmp(x86.eax, 'q'.charCodeAt(0))
+    .jne(poll)
+  asm.mov(x86.dword(STATE), x86.ebx).mov(x86.dx, x86.imm16(EXIT_PORT)).mov(x86.al, 0).out(x86.dx, x86.al).hlt()
 })
 
 test('what a guest of Xen is typed on its console is recorded', async () => {
@@ -459,12 +454,12 @@ test.each([
   ['behind', 4030],
 ])('elements that a device took as one request are one in a replay that stops %s them', async (_where, place) => {
   const firmware = firmwareImage((asm) => {
-    asm.mov(ecx, 2000)
+    asm.mov(x86.ecx, 2000)
     const wait = asm.here()
-    asm.dec(ecx).jnz(wait)
+    asm.dec(x86.ecx).jnz(wait)
     // To the serial port.
-    asm.mov(esi, 0x5000).mov(ecx, 64).mov(dx, 0x3f8).rep().outsb()
-    for (let i = 0; i < 50; i++) asm.inc(eax)
+    asm.mov(x86.esi, 0x5000).mov(x86.ecx, 64).mov(x86.dx, 0x3f8).rep().outsb()
+    for (let i = 0; i < 50; i++) asm.inc(x86.eax)
     asm.jmp(asm.here())
   })
   const pieces: Uint8Array[] = []

@@ -1,29 +1,11 @@
-import {
-  type Assembler,
-  al,
-  byte,
-  cl,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edx,
-  esi,
-  qword,
-  rbx,
-  rcx,
-  rdi,
-  rsi,
-  rsp,
-  cr3,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BareCpu, PAGE_TABLE } from './support/bare-cpu.ts'
 
 const HANDLER = 0x4000
 
-function run(build: (asm: Assembler) => void, budget?: number): BareCpu {
+function run(build: (asm: x86.Assembler) => void, budget?: number): BareCpu {
   const pc = new BareCpu()
   pc.program(build)
   expect(pc.run(budget).reason).toBe('hlt')
@@ -36,9 +18,9 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
       const patch = asm.label()
       // mov al, 1 becomes mov al, 7.
       asm
-        .mov(byte(patch.plus(1)), 7)
+        .mov(x86.byte(patch.plus(1)), 7)
         .bind(patch)
-        .mov(al, 1)
+        .mov(x86.al, 1)
         .hlt()
     })
     expect(pc.register('rax')).toBe(7n)
@@ -47,14 +29,22 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
   test('an instruction further on in the same straight run, twice', () => {
     const pc = run((asm) => {
       const [patch, loop] = [asm.label(), asm.label()]
-      asm.mov(ecx, 2).xor(edx, edx).bind(loop)
+      asm.mov(x86.ecx, 2).xor(x86.edx, x86.edx).bind(loop)
       asm
         .nop()
         .nop()
-        .mov(byte(patch.plus(1)), cl)
+        .mov(x86.byte(patch.plus(1)), x86.cl)
         .nop()
         .nop()
-      asm.bind(patch).mov(al, 1).shl(edx, 8).mov(ebx, eax).or(edx, ebx).dec(ecx).jnz(loop).hlt()
+      asm
+        .bind(patch)
+        .mov(x86.al, 1)
+        .shl(x86.edx, 8)
+        .mov(x86.ebx, x86.eax)
+        .or(x86.edx, x86.ebx)
+        .dec(x86.ecx)
+        .jnz(loop)
+        .hlt()
     })
     expect(pc.register('rdx')).toBe(0x201n)
   })
@@ -62,8 +52,8 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
   test('a store of REP STOS over the code that follows it', () => {
     const pc = run((asm) => {
       const target = asm.label()
-      asm.lea(rdi, qword(target)).mov(ecx, 8).mov(al, 0x90).rep().stosb()
-      asm.bind(target).ud2().ud2().ud2().ud2().mov(ebx, 5).hlt()
+      asm.lea(x86.rdi, x86.qword(target)).mov(x86.ecx, 8).mov(x86.al, 0x90).rep().stosb()
+      asm.bind(target).ud2().ud2().ud2().ud2().mov(x86.ebx, 5).hlt()
     })
     expect(pc.register('rbx')).toBe(5n)
   })
@@ -72,18 +62,18 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     const pc = run((asm) => {
       const [one, two] = [asm.label(), asm.label()]
       asm
-        .mov(al, 9)
+        .mov(x86.al, 9)
         .lock()
-        .xchg(byte(one.plus(1)), al)
+        .xchg(x86.byte(one.plus(1)), x86.al)
         .bind(one)
-        .mov(al, 1)
-        .mov(ebx, eax)
+        .mov(x86.al, 1)
+        .mov(x86.ebx, x86.eax)
       asm
-        .mov(cl, 8)
+        .mov(x86.cl, 8)
         .lock()
-        .xadd(byte(two.plus(1)), cl)
+        .xadd(x86.byte(two.plus(1)), x86.cl)
         .bind(two)
-        .mov(al, 1)
+        .mov(x86.al, 1)
         .hlt()
     })
     expect(pc.register('rbx')).toBe(9n)
@@ -94,7 +84,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     // b8 01 00 00 00 = mov eax, 1, whose last bytes are add [rax], al; its second byte on: 01 00 = add [rax], eax.
     const pc = run((asm) => {
       const [middle, out] = [asm.label(), asm.label()]
-      asm.xor(ecx, ecx).bind(middle)
+      asm.xor(x86.ecx, x86.ecx).bind(middle)
       asm.db(0xeb, 0xff) // jmp to its own second byte: ff c1 = inc ecx
       asm.db(0xc1).bind(out).hlt()
     })
@@ -105,7 +95,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     const pc = new BareCpu()
     const at = pc.program((asm) => {
       const loop = asm.here()
-      asm.bind(asm.label('patch')).mov(al, 1).out(0x80, al).cmp(al, 1).je(loop).hlt()
+      asm.bind(asm.label('patch')).mov(x86.al, 1).out(0x80, x86.al).cmp(x86.al, 1).je(loop).hlt()
     })
     pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(at('patch') + 1, [2]), true) })
     expect(pc.run().reason).toBe('hlt')
@@ -115,7 +105,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
   test('data beside code is written without harm, and the page becomes writable again when its code is gone', () => {
     const pc = run((asm) => {
       const [loop, data] = [asm.label(), asm.label()]
-      asm.mov(ecx, 2000).bind(loop).inc(dword(data)).dec(ecx).jnz(loop).mov(eax, dword(data)).hlt()
+      asm.mov(x86.ecx, 2000).bind(loop).inc(x86.dword(data)).dec(x86.ecx).jnz(loop).mov(x86.eax, x86.dword(data)).hlt()
       asm.align(64).bind(data).dd(0)
     })
     expect(pc.register('rax')).toBe(2000n)
@@ -126,7 +116,7 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     const CROSSING = PAGE_TABLE + 0xffe
     const ALIAS = 0x5_0000
     pc.vector(1, HANDLER)
-    pc.program((asm) => asm.inc(edx).iretq(), HANDLER)
+    pc.program((asm) => asm.inc(x86.edx).iretq(), HANDLER)
     // Nothing but the walk of the second page of the alias has a bit to set: whatever else did would kill what is decoded.
     for (let page = 0; page < 0x1ff; page++) pc.write64(PAGE_TABLE + 8 * page, BigInt(page * 0x1000 + 0x67))
     pc.write64(PAGE_TABLE + 8 * (ALIAS >>> 12), BigInt(PAGE_TABLE + 0x67))
@@ -134,12 +124,12 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
     // add eax, 5; ret
     pc.load(CROSSING, [0x83, 0xc0, 0x05, 0xc3])
     pc.program((asm) => {
-      asm.xor(eax, eax).xor(edx, edx).mov(esi, CROSSING).call(rsi)
+      asm.xor(x86.eax, x86.eax).xor(x86.edx, x86.edx).mov(x86.esi, CROSSING).call(x86.rsi)
       asm
-        .mov(esi, ALIAS + 0xffe)
+        .mov(x86.esi, ALIAS + 0xffe)
         .push(0x102)
         .popfq()
-        .call(rsi)
+        .call(x86.rsi)
         .push(2)
         .popfq()
         .hlt()
@@ -157,11 +147,11 @@ describe('an instruction that lies in two pages', () => {
   const AT = 0x2ffd
   function crossing(): BareCpu {
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(eax, 0x4433_2211).ret(), AT)
+    pc.program((asm) => asm.mov(x86.eax, 0x4433_2211).ret(), AT)
     return pc
   }
-  const callTwice = (between: (asm: Assembler) => void) => (asm: Assembler) => {
-    asm.call(AT).mov(ebx, eax)
+  const callTwice = (between: (asm: x86.Assembler) => void) => (asm: x86.Assembler) => {
+    asm.call(AT).mov(x86.ebx, x86.eax)
     between(asm)
     asm.call(AT).hlt()
   }
@@ -178,7 +168,7 @@ describe('an instruction that lies in two pages', () => {
     { page: 'second', address: AT + 4, value: 0x99, result: 0x9933_2211n },
   ])('is decoded again when its $page page is written', ({ address, value, result }) => {
     const pc = crossing()
-    pc.program(callTwice((asm) => asm.mov(byte(address), value)))
+    pc.program(callTwice((asm) => asm.mov(x86.byte(address), value)))
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([0x4433_2211n, result])
   })
@@ -204,11 +194,11 @@ describe('an instruction that lies in two pages', () => {
     pc.program(
       callTwice((asm) =>
         asm
-          .mov(dword(pte), frame | 7)
-          .mov(rcx, 0x2000)
-          .invlpg(byte(rcx))
-          .mov(rcx, 0x3000)
-          .invlpg(byte(rcx)),
+          .mov(x86.dword(pte), frame | 7)
+          .mov(x86.rcx, 0x2000)
+          .invlpg(x86.byte(x86.rcx))
+          .mov(x86.rcx, 0x3000)
+          .invlpg(x86.byte(x86.rcx)),
       ),
     )
     expect(pc.run().reason).toBe('hlt')
@@ -221,9 +211,9 @@ describe('an instruction that lies in two pages', () => {
     pc.program(
       (asm) =>
         asm
-          .pop(rcx)
-          .mov(rbx, qword(rsp))
-          .mov(dword(PAGE_TABLE + 8 * 3), 0x3007)
+          .pop(x86.rcx)
+          .mov(x86.rbx, x86.qword(x86.rsp))
+          .mov(x86.dword(PAGE_TABLE + 8 * 3), 0x3007)
           .iretq(),
       HANDLER,
     )
@@ -242,18 +232,18 @@ describe('an instruction that lies in two pages', () => {
     pc.program(
       (asm) =>
         asm
-          .inc(edx)
-          .add(rsp, 8)
-          .mov(dword(PAGE_TABLE + 8 * 3), 0x3007)
+          .inc(x86.edx)
+          .add(x86.rsp, 8)
+          .mov(x86.dword(PAGE_TABLE + 8 * 3), 0x3007)
           .iretq(),
       HANDLER,
     )
     pc.program(
       callTwice((asm) =>
         asm
-          .mov(dword(PAGE_TABLE + 8 * 3), 0)
-          .mov(rsi, 0x3000)
-          .invlpg(byte(rsi)),
+          .mov(x86.dword(PAGE_TABLE + 8 * 3), 0)
+          .mov(x86.rsi, 0x3000)
+          .invlpg(x86.byte(x86.rsi)),
       ),
     )
     expect(pc.run().reason).toBe('hlt')
@@ -264,7 +254,7 @@ describe('an instruction that lies in two pages', () => {
   test('writes the instruction that follows it in its own second page', () => {
     // inc ebx (ff c3) becomes 40 c3: RET with a REX prefix.
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(byte(0x3004), 0x40).inc(ebx).ud2(), 0x2ffc)
+    pc.program((asm) => asm.mov(x86.byte(0x3004), 0x40).inc(x86.ebx).ud2(), 0x2ffc)
     pc.program((asm) => asm.call(0x2ffc).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.read8(0x3004)).toBe(0x40)
@@ -275,24 +265,26 @@ describe('an instruction that lies in two pages', () => {
 describe('mappings', () => {
   test('one frame under two linear addresses: a write through one kills the code of the other', () => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
+    pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.write64(PAGE_TABLE + 8 * 6, 0x5007n)
-    pc.program((asm) => asm.call(0x5000).mov(ebx, eax).mov(byte(0x6001), 2).call(0x5000).hlt())
+    pc.program((asm) => asm.call(0x5000).mov(x86.ebx, x86.eax).mov(x86.byte(0x6001), 2).call(0x5000).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
   })
 
   test('a new CR3 brings other code to the same address', () => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
-    pc.program((asm) => asm.mov(al, 2).ret(), 0x2_5000)
+    pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
+    pc.program((asm) => asm.mov(x86.al, 2).ret(), 0x2_5000)
     // A second tree that differs in one page.
     pc.write64(0x31_0000, 0x31_1007n)
     pc.write64(0x31_1000, 0x31_2007n)
     pc.write64(0x31_2000, 0x31_3007n)
     pc.write64(0x31_2008, pc.read64(0x30_2008))
     for (let i = 0; i < 512; i++) pc.write64(0x31_3000 + 8 * i, BigInt(((i === 5 ? 0x25 : i) << 12) | 7))
-    pc.program((asm) => asm.call(0x5000).mov(ebx, eax).mov(rcx, 0x31_0000).mov(cr3, rcx).call(0x5000).hlt())
+    pc.program((asm) =>
+      asm.call(0x5000).mov(x86.ebx, x86.eax).mov(x86.rcx, 0x31_0000).mov(x86.cr3, x86.rcx).call(0x5000).hlt(),
+    )
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
   })
@@ -303,7 +295,7 @@ describe('mappings', () => {
     pc.host.controlChanged()
     pc.write64(PAGE_TABLE + 8 * 5, 0x8000_0000_0000_5007n)
     pc.vector(14, HANDLER)
-    pc.program((asm) => asm.pop(rbx).hlt(), HANDLER)
+    pc.program((asm) => asm.pop(x86.rbx).hlt(), HANDLER)
     pc.program((asm) => asm.call(0x5000).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(0x11n)
@@ -312,11 +304,11 @@ describe('mappings', () => {
 
   test('code in ROM runs, and code in a device page is fetched byte by byte', () => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
+    pc.program((asm) => asm.mov(x86.al, 1).ret(), 0x5000)
     pc.host.rom.add(5)
     const device = [0xb3, 0x2a, 0xc3]
     pc.host.devices.set(0x6, { read: (offset) => BigInt(device[offset] ?? 0), write: () => true })
-    pc.program((asm) => asm.call(0x5000).mov(byte(0x5001), 9).call(0x5000).call(0x6000).hlt())
+    pc.program((asm) => asm.call(0x5000).mov(x86.byte(0x5001), 9).call(0x5000).call(0x6000).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rax'), pc.register('rbx')]).toEqual([1n, 0x2an])
   })
@@ -329,14 +321,14 @@ describe('the arena', () => {
     for (let i = 0; i < 24; i++) {
       pc.program(
         (asm) => {
-          for (let n = 0; n < 40; n++) asm.add(eax, i)
+          for (let n = 0; n < 40; n++) asm.add(x86.eax, i)
           if (i < 23) asm.jmp(0x1_0000 + (i + 1) * 0x1000)
-          else asm.dec(ecx).jnz(0x1_0000).hlt()
+          else asm.dec(x86.ecx).jnz(0x1_0000).hlt()
         },
         0x1_0000 + i * 0x1000,
       )
     }
-    pc.program((asm) => asm.mov(ecx, 5).jmp(0x1_0000))
+    pc.program((asm) => asm.mov(x86.ecx, 5).jmp(0x1_0000))
     expect(pc.run(1_000_000).reason).toBe('hlt')
     expect(pc.register('rax')).toBe(BigInt(5 * 40 * ((23 * 24) / 2)))
     expect(pc.engine.codeCache.flushes).toBeGreaterThan(4)
@@ -347,15 +339,15 @@ describe('the arena', () => {
     for (let i = 0; i < 12; i++) {
       pc.program(
         (asm) => {
-          asm.add(eax, 0x0101_0101 * (i + 1))
-          for (let n = 0; n < 60; n++) asm.inc(ebx)
+          asm.add(x86.eax, 0x0101_0101 * (i + 1))
+          for (let n = 0; n < 60; n++) asm.inc(x86.ebx)
           if (i < 11) asm.jmp(0x1_0ffd + (i + 1) * 0x1000)
-          else asm.dec(ecx).jnz(0x1_0ffd).hlt()
+          else asm.dec(x86.ecx).jnz(0x1_0ffd).hlt()
         },
         0x1_0ffd + i * 0x1000,
       )
     }
-    pc.program((asm) => asm.mov(ecx, 3).jmp(0x1_0ffd))
+    pc.program((asm) => asm.mov(x86.ecx, 3).jmp(0x1_0ffd))
     expect(pc.run(1_000_000).reason).toBe('hlt')
     expect(pc.register('rax')).toBe(BigInt(Number((BigInt(3 * 78) * 0x0101_0101n) % 0x1_0000_0000n)))
     expect(pc.register('rbx')).toBe(BigInt(3 * 12 * 60))
@@ -376,8 +368,8 @@ describe('what patching leaves behind', () => {
             asm.ret()
           }, base)
           pc.program((asm) => {
-            asm.xor(eax, eax).call(base)
-            for (const { site, value } of patches) asm.mov(byte(base + 2 * site + 1), value).call(base)
+            asm.xor(x86.eax, x86.eax).call(base)
+            for (const { site, value } of patches) asm.mov(x86.byte(base + 2 * site + 1), value).call(base)
             asm.hlt()
           })
           expect(pc.run().reason).toBe('hlt')
@@ -400,14 +392,14 @@ describe('data on a page with code', () => {
   /** Calls a routine so often, and writes a dword `distance` bytes behind its start after each call. */
   const beside = (distance: number, writes: number): BareCpu => {
     const pc = new BareCpu()
-    pc.program((asm) => asm.inc(ebx).ret(), 0x2000)
+    pc.program((asm) => asm.inc(x86.ebx).ret(), 0x2000)
     pc.program((asm) => {
-      asm.xor(ebx, ebx).mov(ecx, writes)
+      asm.xor(x86.ebx, x86.ebx).mov(x86.ecx, writes)
       const loop = asm.here()
       asm
         .call(0x2000)
-        .mov(dword(0x2000 + distance), ecx)
-        .dec(ecx)
+        .mov(x86.dword(0x2000 + distance), x86.ecx)
+        .dec(x86.ecx)
         .jnz(loop)
       asm.hlt()
     })
@@ -430,9 +422,9 @@ describe('data on a page with code', () => {
     const pc = new BareCpu()
     // C6 08 is no instruction, C6 00 one; the second byte is in another 64 bytes.
     pc.program((asm) => asm.db(0xc6, 0x08, 0x55).ret(), 0x203f)
-    pc.program((asm) => asm.inc(ebx).mov(byte(0x2040), 0).iretq(), HANDLER)
+    pc.program((asm) => asm.inc(x86.ebx).mov(x86.byte(0x2040), 0).iretq(), HANDLER)
     pc.vector(6, HANDLER)
-    pc.program((asm) => asm.xor(ebx, ebx).mov(eax, 0x5000).call(0x203f).hlt())
+    pc.program((asm) => asm.xor(x86.ebx, x86.ebx).mov(x86.eax, 0x5000).call(0x203f).hlt())
     expect(pc.run().reason).toBe('hlt')
     expect([pc.register('rbx'), pc.read8(0x5000)]).toEqual([1n, 0x55])
   })
@@ -442,8 +434,8 @@ describe('data on a page with code', () => {
     // mov eax, imm32, whose last two bytes are on the next page.
     pc.program((asm) => asm.db(0xb8, 1, 0, 0, 0, 0xc3), 0x2ffd)
     pc.program((asm) => {
-      asm.call(0x2ffd).mov(ebx, eax).mov(byte(0x2ffe), 2).call(0x2ffd).add(ebx, eax)
-      asm.mov(byte(0x3001), 0x10).call(0x2ffd).add(ebx, eax).hlt()
+      asm.call(0x2ffd).mov(x86.ebx, x86.eax).mov(x86.byte(0x2ffe), 2).call(0x2ffd).add(x86.ebx, x86.eax)
+      asm.mov(x86.byte(0x3001), 0x10).call(0x2ffd).add(x86.ebx, x86.eax).hlt()
     })
     expect(pc.run().reason).toBe('hlt')
     expect(pc.register('rbx')).toBe(1n + 2n + 0x1000_0002n)

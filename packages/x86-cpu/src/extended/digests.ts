@@ -1,7 +1,8 @@
-import { type I64, I32, type V128, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
+import { type I64, I32, type V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
 import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { lookUp, product } from '../semantics/vector/aes.ts'
+import { inverses, lookUp } from '../semantics/vector/aes.ts'
 import { choose, doublewords, join, majority, parity } from '../semantics/vector/sha.ts'
+import { ternary } from '../semantics/vector/vnni.ts'
 import { immediateByte, zeroVector } from '../semantics/vector/sse-integer-operands.ts'
 
 /**
@@ -77,18 +78,6 @@ const sha512Message2: Semantics = {
 
 // ---------------------------------------------------------------- SM3
 
-/** A function of three vectors, whose first is the destination too. */
-function ternary(compute: (c: Context, a: V128, b: V128, third: V128) => V128): Semantics {
-  return {
-    direct: true,
-    emit: (c) => {
-      const third = c.readV(2)
-      const b = c.readV(1)
-      c.writeV(0, c.let(compute(c, c.readV(0), b, third)))
-    },
-  }
-}
-
 /** P0 and P1 of the standard. */
 const permuteState = (x: I32): I32 => x.xor(x.rotl(9)).xor(x.rotl(17))
 const permuteMessage = (x: I32): I32 => x.xor(x.rotl(15)).xor(x.rotl(23))
@@ -126,7 +115,7 @@ const sm3Rounds = ternary((c, state, other, message) => {
   const words = doublewords(c, message)
   const round = c.let(immediateByte(c).and(0x3e))
   const isEarly = c.let(round.ltU(16))
-  const early = (yes: I32, no: I32): I32 => c.let(isEarly.mul(yes).or(isEarly.eqz().mul(no)))
+  const early = (yes: I32, no: I32): I32 => c.let(select(isEarly, yes, no))
   let constant = c.let(early(I32.of(SM3_CONSTANTS[0]), I32.of(SM3_CONSTANTS[1])).rotl(round))
   let [a, b, third, d] = [a0, b0, c.let(c0.rotl(9)), c.let(d0.rotl(9))]
   let [e, f, g, h] = [e0, f0, c.let(g0.rotl(19)), c.let(h0.rotl(19))]
@@ -149,9 +138,6 @@ const sm3Rounds = ternary((c, state, other, message) => {
 
 // ---------------------------------------------------------------- SM4
 
-/** Of the field GF(2^8): x^8 + x^7 + x^6 + x^5 + x^4 + x^2 + 1. */
-const POLYNOMIAL = 0x1f5
-
 /** The affine map of the box: a circulant matrix, and a constant. */
 function affine(x: number): number {
   let y = 0
@@ -162,12 +148,10 @@ function affine(x: number): number {
   return y ^ 0xd3
 }
 
+/** Inverses modulo x^8 + x^7 + x^6 + x^5 + x^4 + x^2 + 1, by the powers of x. */
+const INVERSES = inverses(2, 0x1f5)
 /** The box: the map, the inverse in the field, and the map again. */
-export function sm4Box(): number[] {
-  const inverse = new Uint8Array(256)
-  for (let x = 1; x < 256; x++) for (let y = 1; y < 256; y++) if (product(x, y, POLYNOMIAL) === 1) inverse[x] = y
-  return Array.from({ length: 256 }, (_, x) => affine(inverse[affine(x)]!))
-}
+const BOX = INVERSES.map((_, x) => affine(INVERSES[affine(x)]!))
 
 /** Four rounds in each lane: the box, then a sum of rotations, which ciphering and the expansion of keys have each their own. */
 function sm4(rotations: readonly number[]): Semantics {
@@ -176,7 +160,7 @@ function sm4(rotations: readonly number[]): Semantics {
     emit: (c) => {
       const keys = c.readLanes(2)
       const states = c.readLanes(1)
-      const box = lookUp(c, 'sm4', sm4Box())
+      const box = lookUp(c, 'sm4', BOX)
       const results = states.map((state, lane) => {
         const x = [...doublewords(c, state)]
         for (const key of doublewords(c, keys[lane]!)) {

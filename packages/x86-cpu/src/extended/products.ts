@@ -1,6 +1,6 @@
-import { I32, V128, numeric } from '@retrap/wasm-emitter'
+import { I32, type V128, numeric } from '@retrap/wasm-emitter'
 import type { Context, Semantics, SemanticsTable } from '../semantics/context.ts'
-import { addSaturated, dot } from '../semantics/vector/vnni.ts'
+import { addSaturated, dot, ternary } from '../semantics/vector/vnni.ts'
 
 /**
  * Sums of products: AVX-VNNI-INT8, AVX-VNNI-INT16 and AVX-IFMA.
@@ -34,9 +34,7 @@ function byteProducts(isFirstSigned: boolean, isSecondSigned: boolean) {
 const oddWords = (v: V128, isSigned: boolean): V128 => numeric(isSigned ? 'i32x4.shr_s' : 'i32x4.shr_u', v, I32.of(16))
 const evenWords = (v: V128, isSigned: boolean): V128 => oddWords(numeric('i32x4.shl', v, I32.of(16)), isSigned)
 
-/** The largest and the smallest number of 32 bits, as numbers of 64. */
-const limit = (value: bigint): V128 =>
-  V128.of(Array.from({ length: 16 }, (_, i) => Number((value >> BigInt((8 * i) % 64)) & 0xffn)))
+/** The largest and the smallest number of 32 bits. */
 const LARGEST = 0x7fff_ffffn
 const SMALLEST = -0x8000_0000n
 
@@ -47,7 +45,7 @@ function addThree(c: Context, terms: readonly V128[]): V128 {
     const sum = c.let(numeric('i64x2.add', numeric('i64x2.add', a, b), third))
     const least = (x: V128, y: V128): V128 => numeric('v128.bitselect', x, y, numeric('i64x2.gt_s', y, x))
     const most = (x: V128, y: V128): V128 => numeric('v128.bitselect', x, y, numeric('i64x2.gt_s', x, y))
-    return c.let(most(c.let(least(sum, limit(LARGEST))), limit(SMALLEST)))
+    return c.let(most(c.let(least(sum, c.repeated(LARGEST, 64))), c.repeated(SMALLEST, 64)))
   }
   const low = half('i64x2.extend_low_i32x4_s')
   const high = half('i64x2.extend_high_i32x4_s')
@@ -57,38 +55,30 @@ function addThree(c: Context, terms: readonly V128[]): V128 {
 /** Products of two words each, added to a doubleword. Every product has 32 bits: with a sign if one of its factors has. */
 function wordDot(isFirstSigned: boolean, isSecondSigned: boolean, isSaturated: boolean): Semantics {
   const isSigned = isFirstSigned || isSecondSigned
-  return dot(
-    // The second sum needs both products: they are made there.
-    (_, a) => a,
-    (c, sum, a, b) => {
-      const even = c.let(numeric('i32x4.mul', evenWords(a, isFirstSigned), evenWords(b, isSecondSigned)))
-      const odd = c.let(numeric('i32x4.mul', oddWords(a, isFirstSigned), oddWords(b, isSecondSigned)))
-      if (!isSaturated) return numeric('i32x4.add', numeric('i32x4.add', sum, even), odd)
-      if (isSigned) return addThree(c, [c.let(sum), even, odd])
-      return addUnsigned(c, c.let(addUnsigned(c, c.let(sum), even)), odd)
-    },
-  )
+  return ternary((c, sum, a, b) => {
+    const even = c.let(numeric('i32x4.mul', evenWords(a, isFirstSigned), evenWords(b, isSecondSigned)))
+    const odd = c.let(numeric('i32x4.mul', oddWords(a, isFirstSigned), oddWords(b, isSecondSigned)))
+    if (!isSaturated) return numeric('i32x4.add', numeric('i32x4.add', sum, even), odd)
+    if (isSigned) return addThree(c, [c.let(sum), even, odd])
+    return addUnsigned(c, c.let(addUnsigned(c, c.let(sum), even)), odd)
+  })
 }
 
-const ones = (bits: bigint): V128 => limit((1n << bits) - 1n)
 const shifted = (v: V128, by: number): V128 => numeric('i64x2.shr_u', v, I32.of(by))
 const plus = (a: V128, b: V128): V128 => numeric('i64x2.add', a, b)
 const times = (a: V128, b: V128): V128 => numeric('i64x2.mul', a, b)
-const lowest = (v: V128, bits: bigint): V128 => numeric('v128.and', v, ones(bits))
+const lowest = (c: Context, v: V128, bits: bigint): V128 => numeric('v128.and', v, c.repeated((1n << bits) - 1n, 64))
 
 /** The lower or upper 52 bits of products of 52 bits, added to quadwords. Factors are taken apart into halves of 26 bits. */
 function multiplyAdd52(isUpper: boolean): Semantics {
-  return dot(
-    (_, a) => a,
-    (c, sum, a, b) => {
-      const [a0, b0] = [a, b].map((v) => c.let(lowest(v, 26n))) as [V128, V128]
-      const [a1, b1] = [a, b].map((v) => c.let(lowest(shifted(v, 26), 26n))) as [V128, V128]
-      const low = c.let(times(a0, b0))
-      const middle = c.let(plus(times(a0, b1), times(a1, b0)))
-      if (!isUpper) return plus(sum, lowest(plus(low, numeric('i64x2.shl', middle, I32.of(26))), 52n))
-      return plus(sum, plus(times(a1, b1), shifted(plus(middle, shifted(low, 26)), 26)))
-    },
-  )
+  return ternary((c, sum, a, b) => {
+    const [a0, b0] = [a, b].map((v) => c.let(lowest(c, v, 26n))) as [V128, V128]
+    const [a1, b1] = [a, b].map((v) => c.let(lowest(c, shifted(v, 26), 26n))) as [V128, V128]
+    const low = c.let(times(a0, b0))
+    const middle = c.let(plus(times(a0, b1), times(a1, b0)))
+    if (!isUpper) return plus(sum, lowest(c, plus(low, numeric('i64x2.shl', middle, I32.of(26))), 52n))
+    return plus(sum, plus(times(a1, b1), shifted(plus(middle, shifted(low, 26)), 26)))
+  })
 }
 
 export const products: SemanticsTable = {

@@ -1,31 +1,5 @@
 /** Units that are entered in another state than that in which they were compiled. */
-import {
-  cr0,
-  cr4,
-  ds,
-  dword,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  es,
-  esi,
-  esp,
-  far,
-  fs,
-  gs,
-  mm0,
-  mm1,
-  ptr,
-  rax,
-  rdi,
-  ss,
-  st0,
-  st1,
-  xmm0,
-  xmm1,
-} from '@retrap/x86-assembler'
-import type { Assembler } from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
@@ -41,7 +15,7 @@ const DATA = 0x1_0000
 const GENERAL_PROTECTION = 13
 
 /** An interrupt gate of 32-bit code. */
-function gate(pc: BareCpu, vector: number, code: (asm: Assembler) => void): void {
+function gate(pc: BareCpu, vector: number, code: (asm: x86.Assembler) => void): void {
   const address = 0x5000 + 0x100 * vector
   pc.program(code, address)
   pc.write32(IDT + 8 * vector, address | (FLAT_CODE << 16))
@@ -63,55 +37,58 @@ const OTHERS = {
   'addresses above its limit': descriptor(0, DATA >>> 12, 0x97, 0xc),
 } as const
 
-describe.each(Object.entries({ DS: ds, ES: es, FS: fs, GS: gs, SS: ss }))('operands in %s', (name, register) => {
-  test.each(Object.entries(OTHERS).filter(([which]) => name !== 'SS' || which === 'another base'))(
-    'are those of a segment with %s, which it is loaded with after the code was compiled',
-    (_, other) => {
-      runBothWays({
-        mode: 'protected',
-        code: (asm) => {
-          const [again, flat, routine, loop] = [
-            asm.label('again'),
-            asm.label('flat'),
-            asm.label('routine'),
-            asm.label('loop'),
-          ]
-          asm.mov(esi, 11).bind(again)
-          asm.mov(eax, FLAT).test(esi, 3).jne(flat).mov(eax, OTHER).bind(flat).mov(register, eax)
-          asm.call(routine).dec(esi).jne(again).hlt()
-          asm.bind(routine).mov(ecx, 20).bind(loop)
-          asm.add(dword(ebx, { segment: register, index: ecx, scale: 4 }), ecx)
-          asm
-            .add(edi, dword(ebx, { segment: register, disp: 8 }))
-            .dec(ecx)
-            .jne(loop)
-            .ret()
-        },
-        prepare: (pc) => {
-          segments(pc, other)
-          pc.setRegister('rbx', DATA)
-          for (let at = DATA; at < DATA + 0x200; at += 4) pc.write32(at, at * 77)
-          // The handler makes the segment flat.
-          gate(pc, GENERAL_PROTECTION, (asm) =>
-            asm.add(esp, 4).mov(eax, FLAT).mov(register, eax).inc(dword(0x9000)).iret(),
-          )
-        },
-      })
-    },
-  )
-})
+describe.each(Object.entries({ DS: x86.ds, ES: x86.es, FS: x86.fs, GS: x86.gs, SS: x86.ss }))(
+  'operands in %s',
+  (name, register) => {
+    test.each(Object.entries(OTHERS).filter(([which]) => name !== 'SS' || which === 'another base'))(
+      'are those of a segment with %s, which it is loaded with after the code was compiled',
+      (_, other) => {
+        runBothWays({
+          mode: 'protected',
+          code: (asm) => {
+            const [again, flat, routine, loop] = [
+              asm.label('again'),
+              asm.label('flat'),
+              asm.label('routine'),
+              asm.label('loop'),
+            ]
+            asm.mov(x86.esi, 11).bind(again)
+            asm.mov(x86.eax, FLAT).test(x86.esi, 3).jne(flat).mov(x86.eax, OTHER).bind(flat).mov(register, x86.eax)
+            asm.call(routine).dec(x86.esi).jne(again).hlt()
+            asm.bind(routine).mov(x86.ecx, 20).bind(loop)
+            asm.add(x86.dword(x86.ebx, { segment: register, index: x86.ecx, scale: 4 }), x86.ecx)
+            asm
+              .add(x86.edi, x86.dword(x86.ebx, { segment: register, disp: 8 }))
+              .dec(x86.ecx)
+              .jne(loop)
+              .ret()
+          },
+          prepare: (pc) => {
+            segments(pc, other)
+            pc.setRegister('rbx', DATA)
+            for (let at = DATA; at < DATA + 0x200; at += 4) pc.write32(at, at * 77)
+            // The handler makes the segment flat.
+            gate(pc, GENERAL_PROTECTION, (asm) =>
+              asm.add(x86.esp, 4).mov(x86.eax, FLAT).mov(register, x86.eax).inc(x86.dword(0x9000)).iret(),
+            )
+          },
+        })
+      },
+    )
+  },
+)
 
 describe('code at one linear address', () => {
-  const build = (asm: Assembler, base: number): void => {
+  const build = (asm: x86.Assembler, base: number): void => {
     const [again, flat, done] = [asm.label('again'), asm.label('flat'), asm.label('done')]
     const [routine, loop, place] = [asm.label('routine'), asm.label('loop'), asm.label('place')]
-    asm.mov(esi, 11).bind(again).test(esi, 3).jne(flat)
-    asm.callf(far(OTHER, routine.minus(base))).jmp(done)
-    asm.bind(flat).callf(far(FLAT_CODE, routine))
-    asm.bind(done).dec(esi).jne(again).hlt()
+    asm.mov(x86.esi, 11).bind(again).test(x86.esi, 3).jne(flat)
+    asm.callf(x86.far(OTHER, routine.minus(base))).jmp(done)
+    asm.bind(flat).callf(x86.far(FLAT_CODE, routine))
+    asm.bind(done).dec(x86.esi).jne(again).hlt()
     // A call within pushes what the instruction pointer is.
-    asm.bind(routine).mov(ecx, 20).bind(loop).call(place).dec(ecx).jne(loop).retf()
-    asm.bind(place).add(edi, ptr(esp)).imul(edi, edi, 3).ret()
+    asm.bind(routine).mov(x86.ecx, 20).bind(loop).call(place).dec(x86.ecx).jne(loop).retf()
+    asm.bind(place).add(x86.edi, x86.ptr(x86.esp)).imul(x86.edi, x86.edi, 3).ret()
   }
 
   test('has the instruction pointers of its code segment, whose base may differ', () => {
@@ -131,9 +108,9 @@ describe('code at one linear address', () => {
         segments(pc, descriptor(0, 0x1030, 0x9b, 4))
         gate(pc, GENERAL_PROTECTION, (asm) => {
           asm
-            .add(esp, 4)
-            .inc(dword(0x9000))
-            .mov(dword(esp, { disp: 4 }), FLAT_CODE)
+            .add(x86.esp, 4)
+            .inc(x86.dword(0x9000))
+            .mov(x86.dword(x86.esp, { disp: 4 }), FLAT_CODE)
             .iret()
         })
       },
@@ -147,12 +124,19 @@ describe('code at one linear address', () => {
       code: (asm) => {
         const [again, routine, back] = [asm.label('again'), asm.label('routine'), asm.label('back')]
         const [compatible, end, last] = [asm.label('compatible'), asm.label('end'), asm.label('last')]
-        asm.mov(esi, 11).bind(again).mov(ecx, 20).lea(rdi, ptr(back)).jmp(routine)
-        asm.bind(back).mov(rax, CODE32).push(rax).lea(rax, ptr(compatible)).push(rax).operandSize(64).retf()
+        asm.mov(x86.esi, 11).bind(again).mov(x86.ecx, 20).lea(x86.rdi, x86.ptr(back)).jmp(routine)
+        asm
+          .bind(back)
+          .mov(x86.rax, CODE32)
+          .push(x86.rax)
+          .lea(x86.rax, x86.ptr(compatible))
+          .push(x86.rax)
+          .operandSize(64)
+          .retf()
         // ADD RAX, RBX; or DEC EAX and ADD EAX, EBX.
-        asm.bind(routine).db(0x48, 0x01, 0xd8).dec(ecx).jne(routine).jmp(rdi)
-        asm.bits(32).bind(compatible).mov(ecx, 20).mov(edi, end).jmp(routine)
-        asm.bind(end).jmpf(far(FLAT_CODE, last)).bits(64).bind(last).dec(esi).jne(again).hlt()
+        asm.bind(routine).db(0x48, 0x01, 0xd8).dec(x86.ecx).jne(routine).jmp(x86.rdi)
+        asm.bits(32).bind(compatible).mov(x86.ecx, 20).mov(x86.edi, end).jmp(routine)
+        asm.bind(end).jmpf(x86.far(FLAT_CODE, last)).bits(64).bind(last).dec(x86.esi).jne(again).hlt()
       },
       prepare: (pc) => {
         pc.write64(GDT + CODE32, descriptor(0, 0xf_ffff, 0x9b, 0xc))
@@ -163,37 +147,46 @@ describe('code at one linear address', () => {
 })
 
 /** Instructions that a bit of CR0 or CR4 forbids. */
-const GATED: Readonly<Record<string, (asm: Assembler) => void>> = {
-  ADDPS: (asm) => asm.addps(xmm0, xmm1),
-  'MOVUPS to memory': (asm) => asm.movups(ptr(0x9000), xmm0),
-  'an x87 addition': (asm) => asm.fadd(st0, st1),
-  'a load of the x87': (asm) => asm.fld1().fstp(st1),
-  PADDD: (asm) => asm.paddd(mm0, mm1).emms(),
+const GATED: Readonly<Record<string, (asm: x86.Assembler) => void>> = {
+  ADDPS: (asm) => asm.addps(x86.xmm0, x86.xmm1),
+  'MOVUPS to memory': (asm) => asm.movups(x86.ptr(0x9000), x86.xmm0),
+  'an x87 addition': (asm) => asm.fadd(x86.st0, x86.st1),
+  'a load of the x87': (asm) => asm.fld1().fstp(x86.st1),
+  PADDD: (asm) => asm.paddd(x86.mm0, x86.mm1).emms(),
 }
 const NO_DEVICE = 7
 const UNDEFINED = 6
 
 describe.each(Object.entries(GATED))('%s in compiled code', (_, emit) => {
   test.each([
-    ['CR0.TS', cr0, 8],
-    ['CR0.EM', cr0, 4],
-    ['CR4.OSFXSR', cr4, 0x200],
+    ['CR0.TS', x86.cr0, 8],
+    ['CR0.EM', x86.cr0, 4],
+    ['CR4.OSFXSR', x86.cr4, 0x200],
   ] as const)('heeds a change of %s', (_, register, bit) => {
     runBothWays({
       code: (asm) => {
         const [again, loop, change] = [asm.label('again'), asm.label('loop'), asm.label('change')]
-        asm.fninit().fld1().mov(esi, 19).xor(edi, edi).bind(again).mov(ecx, 20).test(esi, 3).je(change).bind(loop)
+        asm
+          .fninit()
+          .fld1()
+          .mov(x86.esi, 19)
+          .xor(x86.edi, x86.edi)
+          .bind(again)
+          .mov(x86.ecx, 20)
+          .test(x86.esi, 3)
+          .je(change)
+          .bind(loop)
         emit(asm)
-        asm.dec(ecx).jne(loop).dec(esi).jne(again).hlt()
+        asm.dec(x86.ecx).jne(loop).dec(x86.esi).jne(again).hlt()
         // The first time nothing changes, so that what follows is compiled in the same state as the loop.
-        asm.bind(change).mov(rax, register).xor(rax, rdi).mov(register, rax).mov(edi, bit).jmp(loop)
+        asm.bind(change).mov(x86.rax, register).xor(x86.rax, x86.rdi).mov(register, x86.rax).mov(x86.edi, bit).jmp(loop)
       },
       prepare: (pc) => {
         // The handlers count, and change the bit back.
         for (const vector of [NO_DEVICE, UNDEFINED]) {
           handler(pc, vector, (asm) => {
-            asm.push(rax).inc(dword(0x9100 + 8 * vector))
-            asm.mov(rax, register).xor(rax, bit).mov(register, rax).pop(rax).iretq()
+            asm.push(x86.rax).inc(x86.dword(0x9100 + 8 * vector))
+            asm.mov(x86.rax, register).xor(x86.rax, bit).mov(register, x86.rax).pop(x86.rax).iretq()
           })
         }
       },

@@ -1,33 +1,5 @@
 /** Floating point in compiled code: results, and the flags that it leaves in MXCSR and in the x87 status word. */
-import {
-  ah,
-  al,
-  cr4,
-  dl,
-  dword,
-  eax,
-  ecx,
-  edx,
-  ptr,
-  qword,
-  r14,
-  r14d,
-  rax,
-  rbx,
-  rdx,
-  st0,
-  st1,
-  xmm0,
-  xmm1,
-  xmm2,
-  xmm3,
-  xmmword,
-  ymm0,
-  ymm1,
-  ymm2,
-  ymm3,
-  ymmword,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { SLICE_REPEAT, slicedCount, slicedSeed, sliceTests } from '@retrap/tooling/slice'
@@ -62,11 +34,13 @@ const NUMBERS = {
 } as const
 type Name = keyof typeof NUMBERS
 
-const scalar = (name: Name): ReturnType<typeof qword> => qword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
-const packed = (name: Name): ReturnType<typeof xmmword> =>
-  xmmword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
-const wide = (name: Name): ReturnType<typeof ymmword> => ymmword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
-const out = (offset: number): ReturnType<typeof qword> => qword(rbx, { disp: OUT + offset })
+const scalar = (name: Name): ReturnType<typeof x86.qword> =>
+  x86.qword(x86.rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const packed = (name: Name): ReturnType<typeof x86.xmmword> =>
+  x86.xmmword(x86.rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const wide = (name: Name): ReturnType<typeof x86.ymmword> =>
+  x86.ymmword(x86.rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const out = (offset: number): ReturnType<typeof x86.qword> => x86.qword(x86.rbx, { disp: OUT + offset })
 
 /** Masks all, rounds to nearest; with PE set, as after any inexact result. */
 const MASKED = 0x1f80
@@ -86,8 +60,8 @@ function prepare(control: number): (pc: BareCpu) => void {
 
 /** CR4.OSXSAVE, and XCR0 = 7. */
 function enableAvx(asm: Assembler): void {
-  asm.mov(rax, cr4).or(eax, 0x4_0000).mov(cr4, rax)
-  asm.xor(ecx, ecx).xor(edx, edx).mov(eax, 7).xsetbv()
+  asm.mov(x86.rax, x86.cr4).or(x86.eax, 0x4_0000).mov(x86.cr4, x86.rax)
+  asm.xor(x86.ecx, x86.ecx).xor(x86.edx, x86.edx).mov(x86.eax, 7).xsetbv()
 }
 
 /** Runs a body sixty times, each time with MXCSR as given. @returns MXCSR after the last */
@@ -96,15 +70,15 @@ function flagsOf(control: number, body: (asm: Assembler) => void): number {
     code: (asm) => {
       const loop = asm.label('loop')
       enableAvx(asm)
-      asm.mov(r14, 60).bind(loop)
-      asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+      asm.mov(x86.r14, 60).bind(loop)
+      asm.ldmxcsr(x86.dword(x86.rbx, { disp: CONTROL }))
       body(asm)
-      asm.stmxcsr(dword(rbx, { disp: FLAGS }))
+      asm.stmxcsr(x86.dword(x86.rbx, { disp: FLAGS }))
       asm
-        .mov(eax, dword(rbx, { disp: FLAGS }))
-        .rol(rdx, 5)
-        .add(rdx, rax)
-      asm.dec(r14).jne(loop).hlt()
+        .mov(x86.eax, x86.dword(x86.rbx, { disp: FLAGS }))
+        .rol(x86.rdx, 5)
+        .add(x86.rdx, x86.rax)
+      asm.dec(x86.r14).jne(loop).hlt()
     },
     prepare: prepare(control),
   })
@@ -116,7 +90,8 @@ describe('a flag of MXCSR is raised', () => {
     {
       given: 'by the first inexact result',
       control: MASKED,
-      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('three')).divsd(xmm0, scalar('three')),
+      body: (asm) =>
+        asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('three')),
       flags: PE,
     },
     {
@@ -124,48 +99,52 @@ describe('a flag of MXCSR is raised', () => {
       control: MASKED,
       body: (asm) =>
         asm
-          .movsd(xmm0, scalar('one'))
-          .addsd(xmm0, scalar('three'))
-          .mulsd(xmm0, scalar('three'))
-          .mulsd(xmm0, scalar('zero'))
-          .subsd(xmm0, xmm0)
-          .movsd(xmm1, scalar('three'))
-          .divsd(xmm1, scalar('one')),
+          .movsd(x86.xmm0, scalar('one'))
+          .addsd(x86.xmm0, scalar('three'))
+          .mulsd(x86.xmm0, scalar('three'))
+          .mulsd(x86.xmm0, scalar('zero'))
+          .subsd(x86.xmm0, x86.xmm0)
+          .movsd(x86.xmm1, scalar('three'))
+          .divsd(x86.xmm1, scalar('one')),
       flags: 0,
     },
     {
       given: 'by a denormal operand from memory',
-      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('denormal')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('denormal')),
       flags: PE | DE,
     },
     {
       given: 'by one in a register that held a normal number',
       body: (asm) =>
         asm
-          .movsd(xmm0, scalar('one'))
-          .addsd(xmm0, xmm0)
-          .movsd(xmm1, scalar('three'))
-          .addsd(xmm1, xmm0)
-          .movsd(xmm0, scalar('denormal'))
-          .addsd(xmm1, xmm0),
+          .movsd(x86.xmm0, scalar('one'))
+          .addsd(x86.xmm0, x86.xmm0)
+          .movsd(x86.xmm1, scalar('three'))
+          .addsd(x86.xmm1, x86.xmm0)
+          .movsd(x86.xmm0, scalar('denormal'))
+          .addsd(x86.xmm1, x86.xmm0),
       flags: PE | DE,
     },
     {
       given: 'by a copy of one',
       body: (asm) =>
         asm
-          .movsd(xmm0, scalar('denormal'))
-          .movsd(xmm1, scalar('one'))
-          .addsd(xmm1, xmm1)
-          .movapd(xmm2, xmm1)
-          .movapd(xmm2, xmm0)
-          .addsd(xmm1, xmm2),
+          .movsd(x86.xmm0, scalar('denormal'))
+          .movsd(x86.xmm1, scalar('one'))
+          .addsd(x86.xmm1, x86.xmm1)
+          .movapd(x86.xmm2, x86.xmm1)
+          .movapd(x86.xmm2, x86.xmm0)
+          .addsd(x86.xmm1, x86.xmm2),
       flags: PE | DE,
     },
     {
       given: 'by a denormal product that is an operand again',
       body: (asm) =>
-        asm.movsd(xmm0, scalar('lessTiny')).mulsd(xmm0, scalar('tenth')).movsd(xmm1, scalar('one')).addsd(xmm1, xmm0),
+        asm
+          .movsd(x86.xmm0, scalar('lessTiny'))
+          .mulsd(x86.xmm0, scalar('tenth'))
+          .movsd(x86.xmm1, scalar('one'))
+          .addsd(x86.xmm1, x86.xmm0),
       flags: PE | DE | UE,
     },
     {
@@ -173,110 +152,118 @@ describe('a flag of MXCSR is raised', () => {
       control: MASKED,
       body: (asm) =>
         asm
-          .movsd(xmm0, scalar('tiny'))
-          .divsd(xmm0, scalar('one'))
-          .movsd(xmm1, scalar('tiny'))
-          .addsd(xmm1, scalar('tiny'))
-          .subsd(xmm1, xmm0),
+          .movsd(x86.xmm0, scalar('tiny'))
+          .divsd(x86.xmm0, scalar('one'))
+          .movsd(x86.xmm1, scalar('tiny'))
+          .addsd(x86.xmm1, scalar('tiny'))
+          .subsd(x86.xmm1, x86.xmm0),
       flags: 0,
     },
     {
       given: 'by the upper element of a vector',
       body: (asm) =>
         asm
-          .movapd(xmm0, packed('one'))
-          .movhpd(xmm0, scalar('denormal'))
-          .movapd(xmm1, packed('three'))
-          .mulpd(xmm1, packed('three'))
-          .addpd(xmm1, xmm0),
+          .movapd(x86.xmm0, packed('one'))
+          .movhpd(x86.xmm0, scalar('denormal'))
+          .movapd(x86.xmm1, packed('three'))
+          .mulpd(x86.xmm1, packed('three'))
+          .addpd(x86.xmm1, x86.xmm0),
       flags: PE | DE,
     },
     {
       given: 'by the lowest element where the vector was normal',
       body: (asm) =>
         asm
-          .movapd(xmm0, packed('three'))
-          .mulpd(xmm0, packed('three'))
-          .movlpd(xmm0, scalar('denormal'))
-          .addpd(xmm0, packed('one')),
+          .movapd(x86.xmm0, packed('three'))
+          .mulpd(x86.xmm0, packed('three'))
+          .movlpd(x86.xmm0, scalar('denormal'))
+          .addpd(x86.xmm0, packed('one')),
       flags: PE | DE,
     },
     {
       given: 'by the upper lane of AVX',
       body: (asm) =>
         asm
-          .vmovapd(ymm0, wide('three'))
-          .vmulpd(ymm0, ymm0, wide('three'))
-          .vmovapd(ymm1, wide('denormal'))
-          .vinsertf128(ymm1, ymm1, packed('one'), 0)
-          .vaddpd(ymm2, ymm0, ymm1),
+          .vmovapd(x86.ymm0, wide('three'))
+          .vmulpd(x86.ymm0, x86.ymm0, wide('three'))
+          .vmovapd(x86.ymm1, wide('denormal'))
+          .vinsertf128(x86.ymm1, x86.ymm1, packed('one'), 0)
+          .vaddpd(x86.ymm2, x86.ymm0, x86.ymm1),
       flags: PE | DE,
     },
     {
       given: 'by the upper lane above a normal result of SSE',
       body: (asm) =>
         asm
-          .vmovapd(ymm0, wide('three'))
-          .vmulpd(ymm0, ymm0, wide('three'))
-          .vmovapd(ymm1, wide('denormal'))
-          .movapd(xmm1, packed('three'))
-          .mulpd(xmm1, packed('three'))
-          .vaddpd(ymm2, ymm0, ymm1),
+          .vmovapd(x86.ymm0, wide('three'))
+          .vmulpd(x86.ymm0, x86.ymm0, wide('three'))
+          .vmovapd(x86.ymm1, wide('denormal'))
+          .movapd(x86.xmm1, packed('three'))
+          .mulpd(x86.xmm1, packed('three'))
+          .vaddpd(x86.ymm2, x86.ymm0, x86.ymm1),
       flags: PE | DE,
     },
     {
       given: 'by an infinite result',
-      body: (asm) => asm.movsd(xmm0, scalar('huge')).addsd(xmm0, scalar('huge')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('huge')).addsd(x86.xmm0, scalar('huge')),
       flags: PE | OE,
     },
     {
       given: 'by none that comes of an infinity',
       control: MASKED,
-      body: (asm) => asm.movsd(xmm0, scalar('infinity')).addsd(xmm0, scalar('one')).mulsd(xmm0, scalar('three')),
+      body: (asm) =>
+        asm.movsd(x86.xmm0, scalar('infinity')).addsd(x86.xmm0, scalar('one')).mulsd(x86.xmm0, scalar('three')),
       flags: 0,
     },
     {
       given: 'by a division by zero',
-      body: (asm) => asm.movsd(xmm0, scalar('three')).divsd(xmm0, scalar('zero')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('three')).divsd(x86.xmm0, scalar('zero')),
       flags: PE | ZE,
     },
     {
       given: 'by infinity less infinity',
-      body: (asm) => asm.movsd(xmm0, scalar('infinity')).subsd(xmm0, scalar('infinity')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('infinity')).subsd(x86.xmm0, scalar('infinity')),
       flags: PE | IE,
     },
     {
       given: 'by a signalling NaN',
-      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('signalling')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('signalling')),
       flags: PE | IE,
     },
     {
       given: 'by COMISD of a quiet NaN, not by UCOMISD',
-      body: (asm) => asm.movsd(xmm0, scalar('quiet')).ucomisd(xmm0, scalar('one')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('quiet')).ucomisd(x86.xmm0, scalar('one')),
       flags: PE,
     },
     {
       given: 'by COMISD of a quiet NaN',
-      body: (asm) => asm.movsd(xmm0, scalar('quiet')).comisd(xmm0, scalar('one')),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('quiet')).comisd(x86.xmm0, scalar('one')),
       flags: PE | IE,
     },
     {
       given: 'by a conversion that rounds',
       control: MASKED,
-      body: (asm) => asm.movsd(xmm0, scalar('tenth')).cvtsd2ss(xmm1, xmm0),
+      body: (asm) => asm.movsd(x86.xmm0, scalar('tenth')).cvtsd2ss(x86.xmm1, x86.xmm0),
       flags: PE,
     },
     {
       given: 'by FMA whose sum is rounded',
       control: MASKED,
       body: (asm) =>
-        asm.movsd(xmm0, scalar('three')).movsd(xmm1, scalar('tenth')).vfmadd213sd(xmm0, xmm1, scalar('three')),
+        asm
+          .movsd(x86.xmm0, scalar('three'))
+          .movsd(x86.xmm1, scalar('tenth'))
+          .vfmadd213sd(x86.xmm0, x86.xmm1, scalar('three')),
       flags: PE,
     },
     {
       given: 'by no FMA that is exact',
       control: MASKED,
-      body: (asm) => asm.vmovapd(ymm0, wide('three')).vmovapd(ymm1, wide('three')).vfmadd213pd(ymm0, ymm1, wide('one')),
+      body: (asm) =>
+        asm
+          .vmovapd(x86.ymm0, wide('three'))
+          .vmovapd(x86.ymm1, wide('three'))
+          .vfmadd213pd(x86.ymm0, x86.ymm1, wide('one')),
       flags: 0,
     },
   ])('$given', ({ control = SETTLED, body, flags }) => {
@@ -291,11 +278,11 @@ describe('results', () => {
       code: (asm) => {
         const loop = asm.label('loop')
         enableAvx(asm)
-        asm.mov(r14, 60).bind(loop)
-        asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+        asm.mov(x86.r14, 60).bind(loop)
+        asm.ldmxcsr(x86.dword(x86.rbx, { disp: CONTROL }))
         body(asm)
-        asm.movsd(out(0), xmm0)
-        asm.dec(r14).jne(loop).hlt()
+        asm.movsd(out(0), x86.xmm0)
+        asm.dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(control),
     })
@@ -304,7 +291,7 @@ describe('results', () => {
 
   test('NaNs have the payload of the first operand', () => {
     const body = (asm: Assembler): Assembler =>
-      asm.movsd(xmm0, scalar('quiet')).addsd(xmm0, scalar('signalling')).mulsd(xmm0, scalar('three'))
+      asm.movsd(x86.xmm0, scalar('quiet')).addsd(x86.xmm0, scalar('signalling')).mulsd(x86.xmm0, scalar('three'))
     expect(resultOf(SETTLED, body)).toBe(NUMBERS.quiet)
   })
 
@@ -314,20 +301,20 @@ describe('results', () => {
     { given: 'up', rounding: 2, bits: 0x3fd5_5555_5555_5556n },
     { given: 'to zero', rounding: 3, bits: 0x3fd5_5555_5555_5555n },
   ])('a third is rounded $given', ({ rounding, bits }) => {
-    const body = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('one')).divsd(xmm0, scalar('three'))
+    const body = (asm: Assembler): Assembler => asm.movsd(x86.xmm0, scalar('one')).divsd(x86.xmm0, scalar('three'))
     expect(resultOf(SETTLED | (rounding << 13), body)).toBe(bits)
   })
 
   test('a difference of zero is negative when rounding is down', () => {
-    const body = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('one')).subsd(xmm0, scalar('one'))
+    const body = (asm: Assembler): Assembler => asm.movsd(x86.xmm0, scalar('one')).subsd(x86.xmm0, scalar('one'))
     expect(resultOf(SETTLED | 0x2000, body)).toBe(1n << 63n)
     expect(resultOf(SETTLED, body)).toBe(0n)
   })
 
   test('DAZ takes denormal operands for zero, FTZ makes tiny results zero', () => {
-    const sum = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('denormal')).mulsd(xmm0, scalar('huge'))
+    const sum = (asm: Assembler): Assembler => asm.movsd(x86.xmm0, scalar('denormal')).mulsd(x86.xmm0, scalar('huge'))
     expect(resultOf(SETTLED | 0x40, sum)).toBe(0n)
-    const product = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('tiny')).mulsd(xmm0, scalar('tenth'))
+    const product = (asm: Assembler): Assembler => asm.movsd(x86.xmm0, scalar('tiny')).mulsd(x86.xmm0, scalar('tenth'))
     expect(resultOf(SETTLED | 0x8000, product)).toBe(0n)
     expect(resultOf(SETTLED, product)).not.toBe(0n)
   })
@@ -336,14 +323,14 @@ describe('results', () => {
     // The second division rounds down.
     const body = (asm: Assembler): Assembler =>
       asm
-        .movsd(xmm1, scalar('one'))
-        .divsd(xmm1, scalar('tenth'))
-        .ldmxcsr(dword(rbx, { disp: LATER }))
-        .movsd(xmm0, scalar('one'))
-        .movsd(xmm2, scalar('tenth'))
-        .addsd(xmm0, xmm2)
-        .divsd(xmm0, scalar('three'))
-        .subsd(xmm0, xmm1)
+        .movsd(x86.xmm1, scalar('one'))
+        .divsd(x86.xmm1, scalar('tenth'))
+        .ldmxcsr(x86.dword(x86.rbx, { disp: LATER }))
+        .movsd(x86.xmm0, scalar('one'))
+        .movsd(x86.xmm2, scalar('tenth'))
+        .addsd(x86.xmm0, x86.xmm2)
+        .divsd(x86.xmm0, scalar('three'))
+        .subsd(x86.xmm0, x86.xmm1)
     const first = resultOf(SETTLED, body)
     expect(first).not.toBe(0n)
     expect(resultOf(SETTLED | 0x2000, body)).not.toBe(0n)
@@ -354,14 +341,14 @@ test('an unmasked exception is raised where it arises, with what preceded it', (
   const [plain] = runBothWays({
     code: (asm) => {
       const [loop, next] = [asm.label('loop'), asm.label('next')]
-      asm.mov(r14, 60).bind(loop)
-      asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
-      asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('three'))
-      asm.movsd(xmm3, scalar('three')).mulsd(xmm3, xmm0)
+      asm.mov(x86.r14, 60).bind(loop)
+      asm.ldmxcsr(x86.dword(x86.rbx, { disp: CONTROL }))
+      asm.movsd(x86.xmm0, scalar('one')).addsd(x86.xmm0, scalar('three'))
+      asm.movsd(x86.xmm3, scalar('three')).mulsd(x86.xmm3, x86.xmm0)
       // Divides by zero in every iteration.
-      asm.divsd(xmm0, scalar('zero'))
-      asm.mov(rdx, -1)
-      asm.bind(next).dec(r14).jne(loop).hlt()
+      asm.divsd(x86.xmm0, scalar('zero'))
+      asm.mov(x86.rdx, -1)
+      asm.bind(next).dec(x86.r14).jne(loop).hlt()
     },
     prepare: (pc, label) => {
       prepare(SETTLED & ~0x200)(pc)
@@ -381,14 +368,18 @@ describe('parts of registers', () => {
     const [plain] = runBothWays({
       code: (asm) => {
         const loop = asm.label('loop')
-        asm.mov(r14, 60).bind(loop)
-        asm.movapd(xmm0, packed('three')).movsd(xmm1, scalar('one')).addsd(xmm1, xmm1).movsd(xmm0, xmm1)
-        asm.movupd(xmmword(rbx, { disp: OUT }), xmm0)
-        asm.movapd(xmm0, packed('three')).addsd(xmm0, xmm0).movsd(xmm0, scalar('one'))
-        asm.movupd(xmmword(rbx, { disp: OUT + 16 }), xmm0)
-        asm.movapd(xmm0, packed('tenth')).movss(xmm0, xmm1)
-        asm.movupd(xmmword(rbx, { disp: OUT + 32 }), xmm0)
-        asm.dec(r14).jne(loop).hlt()
+        asm.mov(x86.r14, 60).bind(loop)
+        asm
+          .movapd(x86.xmm0, packed('three'))
+          .movsd(x86.xmm1, scalar('one'))
+          .addsd(x86.xmm1, x86.xmm1)
+          .movsd(x86.xmm0, x86.xmm1)
+        asm.movupd(x86.xmmword(x86.rbx, { disp: OUT }), x86.xmm0)
+        asm.movapd(x86.xmm0, packed('three')).addsd(x86.xmm0, x86.xmm0).movsd(x86.xmm0, scalar('one'))
+        asm.movupd(x86.xmmword(x86.rbx, { disp: OUT + 16 }), x86.xmm0)
+        asm.movapd(x86.xmm0, packed('tenth')).movss(x86.xmm0, x86.xmm1)
+        asm.movupd(x86.xmmword(x86.rbx, { disp: OUT + 32 }), x86.xmm0)
+        asm.dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(SETTLED),
     })
@@ -403,14 +394,14 @@ describe('parts of registers', () => {
       code: (asm) => {
         const loop = asm.label('loop')
         enableAvx(asm)
-        asm.mov(r14, 60).bind(loop)
-        asm.vmovapd(ymm0, wide('three')).vmovapd(ymm1, wide('three')).vmovapd(ymm2, wide('three'))
-        asm.vaddpd(ymm3, ymm3, wide('one'))
-        asm.addsd(xmm0, scalar('one')).vaddsd(xmm1, xmm1, scalar('one')).vmovapd(xmm2, xmm1)
-        asm.vmovupd(ymmword(rbx, { disp: OUT }), ymm0)
-        asm.vmovupd(ymmword(rbx, { disp: OUT + 32 }), ymm1)
-        asm.vmovupd(ymmword(rbx, { disp: OUT + 64 }), ymm2)
-        asm.dec(r14).jne(loop).hlt()
+        asm.mov(x86.r14, 60).bind(loop)
+        asm.vmovapd(x86.ymm0, wide('three')).vmovapd(x86.ymm1, wide('three')).vmovapd(x86.ymm2, wide('three'))
+        asm.vaddpd(x86.ymm3, x86.ymm3, wide('one'))
+        asm.addsd(x86.xmm0, scalar('one')).vaddsd(x86.xmm1, x86.xmm1, scalar('one')).vmovapd(x86.xmm2, x86.xmm1)
+        asm.vmovupd(x86.ymmword(x86.rbx, { disp: OUT }), x86.ymm0)
+        asm.vmovupd(x86.ymmword(x86.rbx, { disp: OUT + 32 }), x86.ymm1)
+        asm.vmovupd(x86.ymmword(x86.rbx, { disp: OUT + 64 }), x86.ymm2)
+        asm.dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(SETTLED),
     })
@@ -427,10 +418,10 @@ describe('parts of registers', () => {
     runBothWays({
       code: (asm) => {
         const loop = asm.label('loop')
-        asm.mov(r14, 60).xorpd(xmm0, xmm0).bind(loop)
-        asm.addsd(xmm0, scalar('tenth')).movapd(xmm1, packed('three')).mulsd(xmm1, xmm0)
-        asm.movsd(qword(rbx, { disp: 0xffc }), xmm1)
-        asm.movapd(xmm2, xmm1).dec(r14).jne(loop).hlt()
+        asm.mov(x86.r14, 60).xorpd(x86.xmm0, x86.xmm0).bind(loop)
+        asm.addsd(x86.xmm0, scalar('tenth')).movapd(x86.xmm1, packed('three')).mulsd(x86.xmm1, x86.xmm0)
+        asm.movsd(x86.qword(x86.rbx, { disp: 0xffc }), x86.xmm1)
+        asm.movapd(x86.xmm2, x86.xmm1).dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(MASKED),
     })
@@ -446,10 +437,10 @@ describe('x87', () => {
     { given: 'a signalling NaN', body: (asm) => asm.fld(scalar('signalling')).fadd(scalar('one')), status: 1 },
     {
       given: 'a difference of zero',
-      body: (asm) => asm.fld(scalar('three')).fld(scalar('three')).fsubp(st1, st0),
+      body: (asm) => asm.fld(scalar('three')).fld(scalar('three')).fsubp(x86.st1, x86.st0),
       status: 0,
     },
-    { given: 'a register that is empty', body: (asm) => asm.fld(scalar('one')).fadd(st0, st1), status: 0x41 },
+    { given: 'a register that is empty', body: (asm) => asm.fld(scalar('one')).fadd(x86.st0, x86.st1), status: 0x41 },
     {
       given: '53 bits',
       control: 0x27f,
@@ -460,11 +451,11 @@ describe('x87', () => {
     const [plain] = runBothWays({
       code: (asm) => {
         const loop = asm.label('loop')
-        asm.mov(r14, 60).bind(loop)
-        asm.fninit().fldcw(ptr(rbx, { disp: CONTROL }))
+        asm.mov(x86.r14, 60).bind(loop)
+        asm.fninit().fldcw(x86.ptr(x86.rbx, { disp: CONTROL }))
         body(asm)
-        asm.fnstsw(ptr(rbx, { disp: FLAGS })).fstp(out(0))
-        asm.dec(r14).jne(loop).hlt()
+        asm.fnstsw(x86.ptr(x86.rbx, { disp: FLAGS })).fstp(out(0))
+        asm.dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(control),
     })
@@ -476,54 +467,56 @@ describe('a register that arithmetic takes at the head of a loop', () => {
   // The sum is an ordinary number, from which nothing can be seen.
 
   /** Zero or a denormal number, by the lowest bit of a counter. */
-  const picked = (asm: Assembler, counter: typeof ecx): typeof rax => {
-    asm.mov(eax, counter).and(eax, 1).shl(eax, 5)
-    return rax
+  const picked = (asm: Assembler, counter: typeof x86.ecx): typeof x86.rax => {
+    asm.mov(x86.eax, counter).and(x86.eax, 1).shl(x86.eax, 5)
+    return x86.rax
   }
   const at = { disp: 32 * Object.keys(NUMBERS).indexOf('zero') }
   const kinds = [
     {
       kind: 'a double',
-      load: (asm: Assembler, by: typeof rax) => asm.movsd(xmm1, qword(rbx, { index: by, ...at })),
-      use: (asm: Assembler) => asm.addsd(xmm0, xmm1),
+      load: (asm: Assembler, by: typeof x86.rax) => asm.movsd(x86.xmm1, x86.qword(x86.rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addsd(x86.xmm0, x86.xmm1),
     },
     {
       kind: 'a single',
-      load: (asm: Assembler, by: typeof rax) => asm.movss(xmm1, dword(rbx, { index: by, ...at })),
-      use: (asm: Assembler) => asm.addss(xmm0, xmm1),
+      load: (asm: Assembler, by: typeof x86.rax) => asm.movss(x86.xmm1, x86.dword(x86.rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addss(x86.xmm0, x86.xmm1),
     },
     {
       kind: 'a copy of a double',
-      load: (asm: Assembler, by: typeof rax) => asm.movsd(xmm2, qword(rbx, { index: by, ...at })),
-      use: (asm: Assembler) => asm.movapd(xmm1, xmm2).addsd(xmm0, xmm1),
+      load: (asm: Assembler, by: typeof x86.rax) => asm.movsd(x86.xmm2, x86.qword(x86.rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.movapd(x86.xmm1, x86.xmm2).addsd(x86.xmm0, x86.xmm1),
     },
     {
       kind: 'two doubles',
-      load: (asm: Assembler, by: typeof rax) => asm.movapd(xmm1, xmmword(rbx, { index: by, ...at })),
-      use: (asm: Assembler) => asm.addpd(xmm0, xmm1),
+      load: (asm: Assembler, by: typeof x86.rax) => asm.movapd(x86.xmm1, x86.xmmword(x86.rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addpd(x86.xmm0, x86.xmm1),
     },
     {
       kind: 'four singles',
-      load: (asm: Assembler, by: typeof rax) => asm.movaps(xmm1, xmmword(rbx, { index: by, ...at })),
-      use: (asm: Assembler) => asm.addps(xmm0, xmm1),
+      load: (asm: Assembler, by: typeof x86.rax) => asm.movaps(x86.xmm1, x86.xmmword(x86.rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addps(x86.xmm0, x86.xmm1),
     },
     {
       kind: 'four doubles, in the upper lane only',
-      load: (asm: Assembler, by: typeof rax) =>
-        asm.vmovapd(ymm1, ymmword(rbx, { index: by, ...at })).vperm2f128(ymm1, ymm1, ymm1, 0x08),
-      use: (asm: Assembler) => asm.vaddpd(ymm0, ymm0, ymm1),
+      load: (asm: Assembler, by: typeof x86.rax) =>
+        asm
+          .vmovapd(x86.ymm1, x86.ymmword(x86.rbx, { index: by, ...at }))
+          .vperm2f128(x86.ymm1, x86.ymm1, x86.ymm1, 0x08),
+      use: (asm: Assembler) => asm.vaddpd(x86.ymm0, x86.ymm0, x86.ymm1),
     },
   ]
 
   test.each(kinds)('raises DE if it is denormal where the loop is entered: $kind', ({ load, use }) => {
     const flags = flagsOf(SETTLED, (asm) => {
       const inner = asm.label('inner')
-      asm.vmovapd(ymm0, wide('tenth'))
-      load(asm, picked(asm, r14d))
+      asm.vmovapd(x86.ymm0, wide('tenth'))
+      load(asm, picked(asm, x86.r14d))
       // A jump enters the loop's own unit.
-      asm.mov(ecx, 8).jmp(inner).hlt().bind(inner)
+      asm.mov(x86.ecx, 8).jmp(inner).hlt().bind(inner)
       use(asm)
-      asm.dec(ecx).jne(inner)
+      asm.dec(x86.ecx).jne(inner)
     })
     expect(flags & DE).toBe(DE)
   })
@@ -531,12 +524,12 @@ describe('a register that arithmetic takes at the head of a loop', () => {
   test.each(kinds)('raises DE if it has become denormal in a round: $kind', ({ load, use }) => {
     const flags = flagsOf(SETTLED, (asm) => {
       const inner = asm.label('inner')
-      asm.vmovapd(ymm0, wide('tenth'))
-      load(asm, picked(asm, r14d))
-      asm.mov(ecx, 8).bind(inner)
+      asm.vmovapd(x86.ymm0, wide('tenth'))
+      load(asm, picked(asm, x86.r14d))
+      asm.mov(x86.ecx, 8).bind(inner)
       use(asm)
-      load(asm, picked(asm, ecx))
-      asm.dec(ecx).jne(inner)
+      load(asm, picked(asm, x86.ecx))
+      asm.dec(x86.ecx).jne(inner)
     })
     expect(flags & DE).toBe(DE)
   })
@@ -544,14 +537,14 @@ describe('a register that arithmetic takes at the head of a loop', () => {
   test.each(kinds)('raises DE if it is denormal on one of two ways that meet: $kind', ({ load, use }) => {
     const flags = flagsOf(SETTLED, (asm) => {
       const [inner, other] = [asm.label('inner'), asm.label('other')]
-      asm.vmovapd(ymm0, wide('tenth'))
-      load(asm, picked(asm, r14d))
+      asm.vmovapd(x86.ymm0, wide('tenth'))
+      load(asm, picked(asm, x86.r14d))
       use(asm)
-      asm.mov(ecx, 8).bind(inner).test(ecx, 2).je(other)
-      load(asm, picked(asm, ecx))
+      asm.mov(x86.ecx, 8).bind(inner).test(x86.ecx, 2).je(other)
+      load(asm, picked(asm, x86.ecx))
       asm.bind(other)
       use(asm)
-      asm.dec(ecx).jne(inner)
+      asm.dec(x86.ecx).jne(inner)
     })
     expect(flags & DE).toBe(DE)
   })
@@ -563,21 +556,21 @@ describe('COMISD and UCOMISD', () => {
     runBothWays({
       code: (asm) => {
         const loop = asm.label('loop')
-        asm.mov(r14, 60).bind(loop)
-        asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+        asm.mov(x86.r14, 60).bind(loop)
+        asm.ldmxcsr(x86.dword(x86.rbx, { disp: CONTROL }))
         for (const first of names) {
           for (const second of names) {
             const [above, parity] = [asm.label(`above ${first} ${second}`), asm.label(`parity ${first} ${second}`)]
-            asm.movsd(xmm0, scalar(first))[compare](xmm0, scalar(second))
-            asm.ja(above).rol(rdx, 3).bind(above)
-            asm.movsd(xmm0, scalar(first))[compare](xmm0, scalar(second))
-            asm.jp(parity).rol(rdx, 5).bind(parity)
-            asm[compare](xmm0, scalar(second)).setbe(al).rol(rdx, 1).add(dl, al)
-            asm[compare](xmm0, scalar(second)).lahf().rol(rdx, 1).add(dl, ah)
+            asm.movsd(x86.xmm0, scalar(first))[compare](x86.xmm0, scalar(second))
+            asm.ja(above).rol(x86.rdx, 3).bind(above)
+            asm.movsd(x86.xmm0, scalar(first))[compare](x86.xmm0, scalar(second))
+            asm.jp(parity).rol(x86.rdx, 5).bind(parity)
+            asm[compare](x86.xmm0, scalar(second)).setbe(x86.al).rol(x86.rdx, 1).add(x86.dl, x86.al)
+            asm[compare](x86.xmm0, scalar(second)).lahf().rol(x86.rdx, 1).add(x86.dl, x86.ah)
           }
         }
-        asm.stmxcsr(dword(rbx, { disp: FLAGS }))
-        asm.dec(r14).jne(loop).hlt()
+        asm.stmxcsr(x86.dword(x86.rbx, { disp: FLAGS }))
+        asm.dec(x86.r14).jne(loop).hlt()
       },
       prepare: prepare(MASKED),
     })

@@ -10,7 +10,7 @@ import type { SharedFunction } from '@retrap/soft-float'
  */
 
 /** x · y in GF(2^8), modulo the polynomial of the field. */
-export function product(x: number, y: number, polynomial: number): number {
+function product(x: number, y: number, polynomial: number): number {
   let sum = 0
   for (let bit = 7; bit >= 0; bit--) {
     sum <<= 1
@@ -20,19 +20,19 @@ export function product(x: number, y: number, polynomial: number): number {
   return sum
 }
 
-/** Powers of x + 1, which are all elements of the field but zero (FIPS 197, 4.2): the inverse of one is as far from the end. */
-const POWERS: readonly number[] = powersOf(3)
-
-function powersOf(base: number): number[] {
+/**
+ * Inverses in GF(2^8) modulo a polynomial; zero's is zero.
+ *
+ * @param base - an element whose powers are all elements but zero: the inverse of one is as far from their end
+ */
+export function inverses(base: number, polynomial: number): number[] {
   const powers = [1]
-  while (powers.length < 255) powers.push(product(powers.at(-1)!, base, 0x11b))
-  return powers
+  while (powers.length < 255) powers.push(product(powers.at(-1)!, base, polynomial))
+  return Array.from({ length: 256 }, (_, x) => (x === 0 ? 0 : powers[(255 - powers.indexOf(x)) % 255]!))
 }
 
-/** Inverses in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1; zero's is zero. */
-export const INVERSES: readonly number[] = Array.from({ length: 256 }, (_, x) =>
-  x === 0 ? 0 : POWERS[(255 - POWERS.indexOf(x)) % 255]!,
-)
+/** Inverses modulo x^8 + x^4 + x^3 + x + 1, by the powers of x + 1 (FIPS 197, 4.2). */
+export const INVERSES: readonly number[] = inverses(3, 0x11b)
 
 const rotate = (x: number, by: number): number => ((x << by) | (x >> (8 - by))) & 0xff
 

@@ -50,27 +50,25 @@ function addWordsSaturated(c: Context, a: V128, products: V128): V128 {
   )
 }
 
-/**
- * Products of the two sources are added to the destination, lane by lane.
- *
- * @param add - gets the sum so far and the products, and the second source
- */
-export function dot(
-  products: (c: Context, a: V128, b: V128) => V128,
-  add: (c: Context, sum: V128, products: V128, b: V128) => V128,
-): Semantics {
+/** destination = compute(destination, first source, second source) in each 128-bit lane. */
+export function ternary(compute: (c: Context, old: V128, a: V128, b: V128) => V128): Semantics {
   return {
     direct: true,
     emit: (c) => {
       const b = c.readLanes(2)
       const a = c.readLanes(1)
-      const results = c.readLanes(0).map((sum, lane) => {
-        const found = c.let(products(c, a[lane]!, b[lane]!))
-        return c.let(add(c, sum, found, b[lane]!))
-      })
+      const results = c.readLanes(0).map((old, lane) => c.let(compute(c, old, a[lane]!, b[lane]!)))
       c.writeLanes(0, results)
     },
   }
+}
+
+/** Products of the two sources are added to the destination. */
+export function dot(
+  products: (c: Context, a: V128, b: V128) => V128,
+  add: (c: Context, sum: V128, products: V128) => V128,
+): Semantics {
+  return ternary((c, sum, a, b) => add(c, sum, c.let(products(c, a, b))))
 }
 
 const add = (_: Context, sum: V128, products: V128): V128 => numeric('i32x4.add', sum, products)
