@@ -230,8 +230,30 @@ export const S_TLB_BASE: number = STATE_BYTES + 4
 const RETURNS_BYTES: typeof engine.RETURNS_BYTES = 264
 /** The ring of return addresses. */
 export const S_RETURNS: number = STATE_BYTES + 16
+/** Registers of extended features, which no other part of the state lies among. */
+const EXTENDED: number = STATE_BYTES + 320
+/** APX's general registers R16 to R31, 8 bytes each. */
+export const S_EGPR: number = EXTENDED
+/** Opmask registers K0 to K7, 8 bytes each. */
+export const S_OPMASK: number = EXTENDED + 0x80
+/** Always all ones: the mask of an EVEX instruction that has none. 64 bits. */
+export const S_NO_MASK: number = EXTENDED + 0xc0
+/** IA32_XFD and IA32_XFD_ERR, 8 bytes each. */
+export const S_XFD: number = EXTENDED + 0xc8
+export const S_XFD_ERR: number = EXTENDED + 0xd0
+/**
+ * Vector of the exception that any instruction raises now, or 0: of EVEX on vectors and masks, VEX on masks; of APX; of tiles.
+ * From CR0, CR4 and XCR0, 32 bits each.
+ */
+export const S_EVEX_GATE: number = EXTENDED + 0xd8
+export const S_APX_GATE: number = EXTENDED + 0xdc
+export const S_TILE_GATE: number = EXTENDED + 0xe0
+/** TILECFG, 64 bytes as LDTILECFG reads them. */
+export const S_TILECFG: number = EXTENDED + 0x100
+/** Tiles TMM0 to TMM7, 1 KiB each: 16 rows of 64 bytes. */
+export const S_TMM: number = EXTENDED + 0x140
 /** Bytes of all of it. */
-export const VCPU_BYTES: number = S_RETURNS + RETURNS_BYTES
+export const VCPU_BYTES: number = S_TMM + 0x2000
 
 // S_POINTER_RULES.
 /** FXSAVE and XSAVE save zeros unless an exception is pending. */

@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { MINIMUM_ARENA_BYTES } from '@retrap/engine'
 import { saveVcpu } from '../../src/inspect.ts'
-import { S_RETURNS, VCPU_BYTES } from '../../src/state/state-layout.ts'
+import { S_RETURNS, S_EGPR } from '../../src/state/state-layout.ts'
 import { BareCpu, type BareOptions, PAGE_TABLE, RAM_BYTES, STACK } from '../support/bare-cpu.ts'
 
 /** The functions lie in pages from here on, which two sets of frames are mapped to in turn. */
@@ -290,7 +290,7 @@ test('no return address outlives the records of its page', () => {
   pc.program((asm) => void asm.ret(), 0x3000)
   pc.run()
   const ring = (): Uint32Array =>
-    pc.memory.u32.subarray((pc.cpu.state + S_RETURNS) >>> 2, (pc.cpu.state + VCPU_BYTES) >>> 2)
+    pc.memory.u32.subarray((pc.cpu.state + S_RETURNS) >>> 2, (pc.cpu.state + S_EGPR) >>> 2)
   expect(ring().some((word) => word !== 0)).toBe(true)
   pc.engine.codeCache.flush()
   expect(ring().every((word) => word === 0)).toBe(true)
