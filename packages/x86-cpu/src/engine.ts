@@ -38,7 +38,7 @@ import { systemRegisterSemantics } from './semantics/privileged/segment-register
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { ExtendedInstructions } from './extended/index.ts'
 import type { Semantics } from './semantics/context.ts'
-import { BASE_FEATURES, CPU_FEATURES, isImplemented } from './model/feature-table.ts'
+import { BASE_FEATURES, CPU_FEATURES, EXECUTED, isImplemented } from './model/feature-table.ts'
 import { POISONED_LAYOUT, STATE_LAYOUT, STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from './state/state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
@@ -320,7 +320,7 @@ const UNDEFINED_FORM = plainForm('UD2', 0)
 export function unimplementedMnemonics(): readonly string[] {
   const missing = new Set<string>()
   for (const info of codes) {
-    if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
+    if (!isImplemented(info, EXECUTED) || info.mnemonic.startsWith('UD')) continue
     for (const variant of variantsOf(info)) {
       const form = formOf(info, variant)
       if (semanticsOf(info, form) === undefined && handlerOf(info.mnemonic) === undefined) missing.add(info.mnemonic)

@@ -18,38 +18,6 @@ export interface CpuidWord {
   readonly register: number
 }
 
-type WordName =
-  | '1.ecx'
-  | '1.edx'
-  | '7.ebx'
-  | '7.ecx'
-  | '7.edx'
-  | '7.1.eax'
-  | '7.1.edx'
-  | 'd.1.eax'
-  | '80000001.ecx'
-  | '80000001.edx'
-  | '80000007.edx'
-  | '80000008.ebx'
-  | '80000021.eax'
-
-/** The words of the table, by the names that its rows use. */
-const CPUID_WORDS: Readonly<Record<WordName, CpuidWord>> = {
-  '1.ecx': { leaf: 1, subleaf: 0, register: 2 },
-  '1.edx': { leaf: 1, subleaf: 0, register: 3 },
-  '7.ebx': { leaf: 7, subleaf: 0, register: 1 },
-  '7.ecx': { leaf: 7, subleaf: 0, register: 2 },
-  '7.edx': { leaf: 7, subleaf: 0, register: 3 },
-  '7.1.eax': { leaf: 7, subleaf: 1, register: 0 },
-  '7.1.edx': { leaf: 7, subleaf: 1, register: 3 },
-  'd.1.eax': { leaf: 0xd, subleaf: 1, register: 0 },
-  '80000001.ecx': { leaf: 0x8000_0001, subleaf: 0, register: 2 },
-  '80000001.edx': { leaf: 0x8000_0001, subleaf: 0, register: 3 },
-  '80000007.edx': { leaf: 0x8000_0007, subleaf: 0, register: 3 },
-  '80000008.ebx': { leaf: 0x8000_0008, subleaf: 0, register: 1 },
-  '80000021.eax': { leaf: 0x8000_0021, subleaf: 0, register: 0 },
-}
-
 /** One feature. */
 export interface CpuFeature {
   /** Name, spelled as `CodeInfo.feature` of x86-decoder where instructions belong to it. */
@@ -64,107 +32,143 @@ export interface CpuFeature {
   readonly extended: boolean
 }
 
-/** Name, behind an asterisk if it is extended; word, bit, what it needs. */
-type Row = readonly [name: string, word: WordName | '', bit: number, needs?: string]
-
-const ROWS: readonly Row[] = [
-  ['FPU', '1.edx', 0],
-  ['VME', '1.edx', 1],
-  ['DE', '1.edx', 2],
-  ['PSE', '1.edx', 3],
-  ['TSC', '1.edx', 4],
-  ['MSR', '1.edx', 5],
-  ['PAE', '1.edx', 6],
-  ['MCE', '1.edx', 7, 'MSR'],
-  ['CX8', '1.edx', 8],
-  ['APIC', '1.edx', 9],
-  ['SEP', '1.edx', 11, 'MSR'],
-  ['MTRR', '1.edx', 12, 'MSR'],
-  ['PGE', '1.edx', 13],
-  ['MCA', '1.edx', 14, 'MCE'],
-  ['CMOV', '1.edx', 15],
-  ['PAT', '1.edx', 16, 'MSR'],
-  ['PSE36', '1.edx', 17, 'PSE'],
-  ['CLFSH', '1.edx', 19],
-  ['MMX', '1.edx', 23],
-  ['FXSR', '1.edx', 24],
-  ['SSE', '1.edx', 25, 'FXSR MMX'],
-  ['SSE2', '1.edx', 26, 'SSE'],
-  ['SSE3', '1.ecx', 0, 'SSE2'],
-  ['PCLMULQDQ', '1.ecx', 1, 'SSE2'],
-  ['MONITOR', '1.ecx', 3],
-  ['SSSE3', '1.ecx', 9, 'SSE3'],
-  ['FMA', '1.ecx', 12, 'AVX'],
-  ['CX16', '1.ecx', 13, 'LM CX8'],
-  ['PCID', '1.ecx', 17, 'LM'],
-  ['SSE4_1', '1.ecx', 19, 'SSSE3'],
-  ['SSE4_2', '1.ecx', 20, 'SSE4_1'],
-  ['X2APIC', '1.ecx', 21, 'APIC_BASE'],
-  ['MOVBE', '1.ecx', 22],
-  ['POPCNT', '1.ecx', 23],
-  ['TSC_DEADLINE', '1.ecx', 24, 'APIC TSC MSR'],
-  ['AES', '1.ecx', 25, 'SSE2'],
-  ['XSAVE', '1.ecx', 26, 'FXSR'],
-  ['AVX', '1.ecx', 28, 'XSAVE SSE2'],
-  ['F16C', '1.ecx', 29, 'AVX'],
-  ['RDRAND', '1.ecx', 30],
-  ['HYPERVISOR', '1.ecx', 31],
-  ['FSGSBASE', '7.ebx', 0, 'LM'],
-  ['TSC_ADJUST', '7.ebx', 1, 'TSC MSR'],
-  ['BMI1', '7.ebx', 3],
-  ['AVX2', '7.ebx', 5, 'AVX'],
-  ['SMEP', '7.ebx', 7],
-  ['BMI2', '7.ebx', 8],
-  ['ERMS', '7.ebx', 9],
-  ['INVPCID', '7.ebx', 10],
-  ['RDSEED', '7.ebx', 18],
-  ['ADX', '7.ebx', 19],
-  ['SMAP', '7.ebx', 20],
-  ['CLFLUSHOPT', '7.ebx', 23, 'CLFSH'],
-  ['CLWB', '7.ebx', 24, 'CLFSH'],
-  ['SHA', '7.ebx', 29, 'SSE2'],
-  ['UMIP', '7.ecx', 2],
-  ['PKU', '7.ecx', 3, 'LM XSAVE'],
-  ['GFNI', '7.ecx', 8, 'SSE2'],
-  ['VAES', '7.ecx', 9, 'AVX AES'],
-  ['VPCLMULQDQ', '7.ecx', 10, 'AVX PCLMULQDQ'],
-  ['LA57', '7.ecx', 16, 'LM'],
-  ['*MOVDIRI', '7.ecx', 27],
-  ['*MOVDIR64B', '7.ecx', 28],
-  ['PKS', '7.ecx', 31, 'LM MSR'],
-  ['ARCH_CAPABILITIES', '7.edx', 29, 'MSR'],
-  ['*SHA512', '7.1.eax', 0, 'AVX2'],
-  ['*SM3', '7.1.eax', 1, 'AVX'],
-  ['*SM4', '7.1.eax', 2, 'AVX2'],
-  ['*RAO_INT', '7.1.eax', 3, 'LM'],
-  ['AVX_VNNI', '7.1.eax', 4, 'AVX2'],
-  ['*CMPCCXADD', '7.1.eax', 7, 'LM'],
-  ['*AVX_IFMA', '7.1.eax', 23, 'AVX2'],
-  ['*MOVRS', '7.1.eax', 31, 'LM'],
-  ['*AVX_VNNI_INT8', '7.1.edx', 4, 'AVX2'],
-  ['*AVX_NE_CONVERT', '7.1.edx', 5, 'AVX2'],
-  ['*AVX_VNNI_INT16', '7.1.edx', 10, 'AVX2'],
-  ['XSAVEOPT', 'd.1.eax', 0, 'XSAVE'],
-  ['XSAVEC', 'd.1.eax', 1, 'XSAVE'],
-  ['XGETBV1', 'd.1.eax', 2, 'XSAVE'],
-  ['XSAVES', 'd.1.eax', 3, 'XSAVEC MSR'],
-  ['LAHF_LM', '80000001.ecx', 0, 'LM'],
-  ['LZCNT', '80000001.ecx', 5],
-  ['PREFETCHW', '80000001.ecx', 8],
-  ['SYSCALL', '80000001.edx', 11, 'MSR'],
-  ['NX', '80000001.edx', 20, 'PAE MSR'],
-  ['PDPE1GB', '80000001.edx', 26, 'LM'],
-  ['RDTSCP', '80000001.edx', 27, 'TSC MSR'],
-  ['LM', '80000001.edx', 29, 'PAE MSR SSE2 SYSCALL'],
-  ['INVARIANT_TSC', '80000007.edx', 8, 'TSC'],
-  ['XSAVEERPTR', '80000008.ebx', 2, 'FXSR'],
-  ['NULL_BASE', '80000021.eax', 6, 'LM'],
-  ['SRSO_NO', '80000021.eax', 29],
-  // CPUID says nothing of these; processors before the P6 family lack them.
-  ['NOPL', '', 0],
-  ['RDPMC', '', 0],
-  ['APIC_BASE', '', 0, 'APIC MSR'],
-]
+/**
+ * Rows by leaf, sub-leaf and register: name, bit, needed features. In front of the name, `*`: the feature is extended; `~`: it
+ * is extended, and not all of its instructions are executed, so that the model `everything` is without it.
+ */
+const ROWS: Readonly<Record<string, readonly string[]>> = {
+  '1.0.edx': [
+    'FPU 0',
+    'VME 1',
+    'DE 2',
+    'PSE 3',
+    'TSC 4',
+    'MSR 5',
+    'PAE 6',
+    'MCE 7 MSR',
+    'CX8 8',
+    'APIC 9',
+    'SEP 11 MSR',
+    'MTRR 12 MSR',
+    'PGE 13',
+    'MCA 14 MCE',
+    'CMOV 15',
+    'PAT 16 MSR',
+    'PSE36 17 PSE',
+    'CLFSH 19',
+    'MMX 23',
+    'FXSR 24',
+    'SSE 25 FXSR MMX',
+    'SSE2 26 SSE',
+  ],
+  '1.0.ecx': [
+    'SSE3 0 SSE2',
+    'PCLMULQDQ 1 SSE2',
+    'MONITOR 3',
+    'SSSE3 9 SSE3',
+    'FMA 12 AVX',
+    'CX16 13 LM CX8',
+    'PCID 17 LM',
+    'SSE4_1 19 SSSE3',
+    'SSE4_2 20 SSE4_1',
+    'X2APIC 21 APIC_BASE',
+    'MOVBE 22',
+    'POPCNT 23',
+    'TSC_DEADLINE 24 APIC TSC MSR',
+    'AES 25 SSE2',
+    'XSAVE 26 FXSR',
+    'AVX 28 XSAVE SSE2',
+    'F16C 29 AVX',
+    'RDRAND 30',
+    'HYPERVISOR 31',
+  ],
+  '7.0.ebx': [
+    'FSGSBASE 0 LM',
+    'TSC_ADJUST 1 TSC MSR',
+    'BMI1 3',
+    'AVX2 5 AVX',
+    'SMEP 7',
+    'BMI2 8',
+    'ERMS 9',
+    'INVPCID 10',
+    '~AVX512F 16 AVX2 F16C FMA',
+    '~AVX512DQ 17 AVX512F',
+    'RDSEED 18',
+    'ADX 19',
+    'SMAP 20',
+    '~AVX512_IFMA 21 AVX512F',
+    'CLFLUSHOPT 23 CLFSH',
+    'CLWB 24 CLFSH',
+    '~AVX512CD 28 AVX512F',
+    'SHA 29 SSE2',
+    '~AVX512BW 30 AVX512F',
+    '~AVX512VL 31 AVX512F',
+  ],
+  '7.0.ecx': [
+    '~AVX512_VBMI 1 AVX512BW',
+    'UMIP 2',
+    'PKU 3 LM XSAVE',
+    '~AVX512_VBMI2 6 AVX512BW',
+    'GFNI 8 SSE2',
+    'VAES 9 AVX AES',
+    'VPCLMULQDQ 10 AVX PCLMULQDQ',
+    '~AVX512_VNNI 11 AVX512F',
+    '~AVX512_BITALG 12 AVX512BW',
+    '~AVX512_VPOPCNTDQ 14 AVX512F',
+    'LA57 16 LM',
+    '*MOVDIRI 27',
+    '*MOVDIR64B 28',
+    'PKS 31 LM MSR',
+  ],
+  '7.0.edx': [
+    '~AVX512_VP2INTERSECT 8 AVX512F',
+    '~AMX_BF16 22 AMX_TILE',
+    '~AVX512_FP16 23 AVX512BW AVX512DQ AVX512VL',
+    '~AMX_TILE 24 LM XSAVEC',
+    '~AMX_INT8 25 AMX_TILE',
+    'ARCH_CAPABILITIES 29 MSR',
+  ],
+  '7.1.eax': [
+    '*SHA512 0 AVX2',
+    '*SM3 1 AVX',
+    '*SM4 2 AVX2',
+    '*RAO_INT 3 LM',
+    'AVX_VNNI 4 AVX2',
+    '~AVX512_BF16 5 AVX512BW',
+    '*CMPCCXADD 7 LM',
+    '~AMX_FP16 21 AMX_TILE',
+    '*AVX_IFMA 23 AVX2',
+    '*MOVRS 31 LM',
+  ],
+  '7.1.edx': [
+    '*AVX_VNNI_INT8 4 AVX2',
+    '*AVX_NE_CONVERT 5 AVX2',
+    '~AMX_COMPLEX 8 AMX_TILE',
+    '*AVX_VNNI_INT16 10 AVX2',
+    '~AVX10_1 19 AVX512CD AVX512_BF16 AVX512_BITALG AVX512_FP16 AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VPOPCNTDQ',
+    '~APX_F 21 LM XSAVE',
+  ],
+  'd.1.eax': ['XSAVEOPT 0 XSAVE', 'XSAVEC 1 XSAVE', 'XGETBV1 2 XSAVE', 'XSAVES 3 XSAVEC MSR', '*XFD 4 XSAVEC MSR'],
+  '1e.1.eax': [
+    '~AMX_FP8 4 AMX_TILE',
+    '~AMX_TF32 6 AMX_TILE',
+    '~AMX_AVX512 7 AMX_TILE AVX10_2',
+    '~AMX_MOVRS 8 AMX_TILE',
+  ],
+  '80000001.0.ecx': ['LAHF_LM 0 LM', 'LZCNT 5', 'PREFETCHW 8'],
+  '80000001.0.edx': [
+    'SYSCALL 11 MSR',
+    'NX 20 PAE MSR',
+    'PDPE1GB 26 LM',
+    'RDTSCP 27 TSC MSR',
+    'LM 29 PAE MSR SSE2 SYSCALL',
+  ],
+  '80000007.0.edx': ['INVARIANT_TSC 8 TSC'],
+  '80000008.0.ebx': ['XSAVEERPTR 2 FXSR'],
+  '80000021.0.eax': ['NULL_BASE 6 LM', 'SRSO_NO 29'],
+  // CPUID says nothing of these, or in a number; processors before the P6 family lack NOPL, RDPMC and APIC_BASE.
+  '': ['NOPL 0', 'RDPMC 0', 'APIC_BASE 0 APIC MSR', '~AVX10_2 0 AVX10_1'],
+}
 
 /**
  * Features of AMD's processors: error pointers that are always restored, null selectors that clear a base, no speculative
@@ -172,17 +176,38 @@ const ROWS: readonly Row[] = [
  */
 const AMD_ONLY: ReadonlySet<string> = new Set(['XSAVEERPTR', 'NULL_BASE', 'SRSO_NO'])
 
+function wordOf(name: string): CpuidWord | undefined {
+  const [leaf, subleaf, register = ''] = name.split('.')
+  if (register === '') return undefined
+  return { leaf: Number(`0x${leaf}`), subleaf: Number(subleaf), register: 'abcd'.indexOf(register[1]!) }
+}
+
+const pending: string[] = []
+
 /** All features, in the order of their CPUID words. */
-export const CPU_FEATURES: readonly CpuFeature[] = ROWS.map(([given, word, bit, needs = '']) => {
-  const name = given.replace('*', '')
-  return {
-    name,
-    cpuid: word === '' ? undefined : { word: CPUID_WORDS[word], bit },
-    needs: needs === '' ? [] : needs.split(' '),
-    amd: AMD_ONLY.has(name),
-    extended: name !== given,
-  }
+export const CPU_FEATURES: readonly CpuFeature[] = Object.entries(ROWS).flatMap(([wordName, rows]) => {
+  const word = wordOf(wordName)
+  return rows.map((row) => {
+    const [, mark, name, bit, needs] = /^([*~]?)(\S+) (\d+) ?(.*)$/.exec(row) as unknown as [
+      string,
+      string,
+      string,
+      string,
+      string,
+    ]
+    if (mark === '~') pending.push(name)
+    return {
+      name,
+      cpuid: word && { word, bit: Number(bit) },
+      needs: needs === '' ? [] : needs.split(' '),
+      amd: AMD_ONLY.has(name),
+      extended: mark !== '',
+    }
+  })
 })
+
+/** Features of which some instructions are not executed yet. */
+export const PENDING: ReadonlySet<string> = new Set(pending)
 
 /** The same by name. */
 export const FEATURE_BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(CPU_FEATURES.map((f) => [f.name, f]))
@@ -193,12 +218,15 @@ export const FEATURE_BY_NAME: ReadonlyMap<string, CpuFeature> = new Map(CPU_FEAT
  */
 const NO_OPERATIONS = ['PAUSE', 'CET_IBT']
 
+const decoderFeaturesOf = (isIn: (feature: CpuFeature) => boolean): ReadonlySet<string> =>
+  decoderFeatures(CPU_FEATURES.filter(isIn).map(({ name }) => name))
+
 /** The features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD. */
-export const FEATURES: ReadonlySet<string> = decoderFeatures(CPU_FEATURES.map((feature) => feature.name))
-/** Those of them whose instructions every program has. */
-export const BASE_FEATURES: ReadonlySet<string> = decoderFeatures(
-  CPU_FEATURES.filter(({ extended }) => !extended).map(({ name }) => name),
-)
+export const FEATURES: ReadonlySet<string> = decoderFeaturesOf(() => true)
+/** The features whose every instruction is implemented. */
+export const EXECUTED: ReadonlySet<string> = decoderFeaturesOf(({ name }) => !PENDING.has(name))
+/** The features whose instructions every program has. */
+export const BASE_FEATURES: ReadonlySet<string> = decoderFeaturesOf(({ extended }) => !extended)
 
 /** The features of a model together with those that x86-decoder tells apart and CPUID does not. */
 export function decoderFeatures(features: Iterable<string>): ReadonlySet<string> {

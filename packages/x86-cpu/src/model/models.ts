@@ -1,6 +1,6 @@
 import { X86CpuError } from '../errors.ts'
 import { checkCpuModel, type CpuModel, type CpuVendor } from './cpu-model.ts'
-import { CPU_FEATURES, type CpuFeature } from './feature-table.ts'
+import { CPU_FEATURES, PENDING, type CpuFeature } from './feature-table.ts'
 
 /** The features that all models share: a guest is told that it runs on a hypervisor, as all of them report it. */
 const ALWAYS = 'HYPERVISOR'
@@ -65,7 +65,11 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
     'everything',
     {
       vendor: 'GenuineIntel',
-      make: (vendor) => ({ ...max(vendor), name: 'everything', features: implemented(vendor, () => false) }),
+      make: (vendor) => ({
+        ...max(vendor),
+        name: 'everything',
+        features: implemented(vendor, ({ name }) => PENDING.has(name)),
+      }),
     },
   ],
   [
