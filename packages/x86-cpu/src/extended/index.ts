@@ -2,6 +2,7 @@ import type { SemanticsTable } from '../semantics/context.ts'
 import type { Handler } from '../system/operands.ts'
 import { conversions } from './conversions.ts'
 import { digests } from './digests.ts'
+import { masks } from './masks.ts'
 import { products } from './products.ts'
 import { storeHandlers, stores } from './stores.ts'
 
@@ -12,6 +13,6 @@ export interface ExtendedInstructions {
 }
 
 export const extendedInstructions: ExtendedInstructions = {
-  semantics: { ...conversions, ...digests, ...products, ...stores },
+  semantics: { ...conversions, ...digests, ...masks, ...products, ...stores },
   handlers: storeHandlers,
 }

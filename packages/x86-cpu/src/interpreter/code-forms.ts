@@ -68,6 +68,12 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
       return register('xmm')
     case OperandKind.XMM_RM:
       return variant.memory ? memory() : register('xmm')
+    case OperandKind.MASK_REG:
+    case OperandKind.MASK_RM_REG:
+    case OperandKind.MASK_VVVV:
+      return register('mask')
+    case OperandKind.MASK_RM:
+      return variant.memory ? memory() : register('mask')
     case OperandKind.VSIB:
       return { kind: 'vsib', size: spec.size, access: 'r' }
     case OperandKind.ST0:
@@ -185,4 +191,5 @@ const MODRM_MEMORY: ReadonlySet<number> = new Set([
   OperandKind.MMX_RM,
   OperandKind.XMM_RM,
   OperandKind.VSIB,
+  OperandKind.MASK_RM,
 ])

@@ -37,6 +37,7 @@ const NOTHING: RegisterPlan = { from: FROM_NOTHING, at: 0, bytes: 0, isByte: fal
 const SEGMENT: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_SEGMENTS, bytes: S.SEG_BYTES }
 const MMX: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_FPR, bytes: 16 }
 const VECTOR: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_XMM, bytes: 64 }
+const MASK: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_OPMASK, bytes: 8 }
 
 const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
 
@@ -84,6 +85,14 @@ export function registerPlan({ kind, size, register }: OperandSpec): RegisterPla
       return { ...VECTOR, from: FROM_IMMEDIATE }
     case OperandKind.XMM_FIXED:
       return { ...NOTHING, at: S.S_XMM + 64 * register }
+    case OperandKind.MASK_REG:
+      return MASK
+    case OperandKind.MASK_RM:
+      return { ...MASK, from: FROM_RM_OR_MEMORY }
+    case OperandKind.MASK_RM_REG:
+      return { ...MASK, from: FROM_RM }
+    case OperandKind.MASK_VVVV:
+      return { ...MASK, from: FROM_VVVV }
     case OperandKind.VSIB:
       return { ...VECTOR, from: FROM_INDEX }
     default:

@@ -89,6 +89,7 @@ export abstract class Context extends FlagContext {
       case 'reg':
       case 'xmm':
       case 'mmx':
+      case 'mask':
         return this.f.load(loadOp(size, signed), this.registerAddress(i), 0)
       case 'imm': {
         // The record holds it sign-extended from the operand's size.
@@ -102,11 +103,12 @@ export abstract class Context extends FlagContext {
     }
   }
 
-  /** Writes the low bytes of `value`. A 32-bit general register is zero-extended. */
+  /** Writes the low bytes of `value`. A 32-bit general register and a mask are zero-extended. */
   write(i: number, value: I64): void {
     const { kind, size } = this.operand(i)
     if (kind === 'reg') this.#writeRegisterAt(this.registerAddress(i), 0, size, value)
     else if (kind === 'mem') this.storeMemory(storeOp(size), this.address(i), size, value)
+    else if (kind === 'mask') this.f.store('i64.store', this.registerAddress(i), zeroExtend(value, size), 0)
     else if (kind === 'xmm' || kind === 'mmx') this.f.store(storeOp(size), this.registerAddress(i), value, 0)
     else throw new TypeError(`operand kind ${kind} is not written as an integer`)
   }
@@ -286,8 +288,8 @@ export abstract class Context extends FlagContext {
    * "Exception Conditions for VEX-Encoded GPR Instructions"). First thing in every such form.
    */
   requireVex(): void {
-    // Those on general registers have names without the letter.
-    this.#gate(this.form.mnemonic.startsWith('V') ? S.S_AVX_GATE : S.S_VEX_GATE)
+    // Those on general registers have names without the letter, those on masks have a K.
+    this.#gate({ V: S.S_AVX_GATE, K: S.S_EVEX_GATE }[this.form.mnemonic[0]!] ?? S.S_VEX_GATE)
   }
 
   requireX87(): void {

@@ -15,6 +15,8 @@ export type OperandKind =
   | 'xmm'
   /** Memory addressed by a vector of indices: the record's second register is the index, whose size this is. */
   | 'vsib'
+  /** Mask register (S_OPMASK): the low bits of 64. */
+  | 'mask'
   /** MMX register: the significand of an x87 register. */
   | 'mmx'
   /** x87 register relative to TOP; the record's immediate holds i. */
