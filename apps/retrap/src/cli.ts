@@ -49,7 +49,7 @@ import { linuxOptions, machineOptions, systemOptions } from './flags/machine-tab
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
   readonly stdout: SessionHost['stdout'] & ListingOutput
-  /** The firmware image that runs where no other system is asked for. */
+  /** The firmware image that runs unless the options name another system. */
   embeddedGuest(): Uint8Array | Promise<Uint8Array>
 }
 
@@ -120,7 +120,8 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       if (incoming === null) return report(ExitCode.Timeout)
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
       const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
-      // Workers of a fleet say so, and who takes a machine from elsewhere has not chosen what its guest may reach.
+      // Workers of a fleet set this variable; and the user of a machine from elsewhere has not chosen which networks
+      // its guest may reach.
       const closesLoopback = process.env['RETRAP_HOST_LOOPBACK'] === 'off' || snapshot?.closesLoopback === true
       const snapshots = { arguments: given, onExit }
       try {
@@ -176,7 +177,7 @@ function slowProgress(tell: (text: string) => void): PagesProgress {
 
 type Finish = (settings: SessionSettings) => Promise<void>
 
-/** Runs another command line, whose machine goes on from a file. */
+/** Runs another command line, whose machine continues from a file. */
 type GoOn = (args: readonly string[], from: Saved) => Promise<number>
 
 /** Files that a command line's run goes on from, or is. */
@@ -236,7 +237,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const told = new Set<string>()
       const read = (): Promise<MachineImages> =>
         readImages(flags, drives, (text) => {
-          // A reset reads the images again, and its warnings are the same: each is printed once.
+          // A reset reads the images again, with the same warnings: each is printed once.
           if (!told.has(text)) host.stderr.write(`retrap: ${text}\n`)
           told.add(text)
         })

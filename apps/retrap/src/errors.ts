@@ -8,7 +8,7 @@ import { ExitCode } from './exit-codes.ts'
  */
 export type CliErrorCode = 'ERR_USAGE' | 'ERR_INPUT' | 'ERR_FETCH'
 
-/** A mistake to report in one line, without a stack trace. The message says what to do about it. */
+/** A user's error, reported in one line without a stack trace. The message says what to do. */
 export class CliError extends Error {
   readonly code: CliErrorCode
 
@@ -54,7 +54,7 @@ export function withoutPasswords(text: string): string {
   return text.replaceAll(/\b(https?:\/\/)[^\s/?#]*@/gi, '$1')
 }
 
-/** Returns the message for an error that is the user's to mend; undefined for one that is ours. */
+/** Returns the message for an error that the user can correct; undefined for a defect of retrap. */
 export function explainError(error: unknown): { readonly message: string; readonly code: number } | undefined {
   if (error instanceof CliError) {
     const code = error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input

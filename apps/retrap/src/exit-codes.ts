@@ -16,7 +16,7 @@ export const ExitCode = {
   Input: 74,
   /** A vCPU shut down: a fault arose while it delivered a double fault. */
   TripleFault: 86,
-  /** The guest told Xen that it has crashed, or one of its watchdogs has bitten. */
+  /** The guest reported a crash to Xen, or one of its watchdogs expired. */
   GuestCrash: 88,
   /** With `--command`: the guest's kernel has panicked. */
   GuestPanic: 90,

@@ -17,9 +17,9 @@ import { ExitCode } from './exit-codes.ts'
 const VARIABLE = 'RETRAP_DAEMON'
 
 /**
- * Runs a command line in another process, until its machine is there.
+ * Runs a command line in another process, and returns when its machine exists.
  *
- * @param stderr - gets what the other process writes until then
+ * @param stderr - gets the other process's output until then
  * @returns 0, or the exit code of a run that has ended before
  */
 export async function daemonize(args: readonly string[], stderr: SessionOutput): Promise<number> {

@@ -6,7 +6,7 @@ const OLDEST_NODE = 22
 /** How long timers and the like that a device module has left behind keep the process. */
 const LEFT_BEHIND_MS = 1000
 
-/** The program that has a command. */
+/** Finds the program that has a command. */
 function programOf(
   command: string | undefined,
 ): Promise<{ readonly main: (args: readonly string[]) => Promise<number> }> {

@@ -1,7 +1,7 @@
 import { printable } from '@retrap/basics'
 import { CliError } from './errors.ts'
 
-/** Where the listing goes: a stream of Node's, as far as it matters here. */
+/** The output of a listing: a stream of Node's, as far as used here. */
 export interface ListingOutput {
   readonly isTTY?: boolean
   write(data: string | Uint8Array): unknown
@@ -27,7 +27,7 @@ export function plainOutput<T extends { write(data: string | Uint8Array, ...more
 
 const CHUNK_LENGTH = 1 << 16
 
-/** Writes lines as fast as they are taken, and stops when nobody takes them any more. */
+/** Writes lines as fast as the output takes them, and stops when it is closed. */
 export function printLines(lines: Iterable<string>, output: ListingOutput): Promise<void> {
   return printText(joinLines(lines), output)
 }
@@ -76,7 +76,7 @@ export class Printer {
     return this.#failure !== undefined
   }
 
-  /** Prints. @returns undefined where the output takes more at once, else a promise of that; it never rejects */
+  /** Prints a piece. @returns undefined if the output takes more at once, otherwise a promise for that moment; never rejects */
   print(piece: string | Uint8Array): Promise<void> | undefined {
     if (piece.length === 0 || this.#failure !== undefined) return this.#taken
     if (this.#output.write(this.#output.isTTY === true ? plain(piece) : piece) === false)
@@ -96,7 +96,7 @@ export class Printer {
   }
 
   /**
-   * Waits until all is written.
+   * Waits until the output has taken everything.
    *
    * @throws CliError `ERR_INPUT` where the output could not be written; a reader that went away is no error
    */

@@ -1,5 +1,5 @@
 /**
- * The types that both entry points have: of machines, whatever their board, and of what is in them.
+ * Types exported by both entry points: of machines on any board and of their parts.
  */
 export type { SerialPort } from './board/serial-port.ts'
 export type { StartPartServer } from './board/start.ts'

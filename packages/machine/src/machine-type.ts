@@ -6,7 +6,7 @@ export type MachineType = 'pc' | 'q35'
 /** The RAM behind the VGA window, which processors in system-management mode see. */
 export const SMRAM_BYTES: number = 0x2_0000
 
-/** Where a board's parts are. */
+/** Places of a chipset's parts. */
 interface Chipset {
   /** PCI device number of the ISA or LPC bridge, whose functions the board's other PCI parts are. */
   readonly isaBridgeDevice: number
@@ -18,7 +18,7 @@ interface Chipset {
   readonly linkOf: (device: number, pin: number) => number
   /** Most RAM below 4 GiB. */
   readonly lowRamLimit: number
-  /** PCI Express configuration space where no firmware has put it elsewhere. */
+  /** PCI Express configuration space, unless firmware moves it. */
   readonly ecam: { readonly base: number; readonly buses: number } | undefined
 }
 

@@ -6,7 +6,7 @@ import { replacementOf } from './qemu/translate.ts'
 import { didYouMean } from '../options/values.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 
-/** Where a program writes, as far as it matters here. */
+/** The output streams of a program, as far as used here. */
 interface Outputs {
   readonly stdout: ListingOutput
   readonly stderr: { write(text: string): unknown }
@@ -16,7 +16,7 @@ interface Outputs {
 export class Program extends Command {
   /** Text that was asked for, such as help. It is written at the end of the run, which can wait for an output that fails. */
   readonly asked: string[] = []
-  /** Options of other programs by their names, each with the words that stand in its place. */
+  /** Options of other programs by name, each with its replacement here. */
   instead: Readonly<Record<string, string>> = {}
   /** The command line. */
   given: readonly string[] = []
@@ -31,7 +31,7 @@ export class Program extends Command {
   }
 }
 
-/** A mistake in one line, also where there is a suggestion on a second. */
+/** Describes a usage error in one line, including any suggestion. */
 function describeMistake(text: string, { given: args, instead: known }: Program): string {
   const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
   if (Object.hasOwn(known, option)) return `retrap: ${option}: ${known[option]}\n`
@@ -46,7 +46,7 @@ function describeMistake(text: string, { given: args, instead: known }: Program)
 /**
  * Parses the arguments and runs the command that they name.
  *
- * @returns the exit code; 0 also where the command set another one for itself
+ * @returns the exit code; also 0 if the command has set `process.exitCode` itself
  */
 export async function runProgram(program: Program, args: readonly string[], outputs: Outputs): Promise<number> {
   try {

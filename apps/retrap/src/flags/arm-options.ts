@@ -64,7 +64,7 @@ interface TreeFlags extends ImageFlags {
  * Writes the device tree that a guest of these options would find, as QEMU's `-machine dumpdtb=FILE` does. It may be without
  * a kernel.
  *
- * @returns whether it was asked for
+ * @returns whether the option was given
  * @throws CliError
  */
 export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): Promise<boolean> {
@@ -74,7 +74,7 @@ export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): P
   await checkTarget('--dumpdtb', dumpdtb)
   const gic = gicOf(board)
   const images = await readImages(flags)
-  // A board with nothing to start is one whose flash is empty.
+  // Without a kernel the board gets an empty flash.
   const firmware = images.kernel === undefined ? new Uint8Array(4096) : undefined
   const machine = await create({
     ...{ architecture: 'arm64', memoryBytes: memory, cpus, clock: 'real', devices: [], deviceServers: [] },

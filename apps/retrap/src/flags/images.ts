@@ -10,7 +10,7 @@ import type { OptionGroup } from '../options/option-table.ts'
 import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
 import { showFetchProgress } from '../host/files/fetch-progress.ts'
 
-/** Options that name what a machine loads. */
+/** Options for the images that a machine loads. */
 export interface ImageFlags {
   readonly kernel?: string
   readonly initrd?: string
@@ -21,12 +21,12 @@ export interface ImageFlags {
   readonly arch?: 'amd64' | 'arm64'
   readonly optionRom?: readonly string[]
   readonly boot?: MachineBootOptions
-  /** The graphics card; default one where disks are booted by firmware. */
+  /** The graphics card; by default present if firmware boots disks. */
   readonly vga?: 'std' | 'ramfb' | 'none'
   readonly preferredMode?: MachineImages['preferredMode']
 }
 
-/** Options that name what a machine boots. */
+/** Options for the images that a machine boots. */
 export const IMAGE_OPTIONS: OptionGroup = [
   'What to boot:',
   [
@@ -81,9 +81,9 @@ export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): 
   }
 }
 
-/** The graphics card of a machine for which none is named: one that firmware shows what it boots on. */
+/** Returns the default graphics card: a card if firmware shows its output there. */
 export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'ramfb' | 'none' {
-  // UEFI firmware for Arm has no driver of the other one.
+  // UEFI firmware for Arm has no driver of the standard VGA.
   if (flags.arch === 'arm64') return hasFirmware(flags, drives) ? 'ramfb' : 'none'
   return flags.kernel === undefined && (drives.length > 0 || bootsFromNetwork(flags)) ? 'std' : 'none'
 }
@@ -92,7 +92,7 @@ export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): '
 const hasFirmware = ({ firmware }: ImageFlags, drives: readonly DriveArgument[]): boolean =>
   firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
 
-/** Returns the program that boots network cards, if there is one. */
+/** Returns the program that boots network cards; undefined without any. */
 export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[]): NetworkBoot {
   const isOwn = hasFirmware(flags, drives)
   return {
@@ -168,7 +168,7 @@ export async function readImages(
   }
 }
 
-/** SeaBIOS for a kernel that was given without firmware; undefined where it cannot be had. */
+/** Returns SeaBIOS for a kernel without firmware; undefined if it is unavailable. */
 async function biosFor(kernel: Uint8Array, given: ImageFlags['optionRom'], tell?: (text: string) => void) {
   try {
     const firmware = await fetchBiosFile('bios-256k.bin')
@@ -207,10 +207,10 @@ export async function withOptionRoms(images: MachineImages, paths: readonly stri
 /** Files that firmware consists of. */
 type BiosFile = 'bios-256k.bin' | 'vgabios-stdvga.bin' | KernelRom
 
-/** Where Debian has a file, and what to do where it cannot be fetched. */
+/** The place of a file in Debian, and advice for when it cannot be fetched. */
 interface Source {
   readonly package: string
-  /** The ROMs that are fetched with it; default none. */
+  /** The ROMs to fetch with the firmware; default none. */
   readonly together?: readonly KernelRom[]
   readonly folder: string
   readonly instead: string

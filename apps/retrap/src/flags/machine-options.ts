@@ -185,7 +185,7 @@ async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise
   return undefined
 }
 
-/** Where the session keeps compiled code. */
+/** Returns the session's cache of compiled code. */
 function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: DeviceHost): UnitCache | undefined {
   // Code that comes from there is not compiled, and would be missing from a dump.
   if (jit !== 'on' || jitDump !== undefined || unitCache === 'off') return undefined

@@ -249,7 +249,7 @@ export function machineOptions(command: Command, memory: string): Command {
 export const linuxOptions = (command: Command): Command =>
   addOptions(machineOptions(addOptions(command, ARCH), '512M'), ROMS)
 
-/** Gives a command the options of a machine that boots what its user names. */
+/** Adds the options of a machine with user-provided images to a command. */
 export function systemOptions(command: Command): Command {
   machineOptions(addOptions(command, IMAGE_OPTIONS, DRIVE_OPTIONS, ARCH), '512M')
   return addOptions(command, ROMS, INCOMING).allowExcessArguments()

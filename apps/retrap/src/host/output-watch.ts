@@ -31,7 +31,7 @@ export class OutputWatch {
     this.#timer = globalThis.setTimeout(look, LOOK_MS)
   }
 
-  /** Bytes that wait for their readers. */
+  /** Number of bytes that wait for their readers. */
   get pendingBytes(): number {
     return pendingOf(this.#outputs)
   }
@@ -53,7 +53,7 @@ export class OutputWatch {
   /**
    * Waits until nothing waits for the readers of some outputs.
    *
-   * @returns how many bytes still wait when `signal` has ended it
+   * @returns how many bytes still wait after `signal` was aborted
    */
   async empty(outputs: readonly WatchedOutput[], signal: AbortSignal): Promise<number> {
     while (pendingOf(outputs) > 0 && !signal.aborted) {

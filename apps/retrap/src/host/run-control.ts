@@ -64,7 +64,7 @@ export class RunControl {
     this.tell('RESUME')
   }
 
-  /** The machine is to start anew; one that is held stays so. */
+  /** Restarts the machine; a held machine stays held. */
   reset(): void {
     this.#wantsReset = true
     this.interrupt()
@@ -94,7 +94,7 @@ export class RunControl {
     for (const listener of this.#listeners) listener(event)
   }
 
-  /** Adds a listener. @returns how to take it out */
+  /** Adds a listener. @returns a function that removes the listener */
   listen(listener: (event: RunEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)

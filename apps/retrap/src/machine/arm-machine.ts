@@ -37,7 +37,7 @@ export async function loadArm(
   return { arm, given }
 }
 
-/** How hot code is compiled, with what prints the guest's instructions for who is notified of it. */
+/** Returns the compiler's settings, which print the guest's instructions if a listener wants them. */
 async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachineOptions['jit']>> {
   if (typeof jit !== 'object') return jit === true
   const { keep, onCode } = jit

@@ -27,7 +27,7 @@ function digestModules(cpu: string): Uint8Array {
     if (seen.has(module)) return
     seen.add(module)
     const folder = dirname(module)
-    // Where the program runs from source, they are that.
+    // When the program runs from source, these files are the sources.
     const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => MODULE.test(file))
     for (const file of files.sort()) hash.update(readFileSync(join(folder, file)))
     const { dependencies = {} } = require(`${name}/package.json`) as { dependencies?: Readonly<Record<string, string>> }

@@ -27,7 +27,7 @@ const ORDERS = [
   { order: 0, name: '4K' },
 ] as const
 
-/** How many leaves there are of each order. */
+/** Number of leaves of each order. */
 type LeafCounts = Map<number, number>
 
 interface Run {
@@ -36,13 +36,13 @@ interface Run {
   readonly type: number
   readonly rights: number
   frames: number
-  /** All of it is one machine frame, such as what fills a ROM's area. */
+  /** Whether all frames map to one machine frame, like the filler of a ROM's area. */
   oneFrame: boolean
   readonly leaves: LeafCounts
 }
 
 /**
- * Runs of frames, then what there is in all.
+ * Lists runs of frames, then the totals.
  *
  * @param range - guest frames; leaves that begin or end outside are shown whole
  * @param each - a line for every leaf

@@ -30,7 +30,7 @@ import type { DumpedCode } from './jit-dump.ts'
 /** A saved machine. Its parts are private to the machine. */
 export type MachineSnapshot = PcSnapshot | ArmSnapshot
 
-/** A saved machine whose pages may be read when they are needed. */
+/** A saved machine whose pages are read on demand. */
 export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
 
 /**
@@ -49,7 +49,7 @@ export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'de
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
-  /** Compiles hot code; `onCode` is notified of all that is compiled. */
+  /** Whether to compile hot code; `onCode` receives all compiled code. */
   readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
   readonly vapic?: boolean
@@ -71,7 +71,7 @@ export type ListedMap = Pick<P2m, 'format' | 'isRam' | 'leaves' | 'root' | 'tabl
 
 /** The PCI functions of a machine, by bus·256 + device·8 + function. */
 export interface PciSource {
-  /** Name of the model that has the function there; undefined: there is none. */
+  /** Returns the name of the model that owns the PCI function; undefined if the place is free. */
   ownerAt(bdf: number): string | undefined
   /** Reads up to 4 bytes of configuration space. */
   read(bdf: number, register: number, size: number): number
@@ -88,12 +88,12 @@ export interface Machine {
     readonly secondLevel: { peek(gpa: number): number }
     /** The models of this process, with their PCI functions. */
     readonly devices?: { readonly functions: PciSource }
-    /** The writes of devices after they had released the memory, where that is looked for. */
+    /** Returns writes of devices to memory that they had released, if such writes are monitored. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }
-  /** COM1 and so on. */
+  /** The serial ports, from COM1 on. */
   readonly serialPorts: readonly MachineSerial[]
-  /** The console that Xen gives its guests; what a machine without one has stays silent. */
+  /** Xen's console; silent in a machine without Xen. */
   readonly xenConsole?: MachineSerial
   /** CD and floppy drives, in the order of the options. */
   readonly removableDrives?: readonly MachineRemovableDrive[]
@@ -114,15 +114,15 @@ export interface Machine {
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
-  /** Presses the sleep button, of a machine that has one. @returns whether the guest has asked for its event */
+  /** Presses the sleep button, if the machine has one. @returns whether the guest has enabled its event */
   sleepButton?(): Promise<boolean>
   /** The device tree that the guest finds, of an Arm machine. */
   readonly deviceTree?: Uint8Array
-  /** Ends what runs beside the machine. */
+  /** Closes threads and other resources of the machine. */
   close?(): void
 }
 
-/** Runs a machine: the machine itself does, or a run that is shared with others. */
+/** Runs a machine: the machine itself, or a wrapper that shares the run. */
 export type MachineRunner = Pick<Machine, 'run' | 'gdbTarget'>
 
 export interface MachineSerial {
@@ -141,7 +141,7 @@ export interface MachineStatistics {
   readonly p2m: P2mStatistics
   /** Accesses to task priority registers that trapped, of a PC. */
   readonly tprTraps?: number
-  /** The work of the TPR patcher, where there is one. */
+  /** Statistics of the TPR patcher, if the machine has one. */
   readonly vapic?: PcStatistics['vapic']
 }
 

@@ -5,15 +5,15 @@ export type Schema = Readonly<Record<string, unknown>>
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
 export interface Shape {
-  /** The key whose value comes first, without its name. */
+  /** The key whose value may come first, without the key. */
   readonly head?: string
   /** The key that a text stands for which is given instead of an object. */
   readonly short: string
   /** The keys, beside the head, of an object with this head. Undefined: the parser of the option judges the head. */
   readonly keys: (head: string) => readonly string[] | undefined
-  /** Heads that are known, for a schema. */
+  /** Known values of the head, for a schema. */
   readonly heads?: readonly string[]
-  /** Keys that may have several values. */
+  /** Keys that may be repeated. */
   readonly repeatable?: readonly string[]
   /** Keys that name files. */
   readonly paths: readonly string[]
@@ -24,21 +24,21 @@ export interface Shape {
 }
 
 /**
- * An option of a machine: the command line, its help, machine files, their schema and the check of a board all have it from here.
+ * An option of a machine: the single source for the command line, its help, machine files, their schema and a board's checks.
  */
 export interface OptionRow {
   /** `--name <value>`, as commander has it; a switch has no value. */
   readonly flags: string
   readonly help: string
-  /** All values that there are. */
+  /** All allowed values. */
   readonly choices?: readonly string[]
-  /** Reads the value; default: it is the text. Says what is wrong with it by a CliError. */
+  /** Parses the value, or throws a CliError that explains the mistake; default: the text itself. */
   readonly parse?: (text: string, command: Command) => unknown
   /** Reads a value of an option that may be repeated: its values make a list. @param before - the values so far */
   each?(text: string, before: readonly unknown[], command: Command): unknown
-  /** Attribute of another option, to whose list this option's values go. */
+  /** Attribute of another option, to whose list this option's values are added. */
   readonly into?: string
-  /** The value where the option is not given, and how help shows it. */
+  /** The default value, and its form in help. */
   readonly default?: readonly [value: unknown, shown?: string]
   /** The environment variable that may have the value. */
   readonly env?: string
@@ -52,7 +52,7 @@ export interface OptionRow {
   readonly pcOnly?: string
 }
 
-/** Where nothing replaces an option. */
+/** Advice for an option without a replacement. */
 export const LEAVE_OUT = 'leave it out'
 
 /** Options with their heading in the help. */

@@ -8,7 +8,7 @@ export class Pairs {
   readonly #read = new Set<string>()
   readonly #dropped: string[] = []
 
-  /** @param kind - the key of JSON whose value comes first, without its name */
+  /** @param kind - the JSON key whose value may come first, without the key */
   constructor(text: string, kind = 'driver') {
     if (text.startsWith('{')) {
       const flat = new Map(flatten(JSON.parse(text)))
@@ -26,7 +26,7 @@ export class Pairs {
     })
   }
 
-  /** The first word, where it has no value. */
+  /** The first word, if it is not a key with a value. */
   get kind(): string {
     const [[first] = ['']] = this.all
     if (!this.#isKind) return ''
@@ -49,7 +49,7 @@ export class Pairs {
     this.all.splice(at < 0 ? this.all.length : at, at < 0 ? 0 : 1, [key, value])
   }
 
-  /** Gives a key another name. */
+  /** Renames a key. */
   rename(from: string, to: string): void {
     const value = this.get(from)
     if (value === undefined) return
@@ -57,13 +57,13 @@ export class Pairs {
     this.set(to, value)
   }
 
-  /** Takes keys out that have no place here. */
+  /** Removes keys that have no meaning here. */
   without(keys: RegExp): this {
     this.#dropped.push(...this.take(keys).map(wordOf))
     return this
   }
 
-  /** Takes keys out that are said in another way. */
+  /** Removes and returns keys that are translated in another way. */
   take(keys: RegExp): readonly (readonly [key: string, value: string])[] {
     const taken = this.all.filter(([key], i) => keys.test(key) && !(i === 0 && this.#isKind))
     for (const pair of taken) this.all.splice(this.all.indexOf(pair), 1)

@@ -2,7 +2,7 @@ import { KIB } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import type { OptionRow } from './option-table.ts'
 
-/** How a serial port is connected. */
+/** The target of a serial port. */
 export type SerialTarget =
   | { readonly kind: 'stdio' }
   | { readonly kind: 'none' }
@@ -200,7 +200,7 @@ function distance(a: string, b: string): number {
   return before[b.length]!
 }
 
-/** Returns `; did you mean NAME?` for the name that is most like a wrong one; an empty text where none is. */
+/** Returns `; did you mean NAME?` with the name most similar to a wrong one; empty if none is similar. */
 export function didYouMean(wrong: string, names: readonly string[]): string {
   const [nearest] = names
     .map((name) => ({ name, edits: distance(wrong.toLowerCase(), name.toLowerCase()) }))
@@ -211,7 +211,7 @@ export function didYouMean(wrong: string, names: readonly string[]): string {
 
 const MOST_DECIMAL = 9999
 
-/** Reads the properties of one device, with their defaults. */
+/** Reads the properties of one device, and applies defaults. */
 export class Properties {
   readonly #argument: DeviceArgument
 
@@ -236,7 +236,7 @@ export class Properties {
     return value
   }
 
-  /** One of some words; default the first one. */
+  /** Reads a property with some allowed words; default the first word. */
   oneOf<T extends string>(key: string, words: readonly T[]): T {
     const word = this.#argument.properties.get(key) ?? words[0]!
     const found = words.find((one) => one === word)
@@ -247,7 +247,7 @@ export class Properties {
     return found
   }
 
-  /** `on` or `off`; undefined where it is not given. */
+  /** Reads an `on` or `off` property; undefined if not given. */
   flag(key: string): boolean | undefined {
     const text = this.#argument.properties.get(key)
     if (text === undefined) return undefined

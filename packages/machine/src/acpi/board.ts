@@ -2,15 +2,15 @@ import type { MachineType } from '../machine-type.ts'
 
 /** A 16550 serial port as the tables describe it. */
 export interface AcpiSerialPort {
-  /** First of its eight I/O ports. */
+  /** First of the serial port's eight I/O ports. */
   readonly iobase: number
   /** ISA interrupt line. */
   readonly irq: number
 }
 
-/** An HPET as its table describes it. */
+/** An HPET for the ACPI tables. */
 export interface AcpiHpet {
-  /** GPA of its 1 KiB register block. */
+  /** GPA of the timer's 1 KiB register block. */
   readonly address: number
   /** Low 32 bits of its General Capabilities register. */
   readonly capabilities: number
@@ -54,11 +54,11 @@ export interface AcpiBoard {
   readonly pciMemory64?: { readonly start: number; readonly end: number } | undefined
   /** PCI device number on bus 0 of the ISA bridge that holds the PIRQ route registers; absent: INTx reaches only GSIs 16 to 19. */
   readonly isaBridgeDevice?: number | undefined
-  /** Serial ports, in the order of their numbers; the DSDT names each. */
+  /** Serial ports by number; the DSDT names each. */
   readonly serialPorts: readonly AcpiSerialPort[]
   /** Whether there is an 8042-compatible keyboard controller. */
   readonly keyboardController: boolean
-  /** Where the identifier of the machine's generation is, and the GSI whose edge tells of a new one; absent: there is none. */
+  /** Address of the VM generation ID, and the GSI whose edge reports a new ID; absent: no generation device. */
   readonly generation?: { readonly address: number; readonly irq: number } | undefined
   /** Whether there is a graphics card with VGA, which an OS may look for; default false. */
   readonly graphics?: boolean | undefined

@@ -10,7 +10,7 @@ export interface AcpiTables {
   readonly addresses: Readonly<Record<string, number>>
 }
 
-/** The FACS needs it; the rest share it for simplicity. */
+/** The FACS needs this alignment; all tables use it for simplicity. */
 const ALIGNMENT = 64
 
 /** Puts tables one behind another. The RSDP comes first, and is made last. */

@@ -67,7 +67,7 @@ const FADT_POINTERS = [
   [140, 8],
 ] as const
 
-/** The tables that were built last: a machine's clones have the same board. */
+/** The tables that were built last: a machine's clones have the same board and reuse them. */
 let latest: { readonly board: string; readonly acpi: RelocatableAcpi } | undefined
 
 /** The tables of {@link buildAcpiTables} for firmware to place. Nobody writes them. */
@@ -116,7 +116,7 @@ export function relocate({ image, addresses }: AcpiTables): RelocatableAcpi {
   return { rsdp, tables, script: concatenate(script) }
 }
 
-/** A command of 128 bytes: its number, and fields at offsets behind it. */
+/** A command of 128 bytes: its number, and fields at the given offsets. */
 function command(
   number: number,
   names: readonly string[],

@@ -66,7 +66,7 @@ const WORD = { tag: 0x88, width: 2 } as const
 const DWORD = { tag: 0x87, width: 4 } as const
 const QWORD = { tag: 0x8a, width: 8 } as const
 
-/** The addresses of a window, inclusive; and what is added to them on the other side of the bridge. */
+/** The addresses of a window, inclusive, and the offset that the bridge adds to them. */
 interface Window {
   readonly min: number
   readonly max: number
@@ -109,7 +109,7 @@ export const ioWindowInMemory = (min: number, max: number, translation: number):
 
 /** `Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) { gsi }`. */
 export const interruptLevel = (gsi: number): number[] => [0x89, ...le(6, 2), 0x01, 1, ...le(gsi, 4)]
-/** The same of an edge. */
+/** An edge-triggered interrupt as an Extended Interrupt descriptor. */
 export const interruptEdge = (gsi: number): number[] => [0x89, ...le(6, 2), 0x03, 1, ...le(gsi, 4)]
 
 /** `GpioInt (Edge, ActiveHigh, Exclusive, PullNone, 0, controller) { line }` (6.4.3.8.1, "GPIO Connection Descriptor"). */
@@ -136,7 +136,7 @@ const OSC_CONTROL = 0x1d
 const OSC_UNKNOWN_UUID = 0x04
 const OSC_UNKNOWN_REVISION = 0x08
 
-/** A PCI Express root bridge: its identifiers, and what it lets an OS control (PCI Firmware Specification 3.3, 4.5). */
+/** A PCI Express root bridge: its identifiers, and the features that an OS may control (PCI Firmware Specification 3.3, 4.5). */
 export function expressRoot(): Aml[] {
   return [
     aml.name('_HID', aml.eisaId('PNP0A08')),
@@ -166,7 +166,7 @@ export function expressRoot(): Aml[] {
 export const ADDED_RAM_AT = 0x40
 const ADDED_RAM_BYTES = 29
 
-/** The bytes that are there for RAM below 4 GiB, both ends inclusive; zeros stand for none. */
+/** The window for memory added below 4 GiB, both ends inclusive; two zeros: no such window. */
 export const addedRam = (min: number, max: number): number[] => [0x0f, ...memoryWindow32(min, max), ...END]
 
 /**

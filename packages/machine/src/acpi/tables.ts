@@ -108,7 +108,7 @@ export const dsdt = (body: Aml): Uint8Array => table('DSDT', 2, body)
 export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number): Uint8Array {
   const body = new Uint8Array(FADT_BYTES - TABLE_HEADER_BYTES)
   const view = new DataView(body.buffer)
-  // Offsets are those of the whole table, as the specification counts them.
+  // Offsets count from the start of the whole table, as in the specification.
   const u8 = (at: number, value: number): void => view.setUint8(at - TABLE_HEADER_BYTES, value)
   const u16 = (at: number, value: number): void => view.setUint16(at - TABLE_HEADER_BYTES, value, true)
   const u32 = (at: number, value: number): void => view.setUint32(at - TABLE_HEADER_BYTES, value, true)
@@ -137,7 +137,7 @@ export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number)
   u8(88, 4)
   u8(89, 2)
   u8(91, 4)
-  // C2 and C3 latencies beyond their limits: those states do not exist.
+  // C2 and C3 latencies beyond their limits mean that these states do not exist.
   u16(96, 0xfff)
   u16(98, 0xfff)
   u8(106, board.dayAlarmIndex ?? 0)

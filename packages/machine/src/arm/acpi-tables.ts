@@ -8,7 +8,7 @@ import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './l
  */
 
 const FADT_BYTES = 276
-/** FADT flag: there is none of the PC's power management hardware (5.2.9). */
+/** FADT flag: the board lacks the PC's power management hardware (5.2.9). */
 const FADT_HARDWARE_REDUCED = 1 << 20
 // FADT boot architecture flags (5.2.9.4, "ARM Architecture Boot Flags").
 const BOOT_PSCI = 1 << 0
@@ -26,7 +26,7 @@ const MESSAGES_TOLD = 1
 
 // Flags of timers (5.2.25, "Generic Timer Description Table").
 const TIMER_ALWAYS_ON = 1 << 2
-/** A block of registers that is not there. */
+/** GPA for a block of registers that does not exist. */
 const NO_BLOCK = 0xffff_ffff_ffff_ffffn
 
 /** Subtype of a PL011 (Microsoft, Debug Port Table 2, "Port Subtypes"). */
@@ -56,7 +56,7 @@ const ADDRESS_BITS = 64
 
 const HEADER_BYTES = 36
 
-/** A body whose offsets are those of the whole table, as specifications count them. */
+/** A table's body. Offsets count from the start of the whole table, as in specifications. */
 class Body {
   readonly bytes: Uint8Array
   readonly #view: DataView

@@ -4,21 +4,21 @@ import type { SampledVcpu } from '../lifecycle/sampling.ts'
 const FRAME_POINTER = 29
 const LINK = 30
 const MOST_CALLERS = 64
-/** A frame is not larger than this. */
+/** Largest stack frame, in bytes; a larger one ends the call stack. */
 const LARGEST_FRAME = 1 << 16
-/** A function is not larger than this, where nothing but a call tells where it begins. */
+/** Most bytes of a function, where only a call tells its start. */
 const LARGEST_FUNCTION = 1 << 12
 /** Bytes of a frame record: the caller's X29, and X30. */
 const RECORD_BYTES = 16
 const INSTRUCTION_BYTES = 4
-/** PSTATE.nRW, and its exception level. */
+/** PSTATE.nRW and the exception level. */
 const PSTATE_NRW = 0x10
 const PSTATE_EL = 0xc
 /** SCTLR_EL1.M: stage 1 is on. */
 const SCTLR_M = 1n
 /** Bits of TTBR0_EL1 that are the tables' address. */
 const TTBR_TABLES = 0xffff_ffff_fffen
-/** Bits of an address; bit 55 says what those above them are, whatever signature or tag is there. */
+/** Bits of an address; higher bits hold a signature or tag, and equal bit 55 in a plain address. */
 const ADDRESS_BITS = 48
 const UPPER_HALF = 1n << 55n
 
@@ -64,7 +64,7 @@ export function armCallersOf(vcpu: ArmVcpu): bigint[] {
     if (vcpu.translation.peek(frame, record) < RECORD_BYTES) break
     const back = withoutSignature(view.getBigUint64(8, true))
     if (!isCall(wordBefore(vcpu, back))) break
-    // At its beginning a function has stored X30, which still holds the same.
+    // A function's prologue has stored X30, and the register still holds the same return address.
     if (below !== registers.sp || back !== callers[0]) callers.push(back)
     below = frame + 1n
     frame = view.getBigUint64(0, true)
@@ -79,7 +79,7 @@ function withoutSignature(address: bigint): bigint {
     : address | BigInt.asUintN(64, -1n << BigInt(ADDRESS_BITS))
 }
 
-/** The instruction before a return address; 0, which is no call, where there is none. */
+/** Returns the instruction before a return address; 0, which is no call, if memory has none. */
 function wordBefore(vcpu: ArmVcpu, address: bigint): number {
   const bytes = new Uint8Array(INSTRUCTION_BYTES)
   if (

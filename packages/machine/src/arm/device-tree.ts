@@ -42,13 +42,13 @@ const PSCI_MIGRATE = 0xc400_0005
 
 /** The loader's facts for the kernel, in the node `/chosen`. */
 export interface ArmChosen {
-  /** The kernel's command line; absent: there is none. */
+  /** The kernel's command line; absent: no command line. */
   readonly commandLine?: string | undefined
-  /** Where the initial RAM disk is; absent: there is none. */
+  /** Range of the initial RAM disk; absent: no RAM disk. */
   readonly initrd?: GuestRange | undefined
   /** Random bytes for the kernel's own random numbers; absent: none. */
   readonly rngSeed?: Uint8Array | undefined
-  /** Eight random bytes by which the kernel places itself; absent: none. */
+  /** Eight random bytes from which the kernel chooses its load address (KASLR); absent: none. */
   readonly kaslrSeed?: Uint8Array | undefined
 }
 

@@ -67,7 +67,7 @@ const BOOT_MENU_KEY = 0x0e
 /** "MZ" of an EFI program. */
 const DOS_MAGIC = 0x5a4d
 
-/** A kernel that firmware is to start, with what belongs to it. */
+/** A kernel that firmware is to start, with its initrd and command line. */
 export interface ArmFirmwareKernel {
   /** An EFI program, such as a Linux Image. */
   readonly kernel: Uint8Array
@@ -79,11 +79,11 @@ export interface ArmFirmwareKernel {
 
 /** The settings for firmware beside the board. */
 export interface ArmFirmwareSettings {
-  /** Device paths that it boots from, in the order to try them; default those that it finds. */
+  /** Device paths in boot order; default the order that firmware finds. */
   readonly bootOrder?: readonly string[] | undefined
   /** Whether the firmware waits for a key and offers its menu; default false. */
   readonly bootMenu?: boolean | undefined
-  /** The kernel that it is to start; absent: none. */
+  /** The kernel that firmware is to start; absent: none. */
   readonly kernel?: ArmFirmwareKernel | undefined
   /** Texts of the SMBIOS tables. */
   readonly smbios?: MachineSmbios | undefined
@@ -100,7 +100,7 @@ export interface ArmFirmwareSettings {
  * @throws LoaderError for a file that is no EFI program
  */
 export async function firmwareKernel(images: ArmFirmwareKernel, limit: number): Promise<ArmFirmwareKernel> {
-  // An EFI image that decompresses itself does so under firmware.
+  // Under firmware, an EFI image with a built-in decompressor decompresses itself.
   const kernel = isGzip(images.kernel) ? await unpackImage(images.kernel, limit, undefined) : images.kernel
   const magic = kernel.length < 2 ? 0 : kernel[0]! | (kernel[1]! << 8)
   if (magic !== DOS_MAGIC)

@@ -11,7 +11,7 @@ const BUS_BYTES = 4
  * Makes the flash memories of an Arm board: the first has firmware, which starts at its first byte, the second keeps the
  * firmware's variables. A flash without contents is erased, and lasts as long as the machine.
  *
- * @throws MachineError `ERR_OPTION` for a medium that is larger, and for one of another size that is written to
+ * @throws MachineError `ERR_OPTION` for a medium larger than the flash, and for a writable medium of another size
  */
 export async function armFlash(list: readonly MachineFlash[]): Promise<readonly CfiFlash[]> {
   const { base, bytes, count } = VIRT.flash

@@ -1,5 +1,5 @@
 /**
- * The Arm board `virt`: where its devices are, their models, its device tree and ACPI tables, and how kernels are loaded.
+ * The Arm board `virt`: addresses and models of its devices, its device tree and ACPI tables, and how kernels are loaded.
  *
  * @packageDocumentation
  */

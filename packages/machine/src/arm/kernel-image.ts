@@ -11,11 +11,11 @@ const HEADER_BYTES = 0x40
 const MAGIC_VALUE = 0x644d_5241
 const FLAG_BIG_ENDIAN = 1
 const DEFAULT_TEXT_OFFSET = 0x8_0000
-/** For messages: what a decompressed Image is. */
+/** Describes a decompressed Image in error messages. */
 const AN_IMAGE = `an arm64 Image, which has 41 52 4d 64 ("ARMd") at byte ${hex(MAGIC)}`
 /** For messages: the kernels that are loaded. */
 export const ARM_KERNELS: string = `${AN_IMAGE} and may be compressed, or an ELF file for AArch64; link flat code as ELF`
-/** Where an Image counts its offset from. */
+/** Alignment of the address from which an Image counts its load offset. */
 export const IMAGE_ALIGNMENT = 0x20_0000
 
 // The header of a compressed EFI image (a kernel built with Linux' CONFIG_EFI_ZBOOT): behind `MZ` a magic number of its own,
@@ -29,7 +29,7 @@ const ZBOOT_METHOD_END = 0x38
 const DOS_MAGIC = 0x5a4d
 const GZIP_MAGIC = 0x8b1f
 
-/** Decompresses until `bytes` are there. @returns what there is, at most `bytes` */
+/** Decompresses until `bytes` are available. @returns the decompressed bytes, at most `bytes` */
 export type Decompress = (data: Uint8Array, bytes: number) => Promise<Uint8Array>
 
 /** The fields of an Image's header. */
@@ -76,7 +76,7 @@ export function parseImage(file: Uint8Array): ImageHeader {
 /**
  * The Image in a file: as it is, in a gzip file, or in an EFI image that decompresses itself.
  *
- * @param limit - most bytes that it may have
+ * @param limit - most bytes that the unpacked image may have
  * @param unzstd - absent: this host has no Zstandard
  * @throws LoaderError naming the field of a compressed image that cannot be read
  */
@@ -127,7 +127,7 @@ async function gunzip(data: Uint8Array, limit: number): Promise<Uint8Array> {
 const tooLarge = (limit: number): LoaderError =>
   new LoaderError('ERR_NO_ROOM', 'kernel', `more than ${limit} bytes`, 'a kernel that fits into RAM')
 
-/** @throws LoaderError for what is no Image */
+/** @throws LoaderError for data that is not an Image */
 function checked(image: Uint8Array): Uint8Array {
   if (isImage(image)) return image
   throw new LoaderError('ERR_FORMAT', 'kernel', `${image.length} decompressed bytes`, AN_IMAGE)

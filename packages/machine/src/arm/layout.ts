@@ -6,7 +6,7 @@ import { MachineError } from '../errors.ts'
 export interface ArmPlace {
   /** Guest-physical address of its first byte. */
   readonly base: number
-  /** Bytes of its range. */
+  /** Bytes of the device's range. */
   readonly bytes: number
 }
 
@@ -16,9 +16,9 @@ export interface ArmDevicePlace extends ArmPlace {
   readonly spi: number
 }
 
-/** Where everything is on a board. */
+/** Addresses and interrupts of all devices of a board. */
 export interface ArmLayout {
-  /** Flash memories side by side, for firmware and its variables; `bytes` are those of one. */
+  /** Flash memories side by side, for firmware and its variables; `bytes` is the size of each. */
   readonly flash: ArmPlace & { readonly count: number }
   /** Distributor of the GIC. */
   readonly gicDistributor: ArmPlace
@@ -40,7 +40,7 @@ export interface ArmLayout {
   readonly gpio: ArmDevicePlace
   /** The page with the identifier of the machine's generation. */
   readonly generation: ArmDevicePlace
-  /** Virtio transports side by side; `bytes` and `spi` are those of the first, and interrupts follow one another. */
+  /** Virtio transports side by side; `bytes` and `spi` belong to the first, and the interrupt numbers are consecutive. */
   readonly virtio: ArmDevicePlace & { readonly count: number }
   /** PCI Express configuration space; interrupt pins A to D have SPIs that follow one another. */
   readonly pcie: ArmDevicePlace & { readonly buses: number }
@@ -50,7 +50,7 @@ export interface ArmLayout {
   readonly pciePorts: ArmPlace
   /** Window for memory of PCI devices, above 4 GiB. */
   readonly pcieMemory64: ArmPlace
-  /** Where a guest of Xen may have its grant table; nothing is there at first. */
+  /** The place of a Xen guest's grant table; initially nothing is mapped there. */
   readonly xenGrantTable: ArmPlace
   /** Pages of Xen's own: the rings of the store and of the console. */
   readonly xenPages: ArmPlace
@@ -73,7 +73,7 @@ export const VIRT: ArmLayout = {
   rtc: { base: 0x0901_0000, bytes: 0x1000, spi: 2 },
   fwCfg: { base: 0x0902_0000, bytes: 0x18 },
   gpio: { base: 0x0903_0000, bytes: 0x1000, spi: 7 },
-  // Where QEMU's board has nothing.
+  // Free on QEMU's board.
   generation: { base: 0x090f_0000, bytes: PAGE_BYTES, spi: 15 },
   virtio: { base: 0x0a00_0000, bytes: 0x200, spi: 16, count: 32 },
   pcie: { base: 0x40_1000_0000, bytes: 256 * MIB, spi: 3, buses: 256 },
@@ -137,7 +137,7 @@ const MOST_RAM_BYTES = VIRT.pcie.base - VIRT.ram.base
 export interface ArmDeviceNode extends ArmPlace {
   /** Names of drivers, the most exact first (Devicetree Specification 0.4, 2.3.1). */
   readonly compatible: readonly string[]
-  /** Shared peripheral interrupt, counted from 0, of a level that is high while it is driven; default none. */
+  /** Shared peripheral interrupt, counted from 0, level-sensitive and active high; default none. */
   readonly spi?: number | undefined
 }
 

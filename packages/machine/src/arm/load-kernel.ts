@@ -8,7 +8,7 @@ import { VIRT } from './layout.ts'
 
 /** e_machine of an ELF file for AArch64. */
 const EM_AARCH64 = { value: 183, name: 'AArch64' }
-/** Most bytes of a device tree: the kernel maps it by one block. */
+/** Most bytes of a device tree: the kernel maps the tree by one block. */
 const TREE_LIMIT = IMAGE_ALIGNMENT
 /** An initrd and the kernel lie in one window of so many bytes that begins at a multiple of 1 GiB. */
 const INITRD_WINDOW = 32 * GIB
@@ -45,7 +45,7 @@ export interface ArmInitialState {
   readonly pstate: number
 }
 
-/** Where things went, and how to start. */
+/** Addresses of the loaded parts, and the boot registers. */
 export interface LoadedArmKernel {
   /** How the kernel was loaded and is entered. */
   readonly protocol: 'linux' | 'elf'
@@ -55,9 +55,9 @@ export interface LoadedArmKernel {
   readonly kernelStart: number
   /** GPA behind the last byte that the kernel needs. */
   readonly kernelEnd: number
-  /** Where the device tree is. */
+  /** Range of the device tree. */
   readonly deviceTree: GuestRange
-  /** Where the initrd is, or null. */
+  /** Range of the initrd, or null. */
   readonly initrd: GuestRange | null
 }
 
@@ -112,7 +112,7 @@ export async function loadArmKernel(ram: ArmRamWriter, images: ArmKernelImages):
 
 const up = (gpa: number): number => Math.ceil(gpa / IMAGE_ALIGNMENT) * IMAGE_ALIGNMENT
 
-/** A kernel that has been written to its place. */
+/** A kernel that has been written to guest memory. */
 interface WrittenKernel {
   readonly protocol: 'linux' | 'elf'
   readonly entry: number

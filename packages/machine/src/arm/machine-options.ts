@@ -7,7 +7,7 @@ import type { ArmDeviceNode } from './layout.ts'
 import type { StartArmBoardServer } from './placed-board.ts'
 import type { ArmSnapshot, ArmSnapshotSource } from './snapshot.ts'
 
-/** How an Arm machine is made. */
+/** Options of {@link createArmMachine}. */
 export interface ArmMachineOptions extends MachineOptions {
   /** vCPUs, 1–64, or 1–8 with a GICv2; default 1. */
   readonly cpus?: number | undefined
@@ -39,7 +39,7 @@ export interface ArmMachineOptions extends MachineOptions {
   readonly devicePlacement?: 'inline' | 'deferred' | StartArmBoardServer | undefined
   /** Compile hot code to WebAssembly of its own, for speed; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default false. */
   readonly jit?: boolean | JitOptions | undefined
-  /** Goes on where a machine with the same options was saved by its `save`; see {@link MachineOptions}. */
+  /** A snapshot that `save` of a machine with the same options returned; see {@link MachineOptions}. */
   readonly snapshot?: ArmSnapshot | ArmSnapshotSource | undefined
 }
 

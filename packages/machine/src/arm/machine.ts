@@ -22,7 +22,7 @@ export async function createArmMachine(options: ArmMachineOptions): Promise<ArmM
   return ArmMachine.create(options)
 }
 
-/** An Arm board with what it runs. Made by {@link createArmMachine}. */
+/** A running Arm board. Made by {@link createArmMachine}. */
 export class ArmMachine extends Machine<ArmKind> {
   readonly #machine: ComposedMachine<ArmKind>
   readonly #board: VirtBoard
@@ -52,7 +52,7 @@ export class ArmMachine extends Machine<ArmKind> {
   /**
    * Shows the machine to gdb.
    *
-   * @returns what a `GdbSession` of `@retrap/gdb` takes
+   * @returns a target for `GdbSession` of `@retrap/gdb`
    * @throws MachineError `ERR_OPTION` while the run is recorded or replayed
    */
   async gdbTarget(options: ArmGdbOptions): Promise<GdbTarget> {
@@ -91,7 +91,7 @@ export interface ArmStatistics {
   readonly decodedInstructions: number
   /** Hypercalls of a guest of Xen, parts of long ones counted. */
   readonly hypercalls: number
-  /** Pages whose decoded instructions were dropped because they were written. */
+  /** Number of pages whose decoded instructions were dropped after a write. */
   readonly codeInvalidations: number
   /** The map of guest frames. */
   readonly p2m: P2mStatistics

@@ -41,7 +41,7 @@ export function armMemoryBytes(options: CountedOptions): number {
 
 /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
 export function armCloneBytes(options: CountedOptions): number {
-  // The tables of its map are its own: 8 bytes for each frame.
+  // The stage-2 tables of an Arm machine take 8 bytes for each frame besides RAM.
   return CLONE_OVERHEAD + options.memoryBytes / 512 + besideRam(options)
 }
 

@@ -20,7 +20,7 @@ export interface ArmBoardDescription extends ArmBoard {
   readonly followsHost: boolean
   /** The settings for firmware. */
   readonly firmware: Omit<ArmFirmwareSettings, 'files'>
-  /** Whether the guest may say where in RAM its picture is. */
+  /** Whether the board has a ramfb device, whose picture the guest places in RAM. */
   readonly ramfb: boolean
 }
 

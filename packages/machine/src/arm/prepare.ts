@@ -4,7 +4,7 @@ import type { ArmMachineOptions } from './machine-options.ts'
 /**
  * Generates what all Arm machines of a process share, such as the interpreter, before the first of them is made.
  *
- * @param options - as the machines will have them
+ * @param options - the `jit` option of the machines to come
  */
 export function prepareArmMachine({ jit }: Pick<ArmMachineOptions, 'jit'> = {}): void {
   prepareArmEngine(false, jit !== undefined && jit !== false)

@@ -14,7 +14,7 @@ export type RecordArmOptions = RecordOptions
 
 /** An Arm board whose run is recorded. */
 export interface ArmRecorder extends RunRecorder {
-  /** The machine. It is run and typed to as any other. */
+  /** The replayed machine. Run it and type to it like any other machine. */
   readonly machine: ArmMachine
 }
 
@@ -80,8 +80,8 @@ export async function recordArmMachine(
 /**
  * Opens a recording of an Arm board, to run it again.
  *
- * @param options - those that it was recorded with; back ends may be any
- * @param onMachine - told of each machine before it runs: going back makes another one. Connect its outputs here
+ * @param options - the options of the recorded machine; back ends may differ
+ * @param onMachine - called for each machine before it runs: going back makes a new one. Connect its outputs here
  * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
  *   `createArmMachine`
  */

@@ -14,9 +14,9 @@ export interface ArmSnapshotMachine {
   readonly cpus: number
   /** Version of the interrupt controller. */
   readonly gic: 2 | 3
-  /** Where its first instruction comes from. */
+  /** Whether the first instruction comes from a kernel or from flash. */
   readonly start: 'kernel' | 'flash'
-  /** How its time passes. */
+  /** Whether guest time follows the host's clock or the count of instructions. */
   readonly clock: 'real' | 'deterministic'
   /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
   readonly media: readonly number[]
@@ -24,7 +24,7 @@ export interface ArmSnapshotMachine {
 
 /** All of an Arm machine but the contents of its RAM: plain data. */
 export interface ArmSnapshotState extends MachineState<ArmDomainState> {
-  /** Of which machine it is. */
+  /** The machine's options that a restored machine must share. */
   readonly machine: ArmSnapshotMachine
   /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
   readonly random: number | null
@@ -35,7 +35,7 @@ export interface ArmSnapshotState extends MachineState<ArmDomainState> {
 /** An Arm machine as it was between two instructions. */
 export interface ArmSnapshot extends MachineSnapshot<ArmSnapshotState> {}
 
-/** A snapshot whose pages may be read when they are needed, as from a file. */
+/** A snapshot whose pages are read on demand, for example from a file. */
 export interface ArmSnapshotSource extends MachineSnapshotSource<ArmSnapshotState> {}
 
 type SavedOptions = MachineOptions & { readonly gic?: 2 | 3 | undefined }

@@ -53,7 +53,7 @@ function describeArmCrash(domain: ArmDomain, vcpu: number, message: string): Cra
 const FIRST_FREE_SLOT = 1
 const LAST_FREE_SLOT = 30
 const SATA = { device: 31, function: 0 } as const
-/** The graphics card, where there is one. */
+/** The graphics card's slot. */
 const VGA_SLOT = LAST_FREE_SLOT
 
 /** The options of a PC that has the same devices on the PCI bus; SATA and root ports are those of a `q35`. */
@@ -90,11 +90,11 @@ export interface ArmKind extends MachineKind {
   readonly forkOptions: ArmForkOptions
   /** The inside: vCPUs, memory map, devices. */
   readonly domain: ArmDomain
-  /** All that is saved but the contents of RAM. */
+  /** All saved state except the contents of RAM. */
   readonly state: ArmSnapshotState
 }
 
-/** Where Xen's pages are, and its interrupt. */
+/** Addresses of Xen's pages, and its interrupt. */
 const XEN_PLACES = {
   storeFrame: VIRT.xenPages.base / PAGE_BYTES,
   consoleFrame: VIRT.xenPages.base / PAGE_BYTES + 1,
@@ -167,7 +167,7 @@ export class VirtBoard implements Board<ArmKind> {
       ...(jit && { jit: jit === true ? {} : jit }),
       ...(codeCacheBytes !== undefined && { codeCacheBytes }),
     })
-    // Clones have it even where the room for what they write is used up.
+    // Clones need this reserve even when their room for written pages is used up.
     if (original === undefined && forks !== undefined) this.#domain.engine.reserveCpus(forks.clones * cpus)
     return this.#domain
   }

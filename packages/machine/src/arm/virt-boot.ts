@@ -8,7 +8,7 @@ import type { ArmMachineOptions } from './machine-options.ts'
 /** 32-bit words of the seed that the kernel's generator gets. */
 const SEED_WORDS = 8
 
-/** Brings an Arm board to its first instruction: the kernel's, or that of the firmware in its flash. */
+/** Brings an Arm board to its first instruction: the kernel's, or the firmware's in flash. */
 export class VirtBoot implements MachineBoot {
   readonly #domain: ArmDomain
   readonly #options: ArmMachineOptions

@@ -1,4 +1,4 @@
-/** Keeps items for a client until it takes them, in order. */
+/** Keeps items, in order, until a client takes them. */
 export class Feeder<Item> {
   readonly #offer: (waiting: readonly Item[]) => number | boolean | undefined
   readonly #taken: (count: number) => void
@@ -6,8 +6,8 @@ export class Feeder<Item> {
   #isOffering = false
 
   /**
-   * @param offer - offers the first of the items to the client. @returns how many it has taken, or whether it took one
-   * @param taken - hears how much the client has taken, when it takes no more
+   * @param offer - offers the first items to the client. @returns how many items the client took, or whether it took one
+   * @param taken - called with the number of items taken, when the client takes no more
    */
   constructor(offer: (waiting: readonly Item[]) => number | boolean | undefined, taken: (count: number) => void) {
     this.#offer = offer
@@ -19,12 +19,12 @@ export class Feeder<Item> {
     return [...this.#waiting]
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the items that `save` returned. */
   restore(waiting: readonly Item[]): void {
     this.#waiting = [...waiting]
   }
 
-  /** How many items wait. */
+  /** Number of waiting items. */
   get size(): number {
     return this.#waiting.length
   }
@@ -34,7 +34,7 @@ export class Feeder<Item> {
     this.#waiting.push(...items)
   }
 
-  /** Keeps items, and offers them. */
+  /** Appends items and offers them to the client. */
   push(...items: readonly Item[]): void {
     this.add(...items)
     this.ready()
@@ -56,7 +56,7 @@ export class Feeder<Item> {
     if (count > 0) this.#taken(count)
   }
 
-  /** Removes what the client has taken. @returns whether it is offered more now: it is until it takes nothing */
+  /** Removes the items that the client has taken. @returns whether to offer more: true until the client takes nothing */
   protected remove(waiting: Item[], taken: number): boolean {
     return waiting.splice(0, taken).length > 0
   }

@@ -9,7 +9,7 @@ import { Feeder } from './feeder.ts'
 /** This many events may be on their way, or wait for the model, before the back end waits. */
 const MOST_OUTSTANDING = 64
 
-/** Where the board's models tell what they say to their back ends. */
+/** Callbacks through which the board's models reach their back ends. */
 export interface InputHooks {
   /** The model has taken this many events. */
   taken(count: number): void
@@ -38,7 +38,7 @@ export class InputRelay implements InputBackend {
     this.#client = client
   }
 
-  /** Takes what the other end has sent. */
+  /** Passes on bytes that the other end has sent. */
   receive(bytes: Uint8Array): void {
     this.feeder.push(...(JSON.parse(new TextDecoder().decode(bytes)) as readonly InputEvent[]))
   }

@@ -12,7 +12,7 @@ import { MESSAGE, type Message } from './messages.ts'
  * A medium that a model uses from elsewhere: from another thread, or from behind the gate of a recording.
  */
 
-/** A request of a medium. Its bytes are those to write, or the place for those that are read. */
+/** A request to a medium. `bytes` is the data to write, or the buffer to read into. */
 export type MediumRequest = Pick<Message, 'kind' | 'offset' | 'length' | 'bytes'>
 
 /** Failures of media, in the order of their numbers in answers, from 1 on; 0 is success. */
@@ -38,14 +38,14 @@ export abstract class FarMedium implements BlockBackend {
   }
 
   /**
-   * Asks the other end, and fills what is to be read.
+   * Sends a request to the other end, and fills the buffer of a read.
    *
-   * @param key - what is asked for, in words: two requests with one key may take each other's answers
+   * @param key - identifies the request: two requests with one key may share an answer
    * @returns the answer of {@link askMedium}
    */
   protected abstract ask(key: string, asked: MediumRequest, request?: BlockRequest): Promise<number>
 
-  /** The medium is another one, or has another size. */
+  /** Replaces the medium by another, or changes its size. */
   protected changeTo(properties: BlockProperties): void {
     this.properties = properties
     for (const listener of this.#listeners) listener()

@@ -92,10 +92,10 @@ export const toJson = (value: unknown): Uint8Array =>
 export const fromJson = (bytes: Uint8Array): unknown =>
   JSON.parse(new TextDecoder().decode(bytes.slice()), (_key, one) => (one === INFINITE ? Infinity : one))
 
-/** Tells the other end. */
+/** Sends a message to the other end. */
 export type Post = (kind: number, message: Omit<Partial<Message>, 'kind' | 'which'>) => void
 
-/** A message as the other end receives it, with what its kind needs. */
+/** A received message with the fields of its kind. */
 export type Said = Partial<Message> & Pick<Message, 'kind'>
 
 /** Kinds of message that are about networks. */

@@ -6,7 +6,7 @@ import { fromJson, MESSAGE, type Post, type Said, toJson } from './messages.ts'
  * A network that a card's model uses from elsewhere: from another thread, or from behind the gate of a recording.
  */
 
-/** Frames on their way to another thread, at most. */
+/** Most frames in flight to another thread. */
 export const MOST_FRAMES = 128
 /** Frames that wait for a network without room; further ones are lost, as on a wire. */
 const MOST_WAITING = 1024
@@ -28,7 +28,7 @@ export const factsOf = ({ macAddress, maximumBytes, linkUp }: NetworkOfFacts): N
 /** The part of a network that its facts are about. */
 type NetworkOfFacts = Pick<PacketBackend, 'linkUp' | 'macAddress' | 'maximumBytes'>
 
-/** Returns what the facts were about. */
+/** Returns the network that the facts describe. */
 export const networkOf = ({ macAddress, ...others }: NetworkFacts): NetworkOfFacts => ({
   ...others,
   ...(macAddress !== null && { macAddress: Uint8Array.from(macAddress) }),
@@ -90,7 +90,7 @@ export class FarNetwork implements PacketBackend {
     this.#post(MESSAGE.filter, { bytes })
   }
 
-  /** Takes what the network's end says. */
+  /** Handles a message from the network's end. */
   receive({ kind, flags = 0, length = 0, bytes }: Said): void {
     if (kind === MESSAGE.receive) this.#feeder.push(bytes!.slice())
     else if (kind === MESSAGE.link) {
@@ -109,7 +109,7 @@ export class FarNetwork implements PacketBackend {
     return { linkUp: this.linkUp, waiting: this.#feeder.save() }
   }
 
-  /** Takes over what `save` returned. @returns how many frames wait */
+  /** Restores the frames that `save` returned. @returns how many frames wait */
   restore(saved: unknown): number {
     const { linkUp, waiting } = saved as HeldPackets
     this.linkUp = linkUp
@@ -148,7 +148,7 @@ export class NearNetwork {
     })
   }
 
-  /** Takes what the card's end says. */
+  /** Handles a message from the card's end. */
   receive({ kind, length = 0, bytes }: Said): void {
     if (kind === MESSAGE.send) this.#send(bytes!)
     else if (kind === MESSAGE.filter) this.#filter(bytes!)
@@ -162,7 +162,7 @@ export class NearNetwork {
     const waiting = this.#feeder.size
     if (waiting >= MOST_WAITING) return
     this.#feeder.add(frame.slice())
-    // A network that has refused one tells when it has room.
+    // A network that has refused a frame reports when it has room.
     if (waiting === 0) this.#feeder.ready()
   }
 

@@ -22,7 +22,7 @@ export class FarStream implements ByteStreamBackend {
   protected client: ByteStreamClient | null = null
 
   /**
-   * @param send - gets what the guest sends
+   * @param send - called with the bytes that the guest sends
    * @param taken - hears how many of the bytes for the guest the model has taken
    */
   constructor(send: ByteStreamBackend['send'], taken: (count: number) => void) {

@@ -1,5 +1,5 @@
 /*
- * A board whose models run in another thread. Its notices to the machine, beside its answers, go in messages: a kind (u8), and
+ * A board whose models run in another thread. Besides responses, it sends the machine notices as messages: a kind (u8), and
  * bytes.
  */
 /** To the machine: number of a serial port (u8), and what the guest has sent on it. */
@@ -33,7 +33,7 @@ export const ECAM = 11
 /** To the board: the power button is pressed. To the machine: whether the guest has asked for its event (u8). */
 export const POWER_BUTTON = 12
 
-/** The same of the sleep button. */
+/** From the machine: the sleep button is pressed. */
 export const SLEEP_BUTTON = 18
 
 /** To the machine: whether address line 20 works (u8). */
@@ -51,7 +51,7 @@ export const WAKE = 16
 /** To the machine: samples of the PC speaker, 16 bits each. */
 export const SPEAKER = 17
 
-/** A message of a kind, or what follows a number in one. */
+/** Builds a message from its kind and bytes, or the same for a numbered port. */
 export function message(kind: number, bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(1 + bytes.length)
   out[0] = kind

@@ -24,9 +24,9 @@ import { SERIAL_PORTS } from './serial-port.ts'
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
-  /** Which board it is. */
+  /** The type of board. */
   readonly machine: MachineType
-  /** How the memory is laid out. */
+  /** Layout of the guest's memory. */
   readonly map: PcMemoryMap
   /** Number of processors. */
   readonly cpus: number
@@ -40,7 +40,7 @@ export interface BoardDescription {
   readonly firmware: boolean
   /** Number of serial ports. */
   readonly serialPorts: number
-  /** Types of its floppy drives, as CMOS has them. */
+  /** Types of the floppy drives, as encoded in CMOS. */
   readonly floppies: readonly number[]
   /** Whether the board has Xen's platform device. */
   readonly xen: boolean
@@ -58,13 +58,13 @@ export interface SystemManagement {
   smi(broadcast: boolean): void
 }
 
-/** Where the board's models reach out of their device contexts. */
+/** Callbacks of the board's models beyond their device contexts. */
 export interface BoardHooks {
   /** Absent: the board has no system-management mode. An SMI comes right after the instruction that causes it, in this thread. */
   readonly systemManagement?: SystemManagement | undefined
   /** The output of a serial port, counted from 0. */
   transmit(port: number, bytes: Uint8Array): void
-  /** A serial port has taken so many of the bytes that were queued for it. */
+  /** A serial port has taken `count` of the queued bytes. */
   taken(port: number, count: number): void
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void
@@ -82,7 +82,7 @@ export interface BoardHooks {
   speaker(samples: Int16Array): void
 }
 
-/** Where the board's input comes from. */
+/** The board's sources of input. */
 export interface BoardInput {
   readonly keyboard: InputBackend
   readonly mouse: InputBackend
@@ -93,7 +93,7 @@ export interface Board {
   readonly models: readonly DeviceModel[]
   /** In the order of the serial ports. */
   readonly uarts: readonly Uart16550[]
-  /** Far ends, in the same order. */
+  /** Far ends of the serial ports, in the order of the ports. */
   readonly serialStreams: readonly FarStream[]
   readonly isaBridge: InterruptInputs
   /** @returns whether the guest has asked for the button's event */
@@ -164,7 +164,7 @@ export function createBoard(
     files,
     others = [],
   } = createChipset(description, hooks, (ecam) => {
-    // Firmware reads the tables after it has placed what they tell of.
+    // Firmware may place PCI Express configuration space first; then it reads tables with that address.
     replaceAcpi(fwCfg, placeEcam(configuration.board, ecam))
   })
   const fwCfg = firmwareConfiguration(configuration, { ...files, ...ramfb })
@@ -195,7 +195,7 @@ export function createBoard(
     pressSleepButton: () => {
       const isAwake = !pm.isAsleep
       const listens = pm.pressSleepButton()
-      // A machine that was restored has been away: its guest sees that while it sleeps.
+      // A restored machine hides its absence from the RTC, unless the guest sleeps: a waking guest expects a gap.
       if (listens && isAwake) rtc.hideAbsence()
       return listens
     },

@@ -13,7 +13,7 @@ function createI440fx({ firmware, xen }: BoardDescription, hooks: BoardHooks): C
   const { isaBridgeDevice } = CHIPSETS.pc
   const { systemManagement } = hooks
   const isaBridge = new IsaBridge({ device: isaBridgeDevice })
-  // Firmware looks for it on the PCI bus; kernels find it by their tables.
+  // Firmware finds the power management on the PCI bus; kernels find it by the ACPI tables.
   const pm = new AcpiPm({
     ...(!xen && { onSleep: () => hooks.sleep(), onWake: () => hooks.wake() }),
     ...(firmware && { pciDevice: isaBridgeDevice }),

@@ -8,7 +8,7 @@ import { CHIPSETS } from '../machine-type.ts'
 import type { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './start.ts'
 
-/** A board that is part of a domain, as the machine reaches it. */
+/** A board within a domain, with the methods that a machine calls. */
 export interface PlacedBoard {
   /** Queues bytes for a serial port. */
   receive(port: number, bytes: Uint8Array): void
@@ -17,7 +17,7 @@ export interface PlacedBoard {
   /**
    * Hands over what serial ports hold back.
    *
-   * @param hasEnded - the machine goes on no more. A recorded machine whose board is elsewhere keeps it until then
+   * @param hasEnded - true if the machine has ended. A recorded machine keeps a board in another thread until then
    */
   flush(hasEnded: boolean): Promise<void>
   /** @returns whether the guest has asked for the button's event */
@@ -26,14 +26,14 @@ export interface PlacedBoard {
   pressSleepButton?(): boolean | Promise<boolean>
   /** Wakes a machine that sleeps, as a key does. */
   wake?(): void
-  /** Settles when the models are there. */
+  /** Resolves when the models are ready. */
   readonly ready: Promise<void>
 }
 
 /** The hooks that {@link placeBoard} supplies. */
 type OwnHooks = 'a20' | 'ecam'
 
-/** The parts of boards that are loaded as they are needed. */
+/** Loaders for the optional parts of boards. */
 export interface BoardKinds {
   readonly createChipset: CreateChipset
   /** Of a board in a thread of its own. */

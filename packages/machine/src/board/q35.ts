@@ -2,7 +2,7 @@ import { AcpiPm, type FwCfgItem, IchLpc, MchHostBridge } from '@retrap/devices'
 import { CHIPSETS } from '../machine-type.ts'
 import type { BoardDescription, BoardHooks, Chipset, CreateChipset } from './board.ts'
 
-/** Makes a Q35 with an ICH9. Loaded for a machine that has one. */
+/** Makes a Q35 with an ICH9. Loaded only for a machine with this chipset. */
 export const createQ35: CreateChipset = ({ firmware, xen }: BoardDescription, hooks: BoardHooks, onEcam): Chipset => {
   const { systemManagement } = hooks
   const smiFeatures = new SmiFeatures()
@@ -49,7 +49,7 @@ export class SmiFeatures {
     return this.#settled && (this.#requested[0]! & BROADCAST) !== 0
   }
 
-  /** Items of fw_cfg. A restored machine has those that are requested first. */
+  /** Items of fw_cfg. A restored machine keeps the items that were requested first. */
   readonly files: Readonly<Record<string, FwCfgItem>> = {
     'etc/smi/requested-features': {
       bytes: new Uint8Array(FEATURES_BYTES),

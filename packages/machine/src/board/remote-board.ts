@@ -17,7 +17,7 @@ function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
   return { numLock: (bits & 1) !== 0, capsLock: (bits & 2) !== 0, scrollLock: (bits & 4) !== 0 }
 }
 
-/** The parts of a machine that its board reaches; a board may lack some of them. */
+/** The callbacks that a board invokes on its machine; a board may lack some of them. */
 type RemoteHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'> & Partial<BoardHooks>
 
 /** The machine's end of a board in another thread. */
@@ -33,7 +33,7 @@ export class RemoteBoard {
 
   /**
    * @param start - starts the board's thread
-   * @param input - what the board's keyboard and mouse are; absent: it has none
+   * @param input - the board's keyboard and mouse; absent: none
    */
   constructor(
     start: (part: PartServerOptions) => DomainServer,

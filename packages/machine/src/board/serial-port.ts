@@ -18,7 +18,7 @@ export interface SerialPort {
   /** Names the listener that gets all that the guest sends. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /**
-   * Queues bytes for the guest; they wait until it takes them.
+   * Queues bytes until the guest takes them.
    *
    * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
    */
@@ -45,7 +45,7 @@ export class SerialLine implements SerialPort {
   #taken = 0
   #waiting = 0
   #full = false
-  /** Parties that have the bytes wait here, and the pieces that do. */
+  /** Number of callers that delay the input, and the pieces that wait. */
   #holds = 0
   #held: Uint8Array[] = []
 
@@ -90,7 +90,7 @@ export class SerialLine implements SerialPort {
   taken(count: number): void {
     this.#waiting -= count
     this.#taken += count
-    // Those of a run that is replayed have not come by this line.
+    // In a replay the recording supplies the bytes, not these pieces.
     for (let [first] = this.#pieces; this.#taken >= (first?.length ?? 1); [first] = this.#pieces) {
       this.#taken = first === undefined ? 0 : this.#taken - first.length
       this.#pieces.shift()

@@ -8,9 +8,9 @@ import type { BoardDescription } from './board.ts'
 export interface ControllerDescription {
   /** The controllers, without media and networks. */
   readonly controllers: unknown
-  /** The properties of each drive's medium; null: there is none. */
+  /** The properties of each drive's medium; null: no medium. */
   readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
-  /** The same of networks. */
+  /** Saved state of each network, in order. */
   readonly networks: readonly unknown[]
   /** Where the controllers are on the PCI bus, in the order in which they ask. */
   readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
@@ -22,7 +22,7 @@ export interface PartServerOptions {
   readonly name: string
   /** Whether the machine's clock runs on by itself. */
   readonly realTime: boolean
-  /** Receives what the models say beside their requests; hand it the bytes that the server posts. */
+  /** Receives the models' messages other than requests; pass the bytes that the server posts. */
   readonly onMessage: (bytes: Uint8Array) => void
 }
 

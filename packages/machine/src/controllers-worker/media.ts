@@ -15,7 +15,7 @@ const requestFlags = (changes: number, durable: boolean): number => ((changes <<
 /** The guest's changes to a tray. */
 const OPEN = 1
 const LOCKED = 2
-/** Bytes of one request: two of them fit between the threads. */
+/** Most bytes of one request: the shared ring has room for two of them. */
 const MOST_BYTES = 32 << 10
 /** CDs have blocks of this size, and a drive takes media whose blocks divide it. */
 const CD_BLOCK_BYTES = 2048
@@ -26,13 +26,13 @@ interface Pending {
   readonly resolve: (status: number) => void
 }
 
-/** A medium of the machine's thread, as a model of another thread uses it. */
+/** A medium of the machine's thread, for a model in another thread. */
 export class RemoteMedium extends FarMedium {
   readonly tray?: BlockTray
   readonly #post: Post
   readonly #pending = new Map<number, Pending>()
   #nextId = 0
-  /** How often the medium has changed. */
+  /** Number of changes of the medium. */
   #changes = 0
 
   constructor(properties: BlockProperties, hasTray: boolean, post: Post) {
@@ -45,7 +45,7 @@ export class RemoteMedium extends FarMedium {
       }
   }
 
-  /** Takes what the machine says. */
+  /** Handles a message from the machine. */
   receive({ kind, id, flags, bytes }: Message): void {
     if (kind === MESSAGE.ejectRequested) this.client?.ejectRequested()
     else if (kind === MESSAGE.changed) {
@@ -82,13 +82,13 @@ const limited = (properties: BlockProperties): BlockProperties => ({
   maximumBytes: Math.max(properties.blockBytes, Math.min(properties.maximumBytes, MOST_BYTES)),
 })
 
-/** A medium of this thread, used by a model of another one. */
+/** A medium of this thread, for a model in another thread. */
 export class NearMedium {
   readonly #medium: BlockBackend
   readonly #post: Post
   readonly #running = new Map<number, AbortController>()
   readonly #unwatch: () => void
-  /** How often the medium has changed. */
+  /** Number of changes of the medium. */
   #changes = 0
 
   constructor(medium: BlockBackend, post: Post) {
@@ -98,7 +98,7 @@ export class NearMedium {
       this.#changes++
       post(MESSAGE.changed, { bytes: toJson(medium.properties) })
     })
-    // The model answers too late to ask it; a drive for CDs takes what all of them do.
+    // The model would answer too late; a CD drive accepts any eject request, so the tray does, too.
     medium.tray?.connect({
       ejectRequested: () => post(MESSAGE.ejectRequested, {}),
       refuses: ({ blockBytes }) =>
@@ -113,7 +113,7 @@ export class NearMedium {
     this.#unwatch()
   }
 
-  /** Takes what the model says. */
+  /** Handles a message from the model. */
   receive(message: Message): void {
     const { kind, id, flags } = message
     if (kind === MESSAGE.cancel) this.#running.get(id)?.abort()

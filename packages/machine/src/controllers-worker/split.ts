@@ -5,7 +5,7 @@ import type { PcOptions } from '../options/pc-options.ts'
 import { hasVga } from '../options/vga.ts'
 import { type MachineVirtioDevice, virtioOf } from '../options/virtio-device.ts'
 
-/** Interfaces of drives whose controllers may be in a thread of their own. */
+/** Interfaces of drives whose controllers can run in another thread. */
 const MOVED: ReadonlySet<MachineDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
 
 /** Whether the controller of a drive may be in a thread of its own. */
@@ -14,7 +14,7 @@ export const moves = (drive: MachineDrive): boolean => MOVED.has(drive.interface
 /** A virtio device of one kind. */
 type Virtio<Kind extends MachineVirtioDevice['kind']> = Extract<MachineVirtioDevice, { readonly kind: Kind }>
 
-/** The controllers of a machine that are in a thread of their own. */
+/** The controllers of a machine that run in a thread of their own. */
 export interface MovedControllers {
   readonly machine: PcOptions['machine']
   readonly memoryBytes: number
@@ -26,7 +26,7 @@ export interface MovedControllers {
   readonly networkCards: readonly MachineNetworkCard[]
 }
 
-/** Divides what a machine has into controllers for a thread of their own, and what stays. */
+/** Splits a machine's options into controllers for another thread, and the rest. */
 export function splitControllers(options: PcOptions): { readonly moved: MovedControllers; readonly local: PcOptions } {
   const { machine, memoryBytes, drives = [], virtio = [], networkCards = [], clock } = options
   const stay = virtio.filter(({ kind }) => kind !== 'net' && kind !== 'scsi')
@@ -41,14 +41,14 @@ export function splitControllers(options: PcOptions): { readonly moved: MovedCon
   }
   const localDrives = drives.filter((drive) => !moves(drive))
   const { drives: _drives, ...rest } = options
-  // Whether there is one by itself depends on the drives that are there.
+  // Whether a machine has a default VGA depends on its drives.
   const vga = hasVga(options) ? 'std' : (options.vga ?? 'none')
   // An empty list would ask for a controller without drives.
   const local = { ...rest, vga, virtio: stay, networkCards: [], ...(localDrives.length > 0 && { drives: localDrives }) }
   return { moved, local }
 }
 
-/** The same controllers with other media and networks. */
+/** Returns the same controllers with other media and networks. */
 export function withBackEnds(
   moved: MovedControllers,
   medium: (drive: number) => BlockBackend | null,

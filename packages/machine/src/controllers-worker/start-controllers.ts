@@ -16,7 +16,7 @@ import { unusedMedium, unusedNetwork } from './unused.ts'
  * Starts the controllers of a machine in a thread of their own. Media and networks stay in this one.
  *
  * @param kinds - of those controllers
- * @param site - where they would be made in this thread
+ * @param site - the place of the controllers in this thread
  */
 export function startControllers(
   start: StartControllerServer,
@@ -33,7 +33,7 @@ export function startControllers(
   const media = given.map(({ medium }) =>
     medium === null ? null : { properties: medium.properties, hasTray: medium.tray !== undefined },
   )
-  // Impossible options are refused here, and firmware is told here where the controllers are.
+  // This rehearsal refuses impossible options, and tells firmware the controllers' places.
   const rehearsed = withBackEnds(
     moved,
     (i) => (media[i] ? unusedMedium(media[i].properties) : null),

@@ -1,6 +1,6 @@
 import type { BlockBackend, BlockProperties, PacketBackend } from '@retrap/device'
 
-/** Stands for a medium where nothing is asked of it. */
+/** Returns a medium that is never read or written. */
 export function unusedMedium(properties: BlockProperties): BlockBackend {
   const none = (): Promise<void> => Promise.resolve()
   return {

@@ -23,7 +23,7 @@ export class StopList {
     return this.#line(this.#last, place)
   }
 
-  /** Deletes a stop by its number. @returns whether there was one */
+  /** Deletes a stop by its number. @returns whether the stop existed */
   delete(number: number): boolean {
     this.#set.get(number)?.stop.remove()
     return this.#set.delete(number)
@@ -44,7 +44,7 @@ export class StopList {
   }
 }
 
-/** Reads what is behind `break`; undefined: it is no place. */
+/** Parses the argument of `break`; undefined: not a place. */
 function parsePlace(given: readonly string[], names: ExceptionNames): MachinePlace | undefined {
   const [kind, first, ...others] = given
   if (kind === 'exception') {

@@ -17,7 +17,7 @@ export type CpuStop =
   | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
-  /** An instruction of x86 has reached a place that is stopped at; it has retired, or an iteration of it. */
+  /** An x86 instruction, or one iteration of it, has retired after an access to a stop place. */
   | PlaceAccess
   /** An exception of x86 has been delivered: the first instruction of its handler is next. `address`: of a page fault. */
   | { readonly kind: 'handler'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
@@ -28,7 +28,7 @@ export interface PlaceAccess {
   readonly kind: 'port' | 'mmio' | 'msr'
   /** The port, the MSR, or the guest-physical address where the access began. */
   readonly address: number
-  /** In bytes; of one element, where there are several. */
+  /** Size in bytes; of one element, if the access has several. */
   readonly size: number
   /** Elements of a string instruction, which a device has taken as one request; else 1. */
   readonly elements: number
@@ -50,25 +50,25 @@ export interface PlaceRange {
   readonly access: MachineWatchKind
 }
 
-/** How one vCPU goes on, as its {@link DebuggedCpu} hears it. */
+/** How one vCPU resumes. */
 export interface CpuStart {
-  /** Ends after one instruction. */
+  /** Stop after one instruction. */
   readonly step: boolean
   /** With `step`: interrupts that wait are held off meanwhile. */
   readonly holdInterrupts: boolean
   /** A breakpoint at the next instruction does not count. */
   readonly passBreakpoint: boolean
-  /** A fault that it stopped for is forgotten: its instruction is executed again. */
+  /** Discard the fault that stopped the vCPU, and execute its instruction again. */
   readonly dropFault: boolean
 }
 
-/** One vCPU as its debugger sees it, whatever its instruction set. */
+/** One vCPU for the debugger, independent of the instruction set. */
 export interface DebuggedCpu {
   /** Why the vCPU has stopped; undefined when it has not, or goes on. */
   readonly stop: CpuStop | undefined
   /** The processor's activity, for people: `halted`. */
   readonly activity: string
-  /** Says how it goes on. */
+  /** Resumes the vCPU. */
   resume(how: CpuStart): void
   /** Takes everything back: it has no debugger any more. */
   detach(): void
@@ -80,28 +80,28 @@ export interface DebuggedCpu {
   addWatchpoint(address: bigint, length: number, kind: MachineWatchKind): void
   /** Takes a watchpoint away. */
   removeWatchpoint(address: bigint, length: number, kind: MachineWatchKind): void
-  /** Numbers of exceptions that stop it before they are delivered. */
+  /** Numbers of exceptions that stop the vCPU before their delivery. */
   readonly caughtFaults: ReadonlySet<number>
-  /** Adds a number to those, or takes it away. */
+  /** Adds an exception number to `caughtFaults`, or removes it. */
   catchFault(number: number, caught: boolean): void
   /** Stops after an instruction that reaches places, or no longer; absent: it cannot. */
   setPlace?(place: PlaceRange, stops: boolean): void
-  /** Has an exception stop it before the first instruction of its handler, or no longer; absent: it cannot. */
+  /** Sets whether an exception stops the vCPU before the first instruction of its handler; absent: not supported. */
   setHandler?(vector: number, stops: boolean): void
-  /** Whether watchpoints stop before the instruction instead of after it; absent: they stop after it. */
+  /** Whether watchpoints stop before the instruction; absent: they stop after the instruction. */
   watchesBefore?: boolean
-  /** Whether a triple fault stops it before it shuts down; absent: it has none. */
+  /** Whether a triple fault stops the vCPU before it shuts down; absent: no triple faults. */
   catchesShutdown?: boolean
   /** Registers of the vCPU by name. */
   readonly state: {
-    /** Reads a register; undefined where there is none. */
+    /** Reads a register; undefined for an unknown register. */
     read(name: string): bigint | undefined
-    /** Writes one. @returns false where that cannot be now */
+    /** Writes a register. @returns false if the register cannot be written now */
     write(name: string, value: bigint): boolean
   }
-  /** Memory as it sees it. */
+  /** Memory at the vCPU's linear addresses. */
   readonly memory: {
-    /** Reads without effects. @returns how many bytes there are */
+    /** Reads without side effects. @returns how many bytes were readable */
     peek(address: bigint, into: Uint8Array): number
     /** Writes. @returns how many bytes were written */
     poke(address: bigint, bytes: Uint8Array): number

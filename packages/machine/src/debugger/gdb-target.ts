@@ -10,7 +10,7 @@ import { hex, type MonitorCommand } from './monitor.ts'
 import { type MonitorStops, monitorStops, monitorWith, vectorName } from './pc-monitor.ts'
 import { describePlaceStop } from './stop-places.ts'
 
-/** How a machine is shown to gdb. */
+/** Options of `gdbTarget` on a PC. */
 export interface PcGdbOptions extends MachineGdbOptions {
   /** The registers of this architecture are described; default `x86-64`, for a guest in any mode. */
   readonly architecture?: 'x86-64' | 'i386'
@@ -59,7 +59,7 @@ function backtrace(domain: X86Domain, { nameOf }: PcGdbOptions): MonitorCommand 
 
 /** Additions of a kind of run to the `monitor` commands of a PC. */
 export interface MonitorAdditions {
-  /** Commands of such a run. */
+  /** Monitor commands of a recorded run. */
   readonly commands: readonly MonitorCommand[]
   /** The stops that the commands set. */
   readonly stops: MonitorStops

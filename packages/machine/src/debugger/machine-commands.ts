@@ -32,7 +32,7 @@ export function machineCommands(domain: Domain, types: Readonly<Record<string, n
  * map are outstanding.
  *
  * @param types - names and numbers of the types of frames
- * @param address - undefined: none was written
+ * @param address - address from the command; undefined: none given
  * @returns whole lines
  */
 function describeFrame(domain: Domain, types: Readonly<Record<string, number>>, address: bigint | undefined): string {

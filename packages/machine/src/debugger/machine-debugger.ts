@@ -6,9 +6,9 @@ import type { DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
 import { checkPlace, type MachinePlace } from './stop-places.ts'
 import { type MachineStop, type Removable, type StopHandler, StopPoints } from './stop-points.ts'
 
-/** How a vCPU goes on. */
+/** How a vCPU resumes. */
 export interface CpuResume {
-  /** `stay`: it stays where it is while others run. */
+  /** `stay`: the vCPU does not run while others do. */
   readonly action: 'continue' | 'step' | 'stay'
   /** With a step: interrupts that wait are held off. Default true. */
   readonly holdInterrupts?: boolean
@@ -34,7 +34,7 @@ export interface DebuggedMachine {
 
 let attach: (machine: DebuggedMachine) => MachineDebugger
 
-/** Gives a machine its debugger. */
+/** Attaches a debugger to a machine. */
 export function attachDebugger(machine: DebuggedMachine): MachineDebugger {
   return attach(machine)
 }
@@ -84,7 +84,7 @@ export class MachineDebugger {
     life.holder = { still: () => this.#still(), over: () => this.#ended() }
   }
 
-  /** How many vCPUs there are. */
+  /** Number of vCPUs. */
   get cpus(): number {
     return this.#cpus.length
   }
@@ -132,7 +132,7 @@ export class MachineDebugger {
     this.#domain.wake()
   }
 
-  /** Executes one instruction of a vCPU; the others stay where they are. */
+  /** Executes one instruction of a vCPU; other vCPUs do not run. */
   step(cpu = 0): Promise<MachineStop> {
     this.#checkCpu(cpu)
     const next = this.nextStop()
@@ -264,7 +264,7 @@ export class MachineDebugger {
     this.#points.catchFault(number, caught)
   }
 
-  /** Whether a triple fault stops a PC before it ends it; not at first. Other machines have none. */
+  /** Whether a triple fault stops a PC before it shuts down; default false. Arm machines have no triple faults. */
   get catchesShutdown(): boolean {
     return this.#cpus[0]!.catchesShutdown === true
   }
@@ -299,7 +299,7 @@ export class MachineDebugger {
     return this.#isStopped && this.#canChange && this.#cpus[cpu]!.state.write(name, value)
   }
 
-  /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
+  /** Reads memory at a linear address of a vCPU. @returns how many bytes were read, up to the first unmapped byte */
   read(address: bigint, into: Uint8Array, cpu = 0): number {
     this.#checkCpu(cpu)
     return this.#vcpu(cpu).memory.peek(address, into)
@@ -311,7 +311,7 @@ export class MachineDebugger {
     return this.#canChange ? this.#vcpu(cpu).memory.poke(address, bytes) : 0
   }
 
-  /** Reads memory at a guest-physical address. @returns how many bytes there are, up to what is no memory */
+  /** Reads memory at a guest-physical address. @returns how many bytes were read, up to the first byte without memory */
   readPhysical(address: number, into: Uint8Array): number {
     const { secondLevel, memory } = this.#domain
     return pieces(address, into.length, (gpa, from, to) => {

@@ -30,15 +30,15 @@ export interface GdbMachine {
   isAtBreakpoint(cpu: number): boolean
   /** The code that a vCPU executes. */
   code(cpu: number): TargetCode
-  /** Says what has happened at a place that is no address. */
+  /** Describes a stop whose place is not an address. */
   describePlace?(stop: PlaceStop): string
-  /** A client is there, or no longer. */
+  /** Called when a client attaches or detaches. */
   attached?(isAttached: boolean): void
   /** Ends the machine for `kill`. */
   kill(): void
 }
 
-/** Bytes of one watchpoint. */
+/** Most bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
 /** Shows a machine to gdb. @returns what a `GdbSession` takes */

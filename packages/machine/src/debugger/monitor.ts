@@ -4,7 +4,7 @@ import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
 export interface MonitorCommand {
-  /** Its name, then what is written behind it, as its line of help shows them. */
+  /** The command's name and arguments, for its line of help. */
   readonly usage: string
   /** The command's effect, for the same line. */
   readonly help: string
@@ -14,9 +14,9 @@ export interface MonitorCommand {
 
 /** Names of a processor's exceptions. */
 export interface ExceptionNames {
-  /** How one is written, for help. */
+  /** Sample arguments, for help. */
   readonly examples: readonly string[]
-  /** The number that a word stands for; undefined where it is none. */
+  /** Parses a word as a number; undefined for other words. */
   parse(word: string): number | undefined
   /** The name of a number. */
   format(number: number): string
@@ -40,7 +40,7 @@ export interface WrittenPlace {
   readonly physical: boolean
 }
 
-/** Finds the linear address of a name; undefined where there is none. */
+/** Finds the linear address of a symbol; undefined if unknown. */
 export type FindName = (name: string) => bigint | undefined
 
 /** Reads `0x1000`, `schedule`, `schedule+0x10`, or `0x1000@p`, which is guest-physical. @returns undefined for anything else */
@@ -53,12 +53,12 @@ export function parseMemoryPlace(text: string | undefined, find: FindName = () =
   return { address: BigInt.asUintN(64, start + offset), physical }
 }
 
-/** Columns before what a command does. */
+/** Columns before a command's description. */
 const USAGE_COLUMNS = 25
 const NOTES =
   'Physical memory: maintenance packet Qqemu.PhyMemMode:1. Interrupts in steps: maintenance packet Qqemu.sstep=0x1.\n'
 
-/** The commands that gdb hands on with `monitor`. They change nothing of the guest, unless they say so. */
+/** The commands that gdb hands on with `monitor`. Commands leave the guest unchanged unless their help says otherwise. */
 export class Monitor {
   readonly #commands: ReadonlyMap<string, MonitorCommand>
 
@@ -90,7 +90,7 @@ export interface PendingCpu {
   readonly cpu: { readonly busy: boolean; readonly log: Parameters<typeof accountOf>[0] }
 }
 
-/** A domain with such vCPUs. */
+/** A domain with vCPUs that can wait for devices. */
 interface PendingDomain<C extends PendingCpu> extends Pick<Domain, 'dispatch'> {
   readonly vcpus: readonly C[]
 }

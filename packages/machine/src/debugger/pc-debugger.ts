@@ -31,7 +31,7 @@ class PcCpu extends DebugControl implements DebuggedCpu {
   }
 }
 
-/** Gives a PC its debugger. */
+/** Attaches a debugger to a PC. */
 export function attachPcDebugger(
   domain: X86Domain,
   life: DebuggedMachine['life'],

@@ -43,7 +43,7 @@ export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: re
   return monitorWith(domain, debug, monitorStops(debug), further)
 }
 
-/** {@link pcMonitor} with stops of another debugger: that of a recording. */
+/** {@link pcMonitor} with another debugger's stops: a recording has its own. */
 export function monitorWith(
   domain: X86Domain,
   debug: MachineDebugger,
@@ -125,7 +125,7 @@ function describeWalk(domain: X86Domain, cpu: number, text: string | undefined):
   return `${lines}${at} is not mapped: a read faults at level ${outcome.level}, error code ${hex(outcome.pfec)}\n`
 }
 
-/** Says where a walk of the vCPU would begin, and whether what it takes for granted is still so. */
+/** Describes the start of the vCPU's next walk, and whether the cached steps are still valid. */
 function describeCached(cached: readonly CachedStep[]): string {
   const [first] = cached
   if (first === undefined) return 'paging-structure cache: nothing for this address, a walk reads every level\n'

@@ -15,7 +15,7 @@ export interface ExceptionPlace {
 /** A place to stop at, besides instructions and watched data. */
 export type MachinePlace = AccessedPlace | ExceptionPlace
 
-/** A stop at such a place. */
+/** A stop at a {@link MachinePlace}. */
 export type PlaceStop = Extract<CpuStop, { readonly kind: MachinePlace['kind'] }>
 
 /** Numbers behind the last of each kind. */

@@ -1,13 +1,13 @@
 import type { CpuStop, DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
 import { isAtPlace, isSameException, type MachinePlace, setPlace } from './stop-places.ts'
 
-/** Why a machine has stopped for its debugger. `pause`: it was asked to. */
+/** Why a machine stopped for its debugger. `pause`: a pause was requested. */
 export type MachineStop = (CpuStop | { readonly kind: 'pause' }) & {
   /** The number of the vCPU that it is about. */
   readonly cpu: number
 }
 
-/** Decides what follows a stop. The machine goes on when it has returned, unless it returns `'stay'`. */
+/** Handles a stop. The machine resumes when the handler has returned, unless the result is `'stay'`. */
 export type StopHandler = (stop: MachineStop) => unknown
 
 /** A breakpoint or watchpoint that can be taken away. */
@@ -30,7 +30,7 @@ interface Place extends Stopper {
   readonly place: MachinePlace
 }
 
-/** Where a machine stops, and who handles that. */
+/** The places at which a machine stops, and their handlers. */
 export class StopPoints {
   readonly #cpus: readonly DebuggedCpu[]
   readonly #breakpoints = new Map<bigint, Set<Stopper>>()
@@ -42,7 +42,7 @@ export class StopPoints {
     this.#cpus = cpus
   }
 
-  /** The handlers of a stop; none where one has no handler, and stops permanently. */
+  /** Returns the handlers of a stop; empty if one place has no handler, which stops the machine permanently. */
   handlersOf(stop: MachineStop): readonly StopHandler[] {
     const handlers = this.#stoppersOf(stop).map(({ handler }) => handler)
     return handlers.includes(undefined) ? [] : (handlers as StopHandler[])

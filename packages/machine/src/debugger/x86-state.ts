@@ -12,7 +12,7 @@ interface Access {
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
-/** A field of `registers` that has the same value in both widths. */
+/** A field of `registers` whose value has the same form in both widths. */
 function register(field: string, change: (value: bigint, saved: SavedCpu) => bigint = (value) => value): Access {
   return {
     read: ({ registers }) => BigInt(registers[field]!),
@@ -20,7 +20,7 @@ function register(field: string, change: (value: bigint, saved: SavedCpu) => big
   }
 }
 
-/** The program counter: another one ends a string instruction that is in the middle. */
+/** The program counter. Writing a new value ends an interrupted string instruction. */
 const PROGRAM_COUNTER: Access = {
   read: ({ registers }) => BigInt(registers['rip']!),
   write: (saved, value) => ({
@@ -211,7 +211,7 @@ for (let i = 0; i < 16; i++) {
 export class X86State {
   readonly #vcpu: X86Vcpu
   #saved: SavedCpu | undefined
-  /** {@link X86Vcpu.cpu}'s `cost` when it was saved: a replay runs without a word. */
+  /** Value of `cost` of {@link X86Vcpu.cpu} at the last save: a replay may run without notice. */
   #at = -1
 
   constructor(vcpu: X86Vcpu) {
@@ -236,7 +236,7 @@ export class X86State {
     return this.#saved
   }
 
-  /** Writes a register. @returns false where it cannot be written: there is no such register, or an instruction waits for a device */
+  /** Writes a register. @returns false for an unknown register, or while an instruction waits for a device */
   write(name: string, value: bigint): boolean {
     const { cpu } = this.#vcpu
     if (cpu.busy) return false

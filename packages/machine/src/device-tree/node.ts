@@ -42,7 +42,7 @@ export class DeviceTreeNode {
   /**
    * Adds a child.
    *
-   * @param name - with its unit address: `pl011@9000000`
+   * @param name - name with its unit address: `pl011@9000000`
    * @throws RangeError for a name that is invalid or taken
    */
   add(name: string): DeviceTreeNode {
@@ -56,7 +56,7 @@ export class DeviceTreeNode {
   }
 
   /**
-   * Sets a property. Without parts its value is empty: it is there, and that is all.
+   * Sets a property. Without parts the property is empty, like a boolean that is true.
    *
    * @param parts - numbers are cells of 32 bits, texts end with a NUL
    * @throws RangeError for an invalid name, and for a number that does not fit a cell
@@ -68,7 +68,7 @@ export class DeviceTreeNode {
     return this
   }
 
-  /** The number by which other nodes refer to this one; it gets one when it is asked for. @param next - hands out numbers */
+  /** Returns the number by which other nodes refer to this node, allocated on first use. @param next - allocates numbers */
   phandle(next: () => number): number {
     if (this.#phandle === 0) {
       this.#phandle = next()

@@ -11,9 +11,9 @@ import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.t
 
 /** A kind of device that a machine may do without. */
 interface DeviceKind {
-  /** Whether the options name one. */
+  /** Whether the options ask for a device of this kind. */
   wanted(options: PcOptions): boolean
-  /** Loads its module: bundlers make a chunk of its own of each `import()`. */
+  /** Loads the kind's module: bundlers split each `import()` into a chunk. */
   load(): Promise<{ readonly place: PlaceDevices }>
 }
 
@@ -54,7 +54,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('./input.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./flash.ts') },
   { wanted: hasVga, load: () => import('./vga.ts') },
-  // All that people start have it.
+  // Machines of the command line have a generation device.
   { wanted: ({ generation }) => generation !== undefined, load: async () => ({ place: placeGeneration }) },
   { wanted: hasRamfb, load: () => import('./ramfb.ts') },
 ]

@@ -18,7 +18,7 @@ const USUAL_CD_PLACE = 2
 /**
  * Puts drives on the cables of an IDE controller, or on the ports of a SATA controller.
  *
- * @throws MachineError `ERR_OPTION` for a place that is taken or not there, and for what no drive can be
+ * @throws MachineError `ERR_OPTION` for a place that is taken or absent, and for a device that is not a drive
  */
 export function placeDrives<Model>(
   drives: readonly MachineDrive[],

@@ -4,7 +4,7 @@ import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 
 type FlashSite = Pick<DeviceSite, 'options' | 'flash' | 'inSystemManagement'>
 
-/** Makes flash memories: the first ends at 4 GiB, where processors start, and the next one lies below it. */
+/** Makes flash memories: the first one ends at 4 GiB, which holds the reset vector, and the next one lies below. */
 export function place({ options, flash, inSystemManagement }: FlashSite): PlacedDevices {
   let end = FOUR_GIB
   const models = (options.flash ?? []).map(

@@ -4,9 +4,9 @@ import type { MachinePciPlace, MachineVirtioPlace } from '../options/pci-options
 
 const HIGHEST = 31
 
-/** Where a device is, and how it is named by that. */
+/** A device's place on PCI, and its names. */
 export interface PciPlace {
-  /** Number on its bus. */
+  /** Device number on the bus. */
   readonly device: number
   /** The bus of a root port; undefined: bus 0. */
   readonly bus: string | undefined
@@ -16,7 +16,7 @@ export interface PciPlace {
   readonly mmio?: { readonly base: number; readonly irq: number }
   /** Tells the device from all others in names of models. */
   readonly label: string
-  /** Firmware's path of it. @param node - what firmware calls devices of its class */
+  /** Returns firmware's path of the device. @param node - firmware's name for the class of the device */
   path(node: string): string
 }
 
@@ -30,7 +30,7 @@ export function wantedSlots(options: PcOptions): readonly (number | undefined)[]
   ]
 }
 
-/** Virtio transports of a board, side by side, and how many of the first ones have a device. */
+/** Virtio transports of a board, side by side, and how many are used, from the first on. */
 interface Transports {
   readonly base: number
   readonly bytes: number
@@ -46,7 +46,7 @@ export class PciSlots {
   readonly #taken = new Set<number>()
   /** Numbers of root ports, by id. */
   readonly #ports = new Map<string, number>()
-  /** Root ports that have a device behind them. */
+  /** Names of root ports with a device behind them. */
   readonly occupied: Set<string> = new Set()
   /** Root ports that a disk has been plugged into last, and the bytes of its medium. */
   readonly plugged: Map<string, number> = new Map()
@@ -56,9 +56,9 @@ export class PciSlots {
   readonly #takenTransports = new Set<number>()
 
   /**
-   * @param first - the lowest one that is not the board's
+   * @param first - the lowest slot that is not the board's
    * @param wanted - numbers that will be asked for: nobody else gets them
-   * @param last - the highest one that is not the board's
+   * @param last - the highest slot that is not the board's
    * @param transports - virtio transports in memory; default the board has none
    */
   constructor(
@@ -76,8 +76,8 @@ export class PciSlots {
   /**
    * Takes a device number.
    *
-   * @param wanted - default the lowest free one
-   * @throws MachineError `ERR_OPTION` for one that is the board's, taken or not there
+   * @param wanted - slot number; default the lowest free slot
+   * @throws MachineError `ERR_OPTION` for a slot that is the board's, taken or absent
    */
   take(what: string, wanted?: number): number {
     let slot = wanted ?? this.#first

@@ -37,7 +37,7 @@ export interface DeviceSite {
   readonly flash: readonly Uint8Array[]
 }
 
-/** Models of devices, and what the machine must know of them. */
+/** Models of devices, with the facts that the machine needs about them. */
 export interface PlacedDevices {
   /** Device models, in the order in which the machine attaches them. */
   readonly models: readonly DeviceModel[]
@@ -47,7 +47,7 @@ export interface PlacedDevices {
   readonly bootPaths?: readonly BootPath[]
   /** Types of floppy drives, as CMOS has them. */
   readonly floppies?: readonly number[]
-  /** Settles when the media hold what the guest has written. */
+  /** Resolves when the media hold all writes of the guest. */
   readonly settled?: () => Promise<unknown>
   /** Takes what the guest writes to fw_cfg's `etc/ramfb`. */
   readonly onRamfb?: (configuration: Uint8Array) => void

@@ -20,7 +20,7 @@ export const NO_MEDIUM: BlockProperties = {
   discards: false,
 }
 
-/** How a medium is taken out. */
+/** Options for removing a medium. */
 export interface MachineEjectOptions {
   /** Also where the guest has locked the tray, as with a paper clip. Default false. */
   readonly force?: boolean | undefined
@@ -32,7 +32,7 @@ export interface MachineRemovableDrive {
   readonly id: string
   /** The kind of media. */
   readonly kind: 'cdrom' | 'floppy'
-  /** The medium; null: none. */
+  /** The medium; null: the drive is empty. */
   readonly medium: BlockBackend | null
   /** The tray is out. A medium that the guest has ejected lies in it until it is closed, or the medium is exchanged. */
   readonly isOpen: boolean
@@ -42,7 +42,7 @@ export interface MachineRemovableDrive {
    * Puts a medium in, in the place of the one that is there, and closes the tray. Requests that the guest has made of the
    * one before fail: nothing is answered from two media. Exchanges of a drive wait for each other.
    *
-   * @returns what was in it before, once no request uses that any more
+   * @returns the previous medium, once no request uses it any more
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it; `ERR_OPTION` for a medium that the drive cannot take
    */
   insert(medium: BlockBackend, options?: MachineEjectOptions): Promise<BlockBackend | null>
@@ -55,7 +55,7 @@ export interface MachineRemovableDrive {
   eject(options?: MachineEjectOptions): Promise<BlockBackend | null>
 }
 
-/** A drive's medium as its model sees it: the one that is in, or none. */
+/** A drive's removable medium for its model: the inserted medium, or none. */
 export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
   readonly id: string
   readonly kind: 'cdrom' | 'floppy'
@@ -110,7 +110,7 @@ export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
     return this.#inTurn(async () => (this.#medium === null ? null : this.#exchange(null, options)))
   }
 
-  /** Does an exchange when those before it have ended: a medium that one of them returns is in use by none. */
+  /** Runs an exchange after all earlier ones: a returned medium is no longer in use. */
   #inTurn<T>(exchange: () => Promise<T>): Promise<T> {
     const done = this.#last === null ? exchange() : this.#last.then(exchange)
     const end: Promise<void> = done.then(
@@ -142,7 +142,7 @@ export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
     return before
   }
 
-  /** The machine has ended permanently: its media may outlive it. */
+  /** Detaches the media after the machine's end: media may outlive the machine. */
   leave(): void {
     this.#hasLeft = true
     this.#unwatch?.()
@@ -209,7 +209,7 @@ export const isRemovable = (drive: MachineDrive): boolean => drive.media === 'cd
 /**
  * Gives each CD and floppy drive a medium that can be exchanged.
  *
- * @param changed - hears that one was
+ * @param changed - called with each drive whose medium was changed
  * @throws MachineError `ERR_OPTION` for two drives of one name
  */
 export function withTrays(

@@ -2,7 +2,7 @@ import { StandardVga } from '@retrap/devices/vga'
 import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { VGA_MEMORY_BYTES } from '../options/vga.ts'
 
-/** Where QEMU's `pc` has it; with Xen its platform device is there. */
+/** The slot of QEMU's `pc`; with Xen the platform device takes this slot. */
 const DEVICE = 2
 const DEVICE_WITH_XEN = 3
 

@@ -21,7 +21,7 @@ export function watchModels(
 }
 
 function watched(model: DeviceModel, domain: { readonly hostHasTurn: boolean }): DeviceModel {
-  /** Calls of its methods that are under way: the caller's program may make one when it likes, as `unplug` does. */
+  /** Number of method calls in progress: a caller's program may call at any time, for example `unplug`. */
   let asked = 0
   const guarded = <T extends object>(object: T): T =>
     intercepted(object, (method, given) => {

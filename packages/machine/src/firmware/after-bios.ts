@@ -22,7 +22,7 @@ const COUNTER_CONTROL = 0x43
 
 /** The master's mask that a BIOS leaves: timer, keyboard and cascade are open, for which there are handlers; */
 const BIOS_MASK = 0xf8
-/** after sleep, where it starts no timer and the OS restores its own: the cascade; */
+/** after sleep, when firmware starts no timer and the OS restores its own: the cascade; */
 const WAKING_MASK = 0xfb
 /** and of a guest that Xen starts without firmware (PVH), which has no interrupt controllers of this kind. */
 const XEN_MASK = 0xff
@@ -73,7 +73,7 @@ async function writePorts(domain: X86Domain, board: AcpiBoard, mask: number): Pr
 }
 
 /**
- * Does what firmware does when a machine wakes from S3, up to the point where it jumps to the OS.
+ * Performs firmware's work when a machine wakes from S3, up to the jump to the OS.
  *
  * @returns the first processor's registers there; null: the OS has left no address
  *

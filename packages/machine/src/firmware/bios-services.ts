@@ -117,7 +117,7 @@ export function writeBiosServices(memory: GuestMemoryWriter, options: BiosServic
   service(0x11, () => fromBda(BDA_EQUIPMENT))
   service(0x12, () => fromBda(BDA_MEMORY_KIB))
   service(0x15, () => emitMemory(asm, options.e820, failed, clearCarry))
-  // There is never a key.
+  // The keyboard buffer is always empty.
   service(0x16, () => {
     setFlag(FLAG_ZF)
     asm.xor(ax, ax).iret()

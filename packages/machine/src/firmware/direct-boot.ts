@@ -16,13 +16,13 @@ export interface DirectBoot {
   readonly memoryBytes: number
   readonly board: AcpiBoard
   readonly optionRoms: readonly OptionRom[]
-  /** Texts of the SMBIOS tables; undefined: there are no tables. */
+  /** Texts of the SMBIOS tables; undefined: no such tables. */
   readonly smbios?: MachineSmbios | undefined
   readonly images: Omit<KernelImages, 'rsdpAddress'>
 }
 
 /**
- * Loads a kernel and what it finds of firmware.
+ * Loads a kernel and the firmware data that a kernel looks for.
  *
  * @returns what the boot protocol wants the first processor's registers to be
  * @throws LoaderError, MachineError
@@ -46,7 +46,7 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
     const given = { cpus: domain.vcpus.length, ram: ramRanges(map), identity: boot.smbios }
     for (const { gpa, bytes } of placedSmbios(given, acpi.rsdpAddress + acpi.image.length)) writer.write(gpa, bytes)
   }
-  // Before the kernel is there: what a ROM uses of RAM is its own then.
+  // Option ROMs run before the kernel is loaded: a ROM may use any RAM then.
   await initialiseOptionRoms(domain, boot.optionRoms)
   const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress })
   // Firmware leaves this state behind: the boot processor's LINT0 takes the i8259's interrupts.

@@ -20,9 +20,9 @@ interface RomRegion {
 export interface FirmwareAreaState {
   /** Version of this form. */
   readonly version: 1
-  /** For each page from 0xC0000 to 0xFFFFF, what its PAM register says. */
+  /** The PAM register's attributes for each page from 0xC0000 to 0xFFFFF. */
   readonly pages: readonly { readonly readRam: boolean; readonly writeRam: boolean }[]
-  /** Pages that are RAM whatever the PAM registers say. */
+  /** Pages that are RAM regardless of the PAM registers. */
   readonly unlocked: { readonly gpa: number; readonly bytes: number }
   /** RAM behind pages that read ROM, which no guest-physical address leads to. Pages of zeros are left out. */
   readonly hidden: readonly { readonly gpa: number; readonly bytes: Uint8Array }[]
@@ -47,13 +47,13 @@ export class FirmwareArea {
   readonly #writesToRam: boolean[] = []
   /** The setting of each page's PAM register. */
   readonly #settings: Pick<ShadowRange, 'readRam' | 'writeRam'>[] = []
-  /** Pages that are RAM whatever the PAM registers say: guest-physical addresses. */
+  /** Pages that are RAM regardless of the PAM registers, as guest-physical addresses. */
   #unlocked = { first: 0, end: 0 }
 
   /**
    * Maps the image. RAM has been populated from 0xC0000 to 1 MiB before.
    *
-   * @param regions - the whole image, ending at 4 GiB, where it is not in a flash; and its end, up to 1 MiB
+   * @param regions - the whole image, ending at 4 GiB unless it lies in flash; and the image's end, up to 1 MiB
    */
   constructor(domain: X86Domain, image: Uint8Array, regions: readonly RomRegion[]) {
     this.#domain = domain
@@ -158,7 +158,7 @@ export class FirmwareArea {
     for (const mfn of [...this.#frames, ...this.#ram]) this.#domain.frameCounts.drop(mfn, 1)
   }
 
-  /** Whether RAM is what a page reads. */
+  /** Whether reads of a page reach RAM. */
   #readsRam(page: number): boolean {
     return this.#settings[page]?.readRam === true || this.#isUnlocked(page)
   }

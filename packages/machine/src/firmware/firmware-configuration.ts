@@ -8,13 +8,13 @@ import { buildSmbios, type MachineSmbios } from './smbios.ts'
 
 /** The facts for firmware. */
 export interface FirmwareConfiguration {
-  /** How the memory is laid out. */
+  /** Layout of the guest's memory. */
   readonly map: PcMemoryMap
   /** Number of processors. */
   readonly cpus: number
   /** The facts for the ACPI tables. */
   readonly board: AcpiBoard
-  /** First port of the UART that firmware writes its screen's text to; 0: it writes it to none. */
+  /** First port of the UART to which firmware copies its screen's text; 0: no copy. */
   readonly consolePort: number
   /** Option ROMs that firmware is to load and initialise. */
   readonly optionRoms: readonly OptionRom[]
@@ -36,7 +36,7 @@ const NO_GRAPHICS_KEY = 0x04
 const BOOT_MENU_KEY = 0x0e
 const E820_ENTRY_BYTES = 20
 const E820_RAM = 1
-/** Of a sleep state: it is there. The low bits are its SLP_TYP. */
+/** Flag of a supported sleep state. The low bits hold SLP_TYP. */
 const SLEEP_STATE = 0x80
 
 /**
@@ -100,7 +100,7 @@ function romFile(index: number, name: string): string {
   return `genroms/${index}-${name.replaceAll(/[^\w.-]/g, '_').slice(-40)}`
 }
 
-/** RAM as a whole: what firmware keeps for itself it takes from it. */
+/** All RAM: firmware takes the part that it reserves from these ranges. */
 export function ramRanges(map: PcMemoryMap): GuestRange[] {
   const ranges = [{ gpa: 0, bytes: map.lowRamBytes }]
   if (map.highRamBytes > 0) ranges.push({ gpa: FOUR_GIB, bytes: map.highRamBytes })

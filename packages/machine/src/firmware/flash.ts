@@ -18,7 +18,7 @@ const ALIGNMENT = 2 << 20
 const LEGACY_BYTES = 128 << 10
 
 /**
- * Reads what flash memories hold.
+ * Reads the contents of flash memories.
  *
  * @throws MachineError `ERR_OPTION` for more than there may be; `BlockError` of a medium
  */

@@ -23,12 +23,12 @@ const END = 0xe_0000
 /** Adapter ROMs begin at multiples of 2 KiB (BIOS Boot Specification 1.01, "Option ROM Scan"). */
 const ALIGNMENT = 2048
 const ENTRY = 3
-/** Stack of the call, and where it returns to: HLT, where the boot sector would be. */
+/** Stack of the call, and its return address: a HLT in place of the boot sector. */
 const STACK = 0x7c00
 const RETURN = 0x7c00
 const HLT = 0xf4
 const SLICE = 100_000
-/** More than any initialisation takes: one that does not return is a hang. */
+/** More instructions than any initialisation takes: a ROM beyond this limit hangs. */
 const LIMIT = 50_000_000
 const DEVICE_DEADLINE_MS = 30_000
 
@@ -61,9 +61,9 @@ export function checkOptionRom({ name, bytes }: OptionRom): Uint8Array {
  * entry called in real mode by the first processor. For machines without a BIOS; afterwards the processor is as the last
  * ROM has left it.
  *
- * @returns their guest-physical addresses; those that have removed themselves (size 0 afterwards) are left out
+ * @returns guest-physical addresses of the remaining ROMs, without those that set their size to 0
  * @throws LoaderError for a ROM that is invalid, or for which there is no room
- * @throws MachineError `ERR_OPTION_ROM` for one that does not return
+ * @throws MachineError `ERR_OPTION_ROM` for a ROM that does not return
  */
 export async function initialiseOptionRoms(domain: X86Domain, roms: readonly OptionRom[]): Promise<number[]> {
   const placed: number[] = []
@@ -76,7 +76,7 @@ export async function initialiseOptionRoms(domain: X86Domain, roms: readonly Opt
     }
     domain.guestMemory.load(next, bytes)
     await callEntry(domain, rom.name, next)
-    // A ROM may keep less of itself than it needed to begin with.
+    // After initialisation a ROM may keep a smaller part of itself.
     const header = new Uint8Array(3)
     domain.guestMemory.read(next, header)
     const left = header[2]! * BLOCK
@@ -128,7 +128,7 @@ async function callEntry(domain: X86Domain, name: string, gpa: number): Promise<
   throw new MachineError('ERR_OPTION_ROM', `the entry of option ROM ${name} has not returned`)
 }
 
-/** Whether it is the HLT at `RETURN` that has been executed. */
+/** Whether the vCPU has executed the HLT at `RETURN`. */
 function hasReturned({ registers }: Vcpu): boolean {
   return registers.eip === RETURN + 1
 }

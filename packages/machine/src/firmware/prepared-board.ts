@@ -20,9 +20,9 @@ const BAR_IO = 1
 const BAR_TYPE = 6
 const BAR_64 = 4
 const IO_BASE = 0xc000
-/** ISA lines of the interrupt links: links A and B share one, C and D the other, and so on, as SeaBIOS has them. */
+/** ISA lines of the interrupt links as in SeaBIOS: links A and B share a line, C and D the next one, and so on. */
 const LINK_LINES = [10, 10, 11, 11] as const
-/** Routes of links A to D, and of E to H where there are as many. */
+/** Routing registers of links A to D, and of E to H on chipsets with eight links. */
 const ROUTES = [0x60, 0x68] as const
 /** Edge or level of ISA lines 8 to 15, of which those two are level-triggered (Intel 82371SB data sheet, ELCR2). */
 const LEVELS = 0x4d1
@@ -55,7 +55,7 @@ export async function placePciFunctions(domain: X86Domain, board: AcpiBoard): Pr
       const isIo = (sized & BAR_IO) !== 0
       if (sized === 0) continue
       decodes |= isIo ? 1 : 2
-      // The lowest bit that can be set is the size. All are below 4 GiB here.
+      // The lowest writable bit gives the size. All bases lie below 4 GiB here.
       const bits = sized & (isIo ? 0xfffc : ~15)
       const size = (bits & -bits) >>> 0
       const base = Math.ceil((isIo ? io : memory) / size) * size
@@ -117,7 +117,7 @@ const PALETTE_ON = 0x20
 
 /** Sets the graphics card to text, in EGA's 64 colours; it has no font, which only a video BIOS brings. */
 export async function setTextMode(domain: X86Domain): Promise<void> {
-  /** Parts of a colour: two thirds of the full 63 by its low bit, one third by its high bit. */
+  /** Intensity of a colour component: its low bit adds two thirds of the full 63, its high bit one third. */
   const part = (colour: number, bit: number): number => ((colour >> bit) & 1) * 42 + ((colour >> (bit + 3)) & 1) * 21
   const indexed = (port: number, index: number, value: number) => [port, 2, index | (value << 8)] as const
   const writes = [

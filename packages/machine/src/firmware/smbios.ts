@@ -23,7 +23,7 @@ export interface MachineSmbios {
   readonly product?: string | undefined
   /** Version of the machine. */
   readonly version?: string | undefined
-  /** Serial number, where cloud-init looks for its data source (`ds=nocloud;s=…`). */
+  /** Serial number; cloud-init looks here for its data source (`ds=nocloud;s=…`). */
   readonly serial?: string | undefined
   /** Order number. */
   readonly sku?: string | undefined
@@ -84,7 +84,7 @@ type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]
 export function buildSmbios({ cpus, ram, product = PRODUCT, identity = {} }: SmbiosBoard): Smbios {
   const bytes = ram.reduce((sum, range) => sum + range.bytes, 0)
   const list = [
-    // Wake-up type: power switch. A UUID that is all zeros says that there is none.
+    // Wake-up type: power switch. An all-zero UUID means that the machine has none.
     structure(SYSTEM, 0, 0x1b, [...uuidFields(identity.uuid), [0x18, 1, 6]], {
       0x04: identity.manufacturer ?? MAKER,
       0x05: identity.product ?? product,
@@ -113,7 +113,7 @@ const BIOS_SEGMENT = 0xf_0000
  * The tables at fixed places, as firmware would have left them: structures from an address below 0xF0000 on, and the entry
  * point, which kernels look for above.
  *
- * @throws MachineError `ERR_OPTION` where they have no room
+ * @throws MachineError `ERR_OPTION` if the tables do not fit
  */
 export function placedSmbios(
   board: SmbiosBoard,
@@ -149,7 +149,7 @@ function uuidFields(uuid: string | undefined): Field[] {
     : order.map((from, i) => [0x08 + i, 1, Number.parseInt(digits.slice(2 * from, 2 * from + 2), 16)])
 }
 
-/** A structure that has nothing but texts, which its count numbers from 1 on (7.12). */
+/** A structure that holds only texts, numbered from 1 on (7.12). */
 function oemStrings(strings: readonly string[]): Uint8Array {
   const texts = strings.map((text) => new TextEncoder().encode(`${text}\0`))
   const head = Uint8Array.of(STRINGS, HEADER_BYTES + 1, 0, STRINGS, strings.length)

@@ -11,7 +11,7 @@ const LOW_PAGES = SMRAM_BYTES / PAGE_BYTES
 
 /** A page of SMRAM that is not all zeros. */
 export interface SmramPage {
-  /** From 0 in its part. */
+  /** Number of the page within its part, from 0. */
   readonly page: number
   /** 4 KiB. */
   readonly bytes: Uint8Array
@@ -23,7 +23,7 @@ export interface SmramState {
   readonly version: 1
   /** The RAM behind the VGA window. */
   readonly low: readonly SmramPage[]
-  /** The top of low memory, where nobody else sees it. */
+  /** TSEG, the top of low memory, which only system-management mode can access. */
   readonly tseg: readonly SmramPage[]
   /** Size. */
   readonly tsegBytes: number
@@ -41,7 +41,7 @@ export class Smram implements SystemManagementMemory {
   /** Frames of the RAM behind the VGA window. */
   readonly #low: readonly number[]
   #settings: SmramSettings = { low: false, high: false, open: false, openHigh: false, tsegBytes: 0 }
-  /** Pages that map it for all code: those of the window, then those above 1 MiB. */
+  /** Pages through which SMRAM is open to all code: of the window, then above 1 MiB. */
   readonly #opened: readonly Set<number>[] = [new Set(), new Set()]
   /** Frames of TSEG, which nobody else sees. */
   #tseg: readonly number[] = []
@@ -70,11 +70,11 @@ export class Smram implements SystemManagementMemory {
     this.#show(settings.open, LOW_BASE, this.#opened[0]!)
     this.#show(settings.openHigh, HIGH_BASE, this.#opened[1]!)
     this.#hide(settings.tsegBytes)
-    // All processors forget what they have seen.
+    // All processors drop their cached translations.
     this.#domain.systemManagementMemory = this
   }
 
-  /** Machine address of what a processor in system-management mode alone sees; −1: it sees what everybody sees. */
+  /** Machine address of a page that only a processor in system-management mode sees; −1: no such page. */
   machineAddress(gpa: number): number {
     const { low, high } = this.#settings
     const window = gpa - (high ? HIGH_BASE : LOW_BASE)

@@ -19,7 +19,7 @@ export function withFreezableMedia<Options extends ComposedOptions>(options: Opt
   return { ...options, ...(drives && { drives }) }
 }
 
-/** Whether a drive keeps its medium, and the guest may write to that. */
+/** Whether a drive's medium stays in place, and is writable for the guest. */
 function isFixed(drive: MachineDrive): drive is MachineDrive & { readonly medium: BlockBackend } {
   const { medium, media, interface: by } = drive
   return medium !== null && media !== 'cdrom' && by !== 'floppy' && !medium.properties.readOnly
@@ -54,7 +54,7 @@ export function checkForkable(options: ComposedOptions, changes: CloneChanges): 
   if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)
 }
 
-/** Media as they are at an instant, each with a layer for what a clone writes. */
+/** Media as of one instant, each with an overlay for the clone's writes. */
 export interface CloneMedia {
   /** In the order of the drives. */
   readonly drives: readonly (BlockBackend | null)[]
@@ -81,7 +81,7 @@ export function freezeMedia({ drives = [], flash = [] }: ComposedOptions): Clone
   }
 }
 
-/** A medium that is another's to close. */
+/** A medium that another machine closes. */
 function unowned(medium: BlockBackend): BlockBackend {
   return {
     properties: medium.properties,
@@ -94,7 +94,7 @@ function unowned(medium: BlockBackend): BlockBackend {
   }
 }
 
-/** A cable that is not connected. It looks as the one of the machine that was forked did. */
+/** A disconnected network back end with the properties of the forked machine's. */
 function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketBackend {
   return {
     linkUp,
@@ -106,7 +106,7 @@ function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketB
   }
 }
 
-/** Returns a clone's virtio device: the same, with nobody at its other end. */
+/** Returns a clone's virtio device: the same device with a disconnected back end. */
 function silent(device: MachineVirtioDevice): MachineVirtioDevice {
   if (device.kind === 'net') return { ...device, network: unplugged(device.network) }
   if (device.kind === 'vsock') return { ...device, host: undefined }

@@ -4,16 +4,16 @@ import { OneByOne } from '../lifecycle/machine-life.ts'
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000
 
-/** Machines that live in one machine memory: one that was powered on, its clones, and theirs. */
+/** Machines within one machine memory: the machine that was powered on, its clones, and their clones. */
 export class ForkFamily {
   /** Machines that give their memory back just now. */
   readonly #ending = new Set<Promise<void>>()
-  /** Those of machines that were closed: their memory is others' already, or soon. */
+  /** Domains of closed machines: other machines reuse their memory. */
   readonly left: WeakSet<Domain> = new WeakSet()
-  /** Forks: each has its room before the next one asks for room. */
+  /** Queue of forks: each reserves its room before the next fork asks for room. */
   readonly forks: OneByOne = new OneByOne()
 
-  /** A machine was closed: others may have its memory. @param free - gives back what is not the domain's */
+  /** Releases a closed machine's memory for others. @param free - frees memory outside the domain */
   leave(domain: Domain, free: () => void): void {
     if (this.left.has(domain)) return
     this.left.add(domain)
@@ -22,7 +22,7 @@ export class ForkFamily {
     this.#ending.add(ended)
   }
 
-  /** Settles when all that was closed has given its memory back. */
+  /** Resolves when all closed machines have released their memory. */
   async settled(): Promise<void> {
     await Promise.all(this.#ending)
   }
@@ -31,15 +31,15 @@ export class ForkFamily {
 /** The instant that a clone goes on from. */
 export interface ForkOrigin<D extends Domain, State> {
   readonly family: ForkFamily
-  /** The machine that was forked. */
+  /** Domain of the forked machine. */
   readonly domain: D
-  /** All of it but its RAM. */
+  /** State of the forked machine without its RAM. */
   readonly state: State
   readonly memory: ForkedMemory
   /** The clone, as soon as it has memory. */
   clone: D | undefined
   /** Checks that there is room for it just now. @throws MachineError `ERR_FORK` */
   checkRoom(): void
-  /** Ends what the clone's media have of their own. */
+  /** Closes the clone's overlays of the media. */
   closeMedia(): void
 }

@@ -4,7 +4,7 @@ import type { PcOptions } from '../options/pc-options.ts'
 /** The options of a clone's own, as in {@link PcOptions}. */
 export interface PcForkOptions extends MachineForkOptions, Pick<PcOptions, 'speaker' | 'onSleep' | 'onWarning'> {}
 
-/** All of them: a name that is missing here, or too many, is an error of types. */
+/** All fork options: a missing or unknown name is a type error. */
 const ALL: Readonly<Record<keyof MachineForkOptions, true>> = {
   devices: true,
   virtio: true,
@@ -25,7 +25,7 @@ const PC: Readonly<Record<Exclude<keyof PcForkOptions, keyof MachineForkOptions>
   onWarning: true,
 }
 
-/** The names of what a clone has of its own, by its board. */
+/** The names of the options that a clone may set, by board. */
 export const FORK_OPTIONS: Readonly<Record<'pc' | 'virt', readonly string[]>> = {
   pc: [...Object.keys(ALL), ...Object.keys(PC)],
   virt: [...Object.keys(ALL), 'virtioMmio'],

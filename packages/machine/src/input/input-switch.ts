@@ -15,7 +15,7 @@ const FIRST_BUTTON_KEY = 0x1_0000
 
 /** The reaction of a machine to events, besides handing them to a model. */
 interface InputEffects {
-  /** Wakes the domain: it may wait for what was just taken. */
+  /** Wakes the domain, which may wait for room for input. */
   readonly wake?: () => void
   /** Called before keys are offered that go down. */
   readonly pressed?: () => unknown
@@ -34,7 +34,7 @@ export class InputSwitch implements InputClient {
   /** In the order in which the guest has begun to use them; the board's is not among them. */
   #active: Member[] = []
   #target: Member | null = null
-  /** Keys that are down, and buttons behind them. */
+  /** Pressed keys, and pressed buttons after them. */
   readonly #held = new Set<number>()
 
   constructor(backend: InputBackend, effects: InputEffects = {}) {
@@ -76,7 +76,7 @@ export class InputSwitch implements InputClient {
     return this.#active.map((member) => this.#members.indexOf(member))
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the keys that `save` returned. */
   restore(active: readonly number[]): void {
     this.#active = active.flatMap((number) => this.#members[number] ?? [])
     this.#choose()
@@ -130,12 +130,12 @@ export interface UsedInputs {
   readonly mouse: readonly number[]
 }
 
-/** Returns where a machine's input goes, for its saved state: models only know whether they are used. */
+/** Returns the devices that receive a machine's input, for its saved state: models only know whether they are active. */
 export function saveInputs({ keyboard, mouse }: InputSwitches): UsedInputs {
   return { keyboard: keyboard.save(), mouse: mouse.save() }
 }
 
-/** Has input go where it did, once the models have been restored. @param used - undefined: of a state without it */
+/** Directs input to the saved devices, after the models are restored. @param used - undefined in a snapshot without input switches */
 export function restoreInputs({ keyboard, mouse }: InputSwitches, used: UsedInputs | undefined): void {
   if (used === undefined) return
   keyboard.restore(used.keyboard)

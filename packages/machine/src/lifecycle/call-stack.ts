@@ -6,9 +6,9 @@ import { type SampledVcpu, Sampler, type SamplingOptions } from './sampling.ts'
 const RSP = 4
 const RBP = 5
 const MOST_CALLERS = 64
-/** A frame is not larger than this. */
+/** Largest stack frame, in bytes; a larger one ends the call stack. */
 const LARGEST_FRAME = 1 << 16
-/** A function is not larger than this, where nothing but a call tells where it begins. */
+/** Most bytes of a function, where only a call tells its start. */
 const LARGEST_FUNCTION = 1 << 12
 /** Bytes of the longest CALL before a return address: FF /2 with SIB byte and 32-bit displacement. */
 const LONGEST_CALL = 7
@@ -119,7 +119,7 @@ function bytesBefore({ translation }: X86Vcpu, address: bigint): Uint8Array | un
   return translation.peek(address - BigInt(LONGEST_CALL), bytes) === LONGEST_CALL ? bytes : undefined
 }
 
-/** Reads an aligned word of RAM, and sets no accessed bits. @returns undefined where there is none */
+/** Reads an aligned word of RAM, without setting accessed bits. @returns undefined for unmapped addresses and for device memory */
 export function readWord({ translation }: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
   if (at % BigInt(bytes) !== 0n) return undefined
   const word = new Uint8Array(8)

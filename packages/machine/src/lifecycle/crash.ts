@@ -5,11 +5,11 @@ import { CS, MODE_64 } from '@retrap/x86-cpu'
 export interface CrashDetail {
   /** The event, as a sentence. */
   readonly message: string
-  /** Number of the vCPU; absent if it was none. */
+  /** Number of the vCPU; absent if no vCPU caused the crash. */
   readonly vcpu?: number
   /** Registers by the names of the manuals, in the order to print them. */
   readonly registers?: Readonly<Record<string, bigint>>
-  /** The instruction at which it happened. */
+  /** The instruction that crashed. */
   readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
 }
 

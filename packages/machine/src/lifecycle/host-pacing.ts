@@ -25,7 +25,7 @@ export class HostPacing implements OutsideInputs {
   /** The guest's time that the machine waits for, in nanoseconds; undefined: it does not wait. */
   #until: number | undefined
 
-  /** @param domain - that of a machine on deterministic time: its `takeInputs` takes the pacing */
+  /** @param domain - a domain on deterministic time: its `takeInputs` takes the pacing */
   constructor(domain: PacedDomain) {
     this.#domain = domain
   }
@@ -43,7 +43,7 @@ export class HostPacing implements OutsideInputs {
     this.#until = undefined
     if (!this.isOn) return 0
     const now = performance.now() * 1e6
-    // Where the wait goes on, the guest has not lost what it has waited.
+    // If the wait continues, the guest keeps the time that it has already waited.
     const lead = this.#domain.clock.now() - now
     if (this.#lead === undefined || (lead < this.#lead && !wasWaiting)) this.#lead = lead
     const left = until - now - this.#lead
@@ -59,7 +59,7 @@ export class HostPacing implements OutsideInputs {
     return until === undefined ? undefined : wordsOf(Math.min(until, performance.now() * 1e6 + this.#lead!))
   }
 
-  /** A round begins: where an input has ended a wait, it is as late as it is on the host. */
+  /** Begins a round: after an input ended a wait, guest time catches up with the host's. */
   begin(): null {
     if (this.#until === undefined || !this.#hasInput(this.#until)) return null
     this.#domain.clock.skipTo(this.present()!)
@@ -86,7 +86,7 @@ export class HostPacing implements OutsideInputs {
   }
 }
 
-/** The pacing of a machine whose options ask for it. */
+/** Returns the pacing of a machine whose options ask for it; null for other machines. */
 export const pacingOf = (
   domain: PacedDomain & { readonly clock: { readonly deterministic: boolean } },
   keepsPace: boolean | undefined,

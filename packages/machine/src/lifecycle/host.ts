@@ -31,7 +31,7 @@ const FEW_SHORT = 4
 
 /** Lets a domain wait on the host's event loop. */
 export class HostSleeper implements Sleeper {
-  /** Ends the wait; null while there is none. */
+  /** Ends the current wait; null while no wait is in progress. */
   #resolve: (() => void) | null = null
   /** The host's timer of the wait. */
   #timer: unknown = undefined
@@ -70,8 +70,8 @@ export class HostSleeper implements Sleeper {
   }
 
   /**
-   * Waits for the rest where the timer is early. In Node that is so by up to a millisecond, where something else has woken the
-   * process: it counts whole ones. A domain that ran would find nothing to do, and take turns of the event loop until there is.
+   * Waits again if the timer fired early. Node counts whole milliseconds, so a timer may be up to 1 ms early if another event
+   * has woken the process. Without the second wait, the domain would spin through the event loop until its deadline.
    */
   readonly #fired = (): void => {
     const left = this.#until - performance.now()
@@ -84,7 +84,7 @@ export class HostSleeper implements Sleeper {
 export function laterTurn(): (callback: () => void) => void {
   const yielded = makeYield()
   const waiting: (() => void)[] = []
-  // One a turn, whatever the means.
+  // Resumes one waiter a turn.
   const next = (): void => {
     const callback = waiting.shift()
     if (waiting.length > 0) yielded(next)
@@ -96,7 +96,7 @@ export function laterTurn(): (callback: () => void) => void {
   }
 }
 
-/** One turn of the event loop, by the fastest means there is. */
+/** Returns a function that yields one turn of the event loop, by the fastest means of the host. */
 function makeYield(): (callback: () => void) => void {
   const { setImmediate, MessageChannel } = host
   if (setImmediate !== undefined) return (callback) => void setImmediate(callback)
@@ -110,7 +110,7 @@ function makeYield(): (callback: () => void) => void {
   }
 }
 
-/** 2026-01-01, for machines whose runs must agree. */
+/** 2026-01-01 as a Unix time, for machines with reproducible runs. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 
 /** The facts that a machine takes from its surroundings at power-on. */
@@ -178,7 +178,7 @@ function fixedRandom(first: number): RandomSource {
     next,
     save: () => x,
     restore: (last) => {
-      // A sequence that is at 0 stays there.
+      // A generator whose state is 0 would stay there.
       if (last !== null && last !== 0) x = last | 0
     },
   }

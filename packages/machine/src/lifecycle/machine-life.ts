@@ -27,7 +27,7 @@ export interface StopSignal {
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
-/** Limits of one run of a machine. */
+/** Options of one run of a machine. */
 export interface MachineRunOptions {
   /** Stops the machine. */
   readonly signal?: StopSignal | undefined
@@ -56,13 +56,13 @@ export interface MachineSaveOptions {
   readonly since?: GuestPages | undefined
 }
 
-/** How `restore` of a machine puts it back. */
+/** Options of a machine's `restore`. */
 export interface MachineRestoreOptions {
   /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
   readonly deadlineMs?: number | undefined
   /**
-   * Called when all that devices had under way has ended, and before any of them goes on: the time to bring media back. A
-   * write that was under way before would be on a disk that is brought back earlier. Where it throws, the machine is closed.
+   * Called when all pending operations of devices have completed, before any device resumes: the time to restore media. An
+   * earlier restore could be overwritten by a pending write. If the callback throws, the machine is closed.
    */
   readonly atRest?: (() => void) | undefined
 }
@@ -100,7 +100,7 @@ export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'slee
 const RUN = 1
 /** That run is kept still, by a debugger. */
 const HELD = 2
-/** Its guest has ended it, or it was closed: it can be put back to a snapshot alone. */
+/** The guest has ended the machine, or it was closed: only a restored snapshot makes it run again. */
 const OVER = 4
 /** The machine was closed: nothing can be done with it any more. */
 const CLOSED = 8
@@ -121,12 +121,12 @@ export class FirstFailure {
   }
 }
 
-/** Does things one after the other. */
+/** Runs asynchronous actions one after another. */
 export class OneByOne {
-  /** Settles when what was asked for last is done. */
+  /** Resolves when the action that was queued last is done. */
   #last: Promise<unknown> = Promise.resolve()
 
-  /** Does something when all that was asked for before is done. */
+  /** Runs an action after all actions that were queued before. */
   do<T>(action: () => Promise<T>): Promise<T> {
     const done = this.#last.then(action)
     this.#last = done.then(
@@ -149,14 +149,14 @@ export interface HeldMachine {
 export class MachineLife {
   /** The domain's way through S3. */
   readonly sleep: Sleep
-  /** Has what gives the machine another state, or saves it, done one after the other. */
+  /** Serializes the operations that save or replace the machine's state. */
   readonly inTurn: OneByOne = new OneByOne()
   readonly #domain: LivingDomain
   readonly #describe: DescribeCrash
   readonly #onSleep: LifeOptions['onSleep']
-  /** Settle when the servers that live elsewhere have their models. */
+  /** Resolve when the servers in other threads or processes have their models. */
   readonly ready: Promise<void>[] = []
-  /** Parts that hand over what they hold back when a run ends: one after the other. */
+  /** Parts with buffered output, which they flush one after another when a run ends. */
   readonly outlets: { flush(hasEnded: boolean): unknown }[]
   /** Parts that are notified, one after another, that the machine no longer uses its back ends. */
   readonly leavers: { leave(): void }[] = []
@@ -167,7 +167,7 @@ export class MachineLife {
   #holder: HeldMachine | undefined
   /** Settles when the machine may run again. */
   #hold: PromiseWithResolvers<void> | undefined
-  /** Settles when the run that is under way is to end. */
+  /** Resolves when the current run has to end. */
   #stopping = Promise.withResolvers<void>()
   #pausing: Promise<void> | undefined
 
@@ -262,8 +262,8 @@ export class MachineLife {
    * Does something that gives the machine another state, while no vCPU executes; a run that is under way goes on
    * afterwards. A machine that its guest has ended can be run again then.
    *
-   * @param action - calls `accepted` when its devices have given up their old state: where it fails later, the machine is in
-   *   neither state and is closed
+   * @param action - calls `accepted` after its devices have dropped their old state: a later failure leaves the machine in
+   * neither state, and closes it
    * @param atRest - called by `accepted`
    * @throws MachineError `ERR_STATE` if the machine was closed; what `action` throws
    */
@@ -293,7 +293,7 @@ export class MachineLife {
    * Brings the machine between two instructions, while no vCPU executes. A machine that was stopped in the middle of an
    * instruction finishes it, as if nothing had stopped the machine. By that instruction its guest may sleep, or end it.
    *
-   * @throws MachineError `ERR_STATE` for a machine that has ended by it; what `Domain.settle` throws
+   * @throws MachineError `ERR_STATE` if settling has ended the machine; whatever `Domain.settle` throws
    */
   async settle(deadlineMs: number): Promise<void> {
     await this.#domain.settle(deadlineMs)
@@ -363,7 +363,7 @@ export class MachineLife {
   }
 
   #donePauses(): Promise<void> {
-    // With nothing to do it would have ended before it is noted.
+    // An idle machine would end before it takes note of the pause.
     if (this.#pauses.length === 0) return this.#pausing ?? Promise.resolve()
     return (this.#pausing ??= this.#doPaused())
   }

@@ -27,7 +27,7 @@ export interface SampledMemory {
    * Reads memory at a linear address, whatever the guest's own rights there; nothing changes, and no device is asked. Called
    * while a sample is told.
    *
-   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   * @returns how many bytes were read, up to the first byte without mapped memory
    */
   peek(linear: bigint, into: Uint8Array): number
 }
@@ -40,7 +40,7 @@ export interface SampledVcpu extends SampledMemory {
   look(): Omit<GuestSample, 'vcpu' | 'ns'>
 }
 
-/** How a machine takes samples of what its guest executes. */
+/** Options of a sampling profiler. */
 export interface SamplingOptions {
   /** Milliseconds between two samples of a vCPU that executes; default 1. */
   readonly intervalMs?: number | undefined
@@ -79,15 +79,15 @@ export class Sampler {
   readonly #intervalNs: number
   readonly #accounts: readonly Account[]
   readonly #origin: number
-  /** When the turn that is under way began. */
+  /** Begin of the current turn. */
   #begun = 0
   /** Nanoseconds that vCPUs have executed. */
   #executed = 0
-  /** Idle nanoseconds that have been told. */
+  /** Idle nanoseconds already reported. */
   #idle = 0
   #random = 0x2545_f491
 
-  /** @param vcpus - those of the domain, in their order */
+  /** @param vcpus - the domain's vCPUs, in order */
   constructor(domain: Pick<Domain, 'clock' | 'vcpus'>, vcpus: readonly SampledVcpu[], options: SamplingOptions) {
     this.#clock = domain.clock
     this.#vcpus = vcpus

@@ -21,9 +21,9 @@ export interface SleepParts {
   readonly boot?: { resume(): Promise<boolean> } | undefined
   /** Does what is to be done while no vCPU executes. */
   readonly life: { paused(): Promise<void> }
-  /** Told when the guest sleeps, and when it has been woken. */
+  /** Called when the guest falls asleep, and when it is woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined
-  /** Gives the event loop its turn. */
+  /** Yields to the event loop. */
   readonly sleeper: Sleeper
 }
 

@@ -19,7 +19,7 @@ export interface PcStatistics {
   readonly jit?: JitCounts
   /** Instructions decoded. */
   readonly decodedInstructions: number
-  /** Pages whose decoded instructions were dropped because they were written. */
+  /** Number of pages whose decoded instructions were dropped after a write. */
   readonly codeInvalidations: number
   /** Instructions executed by TypeScript handlers. */
   readonly systemInstructions: number
@@ -35,7 +35,7 @@ export interface PcStatistics {
   readonly apicAccesses: number
   /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
   readonly tprTraps: number
-  /** The work of the TPR patcher, where there is one. */
+  /** Statistics of the TPR patcher, if the machine has one. */
   readonly vapic: VapicStatistics | undefined
   /** The map of guest frames. */
   readonly p2m: P2mStatistics

@@ -10,7 +10,7 @@ import { callsNear, followsCall, readWord, wordBytesOf } from './call-stack.ts'
 const RSP = 4
 const RBP = 5
 const MOST_CALLERS = 64
-/** Instructions that are followed for one caller. */
+/** Most instructions followed to find one caller. */
 const MOST_FOLLOWED = 4000
 const LONGEST_INSTRUCTION = 15
 /** A direct call leads to no larger function. */
@@ -27,10 +27,10 @@ const NUMBERS: ReadonlyMap<string, number> = new Map([
   ...Array.from({ length: 8 }, (_, i) => [[`r${i + 8}`, i + 8] as const, [`r${i + 8}d`, i + 8] as const]).flat(),
 ])
 
-/** A number, or undefined: it is not known. */
+/** A number; undefined: unknown. */
 type Value = bigint | undefined
 
-/** Where code goes on, with registers and stack as they are then. */
+/** A position in code, with its registers and stack. */
 interface Path {
   /** In the code segment. */
   ip: bigint
@@ -69,7 +69,7 @@ export function unwind(vcpu: X86Vcpu): bigint[] {
     const top: Value = path.registers[RSP]
     path = unwinder.caller(path)
     const now = path?.registers[RSP]
-    // Frames follow each other upwards, but for an interrupt's on another stack.
+    // Frames lie at ascending addresses, except where an interrupt switches stacks.
     if (path === undefined || now === undefined || now === top) break
     callers.push(unwinder.linear(path.ip))
   }

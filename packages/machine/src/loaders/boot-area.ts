@@ -41,7 +41,7 @@ export class BootArea {
   readonly #memory: GuestMemoryWriter
   #next: number
 
-  /** @param from - first GPA that is free; what is given out lies in the RAM entry that holds it */
+  /** @param from - first free GPA; allocations come from the RAM range that contains it */
   constructor(memory: GuestMemoryWriter, from: number) {
     this.#memory = memory
     this.#next = pageUp(from)

@@ -108,7 +108,7 @@ export interface LoadedRange {
 /**
  * Copies the loadable segments to their physical addresses.
  *
- * @throws LoaderError `ERR_NO_ROOM` where one does not lie in RAM
+ * @throws LoaderError `ERR_NO_ROOM` for a segment outside RAM
  */
 export function loadElf(memory: GuestMemoryWriter, image: Uint8Array, elf: ElfImage): LoadedRange {
   let start = Infinity

@@ -41,5 +41,5 @@ export class LoaderError extends Error {
   }
 }
 
-/** A number as messages show it. */
+/** Formats a number for messages. */
 export const hex = (value: number): string => `0x${value.toString(16)}`

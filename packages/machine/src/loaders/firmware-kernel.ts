@@ -23,7 +23,7 @@ export interface LoadedPiece {
   readonly bytes: Uint8Array
 }
 
-// Where the ROMs put a Linux kernel: the setup sectors, behind their stack the command line, and the rest.
+// Where the boot ROMs put a Linux kernel: the setup sectors, the command line above their stack, and the rest.
 const SETUP = 0x1_0000
 const COMMAND_LINE = 0x2_0000
 const ONE_MIB = 0x10_0000
@@ -41,7 +41,7 @@ const COMMAND_LINE_LIMIT = 4095
 /**
  * Makes of a kernel what firmware finds in fw_cfg.
  *
- * @throws LoaderError naming what cannot be booted
+ * @throws LoaderError naming the image that cannot be booted
  */
 export function kernelForFirmware(images: KernelImages, map: PcMemoryMap): FirmwareKernel {
   switch (kernelRom(images.kernel)) {
@@ -154,7 +154,7 @@ function word(value: number): Uint8Array {
   return bytes
 }
 
-/** Takes what a loader writes, and keeps it. */
+/** Collects a loader's writes instead of guest RAM. */
 class Pieces implements GuestMemoryWriter {
   readonly ramBytes: number
   readonly e820: PcMemoryMap['e820']
@@ -169,7 +169,7 @@ class Pieces implements GuestMemoryWriter {
     this.list.push({ gpa, bytes })
   }
 
-  /** All of it as one piece, with zeroes between. */
+  /** Returns all pieces as one, with zeroes between them. */
   joined(): LoadedPiece {
     const gpa = Math.min(...this.list.map((piece) => piece.gpa))
     const end = Math.max(...this.list.map((piece) => piece.gpa + piece.bytes.length))

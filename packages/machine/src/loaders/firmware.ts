@@ -9,11 +9,11 @@ export interface FirmwareRegion {
   readonly gpa: number
   /** Length in bytes. */
   readonly bytes: number
-  /** Where in the image it begins. */
+  /** Offset of the part within the image. */
   readonly offset: number
 }
 
-/** A firmware image, with the addresses where it is loaded. */
+/** A firmware image with its load addresses. */
 export interface LoadedFirmware {
   /** The whole image up to 4 GiB, and its end once more up to 1 MiB. */
   readonly regions: readonly FirmwareRegion[]

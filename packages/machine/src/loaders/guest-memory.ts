@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { hex, LoaderError } from './errors.ts'
 import { E820, type E820Entry } from './memory-map.ts'
 
-/** Guest RAM as a loader sees it. */
+/** Guest RAM, as loaders write it. */
 export interface GuestMemoryWriter {
   /** All RAM of the machine. */
   readonly ramBytes: number
@@ -36,19 +36,19 @@ export function requireRam(memory: GuestMemoryWriter, what: string, gpa: number,
 
 const ZEROES = new Uint8Array(0x1_0000)
 
-/** Clears a range: RAM holds what the last boot left there. */
+/** Clears a range: after a reset RAM still holds the last boot's data. */
 export function writeZeroes(memory: GuestMemoryWriter, gpa: number, bytes: number): void {
   for (let done = 0; done < bytes; done += ZEROES.length)
     memory.write(gpa + done, ZEROES.subarray(0, Math.min(ZEROES.length, bytes - done)))
 }
 
 /**
- * A command line as the guest finds it, with its NUL.
+ * Encodes a command line with its terminating NUL.
  * @throws LoaderError `ERR_COMMAND_LINE`
  */
 export function commandLineBytes(text: string, limit: number): Uint8Array {
   const bytes: number[] = []
-  // UTF-8 by hand: libraries here know no host objects such as TextEncoder.
+  // UTF-8 by hand: library code has no host objects such as TextEncoder.
   for (const character of text) {
     const code = character.codePointAt(0) as number
     if (code === 0) throw new LoaderError('ERR_COMMAND_LINE', 'command line', 'a NUL character', 'text without one')

@@ -4,7 +4,7 @@ import { CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } f
 export interface SegmentState {
   /** The visible selector. */
   readonly selector: number
-  /** Linear address of its first byte. */
+  /** Linear address of the segment's first byte. */
   readonly base: number
   /** Last byte offset, granularity applied. */
   readonly limit: number
@@ -16,7 +16,7 @@ export interface SegmentState {
 export interface TableState {
   /** Linear address of the table. */
   readonly base: number
-  /** Offset of its last byte. */
+  /** Offset of the segment's last byte. */
   readonly limit: number
 }
 

@@ -22,8 +22,7 @@ export const isMultibootKernel = (kernel: Uint8Array): boolean => !isLinux(kerne
  * Loads a kernel by whichever protocol it was made for: Linux bzImage,
  * multiboot 1, or PVH. The initrd is the first module of the latter two.
  *
- * @throws LoaderError `ERR_FORMAT` if it is none of them; otherwise what the
- *   protocol's own loader throws
+ * @throws LoaderError `ERR_FORMAT` for an unknown format; otherwise whatever the protocol's own loader throws
  */
 export function loadKernel(memory: GuestMemoryWriter, images: KernelImages): LoadedKernel {
   const { kernel, initrd, commandLine, rsdpAddress } = images

@@ -24,7 +24,7 @@ export interface LinuxImages {
   readonly rsdpAddress?: number | undefined
 }
 
-/** Where things went, and how to start. */
+/** Addresses of the loaded parts, and the boot registers. */
 export interface LoadedKernel {
   /** How the kernel was loaded and is entered. */
   readonly protocol: 'linux-64' | 'linux-32' | 'linux-16' | 'pvh' | 'multiboot'
@@ -100,7 +100,7 @@ const SETUP_BASE = 0x200
 const REAL_MODE_STACK = 0xe000
 const COMMAND_LINE_LIMIT = 0x1fff
 
-/** Whether an image is a bzImage: both of its magic numbers are there. */
+/** Whether an image is a bzImage, which has both magic numbers. */
 export function isLinux(image: Uint8Array): boolean {
   if (image.length < HEADER + 4) return false
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength)
@@ -128,7 +128,7 @@ export function loadLinux(memory: GuestMemoryWriter, images: LinuxImages): Loade
 
   const params = new Uint8Array(BOOT_PARAMS_BYTES)
   const view = new DataView(params.buffer)
-  // The header ends where its jump instruction lands.
+  // The header ends at the target of its jump instruction.
   const headerEnd = HEADER + images.kernel[JUMP_OFFSET]!
   params.set(images.kernel.subarray(SETUP_SECTS, headerEnd), SETUP_SECTS)
   params[TYPE_OF_LOADER] = LOADER_UNKNOWN
@@ -198,7 +198,7 @@ function loadRealMode(memory: GuestMemoryWriter, header: SetupHeader, images: Li
   return { protocol: 'linux-16', state, kernelStart: ONE_MIB, kernelEnd, initrdStart }
 }
 
-/** Where a kernel whose setup sectors run finds what belongs to it. */
+/** Addresses that a kernel's setup sectors read. */
 interface SetupPlaces {
   readonly commandLineGpa: number
   /** End of heap and stack, from the beginning of the setup sectors' segment. */
@@ -232,7 +232,7 @@ export interface SetupHeader {
   readonly payload: Uint8Array
   readonly entry64: boolean
   readonly preferredAddress: number
-  /** RAM that the kernel needs from where it is loaded until it has its own memory map. */
+  /** Bytes of RAM that the kernel needs, from its load address, until it has its own memory map. */
   readonly initSize: number
   readonly cmdlineSize: number
   readonly initrdAddressMax: number
@@ -272,7 +272,7 @@ export function parseHeader(kernel: Uint8Array): SetupHeader {
   const setupBytes = ((sectors === 0 ? DEFAULT_SETUP_SECTS : sectors) + 1) * SECTOR_BYTES
   const payloadBytes = view.getUint32(SYSSIZE, true) * PARAGRAPH_BYTES
   if (payloadBytes === 0) throw new LoaderError('ERR_FIELD', 'syssize', 0, 'the size of the protected-mode code')
-  // syssize counts paragraphs; memtest86+ and iPXE leave their last one unfilled.
+  // syssize counts paragraphs; memtest86+ and iPXE do not fill their last paragraph.
   if (kernel.length <= setupBytes + payloadBytes - PARAGRAPH_BYTES)
     throw new LoaderError(
       'ERR_TRUNCATED',

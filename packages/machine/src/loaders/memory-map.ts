@@ -28,7 +28,7 @@ export interface GuestRange {
   readonly bytes: number
 }
 
-/** How a PC's memory is laid out. */
+/** The layout of a PC's memory. */
 export interface PcMemoryMap {
   /** The addresses that RAM backs. The VGA window below 768 KiB and the hole below 4 GiB are left out. */
   readonly ram: readonly GuestRange[]

@@ -113,7 +113,7 @@ export function loadMultiboot(memory: GuestMemoryWriter, images: BootImages): Lo
     .u64(0)
     .u32(mmap.length)
     .u32(mmapAddress)
-    // Drives and configuration table: none.
+    // No drives, and no configuration table.
     .u32(0)
     .u32(0)
     .u32(0)

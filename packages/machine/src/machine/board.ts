@@ -34,16 +34,16 @@ export type DevicePlace = InputSwitches & Pick<DeviceSite, 'random'> & { readonl
 export interface MachineDevices extends Required<PlacedDevices> {
   /** The place of devices that are plugged in later. */
   readonly site: DeviceSite
-  /** Settle when models elsewhere are there. */
+  /** Resolve when models in other threads or processes are ready. */
   readonly ready: readonly Promise<void>[]
 }
 
-/** Where the models of all boards reach out of their device contexts. */
+/** The callbacks that the models of all boards invoke beyond their device contexts. */
 export type CommonHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'>
 
-/** How a machine comes to its first instruction. */
+/** Brings a machine to its first instruction. */
 export interface MachineBoot {
-  /** Sets devices as firmware would have set them, where there is none. */
+  /** Sets devices to the state that firmware would leave; only for machines without firmware. */
   setDevices?(): Promise<void>
   /** Loads firmware or kernel, and sets the vCPUs' entry. @param goesOn - a snapshot or a fork sets the vCPUs */
   start(goesOn: boolean): Promise<void>
@@ -55,19 +55,19 @@ export interface Board<K extends MachineKind> {
   readonly name: MachineBoard
   /** Bytes of machine memory. */
   readonly memoryBytes: number
-  /** Other threads have machine memory, too. */
+  /** Whether other threads access machine memory. */
   readonly isShared: boolean
   /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
   readonly cloneBytes: number
   /** Guest RAM. */
   readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
-  /** How many serial ports it has. */
+  /** Number of serial ports. */
   readonly serialPorts: number
   /** The order in which inputs are taken. Recordings of earlier releases have each board's own. */
   readonly inputGroups: readonly InputGroup[]
   /** Whether the time that has passed since the machine was saved passes for the guest, in part. */
   readonly catchesUp: boolean
-  /** Brings the machine to its first instruction; there from `connect` on. */
+  /** Brings the machine to its first instruction; available after `connect`. */
   readonly boot: MachineBoot
   /** Makes the domain, with room for the vCPUs of its clones. @param original - of a clone */
   createDomain(options: DomainOptions, random: RandomSource, original: K['domain'] | undefined): K['domain']
@@ -92,9 +92,9 @@ export interface Board<K extends MachineKind> {
   free?(): void
 }
 
-/** How machines of a kind begin. */
+/** Creates machines of one kind. */
 export interface BoardMaker<K extends MachineKind, B extends Board<K>> {
-  /** Checks what a caller without a type checker may have got wrong, and that there is such a machine. @throws MachineError */
+  /** Checks values that a type checker would have checked, and whether the combination exists. @throws MachineError */
   check(options: K['options'], run: MachineRun): void
   /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
   checkValues(this: void, options: K['options']): void

@@ -17,7 +17,7 @@ import { type ComposedMachine, LazySnapshots } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
 import { xenConsole } from './xen.ts'
 
-/** The same before there is its object. */
+/** A composed machine whose Machine object does not exist yet. */
 type Connected<K extends MachineKind> = Omit<ComposedMachine<K>, 'checkValues' | 'clone'>
 
 /** The surroundings of a machine that is composed. */
@@ -26,16 +26,16 @@ export interface Surroundings<K extends MachineKind> {
   readonly gate: MachineGate<K> | undefined
   /** Of a clone. */
   readonly origin: ForkOrigin<K['domain'], K['state']> | undefined
-  /** The machines in its memory, where it can be forked. */
+  /** Machines within the same machine memory, if the machine can be forked. */
   readonly family: ForkFamily | undefined
   /** Watches models of the caller's, on deterministic time. */
   readonly watchModels: typeof watchModels | undefined
-  /** Exchanges media, where there are drives. */
+  /** Exchanges media, if the machine has drives. */
   readonly withTrays: typeof withTrays | undefined
 }
 
 /**
- * Makes the parts of a machine in the order of their dependencies, and connects them. Where this throws, no thread of it is left.
+ * Makes the parts of a machine in the order of their dependencies, and connects them. On an error all threads end.
  *
  * @throws MachineError, MemoryError or DeviceError, naming the value and what was expected
  */
@@ -50,7 +50,7 @@ export function composeMachine<K extends MachineKind>(
   const sleeper = new HostSleeper()
   const domain = board.createDomain(
     {
-      // A recording has the frames of models elsewhere: they reach no memory by themselves.
+      // A recording contains the frames of remote models, which then do not access memory directly.
       memory:
         origin?.domain.memory ??
         MachineMemory.create({ bytes: board.memoryBytes, shared: gate === undefined && board.isShared }),
@@ -83,12 +83,12 @@ export function composeMachine<K extends MachineKind>(
 /** @throws IoreqError `ERR_EXISTS` where a fixed range of a caller's model is over RAM, or over a range of the board */
 function refuseOverlaps({ devices, dispatch }: MachineKind['domain'], name: string): void {
   for (const { device, kind, base, length, enabled, window } of devices.regions.regions)
-    // Memory of the model's own that is shown there is guest memory itself.
+    // If the model's own memory appears in this window, it is guest memory as well.
     if (device === name && enabled && window === null)
       dispatch.refuseOverlap(name, kind, base, base + length - 1, devices.server)
 }
 
-/** The domain of a machine, and what is there before it. */
+/** The domain of a machine, and the parts made before it. */
 interface Base<K extends MachineKind> extends Pick<ComposedMachine<K>, 'failures'> {
   readonly domain: K['domain']
   readonly random: ReturnType<typeof randomOf>
@@ -113,7 +113,7 @@ function connectMachine<K extends MachineKind>(
     }
   })
 
-  // The machine's life, its other instants, and when inputs enter.
+  // The machine's lifecycle, its snapshots, and the source of its inputs.
   let passing: PassingTime | undefined
   const { onSleep, ...living } = board.life()
   const life = new MachineLife(domain, {
@@ -124,7 +124,7 @@ function connectMachine<K extends MachineKind>(
       onSleep?.(asleep)
     },
   })
-  // A recorded run goes on as it did, but where it begins.
+  // A recorded machine continues its log unless a restore changes where the run begins.
   const goesOn = (isNew: boolean, from?: SavedInstant): void => {
     passing?.end()
     passing = undefined

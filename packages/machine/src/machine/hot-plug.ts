@@ -12,7 +12,7 @@ import type { PcOptions } from '../options/pc-options.ts'
 import type { MachineSoundDevice, MachineUsb } from '../options/pci-options.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 
-/** A device that is plugged in while the machine runs: one of these, with the `port` that it is behind. */
+/** A device for hot plug: one of these kinds, and the `port` above it. */
 export type MachinePluggable =
   | {
       /** A disk of `interface: 'virtio'` or `'nvme'`. */
@@ -44,7 +44,7 @@ export type MachinePluggable =
       readonly port: string
     }
 
-/** How a device is unplugged. */
+/** Options for unplugging a device. */
 export interface MachineUnplugOptions {
   /** Takes the device out without asking the guest, as one who pulls it. Default false. */
   readonly force?: boolean | undefined
@@ -62,7 +62,7 @@ export class HotPlug {
   readonly #life: { readonly isOver: boolean }
   /** Network cards that the machine has had. */
   #cards: number
-  /** Whether a port that was changed had a device before; undefined: it had another one than now. */
+  /** Whether a changed port had a device at power-on; undefined: it had another device. */
   readonly #had = new Map<string, boolean | undefined>()
 
   /** @param life - knows whether the machine has ended, or was closed */
@@ -123,7 +123,7 @@ export class HotPlug {
     )
   }
 
-  /** A port that has another device than the machine's options say; undefined: none has. */
+  /** A port whose device differs from the machine's options; undefined: no such port. */
   get changedPort(): string | undefined {
     const { devices } = this.#domain
     return [...this.#had].find(([port, had]) => devices.isOccupied(port) !== had)?.[0]

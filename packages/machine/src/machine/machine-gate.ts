@@ -7,19 +7,19 @@ import type { MachineKind } from './board.ts'
 
 /** The outputs of a guest that people read, each with a number: 0 is the first serial port; others are consoles, and ports that replays show. */
 export class GuestConsole {
-  /** Bytes that were heard from each. */
+  /** Number of bytes received from each output. */
   readonly heard: number[] = [0]
-  /** Told of what the guest sends. */
+  /** Called with the guest's output. */
   onSent: ((output: number, bytes: Uint8Array) => void) | null = null
 
-  /** Takes what the guest has sent. */
+  /** Takes the guest's output. */
   hear(output: number, bytes: Uint8Array): void {
     this.heard[output]! += bytes.length
     this.onSent?.(output, bytes)
   }
 }
 
-/** The way to other instants of a machine that has a gate. */
+/** The snapshots of a machine behind a gate. */
 export interface GatedSnapshots<K extends MachineKind> {
   /**
    * Brings its devices to rest, while no vCPU executes. The caller ends that.
@@ -41,7 +41,7 @@ export interface GatedSnapshots<K extends MachineKind> {
   writtenSince(pages: FormerPages['pages']): FrameSet | undefined
 }
 
-/** A machine as its gate sees it. */
+/** The parts of a machine that its gate uses. */
 export interface GatedMachine<K extends MachineKind> {
   /** Inside. */
   readonly domain: K['domain']
@@ -51,9 +51,9 @@ export interface GatedMachine<K extends MachineKind> {
   snapshots(): Promise<GatedSnapshots<K>>
 }
 
-/** Stands between a machine and what is outside of it, so that inputs enter at instants of their own. See `recordPc`. */
+/** Stands between a machine and its back ends, so that inputs enter at chosen instants. See `recordPc`. */
 export interface MachineGate<K extends MachineKind> {
-  /** Says when inputs enter. */
+  /** Decides when inputs enter. */
   readonly gate: OutsideInputs
   /** Hears what the guest sends to people. */
   readonly console: GuestConsole
@@ -61,7 +61,7 @@ export interface MachineGate<K extends MachineKind> {
   readonly isRecording: boolean
   /** The guest's output is handed over; else it was before. */
   readonly isHeard: boolean
-  /** Takes the machine, when it is made. */
+  /** Attaches the machine after its creation. */
   start(machine: GatedMachine<K>): void
   /** All models of the machine are attached; it has not begun, and is not restored yet. */
   attached(): void
@@ -70,7 +70,7 @@ export interface MachineGate<K extends MachineKind> {
   /**
    * Divides models of this thread.
    *
-   * @param domain - that they are part of
+   * @param domain - the domain of the devices
    * @param models - in the order to attach them in
    * @param runsAgain - whether a replay has a model as well: it takes nothing from the host
    * @returns models that are attached, and the server of the others, which is to be added to the domain
@@ -82,8 +82,8 @@ export interface MachineGate<K extends MachineKind> {
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
   /** Puts itself before the input of a serial port, or of the console that Xen gives. @returns takes bytes of the other end */
   serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
-  /** Puts itself before a keyboard or a mouse. */
+  /** Wraps the back end of a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend
-  /** Puts itself before a button. @returns presses it, and resolves when that has entered the machine */
+  /** Wraps a button. @returns a function that presses the button, and resolves when the press has entered the machine */
   button(press: () => boolean | Promise<boolean>): () => Promise<boolean>
 }

@@ -45,11 +45,11 @@ export class LazySnapshots<K extends MachineKind> {
   }
 }
 
-/** A machine whose parts are there and connected; nothing has run yet. */
+/** A machine whose parts exist and are connected, before its first run. */
 export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> {
   readonly board: Board<K>
   readonly gate: MachineGate<K> | undefined
-  /** The machines in its memory, where it can be forked. */
+  /** Machines within the same machine memory, if the machine can be forked. */
   readonly family: ForkFamily | undefined
   /** The options, with the back ends of the models: behind trays, and behind the gate. */
   readonly options: K['options']
@@ -90,16 +90,16 @@ export abstract class Machine<K extends MachineKind> {
   readonly xenConsole: SerialPort
   /** The keyboard: type on it, press keys. */
   readonly keyboard: Keyboard
-  /** The mouse: move it, press its buttons. */
+  /** The mouse: moves and button presses. */
   readonly mouse: Mouse
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
-  /** The graphics card's picture; it stays off in a machine without one. */
+  /** The graphics card's picture; always off in a machine without a card. */
   readonly screen: Screen
   /** Drives whose medium can be exchanged: CD and floppy drives, in the order of the options. */
   readonly removableDrives: readonly MachineRemovableDrive[]
   readonly #machine: ComposedMachine<K>
-  /** Loaded when it is asked for. */
+  /** Loaded on first use. */
   #debugger: Promise<MachineDebugger> | undefined
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
@@ -163,7 +163,7 @@ export abstract class Machine<K extends MachineKind> {
    * A CD or floppy drive, whose medium can be exchanged.
    *
    * @param id - as in the options, or the usual one: `cd0`, `cd1`, `floppy0`, `floppy1`
-   * @throws MachineError `ERR_OPTION` where there is none of that name
+   * @throws MachineError `ERR_OPTION` for an unknown name
    */
   drive(id: string): MachineRemovableDrive {
     const found = this.removableDrives.find((drive) => drive.id === id)
@@ -202,9 +202,9 @@ export abstract class Machine<K extends MachineKind> {
    * the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
-   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
-   *   where the host has no memory for the copy: the machine can run on; so can one whose run is recorded, and that has a
-   *   device at work: try again; `ERR_STATE` for one that has ended
+   * @throws MachineError `ERR_SNAPSHOT` if a named part cannot be saved, a device does not come to rest in time, or the host
+   * lacks memory for the copy: the machine can run on. A recorded machine with a busy device also fails so: try again.
+   * `ERR_STATE` for a machine that has ended
    */
   async save(options: MachineSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
     this.#require('save')
@@ -254,7 +254,7 @@ export abstract class Machine<K extends MachineKind> {
     return this.forkBehind(options)
   }
 
-  /** @internal Use `recordClone`. @param gateFor - makes what stands between the clone and its back ends, by its options */
+  /** @internal Use `recordClone`. @param gateFor - makes the gate between the clone and its back ends, from its options */
   async forkBehind(
     changes: K['forkOptions'],
     gateFor?: (options: K['options']) => Promise<MachineGate<K>>,

@@ -8,7 +8,7 @@ import { composeMachine } from './compose.ts'
 import type { ComposedMachine, Machine } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
 
-/** The class of machines of a kind, and how they begin. */
+/** The class of machines of a kind, and the creator of its boards. */
 export interface MachineMaker<K extends MachineKind, B extends Board<K>, M extends Machine<K>> extends BoardMaker<
   K,
   B
@@ -47,7 +47,7 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   origin: ForkOrigin<K['domain'], K['state']> | undefined,
 ): Promise<M> {
   if (origin === undefined) maker.check(given, runOf(gate))
-  // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
+  // Drop the snapshot here, which holds all of its RAM, and load no kernel over its state.
   const { snapshot, ...all } = given
   const goesOn = snapshot !== undefined || origin !== undefined
   const { firmware, flash = [] }: ComposedOptions = all
@@ -68,7 +68,7 @@ async function make<K extends MachineKind, B extends Board<K>, M extends Machine
   const { life, snapshots } = composed
   try {
     await life.startServers(composed.options.deviceServers ?? [])
-    // A clone's come as they are.
+    // Devices of a clone keep the original's state.
     if (origin === undefined) await board.boot.setDevices?.()
   } catch (error) {
     machine.close()

@@ -15,8 +15,8 @@ function uuid(random: () => number): Uint8Array {
 /**
  * Returns Xen's facts about the machine for the guest.
  *
- * @param random - 32 random bits a call, for its UUID
- * @param memoryMap - of a PC; an Arm board tells of its memory itself
+ * @param random - returns 32 random bits a call, for the machine's UUID
+ * @param memoryMap - map of a PC; an Arm board describes its own memory
  */
 export function xenOptions(
   ram: readonly { readonly bytes: number }[],
@@ -31,7 +31,7 @@ export function xenOptions(
 /**
  * The console that Xen gives its guests; silent without Xen.
  *
- * @param gate - of a machine that is recorded: its party is there only with Xen
+ * @param gate - gate of a recorded machine; a party of this gate exists only with Xen
  */
 export function xenConsole(
   ring: XenConsole | undefined,
@@ -47,7 +47,7 @@ export function xenConsole(
   onTransmit(() => {})
   return {
     onTransmit,
-    // Where there is no console, nobody waits for what is dropped.
+    // Without a console nothing waits for the dropped bytes.
     receive(bytes) {
       if (gated === undefined) return ring?.receive(bytes) ?? true
       gated(bytes)

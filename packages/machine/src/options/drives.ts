@@ -31,16 +31,16 @@ export interface MachineDrive {
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy' | undefined
   /** Place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: MachineVirtioDisk | undefined
-  /** The same with `interface: 'nvme'`. */
+  /** Place with `interface: 'nvme'`. */
   readonly nvme?: MachineNvmePlace | undefined
-  /** Place with `interface: 'scsi'`; the controller is one for all of them. */
+  /** Place with `interface: 'scsi'`; all such drives share one controller. */
   readonly scsi?: MachineScsiPlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
    * the first free one; of a CD drive 2, if free. Of floppy drives 0 is A, and 1 B.
    */
   readonly index?: number | undefined
-  /** Firmware tries drives with such a number first, the lowest one before the others. */
+  /** Firmware tries drives with a boot index first, in ascending order. */
   readonly bootIndex?: number | undefined
   /** At most 20 ASCII characters. */
   readonly serialNumber?: string | undefined

@@ -3,8 +3,8 @@ export interface MachineForks {
   /** Most clones at a time, those of clones included; 1 or more. */
   readonly clones: number
   /**
-   * RAM in bytes that each clone writes, and the machine itself while there are clones: a frame takes room when it is written
-   * first. It is a pool: one may write more where others write less.
+   * Bytes of RAM that each clone may write, and the machine itself while it has clones. A frame takes room at its first
+   * write. All share one pool: a clone may write more if others write less.
    */
   readonly writtenBytes: number
 }

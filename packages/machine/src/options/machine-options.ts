@@ -13,7 +13,7 @@ import type { MachineNetworkCard } from './network-card.ts'
 import type { MachineRootPort, MachineSoundDevice, MachineUsb } from './pci-options.ts'
 import type { MachineVirtioDevice } from './virtio-device.ts'
 
-/** How a machine is made, whatever its board: a PC, or an Arm board. */
+/** Options of a machine with any board: a PC or an Arm board. */
 export interface MachineOptions {
   /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
   readonly memoryBytes: number
@@ -81,7 +81,7 @@ export interface MachineOptions {
   readonly hypervisor?: 'none' | 'xen' | undefined
   /** The machine's keyboard; default one of its own with the layout `us`. A keyboard can go on to another machine. */
   readonly keyboard?: Keyboard | undefined
-  /** The machine's mouse; default one of its own. */
+  /** The machine's mouse; default a new one. */
   readonly mouse?: Mouse | undefined
   /** Models beside the board's own: PCI functions, and others. */
   readonly devices?: readonly DeviceModel[] | undefined
@@ -93,7 +93,7 @@ export interface MachineOptions {
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<never> | undefined
   /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
   readonly deviceMemoryBytes?: number | undefined
-  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
+  /** Start further servers in other threads or processes; the machine ends them with `close`. */
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
   /** The policy for a device model that fails: the machine ends (default), or the model. */
   readonly devicePolicy?: FailurePolicy | undefined
@@ -119,7 +119,7 @@ export interface MachineOptions {
    * full everything in it is dropped, and compiled code too; the host has what has been used.
    */
   readonly codeCacheBytes?: number | undefined
-  /** Take samples of what the guest executes, for a profile; default none. */
+  /** Options of the sampling profiler; default no samples. */
   readonly sampling?: SamplingOptions | undefined
   /** Compile hot code to WebAssembly of its own, for speed. Default false. */
   readonly jit?: boolean | object | undefined

@@ -7,9 +7,9 @@ export interface MachineNetworkPlace {
   readonly network: PacketBackend
   /** Address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
   readonly macAddress?: Uint8Array | undefined
-  /** A boot program for its expansion ROM, such as iPXE's, at most 1 MiB; default none. */
+  /** A boot program for the card's expansion ROM, such as iPXE's, at most 1 MiB; default none. */
   readonly rom?: Uint8Array | undefined
-  /** Firmware tries devices with such a number first, the lowest one before the others. */
+  /** Firmware tries devices with a boot index first, in ascending order. */
   readonly bootIndex?: number | undefined
 }
 

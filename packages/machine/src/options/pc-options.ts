@@ -9,7 +9,7 @@ import type { MachineType } from '../machine-type.ts'
 import type { MachineOptions } from './machine-options.ts'
 import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 
-/** How a PC is made. */
+/** Options of {@link createPc}. */
 export interface PcOptions extends MachineOptions {
   /** The board: `pc` (default), an i440FX with a PIIX3, or `q35`, a Q35 with an ICH9 and PCI Express. */
   readonly machine?: MachineType | undefined
@@ -33,7 +33,7 @@ export interface PcOptions extends MachineOptions {
    * second lies below and keeps the firmware's variables.
    */
   readonly flash?: readonly MachineFlash[] | undefined
-  /** Gets what the PC speaker plays; default: it is discarded. */
+  /** Receives the PC speaker's sound; default: the sound is discarded. */
   readonly speaker?: AudioBackend | undefined
   /**
    * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where firmware says by fw_cfg
@@ -41,18 +41,18 @@ export interface PcOptions extends MachineOptions {
    * boot loaders have menus there; otherwise `none`: a kernel would move its console to it.
    */
   readonly vga?: 'std' | 'ramfb' | 'none' | undefined
-  /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only what knows the card by itself has a picture. */
+  /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only guests with a driver for the card show a picture. */
   readonly vgaBios?: Uint8Array | undefined
   /**
-   * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
-   * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
+   * Option ROMs of adapters, which the machine's firmware finds and initialises. Without firmware they are initialised
+   * before the kernel starts, as a BIOS does. A ROM that uses the TPR patcher gets one.
    */
   readonly optionRoms?: readonly OptionRom[] | undefined
   /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
   readonly vapic?: boolean | PcVapicOptions | undefined
   /** Serial ports, 1–4 (COM1 to COM4); default 1. The first is the console. */
   readonly serialPorts?: number | undefined
-  /** Where the board's models run; see {@link MachineOptions}. In a thread of their own `serveBoard` runs them. */
+  /** Place where the board's models run; see {@link MachineOptions}. In a thread of their own `serveBoard` runs them. */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
   /**
    * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
@@ -87,11 +87,11 @@ export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string 
   return smm === true ? { ...(typeof cpu === 'string' ? cpuModel(cpu) : cpu), saveArea: 'amd' } : cpu
 }
 
-/** The kernel and what belongs to it, where there is one. */
+/** The kernel with its initrd, modules and command line, if the options have one. */
 export function kernelImages({ kernel, initrd, modules, commandLine }: PcOptions): KernelImages | undefined {
   return kernel === undefined ? undefined : { kernel, initrd, modules, commandLine }
 }
 
-/** Whether there is no firmware: a kernel starts by itself, or its machine goes on. */
+/** Whether the machine has no firmware: a kernel starts directly, or a snapshot resumes. */
 export const startsDirectly = ({ firmware, flash }: PcOptions): boolean =>
   firmware === undefined && (flash?.length ?? 0) === 0

@@ -14,29 +14,29 @@ export interface PcSnapshotMachine {
   readonly cpus: number
   /** The machine has system-management mode. */
   readonly smm: boolean
-  /** Where its first instruction comes from. */
+  /** Whether the first instruction comes from a kernel, firmware or flash. */
   readonly start: 'kernel' | 'firmware' | 'flash'
-  /** How its time passes. */
+  /** Whether guest time follows the host's clock or the count of instructions. */
   readonly clock: 'real' | 'deterministic'
   /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
   readonly media: readonly number[]
-  /** Those of the disks that were plugged in: a machine that goes on from the snapshot has them behind its other drives. */
+  /** Numbers of the disks that were plugged in: a restored machine lists them after its other drives. */
   readonly plugged?: readonly number[] | undefined
 }
 
-/** All of a PC but the contents of its RAM: plain data. */
+/** All state of a PC except the contents of its RAM, as plain data. */
 export interface PcSnapshotState extends MachineState<X86DomainState> {
-  /** Of which machine it is. */
+  /** The machine's options that a restored machine must share. */
   readonly machine: PcSnapshotMachine
   /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
   readonly random: number | null
-  /** ROM and RAM below 1 MiB; null where there is no firmware. */
+  /** ROM and RAM below 1 MiB; null for a machine without firmware. */
   readonly firmwareArea: FirmwareAreaState | null
   /** Memory of system-management mode; null for none. */
   readonly smram: SmramState | null
   /** The TPR patcher; null for none. */
   readonly vapic: DomainVapicState | null
-  /** The machine is to wake from S3 when it is run. */
+  /** Whether the next run wakes the machine from S3. */
   readonly woken: boolean
   /** The keyboards and mice that the guest uses. Absent from states of earlier releases. */
   readonly inputs?: UsedInputs | undefined
@@ -45,5 +45,5 @@ export interface PcSnapshotState extends MachineState<X86DomainState> {
 /** A PC as it was between two instructions. */
 export interface PcSnapshot extends MachineSnapshot<PcSnapshotState> {}
 
-/** A snapshot whose pages may be read when they are needed, as from a file. */
+/** A snapshot whose pages are read on demand, for example from a file. */
 export interface PcSnapshotSource extends MachineSnapshotSource<PcSnapshotState> {}

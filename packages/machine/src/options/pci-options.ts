@@ -16,7 +16,7 @@ export type MachineUsbDevice =
 
 /** A PC's USB controller. */
 export interface MachineUsb extends MachinePciPlace {
-  /** Sockets, 1 to 15; default 4, or as many as there are devices. */
+  /** Number of sockets, 1 to 15; default 4, or the number of devices if more. */
   readonly ports?: number | undefined
   /** The devices that are plugged in, behind the drives. */
   readonly devices?: readonly MachineUsbDevice[] | undefined
@@ -44,7 +44,7 @@ export interface MachineRootPort {
 export interface MachineVirtioPlace extends MachinePciPlace {
   /** Whether drivers of version 1.0 and later find their interface. Default true. */
   readonly modern?: boolean | undefined
-  /** Whether legacy drivers find theirs. Default: where the device type has one. */
+  /** Whether the device supports legacy drivers. Default: as the device type allows. */
   readonly legacy?: boolean | undefined
   /** Whether queues may be packed rings. Default false. */
   readonly packed?: boolean | undefined
@@ -53,7 +53,7 @@ export interface MachineVirtioPlace extends MachinePciPlace {
    * there, 0 to 31; true: the highest free one, as QEMU's board does. Default false.
    */
   readonly mmio?: boolean | number | undefined
-  /** MSI-X vectors, 0 for none; default one for each queue and one more. */
+  /** Number of MSI-X vectors, 0 for none; default one more than the number of queues. */
   readonly vectors?: number | undefined
 }
 

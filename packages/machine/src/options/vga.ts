@@ -14,7 +14,7 @@ function graphicsOf(options: PcOptions): NonNullable<PcOptions['vga']> {
 /** Whether a machine has a graphics card. */
 export const hasVga = (options: PcOptions): boolean => graphicsOf(options) === 'std'
 
-/** Whether its picture is in guest RAM, where the guest says. */
+/** Whether the machine's picture lies in guest RAM, at a place that the guest chooses. */
 export const hasRamfb = (options: PcOptions): boolean => graphicsOf(options) === 'ramfb'
 
 /** Machine memory that the graphics card takes. */

@@ -7,8 +7,8 @@ import type { MachineVirtioPlace } from './pci-options.ts'
 /** A port of a console. */
 export interface MachineConsolePort extends VirtioConsolePort {
   /**
-   * A replay gives the stream what the guest sends; nothing comes from it there. Default: a replay does without the stream. The history of a
-   * recorded run has what is sent by such a port, and by one that is a console unless this is false.
+   * Whether a replay sends the guest's output to the stream, which then returns nothing. Default false. The history of a recorded run
+   * contains a port's output if this is true, and a console's unless this is false.
    */
   readonly inReplays?: boolean | undefined
 }
@@ -31,7 +31,7 @@ export type MachineVirtioDevice = MachineVirtioPlace &
         readonly kind: 'net'
       } & MachineNetworkPlace)
     | {
-        /** The controller of drives with `interface: 'scsi'`; it is there without being named. At most one. */
+        /** The controller of drives with `interface: 'scsi'`; a machine with such drives has it by default. At most one. */
         readonly kind: 'scsi'
         /** Queues of requests, 1 to 64; default 1. */
         readonly queues?: number | undefined
@@ -71,7 +71,7 @@ export type MachineVirtioDevice = MachineVirtioPlace &
       }
   )
 
-/** Kinds whose classes are loaded together. */
+/** Kinds whose classes share one module. */
 export const PLAIN_VIRTIO = ['rng', 'console', 'net', 'device'] as const
 
 /** Kinds of input devices. */

@@ -47,7 +47,7 @@ export interface PcKind extends MachineKind {
   readonly forkOptions: PcForkOptions
   /** The inside: vCPUs, memory map, devices. */
   readonly domain: X86Domain
-  /** All that is saved but the contents of RAM. */
+  /** All saved state except the contents of RAM. */
   readonly state: PcSnapshotState
 }
 
@@ -61,7 +61,7 @@ export class PcBoard implements Board<PcKind> {
   readonly catchesUp: boolean
   readonly inputGroups: readonly InputGroup[] = ['back-ends', 'serial', 'xen']
   boot!: PcBoot
-  /** The TPR patcher, where there is one. */
+  /** The TPR patcher, if the machine has one. */
   vapic: DomainVapic | undefined
   readonly #given: PcOptions
   readonly #parts: PcParts
@@ -71,7 +71,7 @@ export class PcBoard implements Board<PcKind> {
   #optionRoms: readonly OptionRom[] = []
   #input!: BoardInput
   #slots!: PciSlots
-  /** Memory of system-management mode, where there is one. */
+  /** Memory of system-management mode, if the machine has any. */
   #smram: Smram | undefined
 
   constructor(given: PcOptions, parts: PcParts) {
@@ -103,7 +103,7 @@ export class PcBoard implements Board<PcKind> {
         isWarned = true
       },
     })
-    // Clones have it even where the room for what they write is used up.
+    // Clones need this reserve even when their room for written pages is used up.
     if (original === undefined && forks !== undefined) this.#domain.engine.reserveVcpus(forks.clones * cpus)
     return this.#domain
   }
@@ -198,7 +198,7 @@ export class PcBoard implements Board<PcKind> {
  * Generates what all PCs of a process share, such as the interpreter: the first {@link createPc} does it otherwise, and takes
  * a fifth of a second or more for it. For programs that have the time before their user has chosen a machine.
  *
- * @param options - as the machines will have them
+ * @param options - the options of the machines to come
  */
 export function preparePc(options: Pick<PcOptions, 'controllerPlacement' | 'jit' | 'sharedMemory'> = {}): void {
   prepareX86Engine(isShared(options), options.jit !== undefined && options.jit !== false)

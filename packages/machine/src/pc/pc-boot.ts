@@ -81,7 +81,7 @@ export interface BootedMachine {
   readonly flash: readonly Uint8Array[]
 }
 
-/** Brings a PC to its first instruction at power-on and after sleep: firmware's, or a kernel's where there is none. */
+/** Brings a PC to its first instruction at power-on and after sleep: firmware's, or without firmware a kernel's. */
 export class PcBoot {
   readonly #domain: X86Domain
   readonly #options: PcOptions
@@ -101,7 +101,7 @@ export class PcBoot {
     return this.#area
   }
 
-  /** Loads what runs first, and sets the processors to it. */
+  /** Loads the kernel or firmware, and sets the processors' registers for it. */
   async start(): Promise<void> {
     const domain = this.#domain
     const { map, acpi, optionRoms, flash } = this.#machine
@@ -129,7 +129,7 @@ export class PcBoot {
     domain.vcpus[0]?.cpu.load(state)
   }
 
-  /** Sets devices as firmware would have set them, where there is none. */
+  /** Sets devices to the state that firmware would leave; only for machines without firmware. */
   async setDevices(): Promise<void> {
     if (!this.#direct) return
     const { acpi } = this.#machine

@@ -24,19 +24,19 @@ export interface PcParts extends BoardKinds {
   readonly moved: readonly PlaceDevices[]
   /** Starts those controllers. */
   readonly elsewhere: typeof startControllers | undefined
-  /** The option ROM of the TPR patcher, where there is one. */
+  /** The option ROM of the TPR patcher, if the machine has one. */
   readonly vapicRoms: readonly OptionRom[]
-  /** Makes the patcher, where an option ROM may be its own. */
+  /** Makes the patcher for a machine with option ROMs. */
   readonly createVapic: typeof createVapic | undefined
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
-  /** Hands a kernel to firmware, where there are both. */
+  /** Hands a kernel to firmware, if the machine has both. */
   readonly kernelForFirmware: typeof kernelForFirmware | undefined
-  /** Memory of system-management mode, where there is one. */
+  /** Memory of system-management mode, if the machine has any. */
   readonly Smram: typeof Smram | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
-  /** Takes samples, where the caller wants them. */
+  /** The sampling profiler, if the options ask for samples. */
   readonly samplePc: typeof samplePc | undefined
 }
 
@@ -108,7 +108,7 @@ export function placePcDevices(
   }
 }
 
-/** Controllers for a thread of their own, and what stays in this one. */
+/** Splits the options into controllers for another thread and those of this thread. */
 function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
   return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
 }

@@ -15,10 +15,10 @@ export interface SnapshotParts {
   readonly domain: X86Domain
   readonly options: PcOptions
   readonly random: RandomSource
-  /** Has the firmware below 1 MiB, where there is some. */
+  /** Holds the firmware below 1 MiB, if the machine has any. */
   readonly boot: { readonly area: FirmwareArea | undefined }
   readonly vapic: DomainVapic | undefined
-  /** Memory of system-management mode, where there is one. */
+  /** Memory of system-management mode, if the machine has any. */
   readonly smram: Smram | undefined
   readonly sleep: Sleep
   /** Sizes of the media of disks that were plugged in, and are there. */
@@ -44,7 +44,7 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 const withPlugged = (machine: PcSnapshotMachine, plugged: readonly number[]): PcSnapshotMachine =>
   plugged.length === 0 ? machine : { ...machine, plugged }
 
-/** The part of a PC's state that is not its domain's. */
+/** The board's part of a PC's state: everything outside the domain. */
 export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
   const { domain, options, random, boot, vapic, smram, sleep, plugged, inputs } = parts
   const save = (): Omit<PcSnapshotState, 'domain'> => ({
@@ -64,7 +64,7 @@ export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnap
       checkParts(parts, state)
       try {
         const { inputs: own, ...others } = save()
-        // A state of before has none.
+        // States of earlier versions have no inputs.
         const here = { ...others, machine: machineOf(options), ...(state.inputs && { inputs: own }) }
         // The media were compared already, and what was plugged in may be among the options here.
         checkShape('the machine’s state', { ...state, machine: here.machine }, here)

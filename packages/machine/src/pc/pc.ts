@@ -25,7 +25,7 @@ export async function createPc(options: PcOptions): Promise<Pc> {
 
 /** A PC. Made by {@link createPc}. */
 export class Pc extends Machine<PcKind> {
-  /** The TPR patcher, where there is one. */
+  /** The TPR patcher, if the machine has one. */
   readonly vapic: DomainVapic | undefined
   readonly #machine: ComposedMachine<PcKind>
 
@@ -76,7 +76,7 @@ export class Pc extends Machine<PcKind> {
 }
 
 /**
- * Checks what a caller without a type checker may have got wrong, and that there is such a machine.
+ * Checks values that a type checker would have checked, and whether such a machine exists.
  *
  * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN`, naming the option, its value and what was expected
  */

@@ -8,21 +8,21 @@ import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 
-/** The part of a state that is looked at here, before it is checked: it may come from anywhere. */
+/** The part of a state that is read before any check: the state may be arbitrary data. */
 interface GivenState {
   readonly machine?: { readonly clock?: unknown } | null
   readonly domain?: { readonly clock?: { readonly time?: unknown } | null } | null
 }
 
-/** A round that has not begun. */
+/** The state of a round that has not begun. */
 const NEW_ROUND = { version: 1, next: 0, begun: false, inTurn: false, left: 0, spent: 0, ran: false } as const
 
 /** The part of a real-time clock's state that it knows of the host's clock: without, it goes on from the time that it shows. */
 const WITHOUT_HOST = { wallSeconds: null, reference: null, absence: 0, hiddenUntil: null } as const
 
 /**
- * Returns the state of a PC for one whose time passes in another way, such as for a machine that is recorded. Guest time goes on
- * from where it was. A state that is on the clock already is returned as it is; what is no state is, too, and the machine refuses it.
+ * Returns the state of a PC converted to another clock, such as a recorded machine's. Guest time continues without a gap. A state
+ * that already uses this clock is returned unchanged; so is invalid data, which the machine refuses later.
  *
  * @param seed - begins the random numbers of a machine on deterministic time, as `PcOptions.entropySeed`; those of a machine on the
  *   real clock are the host's
@@ -48,8 +48,8 @@ export function stateOnClock(
 }
 
 /**
- * Returns the state of a PC for one with more RAM, which its guest is told of with its new generation: Linux adds it then. A state of
- * a machine with as much is returned as it is.
+ * Returns the state of a PC for a machine with more RAM. The new VM generation notifies the guest, and Linux then adds the RAM. A
+ * state with as much RAM is returned unchanged.
  *
  * @throws MachineError `ERR_OPTION` for less RAM, for more than lies below 4 GiB, and for a machine without `generation`
  */

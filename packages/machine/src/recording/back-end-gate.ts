@@ -93,23 +93,23 @@ function nameOfLocals(options: ComposedOptions): string | null {
 /** Puts an {@link InputGate} between the models of a machine and what is outside. */
 export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   readonly gate: InputGate
-  /** The machine, when it is made. */
+  /** The machine, set after its creation. */
   machine!: GatedMachine<K>
-  /** Frames of its RAM that were written since they were all zeros, if that is wanted. */
+  /** Log of RAM frames written since all RAM was zero; null unless requested. */
   sinceZeros: LoggedMemory | null = null
   readonly #wantsWritten: boolean
   readonly #facts: BackEndFacts
   readonly #drives: readonly MachineDrive[]
-  /** Starts servers whose models are recorded. */
+  /** Starters of servers whose models are recorded. */
   readonly servers: ServerStarts
-  /** How accesses wait, of impairments that are to enter the machine, in order. A replay has none. */
+  /** Settings for delayed accesses, in the order in which they enter the machine. A replay has none. */
   readonly #waits: DeviceImpairment['wait'][] = []
   readonly #isUsbRecorded: boolean
   readonly #areControllersRecorded: boolean
 
   /**
    * @param options - as they were given, before drives have trays
-   * @param wantsWritten - what is written into the machine while it is made is logged
+   * @param wantsWritten - whether to log the frames that are written while the machine is made
    */
   constructor(gate: InputGate, facts: BackEndFacts, options: ComposedOptions, wantsWritten = false) {
     this.#wantsWritten = wantsWritten
@@ -173,7 +173,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
       const facts = networks[card]!
       const outside = gate.hasOutside ? given.network : null
       card++
-      // Of a card elsewhere all is recorded that it does with the frames.
+      // For a network card in another thread, the recording holds all of the card's actions.
       if (controllerPlacement !== undefined) return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
       return { ...given, network: gatedPackets(gate, `network ${card - 1}`, outside, facts) }
     }
@@ -245,7 +245,7 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     return gatedInput(this.gate, which, backend)
   }
 
-  /** Puts the gate before a button. @returns presses it, and resolves when that has entered the machine */
+  /** Wraps a button. @returns a function that presses the button, and resolves when the press has entered the machine */
   button(press: () => boolean | Promise<boolean>): () => Promise<boolean> {
     const presses: ((listens: boolean | Promise<boolean>) => void)[] = []
     const number = this.gate.party('power button', () => {

@@ -15,15 +15,15 @@ export interface NamedImage {
   readonly sha256: string
 }
 
-/** An image that was found by its name. */
+/** An image that was looked up by name. */
 export interface FoundImage {
   /** Contents. */
   readonly bytes: Uint8Array
-  /** SHA-256 of them, in hexadecimal. */
+  /** SHA-256 of the bytes, in hexadecimal. */
   readonly sha256: string
 }
 
-/** A program's notes on a recording that other programs open: `about` of its description. */
+/** A program's notes on a recording for other programs: `about` of its description. */
 export interface BundleNotes {
   /** Version of this shape. */
   readonly version: 1
@@ -31,9 +31,9 @@ export interface BundleNotes {
   readonly bundle: object | null
   /** How many images the options name: the first of the file, but for those of `named`. */
   readonly images: number
-  /** By an image's number: an image that is not inside; null: it is. Absent: all are. */
+  /** Images outside the bundle, by number; null: the bundle holds this image. Absent: the bundle holds all. */
   readonly named?: readonly (NamedImage | null)[]
-  /** The host's time when it began, as ISO 8601 has it. */
+  /** Host time at the start of saving, in ISO 8601. */
   readonly savedAt?: string
   /** The image behind them is a snapshot file of the instant at which the run begins. */
   readonly hasSnapshot?: true
@@ -41,7 +41,7 @@ export interface BundleNotes {
 
 /** A recording with the machine that it is of. */
 export interface OpenedBundle {
-  /** Null: the options cannot be plain data, and its program alone has them. Undefined: they were not put in. */
+  /** Null: the options cannot be plain data, and only the recording program has them. Undefined: the options were not included. */
   readonly options: PcOptions | null | undefined
   /** A snapshot file of the instant at which the run begins; undefined: it begins with the machine. */
   readonly snapshot: Uint8Array | undefined
@@ -50,9 +50,9 @@ export interface OpenedBundle {
 }
 
 /**
- * Checks an image that was looked for by its name.
+ * Checks the size and digest of an image that was looked up by name.
  *
- * @param found - undefined: there is none of that name
+ * @param found - undefined: no image has this name
  * @throws MachineError `ERR_OPTION` that says which image is missing, or is another one
  */
 export function requireImage({ name, bytes, sha256 }: NamedImage, found: FoundImage | undefined): Uint8Array {
@@ -67,7 +67,7 @@ export function requireImage({ name, bytes, sha256 }: NamedImage, found: FoundIm
 /**
  * Reads from a recording the machine that it is of.
  *
- * @param find - finds an image that is not inside; default there is none
+ * @param find - looks up an image outside the bundle; default no lookup
  * @throws MachineError as {@link requireImage}; RecordingError as `openRecording`; MachineError `ERR_OPTION` for invalid options
  */
 export async function openBundle(

@@ -25,18 +25,18 @@ type Stand =
 export interface BundledOptions {
   /** Plain data. */
   readonly options: object
-  /** Kernels and other images that the options name by their numbers. */
+  /** Kernels and other images, which the options refer to by number. */
   readonly images: readonly Uint8Array[]
 }
 
-/** Stands for a disk that is not here: a replay asks nothing of it, and a machine that goes on from there sees it fail. */
+/** Replaces a disk that is not available: a replay does not read it, and a machine that continues sees errors. */
 function absentMedium(properties: BlockBackend['properties']): BlockBackend {
   const absent = (): Promise<never> => Promise.reject(new Error('the recording has no more of this disk'))
   const none = unusedMedium(properties)
   return { ...none, read: absent, write: absent, flush: absent, discard: absent, writeZeroes: absent }
 }
 
-/** Stands for a folder that is not here. */
+/** Replaces a shared folder that is not available. */
 const ABSENT_SHARE: Share = { root: () => Promise.reject(new Error('the recording has no more of this folder')) }
 
 /** Parts of a machine that only their program makes. */
@@ -81,9 +81,9 @@ export function bundleOptions(options: PcOptions): BundledOptions {
 }
 
 /**
- * Returns what {@link bundleOptions} was given, as far as a replay needs it.
+ * Returns the options given to {@link bundleOptions}, as far as a replay needs them.
  *
- * @throws MachineError `ERR_OPTION` for other data
+ * @throws MachineError `ERR_OPTION` for data that is not bundled options
  */
 export function optionsOfBundle({ options, images }: BundledOptions): PcOptions {
   const bad = (what: string): MachineError => new MachineError('ERR_OPTION', `a bundle: ${what}`)

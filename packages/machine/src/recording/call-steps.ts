@@ -28,7 +28,7 @@ interface Place {
   readonly address: bigint
   /** The linear stack pointer. */
   readonly stack: bigint
-  /** Of a user's program its page tables: another process may have the same addresses. */
+  /** Address of the page tables for user code: another process may use the same linear addresses. */
   readonly tables: bigint | undefined
 }
 
@@ -43,7 +43,7 @@ interface Goal extends Place {
 /** The part of a debugger that the steps need. */
 export interface SteppedRun {
   readonly debug: {
-    /** The machine where it is now. */
+    /** The replay's current machine. */
     readonly pc: Pc
     step(options: MachineRunOptions): Promise<ReplayStop>
     stepBack(options: MachineRunOptions): Promise<ReplayStop>
@@ -56,8 +56,8 @@ export interface SteppedRun {
 export type Direction = 'forwards' | 'back'
 
 /**
- * Steps of one vCPU. A frame is told by its stack pointer: frames of recursive calls, and of an interrupt's handler on the same
- * stack, are below it, and other stacks are elsewhere.
+ * Steps of one vCPU. A stack pointer identifies a frame: recursive calls and interrupt handlers on the same stack have lower
+ * ones, and other stacks lie at other addresses.
  */
 export class CallSteps {
   readonly #run: SteppedRun
@@ -163,7 +163,7 @@ export class CallSteps {
     return address === goal.address && tables === goal.tables && stack >= goal.stack && stack < goal.stack + above
   }
 
-  /** Notes where the vCPU is interrupted; it goes on. A trace that watches it is told as well. */
+  /** Notes each interrupted position of the vCPU without stopping it. A trace on the same vCPU receives these events as well. */
   #watchEvents(goal: Goal, handler: Parameters<Stopper['set']>[1]): { remove(): void } {
     const { cpu } = this.#vcpu
     const { watching } = cpu
@@ -212,7 +212,7 @@ function decodedAt(vcpu: X86Vcpu, address: bigint, length: number = LONGEST_INST
   return decode(bytes.subarray(0, read), { mode: modeOf(vcpu.cpu.registers) })
 }
 
-/** Instructions that come back behind themselves. */
+/** Instructions that return to the next instruction. */
 const isCall = ({ status, mnemonic, info: { flow } }: DecodedInstruction): boolean =>
   status === 'decoded' &&
   (flow === 'call' || flow === 'indirect-call' || flow === 'interrupt' || mnemonic === 'SYSCALL')
@@ -233,7 +233,7 @@ function callsBefore(vcpu: X86Vcpu, address: bigint): bigint[] {
 /** A place that a function or a handler may return to. */
 interface Caller {
   readonly place: Place
-  /** An interrupt or exception came there. */
+  /** Whether an interrupt or exception was delivered at that place. */
   readonly isInterrupted: boolean
 }
 

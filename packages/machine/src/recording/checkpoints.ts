@@ -17,7 +17,7 @@ const MOST_INSTRUCTIONS = 50_000_000
 const MOST_SHARE = 1 / 20
 /** Host time that devices have to come to rest. */
 const DEADLINE_MS = 2000
-/** Attempts that may fail one after the other. */
+/** Most consecutive failures of an attempt. */
 const MOST_FAILURES = 3
 /** Intervals between two attempts from then on. */
 const INTERVALS_AFTER_FAILURES = 60
@@ -37,7 +37,7 @@ export interface RecordedAnswer {
   readonly data: Uint8Array
 }
 
-/** Where a run is in its log. */
+/** A position in a run's log. */
 export interface LogPosition {
   /** Round. */
   readonly round: number
@@ -57,7 +57,7 @@ export interface CheckpointState {
   readonly parties: readonly unknown[]
   /** Instructions that each vCPU has retired. */
   readonly retired: readonly number[]
-  /** Devices that are slow or dead; absent: none is. */
+  /** Impaired devices, slow or dead; absent: no impaired devices. */
   readonly impaired?: readonly ImpairedDevice[]
   /** Bytes that each output of the console has sent; absent: an earlier release has not counted them. */
   readonly sent?: readonly number[]
@@ -66,7 +66,7 @@ export interface CheckpointState {
 /** The checkpoints of a run. */
 export type Checkpoints = CheckpointStore<LogPosition>
 
-/** A gate that knows where its run is in the log. */
+/** A gate that knows its run's position in the log. */
 export interface LoggedGate extends InputGate {
   /** The instant of the machine. */
   instant(): Instant
@@ -81,17 +81,17 @@ export interface CheckpointTakerOptions {
   readonly store: Checkpoints
   /** Host time between two checkpoints; `Infinity`: none is taken unless `take` is called. Default 1000. */
   readonly intervalMs?: number | undefined
-  /** Asks whether one is due before its time. */
+  /** Whether to take a checkpoint before its time. */
   readonly isWanted?: (() => boolean) | undefined
-  /** The log of a machine that has not run, begun when its RAM was zeros. Default: all of RAM is looked at. */
+  /** The write log of a machine that has not run, begun when its RAM was zero. Default: scan all of RAM. */
   readonly sinceZeros?: LoggedMemory | null | undefined
 }
 
 /**
- * Saves a machine, which is at rest, and where it is in its log.
+ * Saves a machine at rest, and its position in the log.
  *
- * @param keep - keeps that, and its RAM, while its devices are at rest
- * @throws MachineError `ERR_SNAPSHOT`; what `keep` throws
+ * @param keep - stores the state and the RAM while the devices are at rest
+ * @throws MachineError `ERR_SNAPSHOT`; whatever `keep` throws
  */
 export async function saveInstant(
   machine: GatedMachine<MachineKind>,
@@ -117,8 +117,8 @@ export async function saveInstant(
 }
 
 /**
- * Takes checkpoints of a machine as it runs: where a round of its vCPUs begins, and while its devices are at rest, so that
- * the run is the same with and without. Only frames that were written since the last one are looked at.
+ * Takes checkpoints of a machine as it runs: at the start of a round of vCPUs, while devices are at rest, so that
+ * checkpoints do not change the run. Only frames written since the last checkpoint are compared.
  */
 export class CheckpointTaker {
   readonly #machine: GatedMachine<MachineKind>
@@ -127,13 +127,13 @@ export class CheckpointTaker {
   readonly #intervalMs: number
   readonly #isWanted: () => boolean
   #written: LoggedMemory | null = null
-  /** The log of a machine that has just been made, whose RAM was zeros when it began. */
+  /** The write log of a machine that was just made, begun when its RAM was zero. */
   #sinceZeros: LoggedMemory | null
   #isTaking = false
   #failures = 0
-  /** Pages of the one that is taken were compared with those of the last one, all of them. */
+  /** All pages of the current checkpoint were compared with those of the last one. */
   #isCompared = false
-  /** Host time before which there is no other. */
+  /** Host time of the earliest next checkpoint. */
   #soonest = 0
   /** Host time of the next one, if this many instructions were executed by then. */
   #due = 0
@@ -166,7 +166,7 @@ export class CheckpointTaker {
     this.#wait(0)
   }
 
-  /** @param tookMs - host time of the last one */
+  /** @param tookMs - host time spent on the last checkpoint */
   #wait(tookMs: number): void {
     const now = performance.now()
     const { instructions } = this.#machine.domain
@@ -184,7 +184,7 @@ export class CheckpointTaker {
     const isWanted = this.#failures === 0 && this.#isWanted()
     if (!isWanted && now < this.#soonest) return
     const { instructions } = this.#machine.domain
-    // Without a first one there is no way back: a timer may have been due where the machine began.
+    // A replay cannot return to power-on without a first checkpoint: a timer may have been due at the beginning.
     const isFirst = this.#store.last === undefined
     const isDue = isFirst || isWanted || instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
@@ -197,7 +197,7 @@ export class CheckpointTaker {
   /**
    * Takes one now. Not while the machine runs, but for a pause.
    *
-   * @param isFirst - the machine has not run: a timer that is due fires when it does, in a replay as well
+   * @param isFirst - whether the machine has not run yet: a due timer then fires when it does in a replay, too
    * @returns whether that was possible: not where something of the machine cannot be saved
    */
   async take(isFirst = false): Promise<boolean> {

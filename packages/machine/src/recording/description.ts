@@ -16,7 +16,7 @@ export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
   describe(options: K['options']): object
   /** Returns the processors' registers, which are noted now and then. */
   notes(domain: K['domain']): Uint8Array
-  /** Instructions can be executed one by one, so that a replay stops anywhere, and goes on from checkpoints. */
+  /** Whether instructions can be executed one by one, so that a replay can stop anywhere and resume from checkpoints. */
   readonly isExact: boolean
   /** Makes a machine. */
   make(options: K['options'], gate: MachineGate<K>): Promise<M>
@@ -28,7 +28,7 @@ export interface RunDescription extends PacedRun {
   readonly version: 1
   /** The machine that the recording is of: what a replay must be made with again. */
   readonly machine: object
-  /** The facts about its back ends. */
+  /** The facts about the run's back ends. */
   readonly backEnds: BackEndFacts
   /** The notes of the program that recorded it. */
   readonly about: unknown
@@ -59,7 +59,7 @@ export const identityBytes = ({ fwCfgFiles = {}, smbios }: MachineOptions): read
   ...(smbios === undefined ? [] : [new TextEncoder().encode(JSON.stringify(smbios))]),
 ]
 
-/** Options with what the recorded machine took from its surroundings, where they do not say it. */
+/** Returns options with explicit values for all that the recorded machine took from its surroundings. */
 export function poweredOn<K extends MachineKind>(
   options: K['options'],
   recorded: RunDescription['machine'] = {},

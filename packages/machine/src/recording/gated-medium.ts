@@ -16,7 +16,7 @@ export class GatedMedium extends FarMedium {
   readonly #number: number
   readonly tray?: BlockTray
 
-  /** @param properties - those of the medium when the machine was made */
+  /** @param properties - properties of the medium when the machine was made */
   constructor(
     gate: InputGate,
     name: string,

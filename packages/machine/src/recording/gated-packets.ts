@@ -14,7 +14,7 @@ const LINK = 1
  * Makes a network whose frames enter the machine by the gate. It takes every frame of the guest's: whether the network has room
  * is no matter of the machine's.
  *
- * @param network - null: a replay has none
+ * @param network - null in a replay
  */
 export function gatedPackets(
   gate: InputGate,

@@ -10,7 +10,7 @@ export interface ServerFacts {
   readonly talksToHost: boolean
   /** The models would answer at once if nothing were recorded. */
   readonly answersAtOnce?: boolean
-  /** The server is plugged in while the machine runs, and its models come by inputs. Absent: they are there when the machine begins. */
+  /** Set if the server is plugged in while the machine runs: its models arrive as inputs. Absent: the models exist at power-on. */
   readonly plug?: PlugFacts
 }
 
@@ -34,16 +34,16 @@ export abstract class ModelsGate implements ServerGate {
   readonly #answersAtOnce: boolean
   protected readonly gate: InputGate
   protected readonly server: GatedServer
-  /** Its number among the parties. */
+  /** Number of this party at the gate. */
   protected readonly party: number
   protected readonly held: HeldFrames = new HeldFrames()
-  /** vCPUs whose request has no answer, and calls that have none, in the order in which they were made. */
+  /** vCPUs with a pending request, and pending calls, in the order in which they were made. */
   protected readonly vcpus: Set<number> = new Set<number>()
   protected readonly calls: number[] = []
-  /** The machine waits until its models are there. */
+  /** Whether the machine waits for this server's models. */
   protected isStarting: boolean
   readonly #plug: PlugFacts | undefined
-  /** The models of a server that was plugged in are not there yet. */
+  /** The models of a server that was plugged in have not arrived yet. */
   #isComing: boolean
   /** A server that was plugged in has ended. */
   protected isOut = false
@@ -77,7 +77,7 @@ export abstract class ModelsGate implements ServerGate {
     return this.#plug !== undefined
   }
 
-  /** The error with which the server has failed; undefined: it has not. */
+  /** The error with which the server has failed; undefined if the server works. */
   protected get why(): unknown {
     return undefined
   }
@@ -146,7 +146,7 @@ export abstract class ModelsGate implements ServerGate {
 
   /** The machine has begun to wait. */
   protected abstract begun(): void
-  /** The machine was put back to where it had that. */
+  /** Takes the state that this party had saved, after the machine was restored. */
   protected abstract restored(saved: unknown): void
   abstract asked(vcpu: number): void
   abstract answered(vcpu: number): void

@@ -5,7 +5,7 @@ import type { InputGate } from './input-gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
 const MOST_OUTSTANDING = 16_384
-/** Bytes that may wait for a stream that has no room. */
+/** Most bytes that wait for a full stream. */
 const MOST_UNSENT = 16 << 20
 /** First byte of an input. */
 const BYTES = 0
@@ -22,7 +22,7 @@ export class GatedStream extends FarStream {
   readonly #gate: InputGate
   readonly #number: number
   #outstanding = 0
-  /** The bytes that the stream had no room for; it takes the rest when it is drained. */
+  /** The bytes that the stream had no room for; drained later. */
   #unsent: Uint8Array[] = []
   #unsentBytes = 0
   #full = false

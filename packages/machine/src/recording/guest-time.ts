@@ -19,14 +19,14 @@ const UNITS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, ms: 1e6, s: 1e
  */
 const EARLIER_NS = 100_000
 
-/** Reads a time of the guest's, such as `1500ns`, `2.5ms` or `3s`. @returns undefined where it is none */
+/** Parses a guest time such as `1500ns`, `2.5ms` or `3s`. @returns undefined for other text */
 export function parseGuestTime(text: string): GuestTime | undefined {
   const [, value = '', unit = ''] = /^(\d{1,16}(?:\.\d{1,9})?)(ns|us|ms|s)$/.exec(text) ?? []
   const ns = Math.round(Number(value) * (UNITS[unit] ?? NaN))
   return value !== '' && Number.isSafeInteger(ns) ? { ns } : undefined
 }
 
-/** Reads an instruction by its number, or a time. @returns undefined where it is neither */
+/** Parses the number of an instruction, or a guest time. @returns undefined for other text */
 export function parsePlace(text: string): ReplayPlace | undefined {
   if (!/^\d{1,16}$/.test(text)) return parseGuestTime(text)
   return Number.isSafeInteger(Number(text)) ? Number(text) : undefined
@@ -65,9 +65,9 @@ export function placeIn({ begin, end, endNs, marks }: NamedPlaces, text: string)
 
 /** A replay in which a time is looked for. */
 export interface TimedReplay {
-  /** Where the recording begins, in instructions. */
+  /** Number of the recording's first instruction. */
   readonly begin: number
-  /** Time of its machine, in nanoseconds. */
+  /** Guest time of the machine, in nanoseconds. */
   now(): number
   /** Brings the machine to the last checkpoint that is not after an instruction. @returns its gate */
   makeNear(instruction: number): Promise<Pick<InputGate, 'inTime' | 'limitTime'>>
@@ -78,8 +78,8 @@ export interface TimedReplay {
 /**
  * Finds the turn of vCPUs that a time is in.
  *
- * @param checkpoints - that there are perhaps
- * @returns its beginning, null where there was no turn before that time, and the exit of the search
+ * @param checkpoints - checkpoints of the recording, which may be empty
+ * @returns the beginning of the turn, null if no turn began before that time, and the exit of the search
  */
 export async function instantOf(
   replay: TimedReplay,

@@ -1,14 +1,14 @@
 import type { FailurePolicy } from '@retrap/ioreq'
 import { decodeFrame, encodeFrame, type Frame } from '@retrap/ioreq/host'
 
-/** Bytes in front of a frame that say how long it is. */
+/** Bytes of the length in front of a frame. */
 const LENGTH_BYTES = 4
 const NEVER = 0xffff_ffff
 
 /** A frame as bytes, for `decodeFrame`. */
 export const frameBytes = (frame: Frame): Uint8Array => encodeFrame(frame).slice(LENGTH_BYTES)
 
-/** Frames that a machine needs before it is put back to where it was: its memories have contents then. */
+/** Kinds of frames that a machine needs before its state is restored, as these allocate its memories. */
 const AT_FIRST: ReadonlySet<Frame['kind']> = new Set(['wantFrames', 'ownMemory', 'ready'])
 
 /** The state of a server's models, as far as the machine's side keeps it: their claims, lines, timers and memories. */
@@ -67,7 +67,7 @@ export class HeldFrames {
     }
   }
 
-  /** The frames, each as bytes. */
+  /** Returns the encoded frames. */
   save(): readonly Uint8Array[] {
     return [...this.#frames.values()]
   }
@@ -82,7 +82,7 @@ export interface PlugFacts {
   readonly policy: FailurePolicy | null
 }
 
-/** The facts about a server with the frames that were kept of it. */
+/** The facts about a server, with the frames kept for it. */
 interface PluggedFrames {
   readonly plug: PlugFacts
   readonly frames: readonly Uint8Array[]
@@ -92,11 +92,11 @@ interface PluggedFrames {
 export const savedFrames = (held: HeldFrames, plug: PlugFacts | undefined): readonly Uint8Array[] | PluggedFrames =>
   plug === undefined ? held.save() : { plug, frames: held.save() }
 
-/** The servers that were plugged in, among what parties have kept. */
+/** Finds the servers that were plugged in, among the parties' saved states. */
 export const plugsOf = (parties: readonly unknown[]): PlugFacts[] =>
   (parties as readonly (Partial<PluggedFrames> | null)[]).flatMap((party) => party?.plug ?? [])
 
-/** The frames that were kept: those of before a machine is put back, and the others. */
+/** Returns the saved frames for before a restore, or those for after it. */
 export function framesOf(saved: unknown, areFirst: boolean): Frame[] {
   const frames = Array.isArray(saved) ? (saved as readonly Uint8Array[]) : (saved as PluggedFrames).frames
   return frames.map(decodeFrame).filter(({ kind }) => AT_FIRST.has(kind) === areFirst)

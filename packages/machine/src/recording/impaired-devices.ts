@@ -31,7 +31,7 @@ export class ImpairedDevices {
     this.#devices.impair(device, isNone ? null : { dead, ...(waits && { wait }) })
   }
 
-  /** Returns all that are slow or dead. */
+  /** Returns all slow or dead devices. */
   save(): readonly ImpairedDevice[] {
     return [...this.#now.values()]
   }

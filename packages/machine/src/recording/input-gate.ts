@@ -6,7 +6,7 @@ import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
 import { GuestConsole } from '../machine/machine-gate.ts'
 import type { NotedGate } from './run-history.ts'
 
-/** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
+/** A turn ends within a page of instructions after its budget: the last instructions before a limit are executed one by one. */
 const NEAR = 4200
 
 /** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
@@ -18,17 +18,17 @@ export interface HeldInputs {
   save(): unknown
   /** Puts the state back; its model has been restored. */
   restore(saved: unknown): void
-  /** A machine must be made with it, and cannot be put back to where it was another. */
+  /** Whether the gate is fixed at creation: a machine with another gate cannot be restored to its states. */
   readonly isFixed?: boolean
-  /** A machine with it cannot be put back; another one is made. */
+  /** Whether a machine with this gate can never be restored in place; a new machine is made instead. */
   readonly isNeverPutBack?: boolean
-  /** Whether the machine waits for it just now. Default: it does not. */
+  /** Whether the machine currently waits for this party. Default: false. */
   isBusy?(): boolean
   /** The machine has stood still to be saved, and goes on as if it had not. */
   goesOn?(): void
 }
 
-/** An input, or what returns it when it is to enter: null, there is none. */
+/** An input, or a function that returns it at delivery; null: no input. */
 export type Input = Uint8Array | (() => Uint8Array | null)
 
 /** Rounds between two looks at whether a checkpoint is due. */
@@ -60,16 +60,16 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   limitNs: number = 0
   /** See {@link InputGate.limitTime}. */
   #latestNs = Infinity
-  /** The beginning of the last turn that was not later than a limit of time; null: there was none. */
+  /** The beginning of the last turn within the time limit; null: no such turn. */
   inTime: Instant | null = null
   /** The time of that turn. */
   #timeSeen = -1
-  /** Whether the machine stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
+  /** Whether the machine stops at exactly this instruction; otherwise between two turns of vCPUs, if single steps are impossible. */
   isExact: boolean = true
-  /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
+  /** Number of instructions after which single steps begin, so that the count is exact at each one. */
   aloneFrom: number = Infinity
   alone: boolean = false
-  /** See `OutsideInputs.early`. A replay of a run that was paced has it too, as rounds are counted by it. */
+  /** See `OutsideInputs.early`. A replay of a paced run needs it as well, as it affects the count of rounds. */
   early?: NonNullable<OutsideInputs['early']>
   /** Whether the guest's output is handed over; else it is discarded, as it was handed over before. */
   isHeard: boolean = true
@@ -105,7 +105,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return this.#names
   }
 
-  /** Takes the machine's domain, when it is made. */
+  /** Attaches the machine's domain after its creation. */
   start(domain: GatedDomain): void {
     this.#domain = domain
   }
@@ -118,11 +118,11 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   /**
    * Adds a party.
    *
-   * @param deliver - takes its inputs at their instants
-   * @param held - what it keeps of the machine's
-   * @param number - that it had in a recording, where others before it may have left; default the next one
+   * @param deliver - called with the party's inputs at their instants
+   * @param held - state of the machine that the party keeps
+   * @param number - the party's number in a recording, where earlier parties may have left; default the next number
    * @returns its number
-   * @throws RangeError for the number of a party that is there
+   * @throws RangeError for a number already in use
    */
   party(name: string, deliver: Deliver, held?: HeldInputs, number: number = this.nextParty): number {
     const taken = this.parties[number] ?? ignore
@@ -135,13 +135,13 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return number
   }
 
-  /** A party is there no more. Its number stays. */
+  /** Removes a party. Its number is not reused. */
   leaves(number: number): void {
     this.#held[number] = undefined
     this.parties[number] = ignore
   }
 
-  /** Returns the receiver of a party's inputs; undefined: there is no such party. */
+  /** Returns the receiver of a party's inputs; undefined for an unknown party. */
   protected receiver(party: number): Deliver | undefined {
     return this.parties[party] ?? this.others.get(party)
   }
@@ -157,14 +157,14 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     for (const held of this.#held) held?.goesOn?.()
   }
 
-  /** Whether this machine can be put back to where its parties kept that. */
+  /** Whether this machine can be restored to the state in which its parties saved this data. */
   canRestore(saved: readonly unknown[]): boolean {
     const fit = this.#held.every(
       (held, number) =>
         held?.isNeverPutBack !== true &&
         (held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null)),
     )
-    // Of a server that is plugged in between here and there.
+    // A null state belongs to a server that was plugged in after that state was saved.
     return fit && saved.every((state, number) => state === null || this.#held[number] !== undefined)
   }
 
@@ -191,7 +191,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return this.#saved[number]
   }
 
-  /** Gives parties back what they have kept. The machine is there, and restored. */
+  /** Restores the parties' states, after the machine's own. */
   restoreParties(): void {
     for (const [number, held] of this.#held.entries())
       if (number < this.#saved.length) held?.restore(this.#saved[number])
@@ -203,14 +203,14 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   /**
    * Takes what a party has noted next in the recording: see `RecordGate.note`.
    *
-   * @throws BlockError where the replay ends or goes elsewhere
+   * @throws BlockError if the replay ends or leaves the recorded run
    */
   abstract noted(party: number, take: (data: Uint8Array) => void): Promise<void>
 
   /**
    * Makes a request of a back end, or has the recording answer it.
    *
-   * @param key - what is asked for: two requests with one key may take each other's answers
+   * @param key - identifies the request: two requests with one key may share an answer
    * @param into - takes what is read, by an answer of 0
    * @param ask - asks the back end. @returns the answer: 0, or a byte that says what failed
    */
@@ -232,7 +232,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return this.atRound(moved)
   }
 
-  /** Whether the machine is where it is to stop, or behind that. */
+  /** Whether the machine has reached or passed its stop position. */
   isAtLimit(): boolean {
     const { instructions } = this.domain
     if (instructions !== this.limit) return instructions > this.limit
@@ -301,7 +301,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
   }
 
   /**
-   * Inputs have been delivered. Their models continue in promises now: the guest executes when the event loop has had its turn.
+   * Called after inputs were delivered. Models continue in promises, so the guest executes only after a turn of the event loop.
    * Later inputs enter in another round, so that a replay has the same turns in between.
    */
   protected delivered(): Promise<void> {
@@ -309,7 +309,7 @@ export abstract class InputGate implements OutsideInputs, NotedGate {
     return new Promise((resolve) => this.#later(resolve))
   }
 
-  /** The machine is where it was to stop. */
+  /** Called when the machine has reached its stop position. */
   protected reached(): void {
     this.domain.stop({ reason: 'stopped' })
   }

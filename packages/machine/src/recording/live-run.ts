@@ -22,7 +22,7 @@ import { replayGdbTarget } from './replay-gdb-target.ts'
 import type { TravellingMachine } from './travelling-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
 
-/** How a machine is debugged while it is recorded. */
+/** Options for debugging a machine while it is recorded. */
 export interface LiveDebugOptions {
   /** Reads back what the recorder has written. @returns fewer bytes where that ends */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
@@ -52,8 +52,8 @@ export interface LiveRunParts extends Omit<LiveDebugOptions, 'read'> {
 const SILENT: AudioBackend = { play: () => undefined }
 
 /**
- * A machine that is recorded, and what it has done so far. A debugger goes back from the machine's instant in a second machine, its
- * past, and on again; the machine itself stands still meanwhile.
+ * A machine that is being recorded, with its log so far. A debugger moves back and forth in a second machine, which replays the
+ * log; meanwhile the recorded machine stands still.
  */
 export class LiveRun implements TravellingMachine {
   readonly end: number = Infinity
@@ -83,7 +83,7 @@ export class LiveRun implements TravellingMachine {
     return this.pc.domain.instructions
   }
 
-  /** Where the machine itself is. */
+  /** The recorded machine's current instruction. */
   get now(): number {
     return this.#parts.pc.domain.instructions
   }
@@ -196,7 +196,7 @@ export class LiveRun implements TravellingMachine {
     if (this.#isClosed) throw new MachineError('ERR_STATE', 'the recording has ended, or has another debugger')
   }
 
-  /** A debugger that goes through it. */
+  /** Returns a debugger for the run so far. */
   debugger(): ReplayDebugger {
     return attachReplayDebugger(this)
   }

@@ -16,7 +16,7 @@ const BLOCK = 512
 /** The contents of a frame of zeros, which takes no memory. */
 const NOTHING = new Uint8Array(PAGE_BYTES)
 
-/** A frame that was written since a checkpoint. */
+/** A frame of RAM written since a checkpoint. */
 interface Frame {
   readonly bytes: Uint8Array
   /** Number of these contents; negative, because checkpoints number the contents of their pages from 0 on. */
@@ -54,12 +54,12 @@ export class NearPoints {
     this.#frames = isPoint(from) ? from.frames : new Map()
   }
 
-  /** The last point that is not after an instruction, and after another one. */
+  /** Returns the last point after `after` and not after `instruction`. */
   nearest(instruction: number, after: number): StartingPoint | undefined {
     let found: NearPoint | undefined
     for (const point of this.#points)
       if (point.instructions <= instruction && point.instructions > (found?.instructions ?? after)) found = point
-    // The machine knows what it has written since it was put back to these pages last.
+    // Copied, as the machine tracks its writes against the object that it was restored to last.
     return found && { ...found, pages: { ...found.pages } }
   }
 
@@ -84,7 +84,7 @@ export class NearPoints {
     while (this.#points.length > MOST_POINTS || this.#bytes() > MOST_BYTES) this.#points.shift()
   }
 
-  /** Frames that were written since the checkpoint. Those that have not changed since the last point are the same objects. */
+  /** Returns the frames written since the checkpoint. Frames unchanged since the last point are the same objects. */
   #framesOf({ domain }: Near['gated'], written: FrameSet): Frames {
     const frames = new Map(this.#frames)
     const { u8 } = domain.memory
@@ -127,7 +127,7 @@ function isSame(one: Uint8Array, other: Uint8Array): boolean {
 
 type Pages = StartingPoint['pages']
 
-/** The pages of a checkpoint with others over them. */
+/** Returns a checkpoint's pages overlaid by the given frames. */
 function pagesOver(base: Pages, frames: Frames): Pages {
   const kept: number[] = []
   for (const [index, gfn] of base.gfns.entries()) if (!frames.has(gfn)) kept.push(index)

@@ -7,7 +7,7 @@ import type { StartingPoint } from './saved-checkpoints.ts'
 /** Host time that devices of a machine that is put back may take to come to rest; with less, another one is made. */
 const DEADLINE_MS = 2000
 
-/** A machine of a recording, with what stands around it. */
+/** A machine of a recording, with its gate and its recording. */
 export interface Rebuilt<K extends MachineKind, M extends Machine<K>> {
   readonly machine: M
   readonly gate: ReplayGate
@@ -26,8 +26,8 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
   #from: StartingPoint | undefined
 
   /**
-   * @param build - makes one; default at power-on
-   * @param onClosing - told that the machine that is there is about to end
+   * @param build - makes a machine at a starting point; default at power-on
+   * @param onClosing - called before the current machine is closed
    */
   constructor(build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>, onClosing: () => void) {
     this.#build = build
@@ -39,7 +39,7 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
     return this.#current
   }
 
-  /** Brings the machine to a checkpoint; undefined: to power-on. The one before is that one, or ended. */
+  /** Returns the machine at a checkpoint; undefined: at power-on. An earlier machine is reused or closed. */
   async at(from?: StartingPoint): Promise<Rebuilt<K, M>> {
     const [here, former] = [this.#current, this.#from]
     this.#from = from
@@ -50,7 +50,7 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
     return this.#current
   }
 
-  /** Ends the machine: the next one is another. */
+  /** Closes the current machine; the next call of `at` makes a new one. */
   close(): void {
     this.#onClosing()
     this.#current?.machine.close()
@@ -80,7 +80,7 @@ async function isPutBack<K extends MachineKind>(
   }
 }
 
-/** Frames whose contents may not be the same. */
+/** Returns the numbers of frames whose contents may differ. */
 function* differing(one: Pages, other: Pages): Generator<number, void, undefined> {
   const isKnown = one.source === other.source
   const [some, more] = [one.gfns, other.gfns]

@@ -20,7 +20,7 @@ import { RunHistoryKeeper } from './run-history.ts'
 import type { RecordingSource, ReplayOptions } from './run-replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 
-/** How a run of a PC is recorded. */
+/** Options for recording a run of a PC. */
 export interface RecordPcOptions extends RecordOptions {
   /**
    * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
@@ -34,11 +34,11 @@ export interface RecordPcOptions extends RecordOptions {
   readonly ring?: RecordingRing | undefined
 }
 
-/** A PC whose run is recorded. */
+/** A recorder of a PC's run. */
 export interface PcRecorder extends RunRecorder {
   /** The machine. It is run and typed to as any other, and saved while its devices are at rest. */
   readonly pc: Pc
-  /** The run's history so far, which its file has. */
+  /** The run's history so far, which is part of its file. */
   readonly history: RunHistoryKeeper
   /**
    * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
@@ -52,7 +52,7 @@ export interface PcRecorder extends RunRecorder {
    * Plugs in a server whose models live elsewhere, such as behind a message port, while the machine runs. The models' doings are
    * recorded: a replay, and the way back, do without them. A server that fails under the policy `detach` is taken out.
    *
-   * @param start - makes the one server, when the machine runs on
+   * @param start - makes the server, when the machine resumes
    * @throws what `start` throws
    */
   plugServer(start: PlugServer): Promise<PluggedServer>
@@ -61,14 +61,14 @@ export interface PcRecorder extends RunRecorder {
    * instants, and does not wait.
    *
    * @param device - the model's name
-   * @returns false where there is no such model
+   * @returns false for an unknown model
    */
   impairDevice(device: string, impairment: DeviceImpairment | null): boolean
   /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
   gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
 }
 
-/** How a run of a PC is replayed. */
+/** Options for replaying a run of a PC. */
 export type ReplayPcOptions = ReplayOptions<Pc>
 
 /** How runs of PCs are recorded, and run again. */
@@ -128,9 +128,9 @@ export async function recordPc(
  * With `checkpointMs: Infinity` nothing of its RAM is in the recording: a replay then needs a snapshot of the instant at which
  * it was forked, as `PcOptions.snapshot`. Otherwise the recording begins with a checkpoint that has all of it.
  *
- * @param source - the machine that is forked; its time is deterministic
+ * @param source - the machine to fork; it must use deterministic time
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
- * @param changes - what the clone has of its own, as for `pc.fork`
+ * @param changes - options of the clone that differ, as for `pc.fork`
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `Pc.fork`
  */
 export async function recordClone(
@@ -179,9 +179,9 @@ async function record(
 }
 
 /**
- * Opens a recording, to run it again.
+ * Opens a recording for a replay.
  *
- * @param options - those that it was recorded with; back ends may be any
+ * @param options - the options of the recorded machine; back ends may differ
  * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
  *   `createPc`
  */

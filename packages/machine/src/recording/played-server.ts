@@ -15,10 +15,10 @@ import type { InputGate } from './input-gate.ts'
 
 const ONES = 0xffff_ffff
 
-/** Has the models of a server do what they did in a recording. There are none. */
+/** Repeats the recorded actions of a server's models, without the models. */
 class PlayedServer extends ModelsGate {
   readonly #request = createIoRequest()
-  /** The server's state where the machine begins; undefined: the machine begins with it. */
+  /** The server's saved state; undefined if the server has existed since power-on. */
   #saved: unknown
   #isPlaying = false
 
@@ -77,7 +77,7 @@ class PlayedServer extends ModelsGate {
     if (slot.answer(lo, hi)) server.answered(vcpu)
   }
 
-  /** How one ends that was plugged in is in the recording. */
+  /** The recording contains the end of a server that was plugged in. */
   failed(): boolean {
     return this.isPlugged
   }

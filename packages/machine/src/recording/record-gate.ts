@@ -15,10 +15,10 @@ const LOOK_ROUNDS = 64
 /** In place of a party's number: the time at which an input enters that has ended a wait, as a little-endian 64-bit count of ns. */
 export const TIME_PARTY = 0xffff
 
-/** Records inputs as they enter the machine, and answers as they come. */
+/** Records inputs as they enter the machine, and responses as they arrive. */
 export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
-  /** The log before a checkpoint may be dropped: what comes behind it refers to nothing there. */
+  /** Whether the log before a checkpoint may be dropped: later entries do not refer to it. */
   isInRing = false
   /** Nothing is recorded any more. */
   hasEnded = false
@@ -70,7 +70,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     }
   }
 
-  /** Notes what a party's models have done while the machine stands still: a replay takes it when it comes there. */
+  /** Records actions of a party's models while the machine stands still: a replay takes them at the same instant. */
   note(party: number, data: Uint8Array): void {
     const noted = new Uint8Array(2 + data.length)
     noted.set(data, 2)

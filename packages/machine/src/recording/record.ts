@@ -64,7 +64,7 @@ class RingRoom {
     if (this.#isDropping || this.#log <= this.#logBytes) return
     const second = this.#store.instants[1]
     const position = second && this.#store.dropBefore(second)
-    // Without another checkpoint all of the past is dropped.
+    // Without a new checkpoint the whole past is dropped.
     if (position === undefined) this.#store.clear()
     this.#isDropping = true
     this.#writer.dropBefore(position?.piece ?? this.#writer.segment(), (from, to) => {
@@ -83,7 +83,7 @@ export interface RecordOptions {
    * does not wait. Default false.
    */
   readonly keepsPace?: boolean | undefined
-  /** Images that the file gets, so that it is replayed without other files: `about` says which they are. Default none. */
+  /** Images to include in the file, so that it can be replayed alone: `about` lists them. Default none. */
   readonly images?: readonly Uint8Array[] | undefined
 }
 
@@ -91,17 +91,17 @@ export interface RecordOptions {
 interface KeepOptions {
   /** Host time between two checkpoints; `Infinity`: none is taken on the way, and none is written. */
   readonly checkpointMs?: number | undefined
-  /** Keeps what is written, within bounds. */
+  /** Bounds for the recording, which then drops its oldest part. */
   readonly ring?: RecordingRing | undefined
   /** Notes the run, and is put into the file. */
   readonly history?: RunHistoryKeeper
 }
 
-/** A machine's run that is recorded. */
+/** The recorder of a machine's run. */
 export interface RunRecorder {
-  /** Instructions that its vCPUs have retired. */
+  /** Number of instructions retired by the machine's vCPUs. */
   readonly instructions: number
-  /** The first instruction that can be gone to: 0, or a later one where the beginning was dropped. */
+  /** The first instruction that a replay can reach: 0, or a later one after the beginning was dropped. */
   readonly begin: number
   /** Bytes of its checkpoints in memory, and of the log that a ring keeps there. */
   readonly bytes: number
@@ -111,7 +111,7 @@ export interface RunRecorder {
    * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
    * the machine does not run, and its devices are at rest.
    *
-   * @param write - takes the bytes behind those that were written so far, piece by piece, in order
+   * @param write - appends bytes to those written so far, piece by piece, in order
    * @param images - added to those that the file has, in front of the run's history
    * @throws what writing threw
    */
@@ -141,17 +141,17 @@ interface RecordedRun<K extends MachineKind, M extends Machine<K>> {
   readonly fromPowerOn: boolean
   readonly backEnds: BackEndGate<K>
   readonly recorder: RunRecorder
-  /** A debugger that goes back in it, which ends with it. */
+  /** The debugger of the recorded run, which closes with the machine. */
   live: { close(): void } | undefined
 }
 
-/** Where a recording ends whose machine stands still. */
+/** Returns the end of a recording whose machine stands still. */
 export function endOf(gate: Pick<RecordGate, 'instant'>, domain: Pick<Domain, 'clock' | 'spent'>): RecordingEnd {
   const ns = presentNs(domain)
   return { ...gate.instant(), ...(Number.isSafeInteger(ns) && { ns }) }
 }
 
-/** Makes what stands between a machine of these options and its back ends. */
+/** Makes the gate between a machine of these options and its back ends. */
 export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn: boolean) => Promise<MachineGate<K>>
 
 /**
@@ -240,7 +240,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
     },
     async end(added = []) {
       run.live?.close()
-      // A debugger has taken some on its way.
+      // The debugger has taken checkpoints of its own.
       if (checkpointMs === Infinity) store.clear()
       else await taker.take()
       const end = endOf(gate, machine.domain)

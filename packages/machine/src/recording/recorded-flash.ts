@@ -35,7 +35,7 @@ export async function flashFacts(list: readonly MachineFlash[] = []): Promise<Fl
 /**
  * Flash memories with the contents that a recording has: their media are left alone.
  *
- * @param facts - as the file has them
+ * @param facts - the facts in the recording's file
  * @throws RecordingError `ERR_DAMAGED`
  */
 export function recordedFlash(list: readonly MachineFlash[], facts: readonly FlashFacts[] | undefined): MachineFlash[] {
@@ -52,7 +52,7 @@ export function recordedFlash(list: readonly MachineFlash[], facts: readonly Fla
   }
 }
 
-/** A medium that reads as it was, and forgets what is written. */
+/** A medium with the given contents, which discards writes. */
 function keptMedium(bytes: Uint8Array, readOnly: boolean): BlockBackend {
   const forget = async (): Promise<void> => undefined
   return {

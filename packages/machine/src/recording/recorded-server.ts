@@ -16,7 +16,7 @@ const MOST_WAITING = 64 * 2 ** 20
 /** A frame that is to enter the machine. */
 interface Queued {
   readonly frame: Frame
-  /** With its length in front. */
+  /** A frame, with its length in front. */
   readonly bytes: Uint8Array
 }
 
@@ -74,7 +74,7 @@ export class RecordedServer extends ModelsGate {
     })
   }
 
-  /** Frames that enter the machine now; null: there are none, or they wait on. */
+  /** Returns the frames that enter the machine now; null if none are ready. */
   #batch(): Uint8Array | null {
     if (this.isOut || this.#queue.length === 0) return null
     const { instructions } = this.#recorder.instant()
@@ -103,7 +103,7 @@ export class RecordedServer extends ModelsGate {
     this.#recorder.note(this.party, frameBytes(frame))
   }
 
-  /** Earlier actions of its models come before the requests to them now. */
+  /** Earlier actions of the server's models are recorded before the present requests. */
   protected begun(): void {
     this.#queuedBytes = 0
     for (const { frame } of this.#queue.splice(0)) {
@@ -118,7 +118,7 @@ export class RecordedServer extends ModelsGate {
   /**
    * Ends a server that was plugged in: at once where the machine stands still for it, and else by an input.
    *
-   * @param error - why it has failed; undefined: it is taken out
+   * @param error - the reason of the failure; undefined: the server was unplugged
    */
   end(error?: unknown): void {
     if (this.isOut || this.#ending !== null) return
@@ -138,7 +138,7 @@ export class RecordedServer extends ModelsGate {
   }
 
   override closed(): void {
-    // By an input, or by what one does, a replay's ends as well.
+    // The end enters as an input, or with a model's action, so that a replay's server ends as well.
     if (this.isPlugged && this.isAwaited && !this.#recorder.hasEnded) this.#recorder.note(this.party, ENDED)
     super.closed()
   }

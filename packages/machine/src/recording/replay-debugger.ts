@@ -13,7 +13,7 @@ import type { LastWriter } from './who-wrote.ts'
 
 /** The options of {@link ReplayDebugger.whoWrote}. */
 export interface WhoWroteOptions extends MachineRunOptions {
-  /** How many bytes, up to 4096: the last write to any of them counts. Default 1. */
+  /** Number of bytes, up to 4096: the last write to any of them counts. Default 1. */
   readonly length?: number | undefined
   /** The address is guest-physical. Default it is linear, as a vCPU sees it now. */
   readonly physical?: boolean | undefined
@@ -45,7 +45,7 @@ const EVERYWHERE: Readonly<Record<DeviceRequest, readonly MachinePlace[]>> = {
   },
 }
 
-/** Bytes that can be asked for. */
+/** Most bytes in one query. */
 const MOST_BYTES = 4096
 
 function stopOf({ told }: Hit): ReplayStop {
@@ -61,7 +61,7 @@ const noMemory = (address: bigint, physical: boolean): MachineError =>
 
 let attach: (machine: TravellingMachine) => ReplayDebugger
 
-/** Gives a replay its debugger. */
+/** Attaches a debugger to a replay. */
 export function attachReplayDebugger(machine: TravellingMachine): ReplayDebugger {
   return attach(machine)
 }
@@ -89,12 +89,12 @@ export class ReplayDebugger {
     this.#machine = machine
   }
 
-  /** The machine where it is now, with its registers and memory: going back may make another one. */
+  /** The replay's current machine, with its registers and memory: going back may make a new machine. */
   get pc(): Pc {
     return this.#machine.pc
   }
 
-  /** Instructions that its vCPUs have retired there. */
+  /** Number of instructions that its vCPUs have retired at the current place. */
   get instructions(): number {
     return this.#machine.instructions
   }
@@ -120,7 +120,7 @@ export class ReplayDebugger {
     return this.#add({ set: (debug, handler) => debug.stopAt(place, handler) })
   }
 
-  /** Vectors of exceptions at which it stops before they are delivered. */
+  /** Vectors of exceptions that stop the replay before their delivery. */
   get caughtFaults(): readonly number[] {
     return [...this.#caught.keys()].toSorted((a, b) => a - b)
   }
@@ -175,13 +175,13 @@ export class ReplayDebugger {
     const repeats = pc.domain.vcpus.map(({ cpu }) => cpu.repeats)
     return ({ told: { kind, cpu }, at, before }) => {
       if (kind === 'breakpoint') return !isStep && at > from
-      // A string instruction that has stopped between its iterations has been told of.
+      // A stop between the iterations of a string instruction has been reported already.
       return kind === 'watch' || !ACCESSES.has(kind) || before > from || repeats[cpu] !== true
     }
   }
 
   /**
-   * Goes on by one instruction, whichever vCPU executes it, with what is delivered before it.
+   * Steps forward by one instruction of any vCPU, with the events that are delivered before it.
    *
    * @throws MachineError as `pc.run`
    */
@@ -195,7 +195,7 @@ export class ReplayDebugger {
   }
 
   /**
-   * Goes back by one instruction, whichever vCPU has executed it.
+   * Steps back by one instruction of any vCPU.
    *
    * @throws MachineError as `pc.run`
    */
@@ -213,7 +213,7 @@ export class ReplayDebugger {
    *
    * An aborted search leaves the machine where it was, or at a checkpoint before that, after which nothing was found.
    *
-   * @returns `begin` where there was none: the machine is at power-on, or where what is left of the recording begins
+   * @returns `begin` if no earlier stop was found: the machine is at power-on, or at the beginning of the remaining recording
    * @throws MachineError as `pc.run`
    */
   async reverseContinue(given: MachineRunOptions = {}): Promise<ReplayStop> {
@@ -273,14 +273,14 @@ export class ReplayDebugger {
    *
    * The frame is the same where the stack pointer is, up to what the function takes off the stack as it returns.
    *
-   * @returns `step`: it is there
+   * @returns `step` after the instruction or call
    * @throws MachineError `ERR_OPTION` for a vCPU that does not exist; as `pc.run`
    */
   async stepOver({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
     return this.#calls(cpu).over(options)
   }
 
-  /** Goes back over a call, or by one instruction: to where {@link ReplayDebugger.stepOver} leads here from. @throws as it */
+  /** Steps back over a call, or by one instruction: the reverse of {@link ReplayDebugger.stepOver}, with its errors. */
   async reverseStepOver({ cpu = 0, ...options }: StepOptions = {}): Promise<ReplayStop> {
     return this.#calls(cpu).overBack(options)
   }

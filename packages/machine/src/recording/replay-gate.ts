@@ -4,10 +4,10 @@ import type { CheckpointState, LoggedGate, LogPosition, RecordedAnswer } from '.
 import { type AbortLike, InputGate } from './input-gate.ts'
 import { TIME_PARTY } from './record-gate.ts'
 
-/** Events that are kept until they are due, about 200 bytes each; a run has far fewer in one round. */
+/** Most events read ahead, about 200 bytes each; a round has far fewer. */
 const MOST_AHEAD = 2 ** 20
 
-/** Where a replay is not the run that was recorded. */
+/** A difference between a replay and its recorded run. */
 export interface Divergence {
   /** Instructions after which the two were the same. */
   readonly after: number
@@ -51,16 +51,16 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #hasRun = false
   /** The reads from the file that are under way. */
   readonly #reading = new Set<Promise<void>>()
-  /** The machine waits, and all that it waits for may be on its way. */
+  /** The machine waits, and the data may still have to be read from the file. */
   #awaitsFile = false
   /** The file could not be read where a device has asked for something. */
   #failure: { readonly error: unknown } | null = null
-  /** Cancel requests that have no answer. */
+  /** Cancel functions of the pending requests. */
   readonly #unanswered: (() => void)[] = []
 
   /**
    * @param notes - as of the gate that recorded
-   * @param from - where the machine begins that is made with it; default at power-on
+   * @param from - position at which the gate's machine begins; default power-on
    */
   constructor(recording: Recording, notes: () => Uint8Array, from?: LogPosition) {
     super()
@@ -85,15 +85,15 @@ export class ReplayGate extends InputGate implements LoggedGate {
     }
   }
 
-  /** The machine leaves this place for another: what its devices have asked for is cancelled. */
+  /** Cancels the pending requests of devices, before the machine moves to another position. */
   async leave(): Promise<void> {
     this.#leaves = true
     for (const cancel of this.#unanswered.splice(0)) cancel()
-    // A piece that is damaged shows where it is needed.
+    // A damaged piece is reported when its data is needed.
     await Promise.allSettled([this.#loading, ...this.#reading])
   }
 
-  /** The machine goes on from there. */
+  /** Sets the position at which the machine resumes. */
   goesOnAt(position: LogPosition): void {
     this.#begin(position)
     this.#leaves = false
@@ -125,7 +125,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     return { round: this.round, piece: this.#nextPiece, ahead: this.#ahead.slice(this.#at), answers }
   }
 
-  /** Does nothing: what comes from outside now was not there then. */
+  /** Does nothing: a replay ignores inputs from outside. */
   post(): void {}
 
   async ask(
@@ -201,7 +201,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#awaitsFile = false
     this.#hasRun = true
     if (this.#failure !== null) return Promise.reject(this.#failure.error as Error)
-    // A machine that is stopped does not wait for it.
+    // A stopped machine does not wait for the piece.
     if (this.#loading !== null) return this.#loading
     // All inputs of a round are delivered together: they are read before the first one is.
     if (this.#nextPiece < this.#recording.pieces && this.#readTo <= this.round) return this.#load()
@@ -227,8 +227,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   override waits(): void {
     this.#hasRun = true
-    // Bytes that are on their way from the file come, and the machine stops in the round that it is to: a disk's bytes may be
-    // among them. So does the answer of a model, unless it asks for what the recording has not.
+    // Data still being read from the file may belong to this round, for example a disk's bytes, so the machine waits before
+    // it stops. A model's response also arrives, unless the recording lacks the request.
     const comes = this.goesOnAtLimit || this.#reading.size > 0 || this.#loading !== null
     this.#awaitsFile = this.#unanswered.length === 0 && comes
     if (this.#awaitsFile) return
@@ -257,7 +257,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     if (source === TIME_PARTY) return this.#take('a time', () => this.#skipTo(new DataView(data.slice().buffer)))
     const deliver = this.receiver(source)
     if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.nextParty}`)
-    // Receivers keep what they are given.
+    // Copied, because receivers keep the bytes.
     else this.#take(`an input of party ${source}`, () => deliver(data.slice()))
   }
 
@@ -294,14 +294,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #load(): Promise<void> {
     if (this.#loading !== null) return this.#loading
     const loading = this.#loadPiece().finally(() => (this.#loading = null))
-    // A machine that was stopped meanwhile does not wait for it; the next run needs the same piece.
+    // A machine stopped in the meantime does not wait for the piece; the next run needs it again.
     loading.catch(() => undefined)
     return (this.#loading = loading)
   }
 
   async #loadPiece(): Promise<void> {
     const events = await this.#recording.events(this.#nextPiece)
-    // Not before it was read: where that fails, the next run needs the same piece.
+    // Advance only after the read: after a failure the next run needs the same piece.
     this.#nextPiece++
     this.#ahead = this.#ahead.slice(this.#at)
     this.#at = 0

@@ -12,12 +12,12 @@ import { describeDivergence } from './replay-hits.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
 import type { ReplayStop } from './travelling-machine.ts'
 
-/** Steps that are made until the processor that was named has had one. */
+/** Most steps until the named processor has executed an instruction. */
 const MOST_STEPS = 1000
-/** Bytes of one watchpoint. */
+/** Most bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
-/** A recorded run, and the machine that it has now: going back may make another one. */
+/** A recorded run and its current machine: going back may make a new machine. */
 interface MachineRun extends RecordedRun {
   readonly pc: Pc
 }
@@ -47,11 +47,11 @@ class ReplayGdbTarget implements GdbTarget {
   readonly #options: PcGdbOptions
   readonly #set = new Map<string, Removable>()
   readonly #list: StopList
-  /** The machine as it is now; going back may make another one. */
+  /** Target of the current machine; going back may make a new machine. */
   #inner!: GdbTarget
   #pc: Pc | undefined
   #busy: AbortController | undefined
-  /** Settles when it is busy no longer. */
+  /** Resolves when the current operation is done. */
   #doing: Promise<void> | undefined
   /** Names the detachment after which the machine is about to go on by itself. */
   #freeing: object | undefined
@@ -134,7 +134,7 @@ class ReplayGdbTarget implements GdbTarget {
   #go(direction: 'begin' | 'end', action: (signal: StopSignal) => Promise<ReplayStop>): void {
     void this.#during(action).then(
       (stop) => this.#stopped(stop, direction),
-      // A checkpoint that is damaged, a disk that cannot be read: the machine stands where it is.
+      // On an error such as a damaged checkpoint or an unreadable disk the machine keeps its place.
       (error: unknown) => this.#tell({ cpu: 0, signal: Signal.ABRT, message: this.#note(describeThrown(error)) }),
     )
   }
@@ -265,7 +265,7 @@ class ReplayGdbTarget implements GdbTarget {
     this.#options.kill()
   }
 
-  /** A replay stays where it is, for another client; a machine goes on. */
+  /** After a detach a replay keeps its place for another client; a live machine resumes. */
   detach(resumes: boolean): void {
     this.stop()
     for (const key of this.#set.keys()) this.#remove(key)

@@ -4,7 +4,7 @@ import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../lifecycle/machine-exit.ts'
 import type { Divergence } from './replay-gate.ts'
 
-/** Says where a replay is not the run that was recorded, and how. */
+/** Describes where and how a replay differs from the recorded run. */
 export function describeDivergence({ after, at, difference }: Divergence): string {
   const where = `after instruction ${after}, and it was found at ${at}`
   return `the run is another one than was recorded, from somewhere ${where}: ${difference}`
@@ -25,7 +25,7 @@ export type ReplayExit =
   /** The replay is not the run that was recorded. */
   | ({ readonly reason: 'diverged' } & Divergence)
 
-/** A breakpoint or a watchpoint of a replay, which each of its machines gets. */
+/** A breakpoint or a watchpoint of a replay, set on each of its machines. */
 export interface Stopper {
   set(debug: MachineDebugger, handler: StopHandler): Removable
 }
@@ -34,7 +34,7 @@ export interface Stopper {
 type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
 
 const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
-/** Stops that show when their instruction, or an iteration of it, is over. */
+/** Kinds of stops that are reported after their instruction, or after an iteration of it. */
 export const ACCESSES: ReadonlySet<string> = /*#__PURE__*/ new Set<CountedStop['kind']>([
   'watch',
   'port',
@@ -45,12 +45,12 @@ export const ACCESSES: ReadonlySet<string> = /*#__PURE__*/ new Set<CountedStop['
 /** Whether a stop counts. */
 export const isCounted = (stop: MachineStop): stop is CountedStop => (COUNTED as readonly string[]).includes(stop.kind)
 
-/** A place where a machine has stopped. */
+/** A stop of a machine. */
 export interface Hit {
   readonly told: CountedStop
-  /** Instructions that have retired there. */
+  /** Instructions retired at the stop. */
   readonly at: number
-  /** The place before its instruction. */
+  /** The place before the stop's instruction. */
   readonly before: number
 }
 

@@ -11,12 +11,12 @@ const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
 
 /** A recorded run, as the `monitor` commands see it. */
 export interface RecordedRun extends NamedPlaces {
-  /** Instructions that have been retired where it is. */
+  /** Instructions retired at the current place. */
   readonly instructions: number
-  /** Time of the guest where it is. */
+  /** Guest time at the current place, in nanoseconds. */
   readonly ns: number
   goto(place: ReplayPlace, options: MachineRunOptions): Promise<ReplayExit>
-  /** Goes on by itself when nobody debugs it. Absent: it stays where it is. */
+  /** Resumes without a debugger. Absent: the machine keeps its place. */
   goFree?(options: MachineRunOptions): Promise<unknown>
 }
 
@@ -80,23 +80,23 @@ export type NameWriter = (
   instructions: number,
 ) => string | undefined | Promise<string | undefined>
 
-/** How `who-wrote` is asked. */
+/** Arguments of the `who-wrote` command. */
 export interface WhoWroteQuestion {
   /** The vCPU that sees a linear address. Default 0. */
   readonly cpu?: number
   /** Ends the search. */
   readonly signal?: AbortSignal | undefined
-  /** Finds names in the guest's memory. Default there is none. */
+  /** Finds symbols in the guest's memory. Default none. */
   readonly find?: FindName | undefined
-  /** Says whose code it is that has written. */
+  /** Names the code that has written. */
   readonly nameOf?: NameWriter | undefined
 }
 
 /**
  * Answers `who-wrote`.
  *
- * @param given - the place, as {@link parseMemoryPlace} reads it, and perhaps how many bytes
- * @returns a line that ends with `goto` and an instruction where there is one, and why the search has ended where it has not found it
+ * @param given - the place, as {@link parseMemoryPlace} reads it, and optionally a number of bytes
+ * @returns a line that ends with `goto` and an instruction if a write was found; otherwise the reason why the search ended
  */
 export async function answerWhoWrote(
   debug: Pick<ReplayDebugger, 'whoWrote'>,

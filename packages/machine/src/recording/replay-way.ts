@@ -7,13 +7,13 @@ import type { ReplayGate } from './replay-gate.ts'
 import { HeardStretches, NEVER } from './run-replay.ts'
 import type { TravelOptions } from './travelling-machine.ts'
 
-/** Where a replay goes to: the first instant with so many instructions that is not before a round and a time. */
+/** The target of a replay: the first instant with this number of instructions, not before a round and a time. */
 export interface Goal extends Instant {
   /** In nanoseconds. */
   readonly ns: number
 }
 
-/** The machine, and its gate. */
+/** The current machine and its gate. */
 interface There {
   readonly machine: Pick<Machine<MachineKind>, 'run'>
   readonly gate: ReplayGate
@@ -24,10 +24,10 @@ export class ReplayWay {
   readonly #end: RecordingEnd
   readonly #isLive: boolean
   readonly #heard = new HeardStretches()
-  /** The machine is at the first instant with so many instructions; undefined: it may be at a later one. */
+  /** Count of instructions if the machine is at the first instant with it; undefined: perhaps at a later instant. */
   #firstAt: number | undefined
 
-  /** @param isLive - what the guest puts out is heard of another machine */
+  /** @param isLive - whether another machine already shows the guest's output */
   constructor(end: RecordingEnd, isLive: boolean) {
     this.#end = end
     this.#isLive = isLive
@@ -44,7 +44,7 @@ export class ReplayWay {
     return this.#firstAt === instruction
   }
 
-  /** The machine is put elsewhere. */
+  /** Forgets the position before the machine moves elsewhere. */
   leave(): void {
     this.#firstAt = undefined
   }

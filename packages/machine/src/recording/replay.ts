@@ -30,7 +30,7 @@ import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-ch
 
 /** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
 const MOST_STORED_BYTES = 128 * 2 ** 20
-/** Instructions that are executed in less time than it takes to put the machine elsewhere. */
+/** Number of instructions that execute faster than the machine can be restored to a checkpoint. */
 const WORTH_INSTRUCTIONS = 20_000_000
 /** On a longer way a place is kept when this part of it is left. */
 const LONG_WAY = 500_000
@@ -42,8 +42,8 @@ const HISTORY_MS = 60_000
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
 
 /**
- * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
- * back ends are is in the recording.
+ * A replay of a recorded run. It needs neither images nor networks: the options name the same devices, and the
+ * recording holds the facts of their back ends.
  */
 export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends RunReplay<M> {
   readonly #kind: RecordedKind<K, M>
@@ -51,10 +51,10 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   readonly #options: K['options']
   readonly #onMachine: (machine: M) => void
   readonly #store: Checkpoints
-  /** The store is that of a machine that is recorded just now. */
+  /** Whether the store belongs to a machine that is still being recorded. */
   readonly #isLive: boolean
   readonly #checkpointMs: number | undefined
-  /** Searches: one at a time, as there is one machine. */
+  /** Queue of searches: one at a time, as the replay has one machine. */
   readonly #searches = new OneByOne()
   readonly #past: PastMachine<K, M>
   readonly #near = new NearPoints()
@@ -81,7 +81,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
     this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
-    // The taker's log cannot be ended when other machines have the memory.
+    // The taker's log must be closed before other machines reuse the memory.
     const leave = (): void => this.#taker?.close()
     this.#past = new PastMachine((from) => this.#build(from), leave)
   }
@@ -101,7 +101,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (recording.firstPiece > 0 && recording.checkpoints.length === 0)
       throw new RecordingError('ERR_DAMAGED', 'the recording lacks its beginning, and has no checkpoint')
     requireSupported('replay', traitsOf({ ...options, machine: kind.board(options) }, 'replayed'))
-    // Media need not be there.
+    // Media are not needed in a replay.
     const { media: _media, ...here }: { readonly media?: unknown } = kind.describe(options)
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
@@ -145,7 +145,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       try {
         return await this.#make(near)
       } catch (error) {
-        // The checkpoint below it was dropped.
+        // The checkpoint under these points was dropped.
         this.#near.clear()
         if (this.#isClosed) throw error
       }
@@ -182,7 +182,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     gate.look = this.#look
   }
 
-  /** Brings the machine to a checkpoint, and takes none of it on its way from there. */
+  /** Brings the machine to a checkpoint, without taking further checkpoints on the way. */
   async #at(from?: StartingPoint): Promise<Rebuilt<K, M>> {
     if (this.#isClosed) throw wasClosed()
     const former = this.#past.current?.machine
@@ -267,7 +267,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const { at, exit } = await instantOf(replay, time, [...this.#store.instants, ...this.#recording.checkpoints])
     if (exit.reason === 'diverged' || exit.reason === 'timeout' || options.signal?.aborted === true) return exit
     const there = await (at === null ? this.goto(this.begin, options) : this.#makeAt(at, options))
-    // There is no such time.
+    // The recording ends before that time.
     return there.reason === 'arrived' && exit.reason === 'end-of-recording' ? exit : there
   }
 
@@ -291,7 +291,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (instruction < this.begin) throw droppedBefore(this.begin, instruction)
   }
 
-  /** Whether there is a checkpoint on the way that is worth putting the machine there. */
+  /** Whether a checkpoint on the way makes a restore worthwhile. */
   #hasBetween(from: number, to: number): boolean {
     const least = from + WORTH_INSTRUCTIONS
     const isThere = ({ instructions }: Instant): boolean => instructions > least && instructions <= to
@@ -311,7 +311,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return history
   }
 
-  /** Repeats the run from its beginning to its end, and notes what happens. */
+  /** Repeats the run from beginning to end, and notes its history. */
   async #noted(): Promise<SavedHistory> {
     // A guest that waits there would wait on.
     if (this.instructions > this.begin) await this.goto(this.begin)
@@ -361,7 +361,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     }
   }
 
-  /** The replay, of a PC. @throws MachineError `ERR_OPTION` for another machine: there is no way back in it */
+  /** Returns the replay as a PC's. @throws MachineError `ERR_OPTION` for another board, which cannot go back */
   #ofPc(): PcReplay {
     requireSupported('reverse', traitsOf({ ...this.#options, machine: this.#kind.board(this.#options) }, 'replayed'))
     return this as unknown as PcReplay
@@ -394,7 +394,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return this.#makeAt(instant, options)
   }
 
-  /** @internal The run as its debugger sees it. */
+  /** @internal The run's interface for its debugger. */
   travelling(): TravellingMachine {
     const replay = (): PcReplay => this.#ofPc()
     return {

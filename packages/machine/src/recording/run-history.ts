@@ -3,11 +3,11 @@ import type { X86Domain } from '@retrap/hvm'
 import { RecordingError, type RecordingMark } from '@retrap/recording'
 import type { GuestConsole } from '../machine/machine-gate.ts'
 
-/** Guest time between two samples, and how many there are before every second one is dropped, and there is twice the time. */
+/** Guest time between two samples, and the most samples: beyond it every second sample is dropped, and the interval doubles. */
 const SAMPLE_NS = 1_000_000
 const MOST_SAMPLES = 2048
 const MOST_MARKS = 10_000
-/** Characters of what has failed that are kept, and of a line. */
+/** Most characters kept of a failure, and of a line. */
 const MOST_FAILURE = 500
 const LINE_CHARACTERS = 120
 const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
@@ -19,7 +19,7 @@ const CONSOLE_BYTES = 1 << 14
 export interface RunMark {
   /** A line that the guest has printed, or a mark of the user's. */
   readonly kind: 'serial' | 'own'
-  /** Instructions that had retired there. */
+  /** Number of instructions retired at this time. */
   readonly instruction: number
   /** A line that the guest has printed, or the mark's name. */
   readonly text: string
@@ -27,7 +27,7 @@ export interface RunMark {
 
 /** How much has happened up to an instant of a recorded run. Counts are since the recording began. */
 export interface RunSample {
-  /** Instructions that had retired there. */
+  /** Number of instructions retired at this time. */
   readonly instruction: number
   /** The guest's time since power-on, in milliseconds. */
   readonly guestMs: number
@@ -68,9 +68,9 @@ export interface SavedHistory {
   readonly failure?: RunFailure
 }
 
-/** A machine whose run is noted. */
+/** A machine whose history is kept. */
 export interface NotedMachine {
-  /** The machine's instructions, its clock, and what its vCPUs have counted. */
+  /** The machine's clock and its counts of instructions. */
   readonly domain: Pick<X86Domain, 'clock' | 'instructions' | 'spent' | 'vcpus'>
   /** @internal Bytes that the guest has sent by an output of its console since power-on. */
   sentBy(output: number): number
@@ -84,14 +84,14 @@ export interface NotedGate {
   moved: (() => void) | null
 }
 
-/** An output whose lines are noted. */
+/** An output whose lines are kept. */
 class NotedOutput {
-  /** Bytes that were sent when they were looked at last, and those that were heard. */
+  /** Number of bytes sent at the last look, and number of bytes received. */
   seen: number
   heard: number
-  /** The line that has begun. */
+  /** The unfinished last line. */
   line = ''
-  /** Lines that have ended, and the bytes up to there. */
+  /** Finished lines, each with the number of bytes up to its end. */
   readonly ended: { readonly text: string; readonly end: number }[] = []
   /** How many bytes were sent at which instruction, of bytes that belong to no line yet. */
   readonly places: { readonly sent: number; readonly instruction: number }[] = []
@@ -127,8 +127,8 @@ class NotedOutput {
 }
 
 /**
- * Notes what happens in a recorded run, for a time line. It looks at the machine where rounds of its vCPUs begin, at its own time: the
- * history of a run that is repeated is the same. Its memory is bounded.
+ * Keeps the history of a recorded run for a time line. The keeper samples the machine at the start of rounds of vCPUs, by guest time,
+ * so that a replay has the same history. Its memory is bounded.
  */
 export class RunHistoryKeeper {
   #failure: RunFailure | undefined
@@ -145,8 +145,8 @@ export class RunHistoryKeeper {
   #from: number[] = [0]
 
   /**
-   * @internal Follows a machine that has just been made, or is where its recording begins. A machine that comes after another one is at a
-   * later instant: zeros, which terminals pass over, stand for what was sent in between.
+   * @internal Follows a machine that was just made, or is at the beginning of its recording. A further machine starts at a later instant:
+   * zeros, which terminals ignore, replace the output in between.
    */
   follow(machine: NotedMachine, gate: NotedGate): void {
     this.#machine = machine
@@ -202,14 +202,14 @@ export class RunHistoryKeeper {
       this.#pieces.push({ output: runs[i]!, bytes: bytes.subarray(at, at + runs[i + 1]!) })
   }
 
-  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  /** Sets the end of the guest's console output, after the machine was restored to another instant. */
   startWith(console: Uint8Array): void {
     this.#pieces.unshift({ output: 0, bytes: console })
     this.#pieceBytes += console.length
     this.#from[0]! -= console.length
   }
 
-  /** The end of what the guest had written to its console where a machine of the run is. */
+  /** Returns the end of the guest's console output at the machine's instant. */
   consoleOf(machine: NotedMachine): Uint8Array<ArrayBuffer> {
     const left = this.#from.map((from, output) => machine.sentBy(output) - from)
     const shown = this.#pieces.map(({ output, bytes }) => {
@@ -283,7 +283,7 @@ export class RunHistoryKeeper {
     if (this.#marks.length > MOST_MARKS) this.#marks.splice(0, MOST_MARKS / 10)
   }
 
-  /** The machine as it is, unless that was the last sample. */
+  /** Returns a sample of the present, unless the last sample is of this instant. */
   #now(): RunSample[] {
     if (this.#machine === null) return []
     const { clock, spent, instructions: instruction, vcpus } = this.#machine.domain

@@ -8,11 +8,11 @@ import type { ReplayPlace } from './guest-time.ts'
 import type { ReplayExit } from './replay-hits.ts'
 import type { RunHistoryKeeper, SavedHistory } from './run-history.ts'
 
-/** A recording, wherever it is. */
+/** The bytes of a recording, for example a file. */
 export interface RecordingSource {
   /** Size in bytes. */
   readonly bytes: number
-  /** Reads some of it. @returns fewer bytes where it ends */
+  /** Reads a part of the recording. @returns fewer bytes at the end */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
 }
 
@@ -22,7 +22,7 @@ const isEarlier = (one: Instant, other: Instant): boolean =>
 /** Behind every instant. */
 export const NEVER: Instant = { instructions: Infinity, round: 0 }
 
-/** The stretches of a run whose output was handed over: it is so once. */
+/** The intervals of a run whose output was delivered: each interval only once. */
 export class HeardStretches {
   /** In order, and apart from each other. */
   #stretches: readonly (readonly [from: Instant, to: Instant])[] = []
@@ -61,19 +61,19 @@ export class HeardStretches {
 
 /** A recorded run of a machine of any board that is run again. */
 export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> {
-  /** Where the recording begins, in instructions: 0, or a later one where the beginning was dropped. */
+  /** Number of the recording's first instruction: 0, or later after the beginning was dropped. */
   readonly begin: number
-  /** Where the recording ends, in instructions. */
+  /** Number of the recording's last instruction. */
   readonly end: number
   /** The guest's time there, in nanoseconds; undefined for a recording that was cut, and for one of an earlier release. */
   readonly endNs: number | undefined
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
-  /** The recording was cut: it ends with what was written last. */
+  /** Whether the recording was cut off: it then ends with its last complete entry. */
   readonly isCut: boolean
   /** The notes of the program that recorded it. */
   readonly about: unknown
-  /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
+  /** The current machine. Keys and bytes sent to it have no effect. */
   abstract readonly machine: M
 
   /** @internal Replays are made by `replayPc` and `replayArmMachine`. @param first - the first checkpoint of a run that goes on */
@@ -91,12 +91,12 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
     return this.machine
   }
 
-  /** Instructions that its vCPUs have retired. */
+  /** Number of instructions that its vCPUs have retired. */
   get instructions(): number {
     return this.machine.domain.instructions
   }
 
-  /** Time of its guest, in nanoseconds. */
+  /** Guest time, in nanoseconds. */
   get ns(): number {
     return presentNs(this.machine.domain)
   }
@@ -115,7 +115,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
    * For a time it goes to the beginning of the turn of vCPUs that the time is in: up to 10 µs before it, and more where all vCPUs
    * waited. For one behind the end it goes to the last turn, and says `end-of-recording`.
    *
-   * @returns `arrived`, or why it is elsewhere
+   * @returns `arrived`, or the reason for stopping elsewhere
    * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine
    */
   abstract goto(place: ReplayPlace, options?: MachineRunOptions): Promise<ReplayExit>
@@ -123,7 +123,8 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
   /**
    * Returns the history of the run, for a time line. The machine is at the end then.
    *
-   * @param saved - that of the file; default the run is repeated from its beginning and noted: for a minute at most, where checkpoints lead to its end
+   * @param saved - the file's history; by default the run is repeated from its beginning to make one, for at most a minute if checkpoints lead to the
+   * end
    * @throws RecordingError `ERR_DAMAGED`; MachineError as `run` of the machine
    */
   abstract history(saved?: SavedHistory): Promise<RunHistoryKeeper>
@@ -132,11 +133,11 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
   abstract close(): void
 }
 
-/** How a run is replayed. */
+/** Options for replaying a run. */
 export interface ReplayOptions<M> {
-  /** Called for each machine before it runs: going back may make another one. Connect its outputs here. */
+  /** Called for each machine before it runs: going back may make a new machine. Connect its outputs here. */
   readonly onMachine?: ((machine: M) => void) | undefined
-  /** Where the replay begins, in instructions; default where it begins. The nearest checkpoint makes that short. */
+  /** Start of the replay, in instructions; default the recording's beginning. The nearest checkpoint shortens the way. */
   readonly at?: number | 'end' | undefined
   /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
   readonly checkpointMs?: number | undefined

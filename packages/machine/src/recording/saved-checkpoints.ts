@@ -29,7 +29,7 @@ export interface StartingPoint extends CheckpointState {
 }
 
 /**
- * Writes checkpoints to the end of a recording. They are thinned for it.
+ * Writes checkpoints to the end of a recording, after thinning them.
  *
  * @throws what writing threw
  */

@@ -26,16 +26,16 @@ export type PlugServer = (dispatch: IoDispatch, platform: DevicePlatform, realTi
 
 /** A server that was plugged in while the machine ran. */
 export interface PluggedServer {
-  /** The server. Its `remote.ready` settles when its models are there, while the machine runs. */
+  /** The server. Its `remote.ready` resolves when its models are ready, while the machine runs. */
   readonly server: DomainServer
-  /** Takes the server out: when the machine runs on, or at once where a processor waits for its models. */
+  /** Removes the server: when the machine resumes, or at once if a processor waits for its models. */
   readonly unplug: () => void
 }
 
-/** A domain, as servers are plugged into it. */
+/** The parts of a domain that plugging in a server needs. */
 export type PluggingDomain = Pick<Domain, 'addServer' | 'dispatch' | 'platform'>
 
-/** Starts the servers whose models are recorded at the contract; in a replay, servers that do the same again without them. */
+/** Starts the servers whose models are recorded at the device contract; a replay gets servers that repeat the recorded actions. */
 export class ServerStarts {
   readonly #gate: InputGate
 
@@ -55,7 +55,7 @@ export class ServerStarts {
     return start(recordedPlatform(gate, target.platform, facts))
   }
 
-  /** A board in a thread of its own. */
+  /** Starts a board in a thread of its own. */
   board<Options extends PartServerOptions>(start: StartPartServer<Options>): StartPartServer<Options> {
     return (dispatch, platform, options) =>
       this.#start({ dispatch, platform }, { name: 'board', talksToHost: false }, options, (gated) =>
@@ -96,7 +96,7 @@ export class ServerStarts {
     return startPlayedServer(target, this.#gate, { name, talksToHost: false, plug }, options)
   }
 
-  /** Takes the machine's domain, when it is made: a replay plugs in what was plugged in. */
+  /** Attaches the machine's domain after its creation: a replay plugs in the recorded servers. */
   begin(domain: PluggingDomain): void {
     const gate = this.#gate
     if (gate instanceof RecordGate) return
@@ -158,11 +158,11 @@ export class ServerStarts {
   }
 }
 
-/** The machine as models reach it that are recorded. */
+/** The device platform of recorded models: they access the machine only by messages. */
 const recordedPlatform = (gate: RecordGate, platform: DevicePlatform, facts: ServerFacts): DevicePlatform =>
   gatedPlatform(platform, (server) => new RecordedServer(gate, server, facts, platform.dma))
 
-/** The machine as models reach it that are recorded: by what they say, and not through memory that they share. */
+/** The device platform of recorded models: they access the machine by messages, not through shared memory. */
 function gatedPlatform(platform: DevicePlatform, gate: (server: GatedServer) => RecordedServer): DevicePlatform {
   const { sharedMemory: _sharedMemory, ...others } = platform
   return { ...others, gate }

@@ -32,17 +32,17 @@ export type ReplayStop =
   /** The replay could not get further, as in `PcReplay.run`. */
   | ReplayExit
 
-/** How a replay goes somewhere. */
+/** Options for moving a replay. */
 export interface TravelOptions extends MachineRunOptions {
   /** Nothing of the guest's output before this instant is handed over. Default: where the machine is. */
   readonly heardFrom?: Instant | undefined
 }
 
-/** The replay that is debugged. */
+/** A replay under a debugger. */
 export interface TravellingMachine {
-  /** The machine as it is now. */
+  /** The current machine. */
   readonly pc: Pc
-  /** Instructions that its vCPUs have retired. */
+  /** Number of instructions that its vCPUs have retired. */
   readonly instructions: number
   /** The first instruction that can be gone to. */
   readonly begin: number
@@ -52,7 +52,7 @@ export interface TravellingMachine {
   forwards?(): void
   /** Goes to an instruction. */
   goto(instruction: number, options: TravelOptions): Promise<ReplayExit>
-  /** Takes a checkpoint here, if that is possible. */
+  /** Takes a checkpoint of this instant, if possible. */
   keep(): Promise<void>
   /** Brings the machine to the last checkpoint that is not after an instruction. */
   makeNear(instruction: number): Promise<void>

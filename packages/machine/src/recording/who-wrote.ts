@@ -20,7 +20,7 @@ export type LastWriter =
 /** A replay, as far as it has gone. */
 export interface Past {
   readonly pc: Pc
-  /** Where the machine is. */
+  /** The machine's current instant. */
   readonly now: Instant
   readonly recording: Recording
   readonly store: Checkpoints
@@ -62,7 +62,7 @@ export async function findWriter(
       const found = await searchInterval(search, from, until)
       if (found !== undefined) return found
     }
-    // The machine is made there.
+    // The machine begins here.
     if (from === undefined || from.instructions === 0) break
     until = from
     if (at === 0 && past.recording.firstPiece > 0) return { by: 'unknown', exit: { reason: 'begin' } }
@@ -93,7 +93,7 @@ async function mayHaveWritten(
   to: number,
   gfns: readonly number[],
 ): Promise<boolean> {
-  // Checkpoints keep the differences of these frames, and so miss a store of what was there already.
+  // Checkpoints hold differences of these frames, and so miss a store of an unchanged value.
   if (gfns.some((gfn) => gfn < FIRST_LOGGED_GFN)) return true
   // The pages of the first checkpoint say nothing of pages that are zeros again.
   const contains = (before: Instant | undefined, after: Instant): boolean =>
@@ -123,7 +123,7 @@ async function searchInterval(
   const { exit, last } = await runInterval(search, start, until)
   if (exit !== undefined) return { by: 'unknown', exit }
   if (last === undefined || last.isExact) return last?.writer
-  // Once more, with instructions one by one where it was.
+  // Repeat the interval, with single instructions near the write.
   const again = await runInterval(search, start, until, last)
   return again.exit === undefined ? (again.last ?? last).writer : { by: 'unknown', exit: again.exit }
 }
@@ -131,8 +131,8 @@ async function searchInterval(
 /**
  * Runs an interval again.
  *
- * @param ending - it ends with this write, and has its instruction counted exactly
- * @returns the last write; with `exit` where it could not run so far
+ * @param ending - whether the interval ends with this write, at an exact count of instructions
+ * @returns the last write; with `exit` if the machine stopped early
  */
 async function runInterval(
   search: Search,
@@ -170,8 +170,8 @@ async function runInterval(
 /**
  * Returns the last checkpoint that is not after an instant: the one of that instant, if the store still has it.
  *
- * @returns undefined where there is none: power-on
- * @throws RecordingError for a checkpoint that is damaged
+ * @returns undefined for power-on
+ * @throws RecordingError for a damaged checkpoint
  */
 export async function startingPoint(
   { store, recording, memoryBytes }: Pick<Past, 'store' | 'recording' | 'memoryBytes'>,
@@ -194,7 +194,7 @@ function isBefore(writer: MemoryWriter, round: number, until: Instant, isSame: (
   return writer.delivers && (round < until.round || isSame())
 }
 
-/** Reads memory; null: there is none. */
+/** Reads memory; null for addresses without memory. */
 const contentsOf = ({ domain }: Pc, ranges: readonly PhysicalRange[]): (Uint8Array | null)[] =>
   ranges.map(({ gpa, length }) => {
     const bytes = new Uint8Array(length)

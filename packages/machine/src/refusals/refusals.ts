@@ -1,6 +1,6 @@
 /**
- * The table of combinations: what a machine is made of, what is done with it, and what of that is refused. Every entry of a
- * machine and of the command line asks it, and `--help` and the documentation print it.
+ * The table of refused combinations: traits of a machine, and the operations that these traits exclude. Every entry point
+ * of a machine and of the command line consults the table; `--help` and the documentation print it.
  */
 import { MachineError, type MachineErrorCode } from '../errors.ts'
 
@@ -37,9 +37,9 @@ export interface CombinationRule {
   readonly verbs: readonly MachineVerb[]
   /** The machine has one trait of each list. */
   readonly when: readonly (readonly MachineTrait[])[]
-  /** The device that is plugged in has one trait of these; those of `when` belong to the machine that is there. */
+  /** Traits of the plugged device, of which one applies; `when` lists traits of the machine. */
   readonly plugged?: readonly DeviceTrait[]
-  /** The reason, with what is expected or what to do instead. */
+  /** The reason, and what to do instead. */
   readonly why: string
 }
 
@@ -151,7 +151,7 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
 ]
 
-/** How a refusal of a verb begins, and its code. */
+/** The first words of a verb's refusal, and its error code. */
 const HEADS: Readonly<Record<MachineVerb, readonly [MachineErrorCode, string]>> = {
   make: ['ERR_OPTION', ''],
   save: ['ERR_SNAPSHOT', 'this machine cannot be saved: '],

@@ -8,7 +8,7 @@ import type { DeviceTrait, MachineRun, MachineTrait } from './refusals.ts'
 export interface ComposedOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot' | 'machine'>> {
   /** `virt` for an Arm board. */
   readonly machine?: 'pc' | 'q35' | 'virt' | undefined
-  /** A function: in a thread of their own. */
+  /** A function runs the models in a thread of their own. */
   readonly devicePlacement?: unknown
   /** Of an Arm board. */
   readonly virtioMmio?: readonly object[] | undefined
@@ -38,13 +38,13 @@ export function noteRecordedModels(traits: Set<MachineTrait>): void {
 export const runOf = (gate: { readonly isRecording: boolean } | undefined): MachineRun =>
   gate === undefined ? 'plain' : gate.isRecording ? 'recorded' : 'replayed'
 
-/** A recording has what these do, and does not run them again. */
+/** Traits of models that a recording captures at their interface: a replay does not run them. */
 const MODELS_TO_RECORD: readonly MachineTrait[] = [
   ...(['model', 'share', 'vsock', 'virtio-device', 'usb-device'] as const),
   ...(['worker', 'controllers', 'server'] as const),
 ]
 
-/** A device that is behind a root port where that has a name. */
+/** A device with the name of its root port, if it is behind one. */
 type Placed = { readonly port?: string | undefined } | undefined
 const isBehind = (place: Placed): boolean => place?.port !== undefined
 

@@ -37,13 +37,13 @@ const MOST_HELD_NS = 5e9
 /** The real-time clocks of the boards, by name, as far as they are looked at here. */
 type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
 
-/** The part of a domain that is looked at here. */
+/** The parts of a domain that catching up uses. */
 export interface CatchingUp extends Pick<X86Domain, 'clock' | 'timers' | 'instructions'> {
   readonly vcpus: readonly { readonly dormant: boolean }[]
   readonly devices: Pick<X86Domain['devices'], 'isAtRest'>
 }
 
-/** The part of a snapshot's state that is looked at here, before it is checked: it may come from anywhere. */
+/** The part of a state that is read before any check: the state may be arbitrary data. */
 interface GivenState {
   readonly domain: {
     readonly clock: { readonly time: Readonly<Word64> }
@@ -72,12 +72,12 @@ export function savedInstant<State extends GivenState>(
   return { state: withSavedAt(state, passed > MOST_SECONDS ? savedAt + MOST_SECONDS : null), from }
 }
 
-/** Returns a state as that of a machine that was saved so many seconds earlier. */
+/** Returns a state as if the machine had been saved that many seconds earlier. */
 export function savedEarlier<State extends GivenState>(state: State, seconds: number): State {
   return seconds > 0 ? withSavedAt(state, (clockOf(state)?.savedAt ?? 0) - seconds) : state
 }
 
-/** Has the real-time clock of a state note another time of the host's; null: it goes on from what it shows. */
+/** Sets the host time noted by a state's real-time clock; null: the clock continues from the time that it shows. */
 function withSavedAt<State extends GivenState>(state: State, savedAt: number | null): State {
   const clock = clockOf(state)
   if (clock === undefined) return state
@@ -88,7 +88,7 @@ function withSavedAt<State extends GivenState>(state: State, savedAt: number | n
   return { ...state, domain: { ...domain, devices: { ...domain.devices, local: { ...local, devices } } } }
 }
 
-/** The real-time clock of a state, and the host's time that it has noted; undefined: it follows none. */
+/** Returns the real-time clock of a state and the host time that it noted; undefined: it does not follow the host. */
 function clockOf(
   state: GivenState | undefined,
 ): { readonly name: keyof GivenClocks; readonly savedAt: number } | undefined {
@@ -102,16 +102,16 @@ function clockOf(
 export interface PassingTime {
   /** The seconds that have not passed yet. */
   behind(): number
-  /** Has no more of it pass: the machine goes on from elsewhere. */
+  /** Stops catching up, because the machine is restored to another instant. */
   end(): void
 }
 
 /**
- * Has time pass for a guest that goes on later than it was saved, as in pauses of its host, so that its clock is right whatever
- * it knows of its machine. Its generator of random numbers is seeded anew in a pause of a minute, if not by VM Generation ID.
+ * Lets time pass for a guest that resumes later than it was saved, as if its host had paused, so that any guest's clock is
+ * right. A pause of a minute makes the guest reseed its random numbers, if the VM Generation ID did not.
  *
- * @param from - all of the host's time since then; undefined: none
- * @param through - called when the guest has done what was due meanwhile, and knows its new identifier
+ * @param from - the saved instant, from which all host time passes; undefined: no time passes
+ * @param through - called when the guest has handled the elapsed timers and the new generation ID
  */
 export function catchUp(domain: CatchingUp, from: SavedInstant | undefined, through: () => void): PassingTime {
   const { clock, timers, devices } = domain
@@ -148,7 +148,7 @@ export function catchUp(domain: CatchingUp, from: SavedInstant | undefined, thro
     if (domain.instructions !== executed) stillNs = 0
     executed = domain.instructions
     const rests = domain.vcpus.every(({ dormant }) => dormant) || stillNs > STILL_NS
-    // Two pauses in a row are one to a guest whose memory is still on its way.
+    // While the guest's memory is still being restored, two pauses in a row look like one to the guest.
     const isThrough = rests || executed - instructions > MANY_INSTRUCTIONS
     const left = behind()
     if (left > LEAST_SECONDS && rests && devices.isAtRest() && timers.nextDeadlineNs - clock.now() > QUIET_NS)

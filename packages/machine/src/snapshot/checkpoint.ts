@@ -27,11 +27,11 @@ export interface MachineCheckpoint {
   close(): void
 }
 
-/** The part of a machine's state that is not its domain's. */
+/** The machine's state outside its domain. */
 export interface OwnState {
   /** Checks that the machine can still have it. @throws MachineError `ERR_SNAPSHOT` */
   readonly check: () => void
-  /** Restores what changes the memory map; called when device models have mapped what they map. */
+  /** Restores state that changes the memory map; called after device models have mapped their memory. */
   readonly mapped: () => void
   /** Restores the rest. */
   readonly restore: () => void
@@ -45,7 +45,7 @@ export interface CheckpointHost<S extends DomainState> {
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
   ownState(): OwnState
-  /** Tells devices that the machine goes on from there, before it does. */
+  /** Notifies devices before the machine resumes from the checkpoint. */
   readonly goesOn?: () => void
 }
 
@@ -71,7 +71,7 @@ export class Checkpoints<S extends DomainState> {
           const rest = await life.rest(deadlineMs)
           try {
             const own = this.#host.ownState()
-            // Last of all: from here on writes are noted.
+            // This step is last: it starts the log of writes.
             return this.#opened(await checkpointDomain(domain, rest), own)
           } finally {
             rest.end()
@@ -83,7 +83,7 @@ export class Checkpoints<S extends DomainState> {
     })
   }
 
-  /** Ends all of them with their machine. */
+  /** Closes all checkpoints with their machine. */
   close(): void {
     for (const each of this.#open) each.close()
   }

@@ -37,7 +37,7 @@ export function differenceOf<Machine extends object>(saved: Machine | undefined,
 /**
  * Asserts that a snapshot is of a machine like this one.
  *
- * @throws MachineError `ERR_SNAPSHOT` for another version, and for another machine
+ * @throws MachineError `ERR_SNAPSHOT` for another version, and for a machine with other options
  */
 export function requireSameMachine<Machine extends object>(
   state: { readonly version: unknown; readonly machine: Machine } | undefined,
@@ -48,14 +48,14 @@ export function requireSameMachine<Machine extends object>(
     throw new MachineError('ERR_SNAPSHOT', what)
   }
   const { media, plugged = [] }: { readonly media?: unknown; readonly plugged?: unknown } = state.machine ?? {}
-  // The machine of the snapshot itself has its plugged disks beside its options; another one has them among its options.
+  // The saved machine lists plugged disks beside its options; a new machine has them among its options.
   const whole = { ...state.machine, media: [media, plugged].flat() }
   const difference = differenceOf(state.machine, here)
   if (difference === undefined || differenceOf<object>(whole, here) === undefined) return
   throw new MachineError('ERR_SNAPSHOT', `the snapshot is of another machine: ${difference}`)
 }
 
-/** Copies RAM while others have their turns. @throws MachineError `ERR_SNAPSHOT` */
+/** Copies RAM, yielding to the event loop. @throws MachineError `ERR_SNAPSHOT` */
 export async function copiedPages(copies: PageCopies): Promise<GuestPages> {
   const later = laterTurn()
   try {
@@ -67,7 +67,7 @@ export async function copiedPages(copies: PageCopies): Promise<GuestPages> {
   }
 }
 
-/** Brings what is left of a restored machine's RAM, while others have their turns. */
+/** Restores the rest of a machine's RAM in the background, yielding to the event loop. */
 export function finishRestoring(late: DomainRestoring): Promise<void> {
   const later = laterTurn()
   return late.finish(() => new Promise((resolve) => later(resolve)))

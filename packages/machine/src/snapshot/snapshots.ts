@@ -40,7 +40,7 @@ const NOT_AT_REST =
 export interface MachineState<S extends DomainState = DomainState> {
   /** Version of this shape. */
   readonly version: 1
-  /** The options of the machine that it belongs to. Those of its devices show in the devices' states. */
+  /** The options of the snapshot's machine. Options of devices appear in the devices' states. */
   readonly machine: object
   /** Processors, interrupt controllers, devices and time. */
   readonly domain: S
@@ -54,7 +54,7 @@ export interface MachineSnapshot<State> {
   readonly pages: GuestPages
 }
 
-/** A snapshot whose pages may be read when they are needed, as from a file. */
+/** A snapshot whose pages are read on demand, for example from a file. */
 export interface MachineSnapshotSource<State> {
   /** Everything else. */
   readonly state: State
@@ -92,17 +92,17 @@ export interface SnapshotHost<S extends DomainState, State extends MachineState<
   /**
    * Tells devices that the machine goes on from an earlier instant, before it does.
    *
-   * @param isNew - it has just been made
+   * @param isNew - whether the machine was just made
    * @param from - the instant from which time is to pass for its guest; default none is
    */
   readonly goesOn: (isNew: boolean, from?: SavedInstant) => void
   /** Seconds of that time that have not passed yet. */
   readonly behind: () => number
-  /** Its run is recorded. */
+  /** Whether the machine's run is recorded. */
   readonly isRecorded: boolean
 }
 
-/** A machine's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
+/** Saves a machine, makes it from a snapshot, or restores it to one, one operation after another. */
 export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   readonly #host: SnapshotHost<S, State>
   #restoring: DomainRestoring | undefined
@@ -110,7 +110,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   #written: WrittenFrames | null | undefined
   /** The frames written since the instants of snapshots. */
   readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
-  /** Loaded when a checkpoint is asked for. */
+  /** Loaded with the first checkpoint. */
   #checkpoints: Checkpoints<S> | undefined
 
   constructor(host: SnapshotHost<S, State>) {
@@ -118,9 +118,9 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   }
 
   /**
-   * Restores a machine that has just been made: it may run before its RAM is there. One for which this fails is of no more use.
+   * Restores a machine that was just made: it may run before its RAM is complete. After an error the machine is unusable.
    *
-   * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
+   * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of a machine with other options
    */
   async begin({ state, pages }: MachineSnapshotSource<State>): Promise<void> {
     const saved = this.#instantOf(state)
@@ -132,13 +132,13 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     return this.#host.catchesUp ? savedInstant(state) : { state }
   }
 
-  /** Restores a machine that has just been made in the memory of one that was forked. @throws as `begin` */
+  /** Restores a machine that was just made in a forked machine's memory. @throws as `begin` */
   async beginFork(state: State, memory: ForkedMemory): Promise<void> {
     await this.#putBackState(state, (mapped) => memory.restoreDomain(this.#host.board.domain, state.domain, mapped))
     this.#host.goesOn(true)
   }
 
-  /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
+  /** Forks the machine while it is paused. @param begin - gets the log of frames written since an instant, if one exists */
   fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
     return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
@@ -146,7 +146,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     })
   }
 
-  /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
+  /** Returns the machine's state without its RAM. @param domain - the state of its domain */
   stateWith(domain: S): State {
     const state = { ...this.#host.board.save(), domain } as State
     return savedEarlier(state, this.#host.behind())
@@ -236,7 +236,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     return this.#checkpoints.take(options)
   }
 
-  /** Takes what the machine has beside its domain. */
+  /** Collects the machine's state outside its domain. */
   #ownState(): OwnState {
     const { board } = this.#host
     const state = board.save()
@@ -298,7 +298,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   /**
    * Has the machine go on from a snapshot, and its RAM come by itself.
    *
-   * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
+   * @param used - for a machine that has run: an error before `accepted` is called leaves the machine unchanged
    */
   async #putBack({ state, pages }: MachineSnapshotSource<State>, used?: DomainReturn): Promise<void> {
     const { domain } = this.#host.board
@@ -309,7 +309,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     this.#restoring = late
   }
 
-  /** @param restore - restores the domain; it calls back when device models have mapped what they map */
+  /** @param restore - restores the domain; it calls back when device models have mapped their memory */
   async #putBackState<T>(state: State, restore: (mapped: () => void) => Promise<T>): Promise<T> {
     const { board } = this.#host
     requireSameMachine(state, board.save().machine)
@@ -323,7 +323,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     }
   }
 
-  /** Ends the log with its machine. */
+  /** Closes the log with its machine. */
   close(): void {
     this.#restoring?.close()
     this.#checkpoints?.close()

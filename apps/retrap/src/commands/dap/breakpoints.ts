@@ -8,13 +8,13 @@ interface Wanted {
   addresses: readonly bigint[]
 }
 
-/** A place that may not be known yet: Linux's names are in memory when it has been loaded. */
+/** A place whose address may be unknown yet: Linux's symbols are in memory only after it was loaded. */
 export interface Place {
   /** The kind of breakpoint, as a stop there is told. */
   readonly reason: 'breakpoint' | 'function breakpoint' | 'instruction breakpoint'
   /** Returns the addresses of the place; empty: they are not known yet. */
   readonly find: () => readonly bigint[]
-  /** Why there are none, as a sentence for the user. */
+  /** Why this machine has no breakpoints, as a sentence for the user. */
   readonly lack: string
   /** Number of the line in a source. */
   readonly line?: number
@@ -48,7 +48,7 @@ export class Breakpoints {
       .map(describe)
   }
 
-  /** Forgets where places by name are: the kernel of another machine lies elsewhere. */
+  /** Forgets the addresses of named places: another machine's kernel lies elsewhere. */
   forget(): void {
     for (const wanted of [...this.#sets.values()].flat()) {
       if (wanted.place.reason === 'instruction breakpoint') continue

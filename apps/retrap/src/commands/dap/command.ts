@@ -18,7 +18,7 @@ An editor starts it and speaks the Debug Adapter Protocol over the standard inpu
 Names of an x86-64 or arm64 Linux are found in its memory, without a file. Threads are vCPUs. The console takes a name, an address,
 $ and a register, or a command of gdb's monitor: ps, dmesg 20, who-wrote PLACE, goto 1000, help.`
 
-/** Runs a command line of retrap's in another process around it. */
+/** Runs a retrap command line in another process. */
 type RunCommand = (
   args: readonly string[],
   around: Pick<SessionHost, 'stdin' | 'stdout' | 'stderr' | 'debugger'>,

@@ -52,7 +52,7 @@ interface Arguments {
   readonly goto: DebugProtocol.GotoArguments
 }
 
-/** Answers requests with their bodies. */
+/** Handlers of requests, which return the response's body. */
 type Handlers = { readonly [Name in keyof Arguments]: (args: Arguments[Name]) => unknown } & Readonly<
   Record<PlainRequest, () => unknown>
 >
@@ -89,7 +89,7 @@ class Answer {
   }
 }
 
-/** One client's session: a machine that is debugged by the Debug Adapter Protocol. */
+/** One client's session: a machine under the Debug Adapter Protocol. */
 export class MachineSession extends DebugSession {
   readonly #run: RunMachine
   readonly #over = Promise.withResolvers<void>()
@@ -124,7 +124,7 @@ export class MachineSession extends DebugSession {
     this.#handlers = new Map(Object.entries(this.#table()))
   }
 
-  /** Settles when the client has gone. */
+  /** Resolves when the client has disconnected. */
   get over(): Promise<void> {
     return this.#over.promise
   }
@@ -253,7 +253,7 @@ export class MachineSession extends DebugSession {
     return new Answer(() => this.#start())
   }
 
-  /** The client has set its breakpoints. */
+  /** Starts the machine, after the client has set its breakpoints. */
   async #start(): Promise<void> {
     const { recording, stopOnEntry = recording !== undefined } = this.#launch ?? {}
     if (stopOnEntry) this.#stopped('entry', { cpu: 0, signal: 0 })

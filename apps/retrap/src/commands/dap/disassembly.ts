@@ -6,14 +6,14 @@ import { decode, formatIntel } from '@retrap/x86-decoder'
 export interface ListedInstruction {
   readonly address: bigint
   readonly bytes: Uint8Array
-  /** Undefined: no instruction, or no memory. */
+  /** The instruction as text; undefined for invalid bytes or no memory. */
   readonly text: string | undefined
 }
 
-/** Memory, and the names in it. */
+/** Memory for a disassembly, and its symbols. */
 export interface ListedMemory {
   readonly set: TargetCode['set']
-  /** Reads bytes up to the first that are not there. */
+  /** Reads up to `count` bytes; fewer if memory ends earlier. */
   read(address: bigint, count: number): Uint8Array
   nameOf(address: bigint): string | undefined
   /** Where the code begins that an address is in. */
@@ -22,7 +22,7 @@ export interface ListedMemory {
 
 const LONGEST = 15
 const X86_MODES = { 'x86-16': 16, 'x86-32': 32, 'x86-64': 64 } as const
-/** A function is not larger than this. */
+/** Most bytes of a function. */
 const LARGEST_FUNCTION = 1 << 16
 /** Places where reading backwards may begin, until one leads to the right address. */
 const MOST_STARTS = 32
@@ -30,8 +30,8 @@ const MOST_STARTS = 32
 /**
  * Lists instructions around an address.
  *
- * @param from - the number of the first one, from the one at the address: negative before it
- * @returns exactly so many; those that cannot be told have no text
+ * @param from - number of the first instruction, relative to the instruction at the address: negative before it
+ * @returns exactly `count` instructions; undecodable ones have no text
  */
 export function listAround(memory: ListedMemory, address: bigint, from: number, count: number): ListedInstruction[] {
   const before = from < 0 ? instructionsBefore(memory, address, -from) : []
@@ -120,7 +120,7 @@ function pieceBefore(memory: ListedMemory, end: bigint, count: number): ListedIn
   return undefined
 }
 
-/** The instructions between two addresses; undefined where they do not meet the second one. */
+/** Returns the instructions between two addresses; undefined if none begins at the second address. */
 function linear(memory: ListedMemory, start: bigint, end: bigint): ListedInstruction[] | undefined {
   const bytes = memory.read(start, Number(end - start))
   if (bytes.length < end - start) return undefined

@@ -1,10 +1,10 @@
-/** Bytes before a message; there are about 25. */
+/** Most bytes of a header; a usual one has about 25. */
 const MOST_HEADER_BYTES = 4096
 /** Bytes of a message. */
 const MOST_BYTES = 16 << 20
 const HEADER_END = '\r\n\r\n'
 
-/** A client's messages, and what is none. */
+/** Receives a client's messages, and errors for invalid ones. */
 export interface FrameListener {
   /** Takes a message as it was sent: any object. */
   readonly message: (message: object) => void
@@ -21,7 +21,7 @@ export class FrameReader {
   readonly #listener: FrameListener
   #pieces: Uint8Array[] = []
   #held = 0
-  /** Bytes of the message that has begun; undefined: its header comes first. */
+  /** Length of the message whose body is being read; undefined while reading a header. */
   #message: number | undefined
   /** The listener has been told that these bytes are no message. */
   #isLost = false

@@ -12,10 +12,10 @@ const FRAMES = 1000
 const MOST_BYTES = 1 << 20
 const MOST_INSTRUCTIONS = 4096
 const MOST_TEXT = 1 << 16
-/** Bytes that are watched where nobody says how many. */
+/** Bytes of a watchpoint without a given size. */
 const WATCHED_BYTES = 8
 
-/** Registers by what they are for. */
+/** Scopes that group the registers by purpose. */
 const SCOPES: readonly { readonly name: string; readonly has: (register: Register) => boolean }[] = [
   { name: 'Registers', has: (register) => !isSystem(register) && !isWide(register) },
   { name: 'System registers', has: (register) => isSystem(register) },
@@ -80,7 +80,7 @@ export class Inspection {
     }
   }
 
-  /** Registers are those of the innermost frame: others have changed since. */
+  /** Register scopes exist only for the innermost frame: outer frames' registers have changed since. */
   scopes({ frameId }: DebugProtocol.ScopesArguments): DebugProtocol.ScopesResponse['body'] {
     if (frameId % FRAMES !== 0) return { scopes: [] }
     const cpu = this.cpuOf(frameId / FRAMES + 1)
@@ -175,7 +175,7 @@ export class Inspection {
     return { result: result.trimEnd(), variablesReference: 0 }
   }
 
-  /** Says what a watchpoint would be of. */
+  /** Returns the address and size that a watchpoint would have. */
   dataBreakpointInfo(
     args: DebugProtocol.DataBreakpointInfoArguments & { asAddress?: boolean; bytes?: number },
     cpu: number,

@@ -11,11 +11,11 @@ export interface LaunchArguments {
   readonly machine?: string
   /** A command line of retrap's, such as `["linux", "--memory", "512M"]`; behind a recording or machine, further options. */
   readonly args?: readonly string[]
-  /** An ELF file with symbols, and lines where it has debug information: the guest's kernel, its vmlinux. */
+  /** The kernel's vmlinux or another ELF file with symbols, and with debug information for source lines. */
   readonly program?: string
-  /** Where the sources are, if not where they were compiled. */
+  /** Folder of the sources, if they have moved since compilation. */
   readonly sourceFolder?: string
-  /** Whether a machine that is not recorded stops before its first instruction. */
+  /** Whether an unrecorded machine stops before its first instruction. */
   readonly stopOnEntry?: boolean
 }
 

@@ -13,13 +13,13 @@ import type { Machine, MachineRunner } from '../../machine/machine-contract.ts'
 
 /** The debugger's user is told. */
 export interface MachineDebugEvents {
-  /** Another machine is there: the first, or one after a reset. */
+  /** Called for each new machine: the first, or after a reset. */
   readonly adopted: () => void
   /** Called with the reason why the replay cannot go to an instant of the recording. */
   readonly trouble: (sentence: string) => void
-  /** The address of a name; undefined: it is not known. */
+  /** Returns the address of a symbol; undefined if unknown. */
   readonly find: (name: string) => bigint | undefined
-  /** The name of an address; undefined: it has none. */
+  /** Returns the symbol at an address; undefined if none. */
   readonly nameOf: (address: bigint) => string | undefined
 }
 
@@ -72,7 +72,7 @@ export class MachineDebug implements SessionDebugger {
     this.#stopped = undefined
   }
 
-  /** Ends the session, now or when it begins. */
+  /** Ends the session, or prevents a session that has not begun. */
   kill(): void {
     this.#isKilled = true
     this.#kill()
@@ -95,7 +95,7 @@ export class MachineDebug implements SessionDebugger {
     return this.#target
   }
 
-  /** The machine's memory; undefined before it is there. */
+  /** The machine's memory; undefined before the machine exists. */
   get memory(): LinuxMemory | undefined {
     return this.#machine
   }
@@ -119,12 +119,12 @@ export class MachineDebug implements SessionDebugger {
     return (name === undefined ? undefined : target.readRegister(cpu, name)) ?? 0n
   }
 
-  /** Lets all vCPUs run on. @returns where they stop */
+  /** Resumes all vCPUs. @returns their next stop */
   continue(): Promise<TargetStop> {
     return this.#go((target) => target.resume(this.#all('continue'), { holdInterrupts: false }))
   }
 
-  /** Has a vCPU execute one instruction. */
+  /** Steps a vCPU by one instruction. */
   step(cpu: number): Promise<TargetStop> {
     const actions = this.#all('stay').map((action, i): CpuAction =>
       i === cpu ? { ...action, action: 'step' } : action,
@@ -138,7 +138,7 @@ export class MachineDebug implements SessionDebugger {
     return this.#go((target) => target.reverse?.(action, cpu))
   }
 
-  /** @throws CliError `ERR_USAGE` where there is no past */
+  /** @throws CliError `ERR_USAGE` for a machine without a recorded past */
   requirePast(): void {
     if (!this.hasPast) throw new CliError('ERR_USAGE', 'only a recorded machine goes backwards')
   }
@@ -148,7 +148,7 @@ export class MachineDebug implements SessionDebugger {
     return this.target.reverse !== undefined
   }
 
-  /** Ends what is under way; it settles where the machine is then. */
+  /** Interrupts the current operation, which settles at the machine's present place. */
   pause(): void {
     this.target.stop()
   }
@@ -186,7 +186,7 @@ export class MachineDebug implements SessionDebugger {
     this.target.removeBreakpoint(address)
   }
 
-  /** Replaces all watchpoints. @returns for each, whether it is there */
+  /** Replaces all watchpoints. @returns for each, whether it could be set */
   watch(wanted: MachineDebug['watched']): boolean[] {
     const { target } = this
     for (const { address, length, kind } of this.#watchpoints.splice(0)) target.removeWatchpoint(address, length, kind)

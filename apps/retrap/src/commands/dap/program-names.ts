@@ -18,7 +18,7 @@ import { CliError, troubleWith } from '../../errors.ts'
 /** The first byte of Linux's code has this name. */
 const FIRST = '_stext'
 
-/** Names of code and data: those of a file, and those that Linux keeps of itself in memory. */
+/** Symbols of code and data: a file's, and those that Linux keeps in guest memory. */
 export class ProgramNames {
   readonly #file: SymbolTable | undefined
   readonly #lines: LineTable | undefined
@@ -34,9 +34,9 @@ export class ProgramNames {
   }
 
   /**
-   * Reads the symbols of a program, and its lines where it has debug information.
+   * Reads a program's symbols, and its line table if the file has debug information.
    *
-   * @param folder - where its sources are, if not where they were compiled
+   * @param folder - folder of the sources, if they have moved since compilation
    * @throws CliError `ERR_INPUT` for a file that cannot be read
    */
   static async read(program: string | undefined, folder: string | undefined): Promise<ProgramNames> {
@@ -65,7 +65,7 @@ export class ProgramNames {
     }
   }
 
-  /** Looks for Linux's own names, unless they are known. @returns whether there are new ones */
+  /** Searches memory for Linux's own symbols, unless already known. @returns whether new symbols were found */
   look(memory: LinuxMemory | undefined): boolean {
     if (this.#linux !== undefined || memory === undefined) return false
     const symbols = linuxSymbols(memory)
@@ -76,7 +76,7 @@ export class ProgramNames {
     return true
   }
 
-  /** A machine that has been reset has its kernel somewhere else. */
+  /** Forgets symbols found in memory: after a reset the kernel lies elsewhere. */
   forget(): void {
     this.#linux = undefined
     this.#moved = 0n
@@ -99,7 +99,7 @@ export class ProgramNames {
     return name === undefined ? undefined : address - BigInt(offset)
   }
 
-  /** The line of an address, with the place of its file on this host where that is known. */
+  /** Returns the source line of an address, with the path on this host if known. */
   lineOf(address: bigint): SourceLine | undefined {
     const line = this.#lines?.lineOf(this.#linked(address))
     return line && { ...line, file: this.#localOf(line.file) }
@@ -131,7 +131,7 @@ export class ProgramNames {
   }
 }
 
-/** The lines of a program; undefined where it has none. */
+/** Reads a program's line table; undefined if the file has none. */
 async function linesOf(source: FileSource): Promise<LineTable | undefined> {
   try {
     return await readLines(source)

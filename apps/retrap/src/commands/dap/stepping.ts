@@ -10,7 +10,7 @@ const MOST_STEPS = 2000
 /** Calls of x86 and of Arm, which have a place behind them to come back to. */
 const CALL = /^(?:call|blr?|blx|blra[ab]z?)\s/
 
-/** Memory as a vCPU sees it, with its names. */
+/** Returns memory at a vCPU's linear addresses, with its symbols. */
 export function memoryOf(machine: MachineDebug, names: ProgramNames, cpu: number): ListedMemory {
   return {
     set: machine.code(cpu).set,
@@ -60,7 +60,7 @@ export class Stepping {
     return this.#until(cpu, caller, this.#machine.stackPointer(cpu) + 1n)
   }
 
-  /** Runs to places, forwards or backwards. Other breakpoints stop it too. */
+  /** Runs to one of some places, forwards or backwards. Other breakpoints stop the run, too. */
   async to(addresses: readonly bigint[], direction: 'forwards' | 'back', cpu: number): Promise<TargetStop> {
     for (const address of addresses) this.#machine.addBreakpoint(address)
     try {

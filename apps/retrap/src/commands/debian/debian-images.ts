@@ -15,7 +15,7 @@ import {
 import { fetchLinuxWithDrivers, type LinuxWithDrivers } from '../../guests/linux/debian-drivers.ts'
 import { buildInitramfs, SHELL_PROMPT } from '../../guests/linux/initramfs.ts'
 
-/** The kernel that is booted where no other is named. */
+/** The kernel that boots by default. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 
 /** By architecture, the usual kernel and the serial port that is its console. */
@@ -42,7 +42,7 @@ export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitect
 /**
  * Fetches what is not there yet. The usual kernel has the drivers of folders and network cards that the options name.
  *
- * @returns the images, and what is typed
+ * @returns the images, and the input to type
  */
 export async function linuxImages(
   flags: DebianFlags & { readonly console?: 'serial' | 'xen' },

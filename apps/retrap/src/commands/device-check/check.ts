@@ -74,7 +74,7 @@ const BYE: Part = {
   },
 }
 
-/** Parts with sessions of their own. */
+/** Parts of the check that open further sessions. */
 const FURTHER: readonly Part[] = [ELSEWHERE, AGAIN, BROKEN_FRAMES]
 /** All parts, in order. */
 export const PARTS: readonly Part[] = [
@@ -85,7 +85,7 @@ export const PARTS: readonly Part[] = [
 /**
  * Checks a server of the device protocol.
  *
- * @returns whether it keeps to all that was looked at
+ * @returns whether the server has obeyed all checked rules
  */
 export async function checkDevice(options: DeviceCheckOptions): Promise<boolean> {
   const { address, print, writes = true, timeoutMs = TIMEOUT_MS, parts = PARTS } = options
@@ -186,7 +186,7 @@ async function opening(talk: Conversation, { report, link, timeoutMs }: Check): 
   }
 }
 
-/** @returns how its program has ended; null: it goes on, or none was started */
+/** @returns how the program has ended; null: the program runs, or the check started none */
 async function endedAtOnce({ ended }: Link): Promise<string | null> {
   if (ended === null) return null
   const end = await Promise.race([ended, setTimeout(START_MS, null)])

@@ -29,14 +29,14 @@ export interface ConversationOptions {
 
 type Calling = Extract<MachineFrame, { readonly call: number }>
 type Without<Frame> = Frame extends Calling ? Omit<Frame, 'call'> : never
-/** A call without its number. */
+/** A call before it gets its number. */
 export type CallFields = Without<Exclude<Calling, { readonly kind: 'cancel' | 'dmaDone' }>>
 type Answer = ProtocolFrame<'answer'> | ProtocolFrame<'done'>
 
 interface OpenCall {
   readonly bytes: Uint8Array
   readonly kind: FrameKind
-  /** The device of a call that is about one. */
+  /** The device that the call is for. */
   readonly device: number
   readonly answer: 'answer' | 'done'
   /** The count of our frames with this one. */
@@ -47,9 +47,9 @@ interface OpenCall {
 const NEVER = 2n ** 64n - 1n
 /** Calls without an answer after which nothing more is asked. */
 const MOST_LATE = 3
-/** Time in which a program that has closed its connection ends. */
+/** Time for a program to end after it has closed its connection. */
 const GRACE_MS = 500
-/** Deadlines of the past, of which a server may set one after another. */
+/** Most deadlines in the past that a server may set in a row. */
 const MOST_PAST = 1000
 
 /** One session with a server, in which this end is the machine, and looks at each frame. */
@@ -65,7 +65,7 @@ export class Conversation {
   readonly #guest = new SparseMemory()
   readonly #memories = new Map<number, SparseMemory>()
   readonly #calls = new Map<number, OpenCall>()
-  /** Calls that were answered, or whose time is over. */
+  /** Calls that were answered or have timed out. */
   readonly #settled = new Map<number, 'answered' | 'late'>()
   #lastCall = 0
   #late = 0
@@ -83,7 +83,7 @@ export class Conversation {
   transfers = 0
   /** Transfers are refused. */
   refuses = false
-  /** Devices that are quiet: they begin nothing. */
+  /** Quiesced devices, which must start nothing. */
   readonly quiet: Set<number> = new Set()
 
   constructor({ report, trace, timeoutMs, now = 1_000_000_000n }: ConversationOptions) {
@@ -106,7 +106,7 @@ export class Conversation {
     return this.isReady && this.over === null
   }
 
-  /** Says hello over a connection, the first or another one. */
+  /** Sends hello over the first connection or a later one. */
   connect(link: Link, hello: Partial<ProtocolFrame<'hello'>> = {}): void {
     this.#lastLink = link
     this.wire.connect(link, hello)
@@ -142,7 +142,7 @@ export class Conversation {
   /** Settles when the report has how a connection that the server closed was closed. */
   explained: Promise<void> = Promise.resolve()
 
-  /** The server has closed: how its program has ended says more. */
+  /** Explains why the server has closed the connection, with its program's exit status if known. */
   async #explain(why: string): Promise<void> {
     const ended = this.#lastLink?.ended ?? null
     const end = await Promise.race([ended, setTimeout(ended === null ? 0 : GRACE_MS, null)])
@@ -335,7 +335,7 @@ export class Conversation {
     this.fail(RULES.past, bytes, `a later deadline, after ${MOST_PAST} that had passed: the guest would not go on`)
   }
 
-  /** Calls a timer whose deadline has come. @returns whether that was answered */
+  /** Fires a timer whose deadline has come. @returns whether the server has answered */
   async expire(timer: number): Promise<boolean> {
     const { deadline } = this.timers.get(timer) ?? { deadline: this.now }
     this.timers.delete(timer)
@@ -354,7 +354,7 @@ export class Conversation {
 
   // ---- what goes out ----
 
-  /** Makes a call. @returns null where there is no answer; the report has it */
+  /** Makes a call. @returns null without a response, which the report then mentions */
   call(fields: CallFields, onCall?: (call: number) => void): Promise<Answer | null> {
     if (this.over !== null) return Promise.resolve(null)
     const call = ++this.#lastCall

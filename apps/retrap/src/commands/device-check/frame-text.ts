@@ -2,7 +2,7 @@
 import { decodeProtocolFrame, FRAME_TABLE, type FrameKind, type FrameRow, type FrameWord } from '@retrap/ioreq/protocol'
 
 const MOST_BYTES = 64
-/** Fields that are read in hexadecimal. */
+/** Fields to print in hexadecimal. */
 const HEX = new Set(['base', 'address', 'vendor', 'id', 'class', 'offset', 'subsystemVendor', 'subsystem'])
 const IN_WORD = new Set(['value', 'session'])
 

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type ProgramEnd, ProgramGroup } from '@retrap/ioreq/host/node'
 import { linesTo, type ProgramAddress } from '../../machine/devices/device-programs.ts'
 
-/** One connection, and for `exec:` the program that was started for it. */
+/** One connection, and for `exec:` the started program. */
 export interface Link {
   /** Sends bytes. */
   write(bytes: Uint8Array): void
@@ -12,13 +12,13 @@ export interface Link {
   onData(take: (chunk: Uint8Array) => void): void
   /** Closes this end; what was written goes out before. */
   end(): void
-  /** Breaks the connection off, with what is on its way. */
+  /** Breaks the connection, and drops data in transit. */
   destroy(): void
-  /** Settles when the server has closed the connection. @returns how, in words */
+  /** Resolves when the server has closed the connection. @returns how, in words */
   readonly closed: Promise<string>
-  /** Settles when the program has ended; null where none was started. */
+  /** Resolves when the program has ended; null if the check started none. */
   readonly ended: Promise<ProgramEnd> | null
-  /** Ends what was started, at once. */
+  /** Kills the started program at once. */
   kill(): void
 }
 
@@ -51,7 +51,7 @@ function start(command: string, tell: (line: string) => void): Link {
  * Opens a connection, or starts a program.
  *
  * @param tell - takes lines of the program's output
- * @throws Error where nobody takes the connection
+ * @throws Error if nothing accepts the connection
  */
 export async function openLink(address: ProgramAddress, tell: (line: string) => void): Promise<Link> {
   if ('command' in address) return start(address.command, tell)

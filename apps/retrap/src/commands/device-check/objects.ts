@@ -12,7 +12,7 @@ import {
   type ServerFrame,
 } from '@retrap/ioreq/protocol'
 
-/** Frames that declare an object, with the field that has its number. */
+/** Frames that declare an object, with the name of the field for its number. */
 const DECLARES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
   device: ['device', 'device'],
   range: ['region', 'region'],
@@ -21,7 +21,7 @@ const DECLARES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectK
   memory: ['memory', 'memory'],
   line: ['line', 'line'],
 }
-/** Frames that name an object, with the field that has its number. */
+/** Frames that refer to an object, with the name of the field for its number. */
 const NAMES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {
   range: ['device', 'device'],
   function: ['device', 'device'],
@@ -41,14 +41,14 @@ const NAMES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind
   memoryRead: ['memory', 'memory'],
   memoryWrite: ['memory', 'memory'],
 }
-/** Frames of which there is one for each function. */
+/** Frames that may occur once for each function. */
 const ONE_EACH: ReadonlySet<FrameKind> = new Set(['msi', 'msix'] as const)
 
 /** Whether a frame tells of a device. */
 export const declares = (kind: FrameKind): boolean =>
   kind in DECLARES || ['msi', 'msix', 'capability', 'window'].includes(kind)
 
-/** How a frame's numbers are wrong. */
+/** An invalid number in a frame. */
 export interface NumberTrouble {
   readonly rule: 'unknown' | 'twice'
   readonly expected: string
@@ -105,7 +105,7 @@ export class Objects {
     this.#declarations.take(frame)
   }
 
-  /** Whether there is an object. */
+  /** Whether an object with this number is declared. */
   has(kind: ObjectKind, id: number): boolean {
     return this.#numbers.has(`${kind} ${id}`)
   }
@@ -115,7 +115,7 @@ export class Objects {
     return this.#numbers.get(`memory ${id}`) as ProtocolFrame<'memory'> | undefined
   }
 
-  /** How many vectors a function has. */
+  /** Returns the number of a function's vectors. */
   vectors(id: number): number {
     const counts = (['msi', 'msix'] as const).map((kind) => this.#numbers.get(`${kind} ${id}`))
     return Math.max(1, ...counts.map((frame) => (frame as ProtocolFrame<'msi'> | undefined)?.vectors ?? 1))
@@ -140,7 +140,7 @@ export class Objects {
     }
   }
 
-  /** Regions whose accesses reach the server. */
+  /** Returns the regions whose accesses reach the server. */
   regions(): CheckedRegion[] {
     return this.devices.flatMap((device) => [
       ...device.ranges.map((range) => checked(device, range, [])),

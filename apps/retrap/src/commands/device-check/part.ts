@@ -20,7 +20,7 @@ export interface Check {
    * Opens a further session, and waits for `ready`.
    *
    * @param now - the guest's clock
-   * @returns the session, or why there is none
+   * @returns the session, or the reason why it could not be opened
    */
   readonly another: (now?: bigint) => Promise<Conversation | string>
 }

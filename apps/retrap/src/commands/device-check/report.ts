@@ -4,16 +4,16 @@
 export interface Rule {
   /** In few words, of the server. */
   readonly title: string
-  /** The sentence of `PROTOCOL.md` that asks for it, as it is there. */
+  /** The sentence of `PROTOCOL.md` with this rule, literally. */
   readonly sentence: string
 }
 
 /** How a server does not keep to a rule. */
 export interface Finding {
-  /** One line, or a frame's lines. */
+  /** The observation: one line, or a frame's lines. */
   readonly seen: string
   readonly expected: string
-  /** In place of the rule's, where it is about one field. */
+  /** A sentence that replaces the rule's, for one field. */
   readonly sentence?: string
 }
 
@@ -21,7 +21,7 @@ type Verdict = 'ok' | 'FAIL' | 'skip'
 
 const INDENT = '      '
 
-/** Takes verdicts, one for each rule, and prints them as they come. */
+/** Collects one verdict for each rule, and prints verdicts as they come. */
 export class Report {
   readonly #print: (line: string) => void
   readonly #verdicts = new Map<Rule, Verdict>()
@@ -37,12 +37,12 @@ export class Report {
     this.#print(`\n${title}`)
   }
 
-  /** Prints a line that is no verdict. */
+  /** Prints a line that is not a verdict. */
   note(line: string): void {
     this.#print(line)
   }
 
-  /** Whether a rule has its verdict. */
+  /** Whether a rule has a verdict. */
   has(rule: Rule): boolean {
     return this.#verdicts.has(rule)
   }

@@ -31,19 +31,19 @@ const NEXT: Readonly<Record<string, (folder: string) => readonly [make: string, 
   python: (folder) => ['', `PYTHONPATH=${folder} python3 ${join(folder, 'examples/counter.py')}`],
 }
 
-/** Files of other libraries that a library needs beside its own. */
+/** Files of other libraries that a library needs besides its own. */
 const NEEDED: Readonly<Record<string, readonly string[]>> = { verilator: ['c/retrap-device.h'] }
 
 /** The package with the libraries. */
 const packageFolder = (): string => dirname(fileURLToPath(import.meta.resolve('@retrap/ioreq/package.json')))
 
-/** Languages that there is a library for. */
+/** Returns the languages with a library. */
 const languages = (): string[] =>
   readdirSync(join(packageFolder(), 'sdk'), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
 
-/** Files of a library by their names in its folder, without those that its examples have written there. */
+/** Returns a library's files by their names in its folder, without build products of its examples. */
 function filesOf(language: string): Map<string, Uint8Array> {
   const from = join(packageFolder(), 'sdk', language)
   const files = new Map<string, Uint8Array>([[DOCUMENT, readFileSync(join(packageFolder(), DOCUMENT))]])
@@ -55,7 +55,7 @@ function filesOf(language: string): Map<string, Uint8Array> {
   return files
 }
 
-/** The bytes of a file; undefined where there is none. */
+/** Reads a file; undefined if it does not exist. */
 function bytesOf(path: string): Buffer | undefined {
   try {
     return readFileSync(path)

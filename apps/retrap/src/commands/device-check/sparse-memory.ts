@@ -1,8 +1,8 @@
 const PAGE_BYTES = 4096
-/** 16 MiB: a device may write anywhere, and this process keeps what it wrote. */
+/** 16 MiB: a device may write to any address, and this process keeps the pages. */
 const MOST_PAGES = 4096
 
-/** Memory of a machine that is not there: all of it is 0 until it is written. */
+/** Memory of an imaginary machine: all bytes are 0 until they are written. */
 export class SparseMemory {
   readonly #pages = new Map<number, Uint8Array>()
 
@@ -15,7 +15,7 @@ export class SparseMemory {
     })
   }
 
-  /** Writes. Pages beyond the most that are kept stay 0. */
+  /** Writes bytes. Pages beyond the limit stay 0. */
   write(address: number, bytes: Uint8Array): void {
     this.#each(address, bytes.length, (page, from, at, count) => {
       let kept = this.#pages.get(page)

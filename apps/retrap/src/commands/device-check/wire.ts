@@ -32,7 +32,7 @@ export interface WireOptions {
   readonly session: bigint
   /** The guest's clock. */
   now(): bigint
-  /** Takes a frame of the server's. @param seen - how many frames of ours it has got; undefined where it does not count */
+  /** Receives a server's frame. @param seen - how many of our frames the server has acknowledged; undefined without a count */
   onFrame(frame: ProtocolFrame, bytes: Uint8Array, seen: number | undefined): void
   /** The server has sent bytes that are no frame. */
   onBroken(why: string): void
@@ -40,7 +40,7 @@ export interface WireOptions {
   onClosed(why: string): void
 }
 
-/** The frames of one session, over one connection after another: their counts, and those that may be sent again. */
+/** The frames of one session over successive connections: their counts, and copies of frames for resending. */
 export class Wire {
   readonly #options: WireOptions
   #link: Link | null = null
@@ -52,7 +52,7 @@ export class Wire {
   #unseenFrames = 0
   #unseenBytes = 0
   #welcomed = false
-  /** Counted frames that were sent. */
+  /** Number of counted frames sent. */
   sent = 0
   /** Counted frames that came. */
   received = 0
@@ -193,7 +193,7 @@ export class Wire {
     this.raw(bytes)
   }
 
-  /** Sends bytes, whatever they are. */
+  /** Sends arbitrary bytes. */
   raw(bytes: Uint8Array): void {
     this.#unseenFrames = this.#unseenBytes = 0
     this.#trace('→', bytes)
@@ -216,7 +216,7 @@ export class Wire {
     link?.end()
   }
 
-  /** Sends what waits as one piece, or as several. @param ends - where pieces end, in bytes */
+  /** Sends the waiting bytes in one piece or several. @param ends - offsets at which pieces end */
   async release(ends: readonly number[] = []): Promise<void> {
     const bytes = Buffer.concat(this.#held ?? [])
     this.#held = null

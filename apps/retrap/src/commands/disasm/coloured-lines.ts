@@ -1,4 +1,4 @@
-/** Lines in colour, for a terminal: a person reads few of them. */
+/** Coloured lines for a terminal. Speed matters little, as people read few lines. */
 import {
   DECODED,
   decodeInto,
@@ -58,7 +58,7 @@ export class ColouredLines {
    * Adds the line of an instruction, behind its labels.
    *
    * @param at - the instruction's offset in the section
-   * @returns the offset of the next one
+   * @returns the offset of the next instruction
    */
   write(at: number): number {
     const bytes = this.#bytes
@@ -114,7 +114,7 @@ const COLOURS: Partial<Readonly<Record<TokenKind | 'label' | 'dim', string>>> = 
 
 type Paint = (kind: TokenKind | 'label' | 'dim', text: string) => string
 
-/** Returns a function that colours text, or leaves it as it is. */
+/** Returns a function that colours text, or returns it unchanged. */
 export function painter(colour: boolean): Paint {
   if (!colour) return (_, text) => text
   return (kind, text) => {

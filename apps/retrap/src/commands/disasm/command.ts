@@ -59,7 +59,7 @@ export function addDisasm(
     .action((path: string, flags: DisasmFlags) => disassemble(path, flags, { output, terminal, environment, input }))
 }
 
-/** Parses the arguments and lists what they name. @returns the exit code */
+/** Parses the arguments and lists the named files. @returns the exit code */
 export function runWithOptions(args: readonly string[]): Promise<number> {
   const program = new Program(process)
   addDisasm(program, process.stdout, process.stderr, process.env)

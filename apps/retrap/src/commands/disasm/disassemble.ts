@@ -30,7 +30,7 @@ export const DEFAULT_FLAGS: DisasmFlags = { syntax: 'intel', color: 'auto' }
 /** The streams and variables of the process that lists. */
 export interface DisasmHost {
   readonly output: ListingOutput
-  /** Where progress is shown. */
+  /** The terminal that shows progress. */
   readonly terminal: ProgressTerminal
   readonly environment: NodeJS.ProcessEnv
   /** The standard input. */
@@ -56,7 +56,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
     throw usage(`--syntax ${flags.syntax} is for x86 code; leave it out for Arm code`)
   const parts = cutAll(loaded, path, flags)
   const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
-  // A listing on the terminal shows by itself how it goes on.
+  // A listing on the terminal needs no progress line.
   const progress =
     terminal.isTTY === true && output.isTTY !== true
       ? new ListingProgress(terminal, path, total, () => performance.now())
@@ -77,7 +77,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
 /** Most bytes of a piped input. Files have the same limit: Node's arrays hold no more. */
 const MAX_INPUT_BYTES = 2 ** 31
 
-/** A stream to its end. */
+/** Reads a stream to its end. */
 async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let length = 0
@@ -172,7 +172,7 @@ function hex(value: bigint): string {
 
 /** A line on a terminal that says how far a listing is, for listings that go elsewhere. */
 
-/** Where the line appears: a stream of Node's, as far as it matters here. */
+/** The terminal for a progress line: a stream of Node's, as far as used here. */
 export interface ProgressTerminal {
   readonly isTTY?: boolean
   write(data: string): unknown
@@ -185,7 +185,7 @@ const NEXT_MILLISECONDS = 200
 /** ECMA-48: erases to the end of the line. */
 const ERASE = '\u001B[K'
 
-/** How far a listing is. */
+/** Shows the progress of a listing. */
 export class ListingProgress {
   readonly #terminal: ProgressTerminal
   readonly #what: string

@@ -32,7 +32,7 @@ export function cut(section: Section, start: bigint | undefined, stop: bigint | 
  * The text of one section. A label stands before each place with a name.
  *
  * @param plain - the writer of the sections before this one
- * @param symbols - the section's symbols, by their distance from its address
+ * @param symbols - the section's symbols, by their offset from its address
  */
 export function* listSection(
   section: Section,

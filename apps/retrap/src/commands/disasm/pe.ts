@@ -17,7 +17,7 @@ interface Range {
   readonly isCode: boolean
 }
 
-/** Where the PE header is; undefined if there is none: DOS programs start with MZ too. */
+/** Returns the offset of the PE header; undefined if there is none, as in DOS programs, which also start with MZ. */
 export function peHeader(bytes: Uint8Array): number | undefined {
   if (bytes[0] !== 0x4d || bytes[1] !== 0x5a || bytes.length < 64) return undefined
   const at = new DataView(bytes.buffer, bytes.byteOffset).getUint32(60, true)

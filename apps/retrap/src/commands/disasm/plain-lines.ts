@@ -1,4 +1,4 @@
-/** Lines without colour, which programs read: many, and none of them makes an object. */
+/** Plain lines, which programs read. They are many, so no line allocates an object. */
 import {
   bytesAtt,
   type ByteFormatOptions,
@@ -79,9 +79,9 @@ export class PlainLines {
   }
 
   /**
-   * Goes on with another section.
+   * Begins another section.
    *
-   * @param end - the address behind its last line
+   * @param end - the address after the section's last line
    */
   enter({ bytes, address }: Section, end: bigint, symbols: SymbolTable): void {
     this.#bytes = bytes
@@ -96,7 +96,7 @@ export class PlainLines {
    * Adds the line of an instruction, behind its labels.
    *
    * @param at - the instruction's offset in the section
-   * @returns the offset of the next one
+   * @returns the offset of the next instruction
    */
   write(at: number): number {
     const bytes = this.#bytes

@@ -130,7 +130,7 @@ export class TextBuffer implements ByteSink {
     this.bytes[this.length++] = LINE_FEED
   }
 
-  /** The bytes; the buffer is empty afterwards, and has none of them. */
+  /** Returns the bytes, and leaves the buffer empty without them. */
   take(): Uint8Array {
     const taken = this.bytes.subarray(0, this.length)
     this.bytes = new Uint8Array(0)

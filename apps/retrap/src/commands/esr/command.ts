@@ -23,7 +23,7 @@ export function addEsr(program: Command, output: ListingOutput): void {
       const syndromes = values.map(parse)
       const format: SyndromeFormat = flags.hsr === true ? 'hsr' : 'esr'
       if (format === 'hsr' && syndromes.some((value) => value > 0xffff_ffffn)) throw usage('HSR has 32 bits')
-      // The module brings the Arm processor with it, which no other command needs at its start.
+      // Imported here because the module loads the Arm processor, which no other command needs at its start.
       const { describeSyndrome: describe } = await import('@retrap/arm-mmio')
       await printLines(
         syndromes.flatMap((value, index) => [...(index === 0 ? [] : ['']), ...lines(value, format, describe)]),

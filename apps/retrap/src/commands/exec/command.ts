@@ -53,7 +53,7 @@ export interface ExecFlags {
   readonly explain?: boolean
 }
 
-/** An end that is ours. */
+/** Exit code for retrap's own errors. */
 const OURS = 125
 const MOST_SHARES = 16
 
@@ -83,10 +83,10 @@ const each =
   <T>(parse: (text: string) => T) =>
   (text: string, before?: readonly T[]): readonly T[] => [...(before ?? []), parse(text)]
 const asIs = each((text) => text)
-/** An option that is taken for those who know it from elsewhere. */
+/** Returns a hidden option, for users who know its name from other programs. */
 const also = (flags: string): Option => new Option(flags).hideHelp()
 
-/** Adds the command. @param run - is called with what it is given */
+/** Adds the command. @param run - called with the parsed command and options */
 export function addExec(program: Command, run: (command: readonly string[], flags: ExecFlags) => Promise<void>): void {
   program
     .command('exec')
@@ -230,7 +230,7 @@ async function act(
   }
 }
 
-/** Most runs need no images: what reads them is loaded for those that do. */
+/** Image readers are loaded on demand, as most runs need no images. */
 const openImage = async (path: string, architecture: string): Promise<ExecRoot> =>
   (await import('./image-root.ts')).openImageRoot(path, architecture)
 

@@ -2,7 +2,7 @@ import { plainLine } from '@retrap/basics'
 
 /** An end of `retrap exec` that is not the program's, to report in one line. */
 export class ExecError extends Error {
-  /** The exit code: 124 a timeout, 125 ours, 126 a program that cannot be executed, 127 one that is not there. */
+  /** The exit code: 124 a timeout, 125 an error of retrap's, 126 a program that cannot be executed, 127 a program that was not found. */
   readonly exitCode: 124 | 125 | 126 | 127
 
   constructor(exitCode: 124 | 125 | 126 | 127, message: string) {
@@ -26,7 +26,7 @@ const WHYS: Readonly<Record<string, string>> = {
 /** Says why a program cannot be executed. @param why - the C library's text */
 export const explain = (why: string): string => WHYS[why] ?? why
 
-/** Says how a machine has ended before its program. */
+/** Texts for a machine that ended before its program did. */
 export const ENDS: Readonly<Record<string, string>> = {
   'power-off': 'it was powered off',
   reset: 'its kernel has panicked, or it was restarted',

@@ -7,7 +7,7 @@ import { loadInterpreters } from '../../machine/interpreters.ts'
 import type { PcMachineOptions } from '../../machine/machine-contract.ts'
 import type { SavedRun } from '../../machine/snapshots/snapshot-file.ts'
 
-/** A recording that is written while a machine runs. Its file appears under its name when it is complete. */
+/** A recording that is written while a machine runs. The file gets its final name when complete. */
 export class FailureRecording {
   readonly #path: string
   readonly #partial: string
@@ -75,7 +75,7 @@ export class FailureRecording {
    * Leaves the recording of a run that has failed; the machine is still there, and does not run.
    *
    * @param failure - why, for people
-   * @returns a line that says so
+   * @returns a line that names the recording's file
    */
   async keep(failure: string): Promise<string> {
     const recorder = this.#recorder
@@ -91,7 +91,7 @@ export class FailureRecording {
     }
   }
 
-  /** Removes what was not kept. */
+  /** Removes the recording unless it was kept. */
   async close(): Promise<void> {
     await this.#file.close()
     await rm(this.#partial, { force: true })

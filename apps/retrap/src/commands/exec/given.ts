@@ -1,4 +1,4 @@
-/** Values of the options of `retrap exec`, and those of docker that are taken with their meaning. */
+/** Values of the options of `retrap exec`, including options of docker with the same meaning. */
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { usage } from '../../options/values.ts'
@@ -92,7 +92,7 @@ export function readVariables(path: string): readonly string[] {
 
 const ALL_RIGHTS = 'the program is root of a machine of its own, and has all rights there; leave it out'
 
-/** Options of `docker run` that are refused, and what stands in their place. */
+/** Options of `docker run` that are refused, and their replacements. */
 export const OF_DOCKER: Readonly<Record<string, string>> = {
   '--cap-add': ALL_RIGHTS,
   '--detach': 'a run ends with its program; a shell runs it beside others by &',

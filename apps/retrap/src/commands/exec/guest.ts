@@ -1,4 +1,4 @@
-/** A guest of `retrap exec`: its machine, and the ends of its ports. */
+/** A guest of `retrap exec`: its machine, and the far ends of its ports. */
 import { randomBytes } from 'node:crypto'
 import type { ByteStreamBackend } from '@retrap/device'
 import { type GuestPages, type GuestPageSource, touchedPages, withFirstPages } from '@retrap/hvm'
@@ -22,7 +22,7 @@ import { type ExecEnds, type ExecKind, execOptions, readExecImages } from './mac
 import { encodeJob, encodeStart, type Job } from './job.ts'
 import { SentPort, TakenPort } from './ports.ts'
 
-/** The other ends of a guest's streams. */
+/** The far ends of a guest's streams. */
 export interface GuestStreams {
   readonly stdin: SentPort
   readonly stdout: ByteStreamBackend
@@ -89,7 +89,7 @@ export class ExecGuest {
     return new ExecGuest(machine, units, jobs, signals)
   }
 
-  /** Boots a machine until it waits for a job, and saves it. @throws CliError where it does not come to that */
+  /** Boots a machine until it waits for a job, and saves it. @throws CliError if the machine never waits */
   static async keep(path: string, kind: ExecKind, outside: ExecOutside, tell: (text: string) => void): Promise<void> {
     const { lacksOfKernel, silentKernel } = await import('./kernel-needs.ts')
     const lacks = kind.kernel === undefined ? '' : await lacksOfKernel(kind.kernel, outside.network !== undefined)

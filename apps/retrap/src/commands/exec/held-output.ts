@@ -29,7 +29,7 @@ export class HeldOutput {
           drained: () => {
             if (isFull) this.#full--
             isFull = false
-            // The stream may be full again after what waits here.
+            // These bytes may fill the stream again.
             client.drained()
             if (this.#full === 0) this.#drained.resolve()
           },
@@ -43,7 +43,7 @@ export class HeldOutput {
    * Runs a machine, and waits for its outputs.
    *
    * @param over - ends it
-   * @param isDone - whether its last outputs are awaited where `over` has ended it
+   * @param isDone - whether the program's last outputs are still expected after `over` has been signalled
    */
   async run(
     machine: { run(signal: AbortSignal, timeoutMs: number): Promise<MachineExit> },
@@ -67,7 +67,7 @@ export class HeldOutput {
     }
   }
 
-  /** Waits for room. @returns whether there is some */
+  /** Waits for room. @returns whether there is any */
   async #room(over: AbortSignal, end: number, isDone: () => boolean): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const late = end === Infinity ? undefined : setTimeout(() => resolve(false), end - performance.now())

@@ -56,7 +56,7 @@ const hostConfig = (): ExecRoot['config'] => ({
 /**
  * Opens the host as a root: {@link HOST_PATHS}, and nothing else of it.
  *
- * @param files - further files of the host, each at its own path, such as the program
+ * @param files - further files of the host, each at its own path, for example the program
  */
 export async function openHostRoot(files: readonly string[] = []): Promise<ExecRoot> {
   const entries = new Map<string, ViewEntry>()
@@ -88,7 +88,7 @@ export async function openHostRoot(files: readonly string[] = []): Promise<ExecR
 /** The owner whose files are root's in a guest. */
 export const hostUser = (): ViewOwner => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
 
-/** Opens a folder of the host as a root. @throws CliError `ERR_INPUT` where it is none */
+/** Opens a folder of the host as a root. @throws CliError `ERR_INPUT` if the path is not a folder */
 export function openFolderRoot(path: string): ExecRoot {
   const share = new LocalShare(path)
   return {
@@ -121,14 +121,14 @@ export function entryOf(path: string, stat: Stats, folder: (path: string) => Loc
   }
 }
 
-/** Puts an entry at a path. @returns whether it was not there yet */
+/** Puts an entry at a path. @returns whether the path was free */
 export function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEntry): boolean {
   const names = path.split('/').filter((name) => name !== '')
   const last = names.pop()
   let at = entries
   for (const name of names) {
     const next = at.get(name) ?? { kind: 'directory', entries: new Map() }
-    // A folder that is there with all that is in it.
+    // A complete folder of another share already occupies this path.
     if (next.kind !== 'directory') return false
     at.set(name, next)
     at = next.entries
@@ -138,7 +138,7 @@ export function put(entries: Map<string, ViewEntry>, path: string, entry: ViewEn
   return true
 }
 
-/** Returns what is at a path, without following a link there; undefined: nothing. */
+/** Returns the status of a path without following a final link; undefined if nothing exists there. */
 export function statOf(path: string): Stats | undefined {
   try {
     return lstatSync(path)

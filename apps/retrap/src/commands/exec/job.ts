@@ -1,4 +1,4 @@
-/** How a guest is told what to run. */
+/** The job of a guest: the script that tells it what to run. */
 import { EXEC_TIME, foldersTag } from '../../guests/linux/exec-initramfs.ts'
 
 /** A folder of the host, or one in the guest's memory, at a path of the program. */
@@ -21,7 +21,7 @@ export interface JobFolder {
   readonly gid: number
 }
 
-/** A program that is run in a guest. */
+/** A program to run in a guest. */
 export interface Job {
   /** The program's path in the root, and its arguments. */
   readonly program: readonly string[]
@@ -32,7 +32,7 @@ export interface Job {
   /** The folder that the program starts in, without links. */
   readonly workingDirectory: string
   readonly mounts: readonly JobMount[]
-  /** The user's home folder, where the root has none. */
+  /** The user's home folder, if the root lacks it. */
   readonly home: JobFolder | undefined
   /** The name of the guest. */
   readonly hostname: string
@@ -40,7 +40,7 @@ export interface Job {
   readonly files: Readonly<Record<string, string>>
   /** The program's input and outputs are a terminal of this size. */
   readonly terminal: TerminalSize | undefined
-  /** Commands that come before all else, such as those for a network. */
+  /** Commands to run first, for example to configure a network. */
   readonly preparation: readonly string[]
   /** Random bytes for the guest's kernel. */
   readonly entropy: Uint8Array
@@ -52,7 +52,7 @@ export interface TerminalSize {
   readonly rows: number
 }
 
-/** A variable that a shell passes on; some have a meaning for the shell itself. */
+/** A variable that a shell passes on unchanged, unlike those with a meaning for the shell itself. */
 const IS_PLAIN = /^(?!(?:FUNCNAME|IFS|LINENO|OPTIND|RANDOM)=)[A-Za-z_]\w*=/
 
 /** A word of a shell that stands for this text. */
@@ -71,8 +71,8 @@ const ENTER = 'enter() { mkdir -p "$1" && cd -P "$1" && [ "$PWD" = "$1" ]; }'
 const ENTER_ROOT = 'cd /new && mount -o move . / && mount --make-rshared .; unset OLDPWD PWD'
 
 /**
- * The commands that mount a folder at its path, or where its path leads on the host. A share that is not mounted ends the job: what
- * a program writes there would be lost.
+ * The commands that mount a folder at its path, or at its real path on the host. A failed mount ends the job, because the program's
+ * writes to the folder would be lost.
  */
 function mountCommand({ path, realPath = path, name, readOnly = true, options }: JobMount): string {
   const how = options === undefined ? `--bind /${foldersTag(readOnly)}/${name}` : `-t tmpfs -o ${options} ${name}`
@@ -88,12 +88,12 @@ export function encodeJob(job: Job): string {
   const others = env.filter((one) => !IS_PLAIN.test(one))
   const lines = [
     `echo ${Buffer.from(job.entropy).toString('base64')} >/dev/random`,
-    // The kernel alone would use this entropy when it seeds its random numbers anew, up to a minute later.
+    // On its own the kernel uses new entropy only at its next reseeding, up to a minute later.
     'reseed </dev/random',
     `hostname ${quote(job.hostname)}`,
     ...job.preparation,
     ENTER,
-    // A share within another one is mounted after that.
+    // A share inside another one is mounted after the outer one.
     ...mounts.toSorted((a, b) => a.path.length - b.path.length).map(mountCommand),
     ...(home === undefined ? [] : [`(enter ${quote(`/new${home.path}`)} && chown ${home.uid}:${home.gid} .)`]),
     ...Object.entries(job.files).map(([path, text]) => `echo -n ${quote(text)} >${quote(`/top/upper${path}`)}`),
@@ -122,7 +122,7 @@ export function encodeJob(job: Job): string {
  */
 export const encodeStart = (epochSeconds: number): string => `date -s @${Math.ceil(epochSeconds)} >/dev/null; start\n`
 
-/** Signals that go to the program and all that it has started in its session, as those of a terminal do. */
+/** Signals that go to the program and its whole session, like those of a terminal. */
 const OF_GROUP: ReadonlySet<string> = new Set(['SIGINT', 'SIGHUP', 'SIGQUIT'])
 
 /** The commands that send a signal to the program. */

@@ -7,12 +7,12 @@ import { cacheDirectory } from '@retrap/debian'
 import { makeFolder } from '../../host/files/files.ts'
 import { ExecError } from './errors.ts'
 
-/** Machines that are kept at most; beyond them, what was used longest ago goes. */
+/** Most kept machines; beyond this number the least recently used is removed. */
 const MOST_KEPT = 8
 const EXTENSION = '.snapshot'
 const LOCK = '.lock'
 const LOOK_MS = 200
-/** A party that holds a lock for so long has been given up, whatever its number says. */
+/** A lock held for this long counts as abandoned, even if a process has its number. */
 const ABANDONED_MS = 600_000
 
 /** The folder of the machines. */
@@ -25,10 +25,10 @@ export function keptPath(parts: readonly unknown[]): string {
 }
 
 /**
- * Makes the file of a machine, unless it exists or another process makes it meanwhile.
+ * Makes the file of a machine, unless the file exists or another process is making it.
  *
- * @param make - writes the file, which is there when it is whole
- * @param waits - is called once where another process makes it
+ * @param make - writes the file, which appears when it is complete
+ * @param waits - called once if another process is making the file
  */
 export async function keepMachine(path: string, make: () => Promise<void>, waits: () => void): Promise<void> {
   if (!isThere(path)) writing(() => makeFolder(keptFolder()))
@@ -52,7 +52,7 @@ export async function keepMachine(path: string, make: () => Promise<void>, waits
   try {
     utimesSync(path, now, now)
   } catch {
-    // A folder that cannot be written has it all the same.
+    // A file in a read-only folder cannot be marked as used, but can be read.
   }
 }
 
@@ -61,11 +61,11 @@ export function dropMachine(path: string): void {
   rmSync(path, { force: true })
 }
 
-/** Removes what there is no room for. */
+/** Removes the least recently used machines beyond the limit. */
 export function pruneMachines(): void {
   const folder = keptFolder()
   const names = readdirSync(folder)
-  // A process that was killed has left its own.
+  // Locks of killed processes are left over.
   for (const lock of names.filter((name) => name.endsWith(LOCK)).map((name) => join(folder, name)))
     if (isAbandoned(lock)) rmSync(lock, { force: true })
   const files = names

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { kernelPayload } from '../../guests/linux/kernel-payload.ts'
 
-/** Options of the kernel's configuration by what they are for; modules are not enough, as the guest has none before it has these. */
+/** Options of the kernel's configuration by purpose. They must be built in: the guest loads modules only with their help. */
 const NEEDS: Readonly<Record<string, string>> = {
   BLK_DEV_INITRD: '',
   BINFMT_ELF: '',
@@ -28,7 +28,7 @@ const NETWORK_NEEDS = { VIRTIO_NET: 'virtio_net' }
 /** The way from an image, such as arch/x86/boot/bzImage, to the top of the tree in which it was built. */
 const TREE = '../../..'
 
-/** Where the list is explained. */
+/** Guide that explains the list. */
 const GUIDE = 'https://github.com/retrap/retrap/blob/main/apps/docs/pages/guides/ci.md#a-kernel-of-yours'
 
 /** Source: Linux, kernel/configs.c: the configuration, compressed by gzip, between two marks. */
@@ -37,7 +37,7 @@ const CONFIG_MARKS = ['IKCFG_ST', 'IKCFG_ED'] as const
  * Says which options a kernel lacks, by its embedded configuration (CONFIG_IKCONFIG), or by a file beside it: `config-VERSION` beside
  * `vmlinuz-VERSION`, or `.config` or `modules.builtin` of the tree in which it was built.
  *
- * @returns a sentence; empty: it lacks nothing; undefined: nothing says what it has
+ * @returns a sentence; empty: nothing is missing; undefined: the kernel's configuration is unknown
  */
 export async function lacksOfKernel(path: string, hasNetwork: boolean): Promise<string | undefined> {
   const needs = Object.entries({ ...NEEDS, ...(hasNetwork && NETWORK_NEEDS) })
@@ -75,7 +75,7 @@ async function embeddedConfig(image: Buffer): Promise<string | undefined> {
   return undefined
 }
 
-/** The first of some files beside the kernel that is there. */
+/** Reads the first existing one of some files beside the kernel. */
 function textBeside(path: string, names: readonly string[]): string | undefined {
   const file = names.map((name) => join(dirname(path), name)).find((one) => existsSync(one))
   return file === undefined ? undefined : `\n${readFileSync(file, 'utf8')}`

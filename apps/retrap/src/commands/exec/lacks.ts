@@ -32,7 +32,7 @@ export function watchRefused({ domain }: Pick<Pc, 'domain'>, hear: (refused: Ref
 /**
  * Says what a processor lacks for an instruction, as the end of a sentence.
  *
- * @param cpu - as `--cpu` has it
+ * @param cpu - model as in `--cpu`
  * @returns undefined where the processor lacks nothing: the instruction is there to raise #UD, as UD2, or is not allowed
  */
 export async function lackOf({ bytes, mode }: RefusedInstruction, cpu = 'max'): Promise<string | undefined> {

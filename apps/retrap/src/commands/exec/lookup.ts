@@ -9,12 +9,12 @@ export interface MountedShare {
   readonly share: Share
 }
 
-/** A file that was found. */
+/** A file of the guest, found by its path. */
 export interface FoundFile {
   /** The path without links. */
   readonly path: string
   readonly stat: ShareStat
-  /** Undefined: a folder that is there for a share alone. */
+  /** The file's node; undefined for a folder that exists only as a mount point of a share. */
   readonly node: ShareNode | undefined
 }
 
@@ -22,14 +22,14 @@ const KIND = 0o170_000
 const LINK = 0o120_000
 const DIRECTORY = 0o040_000
 const MOST_LINKS = 40
-/** Files that are read here are small. */
+/** Most bytes of a file read here. */
 const MOST_BYTES = 1 << 20
 const FOLDER_STAT = ownStat({ kind: 'directory', entries: new Map() }, DIRECTORY | 0o755, 0)
 
 /** Whether a file is a directory. */
 export const isDirectory = ({ stat }: FoundFile): boolean => (stat.mode & KIND) === DIRECTORY
 
-/** The files of a guest: its root, and the shares in it. */
+/** The files of a guest: its root, and the shares mounted there. */
 export class GuestFiles {
   readonly #mounts: readonly MountedShare[]
 
@@ -37,7 +37,7 @@ export class GuestFiles {
     this.#mounts = [{ path: '', share: root }, ...shares]
   }
 
-  /** The file at a whole path; undefined where there is none. */
+  /** Finds a file by its absolute path; undefined if it does not exist. */
   async find(path: string): Promise<FoundFile | undefined> {
     const left = namesOf(path)
     let links = 0
@@ -64,14 +64,14 @@ export class GuestFiles {
     return at.at(-1)
   }
 
-  /** The content of a small file; undefined where there is none that can be read. */
+  /** Reads a small file; undefined if it cannot be read. */
   async read(path: string): Promise<string | undefined> {
     const found = await this.find(path).catch(() => undefined)
     const bytes = found && (await this.begin(found, MOST_BYTES))
     return bytes && new TextDecoder().decode(bytes)
   }
 
-  /** Up to so many first bytes of a file; undefined where it cannot be read. */
+  /** Reads at most `most` bytes from a file's start; undefined if it cannot be read. */
   async begin(found: FoundFile, most: number): Promise<Uint8Array | undefined> {
     if (found.node === undefined || isDirectory(found)) return undefined
     let file: ShareFile

@@ -1,4 +1,4 @@
-/** The machine of `retrap exec`: what it is made of, and how it comes to wait for a job. */
+/** The machine of `retrap exec`: its options, and its boot up to the point where it waits for a job. */
 import type { MachineVirtioDevice } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
@@ -22,7 +22,7 @@ export interface ExecKind {
   readonly devices: readonly string[]
 }
 
-/** The other ends of a machine's devices. */
+/** The far ends of a machine's devices. */
 export interface ExecEnds {
   readonly ports: Readonly<Record<keyof typeof EXEC_PORTS, ByteStreamBackend>>
   /** The shares of every machine, in the same order. */
@@ -33,10 +33,10 @@ export interface ExecEnds {
   readonly devices: CreateDevices | undefined
 }
 
-/** The name of a folder of the user's among those of its share. */
+/** Returns the name of a user's folder within its share. */
 export const folderName = (number: number): string => `folder${number}`
 
-/** A cable that is out. */
+/** A disconnected network. */
 const NO_NETWORK: PacketBackend = {
   linkUp: false,
   maximumBytes: 1514,
@@ -45,7 +45,7 @@ const NO_NETWORK: PacketBackend = {
   send: () => true,
 }
 
-/** Ports whose bytes are for people: replays and pages show them. */
+/** Ports with output for people: replays and pages show these. */
 const OUTPUTS: ReadonlySet<string> = new Set(['terminal', 'stdout', 'stderr'])
 
 const CONSOLE_SLOT = 4
@@ -58,7 +58,7 @@ const DRIVERS = ['virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay'
  */
 const PARAMETERS = 'quiet panic=-1 init_on_alloc=0 mitigations=off cryptomgr.notests'
 
-/** Processors of a machine that is kept: all but the first come up when a run asks for them. */
+/** Processors of a kept machine: all but the first come online when a run asks for them. */
 const KEPT_CPUS = 8
 /** RAM of a machine that is kept for runs with as much or more. It lies below 3 GiB, and Linux adds it by blocks of its own size. */
 const KEPT_BYTES = 512 << 20
@@ -100,7 +100,7 @@ export function growCommands(kind: ExecKind): readonly string[] {
 export const execCommandLine = ({ arch, kernel }: ExecKind): string =>
   `console=${arch === 'arm64' ? 'ttyAMA0' : 'ttyS0'} ${PARAMETERS}${kernel === undefined ? ' maxcpus=1 memhp_default_state=online' : ''}`
 
-/** The kernel of a machine that is booted, with the rest of what its guest starts from. */
+/** Reads the kernel and the initrd that a machine boots from. */
 export async function readExecImages(kind: ExecKind, tell: (text: string) => void): Promise<MachineImages> {
   const { arch, kernel: named } = kind
   const { kernelPath, busyboxPath, modulePaths } = await fetchLinuxWithDrivers(arch, DRIVERS, fetchLines(tell))
@@ -115,7 +115,7 @@ export async function readExecImages(kind: ExecKind, tell: (text: string) => voi
   }
 }
 
-/** The options of a machine of a kind, without what it starts from. */
+/** Returns the options of a kind of machine, without its images. */
 export async function execOptions(
   { arch, cpu, memoryBytes, cpus, kernel }: ExecKind,
   { ports, shares, network, devices }: ExecEnds,

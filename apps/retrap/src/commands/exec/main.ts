@@ -1,9 +1,9 @@
-/** The command line where it runs a program in a guest: nothing else of it is loaded. */
+/** The entry point for running a program in a guest, which loads no other part of the command line. */
 import { endSoon } from '../../machine/session/session-host.ts'
 import { plainOutput } from '../../print-lines.ts'
 import { runExecCommand } from './command.ts'
 
-/** Runs `retrap exec` on this process, which it ends: nothing that is left open holds it. */
+/** Runs `retrap exec`, and ends this process even if handles remain open. */
 export async function main(args: readonly string[]): Promise<number> {
   const { stdin, stdout } = process
   const stderr = plainOutput(process.stderr)

@@ -21,7 +21,7 @@ const PROGRAMS = ['modprobe', 'insmod', 'rmmod', 'lsmod']
 
 /** The files of a guest's kernel. */
 export interface ModuleShare {
-  /** Lies below the program's root: what the root has hides it. */
+  /** Mounted below the program's root, whose modules hide these. */
   readonly share: Share
   /** Commands that load the modules of the user's. */
   readonly commands: readonly string[]
@@ -35,7 +35,7 @@ interface OwnModule {
   readonly needs: readonly string[]
 }
 
-/** Reads a module that the user names. @throws CliError `ERR_USAGE` where the file is none, ExecError for one of another kernel */
+/** Reads a module that the user names. @throws CliError `ERR_USAGE` if the file is not a module, ExecError for a module of another kernel */
 function readOwn(path: string, kernel: KernelModules | undefined): OwnModule {
   const stat = statOf(path)
   const info = stat?.isFile() === true ? readModuleInfo(path) : undefined

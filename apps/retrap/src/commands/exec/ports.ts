@@ -2,7 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 
-/** Bytes for the guest, which takes them when it has room. */
+/** Bytes for the guest, delivered as it has room. */
 export class SentPort implements ByteStreamBackend {
   #client: ByteStreamClient | undefined
   #waiting: Uint8Array[] = []
@@ -79,7 +79,7 @@ export class TakenPort implements ByteStreamBackend {
     this.#client = client
   }
 
-  /** There is room again. */
+  /** Called when the guest has room again. */
   drained(): void {
     this.#client?.drained()
   }

@@ -5,10 +5,10 @@ import type { JobFolder } from './job.ts'
 import { type FoundFile, type GuestFiles, isDirectory } from './lookup.ts'
 import type { ExecConfig } from './root.ts'
 
-/** The user's wish: a program, and how it is run. */
+/** A program as the user asks for it, and how to run it. */
 export interface WantedProgram {
   readonly arch: LinuxArchitecture
-  /** The program and its arguments; none where the root says what is run. */
+  /** The program and its arguments; empty: the root names the program. */
   readonly command: readonly string[]
   /** Variables that are set, as `NAME=VALUE`. */
   readonly env: readonly string[]
@@ -35,7 +35,7 @@ export interface Program {
 export const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const ANY_MAY_EXECUTE = 0o111
 
-/** Files that programs expect, where the root has none. */
+/** Files that programs expect, for roots that lack them. */
 const usualFiles = (hostname: string): Readonly<Record<string, string>> => ({
   '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n',
   '/etc/group': 'root:x:0:\nnogroup:x:65534:\n',
@@ -86,7 +86,7 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   }
 }
 
-/** Folders of a root's own that are there in the guest, and behind them the usual ones. */
+/** Returns the root's own search path as far as its folders exist, followed by the usual folders. */
 async function searchPath({ searchPath: own = '' }: ExecConfig, files: GuestFiles): Promise<string> {
   const places = own.split(':').filter((place) => place.startsWith('/'))
   const found = await Promise.all(places.map((place) => files.find(place).catch(() => undefined)))
@@ -94,7 +94,7 @@ async function searchPath({ searchPath: own = '' }: ExecConfig, files: GuestFile
   return [...new Set([...there, ...USUAL_PATH.split(':')])].join(':')
 }
 
-/** Whether a home folder is not there, or is there for a share in it alone. Some users have a home that is nowhere. */
+/** Whether a home folder is missing, or exists only as a mount point. Some users have a home that never exists. */
 async function needsHome(home: string, files: GuestFiles): Promise<boolean> {
   if (!home.startsWith('/') || home === '/' || home === '/root' || home.startsWith('/nonexistent')) return false
   return (await files.find(home))?.node === undefined
@@ -113,7 +113,7 @@ async function checkProgram(name: string, file: FoundFile, arch: LinuxArchitectu
     throw new ExecError(126, `${name}: it is no program for this processor (--arch)`)
 }
 
-/** A program, by its name or path. */
+/** Finds a program by its name or path. */
 async function findProgram(name: string, path: string, folder: string, files: GuestFiles): Promise<FoundFile> {
   if (name.includes('/')) {
     const whole = name.startsWith('/') ? name : `${folder}/${name}`

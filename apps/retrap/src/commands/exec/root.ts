@@ -10,11 +10,11 @@ export interface ExecConfig {
   readonly workingDirectory: string
   /** Comes before the arguments of the command line. */
   readonly entrypoint: readonly string[]
-  /** The program that is run where the command line names none. */
+  /** The program to run when the command line names none. */
   readonly command: readonly string[]
   /** The name of the guest; `retrap` if absent. */
   readonly hostname?: string
-  /** Folders that programs are looked for in, as far as they are there, before the usual ones. */
+  /** Folders searched for programs before the usual ones, as far as they exist. */
   readonly searchPath?: string
 }
 
@@ -22,7 +22,7 @@ export interface ExecConfig {
 export interface ExecRoot {
   /** The files, which are only read. */
   readonly share: Share
-  /** How the root says that it is started. */
+  /** The root's settings for starting a program. */
   readonly config: ExecConfig
   /** Lines for `--explain`: which files of the host the guest can read. */
   readonly explanation: readonly string[]

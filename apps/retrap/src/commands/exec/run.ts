@@ -1,4 +1,4 @@
-/** Runs a program in a guest, as if it ran here. */
+/** Runs a program in a guest, as if it ran on the host. */
 import { randomBytes } from 'node:crypto'
 import { realpathSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -26,7 +26,7 @@ import { openModules } from './module-share.ts'
 import type { ExecRoot } from './root.ts'
 import { type ViewEntry, ViewShare } from './view-share.ts'
 
-/** A program, and how it is run. */
+/** A program to run in a guest, and how to run it. */
 export interface ExecRequest extends WantedProgram {
   readonly kind: ExecKind
   readonly hasNetwork: boolean
@@ -39,7 +39,7 @@ export interface ExecRequest extends WantedProgram {
   readonly timeoutMs: number
   /** The recording that stays where the program fails. */
   readonly record: { readonly path: string; readonly arguments: readonly string[] } | undefined
-  /** Says which retrap this is. */
+  /** Version of this retrap. */
   readonly version: string
 }
 
@@ -54,7 +54,7 @@ export interface ExecHost {
   endSoon(signal: EndingSignal): void
 }
 
-/** A program that is asked to end may take so long. */
+/** Time for a program to end after it was asked to. */
 const GRACE_MS = 10_000
 /** A boot that takes longer is told. */
 const QUIET_MS = 1000
@@ -127,7 +127,7 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
   }
 }
 
-/** The folders of the user's that are only read, or the others, as one share: a machine that is kept has both. */
+/** Returns the user's read-only folders, or the writable ones, as one share: a kept machine has one share of each kind. */
 function folders(
   all: readonly { readonly local: LocalShare; readonly readOnly: boolean }[],
   readOnly: boolean,
@@ -294,7 +294,7 @@ class Run {
     return { columns: columns ?? USUAL_SIZE.columns, rows: rows ?? USUAL_SIZE.rows }
   }
 
-  /** Passes signals on. @returns what ends that */
+  /** Passes signals on to the guest. @returns a function that stops this */
   #listen(guest: ExecGuest): () => void {
     const undo = ENDING_SIGNALS.map((signal) => {
       const listener = (): void => {

@@ -21,7 +21,7 @@ export type ViewEntry =
     }
   /** A symbolic link. */
   | { readonly kind: 'link'; readonly text: string }
-  /** A file, or a directory with all that is in it, of another share. */
+  /** A file, or a directory with its whole content, from another share. */
   | { readonly kind: 'node'; readonly open: () => Soon<ShareNode> }
 
 /** The owner whose files show as root's. */
@@ -33,14 +33,14 @@ export interface ViewOwner {
 const DIRECTORY = 0o040_000
 const LINK_MODE = 0o120_777
 
-/** A share that is put together of parts of others. Its own directories are only read. */
+/** A share composed of parts of other shares. Its own directories are read-only. */
 export class ViewShare implements Share {
   readonly #root: ViewEntry
   readonly #owner: ViewOwner | undefined
 
   /**
    * @param root - the directory at the top
-   * @param owner - the user whose files show as root's and are only read; undefined: files keep their owners
+   * @param owner - the user whose files appear as root's and read-only; undefined: files keep their owners
    */
   constructor(root: ViewEntry, owner?: ViewOwner) {
     this.#root = root
@@ -119,7 +119,7 @@ class ViewLink extends ReadOnlyNode {
   }
 }
 
-/** A node of another share, as root has it. */
+/** A node of another share, shown as owned by root. */
 class OwnedNode extends ReadOnlyNode {
   readonly #node: ShareNode
   readonly #owner: ViewOwner

@@ -27,7 +27,7 @@ consistency to check; 74 the file could not be used.`
 /**
  * Adds the command.
  *
- * @param finish - takes an exit code other than 0
+ * @param finish - called with an exit code other than 0
  */
 export function addImage(program: Command, output: ListingOutput, finish: (code: number) => void): void {
   const image = program

@@ -19,7 +19,7 @@ export interface ConvertFlags {
 const PIECE_BYTES = 1 << 20
 /** A hole in a raw file is at least this large. */
 const RAW_HOLE_BYTES = 4096
-/** Clusters that are compressed at a time. */
+/** Number of clusters compressed at a time. */
 const COMPRESSED_AT_A_TIME = 8
 
 /** `retrap image convert`. */

@@ -58,7 +58,7 @@ async function sizeBelow(path: string, { name, format }: Backing): Promise<numbe
   return bytes
 }
 
-/** @throws CliError `ERR_USAGE` where the new file is one that is read */
+/** @throws CliError `ERR_USAGE` if the new file is also an input */
 export async function refuseSame(target: string, sources: readonly string[]): Promise<void> {
   const identity = async (path: string): Promise<string | undefined> => {
     const state = await stat(path, { bigint: true }).catch(() => undefined)
@@ -88,7 +88,7 @@ export async function createImage(
     ...(lazyRefcounts !== undefined && { lazyRefcounts }),
     ...(backing !== undefined && { backing }),
   }
-  // An impossible image does not cost the file that is there.
+  // Try without a file first, so that an impossible image leaves the existing file intact.
   if (format === 'qcow2') await createQcow2(NOWHERE, wanted)
   const storage = await FileStorage.create(path, format === 'raw' ? bytes : 0)
   try {

@@ -43,7 +43,7 @@ export class AgentLink {
     }
   }
 
-  /** Drops the connection: another time has another agent. */
+  /** Drops the connection: the agent at another instant of the run is a different one. */
   async leave(): Promise<void> {
     const guest = this.#guest
     this.#guest = undefined

@@ -8,7 +8,7 @@ export class Background {
   #ended: Promise<void> = Promise.resolve()
 
   /**
-   * @param run - runs the machine until the signal is given, or its guest ends it; it never rejects
+   * @param run - runs the machine until the signal is given, or until its guest ends it; never rejects
    * @param admit - throws where the server runs no more machines
    */
   constructor(run: (signal: AbortSignal) => Promise<void>, admit: () => void) {
@@ -16,12 +16,12 @@ export class Background {
     this.#admit = admit
   }
 
-  /** Whether the machine runs, apart from calls that have it stand still. */
+  /** Whether the machine has a reason to run, apart from calls that pause it. */
   get isWanted(): boolean {
     return this.#reasons.size > 0
   }
 
-  /** Adds a reason for it to run. @throws what `admit` throws */
+  /** Adds a reason to run. @throws whatever `admit` throws */
   want(reason: object): void {
     if (!this.isWanted) this.#admit()
     this.#reasons.add(reason)

@@ -14,7 +14,7 @@ export type BoardOptions =
 /** A machine of either kind. */
 export type Board = Pc | ArmMachine
 
-/** A machine that was made, or forked. */
+/** A machine after creation or a fork. */
 export interface MadeBoard {
   readonly machine: Board
   readonly agent: AgentPort | undefined
@@ -25,7 +25,7 @@ export interface MadeBoard {
 /** Which serial port of a PC the agent is at. */
 const AGENT_PORT = 1
 
-/** Options of a fork: its random numbers are its own. */
+/** Returns options for a fork: its guest's random numbers must differ. */
 export const newGeneration = (): Pick<PcOptions, 'generation'> => ({ generation: { after: randomInt(2 ** 32) } })
 
 /** Makes a machine. @throws as `createPc`, `createArmMachine` */
@@ -42,7 +42,7 @@ export async function makeBoard(given: BoardOptions, forks: MachineForks): Promi
   return armBoard(machine, stream, virtio)
 }
 
-/** A PC, whose agent is at its second serial port. */
+/** Wraps a PC, whose agent uses its second serial port. */
 export function pcBoard(pc: Pc): Omit<MadeBoard, 'machine'> & { readonly machine: Pc } {
   const port = pc.serialPorts[AGENT_PORT]
   return {

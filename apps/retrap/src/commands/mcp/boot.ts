@@ -41,7 +41,7 @@ const MEMORY: Readonly<Record<BootRequest['system'], string>> = { debian: '256M'
 /** Kernels and firmware are read as a whole, before the machine's memory has a say. */
 const MOST_FILE_BYTES = 1 << 29
 
-/** Where a machine's parts come from. */
+/** Sources of a machine's parts. */
 export interface BootSources {
   readonly folders: NamedFolders
   /** Guests may have a network that reaches the host, and what is behind it. */

@@ -1,6 +1,6 @@
 import { ToolError } from './tool-error.ts'
 
-/** One call of a tool: how long it may take, and whether its caller still waits. */
+/** One call of a tool: its time limit, and whether its caller still waits. */
 export class Call {
   /** Aborted when the caller has cancelled the call, or the server ends. */
   readonly cancelled: AbortSignal
@@ -20,12 +20,12 @@ export class Call {
     this.#seconds = seconds
   }
 
-  /** Milliseconds that are left, at least one. */
+  /** Milliseconds left, at least one. */
   get leftMs(): number {
     return Math.max(1, Math.ceil(this.#endMs - performance.now()))
   }
 
-  /** The error of a call that is over. @param what - names what the call waited for */
+  /** Returns the error of a call that has ended. @param what - names the awaited event */
   reason(what: string): ToolError {
     return this.cancelled.aborted
       ? new ToolError('ERR_CANCELLED', `the call was cancelled while it waited for ${what}`)
@@ -38,7 +38,7 @@ export class Call {
   /**
    * Waits for a promise no longer than the call lasts, and so much longer.
    *
-   * @param what - names what the call waits for
+   * @param what - names the awaited event
    * @throws ToolError `ERR_TIME`, `ERR_CANCELLED`; what the promise rejects with
    */
   async wait<T>(promise: Promise<T>, what: string, patienceMs = 0): Promise<T> {

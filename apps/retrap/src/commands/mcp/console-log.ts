@@ -1,13 +1,13 @@
 import { printable } from '@retrap/test'
 
-/** Number of characters that are kept of a console's output: the last ones. */
+/** Most characters kept of a console's output; older ones are dropped. */
 const MOST_CHARACTERS = 1 << 20
 
 /** The output of a guest's console, of which the end is kept, however much a guest prints. */
 export class ConsoleLog {
   readonly #decoder = new TextDecoder()
   #text = ''
-  /** Characters that were printed before `#text`. */
+  /** Number of characters dropped before `#text`. */
   #dropped = 0
   #readTo = 0
   #look: (() => void) | undefined
@@ -22,7 +22,7 @@ export class ConsoleLog {
     this.#text = this.#text.slice(-MOST_CHARACTERS)
   }
 
-  /** Characters that were printed in all. */
+  /** Number of characters printed so far, dropped ones included. */
   get length(): number {
     return this.#dropped + this.#text.length
   }
@@ -41,7 +41,7 @@ export class ConsoleLog {
   }
 
   /**
-   * Waits until a text is printed. Another wait ends this one.
+   * Waits until a text is printed. A new wait cancels the previous one.
    *
    * @param isNew - looks at text that is printed from now on, otherwise at all unread text
    */

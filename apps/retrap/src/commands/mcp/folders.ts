@@ -3,7 +3,7 @@ import { isAbsolute, join, resolve, sep } from 'node:path'
 import { CliError, troubleWith } from '../../errors.ts'
 import { ToolError } from './tool-error.ts'
 
-/** Folders of the host whose files machines may read. No other file is opened, whatever its name. */
+/** Folders of the host whose files machines may read. Files outside are never opened. */
 export class NamedFolders {
   readonly #given: readonly string[]
   readonly #real: readonly string[]
@@ -13,7 +13,7 @@ export class NamedFolders {
     this.#real = real
   }
 
-  /** @throws CliError `ERR_INPUT` for a folder that is not there */
+  /** @throws CliError `ERR_INPUT` for a folder that does not exist */
   static async open(paths: readonly string[]): Promise<NamedFolders> {
     const real = paths.map(async (path) => {
       try {
@@ -30,7 +30,7 @@ export class NamedFolders {
     )
   }
 
-  /** The folders as they were named. */
+  /** The folders as named on the command line. */
   get names(): readonly string[] {
     return this.#given
   }
@@ -39,7 +39,7 @@ export class NamedFolders {
    * Returns the real path of a regular file: one without symbolic links, which a later open does not leave.
    *
    * @param path - absolute, or below one of the folders
-   * @throws ToolError `ERR_PATH`. A file outside is refused in the same words whether it is there or not
+   * @throws ToolError `ERR_PATH`. The error for a file outside does not reveal whether it exists
    */
   async file(argument: string, path: string): Promise<string> {
     if (this.#real.length === 0)

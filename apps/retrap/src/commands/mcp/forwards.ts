@@ -5,7 +5,7 @@ import { ToolError } from './tool-error.ts'
 
 /** A machine's forwards at a time. */
 const MOST_FORWARDS = 16
-/** A server that has said nothing for so long has accepted the connection. */
+/** A server that stays silent for this long has accepted the connection. */
 const PATIENCE_MS = 1000
 
 /** A port of the host's 127.0.0.1 that leads to a port of a guest. */
@@ -25,20 +25,20 @@ interface Entry {
   readonly trouble: { last: string | undefined }
 }
 
-/** The forwards of a machine. It runs in the background while there are any. */
+/** The port forwards of a machine, which runs in the background while any is open. */
 export class Forwards {
   readonly #background: Background
   readonly #open = new Map<number, Entry>()
-  /** Forwards that are being opened. */
+  /** Number of forwards being opened. */
   #opening = 0
-  /** How often `closeAll` was called. */
+  /** Number of calls of `closeAll`. */
   #closings = 0
 
   constructor(background: Background) {
     this.#background = background
   }
 
-  /** The forwards that are open. */
+  /** All open forwards. */
   get all(): readonly OpenForward[] {
     return [...this.#open].map(([port, { guestPort, trouble }]) => ({ port, guestPort, trouble: trouble.last }))
   }
@@ -46,7 +46,7 @@ export class Forwards {
   /**
    * Opens a port of 127.0.0.1.
    *
-   * @param hostPort - default one that is free
+   * @param hostPort - default any free port
    * @param seconds - time after which the forward closes by itself
    * @returns the port
    * @throws ToolError `ERR_LIMIT`; GuestError `ERR_GUEST_OPTION` for a port that cannot be had

@@ -135,7 +135,7 @@ export function machineTools({ machines, timeout, ...sources }: MachineToolParts
   ]
 }
 
-/** Describes a machine in a line, and what it has printed. */
+/** Describes a machine in a line, followed by its new output. */
 export function describe(machine: ToolMachine, printed = ''): string {
   const { name, system, memoryBytes, parent } = machine.facts
   const more = [...(parent === undefined ? [] : [`forked from ${parent}`]), ...(machine.isRecorded ? ['recorded'] : [])]

@@ -12,7 +12,7 @@ import { type MachineFacts, type MachineParts, SharedDisks, ToolMachine } from '
 export interface MachineLimits {
   /** Machines at a time. */
   readonly machines: number
-  /** Memory of the host for all of them, in bytes. */
+  /** Host memory for all machines, in bytes. */
   readonly memoryBytes: number
   /** Machines that run in the background at a time. */
   readonly running: number
@@ -20,18 +20,18 @@ export interface MachineLimits {
 
 /** RAM that a fork may write. */
 const FORK_BYTES = 64 << 20
-/** Forks of one machine, and of its forks, beside it. */
+/** Most forks of one machine, including forks of its forks. */
 const MOST_FORKS = 7
-/** Going back makes a machine of the same size, and who_wrote another one. */
+/** Factor for the memory of a recorded machine: going back makes a second machine, and who_wrote a third. */
 const RECORDED_TIMES = 3
 
 /** The machines of a server, by name. */
 export class Machines {
   readonly #limits: MachineLimits
   readonly #machines = new Map<string, ToolMachine>()
-  /** Names of machines, and of those that are being made or ended. */
+  /** Names of machines, including those being made or closed. */
   readonly #names = new Set<string>()
-  /** Memory of all of these. */
+  /** Host memory of all machines, in bytes. */
   #hostBytes = 0
   #lastNumber = 0
 
@@ -54,7 +54,7 @@ export class Machines {
     )
   }
 
-  /** Makes a machine and adds it. Its disks are closed with it. */
+  /** Makes a machine and adds it to the list. Its disks close with it. */
   async boot(name: string | undefined, bootable: Bootable, isRecorded: boolean): Promise<ToolMachine> {
     const { board, system, network } = bootable
     const { memoryBytes } = board.options

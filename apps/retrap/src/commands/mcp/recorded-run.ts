@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Pc, PcRecorder, ReplayDebugger } from '@retrap/machine'
 import { ToolError } from './tool-error.ts'
 
-/** A recording may be as large as this: all that a guest reads of its disks is in it. */
+/** Most bytes of a recording, which contains all data that a guest reads from its disks. */
 const MOST_BYTES = 2 ** 31
 
 /** A machine's run, recorded into a file of its own that goes with the machine. */
@@ -34,7 +34,7 @@ export class RecordedRun {
     return this.#recorder.pc
   }
 
-  /** A debugger of the run so far. */
+  /** Returns a debugger of the run so far. */
   debugger(): Promise<ReplayDebugger> {
     return this.#recorder.debugger({ read: (at, bytes) => this.#file.read(at, bytes) })
   }

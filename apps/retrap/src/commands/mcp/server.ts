@@ -166,7 +166,7 @@ function withRunState(result: CallToolResult, machines: Machines, name: unknown)
   }
 }
 
-/** An error as the result of a tool: the model that has called it reads what to do. */
+/** Returns an error as a tool's result, so that the calling model reads what to do. */
 function failure(error: unknown, tell: (line: string) => void): CallToolResult {
   if (error instanceof ToolError) return failed(`${error.code}: ${error.message}${error.printed}`)
   const known = explainError(error)

@@ -18,7 +18,7 @@ export type ToolErrorCode =
   | 'ERR_ARGUMENT'
   | 'ERR_GUEST'
 
-/** A tool has not done what it was called for. The message says what to do. */
+/** A failure of a tool. The message says what to do. */
 export class ToolError extends Error {
   readonly code: ToolErrorCode
   /** Lines that the guest has printed before, which follow the message; empty for none. */

@@ -43,7 +43,7 @@ export interface MachineParts {
   readonly network?: ToolNetwork | undefined
 }
 
-/** Open images of a machine and its forks. They are closed with the last of these. */
+/** Open images of a machine and its forks. They close with the last of these machines. */
 export class SharedDisks {
   readonly #close: () => Promise<void>
   #users = 1
@@ -52,23 +52,23 @@ export class SharedDisks {
     this.#close = close
   }
 
-  /** Counts one more machine that has the files. */
+  /** Adds a machine to the users of the files. */
   retain(): this {
     this.#users++
     return this
   }
 
-  /** Counts one machine less that has the files, and closes them behind the last one. */
+  /** Removes a machine from the users of the files, and closes the files after the last one. */
   async release(): Promise<void> {
     if (--this.#users === 0) await this.#close()
   }
 }
 
-/** Time for a command to end after its limit: the guest's agent ends it, and sends the rest of its output. */
+/** Time for a command to end after its timeout: the guest's agent ends it, and sends the rest of its output. */
 const ENDING_MS = 8000
-/** The machine runs for so long when keys were pressed. */
+/** How long the machine runs after keys were pressed. */
 const KEYS_MS = 500
-/** A fork's guest knows after so much of its time that it is one, by its kernel or a program that looks ten times a second. */
+/** Guest time after which a fork knows its new generation, by its kernel or a program that polls ten times a second. */
 const SETTLED_NS = 150e6
 /**
  * A machine of the server. It runs while a call needs that, and stands still between calls, unless it runs in the background; on
@@ -83,7 +83,7 @@ export class ToolMachine {
   readonly #recorded: RecordedRun | undefined
   /** Disks of the machine and of its forks. */
   readonly disks: SharedDisks | undefined
-  /** Where calls go through the recorded run; undefined: at the machine's instant. */
+  /** Debugger while calls look at the recorded past; undefined: calls act on the machine's present. */
   #travel: ReplayDebugger | undefined
   #checkpoint: MachineCheckpoint | undefined
   /** The guest's time at which calls find it; 0: from the beginning. */
@@ -93,7 +93,7 @@ export class ToolMachine {
   readonly #background: Background
   /** Ports of the host that lead to its guest. */
   readonly forwards: Forwards
-  /** Ends what `resume` has begun. */
+  /** Timer that ends what `resume` has begun. */
   #resumed: NodeJS.Timeout | undefined
   #exit: MachineExit | undefined
   /** Settles when all calls before have ended. */
@@ -118,7 +118,7 @@ export class ToolMachine {
     pc.serial.onTransmit((bytes) => this.console.push(bytes))
   }
 
-  /** The machine as calls see it now: going back shows another one. */
+  /** The machine that calls currently see: going back shows another one. */
   get #shown(): Board {
     return this.#travel?.pc ?? this.#pc
   }
@@ -176,7 +176,7 @@ export class ToolMachine {
     while (this.#pc.domain.clock.now() < this.#fromNs && performance.now() < until) await sleep(1)
   }
 
-  /** Runs the machine on from its own instant. @returns whether its guest has ended it; false: it was stopped */
+  /** Runs the machine from its present instant. @returns whether its guest has ended it; false: the run was stopped */
   async #run(signal: AbortSignal): Promise<boolean> {
     this.#pacing.restart()
     // Peers outside have the host's time.
@@ -191,7 +191,7 @@ export class ToolMachine {
     return true
   }
 
-  /** @returns how its guest has ended it; undefined: it was stopped */
+  /** @returns how the guest has ended the machine; undefined: the run was stopped */
   async #goOn(signal: AbortSignal): Promise<MachineExit | undefined> {
     const travel = this.#travel
     if (travel === undefined) {
@@ -241,7 +241,7 @@ export class ToolMachine {
     this.#checkRuns()
     return this.running(call, 'the agent', async () => {
       const guest = await this.#agent.connected(call)
-      // Nobody waits for it any more.
+      // The caller no longer waits.
       if (call.over.aborted || this.#closing.signal.aborted) throw call.reason('the agent')
       const port = await this.forwards.open(guest, guestPort, hostPort, seconds)
       return { port, trouble: await this.forwards.troubleAt(guest, guestPort) }
@@ -257,7 +257,7 @@ export class ToolMachine {
       )
   }
 
-  /** Runs the machine for so long, or until it ends. */
+  /** Runs the machine for this long, or until it ends. */
   async runFor(call: Call, milliseconds: number): Promise<void> {
     const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
     await this.running(call, `the end of ${milliseconds} ms`, pause).catch((error: unknown) => {
@@ -375,7 +375,7 @@ export class ToolMachine {
     this.#standStill()
     await this.#last
     await this.#background.end()
-    // A connection that is being made ends by itself.
+    // A pending connection ends by itself.
     void this.#agent.leave()
     this.#checkpoint?.close()
     await this.#recorded?.end()

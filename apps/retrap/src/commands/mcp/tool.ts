@@ -10,9 +10,9 @@ export interface Tool {
   readonly description: string
   /** The tool changes nothing. */
   readonly isReadOnly: boolean
-  /** JSON Schema of its arguments. */
+  /** JSON Schema of the tool's arguments. */
   readonly inputSchema: { readonly type: 'object' }
-  /** @param given - arguments as they came @throws ToolError `ERR_ARGUMENT` and others */
+  /** @param given - unchecked arguments @throws ToolError `ERR_ARGUMENT` and others */
   run(given: unknown, callFor: CallFor): Promise<CallToolResult>
 }
 
@@ -55,7 +55,7 @@ export function tool<Shape extends z.ZodRawShape>(
   }
 }
 
-/** A result that is text. @param data - the same for programs */
+/** Returns a text result. @param data - the same content as data for programs */
 export function text(content: string, data?: Record<string, unknown>): CallToolResult {
   return { content: [{ type: 'text', text: content }], ...(data !== undefined && { structuredContent: data }) }
 }

@@ -2,20 +2,20 @@ import type { DeviceLine } from '../../machine/devices/qemu-devices.ts'
 import { Pairs } from '../../options/pairs.ts'
 import { placeOf } from './words.ts'
 
-/** The parts of a line of QEMU's, as they are found: what they become, and which of their words nothing has read. */
+/** The parts of a QEMU command line as they are parsed: their translation, and the words that were not read. */
 export class LineParts implements DeviceLine {
-  /** Options of `retrap run`, each with its value. */
+  /** Options for `retrap run`, each with its value. */
   readonly options: (readonly [option: string, value?: string])[] = []
   /** Sentences about parts that are otherwise than the line says. */
   readonly notes: string[] = []
-  /** Sentences about parts that have no place here. */
+  /** Sentences about parts without an equivalent here. */
   readonly complaints: string[] = []
   isArm = false
   protected readonly drives: Pairs[] = []
   protected readonly nodes: Map<string, Pairs> = new Map()
   protected readonly networks: Pairs[] = []
   protected readonly objects: Pairs[] = []
-  /** Devices, which are made when all that they name is known. */
+  /** Devices, created at the end, when everything that they refer to is known. */
   protected readonly devices: Pairs[] = []
   protected readonly chardevs: Map<string, Pairs> = new Map()
   protected readonly serialTargets: string[] = []
@@ -27,7 +27,7 @@ export class LineParts implements DeviceLine {
   protected readonly used: Set<object> = new Set()
   /** Options as lists of words; a word that nothing reads is left out, and a note says so. */
   protected readonly lists: (readonly [option: string, pairs: Pairs, why: string])[] = []
-  /** Options whose last mention counts, or what another part of the line asks for. */
+  /** Options of which the last mention counts, or which another part of the line requires. */
   protected readonly last: Record<string, string> = {}
 
   add(option: string, value?: string): void {
@@ -65,7 +65,7 @@ export class LineParts implements DeviceLine {
     this.serialTargets.push(target)
   }
 
-  /** A stream by its chardev, or without the monitor that shares it. */
+  /** Returns the stream of a chardev, also of one shared with a monitor. */
   protected streamOf(value: string): string {
     if (value.startsWith('mon:')) this.last['mux'] = 'on'
     return value

@@ -9,7 +9,7 @@ const NO_FAT = 'write --share TAG=FOLDER, or make an image of the folder with mf
 
 /** Reads a line of QEMU's. Each word of the line becomes part of an option of ours, or a note or complaint names it. */
 export class Translation extends LineParts {
-  /** Takes one option, without its dashes. */
+  /** Translates one option, given without its dashes. */
   option(name: string, value: string): void {
     const translate = Object.hasOwn(this.#translations, name) ? this.#translations[name] : undefined
     if (/^(drive|blockdev|[hf]d[a-d]|cdrom)$/.test(name) && /(^|[=:,"])(fat:|vvfat\b)/.test(value))
@@ -200,7 +200,7 @@ export class Translation extends LineParts {
     this.add('--nic', pairs.without(/^(id|netdev|vlan|name|smb.*|ipv[46].*|dnssearch)$/).text)
   }
 
-  /** Adds what depends on more than one option. @param machine - a whole one: with what QEMU's has by default */
+  /** Adds settings that depend on several options. @param machine - the machine, including QEMU's defaults */
   finish(machine: { readonly isArm: boolean; readonly is32Bit?: boolean; readonly terminal: boolean } | null): void {
     const last = this.last
     if (this.devices.some((one) => /^(ich9-)?ahci$/.test(one.kind))) this.needsQ35()
@@ -301,7 +301,7 @@ export class Translation extends LineParts {
     for (const option of ['hda', 'hdb', 'hdc', 'hdd']) {
       const at = this.options.findIndex(([one]) => one === `--${option}`)
       if (!this.isArm || at < 0) continue
-      // QEMU's board has virtio there.
+      // QEMU's board has the virtio transports at this place.
       const [[, file]] = this.options.splice(at, 1) as [[string, string]]
       this.drives.push(new Pairs(`file=${file.replaceAll(',', ',,')},if=virtio,format=raw`))
     }
@@ -339,7 +339,7 @@ export class Translation extends LineParts {
  * Translates a whole line.
  *
  * @param line - the words, with or without the program's name
- * @param terminal - a terminal is there that can show the guest's screen
+ * @param terminal - whether a terminal can show the guest's screen
  */
 export function translateLine(line: readonly string[], terminal: boolean): Translation {
   const [first = ''] = line
@@ -362,7 +362,7 @@ export function translateLine(line: readonly string[], terminal: boolean): Trans
  * Returns what to write instead of an option that QEMU's users know, with one dash or two.
  *
  * @param args - the command line of the option
- * @returns undefined for an option that is unknown there too
+ * @returns undefined for an option that QEMU does not have either
  */
 export function replacementOf(option: string, args: readonly string[] = []): string | undefined {
   const name = option.replace(/^--?/, '')

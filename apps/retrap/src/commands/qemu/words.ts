@@ -61,7 +61,7 @@ export function cpuOf(value: string): readonly [cpu: string, others: readonly st
   return [cpu, others]
 }
 
-/** Where a monitor or a serial port leads: `tcp:HOST:PORT,server,nowait`, and what of it is otherwise here. */
+/** Parses the target of a monitor or serial port, `tcp:HOST:PORT,server,nowait`. Also returns notes on differences. */
 export function placeOf(value: string): readonly [target: string, notes: readonly string[]] {
   const [, kind, rest = ''] = /^(tcp|telnet|websocket|unix):(.*)$/.exec(value) ?? []
   if (kind === undefined) return [/^(vc|null|none)/.test(value) ? 'none' : value, []]

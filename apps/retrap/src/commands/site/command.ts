@@ -112,7 +112,7 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
         title,
         description: 'At its prompt.',
         bytes,
-        // With recordings the page first shows their list, failed runs among them.
+        // With recordings the page opens with their list, which includes failed runs.
         opens: recordings.length === 0,
         options: pageOptions(machine, SITE_FIRMWARE),
       },
@@ -151,7 +151,7 @@ async function scratchBeside(out: string): Promise<string> {
   }
 }
 
-/** The BIOS that starts the machine again when it is reset, with its sources. @throws CliError where it cannot be fetched */
+/** The BIOS that restarts the machine after a reset, with its sources. @throws CliError where it cannot be fetched */
 async function biosFor(path: string, { stderr }: SiteHost): Promise<SitePart> {
   const { firmwareForOthers } = await import('../web/firmware.ts')
   const part = await firmwareForOthers((text) => void stderr.write(`retrap: ${text}\n`))

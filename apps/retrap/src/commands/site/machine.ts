@@ -1,4 +1,4 @@
-/** The machine of a site, as its file describes it. */
+/** The machine of a site, read from its machine file. */
 import { open } from 'node:fs/promises'
 import { isUrl } from '@retrap/block/node'
 import { Command, CommanderError } from 'commander'
@@ -22,7 +22,7 @@ export interface SiteImage {
   /** In the folder of the machine. */
   readonly name: string
   readonly path: string
-  /** The guest may write to it. */
+  /** Whether the guest may write to the image. */
   readonly isDisk: boolean
 }
 
@@ -31,7 +31,7 @@ export interface SiteMachine {
   readonly images: readonly SiteImage[]
   /** Whether a BIOS starts the machine. */
   readonly needsBios: boolean
-  /** The command line that makes it. @param pathOf - where its files are */
+  /** Returns the command line for the machine. @param pathOf - returns the path of an image */
   readonly argumentsFor: (pathOf: (image: SiteImage) => string) => string[]
   /** Options of the page's machine, without its files. */
   readonly options: Readonly<Record<string, unknown>>

@@ -1,15 +1,15 @@
-/** Runs a machine up to its prompt. */
+/** Runs a machine until its guest shows a prompt. */
 import { CliError } from '../../errors.ts'
 import { WHERE_IS_THE_CURSOR } from '../../guests/linux/initramfs.ts'
 import type { EndingSignal, SessionHost, SessionInput, SessionOutput } from '../../machine/session/session-host.ts'
 
-/** Runs a command line of retrap's in another process around it. */
+/** Runs a retrap command line in another process. */
 export type RunCommand = (
   args: readonly string[],
   around: Pick<SessionHost, 'stdin' | 'stdout' | 'stderr' | 'onSignal'>,
 ) => Promise<number>
 
-/** Where a machine is at its prompt, and how long it may take there. */
+/** The prompt to wait for, and the time limit. */
 export interface PromptOptions {
   /** Text that is printed at the end of the boot. Absent: a line that ends as a shell's prompt does, and a second without output. */
   readonly ready: string | undefined
@@ -27,11 +27,11 @@ const MOST_PRINTED = 1 << 16
 const SHOWN = 400
 
 /**
- * Runs a machine until it is at its prompt, and ends its run there.
+ * Runs a machine until its prompt appears, and then ends the run.
  *
  * @param args - a command line that saves the machine at its end
  * @returns the text that the machine has printed, a byte a character
- * @throws CliError `ERR_INPUT` for one that does not come there
+ * @throws CliError `ERR_INPUT` if the prompt does not appear
  */
 export async function runToPrompt(
   args: readonly string[],

@@ -19,7 +19,7 @@ import type { SessionOutput } from '../../machine/session/session-host.ts'
 
 /** The machine of a file of tests. Paths are whole. */
 export interface PlannedMachine {
-  /** The options, as `run` has them. */
+  /** The machine's options, as for `run`. */
   readonly flags: MachineFlags & ImageFlags & DriveFlags & { readonly arch: 'amd64' | 'arm64' }
   /** Disk images. */
   readonly images: readonly string[]
@@ -42,7 +42,7 @@ const REFUSED: readonly (readonly [keys: string, why: string])[] = [
 /**
  * Reads the machine of a file of tests: its options have the names that they have in a machine file.
  *
- * @param part - where in the file it is
+ * @param part - the object's place in the file
  * @param disks - further disk images
  * @throws CliError `ERR_INPUT` that names the file, and the place in it
  */

@@ -7,9 +7,9 @@ import { type PlannedMachine, readMachine } from './machine.ts'
 
 /** One step: it types, presses keys, waits, and takes a picture, in this order. */
 export interface PlannedStep {
-  /** The line that is typed on the serial port, without its end. */
+  /** The line to type on the serial port, without its line end. */
   readonly type?: string
-  /** Keys that are pressed one after another, each with those that are held with it. */
+  /** Keys to press one after another, each with the keys held meanwhile. */
   readonly press?: readonly (readonly KeyName[])[]
   /** A text that is printed on the serial port. */
   readonly expect?: string
@@ -42,14 +42,14 @@ export interface TestPlan {
   readonly tests: readonly PlannedTest[]
 }
 
-/** How a field is read. @throws CliError with its place */
+/** Parses a field. @throws CliError with its place */
 type Field<Value> = (value: unknown, place: Place) => Value
 
-/** Where in the file a value is. */
+/** The place of a value within the file. */
 interface Place {
   /** The file's path, with which messages begin. */
   readonly file: string
-  /** The value's name in it, such as `tests[2].expect`. */
+  /** The value's name within the file, such as `tests[2].expect`. */
   readonly name: string
 }
 
@@ -120,7 +120,7 @@ export async function readPlan(path: string): Promise<TestPlan> {
   }
 }
 
-/** A test as a file has it: one step, or several. */
+/** A test in the file: one step, or several. */
 interface GivenTest extends PlannedStep {
   readonly name: string
   readonly steps?: readonly PlannedStep[]
@@ -197,7 +197,7 @@ const lineEnd: Field<string> = (value, place) => {
   throw mistake(place, show(text), '"\\n", "\\r" or "\\r\\n"')
 }
 
-/** Words for those who read the file: a text, or its lines. */
+/** A comment for readers of the file: a text, or its lines. */
 const prose: Field<unknown> = (value, place) =>
   Array.isArray(value) ? list(string)(value, place) : string(value, place)
 
@@ -207,7 +207,7 @@ const keys: Field<readonly (readonly KeyName[])[]> = (value, place) => {
   return strokes.map((stroke) => {
     const names = stroke.split('+') as KeyName[]
     try {
-      // A keyboard that no machine has knows whether there are such keys.
+      // A keyboard without a machine checks the names of keys.
       void new Keyboard().press(...names)
     } catch (error) {
       throw new CliError('ERR_INPUT', `${place.file}: ${place.name}: ${(error as Error).message}`)

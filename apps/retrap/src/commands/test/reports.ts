@@ -1,6 +1,6 @@
 import { printable } from '@retrap/test'
 
-/** How a test has ended. */
+/** The result of a test. */
 export interface TestOutcome {
   readonly name: string
   /** Host time that the test took, in milliseconds. */

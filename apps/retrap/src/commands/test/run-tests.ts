@@ -31,7 +31,7 @@ export interface TestFlags {
   readonly gdbPort?: number
 }
 
-/** Where the command writes. */
+/** The command's output streams. */
 export interface TestOutputs {
   readonly stdout: ListingOutput
   readonly stderr: SessionOutput
@@ -40,7 +40,7 @@ export interface TestOutputs {
 /**
  * Runs the tests of a file, or opens the recording of one of them.
  *
- * @returns whether all have passed
+ * @returns whether all tests have passed
  * @throws CliError; MachineError and others for a machine that cannot be made
  */
 export async function runTests(file: string, flags: TestFlags, { stdout, stderr }: TestOutputs): Promise<boolean> {
@@ -68,7 +68,7 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
 /** The outcome of a machine that was not booted has this name, and its files this folder. */
 const BOOT = 'boot'
 
-/** Boots the machine, and runs the tests one after the other. */
+/** Boots the machine, and runs the tests one after another. */
 async function runAll(
   file: string,
   machine: OpenTestMachine,
@@ -111,7 +111,7 @@ type AnyBooted = BootedMachine<Pc> | BootedMachine<ArmMachine>
 /**
  * Boots the machine up to the instant at which tests begin.
  *
- * @returns the machine, or why its boot failed: then its output and its screen are left in the folder
+ * @returns the machine, or why its boot failed: then its output and screen are saved in the folder
  */
 async function bootMachine(
   file: string,
@@ -148,7 +148,7 @@ async function bootMachine(
     const booted =
       'arm' in options
         ? await BootedMachine.arm({ ...options, ...both, ready: bring })
-        : // Whether there can be clones is tried with one.
+        : // A trial clone shows whether clones are possible.
           await BootedMachine.pc({ ...options, ...both, fork: () => own, ready: (test) => bring(test).then(renew) })
     return { booted, renew }
   } catch (error) {
@@ -192,7 +192,7 @@ async function runOne(booted: AnyBooted, test: PlannedTest, file: string, out: s
   }
 }
 
-/** Runs a test. @returns why it has failed; undefined where it has passed */
+/** Runs a test. @returns why the test failed; undefined if it passed */
 async function whyFailed(
   machine: AnyTestMachine,
   { steps, timeoutMs }: PlannedTest,
@@ -242,7 +242,7 @@ async function showToGdb(
 /** A test's machine of either board. */
 export type AnyTestMachine = TestMachine<Pc> | TestMachine<ArmMachine>
 
-/** How a step is taken. */
+/** Options for a test's step. */
 export interface StepOptions {
   /** Host time that each wait may take. */
   readonly timeoutMs: number
@@ -255,7 +255,8 @@ export interface StepOptions {
 /**
  * Takes a step: types, presses keys, waits, and takes a picture, in this order.
  *
- * @throws TestError where what is waited for does not come, as `TestMachine.until`; `ERR_STATE` where there is no picture
+ * @throws TestError if the expected output does not appear, as in `TestMachine.until`; `ERR_STATE` for a machine without
+ * a picture
  */
 export async function takeStep(
   machine: AnyTestMachine,

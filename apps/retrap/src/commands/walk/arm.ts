@@ -25,7 +25,7 @@ export interface ArmRegisterFlags {
   readonly mair?: bigint
 }
 
-/** The access that is tried. */
+/** The access to check. */
 export interface ArmAccess {
   readonly access: 'read' | 'write' | 'fetch'
   readonly user?: boolean
@@ -67,7 +67,7 @@ const high = (value: bigint): number => Number((value >> 32n) & 0xffff_ffffn)
 /**
  * The context to walk with.
  *
- * @throws CliError `ERR_USAGE` where nobody says where the tables begin
+ * @throws CliError `ERR_USAGE` if the flags give no address of the tables
  */
 export function armContextFor({ ttbr0, ttbr1, tcr, sctlr, mair }: ArmRegisterFlags): ArmPagingContext {
   if ((ttbr0 ?? ttbr1) === undefined) throw usage('a dump has no such registers; give --ttbr0 and --ttbr1, and --tcr')
@@ -130,7 +130,7 @@ abstract class DumpedTables implements TableReader {
   }
 }
 
-/** Reads what a walk reads, and keeps it. */
+/** Reads descriptors for a walk, and keeps them. */
 class Steps extends DumpedTables {
   readonly seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
 
@@ -163,7 +163,7 @@ function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigin
 /** Counts the reads of a walk, and shows each page as accessed, so that the rights alone decide. */
 class Accessed extends DumpedTables {
   reads = 0
-  /** Whether the descriptor read last is one of a page that was accessed. */
+  /** Whether the last descriptor is of a page whose access flag is set. */
   isAccessed = false
 
   read64(gpa: number, into: Uint32Array): boolean {
@@ -178,7 +178,7 @@ class Accessed extends DumpedTables {
 
 const ACCESS_FLAG = 1 << 10
 
-/** A part of the address space that is mapped in one way. */
+/** A range of addresses mapped with the same attributes. */
 interface ArmRun {
   readonly start: bigint
   readonly ipa: number
@@ -247,7 +247,7 @@ function armMapping(
   const reader = new Accessed(dump)
   const outcome = walkArm(context, reader, low(at), high(at), 0, result)
   if (outcome !== ARM_WALK_OK) {
-    // A table that is not there is a hole of the entry above it.
+    // A missing table is a hole in the entry above.
     const level = first + reader.reads - (outcome === ARM_WALK_FAULT ? 1 : 2)
     const shift = level < first ? inputBits : Math.min(inputBits, granule + (3 - level) * stride)
     return { span: 1n << BigInt(shift), missing: outcome === ARM_WALK_FAULT ? undefined : result.tableIpa }
@@ -264,7 +264,7 @@ function armMapping(
   return { span: BigInt(pageBytes), ipa: ipa - within, kind }
 }
 
-/** One walk, descriptor by descriptor. */
+/** Lists one walk, descriptor by descriptor. */
 export function* listArmWalk(
   context: ArmPagingContext,
   dump: DumpReader,

@@ -16,7 +16,7 @@ const LIME_HEADER = 32
 export class MemoryDump implements TableReader {
   readonly path: string
   readonly format: 'plain memory' | 'ELF core' | 'LiME'
-  /** In order of their addresses. */
+  /** Ranges in ascending order of addresses. */
   readonly ranges: readonly DumpRange[]
   /** Registers that the dump comes with. */
   readonly cpus: readonly DumpedCpu[]
@@ -25,7 +25,7 @@ export class MemoryDump implements TableReader {
 
   /**
    * @param base - guest-physical address of the first byte of plain memory
-   * @param raw - the file is plain memory, even if it begins like another format
+   * @param raw - whether to read the file as plain memory even if it begins like another format
    * @throws CliError `ERR_INPUT`
    */
   constructor(path: string, base: number, raw: boolean) {

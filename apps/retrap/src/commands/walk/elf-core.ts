@@ -71,7 +71,7 @@ export function readElfCore(read: ReadFile): { ranges: DumpRange[]; cpus: Dumped
   return { ranges, cpus }
 }
 
-/** The notes named QEMU, one a CPU. */
+/** Reads the notes named QEMU, one per CPU. */
 function qemuCpus({ buffer, byteOffset, byteLength }: DataView, long: boolean): DumpedCpu[] {
   const cpus: DumpedCpu[] = []
   for (const note of elfNotes(new Uint8Array(buffer, byteOffset, byteLength), 'QEMU', QEMU_NOTE)) {

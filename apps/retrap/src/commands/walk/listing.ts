@@ -22,7 +22,7 @@ const TYPE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
 const ERROR_BITS = ['P', 'W/R', 'U/S', 'RSVD', 'I/D', 'PK', 'SS'] as const
 
 /**
- * One walk, entry by entry.
+ * Lists one walk, entry by entry.
  *
  * @throws CliError `ERR_USAGE` for an address that is not canonical
  */

@@ -91,7 +91,7 @@ function registersOf(flags: RegisterFlags, dump: MemoryDump): { cr0: bigint; cr3
 export function describeContext(context: PagingContext): string {
   const names: readonly [string, number][] = [
     ['WP', context.wp],
-    // Two-level entries have no bit for it, and the others need none for large pages.
+    // NXE does not apply to two-level entries, and PSE does not apply to others.
     context.mode === PagingMode.TWO_LEVEL ? ['PSE', context.pse] : ['NXE', context.nxe],
     ['PGE', context.globalMask],
     ['SMEP', context.smep],

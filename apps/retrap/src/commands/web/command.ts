@@ -19,7 +19,7 @@ import {
 import { type ListedPackage, PACKAGES_LIST, packagesList } from './packages.ts'
 import type { MoreFiles, SiteFile, SiteServer } from './server.ts'
 
-/** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
+/** Usual port of a served site. Browsers store a site's data by its port, so the port stays the same if it is free. */
 const USUAL_PORT = 8064
 
 /** Starts the program that the user's system opens addresses with. */
@@ -125,7 +125,7 @@ function parsePort(text: string): number {
 /**
  * Boots Debian, and adds it to the files of the site.
  *
- * @param withSources - fetches what is needed to give the files to others
+ * @param withSources - fetches the sources that redistribution requires
  * @returns the packages that the systems are made of
  */
 async function addDebian(
@@ -161,7 +161,7 @@ async function start(folder: string, port: number | undefined, more: MoreFiles):
   }
 }
 
-/** Opens an address in the user's browser. Where there is none the user has the address. */
+/** Opens an address in the user's browser. Errors are ignored, as the address is also printed. */
 function openBrowser(url: string): void {
   const [name = 'xdg-open', ...args] = OPENERS[process.platform] ?? ['xdg-open']
   spawn(name, [...args, url], { stdio: 'ignore', detached: true })

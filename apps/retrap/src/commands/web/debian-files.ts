@@ -46,7 +46,7 @@ export interface FetchedDebian extends DebianFiles {
   readonly licenceTexts: DistributedPackage
 }
 
-/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no network */
+/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` without a network */
 export async function fetchDebianFiles(
   architecture: LinuxArchitecture,
   options: FetchDistributedOptions,

@@ -17,7 +17,7 @@ import { Hub } from '@retrap/network'
 import type { DebianFiles, FetchedDebian } from './debian-files.ts'
 import { listPackage, type SitePart } from './packages.ts'
 
-/** A system that the start page offers, as its list has it. */
+/** A system on the start page, as in its list. */
 export interface OfferedSystem {
   readonly title: string
   readonly description: string
@@ -62,7 +62,7 @@ interface GivenClock {
   wallSeconds: number
 }
 
-/** Where the site's start page finds its list of systems. */
+/** Path of the start page's list of systems. */
 export const SYSTEMS_LIST = 'systems/systems.json'
 
 const MEMORY_BYTES = 256 << 20
@@ -78,16 +78,16 @@ its requests; in Inspector see where the processor is meanwhile.
 `
 const MAC_ADDRESS = '52:54:00:12:34:56'
 const FIRST_COMMAND = 'ls\n'
-/** In which a guest does what was due while it was a file. */
+/** Guest time for timers that became due while the guest was a file. */
 const CATCH_UP_MS = 4000
-/** Host time in which it has to come to its prompt. */
+/** Host time limit for the guest's prompt. */
 const DEADLINE_MS = 600_000
 
 const bytesOf = (macAddress: string): Uint8Array =>
   Uint8Array.from(macAddress.split(':'), (byte) => Number.parseInt(byte, 16))
 
 /**
- * Boots Debian's kernel to the prompt of its shell, and saves it there: the site offers the snapshot.
+ * Boots Debian's kernel to its shell's prompt, and saves the machine: the site offers the snapshot.
  *
  * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
  */
@@ -100,7 +100,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
   const modules = await Promise.all(linux.modulePaths.map(readBytes))
   const initrd = buildInitramfs(busybox, modules, { isKept: true })
-  // The machine gets copies, whose memory it may free.
+  // The machine gets copies, because it may free the memory.
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)
   const given = { ...images, architecture, commandLine, disk }
@@ -137,7 +137,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
     page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
   const parts: Uint8Array[] = []
-  // Pages show again what the terminal had shown, and fetch what the guest touches first before all others.
+  // Pages replay the terminal's output, and first fetch the pages of RAM that the guest touches first.
   const state = { ...snapshot.state, console: new TextEncoder().encode(printed), first: pages.touched() }
   await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
   const file = Buffer.concat(parts)
@@ -193,7 +193,7 @@ export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): P
 /**
  * Makes the systems of the start page, one after the other. A system that cannot be made is left out, and told of.
  *
- * @throws what the first one threw, where none can be made
+ * @throws the first error, if no system can be made
  */
 export async function makeSystems(
   architectures: readonly LinuxArchitecture[],

@@ -33,7 +33,7 @@ export interface SiteFirmware {
   readonly vgaBios: string
 }
 
-/** SeaBIOS's, as the sites have them that are made here. */
+/** SeaBIOS as part of the sites that this program makes. */
 export const SITE_FIRMWARE: SiteFirmware = {
   firmware: `firmware/${FILES.firmware}`,
   vgaBios: `firmware/${FILES.vgaBios}`,
@@ -41,7 +41,7 @@ export const SITE_FIRMWARE: SiteFirmware = {
 
 const firmwareList = (): Uint8Array => Buffer.from(JSON.stringify(SITE_FIRMWARE))
 
-/** Lists SeaBIOS's two files, unmodified, with what their licences require. */
+/** Lists SeaBIOS's two files, unmodified, with the texts that their licences require. */
 async function listFirmware([seabios, licenceTexts]: readonly DistributedPackage[]): Promise<SitePart> {
   const bytes = await Promise.all(NAMES.map((name) => readFile(join(seabios!.folder, FOLDER, name))))
   const files = new Map(PATHS.map((path, i) => [path, bytes[i]!]))
@@ -51,7 +51,7 @@ async function listFirmware([seabios, licenceTexts]: readonly DistributedPackage
   return { packages: part.packages, files: new Map<string, SiteFile>([...part.files, ...files]) }
 }
 
-/** Fetches SeaBIOS with its sources, for a site that is given to others. @returns null where it cannot be fetched, after a message */
+/** Fetches SeaBIOS with its sources, for a published site. @returns null if the fetch fails, after a message */
 export async function firmwareForOthers(tell: (text: string) => void): Promise<SitePart | null> {
   const shown = showFetchProgress()
   try {
@@ -80,8 +80,7 @@ const DEBIAN: FirmwareSource = {
 }
 
 /**
- * Adds SeaBIOS to a site that is served on this computer. Where it is not in the cache it is fetched when a page first asks for
- * a file of it.
+ * Adds SeaBIOS to a site that is served locally. If it is not cached, the first request for one of its files fetches it.
  *
  * @param files - the site's files
  * @param packages - the site's list of packages

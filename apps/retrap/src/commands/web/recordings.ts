@@ -7,11 +7,11 @@ import { checkNamedImages, readRecordingNotes } from '../../machine/recording/re
 import type { OfferedSystem } from './debian-system.ts'
 import type { SiteFile } from './server.ts'
 
-/** How a site has a recording. */
+/** Options for a recording within a site. */
 export interface RecordingOptions {
   /** Name of the recording in the site; default: the name of the file or folder. */
   readonly title?: string
-  /** A recording that names images elsewhere is refused. Default false: they are served beside it. */
+  /** Whether a recording with images outside its file is refused. Default false: the images are served beside it. */
   readonly refusesNamed?: boolean
 }
 

@@ -50,18 +50,18 @@ export function builtSite(): string {
   throw new CliError('ERR_INPUT', `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`)
 }
 
-/** A file of the site, what makes it when it is asked for, or the path of a large one. */
+/** A file of the site: its bytes, a function that makes them on request, or the path of a large file. */
 export type SiteFile = Uint8Array | (() => Promise<Uint8Array>) | { readonly path: string }
 
-/** Files that are served beside those of a folder, by their paths below the site. Others may come while it is served. */
+/** Files served besides a folder's own, by path below the site. The map may grow while the site is served. */
 export type MoreFiles = ReadonlyMap<string, SiteFile>
 
 /**
  * Serves the files of a folder on the loopback, by ranges too.
  *
- * @param port - 0: any that is free
+ * @param port - 0: any free port
  * @param more - in place of the folder's files of the same names
- * @throws Error of `listen`, with its `code`
+ * @throws errors of `listen`, with its `code`
  */
 export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
   const headers = { ...HEADERS, 'content-security-policy': await policyOf(join(folder, 'index.html')) }
@@ -99,7 +99,7 @@ function listen(server: Server, port: number): Promise<void> {
   })
 }
 
-/** A file of the folder, or one that is served in its place. */
+/** A file of the folder, or a file served in its place. */
 interface AskedFile {
   readonly folder: string
   /** Below the folder, as the request has it. */
@@ -157,7 +157,7 @@ function tidy({ method, headers }: IncomingMessage, size: number): void {
   delete headers['cache-control']
 }
 
-/** A strong tag: other bytes have another one. Pages keep what they read of a file by it. */
+/** Returns a strong ETag, which identifies the bytes: pages cache parts of a file by it. */
 const tagOf = (content: Uint8Array | string): string =>
   `"${createHash('sha256').update(content).digest('base64url').slice(0, 27)}"`
 

@@ -14,17 +14,18 @@ const MARKS = ['index.html', 'service-worker.js']
  *
  * @param from - the folder of the site as it was built
  * @param more - in place of the folder's files of the same names
- * @throws CliError `ERR_INPUT` for a folder that has other files, and for files of Debian without what their licences require
+ * @throws CliError `ERR_INPUT` for a folder with other files, and for Debian's files without the sources that their licences
+ * require
  */
 export async function writeSite(from: string, more: MoreFiles, to: string): Promise<void> {
   const folder = resolve(to)
   await checkTarget(folder)
-  // Else packages would get files that have licences of their own.
+  // Otherwise packages would include files under other licences.
   if (folder === resolve(from)) throw new CliError('ERR_INPUT', `--out ${folder}: the program's own site is there`)
   await mkdir(dirname(folder), { recursive: true })
   const made = await mkdtemp(join(dirname(folder), `.${basename(folder)}-`))
   try {
-    // A temporary folder is its owner's alone; a web server has another user.
+    // Only its owner may read a temporary folder; a web server runs as another user.
     await chmod(made, 0o755)
     await cp(from, made, { recursive: true })
     for (const [path, file] of more) {

@@ -45,7 +45,7 @@ function readMachineFile(path: string, command: Command): readonly string[] {
 /**
  * Gives a command the options that an object describes, as {@link readMachineFile} does.
  *
- * @param part - the object's place in the file, such as `machine`; empty where it is the file
+ * @param part - the object's place in the file, such as `machine`; empty for the whole file
  */
 export function applyMachine(path: string, part: string, content: unknown, command: Command): readonly string[] {
   const file = new MachineFile(path, part)
@@ -156,7 +156,7 @@ class MachineFile {
     return isFile === true ? this.#resolve(text) : text
   }
 
-  /** Returns the object for a text that is given in its place: one key, or all of them as on the command line. */
+  /** Returns the object for its short text form: the value of one key, or pairs as on the command line. */
   #short(shape: Shape, place: string, text: string): Values {
     const { head, short, split } = shape
     if (split !== undefined) return this.#placed(place, () => split(text))

@@ -84,11 +84,11 @@ function header(record: Record, inode: number): string {
     0, // mtime
     record.body.length,
     0, // major number of the device that holds the file
-    0, // and its minor number
+    0, // and the device's minor number
     record.major,
     record.minor,
-    record.name.length + 1, // with its closing zero
-    0, // checksum: none in this form
+    record.name.length + 1, // with the terminating zero
+    0, // checksum: unused in this format
   ]
   return '070701' + fields.map((field) => field.toString(16).padStart(8, '0')).join('')
 }

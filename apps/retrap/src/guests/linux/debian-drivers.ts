@@ -28,7 +28,7 @@ export interface KernelModules {
   readonly release: string
   /** `lib/modules/RELEASE`. */
   readonly folder: string
-  /** Has `modprobe` among its programs. */
+  /** Path of a busybox that includes `modprobe`. */
   readonly busyboxPath: string
 }
 
@@ -81,8 +81,8 @@ export async function fetchKernelModules(
  * Debian's kernel for clouds, or for folders of the host its full one, as the one for clouds has no 9P, and a static busybox, from
  * the cache or fetched.
  *
- * @param drivers - names of modules; those that they need are there too. A driver that is part of the kernel is left out
- * @throws CliError `ERR_FETCH` where there is no network
+ * @param drivers - names of modules; their dependencies are included. Built-in drivers are left out
+ * @throws CliError `ERR_FETCH` without a network
  */
 export async function fetchLinuxWithDrivers(
   architecture: LinuxArchitecture,

@@ -29,7 +29,7 @@ export interface InstallerFiles {
 
 export type InstallerArchitecture = 'amd64' | 'arm64' | 'i386'
 
-/** Architectures, as Debian calls them, whose kernels are booted. */
+/** Architectures of bootable kernels, by Debian's names. */
 export type LinuxArchitecture = 'amd64' | 'arm64'
 
 const BUSYBOX_PACKAGE = 'busybox-static'
@@ -38,7 +38,7 @@ const BUSYBOX_PACKAGE = 'busybox-static'
  * A Debian kernel and a static busybox, from the cache or fetched by package name.
  *
  * @param packageName - a kernel package, or the package that depends on Debian's current one
- * @throws CliError `ERR_FETCH` where there is no network, or no such package
+ * @throws CliError `ERR_FETCH` without a network, or for an unknown package
  */
 export async function fetchLinux(
   packageName: string,
@@ -101,7 +101,7 @@ async function cached<T extends Paths>(
       name: join('debian-12', name),
       make: (files, directory) => {
         const mirror = options.mirror === undefined ? {} : { mirror: options.mirror }
-        // A release of retrap has its packages in one version, unless a newer one is asked for.
+        // A release of retrap fixes the version of its packages, unless the user asks for newer ones.
         const wanted = { directory, architectures: ['amd64', 'arm64'], isCurrent: options.refresh === true, ...mirror }
         return withPackages(wanted, onProgress, (packages) => fetch(packages, files, onProgress))
       },

@@ -15,7 +15,7 @@ export const EXEC_TIME = 'time'
 /** The control groups. The first process is in the group at the top, and programs are in groups below that. */
 const CGROUPS = '/sys/fs/cgroup'
 
-/** The tag of the share that has the kernel's modules, and where it is mounted. */
+/** The tag of the share with the kernel's modules, and its mount point. */
 export const KERNEL_TAG = 'kernel'
 export const KERNEL_FOLDER = '/kernel'
 
@@ -109,7 +109,7 @@ echo "end $code" >&7
 sleep 1000
 `
 
-/** The second process: its program takes its number. */
+/** The second process, which execs the program, so that the program has its number. */
 const PROGRAM = `PATH=/bin
 read -r pid rest </proc/self/stat
 echo $pid >/pid

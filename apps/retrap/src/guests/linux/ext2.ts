@@ -10,7 +10,7 @@ const BLOCK_BYTES = 4096
 const INODE_BYTES = 256
 /** An inode's fields beside the 128 bytes of the first revision. */
 const EXTRA_BYTES = 32
-/** One block group: the bitmap of its blocks is a single block. */
+/** Most blocks of the single block group, whose bitmap is one block. */
 const MOST_BLOCKS = 8 * BLOCK_BYTES
 const INODES = 1024
 
@@ -32,7 +32,7 @@ const ERRORS_CONTINUE = 1
 const NO_COUNT = 0xffff
 
 const ROOT = 2
-/** The first inode for files. e2fsck wants a folder for what it finds. */
+/** The first inode for files: lost+found, which e2fsck needs. */
 const FIRST_INODE = 11
 const LOST_FOUND = FIRST_INODE
 const S_IFDIR = 0o040000
@@ -94,7 +94,7 @@ class Writer {
     return this.#next++
   }
 
-  /** Writes a file's content and its inode. */
+  /** Writes a file's content and inode. */
   inode(number: number, mode: number, links: number, data: Uint8Array): void {
     const first = this.#next
     const numbers: number[] = []

@@ -1,6 +1,6 @@
 import { type CpioEntry, writeCpio } from './cpio.ts'
 
-/** The prompt of our initramfs's shell when it waits for a command. */
+/** The shell prompt of our initramfs. */
 export const SHELL_PROMPT: RegExp = /\/\S* # $/
 
 /** A shell asks its terminal, which may answer later. Source: ECMA-48, 8.3.35, "DSR". */
@@ -77,7 +77,7 @@ esac
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
  * @param modules - the kernel's modules to load, in this order
  * @param more.agent - is started before the shell
- * @param more.isKept - the guest is to be saved, and has the right date when it goes on, whenever that is
+ * @param more.isKept - whether the guest will be saved, and must correct its date when it resumes
  */
 export function buildInitramfs(
   busybox: Uint8Array,
@@ -123,7 +123,7 @@ export function buildInitramfs(
 export interface GuestAgent {
   /** The text of the agent. */
   readonly script: string
-  /** The guest's name for its port, such as `/dev/ttyS1`. */
+  /** The guest's name for the agent's port, such as `/dev/ttyS1`. */
   readonly port: string
 }
 
@@ -139,7 +139,7 @@ const agentFile = ({ script }: Pick<GuestAgent, 'script'>): CpioEntry => ({
   data: new TextEncoder().encode(script),
 })
 
-/** Returns an initial RAM disk with the agent behind what is in it: Linux unpacks one archive after the other. */
+/** Returns an initial RAM disk with the agent appended: Linux unpacks one archive after another. */
 export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
   const extra = writeCpio([agentFile({ script })])
   // An archive begins at a multiple of four. Source: buffer-format.rst, as in cpio.ts.
@@ -176,15 +176,15 @@ const RESEEDS: Readonly<Record<number, string>> = {
 }
 const MACHINE_AT = 18
 
-/** Returns one of programs, that for the architecture of another program; undefined: there is none. */
+/** Returns the program for another program's architecture; undefined if unavailable. */
 function like(other: Uint8Array, programs: Readonly<Record<number, string>>): Uint8Array | undefined {
   const isElf = Buffer.from(other.subarray(0, 4)).toString('latin1') === '\u007fELF'
   const text = isElf ? programs[other[MACHINE_AT]!] : undefined
   return text === undefined ? undefined : new Uint8Array(Buffer.from(text, 'base64'))
 }
 
-/** Returns the driver for the architecture of another program; undefined: there is none. */
+/** Returns the driver for another program's architecture; undefined if unavailable. */
 export const watchGeneration = (other: Uint8Array): Uint8Array | undefined => like(other, WATCHES)
 
-/** Returns the program that seeds random numbers anew, for the architecture of another one; undefined: there is none. */
+/** Returns the program that reseeds random numbers, for another program's architecture; undefined if unavailable. */
 export const reseed = (other: Uint8Array): Uint8Array | undefined => like(other, RESEEDS)

@@ -1,8 +1,8 @@
-/** The modules of a kernel: what they say of themselves, and the lists by which `modprobe` finds them. */
+/** The modules of a kernel: their metadata, and the index files that `modprobe` reads. */
 import { closeSync, fstatSync, globSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
-/** The fields that a module says of itself, such as `depends` and `alias`; some have several values. */
+/** The metadata of a module, such as `depends` and `alias`; some fields have several values. */
 export type ModuleInfo = ReadonlyMap<string, readonly string[]>
 
 /** The name of a module, by its file. */
@@ -62,10 +62,10 @@ export const dependenciesOf = (info: ModuleInfo | undefined): string[] =>
     .map((name) => name.replaceAll('-', '_'))
 
 /**
- * Adds a module behind those that it needs. A module that is a part of the kernel itself has no file, and is left out.
+ * Appends a module after its dependencies. Built-in modules have no file and are left out.
  *
- * @param files - paths of modules by their names
- * @param order - the modules so far
+ * @param files - paths of modules by name
+ * @param order - the modules so far, in order of loading
  */
 export function addModule(name: string, files: ReadonlyMap<string, string>, order: string[]): void {
   const path = files.get(name)
@@ -165,7 +165,7 @@ function encodeIndex(rows: readonly (readonly [key: string, value: string])[]): 
     }
     if (values.length > 0) {
       flags += HAS_VALUES
-      // The priority decides among values of one key: all have the same here.
+      // The priority decides among values of one key: here all priorities are equal.
       node.push(u32(values.length), ...values.map(([, value]) => Buffer.from(`\0\0\0\0${value}\0`, 'latin1')))
     }
     const at = length

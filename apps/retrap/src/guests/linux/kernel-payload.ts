@@ -42,7 +42,7 @@ export async function kernelPayload({ buffer, byteOffset, length }: Uint8Array):
   return undefined
 }
 
-/** The library knows no filter but LZMA2: it gets a stream without the one for x86, which is undone here. */
+/** The library supports only the LZMA2 filter: it gets a stream without the x86 filter, which is undone here. */
 async function codeOfXz(stream: Buffer, size: number): Promise<Buffer | undefined> {
   const block = Buffer.from([2, 0, 0x21, 1, stream[XZ_DICTIONARY]!, 0, 0, 0, 0, 0, 0, 0])
   block.writeUInt32LE(zlib.crc32(block.subarray(0, -CRC_BYTES)), block.length - CRC_BYTES)

@@ -2,7 +2,7 @@ import { progress } from '@clack/prompts'
 import type { OnProgress } from '@retrap/debian'
 import { fetchLines } from './fetch-lines.ts'
 
-/** Shows how a fetch goes on; `stop` when it is over, whichever way. */
+/** Shows the progress of a fetch; call `stop` when the fetch ends or fails. */
 export interface FetchProgress {
   readonly onProgress: OnProgress
   stop(outcome: 'done' | 'failed'): void
@@ -12,7 +12,7 @@ const BAR_COLUMNS = 20
 /** The columns that the bar and a long package name need to stay on one line. */
 const LEAST_COLUMNS = 76
 
-/** A bar where there is a terminal for it, a line for each thing that is fetched elsewhere. Nothing appears before the first report. */
+/** Shows a progress bar on a terminal, and elsewhere one line per fetched file. Nothing appears before the first report. */
 export function showFetchProgress(): FetchProgress {
   // The bar reads the keyboard to keep it from scribbling; a pipe's content belongs to the guest.
   const terminal = process.stderr.isTTY && process.stdin.isTTY && process.stderr.columns >= LEAST_COLUMNS

@@ -36,9 +36,9 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly networks?: readonly NetdevArgument[]
   /** Guests do not reach the host's 127.0.0.1 by user networks, whatever their options say. */
   readonly closesLoopback?: boolean
-  /** The networks reach nothing: what came by them is in a recording. Default they do. */
+  /** Whether networks are disconnected: a replay gets their input from the recording. Default false. */
   readonly isReplay?: boolean
-  /** Another process still has the images, and hands them over later. Default it has not. */
+  /** Whether another process still has the images, and hands them over later. Default false. */
   readonly isIncoming?: boolean
   /** Virtio devices beside the drives; networks and chardevs are named by id, directories by path. */
   readonly virtio?: readonly VirtioArgument[]
@@ -46,11 +46,11 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly cards?: readonly E1000Argument[]
   /** Modules with models of the user's own behind root ports. */
   readonly modules?: readonly DeviceArgument[]
-  /** How machines boot; default without firmware. */
+  /** How network cards boot; default without firmware. */
   readonly networkBoot?: NetworkBoot
 }
 
-/** A card that comes later is not there when firmware runs. */
+/** A hot-plugged card is not present when firmware runs. */
 const WITHOUT_FIRMWARE: NetworkBoot = { firmware: 'none', wanted: false }
 
 const romsOf = (
@@ -61,7 +61,7 @@ const romsOf = (
   ...cards.map((one) => ['e1000', one] as const),
 ]
 
-/** Images and networks of a session. A machine that replaces one that was reset goes on with the same ones. */
+/** Images and networks of a session. After a reset the new machine uses the same ones. */
 export class BackEnds {
   /** The images. */
   readonly images: OpenDrives
@@ -100,7 +100,7 @@ export class BackEnds {
   }
 
   /**
-   * @param chardevs - open ones; their opener closes them
+   * @param chardevs - open chardevs, which their opener closes
    * @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError
    */
   static async open(settings: BackEndSettings, chardevs: Chardevs): Promise<BackEnds> {
@@ -113,8 +113,7 @@ export class BackEnds {
     try {
       for (const one of virtio) {
         if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
-        // A replay takes from its recording.
-        // oxlint-disable-next-line no-await-in-loop -- there is at most one
+        // A replay gets the input from its recording. oxlint-disable-next-line no-await-in-loop -- there is at most one
         if (one.kind === 'vsock' && isReplay !== true) vsocks.set(one.uds, await UnixVsock.open(one.uds))
       }
       opened = await OpenNetworks.open(networks, isReplay, settings.closesLoopback)
@@ -177,7 +176,7 @@ export class BackEnds {
   /**
    * Makes a device that is plugged into the machine that runs; those that replace this machine have it as well.
    *
-   * @returns the device, and a function that takes it back where it could not be plugged in
+   * @returns the device, and a function that undoes the step if plugging in fails
    * @throws CliError `ERR_USAGE`; `ERR_INPUT` for a boot program that cannot be read
    */
   async add(argument: DeviceArgument): Promise<{ readonly device: MachinePluggable; readonly undo: () => void }> {

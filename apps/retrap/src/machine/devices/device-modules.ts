@@ -55,7 +55,7 @@ export function runsInWorker({ name, properties }: DeviceArgument): boolean {
   return namesModule(name) && properties.get('transport') === 'worker'
 }
 
-/** How often the module of each address was loaded. Node keeps what it has loaded; each machine wants devices of its own. */
+/** Number of times that each address's module was loaded. Node caches modules; each machine needs its own devices. */
 const loads = new Map<string, number>()
 
 async function loadModels(url: string, leftMs: number): Promise<DeviceModel[]> {
@@ -156,7 +156,7 @@ export const startControllerWorker: StartControllerServer = (dispatch, platform,
     data: { controllers: options.controllers, guest: platform.sharedMemory },
   })
 
-/** A program of ours: in `src` where this module runs as source, beside it where it is built. */
+/** Returns the URL of one of retrap's programs: in `src` if this module runs as source, otherwise beside the build. */
 function program(name: string): URL {
   return new URL(import.meta.url.endsWith('.ts') ? `../../${name}.ts` : `./${name}.js`, import.meta.url)
 }

@@ -23,7 +23,7 @@ export const PROGRAM_PROPERTIES: Readonly<Record<string, string>> = {
     'seconds that it has to answer hello and to declare its devices, or off (5 and 30); a debugger may take longer',
   reconnect: 'seconds for which a lost connection is tried again (5); of unix: and tcp:',
 }
-/** Where the words of programs go. */
+/** Receives the output of programs. */
 export type ProgramOutput = Pick<SessionOutput, 'write' | 'writableLength'>
 
 const FIRST_SLOT = 0x10
@@ -36,9 +36,9 @@ const LOOK_MS = 20
 export const namesProgram = (name: string): boolean => /^(exec|unix|tcp):/.test(name)
 
 /**
- * Checks a `--device` that is a program.
+ * Checks a `--device` argument that names a program.
  *
- * @param index - the program's number among all
+ * @param index - number of the program among all
  * @throws CliError `ERR_USAGE`
  */
 export function prepareProgram(argument: DeviceArgument, index: number, stderr: ProgramOutput): StartDeviceServer {
@@ -51,9 +51,9 @@ export function prepareProgram(argument: DeviceArgument, index: number, stderr: 
 }
 
 /**
- * Starts a program, or connects to it, whose one device is plugged into a machine that runs.
+ * Starts a program, or connects to it, and plugs its single device into a running machine.
  *
- * @throws CliError `ERR_USAGE`; IoreqError `ERR_DEVICE` for a program that is not there, or has not just one device
+ * @throws CliError `ERR_USAGE`; IoreqError `ERR_DEVICE` if the program is missing, or does not have exactly one device
  */
 export function openPluggedProgram(
   argument: DeviceArgument,
@@ -92,10 +92,10 @@ function readProgram(argument: DeviceArgument, stderr: ProgramOutput, others: re
   return { address, options }
 }
 
-/** Programs that run others: those have the name. */
+/** Programs that run other programs: the device is named after the other program. */
 const RUNNERS = /^(\w+=.*|env|exec|node|deno|bun|python[\d.]*|perl|ruby|sh|bash|gdb|gdbserver|valgrind)$/
 
-/** A short name of a command: its program, without its folder. */
+/** Returns a short name for a command: its program without the folder. */
 function commandName(command: string): string {
   const words = command.trim().split(/\s+/)
   const names = words.filter((word) => !word.startsWith('-')).map((word) => word.split('/').at(-1)!)
@@ -110,13 +110,13 @@ function boundsOf(name: string, text: string): TransferBounds | undefined {
   throw usage(`--device ${name}: dma=${text} is no range of addresses; give FIRST-LAST, such as 0x1000000-0x1ffffff`)
 }
 
-/** A program with devices: what a shell runs, or where it listens. */
+/** A program with devices: a shell command to start, or an address to connect to. */
 export type ProgramAddress = DeviceProgramPlace
 
 /**
  * Reads `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`.
  *
- * @param what - its name in errors
+ * @param what - the program's name in errors
  * @throws CliError `ERR_USAGE`
  */
 export function parseProgram(what: string, text: string): ProgramAddress {

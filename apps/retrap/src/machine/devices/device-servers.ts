@@ -22,7 +22,7 @@ export interface NamedDevices extends DeviceConnection {
   readonly nats: NatsAddress
 }
 
-/** How a connection to devices is made. */
+/** Settings of a connection to devices. */
 interface DeviceConnection {
   readonly files: hosts.TlsFiles
   /** A file with a text that both ends must know. */
@@ -42,7 +42,7 @@ const MOST_MACHINES = 1000
  * `reconnect=SECONDS`.
  *
  * @param what - the option that the text was given for
- * @param least - the least port: 0 asks for one that is free
+ * @param least - the least port: 0 asks for any free port
  * @throws CliError `ERR_USAGE`
  */
 export function parseDeviceServer(what: string, text: string, least: 0 | 1): DeviceServerAddress {
@@ -97,9 +97,9 @@ function parseNamed(text: string): NamedDevices {
 }
 
 /**
- * Reads the files of an address, for either end of a connection. They are read again when they change.
+ * Reads the files of an address, for either end of a connection. Changed files are read again.
  *
- * @param tell - takes what is to be known of such a change
+ * @param tell - receives notices of changed files
  * @throws CliError `ERR_INPUT`; IoreqError for files that will not do
  */
 async function connectionOf({ files, tokenFile, reconnectMs }: DeviceConnection, tell: (text: string) => void) {
@@ -228,7 +228,7 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
     })
 }
 
-/** How a server is announced. */
+/** Settings for announcing a server. */
 interface Announcement {
   readonly nats: NatsAddress
   readonly options: { readonly host?: string; readonly leaseMs?: number }

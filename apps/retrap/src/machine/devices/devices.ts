@@ -14,7 +14,7 @@ import type { RunEvent } from '../../host/run-control.ts'
 import { deviceHere } from './qemu-devices.ts'
 import { inWordsOfPci, isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
 
-/** Where a device's text may go. */
+/** Receivers of a device's text. */
 export interface DeviceHost {
   readonly stdout: SessionOutput
   readonly stderr: SessionOutput
@@ -22,7 +22,7 @@ export interface DeviceHost {
   tell?: ((...event: RunEvent) => void) | undefined
 }
 
-/** One `--device` that we have: QEMU's name, what its properties are, and how to make it. */
+/** One `--device` that retrap has: QEMU's name, its properties, and how to make it. */
 interface DeviceKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
@@ -114,17 +114,17 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
   },
 }
 
-/** The devices of one machine, beside its board's. */
+/** The devices of one machine, besides its board's. */
 export interface MachineDevices {
   readonly models: readonly DeviceModel[]
-  /** Start those that live in other threads or processes. */
+  /** Start the devices in other threads or processes. */
   readonly servers: readonly StartDeviceServer[]
 }
 
 /**
- * Makes one set of the devices that were asked for; a device belongs to one machine.
+ * Makes a new set of the requested devices; a device belongs to one machine.
  *
- * @param leftMs - the run's time that is left
+ * @param leftMs - time left of the run
  */
 export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
 
@@ -194,7 +194,7 @@ function checkDevice({ name }: DeviceArgument): void {
   )
 }
 
-/** Hands over what devices still hold back to write it in one go. */
+/** Flushes buffered output of devices. */
 export function flushDevices(devices: readonly DeviceModel[]): void {
   for (const device of devices) if (device instanceof DebugConsole) device.flush()
 }
@@ -238,7 +238,7 @@ export const DEVICE_OPTION: OptionRow = {
 
 type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>
 
-/** A list of names in a column, and what they mean. */
+/** Formats a list of names and meanings in columns. */
 function columns(rows: readonly (readonly [name: string, meaning: string])[], indent: string): readonly string[] {
   const width = Math.max(...rows.map(([name]) => name.length)) + 2
   return rows.map(([name, meaning]) => `${indent}${name.padEnd(width)}${meaning}`)

@@ -3,9 +3,9 @@ import type { DriveArgument } from '../drives/drives.ts'
 import { checkedProperties, isDiskDevice, placeOf, virtioPlaceOf } from './pci-devices.ts'
 
 /**
- * Gives each drive of `if=none` to the `--device` that names it.
+ * Connects each drive of `if=none` to the `--device` that names it.
  *
- * @throws CliError `ERR_USAGE` for one without the other
+ * @throws CliError `ERR_USAGE` for a drive without a device, or a device without its drive
  */
 export function connectDrives(
   drives: readonly DriveArgument[],

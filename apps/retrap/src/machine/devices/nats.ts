@@ -4,7 +4,7 @@ import type * as Nats from '@nats-io/transport-node'
 import { CliError, troubleWith } from '../../errors.ts'
 import { usage } from '../../options/values.ts'
 
-/** Where a NATS server is, which name is asked for there, and how this end proves itself. */
+/** The address of a NATS server, the name to asked for there, and how this end proves itself. */
 export interface NatsAddress {
   readonly host: string
   readonly port: number
@@ -21,7 +21,7 @@ export interface NatsAddress {
 const USUAL_PORT = 4222
 const FORM = 'nats://HOST:4222/NAME'
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
-/** Keys of an address, beside those of what is found. */
+/** Keys of an address, besides those of the requested name. */
 export const NATS_KEYS = ['nats-ca', 'nats-creds', 'nats-login'] as const
 
 /**
@@ -91,7 +91,7 @@ export async function openNats({
     })
   } catch (error) {
     if (error instanceof CliError) throw error
-    // The client throws this for a server with TLS when it has no certificates.
+    // The client throws this error for a server with TLS if the client has no certificates.
     const needsTls = tls === null && error instanceof TypeError
     const message = needsTls ? 'it asks for TLS: give nats-ca=FILE' : (error as Error).message
     throw new CliError('ERR_INPUT', `no connection to NATS at ${host}:${port}: ${message}`)

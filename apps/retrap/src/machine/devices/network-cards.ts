@@ -20,7 +20,7 @@ export interface CardArgument {
   readonly netdev: string
   readonly macAddress?: Uint8Array
   readonly bootIndex?: number
-  /** The file of its boot program; empty: none; absent: iPXE's, if the machine may boot from it. */
+  /** The file of the card's boot program; empty: none; absent: iPXE's, if the machine may boot from the card. */
   readonly romFile?: string
 }
 
@@ -49,9 +49,9 @@ function parseMac(name: string, text: string): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-/** How a session's machines boot, as far as their network cards are concerned. */
+/** How a session's machines boot from their network cards. */
 export interface NetworkBoot {
-  /** Whether firmware runs, and which kind: cards have another program for each. */
+  /** Whether firmware runs, and which kind: cards have a boot program for each kind. */
   readonly firmware: 'none' | 'bios' | 'own'
   /** Whether the card is to boot from the network. */
   readonly wanted: boolean
@@ -106,7 +106,7 @@ async function fetchIpxe(model: string, { firmware }: NetworkBoot): Promise<Uint
   }
 }
 
-/** Gives each card its network and its boot program. */
+/** Connects each card to its network, and loads its boot program. */
 export function connectCards(
   cards: readonly E1000Argument[],
   plug: (id: string) => PacketBackend,

@@ -22,10 +22,10 @@ const KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
 }
 
 /**
- * The USB controller that was asked for, and what is plugged into it.
+ * Returns the requested USB controller with its devices.
  *
  * @param drives - all drives, with those that `--device usb-storage` has taken
- * @returns undefined where there is none
+ * @returns undefined without a controller
  * @throws CliError `ERR_USAGE`
  */
 export function usbController(
@@ -57,7 +57,7 @@ export function usbController(
   }
 }
 
-/** How a device is described in `--help`. */
+/** A device's description for `--help`. */
 interface PciKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
@@ -210,7 +210,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   },
 }
 
-/** Whether a `--device` is one of those above. */
+/** Whether a `--device` is one of these PCI devices. */
 export function isPciDevice({ name }: DeviceArgument): boolean {
   return Object.hasOwn(PCI_KINDS, name)
 }
@@ -220,7 +220,7 @@ export function isDiskDevice({ name }: DeviceArgument): boolean {
   return Object.hasOwn(PCI_KINDS[name]?.properties ?? {}, 'drive')
 }
 
-/** The properties of one of those above. @throws CliError `ERR_USAGE` for one that it does not have */
+/** Returns the properties of such a PCI device. @throws CliError `ERR_USAGE` for an unknown property */
 export function checkedProperties(argument: DeviceArgument): Properties {
   const properties = new Properties(argument)
   properties.check(Object.keys(PCI_KINDS[argument.name]!.properties))
@@ -242,12 +242,12 @@ export function placeOf(argument: DeviceArgument): MachinePciPlace {
   const bus = argument.properties.get('bus') ?? 'pcie.0'
   const behind = bus !== 'pcie.0' && bus !== 'pci.0'
   const number = slotOf(argument)
-  // Behind a port it can be 0 only.
+  // Behind a port only slot 0 exists.
   const slot = behind && number === 0 ? undefined : number
   return { ...(behind && { port: bus }), ...(slot !== undefined && { slot }) }
 }
 
-/** `virtio-blk-device` and so on: a device of virtio-mmio in QEMU's words is one of PCI with its place elsewhere. */
+/** Translates QEMU's names of virtio-mmio devices, `virtio-blk-device` and so on, to those of PCI with another place. */
 export function inWordsOfPci(argument: DeviceArgument): DeviceArgument {
   const [, kind] = /^virtio-(.+)-device$/.exec(argument.name) ?? []
   if (kind === undefined || !Object.hasOwn(PCI_KINDS, `virtio-${kind}-pci`)) return argument
@@ -338,7 +338,7 @@ export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1
     .map((argument) => ({ ...cardOf(argument, checkedProperties(argument)), ...placeOf(argument) }))
 }
 
-/** Where a new machine's devices find what they are connected to. */
+/** The back ends for a new machine's devices, by name. */
 interface Connections {
   /** Returns the network of an id, for a card. */
   readonly plug: (id: string) => PacketBackend
@@ -346,7 +346,7 @@ interface Connections {
   readonly roms: CardRoms
   /** Returns the files of a directory. */
   readonly share: (path: string) => Share
-  /** Returns the host's side of a vsock device by the path of its socket; undefined: it refuses all. */
+  /** Returns the back end of a vsock device by its socket's path; undefined: the device refuses all connections. */
   readonly vsock: (uds: string) => VsockBackend | undefined
   /** Returns the stream of a chardev's id. */
   readonly stream: (id: string) => ByteStreamBackend

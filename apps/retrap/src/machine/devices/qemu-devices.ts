@@ -6,15 +6,15 @@ export interface DeviceLine {
   /** The board is Arm's, which has virtio transports in memory. */
   readonly isArm: boolean
   add(option: string, value: string): void
-  /** Whether an option is there already. */
+  /** Whether an option was given already. */
   has(option: string, value: RegExp): boolean
-  /** Leads the next serial port there. */
+  /** Sets the target of the next serial port. */
   serial(target: string): void
-  /** Takes the stream of a chardev for something that names its target itself. */
+  /** Removes a chardev, and returns its stream for an option that names its target itself. */
   takeChardev(id: string): string
-  /** The board has what only a q35 has. */
+  /** Records that the machine needs a q35's features. */
   needsQ35(): void
-  /** Makes a drive of `if=none` one of the board's. */
+  /** Places a drive of `if=none` on the board itself. */
   placeDrive(id: string | undefined, media: string): void
   /** The properties that `-global` gives a device of QEMU's. */
   globals(driver: string): readonly (readonly [key: string, value: string])[]
@@ -22,7 +22,7 @@ export interface DeviceLine {
   action(event: 'watchdog' | 'panic'): string | undefined
 }
 
-/** Devices that are here by another name, or that another one stands for. */
+/** Devices with another name here, or replaced by another device. */
 const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^virtio-(net|blk|scsi|serial|rng|9p|keyboard|mouse|tablet)(-pci.*)?$/, 'virtio-$1-pci'],
   [/^(e1000.+|i8255\d\w*|rtl8139|ne2k_(pci|isa)|pcnet|vmxnet3|igb|usb-net)$/, 'e1000'],
@@ -31,7 +31,7 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/^pvpanic(-pci)?$/, 'pvpanic'],
   [/^((ich9-)?intel-hda|ES1370|sb16|virtio-sound.*|hda|ac97)$/, 'AC97'],
 ]
-/** Devices that do without, and why. */
+/** QEMU's devices that are not needed here, and why. */
 const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
   [/^hda-/, 'AC97 has its codec'],
   [/^virtio-balloon/, 'the guest has its memory, and nobody asks for it back'],
@@ -43,11 +43,11 @@ const LEFT_OUT: readonly (readonly [RegExp, string])[] = [
 ]
 const VERSION_2 =
   'virtio-mmio devices have version 2 here, as with -global virtio-mmio.force-legacy=false; where the guest has only a driver for version 1, write virtio-…-pci for virtio-…-device'
-/** Properties that say how the host does something, or what is so here in any case. */
+/** Properties about the host's implementation, or that always have the requested value here. */
 const LEFT_OUT_PROPERTIES =
   /^(audiodev|rng|iothread|iommu_platform|ats|mq|write-cache|share-rw|max-bytes|period|port|max_ports|multifunction|romfile|rombar|host_mtu|(logical|physical)_block_size|discard_granularity|rotation_rate|removable|max_outputs|v?ram\w*|vgamem_mb)$/
 
-/** The name of a device of QEMU's, or of what stands for it, here. */
+/** Returns our name for one of QEMU's devices, or its replacement. */
 export function deviceHere(given: string): string {
   const [pattern, name = given] = NAMES.find(([one]) => one.test(given)) ?? []
   return pattern === undefined ? given : given.replace(pattern, name)

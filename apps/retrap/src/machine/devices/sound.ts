@@ -12,7 +12,7 @@ export interface SoundFlags {
   readonly device?: readonly DeviceArgument[]
 }
 
-/** Sound devices, and the file that takes what they play. */
+/** Sound devices, and the file that records their output. */
 export interface SoundSettings {
   readonly sound: readonly Omit<MachineSoundDevice, 'audio'>[]
   readonly audioFile?: string
@@ -56,7 +56,7 @@ export class WavFile implements AudioBackend {
   readonly #file: number
   #format: AudioFormat | null = null
   #bytes = 0
-  /** Where the next frame of a sound of another rate falls. */
+  /** Position of the next frame, for a sound of another rate. */
   #phase = 0
   #failure: unknown
 

@@ -4,7 +4,7 @@ import { type DeviceArgument, type SerialTarget, usage } from '../../options/val
 import { checkedProperties } from '../devices/pci-devices.ts'
 import { checkedLayout, parseVnc, type VncTarget } from './vnc-target.ts'
 
-/** Where the graphics card's picture goes. */
+/** The output of the graphics card's picture. */
 export type DisplayTarget =
   | { readonly kind: 'none' }
   | { readonly kind: 'png'; readonly path: string }
@@ -85,9 +85,9 @@ export function withCardDevice<
 }
 
 /**
- * Returns the outputs of a session; none without such an option.
+ * Returns the display outputs of a session; none without a display option.
  *
- * @param usual - the machine's card where `--vga` does not name one
+ * @param usual - the machine's card unless `--vga` names another
  * @throws CliError `ERR_USAGE` for options that contradict each other
  */
 export function displaySettings(

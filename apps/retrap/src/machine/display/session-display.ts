@@ -12,7 +12,7 @@ const TERMINAL_INTERVAL_MS = 100
 /** A file is written no more often. */
 const FILE_INTERVAL_MS = 1000
 
-/** The screen of a session, whose machines come and go, and where it is shown. */
+/** The screen of a session with its outputs, across successive machines. */
 export class SessionDisplay {
   readonly screen: Screen
   /** The VNC server that shows the screen, with the keyboard and mouse of its clients. */
@@ -22,7 +22,7 @@ export class SessionDisplay {
   readonly #settings: DisplaySettings
   readonly #onError: (message: string) => void
   #stop: (() => void) | undefined
-  /** The file that is being written. */
+  /** Resolves when the file in progress is written. */
   #writing: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
 
@@ -89,7 +89,7 @@ export class SessionDisplay {
   /**
    * Takes the last pictures, while the last machine is still there.
    *
-   * @returns why one could not be taken
+   * @returns the reason if a picture could not be taken
    */
   async finish(): Promise<string | undefined> {
     const { target, screenshot } = this.#settings
@@ -110,7 +110,7 @@ export class SessionDisplay {
     }
   }
 
-  /** Shows no more, also where no machine has come to its end. */
+  /** Closes the outputs, even if no machine has reached its end. */
   async close(): Promise<void> {
     this.#leave()
     await this.vnc?.listener?.close()

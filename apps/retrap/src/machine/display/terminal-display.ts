@@ -40,7 +40,7 @@ export class TerminalDisplay {
   }
 
   /**
-   * Takes what was typed.
+   * Passes on typed bytes.
    *
    * @returns false where so many keys wait that no more should come until `onDrained`
    */
@@ -104,7 +104,7 @@ export class TerminalDisplay {
   }
 }
 
-/** The size of the output's terminal, as far as it is one. */
+/** Returns the size of the output's terminal; zeros if it is not one. */
 function sizeOf({ columns = 0, rows = 0 }: SessionOutput): TerminalSize {
   if (columns < 1 || rows < 1) return USUAL
   return { columns: Math.min(columns, MOST_CHARACTERS), rows: Math.min(rows, MOST_CHARACTERS) }

@@ -25,7 +25,7 @@ export function parseVnc(text: string): VncTarget {
   if (digits === undefined && address !== '') {
     throw usage(`--display vnc=${address} names no port; write vnc=127.0.0.1:${VNC_PORT}`)
   }
-  // A port of 0 is any that is free; a display of 0 has no host.
+  // Port 0 asks for any free port; display 0 has no host.
   if (digits !== undefined && (address === ':0' || isDisplayNumber(digits))) {
     const port = VNC_PORT + Number(digits)
     throw usage(
@@ -51,7 +51,7 @@ export function parseVnc(text: string): VncTarget {
   }
 }
 
-/** A layout of this name. @throws CliError `ERR_USAGE` where there is none */
+/** Returns the layout of this name. @throws CliError `ERR_USAGE` for an unknown name */
 export function checkedLayout(option: string, name: string): KeyboardLayoutName {
   try {
     return new Keyboard({ layout: name as KeyboardLayoutName }).layout.name

@@ -27,11 +27,11 @@ export interface DriveArgument {
   readonly virtio?: MachineVirtioDisk
   /** How an NVMe drive lies on the PCI bus. */
   readonly nvme?: MachineNvmePlace
-  /** How a SCSI drive lies at its controller. */
+  /** The drive's address at its SCSI controller. */
   readonly scsi?: MachineScsiPlace
   /** Names the drive for a `--device` that uses it. */
   readonly id?: string
-  /** The drive is there only for a `--device` (`if=none`). */
+  /** Whether the drive exists only for a `--device` (`if=none`). */
   readonly forDevice?: boolean
   /** Keys of QEMU's that were given and change nothing. */
   readonly ignored?: readonly string[]
@@ -226,7 +226,7 @@ function placeOnBoard(drive: DriveArgument, machine: string): DriveArgument {
   return { ...rest, index: cable.bus * units + cable.unit }
 }
 
-/** Virtio disks in the order of their indices, where QEMU puts them; those without one last. The others stay in place. */
+/** Sorts virtio disks by index, as QEMU places them; disks without an index come last. Other drives stay in place. */
 function orderVirtio(drives: readonly DriveArgument[]): readonly DriveArgument[] {
   const isVirtio = (drive: DriveArgument): boolean => drive.interface === 'virtio' && drive.forDevice !== true
   const sorted = drives.filter(isVirtio).toSorted((a, b) => (a.index ?? Infinity) - (b.index ?? Infinity))

@@ -6,12 +6,12 @@ import { CliError, troubleWith } from '../../errors.ts'
 
 /** The facts about an image file before it is opened. */
 export interface ImageFile {
-  /** Identifies the file: all its names have the same identity. */
+  /** Identity of the file, equal for all of its names. */
   readonly identity: string
   readonly hasIso: boolean
-  /** An image format other than raw. */
+  /** The image format, if it is not raw. */
   readonly format: string | null
-  /** The kind of kernel, if it is one. */
+  /** The kind of kernel, if the file is a kernel. */
   readonly kernel: string | null
 }
 

@@ -13,7 +13,7 @@ import {
 import { CliError } from '../../errors.ts'
 import { sourceOptions } from './formats.ts'
 
-/** One file of an image and the files below it. */
+/** One file in the backing chain of an image. */
 export interface Layer {
   readonly path: string
   readonly image: BlockImage
@@ -25,7 +25,7 @@ export interface Layer {
 export interface LayerExtent {
   readonly start: number
   readonly bytes: number
-  /** How many files are above the one that holds it. */
+  /** How many files lie above this one in the chain. */
   readonly depth: number
   readonly kind: ImageExtent['kind']
   readonly fileOffset?: number
@@ -33,7 +33,7 @@ export interface LayerExtent {
 
 interface ChainFile {
   readonly path: string
-  /** Identifies the file: all its names have the same identity. */
+  /** Identity of the file, equal for all of its names. */
   readonly identity: string
   readonly format: ImageFormat
   /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
@@ -85,7 +85,7 @@ async function below({ path, isGuess, sameOrigin }: NamedFile): Promise<NamedFil
   }
 }
 
-/** Opens each file of an image by itself, to see what it holds. */
+/** Opens each file of an image's backing chain on its own, to inspect its content. */
 export async function openLayers(
   path: string,
   format: ImageFormat | undefined,

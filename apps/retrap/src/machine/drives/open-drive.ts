@@ -23,7 +23,7 @@ export interface OpenFile {
   failure?: unknown
 }
 
-/** Where a drive is, and what it is called. */
+/** Returns a drive's place and name. */
 export function placeOf(drive: DriveArgument): Omit<MachineDrive, 'medium' | 'media'> {
   const { index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
   return {
@@ -39,9 +39,9 @@ export function placeOf(drive: DriveArgument): Omit<MachineDrive, 'medium' | 'me
 }
 
 /**
- * Opens the image of a drive, and adds its file to those that are open.
+ * Opens the image of a drive, and adds its file to the list of open files.
  *
- * @param lock - when an image that is written is locked
+ * @param lock - when to lock a writable image
  * @throws CliError `ERR_INPUT`; ImageError
  */
 export async function openDrive(
@@ -61,7 +61,7 @@ export async function openDrive(
   const readOnly = fixed || (isUrl(path) && !snapshot)
   const writes = !readOnly && !snapshot
   const { identity } = file
-  // Errors in the files below are told where they are opened.
+  // Errors in backing files are reported when they are opened.
   const chain = format.format === 'qcow2' ? await chainOf(path, 'qcow2').catch(() => []) : []
   const below = chain.slice(1).map((one) => one.identity)
   const name = shownName(path)
@@ -80,8 +80,8 @@ export async function openDrive(
 }
 
 /**
- * The format of a file named without one. A guest decides what its raw disk begins with, and could name any file of the host
- * as the one below it: such an image is taken only by its name.
+ * Returns the format of a file without a given format. A guest controls the start of its raw disk, and could fake a header
+ * that names any host file as backing file: such a format is accepted only by the file's name.
  *
  * @throws CliError `ERR_INPUT`
  */
@@ -100,7 +100,7 @@ function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' 
 }
 
 /**
- * Two drives that read one file are no trouble; one that writes it is, also where the other one has it below its own file.
+ * Two drives may read one file, but no other drive may use a file that a drive writes, not even as a backing file.
  *
  * @throws CliError `ERR_INPUT`
  */

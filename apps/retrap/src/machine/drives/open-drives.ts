@@ -13,7 +13,7 @@ import type { DriveArgument } from './drives.ts'
 import { openDrive, type OpenFile, placeOf } from './open-drive.ts'
 import { usage } from '../../options/values.ts'
 
-/** A drive as the user asked for it, and with what is in it now. */
+/** A drive with its options, and its current medium. */
 interface HeldDrive {
   readonly argument: DriveArgument
   opened: MachineDrive
@@ -35,16 +35,16 @@ export interface NamedDrive {
 /** Most bytes of writes kept in memory that can be sent: the guest stands still meanwhile, and a section of a file has 1 GiB. */
 const MOST_WRITES_BYTES = 512 << 20
 
-/** An image whose last writes are not in its file. */
+/** An image whose last writes failed to reach its file. */
 export interface FailedClose {
   readonly path: string
   readonly error: unknown
 }
 
-/** The images of a session. A machine that replaces one that was reset goes on with the same ones. */
+/** The images of a session. After a reset the new machine uses the same ones. */
 export class OpenDrives {
   readonly #drives: HeldDrive[]
-  /** In the order of their units. */
+  /** Flash images in the order of their units. */
   readonly flash: readonly MachineFlash[]
   readonly #files: OpenFile[]
 
@@ -54,7 +54,7 @@ export class OpenDrives {
     this.#files = files
   }
 
-  /** All drives but spare ones, each with the medium that is in it now. */
+  /** All drives except spare ones, each with its current medium. */
   get drives(): readonly MachineDrive[] {
     return this.#drives.filter(({ spare }) => !spare).map(({ opened }) => opened)
   }
@@ -93,7 +93,7 @@ export class OpenDrives {
   }
 
   /**
-   * @param lock - `later`: those that are written are so only after {@link OpenDrives.claim}
+   * @param lock - `later`: writable images are opened for writing only after {@link OpenDrives.claim}
    * @throws CliError `ERR_INPUT`; ImageError
    */
   static async open(list: readonly DriveArgument[], lock: 'now' | 'later' = 'now'): Promise<OpenDrives> {
@@ -132,7 +132,7 @@ export class OpenDrives {
    * Gives a disk that {@link OpenDrives.add} has opened to a device.
    *
    * @param device - the device's settings of the drive
-   * @returns undefined where there is none
+   * @returns undefined for an unknown drive
    */
   use(id: string, device: Partial<DriveArgument>): MachineDrive | undefined {
     const found = this.#drives.find(({ argument, spare }) => spare && argument.id === id)
@@ -149,7 +149,7 @@ export class OpenDrives {
     if (found !== undefined) found.spare = true
   }
 
-  /** Closes a disk that no device has. @throws CliError `ERR_USAGE` where there is none; `ERR_INPUT` */
+  /** Closes a disk that no device uses. @throws CliError `ERR_USAGE` for an unknown disk; `ERR_INPUT` */
   async remove(id: string): Promise<void> {
     const at = this.#drives.findIndex(({ argument, spare }) => spare && argument.id === id)
     if (at < 0) {
@@ -174,7 +174,7 @@ export class OpenDrives {
   /**
    * Puts another image in a drive of the machine that runs, and closes the one before. Exchanges of a drive wait for each other.
    *
-   * @param at - the drive's place among those whose medium can be exchanged
+   * @param at - index of the drive among those with removable media
    * @throws CliError `ERR_INPUT`; ImageError; MachineError `ERR_LOCKED`
    */
   change(
@@ -282,9 +282,9 @@ export class OpenDrives {
   }
 
   /**
-   * Returns what each image keeps in memory of the guest's writes, null for those that keep none there. No request is under way.
+   * Returns the guest's writes that images keep in memory, null for images that keep none. No request may be in progress.
    *
-   * @throws CliError `ERR_INPUT` where that is too much to be sent
+   * @throws CliError `ERR_INPUT` if the writes are too large to send
    */
   saveWrites(): readonly (OverlayState | null)[] {
     const images = this.#files.map(({ image }) => (image instanceof Overlay ? image : null))

@@ -6,7 +6,7 @@ import type { SessionDebugger, SessionOutput } from '../session/session-host.ts'
 import type { Machine, MachineRunner } from '../machine-contract.ts'
 import { usage, didYouMean, parseWhole, splitPairs } from '../../options/values.ts'
 
-/** Where gdb attaches, as `--gdb` says it. */
+/** The address for gdb, from `--gdb`. */
 export interface GdbOption {
   readonly host: string
   readonly port: number
@@ -45,7 +45,7 @@ export function parseGdb(text: string): GdbOption {
   }
 }
 
-/** Bytes that may wait for a client that does not read. */
+/** Most bytes that wait for a client that does not read. */
 const MOST_UNREAD = 8 << 20
 /** Host time that a client has to read the last replies. */
 const LAST_REPLY_MS = 1000
@@ -84,7 +84,7 @@ export class SessionGdb implements SessionDebugger {
     say.write(`retrap: ${what}: gdb -ex 'target remote ${place}'\n`)
   }
 
-  /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
+  /** Attaches gdb to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
   async adopt(machine: Machine, runner: MachineRunner = machine): Promise<void> {
     const { architecture } = this.#option
     const commands = linuxCommands(() => machine)

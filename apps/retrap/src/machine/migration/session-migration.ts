@@ -20,7 +20,7 @@ export interface MigrationHooks {
 export class SessionMigration {
   /** The run of the machine, which migrations stop. */
   readonly run: StoppableRun = new StoppableRun()
-  /** The machine is elsewhere. */
+  /** Whether the machine has moved to another host. */
   isGone = false
   readonly #hooks: MigrationHooks
   /** Where the machine is being moved to, or may be. */
@@ -81,9 +81,9 @@ export class SessionMigration {
   }
 
   /**
-   * Decides where the machine is, when the source could not know.
+   * Sets the machine's location by the user's decision, after the source could not determine it.
    *
-   * @throws CliError where it knows; ImageError `ERR_LOCKED` where another machine has one of its disks
+   * @throws CliError if the location is known; ImageError `ERR_LOCKED` if another machine uses one of its disks
    */
   async decide(what: 'resume' | 'abandon'): Promise<string> {
     if (!this.#isUnknown || this.#target === null)

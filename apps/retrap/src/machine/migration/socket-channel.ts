@@ -8,7 +8,7 @@ import { CliError, troubleWith } from '../../errors.ts'
 import type { SessionOutput } from '../session/session-host.ts'
 import { usage } from '../../options/values.ts'
 
-/** Where two sides of a migration meet. */
+/** The rendezvous address of a migration. */
 export type MigrationAddress =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly secretFile: string }
@@ -181,7 +181,7 @@ export async function awaitSource(
     return channel
   } finally {
     server.close()
-    // One connection becomes the machine's: the others are closed.
+    // The first connection becomes the machine's; close the others.
     for (const socket of sockets) socket.destroy()
   }
 }
@@ -221,12 +221,12 @@ async function isLeftBehind(path: string): Promise<boolean> {
   return !answered
 }
 
-/** An address as messages have it. */
+/** Formats an address for messages. */
 export function nameOf(address: MigrationAddress): string {
   return address.kind === 'unix' ? address.path : `${address.host}:${address.port}`
 }
 
-/** A machine that has arrived. */
+/** A machine that has arrived by migration. */
 interface Incoming {
   /** The composition of the machine. */
   readonly snapshot: PcSnapshot
@@ -234,7 +234,7 @@ interface Incoming {
    * Takes the machine over, which has been made: from then on it runs here.
    *
    * @param claim - takes the disks, which the source has given up; `writes` is what its drives have kept in memory
-   * @throws MigrationError; what `claim` throws
+   * @throws MigrationError; whatever `claim` throws
    */
   takeOver(claim: (writes: unknown) => Promise<void>): Promise<void>
   /** Tells the source, unless the machine has been taken over, that it is not. */
@@ -255,7 +255,7 @@ export async function receiveIncoming(
   const { pages } = arrived.snapshot
   const { writes, ...state } = Object(arrived.snapshot.state) as { readonly writes?: unknown }
   return {
-    // The machine checks what is in it.
+    // The machine validates the state later.
     snapshot: { state, pages } as PcSnapshot,
     async takeOver(claim) {
       isSettled = true

@@ -84,7 +84,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   change: (given, site) => exchange('change', given, site),
   eject: (given, site) => exchange('eject', given, site),
   drive_add: (given, { backEnds: { images }, devices }) => {
-    // The monitor of QEMU has a number there that it does not use.
+    // QEMU's monitor has an unused number at this place.
     const [text, ...more] = given[0]?.includes('=') === false ? given.slice(1) : given
     if (text === undefined || more.length > 0) throw usage('write drive_add if=none,id=ID,file=FILE')
     const drive = asCommand(() => parseDrive(text))
@@ -148,7 +148,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   '?': () => HELP,
 }
 
-/** Commands after which the machine is not what its command line makes. */
+/** Commands that change the machine, so that its command line no longer describes it. */
 const CHANGES: ReadonlySet<string> = new Set(['change', 'eject', 'device_add', 'device_del'])
 
 function only(form: string, given: readonly string[]): string {

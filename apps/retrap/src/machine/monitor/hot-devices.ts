@@ -24,7 +24,7 @@ export const PLUGGABLE: readonly string[] = [
   ...['virtio-keyboard-pci', 'virtio-mouse-pci', 'virtio-tablet-pci'],
 ]
 const isPluggable = (name: string): boolean => PLUGGABLE.includes(name) || namesModule(name)
-/** Controllers with devices of their own. */
+/** Controllers that can have devices of their own. */
 const HAVE_DEVICES: readonly string[] = ['virtio-scsi-pci', 'qemu-xhci']
 /** Milliseconds after which the user is told that the guest still has the device. */
 const LATE_MS = 30_000
@@ -88,7 +88,7 @@ export class HotDevices {
   /**
    * Plugs a device into a root port of the machine that runs.
    *
-   * @returns what to tell the user
+   * @returns a message for the user
    * @throws CliError `ERR_USAGE`, `ERR_INPUT`; MachineError
    */
   async add(machine: HotMachine, argument: DeviceArgument): Promise<string> {
@@ -176,7 +176,7 @@ export class HotDevices {
   /**
    * Asks the guest for a device behind a root port, and waits until it has given it up.
    *
-   * @param force - take it without asking
+   * @param force - whether to remove the device without asking the guest
    * @param tell - takes what the user is told meanwhile
    * @returns what to tell the user at the end
    * @throws CliError `ERR_USAGE`; `ERR_INPUT` where the last writes are not in the disk's file; MachineError

@@ -9,7 +9,7 @@ import { runCommand } from './commands.ts'
 import type { MonitorPeer } from './qmp.ts'
 import type { QmpSite } from './qmp-commands.ts'
 
-/** Where a monitor listens, or that it is on the terminal. */
+/** The address of a monitor's socket, or the terminal. */
 export type MonitorTarget = Extract<SerialTarget, { readonly kind: 'tcp' | 'unix' | 'stdio' }>
 
 /** The values of the options below. */
@@ -60,7 +60,7 @@ export class MonitorSocket {
     this.#path = path
   }
 
-  /** @throws CliError `ERR_INPUT` where it cannot listen */
+  /** @throws CliError `ERR_INPUT` if the address cannot be used */
   static async open(
     target: MonitorTarget,
     isQmp: boolean,

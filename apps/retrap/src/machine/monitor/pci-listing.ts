@@ -41,7 +41,7 @@ const CLASSES: Readonly<Record<number, string>> = {
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0')
 
-/** @param nameOf - the user's name of a model: its id, or its own name */
+/** @param nameOf - returns the user's name of a model: its id, or its own name */
 export function describePci(source: PciSource, nameOf: (model: string) => string): string {
   let text = ''
   for (let bdf = 0; bdf < FUNCTIONS; bdf++) {

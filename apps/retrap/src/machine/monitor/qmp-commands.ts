@@ -9,10 +9,10 @@ import { listPci } from './pci-listing.ts'
 import { screenDump, sendKeys } from './run-commands.ts'
 import { RUN_EVENTS } from '../../host/run-control.ts'
 
-/** The version of QEMU whose commands these are. */
+/** The version of QEMU that these commands follow. */
 export const QMP_VERSION: object = { qemu: { micro: 0, minor: 2, major: 7 }, package: `retrap ${packageVersion()}` }
 
-/** A failure with a class of its own. */
+/** A failure with its own QMP error class. */
 export class QmpError extends Error {
   readonly kind: 'DeviceNotFound' | 'DeviceNotActive'
   constructor(kind: QmpError['kind'], message: string) {
@@ -34,7 +34,7 @@ export interface QmpSite extends MonitorSite {
   }
 }
 
-/** Queries about what a machine here has nothing of. */
+/** Queries with an empty result, about things that machines here lack. */
 const NOTHING = [
   ...['hotpluggable-cpus', 'memory-devices', 'iothreads', 'chardev', 'command-line-options', 'tpm-models', 'tpm-types'],
   ...['jobs', 'block-jobs'],
@@ -73,7 +73,7 @@ const cpus = (site: QmpSite): object[] =>
     target: arch(site),
   }))
 
-/** Drives as `query-block` has them. */
+/** Returns drives in the form of `query-block`. */
 function blocks({ machine, backEnds: { images } }: QmpSite): object[] {
   const removable = (machine?.removableDrives ?? []).map((drive) => ({
     ...{ device: drive.id, qdev: drive.id, type: 'unknown', removable: true },
@@ -95,7 +95,7 @@ const inserted = (file: string, ro: boolean): object => ({
 
 const nothing: QmpCommand = () => []
 
-/** A command that is answered at once. */
+/** Wraps a command that completes at once. */
 const done =
   (act: (site: QmpSite) => void): QmpCommand =>
   (_, site) => {

@@ -21,7 +21,7 @@ export class JsonStream {
   /**
    * Takes bytes of the peer.
    *
-   * @returns the values that are whole now; an Error for one that is no JSON
+   * @returns the complete values; an Error for invalid JSON
    * @throws RangeError for an object that is too long or too deep: the connection is to end
    */
   push(bytes: Uint8Array): readonly unknown[] {
@@ -72,7 +72,7 @@ export interface MonitorPeer {
   onClose(listener: () => void): void
 }
 
-/** Bytes that may wait for a client that does not read. */
+/** Most bytes that wait for a client that does not read. */
 const MOST_UNREAD = 4 << 20
 /** The bytes that a client may begin with: a blank, 0xFF, or an object. */
 const FIRST_BYTES: readonly (number | undefined)[] = [0x20, 0x0a, 0x0d, 0xff, 0x7b]

@@ -10,7 +10,7 @@ import type { RunControl } from '../../host/run-control.ts'
 
 /** The surroundings of these commands. */
 export interface RunSite {
-  /** Undefined: no machine runs. */
+  /** The running machine; undefined: none. */
   readonly machine: Machine | undefined
   readonly control: RunControl
   /** Ends the session. */
@@ -97,7 +97,7 @@ export const RUN_INFO: Readonly<Record<string, RunCommand>> = {
   registers: (given, site) => registers(site, given),
 }
 
-/** A command that has nothing to tell. */
+/** Wraps a command without output. */
 const silent =
   (act: (site: RunSite, given: readonly string[]) => unknown): RunCommand =>
   async (given, site) => {

@@ -1,7 +1,7 @@
 import type { HostForward } from '@retrap/network'
 import { didYouMean, parseWhole, splitPairs, usage } from '../../options/values.ts'
 
-/** Where another machine's end of a cable is. */
+/** The address of another machine's end of a cable. */
 export type CableAddress = { readonly path: string } | { readonly host: string; readonly port: number }
 
 /** A service of the host's at an address of the guests' network. */
@@ -14,7 +14,7 @@ export interface ServiceArgument {
 /** A network that the user asked for. */
 export type NetdevArgument = {
   readonly id: string
-  /** A file that takes what passes. */
+  /** Path of a capture file for all frames. */
   readonly capture?: string
 } & (
   | {
@@ -45,7 +45,7 @@ export type NetdevArgument = {
   | {
       readonly kind: 'relay'
       readonly address: { readonly host: string; readonly port: number }
-      /** Web pages that may connect. */
+      /** Origins of web pages that may connect. */
       readonly origins: readonly string[]
     }
 )
@@ -69,7 +69,7 @@ export function parseNetdev(text: string): NetdevArgument {
   return readNetdev('--netdev', text, undefined)
 }
 
-/** @param otherwise - the id of one that names none */
+/** @param otherwise - the id for a netdev without one */
 export function readNetdev(option: string, text: string, otherwise: string | undefined): NetdevArgument {
   const [kind = '', ...pairs] = splitPairs(text)
   const known = Object.hasOwn(NETDEV_KEYS, kind) ? NETDEV_KEYS[kind]! : undefined
@@ -213,7 +213,7 @@ function parseHostAndPort(text = ''): { readonly host: string; readonly port: nu
   return { host: host === '' ? '127.0.0.1' : host, port: Number(port) }
 }
 
-/** The keys of one option. */
+/** The keys and values of one option. */
 class Values {
   readonly #given = new Map<string, string[]>()
   readonly #what: string

@@ -10,7 +10,7 @@ import type { NetdevArgument } from './netdevs.ts'
 import type { FailedClose } from '../drives/open-drives.ts'
 import { usage } from '../../options/values.ts'
 
-/** The networks of a session. A machine that replaces one that was reset goes on with the same ones. */
+/** The networks of a session. After a reset the new machine uses the same ones. */
 export class OpenNetworks {
   readonly #outlets = new Map<string, NetworkOutlet>()
   readonly #closing: Closing[] = []
@@ -109,7 +109,7 @@ export class OpenNetworks {
     }
   }
 
-  /** Closes a network that no card has. @throws CliError `ERR_USAGE` where there is none; `ERR_INPUT` */
+  /** Closes a network that no card uses. @throws CliError `ERR_USAGE` for an unknown network; `ERR_INPUT` */
   remove(id: string): void {
     if (!this.#outlets.delete(id))
       throw usage(`there is no network '${id}'; there are: ${this.ids.join(', ') || 'none'}`)
@@ -236,7 +236,7 @@ export async function readBootFile(folder: string, name: string): Promise<Uint8A
   }
 }
 
-/** Where the cards of one machine after another are plugged into a network that goes on when the guest resets its machine. */
+/** A connection point at which the cards of successive machines join a network that survives resets of the guest. */
 export class NetworkOutlet {
   readonly #network: PacketBackend
   #client: PacketClient | null = null
@@ -250,7 +250,7 @@ export class NetworkOutlet {
     })
   }
 
-  /** The network for a new machine's card; the one before it is unplugged. */
+  /** Returns the network for a new machine's card; the previous card is unplugged. */
   plug(): PacketBackend {
     const network = this.#network
     let mine: PacketClient | null = null

@@ -34,7 +34,7 @@ export const IDLE = '(idle)'
 /** When profiles start, in microseconds. DevTools take a time of 0 for none, and show nothing. */
 const START = 1_000_000
 
-/** Builds a profile from stacks and how long each was there. */
+/** Builds a profile from stacks and the time spent in each. */
 export class CpuProfileBuilder {
   readonly #nodes: ProfileNode[] = [node(1, '(root)', '')]
   /** By the parent's id, name and file. */
@@ -46,7 +46,7 @@ export class CpuProfileBuilder {
   #last = 0
 
   /**
-   * Finds the node of a function that is called from another.
+   * Finds or adds the node of a function called from another.
    *
    * @param parent - a node; 1 is the root
    * @param file - where the function is from; '' for nowhere

@@ -9,7 +9,7 @@ const KERNELS = 0xc000_0000n
 /** Addresses without a name after which memory is searched for a kernel's names: each search takes a part of a second. */
 const SEARCHES: ReadonlySet<number> = new Set([1, 100, 10_000, 1_000_000])
 
-/** Names of a guest's code while it executes: those of its ELF file, and those that Linux keeps in memory. */
+/** Names of a guest's code while the code executes, from its ELF file and from Linux's symbols in memory. */
 export class CodeNames {
   #machine: LinuxMemory | undefined
   #file: readonly Names[] = []
@@ -25,7 +25,7 @@ export class CodeNames {
     this.#unnamed = 0
   }
 
-  /** The function at a linear address; undefined: it has no name. */
+  /** Returns the function at a linear address; undefined if unknown. */
   nameOf(address: bigint): string | undefined {
     const [name] = functionAt(this.#file, address) ?? functionAt(this.#linux, address) ?? []
     if (name !== undefined || address < KERNELS || this.#linux.length > 0) return name
@@ -36,7 +36,7 @@ export class CodeNames {
   }
 }
 
-/** Names of a kernel's functions, and where they are from. */
+/** Names of a kernel's functions, with their source. */
 export interface Names {
   readonly file: string
   readonly table: SymbolTable
@@ -62,7 +62,7 @@ export const linuxNames = (machine: LinuxMemory): Names[] =>
     linuxSymbols(machine).filter(({ isCode }) => isCode),
   )
 
-/** The function at an address, and the file that has its name; undefined: no file has a function there. */
+/** Returns the function at an address, and the file that names it; undefined if no file has a function there. */
 export function functionAt(
   names: readonly Names[],
   address: bigint,

@@ -13,7 +13,7 @@ const MOST_SAMPLES = 2_000_000
 /** In place of a stack's number: no vCPU executes. */
 const NO_STACK = -1
 
-/** A stack that was seen, and what is to be known of it when it gets its names. */
+/** A sampled stack, with the facts needed for naming it later. */
 interface Stack {
   readonly sample: GuestSample
   readonly number: number
@@ -21,15 +21,15 @@ interface Stack {
   readonly process: Process | undefined
 }
 
-/** Collects a guest's samples, gives them names, and writes them. */
+/** Collects a guest's samples, names them, and writes the profile. */
 export class GuestProfile {
   readonly #path: string
   readonly #severalCpus: boolean
   readonly #files: readonly SymbolFile[]
-  /** Has what was given names to. */
+  /** Holds the samples that have names. */
   readonly builder: CpuProfileBuilder = new CpuProfileBuilder()
   #processes: Processes
-  /** Stacks that have no names yet, by all that tells them apart. */
+  /** Stacks without names yet, by a key of their contents. */
   readonly #stacks = new Map<string, Stack>()
   /** The samples: the number of a stack, or {@link NO_STACK}. */
   #samples: number[] = []
@@ -127,7 +127,7 @@ export class GuestProfile {
   }
 }
 
-/** The code of a sample and its callers, and an address within each: a return address is behind its call. */
+/** Returns a sample's code and its callers, with an address within each: a return address lies after its call. */
 const framesOf = ({ address, callers }: GuestSample): { readonly address: bigint; readonly within: bigint }[] => [
   { address, within: address },
   ...callers.map((caller) => ({ address: caller, within: caller - 1n })),
@@ -135,7 +135,7 @@ const framesOf = ({ address, callers }: GuestSample): { readonly address: bigint
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`
 
-/** A name in a program, and where it is from: `main (in python3)`; without symbols the place in the program, of the function where that is known. */
+/** Names a place in a user program, with its origin: `main (in python3)`; without symbols the offset in the program, or of the function if known. */
 function userName(
   address: bigint,
   within: bigint,

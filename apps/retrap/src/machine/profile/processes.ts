@@ -19,7 +19,7 @@ const PAGE = BigInt(PAGE_BYTES)
 const MOST_PAGES_BELOW = 16_384
 /** Pages of a stack up to its end: 8 MiB, Linux's usual limit. */
 const MOST_STACK_PAGES = 2048
-/** Pages that are looked at for one process, and for all. */
+/** Most pages read for one process, and for all processes. */
 const MOST_PAGES_EACH = 1 << 18
 const MOST_PAGES_ALL = 1 << 22
 const MOST_PROCESSES = 4096
@@ -52,13 +52,13 @@ export interface MappedProgram {
 export interface Process {
   /** Tells the process apart from others, which may have had its page tables before. */
   readonly id: number
-  /** Name of the file that it executes; undefined where that is not found. */
+  /** Name of the executed file; undefined if unknown. */
   name: string | undefined
-  /** Those found so far. Processes that have forked from one another, and executed nothing else, have them in common. */
+  /** Programs found so far. Processes that have forked without executing another file share this list. */
   programs: MappedProgram[]
 }
 
-/** Memory, and what is in it. */
+/** A memory range with its content. */
 interface Mark {
   readonly at: bigint
   readonly bytes: Uint8Array
@@ -71,13 +71,13 @@ interface Known extends Process {
   stackEnd: Mark | undefined
   /** Stretches of addresses without a program. */
   readonly strange: Set<bigint>
-  /** Programs whose names were not all in memory. */
+  /** Programs whose symbols were only partly in memory. */
   readonly partial: Map<MappedProgram, (memory: SampledMemory) => boolean>
   pagesLeft: number
   samples: number
 }
 
-/** Returns the program of a process that has an address, of those that were found. */
+/** Returns the known program of a process that contains an address. */
 export const programAt = ({ programs }: Pick<Process, 'programs'>, address: bigint): MappedProgram | undefined =>
   programs.find(({ start, end }) => address >= start && address < end)
 
@@ -85,9 +85,9 @@ export const programAt = ({ programs }: Pick<Process, 'programs'>, address: bigi
 export class Processes {
   readonly #files: readonly SymbolFile[]
   readonly #byTables = new Map<bigint | undefined, Known>()
-  /** Names of libraries and programs that are mapped by many, by their first bytes and build ID. */
+  /** Symbols of libraries and programs shared by many processes, by first bytes and build ID. */
   readonly #names = new Map<string, ProgramNames>()
-  /** Programs of processes that have forked from one another, by what is at the end of their stack, and where that is. */
+  /** Programs of forked processes, by the content and address of the end of their stack. */
   readonly #families = new Map<string, MappedProgram[]>()
   #count = 0
   #pagesLeft = MOST_PAGES_ALL
@@ -185,7 +185,7 @@ export class Processes {
     return program
   }
 
-  /** Finds the file of `--symbols` that has the same code where it was linked for: its headers may not be mapped. */
+  /** Finds the file of `--symbols` with the same code at its link address, for programs whose headers are not mapped. */
   #byCode(address: bigint, memory: SampledMemory): MappedProgram | undefined {
     const at = address & -BigInt(CODE_BYTES)
     const here = new Uint8Array(CODE_BYTES)
@@ -231,7 +231,7 @@ export class Processes {
 
 const NAMELESS: ProgramNames = { table: new SymbolTable([], 0n), starts: FunctionStarts.NONE }
 
-/** Page tables of a process that has ended may be those of another one. */
+/** Whether page tables still belong to the same process: after its end another process may reuse them. */
 function isStillThere({ header, stackEnd }: Known, memory: SampledMemory): boolean {
   const matches = ({ at, bytes }: Mark, whereUnmapped: boolean): boolean => {
     const now = new Uint8Array(bytes.length)
@@ -246,8 +246,8 @@ const VARIABLE = /^[A-Za-z_]\w*=/
 const PRINTABLE = /^[ -~]+$/
 
 /**
- * The name of the program at the end of a stack, in whose last page are its arguments, its environment, and the path of its
- * file, before a zero word; undefined where that is not there.
+ * Returns the program's name from the last page of a stack, which holds the arguments, the environment and the file's path
+ * before a zero word; undefined if that layout is not found.
  */
 function nameAtEnd(page: Uint8Array): string | undefined {
   const [, text] = /^([^]*?)\0{5,9}$/.exec(String.fromCharCode(...page)) ?? []
@@ -255,7 +255,7 @@ function nameAtEnd(page: Uint8Array): string | undefined {
   const path = texts.pop() ?? ''
   if (!PRINTABLE.test(path)) return undefined
   if (path !== '/proc/self/exe') return lastPart(path)
-  // A program that executes itself, as busybox does, tells by its first argument what it is to be.
+  // A program that executes itself, such as busybox, selects its function by the first argument.
   while (VARIABLE.test(texts.at(-1) ?? '')) texts.pop()
   const first = texts.findLastIndex((argument) => !PRINTABLE.test(argument))
   return lastPart(texts[first + 1] ?? path)

@@ -21,7 +21,7 @@ import { readInput } from '../../host/files/files.ts'
 export interface ProgramNames {
   /** The symbols, by the addresses that the program was linked for. */
   readonly table: SymbolTable
-  /** Where functions begin, also without names. */
+  /** Start addresses of functions, including unnamed ones. */
   readonly starts: FunctionStarts
 }
 
@@ -65,7 +65,7 @@ export class SymbolFile implements ProgramNames {
       : isSameLayout(this.layout, layout)
   }
 
-  /** Returns code of a program that lies where it was linked for; undefined where the file has none. */
+  /** Returns code of a program at its link address; undefined if the file has none there. */
   fixedCode(address: bigint, count: number): Uint8Array | undefined {
     return this.layout.isFixed ? this.#read(address, count) : undefined
   }

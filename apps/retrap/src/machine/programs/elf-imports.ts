@@ -58,7 +58,7 @@ const isRelocations = (type: number): boolean => type === SHT_RELA || type === S
 /** Whether a section is part of the procedure linkage table. */
 const isLinkage = (name: string, type: number): boolean => name.startsWith('.plt') && type !== SHT_NOBITS
 
-/** Whether `importedSymbols` reads all of a section. */
+/** Whether `importedSymbols` reads a whole section of this kind. */
 export const isImportTable = (name: string, type: number): boolean => isRelocations(type) || isLinkage(name, type)
 
 function readSlots(

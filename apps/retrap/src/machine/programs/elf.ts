@@ -40,7 +40,7 @@ export function readElf(bytes: Uint8Array): Program {
     .filter((symbol) => !isMark(symbol))
     .map((symbol) => (isThumb(symbol) ? { ...symbol, address: symbol.address - 1n } : symbol))
   const marks = Map.groupBy(machine === EM_ARM ? marksOf(named.filter(isMark)) : [], ({ section }) => section)
-  // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
+  // In an unlinked file each section starts at 0, so symbols of other sections would be wrong.
   const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
   const imported = isRelocatable || isArm ? [] : importedSymbols(file, is64, machine === EM_X86_64, headers)
   const linked = isRelocatable ? [] : [...all, ...imported]

@@ -1,4 +1,4 @@
-/** The content of a file with machine code in it, whatever its format. */
+/** The content of a file with machine code, in any format. */
 import { type NamedPlace, NameReader } from '@retrap/symbols'
 import { CliError } from '../../errors.ts'
 

@@ -12,7 +12,7 @@ type Port = Extract<Device, { readonly kind: 'console' }>['ports'][number]
 /**
  * Returns the command line with which a recording is replayed, and the machine if the recording has it inside.
  *
- * @param goesLive - the machine goes on by itself, as its command line makes it
+ * @param goesLive - whether the machine then continues live, with its command line's back ends
  * @throws CliError `ERR_INPUT`; `ERR_USAGE` for a machine that cannot go on here
  */
 export async function replayOf(
@@ -50,7 +50,7 @@ export function bundledOptions(machine: PcOptions, given: MachineOptions): PcMac
   return {
     ...(machine as PcMachineOptions),
     ...{ jit, screen, keyboard, mouse, speaker, trace, sampling, onSleep, onWarning, onDeviceFailure },
-    // A bundle whose machine has another memory is refused.
+    // These options refuse a bundle whose machine has another memory size.
     ...{ memoryBytes: given.memoryBytes, clock: 'deterministic', devices: [], deviceServers: [] },
   } as PcMachineOptions
 }
@@ -63,8 +63,8 @@ export interface PortOutput {
 /**
  * Says who gets what the guest of `retrap exec` sends by the ports of its console, in a replay.
  *
- * @param recorded - the command line that was recorded
- * @returns by number; undefined: it is of another command
+ * @param recorded - the recorded command line
+ * @returns outputs by number; undefined: the recording is of another command
  */
 export function outputsOfExec(
   recorded: readonly string[],

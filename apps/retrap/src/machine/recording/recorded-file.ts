@@ -36,7 +36,7 @@ export async function openedFile(path: string): Promise<FileHandle> {
   return opened(path, 'r')
 }
 
-/** Reads bytes of a file; fewer where it ends. */
+/** Reads bytes of a file; fewer at its end. */
 export async function readAt(file: FileHandle, offset: number, bytes: number): Promise<Uint8Array> {
   const into = new Uint8Array(bytes)
   const { bytesRead } = await file.read(into, 0, bytes, offset)
@@ -56,7 +56,7 @@ export async function fileSource(path: string): Promise<RecordingSource & { clos
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** Names an image by its file; null: it is of none, such as the embedded guest. */
+/** Names an image by its file; null if no file has it, as for the embedded guest. */
 export function namedImage(bytes: Uint8Array): NamedImage | null {
   const path = pathOf(bytes)
   return path === undefined ? null : { name: path, bytes: bytes.length, sha256: sha256(bytes) }
@@ -102,7 +102,7 @@ export async function readRecordingNotes(
 /** A recording's notes on its run: the command line that made the machine, or the machine, or both. */
 export type RecordedNotes = Omit<SavedRun, 'arguments'> & Partial<Pick<SavedRun, 'arguments'>>
 
-/** Reads what a recording says of its run, and checks the images that it names. @throws CliError `ERR_INPUT` */
+/** Reads a recording's notes on its run, and checks the images that they name. @throws CliError `ERR_INPUT` */
 export async function readRecordedRun(path: string): Promise<RecordedNotes> {
   const about = (await readRecordingNotes(path)).about as Partial<SavedRun> | null | undefined
   const { arguments: given, bundle } = about ?? {}
@@ -118,7 +118,7 @@ const isListOfTexts = (value: unknown): boolean => Array.isArray(value) && value
 /**
  * Reads the machine that a recording has inside; images that the recording names were checked.
  *
- * @returns undefined: its command line alone makes it
+ * @returns undefined: only the command line can make the machine
  * @throws CliError `ERR_INPUT`
  */
 export async function machineInside(path: string): Promise<PcOptions | undefined> {

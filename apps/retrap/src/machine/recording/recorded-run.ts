@@ -33,7 +33,7 @@ export class RecordedRun implements MachineRunner {
     return this.#target
   }
 
-  /** Runs the machine, or lets gdb run it. It stands still when this returns. */
+  /** Runs the machine, or lets gdb run it. The machine stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#target === undefined) return this.#recorder.pc.run(options)
     const limits = limitsOf(options)
@@ -46,13 +46,13 @@ export class RecordedRun implements MachineRunner {
     }
   }
 
-  /** Stops the machine, whatever gdb asks of it, until the session runs it. */
+  /** Holds the machine, regardless of gdb, until the session runs it. */
   async #hold(): Promise<void> {
     // `stop` rejects for a machine that has ended, which does not run either.
     await this.#stoppable.stop().catch(() => {})
   }
 
-  /** Settles when gdb's command has ended. */
+  /** Resolves when gdb's command has ended. */
   async stop(): Promise<void> {
     while (this.#target?.isStopped === false) {
       this.#target.stop()

@@ -8,7 +8,7 @@ import { limitsOf } from './recorded-run.ts'
 
 const CTRL_C = 3
 
-/** How a recorded run is shown. */
+/** How to show a recorded run. */
 export interface ReplayView {
   /** The recording's file. */
   readonly path: string
@@ -16,9 +16,9 @@ export interface ReplayView {
   readonly tell: (text: string) => void
   /** Nothing is left to do: the session is to end. */
   readonly leave: () => void
-  /** Whether the replay waits for a command where it stops. */
+  /** Whether the replay waits for a command at its stops. */
   readonly waits: boolean
-  /** A place in memory, and perhaps how many bytes: it is said there who wrote them last, and nothing more is to do. */
+  /** A memory address and optionally a length: the replay reports the last write there, and then ends. */
   readonly whoWrote?: string | undefined
   /** Makes the machine that goes on where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
@@ -30,9 +30,9 @@ export class ReplayMachine implements Machine {
   readonly #view: ReplayView
   /** By port: who gets what the guest sends. The last is Xen's console. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
-  /** Where the machine is to go; undefined: nowhere. */
+  /** The place to go to; undefined: none requested. */
   #target: ReplayPlace | undefined
-  /** Resolved when the replay is to leave its work for another place. */
+  /** Resolved when the replay has to leave its work for another place. */
   #moved = Promise.withResolvers<void>()
   #interrupt: AbortController | undefined
   #live: Machine | undefined
@@ -92,7 +92,7 @@ export class ReplayMachine implements Machine {
     return this.replay.gdbTarget!(options)
   }
 
-  /** Goes to an instruction or a time, now or when it is run. */
+  /** Goes to an instruction or a time, at once or at the next run. */
   goto(place: ReplayPlace): void {
     this.#target = place
     this.#interrupt?.abort()
@@ -113,7 +113,7 @@ export class ReplayMachine implements Machine {
     const debug = await this.replay.debugger?.()
     if (debug === undefined)
       throw new CliError('ERR_USAGE', 'who-wrote: there is no way back in the run of an Arm board')
-    // The task is found where the machine was when it wrote.
+    // Go to the instant of the write, to find the task that ran then.
     const thatTask = async (address: bigint, cpu: number, instructions: number): Promise<string | undefined> => {
       await this.replay.goto(instructions)
       return whoseCode(address, cpu)

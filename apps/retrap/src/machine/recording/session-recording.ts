@@ -18,27 +18,27 @@ import { fileSource, namedImage, opened, openedFile, readAt } from './recorded-f
 import { RecordedRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
-/** How a session records its machine, or runs a recorded one again. */
+/** How a session records its machine, or replays a recorded one. */
 export interface RecordingSettings {
   /** The command line. */
   readonly arguments: readonly string[]
-  /** The file that is written. */
+  /** Path of the recording to write. */
   readonly record?: string | undefined
   /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
   readonly keepsPace?: boolean | undefined
   /** The file gets checkpoints; default it does. */
   readonly keepsCheckpoints?: boolean | undefined
-  /** The file has what the machine was made with, so that a page opens it. */
+  /** Whether the file includes the machine's images and options, so that a page can open it. */
   readonly isBundled?: boolean | undefined
   /** Images of files are named in it, in place of being inside. */
   readonly namesImages?: boolean | undefined
-  /** The file that is run again. */
+  /** Path of the recording to replay. */
   readonly replay?: string | undefined
-  /** Where the replay stops first, as `placeIn` reads it; default at its end. */
+  /** The replay's first stop, as parsed by `placeIn`; default its end. */
   readonly goto?: string | undefined
   /** There it is said who wrote a place in memory last, and the session ends. */
   readonly whoWrote?: string | undefined
-  /** The machine goes on from there with its back ends. */
+  /** Whether the machine continues live after that stop, with its back ends. */
   readonly goLive?: boolean | undefined
   /** The machine that the recording has inside: neither the command line nor its files make it. */
   readonly machine?: PcOptions | undefined
@@ -48,7 +48,7 @@ export interface RecordingSettings {
 type Active =
   | {
       readonly recorder: Pick<PcRecorder, 'end' | 'instructions' | 'mark'>
-      /** Settles when nobody runs the machine. */
+      /** Resolves when the machine no longer runs. */
       readonly stop: () => Promise<void>
       readonly file: { close(): Promise<void> }
     }
@@ -76,12 +76,12 @@ export class SessionRecording {
     this.#leave = leave
   }
 
-  /** Whether the session records or replays: then it has one machine, and a reset by the guest ends it. */
+  /** Whether the session records or replays: then it has only one machine, and a guest's reset ends it. */
   get isActive(): boolean {
     return this.run !== 'plain'
   }
 
-  /** How the session's machine runs. */
+  /** The kind of run of the session's machine. */
   get run(): MachineRun {
     const { record, replay } = this.#settings
     if (replay !== undefined) return 'replayed'
@@ -213,7 +213,7 @@ export class SessionRecording {
     return ''
   }
 
-  /** Says who wrote memory last where a replay is. @throws CliError where nothing is run again, or it is on its way */
+  /** Reports the last write to memory before the replay's instant. @throws CliError without a replay, or while it moves */
   async whoWrote(given: readonly string[]): Promise<string> {
     const active = this.#required()
     if (!('replay' in active)) throw usage('who-wrote: only a run that is replayed knows; retrap replay FILE')
@@ -246,7 +246,7 @@ const hasNetwork = ({ virtio = [], networkCards = [] }: MachineOptions): boolean
 
 const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
 
-/** @throws CliError `ERR_USAGE` for a place that is not there */
+/** @throws CliError `ERR_USAGE` for a place outside the recording */
 function goTo(machine: ReplayMachine, place: string, command: string): void {
   try {
     machine.goto(placeIn(machine.replay, place))

@@ -31,7 +31,7 @@ export class Chardevs {
       // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
       const end = target.kind === 'stdio' ? terminal : await openReported(target, name, say, failed)
       this.#ends.set(id, end)
-      // Bytes that arrive before there is a machine wait for it.
+      // Bytes that arrive before the machine exists wait in the stream.
       this.#streams.set(id, new ChardevStream(end))
       end.onReceive((bytes) => this.#streams.get(id)!.receive(bytes))
     }
@@ -71,7 +71,7 @@ class ChardevStream implements ByteStreamBackend {
     this.#end = end
   }
 
-  /** Whether a machine's device has it. */
+  /** Whether a machine's device uses the chardev. */
   get isConnected(): boolean {
     return this.#client !== null
   }

@@ -2,20 +2,20 @@ import { checkedProperties, virtioPlaceOf, type VirtioArgument } from '../device
 import { type DeviceArgument, usage } from '../../options/values.ts'
 import type { ChardevArgument } from './serial-options.ts'
 
-/** A controller with consoles and ports; each of these names its `--chardev`. */
+/** A controller with consoles and ports, each of which names a `--chardev`. */
 type ConsoleArgument = Extract<VirtioArgument, { readonly kind: 'console' }>
 
 const CONTROLLER = 'virtio-serial-pci'
 const PORTS: readonly string[] = ['virtconsole', 'virtserialport']
 
-/** The description of a device that is one of the ports. */
+/** A parsed `--device` that is a port. */
 interface ReadPort {
   readonly bus: string
   readonly port: ConsoleArgument['ports'][number]
 }
 
 /**
- * The controllers of `--device virtio-serial-pci`, each with its ports.
+ * Returns the controllers of `--device virtio-serial-pci`, each with its ports.
  *
  * @throws CliError `ERR_USAGE` for a port without controller or stream, and for those without a port
  */

@@ -8,7 +8,7 @@ import type { SerialTarget } from '../../options/values.ts'
 
 /** The far end of a serial port's wire, or of a console's port. */
 export interface FarEnd extends WatchedOutput {
-  /** Takes what the guest has sent. */
+  /** Writes bytes that the guest has sent. */
   write(bytes: Uint8Array): void
   /** Names the listener of what is sent to the guest. It returns false where no more should come before `resume`. */
   onReceive(listener: (bytes: Uint8Array) => boolean): void
@@ -89,8 +89,8 @@ function fileEnd(file: WriteStream): FarEnd {
 }
 
 /**
- * A socket that listens. One program is connected at a time, until all that it sent has been taken; output of the guest
- * is lost while there is none.
+ * Opens a listening socket. One program is connected at a time, until all its input has been taken; without a program
+ * the guest's output is lost.
  */
 async function listen(
   where: { readonly host: string; readonly port: number } | { readonly path: string },

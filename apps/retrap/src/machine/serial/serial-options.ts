@@ -14,7 +14,7 @@ export interface SerialFlags {
   readonly chardev?: readonly ChardevArgument[]
 }
 
-/** Kinds of `--chardev`, and what each has beside its id. */
+/** Kinds of `--chardev`, with the keys of each besides its id. */
 export const CHARDEV_KEYS: Readonly<Record<string, readonly string[]>> = {
   stdio: [],
   null: [],
@@ -107,7 +107,7 @@ function socketOf(id: string, path: string, given: ReadonlyMap<string, string>):
 }
 
 /**
- * Where serial ports lead. The first one leads to the terminal where nothing else has it.
+ * Returns the targets of serial ports. The first port defaults to the terminal, if the terminal is free.
  *
  * @throws CliError `ERR_USAGE` if several have the terminal
  */

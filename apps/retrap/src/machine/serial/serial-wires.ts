@@ -8,14 +8,14 @@ import { type FarEnd, openReported } from './far-end.ts'
 export class SerialWires {
   /** Null: the port leads to the terminal. */
   readonly ends: (FarEnd | null)[] = []
-  /** The bytes that have come for each port before there is a machine. */
+  /** Bytes for each port that arrived before the machine existed. */
   readonly #early: Uint8Array[][] = []
   #machine: Machine | undefined
 
   /**
    * Opens all serial ports' ends.
    *
-   * @param say - gets what a person needs to know of them
+   * @param say - gets messages for the user about the ports
    * @param failed - told why one cannot be written any more
    * @throws CliError `ERR_INPUT`
    */
@@ -45,7 +45,7 @@ export class SerialWires {
   /**
    * Connects a new machine.
    *
-   * @param print - takes what goes to the terminal
+   * @param print - receives output for the terminal
    */
   connect(machine: Machine, print: (bytes: Uint8Array) => void): void {
     this.#machine = machine

@@ -17,7 +17,7 @@ export interface Typed {
   readonly prompt: boolean
   /** The part to show of a command that is being typed. */
   readonly echo: Uint8Array
-  /** Commands that are whole. Null: one that the user has given up. */
+  /** Complete commands. Null: a command that the user has aborted. */
   readonly commands: readonly (string | null)[]
 }
 
@@ -35,7 +35,7 @@ export class EscapeFilter {
 
   /**
    * @param keyboard - input goes to a guest's keyboard, which has keys that a terminal cannot send
-   * @param stays - commands follow one another, until Ctrl-A c
+   * @param stays - whether commands follow one another, until Ctrl-A c
    */
   constructor(keyboard = false, stays = false) {
     this.#keyboard = keyboard

@@ -1,4 +1,4 @@
-/** A piece of input, and what it waits for. */
+/** A piece of input, and the prompt to wait for. */
 interface Item {
   readonly bytes: Uint8Array
   /** Lines are typed only at a prompt; otherwise also into a guest that is quiet. */
@@ -29,7 +29,7 @@ export class PromptFeeder {
   #queuedBytes = 0
   #quiet: ReturnType<typeof setTimeout> | undefined
 
-  /** @param prompt - matches what the shell has printed when it waits: one with `$` at its end */
+  /** @param prompt - matches the shell's output when it waits, usually up to a final `$` */
   constructor(prompt: RegExp, send: (bytes: Uint8Array) => void) {
     this.#prompt = prompt
     this.#send = send

@@ -5,7 +5,7 @@ const CTRL_D = Uint8Array.of(0x04)
 const LINE_FEED = 0x0a
 /** The longest line that a terminal takes in one piece (Linux's N_TTY_BUF_SIZE). */
 const LONGEST_LINE = 4096
-/** From here on a pipe should wait. */
+/** From this size on the sender is paused. */
 const FULL_BYTES = 65_536
 
 /**
@@ -36,11 +36,11 @@ export interface SerialInputOptions {
   readonly onSave: () => void
   /** Ctrl-A h. */
   readonly onHelp: () => void
-  /** Ctrl-A d, where what is typed goes to a keyboard. */
+  /** Called for Ctrl-A d, if typed input goes to a keyboard. */
   readonly onRestart?: () => void
   /** Ctrl-A c: a command is about to be typed. */
   readonly onPrompt?: () => void
-  /** Shows what is typed of it. */
+  /** Echoes the typed characters of a command. */
   readonly onEcho?: (bytes: Uint8Array) => void
   /** Called with a complete command; null: the user has cancelled it. */
   readonly onCommand?: (line: string | null) => void
@@ -52,12 +52,12 @@ export interface SerialInputOptions {
 export class SerialInput {
   readonly #options: SerialInputOptions
   readonly #filter: EscapeFilter
-  /** Types lines at prompts, where that is the policy. */
+  /** Types lines at prompts, if the policy says so. */
   readonly feeder: PromptFeeder | undefined
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
   #wasFull = false
-  /** The guest does not take what it was sent. */
+  /** Whether the guest currently takes no input. */
   #blocked = false
 
   constructor(options: SerialInputOptions) {
@@ -116,7 +116,7 @@ export class SerialInput {
     }
   }
 
-  /** The guest has taken what it was sent, or there is a new machine. */
+  /** Called when the guest has taken its input, or for a new machine. */
   drained(): void {
     this.#blocked = false
     if (this.#wasFull && !this.isFull) this.#options.onRoom()

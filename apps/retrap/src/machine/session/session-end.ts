@@ -3,7 +3,7 @@ import type { MachineExit, CrashDetail } from '@retrap/machine'
 import { ExitCode } from '../../exit-codes.ts'
 import type { SessionHost, Disassemble } from './session-host.ts'
 
-/** Why a session ends, where the machine does not say so. */
+/** Why a session ends, if not by its machine's exit. */
 export interface Ending {
   readonly code: number
   /** A line for stderr. */

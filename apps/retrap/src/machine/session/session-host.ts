@@ -43,7 +43,7 @@ export function endSoon(signal: EndingSignal): void {
 export interface SessionDebugger {
   /** Called once, before the first machine. @param say - where the user is told how to attach @param kill - ends the session */
   open(say: SessionOutput, kill: () => void): Promise<void>
-  /** Takes a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
+  /** Attaches to a machine that has not run yet. @throws CliError `ERR_USAGE` for a machine without a debugger */
   adopt(machine: Machine, runner: MachineRunner): Promise<void>
   /** The session is over. */
   close(): Promise<void>
@@ -60,11 +60,11 @@ export interface SessionHost {
   readonly stderr: SessionOutput
   /** Calls back when the process is asked to end; returns how to stop listening. */
   onSignal(listener: (signal: EndingSignal) => void): () => void
-  /** Calls back with what was thrown where nobody catches it; returns how to stop listening. */
+  /** Calls back with uncaught errors; returns a function that stops listening. */
   onUncaught(listener: (thrown: unknown) => void): () => void
-  /** Calls back amid what keeps this thread, for `ms` so far, from its event loop; returns how to stop listening. */
+  /** Calls back while the thread's event loop is blocked, with the duration so far; returns a function that stops listening. */
   onStuck(listener: (ms: number, exit: (code: number) => void) => void): () => void
-  /** Runs a command line in a process of its own. @returns the exit code, 0 once its machine is there */
+  /** Runs a command line in a separate process. @returns the exit code, 0 once its machine exists */
   daemonize?(args: readonly string[], stderr: SessionOutput): Promise<number>
   /** Told that the run's first machine is there. */
   begun?(): void
@@ -72,7 +72,7 @@ export interface SessionHost {
   abandon(): void
 }
 
-/** Where keys come from. */
+/** Source of typed input. */
 export interface SessionInput {
   readonly isTTY?: boolean
   setRawMode?(raw: boolean): unknown
@@ -84,7 +84,7 @@ export interface SessionInput {
   unref?(): unknown
 }
 
-/** Where text and a guest's output go. */
+/** Receiver of messages and a guest's output. */
 export interface SessionOutput {
   readonly isTTY?: boolean
   /** Bytes that were written and that the reader has not taken. */

@@ -11,7 +11,7 @@ import type { TerminalSettings } from './session-terminal.ts'
 import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
 import type { SessionTrace } from '../trace/session-trace.ts'
 
-/** One machine to run, and how it meets the outside. */
+/** The settings of a session: its machine, and the back ends. */
 export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings, 'monitor'>, MonitorFlags {
   readonly machine: Omit<
     MachineOptions,
@@ -20,7 +20,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  /** Where devices tell their events. */
+  /** Receives the devices' events. */
   readonly events?: { tell?: DeviceHost['tell'] }
   /** Where the graphics card's picture goes; default nowhere. */
   readonly display?: DisplaySettings
@@ -30,13 +30,13 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile
-  /** Where compiled code is kept; written when the session ends. */
+  /** The cache of compiled code, written when the session ends. */
   readonly unitCache?: { close(): void }
   /** The trace of the session's machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
-  /** Where a machine is awaited that goes on here. */
+  /** Address at which to wait for a migrated machine. */
   readonly incoming?: MigrationAddress
-  /** Takes over what has arrived, before it runs: `claim` takes its disks, with the writes that its drives keep in memory. */
+  /** Takes over the arrived machine before it runs: `claim` opens its disks, with the writes that drives keep in memory. */
   readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<void>
   /** The Unix socket that takes commands. */
   readonly control?: string
@@ -46,7 +46,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
   readonly pidFile?: string
   /** Starts another process that runs the session. */
   readonly daemonize?: boolean
-  /** How the machine is saved. */
+  /** Settings for saving the machine. */
   readonly snapshots: SnapshotSettings
   /** Whether the run is recorded, or is a recorded one. */
   readonly recording?: RecordingSettings
@@ -55,7 +55,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
    * ends the run.
    */
   readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
-  /** A guest that goes on from there is to set its clock. */
+  /** Whether the restored guest has to set its clock. */
   readonly setsClock?: boolean
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
@@ -65,7 +65,7 @@ export interface SessionSettings extends BackEndSettings, Omit<TerminalSettings,
 export interface SessionProfile {
   /** The profile takes no more samples. */
   readonly isFull: boolean
-  /** Gives names to what was sampled, while the machine is there. */
+  /** Names the sampled code while the machine still exists. */
   resolve(machine: Machine, kernel: Uint8Array | undefined): void
   /** Writes the file. */
   write(): void

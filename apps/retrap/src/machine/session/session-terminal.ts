@@ -8,11 +8,11 @@ import type { SerialTarget } from '../../options/values.ts'
 
 /** The terminal's settings for a machine. */
 export interface TerminalSettings {
-  /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
+  /** Target of each serial port; at most one of the ports and chardevs is `stdio`. */
   readonly serial: readonly SerialTarget[]
-  /** Where ports of consoles lead. */
+  /** Targets of console ports. */
   readonly chardevs?: readonly ChardevArgument[]
-  /** Which of the guest's consoles gets what is typed. Both are printed. */
+  /** The guest's console that gets typed input. Both consoles are printed. */
   readonly console: 'serial' | 'xen'
   readonly input: InputPolicy
   /** Where monitors are: with `stdio` Ctrl-A c goes to one on the terminal, and back. */
@@ -38,18 +38,18 @@ const KEYS =
 const PROMPT = '(retrap) '
 const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 
-/** The terminal: what is typed goes to one of the guest's consoles or to its keyboard, and what it prints is shown. */
+/** The terminal: typed input goes to one of the guest's consoles or its keyboard, and the guest's output is shown. */
 export class SessionTerminal {
   readonly #settings: TerminalSettings
   readonly #host: SessionHost
   readonly #screen: TerminalDisplay | undefined
   readonly #input: SerialInput
   readonly #panic: PanicWatch
-  /** Takes what is typed where a chardev has the terminal. */
+  /** Passes typed input to the chardev that uses the terminal. */
   #toChardev: ((bytes: Uint8Array) => boolean) | undefined
   #console: MachineSerial | undefined
 
-  /** @param screen - the guest's picture, where it is drawn in the terminal: then its keyboard gets what is typed */
+  /** @param screen - the guest's picture, if the terminal shows it: then the guest's keyboard gets the typed input */
   constructor(
     settings: TerminalSettings,
     host: SessionHost,
@@ -81,7 +81,7 @@ export class SessionTerminal {
     this.#panic = new PanicWatch(listener.panicked)
   }
 
-  /** Whether one command follows another. */
+  /** Whether the escape filter stays in command mode after a command. */
   get staysAtPrompt(): boolean {
     return this.#settings.monitor?.some(({ kind }) => kind === 'stdio') === true
   }
@@ -97,7 +97,7 @@ export class SessionTerminal {
     return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
   }
 
-  /** Begins to read what is typed, where anything in the machine takes it. @returns a function that ends it */
+  /** Starts to read typed input, if the machine uses any. @returns a function that stops reading */
   open(): () => void {
     return this.isConsole || this.#screen !== undefined ? openInput(this.#host, this.#input) : () => {}
   }
@@ -125,14 +125,14 @@ export class SessionTerminal {
     }
   }
 
-  /** Shows what the guest sends to it. */
+  /** Shows the guest's output. */
   print(bytes: Uint8Array): void {
     this.#host.stdout.write(bytes)
     this.#input.transmitted(bytes)
     if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
   }
 
-  /** Says how far something is, where that does not come between what the guest prints. */
+  /** Shows a progress message, unless it would interrupt the guest's output. */
   status(text: string): void {
     const { stdout, stderr } = this.#host
     const isShared = stdout.isTTY === true && stderr.isTTY === true
@@ -174,7 +174,7 @@ function openInput(host: SessionHost, input: SerialInput): () => void {
   }
 }
 
-/** How long the rest of a panic's report may take. */
+/** Time limit for the rest of a panic's report. */
 const REPORT_MS = 1000
 const TAIL_LENGTH = 4096
 const PANIC = /Kernel panic - not syncing: ([^\r\n]*)[\r\n]/
@@ -189,7 +189,7 @@ export class PanicWatch {
   #timer: ReturnType<typeof setTimeout> | undefined
   #told = false
 
-  /** @param onPanic - called once, with what the kernel says, when it has printed its report */
+  /** @param onPanic - called once, with the kernel's message, when it has printed its report */
   constructor(onPanic: (reason: string) => void) {
     this.#onPanic = onPanic
   }

@@ -78,7 +78,7 @@ class Session {
   #unseen: string | undefined
   #watch: OutputWatch | undefined
   readonly #snapshots: SessionSnapshots
-  /** The clock of a restored guest that is to set its time. */
+  /** The clock of a restored guest that has to set its time. */
   #clock: GuestClock | undefined
   readonly #debugger: SessionDebugger | undefined
   readonly #recording: SessionRecording
@@ -208,9 +208,9 @@ class Session {
   }
 
   /**
-   * Opens what the session stands on.
+   * Opens the session's files, networks and devices.
    *
-   * @returns false where the session is to end before that
+   * @returns false if the session has to end first
    * @throws CliError if a serial port cannot be opened
    */
   async open(): Promise<boolean> {
@@ -218,7 +218,7 @@ class Session {
   }
 
   async #open(): Promise<void> {
-    // Until signals are listened for, they end the process by themselves: also one whose module loops at its top level.
+    // Until handlers are installed, signals end the process, even while a module loops at its top level.
     this.#loaded = await this.#settings.devices(this.#millisecondsLeft())
     const { serial, chardevs = [] } = this.#settings
     const { stdout, stderr } = this.#host
@@ -285,7 +285,7 @@ class Session {
   #stuck(ms: number, exit: (code: number) => void): void {
     const { timeoutMs = Infinity } = this.#settings
     const past = this.#stopwatch.wallSeconds() * 1000 - timeoutMs
-    // Acts after a run, such as a save, may take their time.
+    // Actions after a run, such as a save, may be slow.
     const isClosing = this.#machine !== undefined && this.#running === undefined
     if (past < LATE_MS || (isClosing && ms < CLOSING_MS)) return
     this.#host.stderr.write(timeoutLine(timeoutMs))
@@ -324,7 +324,7 @@ class Session {
         )
         break
       }
-      // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
+      // After a reset a new PC starts. Memory would survive a reset, but the loaded images in it would not.
       resets++
       // A guest that does nothing else leaves no room for keys and timers otherwise.
       // oxlint-disable-next-line no-await-in-loop
@@ -364,7 +364,7 @@ class Session {
   /**
    * Makes a machine.
    *
-   * @returns null where the session is to end before the machine is there
+   * @returns null if the session has to end before the machine exists
    */
   async #make(): Promise<Made | null> {
     if (this.#millisecondsLeft() <= 0 || this.#stop.signal.aborted) return null
@@ -407,7 +407,7 @@ class Session {
     const models = [...loaded.models, ...behindPorts]
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
-    // A recorded machine is the same one when it is replayed with another display.
+    // A recorded machine must not depend on the display, which may differ in a replay.
     const isShown = (this.#display?.vnc ?? this.#display?.terminal) !== undefined && !this.#recording.isActive
     const given: MachineOptions = {
       ...settings.machine,
@@ -433,7 +433,7 @@ class Session {
       { ...options, machine: options.architecture === 'arm64' ? 'virt' : 'pc' },
       this.#recording.run,
     )
-    // A machine that is recorded waits for its debugger, which goes back in it.
+    // A recorded machine waits for its debugger, which can go back.
     if (this.#debugger !== undefined) requireSupported(this.#recording.isActive ? 'reverse' : 'gdb', this.#traits)
     const machine = await this.#recording.create(options, this.#host.createMachine)
     try {
@@ -452,7 +452,7 @@ class Session {
     return { machine, models }
   }
 
-  /** Runs one machine to its end, with pauses while readers of its output stall. */
+  /** Runs one machine to its end, pausing while readers of its output stall. */
   async #runMachine(machine: Machine): Promise<MachineExit> {
     for (;;) {
       this.#pause = new AbortController()
@@ -534,7 +534,7 @@ class Session {
   /**
    * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
    *
-   * @returns whether all that the guest wrote is in its images, the last picture in its file, and the machine in its own
+   * @returns whether all writes of the guest are in its images, and the last picture and the machine in their files
    */
   async close(): Promise<boolean> {
     this.#settings.trace?.end()
@@ -569,11 +569,11 @@ const EI_CLASS = 4
 const ELFCLASS32 = 1
 const E_MACHINE = 18
 const EM_386 = 3
-/** How long output waits for its reader when the user has ended the run. */
+/** Time for readers to take output after the user has ended the run. */
 const LAST_CALL_MS = 150
-/** The run has so many milliseconds to notice `--timeout` by itself. */
+/** Milliseconds for the run to notice `--timeout` by itself. */
 const LATE_MS = 500
-/** How long what follows a run may keep the thread from its event loop at a time. */
+/** Longest time that the cleanup after a run may block the event loop. */
 const CLOSING_MS = 10_000
 /** Milliseconds in which a machine answers the power button; without an answer the button counts as ignored. */
 const BUTTON_MS = 2000

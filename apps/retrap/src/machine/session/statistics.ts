@@ -18,7 +18,7 @@ export interface RunStatistics {
   readonly tlbMisses: number
   /** Exits from generated code, by kind. */
   readonly exits: Readonly<Record<string, number>>
-  /** The machine's other counts. */
+  /** The machine's other counters. */
   readonly counts: Readonly<Record<string, unknown>>
   /** Accesses to the task priority register; what follows `traps` is there with a TPR patcher only. */
   readonly taskPriority: {
@@ -35,7 +35,7 @@ export interface RunStatistics {
   }
   /** The map of guest frames at the end. */
   readonly p2m: P2mStatistics
-  /** How many times the guest reset its machine; the counts above are those since the last time. */
+  /** Number of resets by the guest; the other counters restart at each reset. */
   readonly resets: number
 }
 

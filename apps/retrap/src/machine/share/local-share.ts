@@ -39,7 +39,7 @@ class Use {
     if (this.#open.delete(fd)) fs.closeSync(fd)
   }
 
-  /** Makes what was written durable. */
+  /** Makes written data durable. */
   async sync(fd: number): Promise<void> {
     const running = promisify(fs.fsync)(this.check(fd))
     this.#running.add(running)
@@ -50,7 +50,7 @@ class Use {
     }
   }
 
-  /** Lets what is under way end, begins nothing more, and closes all that is open. */
+  /** Waits for pending requests, starts no new ones, and closes all open files. */
   async end(): Promise<void> {
     this.#over = true
     await Promise.allSettled(this.#running)
@@ -105,7 +105,7 @@ export class LocalShare implements Share {
     )
   }
 
-  /** Ends what an earlier machine does with it: its requests, and the files that its guest has left open. */
+  /** Ends the previous machine's use of the directory: its requests and open files. */
   async renew(): Promise<void> {
     const before = this.#use
     this.#use = new Use()
@@ -120,7 +120,7 @@ export class LocalShare implements Share {
 }
 
 class LocalNode implements ShareNode {
-  /** Descriptor of the file itself. */
+  /** Descriptor of this file or directory. */
   readonly #fd: number
   readonly #use: Use
 
@@ -129,14 +129,14 @@ class LocalNode implements ShareNode {
     this.#fd = fd
   }
 
-  /** The file itself, as a path. */
+  /** Path of this file or directory by its descriptor. */
   get #self(): string {
     return `/proc/self/fd/${this.#use.check(this.#fd)}`
   }
 
   /** An entry, as a path. */
   #entry(name: string): string {
-    // The server checks it, too; here the share's edge depends on it.
+    // The server checks names, too; here the share's boundary depends on the check.
     if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new ShareError('EINVAL')
     return `${this.#self}/${name}`
   }
@@ -204,7 +204,7 @@ class LocalNode implements ShareNode {
 
   create(name: string, access: Parameters<ShareNode['create']>[1]): { node: ShareNode; file: ShareFile } {
     const { read: reads, write: writes, truncate: empties, exclusive, mode } = access
-    // O_NONBLOCK: a pipe that is there already must not keep us.
+    // O_NONBLOCK: opening an existing pipe must not block.
     const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
     const { fd, isNew } = this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
     const file = fileOf(this.#use, fd)
@@ -238,7 +238,7 @@ class LocalNode implements ShareNode {
     try {
       fs.chmodSync(`/proc/self/fd/${fd}`, given)
     } catch {
-      // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
+      // A file system without modes (FAT) refuses: the new file keeps its default mode.
     }
   }
 

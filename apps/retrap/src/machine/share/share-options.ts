@@ -130,7 +130,7 @@ function readOnly(option: string, given: ReadonlyMap<string, string>): { readonl
   return { readOnly: text === 'on' }
 }
 
-/** Linux takes no longer ones. */
+/** Checks a tag's length, which Linux limits. */
 function checkTag(option: string, tag: string): string {
   if (tag === '' || Buffer.byteLength(tag) > MOST_TAG)
     throw usage(`${option}: the tag '${tag}' has not 1 to ${MOST_TAG} bytes; it is the name that the guest mounts`)

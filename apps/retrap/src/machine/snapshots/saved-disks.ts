@@ -41,7 +41,7 @@ function lookAt(path: string): SavedDisk {
   }
 }
 
-/** Whether what a file has as its disks is that. */
+/** Whether a file's list of disks is valid. */
 export function areSavedDisks(given: unknown): given is readonly SavedDisk[] {
   const isDisk = (one: Partial<SavedDisk> | null): boolean =>
     typeof one?.path === 'string' &&
@@ -53,8 +53,8 @@ export function areSavedDisks(given: unknown): given is readonly SavedDisk[] {
 }
 
 /**
- * Refuses disks that are not as they were: a guest goes on with what it had read of them, and would write over the rest. A
- * file that is not there is left to those who open it.
+ * Refuses changed disks: a guest continues with cached data, and would overwrite the rest. Missing files are reported
+ * where they are opened.
  *
  * @throws CliError `ERR_INPUT`
  */

@@ -6,11 +6,11 @@ import type { Machine } from '../machine-contract.ts'
 import { lookAtDisks, type SavedDisk } from './saved-disks.ts'
 import { argumentsToKeep, hostDigest, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
 
-/** How a session saves its machine. */
+/** Settings for saving a session's machine. */
 export interface SnapshotSettings {
   /** The command line. */
   readonly arguments: readonly string[]
-  /** Where the machine is saved when the user ends the run; undefined: nowhere. */
+  /** Path of the snapshot to write when the user ends the run; undefined: none. */
   readonly onExit?: string | undefined
 }
 
@@ -24,7 +24,7 @@ export interface SavedImages {
   settle(): Promise<void>
 }
 
-/** The machine that is saved. */
+/** The machine to save. */
 type SavedMachine = Pick<Machine, 'save'>
 
 /** No line for what is done sooner. */
@@ -39,7 +39,7 @@ export class SessionSnapshots {
   #changedBy: string | undefined
 
   /**
-   * @param tell - says what takes long
+   * @param tell - receives messages about slow steps
    * @param images - images of `drives`; default none
    */
   constructor(
@@ -60,7 +60,7 @@ export class SessionSnapshots {
     if (onExit !== undefined) await checkTarget('--save-on-exit', onExit)
   }
 
-  /** A command has changed the machine: its command line does not make one like it any more. */
+  /** Notes that a command has changed the machine, which its command line no longer describes. */
   changed(command: string): void {
     this.#changedBy = command
   }
@@ -90,7 +90,7 @@ export class SessionSnapshots {
    *
    * @param hasStopped - the machine does not run on
    * @returns the text for the user
-   * @throws CliError; MachineError where it cannot be saved
+   * @throws CliError; MachineError if the machine cannot be saved
    */
   async save(machine: SavedMachine, path: string, hasStopped = false): Promise<string> {
     this.check(machine)
@@ -130,7 +130,7 @@ export class SessionSnapshots {
     }
   }
 
-  /** Saves a machine when the user has ended its run, where that was asked for. @returns the text for the user, or undefined */
+  /** Saves a machine when the user has ended its run, if the settings ask for it. @returns the text for the user, or undefined */
   async saveOnExit(machine: SavedMachine, endedByGuest: boolean): Promise<string | undefined> {
     const { onExit } = this.#settings
     if (onExit === undefined) return undefined
@@ -144,7 +144,7 @@ export class SessionSnapshots {
   }
 }
 
-/** How long a guest may take to fall asleep, in milliseconds: it brings its programs and devices to rest. */
+/** Time for a guest to fall asleep, in milliseconds: it freezes its programs and devices first. */
 const PATIENCE_MS = 60_000
 
 /**

@@ -11,15 +11,15 @@ import { refuseSpecial } from '../../host/files/files.ts'
 import type { MachineSnapshotSource } from '../machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
-/** A snapshot file's description of its run. */
+/** A snapshot file's notes on its run. */
 export interface SavedRun {
   /** Version of this shape. */
   readonly version: 1
   /** The command line, without the program's name and without what belongs to that run alone. */
   readonly arguments: readonly string[]
-  /** When the run was saved, as ISO 8601 has it. */
+  /** Time of saving, in ISO 8601. */
   readonly savedAt: string
-  /** The host that has saved it, as {@link hostDigest} says it. Absent: unknown. */
+  /** Digest of the host that saved the run, from {@link hostDigest}. Absent: unknown. */
   readonly host?: string
   /** Files of the machine's disks. */
   readonly disks?: readonly SavedDisk[]
@@ -32,7 +32,7 @@ export interface SavedRun {
   readonly named?: readonly (NamedImage | null)[]
 }
 
-/** Tells this host from others, and nothing else of it. */
+/** Returns a digest that identifies this host and reveals nothing else. */
 export function hostDigest(): string {
   let id = ''
   try {
@@ -43,7 +43,7 @@ export function hostDigest(): string {
   return createHash('sha256').update(`${hostname()}\n${id}`).digest('hex').slice(0, 16)
 }
 
-/** Options, with a value each, that belong to one run: the run that goes on gets its own. */
+/** Options with a value that belong to one run: a continued run gets its own. */
 const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--timeout',
   '--command',
@@ -80,10 +80,10 @@ export function argumentsToKeep(given: readonly string[]): string[] {
 }
 
 /**
- * Writes a snapshot to a file, which appears when it is whole.
+ * Writes a snapshot to a file, which appears when complete.
  *
  * @returns size of the file in bytes
- * @throws CliError `ERR_INPUT` where it cannot be written
+ * @throws CliError `ERR_INPUT` if the file cannot be written
  */
 export async function writeSnapshotFile(
   path: string,
@@ -115,7 +115,7 @@ export async function writeSnapshotFile(
   return bytes
 }
 
-/** Reads what a snapshot file says of its run. @throws CliError `ERR_INPUT` */
+/** Reads a snapshot file's notes on its run. @throws CliError `ERR_INPUT` */
 export async function readSavedRun(path: string): Promise<SavedRun> {
   const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
   if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
@@ -141,17 +141,17 @@ async function describe(path: string): Promise<unknown> {
 /** Told how many of a snapshot's pages have been read, now and then and at the end. */
 export type PagesProgress = (done: number, all: number) => void
 
-/** How a snapshot file is opened. */
+/** Options for opening a snapshot file. */
 export interface OpenSnapshotOptions {
   readonly onProgress?: PagesProgress
-  /** Reads and checks all of it first. Default false: a page is checked when the machine needs it. */
+  /** Whether to read and check the whole file first. Default false: each page is checked when it is read. */
   readonly verify?: boolean
   /** Told why a page cannot be had. The machine, which has asked for it, does not run on. */
   readonly onLost?: (message: string) => void
 }
 
 /**
- * Opens a snapshot file, whose pages are read when the machine needs them; it is closed when all are there.
+ * Opens a snapshot file, whose pages are read on demand; the file closes when all pages are loaded.
  *
  * @throws CliError `ERR_INPUT`, also from the pages
  */
@@ -167,7 +167,7 @@ export async function openSnapshotFile(
       if (verify) await pages.verify()
       let done = 0
       return {
-        // The machine checks what is in it.
+        // The machine validates the state later.
         state: state as PcSnapshotSource['state'],
         pages: {
           gfns,
@@ -202,7 +202,7 @@ function lateSource(file: number): files.LateSnapshotSource {
   }
   return {
     bytes: size,
-    // A large file that is read whole leaves signals their turn.
+    // Yield to the event loop, so that signals are handled while a large file is read whole.
     read: (offset, bytes) => setImmediate().then(() => read(offset, bytes)),
     readNow: read,
     inflateNow: (data, most) => {
@@ -221,7 +221,7 @@ async function explaining<T>(path: string, action: () => Promise<T>): Promise<T>
   }
 }
 
-/** @throws what is a defect of ours */
+/** @throws the error itself, if it is a defect of retrap */
 function messageOf(error: unknown, wanted: 'read' | 'write' = 'read'): string {
   if (error instanceof files.SnapshotError || (error instanceof Error && 'code' in error))
     return troubleWith(error, wanted)

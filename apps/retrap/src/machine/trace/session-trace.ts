@@ -29,7 +29,7 @@ interface Sink {
   end(): void
 }
 
-/** The trace of a session, whose machines come one after the other. */
+/** The trace of a session, across successive machines. */
 export class SessionTrace {
   readonly #tracer: Tracer
   readonly #sink: Sink
@@ -58,7 +58,7 @@ export class SessionTrace {
     this.#tracer = new Tracer(specs, (record) => this.#sink.add(record), { guestOnly })
   }
 
-  /** The trace function for a machine when it is made; undefined: its accesses are not traced. */
+  /** The trace function for a new machine; undefined: its accesses are not traced. */
   get access(): ((record: IoTraceRecord) => void) | undefined {
     return this.#tracer.access
   }
@@ -75,7 +75,7 @@ export class SessionTrace {
     this.#tracer.attach(domain)
   }
 
-  /** Ends the trace and its file. */
+  /** Ends the trace and closes its file. */
   end(): void {
     if (this.#ended) return
     this.#ended = true
@@ -149,7 +149,7 @@ export interface TraceArgument {
 /**
  * Returns the meaning of a `--trace`.
  *
- * @throws CliError `ERR_USAGE` where that is no trace
+ * @throws CliError `ERR_USAGE` for an invalid trace
  */
 export function parseTraceArgument(text: string): TraceArgument {
   const [, path] = /^ioreq:(.+)$/.exec(text) ?? []

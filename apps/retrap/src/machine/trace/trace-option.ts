@@ -5,7 +5,7 @@ import type { SessionTrace } from './session-trace.ts'
 
 /** Options of traces. */
 export interface TraceFlags {
-  /** Each `--trace`, as it was given. */
+  /** The `--trace` arguments. */
   readonly trace?: readonly string[]
   readonly traceTo?: string
   /** vCPUs. */
@@ -26,9 +26,9 @@ export const TRACE_OPTIONS: readonly OptionRow[] = [
 ]
 
 /**
- * The trace that options ask for, if any. Tracing is loaded when it is asked for: it brings the Arm decoder with it.
+ * Returns the requested trace, if any. Tracing is loaded on demand, because it includes the Arm decoder.
  *
- * @throws CliError where a trace is none, or its file cannot be written
+ * @throws CliError for an invalid trace, or a file that cannot be written
  */
 export async function traceOf(
   { trace, traceTo, cpus }: TraceFlags,

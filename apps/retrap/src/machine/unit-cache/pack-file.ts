@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { decodeIndex, encodeIndex, indexBytes, PACK_ENTRY_BYTES, PACK_HEAD_BYTES, type PackEntry } from './pack.ts'
 
-/** Bytes of a pack at most: beyond them, what was used longest ago goes. */
+/** Most bytes of a pack; beyond this the least recently used code is dropped. */
 export const MOST_PACK_BYTES: number = 32 << 20
-/** How the name of a pack ends that is being written. */
+/** Suffix of a pack that is being written. */
 export const SCRATCH = '.new'
-/** Code with one key at most: it begins alike. */
+/** Most codes with one key, which is computed from their first bytes. */
 const MOST_ALIKE = 8
-/** Bytes that are written at once. */
+/** Bytes per write call. */
 const WRITE_BYTES = 256 << 10
 
 /** A piece of code, in a pack or not. */
@@ -17,10 +17,10 @@ export interface PackedCode extends PackEntry {
   read(): Uint8Array | undefined
 }
 
-/** A pack, open for reading. A new one in its place does not change it. */
+/** A pack, open for reading. It stays valid when another file replaces it. */
 export class PackFile {
   readonly #descriptor: number
-  /** Tells the file from another one that has taken its place. */
+  /** Identity of the file, which differs for a replacement. */
   readonly identity: string
   /** Oldest first. */
   readonly codes: readonly PackedCode[]
@@ -31,7 +31,7 @@ export class PackFile {
     this.codes = codes
   }
 
-  /** Opens a pack. @returns undefined where there is none, or it is another user's, damaged, or of another version */
+  /** Opens a pack. @returns undefined if it is missing, damaged, of another version or owned by another user */
   static open(path: string): PackFile | undefined {
     let descriptor: number
     try {
@@ -90,10 +90,10 @@ export function isOwn(uid: number): boolean {
 }
 
 /**
- * Writes a pack, which appears when it is whole.
+ * Writes a pack, which appears when complete.
  *
  * @param codes - oldest first
- * @throws what `node:fs` throws
+ * @throws whatever `node:fs` throws
  */
 export function writePack(path: string, codes: readonly PackedCode[]): void {
   const scratch = `${path}.${randomBytes(6).toString('hex')}${SCRATCH}`
@@ -130,7 +130,7 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
 /**
  * Returns what has room in a pack: of code with one key the newest, and of all what was used last.
  *
- * @param codes - oldest first, as what is returned
+ * @param codes - oldest first, like the result
  */
 export function bounded(codes: readonly PackedCode[], most: number = MOST_PACK_BYTES): PackedCode[] {
   const alike = new Map<number, number>()

@@ -5,7 +5,7 @@ import { bounded, PackFile, type PackedCode, writePack } from './pack-file.ts'
 
 /** Bytes of code at most that wait to be written; beyond them, code is not kept. */
 const MOST_WAITING = 8 << 20
-/** Hours after which what is used is marked so again. */
+/** Hours after which the use of code is recorded again. */
 const MARK_AFTER = 24
 
 const hoursNow = (): number => Math.floor(Date.now() / 3_600_000)
@@ -14,7 +14,7 @@ const nameOf = ({ key, bytes, sum }: PackEntry): string => `${key} ${bytes} ${su
 /** A piece of code, as the compiler knows it. */
 class Held implements StoredCode {
   readonly id: number
-  /** Where the entry is: in another file after the next writing. */
+  /** Place of the code's bytes, which changes when the pack is rewritten. */
   code: PackedCode
   isUsed = false
 
@@ -29,7 +29,7 @@ class Held implements StoredCode {
   }
 }
 
-/** Compiled code of one configuration: a pack, and what has been compiled since it was read. */
+/** Compiled code of one configuration: a pack, and the code compiled since it was read. */
 export class PackStore implements CodeStore {
   readonly #path: string
   readonly #onChange: () => void
@@ -43,7 +43,7 @@ export class PackStore implements CodeStore {
   #waiting = 0
   #isChanged = false
 
-  /** @param onChange - called when there is something to be written */
+  /** @param onChange - called when new code waits to be written */
   constructor(path: string, onChange: () => void) {
     this.#path = path
     this.#onChange = onChange
@@ -95,11 +95,11 @@ export class PackStore implements CodeStore {
   }
 
   /**
-   * Writes what there is, with what other processes have written meanwhile. Of what two write at the same moment, the one
-   * that is first is lost.
+   * Writes all code, merged with other processes' writes since. Of two simultaneous writers, the first one's code is
+   * lost.
    *
    * @returns whether anything had to be written
-   * @throws what `node:fs` throws
+   * @throws whatever `node:fs` throws
    */
   write(): boolean {
     const now = hoursNow()
@@ -148,7 +148,7 @@ export class PackStore implements CodeStore {
     this.#pack = pack
   }
 
-  /** Closes the file: what is in it is found no more. */
+  /** Closes the file: its code is no longer found. */
   close(): void {
     this.#held.clear()
     this.#byKey.clear()

@@ -16,7 +16,7 @@ export interface PackEntry {
   /** `CodeSource.key` of `@retrap/engine`. */
   readonly key: number
   readonly bytes: number
-  /** CRC-32 of the code: with its key and its size, it tells it from all other code. */
+  /** CRC-32 of the code: together with key and size it identifies the code. */
   readonly sum: number
   /** When the entry was used last: hours since 1970. */
   readonly used: number
@@ -26,7 +26,7 @@ export interface PackEntry {
 export const PACK_HEAD_BYTES = 16
 /** Bytes of an entry of the index. */
 export const PACK_ENTRY_BYTES = 16
-/** `RTPK`, and the version of all that is here. */
+/** `RTPK`, and the version of the format. */
 const MAGIC = 0x4b50_5452
 const VERSION = 1
 /** Bytes of a piece of code at most. */
@@ -54,7 +54,7 @@ export function indexBytes(head: Uint8Array): number | undefined {
 /**
  * Decodes the head and the index of a pack.
  *
- * @param fileBytes - size of the file: that of all that the index tells of
+ * @param fileBytes - size of the file, including all code listed in the index
  * @returns undefined of anything else
  */
 export function decodeIndex(index: Uint8Array, fileBytes: number): PackIndex | undefined {

@@ -10,13 +10,13 @@ import { digestOfGenerator } from '../generator-digest.ts'
 import { isOwn, SCRATCH } from './pack-file.ts'
 import { PackStore } from './pack-store.ts'
 
-/** Bytes of all packs at most, and count of them: beyond them, what was used longest ago goes. */
+/** Most bytes and number of all packs; beyond them the least recently used packs are removed. */
 const MOST_BYTES = 64 << 20
 const MOST_PACKS = 64
 const EXTENSION = '.units'
 /** The age at which a file that is being written is complete, or was given up. */
 const ABANDONED_MS = 3_600_000
-/** A pack that is used is marked so once in this time. */
+/** Minimum time between two records of a pack's use. */
 const MARK_AFTER_MS = 3_600_000
 /** Time between something to be written and its writing. The machine's end has it written, too. */
 const WRITE_AFTER_MS = 60_000
@@ -43,7 +43,7 @@ export class UnitCache implements CodeKeeper {
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param folder - default {@link defaultUnitCache}, without a warning where it cannot be made or written
+   * @param folder - default {@link defaultUnitCache}, without a warning if the folder cannot be created or written
    * @param warn - told why the folder is not used
    */
   constructor(folder: string | undefined, warn: (message: string) => void) {
@@ -70,7 +70,7 @@ export class UnitCache implements CodeKeeper {
     return store
   }
 
-  /** Makes the folder, and checks it. */
+  /** Creates the folder and checks it. */
   #prepare(): boolean {
     const folder = this.#folder
     try {
@@ -118,7 +118,7 @@ export class UnitCache implements CodeKeeper {
     }
   }
 
-  /** Removes what the folder has no room for, and what other processes have left. */
+  /** Removes packs beyond the limits, and leftovers of other processes. */
   #prune(): void {
     const now = Date.now()
     const packs: { readonly path: string; readonly size: number; readonly mtimeMs: number }[] = []
@@ -137,7 +137,7 @@ export class UnitCache implements CodeKeeper {
     }
   }
 
-  /** Writes what there is. The machines that use it have ended. */
+  /** Writes new code. The machines that use the cache have ended. */
   close(): void {
     this.#write()
     for (const store of this.#stores.values()) store.close()

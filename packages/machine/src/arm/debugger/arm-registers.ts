@@ -51,7 +51,7 @@ export function readArmRegister(registers: ArmRegisters, name: string): bigint |
   }
 }
 
-/** Writes one. @returns false where that cannot be: there is no such register, or no such value */
+/** Writes a register. @returns false for an unknown register or an impossible value */
 export function writeArmRegister(registers: ArmRegisters, name: string, value: bigint): boolean {
   const [, file, number] = NUMBERED.exec(name) ?? []
   if (file === 'v') registers.setV(Number(number), value)

@@ -23,11 +23,11 @@ export function edgesOf({ bytes, sizes, kept }: CheckedRegion): { readonly offse
   })
 }
 
-/** Regions of the devices that are in their slots. */
+/** Returns the regions of devices that are plugged in. */
 export const regionsThere = (talk: Conversation): CheckedRegion[] =>
   talk.objects.regions().filter(({ device }) => !device.isOffered)
 
-/** Reads at the edges of regions, one access after the other. @returns how many were answered; null: one was not */
+/** Reads at the edges of regions, one access after another. @returns the number of responses; null if one is missing */
 export async function readEdges(talk: Conversation, regions: readonly CheckedRegion[]): Promise<number | null> {
   let count = 0
   for (const each of regions.slice(0, MOST_REGIONS))
@@ -54,7 +54,7 @@ export async function writeEdges(talk: Conversation, regions: readonly CheckedRe
   return count
 }
 
-/** A read that can be made. */
+/** Picks a region that can be read. */
 function anyRead(
   talk: Conversation,
 ): { readonly region: number; readonly offset: number; readonly size: number } | undefined {
@@ -105,7 +105,7 @@ async function buffered(talk: Conversation, regions: readonly CheckedRegion[]): 
         vcpu: 0,
         now: talk.time,
       })
-  // The answer of what comes behind them is behind theirs.
+  // Responses come in order: the last read's response follows all others.
   const read = anyRead(talk)
   if (read !== undefined && (await talk.call({ kind: 'read', ...read, vcpu: 0, now: talk.time })) === null) return
   if (!report.has(RULES.once)) report.ok(RULES.buffered)

@@ -1,4 +1,4 @@
-/** The same session over another connection. */
+/** The part that resumes the same session over another connection. */
 import { setTimeout } from 'node:timers/promises'
 import type { ProtocolFrame } from '@retrap/ioreq/protocol'
 import type { Conversation } from '../conversation.ts'
@@ -9,7 +9,7 @@ import type { Rule } from '../report.ts'
 import { RULES } from '../rules.ts'
 import { edgesOf, regionsThere } from './accesses.ts'
 
-/** Time for answers that are lost to be on their way. */
+/** Time for responses to be in transit when the connection breaks. */
 const LOSE_MS = 20
 const CALLS = 3
 /** Where the first torn frame is cut, in bytes. */

@@ -99,7 +99,7 @@ const BROKEN: readonly Broken[] = [
 /** Servers that hang are waited for so often. */
 const MOST_WAITS = 3
 
-/** Waits until a server has closed, and where it was started, its program has ended. @returns how it did not; undefined: all is well */
+/** Waits until a server has closed the connection, and until its program has ended. @returns what went wrong; undefined: nothing */
 async function endOf(link: Link, timeoutMs: number): Promise<string | undefined> {
   const late = Symbol('late')
   const timeout = setTimeout(timeoutMs, late, { ref: false })
@@ -167,7 +167,7 @@ async function otherVersion(check: Check, link: Link): Promise<void> {
   })
 }
 
-/** Broken frames, each in a session of its own. */
+/** The part that sends broken frames, each in its own session. */
 export const BROKEN_FRAMES: Part = {
   title: 'Broken frames',
   rules: [RULES.version, ...BROKEN, RULES.survives],

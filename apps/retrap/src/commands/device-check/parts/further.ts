@@ -4,9 +4,9 @@ import type { Part } from '../part.ts'
 import { RULES } from '../rules.ts'
 import { readEdges, regionsThere, writeEdges } from './accesses.ts'
 
-/** Deadlines that are waited for; a timer may set itself again for ever. */
+/** Most deadlines to wait for: a timer may set itself again forever. */
 const MOST_DEADLINES = 12
-/** How much later than its deadline a timer may come. */
+/** Tolerance for a timer behind its deadline. */
 const LATER_NS = 1_000_000n
 
 /** Virtual time goes on to the next deadline. @param laterNs - how much later the timer comes @returns whether that was answered */
@@ -24,7 +24,7 @@ export const TIMERS: Part = {
   rules: [RULES.timers, RULES.lateTimers],
   async run(talk, { writes }) {
     const { report } = talk
-    // A guest that uses its devices may set them going.
+    // Writes, as of a driver, may start the devices' timers.
     if (talk.timers.size === 0 && writes) await writeEdges(talk, regionsThere(talk))
     const counts = [0, 0]
     for (let fired = 0; fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
@@ -40,7 +40,7 @@ export const TIMERS: Part = {
   },
 }
 
-/** The machine refuses what devices ask for, as of one that may not be a bus master. */
+/** The part in which the machine refuses all DMA, as for a function that is not a bus master. */
 export const REFUSED: Part = {
   title: 'Transfers',
   rules: [RULES.refused],

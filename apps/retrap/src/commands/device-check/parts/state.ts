@@ -9,7 +9,7 @@ import { RULES } from '../rules.ts'
 
 /** Host time that a device may take to be quiet. */
 const QUIESCE_MS = 1000
-/** Time for a device that is quiet to show that it is not. */
+/** Time in which a quiesced device must stay silent. */
 const LISTEN_MS = 20
 
 const devicesThere = (talk: Conversation): DeclaredDevice[] =>
@@ -33,7 +33,7 @@ async function restore(talk: Conversation, device: number, state: Uint8Array): P
   return (await talk.call({ kind: 'restore', device, state, now: talk.time })) !== null
 }
 
-/** A device's state, as a snapshot takes it. @returns null where it was not to be had */
+/** Saves a device's state. @returns null if the server has not answered with a state */
 async function snapshot(talk: Conversation, device: number): Promise<Uint8Array | null> {
   if (!(await quiesce(talk, device))) return null
   const state = await save(talk, device)
@@ -47,7 +47,7 @@ function same(talk: Conversation, rule: Rule, name: string, found: Uint8Array, w
   return false
 }
 
-/** Devices that have a state; the rules are skipped where there is none. */
+/** Returns the devices with a state; without any the rules are skipped. */
 function withState(talk: Conversation, rules: readonly Rule[]): DeclaredDevice[] {
   const devices = devicesThere(talk).filter(({ isStateless }) => !isStateless)
   if (devices.length === 0) for (const rule of rules) talk.report.skip(rule, 'no device that is there has a state')
@@ -144,7 +144,7 @@ async function takeAgain(
   return again !== null && same(talk, rule, name, again, state)
 }
 
-/** `restore` in another session. Where the check starts the server, that is another process. */
+/** The part that restores states in another session, and in another process if the check starts the server. */
 export const ELSEWHERE: Part = {
   title: 'Restore in another session',
   rules: [RULES.elsewhere],
