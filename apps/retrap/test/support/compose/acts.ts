@@ -70,10 +70,7 @@ function connection(sent: () => Promise<void>): readonly [Channel, Channel] {
   const end = (out: typeof there, into: typeof there, before: () => Promise<void>): Channel => {
     const [writer, reader] = [out.writable.getWriter(), into.readable.getReader()]
     return {
-      async send(bytes) {
-        await before()
-        await writer.write(bytes)
-      },
+      send: (bytes) => before().then(() => writer.write(bytes)),
       receive: async () => (await reader.read()).value ?? null,
       close: () => void Promise.allSettled([writer.close(), reader.cancel()]),
     }
@@ -87,7 +84,7 @@ type Moved = Parameters<typeof migrate>[1]
 /**
  * Moves a machine as `retrap migrate` does.
  *
- * @param goOn - takes the machine a little on, whenever a piece of its memory is sent
+ * @param goOn - takes the machine a little on, whenever a piece of its memory is sent before the stop
  * @param make - makes the machine at the destination
  * @throws what `stop` and `save` of a machine that has ended throw
  */
@@ -97,7 +94,8 @@ export async function moveBy<T>(
   goOn: () => Promise<void>,
   make: (snapshot: PcSnapshot) => Promise<T>,
 ): Promise<T> {
-  const [near, far] = connection(goOn)
+  let runs = true
+  const [near, far] = connection(async () => (runs ? goOn() : undefined))
   const arriving = (async () => {
     const arrived = await receiveMigration(far)
     const machine = await make(arrived.snapshot as PcSnapshot)
@@ -105,8 +103,9 @@ export async function moveBy<T>(
     return machine
   })()
   arriving.catch(() => undefined)
-  // Nothing runs but within `goOn`.
-  const { domain } = machine
-  await migrate(near, { domain, save: () => machine.save(), stop: async () => {}, resume() {} }, { downtimeMs })
+  // Nothing runs but within `goOn`, and nothing at all between the save and the hand-over.
+  const stop = async (): Promise<void> => void (runs = false)
+  const source = { domain: machine.domain, save: () => machine.save(), stop, resume() {} }
+  await migrate(near, source, { downtimeMs })
   return arriving
 }
