@@ -1,6 +1,7 @@
 import { findRam, GUEST_FRAMES, type XenGuestFrames } from './guest-frames.ts'
 import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from './state-checks.ts'
-import { MOST_VCPU_INFO_BYTES, X86_LAYOUTS } from './shared/shared-layouts.ts'
+import { MOST_VCPU_INFO_BYTES } from './shared/shared-layouts.ts'
+import type { XenArchitecture } from './architecture.ts'
 import type { EventChannelsState } from './events/event-channels.ts'
 import { EventStatus } from './events/event-port.ts'
 import { NR_VIRQS } from './events/event-port-table.ts'
@@ -16,16 +17,19 @@ const PAGE_BYTES = 4096
 /** VCPUOP_set_periodic_timer refuses shorter ones. */
 const SHORTEST_PERIOD_NS = 1_000_000
 
+/** The parts of a guest that its event channels have to fit. */
+type EventsGuest = Pick<XenArchitecture, 'layouts' | 'vcpus'>
+
 const area = orNull(fields({ linear: text(/^[\da-f]{1,16}$/, 16), compat: flag }))
 
 /**
  * Checks the event channels of a saved state, and what vCPUs share with the hypervisor.
  *
- * @param vcpus - how many the guest has
  * @param frames - its RAM and ROM, from low to high
  * @throws XenError `ERR_STATE`
  */
-export function checkEvents(value: unknown, path: string, vcpus: number, frames: readonly XenGuestFrames[]): void {
+export function checkEvents(value: unknown, path: string, guest: EventsGuest, frames: readonly XenGuestFrames[]): void {
+  const vcpus = guest.vcpus.length
   const vcpu = whole(0, vcpus - 1)
   const address = whole(-2, GUEST_FRAMES * PAGE_BYTES - 1)
   fields({
@@ -34,7 +38,7 @@ export function checkEvents(value: unknown, path: string, vcpus: number, frames:
       version: whole(2, 2),
       longMode: flag,
       wallClock: fields({ seconds: whole(0, Number.MAX_SAFE_INTEGER), nanoseconds: whole(0, 999_999_999) }),
-      vcpuInfo: list(whole(-2 * PAGE_BYTES, GUEST_FRAMES * PAGE_BYTES - 1), vcpus, vcpus),
+      vcpuInfo: list(whole(1 - 2 * PAGE_BYTES, GUEST_FRAMES * PAGE_BYTES - 1), vcpus, vcpus),
       own: bytes(vcpus * MOST_VCPU_INFO_BYTES, vcpus * MOST_VCPU_INFO_BYTES),
     }),
     channels: fields({
@@ -89,16 +93,13 @@ export function checkEvents(value: unknown, path: string, vcpus: number, frames:
     ),
   })(value, path)
   const { info, channels, vcpus: states } = value as GuestEventsState
-  // A compat guest's vcpu_info is shorter.
-  const last = PAGE_BYTES - (info.longMode ? MOST_VCPU_INFO_BYTES : X86_LAYOUTS.compat.vcpuInfoBytes)
-  for (const gpa of info.vcpuInfo.filter((place) => place < -2))
-    demand(
-      gpa <= -PAGE_BYTES && gpa >= -PAGE_BYTES - last && gpa % 4 === 0,
-      gpa,
-      `${path}.info.vcpuInfo`,
-      'places in the page',
-    )
-  for (const gpa of info.vcpuInfo) checkRam(frames, gpa, MOST_VCPU_INFO_BYTES, 4, `${path}.info.vcpuInfo`)
+  const { vcpuInfoBytes } = guest.layouts[info.longMode ? 'native' : 'compat']
+  const where = `${path}.info.vcpuInfo`
+  for (const gpa of info.vcpuInfo) {
+    const isPlace = gpa >= -2 || (gpa <= -PAGE_BYTES && isInPage(-PAGE_BYTES - gpa, vcpuInfoBytes, 4))
+    demand(isPlace, gpa, where, 'places in the page')
+    checkRam(frames, gpa, vcpuInfoBytes, 4, where)
+  }
   checkChannels(channels, `${path}.channels`, frames)
   for (const { period } of states) {
     const isLong = period.hi > 0 || period.lo >= SHORTEST_PERIOD_NS || period.lo === 0
@@ -113,9 +114,13 @@ function checkChannels({ ports, fifo }: EventChannelsState, path: string, frames
   for (const gpa of fifo.blocks) checkRam(frames, gpa, CONTROL_BLOCK_BYTES, 8, `${path}.fifo.blocks`)
 }
 
+/** Whether a structure does not leave the page that it begins in. */
+const isInPage = (place: number, size: number, align: number): boolean =>
+  (place % PAGE_BYTES) + size <= PAGE_BYTES && place % align === 0
+
 /** @param gpa - of a structure that does not leave its page; negative for none */
 function checkRam(frames: readonly XenGuestFrames[], gpa: number, size: number, align: number, path: string): void {
   if (gpa < 0) return
-  const isInPage = (gpa % PAGE_BYTES) + size <= PAGE_BYTES && gpa % align === 0
-  demand(isInPage && findRam(frames, Math.floor(gpa / PAGE_BYTES), false), gpa, path, 'addresses of RAM')
+  const isRam = isInPage(gpa, size, align) && findRam(frames, Math.floor(gpa / PAGE_BYTES), false)
+  demand(isRam, gpa, path, 'addresses of RAM')
 }

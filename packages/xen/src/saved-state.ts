@@ -59,7 +59,7 @@ const FRAME = whole(0, GUEST_FRAMES - 1)
 /** The parts of a guest that a saved state has to fit. */
 interface SavedGuest {
   readonly domainId: number
-  readonly architecture: Pick<XenArchitecture, 'vcpus' | 'wires'>
+  readonly architecture: Pick<XenArchitecture, 'layouts' | 'vcpus' | 'wires'>
 }
 
 /**
@@ -116,7 +116,7 @@ export function checkSavedState(
       reserved: list(whole(0, PIRQS - 1), PIRQS),
     }),
     sharedInfo: savedPage,
-    events: (value, path) => checkEvents(value, path, vcpus, frames),
+    events: (value, path) => checkEvents(value, path, architecture, frames),
     services: checkServices,
     memoryMap: bytes(0, MOST_MEMORY_MAP_BYTES),
     shutdown: orNull(whole(0, 0xff)),

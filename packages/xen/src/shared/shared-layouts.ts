@@ -30,33 +30,24 @@ export interface SharedLayouts {
   readonly compat: SharedLayout
 }
 
-/** x86: arch_vcpu_info has 16 bytes in 64-bit guests, 24 in others. */
+/** x86: arch_vcpu_info has 16 bytes in 64-bit guests, 24 in others; vcpu_info has 64 in both. */
+const X86: SharedLayout = {
+  placedVcpus: 32,
+  vcpuInfoBytes: 64,
+  selector: 8,
+  time: 32,
+  ports: 4096,
+  wordShift: 6,
+  pending: 2048,
+  mask: 2560,
+  wallClock: 3072,
+  wallClockHi: 3084,
+}
+
 export const X86_LAYOUTS: SharedLayouts = {
-  native: {
-    placedVcpus: 32,
-    vcpuInfoBytes: 64,
-    selector: 8,
-    time: 32,
-    ports: 4096,
-    wordShift: 6,
-    pending: 2048,
-    mask: 2560,
-    wallClock: 3072,
-    wallClockHi: 3084,
-  },
-  compat: {
-    placedVcpus: 32,
-    vcpuInfoBytes: 64,
-    selector: 4,
-    time: 32,
-    ports: 1024,
-    wordShift: 5,
-    pending: 2048,
-    mask: 2176,
-    wallClock: 2304,
-    // In arch_shared_info, behind six words.
-    wallClockHi: 2340,
-  },
+  native: X86,
+  // wallClockHi is in arch_shared_info, behind six words.
+  compat: { ...X86, selector: 4, ports: 1024, wordShift: 5, mask: 2176, wallClock: 2304, wallClockHi: 2340 },
 }
 
 /** Arm, 64-bit as for all its guests: arch_vcpu_info and arch_shared_info are empty, and one vCPU has a place in the page. */

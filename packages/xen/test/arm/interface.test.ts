@@ -219,7 +219,7 @@ test('a reset forgets what the guest has done, and keeps what the toolstack has 
 
 test('its state is data, and comes back', async () => {
   const guest = new XenArmTestGuest()
-  guest.write64(ARGUMENTS, ARGUMENTS / 0x1000 + 1, 64)
+  guest.write64(ARGUMENTS, ARGUMENTS / 0x1000 + 1, 0x1000 - 48)
   expect(await guest.call(VCPU_OP, 10, 0, ARGUMENTS)).toBe(0)
   const saved = structuredClone(guest.xen.save())
   const other = new XenArmTestGuest()
