@@ -1,13 +1,4 @@
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -19,7 +10,7 @@ import { openStore, S3Store } from '../src/store/s3-store.ts'
 import { type ArtefactStore, FolderStore, StoreError } from '../src/store/store.ts'
 import { checkingServer, signatureOf } from './support/signed-requests.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'fleet-store-'))
+const folder = fs.mkdtempSync(join(tmpdir(), 'fleet-store-'))
 const server = new S3rver({
   ...{ port: 0, address: '127.0.0.1', silent: true, directory: join(folder, 's3') },
   configureBuckets: [{ name: 'retrap', configs: [] }],
@@ -40,12 +31,12 @@ beforeAll(async () => {
 afterAll(async () => {
   front.close()
   await server.close()
-  rmSync(folder, { recursive: true, force: true })
+  fs.rmSync(folder, { recursive: true, force: true })
 })
 
 const file = (name: string, content: string | Uint8Array): string => {
   const path = join(folder, name)
-  writeFileSync(path, content)
+  fs.writeFileSync(path, content)
   return path
 }
 // sha256sum of "abc": FIPS 180-2, appendix B.1.
@@ -61,16 +52,16 @@ describe.each<readonly [string, () => ArtefactStore]>([
     expect(await store.put(file('abc', 'abc'))).toEqual({ sha256: ABC, bytes: 3 })
     expect(await store.put(file('again', 'abc'))).toEqual({ sha256: ABC, bytes: 3 })
     await store.get(ABC, join(folder, 'back'))
-    expect(readFileSync(join(folder, 'back'), 'utf8')).toBe('abc')
+    expect(fs.readFileSync(join(folder, 'back'), 'utf8')).toBe('abc')
     const large = Uint8Array.from({ length: 300_000 }, (_, i) => (i * i) >> 3)
     const { sha256 } = await store.put(file('large', large))
     await store.get(sha256, join(folder, 'back'))
-    expect(Uint8Array.from(readFileSync(join(folder, 'back')))).toEqual(large)
+    expect(Uint8Array.from(fs.readFileSync(join(folder, 'back')))).toEqual(large)
   })
 
   test('says what it lacks, and leaves no file', async () => {
     await expect(open().get(NONE, join(folder, 'none'))).rejects.toThrow(`has no ${NONE}`)
-    expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
   })
 })
 
@@ -83,7 +74,7 @@ describe('a file that goes to an S3 server in parts', () => {
     const { sha256, bytes } = await store.put(file('parts', content))
     expect(bytes).toBe(content.length)
     await store.get(sha256, join(folder, 'back'))
-    expect(readFileSync(join(folder, 'back')).equals(content)).toBe(true)
+    expect(fs.readFileSync(join(folder, 'back')).equals(content)).toBe(true)
   })
 
   test('is not there if it changes meanwhile', async () => {
@@ -91,7 +82,7 @@ describe('a file that goes to an S3 server in parts', () => {
     const store = new S3Store(address, KEYS, PART)
     const put = store.put(path)
     // Its digest is known when the server is asked.
-    front.once('request', () => writeFileSync(path, Buffer.alloc(PART + 1, 2)))
+    front.once('request', () => fs.writeFileSync(path, Buffer.alloc(PART + 1, 2)))
     await expect(put).rejects.toThrow()
     const { sha256 } = await new FolderStore(join(folder, 'other')).put(file('same', Buffer.alloc(PART + 1, 1)))
     await expect(store.get(sha256, join(folder, 'none'))).rejects.toThrow(`has no ${sha256}`)
@@ -102,9 +93,9 @@ describe('what a store gives is checked', () => {
   test('a folder whose file was changed', async () => {
     const store = new FolderStore(join(folder, 'changed'))
     await store.put(file('abc', 'abc'))
-    writeFileSync(join(folder, 'changed', ABC.slice(0, 2), ABC.slice(2)), 'abd')
+    fs.writeFileSync(join(folder, 'changed', ABC.slice(0, 2), ABC.slice(2)), 'abd')
     await expect(store.get(ABC, join(folder, 'none'))).rejects.toThrow(/has the hash a52d159f.*damaged/)
-    expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
+    expect(fs.readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
   })
 
   test('a server that refuses a key is told with its status', async () => {
@@ -164,12 +155,12 @@ describe('the files of a worker', () => {
     expect(await beside.pathOf(abc)).toBe(join(folder, 'cache-2', ABC))
     const [path, same] = await Promise.all([cache.pathOf(abc), cache.pathOf(abc)])
     expect(same).toBe(path)
-    expect(readFileSync(path, 'utf8')).toBe('abc')
+    expect(fs.readFileSync(path, 'utf8')).toBe('abc')
     expect(fetched).toBe(1)
-    chmodSync(path, 0o600)
-    writeFileSync(path, 'abd')
+    fs.chmodSync(path, 0o600)
+    fs.writeFileSync(path, 'abd')
     await new FileCache(join(folder, 'cache'), counting, 1000).pathOf(abc)
-    expect(readFileSync(path, 'utf8')).toBe('abc')
+    expect(fs.readFileSync(path, 'utf8')).toBe('abc')
     expect(fetched).toBe(2)
     await expect(cache.pathOf({ sha256: NONE, bytes: 3 })).rejects.toThrow('has no')
   })
@@ -177,19 +168,19 @@ describe('the files of a worker', () => {
   test('make room for others when they have not been used for an hour, the oldest first', async () => {
     const store = new FolderStore(join(folder, 'store'))
     const old = join(folder, 'old')
-    mkdirSync(old)
+    fs.mkdirSync(old)
     for (const [name, minutes] of [
       ['a', 180],
       ['b', 90],
       ['c', 5],
     ] as const) {
       const path = file(join('old', name), 'x'.repeat(10))
-      utimesSync(path, Date.now() / 1000, Date.now() / 1000 - minutes * 60)
+      fs.utimesSync(path, Date.now() / 1000, Date.now() / 1000 - minutes * 60)
     }
     const cache = new FileCache(old, store, 25)
     await cache.pathOf(await store.put(file('abc', 'abc')))
-    expect(readdirSync(old).sort()).toEqual(['b', ABC, 'c'].sort())
+    expect(fs.readdirSync(old).sort()).toEqual(['b', ABC, 'c'].sort())
     await cache.pathOf(await store.put(file('more', 'more than five bytes')))
-    expect(readdirSync(old).sort()).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), ABC, 'c'].sort())
+    expect(fs.readdirSync(old).sort()).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), ABC, 'c'].sort())
   })
 })

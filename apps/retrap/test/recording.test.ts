@@ -1,15 +1,6 @@
 /** Recorded runs: their files, and the command that runs them again. */
 import { createHash } from 'node:crypto'
-import {
-  copyFileSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,8 +12,8 @@ import { afterAll, expect, test } from 'vitest'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-recordings-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-recordings-'))
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 const path = (name: string): string => join(folder, name)
 const DEADLINE_MS = 60_000
 
@@ -50,7 +41,7 @@ test(
     expect(asked.stderr).toMatch(/retrap: the instruction at 0x\w+ of CPU 0: goto \d+\n/)
     expect(asked.code).toBe(0)
     // The file has all that it takes.
-    const bytes = readFileSync(file)
+    const bytes = fs.readFileSync(file)
     const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
     const recording = await openRecording(source)
     const { about } = recording.description as { about: { bundle: object; images: number } }
@@ -66,8 +57,8 @@ test(
     expect(wrong.stderr).toContain('the recording is of another machine: memoryBytes 67108864, expected 33554432')
     expect(wrong.code).toBe(2)
     const cut = path('cut.recording')
-    copyFileSync(file, cut)
-    truncateSync(cut, statSync(cut).size - 10)
+    fs.copyFileSync(file, cut)
+    fs.truncateSync(cut, fs.statSync(cut).size - 10)
     const whole = await runRetrap(['replay', cut], { deadlineMs: DEADLINE_MS })
     expect(first.stdout.startsWith(whole.stdout)).toBe(true)
     expect(whole.code).toBe(0)
@@ -81,12 +72,12 @@ test(
   async () => {
     const [file, firmware] = [path('named.recording'), path('guest.bin')]
     const image = buildGuestImage()
-    writeFileSync(firmware, image)
+    fs.writeFileSync(firmware, image)
     const args = ['run', '--firmware', firmware, '--record', file, '--record-bundle', '--record-images', 'named']
     const first = await runHere(args, { answers: [{ to: 'retrap> ', type: 'off\n' }], deadlineMs: DEADLINE_MS })
     expect([first.code, first.stderr]).toEqual([0, expect.stringContaining('recorded')])
     // Checkpoints have the memory that the guest was copied to: the file of the firmware is not among the images, which are the run's history.
-    const bytes = readFileSync(file)
+    const bytes = fs.readFileSync(file)
     const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
     const { images, description } = await openRecording(source)
     const sha256 = createHash('sha256').update(image).digest('hex')
@@ -94,15 +85,15 @@ test(
     expect([images, description]).toEqual([1, expect.objectContaining({ about: expect.objectContaining({ named }) })])
     const again = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([again.code, again.stdout]).toEqual([0, first.stdout])
-    writeFileSync(firmware, image.fill(0, 0, 1))
+    fs.writeFileSync(firmware, image.fill(0, 0, 1))
     const changed = await runHere(['replay', file], { deadlineMs: DEADLINE_MS })
     expect([changed.code, changed.stderr]).toEqual([
       74,
       expect.stringMatching(`guest.bin of this recording has changed: its SHA-256 is [\\da-f]{64}, expected ${sha256}`),
     ])
-    rmSync(firmware)
+    fs.rmSync(firmware)
     // A device has no end, and is no image.
-    symlinkSync('/dev/zero', firmware)
+    fs.symlinkSync('/dev/zero', firmware)
     const missing = await runHere(['web', '--recording', file], { deadlineMs: DEADLINE_MS })
     expect([missing.code, missing.stderr]).toEqual([
       74,
@@ -135,7 +126,7 @@ function armEcho(): Uint8Array {
 
 test('an Arm board is recorded and run again', { timeout: 2 * DEADLINE_MS }, async () => {
   const kernel = path('echo.img')
-  writeFileSync(kernel, armEcho())
+  fs.writeFileSync(kernel, armEcho())
   const args = ['run', '--arch', 'arm64', '--kernel', kernel]
   const file = path('arm.recording')
   const first = await runRetrap([...args, '--record', file], { input: 'hello q', deadlineMs: DEADLINE_MS })

@@ -1,15 +1,6 @@
 /** Saved runs: their files, and the command that goes on with them. */
 import { spawnSync } from 'node:child_process'
-import {
-  appendFileSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -31,8 +22,8 @@ import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 import { writingKernel } from './support/writing-guest.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
 const path = (name: string): string => join(folder, name)
 
 const SNAPSHOT = {
@@ -50,8 +41,8 @@ test('options of one run are not kept', () => {
 
 test('a file has the run and its machine', async () => {
   const bytes = await writeSnapshotFile(path('a'), RUN, SNAPSHOT)
-  expect(statSync(path('a')).size).toBe(bytes)
-  expect(readdirSync(folder)).toEqual(['a'])
+  expect(fs.statSync(path('a')).size).toBe(bytes)
+  expect(fs.readdirSync(folder)).toEqual(['a'])
   expect(await readSavedRun(path('a'))).toEqual(RUN)
   const written = { ...RUN, writes: ['disk0'] }
   await writeSnapshotFile(path('b'), written, SNAPSHOT)
@@ -72,11 +63,11 @@ test('a file has the run and its machine', async () => {
 test('a file that cannot be written is an error of the user’s, and nothing of it stays', async () => {
   const writing = writeSnapshotFile(path('no/such'), RUN, SNAPSHOT)
   await expect(writing).rejects.toMatchObject({ code: 'ERR_INPUT', message: expect.stringContaining('no/such') })
-  writeFileSync(path('state'), 'before')
+  fs.writeFileSync(path('state'), 'before')
   const bad = { ...SNAPSHOT, state: { f: () => 0 } as unknown as PcSnapshot['state'] }
   await expect(writeSnapshotFile(path('state'), RUN, bad)).rejects.toMatchObject({ code: 'ERR_INPUT' })
-  expect(readFileSync(path('state'), 'utf8')).toBe('before')
-  expect(readdirSync(folder).filter((name) => name.endsWith('.partial'))).toEqual([])
+  expect(fs.readFileSync(path('state'), 'utf8')).toBe('before')
+  expect(fs.readdirSync(folder).filter((name) => name.endsWith('.partial'))).toEqual([])
 })
 
 test.skipIf(process.platform === 'win32')('what is no regular file keeps its place', async () => {
@@ -84,7 +75,7 @@ test.skipIf(process.platform === 'win32')('what is no regular file keeps its pla
   spawnSync('mkfifo', [path('pipe')])
   const error = { code: 'ERR_INPUT', message: `cannot write the snapshot ${path('pipe')}: it is not a regular file` }
   await expect(writeSnapshotFile(path('pipe'), RUN, SNAPSHOT)).rejects.toMatchObject(error)
-  expect(statSync(path('pipe')).isFIFO()).toBe(true)
+  expect(fs.statSync(path('pipe')).isFIFO()).toBe(true)
 })
 
 test('what a machine keeps in memory alone is not saved without a word', async () => {
@@ -123,7 +114,7 @@ test('a run that the guest ends leaves no file', async () => {
   const snapshots = new SessionSnapshots({ arguments: [], onExit: path('c') }, [], () => {})
   const machine = { save: () => Promise.resolve(SNAPSHOT) }
   expect(await snapshots.saveOnExit(machine, true)).toContain('nothing was saved')
-  expect(readdirSync(folder)).not.toContain('c')
+  expect(fs.readdirSync(folder)).not.toContain('c')
 })
 
 const DEADLINE_MS = 60_000
@@ -165,9 +156,9 @@ test(
     expect(second.stdout).not.toContain('from the reset vector')
     expect(second.code).toBe(0)
     // Before the index and the end, which are short, are pages.
-    const damaged = readFileSync(file)
+    const damaged = fs.readFileSync(file)
     damaged[damaged.length - 300]! ^= 1
-    writeFileSync(file, damaged)
+    fs.writeFileSync(file, damaged)
     const third = await runHere(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
     const where = /guest\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/
     expect([third.code, third.stderr]).toEqual([74, expect.stringMatching(where)])
@@ -199,7 +190,7 @@ test.each([
   { host: 'another one', verified: true },
 ])('a page that is damaged in a file of $host ends the run where it is needed, or before', async ({ verified }) => {
   const [kernel, file] = [path('kernel'), path('pages.snapshot')]
-  writeFileSync(kernel, pagesKernel())
+  fs.writeFileSync(kernel, pagesKernel())
   const options = { memoryBytes: 48 << 20, kernel: pagesKernel(), codeCacheBytes: 1 << 20 } as const
   const pc = await createPc(options)
   const stop = new AbortController()
@@ -211,9 +202,9 @@ test.each([
   const run = { ...RUN, arguments: ['run', '--kernel', kernel, '--memory', '48M', '--timeout', '20'] }
   await writeSnapshotFile(file, { ...run, ...(verified ? { host: 'x' } : { host: hostDigest() }) }, await pc.save())
   pc.close()
-  const damaged = readFileSync(file)
+  const damaged = fs.readFileSync(file)
   damaged[damaged.length - 300]! ^= 1
-  writeFileSync(file, damaged)
+  fs.writeFileSync(file, damaged)
   const machines: unknown[] = []
   const onMachine = (machine: unknown): void => void machines.push(machine)
   const { code, stderr } = await runHere(['restore', file], { onMachine, deadlineMs: DEADLINE_MS })
@@ -224,8 +215,8 @@ test.each([
 describe('a disk of a machine that was saved', () => {
   test('is refused when it has been written since, and not before; the file below it is another', async () => {
     const [kernel, base, disk, file] = [path('writing'), path('base.img'), path('disk.qcow2'), path('disk.snapshot')]
-    writeFileSync(kernel, writingKernel())
-    writeFileSync(base, new Uint8Array(1 << 20))
+    fs.writeFileSync(kernel, writingKernel())
+    fs.writeFileSync(base, new Uint8Array(1 << 20))
     await createImage(disk, 'qcow2', { bytes: 1 << 20 }, { name: base, format: 'raw' })
     const leave = { answers: [{ to: '...', type: '\u0001x' }], deadlineMs: DEADLINE_MS }
     const machine = ['run', '--kernel', kernel, '--memory', '16M', '--hda', disk, '--timeout', '50']
@@ -253,8 +244,8 @@ describe('a disk of a machine that was saved', () => {
     ['is not there: opening it says so', { path: '/nowhere/disk.img' }, null],
   ])('%s', (_, change, message) => {
     const disk = path('plain.img')
-    writeFileSync(disk, new Uint8Array(8192))
-    utimesSync(disk, 1_700_000_000, 1_700_000_000)
+    fs.writeFileSync(disk, new Uint8Array(8192))
+    fs.utimesSync(disk, 1_700_000_000, 1_700_000_000)
     const [now] = lookAtDisks([disk, path('gone.img')]) as [SavedDisk]
     const check = (): void => refuseChangedDisks([{ ...now, ...change }])
     if (message === null) expect(check).not.toThrow()
@@ -269,18 +260,18 @@ describe('a disk of a machine that was saved', () => {
     const images = {
       paths: [disk],
       flush: async () => {},
-      settle: async () => appendFileSync(disk, held.splice(0).join('')),
+      settle: async () => fs.appendFileSync(disk, held.splice(0).join('')),
     }
     const held: string[] = []
     const machine = {
       save: async ({ onResumed }: { onResumed?: (ms: number) => void } = {}) => {
-        appendFileSync(disk, 'x')
+        fs.appendFileSync(disk, 'x')
         onResumed?.(1)
         held.push('x')
         return SNAPSHOT
       },
     }
-    writeFileSync(disk, 'x')
+    fs.writeFileSync(disk, 'x')
     const snapshots = new SessionSnapshots(
       { arguments: [] },
       [],

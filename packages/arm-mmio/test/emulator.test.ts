@@ -1,13 +1,6 @@
 /** Instructions that qemu-user cannot be given: each against the manual. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import {
-  ArmEmulator,
-  type AccessStatus,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RETRY,
-  STATUS_UNHANDLED,
-} from '../src/index.ts'
+import * as mmio from '../src/index.ts'
 import { injectExternalAbort } from '../src/inject.ts'
 import { aarch32Register } from '../src/vcpu.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
@@ -65,12 +58,12 @@ function finish(
   vcpu: Vcpu,
   address: number,
   write: boolean,
-  options: ConstructorParameters<typeof ArmEmulator>[3] = {},
-): AccessStatus {
+  options: ConstructorParameters<typeof mmio.ArmEmulator>[3] = {},
+): mmio.AccessStatus {
   world.late = true
-  const emulator = new ArmEmulator(vcpu, world, soleOrder(), options)
+  const emulator = new mmio.ArmEmulator(vcpu, world, soleOrder(), options)
   let outcome = emulator.handle(abortAt(address, write))
-  while (outcome === STATUS_RETRY) {
+  while (outcome === mmio.STATUS_RETRY) {
     world.perform(emulator.log, emulator.log.pending)
     emulator.answer()
     outcome = emulator.resume()
@@ -88,7 +81,7 @@ describe('A32 and Thumb', () => {
     const vcpu = at32(0xe590_f000)
     vcpu.x[0] = DEVICE_BASE
     words(0x40_1001)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.pc[0], vcpu.pstate]).toEqual([0x40_1000, 0x30])
   })
 
@@ -96,7 +89,7 @@ describe('A32 and Thumb', () => {
     // str pc, [r0]
     const vcpu = at32(0xe580_f000)
     vcpu.x[0] = DEVICE_BASE
-    expect(finish(vcpu, DEVICE_BASE, true)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect(new DataView(world.contents.buffer).getUint32(0, true)).toBe(CODE_BASE + 8)
   })
 
@@ -109,7 +102,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[2] = 3
     world.contents[offset] = 0x80
     world.contents[offset + 1] = 0x42
-    expect(finish(vcpu, DEVICE_BASE + offset, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE + offset, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.pc[0]).toBe(CODE_BASE + distance)
   })
 
@@ -129,7 +122,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[0] = DEVICE_BASE + base
     vcpu.x[4] = index
     words(10, 20)
-    expect(finish(vcpu, DEVICE_BASE + 4, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE + 4, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[6]).toBe(20)
   })
 
@@ -139,7 +132,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[0] = DEVICE_BASE
     vcpu.x[aarch32Register(2, 13) * 2] = 0x1111
     words(1, 2, 3)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[16], vcpu.x[26], vcpu.x[28], vcpu.x[aarch32Register(2, 13) * 2]]).toEqual([1, 2, 3, 0x1111])
   })
 
@@ -149,7 +142,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[0] = DEVICE_BASE
     vcpu.spsr[0] = 0x2000_0030
     words(7, 0x40_2001)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[2], vcpu.x[0], vcpu.pc[0], vcpu.pstate]).toEqual([7, DEVICE_BASE + 8, 0x40_2000, 0x2000_0030])
   })
 
@@ -158,7 +151,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[0] = DEVICE_BASE
     vcpu.spsr[0] = 0x0000_0006
     words(7, 0x40_2000)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.pstate & 0x10_001f).toBe(0x10_0013)
   })
 
@@ -167,14 +160,14 @@ describe('A32 and Thumb', () => {
     const vcpu = at32(0xf8b0_0a00, 0x1d3)
     vcpu.x[0] = DEVICE_BASE
     words(0x40_3000, 0x8000_0010)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.pc[0], vcpu.pstate, vcpu.x[0]]).toEqual([0x40_3000, 0x8000_0010, DEVICE_BASE + 8])
     // srsdb sp!, #0x12 in supervisor mode: LR and SPSR of it, to the stack of IRQ mode
     const save = at32(0xf96d_0512, 0x1d3)
     save.x[aarch32Register(2, 13) * 2] = DEVICE_BASE + 0x20
     save.x[aarch32Register(3, 14) * 2] = 0x1234
     save.spsr[0] = 0x6000_0010
-    expect(finish(save, DEVICE_BASE + 0x18, true)).toBe(STATUS_DONE)
+    expect(finish(save, DEVICE_BASE + 0x18, true)).toBe(mmio.STATUS_DONE)
     const view = new DataView(world.contents.buffer)
     expect([view.getUint32(0x18, true), view.getUint32(0x1c, true)]).toEqual([0x1234, 0x6000_0010])
     expect(save.x[aarch32Register(2, 13) * 2]).toBe(DEVICE_BASE + 0x18)
@@ -186,7 +179,7 @@ describe('A32 and Thumb', () => {
     vcpu.x[2] = 0xabcd
     vcpu.x[4] = DEVICE_BASE
     words(0x1234)
-    expect(finish(vcpu, DEVICE_BASE, true)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[0], new DataView(world.contents.buffer).getUint32(0, true)]).toEqual([0x1234, 0xabcd])
   })
 
@@ -195,7 +188,7 @@ describe('A32 and Thumb', () => {
     const vcpu = at32(0xe491_0004, 0x210)
     vcpu.x[2] = DEVICE_BASE
     words(0x0403_0201)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[0]).toBe(0x0102_0304)
   })
 })
@@ -214,12 +207,12 @@ describe('A64', () => {
     const near = Object.assign(Object.create(world) as FlatWorld, {
       region: (lo: number) => (lo >= CODE_BASE + 0x100 && lo < CODE_BASE + 0x200 ? 2 : 1),
     })
-    const emulator = new ArmEmulator(vcpu, near, soleOrder())
+    const emulator = new mmio.ArmEmulator(vcpu, near, soleOrder())
     near.late = true
-    expect(emulator.handle(abortAt(CODE_BASE + 0x100, false))).toBe(STATUS_RETRY)
+    expect(emulator.handle(abortAt(CODE_BASE + 0x100, false))).toBe(mmio.STATUS_RETRY)
     emulator.log.setData(emulator.log.pending, 0x55, 0x66)
     emulator.answer()
-    expect(emulator.resume()).toBe(STATUS_DONE)
+    expect(emulator.resume()).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[0], vcpu.x[1]]).toEqual([0x55, 0x66])
   })
 
@@ -228,13 +221,13 @@ describe('A64', () => {
     const vcpu = at64(0xf83f_d100)
     vcpu.x[16] = DEVICE_BASE
     words(...Array.from({ length: 16 }, (_, index) => index + 1))
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect([...vcpu.x.slice(0, 16)]).toEqual(Array.from({ length: 16 }, (_, index) => index + 1))
     expect(world.seen.map(({ data }) => data.length / 2)).toEqual([64])
     // st64b x0, [x8]
     code.setUint32(CODE_BASE + 4, 0xf83f_9100, true)
     vcpu.x[16] = DEVICE_BASE + 0x40
-    expect(finish(vcpu, DEVICE_BASE + 0x40, true)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE + 0x40, true)).toBe(mmio.STATUS_DONE)
     expect([...world.contents.slice(0x40, 0x80)]).toEqual([...world.contents.slice(0, 0x40)])
   })
 
@@ -244,7 +237,7 @@ describe('A64', () => {
     vcpu.x.set(Array.from({ length: 16 }, (_, index) => index + 1))
     vcpu.x[16] = DEVICE_BASE
     vcpu.x.set([5, 6], 18)
-    expect(finish(vcpu, DEVICE_BASE, true)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect([...new Uint32Array(world.contents.slice(0, 64).buffer)]).toEqual([...vcpu.x.slice(0, 16)])
     expect([...vcpu.x.slice(18, 20)]).toEqual([0, 0])
   })
@@ -254,7 +247,7 @@ describe('A64', () => {
     const vcpu = at64(0xf820_1c20)
     vcpu.x[2] = DEVICE_BASE
     vcpu.x[3] = 0x00ab_0000
-    expect(finish(vcpu, DEVICE_BASE + 8, false, { undecodable: 'report' })).toBe(STATUS_UNHANDLED)
+    expect(finish(vcpu, DEVICE_BASE + 8, false, { undecodable: 'report' })).toBe(mmio.STATUS_UNHANDLED)
     Object.assign(world, {
       authenticate: (_key: number, lo: number, hi: number, into: Uint32Array) => {
         into[0] = lo
@@ -263,7 +256,7 @@ describe('A64', () => {
       },
     })
     words(0, 0, 5, 6)
-    expect(finish(vcpu, DEVICE_BASE + 8, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE + 8, false)).toBe(mmio.STATUS_DONE)
     expect([vcpu.x[0], vcpu.x[1], vcpu.x[2], vcpu.x[3]]).toEqual([5, 6, DEVICE_BASE + 8, 0])
   })
 
@@ -288,7 +281,7 @@ describe('A64', () => {
       const left = vcpu.x[4] as number
       const at =
         stage === 0 ? DEVICE_BASE : copyOption === 'A' ? (vcpu.x[0] as number) + (left | 0) : (vcpu.x[0] as number)
-      expect(finish(vcpu, at, true, { copyOption })).toBe(STATUS_DONE)
+      expect(finish(vcpu, at, true, { copyOption })).toBe(mmio.STATUS_DONE)
     }
     expect([...world.contents.slice(0, 21)]).toEqual(bytes)
     expect(world.contents[21]).toBe(0)
@@ -310,7 +303,7 @@ describe('A64', () => {
       let guard = 0
       while ((vcpu.pc[0] as number) < CODE_BASE + 12 && guard++ < 50) {
         if (skipDone(vcpu, 4)) continue
-        expect(finish(vcpu, DEVICE_BASE + 2, true, { copyOption })).toBe(STATUS_DONE)
+        expect(finish(vcpu, DEVICE_BASE + 2, true, { copyOption })).toBe(mmio.STATUS_DONE)
       }
       expect([...world.contents.slice(0, 8)]).toEqual([1, 2, 1, 2, 3, 4, 5, 6])
       expect([vcpu.x[0], vcpu.x[2], vcpu.x[4]]).toEqual([DEVICE_BASE + 2, DEVICE_BASE, 0])
@@ -330,7 +323,7 @@ describe('A64', () => {
     while ((vcpu.pc[0] as number) < CODE_BASE + 12 && guard++ < 50) {
       if (skipDone(vcpu, 2)) continue
       const at = vcpu.pc[0] === CODE_BASE ? DEVICE_BASE + 8 : (vcpu.x[0] as number) + ((vcpu.x[2] as number) | 0)
-      expect(finish(vcpu, at, true)).toBe(STATUS_DONE)
+      expect(finish(vcpu, at, true)).toBe(mmio.STATUS_DONE)
     }
     expect([...world.contents.slice(7, 28)]).toEqual([0, ...Array.from({ length: 19 }, () => 0xaa), 0])
     expect([vcpu.x[0], vcpu.x[2]]).toEqual([DEVICE_BASE + 27, 0])
@@ -341,18 +334,18 @@ describe('A64', () => {
     const vcpu = at64(0xd960_0020)
     vcpu.x[1] = 0x0f00_0000
     vcpu.x[2] = DEVICE_BASE
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[1]).toBe(0)
     // stg x1, [x1], #16
     const store = at64(0xd920_1421)
     store.x[2] = DEVICE_BASE
-    expect(finish(store, DEVICE_BASE, true)).toBe(STATUS_DONE)
+    expect(finish(store, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect([store.x[2], world.seen.length]).toEqual([DEVICE_BASE + 16, 0])
     // stzg x1, [x1]
     const zero = at64(0xd960_0821)
     zero.x[2] = DEVICE_BASE
     world.contents.fill(0xff)
-    expect(finish(zero, DEVICE_BASE, true)).toBe(STATUS_DONE)
+    expect(finish(zero, DEVICE_BASE, true)).toBe(mmio.STATUS_DONE)
     expect([...world.contents.slice(0, 17)]).toEqual([...new Uint8Array(16), 0xff])
   })
 
@@ -364,8 +357,8 @@ describe('A64', () => {
   ])('%s is reported', (_name, word) => {
     const vcpu = at64(word)
     vcpu.x[0] = DEVICE_BASE
-    const emulator = new ArmEmulator(vcpu, world, soleOrder(), { undecodable: 'report' })
-    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_UNHANDLED)
+    const emulator = new mmio.ArmEmulator(vcpu, world, soleOrder(), { undecodable: 'report' })
+    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(mmio.STATUS_UNHANDLED)
     expect([emulator.reason, emulator.active, vcpu.pc[0]]).toEqual(['instruction', false, CODE_BASE])
   })
 
@@ -380,7 +373,7 @@ describe('A64', () => {
     words(0x0403_0201)
     // EL1 does not execute what EL0 may write: read-only for both.
     new DataView(world.ram.buffer).setBigUint64(0x2000, 0x4c1n, true)
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.x[0]).toBe(0x0102_0304)
   })
 
@@ -388,7 +381,7 @@ describe('A64', () => {
     const vcpu = at64(0xf840_8441)
     vcpu.pstate = (1 << 21) | (2 << 10)
     vcpu.x[4] = DEVICE_BASE
-    expect(finish(vcpu, DEVICE_BASE, false)).toBe(STATUS_DONE)
+    expect(finish(vcpu, DEVICE_BASE, false)).toBe(mmio.STATUS_DONE)
     expect(vcpu.pstate).toBe(0)
   })
 })
@@ -398,7 +391,7 @@ describe('aborts taken by the guest', () => {
     const vcpu = at32(0xe491_0004, 0x8000_0010)
     Object.assign(vcpu.system, { vbarLo: 0x1000 })
     vcpu.x[2] = DEVICE_BASE + 0x2000
-    expect(finish(vcpu, DEVICE_BASE + 0x2000, false)).toBe(STATUS_FAULT)
+    expect(finish(vcpu, DEVICE_BASE + 0x2000, false)).toBe(mmio.STATUS_FAULT)
     expect(vcpu.pstate & 0x8000_01df).toBe((0x8000_0197 | 0) & 0x8000_01df)
     expect(vcpu.x[aarch32Register(7, 14) * 2]).toBe(CODE_BASE + 8)
     expect([vcpu.exception.dfsr, vcpu.exception.farLo, vcpu.spsr[1], vcpu.pc[0]]).toEqual([
@@ -458,7 +451,7 @@ describe('aborts taken by the guest', () => {
     new DataView(world.ram.buffer).setBigUint64(0x2000, 0x401n, true)
     Object.assign(vcpu.system, { vbarLo: 0x8000, vbarHi: 0xffff })
     vcpu.x[4] = DEVICE_BASE + 0x2000
-    expect(finish(vcpu, DEVICE_BASE + 0x2000, true)).toBe(STATUS_FAULT)
+    expect(finish(vcpu, DEVICE_BASE + 0x2000, true)).toBe(mmio.STATUS_FAULT)
     expect(vcpu.exception.esrEl1).toBe((0x25 * 2 ** 26 + (1 << 25) + (1 << 6) + 0x10) >>> 0)
     expect([vcpu.pc[0], vcpu.pc[1]]).toEqual([0x8200, 0xffff])
   })
@@ -474,7 +467,7 @@ describe('aborts taken by the guest', () => {
     view.setBigUint64(0x5000, BigInt(DEVICE_BASE) | 0x443n, true)
     vcpu.pc[0] = CODE_BASE
     vcpu.x[4] = DEVICE_BASE + 0xff8
-    expect(finish(vcpu, DEVICE_BASE + 0xff8, true)).toBe(STATUS_FAULT)
+    expect(finish(vcpu, DEVICE_BASE + 0xff8, true)).toBe(mmio.STATUS_FAULT)
     expect(vcpu.exception.esrEl1 & 0x7f).toBe(0x47)
     expect(vcpu.exception.farLo).toBe(DEVICE_BASE + 0x1000)
     expect(world.seen).toEqual([])

@@ -1,22 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  type AbortSyndrome,
-  ArmMmioError,
-  decodeAbortSyndrome,
-  describeSyndrome,
-  encodeAbortSyndrome,
-  faultIpa,
-  faultKind,
-  faultName,
-  hpfarValid,
-} from '../src/index.ts'
+import * as mmio from '../src/index.ts'
 
 const SEED = 20_261_120
 
 describe('a syndrome', () => {
   test('is taken apart', () => {
-    expect(decodeAbortSyndrome(0x93c3_8045)).toEqual({
+    expect(mmio.decodeAbortSyndrome(0x93c3_8045)).toEqual({
       exceptionClass: 0x24,
       kind: 'data',
       from: 'lower',
@@ -29,12 +19,12 @@ describe('a syndrome', () => {
       write: true,
       vncr: false,
       faultStatus: 5,
-    } satisfies AbortSyndrome)
+    } satisfies mmio.AbortSyndrome)
   })
 
   test('of HSR has four bits of register and no SF', () => {
-    expect(decodeAbortSyndrome(0x939f_8006, 'hsr').access).toMatchObject({ register: 15, registerBits: 32 })
-    expect(decodeAbortSyndrome(0x939f_8006, 'esr').access).toMatchObject({ register: 31, registerBits: 64 })
+    expect(mmio.decodeAbortSyndrome(0x939f_8006, 'hsr').access).toMatchObject({ register: 15, registerBits: 32 })
+    expect(mmio.decodeAbortSyndrome(0x939f_8006, 'esr').access).toMatchObject({ register: 31, registerBits: 64 })
   })
 
   // DDI 0487, ESR_ELx, "ISS encoding for an exception from a Data Abort": FnV is valid for DFSC 010000 alone.
@@ -44,16 +34,16 @@ describe('a syndrome', () => {
     { status: 0x05, fnv: true, valid: true },
     { status: 0x11, fnv: true, valid: true },
   ])('of status $status with FnV $fnv: the fault address is valid is $valid', ({ status, fnv, valid }) => {
-    expect(decodeAbortSyndrome(0x9200_0000 | (fnv ? 1 << 10 : 0) | status).faultAddressValid).toBe(valid)
+    expect(mmio.decodeAbortSyndrome(0x9200_0000 | (fnv ? 1 << 10 : 0) | status).faultAddressValid).toBe(valid)
   })
 
   test('without ISV describes no access, whatever bits 23:14 hold', () => {
-    expect(decodeAbortSyndrome(0x92ff_c007).access).toBeUndefined()
+    expect(mmio.decodeAbortSyndrome(0x92ff_c007).access).toBeUndefined()
   })
 
   test.each([0, 0x5600_0000, 0xbe00_0000])('0x%s is no abort', (value) => {
-    expect(() => decodeAbortSyndrome(value)).toThrow(ArmMmioError)
-    expect(() => decodeAbortSyndrome(value)).toThrow(expect.objectContaining({ code: 'ERR_SYNDROME' }))
+    expect(() => mmio.decodeAbortSyndrome(value)).toThrow(mmio.ArmMmioError)
+    expect(() => mmio.decodeAbortSyndrome(value)).toThrow(expect.objectContaining({ code: 'ERR_SYNDROME' }))
   })
 
   test(`survives being put together and taken apart (seed ${SEED})`, () => {
@@ -79,26 +69,26 @@ describe('a syndrome', () => {
     fc.assert(
       fc.property(data, (fields) => {
         const from = (fields.exceptionClass & 1) === 0 ? 'lower' : 'same'
-        const syndrome: AbortSyndrome = { ...fields, from, faultAddressValid: true }
-        expect(decodeAbortSyndrome(encodeAbortSyndrome(syndrome))).toEqual(syndrome)
+        const syndrome: mmio.AbortSyndrome = { ...fields, from, faultAddressValid: true }
+        expect(mmio.decodeAbortSyndrome(mmio.encodeAbortSyndrome(syndrome))).toEqual(syndrome)
       }),
       { seed: SEED, numRuns: 2000 },
     )
   })
 
   test('that does not fit is refused', () => {
-    const good = decodeAbortSyndrome(0x9383_8006)
+    const good = mmio.decodeAbortSyndrome(0x9383_8006)
     const access = { size: 4, signExtend: false, register: 17, registerBits: 32 as const, acquireRelease: false }
-    expect(() => encodeAbortSyndrome({ ...good, access }, 'hsr')).toThrow('register 17')
-    expect(() => encodeAbortSyndrome({ ...good, access: { ...access, size: 3 } })).toThrow('3 bytes')
-    expect(() => encodeAbortSyndrome({ ...good, kind: 'instruction' })).toThrow('class 0x24')
+    expect(() => mmio.encodeAbortSyndrome({ ...good, access }, 'hsr')).toThrow('register 17')
+    expect(() => mmio.encodeAbortSyndrome({ ...good, access: { ...access, size: 3 } })).toThrow('3 bytes')
+    expect(() => mmio.encodeAbortSyndrome({ ...good, kind: 'instruction' })).toThrow('class 0x24')
   })
 })
 
 test('fault status codes have names and kinds', () => {
   expect(
     [0x00, 0x07, 0x09, 0x0e, 0x10, 0x16, 0x21, 0x2b, 0x35, 0x3f].map(
-      (status) => `${faultKind(status)}: ${faultName(status)}`,
+      (status) => `${mmio.faultKind(status)}: ${mmio.faultName(status)}`,
     ),
   ).toEqual([
     'address-size: address size fault, level 0',
@@ -115,12 +105,12 @@ test('fault status codes have names and kinds', () => {
 })
 
 test('HPFAR is valid for some faults, and on walks for all', () => {
-  expect([0x04, 0x0b, 0x00, 0x0d, 0x10].map(hpfarValid)).toEqual([true, true, true, false, false])
-  expect(hpfarValid(0x0d | (1 << 7))).toBe(true)
+  expect([0x04, 0x0b, 0x00, 0x0d, 0x10].map(mmio.hpfarValid)).toEqual([true, true, true, false, false])
+  expect(mmio.hpfarValid(0x0d | (1 << 7))).toBe(true)
   const abort = { esr: 7, hsr: false, farLo: 0xffff_f123, farHi: 0xffff, hpfarLo: 0x1234_5670, hpfarHi: 0xab }
-  expect(faultIpa(abort)).toBe(0xab12_3456_7123)
+  expect(mmio.faultIpa(abort)).toBe(0xab12_3456_7123)
   // On a walk the low bits of FAR belong to another address.
-  expect(faultIpa({ ...abort, esr: 7 | (1 << 7) })).toBe(0xab12_3456_7000)
+  expect(mmio.faultIpa({ ...abort, esr: 7 | (1 << 7) })).toBe(0xab12_3456_7000)
 })
 
 describe('a syndrome in words', () => {
@@ -143,7 +133,7 @@ describe('a syndrome in words', () => {
     [0x8200_0086, 'esr', 'An instruction fetch hit: translation fault, level 2, on a walk of stage 1.'],
     [0x5a00_0000, 'esr', 'HVC in AArch64.'],
   ] as const)('0x%i', (value, format, sentence) => {
-    expect(describeSyndrome(value, format).sentence).toBe(sentence)
+    expect(mmio.describeSyndrome(value, format).sentence).toBe(sentence)
   })
 
   test('each exception class has its number (Arm ARM, "ESR_EL2", field EC)', () => {
@@ -161,13 +151,13 @@ describe('a syndrome in words', () => {
       ...{ 0x3d: /profiling/ },
     }
     for (let ec = 0; ec < 64; ec++) {
-      const { fields, sentence } = describeSyndrome(ec * 2 ** 26, 'esr')
+      const { fields, sentence } = mmio.describeSyndrome(ec * 2 ** 26, 'esr')
       expect([ec, fields[0]?.value, sentence]).toEqual([
         ...[ec, ec],
         expect.stringMatching(new RegExp(classes[ec] ?? /reserved/i, 'i')),
       ])
     }
-    const levels = [0x20, 0x21, 0x24, 0x25].map((ec) => describeSyndrome(ec * 2 ** 26, 'esr').fields[0]?.text)
+    const levels = [0x20, 0x21, 0x24, 0x25].map((ec) => mmio.describeSyndrome(ec * 2 ** 26, 'esr').fields[0]?.text)
     expect(levels).toEqual([
       'instruction abort from a lower exception level',
       'instruction abort from this exception level',
@@ -182,7 +172,7 @@ describe('a syndrome in words', () => {
         fc.integer({ min: 0, max: 0xffff_ffff }),
         fc.constantFrom('esr' as const, 'hsr' as const),
         (value, format) => {
-          const { fields, sentence } = describeSyndrome(value, format)
+          const { fields, sentence } = mmio.describeSyndrome(value, format)
           expect(sentence).toMatch(/\.$/)
           let last = 32
           for (const { bits } of fields) {

@@ -7,15 +7,7 @@ import { type BlockBackend, BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import {
-  type BlockImage,
-  type BlockStorage,
-  createQcow2,
-  MemoryStorage,
-  Overlay,
-  Qcow2Image,
-  RawImage,
-} from '../src/index.ts'
+import * as block from '../src/index.ts'
 import { FileStorage, openImage } from '../src/node/index.ts'
 import { LoggingStorage } from './support/logging-storage.ts'
 
@@ -34,25 +26,27 @@ function file(content: Uint8Array): string {
 }
 
 /** Each kind of image, over a copy of this content. */
-const KINDS: Readonly<Record<string, (content: Uint8Array) => Promise<BlockImage>>> = {
-  memory: async (content) => new RawImage(new MemoryStorage(content.slice())),
+const KINDS: Readonly<Record<string, (content: Uint8Array) => Promise<block.BlockImage>>> = {
+  memory: async (content) => new block.RawImage(new block.MemoryStorage(content.slice())),
   file: (content) => openImage(file(content)),
-  overlay: async (content) => new Overlay(new RawImage(new MemoryStorage(content.slice(), { readOnly: true }))),
+  overlay: async (content) =>
+    new block.Overlay(new block.RawImage(new block.MemoryStorage(content.slice(), { readOnly: true }))),
   'overlay of small transfers': async (content) =>
-    new Overlay(smallTransfers(new RawImage(new MemoryStorage(content.slice())), 4096 + 100)),
+    new block.Overlay(smallTransfers(new block.RawImage(new block.MemoryStorage(content.slice())), 4096 + 100)),
   qcow2: (content) => qcow2(content, false),
   'qcow2 over a raw image': (content) => qcow2(content, true),
   'snapshot of a file': (content) => openImage(file(content), { snapshot: true }),
 }
 
 /** An image of small clusters with this content, of its own or below it. */
-async function qcow2(content: Uint8Array, isBelow: boolean): Promise<BlockImage> {
+async function qcow2(content: Uint8Array, isBelow: boolean): Promise<block.BlockImage> {
   const storage = new LoggingStorage()
   const below = isBelow ? content : new Uint8Array(0)
   const backing = { name: 'below', format: 'raw' }
-  await createQcow2(storage, { bytes: content.length, clusterBytes: 1024, ...(isBelow && { backing }) })
-  const openBacking = async (): Promise<BlockImage> => new RawImage(new MemoryStorage(below, { readOnly: true }))
-  const image = await Qcow2Image.open(storage, { openBacking, cacheBytes: 4096 })
+  await block.createQcow2(storage, { bytes: content.length, clusterBytes: 1024, ...(isBelow && { backing }) })
+  const openBacking = async (): Promise<block.BlockImage> =>
+    new block.RawImage(new block.MemoryStorage(below, { readOnly: true }))
+  const image = await block.Qcow2Image.open(storage, { openBacking, cacheBytes: 4096 })
   if (!isBelow) await image.write(0, content)
   return image
 }
@@ -66,7 +60,7 @@ function pattern(bytes: number): Uint8Array {
 const code = (what: string): unknown => expect.objectContaining({ code: what })
 
 /** A storage that takes a turn of the event loop for everything, so that requests overlap. */
-class SlowStorage extends MemoryStorage implements BlockStorage {
+class SlowStorage extends block.MemoryStorage implements block.BlockStorage {
   override async read(offset: number, into: Uint8Array): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
     await super.read(offset, into)
@@ -83,7 +77,7 @@ class PoorStorage extends SlowStorage {
 }
 
 /** An image that takes no more than this at a time. */
-function smallTransfers(image: RawImage, maximumBytes: number): BlockBackend {
+function smallTransfers(image: block.RawImage, maximumBytes: number): BlockBackend {
   const refuse = (): Promise<void> => Promise.reject(new Error('it is too much'))
   return {
     properties: { ...image.properties, maximumBytes },
@@ -168,7 +162,7 @@ describe.each(Object.entries(KINDS))('an image: %s', (_name, make) => {
 
 test('writes that overlap in one cluster of an overlay are all kept, and idle waits for them', async () => {
   const content = pattern(256 << 10)
-  const overlay = new Overlay(new RawImage(new SlowStorage(content)))
+  const overlay = new block.Overlay(new block.RawImage(new SlowStorage(content)))
   const writes = Array.from({ length: 512 }, (_, i) => overlay.write(i * 512, new Uint8Array(512).fill(i & 0xff)))
   let ended = 0
   for (const write of writes) void write.then(() => ended++)
@@ -183,7 +177,7 @@ test('writes that overlap in one cluster of an overlay are all kept, and idle wa
 
 test('an overlay copies what the guest writes to, and nothing else', async () => {
   const content = pattern(1 << 20)
-  const overlay = new Overlay(new RawImage(new MemoryStorage(content)))
+  const overlay = new block.Overlay(new block.RawImage(new block.MemoryStorage(content)))
   await overlay.read(0, new Uint8Array(1 << 20))
   expect(overlay.heldBytes).toBe(0)
   await overlay.write(65_536 - 512, new Uint8Array(1024))
@@ -199,7 +193,7 @@ describe('a write of a whole cluster of an overlay', () => {
     { at: 2 * BIG, bytes: 1024 },
   ])('needs nothing from below: $bytes bytes at $at', async ({ at, bytes }) => {
     const storage = new PoorStorage(pattern(2 * BIG + 1024))
-    const overlay = new Overlay(new RawImage(storage))
+    const overlay = new block.Overlay(new block.RawImage(storage))
     storage.isBad = true
     await overlay.write(at, new Uint8Array(bytes).fill(3))
     const into = new Uint8Array(bytes)
@@ -210,7 +204,7 @@ describe('a write of a whole cluster of an overlay', () => {
   })
 
   test('is not lost to a copy that began before it', async () => {
-    const overlay = new Overlay(new RawImage(new SlowStorage(pattern(BIG))))
+    const overlay = new block.Overlay(new block.RawImage(new SlowStorage(pattern(BIG))))
     const part = overlay.write(512, new Uint8Array(512).fill(3))
     await overlay.write(0, new Uint8Array(BIG).fill(3))
     await part
@@ -221,7 +215,7 @@ describe('a write of a whole cluster of an overlay', () => {
 })
 
 /** Holds nines, and takes nothing. */
-const NOTHING: BlockStorage = {
+const NOTHING: block.BlockStorage = {
   bytes: 0,
   readOnly: true,
   read: async (_offset, into) => void into.fill(9),
@@ -235,7 +229,7 @@ describe('zeros of an overlay', () => {
 
   test('take no memory, however large the disk', async () => {
     const storage = { ...NOTHING, bytes: 2 ** 42 }
-    const overlay = new Overlay(new RawImage(storage))
+    const overlay = new block.Overlay(new block.RawImage(storage))
     await overlay.write(0, new Uint8Array(2 * BIG).fill(3))
     await overlay.writeZeroes(512, 2 ** 36)
     expect(overlay.heldBytes).toBe(2 * BIG)
@@ -251,7 +245,7 @@ describe('zeros of an overlay', () => {
   })
 
   test('are not lost to a copy that began before them', async () => {
-    const overlay = new Overlay(new RawImage(new SlowStorage(pattern(BIG))))
+    const overlay = new block.Overlay(new block.RawImage(new SlowStorage(pattern(BIG))))
     const part = overlay.write(512, new Uint8Array(512))
     await overlay.writeZeroes(0, BIG)
     await part
@@ -270,7 +264,7 @@ test('what was written to an overlay is saved, and put back over the same image 
     fc.integer({ min: 1, max: 255 }),
   )
   const apply = async (
-    image: Overlay,
+    image: block.Overlay,
     changes: readonly (readonly [string, number, number, number])[],
   ): Promise<void> => {
     for (const [what, sector, sectors, value] of changes) {
@@ -282,12 +276,13 @@ test('what was written to an overlay is saved, and put back over the same image 
         : image.writeZeroes(sector * 512, bytes))
     }
   }
-  const contents = async (image: Overlay): Promise<Buffer> => {
+  const contents = async (image: block.Overlay): Promise<Buffer> => {
     const into = Buffer.alloc(BIG)
     await image.read(0, into)
     return into
   }
-  const make = (): Overlay => new Overlay(new RawImage(new MemoryStorage(pattern(BIG), { readOnly: true })))
+  const make = (): block.Overlay =>
+    new block.Overlay(new block.RawImage(new block.MemoryStorage(pattern(BIG), { readOnly: true })))
   await fc.assert(
     fc.asyncProperty(fc.array(change, { maxLength: 6 }), fc.array(change, { maxLength: 6 }), async (before, after) => {
       const overlay = make()
@@ -306,7 +301,7 @@ test('what was written to an overlay is saved, and put back over the same image 
 })
 
 test('saved writes of another disk, or damaged ones, are refused, and change nothing', async () => {
-  const overlay = new Overlay(new RawImage(new MemoryStorage(pattern(4096))))
+  const overlay = new block.Overlay(new block.RawImage(new block.MemoryStorage(pattern(4096))))
   await overlay.write(0, new Uint8Array(512).fill(5))
   const state = overlay.save()
   for (const bad of [
@@ -326,7 +321,7 @@ test('saved writes of another disk, or damaged ones, are refused, and change not
 
 test('memory does not grow, and says so', async () => {
   const memory = new Uint8Array(1000)
-  const image = new RawImage(new MemoryStorage(memory))
+  const image = new block.RawImage(new block.MemoryStorage(memory))
   await image.write(0, new Uint8Array(512).fill(1))
   await expect(image.write(512, new Uint8Array(512).fill(1))).rejects.toThrow(
     expect.objectContaining({ name: 'BlockError', code: 'ERR_NO_SPACE' }),
@@ -336,8 +331,8 @@ test('memory does not grow, and says so', async () => {
 
 test('a read-only image refuses every change', async () => {
   for (const image of [
-    new RawImage(new MemoryStorage(new Uint8Array(4096), { readOnly: true })),
-    new RawImage(new MemoryStorage(new Uint8Array(4096)), { readOnly: true }),
+    new block.RawImage(new block.MemoryStorage(new Uint8Array(4096), { readOnly: true })),
+    new block.RawImage(new block.MemoryStorage(new Uint8Array(4096)), { readOnly: true }),
     await openImage(file(new Uint8Array(4096)), { readOnly: true }),
   ]) {
     expect(image.properties.readOnly).toBe(true)

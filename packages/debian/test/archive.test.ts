@@ -11,27 +11,19 @@ import { unpackPackage } from '../src/deb.ts'
 import type { ListedPackage } from '../src/lists.ts'
 import { compareVersions } from '../src/lists.ts'
 import { DEBIAN_KEYS } from '../src/keys.ts'
-import {
-  type Compression,
-  type FileServer,
-  makeKey,
-  makePackage,
-  mirrorFiles,
-  serveFiles,
-  writeDeb,
-} from './support/made-archive.ts'
+import * as madeArchive from './support/made-archive.ts'
 
-const { key, sign } = makeKey()
-const OLD = await makePackage('tool', '1:1.0-1')
-const NEW = await makePackage('tool', '1:1.1-1~a')
-const KERNEL = await makePackage('linux-image-amd64', '6', 'linux-image-6 (= 6)')
+const { key, sign } = madeArchive.makeKey()
+const OLD = await madeArchive.makePackage('tool', '1:1.0-1')
+const NEW = await madeArchive.makePackage('tool', '1:1.1-1~a')
+const KERNEL = await madeArchive.makePackage('linux-image-amd64', '6', 'linux-image-6 (= 6)')
 const pinOf = ({ path, bytes }: typeof OLD): ListedPackage => ({
   ...{ name: 'tool', version: '1:1.0-1', architecture: 'amd64', dependsOn: [] },
   files: [{ path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }],
 })
 
 let root = ''
-const servers: FileServer[] = []
+const servers: madeArchive.FileServer[] = []
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'retrap-archive-'))
   for (const name of ['http_proxy', 'HTTP_PROXY', 'RETRAP_DEBIAN_MIRROR', 'RETRAP_DEBIAN_FILES']) vi.stubEnv(name, '')
@@ -44,8 +36,8 @@ afterEach(async () => {
   await rm(root, { recursive: true })
 })
 
-async function serve(...args: Parameters<typeof serveFiles>): Promise<FileServer> {
-  const server = await serveFiles(...args)
+async function serve(...args: Parameters<typeof madeArchive.serveFiles>): Promise<madeArchive.FileServer> {
+  const server = await madeArchive.serveFiles(...args)
   servers.push(server)
   return server
 }
@@ -63,7 +55,7 @@ const fetchTool = (mirror: string | undefined, more?: Partial<ArchiveOptions>): 
 
 describe('a pinned package', () => {
   test('comes from the mirror alone, and its progress is told', async () => {
-    const mirror = await serve(mirrorFiles([OLD, NEW], sign))
+    const mirror = await serve(madeArchive.mirrorFiles([OLD, NEW], sign))
     const told: [number, string][] = []
     const archive = await Archive.open(options(`${mirror.url}/debian/`))
     const folder = await archive.download(['tool'], (...one) => told.push(one))
@@ -74,7 +66,7 @@ describe('a pinned package', () => {
 
   const gone = (_path: string, response: ServerResponse): boolean => response.writeHead(404).end() !== undefined
   const changed = Buffer.from(OLD.bytes).fill('x', 200, 210)
-  test.each<[string, ReadonlyMap<string, Buffer>, Parameters<typeof serveFiles>[1]]>([
+  test.each<[string, ReadonlyMap<string, Buffer>, Parameters<typeof madeArchive.serveFiles>[1]]>([
     ['does not have', new Map(), undefined],
     ['has another file in place of', new Map([[OLD.path, changed]]), undefined],
     ['cuts', new Map([[OLD.path, OLD.bytes.subarray(0, 300)]]), undefined],
@@ -104,7 +96,7 @@ describe('a pinned package', () => {
   })
 
   test('that both do not have any more is fetched in the version of today', async () => {
-    const mirror = await serve(mirrorFiles([NEW], sign))
+    const mirror = await serve(madeArchive.mirrorFiles([NEW], sign))
     expect(await fetchTool(mirror.url)).toBe('1:1.1-1~a')
   })
 
@@ -141,7 +133,7 @@ describe('a pinned package', () => {
 })
 
 describe('a package that is not pinned', () => {
-  const files = mirrorFiles([OLD, NEW, KERNEL], sign)
+  const files = madeArchive.mirrorFiles([OLD, NEW, KERNEL], sign)
   const open = async (
     more: Partial<ArchiveOptions> = {},
     served: ReadonlyMap<string, Buffer> = files,
@@ -179,7 +171,7 @@ describe('a package that is not pinned', () => {
     ],
     [
       'whose mirror is old',
-      mirrorFiles([OLD], sign, 'Valid-Until: Thu, 26 Nov 2020 21:03:35 UTC\n'),
+      madeArchive.mirrorFiles([OLD], sign, 'Valid-Until: Thu, 26 Nov 2020 21:03:35 UTC\n'),
       {},
       'was valid until 2020-11-26',
     ],
@@ -204,10 +196,10 @@ describe('the files of a package', () => {
     x: randomBytes(20_000).toString('hex'),
   } as const
 
-  test.each<[Compression]>([[''], ['.gz'], ['.xz'], ['.zst']])(
+  test.each<[madeArchive.Compression]>([[''], ['.gz'], ['.xz'], ['.zst']])(
     'are unpacked from data.tar%s, all of them or some',
     async (how) => {
-      await writeDeb(file(), 'Package: one\nVersion: 1\nSource: two (3)\n', CONTENTS, how)
+      await madeArchive.writeDeb(file(), 'Package: one\nVersion: 1\nSource: two (3)\n', CONTENTS, how)
       const list = async (...members: string[]): Promise<string[]> => {
         await unpackPackage(file(), join(root, 'to'), members)
         const names = await readdir(join(root, 'to'), { recursive: true })
@@ -230,9 +222,9 @@ describe('the files of a package', () => {
       'bin/a': { type: 'symlink', linkname: '/absolute' },
       'bin/b': { type: 'link', linkname: './bin/tool' },
     } as const
-    await writeDeb(file(), 'Package: one\n', { 'bin/tool': 'old' })
+    await madeArchive.writeDeb(file(), 'Package: one\n', { 'bin/tool': 'old' })
     await unpackPackage(file(), root)
-    await writeDeb(file(), 'Package: one\n', { 'bin/tool': 'tool', ...links })
+    await madeArchive.writeDeb(file(), 'Package: one\n', { 'bin/tool': 'tool', ...links })
     await unpackPackage(file(), root)
     expect(await readFile(join(root, 'bin/b'), 'utf8')).toBe('tool')
   })
@@ -241,14 +233,14 @@ describe('the files of a package', () => {
     ['upwards', { '../out': 'x' }, 'leads upwards'],
     ['through a link', { way: { type: 'symlink', linkname: '..' }, 'way/out': 'x' }, 'leads out of the folder'],
   ] as const)('do not lead out of the folder %s', async (_how, files, message) => {
-    await writeDeb(file(), 'Package: one\n', files)
+    await madeArchive.writeDeb(file(), 'Package: one\n', files)
     await mkdir(join(root, 'to'))
     await expect(unpackPackage(file(), join(root, 'to'))).rejects.toThrow(message)
     expect(await readdir(root)).toEqual(['one.deb', 'to'])
   })
 
   test('that are damaged or cut short are refused', async () => {
-    await writeDeb(file(), 'Package: one\n', CONTENTS)
+    await madeArchive.writeDeb(file(), 'Package: one\n', CONTENTS)
     const whole = await readFile(file())
     for (const [bytes, message] of [
       [whole.subarray(0, 4), 'one.deb is not a Debian package'],

@@ -1,25 +1,17 @@
-import {
-  type CpuAction,
-  framePacket,
-  GdbSession,
-  type GdbTarget,
-  type StepRules,
-  type TargetStop,
-  x86Registers,
-} from '../src/index.ts'
+import * as gdb from '../src/index.ts'
 
 export const RAM_BYTES = 0x1_0000
 
 /** A machine whose memory is an array, and which stops when it is told to. */
-export class FakeTarget implements GdbTarget {
-  readonly registers = x86Registers(64)
+export class FakeTarget implements gdb.GdbTarget {
+  readonly registers = gdb.x86Registers(64)
   readonly cpus: number = 2
   isStopped = true
-  lastStop: TargetStop = { cpu: 0, signal: 5 }
+  lastStop: gdb.TargetStop = { cpu: 0, signal: 5 }
   readonly memory = new Uint8Array(RAM_BYTES)
   readonly values = new Map<string, bigint>()
   readonly events: string[] = []
-  listener: ((stop: TargetStop) => void) | null = null
+  listener: ((stop: gdb.TargetStop) => void) | null = null
   locked = false
 
   describeCpu(cpu: number): string {
@@ -29,17 +21,17 @@ export class FakeTarget implements GdbTarget {
     this.events.push('stop')
     if (!this.isStopped) this.halt({ cpu: 0, signal: 2 })
   }
-  halt(stop: TargetStop): void {
+  halt(stop: gdb.TargetStop): void {
     this.isStopped = true
     this.lastStop = stop
     this.listener?.(stop)
   }
-  resume(actions: readonly CpuAction[], { holdInterrupts }: StepRules): void {
+  resume(actions: readonly gdb.CpuAction[], { holdInterrupts }: gdb.StepRules): void {
     this.isStopped = false
     const words = actions.map(({ action, signal }) => `${action}${signal === 0 ? '' : `+${signal}`}`)
     this.events.push(`resume ${words.join(' ')}${holdInterrupts ? '' : ' (interrupts)'}`)
   }
-  onStop(listener: ((stop: TargetStop) => void) | null): void {
+  onStop(listener: ((stop: gdb.TargetStop) => void) | null): void {
     this.listener = listener
   }
   readRegister(cpu: number, name: string): bigint | undefined {
@@ -98,7 +90,7 @@ export class FakeTarget implements GdbTarget {
 export function connect(target: FakeTarget = new FakeTarget()) {
   let out = ''
   let ended = false
-  const session = new GdbSession(target, {
+  const session = new gdb.GdbSession(target, {
     write: (bytes) => (out += String.fromCharCode(...bytes)),
     end: () => (ended = true),
   })
@@ -115,7 +107,7 @@ export function connect(target: FakeTarget = new FakeTarget()) {
   }
   /** Sends a packet, and returns the replies' texts. */
   const ask = async (packet: string): Promise<string> => {
-    const answer = await raw(framePacket(packet))
+    const answer = await raw(gdb.framePacket(packet))
     return [...answer.matchAll(/\$([^#]*)#../g)].map(([, text]) => text).join('|')
   }
   return { target, session, raw, ask, taken, isOver: () => ended }

@@ -8,17 +8,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { beforeAll, describe, expect } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
-import {
-  EFFECT_ARM,
-  EFFECT_BASE,
-  EFFECT_COUNTS,
-  EFFECT_INTERRUPT,
-  EFFECT_SWAP,
-  EFFECT_VECTOR,
-  effectDevice,
-  effectRows,
-  slotOf,
-} from './support/effect-device.ts'
+import * as E from './support/effect-device.ts'
 import { CODE, EXIT_PORT, Guest } from './support/guest.ts'
 
 /** Interpreted, all of them. */
@@ -41,16 +31,16 @@ function program(asm: Assembler): Assembler {
     .mov(dword(NOTES), NOTES + 8)
     .sti()
   for (const time of [0, 1]) {
-    for (const [i, { at, emit, after }] of effectRows.entries()) {
-      asm.mov(al, EFFECT_INTERRUPT | at).out(imm8(EFFECT_ARM), al)
+    for (const [i, { at, emit, after }] of E.effectRows.entries()) {
+      asm.mov(al, E.EFFECT_INTERRUPT | at).out(imm8(E.EFFECT_ARM), al)
       asm.mov(ebx, i)
       emit(asm)
       asm.bind(asm.label(`after ${time} ${i}`)).mov(ebx, 0xee)
       after?.(asm)
     }
-    for (const [i, { at }] of effectRows.entries()) {
-      asm.mov(al, EFFECT_SWAP | at).out(imm8(EFFECT_ARM), al)
-      asm.mov(eax, slotOf(i)).call(eax)
+    for (const [i, { at }] of E.effectRows.entries()) {
+      asm.mov(al, E.EFFECT_SWAP | at).out(imm8(E.EFFECT_ARM), al)
+      asm.mov(eax, E.slotOf(i)).call(eax)
     }
   }
   return asm.mov(al, 0).out(EXIT_PORT, al).hlt()
@@ -70,7 +60,7 @@ async function run(placement: Placement): Promise<Trace> {
   const guest = new Guest((asm) => void program(asm), {
     clock: new DeterministicClock(),
     shared: worker,
-    devices: worker ? [] : [effectDevice(placement === 'synchronous')],
+    devices: worker ? [] : [E.effectDevice(placement === 'synchronous')],
   })
   const { domain } = guest
   guest.program(HANDLER, 32, (asm) => {
@@ -87,7 +77,7 @@ async function run(placement: Placement): Promise<Trace> {
       .pop(eax)
       .iretd()
   })
-  guest.vector(EFFECT_VECTOR, HANDLER)
+  guest.vector(E.EFFECT_VECTOR, HANDLER)
   const server = worker
     ? startDeviceWorker(domain.dispatch, domain.platform, {
         name: 'far',
@@ -110,7 +100,10 @@ async function run(placement: Placement): Promise<Trace> {
         guest.read32(NOTES + 8 + 8 * i),
         guest.read32(NOTES + 12 + 8 * i),
       ]),
-      counts: effectRows.map((_, i) => [guest.read32(EFFECT_COUNTS + 8 * i), guest.read32(EFFECT_COUNTS + 8 * i + 4)]),
+      counts: E.effectRows.map((_, i) => [
+        guest.read32(E.EFFECT_COUNTS + 8 * i),
+        guest.read32(E.EFFECT_COUNTS + 8 * i + 4),
+      ]),
       state: {
         ram: createHash('sha256').update(ram).digest('hex'),
         registers: guest.state(),
@@ -125,7 +118,7 @@ async function run(placement: Placement): Promise<Trace> {
 
 const { symbols } = program(new Assembler({ bits: 32, address: CODE })).assemble()
 /** Each row is noted twice. */
-const notes = [0, 1].flatMap((time) => effectRows.map((_, i) => [Number(symbols.get(`after ${time} ${i}`)), i]))
+const notes = [0, 1].flatMap((time) => E.effectRows.map((_, i) => [Number(symbols.get(`after ${time} ${i}`)), i]))
 
 describe.each(['synchronous', 'asynchronous', 'Worker'] as const)('a %s model', (placement) => {
   let trace: Trace
@@ -133,16 +126,16 @@ describe.each(['synchronous', 'asynchronous', 'Worker'] as const)('a %s model', 
     trace = await run(placement)
   }, 60_000)
 
-  test.each(effectRows.map(({ name }, i) => [name, i] as const))('interrupts right behind: %s', (_, i) => {
-    for (const at of [i, effectRows.length + i]) expect(trace.notes[at]).toEqual(notes[at])
+  test.each(E.effectRows.map(({ name }, i) => [name, i] as const))('interrupts right behind: %s', (_, i) => {
+    for (const at of [i, E.effectRows.length + i]) expect(trace.notes[at]).toEqual(notes[at])
   })
 
-  test.each(effectRows.map(({ name }, i) => [name, i] as const))(
+  test.each(E.effectRows.map(({ name }, i) => [name, i] as const))(
     'changes what is executed right behind: %s',
     (_, i) => {
       // The memory that is shown from then on finishes the row; each time another one.
       const first = (i + 1) % 2
-      expect(trace.counts[i]).toEqual(effectRows.length % 2 === 0 ? (first === 1 ? [0, 2] : [2, 0]) : [1, 1])
+      expect(trace.counts[i]).toEqual(E.effectRows.length % 2 === 0 ? (first === 1 ? [0, 2] : [2, 0]) : [1, 1])
     },
   )
 
@@ -155,23 +148,23 @@ describe.each(['synchronous', 'asynchronous', 'Worker'] as const)('a %s model', 
 // No RAM leaves the guest: there is nothing that device models must be told of, and nothing else that stops the vCPU.
 test.each([
   { name: 'an OUT', emit: (asm: Assembler) => asm.out(imm8(0x80), al) },
-  { name: 'a store', emit: (asm: Assembler) => asm.mov(dword(EFFECT_BASE), eax) },
+  { name: 'a store', emit: (asm: Assembler) => asm.mov(dword(E.EFFECT_BASE), eax) },
 ])('a page that may not be executed any more faults right behind $name', async ({ emit }) => {
-  const guest: Guest = new Guest((asm) => emit(asm).inc(dword(EFFECT_COUNTS)).mov(al, 0).out(EXIT_PORT, al).hlt(), {
+  const guest: Guest = new Guest((asm) => emit(asm).inc(dword(E.EFFECT_COUNTS)).mov(al, 0).out(EXIT_PORT, al).hlt(), {
     devices: [
       defineDevice({
         name: 'monitor',
         synchronous: true,
         stateless: true,
         ports: { base: 0x80, size: 1 },
-        mmio: { base: EFFECT_BASE, size: 0x1000 },
+        mmio: { base: E.EFFECT_BASE, size: 0x1000 },
         write: () => void guest.domain.p2m.setAccess(CODE >>> 12, 1, P2mAccess.RW),
       }),
     ],
   })
   const violations: unknown[] = []
   guest.domain.secondLevel.onAccessViolation = ({ gfn, wanted }) => {
-    violations.push([gfn, wanted, guest.read32(EFFECT_COUNTS)])
+    violations.push([gfn, wanted, guest.read32(E.EFFECT_COUNTS)])
     guest.domain.p2m.setAccess(CODE >>> 12, 1, P2mAccess.RWX)
   }
   expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })

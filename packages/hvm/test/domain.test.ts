@@ -1,33 +1,7 @@
 import { defineDevice, type Region } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import { ACCESS_WRITE } from '@retrap/paging'
-import {
-  type Assembler,
-  al,
-  byte,
-  cl,
-  cr0,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  esi,
-  esp,
-  ax,
-  far32,
-  imm16,
-  imm32,
-  imm8,
-  ptr,
-  ss,
-  st0,
-  st1,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
@@ -37,15 +11,16 @@ const APIC = 0xfee0_0000
 const DEVICE = 0xfed9_0000
 const RESULT = 0x4000
 
-const off = (asm: Assembler, code = 0): Assembler => asm.mov(al, code).out(EXIT_PORT, al).bind(asm.label()).hlt()
+const off = (asm: x86.Assembler, code = 0): x86.Assembler =>
+  asm.mov(x86.al, code).out(EXIT_PORT, x86.al).bind(asm.label()).hlt()
 
 /** Writes EAX where the test looks. */
-const note = (asm: Assembler, index: number): Assembler => asm.mov(dword(RESULT + 4 * index), eax)
+const note = (asm: x86.Assembler, index: number): x86.Assembler => asm.mov(x86.dword(RESULT + 4 * index), x86.eax)
 
 describe('memory', () => {
   test('a store to ROM goes nowhere, and no device hears of it', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(dword(0x5_0000), 7).mov(eax, dword(0x5_0000))
+      asm.mov(x86.dword(0x5_0000), 7).mov(x86.eax, x86.dword(0x5_0000))
       note(asm, 0)
       off(asm)
     })
@@ -58,9 +33,9 @@ describe('memory', () => {
 
   test('what nobody claims reads as ones and swallows writes', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(dword(0xe000_0000), 7).mov(eax, dword(0xe000_0000))
-      note(asm, 0).mov(edx, 0x777).in(eax, dx)
-      note(asm, 1).out(dx, eax)
+      asm.mov(x86.dword(0xe000_0000), 7).mov(x86.eax, x86.dword(0xe000_0000))
+      note(asm, 0).mov(x86.edx, 0x777).in(x86.eax, x86.dx)
+      note(asm, 1).out(x86.dx, x86.eax)
       off(asm)
     })
     await guest.run()
@@ -71,8 +46,8 @@ describe('memory', () => {
   test('RAM that leaves the p2m is gone at once, and what takes its place is there', async () => {
     const guest = new Guest(
       (asm) => {
-        asm.mov(dword(0x6_0000), 1).mov(al, 1).out(0x80, al)
-        asm.mov(eax, dword(0x6_0000))
+        asm.mov(x86.dword(0x6_0000), 1).mov(x86.al, 1).out(0x80, x86.al)
+        asm.mov(x86.eax, x86.dword(0x6_0000))
         note(asm, 0)
         off(asm)
       },
@@ -112,18 +87,18 @@ describe('the local APIC', () => {
 
   test('its page answers the vCPU that looks, and follows IA32_APIC_BASE', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(eax, dword(APIC + 0x30)).movzx(eax, al)
+      asm.mov(x86.eax, x86.dword(APIC + 0x30)).movzx(x86.eax, x86.al)
       note(asm, 0)
       asm
-        .mov(dword(APIC + 0x80), 0x20)
-        .movzx(ecx, byte(APIC + 0x80))
-        .mov(eax, ecx)
+        .mov(x86.dword(APIC + 0x80), 0x20)
+        .movzx(x86.ecx, x86.byte(APIC + 0x80))
+        .mov(x86.eax, x86.ecx)
       note(asm, 1)
       // Move it to D0000000H.
-      asm.mov(ecx, 0x1b).rdmsr()
-      note(asm, 2).and(eax, 0xfff).or(eax, 0xd000_0000).wrmsr()
-      asm.mov(eax, dword(0xd000_0080))
-      note(asm, 3).mov(eax, dword(APIC + 0x80))
+      asm.mov(x86.ecx, 0x1b).rdmsr()
+      note(asm, 2).and(x86.eax, 0xfff).or(x86.eax, 0xd000_0000).wrmsr()
+      asm.mov(x86.eax, x86.dword(0xd000_0080))
+      note(asm, 3).mov(x86.eax, x86.dword(APIC + 0x80))
       note(asm, 4)
       off(asm)
     })
@@ -135,12 +110,12 @@ describe('the local APIC', () => {
 
   test('MSRs of the CPU, of the APIC and of nobody: the last is #GP', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(ecx, 0x277).rdmsr()
+      asm.mov(x86.ecx, 0x277).rdmsr()
       note(asm, 0)
       // x2APIC: enable, then read the ID register.
-      asm.mov(ecx, 0x1b).rdmsr().or(eax, 0x400).wrmsr().mov(ecx, 0x802).rdmsr()
+      asm.mov(x86.ecx, 0x1b).rdmsr().or(x86.eax, 0x400).wrmsr().mov(x86.ecx, 0x802).rdmsr()
       note(asm, 1)
-      asm.mov(ecx, 0x1234_5678).rdmsr()
+      asm.mov(x86.ecx, 0x1234_5678).rdmsr()
       off(asm, 1)
     })
     guest.vector(13, 0x7000)
@@ -153,11 +128,11 @@ describe('the local APIC', () => {
   test('its timer interrupts a halted vCPU, in deterministic time at the exact nanosecond', async () => {
     const guest = new Guest((asm) => {
       asm
-        .mov(dword(APIC + 0xf0), 0x1ff)
-        .mov(dword(APIC + 0x3e0), 0xb)
-        .mov(dword(APIC + 0x320), 0x40)
+        .mov(x86.dword(APIC + 0xf0), 0x1ff)
+        .mov(x86.dword(APIC + 0x3e0), 0xb)
+        .mov(x86.dword(APIC + 0x320), 0x40)
       asm
-        .mov(dword(APIC + 0x380), 1_000_000)
+        .mov(x86.dword(APIC + 0x380), 1_000_000)
         .sti()
         .hlt()
       off(asm, 1)
@@ -175,11 +150,11 @@ describe('the local APIC', () => {
     const guest = new Guest(
       (asm) => {
         asm
-          .mov(dword(APIC + 0xf0), 0x1ff)
-          .mov(dword(APIC + 0x3e0), 0xb)
-          .mov(dword(APIC + 0x320), 0x40)
+          .mov(x86.dword(APIC + 0xf0), 0x1ff)
+          .mov(x86.dword(APIC + 0x3e0), 0xb)
+          .mov(x86.dword(APIC + 0x320), 0x40)
         asm
-          .mov(dword(APIC + 0x380), 30_000_000)
+          .mov(x86.dword(APIC + 0x380), 30_000_000)
           .sti()
           .hlt()
         off(asm, 1)
@@ -198,17 +173,17 @@ describe('the local APIC', () => {
   test('an interrupt that a write to it raises comes before the next instruction', async () => {
     const guest = new Guest((asm) => {
       asm
-        .mov(dword(APIC + 0xf0), 0x1ff)
-        .xor(eax, eax)
+        .mov(x86.dword(APIC + 0xf0), 0x1ff)
+        .xor(x86.eax, x86.eax)
         .sti()
         .nop()
       // To itself, by shorthand; there is no branch behind it.
       asm
-        .mov(dword(APIC + 0x300), 0x4_0040)
-        .inc(eax)
-        .inc(eax)
-        .inc(eax)
-        .inc(eax)
+        .mov(x86.dword(APIC + 0x300), 0x4_0040)
+        .inc(x86.eax)
+        .inc(x86.eax)
+        .inc(x86.eax)
+        .inc(x86.eax)
       off(asm, 1)
     })
     guest.vector(0x40, 0x7000)
@@ -224,11 +199,11 @@ describe('the local APIC', () => {
     const guest = new Guest(
       (asm) => {
         asm
-          .mov(dword(APIC + 0xf0), 0x1ff)
-          .xor(ebx, ebx)
+          .mov(x86.dword(APIC + 0xf0), 0x1ff)
+          .xor(x86.ebx, x86.ebx)
           .sti()
           .nop()
-        asm.out(0x90, al).inc(ebx).inc(ebx).inc(ebx)
+        asm.out(0x90, x86.al).inc(x86.ebx).inc(x86.ebx).inc(x86.ebx)
         off(asm, 1)
       },
       {
@@ -244,7 +219,7 @@ describe('the local APIC', () => {
     )
     guest.vector(0x41, 0x7000)
     guest.program(0x7000, 32, (asm) => {
-      asm.mov(eax, ebx)
+      asm.mov(x86.eax, x86.ebx)
       note(asm, 0)
       off(asm, 0x41)
     })
@@ -254,8 +229,8 @@ describe('the local APIC', () => {
 
   test('TSC-deadline mode: the interrupt comes when the TSC gets there', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x320), 0x4_0040)
-      asm.mov(ecx, 0x6e0).mov(eax, 500_000).xor(edx, edx).wrmsr().sti().hlt()
+      asm.mov(x86.dword(APIC + 0xf0), 0x1ff).mov(x86.dword(APIC + 0x320), 0x4_0040)
+      asm.mov(x86.ecx, 0x6e0).mov(x86.eax, 500_000).xor(x86.edx, x86.edx).wrmsr().sti().hlt()
       off(asm, 1)
     })
     guest.vector(0x40, 0x7000)
@@ -272,27 +247,27 @@ describe('the local APIC', () => {
 
 describe('several vCPUs', () => {
   /** The bootstrap processor sends INIT and SIPI to APIC 1, whose code is 16-bit at 2000H. */
-  const startSecond = (asm: Assembler): Assembler =>
+  const startSecond = (asm: x86.Assembler): x86.Assembler =>
     asm
-      .mov(dword(APIC + 0xf0), 0x1ff)
-      .mov(dword(APIC + 0x310), 1 << 24)
-      .mov(dword(APIC + 0x300), 0x4500)
-      .mov(dword(APIC + 0x310), 1 << 24)
-      .mov(dword(APIC + 0x300), 0x4602)
+      .mov(x86.dword(APIC + 0xf0), 0x1ff)
+      .mov(x86.dword(APIC + 0x310), 1 << 24)
+      .mov(x86.dword(APIC + 0x300), 0x4500)
+      .mov(x86.dword(APIC + 0x310), 1 << 24)
+      .mov(x86.dword(APIC + 0x300), 0x4602)
 
   test('INIT and SIPI start the second in real mode, and both see one memory', async () => {
     const guest = new Guest(
       (asm) => {
         startSecond(asm)
         const wait = asm.here()
-        asm.pause().cmp(dword(RESULT), 0x1234).jne(wait)
+        asm.pause().cmp(x86.dword(RESULT), 0x1234).jne(wait)
         off(asm, 3)
       },
       { vcpus: 2 },
     )
     guest.program(0x2000, 16, (asm) => {
       const self = asm.label()
-      asm.xor(ax, ax).mov(ds, ax).mov(word(RESULT), 0x1234).bind(self).hlt().jmp(self)
+      asm.xor(x86.ax, x86.ax).mov(x86.ds, x86.ax).mov(x86.word(RESULT), 0x1234).bind(self).hlt().jmp(self)
     })
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 3 })
     expect(guest.state(1).segments['cs']).toMatchObject({ selector: 0x200, base: '0x2000' })
@@ -304,8 +279,8 @@ describe('several vCPUs', () => {
       (asm) => {
         startSecond(asm)
         const wait = asm.here()
-        asm.pause().cmp(dword(RESULT), 1).jne(wait)
-        asm.mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4050)
+        asm.pause().cmp(x86.dword(RESULT), 1).jne(wait)
+        asm.mov(x86.dword(APIC + 0x310), 1 << 24).mov(x86.dword(APIC + 0x300), 0x4050)
         asm.sti()
         const idle = asm.here()
         asm.hlt().jmp(idle)
@@ -316,19 +291,26 @@ describe('several vCPUs', () => {
     guest.program(0x2000, 16, (asm) => {
       const gdtr = asm.label()
       const code = asm.label()
-      asm.xor(ax, ax).mov(ds, ax).operandSize(32).lgdt(ptr(gdtr)).mov(eax, cr0).or(al, 1).mov(cr0, eax)
-      asm.jmp(far32(8, code)).bind(gdtr).dw(23).dd(0x8800)
+      asm
+        .xor(x86.ax, x86.ax)
+        .mov(x86.ds, x86.ax)
+        .operandSize(32)
+        .lgdt(x86.ptr(gdtr))
+        .mov(x86.eax, x86.cr0)
+        .or(x86.al, 1)
+        .mov(x86.cr0, x86.eax)
+      asm.jmp(x86.far32(8, code)).bind(gdtr).dw(23).dd(0x8800)
       asm.bits(32).bind(code)
       asm
-        .mov(ax, 0x10)
-        .mov(ds, ax)
-        .mov(ss, ax)
-        .mov(esp, STACK - 0x1000)
+        .mov(x86.ax, 0x10)
+        .mov(x86.ds, x86.ax)
+        .mov(x86.ss, x86.ax)
+        .mov(x86.esp, STACK - 0x1000)
       const idtr = asm.label()
       asm
-        .lidt(ptr(idtr))
-        .mov(dword(APIC + 0xf0), 0x1ff)
-        .mov(dword(RESULT), 1)
+        .lidt(x86.ptr(idtr))
+        .mov(x86.dword(APIC + 0xf0), 0x1ff)
+        .mov(x86.dword(RESULT), 1)
         .sti()
       const idle = asm.here()
       asm.hlt().jmp(idle).bind(idtr).dw(0x7ff).dd(IDT)
@@ -336,9 +318,9 @@ describe('several vCPUs', () => {
     guest.vector(0x50, 0x7000)
     guest.program(0x7000, 32, (asm) => {
       asm
-        .mov(dword(APIC + 0xb0), 0)
-        .mov(dword(APIC + 0x310), 0)
-        .mov(dword(APIC + 0x300), 0x4051)
+        .mov(x86.dword(APIC + 0xb0), 0)
+        .mov(x86.dword(APIC + 0x310), 0)
+        .mov(x86.dword(APIC + 0x300), 0x4051)
         .iretd()
     })
     guest.vector(0x51, 0x7100)
@@ -364,14 +346,14 @@ describe('several vCPUs', () => {
 })
 
 describe('devices', () => {
-  const asking = (asm: Assembler): void => {
-    asm.mov(eax, dword(DEVICE))
+  const asking = (asm: x86.Assembler): void => {
+    asm.mov(x86.eax, x86.dword(DEVICE))
     note(asm, 0)
     asm
-      .add(dword(DEVICE + 4), 1)
-      .mov(esi, DEVICE)
-      .mov(edi, RESULT + 4)
-      .mov(ecx, 3)
+      .add(x86.dword(DEVICE + 4), 1)
+      .mov(x86.esi, DEVICE)
+      .mov(x86.edi, RESULT + 4)
+      .mov(x86.ecx, 3)
       .rep()
       .movsd()
     off(asm)
@@ -415,9 +397,9 @@ describe('devices', () => {
           const first = way === 'down' ? 8 : 0
           if (way === 'down') asm.std()
           asm
-            .mov(esi, DEVICE + first)
-            .mov(edi, DEVICE + 0x100 + first)
-            .mov(ecx, 3)
+            .mov(x86.esi, DEVICE + first)
+            .mov(x86.edi, DEVICE + 0x100 + first)
+            .mov(x86.ecx, 3)
             .rep()
             .movsd()
           note(asm, 0)
@@ -449,9 +431,9 @@ describe('devices', () => {
     const guest = new Guest(
       (asm) =>
         asm
-          .mov(esi, DEVICE)
-          .mov(edi, DEVICE + 0x100)
-          .mov(ecx, 50)
+          .mov(x86.esi, DEVICE)
+          .mov(x86.edi, DEVICE + 0x100)
+          .mov(x86.ecx, 50)
           .rep()
           .movsd(),
       {
@@ -481,9 +463,9 @@ describe('devices', () => {
     const guest = new Guest(
       (asm) => {
         asm
-          .mov(esi, DEVICE)
-          .mov(edi, DEVICE + 0x800)
-          .mov(ecx, 4)
+          .mov(x86.esi, DEVICE)
+          .mov(x86.edi, DEVICE + 0x800)
+          .mov(x86.ecx, 4)
           .rep()
           .movsd()
         off(asm, 5)
@@ -528,11 +510,11 @@ describe('devices', () => {
     const guest = new Guest(
       (asm) => {
         asm
-          .mov(dword(APIC + 0xf0), 0x1ff)
-          .mov(dword(APIC + 0x310), 1 << 24)
-          .mov(dword(APIC + 0x300), 0x4500)
-        asm.mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4602)
-        asm.mov(eax, dword(DEVICE))
+          .mov(x86.dword(APIC + 0xf0), 0x1ff)
+          .mov(x86.dword(APIC + 0x310), 1 << 24)
+          .mov(x86.dword(APIC + 0x300), 0x4500)
+        asm.mov(x86.dword(APIC + 0x310), 1 << 24).mov(x86.dword(APIC + 0x300), 0x4602)
+        asm.mov(x86.eax, x86.dword(DEVICE))
         note(asm, 0)
         off(asm, 5)
       },
@@ -555,8 +537,8 @@ describe('devices', () => {
       },
     )
     guest.program(0x2000, 16, (asm) => {
-      const loop = asm.mov(ecx, imm32(100_000)).here()
-      asm.dec(ecx).jnz(loop).out(0x80, al).hlt()
+      const loop = asm.mov(x86.ecx, x86.imm32(100_000)).here()
+      asm.dec(x86.ecx).jnz(loop).out(0x80, x86.al).hlt()
     })
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 5 })
     expect(guest.read32(RESULT)).toBe(42)
@@ -628,7 +610,7 @@ describe('devices', () => {
     const told: string[] = []
     const guest = new Guest(
       (asm) => {
-        asm.mov(dx, 0xcf8).mov(eax, imm32(0x8000_1000)).out(dx, eax)
+        asm.mov(x86.dx, 0xcf8).mov(x86.eax, x86.imm32(0x8000_1000)).out(x86.dx, x86.eax)
         asking(asm)
       },
       {
@@ -666,7 +648,7 @@ describe('devices', () => {
 
 describe('how a domain ends', () => {
   test('a triple fault names the vCPU', async () => {
-    const guest = new Guest((asm) => asm.lidt(ptr(0x9000)).ud2())
+    const guest = new Guest((asm) => asm.lidt(x86.ptr(0x9000)).ud2())
     expect(await guest.run()).toEqual({ reason: 'vcpu-shutdown', vcpu: 0 })
   })
 
@@ -687,17 +669,17 @@ describe('how a domain ends', () => {
 })
 
 describe('determinism', () => {
-  const busy = (asm: Assembler): void => {
+  const busy = (asm: x86.Assembler): void => {
     asm
-      .mov(dword(APIC + 0xf0), 0x1ff)
-      .mov(dword(APIC + 0x3e0), 0xb)
-      .mov(dword(APIC + 0x320), 0x2_0040)
+      .mov(x86.dword(APIC + 0xf0), 0x1ff)
+      .mov(x86.dword(APIC + 0x3e0), 0xb)
+      .mov(x86.dword(APIC + 0x320), 0x2_0040)
     asm
-      .mov(dword(APIC + 0x380), 7919)
+      .mov(x86.dword(APIC + 0x380), 7919)
       .sti()
-      .mov(ecx, 300_000)
+      .mov(x86.ecx, 300_000)
     const loop = asm.here()
-    asm.rdtsc().add(ebx, eax).rol(ebx, cl).rdrand(eax).xor(ebx, eax).dec(ecx).jnz(loop)
+    asm.rdtsc().add(x86.ebx, x86.eax).rol(x86.ebx, x86.cl).rdrand(x86.eax).xor(x86.ebx, x86.eax).dec(x86.ecx).jnz(loop)
     off(asm)
   }
   async function once(nsPerInstruction: number): Promise<unknown> {
@@ -705,8 +687,8 @@ describe('determinism', () => {
     guest.vector(0x40, 0x7000)
     guest.program(0x7000, 32, (asm) =>
       asm
-        .inc(dword(RESULT))
-        .mov(dword(APIC + 0xb0), 0)
+        .inc(x86.dword(RESULT))
+        .mov(x86.dword(APIC + 0xb0), 0)
         .iretd(),
     )
     await guest.run()
@@ -727,7 +709,7 @@ describe('determinism', () => {
 describe('x87 exceptions with CR0.NE clear', () => {
   const COUNT = RESULT + 0x40
   /** Divides one by zero, unmasked, and then waits for the exception. IRQ 13 of the i8259 pair is vector 75H. */
-  const divide = (asm: Assembler): void => {
+  const divide = (asm: x86.Assembler): void => {
     for (const [port, value] of [
       ...[
         [0x20, 0x11],
@@ -744,12 +726,12 @@ describe('x87 exceptions with CR0.NE clear', () => {
         [0xa1, 0xdf],
       ],
     ] as const)
-      asm.mov(al, value).out(imm8(port), al)
-    asm.mov(eax, cr0).and(eax, imm32(0xffff_ffdf)).mov(cr0, eax)
-    asm.fninit().fnstcw(word(RESULT)).and(word(RESULT), imm16(0xfffb)).fldcw(word(RESULT))
-    asm.sti().fld1().fldz().fdivp(st1, st0)
+      asm.mov(x86.al, value).out(x86.imm8(port), x86.al)
+    asm.mov(x86.eax, x86.cr0).and(x86.eax, x86.imm32(0xffff_ffdf)).mov(x86.cr0, x86.eax)
+    asm.fninit().fnstcw(x86.word(RESULT)).and(x86.word(RESULT), x86.imm16(0xfffb)).fldcw(x86.word(RESULT))
+    asm.sti().fld1().fldz().fdivp(x86.st1, x86.st0)
   }
-  const guestWith = (wait: (asm: Assembler) => void, handler: (asm: Assembler) => void): Guest => {
+  const guestWith = (wait: (asm: x86.Assembler) => void, handler: (asm: x86.Assembler) => void): Guest => {
     const guest = new Guest((asm) => {
       divide(asm)
       wait(asm)
@@ -761,9 +743,9 @@ describe('x87 exceptions with CR0.NE clear', () => {
     guest.domain.vcpus[0]?.apic.enterVirtualWireMode()
     guest.vector(0x75, 0x7000)
     guest.program(0x7000, 32, (asm) => {
-      asm.inc(dword(COUNT)).push(eax).xor(al, al)
+      asm.inc(x86.dword(COUNT)).push(x86.eax).xor(x86.al, x86.al)
       handler(asm)
-      asm.mov(al, 0x20).out(imm8(0xa0), al).out(imm8(0x20), al).pop(eax).iretd()
+      asm.mov(x86.al, 0x20).out(x86.imm8(0xa0), x86.al).out(x86.imm8(0x20), x86.al).pop(x86.eax).iretd()
     })
     guest.vector(16, 0x7200)
     guest.program(0x7200, 32, (asm) => off(asm, 16))
@@ -773,7 +755,7 @@ describe('x87 exceptions with CR0.NE clear', () => {
   test('the next instruction that waits takes IRQ 13, whose handler clears the exception', async () => {
     const guest = guestWith(
       (asm) => asm.fld1(),
-      (asm) => asm.out(imm8(0xf0), al).fnclex(),
+      (asm) => asm.out(x86.imm8(0xf0), x86.al).fnclex(),
     )
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(guest.read32(COUNT)).toBe(1)
@@ -785,10 +767,10 @@ describe('x87 exceptions with CR0.NE clear', () => {
       // Both FSTCW and FLD1 wait; without port F0H they would have the processor stand still.
       (asm) =>
         asm
-          .out(imm8(0xf0), al)
+          .out(x86.imm8(0xf0), x86.al)
           .fld1()
           .fwait()
-          .fnstsw(word(RESULT + 4))
+          .fnstsw(x86.word(RESULT + 4))
           .fnclex(),
     )
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
@@ -800,7 +782,7 @@ describe('x87 exceptions with CR0.NE clear', () => {
 
   test('with CR0.NE set it is #MF', async () => {
     const guest = guestWith(
-      (asm) => asm.mov(eax, cr0).or(eax, imm32(0x20)).mov(cr0, eax).fld1(),
+      (asm) => asm.mov(x86.eax, x86.cr0).or(x86.eax, x86.imm32(0x20)).mov(x86.cr0, x86.eax).fld1(),
       () => undefined,
     )
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 16 })
@@ -810,7 +792,7 @@ describe('x87 exceptions with CR0.NE clear', () => {
   test('masked at the controller, the processor stands still', async () => {
     const guest = guestWith(
       (asm) => {
-        asm.mov(al, 0xff).out(imm8(0xa1), al).fld1()
+        asm.mov(x86.al, 0xff).out(x86.imm8(0xa1), x86.al).fld1()
         off(asm, 1)
       },
       () => undefined,
@@ -825,9 +807,9 @@ describe('x87 exceptions with CR0.NE clear', () => {
 
 test('without a hypervisor of its own to see, a guest finds no leaves of one, and VMCALL is #UD', async () => {
   const bare = new Guest((asm) => {
-    asm.mov(eax, 0x4000_0000).mov(ebx, 7).cpuid()
+    asm.mov(x86.eax, 0x4000_0000).mov(x86.ebx, 7).cpuid()
     note(asm, 0)
-    asm.mov(eax, ebx)
+    asm.mov(x86.eax, x86.ebx)
     note(asm, 1)
     asm.vmcall()
     off(asm)

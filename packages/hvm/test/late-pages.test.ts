@@ -3,19 +3,7 @@ import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mAccess, P2mEntry } from '@retrap/p2m'
 import { al, cr0, cr3, dword, eax, ebx, imm32, type Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import {
-  beginRestoringDomain,
-  type DomainClock,
-  type GuestPageSource,
-  HvmError,
-  RealClock,
-  restoreDomain,
-  saveDomain,
-  touchedPages,
-  withFirstPages,
-  type DomainRestoring,
-  type X86DomainState,
-} from '../src/index.ts'
+import * as hvm from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 4096
@@ -29,10 +17,10 @@ type Act = (made: Made) => void
 interface Made {
   readonly guest: Guest
   readonly dma: DeviceDma
-  readonly late?: DomainRestoring
+  readonly late?: hvm.DomainRestoring
 }
 
-function made(build: (asm: Assembler) => void, act: Act = () => undefined, clock?: DomainClock): Made {
+function made(build: (asm: Assembler) => void, act: Act = () => undefined, clock?: hvm.DomainClock): Made {
   const parts: { dma?: DeviceDma } = {}
   const model = defineDevice({
     name: 'reader',
@@ -77,14 +65,14 @@ async function restored(
   build: (asm: Assembler) => void,
   act?: Act,
   damaged = false,
-  ready?: GuestPageSource['ready'],
-  slow?: { readonly clock: DomainClock; read(): void },
-  more?: Pick<GuestPageSource, 'first' | 'blockFrames'>,
+  ready?: hvm.GuestPageSource['ready'],
+  slow?: { readonly clock: hvm.DomainClock; read(): void },
+  more?: Pick<hvm.GuestPageSource, 'first' | 'blockFrames'>,
 ): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
-  const { state, pages } = await saveDomain(first.guest.domain, 1000)
-  const source: GuestPageSource = {
+  const { state, pages } = await hvm.saveDomain(first.guest.domain, 1000)
+  const source: hvm.GuestPageSource = {
     gfns: pages.gfns,
     contents: (index) => {
       slow?.read()
@@ -97,7 +85,7 @@ async function restored(
   }
   const closed: boolean[] = []
   const parts = made(build, (whole) => act?.({ ...whole, late }), slow?.clock)
-  const late = await beginRestoringDomain(parts.guest.domain, { state, pages: source })
+  const late = await hvm.beginRestoringDomain(parts.guest.domain, { state, pages: source })
   expect(late.left).toBe(COUNT / (more?.blockFrames ?? COUNT))
   expect(closed).toEqual([])
   return { ...parts, late }
@@ -219,10 +207,10 @@ test('the pages that a guest touches are the first ones of the next, which reads
   const build = (asm: Assembler): void => void asm.add(dword(WANTED), 1).mov(eax, dword(WANTED + 3 * PAGE))
   const saved = made(build)
   fill(saved)
-  const { state, pages } = await saveDomain(saved.guest.domain, 1000)
-  const touched = touchedPages(pages)
+  const { state, pages } = await hvm.saveDomain(saved.guest.domain, 1000)
+  const touched = hvm.touchedPages(pages)
   const tried = made(build)
-  const trial = await beginRestoringDomain(tried.guest.domain, { state, pages: touched })
+  const trial = await hvm.beginRestoringDomain(tried.guest.domain, { state, pages: touched })
   void trial.finish(() => Promise.resolve())
   expect(await tried.guest.domain.run()).toEqual(DONE)
   const first = touched.touched()
@@ -231,7 +219,7 @@ test('the pages that a guest touches are the first ones of the next, which reads
 
   const read: number[] = []
   const asked: number[] = []
-  const all: GuestPageSource = {
+  const all: hvm.GuestPageSource = {
     gfns: pages.gfns,
     contents: (index) => {
       read.push(pages.gfns[index]! - FIRST)
@@ -241,7 +229,10 @@ test('the pages that a guest touches are the first ones of the next, which reads
   }
   const begun = Promise.withResolvers<void>()
   const { guest } = made(build)
-  const late = await beginRestoringDomain(guest.domain, { state, pages: withFirstPages(all, first, begun.promise) })
+  const late = await hvm.beginRestoringDomain(guest.domain, {
+    state,
+    pages: hvm.withFirstPages(all, first, begun.promise),
+  })
   expect(await guest.domain.run()).toEqual(DONE)
   expect(read.filter((frame) => frame >= 0)).toEqual([])
   const finished = late.finish(() => Promise.resolve())
@@ -251,7 +242,9 @@ test('the pages that a guest touches are the first ones of the next, which reads
   await finished
   expect([late.left, guest.read32(WANTED), guest.read32(WANTED + 2 * PAGE)]).toEqual([0, valueAt(8) + 1, valueAt(10)])
   expect(asked).toContain(32)
-  expect(() => withFirstPages(all, { ...first, bytes: first.bytes.subarray(1) }, begun.promise)).toThrow(HvmError)
+  expect(() => hvm.withFirstPages(all, { ...first, bytes: first.bytes.subarray(1) }, begun.promise)).toThrow(
+    hvm.HvmError,
+  )
 })
 
 test('contents are fetched ahead before they are brought in the background, and brought where that fails', async () => {
@@ -345,7 +338,7 @@ test.each<[string, (made: Made) => number]>([
 
 test('a guest is saved while its RAM is still coming', async () => {
   const { guest } = await restored(() => undefined)
-  const { pages } = await saveDomain(guest.domain, 1000)
+  const { pages } = await hvm.saveDomain(guest.domain, 1000)
   const index = pages.gfns.indexOf(FIRST + 8)
   expect(word(pages.bytes.subarray(index * PAGE))).toBe(valueAt(8))
 })
@@ -369,25 +362,25 @@ test('contents that cannot be read end the machine when they come in the backgro
   expect(await guest.domain.run()).toMatchObject(UNREADABLE)
 })
 
-test.each<[string, (state: X86DomainState) => unknown]>([
+test.each<[string, (state: hvm.X86DomainState) => unknown]>([
   ['version', (state) => ({ ...state, version: 2 })],
   ['processor', ({ vcpus, ...state }) => ({ ...state, vcpus: vcpus.map((vcpu) => ({ ...vcpu, version: 99 })) })],
 ])('a source is told, once, that a state of another %s needs none of it', async (_what, change) => {
   const first = made(() => undefined)
   fill(first)
-  const { state, pages } = await saveDomain(first.guest.domain, 1000)
+  const { state, pages } = await hvm.saveDomain(first.guest.domain, 1000)
   let closed = 0
   const contents = (index: number): Uint8Array => pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
-  const source: GuestPageSource = { gfns: pages.gfns, contents, close: () => void closed++ }
+  const source: hvm.GuestPageSource = { gfns: pages.gfns, contents, close: () => void closed++ }
   const { domain } = made(() => undefined).guest
-  const restoring = beginRestoringDomain(domain, { state: change(state) as X86DomainState, pages: source })
+  const restoring = hvm.beginRestoringDomain(domain, { state: change(state) as hvm.X86DomainState, pages: source })
   await expect(restoring.then(() => 'restored')).rejects.toThrow()
   expect(closed).toBe(1)
 })
 
 test("the time in which a vCPU waits for such RAM is not the guest's", async () => {
   let host = 0
-  const clock = new RealClock(() => host)
+  const clock = new hvm.RealClock(() => host)
   const read = (): void => void (host += 1e9)
   const { guest } = await restored((asm) => void asm.mov(eax, dword(WANTED)), undefined, false, undefined, {
     clock,
@@ -403,8 +396,8 @@ test('address line 20 is as it was when the owner restores what it has mapped, a
   const [saved, guest] = [new Guest((asm) => asm.hlt()), new Guest((asm) => asm.hlt())]
   saved.domain.a20 = false
   const seen: boolean[] = []
-  const snapshot = await saveDomain(saved.domain, 1000)
-  await restoreDomain(guest.domain, snapshot, () => seen.push(guest.domain.a20))
+  const snapshot = await hvm.saveDomain(saved.domain, 1000)
+  await hvm.restoreDomain(guest.domain, snapshot, () => seen.push(guest.domain.a20))
   // An address in an odd MiB is put on the bus as that below.
   const { translation } = guest.domain.vcpus[0]!
   expect([seen, guest.domain.a20, translation.peekPhysical(0x10_1234n)]).toEqual([[false], false, 0x1234])

@@ -1,14 +1,5 @@
 /** Memory that device models own, as the guest sees it: read, written and executed, moved by a BAR, switched to trapped access. */
-import {
-  defineDevice,
-  DeviceError,
-  type DeviceContext,
-  type DeviceDefinition,
-  type OwnedMemory,
-  type OwnedMemoryOptions,
-  type PciFunction,
-  type Region,
-} from '@retrap/device'
+import * as D from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { startDeviceWorker } from '@retrap/ioreq/host/node'
 import { al, Assembler, byte, dword, dx, eax, ebx, esi, imm32 } from '@retrap/x86-assembler'
@@ -32,22 +23,22 @@ function codeAt(address: number, build: (asm: Assembler) => void): Uint8Array {
 
 interface Made {
   readonly guest: Guest
-  readonly memory: OwnedMemory
-  readonly context: DeviceContext
+  readonly memory: D.OwnedMemory
+  readonly context: D.DeviceContext
 }
 
 /** The memory that was made last. */
-let owned: OwnedMemory
+let owned: D.OwnedMemory
 
 /** A guest with one device that owns memory, mapped at BASE. */
 function make(
   build: (asm: Assembler) => void,
-  options: Partial<OwnedMemoryOptions> & { at?: number } = {},
-  device: Partial<DeviceDefinition> = {},
+  options: Partial<D.OwnedMemoryOptions> & { at?: number } = {},
+  device: Partial<D.DeviceDefinition> = {},
   guestOptions: GuestOptions = {},
 ): Made {
   const { at = BASE, ...rest } = options
-  const made: { memory?: OwnedMemory; context?: DeviceContext } = {}
+  const made: { memory?: D.OwnedMemory; context?: D.DeviceContext } = {}
   const guest = new Guest(
     (asm) => {
       build(asm)
@@ -56,7 +47,7 @@ function make(
     {
       ...guestOptions,
       devices: [
-        defineDevice({
+        D.defineDevice({
           name: 'card',
           synchronous: true,
           stateless: true,
@@ -74,7 +65,7 @@ function make(
   return { guest, ...(made as Required<typeof made>) }
 }
 
-const word = (memory: OwnedMemory, offset: number): number => {
+const word = (memory: D.OwnedMemory, offset: number): number => {
   const bytes = new Uint8Array(4)
   memory.read(offset, bytes)
   return new DataView(bytes.buffer).getUint32(0, true)
@@ -83,7 +74,7 @@ const typeAt = (guest: Guest, gpa: number): number => guest.domain.p2m.lookup(gp
 
 describe('memory at a fixed address', () => {
   test('is seen through a window that begins inside it, and is gone with that', () => {
-    let region: Region | undefined
+    let region: D.Region | undefined
     const { guest, memory } = make(
       () => {},
       { at: -1, contents: Uint8Array.of(1) },
@@ -183,7 +174,7 @@ describe('log of written pages', () => {
     context.dma.write(BASE + PAGE, Uint8Array.of(1))
     memory.write(3 * PAGE - 1, Uint8Array.of(1, 1))
     expect([memory.takeDirty(PAGE, 3 * PAGE, bits), bits[0]]).toEqual([3, 0b111])
-    expect(() => memory.takeDirty(8, PAGE, bits)).toThrow(DeviceError)
+    expect(() => memory.takeDirty(8, PAGE, bits)).toThrow(D.DeviceError)
     memory.logWrites(false)
     expect(() => memory.takeDirty(0, PAGE, bits)).toThrow(/logWrites/)
   })
@@ -199,7 +190,7 @@ describe('memory behind a BAR', () => {
         .mov(eax, value)
         .mov(dx, 0xcfc)
         .out(dx, eax)
-    let fn: PciFunction | undefined
+    let fn: D.PciFunction | undefined
     const load = (asm: Assembler, from: number, to: number): Assembler => asm.mov(eax, dword(from)).mov(dword(to), eax)
     const { guest } = make(
       (asm) => {
@@ -246,7 +237,7 @@ describe.each([
     const calls: string[] = []
     const later = <T>(value: T): T | Promise<T> =>
       synchronous ? value : new Promise((resolve) => void setImmediate(() => resolve(value)))
-    let memory: OwnedMemory
+    let memory: D.OwnedMemory
     const made = make(
       build,
       {
@@ -348,7 +339,7 @@ describe('state', () => {
 
   test('a model that can neither be saved nor is stateless fails the save by name', async () => {
     const { guest } = make(() => {})
-    guest.domain.attach(defineDevice({ name: 'thermometer', ports: [{ base: 0x300, size: 1 }], read: () => 20 }))
+    guest.domain.attach(D.defineDevice({ name: 'thermometer', ports: [{ base: 0x300, size: 1 }], read: () => 20 }))
     await expect(guest.domain.saveDevices(1000)).rejects.toThrow(/device model thermometer cannot be saved/)
   })
 
@@ -398,7 +389,7 @@ describe('an end', () => {
     ['more than the machine has', { bytes: 2 ** 30 }],
     ['a place that is no page', { at: BASE + 4 }],
   ])('%s is refused, and nothing is kept', (_, options) => {
-    expect(() => make(() => {}, options)).toThrow(DeviceError)
+    expect(() => make(() => {}, options)).toThrow(D.DeviceError)
   })
 })
 

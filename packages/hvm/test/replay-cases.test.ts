@@ -32,21 +32,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { CODE, realClock, STACK } from './support/guest.ts'
 import type { Guest } from './support/guest.ts'
-import {
-  BUFFER,
-  BUFFER_GPA,
-  DEVICE,
-  OTHER,
-  OTHER_GPA,
-  PD,
-  PT_HIGH,
-  RESULT,
-  SlowDevice,
-  leave,
-  page,
-  pagedGuest,
-  write32,
-} from './support/paged-guest.ts'
+import * as G from './support/paged-guest.ts'
 
 /** Interpreted, all of them. */
 const test = sliceTests(TEST_JIT === false ? 1 : 4)
@@ -59,11 +45,11 @@ const bytes = (value: number): Uint8Array => new Uint8Array(new Uint32Array([val
 
 /** The buffer in RAM is another party's from now on: other data, no PTE, and no table. */
 function pageOut(guest: Guest, { data = true, entry = true, table = true } = {}): void {
-  if (data) guest.domain.guestMemory.write(BUFFER_GPA, new Uint8Array(0x1000).fill(0xbb))
-  if (entry) write32(guest, PT_HIGH, 0)
+  if (data) guest.domain.guestMemory.write(G.BUFFER_GPA, new Uint8Array(0x1000).fill(0xbb))
+  if (entry) G.write32(guest, G.PT_HIGH, 0)
   if (!table) return
-  write32(guest, PD + 4, 0)
-  guest.domain.guestMemory.write(PT_HIGH, new Uint8Array(0x1000).fill(0xff))
+  G.write32(guest, G.PD + 4, 0)
+  guest.domain.guestMemory.write(G.PT_HIGH, new Uint8Array(0x1000).fill(0xff))
 }
 
 /** The bootstrap processor sends INIT and SIPI to APIC 1, whose code is at 2000H. */
@@ -90,7 +76,7 @@ function secondProgram(guest: Guest, build: (asm: Assembler) => void): void {
       .mov(es, ax)
       .mov(ss, ax)
       .mov(esp, STACK - 0x1000)
-    page(asm)
+    G.page(asm)
     asm.mov(dword(APIC + 0xf0), 0x1ff)
     build(asm)
   })
@@ -101,7 +87,7 @@ describe('a guest pages memory out under an instruction', () => {
     // Between the processors: the device is busy; the page is out; the other has let go of the translation.
     const [BUSY, OUT, RELEASED] = [0x4100, 0x4104, 0x4108]
     const NEW_FRAME = 0x5_2000
-    const device = new SlowDevice()
+    const device = new G.SlowDevice()
     const swap: number[] = []
     const disk = defineDevice({
       name: 'disk',
@@ -110,28 +96,28 @@ describe('a guest pages memory out under an instruction', () => {
       read: () => swap.shift() ?? 0,
       write: (_offset, _size, value) => void swap.push(value),
     })
-    const guest = pagedGuest(
+    const guest = G.pagedGuest(
       (asm) => {
         startSecond(asm)
-        asm.sti().mov(esi, BUFFER).mov(edi, DEVICE).movsd()
-        asm.mov(eax, dword(BUFFER)).mov(dword(RESULT), eax)
-        leave(asm)
+        asm.sti().mov(esi, G.BUFFER).mov(edi, G.DEVICE).movsd()
+        asm.mov(eax, dword(G.BUFFER)).mov(dword(G.RESULT), eax)
+        G.leave(asm)
       },
       device,
       { vcpus: 2, clock: realClock(), devices: [disk] },
     )
-    guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+    guest.domain.guestMemory.write(G.BUFFER_GPA, bytes(GOOD))
     secondProgram(guest, (asm) => {
       const wait = asm.here()
       asm.pause().cmp(dword(BUSY), 1).jne(wait)
       // To disk, out of the tables, and a word to the other processor.
-      asm.mov(esi, BUFFER).mov(ecx, 0x400).mov(edx, 0x300).rep().outsd()
-      asm.mov(dword(PT_HIGH), 0).invlpg(byte(BUFFER)).mov(dword(OUT), 1)
+      asm.mov(esi, G.BUFFER).mov(ecx, 0x400).mov(edx, 0x300).rep().outsd()
+      asm.mov(dword(G.PT_HIGH), 0).invlpg(byte(G.BUFFER)).mov(dword(OUT), 1)
       asm.mov(dword(APIC + 0x310), 0).mov(dword(APIC + 0x300), 0x4060)
       const answer = asm.here()
       asm.pause().cmp(dword(RELEASED), 1).jne(answer)
       // The frame is somebody else's now.
-      asm.mov(edi, BUFFER_GPA).mov(ecx, 0x400).mov(eax, BAD).rep().stosd()
+      asm.mov(edi, G.BUFFER_GPA).mov(ecx, 0x400).mov(eax, BAD).rep().stosd()
       asm.mov(dword(RELEASED), 2)
       const idle = asm.here()
       asm.hlt().jmp(idle)
@@ -139,19 +125,19 @@ describe('a guest pages memory out under an instruction', () => {
     guest.vector(0x60, 0x7200)
     guest.program(0x7200, 32, (asm) => {
       asm
-        .invlpg(byte(BUFFER))
+        .invlpg(byte(G.BUFFER))
         .mov(dword(RELEASED), 1)
         .mov(dword(APIC + 0xb0), 0)
         .iretd()
     })
     // The page fault handler counts, waits until the page is out, and brings it back in another frame.
     guest.program(0x7100, 32, (asm) => {
-      asm.pushad().inc(dword(RESULT + 4))
+      asm.pushad().inc(dword(G.RESULT + 4))
       const wait = asm.here()
       asm.pause().cmp(dword(RELEASED), 2).jne(wait)
       asm.mov(edi, NEW_FRAME).mov(ecx, 0x400).mov(edx, 0x300).rep().insd()
       asm
-        .mov(dword(PT_HIGH), NEW_FRAME | 7)
+        .mov(dword(G.PT_HIGH), NEW_FRAME | 7)
         .popad()
         .add(esp, 4)
         .iretd()
@@ -163,15 +149,15 @@ describe('a guest pages memory out under an instruction', () => {
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
     // MOVSD did not fault; the load after it did, once, and found the data.
-    expect(guest.read32(RESULT + 4)).toBe(1)
-    expect(guest.read32(RESULT)).toBe(GOOD)
-    expect(guest.read32(BUFFER_GPA)).toBe(BAD)
+    expect(guest.read32(G.RESULT + 4)).toBe(1)
+    expect(guest.read32(G.RESULT)).toBe(GOOD)
+    expect(guest.read32(G.BUFFER_GPA)).toBe(BAD)
   })
 
   const load = (asm: Assembler): void => {
     // PUSHes of RAM and of a device: three passes with the tables as they were in the first.
-    asm.mov(esi, BUFFER).mov(edi, DEVICE).movsd()
-    leave(asm)
+    asm.mov(esi, G.BUFFER).mov(edi, G.DEVICE).movsd()
+    G.leave(asm)
   }
 
   test.each([
@@ -179,16 +165,16 @@ describe('a guest pages memory out under an instruction', () => {
     [
       'the page is remapped between passes',
       (guest: Guest) => {
-        guest.domain.guestMemory.write(OTHER_GPA, bytes(BAD))
-        write32(guest, PT_HIGH, OTHER_GPA | 7)
+        guest.domain.guestMemory.write(G.OTHER_GPA, bytes(BAD))
+        G.write32(guest, G.PT_HIGH, G.OTHER_GPA | 7)
       },
     ],
     ['the page table is freed between passes', (guest: Guest) => pageOut(guest, { data: false, entry: false })],
     ['all of the tables are freed between passes', (guest: Guest) => pageOut(guest)],
   ])('%s', async (_name, change) => {
-    const device = new SlowDevice()
-    const guest = pagedGuest(load, device)
-    guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest(load, device)
+    guest.domain.guestMemory.write(G.BUFFER_GPA, bytes(GOOD))
     device.between = () => change(guest)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
@@ -197,12 +183,12 @@ describe('a guest pages memory out under an instruction', () => {
 
 describe('the delivery of an event is a unit of its own', () => {
   test('its vector is latched before its first access, whatever comes up while it waits', async () => {
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x300), 0x4_0040)
       // The frame goes to the device.
       asm
-        .mov(esp, DEVICE + 0x100)
+        .mov(esp, G.DEVICE + 0x100)
         .sti()
         .nop()
         .hlt()
@@ -211,20 +197,20 @@ describe('the delivery of an event is a unit of its own', () => {
       guest.vector(vector, 0x7000 + 4 * vector)
       guest.program(0x7000 + 4 * vector, 32, (asm) => {
         asm
-          .mov(eax, dword(RESULT))
-          .mov(dword(eax, { disp: RESULT + 4 }), vector)
-          .add(dword(RESULT), 4)
+          .mov(eax, dword(G.RESULT))
+          .mov(dword(eax, { disp: G.RESULT + 4 }), vector)
+          .add(dword(G.RESULT), 4)
         // The second comes as soon as the first lets it, and goes to another stack.
         asm.mov(esp, STACK)
         if (vector === 0x40) asm.sti().nop().nop()
-        leave(asm)
+        G.leave(asm)
       })
     }
     device.between = (access) => {
       if (access === 1) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x80)
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    expect([guest.read32(RESULT + 4), guest.read32(RESULT + 8)]).toEqual([0x40, 0x80])
+    expect([guest.read32(G.RESULT + 4), guest.read32(G.RESULT + 8)]).toEqual([0x40, 0x80])
     // EFLAGS, CS and EIP, once each.
     expect(device.seen.map((access) => access.split('=')[0])).toEqual(['write fc/4', 'write f8/4', 'write f4/4'])
     expect(device.seen[1]).toBe('write f8/4=8')
@@ -233,14 +219,14 @@ describe('the delivery of an event is a unit of its own', () => {
 
 describe('repeated string instructions go to a device in requests of several iterations', () => {
   const run = async (build: (asm: Assembler) => void, values: readonly number[] = []) => {
-    const device = new SlowDevice(values)
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice(values)
+    const guest = G.pagedGuest((asm) => {
       build(asm)
       asm
-        .mov(dword(RESULT), ecx)
-        .mov(dword(RESULT + 4), esi)
-        .mov(dword(RESULT + 8), edi)
-      leave(asm)
+        .mov(dword(G.RESULT), ecx)
+        .mov(dword(G.RESULT + 4), esi)
+        .mov(dword(G.RESULT + 8), edi)
+      G.leave(asm)
     }, device)
     const requests: string[] = []
     const { dispatch } = guest.domain
@@ -250,18 +236,18 @@ describe('repeated string instructions go to a device in requests of several ite
       return submit(vcpu, request)
     }
     guest.domain.guestMemory.write(
-      BUFFER_GPA,
+      G.BUFFER_GPA,
       Uint8Array.from({ length: 0x2000 }, (_, i) => i),
     )
     guest.vector(1, 0x7300)
-    guest.program(0x7300, 32, (asm) => void asm.inc(dword(RESULT + 12)).iretd())
+    guest.program(0x7300, 32, (asm) => void asm.inc(dword(G.RESULT + 12)).iretd())
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    const [count, from, to] = [0, 4, 8].map((at) => guest.read32(RESULT + at))
+    const [count, from, to] = [0, 4, 8].map((at) => guest.read32(G.RESULT + at))
     return { guest, device, requests, count, from, to }
   }
 
   test('REP MOVSD from RAM to a device, across pages of each', async () => {
-    const at = { from: OTHER - 8, to: DEVICE + 0x1000 - 12 }
+    const at = { from: G.OTHER - 8, to: G.DEVICE + 0x1000 - 12 }
     const { requests, device, count, from, to } = await run((asm) =>
       asm.mov(esi, at.from).mov(edi, at.to).mov(ecx, 6).rep().movsd(),
     )
@@ -278,8 +264,8 @@ describe('repeated string instructions go to a device in requests of several ite
       (asm) =>
         asm
           .std()
-          .mov(esi, DEVICE + 5)
-          .mov(edi, OTHER + 3)
+          .mov(esi, G.DEVICE + 5)
+          .mov(edi, G.OTHER + 3)
           .mov(ecx, 6)
           .rep()
           .movsb()
@@ -290,17 +276,17 @@ describe('repeated string instructions go to a device in requests of several ite
     expect(requests).toEqual(['4 down', '2 down'])
     expect(device.seen).toEqual([5, 4, 3, 2, 1, 0].map((offset) => `read ${offset}/1`))
     const memory = new Uint8Array(4)
-    guest.domain.guestMemory.read(OTHER_GPA, memory)
+    guest.domain.guestMemory.read(G.OTHER_GPA, memory)
     expect([...memory]).toEqual([4, 3, 2, 1])
-    expect([count, from, to]).toEqual([0, DEVICE - 1, OTHER - 3])
+    expect([count, from, to]).toEqual([0, G.DEVICE - 1, G.OTHER - 3])
   })
 
   test('REP MOVSW between devices, one iteration a request', async () => {
     const { requests, device } = await run(
       (asm) =>
         asm
-          .mov(esi, DEVICE)
-          .mov(edi, DEVICE + 0x100)
+          .mov(esi, G.DEVICE)
+          .mov(edi, G.DEVICE + 0x100)
           .mov(ecx, 2)
           .rep()
           .movsw(),
@@ -314,7 +300,7 @@ describe('repeated string instructions go to a device in requests of several ite
     const { requests, device, count, to } = await run((asm) =>
       asm
         .mov(eax, 0x1234_5678)
-        .mov(edi, DEVICE + 0xff8)
+        .mov(edi, G.DEVICE + 0xff8)
         .mov(ecx, 5)
         .rep()
         .stosd(),
@@ -323,14 +309,14 @@ describe('repeated string instructions go to a device in requests of several ite
     expect(device.seen).toEqual(
       [0xff8, 0xffc, 0x1000, 0x1004, 0x1008].map((offset) => `write ${offset.toString(16)}/4=12345678`),
     )
-    expect([count, to]).toEqual([0, DEVICE + 0x100c])
+    expect([count, to]).toEqual([0, G.DEVICE + 0x100c])
   })
 
   test('an element across two pages goes alone', async () => {
     const { requests, device } = await run((asm) =>
       asm
-        .mov(esi, OTHER - 6)
-        .mov(edi, DEVICE)
+        .mov(esi, G.OTHER - 6)
+        .mov(edi, G.DEVICE)
         .mov(ecx, 3)
         .rep()
         .movsd(),
@@ -341,181 +327,181 @@ describe('repeated string instructions go to a device in requests of several ite
 
   test('one iteration a request while single-stepping, each with its trap', async () => {
     const { requests, guest } = await run((asm) => {
-      asm.pushfd().or(dword(esp), 0x100).mov(esi, BUFFER).mov(edi, DEVICE).mov(ecx, 3).popfd().rep().movsb()
+      asm.pushfd().or(dword(esp), 0x100).mov(esi, G.BUFFER).mov(edi, G.DEVICE).mov(ecx, 3).popfd().rep().movsb()
       asm.pushfd().and(dword(esp), imm32(0xffff_feff)).popfd()
     })
     expect(requests).toEqual([])
     // One trap an iteration; then one each for PUSHFD and AND.
-    expect(guest.read32(RESULT + 12)).toBe(6)
+    expect(guest.read32(G.RESULT + 12)).toBe(6)
   })
 
   test('a request beyond the end of a device’s range is made element by element', async () => {
     // The device has four ports; a word at the last of them is nobody's.
-    const { device } = await run((asm) => asm.mov(esi, BUFFER).mov(edx, 0x80).mov(ecx, 3).rep().outsb())
+    const { device } = await run((asm) => asm.mov(esi, G.BUFFER).mov(edx, 0x80).mov(ecx, 3).rep().outsb())
     expect(device.seen).toEqual(['write 0/1=0', 'write 0/1=1', 'write 0/1=2'])
     const end = await run((asm) =>
       asm
-        .mov(esi, BUFFER)
-        .mov(edi, DEVICE + 0x3ffc)
+        .mov(esi, G.BUFFER)
+        .mov(edi, G.DEVICE + 0x3ffc)
         .mov(ecx, 2)
         .rep()
         .movsd(),
     )
     expect(end.device.seen).toEqual(['write 3ffc/4=3020100'])
-    expect([end.count, end.from, end.to]).toEqual([0, BUFFER + 8, DEVICE + 0x4004])
+    expect([end.count, end.from, end.to]).toEqual([0, G.BUFFER + 8, G.DEVICE + 0x4004])
   })
 
   test.each([
-    ['MOVSD to a device', (asm: Assembler) => asm.mov(esi, BUFFER).mov(edi, DEVICE).mov(ecx, 6).rep().movsd()],
-    ['MOVSD from a device', (asm: Assembler) => asm.mov(esi, DEVICE).mov(edi, BUFFER).mov(ecx, 6).rep().movsd()],
-    ['STOSD', (asm: Assembler) => asm.mov(eax, 7).mov(edi, DEVICE).mov(ecx, 6).rep().stosd()],
-    ['OUTSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(esi, BUFFER).mov(ecx, 6).rep().outsb()],
-    ['INSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(edi, BUFFER).mov(ecx, 6).rep().insb()],
+    ['MOVSD to a device', (asm: Assembler) => asm.mov(esi, G.BUFFER).mov(edi, G.DEVICE).mov(ecx, 6).rep().movsd()],
+    ['MOVSD from a device', (asm: Assembler) => asm.mov(esi, G.DEVICE).mov(edi, G.BUFFER).mov(ecx, 6).rep().movsd()],
+    ['STOSD', (asm: Assembler) => asm.mov(eax, 7).mov(edi, G.DEVICE).mov(ecx, 6).rep().stosd()],
+    ['OUTSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(esi, G.BUFFER).mov(ecx, 6).rep().outsb()],
+    ['INSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(edi, G.BUFFER).mov(ecx, 6).rep().insb()],
   ])('an interrupt that comes up while one waits for REP %s changes nothing', async (_name, build) => {
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm.mov(dword(APIC + 0xf0), 0x1ff)
       build(asm)
-      asm.mov(dword(RESULT), ecx)
-      leave(asm)
+      asm.mov(dword(G.RESULT), ecx)
+      G.leave(asm)
     }, device)
     device.between = (access) => {
       if (access === 2) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x40)
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toHaveLength(6)
-    expect(guest.read32(RESULT)).toBe(0)
+    expect(guest.read32(G.RESULT)).toBe(0)
   })
 
   test('a page fault after some iterations leaves what they have done', async () => {
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(esi, OTHER + 0xffc)
-        .mov(edi, DEVICE)
+        .mov(esi, G.OTHER + 0xffc)
+        .mov(edi, G.DEVICE)
         .mov(ecx, 3)
         .rep()
         .movsd()
-      leave(asm, 1)
+      G.leave(asm, 1)
     }, device)
     guest.program(0x7100, 32, (asm) => {
-      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), esi)
-      leave(asm, 14)
+      asm.mov(dword(G.RESULT), ecx).mov(dword(G.RESULT + 4), esi)
+      G.leave(asm, 14)
     })
-    write32(guest, PT_HIGH + 8, 0)
+    G.write32(guest, G.PT_HIGH + 8, 0)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 14 })
     expect(device.seen).toHaveLength(1)
-    expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([2, OTHER + 0x1000])
+    expect([guest.read32(G.RESULT), guest.read32(G.RESULT + 4)]).toEqual([2, G.OTHER + 0x1000])
   })
 })
 
 describe('reference/replay.md, "Test cases this implies"', () => {
   test('MOVS RAM→MMIO; between passes unmap source, change its data, free its page table: device sees pass-1 data once', async () => {
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(esi, BUFFER + 2)
-        .mov(edi, DEVICE)
+        .mov(esi, G.BUFFER + 2)
+        .mov(edi, G.DEVICE)
         .movsd()
-        .mov(dword(RESULT), esi)
-      leave(asm)
+        .mov(dword(G.RESULT), esi)
+      G.leave(asm)
     }, device)
-    guest.domain.guestMemory.write(BUFFER_GPA + 2, bytes(GOOD))
+    guest.domain.guestMemory.write(G.BUFFER_GPA + 2, bytes(GOOD))
     device.between = () => pageOut(guest)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
-    expect(guest.read32(RESULT)).toBe(BUFFER + 6)
+    expect(guest.read32(G.RESULT)).toBe(G.BUFFER + 6)
   })
 
   test('PUSH [mmio], stack paged out while the read is pending: no #PF, and the device is read once', async () => {
     // The destination is checked before a device is read, so that the read need not be made again.
-    const device = new SlowDevice([GOOD])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([GOOD])
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(esp, BUFFER + 0x100)
-        .push(dword(DEVICE))
+        .mov(esp, G.BUFFER + 0x100)
+        .push(dword(G.DEVICE))
         .mov(esp, STACK)
-      leave(asm)
+      G.leave(asm)
     }, device)
     device.between = () => pageOut(guest, { data: false, table: false })
     const exit = await guest.run()
     expect(device.seen).toEqual(['read 0/4'])
     expect(exit).toEqual({ reason: 'debug-exit', code: 0 })
-    expect(guest.read32(BUFFER_GPA + 0xfc)).toBe(GOOD)
+    expect(guest.read32(G.BUFFER_GPA + 0xfc)).toBe(GOOD)
   })
 
   test('CMPSB with both operands one address; other vCPU writes between: values may differ, replay stable', async () => {
     // Two bytes of each operand are RAM, two the device's.
-    const device = new SlowDevice([0x1111, 0x1111])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([0x1111, 0x1111])
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(esi, DEVICE - 2)
-        .mov(edi, DEVICE - 2)
+        .mov(esi, G.DEVICE - 2)
+        .mov(edi, G.DEVICE - 2)
         .cmpsd()
         .pushfd()
         .pop(eax)
-        .mov(dword(RESULT), eax)
-      leave(asm)
+        .mov(dword(G.RESULT), eax)
+      G.leave(asm)
     }, device)
-    guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(5, 5))
+    guest.domain.guestMemory.write(G.DEVICE - 2, Uint8Array.of(5, 5))
     // The second operand, read after the first wait, sees the new bytes; the first keeps its own.
     device.between = (access) =>
-      void guest.domain.guestMemory.write(DEVICE - 2, access === 1 ? Uint8Array.of(4, 4) : Uint8Array.of(9, 9))
+      void guest.domain.guestMemory.write(G.DEVICE - 2, access === 1 ? Uint8Array.of(4, 4) : Uint8Array.of(9, 9))
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual(['read 0/2', 'read 0/2'])
     // 11110505H − 11110404H: no borrow, not zero.
-    expect(guest.read32(RESULT) & 0x41).toBe(0)
+    expect(guest.read32(G.RESULT) & 0x41).toBe(0)
   })
 
   test('ENTER nesting whose pushed slot aliases a later frame read: sees own write', async () => {
     const run = async (base: number): Promise<readonly number[]> => {
-      const device = new SlowDevice()
-      const guest = pagedGuest((asm) => {
+      const device = new G.SlowDevice()
+      const guest = G.pagedGuest((asm) => {
         // EBP is pushed where the frame pointer of level 1 is read: EBP − 4 = ESP − 4.
         asm.mov(ebp, base).mov(esp, base).enter(imm16(0), imm8(3))
         asm
-          .mov(dword(RESULT), esp)
-          .mov(dword(RESULT + 4), ebp)
+          .mov(dword(G.RESULT), esp)
+          .mov(dword(G.RESULT + 4), ebp)
           .mov(esp, STACK)
-        leave(asm)
+        G.leave(asm)
       }, device)
       expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
       const stack = [1, 2, 3, 4].map((i) => guest.read32(base - 4 * i))
-      return [guest.read32(RESULT) - base, guest.read32(RESULT + 4) - base, ...stack.map((v) => v - base)]
+      return [guest.read32(G.RESULT) - base, guest.read32(G.RESULT + 4) - base, ...stack.map((v) => v - base)]
     }
     // EBP, then the slots of levels 1 and 2, which are what was just pushed, then the new frame's pointer.
-    expect(await run(BUFFER_GPA + 0x800)).toEqual([-16, -4, 0, 0, 0, -4])
+    expect(await run(G.BUFFER_GPA + 0x800)).toEqual([-16, -4, 0, 0, 0, -4])
   })
 
   test('ENTER whose frames are partly a device’s pushes and reads each slot once', async () => {
-    const device = new SlowDevice([0x11, 0x22])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([0x11, 0x22])
+    const guest = G.pagedGuest((asm) => {
       // Frame pointers of the outer levels are the device's; the pushes go to RAM.
       asm
-        .mov(ebp, DEVICE + 8)
-        .mov(esp, OTHER + 0x100)
+        .mov(ebp, G.DEVICE + 8)
+        .mov(esp, G.OTHER + 0x100)
         .enter(imm16(0), imm8(3))
-      asm.mov(dword(RESULT), esp).mov(esp, STACK)
-      leave(asm)
+      asm.mov(dword(G.RESULT), esp).mov(esp, STACK)
+      G.leave(asm)
     }, device)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual(['read 4/4', 'read 0/4'])
-    const stack = [1, 2, 3, 4].map((i) => guest.read32(OTHER_GPA + 0x100 - 4 * i))
-    expect(stack).toEqual([DEVICE + 8, 0x11, 0x22, OTHER + 0xfc])
+    const stack = [1, 2, 3, 4].map((i) => guest.read32(G.OTHER_GPA + 0x100 - 4 * i))
+    expect(stack).toEqual([G.DEVICE + 8, 0x11, 0x22, G.OTHER + 0xfc])
   })
 
   test.each([
-    ['RAM/MMIO', DEVICE - 0x20, 0],
-    ['MMIO/RAM', OTHER - 0x20, 0x1000 - 0x20],
+    ['RAM/MMIO', G.DEVICE - 0x20, 0],
+    ['MMIO/RAM', G.OTHER - 0x20, 0x1000 - 0x20],
   ])('64-byte store straddling %s', async (name, at, deviceOffset) => {
     // FXSAVE stores more than 64 bytes; those around the boundary are the XMM registers.
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm.mov(eax, cr4).or(eax, 0x200).mov(cr4, eax)
       asm.fxrstor(ptr(0x6_0000)).fxsave(ptr(at - 0xa0))
-      leave(asm)
+      G.leave(asm)
     }, device)
-    if (name === 'MMIO/RAM') write32(guest, PT_HIGH, DEVICE | 7)
+    if (name === 'MMIO/RAM') G.write32(guest, G.PT_HIGH, G.DEVICE | 7)
     const image = new Uint8Array(512)
     image[25] = 0x1f
     image[24] = 0x80
@@ -535,11 +521,11 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     const ram = new Uint8Array(0x40)
     for (let i = 0; i < 0x40; i++) {
       const linear = at + i
-      const isDevice = name === 'RAM/MMIO' ? linear >= DEVICE : linear < OTHER
-      if (isDevice) ram[i] = writes.get(name === 'RAM/MMIO' ? linear - DEVICE : deviceOffset + i) ?? 0
+      const isDevice = name === 'RAM/MMIO' ? linear >= G.DEVICE : linear < G.OTHER
+      if (isDevice) ram[i] = writes.get(name === 'RAM/MMIO' ? linear - G.DEVICE : deviceOffset + i) ?? 0
       else {
         const one = new Uint8Array(1)
-        guest.domain.guestMemory.read(name === 'RAM/MMIO' ? linear : linear - OTHER + OTHER_GPA, one)
+        guest.domain.guestMemory.read(name === 'RAM/MMIO' ? linear : linear - G.OTHER + G.OTHER_GPA, one)
         ram[i] = one[0] as number
       }
     }
@@ -548,21 +534,21 @@ describe('reference/replay.md, "Test cases this implies"', () => {
 
   test('REP INSW, DF=1, across page, server answering count less than asked', async () => {
     const requests: string[] = []
-    const guest = pagedGuest((asm) => {
+    const guest = G.pagedGuest((asm) => {
       // Down from 8 bytes into one page to 8 bytes below it, whose frames do not follow each other.
       asm
         .std()
-        .mov(edi, OTHER + 6)
+        .mov(edi, G.OTHER + 6)
         .mov(ecx, 8)
         .mov(edx, 0x340)
         .rep()
         .insw()
         .cld()
-      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), edi)
-      leave(asm)
-    }, new SlowDevice())
+      asm.mov(dword(G.RESULT), ecx).mov(dword(G.RESULT + 4), edi)
+      G.leave(asm)
+    }, new G.SlowDevice())
     const { domain } = guest
-    write32(guest, PT_HIGH + 4, OTHER_GPA + 0x3000 + 7)
+    G.write32(guest, G.PT_HIGH + 4, G.OTHER_GPA + 0x3000 + 7)
     // A server in another process: it takes requests from its page, and makes three elements at most.
     const request = createIoRequest()
     let next = 1
@@ -591,7 +577,7 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x340, 0x341)
     server.setState(true)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    const [upper, lower] = [OTHER_GPA + 0x3000, BUFFER_GPA + 0x1000]
+    const [upper, lower] = [G.OTHER_GPA + 0x3000, G.BUFFER_GPA + 0x1000]
     expect(requests).toEqual([
       `340 2 4 1 1 ${(upper + 6).toString(16)}`,
       // One left in the page: alone, with its data in the request.
@@ -599,8 +585,8 @@ describe('reference/replay.md, "Test cases this implies"', () => {
       `340 2 4 1 1 ${(lower - 2).toString(16)}`,
       `340 2 1 0 0 0`,
     ])
-    expect(guest.read32(RESULT)).toBe(0)
-    expect(guest.read32(RESULT + 4)).toBe(OTHER - 10)
+    expect(guest.read32(G.RESULT)).toBe(0)
+    expect(guest.read32(G.RESULT + 4)).toBe(G.OTHER - 10)
     const memory = new Uint8Array(8)
     guest.domain.guestMemory.read(upper, memory)
     expect([...memory]).toEqual([4, 4, 3, 3, 2, 2, 1, 1])
@@ -610,45 +596,45 @@ describe('reference/replay.md, "Test cases this implies"', () => {
 
   describe('p2m RAM→MMIO and MMIO→RAM while response pending', () => {
     test('RAM that has been read becomes a device: it is not asked', async () => {
-      const device = new SlowDevice()
-      const guest = pagedGuest((asm) => {
-        asm.mov(esi, BUFFER).mov(edi, DEVICE).movsd()
-        leave(asm)
+      const device = new G.SlowDevice()
+      const guest = G.pagedGuest((asm) => {
+        asm.mov(esi, G.BUFFER).mov(edi, G.DEVICE).movsd()
+        G.leave(asm)
       }, device)
-      guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+      guest.domain.guestMemory.write(G.BUFFER_GPA, bytes(GOOD))
       const { p2m } = guest.domain
-      device.between = () => p2m.insert(BUFFER_GPA >>> 12, INVALID_MFN, 0, P2mType.MMIO_DM)
+      device.between = () => p2m.insert(G.BUFFER_GPA >>> 12, INVALID_MFN, 0, P2mType.MMIO_DM)
       expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
       expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
     })
 
     test('a device that has been asked becomes RAM: its answer counts, and the RAM stays as it is', async () => {
-      const device = new SlowDevice([GOOD])
-      const guest = pagedGuest((asm) => {
+      const device = new G.SlowDevice([GOOD])
+      const guest = G.pagedGuest((asm) => {
         asm
-          .mov(eax, dword(DEVICE))
-          .mov(dword(RESULT), eax)
+          .mov(eax, dword(G.DEVICE))
+          .mov(dword(G.RESULT), eax)
           .mov(ebx, 0x1234)
-          .mov(dword(DEVICE + 0x1000), ebx)
-        leave(asm)
+          .mov(dword(G.DEVICE + 0x1000), ebx)
+        G.leave(asm)
       }, device)
       const { p2m } = guest.domain
       device.between = (access) => {
-        p2m.populate((DEVICE >>> 12) + access - 1, 1)
-        guest.domain.guestMemory.write(DEVICE + 0x1000 * (access - 1), bytes(BAD))
+        p2m.populate((G.DEVICE >>> 12) + access - 1, 1)
+        guest.domain.guestMemory.write(G.DEVICE + 0x1000 * (access - 1), bytes(BAD))
       }
       expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
       expect(device.seen).toEqual(['read 0/4', 'write 1000/4=1234'])
-      expect(guest.read32(RESULT)).toBe(GOOD)
-      expect(guest.read32(DEVICE + 0x1000)).toBe(BAD)
+      expect(guest.read32(G.RESULT)).toBe(GOOD)
+      expect(guest.read32(G.DEVICE + 0x1000)).toBe(BAD)
     })
   })
 
   test('INIT during pending read; late response; new request on same slot', async () => {
-    const device = new SlowDevice([0x1111_1111, 0x2222_2222])
-    const guest = pagedGuest((asm) => {
-      asm.mov(eax, dword(DEVICE)).mov(dword(RESULT), eax)
-      leave(asm, 1)
+    const device = new G.SlowDevice([0x1111_1111, 0x2222_2222])
+    const guest = G.pagedGuest((asm) => {
+      asm.mov(eax, dword(G.DEVICE)).mov(dword(G.RESULT), eax)
+      G.leave(asm, 1)
     }, device)
     // The only processor: INIT takes it to the reset vector, where it asks the device again.
     guest.domain.p2m.populate(0xfffff, 1)
@@ -660,8 +646,8 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     guest.domain.guestMemory.write(0x8f00, Uint8Array.of(23, 0, 0, 0x88, 0, 0))
     guest.program(0x8_1000, 32, (asm) => {
       asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax)
-      asm.mov(eax, dword(DEVICE + 4)).mov(dword(RESULT + 4), eax)
-      leave(asm, 2)
+      asm.mov(eax, dword(G.DEVICE + 4)).mov(dword(G.RESULT + 4), eax)
+      G.leave(asm, 2)
     })
     device.between = (access) => {
       if (access === 1) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x500)
@@ -669,14 +655,14 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     const exit = await guest.run()
     expect(device.seen).toEqual(['read 0/4', 'read 4/4'])
     expect(exit).toEqual({ reason: 'debug-exit', code: 2 })
-    expect(guest.read32(RESULT)).toBe(0)
-    expect(guest.read32(RESULT + 4)).toBe(0x2222_2222)
+    expect(guest.read32(G.RESULT)).toBe(0)
+    expect(guest.read32(G.RESULT + 4)).toBe(0x2222_2222)
   })
 
   test('LOCK CMPXCHG loop with contention in emulated mode', async () => {
     // Each compare is a logged pass, because the operand lies half in the device.
-    const device = new SlowDevice([0, 0, 0, 0, 0, 0, 0, 0])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([0, 0, 0, 0, 0, 0, 0, 0])
+    const guest = G.pagedGuest((asm) => {
       asm.xor(ecx, ecx).mov(eax, 0)
       const again = asm.here()
       asm
@@ -684,98 +670,98 @@ describe('reference/replay.md, "Test cases this implies"', () => {
         .mov(edx, eax)
         .inc(edx)
         .lock()
-        .cmpxchg(dword(DEVICE - 2), edx)
+        .cmpxchg(dword(G.DEVICE - 2), edx)
         .jne(again)
-      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), eax)
-      leave(asm)
+      asm.mov(dword(G.RESULT), ecx).mov(dword(G.RESULT + 4), eax)
+      G.leave(asm)
     }, device)
     // Another party makes the first two compares fail.
-    guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(7, 0))
+    guest.domain.guestMemory.write(G.DEVICE - 2, Uint8Array.of(7, 0))
     let failures = 0
     device.between = () => {
-      if (failures < 2) guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(8 + failures++, 0))
+      if (failures < 2) guest.domain.guestMemory.write(G.DEVICE - 2, Uint8Array.of(8 + failures++, 0))
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    const tries = guest.read32(RESULT)
+    const tries = guest.read32(G.RESULT)
     expect(tries).toBeGreaterThan(1)
     expect(tries).toBeLessThan(5)
     const value = new Uint8Array(2)
-    guest.domain.guestMemory.read(DEVICE - 2, value)
-    expect(value[0]).toBe(guest.read32(RESULT + 4) + 1)
+    guest.domain.guestMemory.read(G.DEVICE - 2, value)
+    expect(value[0]).toBe(guest.read32(G.RESULT + 4) + 1)
     // One read and one write of the device's half a try.
     expect(device.seen).toHaveLength(2 * tries)
   })
 
   test('STI; MOV [mmio],eax: shadow survives passes', async () => {
-    const device = new SlowDevice()
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice()
+    const guest = G.pagedGuest((asm) => {
       asm.mov(dword(APIC + 0xf0), 0x1ff).xor(ecx, ecx)
       asm.mov(dword(APIC + 0x300), 0x4_0040)
-      asm.sti().mov(dword(DEVICE), eax).inc(ecx).inc(ecx)
-      leave(asm, 1)
+      asm.sti().mov(dword(G.DEVICE), eax).inc(ecx).inc(ecx)
+      G.leave(asm, 1)
     }, device)
     guest.vector(0x40, 0x7200)
     guest.program(0x7200, 32, (asm) => {
-      asm.mov(dword(RESULT), ecx)
-      asm.mov(eax, dword(esp)).mov(dword(RESULT + 4), eax)
-      leave(asm)
+      asm.mov(dword(G.RESULT), ecx)
+      asm.mov(eax, dword(esp)).mov(dword(G.RESULT + 4), eax)
+      G.leave(asm)
     })
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     // The interrupt waits for the store, through all of its passes, and comes before the next instruction.
     expect(device.seen).toHaveLength(1)
-    expect(guest.read32(RESULT)).toBe(0)
-    expect(guest.read32(RESULT + 4)).toBeGreaterThan(CODE)
+    expect(guest.read32(G.RESULT)).toBe(0)
+    expect(guest.read32(G.RESULT + 4)).toBeGreaterThan(CODE)
   })
 
   test('Page walk: PTE cleared between passes: no #PF; A/D written once', async () => {
-    const device = new SlowDevice([GOOD])
-    const guest = pagedGuest((asm) => {
-      asm.mov(esi, DEVICE).mov(edi, BUFFER).movsd()
-      leave(asm)
+    const device = new G.SlowDevice([GOOD])
+    const guest = G.pagedGuest((asm) => {
+      asm.mov(esi, G.DEVICE).mov(edi, G.BUFFER).movsd()
+      G.leave(asm)
     }, device)
     device.between = () => {
       // A and D may have been set by now; whoever clears the entry finds it clear at the end.
-      write32(guest, PT_HIGH, 0)
-      write32(guest, PD + 4, PT_HIGH | 7)
+      G.write32(guest, G.PT_HIGH, 0)
+      G.write32(guest, G.PD + 4, G.PT_HIGH | 7)
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    expect(guest.read32(BUFFER_GPA)).toBe(GOOD)
-    expect(guest.read32(PT_HIGH)).toBe(0)
-    expect(guest.read32(PD + 4)).toBe(PT_HIGH | 7)
+    expect(guest.read32(G.BUFFER_GPA)).toBe(GOOD)
+    expect(guest.read32(G.PT_HIGH)).toBe(0)
+    expect(guest.read32(G.PD + 4)).toBe(G.PT_HIGH | 7)
   })
 
   test('A page table that is executed: what a walk has changed of it is executed as it is then', async () => {
-    const guest = pagedGuest((asm) => {
-      asm.mov(ecx, 10).mov(esi, PT_HIGH).mov(eax, 12).call(esi).mov(dword(RESULT), eax)
+    const guest = G.pagedGuest((asm) => {
+      asm.mov(ecx, 10).mov(esi, G.PT_HIGH).mov(eax, 12).call(esi).mov(dword(G.RESULT), eax)
       asm
-        .mov(edx, dword(BUFFER))
+        .mov(edx, dword(G.BUFFER))
         .mov(eax, 12)
         .call(esi)
-        .mov(dword(RESULT + 4), eax)
-      leave(asm)
-    }, new SlowDevice())
+        .mov(dword(G.RESULT + 4), eax)
+      G.leave(asm)
+    }, new G.SlowDevice())
     // add eax, ecx; add eax, 0; ret. With A set, the first is and eax, ecx.
-    write32(guest, PT_HIGH, 0x0005_c103)
-    write32(guest, PT_HIGH + 4, 0xc300_0000)
+    G.write32(guest, G.PT_HIGH, 0x0005_c103)
+    G.write32(guest, G.PT_HIGH + 4, 0xc300_0000)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    expect(guest.read32(PT_HIGH)).toBe(0x0005_c123)
-    expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([22, 8])
+    expect(guest.read32(G.PT_HIGH)).toBe(0x0005_c123)
+    expect([guest.read32(G.RESULT), guest.read32(G.RESULT + 4)]).toEqual([22, 8])
   })
 
   test('A page table that is executed: an instruction whose walk changes its own page waits for a device', async () => {
-    const device = new SlowDevice([GOOD])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([GOOD])
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(esi, PT_HIGH + 0x800)
+        .mov(esi, G.PT_HIGH + 0x800)
         .call(esi)
-        .mov(dword(RESULT), eax)
-      leave(asm)
+        .mov(dword(G.RESULT), eax)
+      G.leave(asm)
     }, device)
-    write32(guest, PT_HIGH + 4, DEVICE | 7)
-    guest.program(PT_HIGH + 0x800, 32, (asm) => void asm.mov(eax, dword(OTHER)).ret())
+    G.write32(guest, G.PT_HIGH + 4, G.DEVICE | 7)
+    guest.program(G.PT_HIGH + 0x800, 32, (asm) => void asm.mov(eax, dword(G.OTHER)).ret())
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-    expect(guest.read32(RESULT)).toBe(GOOD)
-    expect(guest.read32(PT_HIGH + 4)).toBe(DEVICE | 0x27)
+    expect(guest.read32(G.RESULT)).toBe(GOOD)
+    expect(guest.read32(G.PT_HIGH + 4)).toBe(G.DEVICE | 0x27)
     expect(device.seen).toEqual(['read 0/4'])
   })
 
@@ -787,52 +773,52 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     async ({ code, seen }) => {
       // However soon the device answers.
       for (const prompt of [false, true]) {
-        const device = new SlowDevice([0x11], prompt)
-        const guest = pagedGuest((asm) => {
+        const device = new G.SlowDevice([0x11], prompt)
+        const guest = G.pagedGuest((asm) => {
           asm
-            .mov(eax, RESULT)
-            .mov(edi, OTHER)
-            .mov(esi, PT_HIGH + 2)
+            .mov(eax, G.RESULT)
+            .mov(edi, G.OTHER)
+            .mov(esi, G.PT_HIGH + 2)
             .call(esi)
-          leave(asm)
+          G.leave(asm)
         }, device)
         // Its last byte is the first of the device's entry. Then: add [eax], dl; add bl, al; ret.
-        write32(guest, PT_HIGH, code << 16)
-        write32(guest, PT_HIGH + 4, DEVICE | 7)
-        write32(guest, PT_HIGH + 8, 0xc3c3)
+        G.write32(guest, G.PT_HIGH, code << 16)
+        G.write32(guest, G.PT_HIGH + 4, G.DEVICE | 7)
+        G.write32(guest, G.PT_HIGH + 8, 0xc3c3)
         expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
-        expect(guest.read32(PT_HIGH + 4)).toBe(DEVICE | 0x67)
+        expect(guest.read32(G.PT_HIGH + 4)).toBe(G.DEVICE | 0x67)
         expect(device.seen).toEqual(seen)
       }
     },
   )
 
   test('LOCK ADD of an operand half RAM, half slow device: it is a read and a write of each half, and no more', async () => {
-    const device = new SlowDevice([0x2222])
-    const guest = pagedGuest((asm) => {
+    const device = new G.SlowDevice([0x2222])
+    const guest = G.pagedGuest((asm) => {
       asm
-        .mov(edi, OTHER - 2)
+        .mov(edi, G.OTHER - 2)
         .lock()
         .add(dword(edi), imm32(0x0001_ffff))
-      leave(asm)
+      G.leave(asm)
     }, device)
-    write32(guest, PT_HIGH + 4, DEVICE | 7)
-    write32(guest, BUFFER_GPA + 0xffc, 0x1111_5555)
+    G.write32(guest, G.PT_HIGH + 4, G.DEVICE | 7)
+    G.write32(guest, G.BUFFER_GPA + 0xffc, 0x1111_5555)
     // Hardware would hold the bus for as long as the device takes; here nobody else has to wait. What another stores
     // into the RAM half meanwhile is overwritten; the rest of the page is not touched.
     device.between = (access) => {
-      if (access === 1) write32(guest, BUFFER_GPA + 0xffc, 0x7777_6666)
+      if (access === 1) G.write32(guest, G.BUFFER_GPA + 0xffc, 0x7777_6666)
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual(['read 0/2', 'write 0/2=2224'])
-    expect(guest.read32(BUFFER_GPA + 0xffc)).toBe(0x1110_6666)
+    expect(guest.read32(G.BUFFER_GPA + 0xffc)).toBe(0x1110_6666)
   })
 
   test('Hypercall argument copy while log active: no entries used', async () => {
-    const device = new SlowDevice([GOOD])
-    const guest = pagedGuest((asm) => {
-      asm.mov(esi, DEVICE).mov(edi, BUFFER).movsd()
-      leave(asm)
+    const device = new G.SlowDevice([GOOD])
+    const guest = G.pagedGuest((asm) => {
+      asm.mov(esi, G.DEVICE).mov(edi, G.BUFFER).movsd()
+      G.leave(asm)
     }, device)
     const { log } = guest.boot
     const logs: unknown[] = []
@@ -840,10 +826,10 @@ describe('reference/replay.md, "Test cases this implies"', () => {
       logs.push(log.save())
       // Copies of whoever else looks at guest memory: hypercalls and DMA, patchers, debuggers.
       const copy = new Uint8Array(64)
-      guest.domain.guestMemory.read(BUFFER_GPA, copy)
-      guest.domain.guestMemory.write(OTHER_GPA, copy)
-      guest.domain.guestMemory.load(OTHER_GPA, copy)
-      guest.domain.vcpus[0]?.translation.peekCode(BigInt(BUFFER), 16)
+      guest.domain.guestMemory.read(G.BUFFER_GPA, copy)
+      guest.domain.guestMemory.write(G.OTHER_GPA, copy)
+      guest.domain.guestMemory.load(G.OTHER_GPA, copy)
+      guest.domain.vcpus[0]?.translation.peekCode(BigInt(G.BUFFER), 16)
       logs.push(log.save())
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
@@ -853,26 +839,26 @@ describe('reference/replay.md, "Test cases this implies"', () => {
   })
 
   test('Instruction crossing pages, second page remapped between passes', async () => {
-    const device = new SlowDevice([GOOD])
-    const guest = pagedGuest((asm) => {
-      asm.mov(eax, OTHER - 3).jmp(eax)
+    const device = new G.SlowDevice([GOOD])
+    const guest = G.pagedGuest((asm) => {
+      asm.mov(eax, G.OTHER - 3).jmp(eax)
     }, device)
     // MOV EAX, [DEVICE], whose address lies in the next page.
-    const code = Uint8Array.of(0x8b, 0x05, DEVICE & 0xff, (DEVICE >> 8) & 0xff, DEVICE >> 16, 0, 0xeb, 0x00)
-    guest.domain.guestMemory.write(BUFFER_GPA + 0xffd, code.subarray(0, 3))
-    guest.domain.guestMemory.write(OTHER_GPA, code.subarray(3))
-    guest.program(OTHER_GPA + 5, 32, (asm) => {
-      asm.mov(dword(RESULT), eax)
-      leave(asm)
+    const code = Uint8Array.of(0x8b, 0x05, G.DEVICE & 0xff, (G.DEVICE >> 8) & 0xff, G.DEVICE >> 16, 0, 0xeb, 0x00)
+    guest.domain.guestMemory.write(G.BUFFER_GPA + 0xffd, code.subarray(0, 3))
+    guest.domain.guestMemory.write(G.OTHER_GPA, code.subarray(3))
+    guest.program(G.OTHER_GPA + 5, 32, (asm) => {
+      asm.mov(dword(G.RESULT), eax)
+      G.leave(asm)
     })
     guest.program(0x5_2000, 32, (asm) => {
       // Bytes of another instruction; then the same end.
-      asm.db(0xff, 0xff, 0xff, 0xeb, 0x00).mov(dword(RESULT), eax)
-      leave(asm)
+      asm.db(0xff, 0xff, 0xff, 0xeb, 0x00).mov(dword(G.RESULT), eax)
+      G.leave(asm)
     })
-    device.between = () => write32(guest, PT_HIGH + 4, 0x5_2007)
+    device.between = () => G.write32(guest, G.PT_HIGH + 4, 0x5_2007)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(device.seen).toEqual(['read 0/4'])
-    expect(guest.read32(RESULT)).toBe(GOOD)
+    expect(guest.read32(G.RESULT)).toBe(GOOD)
   })
 })

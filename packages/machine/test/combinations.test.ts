@@ -13,21 +13,13 @@ import {
   REFUSALS,
   replayPc,
 } from '../src/index.ts'
-import {
-  combinationOf,
-  combinations,
-  type CombinedDevice,
-  combinedMachines,
-  type CombinedMachine,
-  nearMisses,
-  PLUGGED,
-} from './support/combinations.ts'
+import * as C from './support/combinations.ts'
 import { composedOptions, ofClone, pluggable } from './support/composed.ts'
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
-const CELLS = [...combinations()]
+const CELLS = [...C.combinations()]
 
 test('each refusal is of some combination', () => {
   const unused = new Set(REFUSALS.map(({ why }) => why))
@@ -39,9 +31,9 @@ test('each refusal is of some combination', () => {
 type Made = Awaited<ReturnType<typeof createPc>>
 type Options = ReturnType<typeof composedOptions>
 
-const isArm = ({ board }: CombinedMachine): boolean => board === 'virt'
+const isArm = ({ board }: C.CombinedMachine): boolean => board === 'virt'
 
-async function make(machine: CombinedMachine, options: Options): Promise<Made> {
+async function make(machine: C.CombinedMachine, options: Options): Promise<Made> {
   const made = (await (isArm(machine) ? createArmMachine(options as never) : createPc(options))) as Made
   closing.push(made)
   return made
@@ -53,7 +45,7 @@ class Recorded {
   recorder!: Pick<PcRecorder, 'end'> & Partial<PcRecorder>
   made!: Made
 
-  async record(machine: CombinedMachine, options: Options): Promise<void> {
+  async record(machine: C.CombinedMachine, options: Options): Promise<void> {
     const write = (piece: Uint8Array): void => void this.#pieces.push(piece.slice())
     if (isArm(machine)) {
       const recorder = await recordArmMachine(options as never, write)
@@ -70,7 +62,7 @@ class Recorded {
   readonly read = (at: number, bytes: number): Uint8Array =>
     new Uint8Array(Buffer.concat(this.#pieces)).subarray(at, at + bytes)
 
-  async replay(machine: CombinedMachine, options: Options) {
+  async replay(machine: C.CombinedMachine, options: Options) {
     const source = { bytes: Buffer.concat(this.#pieces).length, read: this.read }
     const replay = await (isArm(machine) ? replayArmMachine(options as never, source) : replayPc(options, source))
     closing.push(replay)
@@ -81,7 +73,7 @@ class Recorded {
 const gdb = { kill() {} }
 
 /** Does something with a machine. */
-async function act(verb: MachineVerb, machine: CombinedMachine, made: Made, options: Options): Promise<void> {
+async function act(verb: MachineVerb, machine: C.CombinedMachine, made: Made, options: Options): Promise<void> {
   switch (verb) {
     case 'save':
       return void (await made.save())
@@ -126,8 +118,8 @@ type Outcome = readonly [what: string, went: string | undefined]
  * @returns how it went, and what the table says
  */
 async function tryAll(
-  machine: CombinedMachine,
-  plugged: CombinedDevice,
+  machine: C.CombinedMachine,
+  plugged: C.CombinedDevice,
   only?: { readonly verb: MachineVerb; readonly run: MachineRun },
 ): Promise<{ readonly went: Outcome[]; readonly expected: Outcome[] }> {
   const went: Outcome[] = []
@@ -135,7 +127,7 @@ async function tryAll(
   const check = async (verb: MachineVerb, run: MachineRun, action: () => Promise<unknown>): Promise<boolean> => {
     const leads = verb === 'make' || (only?.run !== 'plain' && (verb === 'record' || verb === 'replay'))
     if (only !== undefined && verb !== only.verb && !leads) return false
-    const { refused } = combinationOf(machine, verb, run, verb === 'plug' ? plugged : undefined)
+    const { refused } = C.combinationOf(machine, verb, run, verb === 'plug' ? plugged : undefined)
     const name = `${Object.values(machine).join(' ')}: ${verb} ${verb === 'plug' ? plugged : ''} ${run}`
     expected.push([name, refused])
     went.push([name, await said(action)])
@@ -162,7 +154,7 @@ async function tryAll(
     await recorded.record(machine, options())
     await recorded.made.run({ timeoutMs: 1 })
   })
-  if (isMade && combinationOf(machine, 'save', 'plain').refused === undefined)
+  if (isMade && C.combinationOf(machine, 'save', 'plain').refused === undefined)
     await check('record-on', 'recorded', async () => {
       const snapshot = await made!.save()
       const on = new Recorded()
@@ -201,7 +193,7 @@ async function tryAll(
 
 /** Placements without a thread of their own, which takes a second to start. */
 const IN_THREAD = ['inline', 'deferred', 'process', 'remote']
-const isTaken = ({ placement }: CombinedMachine): boolean => TEST_LONG || IN_THREAD.includes(placement)
+const isTaken = ({ placement }: C.CombinedMachine): boolean => TEST_LONG || IN_THREAD.includes(placement)
 
 /** Supported combinations that can be tried. */
 const SUPPORTED = CELLS.filter((cell) => cell.refused === undefined && isTaken(cell))
@@ -216,11 +208,11 @@ test(
   `machines do what the table supports, and refuse the rest in its words (${SLICE_REPEAT})`,
   { timeout: 600_000 },
   async () => {
-    const all = [...combinedMachines()].filter(isTaken)
+    const all = [...C.combinedMachines()].filter(isTaken)
     const next = words(slicedSeed(0x7ab1e))
     for (let i = slicedCount(300, 100); i > 0; i--)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await agree(all[next() % all.length]!, PLUGGED[next() % PLUGGED.length]!)
+      await agree(all[next() % all.length]!, C.PLUGGED[next() % C.PLUGGED.length]!)
   },
 )
 
@@ -232,7 +224,7 @@ test.each([...OF_PLUGGED, ...sliced(OF_MACHINES, 5)])(
   { timeout: 600_000 },
   async (rule) => {
     const next = words(slicedSeed(0x7ab1e))
-    for (const missed of nearMisses(rule, SUPPORTED)) {
+    for (const missed of C.nearMisses(rule, SUPPORTED)) {
       const { verb, run, refused: _, plugged = 'rng', ...machine } = missed[next() % missed.length]!
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await agree(machine, plugged, { verb, run })

@@ -1,10 +1,4 @@
-import {
-  type BlockBackend,
-  BlockError,
-  type BlockErrorCode,
-  type PacketBackend,
-  type PacketClient,
-} from '@retrap/device'
+import * as device from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { factsOf, FarNetwork, MOST_FRAMES, NearNetwork } from '../src/back-ends/packets.ts'
 import { decodeMessage, encodeMessage, type Post } from '../src/back-ends/messages.ts'
@@ -32,7 +26,7 @@ function wire() {
   return { end, deliver }
 }
 
-function media(medium: BlockBackend) {
+function media(medium: device.BlockBackend) {
   const { end, deliver } = wire()
   const far: RemoteMedium = new RemoteMedium(
     medium.properties,
@@ -69,7 +63,7 @@ describe('a medium of another thread', () => {
   test('fails with the code of a medium that fails, where the failure has none or one of its own', async () => {
     const disc = new TestDisc(7, 1 << 20)
     const { far, deliver } = media(disc)
-    for (const error of [new Error('odd'), new BlockError('ERR_OTHER' as BlockErrorCode, 'odd')]) {
+    for (const error of [new Error('odd'), new device.BlockError('ERR_OTHER' as device.BlockErrorCode, 'odd')]) {
       disc.flush = () => Promise.reject(error)
       const flushed = far.flush()
       // oxlint-disable-next-line no-await-in-loop
@@ -152,8 +146,8 @@ describe('a network of another thread', () => {
     const { end, deliver } = wire()
     const [sent, taken]: [number[], number[]] = [[], []]
     const state = { room: true, cardRoom: true, readies: 0, drains: 0, links: [] as boolean[] }
-    let client: PacketClient | undefined
-    const network: PacketBackend = {
+    let client: device.PacketClient | undefined
+    const network: device.PacketBackend = {
       linkUp: false,
       maximumBytes: 1514,
       connect: (given) => void (client = given),

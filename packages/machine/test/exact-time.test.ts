@@ -4,15 +4,7 @@ import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test, vi } from 'vitest'
 import { createPc } from '../src/index.ts'
-import {
-  APIC_VECTOR,
-  clockFirmware,
-  clockLog,
-  type ClockMode,
-  EXIT_PORT,
-  PIT_VECTOR,
-  RTC_VECTOR,
-} from './support/clock-guest.ts'
+import * as clockGuest from './support/clock-guest.ts'
 
 const power = vi.hoisted(() => ({ on: 0n }))
 
@@ -29,18 +21,18 @@ vi.mock(import('@retrap/hvm'), async (original) => {
 })
 
 /** Runs it. @returns the log, its times since power-on; and at which time, and after how many instructions, it ended */
-async function run(mode: ClockMode, start: bigint) {
+async function run(mode: clockGuest.ClockMode, start: bigint) {
   power.on = start
   const pc = await createPc({
     jit: TEST_JIT,
     memoryBytes: 4 << 20,
     codeCacheBytes: 4 << 20,
-    firmware: clockFirmware(mode),
+    firmware: clockGuest.clockFirmware(mode),
     clock: 'deterministic',
-    devices: [new DebugExit({ iobase: EXIT_PORT })],
+    devices: [new DebugExit({ iobase: clockGuest.EXIT_PORT })],
   })
   expect(await pc.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'debug-exit', code: 1 })
-  const log = clockLog(pc, start)
+  const log = clockGuest.clockLog(pc, start)
   const end = new Instant()
   pc.domain.clock.read(end)
   pc.close()
@@ -50,7 +42,7 @@ async function run(mode: ClockMode, start: bigint) {
 test.each(['periodic', 'deadline'] as const)('with the local APIC’s timer in mode %s', async (mode) => {
   const first = await run(mode, 0n)
   const vectors = first.log.map(([vector]) => vector)
-  for (const vector of [PIT_VECTOR, RTC_VECTOR, APIC_VECTOR]) {
+  for (const vector of [clockGuest.PIT_VECTOR, clockGuest.RTC_VECTOR, clockGuest.APIC_VECTOR]) {
     expect(vectors.filter((each) => each === vector).length).toBeGreaterThan(50)
   }
   for (const start of [2n ** 53n - 1_000_000_000n, 2n ** 53n - 20_000_000n, 2n ** 53n + 1n, 2n ** 62n - 20_000_000n]) {

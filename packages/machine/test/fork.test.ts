@@ -9,29 +9,22 @@ import { type Assembler, dword, edi, imm32 } from '@retrap/x86-assembler'
 import { sliced } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { cloneOptions, freezeMedia, withFreezableMedia } from '../src/fork/clone-options.ts'
-import {
-  createPc,
-  type MachineError,
-  type Pc,
-  type PcForkOptions,
-  type PcOptions,
-  type PcSnapshot,
-} from '../src/index.ts'
+import * as M from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 
-const pcs: Pc[] = []
+const pcs: M.Pc[] = []
 afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
-async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
+async function made(options: Omit<M.PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<M.Pc> {
   const forks = { clones: 8, writtenBytes: memoryBytes }
-  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, forks, ...options })
+  const pc = await M.createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, forks, ...options })
   pcs.push(pc)
   return pc
 }
 
-async function cloned(pc: Pc, options?: PcForkOptions): Promise<Pc> {
+async function cloned(pc: M.Pc, options?: M.PcForkOptions): Promise<M.Pc> {
   const clone = await pc.fork(options)
   pcs.push(clone)
   return clone
@@ -44,7 +37,7 @@ async function someTurns(): Promise<void> {
 }
 
 /** All of a snapshot, with bytes as digests. */
-function linesOf(snapshot: PcSnapshot): string[] {
+function linesOf(snapshot: M.PcSnapshot): string[] {
   const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
   const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
   return JSON.stringify(snapshot, text, 1).split('\n')
@@ -59,8 +52,8 @@ const MACHINES = [
 test.each(sliced(MACHINES, 3))(
   '$machine with devices $devicePlacement: clones and theirs go on as the machine does',
   async (given) => {
-    const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
-    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+    const exit = (): M.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+    const options = (): Omit<M.PcOptions, 'memoryBytes'> => ({
       ...given,
       firmware: clockFirmware('periodic'),
       clock: 'deterministic',
@@ -96,9 +89,9 @@ test.each(sliced(MACHINES, 3))(
 )
 
 /** RAM of a machine that its guest has ended. */
-async function saved(pc: Pc): Promise<PcSnapshot> {
+async function saved(pc: M.Pc): Promise<M.PcSnapshot> {
   const { saveDomain } = await import('@retrap/hvm')
-  return { ...(await saveDomain(pc.domain, 1000)) } as unknown as PcSnapshot
+  return { ...(await saveDomain(pc.domain, 1000)) } as unknown as M.PcSnapshot
 }
 
 /** A network that takes all frames and brings none. */
@@ -187,7 +180,7 @@ function writeEachPage(asm: Assembler, from: number, to: number): void {
 const WORDS = 1024
 
 /** A machine without work: vCPUs do nothing, and tests write its RAM as device models do. */
-const idle = (): Omit<PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.hlt()) })
+const idle = (): Omit<M.PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.hlt()) })
 
 test('whoever writes breaks the sharing for itself alone, in whatever order machines come and go', async () => {
   let seed = (Math.random() * 2 ** 32) >>> 0
@@ -198,7 +191,7 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
   const info = `seed ${seed}`
   const first = await made({ ...idle(), forks: { clones: 6, writtenBytes: 4 * MIB } }, 8 * MIB)
   /** Each machine with what its words say. */
-  const machine = (pc: Pc, pages: Uint32Array) => ({ pc, pages, device: pc.domain.platform.openMemory!('test') })
+  const machine = (pc: M.Pc, pages: Uint32Array) => ({ pc, pages, device: pc.domain.platform.openMemory!('test') })
   /** Some lie in conventional memory, some between 768 KiB and 1 MiB. */
   const frameOf = (page: number): number => [0x10, 0xc0, 0x200, 0x240][page % 4]! + ((page >>> 2) % 64)
   const at = (word: number): number => frameOf(word >>> 2) * 4096 + 2048 + (word & 3) * 8
@@ -207,7 +200,7 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
     if (random(2) === 0) pc.domain.guestMemory.write(at(page), bytes)
     else device.write(at(page), bytes)
   }
-  const said = (pc: Pc): Uint32Array =>
+  const said = (pc: M.Pc): Uint32Array =>
     Uint32Array.from({ length: WORDS }, (_, page) => {
       const bytes = new Uint8Array(4)
       pc.domain.guestMemory.read(at(page), bytes)
@@ -258,7 +251,7 @@ test.each([0x2_0000, 0xc_8000, 0x20_0000])(
   'a machine that goes back to its checkpoint leaves its clone what it wrote at %i',
   async (gpa) => {
     const pc = await made(idle())
-    const word = (of: Pc): number => {
+    const word = (of: M.Pc): number => {
       const bytes = new Uint8Array(1)
       of.domain.guestMemory.read(gpa, bytes)
       return bytes[0]!
@@ -286,7 +279,7 @@ test('a machine that runs on from its checkpoint, and is forked, writes nothing 
     pc.domain.timers.create(() => stop.abort()).armAfter(20_000)
     await pc.run({ signal: stop.signal })
   }
-  const counted = (of: Pc): number => {
+  const counted = (of: M.Pc): number => {
     const bytes = new Uint8Array(4)
     of.domain.guestMemory.read(0x4000, bytes)
     return new DataView(bytes.buffer).getUint32(0, true)
@@ -349,9 +342,9 @@ test('a guest that writes when no room is left ends, and the others go on', asyn
 
 test('each has its own disk from then on, and the image is the first machine’s', async () => {
   const disk = new RawImage(new MemoryStorage(new Uint8Array(MIB).fill(1)))
-  const given: PcOptions = { memoryBytes: 8 * MIB, drives: [{ medium: disk, interface: 'virtio' }] }
+  const given: M.PcOptions = { memoryBytes: 8 * MIB, drives: [{ medium: disk, interface: 'virtio' }] }
   const options = withFreezableMedia(given)
-  const forked = (from: PcOptions): PcOptions => withFreezableMedia(cloneOptions(from, {}, freezeMedia(from)))
+  const forked = (from: M.PcOptions): M.PcOptions => withFreezableMedia(cloneOptions(from, {}, freezeMedia(from)))
   const first = forked(options)
   const second = forked(first)
   const media = [options, first, second].map(({ drives }) => drives![0]!.medium!)
@@ -374,7 +367,7 @@ test('each has its own disk from then on, and the image is the first machine’s
   ])
 })
 
-test.each<[string, Omit<PcOptions, 'memoryBytes'>, RegExp]>([
+test.each<[string, Omit<M.PcOptions, 'memoryBytes'>, RegExp]>([
   ['without room', { ...idle(), forks: undefined }, /forks: \{ clones, writtenBytes \}/],
   ['in shared memory', { ...idle(), sharedMemory: true }, /leave sharedMemory/],
   ['with models of the caller', { ...idle(), devices: [new DebugExit()] }, /pass as many new ones as devices/],
@@ -382,7 +375,7 @@ test.each<[string, Omit<PcOptions, 'memoryBytes'>, RegExp]>([
   const pc = await made(options)
   const error = await pc.fork().then(
     () => undefined,
-    (thrown: unknown) => thrown as MachineError,
+    (thrown: unknown) => thrown as M.MachineError,
   )
   expect(error?.code).toBe('ERR_FORK')
   expect(error?.message).toMatch(why)
@@ -429,7 +422,7 @@ test("a device of a user's goes on in a clone with its state; one without a stat
 test('options for forks are checked', async () => {
   for (const forks of [{}, { clones: 0, writtenBytes: 1 }, { clones: 1.5, writtenBytes: 1 }, 3]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const why = await createPc({ memoryBytes: 4 * MIB, ...idle(), forks: forks as never }).then(
+    const why = await M.createPc({ memoryBytes: 4 * MIB, ...idle(), forks: forks as never }).then(
       () => 'made',
       (error: Error) => error.message,
     )
@@ -441,7 +434,7 @@ test('what a clone cannot have of its own is refused', async () => {
   const pc = await made(idle())
   for (const changes of [{ forks: undefined }, { memoryBytes: 8 * MIB }]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const why = await pc.fork(changes as PcForkOptions).then(
+    const why = await pc.fork(changes as M.PcForkOptions).then(
       () => 'made',
       (error: unknown) => error,
     )
@@ -512,7 +505,7 @@ test('a clone that a debugger keeps still ends when it is closed', async () => {
 })
 
 test('a clone that cannot be made leaves its room', async () => {
-  const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const exit = (): M.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
   const broken = defineDevice({
     name: 'broken',
     ports: [],

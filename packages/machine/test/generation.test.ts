@@ -1,13 +1,6 @@
 /** The identifier of a machine's generation: of clones, and of machines that go back. */
 import { afterEach, expect, test } from 'vitest'
-import {
-  createPc,
-  type Pc,
-  type PcForkOptions,
-  type MachineGeneration,
-  type PcOptions,
-  type PcSnapshotState,
-} from '../src/index.ts'
+import * as machines from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20
@@ -16,29 +9,33 @@ const ADDRESS = 0xfed6_0000
 const LINE = 7
 const VECTOR = 0x47
 
-const pcs: Pc[] = []
+const pcs: machines.Pc[] = []
 afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
-const kept = (pc: Pc): Pc => (pcs.push(pc), pc)
+const kept = (pc: machines.Pc): machines.Pc => (pcs.push(pc), pc)
 
-async function made(generation: MachineGeneration | undefined, more: Partial<PcOptions> = {}): Promise<Pc> {
+async function made(
+  generation: machines.MachineGeneration | undefined,
+  more: Partial<machines.PcOptions> = {},
+): Promise<machines.Pc> {
   const kernel = multibootKernel((asm) => void asm.hlt())
   const forks = { clones: 4, writtenBytes: MIB }
   const options = { memoryBytes: 8 * MIB, codeCacheBytes: 4 * MIB, generation, kernel, forks, ...more }
-  const pc = kept(await createPc(options))
+  const pc = kept(await machines.createPc(options))
   if (more.snapshot === undefined) listen(pc)
   return pc
 }
 
-const cloned = async (pc: Pc, options?: PcForkOptions): Promise<Pc> => kept(await pc.fork(options))
+const cloned = async (pc: machines.Pc, options?: machines.PcForkOptions): Promise<machines.Pc> =>
+  kept(await pc.fork(options))
 
-function idOf({ domain }: Pc): string {
+function idOf({ domain }: machines.Pc): string {
   const ma = domain.p2m.translate(ADDRESS)
   return ma < 0 ? 'none' : Buffer.from(domain.memory.read(ma, 16)).toString('hex')
 }
 
 /** Has the line's edges be interrupts, as a guest does. */
-function listen({ domain }: Pc): void {
+function listen({ domain }: machines.Pc): void {
   const { ioApic } = domain.interrupts
   const apic = domain.interrupts.localApic(0)
   const saved = ioApic.save()
@@ -47,13 +44,13 @@ function listen({ domain }: Pc): void {
   apic.restore({ ...apic.save(), spuriousVector: 0x1ff })
 }
 
-const isTold = ({ domain }: Pc): boolean => {
+const isTold = ({ domain }: machines.Pc): boolean => {
   const { requests } = domain.interrupts.localApic(0).save().vectors
   return ((requests[VECTOR >>> 5]! >>> (VECTOR & 31)) & 1) !== 0
 }
 
 /** The next of the numbers that a generator for the guest has. */
-const numbersOf = async (pc: Pc): Promise<number | null> => (await pc.save()).state.random
+const numbersOf = async (pc: machines.Pc): Promise<number | null> => (await pc.save()).state.random
 
 test('a clone has an identifier of its own, and is told; so is a machine that is restored, or put back', async () => {
   const pc = await made({})
@@ -109,9 +106,9 @@ test('a machine that is restored an hour later has the hour at once where it res
   const from = pc.domain.clock.now()
   const older = structuredClone(state)
   clockOf(older).wallSeconds -= 3600
-  const restored = async (generation?: MachineGeneration): Promise<Pc> =>
+  const restored = async (generation?: machines.MachineGeneration): Promise<machines.Pc> =>
     made(generation, { kernel: undefined, snapshot: { state: older, pages } })
-  const ahead = (machine: Pc): number => (machine.domain.clock.now() - from) / 1e9
+  const ahead = (machine: machines.Pc): number => (machine.domain.clock.now() - from) / 1e9
   const later = await restored()
   // What has not passed yet passes for a machine that goes on from there.
   const again = await made({}, { kernel: undefined, snapshot: await later.save() })
@@ -149,5 +146,5 @@ interface ClockState {
   readonly base: { readonly lo: number; readonly hi: number }
 }
 
-const clockOf = ({ domain }: PcSnapshotState): ClockState =>
+const clockOf = ({ domain }: machines.PcSnapshotState): ClockState =>
   (domain.devices.local.devices as unknown as { readonly mc146818: ClockState }).mc146818

@@ -1,20 +1,6 @@
 import { DebugExit } from '@retrap/devices'
 import { debianMembers } from '@retrap/tooling/debian'
-import {
-  al,
-  type Assembler,
-  Assembler as Builder,
-  ax,
-  bx,
-  byte,
-  cs,
-  ds,
-  dx,
-  imm16,
-  sp,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { VapicState } from '@retrap/vapic'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { readFileSync } from 'node:fs'
@@ -32,8 +18,8 @@ const MIB = 1 << 20
 const NOTES = 0x4f0
 
 /** An option ROM of so many blocks, with 16-bit code behind the jump at +3. */
-function rom(name: string, blocks: number, code: (asm: Assembler) => void): OptionRom {
-  const asm = new Builder({ bits: 16, address: 0 })
+function rom(name: string, blocks: number, code: (asm: x86.Assembler) => void): OptionRom {
+  const asm = new x86.Assembler({ bits: 16, address: 0 })
   const start = asm.label()
   asm.db(0x55, 0xaa, blocks).jmp(start).org(0x40).bind(start)
   code(asm)
@@ -48,16 +34,16 @@ const noting = (
   name: string,
   number: number,
   blocks = 1,
-  further: (asm: Assembler) => void = () => undefined,
+  further: (asm: x86.Assembler) => void = () => undefined,
 ): OptionRom =>
   rom(name, blocks, (asm) => {
-    asm.push(ds).xor(ax, ax).mov(ds, ax).mov(ax, cs)
-    asm.mov(word(NOTES + 2 * number), ax)
+    asm.push(x86.ds).xor(x86.ax, x86.ax).mov(x86.ds, x86.ax).mov(x86.ax, x86.cs)
+    asm.mov(x86.word(NOTES + 2 * number), x86.ax)
     further(asm)
-    asm.pop(ds).retf()
+    asm.pop(x86.ds).retf()
   })
 
-const ends = multibootKernel((asm) => asm.mov(dx, EXIT_PORT).mov(al, 0).out(dx, al).hlt())
+const ends = multibootKernel((asm) => asm.mov(x86.dx, EXIT_PORT).mov(x86.al, 0).out(x86.dx, x86.al).hlt())
 
 function machine(optionRoms: readonly OptionRom[], options: Partial<PcOptions> = {}): Promise<Pc> {
   return createPc({
@@ -84,12 +70,12 @@ describe('option ROMs where there is no BIOS', () => {
       noting('one', 0, 1, (asm) => {
         // Nothing is at 1 MiB yet.
         asm
-          .mov(ax, imm16(0xffff))
-          .mov(ds, ax)
-          .mov(ax, word(0x10))
-          .xor(bx, bx)
-          .mov(ds, bx)
-          .mov(word(NOTES + 8), ax)
+          .mov(x86.ax, x86.imm16(0xffff))
+          .mov(x86.ds, x86.ax)
+          .mov(x86.ax, x86.word(0x10))
+          .xor(x86.bx, x86.bx)
+          .mov(x86.ds, x86.bx)
+          .mov(x86.word(NOTES + 8), x86.ax)
       }),
       noting('two', 1, 5),
       noting('three', 2),
@@ -101,31 +87,31 @@ describe('option ROMs where there is no BIOS', () => {
   test('find registers as the Plug and Play BIOS Specification has them without a card, interrupts off, a stack', async () => {
     const pc = await machine([
       rom('registers', 1, (asm) => {
-        asm.push(ds).pushf().push(ax).xor(ax, ax).mov(ds, ax).pop(ax)
+        asm.push(x86.ds).pushf().push(x86.ax).xor(x86.ax, x86.ax).mov(x86.ds, x86.ax).pop(x86.ax)
         asm
-          .mov(word(NOTES), ax)
-          .mov(word(NOTES + 2), bx)
-          .mov(word(NOTES + 4), dx)
+          .mov(x86.word(NOTES), x86.ax)
+          .mov(x86.word(NOTES + 2), x86.bx)
+          .mov(x86.word(NOTES + 4), x86.dx)
         asm
-          .pop(ax)
-          .and(ax, 0x200)
-          .mov(word(NOTES + 6), ax)
-          .mov(ax, ss)
-          .mov(word(NOTES + 8), ax)
+          .pop(x86.ax)
+          .and(x86.ax, 0x200)
+          .mov(x86.word(NOTES + 6), x86.ax)
+          .mov(x86.ax, x86.ss)
+          .mov(x86.word(NOTES + 8), x86.ax)
         asm
-          .mov(ax, sp)
-          .cmp(ax, 0x7000)
-          .mov(ax, 0)
-          .adc(ax, 0)
-          .mov(word(NOTES + 10), ax)
-        asm.pop(ds).retf()
+          .mov(x86.ax, x86.sp)
+          .cmp(x86.ax, 0x7000)
+          .mov(x86.ax, 0)
+          .adc(x86.ax, 0)
+          .mov(x86.word(NOTES + 10), x86.ax)
+        asm.pop(x86.ds).retf()
       }),
     ])
     expect(notes(pc, 6)).toEqual([0, 0xffff, 0xffff, 0, 0, 0])
   })
 
   test('may make themselves smaller, or go', async () => {
-    const shrink = (blocks: number) => (asm: Assembler) => void asm.mov(byte(2, { segment: cs }), blocks)
+    const shrink = (blocks: number) => (asm: x86.Assembler) => void asm.mov(x86.byte(2, { segment: x86.cs }), blocks)
     const pc = await machine([noting('large', 0, 32, shrink(2)), noting('gone', 1, 8, shrink(0)), noting('last', 2)])
     expect(notes(pc, 3)).toEqual([0xc000, 0xc080, 0xc080])
   })
@@ -134,9 +120,9 @@ describe('option ROMs where there is no BIOS', () => {
     const printed: number[] = []
     const greeting = rom('greeting', 1, (asm) => {
       for (const character of 'ROM') {
-        asm.mov(dx, 0x3f8).mov(al, character.charCodeAt(0)).out(dx, al)
+        asm.mov(x86.dx, 0x3f8).mov(x86.al, character.charCodeAt(0)).out(x86.dx, x86.al)
       }
-      asm.mov(al, 0x10).out(0x80, al).retf()
+      asm.mov(x86.al, 0x10).out(0x80, x86.al).retf()
     })
     const pc = await machine([greeting], { devicePlacement })
     pc.serial.onTransmit((bytes) => printed.push(...bytes))
@@ -168,8 +154,8 @@ describe('option ROMs where there is no BIOS', () => {
   })
 
   test.each([
-    ['hangs', (asm: Assembler) => asm.jmp(asm.here()), 'the entry of option ROM bad has not returned'],
-    ['halts', (asm: Assembler) => asm.hlt(), 'the entry of option ROM bad ended with: hlt'],
+    ['hangs', (asm: x86.Assembler) => asm.jmp(asm.here()), 'the entry of option ROM bad has not returned'],
+    ['halts', (asm: x86.Assembler) => asm.hlt(), 'the entry of option ROM bad ended with: hlt'],
   ])('that do not return end the attempt: one that %s', async (_what, code, message) => {
     await expect(machine([rom('bad', 1, (asm) => void code(asm))])).rejects.toThrow(message)
   })

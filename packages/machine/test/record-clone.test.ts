@@ -2,23 +2,14 @@
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { afterEach, describe, expect, test } from 'vitest'
-import {
-  createPc,
-  type Pc,
-  type PcForkOptions,
-  type PcOptions,
-  type PcRecorder,
-  type RecordPcOptions,
-  recordClone,
-  replayPc,
-} from '../src/index.ts'
+import * as machine from '../src/index.ts'
 import { EXIT_PORT, LAST, echoFirmware } from './support/echo-guest.ts'
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))
 
-const exitDevice = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
-const options = (): PcOptions => ({
+const exitDevice = (): machine.PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+const options = (): machine.PcOptions => ({
   memoryBytes: 4 << 20,
   codeCacheBytes: 4 << 20,
   clock: 'deterministic',
@@ -29,8 +20,8 @@ const options = (): PcOptions => ({
 const LIMIT = { timeoutMs: 100_000 }
 
 /** A machine whose guest has echoed one byte, and stands still. */
-async function booted(more: Partial<PcOptions> = {}): Promise<Pc> {
-  const pc = await createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more })
+async function booted(more: Partial<machine.PcOptions> = {}): Promise<machine.Pc> {
+  const pc = await machine.createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more })
   closing.push(pc)
   const stop = new AbortController()
   let count = 0
@@ -45,13 +36,13 @@ async function booted(more: Partial<PcOptions> = {}): Promise<Pc> {
 
 /** A recorded clone that was typed to until its end. */
 async function recorded(
-  pc: Pc,
+  pc: machine.Pc,
   typed: string,
-  given?: RecordPcOptions,
-  changes: PcForkOptions = exitDevice(),
-): Promise<{ file: Uint8Array; text: string; recorder: PcRecorder }> {
+  given?: machine.RecordPcOptions,
+  changes: machine.PcForkOptions = exitDevice(),
+): Promise<{ file: Uint8Array; text: string; recorder: machine.PcRecorder }> {
   const pieces: Uint8Array[] = []
-  const recorder = await recordClone(pc, (bytes) => pieces.push(bytes), given, changes)
+  const recorder = await machine.recordClone(pc, (bytes) => pieces.push(bytes), given, changes)
   closing.push(recorder.pc)
   let text = ''
   const keys = [...typed, LAST]
@@ -68,10 +59,13 @@ async function recorded(
 }
 
 /** What a recording puts out when it is run again. */
-async function replayed(file: Uint8Array, more: Partial<PcOptions>): Promise<{ text: string; instructions: number }> {
+async function replayed(
+  file: Uint8Array,
+  more: Partial<machine.PcOptions>,
+): Promise<{ text: string; instructions: number }> {
   let text = ''
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await replayPc({ ...options(), ...more }, source, {
+  const replay = await machine.replayPc({ ...options(), ...more }, source, {
     onMachine: (pc) => pc.serial.onTransmit((bytes) => (text += Buffer.from(bytes).toString())),
   })
   closing.push(replay)
@@ -105,7 +99,7 @@ describe('a recorded clone', () => {
   })
 
   test('without checkpoints has no debugger', async () => {
-    const recorder = await recordClone(await booted(), () => {}, { checkpointMs: Infinity }, exitDevice())
+    const recorder = await machine.recordClone(await booted(), () => {}, { checkpointMs: Infinity }, exitDevice())
     closing.push(recorder.pc)
     await expect(recorder.debugger({ read: () => new Uint8Array() })).rejects.toMatchObject({
       code: 'ERR_OPTION',
@@ -115,7 +109,7 @@ describe('a recorded clone', () => {
 
   test('has deterministic time', async () => {
     const onHostTime = await booted({ clock: 'real' })
-    await expect(recordClone(onHostTime, () => {}, {}, exitDevice())).rejects.toMatchObject({
+    await expect(machine.recordClone(onHostTime, () => {}, {}, exitDevice())).rejects.toMatchObject({
       code: 'ERR_OPTION',
       message: /clock: expected 'deterministic'/,
     })
@@ -132,7 +126,7 @@ describe('a recorded clone', () => {
         save: () => ({ count }),
         restore: (state) => void restored.push(state),
       })
-    const model = (count: number): PcForkOptions => ({
+    const model = (count: number): machine.PcForkOptions => ({
       devices: [new DebugExit({ iobase: EXIT_PORT }), counter(count)],
     })
     const { file, text, recorder } = await recorded(await booted(model(7)), 'ab', {}, model(0))

@@ -1,16 +1,5 @@
 /** Back ends whose inputs enter a machine by a gate: each by itself, with a gate that delivers when the test says so. */
-import {
-  BlockError,
-  type BlockProperties,
-  type ByteStreamBackend,
-  type ByteStreamClient,
-  type InputBackend,
-  type InputClient,
-  type InputEvent,
-  type ModemInputs,
-  type PacketBackend,
-  type PacketClient,
-} from '@retrap/device'
+import * as device from '@retrap/device'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Input, InputGate } from '../src/recording/input-gate.ts'
 import { gatedInput } from '../src/recording/back-end-gate.ts'
@@ -64,12 +53,12 @@ beforeEach(() => {
 describe('a stream of bytes', () => {
   const KIB = 1024
   /** The other end of the stream. */
-  class Line implements ByteStreamBackend {
-    client!: ByteStreamClient
+  class Line implements device.ByteStreamBackend {
+    client!: device.ByteStreamClient
     readonly sent: number[][] = []
     readonly told: unknown[] = []
     full = false
-    connect(client: ByteStreamClient): void {
+    connect(client: device.ByteStreamClient): void {
       this.client = client
     }
     send(bytes: Uint8Array): boolean {
@@ -93,7 +82,7 @@ describe('a stream of bytes', () => {
     }
   }
   /** The model, which has room for some bytes. */
-  class Model implements ByteStreamClient {
+  class Model implements device.ByteStreamClient {
     room = Infinity
     readonly got: number[] = []
     readonly told: unknown[] = []
@@ -112,7 +101,7 @@ describe('a stream of bytes', () => {
     ended(): void {
       this.told.push(`ended behind ${this.got.length}`)
     }
-    modemChanged(inputs: ModemInputs): void {
+    modemChanged(inputs: device.ModemInputs): void {
       this.told.push(inputs)
     }
   }
@@ -175,7 +164,7 @@ describe('a stream of bytes', () => {
 
   test('breaks and modem inputs come between the bytes that they came between', () => {
     const { line, model } = connected()
-    const inputs = (bits: number): ModemInputs => ({
+    const inputs = (bits: number): device.ModemInputs => ({
       clearToSend: bits % 2 === 1,
       dataSetReady: (bits >> 1) % 2 === 1,
       ringIndicator: (bits >> 2) % 2 === 1,
@@ -316,8 +305,8 @@ describe('a stream of bytes', () => {
 })
 
 describe('a network', () => {
-  class Cable implements PacketBackend {
-    client!: PacketClient
+  class Cable implements device.PacketBackend {
+    client!: device.PacketClient
     linkUp = true
     readonly maximumBytes = 1514
     readonly macAddress = Uint8Array.of(2, 0, 0, 0, 0, 9)
@@ -325,7 +314,7 @@ describe('a network', () => {
     readonly filters: unknown[] = []
     readies = 0
     room = Infinity
-    connect(client: PacketClient): void {
+    connect(client: device.PacketClient): void {
       this.client = client
     }
     send(frame: Uint8Array): boolean {
@@ -341,7 +330,7 @@ describe('a network', () => {
       this.filters.push(addresses)
     }
   }
-  class Card implements PacketClient {
+  class Card implements device.PacketClient {
     room = Infinity
     readonly got: number[][] = []
     readonly links: boolean[] = []
@@ -536,7 +525,7 @@ describe('a medium', () => {
       const drive = medium(image())
       drive.read = (_offset, into) => {
         into.fill(1)
-        return Promise.reject(new BlockError(code, 'why'))
+        return Promise.reject(new device.BlockError(code, 'why'))
       }
       const gated = new GatedMedium(gate, 'drive 0', drive, drive.properties, false)
       const into = new Uint8Array(512).fill(7)
@@ -555,10 +544,10 @@ describe('a medium', () => {
   test('another disc is in, and an ejection asked for, when that is delivered', () => {
     const drive = medium(image())
     const changed: (() => void)[] = []
-    let properties: BlockProperties = drive.properties
+    let properties: device.BlockProperties = drive.properties
     const moved: unknown[] = []
     let eject: (() => void) | undefined
-    let refuses: ((properties: BlockProperties) => string | null) | undefined
+    let refuses: ((properties: device.BlockProperties) => string | null) | undefined
     const removable = {
       ...drive,
       get properties() {
@@ -569,7 +558,7 @@ describe('a medium', () => {
         return () => undefined
       },
       tray: {
-        connect: (client: { ejectRequested(): void; refuses(properties: BlockProperties): string | null }) => {
+        connect: (client: { ejectRequested(): void; refuses(properties: device.BlockProperties): string | null }) => {
           eject = () => client.ejectRequested()
           refuses = (given) => client.refuses(given)
         },
@@ -608,12 +597,12 @@ describe('a medium', () => {
 })
 
 describe('a keyboard', () => {
-  const press = (usage: number): InputEvent => ({ kind: 'key', usage, down: true })
-  class Keys implements InputBackend {
-    client!: InputClient
+  const press = (usage: number): device.InputEvent => ({ kind: 'key', usage, down: true })
+  class Keys implements device.InputBackend {
+    client!: device.InputClient
     readies = 0
     readonly told: unknown[] = []
-    connect(client: InputClient): void {
+    connect(client: device.InputClient): void {
       this.client = client
     }
     ready(): void {
@@ -630,7 +619,7 @@ describe('a keyboard', () => {
   test('has its events enter by the gate, and keeps those that the model has no room for', () => {
     const keys = new Keys()
     const gated = gatedInput(gate, 'keyboard', keys)
-    const got: InputEvent[] = []
+    const got: device.InputEvent[] = []
     let room = 1
     gated.connect({
       input(events) {

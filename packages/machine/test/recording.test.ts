@@ -2,14 +2,7 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import {
-  CheckpointStore,
-  openRecording,
-  type RecordedEvent,
-  type Recording,
-  RecordingError,
-  RecordingWriter,
-} from '@retrap/recording'
+import * as R from '@retrap/recording'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, vi } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
@@ -222,12 +215,12 @@ test('a replay takes checkpoints on its way, and goes back to the nearest', { ti
 /** Writes a recording anew, with other events. */
 async function changed(
   file: Uint8Array,
-  change: (event: RecordedEvent) => RecordedEvent | null,
+  change: (event: R.RecordedEvent) => R.RecordedEvent | null,
   changeBody = (body: Uint8Array): Uint8Array => body,
 ): Promise<Uint8Array> {
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   const pieces: Uint8Array[] = []
-  const writer = new RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
+  const writer = new R.RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
   for (let piece = 0; piece < recording.pieces; piece++) {
     // oxlint-disable-next-line no-await-in-loop -- in order
     for (const event of await recording.events(piece)) {
@@ -377,7 +370,7 @@ test(
     expect(await running).toMatchObject({ reason: 'debug-exit' })
     await recorder.end()
     const file = bytesOf(pieces)
-    expect((await openRecording(sourceOf(file))).checkpoints.length).toBeGreaterThan(2)
+    expect((await R.openRecording(sourceOf(file))).checkpoints.length).toBeGreaterThan(2)
     const without = await replayPc(options(2, false), sourceOf(file), { checkpointMs: Infinity })
     const atEnd = await replayPc(options(2, true), sourceOf(file), { at: 'end' })
     closing.push(without, atEnd)
@@ -463,12 +456,12 @@ test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
 
 /** Writes a recording anew, with the last checkpoint alone and another state of it. */
 async function otherCheckpoint(file: Uint8Array, change: (state: Record<string, unknown>) => unknown) {
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   const pieces: Uint8Array[] = []
-  const writer = new RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
+  const writer = new R.RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
   const last = recording.checkpoints.length - 1
   const pages = await recording.checkpoint(last)
-  const store = new CheckpointStore<null>()
+  const store = new R.CheckpointStore<null>()
   const memory = store.draft()
   for (const [i, gfn] of pages.gfns.entries()) memory.add(gfn, pages.contents(i), 0)
   store.add(recording.checkpoints[last]!, change(pages.state as Record<string, unknown>), memory, null)
@@ -504,7 +497,7 @@ test('a checkpoint that no recorder has written is refused', { timeout: 60_000 }
 test('a guest with more memory than checkpoints may have is recorded without', { timeout: 60_000 }, async () => {
   const given = options(1, false)
   const description = describeRun(PC_RUNS, given, undefined)
-  const writer = new RecordingWriter(() => undefined, description)
+  const writer = new R.RecordingWriter(() => undefined, description)
   const gate = new RecordGate(writer, false, () => PC_RUNS.notes(pc.domain))
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
@@ -512,7 +505,7 @@ test('a guest with more memory than checkpoints may have is recorded without', {
   const { p2m, memory } = pc.domain
   for (let gfn = 0x200; gfn < 0x300; gfn++)
     crypto.getRandomValues(memory.u8.subarray(p2m.translate(gfn * 4096)).subarray(0, 4096))
-  const store = new CheckpointStore<LogPosition>(128 * 4096)
+  const store = new R.CheckpointStore<LogPosition>(128 * 4096)
   const { bytes } = store
   const draft = store.draft.bind(store)
   let frames = 0
@@ -536,11 +529,13 @@ test('a guest with more memory than checkpoints may have is recorded without', {
 test('a recording whose back ends were busy a while has checkpoints again', { timeout: 60_000 }, async () => {
   const given = options(1, false)
   const description = describeRun(PC_RUNS, given, undefined)
-  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () => PC_RUNS.notes(pc.domain))
+  const gate = new RecordGate(new R.RecordingWriter(() => undefined, description), false, () =>
+    PC_RUNS.notes(pc.domain),
+  )
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
-  const store = new CheckpointStore<LogPosition>(64 << 20)
+  const store = new R.CheckpointStore<LogPosition>(64 << 20)
   const taker = new CheckpointTaker({ machine: pcGate.machine, gate, store })
   expect(await taker.take()).toBe(true)
   const saveParties = gate.saveParties.bind(gate)
@@ -579,7 +574,7 @@ test('a machine that is recorded is saved while its devices are at rest, and not
 
 test('no checkpoint is taken between an answer and its place in the log', async () => {
   let isLogged = false
-  const writer = { add: () => (isLogged = true) } as unknown as RecordingWriter
+  const writer = { add: () => (isLogged = true) } as unknown as R.RecordingWriter
   const gate = new RecordGate(writer, false, () => new Uint8Array())
   gate.start({ instructions: 0 } as never)
   expect(gate.saveParties()).toEqual([])
@@ -597,14 +592,14 @@ test('no checkpoint is taken between an answer and its place in the log', async 
 test('no checkpoint is taken where the file has failed a device', async () => {
   const answer = { kind: 'answer', round: 0, instructions: 0, source: 0, data: Uint8Array.of(1, 0x61, 0) }
   const body = { bytes: 512, runs: [1, 1] }
-  const damaged = new RecordingError('ERR_DAMAGED', 'here')
+  const damaged = new R.RecordingError('ERR_DAMAGED', 'here')
   const recording = {
     pieces: 1,
     end: { round: 9, instructions: 9 },
     events: () => Promise.resolve([{ ...answer, body }]),
     readBody: () => Promise.reject(damaged),
   }
-  const gate = new ReplayGate(recording as unknown as Recording, () => new Uint8Array())
+  const gate = new ReplayGate(recording as unknown as R.Recording, () => new Uint8Array())
   gate.start({ instructions: 0 } as never)
   expect(gate.position()).toBeDefined()
   await expect(gate.ask(0, 'a', new Uint8Array(512), null)).rejects.toMatchObject({ code: 'ERR_CANCELLED' })

@@ -5,18 +5,7 @@ import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'
 import { type MachinePlace, type PcOptions, type ReplayStop, recordPc, replayPc } from '../src/index.ts'
 import { Pieces } from './support/pieces.ts'
-import {
-  ALL_PARTS,
-  APIC,
-  DEVICE,
-  EXIT_PORT,
-  INVALID_OPCODE,
-  lateModels,
-  MSR,
-  PAGE_FAULT,
-  PORTS,
-  stopGuest,
-} from './support/stop-guest.ts'
+import * as G from './support/stop-guest.ts'
 
 type Board = Pick<PcOptions, 'machine' | 'jit'>
 
@@ -26,7 +15,7 @@ const options = (board: Board, kernel: Uint8Array): PcOptions => ({
   clock: 'deterministic',
   ...board,
   kernel: kernel.slice(),
-  devices: [new DebugExit({ iobase: EXIT_PORT }), ...lateModels()],
+  devices: [new DebugExit({ iobase: G.EXIT_PORT }), ...G.lateModels()],
 })
 
 const closing: { close(): void }[] = []
@@ -82,14 +71,14 @@ async function bothWays(
 }
 
 const EVERYWHERE: readonly MachinePlace[] = [
-  { kind: 'port', address: PORTS, count: 4 },
+  { kind: 'port', address: G.PORTS, count: 4 },
   { kind: 'port', address: 0x21 },
   { kind: 'port', address: 0x80, access: 'write' },
-  { kind: 'mmio', address: DEVICE, count: 64 },
-  { kind: 'mmio', address: APIC + 0x80, count: 4, access: 'write' },
-  { kind: 'msr', address: MSR },
-  { kind: 'handler', vector: PAGE_FAULT },
-  { kind: 'fault', vector: INVALID_OPCODE },
+  { kind: 'mmio', address: G.DEVICE, count: 64 },
+  { kind: 'mmio', address: G.APIC + 0x80, count: 4, access: 'write' },
+  { kind: 'msr', address: G.MSR },
+  { kind: 'handler', vector: G.PAGE_FAULT },
+  { kind: 'fault', vector: G.INVALID_OPCODE },
 ]
 
 const BOARDS: readonly Board[] = [
@@ -131,14 +120,14 @@ const EXPECTED = [
 test.each(sliced(BOARDS, 4))(
   'on $machine, JIT $jit: each instruction is told of once, in both directions',
   async (board) => {
-    const { forwards, backwards } = await bothWays(board, stopGuest(ALL_PARTS), EVERYWHERE)
+    const { forwards, backwards } = await bothWays(board, G.stopGuest(G.ALL_PARTS), EVERYWHERE)
     expect(forwards.map(({ stop }) => lineOf(stop))).toEqual(EXPECTED)
     expect(backwards.toReversed()).toEqual(forwards)
   },
 )
 
 test('what is hit forwards is hit backwards, whatever the guest does', async () => {
-  const guest = fc.array(fc.constantFrom(...ALL_PARTS), { minLength: 1, maxLength: 4 })
+  const guest = fc.array(fc.constantFrom(...G.ALL_PARTS), { minLength: 1, maxLength: 4 })
   const places = fc.subarray(EVERYWHERE as MachinePlace[], { minLength: 3 })
   await fc.assert(
     fc.asyncProperty(
@@ -147,7 +136,7 @@ test('what is hit forwards is hit backwards, whatever the guest does', async () 
       places,
       fc.constantFrom(...BOARDS),
       async (parts, times, set, board) => {
-        const { forwards, backwards } = await bothWays(board, stopGuest(parts, times), set)
+        const { forwards, backwards } = await bothWays(board, G.stopGuest(parts, times), set)
         expect(backwards.toReversed()).toEqual(forwards)
       },
     ),

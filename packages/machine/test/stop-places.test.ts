@@ -2,40 +2,22 @@
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { afterEach, expect, test } from 'vitest'
-import {
-  createPc,
-  type MachineDebugger,
-  type MachinePlace,
-  type MachineStop,
-  type Pc,
-  type PcOptions,
-} from '../src/index.ts'
-import {
-  DEVICE,
-  EXIT_PORT,
-  INVALID_OPCODE,
-  lateModels,
-  MSR,
-  PAGE_FAULT,
-  type Part,
-  PORTS,
-  type SeenAccess,
-  stopGuest,
-} from './support/stop-guest.ts'
+import * as machines from '../src/index.ts'
+import * as G from './support/stop-guest.ts'
 
-const pcs: Pc[] = []
+const pcs: machines.Pc[] = []
 afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
 
 async function made(
-  parts: readonly Part[],
-  options: Partial<PcOptions>,
-  seen?: (access: SeenAccess) => void,
-): Promise<{ readonly pc: Pc; readonly debug: MachineDebugger }> {
-  const pc = await createPc({
+  parts: readonly G.Part[],
+  options: Partial<machines.PcOptions>,
+  seen?: (access: G.SeenAccess) => void,
+): Promise<{ readonly pc: machines.Pc; readonly debug: machines.MachineDebugger }> {
+  const pc = await machines.createPc({
     memoryBytes: 8 << 20,
     codeCacheBytes: 4 << 20,
-    kernel: stopGuest(parts, 40),
-    devices: [new DebugExit({ iobase: EXIT_PORT }), ...lateModels(seen)],
+    kernel: G.stopGuest(parts, 40),
+    devices: [new DebugExit({ iobase: G.EXIT_PORT }), ...G.lateModels(seen)],
     ...options,
   })
   pcs.push(pc)
@@ -43,7 +25,7 @@ async function made(
 }
 
 /** Each instruction of them makes one access; string instructions one for each element. */
-const PARTS: readonly Part[] = [
+const PARTS: readonly G.Part[] = [
   'out',
   'in',
   'quick',
@@ -65,10 +47,10 @@ test.each([
 ] as const)('$machine, JIT $jit, $clock time: stops are the accesses that the models see', async (options) => {
   const alone = await made(PARTS, options)
   expect(await alone.pc.run()).toMatchObject({ reason: 'debug-exit' })
-  const seen: SeenAccess[] = []
+  const seen: G.SeenAccess[] = []
   const { pc, debug } = await made(PARTS, options, (access) => seen.push(access))
-  const told: SeenAccess[] = []
-  const note = (stop: MachineStop): void => {
+  const told: G.SeenAccess[] = []
+  const note = (stop: machines.MachineStop): void => {
     if (stop.kind !== 'port' && stop.kind !== 'mmio') throw new Error(`a stop of ${stop.kind}`)
     const { kind, address, size, elements, write, value } = stop
     // Of several elements there are no values.
@@ -77,8 +59,8 @@ test.each([
       told.push({ kind, address: at, size, write, value: value ?? seen[told.length]?.value ?? -1n })
     }
   }
-  debug.stopAt({ kind: 'port', address: PORTS, count: 4 }, note)
-  debug.stopAt({ kind: 'mmio', address: DEVICE, count: 64 }, note)
+  debug.stopAt({ kind: 'port', address: G.PORTS, count: 4 }, note)
+  debug.stopAt({ kind: 'mmio', address: G.DEVICE, count: 64 }, note)
   expect(await pc.run()).toMatchObject({ reason: 'debug-exit' })
   expect(told.length).toBeGreaterThan(1000)
   expect(told).toEqual(seen)
@@ -89,18 +71,18 @@ test.each([
 test.each([false, true])('JIT %s: directions, MSRs and exceptions', async (jit) => {
   const { pc, debug } = await made(['in', 'out', 'msr', 'undefined', 'fault'], { jit })
   const counts = new Map<string, number>()
-  const count = (name: string, place: MachinePlace): void => {
+  const count = (name: string, place: machines.MachinePlace): void => {
     debug.stopAt(place, (stop) => {
       if (stop.kind === 'handler') expect(debug.register('rip', stop.cpu)).toBe(debug.register('rip'))
       counts.set(name, (counts.get(name) ?? 0) + 1)
     })
   }
-  count('read', { kind: 'port', address: PORTS, count: 4, access: 'read' })
-  count('write', { kind: 'port', address: PORTS, count: 4, access: 'write' })
-  count('msr', { kind: 'msr', address: MSR, access: 'write' })
-  count('fault', { kind: 'fault', vector: INVALID_OPCODE })
-  count('handler', { kind: 'handler', vector: INVALID_OPCODE })
-  count('page', { kind: 'handler', vector: PAGE_FAULT })
+  count('read', { kind: 'port', address: G.PORTS, count: 4, access: 'read' })
+  count('write', { kind: 'port', address: G.PORTS, count: 4, access: 'write' })
+  count('msr', { kind: 'msr', address: G.MSR, access: 'write' })
+  count('fault', { kind: 'fault', vector: G.INVALID_OPCODE })
+  count('handler', { kind: 'handler', vector: G.INVALID_OPCODE })
+  count('page', { kind: 'handler', vector: G.PAGE_FAULT })
   expect(await pc.run()).toMatchObject({ reason: 'debug-exit' })
   expect(Object.fromEntries(counts)).toEqual({ read: 40, write: 40, msr: 40, fault: 40, handler: 40, page: 40 })
 })
@@ -109,9 +91,11 @@ test.each(['port', 'mmio'] as const)('a %s that is asked already when the stop i
   let answer: ((value: number) => void) | undefined
   const read = (): Promise<number> => new Promise<number>((resolve) => (answer = resolve))
   const [address, range] =
-    kind === 'port' ? [PORTS + 1, { ports: { base: PORTS, size: 4 } }] : [DEVICE, { mmio: { base: DEVICE, size: 64 } }]
+    kind === 'port'
+      ? [G.PORTS + 1, { ports: { base: G.PORTS, size: 4 } }]
+      : [G.DEVICE, { mmio: { base: G.DEVICE, size: 64 } }]
   const device = defineDevice({ name: 'slow', ...range, read })
-  const devices = [new DebugExit({ iobase: EXIT_PORT }), device]
+  const devices = [new DebugExit({ iobase: G.EXIT_PORT }), device]
   const { pc, debug } = await made([kind === 'port' ? 'in' : 'read'], { devices })
   void pc.run()
   await expect.poll(() => answer).toBeDefined()
@@ -155,7 +139,7 @@ test('monitor sets, lists and deletes them, and tells of a stop', async () => {
 
 test('places that cannot be are refused', async () => {
   const { debug } = await made([], {})
-  const refusal = (place: MachinePlace): string => {
+  const refusal = (place: machines.MachinePlace): string => {
     try {
       debug.stopAt(place)
       return ''

@@ -1,20 +1,13 @@
 /** The ends of memory and of frames, and where the bookkeeping lies. */
 import { describe, expect, test } from 'vitest'
-import {
-  FIXED_BYTES,
-  FIXED_MA,
-  machineBytesFor,
-  MachineMemory,
-  MAX_GUEST_RAM_BYTES,
-  type MemoryError,
-} from '../src/index.ts'
+import * as M from '../src/index.ts'
 
 const MIB = 1 << 20
 const BYTES = 4 * MIB
-const create = (): MachineMemory => MachineMemory.create({ bytes: BYTES })
+const create = (): M.MachineMemory => M.MachineMemory.create({ bytes: BYTES })
 
 const into = new Uint32Array(2)
-const READS: Readonly<Record<string, readonly [number, (memory: MachineMemory, ma: number) => unknown]>> = {
+const READS: Readonly<Record<string, readonly [number, (memory: M.MachineMemory, ma: number) => unknown]>> = {
   readU8: [1, (memory, ma) => memory.readU8(ma)],
   readU16: [2, (memory, ma) => memory.readU16(ma)],
   readU32: [4, (memory, ma) => memory.readU32(ma)],
@@ -67,10 +60,13 @@ describe('the bookkeeping', () => {
   test('has generations, code bits and the map of frames one behind another, in frames that are in use', () => {
     const memory = create()
     const frames = BYTES / 4096
-    expect([memory.generationMa, memory.codeBitsMa - memory.generationMa]).toEqual([FIXED_MA + FIXED_BYTES, 4 * frames])
+    expect([memory.generationMa, memory.codeBitsMa - memory.generationMa]).toEqual([
+      M.FIXED_MA + M.FIXED_BYTES,
+      4 * frames,
+    ])
     const used = frames - memory.frames.totalFrames
     // Frame 0, the header, the fixed area, 5 bytes and a bit for each frame.
-    expect(used).toBe(Math.ceil((FIXED_MA + FIXED_BYTES + 5 * frames + frames / 8) / 4096))
+    expect(used).toBe(Math.ceil((M.FIXED_MA + M.FIXED_BYTES + 5 * frames + frames / 8) / 4096))
     const inUse = (): number[] => Array.from({ length: frames }, (_, mfn) => +memory.frames.isAllocated(mfn))
     const before = inUse()
     expect(before.lastIndexOf(1)).toBe(used - 1)
@@ -111,7 +107,7 @@ describe('the bookkeeping', () => {
 
   test.each([0, 4, 0x2_0000, 0x4_0002, 0x4_0000])('%i bytes without a header hold no machine', (bytes) => {
     const memory = { buffer: new ArrayBuffer(bytes), grow: () => 0 }
-    expect(() => MachineMemory.attach(memory)).toThrow(expect.objectContaining({ code: 'ERR_HEADER' }))
+    expect(() => M.MachineMemory.attach(memory)).toThrow(expect.objectContaining({ code: 'ERR_HEADER' }))
   })
 
   test.each([
@@ -120,9 +116,9 @@ describe('the bookkeeping', () => {
     { what: 'number of frames', word: 2 },
   ])('a header of another $what is refused', ({ word }) => {
     const memory = create()
-    expect(MachineMemory.attach(memory.memory).frameCount).toBe(BYTES / 4096)
+    expect(M.MachineMemory.attach(memory.memory).frameCount).toBe(BYTES / 4096)
     memory.u32[0x1000 / 4 + word]! += 1
-    expect(() => MachineMemory.attach(memory.memory)).toThrow(expect.objectContaining({ code: 'ERR_HEADER' }))
+    expect(() => M.MachineMemory.attach(memory.memory)).toThrow(expect.objectContaining({ code: 'ERR_HEADER' }))
   })
 })
 
@@ -153,25 +149,25 @@ describe('small regions', () => {
 describe('regions at the same addresses in machines of every size', () => {
   test('lie one behind another, zeroed and apart from all else, until their area is full', () => {
     for (const bytes of [256 << 10, BYTES, 64 * MIB]) {
-      const memory = MachineMemory.create({ bytes })
+      const memory = M.MachineMemory.create({ bytes })
       const free = memory.frames.freeFrames
-      expect(memory.allocateFixed(FIXED_BYTES - 4096, 8, 'first')).toBe(FIXED_MA)
-      expect(memory.allocateFixed(4, 4, 'second')).toBe(FIXED_MA + FIXED_BYTES - 4096)
+      expect(memory.allocateFixed(M.FIXED_BYTES - 4096, 8, 'first')).toBe(M.FIXED_MA)
+      expect(memory.allocateFixed(4, 4, 'second')).toBe(M.FIXED_MA + M.FIXED_BYTES - 4096)
       // Another view goes on where this one has ended.
-      expect(MachineMemory.attach(memory.memory).allocateFixed(8, 8, 'third')).toBe(FIXED_MA + FIXED_BYTES - 4088)
+      expect(M.MachineMemory.attach(memory.memory).allocateFixed(8, 8, 'third')).toBe(M.FIXED_MA + M.FIXED_BYTES - 4088)
       expect(memory.regions.map(({ purpose }) => purpose)).toEqual(['first', 'second'])
-      expect(memory.generationMa).toBe(FIXED_MA + FIXED_BYTES)
-      expect(memory.read(FIXED_MA, FIXED_BYTES).every((byte) => byte === 0)).toBe(true)
+      expect(memory.generationMa).toBe(M.FIXED_MA + M.FIXED_BYTES)
+      expect(memory.read(M.FIXED_MA, M.FIXED_BYTES).every((byte) => byte === 0)).toBe(true)
       expect(memory.frames.freeFrames).toBe(free)
     }
   })
 
   test('lie elsewhere where they do not fit', () => {
     const memory = create()
-    expect(memory.allocateFixed(FIXED_BYTES + 1, 8, 'too large')).toBeGreaterThan(FIXED_MA + FIXED_BYTES)
+    expect(memory.allocateFixed(M.FIXED_BYTES + 1, 8, 'too large')).toBeGreaterThan(M.FIXED_MA + M.FIXED_BYTES)
     expect(memory.allocateFixed(8, 8192, 'aligned') % 8192).toBe(0)
-    expect(memory.allocateFixed(FIXED_BYTES, 8, 'all')).toBe(FIXED_MA)
-    expect(memory.allocateFixed(1, 1, 'one more')).toBeGreaterThan(FIXED_MA + FIXED_BYTES)
+    expect(memory.allocateFixed(M.FIXED_BYTES, 8, 'all')).toBe(M.FIXED_MA)
+    expect(memory.allocateFixed(1, 1, 'one more')).toBeGreaterThan(M.FIXED_MA + M.FIXED_BYTES)
     expect(() => memory.allocateFixed(0, 8, 'nothing')).toThrow(expect.objectContaining({ code: 'ERR_RANGE' }))
   })
 })
@@ -183,7 +179,7 @@ test('what is left is told, and whether it is in pieces', () => {
     try {
       memory.allocate(bytes, 4096, 'a table')
     } catch (error) {
-      return (error as MemoryError).message
+      return (error as M.MemoryError).message
     }
     return ''
   }
@@ -200,19 +196,19 @@ test('a machine is no larger than 4 GiB with its bookkeeping, to the byte', () =
   const GIB4 = 2 ** 32
   // Guest RAM, 5 bytes and a bit for each frame, 4 frames, the fixed area and 2 MiB.
   const own = (bytes: number): number => {
-    const frames = Math.ceil((bytes + MAX_GUEST_RAM_BYTES) / 4096)
-    return MAX_GUEST_RAM_BYTES + bytes + frames * 5 + Math.ceil(frames / 8) + 4 * 4096 + FIXED_BYTES + 0x20_0000
+    const frames = Math.ceil((bytes + M.MAX_GUEST_RAM_BYTES) / 4096)
+    return M.MAX_GUEST_RAM_BYTES + bytes + frames * 5 + Math.ceil(frames / 8) + 4 * 4096 + M.FIXED_BYTES + 0x20_0000
   }
   let most = 400 * MIB
   while (own(most + 4096) <= GIB4) most += 4096
   while (own(most + 1) <= GIB4) most++
-  expect(machineBytesFor(MAX_GUEST_RAM_BYTES, most)).toBe(GIB4)
-  expect(() => machineBytesFor(MAX_GUEST_RAM_BYTES, most + 1)).toThrow(/at most 4294967296 bytes/)
-  expect(() => MachineMemory.create({ bytes: GIB4 + 1 })).toThrow(/at most 4294967296 bytes/)
+  expect(M.machineBytesFor(M.MAX_GUEST_RAM_BYTES, most)).toBe(GIB4)
+  expect(() => M.machineBytesFor(M.MAX_GUEST_RAM_BYTES, most + 1)).toThrow(/at most 4294967296 bytes/)
+  expect(() => M.MachineMemory.create({ bytes: GIB4 + 1 })).toThrow(/at most 4294967296 bytes/)
 })
 
 test('nothing is a size', () => {
-  expect(machineBytesFor(0, 0)).toBe(0x40_0000)
-  expect(() => machineBytesFor(-1)).toThrow(/expected a number from 0 on/)
-  expect(() => machineBytesFor(0, -1)).toThrow(/expected a number from 0 on/)
+  expect(M.machineBytesFor(0, 0)).toBe(0x40_0000)
+  expect(() => M.machineBytesFor(-1)).toThrow(/expected a number from 0 on/)
+  expect(() => M.machineBytesFor(0, -1)).toThrow(/expected a number from 0 on/)
 })

@@ -5,17 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { WebSocket as Client } from 'ws'
 import { afterAll, describe, expect, test } from 'vitest'
-import {
-  capturePackets,
-  ChannelNetwork,
-  type FrameChannel,
-  FrameStream,
-  Hub,
-  NetworkError,
-  translateAddress,
-  WebSocketNetwork,
-  type FrameSocket,
-} from '../src/index.ts'
+import * as N from '../src/index.ts'
 import { captureToFile, listenWebSocket, StreamNetwork } from '../src/node/index.ts'
 import { TestCard, testFrame, until } from './support/test-card.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
@@ -26,9 +16,9 @@ afterAll(() => rmSync(folder, { recursive: true }))
 describe('a hub', () => {
   test('gives each frame to all others, once, and never back', () => {
     const clock = new VirtualClock()
-    const hub = new Hub({ clock })
+    const hub = new N.Hub({ clock })
     const cards = [hub.port(), hub.port(), hub.port()].map((port) => new TestCard(port))
-    const other = new Hub({ clock })
+    const other = new N.Hub({ clock })
     const far = new TestCard(other.port())
     hub.attach(other.port())
     const frame = testFrame(60, 1)
@@ -47,7 +37,7 @@ describe('a hub', () => {
 
   test('a card that takes nothing loses frames in the end, and holds up no other', () => {
     const clock = new VirtualClock()
-    const hub = new Hub({ clock })
+    const hub = new N.Hub({ clock })
     const [sender, slow, quick] = [hub.port(), hub.port(), hub.port()].map((port) => new TestCard(port))
     slow!.full = true
     for (let i = 0; i < 5000; i++) {
@@ -67,10 +57,10 @@ describe('a hub', () => {
 describe('two cards of one address', () => {
   test('speak with each other by translated addresses', () => {
     const clock = new VirtualClock()
-    const hub = new Hub({ clock })
+    const hub = new N.Hub({ clock })
     const mac = (last: number): number[] => [0x52, 0x54, 0, 0, 0, last]
     const own = Uint8Array.from(mac(1))
-    const cards = [2, 3].map((last) => new TestCard(translateAddress(hub.port(), own, Uint8Array.from(mac(last)))))
+    const cards = [2, 3].map((last) => new TestCard(N.translateAddress(hub.port(), own, Uint8Array.from(mac(last)))))
     const watch = new TestCard(hub.port())
     const everybody = [255, 255, 255, 255, 255, 255]
     // From 10.0.0.1: who has 10.0.0.2? And the answer to the address that the question came from.
@@ -104,7 +94,7 @@ describe('two cards of one address', () => {
 describe('a hub between tabs', () => {
   test('gives each frame to all others, once, and passes over what is no frame', async () => {
     const name = `hub ${Math.random()}`
-    const networks = [1, 2, 3].map(() => new ChannelNetwork(new BroadcastChannel(name) as unknown as FrameChannel))
+    const networks = [1, 2, 3].map(() => new N.ChannelNetwork(new BroadcastChannel(name) as unknown as N.FrameChannel))
     const cards = networks.map((network) => new TestCard(network))
     const stranger = new BroadcastChannel(name)
     for (const message of ['text', new Uint8Array(13), new Uint8Array(1519), { length: 60 }])
@@ -127,7 +117,7 @@ describe('a hub between tabs', () => {
     const clock = new VirtualClock()
     let sent = 0
     const channel = { postMessage: () => sent++, addEventListener() {}, close() {} }
-    const network = new ChannelNetwork(channel, { clock })
+    const network = new N.ChannelNetwork(channel, { clock })
     expect(network.linkUp).toBe(true)
     const card = new TestCard(network)
     const burst = (): number => {
@@ -153,7 +143,7 @@ describe('frames over a stream', () => {
           const clock = new VirtualClock()
           const sent: Uint8Array[] = []
           const pipe = { write: (bytes: Uint8Array) => Boolean(sent.push(bytes)), pause() {}, resume() {}, close() {} }
-          const [from, to] = [new FrameStream(clock), new FrameStream(clock)]
+          const [from, to] = [new N.FrameStream(clock), new N.FrameStream(clock)]
           from.attach(pipe)
           to.attach(pipe)
           const card = new TestCard(to)
@@ -174,7 +164,7 @@ describe('frames over a stream', () => {
   })
 
   test('what is no stream of frames ends the connection', () => {
-    const stream = new FrameStream(new VirtualClock())
+    const stream = new N.FrameStream(new VirtualClock())
     const card = new TestCard(stream)
     let closed = 0
     const pipe = { write: () => true, pause() {}, resume() {}, close: () => void closed++ }
@@ -189,7 +179,7 @@ describe('frames over a stream', () => {
 
   test('a full pipe holds the card, and a full card the pipe', () => {
     const clock = new VirtualClock()
-    const stream = new FrameStream(clock)
+    const stream = new N.FrameStream(clock)
     const card = new TestCard(stream)
     let paused = false
     stream.attach({ write: () => false, pause: () => (paused = true), resume: () => (paused = false), close() {} })
@@ -233,14 +223,17 @@ describe('frames over a stream', () => {
     expect(there.links).toEqual([false, true])
     second.close()
     third.close()
-    await expect(StreamNetwork.connect({ path: join(folder, 'none') })).rejects.toThrow(NetworkError)
+    await expect(StreamNetwork.connect({ path: join(folder, 'none') })).rejects.toThrow(N.NetworkError)
   })
 })
 
 test('over a WebSocket, each frame is a message; a lost connection is made anew', () => {
   const clock = new VirtualClock()
   const sockets: FakeSocket[] = []
-  const network = new WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, { clock, reconnectMs: 100 })
+  const network = new N.WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, {
+    clock,
+    reconnectMs: 100,
+  })
   const card = new TestCard(network)
   expect([network.linkUp, network.send(testFrame(60, 0))]).toEqual([false, true])
   sockets[0]!.readyState = 1
@@ -269,7 +262,7 @@ test('over a WebSocket, each frame is a message; a lost connection is made anew'
 test('a WebSocket that is lost is made anew after two seconds unless another time is asked for', () => {
   const clock = new VirtualClock()
   const sockets: FakeSocket[] = []
-  const network = new WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, { clock })
+  const network = new N.WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, { clock })
   sockets[0]!.tell('close')
   clock.advance(1999)
   expect(sockets.length).toBe(1)
@@ -279,11 +272,11 @@ test('a WebSocket that is lost is made anew after two seconds unless another tim
 })
 
 test('a relay lets programs into a hub, and pages of the origins that were named', async () => {
-  const hub = new Hub()
+  const hub = new N.Hub()
   const card = new TestCard(hub.port())
   const relay = await listenWebSocket(hub, { port: 0, origins: ['https://good.test'] })
   const url = `ws://127.0.0.1:${relay.port}`
-  const network = new WebSocketNetwork(() => new WebSocket(url), { reconnectMs: Infinity })
+  const network = new N.WebSocketNetwork(() => new WebSocket(url), { reconnectMs: Infinity })
   const far = new TestCard(network)
   await until(() => network.linkUp)
   network.send(testFrame(1514, 1))
@@ -298,12 +291,12 @@ test('a relay lets programs into a hub, and pages of the origins that were named
     )
   })
   expect(await Promise.all(states)).toEqual(['open', 'refused'])
-  await expect(listenWebSocket(hub, { port: relay.port })).rejects.toThrow(NetworkError)
+  await expect(listenWebSocket(hub, { port: relay.port })).rejects.toThrow(N.NetworkError)
   relay.close()
   await until(() => !network.linkUp)
 })
 
-class FakeSocket implements FrameSocket {
+class FakeSocket implements N.FrameSocket {
   binaryType = ''
   bufferedAmount = 0
   readyState = 0
@@ -324,10 +317,10 @@ class FakeSocket implements FrameSocket {
 describe('a capture (pcap-savefile(5))', () => {
   test('has what was sent and what the card took, with times and cut lengths', () => {
     const clock = new VirtualClock()
-    const hub = new Hub({ clock })
+    const hub = new N.Hub({ clock })
     const pieces: Uint8Array[] = []
     let now = 1_700_000_000_000_000_000n
-    const network = capturePackets(hub.port(), (bytes) => pieces.push(bytes), {
+    const network = N.capturePackets(hub.port(), (bytes) => pieces.push(bytes), {
       snapBytes: 64,
       now: () => (now += 1001n),
     })
@@ -346,18 +339,18 @@ describe('a capture (pcap-savefile(5))', () => {
     expect(words(24, 4)).toEqual([1_700_000_000, 1001, 64, 100])
     expect(words(24 + 16 + 64, 4)).toEqual([1_700_000_000, 2002, 60, 60])
     expect(view.byteLength).toBe(24 + 16 + 64 + 16 + 60)
-    expect(() => capturePackets(hub.port(), () => {}, { snapBytes: 0 })).toThrow(NetworkError)
+    expect(() => N.capturePackets(hub.port(), () => {}, { snapBytes: 0 })).toThrow(N.NetworkError)
   })
 
   test('keeps 65,535 bytes of a frame unless others are asked for', () => {
     const pieces: Uint8Array[] = []
-    capturePackets(new Hub({ clock: new VirtualClock() }).port(), (bytes) => pieces.push(bytes))
+    N.capturePackets(new N.Hub({ clock: new VirtualClock() }).port(), (bytes) => pieces.push(bytes))
     expect(Buffer.from(pieces[0]!).readUInt32LE(16)).toBe(65_535)
   })
 
   test('holds less than 1 MiB, also while the event loop is kept busy', () => {
     const path = join(folder, 'busy.pcap')
-    const capture = captureToFile(new Hub().port(), path)
+    const capture = captureToFile(new N.Hub().port(), path)
     for (let i = 0; i < 1000; i++) capture.network.send(testFrame(1514, i))
     const all = 24 + 1000 * (16 + 1514)
     const written = readFileSync(path).length
@@ -370,7 +363,7 @@ describe('a capture (pcap-savefile(5))', () => {
 
   test('is in the file after a turn of the event loop, frame by frame', async () => {
     const path = join(folder, 'slow.pcap')
-    const capture = captureToFile(new Hub().port(), path)
+    const capture = captureToFile(new N.Hub().port(), path)
     const bytes = async (): Promise<number> => {
       await setImmediate()
       return readFileSync(path).length
@@ -385,16 +378,16 @@ describe('a capture (pcap-savefile(5))', () => {
 
   test('goes to a file', async () => {
     const path = join(folder, 'cable.pcap')
-    const capture = captureToFile(new Hub().port(), path)
+    const capture = captureToFile(new N.Hub().port(), path)
     const { network } = capture
     for (let i = 0; i < 1000; i++) network.send(testFrame(1514, i))
     capture.close()
     network.send(testFrame(60, 0))
     expect(readFileSync(path).length).toBe(24 + 1000 * (16 + 1514))
-    expect(() => captureToFile(new Hub().port(), join(folder, 'no', 'folder'))).toThrow(NetworkError)
+    expect(() => captureToFile(new N.Hub().port(), join(folder, 'no', 'folder'))).toThrow(N.NetworkError)
     // Options that cannot be leave the capture as it is.
     const before = readFileSync(path)
-    expect(() => captureToFile(new Hub().port(), path, { snapBytes: 0 })).toThrow('snapBytes 0')
+    expect(() => captureToFile(new N.Hub().port(), path, { snapBytes: 0 })).toThrow('snapBytes 0')
     expect(readFileSync(path)).toEqual(before)
   })
 
@@ -408,14 +401,14 @@ describe('a capture (pcap-savefile(5))', () => {
   ])('is written over one with $given', ({ hex }) => {
     const path = join(folder, 'again.pcap')
     writeFileSync(path, Buffer.from(hex.replace(' ', ''), 'hex'))
-    captureToFile(new Hub().port(), path).close()
+    captureToFile(new N.Hub().port(), path).close()
     expect(readFileSync(path).length).toBe(24)
   })
 
   test.each(['QFI\u00fb and a disk', 'a1b', '#!/bin/sh'])('is not written over %j', (content) => {
     const path = join(folder, 'disk.img')
     writeFileSync(path, content, 'latin1')
-    expect(() => captureToFile(new Hub().port(), path)).toThrow(
+    expect(() => captureToFile(new N.Hub().port(), path)).toThrow(
       `${path}: it is there and is no capture; it is not overwritten`,
     )
     expect(readFileSync(path, 'latin1')).toBe(content)
@@ -431,7 +424,7 @@ describe('a capture (pcap-savefile(5))', () => {
     rmSync(link, { force: true })
     if (content !== null) writeFileSync(target, Buffer.from(content, 'hex'))
     symlinkSync(target, link)
-    expect(() => captureToFile(new Hub().port(), link)).toThrow(says)
+    expect(() => captureToFile(new N.Hub().port(), link)).toThrow(says)
     if (content === null) expect(existsSync(target)).toBe(false)
     else expect(readFileSync(target, 'hex')).toBe(content)
   })
@@ -439,6 +432,6 @@ describe('a capture (pcap-savefile(5))', () => {
   test('goes through a link to what is no file', () => {
     const link = join(folder, 'null.pcap')
     symlinkSync('/dev/null', link)
-    captureToFile(new Hub().port(), link).close()
+    captureToFile(new N.Hub().port(), link).close()
   })
 })

@@ -1,15 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  ACCESS_READ,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_DIRTY,
-  probe,
-  walk,
-  WALK_FAULT,
-  WALK_OK,
-  WalkResult,
-} from '../src/index.ts'
+import * as paging from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, Memory, registersFor } from './support/guest.ts'
 
 const A = 0x20n
@@ -39,16 +29,16 @@ describe('A and D bits (SDM vol. 3A, "Accessed and Dirty Flags")', () => {
     { mode: 5, read: 'A- A- A- A- A-', write: 'A- A- A- A- AD' },
   ])('$mode levels: a read sets $read, a write $write, each once', ({ mode, read, write }) => {
     const { memory, context, bits } = guest(mode)
-    const result = new WalkResult()
-    expect(walk(context, memory, 0, 0, ACCESS_READ, result)).toBe(WALK_OK)
-    expect([bits(), result.flags & MAP_DIRTY]).toEqual([read, 0])
+    const result = new paging.WalkResult()
+    expect(paging.walk(context, memory, 0, 0, paging.ACCESS_READ, result)).toBe(paging.WALK_OK)
+    expect([bits(), result.flags & paging.MAP_DIRTY]).toEqual([read, 0])
     const { exchanges } = memory
-    walk(context, memory, 0, 0, ACCESS_READ, result)
+    paging.walk(context, memory, 0, 0, paging.ACCESS_READ, result)
     expect(memory.exchanges).toBe(exchanges)
-    walk(context, memory, 0, 0, ACCESS_WRITE, result)
-    expect([bits(), result.flags & MAP_DIRTY]).toEqual([write, MAP_DIRTY])
+    paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE, result)
+    expect([bits(), result.flags & paging.MAP_DIRTY]).toEqual([write, paging.MAP_DIRTY])
     expect(memory.exchanges).toBe(exchanges + 1)
-    walk(context, memory, 0, 0, ACCESS_WRITE, result)
+    paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE, result)
     expect(memory.exchanges).toBe(exchanges + 1)
   })
 
@@ -60,7 +50,7 @@ describe('A and D bits (SDM vol. 3A, "Accessed and Dirty Flags")', () => {
   ])('a large leaf at level $level of $mode gets both', ({ mode, level, leaf }) => {
     const { memory, context } = guest(mode)
     memory.store(entryGpa(mode, level, 0n), leaf)
-    walk(context, memory, 0, 0, ACCESS_WRITE, new WalkResult())
+    paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE, new paging.WalkResult())
     expect(memory.at(entryGpa(mode, level, 0n))).toBe(leaf | A | D)
     expect(memory.at(entryGpa(mode, 1, 0n)) & A).toBe(0n)
   })
@@ -68,12 +58,12 @@ describe('A and D bits (SDM vol. 3A, "Accessed and Dirty Flags")', () => {
   test('a walk that faults, and a probe, set nothing', () => {
     const { memory, context } = guest(4)
     const leaf = entryGpa(4, 1, 0n)
-    const result = new WalkResult()
-    expect(probe(context, memory, 0, 0, ACCESS_WRITE, result)).toBe(WALK_OK)
+    const result = new paging.WalkResult()
+    expect(paging.probe(context, memory, 0, 0, paging.ACCESS_WRITE, result)).toBe(paging.WALK_OK)
     memory.store(leaf, 0x7005n)
-    expect(walk(context, memory, 0, 0, ACCESS_WRITE | ACCESS_USER, result)).toBe(WALK_FAULT)
+    expect(paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE | paging.ACCESS_USER, result)).toBe(paging.WALK_FAULT)
     memory.store(leaf, 0n)
-    expect(walk(context, memory, 0, 0, ACCESS_READ, result)).toBe(WALK_FAULT)
+    expect(paging.walk(context, memory, 0, 0, paging.ACCESS_READ, result)).toBe(paging.WALK_FAULT)
     expect(memory.exchanges).toBe(0)
   })
 
@@ -81,14 +71,19 @@ describe('A and D bits (SDM vol. 3A, "Accessed and Dirty Flags")', () => {
     const { memory, context } = guest(4)
     const leaf = 0x8ff0_0000_0000_7e07n & ~(1n << 63n)
     memory.store(entryGpa(4, 1, 0n), leaf)
-    walk(context, memory, 0, 0, ACCESS_WRITE, new WalkResult())
+    paging.walk(context, memory, 0, 0, paging.ACCESS_WRITE, new paging.WalkResult())
     expect(memory.at(entryGpa(4, 1, 0n))).toBe(leaf | A | D)
   })
 })
 
 describe('an entry that changes while it is walked', () => {
   /** Another vCPU stores a value just before the first exchange on an entry. */
-  function raced(mode: number, level: number, value: bigint, access: number): { result: WalkResult; memory: Memory } {
+  function raced(
+    mode: number,
+    level: number,
+    value: bigint,
+    access: number,
+  ): { result: paging.WalkResult; memory: Memory } {
     const { memory, context } = guest(mode)
     const gpa = entryGpa(mode, level, 0n)
     let once = true
@@ -97,41 +92,41 @@ describe('an entry that changes while it is walked', () => {
       once = false
       memory.store(gpa, value)
     }
-    const result = new WalkResult()
-    walk(context, memory, 0, 0, access, result)
+    const result = new paging.WalkResult()
+    paging.walk(context, memory, 0, 0, access, result)
     return { result, memory }
   }
 
   test.each([2, 3, 4, 5])('%s levels: cleared, it faults, and its bits do not come back', (mode) => {
-    const { result, memory } = raced(mode, 1, 0n, ACCESS_WRITE)
-    expect(result).toMatchObject({ status: WALK_FAULT, pfec: 2, level: 1 })
+    const { result, memory } = raced(mode, 1, 0n, paging.ACCESS_WRITE)
+    expect(result).toMatchObject({ status: paging.WALK_FAULT, pfec: 2, level: 1 })
     expect(memory.at(entryGpa(mode, 1, 0n))).toBe(0n)
   })
 
   test.each([2, 3, 4, 5])('%s levels: pointed elsewhere, the new page is what is accessed', (mode) => {
-    const { result, memory } = raced(mode, 1, 0x9007n, ACCESS_WRITE)
-    expect(result).toMatchObject({ status: WALK_OK, gpa: 0x9000 })
+    const { result, memory } = raced(mode, 1, 0x9007n, paging.ACCESS_WRITE)
+    expect(result).toMatchObject({ status: paging.WALK_OK, gpa: 0x9000 })
     expect(memory.at(entryGpa(mode, 1, 0n))).toBe(0x9067n)
   })
 
   test('made read-only, the write faults', () => {
-    const { result, memory } = raced(4, 1, 0x7005n, ACCESS_WRITE | ACCESS_USER)
-    expect(result).toMatchObject({ status: WALK_FAULT, pfec: 7 })
+    const { result, memory } = raced(4, 1, 0x7005n, paging.ACCESS_WRITE | paging.ACCESS_USER)
+    expect(result).toMatchObject({ status: paging.WALK_FAULT, pfec: 7 })
     expect(memory.at(entryGpa(4, 1, 0n))).toBe(0x7005n)
   })
 
   test.each([2, 4])('%s levels: an upper entry cleared after the leaf was marked faults at its level', (mode) => {
-    const { result } = raced(mode, 2, 0n, ACCESS_READ)
-    expect(result).toMatchObject({ status: WALK_FAULT, pfec: 0, level: 2 })
+    const { result } = raced(mode, 2, 0n, paging.ACCESS_READ)
+    expect(result).toMatchObject({ status: paging.WALK_FAULT, pfec: 0, level: 2 })
   })
 
   test('another vCPU that sets the same bits first costs a second walk only', () => {
-    const { result } = raced(4, 1, 0x7027n, ACCESS_READ)
-    expect(result).toMatchObject({ status: WALK_OK, gpa: 0x7000, reads: 8 })
+    const { result } = raced(4, 1, 0x7027n, paging.ACCESS_READ)
+    expect(result).toMatchObject({ status: paging.WALK_OK, gpa: 0x7000, reads: 8 })
   })
 
   test('only the upper half of the entry differs: that counts too', () => {
-    const { result } = raced(4, 1, 0x30_0000_7007n, ACCESS_READ)
-    expect(result).toMatchObject({ status: WALK_OK, gpa: 0x30_0000_7000 })
+    const { result } = raced(4, 1, 0x30_0000_7007n, paging.ACCESS_READ)
+    expect(result).toMatchObject({ status: paging.WALK_OK, gpa: 0x30_0000_7000 })
   })
 })

@@ -1,17 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import {
-  ACCESS_READ,
-  explain,
-  PagingStructureCache,
-  type TableReader,
-  SECOND_LEVEL_FAULT,
-  translate,
-  walk,
-  WalkResult,
-} from '../src/index.ts'
+import * as paging from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, LMA, Memory, NXE, registersFor } from './support/guest.ts'
 
-const shown = (steps: ReturnType<typeof explain>['steps']): string[] =>
+const shown = (steps: ReturnType<typeof paging.explain>['steps']): string[] =>
   steps.map(({ name, index, gpa, value, leads, bits }) =>
     [name, index, gpa?.toString(16) ?? 'register', value?.toString(16) ?? '-', leads, ...bits].join(' '),
   )
@@ -21,7 +12,7 @@ describe('explain', () => {
     const memory = new Memory()
     buildPath(memory, 4, 0xffff_8000_0020_1000n, 0x7000n | (1n << 63n) | (5n << 59n) | 0x1d8n)
     const context = contextOf({ ...registersFor(4), cr4: CR4.PAE | CR4.PGE, efer: LMA | NXE })
-    const { steps, outcome } = explain(context, memory, 0xffff_8000_0020_1000n)
+    const { steps, outcome } = paging.explain(context, memory, 0xffff_8000_0020_1000n)
     expect(shown(steps)).toEqual([
       'PML4E 256 4800 3027 table P R/W U/S A',
       'PDPTE 0 3000 2027 table P R/W U/S A',
@@ -36,7 +27,7 @@ describe('explain', () => {
     const memory = new Memory()
     buildPath(memory, 4, 0n, 0x7000n)
     const context = contextOf(registersFor(4))
-    const last = (): string | undefined => shown(explain(context, memory, 0n).steps).at(-1)
+    const last = (): string | undefined => shown(paging.explain(context, memory, 0n).steps).at(-1)
     memory.store(entryGpa(4, 1, 0n), 0x7026n)
     expect(last()).toBe('PTE 0 1000 7026 not present')
     memory.store(entryGpa(4, 2, 0n), 0x1027n | (1n << 50n))
@@ -52,21 +43,21 @@ describe('explain', () => {
     buildPath(memory, 3, 0xc060_1000n, 0x7000n)
     const pae = contextOf(registersFor(3))
     pae.loadPdptes(memory)
-    expect(shown(explain(pae, memory, 0xc060_1000n).steps)).toEqual([
+    expect(shown(paging.explain(pae, memory, 0xc060_1000n).steps)).toEqual([
       'PDPTE 3 register 2001 table P',
       'PDE 3 2018 1027 table P R/W U/S A',
       'PTE 1 1008 7027 page P R/W U/S A',
     ])
     const small = new Memory()
     buildPath(small, 2, 0xc060_1000n, 0x7000n)
-    expect(shown(explain(contextOf(registersFor(2)), small, 0xc060_1000n).steps)).toEqual([
+    expect(shown(paging.explain(contextOf(registersFor(2)), small, 0xc060_1000n).steps)).toEqual([
       'PDE 769 2c04 1027 table P R/W U/S A',
       'PTE 513 1804 7027 page P R/W U/S A',
     ])
   })
 
   test('there is nothing to show without paging', () => {
-    const { steps, outcome } = explain(contextOf({ cr0: 1, efer: 0 }), new Memory(), 0x1234n)
+    const { steps, outcome } = paging.explain(contextOf({ cr0: 1, efer: 0 }), new Memory(), 0x1234n)
     expect([steps, outcome.kind]).toEqual([[], 'mapped'])
   })
 })
@@ -78,13 +69,13 @@ describe('beside a paging-structure cache', () => {
     buildPath(memory, mode, LINEAR, 0x7000n)
     const context = contextOf(registersFor(mode))
     if (mode === 3) context.loadPdptes(memory)
-    const cache = new PagingStructureCache()
+    const cache = new paging.PagingStructureCache()
     const reads = (): number => {
-      const result = new WalkResult()
-      walk(context, memory, Number(LINEAR), 0, ACCESS_READ, result, cache)
+      const result = new paging.WalkResult()
+      paging.walk(context, memory, Number(LINEAR), 0, paging.ACCESS_READ, result, cache)
       return result.reads
     }
-    const explained = (): ReturnType<typeof explain> => explain(context, memory, LINEAR, {}, cache)
+    const explained = (): ReturnType<typeof paging.explain> => paging.explain(context, memory, LINEAR, {}, cache)
     const cached = (): string[] =>
       explained().cached.map(({ name, level, table, writable, user, executable, agrees }) =>
         [name, level, table.toString(16), writable, user, executable, agrees ? 'agrees' : 'differs'].join(' '),
@@ -102,7 +93,7 @@ describe('beside a paging-structure cache', () => {
     expect([explained().cached, reads()]).toEqual([[], mode === 3 ? 2 : mode])
     expect(cached()).toEqual(tables.map((table) => `${table} true true true agrees`))
     const { steps, outcome } = explained()
-    expect({ steps, outcome, cached: [] }).toEqual(explain(context, memory, LINEAR))
+    expect({ steps, outcome, cached: [] }).toEqual(paging.explain(context, memory, LINEAR))
     // It was looked at, and no more: the next walk begins with its first table.
     expect(reads()).toBe(tables.length === 0 ? mode : 1)
   })
@@ -131,17 +122,17 @@ test('an entry of 32 bits is explained without what lies behind it', () => {
   const memory = new Memory()
   const context = contextOf(registersFor(2))
   memory.store(entryGpa(2, 2, 0n), 0xdead_beef_0000_1027n)
-  expect(explain(context, memory, 0n).steps[0]!.value).toBe(0x1027n)
+  expect(paging.explain(context, memory, 0n).steps[0]!.value).toBe(0x1027n)
 })
 
 test('a table that the second level refuses is no page fault', () => {
-  const refused: TableReader = {
-    read32: () => SECOND_LEVEL_FAULT,
-    read64: () => SECOND_LEVEL_FAULT,
+  const refused: paging.TableReader = {
+    read32: () => paging.SECOND_LEVEL_FAULT,
+    read64: () => paging.SECOND_LEVEL_FAULT,
     compareExchange32: () => false,
     compareExchange64: () => false,
   }
-  expect(translate(contextOf(registersFor(4)), refused, 0n)).toEqual({
+  expect(paging.translate(contextOf(registersFor(4)), refused, 0n)).toEqual({
     ...{ kind: 'second-level', linear: 0n, tableGpa: 0x4000, level: 4 },
   })
 })

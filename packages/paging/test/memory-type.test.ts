@@ -1,16 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import {
-  effectiveMemoryType,
-  MemoryType,
-  mtrrType,
-  type Mtrrs,
-  PAT_RESET,
-  patIndex,
-  patType,
-  PagingError,
-} from '../src/index.ts'
+import * as paging from '../src/index.ts'
 
-const { UC, WC, WT, WP, WB, UC_MINUS } = MemoryType
+const { UC, WC, WT, WP, WB, UC_MINUS } = paging.MemoryType
 const TYPES = { UC, WC, WT, WP, WB, 'UC-': UC_MINUS }
 
 describe('the effective memory type (SDM vol. 3A, "Selecting Memory Types for Pentium III and More Recent Processor Families")', () => {
@@ -21,13 +12,13 @@ describe('the effective memory type (SDM vol. 3A, "Selecting Memory Types for Pe
     { mtrr: 'WP', row: 'UC WC WT WP WP WC' },
     { mtrr: 'WB', row: 'UC WC WT WP WB UC' },
   ] as const)('MTRR $mtrr with PAT UC, WC, WT, WP, WB, UC-: $row', ({ mtrr, row }) => {
-    const found = [UC, WC, WT, WP, WB, UC_MINUS].map((pat) => effectiveMemoryType(TYPES[mtrr], pat))
+    const found = [UC, WC, WT, WP, WB, UC_MINUS].map((pat) => paging.effectiveMemoryType(TYPES[mtrr], pat))
     expect(found).toEqual(row.split(' ').map((name) => TYPES[name as keyof typeof TYPES]))
   })
 
   test('reserved types are uncacheable', () => {
-    expect(effectiveMemoryType(2 as MemoryType, WB)).toBe(UC)
-    expect(effectiveMemoryType(WB, 3 as MemoryType)).toBe(UC)
+    expect(paging.effectiveMemoryType(2 as paging.MemoryType, WB)).toBe(UC)
+    expect(paging.effectiveMemoryType(WB, 3 as paging.MemoryType)).toBe(UC)
   })
 })
 
@@ -42,8 +33,8 @@ describe('the PAT (SDM vol. 3A, "Selecting a Memory Type from the PAT")', () => 
     { leaf: 0x1098, level: 3, index: 7, type: UC },
     { leaf: 0x0098, level: 2, index: 3, type: UC },
   ])('a leaf $leaf at level $level selects field $index', ({ leaf, level, index, type }) => {
-    expect(patIndex(leaf, level)).toBe(index)
-    expect(patType(PAT_RESET, index)).toBe(type)
+    expect(paging.patIndex(leaf, level)).toBe(index)
+    expect(paging.patType(paging.PAT_RESET, index)).toBe(type)
   })
 })
 
@@ -52,7 +43,11 @@ describe('MTRRs (SDM vol. 3A, "Memory Type Range Registers (MTRRs)")', () => {
     base: BigInt(base) | BigInt(type),
     mask: (((1n << 40n) - 1n) & ~(BigInt(bytes) - 1n)) | 0x800n,
   })
-  const mtrrs = (variable: Mtrrs['variable'], fixed: readonly bigint[] = [], defType = 0xc06n): Mtrrs => ({
+  const mtrrs = (
+    variable: paging.Mtrrs['variable'],
+    fixed: readonly bigint[] = [],
+    defType = 0xc06n,
+  ): paging.Mtrrs => ({
     ...{ maxPhysicalBits: 40, defType, fixed, variable },
   })
   const GIB = 2 ** 30
@@ -66,23 +61,23 @@ describe('MTRRs (SDM vol. 3A, "Memory Type Range Registers (MTRRs)")', () => {
     { given: 'UC over anything', variable: [range(0, GIB, WP), range(0, 2 * GIB, UC)], gpa: 0x20_0000, type: UC },
     { given: 'WC over WB: undefined', variable: [range(0, GIB, WC), range(0, GIB, WB)], gpa: 0x20_0000, type: UC },
     { given: 'one that is not valid', variable: [{ ...range(0, GIB, UC), mask: 0n }], gpa: 0x20_0000, type: WB },
-  ])('$given', ({ variable, gpa, type }) => expect(mtrrType(mtrrs(variable), gpa)).toBe(type))
+  ])('$given', ({ variable, gpa, type }) => expect(paging.mtrrType(mtrrs(variable), gpa)).toBe(type))
 
   test('below 1 MiB the fixed ranges decide', () => {
     const fixed = Array.from({ length: 11 }, (_, i) => BigInt(`0x${`0${i % 2 === 0 ? 6 : 5}`.repeat(8)}`))
     fixed[1] = 0x0000_0000_0000_0004n
-    const of = (gpa: number): number => mtrrType(mtrrs([range(0, GIB, WC)], fixed), gpa)
+    const of = (gpa: number): number => paging.mtrrType(mtrrs([range(0, GIB, WC)], fixed), gpa)
     expect([of(0x1234), of(0x7_ffff), of(0x8_0000), of(0x8_4000)]).toEqual([WB, WB, WT, UC])
     expect([of(0xa_0000), of(0xc_0000), of(0xc_8000), of(0xf_ffff)]).toEqual([WB, WP, WB, WB])
     expect(of(0x10_0000)).toBe(WC)
-    expect(mtrrType(mtrrs([range(0, GIB, WC)], fixed, 0x806n), 0x1234)).toBe(WC)
+    expect(paging.mtrrType(mtrrs([range(0, GIB, WC)], fixed, 0x806n), 0x1234)).toBe(WC)
   })
 
   test('disabled, everything is uncacheable', () => {
-    expect(mtrrType(mtrrs([range(0, GIB, WB)], [], 0x406n), 0x1234)).toBe(UC)
+    expect(paging.mtrrType(mtrrs([range(0, GIB, WB)], [], 0x406n), 0x1234)).toBe(UC)
   })
 
   test.each([-1, 2 ** 40])('there is no address %s', (gpa) => {
-    expect(() => mtrrType(mtrrs([]), gpa)).toThrow(PagingError)
+    expect(() => paging.mtrrType(mtrrs([]), gpa)).toThrow(paging.PagingError)
   })
 })

@@ -1,28 +1,16 @@
 import { misuses } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
-import {
-  ArmPagingContext,
-  effectiveMemoryType,
-  explain,
-  mappings,
-  mtrrType,
-  PagingContext,
-  PagingError,
-  patType,
-  reloadsPdptes,
-  translate,
-  type TableReader,
-} from '../src/index.ts'
+import * as paging from '../src/index.ts'
 
 const cpu = { maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false }
-const reader: TableReader = {
+const reader: paging.TableReader = {
   read32: () => false,
   read64: () => false,
   compareExchange32: () => false,
   compareExchange64: () => false,
 }
-const made = (): PagingContext => {
-  const context = new PagingContext(cpu)
+const made = (): paging.PagingContext => {
+  const context = new paging.PagingContext(cpu)
   context.configure(0x8000_0001, 0x1000, 0, 0x20, 0x500)
   return context
 }
@@ -36,24 +24,28 @@ const arm = {
 
 describe('a value of the wrong kind throws a PagingError', () => {
   test.each<[string, (...args: never[]) => unknown, unknown[]]>([
-    ['new PagingContext', (options: never) => new PagingContext(options), [cpu]],
+    ['new PagingContext', (options: never) => new paging.PagingContext(options), [cpu]],
     ['configure', (...args: never[]) => made().configure(...(args as unknown as [0, 0, 0, 0, 0])), [1, 0, 0, 0, 0]],
     ['loadPdptes', (tables: never) => made().loadPdptes(tables), [reader]],
-    ['reloadsPdptes', reloadsPdptes as never, [0, 0, 0, 0]],
-    ['translate', translate as never, [context, reader, 0x1000n, {}]],
+    ['reloadsPdptes', paging.reloadsPdptes as never, [0, 0, 0, 0]],
+    ['translate', paging.translate as never, [context, reader, 0x1000n, {}]],
     [
       'mappings',
-      (...args: never[]) => (mappings as (...all: never[]) => Generator)(...args).next(),
+      (...args: never[]) => (paging.mappings as (...all: never[]) => Generator)(...args).next(),
       [context, reader, {}],
     ],
-    ['start of mappings', (start: never) => mappings(context, reader, { start }).next(), [0n]],
-    ['explain', explain as never, [context, reader, 0x1000n, {}]],
-    ['patType', patType as never, [0n, 1]],
-    ['mtrrType', mtrrType as never, [mtrrs, 0x1000]],
-    ['effectiveMemoryType', effectiveMemoryType as never, [6, 6]],
-    ['ArmPagingContext.update', (registers: never) => new ArmPagingContext().update(registers), [arm]],
-    ['a register of ArmPagingContext.update', (sctlr: never) => new ArmPagingContext().update({ ...arm, sctlr }), [0]],
+    ['start of mappings', (start: never) => paging.mappings(context, reader, { start }).next(), [0n]],
+    ['explain', paging.explain as never, [context, reader, 0x1000n, {}]],
+    ['patType', paging.patType as never, [0n, 1]],
+    ['mtrrType', paging.mtrrType as never, [mtrrs, 0x1000]],
+    ['effectiveMemoryType', paging.effectiveMemoryType as never, [6, 6]],
+    ['ArmPagingContext.update', (registers: never) => new paging.ArmPagingContext().update(registers), [arm]],
+    [
+      'a register of ArmPagingContext.update',
+      (sctlr: never) => new paging.ArmPagingContext().update({ ...arm, sctlr }),
+      [0],
+    ],
   ])('%s', (_name, call, args) => {
-    expect(misuses(call, args, PagingError)).toEqual([])
+    expect(misuses(call, args, paging.PagingError)).toEqual([])
   })
 })

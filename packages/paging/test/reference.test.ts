@@ -2,47 +2,21 @@
 // in x86-cpu's test/paging.test.ts.
 import { AccessLog, LoggedTables } from '@retrap/replay'
 import { describe, expect, test } from 'vitest'
-import {
-  ACCESS_AC,
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_READ,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_GLOBAL,
-  PagingStructureCache,
-  PFEC_RSVD,
-  probe,
-  walk,
-  WALK_FAULT,
-  WALK_OK,
-  WalkResult,
-} from '../src/index.ts'
-import {
-  buildPath,
-  contextOf,
-  CR0_PE_PG,
-  CR0_WP,
-  CR4,
-  entryGpa,
-  LMA,
-  Memory,
-  NXE,
-  registersFor,
-} from './support/guest.ts'
+import * as paging from '../src/index.ts'
+import * as guest from './support/guest.ts'
 
 const PAGE = 0x7000n
 
-function four(registers: Parameters<typeof contextOf>[0] = {}): {
-  memory: Memory
-  walkAt: (access: number, linear?: number) => WalkResult
+function four(registers: Parameters<typeof guest.contextOf>[0] = {}): {
+  memory: guest.Memory
+  walkAt: (access: number, linear?: number) => paging.WalkResult
 } {
-  const memory = new Memory()
-  buildPath(memory, 4, 0n, PAGE)
-  const context = contextOf({ ...registersFor(4), ...registers })
-  const walkAt = (access: number, linear = 0): WalkResult => {
-    const result = new WalkResult()
-    walk(context, memory, linear, 0, access, result)
+  const memory = new guest.Memory()
+  guest.buildPath(memory, 4, 0n, PAGE)
+  const context = guest.contextOf({ ...guest.registersFor(4), ...registers })
+  const walkAt = (access: number, linear = 0): paging.WalkResult => {
+    const result = new paging.WalkResult()
+    paging.walk(context, memory, linear, 0, access, result)
     return result
   }
   return { memory, walkAt }
@@ -73,19 +47,19 @@ describe('each reserved bit × level × {NXE, 1G, PSE36, MAXPHYADDR 36/39/52}', 
       for (const nxe of [false, true]) {
         for (const pages1G of [false, true]) {
           for (const pse36 of [false, true]) {
-            const registers = registersFor(mode)
-            const context = contextOf({
+            const registers = guest.registersFor(mode)
+            const context = guest.contextOf({
               ...registers,
               cpu: { maxPhysicalBits: physical, pages1G, pse36, amd: false },
-              cr4: registers.cr4 | CR4.PSE,
-              efer: registers.efer | (nxe ? NXE : 0),
+              cr4: registers.cr4 | guest.CR4.PSE,
+              efer: registers.efer | (nxe ? guest.NXE : 0),
             })
-            const memory = new Memory()
-            buildPath(memory, mode, 0n, PAGE)
+            const memory = new guest.Memory()
+            guest.buildPath(memory, mode, 0n, PAGE)
             if (mode === 3) context.loadPdptes(memory)
-            const result = new WalkResult()
+            const result = new paging.WalkResult()
             for (let level = mode === 3 ? 2 : mode; level >= 1; level--) {
-              const gpa = entryGpa(mode, level, 0n)
+              const gpa = guest.entryGpa(mode, level, 0n)
               const before = memory.at(gpa)
               for (const large of [false, true]) {
                 // Bit 7 of a last-level entry is PAT, and of the topmost ones always reserved.
@@ -93,9 +67,11 @@ describe('each reserved bit × level × {NXE, 1G, PSE36, MAXPHYADDR 36/39/52}', 
                 for (let bit = 1; bit < (mode === 2 ? 32 : 64); bit++) {
                   if (bit === 7 && level > 1 && level <= 3) continue
                   memory.store(gpa, (large ? 0xa7n : before) | (1n << BigInt(bit)))
-                  probe(context, memory, 0, 0, ACCESS_READ, result)
+                  paging.probe(context, memory, 0, 0, paging.ACCESS_READ, result)
                   const found =
-                    result.status === WALK_FAULT && result.pfec === (1 | PFEC_RSVD) && result.level === level
+                    result.status === paging.WALK_FAULT &&
+                    result.pfec === (1 | paging.PFEC_RSVD) &&
+                    result.level === level
                   // Without 1 GiB pages, bit 7 of a PDPTE is itself the reserved one.
                   const expected =
                     isReserved({ mode, level, large, nxe, pages1G, pse36, physical }, bit) ||
@@ -120,72 +96,75 @@ describe('each reserved bit × level × {NXE, 1G, PSE36, MAXPHYADDR 36/39/52}', 
 
 describe('WP=0 supervisor write to read-only user page with SMAP=1, AC=0/1', () => {
   test.each([
-    { wp: 0, access: ACCESS_WRITE, pfec: 0x03, why: 'SMAP' },
-    { wp: 0, access: ACCESS_WRITE | ACCESS_AC, pfec: 0 },
-    { wp: CR0_WP, access: ACCESS_WRITE, pfec: 0x03, why: 'SMAP and WP' },
-    { wp: CR0_WP, access: ACCESS_WRITE | ACCESS_AC, pfec: 0x03, why: 'WP' },
+    { wp: 0, access: paging.ACCESS_WRITE, pfec: 0x03, why: 'SMAP' },
+    { wp: 0, access: paging.ACCESS_WRITE | paging.ACCESS_AC, pfec: 0 },
+    { wp: guest.CR0_WP, access: paging.ACCESS_WRITE, pfec: 0x03, why: 'SMAP and WP' },
+    { wp: guest.CR0_WP, access: paging.ACCESS_WRITE | paging.ACCESS_AC, pfec: 0x03, why: 'WP' },
   ])('WP $wp, access $access → $pfec', ({ wp, access, pfec }) => {
-    const { memory, walkAt } = four({ cr0: CR0_PE_PG + wp, cr4: CR4.PAE | CR4.SMAP })
-    memory.store(entryGpa(4, 1, 0n), PAGE | 0x25n)
+    const { memory, walkAt } = four({ cr0: guest.CR0_PE_PG + wp, cr4: guest.CR4.PAE | guest.CR4.SMAP })
+    memory.store(guest.entryGpa(4, 1, 0n), PAGE | 0x25n)
     expect(walkAt(access).pfec).toBe(pfec)
   })
 })
 
 test('descriptor load at CPL 3 from user-mapped GDT with SMAP: fault with U=0', () => {
-  const { walkAt } = four({ cr4: CR4.PAE | CR4.SMAP })
-  expect(walkAt(ACCESS_READ | ACCESS_USER | ACCESS_IMPLICIT)).toMatchObject({ status: WALK_FAULT, pfec: 0x01 })
+  const { walkAt } = four({ cr4: guest.CR4.PAE | guest.CR4.SMAP })
+  expect(walkAt(paging.ACCESS_READ | paging.ACCESS_USER | paging.ACCESS_IMPLICIT)).toMatchObject({
+    status: paging.WALK_FAULT,
+    pfec: 0x01,
+  })
   // EFLAGS.AC does not help an implicit access.
-  expect(walkAt(ACCESS_READ | ACCESS_USER | ACCESS_IMPLICIT | ACCESS_AC).pfec).toBe(0x01)
-  expect(walkAt(ACCESS_READ | ACCESS_USER).status).toBe(WALK_OK)
+  expect(walkAt(paging.ACCESS_READ | paging.ACCESS_USER | paging.ACCESS_IMPLICIT | paging.ACCESS_AC).pfec).toBe(0x01)
+  expect(walkAt(paging.ACCESS_READ | paging.ACCESS_USER).status).toBe(paging.WALK_OK)
 })
 
 describe('PKRU.WD with WP=0/1, user page RW=0: PK present?', () => {
   test.each([
-    { wp: 0, access: ACCESS_USER | ACCESS_WRITE, pfec: 0x27 },
-    { wp: CR0_WP, access: ACCESS_USER | ACCESS_WRITE, pfec: 0x27 },
-    { wp: 0, access: ACCESS_WRITE, pfec: 0 },
-    { wp: CR0_WP, access: ACCESS_WRITE, pfec: 0x23 },
+    { wp: 0, access: paging.ACCESS_USER | paging.ACCESS_WRITE, pfec: 0x27 },
+    { wp: guest.CR0_WP, access: paging.ACCESS_USER | paging.ACCESS_WRITE, pfec: 0x27 },
+    { wp: 0, access: paging.ACCESS_WRITE, pfec: 0 },
+    { wp: guest.CR0_WP, access: paging.ACCESS_WRITE, pfec: 0x23 },
   ])('WP $wp, access $access → $pfec', ({ wp, access, pfec }) => {
-    const { memory, walkAt } = four({ cr0: CR0_PE_PG + wp, cr4: CR4.PAE | CR4.PKE, pkru: 0b10 << 6 })
-    memory.store(entryGpa(4, 1, 0n), PAGE | 0x25n | (3n << 59n))
+    const { memory, walkAt } = four({ cr0: guest.CR0_PE_PG + wp, cr4: guest.CR4.PAE | guest.CR4.PKE, pkru: 0b10 << 6 })
+    memory.store(guest.entryGpa(4, 1, 0n), PAGE | 0x25n | (3n << 59n))
     expect(walkAt(access).pfec).toBe(pfec)
   })
 })
 
 test('PAE: alter PDPTE in memory without CR3 write — Intel unaffected, AMD affected; MOV CR4 toggling PGE reloads', () => {
   for (const amd of [false, true]) {
-    const memory = new Memory()
-    buildPath(memory, 3, 0n, PAGE)
-    const context = contextOf({ ...registersFor(3), cpu: { amd } })
-    const result = new WalkResult()
-    const status = (): number => walk(context, memory, 0, 0, ACCESS_READ, result)
+    const memory = new guest.Memory()
+    guest.buildPath(memory, 3, 0n, PAGE)
+    const context = guest.contextOf({ ...guest.registersFor(3), cpu: { amd } })
+    const result = new paging.WalkResult()
+    const status = (): number => paging.walk(context, memory, 0, 0, paging.ACCESS_READ, result)
     expect(context.loadPdptes(memory)).toBe(true)
-    expect(status()).toBe(WALK_OK)
-    memory.store(entryGpa(3, 3, 0n), 0n)
-    expect(status()).toBe(amd ? WALK_FAULT : WALK_OK)
+    expect(status()).toBe(paging.WALK_OK)
+    memory.store(guest.entryGpa(3, 3, 0n), 0n)
+    expect(status()).toBe(amd ? paging.WALK_FAULT : paging.WALK_OK)
     // What MOV to CR4 does then (x86-cpu's tests have the instruction).
     expect(context.loadPdptes(memory)).toBe(true)
-    expect(status()).toBe(WALK_FAULT)
+    expect(status()).toBe(paging.WALK_FAULT)
   }
 })
 
 test("PAE under AMD's rules: a PDPTE is read through the log, once an instruction", () => {
-  const memory = new Memory()
-  buildPath(memory, 3, 0n, PAGE)
-  memory.store(entryGpa(3, 1, 0x1000n), 0x8027n)
-  const context = contextOf({ ...registersFor(3), cpu: { amd: true } })
+  const memory = new guest.Memory()
+  guest.buildPath(memory, 3, 0n, PAGE)
+  memory.store(guest.entryGpa(3, 1, 0x1000n), 0x8027n)
+  const context = guest.contextOf({ ...guest.registersFor(3), cpu: { amd: true } })
   const log = new AccessLog()
   const tables = new LoggedTables(log, memory)
-  const result = new WalkResult()
+  const result = new paging.WalkResult()
   const gpas = (): number[] =>
     [0, 0x1000, 0].map((linear) => {
       log.beginWalk()
-      return walk(context, tables, linear, 0, ACCESS_READ, result) === WALK_OK ? result.gpa : -1
+      return paging.walk(context, tables, linear, 0, paging.ACCESS_READ, result) === paging.WALK_OK ? result.gpa : -1
     })
   log.begin()
   expect(gpas()).toEqual([0x7000, 0x8000, 0x7000])
   // Between passes the table of PDPTEs is used for something else.
-  memory.store(entryGpa(3, 3, 0n), 0x1e6n)
+  memory.store(guest.entryGpa(3, 3, 0n), 0x1e6n)
   log.restart()
   expect(gpas()).toEqual([0x7000, 0x8000, 0x7000])
   log.end()
@@ -195,14 +174,14 @@ test("PAE under AMD's rules: a PDPTE is read through the log, once an instructio
 
 test('NX fetch fault with NXE=0, SMEP=0: I absent', () => {
   const { memory, walkAt } = four()
-  memory.store(entryGpa(4, 1, 0n), PAGE | 0x27n | (1n << 63n))
+  memory.store(guest.entryGpa(4, 1, 0n), PAGE | 0x27n | (1n << 63n))
   // Bit 63 is reserved then, and the fetch is not told from a read.
-  expect(walkAt(ACCESS_FETCH | ACCESS_USER).pfec).toBe(0x0d)
-  memory.store(entryGpa(4, 1, 0n), PAGE | 0x23n)
-  expect(walkAt(ACCESS_FETCH | ACCESS_USER).pfec).toBe(0x05)
-  const told = four({ efer: LMA | NXE })
-  told.memory.store(entryGpa(4, 1, 0n), PAGE | 0x27n | (1n << 63n))
-  expect(told.walkAt(ACCESS_FETCH | ACCESS_USER).pfec).toBe(0x15)
+  expect(walkAt(paging.ACCESS_FETCH | paging.ACCESS_USER).pfec).toBe(0x0d)
+  memory.store(guest.entryGpa(4, 1, 0n), PAGE | 0x23n)
+  expect(walkAt(paging.ACCESS_FETCH | paging.ACCESS_USER).pfec).toBe(0x05)
+  const told = four({ efer: guest.LMA | guest.NXE })
+  told.memory.store(guest.entryGpa(4, 1, 0n), PAGE | 0x27n | (1n << 63n))
+  expect(told.walkAt(paging.ACCESS_FETCH | paging.ACCESS_USER).pfec).toBe(0x15)
 })
 
 test('two vCPUs racing A/D update against PTE clear', () => {
@@ -210,100 +189,106 @@ test('two vCPUs racing A/D update against PTE clear', () => {
   for (let n = 1; n <= 4; n++) {
     const { memory, walkAt } = four()
     for (let level = 1; level <= 4; level++) {
-      const gpa = entryGpa(4, level, 0n)
+      const gpa = guest.entryGpa(4, level, 0n)
       memory.store(gpa, memory.at(gpa) & ~0x20n)
     }
-    const leaf = entryGpa(4, 1, 0n)
+    const leaf = guest.entryGpa(4, 1, 0n)
     let exchanges = 0
     memory.race = () => {
       if (++exchanges === n) memory.store(leaf, 0n)
     }
-    const result = walkAt(ACCESS_WRITE)
+    const result = walkAt(paging.ACCESS_WRITE)
     // Before its own exchange it is not there any more; afterwards the access came first.
-    expect([result.status, memory.at(leaf)]).toEqual([n === 1 ? WALK_FAULT : WALK_OK, 0n])
+    expect([result.status, memory.at(leaf)]).toEqual([n === 1 ? paging.WALK_FAULT : paging.WALK_OK, 0n])
   }
 })
 
 test('self-mapped page table; write through it to its own PTE', () => {
   const { memory, walkAt } = four()
   // The page table's own page, at entry 5 of itself.
-  const own = entryGpa(4, 1, 0x5000n)
+  const own = guest.entryGpa(4, 1, 0x5000n)
   memory.store(own, 0x1027n)
-  const result = walkAt(ACCESS_WRITE, 0x5000 + 5 * 8)
-  expect(result).toMatchObject({ status: WALK_OK, gpa: own, leafGpa: own })
+  const result = walkAt(paging.ACCESS_WRITE, 0x5000 + 5 * 8)
+  expect(result).toMatchObject({ status: paging.WALK_OK, gpa: own, leafGpa: own })
   // D is set by the walk, before the guest's store replaces the entry.
   expect(memory.at(own)).toBe(0x1067n)
   memory.store(own, 0x9027n)
-  expect(walkAt(ACCESS_READ, 0x5000).gpa).toBe(0x9000)
+  expect(walkAt(paging.ACCESS_READ, 0x5000).gpa).toBe(0x9000)
 })
 
 describe('PTE widened without INVLPG: no guest-visible #PF after rewalk', () => {
   test.each([
-    { what: 'P 0→1', before: 0x7026n, after: 0x7027n, access: ACCESS_READ },
-    { what: 'RW 0→1', before: 0x7025n, after: 0x7027n, access: ACCESS_WRITE },
-    { what: 'US 0→1', before: 0x7023n, after: 0x7027n, access: ACCESS_USER },
-    { what: 'NX 1→0', before: (1n << 63n) | 0x7027n, after: 0x7027n, access: ACCESS_FETCH },
+    { what: 'P 0→1', before: 0x7026n, after: 0x7027n, access: paging.ACCESS_READ },
+    { what: 'RW 0→1', before: 0x7025n, after: 0x7027n, access: paging.ACCESS_WRITE },
+    { what: 'US 0→1', before: 0x7023n, after: 0x7027n, access: paging.ACCESS_USER },
+    { what: 'NX 1→0', before: (1n << 63n) | 0x7027n, after: 0x7027n, access: paging.ACCESS_FETCH },
   ])('$what at every level, with a paging-structure cache', ({ before, after, access }) => {
     for (let level = 1; level <= 4; level++) {
-      const memory = new Memory()
-      buildPath(memory, 4, 0n, PAGE)
-      const table = memory.at(entryGpa(4, level, 0n)) & ~0xfffn
-      const context = contextOf({ ...registersFor(4), cr0: CR0_PE_PG + CR0_WP, efer: LMA | NXE })
-      const cache = new PagingStructureCache()
-      const result = new WalkResult()
-      const walkIt = (each: number): number => walk(context, memory, 0, 0, each, result, cache)
-      memory.store(entryGpa(4, level, 0n), (before & ~0xf000n) | table)
-      walkIt(ACCESS_READ)
-      memory.store(entryGpa(4, level, 0n), (after & ~0xf000n) | table)
-      expect(walkIt(access)).toBe(WALK_OK)
+      const memory = new guest.Memory()
+      guest.buildPath(memory, 4, 0n, PAGE)
+      const table = memory.at(guest.entryGpa(4, level, 0n)) & ~0xfffn
+      const context = guest.contextOf({
+        ...guest.registersFor(4),
+        cr0: guest.CR0_PE_PG + guest.CR0_WP,
+        efer: guest.LMA | guest.NXE,
+      })
+      const cache = new paging.PagingStructureCache()
+      const result = new paging.WalkResult()
+      const walkIt = (each: number): number => paging.walk(context, memory, 0, 0, each, result, cache)
+      memory.store(guest.entryGpa(4, level, 0n), (before & ~0xf000n) | table)
+      walkIt(paging.ACCESS_READ)
+      memory.store(guest.entryGpa(4, level, 0n), (after & ~0xf000n) | table)
+      expect(walkIt(access)).toBe(paging.WALK_OK)
     }
   })
 })
 
 test('PSE-36 page above 4 GiB, bit 21 set', () => {
-  const memory = new Memory()
-  const directory = entryGpa(2, 2, 0x1234_5678n)
+  const memory = new guest.Memory()
+  const directory = guest.entryGpa(2, 2, 0x1234_5678n)
   memory.store(directory, 0x8800_0000n | 0x0f_e000n | 0xa7n)
-  const context = contextOf({ ...registersFor(2), cr4: CR4.PSE })
-  const result = new WalkResult()
-  probe(context, memory, 0x1234_5678, 0, ACCESS_READ, result)
-  expect(result).toMatchObject({ status: WALK_OK, gpa: 0x7f_8834_5678, pageBytes: 4 << 20 })
+  const context = guest.contextOf({ ...guest.registersFor(2), cr4: guest.CR4.PSE })
+  const result = new paging.WalkResult()
+  paging.probe(context, memory, 0x1234_5678, 0, paging.ACCESS_READ, result)
+  expect(result).toMatchObject({ status: paging.WALK_OK, gpa: 0x7f_8834_5678, pageBytes: 4 << 20 })
   memory.store(directory, memory.at(directory) | (1n << 21n))
-  probe(context, memory, 0x1234_5678, 0, ACCESS_READ, result)
-  expect(result).toMatchObject({ status: WALK_FAULT, pfec: 0x09, level: 2 })
+  paging.probe(context, memory, 0x1234_5678, 0, paging.ACCESS_READ, result)
+  expect(result).toMatchObject({ status: paging.WALK_FAULT, pfec: 0x09, level: 2 })
 })
 
 test('PML4E.G on AMD vs Intel', () => {
   for (const amd of [false, true]) {
-    const { memory, walkAt } = four({ cpu: { amd }, cr4: CR4.PAE | CR4.PGE })
-    memory.store(entryGpa(4, 4, 0n), memory.at(entryGpa(4, 4, 0n)) | 0x100n)
-    const result = walkAt(ACCESS_READ)
-    expect([result.status, result.pfec, result.flags & MAP_GLOBAL]).toEqual(amd ? [WALK_FAULT, 9, 0] : [WALK_OK, 0, 0])
+    const { memory, walkAt } = four({ cpu: { amd }, cr4: guest.CR4.PAE | guest.CR4.PGE })
+    memory.store(guest.entryGpa(4, 4, 0n), memory.at(guest.entryGpa(4, 4, 0n)) | 0x100n)
+    const result = walkAt(paging.ACCESS_READ)
+    expect([result.status, result.pfec, result.flags & paging.MAP_GLOBAL]).toEqual(
+      amd ? [paging.WALK_FAULT, 9, 0] : [paging.WALK_OK, 0, 0],
+    )
   }
 })
 
 describe('between the passes of an instruction that waits for a device', () => {
   /** One page read and one written, before and after another party has edited the tables. */
-  function passes(edit: (memory: Memory) => void): {
+  function passes(edit: (memory: guest.Memory) => void): {
     first: number[]
     second: number[]
     next: number[]
-    memory: Memory
+    memory: guest.Memory
   } {
-    const memory = new Memory()
-    buildPath(memory, 4, 0n, PAGE)
-    memory.store(entryGpa(4, 1, 0x1000n), 0x8007n)
-    const context = contextOf(registersFor(4))
+    const memory = new guest.Memory()
+    guest.buildPath(memory, 4, 0n, PAGE)
+    memory.store(guest.entryGpa(4, 1, 0x1000n), 0x8007n)
+    const context = guest.contextOf(guest.registersFor(4))
     const log = new AccessLog()
     const tables = new LoggedTables(log, memory)
-    const result = new WalkResult()
+    const result = new paging.WalkResult()
     const pass = (): number[] =>
       [
-        { linear: 0x10, access: ACCESS_READ },
-        { linear: 0x1020, access: ACCESS_WRITE },
+        { linear: 0x10, access: paging.ACCESS_READ },
+        { linear: 0x1020, access: paging.ACCESS_WRITE },
       ].map(({ linear, access }) => {
         log.beginWalk()
-        return walk(context, tables, linear, 0, access, result) === WALK_OK ? result.gpa : -1
+        return paging.walk(context, tables, linear, 0, access, result) === paging.WALK_OK ? result.gpa : -1
       })
     log.begin()
     const first = pass()
@@ -316,7 +301,7 @@ describe('between the passes of an instruction that waits for a device', () => {
     return { first, second, next, memory }
   }
   const WHOLE = [0x7010, 0x8020]
-  const leaf = entryGpa(4, 1, 0x1000n)
+  const leaf = guest.entryGpa(4, 1, 0x1000n)
 
   test('PTE cleared: the instruction goes on, the next one faults', () => {
     const { first, second, next, memory } = passes((each) => each.store(leaf, 0n))
@@ -332,9 +317,9 @@ describe('between the passes of an instruction that waits for a device', () => {
 
   test('table freed: the instruction goes on, the next one faults', () => {
     const { first, second, next } = passes((each) => {
-      each.store(entryGpa(4, 2, 0n), 0n)
+      each.store(guest.entryGpa(4, 2, 0n), 0n)
       // The frame is given to someone else.
-      for (const gpa of [entryGpa(4, 1, 0n), leaf]) each.store(gpa, ~0n & ((1n << 64n) - 1n))
+      for (const gpa of [guest.entryGpa(4, 1, 0n), leaf]) each.store(gpa, ~0n & ((1n << 64n) - 1n))
     })
     expect([first, second, next]).toEqual([WHOLE, WHOLE, [-1, -1]])
   })

@@ -1,14 +1,7 @@
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { Codec } from '../src/codec.ts'
-import {
-  CheckpointStore,
-  type EventKind,
-  openRecording,
-  type RecordedEvent,
-  RecordingError,
-  RecordingWriter,
-} from '../src/index.ts'
+import * as R from '../src/index.ts'
 
 const sourceOf = (file: Uint8Array) => ({
   bytes: file.length,
@@ -19,7 +12,7 @@ const page = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
 
 interface Written {
   readonly file: Uint8Array
-  readonly events: readonly RecordedEvent[]
+  readonly events: readonly R.RecordedEvent[]
 }
 
 /** Frames of three checkpoints that were written since the one before, and what they are filled with. */
@@ -43,9 +36,9 @@ const CHANGES: readonly (readonly [gfn: number, value: number][])[] = [
 /** A recording of `count` events, with a mark and three checkpoints. */
 async function written(count = 2000, ended = true): Promise<Written> {
   const pieces: Uint8Array[] = []
-  const writer = new RecordingWriter((bytes) => void pieces.push(bytes.slice()), { machine: 'test' })
-  const events: RecordedEvent[] = []
-  const store = new CheckpointStore<null>()
+  const writer = new R.RecordingWriter((bytes) => void pieces.push(bytes.slice()), { machine: 'test' })
+  const events: R.RecordedEvent[] = []
+  const store = new R.CheckpointStore<null>()
   const checkpointsAt = [250, 270, 290]
   let [round, instructions] = [0, 0]
   for (let i = 0; i < count; i++) {
@@ -74,8 +67,8 @@ async function written(count = 2000, ended = true): Promise<Written> {
   return { file: new Uint8Array(Buffer.concat(pieces)), events }
 }
 
-async function eventsOf(file: Uint8Array): Promise<RecordedEvent[]> {
-  const recording = await openRecording(sourceOf(file))
+async function eventsOf(file: Uint8Array): Promise<R.RecordedEvent[]> {
+  const recording = await R.openRecording(sourceOf(file))
   const pieces = await Promise.all(Array.from({ length: recording.pieces }, (_, piece) => recording.events(piece)))
   return pieces.flat().filter(({ kind }) => kind !== 'mark')
 }
@@ -83,7 +76,7 @@ async function eventsOf(file: Uint8Array): Promise<RecordedEvent[]> {
 test('events are read as they were written', async () => {
   const { file, events } = await written()
   expect(await eventsOf(file)).toEqual(events)
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   expect(recording.isCut).toBe(false)
   expect(recording.description).toEqual({ machine: 'test' })
   expect(recording.end.instructions).toBe(events.at(-1)!.instructions)
@@ -94,7 +87,7 @@ test('events are read as they were written', async () => {
 
 test('a piece of the log is found by its round', async () => {
   const { file, events } = await written()
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   for (const { round } of events.filter((_, i) => i % 97 === 0)) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     const before = await recording.events(recording.pieceAt(round))
@@ -113,7 +106,7 @@ test('a piece of the log is found by its round', async () => {
 
 test('a checkpoint has all of memory', async () => {
   const { file } = await written()
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   expect(recording.checkpoints.length).toBe(3)
   const memory = async (number: number): Promise<Record<number, number>> => {
     const pages = await recording.checkpoint(number)
@@ -128,7 +121,7 @@ test('a checkpoint has all of memory', async () => {
 
 test('a file that was cut anywhere has what was written before', async () => {
   const { file, events } = await written(2000)
-  const whole = await openRecording(sourceOf(file))
+  const whole = await R.openRecording(sourceOf(file))
   let last = 0
   for (let bytes = 200; bytes < file.length; bytes += 1 + Math.floor(file.length / 60)) {
     // oxlint-disable-next-line no-await-in-loop -- from short to long
@@ -137,7 +130,7 @@ test('a file that was cut anywhere has what was written before', async () => {
     expect(found.length).toBeGreaterThanOrEqual(last)
     last = found.length
     // oxlint-disable-next-line no-await-in-loop
-    const cut = await openRecording(sourceOf(file.subarray(0, bytes)))
+    const cut = await R.openRecording(sourceOf(file.subarray(0, bytes)))
     expect(cut.isCut).toBe(true)
     expect(cut.checkpoints).toEqual(whole.checkpoints.slice(0, cut.checkpoints.length))
   }
@@ -156,8 +149,8 @@ test('a byte that is another is found, or the file is read up to there', { timeo
     other[at]! ^= 0x40
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     const found = await eventsOf(other).catch((error: unknown) => error)
-    if (found instanceof Error) expect(found).toBeInstanceOf(RecordingError)
-    else expect(found).toEqual(events.slice(0, (found as RecordedEvent[]).length))
+    if (found instanceof Error) expect(found).toBeInstanceOf(R.RecordingError)
+    else expect(found).toEqual(events.slice(0, (found as R.RecordedEvent[]).length))
   }
 })
 
@@ -175,12 +168,12 @@ test.each<[string, Uint8Array, string]>([
     'ERR_VERSION',
   ],
 ])('%s is refused', async (_what, file, code) => {
-  await expect(openRecording(sourceOf(file))).rejects.toMatchObject({ code })
+  await expect(R.openRecording(sourceOf(file))).rejects.toMatchObject({ code })
 })
 
 test('events in their order only, and none after the end', async () => {
-  const writer = new RecordingWriter(() => undefined, null)
-  const add = (kind: EventKind, round: number) =>
+  const writer = new R.RecordingWriter(() => undefined, null)
+  const add = (kind: R.EventKind, round: number) =>
     writer.add(kind, { round, instructions: 10 * round }, 0, new Uint8Array())
   add('input', 5)
   expect(() => add('input', 4)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
@@ -190,7 +183,7 @@ test('events in their order only, and none after the end', async () => {
 
 test('what fails to be written is told', async () => {
   const full = new Error('no space left')
-  const writer = new RecordingWriter(() => Promise.reject(full), null)
+  const writer = new R.RecordingWriter(() => Promise.reject(full), null)
   writer.mark({ round: 0, instructions: 0 }, 'a')
   await expect(writer.settled()).rejects.toBe(full)
   expect(() => writer.mark({ round: 0, instructions: 0 }, 'b')).toThrow('no space left')
@@ -252,13 +245,13 @@ test.each<[string, (index: Index) => void]>([
   ['a mark without an instant', ({ marks }) => void marks.push({ name: 'a' })],
 ])('an index that names %s is damaged', async (_what, change) => {
   const { file } = await written()
-  expect((await openRecording(sourceOf(withIndex(file, () => undefined)))).marks.length).toBe(1)
-  await expect(openRecording(sourceOf(withIndex(file, change)))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  expect((await R.openRecording(sourceOf(withIndex(file, () => undefined)))).marks.length).toBe(1)
+  await expect(R.openRecording(sourceOf(withIndex(file, change)))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })
 
 test('a checkpoint of more memory than its machine has is read no further', async () => {
   const { file } = await written()
-  const recording = await openRecording(sourceOf(file))
+  const recording = await R.openRecording(sourceOf(file))
   expect((await recording.checkpoint(2, 4)).gfns.length).toBe(3)
   await expect(recording.checkpoint(2, 3)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })
@@ -282,8 +275,8 @@ test.each<[string, string, Uint8Array, number?]>([
   ['a section that says it becomes a gigabyte', 'BYTE', new Uint8Array(100), 2 ** 30],
 ])('%s is damaged', async (_what, name, contents, bytes) => {
   const { file } = await written(300, false)
-  expect((await (await openRecording(sourceOf(file))).checkpoint(0)).contents(0)).toEqual(page(1))
-  const recording = await openRecording(sourceOf(withSection(file, name, contents, bytes)))
+  expect((await (await R.openRecording(sourceOf(file))).checkpoint(0)).contents(0)).toEqual(page(1))
+  const recording = await R.openRecording(sourceOf(withSection(file, name, contents, bytes)))
   expect(recording.checkpoints.length).toBe(3)
   const read = async (): Promise<unknown> => (await recording.checkpoint(0)).contents(0)
   await expect(read()).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
@@ -291,12 +284,12 @@ test.each<[string, string, Uint8Array, number?]>([
 
 test('a copy of a file that is being written has images, checkpoints and an end of its own', async () => {
   const [pieces, more]: Uint8Array[][] = [[], []]
-  const writer = new RecordingWriter((bytes) => void pieces!.push(bytes.slice()), { machine: 'test' })
+  const writer = new R.RecordingWriter((bytes) => void pieces!.push(bytes.slice()), { machine: 'test' })
   const image = Uint8Array.from({ length: 200_000 }, (_, i) => i ^ (i >> 8))
   writer.addImage(image)
   writer.addImage(new Uint8Array())
   writer.add('input', { round: 1, instructions: 10 }, 1, Uint8Array.of(1, 2), page(7))
-  const store = new CheckpointStore<null>()
+  const store = new R.CheckpointStore<null>()
   const draft = store.draft()
   draft.add(3, page(9), 0, true)
   store.add({ round: 1, instructions: 10 }, { here: true }, draft, null, 0, true)
@@ -306,8 +299,8 @@ test('a copy of a file that is being written has images, checkpoints and an end 
   await copy.addCheckpoints(store)
   await copy.end({ round: 1, instructions: 15 })
   await writer.end({ round: 2, instructions: 20 })
-  const copied = await openRecording(sourceOf(Buffer.concat([...pieces!.slice(0, length), ...more!])))
-  const whole = await openRecording(sourceOf(Buffer.concat(pieces!)))
+  const copied = await R.openRecording(sourceOf(Buffer.concat([...pieces!.slice(0, length), ...more!])))
+  const whole = await R.openRecording(sourceOf(Buffer.concat(pieces!)))
   expect(copied).toMatchObject({ isCut: false, images: 2, pieces: 1, end: { round: 1, instructions: 15 } })
   expect(whole).toMatchObject({ isCut: false, images: 2, pieces: 2, end: { round: 2, instructions: 20 } })
   expect([copied.checkpoints.length, whole.checkpoints.length]).toEqual([1, 0])

@@ -1,18 +1,9 @@
 /** Addresses above 4 GiB and the ends of ranges. */
 import { describe, expect, test } from 'vitest'
-import {
-  AccessKind,
-  AccessLog,
-  LoggedTables,
-  LOG_BYTES,
-  ReplayMismatchError,
-  STATUS_RESTART,
-  STATUS_DONE,
-  STATUS_RETRY,
-} from '../src/index.ts'
+import * as replay from '../src/index.ts'
 
-function started(buffer: ArrayBuffer = new ArrayBuffer(LOG_BYTES)): AccessLog {
-  const log = new AccessLog(buffer)
+function started(buffer: ArrayBuffer = new ArrayBuffer(replay.LOG_BYTES)): replay.AccessLog {
+  const log = new replay.AccessLog(buffer)
   log.begin()
   return log
 }
@@ -20,14 +11,14 @@ function started(buffer: ArrayBuffer = new ArrayBuffer(LOG_BYTES)): AccessLog {
 describe('addresses above 4 GiB', () => {
   test('are shown in full, those of a kernel too', () => {
     const log = started()
-    log.access(AccessKind.READ, 0x8000_1000, 0xffff_8000, 4, 0x1f)
+    log.access(replay.AccessKind.READ, 0x8000_1000, 0xffff_8000, 4, 0x1f)
     expect(log.dump()).toMatchObject([{ address: '0xffff800080001000', tag: 0x1f }])
     log.restart()
     try {
-      log.access(AccessKind.READ, 0x8000_1000, 0xffff_8001, 4, 0x2e)
+      log.access(replay.AccessKind.READ, 0x8000_1000, 0xffff_8001, 4, 0x2e)
       expect.unreachable()
     } catch (error) {
-      expect(error).toBeInstanceOf(ReplayMismatchError)
+      expect(error).toBeInstanceOf(replay.ReplayMismatchError)
       expect(String(error)).toContain('made the access #0 read 0xffff800180001000 size 4 tag 0x2e new')
       expect(String(error)).toContain('its log holds #0 read 0xffff800080001000 size 4 tag 0x1f')
     }
@@ -36,7 +27,7 @@ describe('addresses above 4 GiB', () => {
   test.each([0xffff_f000, 2 ** 32, 3 * 2 ** 32, 2 ** 52 - 8])('of tables are those of the log: %d', (gpa) => {
     const log = started()
     const found = (into: Uint32Array): true => (into.set([0x2007, 5]), true)
-    const tables = new LoggedTables(log, {
+    const tables = new replay.LoggedTables(log, {
       ...{ read32: (_, into) => found(into), read64: (_, into) => found(into) },
       ...{ compareExchange32: () => true, compareExchange64: () => true },
     })
@@ -61,7 +52,7 @@ describe('addresses above 4 GiB', () => {
 
   test('a read sees an own write that crosses 4 GiB, and no byte beside it', () => {
     const log = started()
-    const write = log.access(AccessKind.WRITE, 0xffff_fffe, 0, 4, 0)
+    const write = log.access(replay.AccessKind.WRITE, 0xffff_fffe, 0, 4, 0)
     log.setBytes(write, Uint8Array.of(1, 2, 3, 4))
     log.complete(write)
     const seen = (lo: number, hi: number, size: number): number[] => {
@@ -84,23 +75,23 @@ test.each([
   ['WRITE', false],
   ['ROM_WRITE', false],
 ] as const)('an access of kind %s can be all that waits: %s', (kind, can) => {
-  const log = new AccessLog()
-  const wait = (): void => log.beginWaiting(AccessKind[kind], 0x60, 0, 1, 0, 0, 0)
+  const log = new replay.AccessLog()
+  const wait = (): void => log.beginWaiting(replay.AccessKind[kind], 0x60, 0, 1, 0, 0, 0)
   if (can) wait()
   else expect(wait).toThrow(/is not one that a device has to answer/)
   expect(log.pending).toBe(can ? 0 : -1)
 })
 
 test('a write of A and D bits is not taken for one that an earlier instruction has left in the storage', () => {
-  const buffer = new ArrayBuffer(LOG_BYTES)
-  const write = (log: AccessLog): void => log.recordAdWrite(0x1000, 3, 8, 0x2027, 0)
+  const buffer = new ArrayBuffer(replay.LOG_BYTES)
+  const write = (log: replay.AccessLog): void => log.recordAdWrite(0x1000, 3, 8, 0x2027, 0)
   for (const before of [0, 1, 2]) {
     const first = started(buffer)
-    for (let i = 0; i < before; i++) first.access(AccessKind.READ, 0x10 * i, 0, 4, 0)
+    for (let i = 0; i < before; i++) first.access(replay.AccessKind.READ, 0x10 * i, 0, 4, 0)
     write(first)
     first.cancel()
     const second = started(buffer)
-    second.access(AccessKind.READ, 0x10, 0, 4, 0)
+    second.access(replay.AccessKind.READ, 0x10, 0, 4, 0)
     write(second)
     expect(second.dump().map(({ kind, ordinal }) => [kind, ordinal])).toEqual([
       ['read', 0],
@@ -112,17 +103,17 @@ test('a write of A and D bits is not taken for one that an earlier instruction h
 
 test('the first kind and the first state are saved and restored: a fetch that is still to be made', () => {
   const first = started()
-  first.access(AccessKind.FETCH, 0x1000, 0, 8, 0)
+  first.access(replay.AccessKind.FETCH, 0x1000, 0, 8, 0)
   const saved = first.save()
   expect(saved.accesses).toMatchObject([{ kind: 'fetch', state: 'new' }])
-  const second = new AccessLog()
+  const second = new replay.AccessLog()
   second.restore(saved)
   expect(second.save()).toEqual(saved)
 })
 
 test('the data of an access of 4 bytes are one word', () => {
   const log = started()
-  for (const size of [8, 4, 5]) log.setData(log.access(AccessKind.READ, 0, 0, size, 0), 0x8000_0001, 0x8000_00ff)
+  for (const size of [8, 4, 5]) log.setData(log.access(replay.AccessKind.READ, 0, 0, size, 0), 0x8000_0001, 0x8000_00ff)
   expect([0, 1, 2].map((index) => [log.dataLo(index), log.dataHi(index)])).toEqual([
     [0x8000_0001, 0x8000_00ff],
     [0x8000_0001, 0],
@@ -134,17 +125,17 @@ test('the data of an access of 4 bytes are one word', () => {
 })
 
 test.each([0, -1, 9, 16, NaN])('an access of %d bytes is not one that a device answers', (size) => {
-  const log = new AccessLog()
-  expect(() => log.beginWaiting(AccessKind.MMIO_READ, 0x60, 0, size, 0, 0, 0)).toThrow(
+  const log = new replay.AccessLog()
+  expect(() => log.beginWaiting(replay.AccessKind.MMIO_READ, 0x60, 0, size, 0, 0, 0)).toThrow(
     expect.objectContaining({ code: 'ERR_SIZE' }),
   )
   expect(log.active).toBe(false)
 })
 
 test('kinds and states have numbers of their own, and are saved by their names', () => {
-  expect(Object.values(AccessKind)).toEqual(Array.from({ length: 10 }, (_, i) => i))
-  expect([STATUS_DONE, STATUS_RETRY, STATUS_RESTART]).toEqual([0, 2, 3])
-  for (const [key, kind] of Object.entries(AccessKind)) {
+  expect(Object.values(replay.AccessKind)).toEqual(Array.from({ length: 10 }, (_, i) => i))
+  expect([replay.STATUS_DONE, replay.STATUS_RETRY, replay.STATUS_RESTART]).toEqual([0, 2, 3])
+  for (const [key, kind] of Object.entries(replay.AccessKind)) {
     if (key.startsWith('WALK')) continue
     const log = started()
     log.complete(log.access(kind, 0x60, 0, 1, 0))

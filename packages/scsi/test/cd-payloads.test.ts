@@ -1,18 +1,6 @@
 /** What a CD drive answers, byte by byte. Sources: MMC-5, SPC-3; the sections are named with the answers. */
 import { describe, expect, test } from 'vitest'
-import {
-  capacity,
-  cdPages,
-  configuration,
-  discInformation,
-  eventStatus,
-  inquiry,
-  mechanismStatus,
-  mediumType,
-  sessions,
-  subChannel,
-  tableOfContents,
-} from '../src/cd-payloads.ts'
+import * as cdPayloads from '../src/cd-payloads.ts'
 
 const hex = (bytes: Iterable<number> | null): string | null =>
   bytes === null
@@ -22,22 +10,26 @@ const hex = (bytes: Iterable<number> | null): string | null =>
         .replaceAll(/(.{8})(?=.)/g, '$1 ')
 
 test.each([
-  ['INQUIRY', inquiry('drive'), '05800021 1f000000 52455452 41502020 64726976 65202020 20202020 20202020 312e3020'],
-  ['READ CAPACITY', capacity(0x1_2345), '00012344 00000800'],
-  ['sessions by block', sessions(false), '000a0101 00140100 00000000'],
-  ['sessions by time', sessions(true), '000a0101 00140100 00000200'],
-  ['READ SUB-CHANNEL', subChannel(), '00150000'],
+  [
+    'INQUIRY',
+    cdPayloads.inquiry('drive'),
+    '05800021 1f000000 52455452 41502020 64726976 65202020 20202020 20202020 312e3020',
+  ],
+  ['READ CAPACITY', cdPayloads.capacity(0x1_2345), '00012344 00000800'],
+  ['sessions by block', cdPayloads.sessions(false), '000a0101 00140100 00000000'],
+  ['sessions by time', cdPayloads.sessions(true), '000a0101 00140100 00000200'],
+  ['READ SUB-CHANNEL', cdPayloads.subChannel(), '00150000'],
   [
     'READ DISC INFORMATION',
-    discInformation(),
+    cdPayloads.discInformation(),
     '00200e01 01010120 00000000 00000000 ffffffff ffffffff 00000000 00000000 0000',
   ],
-  ['MECHANISM STATUS, closed', mechanismStatus(false), '00000000 00000000'],
-  ['MECHANISM STATUS, open', mechanismStatus(true), '00100000 00000000'],
-  ['error recovery page', cdPages(false)[0]!, '01060005 00000000'],
-  ['capabilities page', cdPages(false)[1]!, '2a120b00 70002900 02c20002 020002c2 00000000'],
-  ['capabilities page, locked', cdPages(true)[1]!, '2a120b00 70002b00 02c20002 020002c2 00000000'],
-  ['medium type', [mediumType(true), mediumType(false)], '0170'],
+  ['MECHANISM STATUS, closed', cdPayloads.mechanismStatus(false), '00000000 00000000'],
+  ['MECHANISM STATUS, open', cdPayloads.mechanismStatus(true), '00100000 00000000'],
+  ['error recovery page', cdPayloads.cdPages(false)[0]!, '01060005 00000000'],
+  ['capabilities page', cdPayloads.cdPages(false)[1]!, '2a120b00 70002900 02c20002 020002c2 00000000'],
+  ['capabilities page, locked', cdPayloads.cdPages(true)[1]!, '2a120b00 70002b00 02c20002 020002c2 00000000'],
+  ['medium type', [cdPayloads.mediumType(true), cdPayloads.mediumType(false)], '0170'],
 ])('%s', (_, bytes, expected) => {
   expect(hex(bytes)).toBe(expected)
 })
@@ -56,7 +48,7 @@ describe('READ TOC', () => {
     { blocks: 255 * 60 * 75 - 150, first: 0xaa, msf: true, expected: '000a0101 0014aa00 00ff0000' },
     { blocks: 256 * 60 * 75 - 150, first: 0xaa, msf: true, expected: '000a0101 0014aa00 00ff0000' },
   ])('of $blocks blocks from track $first, by time $msf', ({ blocks, first, msf, expected }) => {
-    expect(hex(tableOfContents(blocks, first, msf))).toBe(expected)
+    expect(hex(cdPayloads.tableOfContents(blocks, first, msf))).toBe(expected)
   })
 })
 
@@ -100,7 +92,7 @@ describe('GET CONFIGURATION', () => {
       rows: [profiles.dvd, core, removable, readable(1), cd(0), dvd(1)],
     },
   ])('all features with $what', ({ blocks, head, rows }) => {
-    expect(hex(configuration(blocks, 0, 0))).toBe([head, ...rows].join(' '))
+    expect(hex(cdPayloads.configuration(blocks, 0, 0))).toBe([head, ...rows].join(' '))
   })
 
   test.each([
@@ -111,7 +103,7 @@ describe('GET CONFIGURATION', () => {
     { type: 2, first: 0x1f, head: '00000008 00000008', rows: [dvd(0)] },
     { type: 2, first: 4, head: '00000004 00000008', rows: [] },
   ])('of type $type from $first on', ({ type, first, head, rows }) => {
-    expect(hex(configuration(1, first, type))).toBe([head, ...rows].join(' '))
+    expect(hex(cdPayloads.configuration(1, first, type))).toBe([head, ...rows].join(' '))
   })
 })
 
@@ -122,5 +114,5 @@ test.each([
   [0x10, 3, { open: true, present: true }, '00060410 03030000'],
   [0xef, 2, { open: true, present: true }, '00028010'],
 ])('GET EVENT STATUS NOTIFICATION of classes %i, event %i, %o', (classes, event, state, expected) => {
-  expect(hex(eventStatus(classes, event, state))).toBe(expected)
+  expect(hex(cdPayloads.eventStatus(classes, event, state))).toBe(expected)
 })

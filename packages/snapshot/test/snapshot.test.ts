@@ -3,32 +3,18 @@ import fc from 'fast-check'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import {
-  bytesSource,
-  deflate,
-  inflate,
-  inflateNow,
-  openSnapshot,
-  type LateSnapshotSource,
-  readSnapshot,
-  readSnapshotDescription,
-  type Snapshot,
-  SnapshotError,
-  writeSnapshot,
-  type WriteSnapshotOptions,
-  writeSnapshotAfter,
-} from '../src/index.ts'
+import * as S from '../src/index.ts'
 import { crc32, distinctPages } from '../src/equal-pages.ts'
 import { encodeHead, encodeHeader, type SectionName } from '../src/format.ts'
 import { decodeState } from '../src/plain-data.ts'
 
-async function fileOf(snapshot: Snapshot, options?: WriteSnapshotOptions): Promise<Uint8Array> {
+async function fileOf(snapshot: S.Snapshot, options?: S.WriteSnapshotOptions): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
-  await writeSnapshot(snapshot, (bytes) => pieces.push(bytes.slice()), options)
+  await S.writeSnapshot(snapshot, (bytes) => pieces.push(bytes.slice()), options)
   return new Uint8Array(Buffer.concat(pieces))
 }
 
-const read = (file: Uint8Array): Promise<Snapshot> => readSnapshot(bytesSource(file))
+const read = (file: Uint8Array): Promise<S.Snapshot> => S.readSnapshot(S.bytesSource(file))
 
 /** Plain data of any shape. */
 const { data } = fc.letrec((tie) => ({
@@ -77,23 +63,23 @@ test('pages that are not compressed are in the file as they are, and are found l
   pages.bytes.set(Buffer.from('a page in its section'), 4096 * 300 + 100)
   const file = await fileOf({ ...rest, pages }, { compressed: false })
   expect(Buffer.from(file).includes('a page in its section')).toBe(true)
-  const opened = await openSnapshot(lateSource(file))
+  const opened = await S.openSnapshot(lateSource(file))
   expect(Buffer.from(opened.pages.contents(300)).compare(pages.bytes.subarray(4096 * 300, 4096 * 301))).toBe(0)
 })
 
 test('bytes that are many are decompressed, too, and those that are damaged are not', async () => {
   for (const bytes of [1000, 17 << 20]) {
-    const packed = await deflate(new Uint8Array(bytes).fill(7, -3))
-    const found = await inflate(packed, bytes)
+    const packed = await S.deflate(new Uint8Array(bytes).fill(7, -3))
+    const found = await S.inflate(packed, bytes)
     expect([found?.length, found?.at(-1), found?.at(-4)]).toEqual([bytes, 7, 0])
-    expect(await inflate(packed, bytes - 1)).toBeUndefined()
-    expect(await inflate(packed, bytes + 1)).toBeUndefined()
-    expect(await inflate(packed.subarray(0, -2), bytes)).toBeUndefined()
+    expect(await S.inflate(packed, bytes - 1)).toBeUndefined()
+    expect(await S.inflate(packed, bytes + 1)).toBeUndefined()
+    expect(await S.inflate(packed.subarray(0, -2), bytes)).toBeUndefined()
   }
 })
 
 /** A state, and more pages than one section has. */
-function sample(): Snapshot {
+function sample(): S.Snapshot {
   const count = 600
   const gfns = Uint32Array.from({ length: count }, (_, i) => 2 * i)
   const bytes = new Uint8Array(count * 4096)
@@ -139,7 +125,7 @@ test('the description is read without the rest', async () => {
       return file.subarray(offset, offset + bytes)
     },
   }
-  expect(await readSnapshotDescription(source)).toStrictEqual({ cpus: 2 })
+  expect(await S.readSnapshotDescription(source)).toStrictEqual({ cpus: 2 })
   expect(last).toBeLessThan(100)
 })
 
@@ -166,9 +152,9 @@ test('a file with any other byte is refused', async () => {
         () => 'accepted',
         (thrown: unknown) => thrown,
       )
-      expect(error).toBeInstanceOf(SnapshotError)
+      expect(error).toBeInstanceOf(S.SnapshotError)
       const expected = at < 8 ? ['ERR_NOT_A_SNAPSHOT'] : at < 12 ? ['ERR_VERSION'] : ['ERR_DAMAGED']
-      expect(expected).toContain((error as SnapshotError).code)
+      expect(expected).toContain((error as S.SnapshotError).code)
     }),
     {
       numRuns: slicedCount(300, 3),
@@ -189,7 +175,7 @@ test.each<[string, unknown, RegExp]>([
   ['a name with $', { $array: 1 }, /\$array/],
 ])('a state with %s cannot be written', async (_what, state, message) => {
   const written: Uint8Array[] = []
-  const writing = writeSnapshot(
+  const writing = S.writeSnapshot(
     { description: null, state, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } },
     (bytes) => written.push(bytes),
   )
@@ -231,7 +217,7 @@ test('a state that names its bytes again and again is refused: they would take a
 
 test('pages out of order cannot be written', async () => {
   const gfns = Uint32Array.of(3, 3)
-  const writing = writeSnapshot(
+  const writing = S.writeSnapshot(
     { description: null, state: null, pages: { gfns, bytes: new Uint8Array(8192) } },
     () => 0,
   )
@@ -240,7 +226,7 @@ test('pages out of order cannot be written', async () => {
 
 test('progress ends with all of the pages', async () => {
   const steps: [number, number][] = []
-  await writeSnapshot(sample(), () => 0, { onProgress: (done, all) => steps.push([done, all]) })
+  await S.writeSnapshot(sample(), () => 0, { onProgress: (done, all) => steps.push([done, all]) })
   expect(steps.length).toBe(3)
   expect(steps.at(-1)![0]).toBe(steps.at(-1)![1])
 })
@@ -249,7 +235,7 @@ test('a description is no place for a gigabyte', async () => {
   const description = 'x'.repeat(2 ** 20)
   const file = await fileOf({ description, state: null, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } })
   await expect(read(file)).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') })
-  await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  await expect(S.readSnapshotDescription(S.bytesSource(file))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })
 
 /** A file of sections with any data, good checksums, and sizes that are said, as no writer makes it. */
@@ -262,7 +248,7 @@ test('a section that says it is not compressed is no larger for that', async () 
   const long = Buffer.from(`"${'x'.repeat(2 ** 20)}"`)
   const file = forged(['DESC', long, 0])
   const refused = { code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') as string }
-  await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject(refused)
+  await expect(S.readSnapshotDescription(S.bytesSource(file))).rejects.toMatchObject(refused)
 })
 
 test('pages that take more bytes than they have are refused before they are read, as an index is that is too long', async () => {
@@ -284,7 +270,7 @@ test('pages that take more bytes than they have are refused before they are read
     message: expect.stringContaining(where) as string,
   })
   await expect(read(bombs)).rejects.toMatchObject(damaged('PAGE'))
-  await expect(openSnapshot(lateSource(bombs))).rejects.toMatchObject(damaged('PAGE'))
+  await expect(S.openSnapshot(lateSource(bombs))).rejects.toMatchObject(damaged('PAGE'))
   const long = forged(...begin(0), ['INDX', new Uint8Array(32_769), 0], ['END ', new Uint8Array(), 0])
   await expect(read(long)).rejects.toMatchObject(damaged('INDX'))
 })
@@ -315,8 +301,8 @@ test('the map of pages is in their order, each once, and contents are numbered w
 })
 
 /** A file whose pages are read when they are needed. */
-const lateSource = (file: Uint8Array): LateSnapshotSource => ({
-  ...bytesSource(file),
+const lateSource = (file: Uint8Array): S.LateSnapshotSource => ({
+  ...S.bytesSource(file),
   readNow: (offset, bytes) => file.subarray(offset, offset + bytes),
   inflateNow: (data, bytes) => new Uint8Array(inflateRawSync(data, { maxOutputLength: bytes })),
 })
@@ -325,7 +311,7 @@ test('pages that are read when they are needed are those of the whole file, in a
   await fc.assert(
     fc.asyncProperty(data, pages, fc.array(fc.nat(11), { maxLength: 20 }), async (state, memory, order) => {
       const file = await fileOf({ description: { name: 'x' }, state, pages: memory })
-      const { pages: found, ...rest } = await openSnapshot(lateSource(file))
+      const { pages: found, ...rest } = await S.openSnapshot(lateSource(file))
       expect(rest).toStrictEqual({ description: { name: 'x' }, state })
       expect(found.gfns).toStrictEqual(memory.gfns)
       for (const index of order.filter((each) => each < memory.gfns.length))
@@ -340,12 +326,12 @@ test('nothing of the pages is read before one is needed, and then only its secti
   const reads: number[] = []
   const source = lateSource(file)
   let before = 0
-  const counted: LateSnapshotSource = {
+  const counted: S.LateSnapshotSource = {
     ...source,
     read: (at, bytes) => (before++, source.read(at, bytes)),
     readNow: (at, bytes) => (reads.push(bytes), source.readNow(at, bytes)),
   }
-  const { pages: found } = await openSnapshot(counted)
+  const { pages: found } = await S.openSnapshot(counted)
   expect(reads).toEqual([])
   // The header, four sections with their heads, and the index, however many sections of pages there are.
   expect(before).toBe(10)
@@ -362,7 +348,7 @@ test('pages that are prepared are there without another read, and are decompress
   const file = await fileOf(sample())
   const source = lateSource(file)
   let [reads, byUs] = [0, 0]
-  const { pages: found } = await openSnapshot({
+  const { pages: found } = await S.openSnapshot({
     ...source,
     readNow: (at, bytes) => (reads++, source.readNow(at, bytes)),
     inflateNow: (data, bytes) => (byUs++, source.inflateNow(data, bytes)),
@@ -375,14 +361,16 @@ test('pages that are prepared are there without another read, and are decompress
   expect([reads, byUs]).toEqual([0, 0])
   const bad = file.slice()
   bad[found.placeOf(599).offset + 40]! ^= 1
-  await expect((await openSnapshot(lateSource(bad))).pages.prepare(599)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  await expect((await S.openSnapshot(lateSource(bad))).pages.prepare(599)).rejects.toMatchObject({
+    code: 'ERR_DAMAGED',
+  })
 })
 
 test('a file that ends early is refused before a page is read', async () => {
   const file = await fileOf(sample())
   await fc.assert(
     fc.asyncProperty(fc.nat(file.length - 1), async (length) => {
-      await expect(openSnapshot(lateSource(file.subarray(0, length)))).rejects.toMatchObject({
+      await expect(S.openSnapshot(lateSource(file.subarray(0, length)))).rejects.toMatchObject({
         code: 'ERR_TRUNCATED',
         message: expect.stringContaining(`${length} bytes`),
       })
@@ -398,11 +386,11 @@ test('any other byte shows at once, or when its page is read', async () => {
       const bad = file.slice()
       bad[at]! ^= change
       const readAll = async (): Promise<void> => {
-        const { pages: found } = await openSnapshot(lateSource(bad))
+        const { pages: found } = await S.openSnapshot(lateSource(bad))
         for (let index = 0; index < found.gfns.length; index++) found.contents(index)
       }
-      await expect(readAll()).rejects.toThrow(SnapshotError)
-      await expect(openSnapshot(lateSource(bad)).then(({ pages }) => pages.verify())).rejects.toThrow(SnapshotError)
+      await expect(readAll()).rejects.toThrow(S.SnapshotError)
+      await expect(S.openSnapshot(lateSource(bad)).then(({ pages }) => pages.verify())).rejects.toThrow(S.SnapshotError)
     }),
     { numRuns: slicedCount(150, 3) },
   )
@@ -410,7 +398,7 @@ test('any other byte shows at once, or when its page is read', async () => {
 
 test('all pages are checked before one is needed, each section once', async () => {
   const file = await fileOf(sample())
-  const { pages: whole } = await openSnapshot(lateSource(file))
+  const { pages: whole } = await S.openSnapshot(lateSource(file))
   const told: number[][] = []
   await whole.verify((done, all) => told.push([done, all]))
   const sections = [0, 256, 512].map((index) => whole.placeOf(index).bytes - 32)
@@ -423,7 +411,7 @@ test('all pages are checked before one is needed, each section once', async () =
   const { offset, bytes } = whole.placeOf(599)
   const bad = file.slice()
   bad[offset + bytes - 1]! ^= 1
-  const { pages: damaged } = await openSnapshot(lateSource(bad))
+  const { pages: damaged } = await S.openSnapshot(lateSource(bad))
   await expect(damaged.verify()).rejects.toMatchObject({
     code: 'ERR_DAMAGED',
     message: `the snapshot is damaged in section PAGE, at byte ${offset + 32}`,
@@ -447,9 +435,9 @@ test('what zlib compresses, by any strategy and level, is decompressed at once',
   fc.assert(
     fc.property(plain, fc.constantFrom(...strategies), fc.integer({ min: 0, max: 9 }), (bytes, strategy, level) => {
       const data = new Uint8Array(deflateRawSync(bytes, { strategy, level }))
-      expect(Buffer.from(inflateNow(data, bytes.length)).equals(bytes)).toBe(true)
-      if (bytes.length > 0) expect(() => inflateNow(data, bytes.length - 1)).toThrow(RangeError)
-      expect(() => inflateNow(data.subarray(0, -1), bytes.length)).toThrow(RangeError)
+      expect(Buffer.from(S.inflateNow(data, bytes.length)).equals(bytes)).toBe(true)
+      if (bytes.length > 0) expect(() => S.inflateNow(data, bytes.length - 1)).toThrow(RangeError)
+      expect(() => S.inflateNow(data.subarray(0, -1), bytes.length)).toThrow(RangeError)
     }),
     { numRuns: slicedCount(300, 3) },
   )
@@ -468,7 +456,7 @@ test('data that are damaged are an error, or other bytes of at most so many, as 
         }
       }
       const most = bytes.length + 1000
-      const ours = attempt(() => inflateNow(data, most))
+      const ours = attempt(() => S.inflateNow(data, most))
       const zlibs = attempt(() => new Uint8Array(inflateRawSync(data, { maxOutputLength: most })))
       // zlib refuses codes with room for more symbols, which no compressor writes.
       if (zlibs !== 'refused') expect(ours).toBe(zlibs)
@@ -487,26 +475,26 @@ describe('a file after an earlier one', () => {
 
   type Ram = ReadonlyMap<number, number>
   /** Frames, each filled with a byte in its middle. */
-  const pagesOf = (ram: Ram, gfns: readonly number[]): Snapshot['pages'] => {
+  const pagesOf = (ram: Ram, gfns: readonly number[]): S.Snapshot['pages'] => {
     const bytes = new Uint8Array(gfns.length * 4096)
     gfns.forEach((gfn, i) => bytes.fill(ram.get(gfn) ?? 0, i * 4096 + 100, i * 4096 + 164))
     return { gfns: Uint32Array.from(gfns), bytes }
   }
   const named = (ram: Ram): number[] => GFNS.filter((gfn) => (ram.get(gfn) ?? 0) !== 0)
   /** Pages that a file has, without those of zeros. */
-  const ramOf = ({ pages: { gfns, bytes } }: Snapshot): Ram =>
+  const ramOf = ({ pages: { gfns, bytes } }: S.Snapshot): Ram =>
     new Map([...gfns].map((gfn, i) => [gfn, bytes[i * 4096 + 100]!] as const).filter(([, fill]) => fill !== 0))
 
   /** @returns the file, and how many sections of pages were compressed for it */
   async function after(
     before: Uint8Array | null,
-    pages: Snapshot['pages'],
+    pages: S.Snapshot['pages'],
     frames = FRAMES,
   ): Promise<[file: Uint8Array, compressed: number]> {
     const pieces: Uint8Array[] = []
     let compressed = 0
-    await writeSnapshotAfter(
-      before === null ? null : bytesSource(before),
+    await S.writeSnapshotAfter(
+      before === null ? null : S.bytesSource(before),
       { description: {}, state: { count: pages.gfns.length }, pages },
       frames,
       (part) => {
@@ -541,7 +529,7 @@ describe('a file after an earlier one', () => {
           expect(found.state).toEqual(whole.state)
           expect(ramOf(found)).toEqual(ramOf(whole))
           // oxlint-disable-next-line no-await-in-loop
-          const late = await openSnapshot(lateSource(file))
+          const late = await S.openSnapshot(lateSource(file))
           // oxlint-disable-next-line no-await-in-loop
           await late.pages.verify()
           for (const [i, gfn] of late.pages.gfns.entries()) expect(late.pages.contents(i)[163]).toBe(ram.get(gfn) ?? 0)

@@ -1,20 +1,6 @@
 import { words } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import {
-  FC_DAZ,
-  FC_DEFAULT_NAN,
-  FC_FTZ,
-  FC_ROUNDING_SHIFT,
-  FE_DENORMAL,
-  FE_INVALID,
-  FE_OVERFLOW,
-  FE_PRECISION,
-  FE_UNDERFLOW,
-  FE_ZERO_DIVIDE,
-  ROUND_DOWN,
-  ROUND_UP,
-  ROUND_ZERO,
-} from '../src/index.ts'
+import * as float from '../src/index.ts'
 import { calculator, RULES } from './support/calculator.ts'
 import type { Name } from './support/calculator.ts'
 
@@ -66,35 +52,35 @@ describe('results that are rounded to nearest are those of the host', () => {
   })
 })
 
-const rounding = (mode: number): number => mode << FC_ROUNDING_SHIFT
+const rounding = (mode: number): number => mode << float.FC_ROUNDING_SHIFT
 const [ONE, THREE, TINY, SMALLEST, LARGEST] = [0x3f80_0000n, 0x4040_0000n, 1n, 0x0080_0000n, 0x7f7f_ffffn]
 const [INFINITY, QUIET, SIGNALLING, DEFAULT] = [0x7f80_0000n, 0xffc1_2345n, 0x7f81_2345n, 0x7fc0_0000n]
 
 describe('single precision, its other modes and exceptions (IEEE 754-2008, 4.3 and 7)', () => {
   const calculate = calculator(32)
   test.each<[string, Name, number, bigint[], bigint, number]>([
-    ['1/3 downwards', 'divide', rounding(ROUND_DOWN), [ONE, THREE], 0x3eaa_aaaan, FE_PRECISION],
-    ['1/3 upwards', 'divide', rounding(ROUND_UP), [ONE, THREE], 0x3eaa_aaabn, FE_PRECISION],
+    ['1/3 downwards', 'divide', rounding(float.ROUND_DOWN), [ONE, THREE], 0x3eaa_aaaan, float.FE_PRECISION],
+    ['1/3 upwards', 'divide', rounding(float.ROUND_UP), [ONE, THREE], 0x3eaa_aaabn, float.FE_PRECISION],
     [
       'the largest, doubled, towards zero',
       'add',
-      rounding(ROUND_ZERO),
+      rounding(float.ROUND_ZERO),
       [LARGEST, LARGEST],
       LARGEST,
-      FE_OVERFLOW | FE_PRECISION,
+      float.FE_OVERFLOW | float.FE_PRECISION,
     ],
-    ['the largest, doubled', 'add', 0, [LARGEST, LARGEST], INFINITY, FE_OVERFLOW | FE_PRECISION],
-    ['1/0', 'divide', 0, [ONE, 0n], INFINITY, FE_ZERO_DIVIDE],
-    ['infinity less infinity', 'subtract', 0, [INFINITY, INFINITY], DEFAULT, FE_INVALID],
-    ['a third of the smallest', 'divide', 0, [SMALLEST, THREE], 0x002a_aaabn, FE_UNDERFLOW | FE_PRECISION],
+    ['the largest, doubled', 'add', 0, [LARGEST, LARGEST], INFINITY, float.FE_OVERFLOW | float.FE_PRECISION],
+    ['1/0', 'divide', 0, [ONE, 0n], INFINITY, float.FE_ZERO_DIVIDE],
+    ['infinity less infinity', 'subtract', 0, [INFINITY, INFINITY], DEFAULT, float.FE_INVALID],
+    ['a third of the smallest', 'divide', 0, [SMALLEST, THREE], 0x002a_aaabn, float.FE_UNDERFLOW | float.FE_PRECISION],
     ['an exact denormal result', 'subtract', 0, [SMALLEST, TINY], 0x007f_ffffn, 0],
-    ['a tiny result that is flushed', 'divide', FC_FTZ, [SMALLEST, THREE], 0n, FE_UNDERFLOW],
-    ['a denormal operand that is flushed', 'add', FC_DAZ, [TINY, ONE], ONE, FE_DENORMAL],
-    ['the first signalling NaN', 'add', 0, [QUIET, SIGNALLING], 0x7fc1_2345n, FE_INVALID],
+    ['a tiny result that is flushed', 'divide', float.FC_FTZ, [SMALLEST, THREE], 0n, float.FE_UNDERFLOW],
+    ['a denormal operand that is flushed', 'add', float.FC_DAZ, [TINY, ONE], ONE, float.FE_DENORMAL],
+    ['the first signalling NaN', 'add', 0, [QUIET, SIGNALLING], 0x7fc1_2345n, float.FE_INVALID],
     ['a quiet NaN', 'add', 0, [ONE, QUIET], QUIET, 0],
-    ['a NaN that becomes the default one', 'add', FC_DEFAULT_NAN, [ONE, QUIET], DEFAULT, 0],
+    ['a NaN that becomes the default one', 'add', float.FC_DEFAULT_NAN, [ONE, QUIET], DEFAULT, 0],
     ['the addend among NaNs', 'multiplyAdd', 0, [QUIET, ONE, QUIET ^ 1n], QUIET ^ 1n, 0],
-    ['infinity times zero plus a NaN', 'multiplyAdd', 0, [INFINITY, 0n, QUIET], DEFAULT, FE_INVALID],
+    ['infinity times zero plus a NaN', 'multiplyAdd', 0, [INFINITY, 0n, QUIET], DEFAULT, float.FE_INVALID],
     [
       'a product that cancels but for its rounding',
       'multiplyAdd',
@@ -112,8 +98,8 @@ describe('tininess', () => {
   // 1 - 2^-53 times the smallest normal number: rounded, it is that number again.
   const below = [bitsOf((1 - 2 ** -53) * 2 ** -126, 64)]
   test.each([
-    ['before-rounding', FE_UNDERFLOW | FE_PRECISION],
-    ['after-rounding', FE_PRECISION],
+    ['before-rounding', float.FE_UNDERFLOW | float.FE_PRECISION],
+    ['after-rounding', float.FE_PRECISION],
   ] as const)('found %s', (tininess, raised) => {
     const calculate = calculator(32, { ...RULES, tininess })
     expect(calculate('convert', 0, ...below)).toEqual({ bits: SMALLEST, raised })
@@ -124,15 +110,21 @@ describe('tininess', () => {
 
 // IEEE 754-1985, 7.4; SDM vol. 1, "Numeric Underflow Exception (#U)": unmasked, it is signalled of what is tiny, exact or not.
 test.each<[string, number, bigint, number, number]>([
-  ['tiny and inexact', 0, THREE, FE_UNDERFLOW | FE_PRECISION, FE_UNDERFLOW | FE_PRECISION],
-  ['tiny and exact', 0, 0x4000_0000n, 0, FE_UNDERFLOW],
-  ['tiny and exact, where it would be flushed', FC_FTZ, 0x4000_0000n, FE_UNDERFLOW, FE_UNDERFLOW],
-  ['tiny and inexact, where it would be flushed', FC_FTZ, THREE, FE_UNDERFLOW, FE_UNDERFLOW | FE_PRECISION],
+  ['tiny and inexact', 0, THREE, float.FE_UNDERFLOW | float.FE_PRECISION, float.FE_UNDERFLOW | float.FE_PRECISION],
+  ['tiny and exact', 0, 0x4000_0000n, 0, float.FE_UNDERFLOW],
+  ['tiny and exact, where it would be flushed', float.FC_FTZ, 0x4000_0000n, float.FE_UNDERFLOW, float.FE_UNDERFLOW],
+  [
+    'tiny and inexact, where it would be flushed',
+    float.FC_FTZ,
+    THREE,
+    float.FE_UNDERFLOW,
+    float.FE_UNDERFLOW | float.FE_PRECISION,
+  ],
   ['not tiny', 0, ONE, 0, 0],
 ])('underflow of a result that is %s', (_, control, divisor, masked, unmasked) => {
   const raised = (masks: number): number => calculator(32, RULES, masks)('divide', control, SMALLEST, divisor).raised
-  for (const others of [0, 0x3f & ~FE_UNDERFLOW]) {
-    expect(raised(FE_UNDERFLOW | others)).toBe(masked)
+  for (const others of [0, 0x3f & ~float.FE_UNDERFLOW]) {
+    expect(raised(float.FE_UNDERFLOW | others)).toBe(masked)
     expect(raised(others)).toBe(unmasked)
   }
 })
@@ -140,7 +132,10 @@ test.each<[string, number, bigint, number, number]>([
 test('half precision is rounded once, from a double', () => {
   const calculate = calculator(16)
   expect(calculate('convert', 0, bitsOf(1 / 3, 64)).bits).toBe(0x3555n)
-  expect(calculate('convert', 0, bitsOf(65_520, 64))).toEqual({ bits: 0x7c00n, raised: FE_OVERFLOW | FE_PRECISION })
+  expect(calculate('convert', 0, bitsOf(65_520, 64))).toEqual({
+    bits: 0x7c00n,
+    raised: float.FE_OVERFLOW | float.FE_PRECISION,
+  })
   expect(calculate('convert', 0, bitsOf(65_519.99, 64)).bits).toBe(0x7bffn)
-  expect(calculate('add', FC_DAZ, 1n, 0x3c00n)).toEqual({ bits: 0x3c00n, raised: 0 })
+  expect(calculate('add', float.FC_DAZ, 1n, 0x3c00n)).toEqual({ bits: 0x3c00n, raised: 0 })
 })

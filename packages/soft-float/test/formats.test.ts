@@ -5,50 +5,7 @@
 import { words } from '@retrap/tooling/random'
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import { describe, expect, test } from 'vitest'
-import {
-  add,
-  compare,
-  convert,
-  divide,
-  EQUAL,
-  F_CONTROL,
-  F_FLAGS,
-  F_WORD,
-  FC_DAZ,
-  FC_FTZ,
-  FC_ROUNDING_SHIFT,
-  FE_DENORMAL,
-  FE_INVALID,
-  FE_OVERFLOW,
-  FE_PRECISION,
-  FE_ROUNDED_UP,
-  FE_UNDERFLOW,
-  finish,
-  finish80,
-  finishAlternativeHalf,
-  FloatLibrary,
-  GREATER,
-  LESS,
-  multiply,
-  ROUND_DOWN,
-  ROUND_NEAREST,
-  ROUND_UP,
-  ROUND_ZERO,
-  SCRATCH_BYTES,
-  SLOT_A,
-  SLOT_B,
-  SLOT_C,
-  SLOT_R,
-  squareRoot,
-  toInteger,
-  toIntegral,
-  UNORDERED,
-  unpack,
-  unpack80,
-  unpackAlternativeHalf,
-  unpackInteger,
-  unpackUnsigned,
-} from '../src/index.ts'
+import * as float from '../src/index.ts'
 import { calculator, RULES } from './support/calculator.ts'
 
 const SCRATCH = 16
@@ -82,7 +39,7 @@ interface Outcome extends Encoded {
 function converter() {
   const module = new ModuleBuilder()
   module.importMemory({ module: 'env', name: 'memory', initialPages: 1 })
-  const library = new FloatLibrary(module, SCRATCH, RULES)
+  const library = new float.FloatLibrary(module, SCRATCH, RULES)
   const way = { params: ['i64', 'i32', 'i32'], result: 'i64' } as const
   for (const source of SOURCES)
     for (const target of TARGETS)
@@ -90,62 +47,77 @@ function converter() {
         const f = module.function(`${source} ${target} ${isIntegral}`, way, { export: true })
         const [value, word, mode] = [f.param(0, 'i64').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
         const state = f.let(I32.of(STATE))
-        const slot = state.add(SCRATCH + SLOT_A)
-        if (source === 'extended') f.call(unpack80(library), state, slot, value, word)
-        else if (source === 'unsigned') f.call(unpackUnsigned(library), state, slot, value)
-        else if (source === 'integer') f.call(unpackInteger(library), state, slot, value)
-        else if (source === 'alternative') f.call(unpackAlternativeHalf(library), state, slot, value)
-        else f.call(unpack(library, ({ half: 16, single: 32, double: 64 } as const)[source]), state, slot, value)
-        if (isIntegral) f.call(toIntegral(library), state, mode)
-        else f.call(convert(library), state)
+        const slot = state.add(SCRATCH + float.SLOT_A)
+        if (source === 'extended') f.call(float.unpack80(library), state, slot, value, word)
+        else if (source === 'unsigned') f.call(float.unpackUnsigned(library), state, slot, value)
+        else if (source === 'integer') f.call(float.unpackInteger(library), state, slot, value)
+        else if (source === 'alternative') f.call(float.unpackAlternativeHalf(library), state, slot, value)
+        else f.call(float.unpack(library, ({ half: 16, single: 32, double: 64 } as const)[source]), state, slot, value)
+        if (isIntegral) f.call(float.toIntegral(library), state, mode)
+        else f.call(float.convert(library), state)
         const { precision } = TARGET[target]
-        if (isExtended(target)) f.return(f.call(finish80(library), state, I32.of(precision)))
-        else if (target === 'alternative') f.return(f.call(finishAlternativeHalf(library), state))
-        else f.return(f.call(finish(library, ({ half: 16, single: 32, double: 64 } as const)[target as 'half']), state))
+        if (isExtended(target)) f.return(f.call(float.finish80(library), state, I32.of(precision)))
+        else if (target === 'alternative') f.return(f.call(float.finishAlternativeHalf(library), state))
+        else
+          f.return(
+            f.call(float.finish(library, ({ half: 16, single: 32, double: 64 } as const)[target as 'half']), state),
+          )
       }
   const operations = {
-    add: (f: ReturnType<typeof module.function>, state: I32) => f.call(add(library), state, I32.of(0)),
-    subtract: (f: ReturnType<typeof module.function>, state: I32) => f.call(add(library), state, I32.of(1)),
-    multiply: (f: ReturnType<typeof module.function>, state: I32) => f.call(multiply(library), state),
-    divide: (f: ReturnType<typeof module.function>, state: I32) => f.call(divide(library), state),
-    squareRoot: (f: ReturnType<typeof module.function>, state: I32) => f.call(squareRoot(library), state),
+    add: (f: ReturnType<typeof module.function>, state: I32) => f.call(float.add(library), state, I32.of(0)),
+    subtract: (f: ReturnType<typeof module.function>, state: I32) => f.call(float.add(library), state, I32.of(1)),
+    multiply: (f: ReturnType<typeof module.function>, state: I32) => f.call(float.multiply(library), state),
+    divide: (f: ReturnType<typeof module.function>, state: I32) => f.call(float.divide(library), state),
+    squareRoot: (f: ReturnType<typeof module.function>, state: I32) => f.call(float.squareRoot(library), state),
   }
   for (const [name, operation] of Object.entries(operations)) {
     const signature = { params: ['i64', 'i32', 'i64', 'i32'], result: 'i64' } as const
     const f = module.function(name, signature, { export: true })
     const state = f.let(I32.of(STATE))
-    f.call(unpack80(library), state, state.add(SCRATCH + SLOT_A), f.param(0, 'i64').get, f.param(1, 'i32').get)
-    f.call(unpack80(library), state, state.add(SCRATCH + SLOT_B), f.param(2, 'i64').get, f.param(3, 'i32').get)
+    f.call(
+      float.unpack80(library),
+      state,
+      state.add(SCRATCH + float.SLOT_A),
+      f.param(0, 'i64').get,
+      f.param(1, 'i32').get,
+    )
+    f.call(
+      float.unpack80(library),
+      state,
+      state.add(SCRATCH + float.SLOT_B),
+      f.param(2, 'i64').get,
+      f.param(3, 'i32').get,
+    )
     operation(f as never, state)
-    f.return(f.call(finish80(library), state, I32.of(64)))
+    f.return(f.call(float.finish80(library), state, I32.of(64)))
   }
   const signature = { params: ['i64', 'i32', 'i32', 'i32'], result: 'i64' } as const
   const integer = module.function('toInteger', signature, { export: true })
   const here = integer.let(I32.of(STATE))
   integer.call(
-    unpack80(library),
+    float.unpack80(library),
     here,
-    here.add(SCRATCH + SLOT_A),
+    here.add(SCRATCH + float.SLOT_A),
     integer.param(0, 'i64').get,
     integer.param(1, 'i32').get,
   )
-  integer.return(integer.call(toInteger(library), here, integer.param(2, 'i32').get, integer.param(3, 'i32').get))
+  integer.return(integer.call(float.toInteger(library), here, integer.param(2, 'i32').get, integer.param(3, 'i32').get))
   const f = module.function('compare', { params: ['i64', 'i64', 'i32'], result: 'i32' } as const, { export: true })
   const state = f.let(I32.of(STATE))
-  f.call(unpack(library, 64), state, state.add(SCRATCH + SLOT_A), f.param(0, 'i64').get)
-  f.call(unpack(library, 64), state, state.add(SCRATCH + SLOT_B), f.param(1, 'i64').get)
-  f.return(f.call(compare(library), state, f.param(2, 'i32').get))
+  f.call(float.unpack(library, 64), state, state.add(SCRATCH + float.SLOT_A), f.param(0, 'i64').get)
+  f.call(float.unpack(library, 64), state, state.add(SCRATCH + float.SLOT_B), f.param(1, 'i64').get)
+  f.return(f.call(float.compare(library), state, f.param(2, 'i32').get))
   const memory = new WebAssembly.Memory({ initial: 1 })
   const view = new DataView(memory.buffer)
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(module.build())), {
     env: { memory },
   })
   const begin = (mode: number, unmasked = 0): void => {
-    new Uint8Array(memory.buffer).fill(0xa5, STATE + SCRATCH, STATE + SCRATCH + SCRATCH_BYTES)
-    view.setUint32(STATE + SCRATCH + F_CONTROL, (0x3f & ~unmasked) | (mode << FC_ROUNDING_SHIFT), true)
-    view.setUint32(STATE + SCRATCH + F_FLAGS, 0, true)
+    new Uint8Array(memory.buffer).fill(0xa5, STATE + SCRATCH, STATE + SCRATCH + float.SCRATCH_BYTES)
+    view.setUint32(STATE + SCRATCH + float.F_CONTROL, (0x3f & ~unmasked) | (mode << float.FC_ROUNDING_SHIFT), true)
+    view.setUint32(STATE + SCRATCH + float.F_FLAGS, 0, true)
   }
-  const raised = (): number => view.getUint32(STATE + SCRATCH + F_FLAGS, true) & (0x3f | FE_ROUNDED_UP)
+  const raised = (): number => view.getUint32(STATE + SCRATCH + float.F_FLAGS, true) & (0x3f | float.FE_ROUNDED_UP)
   return {
     run: (
       source: Source,
@@ -158,16 +130,16 @@ function converter() {
       begin(mode, unmasked)
       const way = exports[`${source} ${target} ${isIntegral}`] as (b: bigint, w: number, mode: number) => bigint
       const result = BigInt.asUintN(64, way(bits, word, mode))
-      const exponent = isExtended(target) ? view.getUint32(STATE + SCRATCH + F_WORD, true) : 0
+      const exponent = isExtended(target) ? view.getUint32(STATE + SCRATCH + float.F_WORD, true) : 0
       // What the host's floating point might have spoiled beside it stays.
-      expect(view.getUint8(STATE + SCRATCH + SCRATCH_BYTES)).toBe(0)
+      expect(view.getUint8(STATE + SCRATCH + float.SCRATCH_BYTES)).toBe(0)
       return { bits: result, word: exponent, raised: raised() }
     },
     calculate: (name: string, a: Encoded, b: Encoded, mode: number): Outcome => {
       begin(mode)
       const operation = exports[name] as (a: bigint, aWord: number, b: bigint, bWord: number) => bigint
       const bits = BigInt.asUintN(64, operation(a.bits, a.word, b.bits, b.word))
-      return { bits, word: view.getUint32(STATE + SCRATCH + F_WORD, true), raised: raised() }
+      return { bits, word: view.getUint32(STATE + SCRATCH + float.F_WORD, true), raised: raised() }
     },
     toInteger: (a: Encoded, width: number, mode: number): readonly [value: bigint, raised: number] => {
       begin(0)
@@ -198,10 +170,10 @@ function cut({ sign, m, e }: Exact, q: number, mode: number): { readonly m: bigi
   const rest = m - (floor << by)
   const half = 1n << (by - 1n)
   const isUp =
-    mode === ROUND_NEAREST
+    mode === float.ROUND_NEAREST
       ? rest > half || (rest === half && (floor & 1n) === 1n)
-      : rest !== 0n && ((mode === ROUND_UP && sign === 0) || (mode === ROUND_DOWN && sign === 1))
-  const inexact = rest === 0n ? 0 : isUp ? FE_PRECISION | FE_ROUNDED_UP : FE_PRECISION
+      : rest !== 0n && ((mode === float.ROUND_UP && sign === 0) || (mode === float.ROUND_DOWN && sign === 1))
+  const inexact = rest === 0n ? 0 : isUp ? float.FE_PRECISION | float.FE_ROUNDED_UP : float.FE_PRECISION
   return { m: floor + (isUp ? 1n : 0n), inexact }
 }
 
@@ -221,14 +193,16 @@ function encoded(target: Target, value: Exact, mode: number): Outcome {
   const { m, inexact } = cut(value, q, mode)
   const [significand, exponent] = m === 1n << p ? [m >> 1n, q + precision] : [m, q + precision - 1]
   if (exponent <= most)
-    return pack(exponent, significand, top < least && inexact !== 0 ? inexact | FE_UNDERFLOW : inexact)
+    return pack(exponent, significand, top < least && inexact !== 0 ? inexact | float.FE_UNDERFLOW : inexact)
   const largest = (1n << p) - 1n
   // It has no infinity, so that what is too large is invalid.
-  if (target === 'alternative') return pack(most, largest, FE_INVALID)
+  if (target === 'alternative') return pack(most, largest, float.FE_INVALID)
   const isLargest =
-    mode === ROUND_ZERO || (mode === ROUND_UP && value.sign === 1) || (mode === ROUND_DOWN && value.sign === 0)
-  const raised = FE_OVERFLOW | FE_PRECISION
-  return isLargest ? pack(most, largest, raised) : pack(most + 1, 1n << (p - 1n), raised | FE_ROUNDED_UP)
+    mode === float.ROUND_ZERO ||
+    (mode === float.ROUND_UP && value.sign === 1) ||
+    (mode === float.ROUND_DOWN && value.sign === 0)
+  const raised = float.FE_OVERFLOW | float.FE_PRECISION
+  return isLargest ? pack(most, largest, raised) : pack(most + 1, 1n << (p - 1n), raised | float.FE_ROUNDED_UP)
 }
 
 const random = words(20_261_124)
@@ -280,7 +254,7 @@ function drawn(source: Source): readonly [Encoded, Exact] {
 
 const isDenormal = (source: Source, { word }: Encoded, { m }: Exact): boolean =>
   source === 'extended' && (word & 0x7fff) === 0 && m !== 0n
-const MODES = [ROUND_NEAREST, ROUND_DOWN, ROUND_UP, ROUND_ZERO]
+const MODES = [float.ROUND_NEAREST, float.ROUND_DOWN, float.ROUND_UP, float.ROUND_ZERO]
 
 describe.each(SOURCES)('from %s', (source) => {
   test.each(TARGETS)('to %s', (target) => {
@@ -288,7 +262,7 @@ describe.each(SOURCES)('from %s', (source) => {
       const [given, value] = drawn(source)
       const mode = MODES[i % 4]!
       const { raised, ...expected } = encoded(target, value, mode)
-      const denormal = isDenormal(source, given, value) ? FE_DENORMAL : 0
+      const denormal = isDenormal(source, given, value) ? float.FE_DENORMAL : 0
       const what = `${given.word.toString(16)} ${given.bits.toString(16)} rounded by ${mode}`
       expect(run(source, target, given, mode), what).toEqual({ ...expected, raised: raised | denormal })
     }
@@ -299,8 +273,8 @@ describe.each(SOURCES)('from %s', (source) => {
       const [given, value] = drawn(source)
       const mode = MODES[i % 4]!
       const { m, inexact } = cut(value, 0, mode)
-      const expected = encoded('extended64', { sign: value.sign, m, e: 0 }, ROUND_NEAREST)
-      const raised = inexact | (isDenormal(source, given, value) ? FE_DENORMAL : 0)
+      const expected = encoded('extended64', { sign: value.sign, m, e: 0 }, float.ROUND_NEAREST)
+      const raised = inexact | (isDenormal(source, given, value) ? float.FE_DENORMAL : 0)
       expect(run(source, 'extended64', given, mode, true), `${given.bits.toString(16)} by ${mode}`).toEqual({
         ...expected,
         raised,
@@ -328,7 +302,7 @@ const EXACTLY: Readonly<Record<string, (a: Exact, b: Exact, mode: number) => Exa
     const e = Math.min(a.e, b.e)
     const signed = (x: Exact): bigint => (x.sign === 0 ? x.m : -x.m) << BigInt(x.e - e)
     const sum = signed(a) + signed(b)
-    const ofZero = a.sign === b.sign ? a.sign : mode === ROUND_DOWN ? 1 : 0
+    const ofZero = a.sign === b.sign ? a.sign : mode === float.ROUND_DOWN ? 1 : 0
     return { sign: sum === 0n ? ofZero : Number(sum < 0n), m: sum < 0n ? -sum : sum, e }
   },
   subtract: (a, b, mode) => EXACTLY['add']!(a, { ...b, sign: 1 - b.sign }, mode),
@@ -419,7 +393,7 @@ test.each([16, 32, 64])('integers of %i bits', (width) => {
     expect(
       integerOf({ bits, word: (sign << 15) | biased }, width, mode),
       `${sign} ${biased} ${bits.toString(16)}`,
-    ).toEqual(fits ? [value, inexact] : [indefinite, FE_INVALID])
+    ).toEqual(fits ? [value, inexact] : [indefinite, float.FE_INVALID])
   }
   for (const [word, bits] of [
     [0x7fff, 1n << 63n],
@@ -427,7 +401,7 @@ test.each([16, 32, 64])('integers of %i bits', (width) => {
     [0x7fff, 3n << 62n],
     [0x3fff, 1n],
   ] as const)
-    expect(integerOf({ word, bits }, width, 0)).toEqual([indefinite, FE_INVALID])
+    expect(integerOf({ word, bits }, width, 0)).toEqual([indefinite, float.FE_INVALID])
   for (const word of [0, 0x8000]) expect(integerOf({ word, bits: 0n }, width, 0)).toEqual([0n, 0])
 })
 
@@ -435,19 +409,22 @@ test.each([16, 32, 64])('integers of %i bits', (width) => {
 test.each([false, true])('half precision is flushed as the others are: %s', (flushesHalf) => {
   const calculates = calculator(16, { ...RULES, flushesHalf })
   const [tiny, two] = [0x0400n, 0x4000n]
-  expect(calculates('divide', FC_FTZ, tiny, two).bits).toBe(flushesHalf ? 0n : 0x0200n)
+  expect(calculates('divide', float.FC_FTZ, tiny, two).bits).toBe(flushesHalf ? 0n : 0x0200n)
   expect(calculates('divide', 0, tiny, two).bits).toBe(0x0200n)
-  expect(calculates('add', FC_DAZ, 1n, 0n).bits).toBe(flushesHalf ? 0n : 1n)
+  expect(calculates('add', float.FC_DAZ, 1n, 0n).bits).toBe(flushesHalf ? 0n : 1n)
 })
 
 test('the parts of the scratch area are aligned, and do not overlap', () => {
-  const slots = [SLOT_A, SLOT_B, SLOT_R, SLOT_C]
-  const parts = [...slots.map((at) => [at, 32]), [F_CONTROL, 4], [F_FLAGS, 4], [F_WORD, 4]] as [number, number][]
+  const slots = [float.SLOT_A, float.SLOT_B, float.SLOT_R, float.SLOT_C]
+  const parts = [...slots.map((at) => [at, 32]), [float.F_CONTROL, 4], [float.F_FLAGS, 4], [float.F_WORD, 4]] as [
+    number,
+    number,
+  ][]
   for (const [at, bytes] of parts) {
-    expect([at % Math.min(bytes, 16), at >= 16, at + bytes <= SCRATCH_BYTES]).toEqual([0, true, true])
+    expect([at % Math.min(bytes, 16), at >= 16, at + bytes <= float.SCRATCH_BYTES]).toEqual([0, true, true])
     for (const [other, length] of parts) expect(other === at || other >= at + bytes || other + length <= at).toBe(true)
   }
-  expect(SCRATCH_BYTES % 16).toBe(0)
+  expect(float.SCRATCH_BYTES % 16).toBe(0)
 })
 
 // SDM vol. 1, "Denormal Operand Exception (#D)"; Arm ARM (DDI 0487), "Input Denormal exception".
@@ -456,12 +433,14 @@ test.each(['raises', 'raises-when-flushed'] as const)('a denormal operand %s', (
     for (const flushesHalf of [false, true]) {
       const calculates = calculator(width, { ...RULES, denormalOperand, flushesHalf })
       const one = { 16: 0x3c00n, 32: 0x3f80_0000n, 64: 0x3ff0_0000_0000_0000n }[width]
-      const raised = (control: number): number => calculates('multiply', control, 1n, one).raised & FE_DENORMAL
+      const raised = (control: number): number => calculates('multiply', control, 1n, one).raised & float.FE_DENORMAL
       // Of half precision nothing is told.
-      expect(raised(0)).toBe(width !== 16 && denormalOperand === 'raises' ? FE_DENORMAL : 0)
-      expect(raised(FC_DAZ)).toBe(width !== 16 && denormalOperand === 'raises-when-flushed' ? FE_DENORMAL : 0)
+      expect(raised(0)).toBe(width !== 16 && denormalOperand === 'raises' ? float.FE_DENORMAL : 0)
+      expect(raised(float.FC_DAZ)).toBe(
+        width !== 16 && denormalOperand === 'raises-when-flushed' ? float.FE_DENORMAL : 0,
+      )
       const isFlushed = width !== 16 || flushesHalf
-      expect(calculates('multiply', FC_DAZ, 1n, one).bits).toBe(isFlushed ? 0n : 1n)
+      expect(calculates('multiply', float.FC_DAZ, 1n, one).bits).toBe(isFlushed ? 0n : 1n)
     }
 })
 
@@ -470,31 +449,33 @@ test.each([
   ['infinity', 0x7fff, 1n << 63n, 0x7ff0_0000_0000_0000n, 0],
   ['minus infinity', 0xffff, 1n << 63n, 0xfff0_0000_0000_0000n, 0],
   ['a quiet NaN', 0xffff, 0xc000_0000_0012_3800n, 0xfff8_0000_0000_0247n, 0],
-  ['a signalling NaN', 0x7fff, 0x8000_0000_0012_3800n, 0x7ff8_0000_0000_0247n, FE_INVALID],
-  ['a pseudo-NaN', 0x7fff, 0x4000_0000_0000_0001n, 0x7ff8_0000_0000_0000n, FE_INVALID],
-  ['a pseudo-infinity', 0x7fff, 0n, 0x7ff8_0000_0000_0000n, FE_INVALID],
-  ['an unnormal', 0x3fff, 0x7fff_ffff_ffff_ffffn, 0x7ff8_0000_0000_0000n, FE_INVALID],
-  ['a zero with an exponent', 1, 0n, 0x7ff8_0000_0000_0000n, FE_INVALID],
+  ['a signalling NaN', 0x7fff, 0x8000_0000_0012_3800n, 0x7ff8_0000_0000_0247n, float.FE_INVALID],
+  ['a pseudo-NaN', 0x7fff, 0x4000_0000_0000_0001n, 0x7ff8_0000_0000_0000n, float.FE_INVALID],
+  ['a pseudo-infinity', 0x7fff, 0n, 0x7ff8_0000_0000_0000n, float.FE_INVALID],
+  ['an unnormal', 0x3fff, 0x7fff_ffff_ffff_ffffn, 0x7ff8_0000_0000_0000n, float.FE_INVALID],
+  ['a zero with an exponent', 1, 0n, 0x7ff8_0000_0000_0000n, float.FE_INVALID],
   ['minus zero', 0x8000, 0n, 0x8000_0000_0000_0000n, 0],
 ])('%s of the extended format', (_, word, bits, expected, raised) => {
-  expect(run('extended', 'double', { word, bits }, ROUND_NEAREST)).toEqual({ bits: expected, word: 0, raised })
+  expect(run('extended', 'double', { word, bits }, float.ROUND_NEAREST)).toEqual({ bits: expected, word: 0, raised })
 })
 
 test('the alternative half has neither infinities nor NaNs', () => {
-  const of = (bits: bigint) => run('double', 'alternative', { bits, word: 0 }, ROUND_NEAREST)
-  expect(of(0x7ff0_0000_0000_0000n)).toEqual({ bits: 0x7fffn, word: 0, raised: FE_INVALID })
-  expect(of(0xfff0_0000_0000_0000n)).toEqual({ bits: 0xffffn, word: 0, raised: FE_INVALID })
-  expect(of(0xfff8_0000_0000_0000n)).toEqual({ bits: 0x8000n, word: 0, raised: FE_INVALID })
+  const of = (bits: bigint) => run('double', 'alternative', { bits, word: 0 }, float.ROUND_NEAREST)
+  expect(of(0x7ff0_0000_0000_0000n)).toEqual({ bits: 0x7fffn, word: 0, raised: float.FE_INVALID })
+  expect(of(0xfff0_0000_0000_0000n)).toEqual({ bits: 0xffffn, word: 0, raised: float.FE_INVALID })
+  expect(of(0xfff8_0000_0000_0000n)).toEqual({ bits: 0x8000n, word: 0, raised: float.FE_INVALID })
   expect(run('alternative', 'double', { bits: 0x7c00n, word: 0 }, 0).bits).toBe(0x40f0_0000_0000_0000n)
 })
 
 // The result is the unit's: none where the exception is taken, but what has been raised is the same for all formats.
 test.each([
-  { what: 'exact', bits: 0x3ee0_0000_0000_0000n, raised: FE_UNDERFLOW },
-  { what: 'inexact', bits: 0x3ee0_0000_0000_0001n, raised: FE_UNDERFLOW | FE_PRECISION },
+  { what: 'exact', bits: 0x3ee0_0000_0000_0000n, raised: float.FE_UNDERFLOW },
+  { what: 'inexact', bits: 0x3ee0_0000_0000_0001n, raised: float.FE_UNDERFLOW | float.FE_PRECISION },
 ])('an unmasked underflow of a half, $what, raises nothing else', ({ bits, raised }) => {
   for (const target of ['half', 'alternative'] as const)
-    expect(run('double', target, { bits, word: 0 }, ROUND_ZERO, false, FE_UNDERFLOW).raised, target).toBe(raised)
+    expect(run('double', target, { bits, word: 0 }, float.ROUND_ZERO, false, float.FE_UNDERFLOW).raised, target).toBe(
+      raised,
+    )
 })
 
 // Half of the last place below 1 is 2^-65: what is far below decides whether it is a tie.
@@ -504,10 +485,14 @@ test.each([
   { what: 'more than a tie', bits: (1n << 63n) | 1n, word: 0x3fff - 65, is: (1n << 64n) - 1n, at: 0x3ffe, up: false },
   { what: 'exact', bits: 1n << 63n, word: 0x3fff - 64, is: (1n << 64n) - 1n, at: 0x3ffe, up: null },
 ])('1 less a little, $what', ({ bits, word, is, at, up }) => {
-  const raised = up === null ? 0 : up ? FE_PRECISION | FE_ROUNDED_UP : FE_PRECISION
+  const raised = up === null ? 0 : up ? float.FE_PRECISION | float.FE_ROUNDED_UP : float.FE_PRECISION
   const one = { bits: 1n << 63n, word: 0x3fff }
-  expect(calculate('subtract', one, { bits, word }, ROUND_NEAREST)).toEqual({ bits: is, word: at, raised })
-  expect(calculate('add', one, { bits, word: word | 0x8000 }, ROUND_NEAREST)).toEqual({ bits: is, word: at, raised })
+  expect(calculate('subtract', one, { bits, word }, float.ROUND_NEAREST)).toEqual({ bits: is, word: at, raised })
+  expect(calculate('add', one, { bits, word: word | 0x8000 }, float.ROUND_NEAREST)).toEqual({
+    bits: is,
+    word: at,
+    raised,
+  })
 })
 
 test('comparisons are those of the host, and NaNs are invalid where they say so', () => {
@@ -520,18 +505,18 @@ test('comparisons are those of the host, and NaNs are invalid where they say so'
   const all = numbers.flatMap((value) => [value, -value])
   for (const a of all)
     for (const b of all) {
-      const expected = a < b ? LESS : a === b ? EQUAL : GREATER
+      const expected = a < b ? float.LESS : a === b ? float.EQUAL : float.GREATER
       const [result, raised] = compared(bitsOf(a), bitsOf(b), false)
-      expect([result, raised & ~FE_DENORMAL], `${a} ${b}`).toEqual([expected, 0])
+      expect([result, raised & ~float.FE_DENORMAL], `${a} ${b}`).toEqual([expected, 0])
     }
   const [quiet, signalling] = [0x7ff8_0000_0000_0000n, 0x7ff0_0000_0000_0001n]
   for (const [nan, isQuiet, raised] of [
     [quiet, true, 0],
-    [quiet, false, FE_INVALID],
-    [signalling, true, FE_INVALID],
-    [signalling, false, FE_INVALID],
+    [quiet, false, float.FE_INVALID],
+    [signalling, true, float.FE_INVALID],
+    [signalling, false, float.FE_INVALID],
   ] as const) {
-    expect(compared(nan, bitsOf(1), isQuiet)).toEqual([UNORDERED, raised])
-    expect(compared(bitsOf(1), nan, isQuiet)).toEqual([UNORDERED, raised])
+    expect(compared(nan, bitsOf(1), isQuiet)).toEqual([float.UNORDERED, raised])
+    expect(compared(bitsOf(1), nan, isQuiet)).toEqual([float.UNORDERED, raised])
   }
 })

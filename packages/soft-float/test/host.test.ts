@@ -5,25 +5,10 @@
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
 import { words } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import {
-  asFloat,
-  exponentOf,
-  FE_PRECISION,
-  float,
-  FloatLibrary,
-  hostMultiplyAdd32,
-  hostMultiplyAdd64,
-  isDenormal,
-  isExactAnyway,
-  isFiniteNormal,
-  isOrdinary,
-  isPlain,
-  type Operation,
-  ordinaryBits,
-} from '../src/index.ts'
+import * as F from '../src/index.ts'
 import { calculator, type Name, RULES } from './support/calculator.ts'
 
-const OPERATIONS: Readonly<Record<Operation, Name>> = {
+const OPERATIONS: Readonly<Record<F.Operation, Name>> = {
   add: 'add',
   sub: 'subtract',
   mul: 'multiply',
@@ -42,27 +27,27 @@ function host(bits: 32 | 64) {
   const module = new ModuleBuilder()
   module.importMemory({ module: 'env', name: 'memory', initialPages: 1 })
   const two = { params: ['i64', 'i64'], result: 'i32' } as const
-  for (const operation of Object.keys(OPERATIONS) as Operation[]) {
+  for (const operation of Object.keys(OPERATIONS) as F.Operation[]) {
     const f = module.function(operation, two, { export: true })
-    const [x, y] = [asFloat(f, bits, f.param(0, 'i64').get), asFloat(f, bits, f.param(1, 'i64').get)]
-    const r = f.let(float(bits, operation, ...(operation === 'sqrt' ? [x] : [x, y])))
-    f.return(isExactAnyway(I32.of(1), operation, bits, r, x, operation === 'sqrt' ? x : y))
+    const [x, y] = [F.asFloat(f, bits, f.param(0, 'i64').get), F.asFloat(f, bits, f.param(1, 'i64').get)]
+    const r = f.let(F.float(bits, operation, ...(operation === 'sqrt' ? [x] : [x, y])))
+    f.return(F.isExactAnyway(I32.of(1), operation, bits, r, x, operation === 'sqrt' ? x : y))
   }
   for (const [name, of] of Object.entries({
-    exponentOf,
-    isDenormal,
-    isFiniteNormal,
-    isOrdinary,
-    isPlain,
-    ordinaryBits,
+    exponentOf: F.exponentOf,
+    isDenormal: F.isDenormal,
+    isFiniteNormal: F.isFiniteNormal,
+    isOrdinary: F.isOrdinary,
+    isPlain: F.isPlain,
+    ordinaryBits: F.ordinaryBits,
   })) {
     const f = module.function(name, two, { export: true })
-    f.return(of(bits, asFloat(f, bits, f.param(0, 'i64').get)))
+    f.return(of(bits, F.asFloat(f, bits, f.param(0, 'i64').get)))
   }
   const f = module.function('multiplyAdd', { params: [], result: 'i32' } as const, { export: true })
-  const library = new FloatLibrary(module, 0x1000, RULES)
+  const library = new F.FloatLibrary(module, 0x1000, RULES)
   const operands = [FACTOR, SECOND, ADDEND].map((at) => f.load('v128.load', I32.of(at), 0))
-  const whole = bits === 64 ? hostMultiplyAdd64(library) : hostMultiplyAdd32(library)
+  const whole = bits === 64 ? F.hostMultiplyAdd64(library) : F.hostMultiplyAdd32(library)
   f.store('v128.store', I32.of(RESULT), f.call(whole, ...(operands as [never, never, never])), 0)
   f.return(I32.of(0))
   const memory = new WebAssembly.Memory({ initial: 1 })
@@ -140,7 +125,7 @@ describe.each([
       if (of(operation)(a, b) === 0) continue
       exact++
       const { bits: result, raised } = calculate(name, 0, a, b)
-      expect([raised & FE_PRECISION, raised], `${operation} ${a.toString(16)} ${b.toString(16)}`).toEqual([0, 0])
+      expect([raised & F.FE_PRECISION, raised], `${operation} ${a.toString(16)} ${b.toString(16)}`).toEqual([0, 0])
       // A tiny result is not for the host, which may flush nothing.
       const exponent = (result & ~sign) >> fraction
       expect(exponent !== 0n || (result & ~sign) === 0n).toBe(true)

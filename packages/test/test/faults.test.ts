@@ -12,15 +12,7 @@ import { type PcOptions, replayPc } from '@retrap/machine'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  BootedMachine,
-  type DeviceFault,
-  drawFaults,
-  exploreFaults,
-  type FaultOptions,
-  runWithFaults,
-  type TestMachine,
-} from '../src/index.ts'
+import * as T from '../src/index.ts'
 import { HeldActs } from '../src/faults/held-acts.ts'
 import { deviceProgram, replayFailure, testFaults } from '../src/node/index.ts'
 import { CopyDevice } from './support/copy-device.ts'
@@ -38,11 +30,11 @@ const pcOf = (driver: CopyDriver): PcOptions => ({
   firmware: copyFirmware(driver),
   jit: false,
 })
-const copies = async (machine: TestMachine): Promise<void> => expect(await machine.until('\n')).toBe('ok\n')
-const inTypeScript = (driver: CopyDriver): FaultOptions => ({
+const copies = async (machine: T.TestMachine): Promise<void> => expect(await machine.until('\n')).toBe('ok\n')
+const inTypeScript = (driver: CopyDriver): T.FaultOptions => ({
   ...{ pc: pcOf(driver), models: [() => new CopyDevice()], test: copies },
 })
-const inC = (driver: CopyDriver): FaultOptions => ({
+const inC = (driver: CopyDriver): T.FaultOptions => ({
   ...{ pc: pcOf(driver), programs: [deviceProgram(`exec:${program}`)], test: copies },
 })
 /** Schedules that a sound driver passes; `npm test -- --long` has all. */
@@ -67,7 +59,7 @@ async function replayed(
 interface Subject {
   readonly what: string
   readonly name: string
-  readonly options: (driver: CopyDriver) => FaultOptions
+  readonly options: (driver: CopyDriver) => T.FaultOptions
   readonly isThere: boolean
 }
 const TYPESCRIPT: Subject = { what: 'a device in TypeScript', name: 'copy', options: inTypeScript, isThere: true }
@@ -85,7 +77,7 @@ test.skipIf(!compiles)('a device in C is put back with its machine before each t
   compile(fileURLToPath(new URL('support/counting.c', import.meta.url)), counting)
   const deviceServers = [deviceProgram(`exec:${counting}`)()]
   const pc: PcOptions = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, firmware: countingFirmware(), deviceServers }
-  const booted = await BootedMachine.pc({ pc, ready: '> ', bootTimeoutMs: 60_000 })
+  const booted = await T.BootedMachine.pc({ pc, ready: '> ', bootTimeoutMs: 60_000 })
   expect(booted.notRecorded).toContain('it has deviceServers')
   for (let i = 0; i < 2; i++)
     // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -113,7 +105,7 @@ test.for(
   const found: number[] = []
   for (const seed of [1, 2, 3, 4, 5]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const { failure, schedules } = await exploreFaults({ ...options(driver), seed })
+    const { failure, schedules } = await T.exploreFaults({ ...options(driver), seed })
     expect(failure?.faults).toHaveLength(1)
     failure?.begun.end()
     found.push(schedules)
@@ -124,13 +116,13 @@ test.for(
 
 describe.each([TYPESCRIPT, C])('drivers of $what', ({ name, options, isThere }) => {
   test.skipIf(!isThere)(`that are sound pass ${PASSED} schedules`, async () => {
-    expect(await exploreFaults({ ...options('sound'), schedules: PASSED })).toEqual({
+    expect(await T.exploreFaults({ ...options('sound'), schedules: PASSED })).toEqual({
       schedules: PASSED,
       failure: undefined,
     })
   })
 
-  test.skipIf(!isThere).each<readonly [string, readonly Omit<DeviceFault, 'device'>[]]>([
+  test.skipIf(!isThere).each<readonly [string, readonly Omit<T.DeviceFault, 'device'>[]]>([
     [
       'late',
       [
@@ -146,7 +138,7 @@ describe.each([TYPESCRIPT, C])('drivers of $what', ({ name, options, isThere }) 
     const runs: { readonly recording: Uint8Array; readonly printed: string; readonly instructions: number }[] = []
     for (let i = 0; i < 2; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const { begun, stage, test: machine } = await runWithFaults(options(driver), faults)
+      const { begun, stage, test: machine } = await T.runWithFaults(options(driver), faults)
       expect(stage.happened).toEqual(faults)
       const { instructions } = begun.machine.statistics()
       // oxlint-disable-next-line no-await-in-loop
@@ -187,13 +179,16 @@ describe.each([TYPESCRIPT, C])('drivers of $what', ({ name, options, isThere }) 
 const A_WHILE = 55_000
 
 /** The outcome for a driver that does not wait for ever. */
-async function outcome(fault: Omit<DeviceFault, 'device'>, driver: CopyDriver = 'waits for a while'): Promise<string> {
+async function outcome(
+  fault: Omit<T.DeviceFault, 'device'>,
+  driver: CopyDriver = 'waits for a while',
+): Promise<string> {
   const {
     begun,
     failed,
     test: machine,
     stage,
-  } = await runWithFaults(inTypeScript(driver), [{ device: 'copy', ...fault }])
+  } = await T.runWithFaults(inTypeScript(driver), [{ device: 'copy', ...fault }])
   expect(stage.happened).toHaveLength(1)
   const waited = begun.machine.statistics().instructions > A_WHILE
   begun.end()
@@ -201,7 +196,7 @@ async function outcome(fault: Omit<DeviceFault, 'device'>, driver: CopyDriver = 
   return `${machine.printed.trim()}${waited ? ' after a while' : ''}`
 }
 
-test.each<readonly [string, Omit<DeviceFault, 'device'>, string]>([
+test.each<readonly [string, Omit<T.DeviceFault, 'device'>, string]>([
   ['wrong bytes in memory', { act: 'dma', nth: 2, kind: 'wrong', bits: 0x100 }, 'bad'],
   ['a lost write into memory', { act: 'dma', nth: 4, kind: 'lost' }, 'bad'],
   ['a lost interrupt', { act: 'interrupt', nth: 1, kind: 'lost' }, 'ok after a while'],
@@ -255,7 +250,7 @@ test('late acts come at exact instants, in their order, or before an access that
 test('what cannot be is refused by a sentence', async () => {
   const base = { device: 'copy', nth: 1 } as const
   const refused = (fault: object): Promise<unknown> =>
-    runWithFaults(inTypeScript('sound'), [{ ...base, ...fault } as DeviceFault])
+    T.runWithFaults(inTypeScript('sound'), [{ ...base, ...fault } as T.DeviceFault])
   for (const [fault, sentence] of [
     [{ act: 'read', kind: 'late', ns: 5 }, 'the machine’s time stands still while its guest reads'],
     [{ act: 'read', kind: 'lost' }, 'a read has an answer, or none: use wrong or never'],
@@ -271,16 +266,16 @@ test('what cannot be is refused by a sentence', async () => {
       message: expect.stringContaining(sentence),
     })
   const real = { ...inTypeScript('sound'), pc: { ...pcOf('sound'), clock: 'real' } } as const
-  await expect(runWithFaults(real, [])).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  await expect(T.runWithFaults(real, [])).rejects.toMatchObject({ code: 'ERR_OPTION' })
   expect(() => deviceProgram('tcp:nowhere')).toThrow('expected exec:COMMAND, unix:PATH or tcp:HOST:PORT')
 })
 
 test('a seed draws the same faults each time, and others than its neighbour', () => {
   const counts = new Map([['copy', { read: 4, write: 11, interrupt: 4, dma: 4, timer: 4 }]])
-  const drawn = (seed: number): DeviceFault[][] =>
-    Array.from({ length: 20 }, (_, schedule) => drawFaults(seed, schedule, counts))
+  const drawn = (seed: number): T.DeviceFault[][] =>
+    Array.from({ length: 20 }, (_, schedule) => T.drawFaults(seed, schedule, counts))
   expect(drawn(1)).toEqual(drawn(1))
   expect(drawn(1)).not.toEqual(drawn(2))
-  const kinds = drawFaults(1, 1, counts, { kinds: ['never'], acts: ['read'], most: 1 })
+  const kinds = T.drawFaults(1, 1, counts, { kinds: ['never'], acts: ['read'], most: 1 })
   expect(kinds).toEqual([{ device: 'copy', act: 'read', kind: 'never', nth: expect.any(Number) }])
 })

@@ -1,17 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  chmodSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,47 +46,47 @@ const PROGRAM = '#!/bin/sh\ncat "$(dirname "$0")/../share/test/common" "$(dirnam
 
 let work = ''
 beforeAll(() => {
-  work = mkdtempSync(join(tmpdir(), 'retrap-programs-'))
+  work = fs.mkdtempSync(join(tmpdir(), 'retrap-programs-'))
   if (hasApt) makeArchive()
 })
-afterAll(() => rmSync(work, { recursive: true }))
+afterAll(() => fs.rmSync(work, { recursive: true }))
 afterEach(() => vi.unstubAllEnvs())
 
 /** Builds the packages, and a list of them that apt reads. */
 function makeArchive(): void {
   const lists = PACKAGES.map(({ name, depends, file, text = PROGRAM }) => {
     const tree = join(work, 'tree', name)
-    mkdirSync(join(tree, 'DEBIAN'), { recursive: true })
+    fs.mkdirSync(join(tree, 'DEBIAN'), { recursive: true })
     // dpkg-deb wants others to read it, whatever the user's umask is.
-    chmodSync(join(tree, 'DEBIAN'), 0o755)
-    mkdirSync(join(tree, file, '..'), { recursive: true })
+    fs.chmodSync(join(tree, 'DEBIAN'), 0o755)
+    fs.mkdirSync(join(tree, file, '..'), { recursive: true })
     const program = file.startsWith('usr/bin')
-    writeFileSync(join(tree, file), program ? text : `${name}\n`, { mode: program ? 0o755 : 0o644 })
+    fs.writeFileSync(join(tree, file), program ? text : `${name}\n`, { mode: program ? 0o755 : 0o644 })
     const control = `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n${
       depends === undefined ? '' : `Depends: ${depends}\n`
     }Description: for a test\n`
-    writeFileSync(join(tree, 'DEBIAN/control'), control)
+    fs.writeFileSync(join(tree, 'DEBIAN/control'), control)
     const archive = join(work, 'archive', `${name}_1_all.deb`)
-    mkdirSync(join(work, 'archive'), { recursive: true })
+    fs.mkdirSync(join(work, 'archive'), { recursive: true })
     execFileSync('dpkg-deb', ['--build', '--root-owner-group', tree, archive], { stdio: 'ignore' })
-    const sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex')
-    return `${control}Filename: ./${name}_1_all.deb\nSize: ${statSync(archive).size}\nSHA256: ${sha256}\n`
+    const sha256 = createHash('sha256').update(fs.readFileSync(archive)).digest('hex')
+    return `${control}Filename: ./${name}_1_all.deb\nSize: ${fs.statSync(archive).size}\nSHA256: ${sha256}\n`
   })
-  writeFileSync(join(work, 'archive/Packages'), lists.join('\n'))
+  fs.writeFileSync(join(work, 'archive/Packages'), lists.join('\n'))
 }
 
 /** Makes a host whose apt has the archive and these packages installed, and whose PATH has their programs. */
 function stubHost(installed: readonly string[]): { readonly root: string; readonly hostBin: string } {
-  const host = mkdtempSync(join(work, 'host-'))
+  const host = fs.mkdtempSync(join(work, 'host-'))
   const hostBin = join(host, 'bin')
-  mkdirSync(hostBin)
+  fs.mkdirSync(hostBin)
   const records = PACKAGES.filter(({ name }) => installed.includes(name)).map(({ name, file }) => {
-    if (file.startsWith('usr/bin')) writeFileSync(join(hostBin, name), '#!/bin/sh\necho the host\n', { mode: 0o755 })
+    if (file.startsWith('usr/bin')) fs.writeFileSync(join(hostBin, name), '#!/bin/sh\necho the host\n', { mode: 0o755 })
     return `Package: ${name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nMaintainer: n\nDescription: d\n`
   })
-  writeFileSync(join(host, 'status'), records.join('\n'))
-  writeFileSync(join(host, 'sources.list'), `deb [trusted=yes] copy:${join(work, 'archive')} ./\n`)
-  writeFileSync(
+  fs.writeFileSync(join(host, 'status'), records.join('\n'))
+  fs.writeFileSync(join(host, 'sources.list'), `deb [trusted=yes] copy:${join(work, 'archive')} ./\n`)
+  fs.writeFileSync(
     join(host, 'apt.conf'),
     `Dir::State::status "${join(host, 'status')}";\nDir::Etc::sourcelist "${join(host, 'sources.list')}";\nDir::Etc::sourceparts "/dev/null";\n`,
   )
@@ -111,7 +100,7 @@ const outputOf = (program: string): string => spawnSync(program, { encoding: 'ut
 describe('the programs of tests', () => {
   const top = join(import.meta.dirname, '../../..')
   const testsOf = (place: string): string[] =>
-    globSync(`${place}/test/**/*.test.ts`, { cwd: top }).map((file) => join(top, file))
+    fs.globSync(`${place}/test/**/*.test.ts`, { cwd: top }).map((file) => join(top, file))
 
   test.each([
     ['packages/basics', []],
@@ -144,7 +133,7 @@ describe.skipIf(!hasApt)('programs from packages', () => {
 
   test('replace a program that does not run', async () => {
     const { root, hostBin } = stubHost(['test-x86'])
-    writeFileSync(join(hostBin, 'test-x86'), '#!/bin/sh\nexit 1\n')
+    fs.writeFileSync(join(hostBin, 'test-x86'), '#!/bin/sh\nexit 1\n')
     const error = vi.spyOn(console, 'error').mockImplementation(() => {})
     await provideDebianPrograms({ table: TABLE, root, programs: ['test-x86'] })
     expect(error.mock.calls.flat().join('\n')).toContain('test-x86 is on PATH but does not run')
@@ -155,7 +144,7 @@ describe.skipIf(!hasApt)('programs from packages', () => {
   test('are fetched where they are wanted, and no others', async () => {
     const { root } = stubHost([])
     await provideDebianPrograms({ table: TABLE, root, programs: [] })
-    expect(existsSync(root)).toBe(false)
+    expect(fs.existsSync(root)).toBe(false)
     await provideDebianPrograms({ table: TABLE, root, programs: ['test-arm'] })
     expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
     expect(outputOf('test-x86')).toBeUndefined()
@@ -175,7 +164,7 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     const row = { packages: ['test-absolute'], programs: ['test-absolute'], overlaid: true }
     await provideDebianPrograms({ table: [row], root })
     expect(outputOf('test-absolute')).toBe('test-common\n')
-    expect(existsSync('/usr/share/test/common')).toBe(false)
+    expect(fs.existsSync('/usr/share/test/common')).toBe(false)
   })
 
   test('are fetched once for all checkouts', async () => {
@@ -188,18 +177,20 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     await provideDebianPrograms({ table: TABLE, root })
     expect(error).not.toHaveBeenCalled()
     expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
-    expect(readdirSync(root)).toEqual(['programs'])
+    expect(fs.readdirSync(root)).toEqual(['programs'])
   })
 
   test('are fetched again when a file of theirs has changed', async () => {
     const { root } = stubHost([])
     const path = process.env['PATH']
     await provideDebianPrograms({ table: TABLE, root })
-    const [rom = ''] = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('/rom'))
-    writeFileSync(join(root, rom), 'test-ROMS\n')
+    const [rom = ''] = fs
+      .readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('/rom'))
+    fs.writeFileSync(join(root, rom), 'test-ROMS\n')
     vi.stubEnv('PATH', path)
     await provideDebianPrograms({ table: TABLE, root })
-    expect(readFileSync(join(root, rom), 'utf8')).toBe('test-roms\n')
+    expect(fs.readFileSync(join(root, rom), 'utf8')).toBe('test-roms\n')
   })
 
   test('that no package has are reported, and cost the others nothing', async () => {
@@ -217,7 +208,7 @@ test('a soak and a bench say which programs they compare with', () => {
     .split('\n')
     .map((line) => line.split(' ')[0])
   const cwd = fileURLToPath(new URL('../../..', import.meta.url))
-  const files = globSync('{packages,apps}/*/{test/soak/*.soak,bench/*.bench}.ts', { cwd })
+  const files = fs.globSync('{packages,apps}/*/{test/soak/*.soak,bench/*.bench}.ts', { cwd })
   const named = new Map(files.map((file) => [basename(file), programsOf(join(cwd, file))]))
   expect([...named.values()].flat().filter((name) => !known.includes(name))).toEqual([])
   expect(named.get('block.soak.ts')).toEqual(['qemu-img', 'qemu-io'])

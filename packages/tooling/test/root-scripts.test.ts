@@ -1,16 +1,6 @@
 /** What every root script begins with, `.scripts/go.mjs`: what it installs and builds, and that nothing outlives it. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -47,11 +37,11 @@ const made: string[] = []
 let checkout = ''
 
 beforeEach(() => {
-  checkout = mkdtempSync(join(tmpdir(), 'retrap-checkout-'))
+  checkout = fs.mkdtempSync(join(tmpdir(), 'retrap-checkout-'))
   made.push(checkout)
   for (const folder of ['.scripts', 'apps/retrap', 'packages', 'bin', 'tmp'])
-    mkdirSync(join(checkout, folder), { recursive: true })
-  for (const file of ['go.mjs', 'group.mjs']) cpSync(join(SCRIPTS, file), join(checkout, '.scripts', file))
+    fs.mkdirSync(join(checkout, folder), { recursive: true })
+  for (const file of ['go.mjs', 'group.mjs']) fs.cpSync(join(SCRIPTS, file), join(checkout, '.scripts', file))
   const files = {
     'package.json': JSON.stringify({ type: 'module', devEngines: { packageManager: PNPM } }),
     'pnpm-lock.yaml': '',
@@ -62,10 +52,10 @@ beforeEach(() => {
     '.scripts/soak.ts': PROGRAM,
     '.scripts/release.ts': PROGRAM,
   }
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(checkout, name), text)
-  chmodSync(join(checkout, 'bin/pnpm'), 0o755)
+  for (const [name, text] of Object.entries(files)) fs.writeFileSync(join(checkout, name), text)
+  fs.chmodSync(join(checkout, 'bin/pnpm'), 0o755)
 })
-afterAll(() => made.forEach((folder) => rmSync(folder, { recursive: true })))
+afterAll(() => made.forEach((folder) => fs.rmSync(folder, { recursive: true })))
 
 /** A script that the pinned pnpm starts finds that one on PATH: here it is the fake. */
 const environment = (more: object = {}): NodeJS.ProcessEnv => ({
@@ -82,20 +72,20 @@ const environment = (more: object = {}): NodeJS.ProcessEnv => ({
 function go(command: string, env: object = {}): string[] {
   spawnSync(process.execPath, ['.scripts/go.mjs', ...command.split(' ')], { cwd: checkout, env: environment(env) })
   const log = join(checkout, 'log')
-  const lines = existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n') : []
-  rmSync(log, { force: true })
+  const lines = fs.existsSync(log) ? fs.readFileSync(log, 'utf8').trimEnd().split('\n') : []
+  fs.rmSync(log, { force: true })
   return lines.map((line) => line.replace(/ --filter.*$/, ' some'))
 }
 
 describe.skipIf(process.platform === 'win32')('a root script', () => {
   test('installs and builds for the command alone at first, and everything when a script needs it', () => {
     const noProgram = join(checkout, '.scripts/soak.ts')
-    writeFileSync(noProgram, '')
+    fs.writeFileSync(noProgram, '')
     expect(go('start')).toEqual(['pnpm install some', 'build'])
     expect(go('start')).toEqual([])
     expect(go('soak')).toEqual(['pnpm install'])
     expect(go('start')).toEqual([])
-    writeFileSync(join(checkout, 'pnpm-lock.yaml'), 'changed')
+    fs.writeFileSync(join(checkout, 'pnpm-lock.yaml'), 'changed')
     // Nothing that is there is taken away again.
     expect(go('retrap --help')).toEqual(['pnpm install'])
   })
@@ -113,8 +103,8 @@ describe.skipIf(process.platform === 'win32')('a root script', () => {
   })
 
   test('installs everything in a checkout that has been installed by hand', () => {
-    mkdirSync(join(checkout, 'node_modules'))
-    writeFileSync(join(checkout, 'node_modules/.modules.yaml'), '')
+    fs.mkdirSync(join(checkout, 'node_modules'))
+    fs.writeFileSync(join(checkout, 'node_modules/.modules.yaml'), '')
     expect(go('start')).toEqual(['pnpm install', 'build'])
   })
 })
@@ -133,7 +123,7 @@ async function begin(
 
 function isAlive(pid: number): boolean {
   // A process that nobody has waited for yet has ended too.
-  return /^State:\t[^ZX]/m.test(existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/status`, 'utf8') : '')
+  return /^State:\t[^ZX]/m.test(fs.existsSync(`/proc/${pid}`) ? fs.readFileSync(`/proc/${pid}/status`, 'utf8') : '')
 }
 
 describe.skipIf(process.platform !== 'linux')('a root script that is killed', () => {
@@ -144,24 +134,24 @@ describe.skipIf(process.platform !== 'linux')('a root script that is killed', ()
     shell.kill('SIGTERM')
     while (pids.some(isAlive)) await setTimeout(20)
     expect(text()).toMatch(/ends\n$/)
-    while (readdirSync(join(checkout, 'tmp')).length > 0 && command === 'release') await setTimeout(20)
+    while (fs.readdirSync(join(checkout, 'tmp')).length > 0 && command === 'release') await setTimeout(20)
   })
 
   test('leaves a temporary folder to the next one, where it could not remove it', () => {
     const abandoned = join(checkout, 'tmp/retrap-release-999999999-abc')
-    mkdirSync(join(abandoned, 'copy'), { recursive: true })
-    writeFileSync(join(checkout, '.scripts/release.ts'), '')
+    fs.mkdirSync(join(abandoned, 'copy'), { recursive: true })
+    fs.writeFileSync(join(checkout, '.scripts/release.ts'), '')
     go('release')
-    expect(readdirSync(join(checkout, 'tmp'))).toEqual([])
+    expect(fs.readdirSync(join(checkout, 'tmp'))).toEqual([])
   })
 })
 
 describe('workflows', () => {
   const folder = join(SCRIPTS, '..', '.github', 'workflows')
-  const pins = readFileSync(join(SCRIPTS, '../pnpm-workspace.yaml'), 'utf8')
+  const pins = fs.readFileSync(join(SCRIPTS, '../pnpm-workspace.yaml'), 'utf8')
   const pinnedNode = /^ {2}node: (\d+\.\d+\.\d+)$/m.exec(pins)?.[1] ?? 'none'
-  const jobs = readdirSync(folder).flatMap((file) => {
-    const [, ...parts] = readFileSync(join(folder, file), 'utf8').split(/^ {2}([\w-]+):\n(?= {4})/m)
+  const jobs = fs.readdirSync(folder).flatMap((file) => {
+    const [, ...parts] = fs.readFileSync(join(folder, file), 'utf8').split(/^ {2}([\w-]+):\n(?= {4})/m)
     return Array.from({ length: parts.length / 2 }, (_, i) => ({
       name: `${file}: ${parts[2 * i]}`,
       text: parts[2 * i + 1]!,
@@ -186,7 +176,7 @@ describe('workflows', () => {
   })
 
   test('an updater has rules for packages that are pinned, and finds the version of Node that pnpm has', () => {
-    const { packageRules, customManagers } = JSON.parse(readFileSync(join(folder, '../renovate.json'), 'utf8')) as {
+    const { packageRules, customManagers } = JSON.parse(fs.readFileSync(join(folder, '../renovate.json'), 'utf8')) as {
       readonly packageRules: readonly { readonly matchPackageNames?: readonly string[] }[]
       readonly customManagers: readonly { readonly matchStrings: readonly string[] }[]
     }
@@ -197,9 +187,9 @@ describe('workflows', () => {
   })
 
   test('a release is rehearsed under each line of Node that the documentation calls tested', () => {
-    const support = readFileSync(join(SCRIPTS, '../apps/docs/pages/support.md'), 'utf8')
+    const support = fs.readFileSync(join(SCRIPTS, '../apps/docs/pages/support.md'), 'utf8')
     const tested = /^\| Node (.*) on Linux/m.exec(support)?.[1]?.split(', ') ?? []
-    const others = readFileSync(join(SCRIPTS, 'release/nodes.ts'), 'utf8').matchAll(/^ {2}'([\d.]+)': \{$/gm)
+    const others = fs.readFileSync(join(SCRIPTS, 'release/nodes.ts'), 'utf8').matchAll(/^ {2}'([\d.]+)': \{$/gm)
     const line = (version: string): number => Number.parseInt(version, 10)
     expect([...Array.from(others, ([, version]) => line(version!)), line(pinnedNode)]).toEqual(tested.map(line))
   })

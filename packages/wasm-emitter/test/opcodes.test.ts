@@ -1,26 +1,15 @@
 // Every row of the instruction tables against two other readers: V8 checks operand and result types, wabt gives the
 // name that the encoding has. Source of the rows: WebAssembly core specification, "Index of Instructions".
 import { describe, expect, test } from 'vitest'
-import {
-  ATOMIC_RMW,
-  type AtomicRmwOp,
-  LANES,
-  LOADS,
-  type LoadOp,
-  NUMERIC,
-  type NumericOp,
-  STORES,
-  type StoreOp,
-  type ValueType,
-} from '../src/opcodes.ts'
+import * as opcodes from '../src/opcodes.ts'
 import type { I32 } from '../src/index.ts'
 import { extractLane, type FunctionBuilder, moduleText, numeric, replaceLane, type Value } from '../src/index.ts'
 import { assembled, instructionsOf, moduleOf } from './support/wasm.ts'
 
 /** Builds one function around an instruction and returns how wabt reads it, and whether V8 accepts it. */
 function read(
-  params: readonly ValueType[],
-  result: ValueType | undefined,
+  params: readonly opcodes.ValueType[],
+  result: opcodes.ValueType | undefined,
   build: (f: FunctionBuilder, operands: Value[]) => void,
 ): { names: string[]; valid: boolean } {
   const bytes = moduleOf(
@@ -40,26 +29,26 @@ function read(
   }
 }
 
-const types = (list: string): ValueType[] => list.split(' ') as ValueType[]
-const prefix = (op: string): ValueType => op.slice(0, op.indexOf('.')) as ValueType
+const types = (list: string): opcodes.ValueType[] => list.split(' ') as opcodes.ValueType[]
+const prefix = (op: string): opcodes.ValueType => op.slice(0, op.indexOf('.')) as opcodes.ValueType
 
 describe('an instruction is encoded as its name says', () => {
-  test.each(Object.keys(NUMERIC) as NumericOp[])('%s', (op) => {
-    const [operands, result] = NUMERIC[op][1].split(':') as [string, ValueType]
+  test.each(Object.keys(opcodes.NUMERIC) as opcodes.NumericOp[])('%s', (op) => {
+    const [operands, result] = opcodes.NUMERIC[op][1].split(':') as [string, opcodes.ValueType]
     const { names, valid } = read(types(operands), result, (f, values) => {
-      f.return((numeric as unknown as (op: NumericOp, ...values: Value[]) => Value)(op, ...values))
+      f.return((numeric as unknown as (op: opcodes.NumericOp, ...values: Value[]) => Value)(op, ...values))
     })
     expect(names).toContain(op)
     expect(valid).toBe(true)
   })
 
-  test.each(Object.keys(LOADS) as LoadOp[])('%s', (op) => {
+  test.each(Object.keys(opcodes.LOADS) as opcodes.LoadOp[])('%s', (op) => {
     const { names, valid } = read(['i32'], prefix(op), (f) => f.return(f.load(op, f.param(0, 'i32').get, 16)))
     expect(names).toContain(op)
     expect(valid).toBe(true)
   })
 
-  test.each(Object.keys(STORES) as StoreOp[])('%s', (op) => {
+  test.each(Object.keys(opcodes.STORES) as opcodes.StoreOp[])('%s', (op) => {
     const { names, valid } = read(['i32', prefix(op)], undefined, (f, [, value]) => {
       f.store(op, f.param(0, 'i32').get, value as never, 16)
     })
@@ -67,7 +56,7 @@ describe('an instruction is encoded as its name says', () => {
     expect(valid).toBe(true)
   })
 
-  test.each(Object.keys(ATOMIC_RMW) as AtomicRmwOp[])('%s', (op) => {
+  test.each(Object.keys(opcodes.ATOMIC_RMW) as opcodes.AtomicRmwOp[])('%s', (op) => {
     const type = prefix(op)
     const operands = op.includes('cmpxchg') ? [type, type] : [type]
     const { names, valid } = read(['i32', ...operands], type, (f, [address, ...values]) => {
@@ -77,8 +66,8 @@ describe('an instruction is encoded as its name says', () => {
     expect(valid).toBe(true)
   })
 
-  test.each(Object.keys(LANES) as (keyof typeof LANES)[])('%s', (op) => {
-    const lane = LANES[op][1]
+  test.each(Object.keys(opcodes.LANES) as (keyof typeof opcodes.LANES)[])('%s', (op) => {
+    const lane = opcodes.LANES[op][1]
     const { names, valid } = op.includes('extract')
       ? read(['v128'], lane, (f) => f.return(extractLane(op as 'i32x4.extract_lane', f.param(0, 'v128').get, 1)))
       : read(['v128', lane], 'v128', (f, [, value]) => {

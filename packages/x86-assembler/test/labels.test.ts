@@ -1,39 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  abs,
-  al,
-  Assembler,
-  AssemblerError,
-  ax,
-  bx,
-  byte,
-  cs,
-  ds,
-  dword,
-  eax,
-  ebx,
-  far16,
-  far32,
-  imm16,
-  imm32,
-  imm64,
-  imm8,
-  near,
-  ptr,
-  qword,
-  rax,
-  rbx,
-  rcx,
-  rip,
-  rsp,
-  short,
-  word,
-  xmm1,
-  xmm16,
-  xmm2,
-  zmm1,
-  zmm2,
-} from '../src/index.ts'
+import * as x86 from '../src/index.ts'
 import type { Program } from '../src/index.ts'
 
 function hexOf(bytes: Uint8Array): string {
@@ -44,7 +10,7 @@ function codeOf(action: () => unknown): string {
   try {
     action()
   } catch (error) {
-    if (error instanceof AssemblerError) return error.code
+    if (error instanceof x86.AssemblerError) return error.code
     throw error
   }
   return 'nothing thrown'
@@ -55,7 +21,7 @@ describe('branches', () => {
     { between: 127, forward: 'eb 7f' },
     { between: 128, forward: 'e9 80 00 00 00' },
   ])('forward over $between bytes are as short as they can be', ({ between, forward }) => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     const target = asm.label()
     const { bytes } = asm.jmp(target).fill(between).bind(target).assemble()
     expect(hexOf(bytes.subarray(0, bytes.length - between))).toBe(forward)
@@ -65,14 +31,14 @@ describe('branches', () => {
     { between: 126, back: 'eb 80' },
     { between: 127, back: 'e9 7c ff ff ff' },
   ])('back over $between bytes are as short as they can be', ({ between, back }) => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     const target = asm.here()
     const { bytes } = asm.fill(between).jmp(target).assemble()
     expect(hexOf(bytes.subarray(between))).toBe(back)
   })
 
   test('that grow push others out of reach, until nothing changes', () => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     const first = asm.label()
     const second = asm.label()
     // The second jump fits only if the first between it and its target is short, which it is not.
@@ -81,7 +47,7 @@ describe('branches', () => {
     expect(grown[0]).toBe(0xeb)
     expect(grown[125]).toBe(0xeb)
     asm.fill(0)
-    const chained = new Assembler()
+    const chained = new x86.Assembler()
     const a = chained.label()
     const b = chained.label()
     chained.jmp(a).jmp(b).fill(125).bind(a).fill(10).bind(b)
@@ -91,7 +57,7 @@ describe('branches', () => {
   })
 
   test('over a section border reach', () => {
-    const asm = new Assembler({ address: 0x1000 })
+    const asm = new x86.Assembler({ address: 0x1000 })
     asm.section('far', { address: 0x20_0000 })
     const target = asm.here()
     asm.hlt().section('text').jmp(target)
@@ -104,43 +70,43 @@ describe('branches', () => {
     { bits: 32, bytes: 'e9 00 02 00 00' },
     { bits: 64, bytes: 'e9 00 02 00 00' },
   ] as const)('in $bits-bit code have that displacement', ({ bits, bytes }) => {
-    const asm = new Assembler({ bits })
+    const asm = new x86.Assembler({ bits })
     const target = asm.label()
     asm.jmp(target).fill(0x200).bind(target)
     expect(hexOf(asm.assemble().bytes.subarray(0, bits === 16 ? 3 : 5))).toBe(bytes)
   })
 
   test('wrap at 64 KiB in 16-bit code', () => {
-    const asm = new Assembler({ bits: 16, address: 0xfff0 })
-    asm.jmp(near(0x10))
+    const asm = new x86.Assembler({ bits: 16, address: 0xfff0 })
+    asm.jmp(x86.near(0x10))
     expect(hexOf(asm.assemble().bytes)).toBe('e9 1d 00')
   })
 
   test('can be told their length', () => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     const target = asm.here()
-    asm.jmp(near(target)).jz(near(target)).jmp(short(target))
+    asm.jmp(x86.near(target)).jz(x86.near(target)).jmp(x86.short(target))
     expect(hexOf(asm.assemble().bytes)).toBe('e9 fb ff ff ff 0f 84 f5 ff ff ff eb f3')
-    const tooFar = new Assembler()
+    const tooFar = new x86.Assembler()
     const end = tooFar.label()
-    tooFar.jmp(short(end)).fill(200).bind(end)
+    tooFar.jmp(x86.short(end)).fill(200).bind(end)
     expect(codeOf(() => tooFar.assemble())).toBe('ERR_RANGE')
   })
 
   test('that are always short say when they do not reach', () => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     const target = asm.here()
     asm.fill(200).loop(target)
     expect(() => asm.assemble()).toThrow('the distance to L1 is -202, which does not fit in 8 bits')
   })
 
   test('go far with a size of their own', () => {
-    const asm = new Assembler({ bits: 16 })
+    const asm = new x86.Assembler({ bits: 16 })
     asm
-      .jmp(far16(0xf000, 0xfff0))
-      .jmp(far32(8, 0x10_0000))
+      .jmp(x86.far16(0xf000, 0xfff0))
+      .jmp(x86.far32(8, 0x10_0000))
       .bits(32)
-      .call(far32(8, 0x1234_5678))
+      .call(x86.far32(8, 0x1234_5678))
       .bits(16)
       .operandSize(32)
       .retf()
@@ -149,66 +115,74 @@ describe('branches', () => {
 })
 
 describe('labels as values', () => {
-  test.each<{ what: string; build: (asm: Assembler) => unknown; bytes: string }>([
-    { what: 'RIP-relative by default', build: (asm) => asm.mov(rax, qword(asm.here())), bytes: '48 8b 05 f9 ff ff ff' },
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; bytes: string }>([
+    {
+      what: 'RIP-relative by default',
+      build: (asm) => asm.mov(x86.rax, x86.qword(asm.here())),
+      bytes: '48 8b 05 f9 ff ff ff',
+    },
     {
       what: 'RIP-relative before an immediate',
-      build: (asm) => asm.mov(dword(asm.here()), 1),
+      build: (asm) => asm.mov(x86.dword(asm.here()), 1),
       bytes: 'c7 05 f6 ff ff ff 01 00 00 00',
     },
     {
       what: 'absolute on demand',
-      build: (asm) => asm.mov(rax, qword(abs(asm.here()))),
+      build: (asm) => asm.mov(x86.rax, x86.qword(x86.abs(asm.here()))),
       bytes: '48 8b 04 25 00 10 00 00',
     },
     {
       what: 'as a table with an index',
-      build: (asm) => asm.jmp(qword(asm.here(), { index: rcx, scale: 8 })),
+      build: (asm) => asm.jmp(x86.qword(asm.here(), { index: x86.rcx, scale: 8 })),
       bytes: 'ff 24 cd 00 10 00 00',
     },
     {
       what: 'as displacement',
-      build: (asm) => asm.mov(eax, dword(rbx, { disp: asm.here() })),
+      build: (asm) => asm.mov(x86.eax, x86.dword(x86.rbx, { disp: asm.here() })),
       bytes: '8b 83 00 10 00 00',
     },
-    { what: 'as an address in a register', build: (asm) => asm.mov(rax, asm.here()), bytes: '48 c7 c0 00 10 00 00' },
+    {
+      what: 'as an address in a register',
+      build: (asm) => asm.mov(x86.rax, asm.here()),
+      bytes: '48 c7 c0 00 10 00 00',
+    },
     {
       what: 'with an offset',
-      build: (asm) => asm.lea(rax, ptr(rip(asm.here().plus(0x100)))),
+      build: (asm) => asm.lea(x86.rax, x86.ptr(x86.rip(asm.here().plus(0x100)))),
       bytes: '48 8d 05 f9 00 00 00',
     },
     {
       what: 'in 64 bits on demand',
-      build: (asm) => asm.mov(rax, imm64(asm.here())),
+      build: (asm) => asm.mov(x86.rax, x86.imm64(asm.here())),
       bytes: '48 b8 00 10 00 00 00 00 00 00',
     },
   ])('$what', ({ build, bytes }) => {
-    const asm = new Assembler({ address: 0x1000 })
+    const asm = new x86.Assembler({ address: 0x1000 })
     build(asm)
     expect(hexOf(asm.assemble().bytes)).toBe(bytes)
   })
 
   test('an address that 32 bits cannot hold gets the longer form', () => {
-    const asm = new Assembler({ address: 0x1_0000_0000 })
-    asm.mov(rax, asm.here())
+    const asm = new x86.Assembler({ address: 0x1_0000_0000 })
+    asm.mov(x86.rax, asm.here())
     expect(hexOf(asm.assemble().bytes)).toBe('48 b8 00 00 00 00 01 00 00 00')
-    const kernel = new Assembler({ address: 0xffff_ffff_8100_0000n })
-    kernel.mov(rax, kernel.here())
+    const kernel = new x86.Assembler({ address: 0xffff_ffff_8100_0000n })
+    kernel.mov(x86.rax, kernel.here())
     expect(hexOf(kernel.assemble().bytes)).toBe('48 c7 c0 00 00 00 81')
   })
 
   test('in 16-bit code they are offsets', () => {
-    const asm = new Assembler({ bits: 16, address: 0xf_1000 })
+    const asm = new x86.Assembler({ bits: 16, address: 0xf_1000 })
     const here = asm.here()
-    asm.mov(ax, here.bits(0, 16)).mov(bx, word(here.bits(0, 16)))
+    asm.mov(x86.ax, here.bits(0, 16)).mov(x86.bx, x86.word(here.bits(0, 16)))
     expect(hexOf(asm.assemble().bytes)).toBe('b8 00 10 8b 1e 00 10')
-    const wide = new Assembler({ bits: 16, address: 0xf_1000 })
-    wide.mov(ax, wide.here())
+    const wide = new x86.Assembler({ bits: 16, address: 0xf_1000 })
+    wide.mov(x86.ax, wide.here())
     expect(codeOf(() => wide.assemble())).toBe('ERR_RANGE')
   })
 
   test('data can hold differences and bit fields', () => {
-    const asm = new Assembler({ address: 0x1234_5678 })
+    const asm = new x86.Assembler({ address: 0x1234_5678 })
     const start = asm.here('start')
     const end = asm.label('end')
     asm.dw(end.minus(start), start.bits(0, 16), start.bits(16, 16)).db(end.minus(start).minus(1)).dq(end).bind(end)
@@ -224,27 +198,31 @@ describe('labels as values', () => {
 })
 
 test('a place is shown as the sum that it is', () => {
-  const asm = new Assembler()
+  const asm = new x86.Assembler()
   const [from, to] = [asm.label('from'), asm.label('to')]
   const shown = [to.plus(5), to.plus(-5), to.plus(0), to.plus(-5).minus(from), to.plus(7).bits(8, 16)].map(String)
   expect(shown).toEqual(['to + 5', 'to - 5', 'to', 'to - from - 5', '(to + 7)[23:8]'])
 })
 
 describe('forcing a longer form', () => {
-  test.each<{ what: string; build: (asm: Assembler) => unknown; bytes: string }>([
-    { what: 'an immediate', build: (asm) => asm.add(ebx, imm32(1)), bytes: '81 c3 01 00 00 00' },
-    { what: 'the shortest one', build: (asm) => asm.add(ebx, 1), bytes: '83 c3 01' },
-    { what: 'a displacement of 8 bits', build: (asm) => asm.mov(eax, dword(rbx, { dispBits: 8 })), bytes: '8b 43 00' },
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; bytes: string }>([
+    { what: 'an immediate', build: (asm) => asm.add(x86.ebx, x86.imm32(1)), bytes: '81 c3 01 00 00 00' },
+    { what: 'the shortest one', build: (asm) => asm.add(x86.ebx, 1), bytes: '83 c3 01' },
+    {
+      what: 'a displacement of 8 bits',
+      build: (asm) => asm.mov(x86.eax, x86.dword(x86.rbx, { dispBits: 8 })),
+      bytes: '8b 43 00',
+    },
     {
       what: 'a displacement of 32 bits',
-      build: (asm) => asm.mov(eax, dword(rbx, { dispBits: 32 })),
+      build: (asm) => asm.mov(x86.eax, x86.dword(x86.rbx, { dispBits: 32 })),
       bytes: '8b 83 00 00 00 00',
     },
-    { what: 'a form by name', build: (asm) => asm.form('ADD r32, r/m32', eax, ebx), bytes: '03 c3' },
-    { what: 'a pushed word', build: (asm) => asm.push(imm16(5)), bytes: '66 68 05 00' },
-    { what: 'a byte that is sign-extended', build: (asm) => asm.and(rax, imm8(-2)), bytes: '48 83 e0 fe' },
+    { what: 'a form by name', build: (asm) => asm.form('ADD r32, r/m32', x86.eax, x86.ebx), bytes: '03 c3' },
+    { what: 'a pushed word', build: (asm) => asm.push(x86.imm16(5)), bytes: '66 68 05 00' },
+    { what: 'a byte that is sign-extended', build: (asm) => asm.and(x86.rax, x86.imm8(-2)), bytes: '48 83 e0 fe' },
   ])('$what', ({ build, bytes }) => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     build(asm)
     expect(hexOf(asm.assemble().bytes)).toBe(bytes)
   })
@@ -252,7 +230,7 @@ describe('forcing a longer form', () => {
 
 describe('sections', () => {
   function program(): Program {
-    const asm = new Assembler({ address: 0x1000 })
+    const asm = new x86.Assembler({ address: 0x1000 })
     asm.jmp(0x2000).section('data').dd(1).section('reset', { address: 0xfff0, load: 0x1100 }).hlt()
     asm.section('bss', { address: 0x9000, load: 'none' }).fill(16)
     return asm.assemble()
@@ -274,7 +252,7 @@ describe('sections', () => {
     expect(image[0x100]).toBe(0xf4)
   })
 
-  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string }>([
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; code: string }>([
     {
       what: 'overlap',
       build: (asm) => asm.fill(32).section('b', { address: 16 }).hlt().assemble().flatten(),
@@ -293,7 +271,7 @@ describe('sections', () => {
     { what: 'have another alignment', build: (asm) => asm.section('text', { align: 32 }), code: 'ERR_LAYOUT' },
     { what: 'are several', build: (asm) => asm.hlt().section('b').hlt().assemble().bytes, code: 'ERR_LAYOUT' },
   ])('that $what are refused', ({ build, code }) => {
-    expect(codeOf(() => build(new Assembler()))).toBe(code)
+    expect(codeOf(() => build(new x86.Assembler()))).toBe(code)
   })
 
   test.each([
@@ -303,13 +281,13 @@ describe('sections', () => {
     { what: 'the same alignment', options: { align: 8 } },
     { what: 'all that it has', options: { address: 0x100n, load: 0x40n, align: 8 } },
   ])('go on where somebody asks for $what', ({ options }) => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     asm.section('data', { address: 0x100, load: 0x40, align: 8 }).db(1).section('text').hlt().section('data', options)
     expect(hexOf(asm.db(2).assemble().flatten().subarray(0x40))).toBe('01 02')
   })
 
   test('pad with zeros, any byte, or no-operations', () => {
-    const asm = new Assembler()
+    const asm = new x86.Assembler()
     asm.hlt().align(4).hlt().align(4, 0xcc).hlt().alignCode(4).hlt().org(0x10, 0xee).hlt().alignCode(16)
     expect(hexOf(asm.assemble().bytes)).toBe(
       'f4 00 00 00 f4 cc cc cc f4 0f 1f 00 f4 ee ee ee f4 66 0f 1f 84 00 00 00 00 00 66 0f 1f 44 00 00',
@@ -319,11 +297,11 @@ describe('sections', () => {
 
 describe('a listing', () => {
   test('shows address, bytes, labels and source', () => {
-    const asm = new Assembler({ address: 0x7c00 })
+    const asm = new x86.Assembler({ address: 0x7c00 })
     const loop = asm.here('loop')
     asm
       .lock()
-      .add(qword(rbx, { index: rcx, scale: 8, disp: -16 }), 1)
+      .add(x86.qword(x86.rbx, { index: x86.rcx, scale: 8, disp: -16 }), 1)
       .rep()
       .movsb()
       .jmp(loop)
@@ -343,7 +321,7 @@ loop:
 })
 
 test('a listing can show all bytes of long data', () => {
-  const asm = new Assembler({ address: 0x100 })
+  const asm = new x86.Assembler({ address: 0x100 })
   asm.asciz('a long text that wraps').hlt()
   expect(asm.assemble().listing({ allBytes: true })).toBe(`; section text at 0x100
 100  61 20 6c 6f 6e 67 20 74 65 78      asciz "a long text that wraps"
@@ -354,7 +332,7 @@ test('a listing can show all bytes of long data', () => {
 })
 
 describe('mistakes with labels', () => {
-  test.each<{ what: string; build: (asm: Assembler) => unknown; message: string }>([
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; message: string }>([
     {
       what: 'bound nowhere',
       build: (asm) => asm.jmp(asm.label('x')).assemble(),
@@ -377,15 +355,15 @@ describe('mistakes with labels', () => {
       message: 'already subtracts',
     },
   ])('$what', ({ build, message }) => {
-    expect(() => build(new Assembler())).toThrow(message)
+    expect(() => build(new x86.Assembler())).toThrow(message)
   })
 })
 
 describe('mistakes with operands', () => {
-  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string; message: string }>([
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; code: string; message: string }>([
     {
       what: 'no such form',
-      build: (asm) => asm.instruction('mov', word(rax), al),
+      build: (asm) => asm.instruction('mov', x86.word(x86.rax), x86.al),
       code: 'ERR_NO_FORM',
       message: 'mov word [rax], al: no such form in 64-bit mode; the nearest are: mov r/m8, r8',
     },
@@ -403,50 +381,50 @@ describe('mistakes with operands', () => {
     },
     {
       what: 'a register where an address must be',
-      build: (asm) => asm.instruction('lea', eax, ebx),
+      build: (asm) => asm.instruction('lea', x86.eax, x86.ebx),
       code: 'ERR_NO_FORM',
       message: 'lea eax, ebx: no such form in 64-bit mode; the nearest are: lea r32, m; lea r16, m; lea r64, m',
     },
     {
       what: 'a count in the wrong register',
-      build: (asm) => asm.instruction('shl', eax, ax),
+      build: (asm) => asm.instruction('shl', x86.eax, x86.ax),
       code: 'ERR_NO_FORM',
       message: 'the nearest are: shl r/m32, cl; shl r/m32, imm8; shl r/m32, 1',
     },
     {
       what: 'a broadcast of the wrong count',
-      build: (asm) => asm.vaddps(zmm1, zmm1, dword(rax).bcst(8)),
+      build: (asm) => asm.vaddps(x86.zmm1, x86.zmm1, x86.dword(x86.rax).bcst(8)),
       code: 'ERR_NO_FORM',
       message:
         'vaddps zmm1, zmm1, dword [rax]{1to8}: no such form in 64-bit mode; the nearest are: vaddps zmm {k}{z}, zmm, zmm/m512/m32bcst {er}',
     },
     {
       what: 'a gather without a mask',
-      build: (asm) => asm.vgatherdps(zmm1, dword(rax, { index: zmm2 })),
+      build: (asm) => asm.vgatherdps(x86.zmm1, x86.dword(x86.rax, { index: x86.zmm2 })),
       code: 'ERR_NO_FORM',
       message: 'the nearest are: vgatherdps zmm {k}, vm32z',
     },
     {
       what: 'a register that the encoding cannot name',
-      build: (asm) => asm.instruction('addps', xmm16, xmm1),
+      build: (asm) => asm.instruction('addps', x86.xmm16, x86.xmm1),
       code: 'ERR_NO_FORM',
       message: 'addps xmm, xmm/m128; registers from 16 on need EVEX, or REX2 if they are general registers',
     },
     {
       what: 'MOV to CS',
-      build: (asm) => asm.mov(cs, ax),
+      build: (asm) => asm.mov(x86.cs, x86.ax),
       code: 'ERR_OPERAND',
       message: 'cs cannot be loaded; a far jump',
     },
     {
       what: 'a scale of 3',
-      build: () => dword(rax, { index: rcx, scale: 3 as 4 }),
+      build: () => x86.dword(x86.rax, { index: x86.rcx, scale: 3 as 4 }),
       code: 'ERR_OPERAND',
       message: 'an index is multiplied by 1, 2, 4 or 8, not by 3',
     },
     {
       what: 'RSP as index',
-      build: (asm) => asm.mov(eax, dword(rax, { index: rsp })),
+      build: (asm) => asm.mov(x86.eax, x86.dword(x86.rax, { index: x86.rsp })),
       code: 'ERR_OPERAND',
       message: 'rsp cannot be an index; make it the base',
     },
@@ -458,68 +436,74 @@ describe('mistakes with operands', () => {
     },
     {
       what: 'a size that nothing tells',
-      build: (asm) => asm.mov(ptr(rax), 1),
+      build: (asm) => asm.mov(x86.ptr(x86.rax), 1),
       code: 'ERR_AMBIGUOUS_SIZE',
       message: 'say how large the memory operand is (1, 2, 4, 8 bytes are possible)',
     },
     {
       what: 'a value that does not fit',
-      build: (asm) => asm.mov(al, 256),
+      build: (asm) => asm.mov(x86.al, 256),
       code: 'ERR_RANGE',
       message: 'mov: 0x100 does not fit in 8 bits',
     },
     {
       what: 'a value that sign extension would change',
-      build: (asm) => asm.add(rax, 0x8000_0000),
+      build: (asm) => asm.add(x86.rax, 0x8000_0000),
       code: 'ERR_RANGE',
       message: 'does not fit in 32 bits sign-extended to 64',
     },
-    { what: 'a fraction', build: (asm) => asm.mov(eax, 1.5), code: 'ERR_OPERAND', message: '1.5 is not an integer' },
+    {
+      what: 'a fraction',
+      build: (asm) => asm.mov(x86.eax, 1.5),
+      code: 'ERR_OPERAND',
+      message: '1.5 is not an integer',
+    },
     {
       what: 'a displacement that does not fit',
-      build: (asm) => asm.mov(eax, dword(rbx, { disp: 0x8000_0000 })),
+      build: (asm) => asm.mov(x86.eax, x86.dword(x86.rbx, { disp: 0x8000_0000 })),
       code: 'ERR_RANGE',
       message: 'the displacement does not fit in 32 bits',
     },
     {
       what: 'LOCK where it is not allowed',
-      build: (asm) => asm.lock().mov(eax, ebx),
+      build: (asm) => asm.lock().mov(x86.eax, x86.ebx),
       code: 'ERR_PREFIX',
       message: 'MOV cannot be locked',
     },
     {
       what: 'LOCK on registers',
-      build: (asm) => asm.lock().add(eax, ebx),
+      build: (asm) => asm.lock().add(x86.eax, x86.ebx),
       code: 'ERR_PREFIX',
       message: 'ADD cannot be locked with these operands',
     },
     {
       what: 'REP where nothing repeats',
-      build: (asm) => asm.rep().add(eax, ebx),
+      build: (asm) => asm.rep().add(x86.eax, x86.ebx),
       code: 'ERR_PREFIX',
       message: 'ADD does not repeat',
     },
     {
       what: 'base and index of two widths',
-      build: (asm) => asm.mov(al, byte(rax, { index: ebx })),
+      build: (asm) => asm.mov(x86.al, x86.byte(x86.rax, { index: x86.ebx })),
       code: 'ERR_OPERAND',
       message: 'base and index differ in width',
     },
     {
       what: '16-bit addresses in 64-bit mode',
-      build: (asm) => asm.mov(al, byte(bx)),
+      build: (asm) => asm.mov(x86.al, x86.byte(x86.bx)),
       code: 'ERR_OPERAND',
       message: 'there are no 16-bit addresses in 64-bit mode',
     },
     {
       what: 'a gather whose index is its destination',
-      build: (asm) => asm.vpgatherdd(xmm1, dword(rax, { index: xmm1 }), xmm2),
+      build: (asm) => asm.vpgatherdd(x86.xmm1, x86.dword(x86.rax, { index: x86.xmm1 }), x86.xmm2),
       code: 'ERR_OPERAND',
       message: 'vpgatherdd: its registers must differ',
     },
     {
       what: 'a gather by VEX whose index is one of the upper sixteen',
-      build: (asm) => asm.form('VPGATHERDD xmm, vm32x, xmm', xmm1, dword(rax, { index: xmm16 }), xmm2),
+      build: (asm) =>
+        asm.form('VPGATHERDD xmm, vm32x, xmm', x86.xmm1, x86.dword(x86.rax, { index: x86.xmm16 }), x86.xmm2),
       code: 'ERR_NO_FORM',
       message: 'vpgatherdd',
     },
@@ -531,7 +515,7 @@ describe('mistakes with operands', () => {
     },
     {
       what: 'an encoding that is not there',
-      build: (asm) => asm.encoding('vex').add(rax, rbx),
+      build: (asm) => asm.encoding('vex').add(x86.rax, x86.rbx),
       code: 'ERR_NO_FORM',
       message: "add rax, rbx: no such form with encoding 'vex'",
     },
@@ -552,13 +536,13 @@ describe('mistakes with operands', () => {
       message: 'more than 4 GiB',
     },
   ])('$what', ({ build, code, message }) => {
-    expect(codeOf(() => build(new Assembler()))).toBe(code)
-    expect(() => build(new Assembler())).toThrow(message)
+    expect(codeOf(() => build(new x86.Assembler()))).toBe(code)
+    expect(() => build(new x86.Assembler())).toThrow(message)
   })
 
   test('a value of the wrong kind leaves the program as it was', () => {
-    const asm = new Assembler()
-    expect(codeOf(() => asm.hlt().mov(al, 256))).toBe('ERR_RANGE')
+    const asm = new x86.Assembler()
+    expect(codeOf(() => asm.hlt().mov(x86.al, 256))).toBe('ERR_RANGE')
     expect(hexOf(asm.assemble().bytes)).toBe('f4')
   })
 })
@@ -566,41 +550,41 @@ describe('mistakes with operands', () => {
 describe('what the compiler would have refused', () => {
   // As callers in plain JavaScript may have it.
   const wrong = (value: unknown): never => value as never
-  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string }>([
-    { what: 'no operand', build: (asm) => asm.mov(rax, wrong(undefined)), code: 'ERR_OPERAND' },
+  test.each<{ what: string; build: (asm: x86.Assembler) => unknown; code: string }>([
+    { what: 'no operand', build: (asm) => asm.mov(x86.rax, wrong(undefined)), code: 'ERR_OPERAND' },
     { what: 'null', build: (asm) => asm.push(wrong(null)), code: 'ERR_OPERAND' },
-    { what: 'a string', build: (asm) => asm.mov(rax, wrong('rbx')), code: 'ERR_OPERAND' },
-    { what: 'memory without a place', build: () => dword(wrong({ index: rax })), code: 'ERR_OPERAND' },
+    { what: 'a string', build: (asm) => asm.mov(x86.rax, wrong('rbx')), code: 'ERR_OPERAND' },
+    { what: 'memory without a place', build: () => x86.dword(wrong({ index: x86.rax })), code: 'ERR_OPERAND' },
     { what: 'no data', build: (asm) => asm.db(wrong(undefined)), code: 'ERR_OPERAND' },
     { what: 'no label', build: (asm) => asm.bind(wrong('x')), code: 'ERR_LABEL' },
     { what: 'a fraction of a byte', build: (asm) => asm.here().plus(1.5), code: 'ERR_OPERAND' },
     { what: 'a bit below the lowest', build: (asm) => asm.here().bits(-1, 16), code: 'ERR_RANGE' },
     { what: 'an address that is none', build: (asm) => asm.org(Number.NaN), code: 'ERR_OPERAND' },
-    { what: 'a start that is none', build: () => new Assembler({ address: 1.5 }), code: 'ERR_OPERAND' },
+    { what: 'a start that is none', build: () => new x86.Assembler({ address: 1.5 }), code: 'ERR_OPERAND' },
     { what: 'bits', build: (asm) => asm.bits(wrong(63)), code: 'ERR_OPERAND' },
-    { what: 'bits as text', build: () => new Assembler({ bits: wrong('64') }), code: 'ERR_OPERAND' },
+    { what: 'bits as text', build: () => new x86.Assembler({ bits: wrong('64') }), code: 'ERR_OPERAND' },
   ])('$what', ({ build, code }) => {
-    expect(codeOf(() => build(new Assembler()))).toBe(code)
+    expect(codeOf(() => build(new x86.Assembler()))).toBe(code)
   })
 })
 
 describe('a move to a segment register has no prefix for its size (SDM vol. 2B, MOV)', () => {
   test.each([
-    { bits: 16, source: ax, hex: '8e d8' },
-    { bits: 32, source: ax, hex: '8e d8' },
-    { bits: 64, source: ax, hex: '8e d8' },
-    { bits: 16, source: eax, hex: '8e d8' },
-    { bits: 64, source: rax, hex: '8e d8' },
+    { bits: 16, source: x86.ax, hex: '8e d8' },
+    { bits: 32, source: x86.ax, hex: '8e d8' },
+    { bits: 64, source: x86.ax, hex: '8e d8' },
+    { bits: 16, source: x86.eax, hex: '8e d8' },
+    { bits: 64, source: x86.rax, hex: '8e d8' },
   ] as const)('mov ds, $source.name in $bits-bit code', ({ bits, source, hex }) => {
-    expect(hexOf(new Assembler({ bits }).instruction('mov', ds, source).assemble().bytes)).toBe(hex)
+    expect(hexOf(new x86.Assembler({ bits }).instruction('mov', x86.ds, source).assemble().bytes)).toBe(hex)
   })
 
   test('unless it is asked for', () => {
-    expect(hexOf(new Assembler({ bits: 32 }).operandSize(16).mov(ds, ax).assemble().bytes)).toBe('66 8e d8')
-    expect(codeOf(() => new Assembler({ bits: 32 }).mov(ds, rax))).toBe('ERR_NO_FORM')
+    expect(hexOf(new x86.Assembler({ bits: 32 }).operandSize(16).mov(x86.ds, x86.ax).assemble().bytes)).toBe('66 8e d8')
+    expect(codeOf(() => new x86.Assembler({ bits: 32 }).mov(x86.ds, x86.rax))).toBe('ERR_NO_FORM')
   })
 })
 
 test('an image may have no bytes', () => {
-  expect(new Assembler({ bits: 32 }).assemble().flatten({ size: 0 })).toEqual(new Uint8Array(0))
+  expect(new x86.Assembler({ bits: 32 }).assemble().flatten({ size: 0 })).toEqual(new Uint8Array(0))
 })

@@ -1,14 +1,5 @@
 // decode(assemble(form, operands)) is that form with those operands: every code, every mode.
-import {
-  codes,
-  decodeInto,
-  decoderOptions,
-  DECODED,
-  Instruction,
-  operandIsMemory,
-  operandRegister,
-  REGISTER_RIP,
-} from '@retrap/x86-decoder'
+import * as decoder from '@retrap/x86-decoder'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
@@ -24,7 +15,7 @@ const ADDRESS = 0x1000
 /** By `Instruction.rounding`. */
 const ROUNDINGS = ['none', 'rn', 'rd', 'ru', 'rz', 'sae']
 
-function signed64(insn: Instruction, field: 'disp' | 'imm'): bigint {
+function signed64(insn: decoder.Instruction, field: 'disp' | 'imm'): bigint {
   const lo = field === 'disp' ? insn.dispLo : insn.immLo
   const hi = field === 'disp' ? insn.dispHi : insn.immHi
   return (BigInt(hi) << 32n) | BigInt(lo >>> 0)
@@ -36,11 +27,11 @@ function addressOf(base: number, index: number, scale: number, disp: bigint, bit
   return BigInt.asUintN(bits, value(base) + (value(index) << BigInt(scale)) + disp)
 }
 
-function memoryDiffers(memory: Memory, insn: Instruction, mode: number): string | undefined {
+function memoryDiffers(memory: Memory, insn: decoder.Instruction, mode: number): string | undefined {
   const bits = insn.addressSize
   let base = insn.base
   let disp = signed64(insn, 'disp')
-  if (base === REGISTER_RIP) {
+  if (base === decoder.REGISTER_RIP) {
     base = -1
     disp += BigInt(ADDRESS + insn.length)
   }
@@ -59,7 +50,13 @@ function memoryDiffers(memory: Memory, insn: Instruction, mode: number): string 
   return undefined
 }
 
-function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruction, mode: number): string | undefined {
+function slotDiffers(
+  slot: Slot,
+  operand: Operand,
+  index: number,
+  insn: decoder.Instruction,
+  mode: number,
+): string | undefined {
   if (typeof operand === 'object' && operand.type === 'masked') {
     if (insn.maskRegister !== operand.mask.number) return `mask k${insn.maskRegister}`
     if (insn.zeroing !== operand.zeroing) return `zeroing ${insn.zeroing}`
@@ -86,7 +83,7 @@ function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruct
       : `immediate ${value}, not ${operand}`
   }
   if (operand.type === 'register') {
-    const number = operandRegister(insn, index)
+    const number = decoder.operandRegister(insn, index)
     const wanted = operand.class === 'gp8High' ? operand.number + 32 : operand.number
     return number === wanted ? undefined : `register ${number}, not ${operand.name}`
   }
@@ -98,27 +95,27 @@ function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruct
   }
   if (operand.type === 'dfv') return insn.imm2 === operand.bits ? undefined : `flags ${insn.imm2}`
   if (operand.type !== 'memory') return `unexpected ${operand.type}`
-  if (!operandIsMemory(insn, index)) return 'not memory'
+  if (!decoder.operandIsMemory(insn, index)) return 'not memory'
   if (slot.kind === 'implied') return undefined
   if (slot.kind === 'moffs') return signed64(insn, 'disp') === operand.disp ? undefined : 'another offset'
   return memoryDiffers(operand, insn, mode)
 }
 
-const WITHOUT_MPX = decoderOptions({
-  features: new Set(codes.map(({ feature }) => feature).filter((name) => name !== 'MPX')),
+const WITHOUT_MPX = decoder.decoderOptions({
+  features: new Set(decoder.codes.map(({ feature }) => feature).filter((name) => name !== 'MPX')),
 })
 
 function differs(form: Form, given: readonly Operand[], bytes: Uint8Array, mode: 16 | 32 | 64): string | undefined {
-  const insn = new Instruction()
+  const insn = new decoder.Instruction()
   // 0F 1A and 0F 1B are no-operations where there is no MPX.
   const isBounds = form.alias && form.map === 1 && (form.opcode === 0x1a || form.opcode === 0x1b)
-  const status = decodeInto(bytes, 0, bytes.length, isBounds ? mode | WITHOUT_MPX : mode, insn)
-  if (status !== DECODED) return `status ${status}, reason ${insn.reason}`
+  const status = decoder.decodeInto(bytes, 0, bytes.length, isBounds ? mode | WITHOUT_MPX : mode, insn)
+  if (status !== decoder.DECODED) return `status ${status}, reason ${insn.reason}`
   if (insn.length !== bytes.length) return `length ${insn.length}`
   // Reserved no-operations (0F 18 to 0F 1F) overlap with the hints in their space, which stand above them in the table.
   const decoded = formOfCode(insn.code)
   if (form.alias && form.mnemonic === 'NOP' && decoded?.opcode === form.opcode && decoded.map === 1) return undefined
-  if (insn.code !== form.code) return `code ${codes[insn.code]?.form}`
+  if (insn.code !== form.code) return `code ${decoder.codes[insn.code]?.form}`
   const found = given.find((operand) => typeof operand === 'object' && operand.type === 'rounding')
   const rounding = found?.mode ?? 'none'
   const operands = withoutRounding(given)
@@ -143,7 +140,7 @@ describe('what is assembled decodes to the same form and operands', () => {
     const wrong: string[] = []
     const never: string[] = []
     let compared = 0
-    for (let code = 1; code < codes.length; code++) {
+    for (let code = 1; code < decoder.codes.length; code++) {
       const form = formOfCode(code) as Form
       if (form.sizing[mode] === undefined) continue
       let written = 0
@@ -163,10 +160,10 @@ describe('what is assembled decodes to the same form and operands', () => {
         const program = asm.assemble()
         const difference = differs(form, operands, program.bytes, mode)
         if (difference !== undefined)
-          wrong.push(`${codes[code]?.form}: ${program.listing().split('\n')[1]}: ${difference}`)
+          wrong.push(`${decoder.codes[code]?.form}: ${program.listing().split('\n')[1]}: ${difference}`)
         compared++
       }
-      if (written === 0) never.push(codes[code]?.form ?? '')
+      if (written === 0) never.push(decoder.codes[code]?.form ?? '')
     }
     expect(wrong.slice(0, 30)).toEqual([])
     // Of few cases, all may have registers that must differ and do not.

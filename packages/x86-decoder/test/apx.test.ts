@@ -1,29 +1,18 @@
 /** APX: rules that need no other decoder, and texts that LLVM assembles to the same bytes. */
 import { describe, expect, test } from 'vitest'
-import {
-  codes,
-  decode,
-  type DecodedInstruction,
-  decodeInto,
-  decoderOptions,
-  formatAtt,
-  formatIntel,
-  Instruction,
-  OperandKind,
-  usedResources,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
 import { hasLlvm, llvmEncodings } from './support/llvm.ts'
 
 const text = (hex: string): string => {
-  const decoded = decode(bytesOf(hex))
-  return decoded.status === 'decoded' ? formatIntel(decoded) : decoded.reason
+  const decoded = decoder.decode(bytesOf(hex))
+  return decoded.status === 'decoded' ? decoder.formatIntel(decoded) : decoded.reason
 }
 
 describe('REX2 (APX specification, "REX2 Prefix")', () => {
   test('means what REX and 0F mean, wherever its upper bits are 0 and its row is allowed', () => {
-    const legacy = new Instruction()
-    const extended = new Instruction()
+    const legacy = new decoder.Instruction()
+    const extended = new decoder.Instruction()
     const wrong: string[] = []
     let compared = 0
     for (let opcode = 0; opcode < 512; opcode++) {
@@ -44,13 +33,13 @@ describe('REX2 (APX specification, "REX2 Prefix")', () => {
             const tail = `${byte.toString(16).padStart(2, '0')} ${modrm} 24 10 20 30 40 50 60 70 00`
             const before = bytesOf(`${prefix}4${rex.toString(16)} ${isSecond ? '0f ' : ''}${tail}`)
             const after = bytesOf(`${prefix}d5 ${((isSecond ? 0x80 : 0) | rex).toString(16).padStart(2, '0')} ${tail}`)
-            const status = decodeInto(before, 0, before.length, 64, legacy)
+            const status = decoder.decodeInto(before, 0, before.length, 64, legacy)
             // A REX in front of another prefix is void, and XOP's own.
             if (byte === 0x8f && !isSecond && (modrm === 'ca' || modrm === 'f7' || modrm === 'c1')) continue
             if (isSecond && (byte === 0x38 || byte === 0x3a)) continue
-            const again = decodeInto(after, 0, after.length, 64, extended)
+            const again = decoder.decodeInto(after, 0, after.length, 64, extended)
             compared++
-            const isSave = /^X(SAVE|RSTOR)/.test(codes[legacy.code]?.mnemonic ?? '')
+            const isSave = /^X(SAVE|RSTOR)/.test(decoder.codes[legacy.code]?.mnemonic ?? '')
             const expected = isAllowed && !isSave ? status : 1
             // PUSHP and JMPABS have no counterpart.
             if (!isSecond && byte === 0xa1) continue
@@ -111,8 +100,8 @@ describe('EVEX (APX specification, "Extended EVEX Prefix")', () => {
   ])('$bytes is $expected', ({ bytes, expected }) => expect(text(bytes)).toBe(expected))
 
   test('without APX none of it exists', () => {
-    const options = 64 | decoderOptions({ features: new Set(['AVX512F']) })
-    const insn = new Instruction()
+    const options = 64 | decoder.decoderOptions({ features: new Set(['AVX512F']) })
+    const insn = new decoder.Instruction()
     const found: string[] = []
     for (const hex of [
       'd5 11 8b 04 22',
@@ -122,7 +111,7 @@ describe('EVEX (APX specification, "Extended EVEX Prefix")', () => {
       '62 e1 7e 08 2c c1',
     ]) {
       const bytes = bytesOf(`${hex} 00 00 00 00 00`)
-      if (decodeInto(bytes, 0, bytes.length, options, insn) === 0) found.push(hex)
+      if (decoder.decodeInto(bytes, 0, bytes.length, options, insn) === 0) found.push(hex)
     }
     expect(found).toEqual([])
   })
@@ -135,7 +124,7 @@ test.each([
   { bytes: '62 f4 7f 18 44 c0', expected: 'rax=w' },
   { bytes: '62 f4 7d 0c 44 c1', expected: 'cx=cw ax=r' },
 ])('$bytes uses $expected', ({ bytes, expected }) => {
-  const { registers } = usedResources(decode(bytesOf(bytes)).instruction)
+  const { registers } = decoder.usedResources(decoder.decode(bytesOf(bytes)).instruction)
   expect(registers.map(({ name, access }) => `${name}=${access}`).join(' ')).toBe(expected)
 })
 
@@ -146,23 +135,23 @@ test.each([
   { text: 'cfcmove ecx, edx, dword ptr [rax]', bytes: '62 f4 74 1c 44 10', expected: 'w r cr' },
   { text: 'add ecx, edx, dword ptr [rax]', bytes: '62 f4 74 18 03 10', expected: 'w r r' },
 ])('$text has the operand accesses $expected', ({ text: printed, bytes, expected }) => {
-  const decoded = decode(bytesOf(bytes))
-  expect([text(bytes), codes[decoded.instruction.code]!.operands.map(({ access }) => access).join(' ')]).toEqual([
-    printed,
-    expected,
-  ])
+  const decoded = decoder.decode(bytesOf(bytes))
+  expect([
+    text(bytes),
+    decoder.codes[decoded.instruction.code]!.operands.map(({ access }) => access).join(' '),
+  ]).toEqual([printed, expected])
 })
 
 /** Each form of APX with a register and with memory, with and without NF, with low registers and with high ones. */
-function samples(): DecodedInstruction[] {
-  const found: DecodedInstruction[] = []
-  for (const info of codes) {
+function samples(): decoder.DecodedInstruction[] {
+  const found: decoder.DecodedInstruction[] = []
+  for (const info of decoder.codes) {
     if (info.encoding !== 'evex' || !info.feature.startsWith('APX')) continue
     const pp = ['NP', '66', 'F3', 'F2'].indexOf(info.prefix)
     const isSized = info.prefix === 'NFx'
     const prefix = isSized ? Number(info.operandSize === 16) : pp
     const w = info.vexW < 0 ? Number(info.operandSize === 64) : info.vexW
-    const hasVvvv = info.operands.some(({ kind }) => kind === OperandKind.VVVV_REG)
+    const hasVvvv = info.operands.some(({ kind }) => kind === decoder.OperandKind.VVVV_REG)
     for (const p0 of [0xf0, 0x98]) {
       for (const modrm of [0xc1, 0x44]) {
         for (const nf of info.noFlags === 'possible' ? [0, 4] : info.noFlags === 'always' ? [4] : [0]) {
@@ -179,7 +168,7 @@ function samples(): DecodedInstruction[] {
             modrm | (reg << 3),
             ...(modrm === 0x44 ? [0x51] : []),
           ])
-          const decoded = decode(bytes)
+          const decoded = decoder.decode(bytes)
           if (decoded.status === 'decoded' && decoded.info.code === info.code)
             found.push({ ...decoded, bytes: decoded.bytes.slice() })
         }
@@ -196,8 +185,8 @@ const exceptions: readonly { readonly text: RegExp; readonly why: string }[] = [
 
 describe.skipIf(!hasLlvm)('what is printed is read again by LLVM', () => {
   test.each([
-    { syntax: 'intel', format: formatIntel },
-    { syntax: 'att', format: formatAtt },
+    { syntax: 'intel', format: decoder.formatIntel },
+    { syntax: 'att', format: decoder.formatAtt },
   ] as const)('$syntax syntax', ({ syntax, format }) => {
     const all = samples()
     const readable = all.filter((decoded) => !exceptions.some((row) => row.text.test(format(decoded))))
@@ -207,8 +196,8 @@ describe.skipIf(!hasLlvm)('what is printed is read again by LLVM', () => {
       syntax,
       readable.map((decoded) => format(decoded)),
     ).forEach((encoding, i) => {
-      const decoded = readable[i] as DecodedInstruction
-      const again = /^[0-9a-f ]+$/.test(encoding) ? decode(bytesOf(encoding)) : undefined
+      const decoded = readable[i] as decoder.DecodedInstruction
+      const again = /^[0-9a-f ]+$/.test(encoding) ? decoder.decode(bytesOf(encoding)) : undefined
       if (encoding === hexOf(decoded.bytes)) sameBytes++
       else if (again === undefined || format(again).replace('{evex} ', '') !== format(decoded).replace('{evex} ', '')) {
         wrong.push(`${hexOf(decoded.bytes)}: ${format(decoded)}, back: ${encoding}`)
@@ -217,7 +206,7 @@ describe.skipIf(!hasLlvm)('what is printed is read again by LLVM', () => {
     console.log(`${syntax}: ${readable.length} of ${all.length} APX instructions, ${sameBytes} with the same bytes`)
     expect(new Set(all.map(({ info }) => info.code)).size).toBe(
       // Those with a 32-bit address need 67.
-      codes.filter(
+      decoder.codes.filter(
         ({ encoding, feature, addressSize }) => encoding === 'evex' && feature.startsWith('APX') && addressSize !== 32,
       ).length,
     )

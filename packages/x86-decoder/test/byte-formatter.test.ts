@@ -1,29 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import {
-  bytesAtt,
-  type ByteFormatOptions,
-  bytesIntel,
-  bytesNasm,
-  type ByteSink,
-  codes,
-  decodeInto,
-  type DecoderError,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  Instruction,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 import { bytesOf } from './support/bytes.ts'
 import { randomInstructions } from './support/reassemble.ts'
 
 const syntaxes = [
-  ['intel', bytesIntel, formatIntel],
-  ['att', bytesAtt, formatAtt],
-  ['nasm', bytesNasm, formatNasm],
+  ['intel', decoder.bytesIntel, decoder.formatIntel],
+  ['att', decoder.bytesAtt, decoder.formatAtt],
+  ['nasm', decoder.bytesNasm, decoder.formatNasm],
 ] as const
 
 /** Lines as text. It never has more room than it was asked for. */
-class Sink implements ByteSink {
+class Sink implements decoder.ByteSink {
   bytes = new Uint8Array(0)
   length = 0
 
@@ -47,7 +34,7 @@ class Sink implements ByteSink {
 
 const nameOf = (address: bigint): string | undefined => (address % 2n === 0n ? `s${address % 100n}` : undefined)
 
-function writeName(low: number, high: number, out: ByteSink): boolean {
+function writeName(low: number, high: number, out: decoder.ByteSink): boolean {
   const name = nameOf((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0))
   if (name !== undefined) (out as Sink).write(name)
   return name !== undefined
@@ -56,7 +43,7 @@ function writeName(low: number, high: number, out: ByteSink): boolean {
 const ADDRESSES = [0n, 0x1000n, 0xffff_fff0n, 1n << 52n, (1n << 53n) - 3n, 1n << 63n, 0xffff_ffff_8100_0000n, -5n]
 
 describe.each(syntaxes)('%s', (_, bytes, format) => {
-  const styles: ByteFormatOptions[] = [
+  const styles: decoder.ByteFormatOptions[] = [
     {},
     { spacing: 'tight', mnemonicWidth: 8 },
     { mnemonicWidth: 13, symbols: writeName },
@@ -92,11 +79,11 @@ describe.each(syntaxes)('%s', (_, bytes, format) => {
   test('each register of each operand has its name, whichever came first', () => {
     const out = new Sink()
     const formatter = bytes()
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     const wrong: string[] = []
     const check = (code: readonly number[], mode: number): void => {
       const input = Uint8Array.of(...code, ...new Array<number>(15).fill(0x11))
-      if (decodeInto(input, 0, input.length, mode, insn) !== 0) return
+      if (decoder.decodeInto(input, 0, input.length, mode, insn) !== 0) return
       formatter.write(insn, 0x7000, 0, out)
       const text = out.take()
       const expected = format(insn, { address: 0x7000n })
@@ -126,7 +113,7 @@ describe.each(syntaxes)('%s', (_, bytes, format) => {
 
   test('what is no instruction', () => {
     const out = new Sink()
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     const formatter = bytes({ mnemonicWidth: 8 })
     for (const [code, mode] of [
       ['06 00', 64],
@@ -135,7 +122,7 @@ describe.each(syntaxes)('%s', (_, bytes, format) => {
       ['', 64],
     ] as const) {
       const input = bytesOf(code)
-      decodeInto(input, 0, input.length, mode, insn)
+      decoder.decodeInto(input, 0, input.length, mode, insn)
       formatter.write(insn, 0, 0, out)
       expect(out.take()).toBe(format(insn, { mnemonicWidth: 8 }))
     }
@@ -156,16 +143,16 @@ const PLAIN = 0x08
 const DECORATIONS = [PLAIN, 0x00, 0x9b, 0x1b, 0x18, 0x0b, 0x0c, 0x1c] as const
 
 /** Instructions of each form of EVEX, APX among it, with each of its decorations, and of each form that REX2 extends. */
-function extendedInstructions(): readonly Instruction[] {
-  const found: Instruction[] = []
+function extendedInstructions(): readonly decoder.Instruction[] {
+  const found: decoder.Instruction[] = []
   const seen = new Set<number>()
   const bytes = new Uint8Array(16)
-  let insn = new Instruction()
+  let insn = new decoder.Instruction()
   let turn = 0
   /** Tries an encoding with registers and with memory. @param all - or with each of the tails, until one is taken */
   const take = (
     head: readonly number[],
-    { opcode, extension, modrmByte }: (typeof codes)[number],
+    { opcode, extension, modrmByte }: (typeof decoder.codes)[number],
     all = false,
   ): void => {
     turn++
@@ -174,16 +161,16 @@ function extendedInstructions(): readonly Instruction[] {
       const modrm = extension < 0 ? first! : (first! & 0xc7) | (extension << 3)
       bytes.fill(0x81)
       bytes.set([...head, opcode, modrmByte < 0 ? modrm : modrmByte, ...rest])
-      if (decodeInto(bytes, 0, 15, 64, insn) !== 0) continue
+      if (decoder.decodeInto(bytes, 0, 15, 64, insn) !== 0) continue
       // Plain once, then with memory and without, each with a mask, zeroing, broadcast, rounding or no flags.
       const key = insn.code * 4 + (insn.evex === 0 ? 0 : 1 + insn.isMemory)
       if (seen.has(key)) continue
       seen.add(key)
       found.push(insn)
-      insn = new Instruction()
+      insn = new decoder.Instruction()
     }
   }
-  for (const info of codes) {
+  for (const info of decoder.codes) {
     const { encoding, map, prefix, vexW, vexL, evexNd, condition, noFlags } = info
     const required = ['NP', '66', 'F3', 'F2'].indexOf(prefix)
     const operandSizes = required < 0 ? [0, 1] : [required]
@@ -215,7 +202,9 @@ function extendedInstructions(): readonly Instruction[] {
 test('each form of EVEX, APX and REX2 is the text of the other formatters, with masks, broadcast and rounding', () => {
   const instructions = extendedInstructions()
   const met = new Set(instructions.map(({ code }) => code))
-  const missed = codes.filter(({ encoding, code }) => (encoding === 'evex' || encoding === 'rex2') && !met.has(code))
+  const missed = decoder.codes.filter(
+    ({ encoding, code }) => (encoding === 'evex' || encoding === 'rex2') && !met.has(code),
+  )
   expect(missed.map(({ mnemonic }) => mnemonic)).toEqual([])
   for (const [, bytes, format] of syntaxes) {
     const out = new Sink()
@@ -241,7 +230,7 @@ test.each(syntaxes)('%s: a name that is written and taken back leaves the line i
       return false
     },
   })
-  const insn = new Instruction()
+  const insn = new decoder.Instruction()
   for (const code of [
     '48 8b 05 10 00 00 00',
     '62 f1 7c 1b 58 05 10 00 00 00',
@@ -249,7 +238,7 @@ test.each(syntaxes)('%s: a name that is written and taken back leaves the line i
     '8b 04 25 00 00 00 70',
   ]) {
     const input = bytesOf(code)
-    decodeInto(input, 0, input.length, 64, insn)
+    decoder.decodeInto(input, 0, input.length, 64, insn)
     undecided.write(insn, 0, 0, out)
     expect(out.take()).toBe(format(insn, { mnemonicWidth: 1000 }))
   }
@@ -257,24 +246,24 @@ test.each(syntaxes)('%s: a name that is written and taken back leaves the line i
 
 test('a symbol is asked for with the address in two words', () => {
   const asked: string[] = []
-  const formatter = bytesIntel({
+  const formatter = decoder.bytesIntel({
     symbols: (low, high) => {
       asked.push(`${high} ${low}`)
       return false
     },
   })
   const out = new Sink()
-  const insn = new Instruction()
+  const insn = new decoder.Instruction()
   for (const code of ['e9 f0 ff ff ff', '48 8b 05 10 00 00 00', '8b 04 25 00 00 00 80', '90']) {
     const input = bytesOf(code)
-    decodeInto(input, 0, input.length, 64, insn)
+    decoder.decodeInto(input, 0, input.length, 64, insn)
     formatter.write(insn, -6, 0, out)
   }
   expect(asked).toEqual(['0 -17', '1 17', '-1 -2147483648'])
 })
 
 test('a formatter goes on when it has more lines than room', () => {
-  const formatter = bytesAtt()
+  const formatter = decoder.bytesAtt()
   const out = new Sink()
   const wrong: string[] = []
   const modes = [64, 32] as const
@@ -282,13 +271,13 @@ test('a formatter goes on when it has more lines than room', () => {
   for (const insn of [...lines, ...lines.slice(0, 1000)]) {
     formatter.write(insn, 0, 0, out)
     const text = out.take()
-    if (text !== formatAtt(insn)) wrong.push(`${text} for ${formatAtt(insn)}`)
+    if (text !== decoder.formatAtt(insn)) wrong.push(`${text} for ${decoder.formatAtt(insn)}`)
   }
   expect(wrong).toEqual([])
 })
 
 test('a code has a place among the kinds', () => {
-  expect(codes.length).toBeLessThan(1 << 13)
+  expect(decoder.codes.length).toBeLessThan(1 << 13)
 })
 
 test.each([
@@ -298,36 +287,40 @@ test.each([
   { mnemonicWidth: -1 },
   { symbols: 'puts' },
   null,
-] as unknown as ByteFormatOptions[])('options that bytes cannot be printed with: %o', (options) => {
-  expect(() => bytesIntel(options)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }) as DecoderError)
+] as unknown as decoder.ByteFormatOptions[])('options that bytes cannot be printed with: %o', (options) => {
+  expect(() => decoder.bytesIntel(options)).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTION' }) as decoder.DecoderError,
+  )
 })
 
-const CALL = new Instruction()
-decodeInto(Uint8Array.of(0xe8, 0, 0, 0, 0), 0, 5, 64, CALL)
-const MOVE = new Instruction()
-decodeInto(Uint8Array.of(0x89, 0xc8), 0, 2, 64, MOVE)
+const CALL = new decoder.Instruction()
+decoder.decodeInto(Uint8Array.of(0xe8, 0, 0, 0, 0), 0, 5, 64, CALL)
+const MOVE = new decoder.Instruction()
+decoder.decodeInto(Uint8Array.of(0x89, 0xc8), 0, 2, 64, MOVE)
 
 test.each([
   { what: 'a bigint', words: [0x40_1000n, 0n] },
   { what: 'an object', words: [{}, 0] },
   { what: 'no high word', words: [0x40_1000] },
 ])('$what for an address is refused, whatever the instruction', ({ words }) => {
-  const formatter = bytesIntel() as unknown as { write(insn: Instruction, ...more: unknown[]): void }
-  const out: ByteSink = { bytes: new Uint8Array(2000), length: 0, reserve: () => {} }
+  const formatter = decoder.bytesIntel() as unknown as { write(insn: decoder.Instruction, ...more: unknown[]): void }
+  const out: decoder.ByteSink = { bytes: new Uint8Array(2000), length: 0, reserve: () => {} }
   const [low, high] = words
   for (const insn of [CALL, MOVE]) {
     expect(() => formatter.write(insn, low, high, out)).toThrow(
-      expect.objectContaining({ code: 'ERR_ADDRESS' }) as DecoderError,
+      expect.objectContaining({ code: 'ERR_ADDRESS' }) as decoder.DecoderError,
     )
   }
 })
 
 test('symbols that give a name, as those of formatIntel do, are refused; what they write before they say no is gone', () => {
-  const out: ByteSink = { bytes: new Uint8Array(2000), length: 0, reserve: () => {} }
-  const named = bytesIntel({ symbols: (() => 'main') as unknown as () => boolean })
-  expect(() => named.write(CALL, 0, 0, out)).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }) as DecoderError)
+  const out: decoder.ByteSink = { bytes: new Uint8Array(2000), length: 0, reserve: () => {} }
+  const named = decoder.bytesIntel({ symbols: (() => 'main') as unknown as () => boolean })
+  expect(() => named.write(CALL, 0, 0, out)).toThrow(
+    expect.objectContaining({ code: 'ERR_OPTION' }) as decoder.DecoderError,
+  )
   out.length = 0
-  const undecided = bytesIntel({
+  const undecided = decoder.bytesIntel({
     symbols: (_low, _high, into) => {
       into.bytes[into.length++] = 0x3f
       return false

@@ -1,36 +1,24 @@
 // What plain JavaScript may hand over by mistake: the answer is a DecoderError, and never an error of the engine's.
 import { JUNK, Untyped } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
-import {
-  decode,
-  decodeAll,
-  decoderOptions,
-  DecoderError,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  Instruction,
-  operandsOf,
-  tokensIntel,
-  usedResources,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 
 type Anything = (...args: readonly unknown[]) => unknown
 
 const code = Uint8Array.of(0xe8, 1, 2, 3, 4, 0x90)
-const call = decode(code)
+const call = decoder.decode(code)
 
 /** Makes calls, and returns what was thrown and is no DecoderError. */
 function strange(run: Anything, ...argumentLists: readonly (readonly unknown[])[]): string[] {
-  const untyped = new Untyped(DecoderError)
+  const untyped = new Untyped(decoder.DecoderError)
   for (const list of argumentLists) untyped.attempt('call', () => run(...list))
   return [...untyped.found]
 }
 
 describe('junk is a mistake', () => {
   test.each([
-    ['decode', decode as Anything],
-    ['decodeAll', ((...args: Parameters<typeof decodeAll>) => [...decodeAll(...args)]) as Anything],
+    ['decode', decoder.decode as Anything],
+    ['decodeAll', ((...args: Parameters<typeof decoder.decodeAll>) => [...decoder.decodeAll(...args)]) as Anything],
   ])('of who calls %s', (_, run) => {
     const lists = JUNK.flatMap((junk) => [
       [junk],
@@ -42,10 +30,10 @@ describe('junk is a mistake', () => {
   })
 
   test.each([
-    ['formatIntel', formatIntel as Anything],
-    ['formatAtt', formatAtt as Anything],
-    ['formatNasm', formatNasm as Anything],
-    ['tokensIntel', tokensIntel as Anything],
+    ['formatIntel', decoder.formatIntel as Anything],
+    ['formatAtt', decoder.formatAtt as Anything],
+    ['formatNasm', decoder.formatNasm as Anything],
+    ['tokensIntel', decoder.tokensIntel as Anything],
   ])('of who calls %s', (_, run) => {
     const lists = JUNK.flatMap((junk) => [
       [junk],
@@ -58,25 +46,31 @@ describe('junk is a mistake', () => {
   })
 
   test('of who calls operandsOf, usedResources, decoderOptions', () => {
-    const lists = JUNK.flatMap((junk) => [[junk, 0n], [undefined], [new Instruction(), junk]])
-    expect(strange(operandsOf as Anything, ...lists)).toEqual([])
-    expect(strange(usedResources as Anything, ...lists)).toEqual([])
-    expect(strange(decoderOptions as Anything, ...JUNK.flatMap((junk) => [[junk], [{ vendor: junk }]]))).toEqual([])
+    const lists = JUNK.flatMap((junk) => [[junk, 0n], [undefined], [new decoder.Instruction(), junk]])
+    expect(strange(decoder.operandsOf as Anything, ...lists)).toEqual([])
+    expect(strange(decoder.usedResources as Anything, ...lists)).toEqual([])
+    expect(
+      strange(decoder.decoderOptions as Anything, ...JUNK.flatMap((junk) => [[junk], [{ vendor: junk }]])),
+    ).toEqual([])
   })
 
   test('that is named', () => {
-    expect(() => decodeAll([0x90] as never)).toThrow(expect.objectContaining({ code: 'ERR_BYTES' }))
-    expect(() => decode(code, null as never)).toThrow('the options are null')
-    expect(() => formatIntel(7 as never)).toThrow(expect.objectContaining({ code: 'ERR_TARGET' }))
-    expect(() => formatIntel(call, { spacing: 'wide' as never })).toThrow('spacing "wide"')
-    expect(() => formatIntel(call, { mnemonicWidth: -1 })).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
-    expect(() => formatIntel(call, { address: 5 as never })).toThrow(expect.objectContaining({ code: 'ERR_ADDRESS' }))
-    expect(() => formatIntel(call, { symbols: {} as never })).toThrow('symbols is [object Object]')
+    expect(() => decoder.decodeAll([0x90] as never)).toThrow(expect.objectContaining({ code: 'ERR_BYTES' }))
+    expect(() => decoder.decode(code, null as never)).toThrow('the options are null')
+    expect(() => decoder.formatIntel(7 as never)).toThrow(expect.objectContaining({ code: 'ERR_TARGET' }))
+    expect(() => decoder.formatIntel(call, { spacing: 'wide' as never })).toThrow('spacing "wide"')
+    expect(() => decoder.formatIntel(call, { mnemonicWidth: -1 })).toThrow(
+      expect.objectContaining({ code: 'ERR_OPTION' }),
+    )
+    expect(() => decoder.formatIntel(call, { address: 5 as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_ADDRESS' }),
+    )
+    expect(() => decoder.formatIntel(call, { symbols: {} as never })).toThrow('symbols is [object Object]')
   })
 })
 
 test('register operands that are equal are one object, which nobody can change', () => {
-  const [first, second, other] = [...decodeAll(Uint8Array.of(0x01, 0xc8, 0x01, 0xc8, 0x03, 0xc8))].map(
+  const [first, second, other] = [...decoder.decodeAll(Uint8Array.of(0x01, 0xc8, 0x01, 0xc8, 0x03, 0xc8))].map(
     ({ operands }) => operands,
   )
   expect(second![1]).toBe(first![1])
@@ -90,6 +84,6 @@ test('register operands that are equal are one object, which nobody can change',
 
 test('addresses go on from 0 behind the end', () => {
   const code = Uint8Array.of(0x90, 0x0f, 0x0b, 0x90)
-  const addresses = [...decodeAll(code, { address: 0xffff_ffff_ffff_ffffn })].map(({ address }) => address)
+  const addresses = [...decoder.decodeAll(code, { address: 0xffff_ffff_ffff_ffffn })].map(({ address }) => address)
   expect(addresses).toEqual([0xffff_ffff_ffff_ffffn, 0n, 2n])
 })

@@ -2,15 +2,7 @@
  * EVEX against iced-x86: every opcode of every map with every pp, W and L'L, with and without b, z and a mask, for
  * memory and registers.
  */
-import {
-  Code,
-  Decoder,
-  DecoderOptions,
-  Instruction as IcedInstruction,
-  InstructionInfoFactory,
-  Register,
-  RoundingControl,
-} from 'iced-x86'
+import * as I from 'iced-x86'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { codeInfo, codes, decodeInto, Instruction, operandsOf, ROUNDING_SAE } from '../src/index.ts'
@@ -75,15 +67,15 @@ function ourDecoration(insn: Instruction): string {
   return `k${maskRegister}${zeroing ? ' z' : ''}${broadcast ? ' bcst' : ''} ${rounding}`
 }
 
-function icedDecoration(iced: IcedInstruction): string {
-  const mask = iced.opMask === Register.None ? 0 : iced.opMask - Register.K0
-  let rounding: number = iced.roundingControl === RoundingControl.None ? 0 : iced.roundingControl
+function icedDecoration(iced: I.Instruction): string {
+  const mask = iced.opMask === I.Register.None ? 0 : iced.opMask - I.Register.K0
+  let rounding: number = iced.roundingControl === I.RoundingControl.None ? 0 : iced.roundingControl
   if (rounding === 0 && iced.suppressAllExceptions) rounding = ROUNDING_SAE
   return `k${mask}${iced.zeroingMasking ? ' z' : ''}${iced.isBroadcast ? ' bcst' : ''} ${rounding}`
 }
 
-function differenceOf(insn: Instruction, iced: IcedInstruction, valid: boolean): { where: string; text: string } {
-  const icedValid = iced.code !== Code.INVALID
+function differenceOf(insn: Instruction, iced: I.Instruction, valid: boolean): { where: string; text: string } {
+  const icedValid = iced.code !== I.Code.INVALID
   let difference = ''
   // It knows nothing of AVX10.2; LLVM does.
   if (valid && !icedValid && NEWER.test(codeInfo(insn.code).feature)) return { where: '', text: '' }
@@ -94,7 +86,7 @@ function differenceOf(insn: Instruction, iced: IcedInstruction, valid: boolean):
   else if (icedOperands(iced) !== ourOperands(insn, ADDRESS)) difference = 'operands'
   else if (icedDecoration(iced) !== ourDecoration(insn)) difference = 'decoration'
   if (difference === '') return { where: '', text: '' }
-  const where = `${valid ? codeInfo(insn.code).form : 'invalid'} | ${Code[iced.code] as string}`
+  const where = `${valid ? codeInfo(insn.code).form : 'invalid'} | ${I.Code[iced.code] as string}`
   const texts =
     valid && icedValid
       ? ` (${ourOperands(insn, ADDRESS)} ${ourDecoration(insn)} | ${icedOperands(iced)} ${icedDecoration(iced)})`
@@ -105,12 +97,12 @@ function differenceOf(insn: Instruction, iced: IcedInstruction, valid: boolean):
 describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic, operands, mask, broadcast, rounding', (mode) => {
   test.each([0, 1, 2, 3, 5, 6])('EVEX map %i', (map) => {
     const insn = new Instruction()
-    const iced = new IcedInstruction()
+    const iced = new I.Instruction()
     const unknown = new Map<string, string>()
     let compared = 0
     let valid = 0
     enumerate(map, mode, (buffer, slots) => {
-      const decoder = new Decoder(mode, buffer, DecoderOptions.None)
+      const decoder = new I.Decoder(mode, buffer, I.DecoderOptions.None)
       for (let at = 0; at < slots * SLOT; at += SLOT) {
         decoder.position = at
         decoder.ip = ADDRESS
@@ -143,8 +135,8 @@ function sortedFeatures(text: string): string {
 
 test('access, flags, control flow and CPUID features of every EVEX code', () => {
   const insn = new Instruction()
-  const iced = new IcedInstruction()
-  const factory = new InstructionInfoFactory()
+  const iced = new I.Instruction()
+  const factory = new I.InstructionInfoFactory()
   const seen = new Set<string>()
   const unknown = new Set<string>()
   for (const map of [1, 2, 3, 5, 6]) {
@@ -156,7 +148,7 @@ test('access, flags, control flow and CPUID features of every EVEX code', () => 
         // The same register twice is a special case to iced: XOR then reads nothing.
         if (seen.has(key) || (insn.isMemory === 0 && (insn.vvvv === insn.rm || insn.reg === insn.rm))) continue
         seen.add(key)
-        const decoder = new Decoder(64, buffer.subarray(at, at + SLOT), DecoderOptions.None)
+        const decoder = new I.Decoder(64, buffer.subarray(at, at + SLOT), I.DecoderOptions.None)
         decoder.decodeOut(iced)
         decoder.free()
         const info = factory.info(iced)

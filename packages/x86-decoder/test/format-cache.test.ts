@@ -1,37 +1,24 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test, vi } from 'vitest'
-import {
-  codes,
-  decode,
-  type DecodedInstruction,
-  type FormatOptions,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  joinTokens,
-  type Operand,
-  tokensAtt,
-  tokensIntel,
-  tokensNasm,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 import { LineWriter } from '../src/line-writer.ts'
 import { bytesOf } from './support/bytes.ts'
 import { randomInstructions } from './support/reassemble.ts'
 
 // Text comes from lines that are kept with gaps, tokens are written anew each time.
 const syntaxes = [
-  ['intel', formatIntel, tokensIntel],
-  ['att', formatAtt, tokensAtt],
-  ['nasm', formatNasm, tokensNasm],
+  ['intel', decoder.formatIntel, decoder.tokensIntel],
+  ['att', decoder.formatAtt, decoder.tokensAtt],
+  ['nasm', decoder.formatNasm, decoder.tokensNasm],
 ] as const
 
 test('a key has room for every code', () => {
-  expect(codes.length).toBeLessThan(1 << 13)
+  expect(decoder.codes.length).toBeLessThan(1 << 13)
 })
 
 test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are', (_, format, tokens) => {
   const symbols = (address: bigint): string | undefined => (address % 2n === 0n ? `s${address % 100n}` : undefined)
-  const styles: FormatOptions[] = [
+  const styles: decoder.FormatOptions[] = [
     {},
     { upperCase: true, hex: 'suffix' },
     { spacing: 'tight', mnemonicWidth: 8 },
@@ -45,7 +32,7 @@ test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are'
     for (const decoded of randomInstructions(mode, slicedSeed(7), slicedCount(3000, 4))) {
       for (const style of styles) {
         const text = format(decoded, style)
-        const expected = joinTokens(tokens(decoded, style))
+        const expected = decoder.joinTokens(tokens(decoded, style))
         if (text !== expected) wrong.push(`${text} for ${expected}`)
       }
     }
@@ -55,11 +42,11 @@ test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are'
 
 test('a line is written once, in as many styles and among as many lines as there are places for', () => {
   const lines = randomInstructions(64, 5, 2000)
-  const style: FormatOptions = { mnemonicWidth: 11 }
+  const style: decoder.FormatOptions = { mnemonicWidth: 11 }
   const spy = vi.spyOn(LineWriter.prototype, 'template')
   const written = (): number => {
     spy.mockClear()
-    for (const line of lines) formatIntel(line, style)
+    for (const line of lines) decoder.formatIntel(line, style)
     return spy.mock.calls.length
   }
   const first = written()
@@ -70,7 +57,7 @@ test('a line is written once, in as many styles and among as many lines as there
 })
 
 /** The number that an operand shows, as its object has it. */
-function shown(operand: Operand, { instruction }: DecodedInstruction): string | undefined {
+function shown(operand: decoder.Operand, { instruction }: decoder.DecodedInstruction): string | undefined {
   const hex = (value: bigint): string => (value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`)
   if (operand.kind === 'immediate') return hex(operand.value)
   if (operand.kind === 'branch') return hex(operand.target)
@@ -86,8 +73,8 @@ describe('numbers of the text are those of the operands', () => {
     const wrong: string[] = []
     for (const { bytes } of randomInstructions(mode, slicedSeed(11), slicedCount(20_000, 4))) {
       const address = BigInt.asUintN(64, addresses[count++ % addresses.length] as bigint)
-      const decoded = decode(bytes.slice(), { mode, address })
-      const text = formatIntel(decoded)
+      const decoded = decoder.decode(bytes.slice(), { mode, address })
+      const text = decoder.formatIntel(decoded)
       if (decoded.info.condition >= 0) continue
       for (const operand of decoded.operands) {
         const number = shown(operand, decoded)
@@ -109,6 +96,6 @@ describe('numbers of the text are those of the operands', () => {
     ['d5 00 a1 08 07 06 05 04 03 02 81', {}, 'jmpabs 0x8102030405060708'],
     ['48 a1 08 07 06 05 04 03 02 81', {}, 'movabs rax, qword ptr ds:[0x8102030405060708]'],
   ])('%s with %o', (hex, options, text) => {
-    expect(formatIntel(decode(bytesOf(hex), options))).toBe(text)
+    expect(decoder.formatIntel(decoder.decode(bytesOf(hex), options))).toBe(text)
   })
 })

@@ -1,18 +1,7 @@
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import {
-  DECODED,
-  decode,
-  decodeAll,
-  decodeInto,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  Instruction,
-  INVALID,
-  TRUNCATED,
-} from '../src/index.ts'
+import * as decoder from '../src/index.ts'
 
 const modes = fc.constantFrom(16, 32, 64) as fc.Arbitrary<16 | 32 | 64>
 
@@ -27,19 +16,19 @@ const code = fc
   .map(([head, tail]) => Uint8Array.from([...head, ...tail]))
 
 /** All fields, in order. */
-const fields = (insn: Instruction): number[] => Object.values(insn) as number[]
+const fields = (insn: decoder.Instruction): number[] => Object.values(insn) as number[]
 
 describe('any bytes at all', () => {
   test('come to an end within 15 bytes, with small integers in every field', () => {
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     fc.assert(
       fc.property(code, modes, (bytes, mode) => {
-        const status = decodeInto(bytes, 0, bytes.length, mode, insn)
-        expect([DECODED, INVALID, TRUNCATED]).toContain(status)
+        const status = decoder.decodeInto(bytes, 0, bytes.length, mode, insn)
+        expect([decoder.DECODED, decoder.INVALID, decoder.TRUNCATED]).toContain(status)
         expect(insn.length).toBeLessThanOrEqual(15)
-        if (status === TRUNCATED) expect(insn.length).toBeGreaterThan(bytes.length)
+        if (status === decoder.TRUNCATED) expect(insn.length).toBeGreaterThan(bytes.length)
         else expect(insn.length).toBeLessThanOrEqual(bytes.length)
-        if (status === DECODED) {
+        if (status === decoder.DECODED) {
           expect(insn.length).toBeGreaterThan(0)
           for (const value of fields(insn)) expect(value).toBe(value | 0)
         } else expect(insn.code).toBe(0)
@@ -49,31 +38,31 @@ describe('any bytes at all', () => {
   })
 
   test('are read only up to the end', () => {
-    const insn = new Instruction()
-    const other = new Instruction()
+    const insn = new decoder.Instruction()
+    const other = new decoder.Instruction()
     fc.assert(
       fc.property(code, modes, fc.nat(40), fc.integer({ min: 1, max: 255 }), (bytes, mode, cut, noise) => {
         const end = Math.min(cut, bytes.length)
         const changed = bytes.slice()
         for (let i = end; i < changed.length; i++) changed[i] = (changed[i] as number) ^ noise
-        const status = decodeInto(bytes, 0, end, mode, insn)
-        expect(decodeInto(changed, 0, end, mode, other)).toBe(status)
+        const status = decoder.decodeInto(bytes, 0, end, mode, insn)
+        expect(decoder.decodeInto(changed, 0, end, mode, other)).toBe(status)
         expect(other.length).toBe(insn.length)
-        if (status === DECODED) expect(fields(other)).toEqual(fields(insn))
+        if (status === decoder.DECODED) expect(fields(other)).toEqual(fields(insn))
       }),
       { numRuns: slicedCount(5000, 5) },
     )
   })
 
   test('that are truncated decode once they have the length that was asked for, or ask for more', () => {
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     fc.assert(
       fc.property(code, modes, (bytes, mode) => {
-        const whole = decodeInto(bytes, 0, bytes.length, mode, insn)
-        fc.pre(whole === DECODED)
+        const whole = decoder.decodeInto(bytes, 0, bytes.length, mode, insn)
+        fc.pre(whole === decoder.DECODED)
         const { length } = insn
         let have = 0
-        while (decodeInto(bytes, 0, have, mode, insn) === TRUNCATED) {
+        while (decoder.decodeInto(bytes, 0, have, mode, insn) === decoder.TRUNCATED) {
           expect(insn.length).toBeGreaterThan(have)
           expect(insn.length).toBeLessThanOrEqual(length)
           have = insn.length
@@ -85,15 +74,15 @@ describe('any bytes at all', () => {
   })
 
   test('give the same record whatever the record held before, and at any offset', () => {
-    const insn = new Instruction()
+    const insn = new decoder.Instruction()
     fc.assert(
       fc.property(code, code, modes, (before, bytes, mode) => {
-        decodeInto(before, 0, before.length, mode, insn)
+        decoder.decodeInto(before, 0, before.length, mode, insn)
         const shifted = Uint8Array.from([...before, ...bytes])
-        const fresh = new Instruction()
-        const status = decodeInto(bytes, 0, bytes.length, mode, fresh)
-        expect(decodeInto(shifted, before.length, shifted.length, mode, insn)).toBe(status)
-        if (status === DECODED) expect(fields(insn)).toEqual(fields(fresh))
+        const fresh = new decoder.Instruction()
+        const status = decoder.decodeInto(bytes, 0, bytes.length, mode, fresh)
+        expect(decoder.decodeInto(shifted, before.length, shifted.length, mode, insn)).toBe(status)
+        if (status === decoder.DECODED) expect(fields(insn)).toEqual(fields(fresh))
         else expect(insn.length).toBe(fresh.length)
       }),
       { numRuns: slicedCount(5000, 5) },
@@ -104,8 +93,8 @@ describe('any bytes at all', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100, size: 'max' }), modes, (bytes, mode) => {
         let at = 0
-        for (const decoded of decodeAll(bytes, { mode })) {
-          for (const format of [formatIntel, formatAtt, formatNasm]) {
+        for (const decoded of decoder.decodeAll(bytes, { mode })) {
+          for (const format of [decoder.formatIntel, decoder.formatAtt, decoder.formatNasm]) {
             expect(format(decoded)).not.toMatch(/undefined|NaN|\s$/)
           }
           expect(decoded.address).toBe(BigInt(at))
@@ -128,17 +117,19 @@ describe("a caller's mistakes", () => {
     { options: { vendor: 'via' as 'amd' }, code: 'ERR_OPTION' },
     { options: { features: ['BMI1'] as unknown as ReadonlySet<string> }, code: 'ERR_OPTION' },
   ])('$options throws $code', ({ options, code: expected }) => {
-    expect(() => decode(Uint8Array.of(0x90), options)).toThrow(expect.objectContaining({ code: expected }))
-    expect(() => [...decodeAll(Uint8Array.of(0x90), options)]).toThrow(expect.objectContaining({ code: expected }))
+    expect(() => decoder.decode(Uint8Array.of(0x90), options)).toThrow(expect.objectContaining({ code: expected }))
+    expect(() => [...decoder.decodeAll(Uint8Array.of(0x90), options)]).toThrow(
+      expect.objectContaining({ code: expected }),
+    )
   })
 
   test.each([undefined, [0x90], '\x90', new Uint16Array(1)])('%j is no bytes', (bytes) => {
-    expect(() => decode(bytes as unknown as Uint8Array)).toThrow(expect.objectContaining({ code: 'ERR_BYTES' }))
+    expect(() => decoder.decode(bytes as unknown as Uint8Array)).toThrow(expect.objectContaining({ code: 'ERR_BYTES' }))
   })
 })
 
 test('addresses wrap at 2^64', () => {
-  const decoded = [...decodeAll(Uint8Array.of(0xeb, 0x10, 0x90), { address: 0xffff_ffff_ffff_ffffn })]
+  const decoded = [...decoder.decodeAll(Uint8Array.of(0xeb, 0x10, 0x90), { address: 0xffff_ffff_ffff_ffffn })]
   expect(decoded.map(({ address }) => address)).toEqual([0xffff_ffff_ffff_ffffn, 1n])
   expect(decoded[0]?.operands[0]).toMatchObject({ target: 0x11n })
 })

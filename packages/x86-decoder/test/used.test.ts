@@ -1,11 +1,4 @@
-import {
-  Decoder,
-  DecoderOptions,
-  Instruction as IcedInstruction,
-  InstructionInfoFactory,
-  OpAccess,
-  Register,
-} from 'iced-x86'
+import * as I from 'iced-x86'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
@@ -96,7 +89,7 @@ const BITS: Readonly<Record<string, number>> = {
   ReadCondWrite: 9,
 }
 
-const bitsOf = (access: OpAccess): number => BITS[OpAccess[access] as string] as number
+const bitsOf = (access: I.OpAccess): number => BITS[I.OpAccess[access] as string] as number
 
 function accessOf(bits: number): string {
   const reads = (bits & 5) !== 0
@@ -105,8 +98,8 @@ function accessOf(bits: number): string {
   return (bits & 1) === 0 ? 'cr' : 'r'
 }
 
-const nameOf = (register: Register): string =>
-  register === Register.None ? '-' : spelled(Register[register] as string)
+const nameOf = (register: I.Register): string =>
+  register === I.Register.None ? '-' : spelled(I.Register[register] as string)
 
 /** A displacement as it counts at a register, or in an address without any. */
 function cutTo(base: string, insn: Instruction, displacement: bigint): bigint {
@@ -117,7 +110,7 @@ function cutTo(base: string, insn: Instruction, displacement: bigint): bigint {
 const joined = (registers: readonly string[], memory: readonly string[]): string =>
   `${registers.toSorted().join(' ')} | ${memory.toSorted().join(' ')}`
 
-function icedUses(iced: IcedInstruction, insn: Instruction, factory: InstructionInfoFactory): string {
+function icedUses(iced: I.Instruction, insn: Instruction, factory: I.InstructionInfoFactory): string {
   const info = factory.info(iced)
   const registers = new Map<string, number>()
   for (const used of info.usedRegisters()) {
@@ -179,9 +172,9 @@ test.each([
 })
 
 test('registers and memory of every code are those that iced-x86 lists', () => {
-  const factory = new InstructionInfoFactory()
+  const factory = new I.InstructionInfoFactory()
   const insn = new Instruction()
-  const iced = new IcedInstruction()
+  const iced = new I.Instruction()
   const seen = new Set<string>()
   const problems: string[] = []
   let compared = 0
@@ -194,7 +187,7 @@ test('registers and memory of every code are those that iced-x86 lists', () => {
       const key = [code, mode, prefixes & 0x15e, mod === 3, maskRegister, zeroing, broadcast].join()
       if (seen.has(key)) continue
       seen.add(key)
-      const decoder = new Decoder(mode, bytes, DecoderOptions.MPX)
+      const decoder = new I.Decoder(mode, bytes, I.DecoderOptions.MPX)
       decoder.decodeOut(iced)
       decoder.free()
       // What iced does not know it takes for a reserved no-operation, or for nothing.

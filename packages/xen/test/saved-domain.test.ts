@@ -1,13 +1,6 @@
 /** Domains with all that they have of Xen: in clones, in other machine memory, and at earlier instants. */
 import { createHash } from 'node:crypto'
-import {
-  checkpointDomain,
-  type DomainSnapshot,
-  forkDomain,
-  restoreDomain,
-  saveDomain,
-  type X86DomainState,
-} from '@retrap/hvm'
+import * as hvm from '@retrap/hvm'
 import { numbers } from '@retrap/tooling/random'
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
@@ -23,11 +16,13 @@ const [TABLES, TABLES_BYTES] = [0x2_0000, 0x4000]
 const CALLS = 40
 
 /** All of a guest, and the same as text; undefined where it has given away what is mapped by a grant: that is not saved. */
-async function saved({ guest }: RandomCaller): Promise<readonly [DomainSnapshot<X86DomainState>, string] | undefined> {
+async function saved({
+  guest,
+}: RandomCaller): Promise<readonly [hvm.DomainSnapshot<hvm.X86DomainState>, string] | undefined> {
   const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
   const short = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
   try {
-    const snapshot = await saveDomain(guest.domain, 1000)
+    const snapshot = await hvm.saveDomain(guest.domain, 1000)
     return [snapshot, JSON.stringify(snapshot, short, 1)]
   } catch (error) {
     expect(String(error)).toContain('its frame has left the guest')
@@ -73,10 +68,10 @@ test.each(MODES)(
       used++
       const { domain } = caller.guest
       const rest = await domain.rest(1000)
-      const checkpoint = await checkpointDomain(domain, rest)
+      const checkpoint = await hvm.checkpointDomain(domain, rest)
       rest.end()
       const ending = await domain.rest(1000)
-      const { state, memory: ram } = await forkDomain(domain, ending)
+      const { state, memory: ram } = await hvm.forkDomain(domain, ending)
       ending.end()
       const clone = new RandomCaller(mode, { origin: { guest: caller.guest, ram } })
       await ram.restoreDomain(clone.guest.domain, state)
@@ -88,7 +83,7 @@ test.each(MODES)(
       await clone.guest.domain.free(1000)
 
       const elsewhere = new RandomCaller(mode, { taken: 3 })
-      await restoreDomain(elsewhere.guest.domain, snapshot)
+      await hvm.restoreDomain(elsewhere.guest.domain, snapshot)
       expect((await saved(elsewhere))?.[1], SLICE_REPEAT).toBe(text)
       expect(await calls(elsewhere, after), SLICE_REPEAT).toEqual(expected)
 

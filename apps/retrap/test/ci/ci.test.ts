@@ -1,15 +1,6 @@
 /** The script of the GitHub Action and of GitLab's template, run as a runner would, and what both files say of it. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,14 +13,14 @@ import { COMPILED, retrapCommand } from '../support/processes.ts'
 
 const CI = fileURLToPath(new URL('../../ci/', import.meta.url))
 const SCRIPT = join(CI, 'run.sh')
-const root = mkdtempSync(join(tmpdir(), 'retrap-ci-'))
-afterAll(() => rmSync(root, { recursive: true }))
+const root = fs.mkdtempSync(join(tmpdir(), 'retrap-ci-'))
+afterAll(() => fs.rmSync(root, { recursive: true }))
 
 /** A program of the shell in a folder of PATH. */
 function program(folder: string, name: string, lines: string): string {
-  mkdirSync(folder, { recursive: true })
+  fs.mkdirSync(folder, { recursive: true })
   const path = join(folder, name)
-  writeFileSync(path, `#!/bin/sh\n${lines}\n`, { mode: 0o755 })
+  fs.writeFileSync(path, `#!/bin/sh\n${lines}\n`, { mode: 0o755 })
   return path
 }
 
@@ -58,21 +49,21 @@ interface Ran {
 
 /** Runs the script in a folder of its own, with what a runner sets. */
 function run(given: Readonly<Record<string, string>>, { script = SCRIPT, args = [] as readonly string[] } = {}): Ran {
-  const folder = mkdtempSync(join(root, 'job-'))
-  writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
+  const folder = fs.mkdtempSync(join(root, 'job-'))
+  fs.writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
   const tests = [
     { name: 'echo prints', type: 'echo one', expect: 'one' },
     { name: 'a <lie> | *', type: 'echo ::set-output name=x::two', expect: 'three' },
   ]
   const plan = { machine: { firmware: 'guest.bin', memory: '16M' }, ready: 'retrap> ', tests }
-  writeFileSync(join(folder, 'tests.json'), JSON.stringify(plan))
+  fs.writeFileSync(join(folder, 'tests.json'), JSON.stringify(plan))
   const env = {
     ...{ HOME: folder, PATH: `${bin}:/usr/bin:/bin`, RUNNER_TEMP: join(folder, 'runner') },
     ...{ NPM_LOG: join(folder, 'npm.log'), NODE_COMPILE_CACHE: COMPILED, RETRAP_UNIT_CACHE: 'off' },
     ...given,
   }
   const { status, stdout, stderr } = spawnSync('sh', [script, ...args], { cwd: folder, env, encoding: 'utf8' })
-  const read = (path: string): string => readFileSync(join(folder, path), 'utf8')
+  const read = (path: string): string => fs.readFileSync(join(folder, path), 'utf8')
   return { code: status, stdout, stderr, folder, read }
 }
 
@@ -107,7 +98,7 @@ Open the recording of a failing test in a page, at the failure, and go back from
 `
   expect(after).toBe(open)
   expect(read('retrap-results/junit/tests.json.xml')).toMatch(/<testsuites tests="2" failures="1"/)
-  expect(readdirSync(join(folder, FAILED))).toContain('run.recording')
+  expect(fs.readdirSync(join(folder, FAILED))).toContain('run.recording')
   expect(read('output.txt')).toMatch(/^results=retrap-results\ncode=1\nkept=\d+-\d+\n$/)
   const summary = read('summary.md')
   expect(summary).toMatch(/^## retrap: 1 passed, 1 failed\n\n\*\*a \\<lie\\> \\\| \\\* .*\*\*\n\n {11}expected "three"/)
@@ -118,15 +109,15 @@ Open the recording of a failing test in a page, at the failure, and go back from
 
 long('in its package it takes the retrap beside it, and says for GitLab where the files are', SLOW, () => {
   const modules = join(root, 'project', 'node_modules')
-  mkdirSync(join(modules, 'retrap/ci'), { recursive: true })
-  copyFileSync(SCRIPT, join(modules, 'retrap/ci/run.sh'))
+  fs.mkdirSync(join(modules, 'retrap/ci'), { recursive: true })
+  fs.copyFileSync(SCRIPT, join(modules, 'retrap/ci/run.sh'))
   program(join(modules, '.bin'), 'retrap', RETRAP)
   const { code, stdout, folder } = run(
     { RETRAP_TESTS: 'tests.json', CI_JOB_URL: 'https://gitlab.example/job/5', RETRAP_RESULTS: 'out/of' },
     { script: join(modules, 'retrap/ci/run.sh') },
   )
   expect(code).toBe(1)
-  expect(existsSync(join(folder, 'npm.log'))).toBe(false)
+  expect(fs.existsSync(join(folder, 'npm.log'))).toBe(false)
   expect(stdout).not.toContain('::stop')
   expect(stdout).toContain(`
     # the files: https://gitlab.example/job/5/artifacts/download
@@ -145,10 +136,10 @@ long('tests that cannot run are a failure in the report as well', SLOW, () => {
 
 /** The script in a package whose command is a program of the shell. */
 function scriptBeside(retrap: string): string {
-  const modules = mkdtempSync(join(root, 'modules-'))
+  const modules = fs.mkdtempSync(join(root, 'modules-'))
   program(join(modules, '.bin'), 'retrap', retrap)
-  mkdirSync(join(modules, 'retrap/ci'), { recursive: true })
-  copyFileSync(SCRIPT, join(modules, 'retrap/ci/run.sh'))
+  fs.mkdirSync(join(modules, 'retrap/ci'), { recursive: true })
+  fs.copyFileSync(SCRIPT, join(modules, 'retrap/ci/run.sh'))
   return join(modules, 'retrap/ci/run.sh')
 }
 
@@ -181,10 +172,10 @@ test('prepare tells the exact version, and where the cache is', () => {
 })
 
 test('what is kept has another name with another machine, and the same with other code that was compiled', () => {
-  const cache = mkdtempSync(join(root, 'cache-'))
+  const cache = fs.mkdtempSync(join(root, 'cache-'))
   const file = (path: string): void => {
-    mkdirSync(join(cache, 'retrap', path, '..'), { recursive: true })
-    writeFileSync(join(cache, 'retrap', path), '')
+    fs.mkdirSync(join(cache, 'retrap', path, '..'), { recursive: true })
+    fs.writeFileSync(join(cache, 'retrap', path), '')
   }
   const script = scriptBeside('exit 3')
   const kept = (): string | undefined => {
@@ -239,10 +230,10 @@ interface Action {
 }
 
 /** Variables that the script is told its work by. */
-const told = [...new Set(readFileSync(SCRIPT, 'utf8').match(/RETRAP_[A-Z]+/g))].sort()
+const told = [...new Set(fs.readFileSync(SCRIPT, 'utf8').match(/RETRAP_[A-Z]+/g))].sort()
 
 describe('the GitHub Action', () => {
-  const action = parse(readFileSync(join(CI, 'action.yml'), 'utf8')) as Action
+  const action = parse(fs.readFileSync(join(CI, 'action.yml'), 'utf8')) as Action
   const { inputs, outputs, runs } = action
   const texts = JSON.stringify(runs)
   const references = (name: string): string[] =>
@@ -280,7 +271,7 @@ describe('the GitHub Action', () => {
 
   test('is used in the README and in the documentation alike, by inputs that there are', () => {
     const blocks = (path: string): string[] =>
-      [...readFileSync(join(CI, path), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
+      [...fs.readFileSync(join(CI, path), 'utf8').matchAll(/^```yaml\n(.*?)^```/gms)].map(([, text = '']) => text)
     const [ofReadme, ofPage] = [blocks('../README.md'), blocks('../../docs/pages/guides/ci.md')]
     expect(ofReadme).toHaveLength(2)
     expect(ofPage).toEqual(expect.arrayContaining(ofReadme))
@@ -298,7 +289,7 @@ describe("GitLab's template", () => {
   }
 
   test('is one job to extend, that keeps results and cache below the project', () => {
-    const file = parse(readFileSync(join(CI, 'gitlab.yml'), 'utf8')) as Readonly<Record<string, Job>>
+    const file = parse(fs.readFileSync(join(CI, 'gitlab.yml'), 'utf8')) as Readonly<Record<string, Job>>
     expect(Object.keys(file)).toEqual(['.retrap'])
     const { variables, script, ...rest } = file['.retrap']!
     expect(rest).toEqual({

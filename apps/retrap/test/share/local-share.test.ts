@@ -1,18 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -55,18 +42,18 @@ let share: LocalShare
 let root: ShareNode
 
 beforeEach(async () => {
-  scratch = mkdtempSync(join(tmpdir(), 'retrap-share-'))
+  scratch = fs.mkdtempSync(join(tmpdir(), 'retrap-share-'))
   inside = join(scratch, 'inside')
   outside = join(scratch, 'outside')
-  mkdirSync(inside)
-  mkdirSync(outside)
+  fs.mkdirSync(inside)
+  fs.mkdirSync(outside)
   share = new LocalShare(inside)
   root = share.root()
 })
 afterEach(async () => {
   root.release()
   await share.close()
-  rmSync(scratch, { recursive: true })
+  fs.rmSync(scratch, { recursive: true })
 })
 
 async function contentOf(node: ShareNode): Promise<string> {
@@ -88,8 +75,8 @@ function orNull<T>(act: () => T): T | null {
 
 describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is no /proc')}`, () => {
   test('is read and written, and has what the host has', async () => {
-    mkdirSync(join(inside, 'dir'))
-    writeFileSync(join(inside, 'dir/file'), 'from the host')
+    fs.mkdirSync(join(inside, 'dir'))
+    fs.writeFileSync(join(inside, 'dir/file'), 'from the host')
     const dir = await root.child('dir')
     const file = await dir.child('file')
     expect(await contentOf(file)).toBe('from the host')
@@ -99,12 +86,12 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     await made.file.sync()
     await made.file.close()
     await dir.rename('new', root, 'moved')
-    expect(readFileSync(join(inside, 'moved'), 'utf8')).toBe('from the guest')
+    expect(fs.readFileSync(join(inside, 'moved'), 'utf8')).toBe('from the guest')
     // The node is the file, whatever its name is.
     expect(await contentOf(made.node)).toBe('from the guest')
     await made.node.change({ size: 4, mode: 0o6755, modifiedNs: 5_000_000_000n })
-    expect(readFileSync(join(inside, 'moved'), 'utf8')).toBe('from')
-    expect([statSync(join(inside, 'moved')).mtimeMs, lstatSync(join(inside, 'moved')).mode & 0o7777]).toEqual([
+    expect(fs.readFileSync(join(inside, 'moved'), 'utf8')).toBe('from')
+    expect([fs.statSync(join(inside, 'moved')).mtimeMs, fs.lstatSync(join(inside, 'moved')).mode & 0o7777]).toEqual([
       5000, 0o755,
     ])
     await root.addName('again', root, 'moved')
@@ -117,16 +104,16 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
   })
 
   test("new files and directories have the mode that the guest gives, whatever the host's mask is", async () => {
-    const modeOf = (name: string): number => lstatSync(join(inside, name)).mode & 0o7777
+    const modeOf = (name: string): number => fs.lstatSync(join(inside, name)).mode & 0o7777
     const made = await root.create('file', { ...NEW, mode: 0o666 })
     await root.makeDirectory('dir', 0o1777)
     expect([modeOf('file'), modeOf('dir')]).toEqual([0o666, 0o1777])
     // A file that exists already keeps its mode.
-    chmodSync(join(inside, 'file'), 0o640)
+    fs.chmodSync(join(inside, 'file'), 0o640)
     const again = await root.create('file', { ...NEW, exclusive: false, mode: 0o666 })
     expect(modeOf('file')).toBe(0o640)
     // The bit that hands a group on is the host's.
-    chmodSync(join(inside, 'dir'), 0o2755)
+    fs.chmodSync(join(inside, 'dir'), 0o2755)
     const dir = await root.child('dir')
     await dir.makeDirectory('below', 0o777)
     expect(modeOf('dir/below')).toBe(0o2777)
@@ -138,9 +125,9 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
   })
 
   test('a machine that has ended leaves nothing open, and reaches nothing more', async () => {
-    const held = (): number => readdirSync('/proc/self/fd').length
+    const held = (): number => fs.readdirSync('/proc/self/fd').length
     const before = held()
-    writeFileSync(join(inside, 'file'), 'content')
+    fs.writeFileSync(join(inside, 'file'), 'content')
     const old = await root.child('file')
     const file = await old.open(ACCESS)
     const others = await Promise.all(Array.from({ length: 50 }, async () => root.child('file')))
@@ -173,9 +160,9 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
   })
 
   test('has links that are read, and never followed', async () => {
-    writeFileSync(join(outside, 'secret'), 'secret')
-    symlinkSync(outside, join(inside, 'link'))
-    symlinkSync(join(outside, 'secret'), join(inside, 'file-link'))
+    fs.writeFileSync(join(outside, 'secret'), 'secret')
+    fs.symlinkSync(outside, join(inside, 'link'))
+    fs.symlinkSync(join(outside, 'secret'), join(inside, 'file-link'))
     const link = await root.child('link')
     expect((await link.stat()).mode & 0o170_000).toBe(0o120_000)
     expect(await root.readLink('link')).toBe(outside)
@@ -191,12 +178,12 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
       expect.objectContaining({ code: 'ELOOP' }),
     )
     await root.addName('second', root, 'file-link')
-    expect(readlinkSync(join(inside, 'second'))).toBe(join(outside, 'secret'))
+    expect(fs.readlinkSync(join(inside, 'second'))).toBe(join(outside, 'secret'))
     await root.makeLink('made', '/etc/passwd')
-    expect(readlinkSync(join(inside, 'made'))).toBe('/etc/passwd')
+    expect(fs.readlinkSync(join(inside, 'made'))).toBe('/etc/passwd')
     link.release()
     file.release()
-    expect([readdirSync(outside), readFileSync(join(outside, 'secret'), 'utf8')]).toEqual([['secret'], 'secret'])
+    expect([fs.readdirSync(outside), fs.readFileSync(join(outside, 'secret'), 'utf8')]).toEqual([['secret'], 'secret'])
   })
 
   test('opens no pipes or devices, and does not wait for them', async () => {
@@ -215,9 +202,9 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
   })
 
   test('keeps a guest inside while a thread swaps a directory by a link to the outside', async () => {
-    mkdirSync(join(inside, 'dir'))
-    writeFileSync(join(inside, 'dir/file'), 'inside')
-    writeFileSync(join(outside, 'file'), 'secret')
+    fs.mkdirSync(join(inside, 'dir'))
+    fs.writeFileSync(join(inside, 'dir/file'), 'inside')
+    fs.writeFileSync(join(outside, 'file'), 'secret')
     const swaps = new Int32Array(new SharedArrayBuffer(4))
     const workerData = { directory: join(inside, 'dir'), outside, swaps }
     const worker = new Worker(SWAPPER, { eval: true, workerData })
@@ -252,15 +239,15 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     await new Promise((resolve) => worker.once('message', resolve))
     await worker.terminate()
     expect(wrong).toEqual([])
-    expect(readdirSync(outside)).toEqual(['file'])
-    expect(existsSync(join(inside, 'dir/file'))).toBe(true)
+    expect(fs.readdirSync(outside)).toEqual(['file'])
+    expect(fs.existsSync(join(inside, 'dir/file'))).toBe(true)
     expect(isEnough(), JSON.stringify(found)).toBe(true)
   })
 
   test('that is not there, or no directory, is refused', () => {
     expect(() => new LocalShare(join(scratch, 'nowhere'))).toThrow('there is no such folder to share')
-    writeFileSync(join(scratch, 'file'), '')
-    chmodSync(join(scratch, 'file'), 0o600)
+    fs.writeFileSync(join(scratch, 'file'), '')
+    fs.chmodSync(join(scratch, 'file'), 0o600)
     expect(() => new LocalShare(join(scratch, 'file'))).toThrow('it is a file, not a folder to share')
   })
 })

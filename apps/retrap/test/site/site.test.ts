@@ -1,15 +1,5 @@
 /** `retrap site`: the folder on a plain server, in a browser; and machines that no page has. */
-import {
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
@@ -21,21 +11,21 @@ import { siteFolder } from '../../src/commands/web/server.ts'
 import { runHere } from '../support/in-process.ts'
 import { terminalText } from '../support/offered-debian.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'retrap-static-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
-writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20).fill(7))
-writeFileSync(join(folder, 'secret'), 'nobody names this')
+const folder = fs.mkdtempSync(join(tmpdir(), 'retrap-static-'))
+afterAll(() => fs.rmSync(folder, { recursive: true }))
+fs.writeFileSync(join(folder, 'guest.bin'), buildGuestImage())
+fs.writeFileSync(join(folder, 'disk.img'), new Uint8Array(1 << 20).fill(7))
+fs.writeFileSync(join(folder, 'secret'), 'nobody names this')
 
 /** Writes the file of a machine with the embedded guest. */
 function machineFile(more: object, name = 'machine.json'): string {
   const path = join(folder, name)
-  writeFileSync(path, JSON.stringify({ firmware: 'guest.bin', memory: '16M', vga: 'none', ...more }))
+  fs.writeFileSync(path, JSON.stringify({ firmware: 'guest.bin', memory: '16M', vga: 'none', ...more }))
   return path
 }
 
 const LIMIT = { deadlineMs: 300_000 }
-const missing = existsSync(join(siteFolder(), 'index.html'))
+const missing = fs.existsSync(join(siteFolder(), 'index.html'))
   ? undefined
   : 'the site is not built: npx turbo run build --filter=@retrap/site'
 if ((missing ?? noBrowser) !== undefined) console.warn(`SKIPPED: retrap site in a browser: ${missing ?? noBrowser}`)
@@ -51,7 +41,7 @@ describe.skipIf(missing !== undefined)('a site', () => {
       const failures = join(folder, 'failures')
       const tests = [{ name: 'echo lies', type: 'echo two', expect: 'three' }]
       const plan = { machine: { firmware: 'guest.bin', memory: '16M' }, ready: 'retrap> ', tests }
-      writeFileSync(join(folder, 'tests.json'), JSON.stringify(plan))
+      fs.writeFileSync(join(folder, 'tests.json'), JSON.stringify(plan))
       await runHere(['test', join(folder, 'tests.json'), '--out', failures], LIMIT)
       const out = join(folder, 'site')
       const machine = machineFile({ nic: 'user', drive: { file: 'disk.img', if: 'virtio', format: 'raw' } })
@@ -62,15 +52,15 @@ describe.skipIf(missing !== undefined)('a site', () => {
           /lists its recordings, and offers machine at its prompt\n[^]*opened by index\.html#open=recordings%2Ftests-json-echo-lies\n/,
         ),
       ])
-      expect(readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
-      expect(readFileSync(join(out, 'README.txt'), 'utf8')).toContain('Cross-Origin-Embedder-Policy: require-corp')
+      expect(fs.readdirSync(join(out, 'machine')).toSorted()).toEqual(['disk0.img', 'firmware', 'machine.snapshot'])
+      expect(fs.readFileSync(join(out, 'README.txt'), 'utf8')).toContain('Cross-Origin-Embedder-Policy: require-corp')
       // Nothing of this host is in it but what the file names, and nothing else is left beside it.
-      expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([])
-      expect(readFileSync(join(out, 'machine/machine.snapshot'), 'latin1')).not.toContain(folder)
-      expect(readFileSync(join(out, 'systems/systems.json'), 'utf8')).not.toContain(folder)
+      expect(fs.readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([])
+      expect(fs.readFileSync(join(out, 'machine/machine.snapshot'), 'latin1')).not.toContain(folder)
+      expect(fs.readFileSync(join(out, 'systems/systems.json'), 'utf8')).not.toContain(folder)
 
-      const names = globSync('**/*', { cwd: out }).filter((name) => statSync(join(out, name)).isFile())
-      const files = new Map(names.map((name) => [`pr/7/${name}`, readFileSync(join(out, name))]))
+      const names = fs.globSync('**/*', { cwd: out }).filter((name) => fs.statSync(join(out, name)).isFile())
+      const files = new Map(names.map((name) => [`pr/7/${name}`, fs.readFileSync(join(out, name))]))
       const server = await servePages(files, { isolated: false })
       const browser = await launchBrowser()
       try {
@@ -116,7 +106,7 @@ describe.skipIf(missing !== undefined)('a site', () => {
       74,
       expect.stringMatching(/ended before it printed "never": ended by --timeout after 1 s; it has printed ".+"/),
     ])
-    expect([existsSync(out), readdirSync(folder).filter((name) => name.startsWith('.'))]).toEqual([false, []])
+    expect([fs.existsSync(out), fs.readdirSync(folder).filter((name) => name.startsWith('.'))]).toEqual([false, []])
   })
 
   test.each([
@@ -137,18 +127,18 @@ describe.skipIf(missing !== undefined)('a site', () => {
     const above = Buffer.alloc(512)
     above.write('QFI\u00fb', 'latin1')
     above.writeBigUInt64BE(64n, 8)
-    writeFileSync(join(folder, 'above.qcow2'), above)
+    fs.writeFileSync(join(folder, 'above.qcow2'), above)
     const run = await runHere(['site', '--machine', machineFile(more, 'bad.json'), '--out', join(folder, 'bad')], LIMIT)
     expect([run.code, run.stderr]).toEqual([74, expect.stringMatching(message)])
-    expect([run.stderr.includes('booting'), existsSync(join(folder, 'bad'))]).toEqual([false, false])
+    expect([run.stderr.includes('booting'), fs.existsSync(join(folder, 'bad'))]).toEqual([false, false])
   })
 
   test('a folder with other files is refused', async () => {
     const other = join(folder, 'other')
-    mkdirSync(other)
-    writeFileSync(join(other, 'file'), '')
+    fs.mkdirSync(other)
+    fs.writeFileSync(join(other, 'file'), '')
     const run = await runHere(['site', '--machine', machineFile({}), '--out', other], LIMIT)
     expect([run.code, run.stderr]).toEqual([74, expect.stringMatching(/other: it has other files/)])
-    expect(readdirSync(other)).toEqual(['file'])
+    expect(fs.readdirSync(other)).toEqual(['file'])
   })
 })

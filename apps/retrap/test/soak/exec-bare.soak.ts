@@ -1,17 +1,7 @@
 // `retrap exec` on a host that has Node and nothing else: no apt, no dpkg, no keyring, no compiler, no shell. What it fetches comes from
 // a server of this program's that has what the last run fetched from Debian; each step has it in another way.
 import { spawn, spawnSync } from 'node:child_process'
-import {
-  copyFileSync,
-  cpSync,
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -24,17 +14,17 @@ const DEADLINE_MS = 900_000
 
 /** A folder with Node, its libraries and what every root has. Nothing of it can run but Node. */
 function makeRoot(): string {
-  const root = mkdtempSync(join(tmpdir(), 'retrap-bare-'))
+  const root = fs.mkdtempSync(join(tmpdir(), 'retrap-bare-'))
   const libraries = spawnSync('ldd', [process.execPath], { encoding: 'utf8' }).stdout.matchAll(/(\/\S+) \(0x/g)
   for (const [, path = ''] of libraries) {
-    mkdirSync(join(root, dirname(path)), { recursive: true })
-    copyFileSync(path, join(root, path))
+    fs.mkdirSync(join(root, dirname(path)), { recursive: true })
+    fs.copyFileSync(path, join(root, path))
   }
   for (const name of ['usr/bin', 'etc', 'tmp', 'root', 'proc', 'dev', repository.slice(1)])
-    mkdirSync(join(root, name), { recursive: true })
-  cpSync(process.execPath, join(root, 'usr/bin/node'))
-  for (const name of ['null', 'zero', 'urandom']) writeFileSync(join(root, 'dev', name), '')
-  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
+    fs.mkdirSync(join(root, name), { recursive: true })
+  fs.cpSync(process.execPath, join(root, 'usr/bin/node'))
+  for (const name of ['null', 'zero', 'urandom']) fs.writeFileSync(join(root, 'dev', name), '')
+  fs.writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n')
   return root
 }
 
@@ -90,8 +80,8 @@ const packages = (): Promise<string> =>
       withPackages({ directory, withoutSecurity: true }, undefined, async (source) => {
         const { dependsOn } = await source.show('linux-image-amd64')
         const from = await source.download(['linux-image-amd64', dependsOn[0]!, 'busybox-static'])
-        mkdirSync(folder, { recursive: true })
-        for (const name of readdirSync(from)) cpSync(join(from, name), join(folder, name))
+        fs.mkdirSync(folder, { recursive: true })
+        for (const name of fs.readdirSync(from)) fs.cpSync(join(from, name), join(folder, name))
         return {}
       }),
   }).then(({ folder }) => folder)
@@ -108,7 +98,7 @@ export const soak: Soak = {
     const server = createServer((request, response) => {
       asked.push(request.url!)
       const path = join(folder, basename(request.url!))
-      if (existsSync(path)) createReadStream(path).pipe(response.writeHead(200))
+      if (fs.existsSync(path)) fs.createReadStream(path).pipe(response.writeHead(200))
       else response.writeHead(404).end()
     })
     await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
@@ -116,7 +106,7 @@ export const soak: Soak = {
     // Nothing listens on the discard port.
     const nowhere = 'http://127.0.0.1:9'
     const root = makeRoot()
-    cpSync(folder, join(root, 'debs'), { recursive: true })
+    fs.cpSync(folder, join(root, 'debs'), { recursive: true })
     const environment = {
       mirror: { RETRAP_DEBIAN_MIRROR: `${url}/debian`, RETRAP_DEBIAN_SNAPSHOTS: nowhere },
       snapshots: { RETRAP_DEBIAN_MIRROR: nowhere, RETRAP_DEBIAN_SNAPSHOTS: url },
@@ -137,7 +127,7 @@ export const soak: Soak = {
       if (way !== 'folder' && before === 0) throw new Error('the server was not asked')
     } finally {
       server.close()
-      rmSync(root, { recursive: true, force: true })
+      fs.rmSync(root, { recursive: true, force: true })
     }
   },
 }

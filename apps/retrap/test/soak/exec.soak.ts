@@ -1,17 +1,7 @@
 // Programs of the host by `retrap exec`, and those of a Debian for Arm: exit code, both outputs, and the files that they write, as on the
 // host itself.
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Soak } from '@retrap/tooling/soak'
@@ -97,20 +87,20 @@ const ARM_PACKAGES = 'python3-minimal libpython3-stdlib perl gcc libc6-dev make 
 
 /** A folder with the files of a row, at the same path each time. */
 function prepare({ files = {} }: Row): void {
-  rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder)
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  fs.rmSync(folder, { recursive: true, force: true })
+  fs.mkdirSync(folder)
+  for (const [name, text] of Object.entries(files)) fs.writeFileSync(join(folder, name), text)
 }
 
 /** The names of all files, and the contents of those that are no program's private matter. */
 function written(hasSamePrograms: boolean): string {
-  const names = (readdirSync(folder, { recursive: true }) as string[])
+  const names = (fs.readdirSync(folder, { recursive: true }) as string[])
     .filter((name) => !name.startsWith('.git/'))
     .toSorted()
   const text = (name: string): string => {
     const path = join(folder, name)
-    if (!statSync(path).isFile()) return 'folder'
-    const bytes = readFileSync(path)
+    if (!fs.statSync(path).isFile()) return 'folder'
+    const bytes = fs.readFileSync(path)
     // A report has durations, and a program of one architecture is other bytes than that of another.
     return name === 'log' || (!hasSamePrograms && name === 'sum') ? 'a file' : bytes.toString('latin1')
   }
@@ -155,19 +145,19 @@ async function compare(row: Row, more: readonly string[]): Promise<string | unde
   return undefined
 }
 
-const here = ROWS.filter(({ argv: [program = ''] }) => program.includes('no-such') || existsSync(program))
+const here = ROWS.filter(({ argv: [program = ''] }) => program.includes('no-such') || fs.existsSync(program))
 
 export const soak: Soak = {
   name: 'exec',
   count: 2 * here.length,
   async setup() {
-    folder = mkdtempSync(join(tmpdir(), 'retrap-exec-'))
-    const root = mkdtempSync(join(tmpdir(), 'retrap-exec-arm-'))
-    if (!(await makeDebianRoot(root, ARM_PACKAGES, 'arm64'))) return rmSync(root, { recursive: true })
+    folder = fs.mkdtempSync(join(tmpdir(), 'retrap-exec-'))
+    const root = fs.mkdtempSync(join(tmpdir(), 'retrap-exec-arm-'))
+    if (!(await makeDebianRoot(root, ARM_PACKAGES, 'arm64'))) return fs.rmSync(root, { recursive: true })
     armRoot = root
     // The packages' scripts would have chosen these.
-    symlinkSync('gcc', join(root, 'usr/bin/cc'))
-    symlinkSync('mawk', join(root, 'usr/bin/awk'))
+    fs.symlinkSync('gcc', join(root, 'usr/bin/cc'))
+    fs.symlinkSync('mawk', join(root, 'usr/bin/awk'))
   },
   async step(rng, index) {
     const row = here[index % here.length]!
@@ -178,6 +168,6 @@ export const soak: Soak = {
     return compare(row, isArm ? ['--arch', 'arm64', '--root', armRoot!] : [])
   },
   teardown() {
-    for (const path of [folder, armRoot]) if (path !== undefined) rmSync(path, { recursive: true, force: true })
+    for (const path of [folder, armRoot]) if (path !== undefined) fs.rmSync(path, { recursive: true, force: true })
   },
 }

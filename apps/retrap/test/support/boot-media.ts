@@ -1,15 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import {
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  openSync,
-  closeSync,
-  readFileSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import type { DiskLinux } from './disk-linux.ts'
@@ -38,8 +28,8 @@ echo "typed: $line"
 
 /** A file system of type ext4 that holds a folder, made without privileges. */
 export function makeExt4(path: string, bytes: number, folder: string, offset = 0): void {
-  writeFileSync(path, '')
-  truncateSync(path, offset + bytes)
+  fs.writeFileSync(path, '')
+  fs.truncateSync(path, offset + bytes)
   execFileSync('mke2fs', ['-q', '-F', '-t', 'ext4', '-d', folder, '-E', `offset=${offset}`, path, `${bytes >> 10}k`])
 }
 
@@ -50,9 +40,9 @@ export function makeIso(path: string, folder: string, options: readonly string[]
 
 /** Debian's kernel and an initial RAM disk in a folder. */
 function putLinux(folder: string, { kernelPath, initrd }: DiskLinux): void {
-  mkdirSync(folder, { recursive: true })
-  copyFileSync(kernelPath, join(folder, 'vmlinuz'))
-  writeFileSync(join(folder, 'initrd'), initrd)
+  fs.mkdirSync(folder, { recursive: true })
+  fs.copyFileSync(kernelPath, join(folder, 'vmlinuz'))
+  fs.writeFileSync(join(folder, 'initrd'), initrd)
 }
 
 /** A hypervisor that GRUB starts below Linux. */
@@ -88,8 +78,8 @@ export async function makeGrubDisk(
   const modules = join(grub, 'usr/lib/grub/i386-pc')
   const root = join(scratch, 'root')
   putLinux(join(root, 'boot'), linux)
-  mkdirSync(join(root, 'boot/grub'))
-  writeFileSync(
+  fs.mkdirSync(join(root, 'boot/grub'))
+  fs.writeFileSync(
     join(root, 'boot/grub/grub.cfg'),
     `serial --unit=0 --speed=115200
 terminal_input serial
@@ -98,8 +88,8 @@ ${before}${xen === undefined ? startLinux(commandLine) : startXen(commandLine, x
 boot
 `,
   )
-  if (xen !== undefined) copyFileSync(xen.path, join(root, 'boot/xen.gz'))
-  writeFileSync(join(root, 'note.txt'), 'written by the host\n')
+  if (xen !== undefined) fs.copyFileSync(xen.path, join(root, 'boot/xen.gz'))
+  fs.writeFileSync(join(root, 'note.txt'), 'written by the host\n')
   const disk = join(scratch, 'grub.img')
   const bytes = 64 << 20
   makeExt4(disk, bytes, root, PARTITION_AT)
@@ -107,12 +97,12 @@ boot
   const prefix = '(hd0,msdos1)/boot/grub'
   const more = xen === undefined ? [] : ['multiboot2', 'gzio']
   execFileSync('grub-mkimage', ['-O', 'i386-pc', '-d', modules, '-p', prefix, '-o', core, ...GRUB_MODULES, ...more])
-  const boot = readFileSync(join(modules, 'boot.img'))
-  const file = openSync(disk, 'r+')
+  const boot = fs.readFileSync(join(modules, 'boot.img'))
+  const file = fs.openSync(disk, 'r+')
   const sector = Buffer.concat([boot.subarray(0, BOOT_CODE_BYTES), partitionTable(LINUX_PARTITION, bytes)])
-  writeSync(file, sector, 0, SECTOR, 0)
-  writeSync(file, readFileSync(core), 0, undefined, SECTOR)
-  closeSync(file)
+  fs.writeSync(file, sector, 0, SECTOR, 0)
+  fs.writeSync(file, fs.readFileSync(core), 0, undefined, SECTOR)
+  fs.closeSync(file)
   return disk
 }
 
@@ -146,7 +136,7 @@ export async function makeGrubEfiDisk(
   if (grub === undefined) return undefined
   const root = join(scratch, 'esp')
   putLinux(root, linux)
-  writeFileSync(
+  fs.writeFileSync(
     join(root, 'grub.cfg'),
     `serial --unit=0 --speed=115200
 terminal_output serial
@@ -161,16 +151,16 @@ boot
   execFileSync('grub-mkimage', ['-O', 'x86_64-efi', '-d', modules, '-p', '/', '-o', loader, ...EFI_GRUB_MODULES])
   const disk = join(scratch, 'efi.img')
   const bytes = 64 << 20
-  writeFileSync(disk, '')
-  truncateSync(disk, PARTITION_AT + bytes)
+  fs.writeFileSync(disk, '')
+  fs.truncateSync(disk, PARTITION_AT + bytes)
   const at = ['-i', `${disk}@@${PARTITION_AT}`]
   execFileSync('mformat', [...at, '-T', `${bytes / SECTOR}`, '-h', '64', '-s', '32', '-F', '::'])
   execFileSync('mmd', [...at, '::/EFI', '::/EFI/BOOT'])
   execFileSync('mcopy', [...at, loader, '::/EFI/BOOT/BOOTX64.EFI'])
   execFileSync('mcopy', [...at, ...['vmlinuz', 'initrd', 'grub.cfg'].map((name) => join(root, name)), '::/'])
-  const file = openSync(disk, 'r+')
-  writeSync(file, partitionTable(EFI_PARTITION, bytes), 0, undefined, BOOT_CODE_BYTES)
-  closeSync(file)
+  const file = fs.openSync(disk, 'r+')
+  fs.writeSync(file, partitionTable(EFI_PARTITION, bytes), 0, undefined, BOOT_CODE_BYTES)
+  fs.closeSync(file)
   return disk
 }
 
@@ -189,14 +179,14 @@ export async function makeIsolinuxCd(scratch: string, linux: DiskLinux): Promise
   const [isolinux = '', common = ''] = folders
   const root = join(scratch, 'cd')
   putLinux(root, linux)
-  mkdirSync(join(root, 'isolinux'))
-  cpSync(join(isolinux, 'usr/lib/ISOLINUX/isolinux.bin'), join(root, 'isolinux/isolinux.bin'))
-  cpSync(join(common, 'usr/lib/syslinux/modules/bios/ldlinux.c32'), join(root, 'isolinux/ldlinux.c32'))
-  writeFileSync(
+  fs.mkdirSync(join(root, 'isolinux'))
+  fs.cpSync(join(isolinux, 'usr/lib/ISOLINUX/isolinux.bin'), join(root, 'isolinux/isolinux.bin'))
+  fs.cpSync(join(common, 'usr/lib/syslinux/modules/bios/ldlinux.c32'), join(root, 'isolinux/ldlinux.c32'))
+  fs.writeFileSync(
     join(root, 'isolinux/isolinux.cfg'),
     `SERIAL 0 115200\nDEFAULT linux\nLABEL linux\n  KERNEL /vmlinuz\n  INITRD /initrd\n  APPEND ${COMMAND_LINE}\n`,
   )
-  writeFileSync(join(root, 'note.txt'), 'on the disc\n')
+  fs.writeFileSync(join(root, 'note.txt'), 'on the disc\n')
   const path = join(scratch, 'isolinux.iso')
   const eltorito = ['-b', 'isolinux/isolinux.bin', '-c', 'isolinux/boot.cat', '-no-emul-boot', '-boot-load-size', '4']
   makeIso(path, root, [...eltorito, '-boot-info-table'])

@@ -3,19 +3,7 @@
 // contents: a run finds what an earlier run of the same sources has made, and what Node has compiled of it.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundlePrograms } from '@retrap/tooling/programs-bundle'
@@ -42,16 +30,16 @@ export async function setup(): Promise<void> {
   const files = new Map<string, string | Uint8Array>()
   for (const [name, code] of command) files.set(`dist/${name}`, code)
   for (const [name, code] of device) files.set(`${INSTALLED}/dist/${name}`, code)
-  files.set('package.json', readFileSync(join(PACKAGE, 'package.json')))
+  files.set('package.json', fs.readFileSync(join(PACKAGE, 'package.json')))
   for (const name of ['package.json', 'tsconfig.user.json']) {
-    files.set(`${INSTALLED}/${name}`, readFileSync(join(DEVICE, name)))
+    files.set(`${INSTALLED}/${name}`, fs.readFileSync(join(DEVICE, name)))
   }
   const hash = createHash('sha256')
   for (const [name, content] of files) hash.update(name).update(content)
   const folder = join(BUNDLES, hash.digest('hex').slice(0, 16))
-  if (!existsSync(folder)) make(folder, files)
+  if (!fs.existsSync(folder)) make(folder, files)
   const now = new Date()
-  utimesSync(folder, now, now)
+  fs.utimesSync(folder, now, now)
   removeAbandoned(now.getTime())
   // Workers have the environment of this process.
   process.env['RETRAP_TEST_COMMAND'] = join(folder, 'dist/main.js')
@@ -66,29 +54,29 @@ function inputOf(folder: string): Record<string, string> {
 
 /** The folder appears under its name only when it is complete. */
 function make(folder: string, files: ReadonlyMap<string, string | Uint8Array>): void {
-  mkdirSync(BUNDLES, { recursive: true })
-  const scratch = mkdtempSync(join(BUNDLES, 'new-'))
+  fs.mkdirSync(BUNDLES, { recursive: true })
+  const scratch = fs.mkdtempSync(join(BUNDLES, 'new-'))
   for (const [name, content] of files) {
-    mkdirSync(dirname(join(scratch, name)), { recursive: true })
-    writeFileSync(join(scratch, name), content)
+    fs.mkdirSync(dirname(join(scratch, name)), { recursive: true })
+    fs.writeFileSync(join(scratch, name), content)
   }
-  symlinkSync(join(PACKAGE, '../web/dist'), join(scratch, 'dist/site'), 'junction')
+  fs.symlinkSync(join(PACKAGE, '../web/dist'), join(scratch, 'dist/site'), 'junction')
   const program = join(scratch, 'dist/interpreters-process.js')
   const { status, stderr } = spawnSync(process.execPath, [program], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`the bundle's interpreters were not generated: ${stderr}`)
   try {
-    renameSync(scratch, folder)
+    fs.renameSync(scratch, folder)
   } catch (error) {
     // Another run may have made it meanwhile.
-    if (!existsSync(folder)) throw error
-    rmSync(scratch, { recursive: true })
+    if (!fs.existsSync(folder)) throw error
+    fs.rmSync(scratch, { recursive: true })
   }
 }
 
 function removeAbandoned(now: number): void {
-  for (const name of readdirSync(BUNDLES)) {
+  for (const name of fs.readdirSync(BUNDLES)) {
     const folder = join(BUNDLES, name)
-    const { mtimeMs = now } = statSync(folder, { throwIfNoEntry: false }) ?? {}
-    if (now - mtimeMs > ABANDONED_MS) rmSync(folder, { recursive: true, force: true })
+    const { mtimeMs = now } = fs.statSync(folder, { throwIfNoEntry: false }) ?? {}
+    if (now - mtimeMs > ABANDONED_MS) fs.rmSync(folder, { recursive: true, force: true })
   }
 }

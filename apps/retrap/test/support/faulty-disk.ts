@@ -1,10 +1,4 @@
-import {
-  BlockError,
-  type BlockBackend,
-  type BlockErrorCode,
-  type BlockProperties,
-  type BlockRequest,
-} from '@retrap/device'
+import * as device from '@retrap/device'
 import { numbers } from '@retrap/tooling/random'
 
 /** How a {@link FaultyDisk} behaves. */
@@ -28,8 +22,8 @@ export const CALM: Faults = { failing: 0, code: 'ERR_MEDIUM', late: 0, lateMs: 0
  * A disk in memory whose requests fail and are late. A write that fails may have written its first half. It knows what a cut
  * of the power would leave: what was completed before the last flush began.
  */
-export class FaultyDisk implements BlockBackend {
-  readonly properties: BlockProperties
+export class FaultyDisk implements device.BlockBackend {
+  readonly properties: device.BlockProperties
   /** What a flush has made durable. */
   readonly durable: Uint8Array
   faults: Faults = CALM
@@ -54,7 +48,10 @@ export class FaultyDisk implements BlockBackend {
   }
 
   /** @returns the code that the request is to fail with, after its time */
-  async #wait(request: BlockRequest | undefined, code: BlockErrorCode = 'ERR_MEDIUM'): Promise<BlockErrorCode | null> {
+  async #wait(
+    request: device.BlockRequest | undefined,
+    code: device.BlockErrorCode = 'ERR_MEDIUM',
+  ): Promise<device.BlockErrorCode | null> {
     const { failing, late, lateMs, goneAfter, goneFor } = this.faults
     const number = ++this.requests
     const ms = this.#draw(1000) < late ? this.#draw(lateMs) : this.#draw(2)
@@ -65,36 +62,36 @@ export class FaultyDisk implements BlockBackend {
     return fails ? code : null
   }
 
-  async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+  async read(offset: number, into: Uint8Array, request?: device.BlockRequest): Promise<void> {
     const code = await this.#wait(request)
     // What a failing read has put there must not reach anybody as data.
     if (code !== null) {
       into.fill(0xee)
-      throw new BlockError(code, 'a fault of the test')
+      throw new device.BlockError(code, 'a fault of the test')
     }
     into.set(this.#bytes.subarray(offset, offset + into.length))
   }
 
-  async write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+  async write(offset: number, from: Uint8Array, request?: device.BlockRequest): Promise<void> {
     const code = await this.#wait(request, this.faults.code)
     if (code !== null) {
       this.#bytes.set(from.subarray(0, (from.length >> 10) << 9), offset)
-      throw new BlockError(code, 'a fault of the test')
+      throw new device.BlockError(code, 'a fault of the test')
     }
     this.#bytes.set(from, offset)
     if (request?.durable === true) this.durable.set(from, offset)
   }
 
-  async flush(request?: BlockRequest): Promise<void> {
+  async flush(request?: device.BlockRequest): Promise<void> {
     const completed = this.#bytes.slice()
     const code = await this.#wait(request)
-    if (code !== null) throw new BlockError(code, 'a fault of the test')
+    if (code !== null) throw new device.BlockError(code, 'a fault of the test')
     this.durable.set(completed)
   }
 
   async discard(): Promise<void> {}
 
-  async writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+  async writeZeroes(offset: number, bytes: number, request?: device.BlockRequest): Promise<void> {
     await this.write(offset, new Uint8Array(bytes), request)
   }
 

@@ -1,33 +1,7 @@
 // Firmware that misuses everything a guest can reach: every mode of the processor, wrecked tables, every device.
 import { enterProtectedMode } from '@retrap/x86-assembler/guest-code'
 import type { Rng } from '@retrap/tooling/soak'
-import {
-  al,
-  ax,
-  Assembler,
-  byte,
-  cr0,
-  cr3,
-  cr4,
-  cs,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  far16,
-  far32,
-  fword,
-  imm32,
-  sp,
-  ss,
-  word,
-} from '@retrap/x86-assembler'
+import * as x86 from '@retrap/x86-assembler'
 import { type Access, drawAccesses, enable } from './hostile-accesses.ts'
 import type { HostileMachine } from './hostile-machines.ts'
 
@@ -131,7 +105,7 @@ export function hostileFirmware(
   readonly listing: () => string
 } {
   const mode = rng.pick(MODES)
-  const asm = new Assembler({ bits: 16, address: ROM })
+  const asm = new x86.Assembler({ bits: 16, address: ROM })
   const payload = asm.label('payload')
   for (const device of machine.devices) {
     for (const access of enable(machine, device)) emitAccess(asm, access)
@@ -154,7 +128,7 @@ export function hostileFirmware(
   asm.org(TABLES, 0xf4)
   emitTables(asm, rng, mode)
   asm.org(ROM + 0xfff0, 0xf4)
-  asm.bits(16).jmp(far16(0xf000, 0))
+  asm.bits(16).jmp(x86.far16(0xf000, 0))
   asm.org(ROM + ROM_BYTES, 0xff)
   const program = asm.assemble()
   // Without the tables, which are long and random.
@@ -163,18 +137,18 @@ export function hostileFirmware(
 }
 
 /** From reset to the mode, with the tables in RAM. */
-function emitStart(asm: Assembler, mode: Mode, payload: ReturnType<Assembler['label']>): void {
-  asm.cli().cld().mov(ax, 0).mov(ss, ax).mov(sp, 0x7c00)
+function emitStart(asm: x86.Assembler, mode: Mode, payload: ReturnType<x86.Assembler['label']>): void {
+  asm.cli().cld().mov(x86.ax, 0).mov(x86.ss, x86.ax).mov(x86.sp, 0x7c00)
   // The tables, 20 KiB at 0x10000.
   asm
-    .mov(ax, (TABLES - ROM_BYTES * 0xf + ROM) >> 4)
-    .mov(ds, ax)
-    .mov(ax, RAM_TABLES >> 4)
-    .mov(es, ax)
+    .mov(x86.ax, (TABLES - ROM_BYTES * 0xf + ROM) >> 4)
+    .mov(x86.ds, x86.ax)
+    .mov(x86.ax, RAM_TABLES >> 4)
+    .mov(x86.es, x86.ax)
   asm
-    .xor(esi, esi)
-    .xor(edi, edi)
-    .mov(ecx, TABLES_BYTES / 4)
+    .xor(x86.esi, x86.esi)
+    .xor(x86.edi, x86.edi)
+    .mov(x86.ecx, TABLES_BYTES / 4)
     .rep()
     .movsd()
   const gdt = asm.label('gdt pointer')
@@ -183,8 +157,8 @@ function emitStart(asm: Assembler, mode: Mode, payload: ReturnType<Assembler['la
     asm.jmp(payload)
     return
   }
-  asm.operandSize(32).lidt(fword(idt.bits(0, 16), { segment: cs }))
-  const gdtr = fword(gdt.bits(0, 16), { segment: cs })
+  asm.operandSize(32).lidt(x86.fword(idt.bits(0, 16), { segment: x86.cs }))
+  const gdtr = x86.fword(gdt.bits(0, 16), { segment: x86.cs })
   const tables = (): void => {
     asm
       .bind(gdt)
@@ -193,32 +167,32 @@ function emitStart(asm: Assembler, mode: Mode, payload: ReturnType<Assembler['la
     asm.bind(idt).dw(0xfff).dd(IDT)
   }
   if (mode === '16-bit protected') {
-    asm.operandSize(32).lgdt(gdtr).mov(eax, cr0).or(al, 1).mov(cr0, eax)
-    asm.jmp(far16(CODE_16, payload.bits(0, 16)))
+    asm.operandSize(32).lgdt(gdtr).mov(x86.eax, x86.cr0).or(x86.al, 1).mov(x86.cr0, x86.eax)
+    asm.jmp(x86.far16(CODE_16, payload.bits(0, 16)))
     return tables()
   }
   enterProtectedMode(asm, { gdtr, code: CODE_32, data: DATA, stack: STACK, between: tables })
   if (mode !== '32-bit') {
     const pae = mode !== '32-bit paging'
-    asm.mov(eax, imm32(pae ? 0x6b0 : 0x690)).mov(cr4, eax)
-    asm.mov(eax, mode === '64-bit' ? TOP : mode === 'PAE' ? MIDDLE : BOTTOM).mov(cr3, eax)
+    asm.mov(x86.eax, x86.imm32(pae ? 0x6b0 : 0x690)).mov(x86.cr4, x86.eax)
+    asm.mov(x86.eax, mode === '64-bit' ? TOP : mode === 'PAE' ? MIDDLE : BOTTOM).mov(x86.cr3, x86.eax)
     if (mode === '64-bit')
       asm
-        .mov(ecx, imm32(0xc000_0080 | 0))
+        .mov(x86.ecx, x86.imm32(0xc000_0080 | 0))
         .rdmsr()
-        .or(eax, 0x901)
+        .or(x86.eax, 0x901)
         .wrmsr()
     asm
-      .mov(eax, cr0)
-      .or(eax, imm32(0x8001_0022 | 0))
-      .mov(cr0, eax)
+      .mov(x86.eax, x86.cr0)
+      .or(x86.eax, x86.imm32(0x8001_0022 | 0))
+      .mov(x86.cr0, x86.eax)
   }
-  if (mode === '64-bit') asm.jmp(far32(CODE_64, payload))
+  if (mode === '64-bit') asm.jmp(x86.far32(CODE_64, payload))
   else asm.jmp(payload)
 }
 
 /** GDT with a TSS, IDT and page tables: good ones, of which some entries are wrecked. */
-function emitTables(asm: Assembler, rng: Rng, mode: Mode): void {
+function emitTables(asm: x86.Assembler, rng: Rng, mode: Mode): void {
   const wrecked = rng.pick([0, 0, 1, 4, 64])
   const words = new Uint32Array(TABLES_BYTES / 4)
   const put = (address: number, lo: number, hi = 0): void => {
@@ -256,7 +230,7 @@ function emitTables(asm: Assembler, rng: Rng, mode: Mode): void {
 }
 
 /** One misuse: of a port, a device's memory, a table, a register, or plain nonsense. */
-function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
+function emitMisuse(asm: x86.Assembler, rng: Rng, mode: Mode): void {
   const wide = mode === '64-bit'
   switch (rng.below(12)) {
     case 0:
@@ -265,10 +239,10 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
     case 2: {
       // Strings to and from ports, and between devices.
       asm
-        .mov(edi, value(rng))
-        .mov(esi, value(rng))
-        .mov(ecx, rng.pick([0, 1, 3, 64, 0xffff, 0xffff_ffff]))
-      asm.mov(dx, rng.pick(PORTS))
+        .mov(x86.edi, value(rng))
+        .mov(x86.esi, value(rng))
+        .mov(x86.ecx, rng.pick([0, 1, 3, 64, 0xffff, 0xffff_ffff]))
+      asm.mov(x86.dx, rng.pick(PORTS))
       if (rng.chance(1, 4)) asm.std()
       asm.db(0xf3, rng.pick([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xa6, 0xae]))
       return
@@ -276,36 +250,36 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
     case 3:
     case 4: {
       const address = (rng.pick(ADDRESSES) + (rng.chance(1, 4) ? rng.below(16) : 0)) >>> 0
-      asm.mov(ebx, address).mov(eax, value(rng))
-      if (rng.chance()) asm.mov(dword(ebx), eax)
+      asm.mov(x86.ebx, address).mov(x86.eax, value(rng))
+      if (rng.chance()) asm.mov(x86.dword(x86.ebx), x86.eax)
       else asm.db(...(rng.chance() ? [0x87, 0x03] : [0x8b, 0x03]))
       return
     }
     case 5:
       asm
-        .mov(ecx, rng.pick(MSRS) | 0)
-        .mov(eax, value(rng) | 0)
-        .mov(edx, rng.chance() ? 0 : value(rng) | 0)
+        .mov(x86.ecx, rng.pick(MSRS) | 0)
+        .mov(x86.eax, value(rng) | 0)
+        .mov(x86.edx, rng.chance() ? 0 : value(rng) | 0)
       if (rng.chance()) asm.wrmsr()
       else asm.rdmsr()
       return
     case 6:
-      asm.mov(eax, rng.chance() ? 1 << rng.below(32) : value(rng) | 0)
+      asm.mov(x86.eax, rng.chance() ? 1 << rng.below(32) : value(rng) | 0)
       // MOV to CR0, CR2, CR3, CR4, CR8, DR0-7.
       asm.db(0x0f, rng.pick([0x22, 0x23]), 0xc0 | (rng.below(8) << 3))
       return
     case 7:
       // LGDT, LIDT, LMSW, INVLPG, LLDT, LTR with what EBX points to.
-      asm.mov(ebx, rng.pick([GDT, IDT, RAM_TABLES + 0x18, 0]) + rng.below(64))
+      asm.mov(x86.ebx, rng.pick([GDT, IDT, RAM_TABLES + 0x18, 0]) + rng.below(64))
       asm.db(0x0f, rng.below(2), (rng.below(8) << 3) | (mode === 'real' || mode === '16-bit protected' ? 7 : 3))
       return
     case 8:
       asm
         // A hypercall's number, a leaf of CPUID, or anything.
-        .mov(eax, rng.chance() ? rng.below(64) : value(rng) | 0)
-        .mov(ebx, rng.chance() ? rng.below(32) : value(rng) | 0)
-        .mov(ecx, rng.chance() ? rng.below(64) : value(rng) | 0)
-        .mov(edx, value(rng) | 0)
+        .mov(x86.eax, rng.chance() ? rng.below(64) : value(rng) | 0)
+        .mov(x86.ebx, rng.chance() ? rng.below(32) : value(rng) | 0)
+        .mov(x86.ecx, rng.chance() ? rng.below(64) : value(rng) | 0)
+        .mov(x86.edx, value(rng) | 0)
       // VMCALL, VMMCALL, SYSCALL, SYSENTER, CPUID, INT n, ICEBP, UD2.
       asm.db(
         ...rng.pick([
@@ -327,8 +301,8 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
       return
     case 10: {
       // Code that changes itself, or its tables.
-      asm.mov(ebx, RAM_TABLES + 4 * rng.below(TABLES_BYTES / 4)).mov(eax, value(rng) | 0)
-      asm.mov(dword(ebx), eax)
+      asm.mov(x86.ebx, RAM_TABLES + 4 * rng.below(TABLES_BYTES / 4)).mov(x86.eax, value(rng) | 0)
+      asm.mov(x86.dword(x86.ebx), x86.eax)
       if (wide || rng.chance()) asm.db(0xeb, rng.below(4))
       return
     }
@@ -342,20 +316,20 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
  *
  * @param ecam - where configuration space is in memory; undefined: it is reached by ports
  */
-function emitAccess(asm: Assembler, access: Access, ecam?: number): void {
+function emitAccess(asm: x86.Assembler, access: Access, ecam?: number): void {
   const { bytes, value: written } = access
   const memory = (address: number): void => {
-    asm.mov(ebx, address | 0)
-    const at = { 1: byte(ebx), 2: word(ebx), 4: dword(ebx) }[bytes]
-    const register = { 1: al, 2: ax, 4: eax }[bytes]
-    if (written === undefined) asm.mov(register as typeof eax, at as ReturnType<typeof dword>)
-    else asm.mov(eax, written | 0).mov(at as ReturnType<typeof dword>, register as typeof eax)
+    asm.mov(x86.ebx, address | 0)
+    const at = { 1: x86.byte(x86.ebx), 2: x86.word(x86.ebx), 4: x86.dword(x86.ebx) }[bytes]
+    const register = { 1: x86.al, 2: x86.ax, 4: x86.eax }[bytes]
+    if (written === undefined) asm.mov(register as typeof x86.eax, at as ReturnType<typeof x86.dword>)
+    else asm.mov(x86.eax, written | 0).mov(at as ReturnType<typeof x86.dword>, register as typeof x86.eax)
   }
   const port = (address: number): void => {
-    const register = { 1: al, 2: ax, 4: eax }[bytes] as typeof eax
-    asm.mov(dx, address & 0xffff)
-    if (written === undefined) asm.in(register, dx)
-    else asm.mov(eax, written | 0).out(dx, register)
+    const register = { 1: x86.al, 2: x86.ax, 4: x86.eax }[bytes] as typeof x86.eax
+    asm.mov(x86.dx, address & 0xffff)
+    if (written === undefined) asm.in(register, x86.dx)
+    else asm.mov(x86.eax, written | 0).out(x86.dx, register)
   }
   switch (access.space) {
     case 'memory':
@@ -365,19 +339,19 @@ function emitAccess(asm: Assembler, access: Access, ecam?: number): void {
     case 'configuration':
       if (ecam !== undefined) return memory(ecam + access.address)
       // Mechanism #1: bus, device and function from bit 8 on.
-      asm.mov(eax, 0x8000_0000 | ((access.address >>> 12) << 8) | (access.address & 0xfc) | 0)
-      asm.mov(dx, 0xcf8).out(dx, eax)
+      asm.mov(x86.eax, 0x8000_0000 | ((access.address >>> 12) << 8) | (access.address & 0xfc) | 0)
+      asm.mov(x86.dx, 0xcf8).out(x86.dx, x86.eax)
       return port(0xcfc + (access.address & 3))
   }
 }
 
-function emitPort(asm: Assembler, rng: Rng): void {
-  asm.mov(dx, rng.pick(PORTS)).mov(eax, value(rng) | 0)
+function emitPort(asm: x86.Assembler, rng: Rng): void {
+  asm.mov(x86.dx, rng.pick(PORTS)).mov(x86.eax, value(rng) | 0)
   const repeat = rng.below(4)
   for (let i = 0; i <= repeat; i++) {
-    if (rng.chance(1, 3)) asm.in(rng.pick([al, ax, eax]) as typeof al, dx)
-    else if (rng.chance()) asm.out(dx, al)
+    if (rng.chance(1, 3)) asm.in(rng.pick([x86.al, x86.ax, x86.eax]) as typeof x86.al, x86.dx)
+    else if (rng.chance()) asm.out(x86.dx, x86.al)
     else asm.db(...rng.pick([[0xef], [0x66, 0xef], [0xee]]))
-    if (rng.chance(1, 4)) asm.mov(al, rng.below(256))
+    if (rng.chance(1, 4)) asm.mov(x86.al, rng.below(256))
   }
 }

@@ -1,16 +1,5 @@
 import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TEST_LONG } from '@retrap/tooling/long'
@@ -63,23 +52,23 @@ poweroff -f
 `
 
 const linux = await shareLinux(AUTO)
-const scratch = mkdtempSync(join(tmpdir(), 'retrap-9p-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+const scratch = fs.mkdtempSync(join(tmpdir(), 'retrap-9p-'))
+afterAll(() => fs.rmSync(scratch, { recursive: true }))
 
 describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is no apt')}`, () => {
   test(
     'Linux mounts two directories of the host and works in them',
     async () => {
       const [work, fixed] = [join(scratch, 'work'), join(scratch, 'fixed')]
-      for (const folder of [work, fixed, join(work, 'many'), join(scratch, 'outside')]) mkdirSync(folder)
-      writeFileSync(join(work, 'note.txt'), 'written by the host\n')
-      writeFileSync(join(fixed, 'note'), 'it stays\n')
-      writeFileSync(join(scratch, 'outside/secret'), 'SECRET\n')
-      symlinkSync(join(scratch, 'outside/secret'), join(work, 'secret-link'))
-      symlinkSync(join(scratch, 'outside'), join(work, 'secret-dir'))
-      for (let i = 0; i < 2000; i++) writeFileSync(join(work, `many/file-${i}`), '')
+      for (const folder of [work, fixed, join(work, 'many'), join(scratch, 'outside')]) fs.mkdirSync(folder)
+      fs.writeFileSync(join(work, 'note.txt'), 'written by the host\n')
+      fs.writeFileSync(join(fixed, 'note'), 'it stays\n')
+      fs.writeFileSync(join(scratch, 'outside/secret'), 'SECRET\n')
+      fs.symlinkSync(join(scratch, 'outside/secret'), join(work, 'secret-link'))
+      fs.symlinkSync(join(scratch, 'outside'), join(work, 'secret-dir'))
+      for (let i = 0; i < 2000; i++) fs.writeFileSync(join(work, `many/file-${i}`), '')
       const initrd = join(scratch, 'initrd')
-      writeFileSync(initrd, linux!.initrd)
+      fs.writeFileSync(initrd, linux!.initrd)
       const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
       const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd]
       const { code, stdout } = await runRetrap(['run', ...kernel, '--append', APPEND, ...shares, '--no-reboot'], {
@@ -95,18 +84,16 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
       const told = /([0-9a-f]{64}) {2}large/.exec(stdout)?.[1]
       expect(
         createHash('sha256')
-          .update(readFileSync(join(work, 'large')))
+          .update(fs.readFileSync(join(work, 'large')))
           .digest('hex'),
       ).toBe(told)
-      expect(readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
-      const hard = lstatSync(join(work, 'hard'))
+      expect(fs.readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
+      const hard = fs.lstatSync(join(work, 'hard'))
       expect([hard.nlink, hard.mode & 0o777, hard.mtime.toISOString()]).toEqual([2, 0o600, '2001-02-03T04:05:06.000Z'])
-      expect(readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
-      expect([existsSync(join(work, 'note.txt')), existsSync(join(work, 'many')), readdirSync(fixed)]).toEqual([
-        false,
-        false,
-        ['note'],
-      ])
+      expect(fs.readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
+      expect([fs.existsSync(join(work, 'note.txt')), fs.existsSync(join(work, 'many')), fs.readdirSync(fixed)]).toEqual(
+        [false, false, ['note']],
+      )
       expect(code).toBe(0)
     },
     DEADLINE_MS,
@@ -116,8 +103,8 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
     'retrap linux has the driver of folders where one is shared',
     async () => {
       const folder = join(scratch, 'linux')
-      mkdirSync(folder)
-      writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
+      fs.mkdirSync(folder)
+      fs.writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
       const mount = 'mount -t 9p -o trans=virtio,version=9p2000.L work /mnt && cat /mnt/note.txt'
       const { code, stdout } = await runRetrap(['linux', '--share', `work=${folder}`, '--command', mount], {
         deadlineMs: DEADLINE_MS,
@@ -131,24 +118,24 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
     'what Linux finds in them is recorded, and the run is the same again when they are empty',
     async () => {
       const [work, fixed] = [join(scratch, 'recorded'), join(scratch, 'recorded-fixed')]
-      for (const folder of [work, fixed, join(work, 'many')]) mkdirSync(folder)
-      writeFileSync(join(work, 'note.txt'), `written by the host at ${Date.now()}\n`)
-      writeFileSync(join(fixed, 'note'), 'it stays\n')
-      for (let i = 0; i < 50; i++) writeFileSync(join(work, `many/file-${i}`), '')
+      for (const folder of [work, fixed, join(work, 'many')]) fs.mkdirSync(folder)
+      fs.writeFileSync(join(work, 'note.txt'), `written by the host at ${Date.now()}\n`)
+      fs.writeFileSync(join(fixed, 'note'), 'it stays\n')
+      for (let i = 0; i < 50; i++) fs.writeFileSync(join(work, `many/file-${i}`), '')
       const initrd = join(scratch, 'recorded-initrd')
-      writeFileSync(initrd, linux!.initrd)
+      fs.writeFileSync(initrd, linux!.initrd)
       const file = join(scratch, 'recording')
       const args = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', APPEND]
       const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
       const first = await runRetrap(['run', ...args, ...shares, '--record', file], { deadlineMs: DEADLINE_MS })
       expect(first.stdout).toContain('UNMOUNTED')
       for (const folder of [work, fixed]) {
-        rmSync(folder, { recursive: true })
-        mkdirSync(folder)
+        fs.rmSync(folder, { recursive: true })
+        fs.mkdirSync(folder)
       }
       const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
       expect([again.stdout, again.code]).toEqual([first.stdout, 0])
-      expect(readdirSync(work)).toEqual([])
+      expect(fs.readdirSync(work)).toEqual([])
       const asked = await runRetrap(['replay', file, '--who-wrote', 'jiffies 8'], { deadlineMs: DEADLINE_MS })
       expect(asked.stderr).toMatch(/retrap: the instruction at 0x\w+, \w+\+0x\w+, pid \d+ \S+, of CPU 0: goto \d+\n/)
     },

@@ -1,16 +1,5 @@
 // The folder of compiled code: who may use it, and what it has room for.
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -20,11 +9,11 @@ let root: string
 let folder: string
 let warnings: string[]
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'retrap-units-'))
+  root = fs.mkdtempSync(join(tmpdir(), 'retrap-units-'))
   folder = join(root, 'deep/units')
   warnings = []
 })
-afterEach(() => rmSync(root, { recursive: true, force: true }))
+afterEach(() => fs.rmSync(root, { recursive: true, force: true }))
 
 const cacheIn = (path: string): UnitCache => new UnitCache(path, (message) => warnings.push(message))
 
@@ -40,7 +29,7 @@ const has = (key: number, configuration = 'c', instructionSet = 'x86'): boolean 
 
 test('it is made for its user alone, and has code by instruction set and configuration', () => {
   add(1)
-  expect(statSync(folder).mode & 0o777).toBe(0o700)
+  expect(fs.statSync(folder).mode & 0o777).toBe(0o700)
   expect([has(1), has(2), has(1, 'd'), has(1, 'c', 'arm64'), has(1, 'c', 'z80')]).toEqual([
     true,
     false,
@@ -48,8 +37,8 @@ test('it is made for its user alone, and has code by instruction set and configu
     false,
     undefined,
   ])
-  expect(readdirSync(folder)).toHaveLength(1)
-  expect(statSync(join(folder, readdirSync(folder)[0]!)).mode & 0o777).toBe(0o600)
+  expect(fs.readdirSync(folder)).toHaveLength(1)
+  expect(fs.statSync(join(folder, fs.readdirSync(folder)[0]!)).mode & 0o777).toBe(0o600)
   expect(warnings).toEqual([])
 })
 
@@ -66,30 +55,30 @@ describe('it is not used, with a word,', () => {
   }
 
   test('where others may enter it', () => {
-    mkdirSync(folder, { recursive: true })
-    chmodSync(folder, 0o750)
+    fs.mkdirSync(folder, { recursive: true })
+    fs.chmodSync(folder, 0o750)
     refused(/not kept in .*units: others may enter it; give it the mode 0700$/)
   })
 
   test.skipIf(process.getuid?.() !== 0)('where it is another user’s', () => {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    chownSync(folder, 12_345, 12_345)
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+    fs.chownSync(folder, 12_345, 12_345)
     refused(/belongs to another user$/)
   })
 
   test('where it is a symbolic link, or a file', () => {
-    mkdirSync(join(root, 'deep'), { recursive: true })
-    mkdirSync(join(root, 'other'), { mode: 0o700 })
-    symlinkSync(join(root, 'other'), folder)
+    fs.mkdirSync(join(root, 'deep'), { recursive: true })
+    fs.mkdirSync(join(root, 'other'), { mode: 0o700 })
+    fs.symlinkSync(join(root, 'other'), folder)
     refused(/it is no folder$/)
-    rmSync(folder)
-    writeFileSync(folder, '')
+    fs.rmSync(folder)
+    fs.writeFileSync(folder, '')
     warnings = []
     refused(/it is no folder$/)
   })
 
   test('where it cannot be made', () => {
-    writeFileSync(join(root, 'deep'), '')
+    fs.writeFileSync(join(root, 'deep'), '')
     refused(/not kept in/)
   })
 })
@@ -99,20 +88,20 @@ test('where it cannot be written, that is said once, and what is there is found'
   const cache = cacheIn(folder)
   const store = cache.open('x86', 'c')!
   store.add(2, Uint8Array.of(2), undefined)
-  rmSync(folder, { recursive: true })
-  writeFileSync(folder, '')
+  fs.rmSync(folder, { recursive: true })
+  fs.writeFileSync(folder, '')
   cache.close()
   cache.close()
   expect(warnings).toEqual([expect.stringMatching(/not kept in .*units: /)])
 })
 
 test('packs beyond 64 MiB or 64 of them go, what was used longest ago first, and what was left half written', () => {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  chmodSync(folder, 0o700)
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  fs.chmodSync(folder, 0o700)
   const file = (name: string, bytes: number, hoursAgo: number): void => {
-    writeFileSync(join(folder, name), new Uint8Array(bytes))
+    fs.writeFileSync(join(folder, name), new Uint8Array(bytes))
     const at = Date.now() / 1000 - hoursAgo * 3600
-    utimesSync(join(folder, name), at, at)
+    fs.utimesSync(join(folder, name), at, at)
   }
   file('a.units', 30 << 20, 3)
   file('b.units', 30 << 20, 5)
@@ -121,7 +110,7 @@ test('packs beyond 64 MiB or 64 of them go, what was used longest ago first, and
   file('e.units.0123456789ab.new', 10, 0)
   file('other', 10, 9)
   add(1)
-  const left = readdirSync(folder)
+  const left = fs.readdirSync(folder)
   expect(left.filter((name) => name.length < 12 || name.endsWith('.new')).toSorted()).toEqual([
     'a.units',
     'c.units',
@@ -130,15 +119,15 @@ test('packs beyond 64 MiB or 64 of them go, what was used longest ago first, and
   ])
   for (let i = 0; i < 70; i++) file(`f${i}.units`, 1, 6)
   add(2)
-  expect(readdirSync(folder).filter((name) => name.endsWith('.units'))).toHaveLength(64)
+  expect(fs.readdirSync(folder).filter((name) => name.endsWith('.units'))).toHaveLength(64)
   expect([has(1), has(2)]).toEqual([true, true])
 })
 
 test('a pack that is used is not the oldest', () => {
   add(1)
-  const path = join(folder, readdirSync(folder)[0]!)
+  const path = join(folder, fs.readdirSync(folder)[0]!)
   const old = Date.now() / 1000 - 100_000
-  utimesSync(path, old, old)
+  fs.utimesSync(path, old, old)
   expect(has(1)).toBe(true)
-  expect(statSync(path).mtimeMs).toBeGreaterThan(old * 1000 + 50_000_000)
+  expect(fs.statSync(path).mtimeMs).toBeGreaterThan(old * 1000 + 50_000_000)
 })

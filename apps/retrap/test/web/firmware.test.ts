@@ -4,12 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { DistributedPackage } from '@retrap/debian'
 import { afterAll, expect, test } from 'vitest'
-import {
-  addLocalFirmware,
-  FIRMWARE_LIST,
-  firmwareForOthers,
-  type FirmwareSource,
-} from '../../src/commands/web/firmware.ts'
+import * as F from '../../src/commands/web/firmware.ts'
 import { checkLicences } from '../../src/commands/web/licence-check.ts'
 import { type ListedPackage, PACKAGES_LIST, packagesList } from '../../src/commands/web/packages.ts'
 import { type SiteFile, serveSite } from '../../src/commands/web/server.ts'
@@ -27,11 +22,11 @@ const packages: readonly DistributedPackage[] = [seabios, licenceTexts(join(root
 const BOTH = ['firmware/bios-256k.bin', 'firmware/vgabios-stdvga.bin']
 
 /** A site with firmware from this source. */
-async function siteWith(source: Partial<FirmwareSource>) {
+async function siteWith(source: Partial<F.FirmwareSource>) {
   const files = new Map<string, SiteFile>([[PACKAGES_LIST, packagesList([])]])
   const told: string[] = []
   const given = { find: async () => undefined, fetch: async () => packages, ...source }
-  await addLocalFirmware(files, [], (text) => void told.push(text), given)
+  await F.addLocalFirmware(files, [], (text) => void told.push(text), given)
   const site = await serveSite(join(root, 'none'), 0, files)
   const ask = async (path: string): Promise<string> => {
     const response = await fetch(site.url + path)
@@ -44,7 +39,7 @@ async function siteWith(source: Partial<FirmwareSource>) {
 
 test('that is in the cache is there at once, with its licences', async () => {
   const { site, told, ask, listed } = await siteWith({ find: async () => packages, fetch: () => expect.fail() })
-  expect(JSON.parse(await ask(FIRMWARE_LIST))).toEqual({ firmware: BOTH[0], vgaBios: BOTH[1] })
+  expect(JSON.parse(await ask(F.FIRMWARE_LIST))).toEqual({ firmware: BOTH[0], vgaBios: BOTH[1] })
   expect(await Promise.all(BOTH.map(ask))).toEqual(['the BIOS', 'the VGA BIOS'])
   expect(await listed()).toEqual(['seabios'])
   expect(await ask('debian/licences/LGPL-3.txt')).toBe('The text of LGPL-3')
@@ -61,7 +56,7 @@ test('is fetched once, when a page first asks for it; what fails is told, and tr
     },
   })
   // The page knows that there will be a BIOS, and nothing has been fetched for that.
-  expect(JSON.parse(await ask(FIRMWARE_LIST))).not.toBeNull()
+  expect(JSON.parse(await ask(F.FIRMWARE_LIST))).not.toBeNull()
   expect([await listed(), fetches]).toEqual([[], 0])
   expect(await ask(BOTH[0]!)).toBe('500')
   expect(told).toEqual([
@@ -81,7 +76,7 @@ test('is fetched once, when a page first asks for it; what fails is told, and tr
 
 test("Debian's, with its sources, may be given to others", { timeout: 300_000 }, async ({ skip }) => {
   const told: string[] = []
-  const firmware = await firmwareForOthers((text) => void told.push(text))
+  const firmware = await F.firmwareForOthers((text) => void told.push(text))
   skip(firmware === null, told[0])
   const out = join(root, 'site')
   const all = new Map([...firmware!.files, [PACKAGES_LIST, packagesList(firmware!.packages)] as const])

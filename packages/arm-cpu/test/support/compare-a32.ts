@@ -1,17 +1,5 @@
 /** Random A32 instructions of every form on random state, here and under qemu-arm. */
-import {
-  a32Forms,
-  decodeLoadStoreA32,
-  decodeLoadStoreThumb,
-  extract,
-  findA32,
-  findThumb,
-  formatA32,
-  formatThumb,
-  LoadStore,
-  t16Forms,
-  t32Forms,
-} from '@retrap/arm-decoder'
+import * as decoder from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { ARM, runNative, WINDOW } from '@retrap/tooling/arm-native'
@@ -44,7 +32,9 @@ export const isVectorRow = ({ mnemonic }: Row): boolean => /^(?:V|SHA\d|AES|FLD|
 
 /** The rows of A32 that a comparison is about. */
 export const comparedA32Rows = (): Row[] =>
-  a32Forms().filter((row) => a32SemanticsOf(row) !== undefined && !APART(row) && !isOfHarness(row) && !isVectorRow(row))
+  decoder
+    .a32Forms()
+    .filter((row) => a32SemanticsOf(row) !== undefined && !APART(row) && !isOfHarness(row) && !isVectorRow(row))
 
 /** Branches of Thumb are tested apart: their targets are not the harness's. */
 const THUMB_APART = new Set(['branch', 'if-then', 'coprocessor', 'table-branch', 'system'])
@@ -55,21 +45,28 @@ const isOfThumb = (row: Row): boolean =>
 
 /** The rows of T32 and T16 that a comparison is about. */
 export const comparedThumbRows = (): Row[] =>
-  [...t32Forms(), ...t16Forms()].filter((row) => thumbPlanOf(row) !== undefined && isOfThumb(row) && !isVectorRow(row))
+  [...decoder.t32Forms(), ...decoder.t16Forms()].filter(
+    (row) => thumbPlanOf(row) !== undefined && isOfThumb(row) && !isVectorRow(row),
+  )
 
-const isThumb = (row: Row): boolean => t32Forms()[row.index] === row || t16Forms()[row.index] === row
+const isThumb = (row: Row): boolean => decoder.t32Forms()[row.index] === row || decoder.t16Forms()[row.index] === row
 const isNarrow = (row: Row): boolean => row.mask < 0x1_0000
 const find = (row: Row, word: number): Row | undefined => {
-  if (!isThumb(row)) return findA32(word)
-  return isNarrow(row) ? findThumb(word, 0) : findThumb(word >>> 16, word & 0xffff)
+  if (!isThumb(row)) return decoder.findA32(word)
+  return isNarrow(row) ? decoder.findThumb(word, 0) : decoder.findThumb(word >>> 16, word & 0xffff)
 }
 const decode = (row: Row, word: number): boolean => {
-  if (!isThumb(row)) return decodeLoadStoreA32(word, insn)
-  return isNarrow(row) ? decodeLoadStoreThumb(word, 0, insn) : decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
+  if (!isThumb(row)) return decoder.decodeLoadStoreA32(word, insn)
+  return isNarrow(row)
+    ? decoder.decodeLoadStoreThumb(word, 0, insn)
+    : decoder.decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
 }
 const format = (row: Row, word: number): string =>
-  (isThumb(row) ? (isNarrow(row) ? formatThumb(word, 0) : formatThumb(word >>> 16, word & 0xffff)) : formatA32(word)) ??
-  '?'
+  (isThumb(row)
+    ? isNarrow(row)
+      ? decoder.formatThumb(word, 0)
+      : decoder.formatThumb(word >>> 16, word & 0xffff)
+    : decoder.formatA32(word)) ?? '?'
 
 const EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
 
@@ -84,13 +81,13 @@ function value(random: Random): number {
   }
 }
 
-const insn = new LoadStore()
+const insn = new decoder.LoadStore()
 const ACCESSES = new Set(['load', 'store', 'load-exclusive', 'store-exclusive'])
 const isAccess = ({ operation }: Row): boolean => ACCESSES.has(operation)
 
 /** Leaves out what the manual calls unpredictable, and what would write the program counter. */
 function suits(row: Row, word: number): boolean {
-  const field = (letter: string): number => extract(row.fields.get(letter), word)
+  const field = (letter: string): number => decoder.extract(row.fields.get(letter), word)
   const numbers = ['d', 't', 'n', 'm', 'a'].filter((letter) => row.fields.get(letter)?.width === 4).map(field)
   const suits = isThumb(row) ? thumbPlanOf(row)?.suits(word) : a32SemanticsOf(row)?.suits?.(row, word)
   if (suits === false) return false
@@ -217,7 +214,7 @@ function caseOf(row: Row, random: Random, index: number): Case | undefined {
   for (let i = 0; i < WINDOW; i++) window[i] = random()
   if (isAccess(row)) placeBase(row, word, view, random)
   if (row.operation === 'branch' && row.fields.has('m')) {
-    view.setUint32(4 * extract(row.fields.get('m'), word), CODE + index * CODE_STRIDE + 12, true)
+    view.setUint32(4 * decoder.extract(row.fields.get('m'), word), CODE + index * CODE_STRIDE + 12, true)
   }
   if (isThumb(row)) {
     return { thumb: true, code: thumbCode(row, word, random), state, window, text: format(row, word) }

@@ -4,18 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram } from '@retrap/tooling/skip'
-import {
-  decodeLoadStoreA32,
-  decodeLoadStoreA64,
-  decodeLoadStoreThumb,
-  formatLoadStore,
-  type InstructionSet,
-  isWideThumb,
-  LoadStore,
-} from '../../src/index.ts'
+import * as decoder from '../../src/index.ts'
 
 /** An instruction set, and how long its words are. */
-export type SetName = Lowercase<keyof typeof InstructionSet>
+export type SetName = Lowercase<keyof typeof decoder.InstructionSet>
 
 /** Of GNU's programs. */
 export const PREFIX: Readonly<Record<SetName, string>> = {
@@ -125,21 +117,21 @@ export function normal(text: string): string {
     )
 }
 
-const insn: LoadStore = new LoadStore()
+const insn: decoder.LoadStore = new decoder.LoadStore()
 
 /** Our text of a word at an offset, or ''. */
 export function ours(set: SetName, word: number, offset: number): string {
-  if (set === 't32' && !isWideThumb(word >>> 16)) return ''
+  if (set === 't32' && !decoder.isWideThumb(word >>> 16)) return ''
   const found =
     set === 'a64'
-      ? decodeLoadStoreA64(word, insn)
+      ? decoder.decodeLoadStoreA64(word, insn)
       : set === 'a32'
-        ? decodeLoadStoreA32(word, insn)
+        ? decoder.decodeLoadStoreA32(word, insn)
         : set === 't32'
-          ? decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
-          : decodeLoadStoreThumb(word, 0, insn)
+          ? decoder.decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
+          : decoder.decodeLoadStoreThumb(word, 0, insn)
   if (!found) return ''
-  const text = formatLoadStore(insn)
+  const text = decoder.formatLoadStore(insn)
   // Labels are absolute in listings.
   return text.replace(
     /\.([-+]\d+)$/,
@@ -148,7 +140,7 @@ export function ours(set: SetName, word: number, offset: number): string {
 }
 
 /** Form that the last word belonged to. */
-export const lastForm = (): LoadStore['form'] => insn.form
+export const lastForm = (): decoder.LoadStore['form'] => insn.form
 
 /** Mnemonics of what accesses memory; anchored, without conditions. */
 const MEMORY: Readonly<Record<'a64' | 'a32', RegExp>> = {

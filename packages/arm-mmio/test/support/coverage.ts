@@ -1,11 +1,5 @@
 /** The list of what is covered, from the tables. */
-import {
-  loadStoreFormsA32,
-  loadStoreFormsA64,
-  type Form,
-  loadStoreFormsT16,
-  loadStoreFormsT32,
-} from '@retrap/arm-decoder'
+import * as decoder from '@retrap/arm-decoder'
 
 /** Operations in the order of the list, and what they are called there. */
 const OPERATIONS: readonly (readonly [operations: string, name: string])[] = [
@@ -24,14 +18,14 @@ const OPERATIONS: readonly (readonly [operations: string, name: string])[] = [
 ]
 
 /** A mnemonic without the letters that fields choose. */
-const plain = ({ mnemonic, operands }: Form): string => {
+const plain = ({ mnemonic, operands }: decoder.Form): string => {
   const name = mnemonic.replaceAll(/<\w+>/g, '')
   // System instructions are told apart by their operation.
   return /^(DC|IC|AT)$/.test(name) ? `${name} ${operands.split(',')[0] as string}` : name
 }
 
 /** Markdown of one instruction set. */
-function section(name: string, forms: readonly Form[]): string {
+function section(name: string, forms: readonly decoder.Form[]): string {
   const rows = OPERATIONS.flatMap(([operations, title]) => {
     const wanted = operations.split(' ')
     const found = forms.filter(({ operation }) => wanted.includes(operation))
@@ -45,10 +39,10 @@ function section(name: string, forms: readonly Form[]): string {
 /** The whole list. */
 export function coverage(): string {
   return [
-    section('A64', loadStoreFormsA64),
-    section('A32', loadStoreFormsA32),
-    section('T32', loadStoreFormsT32),
-    section('T16', loadStoreFormsT16),
+    section('A64', decoder.loadStoreFormsA64),
+    section('A32', decoder.loadStoreFormsA32),
+    section('T32', decoder.loadStoreFormsT32),
+    section('T16', decoder.loadStoreFormsT16),
   ].join('\n\n')
 }
 

@@ -1,24 +1,12 @@
 /** Random instructions with registers and memory such that they access the window, and what ours makes of them. */
-import {
-  loadStoreFormsA32,
-  loadStoreFormsA64,
-  decodeLoadStoreA32,
-  decodeLoadStoreA64,
-  decodeLoadStoreThumb,
-  type Form,
-  formatLoadStore,
-  type InstructionSet,
-  LoadStore,
-  loadStoreFormsT16,
-  loadStoreFormsT32,
-} from '@retrap/arm-decoder'
+import * as decoder from '@retrap/arm-decoder'
 import { ArmEmulator, DeviceOrder, type AccessStatus, STATUS_RETRY } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, type SeenAccess, snapshot } from './flat-world.ts'
 import { WINDOW } from '@retrap/tooling/arm-native'
 
 /** An instruction set whose instructions are compared. */
-export type SetName = Lowercase<keyof typeof InstructionSet>
+export type SetName = Lowercase<keyof typeof decoder.InstructionSet>
 
 /** First byte of the window: it lies across the middle of the device's two pages. */
 export const WINDOW_BASE: number = DEVICE_BASE + 4096 - WINDOW / 2
@@ -28,7 +16,7 @@ type Vcpu = ReturnType<typeof flatVcpu>
 /** One instruction to be executed. */
 export interface EmulationCase {
   readonly set: SetName
-  readonly form: Form
+  readonly form: decoder.Form
   readonly word: number
   /** As it lies in memory, and what comes before or after it. */
   readonly code: readonly [number, number]
@@ -42,24 +30,26 @@ export interface EmulationCase {
   readonly clobbered: readonly number[]
 }
 
-const insn: LoadStore = new LoadStore()
+const insn: decoder.LoadStore = new decoder.LoadStore()
 const effective: EffectiveAddress = new EffectiveAddress()
 
-const FORMS: Readonly<Record<SetName, readonly Form[]>> = {
-  a64: loadStoreFormsA64,
-  a32: loadStoreFormsA32,
-  t32: loadStoreFormsT32,
-  t16: loadStoreFormsT16,
+const FORMS: Readonly<Record<SetName, readonly decoder.Form[]>> = {
+  a64: decoder.loadStoreFormsA64,
+  a32: decoder.loadStoreFormsA32,
+  t32: decoder.loadStoreFormsT32,
+  t16: decoder.loadStoreFormsT16,
 }
 
 const decode = (set: SetName, word: number): boolean => {
-  if (set === 'a64') return decodeLoadStoreA64(word, insn)
-  if (set === 'a32') return decodeLoadStoreA32(word, insn)
-  return set === 't32' ? decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn) : decodeLoadStoreThumb(word, 0, insn)
+  if (set === 'a64') return decoder.decodeLoadStoreA64(word, insn)
+  if (set === 'a32') return decoder.decodeLoadStoreA32(word, insn)
+  return set === 't32'
+    ? decoder.decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
+    : decoder.decodeLoadStoreThumb(word, 0, insn)
 }
 
 /** What qemu-user cannot be given this way, each with the reason and what stands in for it. */
-const NOT_COMPARED: readonly (readonly [(form: Form, set: SetName) => boolean, string])[] = [
+const NOT_COMPARED: readonly (readonly [(form: decoder.Form, set: SetName) => boolean, string])[] = [
   [
     ({ operation }) => operation === 'scalable' || operation === 'other',
     'recognised only: reported as such (emulator.test.ts)',
@@ -100,7 +90,7 @@ export function notCompared(set: SetName): string[] {
 }
 
 /** Why a form is not compared; '' if it is. */
-const whyNotCompared = (form: Form, set: SetName): string =>
+const whyNotCompared = (form: decoder.Form, set: SetName): string =>
   NOT_COMPARED.find(([applies]) => applies(form, set))?.[1] ?? ''
 
 /**
@@ -134,7 +124,7 @@ function place(bytes: number, align: number, next: () => number): number {
   return address - (address % align)
 }
 
-function case64(form: Form, next: () => number): EmulationCase | undefined {
+function case64(form: decoder.Form, next: () => number): EmulationCase | undefined {
   const word = ((next() & ~form.mask) | form.value) >>> 0
   if (!decode('a64', word) || insn.form !== form) return undefined
   if (constrained64()) return undefined
@@ -169,7 +159,7 @@ function case64(form: Form, next: () => number): EmulationCase | undefined {
     const first = pair ? 0x087f_0000 | (30 << 10) : 0x085f_7c00
     code = [((size << 30) | first | (insn.rn << 5) | 31) >>> 0, word]
   }
-  return { set: 'a64', form, word, code, vcpu, address, bytes, window, text: formatLoadStore(insn), clobbered }
+  return { set: 'a64', form, word, code, vcpu, address, bytes, window, text: decoder.formatLoadStore(insn), clobbered }
 }
 
 const join = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
@@ -198,7 +188,7 @@ function makeEqual(vcpu: Vcpu, window: Uint8Array, address: number): void {
   }
 }
 
-function case32(set: SetName, form: Form, next: () => number): EmulationCase | undefined {
+function case32(set: SetName, form: decoder.Form, next: () => number): EmulationCase | undefined {
   let word = ((next() & ~form.mask) | form.value) >>> 0
   if (set === 't16') word &= 0xffff
   if (form.fields.has('c')) word = ((word & 0x0fff_ffff) | 0xe000_0000) >>> 0
@@ -232,7 +222,7 @@ function case32(set: SetName, form: Form, next: () => number): EmulationCase | u
     address,
     bytes,
     window: randomWindow(next),
-    text: formatLoadStore(insn),
+    text: decoder.formatLoadStore(insn),
     clobbered,
   }
 }

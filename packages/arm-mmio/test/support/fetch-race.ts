@@ -7,16 +7,7 @@
  */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
 import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
-import {
-  type ArmAbort,
-  ArmEmulator,
-  DeviceOrder,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RETRY,
-  STATUS_RESTART,
-  STATUS_UNHANDLED,
-} from '../../src/index.ts'
+import * as mmio from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, snapshot, TABLE_BASE } from './flat-world.ts'
 
@@ -100,7 +91,10 @@ class RacingWorld extends FlatWorld {
 const view64 = (world: FlatWorld): DataView => new DataView(world.ram.buffer)
 
 /** What the processor would report for the instruction at PC now; undefined: it would not trap on a device. */
-function trap(world: RacingWorld, vcpu: ReturnType<typeof flatVcpu>): { abort: ArmAbort; word: number } | undefined {
+function trap(
+  world: RacingWorld,
+  vcpu: ReturnType<typeof flatVcpu>,
+): { abort: mmio.ArmAbort; word: number } | undefined {
   const context = new ArmPagingContext()
   context.update(vcpu.system)
   const result = new ArmWalkResult()
@@ -126,7 +120,7 @@ function trap(world: RacingWorld, vcpu: ReturnType<typeof flatVcpu>): { abort: A
 }
 
 /** Whether an instruction that makes one abort may have made another: atomics report either direction, pairs either half. */
-const sameAbort = (made: ArmAbort, reported: ArmAbort, insn: LoadStore): boolean => {
+const sameAbort = (made: mmio.ArmAbort, reported: mmio.ArmAbort, insn: LoadStore): boolean => {
   const distance = reported.farLo - made.farLo
   const half = distance === 0 || (insn.elements === 2 && distance === insn.elementSize)
   const direction = insn.form.operation === 'atomic' || ((made.esr ^ reported.esr) & 0x40) === 0
@@ -209,20 +203,20 @@ export function fetchRace(random: Random): { problem: string | undefined; retrie
     const before = snapshot(vcpu)
     const saved = { x: vcpu.x.slice(), contents: world.contents.slice() }
     world.seen.length = 0
-    const emulator = new ArmEmulator(vcpu, world, new DeviceOrder(1), { stopWorld, undecodable: 'report' })
+    const emulator = new mmio.ArmEmulator(vcpu, world, new mmio.DeviceOrder(1), { stopWorld, undecodable: 'report' })
     let outcome = emulator.handle(trapped.abort)
-    while (outcome === STATUS_RETRY) outcome = emulator.resume()
+    while (outcome === mmio.STATUS_RETRY) outcome = emulator.resume()
     world.disturb = () => {}
     world.frozen = false
-    if (outcome === STATUS_RESTART || outcome === STATUS_UNHANDLED || outcome === STATUS_FAULT) {
-      if (outcome === STATUS_RESTART && (snapshot(vcpu) !== before || world.seen.length > 0)) {
+    if (outcome === mmio.STATUS_RESTART || outcome === mmio.STATUS_UNHANDLED || outcome === mmio.STATUS_FAULT) {
+      if (outcome === mmio.STATUS_RESTART && (snapshot(vcpu) !== before || world.seen.length > 0)) {
         return { problem: 'something happened, and the guest is to try again', retries }
       }
-      if (outcome === STATUS_UNHANDLED && ![...candidates].includes(0x9100_0400)) {
+      if (outcome === mmio.STATUS_UNHANDLED && ![...candidates].includes(0x9100_0400)) {
         return { problem: 'unhandled, and there was always a load or store', retries }
       }
       // A stage-1 fault on a later access.
-      if (outcome === STATUS_FAULT) return { problem: undefined, retries }
+      if (outcome === mmio.STATUS_FAULT) return { problem: undefined, retries }
       continue
     }
     return { problem: judge(emulator, candidates, trapped.abort, vcpu, saved, world.seen), retries }
@@ -232,9 +226,9 @@ export function fetchRace(random: Random): { problem: string | undefined; retrie
 
 /** Whether the instruction that was emulated may have been, and had the effects it has. */
 function judge(
-  emulator: ArmEmulator,
+  emulator: mmio.ArmEmulator,
   candidates: ReadonlySet<number>,
-  abort: ArmAbort,
+  abort: mmio.ArmAbort,
   vcpu: ReturnType<typeof flatVcpu>,
   saved: { x: Uint32Array; contents: Uint8Array },
   seen: RacingWorld['seen'],
@@ -255,7 +249,7 @@ function judge(
   const expected = trap(world, alone)
   if (expected === undefined || !sameAbort(expected.abort, abort, emulator.instruction))
     return `${hex} was emulated for an abort it does not make`
-  if (new ArmEmulator(alone, world, new DeviceOrder(1)).handle(expected.abort) !== STATUS_DONE)
+  if (new mmio.ArmEmulator(alone, world, new mmio.DeviceOrder(1)).handle(expected.abort) !== mmio.STATUS_DONE)
     return `${hex} is not emulated alone`
   if (snapshot(alone) !== snapshot(vcpu)) return `${hex} left other registers than alone`
   return JSON.stringify(world.seen) === JSON.stringify(seen) ? undefined : `${hex} made other accesses than alone`

@@ -1,16 +1,6 @@
 /** A small Arm world: identity-mapped Normal memory, RAM, and a window that is a device. */
 import { AccessKind, type AccessLog } from '@retrap/replay'
-import {
-  type ArmAbort,
-  type ArmVcpu,
-  type ArmWorld,
-  createArmVcpu,
-  DeviceOrder,
-  Region,
-  type AccessStatus,
-  STATUS_DONE,
-  STATUS_RETRY,
-} from '@retrap/arm-mmio'
+import * as mmio from '@retrap/arm-mmio'
 
 /** Where the device window is. */
 export const DEVICE_BASE = 0x1000_0000
@@ -32,7 +22,7 @@ export interface SeenAccess {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** RAM below 4.5 MiB, the device window, nothing else. */
-export class FlatWorld implements ArmWorld {
+export class FlatWorld implements mmio.ArmWorld {
   readonly ram: Uint8Array
   readonly contents: Uint8Array
   readonly seen: SeenAccess[]
@@ -54,7 +44,7 @@ export class FlatWorld implements ArmWorld {
     }
   }
 
-  readonly tables: ArmWorld['tables'] = {
+  readonly tables: mmio.ArmWorld['tables'] = {
     read32: (gpa, into) => this.#table(gpa, into, 4),
     read64: (gpa, into) => this.#table(gpa, into, 8),
     compareExchange32: () => true,
@@ -68,10 +58,10 @@ export class FlatWorld implements ArmWorld {
     return true
   }
 
-  region(ipaLo: number, ipaHi: number): Region {
-    if (ipaHi !== 0) return Region.NONE
-    if (ipaLo < RAM_BYTES) return Region.RAM
-    return ipaLo >= DEVICE_BASE && ipaLo < DEVICE_BASE + DEVICE_BYTES ? Region.DEVICE : Region.NONE
+  region(ipaLo: number, ipaHi: number): mmio.Region {
+    if (ipaHi !== 0) return mmio.Region.NONE
+    if (ipaLo < RAM_BYTES) return mmio.Region.RAM
+    return ipaLo >= DEVICE_BASE && ipaLo < DEVICE_BASE + DEVICE_BYTES ? mmio.Region.DEVICE : mmio.Region.NONE
   }
 
   readRam(ipaLo: number, _ipaHi: number, size: number, into: Uint8Array, offset: number): void {
@@ -82,10 +72,10 @@ export class FlatWorld implements ArmWorld {
     this.ram.set(from.subarray(offset, offset + size), ipaLo)
   }
 
-  device(log: AccessLog, index: number): AccessStatus {
-    if (this.late) return STATUS_RETRY
+  device(log: AccessLog, index: number): mmio.AccessStatus {
+    if (this.late) return mmio.STATUS_RETRY
     this.perform(log, index)
-    return STATUS_DONE
+    return mmio.STATUS_DONE
   }
 
   /** What the device does. */
@@ -100,8 +90,8 @@ export class FlatWorld implements ArmWorld {
 }
 
 /** A vCPU at EL0 (AArch64) or in User mode, with the world's tables on. */
-export function flatVcpu(aarch32: boolean): ReturnType<typeof createArmVcpu> {
-  const vcpu = createArmVcpu(0)
+export function flatVcpu(aarch32: boolean): ReturnType<typeof mmio.createArmVcpu> {
+  const vcpu = mmio.createArmVcpu(0)
   vcpu.pstate = aarch32 ? 0x10 : 0
   Object.assign(
     vcpu.system,
@@ -114,7 +104,7 @@ export function flatVcpu(aarch32: boolean): ReturnType<typeof createArmVcpu> {
 }
 
 /** An abort without valid syndrome at an address. */
-export function abortAt(address: number, write: boolean): ArmAbort {
+export function abortAt(address: number, write: boolean): mmio.ArmAbort {
   const esr = 0x24 * 2 ** 26 + (1 << 25) + (write ? 1 << 6 : 0) + 7
   return {
     esr: esr >>> 0,
@@ -127,10 +117,10 @@ export function abortAt(address: number, write: boolean): ArmAbort {
 }
 
 /** An order for one vCPU. */
-export const soleOrder = (): DeviceOrder => new DeviceOrder(1)
+export const soleOrder = (): mmio.DeviceOrder => new mmio.DeviceOrder(1)
 
 /** The parts of a vCPU that tests compare. */
-export function snapshot(vcpu: ArmVcpu): string {
+export function snapshot(vcpu: mmio.ArmVcpu): string {
   return [
     hex(new Uint8Array(vcpu.x.buffer)),
     hex(new Uint8Array(vcpu.sp.buffer)),

@@ -1,27 +1,6 @@
 /** Random instructions, states, syndromes and devices: whatever the guest does, the package keeps its promises. */
-import {
-  loadStoreFormsA32,
-  loadStoreFormsA64,
-  decodeLoadStoreA32,
-  decodeLoadStoreA64,
-  decodeLoadStoreThumb,
-  type Form,
-  LoadStore,
-  loadStoreFormsT16,
-  loadStoreFormsT32,
-} from '@retrap/arm-decoder'
-import {
-  type ArmAbort,
-  ArmEmulator,
-  DeviceOrder,
-  deviceOrderBytes,
-  type AccessStatus,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RETRY,
-  STATUS_RESTART,
-  STATUS_UNHANDLED,
-} from '../../src/index.ts'
+import * as decoder from '@retrap/arm-decoder'
+import * as mmio from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { aarch32Register } from '../../src/vcpu.ts'
 import { CODE_BASE, DEVICE_BASE, DEVICE_BYTES, FlatWorld, flatVcpu, snapshot } from './flat-world.ts'
@@ -39,12 +18,12 @@ class HostileWorld extends FlatWorld {
     this.writes++
   }
 
-  override device(...[log, index]: Parameters<FlatWorld['device']>): AccessStatus {
+  override device(...[log, index]: Parameters<FlatWorld['device']>): mmio.AccessStatus {
     const choice = this.draw(8)
-    if (choice === 0) return STATUS_UNHANDLED
-    if (choice < 4) return STATUS_RETRY
+    if (choice === 0) return mmio.STATUS_UNHANDLED
+    if (choice < 4) return mmio.STATUS_RETRY
     this.perform(log, index)
-    return STATUS_DONE
+    return mmio.STATUS_DONE
   }
 
   authenticate(_key: number, lo: number, hi: number, into: Uint32Array): boolean {
@@ -57,14 +36,14 @@ class HostileWorld extends FlatWorld {
 
 const world: HostileWorld = new HostileWorld()
 const code: DataView = new DataView(world.ram.buffer)
-const insn: LoadStore = new LoadStore()
+const insn: decoder.LoadStore = new decoder.LoadStore()
 const effective: EffectiveAddress = new EffectiveAddress()
 
 const SETS = [
-  { forms: loadStoreFormsA64, aarch32: false, thumb: false },
-  { forms: loadStoreFormsA32, aarch32: true, thumb: false },
-  { forms: loadStoreFormsT32, aarch32: true, thumb: true },
-  { forms: loadStoreFormsT16, aarch32: true, thumb: true },
+  { forms: decoder.loadStoreFormsA64, aarch32: false, thumb: false },
+  { forms: decoder.loadStoreFormsA32, aarch32: true, thumb: false },
+  { forms: decoder.loadStoreFormsT32, aarch32: true, thumb: true },
+  { forms: decoder.loadStoreFormsT16, aarch32: true, thumb: true },
 ] as const
 
 const MODES32 = [0, 1, 2, 3, 7, 11, 15]
@@ -73,9 +52,9 @@ const MODES64 = [0, 4, 5]
 /** Addresses at which something may be: the device's middle and ends, RAM's end, nothing, wrapped. */
 const PLACES = [DEVICE_BASE, DEVICE_BASE + 4096, DEVICE_BASE + DEVICE_BYTES, 0x48_0000, CODE_BASE, 0, 0x3000_0000]
 
-function randomWord(draw: Draw, forms: readonly Form[], narrow: boolean): number {
+function randomWord(draw: Draw, forms: readonly decoder.Form[], narrow: boolean): number {
   if (draw(4) === 0) return narrow ? draw(0x1_0000) : draw(2 ** 32)
-  const form = forms[draw(forms.length)] as Form
+  const form = forms[draw(forms.length)] as decoder.Form
   const word = ((draw(2 ** 32) & ~form.mask) | form.value) >>> 0
   return narrow ? word & 0xffff : word
 }
@@ -110,12 +89,12 @@ function place(word: number, aarch32: boolean, thumb: boolean, narrow: boolean):
     code.setUint16(CODE_BASE, word >>> 16, true)
     code.setUint16(CODE_BASE + 2, word & 0xffff, true)
   }
-  if (!aarch32) return decodeLoadStoreA64(word, insn)
-  if (!thumb) return decodeLoadStoreA32(word, insn)
-  return decodeLoadStoreThumb(narrow ? word : word >>> 16, narrow ? 0 : word & 0xffff, insn)
+  if (!aarch32) return decoder.decodeLoadStoreA64(word, insn)
+  if (!thumb) return decoder.decodeLoadStoreA32(word, insn)
+  return decoder.decodeLoadStoreThumb(narrow ? word : word >>> 16, narrow ? 0 : word & 0xffff, insn)
 }
 
-function randomAbort(draw: Draw, address: number, addressHi: number, aarch32: boolean): ArmAbort {
+function randomAbort(draw: Draw, address: number, addressHi: number, aarch32: boolean): mmio.ArmAbort {
   const status = [5, 6, 7, 7, 7, 9, 0x0d, 0x0f, draw(64)][draw(9)] as number
   const exceptionClass = draw(16) === 0 ? 0x20 : draw(64) === 0 ? draw(64) : 0x24
   const valid = draw(3) === 0 ? (1 << 24) | (draw(1 << 24) & (draw(16) === 0 ? -1 : ~0x3fff)) : 0
@@ -162,11 +141,11 @@ export interface HostileResult {
 }
 
 const NAMES: Readonly<Record<number, string>> = {
-  [STATUS_DONE]: 'DONE',
-  [STATUS_FAULT]: 'FAULT',
-  [STATUS_RESTART]: 'RESTART',
-  [STATUS_RETRY]: 'RETRY',
-  [STATUS_UNHANDLED]: 'UNHANDLED',
+  [mmio.STATUS_DONE]: 'DONE',
+  [mmio.STATUS_FAULT]: 'FAULT',
+  [mmio.STATUS_RESTART]: 'RESTART',
+  [mmio.STATUS_RETRY]: 'RETRY',
+  [mmio.STATUS_UNHANDLED]: 'UNHANDLED',
 }
 
 /** One random abort, to its end. */
@@ -187,22 +166,22 @@ export function hostileCase(draw: Draw): HostileResult {
   world.draw = draw
   world.writes = 0
   world.seen.length = 0
-  const storage = new ArrayBuffer(deviceOrderBytes(1))
-  const order = new DeviceOrder(1, storage)
+  const storage = new ArrayBuffer(mmio.deviceOrderBytes(1))
+  const order = new mmio.DeviceOrder(1, storage)
   if (draw(4) === 0) order.setMonitor(0, address, 0, 1 << draw(5))
   const options = { undecodable: draw(2) === 0 ? 'inject' : 'report', alwaysDecode: draw(4) === 0 } as const
-  let emulator = new ArmEmulator(vcpu, world, order, options)
+  let emulator = new mmio.ArmEmulator(vcpu, world, order, options)
   const before = state(vcpu)
   let outcome = emulator.handle(randomAbort(draw, address, addressHi, aarch32))
   let asked = 0
-  while (outcome === STATUS_RETRY) {
+  while (outcome === mmio.STATUS_RETRY) {
     if (state(vcpu) !== before) return { outcome: 'RETRY', problem: 'the state has changed before the end' }
     if (++asked > 1024) return { outcome: 'RETRY', problem: 'it asks without end' }
     const choice = draw(16)
     if (choice === 0) {
-      const saved = JSON.parse(JSON.stringify(emulator.save())) as ReturnType<ArmEmulator['save']>
+      const saved = JSON.parse(JSON.stringify(emulator.save())) as ReturnType<mmio.ArmEmulator['save']>
       emulator.cancel()
-      emulator = new ArmEmulator(vcpu, world, order, options)
+      emulator = new mmio.ArmEmulator(vcpu, world, order, options)
       emulator.restore(saved)
     }
     if (choice === 1) {
@@ -217,10 +196,11 @@ export function hostileCase(draw: Draw): HostileResult {
     outcome = emulator.resume()
   }
   const name = NAMES[outcome] ?? '?'
-  if (outcome === STATUS_RESTART || outcome === STATUS_UNHANDLED) {
+  if (outcome === mmio.STATUS_RESTART || outcome === mmio.STATUS_UNHANDLED) {
     if (state(vcpu) !== before) return { outcome: name, problem: 'the state has changed' }
     if (world.writes > 0 || world.seen.length > 0) return { outcome: name, problem: 'something was accessed' }
-  } else if (outcome !== STATUS_DONE && outcome !== STATUS_FAULT) return { outcome: name, problem: 'it does not end' }
+  } else if (outcome !== mmio.STATUS_DONE && outcome !== mmio.STATUS_FAULT)
+    return { outcome: name, problem: 'it does not end' }
   return { outcome: name, problem: unbalanced(emulator, storage) }
 }
 
@@ -228,7 +208,7 @@ const state = (vcpu: ReturnType<typeof flatVcpu>): string =>
   `${snapshot(vcpu)} ${vcpu.spsr.join()} ${JSON.stringify(vcpu.exception)}`
 
 /** What is left over at the end. */
-function unbalanced(emulator: ArmEmulator, storage: ArrayBuffer): string {
+function unbalanced(emulator: mmio.ArmEmulator, storage: ArrayBuffer): string {
   if (emulator.active || emulator.log.active) return 'an instruction is left in the middle'
   return new Int32Array(storage, 0, LOCKS).some((holder) => holder !== 0) ? 'a lock is left' : ''
 }

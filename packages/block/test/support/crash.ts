@@ -1,11 +1,4 @@
-import {
-  checkQcow2,
-  createQcow2,
-  MemoryStorage,
-  Qcow2Image,
-  type Qcow2CreateOptions,
-  RawImage,
-} from '../../src/index.ts'
+import * as block from '../../src/index.ts'
 import { LoggingStorage, type Logged } from './logging-storage.ts'
 
 /** A number below the bound. */
@@ -38,7 +31,7 @@ export interface CrashRun {
   readonly backing: Uint8Array | null
 }
 
-export interface CrashOptions extends Omit<Qcow2CreateOptions, 'bytes' | 'backing'> {
+export interface CrashOptions extends Omit<block.Qcow2CreateOptions, 'bytes' | 'backing'> {
   readonly sectors: number
   readonly steps: number
   readonly hasBacking: boolean
@@ -49,17 +42,17 @@ export interface CrashOptions extends Omit<Qcow2CreateOptions, 'bytes' | 'backin
 }
 
 /** Opens an image over a backing file of these bytes. */
-export function openOver(storage: LoggingStorage, backing: Uint8Array | null): Promise<Qcow2Image> {
-  const openBacking = async (): Promise<RawImage> =>
-    new RawImage(new MemoryStorage(backing ?? new Uint8Array(0), { readOnly: true }))
-  return Qcow2Image.open(storage, { openBacking, cacheBytes: 4 * 512 })
+export function openOver(storage: LoggingStorage, backing: Uint8Array | null): Promise<block.Qcow2Image> {
+  const openBacking = async (): Promise<block.RawImage> =>
+    new block.RawImage(new block.MemoryStorage(backing ?? new Uint8Array(0), { readOnly: true }))
+  return block.Qcow2Image.open(storage, { openBacking, cacheBytes: 4 * 512 })
 }
 
 /** An image whose first sectors are written. */
 export async function filledImage(options: CrashOptions, filled: number): Promise<Uint8Array> {
   const { sectors, steps: _steps, hasBacking: _hasBacking, ...create } = options
   const storage = new LoggingStorage()
-  await createQcow2(storage, { ...create, bytes: sectors * SECTOR })
+  await block.createQcow2(storage, { ...create, bytes: sectors * SECTOR })
   const image = await openOver(storage, null)
   await image.write(0, new Uint8Array(filled * SECTOR).fill(251))
   await image.close()
@@ -73,7 +66,11 @@ export async function recordRun(options: CrashOptions, below: Below): Promise<Cr
   const backing = hasBacking ? new Uint8Array(bytes).fill(0xb5) : null
   const storage = new LoggingStorage(options.start)
   if (options.start === undefined) {
-    await createQcow2(storage, { ...create, bytes, ...(hasBacking && { backing: { name: 'base', format: 'raw' } }) })
+    await block.createQcow2(storage, {
+      ...create,
+      bytes,
+      ...(hasBacking && { backing: { name: 'base', format: 'raw' } }),
+    })
   }
   const start = storage.content
   storage.isLogging = true
@@ -174,7 +171,7 @@ export async function replayKills(
 }
 
 async function lookAt(storage: LoggingStorage, run: CrashRun, length: number): Promise<string | null> {
-  const check = await checkQcow2(storage)
+  const check = await block.checkQcow2(storage)
   if (check.corruptions > 0) return check.messages.join('; ')
   const image = await openOver(storage, run.backing)
   const content = new Uint8Array(run.sectors * SECTOR)

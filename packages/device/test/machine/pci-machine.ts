@@ -1,13 +1,4 @@
-import type {
-  AccessSize,
-  Clock,
-  DeviceContext,
-  DeviceModel,
-  PciFunctionOptions,
-  RangeHandler,
-  Region,
-  WritableGuestMapping,
-} from '@retrap/device'
+import type * as device from '@retrap/device'
 import { Instant } from '@retrap/device'
 import { checkedNumber, cut, PciConfigSpace, TimerQueue } from '@retrap/device/host'
 
@@ -16,7 +7,7 @@ export class PciMachine {
   readonly ram: Uint8Array
   readonly view: DataView
   readonly now: Instant = new Instant()
-  readonly clock: Clock & { realTime: boolean } = {
+  readonly clock: device.Clock & { realTime: boolean } = {
     realTime: false,
     now: () => this.now.toNumber(),
     read: (into) => {
@@ -31,9 +22,9 @@ export class PciMachine {
   /** Data of the messages that were sent. */
   readonly messages: number[] = []
   fn: PciConfigSpace | null = null
-  mmio: RangeHandler | null = null
+  mmio: device.RangeHandler | null = null
   readonly #base: number
-  readonly #handlers = new Map<Region, RangeHandler>()
+  readonly #handlers = new Map<device.Region, device.RangeHandler>()
   /** Copies of guest memory that were made. */
   reads = 0
   /** Called before each write of the device to RAM. */
@@ -42,7 +33,7 @@ export class PciMachine {
   mappings = true
 
   /** @param base - guest-physical address of the RAM */
-  constructor(model: DeviceModel, bytes = 1 << 20, base = 0) {
+  constructor(model: device.DeviceModel, bytes = 1 << 20, base = 0) {
     this.#base = base
     this.ram = new Uint8Array(new SharedArrayBuffer(bytes))
     this.view = new DataView(this.ram.buffer)
@@ -52,26 +43,26 @@ export class PciMachine {
   }
 
   /** The context for a device that the test plugs in by itself. */
-  get context(): DeviceContext {
+  get context(): device.DeviceContext {
     return this.#context()
   }
 
-  #context(): DeviceContext {
+  #context(): device.DeviceContext {
     const base = this.#base
     const holds = (gpa: number, length: number): boolean => gpa >= base && gpa - base + length <= this.ram.length
-    const map = (gpa: number, length: number): WritableGuestMapping => {
+    const map = (gpa: number, length: number): device.WritableGuestMapping => {
       const kind = holds(gpa, length) ? 'ram' : 'hole'
       if (kind === 'ram') this.onWrite(gpa, length)
       const bytes = kind === 'ram' && this.mappings ? this.ram.subarray(gpa - base, gpa - base + length) : null
       const segments = [{ kind, gpa, offset: 0, length, bytes }]
-      return { segments, release: () => {} } as unknown as WritableGuestMapping
+      return { segments, release: () => {} } as unknown as device.WritableGuestMapping
     }
     const wire = { set: (level: boolean): void => void (this.level = level), pulse: unused }
     return {
       mapPorts: unused,
-      mapMmio: (_gpa: number, _bytes: number, handler: RangeHandler) => {
+      mapMmio: (_gpa: number, _bytes: number, handler: device.RangeHandler) => {
         this.mmio = handler
-        return {} as Region
+        return {} as device.Region
       },
       ownMemory: unused,
       mapMemory: unused,
@@ -104,7 +95,7 @@ export class PciMachine {
           if (wait !== undefined) this.waits.push(wait)
         }),
       pci: {
-        add: (options: PciFunctionOptions) => {
+        add: (options: device.PciFunctionOptions) => {
           this.fn = new PciConfigSpace(options, {
             mapBar: ({ handler, bytes }) => {
               const region = {
@@ -113,7 +104,7 @@ export class PciMachine {
                 enable() {},
                 disable() {},
                 move() {},
-              } as unknown as Region
+              } as unknown as device.Region
               if (handler !== undefined) this.#handlers.set(region, handler)
               return region
             },
@@ -127,20 +118,20 @@ export class PciMachine {
       requestPowerOff: unused,
       requestReset: unused,
       requestExit: unused,
-    } as DeviceContext
+    } as device.DeviceContext
   }
 
-  #bar(index: number): RangeHandler {
+  #bar(index: number): device.RangeHandler {
     return this.#handlers.get(this.fn!.bar(index)!)!
   }
 
   /** Reads a register in the space of a base address register. */
-  readBar(bar: number, offset: number, size: AccessSize): number {
+  readBar(bar: number, offset: number, size: device.AccessSize): number {
     return cut(checkedNumber(this.#bar(bar).read(offset, size)), size)
   }
 
   /** Writes a register in the space of a base address register. */
-  writeBar(bar: number, offset: number, size: AccessSize, value: number): void {
+  writeBar(bar: number, offset: number, size: device.AccessSize, value: number): void {
     void this.#bar(bar).write(offset, size, value >>> 0)
   }
 

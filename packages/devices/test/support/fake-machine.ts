@@ -1,25 +1,12 @@
-import {
-  Instant,
-  type AccessSize,
-  type Clock,
-  type DeviceContext,
-  type DeviceModel,
-  type InterruptLine,
-  type PciFunction,
-  type PciFunctionOptions,
-  type RangeHandler,
-  type Region,
-  type RegionOptions,
-  type Word64,
-} from '@retrap/device'
+import * as devices from '@retrap/device'
 import { checkRegion, TimerQueue } from '@retrap/device/host'
 import { FakeMemory } from './fake-memory.ts'
 
 interface Claim {
   readonly base: number
   readonly length: number
-  readonly handler: RangeHandler
-  readonly options: RegionOptions
+  readonly handler: devices.RangeHandler
+  readonly options: devices.RegionOptions
 }
 
 /** A line with every holder's level and the count of its rising edges. */
@@ -31,7 +18,7 @@ export class FakeLine {
     return this.holders.includes(true)
   }
 
-  holder(): InterruptLine {
+  holder(): devices.InterruptLine {
     const index = this.holders.push(false) - 1
     const set = (level: boolean): void => {
       const before = this.level
@@ -50,9 +37,9 @@ export class FakeLine {
 
 /** A machine of devices alone: ports, MMIO, lines, RAM, PCI and a clock that the test turns. */
 export class FakeMachine {
-  readonly exact: Instant
-  readonly #powerOn: Instant
-  readonly clock: Clock & { realTime: boolean } = {
+  readonly exact: devices.Instant
+  readonly #powerOn: devices.Instant
+  readonly clock: devices.Clock & { realTime: boolean } = {
     realTime: false,
     now: () => this.exact.toNumber(),
     read: (into) => {
@@ -65,23 +52,23 @@ export class FakeMachine {
   nsPerLook = 0
   readonly timers: TimerQueue = new TimerQueue(this.clock)
   ram = new Uint8Array(0x1_0000)
-  readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
+  readonly functions = new Map<number, { options: devices.PciFunctionOptions; config: Uint8Array }>()
   readonly memories = new Map<string, FakeMemory>()
   readonly requests: string[] = []
   private readonly ports: Claim[] = []
   private readonly mmio: Claim[] = []
   private readonly lines = new Map<number, FakeLine>()
 
-  constructor(...models: readonly DeviceModel[]) {
-    this.exact = new Instant()
-    this.#powerOn = new Instant()
+  constructor(...models: readonly devices.DeviceModel[]) {
+    this.exact = new devices.Instant()
+    this.#powerOn = new devices.Instant()
     for (const model of models) model.attach(this.context())
   }
 
   /** A machine whose clock shows `start` at power-on, in nanoseconds. */
-  static at(start: bigint, ...models: readonly DeviceModel[]): FakeMachine {
+  static at(start: bigint, ...models: readonly devices.DeviceModel[]): FakeMachine {
     const machine = new FakeMachine()
-    machine.exact.set(Instant.from(start))
+    machine.exact.set(devices.Instant.from(start))
     machine.#powerOn.set(machine.exact)
     for (const model of models) model.attach(machine.context())
     return machine
@@ -109,13 +96,18 @@ export class FakeMachine {
     return line
   }
 
-  context(): DeviceContext {
+  context(): devices.DeviceContext {
     const claim =
       (list: Claim[]) =>
-      (base: number, length: number, handler: RangeHandler, options: RegionOptions = {}): Region => {
+      (
+        base: number,
+        length: number,
+        handler: devices.RangeHandler,
+        options: devices.RegionOptions = {},
+      ): devices.Region => {
         checkRegion('a model', handler, options)
         list.push({ base, length, handler, options })
-        return { base, length } as Region
+        return { base, length } as devices.Region
       }
     return {
       mapPorts: claim(this.ports),
@@ -134,7 +126,7 @@ export class FakeMachine {
         }
         this.mmio.push(claimed)
         const unmap = (): void => void this.mmio.splice(this.mmio.indexOf(claimed), 1)
-        return { base, length: bytes, unmap } as Region
+        return { base, length: bytes, unmap } as devices.Region
       },
       interruptLine: (irq) => this.line(irq).holder(),
       signalMsi: () => {},
@@ -165,7 +157,7 @@ export class FakeMachine {
     }
   }
 
-  private addFunction(options: PciFunctionOptions): PciFunction {
+  private addFunction(options: devices.PciFunctionOptions): devices.PciFunction {
     const config = new Uint8Array(256)
     for (const [register, , initial] of options.writable ?? [])
       new DataView(config.buffer).setUint32(register, initial ?? 0, true)
@@ -182,7 +174,7 @@ export class FakeMachine {
         return (config[4]! & 4) !== 0
       },
     }
-    return fn as unknown as PciFunction
+    return fn as unknown as devices.PciFunction
   }
 
   /** A guest's write of one configuration byte of device `device`. */
@@ -197,8 +189,8 @@ export class FakeMachine {
 
   /** Turns the clock forward, firing timers at their deadlines on the way. */
   advance(ns: number): void {
-    const end = new Instant().set(this.exact).add(ns)
-    const next = new Instant()
+    const end = new devices.Instant().set(this.exact).add(ns)
+    const next = new devices.Instant()
     while (this.timers.readNextDeadline(next) && !end.isBefore(next)) {
       if (this.exact.isBefore(next)) this.exact.set(next)
       this.timers.expire()
@@ -220,25 +212,25 @@ export class FakeMachine {
     return found
   }
 
-  in(port: number, size: AccessSize = 1): number {
+  in(port: number, size: devices.AccessSize = 1): number {
     return this.read(this.ports, port, size)
   }
 
-  out(port: number, value: number, size: AccessSize = 1): void {
+  out(port: number, value: number, size: devices.AccessSize = 1): void {
     this.write(this.ports, port, size, value)
   }
 
-  load(gpa: number, size: AccessSize = 4): number {
+  load(gpa: number, size: devices.AccessSize = 4): number {
     return this.read(this.mmio, gpa, size)
   }
 
-  store(gpa: number, value: number, size: AccessSize = 4): void {
+  store(gpa: number, value: number, size: devices.AccessSize = 4): void {
     this.write(this.mmio, gpa, size, value)
   }
 
   load64(gpa: number): bigint {
     const claim = this.find(this.mmio, gpa)
-    const into: Word64 = { lo: 0, hi: 0 }
+    const into: devices.Word64 = { lo: 0, hi: 0 }
     void claim.handler.read64?.(gpa - claim.base, into)
     return (BigInt(into.hi) << 32n) | BigInt(into.lo)
   }
@@ -248,7 +240,7 @@ export class FakeMachine {
     void claim.handler.write64?.(gpa - claim.base, Number(value & 0xffff_ffffn), Number(value >> 32n))
   }
 
-  private read(list: readonly Claim[], address: number, size: AccessSize): number {
+  private read(list: readonly Claim[], address: number, size: devices.AccessSize): number {
     let value = 0
     for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
@@ -260,7 +252,7 @@ export class FakeMachine {
     return value
   }
 
-  private write(list: readonly Claim[], address: number, size: AccessSize, value: number): void {
+  private write(list: readonly Claim[], address: number, size: devices.AccessSize, value: number): void {
     for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
       const step = stepIn(claim, address + done, size - done)
@@ -271,9 +263,9 @@ export class FakeMachine {
 }
 
 /** Bytes of an access that go to a claim at once. */
-function stepIn({ base, length, options }: Claim, address: number, bytes: number): AccessSize {
+function stepIn({ base, length, options }: Claim, address: number, bytes: number): devices.AccessSize {
   const most = Math.min(bytes, options.maximumAccess ?? 4, base + length - address)
-  return most === 3 ? 2 : (most as AccessSize)
+  return most === 3 ? 2 : (most as devices.AccessSize)
 }
 
 function unused(): never {

@@ -3,14 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ByteWriter } from '../../src/vnc/byte-writer.ts'
 import { RectangleEncoder } from '../../src/vnc/encodings.ts'
-import {
-  compactBytes,
-  mapEntry,
-  pixelConverter,
-  readLayout,
-  SERVER_LAYOUT,
-  writeLayout,
-} from '../../src/vnc/pixel-format.ts'
+import * as pixelFormat from '../../src/vnc/pixel-format.ts'
 
 /** Decodes one tile of pixels of three bytes (RFC 6143 §7.7.6). @returns the pixels, and the bytes that were used */
 function decodeTile(bytes: Uint8Array, width: number, height: number): readonly [readonly number[], number] {
@@ -75,7 +68,7 @@ function lengths(pixels: readonly number[]): number[] {
 const encoded = (pixels: readonly number[], width: number, height: number): Uint8Array => {
   const out = new ByteWriter()
   const picture = { width, height, pixels: Uint32Array.from(pixels) }
-  new RectangleEncoder(SERVER_LAYOUT).zrle(out, picture, { x: 0, y: 0, width, height })
+  new RectangleEncoder(pixelFormat.SERVER_LAYOUT).zrle(out, picture, { x: 0, y: 0, width, height })
   return out.take()
 }
 
@@ -152,7 +145,7 @@ describe('ZRLE', () => {
     const [width, height] = [70, 66]
     const pixels = Array.from({ length: width * height }, (_, i) => (i * 2_654_435_761) >>> 9)
     const out = new ByteWriter()
-    new RectangleEncoder(SERVER_LAYOUT).zrle(
+    new RectangleEncoder(pixelFormat.SERVER_LAYOUT).zrle(
       out,
       { width, height, pixels: Uint32Array.from(pixels) },
       { x: 3, y: 1, width: 69, height: 67 },
@@ -191,7 +184,7 @@ describe('a client’s pixels (RFC 6143 §7.4)', () => {
         const max = bits.map((count) => 2 ** count - 1) as [number, number, number]
         const layout = { bytes, depth, bigEndian, trueColour: true, max, shift }
         const fits = max.every((value, i) => value * 2 ** shift[i]! < 2 ** (8 * bytes))
-        expect(readLayout(writeLayout(layout))).toEqual(fits ? layout : undefined)
+        expect(pixelFormat.readLayout(pixelFormat.writeLayout(layout))).toEqual(fits ? layout : undefined)
         // Parts that overlap are the client's own doing.
         const parts = max.map((value, i) => BigInt(value) << BigInt(shift[i]!))
         const apart = parts.reduce((a, b) => a | b) === parts.reduce((a, b) => a + b)
@@ -199,7 +192,7 @@ describe('a client’s pixels (RFC 6143 §7.4)', () => {
         const expected = [16, 8, 0].reduce((sum, at, i) => {
           return sum + Math.round((((pixel >> at) & 255) * max[i]!) / 255) * 2 ** shift[i]!
         }, 0)
-        expect(pixelConverter(layout)(pixel) >>> 0).toBe(expected)
+        expect(pixelFormat.pixelConverter(layout)(pixel) >>> 0).toBe(expected)
         const out = new ByteWriter()
         new RectangleEncoder(layout).raw(
           out,
@@ -209,7 +202,7 @@ describe('a client’s pixels (RFC 6143 §7.4)', () => {
         const little = Array.from({ length: bytes }, (_, i) => Math.floor(expected / 256 ** i) % 256)
         expect([...out.take()]).toEqual(bigEndian ? little.toReversed() : little)
         // ZRLE leaves out a byte that is always 0, where the depth says that there is one.
-        const compact = compactBytes(layout)
+        const compact = pixelFormat.compactBytes(layout)
         const whole = Array.from({ length: 256 }, (_, i) => i)
         expect(whole).toContain(compact.first)
         const has = little.map((_, i) => parts.some((part) => ((part >> BigInt(8 * i)) & 255n) !== 0n))
@@ -224,18 +217,21 @@ describe('a client’s pixels (RFC 6143 §7.4)', () => {
   })
 
   test('of other sizes are refused; a map has 256 colours', () => {
-    const bytes = writeLayout(SERVER_LAYOUT)
+    const bytes = pixelFormat.writeLayout(pixelFormat.SERVER_LAYOUT)
     expect([...bytes]).toEqual([32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0])
     for (const bits of [0, 7, 9, 15, 24, 33, 64])
-      expect(readLayout(Uint8Array.of(bits, ...bytes.subarray(1)))).toBe(undefined)
-    const mapped = readLayout(Uint8Array.of(8, 8, 0, 0, ...bytes.subarray(4)))!
+      expect(pixelFormat.readLayout(Uint8Array.of(bits, ...bytes.subarray(1)))).toBe(undefined)
+    const mapped = pixelFormat.readLayout(Uint8Array.of(8, 8, 0, 0, ...bytes.subarray(4)))!
     expect(mapped).toMatchObject({ bytes: 1, trueColour: false, max: [7, 7, 3], shift: [5, 2, 0] })
-    expect(mapEntry(0)).toEqual([0, 0, 0])
-    expect(mapEntry(255)).toEqual([65_535, 65_535, 65_535])
+    expect(pixelFormat.mapEntry(0)).toEqual([0, 0, 0])
+    expect(pixelFormat.mapEntry(255)).toEqual([65_535, 65_535, 65_535])
     // 101 010 01: of 7, 7 and 3.
-    expect(mapEntry(0b1010_1001)).toEqual([46_811, 18_724, 21_845])
-    expect(compactBytes(mapped)).toEqual({ first: 0, count: 1 })
-    expect(compactBytes({ ...SERVER_LAYOUT, trueColour: false })).toEqual({ first: 0, count: 4 })
+    expect(pixelFormat.mapEntry(0b1010_1001)).toEqual([46_811, 18_724, 21_845])
+    expect(pixelFormat.compactBytes(mapped)).toEqual({ first: 0, count: 1 })
+    expect(pixelFormat.compactBytes({ ...pixelFormat.SERVER_LAYOUT, trueColour: false })).toEqual({
+      first: 0,
+      count: 4,
+    })
   })
 
   test('a writer has room for any number of bytes, and begins anew when they are taken', () => {

@@ -2,19 +2,7 @@ import type { MachineMemory } from '@retrap/memory'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { I32Like, LoadOp, Local, ModuleBuilder, PrefixType, ValueOf } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE, RECORD_BYTES, RegionFunction } from '../../src/index.ts'
-import type {
-  CompiledInstructionSet,
-  DecodedInstruction,
-  Flow,
-  I32Callee,
-  InstructionExits,
-  InstructionFlow,
-  RegionInstruction,
-  StateAssumption,
-  StateLayout,
-  UnitDescription,
-  UnitSemantics,
-} from '../../src/index.ts'
+import type * as engine from '../../src/index.ts'
 import { R_IMMEDIATE, R_RD, R_RS } from './decoder.ts'
 import type { ToyForm } from './decoder.ts'
 import { SYSTEM, LINK_REGISTER } from './encoding.ts'
@@ -54,11 +42,11 @@ class ToyFunction extends RegionFunction {
 }
 
 /** The toy's part of a unit: registers and the result in locals. */
-class ToyUnit implements UnitSemantics<ToyForm> {
+class ToyUnit implements engine.UnitSemantics<ToyForm> {
   readonly f: ToyFunction
-  readonly layout: StateLayout
-  readonly access: I32Callee
-  readonly probe: I32Callee
+  readonly layout: engine.StateLayout
+  readonly access: engine.I32Callee
+  readonly probe: engine.I32Callee
   readonly result: Local<'i64'>
   readonly #state: I32
   readonly #base: bigint
@@ -66,7 +54,12 @@ class ToyUnit implements UnitSemantics<ToyForm> {
   #used = 0
   #written = 0
 
-  constructor(module: ModuleBuilder, memory: MachineMemory, layout: StateLayout, { state }: UnitDescription<ToyForm>) {
+  constructor(
+    module: ModuleBuilder,
+    memory: MachineMemory,
+    layout: engine.StateLayout,
+    { state }: engine.UnitDescription<ToyForm>,
+  ) {
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     this.access = module.importFunction('cpu', 'access', signature)
     this.probe = module.importFunction('cpu', 'probe', signature)
@@ -102,7 +95,7 @@ class ToyUnit implements UnitSemantics<ToyForm> {
     leaveIf(this.f.loadExpression('i64.load', this.#state, S_BASE).ne(this.#base))
   }
 
-  assumptions(): readonly StateAssumption[] {
+  assumptions(): readonly engine.StateAssumption[] {
     return [{ offset: S_BASE, bytes: 8, value: this.#base }]
   }
 
@@ -137,7 +130,7 @@ class ToyUnit implements UnitSemantics<ToyForm> {
 
   // ---------------------------------------------------------------- instructions
 
-  emit({ form, record }: RegionInstruction<ToyForm>, exits: InstructionExits): void {
+  emit({ form, record }: engine.RegionInstruction<ToyForm>, exits: engine.InstructionExits): void {
     this.f.record = record
     const c = new UnitContext(this, record, exits)
     if (form!.op === 'jr') c.jump()
@@ -157,10 +150,10 @@ class ToyUnit implements UnitSemantics<ToyForm> {
 /** An operation in a unit. */
 class UnitContext extends ToyContext {
   readonly #unit: ToyUnit
-  readonly #exits: InstructionExits
+  readonly #exits: engine.InstructionExits
   readonly #record: number
 
-  constructor(unit: ToyUnit, record: number, exits: InstructionExits) {
+  constructor(unit: ToyUnit, record: number, exits: engine.InstructionExits) {
     const { f, access, layout } = unit
     const [state, tlb] = [f.param(0, 'i32').get, f.param(2, 'i32').get]
     super({ f, state, record: I32.of(record), tlb, access, layout })
@@ -230,10 +223,10 @@ class UnitContext extends ToyContext {
 }
 
 /** The toy instruction set, as the engine compiles hot code of it. */
-export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
+export class ToyCompiled implements engine.CompiledInstructionSet<ToyForm> {
   readonly name = 'toy'
   readonly configuration: string
-  readonly layout: StateLayout
+  readonly layout: engine.StateLayout
   readonly #memory: MachineMemory
   readonly #called: ReadonlySet<Operation>
   readonly #onEmission: (isOver: boolean) => void
@@ -244,7 +237,7 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
    */
   constructor(
     memory: MachineMemory,
-    layout: StateLayout,
+    layout: engine.StateLayout,
     called: ReadonlySet<Operation>,
     onEmission: (isOver: boolean) => void = () => {},
   ) {
@@ -259,10 +252,10 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
     return this.layout.programCounterBase === undefined
   }
 
-  flowOf({ form: { op, target }, record }: DecodedInstruction<ToyForm>): InstructionFlow {
+  flowOf({ form: { op, target }, record }: engine.DecodedInstruction<ToyForm>): engine.InstructionFlow {
     if (op === 'count') return { flow: 'leave' }
     if (op === 'jr') return { flow: this.#isReturn(record) ? 'return' : 'indirect' }
-    const flow: Flow | undefined = FLOWS[op]
+    const flow: engine.Flow | undefined = FLOWS[op]
     if (flow === undefined) return { flow: 'next' }
     const immediate = Number(BigInt.asIntN(64, this.#memory.u64[(record + R_IMMEDIATE) >>> 3]!))
     return { flow, target: target === 'far' ? immediate : immediate >> 2 }
@@ -280,7 +273,7 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
     return fn !== SYSTEM.undefined
   }
 
-  beginUnit(module: ModuleBuilder, unit: UnitDescription<ToyForm>): UnitSemantics<ToyForm> {
+  beginUnit(module: ModuleBuilder, unit: engine.UnitDescription<ToyForm>): engine.UnitSemantics<ToyForm> {
     this.#onEmission(false)
     const semantics = new ToyUnit(module, this.#memory, this.layout, unit)
     const assumptions = semantics.assumptions()
@@ -292,4 +285,4 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
   }
 }
 
-const FLOWS: Readonly<Partial<Record<Operation, Flow>>> = { bz: 'branch', jmp: 'jump', call: 'call' }
+const FLOWS: Readonly<Partial<Record<Operation, engine.Flow>>> = { bz: 'branch', jmp: 'jump', call: 'call' }

@@ -15,22 +15,7 @@ import { Choice, INTERRUPT, arrange, drawProgram, drawStart, writeCode } from '.
 import type { Program, Start } from './kinds.ts'
 import { drawPlan } from './plan.ts'
 import { Rewound } from './rewound.ts'
-import {
-  CODE,
-  HANDLERS,
-  MODES,
-  TABLES,
-  TABLES_END,
-  WINDOW,
-  WINDOW_PAGES,
-  clearAccessed,
-  moveToStore,
-  storedWindow,
-  systemHolds,
-  tablesHold,
-  template,
-  windowFrame,
-} from './layout.ts'
+import * as layout from './layout.ts'
 import type { Mode } from './layout.ts'
 import { ChaosMachine } from './machine.ts'
 import type { Transport } from './machine.ts'
@@ -64,7 +49,7 @@ const LOST = 'lost'
 const HALTS = new Uint8Array(64).fill(0xf4)
 /** They may set IF, for a moment at least, or go where something does. */
 export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|J|LOOP|CALL|RET)/
-const ABSOLUTE = WINDOW + 0x1ff8
+const ABSOLUTE = layout.WINDOW + 0x1ff8
 
 /** What is done to a machine's parts before a test that must fail. */
 export type Mutation = (machine: ChaosMachine) => void
@@ -87,11 +72,11 @@ export class Oracle {
   #spare: Wild | undefined
   readonly #mutation: Mutation | undefined
   readonly #choice: Choice
-  readonly #template = template()
+  readonly #template = layout.template()
   /** Data pages when the current unit began. */
   readonly #before = new Uint8Array(DATA_PAGES.length * 0x1000)
   /** Page tables as the instruction found them. */
-  readonly #tables = new Uint8Array(TABLES_END - TABLES)
+  readonly #tables = new Uint8Array(layout.TABLES_END - layout.TABLES)
   /** Units of the wild machine that have ended since the instruction began. */
   #units = 0
   /** Logged passes of instructions when the current unit began: deliveries of events count none. */
@@ -154,15 +139,15 @@ export class Oracle {
 
   /** Forms that the processor has: the others raise #UD. */
   #offered(bits: 16 | 32 | 64): readonly (readonly Entry[])[] {
-    const mode = MODES.findIndex((m) => m.bits === bits && !m.supervisor)
+    const mode = layout.MODES.findIndex((m) => m.bits === bits && !m.supervisor)
     const machine = this.#calm
     return corpus(bits, ABSOLUTE).filter(([entry]) => {
       machine.ram.set(this.#template)
       machine.devices.reset()
       machine.begin(mode, false)
-      writeCode(machine, CODE, (entry as Entry).bytes)
+      writeCode(machine, layout.CODE, (entry as Entry).bytes)
       runTurn(machine.cpu, BUDGET)
-      return machine.cpu.registers.eip !== HANDLERS + 6 * 16 + 1
+      return machine.cpu.registers.eip !== layout.HANDLERS + 6 * 16 + 1
     })
   }
 
@@ -184,8 +169,8 @@ export class Oracle {
    * @returns what differs, or undefined
    */
   async program(rng: Rng, instructions: number, turn: number, disturbed = false): Promise<string | undefined> {
-    const number = rng.below(MODES.length)
-    const mode = MODES[number] as Mode
+    const number = rng.below(layout.MODES.length)
+    const mode = layout.MODES[number] as Mode
     const program = drawProgram(rng, mode, disturbed)
     rng.note('program', `${program.kind}, ${mode.name}`)
     rng.note('devices', () => {
@@ -204,7 +189,7 @@ export class Oracle {
       // Where a program is lost, one of the two may have gone further.
       machine.domain.interrupts.i8259.reset()
       machine.devices.store.set(this.#template)
-      for (const page of program.stored) moveToStore(machine.view, page)
+      for (const page of program.stored) layout.moveToStore(machine.view, page)
       arrange(machine, program)
     }
     for (const machine of [this.#calm, this.#wild]) await machine.acknowledged()
@@ -225,22 +210,22 @@ export class Oracle {
 
   #fillWindow(rng: Rng): void {
     const seed = rng.u32()
-    for (let i = 0; i < WINDOW_PAGES; i++) {
-      const at = windowFrame(i)
+    for (let i = 0; i < layout.WINDOW_PAGES; i++) {
+      const at = layout.windowFrame(i)
       for (let w = 0; w < 0x1000; w += 4) {
         const value = Math.imul(seed + at + w, 0x9e37_79b1) >>> 0
         this.#calm.view.setUint32(at + w, (value & 0x300) === 0 ? value >>> 28 : value, true)
       }
       const page = this.#calm.ram.subarray(at, at + 0x1000)
       this.#wild.ram.set(page, at)
-      for (const { devices } of [this.#calm, this.#wild]) devices.store.set(page, storedWindow(i))
+      for (const { devices } of [this.#calm, this.#wild]) devices.store.set(page, layout.storedWindow(i))
     }
     // Vector registers too, of which the upper halves stay zero.
     for (const { cpu } of [this.#calm, this.#wild]) {
       cpu.registers.vectors.fill(0)
       for (let i = 0; i < 16; i++)
         cpu.registers.vectors.set(
-          this.#calm.ram.subarray(windowFrame(0) + 16 * i, windowFrame(0) + 16 * i + 16),
+          this.#calm.ram.subarray(layout.windowFrame(0) + 16 * i, layout.windowFrame(0) + 16 * i + 16),
           64 * i,
         )
     }
@@ -249,7 +234,7 @@ export class Oracle {
   /** Brings a machine to where an instruction begins. */
   #begin(machine: ChaosMachine, number: number, start: Start): void {
     this.#setRegisters(machine, number, start)
-    if (start.clearAccessed) clearAccessed(machine.ram)
+    if (start.clearAccessed) layout.clearAccessed(machine.ram)
     start.prepare(machine)
     // A jump may have led into what was written here: page tables, or the window.
     machine.codeHasChanged()
@@ -266,7 +251,7 @@ export class Oracle {
     registers.vectors.set(vectors)
     if (start.indices !== undefined) registers.vectors.set(start.indices, 64 * 5)
     new Uint8Array(registers.general.buffer, registers.general.byteOffset).set(start.registers)
-    registers.eip = (MODES[number] as Mode).bits === 16 ? start.linear - CODE : start.linear
+    registers.eip = (layout.MODES[number] as Mode).bits === 16 ? start.linear - layout.CODE : start.linear
     cpu.setRflags(start.flags)
   }
 
@@ -288,7 +273,7 @@ export class Oracle {
       this.#wild.pageOut(plan.pagedOut)
       await this.#wild.acknowledged()
     }
-    this.#tables.set(calm.ram.subarray(TABLES, TABLES_END))
+    this.#tables.set(calm.ram.subarray(layout.TABLES, layout.TABLES_END))
     const task = calm.cpu.registers.selector(TR)
     const { replayed } = coverage
     const interrupted = start.interrupts === 'during'
@@ -308,7 +293,7 @@ export class Oracle {
     // arrive any more.
     const damaged =
       (start.repeats || start.followed) &&
-      !(tablesHold(calm.ram, this.#tables) && systemHolds(calm.ram, this.#template))
+      !(layout.tablesHold(calm.ram, this.#tables) && layout.systemHolds(calm.ram, this.#template))
     if (this.#astray || (damaged && interrupted) || calmExit.reason === 'budget' || wildExit.reason === 'budget') {
       coverage.lost++
       return LOST
@@ -332,7 +317,7 @@ export class Oracle {
     coverage.noteRepeat(form, (flags & FLAG_DF) !== 0, this.#place)
     const { generalWords, eip } = this.#calm.cpu.registers
     const left = generalWords[RCX_BYTES >>> 2]!
-    const handler = (eip - HANDLERS) >>> 4
+    const handler = (eip - layout.HANDLERS) >>> 4
     const began = new DataView(registers.buffer).getUint32(RCX_BYTES, true)
     if (handler < 32 && left !== 0 && left < began) coverage.faultsMidway++
   }
@@ -349,7 +334,7 @@ export class Oracle {
     if (plan === undefined) return [exit, await this.#runWild(rng, start, interrupts)]
     before?.ended()
     const accesses = this.#calm.devices.logged / LOGGED
-    if (this.#astray || !tablesHold(this.#calm.ram, this.#tables) || exit.reason === 'budget') plan.left = 0
+    if (this.#astray || !layout.tablesHold(this.#calm.ram, this.#tables) || exit.reason === 'budget') plan.left = 0
     else if (plan.pagedOut < 0 && plan.only === undefined) plan.left = 1 + rng.below(Math.max(1, accesses))
     plan.switchesTask = this.#calm.cpu.registers.selector(TR) !== task
     const wild = await this.#runWild(rng, start, interrupts, plan, before)
@@ -394,7 +379,7 @@ export class Oracle {
     const { cpu, ram } = this.#calm
     const { retired } = cpu
     const exit = runTurn(cpu, budgetOf(start))
-    this.#astray = cpu.retired - retired > FEW && !tablesHold(ram, this.#tables)
+    this.#astray = cpu.retired - retired > FEW && !layout.tablesHold(ram, this.#tables)
     return exit
   }
 
@@ -491,7 +476,7 @@ export class Oracle {
 
   /** What the instruction, or the delivery of an event, waits for. */
   #waitingFor(plan: Plan): WaitingFor {
-    if (plan.pagedOut >= 0) return plan.pagedOut < TABLES_END >>> 12 ? 'page tables' : 'memory'
+    if (plan.pagedOut >= 0) return plan.pagedOut < layout.TABLES_END >>> 12 ? 'page tables' : 'memory'
     if (plan.switchesTask) return 'task switch'
     return this.#delivers ? 'event delivery' : waitingFor(this.#wild.cpu.log, isStoredCode)
   }
@@ -510,7 +495,7 @@ export class Oracle {
    */
   #canCancel({ happening }: Plan, retired: number): boolean {
     if (this.#delivers && retired > 0 && happening === 'cancel') return false
-    const at = this.#wild.cpu.registers.eip - HANDLERS
+    const at = this.#wild.cpu.registers.eip - layout.HANDLERS
     return retired < MOST_BEFORE && (at < 0 || at >= HANDLERS_BYTES)
   }
 

@@ -3,16 +3,7 @@ import { Instant, type DeviceModel } from '@retrap/device'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
-import {
-  beginRestoringDomain,
-  DeterministicClock,
-  restoreDomain,
-  beginCopying,
-  saveDomainState,
-  type DomainServer,
-  type WrittenSince,
-  type X86Vcpu,
-} from '../../src/index.ts'
+import * as hvm from '../../src/index.ts'
 import { WrittenFrames } from '../../src/checkpoints/written-frames.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
 import { runWithMoves } from './moves.ts'
@@ -70,16 +61,16 @@ interface Run {
   readonly guest: Guest
   readonly domain: Guest['domain']
   readonly model: DeviceModel
-  readonly server: DomainServer | undefined
+  readonly server: hvm.DomainServer | undefined
   /** What has been written, and since when. */
-  readonly noted: { log?: WrittenFrames | null; since?: WrittenSince | undefined }
+  readonly noted: { log?: WrittenFrames | null; since?: hvm.WrittenSince | undefined }
 }
 
 async function build(vcpus: number, placement: Placement, start: bigint): Promise<Run> {
   const model = jitterDevice()
   const guest = new Guest((asm) => program(asm, 0), {
     vcpus,
-    clock: new DeterministicClock(1, Instant.from(start)),
+    clock: new hvm.DeterministicClock(1, Instant.from(start)),
     shared: placement === 'worker',
     devices: placement === 'here' ? [model] : [],
   })
@@ -122,7 +113,7 @@ function load({ guest }: Run, vcpus: number): void {
   for (let id = 1; id < vcpus; id++) {
     const at = CODE + 0x1000 * id
     guest.program(at, 32, (asm) => program(asm, id))
-    const { cpu } = guest.domain.vcpus[id] as X86Vcpu
+    const { cpu } = guest.domain.vcpus[id] as hvm.X86Vcpu
     cpu.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
     restoreVcpu(cpu, { ...guest.state(id), pending: guest.state(0).pending })
   }
@@ -142,8 +133,8 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     end: 'debug-exit',
     async save({ domain, noted }) {
       const rest = await domain.rest(1000)
-      const state = await saveDomainState(domain, rest)
-      const copies = await beginCopying(domain)
+      const state = await hvm.saveDomainState(domain, rest)
+      const copies = await hvm.beginCopying(domain)
       noted.log ??= WrittenFrames.begin(domain)
       noted.since = noted.log?.note()
       rest.end()
@@ -151,11 +142,11 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     },
     async restore(snapshot) {
       const next = await build(vcpus, placement, 0n)
-      await restoreDomain(next.domain, snapshot)
+      await hvm.restoreDomain(next.domain, snapshot)
       return next
     },
     async putBack({ domain, noted: { log, since } }, snapshot) {
-      const late = await beginRestoringDomain(domain, snapshot, undefined, {
+      const late = await hvm.beginRestoringDomain(domain, snapshot, undefined, {
         deadlineMs: 1000,
         log: log ?? undefined,
         written: () => since?.now(),

@@ -2,15 +2,7 @@
 import { numbers } from '@retrap/tooling/random'
 import type { Rng } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
-import {
-  GicV3,
-  gicV3StateBytes,
-  ICC_EOIR1_EL1,
-  ICC_IAR1_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_PMR_EL1,
-  ICC_SGI1R_EL1,
-} from '../../src/gic/index.ts'
+import * as G from '../../src/gic/index.ts'
 import { OurBoard } from './operations.ts'
 import { RandomGicV3 } from './random-gicv3.ts'
 
@@ -18,8 +10,8 @@ const ROUTER = 0x6000
 const ANY = 0x8000_0000
 
 /** A GIC with all of group 1, everything enabled, all processors awake. */
-function makeGic(cpus: number, signal: (cpu: number) => void = () => undefined): GicV3 {
-  const gic = new GicV3({ cpus, signal })
+function makeGic(cpus: number, signal: (cpu: number) => void = () => undefined): G.GicV3 {
+  const gic = new G.GicV3({ cpus, signal })
   gic.distributor.write(0, 4, 3)
   for (let n = 1; n <= 8; n++) {
     gic.distributor.write(0x80 + 4 * n, 4, 0xffff_ffff)
@@ -30,20 +22,20 @@ function makeGic(cpus: number, signal: (cpu: number) => void = () => undefined):
     gic.redistributors.write(frame + 0x14, 4, 0)
     gic.redistributors.write(frame + 0x1_0080, 4, 0xffff_ffff)
     gic.redistributors.write(frame + 0x1_0100, 4, 0xffff_ffff)
-    gic.writeSystemRegister(cpu, ICC_PMR_EL1, 0xff, 0)
-    gic.writeSystemRegister(cpu, ICC_IGRPEN1_EL1, 1, 0)
+    gic.writeSystemRegister(cpu, G.ICC_PMR_EL1, 0xff, 0)
+    gic.writeSystemRegister(cpu, G.ICC_IGRPEN1_EL1, 1, 0)
   }
   return gic
 }
 
-function acknowledge(gic: GicV3, cpu: number): number {
+function acknowledge(gic: G.GicV3, cpu: number): number {
   const into = { lo: 0, hi: 0 }
-  gic.readSystemRegister(cpu, ICC_IAR1_EL1, into)
+  gic.readSystemRegister(cpu, G.ICC_IAR1_EL1, into)
   return into.lo
 }
 
 /** The processors whose IRQ is up. */
-const interrupted = (gic: GicV3): number[] =>
+const interrupted = (gic: G.GicV3): number[] =>
   Array.from({ length: gic.cpus }, (_, cpu) => cpu).filter((cpu) => gic.irqPending(cpu))
 
 test('a redistributor shows priorities of its 32 interrupts, and not those of SPIs (IHI 0069, "GICR_IPRIORITYR<n>")', () => {
@@ -71,11 +63,11 @@ describe('an SPI for any processor (IHI 0069, 3.3 "1 of N model")', () => {
     const gic = makeGic(4)
     gic.distributor.write(ROUTER + 8 * 34, 4, ANY)
     gic.setLine(34, true)
-    gic.writeSystemRegister(2, ICC_IGRPEN1_EL1, 0, 0)
+    gic.writeSystemRegister(2, G.ICC_IGRPEN1_EL1, 0, 0)
     expect(interrupted(gic)).toEqual([3])
     gic.redistributors.write(3 * 0x2_0000 + 0x14, 4, 2)
     expect(interrupted(gic)).toEqual([0])
-    gic.writeSystemRegister(2, ICC_IGRPEN1_EL1, 1, 0)
+    gic.writeSystemRegister(2, G.ICC_IGRPEN1_EL1, 1, 0)
     expect(interrupted(gic)).toEqual([2])
   })
 })
@@ -108,16 +100,16 @@ test('64 processors are in clusters of 16, and an SGI names those of one', () =>
   const into = { lo: 0, hi: 0 }
   gic.redistributors.read64(63 * 0x2_0000 + 8, into)
   expect(into).toEqual({ lo: 0x0100_3f10, hi: 0x0000_030f })
-  gic.writeSystemRegister(5, ICC_SGI1R_EL1, (7 << 24) | (2 << 16) | 0x8003, 0)
+  gic.writeSystemRegister(5, G.ICC_SGI1R_EL1, (7 << 24) | (2 << 16) | 0x8003, 0)
   expect(interrupted(gic)).toEqual([32, 33, 47])
   expect(acknowledge(gic, 47)).toBe(7)
-  gic.writeSystemRegister(47, ICC_EOIR1_EL1, 7, 0)
-  gic.writeSystemRegister(47, ICC_SGI1R_EL1, 7 << 24, 1 << 8)
+  gic.writeSystemRegister(47, G.ICC_EOIR1_EL1, 7, 0)
+  gic.writeSystemRegister(47, G.ICC_SGI1R_EL1, 7 << 24, 1 << 8)
   expect(interrupted(gic)).toHaveLength(63)
 })
 
 test('affinities of a board are those that routes and SGIs name', () => {
-  const gic = new GicV3({ cpus: 2, affinities: [0x8001_0200, 0xff02_0301], signal: () => undefined })
+  const gic = new G.GicV3({ cpus: 2, affinities: [0x8001_0200, 0xff02_0301], signal: () => undefined })
   const into = { lo: 0, hi: 0 }
   gic.redistributors.read64(0x2_0008, into)
   expect(into.hi).toBe(0xff02_0301)
@@ -125,21 +117,21 @@ test('affinities of a board are those that routes and SGIs name', () => {
   gic.redistributors.write(0x3_0080, 4, 0xffff_ffff)
   gic.redistributors.write(0x3_0100, 4, 0xffff_ffff)
   gic.distributor.write(0, 4, 3)
-  gic.writeSystemRegister(1, ICC_PMR_EL1, 0xff, 0)
-  gic.writeSystemRegister(1, ICC_IGRPEN1_EL1, 1, 0)
-  gic.writeSystemRegister(0, ICC_SGI1R_EL1, (3 << 24) | (3 << 16) | 2, (0xff << 16) | 2)
+  gic.writeSystemRegister(1, G.ICC_PMR_EL1, 0xff, 0)
+  gic.writeSystemRegister(1, G.ICC_IGRPEN1_EL1, 1, 0)
+  gic.writeSystemRegister(0, G.ICC_SGI1R_EL1, (3 << 24) | (3 << 16) | 2, (0xff << 16) | 2)
   expect(acknowledge(gic, 1)).toBe(3)
   gic.distributor.write64(ROUTER + 8 * 40, 0x0002_0301, 0xff)
   gic.distributor.write(0x84, 4, 0xffff_ffff)
   gic.distributor.write(0x104, 4, 0xffff_ffff)
   gic.distributor.write(0x428, 1, 0)
-  gic.writeSystemRegister(1, ICC_EOIR1_EL1, 3, 0)
+  gic.writeSystemRegister(1, G.ICC_EOIR1_EL1, 3, 0)
   gic.setLine(40, true)
   expect(acknowledge(gic, 1)).toBe(40)
 })
 
 test('1020 is no interrupt: a GIC with 988 SPIs has as many', () => {
-  const gic = new GicV3({ cpus: 1, spis: 988, signal: () => undefined })
+  const gic = new G.GicV3({ cpus: 1, spis: 988, signal: () => undefined })
   expect(gic.distributor.read(4, 4) & 31).toBe(31)
   gic.distributor.write(0x100 + 4 * 31, 4, 0xffff_ffff)
   expect(gic.distributor.read(0x100 + 4 * 31, 4)).toBe(0x0fff_ffff)
@@ -171,7 +163,7 @@ function generator(seed: number): Rng {
 
 test('a state that is saved and restored behaves as the one it was made of', () => {
   for (let seed = 0; seed < 30; seed++) {
-    const make = () => ({ gic: new GicV3({ cpus: 3, signal: () => undefined }) })
+    const make = () => ({ gic: new G.GicV3({ cpus: 3, signal: () => undefined }) })
     const [first, second] = [new OurBoard(make), new OurBoard(make)]
     first.perform(new RandomGicV3(generator(seed), 3).operations())
     second.parts.gic.restore(JSON.parse(JSON.stringify(first.parts.gic.save())))
@@ -182,9 +174,9 @@ test('a state that is saved and restored behaves as the one it was made of', () 
 })
 
 test('its state is in the machine memory that it was given, and two views of that agree', () => {
-  const bytes = gicV3StateBytes(2)
+  const bytes = G.gicV3StateBytes(2)
   const state = { buffer: new SharedArrayBuffer(bytes + 8), byteOffset: 8 }
-  const gic = new GicV3({ cpus: 2, signal: () => undefined, state })
+  const gic = new G.GicV3({ cpus: 2, signal: () => undefined, state })
   gic.distributor.write(0x104, 4, 0x1234)
   expect(new Int32Array(state.buffer).includes(0x1234)).toBe(true)
 })

@@ -1,15 +1,7 @@
 /** What QEMU's ITS cannot show: work in slices, memory that is not there, and tables that lie. */
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  GicV3,
-  gicV3StateBytes,
-  ICC_HPPIR1_EL1,
-  ICC_IAR1_EL1,
-  ICC_IGRPEN1_EL1,
-  ICC_PMR_EL1,
-  Its,
-} from '../../src/gic/index.ts'
+import * as G from '../../src/gic/index.ts'
 import { RAM, RAM_BYTES, Ram } from './operations.ts'
 
 const COLLECTIONS = RAM + 0x1_0000
@@ -27,8 +19,8 @@ const CREADR = 0x90
 function makeBoard({ pages = 1, queue = QUEUE, enabled = true } = {}) {
   const ram = new Ram()
   const left: (() => void)[] = []
-  const gic = new GicV3({ cpus: 2, memory: ram, signal: () => undefined })
-  const its = new Its({ gic, memory: ram, later: (callback) => left.push(callback) })
+  const gic = new G.GicV3({ cpus: 2, memory: ram, signal: () => undefined })
+  const its = new G.Its({ gic, memory: ram, later: (callback) => left.push(callback) })
   ram.bytes.fill(0xa1, CONFIGURATION - RAM, CONFIGURATION - RAM + 0x1_0000)
   gic.distributor.write(0, 4, 3)
   for (const cpu of [0, 1]) {
@@ -37,8 +29,8 @@ function makeBoard({ pages = 1, queue = QUEUE, enabled = true } = {}) {
     gic.redistributors.write64(frame + 0x70, CONFIGURATION | 15, 0)
     gic.redistributors.write64(frame + 0x78, PENDING + 0x1_0000 * cpu, 0)
     if (enabled) gic.redistributors.write(frame, 4, 1)
-    gic.writeSystemRegister(cpu, ICC_PMR_EL1, 0xff, 0)
-    gic.writeSystemRegister(cpu, ICC_IGRPEN1_EL1, 1, 0)
+    gic.writeSystemRegister(cpu, G.ICC_PMR_EL1, 0xff, 0)
+    gic.writeSystemRegister(cpu, G.ICC_IGRPEN1_EL1, 1, 0)
   }
   its.write64(0x100, RAM, VALID)
   its.write64(0x108, COLLECTIONS, VALID)
@@ -64,9 +56,9 @@ function mapOne({ put, send }: TestBoard): void {
   send()
 }
 
-function acknowledge(gic: GicV3, cpu: number): number {
+function acknowledge(gic: G.GicV3, cpu: number): number {
   const into = { lo: 0, hi: 0 }
-  gic.readSystemRegister(cpu, ICC_IAR1_EL1, into)
+  gic.readSystemRegister(cpu, G.ICC_IAR1_EL1, into)
   return into.lo
 }
 
@@ -94,7 +86,7 @@ test('INV of LPIs that are pending: the best is chosen anew, and few are perform
     put(0x0c, 5, 4)
     send()
     const into = { lo: 0, hi: 0 }
-    gic.readSystemRegister(1, ICC_HPPIR1_EL1, into)
+    gic.readSystemRegister(1, G.ICC_HPPIR1_EL1, into)
     return into.lo
   }
   const setPriorities = (first: number, second: number): void => {
@@ -185,8 +177,8 @@ test('an offset beyond the queue performs nothing', () => {
 
 test('tables have 64 KiB pages until the guest chooses others', () => {
   const ram = new Ram()
-  const gic = new GicV3({ cpus: 1, memory: ram, signal: () => undefined })
-  const its = new Its({ gic, memory: ram, later: () => undefined })
+  const gic = new G.GicV3({ cpus: 1, memory: ram, signal: () => undefined })
+  const its = new G.Its({ gic, memory: ram, later: () => undefined })
   const pageSizes = (): number[] => [0x100, 0x108].map((offset) => (its.read(offset, 4) >> 8) & 3)
   const fresh = pageSizes()
   its.write(0x100, 4, 0)
@@ -298,5 +290,5 @@ test('whatever is in tables and queue, nothing is thrown, and the queue comes to
 })
 
 test('LPIs are in machine memory with the rest', () => {
-  expect(gicV3StateBytes(4, true) - gicV3StateBytes(4)).toBe(57_344 + (4 * 57_344) / 8)
+  expect(G.gicV3StateBytes(4, true) - G.gicV3StateBytes(4)).toBe(57_344 + (4 * 57_344) / 8)
 })

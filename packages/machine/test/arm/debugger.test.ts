@@ -3,28 +3,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, describe, expect, test } from 'vitest'
-import {
-  type ArmMachine,
-  type ArmMachineOptions,
-  createArmMachine,
-  type MachineDebugger,
-  VIRT,
-} from '../../src/arm/index.ts'
+import * as arm from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 
-const START = BigInt(VIRT.ram.base)
+const START = BigInt(arm.VIRT.ram.base)
 const ROUNDS = 1000
 const DATA = START + 0x10_0000n
 const POWER_OFF = [movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002]
 
-const machines: ArmMachine[] = []
+const machines: arm.ArmMachine[] = []
 afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
 
 async function made(
   program: readonly number[],
-  options: Partial<ArmMachineOptions> = {},
-): Promise<{ readonly machine: ArmMachine; readonly debug: MachineDebugger; readonly base: bigint }> {
-  const machine = await createArmMachine({
+  options: Partial<arm.ArmMachineOptions> = {},
+): Promise<{ readonly machine: arm.ArmMachine; readonly debug: arm.MachineDebugger; readonly base: bigint }> {
+  const machine = await arm.createArmMachine({
     memoryBytes: 4 << 20,
     codeCacheBytes: 1 << 20,
     jit: TEST_JIT !== undefined,
@@ -54,7 +48,7 @@ const counting = [
   0xd65f_03c0, // ret
 ]
 
-const read = (debug: MachineDebugger, address: bigint): bigint => {
+const read = (debug: arm.MachineDebugger, address: bigint): bigint => {
   const bytes = new Uint8Array(8)
   expect(debug.read(address, bytes)).toBe(8)
   return new DataView(bytes.buffer).getBigUint64(0, true)

@@ -3,13 +3,7 @@ import { DeviceHost } from '@retrap/ioreq/host'
 import { STATUS_DONE, IoDispatch } from '@retrap/ioreq'
 import { VirtioRng } from '@retrap/virtio'
 import { describe, expect, test } from 'vitest'
-import {
-  armDeviceTree,
-  type ArmBoardModels,
-  type ArmModelsOptions,
-  createArmModels,
-  VIRT,
-} from '../../src/arm/index.ts'
+import * as arm from '../../src/arm/index.ts'
 import { readDeviceTree } from '../support/read-device-tree.ts'
 
 const MIB = 1 << 20
@@ -18,13 +12,13 @@ const BOARD = { cpus: 3, memoryBytes: 64 * MIB, epochSeconds: 1_000_000 }
 /** The board's models at a dispatcher, without processors. */
 class Machine {
   readonly high = new Set<number>()
-  readonly parts: ArmBoardModels
+  readonly parts: arm.ArmBoardModels
   readonly dispatch = new IoDispatch({
     vcpus: 1,
-    ecam: [{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }],
+    ecam: [{ base: arm.VIRT.pcie.base, firstBus: 0, lastBus: arm.VIRT.pcie.buses - 1 }],
   })
 
-  constructor(options: Partial<ArmModelsOptions> = {}) {
+  constructor(options: Partial<arm.ArmModelsOptions> = {}) {
     const clock = {
       now: () => 0,
       read: (into: { lo: number; hi: number }) => void Object.assign(into, { lo: 0, hi: 0 }),
@@ -44,7 +38,7 @@ class Machine {
       reset: () => {},
       exit: () => {},
     })
-    this.parts = createArmModels({ ...BOARD, ...options })
+    this.parts = arm.createArmModels({ ...BOARD, ...options })
     for (const model of this.parts.models) host.attach(model)
   }
 
@@ -60,7 +54,7 @@ class Machine {
 
 /** Places and interrupts of nodes in the tree, by the value of `compatible`. */
 function nodesOf(compatible: string): { base: number; spi: number }[] {
-  return readDeviceTree(armDeviceTree(BOARD))
+  return readDeviceTree(arm.armDeviceTree(BOARD))
     .filter(({ properties }) =>
       Buffer.from(properties.get('compatible') ?? [])
         .toString()
@@ -120,7 +114,7 @@ test('the power button is line 3 of the GPIO', () => {
 
 test('firmware finds processors, tables and files of the machine’s', () => {
   const machine = new Machine({ firmware: { files: { 'opt/mine': { bytes: Uint8Array.of(9) } } } })
-  const { base } = VIRT.fwCfg
+  const { base } = arm.VIRT.fwCfg
   const select = (key: number): void => machine.store(base + 8, ((key & 0xff) << 8) | (key >> 8), 2)
   select(5)
   expect(machine.load(base, 2)).toBe(3)
@@ -142,7 +136,7 @@ test('firmware finds processors, tables and files of the machine’s', () => {
 test('firmware finds what it is to start: a kernel, or devices in their order', () => {
   const kernel = { kernel: Uint8Array.of(0x4d, 0x5a, 7), initrd: Uint8Array.of(8), commandLine: 'a=1' }
   const machine = new Machine({ firmware: { kernel, bootOrder: ['/pci@i0cf8/scsi@2', '/x'], bootMenu: true } })
-  const { base } = VIRT.fwCfg
+  const { base } = arm.VIRT.fwCfg
   const item = (key: number, bytes: number): number[] => {
     machine.store(base + 8, ((key & 0xff) << 8) | (key >> 8), 2)
     return Array.from({ length: bytes }, () => machine.load(base, 1))
@@ -176,5 +170,5 @@ test.each([
   },
   { given: { cpus: 65 }, message: 'cpus 65: expected 1 to 64' },
 ])('$message', ({ given, message }) => {
-  expect(() => createArmModels({ ...BOARD, ...given })).toThrow(message)
+  expect(() => arm.createArmModels({ ...BOARD, ...given })).toThrow(message)
 })

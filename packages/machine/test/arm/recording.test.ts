@@ -2,15 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { SharedTransport } from '@retrap/ioreq/host'
 import { afterEach, expect, test } from 'vitest'
-import {
-  type ArmMachine,
-  type ArmMachineOptions,
-  gsiOfSpi,
-  recordArmMachine,
-  replayArmMachine,
-  serveArmBoard,
-  type StartArmBoardServer,
-} from '../../src/arm/index.ts'
+import * as arm from '../../src/arm/index.ts'
 import type { PcReplay } from '../../src/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
@@ -21,7 +13,7 @@ afterEach(() => closing.splice(0).forEach((one) => one.close()))
 const STATE = 0x4100_0000
 const RESULT = STATE + 0x100
 const DEVICE = 0x0b00_0000
-const model = () => asynchronous({ device: DEVICE, count: STATE, irq: gsiOfSpi(20) })
+const model = () => asynchronous({ device: DEVICE, count: STATE, irq: arm.gsiOfSpi(20) })
 
 /**
  * Mixes what the device answers and writes, what is typed, and the time, until the device has written often enough and a byte
@@ -44,7 +36,7 @@ const kernel = image(
   ...[movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002],
 )
 
-const options = (more: Partial<ArmMachineOptions> = {}): ArmMachineOptions => ({
+const options = (more: Partial<arm.ArmMachineOptions> = {}): arm.ArmMachineOptions => ({
   memoryBytes: 32 << 20,
   codeCacheBytes: 4 << 20,
   clock: 'deterministic',
@@ -59,7 +51,7 @@ interface Run {
 }
 
 /** Runs a machine until it powers off. */
-async function toEnd(machine: ArmMachine, run: () => Promise<{ readonly reason: string }>): Promise<Run> {
+async function toEnd(machine: arm.ArmMachine, run: () => Promise<{ readonly reason: string }>): Promise<Run> {
   let text = ''
   machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
   expect(await run()).toEqual({ reason: 'power-off' })
@@ -69,13 +61,18 @@ async function toEnd(machine: ArmMachine, run: () => Promise<{ readonly reason: 
 }
 
 /** As a Worker is, but for the thread: one takes long to start. */
-const boardElsewhere: StartArmBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) => {
+const boardElsewhere: arm.StartArmBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) => {
   const transport = new SharedTransport(dispatch, platform, { name, realTime, onMessage })
-  void serveArmBoard(transport.memory, board, { blockMs: 0 })
+  void arm.serveArmBoard(transport.memory, board, { blockMs: 0 })
   return transport
 }
 
-test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; again?: Partial<ArmMachineOptions> }>([
+test.each<{
+  cpus: number
+  board: string
+  recorded: Partial<arm.ArmMachineOptions>
+  again?: Partial<arm.ArmMachineOptions>
+}>([
   { cpus: 1, board: 'in process', recorded: {} },
   { cpus: 2, board: 'in process', recorded: {} },
   { cpus: 1, board: 'deferred', recorded: { devicePlacement: 'deferred' }, again: { devicePlacement: 'deferred' } },
@@ -93,7 +90,7 @@ test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; a
 ])('$cpus vCPUs, board $board: what comes from outside, and what a model does, is recorded', async (given) => {
   const { cpus, recorded, again = recorded } = given
   const pieces: Uint8Array[] = []
-  const recorder = await recordArmMachine(
+  const recorder = await arm.recordArmMachine(
     options({ ...recorded, cpus, devices: [model()] }),
     (piece) => void pieces.push(piece.slice()),
   )
@@ -111,7 +108,7 @@ test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; a
   expect(run).toMatchObject({ text: '!', hash: expect.not.stringMatching(/^0+$/) })
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await replayArmMachine(options({ ...again, cpus }), source)
+  const replay = await arm.replayArmMachine(options({ ...again, cpus }), source)
   closing.push(replay)
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
@@ -122,16 +119,16 @@ test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; a
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual({ ...run, text: '' })
 })
 
-test.each<[Partial<ArmMachineOptions>, string]>([
+test.each<[Partial<arm.ArmMachineOptions>, string]>([
   [{ clock: 'real' }, "clock: expected 'deterministic'"],
   [{ flash: [{} as never] }, 'flash: expected none'],
 ])('what cannot be recorded says why: %j', async (more, message) => {
-  const making = recordArmMachine(options(more), () => undefined).then(() => 'made')
+  const making = arm.recordArmMachine(options(more), () => undefined).then(() => 'made')
   await expect(making).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
 })
 
 test('an Arm board that is recorded is not saved', async () => {
-  const { machine } = await recordArmMachine(options(), () => undefined)
+  const { machine } = await arm.recordArmMachine(options(), () => undefined)
   closing.push(machine)
   await expect(machine.save()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
 })

@@ -1,14 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  loadFirmware,
-  loadKernel,
-  loadMultiboot,
-  loadPvh,
-  LoaderError,
-  pcMemoryMap,
-  writeBiosData,
-} from '../../src/loaders/index.ts'
+import * as loaders from '../../src/loaders/index.ts'
 import { kernelForFirmware } from '../../src/loaders/firmware-kernel.ts'
 import { GuestRam } from './guest-ram.ts'
 import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart, linuxImage } from '@retrap/tooling/images'
@@ -25,7 +17,7 @@ describe('PVH (Xen, pvh.pandoc)', () => {
   // QEMU's pvh.bin finds the ELF header there, and takes no more than this of the file.
   test('firmware gets the first 8192 bytes of the file as the setup', () => {
     const kernel = elfImage(32, 0xc010_0000, [{ ...load, bytes: new Uint8Array(9000).fill(7) }, entryNote])
-    const { keys } = kernelForFirmware({ kernel }, pcMemoryMap(16 * MIB))
+    const { keys } = kernelForFirmware({ kernel }, loaders.pcMemoryMap(16 * MIB))
     const items = new Map(keys)
     const [SIZE, DATA] = [0x17, 0x18]
     expect(new DataView(items.get(SIZE)!.buffer).getUint32(0, true)).toBe(8192)
@@ -35,7 +27,7 @@ describe('PVH (Xen, pvh.pandoc)', () => {
   test.each([32, 64] as const)('an ELF%d kernel with modules, command line and memory map', (bits) => {
     const ram = new GuestRam(16)
     const kernel = elfImage(bits, 0xc010_0000, [load, entryNote])
-    const loaded = loadPvh(ram, {
+    const loaded = loaders.loadPvh(ram, {
       kernel,
       modules: [{ bytes: ascii('first'), commandLine: 'one' }, { bytes: new Uint8Array(5000) }],
       commandLine: 'quiet',
@@ -72,7 +64,7 @@ describe('PVH (Xen, pvh.pandoc)', () => {
 
   test('an 8-byte entry note is taken too', () => {
     const kernel = elfImage(64, 0, [load, { type: 4, bytes: note('Xen', 18, words(MIB + 16, 0)) }])
-    expect(loadKernel(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 16)
+    expect(loaders.loadKernel(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 16)
   })
 })
 
@@ -80,7 +72,7 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
   test('an ELF kernel with a module', () => {
     const ram = new GuestRam(16)
     const kernel = elfImage(32, MIB + 4, [{ ...load, bytes: join(multibootHeader(3), code) }])
-    const loaded = loadKernel(ram, { kernel, initrd: ascii('a module'), commandLine: 'debug' })
+    const loaded = loaders.loadKernel(ram, { kernel, initrd: ascii('a module'), commandLine: 'debug' })
     expect(loaded).toMatchObject({ protocol: 'multiboot', kernelStart: MIB, kernelEnd: MIB + 10_000 })
     const { rax, rbx: info, rip } = loaded.state.registers
     expect([rax, rip]).toEqual([0x2bad_b002, MIB + 4])
@@ -104,7 +96,7 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
     const ram = new GuestRam(16)
     const kernel = elfImage(32, MIB + 4, [{ ...load, bytes: join(multibootHeader(3), code) }])
     const modules = [{ bytes: ascii('second'), commandLine: 'a b' }, { bytes: ascii('third') }]
-    const info = loadKernel(ram, { kernel, initrd: ascii('first'), modules }).state.registers.rbx
+    const info = loaders.loadKernel(ram, { kernel, initrd: ascii('first'), modules }).state.registers.rbx
     const list = ram.u32(info + 24)
     const found = [0, 16, 32].map((at) => {
       const bytes = ram.text(ram.u32(list + at)).slice(0, ram.u32(list + at + 4) - ram.u32(list + at))
@@ -119,9 +111,9 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
   })
 
   test('Linux takes no modules', () => {
-    expect(() => loadKernel(new GuestRam(32), { kernel: linuxImage(), modules: [{ bytes: ascii('x') }] })).toThrow(
-      /^modules: 1, expected none: Linux takes an initrd/,
-    )
+    expect(() =>
+      loaders.loadKernel(new GuestRam(32), { kernel: linuxImage(), modules: [{ bytes: ascii('x') }] }),
+    ).toThrow(/^modules: 1, expected none: Linux takes an initrd/)
   })
 
   // Above 4 GiB in the 64-bit image: a double holds the address exactly.
@@ -134,7 +126,7 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
       const kernel = elfImage(bits, virtualAddress + 8, [
         { ...load, virtualAddress, bytes: join(multibootHeader(0), code) },
       ])
-      expect(loadMultiboot(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 8)
+      expect(loaders.loadMultiboot(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 8)
     },
   )
 
@@ -147,7 +139,7 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
     const header = multibootHeader(0x1_0000, MIB + 64, MIB, loadEnd, bssEnd, MIB + 96)
     const file = new Uint8Array(232).fill(0x5a)
     file.set(header, 96)
-    const loaded = loadKernel(ram, { kernel: file })
+    const loaded = loaders.loadKernel(ram, { kernel: file })
     expect([loaded.kernelStart, loaded.kernelEnd, loaded.state.registers.rip]).toEqual([MIB, end, MIB + 96])
     expect(ram.u32(MIB + 64)).toBe(0x1bad_b002)
     expect(ram.bytes[MIB + copied - 1]).toBe(0x5a)
@@ -156,7 +148,7 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
 
   test('a wish for a video mode does not stop the boot', () => {
     const kernel = elfImage(32, MIB, [{ ...load, bytes: join(multibootHeader(4), code) }])
-    expect(loadKernel(new GuestRam(16), { kernel }).protocol).toBe('multiboot')
+    expect(loaders.loadKernel(new GuestRam(16), { kernel }).protocol).toBe('multiboot')
   })
 })
 
@@ -262,11 +254,11 @@ describe('images that cannot be booted', () => {
   ])('$given: $field', ({ kernel, field, initrd }) => {
     let error: unknown
     try {
-      loadKernel(new GuestRam(16), { kernel, initrd })
+      loaders.loadKernel(new GuestRam(16), { kernel, initrd })
     } catch (caught) {
       error = caught
     }
-    expect(error).toBeInstanceOf(LoaderError)
+    expect(error).toBeInstanceOf(loaders.LoaderError)
     expect(error).toMatchObject({ field })
   })
 
@@ -284,9 +276,9 @@ describe('images that cannot be booted', () => {
           const kernel = image.slice()
           for (const [at, byte] of pokes) kernel[at] = byte
           try {
-            loadKernel(new GuestRam(2), { kernel })
+            loaders.loadKernel(new GuestRam(2), { kernel })
           } catch (error) {
-            expect(error).toBeInstanceOf(LoaderError)
+            expect(error).toBeInstanceOf(loaders.LoaderError)
           }
         },
       ),
@@ -319,7 +311,7 @@ describe('firmware', () => {
       ],
     },
   ])('an image of $kib KiB ends at 4 GiB, its end at 1 MiB', ({ kib, regions }) => {
-    const loaded = loadFirmware(new Uint8Array(kib * 1024), 0x663)
+    const loaded = loaders.loadFirmware(new Uint8Array(kib * 1024), 0x663)
     expect(loaded.regions.map((r) => [r.gpa, r.bytes, r.offset])).toEqual(regions)
     const { state } = loaded
     expect(state.mode).toBe('real')
@@ -332,7 +324,7 @@ describe('firmware', () => {
   })
 
   test.each([0, 100, 4097, 16 * MIB + 4096])('an image of %d bytes is refused', (bytes) => {
-    expect(() => loadFirmware(new Uint8Array(bytes))).toThrow(/^firmware size: /)
+    expect(() => loaders.loadFirmware(new Uint8Array(bytes))).toThrow(/^firmware size: /)
   })
 })
 
@@ -343,7 +335,7 @@ describe('memory map', () => {
     { mib: 3072, low: 3072, high: 0, types: [1, 2, 2, 1] },
     { mib: 3584, low: 3072, high: 512, types: [1, 2, 2, 1, 1] },
   ])('$mib MiB: $low below the hole, $high above 4 GiB', ({ mib, low, high, types }) => {
-    const map = pcMemoryMap(mib * MIB)
+    const map = loaders.pcMemoryMap(mib * MIB)
     expect([map.lowRamBytes / MIB, map.highRamBytes / MIB]).toEqual([low, high])
     expect(map.e820.map((e) => e.type)).toEqual(types)
     expect(map.e820[0]).toEqual({ gpa: 0, bytes: 0x9_fc00, type: 1 })
@@ -356,7 +348,7 @@ describe('memory map', () => {
   })
 
   test.each([0, -4096, 4095, MIB + 1, MIB - 4096, Number.NaN, Infinity])('%d bytes are refused', (bytes) => {
-    expect(() => pcMemoryMap(bytes)).toThrow(/^memory size: /)
+    expect(() => loaders.pcMemoryMap(bytes)).toThrow(/^memory size: /)
   })
 
   test('the BIOS data area has 256 bytes', () => {
@@ -366,13 +358,13 @@ describe('memory map', () => {
       e820: [],
       write: (gpa: number, bytes: Uint8Array) => void written.push([gpa, bytes.length]),
     }
-    writeBiosData(memory, { serialPorts: [0x3f8] })
+    loaders.writeBiosData(memory, { serialPorts: [0x3f8] })
     expect(written).toEqual([[0x400, 0x100]])
   })
 
   test('the BIOS data area names serial ports, EBDA and base memory', () => {
     const ram = new GuestRam(16)
-    writeBiosData(ram, { serialPorts: [0x3f8, 0x2f8] })
+    loaders.writeBiosData(ram, { serialPorts: [0x3f8, 0x2f8] })
     expect([ram.u16(0x400), ram.u16(0x402), ram.u16(0x404), ram.u16(0x40e), ram.u16(0x410), ram.u16(0x413)]).toEqual([
       0x3f8, 0x2f8, 0, 0x9fc0, 0x0402, 639,
     ])

@@ -11,22 +11,7 @@ import { APIC, AT, buildKernel, EXIT_PORT, type Kernel, linear, RAM_BYTES } from
 import { singleSteps } from './single-steps.ts'
 import { roms, stockRom } from './stock.ts'
 import { machineFor, readLog, runKernel, stormKernel } from './storm.ts'
-import {
-  addressOf,
-  advance,
-  bytesAt,
-  copyMemory,
-  copyProcessors,
-  logVector,
-  machineWith,
-  READ_EAX,
-  stepTo,
-  STOP_PORT,
-  type Stopper,
-  stopper,
-  WRITE_EAX,
-  WRITE_ECX,
-} from './support.ts'
+import * as support from './support.ts'
 
 const test = sliceTests(7)
 
@@ -51,35 +36,35 @@ function barrier(asm: Assembler, number: number, cpus: number): void {
 function rounds(cpus: number): Uint8Array {
   return buildKernel({
     cpus,
-    interrupt: logVector,
+    interrupt: support.logVector,
     main: ({ asm, log }: Kernel, cpu) => {
       const body = asm.label()
       const over = asm.label()
       asm.jmp(over).bind(body)
       asm
         .mov(ecx, 0x60)
-        .db(...WRITE_ECX)
+        .db(...support.WRITE_ECX)
         .mov(dword(APIC + 0x300), 0x4_4041)
       asm
         .mov(dword(APIC + 0x300), 0x4_4071)
         .sti()
         .nop()
         .cli()
-      asm.db(...READ_EAX)
+      asm.db(...support.READ_EAX)
       log()
       asm
         .sti()
         .nop()
         .mov(eax, 0x30)
-        .db(...WRITE_EAX)
+        .db(...support.WRITE_EAX)
         .cli()
-      asm.db(...READ_EAX)
+      asm.db(...support.READ_EAX)
       log()
       asm.ret().bind(over)
       for (let round = 0; round < 4; round++) {
         asm.call(body)
         barrier(asm, 2 * round, cpus)
-        if (cpu === 0) asm.mov(al, round).out(STOP_PORT, al)
+        if (cpu === 0) asm.mov(al, round).out(support.STOP_PORT, al)
         barrier(asm, 2 * round + 1, cpus)
       }
     },
@@ -88,8 +73,8 @@ function rounds(cpus: number): Uint8Array {
 const ROUND = [0x1000_0071, 0x60, 0x1000_0041, 0x30]
 
 async function stopped(kernel: Uint8Array, cpus: number, vapic: PcVapicOptions): Promise<Pc> {
-  const machine: Stopper = {}
-  machine.pc = await machineFor(kernel, cpus, { vapic, devices: [stopper(machine), exitDevice()] })
+  const machine: support.Stopper = {}
+  machine.pc = await machineFor(kernel, cpus, { vapic, devices: [support.stopper(machine), exitDevice()] })
   return machine.pc
 }
 
@@ -103,8 +88,8 @@ describe.each(roms)('%s', (_name, vapic) => {
         expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
         expect(pc.vapic?.patcher.state).toBe(VapicState.ACTIVE)
         const next = await stopped(kernel, cpus, vapic)
-        copyMemory(pc, next, [BASE_MEMORY, UPPER_MEMORY])
-        copyProcessors(pc, next)
+        support.copyMemory(pc, next, [BASE_MEMORY, UPPER_MEMORY])
+        support.copyProcessors(pc, next)
         expect(next.vapic?.patcher.state).toBe(VapicState.STANDBY)
         pc = next
       }
@@ -132,8 +117,8 @@ describe.each(roms)('%s', (_name, vapic) => {
       let pc = await stopped(kernel, cpus, { ...vapic, poll: from })
       const move = async (poll: PollMethod): Promise<void> => {
         const target = await stopped(kernel, cpus, { ...vapic, poll })
-        copyMemory(pc, target, [BASE_MEMORY, OPTION_ROMS, UPPER_MEMORY])
-        copyProcessors(pc, target)
+        support.copyMemory(pc, target, [BASE_MEMORY, OPTION_ROMS, UPPER_MEMORY])
+        support.copyProcessors(pc, target)
         const saved: DomainVapicState = JSON.parse(JSON.stringify(pc.vapic?.save()))
         const { state } = pc.vapic?.patcher ?? {}
         target.vapic?.restore({ ...saved, patcher: decodeSaved(encodeSaved(saved.patcher)) })
@@ -141,7 +126,7 @@ describe.each(roms)('%s', (_name, vapic) => {
         expect(target.vapic?.patcher.state).toBe(state)
         pc = target
       }
-      advance(pc, 1, 10)
+      support.advance(pc, 1, 10)
       expect(pc.vapic?.patcher.state).toBe(VapicState.STANDBY)
       await move(to)
       expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
@@ -161,14 +146,14 @@ describe.each(roms)('%s', (_name, vapic) => {
   test('9. INIT: the priority of that processor is 0, and it goes on with its record', async () => {
     const started = dword(linear(AT.variables + 0x80))
     const ready = dword(linear(AT.variables + 0x84))
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }, cpu) => {
         const site = asm.label()
         const over = asm.label()
         asm
           .jmp(over)
           .bind(site)
-          .db(...WRITE_ECX)
+          .db(...support.WRITE_ECX)
           .ret()
           .bind(over)
         if (cpu === 0) {
@@ -181,19 +166,19 @@ describe.each(roms)('%s', (_name, vapic) => {
         const again = asm.label()
         asm.lock().inc(started).cmp(started, 2).je(again)
         asm.mov(ecx, 0x50).call(site).call(site)
-        asm.db(...READ_EAX)
+        asm.db(...support.READ_EAX)
         log()
         asm.mov(ready, 1)
         const wait = asm.here()
         asm.pause().jmp(wait)
         asm.bind(again).mov(eax, 0xaaaa)
         log()
-        asm.db(...READ_EAX)
+        asm.db(...support.READ_EAX)
         log()
         asm
           .mov(ecx, 0x70)
           .call(site)
-          .db(...READ_EAX)
+          .db(...support.READ_EAX)
         log()
       },
       { cpus: 2, vapic },
@@ -205,20 +190,20 @@ describe.each(roms)('%s', (_name, vapic) => {
   })
 
   test('CR8, the register as the host reads it, and the record agree', async () => {
-    const machine: Stopper = {}
-    const pc = await machineWith(
+    const machine: support.Stopper = {}
+    const pc = await support.machineWith(
       ({ asm, log }) => {
         asm.mov(ecx, 2)
         const loop = asm.here()
         asm
           .mov(eax, 0x75)
-          .db(...WRITE_EAX)
+          .db(...support.WRITE_EAX)
           .dec(ecx)
           .jnz(loop)
-        asm.out(STOP_PORT, al).db(...READ_EAX)
+        asm.out(support.STOP_PORT, al).db(...support.READ_EAX)
         log()
       },
-      { vapic, devices: [stopper(machine), exitDevice()] },
+      { vapic, devices: [support.stopper(machine), exitDevice()] },
     )
     machine.pc = pc
     expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
@@ -241,21 +226,21 @@ describe.each(roms)('%s', (_name, vapic) => {
       singleSteps(asm)
       asm.mov(ebx, 6)
       const loop = asm.here()
-      asm.lea(ecx, dword(ebx, { disp: 0x40 })).db(...WRITE_ECX)
-      asm.db(...READ_EAX)
+      asm.lea(ecx, dword(ebx, { disp: 0x40 })).db(...support.WRITE_ECX)
+      asm.db(...support.READ_EAX)
       log()
       asm.dec(ebx).jnz(loop)
     }
     let betweenPushAndCall = 0
     let inHelpers = 0
     for (let moment = 0; moment < 40; moment++) {
-      const pc = await machineWith(program, { vapic })
-      while (readLog(pc, 0).length < 2) advance(pc, 1, 10)
+      const pc = await support.machineWith(program, { vapic })
+      while (readLog(pc, 0).length < 2) support.advance(pc, 1, 10)
       const [site] = pc.vapic?.patcher.sites ?? []
       if (site === undefined) throw new Error('not patched')
-      stepTo(pc, site.address, 1, moment)
-      const between = addressOf(pc) === site.address + 1
-      const inHelper = addressOf(pc) >= linear(0xc_0000) && addressOf(pc) < linear(0xc_4000)
+      support.stepTo(pc, site.address, 1, moment)
+      const between = support.addressOf(pc) === site.address + 1
+      const inHelper = support.addressOf(pc) >= linear(0xc_0000) && support.addressOf(pc) < linear(0xc_4000)
       const left = pc.vapic?.patcher.unpatch(0)
       expect([moment, left]).toEqual([moment, between || inHelper ? expect.any(Number) : 0])
       expect(left === 0).toBe(!between && !inHelper)
@@ -263,12 +248,12 @@ describe.each(roms)('%s', (_name, vapic) => {
       if (inHelper) inHelpers++
       if (left !== 0) {
         for (let steps = 0; steps < 60; steps++) {
-          advance(pc, 1, 1)
-          if (addressOf(pc) >= linear(0xc_4000) && addressOf(pc) !== site.address + 1) break
+          support.advance(pc, 1, 1)
+          if (support.addressOf(pc) >= linear(0xc_4000) && support.addressOf(pc) !== site.address + 1) break
         }
         expect(pc.vapic?.patcher.unpatch(0)).toBe(0)
       }
-      expect(bytesAt(pc, site.address, 6)).toEqual([...WRITE_ECX])
+      expect(support.bytesAt(pc, site.address, 6)).toEqual([...support.WRITE_ECX])
       expect(pc.vapic?.patcher.state).toBe(VapicState.INACTIVE)
       expect(pc.domain.vcpus[0]?.apic.record).toBe(null)
       expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
@@ -279,26 +264,26 @@ describe.each(roms)('%s', (_name, vapic) => {
   })
 
   test('un-patching waits for an interrupt that returns between push and call', async () => {
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }) => {
         singleSteps(asm)
         asm.mov(ebx, 4)
         const loop = asm.here()
-        asm.mov(ecx, 0x30).db(...WRITE_ECX)
+        asm.mov(ecx, 0x30).db(...support.WRITE_ECX)
         asm.mov(eax, ebx)
         log()
         asm.dec(ebx).jnz(loop)
       },
       { vapic },
     )
-    while (readLog(pc, 0).length < 2) advance(pc, 1, 10)
+    while (readLog(pc, 0).length < 2) support.advance(pc, 1, 10)
     const [site] = pc.vapic?.patcher.sites ?? []
     if (site === undefined) throw new Error('not patched')
-    stepTo(pc, site.address, 1, 1)
-    expect(addressOf(pc)).toBe(site.address + 1)
+    support.stepTo(pc, site.address, 1, 1)
+    expect(support.addressOf(pc)).toBe(site.address + 1)
     pc.domain.vcpus[0]?.cpu.nmi()
-    advance(pc, 1, 1)
-    expect(addressOf(pc)).not.toBe(site.address + 1)
+    support.advance(pc, 1, 1)
+    expect(support.addressOf(pc)).not.toBe(site.address + 1)
     expect(pc.vapic?.patcher.unpatch(0)).toBe(1)
   })
 
@@ -307,11 +292,11 @@ describe.each(roms)('%s', (_name, vapic) => {
     const expected = (await runKernel(kernel, cpus)).logs
     for (const turns of [60, 100, 150, 200]) {
       const pc = await machineFor(kernel, cpus, { vapic })
-      advance(pc, turns, 300)
+      support.advance(pc, turns, 300)
       expect(pc.vapic?.patcher.state).toBe(VapicState.ACTIVE)
       for (let tries = 0; (pc.vapic?.patcher.unpatch(0) ?? 0) > 0; tries++) {
         expect(tries).toBeLessThan(100)
-        advance(pc, 1, 7)
+        support.advance(pc, 1, 7)
       }
       expect(pc.vapic?.patcher.state).toBe(VapicState.INACTIVE)
       expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
@@ -323,7 +308,7 @@ describe.each(roms)('%s', (_name, vapic) => {
 describe('more processors than an area has records', () => {
   test('those are not overrun: their register goes on trapping', async () => {
     const cpus = 66
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }) => {
         asm
           .movzx(ecx, byte(0x51, { segment: fs }))
@@ -331,10 +316,10 @@ describe('more processors than an area has records', () => {
           .mov(edx, 3)
         const loop = asm.here()
         asm
-          .db(...WRITE_ECX)
+          .db(...support.WRITE_ECX)
           .dec(edx)
           .jnz(loop)
-        asm.db(...READ_EAX)
+        asm.db(...support.READ_EAX)
         log()
       },
       { cpus, kernelOptions: { logBytes: 0x1000, setup: () => undefined } },

@@ -7,35 +7,11 @@ import { describe, expect } from 'vitest'
 import { VapicState } from '@retrap/vapic'
 import type { Pc } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
-import {
-  ALIAS,
-  APIC,
-  AT,
-  EXIT_EXCEPTION,
-  EXIT_PORT,
-  KERNEL,
-  type Kernel,
-  linear,
-  ODD_TPR,
-  RAM_BYTES,
-} from './kernel.ts'
+import * as K from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
 import { roms, stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
-import {
-  address,
-  addressOf,
-  bytesAt,
-  machineWith,
-  READ_EAX,
-  sitesOf,
-  stepTo,
-  STOP_PORT,
-  type Stopper,
-  stopper,
-  WRITE_EAX,
-  WRITE_ECX,
-} from './support.ts'
+import * as support from './support.ts'
 
 const test = sliceTests(4)
 
@@ -59,36 +35,36 @@ test('1. Each row, each register, one and four CPUs: vapic.test.ts', async () =>
 })
 
 test('2. Another register of the APIC, ESP 0, RIP outside the kernel: untouched', async () => {
-  const pc = await machineWith(({ asm, log }) => {
+  const pc = await support.machineWith(({ asm, log }) => {
     const low = asm.label()
     const routine = asm.label()
     for (let i = 0; i < 2; i++) {
       asm.db(0xa3, 0x84, 0x00, 0xfe, 0xff).db(0xa1, 0x84, 0x00, 0xfe, 0xff)
-      asm.mov(ebx, low.plus(-KERNEL)).call(ebx)
+      asm.mov(ebx, low.plus(-K.KERNEL)).call(ebx)
     }
     asm
       .mov(eax, 0x40)
-      .db(...WRITE_EAX)
+      .db(...support.WRITE_EAX)
       .mov(eax, 0)
-    asm.db(...READ_EAX)
+    asm.db(...support.READ_EAX)
     log()
     asm.jmp(routine)
     asm
       .bind(low)
-      .db(0xc7, 0x05, ...address, 0x20, 0, 0, 0)
+      .db(0xc7, 0x05, ...support.address, 0x20, 0, 0, 0)
       .ret()
     asm.bind(routine)
   })
   expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
-  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['a38000feff', 'a18000feff'])
+  expect(support.sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['a38000feff', 'a18000feff'])
   expect(readLog(pc, 0)).toEqual([0x40])
   // ESP 0 is in every storm; a patched push there would end the guest with a double fault.
 })
 
 describe.each(roms)('3. A patch across a page boundary, other CPUs executing those bytes: %s', (_name, vapic) => {
   test('each gets its own priority, before, while and after it is patched', async () => {
-    const crossing = linear(AT.window) + 0xffc
-    const pc = await machineWith(
+    const crossing = K.linear(K.AT.window) + 0xffc
+    const pc = await support.machineWith(
       ({ asm, log }, cpu) => {
         asm.mov(esi, 300)
         const loop = asm.here()
@@ -97,7 +73,7 @@ describe.each(roms)('3. A patch across a page boundary, other CPUs executing tho
           .and(ecx, 0x0f)
           .or(ecx, (cpu + 1) << 4)
         asm.mov(eax, crossing).call(eax)
-        asm.db(...READ_EAX).sub(eax, ecx)
+        asm.db(...support.READ_EAX).sub(eax, ecx)
         const right = asm.label()
         asm.jz(right)
         log()
@@ -113,7 +89,7 @@ describe.each(roms)('3. A patch across a page boundary, other CPUs executing tho
             asm.mov(esi, source).mov(edi, crossing).mov(ecx, 7).rep().movsb().jmp(over)
             asm
               .bind(source)
-              .db(...WRITE_ECX, 0xc3)
+              .db(...support.WRITE_ECX, 0xc3)
               .bind(over)
           },
         },
@@ -123,7 +99,7 @@ describe.each(roms)('3. A patch across a page boundary, other CPUs executing tho
     expect([0, 1, 2, 3].map((cpu) => readLog(pc, cpu))).toEqual([[], [], [], []])
     const site = pc.vapic?.patcher.sites.find(({ address: at }) => at === crossing)
     // The two pages lie in frames that have changed places.
-    const bytes = [...bytesAt(pc, crossing + 0x1000, 4), ...bytesAt(pc, linear(AT.window), 2)]
+    const bytes = [...support.bytesAt(pc, crossing + 0x1000, 4), ...support.bytesAt(pc, K.linear(K.AT.window), 2)]
     expect(bytes).toEqual([...(site?.patch ?? [])])
     expect(bytes.slice(0, 2)).toEqual([0x51, 0xe8])
   })
@@ -131,16 +107,16 @@ describe.each(roms)('3. A patch across a page boundary, other CPUs executing tho
 
 describe.each(roms)('4. A read into EDI survives, patched or not: %s', (name, vapic) => {
   test.each([1, 2])('%i processors', async (cpus) => {
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }) => {
         asm
           .mov(eax, 0x35)
-          .db(...WRITE_EAX)
+          .db(...support.WRITE_EAX)
           .mov(ecx, 20)
         const loop = asm.here()
         asm
           .mov(edi, 0xdead)
-          .db(0x8b, 0x3d, ...address)
+          .db(0x8b, 0x3d, ...support.address)
           .mov(eax, edi)
         log()
         asm.dec(ecx).jnz(loop)
@@ -149,23 +125,23 @@ describe.each(roms)('4. A read into EDI survives, patched or not: %s', (name, va
     )
     expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     for (let cpu = 0; cpu < cpus; cpu++) expect(readLog(pc, cpu)).toEqual(new Array(20).fill(0x35))
-    const patched = sitesOf(pc).filter((line) => line.endsWith('8b3d8000feff'))
+    const patched = support.sitesOf(pc).filter((line) => line.endsWith('8b3d8000feff'))
     expect(patched.length).toBe(name === 'our ROM' || cpus === 1 ? cpus : 0)
   })
 })
 
 test('5. ESP as a target is left alone: its reads are in every storm, and in no list of sites', async () => {
   const { pc } = await runKernel(stormKernel(everyForm(1)), 1, { vapic: true })
-  expect(sitesOf(pc).filter((line) => line.endsWith('8b258000feff'))).toEqual([])
+  expect(support.sitesOf(pc).filter((line) => line.endsWith('8b258000feff'))).toEqual([])
 })
 
 test('6. Looking backward finds the instruction, not what its address looks like', async () => {
-  const odd = [ODD_TPR & 255, (ODD_TPR >>> 8) & 255, (ODD_TPR >>> 16) & 255, ODD_TPR >>> 24]
-  const pc = await machineWith(
+  const odd = [K.ODD_TPR & 255, (K.ODD_TPR >>> 8) & 255, (K.ODD_TPR >>> 16) & 255, K.ODD_TPR >>> 24]
+  const pc = await support.machineWith(
     ({ asm, log }) => {
       asm.mov(ecx, 3)
       const loop = asm.here()
-      asm.db(0xc7, 0x05, ...odd, 0x80, 0, 0, 0).db(...READ_EAX)
+      asm.db(0xc7, 0x05, ...odd, 0x80, 0, 0, 0).db(...support.READ_EAX)
       log()
       asm.dec(ecx).jnz(loop)
     },
@@ -173,25 +149,25 @@ test('6. Looking backward finds the instruction, not what its address looks like
   )
   expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x80, 0x80, 0x80])
-  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['c705800000a380000000', 'a18000feff'])
+  expect(support.sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['c705800000a380000000', 'a18000feff'])
 })
 
 describe.each(roms)('7. An interrupt that comes while a helper runs is not lost: %s', (_name, vapic) => {
   test.each([1, 2])('at each of its instructions, %i processors', async (cpus) => {
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }, cpu) => {
         if (cpu > 0) return
         singleSteps(asm)
         asm
           .mov(ecx, 0x20)
-          .db(...WRITE_ECX)
+          .db(...support.WRITE_ECX)
           .sti()
           .nop()
         const loop = asm.here()
         // The host lets vector 55h come at one instruction or another from here on; it can be taken once this is done.
         asm.mov(ecx, 0x80).nop()
-        asm.db(...WRITE_ECX).mov(ecx, 0x20)
-        asm.db(...WRITE_ECX)
+        asm.db(...support.WRITE_ECX).mov(ecx, 0x20)
+        asm.db(...support.WRITE_ECX)
         asm.mov(eax, 0x77)
         log()
         asm.jmp(loop)
@@ -212,10 +188,10 @@ describe.each(roms)('7. An interrupt that comes while a helper runs is not lost:
     if (high === undefined || low === undefined) throw new Error('not patched')
     let moments = 0
     for (let moment = 0; ; moment++) {
-      stepTo(pc, high, 1, 0)
+      support.stepTo(pc, high, 1, 0)
       const before = readLog(pc, 0).length
       let steps = 0
-      for (; addressOf(pc) !== low + 6; steps++) {
+      for (; support.addressOf(pc) !== low + 6; steps++) {
         if (steps === moment) boot.apic.accept(0x55, false)
         if (steps === moment) boot.updateEvents()
         boot.cpu.step()
@@ -236,18 +212,18 @@ describe.each(roms)('7. An interrupt that comes while a helper runs is not lost:
 describe.each(roms)('8. %s', (_name, vapic) => {
   test('nested in service, and pending not above the priority: no poll', async () => {
     const polls: number[] = []
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm }) => {
         // Patched first; then each write ends with an OUT that has the host look.
         const write = (value: number): void => void asm.mov(ecx, value).call(routine)
         const look = (): void => void asm.mov(al, 0).out(0xe0, al)
-        const self = (vector: number): void => void asm.mov(dword(APIC + 0x300), 0x4_4000 | vector)
+        const self = (vector: number): void => void asm.mov(dword(K.APIC + 0x300), 0x4_4000 | vector)
         const routine = asm.label()
         const start = asm.label()
         asm
           .jmp(start)
           .bind(routine)
-          .db(...WRITE_ECX)
+          .db(...support.WRITE_ECX)
           .ret()
           .bind(start)
         write(0)
@@ -268,7 +244,7 @@ describe.each(roms)('8. %s', (_name, vapic) => {
           write(value)
           look()
         }
-        asm.mov(dword(APIC + 0xb0), 0)
+        asm.mov(dword(K.APIC + 0xb0), 0)
       },
       {
         vapic,
@@ -298,10 +274,10 @@ describe.each(roms)('8. %s', (_name, vapic) => {
 
 describe.each(roms)('11. %s', (_name, vapic) => {
   test('the first access of CPU 1 after CPU 0 has patched enables its record', async () => {
-    const go = dword(linear(AT.variables + 0x80))
-    const where = dword(linear(AT.variables + 0x84))
-    const machine: Stopper = {}
-    const pc = await machineWith(
+    const go = dword(K.linear(K.AT.variables + 0x80))
+    const where = dword(K.linear(K.AT.variables + 0x84))
+    const machine: support.Stopper = {}
+    const pc = await support.machineWith(
       ({ asm, log }, cpu) => {
         const site = asm.label()
         const over = asm.label()
@@ -309,20 +285,20 @@ describe.each(roms)('11. %s', (_name, vapic) => {
           asm
             .jmp(over)
             .bind(site)
-            .db(...WRITE_ECX)
+            .db(...support.WRITE_ECX)
             .ret()
             .bind(over)
           asm.mov(where, site).mov(ecx, 0x30).call(site).call(site)
-          asm.out(STOP_PORT, al).mov(go, 1)
+          asm.out(support.STOP_PORT, al).mov(go, 1)
         } else {
           const wait = asm.here()
           asm.pause().cmp(go, 1).jne(wait)
           asm.mov(ecx, 0x50).mov(eax, where).call(eax)
-          asm.db(...READ_EAX)
+          asm.db(...support.READ_EAX)
           log()
         }
       },
-      { cpus: 2, vapic, devices: [stopper(machine), new DebugExit({ iobase: EXIT_PORT })] },
+      { cpus: 2, vapic, devices: [support.stopper(machine), new DebugExit({ iobase: K.EXIT_PORT })] },
     )
     machine.pc = pc
     const enabled = (): (boolean | undefined)[] => [0, 1].map((cpu) => pc.vapic?.patcher.isEnabled(cpu))
@@ -333,19 +309,19 @@ describe.each(roms)('11. %s', (_name, vapic) => {
     expect(readLog(pc, 1)).toEqual([0x50])
     // It found the site patched: its priority came by the helper, to the real register and from then on to its record.
     expect((pc.vapic?.patcher.recordOf(1) ?? 0) - (pc.vapic?.patcher.recordOf(0) ?? 0)).toBe(128)
-    expect(sitesOf(pc).filter((line) => line.endsWith('890d8000feff'))).toHaveLength(1)
+    expect(support.sitesOf(pc).filter((line) => line.endsWith('890d8000feff'))).toHaveLength(1)
   })
 })
 
 test.each([1, 2])('12. FS is no KPCR: refused, %i processors', async (cpus) => {
-  const pc = await machineWith(
+  const pc = await support.machineWith(
     ({ asm, log }) => {
       asm.mov(dword(0x1c, { segment: fs }), 0).mov(ecx, 3)
       const loop = asm.here()
       asm
         .mov(eax, 0x60)
-        .db(...WRITE_EAX)
-        .db(...READ_EAX)
+        .db(...support.WRITE_EAX)
+        .db(...support.READ_EAX)
       log()
       asm.dec(ecx).jnz(loop)
     },
@@ -353,21 +329,21 @@ test.each([1, 2])('12. FS is no KPCR: refused, %i processors', async (cpus) => {
   )
   expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x60, 0x60, 0x60])
-  expect([pc.vapic?.patcher.state, sitesOf(pc)]).toEqual([VapicState.STANDBY, []])
+  expect([pc.vapic?.patcher.state, support.sitesOf(pc)]).toEqual([VapicState.STANDBY, []])
 })
 
 describe('13. A malicious announcement', () => {
-  const ROM = linear(0xc_0000)
+  const ROM = K.linear(0xc_0000)
   /** Announces what is at the start of the kernel's page, as a ROM would. */
   const announce = (asm: Assembler, offset: number): void => void asm.mov(eax, offset).db(0x66, 0xe7, 0x7e)
   const use = (asm: Assembler): void =>
     void asm
       .mov(eax, 0x60)
-      .db(...WRITE_EAX)
-      .db(...READ_EAX)
+      .db(...support.WRITE_EAX)
+      .db(...support.READ_EAX)
 
   test.each([0x0000, 0x2000, 0xffff])('by code that is no ROM, offset %i: the ROM of before stays', async (offset) => {
-    const pc = await machineWith(({ asm, log }) => {
+    const pc = await support.machineWith(({ asm, log }) => {
       announce(asm, offset)
       for (let i = 0; i < 2; i++) {
         use(asm)
@@ -376,7 +352,7 @@ describe('13. A malicious announcement', () => {
     })
     expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect(readLog(pc, 0)).toEqual([0x60, 0x60])
-    expect([pc.vapic?.patcher.state, sitesOf(pc).length]).toEqual([VapicState.ACTIVE, 4])
+    expect([pc.vapic?.patcher.state, support.sitesOf(pc).length]).toEqual([VapicState.ACTIVE, 4])
   })
 
   test.each([
@@ -392,8 +368,8 @@ describe('13. A malicious announcement', () => {
     ['helpers outside', (asm: Assembler) => asm.mov(dword(ROM + 0x48), 0x10_0000).mov(dword(ROM + 0x4c), 0x10_0000)],
     ['no signature', (asm: Assembler) => asm.mov(dword(ROM + 0x20), 0)],
   ] as const)('by a structure that is forged after it was announced: %s', async (_what, forge) => {
-    const kernel = (forged: boolean): ReturnType<typeof machineWith> =>
-      machineWith(({ asm, log }) => {
+    const kernel = (forged: boolean): ReturnType<typeof support.machineWith> =>
+      support.machineWith(({ asm, log }) => {
         if (forged) forge(asm)
         use(asm)
         log()
@@ -403,63 +379,65 @@ describe('13. A malicious announcement', () => {
     const memory = async (pc: Pc): Promise<Uint8Array> => {
       expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       expect(readLog(pc, 0)).toEqual([0x60, 0x60])
-      const bytes = new Uint8Array(RAM_BYTES - 0x10_0000)
+      const bytes = new Uint8Array(K.RAM_BYTES - 0x10_0000)
       pc.domain.guestMemory.read(0x10_0000, bytes)
       return bytes
     }
     const pc = await kernel(true)
-    const before = new Uint8Array(RAM_BYTES - 0x10_0000)
+    const before = new Uint8Array(K.RAM_BYTES - 0x10_0000)
     pc.domain.guestMemory.read(0x10_0000, before)
     const after = await memory(pc)
-    const image = AT.tables - 0x10_0000
+    const image = K.AT.tables - 0x10_0000
     // Of the kernel's image only patched instructions have changed.
     const sites = pc.vapic?.patcher.sites ?? []
     const changed = [...after.keys()].slice(0, image).filter((i) => after[i] !== before[i])
-    const allowed = sites.flatMap(({ address: at, patch }) => [...patch.keys()].map((i) => at - linear(0x10_0000) + i))
+    const allowed = sites.flatMap(({ address: at, patch }) =>
+      [...patch.keys()].map((i) => at - K.linear(0x10_0000) + i),
+    )
     expect(changed.filter((i) => !allowed.includes(i))).toEqual([])
     if (!_what.startsWith('size') && !_what.startsWith('helpers')) expect(sites).toEqual([])
   })
 })
 
 test('14. A HAL 1.5 GiB above the kernel: the ROM is found there too, and calls from both reach it', async () => {
-  const pc = await machineWith(({ asm, log }) => {
+  const pc = await support.machineWith(({ asm, log }) => {
     const site = asm.label()
     const hal = asm.label()
     const over = asm.label()
     asm
       .jmp(over)
       .bind(site)
-      .db(...WRITE_ECX)
+      .db(...support.WRITE_ECX)
       .ret()
       .bind(over)
       .mov(esi, 3)
     const loop = asm.here()
     asm.mov(ecx, 0x21).call(site)
-    asm.mov(ebx, hal.plus(ALIAS - KERNEL)).call(ebx)
+    asm.mov(ebx, hal.plus(K.ALIAS - K.KERNEL)).call(ebx)
     asm
       .mov(ecx, 0x47)
-      .mov(ebx, site.plus(ALIAS - KERNEL))
+      .mov(ebx, site.plus(K.ALIAS - K.KERNEL))
       .call(ebx)
-    asm.db(...READ_EAX)
+    asm.db(...support.READ_EAX)
     log()
     asm.dec(esi).jnz(loop)
     const end = asm.label()
     asm
       .jmp(end)
       .bind(hal)
-      .db(...READ_EAX)
+      .db(...support.READ_EAX)
     log()
     asm.ret().bind(end)
   })
   expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x21, 0x47, 0x21, 0x47, 0x21, 0x47])
-  expect(sitesOf(pc).some((line) => line.startsWith('e'))).toBe(true)
-  expect(sitesOf(pc).some((line) => line.startsWith('8'))).toBe(true)
+  expect(support.sitesOf(pc).some((line) => line.startsWith('e'))).toBe(true)
+  expect(support.sitesOf(pc).some((line) => line.startsWith('8'))).toBe(true)
 })
 
 describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_name, vapic) => {
   test('holds it off without a spurious one, and lets it in when it is lowered', async () => {
-    const pc = await machineWith(
+    const pc = await support.machineWith(
       ({ asm, log }) => {
         const write = (value: number): void => void asm.mov(ecx, value).call(routine)
         const mark = (value: number): void => {
@@ -471,12 +449,12 @@ describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_
         asm
           .jmp(start)
           .bind(routine)
-          .db(...WRITE_ECX)
+          .db(...support.WRITE_ECX)
           .ret()
           .bind(start)
         write(0)
         write(0)
-        asm.mov(dword(APIC + 0x300), 0x4_4051)
+        asm.mov(dword(K.APIC + 0x300), 0x4_4051)
         write(0x60)
         asm.sti().nop().nop()
         mark(1)
@@ -492,44 +470,44 @@ describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_
 })
 
 test('accesses that no patch is there for are reported ever less often, and patches come all the same', async () => {
-  const pc = await machineWith(({ asm, log }) => {
+  const pc = await support.machineWith(({ asm, log }) => {
     asm.mov(ecx, 10_000)
     const compare = asm.here()
     asm
-      .cmp(dword(APIC + 0x80), 0)
+      .cmp(dword(K.APIC + 0x80), 0)
       .dec(ecx)
       .jnz(compare)
     asm.mov(ecx, 5000)
     const write = asm.here()
     asm
       .mov(eax, 0x30)
-      .db(...WRITE_EAX)
+      .db(...support.WRITE_EAX)
       .dec(ecx)
       .jnz(write)
-    asm.db(...READ_EAX)
+    asm.db(...support.READ_EAX)
     log()
   })
   expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x30])
   expect(pc.vapic?.patcher.counts.refused).toBeLessThan(60)
-  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
+  expect(support.sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
   // All of them trap, whether reported or not.
   expect(pc.statistics().tprTraps).toBeGreaterThan(10_000)
 })
 
 test('how often accesses are reported is part of what is saved', async () => {
-  const compares = ({ asm }: Kernel): void => {
+  const compares = ({ asm }: K.Kernel): void => {
     asm.mov(ecx, 10_000)
     const again = asm.here()
     asm
-      .cmp(dword(APIC + 0x80), 0)
+      .cmp(dword(K.APIC + 0x80), 0)
       .dec(ecx)
       .jnz(again)
   }
-  const first = await machineWith(compares)
+  const first = await support.machineWith(compares)
   expect(await first.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   const saved = first.vapic?.save() as DomainVapicState
-  const next = await machineWith(compares)
+  const next = await support.machineWith(compares)
   // A fresh patcher asks again from the beginning; one that goes on asks as rarely as before.
   next.vapic?.restore({ ...saved, patcher: (next.vapic as DomainVapic).patcher.save() })
   expect(await next.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
@@ -542,12 +520,12 @@ test('how often accesses are reported is part of what is saved', async () => {
 })
 
 test('an instruction that reads the register and then faults has not retired, and is not reported', async () => {
-  const pc = await machineWith(({ asm }) => {
-    asm.mov(eax, 0).db(...WRITE_EAX)
+  const pc = await support.machineWith(({ asm }) => {
+    asm.mov(eax, 0).db(...support.WRITE_EAX)
     // DIV by what it reads.
-    asm.db(0xf7, 0x35, ...address)
+    asm.db(0xf7, 0x35, ...support.address)
   })
-  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ code: 2 * EXIT_EXCEPTION + 1 })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ code: 2 * K.EXIT_EXCEPTION + 1 })
   expect(pc.vapic?.patcher.counts.reports).toBe(1)
   expect(pc.statistics().tprTraps).toBe(2)
 })

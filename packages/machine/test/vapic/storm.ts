@@ -10,22 +10,7 @@ import * as x86 from '@retrap/x86-assembler'
 import { singleSteps } from './single-steps.ts'
 import { createPc, type MachineExit, type Pc, type PcOptions } from '@retrap/machine'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import {
-  APIC,
-  AT,
-  buildKernel,
-  EXIT_PORT,
-  KERNEL,
-  type Kernel,
-  KPCR_BUDGET,
-  KPCR_LOG,
-  linear,
-  logOf,
-  NO_KPCR_SELECTOR,
-  RAM_BYTES,
-  STORM_PORT,
-  TPR,
-} from './kernel.ts'
+import * as K from './kernel.ts'
 
 /** What a processor does, one after another. */
 export type Op =
@@ -87,8 +72,8 @@ const FLAGS = 0x8d5
 const FLAG_IF = 0x200
 const REGISTERS = [x86.eax, x86.ecx, x86.edx, x86.ebx, x86.esp, x86.ebp, x86.esi, x86.edi] as const
 /** Five of its bytes lie before the border. */
-const CROSSING = linear(AT.window) + 0xffb
-const address = [TPR & 255, (TPR >>> 8) & 255, (TPR >>> 16) & 255, TPR >>> 24] as const
+const CROSSING = K.linear(K.AT.window) + 0xffb
+const address = [K.TPR & 255, (K.TPR >>> 8) & 255, (K.TPR >>> 16) & 255, K.TPR >>> 24] as const
 
 /** A random storm. */
 export function randomStorm(rng: Rng, cpus: number): Storm {
@@ -152,13 +137,13 @@ export function stormKernel({ programs, rounds, handlings }: Storm, steps = fals
     check: (check ??= asm.label()),
     table: (table ??= asm.label()),
   })
-  return buildKernel({
+  return K.buildKernel({
     cpus,
     setup: ({ asm }) => emitCrossing(asm),
     main: (kernel, cpu) => {
       const { asm } = kernel
       const emitter = new Emitter(kernel, labels(asm).check, cpu, cpus)
-      asm.mov(x86.dword(KPCR_BUDGET, { segment: x86.fs }), SEND_BUDGET)
+      asm.mov(x86.dword(K.KPCR_BUDGET, { segment: x86.fs }), SEND_BUDGET)
       if (steps) {
         singleSteps(asm)
         kernel.log()
@@ -201,7 +186,7 @@ function emitCheck(asm: x86.Assembler, label: x86.Label, log: () => void): void 
 }
 
 /** Raises, nests, sends on and lowers, as the table says. */
-function emitInterrupt({ asm, log }: Kernel, table: x86.Label, done: x86.Label): void {
+function emitInterrupt({ asm, log }: K.Kernel, table: x86.Label, done: x86.Label): void {
   asm.mov(x86.ebx, x86.dword(x86.esp, { disp: 32 }))
   asm.db(0xa1, ...address).mov(x86.edi, x86.eax)
   asm
@@ -210,7 +195,7 @@ function emitInterrupt({ asm, log }: Kernel, table: x86.Label, done: x86.Label):
     .or(x86.eax, x86.edx)
     .or(x86.eax, LOG.interrupt << 24)
   log()
-  asm.mov(x86.eax, x86.dword(APIC + 0xa0)).or(x86.eax, LOG.priority << 24)
+  asm.mov(x86.eax, x86.dword(K.APIC + 0xa0)).or(x86.eax, LOG.priority << 24)
   log()
   asm.mov(x86.esi, x86.dword(table.plus(-32 * 8), { index: x86.ebx, scale: 8 }))
   const notRaised = asm.label()
@@ -225,9 +210,9 @@ function emitInterrupt({ asm, log }: Kernel, table: x86.Label, done: x86.Label):
   asm
     .test(x86.eax, x86.eax)
     .jz(notSent)
-    .dec(x86.dword(KPCR_BUDGET, { segment: x86.fs }))
+    .dec(x86.dword(K.KPCR_BUDGET, { segment: x86.fs }))
     .js(notSent)
-  asm.or(x86.eax, 0x4_4000).mov(x86.dword(APIC + 0x300), x86.eax)
+  asm.or(x86.eax, 0x4_4000).mov(x86.dword(K.APIC + 0x300), x86.eax)
   asm.bind(notSent)
   const notDipped = asm.label()
   asm.test(x86.esi, DIPS).jz(notDipped)
@@ -254,7 +239,7 @@ function emitInterrupt({ asm, log }: Kernel, table: x86.Label, done: x86.Label):
 
 /** Writes a processor's program. */
 class Emitter {
-  readonly #kernel: Kernel
+  readonly #kernel: K.Kernel
   readonly #asm: x86.Assembler
   readonly #check: x86.Label
   readonly #cpu: number
@@ -262,7 +247,7 @@ class Emitter {
   #on = false
   #sites = 0
 
-  constructor(kernel: Kernel, check: x86.Label, cpu: number, cpus: number) {
+  constructor(kernel: K.Kernel, check: x86.Label, cpu: number, cpus: number) {
     this.#kernel = kernel
     this.#asm = kernel.asm
     this.#check = check
@@ -294,10 +279,10 @@ class Emitter {
       case 'other':
         return this.#other(op.form, op.value)
       case 'self':
-        for (const vector of op.vectors) asm.mov(x86.dword(APIC + 0x300), 0x4_4000 | vector)
+        for (const vector of op.vectors) asm.mov(x86.dword(K.APIC + 0x300), 0x4_4000 | vector)
         return
       case 'device':
-        asm.mov(x86.dx, STORM_PORT + 4 * this.#cpu).mov(
+        asm.mov(x86.dx, K.STORM_PORT + 4 * this.#cpu).mov(
           x86.eax,
           op.vectors.reduce((word, vector, i) => (word | (vector << (8 * i))) >>> 0, 0),
         )
@@ -313,7 +298,7 @@ class Emitter {
         return
       case 'held':
         this.#quietly(() => {
-          asm.mov(x86.dword(APIC + 0x300), 0x4_4000 | op.vector)
+          asm.mov(x86.dword(K.APIC + 0x300), 0x4_4000 | op.vector)
           asm.db(0xc7, 0x05, ...address, op.value, 0, 0, 0)
         })
         return
@@ -325,7 +310,7 @@ class Emitter {
         return
       case 'no-kpcr':
         this.#quietly(() => {
-          asm.mov(x86.ebx, x86.fs).push(x86.ebx).mov(x86.eax, NO_KPCR_SELECTOR).mov(x86.fs, x86.ax)
+          asm.mov(x86.ebx, x86.fs).push(x86.ebx).mov(x86.eax, K.NO_KPCR_SELECTOR).mov(x86.fs, x86.ax)
           asm.mov(x86.eax, op.value).db(0xa3, ...address)
           asm.pop(x86.ebx).mov(x86.fs, x86.ebx)
         })
@@ -391,19 +376,19 @@ class Emitter {
     this.#prepare()
     switch (form) {
       case 'cmp':
-        asm.cmp(x86.dword(TPR), value)
+        asm.cmp(x86.dword(K.TPR), value)
         break
       case 'and':
-        asm.and(x86.dword(TPR), value)
+        asm.and(x86.dword(K.TPR), value)
         break
       case 'or':
-        asm.or(x86.dword(TPR), value)
+        asm.or(x86.dword(K.TPR), value)
         break
       case 'movzx':
         asm.db(0x0f, 0xb6, 0x05, ...address)
         break
       case 'xchg':
-        asm.mov(x86.ecx, value).xchg(x86.dword(TPR), x86.ecx)
+        asm.mov(x86.ecx, value).xchg(x86.dword(K.TPR), x86.ecx)
         break
       case 'mov8':
         asm.db(0x8a, 0x1d, ...address)
@@ -423,14 +408,14 @@ class Emitter {
     const asm = this.#asm
     asm.cli()
     this.#barrier()
-    asm.mov(x86.eax, x86.dword(APIC + 0x20)).add(x86.eax, 0x0100_0000)
+    asm.mov(x86.eax, x86.dword(K.APIC + 0x20)).add(x86.eax, 0x0100_0000)
     const wrapped = asm.label()
     asm
       .cmp(x86.eax, this.#cpus << 24)
       .jb(wrapped)
       .xor(x86.eax, x86.eax)
       .bind(wrapped)
-    asm.mov(x86.dword(APIC + 0x310), x86.eax).mov(x86.dword(APIC + 0x300), 0x4000 | vector)
+    asm.mov(x86.dword(K.APIC + 0x310), x86.eax).mov(x86.dword(K.APIC + 0x300), 0x4000 | vector)
     this.#barrier()
     if (this.#on) asm.sti().nop()
   }
@@ -438,7 +423,7 @@ class Emitter {
   /** Waits for all processors: a counter that each adds one to, until it has reached the next multiple of them. */
   #barrier(): void {
     const asm = this.#asm
-    const counter = x86.dword(linear(AT.variables + 0x40))
+    const counter = x86.dword(K.linear(K.AT.variables + 0x40))
     asm.mov(x86.eax, 1).lock().xadd(counter, x86.eax)
     // The end of this round: the multiple that follows.
     asm.xor(x86.edx, x86.edx).mov(x86.ecx, this.#cpus).div(x86.ecx).inc(x86.eax).imul(x86.eax, x86.ecx)
@@ -470,7 +455,7 @@ function stormDevice(cpus: number): DeviceModel {
   return defineDevice({
     name: 'storm',
     synchronous: true,
-    ports: { base: STORM_PORT, size: 4 * cpus },
+    ports: { base: K.STORM_PORT, size: 4 * cpus },
     attach(given) {
       context = given
     },
@@ -496,12 +481,12 @@ export interface Outcome {
 export async function machineFor(kernel: Uint8Array, cpus: number, options: Partial<PcOptions> = {}): Promise<Pc> {
   return createPc({
     jit: TEST_JIT,
-    memoryBytes: RAM_BYTES,
+    memoryBytes: K.RAM_BYTES,
     codeCacheBytes: 4 << 20,
     cpus,
     kernel,
     clock: 'deterministic',
-    devices: [stormDevice(cpus), new DebugExit({ iobase: EXIT_PORT })],
+    devices: [stormDevice(cpus), new DebugExit({ iobase: K.EXIT_PORT })],
     ...options,
   })
 }
@@ -509,10 +494,10 @@ export async function machineFor(kernel: Uint8Array, cpus: number, options: Part
 /** A processor's log as far as it goes. */
 export function readLog(pc: Pc, cpu: number): number[] {
   const pointer = new Uint8Array(4)
-  pc.domain.guestMemory.read(AT.kpcr + cpu * 0x1000 + KPCR_LOG, pointer)
-  const end = new DataView(pointer.buffer).getUint32(0, true) - KERNEL
-  const bytes = new Uint8Array(Math.max(0, end - logOf(cpu)))
-  pc.domain.guestMemory.read(logOf(cpu), bytes)
+  pc.domain.guestMemory.read(K.AT.kpcr + cpu * 0x1000 + K.KPCR_LOG, pointer)
+  const end = new DataView(pointer.buffer).getUint32(0, true) - K.KERNEL
+  const bytes = new Uint8Array(Math.max(0, end - K.logOf(cpu)))
+  pc.domain.guestMemory.read(K.logOf(cpu), bytes)
   return [...new Uint32Array(bytes.buffer)]
 }
 

@@ -1,23 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import {
-  ARM_FETCH,
-  ARM_PAN,
-  ARM_READ,
-  ARM_UNPRIVILEGED,
-  ARM_WALK_FAULT,
-  ARM_WALK_OK,
-  ARM_WALK_TABLE,
-  ARM_WRITE,
-  ArmPagingContext,
-  type ArmTranslationRegisters,
-  ArmWalkResult,
-  shortFaultStatus,
-  walkArm,
-} from '../../src/index.ts'
+import * as paging from '../../src/index.ts'
 import { type Entry, SparseTables } from '../support/arm/cases.ts'
 
 /** 48 bits of intermediate address: TCR.IPS. */
-const NO_REGISTERS: ArmTranslationRegisters = {
+const NO_REGISTERS: paging.ArmTranslationRegisters = {
   aarch64: true,
   sctlr: 1,
   tcrLo: 0,
@@ -37,26 +23,33 @@ const L3 = 0x4002_0000
 
 interface Outcome {
   readonly text: string
-  readonly result: ArmWalkResult
+  readonly result: paging.ArmWalkResult
 }
 
 /** Walks and says how it ended; `short` in the short format's codes. */
 function walk(
-  registers: Partial<ArmTranslationRegisters>,
+  registers: Partial<paging.ArmTranslationRegisters>,
   tables: SparseTables,
   va: bigint,
   access: number,
   short = false,
 ): Outcome {
-  const context = new ArmPagingContext()
+  const context = new paging.ArmPagingContext()
   context.update({ ...NO_REGISTERS, ...registers })
-  const result = new ArmWalkResult()
+  const result = new paging.ArmWalkResult()
   const unsigned = BigInt.asUintN(64, va)
-  const outcome = walkArm(context, tables, Number(unsigned & 0xffff_ffffn), Number(unsigned >> 32n), access, result)
-  if (outcome === ARM_WALK_OK) return { text: `0x${result.ipa.toString(16)}`, result }
-  if (outcome === ARM_WALK_TABLE) return { text: `table 0x${result.tableIpa.toString(16)}`, result }
-  expect(outcome).toBe(ARM_WALK_FAULT)
-  return { text: `fault 0x${(short ? shortFaultStatus(result) : result.status).toString(16)}`, result }
+  const outcome = paging.walkArm(
+    context,
+    tables,
+    Number(unsigned & 0xffff_ffffn),
+    Number(unsigned >> 32n),
+    access,
+    result,
+  )
+  if (outcome === paging.ARM_WALK_OK) return { text: `0x${result.ipa.toString(16)}`, result }
+  if (outcome === paging.ARM_WALK_TABLE) return { text: `table 0x${result.tableIpa.toString(16)}`, result }
+  expect(outcome).toBe(paging.ARM_WALK_FAULT)
+  return { text: `fault 0x${(short ? paging.shortFaultStatus(result) : result.status).toString(16)}`, result }
 }
 
 const table = (...entries: readonly (readonly [number, bigint])[]): SparseTables =>
@@ -68,7 +61,7 @@ const READ_ONLY = 0x80n
 const PXN = 1n << 53n
 const UXN = 1n << 54n
 const DBM = 1n << 51n
-const EL0 = ARM_UNPRIVILEGED
+const EL0 = paging.ARM_UNPRIVILEGED
 
 describe('long descriptors (VMSAv8-64)', () => {
   test.each([
@@ -90,7 +83,7 @@ describe('long descriptors (VMSAv8-64)', () => {
     })
     // 39 bits.
     const registers = { tcrLo: 25 | (tg0 << 14), ttbr0Lo: tables[0]! }
-    const { text, result } = walk(registers, table(...entries), BigInt(va), ARM_READ | EL0)
+    const { text, result } = walk(registers, table(...entries), BigInt(va), paging.ARM_READ | EL0)
     expect([text, result.pageBytes]).toEqual([`0x${(page + (va % size)).toString(16)}`, size])
   })
 
@@ -107,29 +100,29 @@ describe('long descriptors (VMSAv8-64)', () => {
   const MAPPED = '0x876543678'
 
   test.each([
-    ['EL1 reads what only it may access', 0x400n, ARM_READ, MAPPED],
-    ['EL0 does not', 0x400n, ARM_READ | EL0, 'fault 0xf'],
-    ['EL0 executes what it may not read', 0x400n, ARM_FETCH | EL0, MAPPED],
-    ['EL0 reads what is read-only', USER | READ_ONLY, ARM_READ | EL0, MAPPED],
-    ['nobody writes what is read-only', USER | READ_ONLY, ARM_WRITE, 'fault 0xf'],
-    ['EL1 does not execute what EL0 may write', USER, ARM_FETCH, 'fault 0xf'],
-    ['EL1 executes what EL0 may only read', USER | READ_ONLY, ARM_FETCH, MAPPED],
-    ['PXN stops EL1', 0x400n | PXN, ARM_FETCH, 'fault 0xf'],
-    ['PXN does not stop EL0', USER | PXN, ARM_FETCH | EL0, MAPPED],
-    ['UXN stops EL0', USER | UXN, ARM_FETCH | EL0, 'fault 0xf'],
-    ['UXN does not stop EL1', 0x400n | UXN, ARM_FETCH, MAPPED],
-    ['PAN stops EL1 from reading what EL0 may', USER, ARM_READ | ARM_PAN, 'fault 0xf'],
-    ['PAN does not stop a fetch', USER | READ_ONLY, ARM_FETCH | ARM_PAN, MAPPED],
-    ['without the access flag there is a fault', 0x40n, ARM_READ, 'fault 0xb'],
+    ['EL1 reads what only it may access', 0x400n, paging.ARM_READ, MAPPED],
+    ['EL0 does not', 0x400n, paging.ARM_READ | EL0, 'fault 0xf'],
+    ['EL0 executes what it may not read', 0x400n, paging.ARM_FETCH | EL0, MAPPED],
+    ['EL0 reads what is read-only', USER | READ_ONLY, paging.ARM_READ | EL0, MAPPED],
+    ['nobody writes what is read-only', USER | READ_ONLY, paging.ARM_WRITE, 'fault 0xf'],
+    ['EL1 does not execute what EL0 may write', USER, paging.ARM_FETCH, 'fault 0xf'],
+    ['EL1 executes what EL0 may only read', USER | READ_ONLY, paging.ARM_FETCH, MAPPED],
+    ['PXN stops EL1', 0x400n | PXN, paging.ARM_FETCH, 'fault 0xf'],
+    ['PXN does not stop EL0', USER | PXN, paging.ARM_FETCH | EL0, MAPPED],
+    ['UXN stops EL0', USER | UXN, paging.ARM_FETCH | EL0, 'fault 0xf'],
+    ['UXN does not stop EL1', 0x400n | UXN, paging.ARM_FETCH, MAPPED],
+    ['PAN stops EL1 from reading what EL0 may', USER, paging.ARM_READ | paging.ARM_PAN, 'fault 0xf'],
+    ['PAN does not stop a fetch', USER | READ_ONLY, paging.ARM_FETCH | paging.ARM_PAN, MAPPED],
+    ['without the access flag there is a fault', 0x40n, paging.ARM_READ, 'fault 0xb'],
   ])('%s', (_name, bits, access, expected) => {
     expect(walk(registers, page(bits), VA, access).text).toBe(expected)
   })
 
   test.each([
-    ['APTable[0] takes EL0 out', 1n << 61n, USER, ARM_READ | EL0, 'fault 0xf'],
-    ['APTable[1] takes writes out', 1n << 62n, USER, ARM_WRITE, 'fault 0xf'],
-    ['UXNTable', 1n << 60n, USER, ARM_FETCH | EL0, 'fault 0xf'],
-    ['PXNTable', 1n << 59n, 0x400n, ARM_FETCH, 'fault 0xf'],
+    ['APTable[0] takes EL0 out', 1n << 61n, USER, paging.ARM_READ | EL0, 'fault 0xf'],
+    ['APTable[1] takes writes out', 1n << 62n, USER, paging.ARM_WRITE, 'fault 0xf'],
+    ['UXNTable', 1n << 60n, USER, paging.ARM_FETCH | EL0, 'fault 0xf'],
+    ['PXNTable', 1n << 59n, 0x400n, paging.ARM_FETCH, 'fault 0xf'],
   ])('%s, unless TCR.HPD0 is set', (_name, tableBits, bits, access, expected) => {
     expect(walk(registers, page(bits, tableBits), VA, access).text).toBe(expected)
     expect(walk({ ...registers, tcrHi: 5 | (1 << 9) }, page(bits, tableBits), VA, access).text).toBe(MAPPED)
@@ -137,7 +130,7 @@ describe('long descriptors (VMSAv8-64)', () => {
 
   test('GP says whether the page is guarded, a block too', () => {
     const guarded = 1n << 50n
-    const fetched = (tables: SparseTables): boolean => walk(registers, tables, VA, ARM_FETCH).result.guarded
+    const fetched = (tables: SparseTables): boolean => walk(registers, tables, VA, paging.ARM_FETCH).result.guarded
     expect([fetched(page(0x400n)), fetched(page(0x400n | guarded))]).toEqual([false, true])
     // In a table's descriptor it is no such bit.
     expect(fetched(page(0x400n, guarded))).toBe(false)
@@ -146,27 +139,27 @@ describe('long descriptors (VMSAv8-64)', () => {
 
   test('SCTLR.WXN: what may be written is not executed', () => {
     const wxn = { ...registers, sctlr: 1 | (1 << 19) }
-    expect(walk(wxn, page(0x400n), VA, ARM_FETCH).text).toBe('fault 0xf')
-    expect(walk(wxn, page(USER), VA, ARM_FETCH | EL0).text).toBe('fault 0xf')
-    expect(walk(wxn, page(USER | READ_ONLY), VA, ARM_FETCH | EL0).text).toBe(MAPPED)
+    expect(walk(wxn, page(0x400n), VA, paging.ARM_FETCH).text).toBe('fault 0xf')
+    expect(walk(wxn, page(USER), VA, paging.ARM_FETCH | EL0).text).toBe('fault 0xf')
+    expect(walk(wxn, page(USER | READ_ONLY), VA, paging.ARM_FETCH | EL0).text).toBe(MAPPED)
     // What EL0 cannot write.
-    expect(walk(wxn, page(0x400n), VA, ARM_FETCH | EL0).text).toBe(MAPPED)
+    expect(walk(wxn, page(0x400n), VA, paging.ARM_FETCH | EL0).text).toBe(MAPPED)
   })
 
   test('TCR.E0PD0 hides the half from EL0, TCR.EPD0 from everyone', () => {
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 23) }, page(USER), VA, ARM_READ | EL0).text).toBe('fault 0x4')
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 23) }, page(USER), VA, ARM_READ).text).toBe(MAPPED)
-    expect(walk({ ...registers, tcrLo: 25 | (1 << 7) }, page(USER), VA, ARM_READ).text).toBe('fault 0x4')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 23) }, page(USER), VA, paging.ARM_READ | EL0).text).toBe('fault 0x4')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 23) }, page(USER), VA, paging.ARM_READ).text).toBe(MAPPED)
+    expect(walk({ ...registers, tcrLo: 25 | (1 << 7) }, page(USER), VA, paging.ARM_READ).text).toBe('fault 0x4')
   })
 
   test('a top byte is ignored by TBI, for data only by TBID', () => {
     const tagged = VA | (0xabn << 56n)
-    expect(walk(registers, page(0x400n), tagged, ARM_READ).text).toBe('fault 0x4')
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 5) }, page(0x400n), tagged, ARM_READ).text).toBe(MAPPED)
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 5) }, page(0x400n), tagged, ARM_FETCH).text).toBe(MAPPED)
+    expect(walk(registers, page(0x400n), tagged, paging.ARM_READ).text).toBe('fault 0x4')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 5) }, page(0x400n), tagged, paging.ARM_READ).text).toBe(MAPPED)
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 5) }, page(0x400n), tagged, paging.ARM_FETCH).text).toBe(MAPPED)
     const dataOnly = 5 | (1 << 5) | (1 << 19)
-    expect(walk({ ...registers, tcrHi: dataOnly }, page(0x400n), tagged, ARM_READ).text).toBe(MAPPED)
-    expect(walk({ ...registers, tcrHi: dataOnly }, page(0x400n), tagged, ARM_FETCH).text).toBe('fault 0x4')
+    expect(walk({ ...registers, tcrHi: dataOnly }, page(0x400n), tagged, paging.ARM_READ).text).toBe(MAPPED)
+    expect(walk({ ...registers, tcrHi: dataOnly }, page(0x400n), tagged, paging.ARM_FETCH).text).toBe('fault 0x4')
   })
 
   test('hardware sets the access flag and the dirty state, and only what it must', () => {
@@ -174,8 +167,8 @@ describe('long descriptors (VMSAv8-64)', () => {
     const both = { ...registers, tcrHi: 5 | (1 << 7) | (1 << 8) }
     const clean = 0x8_7654_3003n | READ_ONLY | DBM
     for (const [access, expected] of [
-      [ARM_READ, clean | 0x400n],
-      [ARM_WRITE, (clean | 0x400n) & ~READ_ONLY],
+      [paging.ARM_READ, clean | 0x400n],
+      [paging.ARM_WRITE, (clean | 0x400n) & ~READ_ONLY],
     ] as const) {
       const tables = page(READ_ONLY | DBM)
       expect(walk(both, tables, VA, access).text).toBe(MAPPED)
@@ -183,10 +176,10 @@ describe('long descriptors (VMSAv8-64)', () => {
     }
     // Without HA, HD does nothing.
     const tables = page(READ_ONLY | DBM | 0x400n)
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 8) }, tables, VA, ARM_WRITE).text).toBe('fault 0xf')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 8) }, tables, VA, paging.ARM_WRITE).text).toBe('fault 0xf')
     // A walk whose rights do not hold changes nothing.
     const denied = page(READ_ONLY | DBM)
-    expect(walk(both, denied, VA, ARM_WRITE | EL0).text).toBe('fault 0xf')
+    expect(walk(both, denied, VA, paging.ARM_WRITE | EL0).text).toBe('fault 0xf')
     expect(denied.values.get(leaf)).toBe(clean)
   })
 
@@ -196,7 +189,7 @@ describe('long descriptors (VMSAv8-64)', () => {
     tables.race = (address) => {
       if (raced++ === 0) tables.values.set(address, 0x9_9999_9003n)
     }
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 7) }, tables, VA, ARM_READ).text).toBe('0x999999678')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 7) }, tables, VA, paging.ARM_READ).text).toBe('0x999999678')
     expect(raced).toBe(2)
     expect(tables.values.get(L3 + 0x145 * 8)).toBe(0x9_9999_9403n)
   })
@@ -204,20 +197,20 @@ describe('long descriptors (VMSAv8-64)', () => {
   test('an entry that is taken away then is a translation fault', () => {
     const tables = page(0n)
     tables.race = (address) => void tables.values.set(address, 0n)
-    expect(walk({ ...registers, tcrHi: 5 | (1 << 7) }, tables, VA, ARM_READ).text).toBe('fault 0x7')
+    expect(walk({ ...registers, tcrHi: 5 | (1 << 7) }, tables, VA, paging.ARM_READ).text).toBe('fault 0x7')
   })
 
   test('a table that is in no memory is named', () => {
     const tables = table([L1, 0x9000_0003n])
-    expect(walk(registers, tables, VA, ARM_READ).text).toBe('table 0x90000488')
+    expect(walk(registers, tables, VA, paging.ARM_READ).text).toBe('table 0x90000488')
   })
 
   test('addresses beyond TCR.IPS are address size faults, at the level that has them', () => {
     const narrow = { ...registers, tcrHi: 1 }
-    expect(walk({ ...narrow, ttbr0Hi: 16 }, page(0x400n), VA, ARM_READ).text).toBe('fault 0x0')
-    expect(walk(narrow, page(0x400n), VA, ARM_READ).text).toBe(MAPPED)
-    expect(walk(narrow, page(0x400n | (1n << 36n)), VA, ARM_READ).text).toBe('fault 0x3')
-    expect(walk(narrow, table([L1, (1n << 36n) | 3n]), VA, ARM_READ).text).toBe('fault 0x1')
+    expect(walk({ ...narrow, ttbr0Hi: 16 }, page(0x400n), VA, paging.ARM_READ).text).toBe('fault 0x0')
+    expect(walk(narrow, page(0x400n), VA, paging.ARM_READ).text).toBe(MAPPED)
+    expect(walk(narrow, page(0x400n | (1n << 36n)), VA, paging.ARM_READ).text).toBe('fault 0x3')
+    expect(walk(narrow, table([L1, (1n << 36n) | 3n]), VA, paging.ARM_READ).text).toBe('fault 0x1')
   })
 
   test.each([
@@ -228,7 +221,7 @@ describe('long descriptors (VMSAv8-64)', () => {
     ['16K, level 2', { tcrLo: 28 | (2 << 14), ttbr0Lo: L1 }, 0x8_0000_0000n, '0x800000678'],
     ['64K, level 2', { tcrLo: 25 | (1 << 14), ttbr0Lo: L1 }, 0x8_0000_0000n, '0x800000678'],
   ])('blocks: %s', (_name, block, address, expected) => {
-    expect(walk(block, table([L1, address | 0x401n]), 0x678n, ARM_READ).text).toBe(expected)
+    expect(walk(block, table([L1, address | 0x401n]), 0x678n, paging.ARM_READ).text).toBe(expected)
   })
 
   test('memory of a Device type is told apart by MAIR', () => {
@@ -239,14 +232,14 @@ describe('long descriptors (VMSAv8-64)', () => {
       [2n, true],
       [3n, true],
     ] as const) {
-      expect(walk(mair, page(0x400n | (index << 2n)), VA, ARM_READ).result.device).toBe(device)
+      expect(walk(mair, page(0x400n | (index << 2n)), VA, paging.ARM_READ).result.device).toBe(device)
     }
   })
 })
 
 test('a register that is no word is refused, by name', () => {
   for (const value of [2 ** 32, -(2 ** 31) - 1, 0.5, NaN]) {
-    expect(() => new ArmPagingContext().update({ ...NO_REGISTERS, ttbr1Lo: value })).toThrow(
+    expect(() => new paging.ArmPagingContext().update({ ...NO_REGISTERS, ttbr1Lo: value })).toThrow(
       expect.objectContaining({ code: 'ERR_MODE', message: expect.stringContaining('ttbr1Lo') }),
     )
   }
@@ -255,13 +248,13 @@ test('a register that is no word is refused, by name', () => {
 describe('stage 1 off', () => {
   test('addresses are intermediate addresses, if they are not too large; data is Device memory', () => {
     const off = { sctlr: 0 }
-    const read = walk(off, table(), 0x1234_5678_9abcn, ARM_READ)
+    const read = walk(off, table(), 0x1234_5678_9abcn, paging.ARM_READ)
     expect([read.text, read.result.device]).toEqual(['0x123456789abc', true])
-    expect(walk(off, table(), 0x1000n, ARM_FETCH).result.device).toBe(false)
-    expect(walk(off, table(), 1n << 48n, ARM_READ).text).toBe('fault 0x0')
-    expect(walk(off, table(), 1n << 56n, ARM_READ).text).toBe('fault 0x0')
-    expect(walk({ ...off, tcrHi: 5 | (1 << 5) }, table(), (1n << 56n) | 8n, ARM_READ).text).toBe('0x8')
-    expect(walk({ ...off, aarch64: false }, table(), (1n << 56n) | 8n, ARM_READ).text).toBe('0x8')
+    expect(walk(off, table(), 0x1000n, paging.ARM_FETCH).result.device).toBe(false)
+    expect(walk(off, table(), 1n << 48n, paging.ARM_READ).text).toBe('fault 0x0')
+    expect(walk(off, table(), 1n << 56n, paging.ARM_READ).text).toBe('fault 0x0')
+    expect(walk({ ...off, tcrHi: 5 | (1 << 5) }, table(), (1n << 56n) | 8n, paging.ARM_READ).text).toBe('0x8')
+    expect(walk({ ...off, aarch64: false }, table(), (1n << 56n) | 8n, paging.ARM_READ).text).toBe('0x8')
   })
 })
 
@@ -280,7 +273,7 @@ describe('long descriptors (VMSAv8-32)', () => {
     [2, 2, 0xc000_0000n, 'upper, from level 2'],
   ])('T0SZ %i and T1SZ %i: 0x%s', (t0sz, t1sz, va, where) => {
     const split = { ...registers, tcrLo: EAE + t0sz + t1sz * 0x1_0000 }
-    const { text, result } = walk(split, table(), va, ARM_READ)
+    const { text, result } = walk(split, table(), va, paging.ARM_READ)
     if (where === 'nothing') expect(text).toBe('fault 0x5')
     else {
       const base = where.startsWith('lower') ? L1 : L2
@@ -291,22 +284,22 @@ describe('long descriptors (VMSAv8-32)', () => {
   })
 
   test.each([
-    ['XN is for both levels of privilege', 0x40n | UXN, ARM_FETCH, 'fault 0xd'],
-    ['what is executed must be readable', 0n, ARM_FETCH | EL0, 'fault 0xd'],
-    ['PL1 may execute what PL0 may write', 0x40n, ARM_FETCH, '0x4000000008'],
-    ['PAN does not stop a fetch', 0x40n, ARM_FETCH | ARM_PAN, '0x4000000008'],
+    ['XN is for both levels of privilege', 0x40n | UXN, paging.ARM_FETCH, 'fault 0xd'],
+    ['what is executed must be readable', 0n, paging.ARM_FETCH | EL0, 'fault 0xd'],
+    ['PL1 may execute what PL0 may write', 0x40n, paging.ARM_FETCH, '0x4000000008'],
+    ['PAN does not stop a fetch', 0x40n, paging.ARM_FETCH | paging.ARM_PAN, '0x4000000008'],
   ])('%s', (_name, bits, access, expected) => {
     expect(walk(registers, table([L1, block(bits)]), 8n, access).text).toBe(expected)
   })
 
   test('SCTLR.UWXN: not what PL0 may write', () => {
     const uwxn = { ...registers, sctlr: 1 | (1 << 20) }
-    expect(walk(uwxn, table([L1, block(0x40n)]), 8n, ARM_FETCH).text).toBe('fault 0xd')
-    expect(walk(uwxn, table([L1, block(0n)]), 8n, ARM_FETCH).text).toBe('0x4000000008')
+    expect(walk(uwxn, table([L1, block(0x40n)]), 8n, paging.ARM_FETCH).text).toBe('fault 0xd')
+    expect(walk(uwxn, table([L1, block(0n)]), 8n, paging.ARM_FETCH).text).toBe('0x4000000008')
   })
 
   test('addresses have 40 bits', () => {
-    expect(walk(registers, table([L1, block(1n << 40n)]), 8n, ARM_READ).text).toBe('fault 0x1')
+    expect(walk(registers, table([L1, block(1n << 40n)]), 8n, paging.ARM_READ).text).toBe('fault 0x1')
   })
 })
 
@@ -316,7 +309,7 @@ describe('short descriptors', () => {
   /** A section for everyone, Normal. */
   const SECTION = 0x9000_1c0en
   const short = (
-    changes: Partial<ArmTranslationRegisters>,
+    changes: Partial<paging.ArmTranslationRegisters>,
     level1: bigint,
     access: number,
     level2 = 0n,
@@ -333,7 +326,7 @@ describe('short descriptors', () => {
     ['nothing at level 2', PAGES, 0n, 'fault 0x7'],
     ['tables in no memory', 0x9000_0001n, 0n, 'table 0x90000048'],
   ])('%s', (_name, level1, level2, expected) => {
-    expect(short({}, level1, ARM_READ, level2)).toBe(expected)
+    expect(short({}, level1, paging.ARM_READ, level2)).toBe(expected)
   })
 
   // What a hypervisor reports in an ESR has the codes of the long format (Arm ARM, "ISS encoding for a Data Abort").
@@ -344,24 +337,24 @@ describe('short descriptors', () => {
     ['a permission fault at level 2', PAGES, 0x9abc_d00en, CLIENT, 0x0e],
   ])('%s has a status of its own', (_name, level1, level2, dacr, status) => {
     const tables = table([L1, level1], [L3 + 0x12 * 4, level2])
-    expect(walk({ ...registers, dacr }, tables, 0x1_2344n, ARM_READ).result.status).toBe(status)
+    expect(walk({ ...registers, dacr }, tables, 0x1_2344n, paging.ARM_READ).result.status).toBe(status)
   })
 
   test.each([
-    [0, ARM_READ, 'fault 0xd'],
-    [1, ARM_WRITE, '0x90012344'],
-    [1, ARM_READ | EL0, 'fault 0xd'],
-    [2, ARM_READ | EL0, '0x90012344'],
-    [2, ARM_WRITE | EL0, 'fault 0xd'],
-    [2, ARM_WRITE, '0x90012344'],
-    [3, ARM_WRITE | EL0, '0x90012344'],
-    [5, ARM_READ, '0x90012344'],
-    [5, ARM_WRITE, 'fault 0xd'],
-    [5, ARM_READ | EL0, 'fault 0xd'],
-    [7, ARM_READ | EL0, '0x90012344'],
-    [7, ARM_WRITE, 'fault 0xd'],
-    [3, ARM_READ | ARM_PAN, 'fault 0xd'],
-    [3, ARM_FETCH | ARM_PAN, '0x90012344'],
+    [0, paging.ARM_READ, 'fault 0xd'],
+    [1, paging.ARM_WRITE, '0x90012344'],
+    [1, paging.ARM_READ | EL0, 'fault 0xd'],
+    [2, paging.ARM_READ | EL0, '0x90012344'],
+    [2, paging.ARM_WRITE | EL0, 'fault 0xd'],
+    [2, paging.ARM_WRITE, '0x90012344'],
+    [3, paging.ARM_WRITE | EL0, '0x90012344'],
+    [5, paging.ARM_READ, '0x90012344'],
+    [5, paging.ARM_WRITE, 'fault 0xd'],
+    [5, paging.ARM_READ | EL0, 'fault 0xd'],
+    [7, paging.ARM_READ | EL0, '0x90012344'],
+    [7, paging.ARM_WRITE, 'fault 0xd'],
+    [3, paging.ARM_READ | paging.ARM_PAN, 'fault 0xd'],
+    [3, paging.ARM_FETCH | paging.ARM_PAN, '0x90012344'],
   ])('AP %i, access %i: %s', (ap, access, expected) => {
     const level1 = (SECTION & ~0xc00n) | (BigInt(ap & 3) << 10n) | (BigInt(ap >> 2) << 15n)
     expect(short({}, level1, access)).toBe(expected)
@@ -369,40 +362,40 @@ describe('short descriptors', () => {
 
   test('domains: no access, client, manager; the fault knows its level', () => {
     const guarded = (SECTION & ~0xc00n) | (3n << 5n) | 0x10n
-    expect(short({ dacr: 0 }, guarded, ARM_READ)).toBe('fault 0x9')
-    expect(short({ dacr: 2 << 6 }, guarded, ARM_READ)).toBe('fault 0x9')
-    expect(short({ dacr: 1 << 6 }, guarded, ARM_READ)).toBe('fault 0xd')
-    expect(short({ dacr: 3 << 6 }, guarded, ARM_WRITE | EL0)).toBe('0x90012344')
-    expect(short({ dacr: 3 << 6 }, guarded, ARM_FETCH)).toBe('0x90012344')
-    expect(short({ dacr: 0 }, PAGES, ARM_READ, 0x9abc_d03en)).toBe('fault 0xb')
+    expect(short({ dacr: 0 }, guarded, paging.ARM_READ)).toBe('fault 0x9')
+    expect(short({ dacr: 2 << 6 }, guarded, paging.ARM_READ)).toBe('fault 0x9')
+    expect(short({ dacr: 1 << 6 }, guarded, paging.ARM_READ)).toBe('fault 0xd')
+    expect(short({ dacr: 3 << 6 }, guarded, paging.ARM_WRITE | EL0)).toBe('0x90012344')
+    expect(short({ dacr: 3 << 6 }, guarded, paging.ARM_FETCH)).toBe('0x90012344')
+    expect(short({ dacr: 0 }, PAGES, paging.ARM_READ, 0x9abc_d03en)).toBe('fault 0xb')
     // Nothing there comes before nothing allowed.
-    expect(short({ dacr: 0 }, PAGES, ARM_READ, 0n)).toBe('fault 0x7')
+    expect(short({ dacr: 0 }, PAGES, paging.ARM_READ, 0n)).toBe('fault 0x7')
   })
 
   test('SCTLR.AFE: AP[0] is the access flag, for managers too', () => {
     const afe = { sctlr: 1 | (1 << 29) }
-    expect(short(afe, SECTION & ~0x400n, ARM_READ)).toBe('fault 0x3')
-    expect(short({ ...afe, dacr: 3 }, SECTION & ~0x400n, ARM_READ)).toBe('fault 0x3')
-    expect(short(afe, PAGES, ARM_READ, 0x9abc_d02en)).toBe('fault 0x6')
-    expect(short(afe, SECTION & ~0x800n, ARM_READ | EL0)).toBe('fault 0xd')
-    expect(short(afe, SECTION, ARM_WRITE | EL0)).toBe('0x90012344')
+    expect(short(afe, SECTION & ~0x400n, paging.ARM_READ)).toBe('fault 0x3')
+    expect(short({ ...afe, dacr: 3 }, SECTION & ~0x400n, paging.ARM_READ)).toBe('fault 0x3')
+    expect(short(afe, PAGES, paging.ARM_READ, 0x9abc_d02en)).toBe('fault 0x6')
+    expect(short(afe, SECTION & ~0x800n, paging.ARM_READ | EL0)).toBe('fault 0xd')
+    expect(short(afe, SECTION, paging.ARM_WRITE | EL0)).toBe('0x90012344')
   })
 
   test('XN, PXN, WXN, UWXN', () => {
-    expect(short({}, SECTION | 0x10n, ARM_FETCH | EL0)).toBe('fault 0xd')
-    expect(short({}, SECTION | 1n, ARM_FETCH)).toBe('fault 0xd')
-    expect(short({}, SECTION | 1n, ARM_FETCH | EL0)).toBe('0x90012344')
-    expect(short({}, PAGES | 4n, ARM_FETCH, 0x9abc_d03en)).toBe('fault 0xf')
-    expect(short({}, PAGES, ARM_FETCH, 0x9abc_d03fn)).toBe('fault 0xf')
-    expect(short({}, PAGES, ARM_FETCH, 0x9abc_803dn)).toBe('fault 0xf')
-    expect(short({ sctlr: 1 | (1 << 19) }, SECTION, ARM_FETCH)).toBe('fault 0xd')
-    expect(short({ sctlr: 1 | (1 << 20) }, SECTION, ARM_FETCH)).toBe('fault 0xd')
-    expect(short({ sctlr: 1 | (1 << 20) }, SECTION & ~0x800n, ARM_FETCH)).toBe('0x90012344')
+    expect(short({}, SECTION | 0x10n, paging.ARM_FETCH | EL0)).toBe('fault 0xd')
+    expect(short({}, SECTION | 1n, paging.ARM_FETCH)).toBe('fault 0xd')
+    expect(short({}, SECTION | 1n, paging.ARM_FETCH | EL0)).toBe('0x90012344')
+    expect(short({}, PAGES | 4n, paging.ARM_FETCH, 0x9abc_d03en)).toBe('fault 0xf')
+    expect(short({}, PAGES, paging.ARM_FETCH, 0x9abc_d03fn)).toBe('fault 0xf')
+    expect(short({}, PAGES, paging.ARM_FETCH, 0x9abc_803dn)).toBe('fault 0xf')
+    expect(short({ sctlr: 1 | (1 << 19) }, SECTION, paging.ARM_FETCH)).toBe('fault 0xd')
+    expect(short({ sctlr: 1 | (1 << 20) }, SECTION, paging.ARM_FETCH)).toBe('fault 0xd')
+    expect(short({ sctlr: 1 | (1 << 20) }, SECTION & ~0x800n, paging.ARM_FETCH)).toBe('0x90012344')
   })
 
   test('TTBCR.N splits the addresses, PD0 and PD1 switch the halves off', () => {
     const where = (tcrLo: number, va: bigint): number | string => {
-      const { text, result } = walk({ ...registers, tcrLo }, table(), va, ARM_READ, true)
+      const { text, result } = walk({ ...registers, tcrLo }, table(), va, paging.ARM_READ, true)
       expect(text).toBe('fault 0x5')
       return result.tableIpa
     }
@@ -411,14 +404,14 @@ describe('short descriptors', () => {
     expect(where(1, 0x8000_0000n)).toBe(L2 + 0x800 * 4)
     expect(where(7, 0x01f0_0000n)).toBe(L1 + 0x1f * 4)
     expect(where(7, 0x0200_0000n)).toBe(L2 + 0x20 * 4)
-    expect(short({ tcrLo: 0x10 }, SECTION, ARM_READ)).toBe('fault 0x5')
-    expect(short({ tcrLo: 0x21 }, SECTION, ARM_READ, 0n, 0x8000_0000n)).toBe('fault 0x5')
+    expect(short({ tcrLo: 0x10 }, SECTION, paging.ARM_READ)).toBe('fault 0x5')
+    expect(short({ tcrLo: 0x21 }, SECTION, paging.ARM_READ, 0n, 0x8000_0000n)).toBe('fault 0x5')
   })
 
   test('Device memory by TEX, C and B, or by PRRR with TEX remap', () => {
-    const device = (type: bigint, changes: Partial<ArmTranslationRegisters> = {}): boolean => {
+    const device = (type: bigint, changes: Partial<paging.ArmTranslationRegisters> = {}): boolean => {
       const level1 = (SECTION & ~0x700cn) | ((type >> 2n) << 12n) | ((type & 3n) << 2n)
-      return walk({ ...registers, ...changes }, table([L1, level1]), 0n, ARM_READ).result.device
+      return walk({ ...registers, ...changes }, table([L1, level1]), 0n, paging.ARM_READ).result.device
     }
     expect([0n, 1n, 2n, 3n, 4n, 8n].map((type) => device(type))).toEqual([true, true, false, false, false, true])
     // Types 0 to 3: Strongly-ordered, Device, Normal, Normal.

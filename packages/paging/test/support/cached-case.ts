@@ -1,16 +1,4 @@
-import {
-  ACCESS_FETCH,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  Invalidate,
-  MAP_NX,
-  MAP_USER,
-  MAP_WRITABLE,
-  PagingStructureCache,
-  walk,
-  WALK_OK,
-  WalkResult,
-} from '../../src/index.ts'
+import * as paging from '../../src/index.ts'
 import { contextOf, CR0_PE_PG, CR0_WP, CR4, LMA, Memory, NXE, pair } from './guest.ts'
 import { naiveWalk, type NaiveState } from './naive.ts'
 
@@ -66,16 +54,17 @@ export function cachedCase(random: () => number): string | undefined {
     state = { ...registers, cpu: context.cpu, pdptes: [] }
   }
   loadCr3()
-  const cache = new PagingStructureCache()
+  const cache = new paging.PagingStructureCache()
   const flushAll = (): void => {
     const way = below(4)
-    if (way === 0) cache.invalidate(Invalidate.ALL, 0)
-    else if (way === 1) cache.invalidate(Invalidate.ALL_NON_GLOBAL, 0)
-    else for (const each of PCIDS) cache.invalidate(way === 2 ? Invalidate.PCID : Invalidate.ADDRESS, each)
+    if (way === 0) cache.invalidate(paging.Invalidate.ALL, 0)
+    else if (way === 1) cache.invalidate(paging.Invalidate.ALL_NON_GLOBAL, 0)
+    else
+      for (const each of PCIDS) cache.invalidate(way === 2 ? paging.Invalidate.PCID : paging.Invalidate.ADDRESS, each)
   }
   /** An upper entry has more rights than the cache may know of. */
   let widened = false
-  const result = new WalkResult()
+  const result = new paging.WalkResult()
   for (let n = 0; n < WALKS; n++) {
     const edits = random()
     if (edits < 0.3) {
@@ -97,7 +86,7 @@ export function cachedCase(random: () => number): string | undefined {
     } else if (edits < 0.5) {
       loadCr3()
       // Bit 63 of the value loaded decides.
-      if (random() < 0.5) cache.invalidate(Invalidate.PCID, pcid)
+      if (random() < 0.5) cache.invalidate(paging.Invalidate.PCID, pcid)
     }
     let linear = BigInt(pick(slots) === 0 ? 0 : mode === 3 ? 3 : 511)
     for (let level = mode - 1; level >= 1; level--) linear = (linear << 9n) | (random() < 0.5 ? 0n : 511n)
@@ -111,19 +100,22 @@ export function cachedCase(random: () => number): string | undefined {
     const access = { fetch, write, user, implicit: false, ac: false }
     const expected = naiveWalk(state!, read, pair(lo, hi), access)
     const before = new Map(memory.words)
-    const bits = (fetch ? ACCESS_FETCH : 0) | (write ? ACCESS_WRITE : 0) | (user ? ACCESS_USER : 0)
-    const status = walk(context, memory, lo, hi >>> 0, bits, result, cache)
+    const bits = (fetch ? paging.ACCESS_FETCH : 0) | (write ? paging.ACCESS_WRITE : 0) | (user ? paging.ACCESS_USER : 0)
+    const status = paging.walk(context, memory, lo, hi >>> 0, bits, result, cache)
     const differ = (what: string): string =>
       `${what}: walk ${n} of linear ${linear.toString(16)} in PCID ${pcid}, mode ${mode}: ${JSON.stringify(access)}, ` +
       `status ${status} pfec ${result.pfec} gpa ${result.gpa.toString(16)} flags ${result.flags.toString(16)}; ` +
       `without a cache ${expected.kind} ${expected.kind === 'fault' ? expected.pfec : expected.gpa.toString(16)}`
     if (expected.kind === 'fault') {
-      if (status === WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level) return differ('fault')
+      if (status === paging.WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level)
+        return differ('fault')
       continue
     }
-    if (status !== WALK_OK || BigInt(result.gpa) !== expected.gpa) return differ('mapping')
-    const flags = (expected.rw ? MAP_WRITABLE : 0) | (expected.us ? MAP_USER : 0) | (expected.nx ? MAP_NX : 0)
-    if (!widened && (result.flags & (MAP_WRITABLE | MAP_USER | MAP_NX)) !== flags) return differ('rights')
+    if (status !== paging.WALK_OK || BigInt(result.gpa) !== expected.gpa) return differ('mapping')
+    const flags =
+      (expected.rw ? paging.MAP_WRITABLE : 0) | (expected.us ? paging.MAP_USER : 0) | (expected.nx ? paging.MAP_NX : 0)
+    if (!widened && (result.flags & (paging.MAP_WRITABLE | paging.MAP_USER | paging.MAP_NX)) !== flags)
+      return differ('rights')
     for (const [gpa, value] of before) {
       if (memory.at(gpa) !== (expected.updates.get(BigInt(gpa)) ?? value))
         return differ(`A or D at ${gpa.toString(16)}`)

@@ -1,27 +1,9 @@
-import {
-  ACCESS_AC,
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_SHADOW_STACK,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  MAP_DIRTY,
-  MAP_GLOBAL,
-  MAP_NX,
-  MAP_SHADOW_STACK,
-  MAP_USER,
-  MAP_WRITABLE,
-  probe,
-  walk,
-  WALK_OK,
-  WalkResult,
-  type TableReader,
-} from '../../src/index.ts'
+import * as paging from '../../src/index.ts'
 import { contextOf, CR0_PE_PG, CR0_WP, CR4, LMA, NXE, pair } from './guest.ts'
 import { naiveWalk, type NaiveAccess, type NaiveState } from './naive.ts'
 
 /** Tables whose entries are a function of seed and address, made when first read. */
-class RandomTables implements TableReader {
+class RandomTables implements paging.TableReader {
   readonly entries = new Map<number, bigint>()
   /** Addresses whose first exchange fails because "another vCPU" has set A there. */
   readonly raced = new Set<number>()
@@ -102,7 +84,7 @@ class RandomTables implements TableReader {
   }
 }
 
-const result = new WalkResult()
+const result = new paging.WalkResult()
 
 /**
  * One random processor, set of control registers, set of tables and access, walked by both walkers.
@@ -154,12 +136,12 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
     shadow: !fetch && (cr4 & CR4.CET) !== 0 && random() >= 0.7,
   }
   const bits =
-    (access.write ? ACCESS_WRITE : 0) |
-    (access.user ? ACCESS_USER : 0) |
-    (fetch ? ACCESS_FETCH : 0) |
-    (access.implicit ? ACCESS_IMPLICIT : 0) |
-    (access.ac ? ACCESS_AC : 0) |
-    (access.shadow === true ? ACCESS_SHADOW_STACK : 0)
+    (access.write ? paging.ACCESS_WRITE : 0) |
+    (access.user ? paging.ACCESS_USER : 0) |
+    (fetch ? paging.ACCESS_FETCH : 0) |
+    (access.implicit ? paging.ACCESS_IMPLICIT : 0) |
+    (access.ac ? paging.ACCESS_AC : 0) |
+    (access.shadow === true ? paging.ACCESS_SHADOW_STACK : 0)
 
   const read = (gpa: bigint, bytes: 4 | 8): bigint | undefined => tables.entry(Number(gpa), bytes)
   const expected = naiveWalk(state, read, pair(linearLo, linearHi), access)
@@ -170,25 +152,25 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
     `${JSON.stringify(access)} expected ${show(expected)} got ${show({ ...result })}`
 
   for (const update of [false, true]) {
-    const status = (update ? walk : probe)(context, tables, linearLo, linearHi, bits, result)
+    const status = (update ? paging.walk : paging.probe)(context, tables, linearLo, linearHi, bits, result)
     seen.set(`${mode} ${expected.kind}`, (seen.get(`${mode} ${expected.kind}`) ?? 0) + 1)
     if (expected.kind === 'fault') {
-      if (status === WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level)
+      if (status === paging.WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level)
         return describe('fault')
       if (!sameEntries(tables.entries, before)) return describe('a walk that faults changes an entry')
       continue
     }
     const flags =
-      (expected.rw ? MAP_WRITABLE : 0) |
-      (expected.us ? MAP_USER : 0) |
-      (expected.nx ? MAP_NX : 0) |
-      (expected.ss ? MAP_SHADOW_STACK : 0) |
-      (expected.g ? MAP_GLOBAL : 0)
+      (expected.rw ? paging.MAP_WRITABLE : 0) |
+      (expected.us ? paging.MAP_USER : 0) |
+      (expected.nx ? paging.MAP_NX : 0) |
+      (expected.ss ? paging.MAP_SHADOW_STACK : 0) |
+      (expected.g ? paging.MAP_GLOBAL : 0)
     if (
-      status !== WALK_OK ||
+      status !== paging.WALK_OK ||
       BigInt(result.gpa) !== expected.gpa ||
       BigInt(result.pageBytes) !== expected.pageBytes ||
-      (result.flags & ~MAP_DIRTY) !== flags ||
+      (result.flags & ~paging.MAP_DIRTY) !== flags ||
       result.pkey !== expected.key ||
       result.level !== expected.level
     ) {
@@ -198,7 +180,7 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
       if (!sameEntries(tables.entries, before)) return describe('a probe changes an entry')
       continue
     }
-    if (((result.flags & MAP_DIRTY) !== 0) !== expected.d) return describe('dirty flag')
+    if (((result.flags & paging.MAP_DIRTY) !== 0) !== expected.d) return describe('dirty flag')
     for (const [gpa, value] of before) {
       if (tables.entries.get(gpa) !== (expected.updates.get(BigInt(gpa)) ?? value)) return describe(`A/D at ${gpa}`)
     }

@@ -1,22 +1,6 @@
 /** The package's functions, compiled, called from tests. */
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
-import {
-  add,
-  convert,
-  divide,
-  F_CONTROL,
-  F_FLAGS,
-  finish,
-  FloatLibrary,
-  multiply,
-  multiplyAdd,
-  SCRATCH_BYTES,
-  SLOT_A,
-  SLOT_B,
-  SLOT_C,
-  squareRoot,
-  unpack,
-} from '../../src/index.ts'
+import * as float from '../../src/index.ts'
 import type { FloatRules } from '../../src/index.ts'
 
 /** Where the scratch area is from the address that functions get. */
@@ -55,34 +39,39 @@ export function calculator(
 ): (name: Name, control: number, ...operands: bigint[]) => Outcome {
   const module = new ModuleBuilder()
   module.importMemory({ module: 'env', name: 'memory', initialPages: 1 })
-  const library = new FloatLibrary(module, SCRATCH, rules)
+  const library = new float.FloatLibrary(module, SCRATCH, rules)
   const operations: Record<Name, (f: ReturnType<typeof module.function>, state: I32) => void> = {
-    add: (f, state) => f.call(add(library), state, I32.of(0)),
-    subtract: (f, state) => f.call(add(library), state, I32.of(1)),
-    multiply: (f, state) => f.call(multiply(library), state),
-    divide: (f, state) => f.call(divide(library), state),
-    squareRoot: (f, state) => f.call(squareRoot(library), state),
-    multiplyAdd: (f, state) => f.call(multiplyAdd(library), state, I32.of(0), I32.of(0)),
-    convert: (f, state) => f.call(convert(library), state),
+    add: (f, state) => f.call(float.add(library), state, I32.of(0)),
+    subtract: (f, state) => f.call(float.add(library), state, I32.of(1)),
+    multiply: (f, state) => f.call(float.multiply(library), state),
+    divide: (f, state) => f.call(float.divide(library), state),
+    squareRoot: (f, state) => f.call(float.squareRoot(library), state),
+    multiplyAdd: (f, state) => f.call(float.multiplyAdd(library), state, I32.of(0), I32.of(0)),
+    convert: (f, state) => f.call(float.convert(library), state),
   }
   for (const [name, operation] of Object.entries(operations)) {
     const f = module.function(name, { params: ['i64', 'i64', 'i64'], result: 'i64' }, { export: true })
     const state = f.let(I32.of(STATE))
-    for (const [i, slot] of [SLOT_A, SLOT_B, SLOT_C].entries())
-      f.call(unpack(library, name === 'convert' ? 64 : width), state, state.add(SCRATCH + slot), f.param(i, 'i64').get)
+    for (const [i, slot] of [float.SLOT_A, float.SLOT_B, float.SLOT_C].entries())
+      f.call(
+        float.unpack(library, name === 'convert' ? 64 : width),
+        state,
+        state.add(SCRATCH + slot),
+        f.param(i, 'i64').get,
+      )
     operation(f, state)
-    f.return(f.call(finish(library, width), state))
+    f.return(f.call(float.finish(library, width), state))
   }
   const memory = new WebAssembly.Memory({ initial: 1 })
   const bytes = new DataView(memory.buffer)
   const compiled = new WebAssembly.Module(Uint8Array.from(module.build()))
   const { exports } = new WebAssembly.Instance(compiled, { env: { memory } })
   return (name, control, a, b = 0n, c = 0n) => {
-    new Uint8Array(memory.buffer).fill(0xa5, STATE + SCRATCH, STATE + SCRATCH + SCRATCH_BYTES)
-    bytes.setUint32(STATE + SCRATCH + F_CONTROL, control | masked, true)
-    bytes.setUint32(STATE + SCRATCH + F_FLAGS, 0, true)
+    new Uint8Array(memory.buffer).fill(0xa5, STATE + SCRATCH, STATE + SCRATCH + float.SCRATCH_BYTES)
+    bytes.setUint32(STATE + SCRATCH + float.F_CONTROL, control | masked, true)
+    bytes.setUint32(STATE + SCRATCH + float.F_FLAGS, 0, true)
     const run = exports[name] as (a: bigint, b: bigint, c: bigint) => bigint
     const bits = BigInt.asUintN(64, run(a, b, c))
-    return { bits, raised: bytes.getUint32(STATE + SCRATCH + F_FLAGS, true) & 0x3f }
+    return { bits, raised: bytes.getUint32(STATE + SCRATCH + float.F_FLAGS, true) & 0x3f }
   }
 }

@@ -1,28 +1,17 @@
 // The page that tests drive: the package's surface, for expressions of theirs.
-import {
-  createMachine,
-  defineMachineElement,
-  deleteFetched,
-  deleteKeptDisk,
-  exportKeptDisk,
-  fetchedBytes,
-  importKeptDisk,
-  keptDisks,
-  prepareArmBoard,
-  startMachineWorker,
-} from '@retrap/web'
+import * as web from '@retrap/web'
 import { buildGuestImage } from '@retrap/embedded-guest'
 
-defineMachineElement()
+web.defineMachineElement()
 Object.assign(globalThis, {
-  createMachine,
-  deleteFetched,
-  deleteKeptDisk,
-  exportKeptDisk,
-  fetchedBytes,
-  importKeptDisk,
-  keptDisks,
-  prepareArmBoard,
-  startMachineWorker,
+  createMachine: web.createMachine,
+  deleteFetched: web.deleteFetched,
+  deleteKeptDisk: web.deleteKeptDisk,
+  exportKeptDisk: web.exportKeptDisk,
+  fetchedBytes: web.fetchedBytes,
+  importKeptDisk: web.importKeptDisk,
+  keptDisks: web.keptDisks,
+  prepareArmBoard: web.prepareArmBoard,
+  startMachineWorker: web.startMachineWorker,
   guestImage: buildGuestImage(),
 })

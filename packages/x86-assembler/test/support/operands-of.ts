@@ -1,31 +1,7 @@
 // A decoded instruction's operands, as the assembler takes them.
-import {
-  branchTarget,
-  codes,
-  operandIsMemory,
-  operandRegister,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  REGISTER_HIGH_BYTE,
-  REGISTER_RIP,
-} from '@retrap/x86-decoder'
+import * as decoder from '@retrap/x86-decoder'
 import type { Instruction } from '@retrap/x86-decoder'
-import {
-  abs,
-  Assembler,
-  dfv,
-  far16,
-  far32,
-  ptr,
-  rdSae,
-  registerOf,
-  rip,
-  rnSae,
-  ruSae,
-  rzSae,
-  sae,
-} from '../../src/index.ts'
+import * as x86 from '../../src/index.ts'
 import type {
   AddressRegister,
   IndexRegister,
@@ -48,9 +24,9 @@ function pair(lo: number, hi: number): bigint {
 function register(kind: RegisterClass, number: number): Operand {
   const high = kind === 'xmm' ? 'xmmHigh' : kind === 'ymm' ? 'ymmHigh' : kind
   const found =
-    number >= REGISTER_HIGH_BYTE
-      ? registerOf('gp8High', number - REGISTER_HIGH_BYTE)
-      : registerOf(number > 15 ? high : kind, number)
+    number >= decoder.REGISTER_HIGH_BYTE
+      ? x86.registerOf('gp8High', number - decoder.REGISTER_HIGH_BYTE)
+      : x86.registerOf(number > 15 ? high : kind, number)
   if (found === undefined) throw new Error(`there is no ${kind} ${number}`)
   return found
 }
@@ -60,14 +36,14 @@ function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm' | 'zm
   const options: { -readonly [Key in keyof MemoryOptions]: MemoryOptions[Key] } = {
     addressBits: insn.addressSize as 16 | 32 | 64,
   }
-  const segment = insn.segmentOverride < 0 ? undefined : registerOf('segment', insn.segmentOverride)
+  const segment = insn.segmentOverride < 0 ? undefined : x86.registerOf('segment', insn.segmentOverride)
   if (segment !== undefined) options.segment = segment
   const disp = pair(insn.dispLo, insn.dispHi)
   let place: Place
-  if (insn.base === REGISTER_RIP) place = rip(BigInt(address + insn.length) + disp)
-  else if (insn.base < 0) place = abs(disp)
+  if (insn.base === decoder.REGISTER_RIP) place = x86.rip(BigInt(address + insn.length) + disp)
+  else if (insn.base < 0) place = x86.abs(disp)
   else {
-    place = registerOf(kind, insn.base) as AddressRegister
+    place = x86.registerOf(kind, insn.base) as AddressRegister
     options.disp = disp
   }
   if (insn.index >= 0) {
@@ -75,16 +51,16 @@ function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm' | 'zm
     options.scale = (1 << insn.scale) as 1 | 2 | 4 | 8
   }
   // The code says the size.
-  return ptr(place, options)
+  return x86.ptr(place, options)
 }
 
 function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, address: number): Operand {
   switch (slot.kind) {
     case 'register':
     case 'fixed':
-      return register(slot.class, operandRegister(insn, index))
+      return register(slot.class, decoder.operandRegister(insn, index))
     case 'rm': {
-      if (!operandIsMemory(insn, index)) return register(slot.class, operandRegister(insn, index))
+      if (!decoder.operandIsMemory(insn, index)) return register(slot.class, decoder.operandRegister(insn, index))
       const found = memory(insn, address)
       return insn.broadcast ? found.bcst((slot.size / form.broadcast) as 2 | 4 | 8 | 16 | 32) : found
     }
@@ -94,9 +70,9 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
       return memory(insn, address)
     case 'implied': {
       const kind = insn.addressSize === 16 ? 'gp16' : insn.addressSize === 32 ? 'gp32' : 'gp64'
-      const segment = insn.segmentOverride < 0 ? undefined : registerOf('segment', insn.segmentOverride)
-      const place = registerOf(kind, slot.base) as AddressRegister
-      return ptr(place, slot.overridable && segment !== undefined ? { segment } : {})
+      const segment = insn.segmentOverride < 0 ? undefined : x86.registerOf('segment', insn.segmentOverride)
+      const place = x86.registerOf(kind, slot.base) as AddressRegister
+      return x86.ptr(place, slot.overridable && segment !== undefined ? { segment } : {})
     }
     case 'one':
       return 1
@@ -108,25 +84,25 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
     case 'nibble':
       return insn.immLo & 15
     case 'absolute':
-      return branchTarget(insn, 0n)
+      return decoder.branchTarget(insn, 0n)
     case 'flags':
-      return dfv(...(['cf', 'zf', 'sf', 'of'] as const).filter((_, bit) => (insn.imm2 & (1 << bit)) !== 0))
+      return x86.dfv(...(['cf', 'zf', 'sf', 'of'] as const).filter((_, bit) => (insn.imm2 & (1 << bit)) !== 0))
     case 'relative':
-      return branchTarget(insn, BigInt(address))
+      return decoder.branchTarget(insn, BigInt(address))
     case 'far': {
-      const make = slot.bits === 16 ? far16 : far32
+      const make = slot.bits === 16 ? x86.far16 : x86.far32
       return make(insn.imm2, BigInt.asUintN(slot.bits, pair(insn.immLo, insn.immHi)))
     }
   }
 }
 
 /** By `Instruction.rounding`. */
-const ROUNDINGS: readonly (Rounding | undefined)[] = [undefined, rnSae, rdSae, ruSae, rzSae, sae]
+const ROUNDINGS: readonly (Rounding | undefined)[] = [undefined, x86.rnSae, x86.rdSae, x86.ruSae, x86.rzSae, x86.sae]
 
 /** The destination under the mask that EVEX names. */
 function underMask(operand: Operand, insn: Instruction): Operand {
   if (insn.maskRegister === 0 || typeof operand !== 'object') return operand
-  const mask = registerOf('mask', insn.maskRegister) as MaskRegister
+  const mask = x86.registerOf('mask', insn.maskRegister) as MaskRegister
   if (operand.type === 'memory') return operand.k(mask)
   const masked = (operand as MaskableRegister).k(mask)
   return insn.zeroing ? masked.z() : masked
@@ -135,7 +111,7 @@ function underMask(operand: Operand, insn: Instruction): Operand {
 /** The operands of `insn`, which stands at `address`, for `Assembler.form(insn.code, …)`. */
 export function operandsOf(insn: Instruction, address: number): Operand[] {
   const form = formOfCode(insn.code)
-  if (form === undefined) throw new Error(`no form ${codes[insn.code]?.form}`)
+  if (form === undefined) throw new Error(`no form ${decoder.codes[insn.code]?.form}`)
   const operands = form.slots.map((slot, index) => {
     const operand = operandOf(slot, index, form, insn, address)
     return index === 0 ? underMask(operand, insn) : operand
@@ -151,12 +127,12 @@ const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
 
 /** Assembles a decoded instruction again, in the same form, without prefixes that have no meaning to it. */
 export function reassemble(insn: Instruction, address: number, bits: 16 | 32 | 64): Uint8Array {
-  const asm = new Assembler({ bits, address })
+  const asm = new x86.Assembler({ bits, address })
   const form = formOfCode(insn.code)
-  if ((insn.prefixes & PREFIX_LOCK) !== 0) asm.lock()
+  if ((insn.prefixes & decoder.PREFIX_LOCK) !== 0) asm.lock()
   if (form?.repeatable === true) {
-    if ((insn.prefixes & PREFIX_REP) !== 0) asm.rep()
-    else if ((insn.prefixes & PREFIX_REPNE) !== 0) asm.repne()
+    if ((insn.prefixes & decoder.PREFIX_REP) !== 0) asm.rep()
+    else if ((insn.prefixes & decoder.PREFIX_REPNE) !== 0) asm.repne()
   }
   if (insn.noFlags && form?.noFlags === 'possible') asm.nf()
   // MASKMOVQ and the like find their memory without an operand.

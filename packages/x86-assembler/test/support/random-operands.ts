@@ -1,18 +1,6 @@
 // Random operands for a form: what a slot takes, with registers and addresses that the mode has.
 import * as x86 from '../../src/index.ts'
-import type {
-  AddressRegister,
-  MaskableRegister,
-  MaskRegister,
-  Memory,
-  MemoryOptions,
-  Operand,
-  Place,
-  Register,
-  RegisterClass,
-  SegmentRegister,
-  VectorIndex,
-} from '../../src/index.ts'
+import type * as X from '../../src/index.ts'
 import { far16, far32 } from '../../src/index.ts'
 import type { Form, Slot } from '../../src/form.ts'
 import { takesBroadcast } from '../../src/match.ts'
@@ -40,7 +28,7 @@ export class Random {
 
 type Mode = 16 | 32 | 64
 
-const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptions) => Memory>> = {
+const CONSTRUCTORS: Readonly<Record<number, (place: X.Place, options?: X.MemoryOptions) => X.Memory>> = {
   0: x86.ptr,
   1: x86.byte,
   2: x86.word,
@@ -53,13 +41,13 @@ const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptio
   64: x86.zmmword,
 }
 
-function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
+function memoryOf(size: number, place: X.Place, options?: X.MemoryOptions): X.Memory {
   return (CONSTRUCTORS[size] ?? x86.ptr)(place, options)
 }
 
 /** Registers of a class that a mode has; with `evex` also those that only EVEX can name, with `apx` those of APX. */
-function registersOf(kind: RegisterClass, mode: Mode, evex = false, apx = false): Register[] {
-  const out: Register[] = []
+function registersOf(kind: X.RegisterClass, mode: Mode, evex = false, apx = false): X.Register[] {
+  const out: X.Register[] = []
   if (apx && kind.startsWith('gp')) {
     for (let number = 16; number < 32; number++) {
       const found = x86.registerOf(kind, number)
@@ -98,9 +86,9 @@ function randomMemory(
   { addressSize: forced }: Form,
   scale: number,
   apx: boolean,
-): Memory {
+): X.Memory {
   const segment = random.below(4) === 0 ? x86.registerOf('segment', 4 + random.below(2)) : undefined
-  const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
+  const common: { segment?: X.SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
   const disp = randomDisplacement(random, scale)
   const shape = forced === 0 ? random.below(8) : forced === mode ? 4 : 2
   if (shape === 0) {
@@ -124,15 +112,15 @@ function randomMemory(
       ['bx', ''],
     ] as const)
     const numbers = { bx: 3, bp: 5, si: 6, di: 7 }
-    const place = x86.registerOf('gp16', numbers[base]) as AddressRegister
-    const second = index === '' ? undefined : (x86.registerOf('gp16', numbers[index]) as AddressRegister)
+    const place = x86.registerOf('gp16', numbers[base]) as X.AddressRegister
+    const second = index === '' ? undefined : (x86.registerOf('gp16', numbers[index]) as X.AddressRegister)
     return memoryOf(size, place, { ...common, disp, ...(second === undefined ? {} : { index: second }) })
   }
   const kind = bits === 32 ? 'gp32' : 'gp64'
-  const base = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
+  const base = random.pick(registersOf(kind, mode, false, apx)) as X.AddressRegister
   if (random.below(2) === 0) return memoryOf(size, base, { ...common, disp })
-  let index = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
-  if (index.number === 4) index = x86.registerOf(kind, 5) as AddressRegister
+  let index = random.pick(registersOf(kind, mode, false, apx)) as X.AddressRegister
+  if (index.number === 4) index = x86.registerOf(kind, 5) as X.AddressRegister
   // An index without base, in the scales that cannot be said another way.
   if (shape === 3)
     return memoryOf(size, random.below(0x1000), { ...common, index, scale: random.pick([4, 8] as const) })
@@ -140,16 +128,16 @@ function randomMemory(
 }
 
 /** Memory with a vector register as index, with and without a base. */
-function randomGather(size: number, index: 'xmm' | 'ymm' | 'zmm', mode: Mode, random: Random, form: Form): Memory {
-  const options: MemoryOptions = {
-    index: random.pick(registersOf(index, mode, form.encoding === 'evex')) as VectorIndex,
+function randomGather(size: number, index: 'xmm' | 'ymm' | 'zmm', mode: Mode, random: Random, form: Form): X.Memory {
+  const options: X.MemoryOptions = {
+    index: random.pick(registersOf(index, mode, form.encoding === 'evex')) as X.VectorIndex,
     scale: random.pick([1, 2, 4, 8] as const),
   }
   const wide = mode === 64 && random.below(4) !== 0
   if (random.below(4) === 0) {
     return memoryOf(size, x86.abs(random.below(0x7fff_ffff)), { ...options, addressBits: mode === 64 ? 64 : 32 })
   }
-  const base = random.pick(registersOf(wide ? 'gp64' : 'gp32', mode)) as AddressRegister
+  const base = random.pick(registersOf(wide ? 'gp64' : 'gp32', mode)) as X.AddressRegister
   return memoryOf(size, base, { ...options, disp: randomDisplacement(random, form.disp8Scale) })
 }
 
@@ -170,17 +158,17 @@ function randomImmediate(slot: Extract<Slot, { kind: 'immediate' }>, random: Ran
 export const BRANCH_TARGET = 0x1000 + 64
 
 /** The destination as it is, or, where the form may have one, under a mask. */
-function underMask(operand: Operand, form: Form, random: Random): Operand {
+function underMask(operand: X.Operand, form: Form, random: Random): X.Operand {
   if (form.masking === 'none' || (form.masking !== 'required' && random.below(2) === 0)) return operand
   if (typeof operand !== 'object' || (operand.type !== 'register' && operand.type !== 'memory')) return operand
-  const mask = x86.registerOf('mask', 1 + random.below(7)) as MaskRegister
+  const mask = x86.registerOf('mask', 1 + random.below(7)) as X.MaskRegister
   if (operand.type === 'memory') return operand.k(mask)
-  const masked = (operand as MaskableRegister).k(mask)
+  const masked = (operand as X.MaskableRegister).k(mask)
   return form.masking === 'zero' && random.below(2) === 0 ? masked.z() : masked
 }
 
 /** Random operands for a form, with what EVEX can add to them, and with the registers of APX if that is asked for. */
-export function randomOperands(form: Form, mode: Mode, random: Random, apx = false): Operand[] {
+export function randomOperands(form: Form, mode: Mode, random: Random, apx = false): X.Operand[] {
   const operands = form.slots.map((slot) => randomOperand(slot, form, mode, random, apx))
   const [first] = operands
   if (form.encoding === 'evex' && first !== undefined) operands[0] = underMask(first, form, random)
@@ -196,7 +184,7 @@ export function randomOperands(form: Form, mode: Mode, random: Random, apx = fal
   return operands
 }
 
-function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: boolean): Operand {
+function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: boolean): X.Operand {
   const evex = form.encoding === 'evex'
   switch (slot.kind) {
     case 'register':
@@ -215,7 +203,7 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
         ? randomMemory(slot.size, mode, random, form, form.disp8Scale, apx)
         : randomGather(slot.size, slot.index, mode, random, form)
     case 'fixed':
-      return x86.registerOf(slot.class, slot.number) as Register
+      return x86.registerOf(slot.class, slot.number) as X.Register
     case 'one':
       return 1
     case 'immediate':
@@ -240,7 +228,7 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
     case 'implied':
       return memoryOf(
         slot.size,
-        x86.registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
+        x86.registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as X.AddressRegister,
       )
   }
 }

@@ -6,17 +6,7 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { Code, Decoder, DecoderOptions, Instruction as IcedInstruction } from 'iced-x86'
-import {
-  type CodeInfo,
-  codes,
-  decodeInto,
-  decoderOptions,
-  formatAtt,
-  formatIntel,
-  formatNasm,
-  Instruction,
-  TRUNCATED,
-} from '../../src/index.ts'
+import * as decoding from '../../src/index.ts'
 import { decodingDifferences, newerThanIced } from '../differences.ts'
 import { hexOf } from '../support/bytes.ts'
 import { icedOperands, ourOperands, sameMnemonic, sameOperands } from '../support/iced.ts'
@@ -34,14 +24,14 @@ const MODES = [16, 32, 64] as const
 const VENDORS = ['intel', 'amd'] as const
 /** iced-x86 knows no APX. */
 const FEATURES: ReadonlySet<string> = new Set(
-  codes.map(({ feature }) => feature).filter((feature) => !feature.startsWith('APX')),
+  decoding.codes.map(({ feature }) => feature).filter((feature) => !feature.startsWith('APX')),
 )
 
-const insn = new Instruction()
-const cut = new Instruction()
-const cutAgain = new Instruction()
+const insn = new decoding.Instruction()
+const cut = new decoding.Instruction()
+const cutAgain = new decoding.Instruction()
 const iced = new IcedInstruction()
-const FIELDS = Object.keys(insn) as (keyof Instruction)[]
+const FIELDS = Object.keys(insn) as (keyof decoding.Instruction)[]
 const slots = new Uint8Array(BATCH * SLOT + SLOT)
 
 /** xorshift32: a string in a few nanoseconds. */
@@ -70,7 +60,7 @@ const agreed = new Set<number>()
 
 function differsFromIced(valid: boolean, thorough: boolean): boolean {
   if (valid !== (iced.code !== Code.INVALID))
-    return !valid || !newerThanIced.test((codes[insn.code] as CodeInfo).feature)
+    return !valid || !newerThanIced.test((decoding.codes[insn.code] as decoding.CodeInfo).feature)
   if (!valid) return false
   if (insn.length !== iced.length) return true
   const pair = insn.code * 0x1_0000 + iced.code
@@ -82,7 +72,7 @@ function differsFromIced(valid: boolean, thorough: boolean): boolean {
 }
 
 function describe(valid: boolean): string {
-  const ours = valid ? (codes[insn.code] as CodeInfo).form : 'invalid'
+  const ours = valid ? (decoding.codes[insn.code] as decoding.CodeInfo).form : 'invalid'
   return `${ours} | ${Code[iced.code] as string}`
 }
 
@@ -90,14 +80,15 @@ function describe(valid: boolean): string {
 function checkCut(at: number, options: number, status: number): string | undefined {
   const end = at + 1 + ((slots[at + 15] as number) % 15)
   const behind = slots.slice(end, at + SLOT)
-  const first = decodeInto(slots, at, end, options, cut)
+  const first = decoding.decodeInto(slots, at, end, options, cut)
   for (let i = end; i < at + SLOT; i++) slots[i] = ~(slots[i] as number)
-  const second = decodeInto(slots, at, end, options, cutAgain)
+  const second = decoding.decodeInto(slots, at, end, options, cutAgain)
   slots.set(behind, end)
   if (first !== second) return `status ${first} and ${second} with other bytes behind the end`
   if (cut.length !== cutAgain.length || cut.code !== cutAgain.code)
     return 'other bytes behind the end change the result'
-  if (first === TRUNCATED) return cut.length > end - at ? undefined : `wants ${cut.length} bytes of ${end - at}`
+  if (first === decoding.TRUNCATED)
+    return cut.length > end - at ? undefined : `wants ${cut.length} bytes of ${end - at}`
   if (cut.length > end - at && first === 0) return `takes ${cut.length} bytes of ${end - at}`
   if (first !== status && status === 0) return `status ${first} of ${end - at} bytes, ${status} of all`
   if (first !== 0) return undefined
@@ -114,11 +105,11 @@ export const soak: Soak = {
     randomBytes(seed)
     for (const mode of MODES) {
       for (const vendor of VENDORS) {
-        const options = mode | decoderOptions({ vendor, features: FEATURES })
+        const options = mode | decoding.decoderOptions({ vendor, features: FEATURES })
         const decoder = new Decoder(mode, slots, DecoderOptions.MPX | (vendor === 'amd' ? DecoderOptions.AMD : 0))
         for (let i = 0; i < BATCH; i++) {
           const at = i * SLOT
-          const status = decodeInto(slots, at, at + 15, options, insn)
+          const status = decoding.decodeInto(slots, at, at + 15, options, insn)
           const valid = status === 0
           const thorough = i % RARELY === 0
           decoder.position = at
@@ -133,9 +124,9 @@ export const soak: Soak = {
             }
           }
           if (thorough && valid) {
-            formatIntel(insn)
-            formatAtt(insn)
-            formatNasm(insn)
+            decoding.formatIntel(insn)
+            decoding.formatAtt(insn)
+            decoding.formatNasm(insn)
           }
           problem ??= checkCut(at, options, status)
           if (problem === undefined) continue
@@ -146,13 +137,13 @@ export const soak: Soak = {
       }
       // With APX there is nothing to compare with, but it must not read too far either.
       for (let at = 0; at < BATCH * SLOT; at += SLOT) {
-        const status = decodeInto(slots, at, at + 15, mode, insn)
+        const status = decoding.decodeInto(slots, at, at + 15, mode, insn)
         const problem = checkCut(at, mode, status)
         if (problem !== undefined) return `${mode}-bit mode, APX: ${hexOf(slots.subarray(at, at + 15))}: ${problem}`
         if (status !== 0 || at % (RARELY * SLOT) !== 0) continue
-        formatIntel(insn)
-        formatAtt(insn)
-        formatNasm(insn)
+        decoding.formatIntel(insn)
+        decoding.formatAtt(insn)
+        decoding.formatNasm(insn)
       }
     }
     return undefined

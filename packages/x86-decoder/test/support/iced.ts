@@ -1,21 +1,10 @@
 /** Comparing our record with iced-x86's, an independent decoder. */
-import {
-  CpuidFeature,
-  FlowControl,
-  type Instruction as IcedInstruction,
-  type InstructionInfo,
-  MemorySizeExt,
-  Mnemonic,
-  OpAccess,
-  OpKind,
-  Register,
-  RflagsBits,
-} from 'iced-x86'
+import * as M from 'iced-x86'
 import { codes, type CodeInfo, type Instruction, MODE_16, type Operand, operandsOf } from '../../src/index.ts'
 
 /** Name of a register as iced has it in our spelling: R8L → r8b, ST0 → st. */
-function registerName(register: Register): string {
-  const name = (Register[register] as string).toLowerCase()
+function registerName(register: M.Register): string {
+  const name = (M.Register[register] as string).toLowerCase()
   const byte = /^(r\d+)l$/.exec(name)
   if (byte !== null) return `${byte[1] as string}b`
   const stack = /^st(\d)$/.exec(name)
@@ -23,7 +12,7 @@ function registerName(register: Register): string {
   return name
 }
 
-const registerOrNone = (register: Register): string => (register === Register.None ? '-' : registerName(register))
+const registerOrNone = (register: M.Register): string => (register === M.Register.None ? '-' : registerName(register))
 
 const unsigned = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`
 
@@ -33,22 +22,22 @@ const UNSIZED: readonly { readonly mnemonic: RegExp; readonly why: string }[] = 
   { mnemonic: /^Reservednop$/, why: 'PREFETCHRST2, which iced-x86 1.21 does not know: a hint too' },
 ]
 
-function icedMemorySize(insn: IcedInstruction): number {
-  const mnemonic = Mnemonic[insn.mnemonic] as string
-  return UNSIZED.some((row) => row.mnemonic.test(mnemonic)) ? 0 : MemorySizeExt.size(insn.memorySize)
+function icedMemorySize(insn: M.Instruction): number {
+  const mnemonic = M.Mnemonic[insn.mnemonic] as string
+  return UNSIZED.some((row) => row.mnemonic.test(mnemonic)) ? 0 : M.MemorySizeExt.size(insn.memorySize)
 }
 
 /** Iced's operands as text, one word each. */
-export function icedOperands(insn: IcedInstruction): string {
+export function icedOperands(insn: M.Instruction): string {
   const texts: string[] = []
   for (let i = 0; i < insn.opCount; i++) {
     const kind = insn.opKind(i)
-    const name = OpKind[kind] as string
-    if (kind === OpKind.Register) texts.push(registerName(insn.opRegister(i)))
+    const name = M.OpKind[kind] as string
+    if (kind === M.OpKind.Register) texts.push(registerName(insn.opRegister(i)))
     else if (name.startsWith('NearBranch')) texts.push(`branch:${unsigned(insn.nearBranchTarget)}`)
-    else if (kind === OpKind.FarBranch16) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch16}`)
-    else if (kind === OpKind.FarBranch32) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch32}`)
-    else if (kind === OpKind.Memory) {
+    else if (kind === M.OpKind.FarBranch16) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch16}`)
+    else if (kind === M.OpKind.FarBranch32) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch32}`)
+    else if (kind === M.OpKind.Memory) {
       const base = registerOrNone(insn.memoryBase)
       const index = registerOrNone(insn.memoryIndex)
       const displacement = insn.isIpRelMemoryOperand ? insn.ipRelMemoryAddress : insn.memoryDisplacement
@@ -98,7 +87,7 @@ export function ourOperands(insn: Instruction, address: bigint): string {
  * Whether the two have the same operands. iced-x86 reports ES, CS, SS and DS prefixes in 64-bit mode as if they chose the
  * segment; there they are ignored (SDM vol. 2A, "Instruction Prefixes"; AMD APM vol. 3, "Segment-Override Prefixes").
  */
-export function sameOperands(insn: Instruction, iced: IcedInstruction, address: bigint): boolean {
+export function sameOperands(insn: Instruction, iced: M.Instruction, address: bigint): boolean {
   const ours = ourOperands(insn, address)
   const theirs = icedOperands(iced)
   if (ours === theirs) return true
@@ -107,9 +96,9 @@ export function sameOperands(insn: Instruction, iced: IcedInstruction, address: 
 }
 
 /** Whether the two have the same mnemonic. */
-export function sameMnemonic(insn: Instruction, iced: IcedInstruction): boolean {
+export function sameMnemonic(insn: Instruction, iced: M.Instruction): boolean {
   const ours = (codes[insn.code] as CodeInfo).mnemonic
-  const theirs = (Mnemonic[iced.mnemonic] as string).toUpperCase()
+  const theirs = (M.Mnemonic[iced.mnemonic] as string).toUpperCase()
   return ours === theirs || MNEMONICS[ours] === theirs
 }
 
@@ -122,14 +111,14 @@ const MNEMONICS: Readonly<Record<string, string>> = {
 }
 
 const FLAGS = [
-  ['O', RflagsBits.OF, 0x800],
-  ['S', RflagsBits.SF, 0x80],
-  ['Z', RflagsBits.ZF, 0x40],
-  ['A', RflagsBits.AF, 0x10],
-  ['P', RflagsBits.PF, 4],
-  ['C', RflagsBits.CF, 1],
-  ['D', RflagsBits.DF, 0x400],
-  ['I', RflagsBits.IF, 0x200],
+  ['O', M.RflagsBits.OF, 0x800],
+  ['S', M.RflagsBits.SF, 0x80],
+  ['Z', M.RflagsBits.ZF, 0x40],
+  ['A', M.RflagsBits.AF, 0x10],
+  ['P', M.RflagsBits.PF, 4],
+  ['C', M.RflagsBits.CF, 1],
+  ['D', M.RflagsBits.DF, 0x400],
+  ['I', M.RflagsBits.IF, 0x200],
 ] as const
 
 const FLOWS: Readonly<Record<string, string>> = {
@@ -175,8 +164,8 @@ const FEATURES: Readonly<Record<string, string>> = {
 }
 
 /** iced's features in our spelling, in the order of the alphabet. */
-function icedFeatures(insn: IcedInstruction): string {
-  const names = Array.from(insn.cpuidFeatures(), (feature) => CpuidFeature[feature] as string)
+function icedFeatures(insn: M.Instruction): string {
+  const names = Array.from(insn.cpuidFeatures(), (feature) => M.CpuidFeature[feature] as string)
   return names
     .filter((name) => !BASE.test(name))
     .map((name) => FEATURES[name] ?? name)
@@ -184,23 +173,23 @@ function icedFeatures(insn: IcedInstruction): string {
     .join('+')
 }
 
-function icedElision({ opCode }: IcedInstruction): string {
+function icedElision({ opCode }: M.Instruction): string {
   if (!opCode.canUseXreleasePrefix) return 'none'
   if (!opCode.canUseXacquirePrefix) return 'release'
-  return opCode.mnemonic === Mnemonic.Xchg ? 'always' : 'locked'
+  return opCode.mnemonic === M.Mnemonic.Xchg ? 'always' : 'locked'
 }
 
 /** What iced knows about an instruction, as texts that `ourInfo` can be compared with. */
-export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<string, string> {
+export function icedInfo(insn: M.Instruction, info: M.InstructionInfo): Record<string, string> {
   const flags = (bits: number): string => FLAGS.map(([letter, bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
   return {
     read: flags(insn.rflagsRead),
     written: flags(insn.rflagsWritten | insn.rflagsCleared | insn.rflagsSet),
     undefined: flags(insn.rflagsUndefined),
-    flow: FLOWS[FlowControl[insn.flowControl] as string] as string,
+    flow: FLOWS[M.FlowControl[insn.flowControl] as string] as string,
     access: Array.from(
       { length: insn.opCount },
-      (_, i) => ACCESSES[OpAccess[info.opAccess(i)] as string] as string,
+      (_, i) => ACCESSES[M.OpAccess[info.opAccess(i)] as string] as string,
     ).join(),
     privileged: String(insn.isPrivileged),
     features: icedFeatures(insn),

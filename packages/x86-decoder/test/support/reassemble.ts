@@ -3,15 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  decode,
-  type DecodedInstruction,
-  type Operand,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REX2,
-} from '../../src/index.ts'
+import * as decoder from '../../src/index.ts'
 
 export type Mode = 16 | 32 | 64
 
@@ -56,9 +48,9 @@ const ENCODINGS: ReadonlySet<string> = new Set(['legacy', 'vex', 'xop'])
  * Random instructions of the legacy, VEX and XOP maps: at most `each` of every code with memory and as many without, the first one of
  * slot i at address i * SLOT.
  */
-export function randomInstructions(mode: Mode, each: number, tries: number): DecodedInstruction[] {
+export function randomInstructions(mode: Mode, each: number, tries: number): decoder.DecodedInstruction[] {
   const random = generator(mode)
-  const found: DecodedInstruction[] = []
+  const found: decoder.DecodedInstruction[] = []
   const seen = new Map<string, number>()
   const buffer = new Uint8Array(16)
   for (let i = 0; i < tries; i++) {
@@ -68,9 +60,9 @@ export function randomInstructions(mode: Mode, each: number, tries: number): Dec
     if (random() % 2 === 0) buffer.fill(random() % 2 === 0 ? 0 : 0xff, head.length + 3 + (random() % 2))
     buffer.set(head)
     if (i % 3 === 0) writeVex(buffer, head.length - 1, random)
-    const decoded = decode(buffer, { mode, address: BigInt(found.length * SLOT) })
+    const decoded = decoder.decode(buffer, { mode, address: BigInt(found.length * SLOT) })
     // The assemblers at hand know no APX.
-    if ((decoded.instruction.prefixes & PREFIX_REX2) !== 0) continue
+    if ((decoded.instruction.prefixes & decoder.PREFIX_REX2) !== 0) continue
     if (decoded.status !== 'decoded' || !ENCODINGS.has(decoded.info.encoding) || decoded.info.alias) continue
     // Without superfluous prefixes the instruction ends earlier, and the target would be too far away.
     if (decoded.operands.some(({ kind, size }) => kind === 'branch' && size === 1) && decoded.instruction.immLo > 112) {
@@ -151,7 +143,11 @@ export function assemble(assembler: Assembler, mode: Mode, texts: readonly strin
 }
 
 /** How an operand reads once it no longer matters which of several encodings stood for it. */
-function operandMeaning(decoded: DecodedInstruction, operand: Operand, relative: 'displacement' | 'address'): string {
+function operandMeaning(
+  decoded: decoder.DecodedInstruction,
+  operand: decoder.Operand,
+  relative: 'displacement' | 'address',
+): string {
   const { instruction } = decoded
   switch (operand.kind) {
     case 'register':
@@ -181,7 +177,7 @@ function operandMeaning(decoded: DecodedInstruction, operand: Operand, relative:
  * What an instruction does, in a form in which two encodings of the same are equal: without superfluous prefixes, with
  * numbers of any width, memory by its sum.
  */
-export function meaning(decoded: DecodedInstruction, relative: 'displacement' | 'address'): string {
+export function meaning(decoded: decoder.DecodedInstruction, relative: 'displacement' | 'address'): string {
   if (decoded.status !== 'decoded') return decoded.status
   const { prefixes, addressSize, segmentOverride } = decoded.instruction
   const operands = decoded.operands.map((operand) => operandMeaning(decoded, operand, relative))
@@ -189,8 +185,8 @@ export function meaning(decoded: DecodedInstruction, relative: 'displacement' | 
   if (decoded.mnemonic === 'XCHG') operands.sort((a, b) => a.localeCompare(b))
   const { repeat, lockable, flow } = decoded.info
   const marks = [
-    repeat === 'none' ? '' : prefixes & (PREFIX_REP | PREFIX_REPNE),
-    lockable && (prefixes & PREFIX_LOCK) !== 0 ? 'lock' : '',
+    repeat === 'none' ? '' : prefixes & (decoder.PREFIX_REP | decoder.PREFIX_REPNE),
+    lockable && (prefixes & decoder.PREFIX_LOCK) !== 0 ? 'lock' : '',
     decoded.mnemonic.startsWith('LOOP') ? addressSize : '',
     flow.startsWith('indirect') && !decoded.mnemonic.endsWith('F') && segmentOverride === 3 ? 'notrack' : '',
     flow === 'next' ? '' : decoded.instruction.operandSize,

@@ -9,24 +9,7 @@ import { createIoRequest, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
 import { P2mEntry } from '@retrap/p2m'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
-import {
-  ARGUMENTS,
-  branch,
-  CODE,
-  ELR,
-  FINISH,
-  hypercall,
-  load,
-  mrs,
-  msr,
-  RAM,
-  read,
-  store,
-  UNMASK,
-  VBAR,
-  VECTORS,
-  XenArmTestGuest,
-} from '../support/arm-guest.ts'
+import * as armGuest from '../support/arm-guest.ts'
 
 const test = sliceTests(3)
 
@@ -38,19 +21,19 @@ const PROBE = 0x0901_0000
 /** LDR W10, [X9] */
 const READ_WORD = 0xb940_012a
 /** A frame that nothing else uses. */
-const GIVEN = RAM / 0x1000 + 0x200
+const GIVEN = armGuest.RAM / 0x1000 + 0x200
 /** Where each vCPU but the first counts. */
-const COUNTERS = RAM + 0x9_0000
+const COUNTERS = armGuest.RAM + 0x9_0000
 const counter = (vcpu: number): number => COUNTERS + 0x100 * vcpu
 
 /** A server that says what it hears, and acknowledges at once or when it is told to. */
 class Emulator {
   readonly heard: string[] = []
-  readonly #guest: XenArmTestGuest
+  readonly #guest: armGuest.XenArmTestGuest
   readonly #server
   #asked: number[] = []
 
-  constructor(guest: XenArmTestGuest, atOnce: boolean) {
+  constructor(guest: armGuest.XenArmTestGuest, atOnce: boolean) {
     this.#guest = guest
     this.#server = guest.domain.dispatch.createServer({
       name: 'emulator',
@@ -69,7 +52,7 @@ class Emulator {
   }
 
   #pc(vcpu: number): number {
-    return Number(this.#guest.domain.vcpus[vcpu]!.processor.registers.pc) - CODE
+    return Number(this.#guest.domain.vcpus[vcpu]!.processor.registers.pc) - armGuest.CODE
   }
 
   get asked(): boolean {
@@ -101,7 +84,7 @@ const CASES: readonly Case[] = [1, 4].flatMap((vcpus) =>
 
 /** A guest whose first vCPU makes a hypercall and then reads a device, while the others count. */
 function make({ vcpus, devices, atOnce }: Case, program: readonly number[]) {
-  const guest = new XenArmTestGuest({
+  const guest = new armGuest.XenArmTestGuest({
     vcpus,
     memoryBytes: 64 << 20,
     domain: {
@@ -117,11 +100,11 @@ function make({ vcpus, devices, atOnce }: Case, program: readonly number[]) {
       read: () => emulator.heard.push('read'),
     }),
   )
-  guest.program(CODE, [...program, ...load(9, PROBE), READ_WORD, ...FINISH])
+  guest.program(armGuest.CODE, [...program, ...armGuest.load(9, PROBE), READ_WORD, ...armGuest.FINISH])
   for (let vcpu = 1; vcpu < vcpus; vcpu++) {
-    const entry = CODE + 0x1000 * vcpu
+    const entry = armGuest.CODE + 0x1000 * vcpu
     // ADD X5, X5, #1
-    guest.program(entry, [...load(9, counter(vcpu)), 0x9100_04a5, store(5, 9), branch(-2)])
+    guest.program(entry, [...armGuest.load(9, counter(vcpu)), 0x9100_04a5, armGuest.store(5, 9), armGuest.branch(-2)])
     guest.start(vcpu, entry)
   }
   const counts = (): bigint[] => Array.from({ length: vcpus - 1 }, (_, i) => guest.read64(counter(i + 1)))
@@ -129,10 +112,10 @@ function make({ vcpus, devices, atOnce }: Case, program: readonly number[]) {
 }
 
 /** `xen_memory_reservation` of some frames, whose list is at a place of its own. */
-function reserve(guest: XenArmTestGuest, frames: readonly number[], list = ARGUMENTS + 0x100): void {
-  guest.write64(ARGUMENTS, list, frames.length)
-  guest.write32(ARGUMENTS + 16, 0, 0)
-  guest.write32(ARGUMENTS + 24, SELF)
+function reserve(guest: armGuest.XenArmTestGuest, frames: readonly number[], list = armGuest.ARGUMENTS + 0x100): void {
+  guest.write64(armGuest.ARGUMENTS, list, frames.length)
+  guest.write32(armGuest.ARGUMENTS + 16, 0, 0)
+  guest.write32(armGuest.ARGUMENTS + 24, SELF)
   guest.write64(list, ...frames)
 }
 
@@ -140,7 +123,7 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
   const { vcpus, atOnce } = each
 
   test('a frame that is given away is told of behind HVC, before the next instruction', async () => {
-    const program = hypercall(MEMORY_OP, DECREASE, ARGUMENTS)
+    const program = armGuest.hypercall(MEMORY_OP, DECREASE, armGuest.ARGUMENTS)
     const { guest, emulator, counts } = make(each, program)
     reserve(guest, [GIVEN])
     const run = guest.run()
@@ -158,9 +141,9 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
   })
 
   test('a frame that a page of Xen’s takes the place of, likewise', async () => {
-    const { guest, emulator } = make(each, hypercall(MEMORY_OP, ADD_TO_PHYSMAP, ARGUMENTS))
-    guest.write32(ARGUMENTS, SELF, 0)
-    guest.write64(ARGUMENTS + 8, 0, GIVEN)
+    const { guest, emulator } = make(each, armGuest.hypercall(MEMORY_OP, ADD_TO_PHYSMAP, armGuest.ARGUMENTS))
+    guest.write32(armGuest.ARGUMENTS, SELF, 0)
+    guest.write64(armGuest.ARGUMENTS + 8, 0, GIVEN)
     const run = guest.run()
     if (!atOnce) await emulator.wait()
     emulator.answer()
@@ -169,7 +152,7 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
   })
 
   test('a hypercall that changes nothing, or that fails, is told of to nobody', async () => {
-    const { guest, emulator } = make(each, hypercall(MEMORY_OP, DECREASE, ARGUMENTS))
+    const { guest, emulator } = make(each, armGuest.hypercall(MEMORY_OP, DECREASE, armGuest.ARGUMENTS))
     reserve(guest, [0xf_0000])
     await guest.run()
     expect(emulator.heard).toEqual(['read'])
@@ -177,11 +160,11 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
 
   test('a long one is cut in parts: HVC is executed again, and its parts are acknowledged between them', async () => {
     const COUNT = 5000
-    const LIST = RAM + 0x100_0000
-    const program = hypercall(MEMORY_OP, DECREASE, ARGUMENTS)
+    const LIST = armGuest.RAM + 0x100_0000
+    const program = armGuest.hypercall(MEMORY_OP, DECREASE, armGuest.ARGUMENTS)
     const { guest, emulator } = make(each, program)
     const { p2m } = guest.domain
-    const first = RAM / 0x1000 + 0x2000
+    const first = armGuest.RAM / 0x1000 + 0x2000
     p2m.populate(LIST / 0x1000, 16)
     p2m.populate(first, COUNT)
     reserve(
@@ -199,7 +182,7 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
         // What is done is in the command; number and pointer are as they were.
         const done = guest.registers.x(0)
         expect(part < 2 ? done : BigInt(COUNT)).toBe(part < 2 ? BigInt(1 | (given[part]! << 6)) : done)
-        expect([guest.registers.x(1), guest.registers.x(16)]).toEqual([BigInt(ARGUMENTS), BigInt(MEMORY_OP)])
+        expect([guest.registers.x(1), guest.registers.x(16)]).toEqual([BigInt(armGuest.ARGUMENTS), BigInt(MEMORY_OP)])
         emulator.answer()
       }
     await run
@@ -216,8 +199,8 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
 
   test('a change from outside stops every vCPU until all device models have let go', async () => {
     // The first vCPU counts as well, until it finds a word.
-    const word = ARGUMENTS + 0x800
-    const program = [...load(9, word), read(10, 9), (0xb400_0000 | ((-1 & 0x7_ffff) << 5) | 10) >>> 0]
+    const word = armGuest.ARGUMENTS + 0x800
+    const program = [...armGuest.load(9, word), armGuest.read(10, 9), (0xb400_0000 | ((-1 & 0x7_ffff) << 5) | 10) >>> 0]
     const { guest, emulator, counts } = make(each, program)
     const { domain } = guest
     const run = guest.run()
@@ -251,25 +234,30 @@ describe.each(CASES)('$vcpus vCPUs, $devices devices, acknowledged at once: $atO
 
 test('an interrupt is taken in the middle of a long hypercall, and returns to its HVC', async () => {
   const COUNT = 1000
-  const LIST = RAM + 0x100_0000
-  const guest = new XenArmTestGuest({ memoryBytes: 64 << 20 })
+  const LIST = armGuest.RAM + 0x100_0000
+  const guest = new armGuest.XenArmTestGuest({ memoryBytes: 64 << 20 })
   guest.domain.p2m.populate(LIST / 0x1000, 4)
-  const first = RAM / 0x1000 + 0x2000
+  const first = armGuest.RAM / 0x1000 + 0x2000
   guest.domain.p2m.populate(first, COUNT)
   reserve(
     guest,
     Array.from({ length: COUNT }, (_, i) => first + i),
     LIST,
   )
-  const program = [...load(9, VECTORS), msr(9, VBAR), UNMASK, ...hypercall(MEMORY_OP, DECREASE, ARGUMENTS)]
-  guest.program(CODE, [...program, ...FINISH])
-  guest.program(VECTORS + 0x280, [mrs(20, ELR), ...FINISH])
+  const program = [
+    ...armGuest.load(9, armGuest.VECTORS),
+    armGuest.msr(9, armGuest.VBAR),
+    armGuest.UNMASK,
+    ...armGuest.hypercall(MEMORY_OP, DECREASE, armGuest.ARGUMENTS),
+  ]
+  guest.program(armGuest.CODE, [...program, ...armGuest.FINISH])
+  guest.program(armGuest.VECTORS + 0x280, [armGuest.mrs(20, armGuest.ELR), ...armGuest.FINISH])
   guest.enableEvents()
   // The interrupt comes while the first frames are given away.
   const stop = guest.domain.p2m.onRelease(() => guest.domain.setPrivateInterrupt(0, 31, true))
   await guest.run()
   stop()
-  expect(guest.registers.x(20)).toBe(BigInt(CODE + 4 * (program.length - 1)))
+  expect(guest.registers.x(20)).toBe(BigInt(armGuest.CODE + 4 * (program.length - 1)))
   // One frame is done.
   expect(guest.registers.x(0)).toBe(BigInt(DECREASE | (1 << 6)))
 })

@@ -5,18 +5,7 @@ import type { MachineMemory } from '@retrap/memory'
 import { P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import type { Invalidations, MemoryChanges } from '@retrap/hvm'
-import {
-  Broken,
-  type Call,
-  FIRST_GFN,
-  FRAMES,
-  type FrameHistory,
-  GFNS,
-  Grip,
-  type Holder,
-  MapWitness,
-  type Reach,
-} from './witness.ts'
+import * as witness from './witness.ts'
 
 export const VCPUS = 4
 /** Machine frames that are free for guests beside what is mapped at first: few, so that they are used again soon. */
@@ -26,7 +15,7 @@ export const SPARE = 6
 type Change = readonly [name: string, make: () => unknown]
 
 /** A device model's server, as one of those that take part. */
-export interface Party extends Holder {
+export interface Party extends witness.Holder {
   readonly server: IoreqServer
   /** Guest-physical address of its registers. */
   readonly base: number
@@ -51,7 +40,7 @@ export type Mutation = (world: World) => void
 export interface Stage {
   readonly memory: MachineMemory
   readonly counts: FrameCounts
-  readonly history: FrameHistory
+  readonly history: witness.FrameHistory
   readonly p2m: P2m
   readonly dispatch: IoDispatch
   /** Frames that are free between two interleavings. */
@@ -70,7 +59,7 @@ export interface Stage {
   /** The domain is run, or is not, from now on. */
   setRunning(running: boolean): void
   /** A change from outside has been made. */
-  changedFromOutside(call: Call): void
+  changedFromOutside(call: witness.Call): void
   /** Device models that have not answered by now have failed, where a deadline can pass. */
   expire(): void
   /** Looks which calls have returned. */
@@ -92,12 +81,12 @@ export class World {
   readonly dispatch: IoDispatch
   readonly invalidations: Invalidations
   readonly changes: Pick<MemoryChanges, 'request' | 'stopped'>
-  readonly map: MapWitness
+  readonly map: witness.MapWitness
   readonly platform: DevicePlatform
   /** Device models' servers that are there. */
   readonly parties: Party[] = []
   /** Calls from outside that have not returned. */
-  readonly outside = new Set<Call>()
+  readonly outside = new Set<witness.Call>()
   /** Actions so far. */
   at = 0
   /** Waits that ended because they could not. */
@@ -119,7 +108,7 @@ export class World {
     this.rng = rng
     this.p2m = stage.p2m
     this.dispatch = stage.dispatch
-    this.map = new MapWitness(this.p2m, stage.history)
+    this.map = new witness.MapWitness(this.p2m, stage.history)
     this.#counted = rng.chance()
     const { invalidations, changes } = stage.begin(this)
     this.invalidations = invalidations
@@ -142,14 +131,14 @@ export class World {
       exit: () => undefined,
     }
     mutation?.(this)
-    this.change('at first', () => this.p2m.populate(FIRST_GFN, GFNS - 2))
+    this.change('at first', () => this.p2m.populate(witness.FIRST_GFN, witness.GFNS - 2))
   }
 
-  newGrip(): Grip {
-    return new Grip(this.stage.history, this.#counted ? this.stage.counts : null)
+  newGrip(): witness.Grip {
+    return new witness.Grip(this.stage.history, this.#counted ? this.stage.counts : null)
   }
 
-  openMemory(grip: Grip): MapCache {
+  openMemory(grip: witness.Grip): MapCache {
     return new MapCache({
       memory: this.stage.memory,
       map: guestMapOf(this.p2m),
@@ -163,7 +152,7 @@ export class World {
   // ---- changes of the map ----
 
   /** Makes a change. */
-  change(by: string, change: () => void): Call {
+  change(by: string, change: () => void): witness.Call {
     return this.map.change(by, this.at, () => {
       try {
         change()
@@ -175,11 +164,11 @@ export class World {
   }
 
   /** A random change of one to three guest frames, as `memory_op` makes them, described. */
-  randomChange(by: string): { readonly text: string; readonly make: () => Call } {
+  randomChange(by: string): { readonly text: string; readonly make: () => witness.Call } {
     const { rng, map, p2m } = this
-    const gfn = FIRST_GFN + rng.below(GFNS)
-    const count = Math.min(rng.between(1, 3), FIRST_GFN + GFNS - gfn)
-    const other = FIRST_GFN + rng.below(GFNS)
+    const gfn = witness.FIRST_GFN + rng.below(witness.GFNS)
+    const count = Math.min(rng.between(1, 3), witness.FIRST_GFN + witness.GFNS - gfn)
+    const other = witness.FIRST_GFN + rng.below(witness.GFNS)
     const each = (action: (gfn: number, mfn: number) => void): void => {
       for (let i = gfn; i < gfn + count; i++) {
         const mfn = map.mfnOf(i)
@@ -249,14 +238,14 @@ export class World {
   }
 
   /** A vCPU may begin its next instruction: its own calls have returned, and so has what others did before. */
-  passed(calls: readonly Call[]): void {
+  passed(calls: readonly witness.Call[]): void {
     for (const call of calls) this.map.returned(call)
     for (const call of this.outside) this.map.returned(call)
     this.outside.clear()
   }
 
   /** A call from outside: it has returned at the latest when a vCPU goes on. */
-  fromOutside(call: Call): Call {
+  fromOutside(call: witness.Call): witness.Call {
     this.outside.add(call)
     this.stage.changedFromOutside(call)
     return call
@@ -267,18 +256,20 @@ export class World {
    *
    * @throws Broken
    */
-  checkReturned(call: Call, self: Party | undefined): void {
+  checkReturned(call: witness.Call, self: Party | undefined): void {
     for (const party of this.parties) {
       if (party === self) continue
       for (const { gfn, mfn } of party.reaches) {
         if (this.map.mfnOf(gfn) === mfn || this.map.isLeaving(mfn, call, gfn)) continue
         if (call.removed.some((each) => each.gfn === gfn && each.mfn === mfn)) {
-          throw new Broken(`${party.name} reaches frame ${mfn} at guest frame ${gfn}, and ${call.by} has been told not`)
+          throw new witness.Broken(
+            `${party.name} reaches frame ${mfn} at guest frame ${gfn}, and ${call.by} has been told not`,
+          )
         }
       }
       for (const { mfn } of call.removed) {
         if (!party.grip.frames.has(mfn) || this.map.mfns.includes(mfn) || this.map.isLeaving(mfn, call)) continue
-        throw new Broken(`${party.name} still knows frame ${mfn}, and ${call.by} has been told not`)
+        throw new witness.Broken(`${party.name} still knows frame ${mfn}, and ${call.by} has been told not`)
       }
     }
     if (self === undefined) this.map.returned(call)
@@ -293,16 +284,20 @@ export class World {
    * @throws Broken if the frame has been taken out since, and the call that did it has returned
    */
   bufferedArrives(name: string, gfn: number, at: number): void {
-    if ((this.map.lost[gfn - FIRST_GFN] as number) <= at) return
-    throw new Broken(`${name} does a buffered write of ${at} to guest frame ${gfn}, which has been another since`)
+    if ((this.map.lost[gfn - witness.FIRST_GFN] as number) <= at) return
+    throw new witness.Broken(
+      `${name} does a buffered write of ${at} to guest frame ${gfn}, which has been another since`,
+    )
   }
 
   /** A write of a device arrives in memory. @throws as {@link World.bufferedArrives} */
   transferArrives(name: string, gpa: number, bytes: Uint8Array): void {
     const at = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
     const gfn = Math.floor(gpa / 4096)
-    if ((this.map.lost[gfn - FIRST_GFN] as number) <= at) return
-    throw new Broken(`${name} writes to guest frame ${gfn} what it sent at ${at}, and that has been another since`)
+    if ((this.map.lost[gfn - witness.FIRST_GFN] as number) <= at) return
+    throw new witness.Broken(
+      `${name} writes to guest frame ${gfn} what it sent at ${at}, and that has been another since`,
+    )
   }
 
   // ---- other guests ----
@@ -325,7 +320,7 @@ export class World {
   /** A server, or a model of one, has failed. @throws nothing; it may be noted as wrong */
   failed({ device, serverName, request, cause }: DeviceFailure): void {
     if (this.hung.has(device) || this.hung.has(serverName) || (this.excused.get(serverName) ?? 0) > 0) return
-    this.broken ??= new Broken(`device ${device} of ${serverName} failed at ${request}: ${String(cause)}`)
+    this.broken ??= new witness.Broken(`device ${device} of ${serverName} failed at ${request}: ${String(cause)}`)
   }
 
   /** Other guests give everything back. */
@@ -337,11 +332,11 @@ export class World {
 
   /** What a cache reads at a guest frame. @throws Broken if that is a frame it must not reach */
   checkRead(name: string, gfn: number, mark: number): void {
-    const mfn = mark % FRAMES
-    const reach: Reach = { gfn, mfn, writable: false, freed: Math.floor(mark / FRAMES) }
-    if (mark === 0xdead_beef) throw new Broken(`${name} reads another guest's frame at guest frame ${gfn}`)
+    const mfn = mark % witness.FRAMES
+    const reach: witness.Reach = { gfn, mfn, writable: false, freed: Math.floor(mark / witness.FRAMES) }
+    if (mark === 0xdead_beef) throw new witness.Broken(`${name} reads another guest's frame at guest frame ${gfn}`)
     const what = this.map.wrongReach(reach)
-    if (what !== undefined) throw new Broken(`${name} ${what}`)
+    if (what !== undefined) throw new witness.Broken(`${name} ${what}`)
   }
 
   /** @throws Broken */
@@ -350,7 +345,7 @@ export class World {
     for (const party of this.parties) {
       if (party === except) continue
       const what = this.map.wrong(party)
-      if (what !== undefined) throw new Broken(what)
+      if (what !== undefined) throw new witness.Broken(what)
     }
   }
 
@@ -362,7 +357,7 @@ export class World {
     this.map.close()
     this.freeNeighbours()
     if (memory.frames.freeFrames !== free) {
-      throw new Broken(`${free - memory.frames.freeFrames} frames have not come back`)
+      throw new witness.Broken(`${free - memory.frames.freeFrames} frames have not come back`)
     }
   }
 }

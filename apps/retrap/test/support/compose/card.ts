@@ -1,13 +1,6 @@
 // A card of the caller's, a PCI function that adds up bytes. The Worker or process that has one imports this module.
 import { setImmediate as turn } from 'node:timers/promises'
-import {
-  type DeviceContext,
-  type DeviceModel,
-  Instant,
-  type PciFunction,
-  type Timer,
-  type Word64,
-} from '@retrap/device'
+import * as devices from '@retrap/device'
 
 /** What the host does meanwhile follows from no seed: a guest must not see it. */
 export async function someTurns(): Promise<void> {
@@ -19,11 +12,11 @@ export async function someTurns(): Promise<void> {
 const LATENCY_NS = 20_000
 
 /** A card: the guest names a buffer in its memory, and rings; the sum goes behind the buffer, and an interrupt tells of it. */
-export function newCard(): DeviceModel {
+export function newCard(): devices.DeviceModel {
   const registers = [0, 0, 0, 0]
-  let context: DeviceContext
-  let fn: PciFunction
-  let timer: Timer
+  let context: devices.DeviceContext
+  let fn: devices.PciFunction
+  let timer: devices.Timer
   let sum = 0
   /** The sum that is on its way into memory. */
   let writing: Promise<void> | undefined
@@ -66,11 +59,11 @@ export function newCard(): DeviceModel {
     quiesce: async () => writing,
     resume() {},
     save() {
-      const at = new Instant()
+      const at = new devices.Instant()
       return { version: 1, registers: [...registers], sum, armed: timer.readDeadline(at) ? at.save() : null }
     },
     restore(state) {
-      const saved = state as { registers: number[]; sum: number; armed: Word64 | null }
+      const saved = state as { registers: number[]; sum: number; armed: devices.Word64 | null }
       registers.splice(0, 4, ...saved.registers)
       sum = saved.sum
       if (saved.armed !== null) timer.armAfter(0, saved.armed)
@@ -83,4 +76,4 @@ export function newCard(): DeviceModel {
   }
 }
 
-export const card: DeviceModel = newCard()
+export const card: devices.DeviceModel = newCard()

@@ -4,15 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import {
-  connectDeviceServer,
-  type DialOptions,
-  type ListenOptions,
-  serveDevices,
-  startDeviceProcess,
-  startDeviceProgram,
-  startDeviceWorker,
-} from '@retrap/ioreq/host/node'
+import * as host from '@retrap/ioreq/host/node'
 import type { PcOptions, StartDeviceServer } from '@retrap/machine'
 import { authority, devices, machine } from '@retrap/tooling/certificates'
 import { newCard } from './card.ts'
@@ -33,16 +25,21 @@ export const closeCards = async (): Promise<void> => {
 const closing: (() => unknown)[] = []
 
 /** Machines connect to one service, as to one on another host. */
-function connected(listen: () => ListenOptions, tls?: DialOptions['tls']): StartDeviceServer {
-  let service: ReturnType<typeof serveDevices> | undefined
+function connected(listen: () => host.ListenOptions, tls?: host.DialOptions['tls']): StartDeviceServer {
+  let service: ReturnType<typeof host.serveDevices> | undefined
   return async (dispatch, platform, realTime) => {
     if (service === undefined) {
-      service = serveDevices({ ...listen(), maxMachines: MOST_MACHINES }, (server) => server.attach(newCard()))
+      service = host.serveDevices({ ...listen(), maxMachines: MOST_MACHINES }, (server) => server.attach(newCard()))
       const begun = service
       closing.push(async () => (await begun).close())
     }
     const found = await service
-    return connectDeviceServer(dispatch, platform, { ...FAR, realTime, address: found.address, ...(tls && { tls }) })
+    return host.connectDeviceServer(dispatch, platform, {
+      ...FAR,
+      realTime,
+      address: found.address,
+      ...(tls && { tls }),
+    })
   }
 }
 
@@ -69,7 +66,7 @@ const program: StartDeviceServer = (dispatch, platform, realTime) => {
   const { name, readyMs } = FAR
   // What it says is why it has failed.
   const onOutput = (bytes: Uint8Array): void => void process.stderr.write(bytes)
-  return startDeviceProgram(dispatch, platform, { name, readyMs, realTime, command: known, onOutput })
+  return host.startDeviceProgram(dispatch, platform, { name, readyMs, realTime, command: known, onOutput })
 }
 
 /** Where the card is; `program`: it is one that speaks the device protocol. */
@@ -78,8 +75,8 @@ export type CardPlace = 'none' | 'here' | 'Unix socket' | 'TLS' | 'Worker' | 'pr
 const SERVERS: Readonly<Record<Exclude<CardPlace, 'none' | 'here'>, StartDeviceServer>> = {
   'Unix socket': connected(() => ({ address: { path: join(newFolder(), 'socket') } })),
   TLS: connected(() => ({ address: { port: 0 }, tls: { ...devices, ca: authority } }), { ...machine, ca: authority }),
-  Worker: (dispatch, platform, realTime) => startDeviceWorker(dispatch, platform, { ...FAR, realTime }),
-  process: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { ...FAR, realTime }),
+  Worker: (dispatch, platform, realTime) => host.startDeviceWorker(dispatch, platform, { ...FAR, realTime }),
+  process: (dispatch, platform, realTime) => host.startDeviceProcess(dispatch, platform, { ...FAR, realTime }),
   program,
 }
 

@@ -3,25 +3,7 @@ import { createHash } from 'node:crypto'
 import { behindPort, type DeviceModel } from '@retrap/device'
 import type { Keyboard, Mouse } from '@retrap/display'
 import { type DomainState, saveDomain, type SavedDomain } from '@retrap/hvm'
-import {
-  createPc,
-  type MachineCheckpoint,
-  type MachineRun,
-  type MachineVerb,
-  type MachineExit,
-  type MachineRunOptions,
-  type Pc,
-  type MachineRestoreOptions,
-  type MachineSaveOptions,
-  type PcSnapshot,
-  type PcOptions,
-  type PcReplay,
-  recordPc,
-  refusalOf,
-  replayPc,
-  type SerialPort,
-  traitsOf,
-} from '@retrap/machine'
+import * as machines from '@retrap/machine'
 import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
 import { MigrationError } from '@retrap/migration'
 import type { MemoryKeeper } from '@retrap/tooling/kept-code'
@@ -32,7 +14,7 @@ import { type Board, copyOf, type Disk, everyDevice, newDisks } from './boards.t
 import { cardAt, type CardPlace } from './cards.ts'
 
 /** The part of `Pc` and `ArmMachine` that a case uses. */
-export interface Composed extends Pick<Pc, 'debugger' | 'gdbTarget'> {
+export interface Composed extends Pick<machines.Pc, 'debugger' | 'gdbTarget'> {
   readonly domain: {
     readonly clock: { now(): number }
     readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean }
@@ -40,14 +22,14 @@ export interface Composed extends Pick<Pc, 'debugger' | 'gdbTarget'> {
     readonly instructions: number
     readonly architecture: { inspect(): { readonly vcpus: unknown } }
   } & SavedDomain<DomainState>
-  readonly serial: SerialPort
+  readonly serial: machines.SerialPort
   readonly keyboard: Keyboard
   readonly mouse: Mouse
-  run(options: MachineRunOptions): Promise<MachineExit>
+  run(options: machines.MachineRunOptions): Promise<machines.MachineExit>
   powerButton(): Promise<boolean>
-  save(options?: MachineSaveOptions): Promise<PcSnapshot>
-  restore(snapshot: PcSnapshot, options?: MachineRestoreOptions): Promise<void>
-  checkpoint(): Promise<MachineCheckpoint>
+  save(options?: machines.MachineSaveOptions): Promise<machines.PcSnapshot>
+  restore(snapshot: machines.PcSnapshot, options?: machines.MachineRestoreOptions): Promise<void>
+  checkpoint(): Promise<machines.MachineCheckpoint>
   fork(options: object): Promise<Composed>
   statistics(): { readonly instructions: number }
   close(): void
@@ -145,7 +127,7 @@ export class Subject {
   /** The device that was plugged in last. */
   #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
-  exit: MachineExit | undefined
+  exit: machines.MachineExit | undefined
 
   private constructor(machine: Composed, making: Making, disks: readonly Disk[], before?: Subject, stops?: Stops) {
     this.machine = machine
@@ -164,7 +146,7 @@ export class Subject {
   }
 
   /** A machine that goes on from a snapshot, with disks as they come. */
-  static async goingOn(making: Making, snapshot: PcSnapshot): Promise<Subject> {
+  static async goingOn(making: Making, snapshot: machines.PcSnapshot): Promise<Subject> {
     const disks = newDisks()
     return new Subject(await create(making, disks, snapshot), making, disks)
   }
@@ -174,7 +156,7 @@ export class Subject {
     const options = optionsOf(making, disks, undefined, stops)
     const recorder = making.board.arm
       ? await recordArmMachine({ ...options, kernel: making.image }, write)
-      : await recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
+      : await machines.recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
     const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
     return { recorder, subject: new Subject(machine, making, disks, undefined, stops) }
   }
@@ -220,7 +202,8 @@ export class Subject {
     const { machine } = this
     const verbs = { save: () => machine.save(), fork: () => machine.fork({}), checkpoint: () => machine.checkpoint() }
     for (const [verb, act] of Object.entries(verbs)) {
-      if (refusedTo(verb as MachineVerb, this.#making) !== undefined || (verb === 'fork' && !this.#canFork)) continue
+      if (refusedTo(verb as machines.MachineVerb, this.#making) !== undefined || (verb === 'fork' && !this.#canFork))
+        continue
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const why = await act().then(
         () => 'it is done',
@@ -242,7 +225,7 @@ export class Subject {
     return this.#elsewhere(snapshot)
   }
 
-  async #elsewhere(snapshot: PcSnapshot): Promise<Subject> {
+  async #elsewhere(snapshot: machines.PcSnapshot): Promise<Subject> {
     const plugged = this.#pc.domain.devices.isOccupied(PORT) ? this.#plugged : undefined
     const machine = await create(this.#making, this.#disks, snapshot, plugged)
     return new Subject(machine, this.#making, this.#disks, this)
@@ -273,8 +256,8 @@ export class Subject {
     }
   }
 
-  get #pc(): Pc {
-    return this.machine as unknown as Pc
+  get #pc(): machines.Pc {
+    return this.machine as unknown as machines.Pc
   }
 
   /** Another machine goes on from here or later: it is moved while it runs. @param step - how far it runs for each piece sent */
@@ -320,7 +303,7 @@ export class Subject {
 
   /** Does something, and goes back to before. @param back - gets the instant, and returns how to go there */
   async excursion(
-    back: () => Promise<(options: MachineRestoreOptions) => Promise<void>>,
+    back: () => Promise<(options: machines.MachineRestoreOptions) => Promise<void>>,
     action: () => Promise<void>,
     times: number,
   ): Promise<void> {
@@ -366,7 +349,7 @@ export class Subject {
 }
 
 /** The state of a machine's domain, and its RAM. */
-async function linesOf({ domain }: Composed, saved?: PcSnapshot): Promise<string[]> {
+async function linesOf({ domain }: Composed, saved?: machines.PcSnapshot): Promise<string[]> {
   const { state, pages } =
     saved === undefined ? await saveDomain(domain, 10_000) : { state: saved.state.domain, pages: saved.pages }
   const frames = [...pages.gfns].map((gfn, i) => `${gfn}: ${digest(pages.bytes.subarray(4096 * i, 4096 * (i + 1)))}`)
@@ -396,7 +379,7 @@ export interface Recorded {
   /** Where it stopped. */
   readonly stops: readonly number[]
   /** How its guest had ended it at the glance; undefined: it went on after that, to an end of its own perhaps. */
-  readonly exit: MachineExit | undefined
+  readonly exit: machines.MachineExit | undefined
   /** The instant of the glance. */
   readonly ns: number
   /** A glance at it at an instant before its end. */
@@ -449,7 +432,7 @@ export async function replayed(
     const options = optionsOf(making, newDisks(), undefined, stops)
     return making.board.arm
       ? replayArmMachine({ ...options, kernel: making.image }, source)
-      : replayPc({ ...options, firmware: making.image }, source, { checkpointMs })
+      : machines.replayPc({ ...options, firmware: making.image }, source, { checkpointMs })
   }
   const places = parts.map((part) => Math.floor(part * instructions)).sort((a, b) => a - b)
   const stops = new Stops(run.stops)
@@ -504,7 +487,7 @@ export async function replayed(
   }
 }
 
-const machineOf = (replay: ArmReplay | PcReplay): Composed => replay.machine as unknown as Composed
+const machineOf = (replay: ArmReplay | machines.PcReplay): Composed => replay.machine as unknown as Composed
 
 /** JSON, with bytes as digests and names in order: a device that was plugged in is the last, and another one elsewhere. */
 export function textOf(data: unknown): string {
@@ -523,12 +506,12 @@ const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).d
 
 /** Why a machine is refused something; undefined: it is not. */
 export function refusedTo(
-  verb: MachineVerb,
+  verb: machines.MachineVerb,
   making: Omit<Making, 'image' | 'pages' | 'forks'>,
-  run: MachineRun = 'plain',
+  run: machines.MachineRun = 'plain',
 ): string | undefined {
   const { jit: _, ...options } = optionsOf(making, newDisks())
-  return refusalOf(verb, traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }, run))
+  return machines.refusalOf(verb, machines.traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }, run))
 }
 
 /** The options of a machine, but for what it starts. */
@@ -554,7 +537,7 @@ function optionsOf(
 /** The options of a machine that has a device that was plugged in. */
 function withPlugged<T extends object>(name: string | undefined, disks: readonly Disk[], options: T): T {
   if (name === undefined) return options
-  const { virtio, drives, networkCards, sound, devices } = options as Partial<PcOptions>
+  const { virtio, drives, networkCards, sound, devices } = options as Partial<machines.PcOptions>
   const plugged = PLUGGED[name]!(PORT, disks.at(-1)!)
   if ('device' in plugged) return { ...options, devices: [...(devices ?? []), behindPort(plugged.device, PORT)] }
   if ('virtio' in plugged) return { ...options, virtio: [...(virtio ?? []), plugged.virtio] }
@@ -568,7 +551,7 @@ function withPlugged<T extends object>(name: string | undefined, disks: readonly
 async function create(
   making: Making,
   disks: readonly Disk[],
-  snapshot?: PcSnapshot,
+  snapshot?: machines.PcSnapshot,
   plugged?: string,
   stops?: Stops,
 ): Promise<Composed> {
@@ -579,7 +562,7 @@ async function create(
   }
   const machine: unknown = making.board.arm
     ? await createArmMachine({ ...(options as object), memoryBytes: options.memoryBytes, kernel: making.image })
-    : await createPc({ ...options, firmware: making.image })
+    : await machines.createPc({ ...options, firmware: making.image })
   return machine as Composed
 }
 

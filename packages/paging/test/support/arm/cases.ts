@@ -1,13 +1,5 @@
 /** Random stage-1 tables, registers and accesses. Few entries: those on the path of one address. */
-import {
-  ARM_FETCH,
-  ARM_PAN,
-  ARM_READ,
-  ARM_UNPRIVILEGED,
-  ARM_WRITE,
-  type ArmTranslationRegisters,
-  type TableReader,
-} from '../../../src/index.ts'
+import * as paging from '../../../src/index.ts'
 
 /** One descriptor in memory. */
 export interface Entry {
@@ -18,7 +10,7 @@ export interface Entry {
 /** One access under given registers and tables. */
 export interface ArmCase {
   readonly format: 'long64' | 'long32' | 'short'
-  readonly registers: ArmTranslationRegisters
+  readonly registers: paging.ArmTranslationRegisters
   readonly va: bigint
   /** `ARM_` bits. */
   readonly access: number
@@ -39,7 +31,7 @@ const FIXED_TABLES = 0x4c00_0000
 const LEAF_BIT = 0x8000_0000n
 
 /** Tables in a map; what is not in it is 0 where there is memory. */
-export class SparseTables implements TableReader {
+export class SparseTables implements paging.TableReader {
   readonly values: Map<number, bigint>
   /** Called before each exchange, to play another vCPU. */
   race: (address: number) => void = () => {}
@@ -89,10 +81,10 @@ interface Access {
 }
 
 function randomAccess(draw: Draw): Access {
-  const kind = pick(draw, [ARM_READ, ARM_WRITE, ARM_FETCH])
+  const kind = pick(draw, [paging.ARM_READ, paging.ARM_WRITE, paging.ARM_FETCH])
   const el0 = draw(2) === 1
-  const unprivileged = el0 || (kind !== ARM_FETCH && draw(4) === 1)
-  return { access: kind | (unprivileged ? ARM_UNPRIVILEGED : 0) | (draw(2) === 1 ? ARM_PAN : 0), el0 }
+  const unprivileged = el0 || (kind !== paging.ARM_FETCH && draw(4) === 1)
+  return { access: kind | (unprivileged ? paging.ARM_UNPRIVILEGED : 0) | (draw(2) === 1 ? paging.ARM_PAN : 0), el0 }
 }
 
 /**
@@ -101,7 +93,7 @@ function randomAccess(draw: Draw): Access {
  */
 function randomAccess32(draw: Draw): Access {
   const { access, el0 } = randomAccess(draw)
-  return { access: el0 || (access & ARM_FETCH) !== 0 ? access & ~ARM_PAN : access, el0 }
+  return { access: el0 || (access & paging.ARM_FETCH) !== 0 ? access & ~paging.ARM_PAN : access, el0 }
 }
 
 /** SCTLR.SPAN: exceptions leave PAN as it is. */
@@ -225,7 +217,7 @@ interface Wide {
   readonly dacr: number
 }
 
-function registers(aarch64: boolean, wide: Wide): ArmTranslationRegisters {
+function registers(aarch64: boolean, wide: Wide): paging.ArmTranslationRegisters {
   const lo = (value: bigint): number => Number(value & 0xffff_ffffn)
   const hi = (value: bigint): number => Number(value >> 32n)
   return {
@@ -370,6 +362,6 @@ export function describeCase({ format, registers: r, va, access, el0, entries }:
   const words = Object.entries(r).map(([name, value]) => `${name}=${typeof value === 'number' ? hex(value) : value}`)
   const table = entries.map(({ address, value }) => `${hex(address)}: ${hex(value)}`)
   const kind = ['read', 'write', 'fetch'][access & 3]
-  const rights = `${el0 ? 'EL0' : 'EL1'}${(access & ARM_UNPRIVILEGED) !== 0 && !el0 ? ' (unprivileged)' : ''}`
-  return `${format} ${kind} ${hex(va)} at ${rights}${(access & ARM_PAN) !== 0 ? ' PAN' : ''}; ${words.join(' ')}; ${table.join(', ')}`
+  const rights = `${el0 ? 'EL0' : 'EL1'}${(access & paging.ARM_UNPRIVILEGED) !== 0 && !el0 ? ' (unprivileged)' : ''}`
+  return `${format} ${kind} ${hex(va)} at ${rights}${(access & paging.ARM_PAN) !== 0 ? ' PAN' : ''}; ${words.join(' ')}; ${table.join(', ')}`
 }

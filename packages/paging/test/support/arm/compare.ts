@@ -1,18 +1,10 @@
 /** Our walk of a case against QEMU's. */
-import {
-  ARM_FETCH,
-  ARM_WALK_FAULT,
-  ARM_WALK_OK,
-  ArmPagingContext,
-  ArmWalkResult,
-  shortFaultStatus,
-  walkArm,
-} from '../../../src/index.ts'
+import * as paging from '../../../src/index.ts'
 import { type ArmCase, describeCase, SparseTables } from './cases.ts'
 import type { Answer } from './qemu.ts'
 
-const context: ArmPagingContext = new ArmPagingContext()
-const result: ArmWalkResult = new ArmWalkResult()
+const context: paging.ArmPagingContext = new paging.ArmPagingContext()
+const result: paging.ArmWalkResult = new paging.ArmWalkResult()
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`
 
@@ -20,10 +12,10 @@ const hex = (value: number | bigint): string => `0x${value.toString(16)}`
 function describe(each: ArmCase, tables: SparseTables): string {
   context.update(each.registers)
   const va = BigInt.asUintN(64, each.va)
-  const outcome = walkArm(context, tables, Number(va & 0xffff_ffffn), Number(va >> 32n), each.access, result)
-  if (outcome === ARM_WALK_OK) return `maps to ${hex(result.ipa)}`
-  if (outcome !== ARM_WALK_FAULT) return `no table at ${hex(result.tableIpa - (result.tableIpa % 4096))}`
-  return `faults with ${hex(each.format === 'short' ? shortFaultStatus(result) : result.status)}`
+  const outcome = paging.walkArm(context, tables, Number(va & 0xffff_ffffn), Number(va >> 32n), each.access, result)
+  if (outcome === paging.ARM_WALK_OK) return `maps to ${hex(result.ipa)}`
+  if (outcome !== paging.ARM_WALK_FAULT) return `no table at ${hex(result.tableIpa - (result.tableIpa % 4096))}`
+  return `faults with ${hex(each.format === 'short' ? paging.shortFaultStatus(result) : result.status)}`
 }
 
 const S1PTW = 0x80
@@ -36,7 +28,7 @@ function describeAnswer(each: ArmCase, { kind, esr, ifsr, far, page }: Answer): 
     return (esr & S1PTW) !== 0 ? `no table at ${hex(page)}` : `maps to ${hex(page + Number(far & 0xfffn))}`
   }
   if (each.registers.aarch64) return `faults with ${hex(esr & 0x3f)}`
-  const fsr = (each.access & ARM_FETCH) !== 0 ? ifsr : esr
+  const fsr = (each.access & paging.ARM_FETCH) !== 0 ? ifsr : esr
   return `faults with ${hex((fsr & LPAE) !== 0 ? fsr & 0x3f : (fsr & 15) | ((fsr >> 6) & 16))}`
 }
 
@@ -49,7 +41,7 @@ function describeAnswer(each: ArmCase, { kind, esr, ifsr, far, page }: Answer): 
  * has "the effective value of AP[2] cleared", which makes it never executable at EL1 (or under WXN).
  */
 function knownDeparture(each: ArmCase, ours: string, theirs: string): boolean {
-  const fetch = (each.access & ARM_FETCH) !== 0
+  const fetch = (each.access & paging.ARM_FETCH) !== 0
   const first = each.entries[each.format === 'long64' ? each.entries.length - 1 : 0]?.value ?? 0n
   if (each.format === 'long64') {
     const managed = (each.registers.tcrHi & 0x180) === 0x180 && (first & DIRTY_MODIFIER) !== 0n
