@@ -1,22 +1,13 @@
 /** RAM that is put back to what it was, whoever has written it. */
 import { createHash } from 'node:crypto'
-import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
-import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { checkpointDomain, type DomainCheckpoint, type DomainServer, saveDomain } from '../src/index.ts'
 import { FormerFrames } from '../src/checkpoints/former-frames.ts'
 import type { X86Domain, X86DomainState } from '../src/index.ts'
-import { GuestRecord } from '../src/x86/vapic/domain-vapic.ts'
-import { EXIT_PORT, Guest } from './support/guest.ts'
-
-const PAGE = 4096
-const PAUSE_PORT = 0x80
-const ACT_PORT = 0x81
-/** RAM behind the first MiB: small leaves, and a large one. */
-const FIRST = 0x100
-const COUNT = 0x300
+import { Guest } from './support/guest.ts'
+import { COUNT, FIRST, fresh, made, PAGE, type Writer, WRITERS } from './support/written-guest.ts'
 
 async function checkpoint(domain: X86Domain): Promise<DomainCheckpoint<X86DomainState>> {
   const rest = await domain.rest(1000)
@@ -47,84 +38,9 @@ const ram = ({ p2m, memory }: X86Domain): string[] =>
     return `${gfn} ${digest(memory.u8.subarray(ma, ma + PAGE))}`
   })
 
-interface Made {
-  readonly guest: Guest
-  readonly dma: DeviceDma
-}
-
-/** A guest that writes two frames often, pauses, writes them and a third one, and has a device do something. */
-function made(act: (made: Made) => void, checkMappings = false): Made {
-  const parts: { dma?: DeviceDma } = {}
-  const model = defineDevice({
-    name: 'writer',
-    stateless: true,
-    synchronous: true,
-    ports: [
-      { base: PAUSE_PORT, size: 1, write: () => guest.domain.stop({ reason: 'pause' }) },
-      { base: ACT_PORT, size: 1, write: () => act(whole) },
-    ],
-    attach: (context) => {
-      parts.dma = context.dma
-    },
-  })
-  const guest = new Guest(
-    (asm) => {
-      // Often enough to be hot.
-      asm.mov(ecx, 3000)
-      const again = asm.here()
-      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).inc(dword(0x8000)).dec(ecx).jne(again)
-      asm.out(PAUSE_PORT, al).mov(ecx, 3000)
-      const after = asm.here()
-      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).inc(dword(0x30_0000)).inc(dword(0x8000)).dec(ecx).jne(after)
-      asm.out(ACT_PORT, al).mov(al, 0).out(EXIT_PORT, al).hlt()
-    },
-    { devices: [model], checkMappings },
-  )
-  guest.domain.p2m.populate(FIRST, COUNT)
-  const whole = { guest, dma: parts.dma! }
-  for (let i = 0; i < COUNT; i += 2) guest.domain.guestMemory.write((FIRST + i) * PAGE + i, Uint8Array.of(i | 1))
-  return whole
-}
-
-const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0x77)
-
-test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
-  ['nobody but the vCPU', () => undefined],
-  ['a copy', ({ dma }) => void dma.write(0x12_0ffc, fresh(8))],
-  ['a copy over many frames', ({ dma }) => void dma.write(0x1f_8000, fresh(0x2_0000))],
+test.each<Writer>([
+  ...WRITERS,
   ['a copy to conventional memory', ({ dma }) => void dma.write(0x1_0ffc, fresh(8))],
-  [
-    'a mapping',
-    ({ dma }) => {
-      using mapping = dma.mapForWriting(0x1f_fff0, 32)
-      for (const { bytes } of mapping.segments) bytes?.fill(0x55)
-    },
-  ],
-  [
-    'a mapping that was held before',
-    () => undefined,
-    ({ dma }) => {
-      const mapping = dma.mapForWriting(0x1f_fff0, 32)
-      return () => {
-        for (const { bytes } of mapping.segments) bytes?.fill(0x55)
-        mapping.release()
-      }
-    },
-  ],
-  ['a loader', ({ guest }) => void guest.domain.guestMemory.load(0x10_2000, fresh(PAGE))],
-  [
-    "a TPR record in the guest's memory",
-    ({ guest: { domain } }) => new GuestRecord(domain.memory, domain.dirtyLogs, 0x16_0000).write(0x77),
-  ],
-  [
-    'the next owner of frames that leave the guest and come back',
-    ({ guest: { domain } }) => {
-      const ma = domain.p2m.translate(0x10_4000)
-      domain.p2m.remove(0x104, ma / PAGE)
-      domain.p2m.populate(0x104, 1)
-      domain.guestMemory.write(0x10_4000, fresh(PAGE))
-    },
-  ],
   [
     'a firmware that writes RAM by machine address',
     ({ guest: { domain } }) => domain.memory.write(domain.p2m.translate(0xd_0000), fresh(8)),
@@ -150,22 +66,16 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
     const parts = made(act, checked)
     const { domain } = parts.guest
     const later = prepare?.(parts)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await domain.run()).toEqual({ reason: 'pause' })
-    // oxlint-disable-next-line no-await-in-loop
     const expected = await all(domain)
     const before = ram(domain)
-    // oxlint-disable-next-line no-await-in-loop
     const instant = await checkpoint(domain)
     later?.()
     for (let times = 0; times < 2; times++) {
-      // oxlint-disable-next-line no-await-in-loop
       expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
-      // oxlint-disable-next-line no-await-in-loop
       await reset(instant)
       expect(ram(domain)).toEqual(before)
     }
-    // oxlint-disable-next-line no-await-in-loop
     expect(await all(domain)).toEqual(expected)
   }
 })
@@ -215,15 +125,11 @@ test('whatever is written between instants, a guest goes back to any of them', a
           if (each.by === 'device') dma.write(each.gpa, bytes)
           else domain.guestMemory.write(each.gpa, bytes)
         } else if (each.kind === 'checkpoint') {
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
           const expected = await all(domain)
-          // oxlint-disable-next-line no-await-in-loop
           if (open.length < 3) open.push({ instant: await checkpoint(domain), expected })
         } else if (open.length > 0 && each.kind === 'reset') {
           const { instant, expected } = open[each.which % open.length]!
-          // oxlint-disable-next-line no-await-in-loop
           await reset(instant)
-          // oxlint-disable-next-line no-await-in-loop
           expect(await all(domain)).toEqual(expected)
         } else if (open.length > 0) {
           open.splice(each.which % open.length, 1)[0]!.instant.close()

@@ -99,7 +99,6 @@ test('two vCPUs racing A/D update against PTE clear, on two threads', { timeout:
       expect(pfec).toBe(2)
     }
     // The message arrives between two turns of the event loop.
-    // oxlint-disable-next-line no-await-in-loop -- that is what is wanted
     if (i % 1000 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
   const { marked, undone } = await done

@@ -250,7 +250,6 @@ test('the pages that a guest touches are the first ones of the next, which reads
 test('contents are fetched ahead before they are brought in the background, and brought where that fails', async () => {
   for (const fails of [false, true]) {
     const asked: [number, number][] = []
-    // oxlint-disable-next-line no-await-in-loop -- one guest after the other
     const { guest, late } = await restored(
       () => undefined,
       undefined,
@@ -261,7 +260,6 @@ test('contents are fetched ahead before they are brought in the background, and 
         if (fails) throw new Error('the server is gone')
       },
     )
-    // oxlint-disable-next-line no-await-in-loop
     await late.finish(async () => {})
     expect(asked).toHaveLength(1)
     expect(asked[0]![1] - asked[0]![0]).toBe(3 + (COUNT - 4) / 2)

@@ -202,7 +202,6 @@ test('a vCPU that waits takes no host time', async () => {
   for (let window = 0; window < 50 && usedMs >= 200; window++) {
     const { sleeps } = guest.sleeper
     const before = process.cpuUsage()
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await new Promise((resolve) => void setTimeout(resolve, 400))
     const { user, system } = process.cpuUsage(before)
     usedMs = (user + system) / 1000

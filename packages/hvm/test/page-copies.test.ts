@@ -1,20 +1,11 @@
 /** RAM that is saved as it was while everybody who can writes it on. */
-import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
-import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { beginCopying, noteWrites, saveDomainState } from '../src/index.ts'
 import type { DomainServer, FrameSet, GuestPages, PageCopies, X86Domain } from '../src/index.ts'
-import { GuestRecord } from '../src/x86/vapic/domain-vapic.ts'
-import { EXIT_PORT, Guest } from './support/guest.ts'
-
-const PAGE = 4096
-const PAUSE_PORT = 0x80
-const ACT_PORT = 0x81
-/** RAM behind the first MiB: small leaves, and a large one. */
-const FIRST = 0x100
-const COUNT = 0x300
+import { Guest } from './support/guest.ts'
+import { COUNT, FIRST, fresh, made, PAGE, type Writer, WRITERS } from './support/written-guest.ts'
 
 /** Begins to save a domain, whose device models go on. */
 async function beginSaving(domain: X86Domain, written?: FrameSet): Promise<PageCopies> {
@@ -45,91 +36,15 @@ const savedContents = ({ gfns, bytes }: GuestPages): Map<number, string> =>
       .map(([i, gfn]) => [gfn, Buffer.from(bytes.subarray(i * PAGE, (i + 1) * PAGE)).toString('latin1')]),
   )
 
-interface Made {
-  readonly guest: Guest
-  readonly dma: DeviceDma
-}
-
-/** A guest that writes two frames often, pauses, writes them and a third one, and has a device do something. */
-function made(act: (made: Made) => void, checkMappings = false): Made {
-  const parts: { dma?: DeviceDma } = {}
-  const model = defineDevice({
-    name: 'writer',
-    stateless: true,
-    synchronous: true,
-    ports: [
-      { base: PAUSE_PORT, size: 1, write: () => guest.domain.stop({ reason: 'pause' }) },
-      { base: ACT_PORT, size: 1, write: () => act(whole) },
-    ],
-    attach: (context) => {
-      parts.dma = context.dma
-    },
-  })
-  const guest = new Guest(
-    (asm) => {
-      // Often enough to be hot.
-      asm.mov(ecx, 3000)
-      const again = asm.here()
-      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).dec(ecx).jne(again)
-      asm.out(PAUSE_PORT, al).mov(ecx, 3000)
-      const after = asm.here()
-      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).inc(dword(0x30_0000)).dec(ecx).jne(after)
-      asm.out(ACT_PORT, al).mov(al, 0).out(EXIT_PORT, al).hlt()
-    },
-    { devices: [model], checkMappings },
-  )
-  guest.domain.p2m.populate(FIRST, COUNT)
-  const whole = { guest, dma: parts.dma! }
-  for (let i = 0; i < COUNT; i += 2) guest.domain.guestMemory.write((FIRST + i) * PAGE + i, Uint8Array.of(i | 1))
-  return whole
-}
-
-const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0x77)
-
-/** Those who write RAM: what each does after an instant, and before it. */
-const WRITERS: [string, (made: Made) => void, ((made: Made) => () => void)?][] = [
-  ['nobody but the vCPU', () => undefined],
-  ['a copy', ({ dma }) => void dma.write(0x12_0ffc, fresh(8))],
+const ALL: readonly Writer[] = [
+  ...WRITERS,
   ['a copy of some', ({ dma }) => void dma.writeSome(0x12_0ffc, fresh(8))],
-  ['a copy over many frames', ({ dma }) => void dma.write(0x1f_8000, fresh(0x2_0000))],
-  [
-    'a mapping',
-    ({ dma }) => {
-      using mapping = dma.mapForWriting(0x1f_fff0, 32)
-      for (const { bytes } of mapping.segments) bytes?.fill(0x55)
-    },
-  ],
-  [
-    'a mapping that was held before',
-    () => undefined,
-    ({ dma }) => {
-      const mapping = dma.mapForWriting(0x1f_fff0, 32)
-      return () => {
-        for (const { bytes } of mapping.segments) bytes?.fill(0x55)
-        mapping.release()
-      }
-    },
-  ],
   [
     'a cache that knows the frames from before',
     ({ dma }) => void dma.write(0x14_0000, fresh(4)),
     ({ dma }) => {
       dma.write(0x14_0000, Uint8Array.of(1))
       return () => undefined
-    },
-  ],
-  ['a loader', ({ guest }) => void guest.domain.guestMemory.load(0x10_2000, fresh(PAGE))],
-  [
-    "a TPR record in the guest's memory",
-    ({ guest: { domain } }) => new GuestRecord(domain.memory, domain.dirtyLogs, 0x16_0000).write(0x77),
-  ],
-  [
-    'the next owner of frames that leave the guest',
-    ({ guest: { domain } }) => {
-      const ma = domain.p2m.translate(0x10_4000)
-      domain.p2m.remove(0x104, ma / PAGE)
-      domain.p2m.populate(0x104, 1)
-      domain.guestMemory.write(0x10_4000, fresh(PAGE))
     },
   ],
   ['a write after RAM became ROM', ({ guest: { domain } }) => void domain.p2m.setType(0x200, 1, P2mType.RAM_RO)],
@@ -142,26 +57,22 @@ const WRITERS: [string, (made: Made) => void, ((made: Made) => () => void)?][] =
   ],
 ]
 
-test.each(WRITERS)('what %s writes after the instant is not saved', async (_who, act, before) => {
+test.each(ALL)('what %s writes after the instant is not saved', async (_who, act, before) => {
   for (const checked of [false, true]) {
     const parts = made(act, checked)
     const { domain } = parts.guest
     const later = before?.(parts)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await domain.run()).toEqual({ reason: 'pause' })
     const expected = contents(domain)
-    // oxlint-disable-next-line no-await-in-loop
     const saving = await beginSaving(domain)
     later?.()
-    // oxlint-disable-next-line no-await-in-loop
     expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(contents(domain)).not.toEqual(expected)
-    // oxlint-disable-next-line no-await-in-loop
     expect(savedContents(await saving.collect(() => Promise.resolve()))).toEqual(expected)
   }
 })
 
-test.each(WRITERS)('what %s writes after an instant is all that a save since then has', async (_who, act, before) => {
+test.each(ALL)('what %s writes after an instant is all that a save since then has', async (_who, act, before) => {
   const parts = made(act)
   const { domain } = parts.guest
   const later = before?.(parts)

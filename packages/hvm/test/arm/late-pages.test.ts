@@ -137,9 +137,7 @@ test('what nobody needs comes in the background; contents that cannot be read en
     [...AT, ldr(5, 1, 0x100)],
     [...MMU_ON, ...AT, 0xf85f_c025],
   ]) {
-    // oxlint-disable-next-line no-await-in-loop -- one guest after the other
     const damaged = await restored(program, 1, true)
-    // oxlint-disable-next-line no-await-in-loop
     expect(await damaged.domain.run()).toMatchObject({ reason: 'memory-failure', failure: { cause: 'unreadable' } })
   }
 })
