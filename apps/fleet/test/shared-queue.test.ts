@@ -80,12 +80,9 @@ describe.skipIf(!available)('a queue on Redis', () => {
     let second = worker(name)
     worker(name)
     for (let i = 0; !left; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await Promise.race([done, setTimeout(1500)])
       if (left || i > 2) continue
-      // oxlint-disable-next-line no-await-in-loop -- the same
       await kill(i === 1 ? redis : second)
-      // oxlint-disable-next-line no-await-in-loop -- the same
       if (i === 1) redis = (await startRedis(folder, port)).process
       else second = worker(name)
     }
@@ -105,7 +102,6 @@ describe.skipIf(!available)('a queue on Redis', () => {
       const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'given' })
       const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listener, new AbortController().signal)
       const one = worker('given')
-      // oxlint-disable-next-line no-await-in-loop -- until it is there
       while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
       const machine = Number(readFileSync(first, 'utf8'))
       one.kill('SIGTERM')
@@ -126,11 +122,9 @@ describe.skipIf(!available)('a queue on Redis', () => {
     const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'orphan' })
     const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listening().listener, ended.signal)
     const one = worker('orphan')
-    // oxlint-disable-next-line no-await-in-loop -- until it is there
     while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
     const machine = Number(readFileSync(first, 'utf8'))
     await kill(one)
-    // oxlint-disable-next-line no-await-in-loop -- until it has ended
     while (isThere(machine)) await setTimeout(20)
     ended.abort()
     await all
@@ -141,7 +135,6 @@ describe.skipIf(!available)('a queue on Redis', () => {
     const ended = new AbortController()
     const queue = new SharedQueue({ url: `redis://127.0.0.1:1`, name: 'away' })
     const all = queue.run([job(1, ['--print=yes'])], listener, ended.signal)
-    // oxlint-disable-next-line no-await-in-loop -- until it is said
     while (troubles.length === 0) await setTimeout(20)
     expect(troubles[0]).toContain('ECONNREFUSED')
     ended.abort()

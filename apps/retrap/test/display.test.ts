@@ -148,7 +148,6 @@ test('--display png:FILE keeps the picture in a file', async () => {
     const screen = host.created[0]!.screen!
     const refresh = (): void => draw(screen, 7)
     screen.connect({ refresh, update: refresh })
-    // oxlint-disable-next-line no-await-in-loop -- until it is there
     while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20))
     return { reason: 'power-off' }
   })
@@ -306,12 +305,10 @@ test('--display vnc has a server, whose clients have the keyboard of each machin
     const socket = connect(port, '127.0.0.1')
     // Version, no password, shared; then the key a.
     for (const bytes of ['RFB 003.008\n', '\x01', '\x01', '\x04\x01\0\0\0\0\0a']) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await new Promise((resolve) => socket.once('data', resolve))
       socket.write(bytes, 'latin1')
       if (bytes.length === 8) break
     }
-    // oxlint-disable-next-line no-await-in-loop -- until it has come
     while (typed.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
     return { reason: 'power-off' }
   })

@@ -230,15 +230,11 @@ describe('files that the user names', () => {
   })
 
   test('may take the place of files, and of nothing', async () => {
-    for (const path of [file('old', 'x'), folder, join(folder, 'no')])
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      expect(await refuseSpecial(path)).toBeUndefined()
+    for (const path of [file('old', 'x'), folder, join(folder, 'no')]) expect(await refuseSpecial(path)).toBeUndefined()
   })
 
   test('are looked at before a run that ends with them', async () => {
-    for (const path of [file('old', 'x'), join(folder, 'new')])
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      expect(await checkTarget('--x', path)).toBeUndefined()
+    for (const path of [file('old', 'x'), join(folder, 'new')]) expect(await checkTarget('--x', path)).toBeUndefined()
     const none = join(folder, 'no')
     const trouble = (path: string): Promise<unknown> =>
       checkTarget('--x', path).catch(({ code, message }: CliError) => [code, message])

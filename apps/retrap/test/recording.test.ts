@@ -32,7 +32,6 @@ test(
     expect(first.stderr).toMatch(/retrap: recorded \d+ instructions to /)
     expect(first.code).toBe(0)
     for (const jit of ['on', 'off']) {
-      // oxlint-disable-next-line no-await-in-loop -- one process after the other
       const again = await runRetrap(['replay', file, '--jit', jit], { deadlineMs: DEADLINE_MS })
       expect(again.stdout).toBe(first.stdout)
       expect(again.code).toBe(0)

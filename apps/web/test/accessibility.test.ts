@@ -78,35 +78,21 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
       Keys: '.keys',
     }
     for (const [name, selector] of Object.entries(shown)) {
-      // oxlint-disable-next-line no-await-in-loop -- one tab after the other
       await page.locator(`::-p-aria(${name}[role="tab"])`).click()
-      // oxlint-disable-next-line no-await-in-loop
       if (name === 'Snapshots') await page.locator('::-p-aria(Save now)').click()
-      // oxlint-disable-next-line no-await-in-loop
       if (name === 'Debugger') await page.locator('::-p-aria(Record[role="button"])').click()
-      // oxlint-disable-next-line no-await-in-loop
       await page.waitForSelector(selector)
-      // oxlint-disable-next-line no-await-in-loop
       await openAll()
-      // oxlint-disable-next-line no-await-in-loop
       expect(await violations(page), name).toEqual([])
       if (name !== 'Debugger') continue
       // A guest that waits at its prompt has no past: it executes nothing.
-      // oxlint-disable-next-line no-await-in-loop
       await page.type('.xterm-helper-textarea', 'x')
-      // oxlint-disable-next-line no-await-in-loop
       await page.waitForFunction(() => /> x/.test(document.querySelector('.xterm-rows')?.textContent ?? ''))
-      // oxlint-disable-next-line no-await-in-loop
       await page.locator('::-p-aria(Step back)').click()
-      // oxlint-disable-next-line no-await-in-loop
       await page.waitForSelector('.past')
-      // oxlint-disable-next-line no-await-in-loop
       expect(await violations(page), 'the past').toEqual([])
-      // oxlint-disable-next-line no-await-in-loop -- on a phone the panel is a sheet
       await page.setViewport({ width: 390, height: 844 })
-      // oxlint-disable-next-line no-await-in-loop
       expect(await violations(page), 'a sheet').toEqual([])
-      // oxlint-disable-next-line no-await-in-loop
       await page.setViewport({ width: 1400, height: 900 })
     }
     await page.locator('::-p-aria(Close[role="button"])').click()

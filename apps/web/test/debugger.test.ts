@@ -127,7 +127,6 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await press(visitor, 'Remove: When a port is accessed: 0x3f8')
     // By keys: the first register is the instruction pointer, the next but one RCX.
     await page.focus('#panel-debugger .registers')
-    // oxlint-disable-next-line no-await-in-loop -- one key after the other
     for (const key of ['ArrowDown', 'ArrowDown', 'Enter'] as const) await page.keyboard.press(key)
     await page.waitForSelector('.menu button:focus')
     await page.keyboard.press('Enter')

@@ -53,7 +53,6 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     const firmware = (): Promise<string> => page.evaluate(async () => (await fetch('firmware/bios.bin')).text())
     for (const content of ['an old BIOS', 'a BIOS']) {
       files.set('firmware/bios.bin', content)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(await firmware()).toBe(content)
     }
     server.close()

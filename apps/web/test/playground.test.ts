@@ -123,7 +123,6 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     try {
       await other.goto(strict.origin, { waitUntil: 'load' })
       for (const name of ['Start the embedded guest', 'Playground[role="tab"]', 'Attach'])
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await other.locator(`::-p-aria(${name})`).click()
       const alert = (): Promise<string> =>
         other.$eval('#panel-playground [role=alert]', (one) => one.textContent).catch(() => '')

@@ -91,11 +91,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       const root = await navigator.storage.getDirectory()
       const folder = await root.getDirectoryHandle('snapshots', { create: true })
       for (const name of all) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         const file = await (await folder.getFileHandle(name, { create: true })).createWritable()
-        // oxlint-disable-next-line no-await-in-loop
         await file.write('{')
-        // oxlint-disable-next-line no-await-in-loop
         await file.close()
       }
     }, names)
@@ -225,9 +222,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.$eval('.time li button', (button) => button.click())
     await expect.poll(lines).toEqual(['1/1', '1/2', '2/3'])
     for (const left of [1, 0]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await click('Delete')
-      // oxlint-disable-next-line no-await-in-loop
       await expect.poll(saved).toBe(left)
     }
     expect(said).toEqual([])
@@ -445,9 +440,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
           return one?.getAttribute('aria-label') ?? one?.textContent ?? ''
         })
       for (let i = 0; i < 60; i++) {
-        // oxlint-disable-next-line no-await-in-loop -- one key after the other
         await page.keyboard.press(key)
-        // oxlint-disable-next-line no-await-in-loop
         if (text.test(await focused())) return
       }
       expect.fail(`the focus does not come to ${text}: it is on ${await focused()}`)
@@ -475,11 +468,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.keyboard.press('Enter')
     expect(await page.evaluate(() => document.activeElement!.className)).toContain('xterm')
     for (const value of ['light', 'dark']) {
-      // oxlint-disable-next-line no-await-in-loop -- one page
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
-      // oxlint-disable-next-line no-await-in-loop
       await page.setViewport({ width: 360, height: 700 })
-      // oxlint-disable-next-line no-await-in-loop
       await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
     }
     // The terminal fills its place, less than a letter and a scroll bar, and cuts nothing off.
@@ -493,9 +483,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       { width: 390, height: 844 },
       { width: 1400, height: 900 },
     ]) {
-      // oxlint-disable-next-line no-await-in-loop -- one page
       await page.setViewport(size)
-      // oxlint-disable-next-line no-await-in-loop
       await expect.poll(fills).toBe(true)
     }
     // Below it there are its own line and the debugger's bar, and nothing else.

@@ -51,16 +51,13 @@ test('each instant keeps its contents, whatever is written at the same time', as
       const read = image.read(offset, into)
       under.push(read.then(() => expect(into, `seed ${seed}`).toEqual(bytes.slice(offset, offset + into.length))))
     }
-    // oxlint-disable-next-line no-await-in-loop -- an instant is between requests
     await Promise.all(under)
     if (random(5) === 0) instants.push({ image: disk.freeze(), bytes: now.slice() })
-    // oxlint-disable-next-line no-await-in-loop
     if (random(8) === 0) await instants.shift()?.image.close()
   }
 })
 
 async function turns(count: number): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < count; i++) await turn()
 }
 

@@ -73,11 +73,8 @@ describe('an image that is named by its URL', () => {
     files.set('/odd#name?.img', raw)
     files.set('/odd.qcow2', await overlay('odd#name?.img'))
     for (const name of ['sub/above.qcow2', 'odd.qcow2']) {
-      // oxlint-disable-next-line no-await-in-loop
       const image = await node.openImage(`${root}/${name}`, { format: 'qcow2', snapshot: true })
-      // oxlint-disable-next-line no-await-in-loop
       expect(await firstBytes(image)).toBe('on the server ')
-      // oxlint-disable-next-line no-await-in-loop
       await image.close()
     }
     // This name is one of the server, wherever such a file lies here.
@@ -85,9 +82,7 @@ describe('an image that is named by its URL', () => {
     files.set('/steal.qcow2', await overlay(join(folder, 'secret')))
     await expect(node.openImage(`${root}/steal.qcow2`, { format: 'qcow2' })).rejects.toThrow('status 404')
     for (const name of [`file:${join(folder, 'secret')}`, `file://${folder}/secret`, 'http://127.0.0.1:1/raw.img']) {
-      // oxlint-disable-next-line no-await-in-loop
       files.set('/steal.qcow2', await overlay(name))
-      // oxlint-disable-next-line no-await-in-loop
       await expect(node.openImage(`${root}/steal.qcow2`, { format: 'qcow2' })).rejects.toMatchObject({
         code: 'ERR_BACKING',
         message: expect.stringContaining('may name files there only'),

@@ -270,7 +270,6 @@ test('what was written to an overlay is saved, and put back over the same image 
     for (const [what, sector, sectors, value] of changes) {
       const bytes = Math.min(sectors * 512, BIG - sector * 512)
       const isWrite = what === 'write'
-      // oxlint-disable-next-line no-await-in-loop -- in this order
       await (isWrite
         ? image.write(sector * 512, new Uint8Array(bytes).fill(value))
         : image.writeZeroes(sector * 512, bytes))

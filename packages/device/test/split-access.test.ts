@@ -60,15 +60,12 @@ describe.each(LIMITS)('a range of calls of $least to $most bytes', ({ least, mos
           access.begin(source, 'mmio', BASE + offset, size, read ? 0 : lo, read ? 0 : hi)
           while (access.next()) {
             if (when === 'at once') access.call(read)
-            // oxlint-disable-next-line no-await-in-loop -- one call after the other
             else await access.callLater(read, request)
           }
         }
-        // oxlint-disable-next-line no-await-in-loop
         await make(false)
         const expected = new Uint8Array(16)
         for (let i = 0; i < size; i++) if (offset + i >= 0) expected[offset + i] = DATA[i] ?? 0
-        // oxlint-disable-next-line no-await-in-loop
         await make(true)
         let read = 0n
         for (let i = size - 1; i >= 0; i--) {

@@ -138,7 +138,6 @@ describe('the medium', () => {
       if (i % 50 === 49) machine.erase(at)
       else machine.program(at, seed >>> 24)
       states.push(machine.bytes.slice())
-      // oxlint-disable-next-line no-await-in-loop -- lets the medium get some of it
       if (i % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     await machine.flash.settled()

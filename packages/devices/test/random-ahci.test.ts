@@ -10,9 +10,7 @@ test('whatever a guest does to AHCI: nothing throws, no byte is moved while it i
       const board = new RandomAhci()
       for (let i = 0; i < 60; i++) {
         if (choose(10) === 0) board.disk.hold = true
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         else if (choose(5) === 0) await board.disk.release()
-        // oxlint-disable-next-line no-await-in-loop
         await board.act(choose)
       }
       await board.disk.release()
@@ -29,7 +27,6 @@ test('a controller that was saved and restored elsewhere goes on as the first on
       const choose = (bound: number): number => (numbers[at++ % numbers.length] ?? 0) % bound
       const one = new RandomAhci()
       for (let i = 0; i < first; i++) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await one.act(choose)
       }
       await one.ahci.model.quiesce()
@@ -48,7 +45,6 @@ test('a controller that was saved and restored elsewhere goes on as the first on
         at = from
         const seen: unknown[] = [board.observed()]
         for (let i = 0; i < 12; i++) {
-          // oxlint-disable-next-line no-await-in-loop
           await board.act(choose)
           seen.push(board.observed())
         }

@@ -167,17 +167,14 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
     const answers = (): string[] => said.split('\n').filter((line) => line !== '')
     for (const expected of [1, 2]) {
       send(1, ['sync'])
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect.poll(answers).toHaveLength(expected)
     }
     for (const expected of [3, 4]) {
       send(2, ['put', '0', 'script', 'begin'], 'echo one\n')
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect.poll(answers).toHaveLength(expected)
     }
     for (const expected of [5, 6]) {
       send(3, ['put', '0', 'script', 'go-on'], 'echo two\n')
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect.poll(answers).toHaveLength(expected)
     }
     agent.noise('\nrt1> 8 me 4 ping\nrt1> 10 me 4 ping\n')

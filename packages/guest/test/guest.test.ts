@@ -216,9 +216,7 @@ describe('a guest that lies', () => {
       [1200, { status: 'fulfilled' }],
     ] as const) {
       const agent = running(['running 12', 'end 0 12'], printed('y'.repeat(600), 'y'.repeat(600)))
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const guest = await connectGuest(agent, FAST)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const [result] = await Promise.allSettled([guest.exec('x', { maxOutputBytes })])
       expect(result).toMatchObject(ending)
     }

@@ -62,7 +62,6 @@ describe.each(shells)('streams in $name', (shell) => {
       for (const text of ['\0 \\first\xff\n', 'second', 'third', 'fourth', 'fifth']) {
         const bytes = Buffer.from(text, 'latin1')
         void process.write(bytes)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         expect(Buffer.from((await output.next()).value as Uint8Array)).toEqual(bytes)
       }
       process.end()
@@ -88,7 +87,6 @@ describe.each(shells)('streams in $name', (shell) => {
       let before
       do {
         before = written
-        // oxlint-disable-next-line no-await-in-loop -- a busy host may take longer for one than this
         await new Promise((resolve) => setTimeout(resolve, 500))
       } while (written > before || written === 0)
       expect(written).toBeLessThan(12)
@@ -203,9 +201,7 @@ test.runIf(shells.length > 1)(
       await expect
         .poll(() => readFileSync(log, 'utf8').split('\n').sort().join(' ').trim())
         .toBe('base64 busybox dd dd')
-      for (let i = 0; i < 20; i++)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
-        expect(await echoed()).toBe('typed')
+      for (let i = 0; i < 20; i++) expect(await echoed()).toBe('typed')
       expect(readFileSync(log, 'utf8').match(/^(rm|mkfifo)$/gm)).toEqual(['rm', 'mkfifo'])
     })
     server.close()
@@ -225,7 +221,6 @@ test('an agent of an older version connects by a shell; a guest that has nothing
   await expect(guest.connect(80)).rejects.toMatchObject({ code: 'ERR_GUEST_CONNECT' })
   found = 'nc -N\n'
   for (let i = 0; i < 2; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await all((await guest.connect(80)).readable)
   }
   expect(spawned.map((text) => (text.startsWith('exec nc') ? text : 'look'))).toEqual([

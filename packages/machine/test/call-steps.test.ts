@@ -103,7 +103,6 @@ test('callers of code without frame pointers are those that are returned to, in 
   const handlers = inside.filter((number) => executed[number]!.isFirst)
   const some = inside.filter((_, i) => i % 1500 === SLICE % 1500)
   for (const number of [...handlers.slice(0, 8), ...some].sort((a, b) => a - b)) {
-    // oxlint-disable-next-line no-await-in-loop -- on and on
     await debug.goto(number)
     const [vcpu] = debug.pc.domain.vcpus
     const { depth, address: next } = executed[number]!

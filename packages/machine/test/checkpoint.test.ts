@@ -22,7 +22,6 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 
 
 /** Lets the host have some turns of the event loop. */
 async function someTurns(count: number): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < count; i++) await turn()
 }
 
@@ -65,23 +64,15 @@ test.each(sliced(MACHINES, 3))(
     for (let times = 0; times < 3; times++) {
       const running = pc.run({ timeoutMs: 300_000 })
       // From the middle of a run, and from its end.
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (times < 2) await someTurns(Math.random() * 20)
-      // oxlint-disable-next-line no-await-in-loop
       else await running
-      // oxlint-disable-next-line no-await-in-loop
       await checkpoint.reset()
       // One that has not run to its end goes on from the instant by itself.
-      // oxlint-disable-next-line no-await-in-loop
       if (pc.state === 'running') expect(await running).toMatchObject({ reason: 'debug-exit' })
-      // oxlint-disable-next-line no-await-in-loop
       else await pc.run({ timeoutMs: 300_000 })
       expect(clockLog(pc, 0n)).toEqual(expected)
-      // oxlint-disable-next-line no-await-in-loop
       expect(await linesOf(pc)).toEqual(end)
-      // oxlint-disable-next-line no-await-in-loop
       await checkpoint.reset()
-      // oxlint-disable-next-line no-await-in-loop
       expect(await linesOf(pc)).toEqual(before)
     }
   },
@@ -137,14 +128,10 @@ test.each([
     [snapshot, false],
     [structuredClone(snapshot), true],
   ] as const) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await pc.restore(known)
     // All of the snapshot's RAM is there then.
-    // oxlint-disable-next-line no-await-in-loop
     if (isBrought) expect((await pc.save()).pages).toEqual(snapshot.pages)
-    // oxlint-disable-next-line no-await-in-loop
     await checkpoint.reset()
-    // oxlint-disable-next-line no-await-in-loop
     expect(await linesOf(pc)).toEqual(expected)
   }
 })
@@ -166,7 +153,6 @@ test('a caller whose listener throws, and a device that is too late, leave what 
     () => pc.checkpoint({ deadlineMs: 1 }),
   ]
   for (const action of tooLate) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await errorOf(action())).toMatchObject({ code: 'ERR_SNAPSHOT', message: /late/ })
   }
   isLate = false

@@ -142,7 +142,6 @@ async function tryAll(
   })
   if (isMade)
     for (const verb of ['save', 'checkpoint', 'gdb', 'restore', 'fork'] as const)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await check(verb, 'plain', () => act(verb, machine, made!, options()))
   await check('plug', 'plain', async () => {
     const ports = machine.board === 'pc' ? [] : [...(options().rootPorts ?? []), { id: 'free' }]
@@ -166,9 +165,7 @@ async function tryAll(
     })
   if (!isRecorded) return { went, expected }
   const ofRun = ['save', 'checkpoint', 'fork', ...(isArm(machine) ? (['gdb'] as const) : [])] as const
-  for (const verb of ofRun)
-    // oxlint-disable-next-line no-await-in-loop
-    await check(verb, 'recorded', () => act(verb, machine, recorded.made, options()))
+  for (const verb of ofRun) await check(verb, 'recorded', () => act(verb, machine, recorded.made, options()))
   if (isMade)
     await check('restore', 'recorded', async () => recorded.made.restore(await (await make(machine, options())).save()))
   if (recorded.recorder.debugger !== undefined)
@@ -182,9 +179,7 @@ async function tryAll(
     const replay = await recorded.replay(machine, options())
     expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
     const there = replay.pc as Made
-    for (const verb of ofRun)
-      // oxlint-disable-next-line no-await-in-loop
-      await check(verb, 'replayed', () => act(verb, machine, there, options()))
+    for (const verb of ofRun) await check(verb, 'replayed', () => act(verb, machine, there, options()))
     if ('debugger' in replay)
       await check('reverse', 'replayed', async () => (await replay.debugger()).goto(Math.max(0, replay.end - 5)))
   })
@@ -211,7 +206,6 @@ test(
     const all = [...C.combinedMachines()].filter(isTaken)
     const next = words(slicedSeed(0x7ab1e))
     for (let i = slicedCount(300, 100); i > 0; i--)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await agree(all[next() % all.length]!, C.PLUGGED[next() % C.PLUGGED.length]!)
   },
 )
@@ -226,7 +220,6 @@ test.each([...OF_PLUGGED, ...sliced(OF_MACHINES, 5)])(
     const next = words(slicedSeed(0x7ab1e))
     for (const missed of C.nearMisses(rule, SUPPORTED)) {
       const { verb, run, refused: _, plugged = 'rng', ...machine } = missed[next() % missed.length]!
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await agree(machine, plugged, { verb, run })
     }
   },

@@ -19,7 +19,6 @@ function wire() {
   const deliver = async (): Promise<void> => {
     for (let i = 0; i < 20; i++) {
       for (const go of onTheWay.splice(0)) go()
-      // oxlint-disable-next-line no-await-in-loop
       await Promise.resolve()
     }
   }
@@ -52,7 +51,6 @@ describe('a medium of another thread', () => {
     const requests = [far.write(0, into), far.discard(0, 512), far.writeZeroes(0, 512)]
     await deliver()
     for (const request of requests) {
-      // oxlint-disable-next-line no-await-in-loop
       await expect(request).rejects.toMatchObject({ code: 'ERR_READ_ONLY' })
     }
     const flushed = far.flush()
@@ -66,7 +64,6 @@ describe('a medium of another thread', () => {
     for (const error of [new Error('odd'), new device.BlockError('ERR_OTHER' as device.BlockErrorCode, 'odd')]) {
       disc.flush = () => Promise.reject(error)
       const flushed = far.flush()
-      // oxlint-disable-next-line no-await-in-loop
       await Promise.all([deliver(), expect(flushed).rejects.toMatchObject({ code: 'ERR_MEDIUM' })])
     }
   })

@@ -170,13 +170,11 @@ const straight = multibootKernel((asm) => {
 test.each(['breakpoint', 'watch'] as const)('turns of two vCPUs end where they would without a %s', async (kind) => {
   const hashes: number[] = []
   for (const isDebugged of [false, true]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { pc, debug } = await made(straight, { clock: 'deterministic', cpus: 2 })
     let stops = 0
     const stopped = (): void => void stops++
     if (isDebugged && kind === 'watch') debug.watch(BigInt(DATA), 4, 'write', stopped)
     else if (isDebugged) debug.breakpoint(STRAIGHT_END, stopped)
-    // oxlint-disable-next-line no-await-in-loop
     await pc.run()
     expect(stops > 100).toBe(isDebugged)
     hashes.push(read(debug, DATA))

@@ -32,7 +32,6 @@ async function cloned(pc: M.Pc, options?: M.PcForkOptions): Promise<M.Pc> {
 
 /** Lets the host have some turns of the event loop. */
 async function someTurns(): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = Math.random() * 60; i > 0; i--) await turn()
 }
 
@@ -67,10 +66,8 @@ test.each(sliced(MACHINES, 3))(
     const all = [await made(options())]
     const runs = [all[0]!.run({ timeoutMs: 60_000 })]
     for (let i = 0; i < 5; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await someTurns()
       const source = all[Math.floor(Math.random() * all.length)]!
-      // oxlint-disable-next-line no-await-in-loop
       const clone = await source.fork(exit()).catch(() => undefined)
       // Its guest has ended it.
       if (clone === undefined) continue
@@ -79,10 +76,8 @@ test.each(sliced(MACHINES, 3))(
       runs.push(clone.run({ timeoutMs: 60_000 }))
     }
     for (const [i, pc] of all.entries()) {
-      // oxlint-disable-next-line no-await-in-loop
       expect(await runs[i]).toMatchObject({ reason: 'debug-exit' })
       expect(clockLog(pc, 0n)).toEqual(expected)
-      // oxlint-disable-next-line no-await-in-loop
       expect(linesOf(await saved(pc))).toEqual(end)
     }
   },
@@ -139,14 +134,11 @@ test.each(sliced(['pc', 'q35'] as const, 2))(
     first.close()
     const left: number[] = []
     for (let times = 0; times < 3; times++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const second = await cloned(pc)
-      // oxlint-disable-next-line no-await-in-loop
       const third = await cloned(second)
       second.close()
       third.domain.guestMemory.write(0x40_0000, new Uint8Array(100_000).fill(8))
       third.close()
-      // oxlint-disable-next-line no-await-in-loop
       await someTurnsMore()
       left.push(frames.freeFrames)
     }
@@ -164,7 +156,6 @@ test('a clone on the host’s clock has the time of its machine', async () => {
 })
 
 async function someTurnsMore(): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < 50; i++) await turn()
 }
 
@@ -212,28 +203,22 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
     const { pc, pages } = machines[index]!
     const what = random(20)
     if (what === 0 && machines.length < 6) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       machines.push(machine(await cloned(pc), pages.slice()))
     } else if (what === 1 && machines.length > 1) {
       pc.close()
       machines.splice(index, 1)
     } else if (what === 2) {
-      // oxlint-disable-next-line no-await-in-loop
       const snapshot = await pc.save({ forRestore: random(2) === 0 })
       say(machines[index]!, random(WORDS), step)
       say(machines[index]!, random(WORDS), step)
-      // oxlint-disable-next-line no-await-in-loop
       await pc.restore(snapshot)
     } else if (what === 3) {
-      // oxlint-disable-next-line no-await-in-loop
       const checkpoint = await pc.checkpoint()
       for (let times = random(3); times >= 0; times--) {
         for (let writes = random(4); writes >= 0; writes--) say(machines[index]!, random(WORDS), step)
         // Frames that it has written are shared meanwhile.
-        // oxlint-disable-next-line no-await-in-loop
         if (random(4) === 0 && machines.length < 6) (await pc.fork()).close()
         say(machines[index]!, random(WORDS), step)
-        // oxlint-disable-next-line no-await-in-loop
         await checkpoint.reset()
       }
       checkpoint.close()
@@ -351,7 +336,6 @@ test('each has its own disk from then on, and the image is the first machine’s
   const filled = (value: number): Uint8Array => new Uint8Array(512).fill(value)
   for (const [i, medium] of media.entries()) {
     expect(medium.properties).toEqual(disk.properties)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await medium.write(512 * i, filled(i + 2))
   }
   const all = async (from: BlockBackend): Promise<number[]> => {
@@ -421,7 +405,6 @@ test("a device of a user's goes on in a clone with its state; one without a stat
 
 test('options for forks are checked', async () => {
   for (const forks of [{}, { clones: 0, writtenBytes: 1 }, { clones: 1.5, writtenBytes: 1 }, 3]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const why = await M.createPc({ memoryBytes: 4 * MIB, ...idle(), forks: forks as never }).then(
       () => 'made',
       (error: Error) => error.message,
@@ -433,7 +416,6 @@ test('options for forks are checked', async () => {
 test('what a clone cannot have of its own is refused', async () => {
   const pc = await made(idle())
   for (const changes of [{ forks: undefined }, { memoryBytes: 8 * MIB }]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const why = await pc.fork(changes as M.PcForkOptions).then(
       () => 'made',
       (error: unknown) => error,
@@ -450,9 +432,7 @@ test('room for one clone is room for one after the other, and a machine may be c
     // A machine that runs is stopped.
     const running = last.run({ timeoutMs: 60_000 })
     last.close()
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await running).toEqual({ reason: 'stopped' })
-    // oxlint-disable-next-line no-await-in-loop
     last = await cloned(pc)
   }
   pc.close()
@@ -521,14 +501,12 @@ test('a clone that cannot be made leaves its room', async () => {
   const before = room()
   for (const options of [{ devices: [broken] }, { ...exit(), networkCards: 7 as never }]) {
     for (let times = 0; times < 4; times++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(
         await pc.fork(options).then(
           () => 'made',
           (error: Error) => error.name,
         ),
       ).not.toBe('made')
-      // oxlint-disable-next-line no-await-in-loop
       await someTurnsMore()
       expect(room()).toEqual(before)
     }

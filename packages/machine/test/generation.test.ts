@@ -77,14 +77,11 @@ test('a machine of deterministic time goes on as it did, and with a number as th
   const ids: string[] = [idOf(pc)]
   const numbers: unknown[] = [await numbersOf(pc)]
   for (const after of [1, 2, 3]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const clone = await cloned(pc, { generation: { after } })
-    // oxlint-disable-next-line no-await-in-loop
     const again = await cloned(pc, { generation: { after } })
     expect(idOf(clone)).toBe(idOf(again))
     expect(isTold(clone)).toBe(true)
     ids.push(idOf(clone))
-    // oxlint-disable-next-line no-await-in-loop
     numbers.push(await numbersOf(clone))
     clone.close()
     again.close()
@@ -113,7 +110,6 @@ test('a machine that is restored an hour later has the hour at once where it res
   // What has not passed yet passes for a machine that goes on from there.
   const again = await made({}, { kernel: undefined, snapshot: await later.save() })
   while (ahead(again) < 3600) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await again.run({ signal: AbortSignal.timeout(100) })
   }
   const { baseSeconds, base } = clockOf((await again.save()).state)

@@ -40,21 +40,16 @@ test('a paced run is the same as one that is not, with pauses and with bytes at 
         else if (tick % 3 === 0) pc.serial.receive(Uint8Array.of(tick))
       },
     })
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const pc: Pc = await createPc({ ...others, devices: [...devices!, types] })
     closing.push(pc)
     const begun = performance.now()
     const running = pc.run({ timeoutMs: 20_000 })
     for (let pause = 0; keepsPace && pause < 5; pause++) {
-      // oxlint-disable-next-line no-await-in-loop
       await sleep(13)
-      // oxlint-disable-next-line no-await-in-loop
       await pc.save()
     }
-    // oxlint-disable-next-line no-await-in-loop
     expect(await running).toMatchObject({ reason: 'debug-exit' })
     took.push(performance.now() - begun)
-    // oxlint-disable-next-line no-await-in-loop
     results.push(resultOf(pc))
   }
   expect(results[1]).toEqual(results[0])
@@ -71,7 +66,6 @@ test('bytes that are typed while a paced machine is recorded come at the time of
   await sleep(20)
   const [time, host] = [pc.domain.clock.now(), performance.now()]
   for (let i = 0; i < 8; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await sleep(23)
     pc.serial.receive(Uint8Array.of(2 * i))
   }

@@ -114,10 +114,8 @@ test.each(['nvme', 'virtio'] as const)('a medium keeps no listener of a device t
   }
   await start()
   for (let i = 0; i < 3; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await pc.plug({ drive: { medium: watched, interface: how, [how]: { port: 'rp' } } })
     expect(listeners.size).toBe(1)
-    // oxlint-disable-next-line no-await-in-loop
     await pc.unplug('rp', { force: true })
     expect(listeners.size).toBe(0)
   }
@@ -266,14 +264,11 @@ test('a guest that writes the registers of a slot at random meets devices of the
       waits.push(pc.plug({ device: late, port }).catch(refused))
     }
     if (below(8) === 0) waits.push(pc.unplug(port, { force: below(2) === 0, deadlineMs: below(20) }).catch(refused))
-    // oxlint-disable-next-line no-await-in-loop -- some rounds let the host have its turn
     if (below(4) === 0) await new Promise((resolve) => void setImmediate(resolve))
     if (below(32) !== 0) continue
-    // oxlint-disable-next-line no-await-in-loop
     const saved = await pc.domain.saveDevices(1000)
     // A card that has come since is not in the state, which is refused then; nothing has changed.
     const misfit = (error: unknown): void => expect(error).toMatchObject({ code: 'ERR_NOT_FOUND' })
-    // oxlint-disable-next-line no-await-in-loop
     await pc.domain.restoreDevices(saved).then((rest) => rest.end(), misfit)
   }
   await Promise.all(waits)

@@ -98,7 +98,6 @@ test('of several that the guest uses, a restored machine has the one that it beg
   for (const i of [1, 2]) after!.models[i]!.backend.setActive?.(true)
   after!.to.restore(before!.to.save())
   for (const { keyboard, models } of [before!, after!]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await keyboard.press('KeyA')
     expect(models.map(({ taken }) => taken.length)).toEqual([0, 2, 0])
   }

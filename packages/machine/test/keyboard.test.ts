@@ -144,7 +144,6 @@ class QemuKeyboard {
   async #until(what: string, isSo: () => boolean, most = 30_000): Promise<void> {
     for (let ms = 0; !isSo(); ms += 5) {
       if (ms > most) throw new Error(`QEMU: no ${what}`)
-      // oxlint-disable-next-line no-await-in-loop -- until it is so
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
@@ -209,7 +208,6 @@ describe.runIf(hasQemu)(`codes of keys${skipNote(hasQemu, 'there is no QEMU')}`,
         await run
         await qemu.open()
         for (const stroke of STROKES) {
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
           const found = await qemu.press(
             stroke.map(([key]) => key),
             oursOf(codes, theirs.length).length,

@@ -144,7 +144,6 @@ describe('a domain sleeps', () => {
         },
         () => ({ reason: 'power-off' }),
       )
-      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
       expect(await machine.sleep.run()).toEqual({ reason: reason === 'stopped' ? 'stopped' : 'power-off' })
       expect(machine.asleep).toBe(true)
       expect(machine.log.slice(0, 4)).toEqual(['run', 'stop sleep', 'reset', 'asleep'])

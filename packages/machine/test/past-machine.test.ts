@@ -65,24 +65,19 @@ test('answers are the same wherever the question before has left the machine', {
   const made = vi.spyOn(Pc, 'create')
   const ask = async (place: number): Promise<object> => debug.whoWrote(BigInt(ADDRESSES[place]!), { physical: true })
   const found: object[] = []
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (const place of ADDRESSES.keys()) found.push(await ask(place))
   const written = found.slice(2).map((writer) => (writer as { instructions: number }).instructions)
   const distances = written.slice(1).map((instructions, i) => written[i]! - instructions)
   // From page to page it executes the same.
   expect(distances).toEqual(distances.map(() => 3 * LOOPS + 7))
-  // oxlint-disable-next-line no-await-in-loop
   for (const place of [...ADDRESSES.keys()].toReversed()) expect(await ask(place)).toEqual(found[place])
   expect(made.mock.calls.length).toBe(0)
   expect(replay.instructions).toBe(replay.end)
   // And those of a machine that was made for the question.
   for (const place of [0, 3]) {
     replay.close()
-    // oxlint-disable-next-line no-await-in-loop
     replay = await open()
-    // oxlint-disable-next-line no-await-in-loop
     const alone = await replay.debugger()
-    // oxlint-disable-next-line no-await-in-loop
     expect(await alone.whoWrote(BigInt(ADDRESSES[place]!), { physical: true })).toEqual(found[place])
   }
 })
@@ -98,9 +93,7 @@ test('one that is made anew for each place goes back, where its memory is given 
   const shared: PcOptions = { ...options, deviceServers: models, forks: { clones: 1, writtenBytes: 1 << 20 } }
   replay = await replayPc(shared, sourceOf(await record(shared, Infinity)))
   const made = vi.spyOn(Pc, 'create')
-  for (const place of [2000, 1000, 500])
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
+  for (const place of [2000, 1000, 500]) expect(await replay.goto(place)).toEqual({ reason: 'arrived' })
   expect(made.mock.calls.length).toBe(2)
 })
 
@@ -167,13 +160,11 @@ test('the machine that goes back is the same one: its breakpoints hold, and its 
   expect(size()).toEqual([800, 600])
   const places: number[] = []
   for (let back = 0; back < 3; back++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await debug.reverseContinue()).toMatchObject({ reason: 'breakpoint' })
     expect(size()).toEqual([640, 480])
     places.push(replay.instructions)
   }
   for (const place of places.slice(0, 2).toReversed()) {
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.continue()).toMatchObject({ reason: 'breakpoint' })
     expect(replay.instructions).toBe(place)
   }
@@ -201,7 +192,6 @@ test('a step back leaves a place near it, from which the next one begins, and al
   await debug.stepBack()
   expect(begun()).toBe(0)
   for (const back of [2, 3]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await debug.stepBack()
     expect(replay.instructions).toBe(replay.end - back)
     expect(begun()).toBeGreaterThan(replay.end * 0.9)

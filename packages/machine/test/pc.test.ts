@@ -442,7 +442,6 @@ describe('deterministic machines', () => {
     preparePc({ jit: true })
     const modules = new Set<object>()
     for (const options of [{}, { memoryBytes: 8 * MIB, cpus: 2 }, { codeCacheBytes: 2 * MIB }]) {
-      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
       const pc = await createPc({ ...SMALL, ...options, jit: true, kernel })
       modules.add(pc.domain.engine.module)
       pc.close()

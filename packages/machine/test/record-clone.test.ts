@@ -79,12 +79,10 @@ describe('a recorded clone', () => {
     const pc = await booted()
     const snapshot = await pc.save()
     for (const typed of ['ab', 'c']) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { file, text, recorder } = await recorded(pc, typed, { checkpointMs: Infinity })
       // Five data bits a character, as after power-on.
       const echoed = [...Buffer.from(typed + LAST)].flatMap((byte) => [byte & 31, byte & 31, byte & 31])
       expect([...Buffer.from(text)]).toEqual(echoed)
-      // oxlint-disable-next-line no-await-in-loop
       expect(await replayed(file, { snapshot })).toEqual({ text, instructions: recorder.instructions })
     }
     // The machine itself is where it was.

@@ -33,7 +33,6 @@ async function runOn({ pc }: PcRecorder, go: (signal: AbortSignal) => Promise<un
   const running = go(stop.signal)
   for (let i = 0; (pollingResult(pc) as { count: number }).count < count + more; i++) {
     if (i < 5) pc.serial.receive(Uint8Array.of(65 + i))
-    // oxlint-disable-next-line no-await-in-loop -- while the machine runs
     await turn()
   }
   stop.abort()
@@ -58,14 +57,12 @@ test.each(sliced(MACHINES, 2))(
     const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
     for (let visit = 0; visit < 2; visit++) {
       watched.remove()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await runOn(recorder, (signal) => debug.continue({ signal }), 20)
       expect(debug.pc).toBe(pc)
       const [now, counted] = [recorder.instructions, count()]
       const here = pollingResult(pc)
       const again = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
       for (let back = 1; back <= 3; back++) {
-        // oxlint-disable-next-line no-await-in-loop
         expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', address: BigInt(COUNT_ADDRESS) })
         expect(count()).toBe(counted - back)
         expect(debug.pc).not.toBe(pc)
@@ -74,34 +71,26 @@ test.each(sliced(MACHINES, 2))(
       // The machine itself has not moved, and what was done since then is done again.
       expect(recorder.instructions).toBe(now)
       for (let on = 1; on <= 3; on++) {
-        // oxlint-disable-next-line no-await-in-loop
         expect(await debug.continue()).toMatchObject({ reason: 'watch' })
         expect(count()).toBe(counted - 3 + on)
       }
-      // oxlint-disable-next-line no-await-in-loop
       expect(await debug.continue()).toEqual({ reason: 'end-of-recording' })
       expect([debug.instructions, pollingResult(debug.pc)]).toEqual([now, here])
-      // oxlint-disable-next-line no-await-in-loop
       expect(await debug.stepBack()).toEqual({ reason: 'step' })
       expect(debug.instructions).toBe(now - 1)
-      // oxlint-disable-next-line no-await-in-loop
       expect(await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })).toMatchObject({ by: 'instruction' })
       again.remove()
       // To where it is, and on.
-      // oxlint-disable-next-line no-await-in-loop
       expect(await debug.step()).toEqual({ reason: 'step' })
-      // oxlint-disable-next-line no-await-in-loop
       expect(await debug.step()).toEqual({ reason: 'step' })
       expect(debug.pc).toBe(pc)
       expect(recorder.instructions).toBe(now + 1)
       // By number: into the past, to where it is, and to where it has not been yet.
       for (const to of [now - 5, now + 1, now + 501]) {
-        // oxlint-disable-next-line no-await-in-loop
         expect(await debug.goto(to)).toEqual({ reason: 'step' })
         expect([debug.instructions, debug.pc === pc]).toEqual([to, to > now])
       }
       expect(recorder.instructions).toBe(now + 501)
-      // oxlint-disable-next-line no-await-in-loop
       await expect(debug.goto(-1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
     }
     await recorder.end()
@@ -175,7 +164,6 @@ test('a recording that has ended is gone through by nobody, and has no checkpoin
     () => debug.reverseContinue(),
     () => debug.step(),
   ]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await act().catch((error: unknown) => error)).toEqual(ended)
   }
   const replay = await replayPc(options(1, true), file.source)

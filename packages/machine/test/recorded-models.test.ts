@@ -359,7 +359,6 @@ test('what a guest of Xen is typed on its console is recorded', async () => {
   closing.push(pc)
   const running = toEnd(pc, () => pc.run({ timeoutMs: 100_000 }))
   for (const text of ['one', 'two', 'q']) {
-    // oxlint-disable-next-line no-await-in-loop -- the guest runs meanwhile
     await sleep(2)
     expect(pc.xenConsole.receive(Buffer.from(text))).toBe(true)
   }
@@ -383,7 +382,6 @@ test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', asyn
   const { pc } = recorder
   closing.push(pc)
   const running = pc.run({ timeoutMs: 100_000 })
-  // oxlint-disable-next-line no-await-in-loop -- until some sectors have come
   while (pollingResult(pc).count < 10) await sleep(1)
   pc.serial.receive(Buffer.from(LAST))
   expect(await running).toMatchObject({ reason: 'debug-exit' })

@@ -87,9 +87,7 @@ function stateOf(pc: Pc): number[] {
 test('a run that is recorded begins with a snapshot of a machine with servers', async () => {
   const first = await createPc(options())
   closing.push(first)
-  for (let i = 0; i < 1000 && stateOf(first)[1]! < 100; i++)
-    // oxlint-disable-next-line no-await-in-loop -- a piece after the other
-    await first.run({ timeoutMs: 3 })
+  for (let i = 0; i < 1000 && stateOf(first)[1]! < 100; i++) await first.run({ timeoutMs: 3 })
   const snapshot = await first.save()
   const savedAt = first.domain.clock.now()
   await expect(recordPc(options({ snapshot }), () => {}, { checkpointMs: Infinity })).rejects.toMatchObject({

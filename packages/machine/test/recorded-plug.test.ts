@@ -85,7 +85,6 @@ class Recorded {
   /** Lets the guest go through its loop so often. */
   async polls(more: number): Promise<void> {
     const until = this.#polls + more
-    // oxlint-disable-next-line no-await-in-loop -- while the machine runs
     while (this.#polls < until) await turn()
   }
 
@@ -240,7 +239,6 @@ test('models that act in each turn of the event loop leave the guest some', { ti
     attach(context) {
       const line = context.interruptLine(5)
       void (async () => {
-        // oxlint-disable-next-line no-await-in-loop -- for ever
         for (let level = true; !isOver; level = !level) await turn().then(() => line.set(level))
       })()
     },

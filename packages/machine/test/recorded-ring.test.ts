@@ -59,43 +59,32 @@ test('memory stays below it, and what is left is gone through, saved and run aga
   const runOn = async (drops: number): Promise<void> => {
     const stop = new AbortController()
     const running = debug.continue({ signal: stop.signal })
-    // oxlint-disable-next-line no-await-in-loop -- while the machine runs
     for (const until = begins.length + drops; begins.length < until;) await turn()
     stop.abort()
     expect(await running).toEqual({ reason: 'stopped' })
   }
   for (let visit = 0; visit < 2; visit++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await runOn(2)
     const { begin, instructions: now } = recorder
     expect(begin).toBeGreaterThan(0)
     const [counted, here] = [countOf(pc), registersOf(pc)]
     const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch' })
     expect(countOf(debug.pc)).toBe(counted - 1)
     watched.remove()
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
     expect(debug.instructions).toBe(begin)
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.stepBack()).toEqual({ reason: 'begin' })
     const refused = debug.goto(begin - 1)
-    // oxlint-disable-next-line no-await-in-loop
     await expect(refused).rejects.toThrow(MachineError)
-    // oxlint-disable-next-line no-await-in-loop
     await expect(refused).rejects.toThrow(`instruction ${begin - 1}: what is left of the recording begins at ${begin}`)
-    // oxlint-disable-next-line no-await-in-loop
     await debug.goto(now - 1)
     // Nobody has written the kernel's code since: it was there before what is left.
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.whoWrote(0x10_0000n, { physical: true })).toMatchObject({
       by: 'unknown',
       exit: { reason: 'begin' },
     })
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })).toMatchObject({ by: 'instruction' })
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.step()).toEqual({ reason: 'step' })
     expect(registersOf(debug.pc)).toEqual(here)
     expect(recorder.instructions).toBe(now)

@@ -50,13 +50,10 @@ const sourceOf = (file: Uint8Array) => ({
 /** Types to a machine at instants that only the host knows. */
 async function typeTo(pc: Pc): Promise<void> {
   for (let i = 0; i < 12; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await (i % 3 === 0 ? sleep(2) : turn())
     if (i % 2 === 0) pc.serial.receive(Uint8Array.of(65 + i))
-    // oxlint-disable-next-line no-await-in-loop
     else await pc.keyboard.type('a')
   }
-  // oxlint-disable-next-line no-await-in-loop -- until sectors have come too
   while (pollingResult(pc).count < 40) await turn()
   pc.serial.receive(Buffer.from(LAST))
 }
@@ -108,10 +105,8 @@ test(
     const middle = Math.floor(replay.end / 2) + 1
     const seen = new Map<number, unknown>()
     for (const at of [middle - 1, middle, middle + 1234, middle, middle - 1, middle + 1234]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(await replay.goto(at)).toEqual({ reason: 'arrived' })
       expect(replay.instructions).toBe(at)
-      // oxlint-disable-next-line no-await-in-loop
       const { state, pages } = await replay.pc.save()
       const now = { state, pages }
       if (seen.has(at)) expect(now).toEqual(seen.get(at))
@@ -155,7 +150,6 @@ test.each([
     for (const each of [...'abcdefghijklmnopqrstuvwxyz'.replace(LAST_ECHO, '').repeat(4), LAST_ECHO]) {
       const length = heard.length + 3
       pc.serial.receive(Buffer.from(each))
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       while (each !== LAST_ECHO && heard.length < length) await new Promise<void>((resolve) => (wake = resolve))
     }
     expect(await running).toMatchObject({ reason: 'debug-exit' })
@@ -222,12 +216,10 @@ async function changed(
   const pieces: Uint8Array[] = []
   const writer = new R.RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
   for (let piece = 0; piece < recording.pieces; piece++) {
-    // oxlint-disable-next-line no-await-in-loop -- in order
     for (const event of await recording.events(piece)) {
       const now = change(event)
       if (now === null) continue
       const body = now.body && new Uint8Array(now.body.bytes)
-      // oxlint-disable-next-line no-await-in-loop
       if (body !== undefined) await recording.readBody(now.body!, body)
       writer.add(now.kind, now, now.source, now.data, body && changeBody(body))
     }
@@ -306,12 +298,9 @@ test.each([
     closing.push(replay)
     const damaged = { code: 'ERR_DAMAGED', message: `the recording is damaged at byte ${offset}` }
     for (let i = 0; i < 2; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject(damaged)
-      // oxlint-disable-next-line no-await-in-loop
       await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject(damaged)
       // Events are read ahead. Of sectors nothing has been asked for there, also where the machine comes back from behind.
-      // oxlint-disable-next-line no-await-in-loop
       if (name === 'DATA') expect(await replay.goto(1000)).toEqual({ reason: 'arrived' })
     }
   },
@@ -378,9 +367,7 @@ test(
     // Checkpoints of the file are far apart: forwards none is used.
     const seen = new Map<number, unknown>()
     for (const place of places) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await without.goto(place)
-      // oxlint-disable-next-line no-await-in-loop
       seen.set(place, await without.pc.save())
     }
     expect(await without.run()).toMatchObject({ reason: 'debug-exit' })
@@ -390,9 +377,7 @@ test(
     expect(await atEnd.run()).toMatchObject({ reason: 'debug-exit' })
     expect(pollingResult(atEnd.pc)).toEqual(pollingResult(pc))
     for (const place of [...places, ...places].toReversed()) {
-      // oxlint-disable-next-line no-await-in-loop
       expect(await atEnd.goto(place)).toEqual({ reason: 'arrived' })
-      // oxlint-disable-next-line no-await-in-loop
       expect(await atEnd.pc.save()).toEqual(seen.get(place))
     }
     const replayed = await replayPc(options(2, true), sourceOf(file), often)
@@ -422,10 +407,8 @@ test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
   expect(replay.instructions).toBe(replay.end)
   const writers: { readonly at: number; readonly address: bigint }[] = []
   for (let back = 1; back <= 2; back++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', cpu: 0, address: BigInt(COUNT_ADDRESS) })
     expect(pollingResult(replay.pc)).toMatchObject({ count: count - back })
-    // oxlint-disable-next-line no-await-in-loop
     writers.push({ at: replay.instructions, address: await linear() })
   }
   // Forwards it stops behind the instruction.
@@ -439,10 +422,8 @@ test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
   const breakpoint = debug.breakpoint(writers[0]!.address)
   const same = writers.filter(({ address }) => address === writers[0]!.address)
   for (const { at, address } of same) {
-    // oxlint-disable-next-line no-await-in-loop
     expect(await debug.reverseContinue()).toEqual({ reason: 'breakpoint', cpu: 0, address })
     expect(replay.instructions).toBe(at)
-    // oxlint-disable-next-line no-await-in-loop
     expect(await linear()).toBe(address)
   }
   if (same.length > 1) {
@@ -483,9 +464,7 @@ test('a checkpoint that no recorder has written is refused', { timeout: 60_000 }
     }),
   ]
   for (const change of changes) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const source = await otherCheckpoint(file, change)
-    // oxlint-disable-next-line no-await-in-loop
     const told = await replayPc(options(1, false), source, { at: 'end' }).then(
       () => 'made',
       (error: unknown) => error,
@@ -543,7 +522,6 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   gate.saveParties = () => (isBusy ? undefined : saveParties())
   pc.domain.vcpus[0]!.cpu.retired += 1e9
   for (let i = 0; i < 4; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await taker.take()).toBe(false)
   }
   isBusy = false
@@ -551,7 +529,6 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   while (store.instants.length < 2 && performance.now() < until) {
     // What the gate does between two rounds of vCPUs.
     gate.look?.()
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(5)
     pc.domain.vcpus[0]!.cpu.retired += 1e9
   }
@@ -581,7 +558,6 @@ test('no checkpoint is taken between an answer and its place in the log', async 
   const answer = gate.ask(0, 'read 0 512', undefined, () => Promise.resolve(1))
   for (let i = 0; i < 20; i++) {
     if (!isLogged) expect(gate.saveParties()).toBeUndefined()
-    // oxlint-disable-next-line no-await-in-loop -- one job of the host's queue after the other
     await Promise.resolve()
   }
   expect(await answer).toBe(1)

@@ -181,7 +181,6 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
         void model.reset?.()
         if (storm % 3 !== 0) continue
         const back = structuredClone(state)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await model.restore?.(back)
         const saved = model.save?.()
         states.push([model.name, back, state], [model.name, saved, structuredClone(saved)])
@@ -198,7 +197,6 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
     4,
   )) {
     if (model.save === undefined || model.restore === undefined) continue
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const state = await model.save()
     const paths = [...leavesOf(state)]
     const flags = paths.filter((path) => typeof at(state, path) === 'boolean')
@@ -208,7 +206,6 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
           const changed = structuredClone(state)
           for (const each of [path, ...others]) raise(changed, each, most)
           try {
-            // oxlint-disable-next-line no-await-in-loop
             await model.restore(changed)
           } catch {
             // It does not accept the state; some of it may be there.
@@ -217,7 +214,6 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
         }
       }
     }
-    // oxlint-disable-next-line no-await-in-loop
     await model.restore(state)
   }
   const { functions } = machine.domain.devices

@@ -52,7 +52,6 @@ describe('a drive whose medium is exchanged', () => {
       cd.discard(0, 2048),
       cd.writeZeroes(0, 2048),
     ])
-      // oxlint-disable-next-line no-await-in-loop
       await expect(request).rejects.toMatchObject({ code: 'ERR_NO_MEDIUM' })
   })
 
@@ -149,7 +148,6 @@ describe('drives of a machine', () => {
     const wrong = new TestDisc(1, 8192, 4096)
     const large = new TestDisc(1, 3 << 20)
     for (const id of ['cd0', 'cd1', 'cd2', 'floppy0']) {
-      // oxlint-disable-next-line no-await-in-loop
       await expect(pc.drive(id).insert(id === 'floppy0' ? large : wrong)).rejects.toMatchObject({ code: 'ERR_OPTION' })
     }
     await pc.drive('cd0').insert(disc(3))
@@ -162,7 +160,6 @@ describe('drives of a machine', () => {
   test('a disc that no drive takes is refused when the machine is made', async () => {
     const wrong = new TestDisc(1, 8192, 4096)
     for (const kind of ['ide', 'scsi', 'usb'] as const) {
-      // oxlint-disable-next-line no-await-in-loop
       await expect(
         createPc({
           memoryBytes: 1 << 21,

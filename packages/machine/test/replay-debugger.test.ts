@@ -66,7 +66,6 @@ test.each(sliced([1, 2, 3, 4], 4))('seed %i: backwards it comes to where it has 
   const debug = await replay.debugger()
   debug.breakpoint(BigInt(KEY_HANDLER))
   for (const there of forwards.toReversed()) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await debug.reverseContinue()).toMatchObject({ reason: 'breakpoint' })
     expect(debug.instructions).toBe(there)
   }
@@ -106,7 +105,6 @@ test.each(sliced([5, 6, 7, 8], 4))('seed %i: output is heard once, where it goes
   ]
   for (let steps = 0; steps < 25; steps++) {
     const [isBack, before, sent] = [random(2) === 0, new Set(heard), replay.pc.serial.sent!]
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await (isBack ? back : forwards)[random(5)]!()
     if (isBack) expect(heard).toEqual(before)
     else for (let number = sent; number < replay.pc.serial.sent!; number++) expect(heard).toContain(number)

@@ -80,7 +80,6 @@ test('0x03 while the machine runs backwards', { timeout: 120_000 }, async () => 
   expect(await send(ELSEWHERE)).toBe('OK')
   const stopped = send('bc')
   // It is under way: in the machine at power-on, which runs to where it began.
-  // oxlint-disable-next-line no-await-in-loop -- until then
   while (replay.instructions === replay.end || replay.instructions === 0) await turn()
   session.receive(INTERRUPT)
   expect(await stopped).toMatch(SIGINT)

@@ -46,7 +46,6 @@ async function bothWays(
   for (const place of places) debug.stopAt(place)
   const forwards: Found[] = []
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const stop = await debug.continue()
     if (!('cpu' in stop)) {
       expect(stop).toMatchObject({ reason: 'debug-exit' })
@@ -59,7 +58,6 @@ async function bothWays(
   expect(debug.instructions).toBe(recorder.instructions)
   const backwards: Found[] = []
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop
     const stop = await debug.reverseContinue()
     if (!('cpu' in stop)) {
       expect(stop).toEqual({ reason: 'begin' })

@@ -60,13 +60,11 @@ test.each([{ checkpointMs: Infinity }, { checkpointMs: 1 }])(
     for (const i of [last - 1, Math.floor(last / 2), 4]) {
       const { ns, instructions } = turns[i]!
       for (const asked of [ns, ns + 1]) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         const exit = await replay.goto({ ns: asked })
         expect([exit.reason, replay.instructions, replay.ns]).toEqual(['arrived', instructions, ns])
       }
       const next = turns[i + 1]
       const asked = (next?.ns ?? NaN) - 1
-      // oxlint-disable-next-line no-await-in-loop
       expect((await replay.goto({ ns: asked })).reason).toBe('arrived')
       // The guest may wait by then, behind the turn.
       expect([instructions, next?.instructions]).toContain(replay.instructions)

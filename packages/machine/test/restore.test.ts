@@ -23,7 +23,6 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 
 
 /** Lets the host have some turns of the event loop. */
 async function someTurns(most = 60): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = Math.random() * most; i > 0; i--) await turn()
 }
 
@@ -51,15 +50,12 @@ test.each([
   }
   let begin = await begun(60)
   // Turns of a busy host may be long enough for all that the guest does.
-  // oxlint-disable-next-line no-await-in-loop -- until one is under way
   for (let most = 16; begin.snapshot === undefined; most >>= 1) begin = await begun(most)
   const { pc, snapshot } = begin
   let { running } = begin
   for (let times = 0; times < 4; times++) {
     // The last time, its guest has ended it.
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await (times < 3 ? someTurns() : running)
-    // oxlint-disable-next-line no-await-in-loop
     await pc.restore(snapshot)
     if (pc.state === 'stopped') running = pc.run({ timeoutMs: 60_000 })
   }
@@ -153,7 +149,6 @@ test.each([
       const port = [0x1f0, 0x3c0, 0x3f0, 0x60, 0x40, 0x70, 0x20, 0xa0, 0x2f8, 0x3f8, 0xcf8, 0][random(12)]! + random(16)
       const isExcluded = port === 0xcf9 || port === 0x64 || port === 0x92
       const status = isExcluded ? 0 : dispatch.portWriteOrSend(0, port, 1, random(256))
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (let left = status; left === 2; left = dispatch.requests.take(0)) await turn()
     }
     for (const bdf of Array.from({ length: 256 }, (_, i) => i)) pc.domain.devices.functions.write(bdf, 4, 2, random(8))
@@ -163,13 +158,9 @@ test.each([
   const before = linesOf(await pc.save())
   const goBack = await WAYS[way](pc)
   for (let times = 0; times < 2; times++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await disturb()
-    // oxlint-disable-next-line no-await-in-loop
     expect(linesOf(await pc.save())).not.toEqual(before)
-    // oxlint-disable-next-line no-await-in-loop
     await goBack()
-    // oxlint-disable-next-line no-await-in-loop
     expect(linesOf(await pc.save())).toEqual(before)
   }
 })
@@ -239,7 +230,6 @@ test('only what was written is brought back, whichever of its snapshots it goes 
     put(i, i)
     put(0, i)
     put(7, 2 * i)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     snapshots.push([await pc.save({ forRestore: true }), values()])
   }
   // What nobody has been told of is not brought back.
@@ -248,7 +238,6 @@ test('only what was written is brought back, whichever of its snapshots it goes 
   for (const at of [3, 0, 2, 1, 3, 3, 0]) {
     put(7, 99)
     const [snapshot, expected] = snapshots[at]!
-    // oxlint-disable-next-line no-await-in-loop
     await pc.restore(snapshot)
     // Before the rest has been brought, at times.
     if (at !== 3) expect(values()).toEqual(expected)
@@ -304,7 +293,6 @@ test('what does not fit leaves the machine as it was, and it runs on', async () 
     { ...snapshot.state, domain: { ...domain, devices: { ...domain.devices, local: { version: 2 } } } },
     { ...snapshot.state, domain: { ...domain, vcpus: [] } },
   ]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(pc.restore({ ...snapshot, state } as never)).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
   }
   expect(pc.state).toBe('running')

@@ -49,7 +49,6 @@ function optionsOf(
   bytes.set(bootSector())
   bytes.set([0x55, 0xaa], 510)
   const late = async (): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
     for (let i = below(4); i > 0; i--) await turn()
   }
   return {
@@ -105,17 +104,13 @@ test.skipIf(bios === undefined).each([
     expect(printed).toContain('\u0003A\u0004A')
 
     for (const at of [...(begin === 0 ? [0.05] : []), 2.27, 2.4]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const pc = await createPc({ ...optionsOf(kind, machine, below), ...(snapshot && { snapshot }) })
       const end = new AbortController()
       const running = pc.run({ signal: end.signal, timeoutMs: DEADLINE_MS })
       const savedNs = at * 1e9 + below(100_000_000)
-      // oxlint-disable-next-line no-await-in-loop
       while (pc.domain.clock.now() < savedNs) await turn()
-      // oxlint-disable-next-line no-await-in-loop
       snapshot = structuredClone(await pc.save())
       end.abort()
-      // oxlint-disable-next-line no-await-in-loop
       await running
       pc.close()
     }

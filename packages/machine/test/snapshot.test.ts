@@ -23,7 +23,6 @@ async function made(options: Omit<PcOptions, 'memoryBytes'>): Promise<Pc> {
 
 /** Lets the host have some turns of the event loop. */
 async function someTurns(): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = Math.random() * 60; i > 0; i--) await turn()
 }
 
@@ -48,16 +47,12 @@ test.each([
     let pc = await made(options())
     for (let move = 0; ; move++) {
       const running = pc.run({ timeoutMs: 60_000 })
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await someTurns()
-      // oxlint-disable-next-line no-await-in-loop
       const snapshot = await pc.save().catch(() => undefined)
       if (snapshot === undefined || move === 4) {
-        // oxlint-disable-next-line no-await-in-loop
         expect(await running).toMatchObject({ reason: 'debug-exit' })
         break
       }
-      // oxlint-disable-next-line no-await-in-loop
       pc = await made({ ...options(), snapshot: structuredClone(snapshot) })
     }
     expect(clockLog(pc, 0n)).toEqual(expected)
@@ -277,9 +272,7 @@ test('a machine whose run was stopped is saved, and runs on', async () => {
     const end = new AbortController()
     const running = pc.run({ signal: end.signal, timeoutMs: 60_000 })
     end.abort()
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await running).toEqual({ reason: 'stopped' })
-    // oxlint-disable-next-line no-await-in-loop
     expect((await pc.save()).state.version).toBe(1)
   }
 })

@@ -129,7 +129,6 @@ test('a replay has the time and the seed of power-on from the recording', async 
     ['entropySeed', 79],
     ['epochSeconds', 5],
   ] as const)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(machines.replayPc({ ...options, clock: 'deterministic', [name]: value }, file.source)).rejects.toThrow(
       `another machine: ${name} ${facts[name]}, expected ${value}`,
     )

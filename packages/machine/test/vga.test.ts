@@ -59,7 +59,6 @@ describe('the graphics card', () => {
       { vgaBios: new Uint8Array(1e5) },
     ]
     for (const options of bad)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(createPc({ ...SMALL, firmware, vga: 'std', ...options })).rejects.toMatchObject({
         code: 'ERR_OPTION',
       })

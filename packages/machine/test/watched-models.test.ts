@@ -52,7 +52,6 @@ async function warnings(
 const write: Ring = (context, gpa) => void context.dma.write(gpa, FLAGS)
 // A host that is busy may be late with the first ones: they fire while the machine waits for the answer to the doorbell.
 const astray = async (): Promise<void> => {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < 4; i++) await later(5)
 }
 const strays: Ring = (context, gpa) => void astray().then(() => write(context, gpa))
@@ -79,7 +78,6 @@ test.each<[string, Ring, Partial<DeviceDefinition>?, runs?: number]>([
 ])('%s is warned about, with the cure', async (name, ring, more, runs = 1) => {
   const cure = 'answers by LateAnswers of @retrap/device, or acts in a timer of context.timer'
   let [told, ...others]: readonly (string | undefined)[] = []
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; told === undefined && i < runs; i++) [told, ...others] = await warnings(name, ring, more)
   expect(told).toContain(`device model '${name}' has acted`)
   expect(told).toContain(cure)

@@ -192,10 +192,8 @@ describe.each(sliced([true, false], 2))('with JIT %s', (jit) => {
 
   test('a store that changes nothing is a store', async () => {
     for (const instruction of [10_000, replay.end]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await replay.goto(instruction)
       // It takes a checkpoint there.
-      // oxlint-disable-next-line no-await-in-loop
       await debug.reverseContinue()
     }
     await replay.goto(replay.end)

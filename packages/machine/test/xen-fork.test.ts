@@ -62,7 +62,6 @@ function inRound<T>(at: number, action: () => Promise<T>): { readonly round: () 
     round: async () => {
       if (++rounds !== at) return
       void action().then(begun.resolve, begun.reject)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (let i = 0; i < 20; i++) await turn()
     },
   }
@@ -122,7 +121,6 @@ test('a guest of Xen, its clones and theirs go on as it does undisturbed', async
   expect(printed[0]!.length).toBeLessThan(text.length - 7)
   expect(printed[3]!.length).toBeLessThan(printed[0]!.length - 7)
   for (const machine of [first, clone, middle, ...others]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await linesOf(machine)).toEqual(end)
   }
 })
@@ -142,7 +140,6 @@ test('a snapshot has Xen’s state with the store, for other machines and for it
   // In its own memory, twice: what the store and the rings have had meanwhile is gone.
   for (let i = 0; i < 2; i++) {
     const printed = first.printed().length
-    /* oxlint-disable no-await-in-loop -- one after the other */
     await first.pc.restore(snapshot)
     first.pc.xen!.store.write('/local/domain/1/data/more', 'seen')
     await first.pc.restore(snapshot)
@@ -150,7 +147,6 @@ test('a snapshot has Xen’s state with the store, for other machines and for it
     await run(first.pc)
     expect(first.printed().slice(printed)).toBe(other.printed())
     expect(await linesOf(first)).toEqual(end)
-    /* oxlint-enable no-await-in-loop */
   }
 })
 
@@ -158,7 +154,6 @@ test('a checkpoint puts the store and the rings back, as often as wanted', async
   const { end } = await undisturbed()
   const { pc, printed, done: checkpoint } = await disturbed(8, (machine) => machine.pc.checkpoint())
   for (let i = 0; i < 3; i++) {
-    /* oxlint-disable no-await-in-loop -- one after the other */
     expect(await linesOf({ pc, printed })).toEqual(end)
     await checkpoint.reset()
     // A clone of what has gone back goes on as well.
@@ -167,7 +162,6 @@ test('a checkpoint puts the store and the rings back, as often as wanted', async
     if (clone === undefined) continue
     await run(clone.pc)
     expect(await linesOf(clone)).toEqual(end)
-    /* oxlint-enable no-await-in-loop */
   }
   checkpoint.close()
 })
@@ -177,7 +171,6 @@ test('closed clones give all of their memory back, Xen’s pages too', async () 
   const { frames } = pc.memory
   const free: number[] = []
   for (let i = 0; i < 3; i++) {
-    /* oxlint-disable no-await-in-loop -- one after the other */
     const other = watched(await clone.fork(devices()))
     await run(other.pc)
     other.pc.close()
@@ -185,7 +178,6 @@ test('closed clones give all of their memory back, Xen’s pages too', async () 
     const next = await clone.fork(devices())
     free.push(frames.freeFrames)
     next.close()
-    /* oxlint-enable no-await-in-loop */
   }
   clone.close()
   expect(free[2]).toBe(free[1])
@@ -219,7 +211,6 @@ test('a snapshot that no guest of Xen has made is refused, and nothing has chang
   for (const [message, path, value] of changes) {
     const bad = structuredClone(snapshot)
     put(bad.state.domain, `hypervisor${path}`, value)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(pc.restore(bad)).rejects.toMatchObject({
       code: 'ERR_SNAPSHOT',
       message: expect.stringContaining(message) as string,
@@ -249,15 +240,11 @@ test('a recording has checkpoints, and each place is the same by whichever it is
   const places = [0.3, 0.6, 0.9].map((part) => Math.floor(without.end * part))
   const seen: unknown[] = []
   for (const place of places) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await without.goto(place)
-    // oxlint-disable-next-line no-await-in-loop
     seen.push(await without.pc.save())
   }
   for (const [i, place] of [...places.entries()].toReversed()) {
-    // oxlint-disable-next-line no-await-in-loop
     expect(await atEnd.goto(place)).toEqual({ reason: 'arrived' })
-    // oxlint-disable-next-line no-await-in-loop
     expect(await atEnd.pc.save()).toEqual(seen[i])
   }
 })

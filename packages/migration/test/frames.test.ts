@@ -63,7 +63,6 @@ test('a flipped bit anywhere in a frame is found, whatever its type', async () =
       const pieces: (Uint8Array | null)[] = [bytes, null]
       const receive = async (): Promise<Uint8Array | null> => pieces.shift() ?? null
       const stream = new FrameStream({ receive, send: async () => {}, close: () => {} })
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(stream.receive('PAGE', 'HAND', 'RUNS')).rejects.toMatchObject({ code: 'ERR_PROTOCOL' })
     }
   }

@@ -207,7 +207,6 @@ describe('frames over a stream', () => {
     for (let i = 0; i < 500; i++) {
       const before = there.drains
       if (second.send(testFrame(1514, i))) continue
-      // oxlint-disable-next-line no-await-in-loop -- the pipe is full
       await until(() => there.drains > before)
       i--
     }

@@ -70,7 +70,6 @@ describe('DNS over TCP (RFC 7766)', () => {
     Uint8Array.of(message.length >> 8, message.length & 255, ...message)
   const turn = async (guest: TestGuest): Promise<void> => {
     for (let i = 0; i < 4; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- a question after the other
       await new Promise((resolve) => setTimeout(resolve, 0))
       guest.clock.advance(500)
     }

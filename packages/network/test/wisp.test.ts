@@ -85,7 +85,6 @@ describe.each([
     for (let written = 0; written < 300; written++) {
       if (socket.write(part.slice())) continue
       const { drains } = client
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await until(() => client.drains > drains)
     }
     await until(() => client.text.length === 300 * text.length)

@@ -271,7 +271,6 @@ describe('the cache', () => {
     const own = freshFolder()
     for (let i = 0; i < 5; i++) {
       const path = layout([[{ name: `file-${i}`, content: 'x'.repeat(100_000) }]], { compression: 'tar+gzip' })
-      // oxlint-disable-next-line no-await-in-loop
       await (await open(path, { cache: { folder: own, mostBytes: 250_000 } })).close()
     }
     const bytes = readdirSync(own).reduce((sum, name) => sum + statSync(join(own, name)).size, 0)
@@ -394,15 +393,12 @@ describe('damaged images', () => {
         for (const key of Object.keys(exact) as (keyof typeof exact)[]) {
           const folder = `${cache}-${compression}-${state}-${key}`
           const openIn = (limits: object) => open(path, { cache: { folder }, limits })
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
           if (state === 'warm') await (await openIn({})).close()
-          // oxlint-disable-next-line no-await-in-loop
           expect([key, state, await errorOf(openIn({ ...exact, [key]: exact[key] - 1 }))]).toEqual([
             key,
             state,
             expect.stringMatching(/^ERR_LIMIT/),
           ])
-          // oxlint-disable-next-line no-await-in-loop
           await (await openIn(exact)).close()
         }
     },

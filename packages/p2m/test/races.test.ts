@@ -50,7 +50,6 @@ async function race(threads: readonly Promise<RaceReport>[], meanwhile: () => vo
     if (until === Infinity && word(BEGUN) === threads.length) until = performance.now() + RACE_MS
     for (let i = 0; i < 200; i++) meanwhile()
     turns += 200
-    // oxlint-disable-next-line no-await-in-loop -- a turn of the event loop
     await new Promise((resolve) => setImmediate(resolve))
   }
   Atomics.store(memory.i32, words / 4 + STOP, 1)

@@ -54,7 +54,6 @@ test('a thread whose hardware walks stage-2 tables finds the old frame or the ne
       else if (kind === 5) p2m.insertRange(run, mfn + run, 512, ArmP2mType.RAM_RO)
       else p2m.insertRange(gfn - (gfn % 16), mfn + gfn - (gfn % 16), 16, ArmP2mType.RAM_RW)
     }
-    // oxlint-disable-next-line no-await-in-loop -- a turn of the event loop
     await new Promise((resolve) => setImmediate(resolve))
   }
   Atomics.store(i32, STOP, 1)

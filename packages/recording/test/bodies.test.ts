@@ -45,10 +45,8 @@ async function bodiesOf(file: Uint8Array): Promise<Uint8Array[]> {
   const recording = await openRecording(sourceOf(file))
   const found: Uint8Array[] = []
   for (let piece = 0; piece < recording.pieces; piece++)
-    // oxlint-disable-next-line no-await-in-loop -- in order
     for (const event of await recording.events(piece)) {
       const into = new Uint8Array(event.body!.bytes).fill(0xee)
-      // oxlint-disable-next-line no-await-in-loop
       await recording.readBody(event.body!, into)
       found.push(into)
     }

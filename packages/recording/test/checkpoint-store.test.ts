@@ -230,12 +230,10 @@ describe('checkpoints in a file', () => {
     expect(recording.end.instructions).toBe(1100)
     for (const [number, { instructions }] of store.instants.entries()) {
       const i = instructions / 100
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const found = await recording.checkpoint(number)
       expect(found.state).toMatchObject({ i, extra: i, own: page(i) })
       expect(pagesOf(found)).toEqual(inOrder(model[i]!.pages))
       for (let gfn = 0; gfn < 21; gfn++)
-        // oxlint-disable-next-line no-await-in-loop
         expect(await recording.wasWritten(number, [100, gfn])).toBe(store.wasWritten(number, gfn))
     }
     const [one, other] = [await recording.checkpoint(0), await recording.checkpoint(2)]

@@ -85,7 +85,6 @@ class Recorded {
     for (const recording of [live, copied]) {
       expect(recording.firstPiece).toBe(this.writer.firstPiece)
       expect(recording.pieces).toBe(this.writer.pieces)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(await eventsOf(recording)).toEqual(this.events.slice(this.dropped))
       const left = this.events[this.dropped]?.instructions ?? Infinity
       expect(recording.marks.every(({ instructions }) => instructions >= left)).toBe(true)
@@ -96,7 +95,6 @@ class Recorded {
     )
     for (const [i, { memory, instructions }] of this.checkpoints.entries()) {
       const ofModel = [...memory].sort(([a], [b]) => a - b)
-      // oxlint-disable-next-line no-await-in-loop
       for (const found of [await copied.checkpoint(i), this.store.read(i)]) {
         expect(found.state).toEqual({ instructions })
         expect([...found.gfns]).toEqual(ofModel.map(([gfn]) => gfn))
@@ -111,11 +109,9 @@ async function eventsOf(recording: Recording): Promise<ModelEvent[]> {
   const known = new Map(Array.from({ length: 13 }, (_, value) => [Buffer.from(page(value)).toString('base64'), value]))
   const found: ModelEvent[] = []
   for (let piece = recording.firstPiece; piece < recording.pieces; piece++)
-    // oxlint-disable-next-line no-await-in-loop -- in order
     for (const { kind, instructions, body } of await recording.events(piece)) {
       if (kind === 'mark') continue
       const bytes = new Uint8Array(body!.bytes)
-      // oxlint-disable-next-line no-await-in-loop
       await recording.readBody(body!, bytes)
       const pages = Array.from({ length: bytes.length / PAGE_BYTES }, (_, i) =>
         known.get(Buffer.from(bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)).toString('base64')),
@@ -142,7 +138,6 @@ describe('a recording whose oldest past is dropped', () => {
           if ('append' in one) recorded.append(one.append)
           else if ('checkpoint' in one) recorded.checkpoint(one.checkpoint)
           else if ('drop' in one) recorded.drop(one.drop)
-          // oxlint-disable-next-line no-await-in-loop -- in order
           else await recorded.check()
         await recorded.check()
       }),

@@ -89,10 +89,8 @@ test('a piece of the log is found by its round', async () => {
   const { file, events } = await written()
   const recording = await R.openRecording(sourceOf(file))
   for (const { round } of events.filter((_, i) => i % 97 === 0)) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const before = await recording.events(recording.pieceAt(round))
     expect(before[0]!.round).toBeLessThanOrEqual(round)
-    // oxlint-disable-next-line no-await-in-loop
     const rest = await Promise.all(
       Array.from({ length: recording.pieces - recording.pieceAt(round) }, (_, i) =>
         recording.events(recording.pieceAt(round) + i),
@@ -124,12 +122,10 @@ test('a file that was cut anywhere has what was written before', async () => {
   const whole = await R.openRecording(sourceOf(file))
   let last = 0
   for (let bytes = 200; bytes < file.length; bytes += 1 + Math.floor(file.length / 60)) {
-    // oxlint-disable-next-line no-await-in-loop -- from short to long
     const found = await eventsOf(file.subarray(0, bytes))
     expect(found).toEqual(events.slice(0, found.length))
     expect(found.length).toBeGreaterThanOrEqual(last)
     last = found.length
-    // oxlint-disable-next-line no-await-in-loop
     const cut = await R.openRecording(sourceOf(file.subarray(0, bytes)))
     expect(cut.isCut).toBe(true)
     expect(cut.checkpoints).toEqual(whole.checkpoints.slice(0, cut.checkpoints.length))
@@ -147,7 +143,6 @@ test('a byte that is another is found, or the file is read up to there', { timeo
   for (let at = 0; at < file.length; at += 1 + Math.floor(file.length / 200)) {
     const other = file.slice()
     other[at]! ^= 0x40
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const found = await eventsOf(other).catch((error: unknown) => error)
     if (found instanceof Error) expect(found).toBeInstanceOf(R.RecordingError)
     else expect(found).toEqual(events.slice(0, (found as R.RecordedEvent[]).length))

@@ -296,7 +296,6 @@ test('the map of pages is in their order, each once, and contents are numbered w
     [1, 0, 3, 0, 2, 0],
     [0, 0, 0, 0],
   ])
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(read(withMap(...words))).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: notSo })
 })
 
@@ -518,19 +517,14 @@ describe('a file after an earlier one', () => {
           for (const [i, fill] of some) ram.set(GFNS[i]!, fill)
           const written = [...new Set(some.map(([i]) => GFNS[i]!))].toSorted((a, b) => a - b)
           const pages = pagesOf(ram, written)
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
           ;[file] = await after(file, pages)
-          // oxlint-disable-next-line no-await-in-loop
           const whole = await read(
             await fileOf({ description: {}, state: { count: written.length }, pages: pagesOf(ram, named(ram)) }),
           )
-          // oxlint-disable-next-line no-await-in-loop
           const found = await read(file)
           expect(found.state).toEqual(whole.state)
           expect(ramOf(found)).toEqual(ramOf(whole))
-          // oxlint-disable-next-line no-await-in-loop
           const late = await S.openSnapshot(lateSource(file))
-          // oxlint-disable-next-line no-await-in-loop
           await late.pages.verify()
           for (const [i, gfn] of late.pages.gfns.entries()) expect(late.pages.contents(i)[163]).toBe(ram.get(gfn) ?? 0)
         }
@@ -552,10 +546,8 @@ describe('a file after an earlier one', () => {
       [1150, 0],
     ] as const) {
       ram.set(gfn, fill)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       ;[file, compressed] = await after(file, pagesOf(ram, [gfn]))
       counts.push(compressed)
-      // oxlint-disable-next-line no-await-in-loop
       expect(ramOf(await read(file))).toEqual(new Map(named(ram).map((each) => [each, ram.get(each)])))
     }
     expect(counts).toEqual([1, 0, 1, 1, 0])
@@ -579,7 +571,6 @@ describe('a file after an earlier one', () => {
     const ram = new Map([[5, 1]])
     const [file] = await after(null, pagesOf(ram, [5]))
     for (const gfn of [0xb0, 5000])
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect(after(file, pagesOf(ram, [gfn]))).rejects.toThrow(`page ${gfn} is of none of the guest's frames`)
     const damaged = file.with(file.length - 150, file.at(-150)! ^ 1)
     await expect(after(damaged, pagesOf(ram, [6]))).rejects.toThrow('damaged')

@@ -52,7 +52,6 @@ afterAll(() => booted.close())
 test('begins each test at one instant', async () => {
   expect(booted.notRecorded).toMatch(/from power-on only/)
   for (const typed of ['ab', 'c'])
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await booted.run(async (machine) => {
       machine.type(typed)
       const last = `${typed.at(-1)}${typed.length}`

@@ -38,7 +38,6 @@ describe.each([
   test('execute the same, instruction by instruction, if they do the same', async () => {
     const runs: [text: string, instructions: number][] = []
     for (let i = 0; i < 3; i++)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await booted().run(async (run) => {
         const { machine } = run
         const before = machine.statistics().instructions
@@ -98,7 +97,6 @@ describe('a wait', () => {
       })
       expect(await machine.command('on')).toBe('1\n')
       for (const timeoutMs of [0, NaN, 2 ** 31])
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await expect(machine.until('x', { timeoutMs })).rejects.toMatchObject({ code: 'ERR_OPTION' })
       await expect(machine.until('')).rejects.toMatchObject({ code: 'ERR_OPTION' })
     })
@@ -173,13 +171,10 @@ describe('what a machine has decides how tests begin', () => {
     for (const deterministic of [true, false]) {
       made.length = 0
       const fork = model(deterministic)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const booted = await BootedMachine.pc({ ...options, pc: () => ({ ...pc, ...fork() }), fork })
       if (deterministic) expect(booted.notRecorded).toBeUndefined()
       else expect(booted.notRecorded).toMatch(/models that go on from a snapshot begins at a checkpoint/)
-      // oxlint-disable-next-line no-await-in-loop
       for (const first of deterministic ? ['1', '1'] : ['1', '2'])
-        // oxlint-disable-next-line no-await-in-loop
         await booted.run(async (machine) => {
           machine.type('d')
           expect(await machine.until(/./)).toBe(first)

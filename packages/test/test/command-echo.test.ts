@@ -69,7 +69,6 @@ test.each([
     const line = bodies[random(bodies.length)]!.repeat(length).slice(0, length)
     const output = ['', '\n', `sh: ${line.replaceAll('# ', '')}: not found\n`, 'one\n\ntwo\n'][random(4)]!
     const machine = shell(editor, columns, output.replaceAll('\n', '\r\n'))
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const found = await machine.command(line).catch(String)
     expect({ columns, line, found }).toEqual({ columns, line, found: `${first}${output}${PROMPT.slice(0, -2)}` })
   }

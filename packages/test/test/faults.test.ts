@@ -80,7 +80,6 @@ test.skipIf(!compiles)('a device in C is put back with its machine before each t
   const booted = await T.BootedMachine.pc({ pc, ready: '> ', bootTimeoutMs: 60_000 })
   expect(booted.notRecorded).toContain('it has deviceServers')
   for (let i = 0; i < 2; i++)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await booted.run(async (machine) => {
       machine.type('dd\n')
       expect(await machine.until('\n1\n')).toBe('12\n1\n')
@@ -104,7 +103,6 @@ test.for(
   if (!isThere) skip()
   const found: number[] = []
   for (const seed of [1, 2, 3, 4, 5]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { failure, schedules } = await T.exploreFaults({ ...options(driver), seed })
     expect(failure?.faults).toHaveLength(1)
     failure?.begun.end()
@@ -137,11 +135,9 @@ describe.each([TYPESCRIPT, C])('drivers of $what', ({ name, options, isThere }) 
     const driver = 'waits for a while'
     const runs: { readonly recording: Uint8Array; readonly printed: string; readonly instructions: number }[] = []
     for (let i = 0; i < 2; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { begun, stage, test: machine } = await T.runWithFaults(options(driver), faults)
       expect(stage.happened).toEqual(faults)
       const { instructions } = begun.machine.statistics()
-      // oxlint-disable-next-line no-await-in-loop
       runs.push({ recording: (await begun.recording())!.bytes, printed: machine.printed, instructions })
       begun.end()
     }
@@ -260,7 +256,6 @@ test('what cannot be is refused by a sentence', async () => {
     [{ act: 'dma', kind: 'lost', nth: 0 }, 'nth 0: expected a whole number from 1 on'],
     [{ act: 'dma', kind: 'lost', device: 'other' }, 'there is no such device among those of the test: copy'],
   ] as const)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(refused(fault)).rejects.toMatchObject({
       code: 'ERR_OPTION',
       message: expect.stringContaining(sentence),

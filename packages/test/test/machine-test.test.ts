@@ -42,7 +42,6 @@ async function ask(port: number, packets: readonly string[]): Promise<string> {
   for (const packet of packets) {
     const answers = text.split('#').length
     socket.write(framePacket(packet))
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect.poll(() => text.split('#').length, { timeout: 60_000 }).toBeGreaterThan(answers)
     socket.write('+')
   }

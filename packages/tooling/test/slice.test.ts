@@ -24,7 +24,6 @@ async function module(slice: string): Promise<typeof slices> {
 test('each case is in one of as many neighbouring slices as there are parts', async () => {
   const taken: number[] = []
   for (const slice of ['7', '8', '9', '10']) {
-    // oxlint-disable-next-line no-await-in-loop -- the modules are loaded anew each time
     const { sliced } = await module(slice)
     taken.push(...sliced(CASES, 4))
   }

@@ -125,7 +125,6 @@ test('a replay’s file is that of the recorded run, byte for byte, with the JIT
   const file = Buffer.concat(pieces)
   const source = { bytes: file.length, read: (at: number, count: number) => file.subarray(at, at + count) }
   for (const jit of [false, { threshold: 1 }]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const replayed = await traced(async ({ tracer }) => {
       const replay = await replayPc({ ...options, jit, ...(tracer.access && { trace: tracer.access }) }, source)
       tracer.attach(replay.pc.domain)

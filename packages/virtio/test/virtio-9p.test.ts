@@ -71,14 +71,12 @@ class Driver {
     if (this.loseRight) {
       this.loseRight = false
       this.machine.fn!.configWrite(4, 2, 3)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (let i = 0; i < 20; i++, this.machine.advance(100_000)) await turn()
       expect(this.ring.reap()).toEqual([])
       this.machine.fn!.configWrite(4, 2, 7)
       this.driver.notify(0)
     }
     for (let i = 0; i < 500; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
       this.machine.advance(100_000)
       const [done] = this.ring.reap()
@@ -146,7 +144,6 @@ class Driver {
     const names: string[] = []
     for (let offset = 0n; ;) {
       const at = offset
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const answer = await this.reads(40, (w) => w.u32(fid).u64(at).u32(room))
       let left = answer.u32()
       if (left === 0) return names
@@ -284,9 +281,7 @@ describe('a mounted share', () => {
     for (let i = 0; i < 50; i++) p9.share.write(`${i}`, '')
     const opened: unknown[] = []
     for (let fid = 1; fid <= 12; fid++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await p9.walk(ROOT, fid)
-      // oxlint-disable-next-line no-await-in-loop
       opened.push(await p9.open(fid))
     }
     expect(opened.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: 10 }, () => false), true, true])
@@ -344,7 +339,6 @@ describe('a mounted share', () => {
     )
     const times = (w: MessageWriter): unknown => w.u64(7).u64(8).u64(9).u64(10)
     for (let valid = 0; valid < 0x200; valid++) {
-      // oxlint-disable-next-line no-await-in-loop -- one request at a time
       await p9.reads(26, (w) => times(w.u32(ROOT).u32(valid).u32(0o107777).u32(1001).u32(1002).u64(12)))
       const has = (bit: number): boolean => (valid & bit) !== 0
       // Bits as in Linux's `P9_ATTR_*`.
@@ -412,9 +406,7 @@ describe('a mounted share', () => {
     p9.share.write('file', '')
     const made: unknown[] = []
     for (let fid = 1; fid <= most + 1; fid++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const walked = await p9.walk(ROOT, fid, 'file')
-      // oxlint-disable-next-line no-await-in-loop
       made.push(typeof walked === 'number' ? walked : await p9.open(fid))
     }
     expect(made.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: most }, () => false), true])
@@ -431,7 +423,6 @@ describe('a mounted share', () => {
     const stat = (fid: number): Promise<MessageReader | number> => p9.ask(24, (w) => w.u32(fid).u64(0x7ff))
     await p9.walk(ROOT, dir, 'dir')
     for (let i = 1; i < 20; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await p9.walk(dir, i, `${i}`)
     }
     expect(child.mock.calls.length - release.mock.calls.length).toBeLessThanOrEqual(3)
@@ -445,7 +436,6 @@ describe('a mounted share', () => {
     p9.share.write('dir/4', 'another file')
     const found: boolean[] = []
     for (let i = 1; i < 20; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       found.push((await stat(i)) !== ESTALE)
     }
     expect(found).toEqual(Array.from({ length: 19 }, (_, i) => i !== 2 && i !== 3))
@@ -467,7 +457,6 @@ describe('a machine', () => {
     p9.driver.status = 0
     p9.machine.advance(1000)
     for (let i = 0; i < 5; i++) {
-      // oxlint-disable-next-line no-await-in-loop
       await turn()
     }
     expect(p9.driver.status).toBe(0)

@@ -62,7 +62,6 @@ class BlockDriver {
 
   async done(): Promise<{ status: number; written: number }> {
     for (let i = 0; i < 5; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
       this.machine.advance(100_000)
     }
@@ -283,7 +282,6 @@ describe('requests take no more host memory than the budget', () => {
     const block = bigDisk()
     for (let i = 1; i <= 3; i++) {
       read(block, 1)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
       expect(block.disk.log.length).toBe(i)
       block.restart()

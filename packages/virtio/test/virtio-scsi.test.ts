@@ -83,7 +83,6 @@ class ScsiDriver {
 
   async settle(): Promise<void> {
     for (let i = 0; i < 5; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
       this.machine.advance(100_000)
     }

@@ -82,7 +82,6 @@ test.each([1, 2, 3])(
     for (let steps = 1 + below(3); steps > 0; steps--) {
       for (let i = below(20); i > 0; i--) told.type()
       const verb = VERBS[below(VERBS.length)]!
-      /* oxlint-disable no-await-in-loop -- in an order */
       // What the port itself has goes with its machine.
       if (verb === 'restore' || verb === 'reset') await told.echoed()
       let isOver = false
@@ -94,7 +93,6 @@ test.each([1, 2, 3])(
       }
       await acted
       await told.machine.run()
-      /* oxlint-enable no-await-in-loop */
     }
     told.type()
     await told.echoed()

@@ -170,7 +170,6 @@ async function snapshotOfChunks(chunkBytes: number, pages: SnapshotPages): Promi
   const next = words(1)
   for (let description = ''; ;) {
     const parts: Uint8Array[] = []
-    // oxlint-disable-next-line no-await-in-loop -- the size shows by and by
     await writeSnapshot({ description, state, pages }, (part) => parts.push(part.slice()))
     const file = new Uint8Array(Buffer.concat(parts))
     if (file.length % chunkBytes === 0) return file

@@ -200,7 +200,6 @@ test('a change of the past branches, and one without a recording is made at once
   const place = { address: 0x3000n, physical: true }
   const bytes = Uint8Array.of(1, 2, 3)
   for (const record of [true, false]) {
-    // oxlint-disable no-await-in-loop -- one machine after the other
     await told?.machine.pause()
     told = await Told.open(tickingGuest(), { record })
     await told.machine.run()
@@ -225,7 +224,6 @@ test('a change of the past branches, and one without a recording is made at once
     const { begin } = await told.call('position')
     await told.call('travel', { to: begin })
     expect(await told.call('readMemory', { ...place, length: 3 })).toEqual(bytes)
-    // oxlint-enable no-await-in-loop
   }
 })
 
@@ -466,7 +464,6 @@ test('a disk is put back to an instant only where it is known which writes came 
     const writing = drive.medium!.write(from, Uint8Array.of(from), undefined as never)
     // The turn is over.
     instruction = to
-    // oxlint-disable-next-line no-await-in-loop -- in order
     await writing
   }
   for (const between of [10, 12, 14, 20]) expect(() => journal.check(between)).toThrow(/somewhere from instruction/)

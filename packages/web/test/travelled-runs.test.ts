@@ -28,7 +28,6 @@ test('the oldest past is dropped', { timeout: 30_000 }, async () => {
   let most = 0
   for (let i = 0; run.begin === 0 && i < 200; i++) {
     run.mark(noise(i), run.now)
-    // oxlint-disable-next-line no-await-in-loop -- on and on
     await runOn(run)
     most = Math.max(most, run.bytes)
   }
@@ -52,7 +51,6 @@ test('the oldest past is dropped', { timeout: 30_000 }, async () => {
     ['output', { from: 0, characters: 7 }],
   ]) {
     const history = { ...opened.history!, [part as string]: value }
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await expect(replayedRun(options, { ...opened, history })).rejects.toThrow('its history has another form')
   }
   const again = await replayedRun(options, opened)
@@ -101,7 +99,6 @@ async function recordedByCommandLine(checkpointMs: number): Promise<{ file: Blob
   for (const letter of 'abcdefgq') {
     pc.serial.receive(Buffer.from(letter))
     recorder.mark(`before ${letter}`)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await pc.run({ timeoutMs: 20 })
   }
   await recorder.end()
@@ -133,9 +130,7 @@ test('a recording of another program is shown as a replay knows it, with its his
   const onMachine = (pc: Pc): void => pc.serial.onTransmit((bytes) => void (heard += latin1(bytes)))
   const replay = await replayPc(opened.options, source, { onMachine, checkpointMs: Infinity })
   for (let to = 1; to <= end; to += 41) {
-    // oxlint-disable-next-line no-await-in-loop -- in order
     await replay.goto(to)
-    // oxlint-disable-next-line no-await-in-loop
     expect([to, await seenAt(machine, to)]).toEqual([to, { text: heard, guestMs: replay.ns / 1e6 }])
   }
   // A mark leads to where its line has ended, or to where the user has set it.
@@ -144,7 +139,6 @@ test('a recording of another program is shown as a replay knows it, with its his
     replay.marks.map(({ name, instructions }) => [name, instructions]),
   )
   for (const [i, { instruction, text }] of lines!.entries())
-    // oxlint-disable-next-line no-await-in-loop
     expect([text, (await seenAt(machine, instruction)).text]).toEqual(['abcdefgq'[i], printed.slice(0, 2 * i + 2)])
   const { samples } = machine.history()
   expect(samples.at(-1)).toMatchObject({ instruction: end, guestMs: (await seenAt(machine, end)).guestMs })

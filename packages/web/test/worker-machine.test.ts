@@ -292,9 +292,7 @@ describe('a single step', () => {
 
   test('of a machine that ends by it, and of one that is off', async () => {
     const [machine, events] = await open(endingGuest())
-    for (let i = 0; i < 64 && events.at(-1) !== 'off'; i++)
-      // oxlint-disable-next-line no-await-in-loop -- one instruction after the other
-      await machine.step(0).catch(() => {})
+    for (let i = 0; i < 64 && events.at(-1) !== 'off'; i++) await machine.step(0).catch(() => {})
     expect(events.at(-1)).toBe('off')
     await expect(machine.step(0)).rejects.toThrow('the machine is off')
   })
@@ -311,11 +309,8 @@ test('a machine that is off goes back to a snapshot, and is paused there', async
   )
   const bytes = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
   for (const _ of [1, 2]) {
-    // oxlint-disable-next-line no-await-in-loop -- one life after the other
     await machine.run()
-    // oxlint-disable-next-line no-await-in-loop
     await expect.poll(() => events.at(-1)).toBe('off')
-    // oxlint-disable-next-line no-await-in-loop
     await machine.restore({ bytes })
     expect(events.at(-1)).toBe('paused')
     expect(machine.statistics().instructions).toBe(0)

@@ -91,7 +91,6 @@ describe.each(MODES)('hvm_op, %s caller', (mode) => {
     for (const instructions of [0, 1000]) {
       // A stop leaves the rest of the turn, in which the clock stands.
       guest.domain.clock.advance(instructions)
-      // oxlint-disable-next-line no-await-in-loop -- two
       expect(await guest.call(HVM_OP, OP.time, ARGUMENTS)).toBe(0)
       expect(Number(guest.read64(ARGUMENTS))).toBe(guest.domain.clock.now())
     }

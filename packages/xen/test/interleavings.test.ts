@@ -37,7 +37,6 @@ async function stepsUntilFound(
 ): Promise<{ steps: number; message: string }> {
   const step: Soak['step'] = async (rng) => void (await interleave(await stage(), rng, actions, mutation))
   for (let from = 0; from < 400; from++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, until one fails
     const { smallest } = await runSoak({ name: 'mutant', step }, { count: 1, seed: SEED, from, shrinkMs: 0 })
     if (smallest !== undefined) return { steps: from + 1, message: smallest.message }
   }

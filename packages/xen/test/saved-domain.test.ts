@@ -44,7 +44,6 @@ async function calls(caller: RandomCaller, seed: number): Promise<readonly unkno
   const results: unknown[] = []
   const tables = tablesOf(caller)
   for (let i = 0; i < CALLS && caller.usable; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await caller.call(random)
     // From there on, what processors remember of page tables decides: that is no part of any state.
     if (tablesOf(caller) !== tables) return results
@@ -61,7 +60,6 @@ test.each(MODES)(
     for (let guests = 0; used < GUESTS && guests < 10 * GUESTS; guests++) {
       const [before, after] = [random(2 ** 32), random(2 ** 32)]
       const caller = new RandomCaller(mode)
-      /* oxlint-disable no-await-in-loop -- one after the other */
       await calls(caller, before)
       const [snapshot, text] = (caller.usable ? await saved(caller) : undefined) ?? []
       if (snapshot === undefined) continue
@@ -92,7 +90,6 @@ test.each(MODES)(
       expect((await saved(caller))?.[1], SLICE_REPEAT).toBe(text)
       expect(await calls(caller, after), SLICE_REPEAT).toEqual(expected)
       checkpoint.close()
-      /* oxlint-enable no-await-in-loop */
     }
     expect(used).toBe(GUESTS)
   },

@@ -32,7 +32,6 @@ test('36 runs on a host that takes 0, 1 and 50 ms are the same', async () => {
   const ends = new Set<string>()
   for (let i = 0; i < 36; i++) {
     hostMs = [0, 1, 50][i % 3]!
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await booted.run(async (run) => {
       const before = run.machine.statistics().instructions
       run.type('a')

@@ -116,21 +116,17 @@ async function run(rng: Rng, index: number): Promise<string | void> {
     for (let killed = 0; killed < MOST_KILLS; killed++) {
       const pause = rng.between(500, LONGEST_PAUSE_MS)
       const victim = rng.below(WORKERS + 1)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await Promise.race([done, setTimeout(pause)])
       if (left) break
       if (victim === WORKERS) {
         kills.servers++
-        // oxlint-disable-next-line no-await-in-loop -- the same
         await kill(server.process)
-        // oxlint-disable-next-line no-await-in-loop -- the same
         server = await restarted(() => start(scratch, port))
         kept(server.process)
       } else {
         kills.workers++
         const worker = workers[victim]!
         if (rng.chance()) worker.kill('SIGTERM')
-        // oxlint-disable-next-line no-await-in-loop -- the same
         else await kill(worker)
         workers[victim] = spawnWorker(victim)
       }

@@ -86,11 +86,9 @@ export async function kill(child: ChildProcess): Promise<void> {
 export async function restarted(start: () => Promise<QueueServerProcess>): Promise<QueueServerProcess> {
   for (let left = 40; ; left--) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       return await start()
     } catch (error) {
       if (left === 0) throw error
-      // oxlint-disable-next-line no-await-in-loop -- the same
       await setTimeout(250)
     }
   }

@@ -174,7 +174,6 @@ describe.skipIf(!builds)(
       const [address = ''] = (await client.ask('total')).split(' ')
       const writers = new Set<string>()
       for (const place of ['total', 'total+0', address, `${address}@p`])
-        // oxlint-disable-next-line no-await-in-loop -- one search after the other
         writers.add(await client.ask(`who-wrote ${place} 4`))
       expect([...writers]).toEqual([
         expect.stringMatching(/^the instruction at 0x\w+, add\+0x\w+, of CPU 0: monitor goto \d+$/),
@@ -231,7 +230,6 @@ describe.skipIf(!builds)(
       expect(await client.run('continue')).toMatch(/^instruction breakpoint: add:\d /)
       await client.customRequest('setInstructionBreakpoints', { breakpoints: [] })
       for (const back of ['reverseContinue', 'stepBack'])
-        // oxlint-disable-next-line no-await-in-loop
         await expect(client.send(back, { threadId: 1 })).rejects.toThrow('only a recorded machine goes backwards')
       // An editor looks words up, which are no commands.
       const hover = (expression: string): Promise<unknown> => client.evaluateRequest({ expression, context: 'hover' })
@@ -252,9 +250,7 @@ describe.skipIf(!builds)(
       const inAdd = /^function breakpoint: add:\d main:10 _start$/
       const places: string[] = []
       for (const command of ['continue', 'continue', 'continue', 'reverseContinue', 'reverseContinue', 'continue']) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         expect(await client.run(command)).toMatch(inAdd)
-        // oxlint-disable-next-line no-await-in-loop
         places.push(await client.ask('when'))
       }
       const [first, second, third] = places
@@ -281,7 +277,6 @@ describe.skipIf(!builds)(
       ] as const
       for (const [i, [bytes, sentence]] of wrong.entries()) {
         adapter.stdin.write(bytes + initialize(i + 1))
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await expect
           .poll(() => answers, { timeout: DEADLINE_MS / 2 })
           .toContain(`"request_seq":${i + 1},"command":"initialize","success":true`)
@@ -303,7 +298,6 @@ describe.skipIf(!builds)(
         [{ args: ['linux'], program: '/nowhere/vmlinux' }, 'program /nowhere/vmlinux: there is no such file'],
         [{ recording: '/nowhere/run.recording' }, '/nowhere/run.recording'],
       ] as const)
-        // oxlint-disable-next-line no-await-in-loop -- one client
         await expect(client.launchRequest(args as DebugProtocol.LaunchRequestArguments)).rejects.toThrow(sentence)
       await expect(client.threadsRequest()).rejects.toThrow('there is no machine yet')
       await expect(client.launchRequest({ args: ['run', folder] } as object)).rejects.toThrow(folder)

@@ -29,7 +29,7 @@ afterEach(async () => {
 
 async function find(path: string): Promise<ShareNode> {
   let at = await root.share.root()
-  for (const name of path.split('/').filter(Boolean)) at = await at.child(name) // oxlint-disable-line no-await-in-loop -- one below the other
+  for (const name of path.split('/').filter(Boolean)) at = await at.child(name)
   return at
 }
 
@@ -38,9 +38,8 @@ async function own(at: ShareNode, path = ''): Promise<string[]> {
   const found: string[] = []
   for (const name of await at.list()) {
     const whole = `${path}/${name}`
-    // oxlint-disable-next-line no-await-in-loop -- few
     const isOwn = !HOST_PATHS.includes(whole) && ((await (await at.child(name)).stat()).mode & 0o170_000) === 0o040_000
-    found.push(...(isOwn ? await own(await at.child(name), whole) : [whole])) // oxlint-disable-line no-await-in-loop
+    found.push(...(isOwn ? await own(await at.child(name), whole) : [whole]))
   }
   return found
 }
@@ -54,11 +53,8 @@ describe.skipIf(!hasProc)(`the host as a root${skipNote(hasProc, 'shares need /p
     const read = paths.filter((path) => !links.includes(path))
     expect(root.explanation.map((line) => line.replace(/ -> .*/, ''))).toEqual(expect.arrayContaining(read))
     for (const path of [join(scratch, 'secret'), '/etc/shadow', '/etc/gshadow'])
-      // oxlint-disable-next-line no-await-in-loop -- few
       await expect(find(path)).rejects.toMatchObject({ code: 'ENOENT' })
-    for (const path of ['/home', '/opt', '/mnt', '/var/log'])
-      // oxlint-disable-next-line no-await-in-loop
-      expect(await (await find(path)).list()).toEqual([])
+    for (const path of ['/home', '/opt', '/mnt', '/var/log']) expect(await (await find(path)).list()).toEqual([])
     expect(await (await find('/var/tmp')).stat()).toMatchObject({ mode: 0o041_777 })
   })
 

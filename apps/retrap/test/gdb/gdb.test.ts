@@ -41,7 +41,6 @@ always('a client may come before the machine is there; a second one is sent away
     socket.on('error', () => {})
     const until = async (text: string): Promise<void> => {
       while (!output.includes(text)) {
-        // oxlint-disable-next-line no-await-in-loop -- piece by piece
         const [bytes] = (await once(socket, 'data')) as [Buffer]
         output += bytes.toString()
       }
@@ -62,11 +61,9 @@ always('a client may come before the machine is there; a second one is sent away
       () => true,
       () => false,
     )
-    // oxlint-disable-next-line no-await-in-loop -- the first one's end takes a moment to be noticed
     const answered = await Promise.race([answer, next.over.then(() => false)])
     if (!answered) continue
     next.socket.write('$k#6b')
-    // oxlint-disable-next-line no-await-in-loop
     expect(await once(child, 'close')).toEqual([0, null])
     return
   }

@@ -54,7 +54,6 @@ test('the end of a session does not wait for a client that does not read', async
   // Each has its answer before the next one comes; together they are more than the host's sockets hold.
   for (let i = 0; i < 5; i++) {
     client.write(framePacket(`qRcmd,${Buffer.from('devices').toString('hex')}`))
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   const time = new OwnTime()

@@ -54,7 +54,7 @@ afterAll(async () => {
 afterEach(async () => {
   const { data } = await server.call('list_machines')
   for (const { name } of data['machines'] as readonly { readonly name: string }[])
-    await server.call('stop', { machine: name }) // oxlint-disable-line no-await-in-loop -- one after the other
+    await server.call('stop', { machine: name })
 })
 
 const refusal = async (tool: string, given: Record<string, unknown>): Promise<string> => {
@@ -320,7 +320,7 @@ test('what is no message is logged on stderr, and the end of the input ends all'
   child.stderr.on('data', (bytes: Uint8Array) => (log += Buffer.from(bytes).toString()))
   const answered = async (id: number, line: string): Promise<void> => {
     child.stdin.write(`${line}\n`)
-    while (!out.includes(`"id":${id}}`) && !out.includes(`"id":${id},`)) await once(child.stdout, 'data') // oxlint-disable-line no-await-in-loop -- until it is there
+    while (!out.includes(`"id":${id}}`) && !out.includes(`"id":${id},`)) await once(child.stdout, 'data')
   }
   const called = (id: number, name: string, given: object): Promise<void> =>
     answered(id, JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: given } }))
@@ -338,7 +338,7 @@ test('what is no message is logged on stderr, and the end of the input ends all'
   ] as const) {
     child.stdin.write(`${frame}\n`)
     const reply = `{"jsonrpc":"2.0","id":${id},"error":{"code":-32600,`
-    while (!out.includes(reply)) await once(child.stdout, 'data') // oxlint-disable-line no-await-in-loop -- until it is there
+    while (!out.includes(reply)) await once(child.stdout, 'data')
   }
   await called(12, 'list_machines', {})
   expect(out.split('\n').at(-2)).toContain('spin')

@@ -44,7 +44,6 @@ const soon = (): Promise<void> => new Promise((resolve) => void setTimeout(resol
 
 /** Waits until a guest has written so many sectors. */
 async function written(at: Side, count: number): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- the guest has its turns
   while (wordAt(at, COUNT) < count) await soon()
 }
 

@@ -59,7 +59,6 @@ test('it runs while the session runs it and gdb has it go on, and in no other ca
   await turn()
   expect(runs()).toBe(false)
   for (let pause = 0; pause < 2; pause++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await runAndPause(machine, runs)
     expect(runs()).toBe(false)
   }

@@ -214,7 +214,6 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     const end = performance.now() + RACE_MS
     const wrong: string[] = []
     for (let i = 0; performance.now() < end || (!isEnough() && performance.now() < end + PATIENCE_MS); i++) {
-      /* oxlint-disable no-await-in-loop -- one walk after the other */
       const dir = await orNull(() => root.child('dir'))
       if (dir === null) continue
       const file = await orNull(() => dir.child('file'))
@@ -233,7 +232,6 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
         await orNull(() => dir.remove(`new-${i}`, false))
       }
       dir.release()
-      /* oxlint-enable no-await-in-loop */
     }
     worker.postMessage('end')
     await new Promise((resolve) => worker.once('message', resolve))

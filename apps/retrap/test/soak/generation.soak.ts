@@ -52,22 +52,16 @@ export const soak: Soak = {
       if (before.join() !== '0') return `the machine itself has begun ${before.join()} generations`
       const drawn: string[] = []
       for (let i = 0; i < CLONES; i++) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         const clone = await pc.fork()
         pcs.push(clone)
         void clone.run()
-        // oxlint-disable-next-line no-await-in-loop
         const twin = await connectGuest(clone.serialPorts[1]!, PATIENT)
-        // oxlint-disable-next-line no-await-in-loop
         const said = await linesOf(twin, `dmesg | grep '${RESEEDED}'`)
         if (said.length !== 1 || !said[0]!.includes(RESEEDED)) return `clone ${i} says: ${said.join('; ')}`
         rng.note(`clone ${i}`, said[0]!)
         console.log(`generation: clone ${i}: ${said[0]}`)
-        // oxlint-disable-next-line no-await-in-loop
         drawn.push(...(await linesOf(twin, random)))
-        // oxlint-disable-next-line no-await-in-loop
         await twin.setTime(SET_TIME)
-        // oxlint-disable-next-line no-await-in-loop
         const [seconds] = await linesOf(twin, 'date +%s')
         if (!(Number(seconds) - SET_TIME < 600 && Number(seconds) >= SET_TIME))
           return `clone ${i} has the time ${seconds}`

@@ -58,7 +58,6 @@ function pester(remote: RemoteServer, wishes: readonly (keyof typeof WISHES)[]):
   let isStopped = false
   void (async () => {
     for (const wish of wishes) {
-      // oxlint-disable-next-line no-await-in-loop -- one thing after the other
       await setTimeout(4)
       if (isStopped) return
       // A liar's answer may be an error; what counts is that nothing else comes of it.
@@ -143,7 +142,6 @@ function drawScribbler(rng: Rng): Liars {
     void (async () => {
       await transport.remote.ready.catch(() => undefined)
       for (const scribble of scribbles) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await setTimeout(1)
         if (isStopped) return
         words[scribble.at] = scribble.value
@@ -223,7 +221,6 @@ async function lieToProcess(rng: Rng, all: HostileRuns): Promise<string | undefi
       for (const hypervisor of hypervisors) hypervisor.stop()
       for (let waited = 0; service.machines > 0; waited++) {
         if (waited === 100) return 'a device process does not see that its hypervisor has gone'
-        // oxlint-disable-next-line no-await-in-loop -- until it does
         await setTimeout(10)
       }
     } finally {

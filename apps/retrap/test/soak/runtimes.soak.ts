@@ -49,7 +49,6 @@ async function same(
 ): Promise<string | undefined> {
   let first: string | undefined
   for (const runtime of of) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other: the host has few cores
     const { code, stdout, stderr } = await run(runtime)
     const instructions = /"instructions":(\d+)/.exec(stderr)?.[1]
     const seen = `${stdout}\nexit code ${code}, ${instructions} instructions`

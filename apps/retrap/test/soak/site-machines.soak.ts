@@ -66,7 +66,6 @@ export const soak: Soak = {
   async setup() {
     folder = mkdtempSync(join(tmpdir(), 'retrap-site-machines-'))
     for (const architecture of ['amd64', 'arm64'] as const) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const members = await debianMembers(debianPackages(architecture))
       if (members === undefined) throw new Error('there is no apt')
       const [kernel = '', busybox = ''] = members
@@ -107,13 +106,11 @@ export const soak: Soak = {
       page.setDefaultTimeout(WAIT_MS)
       const until = async (condition: string): Promise<void> => {
         const end = performance.now() + WAIT_MS
-        // oxlint-disable-next-line no-await-in-loop -- a poll
         while (!((await page.evaluate(condition).catch(() => false)) as boolean)) {
           if (performance.now() > end)
             throw new Error(
               `${condition}: not within ${WAIT_MS} ms; the page has ${String(await page.evaluate('document.body.innerText'))}`,
             )
-          // oxlint-disable-next-line no-await-in-loop
           await sleep(100)
         }
       }

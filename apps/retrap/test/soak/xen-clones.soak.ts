@@ -91,7 +91,6 @@ export const soak: Soak = {
       if (wrong !== undefined) return wrong
       const twins = [first]
       for (let i = 1; i <= CLONES; i++) {
-        /* oxlint-disable no-await-in-loop -- one after the other */
         const begun = process.cpuUsage()
         const clone = await twins.at(-1)!.pc.fork()
         const { user, system } = process.cpuUsage(begun)
@@ -100,7 +99,6 @@ export const soak: Soak = {
         )
         pcs.push(clone)
         twins.push(await twinOf(clone))
-        /* oxlint-enable no-await-in-loop */
       }
       const targets = twins.map((_, i) => targetOf(i + 1))
       const results = await Promise.all(twins.map((twin, i) => use(twin, `machine ${i}`, targets[i]!)))

@@ -77,7 +77,6 @@ export async function makeDebianRoot(
 ): Promise<boolean> {
   if (!(await Apt.isAvailable())) return false
   const archives = await rootArchives(more, architecture)
-  // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
   for (const path of globSync(join(archives, '*.deb')).toSorted()) await unpackPackage(path, folder)
   for (const name of MERGED) {
     // Arm has no lib64.

@@ -47,7 +47,6 @@ class GuestTime {
         const left = this.#left()
         // A guest that resets at once would go on until `--timeout`.
         if (left === 0) return { reason: 'timeout' }
-        // oxlint-disable-next-line no-await-in-loop -- until the time has passed
         const exit = await inner({ ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
         if (exit.reason !== 'timeout' || this.#left() === 0) return exit
       }
@@ -216,7 +215,6 @@ export class HostileRuns {
       this.#collect()
       const { heapUsed, external } = process.memoryUsage()
       least = Math.min(least, heapUsed + external)
-      // oxlint-disable-next-line no-await-in-loop -- one look after the other
       await setTimeout(MEMORY_LOOK_MS)
     }
     return least

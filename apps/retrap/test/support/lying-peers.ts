@@ -233,9 +233,7 @@ class Player {
   protected async play(): Promise<void> {
     for (const [i, act] of this.plan.acts.entries()) {
       if (this.isStopped) return
-      // oxlint-disable-next-line no-await-in-loop -- one act after the other
       await this.#do(act)
-      // oxlint-disable-next-line no-await-in-loop -- the other side's turn
       if (i % 3 === 2) await setImmediate()
     }
   }

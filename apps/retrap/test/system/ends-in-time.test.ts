@@ -107,7 +107,6 @@ describe.skipIf(process.platform !== 'linux')(
       async (end, _title, kernel) => {
         // On a busy host the command may take longer to start than a short time to run.
         for (let timeoutMs = 1500; ; timeoutMs *= 4) {
-          // oxlint-disable-next-line no-await-in-loop -- only until the kernel has run
           const { code, began, ms, stderr } = await endOf(kernel, end, timeoutMs)
           expect(code, stderr).toBe(ENDS[end].code)
           if (end === '--timeout' && (!began || Number.isNaN(ms)) && timeoutMs < 20_000) continue

@@ -224,9 +224,7 @@ async function sameAtEnd(path: string): Promise<void> {
   const states: (readonly [number, ...unknown[]])[] = []
   for (const isNear of [false, true]) {
     const at = isNear ? states[0]![0] - 1 : undefined
-    // oxlint-disable-next-line no-await-in-loop -- one machine after the other
     const replay = await replayPc(options as PcOptions, source, { at })
-    // oxlint-disable-next-line no-await-in-loop
     expect(await replay.run()).toEqual({ reason: 'end-of-recording' })
     const { vcpus, guestMemory } = replay.pc.domain
     const hash = createHash('sha256')

@@ -57,7 +57,7 @@ test.runIf(linux !== undefined)(
         ['who_wrote', { address: '0x40000000' }],
         ['press_keys', { text: 'a' }],
       ] as const)
-        expect((await call(tool, { machine: 'arm', ...given })).text).toMatch(/^ERR_STATE: arm is an Arm board/) // oxlint-disable-line no-await-in-loop
+        expect((await call(tool, { machine: 'arm', ...given })).text).toMatch(/^ERR_STATE: arm is an Arm board/)
       expect((await call('fork', { machine: 'arm', record: true })).text).toMatch(/^ERR_ARGUMENT: record: .*Arm board/)
     } finally {
       await client.close()

@@ -105,7 +105,6 @@ test('TAP, some of the tests, and mistakes', SLOW, async () => {
     [['--gdb', folder], 74, `--gdb ${folder} has no run.recording`],
     [['--gdb', folder, '--gdb-port', '70000'], 2, '--gdb-port 70000: expected 0 to 65535'],
   ] as const) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const run = await runHere(['test', plan, ...args], LIMIT)
     expect([run.code, run.stderr]).toEqual([code, expect.stringContaining(message)])
   }

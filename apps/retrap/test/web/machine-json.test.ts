@@ -79,18 +79,13 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
       ['none', '"hubid": 1'],
       ['off', '"usb-tablet"'],
     ] as const) {
-      // oxlint-disable-next-line no-await-in-loop -- one form
       await page.select('select[name=network]', network)
-      // oxlint-disable-next-line no-await-in-loop
       if (network === 'off') await page.select('select[name=tablet]', 'tablet')
-      // oxlint-disable-next-line no-await-in-loop
       await expect.poll(() => read(page)).toContain(said)
-      // oxlint-disable-next-line no-await-in-loop
       const text = await read(page)
       expect([accepts(JSON.parse(text)), accepts.errors]).toEqual([true, null])
       writeFileSync(file, text)
       const runner = new FakeHost(async () => ({ reason: 'power-off' }))
-      // oxlint-disable-next-line no-await-in-loop
       expect([await runCli(['run', file], runner), runner.stderr.text]).toEqual([0, expect.anything()])
       expect(runner.created[0]).toMatchObject({ memoryBytes: 64 << 20, cpus: 1, machine: 'q35', vga: 'std' })
     }
@@ -124,18 +119,14 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
       ['vga', 'vga', (value: string) => (value === 'auto' ? undefined : value)],
     ] as const) {
       const select = `select[name=${field}]`
-      // oxlint-disable-next-line no-await-in-loop -- one form
       const values = await page.$$eval(`${select} option`, (all) =>
         all.map((one) => (one as unknown as { value: string }).value),
       )
       expect(values.length).toBeGreaterThan(2)
       for (const value of values) {
-        // oxlint-disable-next-line no-await-in-loop
         await page.select(select, value)
         const machine = async () => JSON.parse(await read(page)) as Readonly<Record<string, unknown>>
-        // oxlint-disable-next-line no-await-in-loop
         await expect.poll(async () => (await machine())[option]).toBe(written(value))
-        // oxlint-disable-next-line no-await-in-loop
         expect([accepts(await machine()), accepts.errors], `${field} ${value}`).toEqual([true, null])
       }
     }

@@ -68,15 +68,10 @@ describe.skipIf(noDebian !== undefined)('a network in a page', () => {
       const pages = [await open(), await open()] as const
       // Hidden tabs run on; what they are typed has to be seen.
       for (const [i, page] of pages.entries()) {
-        // oxlint-disable-next-line no-await-in-loop -- one page is seen at a time
         await page.bringToFront()
-        // oxlint-disable-next-line no-await-in-loop
         await shell(page, 'until ip route | grep -q default; do sleep 1; done; echo leased $?', /^leased 0/m)
-        // oxlint-disable-next-line no-await-in-loop
         await shell(page, `wget -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /from outside\s*\ngot 0/)
-        // oxlint-disable-next-line no-await-in-loop
         await plug(page, 'tabs')
-        // oxlint-disable-next-line no-await-in-loop
         await shell(page, `ip addr add 192.168.7.${i + 1}/24 dev eth0; echo done $?`, /^done 0/m)
       }
       await shell(pages[1], 'ping -c 2 192.168.7.1', /2 packets transmitted, 2 packets received/)

@@ -94,7 +94,6 @@ test('a recording without its machine is refused, and so is a file that is none'
     [['--recording', folder], join(folder, 'run.recording')],
     [['--recording', folder, '--out', join(folder, 'site')], '--recording is opened in a site that is served'],
   ] as const) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const run = await runHere(['web', ...args], LIMIT)
     expect([run.code === 0, run.stderr]).toEqual([false, expect.stringContaining(message)])
   }

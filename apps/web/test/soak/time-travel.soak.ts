@@ -36,11 +36,8 @@ async function pictures(page: Page, name: string): Promise<void> {
   if (folder === undefined) return
   for (const size of SIZES)
     for (const value of ['light', 'dark']) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await page.setViewport(size)
-      // oxlint-disable-next-line no-await-in-loop
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]).catch(() => undefined)
-      // oxlint-disable-next-line no-await-in-loop
       await page.screenshot({ path: join(folder, `${name}-${size.width}-${value}.png`) as `${string}.png` })
     }
   await page.setViewport(SIZES[0])
@@ -48,11 +45,8 @@ async function pictures(page: Page, name: string): Promise<void> {
 
 /** Leaves the terminal, which has Tab otherwise. */
 async function leaveTerminal(page: Page): Promise<void> {
-  for (const key of ['Control', 'Alt'] as const)
-    // oxlint-disable-next-line no-await-in-loop -- one key after the other
-    await page.keyboard.down(key)
+  for (const key of ['Control', 'Alt'] as const) await page.keyboard.down(key)
   await page.keyboard.press('g')
-  // oxlint-disable-next-line no-await-in-loop
   for (const key of ['Alt', 'Control'] as const) await page.keyboard.up(key)
 }
 
@@ -88,9 +82,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
     await click('Record')
   } else {
     // The first session, as the page leads through it.
-    for (const step of ['Record it', 'Type it', 'Find it', 'Ask'])
-      // oxlint-disable-next-line no-await-in-loop -- one step after the other
-      await click(step)
+    for (const step of ['Record it', 'Type it', 'Find it', 'Ask']) await click(step)
     await seen(bar, /it was pid \d+, sh, in do_proc_dointvec_conv/)
     await click('Go there')
     await seen(panel, /Code: do_proc_dointvec_conv\+0x/)
@@ -106,9 +98,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await click('Devices')
   if (byKeys) {
     await pressByKeys(page, 'Delay of contents of disks', null)
-    for (const key of ['ArrowRight', 'ArrowRight'] as const)
-      // oxlint-disable-next-line no-await-in-loop -- one key after the other
-      await page.keyboard.press(key)
+    for (const key of ['ArrowRight', 'ArrowRight'] as const) await page.keyboard.press(key)
   } else await page.click('[aria-label="Delay of contents of disks"] input[value="300"]')
   await seen(text('.impaired'), /contents of disks \+300 ms/)
   await click('Debugger')
@@ -123,7 +113,6 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await seen(panel, /Code: __x64_sys_mkdir/)
   await pictures(page, `${engine}-stop`)
   for (let i = 0; i < 10; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one step after the other
     await click('Step back')
   }
   await seen(bar, /In the past/)

@@ -72,7 +72,6 @@ const MOST_TABS = 300
  */
 async function focusLabel(page: Page, label: string): Promise<boolean> {
   for (let tabs = 0; tabs < MOST_TABS; tabs++) {
-    // oxlint-disable-next-line no-await-in-loop -- one key after the other
     const next = await page.evaluate((wanted) => {
       const nameOf = (one: Element): string => ((one as HTMLInputElement).labels?.[0] ?? (one as HTMLElement)).innerText
       const is = (one: Element): boolean =>
@@ -92,11 +91,8 @@ async function focusLabel(page: Page, label: string): Promise<boolean> {
     }, label)
     if (next === null) return true
     if (next === undefined) return false
-    // oxlint-disable-next-line no-await-in-loop
     if (next === 'Shift') await page.keyboard.down('Shift')
-    // oxlint-disable-next-line no-await-in-loop
     await page.keyboard.press(next === 'Shift' ? 'Tab' : next)
-    // oxlint-disable-next-line no-await-in-loop
     if (next === 'Shift') await page.keyboard.up('Shift')
   }
   return false
@@ -126,10 +122,8 @@ export async function seen(look: () => Promise<string>, expected: RegExp): Promi
 /** Waits until something is so. A page that is being loaded fails to answer. @throws Error with what was awaited */
 async function until(what: string | (() => string), look: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + PATIENCE_MS
-  // oxlint-disable-next-line no-await-in-loop -- one look after the other
   while (!(await look().catch(() => false))) {
     if (performance.now() > end) throw new Error(`not seen: ${typeof what === 'string' ? what : what()}`)
-    // oxlint-disable-next-line no-await-in-loop
     await sleep(100)
   }
 }

@@ -46,7 +46,6 @@ export async function launchWebKit({ data, sharesMemory = true }: WebKitOptions 
     const port = await freePort()
     processes.push(spawn(DRIVER, [`--port=${port}`], { stdio: 'ignore', env: environment(display, sharesMemory) }))
     const base = `http://127.0.0.1:${port}`
-    // oxlint-disable-next-line no-await-in-loop -- the driver says nothing when it is ready
     while (
       !(await fetch(`${base}/status`).then(
         ({ ok }) => ok,

@@ -59,7 +59,6 @@ test('compressed clusters share a cluster of the file, as long as there is room'
   const [storage, image] = await newImage()
   const places: number[] = []
   for (let i = 0; i < 12; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one behind the other
     await image.writeCompressed(i * CLUSTER, content(800))
     places.push(Math.ceil(storage.content.length / CLUSTER))
   }

@@ -35,18 +35,15 @@ describe.each(['leaks', 'all'] as const)('of %s', (what) => {
 
   test('an entry far behind the end of the file is a damage, and the file does not grow for it', async () => {
     for (const behind of [1n << 40n, 1n << 52n]) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const bytes = await sampleImage()
       const view = new DataView(bytes.buffer)
       const l2 = view.getUint32(view.getUint32(44) + 4)
       view.setBigUint64(l2 + 8 * 100, (1n << 63n) | behind)
       const storage = new LoggingStorage(bytes)
-      // oxlint-disable-next-line no-await-in-loop
       const before = await checkQcow2(storage)
       expect(before.messages.join()).toContain(`4096 bytes at ${behind} are behind the end of the file`)
       // As qemu-img 7.2: its mark as the only user is one more, which can be taken away.
       expect(before.corruptions).toBe(2)
-      // oxlint-disable-next-line no-await-in-loop
       expect((await repairQcow2(storage, what)).corruptions).toBe(what === 'all' ? 1 : 2)
       expect(storage.bytes).toBe(bytes.length)
     }

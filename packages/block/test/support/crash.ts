@@ -103,21 +103,16 @@ export async function recordRun(options: CrashOptions, below: Below): Promise<Cr
       const other = (at + count) % sectors
       const second = 1 + below(250)
       mayHold(other, 1, second)
-      // oxlint-disable-next-line no-await-in-loop -- one step after the other
       await Promise.all([write, image.write(other * SECTOR, new Uint8Array(SECTOR).fill(second))])
     } else if (what === 4) {
       mayHold(at, count, 0)
-      // oxlint-disable-next-line no-await-in-loop
       await image.writeZeroes(offset, length)
     } else if (what === 5) {
       mayHold(at, count, 0)
-      // oxlint-disable-next-line no-await-in-loop
       await image.discard(offset, length)
     } else {
-      // oxlint-disable-next-line no-await-in-loop
       await image.flush()
       const now = new Uint8Array(bytes)
-      // oxlint-disable-next-line no-await-in-loop
       await image.read(0, now)
       allowed = allowed.map((_, i) => new Set([now[i * SECTOR]!]))
       mark()
@@ -154,11 +149,9 @@ export async function replayKills(
       units.forEach(({ offset, bytes }, i) => {
         if (kept === null || kept[i] === true) storage.apply(offset, bytes)
       })
-      // oxlint-disable-next-line no-await-in-loop -- one image in memory
       const wrong = await lookAt(storage, run, length)
       if (wrong !== null)
         return `after ${length} of ${run.log.length} writes, kept ${kept?.map(Number).join('') ?? 'all'}: ${wrong}`
-      // oxlint-disable-next-line no-await-in-loop
       await seen(storage.content)
     }
     if (entry === null) {

@@ -181,7 +181,6 @@ async function qemuFile(qemu: QemuVirt, name: string): Promise<number> {
     Promise.all(Array.from({ length: count }, () => qemu.read(FW_CFG, 1)))
   const [, , high, low] = await bytes(4)
   for (let left = (high! << 8) | low!; left > 0; left--) {
-    // oxlint-disable-next-line no-await-in-loop -- the entries come one after another
     const entry = await bytes(64)
     const text = String.fromCharCode(...entry.slice(8)).replace(/\0.*$/, '')
     if (text === name) return (entry[4]! << 8) | entry[5]!

@@ -47,12 +47,9 @@ test('every digit of its names differs between serial numbers', async () => {
   for (let i = 0; i < 12; i++) {
     medium.given = { serialNumber: `${i}-SERIAL` }
     nvme = new NvmeMachine(medium)
-    // oxlint-disable-next-line no-await-in-loop -- one controller after the other
     await nvme.start()
-    // oxlint-disable-next-line no-await-in-loop
     await identify(1)
     const uuid = text(768, 68).slice(-36)
-    // oxlint-disable-next-line no-await-in-loop
     await identify(0)
     found.push(`${uuid} ${Buffer.from(nvme.machine.ram.slice(DATA + 120, DATA + 128)).toString('hex')}`)
   }

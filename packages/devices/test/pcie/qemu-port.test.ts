@@ -108,11 +108,8 @@ test.runIf(available).each([false, true])(
       const read = async (name: string, port: Port): Promise<readonly [string, Found]> => [name, await port.found()]
       const [mine, its] = [[await read('power-on', ports[0])], [await read('power-on', ports[1])]]
       for (const [name, step] of occupied ? STEPS.slice(7) : STEPS) {
-        // oxlint-disable-next-line no-await-in-loop -- one access after another
         for (const port of ports) await step(port)
-        // oxlint-disable-next-line no-await-in-loop -- the same
         mine.push(await read(name, ports[0]))
-        // oxlint-disable-next-line no-await-in-loop -- the same
         its.push(await read(name, ports[1]))
       }
       expect(mine).toEqual(its)

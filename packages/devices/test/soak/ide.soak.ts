@@ -9,9 +9,7 @@ export const soak: Soak = {
     const board = new RandomIde(true)
     for (let i = rng.below(200); i > 0; i--) {
       if (rng.chance(1, 10)) board.disk.hold = true
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       else if (rng.chance(1, 5)) await board.disk.release()
-      // oxlint-disable-next-line no-await-in-loop
       await board.act((bound) => rng.below(bound))
       if (board.violation !== undefined) return board.violation
     }

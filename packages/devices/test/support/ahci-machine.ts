@@ -157,7 +157,6 @@ export class AhciMachine {
   async pass(rounds = 6): Promise<void> {
     for (let i = 0; i < rounds; i++) {
       this.machine.advance(100_000)
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

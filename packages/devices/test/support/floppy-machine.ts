@@ -48,7 +48,6 @@ export class FloppyMachine {
   async pass(ns = 30e6): Promise<void> {
     for (let done = 0; done < ns; done += 1e6) {
       this.machine.advance(1e6)
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

@@ -6,7 +6,6 @@ export async function hostileNvme(choose: Choose, steps: number): Promise<string
   const board = new RandomNvme()
   await board.begin(choose)
   for (let i = 0; i < steps; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await board.act(choose)
     if (board.violation !== undefined) return `step ${i}: ${board.violation}`
   }
@@ -18,7 +17,6 @@ export async function sameAfterSave(choose: Choose, steps: number): Promise<stri
   const one = new RandomNvme()
   await one.begin(choose)
   for (let i = 0; i < steps; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await one.act(choose)
   }
   // A late answer comes when the host has it; those of now come in the order of their instants.
@@ -44,10 +42,8 @@ export async function sameAfterSave(choose: Choose, steps: number): Promise<stri
 async function goOn(board: RandomNvme, choose: Choose): Promise<string[]> {
   const seen: string[] = []
   for (let i = 0; i < 12; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await board.nvme.pass()
     seen.push(JSON.stringify(board.observed()))
-    // oxlint-disable-next-line no-await-in-loop
     await board.act(choose)
     board.medium.hold = false
   }

@@ -157,7 +157,6 @@ export class NvmeMachine {
     for (let turns = 0; turns < 2000; turns++) {
       const found = this.completions(queue).find((one) => one.id === id)
       if (found !== undefined) return found
-      // oxlint-disable-next-line no-await-in-loop -- as long as it takes
       await this.pass()
     }
     throw new Error(`command ${id} does not end`)

@@ -61,19 +61,15 @@ export class QemuVga {
     for (let tries = 0; ; tries++) {
       const monitor = createConnection(socket)
       try {
-        // oxlint-disable-next-line no-await-in-loop -- until it is there
         await once(monitor, 'connect')
       } catch (error) {
         if (tries === 200) throw error
-        // oxlint-disable-next-line no-await-in-loop
         await new Promise((resolve) => setTimeout(resolve, 50))
         continue
       }
       const qemu = new QemuVga(process, folder, monitor)
-      // oxlint-disable-next-line no-await-in-loop
       await qemu.#command('qmp_capabilities', {})
       // The frame buffer's BAR, and memory decoding, of device 2.
-      // oxlint-disable-next-line no-await-in-loop
       await qemu.send(['outl 0xcf8 0x80001010', `outl 0xcfc ${FRAME_BUFFER}`, 'outl 0xcf8 0x80001004', 'outw 0xcfc 3'])
       return qemu
     }
@@ -105,7 +101,6 @@ export class QemuVga {
     this.#monitor.write(`${JSON.stringify({ execute, arguments: args })}\n`)
     for (let tries = 0; !this.#monitorText.includes('"return"'); tries++) {
       if (tries === 5000 || this.#monitorText.includes('"error"')) throw new Error(`QMP: ${this.#monitorText}`)
-      // oxlint-disable-next-line no-await-in-loop -- until it answers
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
   }

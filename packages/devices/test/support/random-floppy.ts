@@ -166,13 +166,11 @@ export class RandomFloppy {
   async pass(milliseconds: number): Promise<void> {
     for (let i = 0; i <= milliseconds; i++) {
       this.#calls = 0
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.card.pass(1e6)
     }
   }
 
   async release(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (const medium of this.media) await medium.release()
   }
 
@@ -196,7 +194,6 @@ export class RandomFloppy {
       machine.out(0xd4, 0)
       machine.out(0xd0, 0)
       machine.out(0x08, 0)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.pass(1)
       for (let n = 0; n <= SECTOR && (machine.in(0x3f4) & 0x90) === 0x90; n++) {
         if ((machine.in(0x3f4) & 0x40) === 0) machine.out(0x3f5, 0)
@@ -261,7 +258,6 @@ export class RandomFloppy {
 export async function hostileFloppy(choose: Choose, steps: number): Promise<string | undefined> {
   const board = new RandomFloppy()
   for (let i = 0; i < steps; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await board.act(choose)
     if (board.violation !== undefined) return `step ${i}: ${board.violation}`
   }
@@ -272,7 +268,6 @@ export async function hostileFloppy(choose: Choose, steps: number): Promise<stri
 export async function sameFloppy(choose: Choose, steps: number): Promise<string | undefined> {
   const one = new RandomFloppy()
   for (let i = 0; i < steps; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await one.act(choose)
   }
   await one.release()
@@ -284,7 +279,6 @@ export async function sameFloppy(choose: Choose, steps: number): Promise<string 
     const seen: string[] = []
     for (let i = 0; i < 20; i++) {
       seen.push(JSON.stringify(board.observed()))
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await board.act(next)
       for (const medium of board.media) medium.hold = false
     }

@@ -170,10 +170,8 @@ export class RandomNvme {
   async disable(): Promise<void> {
     this.nvme.write(CC, 0)
     for (let i = 0; (this.nvme.read(CSTS) & 1) !== 0; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- as long as it takes
       if (i === 3) await this.medium.release()
       if (i === 20) return this.#fail('a reset does not end')
-      // oxlint-disable-next-line no-await-in-loop
       await this.nvme.pass()
     }
     if (this.medium.held > 0) this.#fail('a reset has ended while the medium is busy')
@@ -346,7 +344,6 @@ export class RandomNvme {
         for (let i = choose(200); i > 0; i--) {
           this.#calls = 0
           this.submit(1, { opcode: choose(3) })
-          // oxlint-disable-next-line no-await-in-loop -- one after the other
           if (choose(8) === 0) await nvme.pass()
         }
         return undefined
@@ -379,7 +376,6 @@ export class RandomNvme {
     this.master(true)
     for (let i = 0; i < 300; i++) {
       this.#calls = 0
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.nvme.pass()
       this.look()
     }

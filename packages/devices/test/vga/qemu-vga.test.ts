@@ -15,7 +15,6 @@ describe.runIf(available)(`a VGA and QEMU's${note}`, () => {
     try {
       const ours = vgaMachine()
       for (let seed = 1; seed <= CASES; seed++) {
-        // oxlint-disable-next-line no-await-in-loop -- one case after the other, on the same two cards
         expect(await compareVga(ours, qemu, numbers(seed * 2_654_435_761)), `case ${seed}`).toBe(undefined)
       }
     } finally {

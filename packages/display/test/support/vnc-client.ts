@@ -67,7 +67,6 @@ export class VncClient implements VncTransport {
   async read(count: number): Promise<number[]> {
     while (this.#bytes.length < count) {
       if (this.closed) throw new Error(`closed: ${this.#bytes.length} bytes instead of ${count}`)
-      // oxlint-disable-next-line no-await-in-loop -- until they are there
       await new Promise<void>((resolve) => (this.#wake = resolve))
     }
     return this.#bytes.splice(0, count)
@@ -126,7 +125,6 @@ export class VncClient implements VncTransport {
     const count = await this.number(2)
     const rectangles: ClientRectangle[] = []
     for (let i = 0; i < count; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       rectangles.push(await this.#rectangle())
     }
     return rectangles
@@ -209,7 +207,6 @@ export class VncClient implements VncTransport {
     if (length < 12) return await this.read(length)
     let compressed = 0
     for (let i = 0; i < 3; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- byte by byte
       const byte = await this.number(1)
       compressed += (i === 2 ? byte : byte & 0x7f) << (7 * i)
       if (i === 2 || byte < 0x80) break

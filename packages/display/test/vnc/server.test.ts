@@ -57,7 +57,6 @@ class Desk {
   /** Reads updates into a picture until it equals the screen's. */
   async follow(client: VncClient, picture: Uint32Array): Promise<number> {
     for (let updates = 1; ; updates++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (const { x, y, width, pixels } of await client.update()) {
         for (const [i, pixel] of pixels.entries())
           picture[(y + Math.floor(i / width)) * client.width + x + (i % width)] = pixel
@@ -443,7 +442,6 @@ test('what has changed outside of the part that a client asks for is sent when i
     [0, 0, 10, 8],
   ] as const) {
     client.request(true, x, y, width, height)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (const area of await client.update()) {
       for (let i = 0; i < area.pixels.length; i++) {
         const at = (area.y + Math.floor(i / area.width)) * 10 + area.x + (i % area.width)
@@ -538,7 +536,6 @@ test('a client that reads nothing is sent one rectangle, then all that has chang
   for (let frame = 0; frame < 200; frame++) {
     desk.fill(frame, 0, 1, 200, () => frame + 1)
     client.request(true)
-    // oxlint-disable-next-line no-await-in-loop -- frames of the screen
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   expect(client.handed).toBeLessThan(100)

@@ -144,12 +144,10 @@ export class QemuGic implements Board {
   /** Waits until the processors wait for operations. */
   async #ready(): Promise<void> {
     const wanted = Buffer.alloc(this.#cpus, 1)
-    // oxlint-disable no-await-in-loop -- they are looked at until they are there
     for (let i = 0; i < 1000; i++) {
       if ((await this.#read(MAILBOX + 16, this.#cpus)).equals(wanted)) return
       await setTimeout(2)
     }
-    // oxlint-enable no-await-in-loop
     throw new Error('the processors of QEMU do not start')
   }
 
@@ -169,7 +167,6 @@ export class QemuGic implements Board {
       if (each.kind === 'line') {
         // Inputs of processors follow those of the 256 shared interrupts.
         const number = each.intid >= 32 ? each.intid - 32 : 256 + 32 * each.cpu + each.intid
-        // oxlint-disable-next-line no-await-in-loop -- one after the other is the point
         await this.#ask(`set_irq_in ${this.#gic} unnamed-gpio-in ${number} ${each.level ? 1 : 0}`)
         results.push(0n)
         i++
@@ -177,7 +174,6 @@ export class QemuGic implements Board {
       }
       let end = i
       while (end < operations.length && operations[end]!.kind !== 'line' && end - i < MOST_OPERATIONS) end++
-      // oxlint-disable-next-line no-await-in-loop -- as above
       results.push(...(await this.#batch(operations.slice(i, end))))
       i = end
     }
@@ -197,12 +193,10 @@ export class QemuGic implements Board {
     await this.#setWord(MAILBOX + 12, 0)
     await this.#setWord(MAILBOX + 8, 0)
     await this.#setWord(MAILBOX + 12, operations.length)
-    // oxlint-disable no-await-in-loop -- it is looked at until they are done
     for (let i = 0; (await this.#read(MAILBOX + 8, 4)).readUInt32LE() !== operations.length; i++) {
       if (i === 5000) throw new Error('QEMU does not come to an end')
       await setTimeout(1)
     }
-    // oxlint-enable no-await-in-loop
     const answers = await this.#read(TABLE, table.length)
     return operations.map((each, i) => {
       const syndrome = answers.readUInt32LE(32 * i + 12)

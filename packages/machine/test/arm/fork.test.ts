@@ -40,7 +40,6 @@ const cloned = async (machine: ArmMachine, options?: ArmForkOptions): Promise<Li
 
 /** Lets the host have some turns of the event loop. */
 async function someTurns(count: number): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < count; i++) await turn()
 }
 
@@ -111,7 +110,6 @@ test.each(sliced(BOARDS, 3))('%o: clones and theirs go on as the machine does', 
   const before = ['']
   const runs = [all[0]!.run({ timeoutMs: 100_000 })]
   for (let i = 0; i < 4; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await someTurns(Math.random() * 12)
     const at = Math.floor(Math.random() * all.length)
     const source = all[at]!
@@ -124,7 +122,6 @@ test.each(sliced(BOARDS, 3))('%o: clones and theirs go on as the machine does', 
       sent = before[at]! + source.printed
       return resting
     }
-    // oxlint-disable-next-line no-await-in-loop
     const clone = await cloned(source).catch((error: MachineError) => error)
     domain.rest = rest
     if (clone instanceof Error) {
@@ -137,10 +134,8 @@ test.each(sliced(BOARDS, 3))('%o: clones and theirs go on as the machine does', 
     runs.push(clone.run({ timeoutMs: 100_000 }))
   }
   for (const [i, machine] of all.entries()) {
-    // oxlint-disable-next-line no-await-in-loop
     expect(await runs[i]).toEqual({ reason: 'power-off' })
     expect(before[i]! + machine.printed).toBe(PRINTED)
-    // oxlint-disable-next-line no-await-in-loop
     expect((await endOf(machine)) === end).toBe(true)
   }
 })
@@ -162,14 +157,11 @@ test.each(sliced(DEVICES, 4))(
     first.close()
     const left: number[] = []
     for (let times = 0; times < 3; times++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const second = await cloned(machine)
-      // oxlint-disable-next-line no-await-in-loop
       const third = await cloned(second)
       second.close()
       third.domain.guestMemory.write(RAM + 4 * MIB, new Uint8Array(100_000).fill(8))
       third.close()
-      // oxlint-disable-next-line no-await-in-loop
       await someTurns(50)
       left.push(machine.memory.frames.freeFrames)
     }

@@ -98,7 +98,6 @@ test.each<{
   closing.push(machine)
   const running = toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
   for (let i = 0; i < 20; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- the guest runs meanwhile
     await turn()
   }
   machine.serial.receive(Uint8Array.of(0x61))

@@ -99,7 +99,6 @@ test('a guest of Xen that yields while a checkpoint is taken goes on as if there
       write: async () => {
         if (asked++ !== at) return
         taken.push(machine.checkpoint())
-        // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
         for (let i = 0; i < 5; i++) await turn()
       },
     })
@@ -120,7 +119,6 @@ test('a guest of Xen that yields while a checkpoint is taken goes on as if there
   const undisturbed = await ended(-1)
   expect(undisturbed[2]).toBeGreaterThan(30)
   for (const at of [3, 4, 11, 20]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await ended(at)).toEqual(undisturbed)
   }
 })
@@ -130,19 +128,15 @@ test.each(sliced(BOARDS, 3))('a machine of %o prints as if nothing had been save
   let printed = ''
   for (let move = 0; move < 4; move++) {
     const running = machine.run({ timeoutMs: 100_000 })
-    // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
     for (let i = Math.random() * 12; i > 0; i--) await turn()
-    // oxlint-disable-next-line no-await-in-loop
     const snapshot = await machine.save().catch(() => undefined)
     if (snapshot === undefined) {
-      // oxlint-disable-next-line no-await-in-loop
       await running
       break
     }
     const before = machine.printed
     machine.close()
     printed += before
-    // oxlint-disable-next-line no-await-in-loop
     machine = await made({ ...given, snapshot: structuredClone(snapshot) })
   }
   const exit = await machine.run({ timeoutMs: 100_000 }).catch(() => undefined)
@@ -178,9 +172,7 @@ test.each(sliced(BOARDS, 3))('a machine of %o that goes back prints the rest aga
   const rests: string[] = []
   for (let times = 0; times < 2; times++) {
     machine.printed = ''
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await machine.restore(saved)
-    // oxlint-disable-next-line no-await-in-loop
     expect(await machine.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
     rests.push(machine.printed)
   }
@@ -197,13 +189,10 @@ test('an Arm machine goes back to its checkpoint, and is there what a new one is
   const rests: string[] = []
   const states: ArmSnapshot[] = []
   for (let times = 0; times < 3; times++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await checkpoint.reset()
     expect(checkpoint.writtenFrames).toBe(0)
-    // oxlint-disable-next-line no-await-in-loop
     states.push(await machine.save())
     machine.printed = ''
-    // oxlint-disable-next-line no-await-in-loop
     expect(await machine.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
     rests.push(machine.printed)
   }
@@ -225,7 +214,6 @@ test('what does not fit leaves an Arm machine as it was', async () => {
     { ...snapshot.state, version: 2 },
     { ...snapshot.state, domain: { ...snapshot.state.domain, vcpus: [] } },
   ]) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     expect(await outcome(machine.restore({ ...snapshot, state } as never))).toMatchObject({ code: 'ERR_SNAPSHOT' })
   }
   expect((await machine.save()).state).toEqual(snapshot.state)

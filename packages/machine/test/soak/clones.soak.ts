@@ -23,12 +23,10 @@ export const soak: Soak = {
       const page = new Uint8Array(4096).fill(1)
       for (let gpa = 2 * MIB; gpa < 256 * MIB; gpa += 4096) pc.domain.guestMemory.write(gpa, page)
       await pc.run({ timeoutMs: 50 })
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (let i = 0; i < CLONES; i++) pcs.push(await pc.fork())
       for (const [i, clone] of pcs.slice(1).entries()) {
         page.fill(i)
         for (let at = 0; at < WRITTEN_BYTES; at += 4096) clone.domain.guestMemory.write(32 * MIB + 3 * at, page)
-        // oxlint-disable-next-line no-await-in-loop
         await clone.run({ timeoutMs: 5 })
       }
       const resident = Math.round(process.memoryUsage.rss() / MIB)

@@ -13,7 +13,6 @@ export async function watchQemu(
   try {
     for (let tries = 0; tries < 4 * seconds; tries++) {
       process.stdin.write(`screendump ${file}\n`)
-      // oxlint-disable-next-line no-await-in-loop -- one picture after the other
       await new Promise((resolve) => setTimeout(resolve, 250))
       const dump = readDump(file)
       if (dump !== undefined && enough(dump.width, dump.pixels)) return true

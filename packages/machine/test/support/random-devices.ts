@@ -46,9 +46,7 @@ function beBusy(context: DeviceContext, place: Place, begun: Promise<unknown>): 
   void (async () => {
     await begun
     for (let i = 0; i < WRITES; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await (i % 2 === 0 ? turn() : sleep(1))
-      // oxlint-disable-next-line no-await-in-loop
       await next()
     }
   })()

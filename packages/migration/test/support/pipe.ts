@@ -52,7 +52,6 @@ class OneWay {
       const piece = this.#pieces.shift()
       if (piece !== undefined) return piece
       if (this.#ended) return null
-      // oxlint-disable-next-line no-await-in-loop -- until something arrives
       await new Promise<void>((resolve) => (this.#waiting = resolve))
     }
   }

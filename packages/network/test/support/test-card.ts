@@ -33,7 +33,6 @@ export const testFrame = (length: number, seed: number): Uint8Array =>
 export async function until(what: () => boolean): Promise<void> {
   for (const end = Date.now() + 100_000; !what();) {
     if (Date.now() > end) throw new Error('it does not come to that')
-    // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -221,10 +221,8 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
   board.begin()
   for (let i = 0; i < steps; i++) {
     board.act(choose)
-    // oxlint-disable-next-line no-await-in-loop -- what devices answer comes in between
     if (choose(8) === 0) await turn()
     if (choose(60) === 0) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const state = await board.stand()
       if (choose(2) === 0) board.driver.model.restore(state)
       board.goOn()
@@ -249,7 +247,6 @@ export async function sameUsb(choose: Choose, steps: number): Promise<string | n
   one.begin()
   for (let i = 0; i < steps; i++) {
     one.act(choose)
-    // oxlint-disable-next-line no-await-in-loop -- what devices answer comes in between
     if (choose(8) === 0) await turn()
   }
   // A command of the stick is under way.
@@ -269,7 +266,6 @@ export async function sameUsb(choose: Choose, steps: number): Promise<string | n
       // What the medium is asked has its time.
       for (let n = 0; n < 4; n++) {
         board.driver.machine.advance(200_000)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await turn()
       }
       seen.push(JSON.stringify(board.observed()))

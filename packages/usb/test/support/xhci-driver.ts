@@ -253,7 +253,6 @@ export class XhciDriver {
       const found = this.events()
       if (found.length > 0) return found
       this.machine.advance(200_000)
-      // oxlint-disable-next-line no-await-in-loop -- as long as it takes
       await turn()
     }
     throw new Error('there is no event')

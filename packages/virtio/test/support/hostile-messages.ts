@@ -109,12 +109,10 @@ export async function hostileMessages(choose: Choose, steps: number): Promise<st
     else if (choose(10) === 0) for (let at = choose(30); at > 0; at--) writer.u8(choose(256))
     else for (const field of shapes[type] ?? [fid, offset]) field()
     const message = writer.finish(type, i & 0x7fff)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const found = await answer(message)
     const length = new DataView(found.buffer, found.byteOffset).getUint32(0, true)
     if (found.length < HEAD || length !== found.length) return `an answer of ${found.length} bytes says ${length}`
     if (found.length > MESSAGE_BYTES) return `an answer of ${found.length} bytes: the driver takes ${MESSAGE_BYTES}`
-    // oxlint-disable-next-line no-await-in-loop
     if (session.messageBytes === 0) await answer(version())
   }
   await session.reset()

@@ -94,7 +94,6 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
           machine.advance(100_000)
       }
       driver.notify(choose(3))
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
     }
     disk.hold = false
@@ -106,7 +105,6 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
     machine.advance(1000)
     for (let i = 0; i < 20 && driver.status !== 0; i++) {
       disk.release()
-      // oxlint-disable-next-line no-await-in-loop
       await turn()
     }
     if (driver.status !== 0) return 'the status is not 0 after a reset'
@@ -134,7 +132,6 @@ async function reads(machine: VirtioMachine, driver: PciDriver): Promise<string 
   ring.publish()
   driver.notify(0)
   for (let i = 0; i < 10; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await turn()
     machine.advance(100_000)
   }

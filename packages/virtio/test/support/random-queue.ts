@@ -274,7 +274,6 @@ export class RandomQueue {
     if (busy && this.#driver.status === 0) throw new Error('the status is 0 while requests are in flight')
     this.#machine.onWrite = (gpa) => (this.#violation = `memory at ${gpa} is written after the reset`)
     while (held.length > 0) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.#answer(choose)
       this.#machine.advance(1000 * choose(40))
     }
@@ -294,10 +293,8 @@ export class RandomQueue {
     for (let rounds = 0; rounds < 200; rounds++) {
       if (this.#ring.publish()) this.#driver.notify(0)
       for (const go of this.#mirror.held.splice(0)) go()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
       this.#machine.advance(100_000)
-      // oxlint-disable-next-line no-await-in-loop
       await turn()
       this.#interrupted()
       if (this.#expected.size === 0 || this.#violation !== undefined) return this.#violation
@@ -312,7 +309,6 @@ export async function randomQueueCase(choose: Choose, steps: number): Promise<st
   try {
     const queue = new RandomQueue(given)
     for (let i = 0; i < steps; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await queue.act(choose)
     }
     return await queue.finish()

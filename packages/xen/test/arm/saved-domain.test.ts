@@ -98,7 +98,6 @@ async function calls(guest: XenArmTestGuest, seed: number): Promise<readonly unk
   const results: unknown[] = []
   for (let i = 0; i < CALLS; i++) {
     const [number = 0, ...args] = prepare(guest, random)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     results.push(`${number}(${args.join(', ')}) = ${await guest.call(number, ...args)}`)
   }
   return [...results, ...((await saved(guest))?.[1].split('\n') ?? [])]
@@ -112,7 +111,6 @@ test(`guests go on in clones, in other memory, and from an earlier instant; seed
   for (let guests = 0; used < GUESTS && guests < 10 * GUESTS; guests++) {
     const [before, after] = [random(2 ** 32), random(2 ** 32)]
     const guest = made()
-    /* oxlint-disable no-await-in-loop -- one after the other */
     await calls(guest, before)
     const [snapshot, text] = (await saved(guest)) ?? []
     if (snapshot === undefined) continue
@@ -139,7 +137,6 @@ test(`guests go on in clones, in other memory, and from an earlier instant; seed
     expect((await saved(guest))?.[1], SLICE_REPEAT).toBe(text)
     expect(await calls(guest, after), SLICE_REPEAT).toEqual(expected)
     checkpoint.close()
-    /* oxlint-enable no-await-in-loop */
   }
   expect(used).toBe(GUESTS)
 })

@@ -58,7 +58,6 @@ export async function debugBy(machine: Debugged, packets: readonly string[]): Pr
   const session = new GdbSession(await machine.gdbTarget({ kill() {} }), { write() {}, end() {} })
   for (const packet of packets) {
     session.receive(framePacket(packet))
-    // oxlint-disable-next-line no-await-in-loop -- a client waits for each reply
     await turn()
   }
   session.closed()

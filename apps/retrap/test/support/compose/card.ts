@@ -4,7 +4,6 @@ import * as devices from '@retrap/device'
 
 /** What the host does meanwhile follows from no seed: a guest must not see it. */
 export async function someTurns(): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = Math.floor(Math.random() * 4); i > 0; i--) await turn()
 }
 

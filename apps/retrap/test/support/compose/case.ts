@@ -177,7 +177,6 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn, state: State = 'st
       name: `save while it runs, ${turns} turns on`,
       disturb: async (subject, next) => {
         const running = subject.runUntil(next)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         for (let i = 0; i < turns; i++) await turn()
         const [saved] = await Promise.allSettled([subject.machine.save(), running])
         // Its guest may have ended it.
@@ -336,7 +335,6 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
 /** Takes a machine to an instant, and does what comes on the way. */
 async function drive(subject: Subject, acts: readonly Act[], until: number): Promise<void> {
   for (const act of acts.filter(({ at }) => at <= until)) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     await subject.runUntil(act.at)
     if (subject.exit === undefined) await act.act(subject)
   }

@@ -204,7 +204,6 @@ export class Subject {
     for (const [verb, act] of Object.entries(verbs)) {
       if (refusedTo(verb as machines.MachineVerb, this.#making) !== undefined || (verb === 'fork' && !this.#canFork))
         continue
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const why = await act().then(
         () => 'it is done',
         (error: unknown) => String(error),
@@ -312,9 +311,7 @@ export class Subject {
     const [printed, reached, bytes] = [this.#printed, this.#reached, disks.map((disk) => disk.bytes.slice())]
     const atRest = (): void => disks.forEach((disk, i) => (disk.bytes = bytes[i]!.slice()))
     for (let i = 0; i < times; i++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await action()
-      // oxlint-disable-next-line no-await-in-loop
       await goBack({ atRest })
       this.#printed = printed
       this.#reached = reached
@@ -440,7 +437,6 @@ export async function replayed(
   const seen = new Map<number, readonly string[]>()
   try {
     for (const place of places) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const exit = await straight.goto(place)
       // An Arm board goes on from there to the next place where a turn may end: its guest may end it before.
       const isAtEnd = making.board.arm && exit.reason === subject.exit?.reason && straight.instructions === instructions
@@ -475,7 +471,6 @@ export async function replayed(
   const other = await open()
   try {
     for (const place of places.toReversed()) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const exit = await other.goto(place)
       if (exit.reason !== 'arrived') return `back to ${place}: ${JSON.stringify(exit)}`
       const how = differenceOf(seen.get(place)!, glance(machineOf(other), making.board))

@@ -101,7 +101,6 @@ async function meanwhile(
 ): Promise<readonly Subject[]> {
   const debug = isHeld ? await subject.machine.debugger() : undefined
   const running = subject.runUntil(next)
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < turns; i++) await turn()
   await debug?.stop().catch(() => undefined)
   const [done] = await Promise.allSettled([one.disturb(subject, next).finally(() => debug?.resume()), running])

@@ -22,13 +22,10 @@ export async function differenceAmong(
   const places = placesIn(end)
   const seen: [reader: string, place: number | 'end', state: Seen][] = [['the recorded machine', 'end', recorded]]
   for (const name of names) {
-    // oxlint-disable-next-line no-await-in-loop -- one reader after the other
     const reader = await READERS[name]!(file)
     try {
-      // oxlint-disable-next-line no-await-in-loop
       for (const place of places) seen.push([name, place, await reader.at(place)])
     } finally {
-      // oxlint-disable-next-line no-await-in-loop
       await reader.close()
     }
   }

@@ -46,7 +46,6 @@ export class GdbClient {
     let said = ''
     let port: string | undefined
     while (port === undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- until it says where
       said += String((await once(stderr, 'data'))[0])
       port = /target remote 127\.0\.0\.1:(\d+)'/.exec(said)?.[1]
     }

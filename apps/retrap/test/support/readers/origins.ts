@@ -34,7 +34,6 @@ async function runOn(pc: Pc, { keys, ms, fills }: RunOf, mark?: (name: string) =
   await pc.run({ timeoutMs: ms })
   for (let more = 0; fills && !isWithinString(registerOf(pc, 'rcx'), registerOf(pc, 'rdi')); more++) {
     if (more === MOST_MORE) throw new Error('the guest stops in no string instruction')
-    // oxlint-disable-next-line no-await-in-loop -- until it is within one
     await pc.run({ timeoutMs: 1 })
   }
   return () => stateOf(pc, printed)

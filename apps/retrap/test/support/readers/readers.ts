@@ -118,7 +118,6 @@ async function gdb(file: string): Promise<Reader> {
       const pieces: Buffer[] = []
       for (const [from, bytes] of WRITTEN)
         for (let at = from; at < from + bytes; at += PAGE_BYTES)
-          // oxlint-disable-next-line no-await-in-loop -- one answer after the other
           pieces.push(Buffer.from(await client.ask(`m${at.toString(16)},${PAGE_BYTES.toString(16)}`), 'hex'))
       return { ns, registers, ram: hashOf(pieces), printed: place === 'end' ? printed : undefined }
     },
@@ -163,11 +162,8 @@ class Dap extends DebugClient implements Reader {
     const ns = nsOf(await ask('when'))
     const registers: string[] = []
     const pieces: Buffer[] = []
-    for (const name of REGISTERS)
-      // oxlint-disable-next-line no-await-in-loop -- one answer after the other
-      registers.push(BigInt((await ask(`$${name}`)).split(' ')[0]!).toString(16))
+    for (const name of REGISTERS) registers.push(BigInt((await ask(`$${name}`)).split(' ')[0]!).toString(16))
     for (const [from, count] of WRITTEN) {
-      // oxlint-disable-next-line no-await-in-loop
       const { body } = await this.customRequest('readMemory', { memoryReference: `0x${from.toString(16)}`, count })
       pieces.push(Buffer.from(body.data as string, 'base64'))
     }
