@@ -64,13 +64,11 @@ export async function run(args: readonly string[]): Promise<void> {
   try {
     console.error(`peer: ${execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0]}`)
     for (const group of DISKS) {
-      // oxlint-disable-next-line no-await-in-loop -- one guest at a time
       if (isWanted(group.name)) await compare(group, diskWorkloads(scale, warmUp), settings)
     }
     const bytes = SOURCE_BYTES * scale
     await withHostPorts(bytes, async (ports) => {
       for (const group of NETWORKS) {
-        // oxlint-disable-next-line no-await-in-loop -- one guest at a time
         if (isWanted(group.name)) await compare(group, networkWorkloads(scale, bytes, ports, warmUp), settings)
       }
     })
@@ -87,7 +85,6 @@ async function compare(group: Group, workloads: readonly Workload[], settings: S
     const runs = new Map<'retrap' | 'tcg', Run[]>()
     for (let round = 0; round < rounds; round++) {
       for (const peer of ['retrap', 'tcg'] as const) {
-        // oxlint-disable-next-line no-await-in-loop
         await writeFile(image, contents)
         // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
         const result = await runMarked(...commands[peer], DEADLINE_MS)

@@ -35,7 +35,6 @@ export async function run([machines = '100', seconds = '30']: readonly string[])
   await first
   const before = usedBytes()
   const clones: Pc[] = []
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < count; i++) clones.push(await pc.fork())
   const end = new AbortController()
   const runs = clones.map((clone) => clone.run({ signal: end.signal }))

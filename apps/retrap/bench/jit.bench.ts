@@ -51,7 +51,6 @@ export async function run(args: readonly string[]): Promise<void> {
     const peers = (values.peers.split(',').filter((peer) => peer !== '') as Peer[]).filter(
       (peer) => peer !== 'v86' || width === 32,
     )
-    // oxlint-disable-next-line no-await-in-loop -- one guest at a time
     await withGuest(width, programs, (guest) => compare(guest, programs, peers, Number(values.rounds), values.retrap))
   }
 }

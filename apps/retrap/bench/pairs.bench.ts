@@ -60,7 +60,6 @@ export async function run(args: readonly string[]): Promise<void> {
   await withGuest(image, program, async (guest) => {
     const all = new Map<string, Run[]>(settings.map(({ title }) => [title, []]))
     for (let round = 1; round <= rounds; round++) {
-      // oxlint-disable-next-line no-await-in-loop -- the rounds follow each other
       const runs = await atOnce(settings, guest, values.core)
       for (const [title, one] of runs) all.get(title)!.push(one)
       console.error(

@@ -143,7 +143,6 @@ async function measureAll(
   const boots = new Map<ImageName, Counts>()
   for (const program of programs) {
     const { name, image } = program
-    // oxlint-disable-next-line no-await-in-loop -- one guest at a time
     await attempt(name, async () => {
       const folder = images.get(image)
       const boot = boots.get(image) ?? (await measureBoot(image, folder, settings))

@@ -79,7 +79,6 @@ async function compare({ name, what, args, prepare }: Work, pairs: number, folde
     ] as const) {
       // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
       await prepare?.()
-      // oxlint-disable-next-line no-await-in-loop
       list.push(await processorTime([...args, ...more], folder))
     }
   const [without, recorded] = [median(times.without), median(times.recorded)]

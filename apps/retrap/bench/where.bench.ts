@@ -59,7 +59,6 @@ export async function run(args: readonly string[]): Promise<void> {
   if (refusal !== undefined) console.log(`where: V8's own profiler is used: ${refusal}`)
   const profile = refusal === undefined ? profileByPerf : profileByV8
   for (const name of names) {
-    // oxlint-disable-next-line no-await-in-loop -- one guest at a time
     await withCommand(name, settings, async (command) => {
       const { run: made, classes } = await profile({ command, name, rate: Number(values.rate) })
       const { wall = NaN } = made.times.get(name) ?? {}

@@ -4,7 +4,6 @@ import { KEPT_ARCHITECTURES, keepInterpreters, loadInterpreters } from './machin
 for (const architecture of KEPT_ARCHITECTURES) {
   // oxlint-disable-next-line no-await-in-loop -- one after the other: each takes all of a processor
   if (process.argv[2] !== 'check') await keepInterpreters(architecture)
-  // oxlint-disable-next-line no-await-in-loop
   if (!(await loadInterpreters(architecture)))
     throw new Error(`interpreters-${architecture}.br is missing, or of other modules than are installed`)
 }

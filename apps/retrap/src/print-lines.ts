@@ -48,7 +48,6 @@ export async function printText(pieces: Iterable<string | Uint8Array>, output: L
   const printer = new Printer(output)
   for (const piece of pieces) {
     const taken = printer.print(piece)
-    // oxlint-disable-next-line no-await-in-loop -- one piece after the other
     if (taken !== undefined) await taken
     // A reader such as head has seen enough.
     if (printer.hasFailed) break

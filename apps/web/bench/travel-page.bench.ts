@@ -78,11 +78,8 @@ const times = (page: Page, way: 'goto' | 'stepBack' | 'whoWrote', places: readon
       const found: number[] = []
       for (const place of all) {
         const began = performance.now()
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         if (name === 'goto') await debug.goto(place)
-        // oxlint-disable-next-line no-await-in-loop
         else if (name === 'stepBack') await debug.stepBack()
-        // oxlint-disable-next-line no-await-in-loop
         else await debug.whoWrote({ address: BigInt(place), physical: true })
         found.push(performance.now() - began)
       }
@@ -123,10 +120,8 @@ async function measure(browser: Browser, name: string, url: string, pairs: numbe
     const isRecorded = pair % 2 === 1
     // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
     await page.close()
-    // oxlint-disable-next-line no-await-in-loop
     page = await open()
     const began = processorTime(family(pid))
-    // oxlint-disable-next-line no-await-in-loop
     const ms = await work(page, options, isRecorded)
     const seconds = processorTime(family(pid)) - began
     costs[isRecorded ? 'recorded' : 'plain'].push(seconds)
@@ -196,10 +191,8 @@ export async function run(args: readonly string[]): Promise<void> {
       // oxlint-disable-next-line no-await-in-loop -- one browser after the other
       const browser = await launch()
       try {
-        // oxlint-disable-next-line no-await-in-loop
         await measure(browser, name, server.origin, Number(values.pairs), numbers(seed))
       } finally {
-        // oxlint-disable-next-line no-await-in-loop
         await browser.close()
       }
     }

@@ -77,7 +77,6 @@ export async function run(): Promise<void> {
     const loaded = new Set<string>()
     const times: [number, number][] = []
     for (let round = 0; round <= ROUNDS; round++) {
-      // oxlint-disable-next-line no-await-in-loop -- one start after the other
       const found = await start(browser, server.origin, true, (path) => loaded.add(path.slice(1) || 'index.html'))
       // The first one compiles what the others have from the browser's cache of code.
       if (round > 0) times.push(found)
@@ -88,7 +87,6 @@ export async function run(): Promise<void> {
     }
     const hasty: number[] = []
     for (let round = 0; round < HASTY_ROUNDS; round++)
-      // oxlint-disable-next-line no-await-in-loop -- one start after the other
       hasty.push((await start(browser, server.origin, false, () => {}))[0])
     let all = 0
     for (const name of loaded) {

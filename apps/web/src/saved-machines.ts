@@ -121,7 +121,6 @@ export async function dropOrphans(): Promise<void> {
     for (const name of names) {
       if (!name.endsWith(DATA) || names.has(name.slice(0, -DATA.length) + ABOUT)) continue
       // Its name begins with the time when it was saved.
-      // oxlint-disable-next-line no-await-in-loop -- few, if any
       if (Date.now() - Number.parseInt(name, 10) > ORPHAN_MS) await place.removeEntry(name).catch(() => {})
     }
     await dropLeft()
@@ -192,9 +191,7 @@ async function dropLeft(): Promise<void> {
   const left = await leftMachines()
   const known = new Set(left.map(({ kept }) => kept))
   const stay = new Set(left.slice(0, MOST_LEFT).map(({ id }) => id))
-  for (const { id, kept } of await savedMachines())
-    // oxlint-disable-next-line no-await-in-loop -- few, if any
-    if (known.has(kept) && !stay.has(id)) await dropMachine(id)
+  for (const { id, kept } of await savedMachines()) if (known.has(kept) && !stay.has(id)) await dropMachine(id)
 }
 
 /** A machine that goes on from a saved one. @throws Error where it is gone, or needs files of the user's */

@@ -287,7 +287,6 @@ class Client {
     const last = offset + length - 1
     for (let attempt = 0; ; attempt++) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         const response = await this.#request('GET', `bytes=${offset}-${last}`)
         const trouble = this.#troubleWith(response, `bytes ${offset}-${last}/${bytes}`)
         if (trouble !== null) {
@@ -298,7 +297,6 @@ class Client {
             .catch(() => {})
           throw trouble.isFinal ? failed(trouble.reason) : new Error(trouble.reason)
         }
-        // oxlint-disable-next-line no-await-in-loop
         const content = await readExactly(response, length)
         this.fetchedBytes += length
         return content
@@ -307,7 +305,6 @@ class Client {
         if (error instanceof ImageError) throw new BlockError('ERR_MEDIUM', error.message, { cause: error })
         if (attempt < this.#retries) continue
         if (this.#unreachable === undefined) throw failed(String(error), error)
-        // oxlint-disable-next-line no-await-in-loop
         await this.#unreachable()
       }
     }
@@ -328,10 +325,8 @@ class Client {
   async #requestAgain(method: string, range: string | null): Promise<HttpResponse> {
     for (let attempt = 0; ; attempt++) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         const response = await this.#request(method, range)
         if (!mayPass(response.status) || attempt >= this.#retries) return response
-        // oxlint-disable-next-line no-await-in-loop
         await response.body?.getReader().cancel()
       } catch (error) {
         if (error instanceof ImageError || attempt >= this.#retries) throw error
@@ -353,7 +348,6 @@ class Client {
       // oxlint-disable-next-line no-await-in-loop -- an answer names the next URL
       const response = await this.#fetch(url, { ...init, redirect: 'manual' })
       if (!REDIRECTS.includes(response.status)) return response
-      // oxlint-disable-next-line no-await-in-loop
       await response.body?.getReader().cancel()
       const to = response.headers.get('location')
       if (to === null || !URL.canParse(to, url)) throw refuse('the server redirects it, and does not say where to')
@@ -412,7 +406,6 @@ async function readExactly(response: HttpResponse, length: number): Promise<Uint
     const part = (await reader?.read())?.value
     if (part === undefined) break
     if (part.length > length - done) {
-      // oxlint-disable-next-line no-await-in-loop
       await reader?.cancel()
       throw new Error(`the answer has more than ${length} bytes`)
     }

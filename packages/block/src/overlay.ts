@@ -150,7 +150,6 @@ export class Overlay implements BlockImage {
           this.#clusters.delete(index)
           this.#zeroes.add(index)
         } else {
-          // oxlint-disable-next-line no-await-in-loop -- one copy at a time
           await this.#each(at, length, (cluster, from) => {
             cluster.fill(0, from, from + length)
           })
@@ -203,7 +202,6 @@ export class Overlay implements BlockImage {
       const at = offset + done
       const length = inCluster(at, bytes - done)
       const index = Math.floor(at / CLUSTER_BYTES)
-      // oxlint-disable-next-line no-await-in-loop -- one copy at a time
       const cluster = this.#present(index) ?? this.#cover(index, at, length) ?? (await this.#copy(index))
       change(cluster, at % CLUSTER_BYTES, done, length)
       done += length

@@ -41,12 +41,9 @@ try {
     // oxlint-disable-next-line no-await-in-loop -- they share lists
     const real = (await add(name)).dependsOn.find((other) => other.startsWith('linux-image-'))!
     const suffix = name.includes(':') ? ':arm64' : ''
-    // oxlint-disable-next-line no-await-in-loop
     await add(real + suffix)
-    // oxlint-disable-next-line no-await-in-loop
     if (real.includes('-cloud-')) await add(`${real}-unsigned${suffix}`)
   }
-  // oxlint-disable-next-line no-await-in-loop
   for (const name of PACKAGES) await add(name)
 } finally {
   await rm(directory, { recursive: true })

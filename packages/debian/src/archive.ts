@@ -143,7 +143,6 @@ export class Archive implements PackageSource {
     for (const { one, file } of files) {
       const wanted = { what: one.name, size: file.size, sha256: file.sha256 }
       const rest = files.slice(paths.length).map((other) => other.file)
-      // oxlint-disable-next-line no-await-in-loop -- one download at a time
       paths.push(await this.#fetch(file.path, wanted, this.#addresses(file.path, one.isSecurity === true), rest))
     }
     return paths

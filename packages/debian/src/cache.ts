@@ -202,7 +202,6 @@ async function describeFiles(folder: string): Promise<Record<string, FileRecord>
     const path = join(entry.parentPath, entry.name)
     // oxlint-disable-next-line no-await-in-loop -- one file at a time keeps few of them open
     const { size, mtimeMs } = await lstat(path)
-    // oxlint-disable-next-line no-await-in-loop
     const sha256 = entry.isFile() ? { sha256: await hashFile(path) } : {}
     files[path.slice(folder.length + 1)] = { size, mtimeMs, ...sha256 }
   }

@@ -78,9 +78,7 @@ export async function fetchDistributed(
           const packages: DistributedPackage[] = []
           for (const entry of wanted) {
             const make = (files: string): Promise<Recorded> => fetchPackage(source, entry, files, onProgress)
-            // oxlint-disable-next-line no-await-in-loop -- one download at a time
             const kept = await keep({ root, name: nameOf(entry), refresh, make })
-            // oxlint-disable-next-line no-await-in-loop
             packages.push(describe(kept, withSources ? await fetchSources(source, kept.data, root, onProgress) : null))
           }
           return packages
@@ -161,9 +159,7 @@ async function fetchSources(
       await Promise.all(paths.map((path) => rename(path, join(folder, basename(path)))))
       return {}
     }
-    // oxlint-disable-next-line no-await-in-loop -- one download at a time
     const { folder } = await keep({ root, name: sourceName(source), make })
-    // oxlint-disable-next-line no-await-in-loop
     all.push(await sourceFiles(folder))
   }
   return all

@@ -58,7 +58,6 @@ export class PackageLists {
     const path = architecture === 'source' ? 'main/source/Sources' : `main/binary-${architecture}/Packages`
     let newest: ListedPackage | undefined
     for (const suite of this.#suites) {
-      // oxlint-disable-next-line no-await-in-loop -- one download at a time
       for (const text of recordsOf(await this.#list(suite, path), name)) {
         const found = architecture === 'source' ? sourceIn(text) : packageIn(text)
         if (version !== undefined && found.version !== version) continue

@@ -65,7 +65,6 @@ async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
   const reader = stream.readable.getReader()
   const parts: Uint8Array[] = []
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- one part after the other
     const { done, value } = await reader.read()
     if (done || value === undefined) break
     parts.push(value)

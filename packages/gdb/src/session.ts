@@ -149,7 +149,6 @@ export class GdbSession {
     if (this.#working) return
     this.#working = true
     for (let packet = this.#waiting.shift(); packet !== undefined && !this.#over; packet = this.#waiting.shift()) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const reply = await this.#answer(packet).catch(() => ERROR_STATE)
       if (reply !== null && !this.#over) this.#reply(reply)
     }

@@ -175,7 +175,6 @@ export class Command {
       const part = bytes.subarray(at, at + (raw || MOST_PUT_BYTES))
       const put = ['put', file, at === 0 ? 'begin' : 'go-on']
       const load = ['load', String(at / RAW_BLOCK_BYTES), String(raw / RAW_BLOCK_BYTES)]
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { words } = await this.#request(raw > 0 ? load : put, part)
       if (words[0] !== 'ok')
         throw new GuestError('ERR_GUEST_FILE', `the guest has no room for ${bytes.length} bytes of input`)
@@ -232,7 +231,6 @@ export class Command {
           this.#timedOut()
         }
         if (this.#stop !== undefined && !isLast) return true
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         const isFull = output.take(await this.#request([operation, number, String(output.blockFor(operation))]))
         // The rest of a block is fetched.
         more = isFull || operation === 'take'

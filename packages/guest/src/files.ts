@@ -177,7 +177,6 @@ async function* chunksOf(
   const reader = stream.getReader()
   try {
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { done, value } = await reader.read()
       if (done) return
       if (value !== undefined) yield value

@@ -82,7 +82,6 @@ export class GuestStreams implements ProcessOwner {
     let isFirst = true
     if (isStaged)
       for (const part of partsOf(new TextEncoder().encode(text))) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await this.#ask(name, ['put', String(place), 'script', isFirst ? 'begin' : 'go-on'], part)
         isFirst = false
       }
@@ -186,7 +185,6 @@ export class GuestStreams implements ProcessOwner {
       const text = this.#session.version < 3 || bytes.length > MOST_INLINE_CHARACTERS ? '' : escapeArgument(bytes)
       const isInline = text !== '' && text.length <= MOST_INLINE_CHARACTERS
       const words = [isInline ? 'type' : 'feed', String(place), String(process.sent), ...(isInline ? [text] : [])]
-      // oxlint-disable-next-line no-await-in-loop
       await this.#ask(name, words, isInline ? undefined : bytes)
       process.input.shift()
       process.sent++
@@ -207,7 +205,6 @@ export class GuestStreams implements ProcessOwner {
     let hasMoved = false
     for (const [i, [place, process]] of running.entries()) {
       const isServed = (): boolean => this.#running.get(place) === process
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (isServed() && (await this.#serve(name, place, process, looks[i]!, isServed))) hasMoved = true
     }
     return hasMoved
@@ -235,7 +232,6 @@ export class GuestStreams implements ProcessOwner {
       const room = fetched > freed ? ['\\n'.repeat(fetched - freed)] : []
       if (fetched < (printed[i] ?? 0)) {
         output.freed = fetched
-        // oxlint-disable-next-line no-await-in-loop
         const part = partOf((await this.#session.request(name, ['part', ...about, String(fetched), ...room])).words)
         if (!isServed()) return true
         // The agent may have sent it meanwhile.
@@ -243,7 +239,6 @@ export class GuestStreams implements ProcessOwner {
         hasMoved = true
       } else if (fetched - freed > 1) {
         output.freed = fetched
-        // oxlint-disable-next-line no-await-in-loop
         await this.#ask(name, ['room', ...about, ...room])
       }
     }

@@ -61,10 +61,8 @@ async function receiveSnapshot(frames: FrameStream, { accept }: ReceiveOptions):
   }
   await frames.send('TAKE')
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- in order
     const frame = await frames.receive('PAGE', 'STAT')
     if (frame.type === 'PAGE') pages.take(frame.payload)
-    // oxlint-disable-next-line no-await-in-loop
     else return wholeSnapshot(frame.payload, pages)
   }
 }

@@ -86,7 +86,6 @@ export class FrameStream {
     view.setUint32(CHECKED_BYTES, crc32(frame.subarray(0, CHECKED_BYTES)), true)
     for (let begin = 0; begin < frame.length; begin += PIECE_BYTES) {
       const piece = frame.length <= PIECE_BYTES ? frame : frame.slice(begin, begin + PIECE_BYTES)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.#sendPiece(piece)
     }
     this.sent += frame.length
@@ -131,7 +130,6 @@ export class FrameStream {
     while (this.#bytes < count) {
       let piece: Uint8Array | null
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         piece = await this.#channel.receive()
       } catch (error) {
         throw cut(error)

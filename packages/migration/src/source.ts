@@ -43,15 +43,12 @@ export class Throttle {
 
   async #run(): Promise<void> {
     while (!this.#ended) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.#machine.stop()
       try {
-        // oxlint-disable-next-line no-await-in-loop
         await pause(PERIOD_MS * this.part)
       } finally {
         this.#machine.resume()
       }
-      // oxlint-disable-next-line no-await-in-loop
       await pause(PERIOD_MS * (1 - this.part))
     }
   }
@@ -208,7 +205,6 @@ class Migration {
     let next = memory.all()
     for (;;) {
       const sent = next.length
-      // oxlint-disable-next-line no-await-in-loop -- rounds follow each other
       await this.#sendPages(memory, next)
       this.#rounds++
       next = memory.written.take()
@@ -242,12 +238,10 @@ class Migration {
         if (!isZero) length += PAGE_BYTES
         return isZero
       })
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await this.#frames.send('PAGE', ...encodePages(some, zeros, contents.subarray(0, length)))
       contentBytes += length
       const dueMs = ((this.#frames.sent - before) / bytesPerSecond) * 1000
       // The guest and its devices have their turns, too.
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((resolve) => void setTimeout(resolve, Math.max(0, begun + dueMs - performance.now())))
     }
     // A few pages say little of the pace.
@@ -271,7 +265,6 @@ class Migration {
           some.map(() => false),
           contents,
         )
-        // oxlint-disable-next-line no-await-in-loop -- in order
         await this.#frames.send('PAGE', ...frame)
       }
       const file = { description: null, state: { state, zeros }, pages: NO_PAGES }

@@ -39,14 +39,12 @@ export class StoppableRun {
     for (;;) {
       if (this.#resumed !== null) {
         this.#stopped?.resolve()
-        // oxlint-disable-next-line no-await-in-loop -- one run after the other
         await Promise.race([this.#resumed.promise, aborted(signal)])
         if (signal?.aborted === true) return stopped
       }
       const interrupt = new AbortController()
       const both = signal === undefined ? interrupt.signal : AbortSignal.any([signal, interrupt.signal])
       this.#interrupt = () => interrupt.abort()
-      // oxlint-disable-next-line no-await-in-loop
       const exit = await machine.run({ ...options, signal: both }).catch((error: unknown) => this.#fail(error))
       this.#interrupt = null
       if (exit.reason === 'stopped' && this.#resumed !== null && signal?.aborted !== true) continue

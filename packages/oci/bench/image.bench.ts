@@ -32,7 +32,6 @@ for (const { what, files, bytes } of WORKLOADS) {
   )
   for (const compression of ['tar+gzip', 'tar+zstd', 'tar'] satisfies ImageOptions['compression'][]) {
     const path = writeLayout(join(folder, `${files}-${compression}`), [layer], { compression })
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const times = [await open(path), await open(path), await open(path)]
     const memory = Math.round(process.memoryUsage().rss / 1e6)
     console.log(`| ${what}, ${compression} | ${times[0]} | ${times[2]} |`, memory, 'MB resident')

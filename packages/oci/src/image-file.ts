@@ -69,7 +69,6 @@ export async function* partsOf(file: ImageFile, bytes: number = 1 << 20): AsyncG
   const buffer = new Uint8Array(Math.min(bytes, file.size))
   for (let at = 0; at < file.size; at += buffer.length) {
     const part = buffer.subarray(0, Math.min(buffer.length, file.size - at))
-    // oxlint-disable-next-line no-await-in-loop -- in order
     await readExactly(file, at, part)
     yield part
   }

@@ -158,13 +158,11 @@ class Layout {
       const json = JsonValue.parse(await this.#checked(descriptor, file), file)
       if (INDEXES.has(mediaType)) {
         const below = this.#descriptorsOf(json, file)
-        // oxlint-disable-next-line no-await-in-loop
         for (const image of await this.#images(below, depth + 1))
           found.push({ ...image, names: [...names, ...image.names] })
         continue
       }
       // An index of one image need not say for which platform it is.
-      // oxlint-disable-next-line no-await-in-loop
       const actual = platform === '' ? await this.#platformOf(json, file) : platform
       if (actual === `linux/${this.#wanted.architecture}`) found.push({ ...descriptor, json, file })
       else this.#others.add(shown(actual))

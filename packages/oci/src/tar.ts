@@ -127,7 +127,6 @@ export async function readTar(file: ImageFile, limits: ImageLimits): Promise<rea
       const size = header.number('size')
       if (size < 0 || size > MOST_EXTENSION)
         throw new OciError('ERR_LIMIT', file.name, `a header of ${size} bytes; at most ${MOST_EXTENSION} are read`)
-      // oxlint-disable-next-line no-await-in-loop
       const bytes = window.within(at + BLOCK, size) ?? (await window.fetch(at + BLOCK, size))
       extend(extended, extension, bytes, header)
       at += BLOCK + blocks(size)

@@ -202,7 +202,6 @@ export class RecordingWriter {
       this.#section('BYTE', bytes, at)
       this.#section('PMAP', encodeMap(written, isCompared), at)
       if (at.round > this.#last.round) this.#last = at
-      // oxlint-disable-next-line no-await-in-loop
       await this.settled()
     }
   }

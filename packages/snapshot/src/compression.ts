@@ -99,7 +99,6 @@ async function pass({ readable, writable }: ByteTransform, bytes: Uint8Array, mo
   let length = 0
   const reader = readable.getReader()
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- piece by piece
     const { done, value } = await reader.read()
     if (done || value === undefined) break
     pieces.push(value)

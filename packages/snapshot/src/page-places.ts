@@ -57,7 +57,6 @@ async function readIndex(source: SnapshotSource, first: number, count: number): 
 /** @returns where they end. @throws SnapshotError */
 async function followHeads(sections: Sections, count: number): Promise<number> {
   for (let i = 0; i * PAGES_A_SECTION < count; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { head } = await sections.skip('PAGE')
     if (head.bytes !== pageBytes(count, i)) throw damagedMap()
   }

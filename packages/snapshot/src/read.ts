@@ -131,7 +131,6 @@ export async function readSnapshot(
   const usedBy = pagesByContent(contents, count)
   for (let first = 0; first < count; first += PAGES_A_SECTION) {
     const pages = Math.min(PAGES_A_SECTION, count - first)
-    // oxlint-disable-next-line no-await-in-loop -- in order
     const piece = await sections.next('PAGE')
     if (piece.length !== pages * PAGE_BYTES) throw damagedMap()
     for (let i = 0; i < pages; i++) {

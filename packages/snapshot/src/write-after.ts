@@ -55,7 +55,6 @@ export async function writeSnapshotAfter(
       const pages = bytes.subarray(first * PAGE_BYTES, at * PAGE_BYTES)
       const changes = put(piece, block, gfns.subarray(first, at), pages)
       if (isZero(piece)) continue
-      // oxlint-disable-next-line no-await-in-loop
       section = (changes ? undefined : kept) ?? (await pageSection(piece))
     }
     for (const gfn of block) named.push(gfn)
@@ -112,9 +111,7 @@ const isZero = (pages: Uint8Array): boolean =>
 async function openEarlier(source: SnapshotSource) {
   const sections = new Sections(source)
   await sections.begin()
-  for (const name of ['DESC', 'STAT', 'BYTE'] as const)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    await sections.skip(name)
+  for (const name of ['DESC', 'STAT', 'BYTE'] as const) await sections.skip(name)
   const { gfns, contents: numbers, count } = decodeMap(await sections.next('PMAP'))
   const places = await findPages(source, sections, count)
   let at = 0

@@ -106,7 +106,6 @@ export async function writeFile<Part>(
   write: (part: Uint8Array | Part) => unknown,
 ): Promise<void> {
   const put = async (parts: readonly (Uint8Array | Part)[]): Promise<void> => {
-    // oxlint-disable-next-line no-await-in-loop -- in order
     for (const part of parts) await write(part)
   }
   await put(begin)

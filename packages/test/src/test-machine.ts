@@ -306,7 +306,6 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
     while (this.#holders > 0 && this.#exit === undefined && !this.#isOver) {
       this.#stop = new AbortController()
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one run after the other
         const exit = await this.machine.run({ signal: this.#stop.signal })
         if (exit.reason !== 'stopped') this.#exit = exit
       } catch (error) {

@@ -14,7 +14,6 @@ const OPTIONS = [
 
 /** Returns the name of the Chromium that is there; undefined if there is none. */
 export async function findChromium(): Promise<string | undefined> {
-  // oxlint-disable-next-line no-await-in-loop -- the first one that is there
   for (const name of NAMES) if (await run(name, ['--version']).then(Boolean, () => false)) return name
   return undefined
 }

@@ -106,7 +106,6 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
       const apt = await Apt.open({ directory: join(scratch, 'apt'), archive: 'host' })
       for (const row of unkept) {
         // One by one: a package that this release does not have must not cost the others.
-        // oxlint-disable-next-line no-await-in-loop
         await provide(row, root, apt).catch((error: unknown) => report(row.programs, error))
       }
     })

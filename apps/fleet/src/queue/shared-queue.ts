@@ -88,14 +88,12 @@ interface Waiting {
 async function again<T>(what: () => Promise<T>, { signal, trouble }: Waiting): Promise<T> {
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       return await what()
     } catch (error) {
       // BullMQ's own refusals have numbers: a job that is not there, or is another worker's.
       const isRefusal = error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
       if (isRefusal || signal.aborted || !(error instanceof Error)) throw error
       trouble(error)
-      // oxlint-disable-next-line no-await-in-loop -- the same
       await setTimeout(AGAIN_MS)
     }
   }
@@ -167,7 +165,6 @@ async function collectAll(
     const asked = new AbortController()
     const ask = async (): Promise<void> => {
       for (let pause = ASK_MS; ;) {
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
         await setTimeout(pause, undefined, { signal: asked.signal })
         const began = performance.now()
         for (const id of open.keys()) {

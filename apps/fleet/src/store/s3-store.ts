@@ -82,7 +82,6 @@ export class S3Store implements ArtefactStore {
           whole.update(chunk)
         }
         const query = `?partNumber=${number}&uploadId=${upload}`
-        // oxlint-disable-next-line no-await-in-loop -- the same
         const { headers } = await this.#accepted('PUT', sha256, query, part, hash.digest('hex'))
         parts += `<Part><PartNumber>${number}</PartNumber><ETag>${headers.get('etag')}</ETag></Part>`
       }

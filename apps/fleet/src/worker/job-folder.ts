@@ -60,9 +60,7 @@ export async function runStoredJob(
     const files = [['log', logPath(own, job, number)], ...names.map((name) => [name, join(folder, name)])] as const
     const artefacts: { name: string; sha256: string; bytes: number }[] = []
     for (const [name = '', path = ''] of files) {
-      // oxlint-disable-next-line no-await-in-loop -- the same
       if ((await stat(path).catch(() => undefined))?.isFile() !== true) continue
-      // oxlint-disable-next-line no-await-in-loop -- the same
       artefacts.push({ name, ...(await store.put(path)) })
     }
     await copyFile(logPath(own, job, number), logPath(runner, job, number)).catch(() => undefined)

@@ -157,11 +157,9 @@ export async function untilItCounts(
   const started = performance.now()
   for (let lost = 1; ; lost++) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       return await make(job, attempt, signal)
     } catch (error) {
       if (!(error instanceof MachineLostError)) throw error
-      // oxlint-disable-next-line no-await-in-loop -- the same
       await setTimeout(LOST_PAUSE_MS, undefined, { signal }).catch(() => undefined)
       if (!signal.aborted && lost < MOST_LOST) continue
       const detail = signal.aborted ? 'the run was ended' : `${error.message}, as ${MOST_LOST - 1} times before`

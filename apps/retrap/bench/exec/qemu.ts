@@ -86,7 +86,6 @@ export class QemuGuest {
       while (!said.includes('Migration status: completed')) {
         if (said.includes('failed')) throw new Error(said)
         qemu.stdin!.write('info migrate\n')
-        // oxlint-disable-next-line no-await-in-loop -- until it is saved
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     })

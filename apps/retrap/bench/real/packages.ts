@@ -31,7 +31,6 @@ export async function fetchImages(images: readonly ImageName[]): Promise<Readonl
     const folders = new Map<ImageName, string>()
     for (const image of images) {
       const make = async (files: string): Promise<object> => fill(await open(), image, files)
-      // oxlint-disable-next-line no-await-in-loop -- one download at a time
       folders.set(image, (await keep({ root, name: nameOf(image), make })).folder)
     }
     return folders

@@ -57,7 +57,6 @@ export class OutputWatch {
    */
   async empty(outputs: readonly WatchedOutput[], signal: AbortSignal): Promise<number> {
     while (pendingOf(outputs) > 0 && !signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop
       await setTimeout(LOOK_MS)
     }
     return pendingOf(outputs)

@@ -143,11 +143,8 @@ export async function measureMachines(browser: Browser): Promise<void> {
     for (let round = 0; round < ROUNDS; round++) {
       // oxlint-disable-next-line no-await-in-loop -- in turns: the host's other work is the same for all
       best.node = Math.max(best.node, await speedInNode())
-      // oxlint-disable-next-line no-await-in-loop
       best.page = Math.max(best.page, await speedInPage(page))
-      // oxlint-disable-next-line no-await-in-loop
       best.plain = Math.max(best.plain, await speedInPage(plainPage))
-      // oxlint-disable-next-line no-await-in-loop
       best.v86 = Math.max(best.v86, await speedOfV86(v86Page, MEASURE_MS))
     }
     const million = (value: number): string => `${(value / 1e6).toFixed(0)} million instructions a second`

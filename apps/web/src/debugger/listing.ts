@@ -48,7 +48,6 @@ export async function beginBefore(machine: Machine, address: bigint, mode: VcpuV
   for (let length = BEFORE_BYTES; length > 0; length -= length > LONGEST ? LONGEST : 1) {
     const from = address - BigInt(length)
     if (from < 0n) continue
-    // oxlint-disable-next-line no-await-in-loop -- the first that does
     const bytes = await machine.debugger.readMemory({ address: from, length }).catch(() => new Uint8Array())
     if (bytes.length < length) continue
     let at = 0

@@ -15,10 +15,8 @@ export async function playRun(debug: PageDebugger, history: RunHistory, isOver: 
     const to = ms >= axis.endMs ? now : Math.min(now, axis.instructionAt(ms))
     // The guest may have waited meanwhile.
     if (to <= instruction) continue
-    // oxlint-disable-next-line no-await-in-loop
     const stop = await debug.continueTo(to)
     if (stop.reason !== 'step') return stopText(stop)
-    // oxlint-disable-next-line no-await-in-loop
     ;({ instruction, now, isLive } = await debug.position())
   }
   return isLive ? stopText({ reason: 'now' }) : ''

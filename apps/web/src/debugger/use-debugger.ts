@@ -147,7 +147,6 @@ class DebuggerStore {
     while (this.#next !== null) {
       const to = this.#next
       this.#next = null
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await this.go(() => this.#machine.debugger.goto(to))
     }
   }

@@ -69,7 +69,6 @@ async function compareCounts(
       continue
     }
     seen.add(offset)
-    // oxlint-disable-next-line no-await-in-loop -- one block in memory
     await storage.read(offset, block)
     const view = viewOf(block)
     for (let i = 0; i < entries; i++) {
@@ -121,7 +120,6 @@ async function checkCopied(
     if (offset === 0 || !isTablePlace(offset, storage, header) || seen.has(offset)) continue
     seen.add(offset)
     compare('the L2 table', hi, offset)
-    // oxlint-disable-next-line no-await-in-loop -- one table in memory
     await storage.read(offset, table)
     const view = viewOf(table)
     for (let at = 0; at < clusterBytes; at += ENTRY_BYTES) {

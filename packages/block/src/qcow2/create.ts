@@ -56,14 +56,12 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
     const entries = width.entriesIn(clusterBytes)
     const used = Math.min(entries, layout.clusters - i * entries)
     for (let entry = 0; entry < used; entry++) width.write(viewOf(block), entry, 1)
-    // oxlint-disable-next-line no-await-in-loop -- one block in memory
     await put((1 + layout.tableClusters + i) * clusterBytes, block)
   }
   await put(clusterBytes, table)
   const zeros = new Uint8Array(PIECE_BYTES)
   const end = layout.clusters * clusterBytes
   for (let at = isEmpty ? end - SECTOR : layout.l1Cluster * clusterBytes; at < end; at += PIECE_BYTES) {
-    // oxlint-disable-next-line no-await-in-loop
     await storage.write(at, zeros.subarray(0, Math.min(PIECE_BYTES, end - at)))
   }
   await storage.flush()

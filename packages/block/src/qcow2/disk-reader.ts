@@ -28,7 +28,6 @@ export class DiskReader {
     for (let done = 0; done < into.length;) {
       // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
       const extent = await this.#metadata.extent(offset + done, into.length - done)
-      // oxlint-disable-next-line no-await-in-loop
       await this.#readExtent(extent, offset + done, into.subarray(done, done + extent.bytes))
       done += extent.bytes
     }

@@ -56,7 +56,6 @@ export class DiskWriter {
       const part = from.subarray(done)
       // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
       const written = await this.#writeInPlace(at, part)
-      // oxlint-disable-next-line no-await-in-loop
       done += written > 0 ? written : await this.#writeElsewhere(at, part)
     }
   }
@@ -219,7 +218,6 @@ export class DiskWriter {
           // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
           done += await act.whole!({ index: index + done, count: count - done })
         }
-        // oxlint-disable-next-line no-await-in-loop
       } else await act.part?.(at, length)
       at += length
     }

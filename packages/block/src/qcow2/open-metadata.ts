@@ -97,7 +97,6 @@ async function repairCounts(
   if (what === 'all') {
     for (const cluster of references.clusters()) {
       if (refcounts.isCounted(cluster)) continue
-      // oxlint-disable-next-line no-await-in-loop
       await metadata.change(() => refcounts.set(cluster * header.clusterBytes, references.get(cluster)))
     }
   }

@@ -206,7 +206,6 @@ export class Qcow2Image implements BlockImage {
     await this.#metadata.commit()
     // Released clusters are counted as free only now.
     while (this.#metadata.isDirty) {
-      // oxlint-disable-next-line no-await-in-loop
       await this.#metadata.commit()
     }
   }

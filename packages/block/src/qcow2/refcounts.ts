@@ -166,7 +166,6 @@ export class Refcounts {
       // oxlint-disable-next-line no-await-in-loop -- the search goes on where the last block ended
       const existing = await this.#block(index)
       while (existing === null && this.#isReserved(cluster * this.#clusterBytes)) cluster++
-      // oxlint-disable-next-line no-await-in-loop
       const block = existing ?? (await this.#addBlock(Math.floor(cluster / this.#blockEntries), cluster))
       const end = (Math.floor(cluster / this.#blockEntries) + 1) * this.#blockEntries
       while (cluster < end && !this.#isFree(block, cluster)) cluster++

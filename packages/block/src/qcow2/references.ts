@@ -102,13 +102,11 @@ export async function countReferences(
   await scan.l1(header.l1Offset, header.l1Entries, tables)
   const active = new Set(tables.keys())
   for (const { l1Offset, l1Entries } of snapshots) {
-    // oxlint-disable-next-line no-await-in-loop -- one table in memory
     await scan.l1(l1Offset, l1Entries, tables)
   }
   const last = snapshots.at(-1)
   if (last !== undefined) count(header.snapshotsOffset, last.end - header.snapshotsOffset)
   for (const [offset, times] of tables) {
-    // oxlint-disable-next-line no-await-in-loop
     await scan.l2(offset, times, active.has(offset))
   }
   await scan.bitmaps()
@@ -223,7 +221,6 @@ class Scan {
       if (bytes === 0 || left < 0 || !this.#isRange(table, bytes)) continue
       this.#count(table, bytes)
       const entries = new Uint8Array(bytes)
-      // oxlint-disable-next-line no-await-in-loop -- one table in memory
       await this.#storage.read(table, entries)
       for (let entry = 0; entry < bytes; entry += ENTRY_BYTES) {
         const place = offsetOf(viewOf(entries).getUint32(entry), viewOf(entries).getUint32(entry + 4))

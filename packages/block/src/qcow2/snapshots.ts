@@ -50,7 +50,6 @@ export async function readSnapshots(storage: BlockStorage, header: Qcow2Header):
     const entryBytes = FIXED_BYTES + extraBytes + idBytes + nameBytes
     if (entryBytes > MAXIMUM_ENTRY_BYTES || at + entryBytes > storage.bytes) throw damaged('the entry')
     const entry = new Uint8Array(entryBytes)
-    // oxlint-disable-next-line no-await-in-loop
     await storage.read(at, entry)
     const whole = viewOf(entry)
     const id = FIXED_BYTES + extraBytes

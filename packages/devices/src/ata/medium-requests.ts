@@ -119,7 +119,6 @@ async function request(
     const part = bytes.subarray(at, at + most)
     // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved
     if (kind === 'read') await medium.read(offset + at, part, { signal })
-    // oxlint-disable-next-line no-await-in-loop
     else await medium.write(offset + at, part, { signal, durable })
   }
 }

@@ -62,9 +62,7 @@ export class Keyboard extends InputQueue {
     const { delayMs = 0 } = options
     if (delayMs === 0) return this.queue(characters.flat())
     for (const events of characters) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (!(await this.queue(events))) return false
-      // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
     }
     return true

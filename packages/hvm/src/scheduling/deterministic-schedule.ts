@@ -122,7 +122,6 @@ export class DeterministicSchedule {
 
   /** Lets models finish what they were last given to do, and executes nothing. */
   async settleModels(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (let wait = this.#settling.begin(); wait !== null; wait = this.#settling.begin()) await wait
   }
 

@@ -67,7 +67,6 @@ async function writePorts(domain: X86Domain, board: AcpiBoard, mask: number): Pr
   const lines = board.serialPorts.flatMap(({ iobase }) =>
     LINE_SETTINGS.map(([register, value]): PortWrite => [iobase + register, value]),
   )
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (const [port, value] of [...SELF_TEST, [MASTER + 1, mask] as const, ...lines])
     await domain.writePort(port, 1, value)
 }

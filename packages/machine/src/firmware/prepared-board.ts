@@ -133,6 +133,5 @@ export async function setTextMode(domain: X86Domain): Promise<void> {
       rgb.map((value) => [0x3c9, 1, value] as const),
     ),
   ]
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (const [port, size, value] of writes) await domain.writePort(port, size, value)
 }

@@ -227,7 +227,6 @@ export class MachineLife {
       await this.#whileHeld()
       const exit = await this.sleep.run()
       if (exit.reason !== 'stopped') this.#end()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (const part of this.outlets) await part.flush(exit.reason !== 'stopped')
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
     } finally {
@@ -347,7 +346,6 @@ export class MachineLife {
     for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
       this.#state |= HELD
       this.#holder?.still()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const goesOn = await Promise.race([hold.promise.then(() => true), this.#stopping.promise.then(() => false)])
       this.#state &= ~HELD
       if (!goesOn) return
@@ -369,7 +367,6 @@ export class MachineLife {
   }
 
   async #doPaused(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (let next = this.#pauses.shift(); next !== undefined; next = this.#pauses.shift()) await next()
     this.#pausing = undefined
   }

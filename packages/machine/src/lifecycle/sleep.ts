@@ -70,21 +70,16 @@ export class Sleep {
   async run(): Promise<FinalExit> {
     const domain = this.#domain
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
       // The instruction by which the guest sleeps has not had its answer yet.
       if (this.#falling) domain.stop({ reason: 'sleep' })
-      // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
       // A stop that arrives meanwhile finds the machine asleep: the guest expects no further instruction.
-      // oxlint-disable-next-line no-await-in-loop
       if (this.#falling && domain.isBusy) await domain.settle(ASLEEP_DEADLINE_MS).catch(() => undefined)
       if (PAST_DEVICES.has(exit.reason)) this.settled()
       if (exit.reason !== 'pause' && exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
-      // oxlint-disable-next-line no-await-in-loop
       await this.#parts.life.paused()
       // A guest that is woken at once, and sleeps again, does not hold the host.
-      // oxlint-disable-next-line no-await-in-loop
       await this.#parts.sleeper.sleep(0)
     }
   }

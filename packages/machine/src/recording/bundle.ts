@@ -86,7 +86,6 @@ export async function openBundle(
   const ofOptions: Uint8Array[] = []
   for (let number = 0; number < images; number++) {
     const image = named[number] ?? null
-    // oxlint-disable-next-line no-await-in-loop -- one large file at a time
     const found = image === null ? contents.shift() : requireImage(image, await find(image))
     if (found !== undefined) ofOptions.push(found)
   }

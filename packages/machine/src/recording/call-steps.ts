@@ -77,11 +77,9 @@ export class CallSteps {
     if (isCall(next)) return this.#to('forwards', [behind(from, from.address + BigInt(next.length))], options)
     for (;;) {
       const { interrupts } = this.#vcpu.cpu.counts
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop = await this.#one((limits) => this.#run.debug.step(limits), options)
       if (stop.reason !== 'step' || this.#vcpu.cpu.counts.interrupts === interrupts) return stop
       // A handler has begun before the instruction, and comes back to it.
-      // oxlint-disable-next-line no-await-in-loop
       const back = await this.#to('forwards', [{ ...from, above: 1n, isInterrupted: false }], options)
       if (back.reason !== 'step') return back
     }
@@ -91,7 +89,6 @@ export class CallSteps {
   async overBack(options: MachineRunOptions): Promise<ReplayStop> {
     for (;;) {
       const to = placeOf(this.#vcpu)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop = await this.#one((limits) => this.#run.debug.stepBack(limits), options)
       if (stop.reason !== 'step') return stop
       const last = decodedAt(this.#vcpu, linearAddress(this.#vcpu))
@@ -102,7 +99,6 @@ export class CallSteps {
       const goals = isFromInterrupt(last) ? [...calls, interruptedAt(to)] : calls
       // A RET that nothing has called is a jump.
       if (goals.length === 0) return stop
-      // oxlint-disable-next-line no-await-in-loop
       const found = await this.#to('back', goals, options)
       if (found.reason !== 'step' || linearAddress(this.#vcpu) !== to.address) return found
     }
@@ -137,7 +133,6 @@ export class CallSteps {
   ): Promise<ReplayStop> {
     const { retired } = this.#vcpu.cpu
     for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop = await step(options)
       if (stop.reason !== 'step' || this.#vcpu.cpu.retired !== retired) return stop
       if (options.signal?.aborted === true) return { reason: 'stopped' }

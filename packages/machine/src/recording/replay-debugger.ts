@@ -233,16 +233,13 @@ export class ReplayDebugger {
         if (hit.before < now && hit.before < before) hits = withHit(hits, hit)
         return false
       }
-      // oxlint-disable-next-line no-await-in-loop
       const { exit } = await this.#run(before + 1, options, note)
       if (exit.reason === 'diverged') return exit
       if (options.signal?.aborted === true || exit.reason === 'timeout') {
-        // oxlint-disable-next-line no-await-in-loop
         await machine.goto(before, { heardFrom: NEVER })
         return exit
       }
       const last = hits.at(-1)
-      // oxlint-disable-next-line no-await-in-loop
       if (last !== undefined) return this.#arrive(hits, last, options)
       before = first
     }

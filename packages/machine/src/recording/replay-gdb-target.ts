@@ -125,7 +125,6 @@ class ReplayGdbTarget implements GdbTarget {
     const retired = (): number | undefined => this.#replay.pc.domain.vcpus[cpu]?.cpu.retired
     const before = retired()
     for (let left = MOST_STEPS; ; left--) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop = await step()
       if (stop.reason !== 'step' || retired() !== before || left === 0 || signal.aborted) return stop
     }

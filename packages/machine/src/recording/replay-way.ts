@@ -58,7 +58,6 @@ export class ReplayWay {
         const heardFrom = this.#isLive ? NEVER : (options.heardFrom ?? from)
         const { isSilent, until } = this.#heard.lookFrom(from, goal, heardFrom)
         gate.isHeard = !isSilent
-        // oxlint-disable-next-line no-await-in-loop -- one part after the other
         const exit = await this.#runTo(there, until === undefined ? goal : { ...until, ns: 0 }, options)
         if (!isSilent) this.#heard.add(from, gate.instant())
         if (until === undefined || exit.reason !== 'arrived' || options.signal?.aborted === true) return exit

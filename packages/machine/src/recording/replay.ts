@@ -280,7 +280,6 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       // oxlint-disable-next-line no-await-in-loop -- nearer and nearer
       const exit = await this.#goOn(nearer, options)
       if (exit.reason !== 'arrived') return exit
-      // oxlint-disable-next-line no-await-in-loop
       await this.#near.take(this.#past.current!)
     }
   }

@@ -58,7 +58,6 @@ export async function findWriter(
     const from = boundaries[at]
     // oxlint-disable-next-line no-await-in-loop -- from the present backwards
     if (await mayHaveWritten(past, from?.instructions ?? -1, until.instructions, gfns)) {
-      // oxlint-disable-next-line no-await-in-loop
       const found = await searchInterval(search, from, until)
       if (found !== undefined) return found
     }

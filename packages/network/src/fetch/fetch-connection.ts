@@ -264,7 +264,6 @@ export class FetchConnection implements TcpSocket {
     for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- the guest takes it in order
       await this.#room?.promise
-      // oxlint-disable-next-line no-await-in-loop
       const { done, value } = await reader.read()
       if (done || this.#over) return
       if (value === undefined || value.length === 0) continue

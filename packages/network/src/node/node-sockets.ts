@@ -137,7 +137,6 @@ async function query(message: Uint8Array, overTcp: boolean): Promise<Uint8Array>
   for (const server of dns.getServers().slice(0, 2)) {
     const [, address = server, digits] =
       /^\[?([^\]]+?)\]?(?::(\d+))?$/.exec(isIP(server) ? `[${server}]` : server) ?? []
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const answer = await ask(message, { address, port: Number(digits ?? DNS_PORT) }).catch(() => null)
     if (answer !== null) return answer
   }

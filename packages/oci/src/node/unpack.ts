@@ -75,7 +75,6 @@ export async function unpackLayer(
 
 async function writeAll(target: Awaited<ReturnType<typeof open>>, bytes: Uint8Array, offset: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
-    // oxlint-disable-next-line no-await-in-loop -- in order
     done += (await target.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
   }
 }

@@ -85,7 +85,6 @@ export async function exploreFaults(options: FaultOptions): Promise<FaultOutcome
   const { counts } = sound.stage
   for (let schedule = 1; schedule <= schedules; schedule++) {
     const faults = drawFaults(seed, schedule, counts, draw)
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const run = await runWithFaults(options, faults)
     if (run.failed !== undefined) {
       const least = await shrunk(options, faults, run)

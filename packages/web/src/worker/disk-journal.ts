@@ -57,7 +57,6 @@ export class DiskJournal {
       const entry: Entry = { from, to: Infinity, medium, offset: at, before }
       this.#entries.push(entry)
       this.#bytes += before.length
-      // oxlint-disable-next-line no-await-in-loop -- in order
       await medium.read(at, before)
       entry.to = this.#instruction()
     }

@@ -56,7 +56,6 @@ class Download {
   async run(): Promise<Uint8Array> {
     for (let attempt = 1; ; attempt++) {
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         await this.#attempt()
         return concatenate(this.#parts)
       } catch (error) {

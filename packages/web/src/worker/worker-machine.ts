@@ -364,7 +364,6 @@ export class WorkerMachine {
           continue
         }
         if (this.#anew !== null || this.#pc === null) {
-          // oxlint-disable-next-line no-await-in-loop
           await this.#route.during(() => {
             this.#releaseAnew()
             return this.#make(null)
@@ -375,9 +374,7 @@ export class WorkerMachine {
         this.#stop = new AbortController()
         if (this.#told !== 'running') this.#tellState('running')
         const { signal } = this.#stop
-        // oxlint-disable-next-line no-await-in-loop
         const exit = await (this.#recording ?? this.#pc!).run({ signal })
-        // oxlint-disable-next-line no-await-in-loop
         await this.#serial.ready()
         if (exit.reason === 'reset') this.#anew ??= this.#route.hold()
         else if (exit.reason !== 'stopped' && this.#anew === null) return this.#end(exit)

@@ -53,18 +53,15 @@ export async function registerWriter(
     while (debug.instructions < end && !signal.aborted) {
       const { instructions: instruction } = debug
       const vcpu = vcpuOf(debug.pc, cpu)
-      // oxlint-disable-next-line no-await-in-loop
       const tool = await debug.pc.debugger()
       const [before, retired] = [tool.register(register, cpu), vcpu.cpu.retired]
       const address = tool.register('cs_base', cpu) + tool.register('rip', cpu)
       const bytes = new Uint8Array(LONGEST_INSTRUCTION)
       const code = bytes.subarray(0, tool.read(address, bytes, cpu))
-      // oxlint-disable-next-line no-await-in-loop
       await debug.step({ signal })
       if (debug.instructions === instruction) break
       if (vcpuOf(debug.pc, cpu).cpu.retired === retired) continue
       // The delivery of an interrupt writes a register as well.
-      // oxlint-disable-next-line no-await-in-loop
       const isOther = (await debug.pc.debugger()).register(register, cpu) !== before
       if (isOther || writes(code, widthOf(vcpu.cpu.registers.mode), address, parts))
         found = { instruction, cpu, address }
@@ -138,7 +135,6 @@ export async function printer(
   for (let length = FIRST_BEFORE; length <= MOST_BEFORE && !signal.aborted; length *= MORE) {
     const from = Math.max(begin, sent.instruction - length)
     const stops = given.map((address) => debug.breakpoint(address))
-    // oxlint-disable-next-line no-await-in-loop
     const call = printOf(await printsOf(debug, from, sent.instruction, stops, signal), printed)
     if (call !== undefined || from === begin) return call ?? sent
   }
@@ -157,12 +153,10 @@ async function printsOf(
   try {
     await debug.goto(from, { signal })
     while (debug.instructions < to && prints.length < MOST_PRINTED) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop: ReplayStop = await debug.continue({ to, signal })
       const { instructions } = debug
       if (stop.reason === 'breakpoint') {
         const { cpu, address } = stop
-        // oxlint-disable-next-line no-await-in-loop
         const text = givenText(await debug.pc.debugger(), cpu)
         prints.push({ instruction: instructions, cpu, address, text })
       } else if (stop.reason === 'port') {

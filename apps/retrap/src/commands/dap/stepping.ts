@@ -73,7 +73,6 @@ export class Stepping {
   async #steps(cpu: number, byLine: boolean, step: () => Promise<TargetStop>): Promise<TargetStop> {
     const from = byLine ? this.#lineOf(cpu) : undefined
     for (let left = MOST_STEPS; ; left--) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const stop = await step()
       if (from === undefined || left === 0 || !isStep(stop)) return stop
       const line = this.#lineOf(cpu)

@@ -109,13 +109,11 @@ export async function checkDevice(options: DeviceCheckOptions): Promise<boolean>
     for (;;) {
       if (isOver) return 'the time is over'
       try {
-        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         const opened = await openLink(address, tell)
         links.push(opened)
         return opened
       } catch (error) {
         if (performance.now() > end) return error instanceof Error ? error.message : String(error)
-        // oxlint-disable-next-line no-await-in-loop
         await setTimeout(RETRY_MS)
       }
     }

@@ -118,7 +118,6 @@ export class Conversation {
     while (!holds() && this.over === null) {
       const left = end - performance.now()
       if (left <= 0) break
-      // oxlint-disable-next-line no-await-in-loop -- until something comes
       await new Promise<void>((resolve) => {
         const timer = globalThis.setTimeout(resolve, left)
         this.#wake.push(() => {

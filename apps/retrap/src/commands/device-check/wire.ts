@@ -224,7 +224,6 @@ export class Wire {
     for (const end of [...ends, bytes.length]) {
       this.#link?.write(bytes.subarray(at, end))
       at = end
-      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
       if (at < bytes.length) await setTimeout(PIECE_MS)
     }
   }

@@ -59,7 +59,6 @@ export class HeldOutput {
       if (this.#full > 0 && !(await this.#room(over, end, isDone)))
         return { reason: over.aborted ? 'stopped' : 'timeout' }
       const left = end - performance.now()
-      // oxlint-disable-next-line no-await-in-loop
       const exit = over.aborted
         ? ({ reason: 'stopped' } as const)
         : await machine.run(AbortSignal.any([over, this.#stop.signal]), Math.max(0, left))

@@ -55,7 +55,6 @@ export class GuestFiles {
         at.push(next)
         continue
       }
-      // oxlint-disable-next-line no-await-in-loop
       const text = await at.at(-1)!.node!.readLink(name)
       if (++links > MOST_LINKS) return undefined
       left.unshift(...namesOf(text))

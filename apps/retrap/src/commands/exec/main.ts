@@ -16,7 +16,6 @@ export async function main(args: readonly string[]): Promise<number> {
     endSoon,
   })
   for (const output of [stdout, stderr])
-    // oxlint-disable-next-line no-await-in-loop -- two
     await new Promise<void>((done) =>
       output.writableLength > 0 && !output.destroyed ? output.write('', () => done()) : done(),
     )

@@ -72,7 +72,6 @@ export async function readProgram(wanted: WantedProgram, config: ExecConfig, fil
   await checkProgram(name, found, wanted.arch, files)
   const lacking: Record<string, string> = {}
   for (const [file, text] of Object.entries(usualFiles(hostname)))
-    // oxlint-disable-next-line no-await-in-loop -- few
     if ((await files.find(file)) === undefined) lacking[file] = text
   return {
     program: words,
@@ -126,7 +125,6 @@ async function findProgram(name: string, path: string, folder: string, files: Gu
   let isOther = false
   for (const place of path.split(':')) {
     const whole = `${place.startsWith('/') ? place : `${folder}/${place}`}/${name}`
-    // oxlint-disable-next-line no-await-in-loop -- the first one counts
     const found = await files.find(whole)
     if (found === undefined) continue
     if (isExecutable(found)) return found

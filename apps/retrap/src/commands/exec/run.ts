@@ -113,7 +113,6 @@ export async function runExec(request: ExecRequest, root: ExecRoot, host: ExecHo
       await keep(path, kind, ends, host)
       const run = new Run(request, program, host, recording, modules.commands)
       try {
-        // oxlint-disable-next-line no-await-in-loop
         return await run.run(path, { ...kind, memoryBytes: runBytes(request.kind) }, ends)
       } catch (error) {
         if (run.hasBegun && !run.isDamaged) throw error

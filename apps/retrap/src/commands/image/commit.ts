@@ -30,14 +30,11 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
         // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
         const extent = await image.extentAt(at)
         if (extent.kind === 'zero') {
-          // oxlint-disable-next-line no-await-in-loop
           await naming(base.path, below.writeZeroes(at, extent.bytes))
         } else if (extent.kind !== 'unallocated') {
           for (let done = 0; done < extent.bytes; done += PIECE_BYTES) {
             const data = new Uint8Array(Math.min(PIECE_BYTES, extent.bytes - done))
-            // oxlint-disable-next-line no-await-in-loop
             await image.read(at + done, data)
-            // oxlint-disable-next-line no-await-in-loop
             await naming(base.path, below.write(at + done, data))
           }
         }

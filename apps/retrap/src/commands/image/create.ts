@@ -67,7 +67,6 @@ export async function refuseSame(target: string, sources: readonly string[]): Pr
   const wanted = await identity(target)
   if (wanted === undefined) return
   for (const source of sources) {
-    // oxlint-disable-next-line no-await-in-loop -- few files
     if ((await identity(source)) === wanted) throw usage(`${target}: it is the same file as ${source}`)
   }
 }

@@ -25,7 +25,6 @@ export async function map(path: string, flags: MapFlags, print: Print): Promise<
     for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
       if (kind !== 'data' || fileOffset === undefined) continue
       const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
-      // oxlint-disable-next-line no-await-in-loop
       await print(`${columns.join('')}${shownName(layers[depth]!.path)}\n`)
     }
   } finally {

@@ -32,7 +32,6 @@ export class AgentLink {
     for (;;) {
       this.#guest ??= connectGuest(port, { connectTimeoutMs: CONNECT_MS })
       try {
-        // oxlint-disable-next-line no-await-in-loop -- until there is one
         return await call.wait(this.#guest, 'the agent')
       } catch (error) {
         // A connection that is still being made is for a later call.

@@ -134,7 +134,6 @@ async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedF
   const { disks = [], cdrom, addAgent } = request
   const { kernel, initrd, append, firmware } = flags
   for (const name of ['kernel', 'initrd', 'firmware'] as const)
-    // oxlint-disable-next-line no-await-in-loop -- few
     if (flags[name] !== undefined && (await stat(flags[name])).size > MOST_FILE_BYTES)
       throw new ToolError('ERR_PATH', `${name}: ${request[name]} has more than ${MOST_FILE_BYTES >> 20} MiB`)
   if (kernel === undefined && firmware === undefined && disks.length === 0 && cdrom === undefined)
@@ -152,7 +151,7 @@ async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedF
       if (medium !== null && 'close' in medium) await (medium as { close(): Promise<void> }).close()
   }
   try {
-    for (const path of disks) drives.push(await openDisk('disks', path, folders)) // oxlint-disable-line no-await-in-loop
+    for (const path of disks) drives.push(await openDisk('disks', path, folders))
     if (cdrom !== undefined) drives.push(await openDisk('cdrom', String(cdrom), folders))
     // The images below ask only whether there are drives.
     const named = drives.map((): DriveArgument => ({ path: null, snapshot: true, readOnly: false }))

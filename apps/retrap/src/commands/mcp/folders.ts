@@ -45,10 +45,8 @@ export class NamedFolders {
     if (this.#real.length === 0)
       throw new ToolError('ERR_PATH', `${argument}: the server was started without folders; start it with --folder DIR`)
     for (const candidate of isAbsolute(path) ? [path] : this.#given.map((folder) => join(folder, path))) {
-      // oxlint-disable-next-line no-await-in-loop -- the first one that is there
       const real = await realpath(candidate).catch(() => undefined)
       if (real === undefined || !this.#real.some((folder) => isBelow(real, folder))) continue
-      // oxlint-disable-next-line no-await-in-loop
       const state = await stat(real)
       if (state.isFile()) return real
       throw new ToolError('ERR_PATH', `${argument}: ${path} is no regular file`)

@@ -97,7 +97,6 @@ async function makeSite(flags: SiteFlags, host: SiteHost, run: RunCommand): Prom
   const files = new Map<string, SiteFile>([['README.txt', Buffer.from(README)]])
   const recordings: Awaited<ReturnType<typeof addRecording>>[] = []
   for (const { given, title } of recordingsOf(flags)) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     recordings.push(await addRecording(files, given, { title, refusesNamed: true }))
   }
   const bios = machine.needsBios ? await biosFor(path, host) : undefined
@@ -180,7 +179,6 @@ async function addMachine(
     files.set(`${FOLDER}/${image.name}`, { path: pathOf(image) })
     if (!image.isDisk) continue
     host.stderr.write(`retrap: copying ${image.path} …\n`)
-    // oxlint-disable-next-line no-await-in-loop -- large files
     await cp(image.path, pathOf(image)).catch((error: unknown) => {
       throw new CliError('ERR_INPUT', `${image.path}: ${troubleWith(error)}`)
     })

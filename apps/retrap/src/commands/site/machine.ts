@@ -205,7 +205,6 @@ async function namedDrives(given: readonly DriveArgument[], wrong: Wrong): Promi
     const media = drive.media ?? (file?.hasIso === true ? 'cdrom' : 'disk')
     if (media === 'disk' && drive.readOnly && way !== 'floppy')
       throw wrong(shown, 'a disk of a page is written to, in memory; leave readonly out')
-    // oxlint-disable-next-line no-await-in-loop
     if (path !== null && file?.format === 'qcow2') await checkBacking(path, wrong)
     const kind = way === 'floppy' ? 'floppy' : media === 'disk' ? 'disk' : 'cd'
     const id = `${kind}${counts[kind]++}`

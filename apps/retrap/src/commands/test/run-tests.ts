@@ -94,10 +94,8 @@ async function runAll(
     for (const test of plan.tests) {
       // oxlint-disable-next-line no-await-in-loop -- one test after the other
       if (booted.notRecorded === undefined) await boot.renew()
-      // oxlint-disable-next-line no-await-in-loop
       const outcome = await runOne(booted, test, file, out)
       outcomes.push(outcome)
-      // oxlint-disable-next-line no-await-in-loop
       await print(tap ? tapLines(outcome, outcomes.length) : peopleLines(outcome))
     }
   } finally {
@@ -126,9 +124,7 @@ async function bootMachine(
     const folder = folderOf(file, BOOT, out)
     const pictures = new Map<string, Uint8Array>()
     try {
-      for (const step of boot)
-        // oxlint-disable-next-line no-await-in-loop -- one after the other
-        await takeStep(test, step, { timeoutMs: bootTimeoutMs, enter, pictures })
+      for (const step of boot) await takeStep(test, step, { timeoutMs: bootTimeoutMs, enter, pictures })
       if (ready !== undefined) await test.until(ready)
     } catch (error) {
       await test.over()
@@ -199,7 +195,6 @@ async function whyFailed(
   pictures: Map<string, Uint8Array>,
 ): Promise<string | undefined> {
   try {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     for (const step of steps) await takeStep(machine, step, { timeoutMs, pictures })
     return undefined
   } catch (error) {
@@ -284,6 +279,5 @@ export async function takeStep(
 /** Writes pictures into the folder of their test. @throws what the host's file system throws */
 export async function writePictures(folder: string, pictures: ReadonlyMap<string, Uint8Array>): Promise<void> {
   await mkdir(folder, { recursive: true })
-  // oxlint-disable-next-line no-await-in-loop -- few
   for (const [name, bytes] of pictures) await writeFile(join(folder, name), bytes)
 }

@@ -204,7 +204,6 @@ export async function makeSystems(
   const failures: { readonly architecture: LinuxArchitecture; readonly error: unknown }[] = []
   for (const architecture of architectures) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       made.push(await make(architecture))
     } catch (error) {
       failures.push({ architecture, error })

@@ -22,7 +22,6 @@ export async function checkLicences(folder: string): Promise<void> {
   const listed = new Set(packages.flatMap(({ files }) => files.map(({ path }) => path)))
   for (const name of FROM_DEBIAN) {
     if (!existsSync(join(folder, name))) continue
-    // oxlint-disable-next-line no-await-in-loop -- two folders
     for (const entry of await readdir(join(folder, name), { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name)
         .slice(folder.length + 1)
@@ -43,12 +42,8 @@ async function checkPackage(folder: string, one: ListedPackage): Promise<void> {
     // oxlint-disable-next-line no-await-in-loop -- a few small files
     if ((await readFile(join(folder, path)).catch(() => '')).length === 0) throw lacks(name, path)
   if (sources.length === 0) throw lacks(name, 'its sources')
-  for (const file of [...files, ...sources.flatMap((source) => source.files)])
-    // oxlint-disable-next-line no-await-in-loop -- large files
-    await checkFile(folder, name, file)
-  for (const source of sources)
-    // oxlint-disable-next-line no-await-in-loop
-    await checkSource(folder, source)
+  for (const file of [...files, ...sources.flatMap((source) => source.files)]) await checkFile(folder, name, file)
+  for (const source of sources) await checkSource(folder, source)
 }
 
 async function checkFile(folder: string, owner: string, { path, bytes, sha256 }: ListedFile): Promise<void> {

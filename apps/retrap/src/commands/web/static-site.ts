@@ -32,7 +32,6 @@ export async function writeSite(from: string, more: MoreFiles, to: string): Prom
       const at = join(made, path)
       // oxlint-disable-next-line no-await-in-loop -- a kernel's source takes 140 MB
       await mkdir(dirname(at), { recursive: true })
-      // oxlint-disable-next-line no-await-in-loop
       await ('path' in file ? cp(file.path, at) : writeFile(at, file instanceof Uint8Array ? file : await file()))
     }
     await checkLicences(made)
@@ -77,7 +76,6 @@ export async function siteSizes(folder: string): Promise<string[]> {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
     const name = relative(folder, path).replaceAll('\\', '/')
-    // oxlint-disable-next-line no-await-in-loop -- some hundred files
     const { size } = await stat(path)
     for (const sum of [sums.findLast(({ prefix }) => name.startsWith(prefix))!, all]) {
       sum.bytes += size

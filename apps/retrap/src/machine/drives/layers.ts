@@ -57,7 +57,6 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
     if (seen.has(identity)) throw new CliError('ERR_INPUT', `${shownName(path)}: the backing files form a loop`)
     seen.add(identity)
     chain.push({ ...next, identity })
-    // oxlint-disable-next-line no-await-in-loop
     next = next.format === 'raw' ? null : await below(next)
   }
   return chain
@@ -98,7 +97,6 @@ export async function openLayers(
       const options = { readOnly: true, backing: 'ignore', sameOrigin: file.sameOrigin, ...snapshot } as const
       // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
       const qcow2 = file.format === 'qcow2' ? await openQcow2(file.path, options) : null
-      // oxlint-disable-next-line no-await-in-loop
       layers.push({ path: file.path, qcow2, image: qcow2 ?? (await openImage(file.path, options)) })
     }
     return layers

@@ -91,7 +91,6 @@ class SocketChannel implements Channel {
   async take(count: number): Promise<Uint8Array | null> {
     let taken = new Uint8Array()
     while (taken.length < count) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const piece = await this.receive()
       if (piece === null) return null
       taken = Buffer.concat([taken, piece])

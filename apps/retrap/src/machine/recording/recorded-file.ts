@@ -70,10 +70,8 @@ export function namedImage(bytes: Uint8Array): NamedImage | null {
 export async function checkNamedImages(path: string, { named = [] }: Pick<SavedRun, 'named'>): Promise<void> {
   for (const image of named) {
     if (image === null) continue
-    // oxlint-disable-next-line no-await-in-loop -- one large file at a time
     const found = await stat(image.name).catch(() => undefined)
     // A recording may name anything: a device or a pipe has no end.
-    // oxlint-disable-next-line no-await-in-loop
     const bytes = found?.isFile() === true ? await readBytes(image.name).catch(() => undefined) : undefined
     try {
       requireImage(image, bytes && { bytes, sha256: sha256(bytes) })

@@ -156,16 +156,13 @@ export class ReplayMachine implements Machine {
         if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', lineOf(exit, path, this.replay))
         tell(lineOf(exit, path, this.replay))
       }
-      // oxlint-disable-next-line no-await-in-loop
       if (goLive !== undefined && !isInterrupted) return await this.#runLive(goLive, options)
       this.#isWaiting = true
-      // oxlint-disable-next-line no-await-in-loop
       if (whoWrote !== undefined) tell((await this.whoWrote(whoWrote.trim().split(/\s+/), true)).trimEnd())
       if (!waits || whoWrote !== undefined) {
         leave()
         return { reason: 'stopped' }
       }
-      // oxlint-disable-next-line no-await-in-loop
       const left = await Promise.race([this.#moved.promise.then(() => false), ended.then(() => true)])
       this.#isWaiting = false
       if (left) return { reason: 'stopped' }

@@ -309,11 +309,9 @@ class Session {
       }
       // oxlint-disable-next-line no-await-in-loop -- one machine after the other
       exit = await this.#runMachine(made.machine)
-      // oxlint-disable-next-line no-await-in-loop
       await this.#resolveProfile(made.machine)
       flushDevices(made.models)
       this.#reportKeptViews(made.machine)
-      // oxlint-disable-next-line no-await-in-loop
       if (exit.reason !== 'reset' && !this.#migration.isGone) await this.#saveOnExit(made.machine, exit)
       if (exit.reason !== 'reset') break
       const isAsked = exit === ASKED_RESET
@@ -327,10 +325,8 @@ class Session {
       // After a reset a new PC starts. Memory would survive a reset, but the loaded images in it would not.
       resets++
       // A guest that does nothing else leaves no room for keys and timers otherwise.
-      // oxlint-disable-next-line no-await-in-loop
       await setImmediate()
       made.machine.close?.()
-      // oxlint-disable-next-line no-await-in-loop
       made = await this.#make()
     }
     const isGuests = exit.reason !== 'stopped' && exit.reason !== 'timeout'
@@ -460,12 +456,10 @@ class Session {
       const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
       this.#running = machine
       const over = left === Infinity ? [] : [AbortSignal.timeout(Math.ceil(left))]
-      // oxlint-disable-next-line no-await-in-loop
       await this.#control.released(AbortSignal.any([this.#stop.signal, ...over]))
       if (this.#stop.signal.aborted) return { reason: 'stopped' }
       if (this.#control.takesReset()) return ASKED_RESET
       if (over.some(({ aborted }) => aborted)) return { reason: 'timeout' }
-      // oxlint-disable-next-line no-await-in-loop -- one run after the other
       const exit: MachineExit = await this.#migration.run.run(
         this.#recording.runnerOf(machine),
         { signal, ...(left === Infinity ? {} : { timeoutMs: left }) },
@@ -474,7 +468,6 @@ class Session {
       this.#running = undefined
       if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
       if (this.#control.isAsked) continue
-      // oxlint-disable-next-line no-await-in-loop
       await this.#watch?.drained(this.#stop.signal, this.#millisecondsLeft())
       if (this.#stop.signal.aborted) return exit
       if (this.#millisecondsLeft() <= 0) return { reason: 'timeout' }

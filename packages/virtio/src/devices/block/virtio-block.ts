@@ -308,7 +308,6 @@ export class VirtioBlock implements VirtioDevice {
       for (const [offset, length] of ranges) {
         // oxlint-disable-next-line no-await-in-loop -- one after the other, as they were given
         if (discard) await medium.discard(offset, length, request)
-        // oxlint-disable-next-line no-await-in-loop
         else await medium.writeZeroes(offset, length, request)
       }
     })

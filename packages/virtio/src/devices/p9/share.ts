@@ -30,7 +30,6 @@ async function goOn<T>(steps: Steps<T>, first: Promise<unknown>): Promise<T> {
       (value) => () => steps.next(value),
       (error: unknown) => () => steps.throw(error),
     )
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const { done, value } = (await step)()
     if (done === true) return value
     waited = value

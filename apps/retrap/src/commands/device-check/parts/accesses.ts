@@ -32,7 +32,6 @@ export async function readEdges(talk: Conversation, regions: readonly CheckedReg
   let count = 0
   for (const each of regions.slice(0, MOST_REGIONS))
     for (const { offset, size } of edgesOf(each)) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const answer = await talk.call({ kind: 'read', region: each.region, offset, size, vcpu: 0, now: talk.time })
       if (answer === null) return null
       count++
@@ -47,7 +46,6 @@ export async function writeEdges(talk: Conversation, regions: readonly CheckedRe
     for (const value of [0n, 1n])
       for (const access of edgesOf(each)) {
         const fields = { kind: 'write', region: each.region, ...access, value: wordOf(value), vcpu: 0 } as const
-        // oxlint-disable-next-line no-await-in-loop
         if ((await talk.call({ ...fields, now: talk.time })) === null) return null
         count++
       }

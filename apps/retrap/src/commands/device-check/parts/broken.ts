@@ -188,7 +188,6 @@ export const BROKEN_FRAMES: Part = {
         report.fail(RULES.survives, { seen: link, expected: 'another connection' })
         return skip('it takes no further connection')
       }
-      // oxlint-disable-next-line no-await-in-loop
       const trouble = await one(check, each, link, trace)
       link.kill()
       if (trouble === undefined) report.ok(each)

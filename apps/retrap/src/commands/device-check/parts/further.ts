@@ -29,7 +29,6 @@ export const TIMERS: Part = {
     const counts = [0, 0]
     for (let fired = 0; fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
       const isLate = fired % 2 === 1
-      // oxlint-disable-next-line no-await-in-loop -- time has an order
       if (!(await goOn(talk, isLate ? LATER_NS : 0n))) return
       counts[isLate ? 1 : 0]!++
     }
@@ -53,7 +52,6 @@ export const REFUSED: Part = {
     let done = (await writeEdges(talk, regions)) !== null && (await readEdges(talk, regions)) !== null
     // Work that was begun may go on at a deadline.
     for (let fired = 0; done && fired < MOST_DEADLINES && talk.timers.size > 0; fired++) {
-      // oxlint-disable-next-line no-await-in-loop -- time has an order
       done = await goOn(talk)
     }
     talk.refuses = false
