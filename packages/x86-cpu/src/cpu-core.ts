@@ -76,11 +76,11 @@ export class CpuCore implements Cpu {
     this.clocks = clocks
     const state = memory.allocate(S.VCPU_BYTES, PAGE_BYTES, 'vCPU state')
     this.state = state
-    this.u8 = memory.u8.subarray(state, state + S.STATE_BYTES)
-    this.u16 = memory.u16.subarray(state >>> 1, (state + S.STATE_BYTES) >>> 1)
-    this.u32 = memory.u32.subarray(state >>> 2, (state + S.STATE_BYTES) >>> 2)
-    this.i32 = memory.i32.subarray(state >>> 2, (state + S.STATE_BYTES) >>> 2)
-    this.u64 = memory.u64.subarray(state >>> 3, (state + S.STATE_BYTES) >>> 3)
+    this.u8 = memory.u8.subarray(state, state + S.VCPU_BYTES)
+    this.u16 = memory.u16.subarray(state >>> 1, (state + S.VCPU_BYTES) >>> 1)
+    this.u32 = memory.u32.subarray(state >>> 2, (state + S.VCPU_BYTES) >>> 2)
+    this.i32 = memory.i32.subarray(state >>> 2, (state + S.VCPU_BYTES) >>> 2)
+    this.u64 = memory.u64.subarray(state >>> 3, (state + S.VCPU_BYTES) >>> 3)
     const { u32 } = this
     this.#engine = engine
     this.#logAt = memory.allocate(LOG_BYTES, 8, 'access log')

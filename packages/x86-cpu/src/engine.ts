@@ -226,6 +226,7 @@ export class X86Engine {
     const isWide = isExtended(this.processor.model)
     if (isWide && extended === undefined)
       throw new X86CpuError('ERR_CPU_MODEL', `${this.processor.model.name}: call loadInstructions of this model first`)
+    if (isWide) this.processor.extend(extended!.processor)
     const { module, code } = (isWide ? extendedInterpreters : interpreters).of({
       shared: memory.shared,
       profileAt,
@@ -282,8 +283,11 @@ export class X86Engine {
   }
 
   /** Whether the processor is one that the simple cases of an instruction are for. */
-  #follows({ intel, feature }: Semantics): boolean {
-    return !(intel === true && this.processor.amd) && (feature === undefined || this.processor.has(feature))
+  #follows({ intel, feature, components }: Semantics): boolean {
+    const { processor } = this
+    if ((intel === true && processor.amd) || (components !== undefined && components !== processor.components))
+      return false
+    return feature === undefined || processor.has(feature)
   }
 
   /**

@@ -3,6 +3,7 @@ import { S_STEP_SUPPRESSED } from './state/system-state.ts'
 import { X86CpuError } from './errors.ts'
 import { readMsr, writeMsr } from './system/msr.ts'
 import {
+  bytesOf,
   type Fields,
   FIRST_TABLE,
   type Hex,
@@ -12,6 +13,7 @@ import {
   type SavedModel,
   type SavedSegment,
   SEGMENTS,
+  spreadBytes,
   X87,
 } from './system/saved-state.ts'
 import { openSegmentsForRealMode, setSegment, setTableRegister } from './system/segments/segment-cache.ts'
@@ -97,16 +99,6 @@ function collect(s: System, fields: Fields): Record<string, Hex> {
   return collected
 }
 
-/** The digits of each byte: all registers are written whenever a machine is forked. */
-const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-const BYTES = new Map(BYTE_DIGITS.map((digits, byte) => [digits, byte]))
-
-function bytesOf(s: System, offset: number, count: number): string {
-  let digits = ''
-  for (let at = offset; at < offset + count; at++) digits += BYTE_DIGITS[s.u8[at]!]
-  return digits
-}
-
 function modelOf(s: System): SavedModel {
   const { name, vendor, features, physicalAddressBits } = s.cpu.processor.model
   return { name, vendor, features: [...features].toSorted(), physicalAddressBits }
@@ -161,6 +153,8 @@ export function inspectVcpu(vcpu: Vcpu): SavedCpu {
   // A trap that the instruction has suppressed is not to come.
   if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0)
   pending['monitorArmed'] = hex(s.get(S.S_MONITOR_LINE) === 0 ? 0 : 1)
+  const { processor } = s.cpu
+  const extended = processor.extension?.save(processor, s)
   return {
     version: 4,
     model: modelOf(s),
@@ -169,6 +163,7 @@ export function inspectVcpu(vcpu: Vcpu): SavedCpu {
     x87: collect(s, X87),
     x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S.S_FPR + 16 * i, 10)),
     ymm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S.S_XMM + 64 * i, 32)),
+    ...(extended && { extended }),
     pending,
   }
 }
@@ -195,15 +190,6 @@ function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>):
     const { lo, hi } = halvesOf(name, lookUp(from, name))
     s.set(offset, lo)
     if (bytes === 8) s.set(offset + 4, hi)
-  }
-}
-
-function spreadBytes(s: System, offset: number, count: number, text: string = ''): void {
-  for (let i = 0; i < count; i++) {
-    const byte = BYTES.get(text.slice(2 * i, 2 * i + 2))
-    if (byte === undefined || text.length !== 2 * count)
-      throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${text}`)
-    s.u8[offset + i] = byte
   }
 }
 
@@ -240,6 +226,7 @@ export function restoreVcpu(vcpu: Vcpu, saved: SavedCpu): void {
   s.set(S.S_FTOP, s.get(S.S_FTOP) & 7)
   for (let i = 0; i < 8; i++) spreadBytes(s, S.S_FPR + 16 * i, 10, saved.x87Registers[i])
   for (let i = 0; i < 16; i++) spreadBytes(s, S.S_XMM + 64 * i, 32, saved.ymm[i])
+  s.cpu.processor.extension?.restore(s.cpu.processor, s, saved.extended ?? {})
   spread(s, PENDING, saved.pending)
   s.set(S_STEP_SUPPRESSED, 0)
   s.host.controlChanged()

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import * as layout from '../src/state/state-layout.ts'
 import * as system from '../src/state/system-state.ts'
+import { SAVED } from '../src/extended/processor.ts'
 import { PENDING, REGISTERS, X87 } from '../src/system/saved-state.ts'
 
 // Two files hand out the offsets of the state area.
@@ -22,6 +23,10 @@ const BYTES: Readonly<Record<string, number>> = {
   S_MC_CTL: 0x20,
   S_MC_ADDR: 0x20,
   S_MC_MISC: 0x20,
+  S_EGPR: 0x80,
+  S_OPMASK: 0x40,
+  S_TILECFG: 0x40,
+  S_TMM: 0x2000,
 }
 
 test('no field of the state area lies in another', () => {
@@ -40,6 +45,7 @@ test('no field of the state area lies in another', () => {
 const KEPT = [
   'S_ZERO S_TWO_TO_28 S_AMD S_POINTER_RULES S_TLB_BASE S_BULK_SHIFT',
   'S_CPL S_MODE S_RIP_MASK S_CANONICAL_SHIFT S_SSE_GATE S_X87_GATE S_MMX_GATE S_AVX_GATE S_VEX_GATE S_MONITOR_LINE',
+  'S_NO_MASK S_EVEX_GATE S_APX_GATE S_TILE_GATE',
   'S_TLB S_ACCESS_SET S_EXECUTE_MODES S_TLB_CHANGES S_TLB_MISSES S_PAGE_BASE S_SLOTS S_RETURNS',
   'S_REGISTER_PAGE S_REGISTER_SET S_REGISTER_CHANGES S_REGISTER_WORDS S_REGISTER_MASK',
   'S_RECORD S_ENTRY S_PINNED S_BUDGET S_ITERATIONS S_ATTENTION S_FETCH_STATUS S_STEP_SUPPRESSED',
@@ -52,6 +58,7 @@ test('each field is saved, overwritten between instructions in tests, or listed 
   const areas: readonly (readonly [number, number])[] = [
     ...saved,
     ...layout.POISONED_LAYOUT.poisoned!.areas,
+    ...SAVED.map(([, , offset, bytes]) => [offset, bytes] as const),
     [layout.S_SEGMENTS, 0x140],
     [layout.S_FPR, 0x80],
     [layout.S_XMM, 0x800],

@@ -2,9 +2,6 @@ import { EXECUTE_VIEWS, type Tlb } from '@retrap/engine'
 import * as S from '../state/state-layout.ts'
 import * as architecture from '../state/architecture.ts'
 
-/** SSE and AVX state. */
-const XCR0_AVX_STATE = 6
-
 /**
  * The processor's mode, from control registers, CS, SS and RFLAGS: privilege level, code size, and which exceptions the vector
  * units raise before they look at anything else.
@@ -35,9 +32,15 @@ function deriveMode(u32: Uint32Array): number {
   u32[S.S_MMX_GATE >>> 2] = emulated ? 6 : switched ? 7 : 0
   u32[S.S_X87_GATE >>> 2] = emulated || switched ? 7 : 0
   const real = !protectedMode || v86
-  const enabled = (cr4 & architecture.CR4_OSXSAVE) !== 0 && (u32[S.S_XCR0 >>> 2]! & XCR0_AVX_STATE) === XCR0_AVX_STATE
+  const xcr0 = (cr4 & architecture.CR4_OSXSAVE) === 0 ? 0 : u32[S.S_XCR0 >>> 2]!
+  const vectors = (state: number): number => (real || (xcr0 & state) !== state ? 6 : switched ? 7 : 0)
   u32[S.S_VEX_GATE >>> 2] = real ? 6 : 0
-  u32[S.S_AVX_GATE >>> 2] = real || !enabled ? 6 : switched ? 7 : 0
+  u32[S.S_AVX_GATE >>> 2] = vectors(architecture.XCR0_SSE | architecture.XCR0_AVX)
+  u32[S.S_EVEX_GATE >>> 2] = vectors(architecture.XCR0_EVEX)
+  // CR0.TS does not matter to these.
+  const long64 = (state: number): number => (mode === S.MODE_64 && (xcr0 & state) === state ? 0 : 6)
+  u32[S.S_APX_GATE >>> 2] = long64(architecture.XCR0_APX)
+  u32[S.S_TILE_GATE >>> 2] = long64(architecture.XCR0_TILE)
   if (cpl === 3) return (eflags & S.FLAG_AC) !== 0 && (cr0 & architecture.CR0_AM) !== 0 ? S.TLB_MISS : S.TLB_USER
   return (cr4 & architecture.CR4_SMAP) !== 0 && (eflags & S.FLAG_AC) === 0 ? S.TLB_SUPERVISOR_SMAP : S.TLB_SUPERVISOR
 }

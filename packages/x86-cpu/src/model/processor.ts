@@ -3,6 +3,7 @@ import { decoderOptions, type CodeInfo } from '@retrap/x86-decoder'
 import { decoderFeatures, isImplemented, CPU_FEATURES, type CpuidWord } from './feature-table.ts'
 import * as architecture from '../state/architecture.ts'
 import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state/state-layout.ts'
+import { COMPONENTS, type RegisterBytes, type StateComponent } from '../system/fpu/state-components.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
 import { absentMsrs } from './msr-table.ts'
 
@@ -44,7 +45,24 @@ const XCR0_BITS: BitsOf = [
   ['SSE', architecture.XCR0_SSE],
   ['AVX', architecture.XCR0_AVX],
   ['PKU', architecture.XCR0_PKRU],
+  ['AVX512F', architecture.XCR0_AVX512],
+  ['AMX_TILE', architecture.XCR0_TILE],
+  ['APX_F', architecture.XCR0_APX],
 ]
+
+/** The facts of processors with extended features. They come with the features' instructions. */
+export interface ProcessorExtension {
+  /** Highest basic leaf of CPUID that the features need. */
+  highestLeaf(processor: Processor): number
+  /** State components of XSAVE, in the order of their bits. */
+  components(processor: Processor): readonly StateComponent[]
+  /** Adds to the feature flags of a CPUID leaf. */
+  cpuid(processor: Processor, leaf: number, subleaf: number, into: Uint32Array): void
+  /** Returns the registers of the features, by name: `SavedCpu.extended`. */
+  save(processor: Processor, s: RegisterBytes): Readonly<Record<string, string>> | undefined
+  /** Puts back the result of `save`. @throws X86CpuError `ERR_SAVED_STATE` */
+  restore(processor: Processor, s: RegisterBytes, saved: Readonly<Record<string, string>>): void
+}
 
 /** Feature flags of AMD's leaf 8000_0001H EDX that repeat those of leaf 1 (AMD APM vol. 3, appendix E). */
 const AMD_REPEATED = 0x0183_f3ff
@@ -109,7 +127,11 @@ export class Processor {
   /** @internal FXRSTOR and XRSTOR restore them; otherwise only if the image has a pending exception. */
   readonly restoresErrorPointers: boolean
   /** @internal Highest basic leaf of CPUID: at least that of a feature. */
-  readonly highestLeaf: number
+  highestLeaf: number
+  /** @internal State components of XSAVE beyond the legacy region, in the order of their bits. */
+  components: readonly StateComponent[] = COMPONENTS
+  /** @internal Undefined where no feature is extended. */
+  extension: ProcessorExtension | undefined = undefined
   /** @internal Highest extended leaf of CPUID: at least that of a feature. */
   readonly highestExtendedLeaf: number
   /** @internal XRSTOR takes the compacted form. */
@@ -170,6 +192,13 @@ export class Processor {
     if (this.amd) this.#repeatForAmd()
   }
 
+  /** @internal Adds what belongs to extended features. */
+  extend(extension: ProcessorExtension): void {
+    this.extension = extension
+    this.highestLeaf = Math.max(this.highestLeaf, extension.highestLeaf(this))
+    this.components = extension.components(this)
+  }
+
   #setBits({ leaf, subleaf, register }: CpuidWord, value: number): void {
     const leaves = leaf < EXTENDED ? this.#basic : this.#extended
     const flags = (leaves[leaf % EXTENDED] ??= { differs: LEAVES_BY_SUBLEAF.has(leaf), words: [] })
@@ -216,6 +245,11 @@ export class Processor {
   /** The feature flags in a register of a CPUID leaf: 0 EAX to 3 EDX. The leaf may add other values to them. */
   flags(leaf: number, subleaf: number, register: number): number {
     return this.featureWords(leaf, subleaf)[register] ?? 0
+  }
+
+  /** @internal The last sub-leaf of a basic leaf that has feature flags. */
+  lastSubleaf(leaf: number): number {
+    return Math.max(0, (this.#basic[leaf]?.words.length ?? 0) - 1)
   }
 
   /** @internal The feature flags in EAX, EBX, ECX and EDX of a CPUID leaf. Not to be changed. */

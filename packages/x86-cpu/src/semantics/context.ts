@@ -1,3 +1,4 @@
+import type { StateComponent } from '../system/fpu/state-components.ts'
 import { I32, V128, type I64 } from '@retrap/wasm-emitter'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
@@ -353,6 +354,8 @@ export interface Semantics {
   readonly intel?: boolean
   /** With `partial`: processors without this feature always use the handler. */
   readonly feature?: string
+  /** With `partial`: processors with other state components always use the handler. */
+  readonly components?: readonly StateComponent[]
 }
 
 /** Semantics by mnemonic, as x86-decoder spells it. */

@@ -3,7 +3,7 @@ import { SLOW_WRITE } from '../state/host.ts'
 import { S_CPL, S_CR0, S_CR4, S_MONITOR_LINE, S_MXCSR, S_PKRU, S_XCR0 } from '../state/state-layout.ts'
 import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
 import { A_HEADER, A_MXCSR, A_XCOMP_BV, A_XMM_END, A_YMM, MXCSR_INITIAL, MXCSR_MASK } from '../system/fpu/fpu-image.ts'
-import { PKRU } from '../system/fpu/state-components.ts'
+import { COMPONENTS, PKRU } from '../system/fpu/state-components.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { leaveIf } from './privileged/flat-segments.ts'
 import { field } from './privileged/privilege.ts'
@@ -155,11 +155,11 @@ const fxrstor: Semantics = {
 }
 
 /**
- * The cases of XSAVE and its relatives. A processor without XSAVEC does not restore an area in the compacted form: its
- * handler knows.
+ * The cases of XSAVE and its relatives. A processor without XSAVEC does not restore an area in the compacted form, and one
+ * with extended features has further components: the handler knows both.
  */
 function quick(emit: (c: Context) => void): Semantics {
-  return { partial: true, called: true, feature: 'XSAVEC', emit }
+  return { partial: true, called: true, feature: 'XSAVEC', components: COMPONENTS, emit }
 }
 
 /** A mnemonic and its form with a prefix REX.W, which saves 64-bit x87 pointers. */

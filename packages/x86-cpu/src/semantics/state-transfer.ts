@@ -53,7 +53,7 @@ function leavesPointers(f: FunctionBuilder, state: I32, rule: number, status: I3
   return rules.and(rule).ne(0).and(status.and(fpuImage.FSW_ES).eqz())
 }
 
-/** `(state) → XINUSE`: as `inUse` of `system/fpu/state-components.ts` has it. */
+/** `(state) → XINUSE`: as `inUse` of `system/fpu/fpu-state.ts` has it. */
 export function inUse(c: Context): I32 {
   const callee = c.shared('stateInUse', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get

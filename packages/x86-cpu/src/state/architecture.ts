@@ -64,6 +64,13 @@ export const XCR0_X87: number = 1 << 0
 export const XCR0_SSE: number = 1 << 1
 export const XCR0_AVX: number = 1 << 2
 export const XCR0_PKRU: number = 1 << 9
+/** Masks, upper halves of ZMM0 to ZMM15, ZMM16 to ZMM31: together and with AVX, or not at all. */
+export const XCR0_AVX512 = 0xe0
+/** State that EVEX needs. */
+export const XCR0_EVEX: number = XCR0_SSE | XCR0_AVX | XCR0_AVX512
+/** TILECFG and TILEDATA: together or not at all. */
+export const XCR0_TILE: number = 3 << 17
+export const XCR0_APX: number = 1 << 19
 
 /** CR3 bits 11:0 with CR4.PCIDE: the process-context identifier. */
 export const CR3_PCID = 0xfff

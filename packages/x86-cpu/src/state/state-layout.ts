@@ -231,7 +231,7 @@ const RETURNS_BYTES: typeof engine.RETURNS_BYTES = 264
 /** The ring of return addresses. */
 export const S_RETURNS: number = STATE_BYTES + 16
 /** Registers of extended features, which no other part of the state lies among. */
-const EXTENDED: number = STATE_BYTES + 320
+const EXTENDED: number = (S_RETURNS + RETURNS_BYTES + 63) & ~63
 /** APX's general registers R16 to R31, 8 bytes each. */
 export const S_EGPR: number = EXTENDED
 /** Opmask registers K0 to K7, 8 bytes each. */

@@ -4,7 +4,7 @@ import { asciiWord } from '../model/processor.ts'
 import type { Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
 import * as systemState from '../state/system-state.ts'
-import { COMPONENTS, compactedSize, standardSize } from './fpu/state-components.ts'
+import { compactedSize, standardSize } from './fpu/state-components.ts'
 import type { System } from './system.ts'
 
 const LEAF1_ECX_OSXSAVE = 1 << 27
@@ -86,7 +86,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       return
     case 7:
       if (subleaf !== 0) return
-      into[0] = processor.flags(7, 1, 0) === 0 ? 0 : 1
+      into[0] = processor.lastSubleaf(7)
       if ((s.get(S_CR4) & CR4_PKE) !== 0) into[2]! |= LEAF7_ECX_OSPKE
       return
     case 0xb:
@@ -137,6 +137,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       into[0] = model.physicalAddressBits | (processor.linearAddressBits << 8)
       return
     default:
+      processor.extension?.cpuid(processor, known, subleaf, into)
   }
 }
 
@@ -144,15 +145,16 @@ const L1_CACHE = (32 << 24) | (8 << 16) | (1 << 8) | 64
 
 /** Leaf DH: what there is; bytes that XSAVE needs as XCR0 is now, and at most; sizes and offsets of components. */
 function giveStateComponents(s: System, subleaf: number, into: Uint32Array): void {
-  const { xcr0 } = s.cpu.processor
+  const { xcr0, components } = s.cpu.processor
   if (xcr0 === 0) return
   const enabled = s.get(S_XCR0)
-  if (subleaf === 0) give(into, xcr0, standardSize(enabled), standardSize(xcr0), 0)
+  if (subleaf === 0) give(into, xcr0, standardSize(components, enabled), standardSize(components, xcr0), 0)
   // IA32_XSS has no bits: the area of XSAVES is that of XSAVEC.
-  else if (subleaf === 1) into[1] = (into[0]! & COMPACTED_FORMS) === 0 ? 0 : compactedSize(enabled)
+  else if (subleaf === 1) into[1] = (into[0]! & COMPACTED_FORMS) === 0 ? 0 : compactedSize(components, enabled)
   else {
-    const component = COMPONENTS.find(({ number }) => number === subleaf)
-    if (component !== undefined && (xcr0 & component.bit) !== 0) give(into, component.size, component.standard, 0, 0)
+    const component = components.find(({ number }) => number === subleaf)
+    if (component !== undefined && (xcr0 & component.bit) !== 0)
+      give(into, component.size, component.standard, component.flags, 0)
   }
 }
 

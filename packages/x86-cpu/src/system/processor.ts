@@ -1,9 +1,19 @@
 import type { Words } from '../state/host.ts'
 import { VECTOR_GP, VECTOR_UD } from '../state/vectors.ts'
 import * as S from '../state/state-layout.ts'
-import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
+import {
+  CR4_OSXSAVE,
+  RAX,
+  RCX,
+  RDX,
+  XCR0_AVX,
+  XCR0_EVEX,
+  XCR0_SSE,
+  XCR0_TILE,
+  XCR0_X87,
+} from '../state/architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
-import { inUse } from './fpu/state-components.ts'
+import { inUse } from './fpu/fpu-state.ts'
 import type { System } from './system.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY } from '../state/system-state.ts'
 
@@ -65,7 +75,10 @@ const xsetbv: Handler = (s) => {
   s.requireCpl0()
   const lo = s.gpr(RAX)
   const known = s.gpr(RDX) === 0 && (lo & ~s.cpu.processor.xcr0) === 0
-  const consistent = (lo & XCR0_X87) !== 0 && ((lo & XCR0_AVX) === 0 || (lo & XCR0_SSE) !== 0)
+  const consistent =
+    (lo & XCR0_X87) !== 0 &&
+    [0, XCR0_SSE, XCR0_SSE | XCR0_AVX, XCR0_EVEX].includes(lo & XCR0_EVEX) &&
+    [0, XCR0_TILE].includes(lo & XCR0_TILE)
   if (s.gpr(RCX) !== 0 || !known || !consistent) s.raise(VECTOR_GP, 0)
   s.set64(S.S_XCR0, lo, 0)
   s.cpu.modeChanged()

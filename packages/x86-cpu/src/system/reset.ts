@@ -14,7 +14,7 @@ import * as systemState from '../state/system-state.ts'
 
 /** Power-on and RESET. */
 export const RESET_POWER_ON = 0
-/** INIT: x87, SSE, MSRs, XCR0, SMBASE, CR0.CD and CR0.NW keep their values. */
+/** INIT: x87, vectors, masks, tiles, APX's registers, MSRs, XCR0, SMBASE, CR0.CD and CR0.NW keep their values. */
 export const RESET_INIT = 1
 
 /** Write back everywhere until software says otherwise: entries WB, WT, UC−, UC, twice. */
@@ -81,6 +81,8 @@ function resetRest(s: System): void {
   s.set(S.S_FTAG_EMPTY, 0)
   s.u32.fill(0, S.S_FPR >>> 2, (S.S_FPR + 128) >>> 2)
   s.u32.fill(0, S.S_XMM >>> 2, (S.S_XMM + 32 * 64) >>> 2)
+  s.u32.fill(0, S.S_EGPR >>> 2, S.VCPU_BYTES >>> 2)
+  s.set64(S.S_NO_MASK, -1, -1)
   s.set(S.S_MXCSR, MXCSR_INITIAL)
   s.set64(S.S_XCR0, 1, 0)
   s.set64(S.S_XSS, 0, 0)

@@ -1,4 +1,6 @@
 import * as S from '../state/state-layout.ts'
+import { X86CpuError } from '../errors.ts'
+import type { RegisterBytes } from './fpu/state-components.ts'
 import * as systemState from '../state/system-state.ts'
 
 /** A 64-bit value, as `0x` and hexadecimal digits: it survives JSON. */
@@ -44,6 +46,11 @@ export interface SavedCpu {
   readonly x87Registers: readonly string[]
   /** YMM0–YMM15, 32 bytes each, the first byte first. */
   readonly ymm: readonly string[]
+  /**
+   * Registers of AVX-512, AMX and APX that are not all zeros, the first byte first; with a processor that has any of these
+   * features.
+   */
+  readonly extended?: Readonly<Record<string, string>>
   /** The events that wait, and those that are held off. */
   readonly pending: Readonly<Record<string, Hex>>
 }
@@ -146,3 +153,24 @@ export const PENDING: Fields = [
 export const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']
 /** The first of those that have no selector and no attributes. */
 export const FIRST_TABLE = 8
+
+/** The digits of each byte: all registers are written whenever a machine is forked. */
+const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const BYTES = new Map(BYTE_DIGITS.map((digits, byte) => [digits, byte]))
+
+/** Digits of bytes of the state, the first byte first. */
+export function bytesOf(s: RegisterBytes, offset: number, count: number): string {
+  let digits = ''
+  for (let at = offset; at < offset + count; at++) digits += BYTE_DIGITS[s.u8[at]!]
+  return digits
+}
+
+/** Puts back the result of {@link bytesOf}. @throws X86CpuError `ERR_SAVED_STATE` */
+export function spreadBytes(s: RegisterBytes, offset: number, count: number, text: string = ''): void {
+  for (let i = 0; i < count; i++) {
+    const byte = BYTES.get(text.slice(2 * i, 2 * i + 2))
+    if (byte === undefined || text.length !== 2 * count)
+      throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${text}`)
+    s.u8[offset + i] = byte
+  }
+}

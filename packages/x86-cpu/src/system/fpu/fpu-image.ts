@@ -1,6 +1,7 @@
 import { SLOW_PROBE, SLOW_WRITE } from '../../state/host.ts'
 import * as S from '../../state/state-layout.ts'
 import type { System } from '../system.ts'
+import { A_EXTENDED } from './state-components.ts'
 
 /** MXCSR bits that exist: all 16, DAZ included. */
 export const MXCSR_MASK = 0xffff
@@ -27,9 +28,11 @@ export const A_HEADER = 512
 /** In the header: which components an area in the compacted form has room for, and bit 63. */
 export const A_XCOMP_BV = 520
 /** Upper halves of the YMM registers, in the standard format; CPUID leaf DH, sub-leaf 2. */
-export const A_YMM = 576
-/** Where the last component ends: PKRU, behind the YMM registers. */
-const A_END = 840
+export const A_YMM: number = A_EXTENDED
+/** Where the longest area ends, and zeros begin: the initial configuration of a component that the area lacks. */
+export const A_ZEROS = 0x3000
+/** TILEDATA's zeros. */
+const A_END = 0x5000
 
 /** Exception summary of FSW. */
 export const FSW_ES: number = 1 << 7
@@ -142,21 +145,6 @@ export class FpuImage {
   takeMxcsr(s: System): void {
     this.setWord(A_MXCSR, s.get(S.S_MXCSR))
     this.setWord(A_MXCSR + 4, MXCSR_MASK)
-  }
-
-  /** 16 bytes of each of `count` vector registers: `at` A_XMM and `half` 0, or A_YMM and 16. */
-  takeVectors(s: System, at: number, half: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const from = (S.S_XMM + 64 * i + half) >>> 2
-      for (let j = 0; j < 4; j++) this.setWord(at + 16 * i + 4 * j, s.u32[from + j]!)
-    }
-  }
-
-  giveVectors(s: System, at: number, half: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const to = (S.S_XMM + 64 * i + half) >>> 2
-      for (let j = 0; j < 4; j++) s.u32[to + j] = this.word(at + 16 * i + 4 * j)
-    }
   }
 
   clear(from: number, to: number): void {

@@ -1,12 +1,29 @@
 import { VECTOR_GP, VECTOR_NM } from '../../state/vectors.ts'
-import { STATUS_DONE, S_CR0, S_CR4, S_EA, S_FPR, S_MXCSR, S_PKRU, S_XCR0 } from '../../state/state-layout.ts'
-import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
+import {
+  STATUS_DONE,
+  S_CR0,
+  S_CR4,
+  S_EA,
+  S_FCW,
+  S_FDP,
+  S_FIP,
+  S_FOP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_MXCSR,
+  S_XCR0,
+  S_XFD,
+  S_XFD_ERR,
+} from '../../state/state-layout.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
 import * as fpuImage from './fpu-image.ts'
 import { FpuImage, initialiseX87 } from './fpu-image.ts'
 import { gated } from '../operands.ts'
 import type { Handler } from '../operands.ts'
 import { setPkru } from '../protection-keys.ts'
-import { AVX, COMPONENTS, PKRU, compactedOffset, inUse, vectorCount } from './state-components.ts'
+import { SSE, compactedOffset } from './state-components.ts'
 import type { StateComponent } from './state-components.ts'
 import type { System } from '../system.ts'
 
@@ -20,9 +37,27 @@ function xmmEnd(s: System): number {
   return s.mode64 ? fpuImage.A_XMM_END : fpuImage.A_XMM_END_LEGACY
 }
 
-/** Bytes of a component that this mode transfers: outside 64-bit mode half of the vector registers. */
-function transferred(s: System, component: StateComponent): number {
-  return component === AVX && !s.mode64 ? component.size / 2 : component.size
+/** Whether x87 state is other than FNINIT leaves it. */
+function isX87InUse(s: System): boolean {
+  if (s.get(S_FCW) !== fpuImage.FCW_INITIAL || s.get(S_FSW) !== 0 || s.get(S_FTOP) !== 0) return true
+  if (s.get(S_FTAG_EMPTY) !== 0xff || s.get(S_FOP) !== 0) return true
+  if ((s.get(S_FIP) | s.get(S_FIP + 4) | s.get(S_FDP) | s.get(S_FDP + 4)) !== 0) return true
+  for (let at = S_FPR; at < S_FPR + 128; at += 16) {
+    if ((s.get(at) | s.get(at + 4) | s.u16[(at + 8) >>> 1]!) !== 0) return true
+  }
+  return false
+}
+
+/**
+ * XINUSE: the components that are not in their initial configuration. The processor compares; it keeps no record of
+ * what has been modified. MXCSR is no part of it.
+ *
+ * Source: SDM vol. 1, "Processor Tracking of XSAVE-Managed State".
+ */
+export function inUse(s: System): number {
+  let used = (isX87InUse(s) ? XCR0_X87 : 0) | (SSE.isInUse(s) ? XCR0_SSE : 0)
+  for (const component of s.cpu.processor.components) if (component.isInUse(s)) used |= component.bit
+  return used
 }
 
 function requireFx(s: System): void {
@@ -45,7 +80,7 @@ const fxsave: Handler = (s, _record, form) => {
   const hi = s.get(S_EA + 4)
   image.takeX87(s, form.size === 8)
   image.takeMxcsr(s)
-  image.takeVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
+  SSE.take(s, image.bytes, fpuImage.A_XMM)
   image.probe(s, lo, hi, 0, xmmEnd(s))
   image.store(s, lo, hi, 0, xmmEnd(s))
   return STATUS_DONE
@@ -58,7 +93,7 @@ const fxrstor: Handler = (s, _record, form) => {
   const mxcsr = image.word(fpuImage.A_MXCSR)
   if ((mxcsr & ~fpuImage.MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
   image.giveX87(s, form.size === 8)
-  image.giveVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
+  SSE.give(s, image.bytes, fpuImage.A_XMM)
   s.set(S_MXCSR, mxcsr)
   s.cpu.modeChanged()
   return STATUS_DONE
@@ -83,9 +118,14 @@ function requested(s: System): number {
   return s.get(S_XCR0) & s.gpr(RAX)
 }
 
+/** The components that are in use. A component that IA32_XFD disables is saved as if it were not. */
+function saved(s: System): number {
+  return inUse(s) & ~s.get(S_XFD)
+}
+
 /** Offset of a component in the area. `compacted`: XCOMP_BV of an area in the compacted form, 0 for the standard form. */
-function offsetOf(component: StateComponent, compacted: number): number {
-  return compacted === 0 ? component.standard : compactedOffset(component, compacted)
+function offsetOf(s: System, component: StateComponent, compacted: number): number {
+  return compacted === 0 ? component.standard : compactedOffset(s.cpu.processor.components, component, compacted)
 }
 
 /** Transfers what the instruction writes: first to see that it can, then in truth. */
@@ -109,15 +149,15 @@ function writeArea(s: System, wide: boolean): void {
   const { written, mxcsr, headerBytes, compacted } = plan
   const x87 = (written & XCR0_X87) !== 0
   const sse = (written & XCR0_SSE) !== 0
-  const avxAt = offsetOf(AVX, compacted)
-  const pkruAt = offsetOf(PKRU, compacted)
+  const { components } = s.cpu.processor
   if (x87) image.takeX87(s, wide)
   if (mxcsr) image.takeMxcsr(s)
-  if (sse) image.takeVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
-  if ((written & XCR0_AVX) !== 0) image.takeVectors(s, avxAt, 16, vectorCount(s))
-  if ((written & XCR0_PKRU) !== 0) {
-    image.setWord(pkruAt, s.get(S_PKRU))
-    image.setWord(pkruAt + 4, 0)
+  if (sse) SSE.take(s, image.bytes, fpuImage.A_XMM)
+  for (const component of components) {
+    if ((written & component.bit) === 0) continue
+    const at = offsetOf(s, component, compacted)
+    if ((s.get(S_XFD) & component.bit) === 0) component.take(s, image.bytes, at)
+    else image.clear(at, at + component.size)
   }
   for (let pass = 0; pass < 2; pass++) {
     const checking = pass === 0
@@ -126,10 +166,10 @@ function writeArea(s: System, wide: boolean): void {
     if (x87) transfer(s, lo, hi, fpuImage.A_ST, fpuImage.A_XMM, checking)
     if (sse) transfer(s, lo, hi, fpuImage.A_XMM, xmmEnd(s), checking)
     transfer(s, lo, hi, fpuImage.A_HEADER, fpuImage.A_HEADER + headerBytes, checking)
-    for (const component of COMPONENTS) {
+    for (const component of components) {
       if ((written & component.bit) === 0) continue
-      const at = offsetOf(component, compacted)
-      transfer(s, lo, hi, at, at + transferred(s, component), checking)
+      const at = offsetOf(s, component, compacted)
+      transfer(s, lo, hi, at, at + component.transferred(s), checking)
     }
   }
 }
@@ -143,7 +183,7 @@ function save(optimise: boolean): Handler {
   return (s, _record, form) => {
     requireAlignment(s, 64)
     const components = requested(s)
-    const used = inUse(s)
+    const used = saved(s)
     // XSTATE_BV keeps the bits of components that were not asked for.
     image.load(s, s.get(S_EA), s.get(S_EA + 4), fpuImage.A_HEADER, fpuImage.A_HEADER + 8)
     image.setWord(fpuImage.A_HEADER, ((image.word(fpuImage.A_HEADER) & ~components) | (used & components)) >>> 0)
@@ -166,7 +206,7 @@ function save(optimise: boolean): Handler {
 const saveCompacted: Handler = (s, _record, form) => {
   requireAlignment(s, 64)
   const components = requested(s)
-  let written = components & inUse(s)
+  let written = components & saved(s)
   if ((components & XCR0_SSE) !== 0 && s.get(S_MXCSR) !== fpuImage.MXCSR_INITIAL) written |= XCR0_SSE
   image.setWord(fpuImage.A_HEADER, written)
   image.setWord(fpuImage.A_HEADER + 4, 0)
@@ -209,6 +249,14 @@ function checkHeader(s: System, supervisor: boolean): number {
   return compacted ? layout | COMPACTED_MARK : 0
 }
 
+/** Raises #NM for a use of components that IA32_XFD disables (SDM vol. 1, "Extended Feature Disable (XFD)"). */
+export function requireFeatures(s: System, components: number): void {
+  const disabled = s.get(S_XFD) & components
+  if (disabled === 0) return
+  s.set(S_XFD_ERR, disabled)
+  s.raisePlain(VECTOR_NM)
+}
+
 // @isa: complete   0F AE /5, 0F C7 /3   XRSTOR, XRSTORS and their 64-bit forms   "SDM vol. 2C, XRSTOR, XRSTORS"
 function restore(supervisor: boolean): Handler {
   return (s, _record, form) => {
@@ -219,6 +267,7 @@ function restore(supervisor: boolean): Handler {
     image.load(s, lo, hi, fpuImage.A_HEADER, fpuImage.A_HEADER + 64)
     const compacted = checkHeader(s, supervisor)
     const from = components & image.word(fpuImage.A_HEADER)
+    requireFeatures(s, from)
     const x87 = (from & XCR0_X87) !== 0
     const sse = (from & XCR0_SSE) !== 0
     // In the standard form MXCSR is loaded whenever SSE or AVX is asked for; in the compacted form it is SSE's alone.
@@ -227,10 +276,10 @@ function restore(supervisor: boolean): Handler {
     if (mxcsr) image.load(s, lo, hi, fpuImage.A_MXCSR, fpuImage.A_ST)
     if (x87) image.load(s, lo, hi, fpuImage.A_ST, fpuImage.A_XMM)
     if (sse) image.load(s, lo, hi, fpuImage.A_XMM, xmmEnd(s))
-    for (const component of COMPONENTS) {
+    for (const component of s.cpu.processor.components) {
       if ((from & component.bit) === 0) continue
-      const at = offsetOf(component, compacted)
-      image.load(s, lo, hi, at, at + transferred(s, component))
+      const at = offsetOf(s, component, compacted)
+      image.load(s, lo, hi, at, at + component.transferred(s))
     }
     const control = image.word(fpuImage.A_MXCSR)
     if (mxcsr && (control & ~fpuImage.MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
@@ -243,16 +292,13 @@ function restore(supervisor: boolean): Handler {
     if (mxcsr) s.set(S_MXCSR, control)
     else if (compacted !== 0 && (components & XCR0_SSE) !== 0) s.set(S_MXCSR, fpuImage.MXCSR_INITIAL)
     if ((components & XCR0_SSE) !== 0) {
-      if (!sse) image.clear(fpuImage.A_XMM, fpuImage.A_XMM_END)
-      image.giveVectors(s, fpuImage.A_XMM, 0, vectorCount(s))
+      SSE.give(s, image.bytes, sse ? fpuImage.A_XMM : fpuImage.A_ZEROS)
     }
-    if ((components & XCR0_AVX) !== 0) {
-      const at = offsetOf(AVX, compacted)
-      if ((from & XCR0_AVX) === 0) image.clear(at, at + AVX.size)
-      image.giveVectors(s, at, 16, vectorCount(s))
-    }
-    if ((components & XCR0_PKRU) !== 0) {
-      setPkru(s, (from & XCR0_PKRU) === 0 ? 0 : image.word(offsetOf(PKRU, compacted)))
+    for (const component of s.cpu.processor.components) {
+      if ((components & component.bit) === 0) continue
+      const at = (from & component.bit) === 0 ? fpuImage.A_ZEROS : offsetOf(s, component, compacted)
+      if (component.give === undefined) setPkru(s, image.word(at))
+      else component.give(s, image.bytes, at)
     }
     s.cpu.modeChanged()
     return STATUS_DONE

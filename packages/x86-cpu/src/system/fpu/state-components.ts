@@ -1,9 +1,17 @@
 import * as S from '../../state/state-layout.ts'
-import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
-import { A_YMM, FCW_INITIAL } from './fpu-image.ts'
-import type { System } from '../system.ts'
+import { XCR0_AVX, XCR0_PKRU } from '../../state/architecture.ts'
 
-/** A state component beyond the legacy region: where it lies in an XSAVE area. */
+/** The registers of a vCPU, as far as components look at them. */
+export interface RegisterBytes {
+  /** The state area. */
+  readonly u8: Uint8Array
+  /** 64-bit mode. */
+  readonly mode64: boolean
+  /** Reads a word of the state. */
+  get(offset: number): number
+}
+
+/** A state component beyond the legacy region: where it lies in an XSAVE area, and what it consists of. */
 export interface StateComponent {
   /** Bit in XCR0. */
   readonly bit: number
@@ -13,70 +21,137 @@ export interface StateComponent {
   readonly size: number
   /** Offset in the standard form. */
   readonly standard: number
+  /** ECX of the sub-leaf: `COMPONENT_*`. */
+  readonly flags: number
+  /** Bytes that this mode transfers: outside 64-bit mode some registers are not there. */
+  transferred(s: RegisterBytes): number
+  /** Whether a register that this mode has is not in its initial configuration. */
+  isInUse(s: RegisterBytes): boolean
+  /** Copies the registers into an area. */
+  take(s: RegisterBytes, area: Uint8Array, at: number): void
+  /** Loads the registers from an area. Absent: PKRU, whose change drops translations. */
+  give?(s: RegisterBytes, area: Uint8Array, at: number): void
 }
+
+/** Where the legacy region and the header of an XSAVE area end. */
+export const A_EXTENDED = 576
+
+/** It starts at a multiple of 64 bytes in the compacted form; IA32_XFD can disable it. */
+export const COMPONENT_ALIGNED = 2
+export const COMPONENT_XFD = 4
+
+/** Bytes from a vector register to the next. */
+export const VECTOR_STRIDE = 64
+
+/** How many vector registers below the sixteenth there are in this mode. */
+export const vectorCount = ({ mode64 }: RegisterBytes): number => (mode64 ? 16 : 8)
+
+/** Registers in the state: `count` of them, of `width` bytes, every `stride` bytes. */
+export interface Registers {
+  /** State offset of the first. */
+  readonly offset: number
+  /** Bytes of each. */
+  readonly width: number
+  /** Bytes from one to the next. */
+  readonly stride: number
+  /** How many there are in this mode. */
+  readonly count: (s: RegisterBytes) => number
+}
+
+/** The transfers of a component that consists of registers without side effects. */
+export function transfers({
+  offset,
+  width,
+  stride,
+  count,
+}: Registers): Pick<Required<StateComponent>, 'transferred' | 'isInUse' | 'take' | 'give'> {
+  return {
+    transferred: (s) => width * count(s),
+    isInUse: (s) => {
+      for (let at = offset, end = offset + stride * count(s); at < end; at += stride)
+        for (let i = 0; i < width; i += 4) if (s.get(at + i) !== 0) return true
+      return false
+    },
+    take: (s, area, at) => {
+      for (let i = 0; i < count(s); i++) {
+        const from = offset + stride * i
+        area.set(s.u8.subarray(from, from + width), at + width * i)
+      }
+    },
+    give: (s, area, at) => {
+      for (let i = 0; i < count(s); i++)
+        s.u8.set(area.subarray(at + width * i, at + width * (i + 1)), offset + stride * i)
+    },
+  }
+}
+
+/** 16 bytes of each vector register: the lower ones are SSE state. */
+const quarters = (half: number): Registers => ({
+  offset: S.S_XMM + half,
+  width: 16,
+  stride: VECTOR_STRIDE,
+  count: vectorCount,
+})
+
+/** The XMM registers, which lie in the legacy region. */
+export const SSE: ReturnType<typeof transfers> = transfers(quarters(0))
 
 /** Upper halves of the YMM registers. */
-export const AVX: StateComponent = { bit: XCR0_AVX, number: 2, size: 256, standard: A_YMM }
+export const AVX: StateComponent = {
+  bit: XCR0_AVX,
+  number: 2,
+  size: 256,
+  standard: A_EXTENDED,
+  flags: 0,
+  ...transfers(quarters(16)),
+}
 /** PKRU, in 8 bytes. */
-export const PKRU: StateComponent = { bit: XCR0_PKRU, number: 9, size: 8, standard: A_YMM + 256 }
-
-/** In the order of their bits. None needs an alignment in the compacted form. */
-export const COMPONENTS: readonly StateComponent[] = [AVX, PKRU]
-
-/** Where the legacy region and the header end. */
-const EXTENDED = A_YMM
-
-/** Bytes of an XSAVE area in the standard form that has the components of `bits`. */
-export function standardSize(bits: number): number {
-  return COMPONENTS.reduce((end, { bit, size, standard }) => ((bits & bit) === 0 ? end : standard + size), EXTENDED)
+export const PKRU: StateComponent = {
+  bit: XCR0_PKRU,
+  number: 9,
+  size: 8,
+  standard: A_EXTENDED + 256,
+  flags: 0,
+  transferred: () => 8,
+  isInUse: (s) => s.get(S.S_PKRU) !== 0,
+  take: (s, area, at) => {
+    area.fill(0, at, at + 8)
+    area.set(s.u8.subarray(S.S_PKRU, S.S_PKRU + 4), at)
+  },
 }
 
+/** The components of processors without extended features, in the order of their bits. */
+export const COMPONENTS: readonly StateComponent[] = [AVX, PKRU]
+
+/** Bytes of an XSAVE area in the standard form that has the components of `bits`. */
+export function standardSize(components: readonly StateComponent[], bits: number): number {
+  return Math.max(
+    A_EXTENDED,
+    ...components.map(({ bit, size, standard }) => ((bits & bit) === 0 ? 0 : standard + size)),
+  )
+}
+
+/** Where a component starts in the compacted form that would be behind `end`. */
+const startOf = ({ flags }: StateComponent, end: number): number =>
+  (flags & COMPONENT_ALIGNED) === 0 ? end : (end + 63) & ~63
+
 /** Bytes of an XSAVE area in the compacted form that has the components of `bits`. */
-export function compactedSize(bits: number): number {
-  return COMPONENTS.reduce((end, { bit, size }) => ((bits & bit) === 0 ? end : end + size), EXTENDED)
+export function compactedSize(components: readonly StateComponent[], bits: number): number {
+  let end = A_EXTENDED
+  for (const each of components) if ((bits & each.bit) !== 0) end = startOf(each, end) + each.size
+  return end
+}
+
+/** The components that IA32_XFD can disable. */
+export function disableable(components: readonly StateComponent[]): number {
+  return components.reduce((all, { bit, flags }) => ((flags & COMPONENT_XFD) === 0 ? all : all | bit), 0)
 }
 
 /** Offset of a component in the compacted form: behind those of `bits` that come before it. */
-export function compactedOffset(component: StateComponent, bits: number): number {
-  return compactedSize(bits & (component.bit - 1))
-}
-
-/** How many vector registers there are in this mode. */
-export function vectorCount(s: System): number {
-  return s.mode64 ? 16 : 8
-}
-
-/** Whether x87 state is other than FNINIT leaves it. */
-function isX87InUse(s: System): boolean {
-  if (s.get(S.S_FCW) !== FCW_INITIAL || s.get(S.S_FSW) !== 0 || s.get(S.S_FTOP) !== 0) return true
-  if (s.get(S.S_FTAG_EMPTY) !== 0xff || s.get(S.S_FOP) !== 0) return true
-  if ((s.get(S.S_FIP) | s.get(S.S_FIP + 4) | s.get(S.S_FDP) | s.get(S.S_FDP + 4)) !== 0) return true
-  for (let at = S.S_FPR; at < S.S_FPR + 128; at += 16) {
-    if ((s.get(at) | s.get(at + 4) | s.u16[(at + 8) >>> 1]!) !== 0) return true
-  }
-  return false
-}
-
-/** Whether the half (byte 0 or 16) of a vector register that this mode has is other than zero. */
-function isHalfInUse(s: System, half: number): boolean {
-  for (let i = 0; i < vectorCount(s); i++) {
-    const at = S.S_XMM + 64 * i + half
-    if ((s.get(at) | s.get(at + 4) | s.get(at + 8) | s.get(at + 12)) !== 0) return true
-  }
-  return false
-}
-
-/**
- * XINUSE: the components that are not in their initial configuration. The processor compares; it keeps no record of
- * what has been modified. MXCSR is no part of it.
- *
- * Source: SDM vol. 1, "Processor Tracking of XSAVE-Managed State".
- */
-export function inUse(s: System): number {
-  return (
-    (isX87InUse(s) ? XCR0_X87 : 0) |
-    (isHalfInUse(s, 0) ? XCR0_SSE : 0) |
-    (isHalfInUse(s, 16) ? XCR0_AVX : 0) |
-    (s.get(S.S_PKRU) === 0 ? 0 : XCR0_PKRU)
-  )
+export function compactedOffset(
+  components: readonly StateComponent[],
+  component: StateComponent,
+  bits: number,
+): number {
+  return startOf(component, compactedSize(components, bits & (component.bit - 1)))
 }
