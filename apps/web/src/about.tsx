@@ -29,7 +29,7 @@ interface ListedPackage {
 /** The files beside the site. */
 interface Beside {
   readonly packages: readonly ListedPackage[]
-  /** The site has a BIOS, or fetches one when a machine needs it. */
+  /** Whether the site has a BIOS, or fetches one when a machine needs it. */
   readonly hasFirmware: boolean
 }
 
@@ -157,7 +157,7 @@ function Files({ of, files }: { of: string; files: readonly ListedFile[] }) {
   )
 }
 
-// The page's program has come: its sentence for the other case goes.
+// The page's program has loaded: remove the text for browsers without it.
 const place = document.getElementById('app')!
 place.replaceChildren()
 render(<About />, place)

@@ -5,7 +5,7 @@ interface AskProps {
   readonly detail: string
   /** The user's choices, the safest first. */
   readonly answers: readonly { readonly name: string; readonly action: () => void }[]
-  /** The user wants none of it. */
+  /** Called when the user cancels. */
   readonly cancel: () => void
 }
 

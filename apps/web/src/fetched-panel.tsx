@@ -1,12 +1,12 @@
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 
-/** Parts of images at addresses that the browser keeps: how much that is, and how it is given up. */
+/** Shows the size of the browser's copies of fetched images, and deletes them. */
 export function FetchedPanel() {
   const [bytes, setBytes] = useState(0)
   const [note, setNote] = useState('')
   const look = async (): Promise<number> => {
-    // Loaded with what makes machines.
+    // Loaded together with the code that makes machines.
     const { fetchedBytes } = await import('@retrap/web')
     const found = await fetchedBytes()
     setBytes(found)
@@ -25,7 +25,7 @@ export function FetchedPanel() {
     }
   }
   return (
-    // Another tab may have fetched more.
+    // Another tab may have fetched more since.
     <details onToggle={() => void look().catch(() => {})}>
       <summary>What this browser has fetched{bytes === 0 ? '' : ` (${sizeOf(bytes)})`}</summary>
       <p class="soft">

@@ -1,6 +1,6 @@
 import type { Role } from './settings.ts'
 
-/** Bytes of a file's beginning that tell what it is: a CD says so behind its first 32 KiB. */
+/** Bytes at a file's start that identify its format: a CD's signature lies after 32 KiB. */
 const HEAD_BYTES = 0x8800
 const MULTIBOOT_BYTES = 8192
 const MOST_FIRMWARE_BYTES = 8 << 20
@@ -24,7 +24,7 @@ const OTHERS: readonly (readonly [at: number, begins: string, name: string])[] =
   [0, 'conectix', 'a VHD image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
   [0, '<<< ', 'a VDI image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
 ]
-/** Names of compressed files that are no initial RAM disks, whatever they are compressed by. */
+/** Compressed disk images, which are not initial RAM disks whatever their compression. */
 const PACKED_IMAGE = /\.(?:iso|img|raw|bin|qcow2?|vmdk|vhdx?|vdi)\.\w+$/i
 
 /** An image for a machine, or why a file is none. */

@@ -1,5 +1,5 @@
-// A machine whose page is left without a word: it is saved at its first prompt, from time to time, and when its tab is hidden, as
-// nothing can be awaited when the page goes. The next visit offers it.
+// Saves a machine in case its page is closed: at the first prompt, periodically, and when the tab is hidden, because a closing
+// page cannot wait for a save. The next visit offers it.
 import type { Machine } from '@retrap/web'
 import { useEffect, useRef } from 'preact/hooks'
 import { dropMachine, keepMachine, lastingOptions, keptLock } from './saved-machines.ts'
@@ -14,7 +14,7 @@ const PROMPT_MS = 500
 interface Keeping {
   /** The user has ended the machine: there is nothing to offer. */
   forget(): Promise<void>
-  /** The guest shows its first prompt. */
+  /** Called when the guest shows its first prompt. */
   readonly prompted: () => void
 }
 
@@ -30,7 +30,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
   const keepNow = useRef<(() => Promise<void>) | null>(null)
   const latest = useRef(chosen)
   latest.current = chosen
-  /** The saved instant, by the instructions that had been executed; null: none, or it was of another past. */
+  /** The saved instant, as a count of executed instructions; null: none, or one of an abandoned run. */
   const savedAt = useRef<number | null>(null)
   useEffect(() => machine?.on('serial', () => void (hasNews.current = true)), [machine])
   useEffect(() => machine?.on('console', () => void (savedAt.current = null)), [machine])
@@ -64,7 +64,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
     keepNow.current = keep
     document.addEventListener('visibilitychange', () => document.hidden && void keep(), { signal })
     const timer = setInterval(() => void keep(), KEEP_MS)
-    // Other tabs offer no machine that is running here.
+    // The lock keeps other tabs from offering a machine that runs here.
     void navigator.locks
       ?.request(keptLock(id.current), { signal: AbortSignal.any([signal]) }, () => untilAborted(signal))
       .catch(() => {})
@@ -74,7 +74,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
       control.abort()
     }
   }, [machine, isOn])
-  // A machine that has ended by itself has nothing to go on with.
+  // A machine that has ended has nothing to resume.
   const forget = async (): Promise<void> => {
     if (saved.current !== null) await dropMachine(saved.current).catch(() => {})
     saved.current = null

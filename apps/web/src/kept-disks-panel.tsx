@@ -15,7 +15,7 @@ interface KeptDisksPanelProps {
 /** The writes of guests to kept disks: they go out as a file, come in, and are deleted. Loaded when it is opened. */
 export function KeptDisksPanel({ all, list }: KeptDisksPanelProps) {
   const [error, setError] = useState('')
-  /** A file that is to be imported, once it is known as what. */
+  /** A file to import, before its name is chosen. */
   const [brought, setBrought] = useState<{ readonly file: File; readonly name: string } | null>(null)
   const attempt = (action: () => Promise<unknown>): void => {
     setError('')

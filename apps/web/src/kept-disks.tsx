@@ -7,7 +7,7 @@ export function KeptDisks() {
   const [all, setAll] = useState<readonly KeptDisk[]>([])
   const [panel, setPanel] = useState<{ readonly Panel: typeof KeptDisksPanel }>()
   const list = async (): Promise<void> => {
-    // Loaded with what makes machines.
+    // Loaded together with the code that makes machines.
     const { keptDisks } = await import('@retrap/web')
     setAll(await keptDisks())
   }

@@ -6,8 +6,8 @@ import type { Settings } from './settings.ts'
 /**
  * Reads a machine's file.
  *
- * @param filesOf - the files that it may name; asked last of all, as what reads it is loaded when it is first used
- * @returns the settings, or why there are none yet
+ * @param filesOf - returns the files that the machine may name; called last, because it loads further code
+ * @returns the settings, or why they are incomplete
  */
 export async function bringMachine(
   text: string,
@@ -34,7 +34,7 @@ export function MachineJsonPanel(props: MachineJsonProps) {
   useEffect(() => {
     if (isOpen) void import('./machine-json-text.tsx').then(({ MachineJsonText: Text }) => setLoaded({ Text }))
   }, [isOpen])
-  // Somebody pastes it where nothing else takes it.
+  // Handles text pasted outside of input fields.
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
       const given = event.clipboardData?.getData('text/plain') ?? ''

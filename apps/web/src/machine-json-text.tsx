@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { type BroughtMachine, toMachineJson } from './machine-json.ts'
 import type { Settings } from './settings.ts'
 
-/** The machine of the form, and one that was brought. */
+/** The form's machine, and a pasted one. */
 export interface MachineJsonProps {
   readonly settings: Settings
   readonly brought: BroughtMachine | null

@@ -13,30 +13,30 @@ import {
 
 type Values = Readonly<Record<string, unknown>>
 
-/** A file that was brought, and waits for others that it names. */
+/** A machine file that waits for the files that it names. */
 export interface BroughtMachine {
   readonly text: string
   readonly missing: readonly string[]
-  /** The mistake in it. */
+  /** The mistake in the machine file. */
   readonly error: string
 }
 
 /** The machine that a file describes. */
 export interface ReadMachine {
   readonly settings: Settings
-  /** Names of files that it wants, and that were not given. */
+  /** Names of required files that were not given. */
   readonly missing: readonly string[]
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** -10, m: 1, g: 2 ** 10 }
-/** Drives of these are devices of their own in such a file. */
+/** Interfaces whose drives are separate devices in a machine file. */
 const DRIVE_DEVICES = { nvme: 'nvme', usb: 'usb-storage' } as const
-/** The controller of USB devices. A page's machine has it when it has such devices. */
+/** The controller of USB devices, present if the machine has any. */
 const XHCI = 'qemu-xhci'
 const SOUND_CARD = 'AC97'
-/** Options that name one file each. */
+/** Options that name a single file. */
 const FILES = ['kernel', 'initrd', 'firmware'] as const
-/** A hub with other machines, and one that has this machine alone. */
+/** Numbers of hubs: one shared with other machines, and one for this machine alone. */
 const HUBS = { tabs: 0, none: 1 } as const
 const KEYS = [
   ...['memory', 'cpus', 'cpu', 'machine', 'arch', 'hypervisor', 'vga', 'kernel', 'initrd', 'append', 'firmware'],
@@ -46,7 +46,7 @@ const DRIVE_KEYS = ['file', 'if', 'media', 'snapshot', 'format', 'id']
 
 const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-/** Images that are in drives. */
+/** Roles of images in drives. */
 const DRIVE_ROLES: readonly Role[] = ['disk', 'cdrom', 'floppy']
 
 const listOf = (value: unknown): readonly unknown[] =>
@@ -64,7 +64,7 @@ export function toMachineJson(settings: Settings, base: string): string {
   const drives = images.filter(({ role }) => DRIVE_ROLES.includes(role))
   const kernel = single('kernel')
   const devices = [
-    // USB devices need a controller, before them.
+    // The controller must precede the USB devices.
     ...(settings.tablet || drives.some((drive) => drive.interface === 'usb') ? [XHCI] : []),
     ...(settings.tablet ? ['usb-tablet'] : []),
     ...(settings.sound ? [SOUND_CARD] : []),
@@ -85,7 +85,7 @@ export function toMachineJson(settings: Settings, base: string): string {
     ...(kernel !== undefined && { append: settings.commandLine }),
     firmware: single('firmware'),
     ...(drives.length > 0 && {
-      // A page leaves files as they are.
+      // `snapshot`: a page never writes to the user's files.
       drive: drives.map(({ role, source, interface: way }, i) => ({
         file: nameOf(source),
         ...(way === undefined ? {} : way === 'nvme' || way === 'usb' ? { if: 'none', id: `drive${i}` } : { if: way }),
@@ -108,8 +108,8 @@ function nicOf(network: NetworkKind, relay: string): Values {
 /**
  * Reads such a file.
  *
- * @param files - files of the user's, for the names in it; addresses need none
- * @throws Error that says what is wrong
+ * @param files - the user's files, for the names in the machine file; addresses need none
+ * @throws Error that explains the mistake
  */
 export function fromMachineJson(text: string, files: readonly File[]): ReadMachine {
   const content = parse(text)

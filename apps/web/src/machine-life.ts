@@ -15,7 +15,7 @@ export async function prepareWorker(): Promise<void> {
   const worker = startMachineWorker()
   spare = worker
   if (withArm) prepareArmBoard(worker)
-  // A machine that needs one starts its own then, and says what is wrong.
+  // A machine that needs a Worker then starts another one, and reports the error.
   worker.addEventListener(
     'error',
     (event) => {
@@ -34,7 +34,7 @@ export async function prepareArm(): Promise<void> {
   if (spare !== null) prepareArmBoard(spare)
 }
 
-/** The Worker that was started before; null: there is none. */
+/** Returns a Worker started earlier; null: none. */
 function takeWorker(): Worker | null {
   wanted = false
   const worker = spare
@@ -52,9 +52,9 @@ interface Alert {
   readonly cause: 'action' | 'guest'
 }
 
-/** A machine in the page, from its making to its end. */
+/** A machine in the page, from creation to end. */
 export interface MachineLife {
-  /** Null while it is made, and where it could not be. */
+  /** The machine; null before its creation, and after an error. */
   readonly machine: Machine | null
   /** Whether the machine is made: the terminal may be there before the machine is. */
   readonly isMade: boolean
@@ -65,7 +65,7 @@ export interface MachineLife {
   readonly alert: string
   readonly say: (note: string) => void
   readonly dismiss: () => void
-  /** The trouble whose text begins so is over. */
+  /** Clears the alert whose text begins with `start`. */
   readonly settle: (start: string) => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
@@ -78,7 +78,7 @@ const OF_PAST = 'This is the past'
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** Makes a machine, runs it, and ends it with the page's part that shows it. */
+/** Makes and runs a machine, and closes it when the component unmounts. */
 export function useMachine(chosen: Chosen): MachineLife {
   const [isMade, setMade] = useState(false)
   const [machine, setMachine] = useState<Machine | null>(null)
@@ -113,7 +113,7 @@ export function useMachine(chosen: Chosen): MachineLife {
       signal.addEventListener('abort', () => made.dispose())
       made.on('state', changed)
       made.on('warning', warn)
-      // Another instant is shown: what was said of the one before is over.
+      // The display has moved to another instant: clear an alert about the previous one.
       made.on('console', () => setAlert((before) => (before?.text.startsWith(OF_PAST) === true ? null : before)))
       made.on('exit', ({ reason, detail }) => {
         say(`The machine has ended: ${reason}.`)
@@ -135,7 +135,7 @@ export function useMachine(chosen: Chosen): MachineLife {
 
   const run = (one: Machine): void => {
     say('')
-    // How it ends is told by its events.
+    // Events report how the machine ends.
     one.run().catch(() => {})
   }
   const attempt = (action: () => Promise<unknown>): void => {

@@ -74,10 +74,10 @@ function firstTab(tabs: readonly Tab[]): string | null {
   return matchMedia('(max-width: 40rem)').matches ? null : tabs[0]!.id
 }
 
-/** A machine, with its screen, its serial port and its instruments. */
+/** A machine, with its screen, serial port and instruments. */
 export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: () => void }) {
   const life = useMachine(made)
-  // The cable may be plugged in elsewhere by now: what goes on from a snapshot of it has it there.
+  // The cable may have been replugged: machines that continue from a snapshot get the present connection.
   const [network, plugged] = useState<NetworkOptions | null>(null)
   const chosen = network === null ? made : withNetwork(made, network)
   const { machine, state, attempt } = life
@@ -89,7 +89,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   const tools = useInstrument(machine, chosen)
   useEffect(() => {
     heading.current?.focus()
-    // Tabs are told apart by it, and say by it which of them has a disk.
+    // The title identifies the tab, also in messages about which tab uses a disk.
     const { title } = document
     document.title = `${chosen.title} – retrap`
     return () => void (document.title = title)
@@ -240,7 +240,7 @@ function useInstrument(machine: Machine | null, { options }: Chosen): Partial<In
   return { ...parts, load }
 }
 
-/** The same machine, with the cable of its card elsewhere. */
+/** Returns the same machine with its network cable connected elsewhere. */
 function withNetwork(chosen: Chosen, network: NetworkOptions): Chosen {
   const { card, macAddress } = chosen.options.network ?? {}
   const own = { ...(card !== undefined && { card }), ...(macAddress !== undefined && { macAddress }) }
@@ -276,14 +276,14 @@ function Loading({ life: { progress } }: { life: MachineLife }) {
   )
 }
 
-/** A drive whose medium can be changed. */
+/** A drive with a removable medium. */
 interface Removable {
   readonly id: string
   /** For people. */
   readonly name: string
 }
 
-/** The drives whose media can be changed. Those without a name of their own have that which `createMachine` gives them. */
+/** Returns the drives with removable media. Unnamed drives have the names that `createMachine` gives them. */
 function removableOf({ options: { drives = [] } }: Chosen): Removable[] {
   const cds = drives.filter(({ media }) => media === 'cdrom')
   const floppies = drives.filter((drive) => drive.interface === 'floppy')

@@ -42,7 +42,7 @@ function App() {
   )
 }
 
-// The page's program has come: its sentence for the other case goes.
+// The page's program has loaded: remove the text for browsers without it.
 const place = document.getElementById('app')!
 place.replaceChildren()
 render(<App />, place)

@@ -7,7 +7,7 @@ const settled = Promise.withResolvers<void>()
 /**
  * Waits until this page stays: it is not loaded again from then on.
  *
- * @param limitMs - after which it stays as it is
+ * @param limitMs - time after which the promise resolves in any case
  */
 export function stays(limitMs: number): Promise<void> {
   const timer = setTimeout(() => {

@@ -2,7 +2,7 @@
 import type { MachineOptions } from '@retrap/web'
 import type { Chosen } from './settings.ts'
 
-/** A saved machine, without its file. */
+/** The description of a saved machine, without its file. */
 export interface SavedMachine {
   /** Names its files. */
   readonly id: string
@@ -10,15 +10,15 @@ export interface SavedMachine {
   /** Milliseconds since 1970. */
   readonly savedAt: number
   readonly bytes: number
-  /** The machine's options; null where they had files of the user's, which only its own page has. */
+  /** The machine's options; null if they refer to the user's files, which only the original page has. */
   readonly options: MachineOptions | null
-  /** The user's name for it. */
+  /** The name given by the user. */
   readonly name?: string
-  /** The saved machine that it went on from; null, or absent: none. */
+  /** Identifier of the saved machine that it continued; null or absent: none. */
   readonly parent?: string | null
   /** A small picture of its screen, or of its terminal, as an address of data. */
   readonly thumbnail?: string
-  /** The machine that was kept for when its page is left, and not saved by the user. */
+  /** Identifier of the machine, if the page saved it automatically when it was left. */
   readonly kept?: string
 }
 
@@ -43,7 +43,7 @@ const MOST_LEFT = 3
 
 /** @throws Error where the browser has no private file system */
 async function folder(): Promise<FileSystemDirectoryHandle> {
-  // Pages from addresses without https have none; types do not know that.
+  // Undefined on pages without https, contrary to its type.
   if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined) throw new Error(KEEPS_NOTHING)
   const root = await navigator.storage.getDirectory().catch((cause: unknown) => {
     throw new Error(KEEPS_NOTHING, { cause })
@@ -65,7 +65,7 @@ async function write(name: string, content: Blob | string): Promise<void> {
   }
 }
 
-/** Options that another page can use as well, where they name no file of the user's. */
+/** Returns options that another page can use; null if they refer to the user's files. */
 export function lastingOptions({ options }: Chosen): MachineOptions | null {
   const sources = [
     options.kernel,
@@ -82,10 +82,10 @@ export function lastingOptions({ options }: Chosen): MachineOptions | null {
 /** The facts about a saved machine beside its file. */
 export type SavedDetails = Pick<SavedMachine, 'name' | 'parent' | 'thumbnail' | 'kept'>
 
-/** Keeps a machine's file. @throws Error with what is wrong, such as a disk that is full */
+/** Stores a machine's file. @throws Error with the reason, such as a full disk */
 export async function keepMachine(chosen: Chosen, file: Blob, details: SavedDetails = {}): Promise<SavedMachine> {
   await folder()
-  // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
+  // Browsers may evict data unless asked to keep it. Some browsers ask the user first, who may take long.
   navigator.storage.persist().catch(() => false)
   const savedAt = Date.now()
   const about: SavedMachine = {
@@ -98,7 +98,7 @@ export async function keepMachine(chosen: Chosen, file: Blob, details: SavedDeta
   }
   try {
     await write(about.id + DATA, file)
-    // A machine is listed when all of it is there.
+    // The description is written last, so that only complete machines are listed.
     await write(about.id + ABOUT, JSON.stringify(about))
   } catch (error) {
     await dropMachine(about.id)
@@ -109,7 +109,7 @@ export async function keepMachine(chosen: Chosen, file: Blob, details: SavedDeta
   return about
 }
 
-/** A file without its description, after so long, is of a tab that was closed while it saved. */
+/** Age of a file without description at which it counts as left over by a tab that was closed during a save. */
 const ORPHAN_MS = 24 * 3600 * 1000
 
 /** Deletes files of machines that were never saved to the end. */
@@ -120,12 +120,12 @@ export async function dropOrphans(): Promise<void> {
     for await (const name of place.keys()) names.add(name)
     for (const name of names) {
       if (!name.endsWith(DATA) || names.has(name.slice(0, -DATA.length) + ABOUT)) continue
-      // Its name begins with the time when it was saved.
+      // The file's name begins with the time of saving.
       if (Date.now() - Number.parseInt(name, 10) > ORPHAN_MS) await place.removeEntry(name).catch(() => {})
     }
     await dropLeft()
   } catch {
-    // There is no private file system.
+    // Without a private file system the list is empty.
   }
 }
 
@@ -139,12 +139,12 @@ export async function savedMachines(): Promise<SavedMachine[]> {
       if (about !== null) found.push(about)
     }
   } catch {
-    // There is no private file system.
+    // Without a private file system there is nothing to delete.
   }
   return found.toSorted((a, b) => a.savedAt - b.savedAt)
 }
 
-/** @returns null for a file that another tab writes, or deletes, or that is damaged: the others are listed all the same */
+/** @returns null for a damaged file, or one that another tab writes or deletes: the other machines are listed all the same */
 async function readAbout(handle: FileSystemFileHandle): Promise<SavedMachine | null> {
   try {
     return JSON.parse(await (await handle.getFile()).text()) as SavedMachine
@@ -153,7 +153,7 @@ async function readAbout(handle: FileSystemFileHandle): Promise<SavedMachine | n
   }
 }
 
-/** The file of a saved machine. @throws Error where it is gone */
+/** Returns the file of a saved machine. @throws Error if it was deleted */
 export async function savedFile(id: string): Promise<File> {
   try {
     return await (await (await folder()).getFileHandle(id + DATA)).getFile()
@@ -168,14 +168,14 @@ export async function dropMachine(id: string): Promise<void> {
   for (const name of [id + ABOUT, id + DATA]) await place.removeEntry(name).catch(() => {})
 }
 
-/** Gives a saved machine another name. @throws Error where it is gone */
+/** Renames a saved machine. @throws Error if it was deleted */
 export async function renameMachine(id: string, name: string): Promise<void> {
   const about = (await savedMachines()).find((one) => one.id === id)
   if (about === undefined) throw new Error(GONE)
   await write(id + ABOUT, JSON.stringify({ ...about, name }))
 }
 
-/** The lock that a page holds while it runs a machine that it keeps. */
+/** Name of the lock that a page holds while it runs an automatically saved machine. */
 export const keptLock = (kept: string): string => `retrap machine ${kept}`
 
 /** Machines whose pages were left, the newest of each, and of all the newest first. */
@@ -186,7 +186,7 @@ export async function leftMachines(): Promise<SavedMachine[]> {
   return all.filter(({ kept }, i) => !taken.has(keptLock(kept!)) && all.findIndex((one) => one.kept === kept) === i)
 }
 
-/** Deletes what was kept of machines whose pages were left long ago. */
+/** Deletes automatic saves of pages that were left long ago. */
 async function dropLeft(): Promise<void> {
   const left = await leftMachines()
   const known = new Set(left.map(({ kept }) => kept))

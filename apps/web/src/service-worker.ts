@@ -19,12 +19,12 @@ interface ServiceWorkerWorld {
 }
 
 const world = self as unknown as ServiceWorkerWorld
-// Sites of one origin, in several folders, keep what is theirs.
+// Sites at one origin, in several folders, have separate caches.
 const PREFIX = `retrap-site ${world.registration.scope} `
 const NAME = PREFIX + SITE.version
 const FILES = new Set(SITE.files)
 
-// Pages of one build find all files of that build: a new one takes over when no page of the old one is left.
+// Pages need the files of their own build: a new worker takes over when no page of the old build is open.
 world.addEventListener('install', (event) => {
   const requests = SITE.files.map((name) => new Request(new URL(name, world.registration.scope), { cache: 'no-cache' }))
   event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(requests)))
@@ -48,7 +48,7 @@ world.addEventListener('fetch', (event) => {
   if (FILES.has(name) || name.startsWith(FIRMWARE)) event.respondWith(answer(request, name))
 })
 
-/** Files that may change without a new build: the server's comes first, and the kept one where it does not answer. */
+/** Files that may change without a new build: fetched from the server first, with the cached copy as fallback. */
 const CHANGING = /^(?:systems|firmware|debian)\//
 /** Firmware is no part of the build. A copy is kept when a machine needs it, for times without a network. */
 const FIRMWARE = 'firmware/'

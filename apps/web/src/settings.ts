@@ -40,7 +40,7 @@ export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
 /** How the address of a relay begins, by the kind of network. */
 export const RELAYS = {
   relay: { pattern: 'wss?://.+', starts: 'wss:// or ws://' },
-  // v86 has schemes of its own for these.
+  // v86 defines schemes of its own for Wisp relays.
   wisp: { pattern: '(wss?|wisps?)://.+', starts: 'wss://, ws://, wisps:// or wisp://' },
 } as const
 
@@ -49,7 +49,7 @@ export type RelayKind = keyof typeof RELAYS
 
 export const isRelay = (network: NetworkKind | 'off'): network is RelayKind => Object.hasOwn(RELAYS, network)
 
-/** How a guest reaches a disk or a CD. */
+/** Interfaces of disks and CD drives. */
 export const INTERFACES = ['ide', 'virtio', 'nvme', 'scsi', 'usb'] as const
 export type Interface = (typeof INTERFACES)[number]
 
@@ -68,7 +68,7 @@ export interface Settings {
   readonly board: 'pc' | 'q35' | 'virt'
   readonly vga: 'auto' | 'std' | 'none'
   readonly commandLine: string
-  /** The processor; empty: all that there is. */
+  /** The processor model; empty: all supported features. */
   readonly cpu: string
   readonly hypervisor: 'none' | 'xen'
   /** A USB tablet in place of the mouse. */
@@ -77,7 +77,7 @@ export interface Settings {
   readonly sound: boolean
   /** Files are shared with the page. */
   readonly files: boolean
-  /** `off`: there is no card. */
+  /** Kind of network; `off`: no network card. */
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
   readonly relay: string
@@ -108,15 +108,15 @@ export const BOARDS = ['pc', 'q35', 'virt'] as const
 /** Consoles of Linux on the boards' serial ports. */
 const CONSOLES = { pc: 'console=ttyS0', q35: 'console=ttyS0', virt: 'console=ttyAMA0' } as const
 
-/** The command line for another board, where it is the one that the form begins with. */
+/** Returns the default command line of another board, unless the user has changed the text. */
 export const commandLineFor = (board: Settings['board'], { board: old, commandLine }: Settings): string =>
   commandLine === CONSOLES[old] ? CONSOLES[board] : commandLine
 
 const ROLES = Object.keys(ROLE_NAMES) as Role[]
-/** Roles of which a machine has one. */
+/** Roles that only one image may have. */
 const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios', 'recording']
 
-/** Adds an image; one of the same role makes room, where a machine has one only. */
+/** Adds an image; it replaces another one of the same role, if the role is unique. */
 export function withImage(images: readonly ChosenImage[], image: ChosenImage): ChosenImage[] {
   const kept = SINGLE.includes(image.role) ? images.filter(({ role }) => role !== image.role) : images
   return [...kept, image]
@@ -137,7 +137,7 @@ export function needsFirmware({ images, board }: Settings): boolean {
 /**
  * Why these settings make no machine; null: they do.
  *
- * @param own - firmware of the site; null: it has none; undefined: that is not known yet
+ * @param own - firmware of the site; null: none; undefined: not known yet
  */
 export function problemOf(settings: Settings, own?: SiteFirmware | null): string | null {
   const { images, network, relay, board } = settings
@@ -157,7 +157,7 @@ export function problemOf(settings: Settings, own?: SiteFirmware | null): string
   return "A BIOS starts a disk or a CD, and this site has none. Add bios-256k.bin and vgabios-stdvga.bin here: Debian's package seabios has them in /usr/share/seabios."
 }
 
-/** The network that settings ask for; undefined: none. */
+/** Returns the network of the settings; undefined: none. */
 function networkOptions({ network, relay }: Settings): NetworkOptions | undefined {
   if (network === 'off') return undefined
   return isRelay(network) ? { kind: network, url: relay } : { kind: network }

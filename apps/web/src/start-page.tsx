@@ -34,14 +34,14 @@ const EMBEDDED: Chosen = {
   options: { firmware: 'guest.bin', memoryBytes: 32 << 20, vga: 'none' },
 }
 
-/** The state of a page that is loaded again, beside its address. A link has none of it. */
+/** State that survives a reload of the page, besides its address. Links do not contain it. */
 interface PageState {
   readonly keep: boolean
 }
 
 const keepsHere = (): boolean => (history.state as PageState | null)?.keep === true
 
-/** Why to start a machine, and where it is chosen. */
+/** The introduction, and the form for choosing a machine. */
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
@@ -192,7 +192,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   )
 }
 
-/** Firmware of the site, once it is needed; null: it has none; undefined: nobody has asked. */
+/** Returns the site's firmware once needed; null: none; undefined: not looked up yet. */
 function useSiteFirmware(isNeeded: boolean): SiteFirmware | null | undefined {
   const [found, setFound] = useState<SiteFirmware | null>()
   useEffect(() => {

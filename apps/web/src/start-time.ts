@@ -7,7 +7,7 @@ export function timeStart(title: string): void {
   begun = { title, at: performance.now() }
 }
 
-/** The system that was started shows its prompt. */
+/** Records that the started system shows its prompt. */
 export function timePrompt(): void {
   if (begun === null) return
   try {

@@ -17,9 +17,9 @@ import { startedIn, timeStart } from './start-time.ts'
 /** A system, or a recording, that lies beside the site, as its list has it. */
 interface OfferedSystem extends Chosen {
   readonly description: string
-  /** Of what it goes on from. Only a part of it is loaded before its prompt. */
+  /** Bytes of the snapshot that it resumes. Only a part is loaded before the prompt. */
   readonly bytes?: number
-  /** The page opens it at once, as `retrap site` has it. */
+  /** Whether the page opens it at once, as `retrap site` may request. */
   readonly opens?: boolean
   /** The failure of a recorded run, for people. */
   readonly failure?: string
@@ -40,7 +40,7 @@ export function useOffered(): readonly OfferedSystem[] | null {
 
 const isRecording = ({ options }: OfferedSystem): boolean => options.recording !== undefined
 
-/** The site's recordings: those of runs that have failed first. */
+/** The site's recordings, with failed runs first. */
 export function Recordings({ offered, start }: Pick<SystemsProps, 'offered' | 'start'>) {
   const all = offered?.filter(isRecording) ?? []
   const failed = all.filter(({ failure }) => failure !== undefined)
@@ -110,7 +110,7 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
   }, [offered])
   useEffect(() => {
     void list().catch(() => {})
-    // A page that was just left may hold its machine a little longer.
+    // A page that was just left may hold its machine's lock a little longer.
     const timer = setTimeout(() => void list().catch(() => {}), 1000)
     return () => clearTimeout(timer)
   }, [])
@@ -190,7 +190,7 @@ export function Systems({ start, offered, failed, embedded }: SystemsProps) {
 }
 
 interface CardProps {
-  /** The one to begin with. */
+  /** Whether this is the primary choice. */
   readonly isMain: boolean
   readonly title: string
   readonly label?: string

@@ -15,13 +15,13 @@ export interface PanelProps {
   readonly impairments: Impairments
   /** The cable of the network card leads elsewhere now. */
   readonly plugged: (network: NetworkOptions) => void
-  /** The trouble whose text begins so is over. */
+  /** Clears the alert whose text begins with `start`. */
   readonly settle: (start: string) => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** A tab, whose contents are loaded when it is first selected, and stay. */
+/** A tab. Its content is loaded on first selection and stays. */
 export interface Tab {
   readonly id: string
   readonly name: string

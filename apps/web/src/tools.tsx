@@ -3,7 +3,7 @@ import { render } from 'preact'
 import { Disassembler } from './tools/disassembler.tsx'
 import { Syndromes } from './tools/syndromes.tsx'
 
-// The page's program has come: its sentence for the other case goes.
+// The page's program has loaded: remove the text for browsers without it.
 const place = document.getElementById('app')!
 place.replaceChildren()
 render(

@@ -1,6 +1,6 @@
-/** Where a {@link ChunkCache} reads from. */
+/** The source that a {@link ChunkCache} reads from. */
 export interface ChunkSource {
-  /** Size of what is read. */
+  /** Size of the source. */
   readonly bytes: number
   /** Unit of the cache. */
   readonly chunkBytes: number
@@ -10,7 +10,7 @@ export interface ChunkSource {
   load(offset: number, length: number): Promise<Uint8Array>
 }
 
-/** Chunks that are missing and follow one another are loaded together, up to this size. */
+/** Most bytes of adjacent missing chunks that are loaded together. */
 const MOST_AT_A_TIME = 1 << 20
 
 /** Keeps what is slow to read. The least recently used chunk goes first. */
@@ -49,7 +49,7 @@ export class ChunkCache {
     this.#loading.clear()
   }
 
-  /** A chunk; where it is missing, it is loaded with those behind it that are missing too, up to `last`. */
+  /** Returns a chunk; a missing one is loaded together with the missing chunks after it, up to `last`. */
   #get(index: number, last: number): Promise<Uint8Array> {
     const kept = this.#chunks.get(index)
     if (kept !== undefined) {
@@ -71,7 +71,7 @@ export class ChunkCache {
         (content) => {
           if (this.#loading.get(index + i) !== chunk) return
           this.#loading.delete(index + i)
-          // A copy: a part would keep all that was loaded with it.
+          // Copied, because a view would keep the whole load in memory.
           this.#keep(index + i, count === 1 ? content : content.slice())
         },
         () => {

@@ -5,11 +5,11 @@ import { Requests } from './requests.ts'
 /** The unit that is copied before a write. */
 const CLUSTER_BYTES = 64 << 10
 
-/** Old contents of ranges that were written after one instant and before the next one. */
+/** Old contents of ranges written between one instant and the next. */
 interface Layer {
   /** By the number of the range; null: it could not be read. */
   readonly clusters: Map<number, Uint8Array | null>
-  /** Ranges that are being copied. */
+  /** Ranges being copied. */
   readonly copying: Map<number, Promise<void>>
   next: Layer | null
 }
@@ -30,7 +30,7 @@ export class CopyBeforeWrite implements BlockBackend {
     this.#base = base
   }
 
-  /** The image behind it. */
+  /** The wrapped image. */
   get base(): BlockBackend {
     return this.#base
   }
@@ -131,14 +131,14 @@ export class CopyBeforeWrite implements BlockBackend {
   }
 }
 
-/** An image as it was at one instant. */
+/** An image's content at one instant. */
 class FrozenImage implements BlockImage {
   readonly #base: BlockBackend
   readonly #from: Layer
   readonly #ended: () => void
   readonly #requests = new Requests()
 
-  /** @param from - old contents of what was written first after the instant; later ones follow it */
+  /** @param from - old contents of the first writes after the instant; later layers follow */
   constructor(base: BlockBackend, from: Layer, ended: () => void) {
     this.#base = base
     this.#from = from

@@ -4,13 +4,13 @@ import { ImageError } from './image.ts'
 import type { HttpFileState, RangeStore } from './range-store.ts'
 import type { BlockStorage } from './storage.ts'
 
-/** The answer to a request, as far as it matters here. */
+/** An HTTP response, as far as used here. */
 export interface HttpResponse {
   /** Status code. A page sees 0 for a redirect that is not followed. */
   readonly status: number
   /** Header fields. */
   readonly headers: {
-    /** A field; null where the answer lacks it, or a page may not see it. */
+    /** Returns a header field; null if it is absent, or hidden from a page. */
     get(name: string): string | null
   }
   /** The content. */
@@ -37,7 +37,7 @@ export type HttpFetch = (
   },
 ) => Promise<HttpResponse>
 
-/** How an {@link HttpStorage} reads. */
+/** Options of {@link HttpStorage}. */
 export interface HttpStorageOptions {
   /** Bytes of a request, at least; default 256 KiB. */
   readonly chunkBytes?: number
@@ -47,11 +47,11 @@ export interface HttpStorageOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** A request that takes longer has failed; default 30,000. */
   readonly timeoutMs?: number
-  /** How often a request that has failed is made again; default 2. */
+  /** Number of retries of a failed request; default 2. */
   readonly retries?: number
   /**
-   * Called where a range has failed with all its retries, for a reason that may pass: it is asked for again when this resolves.
-   * Without it the read fails, as it does where this throws.
+   * Called after all retries of a range have failed for a temporary reason: the range is requested again when this resolves.
+   * Without this function, or if it throws, the read fails.
    */
   readonly unreachable?: () => Promise<void>
   /**
@@ -64,9 +64,8 @@ export interface HttpStorageOptions {
   /** The function that makes requests; `fetch` unless given. */
   readonly fetch?: HttpFetch
   /**
-   * Keeps what was read for longer than this storage is there; its chunks are those of requests. It is used where the server
-   * sends a strong `ETag`, and does not forbid it (`Cache-Control: no-store`), and answers in place of a server that cannot be
-   * reached. `close` closes it.
+   * Cache that outlives this storage, in chunks like the requests'. Used if the server sends a strong `ETag` without
+   * `Cache-Control: no-store`; it also replaces an unreachable server. `close` closes the cache.
    */
   readonly store?: RangeStore
 }
@@ -127,7 +126,7 @@ export class HttpStorage implements BlockStorage {
     return this.#client.fetchedBytes
   }
 
-  /** All of the file, where the server answers no requests for a range; null: it does. */
+  /** The whole file, if the server does not support range requests; otherwise null. */
   get whole(): Uint8Array | null {
     return this.#client.whole
   }
@@ -150,7 +149,7 @@ export class HttpStorage implements BlockStorage {
   /** Has nothing to do. */
   async flush(): Promise<void> {}
 
-  /** Forgets what was read, but for what its store keeps. */
+  /** Drops cached data, except the store's. */
   async close(): Promise<void> {
     this.#cache.clear()
     const store = this.#store
@@ -159,7 +158,7 @@ export class HttpStorage implements BlockStorage {
     store?.close()
   }
 
-  /** Reads whole chunks: those that are kept, and the others by as few requests as there are gaps. */
+  /** Reads whole chunks: cached ones, and one request for each gap. */
   async #load(offset: number, length: number, chunkBytes: number): Promise<Uint8Array> {
     const store = this.#store
     if (store === null) return this.#client.range(offset, length, this.bytes)
@@ -321,7 +320,7 @@ class Client {
     return range === null || range === expected ? null : final(`the server sends ${range}`)
   }
 
-  /** Makes a request again where it has failed, or where the server is busy or in trouble. */
+  /** Repeats a request that has failed, or that a busy server has refused. */
   async #requestAgain(method: string, range: string | null): Promise<HttpResponse> {
     for (let attempt = 0; ; attempt++) {
       try {
@@ -340,7 +339,7 @@ class Client {
     return this.#sameOrigin ? this.#requestAtOrigin(init) : this.#fetch(this.#url, init)
   }
 
-  /** @throws ImageError `ERR_BACKING` where the server sends this host elsewhere */
+  /** @throws ImageError `ERR_BACKING` if the server redirects this host to another origin */
   async #requestAtOrigin(init: Parameters<HttpFetch>[1]): Promise<HttpResponse> {
     const refuse = (reason: string): ImageError => new ImageError('ERR_BACKING', `${this.#url}: ${reason}`)
     let url = this.#url
@@ -362,7 +361,7 @@ class Client {
   }
 }
 
-/** Browsers, Workers and Node all have it. */
+/** Browsers, Workers and Node all have URL. */
 const { URL } = globalThis as unknown as {
   readonly URL: {
     new (

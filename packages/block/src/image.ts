@@ -4,13 +4,13 @@ import type { BlockBackend } from '@retrap/device'
 /** An open disk image: the back end of a disk, and the end of it. */
 export interface BlockImage extends BlockBackend {
   /**
-   * Settles when no request is under way. A machine that was reset may have left requests behind: the next one must not
-   * overtake them.
+   * Resolves when no request is pending. A reset machine may leave pending requests, which the next machine's requests
+   * must not overtake.
    */
   idle(): Promise<void>
   /**
-   * Waits for requests that are under way, and writes also what `flush` leaves for the next one: then the file stays as it is
-   * until there is another request. Absent: `flush` leaves nothing.
+   * Waits for pending requests, and also writes data that `flush` defers: then the file stays unchanged until the next
+   * request. Absent: `flush` defers nothing.
    */
   settle?(): Promise<void>
   /**
@@ -18,7 +18,7 @@ export interface BlockImage extends BlockBackend {
    * to take. Absent: the image has none.
    */
   release?(): Promise<void>
-  /** Takes the image's lock again. @throws ImageError `ERR_LOCKED` where another one has it, or has written the image meanwhile */
+  /** Takes the image's lock again. @throws ImageError `ERR_LOCKED` if another process has it, or has written the image meanwhile */
   claim?(): Promise<void>
   /** Waits for requests that are under way, flushes, and gives the image up. Later requests reject. */
   close(): Promise<void>
@@ -42,7 +42,7 @@ export type ImageErrorCode = 'ERR_OPTION' | 'ERR_OPEN' | 'ERR_LOCKED' | 'ERR_FOR
 export class ImageError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'ImageError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: ImageErrorCode
 
   constructor(code: ImageErrorCode, message: string, options?: { readonly cause?: unknown }) {

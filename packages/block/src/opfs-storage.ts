@@ -1,11 +1,11 @@
 import { BlockError, type BlockErrorCode } from '@retrap/device'
 import type { BlockStorage } from './storage.ts'
 
-/** A `FileSystemSyncAccessHandle`, as far as it matters here. */
+/** A `FileSystemSyncAccessHandle`, as far as used here. */
 export interface SyncAccessHandle {
-  /** Reads. @returns bytes that were read */
+  /** Reads bytes. @returns how many were read */
   read(into: Uint8Array, options: { readonly at: number }): number
-  /** Writes. @returns bytes that were written */
+  /** Writes bytes. @returns how many were written */
   write(from: Uint8Array, options: { readonly at: number }): number
   /** Makes writes durable. */
   flush(): void
@@ -27,7 +27,7 @@ export class OpfsStorage implements BlockStorage {
   readonly #handle: SyncAccessHandle
   #bytes: number
 
-  /** @param handle - from `createSyncAccessHandle()`; `close` closes it */
+  /** @param handle - handle from `createSyncAccessHandle()`; `close` closes it */
   constructor(handle: SyncAccessHandle) {
     this.#handle = handle
     this.#bytes = handle.getSize()

@@ -10,13 +10,13 @@ export interface OverlayState {
   readonly diskBytes: number
   /** Numbers of the ranges of 64 KiB that were written, from low to high. */
   readonly clusters: Uint32Array
-  /** Contents in the same order, 64 KiB each. */
+  /** Contents in the same order, 64 KiB for each cluster. */
   readonly bytes: Uint8Array
-  /** Numbers of those that are zeros, from low to high. */
+  /** Numbers of zero clusters, in ascending order. */
   readonly zeroes: Uint32Array
 }
 
-/** How an {@link Overlay} shows itself. */
+/** Options of {@link Overlay}. */
 export interface OverlayOptions {
   /** Says that `discard` may free storage, which an image had said that a guest has seen. Default false. */
   readonly discards?: boolean
@@ -33,13 +33,13 @@ export class Overlay implements BlockImage {
   readonly #base: BlockBackend
   readonly #discards: boolean
   readonly #clusters = new Map<number, Uint8Array>()
-  /** Clusters that are zeros, whatever is below. */
+  /** Clusters that read as zeros, regardless of the base. */
   #zeroes = new ClusterSet()
-  /** Clusters that are being copied: a second write waits for the first one's copy, so that neither is lost. */
+  /** Clusters being copied: a second write waits for the first one's copy, so that neither is lost. */
   readonly #copying = new Map<number, Promise<Uint8Array>>()
   readonly #requests = new Requests()
 
-  /** @param base - is read through this overlay and never written; `close` closes it, where it has a `close` */
+  /** @param base - image that is read through this overlay and never written; `close` closes it, if it has a `close` */
   constructor(base: BlockBackend, { discards = false }: OverlayOptions = {}) {
     this.#base = base
     this.#discards = discards
@@ -208,7 +208,7 @@ export class Overlay implements BlockImage {
     }
   }
 
-  /** A cluster that is ours, with memory of its own. */
+  /** Returns the overlay's own copy of a cluster, if present. */
   #present(index: number): Uint8Array | undefined {
     if (this.#zeroes.delete(index)) this.#clusters.set(index, new Uint8Array(CLUSTER_BYTES))
     return this.#clusters.get(index)
@@ -226,7 +226,7 @@ export class Overlay implements BlockImage {
     return cluster
   }
 
-  /** Copies a cluster of the image below. A failure leaves it as it is. */
+  /** Copies a cluster of the base. A failure leaves the overlay unchanged. */
   #copy(index: number): Promise<Uint8Array> {
     const under = this.#copying.get(index)
     if (under !== undefined) return under
@@ -270,7 +270,7 @@ const isClosable = (backend: BlockBackend): backend is BlockImage =>
 /** Clusters of a page: 4 KiB of memory. */
 const PAGE_CLUSTERS = 32_768
 
-/** A set of clusters that takes one bit for each. */
+/** A set of clusters, with one bit for each. */
 class ClusterSet {
   readonly #pages = new Map<number, Uint32Array>()
 
@@ -288,7 +288,7 @@ class ClusterSet {
     page[bit >>> 5]! |= 1 << (bit & 31)
   }
 
-  /** @returns whether it was there */
+  /** @returns whether the set contained the cluster */
   delete(cluster: number): boolean {
     const found = this.has(cluster)
     const bit = cluster % PAGE_CLUSTERS
@@ -296,7 +296,7 @@ class ClusterSet {
     return found
   }
 
-  /** All of them, from low to high. */
+  /** Returns all clusters in ascending order. */
   list(): number[] {
     const found: number[] = []
     for (const [key, page] of [...this.#pages].toSorted(([a], [b]) => a - b)) {

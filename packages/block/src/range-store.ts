@@ -15,11 +15,11 @@ export interface RangeStore {
   readonly chunkBytes: number
   /** The state of which chunks are kept; null: none. */
   readonly kept: HttpFileState | null
-  /** Keeps chunks of this state from now on, and drops those of another one. @returns false: it keeps nothing */
+  /** Starts to keep chunks of this state, and drops those of another state. @returns false if nothing can be kept */
   use(state: HttpFileState): boolean
-  /** A chunk by its number; null: it is not kept, or is damaged. */
+  /** Returns a chunk by number; null if missing or damaged. */
   read(index: number): Uint8Array | null
-  /** Keeps a chunk, if there is room. */
+  /** Stores a chunk, if there is room. */
   write(index: number, content: Uint8Array): void
   /** Is called once, and nothing after it. */
   close(): void

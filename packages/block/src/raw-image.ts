@@ -3,13 +3,13 @@ import { ImageError, type BlockImage } from './image.ts'
 import { Requests, WHOLE } from './requests.ts'
 import type { BlockStorage } from './storage.ts'
 
-/** How a {@link RawImage} shows itself. */
+/** Options of {@link RawImage}. */
 export interface RawImageOptions {
   /** Smallest unit of a transfer: 512 (default) or 4096. */
   readonly blockBytes?: 512 | 4096
   /** Unit without read-modify-write below it; default `blockBytes`. */
   readonly physicalBlockBytes?: number
-  /** Refuses writes even where the storage takes them. */
+  /** Refuses writes even if the storage allows them. */
   readonly readOnly?: boolean
   /** Names the disk to the guest. */
   readonly serialNumber?: string
@@ -65,7 +65,7 @@ export class RawImage implements BlockImage {
     })
   }
 
-  /** Fills what lies behind the storage's end. @returns the part before it */
+  /** Zeroes the part after the storage's end. @returns the part before the end */
   #held(offset: number, into: Uint8Array): Uint8Array {
     const bytes = Math.max(0, Math.min(into.length, this.#storage.bytes - offset))
     if (bytes === into.length) return into
@@ -119,7 +119,7 @@ export class RawImage implements BlockImage {
     })
   }
 
-  /** @param into - where to read the bytes to; its length is a multiple of 512 */
+  /** @param into - buffer for the read; its length is a multiple of 512 */
   async #isZero(offset: number, into: Uint8Array): Promise<boolean> {
     // A write beyond the end has to make the storage longer first.
     if (offset + into.length > this.#storage.bytes) return false

@@ -1,6 +1,6 @@
 import { BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
 
-/** Counts the requests of an image and refuses those that are invalid. */
+/** Counts the requests of an image and refuses invalid ones. */
 export class Requests {
   #running = 0
   #closed = false
@@ -48,7 +48,7 @@ export class Requests {
   /**
    * Refuses requests from now on. A second time nothing happens.
    *
-   * @param end - called when those under way have ended
+   * @param end - called when pending requests have ended
    */
   async close(end: () => Promise<void> | void): Promise<void> {
     if (this.#closed) return
@@ -58,5 +58,5 @@ export class Requests {
   }
 }
 
-/** The range of a request that has none. */
+/** The range of a request without one. */
 export const WHOLE: { readonly offset: 0; readonly bytes: 0 } = { offset: 0, bytes: 0 }

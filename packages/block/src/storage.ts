@@ -13,15 +13,15 @@ export interface BlockStorage {
   read(offset: number, into: Uint8Array): Promise<void>
   /** Writes all of `from`. @throws BlockError `ERR_NO_SPACE`, `ERR_READ_ONLY`, `ERR_MEDIUM` */
   write(offset: number, from: Uint8Array): Promise<void>
-  /** Fills `into` before it returns, where that takes no wait. @returns false where it was not done. @throws as `read` */
+  /** Fills `into` synchronously, if no wait is needed. @returns false if nothing was read. @throws as `read` */
   readInPlace?(offset: number, into: Uint8Array): boolean
-  /** Writes all of `from` before it returns, where that takes no wait. Otherwise as `readInPlace`. @throws as `write` */
+  /** Writes all of `from` synchronously, if no wait is needed; otherwise like `readInPlace`. @throws as `write` */
   writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. @throws BlockError `ERR_MEDIUM`, `ERR_NO_SPACE` */
   flush(): Promise<void>
-  /** Gives up the right to write, for another process to take. Absent: there is no such right. */
+  /** Releases the write lock for another process. Absent: the storage has no lock. */
   release?(): Promise<void>
-  /** Takes the storage's lock again. @throws ImageError `ERR_LOCKED` where another one has it, or has written meanwhile */
+  /** Takes the storage's lock again. @throws ImageError `ERR_LOCKED` if another process has it, or has written meanwhile */
   claim?(): Promise<void>
   /** Gives the storage up, with its lock. */
   close(): Promise<void>
@@ -63,7 +63,7 @@ export class MemoryStorage implements BlockStorage {
   async close(): Promise<void> {}
 }
 
-/** A `Blob` or a `File`, as far as it matters here. */
+/** A `Blob` or a `File`, as far as used here. */
 export interface BlobSource {
   /** Bytes in it. */
   readonly size: number
@@ -77,7 +77,7 @@ export interface BlobSource {
   }
 }
 
-/** Reads a `Blob` or a `File`, such as one that the user of a page has chosen. It cannot be written. */
+/** Reads a `Blob` or a `File`, such as one that the user of a page has chosen. Read-only. */
 export class BlobStorage implements BlockStorage {
   /** Writes are refused. */
   readonly readOnly = true

@@ -14,7 +14,7 @@ import { Piix4PmFunction } from './piix4-pm-function.ts'
 import { placeRegion } from './place-region.ts'
 import { PM_TIMER_RATE, TickCounter } from './tick-counter.ts'
 
-/** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */
+/** Ports of the power-management block, and the values of its fields; the FADT and the DSDT repeat these. */
 export const ACPI_PM = {
   /** First port of the block, 16-byte aligned. */
   base: 0x600,
@@ -90,8 +90,8 @@ export interface AcpiPmOptions {
    */
   readonly onSmi?: (acpi: boolean) => void
   /**
-   * The guest asks to sleep (S3). The machine is to stop its processors and to reset its devices, this one among them.
-   * Absent: there is no S3.
+   * Called when the guest asks to sleep (S3). The machine then stops its processors and resets its devices, including
+   * this one. Absent: no S3.
    */
   readonly onSleep?: () => void
   /** The machine is to wake: it had fallen asleep, and been reset. */
@@ -117,7 +117,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'acpi-pm'
   readonly #options: AcpiPmOptions
-  /** The timer. Steps of its origin are whole turns of its 32 bits, so that its last tick carries. */
+  /** The timer. Its origin advances by whole turns of the 32 bits, so that the last tick still carries. */
   readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, () => {
     this.#r.status |= TMR
     this.#r.carries = 0
@@ -141,7 +141,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
   #line: InterruptLine | null = null
   #timer: Timer | null = null
   #function: Piix4PmFunction | null = null
-  /** The block once more, where firmware has placed it. */
+  /** The block at the address chosen by firmware; null before. */
   #placed: Region | null = null
 
   constructor(options: AcpiPmOptions = {}) {
@@ -153,7 +153,7 @@ export class AcpiPm extends Stateful implements DeviceModel {
         `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`,
       )
     this.#options = options
-    // Where there is no SMI command port, firmware has nothing to switch.
+    // A board without SMI command port starts in ACPI mode, because firmware cannot switch it.
     this.#r.control = this.#initialControl
   }
 

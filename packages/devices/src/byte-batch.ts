@@ -6,8 +6,8 @@ const BATCH_BYTES = 1024
 
 /**
  * Collects a guest's output bytes, so that the host is called once for many: a millisecond after the first one, or when a batch
- * is full. Where the host takes what is there before, the batch ends when it would have ended: on deterministic time, that is
- * an instant at which something happens, even if the guest has read the registers meanwhile.
+ * is full. If the host flushes earlier, the batch still ends at its original time: on deterministic time this instant is an
+ * event that must not depend on the flush.
  */
 export class ByteBatch extends Stateful {
   readonly #sink: (bytes: Uint8Array) => void
@@ -56,7 +56,7 @@ export class ByteBatch extends Stateful {
     return this.#r.bytes === 0
   }
 
-  /** Hands over what is there. The sink gets a copy of its own. */
+  /** Passes the collected bytes to the sink, as a copy. */
   flush(): void {
     if (this.#count === 0) return
     const bytes = this.#bytes.slice(0, this.#count)

@@ -18,7 +18,7 @@ export class ByteQueue {
     this.#items[(this.#first + this.#count++) % this.#items.length] = item
   }
 
-  /** Takes the oldest item; −1 if there is none. */
+  /** Removes the oldest item; −1 if the queue is empty. */
   shift(): number {
     if (this.#count === 0) return -1
     const item = this.#items[this.#first]!
@@ -27,7 +27,7 @@ export class ByteQueue {
     return item
   }
 
-  /** The item `index` places behind the oldest; −1 if there is none. */
+  /** Returns the item `index` places after the oldest; −1 if absent. */
   at(index: number): number {
     return index < this.#count ? this.#items[(this.#first + index) % this.#items.length]! : -1
   }
@@ -56,7 +56,7 @@ export class WaitingCharacters extends ByteQueue {
   /** The stream was offered less room than it wanted. */
   #short = false
 
-  /** Takes as many bytes of a stream as there is room for. @returns how many */
+  /** Takes as many bytes of a stream as fit. @returns how many */
   offer(bytes: Uint8Array): number {
     const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.length))
     this.#short = taken < bytes.length

@@ -28,7 +28,7 @@ export class DebugConsole implements DeviceModel {
   readonly name: string
   /** The model's behaviour follows from the guest alone. */
   readonly deterministic = true
-  /** There is nothing to save. */
+  /** The device has no state to save. */
   readonly stateless = true
   readonly #iobase: number
   readonly #batch: ByteBatch
@@ -41,7 +41,7 @@ export class DebugConsole implements DeviceModel {
     this.#batch = new ByteBatch((bytes) => void options.stream.send(bytes))
   }
 
-  /** Claims the one port. */
+  /** Claims the single port. */
   attach(context: DeviceContext): void {
     this.#batch.attach(context)
     const port: SynchronousRangeHandler = {
@@ -51,7 +51,7 @@ export class DebugConsole implements DeviceModel {
     context.mapPorts(this.#iobase, 1, port, { maximumAccess: 1 })
   }
 
-  /** Hands the host what the guest has written so far. */
+  /** Passes the guest's output so far to the host. */
   flush(): void {
     this.#batch.flush()
   }
@@ -66,7 +66,7 @@ export class DebugConsole implements DeviceModel {
     return this.#batch.isEmpty
   }
 
-  /** Hands the host what the guest has written so far. */
+  /** Passes the guest's output so far to the host. */
   reset(): void {
     this.#batch.end()
   }

@@ -23,7 +23,7 @@ export class DebugExit implements DeviceModel {
   readonly name: string = 'isa-debug-exit'
   /** The model's behaviour follows from the guest alone. */
   readonly deterministic = true
-  /** There is nothing to save. */
+  /** The device has no state to save. */
   readonly stateless = true
   readonly #iobase: number
   readonly #iosize: 1 | 2 | 4

@@ -146,7 +146,7 @@ export class Edu extends Stateful implements DeviceModel {
     if ((r.status & INTERRUPT_AFTER) !== 0) this.#interrupt(r.interrupts | FACTORIAL_DONE)
   }
 
-  /** Moves what lies in the buffer; a transfer beyond its ends moves nothing. */
+  /** Moves the buffer's bytes; a transfer beyond the buffer's ends moves nothing. */
   #finishTransfer(): void {
     const [source = 0, destination = 0, count = 0] = [0, 2, 4].map((i) => this.#dma[i]! + this.#dma[i + 1]! * 2 ** 32)
     const command = this.#dma[DMA_COMMAND]!

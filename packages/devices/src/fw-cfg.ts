@@ -18,13 +18,13 @@ const PORT_DMA = 0x514
 export const FW_CFG_KEY = {
   /** The text "QEMU". */
   signature: 0x00,
-  /** Interfaces that are there: bit 0 the registers, bit 1 DMA. */
+  /** Available interfaces: bit 0 the registers, bit 1 DMA. */
   id: 0x01,
   /** Bytes of RAM, 64 bits. */
   ramSize: 0x03,
   /** Processors at start, 16 bits. */
   cpus: 0x05,
-  /** Processors that there may be, 16 bits. */
+  /** Most processors of the machine, 16 bits. */
   maximumCpus: 0x0f,
   /** The directory of named items. */
   fileDirectory: 0x19,
@@ -60,11 +60,11 @@ export interface FwCfgItem {
   readonly bytes: Uint8Array
   /** Whether the guest may write the file, through DMA. Default false. */
   readonly writable?: boolean
-  /** Called with the contents when the guest selects the item, before it reads them; it may change them. */
+  /** Called with the contents when the guest selects the item, before the read; the function may change them. */
   readonly onSelect?: (bytes: Uint8Array) => void
-  /** Called with the contents when the guest has written to the item, and when they have been restored; it may change them. */
+  /** Called with the contents after a write of the guest and after a restore; the function may change them. */
   readonly onWrite?: (bytes: Uint8Array) => void
-  /** Called with the contents when the machine is reset; it may change them. Default: they stay. */
+  /** Called with the contents at a reset; the function may change them. Default: no change. */
   readonly onReset?: (bytes: Uint8Array) => void
 }
 
@@ -78,19 +78,19 @@ export interface FwCfgOptions {
   readonly place?: (context: DeviceContext, registers: FwCfgRegisters) => void
 }
 
-/** The device's registers, wherever they are. */
+/** The device's registers, independent of their addresses. */
 export interface FwCfgRegisters {
   /** Selects an item. */
   select(key: number): void
   /** Reads the next byte of the item. */
   readByte(): number
-  /** Reads the DMA register, which tells that it is there. */
+  /** Reads the DMA register, which holds a signature. */
   readDma(offset: number, size: number): number
   /** Writes the half of the DMA register at offset 0 or 4, as the guest has it: big-endian. The low half starts the transfer. */
   writeDma(offset: number, value: number): void
 }
 
-/** A DMA read that is under way. */
+/** A DMA read in progress. */
 export interface FwCfgTransfer {
   /** Guest-physical address of the command, whose control field tells the guest of the end. */
   readonly gpa: number
@@ -131,7 +131,7 @@ export class FwCfg extends Stateful implements DeviceModel {
     offset: 0,
     /** High half of the address that waits for its low half. */
     dmaHigh: 0,
-    /** The read that is under way. */
+    /** The read in progress. */
     transfer: null as FwCfgTransfer | null,
     nextSliceAt: {
       save: (): Word64 | null => (this.#r.transfer === null ? null : savedDeadline(this.#timer)),
@@ -201,9 +201,9 @@ export class FwCfg extends Stateful implements DeviceModel {
   }
 
   /**
-   * Replaces what a file holds: the guest has changed what it tells of.
+   * Replaces a file's contents, after the guest has changed the facts that it describes.
    *
-   * @throws DeviceError `ERR_OPTION` for a name that is not there, or contents of another size
+   * @throws DeviceError `ERR_OPTION` for an unknown name, or contents of another size
    */
   replaceFile(name: string, bytes: Uint8Array): void {
     const key = this.#names.indexOf(name) + FW_CFG_KEY.firstFile
@@ -244,7 +244,7 @@ export class FwCfg extends Stateful implements DeviceModel {
   }
 
   #readByte(): number {
-    // Past the end, and for keys that are not there, there are zeroes.
+    // Reads beyond the end, and of unknown keys, give zeroes.
     return this.#items.get(this.#r.key)?.bytes[this.#r.offset++] ?? 0
   }
 
@@ -311,7 +311,7 @@ export class FwCfg extends Stateful implements DeviceModel {
   }
 }
 
-/** The registers as a PC has them. */
+/** Maps the registers at a PC's ports. */
 function mapPorts(context: DeviceContext, registers: FwCfgRegisters): void {
   const ports: SynchronousRangeHandler = {
     // The selector is write-only; the data port is a byte wide.

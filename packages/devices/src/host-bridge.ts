@@ -48,7 +48,7 @@ export class HostBridge implements DeviceModel {
       vendorId: 0x8086,
       deviceId: 0x1237,
       revisionId: 2,
-      // By this subsystem SeaBIOS tells a board that has fw_cfg from one that has not.
+      // SeaBIOS recognises a board with fw_cfg by this subsystem.
       subsystemVendorId: 0x1af4,
       subsystemId: 0x1100,
       classCode: 0x06_0000,

@@ -60,11 +60,11 @@ export class Comparator extends Stateful {
   )
   /** The next write of the comparator sets it and not only the period. */
   #valueSet = false
-  /** The line last used, so that a change of route releases it. */
+  /** The line used last: a change of route releases it. */
   #line: InterruptLine | null = null
   #route = NO_ROUTE
 
-  /** Whether its interrupt is a level. */
+  /** Whether the comparator's interrupt is level-triggered. */
   isLevel(): boolean {
     return (this.#r.config & TN_INT_TYPE_LEVEL) !== 0
   }
@@ -105,7 +105,7 @@ export class Comparator extends Stateful {
   /**
    * Writes the comparator: of a periodic one without VAL_SET the period alone.
    *
-   * @param halves - `LOW`, `HIGH` or both
+   * @param halves - the written halves: `LOW`, `HIGH` or both
    * @returns whether the next match is to be worked out again
    */
   writeComparator(halves: number, lo: number, hi: number): boolean {
@@ -149,7 +149,7 @@ export class Comparator extends Stateful {
     this.late.shift(ticks)
   }
 
-  /** Takes the matches up to `tick`. @returns how many there were */
+  /** Processes the matches up to `tick`. @returns how many occurred */
   advance(tick: number): number {
     while (this.#r.laps > 0 && this.matchTick <= tick) {
       this.#r.laps--
@@ -167,7 +167,7 @@ export class Comparator extends Stateful {
     return 1
   }
 
-  /** Moves comparator and match on by whole periods. @returns how many */
+  /** Advances comparator and match by whole periods. @returns how many */
   #advancePeriods(tick: number, period: number): number {
     // The match is at most one step of the origin ago: only periods that are shorter pass more than once.
     const short = period < LAP_TICKS
@@ -183,7 +183,7 @@ export class Comparator extends Stateful {
   }
 
   /**
-   * Returns its interrupt line, and releases the one that it had before a change of route.
+   * Returns the comparator's interrupt line, and releases the previous line after a change of route.
    *
    * @param legacy - line of legacy replacement, which is in force; null: it is not
    */

@@ -144,7 +144,7 @@ export class Hpet extends Stateful implements DeviceModel {
     this.#nowHi = (this.#r.counterHi + Math.floor(sum / TWO_32)) >>> 0
   }
 
-  /** Stops the count at what it is at `tick`, and goes on from there. */
+  /** Fixes the count at its value for `tick`, and continues from there. */
   #rebase(tick: number): void {
     this.#readCounter(tick)
     this.#r.counterLo = this.#nowLo

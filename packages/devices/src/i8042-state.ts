@@ -6,18 +6,18 @@ export const FROM_KEYBOARD = 1
 export const FROM_MOUSE = 2
 export type Source = typeof FROM_CONTROLLER | typeof FROM_KEYBOARD | typeof FROM_MOUSE
 
-/** How an {@link I8042} is made. */
+/** Options of {@link I8042}. */
 export interface I8042Options {
-  /** Plugs a keyboard in, whose keys come from here; default none. */
+  /** Source of keys for a connected keyboard; default no keyboard. */
   readonly keyboard?: InputBackend
-  /** Plugs a mouse in, whose movements come from here; default none. */
+  /** Source of movements for a connected mouse; default no mouse. */
   readonly mouse?: InputBackend
   /**
    * The treatment of keys while the guest reads none and the keyboard's 16 bytes are full: the back end waits (default), or they
    * are lost and the guest is told so, as with a real keyboard.
    */
   readonly whenFull?: 'wait' | 'overrun'
-  /** Told whether address line 20 works, whenever the guest sets it here. */
+  /** Called with whether address line 20 works, each time the guest sets the gate here. */
   readonly onA20?: (works: boolean) => void
 }
 
@@ -28,7 +28,7 @@ const VERSION_1 = { source: FROM_CONTROLLER, held: null, breakPrefix: false, arr
  * Checks a saved state, and brings one of version 1 up to date.
  *
  * @param plugged - the states of the devices that the controller has, which stay as they are where the saved one is of version 1
- * @throws DeviceError `ERR_STATE` for a state of another version, or of other devices
+ * @throws DeviceError `ERR_STATE` for a state of another version, or with other devices
  */
 export function controllerState(
   name: string,

@@ -107,7 +107,7 @@ export class I8042 extends Stateful implements DeviceModel {
     },
     status: STATUS_UNLOCKED,
     data: 0,
-    /** Command that waits for its byte at port 0x60; −1: none. */
+    /** Command that waits for its data byte at port 0x60; −1: none. */
     pending: NO_COMMAND,
     outputPort: OUTPUT_NOT_RESET | OUTPUT_A20,
     /** Origin of the byte in the output buffer. */
@@ -116,7 +116,7 @@ export class I8042 extends Stateful implements DeviceModel {
     held: null as { readonly source: 1 | 2; readonly data: number } | null,
     /** The keyboard's last byte was the prefix of a break code. */
     breakPrefix: false,
-    /** When the byte on its way from a device arrives. */
+    /** Arrival time of the byte in transit from a device. */
     arrivalAt: () => this.#arrival,
     keyboard: (): Ps2Keyboard | null => this.#keyboard,
     mouse: (): Ps2Mouse | null => this.#mouse,
@@ -286,7 +286,7 @@ export class I8042 extends Stateful implements DeviceModel {
         this.#answer(value, STATUS_AUX_OBF)
         break
       case WRITE_AUX:
-        // Writing to a device enables its clock.
+        // A write to a device enables its clock.
         this.#ram[0] = this.#commandByte() & ~CB_AUX_DISABLED
         if (this.#mouse === null) this.#answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
         else this.#mouse.receive(value)
@@ -348,9 +348,9 @@ export class I8042 extends Stateful implements DeviceModel {
   }
 
   /**
-   * Takes over a saved state; keyboard and mouse stay as they are where it is of version 1.
+   * Takes over a saved state; a state of version 1 leaves keyboard and mouse unchanged.
    *
-   * @throws DeviceError `ERR_STATE` for a state of another version, or of other devices
+   * @throws DeviceError `ERR_STATE` for a state of another version, or with other devices
    */
   override restore(state: unknown): void {
     const [keyboard, mouse] = [this.#keyboard, this.#mouse].map((each) => each?.save() ?? null)
@@ -359,7 +359,7 @@ export class I8042 extends Stateful implements DeviceModel {
     this.#fetch()
   }
 
-  /** Returns the controller and its devices to their state at power-on. */
+  /** Resets the controller and its devices to power-on state. */
   override reset(): void {
     super.reset()
     this.#onA20?.(true)

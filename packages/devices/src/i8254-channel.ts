@@ -68,7 +68,7 @@ export class I8254Channel extends Stateful {
   /** The control word for this counter, bits 5:0. */
   writeControl(tick: number, control: number): void {
     this.sync(tick)
-    // Until a new count is loaded, the counting element holds what it held.
+    // The counting element keeps its value until a new count is loaded.
     this.#r.count = this.#liveCount()
     this.#port.writeControl(control)
     this.#setMode(control)

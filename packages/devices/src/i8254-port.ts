@@ -15,11 +15,11 @@ const NONE = -1
 export class CounterPort extends Stateful {
   readonly #r = this.keeps({
     control: 0,
-    /** The next byte that is written, or read, is the high one. */
+    /** Whether the next byte to write, or to read, is the high one. */
     writeHigh: false,
     lowByte: 0,
     readHigh: false,
-    /** Latched count, the bytes of it that are still to be read, and latched status; −1: none. */
+    /** Latched count, its bytes left to read, and latched status; −1: none. */
     latchedCount: -1,
     latchedBytes: 0,
     latchedStatus: -1,
@@ -56,7 +56,7 @@ export class CounterPort extends Stateful {
     return this.#decode(rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.#r.lowByte | (byte << 8))
   }
 
-  /** Takes the latched status byte; −1: there is none. */
+  /** Returns and clears the latched status byte; −1: none. */
   takeStatus(): number {
     const status = this.#r.latchedStatus
     this.#r.latchedStatus = NONE

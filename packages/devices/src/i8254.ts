@@ -122,7 +122,7 @@ export class I8254 extends Stateful implements DeviceModel, LegacyInterruptSourc
     context.mapPorts(PORT_SYSTEM_CONTROL_B, 1, systemControl, { maximumAccess: 1 })
   }
 
-  /** Cuts counter 0 off from its line, or connects it again. */
+  /** Disconnects counter 0 from its interrupt line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
     this.#r.suppressed = suppressed
     this.#update()
@@ -135,7 +135,7 @@ export class I8254 extends Stateful implements DeviceModel, LegacyInterruptSourc
     return tick
   }
 
-  /** The speaker plays what there is; while it sounds, again after a slice of time. */
+  /** Plays the sound so far; while the speaker sounds, again after each time slice. */
   #playOn(): void {
     const tick = this.#now()
     const timer = this.#speakerTimer

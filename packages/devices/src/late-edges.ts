@@ -1,6 +1,6 @@
 import { Stateful } from '@retrap/device'
 
-/** Late edges follow one another in this part of the period. */
+/** Fraction of the period between two late edges. */
 const CATCH_UP = 32
 /** A host that was away for longer than a second gives the edges of the last second only. */
 const LIMIT_SECONDS = 1
@@ -16,7 +16,7 @@ const LIMIT_EDGES = 1000
  */
 export class LateEdges extends Stateful {
   readonly #ticksPerSecond: number
-  /** Edges that are pending, and the tick before which none is given. */
+  /** Number of pending edges, and the earliest tick of the next one. */
   readonly #r = this.keeps({ owed: 0, notBefore: 0 })
 
   /** @param ticksPerSecond - rate of the ticks that `take` counts in */
@@ -26,7 +26,7 @@ export class LateEdges extends Stateful {
   }
 
   /**
-   * Counts the edges that have come due, and gives one if it is time for it. An edge that is not late is given at once.
+   * Adds edges that have become due, and emits one if its time has come. An edge that is not late is emitted at once.
    *
    * @param count - edges since the last call
    * @param period - ticks from one to the next; 0: the timer is not periodic, and no edge of it is late

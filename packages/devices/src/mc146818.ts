@@ -65,7 +65,7 @@ export interface Mc146818Options extends CmosConfiguration {
   readonly wallClock?: () => number
   /** ISA line; default 8. */
   readonly irq?: number
-  /** Called for each alarm whose interrupt is on: it is what wakes a machine. */
+  /** Called for each alarm with interrupts enabled, which can wake a machine. */
   readonly onAlarm?: () => void
   /** Whether the machine sleeps (S3): a reset then leaves the alarm's interrupt on, and tells firmware of it. */
   readonly isAsleep?: () => boolean
@@ -104,7 +104,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     /** Seconds since 1970 that the clock showed at `base`, the beginning of that second. Both move on together. */
     baseSeconds: 0,
     base: this.#base,
-    /** Where periods are counted from. */
+    /** The tick from which periods are counted. */
     origin: this.#ticks.origin,
     weekdayShift: {
       save: (): number => this.#time.weekdayShift,
@@ -120,7 +120,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     reference: null as { readonly shown: number; readonly wall: number } | null,
     /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
     absence: 0,
-    /** The second up to which these are hidden, at most; null where they are not. */
+    /** Second up to which a gap in time is hidden at most; null: no gap. */
     hiddenUntil: null as number | null,
   })
   /** The host's wall clock when the state was saved. */
@@ -175,7 +175,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     this.#update()
   }
 
-  /** Cuts the clock off from its line, or connects it again. */
+  /** Disconnects the clock from its interrupt line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
     this.#r.suppressed = suppressed
     this.#update()
@@ -302,7 +302,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
 
   #writeControl(index: number, value: number, elapsed: number, wasRunning: boolean): void {
     const cmos = this.#cmos
-    // Time registers keep what they show; the data mode only changes how they are read from then on.
+    // Time registers keep the displayed time; the data mode only changes later reads.
     if (wasRunning) this.#time.write(this.#seconds(elapsed))
     const dividerWas = this.#regA() & A_DIVIDER
     if (index === REG_A) cmos[REG_A] = value & ~A_UIP
@@ -361,7 +361,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     line.set(!this.#r.suppressed && this.#interrupting())
     // A flagged interrupt needs no timer: its line stays up until register C is read.
     const wanted = regB & ~this.#r.flags
-    // All from the base on.
+    // All ticks here count from the base.
     let next = Infinity
     if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
       next = this.#ticks.nanosecondsUntil((this.#r.seenPeriods + 1) * this.#periodTicks(), this.#base)
@@ -438,7 +438,7 @@ export class Mc146818 extends Stateful implements DeviceModel, LegacyInterruptSo
     if (now === undefined || savedAt === null || !this.#running()) return
     const passed = Math.round(now - savedAt)
     this.#r.absence += passed
-    // Time that was hidden when the clock was saved still is.
+    // A gap that was hidden when the clock was saved stays hidden.
     if (this.#r.hiddenUntil !== null) return
     this.#r.baseSeconds += passed
     // The host's clock may have been set back: no second is waited for twice.

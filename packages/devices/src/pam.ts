@@ -48,12 +48,12 @@ export class PamRegisters {
     for (let at = Math.max(register, this.#first); at < end; at++) this.#apply(at)
   }
 
-  /** Tells how each range is backed. */
+  /** Reports the attributes of each range. */
   report(): void {
     this.written(this.#first, COUNT)
   }
 
-  /** Puts back into configuration space what was there before a reset. */
+  /** Restores the values from before a reset to configuration space. */
   keep(config: Uint8Array): void {
     config.set(this.#last, this.#first)
   }

@@ -16,7 +16,7 @@ const SWING = 0x4000
 const RETURN = 0.9975
 /** Ticks from the last change until nothing is heard. */
 const TAIL_TICKS = Math.floor(TICKS_PER_SECOND / 10)
-/** Ticks that are played when the host is late. Earlier sound is dropped, so that work stays bounded. */
+/** Most ticks played at once. If the host is late, earlier sound is dropped, so that work stays bounded. */
 const MOST_TICKS = Math.floor(TICKS_PER_SECOND)
 /** Samples that are handed on at a time. */
 const PIECE = 1024
@@ -39,7 +39,7 @@ export class PcSpeaker {
   #at = 0
   /** The sound that is left after the last change, in ticks; 0: the speaker is silent. */
   #tail = 0
-  /** The part of a sample that has passed, in ticks, and of that, what current flowed. */
+  /** Elapsed part of a sample in ticks, and the time of it with current on. */
   #passed = 0
   #flowed = 0
   /** The filter's last input and output. */
@@ -56,7 +56,7 @@ export class PcSpeaker {
     return this.#tail > 0
   }
 
-  /** Plays what there is up to a tick. To be called before the counter is brought there, or changed. */
+  /** Plays sound up to a tick. Call this before the counter advances to the tick or changes. */
   advance(tick: number): void {
     if (this.#tail === 0) {
       this.#at = tick

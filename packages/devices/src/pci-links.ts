@@ -11,7 +11,7 @@ export const FIRST_LINK_GSI = 16
 
 /** The wiring of a chipset's PCI interrupt links. */
 export interface PciLinksOptions {
-  /** Number of links: A and so on. */
+  /** Number of links, from A on. */
   readonly links: number
   /** The link that a pin (1 to 4) of a device on bus 0 is wired to. */
   readonly linkOf: (device: number, pin: number) => number
@@ -27,7 +27,7 @@ export class PciLinks {
   readonly #options: PciLinksOptions
   /** Asserted pins by device: bit pin − 1. */
   readonly #wires = new Uint8Array(32)
-  /** How many functions assert each pin: those behind a root port share its own. */
+  /** Number of functions that assert each pin: functions behind a root port share the port's pins. */
   readonly #holders = new Uint16Array(32 * PINS)
   readonly #gsiLines: InterruptLine[] = []
   /** One holder a link and ISA line, so that links that share a line are ORed. */

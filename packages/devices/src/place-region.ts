@@ -1,6 +1,6 @@
 import type { Region } from '@retrap/device'
 
-/** Puts a range where the guest wants it, or switches it off. Where another device is, the newcomer stays off, as with a BAR. */
+/** Maps a range at the guest's address, or switches it off. If another device occupies the address, the range stays off, as for a BAR. */
 export function placeRegion(region: Region | null, base: number, on: boolean): void {
   if (region === null) return
   if (region.enabled && (!on || region.base !== base)) region.disable()

@@ -33,7 +33,7 @@ export class PvPanic implements DeviceModel {
   readonly name: string = 'pvpanic'
   /** The model's behaviour follows from the guest alone. */
   readonly deterministic = true
-  /** There is nothing to save. */
+  /** The device has no state to save. */
   readonly stateless = true
   readonly #options: PvPanicOptions
 

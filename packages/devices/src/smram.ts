@@ -6,9 +6,9 @@ export interface SmramSettings {
   readonly low: boolean
   /** Processors outside the mode see it at 0xFEDA0000 instead. */
   readonly high: boolean
-  /** All code sees it at 0xA0000. */
+  /** Whether all code sees SMRAM at 0xA0000. */
   readonly open: boolean
-  /** All code sees it at 0xFEDA0000. */
+  /** Whether all code sees SMRAM at 0xFEDA0000. */
   readonly openHigh: boolean
   /** The last bytes of RAM below 4 GiB that only processors in system-management mode see; 0 for none. */
   readonly tsegBytes: number
@@ -57,7 +57,7 @@ export class SmramRegisters {
     return { control: this.#control, extended: this.#extended }
   }
 
-  /** Takes restored bytes as they are. */
+  /** Restores both registers unchecked. */
   restore(control: number, extended: number = EXTENDED_FIXED): void {
     this.#control = control
     this.#extended = extended

@@ -27,7 +27,7 @@ class TickRate {
   }
 }
 
-/** 14.31818 MHz / 12: what counts in an 8254. The crystal is 315/22 MHz, so this is 105/88 MHz. */
+/** 14.31818 MHz / 12: the clock of an 8254. The crystal is 315/22 MHz, so this is 105/88 MHz. */
 export const PIT_RATE: TickRate = new TickRate(105, 88_000)
 /** 14.31818 MHz / 4: the ACPI power-management timer, 315/88 MHz. */
 export const PM_TIMER_RATE: TickRate = new TickRate(315, 88_000)
@@ -56,9 +56,9 @@ export class TickCounter {
   #clock: Clock | null = null
 
   /**
-   * @param multiple - a step is a multiple of so many ticks, so that a division by them keeps its phase
-   * @param moved - the origin moves on by so many ticks: the model brings itself up to that tick, then takes them off all its
-   *   ticks. It does not ask for the time meanwhile
+   * @param multiple - the origin advances by multiples of this many ticks, so that a division by them keeps its phase
+   * @param moved - called when the origin advances by some ticks: the model first brings itself to that tick, then subtracts
+   * the ticks from all its times. It must not read the time meanwhile
    */
   constructor(rate: TickRate, multiple: number, moved: (ticks: number) => void) {
     let divisor = multiple

@@ -15,7 +15,7 @@ const MSR_RI = 0x40
 const MSR_DCD = 0x80
 const MSR_DELTA_RI = 0x04
 
-/** The registers of a 16550A that are its modem's. */
+/** The modem registers of a 16550A. */
 export interface ModemRegisters {
   /** Modem Control Register. */
   mcr: number
@@ -25,7 +25,7 @@ export interface ModemRegisters {
   modem: number
 }
 
-/** The lines of a far end that is there and ready. */
+/** The modem lines of a far end that is connected and ready. */
 export const MODEM_READY: number = MSR_CTS | MSR_DSR | MSR_DCD
 
 /** Whether the transmitter is connected to the receiver, and the outputs to the inputs. */

@@ -30,7 +30,7 @@ export interface ReceiverPorts {
   timedOut(): void
 }
 
-/** Receiver of a 16550A: its FIFO, the errors of its characters, and what waits on the line. */
+/** Receiver of a 16550A: its FIFO, the characters' error flags, and the bytes waiting on the line. */
 export class Receiver extends Stateful {
   readonly #ports: ReceiverPorts
   /** The receive FIFO; one deep while FIFOs are off. */
@@ -98,7 +98,7 @@ export class Receiver extends Stateful {
       this.#accept(character)
       return
     }
-    // FIFOs keep what they hold; the single register takes the newer character.
+    // A full FIFO drops the new character; the single register is overwritten.
     this.#r.lsr |= LSR_OE
     if (!this.#r.fifos) {
       this.#received.reset()
@@ -111,7 +111,7 @@ export class Receiver extends Stateful {
     const character = this.#received.shift()
     if (character < 0) return 0
     this.#r.timeoutPending = false
-    // Errors show when their character is the next to be read.
+    // Error flags appear when their character is next to be read.
     const next = this.#received.at(0)
     if (next >= 0) this.#r.lsr |= next >> ERRORS_SHIFT
     this.#restartTimeout()

@@ -144,7 +144,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
     return this.#receiver.waiting.length
   }
 
-  /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
+  /** Takes as many bytes of the stream as fit; the stream is notified when there is room again. */
   #offer(bytes: Uint8Array): number {
     const taken = this.#receiver.waiting.offer(bytes)
     if (taken > 0) this.#received()
@@ -211,7 +211,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
         return (this.#r.lcr & LCR_DLAB) === 0 ? this.#r.ier : this.#r.divisor >> 8
       case IIR_FCR: {
         const iir = this.#identify()
-        // Reading the identification ends a THRE interrupt, if that is what it shows.
+        // Reading the identification register clears a THRE interrupt, if the register shows one.
         if (iir === IIR_THRE) {
           this.#r.thrEmptyPending = false
           this.#update()
@@ -261,7 +261,7 @@ export class Uart16550 extends Stateful implements DeviceModel {
         break
       case LSR:
       case MSR:
-        // Factory test writes; they do nothing here.
+        // Factory test writes have no effect.
         return
       default:
         this.#r.scr = value

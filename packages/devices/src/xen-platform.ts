@@ -24,7 +24,7 @@ const IO_FLAGS = 0
 const IO_LOG = 8
 /** Bit 0 of the flags: guests' writes to option ROMs are to be locked out; a bit to set and read back, nothing more. */
 const FLAGS_WRITABLE = 0x01
-/** Guests put grant table and other frames of the hypervisor there. */
+/** Guests put the grant table and other frames of the hypervisor into this memory. */
 const MEMORY_BYTES = 1 << 24
 
 const LONGEST_LINE = 4096

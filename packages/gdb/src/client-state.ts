@@ -7,12 +7,12 @@ export interface Stopper {
   readonly length: number
 }
 
-/** The wishes and choices of a client, as its packets find them. */
+/** The settings of a client, which its packets change. */
 export interface ClientState {
   target: GdbTarget
   /** The processor of register and memory packets, from 0. */
   cpu: number
-  /** The processor of `c` and `s`; −1: all. */
+  /** The processor that `c` and `s` resume; −1: all. */
   resumeCpu: number
   /** Addresses of memory packets are guest-physical. */
   physical: boolean
@@ -25,7 +25,7 @@ export interface ClientState {
 
 /** An error reply. Clients print the number only. */
 export const ERROR_ARGUMENT = 'E16'
-/** The reply for memory that is not there. */
+/** The reply for inaccessible memory. */
 export const ERROR_MEMORY = 'E0e'
 /** The reply for what cannot be done now. */
 export const ERROR_STATE = 'E10'
@@ -38,7 +38,7 @@ export const threadOf = (cpu: number): string => (cpu + 1).toString(16).padStart
 /**
  * Reads a thread's number.
  *
- * @returns the processor, from 0; −1 for all of them; undefined for none. 0 is any, which is `any`
+ * @returns the processor, from 0; −1 for all of them; undefined if invalid. Thread 0 selects `any`
  */
 export function cpuOfThread(text: string, cpus: number, any: number): number | undefined {
   if (text === '-1') return -1

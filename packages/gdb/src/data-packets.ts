@@ -13,7 +13,7 @@ import { formatRegister, registerValue } from './register-set.ts'
 
 /** Breakpoints and watchpoints that a client may have. */
 const MOST_STOPPERS = 4096
-/** Bytes of memory in one reply. */
+/** Most bytes of memory in one reply. */
 const MOST_MEMORY = PACKET_BYTES / 2 - 8
 
 /** `g`: all general registers. */
@@ -27,7 +27,7 @@ export function readRegisters({ target, cpu }: ClientState): string {
   return text
 }
 
-/** `G`: writes them; those that are short of their bytes stay as they are. */
+/** `G`: writes all registers; incomplete trailing ones stay unchanged. */
 export function writeRegisters({ target, cpu }: ClientState, text: string): string {
   const { registers, general } = target.registers
   let at = 0
@@ -41,7 +41,7 @@ export function writeRegisters({ target, cpu }: ClientState, text: string): stri
   return 'OK'
 }
 
-/** `p`: one register by number. */
+/** `p`: reads one register by number. */
 export function readRegister({ target, cpu }: ClientState, text: string): string {
   const register = target.registers.registers[parseSmall(text) ?? -1]
   if (register === undefined) return ERROR_ARGUMENT
@@ -57,7 +57,7 @@ export function writeRegister({ target, cpu }: ClientState, text: string): strin
   return target.writeRegister(cpu, register.name, registerValue(bytes)) ? 'OK' : ERROR_STATE
 }
 
-/** `m`: memory; as much as there is. */
+/** `m`: reads memory, as far as accessible. */
 export function readMemory({ target, cpu, physical }: ClientState, text: string): string {
   const [first, second] = text.split(',')
   const [address, length] = [parseBig(first), parseSmall(second)]
@@ -67,7 +67,7 @@ export function readMemory({ target, cpu, physical }: ClientState, text: string)
   return count === 0 && length > 0 ? ERROR_MEMORY : toHex(bytes.subarray(0, count))
 }
 
-/** `M` and `X`: writes memory, whose bytes are digits or themselves. */
+/** `M` and `X`: writes memory, given as hex digits or as escaped bytes. */
 export function writeMemory({ target, cpu, physical }: ClientState, text: string, binary: boolean): string {
   const colon = text.indexOf(':')
   const [first, second] = text.slice(0, Math.max(colon, 0)).split(',')
@@ -98,7 +98,7 @@ export function changeStopper(state: ClientState, text: string, insert: boolean)
     remove(state, known)
     return 'OK'
   }
-  // Setting one twice is setting it.
+  // Setting the same one twice has no further effect.
   if (known !== undefined) return 'OK'
   if (state.stoppers.size >= MOST_STOPPERS || !setStopper(state, stopper)) return ERROR_ROOM
   state.stoppers.set(key, stopper)
@@ -107,7 +107,7 @@ export function changeStopper(state: ClientState, text: string, insert: boolean)
 
 const isBreakpoint = ({ kind }: Stopper): boolean => kind === 'software' || kind === 'hardware'
 
-/** Sets one on the target. @returns false where that cannot be */
+/** Sets a breakpoint or watchpoint on the target. @returns false if impossible */
 export function setStopper({ target }: ClientState, { kind, address, length }: Stopper): boolean {
   if (kind === 'software' || kind === 'hardware') return target.addBreakpoint(address)
   return target.addWatchpoint(address, length, kind)

@@ -2,25 +2,25 @@
 
 const DIGITS = '0123456789abcdef'
 
-/** Bytes as two digits each. */
+/** Encodes bytes as two hex digits each. */
 export function toHex(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += DIGITS[byte >>> 4]! + DIGITS[byte & 15]!
   return text
 }
 
-/** Reads two digits a byte; undefined where there is anything else. */
+/** Decodes two hex digits a byte; undefined for other text. */
 export function fromHex(text: string): Uint8Array | undefined {
   if (text.length % 2 !== 0 || !/^[\da-f]*$/i.test(text)) return undefined
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
 }
 
-/** Reads a number of at most 64 bits; undefined where there is anything else. */
+/** Parses a hex number of at most 64 bits; undefined for other text. */
 export function parseBig(text: string | undefined): bigint | undefined {
   return text !== undefined && /^[\da-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : undefined
 }
 
-/** Reads a number of at most 32 bits; undefined where there is anything else. */
+/** Parses a hex number of at most 32 bits; undefined for other text. */
 export function parseSmall(text: string | undefined): number | undefined {
   return text !== undefined && /^[\da-f]{1,8}$/i.test(text) ? Number.parseInt(text, 16) : undefined
 }

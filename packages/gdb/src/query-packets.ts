@@ -19,7 +19,7 @@ const REVERSE_FEATURES = 'ReverseStep+;ReverseContinue+'
 const STEP_ENABLE = 1
 const STEP_HOLD = 2
 const STEP_NO_TIMERS = 4
-/** Characters of what a monitor command prints. */
+/** Most characters of a monitor command's output. */
 const MOST_PRINTED = 1 << 20
 
 /** Answers a query. @returns the reply; empty for what is not supported */

@@ -34,7 +34,7 @@ export interface Register {
   readonly bits: number
   /** Type, of the description language; default `int`. */
   readonly type?: string
-  /** How users see it listed; default `general`. */
+  /** The register's group in listings; default `general`. */
   readonly group?: string
 }
 
@@ -44,7 +44,7 @@ export interface RegisterFeature {
   readonly name: string
   /** Elements of the description language that come first. */
   readonly types?: string
-  /** In the order of their numbers. */
+  /** Registers by number. */
   readonly registers: readonly Register[]
 }
 
@@ -56,7 +56,7 @@ export class RegisterSet {
   readonly xml: string
   /** The program counter's name. */
   readonly programCounter: string
-  /** How many of them, from the first, are in packets of all registers. */
+  /** Number of registers, from the first, in packets of all registers. */
   readonly general: number
   readonly #numbers = new Map<string, number>()
 
@@ -99,7 +99,7 @@ export class RegisterSet {
     ].join('\n')
   }
 
-  /** The number of a register; −1 for none. */
+  /** Returns the number of a register; −1 if unknown. */
   numberOf(name: string): number {
     return this.#numbers.get(name) ?? -1
   }

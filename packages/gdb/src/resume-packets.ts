@@ -1,4 +1,4 @@
-// Packets that have processors go on.
+// Packets that resume processors.
 import { cpuOfThread, type ClientState } from './client-state.ts'
 import { parseBig } from './hex.ts'
 import type { CpuAction } from './target.ts'
@@ -8,7 +8,7 @@ const MOST_ACTIONS = 1024
 
 const STAY: CpuAction = { action: 'stay', signal: 0 }
 
-/** Reads one action: `c`, `s`, `Cxx`, `Sxx`. */
+/** Parses one action: `c`, `s`, `Cxx`, `Sxx`. */
 function parseAction(text: string): CpuAction | undefined {
   if (!/^(?:[cs]|[CS][\dA-Fa-f]{2})$/.test(text)) return undefined
   const action = text[0]!.toLowerCase() === 's' ? 'step' : 'continue'
@@ -16,10 +16,10 @@ function parseAction(text: string): CpuAction | undefined {
 }
 
 /**
- * Reads what follows `vCont;`.
+ * Parses the rest of a `vCont;` packet.
  *
- * @returns an action for each processor, which stays where none is given; undefined for what cannot be read, and where no
- *   processor would go on
+ * @returns an action for each processor, `stay` without a given one; undefined for an invalid packet, and if no processor
+ * would resume
  */
 export function parseVCont(state: ClientState, text: string): readonly CpuAction[] | undefined {
   const { cpus } = state.target
@@ -38,9 +38,9 @@ export function parseVCont(state: ClientState, text: string): readonly CpuAction
 }
 
 /**
- * Reads `c`, `s`, `C` and `S`: for the processor of `Hc`, or all. A step is of one processor, and the others stay.
+ * Parses `c`, `s`, `C` and `S`, for the processor of `Hc`, or all. A step resumes one processor only.
  *
- * @param packet - with an address to go on from, where there is one
+ * @param packet - may contain an address to resume at
  */
 export function parseResume(state: ClientState, packet: string): readonly CpuAction[] | undefined {
   const letter = packet[0]!

@@ -6,7 +6,7 @@ import { answerQuery } from './query-packets.ts'
 import { parseResume, parseVCont } from './resume-packets.ts'
 import type { CpuAction, GdbTarget, TargetStop } from './target.ts'
 
-/** How a session reaches its client. */
+/** A session's connection to its client. */
 export interface SessionStream {
   /** Sends bytes. */
   write(bytes: Uint8Array): void
@@ -71,7 +71,7 @@ export class GdbSession {
   }
 
   /**
-   * Goes on with another machine, as after a reset: what the client has set is set there. It runs if the last one did.
+   * Switches to another machine, as after a reset, and sets the client's breakpoints there. It runs if the last one did.
    */
   retarget(target: GdbTarget): void {
     this.#state.target.onStop(null)
@@ -138,7 +138,7 @@ export class GdbSession {
 
   #take(packet: string): void {
     this.#waiting.push(packet)
-    // A client that does not wait for replies is none of the protocol's.
+    // A client that does not wait for replies violates the protocol.
     if (this.#waiting.length > MOST_WAITING) {
       this.closed()
       this.#stream.end()

@@ -32,25 +32,25 @@ export interface TargetCode {
   readonly set: 'x86-16' | 'x86-32' | 'x86-64' | 'a64' | 'a32' | 'thumb'
 }
 
-/** How a processor goes on. */
+/** How a processor resumes. */
 export interface CpuAction {
-  /** `stay`: it stays where it is while others run. */
+  /** `stay`: the processor does not run while others do. */
   readonly action: 'continue' | 'step' | 'stay'
   /** The signal that it was stopped with is passed on: a fault is delivered. */
   readonly signal: number
 }
 
-/** How steps are made. */
+/** Rules for stepping. */
 export interface StepRules {
   /** Interrupts are held off during a step. */
   readonly holdInterrupts: boolean
 }
 
-/** A machine that can be debugged. Addresses are linear ones, unless another kind is named. */
+/** A machine that can be debugged. Addresses are linear unless stated otherwise. */
 export interface GdbTarget {
   /** Registers. */
   readonly registers: RegisterSet
-  /** How many processors it has. */
+  /** Number of processors. */
   readonly cpus: number
   /** Describes a processor for people: `CPU 0, halted`. */
   describeCpu(cpu: number): string
@@ -64,31 +64,31 @@ export interface GdbTarget {
   resume(actions: readonly CpuAction[], rules: StepRules): void
   /** Goes backwards, for a processor: until a breakpoint or watchpoint, or by one instruction. Absent: it cannot. */
   reverse?(action: 'continue' | 'step', cpu: number): void
-  /** Names the listener that is notified of each stop; null for none. */
+  /** Sets the listener that is notified of each stop; null: none. */
   onStop(listener: ((stop: TargetStop) => void) | null): void
-  /** Reads a register by name; undefined where it is not known now. */
+  /** Reads a register by name; undefined if it is not available. */
   readRegister(cpu: number, name: string): bigint | undefined
-  /** Writes one. @returns false where that cannot be, with nothing changed */
+  /** Writes a register. @returns false if impossible, with nothing changed */
   writeRegister(cpu: number, name: string, value: bigint): boolean
-  /** Reads memory as a processor sees it, without any effect. @returns how many bytes it has read */
+  /** Reads memory of a processor without side effects. @returns how many bytes were read */
   readMemory(cpu: number, address: bigint, into: Uint8Array): number
-  /** Writes memory. @returns how many bytes it has written */
+  /** Writes memory. @returns how many bytes were written */
   writeMemory(cpu: number, address: bigint, bytes: Uint8Array): number
-  /** The same by guest-physical address. */
+  /** Reads memory at a guest-physical address, like `readMemory`. */
   readPhysical(address: bigint, into: Uint8Array): number
-  /** The same by guest-physical address. */
+  /** Writes memory at a guest-physical address, like `writeMemory`. */
   writePhysical(address: bigint, bytes: Uint8Array): number
-  /** Adds a breakpoint. @returns false where there can be no more */
+  /** Adds a breakpoint. @returns false at the limit */
   addBreakpoint(address: bigint): boolean
-  /** Removes one that was added. */
+  /** Removes a breakpoint. */
   removeBreakpoint(address: bigint): void
-  /** Adds a watchpoint. @returns false where there can be no more, or none of that length */
+  /** Adds a watchpoint. @returns false at the limit, or for an unsupported length */
   addWatchpoint(address: bigint, length: number, kind: WatchpointKind): boolean
-  /** Removes one that was added. */
+  /** Removes a watchpoint. */
   removeWatchpoint(address: bigint, length: number, kind: WatchpointKind): void
   /** The code that a processor executes, for programs that show more than gdb asks for. Absent: it is not known. */
   readonly code?: ((cpu: number) => TargetCode) | undefined
-  /** Does what the user writes after `monitor`. @returns what to print */
+  /** Executes a user's `monitor` command. @returns its output */
   monitor(cpu: number, command: string): Promise<string>
   /** Ends the machine. */
   kill(): void

@@ -14,7 +14,7 @@ const SLEEP_NS = 300_000_000_000
 
 /** A domain's virtual time. Nanoseconds from power-on. */
 export interface DomainClock extends Clock {
-  /** True if time is derived from what the guest executes, so that two runs of one input agree. */
+  /** Whether time follows from the executed instructions, so that two runs with the same input agree. */
   readonly deterministic: boolean
   /** vCPUs execute. */
   executing: boolean
@@ -32,9 +32,9 @@ export interface DomainClock extends Clock {
   /** Returns the time by name. */
   save(): ClockState
   /**
-   * Takes a saved state. It arms no timers: their models do when they are restored.
+   * Restores the clock. Timers are armed by their models' own restore.
    *
-   * @throws HvmError `ERR_STATE` for one that it cannot take
+   * @throws HvmError `ERR_STATE` for a state of another kind of clock
    */
   restore(state: ClockState): void
 }
@@ -55,7 +55,7 @@ export interface RealClockState {
  * later: a guest that has been told the time is told no earlier one, which Linux on Arm takes for one of 4 years later.
  */
 export class RealClock implements DomainClock {
-  /** Its time passes by itself. */
+  /** Time passes with the host's clock. */
   readonly deterministic = false
   /** The clock is the host's. */
   readonly realTime = true
@@ -64,7 +64,7 @@ export class RealClock implements DomainClock {
   readonly #host: HostClock
   /** The host's time at power-on. */
   #origin: number
-  /** The time that was told last. */
+  /** The time last returned. */
   #told = 0
 
   constructor(host: HostClock) {
@@ -89,7 +89,7 @@ export class RealClock implements DomainClock {
     into.hi = Math.floor(now / TWO_32)
   }
 
-  /** Does nothing: time passes by itself. */
+  /** Does nothing, because time follows the host's clock. */
   advance(): void {}
 
   /** Does nothing: the host's time cannot be hurried. */
@@ -104,7 +104,7 @@ export class RealClock implements DomainClock {
   /**
    * Has the time of another clock from now on, as long as time is taken out of neither.
    *
-   * @param other - of the same host
+   * @param other - a clock on the same host
    */
   follow(other: RealClock): void {
     this.#origin = other.#origin
@@ -145,13 +145,13 @@ export interface DeterministicClockState {
  * is, and runs of one guest that begin at different times differ in nothing else. It stops at 2^64 − 1 ns (584 years).
  */
 export class DeterministicClock implements DomainClock {
-  /** Its time follows from what the guest executes. */
+  /** Time follows from the executed instructions. */
   readonly deterministic = true
   /** Makes no difference. */
   executing = false
   readonly #nsPerInstruction: number
   readonly #time: Instant
-  /** The part of a nanosecond that has passed: kept apart, so that it is as exact late as it is early. */
+  /** Fraction of a nanosecond: kept apart, so that precision does not fall with time. */
   #fraction = 0
 
   /**
@@ -168,7 +168,7 @@ export class DeterministicClock implements DomainClock {
     return this.#time.hi * TWO_32 + this.#time.lo
   }
 
-  /** The same exactly, as two words. */
+  /** Reads the exact time, as two words. */
   read(into: Word64): void {
     into.lo = this.#time.lo
     into.hi = this.#time.hi
@@ -199,7 +199,7 @@ export class DeterministicClock implements DomainClock {
   }
 
   /**
-   * Takes a saved state. It arms no timers: their models do when they are restored.
+   * Restores the clock. Timers are armed by their models' own restore.
    *
    * @throws HvmError `ERR_STATE` for another version or shape, for the state of a clock that followed the host's, and for
    *   another duration of an instruction

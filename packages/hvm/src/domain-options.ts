@@ -19,7 +19,7 @@ export type DomainExit =
   /** A vCPU shut down permanently: on x86, a triple fault. */
   | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }
   | { readonly reason: 'stopped' }
-  /** The guest told its hypervisor why it shuts down; power-off and restart have reasons of their own. */
+  /** The guest's stated reason for a shutdown; power-off and restart are reasons of their own. */
   | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: string }
   | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
@@ -42,7 +42,7 @@ export interface Sleeper {
 export interface DomainOptions {
   /** Machine memory, with room for RAM and for what the vCPUs need: on x86 about 400 KiB each and the code cache. */
   readonly memory: MachineMemory
-  /** One for all domains in this memory; default its own. */
+  /** Counts shared by all domains in this memory; default new ones. */
   readonly frameCounts?: FrameCounts | undefined
   /** An Arm guest's map, as `P2m.create` takes it. Default that of an x86 guest. */
   readonly stage2?: Stage2Options
@@ -50,7 +50,7 @@ export interface DomainOptions {
   readonly vcpus: number
   /** Real or deterministic time. */
   readonly clock: DomainClock
-  /** How the domain waits. */
+  /** Waits for timers and events on the host. */
   readonly sleeper: Sleeper
   /** The reaction to a device model that breaks its contract. Default `crash`. */
   readonly policy?: FailurePolicy | undefined
@@ -72,11 +72,11 @@ export interface DomainOptions {
   readonly deferDevices?: ((callback: () => void) => void) | undefined
 }
 
-/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq/host` are such. */
+/** A server for models in another thread or process, such as `SharedTransport` and `SocketTransport` of `@retrap/ioreq/host`. */
 export interface DomainServer {
   /** This side's record of the server. */
   readonly remote: RemoteServer
-  /** Handles the messages that have arrived. */
+  /** Handles received messages. */
   pump?(): unknown
   /** Handles messages as they arrive while the event loop runs. */
   watch?(): Promise<void>

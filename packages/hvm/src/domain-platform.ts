@@ -26,7 +26,7 @@ interface ReachedDomain {
 }
 
 /**
- * A domain as device models reach it, wherever they live.
+ * Returns a domain's interface for device models, in any thread or process.
  *
  * @param paravirtual - returns the hypervisor's own interface that the guest sees just now
  */

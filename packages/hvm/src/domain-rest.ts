@@ -9,7 +9,7 @@ export interface DevicesState {
   readonly version: 1
   /** The models of the domain's own process. */
   readonly local: DeviceHostState
-  /** The models that live elsewhere, by the name of their server. */
+  /** States of models in other threads or processes, by the name of their server. */
   readonly servers: Readonly<Record<string, DeviceHostState>>
   /** The memories that models own. */
   readonly memories: readonly OwnedMemoryState[]
@@ -19,7 +19,7 @@ export interface DevicesState {
 export interface DeviceParties {
   /** The models of the domain's own process. */
   readonly devices: DeviceHost
-  /** Servers whose models live elsewhere. */
+  /** Servers of models in other threads or processes. */
   readonly servers: readonly DomainServer[]
   /** Memory that models own. */
   readonly memories: OwnedMemories
@@ -31,8 +31,8 @@ export interface DeviceParties {
 const RESTORE_MS = 10_000
 
 /**
- * The device models of a domain at rest: none has anything under way. They stay so until {@link DomainRest.end}, which has
- * them go on. The caller of `Domain.rest` ends it, whatever happens meanwhile.
+ * The device models of a domain at rest: none has a pending operation until {@link DomainRest.end}, which resumes all. The
+ * caller of `Domain.rest` must call `end`, even after errors.
  */
 export interface DomainRest {
   /**
@@ -73,7 +73,7 @@ class DevicesAtRest implements DomainRest {
   }
 }
 
-/** Brings all models to rest; they go on where one of them is too late. */
+/** Brings all models to rest; if one does not rest in time, all resume. */
 export async function beginRest(parties: DeviceParties, deadlineMs: number): Promise<DomainRest> {
   const limit = Math.min(deadlineMs, parties.deadlineMs)
   const rest = new DevicesAtRest(parties, limit)
@@ -87,7 +87,7 @@ export async function beginRest(parties: DeviceParties, deadlineMs: number): Pro
   return rest
 }
 
-/** Checks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
+/** Checks whether a state fits these models; remote servers check their own. @throws DeviceError */
 export function checkDevices(parties: DeviceParties, state: DevicesState): void {
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
@@ -105,7 +105,7 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
 }
 
 /**
- * Divides a state whose models have moved: those of the domain's own process whose doings are recorded from here on have a server.
+ * Divides a state for models that have moved: local models that are recorded from now on get a server.
  *
  * @returns the states as they are to be restored
  */
@@ -117,7 +117,7 @@ function divide({ devices, servers }: DeviceParties, state: DevicesState): Pick<
   return { local: own, servers: { ...state.servers, [moved.remote.name]: others } }
 }
 
-/** Restores all models. @returns the rest that they are in; where this throws, they do not go on */
+/** Restores all models, which are at rest afterwards. @returns the rest; after an error the models stay stopped */
 export async function restoreDevices(parties: DeviceParties, state: DevicesState): Promise<DomainRest> {
   const { devices, memories } = parties
   checkDevices(parties, state)
@@ -131,6 +131,6 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   return new DevicesAtRest(parties, limit, remotes)
 }
 
-/** Servers whose models have state here: what those do that are recorded is in the recording. */
+/** Returns servers whose models have state here: for recorded models the recording holds the actions instead. */
 const remotesOf = ({ servers }: DeviceParties): readonly RemoteServer[] =>
   servers.map(({ remote }) => remote).filter((remote) => !remote.isRecorded)

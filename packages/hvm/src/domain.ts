@@ -37,7 +37,7 @@ const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 
 /** More than any guest has. */
 const MOST_FRAMES = 2 ** 40
 
-/** Host time that a device model may take where all of the machine waits for it. */
+/** Host time limit for a device model while the whole machine waits. */
 const VIRTUAL_DEADLINE_MS = 30_000
 
 /**
@@ -46,7 +46,7 @@ const VIRTUAL_DEADLINE_MS = 30_000
  * Its vCPUs and interrupt controllers come with an {@link Architecture}. `X86Domain` is the domain of a PC.
  */
 export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V> = Architecture<V>> {
-  /** The machine that it lives in. */
+  /** The machine memory of the domain. */
   readonly memory: MachineMemory
   /** References to frames of machine memory. */
   readonly frameCounts: FrameCounts
@@ -54,7 +54,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly p2m: P2m
   /** Logs of the RAM that is written, by vCPUs and device models alike. */
   readonly dirtyLogs: DirtyLogs
-  /** Memory that its device models own. */
+  /** Memory owned by the domain's device models. */
   readonly ownedMemories: OwnedMemories
   /** Handles accesses that the map does not allow: RAM on demand, pagers, claimed writes. */
   readonly secondLevel: SecondLevelFaults
@@ -64,11 +64,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly clock: DomainClock
   /** Timers on that time, of device models and interrupt controllers. */
   readonly timers: TimerQueue
-  /** Where accesses that are not RAM go. */
+  /** Dispatcher of accesses outside RAM. */
   readonly dispatch: IoDispatch
   /** Which RAM has left the guest, and which device models have still to be notified of it. */
   readonly invalidations: Invalidations
-  /** The domain as device models reach it, wherever they live. */
+  /** The domain's interface for device models, in any thread or process. */
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
@@ -194,8 +194,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   /**
-   * Makes a server whose models live elsewhere part of the domain: it is reset with it, and looked after in each turn.
-   * It is made with this domain's `dispatch` and `platform`.
+   * Adds a server for models in another thread or process: a reset of the domain resets it, and each turn services it.
+   * The server must use this domain's `dispatch` and `platform`.
    */
   addServer(server: DomainServer): void {
     const was = this.writtenElsewhere
@@ -285,9 +285,9 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * while it does, or after.
    *
    * @param party - a device model that changes the map, see `WaitingParty`: it does not wait for itself
-   * @returns what the change returned, once no device model can reach what it took away
-   * @throws HvmError `ERR_DEADLOCK` where waiting cannot end. The change has been made then, as it has been when the
-   *   domain stops before the end; what the change itself throws
+   * @returns result of the change, after all device models have released the removed memory
+   * @throws HvmError `ERR_DEADLOCK` if the wait cannot end; the change is in effect then, and also if the domain stops
+   * first; errors of the change itself
    */
   async changeMemory<T>(change: (p2m: P2m) => T, party: WaitingParty = {}): Promise<T> {
     const { result, ticket } = await this.requestMemoryChange(change)
@@ -318,7 +318,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.mappings.keptViews()
   }
 
-  /** Whether other threads write its RAM themselves, and say so afterwards. */
+  /** Whether other threads write the domain's RAM directly, and report the writes afterwards. */
   get writtenElsewhere(): boolean {
     return this.memory.shared && this.#servers.length > 0
   }
@@ -348,8 +348,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   /**
-   * Gives all of its machine memory back to other domains in it, when its device models are at rest. It must not be used any
-   * more. Memory that a model still holds when the deadline has passed stays the model's, for ever.
+   * Frees the domain's machine memory for other domains, once its device models are at rest. The domain is unusable
+   * afterwards. Memory that a model still holds at the deadline is never freed.
    *
    * @param deadlineMs - host time that device models may take
    */
@@ -358,7 +358,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       () => true,
       () => false,
     )
-    // A model that is still at work may write what it holds: that stays as it is.
+    // A model that is not at rest may still write its memory, which is therefore kept.
     if (isAtRest) {
       this.ownedMemories.free()
       for (const server of this.dispatch.servers) server.destroy()
@@ -379,7 +379,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   #resetParts(): void {
     this.#loop.reset()
-    // First of all, so that a model's handler has been told before its model is reset.
+    // Cancel requests first, so that a model's handler is notified before the model's reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
     this.dispatch.reset()
     this.architecture.reset()
@@ -408,7 +408,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * Brings every vCPU between two instructions (see `settle`) and the device models to rest. Not while `run` is under way.
    *
    * @param deadlineMs - host time that devices may take to answer, and models to come to rest
-   * @returns the rest, which ends with its `end`
+   * @returns the rest, which the caller ends with `end`
    * @throws DeviceError `ERR_DEVICE`, naming a model that failed or was late; HvmError `ERR_PENDING` as `settle`: the domain
    *   is as it was
    */
@@ -438,7 +438,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /**
    * Restores all device models of a domain that was made with the same ones. Not while `run` is under way.
    *
-   * @returns the rest that they are in until its `end`
+   * @returns the rest, which lasts until its `end`
    * @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` where state and models do not fit
    */
   restoreDevices(state: DevicesState): Promise<DomainRest> {
@@ -528,8 +528,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /**
    * Has one vCPU execute outside of `run`, as a machine does that stands in for firmware, and fires timers that are due.
    *
-   * @param vcpu - one of the domain's
-   * @param instructions - how many it may retire
+   * @param vcpu - a vCPU of this domain
+   * @param instructions - most instructions to retire
    * @returns why it has stopped; after `blocked`, {@link Domain.settle} waits for the device
    */
   runVcpu(vcpu: VirtualCpu, instructions: number): CpuExit {
@@ -545,7 +545,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#loop.turns.exits
   }
 
-  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
+  /** Whether a PAUSE instruction ends the vCPU's turn, for another vCPU or for events of the event loop. */
   endsAtPause(): boolean {
     return this.#loop.schedule.endsAtPause()
   }

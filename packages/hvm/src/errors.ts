@@ -4,7 +4,7 @@ import { plainLine } from '@retrap/basics'
 export type HvmErrorCode =
   /** A device has not answered by the deadline. */
   | 'ERR_PENDING'
-  /** A wait that cannot end, because what it waits for waits for it. */
+  /** A wait that cannot end, because of a cycle of waits. */
   | 'ERR_DEADLOCK'
   /** A saved state of another version or shape. */
   | 'ERR_STATE'

@@ -23,15 +23,15 @@ export interface VirtualProcessor {
   readonly cost: number
   /** Whether an instruction is under way: it waits for an answer. */
   readonly busy: boolean
-  /** Executes up to `budget` instructions, from where it was; `mostCalls` of those that generated code cannot execute. */
+  /** Executes up to `budget` instructions; at most `mostCalls` of them may need a call out of generated code. */
   run(budget: number, mostCalls?: number): CpuExit
-  /** Executes one instruction, or delivers one event; absent: it cannot do one alone. */
+  /** Executes one instruction, or delivers one event; absent: not supported. */
   step?(): CpuExit
   /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
   turnMayEnd?: boolean
   /** Instructions of the turn behind the budget of the next `run` or `step`: what is one request to a device stays one. */
   laterBudget?: number
-  /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
+  /** Continues the instruction in progress. @returns undefined when it has finished, otherwise why it cannot finish */
   settle(): CpuExit | undefined
   /** Has `run` return at the end of the present instruction. */
   stop(): void
@@ -49,11 +49,11 @@ export interface TurnWatch {
 export interface DebugWatch {
   /** A vCPU has come back with `debug`. The domain pauses; see `DomainExit`. */
   stopped(vcpu: VirtualCpu): void
-  /** Whether a vCPU stays where it is while others run. */
+  /** Whether a vCPU is held while others run. */
   holds(id: number): boolean
 }
 
-/** A vCPU as its domain and the run loop see it, whatever its instruction set. */
+/** A vCPU's interface for its domain and the run loop, for any instruction set. */
 export interface VirtualCpu {
   /** Number in the domain; the first is the bootstrap processor. */
   readonly id: number
@@ -61,9 +61,9 @@ export interface VirtualCpu {
   readonly cpu: VirtualProcessor
   /** Whether the vCPU has nothing to do until something happens. */
   readonly dormant: boolean
-  /** The vCPU has come back from a turn, and no other one executes. */
+  /** Called when the vCPU's turn has ended, and no other vCPU executes. */
   turnEnded(): void
-  /** Forgets what it has translated: the guest's map has changed. */
+  /** Drops cached translations after a change of the guest's map. */
   mapChanged(): void
   /** Forgets its translations for writing the first `count` of some machine frames: the next writes are to be noticed. */
   watchWrites(frames: Uint32Array, count: number): void
@@ -85,7 +85,7 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   readonly hasPortZero?: boolean
   /** Delivers a device's message. */
   signalMsi(address: number, data: number, requester: number): void
-  /** Gives its machine memory back, where it can: it is not used any more. */
+  /** Frees the vCPU's machine memory, if possible; the vCPU is not used any more. */
   free?(): void
   /** Power-on of everything but the vCPUs, before that of device models. */
   reset(): void
@@ -105,7 +105,7 @@ export interface Paravirtual {
   mayRun(vcpu: number): boolean
   /** A vCPU's turn begins. */
   beforeTurn(vcpu: number): void
-  /** A vCPU's turn has ended; `reason` is that of its exit. */
+  /** Called after a vCPU's turn, with the reason of its exit. */
   afterTurn(vcpu: number, reason: string): void
   /** Takes a device's message. @returns false for one that is for the interrupt controllers */
   takesMessage(address: number, data: number): boolean

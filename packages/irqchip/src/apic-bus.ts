@@ -102,7 +102,7 @@ export class ApicBus implements LocalApicBus {
    *
    * @param destination - in x2APIC width
    * @param level - the interrupt is level-triggered: its EOI is broadcast
-   * @returns whether any APIC took it
+   * @returns whether any APIC accepted the interrupt
    */
   send(mode: number, vector: number, destination: number, logical: boolean, level: boolean): boolean {
     if (mode === apicRegisters.DM_LOWEST) return this.#lowest(destination, logical, vector, level, null)

@@ -202,7 +202,7 @@ export const W = {
   LINT: 69,
   DEADLINE_LO: 72,
   DEADLINE_HI: 73,
-  /** 1 when the one-shot count has run out. */
+  /** 1 when the one-shot count has expired. */
   TIMER_DONE: 74,
 } as const
 /**
@@ -244,7 +244,7 @@ export function isInPage(index: number, cmci: boolean): boolean {
 export const STORED: Uint8Array = IN_PAGE.slice()
 for (const index of [W.VERSION, W.TPR, W.APR, W.PPR, W.EOI, W.RRD, W.TMCCT]) STORED[index] = 0
 
-/** The same as bits. */
+/** The same registers as bit masks. */
 export const STORED_REGISTERS: { readonly lo: number; readonly hi: number } = { lo: storedFrom(0), hi: storedFrom(32) }
 
 function storedFrom(first: number): number {

@@ -22,7 +22,7 @@ export interface ApicTimerState {
   readonly deadlineHi: number
 }
 
-/** Words that are saved as they are. */
+/** Words saved unchanged. */
 const SAVED = {
   initialCount: apicRegisters.W.TMICT,
   divide: apicRegisters.W.TDCR,
@@ -235,7 +235,7 @@ export class ApicTimerUnit {
       this.#words[apicRegisters.W.DEADLINE_HI] = 0
       this.#timer.cancel()
     } else if (this.#mode() === apicRegisters.LVT_TIMER_PERIODIC) {
-      // Expiries that the machine was late for are one: the IRR has one bit for them.
+      // Several late expiries count as one, because the IRR has a single bit for them.
       const passed = this.#passed()
       const ns = this.#tickNs.of(passed - (passed % (this.#initial() * this.#divider())))
       const rest = this.#doubles[apicRegisters.TIMER_START_REST]! + this.#tickNs.remainder
@@ -269,7 +269,7 @@ export class ApicTimerUnit {
   }
 }
 
-/** Returns a conversion for a TSC that was 0 at time 0. @param hz - its frequency */
+/** Returns a conversion for a TSC that was 0 at time 0. @param hz - the TSC's frequency */
 function tscSinceZero(hz: number): NonNullable<LocalApicOptions['tscToNs']> {
   const ratio = new Ratio(1e9, hz)
   const at = new Instant()

@@ -62,7 +62,7 @@ export function checkFrequency(name: string, value: unknown): void {
 }
 
 /**
- * Returns the region for a state of so many bytes: the one that was given, or a buffer of its own.
+ * Returns the given state region, or a new buffer of that size.
  *
  * @throws IrqchipError `ERR_INVALID` unless a given one has room for it, at a multiple of 8
  */
@@ -110,7 +110,7 @@ export function restoreWords<T extends Readonly<Record<string, number>>>(
 /**
  * Compares the shape of a saved state with that of one that fits: the same names, types, lengths and version.
  *
- * @param template - a state of the same controller
+ * @param template - a state of the same controller, for its shape
  * @throws IrqchipError `ERR_STATE`, which names the first field that differs
  */
 export function checkState(name: string, state: unknown, template: unknown): void {

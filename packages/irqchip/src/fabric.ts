@@ -164,7 +164,7 @@ export class InterruptFabric {
   /**
    * A wire to interrupt `irq`: ISA 0–15, or another input of the I/O APIC. Several holders of one line are ORed.
    *
-   * @throws IrqchipError `ERR_INVALID` for another number, and for 2, where the second i8259 is
+   * @throws IrqchipError `ERR_INVALID` for another number, and for 2, the cascade input
    */
   line(irq: number): InterruptLine {
     const { pins } = this.ioApic
@@ -231,8 +231,7 @@ export class InterruptFabric {
   }
 
   /**
-   * Takes a saved state. The levels of the wires come with it; devices that are restored afterwards drive them to
-   * the same.
+   * Restores a saved state with the levels of the wires; devices restored afterwards drive the same levels.
    *
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
    */

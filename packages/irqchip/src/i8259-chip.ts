@@ -5,7 +5,7 @@ export type I8259ChipState = Readonly<Record<keyof typeof W, number>>
 
 /** Word of the state region that holds each field. */
 const W = {
-  /** Levels of the inputs, as their drivers set them. */
+  /** Levels of the inputs, as driven. */
   lines: 0,
   /** Inputs with a rising edge that has not been acknowledged. */
   edges: 1,
@@ -48,7 +48,7 @@ const OCW3_SET_SPECIAL_MASK = 1 << 6
 const SPURIOUS = 7
 const POLL_INTERRUPT = 0x80
 
-/** Describes one command of OCW2, by its bits R, SL and EOI. */
+/** Describes one command of OCW2 by its bits R, SL and EOI. */
 interface Ocw2 {
   /** The input that the command is about: the best in service, or the one in bits 2:0. */
   readonly about: 'best' | 'named' | 'none'
@@ -169,9 +169,9 @@ export class I8259Chip {
     if (wanted === 0) return -1
     const serving = this.#turned(this.#serving())
     const bestServed = serving & -serving
-    // With nothing in service this is all ones.
+    // All ones when nothing is in service.
     let open = bestServed - 1
-    // The slave in service may interrupt again, for it asks only for what outranks its own service.
+    // A slave in service may interrupt again, because it only requests interrupts of higher priority than its own service.
     if ((w[W.icw4]! & ICW4_SPECIAL_FULLY_NESTED) !== 0) open |= bestServed & this.#turned(this.#cascade)
     return this.#best(wanted & open)
   }
@@ -179,7 +179,7 @@ export class I8259Chip {
   /**
    * Acknowledges the winner.
    *
-   * @returns its input, or −1 where the request has gone
+   * @returns the acknowledged input, or −1 if the request was withdrawn
    */
   acknowledge(): number {
     const input = this.winner

@@ -111,7 +111,7 @@ export class I8259Pair {
     this.#settle()
   }
 
-  /** Raises ISA interrupt 0–15 until it is acknowledged; one that is up stays as it is. */
+  /** Raises ISA interrupt 0–15 until it is acknowledged; an asserted one stays asserted. */
   pulse(irq: number): void {
     if (irq === CASCADE) return
     if (irq < 8) this.#master.pulse(irq)
@@ -129,7 +129,7 @@ export class I8259Pair {
     let vector = this.#master.vector(input)
     if (input === CASCADE) {
       vector = this.#slave.vector(this.#slave.acknowledge())
-      // INT of the slave falls in the cycle; if it rises again that is another edge.
+      // The slave's INT falls during the cycle; a new rise is another edge.
       this.#master.drive(CASCADE, false)
     }
     this.#settle()

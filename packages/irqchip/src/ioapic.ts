@@ -5,7 +5,7 @@ import { checkFunction, checkInteger, checkState, regionFor, type StateRegion } 
 export const IOAPIC_ADDRESS = 0xfec0_0000
 /** Counts the inputs of an I/O APIC, where nothing else is asked for. */
 export const IOAPIC_PINS = 24
-/** Counts the inputs that an I/O APIC can have at most: those of Xen's hardware guests have this many. */
+/** Most inputs of an I/O APIC, the number that Xen's hardware guests have. */
 export const MOST_IOAPIC_PINS = 48
 /** Counts the bytes of machine memory that an I/O APIC's state takes. */
 export const IOAPIC_STATE_BYTES = 512
@@ -43,7 +43,7 @@ export interface IoApicState {
   readonly version: 2
   /** Redirection entries by input: vector, mode and mask in the low word, the destination in the high word. */
   readonly entries: readonly { readonly low: number; readonly high: number }[]
-  /** Register that is selected. */
+  /** Selected register. */
   readonly select: number
   /** Identification register. */
   readonly id: number
@@ -124,7 +124,7 @@ export class IoApic {
       return
     }
     let entry = (value & ENTRY_WRITABLE) | (words[index]! & REMOTE_IRR)
-    // An entry that is made edge-triggered forgets that it waits for an EOI; software uses that as one.
+    // An entry that becomes edge-triggered no longer waits for an EOI; software uses this as an EOI.
     if ((entry & LEVEL) === 0) entry &= ~REMOTE_IRR
     words[index] = entry
     this.#levelPin(index >> 1)

@@ -18,7 +18,7 @@ export interface LocalApicBus {
   acknowledgePic(): number
   /** The value of `events` has changed: the vCPU must look. Also called where an interrupt can no longer be delivered. */
   wake(cpu: number): void
-  /** An APIC takes interrupts that it refused before, or has another address: level-triggered ones are tried again. */
+  /** Called when an APIC may accept interrupts that it refused before, or has a new address: level-triggered ones are retried. */
   receptionChanged(): void
 }
 
@@ -35,7 +35,7 @@ export interface TaskPriorityRecord {
    * Publishes the values that the guest compares a new task priority with.
    *
    * @param inService - bits 7:4 of the highest vector in service; 0: none
-   * @param pending - the highest vector that is pending; 0: none
+   * @param pending - the highest pending vector; 0: none
    */
   publish(inService: number, pending: number): void
 }
@@ -48,7 +48,7 @@ export interface LocalApicOptions {
   readonly apicId?: number
   /** Whether the APIC is that of the bootstrap processor. */
   readonly bootstrap: boolean
-  /** Way to the other controllers. */
+  /** Bus to the other controllers. */
   readonly bus: LocalApicBus
   /** The machine's clock. */
   readonly clock: ApicClock

@@ -14,7 +14,7 @@ import type { LocalApicState } from './local-apic-state.ts'
 const RECHECK = 1 << 0
 /** Bit of the event word: an ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
 const EXTINT_MESSAGE = 1 << 8
-/** Events that depend on other state; the others are latched. */
+/** Events that depend on other state; all others are latched. */
 const DELIVERABLE: number = apicRegisters.EVENT_INTERRUPT | apicRegisters.EVENT_EXTINT
 
 /** Reserved bits of IA32_APIC_BASE: 7:0 and 9. */
@@ -31,7 +31,7 @@ const LVT = {
   lint1: apicRegisters.W.LVT_LINT1,
   error: apicRegisters.W.LVT_ERROR,
 }
-/** Word of each other register that is saved as it is. */
+/** Words of the registers that are saved unchanged. */
 const REGISTERS = {
   baseLo: apicRegisters.W.BASE_LO,
   baseHi: apicRegisters.W.BASE_HI,
@@ -50,15 +50,15 @@ const FLAT_MODEL = 0xf
 const ALL_CLUSTERS = 0xf
 
 /**
- * The registers of a local APIC whose reads have no effect and return a word of its state: a hypervisor may read them by
- * itself, where the page is decoded.
+ * The registers of a local APIC whose reads have no effect and return a word of its state: a hypervisor may read these
+ * directly, after decoding the access to the page.
  */
 export interface StoredRegisters {
   /** Where the words lie in the buffer of `LocalApicOptions.state`: that of the register at offset n at 4 · n / 16. */
   readonly byteOffset: number
-  /** Bit i: the register at offset 16 · i is such a one; registers 0 to 31. */
+  /** Mask of such registers: bit i is the register at offset 16 · i; registers 0 to 31. */
   readonly lo: number
-  /** The same for registers 32 to 63. */
+  /** Mask of registers 32 to 63. */
   readonly hi: number
 }
 
@@ -268,7 +268,7 @@ export class LocalApic {
       case apicRegisters.W.PPR:
         return this.processorPriority
       case apicRegisters.W.TMCCT:
-        // The machine may be late with the end: its interrupt is there before the guest sees it.
+        // If the machine noticed the timer's end late, raise its interrupt before the guest sees the count.
         this.#timer.settle()
         return this.#timer.count()
       default:
@@ -374,7 +374,7 @@ export class LocalApic {
       else this.accept(lo, false)
       return true
     }
-    // One 64-bit register; the destination is all of the high word.
+    // x2APIC has one 64-bit ICR, with the destination in the whole high word.
     if (number === apicRegisters.W.ICR) this.#words[apicRegisters.W.ICR2] = hi
     this.#set(number, lo)
     return true
@@ -383,7 +383,7 @@ export class LocalApic {
   // ---------------------------------------------------------------- task and processor priority: TPR, CR8, PPR
   // Source: SDM vol. 3A, "Task and Processor Priorities".
 
-  /** The task-priority register, which follows the guest's record where it has one. */
+  /** The task-priority register; the guest's record replaces it, if present. */
   get #taskPriority(): number {
     if (this.#record !== null) this.#words[apicRegisters.W.TPR] = this.#record.read()
     return this.#words[apicRegisters.W.TPR]!
@@ -439,7 +439,7 @@ export class LocalApic {
   /**
    * A fixed interrupt arrives.
    *
-   * @returns whether the APIC took it: it must be enabled
+   * @returns whether the APIC accepted the interrupt: it must be enabled
    */
   accept(vector: number, level: boolean): boolean {
     if (!this.arbitrates) return false
@@ -508,7 +508,7 @@ export class LocalApic {
       Atomics.and(words, apicRegisters.W.IRR + index, ~bit)
       words[apicRegisters.W.ISR + index]! |= bit
     } else return words[apicRegisters.W.SVR]! & 0xff
-    // The vCPU that acknowledges looks by itself: it is not told.
+    // The acknowledging vCPU checks by itself, so it gets no notice.
     this.#look()
     return vector
   }
@@ -586,12 +586,12 @@ export class LocalApic {
     this.#bus.wake(this.cpu)
   }
 
-  /** Takes a latched event. @returns whether it was there */
+  /** Takes a latched event. @returns whether it was latched */
   #take(event: number): boolean {
     return (Atomics.and(this.#words, apicRegisters.W.EVENTS, ~event) & event) !== 0
   }
 
-  /** Latches an NMI; a second one before the first was taken is the same one. */
+  /** Latches an NMI; a second one before delivery merges with the first. */
   nmi(): void {
     this.#latch(apicRegisters.EVENT_NMI)
   }
@@ -626,7 +626,7 @@ export class LocalApic {
     this.#words[apicRegisters.W.SIPI_VECTOR] = vector & 0xff
     this.#latch(apicRegisters.EVENT_SIPI)
   }
-  /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for one takes it and does nothing. */
+  /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for a SIPI discards it. */
   takeSipi(): number {
     return this.#take(apicRegisters.EVENT_SIPI) ? this.#words[apicRegisters.W.SIPI_VECTOR]! : -1
   }
@@ -673,7 +673,7 @@ export class LocalApic {
       if ((entry & (apicRegisters.LVT_LEVEL | apicRegisters.LVT_MODE)) === apicRegisters.LVT_LEVEL) this.#raise(pin)
       else this.#deliverLvt(LINT_ENTRIES[pin])
     } else if (level && pin === 1) this.nmi()
-    // ExtINT follows the wire: it goes when the i8259 takes its request back.
+    // ExtINT follows the wire: it ends when the i8259 withdraws its request.
     if (pin === 0) this.#changed()
   }
 
@@ -808,7 +808,7 @@ export class LocalApic {
     const { vectors, lvt, events } = state
     restoreWords(words, REGISTERS, state)
     this.#resetIdentity()
-    // A state may be that of an APIC with another ID.
+    // The state may come from an APIC with another ID.
     words[apicRegisters.W.LDR] = state.logicalDestination
     this.#taskPriority = state.taskPriority
     words.set(vectors.requests, apicRegisters.W.IRR)

@@ -1,7 +1,7 @@
 import { TWO_32 } from '@retrap/basics'
 import type { Instant, Word64 } from '@retrap/device'
 
-/** One deadline on the machine's clock. */
+/** One timer on the machine's clock. */
 export interface ApicTimer {
   /** Sets the deadline to `delayNs` nanoseconds after an instant, replacing an earlier one. */
   armAfter(delayNs: number, from: Readonly<Word64>): void
@@ -13,7 +13,7 @@ export interface ApicTimer {
 export interface ApicClock {
   /** Reads the time: whole nanoseconds from power-on, 64 bits. */
   read(into: Word64): void
-  /** Makes a timer that calls `callback` when its deadline has passed. */
+  /** Makes a timer that calls `callback` after its deadline. */
   timer(callback: () => void): ApicTimer
 }
 
@@ -90,7 +90,7 @@ export class Counter {
     into.lo = low >>> 0
   }
 
-  /** Turns a count into the first time that has it; “never” where the clock ends before. */
+  /** Converts a count to the first time at which the clock reaches it; “never” if the clock ends before. */
   timeOf(count: Instant): void {
     const { lo, hi } = count
     count.lo = 0

@@ -8,7 +8,7 @@ const FILE_HEADER = 24
 const RECORD_HEADER = 16
 const MOST_SNAP = 262_144
 
-/** How {@link capturePackets} writes. */
+/** Options of {@link capturePackets}. */
 export interface CaptureOptions {
   /** Bytes of each frame that are kept; default 65535. */
   readonly snapBytes?: number | undefined
@@ -19,8 +19,8 @@ export interface CaptureOptions {
 /**
  * Puts a listener between a card and its network, which writes what passes as a capture that tcpdump and Wireshark read.
  *
- * @param network - where the frames go on to
- * @param write - takes the file's bytes, piece by piece; they are its to keep
+ * @param network - network that gets the frames
+ * @param write - takes the file's bytes, piece by piece, and may keep them
  * @returns the network for the card
  * @throws NetworkError `ERR_OPTION`
  *
@@ -57,7 +57,7 @@ export function capturePackets(
       })
     },
     send(frame) {
-      // The guest may change the frame meanwhile: what is noted and what is sent are one copy.
+      // The guest may change the frame meanwhile: capture and send the same copy.
       const copy = new Uint8Array(frame)
       const taken = network.send(copy)
       if (taken) note(copy)

@@ -3,14 +3,14 @@ import { HOST_CLOCK, type NetworkClock } from './clock.ts'
 import { FrameQueue } from './frame-queue.ts'
 import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
 
-/** A channel does not tell when others have taken what it holds: it is given this much, then as much again a moment later. */
+/** Bytes sent at once: a channel does not report when receivers have taken them, so the next burst follows a moment later. */
 const BURST_BYTES = 1 << 20
 const PAUSE_MS = 10
 const ETHERNET_HEADER = 14
 
 /** The part of a `BroadcastChannel` that is used. */
 export interface FrameChannel {
-  /** Sends to all other channels of the same name. */
+  /** Sends a message to all other channels of the same name. */
   postMessage(message: Uint8Array<ArrayBuffer>): void
   /** Calls `listener` with each message of the others. */
   addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
@@ -18,7 +18,7 @@ export interface FrameChannel {
   close(): void
 }
 
-/** How a {@link ChannelNetwork} is made. */
+/** Options of {@link ChannelNetwork}. */
 export interface ChannelNetworkOptions {
   /** Default the host's time. */
   readonly clock?: NetworkClock | undefined

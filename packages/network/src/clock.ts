@@ -1,4 +1,4 @@
-/** The time and the event loop that a network runs on. Tests give one whose time they move. */
+/** The time and the event loop of a network. Tests pass a clock that they control. */
 export interface NetworkClock {
   /** Milliseconds from some start; never goes back. */
   now(): number
@@ -24,7 +24,7 @@ export const HOST_CLOCK: NetworkClock = {
 export class Alarm {
   readonly #clock: NetworkClock
   readonly #callback: () => void
-  /** When to call; Infinity: not at all. */
+  /** When to call; Infinity: never. */
   #deadline = Infinity
   #fires = Infinity
   #cancel: (() => void) | null = null

@@ -16,7 +16,7 @@ export type NetworkErrorCode = 'ERR_OPTION' | 'ERR_LISTEN' | 'ERR_OPEN' | 'ERR_C
 export class NetworkError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'NetworkError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: NetworkErrorCode
 
   constructor(code: NetworkErrorCode, message: string, options?: { readonly cause?: unknown }) {

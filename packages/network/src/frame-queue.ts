@@ -18,7 +18,7 @@ export class FrameQueue {
   #blocked = false
   #scheduled = false
 
-  /** @param emptied - told when a queue that had frames has none */
+  /** @param emptied - called when a queue becomes empty */
   constructor(clock: NetworkClock, emptied: (() => void) | null = null) {
     this.#clock = clock
     this.#emptied = emptied
@@ -78,7 +78,7 @@ export class FrameQueue {
       this.#blocked = false
       this.#first++
       this.#bytes -= frame.length
-      // The taken ones go in one piece, now and then.
+      // Taken frames are removed in batches.
       if (this.#first === 1024) {
         this.#frames = this.#frames.slice(1024)
         this.#first = 0

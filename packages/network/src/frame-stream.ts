@@ -9,7 +9,7 @@ const MOST_FRAME = 69_632
 /** A peer that sends faster than the card takes frames waits from here on. */
 const HIGH_WATER = 1 << 20
 
-/** A stream of bytes to another machine: a socket, or what stands for one. */
+/** A byte stream to another machine: a socket or similar. */
 export interface FramePipe {
   /** Sends bytes, which are the pipe's to keep. @returns false: they were taken, and `FrameStream.drained` is to be called */
   write(bytes: Uint8Array): boolean
@@ -32,7 +32,7 @@ export class FrameStream implements PacketBackend {
   readonly maximumBytes: number = MAXIMUM_TAGGED_FRAME
   readonly #queue: FrameQueue
   #pipe: FramePipe | null = null
-  /** A frame that is not complete: its length, then its bytes. */
+  /** An incomplete frame: its length, then its bytes. */
   #partial = new Uint8Array(4)
   #partialBytes = 0
   #full = false
@@ -46,7 +46,7 @@ export class FrameStream implements PacketBackend {
     })
   }
 
-  /** Whether there is a connection. */
+  /** Whether a connection exists. */
   get linkUp(): boolean {
     return this.#pipe !== null
   }
@@ -75,7 +75,7 @@ export class FrameStream implements PacketBackend {
     return true
   }
 
-  /** A connection is there; one that was there before is closed. */
+  /** Sets the connection, and closes a previous one. */
   attach(pipe: FramePipe): void {
     const wasUp = this.linkUp
     this.#pipe?.close()

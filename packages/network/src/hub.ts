@@ -5,7 +5,7 @@ import { FrameQueue } from './frame-queue.ts'
 /** A frame with a VLAN tag. */
 export const MAXIMUM_TAGGED_FRAME = 1518
 
-/** How a {@link Hub} is made. */
+/** Options of {@link Hub}. */
 export interface HubOptions {
   /** Default the host's time. */
   readonly clock?: NetworkClock
@@ -48,7 +48,7 @@ export class Hub {
       drained: () => queue.ready(),
       linkChanged() {},
     }
-    // Frames of the other networks are sent to this one.
+    // Frames of the other networks are sent to this network.
     queue.connect({ ...client, receive: (frame) => frame.length > most || network.send(frame) })
     network.connect(client)
     return () => this.#members.delete(queue)

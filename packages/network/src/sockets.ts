@@ -20,7 +20,7 @@ export type TcpSocketEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
 
 /** Is notified of a TCP connection of the host's. */
 export interface TcpSocketClient {
-  /** The connection is there. A socket that was accepted is from the start, and this is not called. */
+  /** Called when the connection is established; not for accepted sockets, which are connected from the start. */
   connected(): void
   /** Bytes have come; they are the client's to keep. */
   data(bytes: Uint8Array): void
@@ -36,7 +36,7 @@ export interface TcpSocketClient {
 export interface TcpSocket {
   /** Sends bytes, which are the socket's to keep. @returns false: they were taken, and `drained` says when to go on */
   write(bytes: Uint8Array): boolean
-  /** Ends our stream when all is sent. */
+  /** Ends the outgoing stream after all data is sent. */
   end(): void
   /** Breaks the connection off. */
   abort(): void
@@ -46,9 +46,9 @@ export interface TcpSocket {
   resume(): void
 }
 
-/** Something of the host's that is open until it is closed. */
+/** A host resource that stays open until it is closed. */
 export interface OpenSocket {
-  /** The port, where the host has chosen it. */
+  /** The port, also when the host has chosen it. */
   readonly port: number
   /** Closes the socket. */
   close(): void
@@ -72,7 +72,7 @@ export interface Sockets {
   /**
    * Waits for connections.
    *
-   * @param accept - told of each; the socket is paused, and the client that is returned is notified of it
+   * @param accept - called for each connection; the socket is paused, and the returned client receives its events
    * @throws NetworkError `ERR_LISTEN`
    */
   listenTcp(at: SocketAddress, accept: (from: SocketAddress, socket: TcpSocket) => TcpSocketClient): Promise<OpenSocket>
@@ -80,7 +80,7 @@ export interface Sockets {
   openUdp(receive: UdpReceiver): UdpSocket
   /** Opens a UDP socket at an address. @throws NetworkError `ERR_LISTEN` */
   bindUdp(at: SocketAddress, receive: UdpReceiver): Promise<UdpSocket & OpenSocket>
-  /** The IPv4 addresses of a name; null: there is no such name. Rejects where the host cannot tell. */
+  /** Returns the IPv4 addresses of a name; null for an unknown name. Rejects if the host cannot find out. */
   lookup(name: string): Promise<readonly string[] | null>
   /**
    * Asks a name server of the host's; the message and the answer are those of DNS. Absent: only addresses are known.

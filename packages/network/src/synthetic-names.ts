@@ -14,7 +14,7 @@ export class SyntheticNames {
   readonly #names = new Map<Ipv4Address, string>()
   #next = 0
 
-  /** The address of a name: the same one each time, until 65,536 others have come. */
+  /** Returns the address of a name: stable until 65,536 others have been used. */
   addressOf(name: string): string {
     const known = this.#addresses.get(name)
     if (known !== undefined) return formatIpv4(known)
@@ -32,7 +32,7 @@ export class SyntheticNames {
     return isHostName(name) ? [this.addressOf(name.toLowerCase().replace(/\.$/, ''))] : null
   }
 
-  /** The name that an address stands for; undefined: it is an address of its own. */
+  /** Returns the name that an address stands for; undefined for a real address. */
   nameOf(address: string): string | undefined {
     const number = readIpv4(address)
     return number === null ? undefined : this.#names.get(number)

@@ -6,7 +6,7 @@ import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
 const OPEN = 1
 /** More than this waiting in the socket is too much: a card that sends faster waits. */
 const HIGH_WATER = 1 << 20
-/** A WebSocket does not tell when it has sent what it held. */
+/** Polling interval: a WebSocket does not report when its buffer is empty. */
 const POLL_MS = 10
 
 /** The part of a `WebSocket` that is used: a page's, Node's, or that of the package `ws`. */
@@ -27,7 +27,7 @@ export interface FrameSocket {
   addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
 }
 
-/** How a {@link WebSocketNetwork} connects. */
+/** Options for connecting a {@link WebSocketNetwork}. */
 export interface WebSocketNetworkOptions {
   /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: there is none. */
   readonly reconnectMs?: number | undefined
@@ -61,7 +61,7 @@ export class WebSocketNetwork implements PacketBackend {
     this.#connect()
   }
 
-  /** Whether there is a connection. */
+  /** Whether a connection exists. */
   get linkUp(): boolean {
     return this.#up
   }

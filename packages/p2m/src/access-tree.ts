@@ -28,7 +28,7 @@ export const P2mAccess = {
   R_PW: 10,
 } as const
 
-/** One of the `P2mAccess` numbers. */
+/** A value of `P2mAccess`. */
 export type P2mAccess = (typeof P2mAccess)[keyof typeof P2mAccess]
 
 /** By access. */
@@ -40,7 +40,7 @@ export function rightsOfAccess(access: number): number {
   return (rights & P2M_READ) === 0 ? rights & ~P2M_WRITE : rights
 }
 
-/** Refuses what is none. */
+/** Refuses an invalid access value. */
 export function checkAccess(access: number): void {
   if (typeof access === 'number' && access in RIGHTS) return
   throw new P2mError('ERR_TYPE', `access ${describeArgument(access)}: expected one of P2mAccess`, { access })

@@ -21,7 +21,7 @@ export function checkP2m(value: unknown): void {
   if (!hasMethods(value, 'lookup', 'onRelease', 'insert')) throw check.wrong('p2m', value, 'a P2m')
 }
 
-/** Refuses what is not one naturally aligned run of guest frames. */
+/** Refuses anything but one naturally aligned run of guest frames. */
 export function checkRun(gfn: number, order: number, limit: number): void {
   checkOrder(order)
   checkRange(gfn, 2 ** order, limit)
@@ -29,7 +29,7 @@ export function checkRun(gfn: number, order: number, limit: number): void {
   throw new P2mError('ERR_ALIGN', `guest frame ${hex(gfn)} is not aligned to order ${order}`, { gfn, order })
 }
 
-/** Refuses guest frames that there cannot be, and none. */
+/** Refuses an empty range, and guest frames beyond the limit. */
 export function checkRange(gfn: number, count: number, limit: number = MAX_GFN): void {
   if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= limit) return
   throw new P2mError(
@@ -54,7 +54,7 @@ export function checkFrames(memory: MachineMemory, mfn: number, count: number): 
 }
 
 /**
- * Refuses types that nobody can just insert, machine frames for a type that has none, and none for a type that has.
+ * Refuses types that cannot be inserted directly, and a machine frame that its type excludes or lacks.
  *
  * @param kinds - of the type
  */

@@ -18,11 +18,11 @@ export interface ContiguousTables {
   readonly memory: MachineMemory
   readonly format: TableFormat
   readonly table: Pick<RadixTable, 'lookup' | 'entryOf'>
-  /** Has TLBs forget what they hold of the map. */
+  /** Flushes all TLB entries of the map. */
   flushTlb(): void
 }
 
-/** Takes the contiguous bit from an entry and its neighbours: a TLB may have them as one. */
+/** Clears the contiguous bit of an entry and its neighbours, which a TLB may hold as one. */
 export function endContiguous(core: ContiguousTables, ma: number): void {
   const { u32 } = core.memory
   const first = ma - (ma % GROUP_BYTES)
@@ -35,7 +35,7 @@ export function endContiguous(core: ContiguousTables, ma: number): void {
   }
 }
 
-/** Lets TLBs have 16 neighbours as one where they map consecutive, aligned frames: those of a range just mapped. */
+/** Sets the contiguous bit where 16 neighbours of a newly mapped range map consecutive, aligned frames. */
 export function markContiguous(core: ContiguousTables, gfn: number, count: number): void {
   const { u32 } = core.memory
   const { format, table } = core
@@ -65,8 +65,8 @@ export function markContiguous(core: ContiguousTables, gfn: number, count: numbe
 }
 
 /**
- * Whether 16 entries could be one, and are not marked as such yet. Frames of others, which have to stay apart, are mapped one
- * by one (`insertForeign`) and do not come here.
+ * Whether 16 entries qualify for the contiguous bit, and do not have it yet. Foreign frames, which must stay separate
+ * entries, are mapped one by one (`insertForeign`) and never get here.
  */
 function isContiguous(core: ContiguousTables, ma: number, order: number): boolean {
   const { u32 } = core.memory

@@ -21,7 +21,7 @@ const C_FRAMES = 64
 const FREE = 0
 const HELD = 1
 const WAITED_FOR = 2
-/** Attempts before a thread waits, and how long it waits at a time: one that was ended cannot wake others. */
+/** Attempts before a thread waits, and the time of each wait: a thread that was terminated cannot wake others. */
 const SPINS = 200
 const WAIT_MS = 1
 
@@ -65,7 +65,7 @@ export class ControlBlock {
   #mine = false
   #canWait = true
 
-  /** A new one, in a zeroed frame. */
+  /** Makes a new control block in a zeroed frame. */
   static create(memory: MachineMemory, mfn: number, root: number, shape: number, counts: number): ControlBlock {
     const base = mfn * 1024
     memory.u32[base + C_COUNTS] = counts
@@ -75,7 +75,7 @@ export class ControlBlock {
     return new ControlBlock(memory, mfn * PAGE_BYTES)
   }
 
-  /** @throws P2mError `ERR_STATE` if there is none at `ma` */
+  /** @throws P2mError `ERR_STATE` if `ma` holds no control block */
   constructor(memory: MachineMemory, ma: number) {
     if (!Number.isSafeInteger(ma) || ma % PAGE_BYTES !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
       throw new P2mError('ERR_STATE', `no map has its control block at machine address ${describeArgument(ma)}`, { ma })
@@ -174,7 +174,7 @@ export class ControlBlock {
     this.#u32[this.#base + C_FRAMES + type]! += count
   }
 
-  /** One of the {@link ControlWord}s. */
+  /** Returns the value of a {@link ControlWord}. */
   word(index: number): number {
     return this.#u32[this.#base + C_WORDS + index]!
   }
@@ -183,7 +183,7 @@ export class ControlBlock {
     this.#u32[this.#base + C_WORDS + index] = value
   }
 
-  /** So that nobody attaches to what is no map any more. */
+  /** Invalidates the block, so that nothing attaches to a freed map. */
   close(): void {
     this.#u32[this.#base + C_MAGIC] = 0
   }

@@ -6,13 +6,13 @@ export type P2mErrorCode =
   | 'ERR_ARGUMENT'
   /** An order other than 0, 9 or 18. */
   | 'ERR_ORDER'
-  /** A frame number that is not aligned to its order. */
+  /** A frame number that is not aligned to the given order. */
   | 'ERR_ALIGN'
   /** A guest frame beyond 48-bit addresses, a machine frame outside machine memory, or a count below 1. */
   | 'ERR_RANGE'
   /** A type that cannot be given or changed this way. */
   | 'ERR_TYPE'
-  /** A removal that names other frames than those mapped; nothing has changed. */
+  /** A removal that names other frames than the mapped ones; nothing has changed. */
   | 'ERR_MISMATCH'
   /** No machine frame for a table, or for RAM; nothing has changed but the sizes of leaves. */
   | 'ERR_NO_MEMORY'
@@ -41,7 +41,7 @@ export class P2mError extends Error {
   }
 }
 
-/** `0x…` form of a number, for messages; another value as it prints. */
+/** Formats a number as `0x…` for messages; other values as text. */
 export function hex(value: number): string {
   return typeof value !== 'number' || value < 0 ? describeArgument(value) : `0x${value.toString(16)}`
 }

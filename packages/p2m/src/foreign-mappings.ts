@@ -5,8 +5,8 @@ import type { P2m } from './p2m.ts'
 import { P2mType } from './types.ts'
 
 /**
- * Frames of others in a guest's map, each with a reference: taken before the frame is mapped, dropped once it is unmapped
- * and no TLB has it any more. Its owner may lose it meanwhile; nobody else gets it.
+ * Foreign frames in a guest's map, each with a reference: taken before the frame is mapped, dropped once it is unmapped
+ * and flushed from all TLBs. If the owner frees the frame meanwhile, it is not reused.
  */
 export class ForeignMappings {
   readonly #p2m: P2m
@@ -20,13 +20,13 @@ export class ForeignMappings {
     this.#counts = counts
   }
 
-  /** Guest frames that are others'. */
+  /** Number of foreign guest frames. */
   get size(): number {
     return this.#gfns.size
   }
 
   /**
-   * Maps one frame, of 4 KiB. RAM that was there is released.
+   * Maps one foreign frame, of 4 KiB. RAM mapped there before is released.
    *
    * @param type - `MAP_FOREIGN`, `GRANT_MAP_RW` or `GRANT_MAP_RO`
    * @throws P2mError `ERR_COUNT` for a free frame, `ERR_FOREIGN` where another's is mapped already, and as
@@ -49,9 +49,9 @@ export class ForeignMappings {
   }
 
   /**
-   * Unmaps one; the last reference to a frame frees it.
+   * Unmaps a foreign frame; dropping its last reference frees the frame.
    *
-   * @throws P2mError `ERR_TYPE` if it is not another's
+   * @throws P2mError `ERR_TYPE` if the frame is not foreign
    */
   unmap(gfn: number): void {
     const mfn = this.#p2m.removeForeign(gfn)

@@ -22,9 +22,9 @@ export interface TableFormat {
   readonly counted: number
   /** Bit of the high word of an entry for a leaf table that several maps have: see `SharedTable`. 0 where there are none. */
   readonly sealed: number
-  /** Bit of a leaf's high word: 16 aligned neighbours map consecutive frames in the same way. 0 where there is none. */
+  /** Bit of a leaf's high word: 16 aligned neighbours map consecutive frames with equal attributes. 0: the format has no such bit. */
   readonly contiguous: number
-  /** An entry that is in use is made invalid, and TLBs are flushed, before it becomes another. */
+  /** Whether an entry in use must be made invalid, with a TLB flush, before it gets another value. */
   readonly breakBeforeMake: boolean
   /** Low word of a leaf. `mfn` below 0 for one without a frame. */
   leafLo(mfn: number, type: number, rights: number, order: number): number

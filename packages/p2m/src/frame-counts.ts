@@ -28,7 +28,7 @@ export class ReverseMap {
     }
   }
 
-  /** Forgets frames that are still noted there. */
+  /** Removes the notes of frames that still refer to that guest range. */
   clear(mfn: number, gfn: number, count: number): void {
     for (let i = 0; i < count; i++) {
       if (this.get(mfn + i) !== gfn + i) continue
@@ -37,7 +37,7 @@ export class ReverseMap {
     }
   }
 
-  /** −1 if none is known. */
+  /** Returns the guest frame; −1 if unknown. */
   get(mfn: number): number {
     return (this.#low[mfn] ?? 0) + (this.#high[mfn] ?? 0) * 2 ** 32 - 1
   }
@@ -55,7 +55,7 @@ export class FrameCounts {
   readonly #memory: MachineMemory
   /** By MFN. */
   readonly #counts: Uint32Array
-  /** By MFN of a table that maps share: how many have it. */
+  /** Number of holders of each shared table, by MFN. */
   readonly #holders: Uint16Array
   /** MA of the counts: what {@link FrameCounts.attach} takes. */
   readonly ma: number
@@ -107,7 +107,7 @@ export class FrameCounts {
   /**
    * Takes a reference to each frame of a run.
    *
-   * @returns false if one of them has no owner; then nothing has changed
+   * @returns false if a frame has no owner; then nothing has changed
    * @throws P2mError `ERR_RANGE`
    */
   tryTake(mfn: number, count: number): boolean {
@@ -115,7 +115,7 @@ export class FrameCounts {
     if (!this.#memory.shared) return this.#tryTakeAlone(mfn, count)
     for (let i = 0; i < count; i++) {
       if (this.#raise(mfn + i)) continue
-      // Frames whose other references went meanwhile are freed here.
+      // Frames whose other references were dropped meanwhile are freed here.
       if (i > 0) this.drop(mfn, i)
       return false
     }
@@ -152,19 +152,19 @@ export class FrameCounts {
     return true
   }
 
-  /** How many maps and others have a table that is shared; 0 for what is none. One thread changes these counts. */
+  /** Returns the number of holders of a shared table; 0 for other frames. One thread changes these counts. */
   tableHolders(mfn: number): number {
     return this.#holders[mfn] ?? 0
   }
 
-  /** Has a table be held once more. @throws P2mError `ERR_COUNT` where too many have it */
+  /** Adds a holder of a table. @throws P2mError `ERR_COUNT` if there are too many */
   holdTable(mfn: number): void {
     if (this.#holders[mfn] === 0xffff)
       throw new P2mError('ERR_COUNT', `table ${hex(mfn)} is shared by 65535 maps: destroy some of them`, { mfn })
     this.#holders[mfn]!++
   }
 
-  /** Has a table be held once less. @returns how many have it now */
+  /** Removes a holder of a table. @returns the remaining number */
   letTable(mfn: number): number {
     return --this.#holders[mfn]!
   }

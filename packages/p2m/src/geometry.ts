@@ -17,12 +17,12 @@ export interface Stage2Options {
   readonly vmid?: number
   /**
    * Flushes what TLBs have of a VMID, on all CPUs, and returns when that is done. Called between the invalid and the new
-   * entry where one becomes another, and before what has been removed is given to anybody else. Default: nobody has a TLB.
+   * value of a changed entry, and before removed frames are reused. Default: no TLBs exist.
    */
   readonly flushTlb?: (vmid: number) => void
 }
 
-/** How {@link P2m.create} makes a map. */
+/** Options of {@link P2m.create}. */
 export interface P2mOptions {
   /**
    * Where references to frames are counted: one for all guests of a machine. The map then holds a reference to each frame

@@ -18,7 +18,7 @@ interface LeavingParts {
   readonly counts: FrameCounts | null
   readonly reverse: ReverseMap | null
   readonly releases: readonly ReleaseListener[]
-  /** The map ends: frames that other maps have too are not reported one by one. */
+  /** Whether the map is being destroyed: frames shared with other maps are not reported one by one. */
   readonly isEnding: boolean
   kindsOf(type: number): number
 }
@@ -28,8 +28,8 @@ interface LeavingParts {
  * references.
  *
  * @param gfn - the first guest frame that the entry maps
- * @param kept - what is added to a guest frame for the machine frame that it has from now on; NaN: it has none
- * @param sameFrame - the entry is a leaf, whose frame stays where it is
+ * @param kept - offset from a guest frame to its new machine frame; NaN: none
+ * @param sameFrame - whether the entry is a leaf that keeps its machine frame
  */
 export function leave(
   core: LeavingParts,

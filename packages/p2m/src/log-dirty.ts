@@ -17,7 +17,7 @@ export class LogDirty {
   readonly p2m: P2m
   /** First guest frame. */
   readonly gfn: number
-  /** Guest frames that are logged. */
+  /** Number of logged guest frames. */
   readonly count: number
   /** Bit `i % 32` of word `i / 32` is guest frame `gfn + i`. */
   readonly #bits: Uint32Array
@@ -25,14 +25,14 @@ export class LogDirty {
   readonly #unsubscribe: () => void
   /** The changes now are this object's own. */
   #own = false
-  /** Others have changed leaves: some that are dirty may be RAM_RW. */
+  /** Whether leaves were changed outside the log: some dirty frames may be RAM_RW. */
   #changed = false
   #running = true
 
   /**
    * Begins to log. Nothing is dirty at first.
    *
-   * @param bits - where the bits are to be, such as in machine memory; default memory of its own
+   * @param bits - memory for the bits, such as machine memory; default new memory
    * @throws P2mError `ERR_RANGE` for a range that is invalid, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
@@ -92,10 +92,10 @@ export class LogDirty {
   }
 
   /**
-   * Copies the bits, and clears none.
+   * Copies the bits without clearing them.
    *
    * @param into - as many words as `count` needs
-   * @returns how many frames are dirty
+   * @returns number of dirty frames
    */
   peek(into: Uint32Array): number {
     let dirty = 0
@@ -108,12 +108,12 @@ export class LogDirty {
   }
 
   /**
-   * Copies the bits, clears them and logs those frames anew. A write from then on sets its bit again; contents read after
-   * this has returned have all that these bits stand for.
+   * Copies and clears the bits, and logs these frames again. Later writes set the bits again; contents read after the
+   * return include all writes that the returned bits report.
    *
-   * @returns how many frames were dirty
-   * @throws P2mError `ERR_NO_MEMORY` where a leaf that is only partly in the range, and came after it was begun, cannot be
-   * broken up: all that was dirty still is
+   * @returns number of dirty frames before the call
+   * @throws P2mError `ERR_NO_MEMORY` if a leaf at the edge of the range, mapped after the log began, cannot be split:
+   * dirty frames stay dirty
    */
   take(into: Uint32Array): number {
     const dirty = this.#exchange(into)

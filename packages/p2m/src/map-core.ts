@@ -24,16 +24,16 @@ import {
  * Called when the translation of guest frames has changed in any way.
  *
  * @param lost - `P2M_` bits of the rights that some of them had and do not have now
- * @param kept - the same machine frames are there as before: translations that were cached still hold, but for `lost`
+ * @param kept - whether the same machine frames stay mapped: cached translations remain valid, except for `lost`
  */
 export type ChangeListener = (gfn: number, count: number, lost: number, kept: boolean) => void
 
-/** Under what was there is special, and would have to be unmapped by its own call. */
+/** Kinds that must not be replaced: special mappings have unmap functions of their own. */
 export const OVER_NOTHING_SPECIAL: number = KIND_FOREIGN | KIND_DEVICE
 
-/** How a run is mapped. */
+/** Rules for mapping a run. */
 export interface PutRule {
-  /** `KIND_`s that it must not replace. */
+  /** `KIND_`s that must not be replaced. */
   readonly special: number
   /** The frames' references are the map's already. */
   readonly handedOver: boolean
@@ -64,9 +64,9 @@ export class MapCore implements EntryPublisher {
   readonly table: RadixTable
   readonly counts: FrameCounts | null
   readonly reverse: ReverseMap | null
-  /** Flushes the TLBs of the party that uses the map, all of it, and returns when that is done. */
+  /** Flushes all TLB entries of the map's user, and returns when done. */
   readonly flushTlb: () => void
-  /** Accesses, where entries have no bits for them. */
+  /** Access masks, for formats without bits for them; otherwise null. */
   readonly accessTree: AccessTree | null
   releases: ReleaseListener[] = []
   changes: ChangeListener[] = []
@@ -120,7 +120,7 @@ export class MapCore implements EntryPublisher {
     throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, which cannot ${to}`, { gfn, type })
   }
 
-  /** Refuses what needs references, where there are none. */
+  /** Returns the reference counts, or refuses a map without them. */
   needCounts(): FrameCounts {
     if (this.counts !== null) return this.counts
     throw new P2mError('ERR_COUNT', 'this map does not count its frames: make it with `counts`')
@@ -140,7 +140,7 @@ export class MapCore implements EntryPublisher {
     }
   }
 
-  /** Refuses guest frames that there cannot be in this map, and none. */
+  /** Refuses an empty range, and guest frames beyond this map's limit. */
   checkRange(gfn: number, count: number): void {
     checkRange(gfn, count, this.table.limit)
   }
@@ -161,7 +161,7 @@ export class MapCore implements EntryPublisher {
     return this.format.types.kinds[type] ?? 0
   }
 
-  /** Rights of a leaf, by what it is and what it is allowed. */
+  /** Returns the rights of a leaf from its type and its access mask. */
   rights(type: number, access: number, mfn: number, count: number): number {
     let rights = this.format.types.rights[type] ?? 0
     if (this.format.name === 'ept') {
@@ -171,7 +171,7 @@ export class MapCore implements EntryPublisher {
     return rights & rightsOfAccess(access)
   }
 
-  /** Whether device frames are, some of them, in a range that has been declared read-only. */
+  /** Whether any device frame of a run lies in a range declared read-only. */
   isReadOnly(mfn: number, count: number): boolean {
     for (let i = 0; i < this.control.word(ControlWord.READ_ONLY_COUNT); i++) {
       const first = this.control.word(ControlWord.READ_ONLY_FIRST + i * 2)
@@ -207,7 +207,7 @@ export class MapCore implements EntryPublisher {
   /**
    * Maps one naturally aligned run.
    *
-   * @param rule - what may be replaced, and whose the frames' references are
+   * @param rule - kinds that may be replaced, and who holds the frames' references
    */
   put(
     gfn: number,
@@ -220,7 +220,7 @@ export class MapCore implements EntryPublisher {
     const { format, accessTree } = this
     if (accessTree !== null && mfn !== INVALID_MFN && (accessTree.used || access !== 7)) {
       if (order > 0) {
-        // Accesses are by frame here.
+        // The tree keeps access masks frame by frame.
         for (let i = 0; i < 2 ** order; i++) {
           this.put(gfn + i, 0, mfn + i, type, access, rule)
         }
@@ -262,7 +262,7 @@ export class MapCore implements EntryPublisher {
     const type = isLeaf ? format.typeOf(hi) : 0
     const mfn = isLeaf && lo >>> 12 !== 0 ? lo >>> 12 : INVALID_MFN
     const own = mfn !== INVALID_MFN && (this.kindsOf(type) & KIND_OWN) !== 0
-    // A frame that stays where it is keeps its reference.
+    // A frame that stays mapped in place keeps its reference.
     const sameFrame = own && wasLeaf && oldLo >>> 12 === mfn && (this.kindsOf(format.typeOf(oldHi)) & KIND_OWN) !== 0
     if (sameFrame) hi = (hi | (oldHi & format.counted)) >>> 0
     if (oldLo === lo && ((oldHi ^ hi) & ~format.contiguous) === 0) return
@@ -292,7 +292,7 @@ export class MapCore implements EntryPublisher {
     if (format.isTable(oldLo, oldHi, level)) table.freeBelow(oldLo, oldHi, level)
   }
 
-  /** Where no table leads there is nothing to clear, and none is made. */
+  /** Do not make tables for a hole. */
   clear(gfn: number, order: number, special: number = OVER_NOTHING_SPECIAL): void {
     if (this.table.hasEntry(gfn, order)) this.replace(gfn, order, 0, 0, special)
   }
@@ -336,7 +336,7 @@ export class MapCore implements EntryPublisher {
     ownTable(this.memory, this.needCounts(), this.format, ma, (at, lo, hi) => this.publish(at, lo, hi))
   }
 
-  /** The map ends: frames that other maps have too are not reported one by one. */
+  /** Marks the map as being destroyed: frames shared with other maps are not reported one by one. */
   beginEnd(): void {
     this.isEnding = true
   }

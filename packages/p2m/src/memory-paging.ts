@@ -40,10 +40,10 @@ export interface MemoryPaging {
    */
   request(gfn: number): 'none' | 'resume' | 'load'
   /**
-   * Gives a frame that is paged out a machine frame with its contents.
+   * Allocates a machine frame with the given contents for a paged-out frame.
    *
    * @param contents - 4096 bytes
-   * @throws P2mError `ERR_TYPE`, `ERR_RANGE` for other contents, `ERR_NO_MEMORY`; `ERR_BUSY` if it has them already
+   * @throws P2mError `ERR_TYPE`, `ERR_RANGE` for contents of a wrong size, `ERR_NO_MEMORY`; `ERR_BUSY` if repeated
    */
   prepare(gfn: number, contents: Uint8Array): void
   /**

@@ -18,10 +18,10 @@ import { INVALID_MFN, KIND_HOLE, KIND_RAM, P2mType } from './types.ts'
 export interface PopulateOnDemand {
   /** Guest frames that have no machine frame yet. */
   readonly entries: number
-  /** Machine frames set aside for them. */
+  /** Machine frames set aside for populate-on-demand. */
   readonly cached: number
   /**
-   * Makes frames populated on demand that are holes, or so already.
+   * Marks frames as populate-on-demand, which must be holes or already marked.
    *
    * @throws P2mError `ERR_BUSY` where there is anything else; nothing has changed then. `ERR_RANGE`, `ERR_NO_MEMORY`
    */
@@ -30,19 +30,19 @@ export interface PopulateOnDemand {
    * Takes machine frames for the cache, or gives some back.
    *
    * @returns the frames it has then: fewer than asked for where the machine has no more
-   * @throws P2mError `ERR_COUNT` for a map that does not count its frames
+   * @throws P2mError `ERR_COUNT` for a map without reference counts
    */
   setCache(frames: number): number
   /**
-   * Sizes the cache for a guest that is to have this many frames in all, as its balloon target changes. It grows to no more
-   * than there are entries, and does not shrink: the balloon driver does that.
+   * Sizes the cache for a guest's total number of frames, when its balloon target changes. The cache never exceeds the
+   * number of entries, and does not shrink: that is the balloon driver's task.
    *
    * @returns the frames in the cache then
    */
   setTarget(frames: number): number
   /**
-   * Gives a frame that is accessed its machine frame, 2 MiB at once where they can be had. With nothing in the cache it
-   * searches for frames of zeros.
+   * Allocates the machine frame of an accessed guest frame, or 2 MiB at once if available. An empty cache is refilled
+   * by a search for zero frames.
    *
    * @returns `done`, also where there is nothing to be done; `wait` if frames have been found that device models have to
    *   let go of; `none` if there is no more memory for the guest
@@ -65,7 +65,7 @@ export interface PopulateOnDemand {
   decrease(gfn: number, count: number): number
 }
 
-/** Frames that are looked at before a search that has found something ends. */
+/** Most frames examined by a search once it has found any. */
 const SWEEP_LIMIT = 1024
 
 interface Leaving {
@@ -253,7 +253,7 @@ export class OnDemand implements PopulateOnDemand {
     return mfn
   }
 
-  /** A frame, out of a larger run if there are no others. */
+  /** Takes a single frame, splitting a larger run if necessary. */
   #takeSmall(): number {
     const mfn = this.#take(0)
     if (mfn >= 0) return mfn
@@ -320,7 +320,7 @@ export class OnDemand implements PopulateOnDemand {
    * Takes a leaf's frames out of the map, for the cache: they become a hole, or to be populated on demand if they are
    * zeros.
    *
-   * @returns false if they stay: others hold some, or they are not zeros
+   * @returns false if the frames stay: they have other references, or are not zero
    */
   #steal(gfn: number, entry: P2mEntry, zeros: boolean): boolean {
     const core = this.#core
@@ -342,7 +342,7 @@ export class OnDemand implements PopulateOnDemand {
     return core.table.lookup(gfn, new P2mEntry()) !== P2mType.RAM_RW
   }
 
-  /** Puts what has left the map into the cache, when nobody else holds it any more. */
+  /** Moves unmapped frames into the cache, once no other references exist. */
   #settle(): void {
     const { table, memory } = this.#core
     const entry = new P2mEntry()
@@ -350,7 +350,7 @@ export class OnDemand implements PopulateOnDemand {
       const size = 2 ** order
       if (!this.#isSingle(mfn, size)) return true
       if (!zeros || !this.#isZero(mfn, size)) {
-        // Written since it was looked at, by who had it still: those are the guest's data.
+        // Not if another holder has written the frame since: the data belongs to the guest.
         const type = zeros ? table.lookup(gfn, entry) : P2mType.INVALID
         if (type === P2mType.POPULATE_ON_DEMAND && entry.order >= order) {
           this.#core.put(gfn, order, mfn, P2mType.RAM_RW, access, HANDED_OVER)
@@ -363,7 +363,7 @@ export class OnDemand implements PopulateOnDemand {
     })
   }
 
-  /** Whether each frame has one reference. */
+  /** Whether each frame has exactly one reference. */
   #isSingle(mfn: number, count: number): boolean {
     const { counts } = this.#core
     for (let i = 0; i < count; i++) if (counts?.count(mfn + i) !== 1) return false

@@ -40,7 +40,7 @@ import { WriteLogs } from './write-logs.ts'
  * Every change goes through `MapCore.replace`: there, and nowhere else, RAM leaves the map.
  */
 export class P2m {
-  /** The machine whose frames it maps. */
+  /** The machine memory with the mapped frames. */
   readonly memory: MachineMemory
   /** MA of the top table: what hardware would be given. */
   readonly root: number
@@ -50,7 +50,7 @@ export class P2m {
   readonly format: 'ept' | 'lpae'
   /** The part of maps of Arm guests alone; null for others. */
   readonly stage2: Stage2 | null
-  /** The logs of writes through this view. Other views of the same map have logs of their own. */
+  /** The logs of writes through this view. Other views of the same map have their own logs. */
   readonly writeLogs: WriteLogs = new WriteLogs()
   readonly #core: MapCore
   readonly #onDemand: OnDemand
@@ -141,7 +141,7 @@ export class P2m {
     return this.#core.control.tables * PAGE_BYTES
   }
 
-  /** Machine frames that are the guest's: those in the map that are not others', and those set aside for populate-on-demand. */
+  /** Number of the guest's machine frames: mapped frames except foreign ones, and those set aside for populate-on-demand. */
   get frames(): number {
     return this.#core.ownFrames + (this.format === 'ept' ? this.#onDemand.cached : 0)
   }
@@ -157,7 +157,7 @@ export class P2m {
    * before the map drops its reference: who takes one then keeps the frame from being used again. It must not
    * throw: frames that somebody has not heard of are never given back.
    *
-   * @returns a function that takes it off again
+   * @returns a function that removes the listener
    */
   onRelease(listener: ReleaseListener): () => void {
     check.function('listener', listener)
@@ -172,7 +172,7 @@ export class P2m {
    * Registers what is to be done when translations change: TLBs of the domain's vCPUs are flushed. Replaced tables are
    * freed when all listeners have returned; walks of other threads that are in the middle of one begin again.
    *
-   * @returns a function that takes it off again
+   * @returns a function that removes the listener
    */
   onChange(listener: ChangeListener): () => void {
     check.function('listener', listener)
@@ -224,7 +224,7 @@ export class P2m {
   }
 
   /**
-   * Maps one naturally aligned run of `2 ** order` frames, whatever was there.
+   * Maps one naturally aligned run of `2 ** order` frames, replacing existing entries.
    *
    * @param mfn - {@link INVALID_MFN} for types without frames
    * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
@@ -234,8 +234,8 @@ export class P2m {
   }
 
   /**
-   * Maps another's frame, whose reference the caller has taken: see {@link ForeignMappings}. The entry there is replaced, unless
-   * it is foreign itself.
+   * Maps a foreign frame, whose reference the caller has taken: see {@link ForeignMappings}. An existing entry is replaced,
+   * unless it is foreign itself.
    *
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
    */
@@ -244,10 +244,10 @@ export class P2m {
   }
 
   /**
-   * Makes a hole of another's frame.
+   * Replaces a foreign frame by a hole.
    *
    * @returns its machine frame, of which nobody can have a translation any more
-   * @throws P2mError `ERR_TYPE` if it is none
+   * @throws P2mError `ERR_TYPE` if the frame is not foreign
    */
   removeForeign(gfn: number): number {
     return removeForeign(this.#core, gfn)
@@ -284,8 +284,8 @@ export class P2m {
   }
 
   /**
-   * Makes leaf boundaries at both ends of a range: what is then done with it, and with nothing beside it, needs no memory
-   * for that. Mappings stay the same.
+   * Makes leaf boundaries at both ends of a range, so that a later change of exactly this range needs no memory for
+   * splitting. Mappings stay the same.
    *
    * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY`
    */
@@ -299,7 +299,7 @@ export class P2m {
    * Puts small leaves together where larger ones say the same, after log-dirty mode for instance, and frees tables of
    * which nothing is left. Mappings stay the same; listeners are notified of changes because tables go.
    *
-   * @returns the tables that were freed
+   * @returns number of freed tables
    * @throws P2mError `ERR_RANGE`
    */
   coalesce(gfn: number = 0, count: number = this.#core.table.limit - gfn): number {
@@ -307,9 +307,9 @@ export class P2m {
   }
 
   /**
-   * Counts the frames from one on that are of its type and, if they have frames, in consecutive ones.
+   * Counts frames from `gfn` on with the same type and consecutive machine frames, if any.
    *
-   * @param most - where to stop counting
+   * @param most - the most frames to count
    * @returns at least 1, at most `most`
    */
   contiguous(gfn: number, most: number): number {
@@ -321,7 +321,7 @@ export class P2m {
    * Leaves that are only partly in the range are broken up.
    *
    * @param from - change frames of this type alone
-   * @returns the frames whose type is another now
+   * @returns number of frames whose type has changed
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   setType(gfn: number, count: number, type: number, from: number = -1): number {
@@ -329,10 +329,10 @@ export class P2m {
   }
 
   /**
-   * Changes what the users of frames are allowed, whatever their type gives: a second mask, for monitors. Their types stay.
+   * Sets an access mask of frames, which restricts the rights of their type: for monitors. Types stay the same.
    *
    * @param access - one of `P2mAccess`
-   * @returns the frames whose access is another now; those without a machine frame keep theirs
+   * @returns number of frames whose mask has changed; frames without a machine frame keep theirs
    * @throws P2mError `ERR_TYPE` for an access that does not exist, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   setAccess(gfn: number, count: number, access: number): number {
@@ -364,7 +364,7 @@ export class P2m {
   /**
    * Lets two frames of equal contents be one, that neither guest writes (RAM_SHARED); this one's own is released.
    *
-   * @param from - this map or another one with the same counts
+   * @param from - this map or another one with the same reference counts
    * @throws P2mError `ERR_TYPE` for what cannot be shared, `ERR_BUSY` while somebody else holds a frame of either,
    * `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
    */
@@ -392,7 +392,8 @@ export class P2m {
   }
 
   /**
-   * Maps frames that another map with the same counts has offered, whatever was there. The map takes references of its own.
+   * Maps frames that another map with the same counts has offered, replacing existing entries. The map takes its own
+   * references.
    *
    * @throws P2mError `ERR_COUNT` for frames without an owner, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
@@ -401,8 +402,8 @@ export class P2m {
   }
 
   /**
-   * Maps the 512 frames of a table that another map with the same counts has offered, whatever was there. All accesses are
-   * allowed, whatever the default is.
+   * Links a table of 512 frames that another map with the same counts has offered, replacing existing entries. All
+   * accesses are allowed, regardless of the default.
    *
    * @throws P2mError `ERR_COUNT` for what is no such table, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
@@ -411,7 +412,7 @@ export class P2m {
   }
 
   /**
-   * Gives a shared frame a machine frame of its own, with the same contents: before it is written.
+   * Replaces a shared frame by a private copy, before a write.
    *
    * @throws P2mError `ERR_TYPE` if it is not shared, `ERR_NO_MEMORY`
    */
@@ -443,7 +444,7 @@ export class P2m {
    * As {@link P2m.translateWrite}, for RAM whose writes are logged and that is about to be written: it counts as written.
    * A caller may keep the translation for further writes until `writeLogs.onWatched` calls.
    *
-   * @returns −1 for what cannot be written
+   * @returns −1 for a frame that cannot be written
    */
   translateLogged(gpa: number): number {
     const gfn = Math.floor(gpa / PAGE_BYTES)
@@ -456,7 +457,7 @@ export class P2m {
   }
 
   /**
-   * Breaks the leaf that covers a frame into leaves of `order`; what it maps stays the same.
+   * Splits the leaf that covers a frame into leaves of `order`; mappings stay the same.
    *
    * @throws P2mError `ERR_ORDER`, `ERR_RANGE`, `ERR_NO_MEMORY`; then the leaf is whole
    */
@@ -483,8 +484,8 @@ export class P2m {
   }
 
   /**
-   * Maps what was saved, in the largest leaves there can be; what is there already and not in the data stays. A machine
-   * whose whole memory was restored has its tables in it: `attach` to those instead.
+   * Maps a saved state with the largest possible leaves; existing entries that the state lacks stay. If the whole
+   * machine memory was restored, it contains the tables: use `attach` instead.
    *
    * @throws P2mError `ERR_STATE` for data that no map has saved: nothing has changed then. Otherwise as
    * {@link P2m.insertRange}
@@ -495,7 +496,7 @@ export class P2m {
     if (state.onDemandCache > 0) this.onDemand.setCache(state.onDemandCache)
   }
 
-  /** Counts its leaves; walks all of it. */
+  /** Counts leaves by walking the whole map. */
   statistics(): P2mStatistics {
     return countLeaves(this.#core)
   }

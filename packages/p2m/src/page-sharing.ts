@@ -8,7 +8,7 @@ import { insertSealed, seal, SharedRam, type SharedRun, type SharedTable } from 
 import { INVALID_MFN } from './types.ts'
 
 /**
- * Makes a frame one that others may share: nobody writes it from then on.
+ * Makes a frame shareable: it is read-only from then on.
  *
  * @returns its machine frame, with a reference that the caller drops
  */
@@ -42,7 +42,7 @@ export function shareWith(core: MapCore, gfn: number, mfn: number): void {
     if (entry.type === ram) {
       const held = counts.count(entry.mfn)
       if (held !== 1) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} is held by ${held - 1} others`, { gfn })
-      // Nobody writes it while it is compared.
+      // Read-only during the comparison.
       core.put(gfn, 0, entry.mfn, shared, entry.access)
     }
     if (!areEqual(core, entry.mfn, mfn)) {
@@ -65,7 +65,7 @@ export function unshare(core: MapCore, gfn: number): void {
     // References of a table that maps share are counted once for all of them.
     core.table.path(gfn, 0, core)
     if (counts.count(mfn) === 1) {
-      // Others have had it at the same guest frame, and it is noted for nobody since they have given it up.
+      // Other maps have shared the frame at the same guest frame, and its note was removed when they released it.
       core.reverse?.set(mfn, gfn, 1)
       core.put(gfn, 0, mfn, ram, access)
       return
@@ -79,7 +79,7 @@ export function unshare(core: MapCore, gfn: number): void {
 /** RAM that a map has offered. Closing it changes no map: the lists hold as long as the map is the same. */
 interface LatestOffer {
   readonly count: number
-  /** `control.changes` when it was offered. */
+  /** `control.changes` at the time of the offer. */
   readonly version: number
   readonly offered: Pick<SharedRam, 'tables' | 'runs'>
 }
@@ -117,7 +117,7 @@ export function offer(core: MapCore, gfn: number, count: number): SharedRam {
   })
 }
 
-/** Offers what a map that has not changed offered the last time. @returns null where it has changed */
+/** Repeats the last offer of an unchanged map. @returns null if the map has changed */
 function offeredAgain(core: MapCore, gfn: number, count: number): SharedRam | null {
   const latest = offersOf(core).get(gfn)
   if (latest?.count !== count || latest.version !== core.control.changes) return null
@@ -130,7 +130,7 @@ function offeredAgain(core: MapCore, gfn: number, count: number): SharedRam | nu
   return new SharedRam(core.memory, counts, tables, runs)
 }
 
-/** Offers 512 frames by their table, which is made if need be. @returns false where some of them cannot be shared */
+/** Offers 512 frames by their leaf table, which is made if necessary. @returns false if some cannot be shared */
 function offerTable(core: MapCore, gfn: number, tables: SharedTable[]): boolean {
   const counts = core.needCounts()
   let mfn = core.table.sealedTable(gfn)
@@ -215,7 +215,7 @@ export function insertShared(core: MapCore, run: SharedRun): void {
 }
 
 /**
- * Maps counted frames by leaves of one table, where nothing is mapped so far or they are mapped already.
+ * Maps counted frames by leaves of one table, where entries are empty or map the same frames.
  *
  * @returns false where anything else is: nothing has changed then
  */

@@ -3,7 +3,7 @@ import { P2mError } from './errors.ts'
 import { type TableFormat, tableOf } from './format.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
 
-/** The result of `lookup`. The caller owns it and passes it in. */
+/** The result of `lookup`, in an object that the caller owns. */
 export class P2mEntry {
   /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it has none. */
   mfn: number = INVALID_MFN
@@ -34,7 +34,7 @@ export interface TableShape {
   readonly levels: number
   /** Tables side by side at the top. */
   readonly roots: number
-  /** Guest frames that it can map. */
+  /** Number of guest frames that the map can hold. */
   readonly limit: number
 }
 
@@ -42,7 +42,7 @@ export interface TableShape {
 export class RadixTable {
   readonly format: TableFormat
   readonly levels: number
-  /** Guest frames that it can map; 0 when it has ended. */
+  /** Number of guest frames that the map can hold; 0 after its end. */
   limit: number
   /** See {@link RadixTable.isWhole}. */
   wholeLo: number = 0
@@ -54,7 +54,7 @@ export class RadixTable {
   readonly #root: number
   readonly #roots: number
   #limitGpa: number
-  /** Whether others have a leaf table, by its machine frame. */
+  /** Whether other maps hold a leaf table, by its machine frame. */
   isHeld: (mfn: number) => boolean = () => false
   readonly #present: number
   readonly #leafBit: number
@@ -77,7 +77,7 @@ export class RadixTable {
     this.#leafFlip = format.leafFlip
   }
 
-  /** Its frames are others' from now on: nothing is found in them any more. */
+  /** Ends the table: its frames belong to others from now on, and look-ups find nothing. */
   end(): void {
     this.limit = 0
     this.#limitGpa = 0
@@ -131,7 +131,7 @@ export class RadixTable {
    * The descent unrolled, for tables that no other thread changes: it is on the way of every TLB miss, and takes two
    * thirds of the time of the loop.
    *
-   * @returns the low word of the leaf, 0 if there is none; its bytes − 1 are in `#offset`
+   * @returns the low word of the leaf, 0 if none; its size minus 1 is in `#offset`
    */
   #hardwareLeaf(gpa: number): number {
     const u32 = this.#u32
@@ -165,7 +165,7 @@ export class RadixTable {
     return (lo & present) === 0 ? 0 : lo
   }
 
-  /** The same where other threads change tables. */
+  /** Finds the leaf while other threads may change tables. */
   #sharedHardwareLeaf(gpa: number): number {
     for (;;) {
       const { reclaims } = this.#control
@@ -177,7 +177,7 @@ export class RadixTable {
     }
   }
 
-  /** Index of a frame's entry in its table; in the first of several where they lie side by side. */
+  /** Returns the index of a frame's entry in its table; of the first one if a leaf takes several entries. */
   #index(gfn: number, order: number): number {
     if (order === 0) return gfn & 511
     if (order === 9) return (gfn >>> 9) & 511
@@ -275,7 +275,7 @@ export class RadixTable {
     return this.#descend(gfn, target) === target ? this.#word * 4 : -1
   }
 
-  /** Whether the entry for a run, or a leaf above it, is there at all. */
+  /** Whether an entry for a run, or a leaf above it, exists. */
   hasEntry(gfn: number, order: number): boolean {
     const level = this.#descend(gfn, order / 9 + 1)
     return this.format.isLeaf(this.#lo, this.#hi, level) || this.format.isTable(this.#lo, this.#hi, level)
@@ -288,7 +288,7 @@ export class RadixTable {
    * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole. A leaf table
    * that maps share becomes this one's own.
    *
-   * @param publish - how an entry becomes another, which maps the same
+   * @param publish - publishes a table in place of an entry with the same mappings
    * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
    */
   path(gfn: number, order: number, publish: EntryPublisher): number {
@@ -302,7 +302,7 @@ export class RadixTable {
       const ma = this.#word * 4
       const mfn = spare.pop() as number
       this.#control.tables++
-      // Filled before it is published: another thread's walk sees the leaf or all of its parts.
+      // Fill the table before publishing it: another thread's walk sees the leaf or all of its parts.
       if (format.isLeaf(this.#lo, this.#hi, level)) {
         this.#fillFromLeaf(mfn * PAGE_BYTES, this.#lo, this.#hi, (level - 1) * 9)
       }
@@ -400,7 +400,7 @@ export class RadixTable {
     return rights
   }
 
-  /** Gives a table's frame back, and those of all tables below it: nobody can reach them any more. */
+  /** Frees a table and all tables below it, which must be unreachable. */
   free(table: number, level: number): void {
     this.#control.raiseReclaims()
     this.#free(table, level)
@@ -413,7 +413,7 @@ export class RadixTable {
   }
 
   #freeEntry(lo: number, hi: number, level: number): void {
-    // Other maps have it still.
+    // Other maps still hold the table.
     if ((hi & this.format.sealed) !== 0 && this.isHeld(tableOf(lo) / PAGE_BYTES)) this.#control.tables--
     else this.#free(tableOf(lo), level - 1)
   }
@@ -435,10 +435,10 @@ export class RadixTable {
   }
 }
 
-/** How an entry becomes another. */
+/** How an entry is replaced by another one. */
 export interface EntryPublisher {
   publish(ma: number, lo: number, hi: number): void
-  /** Gives the map a leaf table of its own in place of one that others have. @param ma - of the entry that leads to it */
+  /** Replaces a leaf table that other maps hold by a private copy. @param ma - of the entry that points to it */
   own?(ma: number): void
 }
 

@@ -38,7 +38,7 @@ export function takeRam(memory: MachineMemory, gfn: number, count: number): RamR
  * Takes frames for tables that lie side by side, aligned to their number.
  *
  * @param count - a power of two, at most 16
- * @returns the first; −1 if there are none
+ * @returns the first frame; −1 if not enough are free
  */
 export function takeTables(memory: MachineMemory, count: number): number {
   const { frames } = memory

@@ -9,7 +9,7 @@ import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAI
 import type { WriteLogs } from './write-logs.ts'
 
 /*
- * Changes of ranges, each under the lock from its checks to its end: what has been checked is still so when it is done.
+ * Changes of ranges, each under the lock from its checks to its end, so that checked conditions stay true.
  */
 
 /** See `P2m.insert`. */
@@ -104,7 +104,7 @@ function checkMapped(core: MapCore, gfn: number, mfn: number, count: number): bo
     const before = (gfn + done) % size
     // A leaf that is only partly removed is broken up, which may need a table.
     if (before !== 0) partly = true
-    // The rest of a leaf continues as it begins.
+    // The rest of a leaf continues the same mapping.
     done += size - before
     if (done > count) partly = true
   }
@@ -118,7 +118,7 @@ export function coalesce(core: MapCore, gfn: number, count: number): number {
   const entry = new P2mEntry()
   return core.change(() => {
     const before = core.control.tables
-    // The smallest first: what they become may be a part of something larger.
+    // Smallest orders first: merged leaves may merge further.
     for (let order = 9; order < table.levels * 9; order += 9) {
       const size = 2 ** order
       for (let at = gfn - (gfn % size); at < Math.min(gfn + count, table.limit);) {
@@ -204,7 +204,7 @@ export function markBroken(core: MapCore, gfn: number): void {
       throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type} and has no frame`, { gfn, type })
     }
     core.put(gfn, 0, mfn, P2mType.RAM_BROKEN, access)
-    // Nobody drops this one.
+    // This reference is never dropped.
     core.counts?.tryTake(mfn, 1)
   })
 }
@@ -218,8 +218,8 @@ function lookUp(core: MapCore, gfn: number): P2mEntry {
 /**
  * Changes type and access of leaves, and breaks up those that are only partly in a range.
  *
- * @param edit - changes an entry; false if it stays as it is
- * @returns the frames that have changed
+ * @param edit - changes an entry; false if it stays unchanged
+ * @returns number of changed frames
  */
 function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P2mEntry) => boolean): number {
   core.checkRange(gfn, count)
@@ -244,7 +244,7 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
   })
 }
 
-/** Refuses a range where a frame of another's is mapped, or a device's that is not to be mapped again as it is. */
+/** Refuses a range with a foreign frame, or with a device's frame that would be mapped differently. */
 export function checkReplaceable(core: MapCore, gfn: number, count: number, type: number, mfn: number): void {
   const entry = new P2mEntry()
   for (let at = gfn; at < gfn + count;) {
@@ -262,7 +262,7 @@ export function shatter(core: MapCore, gfn: number, order: number): void {
   core.change(() => core.split(gfn, order))
 }
 
-/** Removes all but frames of others. @throws P2mError `ERR_FOREIGN` while there are such */
+/** Removes all entries except foreign ones. @throws P2mError `ERR_FOREIGN` while any are mapped */
 export function removeAll(core: MapCore): void {
   const { table } = core
   const order = (table.levels - 1) * 9

@@ -8,7 +8,7 @@ import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './types.ts'
 
-/** Guest frames of one type, in consecutive machine frames if they have any. */
+/** Guest frames of one type, in consecutive machine frames if the type has any. */
 export interface P2mRun {
   /** The first. */
   readonly gfn: number
@@ -18,11 +18,11 @@ export interface P2mRun {
   readonly count: number
   /** A `P2mType` number, or one of `ArmP2mType`. */
   readonly type: number
-  /** One of `P2mAccess`; not there if all is allowed. */
+  /** A value of `P2mAccess`; absent: all accesses. */
   readonly access?: number
 }
 
-/** A map as data: what it maps, whatever the sizes of its leaves and the places of its tables. */
+/** A map as data: its mappings, independent of leaf sizes and places of tables. */
 export interface P2mState {
   /** Version of this form. */
   readonly version: 2
@@ -30,7 +30,7 @@ export interface P2mState {
   readonly format: 'ept' | 'lpae'
   /** In order of guest frames. */
   readonly runs: readonly P2mRun[]
-  /** One of `P2mAccess`: of what will be mapped. */
+  /** A value of `P2mAccess` for future mappings. */
   readonly defaultAccess: number
   /** Frames set aside for what is populated on demand. Their contents are zeros, and the frames others each time. */
   readonly onDemandCache: number

@@ -11,10 +11,10 @@ import { noTable } from './radix-table.ts'
 const ENTRIES = 512
 
 /**
- * Gives a map a table of its own in place of a sealed one, with the same leaves.
+ * Replaces a map's sealed table by a private copy with the same leaves.
  *
  * @param ma - of the entry that leads to it
- * @param publish - how that entry becomes another
+ * @param publish - replaces the entry that points to the table
  * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
  */
 export function ownTable(

@@ -33,14 +33,14 @@ export interface SharedTable {
 export class SharedRam {
   /** Whole tables, from low to high. */
   readonly tables: readonly SharedTable[]
-  /** Frames between them, each with a reference, from low to high. */
+  /** Frames between the tables, each with a reference, in ascending order. */
   readonly runs: readonly SharedRun[]
   readonly #memory: MachineMemory
   readonly #counts: FrameCounts
   #isOpen = true
 
   /**
-   * @param tables - each held for this one
+   * @param tables - tables, each with a holder count for this object
    * @param runs - of frames with a reference for this one
    */
   constructor(memory: MachineMemory, counts: FrameCounts, tables: readonly SharedTable[], runs: readonly SharedRun[]) {
@@ -64,9 +64,9 @@ export class SharedRam {
 }
 
 /**
- * Makes a table one that others may have: all of its leaves are shared frames, with all accesses.
+ * Seals a table for sharing: all of its leaves are shared frames with all accesses.
  *
- * @returns its machine frame; −1 where leaves are others: nothing has changed
+ * @returns the table's machine frame; −1 if leaves do not qualify, with nothing changed
  */
 export function seal(core: MapCore, gfn: number): number {
   const { format, memory, table } = core
@@ -88,7 +88,7 @@ export function seal(core: MapCore, gfn: number): number {
 }
 
 /**
- * Gives a map a sealed table that it does not have, whatever was there.
+ * Links a sealed table into another map, replacing existing entries.
  *
  * @throws P2mError `ERR_COUNT` for a table that nobody has, `ERR_NO_MEMORY`; nothing has changed then
  */

@@ -88,7 +88,7 @@ export class Stage2Map implements Stage2 {
         const lo = u32[ma >>> 2]!
         const hi = u32[(ma >>> 2) + 1]!
         if (format.isLeaf(lo, hi, level)) {
-          // A TLB may take 16 of them as one, so that they are valid together.
+          // A TLB may hold 16 entries as one, so they must be invalidated together.
           const group = (hi & format.contiguous) === 0 ? 1 : 16
           const first = ma - (ma % (group * 8))
           for (let at = first; at < first + group * 8; at += 8) {
@@ -98,7 +98,7 @@ export class Stage2Map implements Stage2 {
         }
         if (!format.isTable(lo, hi, level)) return false
         if ((lo & LO_VALID) !== 0) continue
-        // One level down, before anybody can go there.
+        // Handle the level below before the table becomes reachable.
         const below = tableOf(lo)
         for (let i = 0; i < 512; i++) this.#clearValid(below + i * 8)
         this.#setValid(ma, lo, hi)
@@ -107,7 +107,7 @@ export class Stage2Map implements Stage2 {
     })
   }
 
-  /** @returns whether it was valid */
+  /** @returns whether the entry was valid */
   #clearValid(ma: number): boolean {
     const { memory } = this.#core
     const lo = memory.u32[ma >>> 2]!

@@ -17,15 +17,15 @@ export const P2mType = {
   MMIO_DM: 4,
   /** A real device's page. Writes to ranges that have been declared read-only are discarded. */
   MMIO_DIRECT: 5,
-  /** RAM that gets its frame when it is accessed first. */
+  /** RAM that gets its machine frame at its first access. */
   POPULATE_ON_DEMAND: 6,
   /** A frame that another guest granted, to be read and written. */
   GRANT_MAP_RW: 7,
   /** A frame that another guest granted, to be read; writes are discarded. */
   GRANT_MAP_RO: 8,
-  /** RAM that a pager is about to take; it has its frame still. */
+  /** RAM that a pager is about to evict; it still has its frame. */
   RAM_PAGING_OUT: 9,
-  /** RAM whose contents a pager has. */
+  /** RAM whose contents are held by a pager. */
   RAM_PAGED: 10,
   /** RAM that somebody waits for: the pager is to bring it back. It has a frame already or has none yet. */
   RAM_PAGING_IN: 11,
@@ -35,11 +35,11 @@ export const P2mType = {
   RAM_BROKEN: 13,
   /** Another guest's frame. */
   MAP_FOREIGN: 14,
-  /** RAM whose writes go to one device model for as long as it claims them. */
+  /** RAM whose writes go to one device model, while the model claims them. */
   IOREQ_SERVER: 15,
 } as const
 
-/** One of the `P2mType` numbers. */
+/** A value of `P2mType`. */
 export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 
 /**
@@ -60,7 +60,7 @@ export const ArmP2mType = {
   /** Another guest's frame. */
   FOREIGN_MAP_RW: 6,
   FOREIGN_MAP_RO: 7,
-  /** A frame that another guest granted. */
+  /** A frame granted by another guest. */
   GRANT_MAP_RW: 8,
   GRANT_MAP_RO: 9,
   /** A granted frame where the guest's devices see it, which are behind no IOMMU. */
@@ -72,7 +72,7 @@ export const ArmP2mType = {
   RAM_SHARED: 13,
 } as const
 
-/** One of the `ArmP2mType` numbers. */
+/** A value of `ArmP2mType`. */
 export type ArmP2mType = (typeof ArmP2mType)[keyof typeof ArmP2mType]
 
 /** Rights of a leaf, as in an EPT entry's low bits. */

@@ -13,18 +13,18 @@ import { P2mType } from './types.ts'
  * Source: Xen, xen/include/public/hvm/dm_op.h.
  */
 export interface WriteClaim {
-  /** Id of the server that has the claim; −1 for none. */
+  /** Id of the server that holds the claim; −1: none. */
   readonly server: number
-  /** Frames of type IOREQ_SERVER, those of a claim that has ended included. */
+  /** Number of frames of type IOREQ_SERVER, including leftovers of an ended claim. */
   readonly frames: number
   /**
    * Gives a server the claim.
    *
-   * @throws P2mError `ERR_BUSY` while another has it, or frames of the last one are left
+   * @throws P2mError `ERR_BUSY` while another server holds the claim, or frames of the last claim are left
    */
   claim(server: number): void
   /**
-   * Takes it away. Frames become RAM_RW when they are written, or by `sweep`.
+   * Ends a claim. Its frames become RAM_RW on their next write, or by `sweep`.
    *
    * @throws P2mError `ERR_BUSY` if it is not this server's
    */
@@ -38,7 +38,7 @@ export interface WriteClaim {
    */
   sweep(from: number, most: number): number
   /**
-   * Makes frames of RAM_RW ones whose writes are claimed.
+   * Adds RAM frames to the claim, whose writes then go to the server.
    *
    * @throws P2mError `ERR_STATE` without a claim; `ERR_TYPE` where there is anything else: nothing has changed then.
    *   `ERR_NO_MEMORY`: frames before the one in its figures have

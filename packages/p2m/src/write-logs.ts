@@ -10,7 +10,7 @@ export type WatchListener = (gfn: number, count: number, frames: Uint32Array) =>
 /** A log of writes to a range of guest frames. */
 interface WriteLog {
   readonly gfn: number
-  /** One past the last. */
+  /** End of the range, exclusive. */
   readonly end: number
   readonly mark: (gfn: number, count: number) => void
 }
@@ -27,7 +27,7 @@ export class WriteLogs {
    * Begins a log.
    *
    * @param mark - told of frames in the range that are written, or are about to be
-   * @returns a function that ends it
+   * @returns a function that ends the log
    */
   add(gfn: number, count: number, mark: (gfn: number, count: number) => void): () => void {
     const log: WriteLog = { gfn, end: gfn + count, mark }
@@ -50,9 +50,9 @@ export class WriteLogs {
   }
 
   /**
-   * Tells those that log writes to frames that these are written.
+   * Notifies logs of written frames.
    *
-   * @returns whether there is such a log
+   * @returns whether any log covers them
    */
   mark(first: number, count: number): boolean {
     let any = false
@@ -70,7 +70,7 @@ export class WriteLogs {
    * Registers what is to be done when the next writes to some frames are to be noticed, although they have been written
    * before: TLBs of the domain's vCPUs drop their translations for writing. No leaf changes.
    *
-   * @returns a function that takes it off again
+   * @returns a function that removes the listener
    */
   onWatched(listener: WatchListener): () => void {
     check.function('listener', listener)

@@ -17,7 +17,7 @@ export const PagingMode = {
   FIVE_LEVEL: 5,
 } as const
 
-/** One of the `PagingMode` numbers. */
+/** A value of `PagingMode`. */
 export type PagingMode = (typeof PagingMode)[keyof typeof PagingMode]
 
 /** The features of the processor model (CPUID) that concern paging. */
@@ -109,7 +109,7 @@ export class PagingContext {
    * @throws PagingError `ERR_MODE` if EFER.LMA is set without CR0.PG or CR4.PAE; nothing has changed then
    */
   configure(cr0: number, cr3Lo: number, cr3Hi: number, cr4: number, efer: number): void {
-    // Each by itself: this runs at every MOV to CR3.
+    // Fields are checked one by one, because this runs at every MOV to CR3.
     check.number('cr0', cr0)
     check.number('cr3Lo', cr3Lo)
     check.number('cr3Hi', cr3Hi)

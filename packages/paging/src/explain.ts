@@ -9,13 +9,13 @@ import type { TableReader, TableStatus } from './table-reader.ts'
 export interface WalkStep {
   /** 1 is the last. */
   readonly level: number
-  /** As the manual calls it. */
+  /** The entry's name in the manual. */
   readonly name: 'PML5E' | 'PML4E' | 'PDPTE' | 'PDE' | 'PTE'
-  /** Number in its table. */
+  /** Index of the entry in its table. */
   readonly index: number
   /** Guest-physical address; undefined for a PDPTE register. */
   readonly gpa: number | undefined
-  /** Undefined where there is no memory. */
+  /** The entry; undefined if its address has no memory. */
   readonly value: bigint | undefined
   /** The target of the entry: a table, a page, or nothing. */
   readonly leads: 'table' | 'page' | 'not present' | 'reserved bit' | 'no memory'
@@ -25,7 +25,7 @@ export interface WalkStep {
 
 /** A table of the paging-structure cache, beside what memory has. */
 export interface CachedStep extends CachedTable {
-  /** The entry that named it, as the manual calls it. */
+  /** The entry that points to the table, by its name in the manual. */
   readonly name: WalkStep['name']
   /** Whether the tables in memory name the same table, with the same rights. */
   readonly agrees: boolean
@@ -63,7 +63,7 @@ const BITS: readonly (readonly [bit: number, name: string])[] = [
  * The entries and the outcome are those of the tables in memory, from the top.
  *
  * @param linear - 64 bits, canonical; the upper half is ignored outside long mode
- * @param cache - the vCPU's, which is left as it is; default none
+ * @param cache - cache of the vCPU, which is not changed; default none
  * @throws PagingError `ERR_ADDRESS` for more than 64 bits
  */
 export function explain(

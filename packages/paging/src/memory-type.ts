@@ -17,7 +17,7 @@ export const MemoryType = {
   UC_MINUS: 7,
 } as const
 
-/** One of the `MemoryType` numbers. */
+/** A value of `MemoryType`. */
 export type MemoryType = (typeof MemoryType)[keyof typeof MemoryType]
 
 /** The memory-type range registers, as RDMSR gives them. */
@@ -82,7 +82,7 @@ function fixedType(fixed: readonly bigint[], gpa: number): MemoryType {
   return Number(((fixed[field >> 3] ?? 0n) >> BigInt((field & 7) * 8)) & 0xffn) as MemoryType
 }
 
-/** Where variable ranges overlap: the same type is that, UC wins, WT wins over WB; anything else is undefined, so UC. */
+/** Combines overlapping variable ranges: equal types stay, UC wins, WT wins over WB; anything else is undefined, so UC. */
 function overlap(a: MemoryType, b: MemoryType): MemoryType {
   if (a === b) return a
   const isThrough = (type: MemoryType): boolean => type === MemoryType.WT || type === MemoryType.WB

@@ -27,7 +27,7 @@ export function permission(context: PagingContext, flags: number, pkey: number, 
   }
   const shadow = access & bits.ACCESS_SHADOW_STACK
   if (shadow !== 0) {
-    // Only to a shadow stack of the same privilege, whose RW is clear.
+    // Shadow-stack accesses need a shadow-stack page of the same privilege, whose RW is clear.
     if ((flags & bits.MAP_SHADOW_STACK) === 0 || userPage !== user) denied |= bits.PFEC_P
   } else if (user !== 0) {
     if (userPage === 0 || (write !== 0 && (flags & bits.MAP_WRITABLE) === 0)) denied |= bits.PFEC_P

@@ -24,7 +24,7 @@ const ABOVE_NX = 0x800
 export const Invalidate = {
   /** A linear address in one PCID: INVLPG, a page fault. */
   ADDRESS: 0,
-  /** All of one PCID but global pages: MOV to CR3. */
+  /** All entries of one PCID except global pages: MOV to CR3. */
   PCID: 1,
   /** Everything, of all PCIDs, and global pages: changes of CR0.PG, CR4.PGE, CR4.PCIDE and the like. */
   ALL: 2,
@@ -32,14 +32,14 @@ export const Invalidate = {
   ALL_NON_GLOBAL: 3,
 } as const
 
-/** One of the `Invalidate` numbers. */
+/** A value of `Invalidate`. */
 export type Invalidate = (typeof Invalidate)[keyof typeof Invalidate]
 
 /** A table that a {@link PagingStructureCache} has for a linear address. */
 export interface CachedTable {
   /** Level of the table: 1 has the entries of pages. */
   readonly level: number
-  /** Its guest-physical address. */
+  /** Guest-physical address of the table. */
   readonly table: number
   /** Whether every entry above it allowed writes. */
   readonly writable: boolean
@@ -76,7 +76,7 @@ export class PagingStructureCache {
    * Looks for the lowest table on the way to a linear address.
    *
    * @param top - level of the table that CR3 names
-   * @returns the table's level, or 0 if there is none below the top
+   * @returns the cached table's level, or 0 if only the top is known
    */
   find(lo: number, hi: number, top: number, pcid: number): number {
     const space = this.#spaces[pcid]!
@@ -102,8 +102,7 @@ export class PagingStructureCache {
   }
 
   /**
-   * For people: returns the table of a level that it has for a linear address, and undefined where it has none. Walks
-   * notice nothing of it.
+   * Returns the cached table of a level for a linear address, for debuggers; undefined if none. Walks are not affected.
    */
   peek(lo: number, hi: number, level: number, pcid: number): CachedTable | undefined {
     const space = this.#spaces[pcid]!
@@ -142,8 +141,8 @@ export class PagingStructureCache {
   }
 
   /**
-   * Drops what an instruction or an event invalidates. INVLPG drops all of its PCID whatever its address, and so does
-   * every `ADDRESS` here.
+   * Drops what an instruction or an event invalidates. INVLPG may drop all entries of its PCID, and every `ADDRESS`
+   * here does so.
    *
    * @param scope - an `Invalidate` number
    * @param pcid - 0 to 4095; for `ADDRESS` and `PCID`
@@ -165,8 +164,8 @@ export class PagingStructureCache {
   }
 
   /**
-   * Drops what walks of an address begin with, as a page fault does. `walk` does so by itself where it has the cache;
-   * after a fault of one that went without, in a logged pass, it is for the caller.
+   * Drops the cached tables of an address, as a page fault does. `walk` does this itself if it has the cache; after a
+   * fault without the cache, in a logged pass, the caller has to.
    *
    * @param top - level of the table that CR3 names
    */

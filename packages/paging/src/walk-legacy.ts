@@ -58,7 +58,7 @@ export function walkPae(
       const lo = entry[0]!
       const hi = entry[1]!
       if ((lo & bits.PTE_P) === 0) return fault(context, result, access, 0, 3)
-      // Registers were checked when they were loaded; memory is at each use.
+      // The registers were checked when they were loaded; entries in memory are checked at each use.
       if (context.cpu.amd && context.pdpteReserved(lo, hi)) {
         return fault(context, result, access, bits.PFEC_P | bits.PFEC_RSVD, 3)
       }

@@ -122,7 +122,7 @@ function keep(
   leaf: number,
 ): void {
   const entries = result.entries
-  // A walk that the cache began has its rights there still.
+  // A walk that begins in the cache starts with the cached rights.
   let rights = first === context.mode ? PTE_RW | PTE_US : cache.rights
   let nx = first === context.mode ? 0 : cache.nx
   for (let level = first; level > leaf; level--) {

@@ -7,7 +7,7 @@ import type { WalkResult } from './walk-result.ts'
 
 /** No two vCPUs race this often over one entry; a reader that always fails is broken. */
 export const MOST_RESTARTS = 100_000
-/** Of a fault: there is none so far. */
+/** Cause before any fault. */
 export const NO_CAUSE = -1
 
 /** All bits are set; an entry has changed; the second level refused, and the result says so. */

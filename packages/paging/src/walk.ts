@@ -14,8 +14,8 @@ import type { WalkResult } from './walk-result.ts'
  * @param linearHi - ignored outside long mode
  * @param access - `ACCESS_` bits
  * @param result - filled in
- * @param cache - where the walk may begin lower down, and leaves what it found. A fault that came of what it held is not
- *   reported: the walk is made again from the top. Without it in a logged pass, all of whose reads the log has
+ * @param cache - lets the walk begin at a lower level, and stores the tables found. A fault caused by a stale entry is
+ * not reported: the walk restarts from the top. Absent in a logged pass, which must log all reads
  * @returns {@link WALK_OK}, {@link WALK_FAULT}, or {@link WALK_SECOND_LEVEL} if the reader said so
  * @throws PagingError `ERR_READER`
  *

@@ -34,7 +34,7 @@ export const capacity = (blocks: number): Uint8Array =>
  * READ TOC of a disc with one session of one data track (MMC-5, "READ TOC/PMA/ATIP").
  *
  * @param first - the track to begin with; 0xAA: the lead-out alone
- * @returns null for a track that is not there
+ * @returns null for a track that does not exist
  */
 export function tableOfContents(blocks: number, first: number, msf: boolean): Uint8Array | null {
   if (first > 1 && first !== LEAD_OUT) return null
@@ -79,7 +79,7 @@ export const mediumType = (present: boolean): number => (present ? 0x01 : 0x70)
 /**
  * GET CONFIGURATION (MMC-5, "Features").
  *
- * @param type - 0 all features, 1 the current ones, 2 the one that `first` names
+ * @param type - type - 0: all features, 1: the current ones, 2: the feature `first`
  */
 export function configuration(blocks: number, first: number, type: number): Uint8Array {
   const isDvd = blocks > CD_BLOCKS
@@ -112,7 +112,7 @@ export const MEDIUM_EVENT = { none: 0, ejectRequest: 1, newMedium: 2, removal: 3
 /**
  * GET EVENT STATUS NOTIFICATION.
  *
- * @param classes - bit 4: events of the medium are wanted; there are no others
+ * @param classes - requested event classes; only bit 4, media events, is supported
  */
 export function eventStatus(classes: number, event: number, state: { open: boolean; present: boolean }): Uint8Array {
   const supported = 1 << 4

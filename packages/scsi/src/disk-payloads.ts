@@ -3,11 +3,11 @@ import { bytes16, bytes32, bytes64, text } from './fields.ts'
 
 // The answers of a disk. Numbers are big-endian; lengths in headers do not count themselves.
 
-/** The largest transfer that is recommended: data of one command, as a rule also its limit. */
+/** Recommended largest transfer: usually also the limit of one command. */
 export const MOST_TRANSFER_BYTES: number = 4 << 20
-/** Ranges of one UNMAP. */
+/** Most ranges of one UNMAP. */
 export const MOST_RANGES = 256
-/** Blocks of all ranges of one UNMAP, and of one WRITE SAME. */
+/** Most blocks of all ranges of one UNMAP, and of one WRITE SAME. */
 export const MOST_RANGE_BLOCKS = 0x40_0000
 
 /**
@@ -26,8 +26,8 @@ const page = (code: number, bytes: readonly number[]): Uint8Array =>
 /**
  * INQUIRY of vital product data (SPC-4, "Vital product data parameters"; SBC-3, "Vital product data parameters").
  *
- * @param most - blocks of one command
- * @returns null for a page that is not there
+ * @param most - most blocks of one command
+ * @returns null for an unsupported page
  */
 export function productData(
   code: number,
@@ -54,14 +54,14 @@ export function productData(
         ? [...bytes32(MOST_RANGE_BLOCKS), ...bytes32(MOST_RANGES), ...bytes32(physicalBlockBytes / blockBytes)]
         : [...bytes32(0), ...bytes32(0), ...bytes32(0)]
       return page(code, [
-        // WSNZ: WRITE SAME of no blocks does not mean all of them.
+        // WSNZ: WRITE SAME with zero blocks does not mean the whole medium.
         ...[1, 0, ...bytes16(1), ...bytes32(most), ...bytes32(best)],
         ...[...bytes32(0), ...unmap, ...bytes32(discards ? 0x8000_0000 : 0), ...bytes64(MOST_RANGE_BLOCKS)],
         ...new Uint8Array(20),
       ])
     }
     case 0xb1:
-      // A medium that does not rotate.
+      // Non-rotating medium.
       return page(code, [...bytes16(1), ...new Uint8Array(58)])
     case 0xb2:
       // UNMAP, WRITE SAME(16) and (10) may deallocate; blocks that are unmapped read as anything.

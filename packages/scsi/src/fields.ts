@@ -28,7 +28,7 @@ export const text = (value: string, bytes: number): readonly number[] =>
 
 const COMMAND_BYTES = 16
 
-/** A command of at least 16 bytes: what a transport's shorter one lacks is zero. */
+/** Pads a command to 16 bytes with zeros: transports may shorten it. */
 export function wholeCommand(command: Uint8Array): Uint8Array {
   if (command.length >= COMMAND_BYTES) return command
   const whole = new Uint8Array(COMMAND_BYTES)

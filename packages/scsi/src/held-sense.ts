@@ -43,12 +43,12 @@ export class HeldSense {
     this.#sense = null
   }
 
-  /** Returns its state as plain data. */
+  /** Returns the state as plain data. */
   save(): HeldSenseState {
     return { sense: this.#sense }
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore({ sense }: HeldSenseState): void {
     this.#sense = sense
   }
@@ -60,7 +60,7 @@ export class UnitAttention {
   /** The reason; null: the host knows all. */
   sense: ScsiSense | null
 
-  /** @param passing - commands that are executed all the same, and leave it; one of them reports it */
+  /** @param passing - commands that execute despite held sense, and keep it; one of them reports it */
   constructor(passing: ReadonlySet<number>) {
     this.#passing = passing
     this.sense = SENSE.powerOn

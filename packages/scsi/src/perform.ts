@@ -12,7 +12,7 @@ export interface ScsiTransfer {
   readonly data: Uint8Array
 }
 
-/** Bytes of one write of the same block over and over. */
+/** Bytes of one write when the same block is repeated. */
 const LARGEST_SAME = 2 ** 20
 /** Bytes of one request that carries no data. Ranges are cut to this size: a cancelled command ends between two requests. */
 const LARGEST_RANGE = 2 ** 28
@@ -20,7 +20,7 @@ const LARGEST_RANGE = 2 ** 28
 /**
  * Has a medium do what a command asks for.
  *
- * @returns why it failed; null: it is done
+ * @returns why the command failed; null on success
  */
 export async function performScsi(
   work: ScsiWork,

@@ -33,7 +33,7 @@ export { CD_BLOCK_BYTES } from './cd-payloads.ts'
 
 /** Options of {@link ScsiCd}. */
 export interface ScsiCdOptions {
-  /** The disc, in blocks that divide 2048 bytes; null: there is never one. */
+  /** The disc, in blocks whose size divides 2048 bytes; null: always empty. */
   readonly medium: BlockBackend | null
   /** At most 16 ASCII characters; default `CD-ROM`. */
   readonly model?: string
@@ -49,7 +49,7 @@ export interface ScsiCdState {
   readonly open: boolean
   /** The host has locked the tray. */
   readonly locked: boolean
-  /** The disc is not the one that was there when the command began. */
+  /** Whether the disc was exchanged since the command began. */
   readonly exchanged: boolean
 }
 
@@ -116,7 +116,7 @@ export class ScsiCd implements ScsiUnit {
     return this.#exchanges
   }
 
-  /** Blocks of the medium; 0: there is none. */
+  /** Number of the medium's blocks; 0: no disc. */
   get blocks(): number {
     if (this.medium === null || this.#r.open) return 0
     return Math.floor(this.medium.properties.bytes / CD_BLOCK_BYTES)
@@ -255,12 +255,12 @@ export class ScsiCd implements ScsiUnit {
     return { kind: 'data', bytes, most: be16(packet, 7) }
   }
 
-  /** Returns its state as plain data. */
+  /** Returns the state as plain data. */
   save(): ScsiCdState {
     return { attention: this.#attention.sense, ...this.#r }
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore(state: ScsiCdState): void {
     this.#r = savedRegisters('scsi-cd', state, POWER_ON)
     this.#attention.sense = state.attention
@@ -268,7 +268,7 @@ export class ScsiCd implements ScsiUnit {
   }
 }
 
-/** Why no drive takes such a disc; null: it can be one. */
+/** Returns why a drive refuses such a disc; null: accepted. */
 const refuses = ({ blockBytes }: BlockProperties): string | null =>
   CD_BLOCK_BYTES % blockBytes === 0 ? null : `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`
 

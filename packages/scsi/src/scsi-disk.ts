@@ -81,7 +81,7 @@ const WRITE_12 = 0xaa
 
 /** Service action of READ CAPACITY(16). */
 const READ_CAPACITY_16 = 0x10
-/** RDPROTECT, WRPROTECT or VRPROTECT in byte 1: how protection information is checked. There is none. */
+/** RDPROTECT, WRPROTECT or VRPROTECT in byte 1: checks of protection information, which is not supported. */
 const PROTECT = 0xe0
 /** BYTCHK of VERIFY: the host sends data to compare with. */
 const COMPARE = 0x06
@@ -110,7 +110,7 @@ export class ScsiDisk implements ScsiUnit {
   readonly #maximumBytes: number
   readonly #attention = new UnitAttention(BEFORE_ATTENTION)
   readonly #unwatch: () => void
-  /** Bytes of the medium when it changed last. */
+  /** Bytes of the medium at its last change. */
   #bytes: number
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -160,7 +160,7 @@ export class ScsiDisk implements ScsiUnit {
     this.#attention.sense = resized ? SENSE.capacityChanged : SENSE.mediumChanged
   }
 
-  /** Returns how much data a command takes besides what it writes. */
+  /** Returns the number of parameter bytes of a command, besides data to write. */
   parameterBytes(given: Uint8Array): number {
     const command = wholeCommand(given)
     switch (command[0]) {
@@ -266,7 +266,7 @@ export class ScsiDisk implements ScsiUnit {
     return first + count > this.#blocks ? failed(SENSE.outOfRange) : GOOD
   }
 
-  /** @param flags - byte 1, where it has flags */
+  /** @param flags - byte 1, if the command has flags there */
   #transfer(command: Uint8Array, first: number, count: number, flags = command[1]!): ScsiOutcome {
     const writes = (command[0]! & 0x1f) === WRITE_6
     if ((flags & PROTECT) !== 0) return BAD_FIELD
@@ -288,7 +288,7 @@ export class ScsiDisk implements ScsiUnit {
     if ((flags & MAY_UNMAP) !== 0 && !discards) return BAD_FIELD
     if (block.length < this.parameterBytes(command)) return BAD_FIELD
     if (block.some((byte) => byte !== 0)) return { kind: 'same', first, count, block: block.slice(0, this.blockBytes) }
-    // Unmapped blocks need not read as zeroes, and here they must: the medium decides how.
+    // Unmapped blocks need not read as zeroes, but here they must: the medium decides how.
     return { kind: 'zeroes', ranges: [{ first, count }] }
   }
 
@@ -322,7 +322,7 @@ export class ScsiDisk implements ScsiUnit {
     return { attention: this.#attention.sense }
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore({ attention }: ScsiDiskState): void {
     this.#attention.sense = attention
   }

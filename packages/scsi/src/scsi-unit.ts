@@ -12,13 +12,13 @@ export interface ScsiRange {
 
 /** Work of the medium: `performScsi` does it. */
 export type ScsiWork =
-  /** Blocks that are read. */
+  /** Reads blocks. */
   | ({ readonly kind: 'blocks' } & ScsiRange)
   /** Blocks that are written with the data of the command. */
   | ({ readonly kind: 'write'; readonly durable: boolean } & ScsiRange)
-  /** Blocks that are written, each with the same data. */
+  /** Writes the same data to each block. */
   | ({ readonly kind: 'same'; readonly block: Uint8Array } & ScsiRange)
-  /** All that was written becomes durable. */
+  /** Makes all written data durable. */
   | { readonly kind: 'flush' }
   /** Blocks whose content is not needed, or becomes zeroes. */
   | { readonly kind: 'discard' | 'zeroes'; readonly ranges: readonly ScsiRange[] }
@@ -31,9 +31,9 @@ export type ScsiOutcome =
   | { readonly kind: 'data'; readonly bytes: Uint8Array; readonly most: number }
   | ScsiWork
 
-/** A logical unit: it reads commands, and its transport moves their data. `ScsiDisk` and `ScsiCd` are units. */
+/** A logical unit: it interprets commands, and its transport moves the data. `ScsiDisk` and `ScsiCd` are units. */
 export interface ScsiUnit {
-  /** The medium; null: there is never one. */
+  /** The medium; null: always empty. */
   readonly medium: BlockBackend | null
   /** Bytes of a block: 2048 of a CD. */
   readonly blockBytes: number
@@ -42,9 +42,9 @@ export interface ScsiUnit {
    * fails. Absent: it stays.
    */
   readonly exchanges?: number
-  /** The sense of such a command. */
+  /** Returns the sense data of such a command. */
   senseOfExchange?(): ScsiSense
-  /** Returns how much data a command takes besides what it writes, such as the list of ranges of UNMAP. */
+  /** Returns the number of parameter bytes of a command, besides data to write, such as the list of ranges of UNMAP. */
   parameterBytes(command: Uint8Array): number
   /**
    * Executes a command.
@@ -54,11 +54,11 @@ export interface ScsiUnit {
   execute(command: Uint8Array, parameters?: Uint8Array): ScsiOutcome
   /** Returns to the state after power-on, or after a reset of the unit. */
   powerOn(): void
-  /** The unit is used no more: it takes its listener back from its medium. */
+  /** Called when the unit is removed: it unsubscribes from its medium. */
   removed?(): void
-  /** Returns its state as plain data. */
+  /** Returns the state as plain data. */
   save(): unknown
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore(state: never): void
 }
 
@@ -70,11 +70,11 @@ export const dataOf = (bytes: Uint8Array, most: number): ScsiOutcome => ({ kind:
 const REPORT_WELL_KNOWN = 1
 const REPORT_ALL = 2
 
-/** REPORT LUNS of a target whose one unit is number 0 (SPC-4, "REPORT LUNS"). */
+/** Executes REPORT LUNS for a target with the single unit 0 (SPC-4, "REPORT LUNS"). */
 export function reportUnits(command: Uint8Array): ScsiOutcome {
   const select = command[2]!
   if (select > REPORT_ALL) return BAD_FIELD
-  // There are no well-known units.
+  // The target has no well-known units.
   const list = new Uint8Array(select === REPORT_WELL_KNOWN ? 8 : 16)
   list[3] = list.length - 8
   return dataOf(list, be32(command, 6))
@@ -96,7 +96,7 @@ const SAVED = 3
 /**
  * MODE SENSE of 6 or 10 bytes (SPC-4, "MODE SENSE(6) command", "Mode parameters"). No page can be changed or saved.
  *
- * @param pages - each with its code and length in front
+ * @param pages - mode pages, each with its code and length in front
  * @param head - the medium type and the device-specific byte of the header
  */
 export function modeSense(

@@ -50,13 +50,13 @@ export function deviceDescriptor(description: UsbDescription): Uint8Array {
   )
 }
 
-/** Returns the description of the device at the other of full and high speed: it has none. */
+/** Returns the qualifier of a high-speed device, which describes its full-speed mode; null for other speeds. */
 export function qualifierDescriptor({ speed = 'full' }: UsbDescription): Uint8Array | null {
   if (speed !== 'high') return null
   return Uint8Array.of(10, DESCRIPTOR.DEVICE_QUALIFIER, ...word(0x0200), 0, 0, 0, PACKETS.full, 0, 0)
 }
 
-/** The configuration descriptor with all that follows it. */
+/** Returns the configuration descriptor with all subordinate descriptors. */
 export function configurationDescriptor(description: UsbDescription): Uint8Array {
   const { interfaces, speed = 'full' } = description
   const body = interfaces.flatMap((one, number) => [
@@ -84,7 +84,7 @@ function endpointDescriptors(endpoint: UsbEndpointOptions, speed: UsbSpeed): rea
   const { address, type, maximumPacketBytes, interval = 0 } = endpoint
   const plain = [7, DESCRIPTOR.ENDPOINT, address, TYPES[type], ...word(maximumPacketBytes), interval]
   if (speed !== 'super') return plain
-  // One packet a burst, no streams; interrupt endpoints say how much they may need in an interval.
+  // One packet a burst, no streams; interrupt endpoints state their bytes per interval.
   const perInterval = type === 'interrupt' ? maximumPacketBytes : 0
   return [...plain, 6, DESCRIPTOR.COMPANION, 0, 0, ...word(perInterval)]
 }

@@ -1,13 +1,13 @@
 import type { DeviceContext, InputBackend } from '@retrap/device'
 
-/** How fast a device signals; it decides which kind of port it is on. */
+/** Signalling speed of a device, which decides the kind of port. */
 export type UsbSpeed = 'low' | 'full' | 'high' | 'super'
 
 /** One endpoint of an interface. */
 export interface UsbEndpointOptions {
   /** Number 1 to 15; bit 7 is set for IN, to the host. */
   readonly address: number
-  /** How the endpoint moves data. */
+  /** Transfer type of the endpoint. */
   readonly type: 'bulk' | 'interrupt'
   /** Largest packet in bytes. */
   readonly maximumPacketBytes: number
@@ -23,14 +23,14 @@ export interface UsbInterfaceOptions {
   readonly subclass?: number
   /** Protocol code; default 0. */
   readonly protocol?: number
-  /** Descriptors of the class, between that of the interface and those of its endpoints. */
+  /** Class-specific descriptors, between the interface's descriptor and its endpoints'. */
   readonly classDescriptors?: Uint8Array
   /** Endpoints beside endpoint 0. */
   readonly endpoints: readonly UsbEndpointOptions[]
 }
 
 /**
- * A device's description of itself; its descriptors are made of it. Source: USB 3.2, §9.6, "Standard USB Descriptor Definitions".
+ * A device's USB description, from which its descriptors are built. Source: USB 3.2, §9.6, "Standard USB Descriptor Definitions".
  */
 export interface UsbDescription {
   /** Vendor ID. */
@@ -49,7 +49,7 @@ export interface UsbDescription {
   readonly speed?: UsbSpeed
   /** Whether the device can end a suspend of its port. Default false. */
   readonly remoteWakeup?: boolean
-  /** Interfaces of its one configuration, numbered from 0. */
+  /** Interfaces of the single configuration, numbered from 0. */
   readonly interfaces: readonly UsbInterfaceOptions[]
 }
 
@@ -85,17 +85,17 @@ export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
 export interface UsbDevice {
   /** Names the device in errors and snapshots; unique on its controller. */
   readonly name: string
-  /** The device's description of itself. */
+  /** The device's USB description. */
   readonly description: UsbDescription
   /** Plugs the device in. Called once, before anything else. */
   attach?(port: UsbPort): void
   /** The device was pulled out, or its controller has left the machine: as in a `DeviceModel`, it takes its listeners back. */
   removed?(): void
   /**
-   * Answers requests of its class or vendor, and descriptors of its class.
+   * Handles requests of the device's class or vendor, and requests for class descriptors.
    *
    * @param data - bytes that the host has sent
-   * @returns data for the host, none for requests that send some
+   * @returns data for the host; empty for requests that send data to the device
    */
   control?(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal
   /** Answers an IN transfer. @returns at most `length` bytes; fewer end the transfer short */

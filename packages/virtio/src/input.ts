@@ -1,5 +1,5 @@
 /**
- * Keyboards, mice and tablets: an entry point of its own, so that machines without them do not carry them.
+ * Keyboards, mice and tablets: a separate entry point, so that other machines do not load them.
  *
  * @packageDocumentation
  */

@@ -1,5 +1,5 @@
 /**
- * Files of the host for a guest, by 9P: an entry point of its own, so that machines without them do not carry them.
+ * Files of the host for a guest, by 9P: a separate entry point, so that other machines do not load them.
  *
  * @packageDocumentation
  */

@@ -6,7 +6,7 @@ import type { QueueAddresses, Ring, RingState } from './ring/ring.ts'
 import type { RingMemory } from './ring/ring-memory.ts'
 import { SplitRing } from './ring/split-ring.ts'
 
-/** A virtqueue, as a device uses it. */
+/** A virtqueue from the device's side. */
 export interface VirtioQueue {
   /** Number in the device. */
   readonly index: number
@@ -16,10 +16,10 @@ export interface VirtioQueue {
   readonly ready: boolean
   /** Whether the driver has made no chain available that was not taken; also of one that may not be used. */
   readonly isEmpty: boolean
-  /** Takes the next chain; null: there is none, and `notify` is called when there is. */
+  /** Takes the next chain; null: none available, and `notify` is called for the next one. */
   take(): VirtioChain | null
   /**
-   * Gives several chains back at once: the driver sees all of them or none.
+   * Completes several chains at once: the driver sees all of them or none.
    *
    * @param written - for each chain the bytes that have been written
    */
@@ -35,7 +35,7 @@ export interface QueueOwner {
   mayUse(): boolean
   /** The guest has broken a rule: the device needs a reset. */
   needsReset(): void
-  /** Interrupts the driver where it wants that. */
+  /** Interrupts the driver, unless it has disabled interrupts. */
   readonly transport: { interruptQueue(queue: RingQueue): void }
 }
 
@@ -59,7 +59,7 @@ export const NO_VECTOR = 0xffff
 
 const NOWHERE: QueueAddresses = { descriptors: 0, driver: 0, device: 0 }
 
-/** One virtqueue of a device: its registers, its ring, and the chains that the device has. */
+/** One virtqueue of a device: its registers, its ring, and the device's open chains. */
 export class RingQueue implements VirtioQueue, ChainOwner {
   readonly index: number
   /** Entries that the device offers. */
@@ -73,7 +73,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   addresses: QueueAddresses = NOWHERE
   #ring: Ring | null = null
   readonly #inFlight = new Set<RequestChain>()
-  /** Chains that are handed out again: those of a saved state, and those whose answer could not be written. */
+  /** Chains to hand out again: from a saved state, or with a response that could not be written. */
   #again: RequestChain[] = []
   /** Chains that were completed while the device could not reach memory. */
   #late: (readonly [chain: RequestChain, written: number])[] = []
@@ -103,12 +103,12 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     this.addresses = { ...this.addresses, [which]: address }
   }
 
-  /** The ring that is used from now on; null: what the driver has set up can be none. */
+  /** Returns the ring for further use; null: the driver's setup is invalid. */
   #open(): Ring | null {
     return (this.#ring ??= this.#ringAt())
   }
 
-  /** A ring where the driver has set it up, which it may still move; null: there can be none. */
+  /** Returns the ring at the driver's addresses, which may still change; null: invalid addresses. */
   #ringAt(): Ring | null {
     const { features, memory } = this.#owner
     const { descriptors, driver, device } = this.addresses
@@ -140,7 +140,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     let taken = ring.take(this.#builder)
     if (taken === 'empty' && ring.listen()) taken = ring.take(this.#builder)
     if (taken === 'empty') return null
-    // A chain that is made available twice: there are never more than entries.
+    // A chain was made available twice, as there can never be more chains than entries.
     if (taken === 'broken' || this.#inFlight.size >= this.size) return this.#breaks()
     const chain = new RequestChain(this, this.#builder)
     this.#inFlight.add(chain)
@@ -156,7 +156,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     if (this.#inFlight.has(chain)) this.#again.push(chain)
   }
 
-  /** A device that may not reach memory has not found any that is not RAM. */
+  /** A device without bus mastering cannot know whether the ring is in RAM. */
   broken(): void {
     if (this.memory.allowed) this.#owner.needsReset()
   }
@@ -211,7 +211,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     else if (this.#ring.wantsInterrupt()) this.#owner.transport.interruptQueue(this)
   }
 
-  /** Ends all that is under way: nothing of it reaches the guest any more. */
+  /** Drops all open chains: none of them reaches the guest any more. */
   reset(): void {
     for (const chain of this.#inFlight) chain.cancel()
     this.#inFlight.clear()
@@ -225,7 +225,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     this.vector = NO_VECTOR
   }
 
-  /** @param answered - chains whose answers are saved elsewhere */
+  /** @param answered - chains whose responses are saved elsewhere */
   save(answered: ReadonlySet<RequestChain>): QueueState {
     const { size, enabled, addresses, vector, notified } = this
     const late = new Map(this.#late)

@@ -1,5 +1,5 @@
 /**
- * A SCSI controller: an entry point of its own, so that machines without one do not carry it.
+ * A SCSI controller: a separate entry point, so that other machines do not load it.
  *
  * @packageDocumentation
  */

@@ -69,11 +69,11 @@ export interface CoreState {
   readonly configVector: number
   readonly queues: readonly QueueState[]
   readonly state: unknown
-  /** Requests under way, with their outcomes. Absent: none. */
+  /** Pending requests, with their outcomes. Absent: none. */
   readonly late?: readonly SavedLate[]
-  /** When the device looks again at its queues; null or absent: it need not. */
+  /** Deadline for polling the queues again; null or absent: none. */
   readonly more?: Readonly<Word64> | null
-  /** The status before a reset that is not over, and when that ends; null or absent: there is none. */
+  /** The status before a pending reset, and the reset's deadline; null or absent: no reset pending. */
   readonly resetting?: { readonly status: number; readonly deadline: Readonly<Word64> } | null
 }
 
@@ -101,11 +101,11 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   /** The driver has used the legacy interface. */
   #legacy = false
   #paused = false
-  /** Goes on where a driver on another thread had more than one look may take. */
+  /** Continues after a look limit, when a driver on another thread keeps a queue full. */
   readonly #more: Timer
   /** Ends a reset, at a virtual instant that the host's pace does not change. */
   readonly #resetEnd: Timer
-  /** The end of a reset that has begun at its instant; it may be over. */
+  /** Resolves at the end of the last reset, which may already have finished. */
   #draining: Promise<void> | null = null
   generation: number = 0
   configVector: number = NO_VECTOR
@@ -143,7 +143,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     return this.running && this.#withheld === 0 && this.memory.allowed
   }
 
-  /** The status. It is 0 when a reset is over, not when it is asked for. */
+  /** The status. It becomes 0 at the end of a reset, not at the request. */
   get status(): number {
     return this.#status === 0 ? this.#withheld : this.#status
   }

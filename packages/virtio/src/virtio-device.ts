@@ -14,7 +14,7 @@ export interface VirtioQueueDefinition {
    * once more where the guest had meanwhile taken away the right to reach memory, or where a machine goes on elsewhere.
    */
   handle?(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer>
-  /** Tells that the driver has made chains available: the device takes them when it likes. */
+  /** Called when the driver has made chains available: the device may take them later. */
   notify?(queue: VirtioQueue): void
 }
 
@@ -58,7 +58,7 @@ export interface VirtioDevice {
   readonly type: number
   /** Virtqueues. */
   readonly queues: readonly VirtioQueueDefinition[]
-  /** Numbers of the device type's feature bits that are offered. Those of rings and transports come by themselves. */
+  /** Offered feature bits of the device type. Feature bits of rings and transports are added automatically. */
   readonly features?: readonly number[]
   /** Configuration space, as the driver reads it. */
   readonly config?: Uint8Array
@@ -75,8 +75,8 @@ export interface VirtioDevice {
   /** The driver, or the machine, resets the device. A promise settles when nothing that was under way goes on. */
   reset?(): void | Promise<void>
   /**
-   * Whether requests wait until answers of others have reached the guest. When the machine is saved they reach it at once then,
-   * and else at their virtual instants. Absent: none waits.
+   * Whether requests wait for other responses to reach the guest. A save then delivers responses at once; otherwise they arrive
+   * at their virtual instants. Absent: no request waits.
    */
   waitsForAnswers?(): boolean
   /** As `DeviceModel.quiesce`. Requests of `handle` are waited for without it. */
@@ -87,6 +87,6 @@ export interface VirtioDevice {
   isAtRest?(): boolean
   /** State beside rings, features and configuration; as `DeviceModel.save`. */
   save?(): unknown
-  /** Takes what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore?(state: unknown): void
 }

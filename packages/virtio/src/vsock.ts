@@ -1,5 +1,5 @@
 /**
- * Stream sockets between guest and host: an entry point of its own, so that machines without them do not carry them.
+ * Stream sockets between guest and host: a separate entry point, so that other machines do not load them.
  *
  * @packageDocumentation
  */

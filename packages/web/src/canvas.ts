@@ -1,7 +1,7 @@
 import { type InputMachine, attachInput } from './input.ts'
 import type { SentFrame, SentRectangle } from './protocol.ts'
 
-/** How a canvas shows a machine. */
+/** Options for showing a machine on a canvas. */
 export interface CanvasOptions {
   /** Whether keys, mouse and touch on the canvas go to the guest. Default true. */
   readonly input?: boolean
@@ -9,7 +9,7 @@ export interface CanvasOptions {
   readonly pointerLock?: boolean
 }
 
-/** Asks for frames. @returns ends it */
+/** Subscribes to frames. @returns a function that unsubscribes */
 type Watch = (draw: (frame: SentFrame, pixels: Uint32Array | null) => void) => () => void
 
 /** Shows a machine's screen on a canvas. @returns ends it */

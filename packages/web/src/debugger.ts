@@ -17,7 +17,7 @@ export type StopPlace =
   | {
       readonly kind: 'port' | 'mmio' | 'msr'
       readonly address: number
-      /** How many ports, bytes or MSRs. */
+      /** Number of ports, bytes or MSRs. */
       readonly count: number
       readonly access: 'read' | 'write' | 'access'
     }
@@ -62,7 +62,7 @@ export type TravelStop =
   | { readonly reason: 'handler'; readonly cpu: number; readonly vector: number; readonly errorCode: number }
   /** The way was this long. */
   | { readonly reason: 'step' }
-  /** There is nothing before this place. */
+  /** No stop was found before this place. */
   | { readonly reason: 'begin' }
   /** The debugger is where the machine is. */
   | { readonly reason: 'now' }
@@ -85,7 +85,7 @@ export type Travel =
 /** Requests to devices: by a port, by device memory, or by either. */
 export type DeviceRequest = 'port' | 'mmio' | 'device'
 
-/** The bytes that are asked about. */
+/** A range of memory whose last writer is sought. */
 export interface MemoryPlace {
   /** Address of the first byte. */
   readonly address: bigint
@@ -97,7 +97,7 @@ export interface MemoryPlace {
   readonly cpu?: number
 }
 
-/** A register that is asked about. */
+/** A register whose last writer is sought. */
 export interface RegisterPlace {
   /** By gdb's name: `rax` to `r15`. */
   readonly register: string
@@ -107,11 +107,11 @@ export interface RegisterPlace {
 
 /** A text that is asked about, which the guest has printed by its serial port. */
 export interface PrintedPlace {
-  /** The text, of one line. */
+  /** The printed text, within one line. */
   readonly printed: string
-  /** The whole line that it is in; default the last line that has it. */
+  /** The complete line of the text; default the last line that contains it. */
   readonly line?: string
-  /** How many equal lines were printed after that one; default 0. */
+  /** Number of equal lines printed after that line; default 0. */
   readonly later?: number
 }
 
@@ -123,7 +123,7 @@ export type MachineChange =
 
 /** A task of Linux. */
 export interface TaskView {
-  /** Number of its process. */
+  /** Process number of the task. */
   readonly pid: number
   /** Of up to 15 bytes; that of a kernel thread is in brackets. */
   readonly name: string
@@ -135,7 +135,7 @@ export interface CallView {
   readonly address: bigint
   /** `name` or `name+0x12`; null: there is no name. */
   readonly name: string | null
-  /** File and line, where a file of `loadSymbols` tells them. */
+  /** File and line, if a file of `loadSymbols` has them. */
   readonly source: string | null
 }
 
@@ -209,39 +209,39 @@ export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'change' | 'r
 export interface PageDebugger {
   /** Begins to record, at this instant. A recorded machine's time is deterministic, and keeps pace with the host. */
   readonly record: () => Promise<void>
-  /** The recording so far, as a file that `retrap replay` opens as well. It holds what is in the guest's memory and on its disks. */
+  /** The recording so far, as a file that `retrap replay` opens as well. The file contains the guest's memory and disk data. */
   readonly save: () => Promise<Blob>
   /**
-   * Has the machine go on from where the debugger is, recorded from there on: it runs, unless it was paused before. The run that
-   * was recorded is given up.
+   * Continues the machine from the debugger's instant with a new recording: it runs, unless it was paused. The old recording is
+   * discarded.
    */
   readonly branch: () => Promise<void>
   /**
    * Changes memory or a register where the debugger is. A recorded machine branches there, and is paused: a recording does not
    * know of changes. Another machine, an Arm board too, stands still then, as after `pause()`.
    *
-   * @returns whether it has branched
-   * @throws WebError `ERR_OPTION` where there is no memory or no such register, and nothing is changed; as `branch`
+   * @returns whether the machine was branched for the change
+   * @throws WebError `ERR_OPTION` for an address without memory or an unknown register, with nothing changed; as `branch`
    */
   readonly change: (change: MachineChange) => Promise<boolean>
-  /** Where the debugger is. */
+  /** Returns the debugger's position. */
   readonly position: () => Promise<RunPosition>
   /** Goes to before an instruction. */
   readonly goto: (instruction: number) => Promise<TravelStop>
-  /** Goes to where the machine is. */
+  /** Moves to the machine's present. */
   readonly now: () => Promise<TravelStop>
-  /** Goes on by one instruction. */
+  /** Steps forward by one instruction. */
   readonly step: () => Promise<TravelStop>
-  /** Goes back by one instruction. */
+  /** Steps back by one instruction. */
   readonly stepBack: () => Promise<TravelStop>
   /**
-   * Goes on over a call, INT n or SYSCALL, to behind it in the same frame, past the handlers of interrupts; by an instruction that is
-   * none of these. A stop on the way ends it.
+   * Steps over a call, INT n or SYSCALL to its return in the same frame, past interrupt handlers; otherwise by one instruction. A
+   * stop on the way ends the step.
    *
    * @param cpu - number of the vCPU; default 0
    */
   readonly stepOver: (cpu?: number) => Promise<TravelStop>
-  /** Goes back to where `stepOver` leads here from. */
+  /** Steps back to the place from which `stepOver` would lead here. */
   readonly reverseStepOver: (cpu?: number) => Promise<TravelStop>
   /** Goes on to where the function returns to, or the handler of an interrupt. @throws WebError `ERR_OPTION` where the stack has no caller */
   readonly stepOut: (cpu?: number) => Promise<TravelStop>
@@ -261,7 +261,7 @@ export interface PageDebugger {
   readonly interrupt: () => Promise<void>
   /** Adds a place to stop at, for the machine as it runs too. @returns takes it away */
   readonly stopAt: (place: StopPlace) => Promise<() => Promise<void>>
-  /** Reads memory where the debugger is. @returns fewer bytes where memory ends */
+  /** Reads memory at the debugger's instant. @returns fewer bytes if memory ends earlier */
   readonly readMemory: (place: MemoryPlace) => Promise<Uint8Array>
   /**
    * Finds who wrote some memory, a register or a text last before the debugger's place. `goto(writer.instruction)` leads to before that.
@@ -270,7 +270,7 @@ export interface PageDebugger {
   readonly whoWrote: (place: MemoryPlace | RegisterPlace | PrintedPlace) => Promise<WriterView>
   /** The code that a vCPU executes, and its callers, without frame pointers too, as far as the privilege level stays. */
   readonly calls: (cpu?: number) => Promise<readonly CallView[]>
-  /** The task of Linux that a vCPU executes; null: there is none that can be told. */
+  /** Returns the Linux task that a vCPU executes; null if unknown. */
   readonly task: (cpu?: number) => Promise<TaskView | null>
   /** Searches the guest's memory. @returns guest-physical addresses, at most 100 @throws WebError `ERR_OPTION` for other than 1 to 4096 bytes */
   readonly findMemory: (bytes: Uint8Array<ArrayBuffer>) => Promise<readonly number[]>
@@ -283,9 +283,9 @@ export interface PageDebugger {
   readonly stateHash: () => Promise<string>
   /** Names addresses by the symbols that a Linux kernel keeps in memory, and those of `loadSymbols`: `name+0x12`; null: there is no name. */
   readonly names: (addresses: readonly bigint[]) => Promise<readonly (string | null)[]>
-  /** The address of a symbol; null: there is none of that name. */
+  /** Returns the address of a symbol; null if unknown. */
   readonly addressOf: (name: string) => Promise<bigint | null>
-  /** Symbols that begin so, at most 100. */
+  /** Returns symbols with this prefix, at most 100. */
   readonly namesLike: (start: string) => Promise<readonly string[]>
   /** Takes the symbols of a `vmlinux`, which is read by ranges, or a `System.map`. @returns how many there are @throws WebError `ERR_SOURCE` */
   readonly loadSymbols: (file: Blob) => Promise<number>
@@ -295,7 +295,7 @@ export interface PageDebugger {
    *
    * @param cpu - number of the vCPU; default 0
    * @returns lines
-   * @throws WebError `ERR_OPTION` for another command
+   * @throws WebError `ERR_OPTION` for an unknown command
    */
   readonly lookAt: (line: string, cpu?: number) => Promise<string>
   /** Names this instant. */

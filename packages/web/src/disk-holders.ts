@@ -1,14 +1,14 @@
-// A kept disk is open in one tab at a time. Where a second tab is refused, the first one tells it which tab has the disk.
+// A kept disk is open in one tab at a time. A second tab gets the name of the tab that uses the disk.
 const CHANNEL = 'retrap-kept-disks'
-/** A page that is there answers within this time. */
+/** Time for another page to answer. */
 const ANSWER_MS = 500
 const LONGEST_TITLE = 100
 
-/** The page that has a kept disk. */
+/** The page that uses a kept disk. */
 export interface DiskHolder {
-  /** The title of its tab. */
+  /** The title of the page's tab. */
   readonly title: string
-  /** Milliseconds since 1970, when its machine was made. */
+  /** Time at which the page's machine was made, in milliseconds since 1970. */
   readonly since: number
 }
 

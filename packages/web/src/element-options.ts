@@ -2,7 +2,7 @@ import { WebError } from './errors.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions } from './options.ts'
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
-/** Options that are texts, or addresses, and the attributes that hold them. */
+/** Text and address options, with their attributes. */
 const TEXTS = [
   ...(['kernel', 'initrd', 'firmware', 'snapshot', 'recording', 'cpu', 'layout'] as const).map(
     (name) => [name, name] as const,
@@ -17,7 +17,7 @@ const CHOICES = {
   hypervisor: ['none', 'xen'],
   transport: ['auto', 'shared', 'messages'],
 } as const
-/** Options that are true by default. */
+/** Boolean options with default true. */
 const SWITCHES = [
   ['jit', 'jit'],
   ['keepFetched', 'keep-fetched'],
@@ -25,7 +25,7 @@ const SWITCHES = [
 const INTERFACES = ['ide', 'virtio', 'nvme', 'scsi', 'usb'] as const
 const NETWORKS = ['fetch', 'tabs', 'relay', 'wisp', 'none'] as const
 
-/** Gives the value of an attribute; null: it is not there. */
+/** Returns the value of an attribute; null: absent. */
 type Attributes = (name: string) => string | null
 
 /** The options that an element's attributes ask for. @throws WebError `ERR_OPTION` for a value that an attribute cannot have */

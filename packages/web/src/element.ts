@@ -15,7 +15,7 @@ p { margin: 0; padding: 0.5em; font: 14px system-ui, sans-serif; }
 
 /** The element `<retrap-machine>`. */
 export interface MachineElement extends HTMLElement {
-  /** The machine, once there is one. */
+  /** The machine; null before its creation. */
   readonly machine: Machine | null
   /** Runs the machine, or lets it go on: at once, or as soon as it is made. */
   start(): void
@@ -23,7 +23,7 @@ export interface MachineElement extends HTMLElement {
   pause(): void
 }
 
-// There is no HTMLElement outside a page, where the module may be loaded all the same.
+// The module may be loaded outside a page, where HTMLElement does not exist.
 const Base = (globalThis.HTMLElement ?? Object) as typeof HTMLElement
 
 /** The class of the element. */
@@ -33,14 +33,14 @@ class RetrapMachineElement extends Base implements MachineElement {
   /** Whether the machine is to run once it is made. */
   #runs = false
 
-  /** The machine, once there is one. */
+  /** The machine; null before its creation. */
   get machine(): Machine | null {
     return this.#machine
   }
 
   start(): void {
     this.#runs = true
-    // How it ends is told by its events.
+    // Events report how the machine ends.
     this.#machine?.run().catch(() => {})
   }
 
@@ -57,7 +57,7 @@ class RetrapMachineElement extends Base implements MachineElement {
     void this.#start(this.#giveUp.signal)
   }
 
-  /** The element has left its page. */
+  /** Called when the element is removed from its page. */
   disconnectedCallback(): void {
     this.#giveUp?.abort()
     this.#machine?.dispose()

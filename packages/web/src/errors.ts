@@ -3,7 +3,7 @@ import { plainLine } from '@retrap/basics'
 /** The kind of failure, for programs. */
 export type WebErrorCode = 'ERR_OPTION' | 'ERR_SOURCE' | 'ERR_MACHINE' | 'ERR_WORKER' | 'ERR_DISPOSED'
 
-/** A machine in a page cannot do what it was asked. */
+/** Error of an operation on a machine in a page. */
 export class WebError extends Error {
   /** Always `WebError`. */
   override readonly name: string = 'WebError'

@@ -1,7 +1,7 @@
 import { privateFolder } from './kept-disk-files.ts'
 
-// Where the browser keeps what machines have read of files on web servers: for a page and its Workers. Each file is that of one
-// address.
+// Folder in which the browser caches machines' reads of files on web servers, shared by a page and its Workers. Each cache file
+// belongs to one address.
 const FOLDER = 'retrap-fetched'
 
 /** The folder of those files. @throws Error where the browser has no private file system */
@@ -13,15 +13,15 @@ export async function fetchedName(url: string): Promise<string> {
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** One of those files. */
+/** One of these cache files. */
 interface FetchedFile {
   readonly name: string
   readonly bytes: number
-  /** Milliseconds since 1970 of its last change. */
+  /** Time of the last change, in milliseconds since 1970. */
   readonly changedAt: number
 }
 
-/** All of them, the one that was written longest ago first. */
+/** Lists all cache files, least recently written first. */
 export async function fetchedFiles(folder: FileSystemDirectoryHandle): Promise<FetchedFile[]> {
   const found: FetchedFile[] = []
   for await (const handle of folder.values()) {
@@ -56,7 +56,7 @@ export interface FileEntry {
   readonly name: string
   /** Kind: a file, a folder or a symbolic link. */
   readonly kind: 'file' | 'folder' | 'link'
-  /** Bytes of a file's content; 0 of others. */
+  /** Bytes of a file's content; 0 for folders. */
   readonly bytes: number
 }
 
@@ -75,9 +75,9 @@ export interface FileCalls {
  * where there is no room.
  */
 export interface MachineFiles {
-  /** Writes a file, such as `notes/today.txt`. Folders of its path are made; a file that is there is replaced. */
+  /** Writes a file, such as `notes/today.txt`. Missing folders are made; an existing file is replaced. */
   write(path: string, content: string | Blob | ArrayBuffer | Uint8Array): Promise<void>
-  /** Reads a file. @returns null where there is none of that path */
+  /** Reads a file. @returns null for an unknown path */
   read(path: string): Promise<Uint8Array<ArrayBuffer> | null>
   /** Lists a folder, by names; default the one at the top. A path of no folder has no entries. */
   list(path?: string): Promise<FileEntry[]>

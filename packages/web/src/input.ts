@@ -37,18 +37,18 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
       return
     }
     event.preventDefault()
-    // The guest's keyboard repeats keys itself.
+    // Ignored, because the guest's keyboard repeats keys itself.
     if (event.repeat || event.code === '') return
     held.add(event.code)
     keys(event.code, true)
   }
   const onKeyUp = (event: KeyboardEvent): void => {
     event.preventDefault()
-    // The key went down elsewhere.
+    // Ignored, because the key was pressed outside this element.
     if (!held.delete(event.code)) return
     keys(event.code, false)
   }
-  /** The wheel has been turned by so much that was not sent. */
+  /** Wheel movement not sent yet. */
   let turned = 0
   const isCaught = (): boolean => document.pointerLockElement === element
   const fingers = new TouchPointer(machine)

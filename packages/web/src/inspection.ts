@@ -5,19 +5,19 @@ import type { AccessAccount, InstructionAccount } from '@retrap/replay'
 
 /** The instruction of a vCPU that waits for a device. */
 export interface WaitView extends Omit<InstructionAccount, 'accesses'> {
-  /** The device that its instruction waits for; null: none. */
+  /** The device that the vCPU's instruction waits for; null: none. */
   readonly waitsFor: { readonly server: string; readonly device: string; readonly request: string } | null
-  /** The accesses that this instruction has made so far; the last one may be pending. It replays them when it goes on. */
+  /** Accesses of the present instruction so far, of which the last may be pending. A resumed instruction replays them. */
   readonly log: readonly AccessAccount[]
 }
 
 /** A vCPU between two of its instructions, or in the middle of one that waits for a device. */
 export interface VcpuView extends WaitView {
-  /** Width of its code. */
+  /** Width of the vCPU's code. */
   readonly mode: 16 | 32 | 64
-  /** Linear address of its next instruction. */
+  /** Linear address of the next instruction. */
   readonly address: bigint
-  /** Code from there, as far as it is mapped; up to 64 bytes. */
+  /** Code at that address, as far as mapped; up to 64 bytes. */
   readonly bytes: Uint8Array
   /** The vCPU waits for an interrupt, and executes nothing. */
   readonly idle: boolean
@@ -37,11 +37,11 @@ export interface VcpuView extends WaitView {
 
 /** A segment register. */
 export interface SegmentView {
-  /** Name, such as `CS`. */
+  /** Name of the register, such as `CS`. */
   readonly name: string
   /** Selector. */
   readonly selector: number
-  /** Linear address of its beginning. */
+  /** Linear address of the segment's beginning. */
   readonly base: bigint
 }
 
@@ -49,15 +49,15 @@ export interface SegmentView {
 export interface RequestView {
   /** Name of the drive. */
   readonly drive: string
-  /** Where the request reads, in bytes. */
+  /** Offset of the read, in bytes. */
   readonly offset: number
-  /** How much the request reads. */
+  /** Length of the read, in bytes. */
   readonly bytes: number
-  /** How long the request has taken so far, in milliseconds. */
+  /** Duration of the request so far, in milliseconds. */
   readonly ms: number
 }
 
-/** A device model, and what was done to it. */
+/** A device model, and its impairment. */
 export interface DeviceView {
   /** Name, for `machine.impairDevice`. */
   readonly name: string
@@ -73,11 +73,11 @@ export interface DeviceView {
 export interface LocalApicView {
   /** Task-priority register. */
   readonly taskPriority: number
-  /** Vectors that were requested, and wait. */
+  /** Requested vectors that wait for delivery. */
   readonly requested: readonly number[]
   /** Vectors whose handlers run. */
   readonly inService: readonly number[]
-  /** Vector of its timer; null: masked. */
+  /** Vector of the APIC's timer; null: masked. */
   readonly timerVector: number | null
 }
 
@@ -85,23 +85,23 @@ export interface LocalApicView {
 export interface IoApicInputView {
   /** Number. */
   readonly input: number
-  /** Vector of its entry. */
+  /** Vector of the pin's entry. */
   readonly vector: number
-  /** Its entry is masked. */
+  /** Whether the entry is masked. */
   readonly masked: boolean
-  /** The signalling of its line. */
+  /** Trigger mode of the pin. */
   readonly trigger: 'edge' | 'level'
-  /** Its line is asserted now. */
+  /** Whether the pin is asserted. */
   readonly asserted: boolean
 }
 
-/** One of the two i8259s. Bit 0 of each is its first input. */
+/** One of the two i8259s. Bit 0 of each mask is its first input. */
 export interface PicView {
-  /** Vector of its first input. */
+  /** Vector of the chip's first input. */
   readonly firstVector: number
-  /** Inputs that are masked. */
+  /** Masked inputs. */
   readonly mask: number
-  /** Inputs that are asserted. */
+  /** Asserted inputs. */
   readonly lines: number
   /** Inputs whose handlers run. */
   readonly inService: number
@@ -123,7 +123,7 @@ export interface MapView {
   readonly bytesByType: Readonly<Record<string, number>>
   /** Entries by size of page. */
   readonly leaves: Readonly<Record<'4K' | '2M' | '1G', number>>
-  /** Bytes of its tables. */
+  /** Bytes of the map's tables. */
   readonly tableBytes: number
 }
 
@@ -151,9 +151,9 @@ export interface PcView {
 export interface ArmVcpuView extends WaitView {
   /** Instruction set. */
   readonly mode: 'a64' | 'a32' | 't32'
-  /** Virtual address of its next instruction. */
+  /** Virtual address of the next instruction. */
   readonly address: bigint
-  /** Code from there, as far as it is mapped; up to 64 bytes. */
+  /** Code at that address, as far as mapped; up to 64 bytes. */
   readonly bytes: Uint8Array
   /** The vCPU waits for an interrupt or an event, or is off, and executes nothing. */
   readonly idle: boolean

@@ -5,7 +5,7 @@ export interface KeptSource {
   /** Address, or a file's name. */
   readonly name: string
   readonly bytes: number
-  /** The tag that tells this state of it from others; null: there is none. */
+  /** The tag that identifies the image's version; null: none. */
   readonly tag: string | null
 }
 
@@ -15,8 +15,8 @@ export const placeOf = (name: string): string => (isAddress(name) ? name.replace
 const isAddress = (name: string): boolean => /^[a-z][a-z\d+.-]*:\/\//i.test(name)
 
 /**
- * Whether two sources have the same content, as far as their servers, or their files, say. Another address is never the same:
- * its server may send any tag, and its guest would read what was written to this one.
+ * Whether two sources have the same content, as far as their servers, or their files, say. Different addresses are never
+ * equal: another server could send the same tag, and its guest would read this disk's data.
  */
 export function isSameSource(a: KeptSource, b: KeptSource): boolean {
   if (a.bytes !== b.bytes) return false
@@ -27,7 +27,7 @@ export function isSameSource(a: KeptSource, b: KeptSource): boolean {
 /** The facts about a kept disk beside its image. */
 export interface AboutKept {
   readonly version: 1
-  /** Null: it was imported, and lies over any image of its size. */
+  /** The image under the disk; null: the disk was imported, and fits any image of its size. */
   readonly source: KeptSource | null
 }
 
@@ -50,7 +50,7 @@ export const keptFolder = (): Promise<FileSystemDirectoryHandle> => privateFolde
 
 /** A folder of the origin private file system. @throws Error where the browser has none */
 export async function privateFolder(name: string): Promise<FileSystemDirectoryHandle> {
-  // Pages from addresses without https have none; types do not know that.
+  // Undefined on pages without https, contrary to its type.
   if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined) throw new Error(KEEPS_NOTHING)
   const root = await navigator.storage.getDirectory().catch((cause: unknown) => {
     throw new Error(KEEPS_NOTHING, { cause })
@@ -75,7 +75,7 @@ export async function keptNames(folder: FileSystemDirectoryHandle): Promise<stri
   return names.toSorted()
 }
 
-/** Reads what is known of a kept disk. @returns null where nothing is, or where it is damaged */
+/** Reads the description of a kept disk. @returns null if it is missing or damaged */
 export async function readAbout(folder: FileSystemDirectoryHandle, name: string): Promise<AboutKept | null> {
   try {
     const file = await (await folder.getFileHandle(name + ABOUT)).getFile()
@@ -92,7 +92,7 @@ export async function writeAbout(folder: FileSystemDirectoryHandle, name: string
 }
 
 /**
- * Puts content into a file: all of it, or the file stays as it was.
+ * Replaces a file's content atomically: after an error the file is unchanged.
  *
  * @throws Error where the browser lets no page write, as Safari before version 26
  */
@@ -109,7 +109,7 @@ export async function writeFile(handle: FileSystemFileHandle, content: Blob | st
   }
 }
 
-/** Deletes the files of a kept disk. The image goes first: it is what another machine may have. */
+/** Deletes the files of a kept disk. The image goes first, because another machine may hold it. */
 export async function removeKept(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
   await folder.removeEntry(name + IMAGE)
   await folder.removeEntry(name + ABOUT).catch(() => {})

@@ -18,9 +18,9 @@ export interface KeptDisk {
   readonly name: string
   /** Size of the file. */
   readonly bytes: number
-  /** The image that it lies over: an address, or a file's name; of one that was imported, what its file says; null: nothing. */
+  /** The image under the disk: an address, or a file's name; for an imported disk its backing file; null: none. */
   readonly source: string | null
-  /** Milliseconds since 1970 of its last change. */
+  /** Time of the last change, in milliseconds since 1970. */
   readonly changedAt: number
 }
 
@@ -65,7 +65,7 @@ async function backingName(file: Blob): Promise<string | null> {
 /**
  * Returns the file of a kept disk: a qcow2 image whose backing file is the disk's image. To be called while no machine has it.
  *
- * @throws WebError `ERR_SOURCE` where it is not there
+ * @throws WebError `ERR_SOURCE` for an unknown disk
  */
 export async function exportKeptDisk(name: string): Promise<File> {
   try {
@@ -96,7 +96,7 @@ export async function importKeptDisk(name: string, image: Blob): Promise<void> {
   }
 }
 
-/** Deletes a kept disk. @throws WebError `ERR_SOURCE` where a machine has it, or it is not there */
+/** Deletes a kept disk. @throws WebError `ERR_SOURCE` if a machine uses the disk, or it does not exist */
 export async function deleteKeptDisk(name: string): Promise<void> {
   try {
     await removeKept(await keptFolder(), name)

@@ -3,20 +3,20 @@ import type { RunPosition, TravelStop } from './debugger.ts'
 import type { Progress } from './options.ts'
 import type { MachineState } from './protocol.ts'
 
-/** Listeners by event, with the type of what each is told. */
+/** Listeners by event, with the type of each event's value. */
 export class Listeners<Events extends object> {
   readonly #listeners: { [K in keyof Events]?: Set<(value: Events[K]) => void> } = {}
 
   /** @returns takes the listener back */
   add<K extends keyof Events>(event: K, listener: (value: Events[K]) => void): () => void {
     const all = (this.#listeners[event] ??= new Set())
-    // Added twice, it is called twice.
+    // A wrapper for each call, so that a listener that is added twice is called twice.
     const own = (value: Events[K]): void => listener(value)
     all.add(own)
     return () => void all.delete(own)
   }
 
-  /** Tells all listeners of an event. A listener that throws keeps it from none of the others. */
+  /** Calls all listeners of an event, even if one of them throws. */
   tell<K extends keyof Events>(event: K, value: Events[K]): void {
     for (const listener of this.#listeners[event] ?? []) {
       try {
@@ -56,6 +56,6 @@ export interface MachineEvents {
   readonly resize: { readonly width: number; readonly height: number }
   /** The guest drives another kind of pointer. */
   readonly pointer: 'none' | 'relative' | 'absolute'
-  /** The debugger has gone elsewhere, or the machine has come to one of its stops. Of a machine whose run is recorded. */
+  /** The debugger has moved, or the machine has reached one of its stops. Only for a recorded machine. */
   readonly position: { readonly position: RunPosition; readonly stop: TravelStop | null }
 }

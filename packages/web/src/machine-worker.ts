@@ -72,11 +72,11 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
   if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')
     return (machine.files[call] as (...values: unknown[]) => unknown)(...given)
   const own = (machine as object as Partial<Record<string, unknown>>)[call]
-  // The rest is the debugger's.
+  // Other calls go to the debugger.
   return typeof own === 'function' ? own.apply(machine, given) : machine.debug(call as DebuggerCall, given)
 }
 
-/** Holds a lock as long as this Worker lives: a page that gets it learns of the end. @returns its name; null: there are no locks here */
+/** Holds a lock during this Worker's lifetime, by which a page learns of the Worker's end. @returns its name; null without locks */
 function holdLock(): Promise<string | null> {
   const { locks } = navigator as Partial<Navigator>
   if (locks === undefined) return Promise.resolve(null)

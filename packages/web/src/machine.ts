@@ -29,7 +29,7 @@ const LONGEST_DELAY_MS = 60_000
 let toldOfIsolation = false
 
 /**
- * Makes a PC, which runs in a Worker of its own. It is off at first: `run` switches it on.
+ * Makes a PC in a Worker of its own. The machine is off: `run` switches it on.
  *
  * @throws WebError `ERR_OPTION` for options that make no machine; `ERR_SOURCE` for an image that cannot be read; `ERR_WORKER`
  */
@@ -89,7 +89,7 @@ export class Machine {
     }
     const sent = sentOptions(options, transport !== 'messages' && sharesMemory())
     signal?.throwIfAborted()
-    // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
+    // Browsers may evict data unless asked to keep it. Some browsers ask the user first, who may take long.
     if (options.drives?.some(({ keep }) => keep !== undefined) === true)
       (navigator as Partial<Navigator>).storage?.persist().catch(() => false)
     const machine = new Machine(createWorker())
@@ -152,12 +152,12 @@ export class Machine {
     return promise
   }
 
-  /** Stops the machine between two instructions. Resolves when it stands still. */
+  /** Stops the machine between two instructions. Resolves when it has stopped. */
   async pause(): Promise<void> {
     await this.#link.call('pause')
   }
 
-  /** Starts the machine anew, as its reset button would, and runs it. Disks keep what was written. */
+  /** Restarts the machine like its reset button, and runs it. Disks keep written data. */
   async reset(): Promise<void> {
     this.#ended ??= Promise.withResolvers<MachineExit>()
     this.#ended.promise.catch(() => {})
@@ -180,7 +180,7 @@ export class Machine {
    * Types a text on the keyboard.
    *
    * @param options.layout - what the guest's keyboard is set to; default `MachineOptions.layout`
-   * @returns whether the guest has taken it
+   * @returns whether the guest has taken the whole text
    * @throws WebError `ERR_OPTION` for a character that the layout does not have; then nothing is typed
    */
   type(text: string, options: { readonly layout?: KeyboardLayoutName } = {}): Promise<boolean> {
@@ -192,7 +192,7 @@ export class Machine {
     this.#link.tell({ tell: 'keys', keys })
   }
 
-  /** Moves the mouse, presses its buttons, turns its wheel. */
+  /** Moves the mouse, presses its buttons, or turns its wheel. */
   sendPointer(events: readonly PointerChange[]): void {
     this.#link.tell({ tell: 'pointer', events })
   }
@@ -246,8 +246,9 @@ export class Machine {
   }
 
   /**
-   * Goes back, or forward, to a snapshot of this machine, or of one with the same options. Running, it runs on from there;
-   * paused, or off, it is paused there, and waits for `run`. Disks hold what they held then.
+   * Goes back, or forward, to a snapshot of this machine, or of one with the same options. A running machine continues
+   * from there; a paused machine, or one that is off, is paused there until `run`. Disks get their contents of that
+   * instant.
    *
    * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read, and `ERR_MACHINE` for one of a machine with other memory,
    * vCPUs or board: the machine is as it was; `ERR_MACHINE` for one of a machine with other devices: this one is off then
@@ -265,7 +266,7 @@ export class Machine {
    * Makes a device slow, or dead, from now on, or with `{}` as it was. Everything else runs on, and the guest executes exactly
    * the same instructions.
    *
-   * @param name - one of `inspect().devices`
+   * @param name - a name from `inspect().devices`
    * @throws WebError `ERR_OPTION` for a delay out of range or a device that does not exist; `ERR_MACHINE` for a machine that is off
    */
   async impairDevice(name: string, impairment: Impairment): Promise<void> {
@@ -303,14 +304,14 @@ export class Machine {
    * A model that fails is taken out, with a `warning`; the machine runs on. With them it cannot be saved. While the machine is
    * recorded, they come and go when it runs on.
    *
-   * @param name - names them in errors
-   * @throws WebError `ERR_MACHINE` for a machine that is off, for a name that is taken, and where the models are not there in time
+   * @param name - the devices' name for errors
+   * @throws WebError `ERR_MACHINE` for a machine that is off, for a name in use, and if the models do not start in time
    */
   async attachDevices(name: string, port: MessagePort): Promise<void> {
     await this.#link.call('attachDevices', name, port)
   }
 
-  /** Takes devices out: reads of them give ones. @returns whether there were any of that name */
+  /** Removes devices: reads of their registers then give ones. @returns whether any had that name */
   detachDevices(name: string): Promise<boolean> {
     return this.#link.call('detachDevices', name)
   }
@@ -330,7 +331,7 @@ export class Machine {
     return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#picture.watch(draw)))
   }
 
-  /** Connects a terminal, such as one of xterm.js, to the serial port. @returns ends it */
+  /** Connects a terminal, such as one of xterm.js, to the serial port. @returns a function that disconnects it */
   attachTerminal(terminal: TerminalLike): () => void {
     return this.#attach(attachTerminal(this, terminal, this.#printed.open()))
   }
@@ -367,7 +368,7 @@ export class Machine {
     this.#events.clear()
   }
 
-  /** The same as `dispose`, for `using`. */
+  /** Calls `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

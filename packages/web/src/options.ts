@@ -19,17 +19,17 @@ export interface DriveOptions {
    * on with it. One machine at a time has it. A machine with such a disk has no snapshots. See `keptDisks`.
    */
   readonly keep?: string
-  /** How the guest reaches it; default `ide`, which is SATA on a `q35`. `floppy`: it is floppy drive A, or B; an Arm board has none. */
+  /** Interface of the drive; default `ide`, which is SATA on a `q35`. `floppy` is floppy drive A, or B; an Arm board has none. */
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy'
 }
 
-/** A network card of the guest's, and what it is connected to. */
+/** A network card of the guest, and its network. */
 export type NetworkOptions = {
   /** The card; default `virtio`. `e1000` is Intel's 82540EM, which nearly all systems know. */
   readonly card?: 'virtio' | 'e1000'
   /**
-   * The card's address, such as `52:54:00:12:34:56`. Default: one that is made up for the machine, and stays in its snapshots;
-   * two machines on one network need two addresses.
+   * The card's address, such as `52:54:00:12:34:56`. Default: a random one for the machine, which its snapshots keep; two
+   * machines on one network need different addresses.
    */
   readonly macAddress?: string
 } & (
@@ -59,7 +59,7 @@ export type NetworkOptions = {
   | {
       /**
        * A public relay that speaks Wisp, as v86 uses them: guests have DHCP and DNS as with `fetch`, and the relay makes their
-       * connections of TCP, and of UDP where it has them. It sees all that the guest does not encrypt.
+       * TCP connections, and UDP if it supports UDP. The relay sees all unencrypted traffic.
        */
       readonly kind: 'wisp'
       /** `wss:`, or `ws:`; v86's `wisps:` and `wisp:` mean the same. */
@@ -94,7 +94,7 @@ export interface MachineOptions {
   readonly firmware?: Source
   /** Disks and CD drives. */
   readonly drives?: readonly DriveOptions[]
-  /** The graphics card; default `std` where firmware boots from drives, otherwise `none`. */
+  /** The graphics card; default `std` if firmware boots from drives, otherwise `none`. */
   readonly vga?: 'std' | 'none'
   /** Video BIOS of the graphics card, such as SeaVGABIOS. */
   readonly vgaBios?: Source
@@ -102,7 +102,7 @@ export interface MachineOptions {
   readonly tablet?: boolean
   /** Files that the guest shares with the page, by 9P (virtio): `machine.files`. Default false. */
   readonly files?: boolean
-  /** A sound card (AC '97); default none. `machine.attachSound` has it heard, as it has the PC speaker. */
+  /** Whether the machine has a sound card (AC '97); default false. `machine.attachSound` plays its output, as well as the PC speaker's. */
   readonly sound?: boolean
   /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that is not connected. */
   readonly network?: NetworkOptions
@@ -136,14 +136,14 @@ export interface MachineOptions {
   readonly jit?: boolean
   /**
    * How pixels reach the page: `shared` memory, which needs a cross-origin isolated page, or `messages`. Default `auto`:
-   * shared memory where there is some. A page without it is told in the console what it lacks.
+   * shared memory if available; otherwise a message in the console says what the page lacks.
    */
   readonly transport?: 'auto' | 'shared' | 'messages'
   /** Told how much of the images has come. */
   readonly onProgress?: (progress: Progress) => void
   /** Gives up making the machine. */
   readonly signal?: AbortSignal
-  /** Gives the module Worker: one that `startMachineWorker` has started before, or whose program the page keeps elsewhere. */
+  /** Returns the module Worker, for example one from `startMachineWorker`, or one with a program from another address. */
   readonly createWorker?: () => Worker
 }
 
@@ -151,9 +151,9 @@ export interface MachineOptions {
 export interface Progress {
   /** `kernel`, `initrd`, `firmware`, `vgaBios`, `snapshot`, or the name of a drive. */
   readonly image: string
-  /** Bytes that have come. */
+  /** Bytes loaded so far. */
   readonly loadedBytes: number
-  /** Bytes of all of it; null where the server does not say. */
+  /** Total bytes; null if the server does not report a length. */
   readonly totalBytes: number | null
   /** The server is out of reach, and is asked every second; the guest waits where it needs the rest. */
   readonly waits?: boolean

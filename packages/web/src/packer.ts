@@ -2,7 +2,7 @@ import { WebError } from './errors.ts'
 import type { SavedSnapshot } from './protocol.ts'
 import { startMachineWorker, WorkerLink } from './worker-link.ts'
 
-/** A page that saves its machine each minute has one Worker for that: to start one costs more than most files do. */
+/** Time after which an idle Worker ends: longer than a minute, so that periodic saves share one Worker. */
 const IDLE_MS = 90_000
 
 /** Makes the files of a machine's snapshots, in a Worker of its own: the machine's goes on meanwhile. */
@@ -21,7 +21,7 @@ export class Packer {
   async fileOf(save: (since: number | null) => Promise<SavedSnapshot>): Promise<Blob> {
     clearTimeout(this.#idle)
     this.#files++
-    // Without it, a save that fails, or comes meanwhile, is followed by one of all.
+    // Cleared during the save: after a failed or concurrent save the next one includes all pages.
     const before = this.#last
     this.#last = null
     try {
@@ -35,7 +35,7 @@ export class Packer {
     }
   }
 
-  /** Ends all: its machine is gone. */
+  /** Closes the Worker, after its machine's end. */
   close(): void {
     this.#last = null
     this.#end()

@@ -1,6 +1,6 @@
 import type { SentFrame } from './protocol.ts'
 
-/** Draws a frame. @param pixels - all of the picture's, where memory is shared */
+/** Draws a frame. @param pixels - the whole picture, if memory is shared */
 type Draw = (frame: SentFrame, pixels: Uint32Array | null) => void
 
 /** The size of a picture, in pixels. */
@@ -18,7 +18,7 @@ interface PictureListener {
   resized(size: Size): void
 }
 
-/** The picture of a machine as its page has it, and what draws it. */
+/** The page's copy of a machine's picture, with its drawing functions. */
 export class Picture {
   readonly #listener: PictureListener
   readonly #watchers = new Set<Draw>()
@@ -34,7 +34,7 @@ export class Picture {
     return this.#size
   }
 
-  /** Has frames drawn. @returns ends it */
+  /** Adds a function that draws frames. @returns a function that removes it */
   watch(draw: Draw): () => void {
     this.#watchers.add(draw)
     // Each canvas begins with the whole picture.
@@ -45,7 +45,7 @@ export class Picture {
     }
   }
 
-  /** Draws what has changed. */
+  /** Draws the changed areas of a frame. */
   draw(frame: SentFrame): void {
     const { width, height } = frame
     const isResized = width !== this.#size.width || height !== this.#size.height

@@ -1,6 +1,6 @@
 import type { TerminalLike } from './terminal.ts'
 
-/** Characters that are kept. */
+/** Most characters kept. */
 const MOST_CHARACTERS = 100_000
 const ESCAPE = '\u001b'
 /** Keys with a name, as a terminal sends them. */
@@ -58,7 +58,7 @@ export class PrintedText {
   }
 }
 
-/** A terminal that is text in an element, for pages that have no other. */
+/** A terminal that shows text in an element, for pages without another terminal. */
 export class PlainTerminal implements TerminalLike {
   readonly #element: HTMLElement
   readonly #text = new PrintedText()

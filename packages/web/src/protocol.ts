@@ -1,4 +1,4 @@
-// The messages between a page and the Worker of its machine. Both are of one build: there are no versions to agree on.
+// The messages between a page and the Worker of its machine. Both come from one build, so the protocol has no versions.
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { GuestPages } from '@retrap/hvm'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
@@ -26,7 +26,7 @@ export interface SentDrive extends Omit<DriveOptions, 'source' | 'id'> {
   readonly source: SentSource | null
 }
 
-/** A network, in a form that can be sent: its address is complete. */
+/** A network in a form that can be sent, with its complete address. */
 export type SentNetwork = Pick<NetworkOptions, 'card' | 'macAddress'> &
   (
     | { readonly kind: 'fetch' | 'none' }
@@ -65,9 +65,9 @@ export type SavedOptions = Pick<
 /** Counts since power-on. Counts of PCs alone are absent on an Arm board. */
 export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof ArmStatistics> & Partial<PcStatistics>
 
-/** A snapshot on its way to its file. */
+/** A snapshot before it is packed into a file. */
 export interface SavedSnapshot extends Snapshot {
-  /** Numbers the snapshots of one machine. */
+  /** Number of the instant, unique in one machine. */
   readonly instant: number
   readonly pages: GuestPages
   /** All frames of the guest. */
@@ -87,7 +87,7 @@ export interface Calls extends FileCalls, DebuggerCalls {
   statistics(): MachineStatistics
   inspect(): MachineView
   inspectAddress(address: bigint, cpu: number): AddressView
-  /** @param since - the last instant that was saved, if its file is there: the pages are those written since, or all */
+  /** @param since - last instant with a complete file: the pages written since are saved, or all if unknown */
   save(since: number | null): SavedSnapshot
   /** Of a Worker that has no machine: makes a snapshot's file. @param before - that of the instant since which pages were written */
   pack(snapshot: SavedSnapshot, before: Blob | null): Blob
@@ -130,7 +130,7 @@ export const movedParts = (values: readonly unknown[]): Transferable[] =>
 
 /** A key of the keyboard goes down or up. */
 export interface KeyChange {
-  /** As `KeyboardEvent.code` has it. */
+  /** Code of the key, as in `KeyboardEvent.code`. */
   readonly code: string
   /** Down, or up. */
   readonly down: boolean
@@ -154,7 +154,7 @@ export type PointerChange =
     }
   | { readonly kind: 'wheel'; readonly vertical: number }
 
-/** A part of a picture, and its pixels as a canvas takes them, red, green, blue and opacity, where they are not in shared memory. */
+/** A rectangle of a picture, with RGBA pixels for a canvas unless pixels are in shared memory. */
 export interface SentRectangle {
   readonly x: number
   readonly y: number
@@ -181,7 +181,7 @@ export type FromWorker =
   | { readonly answer: number; readonly error: SentError }
   | { readonly event: 'progress'; readonly progress: Progress }
   | { readonly event: 'serial'; readonly bytes: Uint8Array<ArrayBuffer> }
-  /** The machine goes on from elsewhere: this is the end of what its guest had written to the serial port. */
+  /** The machine continues from another instant, with this end of the serial port's output. */
   | { readonly event: 'console'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly event: 'frame'; readonly frame: SentFrame }
   | { readonly event: 'state'; readonly state: MachineState }

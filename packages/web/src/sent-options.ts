@@ -17,7 +17,7 @@ export function sentSource(name: string, source: Source): SentSource {
   throw new WebError('ERR_OPTION', `${name}: expected an address, a Blob, an ArrayBuffer or a Uint8Array`)
 }
 
-/** Options that are sent as they are. */
+/** Options sent unchanged. */
 const PLAIN = [
   ...(['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga'] as const),
   ...(['tablet', 'layout', 'hypervisor', 'sound', 'files', 'jit', 'keepFetched', 'record'] as const),

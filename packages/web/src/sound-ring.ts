@@ -19,9 +19,9 @@ export type SoundMessage =
   | { readonly rings: SharedArrayBuffer }
   | { readonly voice: number; readonly samples: Int16Array; readonly rate: number; readonly channels: number }
 
-/** Sound that is there before it is played: the machine executes in turns, and sends in bursts. */
+/** Sound buffered before it is played: the machine executes in turns, and sends in bursts. */
 const TARGET_SECONDS = 0.08
-/** Sound that is later than this is skipped. */
+/** Largest delay of sound; beyond it sound is skipped. */
 const MOST_SECONDS = 0.25
 /** Sound is played faster or slower by at most this part, so that clocks that differ need no skips. */
 const BEND = 0.005
@@ -60,7 +60,7 @@ export class SoundRing {
     Atomics.store(header, WRITTEN, (written + frames) | 0)
   }
 
-  /** Adds what there is to the samples of both channels, at another rate, in frames a second. */
+  /** Mixes the buffered sound into both channels, resampled to another rate in frames a second. */
   addTo(left: Float32Array, right: Float32Array, outRate: number): void {
     const header = this.#header
     const rate = Atomics.load(header, RATE)

@@ -3,14 +3,14 @@ import { RING_BYTES, type SoundMessage, SoundRing, VOICES } from './sound-ring.t
 
 /** The name of the processor. */
 export const PROCESSOR = 'retrap-sound'
-/** Where this module is. */
+/** Address of this module. */
 export const address: string = import.meta.url
 
 declare const sampleRate: number
 declare const AudioWorkletProcessor: (new () => { readonly port: MessagePort }) | undefined
 declare function registerProcessor(name: string, processor: new () => object): void
 
-// A page that imports this module has none of it.
+// Defined only in an AudioWorklet, not in a page that imports this module.
 if (typeof AudioWorkletProcessor !== 'undefined') {
   class SoundProcessor extends AudioWorkletProcessor {
     #rings = VOICES.map(() => new SoundRing())

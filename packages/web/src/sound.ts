@@ -1,4 +1,4 @@
-// The page's side of a machine's sound. Loaded when it is wanted.
+// The page's side of a machine's sound. Loaded on demand.
 import { address, PROCESSOR } from './sound-worklet.ts'
 
 /**

@@ -13,7 +13,7 @@ export class PrintedBytes {
   #sent = 0
   /** Bytes that all terminals have printed. */
   #told = 0
-  /** By terminal: how far it is. */
+  /** Number of bytes already printed, by terminal. */
   readonly #places = new Map<PrintingTerminal, number>()
 
   /** @param tell - is notified of bytes that all terminals have printed; of all bytes where there is no terminal */
@@ -53,9 +53,9 @@ export class PrintedBytes {
 
 /** The part of a terminal of xterm.js that is used. */
 export interface TerminalLike {
-  /** Prints, and calls back when it has. */
+  /** Prints data, and calls back when done. */
   write(data: Uint8Array, done?: () => void): void
-  /** Calls back with what is typed. */
+  /** Calls back with typed text. */
   onData(listener: (text: string) => void): { dispose(): void }
 }
 
@@ -79,7 +79,7 @@ interface SerialMachine {
  */
 export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, printing: PrintingTerminal): () => void {
   const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printing.printed(bytes.length)))
-  // RIS of ECMA-48: what was printed before belongs to another time.
+  // RIS of ECMA-48, which clears the output of another instant.
   const clear = Uint8Array.of(0x1b, 0x63)
   let showing = 0
   const show = (bytes: Uint8Array): void => {

@@ -19,11 +19,11 @@ interface Finger {
 
 type Gesture =
   | 'none'
-  /** One finger, that may become any of these. */
+  /** One finger, whose gesture is not decided yet. */
   | 'waits'
   /** The finger moves the pointer; with an absolute one the left button is held. */
   | 'moves'
-  /** Two fingers turn the wheel, and what is left of them goes on with it. */
+  /** Two fingers turn the wheel; after one of them lifts, the other continues. */
   | 'scrolls'
   /** A long press was the right button. */
   | 'done'
@@ -42,7 +42,7 @@ export class TouchPointer {
   readonly #machine: TouchedMachine
   readonly #fingers = new Map<number, Finger>()
   #gesture: Gesture = 'none'
-  /** Where the first finger is. */
+  /** Position of the first finger. */
   #place: FingerMove | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   /** The left button is held. */

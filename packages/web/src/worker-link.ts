@@ -4,7 +4,7 @@ import { type Calls, type FromWorker, movedParts, type ToWorker } from './protoc
 /** The events among the messages of a Worker. */
 export type WorkerEvent = Extract<FromWorker, { event: string }>
 
-/** A call that waits for its answer. */
+/** A call without a response yet. */
 interface Waiting {
   readonly resolve: (value: never) => void
   readonly reject: (error: WebError) => void
@@ -16,7 +16,7 @@ interface Waiting {
  */
 export function startMachineWorker(): Worker {
   if (new URL(import.meta.url).origin !== globalThis.origin) return startForeignWorker()
-  // Bundlers know this form, and no other: they make a bundle of the program, and put its address here.
+  // Bundlers recognise only this form: they bundle the program, and insert its address here.
   return new Worker(new URL('./machine-worker.js', import.meta.url), { type: 'module' })
 }
 
@@ -28,7 +28,7 @@ export function prepareArmBoard(worker: Worker): void {
   worker.postMessage({ tell: 'prepareArm' } satisfies ToWorker)
 }
 
-/** The program of Workers for a page that has this module from another origin: one for all of them. */
+/** Address of the Workers' program, for a page that loads this module from another origin: shared by all Workers. */
 let foreignProgram: string | undefined
 
 /** A Worker's own program has to come from the page's origin; a module that it imports may come from a CDN, as this one does. */
@@ -46,7 +46,7 @@ const addressOf = (program: string): string =>
 /** A file beside this module, whose own address may end in a query. Bundlers do not know this form, and leave it. */
 const beside = (file: string): string => import.meta.url.replace(/[^/?#]*(?:[?#].*)?$/, file)
 
-/** The page's end of what a page and a machine's Worker tell each other. */
+/** The page's end of the connection to a machine's Worker. */
 export class WorkerLink {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
@@ -92,7 +92,7 @@ export class WorkerLink {
     })
   }
 
-  /** Tells the Worker. A Worker that is gone does not hear it. */
+  /** Sends a message to the Worker. A Worker that has ended ignores it. */
   tell(message: Extract<ToWorker, { tell: string }>, transfer: Transferable[] = []): void {
     if (this.#closed === null) this.#worker.postMessage(message, transfer)
   }
@@ -100,7 +100,7 @@ export class WorkerLink {
   /**
    * Waits for the end of the Worker. Browsers tell of no Worker that was ended from outside, such as for its memory.
    *
-   * @param lock - held by the Worker as long as it lives; null: there is none
+   * @param lock - held by the Worker during its lifetime; null: no lock
    */
   watch(lock: string | null): void {
     const gone = (): void =>

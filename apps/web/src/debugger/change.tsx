@@ -58,7 +58,7 @@ export function Change({ machine, isBusy, note, attempt, ask }: ChangeProps) {
   )
 }
 
-/** @throws Error with what is expected */
+/** @throws Error with the expected form of the value */
 async function changeOf(machine: Machine, place: string, text: string): Promise<MachineChange> {
   const register = place.trim().toLowerCase()
   const digits = text.trim().replace(/^0x/i, '')

@@ -14,7 +14,7 @@ interface CodeProps extends Pick<DebuggerView, 'stops'> {
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** Whether a row is among those that are seen. */
+/** Whether a row is visible. */
 const isInside = ({ range }: ReturnType<typeof useRows>, row: number): boolean =>
   range !== null && row > range.startIndex && row < range.endIndex
 

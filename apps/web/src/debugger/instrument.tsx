@@ -176,7 +176,7 @@ interface PastProps extends Pick<InstrumentProps, 'machine' | 'attempt'> {
   readonly terminal: Terminal | null
 }
 
-/** Over the terminal: the instant that it shows, if that is past, and a menu of its words. */
+/** An overlay on the terminal: the instant that it shows, if past, and a menu for its words. */
 export function Past({ machine, terminal, attempt }: PastProps) {
   const view = useDebugger(machine, false)
   const { position, isBusy, go, change, ask } = view
@@ -217,7 +217,7 @@ export function Past({ machine, terminal, attempt }: PastProps) {
   )
 }
 
-/** The word of a terminal that a click is at, its line, and how many equal lines are below that. */
+/** Returns the clicked word of a terminal, its line, and the number of equal lines below. */
 function wordAt(terminal: Terminal, { x, y }: MouseEvent): { printed: string; line: string; later: number } | null {
   const place = terminal.element!.querySelector('.xterm-screen')!.getBoundingClientRect()
   const buffer = terminal.buffer.active

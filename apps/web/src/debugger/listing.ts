@@ -28,10 +28,10 @@ export const emptyListing = (address: bigint, mode: VcpuView['mode']): Listing =
 export const pagesOf = ({ rows, end }: Listing): number =>
   Math.ceil(Number(end - (rows[0]?.address ?? end)) / PAGE_BYTES)
 
-/** Which row an instruction is; -1: none begins there. */
+/** Returns the row of an instruction; -1 if none begins at the address. */
 export const rowOf = ({ rows }: Listing, address: bigint): number => rows.findIndex((row) => row.address === address)
 
-/** Bytes before an instruction that are shown with it, at most, and the most that an instruction has. */
+/** Most bytes shown before an instruction, and the longest instruction. */
 const [BEFORE_BYTES, LONGEST] = [96, 15]
 /** A function that begins no further away is shown from its beginning. */
 const FUNCTION_BYTES = 1024

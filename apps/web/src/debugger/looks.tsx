@@ -18,7 +18,7 @@ const LOOKS = [
   ['pending', 'Instructions that wait'],
 ] as const
 
-/** Looks at the machine where the debugger is: how an address is translated, what Linux does, what waits. */
+/** Queries at the debugger's instant: how an address is translated, Linux's state, pending requests. */
 export function Looks({ machine, attempt }: LooksProps) {
   const [text, setText] = useState('')
   const [seen, setSeen] = useState('')

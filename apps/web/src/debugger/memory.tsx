@@ -16,18 +16,18 @@ const [FIRST_PRINTABLE, LAST_PRINTABLE] = [0x20, 0x7e]
 
 interface MemoryProps {
   readonly machine: Machine
-  /** Instructions that have retired: it is read again with each. */
+  /** Number of retired instructions: memory is read again when it changes. */
   readonly instruction: number
   /** Of a recorded machine; null: nobody knows who wrote a byte. */
   readonly past: Pick<DebuggerView, 'ask' | 'isBusy' | 'stops' | 'change'> | null
   /** Shown at first. */
   readonly stackPointer: bigint
-  /** Memory that was asked for elsewhere. */
+  /** The address to show, requested by another panel. */
   readonly shown: DebuggerView['shown']
   readonly attempt: (action: () => Promise<unknown>) => void
 }
 
-/** Memory where the debugger is, and who wrote it, which a recording knows. */
+/** Memory at the debugger's instant, and its last writers, which a recording knows. */
 export function Memory({ machine, instruction, past, stackPointer, shown, attempt }: MemoryProps) {
   const [text, setText] = useState('')
   const [start, setStart] = useState<bigint | null>(null)

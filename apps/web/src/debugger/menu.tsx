@@ -6,11 +6,11 @@ export interface MenuItem {
   readonly action: () => void
 }
 
-/** A menu that is open, and where in the window. */
+/** An open menu, and its position in the window. */
 export interface OpenMenu {
   readonly x: number
   readonly y: number
-  /** The thing that it is about. */
+  /** The subject of the menu. */
   readonly title: string
   readonly items: readonly MenuItem[]
 }
@@ -52,7 +52,7 @@ export function Menu({ menu: { x, y, title, items }, close }: { menu: OpenMenu; 
       aria-label={title}
       ref={list}
       onKeyDown={onKeyDown}
-      // Escape and a click elsewhere close a popover.
+      // Escape and a click outside close a popover.
       onToggle={(event) => event.newState === 'closed' && close()}
     >
       <p class="soft" role="presentation">
@@ -75,7 +75,7 @@ export function Menu({ menu: { x, y, title, items }, close }: { menu: OpenMenu; 
   )
 }
 
-/** Arrow keys lead through what can be asked about in a region, in rows of so many; Enter opens its menu, as a right click does. */
+/** Arrow keys move between the items of a region that have a menu, in rows of `columns`; Enter opens the menu, as a right click does. */
 export function walkAsked(event: KeyboardEvent, columns: number): void {
   const region = event.currentTarget as HTMLElement
   const all = [...region.querySelectorAll<HTMLElement>('[data-ask]')]

@@ -5,7 +5,7 @@ import type { PanelProps } from '../tabs.tsx'
 import { Change } from './change.tsx'
 import { Memory } from './memory.tsx'
 
-/** Said before a recording is made, and when it is saved. */
+/** Warning before a recording begins, and when it is saved. */
 export const SHARED =
   'A recording holds what is in the guest’s memory, and what it has read from its disks: give it to nobody who may not see that.'
 

@@ -21,7 +21,7 @@ import { useDebugger } from './use-debugger.ts'
 
 const RSP = 4
 
-/** The machine's debugger: what is where the run's bar has gone to, and what one can ask of it. */
+/** The debugger's panel: the state of the machine at the bar's instant, and queries. */
 export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
   const view = useDebugger(machine, isShown)
   const [menu, setMenu] = useState<OpenMenu | null>(null)

@@ -1,7 +1,7 @@
 import type { RunHistory, RunSample, PageDebugger } from '@retrap/web'
 import { stopText } from './stop-text.ts'
 
-/** The guest's time of one piece of a run that is played. */
+/** Guest time of one step of the playback. */
 const PIECE_MS = 100
 
 /** Plays a run that was recorded, at the guest's own pace, until a stop, the caller's end, or now. @returns where it has ended, for people */
@@ -56,7 +56,7 @@ export function axisOf({ samples }: Pick<RunHistory, 'samples'>): RunAxis {
   }
 }
 
-/** How much a lane has at each of so many places, from 0 to 1; what is rare shows beside what is not. */
+/** Returns the activity of a lane in each of its columns, from 0 to 1, scaled so that rare events stay visible. */
 export function laneOf(
   samples: readonly RunSample[],
   axis: RunAxis,

@@ -14,7 +14,7 @@ interface StackProps {
   readonly show: (address: bigint) => void
 }
 
-/** The function and its callers, and the words at the stack pointer, with names where they have some. */
+/** The function and its callers, and the words at the stack pointer, with symbols where known. */
 export function Stack({ machine, vcpu: { registers, mode }, position, show }: StackProps) {
   const [calls, setCalls] = useState<readonly CallView[]>([])
   const [words, setWords] = useState<readonly bigint[]>([])

@@ -3,7 +3,7 @@ import type { TravelStop, CallView, WriterView } from '@retrap/web'
 /** Functions that an answer names. */
 const MOST_CALLS = 4
 
-/** A function without the place in it. */
+/** Returns a function's name without the offset in it. */
 const functionOf = ({ name, address }: CallView): string => name?.replace(/\+0x[\da-f]+$/, '') ?? hex(address)
 
 /** Says who wrote something. */
@@ -39,7 +39,7 @@ export const hex = (address: bigint | number): string => `0x${address.toString(1
 
 const PLACES = { port: 'Port', mmio: 'Device memory', msr: 'MSR' } as const
 
-/** Says where a way has ended. */
+/** Describes where the debugger has stopped. */
 export function stopText(stop: TravelStop): string {
   switch (stop.reason) {
     case 'breakpoint':

@@ -1,7 +1,7 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 
-/** Names of addresses where the debugger is; null where there is no name. */
+/** Returns symbols of addresses at the debugger's instant; null for an unknown address. */
 export function useNames(machine: Machine, addresses: readonly bigint[]): readonly (string | null)[] {
   const [names, setNames] = useState<readonly (string | null)[]>([])
   const key = addresses.join()

@@ -20,7 +20,7 @@ interface TimeLineProps {
   readonly go: (instruction: number) => void
 }
 
-/** A lane as one path: bars from its bottom. */
+/** Draws a lane as one path of vertical bars. */
 function bars(lane: number, values: readonly number[]): string {
   const bottom = LANE_HEIGHT * (lane + 1)
   const bar = (value: number, place: number): string =>
@@ -28,7 +28,7 @@ function bars(lane: number, values: readonly number[]): string {
   return values.map(bar).join('')
 }
 
-/** Where lines were printed, or marks are: a stroke each. */
+/** Draws a stroke for each printed line, or for each mark. */
 function strokes(lane: number, history: RunHistory, axis: RunAxis, wanted: 'serial' | 'own'): string {
   const span = Math.max(1, axis.endMs - axis.beginMs)
   const places = history.marks
@@ -44,7 +44,7 @@ function drawn(history: RunHistory): { readonly axis: RunAxis; readonly paths: r
   return { axis, paths: [...counted, strokes(OUTPUT, history, axis, 'serial'), strokes(MARKS, history, axis, 'own')] }
 }
 
-/** The recorded run from its beginning to now: where much happened, and a slider that goes there. */
+/** The time line of the recorded run: its activity, and a slider that moves the debugger. */
 export function TimeLine({ history, position, go }: TimeLineProps) {
   const { axis, paths } = useMemo(() => drawn(history), [history])
   const [dragged, setDragged] = useState<number | null>(null)
@@ -100,7 +100,7 @@ export function TimeLine({ history, position, go }: TimeLineProps) {
   )
 }
 
-/** Lines are found by a part of their text; so many are shown. */
+/** Most lines listed for a search text. */
 const MOST_LINES = 200
 
 /** The lines that the guest has printed, and the user's marks: each leads to its instant. */

@@ -32,7 +32,7 @@ export function Tour({ machine, chosen, view, record, attempt }: TourProps) {
   const [isTyped, setTyped] = useState(false)
   const [at, setAt] = useState<bigint | null>(null)
   const [hasGone, setGone] = useState(false)
-  // Others need not have a Linux whose variable this is.
+  // Other systems may lack the Linux variable that the tour looks at.
   if (isOver || !SYSTEM.test(chosen.title)) return null
   const { position, answer, isBusy } = view
   const close = (): void => {

@@ -17,7 +17,7 @@ const ICONS = {
 
 interface Way {
   readonly name: string
-  /** The key that does it, but in the terminal, where keys are the guest's. */
+  /** The key for the command, outside the terminal, where keys go to the guest. */
   readonly key: string
   readonly icon: keyof typeof ICONS
   readonly go: (debug: PageDebugger) => Promise<TravelStop>
@@ -69,7 +69,7 @@ export function Sign({ name, icon, shortcut, isBack = false, isOff = false, onCl
 interface TransportProps extends Pick<DebuggerView, 'isBusy' | 'isPlaying' | 'play'> {
   readonly debug: PageDebugger
   readonly isLive: boolean
-  /** The machine itself runs. */
+  /** Whether the machine itself runs. */
   readonly isRunning: boolean
   readonly travel: (way: () => Promise<TravelStop>) => void
   readonly attempt: (action: () => Promise<unknown>) => void

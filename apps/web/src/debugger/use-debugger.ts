@@ -18,7 +18,7 @@ import { stopText } from './stop-text.ts'
 /** Between two looks at a machine that runs. */
 const LOOK_MS = 500
 
-/** A place where the machine stops, as the panel lists it. */
+/** A stop of the machine, as listed in the panel. */
 export interface ListedStop {
   readonly text: string
   /** Of a breakpoint on an instruction. */
@@ -55,16 +55,16 @@ interface Known {
   readonly shown: Pick<MemoryPlace, 'address' | 'physical'> | null
 }
 
-/** The machine's debugger, as its bar and its panel show it. */
+/** The state of a machine's debugger, for its bar and its panel. */
 export interface DebuggerView extends Known, Pick<DebuggerStore, 'look' | 'go' | 'goTo' | 'play' | 'ask' | 'change'> {
   readonly say: (note: string) => void
 }
 
-/** A machine's debugger: all who look at it share what is known of it. */
+/** The state of a machine's debugger, shared by all views. */
 class DebuggerStore {
   readonly #machine: Machine
   readonly #listeners = new Set<() => void>()
-  /** How many of them want to know what the vCPUs do. */
+  /** Number of views that show the vCPUs' state. */
   #deep = 0
   #timer: ReturnType<typeof setTimeout> | undefined
   /** The instruction that is gone to next. */
@@ -100,7 +100,7 @@ class DebuggerStore {
   /** Looks now, and from time to time. */
   async #again(): Promise<void> {
     clearTimeout(this.#timer)
-    // On its way it is looked at when it arrives.
+    // While the debugger moves, its arrival causes the next look.
     if (!this.known.isBusy) await this.look().catch(() => undefined)
     clearTimeout(this.#timer)
     // A machine that is not recorded is looked at where somebody has opened the panel.
@@ -134,7 +134,7 @@ class DebuggerStore {
     }
   }
 
-  /** Goes through the run, and says where that has ended. */
+  /** Moves through the run, and reports where the move has ended. */
   readonly go = (way: () => Promise<TravelStop>): Promise<void> => {
     this.change({ answer: null })
     return this.#during(async () => stopText(await way()))
@@ -165,7 +165,7 @@ class DebuggerStore {
     }
   }
 
-  /** Asks who wrote something. @param what - its name for people */
+  /** Finds the last writer of a place. @param what - the place's name for people */
   readonly ask = (what: string, place: MemoryPlace | RegisterPlace | PrintedPlace): Promise<void> => {
     this.change({ answer: { what, writer: null } })
     return this.#during(async () => {
@@ -181,7 +181,7 @@ class DebuggerStore {
 
 const stores = new WeakMap<Machine, DebuggerStore>()
 
-/** Looks at a machine's debugger. @param isDeep - at what its vCPUs do, too */
+/** Subscribes to a machine's debugger. @param isDeep - includes the vCPUs' state */
 export function useDebugger(machine: Machine, isDeep: boolean): DebuggerView {
   let store = stores.get(machine)
   if (store === undefined) stores.set(machine, (store = new DebuggerStore(machine)))

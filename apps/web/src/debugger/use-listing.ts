@@ -4,11 +4,11 @@ import { beginBefore, emptyListing, type Listing, pagesOf, readOn, rowOf } from 
 import { elementScroll, observeElementOffset, observeElementRect, Virtualizer } from '@tanstack/virtual-core'
 import type { RefObject } from 'preact'
 
-/** Rows that are there above and below those that are seen. */
+/** Rows rendered above and below the visible ones. */
 const ROWS_BESIDE = 8
-/** Rows that are seen behind one that is scrolled to. */
+/** Rows kept visible after the row scrolled to. */
 const ROWS_AFTER = 3
-/** As the style sheet has it. */
+/** Height of a row, as in the style sheet. */
 const ROW_REM = 1.5
 
 /** Keeps those rows of a long list in the page that are seen in the element that scrolls. */
@@ -39,7 +39,7 @@ export function useRows(
 
 /** A longer listing is not read again with each step. */
 const MOST_PAGES = 8
-/** Rows that are read ahead of those that are seen. */
+/** Rows loaded ahead of the visible ones. */
 const ROWS_AHEAD = 60
 
 /** The code around an instruction: as long as the next one is of the listing, it stays. */
@@ -64,7 +64,7 @@ export function useListing(machine: Machine, { address, mode }: VcpuView): Liste
       if (found === null || rowOf(found, address) < 0) {
         const begin = await beginBefore(machine, address, mode)
         found = await readOn(machine, emptyListing(begin, mode), 1)
-        // In code that overlaps, the way to it leads past it.
+        // In overlapping code the decoding from an earlier row may skip the address.
         if (rowOf(found, address) < 0) found = await readOn(machine, emptyListing(address, mode), 1)
       }
       if (!isOver) setListing(found)
@@ -79,7 +79,7 @@ export function useListing(machine: Machine, { address, mode }: VcpuView): Liste
     if (!isShort) return undefined
     let isOver = false
     void readOn(machine, listing, 1).then(
-      // Another one may be there, and not be shown yet.
+      // A newer listing may exist that is not shown yet.
       (longer) => !isOver && setListing((now) => (now === listing ? longer : now)),
       () => undefined,
     )

@@ -7,7 +7,7 @@ import { LOOKING, useView } from './view.ts'
 /** Milliseconds that each access takes longer. */
 const PRESETS = [0, 50, 300, 3000] as const
 
-/** Device models, each with a brake and a switch that makes it fail, and what they are asked just now. */
+/** Device models, each with controls to slow it down or make it fail, and with its pending requests. */
 export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelProps) {
   const view = useView(machine, isShown)
   if (view === undefined) return <p class="soft">{LOOKING}</p>
@@ -43,7 +43,7 @@ export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelPro
   )
 }
 
-/** The device that a processor waits for. It has its place also while there is none: nothing moves. */
+/** The device that a processor waits for. The place is reserved even while no processor waits, so that the layout stays. */
 export function Wait({
   number,
   vcpu: { activity, waitsFor },

@@ -8,7 +8,7 @@ export interface CodePlace {
 /** Disassembles code, at most this many instructions of it. */
 export type Disassemble = (code: CodePlace, most: number) => string
 
-/** An address as wide as its mode has it. */
+/** Formats an address in the width of its mode. */
 export const addressText = (address: bigint, mode: 16 | 32 | 64): string =>
   address.toString(16).padStart(mode === 64 ? 16 : 8, '0')
 

@@ -34,7 +34,7 @@ export function registersOf({
 interface RegistersProps {
   readonly vcpu: VcpuView
   readonly number: number
-  /** The caller opens menus of them. */
+  /** Whether registers open menus, which the caller provides. */
   readonly isAsked?: boolean
 }
 

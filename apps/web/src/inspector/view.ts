@@ -14,7 +14,7 @@ export function useView(machine: Machine, isShown: boolean): MachineView | null 
     if (!isShown) return undefined
     let isOver = false
     let timer: ReturnType<typeof setTimeout> | undefined
-    // A machine that is busy is not asked again before it has answered.
+    // A busy machine gets no further query before its response.
     const look = async (): Promise<void> => {
       const seen = await machine.inspect().catch(() => null)
       if (isOver) return

@@ -17,7 +17,7 @@ interface WaitingInstructionProps {
 
 const accesses = (count: number): string => (count === 1 ? '1 access' : `${count} accesses`)
 
-/** The accesses of an instruction in the middle: when it goes on it replays them, and none is made again. */
+/** The accesses of an interrupted instruction: on resuming, it replays the recorded ones instead of repeating them. */
 export function WaitingInstruction({
   number,
   vcpu: { log, passes, replayed, reachedDevices },

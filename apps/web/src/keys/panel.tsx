@@ -59,7 +59,7 @@ export function KeysPanel({ machine }: PanelProps) {
     alt: down.has('AltLeft') || down.has('MetaLeft'),
     shift: down.has('ShiftLeft'),
   }
-  /** Presses keys together. A keyboard repeats what is held long: the guest gets all of them at once. */
+  /** Presses keys together. A keyboard repeats keys held for long, so the guest gets all of them at once. */
   const pressAll = (codes: readonly string[]): void => {
     send(codes, true)
     send(codes.toReversed(), false)
@@ -67,7 +67,7 @@ export function KeysPanel({ machine }: PanelProps) {
   const toggle = (code: Modifier): void => {
     const next = new Set(down)
     if (!next.delete(code)) next.add(code)
-    // By itself, such as Alt for a menu.
+    // A modifier alone, such as Alt for a menu.
     else if (target === 'keyboard') pressAll([code])
     setDown(next)
   }

@@ -1,4 +1,4 @@
-/** Modifiers that are held. */
+/** Held modifier keys. */
 export interface Held {
   readonly control: boolean
   readonly alt: boolean

@@ -50,7 +50,7 @@ function requireFor(failed: (error: unknown) => void): (name: string) => unknown
   }
 }
 
-/** The same definition, whose handlers report what they throw, with its line. */
+/** Wraps the handlers of a definition, so that they report exceptions with line numbers. */
 function watched(definition: unknown, failed: (error: unknown) => void): device.DeviceDefinition {
   const given = definition as device.DeviceDefinition
   if (typeof definition !== 'object' || definition === null) return given

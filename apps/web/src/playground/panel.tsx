@@ -7,10 +7,10 @@ import example from './example-device.ts?raw'
 import type { Report } from './report.ts'
 
 const MOST_LINES = 200
-/** How long a line of the log may wait for others. */
+/** Longest delay of a log line, to batch it with others. */
 const LOG_MS = 50
 
-/** An editor for devices, and what they say. */
+/** An editor for devices, with their log. */
 export function PlaygroundPanel({ machine, settle }: PanelProps) {
   const [code, setCode] = useState<string>(example)
   const [names, setNames] = useState<readonly string[]>([])
@@ -52,7 +52,7 @@ export function PlaygroundPanel({ machine, settle }: PanelProps) {
     }
     setBusy(false)
   }
-  // A model that has failed is taken out: the page says so until others are attached.
+  // A failed model is detached: the page shows an alert until devices are attached again.
   const out = (name: string): string => `device ${name} is taken out`
   useEffect(
     () => machine.on('warning', (text) => setNames((all) => all.filter((name) => !text.startsWith(out(name))))),

@@ -17,7 +17,7 @@ const cut = (text: string): string => text.slice(0, MOST_CHARACTERS)
 const isLine = (value: unknown): value is number => typeof value === 'number' && value > 0
 const isText = (value: unknown): value is string => typeof value === 'string'
 
-/** A report, as far as it is one. */
+/** Parses a report; null for other data. */
 export function readReport(data: unknown): Report | null {
   if (typeof data !== 'object' || data === null) return null
   const { kind, names, text, message, line } = data as Partial<Record<string, unknown>>

@@ -4,7 +4,7 @@ import { transform } from 'sucrase'
 
 /** A mistake in the user's code. */
 export class CompileError extends Error {
-  /** Counts from 1; null where that is not known. */
+  /** Line number from 1; null if unknown. */
   readonly line: number | null
 
   constructor(message: string, line: number | null) {
@@ -14,7 +14,7 @@ export class CompileError extends Error {
 }
 
 /**
- * Takes the types out of TypeScript. Lines stay where they are.
+ * Strips the types from TypeScript. Line numbers stay the same.
  *
  * @returns the body of a function of `require` and `exports`
  * @throws CompileError
@@ -40,7 +40,7 @@ const SERVER = 'playground'
  */
 const MOST_REPORTS = 10_000
 const REPORTS_MS = 10_000
-/** A document that runs its script has said so this long after it is loaded. */
+/** Time limit for a loaded document to report that its script runs. */
 const READY_MS = 2000
 const NOT_READY =
   'The document that devices run in does not start: this browser, an extension of it, or a policy of the server blocks its script.'

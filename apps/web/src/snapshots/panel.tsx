@@ -19,7 +19,7 @@ const OFF = 'The machine is off: there is nothing to save now.'
 const NONE = 'None yet. They stay in this browser.'
 const FILES = 'It cannot be forked: another tab does not have the files that you chose.'
 
-/** The machine's time line: it is saved, and goes back, here or in another tab. */
+/** The machine's snapshots as a tree: saves the machine, and restores it in this tab or another one. */
 export function SnapshotsPanel({ machine, chosen, isOn, attempt }: PanelProps) {
   const [all, setAll] = useState<readonly SavedMachine[]>([])
   const [doing, setDoing] = useState('')
@@ -101,7 +101,7 @@ interface Actions {
 
 interface TimeLineProps {
   readonly places: readonly Place[]
-  /** Where the machine is now is behind this one. */
+  /** Snapshot that the machine's present continues. */
   readonly from: string | null
   readonly actions: Actions
 }
@@ -115,7 +115,7 @@ const [STEP_X, STEP_Y, POINT_X, POINT_Y] = [176, 292, 12, 8]
 function TimeLine({ places, from, actions }: TimeLineProps) {
   const scroll = useRef<HTMLDivElement>(null)
   const before = places.findIndex(({ saved }) => saved.id === from)
-  // Behind a point that others have gone on from it is a branch of its own.
+  // A continuation after a place with other successors starts a new branch.
   const lines = 1 + Math.max(...places.map(({ line }) => line))
   const isBranch = before < 0 || places.some(({ parent }) => parent === before)
   const now = { column: places.length, line: isBranch ? lines : places[before]!.line }

@@ -7,7 +7,7 @@ const [WIDTH, HEIGHT] = [288, 180]
 /** Of the terminal's end, as much as is legible. */
 const [ROWS, COLUMNS] = [24, 80]
 
-/** A small picture of what is seen of the machine: of its screen, or else of its terminal. */
+/** Returns a small picture of the visible machine: of its screen, or else of its terminal. */
 function thumbnail(): string {
   const canvas = document.createElement('canvas')
   ;[canvas.width, canvas.height] = [WIDTH, HEIGHT]
@@ -31,7 +31,7 @@ function thumbnail(): string {
   return canvas.toDataURL('image/webp', 0.6)
 }
 
-/** Saves a machine where the user finds it again. @throws Error with what is wrong */
+/** Saves a machine in the user's list. @throws Error with the reason */
 export async function saveMachine(machine: Machine, chosen: Chosen, details: SavedDetails): Promise<SavedMachine> {
   const file = await machine.save()
   return keepMachine(chosen, file, { thumbnail: thumbnail(), ...details })

@@ -58,7 +58,7 @@ function wide(view: DataView, at: number, mode: 'a64' | 'a32', address: bigint):
   return { text: format(word, { address }), form: find(word), word }
 }
 
-/** A word with another value in a field. */
+/** Returns a word with another value in one field. */
 function inserted({ pieces }: Field, word: number, value: number): number {
   let [result, rest] = [word, value]
   for (const piece of pieces.toReversed()) {
@@ -78,7 +78,7 @@ function bytesOf(word: number, length: number, isThumb: boolean): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** The word, its fixed bits and its fields. */
+/** Splits a word into its fixed bits and its fields. */
 function partsOf(form: Form, word: number, length: number, isThumb: boolean): Part[] {
   const digits = 2 * length
   const changes = (width: number, into: (value: number) => number) => (text: string) => {

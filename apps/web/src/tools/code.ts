@@ -1,4 +1,4 @@
-/** Instruction sets and their modes, as the form names them. */
+/** Instruction sets and their modes, by their names in the form. */
 export const MODES = {
   x64: 'x86, 64-bit',
   x32: 'x86, 32-bit',
@@ -13,13 +13,13 @@ export type Mode = keyof typeof MODES
 export const SYNTAXES = { intel: 'Intel', att: 'AT&T', nasm: 'NASM' } as const
 export type Syntax = keyof typeof SYNTAXES
 
-/** A part of an encoding: bytes of it, or bits of its word. */
+/** A part of an encoding: some of its bytes, or bits of its word. */
 export interface Part {
   readonly name: string
   /** Hexadecimal digits. */
   readonly value: string
   readonly text: string
-  /** The bytes of the instruction with another value here; null for what is invalid. Absent: it follows from others. */
+  /** Returns the instruction's bytes with another value of this part; null for an invalid value. Absent: the part depends on others. */
   readonly change?: (value: string) => Uint8Array | null
   /** Parts. */
   readonly parts?: readonly Part[]
@@ -37,9 +37,9 @@ export interface Line {
 export const SHOWN_BYTES = 4096
 
 /**
- * Reads bytes as people write them: `48 89 d8`, `4889d8`, `0x48, 0x89`, `\x48\x89`.
+ * Parses bytes in usual notations: `48 89 d8`, `4889d8`, `0x48, 0x89`, `\x48\x89`.
  *
- * @returns null for what has something else in it
+ * @returns null for other text
  */
 export function readBytes(text: string): Uint8Array | null {
   const digits = text.replaceAll(/0x|\\x|[\s,;]/gi, '')
@@ -52,7 +52,7 @@ export function readBytes(text: string): Uint8Array | null {
 export const hexOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
 
-/** Bytes with others in place of some. */
+/** Returns a copy of bytes with a range replaced. */
 export function replaced(bytes: Uint8Array, from: number, to: number, others: Uint8Array): Uint8Array {
   const all = new Uint8Array(bytes.length - (to - from) + others.length)
   all.set(bytes.subarray(0, from))

@@ -16,7 +16,7 @@ import { x86Lines } from './x86-lines.ts'
 
 const EXAMPLE = '48 8b 44 cb 10 f0 0f c1 02 62 f1 7c 48 58 c1 75 ef c3'
 
-/** Bytes, and the instructions that they are, each with the tree of its encoding. */
+/** A disassembler: bytes, and their instructions, each with the tree of its encoding. */
 export function Disassembler() {
   const given = new URLSearchParams(location.hash.slice(1))
   const [mode, setMode] = useState<Mode>(pick(MODES, given.get('mode'), 'x64'))
@@ -174,7 +174,7 @@ function pick<T extends string>(names: Readonly<Record<T, string>>, text: string
   return text !== null && Object.hasOwn(names, text) ? (text as T) : otherwise
 }
 
-/** Bytes of an instruction, at most. */
+/** Most bytes of an instruction. */
 const LONGEST = 15
 const BITS = { x64: 64, x32: 32, x16: 16 } as const
 

@@ -65,7 +65,7 @@ function partsOf({ bytes, instruction, operands, mnemonic }: DecodedInstruction,
 /** Legacy prefixes. */
 const LEGACY = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3]
 
-/** Where the opcode begins: at its escape bytes, 0F, 0F 38 or 0F 3A, which VEX and its like have none of. */
+/** Returns where the opcode begins: at the escape bytes 0F, 0F 38 or 0F 3A, which are absent after VEX and similar prefixes. */
 function escapeOf(bytes: Uint8Array, lastOpcodeByte: number, mode: 16 | 32 | 64): number {
   let at = 0
   while (at < lastOpcodeByte && LEGACY.includes(bytes[at]!)) at++

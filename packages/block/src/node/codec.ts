@@ -19,7 +19,7 @@ export const NODE_CODEC: Codec = {
     }),
 }
 
-/** The part of a zlib stream that is used here. */
+/** A zlib stream, as far as used here. */
 interface Transform {
   on(event: 'data', listener: (chunk: Uint8Array) => void): unknown
   on(event: 'error' | 'end', listener: () => void): unknown
@@ -27,7 +27,7 @@ interface Transform {
   destroy(): unknown
 }
 
-/** Decompresses until enough is there. An error after that is one of the bytes that follow the data. */
+/** Decompresses until enough bytes are available. Later errors concern trailing bytes, and are ignored. */
 function collect(stream: Transform, data: Uint8Array, bytes: number): Promise<Uint8Array> {
   return new Promise((resolve) => {
     const into = new Uint8Array(bytes)

@@ -5,7 +5,7 @@ import { platform } from 'node:process'
 import { ImageError } from '../index.ts'
 import { type FileLock, lockByFile, locked, readElsewhere, shareByFile } from './lock-file.ts'
 
-/** Which file it is, whatever its name. */
+/** Identity of a file, independent of its name. */
 export interface FileIdentity {
   readonly dev: bigint
   readonly ino: bigint
@@ -45,7 +45,7 @@ export async function lockForReading(path: string, file: FileIdentity): Promise<
   throw locked(path)
 }
 
-/** @returns undefined where somebody has the name */
+/** @returns undefined if the name is in use */
 function listen(name: string): Promise<FileLock | undefined> {
   const server: Server = createServer((socket) => socket.destroy())
   return new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { lockForReading, lockForWriting } from './file-lock.ts'
 import { InPlace, isLocal } from './in-place.ts'
 import type { FileLock } from './lock-file.ts'
 
-/** How a {@link FileStorage} is opened. */
+/** Options for opening a {@link FileStorage}. */
 export interface FileStorageOptions {
   /** Default false. */
   readonly readOnly?: boolean
@@ -18,15 +18,15 @@ export interface FileStorageOptions {
   readonly lock?: 'now' | 'later'
 }
 
-/** A regular file of the host. Several may read it, or one writes it; see the README, “Locks”. */
+/** A regular file of the host. It has several readers, or one writer; see the README, “Locks”. */
 export class FileStorage implements BlockStorage {
   /** Whether writes are refused. */
   readonly readOnly: boolean
   readonly #path: string
   readonly #file: FileHandle
-  /** Null: the file is not written now, and others may write it. */
+  /** The writer's lock; null: not held, so other processes may write the file. */
   #lock: FileLock | null
-  /** The file when it was last known, where it is not locked: nobody has written it since, or it is not taken back. */
+  /** The file's status when its lock was released: the lock is taken again only if no other process has written the file since. */
   #left: BigIntStats
   /** Null: no request is made in place. */
   readonly #inPlace: InPlace | null
@@ -56,7 +56,7 @@ export class FileStorage implements BlockStorage {
     const readOnly = options.readOnly ?? false
     let file: FileHandle
     try {
-      // To open a FIFO would wait for its other end.
+      // Opening a FIFO would wait for its other end.
       if (isSpecial(await stat(path))) throw new ImageError('ERR_OPEN', `${path}: ${NOT_REGULAR}`)
       file = await open(path, readOnly ? 'r' : 'r+')
     } catch (error) {
@@ -85,7 +85,7 @@ export class FileStorage implements BlockStorage {
       () => false,
       () => true,
     )
-    // The file keeps its content until it is locked.
+    // Keep the file's content until it is locked.
     await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK).then(
       (file) => file.close(),
       (error: unknown) => {
@@ -133,7 +133,7 @@ export class FileStorage implements BlockStorage {
     this.#bytes = Math.max(this.#bytes, offset + from.length)
   }
 
-  /** Fills `into` before it returns, while that is quick. @returns false where it was not done */
+  /** Reads synchronously while that is quick. @returns false if nothing was read */
   readInPlace(offset: number, into: Uint8Array): boolean {
     for (let done = 0; done < into.length;) {
       const bytesRead = this.#moveInPlace('read', into, done, offset + done)
@@ -144,7 +144,7 @@ export class FileStorage implements BlockStorage {
     return true
   }
 
-  /** Writes `from` before it returns, while that is quick. @returns false where it was not done, or not all of it */
+  /** Writes synchronously while that is quick. @returns false if not everything was written */
   writeInPlace(offset: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const bytesWritten = this.#moveInPlace('write', from, done, offset + done)
@@ -162,7 +162,7 @@ export class FileStorage implements BlockStorage {
     return moved < 0 ? this.#moveElsewhere(way, bytes, done, offset) : moved
   }
 
-  /** @returns −1 where another thread is to do it */
+  /** @returns −1 if another thread has to do the request */
   #moveInPlace(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): number {
     if (way === 'write' && this.#lock === null)
       throw new BlockError('ERR_READ_ONLY', 'the file is not locked for writing')
@@ -185,7 +185,7 @@ export class FileStorage implements BlockStorage {
     return (await this.#try(this.#file.write(bytes, done, length, offset))).bytesWritten
   }
 
-  /** Makes all completed writes durable. Once this has failed, it always fails. */
+  /** Makes all completed writes durable. After one failure all later calls fail. */
   async flush(): Promise<void> {
     if (this.#lost !== null) throw this.#lost
     try {
@@ -208,7 +208,7 @@ export class FileStorage implements BlockStorage {
   /**
    * Locks a file that was opened to be written, and that is not locked.
    *
-   * @throws ImageError `ERR_LOCKED` where another one has it, or has written it since this one has given it up
+   * @throws ImageError `ERR_LOCKED` if another process has the lock, or has written the file since this one released it
    */
   async claim(): Promise<void> {
     if (this.readOnly || this.#lock !== null) return

@@ -23,7 +23,7 @@ export async function isLocal(path: string): Promise<boolean> {
 
 /** A request that took longer has waited for a disk, or this thread has waited for a processor. */
 const QUICK_MS = 0.5
-/** Two such requests among this many are a disk's: the host's cache does not have what is asked for. */
+/** Two slow requests among this many mean that the host's cache lacks the data, and the disk is read. */
 const NEAR = 16
 /** Then none is made in place for this many times as long as they took. */
 const REST = 16
@@ -42,7 +42,7 @@ export class InPlace {
   #restUntil = -Infinity
   #windowEnd = -Infinity
   #spent = 0
-  /** How long the last slow request took, and how many came after it. */
+  /** Duration of the last slow request, and the number of requests since. */
   #slow = 0
   #sinceSlow = NEAR
 
@@ -51,7 +51,7 @@ export class InPlace {
     this.#now = now
   }
 
-  /** When a request begins that is to be made in place; NaN if it is to be made elsewhere. */
+  /** Starts a synchronous request, and returns its start time; NaN if another thread has to do the request. */
   begin(): number {
     const now = this.#now()
     if (now < this.#restUntil) return NaN

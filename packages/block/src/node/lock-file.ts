@@ -42,8 +42,7 @@ export async function lockByFile(path: string): Promise<FileLock> {
 }
 
 /**
- * Locks for reading by a further file beside the image. Where the folder cannot be written there is none: a writer is not
- * expected there.
+ * Locks an image for reading by a second file beside it. In a read-only folder no lock is made, as no writer is expected.
  *
  * @throws ImageError `ERR_LOCKED`
  */
@@ -98,10 +97,10 @@ async function isOlder(name: string, ageMs: number): Promise<boolean> {
 }
 
 /**
- * Removes a lock file whose process has ended. A second file lets one process at a time do so: otherwise a process that
- * is late could remove the lock that another one has taken meanwhile.
+ * Removes a lock file whose process has ended. A second lock serializes this: otherwise a slow process could remove a
+ * lock that another one has taken meanwhile.
  *
- * @returns whether there was one to remove
+ * @returns whether a lock file was removed
  */
 async function removeStale(name: string): Promise<boolean> {
   const guard = `${name}-removal`
@@ -118,7 +117,7 @@ async function removeStale(name: string): Promise<boolean> {
   }
 }
 
-/** @returns false where there is such a file. @throws ImageError `ERR_OPEN` */
+/** @returns false if the file exists. @throws ImageError `ERR_OPEN` */
 async function create(name: string, text: string): Promise<boolean> {
   try {
     const file = await open(name, 'wx')

@@ -8,7 +8,7 @@ import { NODE_CODEC } from './codec.ts'
 import type { FileStorageOptions } from './file-storage.ts'
 import { isUrl, openStorage, resolveUrl, shownName, type OpenStorageOptions } from './open-storage.ts'
 
-/** How {@link openImage} opens a file. */
+/** Options for {@link openImage}. */
 export interface OpenImageOptions extends RawImageOptions, Pick<FileStorageOptions, 'lock'> {
   /**
    * Default `raw`. A guest can write anything to a raw disk, also the first bytes of another format: do not take the format
@@ -93,7 +93,7 @@ async function openQcow2InChain(
   )
 }
 
-/** Opens the file that an image names as the one below it. */
+/** Opens the backing file that an image names. */
 async function openBackingFile(path: string, backing: BackingName, chain: readonly string[]): Promise<BlockImage> {
   const below = resolveBacking(path, backing.name)
   // A server must not send this host elsewhere by a redirect, either.
@@ -123,7 +123,7 @@ export function resolveBacking(path: string, name: string): string {
   if (isUrl(path)) return resolveUrl(path, name)
   if (isUrl(name)) return name
   const file = name.startsWith('file:') ? name.slice(5) : name
-  // One letter is a drive of Windows.
+  // A single letter is a Windows drive.
   if (/^[a-z0-9+.-]{2,}:/i.test(file) && !file.startsWith('/')) {
     throw new ImageError(
       'ERR_BACKING',

@@ -19,7 +19,7 @@ export function shownName(name: string): string {
   return url.href
 }
 
-/** How {@link openStorage} opens a file. */
+/** Options for {@link openStorage}. */
 export interface OpenStorageOptions extends FileStorageOptions {
   /** A web server may redirect requests to itself only. Give it for a file that an image on a server names. Default false. */
   readonly sameOrigin?: boolean
@@ -35,7 +35,7 @@ export async function openStorage(name: string, options: OpenStorageOptions = {}
   if (!isUrl(name)) return FileStorage.open(name, options)
   if (!URL.canParse(name)) throw new ImageError('ERR_OPEN', `${shownName(name)}: it is not a URL`)
   const { username, password } = new URL(name)
-  // Requests have no such part, and those who read messages need not see it.
+  // Fragments are not sent, and need not appear in messages.
   return HttpStorage.open(new URL(shownName(name)).href, {
     ...(options.sameOrigin === true && { sameOrigin: true }),
     ...((username !== '' || password !== '') && { headers: login(username, password) }),
@@ -48,7 +48,7 @@ function login(name: string, password: string): NonNullable<HttpStorageOptions['
   return { authorization: `Basic ${Buffer.from(text).toString('base64')}` }
 }
 
-/** A `%` that is no escape stands for itself: URLs may have one. */
+/** An invalid `%` escape stands for itself, as some URLs contain one. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part)
@@ -58,8 +58,8 @@ function decoded(part: string): string {
 }
 
 /**
- * The file that an image on a web server names as the one below it: one of the same server. It must not make this host read its
- * own files, or what only this host can reach.
+ * Resolves the backing file of an image on a web server: it must be on the same server, so that the image cannot make this host
+ * read local files or servers that only this host can reach.
  *
  * @throws ImageError `ERR_BACKING`
  */

@@ -8,7 +8,7 @@ import { RefcountWidth } from './refcount-width.ts'
 export interface Qcow2Check {
   /** References that are counted too low, and entries that are invalid. The disk may lose data. */
   readonly corruptions: number
-  /** Clusters that are counted too high. */
+  /** Number of clusters whose reference count is too high. */
   readonly leaks: number
   /** Clusters of the disk. */
   readonly totalClusters: number
@@ -25,7 +25,7 @@ export interface Qcow2Check {
 /**
  * Compares the reference counts of a qcow2 image with what refers to each cluster.
  *
- * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED` where the header is invalid; BlockError where it cannot be read
+ * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED` for an invalid header; BlockError for a failed read
  */
 export async function checkQcow2(storage: BlockStorage): Promise<Qcow2Check> {
   const header = await readHeader(storage)
@@ -89,7 +89,7 @@ async function compareCounts(
   return counted
 }
 
-/** Whether a table of one cluster can lie there. */
+/** Whether an offset can hold a table of one cluster. */
 export const isTablePlace = (offset: number, storage: BlockStorage, { clusterBytes }: Qcow2Header): boolean =>
   offset > 0 && offset % clusterBytes === 0 && offset + clusterBytes <= storage.bytes
 

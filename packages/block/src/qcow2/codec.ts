@@ -7,10 +7,10 @@ export interface Codec {
   /**
    * Decompresses data without zlib's header until `bytes` are there; what follows in `data` is ignored.
    *
-   * @returns what there is, at most `bytes`
+   * @returns the decompressed bytes, at most `bytes`
    */
   inflate?(data: Uint8Array, bytes: number): Promise<Uint8Array>
-  /** The same for zstd. */
+  /** Decompresses zstd, like `inflate`. */
   unzstd?(data: Uint8Array, bytes: number): Promise<Uint8Array>
   /** Compresses without zlib's header, with references over at most 4 KiB: other readers of qcow2 allow no more. */
   deflate?(data: Uint8Array): Promise<Uint8Array>

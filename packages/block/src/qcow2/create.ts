@@ -17,7 +17,7 @@ export interface Qcow2CreateOptions {
   readonly refcountBits?: number
   /** Other programs may keep counts in memory only until the image is closed. Default false. */
   readonly lazyRefcounts?: boolean
-  /** The image that is below, whose content shows where this one has none. */
+  /** The backing image, whose content shows through where this image has none. */
   readonly backing?: { readonly name: string; readonly format: string }
 }
 
@@ -47,7 +47,7 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
   const isEmpty = storage.bytes === 0
   const put = (at: number, content: Uint8Array): Promise<void> =>
     storage.write(at, isEmpty ? content.subarray(0, usedBytes(content)) : content)
-  // Nothing may look like an image until all of it is there.
+  // Overwrite the first cluster, so that the file does not look like an image before it is complete.
   if (!isEmpty) await storage.write(0, new Uint8Array(clusterBytes))
   const table = new Uint8Array(layout.tableClusters * clusterBytes)
   for (let i = 0; i < layout.blocks; i++) {

@@ -11,7 +11,7 @@ export class DiskReader {
   readonly #metadata: Metadata
   readonly #backing: BlockImage | null
   readonly #codec: Codec
-  /** The cluster that was decompressed last, for reads of small parts of it one after the other. */
+  /** The cluster decompressed last, for consecutive reads of its parts. */
   #last: { readonly hi: number; readonly lo: number; readonly bytes: Uint8Array } | null = null
   /** Counts the calls of `forget`. */
   #forgotten = 0
@@ -84,7 +84,7 @@ export class DiskReader {
     return cluster
   }
 
-  /** Forgets what was decompressed: its place in the file may get other content. */
+  /** Drops the decompressed cluster: its place in the file may get other content. */
   forget(): void {
     this.#last = null
     this.#forgotten++

@@ -9,7 +9,7 @@ import type { Allocation } from './refcounts.ts'
 const UNALLOCATED = { hi: 0, lo: 0 } as const
 const ZEROS = { hi: 0, lo: ZERO } as const
 
-/** A range of the disk within clusters that follow one another. */
+/** A range of the disk in consecutive clusters. */
 interface Range {
   /** The first cluster. */
   readonly index: number
@@ -17,8 +17,8 @@ interface Range {
 }
 
 /**
- * Writes the disk. A cluster that is the image's own is written in place. Any other one gets a new place in the file: its
- * content is written there before a table refers to it.
+ * Writes the disk. An unshared cluster is written in place. Any other cluster gets a new place in the file, which is
+ * written before a table refers to it.
  */
 export class DiskWriter {
   readonly #storage: BlockStorage
@@ -61,8 +61,8 @@ export class DiskWriter {
   }
 
   /**
-   * A cluster that is the image's own is never moved, so this takes no lock. A request that frees it meanwhile is one of the
-   * same bytes, and its place is not used again before this request has ended.
+   * An unshared cluster never moves, so no lock is needed. A concurrent request can free it only if both write the same
+   * bytes, and its place is not reused before this request has ended.
    *
    * @returns bytes written; 0 where the first cluster is not the image's own
    */
@@ -111,7 +111,7 @@ export class DiskWriter {
     })
   }
 
-  /** Writes a new place: what is given, and around it what the clusters held. */
+  /** Fills a new place with the given data, and with the clusters' old content around it. */
   async #fill(
     { index, count }: Range,
     place: Allocation,
@@ -132,7 +132,7 @@ export class DiskWriter {
     await copy(offset + from.length, end - offset - from.length)
   }
 
-  /** Writes one cluster compressed, if it becomes smaller and the file has no content for it. */
+  /** Writes one compressed cluster, if it becomes smaller and the file has no content for it yet. */
   async writeCompressed(offset: number, from: Uint8Array): Promise<void> {
     const isLast = offset + from.length === this.#bytes
     let cluster = from
@@ -223,7 +223,7 @@ export class DiskWriter {
     }
   }
 
-  /** Gives clusters an entry without a place. Those that have it already stay. @returns how many have it now */
+  /** Sets clusters to an entry without a place. Clusters with the same entry stay unchanged. @returns how many have the entry now */
   #setUnless(wanted: Range, entry: { readonly hi: number; readonly lo: number }): Promise<number> {
     return this.#locked(wanted, async ({ index, count }) => {
       const extent = await this.#metadata.extent(index * this.#clusterBytes, count * this.#clusterBytes)
@@ -239,7 +239,7 @@ export class DiskWriter {
     this.#reader.forget()
   }
 
-  /** Runs a change of clusters, or of the first ones of them, while no other one changes them. All are of one L2 table. */
+  /** Changes clusters, or the first part of them, while no other request changes them. All belong to one L2 table. */
   async #locked(wanted: Range, body: (range: Range) => Promise<number>): Promise<number> {
     const entries = this.#clusterBytes / ENTRY_BYTES
     const most = Math.min(wanted.count, entries - (wanted.index % entries))
@@ -254,7 +254,7 @@ export class DiskWriter {
     }
   }
 
-  /** Gives a place back where its use fails. */
+  /** Releases a place if its use fails. */
   async #orRelease(place: Allocation, use: () => Promise<void>): Promise<void> {
     try {
       await use()
@@ -270,7 +270,7 @@ class ClusterLocks {
   /** Settles when a cluster may be free. Look again then. */
   readonly held: Map<number, Promise<void>> = new Map()
 
-  /** Takes clusters from `first` on, up to one that is taken. @returns how many there are, and how to give them back */
+  /** Takes clusters from `first` on, up to the first one in use. @returns how many, and a function that releases them */
   take(first: number, most: number): { readonly count: number; release(): void } {
     let count = 0
     while (count < most && !this.held.has(first + count)) count++
@@ -313,7 +313,7 @@ class CompressedSpace {
     if (!canShare) this.#at = this.#end = 0
     if (this.#at + bytes > this.#end) {
       const { offset } = await this.#metadata.refcounts.allocate(1)
-      // Data goes on in the next cluster where that one follows.
+      // Data continues in the next cluster if it is adjacent in the file.
       if (offset !== this.#end) this.#at = offset
       else if (this.#at < this.#end) await refcounts.add(shared, 1)
       this.#end = offset + clusterBytes

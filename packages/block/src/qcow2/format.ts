@@ -78,7 +78,7 @@ export function write64(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, value >>> 0)
 }
 
-/** Where a compressed cluster lies. */
+/** The place of a compressed cluster. */
 export interface CompressedPlace {
   readonly offset: number
   /** From `offset` to the end of its last sector. The data may end before that. */

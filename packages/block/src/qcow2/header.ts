@@ -4,7 +4,7 @@ import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, read64 } from './format.ts'
 
-/** The file below an image, as its header names it. */
+/** The backing file of an image, as named in the header. */
 export interface BackingName {
   /** As the image has it: a path from the image's folder, most times. */
   readonly name: string
@@ -19,7 +19,7 @@ export interface BitmapDirectory {
   readonly offset: number
 }
 
-/** A header that has been checked. */
+/** A validated header. */
 export interface Qcow2Header {
   readonly version: 2 | 3
   readonly clusterBits: number

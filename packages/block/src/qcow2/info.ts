@@ -14,11 +14,11 @@ export interface Qcow2Info {
   readonly refcountBits: number
   /** A program that kept reference counts in memory did not close the image. */
   readonly isDirty: boolean
-  /** A program has found it damaged. */
+  /** Whether a program has marked the image as corrupt. */
   readonly isCorrupt: boolean
   /** Programs may keep reference counts in memory. */
   readonly hasLazyRefcounts: boolean
-  /** How its compressed clusters are compressed. */
+  /** Compression method of its compressed clusters. */
   readonly compression: 'zlib' | 'zstd'
   /** The file below. */
   readonly backing: BackingName | null

@@ -12,22 +12,22 @@ export interface Extent {
   readonly bytes: number
   /** Where the first byte lies in the file; -1 unless `data`. */
   readonly host: number
-  /** Nothing else refers to the clusters: they may be written where they are. */
+  /** Whether no snapshot shares the clusters, so that they may be written in place. */
   readonly isOwn: boolean
   /** The entry, for `compressed`. */
   readonly hi: number
   readonly lo: number
 }
 
-/** Clusters whose count is lowered when the file no longer refers to them. */
+/** Clusters whose reference count is lowered when the file no longer refers to them. */
 interface Release {
   readonly offset: number
   readonly clusters: number
-  /** Requests that are as old as this one may still use them. */
+  /** Requests up to this number may still use the clusters. */
   readonly stamp: number
 }
 
-/** More released ranges than this are written before there are more. */
+/** Number of released ranges at which they are written. */
 const MOST_RELEASES = 65_536
 
 const NO_FIELDS = { host: -1, isOwn: false, hi: 0, lo: 0 } as const
@@ -52,7 +52,7 @@ export class Metadata {
   /** Numbers of requests under way, in their order. */
   readonly active: Set<number> = new Set()
   #lastRequest = 0
-  /** How often clusters were released. */
+  /** Number of releases so far. */
   #releases = 0
 
   /** @param refcounts - null for an image that is only read */
@@ -90,7 +90,7 @@ export class Metadata {
     return this.#lastRequest
   }
 
-  /** Runs a change of the tables, alone. Changes that wait in memory are written first where there are many. */
+  /** Runs an exclusive change of the tables. Deferred changes are written first if they are many. */
   change<T>(body: () => Promise<T>): Promise<T> {
     return this.#mutex.run(async () => {
       const isFull = this.#l2.isFull || this.refcounts.isFull || this.#released.length > MOST_RELEASES
@@ -174,10 +174,10 @@ export class Metadata {
   }
 
   /**
-   * Sets entries of clusters that follow one another, all in one L2 table, and releases what the entries referred to.
-   * Call it in `change`.
+   * Sets entries of consecutive clusters in one L2 table, and releases the clusters of the old entries. Call this
+   * within `change`.
    *
-   * @param entry - of the first cluster; the host offset of later ones increases where it has one
+   * @param entry - entry of the first cluster; if it has a host offset, the offsets of later entries increase
    */
   async set(index: number, count: number, entry: { readonly hi: number; readonly lo: number }): Promise<void> {
     const table = await this.#writableTable(Math.floor(index / this.#l2Entries))
@@ -334,7 +334,7 @@ function kindOf(hi: number, lo: number): Extent['kind'] {
 class Mutex {
   #last: Promise<unknown> = Promise.resolve()
 
-  /** Runs `body` when all earlier ones have ended. */
+  /** Runs `body` after all earlier ones. */
   run<T>(body: () => Promise<T>): Promise<T> {
     const result = this.#last.then(body)
     this.#last = result.catch(() => {})

@@ -50,7 +50,7 @@ export async function openMetadata(
  *
  * @param what - `leaks` frees clusters that nothing refers to; `all` corrects all counts, and the marks of clusters that may
  *   be written in place
- * @returns what is still wrong
+ * @returns the remaining errors
  * @throws ImageError, BlockError
  */
 export async function repairQcow2(storage: BlockStorage, what: Qcow2Repair): Promise<Qcow2Check> {

@@ -10,11 +10,11 @@ import type { Metadata } from './metadata.ts'
 import { DEFAULT_CACHE_BYTES, openMetadata } from './open-metadata.ts'
 import { findSnapshot, readSnapshots } from './snapshots.ts'
 
-/** How a {@link Qcow2Image} is opened. */
+/** Options for opening a {@link Qcow2Image}. */
 export interface Qcow2Options {
-  /** Refuses writes even where the storage takes them. */
+  /** Refuses writes even if the storage allows them. */
   readonly readOnly?: boolean
-  /** Opens the file below, which the image names. Without it, an image that has one is refused. */
+  /** Opens the backing file that the image names. Without this function, such an image is refused. */
   readonly openBacking?: (backing: BackingName) => Promise<BlockImage>
   /** Shows an internal snapshot with this name or id, read-only, in place of the present content. */
   readonly snapshot?: string
@@ -34,11 +34,11 @@ export interface Qcow2Options {
 export interface ImageExtent {
   /** Where the extent begins on the disk. */
   readonly offset: number
-  /** How long the extent is. */
+  /** Length of the extent, in bytes. */
   readonly bytes: number
   /** `unallocated`: the file below shows, or zeros. */
   readonly kind: 'data' | 'zero' | 'unallocated' | 'compressed'
-  /** Where in the file `data` begins. */
+  /** Offset of `data` extents in the file. */
   readonly fileOffset?: number
 }
 
@@ -97,7 +97,7 @@ export class Qcow2Image implements BlockImage {
   }
 
   /**
-   * Opens an image. Its counts are repaired first where a program that keeps them in memory was killed.
+   * Opens an image. Reference counts are repaired first, if a program that defers them was killed.
    *
    * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED`, `ERR_BACKING`, `ERR_OPTION`; BlockError
    */
@@ -118,7 +118,7 @@ export class Qcow2Image implements BlockImage {
     return new Qcow2Image(source, metadata, backing, { ...options, bytes: snapshot?.bytes ?? header.bytes })
   }
 
-  /** The image below; null where there is none. */
+  /** The backing image, or null. */
   get backing(): BlockImage | null {
     return this.#backing
   }
@@ -134,7 +134,7 @@ export class Qcow2Image implements BlockImage {
   }
 
   /**
-   * Writes one cluster, or the rest of the disk in its last one, compressed where that makes it smaller.
+   * Writes one cluster, or the end of the disk in its last cluster, compressed if that makes it smaller.
    *
    * @throws BlockError `ERR_RANGE` where `offset` is no multiple of a cluster
    */
@@ -168,7 +168,7 @@ export class Qcow2Image implements BlockImage {
     return this.#change(0, bytes, request, () => this.#writer.clear())
   }
 
-  /** Says how the bytes from `offset` on are kept, and how many are kept so. */
+  /** Returns how the bytes from `offset` on are stored, and the length of that extent. */
   async extentAt(offset: number): Promise<ImageExtent> {
     let found: ImageExtent | undefined
     await this.#run(offset, 0, undefined, async () => {
@@ -248,7 +248,7 @@ async function openBacking(backing: BackingName, options: Qcow2Options): Promise
   throw new ImageError('ERR_BACKING', `the image needs ${backing.name}; give openBacking`)
 }
 
-/** The same storage, without writes. */
+/** Wraps a storage without its writes. */
 function readOnlyView(storage: BlockStorage): BlockStorage {
   const refuse = (): Promise<void> => Promise.reject(new BlockError('ERR_READ_ONLY', 'the image cannot be written'))
   return {

@@ -11,7 +11,7 @@ export interface Allocation {
   /** Offset of the first one in the file. */
   readonly offset: number
   readonly count: number
-  /** The storage has never held anything there: it reads as zeros. */
+  /** Whether the storage was never written there, so that it reads as zeros. */
   readonly isUntouched: boolean
 }
 
@@ -40,7 +40,7 @@ export class Refcounts {
   #tableOffset: number
   /** Sectors of the table that differ from the file. */
   readonly #dirtySectors = new Set<number>()
-  /** The place of the table that the header names, while it is another one than `#tableOffset`. */
+  /** The place of the table that the header still names, while it differs from `#tableOffset`. */
   #replaced: Range | null = null
   /** No cluster before this one is free. */
   #cursor = 0
@@ -49,8 +49,8 @@ export class Refcounts {
 
   /**
    * @param table - the content of the refcount table
-   * @param isReserved - whether a cluster holds a table known from elsewhere, so that it is not free even with a count of 0
-   * @throws ImageError `ERR_FORMAT` where two table entries point to one block
+   * @param isReserved - whether a cluster holds a known table, and so is not free even with a count of 0
+   * @throws ImageError `ERR_FORMAT` if two table entries point to one block
    */
   constructor(
     storage: BlockStorage,
@@ -115,7 +115,7 @@ export class Refcounts {
     if (count === 0) this.#cursor = Math.min(this.#cursor, cluster)
   }
 
-  /** Sets the count of a cluster, whatever it was. Repairs use this. */
+  /** Sets the reference count of a cluster unconditionally, for repairs. */
   async set(offset: number, count: number): Promise<void> {
     const cluster = offset / this.#clusterBytes
     const index = Math.floor(cluster / this.#blockEntries)
@@ -138,7 +138,7 @@ export class Refcounts {
     return this.#blockOffset(Math.floor(cluster / this.#blockEntries)) !== 0
   }
 
-  /** Sets all counts of a block, where there is one. */
+  /** Sets all counts of a block, if the block exists. */
   async recount(index: number, countOf: (cluster: number, present: number) => number): Promise<void> {
     const block = await this.#block(index)
     if (block === null) return
@@ -156,7 +156,7 @@ export class Refcounts {
   }
 
   /**
-   * Takes free clusters that follow one another, at least one and at most `most`, and gives them the count 1.
+   * Takes adjacent free clusters, at least one and at most `most`, and sets their count to 1.
    *
    * @throws BlockError `ERR_NO_SPACE`, `ERR_MEDIUM`
    */

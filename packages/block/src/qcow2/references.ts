@@ -29,7 +29,7 @@ export class Findings {
 
 /** Clusters of which counts are kept together. */
 const PAGE = 8192
-/** Clusters before this one have pages: 256 MiB of memory in all. Few files have others. */
+/** Clusters below this number have pages: 256 MiB of memory in all. Few files have higher ones. */
 const PAGED = 2 ** 26
 const MOST_OTHERS = 2 ** 22
 
@@ -93,7 +93,7 @@ export async function countReferences(
   count(0, header.clusterBytes)
   await scan.refcountTable()
   const snapshots = header.snapshotCount === 0 ? [] : await readSnapshots(storage, header)
-  // Each snapshot has a table of its own in the file. If they shared one, it would be read again and again.
+  // Each snapshot has its own table in the file. A shared table would be read once for each.
   const tableBytes = snapshots.reduce((sum, { l1Entries }) => sum + l1Entries * ENTRY_BYTES, 0)
   if (tableBytes > storage.bytes)
     throw new ImageError('ERR_FORMAT', 'the L1 tables of snapshots are larger than the file')
@@ -113,7 +113,7 @@ export async function countReferences(
   return references
 }
 
-/** Reads tables of an image one after the other. */
+/** Reads tables of an image one after another. */
 class Scan {
   readonly #storage: BlockStorage
   readonly #header: Qcow2Header

@@ -5,9 +5,9 @@ import { l1EntriesFor, type Qcow2Header, textOf, viewOf } from './header.ts'
 
 /** An internal snapshot of an image. */
 export interface Qcow2Snapshot {
-  /** Unique in its image. */
+  /** Identifier, unique in its image. */
   readonly id: string
-  /** The name that its maker gave it. */
+  /** The name given by its creator. */
   readonly name: string
   /** When the snapshot was taken, in milliseconds since the Epoch. */
   readonly takenMs: number
@@ -17,7 +17,7 @@ export interface Qcow2Snapshot {
   readonly bytes: number
 }
 
-/** A snapshot, and where its L1 table lies. */
+/** A snapshot, with the place of its L1 table. */
 export interface SnapshotTable extends Qcow2Snapshot {
   readonly l1Offset: number
   readonly l1Entries: number

@@ -7,7 +7,7 @@ export interface Table {
   readonly offset: number
   readonly bytes: Uint8Array
   readonly view: DataView
-  /** Nothing in the file refers to it yet: it is written whole, before what refers to it. */
+  /** Whether nothing in the file refers to the table yet: it is written whole, before any reference. */
   isFresh: boolean
   /** The range that differs from the file; empty: 0 to 0. */
   from: number
@@ -20,8 +20,8 @@ const LEAST_TABLES = 4
 const SECTOR = 512
 
 /**
- * L2 tables or refcount blocks, by their offset in the file. The least recently used one goes first; one that differs from
- * the file stays until it is written.
+ * L2 tables or refcount blocks, by their offset in the file. The least recently used table is evicted first; a modified
+ * table stays until it is written.
  *
  * Only one operation at a time changes tables. Others may load them meanwhile.
  */
@@ -54,7 +54,7 @@ export class TableCache {
     return false
   }
 
-  /** A table that is in memory. */
+  /** Returns a table if it is in memory. */
   peek(offset: number): Table | undefined {
     const table = this.tables.get(offset)
     if (table !== undefined) {

@@ -149,7 +149,7 @@ export class Ac97 extends Stateful implements DeviceModel {
     else if (offset === CONTROL) this.#setControl(value)
   }
 
-  /** A warm reset ends by itself; a cold one lasts until its bit is set. */
+  /** A warm reset clears its bit by itself; a cold reset lasts until the guest clears its bit. */
   #setControl(value: number): void {
     if ((value & NOT_RESET) === 0) this.#clear()
     this.#r.control = value & 0x3f & ~WARM_RESET

@@ -57,7 +57,7 @@ export class BusMaster extends Stateful {
   readonly #wires: BusMasterWires
   readonly #timer: Timer
   readonly #now = new Instant()
-  /** From here on frames are counted. */
+  /** The instant from which frames are counted. */
   readonly #since = new Instant()
   readonly #r = { ...POWER_ON }
   readonly #s = this.keeps({
@@ -88,7 +88,7 @@ export class BusMaster extends Stateful {
     return (this.#r.control & RUN) !== 0 && (this.#r.status & HALTED) === 0
   }
 
-  /** One byte of a register. */
+  /** Reads one byte of a register. */
   read(offset: number): number {
     this.sync()
     if (offset < CIV) return (this.#r.base >>> (8 * (offset - BDBAR))) & 0xff
@@ -114,7 +114,7 @@ export class BusMaster extends Stateful {
 
   #setLast(value: number): void {
     this.#r.last = value
-    // A channel that has stopped at its last buffer goes on.
+    // A new last buffer restarts a channel that has stopped at the old one.
     if ((this.#r.control & RUN) !== 0 && (this.#r.status & AT_LAST) !== 0 && value !== this.#r.current) {
       this.#step()
       this.#begin()
@@ -162,7 +162,7 @@ export class BusMaster extends Stateful {
     this.#fetch()
   }
 
-  /** Moves what time has brought. */
+  /** Transfers the frames of the time that has passed. */
   sync(): void {
     if (!this.#isRunning || !this.#wires.mayMaster()) return
     const { clock } = this.#wires.context

@@ -73,12 +73,12 @@ export class Mixer {
     this.words[INPUT_RATE >> 1] = MOST_RATE
   }
 
-  /** Frames a second of what is played. */
+  /** Playback rate, in frames a second. */
   get outputRate(): number {
     return this.read(FRONT_RATE)
   }
 
-  /** Frames a second of what is recorded. */
+  /** Recording rate, in frames a second. */
   get inputRate(): number {
     return this.read(INPUT_RATE)
   }

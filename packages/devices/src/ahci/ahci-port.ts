@@ -161,7 +161,7 @@ export class AhciPort {
     } else if (after === 0) this.#connect()
   }
 
-  /** The link comes up, and the drive tells what it is. */
+  /** Brings the link up, and receives the drive's signature. */
   #connect(): void {
     if (this.#drive === null) return
     this.commands.forget()
@@ -235,7 +235,7 @@ export class AhciPort {
   }
 
   restore(state: AhciPortState): void {
-    // Requests that are given up take the drive's buffer with them.
+    // Stopped requests release the drive's buffer.
     this.commands.stop()
     this.#drive?.restore(state.drive.state)
     this.#registers.words.set(state.registers)

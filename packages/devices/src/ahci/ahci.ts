@@ -30,7 +30,7 @@ export interface AhciState {
   readonly control: number
   /** Interrupt status: a bit for each port. */
   readonly interrupts: number
-  /** The ports, each with its drive. */
+  /** The ports, with the state of each drive. */
   readonly ports: readonly unknown[]
 }
 
@@ -172,7 +172,7 @@ export class Ahci implements DeviceModel {
     this.#update()
   }
 
-  /** Drives take their listeners back from their media. */
+  /** Drives unsubscribe from their media. */
   removed(): void {
     for (const drive of this.#drives) drive?.removed?.()
   }

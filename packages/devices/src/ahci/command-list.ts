@@ -105,7 +105,7 @@ export class CommandList {
     this.#errorLog = null
   }
 
-  /** Goes on, where the host lets it. */
+  /** Continues with the next command, if the host permits. */
   resume(): void {
     if (!this.#mayMaster()) return
     this.#transfers?.late.proceed()
@@ -137,7 +137,7 @@ export class CommandList {
     const frame = this.#frame
     if (!dma.read(table, frame)) return this.#registers.halt(portRegisters.HBFS)
     if (frame[0] !== frames.REGISTER_TO_DEVICE) return this.#registers.halt(portRegisters.IFS)
-    // There is no port multiplier behind which another drive could be.
+    // The controller has no port multiplier, so other port numbers address no drive.
     if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#slots.done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
     const queued = this.#slots.queue.includes(slot)
@@ -163,7 +163,7 @@ export class CommandList {
     this.#perform(drive.command(plain ?? opcode))
   }
 
-  /** A command that is queued where it may not be, or not where it must. */
+  /** Refuses a command that is queued although it must not be, or the reverse. */
   #refuse(): DriveStep {
     const { registers } = this.#drive!
     registers.status = DRDY | ERR
@@ -171,7 +171,7 @@ export class CommandList {
     return ended(true)
   }
 
-  /** The log of queued commands that have failed is all that there is. */
+  /** Reads a log; only the log of failed queued commands exists. */
   #readLog(opcode: number): DriveStep {
     const drive = this.#drive!
     if (!asksForQueuedError(drive.registers) || drive.packet) return this.#refuse()
@@ -207,7 +207,7 @@ export class CommandList {
     const { hasFailed } = this.#slots
     if (error !== null && !hasFailed) this.#slots.fail(transfer.slot)
     else if (!hasFailed) this.#endTransfer(transfer)
-    // The rest of the queue goes on, or the command that is to be executed by itself.
+    // Continue with the rest of the queue, or with a command set aside.
     this.resume()
   }
 
@@ -337,7 +337,7 @@ export class CommandList {
     }
   }
 
-  /** Takes what `save` returned, of a drive that has been restored. */
+  /** Restores a drive's command list, after the drive itself. */
   restore(state: CommandListState): void {
     this.#cancel()
     this.#running = state.running

@@ -9,11 +9,11 @@ export interface Running {
   readonly slot: number
   /** The command is of a queue: its end is told by Set Device Bits. */
   readonly queued: boolean
-  /** Guest-physical address of its header. */
+  /** Guest-physical address of the command's header. */
   readonly header: number
-  /** Guest-physical address of its table. */
+  /** Guest-physical address of the command's table. */
   readonly table: number
-  /** Whether the command's first transfer is that of its packet. */
+  /** Whether the command's first transfer is its packet. */
   readonly packet: boolean
 }
 
@@ -58,7 +58,7 @@ export class CommandSlots extends Stateful {
   readonly #r = this.keeps(
     {
       queue: [] as number[],
-      /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
+      /** Slot of a queued command that has to execute alone, before others begin; −1: none. */
       alone: -1,
       /**
        * The command `alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun
@@ -118,12 +118,12 @@ export class CommandSlots extends Stateful {
     return this.#r.alone === slot
   }
 
-  /** Sets a queued command aside: it is executed alone, when the commands before it have ended. */
+  /** Sets a queued command aside, to execute it alone after all earlier commands. */
   setAside(slot: number): void {
     this.#r.alone = slot
   }
 
-  /** A queued command has failed among others: it is executed again by itself, to learn why. */
+  /** Handles the failure of a queued command: it is executed again alone, to find the reason. */
   fail(slot: number): void {
     this.#r.alone = slot
     this.#r.failed = true

@@ -11,13 +11,13 @@ export type MoveEnd = 'all' | 'short' | 'bus'
 const EMPTY = {
   /** Guest-physical address of the next entry. */
   next: 0,
-  /** Entries that are left. */
+  /** Number of entries left. */
   entries: 0,
   /** Guest-physical address of the next byte. */
   address: 0,
   /** Bytes left of the present entry. */
   left: 0,
-  /** Bytes that have been moved. */
+  /** Number of bytes moved. */
   moved: 0,
   /** An entry that asks for an interrupt has been filled. */
   processed: false,
@@ -58,7 +58,7 @@ export class DataTable extends Stateful {
     Object.assign(this.#at, EMPTY, { next: gpa, entries })
   }
 
-  /** Moves bytes of a drive's buffer from where the last ones ended. */
+  /** Moves bytes of a drive's buffer, from the end of the previous move. */
   move(bytes: Uint8Array, toMemory: boolean): MoveEnd {
     for (let done = 0; done < bytes.length;) {
       if (this.#at.left === 0) {

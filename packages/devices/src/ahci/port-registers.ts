@@ -41,7 +41,7 @@ export const CR: number = 1 << 15
 export const ATAPI: number = 1 << 24
 export const CMD_BITS: number = ST | FRE | ATAPI | (1 << 25)
 
-/** The registers of a port, at their offsets divided by 4, and what changes in them leads to. */
+/** The registers of a port, at their offsets divided by 4, with the effects of writes. */
 export class PortRegisters {
   readonly words: Uint32Array = new Uint32Array(16)
   readonly #dma: Dma

@@ -21,7 +21,7 @@ const LOG_BYTES = 512
  */
 export function queuedAsPlain(opcode: number, registers: Taskfile): number | null {
   if (opcode !== READ_FPDMA_QUEUED && opcode !== WRITE_FPDMA_QUEUED) return null
-  // The count is where other commands have features; the tag, which is where they have the count, is the slot.
+  // Queued commands hold the count in the feature field, and the tag, which equals the slot, in the count field.
   registers.count = registers.feature
   registers.previousCount = registers.previousFeature
   const durable = (registers.device & FUA) !== 0

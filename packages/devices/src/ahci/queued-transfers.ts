@@ -25,7 +25,7 @@ const MOST_ENTRIES = 2048
 /** A queued command, whose data is moved at once. */
 export interface QueuedTransfer {
   readonly slot: number
-  /** Guest-physical address of its header. */
+  /** Guest-physical address of the command's header. */
   readonly header: number
   readonly write: boolean
   /** A write is to be durable before it is answered. */
@@ -37,7 +37,7 @@ export interface QueuedTransfer {
   readonly data: Uint8Array
 }
 
-/** How a request ended; null: it was done. */
+/** The result of a request; null: success. */
 type Result = BlockErrorCode | null
 
 /** Saved form of one of {@link QueuedTransfers}. */
@@ -108,7 +108,7 @@ export class QueuedTransfers {
    *
    * @param frame - the frame that the command came in
    * @param writesThrough - every write is to be durable
-   * @returns false where it is to be executed by itself: it is not queued, it cannot succeed, or its table is unusual
+   * @returns false for a command that must execute alone: it is not queued, cannot succeed, or has an unusual table
    */
   begin({ slot, header, table, entries }: QueuedPlace, frame: Uint8Array, writesThrough: boolean): boolean {
     if (!isQueued(frame)) return false
@@ -166,7 +166,7 @@ export class QueuedTransfers {
     this.late.cancel()
   }
 
-  /** Settles when the host has ended its present work; null: it has none. */
+  /** Resolves when the host has finished the present requests; null: none. */
   get pending(): Promise<void> | null {
     return this.late.busy ? this.late.ended() : null
   }
@@ -180,7 +180,7 @@ export class QueuedTransfers {
     }))
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the transfers that `save` returned. */
   restore(state: readonly QueuedTransferState[]): void {
     // Buffers are used again later: the state keeps its own.
     const own = (transfer: QueuedTransfer): QueuedTransfer => {
@@ -194,7 +194,7 @@ export class QueuedTransfers {
   }
 }
 
-/** Asks the medium. Whatever it throws is a failure of the medium. */
+/** Performs a transfer on the medium. Any exception counts as a failure of the medium. */
 async function perform(medium: BlockBackend, transfer: QueuedTransfer, signal: CancelSignal): Promise<Result> {
   const { data, offset, write, durable } = transfer
   const { blockBytes, maximumBytes } = medium.properties

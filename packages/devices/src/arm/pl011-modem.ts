@@ -1,7 +1,7 @@
 import type { ModemInputs } from '@retrap/device'
 import * as pl011Registers from './pl011-registers.ts'
 
-/** Each input: its flag, its interrupt, and the output that it is connected to in loopback. */
+/** Each modem input: its flag, its interrupt, and the output that drives it in loopback. */
 const INPUTS = [
   { flag: pl011Registers.FR_CTS, interrupt: pl011Registers.INT_CTS, output: pl011Registers.CR_RTS },
   { flag: pl011Registers.FR_DSR, interrupt: pl011Registers.INT_DSR, output: pl011Registers.CR_DTR },

@@ -20,7 +20,7 @@ export interface Pl011ReceiverPorts {
   fifos(): boolean
   /** Characters at which the receiver interrupts. */
   trigger(): number
-  /** How long 32 bits take. */
+  /** Returns the duration of 32 bits on the line. */
   timeoutNs(): number
   /** Raises raw interrupts. */
   raise(interrupts: number): void
@@ -30,7 +30,7 @@ export interface Pl011ReceiverPorts {
   ready(): void
 }
 
-/** Receiver of a PL011: its FIFO, the errors of its characters, and what waits on the line. */
+/** Receiver of a PL011: its FIFO, the characters' error flags, and the bytes waiting on the line. */
 export class Pl011Receiver extends Stateful {
   readonly #ports: Pl011ReceiverPorts
   /** The receive FIFO; one deep while FIFOs are off. */
@@ -42,7 +42,7 @@ export class Pl011Receiver extends Stateful {
     {
       /** Receive status register: errors of the character that was read last, and the overrun. */
       rsr: 0,
-      /** A character was lost, and the next one tells of it. */
+      /** Whether a character was lost; the next character carries the overrun flag. */
       overrun: false,
       received: this.#received,
       waiting: this.waiting,
@@ -62,12 +62,12 @@ export class Pl011Receiver extends Stateful {
     })
   }
 
-  /** Nothing is there to be read. */
+  /** Whether no character can be read. */
   get empty(): boolean {
     return this.#received.length === 0
   }
 
-  /** There is no room for another character. */
+  /** Whether another character would overrun. */
   get full(): boolean {
     return this.#received.length >= this.#capacity()
   }
@@ -78,7 +78,7 @@ export class Pl011Receiver extends Stateful {
     if (this.waiting.hasNewRoom()) this.#ports.ready()
   }
 
-  /** Takes a character of the transmitter. A full FIFO keeps what it holds. */
+  /** Receives a character from the transmitter. A full FIFO drops the new character. */
   loopBack(character: number): void {
     if (!this.full) {
       this.#accept(character)
@@ -89,10 +89,10 @@ export class Pl011Receiver extends Stateful {
     this.#ports.raise(INT_OE)
   }
 
-  /** Reads the oldest character with its errors; 0 if there is none. */
+  /** Reads the oldest character with its error flags; 0 if the FIFO is empty. */
   read(): number {
     const character = Math.max(0, this.#received.shift())
-    // The overrun stays until the guest clears it; the other bits are those of the character that is read.
+    // The overrun flag stays until the guest clears it; the other flags belong to the character just read.
     this.registers.rsr = (this.registers.rsr & RSR_OE) | (character >> DR_ERRORS_SHIFT)
     if (this.#received.length < this.#ports.trigger()) this.#ports.lower(INT_RX)
     if (this.empty) this.#stopTimeout()

@@ -69,7 +69,7 @@ export const POWER_ON = {
   lcrH: 0,
   /** Transmitter and receiver are on, the UART is not. */
   cr: 0x0300,
-  /** Both FIFOs interrupt when they are half full. */
+  /** Default levels: both FIFOs interrupt at half full. */
   ifls: 0x12,
   imsc: 0,
   ris: 0,

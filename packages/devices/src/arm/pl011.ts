@@ -117,7 +117,7 @@ export class Pl011 extends Stateful implements DeviceModel {
     context.mapMmio(this.#options.base, PRIME_CELL_BYTES, registers)
   }
 
-  /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
+  /** Takes as many bytes of the stream as fit; the stream is notified when there is room again. */
   #offer(bytes: Uint8Array): number {
     const taken = this.#receiver.waiting.offer(bytes)
     this.#receiver.refill()
@@ -245,7 +245,7 @@ export class Pl011 extends Stateful implements DeviceModel {
       case R.DMACR:
         this.#r.dmacr = value & 7
         break
-      // The rest is read-only, or not there.
+      // All other registers are read-only or do not exist.
     }
   }
 

@@ -71,7 +71,7 @@ export class Pl031 extends Stateful implements DeviceModel {
   )
   /** The host's wall clock when the state was saved. */
   #savedAt: number | null = null
-  /** The timer's deadline is that of the alarm, not one on the way there. */
+  /** Whether the timer is set for the alarm itself, not for an intermediate step. */
   #isDue = false
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
@@ -102,7 +102,7 @@ export class Pl031 extends Stateful implements DeviceModel {
     this.#armAlarm()
   }
 
-  /** Seconds since `base`, which moves on where they are many. */
+  /** Returns seconds since `base`, and advances `base` if they are many. */
   #elapsed(): number {
     this.#context!.clock.read(this.#now)
     while (this.#now.since(this.#base) >= STEP_SECONDS * SECOND_NS) {

@@ -15,7 +15,7 @@ const MIS = 0x418
 const IC = 0x41c
 /** The guest's registers, by the manual's names without the prefix GPIO; `edges` are those that were seen. */
 const POWER_ON = { data: 0, dir: 0, is: 0, ibe: 0, iev: 0, ie: 0, edges: 0, afsel: 0 }
-/** Registers that are read as they were written. */
+/** Registers that return the written value. */
 const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {
   [DIR]: 'dir',
   0x404: 'is',
@@ -87,7 +87,7 @@ export class Pl061 extends Stateful implements DeviceModel {
   /**
    * Gives a level to a line.
    *
-   * @throws DeviceError `ERR_OPTION` for a line that is not there
+   * @throws DeviceError `ERR_OPTION` for a line that does not exist
    */
   setInput(line: number, high: boolean): void {
     this.#setInputs(high ? this.#r.inputs | bit(line) : this.#r.inputs & ~bit(line))
@@ -97,7 +97,7 @@ export class Pl061 extends Stateful implements DeviceModel {
    * Presses the button at a line, whose level is high for a tenth of a second.
    *
    * @returns whether the guest has asked for the line's interrupt
-   * @throws DeviceError `ERR_OPTION` for a line that is not there
+   * @throws DeviceError `ERR_OPTION` for a line that does not exist
    */
   press(line: number): boolean {
     this.#r.pressed |= bit(line)
@@ -127,7 +127,7 @@ export class Pl061 extends Stateful implements DeviceModel {
     return (this.#r.data & this.#r.dir) | (this.#r.inputs & ~this.#r.dir)
   }
 
-  /** A level is an interrupt for as long as it is there; an edge is one until it is cleared. */
+  /** Returns the raw interrupt status: a level counts while it lasts; an edge, until it is cleared. */
   #raw(): number {
     const level = ~(this.#r.inputs ^ this.#r.iev) & this.#r.is & ~this.#r.dir
     return (this.#r.edges & ~this.#r.is) | level

@@ -6,7 +6,7 @@ const FIRST_ID = 0xfe0
 /** "PrimeCell", at the end of every one's registers. */
 const CELL_ID = [0x0d, 0xf0, 0x05, 0xb1] as const
 
-/** Registers of a PrimeCell, 32 bits each. */
+/** 32-bit registers of a PrimeCell. */
 export interface PrimeCellRegisters {
   /** @param offset - a multiple of 4 below 0xFE0 */
   read(offset: number): number

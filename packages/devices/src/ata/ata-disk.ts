@@ -16,7 +16,7 @@ import {
 } from './taskfile.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
 
-/** How a disk names itself. */
+/** Identification strings of a disk. */
 export interface AtaDiskOptions {
   readonly medium: BlockBackend
   readonly model: string
@@ -45,7 +45,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
   readonly packet: boolean = false
   readonly #options: AtaDiskOptions
   #buffer = new Uint8Array(BUFFER_BYTES)
-  /** How the last command that moved sectors transfers them. */
+  /** The kind of transfer of the last sector command. */
   #transfer: Transfer = READ_SECTORS
   readonly #r = this.keeps(
     {
@@ -330,7 +330,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     }
     if (error !== 'ERR_MEDIUM') return this.#failMoving(error)
     if (asked === 1) return this.#unreadable()
-    // Which sector is it? The host gets those before it, and the address of this one.
+    // The error registers report the failed sector: the host gets the sectors before it, and its address.
     this.#r.moving = { ...moving, asked: asked >> 1 }
     return this.#read()
   }
@@ -364,7 +364,7 @@ export class AtaDisk extends Stateful implements AtaDrive {
     this.registers.error = error
   }
 
-  /** The medium has not done it, for a reason that is not one sector's. */
+  /** Fails a request for a reason that no single sector explains. */
   #failMoving(error: BlockErrorCode): DriveStep {
     this.#r.moving = { ...this.#r.moving!, good: 0 }
     this.#post(error === 'ERR_RANGE' ? IDNF : ABRT)

@@ -1,4 +1,4 @@
-/** How a command moves sectors. */
+/** The way in which a command moves sectors. */
 export interface Transfer {
   /** `verify` reads the medium and moves nothing. */
   readonly direction: 'in' | 'out' | 'verify'
@@ -14,7 +14,7 @@ export interface Transfer {
 export interface Moving {
   /** The sector that the buffer begins with. */
   readonly lba: number
-  /** Sectors still to be moved, those in the buffer among them. */
+  /** Number of sectors still to move, including those in the buffer. */
   readonly left: number
   /** Sectors in the buffer. */
   readonly inBuffer: number

@@ -4,9 +4,9 @@ import { type AtaDrive, BUFFER_BYTES, type DriveStep, ended, step } from './driv
 import { hasTransferMode, identifyCd } from './identify.ts'
 import { ABRT, DRDY, ERR, Taskfile } from './taskfile.ts'
 
-/** How a CD drive names itself. */
+/** Identification strings of a CD drive. */
 export interface AtapiCdOptions {
-  /** Null: there is never a disc. */
+  /** The medium; null: always without a disc. */
   readonly medium: BlockBackend | null
   readonly model: string
   readonly serialNumber: string

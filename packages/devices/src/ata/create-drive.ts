@@ -19,7 +19,7 @@ export interface IdeDriveOptions {
 /**
  * Makes a drive.
  *
- * @param controller - names it in messages
+ * @param controller - name of the controller for messages
  * @param serialAta - whether it is at the end of a serial link, with a queue for commands
  * @throws DeviceError `ERR_OPTION`
  */

@@ -16,7 +16,7 @@ export interface DriveStep {
   readonly kind: 'idle' | 'read' | 'write' | 'flush' | 'pio-in' | 'pio-out' | 'dma-in' | 'dma-out'
   /** First byte of the drive's buffer. */
   readonly start: number
-  /** Behind the last one. */
+  /** First sector or byte after the range. */
   readonly end: number
   /** Byte of the medium that `start` belongs to. */
   readonly offset: number
@@ -35,7 +35,7 @@ export const ended = (interrupt: boolean): DriveStep => ({ ...PLAIN, kind: 'idle
 /** A part of a command. */
 export const step = (kind: DriveStep['kind'], given: Partial<DriveStep>): DriveStep => ({ ...PLAIN, ...given, kind })
 
-/** Bytes of a drive's buffer: what one request of the medium moves at most. */
+/** Bytes of a drive's buffer, which limit one request of the medium. */
 export const BUFFER_BYTES = 0x1_0000
 
 /**

@@ -4,7 +4,7 @@ export interface DiskIdentity {
   readonly serialNumber: string
   readonly firmware: string
   readonly sectors: number
-  /** Sectors of 512 bytes in a physical one. */
+  /** Number of 512-byte sectors in a physical sector. */
   readonly sectorsPerPhysical: number
   readonly cylinders: number
   readonly heads: number
@@ -37,7 +37,7 @@ function putText(words: Uint16Array, first: number, count: number, text: string)
   }
 }
 
-/** The bit of the mode that is in use, where it is of this kind. */
+/** Returns the bit of the selected transfer mode, if it is of this kind. */
 const selected = (transferMode: number, kind: number): number =>
   (transferMode & 0xf8) === kind ? 1 << (transferMode & 7) : 0
 

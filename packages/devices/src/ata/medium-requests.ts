@@ -15,12 +15,12 @@ interface DriveRequest {
   readonly step: DriveStep
 }
 
-/** How a request ended; null: it was done. */
+/** The result of a request; null: success. */
 type Result = BlockErrorCode | null
 
 /** Saved form of {@link MediumRequests}. */
 export interface MediumRequestsState {
-  /** The host's answer; absent: none yet. */
+  /** The host's response; absent: pending. */
   readonly result?: Result
   /** The virtual instant of the answer. */
   readonly deadline: Word64
@@ -28,7 +28,7 @@ export interface MediumRequestsState {
 
 /** The one request that a channel's drives have under way at a time. Its data is in the buffer of the drive. */
 export class MediumRequests {
-  /** The one that is under way, and answered later. */
+  /** The request in progress, which completes later. */
   readonly late: LateAnswers<DriveRequest, Result>
   #drive: AtaDrive | null = null
 
@@ -46,7 +46,7 @@ export class MediumRequests {
   /**
    * Makes a request before it returns, where the medium takes no wait and the guest may be answered at once.
    *
-   * @returns undefined where it is to be begun by `start`
+   * @returns undefined if `start` has to begin the request
    */
   performInPlace({ medium, buffer }: AtaDrive, { kind, start, end, offset, durable }: DriveStep): Result | undefined {
     if (medium === null || durable || !this.late.mayAnswerAtOnce) return undefined
@@ -70,7 +70,7 @@ export class MediumRequests {
     this.late.cancel()
   }
 
-  /** Settles when the host has ended its present work; null: it has none. */
+  /** Resolves when the host has finished the present request; null: none. */
   get pending(): Promise<void> | null {
     return this.late.busy ? this.late.ended() : null
   }
@@ -91,7 +91,7 @@ export class MediumRequests {
   }
 }
 
-/** Asks the medium. Whatever it throws is a failure of the medium. */
+/** Performs a request on the medium. Any exception counts as a failure of the medium. */
 async function perform({ drive, step }: DriveRequest, signal: CancelSignal): Promise<Result> {
   try {
     await request(drive.medium, drive.buffer.subarray(step.start, step.end), step, signal)

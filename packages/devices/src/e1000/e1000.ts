@@ -160,7 +160,7 @@ export class E1000 extends Stateful implements DeviceModel {
         else this.#transmitter.pump()
       },
       linkChanged: (up) => {
-        // After a snapshot it looks for itself.
+        // After a restore the device checks its queue by itself.
         if (this.#isPaused) return
         if (up) this.#negotiate()
         else this.#linkChanged(false)
@@ -239,7 +239,7 @@ export class E1000 extends Stateful implements DeviceModel {
     }
   }
 
-  /** Does the rest of the write of a register that holds its value. */
+  /** Applies the side effects of a register write, after the value was stored. */
   #written(offset: number, value: number): void {
     if (offset === REG.TDT || offset === REG.TCTL) this.#transmitter.pump()
     else if (offset === REG.RDT) this.#receiver.refilled()
@@ -352,7 +352,7 @@ export class E1000 extends Stateful implements DeviceModel {
   /** Goes on with what the network has kept back. */
   resume(): void {
     this.#isPaused = false
-    // The cable of another machine, or one that was pulled meanwhile.
+    // Another machine's network, or a cable unplugged meanwhile, ends negotiation.
     const isNegotiating = this.#negotiated.deadlineNs !== Infinity
     if (!this.#network.linkUp) this.#linkChanged(false)
     else if (!this.#phy.linkUp && !isNegotiating) this.#negotiate()

@@ -40,10 +40,10 @@ const ERASE_ALL = 2
 
 /** The shift register at rest, in the order of its list in saved states. */
 const IDLE = {
-  /** Bits of the instruction that were shifted in, and how many; a leading 1 is the start bit. */
+  /** Bits of the instruction shifted in, and their number; a leading 1 is the start bit. */
   in: 0,
   count: 0,
-  /** The word that is shifted out, and its bits that are left; −1: no word is shifted out. */
+  /** The word being shifted out, and its remaining bits; −1: none. */
   out: -1,
   outBits: 0,
   /** The data line. Ready: a write ends at once. */
@@ -70,7 +70,7 @@ function contents(address: ArrayLike<number>): Uint16Array {
   return words
 }
 
-/** A 93C46 in its organisation of 16 bits. */
+/** A 93C46 EEPROM in its 16-bit organisation. */
 export class Eeprom extends Stateful {
   readonly #initial: Uint16Array
   readonly #words = new Uint16Array(WORDS)
@@ -86,7 +86,7 @@ export class Eeprom extends Stateful {
     this.#words.set(this.#initial)
   }
 
-  /** The address in it. */
+  /** The MAC address in the EEPROM. */
   get macAddress(): Uint8Array {
     return Uint8Array.from({ length: 6 }, (_, i) => this.#words[i >> 1]! >>> (8 * (i & 1)))
   }

@@ -8,7 +8,7 @@ export function put16(bytes: Uint8Array, at: number, value: number): void {
 }
 
 /**
- * Puts a frame's check sequence behind it.
+ * Appends a frame's check sequence.
  *
  * @param length - bytes of the frame; four follow
  *

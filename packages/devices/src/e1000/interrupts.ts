@@ -11,7 +11,7 @@ const DELAY_UNIT_NS = 1024
 /** Causes, their mask, and the time between two interrupts. */
 export class Interrupts extends Stateful {
   readonly #pin: (level: boolean) => void
-  /** 256 ns units between two interrupts; 0: none. */
+  /** Minimum interval between two interrupts, in units of 256 ns; 0: no limit. */
   readonly #interval: () => number
   /** Armed while the next interrupt has to wait. */
   readonly #closed: Timer
@@ -37,7 +37,7 @@ export class Interrupts extends Stateful {
     this.#update()
   }
 
-  /** ICR: a read clears it. */
+  /** Reads ICR, which clears it. */
   take(): number {
     const causes = this.#r.causes
     this.#r.causes = 0
@@ -45,7 +45,7 @@ export class Interrupts extends Stateful {
     return causes
   }
 
-  /** ICR: ones that are written clear their bits. */
+  /** Writes ICR: one bits clear interrupt causes. */
   clear(causes: number): void {
     this.#r.causes &= ~causes
     this.#update()

@@ -22,7 +22,7 @@ export interface OffloadContext {
   readonly segmentBytes: number
 }
 
-/** The requests for one packet. */
+/** The offload requests for one packet. */
 export interface PacketRequest {
   /** Insert the IP checksum. */
   readonly ipChecksum: boolean
@@ -51,7 +51,7 @@ export interface OutgoingPacketState {
   readonly index: number
 }
 
-/** A packet whose bytes are complete: the frames that it stands for, one by one. */
+/** A packet with all of its bytes, to be sent as one or more frames. */
 export class OutgoingPacket {
   readonly #bytes: Uint8Array
   readonly #request: PacketRequest
@@ -67,7 +67,7 @@ export class OutgoingPacket {
     this.#index = index
   }
 
-  /** The present frame; null: there are no more. It stays until `next`. */
+  /** The present frame; null after the last one. `next` advances. */
   get frame(): Uint8Array | null {
     this.#frame ??= this.#make()
     return this.#frame
@@ -123,7 +123,7 @@ export class OutgoingPacket {
     const { ipChecksum, payloadChecksum, context } = this.#request
     const { ipStart, ipOffset, ipEnd, payloadStart, payloadOffset, payloadEnd, isTcp } = context
     if (ipChecksum) insertChecksum(frame, ipStart, ipOffset, ipEnd, false)
-    // A UDP checksum of 0 would say that there is none.
+    // A UDP checksum of 0 would mean that the packet has no checksum.
     if (payloadChecksum) insertChecksum(frame, payloadStart, payloadOffset, payloadEnd, !isTcp)
   }
 

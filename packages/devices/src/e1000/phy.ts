@@ -164,7 +164,7 @@ export class Phy extends Stateful {
       return
     }
     const restarts = (value & NEGOTIATION) !== 0 && (value & RESTART) !== 0
-    // The bit ends by itself.
+    // The bit clears itself.
     registers[CONTROL]! &= ~RESTART
     if (restarts || this.isPoweredDown === this.linkUp) this.#wires.negotiate()
   }

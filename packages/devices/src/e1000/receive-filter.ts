@@ -60,7 +60,7 @@ function filterAddress(frame: Uint8Array, control: number, registers: RegisterFi
   return ((registers.get(REG.MTA + 4 * (hash >>> 5)) >>> (hash & 31)) & 1) === 0 ? 'none' : 'inexact'
 }
 
-/** The frames that a driver wants, for a network that can tell them apart. */
+/** Returns the frames that a driver wants, for networks that filter by address. */
 export function wantedAddresses(registers: RegisterFile): { promiscuous: boolean; unicast: Uint8Array; multicast: [] } {
   const control = registers.get(REG.RCTL)
   const [low, high] = [registers.get(REG.RAL), registers.get(REG.RAL + 4)]

@@ -155,7 +155,7 @@ export class Receiver extends Stateful {
     for (let done = 0; done < length; done += bufferBytes) {
       const part = bytes.subarray(done, Math.min(done + bufferBytes, length))
       const at = registers.address(REG.RDBAL) + DESCRIPTOR_BYTES * head
-      // A descriptor or buffer that is not in memory ignores its part.
+      // Skip the part whose descriptor or buffer lies outside memory.
       if (context.dma.read(at, descriptor)) {
         const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)
         context.dma.write(gpa, part)
@@ -178,7 +178,7 @@ export class Receiver extends Stateful {
     this.#wires.ready()
   }
 
-  /** Forgets what waits. The network may offer again what it has kept. */
+  /** Drops waiting frames. The network may offer frames that it has kept again. */
   override reset(): void {
     this.waiting.cancel()
     this.refilled()

@@ -64,7 +64,7 @@ export const CAUSE = {
 const BYTES = 0x6000
 const ADDRESS_VALID = 0x8000_0000
 
-/** A row of registers that have the same bits. */
+/** Returns a range of registers with the same bits. */
 const row = (first: number, count: number, step: number, mask: number): [number, number][] =>
   Array.from({ length: count }, (_, i) => [first + step * i, mask])
 
@@ -127,7 +127,7 @@ export class RegisterFile {
     this.reset()
   }
 
-  /** Value of a register that has an offset of its own. */
+  /** Returns the value of a register with an offset of its own. */
   get(offset: number): number {
     return this.words[offset >>> 2]!
   }
@@ -137,18 +137,18 @@ export class RegisterFile {
     this.words[offset >>> 2] = value
   }
 
-  /** Returns the value for a driver; 0 where there is no register. */
+  /** Returns the value for a driver; 0 for unknown offsets. */
   read(offset: number): number {
     return offset < BYTES ? this.words[offset >>> 2]! : 0
   }
 
-  /** Takes a driver's write; it is lost where there is no register. */
+  /** Stores a driver's write; unknown offsets ignore it. */
   write(offset: number, value: number): void {
     if (offset >= REG.MTA && offset < REG.VFTA + 0x200) {
       const isTable = offset < REG.RAL || offset >= REG.VFTA
       const isAddress = offset < REG.RAL + 0x80
       if (isTable) this.set(offset, value)
-      // The upper half has 16 bits of address, 2 that select how it is used, and whether it is.
+      // The upper half holds 16 bits of address, a 2-bit use selector and the valid bit.
       else if (isAddress) this.set(offset, (offset & 4) === 0 ? value : value & 0x8003_ffff)
       return
     }

@@ -62,7 +62,7 @@ export class Statistics {
     return value
   }
 
-  /** Adds one. Counters stay at their highest value. */
+  /** Increments a counter, which saturates. */
   count(offset: number): void {
     const index = (offset - FIRST) >>> 2
     if (this.words[index] !== HIGHEST) this.words[index]!++
@@ -79,7 +79,7 @@ export class Statistics {
     }
   }
 
-  /** A good packet of so many bytes, check sequence included, that was sent. */
+  /** Counts a good packet that was sent; `bytes` includes the check sequence. */
   sent(frame: Uint8Array, bytes: number): void {
     this.count(STAT.GPTC)
     this.count(STAT.TPT)

@@ -32,7 +32,7 @@ const DONE = 0x01
 const IS_TCP = 0x01
 const IS_IPV4 = 0x02
 
-/** Largest packet that is not cut, and the largest that is. */
+/** Largest packet without segmentation, and largest packet with segmentation. */
 const MOST_BYTES = 16_288
 const MOST_SEGMENTED_BYTES = 0x4_0000
 /** Descriptors and frames at a time; the rest follows after the pause. */
@@ -117,10 +117,10 @@ export class Transmitter extends Stateful {
     return this.#packet !== null
   }
 
-  /** Sends what there is. */
+  /** Sends all queued packets. */
   pump(): void {
     const { registers, mayMaster } = this.#wires
-    // The network may call back from `send`, and so come here again.
+    // `send` of the network may call back, which would re-enter this function.
     if (this.#isPumping || (registers.get(REG.TCTL) & ENABLE) === 0 || !mayMaster()) return
     this.#isPumping = true
     let left = BATCH
@@ -143,14 +143,14 @@ export class Transmitter extends Stateful {
     return this.#wires.registers.get(REG.TDLEN) / DESCRIPTOR_BYTES
   }
 
-  /** A head or tail beyond the ring would never meet the other one. */
+  /** Whether a descriptor is queued. A head or tail beyond the ring would never meet the other index. */
   #hasDescriptor(): boolean {
     const { registers } = this.#wires
     const [head, tail] = [registers.get(REG.TDH), registers.get(REG.TDT)]
     return head !== tail && head < this.#entries && tail < this.#entries
   }
 
-  /** An empty ring, and one that has become nearly so. */
+  /** Reports an empty ring, or one below the threshold. */
   #reportLevel(isEmpty: boolean): void {
     const { registers, raise } = this.#wires
     const threshold = (registers.get(REG.TXDCTL) >>> 25) * 8
@@ -194,7 +194,7 @@ export class Transmitter extends Stateful {
   #takeData(command: number, isExtended: boolean): void {
     const view = this.#view
     const segments = isExtended && (command & SEGMENTS) !== 0
-    // A packet's first descriptor says what is done with it.
+    // A packet's first descriptor holds the packet's options.
     this.#r.gathering ??= { segments, options: isExtended ? view.getUint8(13) & 3 : 0, tag: null }
     if ((command & INSERT_TAG) !== 0) this.#r.gathering.tag = view.getUint16(14, true)
     const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)

@@ -173,7 +173,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
     context.mapMemory(gpa, memory, { maximumAccess: this.#busBytes })
   }
 
-  /** Settles when the medium has all that the guest has changed. */
+  /** Resolves when the medium holds all changes of the guest. */
   async settled(): Promise<void> {
     await this.#writes?.settled()
   }
@@ -240,7 +240,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
         this.#end()
         return this.#lock(offset, value)
       case 'buffer-count':
-        // The count is one of the chips' words, less one.
+        // The count is in words of the chips, minus one.
         this.#r.bufferLeft = ((this.#busBytes === 1 ? data : data & 0xffff) + 1) * this.#busBytes
         if (this.#r.bufferLeft > WRITE_BUFFER_BYTES * this.#busBytes) return this.#abandon()
         this.#r.pending = 'buffer-data'
@@ -276,7 +276,7 @@ export class CfiFlash extends Stateful implements DeviceModel {
         this.#r.bufferStart = -1
         return this.#begin('buffer-count')
       case READ_STATUS:
-      // Nothing takes time, so there is nothing to suspend or to resume.
+      // Every operation is instantaneous, so none can be suspended or resumed.
       case SUSPEND:
       case CONFIRM:
         return this.#show('status')

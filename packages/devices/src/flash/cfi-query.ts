@@ -1,4 +1,4 @@
-/** Bytes that a buffered program takes at most: its count is a byte, less one. */
+/** Most bytes of a buffered program: the count is one byte, minus one. */
 export const WRITE_BUFFER_BYTES = 256
 
 const QUERY_AT = 0x10
@@ -39,12 +39,12 @@ export function cfiQuery(bytes: number, blockBytes: number, busBytes: 1 | 4 = 1)
   // An interface of 8 or of 16 bits, and the buffer of a chip.
   put16(0x28, busBytes === 4 ? 1 : 0)
   put16(0x2a, Math.log2((WRITE_BUFFER_BYTES * busBytes) / chips))
-  // One region of equal blocks.
+  // One region of blocks with equal size.
   table[0x2c] = 1
   put16(0x2d, bytes / blockBytes - 1)
   put16(0x2f, blockBytes / chips / 256)
   text(EXTENDED_AT, 'PRI11')
-  // Features: lock bits that are set one by one.
+  // Features: individual lock bits.
   table[0x36] = 0x08
   return table
 }

@@ -1,9 +1,9 @@
 import type { BlockBackend } from '@retrap/device'
 
-/** Writes that may wait at the same time. */
+/** Most writes that wait at the same time. */
 const ROOM = 256
 
-/** A write that has not ended. */
+/** A write in progress. */
 interface Write {
   readonly offset: number
   readonly bytes: Uint8Array

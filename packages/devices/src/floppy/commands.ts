@@ -48,7 +48,7 @@ const ROWS: readonly Row[] = [
   [0x7f, 0x14, 0, 'lock'],
 ]
 
-/** The command of a first byte, and how many bytes follow it. */
+/** Returns the command of a first byte, and the number of bytes that follow. */
 export function commandOf(opcode: number): { readonly command: FloppyCommand; readonly parameters: number } {
   const row = ROWS.find(([mask, value]) => (opcode & mask) === value)
   return row === undefined ? { command: 'invalid', parameters: 0 } : { command: row[3], parameters: row[2] }
@@ -61,7 +61,7 @@ export type TransferKind = 'read' | 'write' | 'verify' | 'read-track' | 'format'
 export interface Transfer {
   readonly kind: TransferKind
   readonly drive: number
-  /** Both heads of a cylinder, one after the other. */
+  /** Whether the command continues on the cylinder's second head. */
   readonly multiTrack: boolean
   /** Address field of the sector that is next. */
   cylinder: number

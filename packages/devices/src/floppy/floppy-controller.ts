@@ -314,7 +314,7 @@ export class FloppyController extends Stateful implements DeviceModel {
     this.#finish([status, fits ? 0 : ST1_NO_MARK, 0, drive?.cylinder ?? 0, head, 1, 2])
   }
 
-  /** Whether there is a disk that is read at the rate that is set. */
+  /** Whether the drive holds a disk for the selected data rate. */
   #fits(number: number): boolean {
     const format = this.#drives[number]?.format
     return format?.rates.includes(this.#registers.rate) ?? false
@@ -330,7 +330,7 @@ export class FloppyController extends Stateful implements DeviceModel {
 
   // ---- Machine ----
 
-  /** Drives take their listeners back from their disks. */
+  /** Drives unsubscribe from their disks. */
   removed(): void {
     for (const drive of this.#drives) drive?.removed()
   }

@@ -12,7 +12,7 @@ export class FloppyDrive extends Stateful {
   cylinder = 0
   /** The disk was changed since the head last moved. */
   changed = true
-  /** The disk is not the one that was there when the command began. */
+  /** Whether the disk was exchanged since the command began. */
   exchanged = false
 
   constructor(medium: BlockBackend | null) {
@@ -25,7 +25,7 @@ export class FloppyDrive extends Stateful {
       this.changed = true
       this.exchanged = true
     })
-    // There is no lock.
+    // A floppy drive has no lock.
     medium?.tray?.connect({ refuses: ({ bytes }) => refusesFloppy(type, bytes), ejectRequested() {} })
   }
 
@@ -38,7 +38,7 @@ export class FloppyDrive extends Stateful {
     return this.#medium
   }
 
-  /** Null: there is no disk. */
+  /** The disk's format; null: no disk. */
   get format(): FloppyFormat | null {
     return this.#medium === null ? null : floppyFormat(this.#medium.properties.bytes)
   }

@@ -22,7 +22,7 @@ const row = (
   ...rates: readonly number[]
 ): FloppyFormat => ({ cylinders, heads, sectors, drive, rates })
 
-/** Formats by their size: no two have the same. */
+/** Formats, identified by size: all sizes differ. */
 const FORMATS: readonly FloppyFormat[] = [
   row(80, 2, 18, 4, 0),
   row(80, 2, 36, 5, 3),
@@ -54,7 +54,7 @@ export function floppyFormat(bytes: number): FloppyFormat | null {
 /** Type of a drive that was made without a disk: 1.44 MB. */
 const USUAL_TYPE = 4
 
-/** Type of the drive that is made for a disk of such a size, as CMOS byte 0x10 has it; of 0 bytes, for none yet. */
+/** Returns the type of drive for a disk of this size, as encoded in CMOS byte 0x10; 0 bytes: no disk yet. */
 export function floppyDriveType(bytes: number): number {
   return floppyFormat(bytes)?.drive ?? USUAL_TYPE
 }

@@ -21,13 +21,13 @@ export interface I8237State {
   readonly pages: readonly number[]
 }
 
-/** A channel, as the device at its request line uses it. */
+/** A DMA channel for the device at its request line. */
 export interface DmaChannel {
   /**
    * Moves bytes. Without a right to the bus, because the channel is masked or a controller is off, none are moved.
    *
-   * @param write - the device's bytes go to memory; else they come from there
-   * @returns how many were moved, and whether the channel's count has ended
+   * @param write - whether the device's bytes go to memory; otherwise they come from there
+   * @returns how many bytes were moved, and whether the channel's count has ended
    */
   move(bytes: Uint8Array, write: boolean): { readonly moved: number; readonly ended: boolean }
   /** Names the listener that hears that bytes may be moved again. */
@@ -42,7 +42,7 @@ const PAGES = [7, 3, 1, 2, 15, 11, 9, 10]
 /** Registers 0x81 to 0x8F; 0x80 is the port of progress codes. */
 const PAGE_PORTS = 15
 
-// Registers of a controller, behind those of its channels.
+// Offsets of a controller's registers, after those of its channels.
 const COMMAND = 8
 const REQUEST = 9
 const MASK = 10

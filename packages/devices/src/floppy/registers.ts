@@ -6,7 +6,7 @@ export interface FloppyRegisters {
   output: number
   tape: number
   rate: number
-  /** Bytes of a command that have come. */
+  /** Bytes of the command received so far. */
   input: number[]
   /** Bytes of a result that wait. */
   result: number[]
@@ -15,9 +15,9 @@ export interface FloppyRegisters {
   end: number
   /** The sector, or the address fields of a track to format. */
   buffer: Uint8Array
-  /** Bytes of it that were moved; −1: none can be moved now. */
+  /** Number of bytes moved; −1: no transfer possible now. */
   at: number
-  /** Sectors that are left to format. */
+  /** Sectors left to format, with the fill byte. */
   format: { readonly offsets: number[]; readonly fill: number } | null
   /** A drive is looking for a sector's address. */
   looking: number
@@ -54,7 +54,7 @@ export const fresh = (): FloppyRegisters => ({
   locked: false,
 })
 
-/** A copy of all that changes. */
+/** Returns a copy of all mutable registers. */
 export function copyOf(registers: FloppyRegisters): FloppyRegisters {
   const { transfer, format } = registers
   return {

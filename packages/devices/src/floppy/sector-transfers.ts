@@ -78,7 +78,7 @@ export class SectorTransfers {
     else this.#nextSector()
   }
 
-  /** Begins with the sector whose turn it is. */
+  /** Begins the current sector. */
   #nextSector(): void {
     const { transfer } = this.#wires.registers()
     if (transfer === null) return
@@ -92,7 +92,7 @@ export class SectorTransfers {
 
   #start(kind: SectorRequest['kind'], offset: number, bytes: Uint8Array): void {
     const { drive } = this.#wires.registers().transfer!
-    // The rest of the command is not for another disk.
+    // A command fails if its disk was exchanged.
     if (this.#isExchanged(drive)) this.#fail(ST1_NO_MARK)
     else this.requests.start({ kind, drive, offset, bytes }, SECTOR_NS)
   }
@@ -102,7 +102,7 @@ export class SectorTransfers {
     return this.#wires.drives[drive]?.exchanged === true
   }
 
-  /** Asks the medium. Whatever it throws is a failure of the medium. */
+  /** Performs a request on the medium. Any exception counts as a failure of the medium. */
   async #ask({ kind, drive, offset, bytes }: SectorRequest, signal: CancelSignal): Promise<boolean> {
     const medium = this.#wires.drives[drive]?.medium
     try {

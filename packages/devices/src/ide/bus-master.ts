@@ -14,7 +14,7 @@ const DRIVE_BITS = 0x60
 
 const ENTRY_BYTES = 8
 const LONGEST = 0x1_0000
-/** Entries that are read at a time: as many as a drive's buffer has pages, and one more where it begins within a page. */
+/** Most entries read at a time: one for each page of a drive's buffer, plus one for an unaligned start. */
 const MOST_ENTRIES = 17
 
 /**
@@ -46,17 +46,17 @@ export class BusMaster extends Stateful {
   readonly #entryView = new DataView(this.#entries.buffer)
   /** Offset in {@link BusMaster.#entries} of the next entry. */
   #entryAt = 0
-  /** Offset behind the entries that were read; equal to the next one's, there are none. */
+  /** Offset after the entries that were read; equal to the next entry's offset if all are used. */
   #entriesEnd = 0
 
-  /** @param started - called when the guest starts it */
+  /** @param started - called when the guest starts the transfer */
   constructor(dma: Dma, started: () => void) {
     super()
     this.#dma = dma
     this.#started = started
   }
 
-  /** Reads a byte of its eight registers. */
+  /** Reads a byte of the eight registers. */
   read(offset: number): number {
     if (offset === COMMAND) return this.#r.command
     if (offset === STATUS) return this.#r.status
@@ -96,7 +96,7 @@ export class BusMaster extends Stateful {
   /**
    * Moves bytes of a drive's buffer.
    *
-   * @returns how many: fewer than asked for where it is stopped, the table is at its end, or something is wrong
+   * @returns number of bytes moved: fewer than requested if the transfer is stopped, at the end of the table, or on an error
    */
   move(bytes: Uint8Array, toMemory: boolean): number {
     let done = 0

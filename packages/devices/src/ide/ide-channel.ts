@@ -29,7 +29,7 @@ const HOB = 0x80
 const DEVICE_RESET = 0x08
 const EXECUTE_DIAGNOSTIC = 0x90
 
-/** Device 0, device 1; null: it is absent. */
+/** Device 0 and device 1; null: absent. */
 export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
 
 const POWER_ON = {
@@ -136,7 +136,7 @@ export class IdeChannel {
       if (drive !== null) this.#acknowledge()
       return this.status
     }
-    // A drive keeps the device register for one that is absent.
+    // A single drive also holds the device register for the absent one.
     if (register === DEVICE) return (drive ?? this.#drives[0] ?? this.#drives[1])?.registers.device ?? 0
     if (drive === null || drive === undefined) return 0
     const { registers } = drive
@@ -254,7 +254,7 @@ export class IdeChannel {
     }
     this.#acknowledge()
     if (opcode === EXECUTE_DIAGNOSTIC) {
-      // Both drives execute it; error 1 says that device 0 passed, and device 1 too if there is one.
+      // Both drives execute the command; error 1 means that device 0 passed, and device 1 as well if present.
       if (this.#drives[0] === null && this.#drives[1] === null) return
       this.#abandon()
       this.#signatures()
@@ -268,12 +268,12 @@ export class IdeChannel {
 
   // ---- Steps of a command ----
 
-  /** Performs a step, and those behind it that take no wait: a command has up to a thousand of them. */
+  /** Performs a step and the following steps up to the first wait: a command has up to a thousand steps. */
   #perform(first: DriveStep): void {
     for (let step: DriveStep | null = first; step !== null;) step = this.#begin(step)
   }
 
-  /** Begins a step. @returns the next one, where this one takes no wait */
+  /** Begins a step. @returns the next step if no wait is needed */
   #begin(step: DriveStep): DriveStep | null {
     this.#r.step = step
     this.#r.position = step.start

@@ -24,7 +24,7 @@ export interface PiixIdeOptions {
 export interface PiixIdeState {
   /** Layout of the state. */
   readonly version: 1
-  /** The two channels, each with its drives. */
+  /** The state of both channels, including their drives. */
   readonly channels: readonly unknown[]
 }
 
@@ -111,7 +111,7 @@ export class PiixIde implements DeviceModel {
     return this.#channels[Math.floor(offset / BUS_MASTER_BYTES)]?.busMaster
   }
 
-  /** Drives take their listeners back from their media. */
+  /** Drives unsubscribe from their media. */
   removed(): void {
     for (const drive of this.#drives) drive?.removed?.()
   }

@@ -57,7 +57,7 @@ export class NvmeAdmin extends Stateful {
     this.#parts = parts
   }
 
-  /** Executes a command. @returns {@link LATER} where it stays open */
+  /** Executes a command. @returns {@link LATER} if the command stays open */
   execute(command: NvmeCommand): FeatureResult | typeof LATER {
     const { queues, features } = this.#parts
     if (command.isUnsupported) return ends(STATUS.INVALID_FIELD | DO_NOT_RETRY)
@@ -134,7 +134,7 @@ export class NvmeAdmin extends Stateful {
     }
   }
 
-  /** Copies data to where a command wants it. @returns a status */
+  /** Copies data to a command's data pointer. @returns a status */
   #give(command: NvmeCommand, data: Uint8Array): number {
     const { dma } = this.#parts
     const pieces: DataPiece[] = []

@@ -18,12 +18,12 @@ const REGISTER = {
   ACQ_HIGH: 0x34,
 } as const
 
-/** Where the doorbells begin. */
+/** Offset of the doorbells. */
 export const DOORBELLS = 0x1000
 
 /** CC: fields. */
 export const ENABLE = 0x01
-/** Command set, page size and arbitration: there is one of each. */
+/** Command set, page size and arbitration: one choice of each. */
 const SELECTIONS = 0x3ff0
 export const SHUTDOWN_NOTICE = 0xc000
 /** CC: the bits that can be written. */
@@ -46,10 +46,10 @@ const NVM_COMMAND_SET = 0x20
 
 /** CAP, low half. */
 const CAP_LOW = ((MOST_ENTRIES - 1) | CONTIGUOUS_QUEUES | TIMEOUT) >>> 0
-/** CAP, high half: doorbells beside one another, pages of 4 KiB. */
+/** CAP, high half: adjacent doorbells, pages of 4 KiB. */
 const CAP_HIGH = NVM_COMMAND_SET
 
-/** Where an admin queue is. */
+/** Address and size of an admin queue. */
 export interface AdminQueueShape {
   readonly base: number
   readonly size: number
@@ -146,7 +146,7 @@ export class ControllerRegisters {
     }
   }
 
-  /** CC's selections of what there is one of. */
+  /** The selections in CC of features with a single choice. */
   get selections(): number {
     return this.#configuration & SELECTIONS
   }

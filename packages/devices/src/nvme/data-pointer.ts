@@ -74,7 +74,7 @@ export function gather(dma: Dma, pieces: readonly DataPiece[], into: Uint8Array)
   return pieces.every(({ address, length }) => dma.read(address, into.subarray(at, (at += length))))
 }
 
-/** Copies a command's data into guest memory. @returns false where a piece is not RAM; those before it were written */
+/** Copies a command's data into guest memory. @returns false if a piece is not RAM; earlier pieces were written */
 export function scatter(dma: Dma, pieces: readonly DataPiece[], from: Uint8Array): boolean {
   let at = 0
   return pieces.every(({ address, length }) => dma.write(address, from.subarray(at, (at += length))))

@@ -1,15 +1,15 @@
 import { DO_NOT_RETRY, STATUS } from './command.ts'
 import { NAMESPACE_NOTICE, WARNING_KELVIN } from './identify.ts'
 
-/** Features that have one value each, by identifier: default value, and the bits that can be set. */
+/** Single-valued features by identifier: default value, and the writable bits. */
 const SINGLE: Readonly<Record<number, readonly [value: number, mask: number]>> = {
   0x01: [6, 0xffff_ff07], // arbitration
-  0x02: [0, 0], // power management: one state
+  0x02: [0, 0], // power management: a single power state
   0x05: [0, 0xffff], // error recovery: the time limit
   0x06: [1, 1], // volatile write cache
   0x08: [0, 0xffff], // interrupt coalescing, which nothing comes of
   0x0a: [0, 1], // write atomicity
-  0x0b: [0, NAMESPACE_NOTICE], // events that are reported
+  0x0b: [0, NAMESPACE_NOTICE], // asynchronous events to report
 }
 const TEMPERATURE_THRESHOLD = 0x04
 const WRITE_CACHE = 0x06
@@ -38,7 +38,7 @@ const given = (result: number): FeatureResult => ({ status: STATUS.SUCCESS, resu
 export class NvmeFeatures {
   readonly #queues: number
   readonly #vectors: number
-  /** Values that are not the default ones; key: identifier, and for some a selector above it. */
+  /** Values that differ from the default; key: identifier, and for some features a selector above it. */
   readonly values: Map<number, number> = new Map()
 
   /** @param queues - pairs of I/O queues; @param vectors - interrupts */
@@ -92,7 +92,7 @@ export class NvmeFeatures {
     return (this.#queues - 1) * 0x1_0001
   }
 
-  /** Where a feature's value is kept. @returns null: there is no such feature */
+  /** Returns where a feature's value is stored. @returns null for an unknown feature */
   #place(id: number, word11: number): { readonly key: number; readonly initial: number; readonly mask: number } | null {
     if (id === NUMBER_OF_QUEUES) return { key: id, initial: this.#queueCount, mask: 0 }
     if (id === TEMPERATURE_THRESHOLD) {

@@ -22,7 +22,7 @@ export const WARNING_KELVIN = 343
 const CRITICAL_KELVIN = 373
 const MILLIWATTS_IN_HUNDREDTHS = 2500
 
-/** The names that a drive gives itself. */
+/** Identification strings of a drive. */
 export interface NvmeNames {
   /** At most 20 ASCII characters. */
   readonly serialNumber: string
@@ -89,7 +89,7 @@ function putText(into: Uint8Array, at: number, length: number, text: string): vo
   into.set(new TextEncoder().encode(text.padEnd(length)).subarray(0, length), at)
 }
 
-/** Bits that depend on a text alone (FNV-1a), so that a drive is the same one at each start. */
+/** Hashes a text (FNV-1a), so that a drive has the same identity at each start. */
 function hash(text: string, seed: number): number {
   let value = 0x811c_9dc5 ^ seed
   for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x0100_0193)

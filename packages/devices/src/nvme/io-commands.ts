@@ -41,15 +41,15 @@ export interface NvmeJob {
   readonly ranges: readonly MediumRange[]
   /** The bytes that are read, written, or compared with the medium. */
   readonly data: Uint8Array
-  /** Where read data goes. */
+  /** Destination of read data. */
   readonly pieces: readonly DataPiece[]
-  /** Writes are durable when they are answered. */
+  /** Whether writes are durable on completion. */
   readonly durable: boolean
 }
 
 const NONE = new Uint8Array()
 
-/** Makes all that was written durable, for the controller itself. */
+/** Makes all written data durable, for the controller itself. */
 export const SHUTDOWN: NvmeJob = { command: null, kind: 'flush', ranges: [], data: NONE, pieces: [], durable: false }
 
 /**
@@ -57,7 +57,7 @@ export const SHUTDOWN: NvmeJob = { command: null, kind: 'flush', ranges: [], dat
  *
  * Source: NVM Express 1.4, §6, "NVM Command Set".
  *
- * @param spare - lends the buffer for its data
+ * @param spare - lends a buffer for the command's data
  * @returns the request to the medium, or the status with which the command completes
  */
 export function readCommand(
@@ -147,7 +147,7 @@ function manage(command: NvmeCommand, { bytes, blockBytes }: BlockProperties, dm
 /** The medium's answer: an error, or whether compared data is equal (true for all else). */
 export type NvmeAnswer = BlockErrorCode | boolean
 
-/** Asks the medium. Whatever it throws is a failure of the medium. */
+/** Performs a job on the medium. Any exception counts as a failure of the medium. */
 export async function perform(job: NvmeJob, medium: BlockBackend, signal: CancelSignal): Promise<NvmeAnswer> {
   try {
     return await request(job, medium, signal)
@@ -235,7 +235,7 @@ export interface NvmeJobState {
   readonly ranges: readonly MediumRange[]
   readonly pieces: readonly Readonly<DataPiece>[]
   readonly durable: boolean
-  /** Bytes of its data. */
+  /** Bytes of the command's data. */
   readonly bytes: number
   /** The bytes that were read, or are still to be written or compared. */
   readonly data: Uint8Array

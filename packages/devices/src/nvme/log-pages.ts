@@ -34,7 +34,7 @@ export class NvmeCounters {
  * Source: NVM Express 1.4, §5.14.1, "Log Specific Information".
  *
  * @param changed - the namespace has changed since the guest last looked
- * @returns null: there is none of that number
+ * @returns null for an unknown log page
  */
 export function logPage(id: number, counters: NvmeCounters, changed: boolean): Uint8Array | null {
   switch (id) {

@@ -41,7 +41,7 @@ const MSIX_TABLE = 0x2000
 const DEVICE_ID = 0x0010
 /** Mass storage, non-volatile memory, NVM Express. */
 const CLASS = 0x01_0802
-/** Commands of I/O queues that are open at a time: each may hold 512 KiB. */
+/** Most open commands of I/O queues: each may hold 512 KiB. */
 const MOST_OPEN = 64
 /** Commands that are begun at a time; more are begun after the pause. */
 const BATCH = 64
@@ -76,7 +76,7 @@ export class Nvme extends Stateful implements DeviceModel {
   #pci!: PciFunction
   #requests!: LateAnswers<NvmeJob, NvmeAnswer>
   #admin!: NvmeAdmin
-  /** Begins commands that were left. */
+  /** Timer that begins the commands left over. */
   #later!: Timer
   /** The end of a reset of the controller. */
   #disabling!: Timer

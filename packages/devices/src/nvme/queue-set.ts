@@ -29,7 +29,7 @@ export class QueueSet {
     this.#vectors = vectors
   }
 
-  /** Whether there are I/O queues. */
+  /** Whether any I/O queue exists. */
   get hasIo(): boolean {
     return this.submissions.size > 1 || this.completions.size > 1
   }

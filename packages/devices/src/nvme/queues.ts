@@ -96,7 +96,7 @@ export class CompletionQueue {
       this.#words.setUint32(8, source, true)
       this.#words.setUint32(12, status | (this.#phase ? 0x1_0000 : 0), true)
       const at = this.#base + this.#tail * COMPLETION_BYTES
-      // The phase bit is what the guest waits for: the rest is there before it. A queue that is not in RAM loses entries.
+      // Write the phase bit last, because the guest polls it. A queue outside RAM loses entries.
       dma.write(at, this.#first)
       dma.write(at + 12, this.#last)
       this.#tail = (this.#tail + 1) % this.size
@@ -119,7 +119,7 @@ export class CompletionQueue {
     }
   }
 
-  /** Makes a queue of a saved one. */
+  /** Makes a queue from its saved state. */
   static from(id: number, state: CompletionQueueState): CompletionQueue {
     const queue = new CompletionQueue({ id, base: state.base, size: state.size }, state.vector, state.interrupts)
     queue.#head = state.head
@@ -135,7 +135,7 @@ export class SubmissionQueue {
   readonly id: number
   readonly #base: number
   readonly size: number
-  /** Where its completions go. */
+  /** Queue for the completions. */
   readonly completions: CompletionQueue
   /** The command that asked for its deletion: nothing is fetched from it any more. */
   deletion: NvmeCommand | null = null
@@ -149,7 +149,7 @@ export class SubmissionQueue {
     this.completions = completions
   }
 
-  /** The entry that is fetched next. */
+  /** Index of the next entry to fetch. */
   get head(): number {
     return this.#head
   }
@@ -166,7 +166,7 @@ export class SubmissionQueue {
     return this.#head !== this.#tail && this.deletion === null && !this.completions.isFull
   }
 
-  /** Takes the next command. @returns null where it is not in RAM */
+  /** Fetches the next command. @returns null if the entry is not RAM */
   fetch(dma: Dma): NvmeCommand | null {
     const bytes = new Uint8Array(COMMAND_BYTES)
     const there = dma.read(this.#base + this.#head * COMMAND_BYTES, bytes)
@@ -185,7 +185,7 @@ export class SubmissionQueue {
     }
   }
 
-  /** Makes a queue of a saved one. */
+  /** Makes a queue from its saved state. */
   static from(id: number, state: SubmissionQueueState, completions: CompletionQueue): SubmissionQueue {
     const queue = new SubmissionQueue({ id, base: state.base, size: state.size }, completions)
     queue.#head = state.head

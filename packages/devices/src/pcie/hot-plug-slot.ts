@@ -98,7 +98,7 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#hotPlugs = hotPlugs
   }
 
-  /** @param at - where the capability is */
+  /** @param at - offset of the capability */
   attach(context: Pick<DeviceContext, 'timer'>, pci: PciFunction, at: number): void {
     const { buffer, byteOffset } = pci.config
     this.#pci = pci

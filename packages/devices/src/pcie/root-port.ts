@@ -28,7 +28,7 @@ const BODY_BYTES = 0x3a
 /** Version 2, a root port, with a slot. */
 const EXPRESS = 2 | (4 << 4) | (1 << 8)
 const ROLE_BASED_ERRORS = 1 << 15
-/** 2.5 GT/s by one lane. */
+/** Link of one lane at 2.5 GT/s. */
 const LINK = 1 | (1 << 4)
 const REPORTS_ACTIVE = 1 << 20
 const LAST_PORT = 255
@@ -39,7 +39,7 @@ export interface PcieRootPortOptions {
   readonly name?: string
   /** PCI device number on bus 0. */
   readonly device: number
-  /** Names the bus below, for `PciFunctionOptions.bus`. Its one device has number 0. */
+  /** Name of the bus below the port, for `PciFunctionOptions.bus`. Its only device has number 0. */
   readonly busName: string
   /** Number of the port and of its slot, 0 to 255; no two ports have the same. Default: the PCI device number. */
   readonly port?: number
@@ -53,7 +53,7 @@ export interface PcieRootPortState {
   readonly version: 2
   /** Configuration space. */
   readonly pci: PciFunctionState
-  /** The slot, beside its registers. */
+  /** State of the slot, besides its registers. */
   readonly slot: {
     /** The guest has been asked for the device in it. */
     readonly requested: boolean
@@ -115,7 +115,7 @@ export class PcieRootPort implements DeviceModel {
     const { device, port = device, hotPlug = true } = this.#options
     const registers = (): DataView<ArrayBuffer> => new DataView(new ArrayBuffer(BODY_BYTES))
     const [value, mask, cleared] = [registers(), registers(), registers()]
-    // Offsets are those of the capability, whose first two bytes are not in its body.
+    // Offsets are within the capability, whose first two bytes are not part of the body.
     value.setUint16(0x02 - 2, EXPRESS, true)
     value.setUint32(0x04 - 2, ROLE_BASED_ERRORS, true)
     mask.setUint16(0x08 - 2, 0x000f, true)

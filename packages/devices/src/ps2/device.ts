@@ -6,7 +6,7 @@ export interface Ps2Device {
   connect(context: DeviceContext, bytesReady: () => void): void
   /** Takes a byte that the controller sends; −1: none is ready. */
   take(): number
-  /** Whether `take` has one. */
+  /** Whether `take` has a byte. */
   readonly ready: boolean
   /** Receives a byte from the controller. */
   receive(byte: number): void

@@ -51,7 +51,7 @@ const NONE = -1
 /** The behaviour of keys in set 3 after 0xF7 to 0xFA, and of one key after 0xFB to 0xFD. */
 const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
 
-/** How a keyboard is made. */
+/** Options of a PS/2 keyboard. */
 export interface Ps2KeyboardOptions {
   /** Where keys come from, and lamps go to. */
   readonly backend: InputBackend

@@ -55,7 +55,7 @@ export class Ps2Mouse extends Stateful implements Ps2Device, InputClient {
       knock: [] as readonly number[],
       /** 0: three buttons; 3: a wheel; 4: a wheel and five buttons. */
       id: 0,
-      /** Command that waits for its data; −1: none. */
+      /** Command that waits for its data byte; −1: none. */
       pending: NONE,
       /** The last byte from the controller was no command. */
       failed: false,

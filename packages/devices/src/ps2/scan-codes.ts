@@ -10,7 +10,7 @@ export const EXTENDED = 0x100
 
 /** Set 3: the key sends its make code, repeats it, and sends no break code. */
 const TYPEMATIC = 0
-/** Set 3: the key sends its make code and its break code. */
+/** Set 3: the key sends a make code and a break code. */
 const MAKE_BREAK = 1
 /** Set 3: the key sends its make code only. */
 const MAKE = 2
@@ -114,7 +114,7 @@ const ROWS: readonly Row[] = [
   [0xe7, EXTENDED | 0x27, 0x8c, MAKE_BREAK], // right GUI
 ]
 
-/** A key whose codes are the same in sets 2 and 3. */
+/** Returns the codes of a key that are equal in sets 2 and 3. */
 function letter(first: number): (code: number, index: number) => Row {
   return (code, index) => [first + index, code, code]
 }
@@ -179,7 +179,7 @@ const RIGHT_SHIFT = 0x59
 const PRINT_SCREEN = 0x7c
 const SYSTEM_REQUEST = 0x84
 
-/** Usages with rules of their own. */
+/** Usages with special rules. */
 export const USAGE = {
   printScreen: 0x46,
   pause: 0x48,
@@ -196,7 +196,7 @@ export const USAGE = {
 
 /** The state that decides between the sequences of a key, beside the key. */
 export interface KeyContext {
-  /** The keys that are down. */
+  /** Usages of the pressed keys. */
   readonly down: ReadonlySet<number>
   /** Whether the lamp of Num Lock is lit: the keyboard has no other knowledge of it. */
   readonly numLock: boolean
@@ -222,7 +222,7 @@ export function keySequence(set: number, usage: number, down: boolean, context: 
   return set === 1 ? asSetOne(bytes) : bytes
 }
 
-/** The make code that a key repeats, without what surrounds it on its first press. */
+/** Returns the make code that a held key repeats, without the prefixes of its first press. */
 export function repeatSequence(set: number, usage: number, context: KeyContext): number[] {
   if (set === 3) return SET_3[usage] === 0 ? [] : [SET_3[usage]!]
   const bytes: number[] = []

@@ -134,7 +134,7 @@ export class IchLpc extends Stateful implements DeviceModel {
       writable: [
         [PMBASE, PMBASE_BITS, ENABLED],
         [ACPI_CNTL, 0x87],
-        // GPIOBASE and its control: a base that is not connected.
+        // GPIOBASE and its control register, which have no effect.
         [0x48, 0xff80, ENABLED],
         [0x4c, 0x10],
         [ROUTES_A, 0x8f8f_8f8f, 0x8080_8080],

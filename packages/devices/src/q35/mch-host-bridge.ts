@@ -22,7 +22,7 @@ const BUS_BYTES = 1 << 20
 export interface EcamPlacement {
   /** Guest-physical address of bus 0. */
   readonly base: number
-  /** Buses from 0 on, 1 MiB each. */
+  /** Number of buses from 0 on, 1 MiB each. */
   readonly buses: number
 }
 
@@ -71,7 +71,7 @@ export class MchHostBridge implements DeviceModel {
       vendorId: 0x8086,
       deviceId: 0x29c0,
       revisionId: 2,
-      // By this subsystem SeaBIOS tells a board that has fw_cfg from one that has not.
+      // SeaBIOS recognises a board with fw_cfg by this subsystem.
       subsystemVendorId: 0x1af4,
       subsystemId: 0x1100,
       classCode: 0x06_0000,

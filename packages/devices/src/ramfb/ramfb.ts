@@ -87,7 +87,7 @@ export class Ramfb extends Stateful implements DeviceModel {
       this.#shown = new Uint32Array(words)
     }
     const bytes = new Uint8Array(this.#next.buffer, 0, picture.bytes)
-    // A picture that is not in RAM is unknown: what was shown stays.
+    // A picture outside RAM cannot be read: the screen keeps the previous picture.
     const known = this.#read(picture.gpa, bytes)
     if (this.#anew) {
       this.#display.setMode(picture.mode)

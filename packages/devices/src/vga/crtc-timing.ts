@@ -6,7 +6,7 @@ const VERTICAL_RETRACE = 0x08
 /** Dot clocks that bits 3:2 of the miscellaneous output register choose; the others are external, and not there. */
 const DOT_NS = [1000 / 25.175, 1000 / 28.322]
 
-/** Lines that are displayed, from 1 on. */
+/** Number of displayed lines, at least 1. */
 export function displayedLines({ crtc }: VgaRegisters): number {
   return (crtc[0x12]! | ((crtc[7]! & 0x02) << 7) | ((crtc[7]! & 0x40) << 3)) + 1
 }
@@ -35,7 +35,7 @@ function lineNs(registers: VgaRegisters): number {
   return (registers.crtc[0]! + 5) * characterDots(registers) * dotNs
 }
 
-/** How long a frame takes. */
+/** Duration of a frame. */
 export function frameNs(registers: VgaRegisters): number {
   return totalLines(registers) * lineNs(registers)
 }

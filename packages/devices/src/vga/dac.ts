@@ -1,7 +1,7 @@
 import { Stateful } from '@retrap/device'
 
 const COLOURS = 256
-/** Values have six bits, or eight where DISPI says so. */
+/** Colour values have six bits, or eight if DISPI says so. */
 const SIX_BITS = 0x3f
 
 /**

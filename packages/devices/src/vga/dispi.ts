@@ -23,7 +23,7 @@ const GET_CAPABILITIES = 0x02
 const EIGHT_BIT_DAC = 0x20
 const NO_CLEAR = 0x80
 const BANK_BYTES = 0x1_0000
-/** The largest mode; what of it fits into memory is limited further. */
+/** The largest mode; the size of memory limits modes further. */
 const MOST_WIDTH = 2560
 const MOST_HEIGHT = 1600
 const MOST_BITS = 32
@@ -66,7 +66,7 @@ export class Dispi extends Stateful {
     this.reset()
   }
 
-  /** Whether such a mode is on. */
+  /** Whether a DISPI mode is on. */
   get enabled(): boolean {
     return (this.#registers[DISPI.enable]! & ENABLED) !== 0
   }
@@ -88,7 +88,7 @@ export class Dispi extends Stateful {
     return (this.#registers[DISPI.enable]! & EIGHT_BIT_DAC) !== 0
   }
 
-  /** How pixels lie in memory; null where they are numbers of colours. */
+  /** Pixel format in memory; null for palette indices. */
   get format(): PixelFormat | null {
     return FORMATS[this.bitsPerPixel] ?? null
   }
@@ -98,7 +98,7 @@ export class Dispi extends Stateful {
     return (this.#registers[DISPI.virtualWidth]! * this.#memoryBits()) / 8
   }
 
-  /** Where the picture begins in memory. */
+  /** Offset of the picture in memory. */
   get start(): number {
     const registers = this.#registers
     return registers[DISPI.yOffset]! * this.stride + Math.floor((registers[DISPI.xOffset]! * this.#memoryBits()) / 8)
@@ -130,7 +130,7 @@ export class Dispi extends Stateful {
     const registers = this.#registers
     switch (index) {
       case DISPI.id:
-        // Software asks for the version that it knows, and looks whether it is there.
+        // Software writes the version that it knows, and reads it back to see whether it is supported.
         if (value >= FIRST_ID && value <= NEWEST_ID) registers[index] = value
         return
       case DISPI.width:

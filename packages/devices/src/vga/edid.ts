@@ -18,7 +18,7 @@ const IDENTITY = [
   ...[0x49, 0x14, 0x34, 0x12, 0x00, 0x00, 0x00, 0x00, 42, 2014 - 1990],
   ...[1, 4, 0xa5],
 ]
-/** Gamma 2.2, the preferred mode is the native one, sRGB; its primaries. */
+/** Gamma 2.2, native preferred mode, sRGB with its primaries. */
 const COLOURS = [0x78, 0x06, 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54]
 /** 640×480 at 60 Hz, 800×600 at 60 Hz, 1024×768 at 60 Hz. */
 const ESTABLISHED = [0x21, 0x08, 0x00]
@@ -77,7 +77,7 @@ function text(characters: string, length: number): readonly number[] {
   return Array.from(line.padEnd(length), (character) => character.charCodeAt(0))
 }
 
-/** Fills a block, whose bytes add up to 0 with the last one. */
+/** Appends the checksum byte: all bytes of a block add up to 0. */
 function checked(bytes: readonly number[]): readonly number[] {
   const block = [...bytes, ...Array.from({ length: BLOCK_BYTES - 1 - bytes.length }, () => 0)]
   const sum = block.reduce((total, byte) => total + byte, 0)

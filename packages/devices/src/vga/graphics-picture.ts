@@ -67,7 +67,7 @@ export class GraphicsPicture {
     return mode >= 2 ? 'bytes' : mode === 1 ? 'cga' : 'planar'
   }
 
-  /** Draws the rows that have changed. */
+  /** Draws the changed rows. */
   draw(picture: Picture): void {
     const { crtc, attribute } = this.#registers
     const split = lineCompare(this.#registers) + 1

@@ -1,6 +1,6 @@
 import type { DisplayRectangle } from '@retrap/device'
 
-/** A picture that is made from memory, in words 0x00RRGGBB, and where it has changed. */
+/** A picture made from memory, in words 0x00RRGGBB, with its changed areas. */
 export class Picture {
   width = 0
   height = 0
@@ -14,7 +14,7 @@ export class Picture {
     return new Uint8Array(buffer, byteOffset, byteLength)
   }
 
-  /** Sets the size. @returns whether it is another one; then all of it counts as changed */
+  /** Sets the size. @returns whether the size has changed; then the whole picture counts as changed */
   resize(width: number, height: number): boolean {
     if (width === this.width && height === this.height) return false
     this.width = width
@@ -25,7 +25,7 @@ export class Picture {
     return true
   }
 
-  /** Counts all as changed. */
+  /** Marks the whole picture as changed. */
   all(): void {
     const { width, height } = this
     this.#dirty = [{ x: 0, y: 0, width, height }]
@@ -34,13 +34,13 @@ export class Picture {
   /** Counts a rectangle as changed. */
   mark(x: number, y: number, width: number, height: number): void {
     const last = this.#dirty.at(-1)
-    // Rows that follow each other are one rectangle.
+    // Merge adjacent rows into one rectangle.
     if (last !== undefined && last.x === x && last.width === width && last.y + last.height === y) {
       this.#dirty[this.#dirty.length - 1] = { x, y: last.y, width, height: last.height + height }
     } else this.#dirty.push({ x, y, width, height })
   }
 
-  /** Makes a row, and counts it as changed where it is another one. @param make - fills a row of dots */
+  /** Draws a row, and marks it if it has changed. @param make - fills a row of dots */
   row(y: number, make: (into: Uint32Array) => void): void {
     const { width, pixels } = this
     const made = this.#row

@@ -17,7 +17,7 @@ const PLANAR = 0
 const ODD_EVEN = 1
 const CHAIN_4 = 2
 
-/** A mask of planes, or a value of one bit for each of them, as a word of a byte for each. */
+/** Expands a mask of planes, or one bit for each plane, to a word with one byte for each plane. */
 const SPREAD: Uint32Array = Uint32Array.from({ length: 16 }, (_, planes) => {
   let word = 0
   for (let plane = 0; plane < 4; plane++) if (((planes >> plane) & 1) !== 0) word |= 0xff << (8 * plane)
@@ -35,11 +35,11 @@ const SPREAD: Uint32Array = Uint32Array.from({ length: 16 }, (_, planes) => {
 export class Planes {
   /** The byte of each plane that the last read has left. */
   latch = 0
-  /** Planes that have been written to, one bit each; the owner clears it. */
+  /** Bit mask of written planes; the owner clears it. */
   touchedPlanes = 0
   readonly #bytes: Uint8Array
   readonly #words: Int32Array
-  /** Pages that have been written to, one bit each. */
+  /** Bit mask of written pages. */
   readonly #touched: Uint32Array
   #first = 0
   #length = 0

@@ -25,7 +25,7 @@ export interface StandardVgaOptions {
   readonly display?: DisplayBackend
   /** PCI device number; default 2. */
   readonly device?: number
-  /** The video BIOS in its expansion ROM, at most 64 KiB; default none. */
+  /** The video BIOS for the card's expansion ROM, at most 64 KiB; default none. */
   readonly rom?: Uint8Array
   /** Bytes of the frame buffer: a power of two from 1 MiB to 256 MiB; default 16 MiB. */
   readonly memoryBytes?: number
@@ -36,8 +36,8 @@ export interface StandardVgaOptions {
    */
   readonly preferredMode?: PreferredMode | null
   /**
-   * Whether it is at VGA's ports and in the window at 0xA0000 as well; without, as on a board where other things are there,
-   * software finds all by the BARs. Default true.
+   * Whether the card also responds at VGA's ports and in the window at 0xA0000; otherwise software finds it by its BARs
+   * alone. Default true.
    */
   readonly legacy?: boolean
 }

@@ -4,7 +4,7 @@ import type { Palette } from './graphics-picture.ts'
 import type { Picture } from './picture.ts'
 import type { VgaRegisters } from './registers.ts'
 
-/** Bytes of plane 2 from one character of a font to the next, and where its eight fonts are. */
+/** Bytes of plane 2 for each glyph of a font, and offsets of the eight fonts. */
 const GLYPH_BYTES = 32
 const FONT_PLANE = 2
 const FONTS = [0x0000, 0x4000, 0x8000, 0xc000, 0x2000, 0x6000, 0xa000, 0xe000]
@@ -15,18 +15,18 @@ const LINE_GRAPHICS = 0x04
 const BLINK = 0x08
 const PAN_COMPATIBLE = 0x20
 const CURSOR_OFF = 0x20
-/** Flags of a cell as it was drawn, above its character and attribute. */
+/** Flags of a drawn cell, above its character and attribute. */
 const UNDER_CURSOR = 1 << 16
 const BLANKED = 1 << 17
 const UNKNOWN = 0xffff_ffff
 
-/** A part of the screen that shows one row of characters, or some of its scan lines. */
+/** Scan lines of the screen that show one row of characters, or a part of it. */
 interface Band {
   readonly y: number
   readonly lines: number
   /** Scan line of the characters in the band's first line. */
   readonly scan: number
-  /** Address of its first character. */
+  /** Address of the row's first character. */
   readonly address: number
   /** Dots by which it is moved to the left. */
   readonly pan: number
@@ -49,7 +49,7 @@ export class TextPicture {
   readonly #memory: Uint8Array
   readonly #registers: VgaRegisters
   readonly #palette: Palette
-  /** Each cell as it was drawn. */
+  /** Each cell as last drawn. */
   #drawn: Uint32Array = new Uint32Array(0)
 
   constructor(memory: Uint8Array, registers: VgaRegisters, palette: Palette) {
@@ -75,7 +75,7 @@ export class TextPicture {
     return { width: this.#columns() * this.#cellDots(), height: displayedLines(this.#registers) }
   }
 
-  /** Draws what has changed. @param all - whatever has */
+  /** Draws changed cells. @param all - draws unchanged ones, too */
   draw(picture: Picture, phase: BlinkPhase, all: boolean): void {
     const bands = this.#bands()
     // Panning shows a part of one more column.
@@ -203,7 +203,7 @@ export class TextPicture {
   }
 }
 
-/** Where in plane 2 the fonts are that bit 3 of an attribute chooses from: `a` where it is set. */
+/** Returns offsets in plane 2 of the two fonts that bit 3 of an attribute selects; `a` for bit set. */
 function fontsOf(select: number): { readonly a: number; readonly b: number } {
   return {
     a: FONTS[((select >> 2) & 3) | ((select >> 3) & 4)]!,

@@ -43,7 +43,7 @@ export interface VgaDisplayParts {
 
 type Kind = 'blank' | 'text' | 'graphics' | 'dispi-colours' | 'dispi-pixels'
 
-/** Makes pictures of a VGA's registers and memory when its display asks for them. */
+/** Draws pictures from a VGA's registers and memory on its display's request. */
 export class VgaDisplay implements DisplayClient {
   readonly #parts: VgaDisplayParts
   readonly #palette = new Palette()
@@ -65,12 +65,12 @@ export class VgaDisplay implements DisplayClient {
     this.#pages = new Uint32Array(Math.ceil(bytes.length / MEMORY_PAGE_BYTES / 32))
   }
 
-  /** Reports all of the picture. */
+  /** Reports the whole picture. */
   refresh(): void {
     this.#report(true)
   }
 
-  /** Reports what has changed. */
+  /** Reports the changed areas. */
   update(): void {
     this.#report(false)
   }

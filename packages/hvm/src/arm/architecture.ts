@@ -16,7 +16,7 @@ import { ArmVcpu, type ArmVcpuState } from './vcpu.ts'
 
 /** A domain whose vCPUs are Arm processors, with a GIC. */
 export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
-  /** @throws MemoryError where `memory` has no room */
+  /** @throws MemoryError if `memory` has no room */
   constructor(options: ArmDomainOptions) {
     super({ stage2: {}, ...options }, (domain) => new ArmArchitecture(domain, options))
   }
@@ -46,7 +46,7 @@ export interface AddressRange {
   readonly bytes: number
 }
 
-/** Where a board has its interrupt controller, and which one it is. */
+/** Addresses and version of a board's interrupt controller. */
 export type GicPlace = GicV2Place | GicV3Place
 
 /** The parts that an Arm domain is made of. */
@@ -54,8 +54,8 @@ export interface ArmDomainOptions extends DomainOptions {
   /** Interrupt controller: a GICv3, or a GICv2 for at most 8 vCPUs. */
   readonly gic: GicPlace
   /**
-   * Ranges where nothing that answers means that reads give ones and writes are lost, as PCI has it for configuration space
-   * and ports. Elsewhere it is an external abort. Default none.
+   * Ranges in which unclaimed reads return ones and unclaimed writes are ignored, as PCI requires for configuration space
+   * and ports. Elsewhere such an access is an external abort. Default none.
    */
   readonly openBus?: readonly AddressRange[]
   /** Arena for decoded instructions; default that of `ArmEngine`. */
@@ -72,7 +72,7 @@ const FIRST_PCI = 35
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
 export type PciWire = (device: number, pin: number) => InterruptLine
 
-/** Holds all of an `ArmDomain` but the contents of its RAM. */
+/** State of an `ArmDomain` without the contents of its RAM. */
 export interface ArmDomainState extends DomainState {
   /** The vCPUs, by number. */
   readonly vcpus: readonly ArmVcpuState[]
@@ -84,7 +84,7 @@ export interface ArmDomainState extends DomainState {
 
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
 export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSurroundings {
-  /** The domain that they belong to. */
+  /** The domain of these vCPUs. */
   readonly domain: Domain
   /** By number. */
   readonly vcpus: readonly ArmVcpu[]
@@ -100,7 +100,7 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
   readonly timers: GenericTimers
   /** The hypervisor's own interface that the guest sees; null for none. */
   paravirtual: ArmParavirtual | null = null
-  /** The wire of a PCI function's interrupt pin; a board with a bridge that routes them puts its own here. */
+  /** The wire of a PCI function's interrupt pin; a board whose bridge routes the pins sets its own function. */
   pciWire: PciWire
   readonly #lines: SharedLines
   readonly #openBus: readonly AddressRange[]
@@ -155,7 +155,7 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     return this.gic.systemRegisters?.readSystemRegister(vcpu, encoding, into) === true ? STATUS_DONE : STATUS_UNHANDLED
   }
 
-  /** Writes one. @returns a status */
+  /** Writes a system register. @returns a status */
   writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number {
     if (this.timers.writeSystemRegister(vcpu, encoding, lo, hi)) return STATUS_DONE
     this.paravirtual?.beforeInterruptAccess(vcpu)
@@ -208,12 +208,12 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     return this.pciWire(device, pin)
   }
 
-  /** Whether reads of what nobody answers give ones. */
+  /** Whether unclaimed reads at an address return ones. */
   isOpenBus(gpa: number): boolean {
     return this.#openBus.some(({ base, bytes }) => gpa >= base && gpa < base + bytes)
   }
 
-  /** Delivers a device's message by the interrupt controller; to other addresses there is none. */
+  /** Delivers a device's message through the interrupt controller; messages to other addresses have no receiver. */
   signalMsi(address: number, data: number, requester: number): void {
     this.gic.signalMsi(address, data, requester)
   }

@@ -98,7 +98,7 @@ export class ArmDeviceAccess implements ArmWorld {
     return STATUS_DONE
   }
 
-  /** The dispatcher reads ones where nobody answers. */
+  /** Checks an unclaimed access, for which the dispatcher has returned ones. */
   #checked(gpa: number, status: number): number {
     return status === STATUS_UNHANDLED && this.#world.isOpenBus(gpa) ? STATUS_DONE : status
   }
@@ -111,9 +111,9 @@ export class ArmDeviceAccess implements ArmWorld {
   }
 
   /**
-   * Takes the answer to the request in flight, if it is there.
+   * Takes the response to the request in flight, if it has arrived.
    *
-   * @returns STATUS_RETRY if it is not
+   * @returns STATUS_RETRY while no response has arrived
    */
   takeAnswer(log: AccessLog): AccessStatus {
     const dispatch = this.#dispatch

@@ -28,7 +28,7 @@ export interface MessageFrame {
   readonly base: number
   /** The first shared interrupt that messages are for, as a number of the GIC. */
   readonly first: number
-  /** How many there are. */
+  /** Number of frames. */
   readonly count: number
 }
 
@@ -83,7 +83,7 @@ export class GicV2Controller implements ArmInterruptController {
         write: (vcpu, offset, size, value) => gic.writeInterface(vcpu, offset, size, value),
       },
     ]
-    // These addresses are taken, so that no device model can have them; what is not a vCPU reads 0 there.
+    // Reserve these addresses, so that no device model can claim them; accesses by other parties than vCPUs read 0.
     const reserved = { read: () => 0, write: () => undefined }
     for (const { base, bytes } of this.banked) dispatch.mapInternalMmio('gic', base, bytes, reserved)
     if (messages === undefined) return

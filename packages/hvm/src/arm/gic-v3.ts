@@ -10,11 +10,11 @@ import {
   wrongController,
 } from './interrupt-controller.ts'
 
-/** INTIDs that stand for no interrupt, or none that is told: 1020 to 1023. */
+/** Special INTIDs, 1020 to 1023: no interrupt, or one that is not reported here. */
 const INTID_FIRST_SPECIAL = 1020
 const INTID_NONE = 1023
 
-/** Where a board has a GICv3. */
+/** Addresses of a board's GICv3. */
 export interface GicV3Place {
   /** Default. */
   readonly version?: 3
@@ -97,7 +97,7 @@ export class GicV3Controller implements ArmInterruptController {
     return INTID_NONE
   }
 
-  /** By the translation service; to other addresses there are none. */
+  /** Delivers a message by the translation service; messages to other addresses have no receiver. */
   signalMsi(address: number, data: number, requester: number): void {
     if (address === this.#translater) this.#its?.translate(requester, data)
   }

@@ -33,13 +33,13 @@ export interface ArmGuestWalk {
   readonly gpa: number | undefined
   /** Bytes of the page. */
   readonly pageBytes: number
-  /** Descriptors that were read. */
+  /** Number of descriptors read. */
   readonly reads: number
-  /** Fault status code of stage 1; undefined: there is no fault. */
+  /** Fault status code of stage 1; undefined: no fault. */
   readonly faultStatus: number | undefined
 }
 
-/** The guest's tables, and a count of what is read of them. */
+/** The guest's tables, with a count of descriptors read. */
 class CountedTables extends GuestTables {
   reads = 0
 
@@ -54,7 +54,7 @@ class CountedTables extends GuestTables {
   }
 }
 
-/** A vCPU's virtual addresses: walks of its tables, and what the guest's map has behind them. */
+/** Translates a vCPU's virtual addresses: walks the guest's tables, then its second-stage map. */
 export class ArmGuestTranslation {
   /** @internal The guest's tables, as the vCPU walks them. */
   readonly tables: GuestTables
@@ -82,7 +82,7 @@ export class ArmGuestTranslation {
     })
   }
 
-  /** @internal Control registers have changed. A switch of processes writes several, one after another. */
+  /** @internal Called after a write of control registers. A process switch writes several of them. */
   controlChanged(): void {
     this.#isStale = true
   }
@@ -120,14 +120,14 @@ export class ArmGuestTranslation {
     return this.#locate(walk.ipa, access, into)
   }
 
-  /** Walks, and tells of it; not of those that stage 2 stops. */
+  /** Walks, and reports the walk to the watch, except walks that stage 2 stops. */
   #watchedWalk(lo: number, hi: number, access: number): number {
     const { watch } = this
     const { memory, p2m, secondLevel } = this.#domain
     const tables = new CountedTables(memory, p2m, secondLevel, this.#vcpu)
     const walk = this.#walk
     const outcome = walkArm(this.#current, tables, lo, hi, access, walk)
-    // Without stage 1 there is no walk.
+    // With stage 1 disabled no walk took place.
     if (watch === null || tables.reads === 0) return outcome
     const linear = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
     const found = { linear, access, pageBytes: walk.pageBytes, reads: tables.reads }
@@ -170,7 +170,7 @@ export class ArmGuestTranslation {
    * Intermediate physical address of a virtual one, for the hypervisor's copies of what a hypercall's arguments point to:
    * with EL1's rights, without PAN. Walks the tables afresh, and sets the bits that an access sets.
    *
-   * @returns −1 where the access is not allowed
+   * @returns −1 if the access is not permitted
    */
   guestPhysical(lo: number, hi: number, write: boolean): number {
     const outcome = walkArm(this.#current, this.tables, lo, hi, write ? ARM_WRITE : 0, this.#walk)
@@ -186,7 +186,7 @@ export class ArmGuestTranslation {
    * Reads memory at a virtual address for a debugger, whatever the guest's own rights there: nothing changes, and no device
    * is asked.
    *
-   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   * @returns number of bytes read, up to the first byte without mapped memory
    */
   peek(linear: bigint, into: Uint8Array): number {
     const { memory, secondLevel } = this.#domain
@@ -203,7 +203,7 @@ export class ArmGuestTranslation {
     )
   }
 
-  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  /** Writes memory, including ROM, like `peek`. @returns number of bytes written */
   poke(linear: bigint, bytes: Uint8Array): number {
     const { guestMemory, secondLevel } = this.#domain
     return linearPieces(

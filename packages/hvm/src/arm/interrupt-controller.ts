@@ -7,7 +7,7 @@ import { HvmError } from '../errors.ts'
 export interface BankedRegisters {
   /** Guest-physical address of the first. */
   readonly base: number
-  /** Bytes of their range. */
+  /** Bytes of the registers' range. */
   readonly bytes: number
   /** Reads 1, 2 or 4 bytes as a vCPU sees them. */
   readonly read: (vcpu: number, offset: number, size: number) => number
@@ -32,9 +32,9 @@ export interface GicV3DomainState {
   readonly version: 3
   /** Distributor, redistributors and interfaces. */
   readonly gic: GicV3State
-  /** Translation service; null for none. */
+  /** State of the translation service; null: none. */
   readonly its: ItsState | null
-  /** When the translation service goes on with its queue; null: it has nothing to do. */
+  /** Time at which the translation service continues with its queue; null: idle. */
   readonly queueAt: Readonly<Word64> | null
 }
 
@@ -52,9 +52,9 @@ export interface InterruptWires {
 
 /** The system registers of an interrupt controller. */
 export interface InterruptRegisters {
-  /** Reads a system register of a vCPU. @returns whether it is one */
+  /** Reads a system register of a vCPU. @returns whether the register belongs to the controller */
   readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean
-  /** Writes one. @returns whether it is one */
+  /** Writes a system register of a vCPU. @returns whether the register belongs to the controller */
   writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean
 }
 
@@ -64,7 +64,7 @@ export interface ArmInterruptController {
   readonly systemRegisters: InterruptRegisters | null
   /** Inputs, and its outputs to the vCPUs. */
   readonly wires: InterruptWires
-  /** Registers that each vCPU sees its own of; those of one for all are in the domain's dispatcher. */
+  /** Registers banked per vCPU; shared registers are in the domain's dispatcher. */
   readonly banked: readonly BankedRegisters[]
   /** INTID of the interrupt that a vCPU is to take next; 1023: none. Nothing changes. */
   highestPending(vcpu: number): number
@@ -79,7 +79,7 @@ export interface ArmInterruptController {
   /**
    * Takes a saved state, with the levels of its inputs.
    *
-   * @throws HvmError `ERR_STATE` for the state of another controller; IrqchipError `ERR_STATE` for one of another shape
+   * @throws HvmError `ERR_STATE` for another controller's state; IrqchipError `ERR_STATE` for a state of another shape
    */
   restore(state: ArmInterruptsState): void
 }

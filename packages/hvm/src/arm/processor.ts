@@ -18,7 +18,7 @@ const EC_SMC = 0x17
 const EC_INSTRUCTION_ABORT = 0x20
 const EC_DATA_ABORT = 0x24
 
-/** ESR_ELx of an instruction that is not there. */
+/** ESR_ELx of an undefined instruction. */
 const UNDEFINED = 0x0200_0000
 
 /** ISV of a data abort, and the fields that it says are valid. */
@@ -48,7 +48,7 @@ export interface ArmTraps {
 export interface DescribedAbort extends DescribedSyndrome {
   /** The syndrome, 32 bits. */
   readonly syndrome: number
-  /** The register that has it. */
+  /** Name of the syndrome register. */
   readonly register: 'ESR_EL2' | 'HSR'
   /** Virtual address of the access, from FAR_EL2. */
   readonly address: bigint
@@ -149,7 +149,7 @@ export class ArmProcessor implements VirtualProcessor {
     return YIELD
   }
 
-  /** WFE waits, as its timers know. */
+  /** Whether WFE waits, according to the timers. */
   get waitsForEvent(): boolean {
     return this.#waits
   }

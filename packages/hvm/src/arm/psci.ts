@@ -12,7 +12,7 @@ const ALREADY_ON = -4
 const ON_PENDING = -5
 const INVALID_ADDRESS = -9
 
-/** Functions of the calling convention itself. */
+/** Functions of the SMC calling convention itself. */
 const SMCCC_VERSION = 0x8000_0000
 const SMCCC_ARCH_FEATURES = 0x8000_0001
 
@@ -30,7 +30,7 @@ const SYSTEM_RESET2 = 0x8400_0012
 /** Bit of a function that takes and gives 64-bit values. */
 const IS_64 = 0x4000_0000
 
-/** Functions that have a form with 32-bit values and one with 64-bit values. */
+/** Functions with a 32-bit form and a 64-bit form. */
 const BOTH: ReadonlySet<number> = new Set([CPU_SUSPEND, CPU_ON, AFFINITY_INFO, SYSTEM_RESET2])
 const FUNCTIONS: ReadonlySet<number> = new Set([
   SMCCC_VERSION,
@@ -58,7 +58,7 @@ export const PowerState = {
   ON_PENDING: 2,
 } as const
 
-/** One of the `PowerState` numbers. */
+/** A value of `PowerState`. */
 export type PowerState = (typeof PowerState)[keyof typeof PowerState]
 
 /** The domain, as far as PSCI calls act on it. */
@@ -92,7 +92,7 @@ const AFFINITY_BITS = 0xff_00ff_ffffn
 
 const affinityOf = (value: bigint): number => Number(value & AFFINITY_BITS)
 
-/** Whether a function is there. */
+/** Whether a function is implemented. */
 function has(id: number): boolean {
   if (FUNCTIONS.has(id)) return true
   const narrow = (id & ~IS_64) >>> 0
@@ -115,7 +115,7 @@ function turnOn(world: PsciWorld, target: bigint, entry: bigint, context: bigint
  * Has the vCPU that calls wait for an interrupt, whether or not that is masked: with all that it has, or as after a reset, from
  * an entry point on, if the state is one of no power. Of levels of power there is one, that of a processor.
  *
- * @returns an answer, which the vCPU sees if it keeps what it has
+ * @returns a result for X0, which the vCPU sees if it keeps its state
  */
 function suspend(world: PsciWorld, state: number, entry: bigint, context: bigint): number {
   if ((state & ~STATE_FIELDS) !== 0) return INVALID_PARAMETERS
@@ -133,7 +133,7 @@ function affinityInfo(world: PsciWorld, target: bigint, level: bigint): number {
   return vcpu < 0 ? INVALID_PARAMETERS : world.powerOf(vcpu)
 }
 
-/** Does what a call by HVC or SMC with immediate 0 asks for; its answer, where it returns, is in X0. */
+/** Executes a call by HVC or SMC with immediate 0; a result goes to X0. */
 export function psciCall(world: PsciWorld, registers: CallRegisters): void {
   const id = Number(registers.x(0) & 0xffff_ffffn)
   const is64 = (id & IS_64) !== 0
@@ -147,7 +147,7 @@ export function psciCall(world: PsciWorld, registers: CallRegisters): void {
   switch (is64 ? (id & ~IS_64) >>> 0 : id) {
     case SMCCC_VERSION:
     case PSCI_VERSION:
-      // Both are of version 1.1.
+      // Both interfaces have version 1.1.
       answer(0x1_0001)
       return
     case CPU_SUSPEND:

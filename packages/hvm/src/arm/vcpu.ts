@@ -39,7 +39,7 @@ export interface ArmVcpuState {
   readonly power: PowerState
   /** Where the vCPU starts again after a wait without power, and X0 there, as `0x` and hexadecimal digits; null: it does not wait. */
   readonly restart: { readonly entry: string; readonly context: string } | null
-  /** WFE waits, as its timers know. */
+  /** Whether WFE waits, according to the timers. */
   readonly waitsForEvent: boolean
   /** The mark of a load-exclusive from a device; null: none. */
   readonly monitor: DeviceMonitor | null
@@ -89,7 +89,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
   /** Whether the vCPU has been started, as PSCI has it. */
   power: PowerState = PowerState.OFF
-  /** Hypercalls that it has made, parts of long ones counted. */
+  /** Number of hypercalls, counting each part of a continued one. */
   hypercalls = 0
 
   constructor(world: ArmSurroundings, id: number, engine: ArmEngine) {
@@ -149,7 +149,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     const { paravirtual } = this.#world
     if (immediate === 0) psciCall(this.#world.psci(this.id), registers)
     else if (isHvc && immediate === paravirtual?.hypercallTag) this.#hypercall(paravirtual)
-    // No other number has a service; the calling convention's answer for a function that is not there.
+    // Other numbers have no service: return the calling convention's code for an unknown function.
     else registers.setX(0, 0xffff_ffff_ffff_ffffn)
   }
 
@@ -183,7 +183,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor.waitForInterrupt()
   }
 
-  /** Has the vCPU wait for an interrupt, and start as by {@link ArmVcpu.start} when there is one. */
+  /** Suspends the vCPU until an interrupt, which starts it as {@link ArmVcpu.start} does. */
   suspend(entry: bigint, context: bigint): void {
     this.#restart = { entry, context }
     this.processor.waitForInterrupt()
@@ -196,7 +196,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.start(restart.entry, restart.context)
   }
 
-  /** Stops the vCPU: it executes nothing until it is started again. */
+  /** Stops the vCPU until it is started again. */
   stop(): void {
     this.#setPower(PowerState.OFF)
     this.cpu.stop()
@@ -238,7 +238,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   /** The vCPU has come back from a turn. */
   turnEnded(): void {}
 
-  /** Forgets what it has translated: the guest's map has changed. */
+  /** Drops cached translations after a change of the guest's map. */
   mapChanged(): void {
     this.processor.flushTlb()
   }

@@ -58,7 +58,7 @@ export function announcedRanges(runs: readonly FrameRun[], lowEnd: number = 0): 
  * @param ranges - from {@link announcedRanges}
  * @param before - told of frames that are about to be written; also told of frames that were announced already
  * @param changed - told of frames whose mapping has changed, before frames that have left the guest are anybody else's
- * @returns what ends that; null where the map has no memory for it
+ * @returns a function that ends the announcements; null if the map lacks memory
  */
 export function announceWrites(
   { p2m, dirtyLogs }: Domain,

@@ -26,7 +26,7 @@ export class DomainCheckpoint<S extends DomainState> {
   /**
    * Puts the domain back to the instant. Its work under way ends, and nothing of that is seen.
    *
-   * @param mapped - called when device models have mapped what they map, and before RAM is put back
+   * @param mapped - called when device models have mapped their memory, before RAM is restored
    * @throws as `beginRestoringDomain` for a domain that has run; HvmError `ERR_STATE` where its map or its models have changed,
    *   or the host had no memory to keep a frame
    */

@@ -2,13 +2,13 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { HvmError } from '../errors.ts'
 import type { GuestPages, GuestPageSource } from './page-source.ts'
 
-/** Contents that come when a guest touches them, frame by frame. */
+/** Page contents that are loaded when the guest touches them, frame by frame. */
 export interface TouchedPages extends GuestPageSource {
-  /** The contents that have come. */
+  /** Returns the contents loaded so far. */
   touched(): GuestPages
 }
 
-/** Has a guest show which of its frames it touches. The others do not come by themselves. */
+/** Makes a source that records which frames a guest touches. Other frames are not loaded. */
 export function touchedPages({ gfns, bytes }: GuestPages): TouchedPages {
   const touched = new Set<number>()
   const page = (index: number): Uint8Array => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
@@ -19,7 +19,7 @@ export function touchedPages({ gfns, bytes }: GuestPages): TouchedPages {
       return page(index)
     },
     blockFrames: 1,
-    // Never: it would bring them all.
+    // Never resolves: the caller would load all frames first.
     ready: () => new Promise(() => {}),
     touched() {
       const indices = Uint32Array.from(touched).sort()
@@ -35,7 +35,7 @@ export function touchedPages({ gfns, bytes }: GuestPages): TouchedPages {
  *
  * @param source - all pages
  * @param first - some of them
- * @param begun - what is read ahead begins then
+ * @param begun - resolves when reading ahead may begin
  * @throws HvmError `ERR_STATE` for a first part that is no pages
  */
 export function withFirstPages(source: GuestPageSource, first: GuestPages, begun: Promise<void>): GuestPageSource {
@@ -58,5 +58,5 @@ export function withFirstPages(source: GuestPageSource, first: GuestPages, begun
   }
 }
 
-/** A page beside the first ones costs its block. */
+/** Frames per block: a first page makes its whole block load. */
 const BLOCK_FRAMES = 32

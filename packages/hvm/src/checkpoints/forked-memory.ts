@@ -46,7 +46,7 @@ export class ForkedMemory {
   /**
    * Takes the present instant, between two instructions of all vCPUs, while device models rest.
    *
-   * @param frames - all of the domain
+   * @param frames - all frames of the domain
    * @throws P2mError `ERR_NO_MEMORY`; the domain can run on
    */
   constructor(domain: Domain, frames: readonly GuestFrames[]) {
@@ -151,7 +151,7 @@ function piecesOf(shared: readonly SharedRam[]): Piece[] {
 /**
  * All frames of a domain, from low to high.
  *
- * @param shared - frames of which is known that it has them, from low to high: they are not looked at, and their `mfn` is −1
+ * @param shared - known shared frames in ascending order: they are not looked up, and get −1 as `mfn`
  */
 function* allFrames(domain: Domain, shared: readonly Piece[]): Generator<UnsharedRun, void, undefined> {
   let from = 0

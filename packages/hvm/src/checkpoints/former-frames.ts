@@ -62,7 +62,7 @@ export class FormerFrames {
   /**
    * Takes the present instant, between two instructions of all vCPUs, while device models rest.
    *
-   * @throws HvmError `ERR_STATE` where other threads write the guest's RAM, and where the map has no memory for it
+   * @throws HvmError `ERR_STATE` if other threads write the guest's RAM, or if the map lacks memory for it
    */
   constructor(domain: Domain) {
     this.#domain = domain
@@ -109,7 +109,7 @@ export class FormerFrames {
       throw new HvmError('ERR_STATE', `the host had no memory to keep what a frame was: ${this.#failure.message}`)
     const isSameMap = p2m.version === this.#version
     if (!isSameMap) checkGuestFrames(this.#domain, this.#frames, NO_FRAMES)
-    // Frames that are written here are announced: they are in the list already.
+    // These writes are announced, but the frames are in the list already.
     for (const gfn of this.#written) this.#putFrame(gfn, this.#former.get(gfn)!)
     for (const { gfn, former } of this.#unannounced) this.#putUnannounced(gfn, former, isSameMap)
     if (this.#domain.writtenElsewhere) return
@@ -158,7 +158,7 @@ export class FormerFrames {
     }
   }
 
-  /** Frames may have become others, or their next writes are not announced. */
+  /** Frames were replaced, or their next writes are no longer announced. */
   #moved(gfn: number, count: number): void {
     const { p2m } = this.#domain
     const entry = this.#entry
@@ -169,7 +169,7 @@ export class FormerFrames {
         const size = Math.min(2 ** entry.order - (at % 2 ** entry.order), end - at)
         const isAnnounced = type === p2m.types.logged || type === p2m.types.shared
         for (let i = 0; i < size; i++) {
-          // A shared frame gets another type, or is replaced by another, before it is written.
+          // A shared frame changes its type or is replaced by a copy before its first write.
           if (isAnnounced && entry.mfn + i === this.#formerFrame(at + i)) continue
           this.#changed = true
           this.#note(range, at + i)
@@ -179,7 +179,7 @@ export class FormerFrames {
     }
   }
 
-  /** Copies a frame that has not been copied, and lists it as written. */
+  /** Copies a frame on its first write, and lists it as written. */
   #note({ gfn: first, written }: WatchedRange, gfn: number): void {
     const bit = gfn - first
     const word = written[bit >>> 5]!
@@ -229,7 +229,7 @@ export class FormerFrames {
     if (isShared && isSameMap) return
     const word = this.#entry.mfn * WORDS
     if (former === null ? isZero(memory.u32, word) : isSame(memory.u32, word, former)) return
-    // Clones have it too.
+    // The frame is shared with clones.
     if (isShared) p2m.unshare(gfn)
     p2m.lookup(gfn, this.#entry)
     const { mfn } = this.#entry

@@ -16,7 +16,7 @@ export interface MachineRun extends GuestFrames {
   readonly order: number
   /** One of `P2mAccess`. */
   readonly access: number
-  /** Other guests may have the frames too: nobody writes them. */
+  /** Whether other guests may share the frames, which are then never written. */
   readonly isShared: boolean
 }
 
@@ -35,10 +35,10 @@ export function guestFrames(domain: Domain): readonly GuestFrames[] {
   return frames
 }
 
-/** The frames of a domain when its map was last looked at. */
+/** Cache of a domain's frames, by version of its map. */
 const latest = new WeakMap<Domain, { readonly version: number; readonly frames: readonly GuestFrames[] }>()
 
-/** Adds frames that are higher than all in a list. */
+/** Appends frames above all frames of a list. */
 export function addFrames(list: GuestFrames[], gfn: number, count: number, kind: GuestFrames['kind']): void {
   const last = list.at(-1)
   const follows = last !== undefined && last.kind === kind && last.gfn + last.count === gfn
@@ -49,8 +49,8 @@ export function addFrames(list: GuestFrames[], gfn: number, count: number, kind:
 /**
  * Checks that a guest has the frames that contents belong to.
  *
- * @param frames - where the contents belong
- * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none
+ * @param frames - frames that the contents belong to
+ * @throws HvmError `ERR_STATE` if the guest has other frames, or contents belong to no frame
  */
 export function checkGuestFrames(domain: Domain, frames: readonly GuestFrames[], gfns: Uint32Array): void {
   const here = guestFrames(domain)
@@ -67,7 +67,7 @@ export function checkGuestFrames(domain: Domain, frames: readonly GuestFrames[],
     )
 }
 
-/** @throws HvmError `ERR_STATE` where a guest has other frames than it is to have */
+/** @throws HvmError `ERR_STATE` if a guest's frames differ from the expected ones */
 export function requireSameFrames(here: readonly GuestFrames[], frames: readonly GuestFrames[]): void {
   const isAsSaved = (run: GuestFrames, i: number): boolean => {
     const saved = frames[i]
@@ -78,11 +78,11 @@ export function requireSameFrames(here: readonly GuestFrames[], frames: readonly
 }
 
 /**
- * Makes zeros of frames for which there are no contents. Those that are so are not written: the host has no memory for
- * what nobody has touched.
+ * Zeroes frames without contents. Frames that are already zero are not written, so that the host allocates no memory
+ * for untouched pages.
  *
  * @param gfns - guest frames with contents, from low to high
- * @param at - the first of them that may be one of these
+ * @param at - index of the first frame that may need zeroing
  * @param gfn - the guest frame of the first
  */
 export function clearFrames(
@@ -129,7 +129,7 @@ export function isSame(u32: Uint32Array, first: number, contents: Uint8Array): b
  * Leaf by leaf, in order of guest frames.
  *
  * @param byTable - shared frames may come by the table, without a machine frame: see `P2m.leaves`
- * @param from - the first guest frame; a leaf that has frames before it comes whole
+ * @param from - the first guest frame; the leaf that contains it is returned whole
  * @param to - behind the last
  */
 export function* machineRuns(

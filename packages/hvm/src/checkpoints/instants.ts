@@ -6,16 +6,16 @@ import type { WrittenFrames } from './written-frames.ts'
 import { type DomainState, type SavedDomain, saveDomainState } from './saved-domain.ts'
 
 /**
- * Notes the present instant of a domain, for it to be put back to it. Its RAM is copied a frame at a time, before it is written.
+ * Notes the present instant of a domain for a later restore. Each frame of RAM is copied before its first write.
  *
  * @param rest - of the domain
- * @throws as {@link saveDomainState}; HvmError `ERR_STATE` where other threads write RAM
+ * @throws as {@link saveDomainState}; HvmError `ERR_STATE` if other threads write RAM
  */
 export async function checkpointDomain<S extends DomainState>(
   domain: SavedDomain<S>,
   rest: DomainRest,
 ): Promise<DomainCheckpoint<S>> {
-  // Few machines have one: the others do not load it.
+  // Loaded on demand, because few machines take checkpoints.
   const { DomainCheckpoint } = await import('./checkpoint.ts')
   return new DomainCheckpoint(domain, await saveDomainState(domain, rest))
 }
@@ -40,7 +40,7 @@ export async function forkDomain<S extends DomainState>(
 /**
  * Begins to note which RAM of a domain is written, so that less of it is put back later.
  *
- * @returns null where it cannot be known: other threads write RAM, or the map has no memory for it
+ * @returns null if writes cannot be tracked: other threads write RAM, or the map lacks memory
  */
 export async function noteWrites(domain: Domain): Promise<WrittenFrames | null> {
   const { WrittenFrames } = await import('./written-frames.ts')

@@ -14,9 +14,9 @@ import {
 import { closePages, type GuestPages, type GuestPageSource, sourceOf } from './page-source.ts'
 import type { FrameSet, WrittenFrames } from './written-frames.ts'
 
-/** Frames of a block, which is filled at once, where its source does not say how many: a leaf of 2 MiB. */
+/** Frames of a block, which is filled at once, unless its source gives a size: a leaf of 2 MiB. */
 const BLOCK_FRAMES = 512
-/** Of leaves whose frames wait. */
+/** Order of leaves whose frames wait. */
 const BLOCK_ORDER = 9
 
 /** A block of RAM whose contents are still to be brought. */
@@ -55,12 +55,12 @@ export interface FormerContents {
 export class LatePages {
   readonly #domain: Domain
   readonly #former: FormerContents
-  /** The guest may have written any of its frames. */
+  /** Whether the guest has run, and so may have written any of its frames. */
   readonly #hasRun: boolean
   #source: GuestPageSource | null
   /** Number of frames of a block. */
   readonly #frames: number
-  /** Frames that the guest gets before the rest of their blocks; null: none. */
+  /** Frames to load before the rest of their blocks; null: none. */
   readonly #first: ReadonlySet<number> | null
   /** Blocks that are not loaded, by block number. */
   readonly #blocks = new Map<number, LateBlock>()
@@ -72,8 +72,8 @@ export class LatePages {
   #split = false
 
   /**
-   * @param frames - where the contents belong
-   * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none; what the source throws
+   * @param frames - frames that the contents belong to
+   * @throws HvmError `ERR_STATE` if the guest has other frames, or contents belong to no frame; errors of the source
    */
   constructor(
     domain: Domain,
@@ -137,7 +137,7 @@ export class LatePages {
   }
 
   /**
-   * Loads all remaining blocks one by one, while the guest runs.
+   * Loads all remaining blocks one by one while the guest runs.
    *
    * @param turn - lets others have a turn of the host's event loop
    */
@@ -211,7 +211,7 @@ export class LatePages {
     )
   }
 
-  /** Changes the map. @returns false where it has no memory for it */
+  /** Changes the map. @returns false if the map lacks memory */
   #hasRoom(change: () => void): boolean {
     try {
       change()
@@ -347,7 +347,7 @@ export class LatePages {
     }
   }
 
-  /** Gives a guest frame a machine frame of its own. @returns its machine address */
+  /** Replaces a shared guest frame by a private copy. @returns its machine address */
   #unshared(gfn: number): number {
     const { p2m } = this.#domain
     p2m.unshare(gfn)

@@ -32,7 +32,7 @@ export class LoggedMemory {
     }
   }
 
-  /** Whether the guest has other frames than it had; of those there is no log. A frame that was RAM may be ROM now. */
+  /** Whether the guest has other frames than before, for which no log exists. RAM frames may have become ROM. */
   get haveMoved(): boolean {
     return placesOf(guestFrames(this.#domain)) !== placesOf(this.frames)
   }
@@ -70,7 +70,7 @@ export class LoggedMemory {
   }
 }
 
-/** Where a guest has frames, of either kind: one may become the other. */
+/** Returns the places of a guest's frames without their kind: RAM may become ROM, and the reverse. */
 function placesOf(frames: readonly GuestFrames[]): string {
   const ends: number[] = []
   for (const { gfn, count } of frames) {

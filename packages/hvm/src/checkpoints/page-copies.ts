@@ -5,7 +5,7 @@ import { FIRST_LOGGED_GFN, isZero, WORDS } from './guest-frames.ts'
 import type { GuestPages } from './page-source.ts'
 import type { FrameSet } from './written-frames.ts'
 
-/** Frames that are looked at, and copied, in one go: about a millisecond each. */
+/** Frames compared and copied at once, which takes about a millisecond. */
 const FRAMES_A_TURN = 4096
 const COPIES_A_TURN = 512
 /** Frames of which few have been written are looked at together. */
@@ -13,9 +13,9 @@ const FRAMES_A_LOOK = 64
 
 /** The known facts of a frame, and the place of its contents. */
 const Frame = {
-  /** Its contents are in its frame. */
+  /** Not yet copied: the contents are in the frame. */
   UNKNOWN: 0,
-  /** The frame is not copied: it is zeros, or none of those that were asked for. */
+  /** Not to be copied: the frame is zero, or was not requested. */
   PASSED: 1,
   /** The contents are in the frame, and are to be copied. */
   KEPT: 2,
@@ -45,7 +45,7 @@ export class PageCopies {
   /** Why there is no copy: the host had no memory when a frame was about to be written. The write proceeds. */
   #failure: RangeError | null = null
 
-  /** The frames that are copied, zeros among them; undefined: all that are not zeros. */
+  /** The frames to copy, including zero frames; undefined: all nonzero frames. */
   readonly #written: FrameSet | undefined
 
   /**
@@ -94,7 +94,7 @@ export class PageCopies {
   /**
    * Copies what has not been copied yet.
    *
-   * @param turn - lets others have a turn, the guest among them
+   * @param turn - yields to other tasks, including the guest
    * @throws RangeError where the host has no memory for it: nothing is kept then
    */
   async collect(turn: () => Promise<void>): Promise<GuestPages> {
@@ -119,14 +119,14 @@ export class PageCopies {
     if (this.#failure !== null) throw this.#failure
   }
 
-  /** Ends it: the guest writes its RAM as before. */
+  /** Ends the copy: writes to RAM are no longer intercepted. */
   close(): void {
     this.#end?.()
     this.#end = null
     this.#copies.clear()
   }
 
-  /** @returns how many frames are not zeros */
+  /** @returns number of nonzero frames */
   async #lookAtAll(turn: () => Promise<void>): Promise<number> {
     const { u32 } = this.#domain.memory
     const state = this.#state

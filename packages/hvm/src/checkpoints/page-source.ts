@@ -5,13 +5,13 @@ import { HvmError } from '../errors.ts'
 export interface GuestPages {
   /** Guest frames, from low to high. */
   readonly gfns: Uint32Array
-  /** Bytes in the same order, 4 KiB each. */
+  /** Contents in the same order, 4 KiB for each frame. */
   readonly bytes: Uint8Array
   /** Frames that are not named are as they were at an earlier instant: nothing is restored from this alone. */
   readonly onlyWritten?: true
 }
 
-/** Contents of a guest's frames that are read when they are needed. Frames that are not named are zeros. */
+/** Contents of a guest's frames, read on demand. Frames not named are zero. */
 export interface GuestPageSource {
   /** Guest frames, from low to high. */
   readonly gfns: Uint32Array
@@ -21,7 +21,7 @@ export interface GuestPageSource {
    * @param index - in `gfns`
    */
   contents(index: number): Uint8Array
-  /** Guest frames that the guest touches first: it gets their contents before all others, with the first that is needed. */
+  /** Guest frames that the guest touches first: their contents are loaded first, together with the first page on demand. */
   readonly first?: Uint32Array
   /**
    * How many consecutive frames are brought at once: a power of two up to 512, the default. With 1, the calls of `contents`

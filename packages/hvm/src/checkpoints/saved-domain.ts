@@ -53,7 +53,7 @@ export interface DomainRestoring {
    * @param turn - lets others have a turn of the host's event loop
    */
   finish(turn: () => Promise<void>): Promise<void>
-  /** Brings the rest at once. @throws what the source throws */
+  /** Loads the remaining pages at once. @throws errors of the source */
   finishNow(): void
   /** Discards the domain, which will not be used any more. */
   close(): void
@@ -63,13 +63,13 @@ export interface DomainRestoring {
 export interface SavedArchitecture<S extends DomainState> extends Architecture {
   /** Returns its state. */
   save(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
-  /** Returns its state as it is now, for its shape: an instruction may wait for a device. */
+  /** Returns the present state, to compare shapes: an instruction may be waiting for a device. */
   inspect(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
   /** Restores interrupt controllers and timers; the time has been restored. */
   restoreInterrupts(state: S): void
-  /** Restores what changes the map, when device models have mapped what they map; RAM comes later. */
+  /** Restores state that affects the map, after device models have mapped their memory; RAM follows later. */
   restoreMap?(state: S): void
-  /** Restores vCPUs, last of all: what they watch in RAM has its place. */
+  /** Restores vCPUs, last of all, when the memory that they monitor is in place. */
   restoreVcpus(state: S): void
 }
 
@@ -103,14 +103,14 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
 }
 
 /**
- * Begins to copy RAM and ROM as they are now: frames that are written from now on are copied first, so that the domain may
- * run on. Its `collect` returns the copy; without that, `close` ends it.
+ * Begins to copy the present RAM and ROM: each frame is copied before its next write, so that the domain may continue.
+ * `collect` of the result returns the copy; `close` abandons it.
  *
- * @param written - copies these frames alone, zeros among them, where no other threads write RAM
+ * @param written - copies only these frames, including zero frames; not if other threads write RAM
  * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError where the host has no memory for it
  */
 export async function beginCopying(domain: Domain, written?: FrameSet): Promise<PageCopies> {
-  // Few machines are saved: the others do not load it.
+  // Loaded on demand, because few machines are saved.
   const { PageCopies } = await import('./page-copies.ts')
   return new PageCopies(domain, written)
 }
@@ -138,19 +138,19 @@ export async function saveDomain<S extends DomainState>(
   return { state, pages: await copies.collect(() => Promise.resolve()) }
 }
 
-/** How a domain that has run gets another state. */
+/** Hooks for restoring a domain that has run. */
 export interface DomainAbandonment {
   /** Host time that device models may take to bring their work to rest, in milliseconds. */
   readonly deadlineMs: number
   /** The state fits, and nothing has been changed yet. */
   accepted(): void
-  /** Called when all is as it was, before device models go on. */
+  /** Called when the whole state is restored, before device models resume. */
   returned(): void
 }
 
 /** How a domain is put back to a snapshot. */
 export interface DomainReturn extends DomainAbandonment, Pick<FormerContents, 'log'> {
-  /** Returns which frames may have other contents now than they are to have; undefined: any. */
+  /** Returns the frames whose contents may differ from the wanted ones; undefined: any frame. */
   written(): FrameSet | undefined
 }
 
@@ -187,13 +187,13 @@ function checkHypervisor<S extends DomainState>({ kept }: SavedDomain<S>, { hype
 }
 
 /**
- * Restores a domain as {@link restoreDomain} does, and lets it run before its RAM is there: what is accessed is brought
- * first.
+ * Restores a domain as {@link restoreDomain} does, and lets it run before its RAM is complete: accessed pages are
+ * loaded first.
  *
- * @param mapped - called when device models have mapped what they map, and before RAM is restored
- * @param used - for one that has run: it is abandoned first; default one that has just been made
- * @throws as {@link restoreDomain}, but for what reading later pages throws; DeviceError `ERR_DEVICE` for a model of one that
- *   has run, and that is too late: the domain is as it was
+ * @param mapped - called when device models have mapped their memory, before RAM is restored
+ * @param used - for a domain that has run, whose state is abandoned first; default a new domain
+ * @throws as {@link restoreDomain}, except errors of later page reads; DeviceError `ERR_DEVICE` if a model of a domain that
+ * has run does not come to rest in time, which leaves the domain unchanged
  */
 export async function beginRestoringDomain<S extends DomainState>(
   domain: SavedDomain<S>,
@@ -216,10 +216,10 @@ export async function beginRestoringDomain<S extends DomainState>(
 }
 
 /**
- * Restores a domain that has just been made, with the same number of vCPUs, the same processor, interrupt controllers and
- * device models. It goes on where the saved one was. A domain for which this has failed is of no more use.
+ * Restores a new domain with the same number of vCPUs, processor, interrupt controllers and device models to a saved
+ * state. After an error the domain is unusable.
  *
- * @param mapped - called when device models have mapped what they map, and before RAM is restored
+ * @param mapped - called when device models have mapped their memory, before RAM is restored
  * @throws HvmError `ERR_STATE` for another version, shape, number of vCPUs, or memory; DeviceError, IrqchipError, X86CpuError,
  *   ArmCpuError where devices, interrupt controllers or processors are others; what a source of pages throws
  */
@@ -282,8 +282,8 @@ export function goOn<S extends DomainState>(
 }
 
 /**
- * Refuses a saved state that lacks a field of what the same party saves now, or has one of another kind. A field that is
- * null on either side may be anything on the other; what an array holds is like its first element here.
+ * Refuses a saved state that lacks a field of the party's present state, or has a field of another type. Null matches
+ * anything; all elements of an array must match the present array's first element.
  *
  * @param path - names the state in the error
  * @throws HvmError `ERR_STATE`, with the path of the field

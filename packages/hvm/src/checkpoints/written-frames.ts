@@ -25,7 +25,7 @@ export class FrameSet {
     this.#known = known
   }
 
-  /** Whether a guest frame is in it. */
+  /** Whether the set contains a guest frame. */
   has(frame: number): boolean {
     return this.any(frame, 1)
   }
@@ -62,7 +62,7 @@ export class WrittenSince {
     this.#bits = ranges.map(({ bits }) => new Uint32Array(bits.length))
   }
 
-  /** The frames that may have other contents now than they had at the instant. @param others - guest frames that are added */
+  /** Returns the frames that may have changed since the instant. @param others - guest frames to add */
   now(others: Iterable<number> = []): FrameSet {
     const found = this.#ranges.map(({ gfn, count, bits }, at) => {
       const own = this.#bits[at]!
@@ -84,7 +84,7 @@ export class WrittenSince {
     }
   }
 
-  /** @internal Forgets all. @returns what it has had */
+  /** @internal Empties the set. @returns its previous words */
   clear(): Uint32Array[] {
     return this.#bits.map((bits) => {
       const had = bits.slice()
@@ -107,7 +107,7 @@ export class WrittenFrames {
     this.#domain = domain
   }
 
-  /** Begins. @returns null where it cannot be known: other threads write RAM, or the map has no memory for it */
+  /** Begins to track writes. @returns null if they cannot be tracked: other threads write RAM, or the map lacks memory */
   static begin(domain: Domain): WrittenFrames | null {
     if (domain.writtenElsewhere) return null
     const written = new WrittenFrames(domain)
@@ -129,7 +129,7 @@ export class WrittenFrames {
     this.#ranges.push({ gfn, count, bits, log: this.#domain.dirtyLogs.start(gfn, count, bits) })
   }
 
-  /** Notes the present instant. It is forgotten with what is returned. */
+  /** Notes the present instant. Releasing the returned object ends its tracking. */
   note(): WrittenSince {
     this.#fold()
     const since = new WrittenSince(this.#ranges)
@@ -138,7 +138,7 @@ export class WrittenFrames {
   }
 
   /**
-   * RAM is as it was at another instant.
+   * Notes that RAM was restored to another instant.
    *
    * @param since - one of this log; default one of which nothing is known: any frame may have changed
    * @returns the instant, from now on

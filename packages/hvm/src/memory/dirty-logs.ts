@@ -3,9 +3,9 @@ import type { VirtualCpu } from '../virtual-cpu.ts'
 import { LogDirty, P2M_WRITE, P2mEntry, P2mError, rightsOfAccess, type P2m } from '@retrap/p2m'
 
 /**
- * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is
- * logged is marked then. vCPUs may write it again until the log is taken the next time: their translations for writing
- * what was dirty are dropped then, in one pass.
+ * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM gets its machine address here,
+ * which marks logged frames. vCPUs may then write a dirty frame freely until the log is next read: reading drops all write
+ * translations of dirty frames in one pass.
  */
 export class DirtyLogs {
   readonly #p2m: P2m
@@ -33,7 +33,7 @@ export class DirtyLogs {
     })
   }
 
-  /** Collects the machine frames of guest frames whose bits are set. @returns how many they are */
+  /** Collects the machine frames of guest frames with set bits. @returns how many */
   #machineFrames(gfn: number, count: number, frames: Uint32Array): number {
     if (this.#watched.length < count) this.#watched = new Uint32Array(count)
     const watched = this.#watched
@@ -63,7 +63,7 @@ export class DirtyLogs {
   /**
    * Begins to log a range; see `LogDirty` for `take`, `peek` and its errors.
    *
-   * @param bits - one a frame; default memory of its own
+   * @param bits - one bit per frame; default new memory
    */
   start(gfn: number, count: number, bits?: Uint32Array): LogDirty {
     return new LogDirty(this.#p2m, gfn, count, bits)
@@ -98,7 +98,7 @@ export class DirtyLogs {
    * As `P2m.translateWrite`, also for RAM whose writes are logged: marks nothing, as nothing is written yet. A frame that clones
    * share is copied.
    *
-   * @returns −1 too where there is no memory for the copy
+   * @returns −1 also if no memory is left for the copy
    */
   writable(gpa: number): number {
     const ma = this.#p2m.translateWrite(gpa)

@@ -11,7 +11,7 @@ export class GuestMemory implements Dma {
   readonly #memory: MachineMemory
   readonly #map: Pick<P2m, 'translate' | 'translateWrite'>
 
-  /** @param faults - asked where the map has no memory; default there is none */
+  /** @param faults - called for addresses without memory; default none */
   constructor(memory: MachineMemory, p2m: P2m, faults: SecondLevelFaults | null = null) {
     this.#memory = memory
     this.#map = faults ?? p2m
@@ -47,7 +47,7 @@ export class GuestMemory implements Dma {
       const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
-      // The write may go to another frame: a copy of a shared one.
+      // A write to a shared frame goes to a new copy.
       const writable = this.#map.translateWrite(gpa + done)
       this.#memory.write(writable < 0 ? ma : writable, from.subarray(done, done + piece))
       done += piece

@@ -19,7 +19,7 @@ export class GuestTables implements TableReader {
   outside = -1
 
   /**
-   * @param faults - asked where the map does not have a table; default it is absent
+   * @param faults - called for tables without memory; default such a table is absent
    * @param vcpu - who walks
    */
   constructor(memory: MachineMemory, p2m: TableMap, faults: SecondLevelFaults | null = null, vcpu: number = 0) {
@@ -29,7 +29,7 @@ export class GuestTables implements TableReader {
     this.#vcpu = vcpu
   }
 
-  /** Reads a 32-bit entry. @returns false where there is no memory */
+  /** Reads a 32-bit entry. @returns false for an address without memory */
   read32(address: number, into: Uint32Array): TableStatus {
     const gpa = this.onBus(address)
     let ma = this.#find(gpa)
@@ -75,7 +75,7 @@ export class GuestTables implements TableReader {
     return gpa
   }
 
-  /** Machine address of memory that is seen in place of what the guest's map has; −1 for none. */
+  /** Returns the machine address of memory that hides the guest's map at an address; −1: none. */
   protected inFront(_gpa: number): number {
     return -1
   }
@@ -101,7 +101,7 @@ export class GuestTables implements TableReader {
     return this.#faults?.fault(this.#vcpu, gpa, P2M_READ) === STATUS_RETRY
   }
 
-  /** A guest may execute its tables: what has been decoded of them is dropped. */
+  /** Drops decoded instructions of a written table, which a guest may also execute. */
   #changed(ma: number): true {
     if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
     return true
@@ -111,7 +111,7 @@ export class GuestTables implements TableReader {
 /**
  * Calls `each` with the guest-physical address of each page's part of a range of linear addresses: for debuggers.
  *
- * @param physical - the guest-physical address of a linear one; −1 where it is not mapped
+ * @param physical - returns the guest-physical address of a linear address; −1 if unmapped
  * @param each - `from` and `to` count bytes of the range @returns whether there is memory
  * @returns the bytes up to the first that fails
  */

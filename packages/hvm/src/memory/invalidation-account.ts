@@ -25,6 +25,6 @@ export interface InvalidationAccount {
     /** Only the right to write them has gone. */
     readonly writesOnly: boolean
   }[]
-  /** vCPUs that may not begin another instruction: numbers of those with a notice to send, or with one at the servers. */
+  /** Numbers of vCPUs that must not begin another instruction: a notice has to be sent, or is pending at the servers. */
   readonly waitingVcpus: readonly number[]
 }

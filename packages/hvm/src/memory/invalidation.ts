@@ -9,9 +9,9 @@ import type { InvalidationAccount } from './invalidation-account.ts'
 /** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
 export const OUTSIDE = -1
 
-/** More ranges than this are not told one by one: the notice says "all". */
+/** Most ranges listed in a notice; beyond this number the notice says "all". */
 const MOST_RANGES = 64
-/** How often in a row servers that answer at once may cause what they must be told of. */
+/** Most consecutive rounds in which servers that respond at once may cause further notices. */
 const ROUNDS = 8
 
 /** The parts of a domain that {@link Invalidations} works on. */
@@ -24,9 +24,9 @@ export interface InvalidationOptions {
   readonly vcpus: number
   /** Holds what has left the guest until every server has acknowledged. */
   readonly frames?: FrameReferences
-  /** A vCPU, or for {@link OUTSIDE} every one, must not begin another instruction before `resume` lets it. */
+  /** Called when a vCPU, or with {@link OUTSIDE} every vCPU, must stop before its next instruction until `resume`. */
   onRaise?(actor: number): void
-  /** Sends what notices can be sent without a vCPU that runs; false while vCPUs run and do it themselves. */
+  /** Sends the notices that need no running vCPU; false while vCPUs run and send notices themselves. */
   sendIdle?(): boolean
 }
 
@@ -39,9 +39,9 @@ export interface EpochTicket {
   /**
    * Resolves when every server has acknowledged.
    *
-   * @param party - who waits, where that is a device model: it does not wait for itself
-   * @throws HvmError `ERR_DEADLOCK` where it cannot end: no vCPU is left whose slot could carry the notice; `ERR_PENDING`
-   *   where a device model has failed and crashed its domain
+   * @param party - the device model that waits, if any: it does not wait for itself
+   * @throws HvmError `ERR_DEADLOCK` if the wait cannot end, because no vCPU's slot is left for the notice; `ERR_PENDING`
+   * if a device model has failed and crashed its domain
    */
   wait(party?: WaitingParty): Promise<void>
 }
@@ -96,7 +96,7 @@ export class Invalidations implements InvalidationListener {
   outside = 0
   readonly #options: InvalidationOptions
   readonly #dispatch: InvalidationOptions['dispatch']
-  /** By vCPU: what the notice in flight covers; 0 without one. */
+  /** Epoch covered by each vCPU's notice in flight; 0 without one. */
   readonly #sent: Float64Array
   /** The last change that each server has acknowledged. A server that came later could reach nothing of before. */
   readonly #acknowledged = new Map<IoreqServer, number>()
@@ -121,7 +121,7 @@ export class Invalidations implements InvalidationListener {
     this.#unsubscribe = [
       p2m.onRelease((gfn, mfn, order) => this.raise(gfn, mfn, 2 ** order, false)),
       p2m.onChange((gfn, count) => {
-        // Device models write any other RAM, and say so where that is logged. The address may have had no RAM before.
+        // Device models write other RAM directly, and report logged writes. The address may have had no RAM before.
         if (p2m.lookup(gfn, entry) === p2m.types.rom) this.raise(gfn, entry.mfn, count, true)
       }),
     ]
@@ -153,7 +153,7 @@ export class Invalidations implements InvalidationListener {
     if (actor !== OUTSIDE && this.flagged(actor)) this.#options.onRaise?.(actor)
   }
 
-  /** Notes a change; the map calls it. */
+  /** Notes a change of the map, which calls this. */
   raise(gfn: number, mfn: number, count: number, writesOnly: boolean): void {
     const epoch = ++this.epoch
     const referenced = !writesOnly && this.#options.frames?.tryTake(mfn, count) === true
@@ -200,7 +200,7 @@ export class Invalidations implements InvalidationListener {
   /** {@link Invalidations.resume} of a vCPU that is flagged. */
   deliver(vcpu: number): boolean {
     for (let round = 0; round < ROUNDS; round++) {
-      // The answer to a request and that to a notice would be taken for one another.
+      // The slot holds one response: a request's and a notice's would be confused.
       if (this.latched(vcpu)) return false
       if (this.#concluded(vcpu) && !this.flagged(vcpu)) return true
       this.#sent[vcpu] = this.epoch
@@ -218,7 +218,7 @@ export class Invalidations implements InvalidationListener {
     return false
   }
 
-  /** All have acknowledged a vCPU's notice, if it has sent one. */
+  /** Whether all servers have acknowledged a vCPU's notice, if it has sent one. */
   #concluded(vcpu: number): boolean {
     const sent = this.#sent[vcpu]!
     if (sent === 0) return false
@@ -232,7 +232,7 @@ export class Invalidations implements InvalidationListener {
     return this.#dispatch.requests.has(vcpu)
   }
 
-  /** All that some server has not acknowledged: any party that acknowledges it has acknowledged every epoch so far. */
+  /** Returns all changes that some server has not acknowledged: an acknowledgement covers every epoch so far. */
   notice(): InvalidationNotice {
     const { epoch } = this
     const settled = this.settledEpoch
@@ -269,7 +269,7 @@ export class Invalidations implements InvalidationListener {
     if (!server.alive) this.#acknowledged.delete(server)
     else if (known === undefined) this.#acknowledged.set(server, this.epoch)
     else if (server.enabled && known < this.epoch) {
-      // While it was disabled nobody has told it.
+      // A disabled server has received no notices.
       this.#everything = ++this.epoch
       this.flag(OUTSIDE)
     }
@@ -332,7 +332,7 @@ export class Invalidations implements InvalidationListener {
     return this.#waiters.size > 0
   }
 
-  /** A wait for all that has changed so far. */
+  /** Returns a wait for all changes so far. */
   ticket(): EpochTicket {
     const { epoch } = this
     const acknowledged = (): boolean => this.settledEpoch >= epoch

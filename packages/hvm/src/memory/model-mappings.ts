@@ -108,7 +108,7 @@ export class ModelMappings {
     return all.filter(({ mfn, held }) => mfn !== null || held > 0)
   }
 
-  /** Forgets what no model holds just now: it is looked up again when it is next needed. */
+  /** Drops translations that no model holds: the next use looks them up again. */
   forget(): void {
     for (const { cache } of this.#caches) cache.invalidate()
   }
@@ -133,7 +133,7 @@ export interface GuestMemoryHandles {
  * Lets the device models of a Worker map a guest's memory themselves: what `openMemory` of `serveSharedDevices` takes.
  *
  * @param handles - `platform.sharedMemory` of a domain whose machine memory is shared
- * @throws MemoryError, P2mError where they lead to no machine, and no map
+ * @throws MemoryError, P2mError if the handles do not refer to a machine's memory and a map
  */
 export function openGuestMemory(
   handles: GuestMemoryHandles,

@@ -90,7 +90,7 @@ export class OwnedMemories {
     return false
   }
 
-  /** Saves the contents of all that is to be saved; a model restores its mode itself. */
+  /** Saves the contents of all memories with saved contents; a model restores its mode itself. */
   save(): OwnedMemoryState[] {
     return [...this.#memories.values()].filter((memory) => memory.saved).map((memory) => memory.save())
   }
@@ -176,12 +176,12 @@ class DomainMemory implements PlatformMemory {
     if (memory.contents !== undefined) this.view.set(memory.contents)
   }
 
-  /** Whether writes to it are a model's, while it is seen as memory. */
+  /** Whether writes to the memory go to its model, while it is mapped as memory. */
   get trapsWrites(): boolean {
     return this.#toTrap && this.#mode === 'memory'
   }
 
-  /** Whether a guest frame shows it. */
+  /** Whether the memory is mapped at a guest frame. */
   shows(gfn: number): boolean {
     for (const { runs } of this.#placements) {
       for (const run of runs) if (gfn >= run.gfn && gfn < run.gfn + run.count) return true
@@ -384,7 +384,7 @@ class DomainMemory implements PlatformMemory {
   }
 }
 
-/** Where a part of a memory is to be seen, and where it is. */
+/** Guest frames at which a part of a memory is mapped, and its machine address. */
 interface Placement {
   readonly gfn: number
   readonly first: number

@@ -29,7 +29,7 @@ export const TABLE_WAIT = -2
 export interface MemoryFailure {
   /** Why the access cannot go on. */
   readonly cause: 'broken' | 'out-of-memory' | 'no-copy' | 'not-executable' | 'unreadable'
-  /** The vCPU that made it; −1 for `unreadable`, and where it was a device model's. */
+  /** The accessing vCPU; −1 for `unreadable`, and for a device model's access. */
   readonly vcpu: number
   /** The guest frame. */
   readonly gfn: number
@@ -39,7 +39,7 @@ export interface MemoryFailure {
 
 /** An access that the frame's type allows and its access mask does not. */
 export interface AccessViolation {
-  /** The vCPU that made it. */
+  /** The accessing vCPU. */
   readonly vcpu: number
   /** The guest frame. */
   readonly gfn: number
@@ -55,9 +55,9 @@ export interface LateContents {
   has(gfn: number): boolean
   /** Brings the contents. @returns false where they cannot be read: the domain stops */
   bring(gfn: number): boolean
-  /** Brings all that is left. @throws where they cannot be read */
+  /** Loads all remaining contents. @throws if they cannot be read */
   finishNow(): void
-  /** Brings nothing more: what is left has other contents soon. */
+  /** Stops loading: the remaining frames are about to get other contents. */
   drop(): void
 }
 
@@ -69,13 +69,13 @@ export interface SecondLevelOptions {
   readonly logs: DirtyLogs
   /** Told on whose behalf the map changes. */
   readonly invalidations: Pick<Invalidations, 'enter' | 'leave'>
-  /** Memory of device models; default there is none. */
+  /** Memory of device models; default none. */
   readonly owned?: Pick<OwnedMemories, 'trapsWrites' | 'forbidsExecution'>
   /** Finds the servers that have claimed writes. */
   readonly dispatch: Pick<IoDispatch, 'server'>
   /** vCPUs of the domain. */
   readonly vcpus: number
-  /** Stopped where a vCPU has made an access that cannot go on; woken where one is to have its turn. */
+  /** Run loop, stopped when a vCPU's access cannot continue, and woken when a vCPU can. */
   readonly run: {
     stop(exit: { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }): void
     wake(): void
@@ -104,16 +104,16 @@ export class SecondLevelFaults {
    * it, everything is allowed again.
    */
   onAccessViolation: ((violation: AccessViolation) => void) | null = null
-  /** RAM whose saved contents are brought when it is accessed; null for none. */
+  /** RAM whose saved contents are loaded on access; null: none. */
   late: LateContents | null = null
   readonly #options: SecondLevelOptions
   readonly #p2m: P2m
-  /** Null for an Arm guest, whose frames have no such type. */
+  /** Claims of writes; null for an Arm guest, whose frames have no such type. */
   readonly #claim: WriteClaim | null
   readonly #entry = new P2mEntry()
   /** By type, for accesses that the type does not allow by itself. */
   readonly #byType: Readonly<Partial<Record<number, Resolver>>>
-  /** By vCPU: the frame that it waits for, and whose access violation has been told; −1 for none. */
+  /** Per vCPU: the frame that it waits for after a reported access violation; −1: none. */
   readonly #waiting: Float64Array
 
   constructor(options: SecondLevelOptions) {
@@ -153,7 +153,7 @@ export class SecondLevelFaults {
   /**
    * Frames have changed: vCPUs that wait for one of them are to try again.
    *
-   * @returns whether there is such a vCPU
+   * @returns whether any vCPU waits for these frames
    */
   changed(gfn: number, count: number): boolean {
     const waiting = this.#waiting
@@ -167,15 +167,15 @@ export class SecondLevelFaults {
     return any
   }
 
-  /** A vCPU forgets what it was about to do. */
+  /** Cancels a vCPU's wait. */
   cancel(vcpu: number): void {
     this.#waiting[vcpu] = -1
   }
 
   /**
-   * As `P2m.translate`, after all that can be done at once for a party that is no vCPU.
+   * Like `P2m.translate`, but first does everything that can be done at once for a party that is not a vCPU.
    *
-   * @param vcpu - the vCPU that asks; default: none
+   * @param vcpu - the requesting vCPU; default: none
    */
   translate(gpa: number, vcpu: number = OUTSIDE): number {
     const ma = this.#p2m.translate(gpa)
@@ -206,10 +206,10 @@ export class SecondLevelFaults {
   }
 
   /**
-   * Where the processor's walk sets accessed and dirty bits. They are no stores: a server that claims those gets none of
-   * it, and an access mask may allow them alone.
+   * Where the processor's walk sets accessed and dirty bits. Such updates are not stores: a server that claims stores
+   * does not receive them, and an access mask may permit only them.
    *
-   * @returns its machine address; −1 where it cannot be written; −2 if somebody else has to do something first
+   * @returns the machine address; −1 if it cannot be written; −2 if another party has to act first
    */
   tableWrite(gpa: number, vcpu: number): number {
     const ma = this.#p2m.translateWrite(gpa)
@@ -242,9 +242,9 @@ export class SecondLevelFaults {
     return type === this.#p2m.types.rom && this.#options.owned?.trapsWrites(gfn) === true
   }
 
-  /** The server that has claimed writes to an address; null if there is none, and it is RAM or a device. */
+  /** Returns the server that claims writes to an address; null for plain RAM or a device. */
   claimant(gpa: number): IoreqServer | null {
-    // Before each write to a device: small, so that V8 has it inline.
+    // Runs before each write to a device: small enough for V8 to inline.
     return this.#claim === null || this.#claim.frames === 0 ? null : this.#claimantOf(gpa)
   }
 
@@ -305,7 +305,7 @@ export class SecondLevelFaults {
     return this.#discard(vcpu, gfn, wanted)
   }
 
-  /** Others' and devices' frames that cannot be written; none of them can be executed. */
+  /** Handles writes to foreign frames and device frames, which are also not executable. */
   #discard(vcpu: number, gfn: number, wanted: number): number {
     return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : STATUS_UNHANDLED
   }

@@ -9,15 +9,15 @@ import { TURN, type TurnRunner } from './turn-runner.ts'
 /** A device access that is waited for costs a turn as much as this many instructions. */
 const WAIT_COST = 100
 
-/** Holds where a round is: whose turn it is, and what is left of it. */
+/** A round's state: the present vCPU and the rest of its turn. */
 export interface RoundState {
   /** Version of this shape. */
   readonly version: 1
-  /** The vCPU whose turn it is, by position; as many as there are: a round ends. */
+  /** Index of the vCPU whose turn is next; equal to the number of vCPUs at the end of a round. */
   readonly next: number
   /** The timers of this round have fired. */
   readonly begun: boolean
-  /** Its turn has begun. */
+  /** Whether its turn has begun. */
   readonly inTurn: boolean
   /** Instructions that are left of the turn; 0 between turns. */
   readonly left: number
@@ -51,12 +51,12 @@ export class DeterministicSchedule {
   readonly #settling: ModelSettling
   /** The schedule waits for promises only. */
   readonly waiting = false
-  /** The vCPU whose turn it is, by position; all have had theirs: a round ends. */
+  /** Index of the vCPU whose turn is next; equal to the number of vCPUs at the end of a round. */
   #next = 0
   /** The timers of this round have fired. */
   #begun = false
   #inTurn = false
-  /** The rest of the turn that is under way; it may be negative where the vCPU is not between two steps. */
+  /** Remaining budget of the present turn; it may be negative between two steps. */
   #left = 0
   /** The part of the turn that is spent. */
   #spent = 0
@@ -66,9 +66,9 @@ export class DeterministicSchedule {
   #moved = false
   /** vCPUs that have had to wait for memory in this round. */
   #stalled = 0
-  /** The turn was saved where it could not end: its processor is told when it is there. */
+  /** Whether the turn was saved at a place where it cannot end: the restored processor is notified. */
   #forcesOn = false
-  /** Where time goes on to when all vCPUs wait. */
+  /** Time to which the clock jumps when all vCPUs wait. */
   readonly #deadline = new Instant()
 
   /** A vCPU waits for memory, and tries again when anything has happened. */
@@ -111,8 +111,8 @@ export class DeterministicSchedule {
   }
 
   /**
-   * Whether the vCPU that executes PAUSE is to end its turn: for another one. That is a matter of the vCPUs alone, as a guest
-   * may not notice what the host does, and when.
+   * Whether a PAUSE instruction ends the vCPU's turn, for another vCPU. This depends on the vCPUs alone, because the host's
+   * timing must not affect a guest.
    */
   endsAtPause(): boolean {
     const { current } = this.#run
@@ -175,7 +175,7 @@ export class DeterministicSchedule {
     return wait
   }
 
-  /** @returns what is to be awaited where nothing is left that could happen by itself */
+  /** @returns a promise to wait for if no event of the domain is left */
   #endRound(): Promise<unknown> | null {
     const { vcpus, secondLevel, timers, clock } = this.#domain
     const { inputs } = this.#turns
@@ -198,7 +198,7 @@ export class DeterministicSchedule {
       return inputs?.idle() ?? this.#pace.sleep(Infinity)
     }
     if (inputs?.early !== undefined) {
-      // Where a wait may come, what a timer has done is counted before it: an input is delivered in a round of its own.
+      // Count the effects of timers before a possible wait: inputs are delivered in a round of their own.
       if (this.#moved) return null
       const earlyMs = inputs.early(this.#deadline)
       if (earlyMs > 0) return this.#pace.sleep(earlyMs)
@@ -250,15 +250,15 @@ export class DeterministicSchedule {
     const exit = turns.execute(vcpu, budget, finishes ? 'finish' : alone ? 'alone' : 'turn')
     let cost = vcpu.cpu.cost - before
     turns.count(vcpu, exit)
-    // A vCPU that was stopped before it executed anything has its turn before time goes on.
+    // A vCPU that was stopped before its first instruction gets its turn before time advances.
     if (exit.reason === 'budget' || exit.reason === 'pause') this.#ran = true
     const stalled = exit.reason === 'blocked' && secondLevel.waits(vcpu.id)
     if (exit.reason === 'blocked' && !stalled) cost += this.#waitCost(vcpu.id)
     this.#spend(cost)
-    // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
+    // A vCPU that waits for memory yields to the others, which may free some.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
-    // Where the machine is run on, the guest sees no other time in the rest of the turn.
+    // When the run continues, the guest sees a constant time in the rest of the turn.
     else if (this.ends && this.#run.exit?.reason !== 'stopped') this.#account()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work, and ends
     // its turn as PAUSE does.
@@ -278,15 +278,15 @@ export class DeterministicSchedule {
   }
 
   /**
-   * Whether a vCPU goes on with its turn when the host has done what it is to do.
+   * Whether a vCPU continues its turn after the host's work.
    *
-   * @param alone - it has executed one instruction
-   * @param isCut - it was given less than what is left of the turn
+   * @param alone - whether the vCPU has executed a single instruction
+   * @param isCut - whether its budget was less than the rest of the turn
    */
   #goesOn(vcpu: VirtualCpu, exit: CpuExit, alone: boolean, isCut: boolean): boolean {
     if (exit.reason === 'yield') return true
     if (exit.reason === 'budget') {
-      // Stopped where its turn cannot end, it goes on as it would have without the stop.
+      // After a stop where its turn cannot end, the vCPU continues as without the stop.
       const isLeft = this.#left > 0 || vcpu.cpu.turnMayEnd === false
       return isLeft && (alone || isCut || this.#isInterrupted(vcpu))
     }
@@ -345,7 +345,7 @@ export class DeterministicSchedule {
   }
 
   /**
-   * Waits until what is waited for may be there.
+   * Waits for the host's event that the domain needs.
    *
    * @param stalled - a vCPU waits for memory: until anything has happened
    */
@@ -357,7 +357,7 @@ export class DeterministicSchedule {
     // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
     for (const vcpu of vcpus) {
       if (!invalidations.flagged(vcpu.id) || dispatch.requests.unanswered(vcpu.id)) continue
-      // A vCPU that may go on now is what was waited for.
+      // A vCPU that may continue ends the wait.
       if (this.#turns.mayGoOn(vcpu)) run.woken = true
     }
     return this.#pace.sleep(0).then(this.#hostHadTurn)

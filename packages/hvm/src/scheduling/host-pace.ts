@@ -5,7 +5,7 @@ import { MOST_CALLS, TURN } from './turn-runner.ts'
 const LONGEST_TURN = MOST_CALLS
 /** The longest turn while turns take next to no time: compiled loops, and string instructions that copy a page at a time. */
 const LONGEST_QUICK_TURN = 32 * TURN
-/** A longer turn may be doubled where it takes less than this, and is halved where it takes more than four times as long. */
+/** A turn shorter than this may be doubled; a turn longer than four times this is halved. */
 const QUICK_TURN_NS = 50_000
 /** The shortest turn, of instructions that take very long. */
 const SHORTEST_TURN = 256
@@ -32,7 +32,7 @@ export class HostPace {
   usedUp = false
   /** Instructions of a turn, as long as they do not take too long. */
   turn: number = TURN
-  /** A guest spins, and the event loop is to have its turn before it does so again. */
+  /** Whether a guest spins, so that the event loop gets a turn before the guest's next one. */
   spins = false
   /** Executions of PAUSE since the host's clock was looked at for their sake. */
   #spins = 0
@@ -41,7 +41,7 @@ export class HostPace {
   /** When the host's clock was looked at last. */
   #looked = 0
 
-  /** @param vcpus - vCPUs that share the thread; there may be none yet */
+  /** @param vcpus - vCPUs that share the thread; may still be empty */
   constructor(vcpus: { readonly length: number }, sleeper: Sleeper) {
     this.#vcpus = vcpus
     this.#sleeper = sleeper

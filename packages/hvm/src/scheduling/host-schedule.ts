@@ -3,7 +3,7 @@ import { type HostPace, LOOK } from './host-pace.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import type { TurnRunner } from './turn-runner.ts'
 
-/** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
+/** A timer due within this time shortens the turn, so that the timer is not late by a whole turn. */
 const SOON_NS = 200_000
 const SOON_TURN = 2000
 /** Cost of a round, in instructions. */
@@ -65,7 +65,7 @@ export class HostSchedule {
     return this.#run.exit !== null
   }
 
-  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
+  /** Whether a PAUSE instruction ends the vCPU's turn, for another vCPU or for events of the event loop. */
   endsAtPause(): boolean {
     return this.#busy > 1 || this.#run.woken || this.#pace.noteSpin(this.#domain.clock)
   }
@@ -78,14 +78,14 @@ export class HostSchedule {
   }
 
   /**
-   * A vCPU's request has its answer.
+   * Called when a vCPU's request has its response.
    *
    * @param mayRun - the caller has nothing left to do: the vCPU runs on in its stead, if the loop waits for nothing else
    */
   answered(mayRun: boolean): void {
     if (!mayRun || !this.waiting) return this.#run.wake()
     this.waiting = false
-    // The vCPU is one of those that are awake.
+    // The vCPU is awake: continue the loop.
     this.#loop.go()
   }
 
@@ -100,7 +100,7 @@ export class HostSchedule {
     pace.unseen += ROUND_COST
     const visit = pace.lookDue && this.#lookAtTime()
     const turn = this.#timerSoon ? Math.min(pace.turn, SOON_TURN) : pace.turn
-    // Servers take what their clients have sent.
+    // Servers process messages of their clients.
     for (let i = 0; i < servers.length; i++) servers[i]!.pump?.()
     let busy = 0
     let ready = 0

@@ -11,7 +11,7 @@ type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadli
  */
 export class ModelSettling {
   readonly #domain: SettledModels
-  /** A server whose models settle; a run that was stopped meanwhile leaves that to the next. */
+  /** A remote server whose models are settling; a stopped run leaves the wait to the next run. */
   #elsewhere: { readonly remote: RemoteServer; readonly settled: Promise<void> } | null = null
   /** Ends the wait: the domain is stopped. */
   #endWait: (() => void) | null = null

@@ -9,7 +9,7 @@ import { TurnRunner } from './turn-runner.ts'
 
 /** Host time that devices have to answer outstanding requests when a device stops the machine. */
 const STOP_DEADLINE_MS = 1000
-/** How long `finish` waits for an answer before it looks again by itself. */
+/** Milliseconds after which `finish` polls again for a response. */
 const LOOK_AGAIN_MS = 50
 
 /** Exits that a device asks for. */
@@ -17,7 +17,7 @@ const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off'
 
 const BLOCKED: CpuExit = { reason: 'blocked' }
 
-/** Runs a domain by its schedule, and waits where that has to wait. */
+/** Runs a domain by its schedule, and waits when the schedule says so. */
 export class RunLoop {
   readonly #domain: ScheduledDomain
   readonly #run: RunState
@@ -64,7 +64,7 @@ export class RunLoop {
     this.#deterministic?.reset()
   }
 
-  /** Runs until there is an exit. */
+  /** Runs until the domain exits. */
   async run(): Promise<DomainExit> {
     this.#run.running = true
     this.#host?.begin()
@@ -135,7 +135,7 @@ export class RunLoop {
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)
 
   /**
-   * Lets every instruction that is under way get its answers and retire, and begins no other.
+   * Completes all instructions in progress, and begins no other.
    *
    * @param deadlineMs - host time that devices may take
    * @param acknowledged - also has every device model let go of what has left the guest

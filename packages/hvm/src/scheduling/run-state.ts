@@ -8,7 +8,7 @@ import type { Invalidations } from '../memory/invalidation.ts'
 import type { MemoryChanges } from '../memory/memory-change.ts'
 import type { SecondLevelFaults } from '../memory/second-level.ts'
 
-/** A domain, as its schedule drives it. */
+/** A domain's interface for its schedule. */
 export interface ScheduledDomain {
   readonly vcpus: readonly VirtualCpu[]
   readonly clock: DomainClock
@@ -19,7 +19,7 @@ export interface ScheduledDomain {
   /** Made when a vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   readonly memoryChanges: Pick<MemoryChanges, 'stopped'>
   readonly servers: readonly DomainServer[]
-  /** Models of this process: what their handlers and timers have begun. */
+  /** Local models, whose handlers and timers may have pending work. */
   readonly devices: Pick<DeviceHost, 'settle' | 'failUnsettled'>
   /** Milliseconds of host time that models may take to settle; `Infinity`: for ever. */
   readonly deviceDeadlineMs: number
@@ -30,12 +30,12 @@ const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason
 
 const nobody = (): void => undefined
 
-/** Where the run of a domain stands: what executes, and what ends it. Whatever stops or wakes the domain has this. */
+/** The state of a domain's run: the present vCPU, and a reason to end. All parties that stop or wake the domain share it. */
 export class RunState {
   readonly #sleeper: Sleeper
   /** `run` is under way. */
   running = false
-  /** The vCPU that is executing now. */
+  /** The executing vCPU. */
   current: VirtualCpu | null = null
   /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
   interrupted = false
@@ -64,7 +64,7 @@ export class RunState {
   /** Ends the run with the first exit given. An exit after which the machine goes on by itself gives way to any other. */
   stop(exit: DomainExit): void {
     if (this.exit === null || (passes(this.exit) && !passes(exit))) this.exit = exit
-    // The others look before they execute anything.
+    // Other vCPUs check before their next instruction.
     this.current?.cpu.stop()
     this.onStop()
     this.wake()

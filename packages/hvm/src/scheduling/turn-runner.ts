@@ -3,8 +3,8 @@ import type { CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from '..
 import type { RunState, ScheduledDomain } from './run-state.ts'
 
 /**
- * Decides when what comes from outside enters a domain on deterministic time: keys, packets, a press of the power button.
- * Rounds of the vCPUs ask it between two of them, so that a recorded run can be given the same inputs at the same instants.
+ * Decides when outside inputs enter a domain on deterministic time: keys, packets, a press of the power button. Rounds of
+ * the vCPUs consult it between two of them, so that a replay gets the same inputs at the same instants.
  */
 export interface OutsideInputs {
   /**
@@ -31,9 +31,9 @@ export interface OutsideInputs {
   /** The machine is about to wait for the host, which is busy with something that the guest asked for. */
   waits(): void
   /**
-   * Limits what a vCPU executes before the others have their turns; it goes on with its turn afterwards.
+   * Limits a vCPU's budget, so that the others run earlier; it continues its turn afterwards.
    *
-   * @param most - what is left of its turn, which may be zero or less
+   * @param most - rest of its turn, which may be zero or less
    * @returns at most `most`; null where the domain has been stopped
    */
   budget(most: number): number | null
@@ -63,7 +63,7 @@ export class TurnRunner {
   hasExecuted = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
-  /** Decides when inputs come on deterministic time; null: they come when the host has them. */
+  /** Decides when inputs enter on deterministic time; null: as the host delivers them. */
   inputs: OutsideInputs | null = null
   /** Called for each turn; null: nothing observes it. */
   watch: TurnWatch | null = null
@@ -72,7 +72,7 @@ export class TurnRunner {
    * not its turn. Null: time passes at once for what has retired.
    */
   takesCost: ((vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined) => boolean) | null = null
-  /** Called for vCPUs that stop for a debugger; null: there is none. */
+  /** Called for vCPUs that stop for a debugger; null: no debugger. */
   debug: DebugWatch | null = null
   readonly #exits: Record<string, number> = {}
   /** Exits of the kind `blocked`, counted apart: every access that is waited for has one. */
@@ -92,7 +92,8 @@ export class TurnRunner {
   /**
    * Executes a vCPU. Its exit, and the time that has passed, are the caller's to account for.
    *
-   * @param how - `alone`: a single instruction, if its processor can do that; `finish`: the rest of the one that is under way
+   * @param how - `alone`: a single instruction, if the processor can execute just one; `finish`: the rest of the instruction
+   * in progress
    */
   execute(vcpu: VirtualCpu, budget: number, how: 'turn' | 'alone' | 'finish' = 'turn'): CpuExit {
     const run = this.#run

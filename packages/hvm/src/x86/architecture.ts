@@ -21,7 +21,7 @@ const FERR_IRQ = 13
 export interface X86DomainOptions extends DomainOptions {
   /** 32 random bits a call: RDRAND and RDSEED. */
   readonly random: () => number
-  /** Generated code and decoded instructions of another domain in this memory, with the same processor; default its own. */
+  /** Generated code and decoded instructions, shared with another domain in this memory with the same processor; default new ones. */
   readonly engine?: X86Engine | undefined
   /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
@@ -43,7 +43,7 @@ export type PciWire = (device: number, pin: number) => InterruptLine
 /** Takes a guest's write to ROM: 1 to 8 bytes at a guest-physical address, as two words. */
 export type RomWrite = (gpa: number, size: number, lo: number, hi: number) => void
 
-/** Holds all of an `X86Domain` but the contents of its RAM. */
+/** State of an `X86Domain` without the contents of its RAM. */
 export interface X86DomainState extends DomainState {
   /** Processors, by number. */
   readonly vcpus: readonly SavedCpu[]
@@ -57,7 +57,7 @@ export interface X86DomainState extends DomainState {
 
 /** The vCPUs and interrupt controllers of a PC, and the wires between them. */
 export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Surroundings {
-  /** The domain that they belong to. */
+  /** The domain of these vCPUs. */
   readonly domain: Domain
   /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly X86Vcpu[]
@@ -81,7 +81,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   onMessage: ((data: number, requester: number) => void) | null = null
   /** Takes guest writes to ROM. */
   romWrite: RomWrite = () => undefined
-  /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
+  /** Reset together with the interrupt controllers: the TPR patcher, if present. */
   vapic: { reset(): void } | null = null
   readonly #interruptState: number
   readonly #ferr: InterruptLine

@@ -15,7 +15,7 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
    */
   ownPciInterrupt: (device: number, pin: number) => InterruptLine
 
-  /** @throws MemoryError where `memory` has no room */
+  /** @throws MemoryError if `memory` has no room */
   constructor(options: X86DomainOptions) {
     super(options, (domain) => new X86Architecture(domain, options))
     this.ownPciInterrupt = this.architecture.pciWire
@@ -36,7 +36,7 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
     return this.architecture.tscPerNs
   }
 
-  /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
+  /** The wire of a PCI function's interrupt pin; a machine whose bridge routes the pins sets its own function. */
   get pciInterrupt(): PciWire {
     return this.architecture.pciWire
   }
@@ -45,7 +45,7 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
     this.architecture.pciWire = wire
   }
 
-  /** Takes guest writes to ROM; by default they are lost. A board whose ROM lies over RAM puts its own here. */
+  /** Handles guest writes to ROM; by default they are ignored. A board with ROM over RAM sets its own function. */
   get romWrite(): RomWrite {
     return this.architecture.romWrite
   }
@@ -68,8 +68,8 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
   }
 
   /**
-   * Whether address line 20 works, as it does at first. Where it does not, it is low in all that processors put on their bus:
-   * addresses wrap at 1 MiB. Devices' own accesses are not concerned.
+   * Whether address line 20 is enabled; default true. If disabled, bit 20 of all processor addresses is 0: addresses wrap at
+   * 1 MiB. Accesses by devices are not affected.
    */
   get a20(): boolean {
     return this.architecture.a20
@@ -120,7 +120,7 @@ function portRequest(direction: number, port: number, size: number, value: numbe
 const MASKED = 1 << 16
 /** Of ICW2 of an i8259: the vector of its first interrupt. */
 const BASE = 0xf8
-/** Entries of the local vector table, by what signals them. */
+/** Entries of the local vector table, by interrupt source. */
 const LOCAL_SOURCES = ['timer', 'lint0', 'lint1', 'performance', 'thermal', 'cmci', 'error'] as const
 
 /**

@@ -38,9 +38,9 @@ export interface GuestWalk {
   readonly gpa: number | undefined
   /** Bytes of the page. */
   readonly pageBytes: number
-  /** Entries of tables that were read. */
+  /** Number of table entries read. */
   readonly reads: number
-  /** Error code of the page fault; undefined: there is none. */
+  /** Error code of the page fault; undefined: no fault. */
   readonly errorCode: number | undefined
 }
 
@@ -51,7 +51,7 @@ const withoutA20 = (gpa: number): number => (Math.floor(gpa / ONE_MIB) % 2 === 1
 
 /** The page tables of a PC's guest, which may lie in system-management memory, behind address line 20. */
 class PcTables extends GuestTables {
-  /** Memory that is seen in place of what the guest's map has; null for none. */
+  /** Memory that hides the guest's map; null: none. */
   managed: SystemManagementMemory | null = null
   /** Whether address line 20 is held low. */
   a20Masked = false
@@ -65,7 +65,7 @@ class PcTables extends GuestTables {
   }
 }
 
-/** A vCPU's linear addresses: walks of its tables, and what the guest's map has behind them. */
+/** Translates a vCPU's linear addresses: walks the guest's tables, then its second-level map. */
 export class GuestTranslation {
   /** @internal Walks, and table entries that they read. */
   readonly counts: { walks: number; tableReads: number }
@@ -87,7 +87,7 @@ export class GuestTranslation {
 
   /**
    * @internal
-   * @param processor - what the walker needs to know of it
+   * @param processor - the processor's registers and features that affect walks
    * @param log - the vCPU's, for walks of logged passes
    * @param counts - counted up here
    */
@@ -139,7 +139,7 @@ export class GuestTranslation {
     if (log !== null) log.beginWalk()
     // A fetched instruction has no pass yet.
     this.#tables.defersWatched = log === null && (access & ACCESS_FETCH) === 0
-    // A logged pass reads every entry, so that the log has it.
+    // A logged pass reads every entry again, to record all of them.
     const status =
       log === null
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.cache)
@@ -269,7 +269,7 @@ export class GuestTranslation {
    * Reads memory at a linear address for a debugger, whatever the guest's own rights there: nothing changes, and no device
    * is asked.
    *
-   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   * @returns number of bytes read, up to the first byte without mapped memory
    */
   peek(linear: bigint, into: Uint8Array): number {
     return linearPieces(
@@ -285,7 +285,7 @@ export class GuestTranslation {
     )
   }
 
-  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  /** Writes memory, including ROM, like `peek`. @returns number of bytes written */
   poke(linear: bigint, bytes: Uint8Array): number {
     return linearPieces(
       linear,
@@ -302,7 +302,7 @@ export class GuestTranslation {
     )
   }
 
-  /** Guest-physical address of a linear one for debuggers, with the A20 gate as it is; −1 where it is not mapped. */
+  /** Returns the guest-physical address of a linear one for debuggers, subject to the A20 gate; −1 if unmapped. */
   peekPhysical(linear: bigint): number {
     const at = BigInt.asUintN(64, linear)
     const gpa = this.#debugged(Number(at & 0xffff_ffffn), Number(at >> 32n))
@@ -336,7 +336,7 @@ export class GuestTranslation {
     return tables.outside
   }
 
-  /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
+  /** Returns the guest-physical address that a debugger sees at a linear one; −1 if unmapped. */
   #debugged(lo: number, hi: number, access = ACCESS_READ): number {
     if (!this.#isCanonical(hi)) return -1
     const asSupervisor = this.#probe(lo, hi, access)
@@ -360,8 +360,8 @@ export class GuestTranslation {
 }
 
 /**
- * The status of an access that waits for another party than a device. Outside a logged pass the instruction starts again in
- * one; its bytes are fetched before there is one.
+ * Returns the status of an access that waits for another party than a device. Outside a logged pass the instruction
+ * restarts in one; its bytes are fetched before.
  */
 function waiting(access: number, log: AccessLog | null): number {
   return log === null && (access & ACCESS_FETCH) === 0 ? STATUS_RESTART : STATUS_RETRY

@@ -1,4 +1,4 @@
-/** A local APIC as its processor reaches it: the page of registers, MSRs, and what CPUID says of it. */
+/** The local APIC's interface for its processor: the register page, MSRs, and CPUID bits. */
 import {
   APIC_TPR,
   type LocalApic,
@@ -72,7 +72,7 @@ function count(counts: ApicPageCounts, offset: number): void {
   if (offset === APIC_TPR) counts.taskPriorityAccesses++
 }
 
-/** Reads an MSR. @returns a status: `STATUS_UNHANDLED` where it is none of the local APIC's */
+/** Reads an MSR. @returns a status: `STATUS_UNHANDLED` if the MSR does not belong to the local APIC */
 export function readApicMsr(apic: LocalApic, index: number, into: Words): number {
   if (index === MSR_APIC_BASE) {
     into.lo = apic.apicBaseLo
@@ -88,7 +88,7 @@ export function readApicMsr(apic: LocalApic, index: number, into: Words): number
   return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
 }
 
-/** Writes an MSR. @returns a status: `STATUS_UNHANDLED` where it is none of the local APIC's */
+/** Writes an MSR. @returns a status: `STATUS_UNHANDLED` if the MSR does not belong to the local APIC */
 export function writeApicMsr(apic: LocalApic, index: number, lo: number, hi: number): number {
   if (index === MSR_APIC_BASE) return apic.setApicBase(lo, hi) ? STATUS_DONE : STATUS_FAULT
   if (index === MSR_TSC_DEADLINE) {
@@ -137,7 +137,7 @@ export function describeTopology(
     if (cpus > 1) into[2]! |= CMP_LEGACY
     if (!apic.present) into[3]! &= ~APIC
   } else if (processor.amd && known === 0x8000_0008) {
-    // Cores less one, and how many bits of the APIC ID number them.
+    // Number of cores less one, and number of APIC ID bits for cores.
     into[2]! |= (Math.min(cpus, 256) - 1) | (Math.ceil(Math.log2(cpus)) << 12)
   }
 }

@@ -51,7 +51,7 @@ export class MemoryWatch {
   #current: X86Vcpu | null = null
   /** The write that the executing vCPU is about to make. */
   #met: MemoryWriter | null = null
-  /** Something has just written that is no vCPU: its name may follow. */
+  /** Whether the last writer was not a vCPU: its name may follow. */
   #unnamed = false
 
   /**

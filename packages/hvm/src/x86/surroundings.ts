@@ -3,7 +3,7 @@ import type { Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { Paravirtual } from '../virtual-cpu.ts'
 
-/** The surroundings of an x86 vCPU, beside its processor and its local APIC. */
+/** The interfaces of an x86 vCPU besides its processor and its local APIC. */
 export interface X86Surroundings {
   /** Domain: memory, devices, time. */
   readonly domain: Domain
@@ -23,7 +23,7 @@ export interface X86Surroundings {
 
 /** A hypervisor's own interface for guests, as x86 processors call it. `@retrap/xen` has one. */
 export interface X86Paravirtual extends Paravirtual {
-  /** Answers a CPUID leaf. @returns false for one that is not this interface's */
+  /** Answers a CPUID leaf. @returns false for leaves outside this interface */
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean
   /** Reads an MSR that no other part has. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   readMsr(vcpu: number, index: number, into: Words): number
@@ -31,7 +31,7 @@ export interface X86Paravirtual extends Paravirtual {
   writeMsr(vcpu: number, index: number, lo: number, hi: number): number
   /** Makes the hypercall that a vCPU's registers describe. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   hypercall(vcpu: number): number
-  /** The vector that a vCPU is to take before those of its local APIC; 0 for none. */
+  /** Returns the vector to deliver before those of the vCPU's local APIC; 0: none. */
   pendingVector(vcpu: number): number
   /** Something has happened that a vCPU must look at: it waits in a hypercall no longer. */
   eventsChanged(vcpu: number): void
@@ -54,9 +54,9 @@ export interface SystemManagementMemory {
   machineAddress(gpa: number): number
 }
 
-/** Where a vCPU reports accesses to its task priority register, and what else a TPR patcher takes. */
+/** Receives a vCPU's accesses to its task priority register, and other events for a TPR patcher. */
 export interface TprWatch {
-  /** Whether accesses are reported at all. */
+  /** Whether accesses are reported. */
   readonly reporting: boolean
   /** Whether an access must be reported. */
   watches(gpa: number): boolean
@@ -64,8 +64,8 @@ export interface TprWatch {
   accessed(access: TprAccess, gpa: number): void
   /** Takes a write to the patcher's port. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   portWrite(size: number, value: number, logged: boolean): number
-  /** Takes a hypercall. @returns false for one that is not the patcher's */
+  /** Handles a hypercall. @returns false if the call is not for the patcher */
   hypercall(): boolean
-  /** Hands the patcher what was noted, when the vCPU has come back to its domain. */
+  /** Passes noted accesses to the patcher, when the vCPU has returned to its domain. */
   settle(): void
 }

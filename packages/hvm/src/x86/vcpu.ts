@@ -47,7 +47,7 @@ import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surrou
 import { VcpuRequest } from './vcpu-request.ts'
 
 /**
- * One x86 vCPU of a domain: the processor, its local APIC, and its way to memory and devices.
+ * One x86 vCPU of a domain: the processor, its local APIC, and its access to memory and devices.
  */
 export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Number in the domain. */
@@ -65,7 +65,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
-  /** Reports accesses to the task priority register, where there is a TPR patcher. */
+  /** Receives accesses to the task priority register, if the domain has a TPR patcher. */
   vapic: TprWatch | null = null
   /** Counts for statistics. */
   readonly counts = {
@@ -98,7 +98,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.translation.translate(lo, hi, access, into, log)
   }
 
-  /** Machine address of RAM that is about to be written; −1 for none. */
+  /** Machine address of RAM that is about to be written; −1: not RAM. */
   ramAddress(gpa: number): number {
     if (this.apic.decodes(gpa)) return -1
     const managed = this.#managedMemory()?.machineAddress(gpa) ?? -1
@@ -123,7 +123,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.translation.setBus(this.#managedMemory(), this.#a20Masked && !this.cpu.inSystemManagement)
   }
 
-  /** System-management memory, where the processor sees it now. */
+  /** Returns system-management memory while the processor can access it, otherwise null. */
   #managedMemory(): SystemManagementMemory | null {
     return this.cpu.inSystemManagement ? this.#world.systemManagementMemory : null
   }
@@ -183,7 +183,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
    * Goes on after an access that has not simply been made.
    *
    * @param status - of the dispatcher
-   * @returns that of the processor, for which an access that nobody answers is made: it reads as ones
+   * @returns the processor's status, for which an unclaimed access reads as ones
    */
   #waitOrStop(status: number): number {
     // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
@@ -207,7 +207,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes a write to ROM. */
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
-    // Others' frames, and what is no ROM any more, lose the store: no device is notified of it.
+    // Stores to foreign frames and former ROM are dropped without notice to a device.
     const type = this.#domain.p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     if (type === P2mType.RAM_RO) this.#world.romWrite(gpa, size, lo, hi)
   }
@@ -313,13 +313,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     into.hi = this.#world.random()
   }
 
-  /** Takes the interrupt that is to be delivered. @returns its vector, or −1 if there is none any more */
+  /** Takes the interrupt to deliver. @returns its vector, or −1 if it was withdrawn */
   acknowledgeInterrupt(): number {
     const { apic } = this
     const { paravirtual } = this.#world
     const callback = paravirtual?.pendingVector(this.id) ?? 0
     if (callback !== 0) return callback
-    // A guest that keeps its task priority in its own memory may have raised it since, or have handled its events.
+    // A guest with its task priority in its own memory may have raised it since, or have handled its events.
     const isGone = (apic.record !== null || paravirtual !== null) && !apic.hasInterrupt()
     const vector = isGone ? -1 : apic.acknowledge()
     this.updateEvents()
@@ -405,11 +405,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Power-on. */
   reset(): void {
     this.cpu.reset(this.id === 0)
-    // Models have been reset before, and one that has its line asserted from the beginning tells nobody again.
+    // Models were reset before; a line asserted since then causes no new notice.
     this.updateEvents()
   }
 
-  /** Forgets what it has translated: the guest's map has changed. */
+  /** Drops cached translations after a change of the guest's map. */
   mapChanged(): void {
     this.cpu.mapChanged()
   }

@@ -83,7 +83,7 @@ export class Arbiter {
     this.signal(cpu)
   }
 
-  /** Has an interrupt become a processor's best one, if its priority is higher. */
+  /** Makes an interrupt a processor's best one, if its priority is higher. */
   offer(cpu: number, intid: number, priority: number, group: number): void {
     const block = this.#table.block(cpu)
     if (priority >= this.#words[block + L.BEST_PRIORITY]!) return
@@ -142,7 +142,7 @@ export class Arbiter {
     return taken && words[block + L.BEST_PRIORITY]! < L.NO_PRIORITY ? words[block + L.BEST_INTID]! : INTID_SPURIOUS
   }
 
-  /** Acknowledges the interrupt that is signalled, if it is of this group. @returns its INTID, or the spurious one */
+  /** Acknowledges the signalled interrupt, if it is of this group. @returns its INTID, or the spurious INTID */
   acknowledge(cpu: number, group: number): number {
     const words = this.#words
     const block = this.#table.block(cpu)
@@ -183,7 +183,7 @@ export class Arbiter {
     else this.updateAll()
   }
 
-  /** Writes a binary point register; a value below the least one becomes that. */
+  /** Writes a binary point register; values are clamped to the minimum. */
   setBinaryPoint(cpu: number, group: number, value: number): void {
     const least = group === 0 ? LEAST_BINARY_POINT_0 : LEAST_BINARY_POINT_1
     this.#words[this.#table.block(cpu) + L.BINARY_POINT_0 + group] = Math.max(value & 7, least)

@@ -33,7 +33,7 @@ export class CpuInterface {
     this.#groupsChanged = groupsChanged
   }
 
-  /** Reads a register. @returns false where it is UNDEFINED */
+  /** Reads a register. @returns false for an UNDEFINED access */
   read(cpu: number, encoding: number, into: Word64): boolean {
     const words = this.#words
     const block = this.#table.block(cpu)
@@ -61,7 +61,7 @@ export class CpuInterface {
         into.lo = words[block + L.BINARY_POINT_0]!
         return true
       case registers.ICC_BPR1_EL1:
-        // With CBPR the view of accesses that are not secure, as all are here.
+        // With CBPR set, reads give the non-secure view, because all accesses here are non-secure.
         into.lo = this.#isCommon(block)
           ? Math.min(words[block + L.BINARY_POINT_0]! + 1, 7)
           : words[block + L.BINARY_POINT_1]!
@@ -89,7 +89,7 @@ export class CpuInterface {
     }
   }
 
-  /** Writes a register. @returns false where it is UNDEFINED */
+  /** Writes a register. @returns false for an UNDEFINED access */
   write(cpu: number, encoding: number, lo: number, hi: number): boolean {
     const words = this.#words
     const block = this.#table.block(cpu)
@@ -101,7 +101,7 @@ export class CpuInterface {
         this.#end(cpu, 1, lo)
         return true
       case registers.ICC_DIR_EL1:
-        // A write while EOIR deactivates is unpredictable; here it is ignored.
+        // A write while EOImode is 0 is unpredictable; here it is ignored.
         if ((words[block + L.INTERFACE_CONTROL]! & registers.CONTROL_EOI_MODE) !== 0)
           this.#arbiter.deactivate(cpu, lo & 0xff_ffff)
         return true
@@ -113,7 +113,7 @@ export class CpuInterface {
         this.#send(cpu, 1, lo, hi)
         return true
       case registers.ICC_SGI0R_EL1:
-      // For the other security state: as there is one, these are group 0's.
+      // Registers for the other security state: with a single one they act as group 0's.
       case registers.ICC_ASGI1R_EL1:
         this.#send(cpu, 0, lo, hi)
         return true

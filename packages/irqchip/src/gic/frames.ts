@@ -10,7 +10,7 @@ const TYPER_FIXED = (1 << 24) | (15 << 19)
 const TYPER_LPIS = 1 << 17
 /** IROUTER's bit for any processor, in its low word. */
 const ROUTE_ANY = -0x8000_0000
-/** GICR_TYPER: processors with the same affinity 3 share their tables of LPIs. */
+/** GICR_TYPER: processors with the same affinity 3 share LPI tables. */
 const COMMON_LPI_AFFINITY = 1 << 24
 const LAST = 1 << 4
 /** GICR_TYPER.PLPIS. */
@@ -150,7 +150,7 @@ export class RedistributorFrames {
     this.#wakerChanged = wakerChanged
   }
 
-  /** Connects a processor's interface: it is awake. Or disconnects it. */
+  /** Connects a processor's interface, so that it is awake, or disconnects it. */
   connect(cpu: number, connected: boolean): void {
     const { words } = this.#table
     words[this.#table.block(cpu) + L.WAKER] = connected
@@ -216,7 +216,7 @@ export class RedistributorFrames {
       lpis.enable(cpu, (value & ENABLE_LPIS) !== 0)
       return
     }
-    // While LPIs are enabled a write is unpredictable; here it is ignored.
+    // A write while LPIs are enabled is unpredictable; here it is ignored.
     if ((words[block + L.REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) return
     switch (at) {
       case registers.GICR_PROPBASER:

@@ -1,6 +1,6 @@
 /** Holds the saved state of one timer: its control register (ENABLE and IMASK), and the count that it waits for. */
 export interface GenericTimerState extends Readonly<Record<'control' | 'compareLo' | 'compareHi', number>> {
-  /** Whether its interrupt is asserted. */
+  /** Whether the timer's interrupt is asserted. */
   readonly asserted: boolean
 }
 
@@ -24,7 +24,7 @@ export interface GenericTimersState {
     readonly waits: boolean
     /** When the machine looks at this vCPU's timers next, which may be due: low word. */
     readonly deadlineLo: number
-    /** The same, high word; all ones in both: never. */
+    /** High word of the deadline; all ones in both: never. */
     readonly deadlineHi: number
   }[]
 }

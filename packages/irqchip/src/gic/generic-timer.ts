@@ -41,11 +41,11 @@ const OFFSET_HI = 8
 const LEVELS = 9
 /** 1 while the vCPU waits for an event. */
 const WAITS = 10
-/** The deadline that is armed, its bits inverted: 0 is none. */
+/** Low word of the armed deadline, with inverted bits: 0 means none. */
 const DEADLINE_LO = 11
 const DEADLINE_HI = 12
 const CPU_WORDS = 14
-/** Words of a timer, and of a vCPU, that are saved as they are. */
+/** Words of a timer, and of a vCPU, that are saved unchanged. */
 const TIMER_FIELDS = { control: CONTROL, compareLo: COMPARE_LO, compareHi: COMPARE_HI }
 const CPU_FIELDS = { kernelControl: KERNEL_CONTROL, offsetLo: OFFSET_LO, offsetHi: OFFSET_HI }
 
@@ -123,7 +123,7 @@ export class GenericTimers {
    * Reads a system register of a vCPU.
    *
    * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
-   * @returns false where it is none of a timer's
+   * @returns false for registers of other units
    */
   readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {
     const words = this.#words
@@ -170,7 +170,7 @@ export class GenericTimers {
     }
   }
 
-  /** Writes a system register of a vCPU. @returns false where it is none of a timer's, or is read-only */
+  /** Writes a timer's system register. @returns false for registers of other units, and for read-only ones */
   writeSystemRegister(cpu: number, encoding: number, lo: number, hi: number): boolean {
     const words = this.#words
     const block = CPU_WORDS * cpu
@@ -228,7 +228,7 @@ export class GenericTimers {
     subtract(into, this.#words[block + OFFSET_LO]! >>> 0, this.#words[block + OFFSET_HI]! >>> 0)
   }
 
-  /** Whether a timer's count has reached what it waits for. Both are unsigned. */
+  /** Whether a timer's count has reached its compare value, both unsigned. */
   #isMet(block: number, timer: number): boolean {
     const count = this.#count
     this.#readCount(block, timer, count)
@@ -300,7 +300,7 @@ export class GenericTimers {
 
   #expired(cpu: number): void {
     const block = CPU_WORDS * cpu
-    // A deadline of a timer ends the wait too: its interrupt does so anyway.
+    // A timer's own deadline also ends the wait, by its interrupt.
     const waited = this.#words[block + WAITS] !== 0 && (this.#words[block + KERNEL_CONTROL]! & EVNTEN) !== 0
     this.#words[block + WAITS] = 0
     this.#update(cpu)

@@ -82,7 +82,7 @@ export class GicV2Distributor {
     if (offset >= GICD_SPENDSGIR) return this.#sources.get(cpu, offset - GICD_SPENDSGIR)
     if (offset >= GICD_CPENDSGIR) return this.#sources.get(cpu, offset - GICD_CPENDSGIR)
     const intid = offset - GICD_ITARGETSR
-    // A vCPU finds itself in the targets of its own interrupts. With one vCPU there are no targets.
+    // A vCPU reads itself as target of its private interrupts. A machine with one vCPU reads targets as 0.
     if (this.#table.cpus === 1 || intid >= this.#table.end) return 0
     return intid < 32 ? 1 << cpu : this.#table.words[ROUTES + intid]!
   }
@@ -113,7 +113,7 @@ export class GicV2Distributor {
   }
 }
 
-/** Whether a register has a byte for each interrupt, of those that are only here. */
+/** Whether a register that only the GICv2 has holds a byte for each interrupt. */
 function hasBytes(offset: number): boolean {
   return (offset >= GICD_ITARGETSR && offset < GICD_ICFGR) || (offset >= GICD_CPENDSGIR && offset < END_OF_SGIS)
 }

@@ -113,7 +113,7 @@ export class GicV2Interface {
         this.#end(cpu, block, value & 0x3ff, true)
         return
       case GICC_DIR:
-        // A write while GICC_EOIR deactivates is unpredictable; here it is ignored.
+        // A write while EOImode is 0 is unpredictable; here it is ignored.
         if ((words[block + L.INTERFACE_CONTROL]! & CONTROL_EOI_MODE) !== 0) this.#arbiter.deactivate(cpu, value & 0x3ff)
         return
       case GICC_CTLR:
@@ -151,16 +151,16 @@ export class GicV2Interface {
     return (this.#words[block + L.INTERFACE_CONTROL]! & ACKNOWLEDGE_ALL) === 0 ? INTID_OTHER_GROUP : this.#take(cpu, 1)
   }
 
-  /** Acknowledges the interrupt that is signalled, if it is of a group. An SGI comes with its sender. */
+  /** Acknowledges the signalled interrupt, if it is of a group. The result includes an SGI's sender. */
   #take(cpu: number, group: number): number {
     const intid = this.#arbiter.acknowledge(cpu, group)
     if (intid >= 16) {
-      // The other targets of a shared interrupt have it no longer.
+      // The other targets of a shared interrupt lose it.
       if (intid >= 32 && intid < FIRST_SPECIAL_INTID) this.#arbiter.updateAll()
       return intid
     }
     const sender = this.#sources.first(cpu, intid)
-    // The same SGI of another sender stays pending.
+    // The same SGI from another sender stays pending.
     this.#sources.set(cpu, intid, this.#sources.get(cpu, intid) & ~(1 << sender))
     this.#arbiter.update(cpu)
     return intid | (sender << 10)

@@ -70,7 +70,7 @@ export class GicV2 {
     const { words } = table
     const forwarding: Forwarding = {
       forwardedGroups: () => words[L.DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS,
-      // With one vCPU there is no register of targets.
+      // A machine with one vCPU has no target registers.
       isRoutedTo: (intid, cpu) => cpus === 1 || ((words[L.ROUTES + intid]! >>> cpu) & 1) !== 0,
       signalOf: (cpu, group) =>
         group === 0 && (words[table.block(cpu) + L.INTERFACE_CONTROL]! & FIQ_ENABLE) !== 0
@@ -87,7 +87,7 @@ export class GicV2 {
     this.reset()
   }
 
-  /** Reads 1, 2 or 4 bytes of the distributor as a vCPU sees it; 0 where there is no such register. */
+  /** Reads 1, 2 or 4 bytes of the distributor for a vCPU; 0 for unknown registers. */
   readDistributor(cpu: number, offset: number, size: number): number {
     return this.#distributor.read(cpu, offset, size)
   }
@@ -97,7 +97,7 @@ export class GicV2 {
     this.#distributor.write(cpu, offset, size, value)
   }
 
-  /** Reads a vCPU's interface: two pages; 0 where there is no such register. */
+  /** Reads a vCPU's interface, of two pages; 0 for unknown registers. */
   readInterface(cpu: number, offset: number, size: number): number {
     return this.#interface.read(cpu, offset, size)
   }
@@ -121,7 +121,7 @@ export class GicV2 {
    * Drives the input of a shared interrupt.
    *
    * @param intid - 32 and up
-   * @throws IrqchipError `ERR_INVALID` where there is none
+   * @throws IrqchipError `ERR_INVALID` for an unknown interrupt
    */
   setLine(intid: number, level: boolean): void {
     checkInteger('INTID of an SPI', intid, 32, this.#table.end - 1)
@@ -132,7 +132,7 @@ export class GicV2 {
    * Drives the input of a private interrupt of a vCPU.
    *
    * @param intid - 16–31
-   * @throws IrqchipError `ERR_INVALID` for another one, or another vCPU
+   * @throws IrqchipError `ERR_INVALID` for an unknown interrupt or vCPU
    */
   setPpi(cpu: number, intid: number, level: boolean): void {
     checkInteger('INTID of a PPI', intid, 16, 31)

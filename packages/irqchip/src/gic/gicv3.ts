@@ -26,7 +26,7 @@ const CLUSTER = 16
 
 /** Registers that are mapped into memory. Offsets count from the first one; a word is unsigned. */
 export interface GicFrame {
-  /** Reads 1, 2 or 4 bytes; 0 where there is no such register. */
+  /** Reads 1, 2 or 4 bytes; 0 for unknown registers. */
   read(offset: number, size: number): number
   /** Writes 1, 2 or 4 bytes. */
   write(offset: number, size: number, value: number): void
@@ -170,7 +170,7 @@ export class GicV3 {
    * Drives the input of a shared interrupt.
    *
    * @param intid - 32 and up
-   * @throws IrqchipError `ERR_INVALID` where there is none
+   * @throws IrqchipError `ERR_INVALID` for an unknown interrupt
    */
   setLine(intid: number, level: boolean): void {
     checkInteger('INTID of an SPI', intid, 32, this.#table.end - 1)
@@ -183,7 +183,7 @@ export class GicV3 {
    * Drives the input of a private interrupt of a vCPU.
    *
    * @param intid - 16–31
-   * @throws IrqchipError `ERR_INVALID` for another one, or another vCPU
+   * @throws IrqchipError `ERR_INVALID` for an unknown interrupt or vCPU
    */
   setPpi(cpu: number, intid: number, level: boolean): void {
     checkInteger('INTID of a PPI', intid, 16, 31)
@@ -192,10 +192,10 @@ export class GicV3 {
   }
 
   /**
-   * Connects a vCPU's interface to its redistributor (GICR_WAKER), as firmware of the secure state does before it starts the
-   * vCPU; or disconnects it, as it does when it turns the vCPU off. Software that such firmware starts leaves it as it is.
+   * Connects a vCPU's interface to its redistributor (GICR_WAKER), as secure firmware does before it starts the vCPU; or
+   * disconnects it, as firmware does when it turns the vCPU off. An operating system does not change this.
    *
-   * @throws IrqchipError `ERR_INVALID` for another vCPU
+   * @throws IrqchipError `ERR_INVALID` for an unknown vCPU
    */
   connect(cpu: number, connected: boolean): void {
     checkInteger('vCPU', cpu, 0, this.cpus - 1)
@@ -206,13 +206,13 @@ export class GicV3 {
    * Reads a system register of a vCPU.
    *
    * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
-   * @returns false where it is UNDEFINED: then `into` means nothing
+   * @returns false for an UNDEFINED access, which leaves `into` undefined
    */
   readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {
     return this.#interface.read(cpu, encoding, into)
   }
 
-  /** Writes a system register of a vCPU. @returns false where it is UNDEFINED */
+  /** Writes a system register of a vCPU. @returns false for an UNDEFINED access */
   writeSystemRegister(cpu: number, encoding: number, lo: number, hi: number): boolean {
     return this.#interface.write(cpu, encoding, lo, hi)
   }
@@ -224,7 +224,7 @@ export class GicV3 {
     return sleeps ? 0 : words[L.DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS
   }
 
-  /** The vCPU that a shared interrupt goes to; −1 where its route names none. */
+  /** Returns the target vCPU of a shared interrupt; −1 if its route names no vCPU. */
   #targetOf(intid: number): number {
     const table = this.#table
     if (!table.isForAny(intid)) return this.#cpuOf.get(table.words[L.ROUTES + intid]!) ?? -1

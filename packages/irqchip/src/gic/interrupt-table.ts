@@ -29,7 +29,7 @@ export class InterruptTable {
   readonly cpus: number
   /** The first INTID that is neither a PPI nor an SPI. */
   readonly end: number
-  /** Words of a bank that have interrupts. */
+  /** Number of used words in a bank. */
   readonly bankWords: number
 
   /** @param state - `stateBytes(cpus)` of machine memory */
@@ -74,7 +74,7 @@ export class InterruptTable {
     return count >= 32 ? -1 : count <= 0 ? 0 : (1 << count) - 1
   }
 
-  /** Interrupts that are pending, whether latched or by their input's level. */
+  /** Returns pending interrupts, latched or by level. */
   pending(cpu: number, n: number): number {
     const { words } = this
     const level = words[this.wordOf(L.LINES, cpu, n)]! & ~words[this.wordOf(L.EDGE, cpu, n)]!
@@ -143,7 +143,7 @@ export class InterruptTable {
    * Those of interrupts that are not there read 0.
    *
    * @param first - the first word of banks that the frame shows
-   * @param end - the first one that it does not show
+   * @param end - the first interrupt outside the visible range
    */
   read(offset: number, size: number, cpu: number, first: number, end: number): number {
     if (offset >= GICD_IPRIORITYR && offset < END_OF_PRIORITIES) {
@@ -168,7 +168,7 @@ export class InterruptTable {
     return value >>> 0
   }
 
-  /** Writes such a register. @returns whether there is one */
+  /** Writes a register of interrupts. @returns whether the register exists */
   write(offset: number, size: number, value: number, cpu: number, first: number, end: number): boolean {
     const { words } = this
     if (offset >= GICD_IPRIORITYR && offset < END_OF_PRIORITIES) {

@@ -50,12 +50,12 @@ export class ItsCommands {
     this.#cpus = cpus
   }
 
-  /** How many times as long as others a command may take. */
+  /** Returns the cost of a command, relative to a simple one. */
   costOf(command: Int32Array): number {
     return LOOKS_AT_ALL.has(command[0]! & 0xff) ? 8 : 1
   }
 
-  /** Performs a command. @returns `ERROR` where it has changed nothing because something in it is wrong */
+  /** Executes a command. @returns `ERROR` for an invalid command, which changes nothing */
   perform(command: Int32Array): Outcome {
     const device = command[1]! >>> 0
     const event = command[2]! >>> 0

@@ -1,6 +1,6 @@
 import type { GicMemory } from './lpis.ts'
 
-/** How an access to the ITS's tables ends. */
+/** Outcomes of an access to the ITS's tables. */
 export const DONE = 0
 /** The entry is not there: the command has an error. */
 export const ERROR = 1
@@ -33,7 +33,7 @@ export class ItsTables {
   readonly #buffer = new Uint8Array(ENTRY_BYTES)
   readonly #view = new DataView(this.#buffer.buffer)
   #address = 0
-  /** The entry that was read: 0 where it is not valid. */
+  /** Low word of the entry read: 0 if invalid. */
   lo = 0
   hi = 0
 
@@ -47,7 +47,7 @@ export class ItsTables {
     return outcome === DONE ? this.#load(this.#address) : outcome
   }
 
-  /** Writes an entry of such a table. */
+  /** Writes an entry of a table. */
   write(baserLo: number, baserHi: number, index: number, lo: number, hi: number): Outcome {
     const outcome = this.#locate(baserLo, baserHi, index)
     return outcome === DONE ? this.writeAt(this.#address, lo, hi) : outcome

@@ -42,7 +42,7 @@ const BASER_DEVICES = (1 << 24) | ((ENTRY_BYTES - 1) << 16)
 const BASER_COLLECTIONS = (4 << 24) | ((ENTRY_BYTES - 1) << 16)
 /** GITS_BASER.Page_Size, low word: 64 KiB. */
 const BASER_LARGEST_PAGES = 2 << 8
-/** GITS_CBASER without its reserved bits. */
+/** Writable bits of GITS_CBASER. */
 const CBASER_LO = 0xffff_fcff
 const CBASER_HI = 0xf8ef_ffff
 const CBASER_VALID = QUIESCENT
@@ -151,8 +151,8 @@ export class Its implements GicFrame {
   }
 
   /**
-   * Power-on state. The manual leaves most of it unknown. Guests that look for a page size before they write one find that of
-   * QEMU and KVM.
+   * Power-on state. The manual leaves most fields unknown. Guests that probe for page sizes read the same value as with QEMU
+   * and KVM.
    */
   reset(): void {
     this.#words.fill(0)
@@ -240,7 +240,7 @@ export class Its implements GicFrame {
     this.write(offset + 4, 4, hi)
   }
 
-  /** Whether there are commands that can be performed. */
+  /** Whether queued commands can be executed. */
   #isBusy(): boolean {
     const words = this.#words
     if ((words[CONTROL]! & ENABLED) === 0 || (words[W.queueHi]! & CBASER_VALID) === 0) return false

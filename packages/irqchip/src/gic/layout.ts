@@ -14,7 +14,7 @@ export const LATCHED = 2
 export const ACTIVE = 3
 /** Levels of the inputs. */
 export const LINES = 4
-/** Interrupts that are edge-triggered. */
+/** Edge-triggered interrupts. */
 export const EDGE = 5
 /** Interrupts that any one of the processors may take: GICD_IROUTER.Interrupt_Routing_Mode. */
 export const ANY_CPU = 6

@@ -42,9 +42,9 @@ export interface PendingLpi {
 export interface LpiControl {
   /** Makes an LPI pending at a vCPU, or takes that back. */
   set(cpu: number, intid: number, pending: boolean): void
-  /** Takes a pending LPI from one vCPU to another; it stays where the other one cannot have it. */
+  /** Moves a pending LPI to another vCPU, unless that vCPU cannot take LPIs. */
   move(from: number, to: number, intid: number): void
-  /** Takes all pending LPIs from one vCPU to another. */
+  /** Moves all pending LPIs to another vCPU. */
   moveAll(from: number, to: number): void
   /** Reads the configuration of a vCPU's LPI again. */
   invalidate(cpu: number, intid: number): void
@@ -113,14 +113,14 @@ export class Lpis implements LpiControl {
     this.#arbiter.update(cpu)
   }
 
-  /** Takes a pending LPI from one processor to another; it stays where the other one cannot have it. */
+  /** Moves a pending LPI to another processor, unless that processor cannot take LPIs. */
   move(from: number, to: number, intid: number): void {
     if (from === to || intid >= this.#end(to) || !this.#isPending(from, intid)) return
     this.set(from, intid, false)
     this.set(to, intid, true)
   }
 
-  /** Takes all pending LPIs from one processor to another. */
+  /** Moves all pending LPIs to another processor. */
   moveAll(from: number, to: number): void {
     const end = this.#end(to)
     if (from === to || end === 0 || this.#end(from) === 0) return
@@ -140,7 +140,7 @@ export class Lpis implements LpiControl {
     if (!this.#isPending(cpu, intid)) return
     const block = this.#table.block(cpu)
     this.#readConfiguration(cpu, intid)
-    // The best one may be so no more; another one can only become the best.
+    // The best LPI may have become worse: choose again. Any other can only become the best.
     if (this.#table.words[block + L.BEST_LPI] === intid) this.#choose(cpu)
     else this.#offer(block, intid)
     this.#arbiter.update(cpu)
@@ -267,7 +267,7 @@ export class Lpis implements LpiControl {
     })
   }
 
-  /** Takes a saved state, whose shape was checked, after that of the table. */
+  /** Restores a state of checked shape, after the interrupt table. */
   restore(state: readonly (readonly PendingLpi[])[]): void {
     this.reset()
     state.forEach((list, cpu) => {

@@ -102,13 +102,13 @@ export const CNTPCT_EL0: number = timerRegister(3, 0, 1)
 export const CNTVCT_EL0: number = timerRegister(3, 0, 2)
 /** Controls what EL0 may access, and the event stream. */
 export const CNTKCTL_EL1: number = timerRegister(0, 1, 0)
-/** Physical timer: ticks that are left. */
+/** Physical timer: remaining ticks. */
 export const CNTP_TVAL_EL0: number = timerRegister(3, 2, 0)
 /** Physical timer: control. */
 export const CNTP_CTL_EL0: number = timerRegister(3, 2, 1)
 /** Physical timer: count that it waits for. */
 export const CNTP_CVAL_EL0: number = timerRegister(3, 2, 2)
-/** Virtual timer: ticks that are left. */
+/** Virtual timer: remaining ticks. */
 export const CNTV_TVAL_EL0: number = timerRegister(3, 3, 0)
 /** Virtual timer: control. */
 export const CNTV_CTL_EL0: number = timerRegister(3, 3, 1)

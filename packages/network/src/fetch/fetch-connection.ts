@@ -4,23 +4,23 @@ import { type HttpFault, type HttpRequest, HttpRequestParser } from './http-requ
 /** The most bytes that all requests under way hold together. */
 const MOST_HELD_BYTES = 64 << 20
 
-/** How a request is made: the part of `RequestInit` that is used. */
+/** A request: the part of `RequestInit` that is used. */
 export interface FetchRequest {
-  /** As the guest has it. */
+  /** The guest's method. */
   readonly method: string
   /** Those of the guest's that need no leave of the server before. */
   readonly headers: [name: string, value: string][]
-  /** Absent: there is none. */
+  /** The body; absent: none. */
   readonly body?: Uint8Array<ArrayBuffer>
-  /** Only servers that allow it. */
+  /** Only servers that permit cross-origin requests. */
   readonly mode: 'cors'
   /** No cookies. */
   readonly credentials: 'omit'
   /** The page is not named. */
   readonly referrerPolicy: 'no-referrer'
-  /** The guest caches by itself. */
+  /** No caching, because the guest has its own cache. */
   readonly cache: 'no-store'
-  /** Aborted when the guest gives up. */
+  /** Aborted when the guest closes its connection. */
   readonly signal: AbortSignal
 }
 
@@ -28,11 +28,11 @@ export interface FetchRequest {
 export interface FetchedResponse {
   /** 200 to 599. */
   readonly status: number
-  /** The reason phrase; empty where there is none. */
+  /** The reason phrase; empty if absent. */
   readonly statusText: string
   /** The fields that the page may see. */
   readonly headers: { forEach(callback: (value: string, name: string) => void): void }
-  /** Null: there is none. */
+  /** The body; null: none. */
   readonly body: {
     getReader(): { read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }> }
   } | null
@@ -81,7 +81,7 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 const encodeHead = (lines: readonly string[]): Uint8Array =>
   Uint8Array.from(`${lines.join('\r\n')}\r\n\r\n`, (character) => character.charCodeAt(0))
 
-/** A guest's connection, of one request and its answer. */
+/** A guest's connection, for one request and its response. */
 export class FetchConnection implements TcpSocket {
   readonly #to: SocketAddress
   readonly #client: TcpSocketClient

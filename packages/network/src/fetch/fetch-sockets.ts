@@ -13,11 +13,11 @@ export interface RefusedConnection {
   readonly host: string
   /** TCP port. */
   readonly port: number
-  /** `tls`: the guest encrypts by itself. `not-http`: it speaks something else. */
+  /** `tls`: the guest encrypts the connection. `not-http`: the guest speaks another protocol. */
   readonly reason: 'tls' | 'not-http'
 }
 
-/** How {@link fetchSockets} reaches the outside. */
+/** Options of {@link fetchSockets}. */
 export interface FetchSocketsOptions {
   /** Default the host's `fetch`. */
   readonly fetch?: FetchFunction | undefined
@@ -26,7 +26,7 @@ export interface FetchSocketsOptions {
    * Default: whether the page has come by https.
    */
   readonly secure?: boolean | undefined
-  /** Is notified of connections that are refused. A guest decides how often. */
+  /** Called for refused connections. A guest controls how often. */
   readonly onRefused?: ((refused: RefusedConnection) => void) | undefined
 }
 
@@ -61,7 +61,7 @@ export function fetchSockets(options: FetchSocketsOptions = {}): Sockets {
   }
 }
 
-/** The host's `fetch`, as it is when it is called. */
+/** The host's `fetch`, looked up at each call. */
 const hostFetch: FetchFunction = (...given) =>
   (globalThis as unknown as { readonly fetch: FetchFunction }).fetch(...given)
 
@@ -69,7 +69,7 @@ const hostFetch: FetchFunction = (...given) =>
 const isSecurePage = (): boolean =>
   (globalThis as { readonly location?: { readonly origin?: string } }).location?.origin?.startsWith('https:') === true
 
-/** Where a request goes; null: it is no longer known what the guest means. */
+/** Returns the origin of a request; null if the guest's intention is unknown. */
 function originOf(
   { address, port }: SocketAddress,
   host: string | undefined,

@@ -31,7 +31,7 @@ type Head = Omit<HttpRequest, 'body'>
  * Source: RFC 9112 §2.2 to §7.1.
  */
 export class HttpRequestParser {
-  /** The request, once it is complete. */
+  /** The request; null until it is complete. */
   request: HttpRequest | null = null
   /** The fault of the request. */
   fault: HttpFault | null = null
@@ -46,7 +46,7 @@ export class HttpRequestParser {
   /** The content of the chunks. */
   readonly #body = new GrowingBytes()
 
-  /** Bytes that it holds. */
+  /** Number of bytes held. */
   get heldBytes(): number {
     return this.#bytes.capacity + this.#body.capacity
   }
@@ -155,7 +155,7 @@ class GrowingBytes {
     this.#length = needed
   }
 
-  /** Drops the first ones. */
+  /** Drops the first bytes. */
   drop(count: number): void {
     if (count === 0) return
     this.#bytes.copyWithin(0, count, this.#length)

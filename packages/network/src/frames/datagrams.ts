@@ -70,7 +70,7 @@ export function readUdp({ payload: bytes, source, destination }: Ipv4Packet): Ud
   }
 }
 
-/** Makes a datagram with its checksum. */
+/** Builds a UDP datagram with its checksum. */
 export function makeUdp(
   source: Ipv4Address,
   destination: Ipv4Address,

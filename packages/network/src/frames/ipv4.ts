@@ -10,7 +10,7 @@ export const PROTOCOL_UDP = 17
 const MORE_FRAGMENTS = 0x2000
 const DO_NOT_FRAGMENT = 0x4000
 const TTL = 64
-/** The longest payload of one frame. */
+/** The longest payload of one frame, in bytes. */
 export const MTU: number = MAXIMUM_FRAME - ETHERNET_HEADER
 /** Bytes before the payload of a packet without options. */
 export const IPV4_PAYLOAD: number = ETHERNET_HEADER + IPV4_HEADER
@@ -29,7 +29,7 @@ export interface Ipv4Packet {
   readonly payload: Uint8Array
 }
 
-/** Reads the packet of a frame. @returns null for one that is cut, has another version, or a wrong checksum */
+/** Parses the packet of a frame. @returns null if it is truncated, of another version, or has a wrong checksum */
 export function readIpv4Packet(frame: Uint8Array): Ipv4Packet | null {
   const at = ETHERNET_HEADER
   if (frame.length < IPV4_PAYLOAD) return null
@@ -37,7 +37,7 @@ export function readIpv4Packet(frame: Uint8Array): Ipv4Packet | null {
   const headerBytes = (first & 15) * 4
   const totalBytes = get16(frame, at + 2)
   if (first >>> 4 !== 4 || headerBytes < IPV4_HEADER || totalBytes < headerBytes) return null
-  // Short frames are padded: the rest is none of the packet's.
+  // Short frames are padded: padding is not part of the packet.
   if (at + totalBytes > frame.length) return null
   if (checksumOf(sumWords(frame, at, at + headerBytes)) !== 0) return null
   const flags = get16(frame, at + 6)

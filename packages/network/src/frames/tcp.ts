@@ -97,7 +97,7 @@ export interface TcpHeader {
   readonly options?: Uint8Array
 }
 
-/** A segment of ours: its frame, without an Ethernet header, and where its payload begins. */
+/** An outgoing segment: its frame without Ethernet header, and the offset of its payload. */
 export interface TcpFrame {
   readonly frame: Uint8Array
   readonly payloadAt: number

@@ -47,14 +47,14 @@ async function listenTcp(
     server.once('error', (error) => reject(cannotListen('tcp', at, error)))
     server.listen({ host: at.address, port: at.port, exclusive: true }, resolve)
   })
-  // Trouble with one connection, such as too many open files, is no trouble for those that come later.
+  // An error of one connection, such as too many open files, must not end the server.
   server.on('error', () => {})
   const address = server.address()
   const port = typeof address === 'object' && address !== null ? address.port : at.port
   return { port, close: () => void server.close() }
 }
 
-/** Tells a client what happens to a socket. */
+/** Forwards a socket's events to a client. */
 function attach(socket: Socket, client: () => TcpSocketClient | null): void {
   let end: TcpSocketEnd = 'finished'
   socket.on('data', (bytes) => client()?.data(bytes))

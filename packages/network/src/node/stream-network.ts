@@ -1,10 +1,10 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { FrameStream, NetworkError } from '../index.ts'
 
-/** Where the other machine is: a port, or a Unix socket's path. */
+/** The other machine's address: a port, or a Unix socket's path. */
 export type StreamAddress = { readonly path: string } | { readonly host?: string; readonly port: number }
 
-/** How a {@link StreamNetwork} connects. */
+/** Options for connecting a {@link StreamNetwork}. */
 export interface StreamConnectOptions {
   /** Milliseconds from a lost or failed connection to the next attempt. Default: there is none. */
   readonly reconnectMs?: number
@@ -35,7 +35,7 @@ export class StreamNetwork extends FrameStream {
     return network
   }
 
-  /** Connects to the other machine. @throws NetworkError `ERR_OPEN` where it is not there and `reconnectMs` is not given */
+  /** Connects to the other machine. @throws NetworkError `ERR_OPEN` if it is unreachable and `reconnectMs` is absent */
   static async connect(to: StreamAddress, options: StreamConnectOptions = {}): Promise<StreamNetwork> {
     const network = new StreamNetwork()
     await new Promise<void>((resolve, reject) => {
@@ -47,7 +47,7 @@ export class StreamNetwork extends FrameStream {
     return network
   }
 
-  /** The port that is listened on, where the host has chosen it. */
+  /** The listening port, also when the host has chosen it. */
   get port(): number | null {
     const address = this.#server?.address()
     return typeof address === 'object' && address !== null ? address.port : null

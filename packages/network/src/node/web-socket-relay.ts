@@ -6,11 +6,11 @@ import type { OpenSocket } from '../sockets.ts'
 const MOST_BYTES = 1518
 const MOST_CONNECTIONS = 64
 
-/** How {@link listenWebSocket} listens. */
+/** Options of {@link listenWebSocket}. */
 export interface WebSocketRelayOptions {
   /** Default `127.0.0.1`. */
   readonly host?: string | undefined
-  /** 0: the host chooses one. */
+  /** Port to listen on; 0: the host chooses one. */
   readonly port: number
   /**
    * Web pages that may connect, by their origin, such as `https://example.org`; default none. Any page of any site that a
@@ -22,7 +22,7 @@ export interface WebSocketRelayOptions {
 /** Lets emulators in web pages into a hub: each message of a WebSocket is a frame. @throws NetworkError `ERR_LISTEN` */
 export async function listenWebSocket(hub: Hub, options: WebSocketRelayOptions): Promise<OpenSocket> {
   const { host = '127.0.0.1', port, origins = [] } = options
-  // Loaded when it is asked for: few programs let browsers in.
+  // Loaded on demand: few programs accept browsers.
   const { WebSocketServer } = await import('ws')
   const server = new WebSocketServer({
     host,

@@ -18,11 +18,11 @@ export class BufferBudget {
   }
 }
 
-/** Every buffer may have this much, whatever the others have. */
+/** Size that every buffer may have, regardless of the others. */
 export const FIRST_BUFFER: number = 32 << 10
 const LARGEST_BUFFER = 512 << 10
 
-/** Bytes of a stream from one position to another, in a ring that grows with what passes through. */
+/** Bytes of a stream between two positions, in a ring that grows with the throughput. */
 export class StreamBuffer {
   readonly #budget: BufferBudget
   /** Empty until the first byte: most connections of a guest that scans ports never have one. */
@@ -39,7 +39,7 @@ export class StreamBuffer {
     return this.#capacity
   }
 
-  /** Doubles the capacity where so much has passed that it pays. @param from - the first position that is kept */
+  /** Doubles the capacity if enough bytes have passed to justify it. @param from - the first position to keep */
   maybeGrow(from: number, to: number): void {
     if (to < this.#growsAt || this.#capacity === LARGEST_BUFFER || !this.#budget.take(this.#capacity)) return
     const before = this.#bytes
@@ -47,7 +47,7 @@ export class StreamBuffer {
     this.#capacity *= 2
     this.#growsAt = to + 2 * this.#capacity
     this.#bytes = new Uint8Array(this.#capacity)
-    // A ring of bytes that may lie anywhere from `from` on, with gaps: all of it moves.
+    // Copy the whole ring, whose bytes may lie anywhere from `from` on, with gaps.
     for (let at = from; at < from + before.length;) {
       const piece = Math.min(before.length - (at & mask), from + before.length - at)
       this.put(at, before.subarray(at & mask, (at & mask) + piece))

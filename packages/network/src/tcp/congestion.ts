@@ -16,7 +16,7 @@ export class Congestion {
   #threshold: number = MOST_WINDOW
   #duplicates = 0
   #recovering = false
-  /** Highest position that was sent when loss was last seen; a loss below it is the same one. */
+  /** Highest position sent when a loss was last detected; a loss below it belongs to the same event. */
   #recover = -2
 
   constructor(mss: number) {
@@ -24,9 +24,9 @@ export class Congestion {
     this.#window = initialWindow(mss)
   }
 
-  /** Bytes that may be in flight. */
+  /** Most bytes in flight. */
   get window(): number {
-    // The first two duplicates each release a new segment, so that a short flight gets its third one.
+    // The first two duplicates each release a new segment, so that a short flight can get a third duplicate.
     return this.#recovering ? this.#window : this.#window + this.#duplicates * this.#mss
   }
 
@@ -39,9 +39,9 @@ export class Congestion {
   /**
    * New data was acknowledged.
    *
-   * @param bytes - how much of it
+   * @param bytes - number of acknowledged bytes
    * @param una - first position that is not acknowledged now
-   * @param flight - what is still in flight
+   * @param flight - bytes still in flight
    */
   acknowledged(bytes: number, una: number, flight: number): CongestionAction {
     this.#duplicates = 0

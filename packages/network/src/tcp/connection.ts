@@ -79,7 +79,7 @@ export class TcpConnection {
     this.#sender.open()
   }
 
-  /** The peer has ended its stream, and all of it was read. */
+  /** Whether the peer has ended its stream, and all data was read. */
   get atEnd(): boolean {
     return this.#finTaken && this.#queue.readable === 0
   }
@@ -89,7 +89,7 @@ export class TcpConnection {
     return this.#state === 'time-wait'
   }
 
-  /** Writes bytes. @returns how many were taken; `writable` tells of room for the rest */
+  /** Queues bytes to send. @returns how many were taken; `writable` reports room for more */
   write(bytes: Uint8Array): number {
     return this.#state === 'closed' || this.#state === 'time-wait' ? 0 : this.#sender.write(bytes)
   }
@@ -99,7 +99,7 @@ export class TcpConnection {
     if (this.#state !== 'closed') this.#sender.end()
   }
 
-  /** Reads bytes. @returns null: there are none now */
+  /** Reads received bytes. @returns null if none are available */
   read(most: number): Uint8Array | null {
     const bytes = this.#queue.read(most)
     if (bytes !== null && this.#state === 'open' && !this.#finTaken && this.#window.isWorthTelling) this.#acknowledge()
@@ -312,7 +312,7 @@ export class TcpConnection {
   /**
    * Acknowledges what is expected, to a segment that fits nowhere. Source: RFC 5961 §3 to §5.
    *
-   * @param isEmpty - it has no data, whose sender would wait for an acknowledgment
+   * @param isEmpty - whether the segment has no data; a sender of data would wait for an acknowledgment
    */
   #challenge(isEmpty: boolean): void {
     const now = this.#options.clock.now()

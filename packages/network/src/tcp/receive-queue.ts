@@ -1,12 +1,12 @@
 import { type BufferBudget, StreamBuffer } from './buffer-budget.ts'
 
-/** A run of bytes that came before those ahead of it. */
+/** A run of bytes that arrived out of order. */
 interface Run {
   from: number
   to: number
 }
 
-/** More runs than these are not kept: the peer sends them again. */
+/** Most runs kept: the peer sends further ones again. */
 const MOST_RUNS = 32
 /** As many as the option has room for (RFC 2018 §3). */
 const MOST_BLOCKS = 4
@@ -93,7 +93,7 @@ export class ReceiveQueue {
     this.#buffer.close()
   }
 
-  /** @returns false where there are too many runs already */
+  /** @returns false if there are too many runs */
   #addRun(from: number, to: number): boolean {
     const at = this.#runs.findIndex((run) => run.to >= from)
     const index = at < 0 ? this.#runs.length : at

@@ -38,7 +38,7 @@ export class ReceiveWindow {
     this.#edge = this.initial
   }
 
-  /** Moves the window on where that is worth it. @returns the field of a segment */
+  /** Advances the window if the step is large enough. @returns the window field of a segment */
   advertise(): number {
     const { capacity, next, edge } = this.#queue
     const most = next + LARGEST_FIELD * 2 ** this.#shift

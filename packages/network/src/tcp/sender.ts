@@ -3,7 +3,7 @@ import { TCP_FIN, TCP_PSH } from '../frames/tcp.ts'
 import { type BufferBudget, StreamBuffer } from './buffer-budget.ts'
 import { Congestion } from './congestion.ts'
 
-/** How the sending half reaches its connection. */
+/** Interface of the sending half to its connection. */
 export interface SenderPort {
   /** Sends a segment with the bytes from `position` on. */
   emit(position: number, length: number, flags: number): void
@@ -13,11 +13,11 @@ export interface SenderPort {
 
 /** The window that an acknowledgment grants. */
 export interface Grant {
-  /** Position that it acknowledges. */
+  /** Acknowledged position. */
   readonly position: number
   /** Bytes beyond it. */
   readonly window: number
-  /** Where its segment stands in the peer's stream, to tell old windows from new ones. */
+  /** Position of the segment in the peer's stream, which tells old windows from new ones. */
   readonly at: number
   /** The segment brings neither data nor an end. */
   readonly isPure: boolean
@@ -41,13 +41,13 @@ export class Sender {
   readonly #roundTrip = new RoundTrip()
   readonly #retransmit: Alarm
   readonly #persist: Alarm
-  /** First position that is not acknowledged. */
+  /** First unacknowledged position. */
   #una = -1
   /** Next position to send. */
   #next = -1
-  /** Follows all that was ever sent. */
+  /** Position after all data ever sent. */
   #highest = -1
-  /** Follows all data that was queued. */
+  /** Position after all queued data. */
   #end = 0
   #ending = false
   #mss = 536
@@ -68,7 +68,7 @@ export class Sender {
   }
 
   /**
-   * Position for a segment without data: behind all that was sent, or the peer would not take it, but within its window.
+   * Position for a segment without data: after all sent data, but within the peer's window, or the peer would ignore it.
    */
   get acknowledgeFrom(): number {
     return Math.max(this.#una, Math.min(this.#highest, this.#una + this.#window))
@@ -83,7 +83,7 @@ export class Sender {
     return this.#highest
   }
 
-  /** Bytes that can be queued. */
+  /** Number of bytes that can be queued. */
   get room(): number {
     return this.#ending ? 0 : this.buffer.capacity - (this.#end - Math.max(0, this.#una))
   }
@@ -93,7 +93,7 @@ export class Sender {
     return this.#ending
   }
 
-  /** The peer has all that was sent, and the end of it. */
+  /** Whether the peer has acknowledged all data and the FIN. */
   get isFinished(): boolean {
     return this.#ending && this.#una > this.#end
   }
@@ -142,7 +142,7 @@ export class Sender {
       this.#windowFrom = at
       this.#windowAck = position
     }
-    // A peer that keeps its window closed is there, however long it does so (RFC 9293 §3.8.6.1).
+    // A peer that keeps its window closed is alive, for however long (RFC 9293 §3.8.6.1).
     if (window === 0 || !this.#retransmit.isSet) this.#retries = 0
     if (isNew) this.#advance(position)
     else if (isPure && sameWindow && this.#una < this.#next && this.#una >= 0) {
@@ -153,7 +153,7 @@ export class Sender {
     return isNew
   }
 
-  /** Sends what the windows allow. */
+  /** Sends as much as the windows allow. */
   send(): void {
     // SYN is not acknowledged yet.
     if (this.#una < 0) return
@@ -186,7 +186,7 @@ export class Sender {
   #emit(position: number, length: number, ends: boolean): void {
     const isLast = position + length === this.#end
     const sent = position + length + (ends ? 1 : 0)
-    // A segment that is sent again is not measured: it is not known which one was acknowledged.
+    // Retransmitted segments are not measured: the acknowledgement could belong to either transmission.
     if (position >= this.#highest) this.#timed ??= { position, sentMs: this.#clock.now() }
     else if (this.#timed !== null && this.#timed.position < sent) this.#timed = null
     this.#next = Math.max(this.#next, sent)
@@ -236,7 +236,7 @@ export class Sender {
     // All that follows is sent again as the window opens.
     this.#next = this.#una
     this.#retransmit.set(this.#roundTrip.timeoutMs)
-    // A window that has closed over what was in flight: one segment is sent nevertheless.
+    // The window has shrunk below the data in flight: send one segment nevertheless.
     if (this.#window === 0) this.#sendFirst()
     else this.send()
   }

@@ -36,7 +36,7 @@ const OPTION_END = 255
 export interface DhcpOptions {
   readonly subnet: Subnet
   readonly gateway: Ipv4Address
-  /** null: none is told. */
+  /** Address of the DNS server; null: none announced. */
   readonly dns: Ipv4Address | null
   readonly firstAddress: Ipv4Address
   readonly hostName?: string | undefined
@@ -47,7 +47,7 @@ export interface DhcpOptions {
   readonly isolated: boolean
 }
 
-/** An answer, and where it goes. */
+/** A response, and its destination. */
 export interface DhcpAnswer {
   readonly message: Uint8Array
   readonly address: Ipv4Address
@@ -64,7 +64,7 @@ export class DhcpServer {
     this.#options = options
   }
 
-  /** Takes a message. @returns the answer; null where none is due */
+  /** Handles a message. @returns the response; null if none is due */
   receive(message: Uint8Array): DhcpAnswer | null {
     const isRequest = message.length >= FIXED_BYTES && message[0] === 1 && message[1] === 1 && message[2] === 6
     if (!isRequest || get32(message, 236) !== MAGIC) return null
@@ -84,7 +84,7 @@ export class DhcpServer {
       }
       case REQUEST: {
         const wanted = addressOf(options.get(OPTION_REQUESTED_ADDRESS)) ?? get32(message, 12)
-        // A guest that was started with another machine keeps its address where it can.
+        // A guest started by another machine keeps its address if possible.
         const address = this.#lease(mac, wanted)
         return address !== null && address === wanted
           ? this.#answer(message, ACK, address)
@@ -101,7 +101,7 @@ export class DhcpServer {
     }
   }
 
-  /** A client's address: the one that it has, else the wanted one, else the first free one. */
+  /** Returns a client's address: its present one, else the wanted one, else the first free one. */
   #lease(mac: number, wanted: Ipv4Address | null): Ipv4Address | null {
     const present = this.#leases.get(mac)
     if (present !== undefined) return present
@@ -146,7 +146,7 @@ export class DhcpServer {
     put32(message, 236, MAGIC)
     message.set(fields, FIXED_BYTES)
     message[FIXED_BYTES + fields.length] = OPTION_END
-    // RFC 2131 §4.1: a client that has no address yet is reached by its hardware's, unless it asks for a broadcast.
+    // RFC 2131 §4.1: a client without an address is reached by its hardware address, unless it asks for a broadcast.
     const broadcasts = type === NAK || ((get16(request, 10) & 0x8000) !== 0 && client === 0)
     const to = client || address
     return broadcasts || to === 0

@@ -60,7 +60,7 @@ export class DnsStream implements TcpSocket {
     this.#next()
   }
 
-  /** Answers the next question, if it is there as a whole. */
+  /** Handles the next query, if it is complete. */
   #next(): void {
     if (this.#over || this.#isAsking || this.#paused) return
     const question = this.#take()
@@ -96,7 +96,7 @@ export class DnsStream implements TcpSocket {
       this.#next()
     }
     if (this.#dns.receive(question, answered, true)) return
-    // No question at all, or there are too many: a connection has no other way to say so.
+    // An invalid query, or too many of them: closing the connection is the only way to refuse.
     this.abort()
     this.#client.closed('reset')
   }

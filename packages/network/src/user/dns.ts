@@ -44,8 +44,8 @@ export class DnsForwarder {
    * Takes a question.
    *
    * @param reply - called once with the answer, later
-   * @param overTcp - where an answer may be long
-   * @returns false: it is none, or there are too many, and no answer comes
+   * @param overTcp - over TCP, where a response may be long
+   * @returns false for an invalid query or too many queries: no response follows
    */
   receive(message: Uint8Array, reply: (answer: Uint8Array) => void, overTcp = false): boolean {
     if (message.length < HEADER || (get16(message, 2) & FLAG_RESPONSE) !== 0 || this.#pending === MOST_PENDING) {

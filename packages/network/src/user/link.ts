@@ -43,7 +43,7 @@ export class Link {
     }
   }
 
-  /** Notes where a guest is. */
+  /** Notes a guest's hardware address. */
   learn(address: Ipv4Address, mac: number): void {
     if (!isWithin(address, this.#subnet) || this.#ours.has(address) || this.#neighbours.get(address) === mac) return
     this.#neighbours.delete(address)
@@ -55,13 +55,13 @@ export class Link {
     if (waiting !== undefined) this.transmit(waiting)
   }
 
-  /** Sends an IPv4 packet, in fragments where it is long. @param mac - absent: that of the destination */
+  /** Sends an IPv4 packet, fragmented if needed. @param mac - absent: the destination's */
   send(fields: Ipv4Fields, payload: Uint8Array, mac?: number): void {
     this.#identification = (this.#identification + 1) & 0xffff
     for (const frame of fragmentIpv4(fields, payload, this.#identification)) this.transmit(frame, mac)
   }
 
-  /** Sends a frame that has all but its Ethernet header. */
+  /** Sends a frame after filling in its Ethernet header. */
   transmit(frame: Uint8Array, mac?: number): void {
     const destination = get32(frame, 30)
     const known = mac ?? this.#neighbours.get(destination)

@@ -16,7 +16,7 @@ const BUFFER_BYTES = 64 << 20
 const FIRST_EPHEMERAL = 49_152
 const LAST_PORT = 0xffff
 
-/** Where a guest's connection goes. */
+/** The route of a guest's connection. */
 export type TcpRoute =
   | { readonly kind: 'host'; readonly to: SocketAddress }
   | { readonly kind: 'service'; connect(client: TcpSocketClient): TcpSocket }
@@ -29,7 +29,7 @@ export interface TcpGatewayOptions {
   readonly random: () => number
   readonly link: Link
   readonly sockets: Sockets
-  /** Where connections to an address go. */
+  /** Returns the route of connections to an address. */
   route(address: Ipv4Address, port: number): TcpRoute
 }
 
@@ -44,7 +44,7 @@ export class TcpGateway {
     this.#options = options
   }
 
-  /** Connections that there are. */
+  /** Number of connections. */
   get count(): number {
     return this.#flows.size
   }
@@ -148,7 +148,7 @@ export class TcpGateway {
     )
   }
 
-  /** Forgets a connection that only waits for late segments, where there are too many. */
+  /** Drops a connection in TIME-WAIT, if there are too many connections. */
   #makeRoom(): boolean {
     if (this.#flows.size < MOST_FLOWS) return true
     for (const flow of this.#flows.values()) {

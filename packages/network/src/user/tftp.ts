@@ -39,7 +39,7 @@ interface Transfer {
   usedMs: number
   /** Sends the last message again. */
   again: () => void
-  /** When to do so, and how long it waits. */
+  /** When to send again, and the interval. */
   againMs: number
   waitMs: number
 }
@@ -48,7 +48,7 @@ interface Transfer {
 export class TftpServer {
   readonly #read: ReadBootFile | undefined
   readonly #clock: NetworkClock
-  /** Set while there are transfers. */
+  /** Alarm, set while any transfer is active. */
   readonly #watch: Alarm
   /** In the order of use. */
   readonly #transfers = new Map<string, Transfer>()
@@ -131,14 +131,14 @@ export class TftpServer {
     this.#sendBlock(transfer, reply)
   }
 
-  /** Notes that a client is still there. */
+  /** Notes activity of a client. */
   #use(key: string, transfer: Transfer): void {
     transfer.usedMs = this.#clock.now()
     this.#transfers.delete(key)
     this.#transfers.set(key, transfer)
   }
 
-  /** Forgets clients that have gone, and sends again what others may have lost. */
+  /** Drops silent clients, and repeats blocks that may have been lost. */
   #look(): void {
     const now = this.#clock.now()
     for (const [key, transfer] of this.#transfers) {
@@ -179,7 +179,7 @@ export class TftpServer {
   }
 }
 
-/** The texts of a request; one without its end is left out. */
+/** Returns the texts of a request; an unterminated one is left out. */
 function texts(message: Uint8Array): string[] {
   const parts = String.fromCharCode(...message.subarray(2, 1024)).split('\0')
   return parts.slice(0, -1)

@@ -30,7 +30,7 @@ export interface UdpGatewayOptions {
 
 interface Entry {
   readonly socket: UdpSocket
-  /** Of a forwarded peer: where its answers go. */
+  /** Destination of responses to a forwarded peer; null for others. */
   readonly peer: SocketAddress | null
   usedMs: number
 }
@@ -46,7 +46,7 @@ export class UdpGateway {
     this.#sweep = new Alarm(options.clock, () => this.#expire())
   }
 
-  /** How many sockets and peers there are. */
+  /** Number of sockets and peers. */
   get count(): number {
     return this.#entries.size
   }
@@ -54,8 +54,8 @@ export class UdpGateway {
   /**
    * Sends a guest's datagram.
    *
-   * @param to - where it goes; null: only peers of a forwarded port may be answered
-   * @returns false where it may not go anywhere
+   * @param to - the destination; null: only peers of a forwarded port may get responses
+   * @returns false if the datagram has no permitted destination
    */
   send(guest: UdpEnd, seen: UdpEnd, to: SocketAddress | null, payload: Uint8Array): boolean {
     const peer = this.#use(peerKey(guest, seen))

@@ -128,7 +128,7 @@ export class UserNetwork implements PacketBackend {
 
   /** Takes a frame of the card's; there is always room. */
   send(frame: Uint8Array): boolean {
-    // The guest may change its memory at any time: what is checked and what is used must be the same bytes.
+    // Copied, because the guest may change its memory between check and use.
     if (!this.#closed && frame.length <= MAXIMUM_FRAME) this.#receive(new Uint8Array(frame))
     return true
   }
@@ -159,7 +159,7 @@ export class UserNetwork implements PacketBackend {
     if (header.type !== TYPE_IPV4 || (header.destination !== this.#link.mac && !isGroup)) return
     const packet = readIpv4Packet(frame)
     if (packet === null) return
-    // A guest that has no address yet asks for one; any other has one of this network.
+    // A guest without an address requests one; any other has an address of this network.
     if (packet.source === 0) {
       if (packet.protocol === PROTOCOL_UDP) this.#receiveUdp(packet)
       return

@@ -20,18 +20,18 @@ import {
 } from './packets.ts'
 
 const OPEN = 1
-/** Time for a relay to say how much it takes, from the first attempt to reach it. */
+/** Time for a relay to grant its first packets, from the first attempt to connect. */
 const HANDSHAKE_MS = 10_000
-/** A relay of version 2 sends its INFO at once; version 1 has none. */
+/** Time for a relay of version 2 to send its INFO; version 1 sends none. */
 const INFO_MS = 300
 /** More than this waiting in the WebSocket is too much: streams wait. */
 const HIGH_WATER = 1 << 20
-/** A WebSocket does not tell when it has sent what it held. */
+/** Polling interval: a WebSocket does not report when its buffer is empty. */
 const POLL_MS = 10
 
-/** Is told what happens to one stream. */
+/** Receives the events of one stream. */
 export interface WispStream {
-  /** The relay takes packets. @param packets - how many, until it says so again */
+  /** The relay accepts packets. @param packets - how many, until the next call */
   ready(packets: number): void
   /** Bytes have come. */
   data(bytes: Uint8Array): void
@@ -51,7 +51,7 @@ export interface WispOwner {
   lost(): void
 }
 
-/** Streams over one WebSocket. Streams that are opened before the relay has answered wait for it. */
+/** Streams over one WebSocket. Streams opened before the relay's first response wait for it. */
 export class WispConnection {
   /** UDP streams may be opened: a relay of version 1 does not say whether it has them. */
   hasUdp = true
@@ -86,7 +86,7 @@ export class WispConnection {
     return this.#ready
   }
 
-  /** Whether the WebSocket holds so much that streams should wait; they are told when it has room. */
+  /** Whether the WebSocket's buffer is so full that streams should wait; they are notified when it has room. */
   get isFull(): boolean {
     const isFull = this.#socket.bufferedAmount > HIGH_WATER
     if (isFull && !this.#polls) this.#poll()
@@ -131,7 +131,7 @@ export class WispConnection {
     else if (this.#ready) this.#streamPacket(packet)
   }
 
-  /** A relay sends CONTINUE, and INFO before or after it, if it is one of version 2. */
+  /** A relay of version 2 sends INFO before or after CONTINUE; version 1 sends only CONTINUE. */
   #control({ type, payload }: WispPacket): void {
     if (type === CLOSE) return this.#refuse(`it closes the connection, with reason ${payload[0] ?? CLOSE_UNKNOWN}`)
     if (this.#ready) return
@@ -164,7 +164,7 @@ export class WispConnection {
 
   #streamPacket({ type, stream: id, payload }: WispPacket): void {
     const stream = this.#streams.get(id)?.stream
-    // A stream that was closed here may still get packets.
+    // Packets may still arrive for a closed stream.
     if (stream === undefined) return
     if (type === DATA) stream.data(payload)
     else if (type === CONTINUE) {

@@ -27,7 +27,7 @@ const HEADER_BYTES = 5
 /** An INFO packet names a handful of extensions; one that is longer is not read. */
 const MOST_INFO_BYTES = 4096
 
-/** A packet as it came. */
+/** A received packet. */
 export interface WispPacket {
   readonly type: number
   /** 0: the connection itself. */

@@ -14,8 +14,8 @@ export interface HeldBytes {
 }
 
 /**
- * A TCP connection that a relay makes. The relay does not say when it is there, so it is taken to be from the start; one that
- * cannot be made is reset.
+ * A TCP connection that a relay makes. The relay does not report success, so the connection counts as established from the
+ * start; a failed one is reset.
  */
 export class WispTcpStream implements TcpSocket, WispStream {
   readonly #client: TcpSocketClient
@@ -119,7 +119,7 @@ export class WispTcpStream implements TcpSocket, WispStream {
   closed(reason: number | null): void {
     if (this.#over) return
     if (!this.#connected) return this.#break(reason === null ? 'unreachable' : 'refused')
-    // The other side has closed its connection, or reset it: relays do not tell the two apart.
+    // The other side has closed or reset its connection: relays do not distinguish these.
     if (reason !== CLOSE_VOLUNTARY && reason !== CLOSE_UNKNOWN) return this.#break('reset')
     this.#relayEnded = true
     this.#toRelay.length = 0
@@ -166,7 +166,7 @@ export class WispTcpStream implements TcpSocket, WispStream {
     if (this.#finish()) this.#client.closed(end)
   }
 
-  /** @returns false: it was over before */
+  /** @returns false if the stream had already ended */
   #finish(): boolean {
     if (this.#over) return false
     this.#over = true

@@ -8,10 +8,10 @@ import { WispConnection } from './connection.ts'
 import { CLOSE_VOLUNTARY, dataPacket, STREAM_UDP } from './packets.ts'
 import { type HeldBytes, WispTcpStream } from './tcp-stream.ts'
 
-/** Peers of one UDP socket; the one that was silent for longest makes room. */
+/** Most peers of one UDP socket; the peer silent for longest is dropped first. */
 const MOST_UDP_PEERS = 32
 
-/** How {@link WispSockets} connects. */
+/** Options of {@link WispSockets}. */
 export interface WispSocketsOptions {
   /** Milliseconds from a lost connection to the next attempt; default 2000. `Infinity`: there is none. */
   readonly reconnectMs?: number | undefined

@@ -6,7 +6,7 @@
 import { check } from '../arguments.ts'
 import { PagingError } from '../errors.ts'
 
-/** The system registers of one vCPU that translate its addresses. 64-bit ones are a low and a high word. */
+/** The system registers of one vCPU that control translation. 64-bit registers are a low and a high word. */
 export interface ArmTranslationRegisters {
   /** The regime is AArch64's: EL1 is. */
   readonly aarch64: boolean
@@ -44,7 +44,7 @@ export const ArmFormat = {
   SHORT: 3,
 } as const
 
-/** One of the `ArmFormat` numbers. */
+/** A value of `ArmFormat`. */
 export type ArmFormat = (typeof ArmFormat)[keyof typeof ArmFormat]
 
 const SCTLR_M = 1
@@ -234,7 +234,7 @@ export class ArmPagingContext {
   }
 }
 
-/** One register after another: this is done for each instruction that is fetched. */
+/** Registers are checked one by one, because this runs at each instruction fetch. */
 function checkWords(registers: ArmTranslationRegisters): void {
   check.object('registers', registers)
   checkWord('sctlr', registers.sctlr)
@@ -255,7 +255,7 @@ function checkWord(name: string, value: number): void {
   throw new PagingError('ERR_MODE', `${name} is ${value}, which is no 32-bit word`, { value })
 }
 
-/** A table's IPA from its TTBR, aligned to its size. */
+/** Returns a table's IPA from TTBR, aligned to the table's size. */
 function tableAddress(lo: number, hi: number, sizeLog2: number): number {
   const align = 2 ** Math.max(sizeLog2, 5)
   const address = (hi & 0xffff) * 2 ** 32 + (lo >>> 0)

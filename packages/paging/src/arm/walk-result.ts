@@ -2,7 +2,7 @@
 import { PagingError } from '../errors.ts'
 
 // The kind of an access, as bits.
-/** Access bits of a read: none. */
+/** Access bits of a read: no bits. */
 export const ARM_READ = 0
 /** Access bit: a write. */
 export const ARM_WRITE = 1

@@ -47,7 +47,7 @@ const leaf: Leaf = /*#__PURE__*/ new Leaf()
 
 const SUPERSECTION = 1 << 18
 
-/** Walks short descriptors for one address. */
+/** Walks short-descriptor tables for one address. */
 export function walkShort(
   context: ArmPagingContext,
   reader: TableReader,
@@ -90,7 +90,7 @@ function readPage(l1: number, l2: number): void {
   leaf.pageBytes = small ? PAGE_BYTES : 0x1_0000
 }
 
-/** @returns what a supersection adds to addresses: their bits 39:32 */
+/** @returns bits 39:32 of addresses in a supersection */
 function readSection(l1: number): number {
   const supersection = (l1 & SUPERSECTION) !== 0
   leaf.domain = supersection ? 0 : (l1 >>> 5) & 15

@@ -34,7 +34,7 @@ const ACCESS_FLAG = 0x08
 const PERMISSION = 0x0c
 
 /**
- * Walks for one address.
+ * Walks the tables for one address.
  *
  * @param vaLo, vaHi - the address; `vaHi` is ignored in AArch32
  * @param access - `ARM_` bits
@@ -63,7 +63,7 @@ export function walkArm(
   }
 }
 
-/** Without stage 1, data is Device memory, whatever its address. */
+/** Without stage 1, all data is Device memory. */
 function walkFlat(lower: ArmHalf, vaLo: number, vaHi: number, access: number, result: ArmWalkResult): number {
   const hi = lower.inputBits === 32 ? 0 : ignoresTopByte(lower, access) ? vaHi & 0xff_ffff : vaHi >>> 0
   if (hi > 0xffff) return fault(result, ADDRESS_SIZE, 0)
@@ -124,7 +124,7 @@ const AP_USER = 1 << 6
 const AP_READ_ONLY = 1 << 7
 const ACCESS_FLAG_BIT = 1 << 10
 const NOT_GLOBAL = 1 << 11
-// … and of the high one.
+// … and of the high half.
 const GUARDED = 1 << 18
 const DIRTY_MODIFIER = 1 << 19
 const PXN = 1 << 21
@@ -200,7 +200,7 @@ function finishLong(
   const entryHi = entry[1]!
   if ((entryHi & 0xffff) >= 2 ** (context.outputBits - 32)) return fault(result, ADDRESS_SIZE, level)
   if ((entryLo & ACCESS_FLAG_BIT) === 0 && !context.hardwareAccess) return fault(result, ACCESS_FLAG, level)
-  // A writable-clean descriptor is writable, and its first write makes it dirty.
+  // A writable-clean descriptor permits writes, and the first write makes it dirty.
   const dirtyManaged = context.hardwareDirty && (entryHi & DIRTY_MODIFIER) !== 0
   const readOnly = ((entryLo & AP_READ_ONLY) !== 0 && !dirtyManaged) || (taken & AP_TABLE_READ_ONLY) !== 0
   const user = (entryLo & AP_USER) !== 0 && (taken & AP_TABLE_USER) === 0

@@ -95,7 +95,7 @@ export class HidFunction extends Stateful {
     this.#timer = port.timer(() => this.changed())
   }
 
-  /** There may be a report. */
+  /** Notifies the endpoint of a possible report. */
   changed(): void {
     this.#port?.wake(REPORTS)
   }
@@ -108,7 +108,7 @@ export class HidFunction extends Stateful {
     return report.subarray(0, length)
   }
 
-  /** Returns the last report where the idle rate makes it due again. */
+  /** Returns the last report if the idle rate makes it due again, or null. */
   #repeated(): Uint8Array | null {
     if (this.#r.idle === 0 || this.#port === null) return null
     const now = new Instant()

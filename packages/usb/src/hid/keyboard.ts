@@ -35,7 +35,7 @@ const REPORT_DESCRIPTOR = Uint8Array.of(
 export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** The device's description of itself. */
+  /** The device's USB description. */
   readonly description: UsbDescription
   readonly #input: InputBackend
   readonly #hid: HidFunction
@@ -43,7 +43,7 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
   readonly #r = this.keeps(
     {
       version: 1,
-      /** Keys that are down, by usage. */
+      /** Usages of pressed keys. */
       down: [] as number[],
       reports: {
         save: (): number[][] => this.#reports.map((report) => [...report]),
@@ -89,7 +89,7 @@ export class UsbKeyboard extends Stateful implements UsbDevice, InputClient {
     this.#input.connect(this)
   }
 
-  /** Takes keys while the host uses the keyboard; one report each. */
+  /** Takes key events while the host polls the keyboard; one report each. */
   input(events: readonly InputEvent[]): number {
     if (!this.#configured) return 0
     let taken = 0

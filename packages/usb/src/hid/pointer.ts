@@ -60,13 +60,13 @@ const step = (distance: number): number => Math.max(-MOST_STEP, Math.min(MOST_ST
 const place = (value: number): number => Math.max(0, Math.min(MOST_PLACE, Math.round(value) || 0))
 
 /**
- * A USB mouse with the boot protocol, or a tablet, which says where it is and not how far it has moved: a window need not
- * capture the mouse for it. Each has five buttons and two wheels.
+ * A USB mouse with the boot protocol, or a tablet, which reports absolute positions, so that a window need not capture
+ * the mouse. Each has five buttons and two wheels.
  */
 export class UsbPointer extends Stateful implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** The device's description of itself. */
+  /** The device's USB description. */
   readonly description: UsbDescription
   readonly #hid: HidFunction
   readonly #input: InputBackend

@@ -32,11 +32,11 @@ interface MediumRequest {
   readonly data: Uint8Array
 }
 
-/** How the request ended. */
+/** The result of a request to the medium. */
 interface MediumAnswer {
   /** Why the request failed; null: it is done. */
   readonly sense: ScsiSense | null
-  /** The bytes that were read. */
+  /** The bytes read. */
   readonly data: Uint8Array
 }
 
@@ -46,9 +46,9 @@ interface Transfer {
   readonly tag: number
   /** Bytes that the host wants to move, and that are left of them. */
   readonly left: number
-  /** Bytes that the command moves, of those that are left. */
+  /** Bytes that the command itself moves, out of the remaining ones. */
   readonly own: number
-  /** The command, while it waits for its parameters. */
+  /** The command that waits for its parameters, or null. */
   readonly command: Uint8Array | null
   /** The next block of the medium; null: the bytes are in `ready`, or nowhere. */
   readonly block: number | null
@@ -94,7 +94,7 @@ const IDLE: Transfer = {
 export class UsbStorage extends Stateful implements UsbDevice {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** The device's description of itself. */
+  /** The device's USB description. */
   readonly description: UsbDescription
   readonly #medium: BlockBackend
   readonly #unit: ScsiUnit
@@ -185,7 +185,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     return NOTHING
   }
 
-  /** A command, or data of one. */
+  /** Receives a command, or data for the present one. */
   out(_address: number, bytes: Uint8Array): 'ack' | UsbRefusal {
     return this.#inPhase(() => this.#out(bytes))
   }
@@ -256,7 +256,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     }
   }
 
-  /** How a command moves data, if the host expects it that way. */
+  /** Returns how a command moves data, if the host expects the same direction. */
   #moves(outcome: Extract<ScsiOutcome, { readonly kind: 'blocks' | 'write' | 'data' }>): Partial<Transfer> {
     const { phase, left } = this.#r.transfer
     if (outcome.kind === 'data') {
@@ -271,7 +271,7 @@ export class UsbStorage extends Stateful implements UsbDevice {
     return { own, block: first, durable: kind === 'write' && outcome.durable, residue: left - own }
   }
 
-  /** Data of the command; what it does not want is dropped. */
+  /** Takes data for the command, and drops excess bytes. */
   #take(bytes: Uint8Array): 'ack' | UsbRefusal {
     const { left, own, command } = this.#r.transfer
     if (bytes.length > left) return this.#break()

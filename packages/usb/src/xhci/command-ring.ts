@@ -30,7 +30,7 @@ export class CommandRing extends Stateful {
       pointer: [0, 0] as readonly [lo: number, hi: number],
       place: null as RingPlace | null,
       running: false,
-      /** Where the guest has stopped it, until the event ring has room to say so. */
+      /** Position at which the guest has stopped the ring, until the event ring has room for the event; null: not stopped. */
       stopped: null as number | null,
     },
     { recent: ['stopped'] },
@@ -75,7 +75,7 @@ export class CommandRing extends Stateful {
     this.#r.running = false
   }
 
-  /** Carries out one command. @returns how many TRBs were looked at; 0: there is no command */
+  /** Executes one command. @returns number of TRBs read; 0: no command */
   step(): number {
     if (this.#r.stopped !== null) {
       this.#host.post(completion(this.#r.stopped, CODE.RING_STOPPED, 0))

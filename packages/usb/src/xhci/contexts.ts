@@ -1,9 +1,9 @@
-/** Bytes of a context: HCCPARAMS1 says that they are the small ones. */
+/** Bytes of a context: HCCPARAMS1 announces the small size. */
 export const CONTEXT_BYTES = 32
 /** Contexts of a device: its slot's, endpoint 0's, and those of fifteen endpoints either way. */
 export const CONTEXTS = 32
 
-/** States of a slot as its context shows them. Source: xHCI 1.2, table 6-7. */
+/** States of a slot, as in its context. Source: xHCI 1.2, table 6-7. */
 export const SLOT = { ENABLED: 0, DEFAULT: 1, ADDRESSED: 2, CONFIGURED: 3 } as const
 
 /** States of an endpoint. Source: xHCI 1.2, table 6-8. */
@@ -52,7 +52,7 @@ export interface EndpointContext {
   readonly dequeueHi: number
 }
 
-/** @returns null where it describes no endpoint that there can be: one with streams, or an isochronous one */
+/** @returns null for an unsupported endpoint: one with streams, or an isochronous one */
 export function readEndpoint(view: DataView, at: number, index: number): EndpointContext | null {
   const first = view.getUint32(at, true)
   const second = view.getUint32(at + 4, true)

@@ -3,10 +3,10 @@ import type { UsbSetup } from '../usb-device.ts'
 import { addressOf, ENDPOINT, type EndpointContext } from './contexts.ts'
 import { placeOf, type RingPlace } from './ring.ts'
 
-/** Where a control transfer has got to, after its Setup stage. */
+/** Progress of a control transfer after its Setup stage. */
 export interface ControlTransfer {
   readonly setup: UsbSetup
-  /** The bytes of the host, once it has sent them. */
+  /** The host's data received so far. */
   readonly data: readonly number[]
   /** The device has answered with data. */
   readonly answered: boolean

@@ -5,13 +5,13 @@ export class GuestAccess {
   readonly #dma: Dma
   readonly #failed: () => void
 
-  /** @param failed - called where something is not RAM */
+  /** @param failed - called for accesses outside RAM */
   constructor(dma: Dma, failed: () => void) {
     this.#dma = dma
     this.#failed = failed
   }
 
-  /** @returns null where it is not RAM */
+  /** @returns null outside RAM */
   view(gpa: number, bytes: number): DataView | null {
     const into = new Uint8Array(bytes)
     return this.read(gpa, into) ? new DataView(into.buffer) : null

@@ -190,7 +190,7 @@ export class Interrupter extends Stateful {
     return segments
   }
 
-  /** Free places on the ring: −1 where the guest's pointer is on none. */
+  /** Returns the number of free entries on the ring; −1 if the guest's pointer is not on the ring. */
   #free(segments: readonly Segment[]): number {
     const pointer = this.#r.dequeueHi * 2 ** 32 + ((this.#r.dequeueLo & ~0xf) >>> 0)
     let total = 0
@@ -204,7 +204,7 @@ export class Interrupter extends Stateful {
     return guest < 0 ? -1 : (guest - own - 1 + total) % total
   }
 
-  /** @returns false where the ring is invalid */
+  /** @returns false for an invalid ring */
   #put(): boolean {
     while (this.#s.waiting.length > 0) {
       const segments = this.#load()

@@ -1,7 +1,7 @@
 import type { GuestAccess } from './guest-access.ts'
 import { FLAG, pointerOf, type Trb, TRB, TRB_BYTES, typeOf } from './trb.ts'
 
-/** Where a consumer is on a ring. */
+/** A consumer's position on a ring. */
 export interface RingPlace {
   /** Guest-physical address of the next TRB. */
   readonly address: number

@@ -123,7 +123,7 @@ export class RootHub {
     }
   }
 
-  /** @throws DeviceError `ERR_STATE` where other devices are plugged in */
+  /** @throws DeviceError `ERR_STATE` if other devices are plugged in */
   check({ devices }: RootHubState): void {
     const [found, expected] = [this.#sockets, devices].map((list) =>
       list.map((one) => (one?.name as string) ?? '-').join(),

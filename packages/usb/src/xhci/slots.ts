@@ -40,14 +40,14 @@ export interface SlotsHost {
 /** Device slots and the commands that change them. Source: xHCI 1.2, §4.5, "Device Slots", and §4.6, "Command Interface". */
 export class Slots {
   readonly #host: SlotsHost
-  /** Slots that are enabled. */
+  /** Enabled slots by number. */
   readonly byId: Map<number, Slot> = new Map()
 
   constructor(host: SlotsHost) {
     this.#host = host
   }
 
-  /** @returns 0 where all are taken */
+  /** @returns the slot's number; 0 if all slots are in use */
   enable(most: number): number {
     let id = 1
     while (this.byId.has(id)) id++
@@ -200,7 +200,7 @@ export class Slots {
     return CODE.SUCCESS
   }
 
-  /** Gives an endpoint a state, and shows it with where its ring is worked off to. */
+  /** Sets an endpoint's state, and writes it with the dequeue pointer to the endpoint's context. */
   setState(endpoint: Endpoint, state: number): void {
     endpoint.state = state
     const context = this.byId.get(endpoint.slot)?.context ?? 0

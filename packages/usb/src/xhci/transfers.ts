@@ -15,7 +15,7 @@ interface TransferEvent {
   readonly trb: Trb
 }
 
-/** Makes the event of one TRB. @param left - bytes of it that were not moved */
+/** Makes the event of one TRB. @param left - bytes not transferred */
 function transferEvent({ slot, index }: Endpoint, trb: Trb, code: number, left: number): TransferEvent {
   const words: EventWords = [
     lowOf(trb.address),
@@ -134,7 +134,7 @@ export class Transfers {
 
   /** Which endpoints may have something to do, in the order of their turns. */
   save(): ReadyEndpoints {
-    // The guest may have put another endpoint in the place of one.
+    // Whether an endpoint is still current: the guest may have replaced it.
     const isThere = (one: Endpoint): boolean => this.#host.slots.byId.get(one.slot)?.endpoints.get(one.index) === one
     return [...this.ready].filter(isThere).map(({ slot, index }) => [slot, index])
   }
@@ -149,16 +149,16 @@ export class Transfers {
     }
   }
 
-  /** When to go on by itself. @returns null where there is nothing to wait for */
+  /** The time at which to continue. @returns null if nothing waits */
   get next(): Instant | null {
     return this.#next.isNever ? null : this.#next
   }
 
   /**
-   * Works off rings, each in turn.
+   * Processes the rings of ready endpoints in turn.
    *
    * @param budget - TRBs to look at
-   * @returns how many were looked at
+   * @returns number of TRBs read
    */
   run(budget: number): number {
     let used = 0
@@ -175,7 +175,7 @@ export class Transfers {
         const goes = this.#step(endpoint)
         this.ready.delete(endpoint)
         if (goes) {
-          // Behind the others: each has its turn.
+          // Append the endpoint, so that all endpoints take turns.
           this.ready.add(endpoint)
           goesOn = true
         }
@@ -191,7 +191,7 @@ export class Transfers {
     const slot = slots.byId.get(endpoint.slot)
     const port = this.#host.port(slot?.port ?? 0)
     this.#looked = 1
-    // The guest may have taken the endpoint away, or put another in its place, without stopping it.
+    // The guest may have removed or replaced the endpoint without stopping it.
     if (slot?.endpoints.get(endpoint.index) !== endpoint) return false
     if (endpoint.state !== ENDPOINT.RUNNING || port === undefined || port.isSuspended) return false
     const fetched = fetchTrbs(memory, endpoint.place)
@@ -220,7 +220,7 @@ export class Transfers {
     return transfer(this.#host.memory, endpoint, trbs, device)
   }
 
-  /** Halts an endpoint: its driver is notified of it whether it asked or not. */
+  /** Halts an endpoint, and notifies the driver regardless of the TRB's flags. */
   #fail(endpoint: Endpoint, trbs: readonly Trb[], code: number): void {
     const isRing = code === CODE.TRB_ERROR
     const trb = trbs.find((one) => typeOf(one) !== TRB.LINK) ?? trbs[0]!

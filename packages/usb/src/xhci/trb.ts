@@ -52,10 +52,10 @@ export const FLAG = {
   TOGGLE_CYCLE: 0x02,
   /** In an event: its data is a value that the driver has given. */
   EVENT_DATA: 0x04,
-  /** An event where fewer bytes came. */
+  /** Event on a short packet. */
   SHORT_PACKET: 0x04,
   CHAIN: 0x10,
-  /** An event at its end. */
+  /** Event on completion. */
   ON_COMPLETION: 0x20,
   /** The data is in the TRB itself. */
   IMMEDIATE: 0x40,
@@ -67,7 +67,7 @@ export const FLAG = {
   IN: 0x1_0000,
 } as const
 
-/** A TRB as it is in a ring. */
+/** A TRB, decoded from its ring. */
 export interface Trb {
   /** Guest-physical address. */
   readonly address: number

@@ -34,7 +34,7 @@ export interface XhciOptions {
   readonly device: number
   /** Name of the model, unique within a machine. Default `xhci`. */
   readonly name?: string
-  /** Sockets, 1 to 15, each for a device of any speed; default 4, or as many as there are devices. */
+  /** Number of sockets, 1 to 15, each for a device of any speed; default 4, or the number of devices if more. */
   readonly ports?: number
   /** The devices that are plugged in from the beginning, from the first socket on. */
   readonly devices?: readonly UsbDevice[]
@@ -48,7 +48,7 @@ export interface XhciState {
   readonly registers: readonly number[]
   /** Whether firmware or the system owns the controller: bits 16 and 24 of USBLEGSUP. */
   readonly owners: number
-  /** Ports, and what is plugged in. */
+  /** State of ports and plugged devices. */
   readonly hub: unknown
   /** Event rings. */
   readonly interrupters: readonly unknown[]
@@ -58,7 +58,7 @@ export interface XhciState {
   readonly slots: unknown
   /** Endpoints that may have something to do; absent from states of old. */
   readonly ready?: unknown
-  /** When the controller goes on by itself; null or absent: it does not. */
+  /** Deadline for continuing pending work; null or absent: none. */
   readonly later?: unknown
   /** Whether endpoints wait for their turn; absent: unknown. */
   readonly wasCalled?: boolean
@@ -213,15 +213,15 @@ export class Xhci implements DeviceModel {
     this.#hub.removed()
   }
 
-  /** How many sockets there are. */
+  /** Number of sockets. */
   get sockets(): number {
     return this.#hub.sockets
   }
 
   /**
-   * Plugs a device in. The guest is notified of it if it listens.
+   * Plugs a device in. The guest gets an event if events are enabled.
    *
-   * @returns the number of its socket, from 0
+   * @returns number of the device's socket, from 0
    * @throws DeviceError `ERR_NO_SPACE` where all are taken, `ERR_EXISTS` for a name that is, `ERR_OPTION` for a wrong description
    */
   plug(device: UsbDevice): number {
@@ -266,7 +266,7 @@ export class Xhci implements DeviceModel {
     else if (place.part === 'port') {
       const port = this.#hub.ports[place.index]!
       port.write(place.offset, value)
-      // A port that was resumed or disabled: its transfers go on, or fail.
+      // Wakes transfers of a port that was resumed or disabled, so that they continue or fail.
       this.#transfers.wakeAll(port)
     } else return
     this.#pump()
@@ -385,7 +385,7 @@ export class Xhci implements DeviceModel {
     this.#wasCalled = false
   }
 
-  /** Returns the state as plain data. The same devices must be plugged in where it is restored. */
+  /** Returns the state as plain data. A restore needs the same plugged devices. */
   save(): XhciState {
     return {
       version: 1,

@@ -217,7 +217,7 @@ export class VirtioMmio implements DeviceModel {
     this.#select = { ...SELECTS }
   }
 
-  /** Brings requests under way to their end, and begins none until `resume`. */
+  /** Finishes pending requests, and begins none until `resume`. */
   async quiesce(deadlineMs: number): Promise<void> {
     await this.#core?.quiesce(deadlineMs)
   }
@@ -275,7 +275,7 @@ export class EmptyVirtioMmio implements DeviceModel {
     this.#options = options
   }
 
-  /** Claims the registers of all transports, behind those that have a device. */
+  /** Claims the registers of all transports without a device. */
   attach(context: DeviceContext): void {
     const { base, count } = this.#options
     const handler = {

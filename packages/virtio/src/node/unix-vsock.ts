@@ -34,7 +34,7 @@ export class UnixVsock implements VsockBackend {
   /**
    * Listens at a path. The socket has mode 0600: no other user can connect.
    *
-   * @throws DeviceError `ERR_OPTION` where that is not possible, as where there is such a file
+   * @throws DeviceError `ERR_OPTION` if the socket cannot be made, for example because the file exists
    */
   static async open(path: string): Promise<UnixVsock> {
     const vsock = new UnixVsock(path)
@@ -125,7 +125,7 @@ export class UnixVsock implements VsockBackend {
     try {
       const stream = this.#guest?.connect(port, wire)
       if (stream === undefined) return void socket.destroy()
-      // Copied: the rest of a pooled buffer.
+      // Copied, because the rest belongs to a pooled buffer.
       if (rest.length > 0) stream.write(Uint8Array.from(rest))
       wire.join(stream)
     } catch {

@@ -79,7 +79,7 @@ export function romFor(
   }
 }
 
-/** A copy whose first image is for this device; what is no image stays as it is. */
+/** Returns a copy whose first image carries this device's identity; other data is unchanged. */
 export function withIdentity(rom: Uint8Array, vendorId: number, deviceId: number): Uint8Array {
   const copy = rom.slice()
   const view = new DataView(copy.buffer)

@@ -19,7 +19,7 @@ import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 export interface VirtioPciOptions extends VirtioRingOptions {
   /** The bus: a bridge's `busName`; default bus 0. */
   readonly bus?: string
-  /** PCI device number on its bus. */
+  /** PCI device number on the device's bus. */
   readonly device: number
   /** PCI function number; default 0. */
   readonly function?: number
@@ -27,7 +27,7 @@ export interface VirtioPciOptions extends VirtioRingOptions {
   readonly legacy?: boolean
   /** Whether the device has the interface of drivers of version 1.0 and later. Default true. */
   readonly modern?: boolean
-  /** MSI-X vectors, 0 for none. Default one for each queue, and one for changes of configuration. */
+  /** Number of MSI-X vectors, 0 for none. Default one for each queue, and one for changes of configuration. */
   readonly vectors?: number
   /** A boot program in the expansion ROM, at most 1 MiB; default none. */
   readonly rom?: Uint8Array
@@ -215,7 +215,7 @@ export class VirtioPci implements DeviceModel {
         this.#core!.writeConfig(at, size, value)
         break
       case NOTIFY:
-        // A notification goes to the address of its queue; what is written is the same number again.
+        // The address of a notification selects the queue; the written value repeats its number.
         if (at % NOTIFY_STEP === 0) this.#core!.notify(at / NOTIFY_STEP)
         break
     }
@@ -226,7 +226,7 @@ export class VirtioPci implements DeviceModel {
     return this.#modern && register < PCI_ACCESS_DATA + 4 && register + size > PCI_ACCESS_DATA
   }
 
-  /** The access that the PCI configuration access capability describes; null: there is none such. */
+  /** The access that the PCI configuration access capability describes; null if invalid. */
   #pciAccess(): { readonly offset: number; readonly length: AccessSize; readonly data: DataView } | null {
     const { config } = this.#pci!
     const view = new DataView(config.buffer, config.byteOffset + PCI_ACCESS_AT, 20)
@@ -280,7 +280,7 @@ export class VirtioPci implements DeviceModel {
     if (this.#legacyRegisters !== null) this.#legacyRegisters.queueSelect = 0
   }
 
-  /** Brings requests under way to their end, and begins none until `resume`. */
+  /** Finishes pending requests, and begins none until `resume`. */
   async quiesce(deadlineMs: number): Promise<void> {
     await this.#core?.quiesce(deadlineMs)
   }
@@ -316,7 +316,7 @@ export class VirtioPci implements DeviceModel {
   }
 }
 
-/** A capability that says where a structure is. */
+/** Returns a capability that describes a structure's place. */
 function structure(type: number, region: number, bytes: number, step?: number): PciCapability {
   const body = new Uint8Array(step === undefined ? 14 : 18)
   const view = new DataView(body.buffer)

@@ -30,7 +30,7 @@ export interface WritableBytes {
 export interface VirtioChain {
   /** The bytes that the driver has written. */
   readonly readable: ReadableBytes
-  /** Where the device writes. */
+  /** The buffers that the device writes. */
   readonly writable: WritableBytes
   /** The driver has reset the device: nothing reaches the guest any more. */
   readonly cancelled: boolean
@@ -39,7 +39,7 @@ export interface VirtioChain {
   /**
    * Gives the chain back to the driver. A chain that is cancelled, or was given back before, is left alone.
    *
-   * @param written - bytes of `writable` from its beginning on that have been written
+   * @param written - number of bytes of `writable` that were written, from its beginning
    */
   complete(written: number): void
 }
@@ -74,7 +74,7 @@ export class ChainBuilder {
   /** Number of pieces that the device reads, which come before those that it writes. */
   readable: number = 0
   #bytes = 0
-  /** Identifies the chain in its ring. */
+  /** Identity of the chain within its ring. */
   id: number = 0
   /** Descriptors of the ring that it takes. */
   slots: number = 0
@@ -241,7 +241,7 @@ export class RequestChain implements VirtioChain {
     return { written, writes: typeof answer === 'number' ? null : writes }
   }
 
-  /** Keeps a write, where writes are kept. */
+  /** Keeps a write for later, if the chain keeps writes. */
   keeps(offset: number, bytes: Uint8Array): boolean {
     this.#writes?.push([offset, bytes.slice()])
     return this.#writes !== null

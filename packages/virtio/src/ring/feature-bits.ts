@@ -38,12 +38,12 @@ export class FeatureSet {
     return ((bit < 32 ? this.lo >>> bit : this.hi >>> (bit - 32)) & 1) !== 0
   }
 
-  /** Whether another set holds all bits of this one. */
+  /** Whether another set contains all bits of this one. */
   isWithin(other: FeatureSet): boolean {
     return (this.lo & ~other.lo) === 0 && (this.hi & ~other.hi) === 0
   }
 
-  /** Word 0 or 1; others are 0. */
+  /** Returns word 0 or 1; further words are 0. */
   word(index: number): number {
     return index === 0 ? this.lo : index === 1 ? this.hi : 0
   }

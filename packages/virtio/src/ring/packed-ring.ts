@@ -87,7 +87,7 @@ export class PackedRing implements Ring {
       const high = descriptor.getUint32(4, true)
       const length = descriptor.getUint32(LENGTH, true)
       if ((flags & INDIRECT) !== 0) {
-        // A table is a chain of its own.
+        // An indirect table is the whole chain.
         if (!indirect || slots > 1 || (flags & NEXT) !== 0) return 'broken'
         if (!this.#table(high * 2 ** 32 + low, length, into)) return 'broken'
       } else if (!into.add(low, high, length, (flags & WRITE) !== 0)) return 'broken'

@@ -7,7 +7,7 @@ const TRIES = 8
 /** The fence needs some word; nobody reads it. */
 const fenceWord = new Int32Array(1)
 
-/** Orders what this thread reads and writes before and after: the driver may run on another one. */
+/** Orders this thread's accesses before and after: the driver may run on another thread. */
 export function fence(): void {
   Atomics.add(fenceWord, 0, 0)
 }
@@ -48,7 +48,7 @@ export class RingMemory {
    *
    * A copy may be made byte by byte while another thread writes the word. So it is made again until two copies agree.
    *
-   * @returns −1 where it is not RAM
+   * @returns −1 outside RAM
    */
   read16(gpa: number): number {
     const word = this.#word
@@ -63,8 +63,7 @@ export class RingMemory {
   }
 
   /**
-   * Publishes a 16-bit word at an even address: no other thread sees one of its bytes alone, or sees it before what was
-   * written earlier.
+   * Publishes a 16-bit word at an even address: other threads see it whole, and after all earlier writes.
    */
   publish16(gpa: number, value: number): boolean {
     fence()
@@ -90,7 +89,7 @@ export class RingMemory {
     try {
       return this.#dma.mapForWriting(gpa, 2)
     } catch (error) {
-      // The machine is in another process: it writes the word itself, in one piece.
+      // The machine is in another process, which writes the word itself, atomically.
       if (error instanceof DeviceError && error.code === 'ERR_PERMISSION') return null
       throw error
     }

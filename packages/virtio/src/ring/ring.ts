@@ -1,6 +1,6 @@
 import type { ChainBuilder } from './chain.ts'
 
-/** Where a queue is in guest memory. */
+/** Addresses of a queue's parts in guest memory. */
 export interface QueueAddresses {
   /** The table of descriptors, or the packed ring. */
   readonly descriptors: number
@@ -37,9 +37,9 @@ export interface RingState {
 /** The outcome of a look for the next chain. */
 export type Taken = 'empty' | 'taken' | 'broken'
 
-/** One layout of a queue. Nothing of what the guest wrote there is trusted. */
+/** One layout of a queue. The guest's data in it is never trusted. */
 export interface Ring {
-  /** Whether there is no next chain. */
+  /** Whether no chain is available. */
   readonly isEmpty: boolean
   /** Takes the next chain. */
   take(into: ChainBuilder): Taken

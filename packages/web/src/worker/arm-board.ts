@@ -1,4 +1,4 @@
-// Arm boards. Loaded when one is wanted.
+// Arm boards. Loaded on demand.
 import { type ArmDomain, PowerState } from '@retrap/hvm/arm'
 import type { PcOptions } from '@retrap/machine'
 import { type ArmMachine, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
@@ -14,7 +14,7 @@ export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
 /**
  * Makes an Arm board with what a PC of these options has.
  *
- * @param snapshot - that it goes on from; null: it is switched on
+ * @param snapshot - the snapshot to resume; null: power-on
  * @throws MachineError; LoaderError
  */
 export async function createArmBoard(options: PcOptions, snapshot: ReadSnapshot | null): Promise<ArmMachine> {

@@ -10,7 +10,7 @@ const READY_MS = 10_000
 /** Device models behind a message port. */
 interface Attached {
   readonly name: string
-  /** Takes the devices out; before they are there, they do not come. */
+  /** Detaches the devices, or cancels a pending attachment. */
   leave(): void
 }
 
@@ -30,7 +30,7 @@ export class AttachedDevices {
   /**
    * Attaches devices.
    *
-   * @param plug - plugs their server into the machine
+   * @param plug - plugs the devices' server into the machine
    * @throws WebError `ERR_MACHINE`
    */
   async attach(plug: (start: PlugServer) => Promise<PluggedServer>, name: string, port: MessagePort): Promise<void> {
@@ -69,7 +69,7 @@ export class AttachedDevices {
     }
   }
 
-  /** @returns whether there were any of that name */
+  /** @returns whether any devices had that name */
   detach(name: string): boolean {
     const attached = this.#attached.get(name)
     this.#attached.delete(name)
@@ -77,7 +77,7 @@ export class AttachedDevices {
     return attached !== undefined
   }
 
-  /** @throws WebError `ERR_MACHINE` where there are some */
+  /** @throws WebError `ERR_MACHINE` if any are attached */
   checkNone(): void {
     const names = [...this.#attached.keys()]
     if (names.length > 0)

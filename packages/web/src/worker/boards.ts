@@ -21,7 +21,7 @@ const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** The parts of a machine, beside its options. */
 export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
-  /** Options of the machine of a recording that was opened; null: it is another one. */
+  /** Options of the opened recording's machine; null: not from a recording. */
   readonly recorded: PcOptions | null
   readonly images: LoadedImages
   readonly drives: MachineDrives
@@ -45,8 +45,8 @@ export async function prepareBoard(
 /**
  * Makes a PC, or an Arm board.
  *
- * @param snapshot - that it goes on from
- * @param recorded - makes a PC that is recorded; default it is not
+ * @param snapshot - the snapshot to resume
+ * @param recorded - makes a recorded PC; default not recorded
  * @throws MachineError; LoaderError
  */
 export async function createBoard(
@@ -69,7 +69,7 @@ export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, a
   return machine.restore(armSnapshot(snapshot), { atRest })
 }
 
-/** Looks at a machine, without changing it. The inspector is loaded when it is wanted. */
+/** Inspects a machine without changing it. The inspector is loaded on demand. */
 export async function inspectBoard(
   machine: Pc | ArmMachine,
 ): Promise<Omit<PcView, 'requests' | 'devices'> | Omit<ArmBoardView, 'requests' | 'devices'>> {

@@ -1,4 +1,4 @@
-// Memory and registers of a machine for its debugger. Loaded when somebody looks.
+// Reads and writes a machine's memory and registers for its debugger. Loaded on demand.
 import type { MachineDebugger, Pc } from '@retrap/machine'
 import { ramOf } from '@retrap/symbols'
 import type { MachineChange, MemoryPlace } from '../debugger.ts'
@@ -14,7 +14,7 @@ function checkLength(length: number): void {
     throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
 }
 
-/** Reads memory. @returns fewer bytes where it ends @throws WebError `ERR_OPTION` */
+/** Reads memory. @returns fewer bytes if memory ends earlier @throws WebError `ERR_OPTION` */
 export function readMemory(
   tool: MachineDebugger,
   { address, length = 1, physical = false, cpu = 0 }: MemoryPlace,

@@ -21,7 +21,7 @@ export function commandLineOf(options: SentOptions): string[] {
     ...file('--initrd', images.initrd),
     ...option('--append', commandLine),
     ...file('--firmware', images.firmware),
-    // USB devices need a controller, before them.
+    // The controller must precede the USB devices.
     ...(tablet === true || hasUsbDrive(drives) ? ['--device', 'qemu-xhci'] : []),
     ...(tablet === true ? ['--device', 'usb-tablet'] : []),
     ...(sound === true ? ['--device', 'AC97'] : []),
@@ -54,7 +54,7 @@ function nicOf(network: SentNetwork): string {
   ].join(',')
 }
 
-/** The name of a file; undefined for one that has none. */
+/** Returns the name of a file; undefined for an unnamed source. */
 function nameOf(source: SentSource): string | undefined {
   if ('url' in source) return new URL(source.url).pathname.split('/').at(-1) || undefined
   return 'blob' in source && source.blob instanceof File ? source.blob.name : undefined

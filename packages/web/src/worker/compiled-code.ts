@@ -3,7 +3,7 @@ import type { CompiledView } from '../inspection.ts'
 
 type Code = Parameters<NonNullable<JitOptions['onCode']>>[0]
 
-/** How much is kept. */
+/** Most entries kept. */
 const MOST = 64
 
 /** Remembers the code that was compiled last. */
@@ -23,7 +23,7 @@ export class CompiledCodes {
     if (this.#last.length > MOST) this.#last.shift()
   }
 
-  /** The last ones, the newest first. */
+  /** Returns the entries, newest first. */
   list(): CompiledView[] {
     return this.#last
       .map(({ number, code: { bits, instructions, module } }) => ({ number, mode: bits, instructions, module }))

@@ -4,14 +4,14 @@ import { WebError } from '../errors.ts'
 type BlockBackend = NonNullable<MachineDrive['medium']>
 type BlockRequest = Parameters<BlockBackend['read']>[2]
 
-/** Bytes of earlier contents that are kept; older ones are dropped. */
+/** Most bytes of earlier contents kept; older ones are dropped. */
 const MOST_BYTES = 128 << 20
-/** Bytes that are copied at once where a guest makes a range zeros. */
+/** Bytes copied at once when a guest zeroes a range. */
 const PART_BYTES = 1 << 20
 
 /** A range's contents before a write. */
 interface Entry {
-  /** The write was made while so many instructions retired: they are counted when a vCPU's turn is over. */
+  /** Earliest count of retired instructions at the write: counts are updated at the end of a vCPU's turn. */
   readonly from: number
   to: number
   readonly medium: BlockBackend
@@ -19,7 +19,7 @@ interface Entry {
   readonly before: Uint8Array
 }
 
-/** Keeps what the guest of a recorded machine overwrites on its disks, so that a branch has them as they were at an instant. */
+/** Keeps data that a recorded machine's guest overwrites on its disks, so that a branch gets the disks of its instant. */
 export class DiskJournal {
   readonly #instruction: () => number
   readonly #entries: Entry[] = []
@@ -29,7 +29,7 @@ export class DiskJournal {
   #exchanged = -1
   #writable: string | null = null
 
-  /** @param instruction - returns how many have retired */
+  /** @param instruction - returns the count of retired instructions */
   constructor(instruction: () => number) {
     this.#instruction = instruction
   }
@@ -49,7 +49,7 @@ export class DiskJournal {
     this.#exchanged = this.#instruction()
   }
 
-  /** Copies a range before it is written. */
+  /** Copies a range before a write. */
   async keep(medium: BlockBackend, offset: number, bytes: number): Promise<void> {
     const from = this.#instruction()
     for (let at = offset; at < offset + bytes; at += PART_BYTES) {

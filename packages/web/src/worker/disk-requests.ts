@@ -1,6 +1,6 @@
 import type { RequestView } from '../inspection.ts'
 
-/** Reads of disks that are under way, and how much longer than usual each of them takes. */
+/** Pending reads of disks, each with an added delay. */
 export class DiskRequests {
   /** Milliseconds that each read takes longer. */
   delayMs = 0
@@ -8,7 +8,7 @@ export class DiskRequests {
   fails = false
   readonly #open = new Set<Omit<RequestView, 'ms'> & { readonly since: number }>()
 
-  /** Does a read, and lists it until it has been done. */
+  /** Runs a read, and lists it while it is pending. */
   async run(drive: string, offset: number, bytes: number, read: () => Promise<void>): Promise<void> {
     const request = { drive, offset, bytes, since: performance.now() }
     this.#open.add(request)

@@ -3,7 +3,7 @@ import type { SentFrame, SentRectangle } from '../protocol.ts'
 
 type Rectangle = Omit<SentRectangle, 'pixels'>
 
-/** More rectangles than these are sent as one around all of them. */
+/** Most rectangles sent; beyond this number one rectangle encloses all. */
 const MOST_RECTANGLES = 16
 
 /**
@@ -36,7 +36,7 @@ export class FrameSender {
     this.#stopWatching = this.#screen.watch((frame) => this.#note(frame))
   }
 
-  /** Has the page see another screen, from its next frame on. */
+  /** Switches to another screen, from the next frame on. */
   show(screen: Screen): void {
     if (screen === this.#screen) return
     this.#screen = screen
@@ -75,8 +75,8 @@ export class FrameSender {
   }
 
   /**
-   * Pixels leave here as a canvas takes them, so that the page's thread only moves them. The page reads shared pixels only between a
-   * frame and its answer to it: nothing is written meanwhile.
+   * Pixels are converted to a canvas's format here, so that the page's thread only copies them. The page reads shared pixels only
+   * between a frame and its acknowledgement, while this thread does not write.
    */
   #copy(pixels: Uint32Array, stride: number, area: Rectangle, transfer: ArrayBuffer[]): SentRectangle {
     const { x, y, width, height } = area

@@ -1,10 +1,10 @@
 import { DisplayError, Keyboard, type KeyboardLayoutName, type KeyName, Mouse } from '@retrap/display'
 import type { KeyChange, PointerChange } from '../protocol.ts'
 
-/** Absolute pointers go from 0 to this. */
+/** Largest coordinate of absolute pointers. */
 const LARGEST_PLACE = 0x7fff
 
-/** Keyboard and mouse of a machine, as a page uses them. They go on when it starts anew. */
+/** Keyboard and mouse of a machine, for a page. They survive a reset of the machine. */
 export class GuestInput {
   readonly keyboard: Keyboard
   readonly mouse: Mouse = new Mouse()
@@ -51,7 +51,7 @@ export class InputRoute {
   #holds = 0
   #waiting: (() => void)[] = []
 
-  /** @param input - gives it to the machine that is there */
+  /** @param input - passes input to the present machine */
   give(input: () => void): void {
     if (this.#holds > 0) this.#waiting.push(input)
     else input()

@@ -17,7 +17,7 @@ import type { CallView, TaskView } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'
 
-/** RAM is searched again for a kernel's table when so many instructions have retired since it was not there. */
+/** Number of retired instructions after which RAM is searched again for a kernel's symbol table. */
 const SEARCH_INSTRUCTIONS = 20_000_000
 /** Names around here have exact places: kernels lie in the upper half. */
 const BASE = 0xffff_ffff_8000_0000n
@@ -29,11 +29,11 @@ const LOOKS: ReadonlySet<string> = new Set([
   ...(['kaslr', 'ps', 'task', 'dmesg'] as const),
 ])
 
-/** Names of places in a machine's memory: Linux keeps some of itself, and a file may have others. */
+/** Symbols of a machine's memory: Linux keeps its own, and a file may add others. */
 export class GuestNames {
   #kernel: readonly NamedPlace[] = []
   #file: readonly NamedPlace[] = []
-  /** Lines of the file's sources, and how far the kernel lies from where the file has it. */
+  /** Line table of the file, and the kernel's offset from the file's addresses. */
   #lines: LineTable | undefined
   #movedBy = 0n
   #table: SymbolTable | null = null
@@ -72,7 +72,7 @@ export class GuestNames {
     return addresses.map((address) => table.nameOf(address) ?? null)
   }
 
-  /** The address of a name; null: there is none. */
+  /** Returns the address of a symbol; null if unknown. */
   addressOf(pc: Pc, name: string): bigint | null {
     return this.#tableOf(pc).addressOf(name) ?? null
   }
@@ -87,14 +87,14 @@ export class GuestNames {
     })
   }
 
-  /** Names that begin so, at most 100. */
+  /** Returns symbols with this prefix, at most 100. */
   find(pc: Pc, start: string): string[] {
     return this.#tableOf(pc)
       .find(start)
       .map(({ name }) => name)
   }
 
-  /** The task of Linux that a processor executes; null where there is none. A thread of the kernel is in brackets, as ps has it. */
+  /** Returns the Linux task that a processor executes; null if unknown. Names of kernel threads are in brackets, as in ps. */
   task(pc: Pc, cpu: number): TaskView | null {
     this.#looked = pc
     const task = this.#tasks.taskOf(cpu)
@@ -112,7 +112,7 @@ export class GuestNames {
         const tables = await readElfTables(source)
         const all = tables.symbols.filter((symbol) => !isElfMark(symbol))
         this.#file = all.length > 0 ? all : elfFunctions(tables)
-        // Most files have none.
+        // Most files have no line table.
         this.#lines = await readLines(source).catch(() => undefined)
       } else this.#file = systemMapSymbols(await read(0, file.size))
     } catch (error) {

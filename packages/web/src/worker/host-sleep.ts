@@ -8,9 +8,9 @@ export function addTime(clock: Pc['domain']['clock'], ms: number): void {
   clock.restore({ ...state, time: { lo: (ns % TWO_32) >>> 0, hi: Math.floor(ns / TWO_32) } })
 }
 
-/** How often is looked. */
+/** Interval between two checks. */
 const LOOK_MS = 1000
-/** Less than this is a wall clock that was set right. */
+/** A smaller jump is an adjustment of the host's wall clock. */
 const LEAST_MS = 5000
 
 /**

@@ -18,7 +18,7 @@ export class Impairments {
     throw new WebError('ERR_OPTION', `there is no device '${name}'; there are ${names.join(', ')}`)
   }
 
-  /** Does the same to the devices of a machine that has started anew. */
+  /** Applies all impairments to the devices of a restarted machine. */
   applyAll(devices: ImpairableDevices): void {
     for (const [name, impairment] of this.#given) this.#apply(devices, name, impairment)
   }
@@ -39,7 +39,7 @@ export class Impairments {
     waiting.delete(since)
   }
 
-  /** All devices, with what was done to them. */
+  /** Lists all devices with their impairments. */
   list(devices: ImpairableDevices): DeviceView[] {
     const now = performance.now()
     return devices.models().map(({ name }) => ({

@@ -1,4 +1,4 @@
-// An address's way to memory. Loaded when somebody asks for one.
+// Explains an address's translation. Loaded on demand.
 import type { X86Domain } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType } from '@retrap/p2m'

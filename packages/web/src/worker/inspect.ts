@@ -18,14 +18,14 @@ import type {
 /** By number. */
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const
 const CS = 1
-/** Code that is shown of a vCPU. */
+/** Bytes of code shown for a vCPU. */
 export const CODE_BYTES = 64
 const MASKED = 1 << 16
 const TRIGGER_LEVEL = 1 << 15
 /** Of ICW2 of an i8259. */
 const BASE = 0xf8
 
-/** Looks at a domain, without changing it. */
+/** Inspects a domain without changing it. */
 export function inspectDomain(domain: X86Domain): Omit<PcView, 'requests' | 'devices'> {
   return {
     architecture: 'x86',

@@ -99,7 +99,7 @@ const backingName = ({ name }: KeptSource): string => {
 }
 
 /**
- * Opens a kept disk over its image; the first time makes it.
+ * Opens a kept disk over its image, and creates it on first use.
  *
  * @param base - the disk's image, which is closed with the kept disk
  * @throws Error with what is wrong; ImageError; BlockError
@@ -118,7 +118,7 @@ export async function openKeptDisk(
     await storage.read(0, head)
     if (!isQcow2(head)) {
       isUnmade = true
-      // An image is there only once it is known what it lies over.
+      // Write the description first, so that an image never lacks its source.
       await writeAbout(folder, name, { version: 1, source })
       const { bytes } = base.properties
       await createQcow2(storage, { bytes, backing: { name: backingName(source), format: 'raw' } })

@@ -13,7 +13,7 @@ const SLOT_HEAD_BYTES = 16
 
 /** The content of a file's head. */
 interface KeptHead extends HttpFileState {
-  /** The whole address: another server's file is another file, whatever tag it has. */
+  /** The complete address: another server's file differs, even with the same tag. */
   readonly url: string
 }
 
@@ -23,13 +23,13 @@ export interface RangeFile extends SyncAccessHandle {
   truncate(bytes: number): void
 }
 
-/** How a {@link KeptRanges} keeps. */
+/** Options of {@link KeptRanges}. */
 export interface KeptRangesOptions {
   readonly url: string
   readonly chunkBytes: number
   /** The file grows no larger. */
   readonly mostBytes: number
-  /** Called when it is closed. */
+  /** Called when the store is closed. */
   readonly closed?: () => void
 }
 
@@ -43,7 +43,7 @@ export class KeptRanges implements RangeStore {
   #kept: HttpFileState | null = null
   /** Slots by number of their chunk. */
   readonly #slots = new Map<number, number>()
-  /** Slots whose content is damaged. */
+  /** Slots with damaged content, free for reuse. */
   readonly #free: number[] = []
   /** Slots that the file has. */
   #count = 0
@@ -127,7 +127,7 @@ export class KeptRanges implements RangeStore {
     view.setUint32(12, crc32(all.subarray(0, 12)), true)
     all.set(content, SLOT_HEAD_BYTES)
     try {
-      // A slot that was written in part fails its checks.
+      // A partly written slot fails its checksum.
       this.#isFull = !this.#put(all, at)
     } catch {
       this.#isFull = true
@@ -144,7 +144,7 @@ export class KeptRanges implements RangeStore {
     try {
       this.#handle.truncate(0)
     } catch {
-      // The file is damaged as before: it is found to be so when it is opened next.
+      // The file stays damaged, which its next opening detects.
     }
   }
 
@@ -204,7 +204,7 @@ export class KeptRanges implements RangeStore {
     return this.#handle.read(into, { at }) === bytes ? into : null
   }
 
-  /** @returns false: there is no room */
+  /** @returns false if no room is left */
   #put(from: Uint8Array, at: number): boolean {
     return this.#handle.write(from, { at }) === from.length
   }

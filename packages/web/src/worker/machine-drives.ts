@@ -9,7 +9,7 @@ import type { SourceListener } from './sources.ts'
 /** Opens a medium. Machines without drives load nothing of that. */
 const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
 
-/** The drives of a machine, and what is in them. They go on when it starts anew. */
+/** The drives of a machine, with their media. They survive a reset of the machine. */
 export class MachineDrives {
   readonly #drives: MachineDrive[] | null
   readonly #listener: SourceListener
@@ -31,12 +31,12 @@ export class MachineDrives {
     )
   }
 
-  /** Drives of a recording, whose media are not here. */
+  /** Returns drives of a recording, without their media. */
   static ofRecording(drives: readonly MachineDrive[] | null, listener: SourceListener): MachineDrives {
     return new MachineDrives(drives && [...drives], listener)
   }
 
-  /** As a machine's options have them; null where nothing was said of drives. */
+  /** The drives as machine options; null if the options name none. */
   get options(): readonly MachineDrive[] | null {
     return this.#drives
   }

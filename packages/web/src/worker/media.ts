@@ -15,7 +15,7 @@ import { openKeptRanges } from './open-kept-ranges.ts'
 import type { KeptDiskImage } from './kept-disk.ts'
 import { MOST_WHOLE_BYTES, reasonOf, type SourceListener } from './sources.ts'
 
-/** An image's storage, and what tells the image from others. */
+/** An image's storage, and the identity of the image. */
 interface OpenedStorage {
   readonly storage: BlockStorage
   readonly identity: KeptSource
@@ -126,7 +126,7 @@ export async function openMedium(
     }
     return drive.media === 'cdrom' ? image : new Overlay(image)
   } catch (error) {
-    // Kept parts of it are for another page to open.
+    // Close it, so that another page can open the cached parts.
     await opened?.close().catch(() => {})
     throw new WebError('ERR_SOURCE', `${drive.id}: ${reasonOf(error)}`, { cause: error })
   }

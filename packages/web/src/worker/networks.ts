@@ -25,7 +25,7 @@ type Network = Parameters<Hub['attach']>[0] & { close(): void }
 export class MachineNetwork {
   readonly #listener: Warn
   readonly #hub = new Hub()
-  /** The address by which others know the card; null: its own. */
+  /** The card's address on the outside network; null: the card's own. */
   readonly #outside: string | null
   #options: SentNetwork & { readonly macAddress: string }
   #port: ReturnType<Hub['port']> | null = null
@@ -38,7 +38,7 @@ export class MachineNetwork {
   }
 
   /**
-   * @param isCopy - the card is a snapshot's: other machines may have gone on from there, and their cards have its address too
+   * @param isCopy - whether the card comes from a snapshot, which other machines may have resumed with the same address
    * @throws WebError `ERR_OPTION`
    */
   static async open(options: SentNetwork, isCopy: boolean, listener: Warn): Promise<MachineNetwork> {
@@ -52,7 +52,7 @@ export class MachineNetwork {
     return this.#options
   }
 
-  /** Plugs the cable in elsewhere. The card stays what it is. @throws WebError `ERR_OPTION` */
+  /** Connects the cable to another network. The card stays the same. @throws WebError `ERR_OPTION` */
   async connect(options: SentNetwork): Promise<void> {
     let outside: Network | null
     try {
@@ -123,7 +123,7 @@ async function openWisp(url: string, listener: Warn): Promise<Network> {
   })
 }
 
-/** The network, which does this as well when it is closed. */
+/** Wraps a network so that closing it also calls `before`. */
 function closingAlso<T extends Network>(network: T, before: () => void): T {
   const leave = network.close.bind(network)
   network.close = () => {
@@ -133,7 +133,7 @@ function closingAlso<T extends Network>(network: T, before: () => void): T {
   return network
 }
 
-/** The page hears when there is no connection with a relay, once until there is one again. */
+/** Warns the page when no relay can be reached, once until a connection succeeds. */
 class MissingRelay {
   readonly #url: string
   readonly #listener: Warn

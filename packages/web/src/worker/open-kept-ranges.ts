@@ -3,13 +3,13 @@ import { KeptRanges, type RangeFile } from './kept-ranges.ts'
 
 /** The part of the room that the browser gives the site: the rest is for what its user wants to keep. */
 const SHARE = 0.5
-/** With less room than this, what was fetched long ago goes. */
+/** Free space below which the oldest fetched files are deleted. */
 const LEAST_ROOM_BYTES = 256 << 20
 /** Bytes by which the files that are open in this Worker may grow: the room is no other file's. */
 let promised = 0
 
 /**
- * Opens what is kept of a file on a web server, for one `HttpStorage`.
+ * Opens the cache of a file on a web server, for one `HttpStorage`.
  *
  * @returns undefined where the browser keeps nothing for this page, or another tab has the file
  */
@@ -19,7 +19,7 @@ export async function openKeptRanges(address: string, chunkBytes: number): Promi
     const [folder, name] = await Promise.all([fetchedFolder(), fetchedName(url)])
     const room = await makeRoom(folder, name)
     const file = await folder.getFileHandle(name, { create: true })
-    // Workers have it; the DOM's types are those of pages.
+    // Workers have this method; TypeScript's DOM types describe pages.
     const { createSyncAccessHandle } = file as { createSyncAccessHandle?: () => Promise<RangeFile> }
     const handle = await createSyncAccessHandle?.call(file)
     if (handle === undefined) return undefined
@@ -34,7 +34,7 @@ export async function openKeptRanges(address: string, chunkBytes: number): Promi
   }
 }
 
-/** Deletes what was fetched long ago, while there is little room. @returns bytes that there is room for */
+/** Deletes the oldest fetched files while space is short. @returns bytes of room */
 async function makeRoom(folder: FileSystemDirectoryHandle, wanted: string): Promise<number> {
   const { quota = 0, usage = 0 } = await navigator.storage.estimate()
   let room = quota * SHARE - usage

@@ -19,9 +19,9 @@ const openFiles = async (): Promise<SharedFiles> => new (await import('./shared-
 /** Loaded when a machine is saved, or goes on from a snapshot. */
 export const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
 
-/** The parts of a machine, which stay when it starts anew. */
+/** The parts of a machine that survive a reset. */
 export interface OpenedParts {
-  /** With those of the snapshot. */
+  /** The options, completed by the snapshot's. */
   readonly options: SentOptions
   readonly images: LoadedImages
   readonly drives: MachineDrives
@@ -30,7 +30,7 @@ export interface OpenedParts {
   readonly files: SharedFiles | null
   /** The snapshot that it goes on from at first. */
   readonly snapshot: ReadSnapshot | null
-  /** The recording that it is opened from; null: it is none. */
+  /** The opened recording; null: none. */
   readonly recording: OpenedRecording | null
 }
 
@@ -41,7 +41,7 @@ async function openRecorded(given: SentOptions, source: SentSource, listener: So
     'blob' in source
       ? source.blob
       : new Blob([(await readWhole('recording', source, listener)) as Uint8Array<ArrayBuffer>])
-  // Images that it names are where it is.
+  // Images named by a recording lie beside it.
   const beside = async (name: string): Promise<Uint8Array | undefined> => {
     if (!('url' in source)) return undefined
     const url = new URL(encodeURIComponent(name), source.url).href
@@ -68,7 +68,7 @@ export async function openParts(options: SentOptions, listener: SourceListener):
     readFirstImages(options, listener),
     MachineDrives.open(options, listener),
   ])
-  // Images are on their way meanwhile.
+  // Images load at the same time.
   const [[snapshot, images, drives]] = await Promise.all([loading, prepareBoard(options)])
   const saved = snapshot?.options
   const plug = options.network === undefined ? saved?.network : { ...saved?.network, ...options.network }

@@ -11,9 +11,9 @@ export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
   /** Returns options of a PC, which refuses the state of another board. A recorded PC has a clock of its own kind. */
   readonly forPc: (isRecorded: boolean) => { readonly snapshot: PcSnapshotSource } & Pick<PcOptions, 'generation'>
-  /** The machine closes them; who gives them to none does it himself. */
+  /** Pages of RAM. The machine closes them; without a machine the caller has to. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
-  /** Settles when nothing more of the pages is read: all have come, or none can. */
+  /** Resolves when no more pages will be read: all are loaded, or none can be. */
   readonly arrived: Promise<void>
   /** The options of the saved machine, as far as it says. */
   readonly options: SavedOptions

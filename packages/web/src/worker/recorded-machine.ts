@@ -36,7 +36,7 @@ import type { FoundWriter } from './writers.ts'
 export const requireRecordable = (options: PcOptions): void =>
   requireSupported('record-on', traitsOf({ ...options, clock: 'deterministic' }, 'recorded'))
 
-/** Takes a machine as it is now, for one that goes on from there. Its RAM is copied. @throws MachineError */
+/** Takes a snapshot of a running machine, with a copy of its RAM, for a machine that continues from it. @throws MachineError */
 export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapshot> {
   const { state, pages } = await pc.save()
   const contents = (index: number): Uint8Array => pages.bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
@@ -46,12 +46,12 @@ export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapsho
   return { state, forPc: forPc(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
 }
 
-/** How a machine is run. */
+/** Options for running a machine. */
 interface RunOptions {
   readonly signal?: AbortSignal
 }
 
-/** A PC whose run is recorded, and its debugger, which goes back in it. */
+/** A recorded PC with its debugger, which can go back. */
 export class RecordedMachine {
   readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
@@ -60,14 +60,14 @@ export class RecordedMachine {
   #lastPlace = 0
   #debugger: Promise<ReplayDebugger> | undefined
   #isOver = false
-  /** Ends the way that is under way; null: there is none. */
+  /** Cancels the debugger's present move; null: none. */
   #way: AbortController | null = null
 
-  /** @param onHit - told of a stop of the machine itself as it runs */
+  /** @param onHit - called when the machine itself reaches a stop while it runs */
   constructor(run: TravelledRun, onHit: (stop: TravelStop) => void) {
     this.run = run
     this.#onHit = onHit
-    // A file's machine is nowhere but where its debugger is.
+    // A machine from a file exists only at the debugger's position.
     if (run.live === null) this.#debugger = run.debugger()
   }
 
@@ -85,17 +85,17 @@ export class RecordedMachine {
     return this.#debugger === undefined ? this.run.live! : (await this.#debugger).pc
   }
 
-  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  /** Sets the end of the guest's console output, after the machine was restored to another instant. */
   startWith(console: Uint8Array): void {
     this.run.history.startWith(console)
   }
 
-  /** The end of what the guest had written to its console where a machine of the past is. */
+  /** Returns the end of the guest's console output at the instant of a past machine. */
   consoleOf(pc: Pc): Uint8Array<ArrayBuffer> {
     return this.run.history.consoleOf(pc)
   }
 
-  /** The recording so far. */
+  /** Returns the recording so far. */
   recording(): Promise<Blob> {
     return this.run.file()
   }
@@ -131,7 +131,7 @@ export class RecordedMachine {
     }
     const isLive = this.#isLive(debug)
     const stop = await goBy(debug, way, signal)
-    // The machine itself has what is behind the last instruction.
+    // The machine's present shows what follows the last recorded instruction.
     const isOver = stop.reason === 'end-of-recording' || (stop.reason === 'arrived' && debug.instructions >= now)
     return isOver && !isLive ? debug.goto(now, { signal }) : stop
   }
@@ -259,7 +259,7 @@ export class RecordedMachine {
   /** See `PageDebugger.stateHash`. */
   async stateHash(): Promise<string> {
     const { secondLevel, memory, vcpus } = (await this.seen()).domain
-    // Of each frame below 4 GiB its checksum; 0: there is none.
+    // Checksum of each frame below 4 GiB; 0: unknown.
     const sums = new Uint32Array(2 ** 20)
     for (let gfn = 0; gfn < sums.length; gfn++) {
       const at = secondLevel.peek(gfn * PAGE_BYTES)

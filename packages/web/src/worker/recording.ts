@@ -12,7 +12,7 @@ import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } fro
 export interface RecordedLife {
   /** Has the machine stand still for an action. */
   between<T>(action: () => Promise<T>): Promise<T>
-  /** The same for an action that has another machine go on in its place. */
+  /** Runs an action that replaces the machine by another. */
   replacing<T>(action: () => Promise<T>): Promise<T>
   /** Stops the machine between two instructions. */
   rest(): Promise<void>
@@ -20,9 +20,9 @@ export interface RecordedLife {
   stopped(): void
   /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
-  /** The debugger is elsewhere: this is the machine that is there, with the end of its serial output; null: it is the machine itself. */
+  /** The debugger has moved: shows the machine at its instant, with the end of its serial output; null: the machine itself. */
   shows(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void
-  /** The debugger is elsewhere, or the machine itself has come to a stop. */
+  /** The debugger has moved, or the machine itself has reached a stop. */
   moved(position: RunPosition, stop: TravelStop | null): void
   /** The end of the serial output that is shown. */
   console(): Uint8Array
@@ -30,12 +30,12 @@ export interface RecordedLife {
   become(snapshot: ReadSnapshot): Promise<void>
 }
 
-/** Machines of a Worker that are recorded, one after the other, and the way back in the one that is there. Loaded when a recording begins. */
+/** Recorded machines of a Worker, one after another, each with its debugger. Loaded when a recording begins. */
 export class Recording {
   readonly #options: SentOptions
   readonly #life: RecordedLife
   #machine: RecordedMachine | null = null
-  /** Settles when the machine is the branch that was asked for last. */
+  /** Resolves when the last requested branch is complete. */
   #branching: Promise<void> = Promise.resolve()
   /** Callers that wait for the machine itself to stop. */
   #waiting: ((stop: TravelStop) => void)[] = []
@@ -52,7 +52,7 @@ export class Recording {
    * Has a machine, which stands still, go on from this instant, recorded.
    *
    * @param options - its own
-   * @param begins - called before it is made anew
+   * @param begins - called before the machine is made again
    * @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on
    */
   async begin(pc: Pc, options: PcOptions, begins: () => void): Promise<void> {
@@ -63,10 +63,10 @@ export class Recording {
   }
 
   /**
-   * Has the machine go on from where the debugger is, recorded: it stands still there.
+   * Continues the machine from the debugger's instant with a new recording: it is paused there.
    *
    * @param change - is made before
-   * @throws WebError `ERR_MACHINE` for one with kept disks, and where its disks cannot be put back
+   * @throws WebError `ERR_MACHINE` for a machine with kept disks, or if its disks cannot be restored
    */
   branch(change?: MachineChange): Promise<void> {
     const branching = this.#branch(change)
@@ -104,7 +104,7 @@ export class Recording {
     return this.#machine?.run.live === null
   }
 
-  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  /** Sets the end of the guest's console output, after the machine was restored to another instant. */
   startWith(console: Uint8Array): void {
     this.#machine?.startWith(console)
   }
@@ -119,7 +119,7 @@ export class Recording {
     return exit
   }
 
-  /** The machine that is looked at: of the past, or the machine itself; undefined: it is off. */
+  /** Returns the machine that the page shows: of the past, or the machine itself; undefined: off. */
   async seen(): Promise<Pc | undefined> {
     return this.#machine?.seen()
   }
@@ -149,7 +149,7 @@ export class Recording {
     return stop
   }
 
-  /** The machine itself runs on from where it is. */
+  /** Returns the debugger to the machine's present. */
   async #returnToNow(): Promise<void> {
     const machine = this.#machine
     if (machine === null || (await machine.position()).isLive) return
@@ -163,7 +163,7 @@ export class Recording {
     this.#life.moved(position, stop)
   }
 
-  /** Lets the machine itself run to its next stop. */
+  /** Runs the machine itself to its next stop. */
   async #goOn(): Promise<TravelStop> {
     const { promise, resolve } = Promise.withResolvers<TravelStop>()
     this.#waiting.push(resolve)
@@ -202,7 +202,7 @@ export class Recording {
   }
 
   /**
-   * Takes the machine where the debugger is, and puts its disks back to what they were there.
+   * Takes a snapshot at the debugger's instant, and restores the disks' contents of that instant.
    *
    * @param change - is made before
    */

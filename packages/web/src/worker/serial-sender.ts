@@ -7,12 +7,12 @@ const GO_ON_BYTES = 1 << 17
 /** Bytes of the tail: more than a terminal shows at once. */
 const TAIL_BYTES = 1 << 14
 
-/** Sends what the guest writes to its serial port in one piece a turn of the event loop, and knows when the page lags behind. */
+/** Sends the guest's serial output in one piece a turn of the event loop, and tracks how far the page lags behind. */
 export class SerialSender {
   readonly #send: (bytes: Uint8Array<ArrayBuffer>) => void
   readonly #hold: () => void
   #waiting: Uint8Array[] = []
-  /** The last pieces of all, of at least {@link TAIL_BYTES} where there were this many. */
+  /** The last pieces of output, together at least {@link TAIL_BYTES} unless the output is shorter. */
   #tail: Uint8Array[] = []
   #tailBytes = 0
   #onTheWay = 0
@@ -24,7 +24,7 @@ export class SerialSender {
     this.#hold = hold
   }
 
-  /** Takes what the guest has written. */
+  /** Queues the guest's output. */
   transmit(bytes: Uint8Array): void {
     if (this.#waiting.length === 0) setTimeout(() => this.flush(), 0)
     const piece = bytes.slice()
@@ -36,7 +36,7 @@ export class SerialSender {
     if (this.#onTheWay > HOLD_BYTES) this.#hold()
   }
 
-  /** Sends all that waits. */
+  /** Sends all waiting output. */
   flush(): void {
     if (this.#waiting.length === 0) return
     const all = concatenate(this.#waiting)
@@ -44,12 +44,12 @@ export class SerialSender {
     this.#send(all)
   }
 
-  /** The end of all that the guest has written: what a terminal shows. */
+  /** The end of the guest's output, which a terminal shows. */
   get tail(): Uint8Array<ArrayBuffer> {
     return concatenate(this.#tail).slice(-TAIL_BYTES)
   }
 
-  /** Begins anew, with what a guest had written that goes on from elsewhere. */
+  /** Restarts with the end of another instant's output. */
   startWith(tail: Uint8Array): void {
     this.flush()
     this.#tail = [tail]

@@ -1,4 +1,4 @@
-// Files that a machine shares with its page. Loaded for a machine that has some.
+// Files that a machine shares with its page. Loaded on demand.
 import type { PcOptions } from '@retrap/machine'
 import { MemoryShare, ShareError, type ShareNode } from '@retrap/virtio/p9'
 import { WebError } from '../errors.ts'
@@ -55,7 +55,7 @@ export class SharedFiles implements FileCallsOfWorker {
   }
 }
 
-/** The same calls, whose answers may take time. */
+/** The same calls with results that may be promises. */
 type FileCallsOfWorker = {
   readonly [K in keyof FileCalls]: (
     ...given: Parameters<FileCalls[K]>

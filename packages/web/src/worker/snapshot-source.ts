@@ -18,15 +18,15 @@ const IMAGE = 'snapshot'
 /** The first reads are small, and close together. */
 const CHUNK_BYTES = 64 << 10
 
-/** A snapshot file whose pages are read when the machine needs them. */
+/** A snapshot file whose pages are read on demand. */
 interface FarSource extends LateSnapshotSource {
-  /** The part that was read is damaged: it is not to stay. */
+  /** Drops the part that was read last, because it is damaged. */
   drop?(): void
   /** Nothing more is read. */
   close?(): void
 }
 
-/** An open snapshot, and what fetches its pages ahead. */
+/** An open snapshot, with the prefetcher of its pages. */
 export interface OpenedSnapshot extends OpenSnapshot {
   /** See `GuestPageSource.ready` of `@retrap/hvm`. */
   readonly ready: (index: number, end: number) => Promise<void>
@@ -34,7 +34,7 @@ export interface OpenedSnapshot extends OpenSnapshot {
   readonly close: () => void
 }
 
-/** Opens a snapshot, and reads all of it but its pages. @throws SnapshotError; ImageError; BlockError */
+/** Opens a snapshot, and reads all of it except its pages. @throws SnapshotError; ImageError; BlockError */
 export async function openSnapshotSource(source: SentSource, listener: SourceListener): Promise<OpenedSnapshot> {
   const file = await sourceOf(source, listener)
   const close = (): void => file.close?.()
@@ -95,7 +95,7 @@ class UrlSource implements FarSource {
   readonly #url: string
   readonly #storage: HttpStorage
   readonly #listener: SourceListener
-  /** Chunks that were fetched by this machine, or earlier ones; null: none are kept. */
+  /** Cache of chunks that this machine or earlier ones have fetched; null: no cache. */
   readonly #store: KeptRanges | null
   #loaded = 0
   #isClosed = false
@@ -150,7 +150,7 @@ class UrlSource implements FarSource {
     return this.#kept(offset, bytes) ?? this.#fetchNow(offset, bytes)
   }
 
-  /** A part all of whose chunks are kept; null: some are not. */
+  /** Returns a range if all of its chunks are cached; null otherwise. */
   #kept(offset: number, bytes: number): Uint8Array | null {
     if (this.#store === null) return null
     const into = new Uint8Array(bytes)
@@ -165,7 +165,7 @@ class UrlSource implements FarSource {
     return into
   }
 
-  /** A server that is out of reach is asked until it answers: the guest waits as for a slow device, and its clock with it. */
+  /** An unreachable server is asked until it responds: the guest and its clock wait as for a slow device. */
   #fetchNow(offset: number, bytes: number): Uint8Array {
     // Whole chunks are kept.
     const start = this.#store === null ? offset : offset - (offset % CHUNK_BYTES)
@@ -215,7 +215,7 @@ class UrlSource implements FarSource {
   }
 }
 
-/** Keeps the Worker where it is. A page that is not isolated has no memory to wait at. */
+/** Blocks the Worker for a while. A page that is not isolated has no shared memory to wait at. */
 function standStill(): void {
   if (typeof SharedArrayBuffer !== 'undefined')
     return void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)

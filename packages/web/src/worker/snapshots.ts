@@ -15,7 +15,7 @@ import { reasonOf, type SourceListener } from './sources.ts'
 interface PageParts {
   /** The guest's writes to its disks, by the drive's name. */
   readonly writes?: Readonly<Record<string, OverlayState>>
-  /** The end of what the guest has written to its serial port. */
+  /** The end of the guest's serial output. */
   readonly console?: Uint8Array
   /** The pages that the guest touches first, again: they come with the state, before all others. */
   readonly first?: SnapshotPages
@@ -34,7 +34,7 @@ interface Description {
   readonly writes?: readonly string[]
 }
 
-/** In which a guest with its first pages answers its user's first keys, before others are fetched ahead. */
+/** Time for a guest with its first pages to handle the user's first keys, before other pages are prefetched. */
 const FIRST_KEYS_MS = 1500
 /** Of a disk that nobody has written to. */
 const NO_WRITES = {
@@ -80,7 +80,7 @@ export function checkKept({ drives }: Pick<SentOptions, 'drives'>): void {
 }
 
 /**
- * Opens a snapshot for a machine. Pages are read when they are needed.
+ * Opens a snapshot for a machine. Pages are read on demand.
  *
  * @throws WebError `ERR_SOURCE`; `ERR_OPTION` for a machine with kept disks
  */
@@ -94,9 +94,9 @@ export async function openFrom(
 }
 
 /**
- * Opens a snapshot for a machine that is there.
+ * Opens a snapshot for an existing machine.
  *
- * @throws WebError as {@link openFrom}; `ERR_MACHINE` for a snapshot of another one
+ * @throws WebError as {@link openFrom}; `ERR_MACHINE` for another machine's snapshot
  */
 export async function openAgain(
   options: SentOptions,
@@ -162,7 +162,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
 
 const firstKeys = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
 
-/** See `ReadSnapshot.forPc`. @param isSaved - others may go on from it, too: the identifier of each is in its recording */
+/** See `ReadSnapshot.forPc`. @param isSaved - others may resume it, too: a recording stores the generation ID of each */
 export const forPc =
   (state: PcSnapshotState, pages: ReadSnapshot['pages'], isSaved = false): ReadSnapshot['forPc'] =>
   (isRecorded) => ({
@@ -173,7 +173,7 @@ export const forPc =
 /** 32 random bits of the host's. */
 export const hostSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!
 
-/** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */
+/** @throws WebError `ERR_MACHINE` for a snapshot whose machine obviously differs */
 function checkMachine(
   { state: { machine } }: ReadSnapshot,
   { memoryBytes, cpus = 1, board = 'pc' }: SavedOptions,
@@ -207,7 +207,7 @@ function checkDisks(media: readonly NamedMedium[], writes: Readonly<Record<strin
   }
 }
 
-/** Waits for what a machine that is closed has under way at its disks: it would be on disks that are put back. */
+/** Waits for pending disk requests of a closed machine, which could otherwise change restored disks. */
 export async function settleDisks(media: readonly NamedMedium[]): Promise<void> {
   await Promise.all(media.map(async ([, medium]) => medium instanceof Overlay && medium.idle()))
 }
@@ -247,8 +247,8 @@ export function wholeSnapshot(
 /**
  * Makes a snapshot's file, which `retrap restore` takes as well.
  *
- * @param before - the file of the instant since which its pages were written: it is not read where nothing was, and the new
- *   file shares those parts with it
+ * @param before - the file of the instant since which pages were written: the new file shares its unchanged parts, which
+ * are not read
  */
 export async function snapshotFile(snapshot: SavedSnapshot, before: Blob | null): Promise<Blob> {
   const parts: BlobPart[] = []

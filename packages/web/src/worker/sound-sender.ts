@@ -22,7 +22,7 @@ export class SoundSender {
     else port.onmessage = () => void this.#underWay--
   }
 
-  /** Sends samples. They are the caller's again when it returns. */
+  /** Sends samples, which are copied before this returns. */
   play(
     voice: (typeof VOICES)[number],
     samples: Int16Array,

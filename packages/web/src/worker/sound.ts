@@ -1,6 +1,6 @@
 import type { Loudspeakers, SoundSender } from './sound-sender.ts'
 
-/** Where a machine's sound goes: nowhere, until a page listens. It goes on when the machine starts anew. */
+/** Output of a machine's sound: none, until a page listens. It survives a reset of the machine. */
 export class MachineSound {
   #sender: SoundSender | null = null
   readonly speaker: Loudspeakers = { play: (samples, format) => this.#sender?.play('speaker', samples, format) }

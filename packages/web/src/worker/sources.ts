@@ -21,7 +21,7 @@ export const MOST_WHOLE_BYTES: number = 64 << 20
 /** Returns the text of an error. */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** How often a file that was cut off is asked for again. */
+/** Most attempts for a file whose download breaks off. */
 const ATTEMPTS = 4
 
 /** Reads all of an image. @throws WebError `ERR_SOURCE` */
@@ -37,7 +37,7 @@ export async function readWhole(image: string, source: SentSource, listener: Sou
   }
 }
 
-/** A download of a whole file. It goes on where it was cut off, if the server still has the same file. */
+/** A download of a whole file. It resumes after an interruption, if the server still has the same file. */
 class Download {
   readonly #image: string
   readonly #url: string
@@ -101,7 +101,7 @@ class Download {
     const tag = headers.get('etag')
     this.#tag = tag === null || tag.startsWith('W/') ? null : tag
     const length = headers.get('content-length')
-    // A compressed answer is longer than what its length says.
+    // A compressed response is longer than its stated length.
     this.#total = length === null || headers.get('content-encoding') !== null ? null : Number(length)
   }
 }

@@ -19,12 +19,12 @@ export interface SteppedLife {
   powered(): Pc | ArmMachine
 }
 
-/** Steps through a machine, one instruction after the other, and changes it. Loaded when somebody does. */
+/** Steps a machine by single instructions, and changes its state. Loaded on demand. */
 export class Stepper {
   readonly #life: SteppedLife
   /** Once somebody has stepped through this machine; it keeps the machine still until it runs on. */
   debugger: MachineDebugger | null = null
-  /** Settles when all steps that were asked for are done. */
+  /** Resolves when all requested steps are done. */
   #done: Promise<unknown> = Promise.resolve()
 
   constructor(life: SteppedLife) {
@@ -36,7 +36,7 @@ export class Stepper {
     return this.#done
   }
 
-  /** Executes one instruction of a vCPU. @returns whether it was executed @throws WebError for a machine that is off */
+  /** Steps a vCPU by one instruction. @returns whether it was executed @throws WebError for a machine that is off */
   step(vcpu: number): Promise<boolean> {
     return this.#next(() => this.#step(vcpu))
   }
@@ -53,7 +53,7 @@ export class Stepper {
     return readMemory(await this.#life.powered().debugger(), place)
   }
 
-  /** Does something when all before it is done. */
+  /** Runs an action after all earlier ones. */
   #next<T>(action: () => Promise<T>): Promise<T> {
     const done = this.#done.then(action)
     this.#done = done.catch(() => {})
@@ -69,7 +69,7 @@ export class Stepper {
   }
 
   async #step(vcpu: number): Promise<boolean> {
-    // The machine stands still: so it stays, now that it may run.
+    // A paused machine stays paused, although it now may run.
     const tool = await this.#held()
     if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= tool.cpus)
       throw new WebError('ERR_OPTION', `vCPU ${vcpu}: expected 0 to ${tool.cpus - 1}`)

@@ -33,7 +33,7 @@ const MOST_BYTES = 384 << 20
 
 /** A run that a debugger goes through. */
 export interface TravelledRun {
-  /** The machine that is recorded; null: the run is that of a file. */
+  /** The machine being recorded; null: the run comes from a file. */
   readonly live: Pc | null
   /** The first instruction that can be gone to. */
   readonly begin: number
@@ -51,7 +51,7 @@ export interface TravelledRun {
   readonly impair: ImpairableDevices['impair']
   /** Names the instant where the debugger is. */
   mark(name: string, instruction: number): void
-  /** All of it as a file. The machine stands still. */
+  /** Returns the whole recording as a file. The machine must stand still. */
   file(): Promise<Blob>
   close(): void
 }
@@ -61,19 +61,19 @@ interface About extends BundleNotes {
   readonly arguments: readonly string[]
 }
 
-/** A recording, and what it is made with to run again. */
+/** A recording, with everything needed to replay it. */
 export interface OpenedRecording {
   readonly file: Blob
   readonly options: PcOptions
-  /** Undefined: an earlier release has recorded it, or it was cut. */
+  /** The run's history; undefined in recordings of an earlier release or cut-off ones. */
   readonly history: SavedHistory | undefined
 }
 
 /**
- * Opens a recording that has the options of its machine in it.
+ * Opens a recording that contains its machine's options.
  *
  * @param beside - finds an image that it names, by the last part of its path
- * @throws WebError `ERR_SOURCE` for another file, one that is damaged, and one whose images are missing or have changed
+ * @throws WebError `ERR_SOURCE` for another file, a damaged one, and one whose images are missing or have changed
  */
 export async function openRecordingFile(
   file: Blob,
@@ -109,7 +109,7 @@ async function snapshotOf(bytes: Uint8Array): Promise<PcSnapshot> {
   return { state, pages } as PcSnapshot
 }
 
-/** The options of a machine as plain data; null where they cannot be, such as those of shared files. */
+/** Returns the options of a machine as plain data; null if impossible, for example with shared files. */
 function bundleOf(options: PcOptions): BundledOptions | null {
   try {
     return bundleOptions(options)
@@ -185,7 +185,7 @@ const REPORT_MS = 250
 /**
  * Runs the machine of a file again.
  *
- * @param onRepeated - told of the part that was repeated so far, from 0 to 1, where the file has no history
+ * @param onRepeated - called with the repeated fraction of the run, from 0 to 1, if the file has no history
  * @throws MachineError; RecordingError
  */
 export async function replayedRun(

@@ -1,10 +1,10 @@
 import { IMAGE_OPTIONS, type ImageOption, type SentOptions } from '../protocol.ts'
 import { readWhole, type SourceListener } from './sources.ts'
 
-/** Images that are read as a whole. */
+/** Options of images that are read whole. */
 type WholeImage = Exclude<ImageOption, 'recording' | 'snapshot'>
 
-/** Such images, by option. */
+/** Loaded images, by option. */
 export type LoadedImages = Readonly<Partial<Record<WholeImage, Uint8Array>>>
 
 const NAMES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot' && name !== 'recording')
@@ -22,7 +22,7 @@ export function readFirstImages(options: SentOptions, listener: SourceListener):
   )
 }
 
-/** Reads the images that are not there yet. @returns all of them @throws WebError `ERR_SOURCE` */
+/** Reads the images not loaded yet. @returns all images @throws WebError `ERR_SOURCE` */
 export async function readOtherImages(
   options: SentOptions,
   loaded: LoadedImages,

@@ -83,7 +83,7 @@ export class WorkerMachine {
   #recording: Recording | null = null
   /** Once somebody has stepped through a machine of this Worker, or changed one. */
   #stepper: Stepper | null = null
-  /** The stepper, as it is loaded: what comes later waits for what was asked of it. */
+  /** Resolves to the stepper: later steps wait for earlier ones. */
   #stepping: Promise<Stepper> | null = null
   #life: Promise<void> | null = null
   /** See `ReadSnapshot`. */
@@ -91,12 +91,12 @@ export class WorkerMachine {
   #stop = new AbortController()
   /** The machine runs, or is about to. */
   #wanted = false
-  /** The user wants it to run, though it stands still while its past is looked at. */
+  /** Whether the machine runs for the user, even if it stands still while its past is shown. */
   #isMeantToRun = false
   /** The machine is to start anew: lets the input go on that waits for that. */
   #anew: (() => void) | null = null
   #told: MachineState = 'off'
-  /** The last instant that was saved, since which it is known what the guest writes; null: it goes on from elsewhere. */
+  /** The last saved instant, from which the guest's writes are tracked; null after a restore. */
   #saved: Pick<SavedSnapshot, 'instant' | 'pages'> | null = null
   #instants = 0
   /** The serial output that is shown in place of the machine's own; null: that is shown. */
@@ -129,7 +129,7 @@ export class WorkerMachine {
     )
   }
 
-  /** Loads what the machine starts, and makes it. @throws WebError */
+  /** Loads the machine's images, and makes the machine. @throws WebError */
   static async open(options: SentOptions, send: Send): Promise<WorkerMachine> {
     const listener: SourceListener = {
       progress: (progress) => send({ event: 'progress', progress }),
@@ -147,10 +147,10 @@ export class WorkerMachine {
 
   /**
    * @param snapshot - to go on from; null: it is switched on
-   * @param opened - the recording whose machine it is
+   * @param opened - the recording of the machine
    */
   async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
-    // Where the next machine goes on, its guest has not seen these.
+    // If another machine continues, its guest has not seen these.
     const unread = this.#pc?.serial.unread
     this.#recording?.close()
     this.#pc?.close()
@@ -202,7 +202,7 @@ export class WorkerMachine {
     this.#isPastTold = false
     if (console === null && before === null) return
     const bytes = console ?? this.#serial.tail
-    // A terminal that shows the same stays as it is.
+    // A terminal with the same content stays unchanged.
     if (bytes.length !== before?.length || bytes.some((byte, i) => byte !== before[i]))
       this.#send({ event: 'console', bytes: bytes.slice() })
   }
@@ -256,14 +256,14 @@ export class WorkerMachine {
     })
   }
 
-  /** The same for an action that has another machine go on in the place of this one. */
+  /** Runs an action that replaces the machine by another. */
   #replacing<T>(action: () => Promise<T>): Promise<T> {
     return this.#between(() => this.#route.during(action))
   }
 
   /** See `Machine.save`, and `Calls`. RAM is copied while the guest runs on. */
   async save(since: number | null): Promise<SavedSnapshot> {
-    // The guest would stand still until all of its RAM is there.
+    // Otherwise the guest would stop until all of its RAM is loaded.
     await this.#arrived
     return this.#between(async () => {
       const pc = this.#powered()
@@ -332,7 +332,7 @@ export class WorkerMachine {
     return (this.#life ??= this.#live())
   }
 
-  /** Stops between two instructions. Resolves when it stands still. */
+  /** Stops between two instructions. Resolves when the machine has stopped. */
   async pause(): Promise<void> {
     this.#isMeantToRun = false
     this.#recording?.interrupt()
@@ -384,7 +384,7 @@ export class WorkerMachine {
       this.#end({ reason: 'internal-error', detail: { message: String(error) } })
     } finally {
       this.#life = null
-      // Requests that came while it ended are told that it is off.
+      // Requests that arrived during the end get an error: the machine is off.
       if (this.#errands.length > 0) this.#life = this.#live()
     }
   }
@@ -397,7 +397,7 @@ export class WorkerMachine {
   #end(exit: MachineExit): void {
     this.#wanted = false
     this.#releaseAnew()
-    // The past of one that is recorded can still be looked at.
+    // The past of a recorded machine can still be shown.
     if (this.#recording === null) this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
@@ -460,8 +460,8 @@ export class WorkerMachine {
   }
 
   /**
-   * The host has slept, and its exact clock with it: the guest's time goes on to where it would be. Its timers then have
-   * no more ticks than those of a moment.
+   * Called after the host has slept, which stopped its monotonic clock: guest time jumps ahead. The guest's timers catch
+   * up only a moment's ticks.
    *
    * @param ms - milliseconds that the clock has missed
    */
@@ -557,7 +557,7 @@ export class WorkerMachine {
     if (this.#recording !== null) return
     const recording = await this.#newRecording()
     if (this.#pc === null) return void (this.#recording = recording)
-    // The guest would stand still until all of its RAM is there.
+    // Otherwise the guest would stop until all of its RAM is loaded.
     await this.#arrived
     await this.#replacing(async () => {
       // Somebody may have asked for it twice.
@@ -615,7 +615,7 @@ export class WorkerMachine {
   /** Gives input to the machine. @param refuse - what is done in its past; default the user is told */
   #give(input: () => void, refuse: () => void = () => undefined): void {
     this.#route.give(() => {
-      // On its way back to now, the machine itself is there for it.
+      // While the debugger returns to the present, input goes to the machine itself.
       if (this.#shown === null || this.#wanted) return input()
       refuse()
       if (!this.#isPastTold) this.#send({ event: 'warning', message: PAST })

@@ -6,7 +6,7 @@ import { MODE_32, MODE_64 } from '@retrap/x86-cpu'
 import type { PrintedPlace, RegisterPlace, RunMark } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 
-/** Instructions that are stepped through for a register at first, by how much more they become, and at most. */
+/** Instructions stepped through at first to find a register's writer, the growth factor, and the limit. */
 const [FIRST_STEPS, MORE, MOST_STEPS] = [64, 8, 1 << 16]
 /** Calls and accesses that are looked at for a text, and bytes of each. */
 const [MOST_PRINTED, MOST_BYTES] = [8192, 4096]
@@ -21,7 +21,7 @@ const PRINTERS = ['uart_write', 'uart_put_char', 'univ8250_console_write']
 /** Lowest value of an argument that counts as a pointer: smaller values are characters. */
 const CHARACTERS = 256n
 
-/** The instruction that has written something: it is next at `instruction`. */
+/** The instruction that has written a place, and executes next at `instruction`. */
 export interface FoundWriter {
   readonly instruction: number
   readonly cpu: number
@@ -107,7 +107,7 @@ function printOf(prints: readonly Print[], printed: string): Print | undefined {
  * byte. Leaves the debugger anywhere.
  *
  * @param marks - lines that the guest has printed, with the instants at which they had been sent
- * @param addressOf - finds an address by its name
+ * @param addressOf - finds the address of a symbol
  */
 export async function printer(
   debug: ReplayDebugger,
@@ -124,7 +124,7 @@ export async function printer(
   const before = lines.flatMap(({ instruction }) => (instruction < to ? [instruction] : []))
   const port = { kind: 'port', address: SERIAL_PORT, count: 1, access: 'write' } as const
   let sent: Print | undefined
-  // From the line before on; where that is not enough, from an earlier one.
+  // Search from the previous line on; if it is not found, from an earlier one.
   for (let [back, from] = [1, to]; sent === undefined && from > begin && !signal.aborted; back *= 4) {
     from = Math.max(begin, before.at(-back) ?? begin)
     // oxlint-disable-next-line no-await-in-loop -- backwards, piece by piece

@@ -19,7 +19,7 @@ export class GuestRecord implements TaskPriorityRecord {
   readonly #gpa: number
   /** Machine address; −1: to be looked up. */
   #ma = -1
-  /** The priority that is read while there is no memory. */
+  /** The priority to return while no memory is mapped. */
   #last = 0
 
   constructor(memory: MachineMemory, logs: DirtyLogs, gpa: number) {
@@ -33,7 +33,7 @@ export class GuestRecord implements TaskPriorityRecord {
     this.#ma = -1
   }
 
-  /** A record lies in one frame: it is aligned to its size. */
+  /** A record lies in one frame, because it is aligned to its size. */
   #address(): number {
     return this.#ma < 0 ? (this.#ma = this.#logs.writable(this.#gpa)) : this.#ma
   }
@@ -57,7 +57,7 @@ export class GuestRecord implements TaskPriorityRecord {
     const ma = this.#address()
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
-    // First, so that a log of the frame's contents can copy them.
+    // Mark first, so that a log can copy the frame's contents before the write.
     this.#logs.mark(Math.floor(this.#gpa / PAGE_BYTES), 1)
     u8[ma + offset] = value
     if (codeBits[ma >>> PAGE_SHIFT] !== 0) this.#memory.noteWrite(ma + offset, 1)
@@ -75,7 +75,7 @@ export interface DomainVapicOptions {
   readonly behind?: boolean | undefined
   /** Guest-physical address of an APIC's register page that an ioreq server answers, beside the processors' own. */
   readonly apicPage?: number | undefined
-  /** Makes ROM that is read-only writable: whole pages, instead of those before. Where ROM is RAM there is no need for it. */
+  /** Makes whole pages of read-only ROM writable, and the previous ones read-only again. Not needed where ROM is RAM. */
   readonly mapRomWritable?: (gpa: number, bytes: number) => void
   /** Makes the ROM read-only again. */
   readonly unmapRom?: () => void
@@ -93,7 +93,7 @@ export interface DomainVapicState {
 
 /** Counts of a domain's TPR patcher. */
 export interface VapicStatistics {
-  /** Instructions that have been rewritten. */
+  /** Number of rewritten instructions. */
   readonly patchedSites: number
   /** Times that helpers have asked for interrupts. */
   readonly polls: number
@@ -108,7 +108,7 @@ export interface VapicStatistics {
  * an instruction, or in the middle of one that waits for a device, whose bytes its log has pinned.
  */
 export class DomainVapic {
-  /** Finds instructions, and rewrites them. */
+  /** Finds instructions and rewrites them. */
   readonly patcher: VapicPatcher
   readonly #domain: X86Domain
   readonly #vcpus: readonly VcpuVapic[]
@@ -138,7 +138,7 @@ export class DomainVapic {
     })
   }
 
-  /** Counts of what it has done since power-on. */
+  /** Returns counts of the patcher's work since power-on. */
   statistics(): VapicStatistics {
     const { counts, sites, helperCalls } = this.patcher
     return { patchedSites: sites.length, polls: counts.polls, helperCalls }
@@ -151,8 +151,8 @@ export class DomainVapic {
   }
 
   /**
-   * The state that is not in guest memory. The vCPUs are between two instructions, or in one that waits: that instruction
-   * reports its access anew when it goes on.
+   * The state that is not in guest memory. The vCPUs are between two instructions, or within a waiting one, which reports
+   * its access again when it resumes.
    */
   save(): DomainVapicState {
     return { version: 1, patcher: this.patcher.save(), vcpus: this.#vcpus.map((vcpu) => vcpu.save()) }

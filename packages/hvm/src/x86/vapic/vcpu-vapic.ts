@@ -32,7 +32,7 @@ export interface VcpuVapicState {
   readonly pause: number
 }
 
-/** How a vCPU's accesses are reported. */
+/** Settings for reporting a vCPU's accesses. */
 export interface VcpuVapicOptions {
   /** Report the instruction behind the access, as hypervisors do that are notified of it too late. */
   readonly behind: boolean
@@ -145,7 +145,7 @@ export class VcpuVapic implements TprWatch {
     return this.#at
   }
 
-  /** The vCPU has come back to its domain: tells the patcher what it has noted. */
+  /** Passes noted accesses to the patcher, after the vCPU has returned to its domain. */
   settle(): void {
     const noted = this.#noted
     const { id, cpu } = this.#vcpu
@@ -165,7 +165,7 @@ export class VcpuVapic implements TprWatch {
     if (this.#refusals > PATIENCE) this.#pause = Math.min(2 ** (this.#refusals - PATIENCE), LONGEST_PAUSE)
   }
 
-  /** How often accesses are reported. */
+  /** Saves the mode of reporting. */
   save(): VcpuVapicState {
     return { refusals: this.#refusals, pause: this.#pause }
   }
@@ -177,7 +177,7 @@ export class VcpuVapic implements TprWatch {
     this.#pause = pause
   }
 
-  /** Forgets what has been noted: reset. */
+  /** Forgets noted accesses at a reset. */
   forget(): void {
     this.#noted = null
     this.#refusals = 0

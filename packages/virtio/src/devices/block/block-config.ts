@@ -40,7 +40,7 @@ const PIECE_BYTES = 0x1_0000
 const OTHER_PIECES = 2
 /** Ranges of one discard or write-zeroes request. */
 export const MOST_RANGES = 16
-/** Sectors of one such range: just below 4 GiB. */
+/** Most sectors of one range: just below 4 GiB. */
 export const MOST_RANGE_SECTORS = 0x7f_ffff
 
 /** Bytes of data that one request may have. */

@@ -3,7 +3,7 @@ export class ByteBudget {
   #free: number
   readonly #waiting: { readonly bytes: number; readonly resolve: () => void }[] = []
 
-  /** @param bytes - at least as many as one loan may be */
+  /** @param bytes - total of the budget, at least as large as one loan */
   constructor(bytes: number) {
     this.#free = bytes
   }

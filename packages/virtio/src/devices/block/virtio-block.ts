@@ -131,7 +131,7 @@ export class VirtioBlock implements VirtioDevice {
     this.config[WRITEBACK] = 1
   }
 
-  /** A driver that does not flush has every write durable when it completes. */
+  /** Whether each write is durable on completion, as for drivers that do not flush. */
   get #durable(): boolean {
     const { flush, configWriteback } = VirtioBlockFeature
     if (this.#host?.hasFeature(configWriteback) === true) return this.config[WRITEBACK] === 0
@@ -180,7 +180,7 @@ export class VirtioBlock implements VirtioDevice {
     return this.#host?.context.clock.realTime === true && bytes <= maximumBytes && this.#has(offset, bytes)
   }
 
-  /** @returns null where it takes a wait */
+  /** @returns null if the request has to wait */
   #readInPlace(chain: VirtioChain, offset: number): number | null {
     const bytes = chain.writable.length - 1
     if (this.#medium.readInPlace === undefined || !this.#mayBeInPlace(offset, bytes)) return null
@@ -196,7 +196,7 @@ export class VirtioBlock implements VirtioDevice {
     return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
   }
 
-  /** @returns null where it takes a wait */
+  /** @returns null if the request has to wait */
   #writeInPlace(chain: VirtioChain, offset: number, type: number): number | null {
     const bytes = chain.readable.length - HEADER_BYTES
     if (this.#medium.writeInPlace === undefined || type !== OUT || this.#durable) return null
@@ -317,7 +317,7 @@ export class VirtioBlock implements VirtioDevice {
 /**
  * Writes the status, which is the last byte.
  *
- * @param data - bytes before it that have been written
+ * @param data - bytes written before the status
  * @returns the bytes written from the beginning on
  */
 function ended({ writable }: VirtioChain, status: number, data = 0): number {

@@ -16,7 +16,7 @@ export interface ConsolePortState {
 
 /** The part of its device that a port needs. */
 export interface ConsolePortOwner {
-  /** Receive and transmit queue, once there are some. */
+  /** Receive and transmit queue; empty before the driver has set them up. */
   queues(): readonly VirtioQueue[]
   /** Requests another call of `transmit` soon. */
   lookAgain(): void
@@ -24,7 +24,7 @@ export interface ConsolePortOwner {
   ended(): void
 }
 
-/** One port: two queues, and a stream at its other end. */
+/** One port: two queues, and a stream as back end. */
 export class ConsolePort {
   readonly #stream: ByteStreamBackend
   readonly #owner: ConsolePortOwner
@@ -95,19 +95,19 @@ export class ConsolePort {
     return taken
   }
 
-  /** Whether nothing waits for buffers of a queue that are there. */
+  /** Whether no input waits although the queue has buffers. */
   isAtRest(receive: VirtioQueue | undefined): boolean {
     return !this.#starved || receive?.isEmpty !== false
   }
 
-  /** There is room again for what the stream has kept. */
+  /** Called when the driver has added buffers, for input that the stream has kept. */
   refilled(): void {
     if (!this.#starved || !this.#open) return
     this.#starved = false
     this.#stream.ready?.()
   }
 
-  /** Sends what the driver has given. */
+  /** Sends the driver's output. */
   transmit(queue: VirtioQueue): void {
     for (let left = queue.size; !this.#full;) {
       this.#sending ??= queue.take()

@@ -6,7 +6,7 @@ import { ConsolePort, type ConsolePortState } from './console-port.ts'
 
 /** A port of a {@link VirtioConsole}. */
 export interface VirtioConsolePort {
-  /** The other end of the port. */
+  /** The port's back end. */
   readonly stream: ByteStreamBackend
   /** Names the port to the guest (`/dev/virtio-ports/NAME` of Linux); at most 64 ASCII characters. Default none. */
   readonly name?: string
@@ -37,7 +37,7 @@ const MULTIPORT_FEATURE = 1
 const MOST_PORTS = 31
 const QUEUE_ENTRIES = 64
 
-/* Queues (§5.3.2): port 0, control, then the others. */
+/* Numbers of queues (§5.3.2): port 0, control, then the others. */
 const CONTROL_RECEIVE = 2
 
 /* Control messages (§5.3.6.2). */
@@ -48,7 +48,7 @@ const CONSOLE_PORT = 4
 const PORT_OPEN = 6
 const PORT_NAME = 7
 const MESSAGE_BYTES = 8
-/** A driver that takes none of its messages loses those beyond. */
+/** Most control messages kept for a driver that does not take them. */
 const MOST_MESSAGES = 256
 
 /**
@@ -188,7 +188,7 @@ export class VirtioConsole implements VirtioDevice {
     for (const port of this.#ports) port.reset()
   }
 
-  /** Whether all that the driver has given was sent, and nothing waits for buffers that are there. */
+  /** Whether all output of the driver was sent, and no input waits although buffers are available. */
   isAtRest(): boolean {
     const isPortAtRest = (port: ConsolePort, number: number): boolean => {
       const [receive, transmit] = this.#queueOf(number)
@@ -208,7 +208,7 @@ export class VirtioConsole implements VirtioDevice {
     return { ports: this.#ports.map((port) => port.save()), messages: this.#messages } satisfies VirtioConsoleState
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore(state: unknown): void {
     const { ports, messages } = state as VirtioConsoleState
     this.#messages = [...messages]

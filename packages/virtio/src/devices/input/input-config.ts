@@ -6,7 +6,7 @@ export const EV = { SYN: 0, KEY: 1, REL: 2, ABS: 3, LED: 0x11, REP: 0x14 } as co
 export const REL = { X: 0, Y: 1, HORIZONTAL_WHEEL: 6, WHEEL: 8 } as const
 export const ABS = { X: 0, Y: 1 } as const
 export const LED = { NUM_LOCK: 0, CAPS_LOCK: 1, SCROLL_LOCK: 2 } as const
-/** Button 1; the others follow. */
+/** Code of button 1; the others follow. */
 export const FIRST_BUTTON = 0x110
 export const MOST_BUTTONS = 5
 /** Largest coordinate of a tablet. */
@@ -20,7 +20,7 @@ const PROPERTY_BITS = 0x10
 const EVENT_BITS = 0x11
 const ABSOLUTE_INFORMATION = 0x12
 
-/** select, subsel, size, five bytes that are reserved, and what is told. */
+/** Fields select, subsel, size, five reserved bytes, and the data. */
 const CONFIG_BYTES = 136
 const SIZE = 2
 const ANSWER = 8

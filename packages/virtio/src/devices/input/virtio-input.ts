@@ -41,7 +41,7 @@ const QUEUE_ENTRIES = 64
 const EVENT_BYTES = 8
 /** Events that may wait for the driver's buffers. The back end's last event may add a few more. */
 const MOST_WAITING = 64
-/** Events that are read from one chain. */
+/** Most events read from one chain. */
 const MOST_STATUS = 64
 const MOST_SERIAL = 128
 const SYN_REPORT: Event = [EV.SYN, 0, 0]
@@ -91,7 +91,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#input.connect(this)
   }
 
-  /** Answers another question of the driver. */
+  /** Selects the data for the driver's next query. */
   configWritten(offset: number, bytes: Uint8Array): void {
     this.#config.write(offset, bytes)
   }
@@ -252,12 +252,12 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#quiet = true
   }
 
-  /** Whether no event waits for buffers that are there. */
+  /** Whether no event waits although buffers are available. */
   isAtRest(): boolean {
     return this.#waiting.length === 0 || this.#host?.queues[0]?.isEmpty !== false
   }
 
-  /** Goes on with what waits. */
+  /** Delivers the waiting events. */
   resume(): void {
     this.#quiet = false
     this.#refilled()
@@ -268,7 +268,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
     return { waiting: [...this.#waiting], down: [...this.#down], leds: this.#leds } satisfies VirtioInputState
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore(state: unknown): void {
     const { waiting, down, leds } = state as VirtioInputState
     this.#waiting = [...waiting]

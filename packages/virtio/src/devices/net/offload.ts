@@ -22,7 +22,7 @@ const NEEDS_CHECKSUM = 1
 const TCP_V4 = 1
 const TCP_V6 = 4
 const ECN = 0x80
-/** Bytes of the header that the driver fills. The count of buffers follows, where there is one. */
+/** Bytes of the header that the driver fills. The count of buffers follows, if negotiated. */
 export const PACKET_HEADER_BYTES = 10
 /** A guest that asks for smaller segments has a packet of 64 KiB cut into more than anybody needs. */
 const LEAST_SEGMENT = 256
@@ -67,7 +67,7 @@ export const get16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8
 /**
  * Makes the frames that a packet of the driver stands for.
  *
- * @param frame - the packet behind its header; it may be changed
+ * @param frame - the packet without its header; the function may change it
  * @returns null for a packet that contradicts its header
  */
 export function framesOf(frame: Uint8Array, header: PacketHeader): Uint8Array[] | null {

@@ -72,7 +72,7 @@ export class ReceiveFilter extends Stateful {
     if (unicast === null || multicast === null) return false
     this.#r.allUnicast = unicast.count > MOST_ADDRESSES
     this.#r.unicast = unicast.addresses
-    // The command says which addresses there are; whether all multicast frames are wanted is another one.
+    // This command lists addresses; another one selects all multicast frames.
     this.#r.multicast = multicast.addresses
     if (multicast.count > MOST_ADDRESSES) this.#r.allMulticast = true
     return true

@@ -41,7 +41,7 @@ const SHARED: readonly (readonly [from: number, to: number])[] = [
 export class SegmentJoiner {
   readonly #bytes = new Uint8Array(ROOM + IP + MOST_IP_BYTES)
   readonly #packet = this.#bytes.subarray(ROOM)
-  /** Bytes of the packet; 0: there is none. */
+  /** Bytes of the packet; 0: none. */
   #length = 0
   /** Bytes of the headers, and of the data of every segment but the last. */
   #headers = 0
@@ -56,7 +56,7 @@ export class SegmentJoiner {
     return this.#length > 0
   }
 
-  /** Begins a packet, where there is none. @returns false for a frame that is no segment with data, or a damaged one */
+  /** Begins a packet, unless one has begun. @returns false for a damaged frame, or one that is not a TCP segment with data */
   begin(frame: Uint8Array): boolean {
     const headers = headersOf(frame)
     if (headers === 0) return false
@@ -96,7 +96,7 @@ export class SegmentJoiner {
       for (let i = from; i < to; i++) if (frame[i] !== packet[i]) return false
       return true
     }
-    // Options, such as time stamps, are the same as well.
+    // Options, such as time stamps, must be equal, too.
     return SHARED.every(([from, to]) => isSame(from, to)) && isSame(TCP + TCP_BYTES, this.#headers)
   }
 

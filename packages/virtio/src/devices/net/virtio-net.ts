@@ -124,7 +124,7 @@ export class VirtioNet implements VirtioDevice {
     ]
   }
 
-  /** Names itself to the network. */
+  /** Identifies the card to the network. */
   attach(host: VirtioHost): void {
     this.#host = host
     this.#network.connect({
@@ -150,7 +150,7 @@ export class VirtioNet implements VirtioDevice {
     return !((features.has(controlReceive) || features.has(controlMac)) && !features.has(controlQueue))
   }
 
-  /** A legacy driver sets the address here. */
+  /** A legacy driver sets the MAC address by this write. */
   configWritten(offset: number, bytes: Uint8Array): void {
     if (this.#host?.hasFeature(VirtioFeature.version1) === true || offset + bytes.length > MAC_BYTES) return
     this.config.set(bytes, offset)
@@ -168,7 +168,7 @@ export class VirtioNet implements VirtioDevice {
   // ---- Receiving ----
 
   #receive(frame: Uint8Array): boolean {
-    // A card whose driver is not there loses what comes.
+    // Without a driver the card drops incoming frames.
     if (this.#host?.running !== true || frame.length < ETHERNET_BYTES) return true
     if (frame.length > MOST_BYTES || !this.#filter.accepts(frame, this.config)) return true
     const joiner = this.#joiner
@@ -184,7 +184,7 @@ export class VirtioNet implements VirtioDevice {
     return true
   }
 
-  /** Hands the driver what was joined. @returns false where there is no room for it */
+  /** Delivers the joined packet to the driver. @returns false without enough buffers */
   #handOn(): boolean {
     const joiner = this.#joiner
     if (!joiner.holds) return true
@@ -193,7 +193,7 @@ export class VirtioNet implements VirtioDevice {
     return true
   }
 
-  /** Puts a packet behind its header into buffers. @returns false where there are too few */
+  /** Writes a packet with its header into buffers. @returns false without enough buffers */
   #place(bytes: Uint8Array): boolean {
     const host = this.#host!
     const queue = host.queues[RECEIVE]!
@@ -270,7 +270,7 @@ export class VirtioNet implements VirtioDevice {
     return framesOf(frame, readPacketHeader(header)) ?? []
   }
 
-  /** @returns false: the network has no room, and says when it has */
+  /** @returns false: the network has no room, and calls back later */
   #send(packet: { readonly frames: readonly Uint8Array[]; next: number }): boolean {
     for (; packet.next < packet.frames.length; packet.next++) {
       const frame = packet.frames[packet.next]!
@@ -308,7 +308,7 @@ export class VirtioNet implements VirtioDevice {
     this.#refilled()
   }
 
-  /** Whether no packet waits for the network, and none for buffers that are there. */
+  /** Whether no packet waits for the network, and none for the driver although buffers are available. */
   isAtRest(): boolean {
     const isEmpty = (queue: number): boolean => this.#host?.queues[queue]!.isEmpty !== false
     const isWaiting = this.#starved || this.#joiner.holds
@@ -329,7 +329,7 @@ export class VirtioNet implements VirtioDevice {
     return { filter: this.#filter.save() } satisfies VirtioNetState
   }
 
-  /** Takes over what `save` returned. */
+  /** Restores the state that `save` returned. */
   restore(state: unknown): void {
     this.#filter.restore((state as VirtioNetState).filter)
     this.#spare = []

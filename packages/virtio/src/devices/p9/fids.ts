@@ -24,9 +24,9 @@ export const LIMITS: Readonly<Record<'fids' | 'open' | 'held' | 'listed', number
 const MOST_NAME = 255
 const NO_ENTRY = errorNumber(new ShareError('ENOENT'))
 
-/** A name in the share, below the directories that lead to it. All fids of one file by one path have the same place. */
+/** A path in the share, as a name within its directory's place. All fids with the same path share a place. */
 export interface Place {
-  /** Identifies the place in its session. */
+  /** Number of the place within its session. */
   readonly number: number
   /** The file, while a node is held for it: {@link Fids.node} returns it. */
   node: ShareNode | null
@@ -36,11 +36,11 @@ export interface Place {
   /** The file's {@link ShareStat.id}; null: it is in a saved state, and was not looked for since. */
   id: bigint | null
   uses: number
-  /** How many fids have the file open. It may have lost its name meanwhile, so that its node is held. */
+  /** Number of fids that have the file open. Its node is held, because the file may lose its name meanwhile. */
   files: number
 }
 
-/** A place, with the attributes that its file had when it was found. */
+/** A place with its file's attributes at the time of the lookup. */
 export interface Entered {
   readonly place: Place
   readonly stat: ShareStat
@@ -49,7 +49,7 @@ export interface Entered {
 /** The files that a driver calls by a number. */
 export interface Fid {
   place: Place
-  /** Open file, if it is one. */
+  /** The open file, if the fid is open. */
   file: ShareFile | null
   /** How the file was opened; null: not yet. */
   access: ShareAccess | null
@@ -70,7 +70,7 @@ export class Fids {
   readonly #share: Share
   readonly #limits: typeof LIMITS
   readonly #fids = new Map<number, Fid>()
-  /** Places by the number of their directory's place and their name. A place whose name has another file by now is not here. */
+  /** Places by the number of their directory's place and their name. Places whose name now belongs to another file are removed. */
   readonly #named = new Map<string, Place>()
   /** Places with a node and without an open file, the least recently used first. */
   readonly #held = new Set<Place>()
@@ -91,7 +91,7 @@ export class Fids {
     return fid
   }
 
-  /** @throws ShareError where the number is taken, or there are too many */
+  /** @throws ShareError if the number is in use, or there are too many fids */
   check(number: number): void {
     if (this.#fids.has(number)) throw new ShareError('EINVAL', `fid ${number} is in use`)
     if (this.#fids.size >= this.#limits.fids) throw new ShareError('ENFILE', 'there are too many fids')
@@ -121,7 +121,7 @@ export class Fids {
     this.#held.delete(fid.place)
   }
 
-  /** Keeps the names of an open directory. @throws ShareError where there are too many with those of others */
+  /** Keeps the names of an open directory. @throws ShareError if all open directories together have too many names */
   list(fid: Fid, names: readonly string[]): void {
     const others = this.#listed - (fid.names?.length ?? 0)
     if (others > 0 && others + names.length > this.#limits.listed)
@@ -133,7 +133,7 @@ export class Fids {
   /**
    * The file of a place, until the request ends. A file without a node is looked for from the root, name by name.
    *
-   * @throws ShareError `ESTALE` where the host has given the name to another file, or taken it away
+   * @throws ShareError `ESTALE` if the host has removed the name, or given it to another file
    */
   *node(place: Place): Steps<ShareNode> {
     const missing: Place[] = []
@@ -224,12 +224,12 @@ export class Fids {
     return yield* this.enter(yield* soon(this.#share.root()), null, '')
   }
 
-  /** An entry has been renamed: a fid of it finds it at its new place. */
+  /** Moves the place of a renamed entry: its fids find it at the new path. */
   renamed(from: Place, name: string, to: Place, newName: string): void {
     const place = this.#named.get(keyOf(from, name))
     if (place === undefined) return
     this.#named.delete(keyOf(from, name))
-    // The host has put another entry there meanwhile: no place lies below itself.
+    // The host has put another entry there meanwhile: a place cannot lie below itself.
     if (isWithin(to, place)) return
     to.uses++
     place.parent = to
@@ -265,7 +265,7 @@ export class Fids {
     return [...this.#fids].map(([fid, { place, access, names }]) => ({ fid, path: pathOf(place), access, names }))
   }
 
-  /** Takes over what `save` returned, and opens files again. A driver is told of those that are not there when it uses them. */
+  /** Restores the fids that `save` returned, and opens files again. A driver learns of missing files when it uses them. */
   *restore(saved: readonly SavedFid[]): Steps<void> {
     yield* this.clear()
     for (const { fid: number, path, access, names } of saved) {

@@ -29,7 +29,7 @@ interface Inode {
   uid: number
   gid: number
   links: number
-  /** Nodes that are in use. */
+  /** Number of nodes in use. */
   users: number
   /** Content of a file; longer than its size. */
   bytes: Uint8Array
@@ -82,7 +82,7 @@ export class MemoryShare implements Share {
     entriesOf(at).set(last, file)
   }
 
-  /** Returns a copy of a file; null: there is none of that path. */
+  /** Returns a copy of a file; null for an unknown path. */
   read(path: string): Uint8Array | null {
     let at: Inode | undefined = this.#root
     for (const name of path.split('/').filter((part) => part !== '')) at = at?.entries?.get(name)
@@ -122,7 +122,7 @@ export class MemoryShare implements Share {
     this.#count--
   }
 
-  /** @internal Tells the room that is left. */
+  /** @internal Returns the remaining room. */
   room(): ShareRoom {
     const blocks = Math.floor(this.#mostBytes / BLOCK)
     const freeBlocks = Math.max(0, Math.floor((this.#mostBytes - this.#used) / BLOCK))
@@ -287,7 +287,7 @@ class MemoryNode implements ShareNode {
   }
 }
 
-/** Whether a directory is another one, or lies in it. */
+/** Whether a directory equals another one, or contains it. */
 function holds(directory: Inode, other: Inode): boolean {
   if (directory === other) return true
   return [...entriesOf(directory).values()].some((inode) => inode.entries !== null && holds(inode, other))

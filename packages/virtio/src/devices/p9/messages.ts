@@ -122,7 +122,7 @@ export class MessageWriter {
     return this
   }
 
-  /** Puts a count in its place, where nothing was known of it before. */
+  /** Fills in a count for which room was left. */
   count(at: number, value: number): void {
     this.#view.setUint32(at, value, true)
   }

@@ -19,7 +19,7 @@ export interface P9Connection {
   readonly messageBytes: number
 }
 
-/** Performs a request: reads its fields, writes those of its answer. */
+/** Performs a request: reads its fields, and writes the fields of the response. */
 interface Operation {
   /** The operation changes files: a read-only share refuses it. */
   readonly writes?: boolean

@@ -15,7 +15,7 @@ const refuse = (): never => {
 /** A file system without room. */
 const NO_ROOM: ShareRoom = { blockBytes: 4096, blocks: 0, freeBlocks: 0, files: 0, freeFiles: 0 }
 
-/** A file or directory that nobody can change. Of itself it is neither: a subclass says what can be read. */
+/** A read-only file or directory. This class is neither of both: a subclass implements the reads. */
 export abstract class ReadOnlyNode implements ShareNode {
   /** Throws `EROFS`. */
   readonly change: ShareNode['change'] = refuse
@@ -37,7 +37,7 @@ export abstract class ReadOnlyNode implements ShareNode {
   room(): Soon<ShareRoom> {
     return NO_ROOM
   }
-  /** Throws `EISDIR`, or `EROFS` for one that is to be written. */
+  /** Throws `EISDIR`, or `EROFS` for write access. */
   open({ write, truncate }: ShareAccess): Soon<ShareFile> {
     throw new ShareError(write || truncate ? 'EROFS' : 'EISDIR')
   }

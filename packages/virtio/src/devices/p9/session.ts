@@ -19,13 +19,13 @@ export interface P9SessionState {
   readonly fids: readonly SavedFid[]
 }
 
-/** A connection of a driver with a share. Requests are answered one after the other. */
+/** A driver's session with a share. Requests are processed one after another. */
 export class P9Session implements P9Connection {
   readonly readOnly: boolean
   readonly fids: Fids
   /** Bytes of a message; 0: the driver has not said its version. */
   messageBytes = 0
-  /** Settles when all requests under way have completed; null while there are none. */
+  /** Resolves when all pending requests have completed; null while none are pending. */
   #last: Promise<void> | null = null
 
   constructor(share: Share, readOnly: boolean, limits: typeof LIMITS = LIMITS) {
@@ -36,7 +36,7 @@ export class P9Session implements P9Connection {
   /**
    * Answers a message.
    *
-   * @param message - the message with its head
+   * @param message - the message including its header
    * @param wanted - whether the answer is still waited for
    */
   answer(message: Uint8Array, wanted: () => boolean): Soon<Uint8Array> {
@@ -58,7 +58,7 @@ export class P9Session implements P9Connection {
     }
   }
 
-  /** Acts when nothing is under way any more: at once where that is now. */
+  /** Runs an action when no request is pending, at once if possible. */
   #next<T>(act: () => Steps<T>): Soon<T> {
     const next = this.#last === null ? finish(act()) : this.#last.then(() => finish(act()))
     if (!isLater(next)) return next
@@ -100,7 +100,7 @@ export class P9Session implements P9Connection {
     return { messageBytes: this.messageBytes, fids: this.fids.save() }
   }
 
-  /** Takes over what `save` returned: names of files, which are looked for when the driver uses them. */
+  /** Restores the state that `save` returned, with the names of files, which are looked up when the driver uses them. */
   restore({ messageBytes, fids }: P9SessionState): void {
     this.messageBytes = messageBytes
     void this.#next(() => this.fids.restore(fids))

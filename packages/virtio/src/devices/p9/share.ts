@@ -9,16 +9,16 @@ export type Steps<T> = Generator<Promise<unknown>, T, unknown>
 export const isLater = <T>(value: Soon<T>): value is Promise<T> =>
   typeof value === 'object' && value !== null && 'then' in value
 
-/** Acts with a value when it is there. */
+/** Applies a function to a value when it is available. */
 export const after = <T, U>(value: Soon<T>, act: (value: T) => Soon<U>): Soon<U> =>
   isLater(value) ? value.then(act) : act(value)
 
-/** A value, when it is there. */
+/** Waits for a value within steps. */
 export function* soon<T>(value: Soon<T>): Steps<T> {
   return isLater(value) ? ((yield value) as T) : value
 }
 
-/** Runs steps to their end: at once, if none of them has to wait. */
+/** Runs steps to their end: synchronously if none has to wait. */
 export function finish<T>(steps: Steps<T>): Soon<T> {
   const { done, value } = steps.next()
   return done === true ? value : goOn(steps, value)
@@ -38,7 +38,7 @@ async function goOn<T>(steps: Steps<T>, first: Promise<unknown>): Promise<T> {
 
 /** The attributes of a file for a guest. */
 export interface ShareStat {
-  /** Tells the file from all others of the share, for as long as it is there. */
+  /** Identity of the file within the share, during its lifetime. */
   readonly id: bigint
   /** Kind and permissions, as Linux numbers them (`S_IFREG | 0o644`). */
   readonly mode: number
@@ -62,7 +62,7 @@ export interface ShareStat {
   readonly changedNs: bigint
 }
 
-/** How a file is opened. */
+/** Flags for opening a file. */
 export interface ShareAccess {
   /** The file's content may be read. */
   readonly read: boolean
@@ -72,7 +72,7 @@ export interface ShareAccess {
   readonly truncate: boolean
 }
 
-/** Attributes that are set; absent ones stay. */
+/** Attributes to set; absent ones stay unchanged. */
 export interface ShareChanges {
   /** Permissions. */
   readonly mode?: number
@@ -94,21 +94,21 @@ export interface ShareRoom {
   readonly blockBytes: number
   /** All blocks. */
   readonly blocks: number
-  /** Blocks that may be used. */
+  /** Number of blocks that may be used. */
   readonly freeBlocks: number
-  /** All files that there can be. */
+  /** Most files that the share can hold. */
   readonly files: number
-  /** Files that there can be beside those that there are. */
+  /** Number of further files that the share can hold. */
   readonly freeFiles: number
 }
 
 /** An open file. */
 export interface ShareFile {
-  /** Reads from an offset. @returns how many bytes there were */
+  /** Reads from an offset. @returns number of bytes read */
   read(offset: number, into: Uint8Array): Soon<number>
   /** Writes at an offset. @returns how many bytes were written */
   write(offset: number, from: Uint8Array): Soon<number>
-  /** Makes what was written durable. */
+  /** Makes written data durable. */
   sync(): Soon<void>
   /** Ends its use. */
   close(): Soon<void>
@@ -129,13 +129,13 @@ export interface ShareNode {
   room(): Soon<ShareRoom>
   /** Opens a file. */
   open(access: ShareAccess): Soon<ShareFile>
-  /** Returns the content of a symbolic link of a directory. Nobody follows it here. */
+  /** Returns the target of a symbolic link in a directory. The share itself follows no links. */
   readLink(name: string): Soon<string>
   /** An entry of a directory. A symbolic link is not followed. */
   child(name: string): Soon<ShareNode>
   /** The names in a directory, without `.` and `..`. */
   list(): Soon<readonly string[]>
-  /** Makes a file, or opens the one that is there unless `exclusive`. */
+  /** Makes a file, or opens an existing one unless `exclusive`. */
   create(
     name: string,
     access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
@@ -192,11 +192,11 @@ const ERRORS = {
 /** Codes of {@link ShareError}: names of Linux's errors. */
 export type ShareErrorCode = keyof typeof ERRORS
 
-/** Reports that a share could not do what it was asked. The guest gets the number of its code. */
+/** Error of a share's operation. The guest gets the number of its code. */
 export class ShareError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'ShareError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: ShareErrorCode
 
   constructor(code: ShareErrorCode, message: string = code) {

@@ -32,11 +32,11 @@ export class Virtio9p implements VirtioDevice {
   readonly name: string
   /** Device type. */
   readonly type: number = TRANSPORT_9P
-  /** One queue of requests. */
+  /** The only queue, for requests. */
   readonly queues: readonly VirtioQueueDefinition[] = [{ size: QUEUE_ENTRIES, handle: (chain) => this.#request(chain) }]
   /** There is a tag. */
   readonly features: readonly number[] = [MOUNT_TAG]
-  /** The tag, behind its length. */
+  /** The tag, after its length. */
   readonly config: Uint8Array
   readonly #session: P9Session
   #host: VirtioHost | null = null
@@ -55,7 +55,7 @@ export class Virtio9p implements VirtioDevice {
     this.#session = new P9Session(share, readOnly)
   }
 
-  /** Tells the device its surroundings. */
+  /** Connects the device to its transport. */
   attach(host: VirtioHost): void {
     this.#host = host
   }
@@ -90,7 +90,7 @@ export class Virtio9p implements VirtioDevice {
 
   #write(chain: VirtioChain, answer: Uint8Array): number {
     if (chain.writable.write(0, answer)) return answer.length
-    // A driver that has no room for its answer has broken a rule.
+    // A driver whose buffer is too small for the response violates the protocol.
     if (answer.length > chain.writable.length) this.#host?.needsReset()
     else this.#unwritten.set(chain, answer)
     return 0
@@ -103,12 +103,12 @@ export class Virtio9p implements VirtioDevice {
     return this.#session.reset()
   }
 
-  /** Returns the names of the files that are in use, and how. */
+  /** Saves the names of the files in use, with their modes. */
   save(): unknown {
     return this.#session.save()
   }
 
-  /** Takes over what `save` returned: opens the files again by their names. A file that is gone fails when it is used. */
+  /** Restores the state that `save` returned: opens the files again by name. A missing file fails when it is used. */
   restore(state: unknown): void {
     this.#session.restore(state as P9SessionState)
   }

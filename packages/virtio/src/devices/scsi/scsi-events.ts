@@ -9,7 +9,7 @@ const DEFAULT_SENSE = 96
 const DEFAULT_CDB = 32
 /** Room that a driver may ask for. */
 const MOST_FIELD = 256
-/** Targets that may be addressed. */
+/** Number of addressable targets. */
 export const MOST_TARGETS = 256
 
 /** Configuration space (VIRTIO 1.2, §5.6.4). */
@@ -67,7 +67,7 @@ const RESCAN = 1
 const REMOVED = 2
 const CAPACITY_CHANGED = 0x2a | (9 << 8)
 const MEDIUM_MAY_HAVE_CHANGED = 0x28
-/** A driver that takes none loses those beyond, and is told so. */
+/** Most events kept for a driver that does not take them; it is notified of lost events. */
 const MOST_EVENTS = 64
 
 /** The events of a target that the driver is notified of. */

@@ -164,7 +164,7 @@ export class VirtioScsi implements VirtioDevice {
   /**
    * Gives a target its unit while the machine runs.
    *
-   * @throws DeviceError `ERR_OPTION` for a target that is there, or that cannot be
+   * @throws DeviceError `ERR_OPTION` for a target that is in use or out of range
    */
   plug(target: number, unit: ScsiUnit): void {
     if (!isTarget(target) || this.#targets.has(target))
@@ -249,7 +249,7 @@ export class VirtioScsi implements VirtioDevice {
       readonly target: number
       readonly outcome: ScsiWork
       readonly id: string
-      /** Where the command's data begins. */
+      /** Offset of the command's data. */
       readonly at: number
       /** Bytes that the driver has room for. */
       readonly room: number
@@ -373,7 +373,7 @@ export class VirtioScsi implements VirtioDevice {
     return this.#budget.isShort
   }
 
-  /** Whether no event waits for buffers that are there. */
+  /** Whether no event waits although buffers are available. */
   isAtRest(): boolean {
     return this.#events.isEmpty || this.#host?.queues[EVENT_QUEUE]?.isEmpty !== false
   }
@@ -390,7 +390,7 @@ export class VirtioScsi implements VirtioDevice {
     return { units, events: this.#events.save() } satisfies VirtioScsiState
   }
 
-  /** Takes over what `save` returned. @throws DeviceError `ERR_STATE` for other targets */
+  /** Restores the state that `save` returned. @throws DeviceError `ERR_STATE` for other targets */
   restore(state: unknown): void {
     const { units, events } = state as VirtioScsiState
     const expected = [...this.#targets.keys()].join(', ')
@@ -404,7 +404,7 @@ export class VirtioScsi implements VirtioDevice {
 
 const isTarget = (target: number): boolean => Number.isInteger(target) && target >= 0 && target < MOST_TARGETS
 
-/** Executes a command of a unit that is there, with its parameters if the driver has sent them all. */
+/** Executes a command of an existing unit, with its parameters if the driver has sent all of them. */
 function executeWith(
   unit: ScsiUnit,
   command: Uint8Array,

@@ -1,4 +1,4 @@
-/** Bytes in order, in one buffer: a guest may send them one by one. */
+/** Bytes in order, in one buffer: a guest may send them singly. */
 export class ByteQueue {
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0)
   #start = 0

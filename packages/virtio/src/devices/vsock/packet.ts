@@ -45,7 +45,7 @@ export interface PacketHeader {
 const cid = (view: DataView, at: number): number =>
   view.getUint32(at + 4, true) === 0 ? view.getUint32(at, true) : Number.NaN
 
-/** @param bytes - {@link HEADER_BYTES} of them */
+/** @param bytes - {@link HEADER_BYTES} bytes */
 export function decodeHeader(bytes: Uint8Array): PacketHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return {

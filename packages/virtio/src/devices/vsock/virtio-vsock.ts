@@ -158,7 +158,7 @@ export class VirtioVsock implements VirtioDevice {
     const bytes = readable.slice(0, HEADER_BYTES)
     if (bytes === null) return
     const header = decodeHeader(bytes)
-    // Packets of others are none of the guest's to send.
+    // The guest may not send packets with another source address.
     if (header.sourceCid !== this.#cid) return
     if (header.type !== STREAM || header.destinationCid !== HOST_CID) return this.#stray(header)
     const isWhole = header.length === readable.length - HEADER_BYTES && header.length <= ROOM_BYTES

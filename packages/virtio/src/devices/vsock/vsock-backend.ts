@@ -12,7 +12,7 @@ export type VsockEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
 
 /** The host's user of a connection, who is notified by these calls. */
 export interface VsockClient {
-  /** The guest has accepted. A connection that was accepted here is there from the start, and this is not called. */
+  /** The guest has accepted a connection. Not called for connections from the guest, which are open from the start. */
   connected?(): void
   /** Bytes have come; they are the client's to keep. */
   data(bytes: Uint8Array): void
@@ -67,7 +67,7 @@ export interface VsockGuest {
 
 /** The host's side of a vsock device: `VsockPorts`, `UnixVsock` of `@retrap/virtio/node`, or one of yours. */
 export interface VsockBackend {
-  /** Names the guest; another one where its machine takes the place of the one before, whose connections end. */
+  /** Names the guest; called again when a new machine takes the old one's place, whose connections end. */
   attach?(guest: VsockGuest): void
   /** The guest asks for a connection. Absent: all are refused. */
   request?(request: VsockRequest): void

@@ -4,7 +4,7 @@ import type { VsockClient, VsockEnd, VsockRequest, VsockStream } from './vsock-b
 
 /** Bytes that a guest may send of a connection before the host has taken them (buf_alloc of the host). */
 export const ROOM_BYTES = 0x2_0000
-/** The guest is told of so much room that has become free. */
+/** Freed room, in bytes, at which the guest is notified. */
 const TELL_BYTES = ROOM_BYTES / 4
 /** From this many waiting bytes on, `write` asks its caller to hold back. */
 const WAITING_BYTES = 0x1_0000
@@ -17,7 +17,7 @@ export interface ConnectionOwner {
   forget(connection: VsockConnection): void
 }
 
-/** A packet as its connection has it; the device adds the addresses. */
+/** A packet without addresses, which the device adds. */
 export interface OutgoingPacket {
   readonly operation: number
   readonly flags: number
@@ -148,7 +148,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     return Math.max(0, this.#guestRoom - ((this.#sent - this.#guestForwarded) >>> 0))
   }
 
-  /** Whether there is a packet that may be sent now. */
+  /** Whether a packet may be sent now. */
   get hasPacket(): boolean {
     if (this.#state === 'broken') return true
     if (this.#state === 'asking') return this.#owesRequest
@@ -248,7 +248,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     }
   }
 
-  /** @returns false where the guest says that it has taken what was not sent */
+  /** @returns false if the guest claims to have received bytes that were not sent */
   #takeCredit({ allocated, forwarded }: PacketHeader): boolean {
     const taken = (forwarded - this.#guestForwarded) >>> 0
     if (taken > (this.#sent - this.#guestForwarded) >>> 0) return false
@@ -286,7 +286,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     if (this.#state === 'finished') return this.#break()
     if (this.#state !== 'open') return this.#isBroken()
     if ((flags & SHUT_RECEIVE) !== 0) {
-      // Nobody reads what waits.
+      // No client reads the waiting bytes any more.
       this.#waiting = []
       this.#waitingBytes = 0
       this.#isFull = false
@@ -297,7 +297,7 @@ export class VsockConnection implements VsockStream, VsockRequest {
     this.#owner.wake(this)
   }
 
-  /** Brings the client what is kept, and what follows. */
+  /** Passes the kept bytes to the client, and later ones directly. */
   #deliver(): void {
     if (this.#isDelivering) return
     this.#isDelivering = true

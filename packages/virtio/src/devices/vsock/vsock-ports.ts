@@ -43,7 +43,7 @@ export class VsockPorts implements VsockBackend {
   /**
    * Waits for connections of the guest to a port of the host.
    *
-   * @param accept - told of each; the client that is returned is notified of it
+   * @param accept - called for each connection; the returned client receives its events
    * @returns stops waiting; connections go on
    * @throws DeviceError `ERR_EXISTS` where the port has a listener
    */
