@@ -12,7 +12,7 @@ type Register =
   | 'commandLo'
   | 'commandHi'
 
-/** Holds the saved state of a local APIC. Registers are unsigned words; \`errors\` are those since the last write of ESR. */
+/** Holds the saved state of a local APIC. Registers are unsigned words; `errors` are those since the last write of ESR. */
 export interface LocalApicState extends Readonly<Record<Register, number>> {
   /** Version of this shape. */
   readonly version: 3
@@ -26,6 +26,6 @@ export interface LocalApicState extends Readonly<Record<Register, number>> {
   >
   /** Timer. */
   readonly timer: ApicTimerState
-  /** Latched events; \`startup\` is the vector of a pending start-up message, −1 for none. */
+  /** Latched events; `startup` is the vector of a pending start-up message, −1 for none. */
   readonly events: Readonly<Record<'nmi' | 'smi' | 'init' | 'extInt', boolean> & { startup: number }>
 }
