@@ -32,15 +32,41 @@ function pointsKernel(): Uint8Array {
 writeFileSync(path('kernel'), pointsKernel())
 const MACHINE = ['run', '--kernel', path('kernel'), '--memory', '16M', '--timeout', '50']
 
+/** The same guest, an arm64 Image. */
+function armKernel(): Uint8Array {
+  const put = [0xb900_0022] // str w2, [x1]
+  const program = [
+    0xd2a1_2001, // mov x1, #0x9000000: the PL011
+    ...[0x5280_0c02, 0xb900_2c22], // eight bits: mov w2, #0x60; str w2, [x1, #0x2c]
+    ...[0x5280_6022, 0xb900_3022], // on: mov w2, #0x301; str w2, [x1, #0x30]
+    0xd2a0_0204, // again: mov x4, #0x100000
+    0xf100_0484, // wait: subs x4, x4, #1
+    0x54ff_ffe1, // b.ne wait
+    ...[0x5280_05c2, ...put], // mov w2, #'.'
+    0xb940_1823, // ldr w3, [x1, #0x18]: the flags
+    0x3727_ff43, // tbnz w3, #4, again: nothing received
+    ...[...'bye\n'].flatMap((letter) => [0x5280_0002 | (letter.charCodeAt(0) << 5), ...put]),
+    ...[0xd2b0_8000, 0xf280_0100, 0xd400_0002], // SYSTEM_OFF of PSCI: mov x0, #0x84000008; hvc #0
+  ]
+  const words = new Uint32Array(16 + program.length)
+  words.set([0x1400_0010, 0, 0, 0, words.length * 4])
+  words[14] = 0x644d_5241
+  words.set(program, 16)
+  return new Uint8Array(words.buffer)
+}
+writeFileSync(path('arm'), armKernel())
+const ARM_MACHINE = ['run', '--arch', 'arm64', '--kernel', path('arm'), '--memory', '64M', '--timeout', '50']
+
 /** Moves a machine. @param there - where to, as both sides have it @param disk - which it may write */
 async function move(
   there: string,
   disk: string,
+  options: readonly string[] = MACHINE,
 ): Promise<{ source: Finished; destination: Finished; migrate: Finished }> {
   const control = path('control')
   const incoming = Promise.withResolvers<void>()
   const running = Promise.withResolvers<void>()
-  const machine = [...MACHINE, '--drive', `file=${disk},if=virtio`]
+  const machine = [...options, '--drive', `file=${disk},if=virtio`]
   const destination = runRetrap([...machine, '--incoming', there], {
     answers: [{ to: '..', type: 'x' }],
     onError: (text) => text.includes('waiting for a machine') && incoming.resolve(),
@@ -102,13 +128,13 @@ test('a machine goes on in another process, by a Unix socket', { timeout: DEADLI
   expect(destination.stderr).toContain('the machine has arrived, and runs here')
 })
 
-test('by TCP, with a secret that both sides know', { timeout: DEADLINE_MS }, async () => {
+test('an Arm board by TCP, with a secret that both sides know', { timeout: DEADLINE_MS }, async () => {
   writeFileSync(path('secret'), 'x'.repeat(32))
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
-  const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`, await overlay())
+  const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`, await overlay(), ARM_MACHINE)
   expect(destination.stdout).toMatch(/^\.+bye\n$/)
 })
 

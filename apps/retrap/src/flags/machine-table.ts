@@ -148,7 +148,6 @@ const RUN: OptionGroup = [
     {
       flags: '--control <path>',
       help: 'take commands of the monitor by a Unix socket: retrap migrate PATH',
-      pcOnly: LEAVE_OUT,
     },
     ...MONITOR_OPTIONS,
     { flags: '--pidfile <file>', help: 'write the number of the process there, until it ends' },
@@ -163,7 +162,6 @@ const INCOMING: OptionGroup = [
       flags: '--incoming <address>',
       help: 'go on with a machine of the same options that retrap migrate sends: unix:PATH, or tcp:HOST:PORT,secret=FILE',
       parse: (text) => parseMigrationAddress('--incoming', text),
-      pcOnly: LEAVE_OUT,
     },
   ],
 ]

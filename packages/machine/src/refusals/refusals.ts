@@ -131,7 +131,6 @@ export const REFUSALS: readonly CombinationRule[] = [
   },
   { verbs: ['fork'], when: [['worker']], why: "its board is in another thread: use 'inline' or 'deferred'" },
   { verbs: ['fork'], when: [['server']], why: 'it has deviceServers: give it these models as devices' },
-  { verbs: ['migrate'], when: [['virt']], why: 'only a PC can be moved' },
   {
     verbs: ['checkpoint', 'migrate'],
     when: [['controllers']],

@@ -1,5 +1,5 @@
+import { Domain } from '@retrap/hvm'
 import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
-import { X86Domain } from '@retrap/hvm'
 import { CliError } from '../../errors.ts'
 import type { Machine } from '../machine-contract.ts'
 import type { OpenDrives } from '../drives/open-drives.ts'
@@ -42,7 +42,8 @@ export class SessionMigration {
     if (this.#target !== null) throw new CliError('ERR_INPUT', `the machine is being moved to ${nameOf(this.#target)}`)
     this.#hooks.check(machine)
     const { domain } = machine
-    if (!(domain instanceof X86Domain)) throw new CliError('ERR_INPUT', 'only a PC can be moved')
+    if (!(domain instanceof Domain))
+      throw new CliError('ERR_INPUT', 'this machine is in another thread: it cannot be moved')
     this.#target = target
     try {
       const channel = await connectTo(target)
