@@ -333,7 +333,7 @@ import { defineDevice } from '@retrap/device'
 export const device = defineDevice({ name: 'mine', stateless: true })
 `
 const DEVICES = `
-import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
 import { createPc } from '@retrap/machine'
 const modules = [new URL('./device.mjs', import.meta.url).href]
 for (const start of [startDeviceProcess, startDeviceWorker]) {

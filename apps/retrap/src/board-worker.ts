@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads'
-import type { SharedDeviceMemory } from '@retrap/ioreq/host'
+import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import type { BoardDescription } from '@retrap/machine'
 import type { ArmBoardDescription } from '@retrap/machine/arm'
 

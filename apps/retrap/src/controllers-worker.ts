@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads'
 import { guestMemoryOptions, type GuestMemoryHandles } from '@retrap/hvm'
-import type { SharedDeviceMemory } from '@retrap/ioreq/host'
+import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import type { ControllerDescription } from '@retrap/machine'
 
 // The program of the Worker of `--controllers worker`.

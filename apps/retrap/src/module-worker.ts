@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 import { guestMemoryOptions, type GuestMemoryHandles } from '@retrap/hvm'
-import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
-import { importModels } from '@retrap/ioreq/host/node'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
+import { importModels } from '@retrap/device-hosting/node'
 
 // The program of the Worker of `--device FILE,transport=worker`.
 const { memory, modules, data } = workerData as {

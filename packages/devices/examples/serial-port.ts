@@ -1,7 +1,7 @@
 import { Mc146818, Uart16550 } from '@retrap/devices'
 import { Instant, type Clock } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost } from '@retrap/ioreq/host'
+import { DeviceHost } from '@retrap/device-hosting'
 import { IoDispatch } from '@retrap/ioreq'
 
 // A board of two devices, with nothing around it but wires and a clock.

@@ -1,6 +1,6 @@
 import { type Clock, type DeviceContext, type DeviceModel, Instant, type Word64 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost } from '@retrap/ioreq/host'
+import { DeviceHost } from '@retrap/device-hosting'
 import { IoDispatch } from '@retrap/ioreq'
 import { describe, expect, test } from 'vitest'
 import * as devices from '../src/index.ts'

@@ -1,7 +1,7 @@
 /** What software finds in the configuration space of each PCI function, and which of its bits it can change. */
 import { Instant, type DeviceModel, type Word64 } from '@retrap/device'
 import { TestNetwork } from '@retrap/device/test-machine'
-import { DeviceHost, type DevicePlatform } from '@retrap/ioreq/host'
+import { DeviceHost, type DevicePlatform } from '@retrap/device-hosting'
 import { IoDispatch } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
 import { Ac97 } from '../src/ac97/index.ts'

@@ -1,4 +1,4 @@
-import type { RemoteServer } from '@retrap/ioreq/host'
+import type { RemoteServer } from '@retrap/device-hosting'
 import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, Stage2Options } from '@retrap/p2m'
@@ -72,7 +72,7 @@ export interface DomainOptions {
   readonly deferDevices?: ((callback: () => void) => void) | undefined
 }
 
-/** A server for models in another thread or process, such as `SharedTransport` and `SocketTransport` of `@retrap/ioreq/host`. */
+/** A server for models in another thread or process, such as `SharedTransport` and `SocketTransport` of `@retrap/device-hosting`. */
 export interface DomainServer {
   /** This side's record of the server. */
   readonly remote: RemoteServer

@@ -1,5 +1,5 @@
 import type { TimerQueue } from '@retrap/device/host'
-import type { DevicePlatform } from '@retrap/ioreq/host'
+import type { DevicePlatform } from '@retrap/device-hosting'
 import type { FrameCounts, P2m } from '@retrap/p2m'
 import type { MachineMemory } from '@retrap/memory'
 import type { Architecture, Paravirtual, VirtualCpu } from './virtual-cpu.ts'

@@ -1,5 +1,5 @@
 import { DeviceError } from '@retrap/device'
-import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/ioreq/host'
+import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/device-hosting'
 import type { DomainServer } from './domain-options.ts'
 import type { OwnedMemories, OwnedMemoryState } from './memory/owned-memories.ts'
 

@@ -1,5 +1,5 @@
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost, type DevicePlatform } from '@retrap/ioreq/host'
+import { DeviceHost, type DevicePlatform } from '@retrap/device-hosting'
 import { IoDispatch, type IoRequest } from '@retrap/ioreq'
 import type { DeviceModel } from '@retrap/device'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'

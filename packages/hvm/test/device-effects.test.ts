@@ -1,7 +1,7 @@
 /** What a device model does while it answers precedes the next instruction, wherever the model lives and however long it takes. */
 import { createHash } from 'node:crypto'
 import { defineDevice } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { P2M_EXECUTE, P2mAccess } from '@retrap/p2m'
 import { Assembler, al, cr4, dword, eax, ebx, edx, esp, imm8 } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'

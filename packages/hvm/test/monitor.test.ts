@@ -1,7 +1,7 @@
 /** MWAIT in a domain: every writer that is not the waiting vCPU itself ends the wait, and waiting takes no host time. */
 import { defineDevice, type DeviceContext, type DeviceDma, type Timer } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
-import type { SharedTransport } from '@retrap/ioreq/host'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
+import type { SharedTransport } from '@retrap/device-hosting'
 import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, dword, dx, eax, ecx, edx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'

@@ -1,7 +1,7 @@
 /** Memory that device models own, as the guest sees it: read, written and executed, moved by a BAR, switched to trapped access. */
 import * as D from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, Assembler, byte, dword, dx, eax, ebx, esi, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { EXIT_PORT, Guest, type GuestOptions } from './support/guest.ts'

@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineDevice } from '@retrap/device'
-import { connectDeviceServer, serveDevices } from '@retrap/ioreq/host/node'
+import { connectDeviceServer, serveDevices } from '@retrap/device-hosting/node'
 import { expect, test } from 'vitest'
 import { Guest, realClock } from './support/guest.ts'
 

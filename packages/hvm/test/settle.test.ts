@@ -1,5 +1,5 @@
 /** Models elsewhere that the deterministic time of a domain waits for, and that do not say when they have done. */
-import { RemoteServer, type Frame } from '@retrap/ioreq/host'
+import { RemoteServer, type Frame } from '@retrap/device-hosting'
 import { STATE_IORESP_READY } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
 import { EXIT_PORT, Guest } from './support/guest.ts'

@@ -1,6 +1,6 @@
 /** A device model in a Worker that maps the guest's memory itself, without the vCPUs' thread. */
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
-import type { SharedTransport } from '@retrap/ioreq/host'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
+import type { SharedTransport } from '@retrap/device-hosting'
 import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, byte, dx, eax } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'

@@ -3,27 +3,29 @@ export { IoDispatch } from './dispatch.ts'
 export type { EcamWindow } from './config-space.ts'
 export type { IoDispatchOptions, IoDispatchState } from './dispatch-parts.ts'
 export type { InvalidationListener } from './invalidations.ts'
-export { type InvalidationNotice } from './request.ts'
 export { DM_ERRNO, DmOps, type DmOpFields, type DmOpHandler, type DmPlatform } from './dm-op.ts'
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { STATUS_RESTART, STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
 export type { DeviceFailure } from './failures.ts'
-export type { FailurePolicy } from './server.ts'
-export { DEAD_HANDLER, type DeviceImpairment } from './region.ts'
 export type { VcpuRequests } from './pending.ts'
 export { IoreqServer } from './server.ts'
-export type { IoreqTransport, ServerOptions } from './server.ts'
-export type { Answer, Channel } from './channel.ts'
-export { wordAt } from './words.ts'
-export { ClaimedRegion, type Claim } from './region.ts'
+export type { FailurePolicy, IoreqTransport, PageLocation, ServerOptions } from './server.ts'
+export type { Answer, Channel, LocalModels, OneCall, ReplyTarget } from './channel.ts'
+export { PieceAccess } from './pieces.ts'
+export { RegionTable } from './region-table.ts'
+export { putBytes, wordAt } from './words.ts'
+export { type Claim, ClaimedRegion, DEAD_HANDLER, type DeviceImpairment, type ShownMemory } from './region.ts'
 export { RangeSet } from './range-set.ts'
-export { IoreqPage, IoreqSlot } from './slot.ts'
+export { IoreqPage, IoreqSlot, isWithServer } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'
-export { createIoRequest, elementAddress, type IoRequest } from './request.ts'
+export { createIoRequest, elementAddress, elementPointer, requestAddress } from './request.ts'
+export type { InvalidationNotice, IoRequest } from './request.ts'
 export {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   HVM_IOREQSRV_BUFIOREQ_LEGACY,
+  IOREQ_BYTES,
   IOREQ_OFFSET,
+  IOREQ_PAGE_BYTES,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_INVALIDATE,

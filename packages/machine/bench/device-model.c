@@ -3,7 +3,7 @@
  * offset 16 moves N MiB into guest memory, and at offset 20 out of it. With `echo`: 56 bytes in and 24 bytes out, the bare round trip.
  */
 #define RETRAP_DEVICE_IMPLEMENTATION
-#include "../../ioreq/sdk/c/retrap-device.h"
+#include "../../device-hosting/sdk/c/retrap-device.h"
 
 enum { DEVICE = 1, REGION = 1, LENGTH = 1 << 20 };
 

@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url'
 import { defineDevice } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { RealClock } from '@retrap/hvm'
-import { DeviceHost, type DevicePlatform } from '@retrap/ioreq/host'
-import { startDeviceProcess, startDeviceProgram, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { DeviceHost, type DevicePlatform } from '@retrap/device-hosting'
+import { startDeviceProcess, startDeviceProgram, startDeviceWorker } from '@retrap/device-hosting/node'
 import { createIoRequest, IoDispatch, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE, STATUS_RETRY } from '@retrap/ioreq'
 
 const ROUNDS = 20
@@ -184,7 +184,7 @@ export const model = defineDevice({ name: 'far', stateless: true, mmio: { base: 
           await dispatched('Python', async (dispatch) => {
             const script = join(folder, 'model.py')
             writeFileSync(script, PYTHON)
-            const sdk = fileURLToPath(new URL('../../ioreq/sdk/python', import.meta.url))
+            const sdk = fileURLToPath(new URL('../../device-hosting/sdk/python', import.meta.url))
             return started(dispatch, `python3 ${script} ${sdk}`)
           }),
         ]

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { defineDevice } from '@retrap/device'
-import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 
 // The other thread of io.bench.ts: half of a bare ping-pong when it is given one, a device server otherwise.
 const { memory } = workerData as { readonly memory: SharedDeviceMemory }

@@ -4,7 +4,7 @@
 // hypervisor whose APIC is another process's. The loop raises and lowers: `mov [tpr], eax` twice. Nothing is pending, so no
 // helper polls; the Worker's APIC keeps no record. Rates are
 // writes per second of the time of day; the best of several passes, warm.
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { DebugExit } from '@retrap/devices'
 import { al, eax, ecx, esi } from '@retrap/x86-assembler'
 import type { Pc, PcOptions } from '@retrap/machine'

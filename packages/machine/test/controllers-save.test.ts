@@ -1,5 +1,5 @@
 import type { BlockBackend } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { ah, al, type Assembler, ax, dx, ecx, edx, imm8 } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'

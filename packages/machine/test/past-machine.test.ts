@@ -3,7 +3,7 @@ import { al, type Assembler, ax, dword, dx, edi, esi, imm16, imm32 } from '@retr
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type PcOptions, type PcReplay, type RecordingSource, recordPc, replayPc } from '../src/index.ts'
 import { Pc } from '../src/pc/pc.ts'
-import { startLocalServer } from '@retrap/ioreq/host'
+import { startLocalServer } from '@retrap/device-hosting'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 

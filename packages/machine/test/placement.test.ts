@@ -1,7 +1,7 @@
 import { ACPI_PM } from '@retrap/devices'
 import { defineDevice } from '@retrap/device'
 import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
-import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm32, imm8, type Assembler } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests, sliced } from '@retrap/tooling/slice'

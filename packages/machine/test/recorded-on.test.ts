@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { startLocalServer } from '@retrap/ioreq/host'
+import { startLocalServer } from '@retrap/device-hosting'
 import { al, type Assembler, dword, dx, eax, ebx, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterEach, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { defineDevice, type DeviceModel } from '@retrap/device'
-import { type FramePort, MessageTransport, serveMessages } from '@retrap/ioreq/host'
+import { type FramePort, MessageTransport, serveMessages } from '@retrap/device-hosting'
 import { al, type Assembler, ax, dword, dx, eax, ebx, imm16 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { afterEach, expect, test } from 'vitest'

@@ -68,7 +68,7 @@ const C: Subject = {
   ...{ options: inC, isThere: compiles },
 }
 
-const SDK = fileURLToPath(new URL('../../ioreq/sdk/c/', import.meta.url))
+const SDK = fileURLToPath(new URL('../../device-hosting/sdk/c/', import.meta.url))
 const compile = (source: string, into: string): Buffer => execFileSync('gcc', ['-O0', `-I${SDK}`, source, '-o', into])
 beforeAll(() => void (compiles && compile(join(SDK, 'examples/dma-copy.c'), program)))
 

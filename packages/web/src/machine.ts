@@ -300,7 +300,7 @@ export class Machine {
 
   /**
    * Attaches device models that run elsewhere, such as in a sandboxed frame, where the other end of the port calls
-   * `serveMessages` of `@retrap/ioreq/host`. They are there until `detachDevices`, or until the machine starts anew, ends or goes back.
+   * `serveMessages` of `@retrap/device-hosting`. They are there until `detachDevices`, or until the machine starts anew, ends or goes back.
    * A model that fails is taken out, with a `warning`; the machine runs on. With them it cannot be saved. While the machine is
    * recorded, they come and go when it runs on.
    *

@@ -1,6 +1,6 @@
 /** The Worker's side of a machine that is recorded: its way back, without a page. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { serveMessages } from '@retrap/ioreq/host'
+import { serveMessages } from '@retrap/device-hosting'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { DebuggerCall, DebuggerCalls } from '../src/debugger.ts'
 import type { FromWorker, SentOptions } from '../src/protocol.ts'

@@ -38,7 +38,9 @@ async function report(options: Omit<DeviceCheckOptions, 'print'>) {
 
 test('each rule has a sentence of the document', () => {
   const plain = (text: string): string => text.replaceAll('’', "'").replaceAll(/\s+/g, ' ')
-  const document = plain(readFileSync(new URL('../../../../packages/ioreq/PROTOCOL.md', import.meta.url), 'utf8'))
+  const document = plain(
+    readFileSync(new URL('../../../../packages/device-hosting/PROTOCOL.md', import.meta.url), 'utf8'),
+  )
   const rules: readonly Rule[] = [...Object.values(RULES), ...BROKEN_FRAMES.rules]
   const missing = rules
     .map(({ sentence }) => plain(sentence))

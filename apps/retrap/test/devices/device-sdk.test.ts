@@ -14,7 +14,7 @@ const test = sliceTests(3)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-device-sdk-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-const SDK = new URL('../../../../packages/ioreq/sdk/', import.meta.url)
+const SDK = new URL('../../../../packages/device-hosting/sdk/', import.meta.url)
 
 test.each(readdirSync(SDK))(
   'the library for %s is copied, with the document, and nothing that differs is lost',

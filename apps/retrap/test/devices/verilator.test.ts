@@ -11,7 +11,7 @@ import { checkDevice, PARTS } from '../../src/commands/device-check/check.ts'
 import { BROKEN_FRAMES } from '../../src/commands/device-check/parts/broken.ts'
 import { runRetrap } from '../support/processes.ts'
 
-const ioreq = fileURLToPath(new URL('../../../../packages/ioreq/', import.meta.url))
+const hosting = fileURLToPath(new URL('../../../../packages/device-hosting/', import.meta.url))
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-verilator-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 const note = skipNote(hasVerilator, 'there is no verilator or g++')
@@ -63,9 +63,9 @@ function probingKernel(asks: boolean): Uint8Array {
 
 const PROBE = {
   top: 'probe',
-  sources: [join(ioreq, 'test/protocol/probe/probe.v')],
-  main: join(ioreq, 'test/protocol/probe/main.cpp'),
-  include: [join(ioreq, 'sdk/c'), join(ioreq, 'sdk/verilator')],
+  sources: [join(hosting, 'test/protocol/probe/probe.v')],
+  main: join(hosting, 'test/protocol/probe/main.cpp'),
+  include: [join(hosting, 'sdk/c'), join(hosting, 'sdk/verilator')],
 }
 const program = join(scratch, 'probe')
 const kernel = join(scratch, 'kernel')

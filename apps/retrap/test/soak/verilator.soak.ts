@@ -14,7 +14,7 @@ import { buildModule } from '../support/kernel-module.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000
-const sdk = fileURLToPath(new URL('../../../../packages/ioreq/sdk/', import.meta.url))
+const sdk = fileURLToPath(new URL('../../../../packages/device-hosting/sdk/', import.meta.url))
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-verilator-'))
 
 /** Loads the driver, copies by it, and talks over the line; its input is nothing, so that runs agree. */

@@ -19,7 +19,10 @@ const DEVICE_PROGRAMS = ['device-process', 'device-worker', 'service-worker']
 const ABANDONED_MS = 24 * 3600 * 1000
 
 export async function setup(): Promise<void> {
-  const programs = DEVICE_PROGRAMS.map((name): [string, string] => [name, `../../packages/ioreq/src/host/node/${name}`])
+  const programs = DEVICE_PROGRAMS.map((name): [string, string] => [
+    name,
+    `../../packages/device-hosting/src/node/${name}`,
+  ])
   const command = await bundlePrograms(PACKAGE, {
     input: { ...inputOf(PACKAGE), ...Object.fromEntries(programs) },
     external: /^@retrap\/device(?:$|\/)/,

@@ -1,5 +1,5 @@
 // Frames between a hypervisor and a device server whose fields are true, at the edges, or nonsense.
-import { encodeFrame, type Frame, FRAMES, NO_VCPU } from '@retrap/ioreq/host'
+import { encodeFrame, type Frame, FRAMES, NO_VCPU } from '@retrap/device-hosting'
 import { createIoRequest } from '@retrap/ioreq'
 import type { Rng } from '@retrap/tooling/soak'
 

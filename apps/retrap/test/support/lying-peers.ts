@@ -1,8 +1,13 @@
 // Both ends of a device socket as they should not be: what a peer does is drawn before it begins, and then played.
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { decodeFrame, type Frame } from '@retrap/ioreq/host'
-import { encodeProtocolFrame, PROTOCOL_VERSION, type ProtocolFrame, ProtocolReader } from '@retrap/ioreq/protocol'
+import { decodeFrame, type Frame } from '@retrap/device-hosting'
+import {
+  encodeProtocolFrame,
+  PROTOCOL_VERSION,
+  type ProtocolFrame,
+  ProtocolReader,
+} from '@retrap/device-hosting/protocol'
 import type { Rng } from '@retrap/tooling/soak'
 import { anyFrame, frameBytes, introduction } from './lying-frames.ts'
 

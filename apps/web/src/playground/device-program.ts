@@ -1,7 +1,7 @@
 // The program of the Worker in which the playground's devices run, in a document that shares nothing with the page. The user's
 // code stands before it, as a function: lines of that are lines of the user's.
 import * as device from '@retrap/device'
-import { serveMessages } from '@retrap/ioreq/host'
+import { serveMessages } from '@retrap/device-hosting'
 import type { Report } from './report.ts'
 
 type Code = (require: (name: string) => unknown, exports: Record<string, unknown>) => void

@@ -1,6 +1,6 @@
 import type { DeviceModel, PciFunction } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost } from '@retrap/ioreq/host'
+import { DeviceHost } from '@retrap/device-hosting'
 import { STATUS_DONE, IoDispatch } from '@retrap/ioreq'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'

@@ -15,7 +15,6 @@ export {
   saveDomainState,
 } from '../checkpoints/saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, ArmDomainState, GicPlace } from './architecture.ts'
-export type { MessageFrame } from './gic-v2.ts'
 export type { ArmGuestWalk } from './guest-translation.ts'
 export type { DescribedAbort } from './processor.ts'
 export type { ArmVcpu } from './vcpu.ts'

@@ -4,7 +4,7 @@ import type { DirtyLogs } from './dirty-logs.ts'
 import type { SecondLevelFaults } from './second-level.ts'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { DeviceMemory } from '@retrap/device'
-import type { SharedDevicesOptions } from '@retrap/ioreq/host'
+import type { SharedDevicesOptions } from '@retrap/device-hosting'
 import type { KeptByHypervisor } from '../kept-by-hypervisor.ts'
 
 /**

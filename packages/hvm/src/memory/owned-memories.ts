@@ -1,5 +1,5 @@
 import { DeviceError, type MemoryMode } from '@retrap/device'
-import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/ioreq/host'
+import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/device-hosting'
 import { MemoryError, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
 import type { DirtyLogs } from './dirty-logs.ts'

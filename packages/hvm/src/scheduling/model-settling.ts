@@ -1,5 +1,5 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
-import type { RemoteServer } from '@retrap/ioreq/host'
+import type { RemoteServer } from '@retrap/device-hosting'
 import { IoreqError } from '@retrap/ioreq'
 import type { ScheduledDomain } from './run-state.ts'
 

@@ -1,7 +1,7 @@
 import type { DomainExit, Sleeper, DomainServer } from '../domain-options.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import type { TimerQueue } from '@retrap/device/host'
-import type { DeviceHost } from '@retrap/ioreq/host'
+import type { DeviceHost } from '@retrap/device-hosting'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from '../clock.ts'
 import type { Invalidations } from '../memory/invalidation.ts'

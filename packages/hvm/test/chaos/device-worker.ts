@@ -1,6 +1,6 @@
 /** The program of the Worker that has the devices: accesses are answered when that is allowed, some in a later task. */
 import { workerData } from 'node:worker_threads'
-import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 import { Devices } from './devices.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: SharedArrayBuffer }

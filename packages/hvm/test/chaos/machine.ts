@@ -1,7 +1,7 @@
 import { DeterministicClock, type HvmError, X86Domain, type X86Vcpu } from '../../src/index.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connectDeviceServer, serveDevices, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { connectDeviceServer, serveDevices, startDeviceWorker } from '@retrap/device-hosting/node'
 import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import type { IoreqServer } from '@retrap/ioreq'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Instant, type DeviceModel } from '@retrap/device'
-import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/device-hosting/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
 import * as hvm from '../../src/index.ts'

@@ -1,7 +1,7 @@
 /** The program of a Worker whose device model maps the guest's memory itself. */
 import { workerData } from 'node:worker_threads'
 import { defineDevice, type DeviceContext, type WritableGuestMapping } from '@retrap/device'
-import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 import { type GuestMemoryHandles, openGuestMemory } from '../../src/index.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }

@@ -1,7 +1,7 @@
 /** The program of a Worker whose device model owns memory: at once visible to the guest, and to the model in place. */
 import { workerData } from 'node:worker_threads'
 import { defineDevice, type OwnedMemory } from '@retrap/device'
-import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 import { type GuestMemoryHandles, openGuestMemory, openOwnedMemory } from '../../src/index.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }

@@ -1,5 +1,5 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 import { FLUSH, message, POWER_BUTTON, RAMFB, RECEIVE, TAKEN, TRANSMIT } from '../board/board-messages.ts'
 import type { PartServerOptions, StartPartServer } from '../board/start.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'

@@ -1,4 +1,4 @@
-import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
+import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-hosting'
 import type { InterruptLine } from '@retrap/device'
 import { type Board, type BoardDescription, type BoardHooks, type BoardInput, createBoard } from './board.ts'
 import { loadChipset } from './chipsets.ts'

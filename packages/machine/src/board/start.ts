@@ -1,6 +1,6 @@
 import type { BlockProperties } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform } from '@retrap/ioreq/host'
+import type { DevicePlatform } from '@retrap/device-hosting'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { BoardDescription } from './board.ts'
 

@@ -3,7 +3,7 @@ import {
   serveSharedDevices,
   type SharedDeviceMemory,
   type SharedDevicesOptions,
-} from '@retrap/ioreq/host'
+} from '@retrap/device-hosting'
 import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { DeviceSite } from '../devices/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'

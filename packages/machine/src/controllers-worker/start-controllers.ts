@@ -1,6 +1,6 @@
 import type { PacketBackend } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform } from '@retrap/ioreq/host'
+import type { DevicePlatform } from '@retrap/device-hosting'
 import type { IoDispatch } from '@retrap/ioreq'
 import { placeDevices } from '../devices/device-kinds.ts'
 import type { DeviceSite, PlaceDevices } from '../devices/placed-devices.ts'

@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
-import type { DevicePlatform } from '@retrap/ioreq/host'
+import type { DevicePlatform } from '@retrap/device-hosting'
 import type { Domain, DomainRest, DomainServer, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure, IoDispatch } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'

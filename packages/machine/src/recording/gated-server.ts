@@ -1,4 +1,4 @@
-import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/ioreq/host'
+import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/device-hosting'
 import type { InputGate } from './input-gate.ts'
 import { HeldFrames, type PlugFacts, savedFrames } from './held-frames.ts'
 

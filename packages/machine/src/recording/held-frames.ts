@@ -1,5 +1,5 @@
 import type { FailurePolicy } from '@retrap/ioreq'
-import { decodeFrame, encodeFrame, type Frame } from '@retrap/ioreq/host'
+import { decodeFrame, encodeFrame, type Frame } from '@retrap/device-hosting'
 
 /** Bytes of the length in front of a frame. */
 const LENGTH_BYTES = 4

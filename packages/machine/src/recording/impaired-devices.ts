@@ -1,5 +1,5 @@
 import type { DeviceImpairment } from '@retrap/ioreq'
-import type { DeviceHost } from '@retrap/ioreq/host'
+import type { DeviceHost } from '@retrap/device-hosting'
 
 /** A device that is slow or dead: plain data, which a recording has. */
 export interface ImpairedDevice {

@@ -1,6 +1,6 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
 import type { Instant } from '@retrap/recording'
-import type { DeviceHost } from '@retrap/ioreq/host'
+import type { DeviceHost } from '@retrap/device-hosting'
 import { laterTurn } from '../lifecycle/host.ts'
 import { type ImpairedDevice, ImpairedDevices } from './impaired-devices.ts'
 import { GuestConsole } from '../machine/machine-gate.ts'

@@ -7,7 +7,7 @@ import {
   RemoteServer,
   type RemoteServerOptions,
   type ServerLink,
-} from '@retrap/ioreq/host'
+} from '@retrap/device-hosting'
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoDispatch } from '@retrap/ioreq'
 import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { framesOf } from './held-frames.ts'

@@ -1,5 +1,5 @@
 import type { Dma } from '@retrap/device'
-import { decodeFrame, encodeFrame, type Frame, type GatedServer } from '@retrap/ioreq/host'
+import { decodeFrame, encodeFrame, type Frame, type GatedServer } from '@retrap/device-hosting'
 import { IoreqError, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
 import { ENDED, ModelsGate, type ServerFacts } from './gated-server.ts'
 import { frameBytes } from './held-frames.ts'

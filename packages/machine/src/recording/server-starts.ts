@@ -1,6 +1,11 @@
 import type { DeviceModel } from '@retrap/device'
 import type { Domain, DomainServer } from '@retrap/hvm'
-import { type DevicePlatform, type GatedServer, type RemoteServerOptions, startLocalServer } from '@retrap/ioreq/host'
+import {
+  type DevicePlatform,
+  type GatedServer,
+  type RemoteServerOptions,
+  startLocalServer,
+} from '@retrap/device-hosting'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { PartServerOptions, StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { StartDeviceServer } from '../lifecycle/machine-life.ts'

@@ -1,5 +1,5 @@
 import { defineDevice } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/ioreq/host/node'
+import { startDeviceWorker } from '@retrap/device-hosting/node'
 import { describe, expect, test } from 'vitest'
 import { createArmMachine, type ArmMachineOptions, type StartArmBoardServer, VIRT } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'

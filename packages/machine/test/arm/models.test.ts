@@ -1,5 +1,5 @@
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost } from '@retrap/ioreq/host'
+import { DeviceHost } from '@retrap/device-hosting'
 import { STATUS_DONE, IoDispatch } from '@retrap/ioreq'
 import { VirtioRng } from '@retrap/virtio'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /** Runs of an Arm board that are recorded and run again: bytes that are typed, and a model that takes its answers from the host. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { SharedTransport } from '@retrap/ioreq/host'
+import { SharedTransport } from '@retrap/device-hosting'
 import { afterEach, expect, test } from 'vitest'
 import * as arm from '../../src/arm/index.ts'
 import type { PcReplay } from '../../src/index.ts'

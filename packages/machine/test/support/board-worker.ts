@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads'
-import type { SharedDeviceMemory } from '@retrap/ioreq/host'
+import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import { serveBoard, type BoardDescription } from '../../src/index.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: BoardDescription }

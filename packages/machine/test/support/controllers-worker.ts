@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads'
 import { type GuestMemoryHandles, guestMemoryOptions } from '@retrap/hvm'
-import type { SharedDeviceMemory } from '@retrap/ioreq/host'
+import type { SharedDeviceMemory } from '@retrap/device-hosting'
 import { type ControllerDescription, serveControllers } from '../../src/index.ts'
 
 const { memory, data } = workerData as {

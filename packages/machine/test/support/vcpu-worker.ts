@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { SharedTransport } from '@retrap/ioreq/host'
+import { SharedTransport } from '@retrap/device-hosting'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { createPc, type StartBoardServer } from '../../src/index.ts'
 

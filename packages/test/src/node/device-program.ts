@@ -1,5 +1,5 @@
-import { deviceProgramPlace, openDeviceProgram } from '@retrap/ioreq/host/node'
-import type { ProtocolDevicesOptions } from '@retrap/ioreq/protocol'
+import { deviceProgramPlace, openDeviceProgram } from '@retrap/device-hosting/node'
+import type { ProtocolDevicesOptions } from '@retrap/device-hosting/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
 import { type FaultStage, TestError } from '../index.ts'
 import type { StartFaulty } from '../faults/explore.ts'

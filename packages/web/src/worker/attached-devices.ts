@@ -1,5 +1,5 @@
 import type { X86Domain } from '@retrap/hvm'
-import { MessageTransport } from '@retrap/ioreq/host'
+import { MessageTransport } from '@retrap/device-hosting'
 import type { PluggedServer, PlugServer } from '@retrap/machine'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'

@@ -1,4 +1,4 @@
-import type { DeviceHost } from '@retrap/ioreq/host'
+import type { DeviceHost } from '@retrap/device-hosting'
 import { WebError } from '../errors.ts'
 import type { DeviceView, Impairment } from '../inspection.ts'
 

@@ -1,4 +1,4 @@
-import { DeviceHost, DeviceServer, RemoteServer, type Frame } from '@retrap/ioreq/host'
+import { DeviceHost, DeviceServer, RemoteServer, type Frame } from '@retrap/device-hosting'
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoreqServer } from '@retrap/ioreq'
 import { Model } from './model.ts'
 import type { Grip, Reach } from './witness.ts'

@@ -1,4 +1,4 @@
-import type { DevicePlatform } from '@retrap/ioreq/host'
+import type { DevicePlatform } from '@retrap/device-hosting'
 import type { DeviceFailure, IoDispatch, IoreqServer } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'

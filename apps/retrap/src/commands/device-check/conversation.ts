@@ -7,7 +7,7 @@ import {
   PROTOCOL_VERSION,
   type ProtocolFrame,
   type ServerFrame,
-} from '@retrap/ioreq/protocol'
+} from '@retrap/device-hosting/protocol'
 import { bigOf, frameText, sentenceOf, wordOf } from './frame-text.ts'
 import type { Link } from './link.ts'
 import { declares, Objects } from './objects.ts'

@@ -1,5 +1,11 @@
 /** Frames of the device protocol, as people read them. */
-import { decodeProtocolFrame, FRAME_TABLE, type FrameKind, type FrameRow, type FrameWord } from '@retrap/ioreq/protocol'
+import {
+  decodeProtocolFrame,
+  FRAME_TABLE,
+  type FrameKind,
+  type FrameRow,
+  type FrameWord,
+} from '@retrap/device-hosting/protocol'
 
 const MOST_BYTES = 64
 /** Fields to print in hexadecimal. */

@@ -1,7 +1,7 @@
 /** Connections of `retrap device-check` to the server that it checks. */
 import { createConnection } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type ProgramEnd, ProgramGroup } from '@retrap/ioreq/host/node'
+import { type ProgramEnd, ProgramGroup } from '@retrap/device-hosting/node'
 import { linesTo, type ProgramAddress } from '../../machine/devices/device-programs.ts'
 
 /** One connection, and for `exec:` the started program. */

@@ -10,7 +10,7 @@ import {
   pciFunctionOptions,
   type ProtocolFrame,
   type ServerFrame,
-} from '@retrap/ioreq/protocol'
+} from '@retrap/device-hosting/protocol'
 
 /** Frames that declare an object, with the name of the field for its number. */
 const DECLARES: Partial<Record<FrameKind, readonly [field: string, kind: ObjectKind]>> = {

@@ -35,7 +35,7 @@ const NEXT: Readonly<Record<string, (folder: string) => readonly [make: string, 
 const NEEDED: Readonly<Record<string, readonly string[]>> = { verilator: ['c/retrap-device.h'] }
 
 /** The package with the libraries. */
-const packageFolder = (): string => dirname(fileURLToPath(import.meta.resolve('@retrap/ioreq/package.json')))
+const packageFolder = (): string => dirname(fileURLToPath(import.meta.resolve('@retrap/device-hosting/package.json')))
 
 /** Returns the languages with a library. */
 const languages = (): string[] =>

@@ -10,7 +10,7 @@ import {
   type ProtocolFrame,
   ProtocolReader,
   type FrameRow,
-} from '@retrap/ioreq/protocol'
+} from '@retrap/device-hosting/protocol'
 import { fieldsText, frameText, hexOf, wordOf } from './frame-text.ts'
 import type { Link } from './link.ts'
 import type { Report } from './report.ts'

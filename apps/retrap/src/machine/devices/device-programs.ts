@@ -8,8 +8,8 @@ import {
   deviceProgramPlace,
   openDeviceModel,
   openDeviceProgram,
-} from '@retrap/ioreq/host/node'
-import type { TransferBounds } from '@retrap/ioreq/protocol'
+} from '@retrap/device-hosting/node'
+import type { TransferBounds } from '@retrap/device-hosting/protocol'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { SessionOutput } from '../session/session-host.ts'
 import { type DeviceArgument, parseWhole, Properties, usage } from '../../options/values.ts'

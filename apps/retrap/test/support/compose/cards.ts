@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import * as host from '@retrap/ioreq/host/node'
+import * as host from '@retrap/device-hosting/node'
 import type { PcOptions, StartDeviceServer } from '@retrap/machine'
 import { authority, devices, machine } from '@retrap/tooling/certificates'
 import { newCard } from './card.ts'
@@ -55,7 +55,7 @@ const fileOf = (path: string): string => fileURLToPath(new URL(path, import.meta
 function command(): string {
   // `python3` may be a script that looks for it, and programs start sooner where Python keeps what it has compiled.
   const python = execFileSync('python3', ['-c', 'import sys; print(sys.executable)']).toString().trim()
-  const sdk = fileOf('../../../../../packages/ioreq/sdk/python')
+  const sdk = fileOf('../../../../../packages/device-hosting/sdk/python')
   return `PYTHONPATH='${sdk}' PYTHONPYCACHEPREFIX='${newFolder()}' exec '${python}' -S '${fileOf('card.py')}'`
 }
 let known: string | undefined

@@ -1,6 +1,6 @@
 /** The part that resumes the same session over another connection. */
 import { setTimeout } from 'node:timers/promises'
-import type { ProtocolFrame } from '@retrap/ioreq/protocol'
+import type { ProtocolFrame } from '@retrap/device-hosting/protocol'
 import type { Conversation } from '../conversation.ts'
 import { bigOf, frameText } from '../frame-text.ts'
 import type { Link } from '../link.ts'

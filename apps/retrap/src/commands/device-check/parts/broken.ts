@@ -1,6 +1,6 @@
 /** Frames that no machine sends: the server ends the session, and neither hangs nor crashes. */
 import { setTimeout } from 'node:timers/promises'
-import { encodeProtocolFrame, type ProtocolFrame } from '@retrap/ioreq/protocol'
+import { encodeProtocolFrame, type ProtocolFrame } from '@retrap/device-hosting/protocol'
 import { Conversation } from '../conversation.ts'
 import { frameText } from '../frame-text.ts'
 import type { Link } from '../link.ts'

@@ -1,5 +1,5 @@
 /** A device's state: at power-on, after a reset, saved, and taken again. */
-import type { DeclaredDevice } from '@retrap/ioreq/protocol'
+import type { DeclaredDevice } from '@retrap/device-hosting/protocol'
 import { setTimeout } from 'node:timers/promises'
 import type { Conversation } from '../conversation.ts'
 import { hexOf } from '../frame-text.ts'

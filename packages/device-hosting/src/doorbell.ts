@@ -1,0 +1,94 @@
+import { IoreqError } from '@retrap/ioreq'
+
+/**
+ * How long a thread looks at the word before it blocks, in milliseconds. Being woken takes longer than most models take to
+ * answer, and several times as long where the processor has gone to sleep meanwhile.
+ */
+const LOOKING_MS = 0.03
+/** Looks between two looks at the clock. */
+const LOOKS = 64
+/** Looks at a clock that stands still: some browsers' go on in steps of 100 ms, and a test's when it is told to. */
+const CLOCK_LOOKS = 2000
+/** After a look without success, blocks at once this many times, then twice as many, … */
+const LEAST_RESTS = 8
+const MOST_RESTS = 4096
+
+/**
+ * A shared word that is rung: what an event channel is in Xen. It counts, so that a ring between looking and waiting is
+ * not lost: look at the value, look for work, wait for the value to change.
+ */
+export class Doorbell {
+  /** To be handed to another thread, which makes a doorbell of its own over it. */
+  readonly words: Int32Array
+  /** Which word of the buffer it is. */
+  readonly index: number
+  /** How often to block without looking first; and how often after the next look without success. */
+  #rests = 0
+  #backoff = LEAST_RESTS
+
+  /**
+   * @param words - over a `SharedArrayBuffer`
+   * @throws IoreqError `ERR_INVALID` for memory that cannot be shared
+   */
+  constructor(words: Int32Array = new Int32Array(new SharedArrayBuffer(4)), index = 0) {
+    if (!(words.buffer instanceof SharedArrayBuffer)) {
+      throw new IoreqError('ERR_INVALID', 'a doorbell needs a SharedArrayBuffer')
+    }
+    this.words = words
+    this.index = index
+  }
+
+  /** How often the doorbell has been rung, modulo 2^32. */
+  get value(): number {
+    return Atomics.load(this.words, this.index)
+  }
+
+  /** Rings: wakes the party that waits. */
+  ring(): void {
+    Atomics.add(this.words, this.index, 1)
+    Atomics.notify(this.words, this.index)
+  }
+
+  /**
+   * Blocks the thread until the value is no longer `seen`, or the time is over. Where a thread may not block (a
+   * browser's main thread) this throws a TypeError.
+   *
+   * It polls the word for some microseconds first, unless that failed too often: two threads that take turns then save
+   * the cost of a wake-up.
+   *
+   * @returns false if the time was over
+   */
+  waitSync(seen: number, ms: number = Infinity): boolean {
+    if (ms > LOOKING_MS && this.#look(seen)) return true
+    return Atomics.wait(this.words, this.index, seen, ms) !== 'timed-out'
+  }
+
+  /** Whether the word changes while the thread looks. */
+  #look(seen: number): boolean {
+    if (this.#rests > 0) {
+      this.#rests--
+      return false
+    }
+    const { words, index } = this
+    let until = 0
+    for (let times = 0; times < CLOCK_LOOKS; times++) {
+      for (let i = 0; i < LOOKS; i++) {
+        if (Atomics.load(words, index) === seen) continue
+        this.#backoff = Math.max(LEAST_RESTS, this.#backoff >>> 1)
+        return true
+      }
+      const now = performance.now()
+      if (until === 0) until = now + LOOKING_MS
+      else if (now >= until) break
+    }
+    this.#rests = this.#backoff
+    this.#backoff = Math.min(MOST_RESTS, this.#backoff * 2)
+    return false
+  }
+
+  /** The same as a promise; the event loop runs meanwhile. It keeps no process alive. */
+  async wait(seen: number, ms: number = Infinity): Promise<boolean> {
+    const result = Atomics.waitAsync(this.words, this.index, seen, ms)
+    return (result.async ? await result.value : result.value) !== 'timed-out'
+  }
+}

@@ -1,0 +1,176 @@
+import type {
+  Clock,
+  DeviceDma,
+  DeviceMemory,
+  Dma,
+  InterruptLine,
+  MemoryMode,
+  OwnedMemoryOptions,
+  Timer,
+  TimerCallback,
+} from '@retrap/device'
+import type { BufferedRing, IoreqSlot } from '@retrap/ioreq'
+import type { Frame } from './frames.ts'
+
+/** Describes memory of a device model to the machine that holds it. */
+export interface PlatformMemoryOptions extends Omit<OwnedMemoryOptions, 'handler'> {
+  /** Writes to `rom` go to the model, whose range is at the same address. */
+  readonly trapsWrites: boolean
+}
+
+/** A place where a part of a model's memory is shown. */
+export interface MemoryPlacement {
+  /** Ends the placement. A second time does nothing. */
+  remove(): void
+}
+
+/**
+ * Memory of a device model, on the machine's side. Arguments have been checked.
+ *
+ * Where the asynchronous forms are there, the bytes are out of reach: `view` is null and the synchronous ones throw.
+ */
+export interface PlatformMemory {
+  /** The bytes, where they are within reach. */
+  readonly view: Uint8Array | null
+  /** Where a Worker that shares the machine's memory finds the bytes; absent without such memory. */
+  readonly location?: number
+  /** Switches between memory and trapped access. */
+  setMode(mode: MemoryMode): void
+  /** Shows `bytes` of it from `offset` on at a guest-physical address, where the guest has nothing. */
+  place(gpa: number, offset: number, bytes: number): MemoryPlacement
+  /** Copies out. */
+  read(offset: number, into: Uint8Array): void
+  /** Copies in. */
+  write(offset: number, from: Uint8Array): void
+  /** The model has written through `view`. */
+  modified(offset: number, bytes: number): void
+  /** Copies out, by message. */
+  readAsync?(offset: number, into: Uint8Array): Promise<void>
+  /** Copies in, by message. */
+  writeAsync?(offset: number, from: Uint8Array): Promise<void>
+  /** Begins or ends the log of written pages. */
+  logWrites(on: boolean): void
+  /** Reads and clears which pages have been written. */
+  takeDirty(offset: number, bytes: number, into: Uint32Array): number
+  /** Does so by message. */
+  takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
+  /** Gives the memory back. */
+  free(): void
+}
+
+/** The rest of the machine, as device models reach it. The machine supplies it. */
+export interface DevicePlatform {
+  /** The machine's virtual time. */
+  readonly clock: Clock
+  /** Makes a timer on that clock, for instance `TimerQueue.create`. */
+  timer(callback: TimerCallback): Timer
+  /** Guest RAM. Without the asynchronous forms, they are the others at once. */
+  readonly dma: Dma & Partial<DeviceDma>
+  /**
+   * Gives a device model its own way to guest RAM, which knows what the model has mapped. Without it, models copy by `dma`
+   * and cannot map.
+   *
+   * @param device - whose it is: a model's name, or a server's
+   */
+  openMemory?(device: string): DeviceMemory
+  /**
+   * Allocates memory of a device model's own. Without it, models have none (`ERR_PERMISSION`).
+   *
+   * @throws DeviceError `ERR_NO_SPACE` where the machine has no room, `ERR_EXISTS` for a name that the model has used
+   */
+  ownMemory?(device: string, options: PlatformMemoryOptions): PlatformMemory
+  /** A timer has been set by models elsewhere, while the machine may be asleep until the next deadline that it knows of. */
+  timerArmed?(): void
+  /**
+   * The object that a Worker needs to reach guest RAM by itself, to be posted to it; absent where the machine's memory is not
+   * shared.
+   */
+  readonly sharedMemory?: unknown
+  /** A model that reaches guest memory by itself has written frames of it. */
+  modifiedMemory?(gfn: number, count: number): void
+  /** Opens an interrupt controllers' input. */
+  interruptLine(irq: number): InterruptLine
+  /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
+  pciInterrupt?(device: number, pin: number): InterruptLine
+  /** Whether a PCI function may have port 0, as where processors have no ports of their own. Default: it may not. */
+  hasPortZero?(): boolean
+  /**
+   * Delivers a message interrupt.
+   *
+   * @param requester - bus·256 + device·8 + function that the message comes from
+   */
+  signalMsi(address: number, data: number, requester: number): void
+  /** Makes the gate of a server whose models live elsewhere, where the machine is recorded. Default: there is none. */
+  gate?(server: GatedServer): ServerGate
+  /** The guest asked for its power to be cut. */
+  powerOff(): void
+  /** The guest asked for a system reset. */
+  reset(): void
+  /** The guest asked that the machine's process end with this status. */
+  exit(code: number): void
+}
+
+/**
+ * The part of a server in the domain that a gate uses: an `IoreqServer`, which is not named here, because it knows the platform.
+ */
+export interface GatedSlots {
+  /** The policy for a failure of its models; null: the domain's. */
+  readonly policy: 'crash' | 'detach' | null
+  /** Null: the server takes no buffered requests. */
+  readonly ring: BufferedRing | null
+  /** Returns a vCPU's slot. */
+  slot(vcpu: number): IoreqSlot
+  /** The slot of a vCPU has its answer. */
+  answered(vcpu: number): void
+}
+
+/** The machine's side of a server as its gate sees it: a `RemoteServer`. */
+export interface GatedServer {
+  /** Names the server in errors and traces. */
+  readonly name: string
+  /** The server in the domain. */
+  readonly server: GatedSlots
+  /** Has a frame of the models take effect. */
+  apply(frame: Frame): void
+  /** Tells the models that a transfer has ended. */
+  reply(call: number, ok: boolean): void
+  /** Whether something was sent that the machine has yet to wait for. */
+  readonly unsettled: boolean
+  /** The machine was put back: it does not wait for what was sent meanwhile, as levels of wires are. */
+  putBack(): void
+  /** Ends the server. @param error - why it has failed; undefined: it has not, and is taken out */
+  end(error: unknown): void
+}
+
+/**
+ * Stands between models elsewhere and a machine that is recorded: what they do by themselves takes effect when the gate says
+ * so. See `DevicePlatform.gate`.
+ */
+export interface ServerGate {
+  /** Messages of the machine's side are no requests of the guest's: nothing waits for the models' reaction. */
+  readonly postsFreely: boolean
+  /** A frame goes to the models. */
+  sends(frame: Frame): void
+  /**
+   * A frame has come from the models.
+   *
+   * @returns whether it takes effect now; otherwise the gate gives it to `RemoteServer.apply` later
+   */
+  arrived(frame: Frame): boolean
+  /** A request of a vCPU has been published in the server's slot, and the models do not know of it yet. */
+  asked(vcpu: number): void
+  /** The slot of a vCPU has its answer. It may be told more than once. */
+  answered(vcpu: number): void
+  /** Whether a vCPU waits for models that answer at once where nothing is recorded: such a wait takes no time. */
+  waitsForNothing(vcpu: number): boolean
+  /** Puts what the models have written to guest memory, and what is still to come there, over what was read. */
+  overlay(gpa: number, bytes: Uint8Array): void
+  /**
+   * The server has failed. Absent: it ends at once.
+   *
+   * @returns whether the gate calls `GatedServer.end` when it is to end
+   */
+  failed?(error: unknown): boolean
+  /** The server has ended. */
+  closed?(): void
+}

@@ -1,0 +1,250 @@
+import { describeThrown, LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
+import { IoreqError } from '@retrap/ioreq'
+import { type DeclaredDevice, Declarations } from './declared.ts'
+import type { FrameWord, ProtocolFrame, ServerFrame } from './frame-table.ts'
+import { ProtocolModel, type TransferBounds } from './protocol-model.ts'
+import { type ProtocolStream, randomSession } from './link.ts'
+import { ProtocolSession } from './session.ts'
+
+/** The options of a {@link ProtocolEnd}. */
+export interface ProtocolEndOptions {
+  /** Names this run of a machine for a server that a connection may be made again to; not 0. Default: random. */
+  readonly session?: FrameWord
+  /** Whether the machine's clock runs on by itself between two requests. Default true. */
+  readonly realTime?: boolean
+  /**
+   * How long the server may take to answer `hello`, and to be ready, in milliseconds; `Infinity`: for ever. Default 5 and 30
+   * seconds.
+   */
+  readonly readyMs?: number
+  /** The part of guest memory that the devices may reach. Default: all. */
+  readonly bounds?: TransferBounds
+  /** Chooses a PCI device number for a device that leaves it to the machine. Default: counts up from 16. */
+  place?(device: string): number
+  /** Takes a line of the server's for the machine's user. */
+  onLog?(text: string): void
+}
+
+/** The place of a server's devices in a machine. */
+export interface ProtocolHome {
+  /** Whether devices whose server is gone read as ones until they are out; else they have failed. Default false. */
+  readonly isPulled?: boolean
+  /** The guest's clock in nanoseconds. */
+  now(): FrameWord
+  /** A device cannot go on, and the others of its server do. */
+  faulted(device: string, message: string): void
+  /** The server has failed, with all of its devices. */
+  failed(error: IoreqError): void
+}
+
+const FIRST_PLACE = 16
+const MOST_EARLY = 1024
+/** Defaults of `readyMs`. */
+const HELLO_MS = 5000
+const READY_MS = 30_000
+const READ_MS = 50
+const ALL: TransferBounds = { first: 0, last: Number.MAX_SAFE_INTEGER }
+
+/**
+ * The machine's end of a session of the device protocol: devices as their server tells them, and models of them that ask it. Where
+ * the models are in the machine is a {@link ProtocolHome}'s business.
+ */
+export class ProtocolEnd {
+  /** Settles with the devices when the server is ready. */
+  readonly ready: Promise<readonly DeclaredDevice[]>
+  readonly #home: ProtocolHome
+  readonly #options: ProtocolEndOptions
+  readonly #session: ProtocolSession
+  readonly #declarations: Declarations
+  readonly #ready = Promise.withResolvers<readonly DeclaredDevice[]>()
+  readonly #models = new Map<number, ProtocolModel>()
+  /** Devices that have said that they cannot go on. */
+  readonly #faulty = new Set<DeclaredDevice>()
+  #isReady = false
+  /** Frames behind `ready` that came before the devices were attached; null: they are. */
+  #early: ServerFrame[] | null = []
+  #moving = 0
+  #readyTimer: unknown
+  #helloTimer: unknown
+
+  constructor(home: ProtocolHome, options: ProtocolEndOptions) {
+    this.#home = home
+    this.#options = options
+    let next = FIRST_PLACE
+    this.#declarations = new Declarations((device) => options.place?.(device) ?? next++)
+    this.ready = this.#ready.promise
+    this.ready.catch(() => {})
+    this.#session = new ProtocolSession({
+      session: options.session ?? randomSession(),
+      realTime: options.realTime ?? true,
+      now: () => home.now(),
+      onFrame: (frame) => this.#take(frame),
+      onFailed: (error) => this.#failed(error),
+    })
+    this.#readyTimer = this.#lateAfter(options.readyMs ?? READY_MS, () => this.#isReady)
+  }
+
+  /** Makes the model of a device, in its state at power-on. */
+  modelOf(device: DeclaredDevice): ProtocolModel {
+    const model = new ProtocolModel(this.#session, device, this.#options.bounds ?? ALL, this.#home.isPulled ?? false)
+    this.#models.set(device.id, model)
+    return model
+  }
+
+  /** The models are part of the machine: they hear what the server has sent since it was ready. */
+  attached(): void {
+    const early = this.#early ?? []
+    this.#early = null
+    try {
+      for (const frame of early) this.#act(frame)
+    } catch (error) {
+      this.#session.fail(error instanceof IoreqError ? error : new IoreqError('ERR_DEVICE', describeThrown(error)))
+    }
+  }
+
+  #lateAfter(ms: number, isInTime: () => boolean): unknown {
+    if (ms > LONGEST_HOST_TIMER_MS) return undefined
+    // Frames that arrived while this thread was busy are read before the second timer.
+    return setTimeout(() => setTimeout(() => isInTime() || this.#late(ms), READ_MS), ms)
+  }
+
+  #late(readyMs: number): void {
+    const { length } = this.#declarations.devices
+    const devices = length === 1 ? 'one device' : `${length} devices`
+    const so = this.#session.isOpen
+      ? `it has declared ${devices}, and ready is missing`
+      : 'it has not answered hello with welcome'
+    this.#session.fail(new IoreqError('ERR_DEVICE', `it was not ready within ${readyMs / 1000} s: ${so}`))
+  }
+
+  /** Whether a connection that is lost may be made again. */
+  get resumable(): boolean {
+    return this.#session.resumable
+  }
+
+  /** Whether the server is ready, and its devices are not attached yet: what it sends would have to be kept. */
+  get isAttaching(): boolean {
+    return this.#isReady && this.#early !== null
+  }
+
+  /** Bytes that devices are moving to and from memory. */
+  get moving(): number {
+    return this.#moving
+  }
+
+  /** Goes on over a connection, the first or another one. @returns takes its bytes, and says whether some wait: see `holds` */
+  connect(stream: ProtocolStream): (chunk: Uint8Array) => boolean {
+    this.#session.connect(stream)
+    clearTimeout(this.#helloTimer)
+    this.#helloTimer = this.#lateAfter(this.#options.readyMs ?? HELLO_MS, () => this.#session.isOpen)
+    return (chunk) => this.#session.receive(chunk)
+  }
+
+  /** The connection is gone. @param error - there will not be another one */
+  disconnected(error?: IoreqError): void {
+    this.#session.disconnected()
+    if (error !== undefined) this.#session.fail(error)
+  }
+
+  /** Ends the session. @param why - for the server's people */
+  close(why: string): void {
+    this.#stopTimers()
+    this.#session.close(why)
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#readyTimer)
+    clearTimeout(this.#helloTimer)
+  }
+
+  #failed(error: IoreqError): void {
+    this.#stopTimers()
+    this.#ready.reject(error)
+    this.#home.failed(error)
+  }
+
+  #take(frame: ServerFrame): void {
+    if (frame.kind === 'log') return this.#options.onLog?.(frame.text)
+    if (frame.kind === 'ready') {
+      if (this.#isReady) throw new IoreqError('ERR_PROTOCOL', 'it is ready a second time')
+      this.#isReady = true
+      clearTimeout(this.#readyTimer)
+      return this.#ready.resolve(this.#declarations.devices)
+    }
+    if (frame.kind === 'fault') return this.#fault(frame)
+    if (!this.#isReady) {
+      if (this.#declarations.take(frame)) return
+      // Levels and deadlines of before would reach nobody.
+      throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame before it was ready`)
+    }
+    if (this.#early === null) this.#act(frame)
+    // The bytes of a frame are a view of what came over the connection, which is nobody else's.
+    else if (this.#early.push(frame) > MOST_EARLY)
+      throw new IoreqError('ERR_PROTOCOL', `it sent more than ${MOST_EARLY} frames before it was asked anything`)
+  }
+
+  /** A device cannot go on: the others do. With the last one the server has failed. */
+  #fault({ device: id, message }: ProtocolFrame<'fault'>): void {
+    const { devices } = this.#declarations
+    const device = devices.find((each) => each.id === id)
+    if (device !== undefined) this.#faulty.add(device)
+    if (device === undefined || this.#early !== null || this.#faulty.size === devices.length)
+      throw new IoreqError('ERR_DEVICE', device === undefined ? message : `${device.name}: ${message}`)
+    if (!this.#session.failCalls(id, new IoreqError('ERR_DEVICE', message))) this.#home.faulted(device.name, message)
+  }
+
+  /** Takes an act of a device. */
+  #act(frame: ServerFrame): void {
+    const declared = this.#declarations
+    switch (frame.kind) {
+      case 'interrupt':
+        return this.#of(declared.ownerOf('function', frame.function))?.interrupt(frame)
+      case 'setLine':
+        return this.#of(declared.ownerOf('line', frame.line))?.setLine(frame)
+      case 'armTimer':
+        return this.#of(declared.ownerOf('device', frame.device))?.armTimer(frame)
+      case 'dmaRead':
+      case 'dmaWrite': {
+        const model = this.#of(declared.ownerOf('device', frame.device))
+        return this.#moves(frame, () =>
+          model?.[frame.kind](frame as ProtocolFrame<'dmaRead'> & ProtocolFrame<'dmaWrite'>),
+        )
+      }
+      case 'memoryRead':
+      case 'memoryWrite': {
+        const model = this.#of(declared.ownerOf('memory', frame.memory))
+        return this.#moves(frame, () =>
+          model?.[frame.kind](frame as ProtocolFrame<'memoryRead'> & ProtocolFrame<'memoryWrite'>),
+        )
+      }
+      case 'powerOff':
+      case 'resetMachine':
+      case 'exit':
+        return this.#models.values().next().value?.request(frame)
+      default:
+        throw new IoreqError('ERR_PROTOCOL', `it sent a ${frame.kind} frame after it was ready`)
+    }
+  }
+
+  /** The model of a device; undefined: it is offered, and has not been plugged in yet. */
+  #of(device: number): ProtocolModel | undefined {
+    return this.#models.get(device)
+  }
+
+  #moves(
+    frame: ProtocolFrame<'dmaRead' | 'dmaWrite' | 'memoryRead' | 'memoryWrite'>,
+    move: () => Promise<void> | undefined,
+  ): void {
+    const bytes = 'length' in frame ? frame.length : frame.bytes.length
+    // The room for the bytes is made there.
+    const moved = move()
+    if (moved !== undefined) {
+      this.#moving += bytes
+      moved
+        .catch((error: unknown) => this.#session.fail(new IoreqError('ERR_DEVICE', describeThrown(error))))
+        .finally(() => (this.#moving -= bytes))
+    } else if (frame.call !== 0)
+      // A device that is offered reaches nothing before it is plugged in.
+      this.#session.send({ kind: 'dmaDone', call: frame.call, ok: 0, bytes: new Uint8Array(0) })
+  }
+}
