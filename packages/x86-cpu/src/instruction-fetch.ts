@@ -134,10 +134,10 @@ export class InstructionFetch {
     const careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
-      const byteHi = byteLo < lo && mode === S.MODE_64 ? (hi + 1) >>> 0 : hi
+      const byteHi = byteLo < lo && (mode & S.MODE_64) !== 0 ? (hi + 1) >>> 0 : hi
       const needed = careful || (byteLo & 0xfff) === 0
       if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
-      const beyond = mode !== S.MODE_64 && (byteLo - base) >>> 0 > limit
+      const beyond = (mode & S.MODE_64) === 0 && (byteLo - base) >>> 0 > limit
       let status = beyond
         ? this.#space.fault(byteLo, byteHi, VECTOR_GP, 0)
         : this.#space.translate(byteLo, byteHi, t, log)

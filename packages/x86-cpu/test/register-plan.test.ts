@@ -27,7 +27,8 @@ const CLASSES: readonly (readonly [RegExp, (register: number) => number])[] = [
 
 function general(register: number): number {
   const isHigh = register >= REGISTER_HIGH_BYTE
-  return isHigh ? S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S.S_GPR + 8 * register
+  if (isHigh) return S.S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1
+  return register > 15 ? S.S_EGPR + 8 * (register - 16) : S.S_GPR + 8 * register
 }
 
 /** The offset by what the decoder says of the operand. */

@@ -12,6 +12,7 @@ export { joinTokens, type FormatOptions, type Token, type TokenKind } from './li
 export { Instruction } from './instruction.ts'
 export {
   DECODE_AMD,
+  DECODE_NO_APX,
   DECODED,
   INVALID,
   MODE_16,

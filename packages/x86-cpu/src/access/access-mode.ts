@@ -56,7 +56,7 @@ const CODE_LIMIT = (S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2
 
 /** The view that execute entries are made for. */
 interface ExecuteView {
-  /** S_MODE by TLB set, a byte each: what code decodes to. */
+  /** What code decodes to: S_MODE by TLB set, a byte each, and S_APX_GATE of 64-bit code. */
   modes: number
   /** Base and limit of CS: pages that have an entry lie within it as a whole. */
   codeBase: number
@@ -112,7 +112,8 @@ export class AccessMode {
     const mode = u32[S.S_MODE >>> 2]!
     u32[S.S_ACCESS_SET >>> 2] = set
     const { modes, codeBase, codeLimit } = this.#views[this.#view]!
-    const newModes = set === S.TLB_MISS ? modes : (modes & ~(0xff << (8 * set))) | (mode << (8 * set))
+    const kept = mode === S.MODE_64 ? (modes & 0xff_ffff) | (u32[S.S_APX_GATE >>> 2]! << 24) : modes
+    const newModes = set === S.TLB_MISS ? kept : (kept & ~(0xff << (8 * set))) | (mode << (8 * set))
     // 64-bit mode has no limit.
     const base = mode === S.MODE_64 ? codeBase : u32[CODE_BASE]! | 0
     const limit = mode === S.MODE_64 ? codeLimit : u32[CODE_LIMIT]! | 0

@@ -87,7 +87,7 @@ export class X86CodeSpace implements CodeSpace<Translation> {
 
   modeAt(lo: number): number {
     const mode = this.#u32[S.S_MODE >>> 2]!
-    if (mode !== S.MODE_16) return mode
+    if (mode !== S.MODE_16) return mode === S.MODE_64 && this.#u32[S.S_APX_GATE >>> 2] === 0 ? S.MODE_64_APX : mode
     const start = ((lo & ~0xfff) - this.#u32[(S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_BASE) >>> 2]!) >>> 0
     return start <= LAST_WHOLE && this.#isWhole(lo) ? S.MODE_16 : S.MODE_16_EDGE
   }

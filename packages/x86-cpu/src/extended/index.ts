@@ -1,6 +1,9 @@
+import type { CodeInfo } from '@retrap/x86-decoder'
 import type { ProcessorExtension } from '../model/processor.ts'
-import type { SemanticsTable } from '../semantics/context.ts'
+import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import type { Form } from '../state/form.ts'
 import type { Handler } from '../system/operands.ts'
+import { apx, promotedSemantics } from './apx.ts'
 import { conversions } from './conversions.ts'
 import { digests } from './digests.ts'
 import { masks } from './masks.ts'
@@ -13,10 +16,15 @@ export interface ExtendedInstructions {
   readonly semantics: SemanticsTable
   readonly handlers: Readonly<Record<string, Handler>>
   readonly processor: ProcessorExtension
+  /** Returns the operation of an instruction that APX has in EVEX. */
+  promoted(info: CodeInfo, form: Form): Semantics | undefined
 }
 
+const semantics: SemanticsTable = { ...conversions, ...digests, ...masks, ...products, ...stores, ...apx }
+
 export const extendedInstructions: ExtendedInstructions = {
-  semantics: { ...conversions, ...digests, ...masks, ...products, ...stores },
+  semantics,
   handlers: storeHandlers,
   processor: extension,
+  promoted: (info, form) => promotedSemantics(info, form.noFlags === true, semantics),
 }

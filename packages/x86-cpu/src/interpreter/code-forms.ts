@@ -3,7 +3,7 @@ import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../state/form.ts'
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
-const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
+const LONG_SENSITIVE = /^(PUSH(FQ)?P?|POP(FQ)?P?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
 const LOOPS = /^LOOP/
 /** Mnemonics whose handlers compute an address by themselves. */
 const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
@@ -16,6 +16,8 @@ export interface Variant {
   readonly addressSize: number
   readonly repeat: Repeat
   readonly inPage: 'no' | 'back' | 'forward'
+  /** EVEX.NF. */
+  readonly noFlags: boolean
 }
 
 /** Whether an operation reads or writes string operands: MOVSD and CMPSD are two instructions each. */
@@ -97,6 +99,8 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
       return { kind: 'imm', size: info.operands.length > 1 || info.mnemonic === 'PUSH' ? size : 2 }
     case OperandKind.ONE:
       return { kind: 'imm', size: 1 }
+    case OperandKind.DFV:
+      return { kind: 'flags', size: 0 }
     default:
       return { kind: 'imm', size: spec.size }
   }
@@ -159,6 +163,7 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     lock: false,
     repeat: string ? variant.repeat : 'none',
     addressSize: string || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
+    noFlags: variant.noFlags && info.noFlags === 'possible',
   }
 }
 
@@ -177,8 +182,9 @@ export function* variantsOf(info: CodeInfo): Generator<Variant> {
     for (const addressSize of addressSizes) {
       for (const repeat of repeats) {
         for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {
-          if (canBeMemory) yield { memory: true, long, addressSize, repeat, inPage }
-          if (canBeRegister) yield { memory: false, long, addressSize, repeat, inPage }
+          for (const noFlags of info.noFlags === 'possible' ? [false, true] : [false])
+            for (const memory of [true, false])
+              if (memory ? canBeMemory : canBeRegister) yield { memory, long, addressSize, repeat, inPage, noFlags }
         }
       }
     }

@@ -18,7 +18,7 @@ import type { CodePlan, FormCode, LoweredForm } from './lowered-form.ts'
 import * as R from '../state/record.ts'
 import { registerOffset } from './register-plan.ts'
 import type { Form, Repeat } from '../state/form.ts'
-import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state/state-layout.ts'
+import { generalOffset, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state/state-layout.ts'
 
 /** Finds the code for a form. */
 export type FormResolver = (info: CodeInfo, form: Form) => FormCode
@@ -97,8 +97,8 @@ export class Lowering {
       if (insn.addressSize === 32) kind |= R.ADDRESS_32
       if (insn.addressSize === 16) kind |= R.ADDRESS_16
     }
-    let base = insn.base < 0 ? S_ZERO : S_GPR + 8 * insn.base
-    let index = insn.index < 0 || isVsib ? S_ZERO : S_GPR + 8 * insn.index
+    let base = insn.base < 0 ? S_ZERO : generalOffset(insn.base)
+    let index = insn.index < 0 || isVsib ? S_ZERO : generalOffset(insn.index)
     let scale = insn.scale
     let disp = insn.dispLo
     if (insn.base === REGISTER_RIP) {
@@ -154,8 +154,11 @@ export class Lowering {
     // One number for all that the forms of a code differ in; 32 bits of address size are 1, 64 are 2.
     const variant =
       (insn.addressSize >> 5) + (memory ? 3 : 0) + (long ? 6 : 0) + (inPage === 'no' ? 0 : inPage === 'back' ? 12 : 24)
-    const key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
-    return (forms[key] ??= this.#newForm(info, { memory, long, addressSize: insn.addressSize >> 3, repeat, inPage }))
+    const { noFlags } = insn
+    let key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
+    if (noFlags) key += VARIANTS * REPEATS.length
+    const addressSize = insn.addressSize >> 3
+    return (forms[key] ??= this.#newForm(info, { memory, long, addressSize, repeat, inPage, noFlags }))
   }
 
   #newForm(info: CodeInfo, variant: Variant): LoweredForm {

@@ -68,8 +68,8 @@ function endsRun(info: CodeInfo, op: number): boolean {
 }
 
 function immediateOf(info: CodeInfo, form: Form, op: number): number {
-  // A fourth register operand has the place of the immediate that it is encoded in.
-  if (info.operands[3]?.kind === OperandKind.XMM_IS4) return IMMEDIATE_REGISTER
+  // A fourth register operand has the place of the immediate that it is encoded in, or that others have.
+  if (form.operands[3] !== undefined && form.operands[3].kind !== 'imm') return IMMEDIATE_REGISTER
   const i = form.operands.findIndex(({ kind }) => kind === 'imm')
   const spec = info.operands[i]
   if (spec?.kind === OperandKind.ONE) return IMMEDIATE_ONE

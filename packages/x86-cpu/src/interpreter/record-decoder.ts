@@ -1,9 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { RecordDecoder } from '@retrap/engine'
-import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, decodeInto } from '@retrap/x86-decoder'
+import { DECODED, DECODE_NO_APX, Instruction, REASON_TOO_LONG, TRUNCATED, decodeInto } from '@retrap/x86-decoder'
 import type { Lowering } from './lower.ts'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '../state/record.ts'
-import { MODE_16_EDGE, MODE_32, MODE_64 } from '../state/state-layout.ts'
+import { MODE_16_EDGE, MODE_32, MODE_64, MODE_64_APX } from '../state/state-layout.ts'
 
 /** Bytes of the longest instruction (SDM vol. 2A, "Instruction Format"). */
 const LONGEST = 15
@@ -18,7 +18,7 @@ export interface ExceptionHandlers {
 
 /** Decodes x86 instructions and lowers them to records. */
 export class X86RecordDecoder implements RecordDecoder {
-  readonly modes = 4
+  readonly modes = 5
   readonly longestBytes: number = LONGEST
   endsRun = false
   isFarBranch = false
@@ -39,8 +39,14 @@ export class X86RecordDecoder implements RecordDecoder {
 
   decode(bytes: Uint8Array, start: number, end: number, mode: number, record: number, offset: number): number {
     const insn = this.#insn
-    const bits = mode === MODE_32 ? 32 : mode === MODE_64 ? 64 : 16
-    const status = decodeInto(bytes, start, end, bits | this.#options, insn)
+    const bits = mode === MODE_32 ? 32 : (mode & MODE_64) !== 0 ? 64 : 16
+    const status = decodeInto(
+      bytes,
+      start,
+      end,
+      bits | this.#options | (mode === MODE_64_APX ? 0 : DECODE_NO_APX),
+      insn,
+    )
     if (status === DECODED) {
       const form = this.#lowering.write(record, insn, offset, mode === MODE_16_EDGE)
       this.endsRun = form.endsRun

@@ -15,6 +15,8 @@ const FROM_VVVV = 5
 const FROM_IMMEDIATE = 6
 /** A vector register that is the index of an address. */
 const FROM_INDEX = 7
+/** No register: flags, which stand above 16, apart from {@link S.S_GPR}. */
+const FROM_SECOND_IMMEDIATE = 8
 
 /**
  * How the state offset of the register that an operand names is found. It is worked out once per operand of a code: every
@@ -95,6 +97,8 @@ export function registerPlan({ kind, size, register }: OperandSpec): RegisterPla
       return { ...MASK, from: FROM_VVVV }
     case OperandKind.VSIB:
       return { ...VECTOR, from: FROM_INDEX }
+    case OperandKind.DFV:
+      return { ...NOTHING, from: FROM_SECOND_IMMEDIATE, at: 16, bytes: 1 }
     default:
       return NOTHING
   }
@@ -109,7 +113,8 @@ export function registerOffset(insn: Instruction, plan: RegisterPlan): number {
   if (plan.isControl) return CONTROL_OFFSETS[number] ?? S.S_CR0
   // Only prefixes lead to numbers above 7.
   const isHigh = plan.isByte && number >= 4 && (insn.prefixes & (PREFIX_REX | PREFIX_EVEX)) === 0
-  return isHigh ? at + 8 * (number - 4) + 1 : at + plan.bytes * number
+  if (isHigh) return at + 8 * (number - 4) + 1
+  return at === S.S_GPR ? S.generalOffset(number) : at + plan.bytes * number
 }
 
 function numberOf(insn: Instruction, from: number): number {
@@ -124,6 +129,8 @@ function numberOf(insn: Instruction, from: number): number {
       return (insn.immLo >> 4) & (insn.mode === 64 ? 15 : 7)
     case FROM_INDEX:
       return insn.index
+    case FROM_SECOND_IMMEDIATE:
+      return insn.imm2
     default:
       return insn.rm
   }

@@ -42,7 +42,7 @@ export class StateKnowledge implements KnownState {
   constructor(memory: MachineMemory, state: number, mode: number) {
     this.#memory = memory
     this.#state = state
-    this.#mode = mode
+    this.#mode = mode === S.MODE_64_APX ? S.MODE_64 : mode === S.MODE_16_EDGE ? S.MODE_16 : mode
   }
 
   field(op: LoadOp, offset: number): Value | undefined {
@@ -54,7 +54,7 @@ export class StateKnowledge implements KnownState {
       case S.S_LOGGED:
         return constant(op, 0n)
       case S.S_MODE:
-        return constant(op, BigInt(this.#mode === S.MODE_16_EDGE ? S.MODE_16 : this.#mode))
+        return constant(op, BigInt(this.#mode))
       case S.S_RIP_MASK:
         return constant(op, this.#mode === S.MODE_64 ? -1n : 0xffff_ffffn)
       case S.S_PAGE_BASE:

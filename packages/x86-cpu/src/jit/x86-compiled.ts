@@ -69,7 +69,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   }
 
   isWide(mode: number): boolean {
-    return mode === MODE_64
+    return (mode & MODE_64) !== 0
   }
 
   flowOf(insn: DecodedInstruction<FormSource>): InstructionFlow {
@@ -81,7 +81,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     const kind = source.form.operands[0]?.kind
     if (kind === 'relp' || kind === 'relf') return { flow, target: immediate >> 2 }
     // The target is relative to the page in 64-bit mode, else to the next instruction.
-    const from = mode === MODE_64 ? 0 : next
+    const from = (mode & MODE_64) !== 0 ? 0 : next
     const isNear = i32[(record + R_IMM + 4) >>> 2] === immediate >> 31
     return isNear && isRelativeKnown(this.#memory, insn) ? { flow, target: from + immediate } : { flow }
   }
@@ -133,7 +133,7 @@ function findFlow({ form, semantics }: FormSource, op: number): Flow {
 /** Whether the instruction pointer is the linear address, and is not truncated by a branch. */
 function isRelativeKnown({ u32, i32 }: MachineMemory, insn: DecodedInstruction<FormSource>): boolean {
   const { size } = insn.form.form
-  if (insn.mode === MODE_64) return size === 8
+  if ((insn.mode & MODE_64) !== 0) return size === 8
   const code = insn.state + S_SEGMENTS + SEG_BYTES * CS
   return u32[(code + SEG_BASE) >>> 2] === 0 && i32[(code + SEG_LIMIT) >>> 2] === -1 && size === 4
 }

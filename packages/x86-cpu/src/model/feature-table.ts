@@ -146,7 +146,7 @@ const ROWS: Readonly<Record<string, readonly string[]>> = {
     '~AMX_COMPLEX 8 AMX_TILE',
     '*AVX_VNNI_INT16 10 AVX2',
     '~AVX10_1 19 AVX512CD AVX512_BF16 AVX512_BITALG AVX512_FP16 AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VPOPCNTDQ',
-    '~APX_F 21 LM XSAVE',
+    '*APX_F 21 LM XSAVE',
   ],
   'd.1.eax': ['XSAVEOPT 0 XSAVE', 'XSAVEC 1 XSAVE', 'XGETBV1 2 XSAVE', 'XSAVES 3 XSAVEC MSR', '*XFD 4 XSAVEC MSR'],
   '1e.1.eax': [
@@ -251,7 +251,7 @@ export function isOffered(feature: string, features: ReadonlySet<string> = FEATU
 
 /** Whether a processor with `features` has an instruction. */
 export function isImplemented(info: CodeInfo, features: ReadonlySet<string> = FEATURES): boolean {
-  if (info.mnemonic === 'INVALID' || info.encoding === 'evex') return false
+  if (info.mnemonic === 'INVALID' || (info.encoding === 'evex' && !info.feature.startsWith('APX'))) return false
   if (HYPERCALLS.has(info.mnemonic)) return true
   return isOffered(info.feature, features) && isOffered(unreportedFeature(info), features)
 }

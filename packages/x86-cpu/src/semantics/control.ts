@@ -137,7 +137,7 @@ function pop(c: Context): void {
 }
 
 /** Raises #GP(0) unless a computed target may be jumped to: canonical in 64-bit mode, within the code segment else. */
-function checkTarget(c: Context, target: I64): void {
+export function checkTarget(c: Context, target: I64): void {
   if (c.form.long) {
     const shift = c.let(c.f.loadExpression('i64.load', c.state, S.S_CANONICAL_SHIFT))
     c.f.if(target.shl(shift).shrS(shift).ne(target), () => c.raise(VECTOR_GP, 0))

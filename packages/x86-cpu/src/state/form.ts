@@ -31,6 +31,8 @@ export type OperandKind =
   | 'rel'
   /** Segment, control or debug register: the record's immediate is its number. */
   | 'system'
+  /** Default flags of a conditional compare: they stand where the record has a register. */
+  | 'flags'
 
 export interface FormOperand {
   readonly kind: OperandKind
@@ -56,6 +58,8 @@ export interface Form {
   readonly repeat: Repeat
   /** Address size in bytes (2, 4, 8), for string instructions and LOOP/JCXZ. 0 elsewhere. */
   readonly addressSize: number
+  /** EVEX.NF where the instruction writes flags without it. */
+  readonly noFlags?: boolean
 }
 
 /** The key under which equal forms meet: `ADD.4 reg4 mem4`. */
@@ -66,6 +70,7 @@ export function formKey(form: Form): string {
   if (form.lock) key += ' lock'
   if (form.repeat !== 'none') key += ` ${form.repeat}`
   if (form.addressSize !== 0) key += ` a${form.addressSize}`
+  if (form.noFlags === true) key += ' nf'
   return key
 }
 

@@ -218,7 +218,7 @@ export const S_PKRS = 0xfb4
 
 /** TLB set of explicit accesses in the current mode: `TLB_USER` …; `TLB_MISS` where nothing is kept. 32 bits. */
 export const S_ACCESS_SET = 0xfb8
-/** S_MODE for which the execute table of each TLB set was filled, a byte each. */
+/** S_MODE for which the execute table of each TLB set was filled, a byte each; then S_APX_GATE. */
 export const S_EXECUTE_MODES = 0xfbc
 
 /** Bytes of the state. Words about the TLB follow, which say nothing of what the guest sees. */
@@ -234,6 +234,8 @@ export const S_RETURNS: number = STATE_BYTES + 16
 const EXTENDED: number = (S_RETURNS + RETURNS_BYTES + 63) & ~63
 /** APX's general registers R16 to R31, 8 bytes each. */
 export const S_EGPR: number = EXTENDED
+/** State offset of a general register. */
+export const generalOffset = (number: number): number => (number > 15 ? S_EGPR - 128 : S_GPR) + 8 * number
 /** Opmask registers K0 to K7, 8 bytes each. */
 export const S_OPMASK: number = EXTENDED + 0x80
 /** Always all ones: the mask of an EVEX instruction that has none. 64 bits. */
@@ -317,7 +319,9 @@ export const MODE_32 = 1
 /** Mode of code: 64-bit. */
 export const MODE_64 = 2
 /** Of a page alone: 16-bit code where branches in the page may wrap at 64 KiB, or lead out of the segment. */
-export const MODE_16_EDGE = 3
+export const MODE_16_EDGE = 4
+/** Of a page alone: 64-bit code with APX, whose prefixes raise #UD elsewhere. Of all modes, the two of 64-bit code have the bit MODE_64. */
+export const MODE_64_APX = 3
 
 // S_EVENTS.
 /** A maskable interrupt is pending. */

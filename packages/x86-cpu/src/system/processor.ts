@@ -70,7 +70,7 @@ const xgetbv: Handler = (s) => {
 }
 
 // @isa: complete   0F 01 D1   XSETBV   "SDM vol. 2C, XSETBV"
-const xsetbv: Handler = (s) => {
+const xsetbv: Handler = (s, record) => {
   requireXsave(s)
   s.requireCpl0()
   const lo = s.gpr(RAX)
@@ -82,7 +82,8 @@ const xsetbv: Handler = (s) => {
   if (s.gpr(RCX) !== 0 || !known || !consistent) s.raise(VECTOR_GP, 0)
   s.set64(S.S_XCR0, lo, 0)
   s.cpu.modeChanged()
-  return S.STATUS_DONE
+  // The page may decode to other instructions now.
+  return s.retireNext(record)
 }
 
 export const processorHandlers: Readonly<Record<string, Handler>> = {
