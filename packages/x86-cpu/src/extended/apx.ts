@@ -1,4 +1,4 @@
-import { I32, I64, V128, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
+import { I32, I64, extractLane, numeric, replaceLane, type V128 } from '@retrap/wasm-emitter'
 import { OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import { SLOW_STACK } from '../state/host.ts'
 import { R_REG0 } from '../state/record.ts'

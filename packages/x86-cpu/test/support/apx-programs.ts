@@ -82,7 +82,8 @@ const drawValue = (rng: Rng): bigint => BigInt.asUintN(64, rng.chance(1, 3) ? rn
 
 /** An immediate of so many bits, with a sign or without. */
 const drawImmediate = (rng: Rng, bits: number, signed: boolean): Drawn => {
-  const value = (signed ? BigInt.asIntN : BigInt.asUintN)(bits, drawValue(rng))
+  const drawn = drawValue(rng)
+  const value = signed ? BigInt.asIntN(bits, drawn) : BigInt.asUintN(bits, drawn)
   return () => value
 }
 
