@@ -40,10 +40,10 @@ let stopsOf: (cpu: ArmCpu) => DebugStops
 export const debugStopsOf = (cpu: ArmCpu): DebugStops => stopsOf(cpu)
 
 /**
- * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to the party that runs it: all of EL0's at first, since
- * HCR_EL2.TGE is set; after `registers.reset()` those that EL2 has for itself.
+ * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions to EL2 are returned to the caller: at first all
+ * exceptions of EL0, since HCR_EL2.TGE is set; after `registers.reset()` those that EL2 traps.
  *
- * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.
+ * Its {@link ArmHost} translates addresses and reaches devices.
  */
 export class ArmCpu {
   static {
@@ -52,7 +52,7 @@ export class ArmCpu {
 
   /** Machine memory. */
   readonly memory: MachineMemory
-  /** The engine that it runs on. */
+  /** The engine of the processor. */
   readonly engine: ArmEngine
   /** Machine address of the state. */
   readonly state: number
@@ -76,7 +76,7 @@ export class ArmCpu {
   readonly #sampling: Sampling
 
   /**
-   * @param id - number of the processor among those of its machine, for what finishes its instructions
+   * @param id - number of the processor in its machine, for completing its instructions
    * @throws MemoryError if machine memory has no room for the state
    */
   constructor(engine: ArmEngine, host: ArmHost, id: number = 0) {
@@ -109,7 +109,7 @@ export class ArmCpu {
     this.#code = new GeneratedCode(engine, state, { tlb, translation, space: this.#space, accesses, instructions })
   }
 
-  /** Ends the processor: others of its engine go on, and its part of machine memory is free. It must not be used any more. */
+  /** Closes the processor, and frees its part of machine memory: others of the engine continue. It is unusable afterwards. */
   close(): void {
     this.engine.codeCache.removeClient(this.#tlb)
     this.#code.close()
@@ -186,7 +186,7 @@ export class ArmCpu {
     this.#sampling.after(cost, sample)
   }
 
-  /** Tells `watch` of what is executed from now on; null ends that. It changes nothing of how the program executes. */
+  /** Reports executed events to `watch` from now on; null: no longer. Execution itself is not affected. */
   watch(watch: ArmExecutionWatch | null): void {
     this.#watched.set(watch)
   }
@@ -263,7 +263,7 @@ export class ArmCpu {
     // For a debugger a turn has been cut in two.
     if (!stops.begin()) this.#openMonitor()
     turn.begin(budget)
-    // A debugger has been told of it.
+    // The debugger has been notified of this exception already.
     if (this.#u32[S.S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
     for (;;) {
       if (stops.stopsBetween()) return stops.stop()
@@ -341,7 +341,7 @@ export class ArmCpu {
     return status
   }
 
-  /** Another processor may have written what the exclusive monitor has marked: it opens, which is an event. */
+  /** Opens the exclusive monitor, because another processor may have written the marked memory, which is an event. */
   #openMonitor(): void {
     const marked = this.#u32[S.S_EXCLUSIVE_BYTES >>> 2]
     if (marked === 0 || marked === S.EXCLUSIVE_ELSEWHERE) return
@@ -389,7 +389,7 @@ export class ArmCpu {
   #exception(): ArmExit {
     const { hooks } = this.#stops.slot
     hooks?.leftToHypervisor()
-    // The program counter is behind it.
+    // The program counter is already past the instruction.
     if (exceptionClassOf(this.#u32[S.S_FAULT_SYNDROME >>> 2]!) === EC_HVC64) hooks?.executed()
     return this.#exits.exception()
   }

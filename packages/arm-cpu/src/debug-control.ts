@@ -16,7 +16,7 @@ import type { SystemState } from './state/system-state.ts'
 /** Why {@link ArmCpu.run} returned with `debug`. */
 export type ArmDebugStop =
   | PointStop
-  /** An exception is taken to EL1 when the processor goes on. `syndrome`: ESR_EL1; `address`: FAR_EL1 where it has one. */
+  /** An exception will be taken to EL1 on resuming. `syndrome`: ESR_EL1; `address`: FAR_EL1 if the exception sets it. */
   | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
 
 /** How a processor goes on; see {@link ArmDebugControl.resume}. An exception of SVC is not forgotten: `dropFault` does nothing. */
@@ -55,12 +55,12 @@ export class ArmDebugControl extends PointControl {
     return this.#hooks.stop
   }
 
-  /** Classes of exceptions that stop the processor before EL1 takes them: those of EC where they come from EL0. */
+  /** Exception classes that stop the processor before EL1 takes them, by the EC of exceptions from EL0. */
   get caughtFaults(): ReadonlySet<number> {
     return this.#hooks.classes
   }
 
-  /** Adds a class to those, or takes it away. */
+  /** Adds an exception class to `caughtFaults`, or removes it. */
   catchFault(exceptionClass: number, caught: boolean): void {
     this.#hooks.catchClass(exceptionClass, caught)
   }

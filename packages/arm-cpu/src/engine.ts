@@ -17,15 +17,15 @@ import { ArmRecordDecoder } from './interpreter/record-decoder.ts'
 import { TLB_SETS } from './state/access-rights.ts'
 import { MODE_A32, POISONED_LAYOUT, STATE_LAYOUT, S_TLB_SETS } from './state/state-layout.ts'
 
-/** Guest code that has been compiled. */
+/** Compiled guest code. */
 export interface CompiledCode extends Omit<EngineCode, 'mode'> {
   /** Whether the code is of AArch32: A32, or at odd addresses Thumb. */
   readonly aarch32: boolean
 }
 
-/** How hot code is compiled. */
+/** Options for compiling hot code. */
 export interface JitOptions extends Omit<EngineOptions, 'onCode'> {
-  /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
+  /** Called with each compiled code; if the function throws, the code stays interpreted. */
   readonly onCode?: (code: CompiledCode) => void
 }
 
@@ -56,13 +56,13 @@ export function prepareArmEngine(shared: boolean, jit: boolean): void {
   interpreters.prepare(shared, jit)
 }
 
-/** How an {@link ArmEngine} is made. */
+/** Options of {@link ArmEngine}. */
 export interface ArmEngineOptions {
-  /** Bytes of decoded instructions that are kept; beyond them all are dropped. Default {@link CODE_CACHE_BYTES}. */
+  /** Most bytes of decoded instructions; beyond this number all are dropped. Default {@link CODE_CACHE_BYTES}. */
   readonly codeCacheBytes?: number
-  /** How hot code is compiled; absent, all is interpreted. */
+  /** Options for compiling hot code; absent: interpret everything. */
   readonly jit?: JitOptions
-  /** Overwrite what is no guest's state before each instruction, so that tests find instructions that read what others left. */
+  /** Whether to overwrite scratch state before each instruction, so that tests detect reads of another instruction's leftovers. */
   readonly poison?: boolean
 }
 
@@ -72,7 +72,7 @@ export class ArmEngine {
   readonly memory: MachineMemory
   /** Decoded instructions. */
   readonly codeCache: CodeCache
-  /** Compiles hot code, and counts what it has done; undefined where all is interpreted. */
+  /** Compiles hot code, with statistics; undefined if everything is interpreted. */
   readonly jit: Pick<Jit<unknown>, 'addTable' | 'beginTurn' | 'counts' | 'endTurn' | 'hot' | 'removeTable'> | undefined
   /** @internal The interpreter: a `WebAssembly.Module`, a name that not every TypeScript setting knows. */
   readonly module: object
@@ -99,8 +99,7 @@ export class ArmEngine {
   }
 
   /**
-   * Sets memory aside for further processors: a machine that is full by then has it for them. The memory of a processor that is
-   * closed is kept in the same way.
+   * Reserves memory for further processors, in case the machine is full later. Memory of closed processors is reserved as well.
    *
    * @throws MemoryError `ERR_NO_MEMORY`
    */
@@ -117,7 +116,7 @@ export class ArmEngine {
 
 let byKey: ReadonlyMap<string, FormSource> | undefined
 
-/** The form that has a key. */
+/** Returns the form with a key. */
 export function formOfKey(key: string): FormSource {
   if (byKey === undefined) {
     const found = new Map<string, FormSource>()

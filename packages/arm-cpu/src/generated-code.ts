@@ -43,7 +43,7 @@ export class GeneratedCode {
   readonly #space: ArmCodeSpace
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #pinned: PinnedInstruction
-  /** The processor, as units see it. */
+  /** The processor's interface for its units. */
   readonly runner: UnitRunner
   readonly #interpret: (state: number, record: number) => number
   #error: unknown
@@ -97,7 +97,7 @@ export class GeneratedCode {
     return this.#interpret(this.#state, 0)
   }
 
-  /** Finds the instruction at the program counter, to execute it alone. @returns the instruction; −1 where there is none */
+  /** Finds the instruction at the program counter, to execute it alone. @returns the instruction; −1: none */
   pin(): number {
     this.#space.alone = true
     const word = this.#pinned.pin()
@@ -143,7 +143,7 @@ class PinnedInstruction {
     this.#fetch = fetch
   }
 
-  /** Copies the record of the instruction at the program counter. @returns the instruction; −1 where there is none */
+  /** Copies the record of the instruction at the program counter. @returns the instruction; −1: none */
   pin(): number {
     const { u8, u16, u32 } = this.#memory
     const counter = (this.#state + S_PC) >>> 2

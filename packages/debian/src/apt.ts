@@ -14,7 +14,7 @@ export interface PackageRecord {
   readonly dependsOn: readonly string[]
 }
 
-/** Where packages come from, and where apt may work. */
+/** The sources of packages, and apt's folders. */
 export interface AptOptions {
   /** An empty folder that apt may fill; the caller removes it. */
   readonly directory: string
@@ -40,7 +40,7 @@ export interface AptOptions {
 
 /** Debian 12. A release is named rather than followed, so that everyone boots the same thing. */
 export const RELEASE = 'bookworm'
-/** The archive's address for those that have no mirror near. */
+/** Default address of Debian's archive. */
 export const DEBIAN = 'http://deb.debian.org/debian'
 const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
@@ -77,7 +77,7 @@ export class Apt {
         'Dir::Etc::sourceparts': join(directory, 'sources'),
         'Dir::Etc::preferences': '/dev/null',
         'Dir::Etc::preferencesparts': '/dev/null',
-        // Those of the guest, whatever the host is.
+        // Architectures of the guest, not of the host.
         'APT::Architecture': architectures[0] ?? 'amd64',
         'APT::Architectures': architectures.join(','),
       }),
@@ -127,7 +127,7 @@ export class Apt {
   /**
    * Downloads packages, verified.
    *
-   * @returns the folder that has their archives, named PACKAGE_VERSION_ARCHITECTURE.deb
+   * @returns the folder with archives named PACKAGE_VERSION_ARCHITECTURE.deb
    */
   async download(names: readonly string[], onProgress: OnProgress = ignore): Promise<string> {
     const folder = join(this.#directory, 'packages')
@@ -136,13 +136,13 @@ export class Apt {
   }
 
   /**
-   * Downloads packages and all that they depend on, whatever the host has installed.
+   * Downloads packages with all dependencies, regardless of the host's packages.
    *
    * @returns the paths of the archives
    */
   async downloadClosure(names: readonly string[], onProgress: OnProgress = ignore): Promise<readonly string[]> {
     const install = ['install', '--download-only', '-y', ...names]
-    // Only what is not in its cache would be printed.
+    // An empty cache, because apt only prints packages missing from its cache.
     const empty = ['-o', `Dir::Cache::Archives=${join(this.#directory, 'empty')}`]
     const list = await this.#run('apt-get', [...empty, '--print-uris', ...install], names[0] ?? '')
     // 'URI' FILE SIZE HASH
@@ -157,7 +157,7 @@ export class Apt {
    * @returns the paths of its files: the `.dsc` and the archives that it names
    */
   async downloadSource(name: string, version: string, onProgress: OnProgress = ignore): Promise<readonly string[]> {
-    // apt does not list files that are there.
+    // apt does not list existing files.
     const folder = await mkdtemp(join(this.#directory, 'source-'))
     const source = ['source', '--only-source', '--download-only', `${name}=${version}`]
     // 'URI' FILE SIZE HASH
@@ -217,7 +217,7 @@ async function hostMirror(archive: string): Promise<string | undefined> {
   return list.split('\n').find((uri) => uri.replace(/\/$/, '').endsWith(`/${archive}`))
 }
 
-/** The one line of a tool's complaint that says most. */
+/** Returns the most useful line of a tool's error output. */
 function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
   // Programs print this cause among the errors that it leads to.

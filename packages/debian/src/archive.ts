@@ -14,7 +14,7 @@ const SNAPSHOTS = 'http://snapshot.debian.org/archive'
 /** A way to packages by their names: {@link Archive} or {@link Apt}. */
 export type PackageSource = Pick<Apt, 'show' | 'download' | 'downloadSource'>
 
-/** Where packages come from, and where they are put. */
+/** The sources of packages, and the folder for downloads. */
 export interface ArchiveOptions extends Pick<
   AptOptions,
   'directory' | 'mirror' | 'architectures' | 'withoutSecurity' | 'stallMs'
@@ -81,7 +81,7 @@ export class Archive implements PackageSource {
     return new Archive(options, folder, [...new Set(servers.map((uri) => uri.replace(/\/$/, '')))])
   }
 
-  /** Looks a package up by name. @throws DebianError `ERR_FETCH` where there is none */
+  /** Looks up a package by name. @throws DebianError `ERR_FETCH` if it does not exist */
   async show(name: string): Promise<PackageRecord> {
     return this.find(name)
   }
@@ -89,7 +89,7 @@ export class Archive implements PackageSource {
   /**
    * Downloads packages, verified.
    *
-   * @returns the folder that has their archives, as the mirror names them: PACKAGE_VERSION_ARCHITECTURE.deb
+   * @returns the folder with archives, by the mirror's names: PACKAGE_VERSION_ARCHITECTURE.deb
    */
   async download(names: readonly string[], onProgress?: OnProgress): Promise<string> {
     this.#onProgress = onProgress ?? (() => {})

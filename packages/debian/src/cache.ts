@@ -9,7 +9,7 @@ import { DebianError } from './errors.ts'
 const MANIFEST = 'manifest.json'
 const FORMAT = 1
 const SCRATCH = 'fetch-'
-/** Files that are read at once to see whether they have changed. */
+/** Files read in parallel to detect changes. */
 const FILES_AT_ONCE = 16
 /** A scratch folder of another host, or of an unknown one, is abandoned after this time. */
 const ABANDONED_MS = 24 * 3600 * 1000
@@ -26,7 +26,7 @@ export interface KeepOptions<T> {
   readonly root?: string
   /** The folder's path below the cache. */
   readonly name: string
-  /** Makes the folder anew although it is there. */
+  /** Rebuilds the folder even if it exists. */
   readonly refresh?: boolean
   /** Takes a file whose size and time are the recorded ones as unchanged: for folders too large to be read each time. */
   readonly trustTimes?: boolean
@@ -34,7 +34,7 @@ export interface KeepOptions<T> {
   make(folder: string, scratch: string): Promise<T>
 }
 
-/** A folder of the cache, and what was recorded with it. */
+/** A folder of the cache, with its recorded value. */
 export interface Kept<T> {
   readonly folder: string
   readonly data: T
@@ -54,7 +54,7 @@ interface Manifest<T> {
 }
 
 /**
- * Returns a folder of the cache, made first where it is absent or where a file's SHA-256 is not the recorded one.
+ * Returns a folder of the cache, built first if it is absent or a file's SHA-256 differs.
  *
  * The folder appears under its name only when it is complete, so that neither an interruption nor a second process
  * leaves half of one.
@@ -76,7 +76,7 @@ export async function keep<T>(options: KeepOptions<T>): Promise<Kept<T>> {
       const manifest: Manifest<T> = { format: FORMAT, data, files: await describeFiles(made) }
       await writeFile(join(made, MANIFEST), JSON.stringify(manifest, null, 1))
       await makeFolder(dirname(folder))
-      // Another process may be reading the old folder, or put a new one there first: that one is as good.
+      // Another process may be reading the old folder, or may have placed an equally good new one first.
       await rename(folder, join(scratch, 'old')).catch(unless('ENOENT'))
       await rename(made, folder).catch(unless('ENOTEMPTY', 'EEXIST'))
     } catch (error) {
@@ -86,14 +86,14 @@ export async function keep<T>(options: KeepOptions<T>): Promise<Kept<T>> {
   })
 }
 
-/** Returns a folder of the cache and what was recorded with it; undefined where it is absent or a file of it has changed. */
+/** Returns a folder of the cache with its recorded value; undefined if it is absent or a file has changed. */
 export async function findKept<T>(root: string, name: string): Promise<Kept<T> | undefined> {
   const folder = join(root, name)
   const data = await readKept<T>(folder, false)
   return data === undefined ? undefined : { folder, data }
 }
 
-/** Returns a folder of the cache, or undefined where it is absent or a file of it has changed. */
+/** Returns a folder of the cache; undefined if it is absent or a file has changed. */
 export async function find(root: string, name: string): Promise<string | undefined> {
   return (await findKept(root, name))?.folder
 }
@@ -121,8 +121,8 @@ export async function withScratchFolder<T>(root: string, work: (scratch: string)
 }
 
 /**
- * Makes a folder, and those above it. Node's recursive `mkdir` never ends where a folder is there and ENOENT is the host's
- * answer for all that is made in it: in /proc.
+ * Makes a folder and its parents. Node's recursive `mkdir` loops forever in /proc, where a folder exists and ENOENT is the
+ * answer for all new entries.
  */
 async function makeFolder(path: string): Promise<void> {
   try {
@@ -166,7 +166,7 @@ function isAlive(pid: number): boolean {
 /** This host's name with nothing that would be part of a path. */
 const host = (): string => hostname().replaceAll(/[^A-Za-z0-9_]/g, '_')
 
-/** Returns the value that was recorded with a folder, or undefined where it is absent or a file of it has changed. */
+/** Returns the value recorded with a folder; undefined if it is absent or a file has changed. */
 async function readKept<T>(folder: string, trustTimes: boolean): Promise<T | undefined> {
   let manifest: Manifest<T>
   try {

@@ -94,7 +94,7 @@ async function readMember(file: string, name: string, take: (entry: ParsedTarEnt
   }
 }
 
-/** Finds a member of the package by its name without the extension that says how it is compressed. */
+/** Finds a member of the package by its name without the extension of its compression. */
 async function findMember(
   file: string,
   name: string,
@@ -122,7 +122,7 @@ async function findMember(
   }
 }
 
-/** The bytes without compression. @param name - ends in what says how they are compressed */
+/** Returns uncompressed bytes. @param name - its extension selects the decompressor */
 export async function decompressed(name: string, bytes: Readable): Promise<ReadableStream<Uint8Array>> {
   const web = (stream: Readable): ReadableStream<Uint8Array> => Readable.toWeb(stream) as ReadableStream<Uint8Array>
   const through = (decoder: NodeJS.ReadWriteStream): ReadableStream<Uint8Array> => {
@@ -130,7 +130,7 @@ export async function decompressed(name: string, bytes: Readable): Promise<Reada
     return web(bytes.pipe(decoder) as unknown as Readable)
   }
   if (name.endsWith('.xz')) {
-    // The library is loaded where it is needed: most runs unpack nothing.
+    // Loaded on demand: most runs unpack nothing.
     const { default: xz } = await import('xz-decompress')
     return new xz.XzReadableStream(web(bytes) as never) as unknown as ReadableStream<Uint8Array>
   }

@@ -15,23 +15,23 @@ import {
   resolveName,
 } from './members.ts'
 
-/** A package whose files are given to others. */
+/** A package whose files are redistributed. */
 export interface DistributedMembers extends PackageMembers {
-  /** Packages of the same architecture whose code is linked into the files: their copyright files are fetched too. */
+  /** Packages of the same architecture whose code is linked into the files: their copyright files are fetched as well. */
   readonly linked?: readonly string[]
   /** Is added to the name of the package that has the members. */
   readonly suffix?: string
 }
 
-/** A source package and its files. */
+/** A source package with its files. */
 export interface SourcePackage extends SourceVersion {
-  /** Paths of the `.dsc` and of the archives that it names; none where sources were not asked for. */
+  /** Paths of the `.dsc` and its archives; empty if sources were not requested. */
   readonly files: readonly string[]
 }
 
-/** Files of a package, with what licences such as the GPL require of those who give them to others. */
+/** Files of a package, with everything that licences such as the GPL require for redistribution. */
 export interface DistributedPackage {
-  /** The folder that has the members below their paths. */
+  /** The folder with the members at their paths. */
   readonly folder: string
   readonly name: string
   readonly version: string
@@ -181,7 +181,7 @@ function describe({ folder, data }: Kept<Recorded>, sources: readonly string[][]
   }
 }
 
-/** A source package of one version. */
+/** A version of a source package. */
 export interface SourceVersion {
   readonly name: string
   readonly version: string

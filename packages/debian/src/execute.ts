@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** How a program is run. */
+/** Options for running a program. */
 export interface ExecuteOptions {
   readonly cwd?: string
   /** Receives the lines that the program writes to file descriptor 3. */
@@ -23,8 +23,8 @@ export interface StallLimit {
 /**
  * Runs a program.
  *
- * @returns what it wrote to stdout
- * @throws Error with what it wrote to stderr if it fails, and with all that it wrote if it {@link StallLimit | stalls}
+ * @returns the program's output on stdout
+ * @throws Error with its stderr if the program fails, and with all output if it {@link StallLimit | stalls}
  */
 export async function execute(program: string, args: readonly string[], options: ExecuteOptions = {}): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()

@@ -14,7 +14,7 @@ export interface ListedFile {
   readonly sha256: string
 }
 
-/** A package of one version and its file, or a source package and its files. */
+/** A package of one version with its file, or a source package with its files. */
 export interface ListedPackage {
   readonly name: string
   readonly version: string
@@ -36,10 +36,10 @@ export interface Suite {
 const MOST_RELEASE = 4 << 20
 const MOST_LIST = 512 << 20
 
-/** Fetches a file below an archive's address. @returns the path where it is */
+/** Fetches a file relative to an archive's address. @returns its local path */
 export type FetchList = (suite: Suite, path: string, wanted: WantedFile) => Promise<string>
 
-/** The lists of packages that an archive has signed. Each is fetched when it is first needed. */
+/** The signed lists of an archive's packages, each fetched on first use. */
 export class PackageLists {
   readonly #suites: readonly Suite[]
   readonly #keys: readonly ArchiveKey[]
@@ -112,7 +112,7 @@ export class PackageLists {
   }
 }
 
-/** The records of a list that are about a package, most often one. */
+/** Yields a list's records of a package, usually one. */
 function* recordsOf(list: Buffer, name: string): Generator<string> {
   const line = `\nPackage: ${name}\n`
   for (let at = list.indexOf(line); at >= 0; at = list.indexOf(line, at + 1)) {

@@ -7,7 +7,7 @@ import { cacheDirectory, find, keep, withScratchFolder } from './cache.ts'
 import { unpackPackage } from './deb.ts'
 import { DebianError } from './errors.ts'
 
-/** A package of Debian 12 and the files that are wanted of it. */
+/** A package of Debian 12, and the files wanted from it. */
 export interface PackageMembers {
   /** With `:i386`, `:arm64` or `:armhf` for another architecture than amd64. */
   readonly package: string
@@ -57,7 +57,7 @@ export async function fetchMembers(
 /**
  * Names of the architectures of packages.
  *
- * Packages of the security archive are none of them: they change from day to day, and with them what tests compare with.
+ * Packages of the security archive are left out, because their daily changes would change the results of tests.
  */
 export const architecturesOf = (wanted: readonly PackageMembers[]): string[] => [
   ...new Set(['amd64', ...wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')]),
@@ -79,7 +79,7 @@ async function unpackEntry(
   return { package: name.bare, archive }
 }
 
-/** A package's name and its architecture; amd64 where that is absent. */
+/** A package's name and architecture, default amd64. */
 export interface PackageName {
   readonly bare: string
   readonly architecture: string | undefined
@@ -96,7 +96,7 @@ export async function resolveName(
   return { bare, architecture }
 }
 
-/** A package's name with its architecture. */
+/** Returns a package's name with its architecture. */
 export const qualified = ({ bare, architecture }: PackageName): string =>
   architecture === undefined ? bare : `${bare}:${architecture}`
 

@@ -31,7 +31,7 @@ interface Signature {
   readonly made: Date
   /** The part of the packet that the signature covers. */
   readonly covered: Uint8Array
-  /** The numbers of the signature itself. */
+  /** The numbers that form the signature. */
   readonly numbers: readonly Uint8Array[]
 }
 
@@ -112,7 +112,7 @@ function readSignatures(bytes: Buffer): Signature[] {
     const { tag, from, length } = readPacket(bytes, at)
     const body = bytes.subarray(from, from + length)
     if (body.length < length) throw new RangeError('a packet is cut short')
-    // Another version, or another kind of signature, is by a program that this one does not know.
+    // Signatures of another version or kind come from unknown programs, and are skipped.
     if (tag === SIGNATURE_PACKET && body[0] === 4 && body[1] === TEXT_SIGNATURE) signatures.push(readSignature(body))
     at = from + length
   }

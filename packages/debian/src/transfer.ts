@@ -7,17 +7,17 @@ import type { OnProgress } from './apt.ts'
 /** A server that sends nothing for so long is left. */
 const STALL_MS = 30_000
 
-/** A file that is asked of servers. */
+/** A file to request from servers. */
 export interface WantedFile {
-  /** Its name for users. */
+  /** The file's name for users. */
   readonly what: string
-  /** Bytes; of a list without a known size the most that are taken. */
+  /** Bytes of the file; the limit for a list of unknown size. */
   readonly size: number
-  /** Of the content; absent for a document that is checked by its signature. */
+  /** Digest of the content; absent for a document with a signature. */
   readonly sha256?: string
 }
 
-/** Why a file could not be had: the server cannot be reached, it has no such file, or it has sent another one. */
+/** Why a fetch failed: the server is unreachable, lacks the file, or has sent another one. */
 export type TransferFailure = 'unreachable' | 'absent' | 'wrong'
 
 /** A file that a server does not give. */
@@ -34,8 +34,8 @@ export class TransferError extends Error {
 /**
  * Fetches a file by HTTP, through the proxy that the environment names.
  *
- * @param path - where the file is written; what is there after an error is of no use
- * @throws TransferError where the server cannot be reached, has no such file, or sends another one
+ * @param path - destination path; after an error its content is useless
+ * @throws TransferError if the server is unreachable, lacks the file, or sends another one
  */
 export async function transfer(
   url: string,

@@ -1,4 +1,4 @@
-/** Bytes of one access as a device model sees it. */
+/** Bytes of one access by the dispatcher to a device model. */
 export type AccessSize = 1 | 2 | 4
 
 /** A 64-bit value as two u32 words; the caller owns the object. */
@@ -13,13 +13,13 @@ export interface Word64 {
 export interface CancelSignalShape {
   /** Whether the signal has aborted. */
   readonly aborted: boolean
-  /** Calls back when it aborts. */
+  /** Adds a listener for abortion. */
   addEventListener(type: 'abort', listener: () => void): void
   /** Takes a listener back. */
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
-/** The host's own `AbortSignal` type where there is one, so that a signal can be passed to `fetch` and its like. */
+/** The host's `AbortSignal` type if available, so that a signal can be passed to `fetch` and similar functions. */
 export type CancelSignal = typeof globalThis extends { AbortSignal: { prototype: infer S } } ? S : CancelSignalShape
 
 /**
@@ -65,7 +65,7 @@ export interface SynchronousRangeHandler extends RangeHandler {
   write64?(offset: number, lo: number, hi: number): void
 }
 
-/** How a range wants to be accessed. */
+/** Access sizes and options of a range. */
 export interface RegionOptions {
   /** Larger accesses are split, lowest address first. Default 4; 8 needs `read64` and `write64`. */
   readonly maximumAccess?: 1 | 2 | 4 | 8
@@ -102,7 +102,7 @@ export interface Region {
   enable(): void
   /** Stops answering; keeps the place. */
   disable(): void
-  /** Moves the range; keeps its length and whether it is enabled. */
+  /** Moves the range; its length and enabled state stay. */
   move(base: number): void
   /** Gives the range up permanently. */
   unmap(): void

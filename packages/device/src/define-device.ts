@@ -5,7 +5,7 @@ import { intercepted } from './host/intercepted.ts'
 import type { InvalidatedFrames } from './guest-memory.ts'
 import type { PciBus } from './pci-function.ts'
 
-/** Holds the handlers of a {@link DeviceDefinition} or of one of its ranges. */
+/** Handlers of a {@link DeviceDefinition} or of one of its ranges. */
 export interface DeviceHandlers {
   /** Answers a read; absent: reads give all ones. */
   read?(offset: number, size: AccessSize, request?: AccessRequest): number | Promise<number>
@@ -113,10 +113,10 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
 }
 
 /**
- * Puts a model behind a port: its functions are on the port's bus, as device 0, wherever it adds them itself.
+ * Puts a model behind a port: its functions appear on the port's bus as device 0, whatever place it chooses.
  *
  * @param busName - the port's
- * @returns a model that is this one otherwise
+ * @returns a wrapper that otherwise acts like the model
  */
 export function behindPort(model: DeviceModel, busName: string): DeviceModel {
   // The buses of bridges that are part of the device.

@@ -77,9 +77,9 @@ export interface DeviceModel {
   /** Whether the model has nothing that a snapshot must hold. Owned memory and PCI registers are saved without it. */
   readonly stateless?: boolean
   /**
-   * Whether all that it does follows from what the machine asks of it, and from the machine's time. Where a recorded run is run
-   * again, so is such a model; of any other what it does is in the recording. Default false. A model that says so itself brings
-   * something from the host, and is not warned about when it does.
+   * Whether the model depends only on the machine's requests and on guest time. A replay runs deterministic models again; for
+   * all others the recording holds their actions. Default false. An explicit false declares that the model uses the host, and
+   * suppresses a warning about that.
    */
   readonly deterministic?: boolean
   /** Claims ranges, lines, memory and functions. Called once. */
@@ -95,7 +95,7 @@ export interface DeviceModel {
    * Forgets guest RAM that has left the guest or may no longer be written (an INVALIDATE request), and releases mappings
    * of it. The machine waits for mappings that the model still holds, and for a promise that it returns.
    *
-   * @param frames - frames of RAM that have changed; null: any may have
+   * @param frames - changed frames of RAM; null: any frame may have changed
    */
   invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
   /**

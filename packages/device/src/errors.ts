@@ -30,7 +30,7 @@ export type DeviceErrorCode =
 export class DeviceError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'DeviceError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: DeviceErrorCode
 
   constructor(code: DeviceErrorCode, message: string, options?: { readonly cause?: unknown }) {
@@ -51,7 +51,7 @@ export function hex(value: number): string {
 }
 
 /**
- * Describes a value that was thrown in one line: an error by its message, and a value that cannot be made into text by saying so.
+ * Describes a thrown value in one line: an error by its message, and a value that has no text as such.
  *
  * @param stack - an error is described by its stack, in several lines
  */

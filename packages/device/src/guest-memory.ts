@@ -4,7 +4,7 @@
 export interface Dma {
   /** Copies out. */
   read(gpa: number, into: Uint8Array): boolean
-  /** Copies in; ROM ignores its part. */
+  /** Copies bytes into memory; ROM ignores them. */
   write(gpa: number, from: Uint8Array): boolean
 }
 
@@ -16,7 +16,7 @@ export interface ReadonlyGuestBytes extends ArrayLike<number>, Iterable<number> 
   slice(start?: number, end?: number): Uint8Array
 }
 
-/** A part of a {@link GuestMapping} that is of one kind and, for `ram` and `rom`, in one piece. */
+/** A part of a {@link GuestMapping} of one kind and, for `ram` and `rom`, contiguous in machine memory. */
 export interface GuestSegment {
   /** `mmio` and `hole` have no bytes. */
   readonly kind: 'ram' | 'rom' | 'mmio' | 'hole'
@@ -37,8 +37,8 @@ export interface WritableGuestSegment extends GuestSegment {
 }
 
 /**
- * Guest memory that a model holds: end it with `using`, or with `release`. RAM that leaves the guest meanwhile stays what
- * it was under it, nobody else gets it, and the guest that removed it waits. After its end, its members throw.
+ * Guest memory held by a model, released by `using` or `release`. RAM that the guest removes meanwhile stays valid and is
+ * not reused, and the removing guest waits. After the release, members throw.
  */
 export interface GuestMapping extends Disposable {
   /** Guest-physical address of its first byte. */
@@ -106,11 +106,11 @@ export interface InvalidatedFrames {
 export interface MappingsToEnd {
   /** Whether nothing is held any more. */
   readonly done: boolean
-  /** Calls back when it is done: at once, if it is. */
+  /** Calls back on completion, at once if already complete. */
   onDone(callback: () => void): void
 }
 
-/** One model's way to guest memory, with what it has mapped. `MapCache` of `@retrap/mapcache` is such. */
+/** One model's access to guest memory, with its mappings, such as `MapCache` of `@retrap/mapcache`. */
 export interface DeviceMemory extends MappableDma {
   /** Drops the translations of these guest frames, or of all without arguments. @returns mappings of them that are still held */
   invalidate(gfn?: number, count?: number): MappingsToEnd

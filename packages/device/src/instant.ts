@@ -26,7 +26,7 @@ export class Instant implements Word64 {
     return new Instant(Number(BigInt.asUintN(32, ns)), Number(ns >> 32n)).add(0)
   }
 
-  /** Takes over another instant. */
+  /** Copies another instant. */
   set(from: Readonly<Word64>): this {
     this.lo = from.lo
     this.hi = from.hi
@@ -59,7 +59,7 @@ export class Instant implements Word64 {
     return (this.hi - from.hi) * TWO_32 + (this.lo - from.lo)
   }
 
-  /** Whether this instant comes before another. */
+  /** Whether this instant is before another one. */
   isBefore(other: Readonly<Word64>): boolean {
     return this.hi < other.hi || (this.hi === other.hi && this.lo < other.lo)
   }

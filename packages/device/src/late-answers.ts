@@ -13,7 +13,7 @@ export interface LateAnswersOptions<Request, Answer> {
   /**
    * Asks the host. A rejection is a failure of the model: a request that can fail has an answer that says so.
    *
-   * @param signal - aborts when the request is cancelled. Several requests share it: it may abort after this one's end
+   * @param signal - aborts when the request is cancelled. Requests share signals: it may abort after this request's end
    */
   ask(request: Request, signal: CancelSignal): Answer | Promise<Answer>
   /** Takes the answer, in virtual time. It may start further requests, and cancel. */
@@ -64,25 +64,25 @@ export class LateAnswers<Request, Answer> {
   readonly #options: LateAnswersOptions<Request, Answer>
   readonly #clock: DeviceContext['clock']
   readonly #timer: Timer
-  /** In the order of their deadlines. */
+  /** Requests in order of their deadlines. */
   #open: Late<Request, Answer>[] = []
-  /** The requests that the host is busy with, cancelled ones among them. */
+  /** Requests still processed by the host, including cancelled ones. */
   readonly #running = new Set<Promise<void>>()
-  /** The end of what was cancelled. */
+  /** Resolves when all cancelled requests have ended. */
   #before: Promise<void> | null = null
   #paused = false
   /** A controller costs as much as a small request. Requests are cancelled together, so that several share one. */
   #abort = new AbortController()
   #begun = 0
 
-  /** @param context - the model's: its clock, and one more timer */
+  /** @param context - the model's context, for its clock and a timer */
   constructor(context: Pick<DeviceContext, 'clock' | 'timer'>, options: LateAnswersOptions<Request, Answer>) {
     this.#options = options
     this.#clock = context.clock
     this.#timer = context.timer((_, deadline) => this.#expired(deadline))
   }
 
-  /** Requests that have not been answered. */
+  /** Number of unanswered requests. */
   get count(): number {
     return this.#open.length
   }
@@ -100,7 +100,7 @@ export class LateAnswers<Request, Answer> {
     return this.#clock.realTime === true && this.#before === null && !this.#paused && this.#mayAnswer
   }
 
-  /** Whether a request that has not been answered is such a one. */
+  /** Whether any unanswered request passes a test. */
   some(test: (request: Request) => boolean): boolean {
     return this.#open.some(({ request }) => test(request))
   }
@@ -108,7 +108,7 @@ export class LateAnswers<Request, Answer> {
   /**
    * Makes a request.
    *
-   * @param latencyNs - virtual time until its answer; default 20 µs
+   * @param latencyNs - virtual time until the response; default 20 µs
    */
   start(request: Request, latencyNs: number = LATENCY_NS): void {
     const deadline = new Instant()
@@ -132,7 +132,7 @@ export class LateAnswers<Request, Answer> {
     if (outcome === null) this.hold(this.#ask(late))
   }
 
-  /** Puts a request in its place. Behind an equal instant the next free one is its own. */
+  /** Inserts a request by deadline. Among equal instants it takes the next free one. */
   #insert(late: Late<Request, Answer>): void {
     const open = this.#open
     const { deadline } = late
@@ -246,7 +246,7 @@ export class LateAnswers<Request, Answer> {
     this.#before = before
   }
 
-  /** Settles when the host has ended what it is busy with now. */
+  /** Resolves when the host has ended its present work. */
   async ended(): Promise<void> {
     await Promise.all(this.#running)
   }

@@ -18,8 +18,8 @@ export interface OwnedMemoryOptions {
   /** Size: a multiple of 4096. A BAR needs a power of two. */
   readonly bytes: number
   /**
-   * `ram` (default): the guest reads and writes it. `rom`: the guest reads it; a guest's write is one call of `handler`,
-   * or lost where there is none. DMA never writes `rom`.
+   * `ram` (default): the guest reads and writes it. `rom`: the guest reads it; a guest's write calls `handler`, or is
+   * ignored without one. DMA never writes `rom`.
    */
   readonly kind?: 'ram' | 'rom'
   /**
@@ -56,7 +56,7 @@ export interface OwnedMemory {
   readonly bytes: number
   /** How the guest reaches the memory now. */
   readonly mode: MemoryMode
-  /** The memory's bytes themselves, or null where the model cannot reach them. A model that writes here calls `modified`. */
+  /** The memory's bytes, or null if the model cannot access them directly. A model that writes here calls `modified`. */
   readonly view: Uint8Array | null
   /**
    * Switches between memory and trapped access, from the guest's next access on. The mode is the model's to save: a

@@ -58,8 +58,8 @@ export interface MsixOptions {
   /** 1–2048. */
   readonly vectors: number
   /**
-   * Where the table is: a memory BAR, and an offset in it that is a multiple of 8. A BAR that `bars` does not have is made
-   * for it. Accesses to the rest of the BAR are its handler's.
+   * Where the table is: a memory BAR, and an offset in it that is a multiple of 8. A BAR missing from `bars` is added.
+   * Accesses to the rest of the BAR go to its handler.
    */
   readonly table: { readonly bar: number; readonly offset?: number }
   /** Where the pending bits are; default behind the table. */
@@ -83,7 +83,7 @@ export interface PciCapability {
   readonly writable?: Uint8Array
   /** Which bits of `body` a write of 1 clears (RW1C); default none. */
   readonly clearable?: Uint8Array
-  /** Version of an extended capability; makes it one (registers from 0x100 on). */
+  /** Version of an extended capability, at register 0x100 or above; absent: not extended. */
   readonly extendedVersion?: number
   /** Place in configuration space, a multiple of 4; default the next free one. */
   readonly at?: number
@@ -115,13 +115,13 @@ export interface PciSlotEvents {
   inserted(hot: boolean): void
   /** The guest is to be asked for the device; see `PciSlot.release`. */
   requested(): void
-  /** The device has left the slot. It was disconnected before that. */
+  /** Called after the device has left the slot, following its disconnection. */
   removed(): void
 }
 
 /** The slot below a port. */
 export interface PciSlot {
-  /** Whether there is a device in it. */
+  /** Whether the slot holds a device. */
   readonly occupied: boolean
   /** Whether the device is reachable, and reaches the machine. */
   readonly connected: boolean
@@ -160,7 +160,7 @@ export interface PciFunctionOptions {
   readonly subsystemVendorId?: number
   /** Subsystem ID; default 0. */
   readonly subsystemId?: number
-  /** INTA–INTD as 1–4; 0 (default): none. */
+  /** INTA–INTD as 1–4; 0 (default): no interrupt pin. */
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4
   /** Base address registers. */
   readonly bars?: readonly PciBarOptions[]
@@ -194,7 +194,7 @@ export interface PciMessages {
   /** Vectors that the guest has enabled: 0 in mode `none`. */
   readonly vectors: number
   /**
-   * Sends a vector. While it is masked it is pending, and is sent when the guest unmasks it.
+   * Sends a vector. A masked vector stays pending until the guest unmasks it.
    *
    * @param vector - from 0; taken modulo the enabled vectors, as the specification asks of a function that got fewer
    * @returns false in mode `none`: nothing has been sent
@@ -206,19 +206,19 @@ export interface PciMessages {
 
 /** A registered function. */
 export interface PciFunction {
-  /** Number of its bus now: below a bridge, the one that the guest has given it. */
+  /** Present number of the function's bus, which a guest sets for buses below bridges. */
   readonly bus: number
   /** Device number, 0–31. */
   readonly device: number
   /** Function number, 0–7. */
   readonly function: number
-  /** bus·256 + device·8 + function: its requester ID. */
+  /** Requester ID: bus·256 + device·8 + function. */
   readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
   /** Whether the guest lets the function reach memory: its bus master bit, and those of the bridges above. */
   readonly mayMaster: boolean
-  /** The slot below a bridge that has one, or null. */
+  /** The slot below a bridge, or null. */
   readonly slot: PciSlot | null
   /** The INTx wire, or null without an interrupt pin. */
   readonly interrupt: InterruptLine | null

@@ -25,9 +25,9 @@ export function savedState<T extends { readonly version: number }>(
  * `{ ...powerOn }`.
  *
  * @param device - names the model in the error
- * @param state - a saved state; it may have other fields too, which the model restores by itself
+ * @param state - a saved state; further fields are restored by the model itself
  * @param powerOn - the state at power-on; a field that is null here may have any value in `state`
- * @throws DeviceError `ERR_STATE`, with the name of the register, for one that is missing or of another type
+ * @throws DeviceError `ERR_STATE` with the name of a missing register, or one of another type
  */
 export function savedRegisters<T extends object>(device: string, state: Readonly<T>, powerOn: Readonly<T>): T {
   const registers: T = { ...powerOn }
@@ -73,14 +73,14 @@ export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> 
 }
 
 /**
- * Compares the shape of a saved state with that of what the same party saves now: the same names, of the same types. The state
- * may have further names.
+ * Compares the shape of a saved state with the party's present state: the same names with the same types. The state may have
+ * further names.
  *
  * @param path - names the state in the answer
  * @param exact - lists have the same lengths, versions are the same, numbers are finite, and null does not stand for another
  *   value. Else a field that is null on either side may be anything on the other, and what a list holds is like its first
  *   element in `own`
- * @returns the path of the first field that differs, and how; undefined: it fits
+ * @returns the path and kind of the first difference; undefined: none
  */
 export function shapeFault(path: string, given: unknown, own: unknown, exact = false): string | undefined {
   // Paths are put together for what differs alone.

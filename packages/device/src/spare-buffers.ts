@@ -8,7 +8,7 @@ const SMALLEST_LOG = 9
  * A new buffer of some size costs more than the data that it is for: the host clears it, maps its pages, and collects it.
  */
 export class SpareBuffers {
-  /** By the logarithm of their size. */
+  /** Spare buffers by logarithm of their size. */
   readonly #spare: Uint8Array[][] = []
   #bytes = 0
 

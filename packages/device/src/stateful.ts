@@ -11,25 +11,25 @@ export interface StatePart {
   restore(state: never): void
   /** Returns to the power-on state. Absent: a reset leaves the part as it is. */
   reset?(): void
-  /** Says what in a saved state does not fit: its path, and how; undefined: it fits. Nothing is written. */
+  /** Returns what in a saved state is invalid, by path; undefined: valid. Nothing is changed. */
   stateFault?(state: unknown): string | undefined
 }
 
 /** Exceptions from the rules for fields of a {@link Stateful}'s record. */
 export interface StateRules<Name> {
-  /** The fields, where the record has others too; it may be the model itself. Default all. */
+  /** Names of the saved fields, if the record has further ones; it may be the model itself. Default all. */
   readonly only?: readonly Name[]
   /** Names the model in errors of a part that has no name of its own. */
   readonly device?: string
   /** Has wires follow the state, which a reset or a saved state has changed. */
   readonly settled?: () => void
-  /** A reset leaves them as they are. */
+  /** Fields that a reset leaves unchanged. */
   readonly lasting?: readonly Name[]
   /** States of earlier releases may lack them: they are as at power-on then. */
   readonly recent?: readonly Name[]
-  /** Parts whose fields stand among those of the record. */
+  /** Parts whose fields are saved among the record's own. */
   readonly flat?: readonly Name[]
-  /** Plain data that may have another shape than at power-on. */
+  /** Plain data whose shape may differ from power-on. */
   readonly free?: readonly Name[]
   /** Typed arrays that are saved as such, not as lists. */
   readonly raw?: readonly Name[]
@@ -136,7 +136,7 @@ export abstract class Stateful implements StatePart {
     this.#settled?.()
   }
 
-  /** Says what in a saved state does not fit: its path, and how; undefined: it fits. Nothing is written. */
+  /** Returns what in a saved state is invalid, by path; undefined: valid. Nothing is changed. */
   stateFault(state: unknown): string | undefined {
     const version = this.#record['version'] as number | undefined
     const found = (state as Values | null | undefined)?.['version']
@@ -146,7 +146,7 @@ export abstract class Stateful implements StatePart {
     for (const { name, part, powerOn, rules } of this.#fields) {
       const saved = rules.flat === true ? state : (state as Values)[name]
       if ((saved === undefined && rules.recent === true) || rules.free === true) continue
-      // Null stands for no other value.
+      // A null field accepts only null.
       const exact = saved === null && powerOn !== undefined && powerOn !== null
       const fault = part === null ? shapeFault('', saved, powerOn ?? null, exact) : part.stateFault?.(saved)
       if (fault !== undefined) return rules.flat === true ? fault : `.${name}${fault}`
@@ -188,7 +188,7 @@ function partOf(value: unknown): StatePart | null {
   return Array.isArray(value) && value.some((each) => partOf(each) !== null) ? partsOf(value) : null
 }
 
-/** A part that is there only once the model is attached. */
+/** A part that exists only after the model is attached. */
 function partWhen(get: () => unknown): StatePart {
   const part = (): StatePart | null => {
     const value = get()

@@ -32,7 +32,7 @@ export interface Clock {
  */
 export type TimerCallback = (deadlineNs: number, deadline: Readonly<Word64>) => void
 
-/** One deadline on the machine's clock. */
+/** One timer on the machine's clock. */
 export interface Timer {
   /** The deadline in nanoseconds on the machine's clock, rounded above 2^53; `Infinity` while not armed. */
   readonly deadlineNs: number

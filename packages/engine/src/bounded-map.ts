@@ -2,7 +2,7 @@
 export class BoundedMap<K, V> extends Map<K, V> {
   readonly #most: number
 
-  /** @param most - entries that it holds, from 1 */
+  /** @param most - the most entries, at least 1 */
   constructor(most: number) {
     super()
     this.#most = most

@@ -10,7 +10,7 @@ import { type RecordDecoder } from './record.ts'
 const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts there, or 0. */
 const SLOT_BYTES = PAGE_BYTES * 4
-/** Instructions decoded at once. Most of what follows a branch is never executed. */
+/** Instructions decoded at once. Most instructions after a branch are never executed. */
 const RUN_LIMIT = 32
 
 /** Bytes of the smallest arena, 64 KiB: an instruction in two pages takes two slot tables and its records. */
@@ -19,7 +19,7 @@ export const MINIMUM_ARENA_BYTES: number = 64 << 10
 /** Records that take the room of a unit's words. */
 const recordsOf = (words: readonly number[]): number => Math.ceil((4 * words.length) / R.RECORD_BYTES)
 
-/** A processor that is told when records move. */
+/** A processor, which is notified when records move. */
 export interface CodeCacheClient {
   /** Forgets where code pages are: all records are gone. */
   flushExecute(): void
@@ -43,17 +43,17 @@ export class CodeCache {
   readonly #end: number
   #next: number
   readonly #pages = new Map<number, CodePage>()
-  /** The frame that was asked for last, and its pages: a guest that stores beside code does it again. */
+  /** The last frame looked up, and its pages: a guest that stores next to code repeats such stores. */
   #lastFrame = -1
   #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
-  /** Processors, and where each has its ring of return addresses. */
+  /** Processors, each with the address of its ring of return addresses. */
   readonly #clients = new Map<CodeCacheClient, number | undefined>()
   /** The bytes of an instruction in two pages, side by side. */
   readonly #crossing: Uint8Array
   readonly #killer: CodeKiller
   readonly #writes = new WrittenFrames()
-  /** Called with each instruction that is decoded where it may be executed from. */
+  /** Called with each decoded instruction at a place from which it may be executed. */
   onDecoded: ((page: CodePage, offset: number, record: number) => void) | undefined = undefined
   /** Count of instructions decoded. */
   decoded = 0
@@ -90,7 +90,7 @@ export class CodeCache {
   /**
    * Adds a processor whose TLB drops write entries of frames with code.
    *
-   * @param returns - machine address of its ring of return addresses, which leads to records; absent: it has none
+   * @param returns - machine address of the client's ring of return addresses, which point to records; absent: no ring
    */
   addClient(client: CodeCacheClient, returns?: number): void {
     this.#clients.set(client, returns)
@@ -167,7 +167,7 @@ export class CodeCache {
   }
 
   /**
-   * Has a unit execute other code.
+   * Makes a unit execute other code.
    *
    * @returns false if the arena is full: the unit is as it was
    */
@@ -192,7 +192,7 @@ export class CodeCache {
     if (unit === undefined) return
     for (const part of parts) {
       unit.parts.push(part)
-      // Bytes that the frame has not decoded by itself, in a frame that may have lost its code: their writes must be seen.
+      // Mark bytes decoded through another frame, whose own code may have been dropped: writes to them must be noticed.
       for (let i = 0; i < part.ranges.length; i += 2) part.page.mark(part.ranges[i]!, part.ranges[i + 1]!)
       part.page.units.add(unit)
       this.page(part.page.frame, part.page.mode)
@@ -354,7 +354,7 @@ export class CodeCache {
     return u16[(record + R.R_OP) >>> 1] === R.OP_CROSS && i32[(record + R.R_LINK) >>> 2]! >>> 0 === second.slots
   }
 
-  /** Kills an {@link OP_CROSS} record whose second page has become another, and clears its slot. */
+  /** Kills an {@link OP_CROSS} record whose second page was replaced, and clears its slot. */
   dropCrossing(page: CodePage, record: number): void {
     const { u16, u32 } = this.#memory
     u32[(page.slots >>> 2) + u16[(record + R.R_OFFSET) >>> 1]!] = 0
@@ -364,7 +364,7 @@ export class CodeCache {
   /**
    * Decodes one instruction from bytes that are not a page's, into a record outside the cache.
    *
-   * @returns its length; more than `count` if it needs further bytes; 1 for bytes that are no instruction
+   * @returns the instruction's length; more than `count` if further bytes are needed; 1 for an invalid instruction
    */
   decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
     const length = this.#decoder.decode(bytes, 0, count, mode, at, offset)
@@ -375,7 +375,7 @@ export class CodeCache {
    * Returns whether a record is that of some bytes, however it has been marked and linked since; false if the arena is full.
    *
    * @param bytes - of one instruction
-   * @param isLinked - it is a branch that may have {@link R_LINK}
+   * @param isLinked - whether the record is a branch that may have {@link R_LINK}
    */
   isDecodedFrom(record: number, bytes: Uint8Array, mode: number, isLinked: boolean): boolean {
     const { u16, u32 } = this.#memory

@@ -10,13 +10,13 @@ import type { Tlb } from './tlb.ts'
 
 /** The translation of one byte of code. */
 export interface CodeTranslation extends TlbPage {
-  /** Machine address of the byte where plain memory holds it, else −1. */
+  /** Machine address of the byte if it is in plain memory, else −1. */
   readonly ma: number
   /** The translation may go into the TLB. */
   readonly cacheable: boolean
 }
 
-/** How an instruction set finds code. One object per processor. */
+/** An instruction set's translation of code addresses. One object per processor. */
 export interface CodeSpace<Into extends CodeTranslation> {
   /** TLB set that keeps execute entries now; the miss set where none may be kept. */
   readonly executeSet: number

@@ -5,11 +5,11 @@ import type { CodePage, CodeUnit, CrossingRecords } from './code-page.ts'
 import { OP_CROSS, OP_DEAD, OP_HEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OP, R_WRITTEN } from './record.ts'
 
 /**
- * Ends records and units whose bytes are others now. Each record gets {@link OP_DEAD}: any party that executes it, or comes to it from
- * the record before it, or by a link, looks up the instruction that is there now.
+ * Ends records and units whose bytes have changed. Each record gets {@link OP_DEAD}: execution that reaches it, from the preceding
+ * record or by a link, looks up the new instruction.
  */
 export class CodeKiller {
-  /** The units that have not ended, by their records. */
+  /** Live units by their records. */
   readonly units: Map<number, CodeUnit> = new Map<number, CodeUnit>()
   readonly #u8: Uint8Array
   readonly #u16: Uint16Array
@@ -33,7 +33,7 @@ export class CodeKiller {
    * Ends what was made from some bytes of a page.
    *
    * @param last - inclusive
-   * @returns whether there was something
+   * @returns whether any code was killed
    */
   killBytes(page: CodePage, first: number, last: number): boolean {
     let found = false
@@ -68,7 +68,7 @@ export class CodeKiller {
   /**
    * Ends a unit: the interpreter executes its code again.
    *
-   * @param frame - the one that was written
+   * @param frame - the written frame
    */
   killUnit(unit: CodeUnit, frame: number): void {
     const { record, slot, parts } = unit
@@ -93,7 +93,7 @@ export class CodeKiller {
     page.crossings.delete(crossing)
   }
 
-  /** Bytes that decided what an instruction is, at most. Of bytes that are no instruction, whose length is 1, that is unknown. */
+  /** Most bytes that decided the decoding of an instruction. For invalid instructions, of length 1, the number is unknown. */
   #extent(slot: number): number {
     let record = this.#u32[slot]!
     const op = this.#u16[(record + R_OP) >>> 1]

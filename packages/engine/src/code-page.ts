@@ -12,9 +12,9 @@ export interface UnitPart {
   readonly ranges: readonly number[]
 }
 
-/** A unit, as the pages know it that it was made from. */
+/** A unit's interface for the pages of its code. */
 export interface CodeUnit {
-  /** Machine address of its record. */
+  /** Machine address of the unit's record. */
   readonly record: number
   /** Machine address of the slot that leads to it. */
   readonly slot: number
@@ -40,9 +40,9 @@ export class CodePage {
   readonly slots: number
   /** Units that were made from the page. */
   readonly units: Set<CodeUnit> = new Set<CodeUnit>()
-  /** Instructions that end here. */
+  /** Records of instructions that end on this page. */
   readonly crossings: Set<CrossingRecords> = new Set<CrossingRecords>()
-  /** Lines with decoded bytes, one bit each: lines 0 to 31. */
+  /** Bit mask of 64 lines with decoded bytes: lines 0 to 31. */
   #linesLow = 0
   /** Lines 32 to 63. */
   #linesHigh = 0
@@ -94,9 +94,9 @@ export function isMadeFrom({ parts }: CodeUnit, page: CodePage, first: number, l
 /** Writes beside a frame's code after which the frame loses its code at first; twice as many each time that it has. */
 const FEWEST_SPARED = 256
 const MOST_SPARED = 1 << 22
-/** Writes of code, with none decoded in between, after which a frame loses all of its code: something is loaded into it. */
+/** Writes to code, without decoding in between, after which a frame loses all of its code: new code is probably being loaded. */
 const MOST_KILLING = 16
-/** Frames that are remembered. */
+/** Most frames remembered. */
 const MOST_FRAMES = 4096
 
 interface Writes {
@@ -109,8 +109,8 @@ interface Writes {
 }
 
 /**
- * Writes to frames with code, each of which takes the slow path. A frame that has become data, or is written more than it is
- * executed, loses its code after all.
+ * Counts writes to frames with code, which take the slow path. A frame that has become data, or is written more often than
+ * executed, loses its code.
  */
 export class WrittenFrames {
   readonly frames: BoundedMap<number, Writes> = new BoundedMap<number, Writes>(MOST_FRAMES)

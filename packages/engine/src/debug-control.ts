@@ -1,6 +1,6 @@
 import type { DebugPoints, WatchKind } from './debug-points.ts'
 
-/** Why a processor has stopped for its debugger, whatever its instruction set. */
+/** Reasons for a stop at the debugger's request, for any instruction set. */
 export type PointStop =
   /** The instruction at a breakpoint is next. */
   | { readonly kind: 'breakpoint'; readonly address: bigint }
@@ -9,9 +9,9 @@ export type PointStop =
   /** A step has ended. */
   | { readonly kind: 'step' }
 
-/** How a processor that has stopped for its debugger goes on. */
+/** How a processor resumes after a stop for its debugger. */
 export interface DebugResume {
-  /** Ends after one instruction. Default false. */
+  /** Stop after one instruction. Default false. */
   readonly step?: boolean
   /** With `step`: interrupts that wait are held off meanwhile. Default true. */
   readonly holdInterrupts?: boolean
@@ -21,7 +21,7 @@ export interface DebugResume {
   readonly dropFault?: boolean
 }
 
-/** Bytes that may be watched in one piece. */
+/** Most bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
 /** The processor of a {@link PointControl}. */
@@ -48,7 +48,7 @@ export class PointControl {
     this.#owner.changed()
   }
 
-  /** Takes a breakpoint away. @returns whether there was one */
+  /** Removes a breakpoint. @returns whether it existed */
   removeBreakpoint(address: bigint): boolean {
     const removed = this.#owner.points.removeBreakpoint(address)
     this.#owner.changed()
@@ -68,7 +68,7 @@ export class PointControl {
     this.#owner.changed()
   }
 
-  /** Takes a watchpoint away. @returns whether there was one */
+  /** Removes a watchpoint. @returns whether it existed */
   removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
     const removed = this.#owner.points.removeWatch(address, length, kind)
     this.#owner.changed()

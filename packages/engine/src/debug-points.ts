@@ -27,7 +27,7 @@ export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 
 /** A debugger's breakpoints and watchpoints for one processor, by linear address. */
 export class DebugPoints {
   readonly #breakpoints = new Set<bigint>()
-  /** Number of breakpoints of each page that has some. */
+  /** Number of breakpoints, by page. */
   readonly #pages = new Map<bigint, number>()
   #watched: Watch[] = []
   #access: WatchedAccess | null = null
@@ -51,7 +51,7 @@ export class DebugPoints {
     this.#pages.set(page, (this.#pages.get(page) ?? 0) + 1)
   }
 
-  /** Takes a breakpoint away. @returns whether there was one */
+  /** Removes a breakpoint. @returns whether it existed */
   removeBreakpoint(given: bigint): boolean {
     const address = BigInt.asUintN(ALL_BITS, given)
     if (!this.#breakpoints.delete(address)) return false
@@ -78,7 +78,7 @@ export class DebugPoints {
     this.#watched.push({ start, end: start + BigInt(length), kind })
   }
 
-  /** Watches them no longer. @returns whether they were watched so */
+  /** Removes a watchpoint. @returns whether it existed */
   removeWatch(address: bigint, length: number, kind: WatchKind): boolean {
     const start = BigInt.asUintN(ALL_BITS, address)
     const end = start + BigInt(length)
@@ -93,7 +93,7 @@ export class DebugPoints {
     return this.#watched.some(({ start, end }) => start >> PAGE_BITS <= page && page <= (end - 1n) >> PAGE_BITS)
   }
 
-  /** Whether an access touches watched data, whatever its kind. */
+  /** Whether an access of any kind touches watched data. */
   matches(lo: number, hi: number, size: number): boolean {
     const first = linearAddress(lo, hi)
     const last = first + BigInt(size)
@@ -112,19 +112,19 @@ export class DebugPoints {
     }
   }
 
-  /** The access that was kept, if there is one: it is kept no longer. */
+  /** Returns and clears the kept access, if any. */
   takeAccess(): WatchedAccess | null {
     const access = this.#access
     this.#access = null
     return access
   }
 
-  /** Keeps an access that was taken. */
+  /** Puts back an access taken by `takeAccess`. */
   keepAccess(access: WatchedAccess | null): void {
     this.#access = access
   }
 
-  /** Takes all of them away. */
+  /** Removes all breakpoints and watchpoints. */
   clear(): void {
     this.#breakpoints.clear()
     this.#pages.clear()

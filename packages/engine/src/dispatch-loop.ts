@@ -127,8 +127,8 @@ export class DispatchLoop {
   }
 
   /**
-   * Emits a taken branch within the page, for an inlined form: by the record's link where it has one. Control does not fall
-   * out of it.
+   * Emits a taken branch within the page, for an inlined form: through the record's link if it has one. Control never falls
+   * through.
    *
    * @param offsetTimes4 - four times the page offset of the target
    * @param forward - the target lies further on than the branch
@@ -137,7 +137,7 @@ export class DispatchLoop {
     this.#branches.inPage(labels, offsetTimes4, forward)
   }
 
-  /** Emits: a call notes that it returns to the instruction after it. */
+  /** Emits code that notes a call's return address, the following instruction. */
   noteReturn(): void {
     this.#branches.noteReturn()
   }

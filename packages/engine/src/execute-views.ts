@@ -1,18 +1,18 @@
 import { PARKED_WORDS } from './parked-entries.ts'
 
-/** Views that are kept. */
+/** Most views kept. */
 export const EXECUTE_VIEWS = 8
 
-/** Execute entries that a view keeps; one that has more is made anew when it comes back. */
+/** Most execute entries kept per view; a larger view is rebuilt when it becomes current again. */
 const MOST_ENTRIES = 64
 
-/** The execute entries of a view that is not the current one. */
+/** The saved execute entries of a view that is not current. */
 interface ExecuteView {
   /** Groups of {@link PARKED_WORDS}: address of the entry, then its four words. */
   readonly words: Uint32Array
   /** Words in use. */
   length: number
-  /** `Tlb.changes` when they were put aside. */
+  /** `Tlb.changes` at the time of saving. */
   changes: number
 }
 
@@ -26,7 +26,7 @@ export class ExecuteViews {
   readonly #views: readonly ExecuteView[]
   /** Addresses of the execute entries made since the view became current, some of them twice. */
   readonly #current = new Uint32Array(MOST_ENTRIES)
-  /** How many of them there are; -1: more than are kept. */
+  /** Number of entries; -1: more than are kept. */
   #count = 0
 
   constructor() {
@@ -42,7 +42,7 @@ export class ExecuteViews {
     return this.#current
   }
 
-  /** How many there are; -1: more than are kept. */
+  /** Number of entries; -1: more than are kept. */
   get count(): number {
     return this.#count
   }

@@ -12,9 +12,9 @@ export interface FlowGraph {
   readonly position: Int32Array
   /** Blocks whose immediate dominator is the block, in reverse postorder. */
   readonly children: readonly (readonly number[])[]
-  /** Whether several forward edges meet there. */
+  /** Whether several forward edges meet at the block. */
   readonly isMerge: readonly boolean[]
-  /** Whether a back edge leads there. */
+  /** Whether a back edge leads to the block. */
   readonly isLoop: readonly boolean[]
   /** Whether the edge goes back to a block that dominates its source. */
   isBack(from: number, to: number): boolean

@@ -4,7 +4,7 @@ import { PAGE_SHIFT } from '@retrap/memory'
 const NOBODY = 0
 const SEVERAL = 0xffff
 
-/** A TLB as {@link FrameWriters} sees it. */
+/** A TLB's interface for {@link FrameWriters}. */
 export interface FrameWriter {
   /** Drops all write entries of a frame. @param frameMa - machine address of the frame */
   drop(frameMa: number): void
@@ -22,7 +22,7 @@ export class FrameWriters {
   readonly #frameCount: number
   /** By number, from 1. */
   readonly #writers: (FrameWriter | undefined)[] = [undefined]
-  /** Numbers of TLBs that were removed. */
+  /** Free numbers of removed TLBs. */
   readonly #free: number[] = []
 
   /** @param frames - of machine memory */

@@ -5,7 +5,7 @@ import { RECORD_BYTES } from './record.ts'
  * with four times as many a boot takes 6 % longer, since the interpreter's counters no longer stay in the processor's cache.
  */
 export const HOT_COUNTERS: number = 1 << 14
-/** By how much a record's address is shifted to give its counter. */
+/** Right shift of a record's address that gives its counter's offset. */
 export const HOT_COUNTER_SHIFT: number = Math.log2(RECORD_BYTES) - 2
 /** Bits of a record's address, shifted to the size of a counter, that give a counter's offset. */
 export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
@@ -14,12 +14,12 @@ export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
 export const MISSED_BRANCHES: number = 32
 /** Bytes of one: the target (64 bits), the machine address of the branch's record, and that of the unit's (32 bits each). */
 export const MISSED_BRANCH_BYTES: number = 16
-/** Where they lie, from the first counter; low bits of the budget choose the one that is written. */
+/** Offset of the counters of missed branches from the first counter; low bits of the budget select one of them. */
 export const MISSED_BRANCHES_AT: number = 4 * HOT_COUNTERS
 
 /** Where a word lies, from the first counter, that counts down exits of compiled code on misses of the TLB. */
 export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
-/** Where a word lies, from the first counter, that has the value from which it counts down. */
+/** Offset from the first counter of a word with the start value of a countdown. */
 export const MISSES_PER_COUNT_AT: number = MISSES_AT + 4
 /** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
 export const LEFT_UNIT_AT: number = MISSES_AT + 8
@@ -27,11 +27,11 @@ export const LEFT_UNIT_AT: number = MISSES_AT + 8
 export const UNIT_INSTRUCTIONS_AT: number = MISSES_AT + 16
 /** Where counts lie, from the first counter, of exits of compiled code to the interpreter, by reason. */
 export const UNIT_EXITS_AT: number = UNIT_INSTRUCTIONS_AT + 8
-/** Bytes of such a count. */
+/** Bytes of such a counter. */
 export const UNIT_EXIT_BYTES = 8
-/** Counts of exits at most. */
+/** Most exit counters. */
 const UNIT_EXIT_REASONS = 16
-/** Bytes of all of these. */
+/** Bytes of all counters. */
 export const HOT_COUNTER_BYTES: number = UNIT_EXITS_AT + UNIT_EXIT_BYTES * UNIT_EXIT_REASONS
 
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */

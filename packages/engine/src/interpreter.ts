@@ -18,7 +18,7 @@ export interface FormCode {
 export interface InterpreterCode<Form = unknown> {
   /** The module, in the WebAssembly binary format. */
   readonly bytes: Uint8Array
-  /** How each form is executed, by its key. */
+  /** Code of each form, by its key. */
   readonly codes: ReadonlyMap<string, FormCode>
   /** Returns the form that executes records of a case and a table entry; undefined of those that execute none. */
   formOf(op: number, fn: number): Form | undefined
@@ -85,7 +85,7 @@ export function importMachineMemory(module: ModuleBuilder, shared: boolean): voi
 /**
  * Imports the dispatch loop's host functions into a module, as `cpu.system`, `cpu.fetch`, `cpu.cross` and `cpu.hot`.
  *
- * @param module - without a function of its own
+ * @param module - module without functions so far
  */
 export function importDispatch(module: ModuleBuilder): DispatchImports {
   const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
@@ -109,7 +109,7 @@ const CALL_OPS: Readonly<Record<FormCall, number>> = {
  * grows faster than its size.
  *
  * @param module - with its memory, imports and library functions
- * @param imports - as {@link importDispatch} returned them
+ * @param imports - result of {@link importDispatch}
  * @param layout - the fields of the processor's state
  * @param source - the instruction set
  * @param counters - where to count; absent, nothing is counted

@@ -2,7 +2,7 @@ import { FIXED_MA } from '@retrap/memory'
 import type { DispatchCounters } from './dispatch-loop.ts'
 import type { InterpreterCode } from './interpreter.ts'
 
-/** The machines that an interpreter is for: the memory that it works on, and where it counts. */
+/** The machines of an interpreter: the memory that it accesses, and its counters. */
 export interface InterpreterOptions extends DispatchCounters {
   /** Machine memory is shared between threads. */
   readonly shared: boolean
@@ -10,7 +10,7 @@ export interface InterpreterOptions extends DispatchCounters {
   readonly poison?: boolean
 }
 
-/** An interpreter and its compiled module. */
+/** An interpreter with its compiled module. */
 export interface CompiledInterpreter<Form> {
   /** The interpreter. */
   readonly code: InterpreterCode<Form>
@@ -34,7 +34,7 @@ export class Interpreters<Form> {
   /**
    * Returns the interpreter of the machines of a kind.
    *
-   * @param given - taken if there is none yet; absent, it is generated then
+   * @param given - used if no interpreter exists yet; absent: generate one
    */
   of(options: InterpreterOptions, given?: InterpreterCode<Form>): CompiledInterpreter<Form> {
     const { shared, profileAt, hotAt, poison } = options

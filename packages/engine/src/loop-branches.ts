@@ -116,7 +116,7 @@ export class LoopBranches {
     f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt + H.LEFT_UNIT_AT)).or(H.HOT_MISSED))
   }
 
-  /** Emits a taken branch within the page, by the record's link where it has one. */
+  /** Emits a taken branch within the page, through the record's link if it has one. */
   inPage(labels: DispatchLabels, offsetTimes4: I32, forward: boolean): void {
     const { f } = this.#state
     const { record, budget, slot } = this.#state.locals
@@ -140,9 +140,8 @@ export class LoopBranches {
   }
 
   /**
-   * Emits: goes on with the next record, and counts it, after an instruction that units leave to the interpreter: what
-   * follows it can be a unit of its own. Falls out where that record is no instruction, as after one that is executed
-   * alone.
+   * Emits: continues with the next record and counts it, after an instruction that units leave to the interpreter: a
+   * new unit may begin there. Falls through if that record is not an instruction, as after a single step.
    */
   countNext(next: Label): void {
     if (this.#hotAt === undefined) return
@@ -188,8 +187,8 @@ export class LoopBranches {
   }
 
   /**
-   * Emits: follows a direct branch to `target` in another page, by the record's link where the page's code is still where it
-   * was; else links it. Falls out where nothing is decoded at the target.
+   * Emits: follows a direct branch to `target` in another page, through the record's link if that is still valid, and links
+   * it otherwise. Falls through if nothing is decoded at the target.
    */
   followLink(next: Label, jump: Label): void {
     const { f } = this.#state
@@ -211,7 +210,7 @@ export class LoopBranches {
     })
   }
 
-  /** Emits: a call notes that it returns to the record after its own. */
+  /** Emits code that notes a call's return address, the following record. */
   noteReturn(): void {
     const { f, base, layout } = this.#state
     if (layout.returns === undefined) return

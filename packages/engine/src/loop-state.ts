@@ -45,13 +45,13 @@ export interface StateLayout {
   readonly fetchStatus: number
   /** The ring of return addresses: {@link RETURNS_BYTES}; absent where calls note none. */
   readonly returns?: number
-  /** The areas that each instruction begins by overwriting, so that tests find one that reads what another one left. */
+  /** Areas overwritten before each instruction, so that tests detect reads of another instruction's leftovers. */
   readonly poisoned?: ScratchAreas
 }
 
 /** Areas of a state that hold nothing from one instruction to the next. */
 export interface ScratchAreas {
-  /** Offset and bytes of each. */
+  /** Offset and size of each area. */
   readonly areas: readonly (readonly [offset: number, bytes: number])[]
   /** 32-bit fields: where one is not zero, the next instruction has begun before, and its data may be in an area. */
   readonly begun: readonly number[]
@@ -65,7 +65,7 @@ export function poison(f: FunctionBuilder, state: I32, { areas }: ScratchAreas):
   for (const [offset, bytes] of areas) f.memoryFill(state.add(offset), POISON, bytes)
 }
 
-/** Return addresses that are remembered. */
+/** Number of remembered return addresses. */
 const RETURNS = 32
 /** Bytes of one: machine addresses of its record, and of the slot table of the call's page. */
 export const RETURN_BYTES = 8
@@ -80,7 +80,7 @@ export const RETURNS_BYTES: number = RETURN_TOP + 8
 export interface DispatchLocals {
   /** Machine address of the current record. */
   readonly record: Local<'i32'>
-  /** Instructions that may still retire, the current one already subtracted. */
+  /** Remaining budget of instructions, with the current one already subtracted. */
   readonly budget: Local<'i32'>
   /** Status of an instruction that ends the loop. */
   readonly status: Local<'i32'>

@@ -5,12 +5,12 @@ import { FIXED_MA } from '@retrap/memory'
 import type { FormCode, InterpreterCode } from './interpreter.ts'
 import type { Interpreters } from './interpreters.ts'
 
-/** Layout of what {@link packInterpreters} returns. */
+/** Layout version of {@link packInterpreters}' result. */
 const VERSION = 1
 /** Bytes of the length that precedes the description. */
 const LENGTH_BYTES = 4
 
-/** A form: its key, {@link FormCode}, the bytes of its function, and its note. */
+/** A form: its key, {@link FormCode}, its function's bytes, and its note. */
 type PackedForm = readonly [key: string, op: number, fn: number, bytes: number, note: number]
 
 interface Packed {
@@ -67,7 +67,7 @@ export function packInterpreters<Form>(
   return concatenate(parts)
 }
 
-/** An interpreter's code as it was generated elsewhere. A form is looked up when hot code with it is compiled. */
+/** An interpreter's code that was generated elsewhere. A form is looked up when hot code with it is compiled. */
 class PackedCode<Form> implements InterpreterCode<Form> {
   readonly bytes: Uint8Array
   readonly codes: ReadonlyMap<string, FormCode>
@@ -115,7 +115,7 @@ class PackedCode<Form> implements InterpreterCode<Form> {
 /**
  * Unpacks interpreters.
  *
- * @param formOf - returns the form with a key, and its note; called once for each that is needed
+ * @param formOf - returns the form with a key, and its note; called once for each needed form
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for what {@link packInterpreters} of this version has not returned
  */
 export function unpackInterpreters<Form>(
@@ -161,7 +161,7 @@ export function packKinds<Form>(interpreters: Interpreters<Form>, noteOf: (key: 
 }
 
 /**
- * Has the machines that are made from now on use interpreters that were packed; those of a kind that has one already do not.
+ * Makes future machines use packed interpreters; existing interpreters stay.
  *
  * @param formOf - as in {@link unpackInterpreters}
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for what {@link packKinds} of this version has not returned

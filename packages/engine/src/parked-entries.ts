@@ -1,13 +1,13 @@
-/** Most address spaces whose entries are kept while another one is current. */
+/** Most address spaces with kept entries besides the current one. */
 const MOST_SPACES = 8
 
-/** Most stores that are kept empty. */
+/** Most empty stores kept for reuse. */
 const MOST_SPARE = 2
 
 /** Words of an entry in {@link ParkedSpace.words}. */
 export const PARKED_WORDS = 5
 
-/** TLB entries of an address space that is not the current one. */
+/** TLB entries of an address space that is not current. */
 export interface ParkedSpace {
   /** Number. */
   space: number
@@ -25,7 +25,7 @@ function newSpace(): ParkedSpace {
 
 /** The TLB entries of the address spaces that are not the current one; eight spaces are kept. */
 export class ParkedEntries {
-  /** Spaces that are not the current one; the one that was left longest ago comes first. For so few, a list is faster than a `Map`. */
+  /** Address spaces that are not current, least recently used first. For so few, a list is faster than a `Map`. */
   readonly #parked: ParkedSpace[] = []
   /** Stores whose entries are in the TLB again: a change of address space allocates nothing. */
   readonly #spare: ParkedSpace[] = []
@@ -33,8 +33,8 @@ export class ParkedEntries {
   /**
    * Puts an address space aside.
    *
-   * @param entries - at most this many
-   * @returns where its entries go; empty
+   * @param entries - most entries to park
+   * @returns an empty store for the entries
    */
   park(space: number, entries: number): ParkedSpace {
     const parked = this.take(space) ?? this.#spare.pop() ?? newSpace()
@@ -65,12 +65,12 @@ export class ParkedEntries {
     if (parked !== undefined) this.recycle(parked)
   }
 
-  /** Gives back what {@link take} has returned, when its entries are not needed any more. */
+  /** Returns a store from {@link take}, when its entries are no longer needed. */
   recycle(parked: ParkedSpace): void {
     if (this.#spare.length < MOST_SPARE) this.#spare.push(parked)
   }
 
-  /** Forgets the space that has been away longest where there are too many. */
+  /** Evicts the least recently used address space if there are too many. */
   limit(): void {
     if (this.#parked.length > MOST_SPACES) this.recycle(this.#parked.shift()!)
   }

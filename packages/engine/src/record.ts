@@ -26,7 +26,7 @@ export const R_LINK_SLOTS = 12
 
 /** Of a unit: machine address of the machine addresses that its code uses, 32 bits each. 32 bits. */
 export const R_WORDS = 24
-/** Of a unit that has ended: the frame that was written. 32 bits. */
+/** For an ended unit: the written frame. 32 bits. */
 export const R_WRITTEN = 12
 
 /** Continues at page base + {@link R_OFFSET}, wherever that leads now. */
@@ -44,8 +44,8 @@ export const OP_DEAD = 0x8000
  */
 export const OP_COLD = 0x4000
 /**
- * Bit of the {@link R_OP} of a record that has a unit, which is what its slot leads to: its execution goes there, from the record before
- * it and by links too. A unit that is left at this record takes the bit away: the record is then executed itself.
+ * Bit of the {@link R_OP} of a record with a unit, to which its slot points: execution enters the unit, also from the preceding record
+ * and by links. A unit that leaves at this record clears the bit, so that the record itself is executed.
  */
 export const OP_HEAD = 0x2000
 /** The operation in {@link R_OP}, without these bits. */
@@ -54,7 +54,7 @@ export const OP_BITS: number = OP_HEAD - 1
 export const OP_LEAVE = 2
 /** Calls function {@link R_FUNCTION} of the table, which uses nothing that compiled code holds in locals; the next record follows. */
 export const OP_CALL = 3
-/** The same of a function that uses such state, as flags are: compiled code has it in memory around the call. */
+/** Calls a function that uses such state, for example flags: compiled code spills it to memory around the call. */
 export const OP_CALL_SPILLED = 4
 /** Calls function {@link R_FUNCTION} as {@link OP_CALL_SPILLED}; it may end with {@link STATUS_JUMP}. */
 export const OP_CALL_CONTROL = 5
@@ -63,8 +63,8 @@ export const OP_SYSTEM = 6
 /** Checks that the next page is still the one from which the following, page-crossing record was decoded. */
 export const OP_CROSS = 7
 /**
- * Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with,
- * `R_WORDS` where its words are.
+ * Enters the unit with function {@link R_FUNCTION} of the table; {@link R_LINK} is its first record, `R_WORDS` the
+ * address of its words.
  */
 export const OP_UNIT = 8
 /** The first case that is an inlined form. */
@@ -86,7 +86,7 @@ export interface RecordDecoder {
   readonly longestBytes: number
   /** Control never reaches the instruction after the last one: a jump, a return, or bytes that are no instruction. */
   readonly endsRun: boolean
-  /** The last one is a direct branch to another page, whose record has {@link R_LINK} and `R_LINK_SLOTS`; absent: none has. */
+  /** Whether the last record is a direct branch to another page, with {@link R_LINK} and `R_LINK_SLOTS`. */
   readonly isFarBranch?: boolean
   /** Count of bytes that decided what the last instruction is: its length, or more for bytes that are no instruction. */
   readonly extentBytes: number
@@ -99,7 +99,7 @@ export interface RecordDecoder {
    * @param start - index of the first byte, and the bit {@link RecordDecoder.tag} of the offset
    * @param end - index after the last byte that may be read
    * @param mode - below {@link RecordDecoder.modes}
-   * @param record - machine address of the record, 32 bytes that are all to be written
+   * @param record - machine address of the record, whose 32 bytes are all written
    * @param offset - the instruction's {@link R_OFFSET}
    * @returns length in bytes; 0 if the instruction does not end before `end`
    */

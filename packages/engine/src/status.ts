@@ -9,8 +9,8 @@ export const FORM_SIGNATURE: { readonly params: readonly ['i32', 'i32', 'i32']; 
 /** A function that returns an `i32`. */
 export type I32Callee = Callee & { readonly signature: { readonly result: 'i32' } }
 
-// How an instruction ended that has made its accesses; where it has not, its status is that of the access, `STATUS_*` of
-// `@retrap/replay`. Each is a result of generated code and of the host's functions. Units have eight bits for one.
+// Status of an instruction after its accesses; if an access fails, the status is the access's, `STATUS_*` of
+// `@retrap/replay`. Generated code and the host's functions return these. Units have eight bits for a status.
 
 /** The instruction has retired and has set the program counter; mode and privilege level may have changed too. */
 export const STATUS_JUMP = 4
@@ -29,9 +29,9 @@ export const STATUS_HANDLER = 9
 export const UNIT_RESUME = 0
 /** A unit returns this where the instruction of that record has retired, and control goes to `StateLayout.unitTarget`. */
 export const UNIT_JUMP = 1
-/** A unit returns this as {@link UNIT_JUMP}, where a computed branch has led out of it so often that it is looked at; it has stored its record at {@link LEFT_UNIT_AT}. */
+/** Like {@link UNIT_JUMP}, when a computed branch has left the unit often; the branch's record is at {@link LEFT_UNIT_AT}. */
 export const UNIT_MISSED = 2
-/** A unit returns this as {@link UNIT_RESUME}, where it has not found a page in the TLB; it has stored its record at {@link LEFT_UNIT_AT}. */
+/** Like {@link UNIT_RESUME}, when a page was not in the TLB; the instruction's record is at {@link LEFT_UNIT_AT}. */
 export const UNIT_SLOW = 3
 /** A unit returns this plus the status where the instruction of that record has failed, or has ended with STATUS_EXIT. */
 export const UNIT_FAILED = 16

@@ -1,7 +1,7 @@
 import { FLAG_SIZE, SIZE_4M } from './tlb-layout.ts'
 
 /**
- * Regions that are remembered at most, of each size. A guest may use any number of them between two flushes; a `Set` holds
+ * Most regions remembered, of each size. A guest may use any number between two flushes, and a `Set` holds
  * 2^24 at most.
  */
 const MOST_REGIONS = 0x4000
@@ -9,7 +9,7 @@ const MOST_REGIONS = 0x4000
 /** Entries that a journal has room for at first: most machines that are made by the hundred execute little. */
 const FIRST_ENTRIES = 512
 
-/** The TLB entries that may be valid, global ones or all others, so that a flush costs what was filled. */
+/** The possibly valid TLB entries, either global ones or all others, so that a flush costs as much as the fills. */
 export class TlbJournal {
   /** Addresses of the entries, each once, with room for more. */
   entries: Uint32Array
@@ -22,13 +22,13 @@ export class TlbJournal {
 
   readonly #most: number
 
-  /** @param most - entries that there are */
+  /** @param most - number of TLB entries */
   constructor(most: number) {
     this.#most = most
     this.entries = new Uint32Array(Math.min(most, FIRST_ENTRIES))
   }
 
-  /** Makes room for so many entries. */
+  /** Makes room for `count` entries. */
   reserve(count: number): void {
     if (count <= this.entries.length) return
     const larger = new Uint32Array(Math.min(this.#most, Math.max(count, 2 * this.entries.length)))
@@ -61,7 +61,7 @@ export class TlbJournal {
   }
 }
 
-/** Numbers of regions; all of them where there are too many to remember. */
+/** A set of region numbers; it stands for all regions if there are too many. */
 class Regions {
   readonly #some = new Set<number>()
 

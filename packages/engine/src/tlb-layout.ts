@@ -49,9 +49,9 @@ export function tlbChangesOffset(modes: number): number {
 /** Valid in every address space. */
 export const FLAG_GLOBAL = 1
 export const FLAG_VALID = 0x20
-/** The entry is in the journal of global entries, where it may also be while it is invalid. */
+/** The entry is in the journal of global entries, perhaps although it is invalid. */
 export const FLAG_NOTED_GLOBAL = 0x40
-/** The entry is in the journal of the other entries; it may be in both. */
+/** The entry is in the journal of non-global entries, perhaps in both. */
 export const FLAG_NOTED_LOCAL = 0x80
 export const FLAG_NOTED = 0xc0
 /** Protection key. */
@@ -80,7 +80,7 @@ export function pageFlags({ global, pageBytes, key }: TlbPage): number {
   return (global ? FLAG_GLOBAL : 0) | (size << SIZE_SHIFT) | (key << TLB_KEY_SHIFT)
 }
 
-/** Returns whether a page has one of some protection keys, one bit each. */
+/** Returns whether a page has any protection key of a bit mask. */
 export function hasKey(flags: number, keys: number): boolean {
   return ((keys >>> ((flags & FLAG_KEY) >>> TLB_KEY_SHIFT)) & 1) !== 0
 }

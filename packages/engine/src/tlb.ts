@@ -8,7 +8,7 @@ import * as L from './tlb-layout.ts'
 import { TlbJournal } from './tlb-journal.ts'
 import { WritableEntries } from './writable-entries.ts'
 
-/** Entries of an address space that are put aside at most; those made before them are looked up again. */
+/** Most entries parked for an address space; older ones are dropped. */
 const MOST_PARKED = 8192
 const NO_WORDS = new Uint32Array(0)
 
@@ -60,9 +60,9 @@ export class Tlb {
   readonly #missAt: number
   /** Index of the count of changes. */
   readonly #changes: number
-  /** Global entries that may be valid. */
+  /** Possibly valid global entries. */
   readonly #globals: TlbJournal
-  /** All other entries that may be valid. */
+  /** Possibly valid non-global entries. */
   readonly #locals: TlbJournal
   readonly #writable: WritableEntries
   /** Protection keys of the entries made since everything was dropped, one bit each. */
@@ -178,7 +178,7 @@ export class Tlb {
   /**
    * Drops entries of the current address space.
    *
-   * @param all - also global ones, and those of all other address spaces
+   * @param all - also global entries, and those of all other address spaces
    */
   flush(all: boolean): void {
     this.#u32[this.#changes]!++
@@ -200,7 +200,7 @@ export class Tlb {
     this.#globals.clear()
   }
 
-  /** Drops all entries that are not global. Copies the newest of them that are valid `to` a store. */
+  /** Drops all non-global entries, and copies the newest valid ones `to` a store. */
   #dropLocals(to: ParkedSpace | undefined): void {
     const u32 = this.#u32
     const { entries, count } = this.#locals
@@ -240,7 +240,7 @@ export class Tlb {
    * Eight address spaces are kept, each with the entries that were made last.
    *
    * @param from - number (x86: PCID, Arm: ASID) of the address space that was current
-   * @param to - number of the new one
+   * @param to - number of the new address space
    */
   exchange(from: number, to: number): void {
     this.#u32[this.#changes]!++
@@ -254,7 +254,7 @@ export class Tlb {
     this.#parked.limit()
   }
 
-  /** Makes the entries of an address space again. None of them is global, and there are no other local ones. */
+  /** Restores an address space's entries, which are not global. The TLB has no other local ones. */
   #bringBack({ words, length, staleExecute }: ParkedSpace): void {
     const u32 = this.#u32
     const locals = this.#locals
@@ -402,7 +402,7 @@ export class Tlb {
     }
   }
 
-  /** Drops all execute entries of the current view, and copies them. @returns words in use; 0 where there are too many */
+  /** Drops all execute entries of the current view, and copies them. @returns words in use; 0 if there are too many */
   #parkExecute(words: Uint32Array): number {
     const { current, count } = this.#views
     if (count < 0) {
@@ -426,7 +426,7 @@ export class Tlb {
     return length
   }
 
-  /** Forgets the execute entries of a view that is not the current one. */
+  /** Drops the kept execute entries of a view that is not current. */
   dropView(view: number): void {
     this.#views.view(view).length = 0
   }

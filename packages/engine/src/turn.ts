@@ -46,7 +46,7 @@ export class Turn {
   later = 0
 
   /**
-   * Makes the account of one processor.
+   * Makes one processor's account.
    *
    * @param i32 - the state area
    */
@@ -60,8 +60,7 @@ export class Turn {
   }
 
   /**
-   * The cost of all execution so far, in instructions: an iteration of a repeated one is 1 or what its processor says, an event
-   * 64.
+   * Cost of all execution so far, in instructions: an iteration of a repeated one costs 1 or what its processor sets, an event 64.
    */
   get cost(): number {
     return this.retired + this.#extra
@@ -80,7 +79,7 @@ export class Turn {
     return this.retired + this.#slice - (i32[this.#budget]! + 1) - i32[this.#iterations]!
   }
 
-  /** The rest of the turn; zero or less where it is used up. */
+  /** The rest of the turn; zero or less after its end. */
   get remaining(): number {
     return this.#end - this.cost
   }
@@ -107,7 +106,7 @@ export class Turn {
    * Hands the interpreter the next slice of the turn.
    *
    * @param most - the slice is no longer than this; default as the turn is
-   * @returns its budget, for {@link Turn.settle}
+   * @returns the slice's budget, for {@link Turn.settle}
    */
   allowSlice(most: number = SLICE): number {
     const slice = Math.min(this.remaining, most, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
@@ -117,7 +116,7 @@ export class Turn {
     return slice
   }
 
-  /** Adds what the interpreter has executed of the budget that it had. */
+  /** Accounts for the interpreter's execution of a budget. */
   settle(budget: number): void {
     const i32 = this.#i32
     const iterations = i32[this.#iterations]!
@@ -191,7 +190,7 @@ export class Sampling {
     this.#sample = sample
   }
 
-  /** Takes the sample if it is due. @returns whether instructions are executed one by one on the way to it */
+  /** Takes a due sample. @returns whether instructions are executed one by one on the way to the sample */
   nears(): boolean {
     const left = this.#at - this.#turn.cost
     if (left > 0) return left <= SAMPLE_APPROACH
@@ -201,7 +200,7 @@ export class Sampling {
     return false
   }
 
-  /** Instructions that may be executed among others before the next one is executed alone. */
+  /** Number of instructions to execute freely before single steps begin. */
   get slice(): number {
     return Math.max(1, this.#at - this.#turn.cost - SAMPLE_APPROACH)
   }

@@ -4,10 +4,10 @@ import type { FrameWriters } from './frame-writers.ts'
 import type { ParkedEntries } from './parked-entries.ts'
 import type { TlbJournal } from './tlb-journal.ts'
 
-/** By frame: it may have write entries, or these are being dropped. */
+/** By frame: it may have write entries, or its entries are being dropped. */
 const MAY_HAVE = 1
 const TO_DROP = 2
-/** No entry, and more than one, in what is remembered of the frame that was dropped last. */
+/** Special values of the remembered entry: no entry, or more than one. */
 const NONE = 0
 const SEVERAL = -1
 
@@ -15,7 +15,7 @@ const SEVERAL = -1
 export interface TlbEntries {
   /** Machine memory, in which an entry is four words. */
   readonly u32: Uint32Array
-  /** All entries that may be valid, by their machine addresses. */
+  /** Journals of all possibly valid entries, by machine address. */
   readonly journals: readonly TlbJournal[]
   /** Entries of other address spaces. */
   readonly parked: Pick<ParkedEntries, 'spaces'>
@@ -36,8 +36,8 @@ export class WritableEntries {
   /** The frame that {@link WritableEntries.drop} was called for last. */
   #droppedFrame = -1
   /**
-   * The one write entry that was made for that frame since, {@link NONE} or {@link SEVERAL}; no other entry, parked or
-   * not, lets it be written. A guest that waits in MWAIT has the same page dropped each time that it is idle.
+   * The single write entry made for that frame since, or {@link NONE} or {@link SEVERAL}; no other entry, parked or
+   * not, permits writes. An idle guest in MWAIT gets the same page dropped each time.
    */
   #only = NONE
   /** The number of this TLB for {@link TlbEntries.writers}. */

@@ -8,16 +8,16 @@ export const ROM = 0x8000_0000
 export class Bucket {
   readonly index: number
   /**
-   * By page: how many valid pages from this one on are of its kind and in consecutive machine frames; 0 where it is not
-   * valid itself. It is the bitmap of valid pages, and spares a hit the comparison of neighbours.
+   * By page: number of valid pages from this one on with the same kind and consecutive machine frames; 0: invalid. This
+   * saves a hit the comparison of neighbours.
    */
   readonly runs: Uint32Array
-  /** By page, while it is valid: its machine frame, and {@link ROM} if it is that. */
+  /** Machine frame of each valid page, with {@link ROM} for ROM. */
   readonly frames: Uint32Array
   validPages: number = 0
   /** When the bucket was last used, by the set's own count. */
   lastUse: number = 0
-  /** The next one in its chain. */
+  /** The next bucket in its chain. */
   next: Bucket | null = null
 
   constructor(index: number, pages: number) {
@@ -26,7 +26,7 @@ export class Bucket {
     this.frames = new Uint32Array(pages)
   }
 
-  /** Makes pages valid that were not. */
+  /** Makes invalid pages valid. */
   set(page: number, count: number, mfn: number, rom: boolean): void {
     const { runs, frames } = this
     const first = rom ? mfn + ROM : mfn
@@ -35,7 +35,7 @@ export class Bucket {
     const after = end < runs.length && frames[end] === first + count ? runs[end]! : 0
     for (let i = 0; i < count; i++) runs[page + i] = count - i + after
     this.validPages += count
-    // Those before it go on into it.
+    // Preceding pages extend into the new run.
     for (let at = page - 1; at >= 0 && runs[at] !== 0 && frames[at + 1] === frames[at]! + 1; at--) {
       runs[at] = runs[at + 1]! + 1
     }
@@ -62,7 +62,7 @@ export class BucketSet {
   #uses = 0
   size: number = 0
 
-  /** @param most - how many there are going to be, for the number of chains */
+  /** @param most - expected number of buckets, which determines the number of chains */
   constructor(most: number) {
     const chains = 2 ** Math.min(12, Math.ceil(Math.log2(most)))
     this.#chains = Array.from({ length: chains }, () => null)
@@ -75,7 +75,7 @@ export class BucketSet {
     return bucket
   }
 
-  /** Marks one as used now. */
+  /** Marks a bucket as used now. */
   touch(bucket: Bucket): void {
     bucket.lastUse = ++this.#uses
   }
@@ -99,7 +99,7 @@ export class BucketSet {
     this.size--
   }
 
-  /** The one used longest ago: a look at each, which only giving one up for room needs. */
+  /** Returns the least recently used bucket, by a scan: only evictions need it. */
   oldest(): Bucket | null {
     let oldest: Bucket | null = null
     for (const bucket of this.all()) if (oldest === null || bucket.lastUse < oldest.lastUse) oldest = bucket

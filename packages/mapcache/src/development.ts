@@ -1,13 +1,13 @@
 import type { HeldSegment } from './held-segment.ts'
 
-/** The byte that fills copies when their mapping is released. */
+/** The byte that overwrites copies when their mapping is released. */
 const POISON = 0xdb
 /** Released copies that are watched for late writes. */
 const WATCHED = 64
 
 /** A view that was written after the mapping it came from had been released. */
 export interface KeptView {
-  /** Where the mapping's segment was. */
+  /** Guest-physical address of the mapping's segment. */
   readonly gpa: number
   /** Size in bytes. */
   readonly length: number
@@ -20,7 +20,7 @@ export interface KeptView {
 export class Development {
   readonly #released: { gpa: number; bytes: Uint8Array }[] = []
 
-  /** Fills what a segment's holder has seen, and remembers it. */
+  /** Overwrites a released segment's copy, and remembers it. */
   poison(segment: HeldSegment): void {
     const { bytes, gpa } = segment
     if (bytes === null) return
@@ -29,7 +29,7 @@ export class Development {
     if (this.#released.length > WATCHED) this.#released.shift()
   }
 
-  /** Of the last released copies, those that are not poison any more. */
+  /** Returns recent released copies that were written after the release. */
   keptViews(): KeptView[] {
     return this.#released
       .filter(({ bytes }) => bytes.some((byte) => byte !== POISON))

@@ -2,19 +2,19 @@ import { describeArgument } from '@retrap/basics'
 
 /** Mistakes of a user of `@retrap/mapcache`. */
 export type MapCacheErrorCode =
-  /** A guest-physical address, a length or an offset outside what it can be. */
+  /** An invalid guest-physical address, length or offset. */
   | 'ERR_RANGE'
   /** An argument of the wrong type. */
   | 'ERR_ARGUMENT'
   /** An option, or a combination of them, that makes no cache. */
   | 'ERR_OPTION'
-  /** A mapping used after its scope ended. */
+  /** A mapping was used after its scope ended. */
   | 'ERR_RELEASED'
   /** A write through a mapping that was made for reading. */
   | 'ERR_READ_ONLY'
-  /** The bytes of a mapping wanted in one piece, which they are not. */
+  /** A mapping's bytes were requested in one piece, but are scattered. */
   | 'ERR_SCATTERED'
-  /** A cache used after it was closed. */
+  /** A cache was used after it was closed. */
   | 'ERR_CLOSED'
   /** The guest's map names a machine frame that nobody owns: the map, or who frees frames, is wrong. */
   | 'ERR_UNOWNED'

@@ -12,8 +12,8 @@ export class GuestFrame {
   /** Machine frame, for `ram` and `rom`; else −1. */
   mfn: number = -1
   /**
-   * Guest frames, from this one on, that are certainly of the same kind and, where there are machine frames, in
-   * consecutive ones: what is left of a large leaf. At least 1.
+   * Guest frames from this one on, at least 1, certainly of the same kind and in consecutive machine frames, if any:
+   * the rest of a large leaf.
    */
   run: number = 1
 }
@@ -33,7 +33,7 @@ export interface GuestMap {
  * frame that it was. `FrameCounts` of `@retrap/p2m` is one.
  */
 export interface FrameReferences {
-  /** Takes one reference to each frame of a run; false, and none is taken, if one of them is free. */
+  /** Takes a reference to each frame of a run; false, with none taken, if one of them is free. */
   tryTake(mfn: number, count: number): boolean
   /** Drops the references. */
   drop(mfn: number, count: number): void
@@ -50,14 +50,14 @@ export interface P2mView {
 /** Types of an x86 p2m, as `@retrap/p2m` numbers them. Any other is a hole to a device model. */
 const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
   0: 'ram', // ram_rw
-  2: 'ram', // ram_logdirty: written like any other, and `dirtied` says so
+  2: 'ram', // ram_logdirty: written like any RAM, and reported by `dirtied`
   3: 'rom', // ram_ro
   4: 'mmio', // mmio_dm
   5: 'mmio', // mmio_direct
   15: 'ram', // ioreq_server: claimed accesses are the vCPUs', not DMA
 }
 
-/** The same of a stage-2 p2m, where a hole is 0. */
+/** Kinds by type of a stage-2 p2m, where a hole is 0. */
 const KIND_OF_ARM_TYPE: Readonly<Record<number, FrameKind>> = {
   1: 'ram', // RAM_RW
   2: 'rom', // RAM_RO
@@ -68,7 +68,7 @@ const KIND_OF_ARM_TYPE: Readonly<Record<number, FrameKind>> = {
 }
 
 /**
- * A `P2m` as the cache wants it.
+ * Adapts a `P2m` for the cache.
  *
  * @param dirtied - what is to be done for RAM that a device model wrote; default nothing
  * @param writing - what is to be done for RAM that a device model is about to write; default nothing

@@ -15,7 +15,7 @@ export interface MappingOwner {
   readonly held: HeldList
 }
 
-/** The fields that few mappings need, so that the others are small. */
+/** Fields that few mappings need, kept apart so that other mappings are small. */
 class Rarities {
   orphaned: boolean = false
   pinned: boolean = false
@@ -23,7 +23,7 @@ class Rarities {
   waiting: PendingInvalidation[] | null = null
 }
 
-/** The one implementation of both kinds of mapping. One is made for each use, so it has no field that it can do without. */
+/** The common implementation of both kinds of mapping. Allocated for each use, so it has as few fields as possible. */
 export class HeldMapping implements WritableMapping {
   readonly gpa: number
   readonly length: number
@@ -32,13 +32,13 @@ export class HeldMapping implements WritableMapping {
   newer: HeldMapping | null = null
   older: HeldMapping | null = null
   readonly #owner: MappingOwner
-  /** Machine address, if all of it is one piece of RAM whose bytes are handed out themselves; else −1. */
+  /** Machine address if the mapping is one piece of directly accessed RAM; otherwise −1. */
   readonly #ma: number
   #rare: Rarities | null = null
 
   /**
-   * @param ma - where all of it is, if it is one piece of RAM that is not copied; else −1
-   * @param segments - what it is; null if `ma` says it
+   * @param ma - machine address if the mapping is one piece of RAM without a copy; otherwise −1
+   * @param segments - segments of the mapping; null if `ma` is enough
    */
   constructor(
     owner: MappingOwner,
@@ -76,7 +76,7 @@ export class HeldMapping implements WritableMapping {
     return rare.parts
   }
 
-  /** The mapping as one segment. */
+  /** Returns the mapping as one segment. */
   #whole(): HeldSegment {
     const { gpa, length } = this
     return new HeldSegment(this.#owner.memory, { kind: 'ram', gpa, offset: 0, length, ma: this.#ma, copied: false })
@@ -107,7 +107,7 @@ export class HeldMapping implements WritableMapping {
     })
   }
 
-  /** Whether a machine frame under it belongs to one of these guest frames. */
+  /** Whether any machine frame of the mapping belongs to these guest frames. */
   overlaps(gfn: number, count: number): boolean {
     if (this.#ma >= 0) return this.gpa < (gfn + count) * PAGE_BYTES && this.gpa + this.length > gfn * PAGE_BYTES
     for (const segment of this.#segments()) if (segment.overlaps(gfn, count)) return true
@@ -123,7 +123,7 @@ export class HeldMapping implements WritableMapping {
     invalidation.pending++
   }
 
-  /** Takes references of its own; the cache still has its. */
+  /** Takes separate references; the cache keeps its own. */
   pin(): void {
     const references = this.#owner.references
     if (this.pinned || references === null) return

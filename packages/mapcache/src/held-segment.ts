@@ -9,7 +9,7 @@ interface SegmentParts {
   /** Where the segment begins in the mapping. */
   readonly offset: number
   readonly length: number
-  /** Machine address; −1 where there is none. */
+  /** Machine address; −1: none. */
   readonly ma: number
   /** The holder gets a copy instead of the bytes themselves. */
   readonly copied: boolean
@@ -22,7 +22,7 @@ export class HeldSegment implements WritableSegment {
   readonly offset: number
   readonly length: number
   readonly bytes: Uint8Array | null
-  /** Machine address; −1 where there is none. */
+  /** Machine address; −1: none. */
   readonly ma: number
   /** The bytes that the holder's copy was made of, where it has a copy. */
   readonly #original: Uint8Array | null
@@ -52,7 +52,7 @@ export class HeldSegment implements WritableSegment {
     return Math.floor(this.gpa / PAGE_BYTES)
   }
 
-  /** Frames that it touches. */
+  /** Number of touched frames. */
   get frames(): number {
     return Math.floor((this.ma + this.length - 1) / PAGE_BYTES) - this.mfn + 1
   }
@@ -61,7 +61,7 @@ export class HeldSegment implements WritableSegment {
    * Carries what the holder changed in its copy to memory, byte by byte: the guest may have written others meanwhile.
    *
    * @param discard - forget the changes instead
-   * @returns whether there were any
+   * @returns whether any frames were written
    */
   settle(memory: MachineMemory, discard: boolean): boolean {
     const bytes = this.bytes

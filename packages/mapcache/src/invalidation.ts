@@ -2,17 +2,17 @@
  * One invalidation, until nothing that was mapped before it can reach the old frames: the acknowledgement is due when
  * it is done.
  *
- * Nothing here waits by itself. A holder of a mapping that waits for an invalidation of its frames waits for itself: release
- * first.
+ * Nothing here blocks. A holder must release its mapping before it waits for an invalidation of the same frames, or it waits
+ * for itself.
  */
 export interface Invalidation {
   /** Whether the acknowledgement may be sent. */
   readonly done: boolean
   /** Held mappings that it still waits for. */
   readonly pending: number
-  /** Calls back when it is done: at once, if it is. */
+  /** Calls back on completion, at once if already complete. */
   onDone(callback: () => void): void
-  /** Resolves when it is done. */
+  /** Resolves on completion. */
   settled(): Promise<void>
 }
 
@@ -34,7 +34,7 @@ export class PendingInvalidation implements Invalidation {
     return new Promise((resolve) => this.onDone(resolve))
   }
 
-  /** One of the mappings that it waits for has been released. */
+  /** Called when a mapping that the invalidation waits for is released. */
   released(): void {
     if (--this.pending > 0) return
     const callbacks = this.#callbacks

@@ -29,7 +29,7 @@ export interface MapCacheOptions {
   readonly development?: boolean
 }
 
-/** The counts of a cache since it was made, and its present size. */
+/** Counts of a cache's events, and its present size. */
 export interface MapCacheStatistics {
   /** Runs of pages found in the bucket used last. */
   readonly shortcutHits: number
@@ -43,7 +43,7 @@ export interface MapCacheStatistics {
   readonly invalidations: number
   /** Invalidations that had to wait for a held mapping. */
   readonly delayed: number
-  /** Buckets there are now. */
+  /** Present number of buckets. */
   readonly buckets: number
   /** Pages that buckets know now. */
   readonly validPages: number
@@ -57,9 +57,9 @@ export interface MapCacheStatistics {
 export interface FrameUse {
   /** Machine frame that the cache remembers for it; null: it would ask the guest's map. */
   readonly mfn: number | null
-  /** Mappings of it that are held now. */
+  /** Present number of held mappings. */
   readonly held: number
-  /** How many of them are for writing. */
+  /** Number of mappings held for writing. */
   readonly heldForWriting: number
 }
 
@@ -142,7 +142,7 @@ export class MapCache {
   /**
    * Holds guest memory for reading while a function runs, or until the promise that it returns is settled.
    *
-   * @returns what the function returns
+   * @returns result of the function
    * @throws as {@link MapCache.map}
    */
   with<T>(gpa: number, length: number, use: (mapping: Mapping) => T): T {
@@ -166,7 +166,7 @@ export class MapCache {
     return this.writeSome(gpa, from) === from.length
   }
 
-  /** Copies out. @returns the bytes copied: those before the first one that is neither RAM nor ROM */
+  /** Copies out of memory. @returns bytes copied, up to the first byte that is neither RAM nor ROM */
   readSome(gpa: number, into: Uint8Array): number {
     check.bytes('bytes', into)
     this.#check(gpa, into.length)
@@ -271,8 +271,8 @@ export class MapCache {
   }
 
   /**
-   * Ends every mapping, as when the device model ends: their accessors throw, what waited for them is done, and nothing
-   * can be mapped any more.
+   * Ends all mappings with their device model: their accessors throw, pending invalidations complete, and new mappings
+   * fail.
    */
   close(): void {
     this.#closed = true
@@ -341,7 +341,7 @@ export class MapCache {
     return segments
   }
 
-  /** Machine address of a byte, or −1; `#pieceBytes` becomes how many of `wanted` bytes follow it in one piece. */
+  /** Returns the machine address of a byte, or −1; `#pieceBytes` becomes the number of contiguous bytes, at most `wanted`. */
   #piece(gpa: number, wanted: number): number {
     const found = this.#pages.find(gpa, wanted)
     if (found >= 0) {
@@ -374,7 +374,7 @@ export class MapCache {
     return writable ? this.#writablePiece(gpa, wanted) : this.#piece(gpa, wanted)
   }
 
-  /** Mappings that are held get references of their own, before the cache drops its. */
+  /** Gives held mappings their own references, before the cache drops its. */
   #pinHeld(gfn: number, count: number): void {
     for (let each = this.#held.newest; each !== null; each = each.older) if (each.overlaps(gfn, count)) each.pin()
   }

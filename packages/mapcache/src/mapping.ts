@@ -11,7 +11,7 @@ export interface ReadonlyBytes extends ArrayLike<number>, Iterable<number> {
 
 /** A part of a mapping that is of one kind and, for `ram` and `rom`, in one piece of machine memory. */
 export interface Segment {
-  /** Kind of its frames. */
+  /** Kind of the mapping's frames. */
   readonly kind: FrameKind
   /** Guest-physical address of its first byte. */
   readonly gpa: number
@@ -30,15 +30,15 @@ export interface WritableSegment extends Segment {
 }
 
 /**
- * Guest memory, held for a scope: end it with `using`, or with `release`. While it is held, RAM that leaves the guest
- * stays what it was under it, reused by nobody, and the guest that removed it waits.
+ * Guest memory, held for a scope: released by `using` or `release`. RAM that the guest removes meanwhile stays valid
+ * and is not reused, and the removing guest waits.
  */
 export interface Mapping extends Disposable {
   /** Guest-physical address of its first byte. */
   readonly gpa: number
   /** Size in bytes. */
   readonly length: number
-  /** False once it has been released, or its cache closed. */
+  /** False after the mapping's release, or its cache's end. */
   readonly held: boolean
   /** Whether frames under it have left the guest since it was made. A device may well give up then. */
   readonly orphaned: boolean
@@ -49,7 +49,7 @@ export interface Mapping extends Disposable {
   /**
    * Copies out from an offset on.
    *
-   * @returns the bytes copied: those before the first one that is neither RAM nor ROM
+   * @returns bytes copied, up to the first byte that is neither RAM nor ROM
    * @throws MapCacheError `ERR_RELEASED`, `ERR_RANGE`
    */
   read(offset: number, into: Uint8Array): number
@@ -57,7 +57,7 @@ export interface Mapping extends Disposable {
   release(): void
 }
 
-/** A {@link Mapping} for writing: when it is released all its RAM counts as written. */
+/** A {@link Mapping} for writing: on its release all of its RAM counts as written. */
 export interface WritableMapping extends Mapping {
   /** Segments, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
   readonly segments: readonly WritableSegment[]
@@ -66,7 +66,7 @@ export interface WritableMapping extends Mapping {
   /**
    * Copies in from an offset on; ROM ignores its part.
    *
-   * @returns the bytes taken: those before the first one that is neither RAM nor ROM
+   * @returns bytes taken, up to the first byte that is neither RAM nor ROM
    * @throws MapCacheError `ERR_RELEASED`, `ERR_RANGE`, and `ERR_READ_ONLY` where a mapping for reading was cast
    */
   write(offset: number, from: Uint8Array): number

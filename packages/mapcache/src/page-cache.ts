@@ -16,7 +16,7 @@ export const MAX_GFN: number = 2 ** 40
 export class PageCache {
   kind: FrameKind = 'hole'
   mfn: number = -1
-  /** Frames from the one resolved on that are of the same kind and consecutive. */
+  /** Number of consecutive frames of the same kind, from the resolved one on. */
   run: number = 0
   hits: number = 0
   shortcutHits: number = 0
@@ -60,7 +60,7 @@ export class PageCache {
     return this.#buckets.size
   }
 
-  /** Pages that are cached. */
+  /** Number of cached pages. */
   get validPages(): number {
     let sum = 0
     for (const bucket of this.#buckets.all()) sum += bucket.validPages
@@ -76,8 +76,8 @@ export class PageCache {
   }
 
   /**
-   * Machine address of bytes that are all in a run used lately; −1 if they are not, and `resolve` has to say what they
-   * are. Only `kind` is set.
+   * Returns the machine address of bytes within a recently used run; −1 if `resolve` has to find them. Sets only
+   * `kind`.
    *
    * @param length - at least 1
    */
@@ -97,7 +97,7 @@ export class PageCache {
   }
 
   /**
-   * Says what `wanted` frames from `gfn` on are, as far as they are of one kind and consecutive.
+   * Resolves frames from `gfn` on, up to `wanted`, as far as they have one kind and are consecutive.
    *
    * @throws MapCacheError `ERR_UNOWNED`
    */
@@ -138,7 +138,7 @@ export class PageCache {
     else this.#answer(this.#frame.kind, -1, Math.min(wanted, this.#frame.run))
   }
 
-  /** Forgets pages. They are asked for again when next needed. */
+  /** Drops cached pages, which are resolved again when needed. */
   drop(gfn: number, count: number): void {
     const pages = this.#pages
     const first = Math.floor(gfn / pages)
@@ -175,7 +175,7 @@ export class PageCache {
     )
   }
 
-  /** Makes a page valid, and those after it in its bucket that belong to the same run. Null if it is not RAM. */
+  /** Makes a page valid, with following pages of the same run in its bucket. Null: not RAM. */
   #fill(bucket: Bucket | null, index: number, page: number): Bucket | null {
     const frame = this.#frame
     const gfn = index * this.#pages + page
@@ -193,8 +193,8 @@ export class PageCache {
   }
 
   /**
-   * Takes references to frames just looked up. Another thread may have taken them out of the map, and their owner may
-   * have freed them, in between; so it looks once more: false to begin again.
+   * Takes references to frames just looked up. Another thread may have unmapped and freed them in between, so this
+   * looks them up again: false means to start over.
    */
   #hold(gfn: number, frame: GuestFrame, count: number): boolean {
     const references = this.#references

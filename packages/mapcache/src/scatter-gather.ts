@@ -2,7 +2,7 @@ import { describeArgument } from '@retrap/basics'
 import { check } from './arguments.ts'
 import { MapCacheError } from './errors.ts'
 
-/** One piece of guest memory, as a device's descriptors name it. */
+/** One piece of guest memory in a device's descriptors. */
 export interface GuestRange {
   /** Guest-physical address of its first byte. */
   readonly gpa: number
@@ -27,7 +27,7 @@ export function lengthOf(list: readonly GuestRange[]): number {
 }
 
 /**
- * Copies a list of pieces out of the guest, one after the other.
+ * Copies a list of pieces out of the guest in order.
  *
  * @param skip - bytes of the list to begin after
  * @returns the bytes copied: until `into` is full, the list ends, or something is not RAM

@@ -1,6 +1,6 @@
 import { type Bucket, scattered } from './bucket.ts'
 
-/** There are at most 2 to the power of this. */
+/** log2 of the most shortcuts. */
 const MOST_BITS = 8
 
 /**
@@ -8,9 +8,9 @@ const MOST_BITS = 8
  * A bucket's goes with its first page that goes.
  */
 export class Shortcuts {
-  /** By slot: GPA of the run's first byte; infinite where there is none. */
+  /** By slot: GPA of the run's first byte; infinite: unused. */
   readonly starts: Float64Array
-  /** GPA behind its last byte. */
+  /** GPA after the run's last byte. */
   readonly ends: Float64Array
   /** The distance from a GPA of it to the MA. */
   readonly distances: Float64Array
@@ -22,7 +22,7 @@ export class Shortcuts {
 
   /**
    * @param bucketBytes - a power of two
-   * @param mostBuckets - how many there are going to be
+   * @param mostBuckets - expected number of buckets
    */
   constructor(bucketBytes: number, mostBuckets: number) {
     this.#perByte = 1 / bucketBytes

@@ -1,6 +1,6 @@
 import { OciError } from './errors.ts'
 
-/** The part of Web Cryptography that is used here: what browsers and Node both have. */
+/** The part of Web Cryptography used here, which browsers and Node share. */
 interface Crypto {
   readonly crypto: { readonly subtle: { digest(name: string, bytes: Uint8Array): Promise<ArrayBuffer> } }
 }
@@ -11,7 +11,7 @@ const ALGORITHMS: Readonly<Record<string, { readonly name: string; readonly digi
   sha512: { name: 'SHA-512', digits: 128 },
 }
 
-/** A digest in its parts. */
+/** A parsed digest. */
 export interface Digest {
   /** `sha256` or `sha512`. */
   readonly algorithm: string
@@ -39,7 +39,7 @@ export async function checkDigest(bytes: Uint8Array, { algorithm, hex }: Digest,
   if (text !== hex) throw wrongDigest(subject, hex, text)
 }
 
-/** A content that is not the one that its digest names. */
+/** Makes the error for content that does not match its digest. */
 export const wrongDigest = (subject: string, wanted: string, found: string): OciError =>
   new OciError(
     'ERR_DIGEST',

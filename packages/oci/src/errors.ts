@@ -20,7 +20,7 @@ export type OciErrorCode =
   | 'ERR_LIMIT'
   /** The image is for another platform. */
   | 'ERR_PLATFORM'
-  /** There are several images, and none was named; or none has the name. */
+  /** Several images exist and none was named; or none has the given name. */
   | 'ERR_CHOICE'
   /** The cache folder cannot be used. */
   | 'ERR_CACHE'

@@ -21,9 +21,9 @@ export interface ImageFile {
 export interface ImageFiles {
   /** For messages. */
   readonly name: string
-  /** Opens a file; undefined: there is none of that name. */
+  /** Opens a file; undefined if it does not exist. */
   open(name: string): Promise<ImageFile | undefined>
-  /** Ends its use. The files that it has opened are closed by who opened them, before. */
+  /** Closes this object. The caller must close opened files before. */
   close(): Promise<void>
 }
 
@@ -64,7 +64,7 @@ export async function readExactly(file: ImageFile, offset: number, into: Uint8Ar
   }
 }
 
-/** The parts of a file in order. The same memory is used for all of them. */
+/** Yields the parts of a file in order, in a reused buffer. */
 export async function* partsOf(file: ImageFile, bytes: number = 1 << 20): AsyncGenerator<Uint8Array, void> {
   const buffer = new Uint8Array(Math.min(bytes, file.size))
   for (let at = 0; at < file.size; at += buffer.length) {

@@ -14,7 +14,7 @@ export async function readSmall(file: ImageFile): Promise<Uint8Array<ArrayBuffer
   return bytes
 }
 
-/** A value of a JSON file, and where it stands in it. */
+/** A value of a JSON file, with its path. */
 export class JsonValue {
   readonly #value: unknown
   readonly #file: string
@@ -35,12 +35,12 @@ export class JsonValue {
     }
   }
 
-  /** Whether there is nothing: no such member, or null. */
+  /** Whether the value is a missing member, or null. */
   get isAbsent(): boolean {
     return this.#value === undefined || this.#value === null
   }
 
-  /** A member of an object; of nothing there is none. */
+  /** Returns a member of an object; an absent value has no members. */
   at(key: string): JsonValue {
     const path = this.#path === '' ? key : `${this.#path}.${key}`
     if (this.isAbsent) return new JsonValue(undefined, this.#file, path)
@@ -49,7 +49,7 @@ export class JsonValue {
     return new JsonValue(value, this.#file, path)
   }
 
-  /** The values of a list; of nothing there are none. */
+  /** Values of a list; an absent value has none. */
   get list(): readonly JsonValue[] {
     if (this.isAbsent) return []
     if (!Array.isArray(this.#value)) throw this.#expected('a list')

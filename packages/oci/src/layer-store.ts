@@ -5,12 +5,12 @@ import { type ImageFile, memoryFile, readExactly } from './image-file.ts'
 import type { ImageLimits } from './limits.ts'
 import { readTar, type TarEntry } from './tar.ts'
 
-/** How a layer is compressed. */
+/** Compression of a layer. */
 export type LayerCompression = 'none' | 'gzip' | 'zstd'
 
 /** A layer of an image. */
 export interface ImageLayer {
-  /** Name of its file, for messages. */
+  /** Name of the layer's file, for messages. */
   readonly name: string
   /** Digest of its tar archive without compression. */
   readonly diffId: Digest
@@ -18,19 +18,19 @@ export interface ImageLayer {
   readonly digest?: Digest
   /** Opens its file, which the caller closes. @throws OciError `ERR_MISSING` */
   open(): Promise<ImageFile>
-  /** How a file of it is compressed. */
+  /** Returns the compression of a layer's file. */
   compression(file: ImageFile): Promise<LayerCompression>
 }
 
-/** A layer without compression, and what is in it. */
+/** An uncompressed layer, with its entries. */
 export interface OpenLayer {
   /** The tar archive of the layer. */
   readonly tar: ImageFile
-  /** All of the archive, in order. */
+  /** All entries of the archive, in order. */
   readonly entries: readonly TarEntry[]
 }
 
-/** Opens layers: checks their digests, and unpacks those that are compressed. */
+/** Opens layers: checks their digests, and unpacks compressed ones. */
 export interface LayerStore {
   /** Opens a layer. @throws OciError `ERR_DIGEST`, `ERR_LIMIT`, what `ImageLayer` throws, and those of a tar archive */
   open(layer: ImageLayer, limits: ImageLimits): Promise<OpenLayer>

@@ -11,17 +11,17 @@ import type { ImageFile, ImageFiles } from './image-file.ts'
 import { JsonValue, readSmall } from './json.ts'
 import { compressionOf, type ImageLayer, type LayerCompression } from './layer-store.ts'
 
-/** Which image is wanted of those that there are. */
+/** Selects one of several images. */
 export interface ImageChoice {
   /** GOARCH's name of the processor: `amd64`, `arm64`. */
   readonly architecture: string
-  /** Tag or name of the image, where there are several. */
+  /** Tag or name of the image, if there are several. */
   readonly name?: string | undefined
 }
 
 /** Files of an image. */
 export interface ImageParts {
-  /** Where the config is, and its bytes. */
+  /** Name of the config's file, and its bytes. */
   readonly configName: string
   readonly config: Uint8Array
   /** Layers, lowest first, without the digests that the config has. */
@@ -74,13 +74,13 @@ function descriptorOf(json: JsonValue, file: string): Descriptor {
   }
 }
 
-/** The name of a file by its digest; `of` tells what is in it. */
+/** Returns the name of a file by its digest; `of` is its kind. */
 type Naming = (digest: Digest, of: 'blob' | 'manifest') => string
 
 /** Where a layout has a file. Source: image-layout.md, "Blobs". */
 const inLayout: Naming = ({ algorithm, hex }) => `blobs/${algorithm}/${hex}`
 
-/** Where skopeo's `dir:` has a file. */
+/** File names in skopeo's `dir:` format. */
 const inFolder: Naming = ({ hex }, of) => (of === 'blob' ? hex : `${hex}.manifest.json`)
 
 /** Files that are named by their digests: an image layout, or a folder of skopeo's `dir:`. */
@@ -238,7 +238,7 @@ export async function findImage(files: ImageFiles, wanted: ImageChoice): Promise
   )
 }
 
-/** An archive of `docker save`: a list of images, each with its config, its tags and its layers' files. */
+/** Finds an image in an archive of `docker save`: a list of images with configs, tags and files of layers. */
 async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<ImageParts> {
   const json = JsonValue.parse(await closing(await openFile(files, 'manifest.json'), readSmall), 'manifest.json')
   const all = json.list.map((image) => ({ image, tags: image.at('RepoTags').texts }))
@@ -262,7 +262,7 @@ async function findSaved(files: ImageFiles, { name }: ImageChoice): Promise<Imag
   return { configName, config, layers }
 }
 
-/** The images that have a name; all of them where no name is given. */
+/** Returns the images with a name; all if no name is given. */
 function chosen<T>(
   all: readonly T[],
   namesOf: (one: T) => readonly string[],

@@ -13,35 +13,35 @@ import { JsonValue } from './json.ts'
 export interface OpenImageOptions extends ImageChoice {
   /** Opens the layers; the default is for pages: `PAGE_LAYERS`. */
   readonly layers?: LayerStore
-  /** Bounds; those that are absent are {@link DEFAULT_LIMITS}. */
+  /** Limits; absent ones default to {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ImageLimits>
 }
 
-/** An image of a container: its files, and how its program is run. */
+/** A container image: its files, and how to run its program. */
 export interface OciImage {
   /** All layers as one read-only file system. */
   readonly share: Share
-  /** How its program is run. */
+  /** How to run the image's program. */
   readonly config: ImageConfig
   /** Each layer, lowest first. */
   readonly layers: readonly {
-    /** Digest without compression, such as `sha256:…`. */
+    /** Digest of the uncompressed layer, such as `sha256:…`. */
     readonly diffId: string
     /** Bytes without compression. */
     readonly bytes: number
-    /** Entries of its archive. */
+    /** Number of entries in the layer's archive. */
     readonly entries: number
   }[]
   /** Files, directories and links that its layers have made. */
   readonly files: number
-  /** Closes all that it reads from. */
+  /** Closes all files of the image. */
   close(): Promise<void>
 }
 
 /**
  * Opens an image: an OCI layout, an archive of `docker save`, or a folder of skopeo's `dir:`.
  *
- * @param files - of the image; they are closed with it, and where it cannot be opened
+ * @param files - files of the image, closed with it, and also after an error
  * @throws OciError
  */
 export async function openImage(files: ImageFiles, options: OpenImageOptions): Promise<OciImage> {
@@ -106,7 +106,7 @@ interface ImageConfig {
   readonly workingDirectory: string
   /** The program and its first arguments. */
   readonly entrypoint: readonly string[]
-  /** Arguments that follow unless others are given; or the program, where there is no entry point. */
+  /** Default further arguments; or the program, without an entry point. */
   readonly command: readonly string[]
 }
 

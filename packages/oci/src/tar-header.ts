@@ -32,7 +32,7 @@ const BINARY = 0x80
 
 const decoder = new TextDecoder()
 
-/** One header, read where it lies. */
+/** A tar header, parsed in place. */
 export class TarHeader {
   readonly #block: Uint8Array
   readonly #file: string
@@ -63,7 +63,7 @@ export class TarHeader {
   /** Name of the entry; in POSIX's format with the prefix that stands apart. */
   get name(): string {
     const name = this.text('name')
-    // GNU tar has times there, under another magic.
+    // GNU tar has times in this field, under another magic.
     const prefix = this.text('magic') === 'ustar' ? this.text('prefix') : ''
     return prefix === '' ? name : `${prefix}/${name}`
   }
@@ -117,7 +117,7 @@ export function textOf(bytes: Uint8Array): string {
 /**
  * The records of a pax header: `LENGTH KEY=VALUE`, with a newline at the end.
  *
- * @returns undefined where they are damaged
+ * @returns undefined for damaged records
  */
 export function paxRecords(bytes: Uint8Array): ReadonlyMap<string, string> | undefined {
   const records = new Map<string, string>()

@@ -24,7 +24,7 @@ export interface TarEntry {
   readonly nanoseconds: number
   /** Of a symbolic link its text; of a hard link the path of another entry, as `path` is. */
   readonly target: string
-  /** Of a device its number, as Linux passes it to programs. */
+  /** Number of a device, in the format of Linux programs. */
   readonly device: number
 }
 
@@ -85,7 +85,7 @@ class Window {
     this.#file = file
   }
 
-  /** @returns undefined where the bytes are not there yet */
+  /** @returns undefined if the bytes have not arrived yet */
   within(at: number, length: number): Uint8Array | undefined {
     const from = at - this.#from
     return from >= 0 && from + length <= this.#bytes.length ? this.#bytes.subarray(from, from + length) : undefined
@@ -146,7 +146,7 @@ export async function readTar(file: ImageFile, limits: ImageLimits): Promise<rea
 /** The part of a limit that an entry uses up. */
 export const nameBytesOf = ({ path, target }: Pick<TarEntry, 'path' | 'target'>): number => path.length + target.length
 
-/** Checks how many entries there are, and the bytes of their names. @throws OciError `ERR_LIMIT` */
+/** Checks the number of entries and the bytes of their names. @throws OciError `ERR_LIMIT` */
 export function requireWithin(limits: ImageLimits, entries: number, nameBytes: number, name: string): void {
   if (entries > limits.entries)
     throw new OciError('ERR_LIMIT', name, `more than ${limits.entries} entries, which the limits allow it`)
@@ -183,7 +183,7 @@ function entryOf(header: TarHeader, extended: Extended, offset: number): TarEntr
   const [uid, gid] = [number('uid'), number('gid')]
   if (uid < 0 || gid < 0 || uid >= TWO_32 || gid >= TWO_32)
     throw new OciError('ERR_UNSUPPORTED', name, `its owner is ${uid}:${gid}; numbers of 32 bits are expected`)
-  // Other kinds have no content, whatever their size says.
+  // Other kinds have no content, regardless of their size field.
   const size = kind === S_IFREG ? number('size') : 0
   if (size < 0) throw header.damaged('the size of an entry is negative')
   const { seconds, nanoseconds } = timeOf(header, extended.get('mtime'))

@@ -11,7 +11,7 @@ export interface ImageNode {
   gid: number
   seconds: number
   nanoseconds: number
-  /** Names that it has. */
+  /** Number of names of the file. */
   links: number
   /** Bytes of a file's content. */
   readonly size: number
@@ -28,7 +28,7 @@ export interface ImageNode {
 }
 
 const WHITEOUT = '.wh.'
-/** Marks of the file system that whiteouts come from; one of them is for all that a directory had. */
+/** Prefix of the whiteout file system's own entries; one of them hides a directory's whole content. */
 const META = '.wh..wh.'
 const OPAQUE = '.wh..wh..opq'
 /** Linux follows no more links in a path (`linux/namei.h`, MAXSYMLINKS). */
@@ -46,7 +46,7 @@ export class ImageTree {
   readonly root: ImageNode
   readonly #limits: ImageLimits
   #count = 0
-  /** Entries of all layers, and directories that were made above them. */
+  /** Number of entries of all layers, including directories created for them. */
   #entries = 0
   #nameBytes = 0
   #steps = 0
@@ -71,13 +71,13 @@ export class ImageTree {
   }
 
   /**
-   * Puts a layer on top of those that are there.
+   * Adds a layer on top of the existing ones.
    *
    * @throws OciError `ERR_LINK`, `ERR_NAME`, `ERR_LIMIT`
    */
   apply(entries: readonly TarEntry[], layer: number): void {
     for (const entry of entries) this.#use(entry)
-    // Whiteouts hide what is below the layer alone, wherever they stand in it.
+    // Whiteouts hide only lower layers, regardless of their position in this one.
     for (const { path } of entries) if (path.includes(WHITEOUT)) this.#hide(path)
     for (const entry of entries) if (!isMark(entry.path)) this.#add(entry, layer)
     this.#forget()
@@ -152,7 +152,7 @@ export class ImageTree {
     requireWithin(this.#limits, this.#entries, this.#nameBytes, entry.path)
   }
 
-  /** The entries of a directory, which is made where it is absent. */
+  /** Returns the entries of a directory, created if absent. */
   #entriesOf(parent: string, path: string): Map<string, ImageNode> {
     const directory = parent === this.#lastPath ? this.#last : this.#directory(parent, true)
     const entries = directory?.entries
@@ -170,8 +170,8 @@ export class ImageTree {
   /**
    * The directory of a path. Links are followed; `..` in them does not lead above the root.
    *
-   * @param make - what is absent is made
-   * @returns undefined where there is none, or a file is in the way
+   * @param make - creates missing directories
+   * @returns undefined if it does not exist, or a file is in the way
    */
   #directory(path: string, make: boolean): ImageNode | undefined {
     const above: ImageNode[] = []

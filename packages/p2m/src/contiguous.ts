@@ -5,7 +5,7 @@ import { INVALID_MFN } from './types.ts'
 
 /*
  * The contiguous bit of stage-2 entries: 16 aligned neighbours that map consecutive, aligned frames in the same way may be
- * one entry of a TLB. All of them have it or none, so that none changes before all have lost it.
+ * one entry of a TLB. Either all 16 entries have the bit or none, so that it is cleared in all of them before one changes.
  *
  * Source: Arm ARM (DDI 0487), "The Contiguous bit".
  */

@@ -378,11 +378,11 @@ export class P2m {
   }
 
   /**
-   * Makes RAM of a range one that other guests may share (RAM_SHARED), in the leaves that there are. Frames of which
-   * somebody else has a hold, who may write them, and frames whose next write a processor waits for, stay what they are.
+   * Makes RAM of a range shareable with other guests (RAM_SHARED), keeping its leaves. Frames with other references,
+   * whose holders may write them, and frames whose next write a processor waits for, stay unchanged.
    *
-   * 512 aligned frames that are all shared get a leaf table, which other maps may have as it is: what they share by tables
-   * costs them next to nothing, however much it is. Tables that have not changed since the last offer are not looked at again.
+   * 512 aligned shared frames get a leaf table, which other maps can link directly: sharing by tables costs almost
+   * nothing. Tables unchanged since the last offer are skipped.
    *
    * @returns the frames with references, which its `close` drops
    * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY` where a leaf cannot be broken up; the caller has no references then

@@ -79,8 +79,8 @@ export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
 /**
  * A USB device, as a controller uses it.
  *
- * Standard requests are answered from its description. Handlers answer at once: what takes longer answers `nak`, and calls
- * `wake` when it has something. A device may have one port at a time.
+ * The controller handles standard requests by the device's description. Handlers return at once: a slow operation returns
+ * `nak`, and calls `wake` when it has a result. A device may be plugged into one port at a time.
  */
 export interface UsbDevice {
   /** Names the device in errors and snapshots; unique on its controller. */

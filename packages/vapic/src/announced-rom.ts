@@ -1,4 +1,4 @@
-/** The option ROM that has announced itself: everything in it is the guest's, so it is read again each time it is used. */
+/** The option ROM that has announced itself: the guest can change all of it, so it is read again at each use. */
 import { PAGE_BYTES } from '@retrap/memory'
 import type { PollMethod, VapicHost } from './host.ts'
 import type { FoundInstruction } from './instructions.ts'
@@ -18,7 +18,7 @@ import {
   within,
 } from './structure.ts'
 
-/** ROMs are at multiples of this, and as many of it long as their third byte says. */
+/** ROMs begin at multiples of this, and their third byte counts blocks of this size. */
 export const ROM_BLOCK = 512
 /** MOV EAX, 1 and the three ways to poll. */
 const POLL_PREFIX = [0xb8, 1, 0, 0, 0]
@@ -28,15 +28,15 @@ const POLLS: Readonly<Record<PollMethod, readonly number[]>> = {
   // NOP; OUT 7Eh, EAX
   port: [0x90, 0xe7, 0x7e],
 }
-/** A ROM has two poll sites: one for one processor, one for several. */
+/** A ROM has two poll sites: for one processor, and for several. */
 const POLL_SITES = 2
 
-/** A ROM whose structure is within it. */
+/** An announced ROM, with its structure inside. */
 export class AnnouncedRom {
   /** Guest-physical address of its first byte. */
   readonly gpa: number
   readonly bytes: number
-  /** Guest-physical address of its structure. */
+  /** Guest-physical address of the ROM's structure. */
   readonly structureGpa: number
   /** The structure as it was read last. */
   structure: RomStructure
@@ -71,7 +71,7 @@ export class AnnouncedRom {
     return structure === undefined ? undefined : new AnnouncedRom(host, gpa, bytes, offset, structure)
   }
 
-  /** Reads the ROM from guest memory; undefined: it cannot be read there any more. */
+  /** Reads the ROM from guest memory; undefined if unreadable. */
   #image(): Uint8Array | undefined {
     const image = new Uint8Array(this.bytes)
     return this.#host.readPhysical(this.gpa, image) ? image : undefined
@@ -84,22 +84,22 @@ export class AnnouncedRom {
     this.#host.mapRomWritable(start, end - start)
   }
 
-  /** Whether bytes are in it. */
+  /** Whether bytes lie in the ROM. */
   holds(gpa: number, bytes: number): boolean {
     return within({ start: this.gpa, end: this.gpa + this.bytes }, gpa, bytes)
   }
 
-  /** Linear address of its first byte, where the guest maps it. */
+  /** Linear address of the ROM's first byte in the guest. */
   get linear(): number {
     return (this.structureLinear - (this.structureGpa - this.gpa)) >>> 0
   }
 
-  /** Whether a linear address is in it, where the guest maps it. */
+  /** Whether a linear address lies in the guest's mapping of the ROM. */
   holdsLinear(address: number): boolean {
     return this.structureLinear !== 0 && (address - this.linear) >>> 0 < this.bytes
   }
 
-  /** Rewrites the poll sites for this processor: none or both. @returns false if that does not fit */
+  /** Rewrites both poll sites for this processor, or none. @returns false if the rewritten code does not fit */
   rewritePolls(): boolean {
     const host = this.#host
     const image = this.#image()
@@ -183,12 +183,12 @@ export class AnnouncedRom {
     return true
   }
 
-  /** Clears the records, which disables them. */
+  /** Clears and so disables the records. */
   clearRecords(): void {
     if (this.areaGpa !== 0) this.#host.writePhysical(this.areaGpa, new Uint8Array(this.structure.areaBytes))
   }
 
-  /** Guest-physical address of a processor's record; undefined: the area has none for it. */
+  /** Returns the guest-physical address of a processor's record; undefined if the area is too small. */
   record(number: number): number | undefined {
     const offset = number << RECORD_SHIFT
     return this.structureLinear === 0 ||

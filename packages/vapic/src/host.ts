@@ -30,7 +30,7 @@ export interface VapicHost {
   readLinear(vcpu: number, address: number, into: Uint8Array): boolean
   /** Writes guest memory, write-protected pages too. @returns false with nothing written, as for reading */
   writeLinear(vcpu: number, address: number, from: Uint8Array): boolean
-  /** Guest-physical address of a linear one; undefined if it is not mapped. */
+  /** Returns the guest-physical address of a linear one; undefined if unmapped. */
   translate(vcpu: number, address: number): number | undefined
   /** Reads guest-physical memory. @returns false with nothing read if it is no memory */
   readPhysical(gpa: number, into: Uint8Array): boolean

@@ -18,7 +18,7 @@ export type TprAccess = 'read' | 'write'
 /** Names a helper of the option ROM; `get` is one per register, in the order of their encoding. */
 export type HandlerName = 'set' | 'setEax' | 'getStack' | 'get'
 
-/** Describes one instruction that is patched. */
+/** Describes an instruction that can be patched. */
 export interface TprInstruction {
   /** Form in the decoder's opcode table. */
   readonly form: string
@@ -50,11 +50,11 @@ export const MAX_TPR_INSTRUCTION: number = Math.max(...lengths)
 
 /** Describes an instruction that was found in guest code. */
 export interface FoundInstruction {
-  /** The row that it is. */
+  /** The instruction's row. */
   readonly row: TprInstruction
   /** Register that is read or written: 0 (EAX) to 7 (EDI). */
   readonly register: number
-  /** Linear address that it accesses. */
+  /** Linear address of its memory operand. */
   readonly address: number
   /** Bytes in memory. */
   readonly bytes: Uint8Array
@@ -73,7 +73,7 @@ export const CALL_BYTES = 5
 const insn = new Instruction()
 
 /**
- * Finds the instruction that bytes begin with, if it is one that is patched.
+ * Decodes the instruction at the start of some bytes, if it can be patched.
  *
  * @param bytes - 32-bit code from the first byte of the instruction on; too few bytes are no instruction
  */

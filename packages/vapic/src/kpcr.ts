@@ -11,7 +11,7 @@ const KPCR_SELF = 0x1c
 export const KPCR_NUMBER = 0x51
 
 /**
- * The number of the processor in its KPCR; -1 if FS does not point at one: it must hold its own address.
+ * Returns the processor's number from its KPCR; -1 if FS does not point to a KPCR, which must contain its own address.
  */
 export function kpcrNumber(host: VapicHost, vcpu: number): number {
   const { fsBase } = host.registers(vcpu)

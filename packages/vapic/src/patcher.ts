@@ -19,21 +19,21 @@ import { UnpatchedCode } from './unpatched-code.ts'
 
 /** Numbers the stages of patching; the numbers are those of the migration stream. */
 export const VapicState = {
-  /** No option ROM has announced itself. */
+  /** No option ROM has announced itself yet. */
   INACTIVE: 0,
   /** Instructions are patched, and helpers use the records. */
   ACTIVE: 1,
   /** A ROM is announced: accesses are reported, none has been patched. */
   STANDBY: 2,
 } as const
-/** One of the `VapicState` numbers. */
+/** A value of `VapicState`. */
 export type VapicState = (typeof VapicState)[keyof typeof VapicState]
 
 /** Reports an access to the task priority register. */
 export interface TprReport {
   /** Direction of the access. */
   readonly access: TprAccess
-  /** Guest-physical address that was accessed. */
+  /** Guest-physical address of the access. */
   readonly gpa: number
   /** The registers' EIP is behind the instruction, not at it. Default false. */
   readonly behind?: boolean
@@ -41,9 +41,9 @@ export interface TprReport {
 
 /** Counts events, for statistics. */
 export interface VapicCounts {
-  /** Accesses that were reported. */
+  /** Number of reported accesses. */
   reports: number
-  /** Instructions that were patched. */
+  /** Number of patched instructions. */
   patched: number
   /** Polls of helpers. */
   polls: number
@@ -76,7 +76,7 @@ interface Site {
 export class VapicPatcher {
   /** Stage of patching. */
   state: VapicState = VapicState.INACTIVE
-  /** Counts of what has happened. */
+  /** Counts of events. */
   readonly counts: VapicCounts = { reports: 0, patched: 0, polls: 0, refused: 0 }
   readonly #host: VapicHost
   #sites: PatchedSites
@@ -184,7 +184,7 @@ export class VapicPatcher {
   /**
    * Handles the report of an access to the task priority register that has completed.
    *
-   * @returns whether its instruction has been patched
+   * @returns whether the instruction was patched
    */
   report(vcpu: number, report: TprReport): boolean {
     this.counts.reports++
@@ -203,7 +203,7 @@ export class VapicPatcher {
     return false
   }
 
-  /** Finds the instruction that a report is about, where it can be patched. */
+  /** Finds the instruction of a report, if it can be patched. */
   #siteOf(vcpu: number, { access, gpa, behind }: TprReport): Site | undefined {
     const { eip, esp } = this.#host.registers(vcpu)
     const region = eip >>> 28
@@ -361,7 +361,7 @@ export class VapicPatcher {
    * Any state but inactive arms again: the ROM is mapped writable, poll sites are rewritten for this processor, accesses are
    * reported. A stream that does not fit the guest's memory disarms.
    *
-   * @throws VapicError `ERR_SAVED` for another version or a state that does not exist
+   * @throws VapicError `ERR_SAVED` for another version or an unknown state
    */
   restore(saved: SavedVapic): void {
     checkSaved(saved)
@@ -370,7 +370,7 @@ export class VapicPatcher {
       throw new VapicError('ERR_SAVED', `saved state of version ${version} with state ${stage}: expected 1 with 0 to 2`)
     }
     this.#disarm()
-    // Streams from before there was STANDBY.
+    // Streams from versions before STANDBY existed.
     const state = stage === VapicState.INACTIVE && structure !== 0 ? VapicState.STANDBY : (stage as VapicState)
     if (state === VapicState.INACTIVE) return
     const offset = structure % ROM_BLOCK
@@ -378,7 +378,7 @@ export class VapicPatcher {
     if (rom === undefined || !rom.resume(saved.rom_state_vaddr, saved.vapic_paddr) || !this.#arm(rom, state)) return
     this.#realTpr = saved.real_tpr_addr
     if (state !== VapicState.ACTIVE) return
-    // One processor goes on with its record. Of several each comes in again by its own access.
+    // A single processor continues with its record. Several processors return by their own accesses.
     if (this.#host.vcpuCount === 1) this.#enable(0, 0)
     else rom.clearRecords()
   }

@@ -63,13 +63,13 @@ const AREA_BYTES = ROM_BYTES - AREA
 const CHECKSUM_AT = 0x06
 const FIXUP_BYTES = 4
 
-/** Number of the hypercall that polls, and what EAX holds in it. */
+/** Number of the polling hypercall, with EAX's value. */
 const HYPERCALL_POLL = 1
 
 /** Registers that a value can be read into, by their encoding; there is no helper for ESP. */
 const TARGETS = [eax, ecx, edx, ebx, undefined, ebp, esi, edi] as const
 
-/** Labels of one set of helpers, as the structure names them. */
+/** Labels of one set of helpers, by the structure's names. */
 interface Helpers {
   readonly set: Label
   readonly setEax: Label
@@ -142,7 +142,7 @@ function poll(asm: Assembler): void {
   asm.mov(eax, HYPERCALL_POLL).vmcall()
 }
 
-/** Helpers for one processor. Its record is the first. */
+/** Emits helpers for one processor, which use the first record. */
 function single(asm: Assembler, helpers: Helpers, { area }: Places): void {
   const calls = dword(area.plus(RECORD_CALLS))
   const priority = byte(area)
@@ -188,13 +188,13 @@ function single(asm: Assembler, helpers: Helpers, { area }: Places): void {
   asm.jmp(done)
 }
 
-/** Helpers for several processors. Each finds its record by its number, in its processor control region. */
+/** Emits helpers for several processors. Each finds its record by its number in the processor control region. */
 function several(asm: Assembler, helpers: Helpers, { area, shift, realTpr }: Places): void {
   const number = byte(KPCR_NUMBER, { segment: fs })
 
   TARGETS.forEach((target, i) => {
     if (target === undefined) return
-    // The shift is in CL. One register more is needed then: where ECX is the target it gets its value last.
+    // The shift needs CL, and so a further register: if ECX is the target, it is set last.
     const offset = target === ecx ? eax : target
     const saved = target === ecx ? eax : ecx
     const direct = asm.label()

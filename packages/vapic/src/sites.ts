@@ -3,13 +3,13 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { VapicHost } from './host.ts'
 import { CALL_BYTES } from './instructions.ts'
 
-/** An instruction that has been patched. */
+/** A patched instruction. */
 export interface PatchedSite {
   /** Linear address. */
   readonly address: number
   /** Bytes of the guest's instruction. */
   readonly original: Uint8Array
-  /** Bytes that took its place. */
+  /** The replacement bytes. */
   readonly patch: Uint8Array
 }
 
@@ -28,14 +28,14 @@ export class PatchedSites {
     return [...this.#sites.values()]
   }
 
-  /** Patches an instruction, if its bytes are still those that were looked at. */
+  /** Patches an instruction if its bytes are unchanged. */
   patch(vcpu: number, site: PatchedSite): boolean {
     const replaced = this.replace(vcpu, site.address, site.original, site.patch)
     if (replaced) this.#sites.set(site.address, site)
     return replaced
   }
 
-  /** @returns false, with nothing written, if other bytes are there, or none */
+  /** @returns false, with nothing written, if the bytes differ or are unmapped */
   replace(vcpu: number, address: number, expected: Uint8Array, bytes: Uint8Array): boolean {
     const host = this.#host
     const now = new Uint8Array(expected.length)
@@ -56,11 +56,11 @@ export class PatchedSites {
   }
 
   /**
-   * Puts instructions back. One stays whose push has been executed and whose call has not: where that is the next
-   * instruction of a vCPU, or what it will return to from an interrupt.
+   * Restores instructions. One stays patched if its push was executed but its call was not: if the call is a vCPU's
+   * next instruction, or the return address of an interrupt.
    *
    * @param continuations - linear addresses that vCPUs go on from, now or later
-   * @returns how many are left
+   * @returns number of instructions still patched
    */
   unpatch(vcpu: number, continuations: ReadonlySet<number>): number {
     for (const { address, original, patch } of this.#sites.values()) {

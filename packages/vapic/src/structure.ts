@@ -33,7 +33,7 @@ const FIELD_MP = 0x50
 /** Bytes of the structure. */
 export const STRUCTURE_BYTES = 0x7c
 
-/** Bytes of one vCPU's record: 1 << 7. */
+/** log2 of the bytes of one vCPU's record. */
 export const RECORD_SHIFT = 7
 /** Bytes of a record that are used: TPR, ISR, zero, IRR, enabled. */
 export const RECORD_BYTES = 5
@@ -44,7 +44,7 @@ export const RECORD_CALLS = 8
 /** The mark behind the structure that says so: "rCnt". */
 export const CALLS_SIGNATURE: readonly number[] = [0x72, 0x43, 0x6e, 0x74]
 
-/** Addresses of a set of handlers; 0: there is none. */
+/** Addresses of a set of handlers; 0: none. */
 export interface Handlers {
   /** Sets the priority to a value on the stack, which it removes. */
   readonly set: number
@@ -72,7 +72,7 @@ export interface RomStructure {
   readonly shift: number
   /** Linear address of the task priority register. */
   readonly realTpr: number
-  /** Helpers for one processor. */
+  /** Helpers for a single processor. */
   readonly up: Handlers
   /** Helpers for several processors. */
   readonly mp: Handlers

@@ -31,7 +31,7 @@ export class UnpatchedCode {
   }
 
   /**
-   * The 4 KiB below a stack pointer, in its parts on two pages: calls that have returned left their addresses there.
+   * Returns the parts, on two pages, of the 4 KiB below a stack pointer: returned calls left their addresses there.
    */
   #below({ vcpu, esp }: { vcpu: number; esp: number }): Gpas[] {
     const onPage = esp % PAGE_BYTES
@@ -56,7 +56,7 @@ export class UnpatchedCode {
     if (addresses.size === 0) return addresses
     const all = [...addresses]
     const going = new Set(this.#next)
-    // One search for all; a guest has few sites, near each other.
+    // One range covers all sites, which are few and close together.
     const first = all.reduce((a, b) => Math.min(a, b))
     const last = all.reduce((a, b) => Math.max(a, b))
     for (const value of this.#words(first, last)) if (addresses.has(value)) going.add(value)

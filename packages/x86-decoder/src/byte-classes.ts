@@ -55,7 +55,7 @@ function makeByteClasses(): Uint8Array {
 /** By map, bit n: the row of opcodes n0 to nF is not there. INC to Jcc, strings, I/O; WRMSR's row, near Jcc. */
 const LACKS = [0x4490, 0x0108] as const
 
-/** JMPABS takes none of these. */
+/** JMPABS excludes these classes. */
 const JMPABS_LACKS =
   kinds.PREFIX_LOCK | kinds.PREFIX_REP | kinds.PREFIX_REPNE | kinds.PREFIX_OPERAND_SIZE | kinds.PREFIX_ADDRESS_SIZE
 

@@ -1,5 +1,5 @@
 /**
- * Lines as bytes, for the party that prints many: nothing is allocated, and a line costs a few times what it takes to copy it.
+ * Lines as bytes, for programs that print many: no allocation, and a line takes only a few times as long as copying its bytes.
  */
 import * as byteProgram from './byte-program.ts'
 import { makeNames, type ByteSyntax, lineKind, markRegisters, programOf } from './byte-program.ts'
@@ -16,9 +16,9 @@ import { hashOf, keyForm, keyMemory, keyRegisters, requireFormatOptions } from '
  * sets `length` behind the line.
  */
 export interface ByteSink {
-  /** Where the text is; another array after `reserve` if this one was too short. */
+  /** The text's buffer, which `reserve` replaces if it is too short. */
   bytes: Uint8Array
-  /** How many of its bytes are text. After an error it may be in the middle of a line: set it back to where the line began. */
+  /** Number of bytes of text. After an error the text may end within a line: reset this to the line's start. */
   length: number
   /**
    * Makes room for this many bytes after `length`, and keeps the text. It is asked at the start of each line for the longest line,
@@ -94,8 +94,8 @@ export interface ByteFormatter {
    *
    * @param insn - filled in by `decodeInto`
    * @param low - low word, signed, of the offset of the instruction's first byte in its code segment
-   * @param high - its high word, signed
-   * @param out - where to: ASCII, and what `symbols` writes
+   * @param high - high word of the address, signed
+   * @param out - receives the line: ASCII, and the output of `symbols`
    * @throws DecoderError `ERR_ADDRESS` on a word that is not a number, `ERR_TARGET` on what is no decoded instruction
    */
   write(insn: Instruction, low: number, high: number, out: ByteSink): void
@@ -114,7 +114,7 @@ export class SyntaxBytes implements ByteFormatter {
   readonly #places: Int32Array = new Int32Array(PLACE_WORDS << PLACE_BITS)
   readonly #programs: Uint8Array = new Uint8Array(ARENA_BYTES)
   #used = 0
-  /** Fields that have no operation. */
+  /** Fields without an operation of their own. */
   readonly #fields: Field[] = []
 
   constructor(write: (out: LineWriter) => void, syntax: ByteSyntax, options: ByteFormatOptions) {
@@ -197,7 +197,7 @@ export class SyntaxBytes implements ByteFormatter {
     const place = PLACE_WORDS * (hashOf(form, address, memory) >>> (32 - PLACE_BITS))
     if (places[place] === form && places[place + 1] === address && places[place + 2] === memory)
       return places[place + 3]!
-    // Two lines with one hash have a place each.
+    // The second place holds a line with the same hash.
     const other = place ^ PLACE_WORDS
     if (places[other] === form && places[other + 1] === address && places[other + 2] === memory)
       return places[other + 3]!
@@ -327,7 +327,7 @@ export class SyntaxBytes implements ByteFormatter {
     return false
   }
 
-  /** A field as the other formatters write it. */
+  /** Writes a field through the other formatters' code. */
   #writeField(field: Field, insn: Instruction, out: ByteSink): void {
     const writer = new LineWriter(insn, this.#style)
     field(writer)

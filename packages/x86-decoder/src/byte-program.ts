@@ -26,7 +26,7 @@ import { registerName } from './registers.ts'
 export const OP_END = 0x80
 /** A branch's target of 64 bits, or its symbol. */
 export const OP_TARGET = 0x81
-/** An absolute address, or its symbol. */
+/** Writes an absolute address, or its symbol. */
 export const OP_ABSOLUTE = 0x82
 /** The text behind RIP: `+symbol`, or the displacement with its sign. */
 export const OP_RELATIVE = 0x83
@@ -34,7 +34,7 @@ export const OP_RELATIVE = 0x83
 export const OP_RELATIVE_BEFORE = 0x84
 /** A symbol, or the distance from the instruction's start: `$+0x10`. */
 export const OP_RELATIVE_START = 0x85
-/** A displacement with its sign: `+0x10`. */
+/** Writes a displacement with its sign: `+0x10`. */
 export const OP_DISPLACEMENT = 0x86
 /** A displacement, with a sign if it is negative. */
 export const OP_SIGNED_DISPLACEMENT = 0x87
@@ -54,7 +54,7 @@ export const OP_FIELD = 0x8f
 /** As `OP_TARGET`, of 32 and 16 bits. */
 export const OP_TARGET_32 = 0x90
 export const OP_TARGET_16 = 0x91
-/** A target that is an immediate, or its symbol. */
+/** Writes an immediate branch target, or its symbol. */
 export const OP_TARGET_ABSOLUTE = 0x92
 
 /** The first of the registers: by where the number is, and within that by class. */
@@ -66,13 +66,13 @@ export const SOURCE_VVVV = 3
 export const SOURCE_BASE = 4
 export const SOURCE_INDEX = 5
 
-/** In a template's text a register that has a gap is this and its operation. */
+/** In a template's text this value plus an operation stands for a register gap. */
 const MARK = 0xe000
 
 const mark = (source: number, names: number): string =>
   String.fromCharCode(MARK + OP_REGISTER + source * NAME_CLASSES + names)
 
-/** Fields of one syntax, and the operations that stand for them. */
+/** Fields of one syntax, with their operations. */
 export type FieldOperations = readonly (readonly [Field, number])[]
 
 const COMMON_FIELDS: FieldOperations = [
@@ -139,7 +139,7 @@ export function lineKind(info: CodeInfo): number {
   return operands.some(({ kind, size }) => size === 1 && sourceOf(kind) >= 0) ? KIND_BYTE_FORM : KIND_FORM
 }
 
-/** Where the register's number of an operand is; -1 if it has none that is marked. */
+/** Returns the source of an operand's register number; -1 if it has no marked register. */
 function sourceOf(kind: OperandKind): number {
   switch (kind) {
     case OperandKind.REG:
@@ -193,14 +193,14 @@ export function markRegisters(insn: Instruction, operands: readonly Operand[]): 
       const source = sourceOf(kind)
       return source < 0 ? operand : { ...operand, name: mark(source, namesOf(kind, size, insn.prefixes)) }
     }
-    // An index without a base stays: what a syntax says of it may depend on which one it is.
+    // An index without a base stays literal: its syntax may depend on the register.
     if (operand.kind !== 'memory' || operand.base === undefined || insn.base === REGISTER_RIP) return operand
     const index = operand.index === undefined ? undefined : mark(SOURCE_INDEX, addressNames)
     return { ...operand, base: mark(SOURCE_BASE, addressNames), index }
   })
 }
 
-/** The operation that writes a field, or -1 where there is none. */
+/** Returns the operation that writes a field; -1 if none. */
 function operationOf(field: Field, own: FieldOperations, cut: readonly Field[], insn: Instruction): number {
   for (const [known, operation] of own) if (field === known) return operation
   for (const [known, operation] of COMMON_FIELDS) if (field === known) return operation
@@ -234,7 +234,7 @@ function operationOf(field: Field, own: FieldOperations, cut: readonly Field[], 
 export interface ByteSyntax {
   /** Own fields and the operations for them. */
   readonly fields: FieldOperations
-  /** Its immediates that are cut to the operand size, by position; none unless given. */
+  /** Immediates truncated to the operand size, by position; default none. */
   readonly cut: readonly Field[]
 }
 
@@ -276,7 +276,7 @@ const NAMES_MMX = 5
 const NAMES_XMM = 6
 const NAMES_YMM = 7
 const NAMES_ZMM = 8
-/** How many classes there are. */
+/** Number of classes. */
 export const NAME_CLASSES = 9
 
 const REGISTERS = 32

@@ -19,7 +19,7 @@ export type FlowKind =
   | 'exception'
   | 'transaction'
 
-/** One operand of a code. */
+/** One operand in the description of a code. */
 export interface OperandSpec {
   /** The kind of the operand, and the field of the instruction that names it. */
   readonly kind: OperandKind
@@ -30,7 +30,7 @@ export interface OperandSpec {
   readonly size: number
   /** Bytes of the operand if it is in memory; differs from `size` in forms such as `SMSW r32/m16`, `ADDSS xmm, xmm/m32`. */
   readonly memorySize: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the operand. */
   readonly access: OperandAccess
   /** Number of a fixed register, or -1. */
   readonly register: number
@@ -49,7 +49,7 @@ export interface CodeInfo {
   readonly form: string
   /** In the order of Intel syntax. */
   readonly operands: readonly OperandSpec[]
-  /** Effective operand size in bits: 8, 16, 32, 64; 0 where there is none. */
+  /** Effective operand size in bits: 8, 16, 32, 64; 0 if not applicable. */
   readonly operandSize: 0 | 8 | 16 | 32 | 64
   /**
    * How the operand size comes about, for encoding: `''` no prefix has to do with it; `v`: 66 or REX.W select 16 or 64
@@ -66,15 +66,15 @@ export interface CodeInfo {
   readonly opcodeRegister: boolean
   /** `''`: prefixes do not select; `NP`: none of 66 F3 F2 may be there; `NFx`: neither F3 nor F2; else that prefix must be. */
   readonly prefix: '' | 'NP' | 'NFx' | '66' | 'F3' | 'F2'
-  /** Whether there is a ModRM byte. */
+  /** Whether the encoding has a ModRM byte. */
   readonly modrm: boolean
   /** ModRM.reg as opcode extension, or -1. */
   readonly extension: number
-  /** The whole ModRM byte where it is part of the opcode, or -1. */
+  /** The whole ModRM byte if it is part of the opcode, otherwise -1. */
   readonly modrmByte: number
   /** Whether ModRM may or must name memory. */
   readonly memory: 'any' | 'only' | 'never'
-  /** The immediates of its encoding. */
+  /** The immediates of the encoding. */
   readonly immediate: Immediate
   /** `MODE_16`, `MODE_32`, `MODE_64` bits. */
   readonly modes: number
@@ -125,19 +125,19 @@ export interface CodeInfo {
   readonly iopl: boolean
   /** #UD in real and virtual-8086 mode. */
   readonly protectedOnly: boolean
-  /** Another row encodes the same instruction; an assembler takes that one. */
+  /** Whether another row encodes the same instruction, which assemblers prefer. */
   readonly alias: boolean
-  /** How execution goes on behind it. */
+  /** How control passes from the instruction. */
   readonly flow: FlowKind
   /**
    * CPUID feature in SDM spelling with underscores, `A+B` where both are needed, or `''` for the base architecture. REX2, and
    * general registers from 16 on, need APX_F besides.
    */
   readonly feature: string
-  /** EFLAGS bits in their places. */
+  /** EFLAGS bits that the instruction reads, at their positions. */
   readonly flagsRead: number
-  /** EFLAGS bits that it writes. */
+  /** EFLAGS bits that the instruction writes. */
   readonly flagsWritten: number
-  /** EFLAGS bits that it leaves undefined. */
+  /** EFLAGS bits that the instruction leaves undefined. */
   readonly flagsUndefined: number
 }

@@ -1,4 +1,4 @@
-/** The facts about each code, read when a caller asks for them. */
+/** The facts about each code, parsed on demand. */
 import type { CodeInfo } from './code-info.ts'
 import { describe } from './describe-code.ts'
 import { readRow, mnemonicsOf } from './forms.ts'
@@ -31,13 +31,13 @@ function readCode(code: number): CodeInfo {
     if (rowCodes[middle]! <= code) row = middle
     else above = middle
   }
-  // A build for machines has one form for all of a row whose instructions no processor model offers.
+  // Builds for machines merge rows that no processor model offers into one form.
   const info = describe(readRow(row)[code - rowCodes[row]!] ?? invalidForm, code)
   known[code] = info
   return info
 }
 
-/** An array that is filled when it is first looked at. */
+/** Returns an array that is filled on first access. */
 function lazyArray<T>(fill: (array: T[]) => void): readonly T[] {
   const array: T[] = []
   const filled = (): T[] => {

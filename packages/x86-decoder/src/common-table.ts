@@ -14,7 +14,7 @@ import type { DecodeTables } from './tree.ts'
 export const COMMON_LEGACY = 1024
 /** Added for the second opcode map. */
 export const COMMON_ESCAPE = 512
-/** Added where ModRM names a register. */
+/** Added if ModRM names a register. */
 export const COMMON_REGISTER = 8
 
 // Bits of an entry: the code, the size of the immediate in bytes, the operand size in bytes, and two flags.
@@ -97,7 +97,7 @@ export function makeCommonTable({ roots, hasModrm, nodes, leaves }: DecodeTables
     for (const operandSize of [1, 2]) {
       if (!isEscape && byteClasses[256 + byte] !== CLASS_OPCODE) break
       const key = (operandSize << trees.KEY_OPERAND_SIZE) | (2 << trees.KEY_ADDRESS_SIZE)
-      // Where AMD's processors differ it is not common.
+      // Opcodes that AMD processors decode differently are not common.
       add(at + operandSize - 1, opcode, [trees.TREE_LONG, trees.TREE_LONG_AMD], key)
     }
     if (!isEscape && byteClasses[byte] !== CLASS_OPCODE) continue

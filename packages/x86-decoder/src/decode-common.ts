@@ -20,7 +20,7 @@ import { commonTable } from './tables.ts'
 /** Brings the operand size, in bytes in the entry, to where it is in bits. */
 const OPERAND_BITS_SHIFT = COMMON_SIZE_SHIFT - 3
 
-/** Where this many bytes may be read, none of them has to be counted. */
+/** Most bytes of an instruction: if this many are readable, no length checks are needed. */
 const MAX_LENGTH = 15
 
 /**
@@ -28,10 +28,10 @@ const MAX_LENGTH = 15
  *
  * Nothing is allocated, nothing is thrown, no byte at `end` or after it is read, and any bytes come to an end.
  *
- * @param bytes - where the instruction is
+ * @param bytes - buffer that contains the instruction
  * @param offset - index of its first byte; like `end` below 2^31
  * @param end - index after the last byte that may be read
- * @param mode - 16, 32 or 64, and what `decoderOptions` gives for a processor other than an Intel one with all features
+ * @param mode - 16, 32 or 64, plus the bits from `decoderOptions` for processors other than an Intel one with all features
  * @param insn - filled in; after `INVALID` only `code` (0), `length` (bytes looked at) and `reason` mean anything, after
  *   `TRUNCATED` only `length` (the least number of bytes that would let decoding go on)
  * @returns `DECODED`, `INVALID` or `TRUNCATED`
@@ -47,7 +47,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     return decodeAny(bytes, offset, end, mode, insn)
   }
 
-  // REX, opcode, and what the table says about them. The byte after the opcode is there, be it ModRM or not.
+  // REX, opcode, and the table's entry. The byte after the opcode is readable, whether ModRM or not.
   let pos = offset
   let byte = bytes[pos]!
   let rex = 0
@@ -120,7 +120,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
         pos = (pos + 1) | 0
         scale = sib >> 6
         index = ((sib >> 3) & 7) | ((rex & 2) << 2)
-        // Index 4 is none; with REX.X it is R12.
+        // Index 4 means none; with REX.X it is R12.
         if (index === 4) index = -1
         base = (sib & 7) | ((rex & 1) << 3)
         if ((sib & 7) === 5 && modrm < 0x40) {

@@ -30,7 +30,7 @@ const index16: Int8Array = /*#__PURE__*/ Int8Array.of(6, 7, 6, 7, -1, -1, -1, -1
 /** Default segment of 16-bit addressing: SS with BP, else DS. */
 const segment16: Uint8Array = /*#__PURE__*/ Uint8Array.of(3, 3, 2, 2, 3, 3, 2, 3)
 
-/** Immediates of one number come first in `Immediate`; this is the last of them. */
+/** The last one of the single-number immediates, which come first in `Immediate`. */
 const LAST_PLAIN_IMMEDIATE = 6
 /** By `Immediate`: bytes (moffs: by address size), shift that brings the top bit to bit 31, bits that stay, of the sign word too. */
 const immediateSizes: Uint8Array = /*#__PURE__*/ Uint8Array.of(0, 1, 1, 2, 2, 4, 4, 8, 3, 4, 6, 0, 2)
@@ -38,7 +38,7 @@ const immediateShifts: Uint8Array = /*#__PURE__*/ Uint8Array.of(0, 24, 24, 16, 1
 const immediateMasks: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0xff, -1, 0xffff, -1, -1, -1)
 const immediateSigns: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0, -1, 0, -1, 0, -1)
 
-// The tables come when an instruction first needs them: a program may well never get so far.
+// Tables are loaded on first use: many programs never need them.
 let roots: Int32Array = /*#__PURE__*/ new Int32Array(0)
 let hasModrm: Uint8Array = /*#__PURE__*/ new Uint8Array(0)
 let nodes: Int32Array = roots
@@ -80,7 +80,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   const limit = end - offset > MAX_LENGTH ? (offset + MAX_LENGTH) | 0 : end
   const long = (mode & 64) !== 0
 
-  // Prefixes. A REX counts only where the opcode follows it at once.
+  // Prefixes. A REX takes effect only directly before the opcode.
   let pos = offset
   let prefixes = 0
   let rex = 0
@@ -139,7 +139,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     } else {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       map = payload & 31
-      // Maps of the two have numbers of their own; 0 is none.
+      // The two prefixes number their maps separately; 0: none.
       if (byte === 0x8f) map = map > 10 ? 0 : map - 1
       else if (map > 3) map = map === 5 || map === 7 ? (map >> 1) + T.VEX_MAP_5 - 2 : 0
       else map = map === 0 ? 0 : map + 3
@@ -220,7 +220,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
         pos = (pos + 1) | 0
       }
     } else if (byteClass === C.CLASS_REX2) {
-      // A REX right before it is #UD.
+      // A REX directly before the prefix is #UD.
       if ((mode & K.DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, K.REASON_VEX_PREFIX)
       if (pos + 2 > limit) return outOfBytes(insn, pos - offset + 2, end - offset)
       rex = bytes[pos]! | 0x80
@@ -252,8 +252,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   if ((prefixes & K.PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
   insn.addressSize = 16 << addressSize
   insn.prefixes = prefixes
-  // Outside 64-bit mode its top bit is ignored where it names a register, but not where it must be 1111b.
-  // EVEX's own checks come first.
+  // Outside 64-bit mode the top bit is ignored if the field names a register, but not if it must be 1111b. EVEX's own
+  // checks come first.
   insn.vvvv = long || insn.evex !== 0 ? vvvv : vvvv & 7
   insn.opcodeReg = (byte & 7) | ((rex & 1) << 3) | (rex & 16)
   insn.opcodeOffset = pos - 1 - offset
@@ -262,7 +262,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   const tree = long ? ((mode & K.DECODE_AMD) === 0 ? T.TREE_LONG : T.TREE_LONG_AMD) : T.TREE_LEGACY
   const root = (tree * T.MAPS + map) * 256 + byte
   const withModrm = hasModrm[root]! !== 0
-  // Without ModRM there is no memory either; mod = 3 says so.
+  // Without ModRM no memory operand exists, as with mod = 3.
   let modrm = 0xc0
   if (withModrm) {
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
@@ -305,7 +305,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
         pos = (pos + 1) | 0
         insn.scale = sib >> 6
         const index = ((sib >> 3) & 7) | ((rex & 2) << 2) | ((rex & 32) >> 1)
-        // Index 4 is none; with REX.X it is R12.
+        // Index 4 means none; with REX.X it is R12.
         if (index !== 4) insn.index = index
         base = (sib & 7) | ((rex & 1) << 3) | (rex & 16)
         if ((sib & 7) === 5 && modrm < 0x40) {

@@ -101,9 +101,9 @@ export function finishRare(insn: Instruction, leaf: number, prefixes: number, mo
   if ((leaf & tree.LEAF_NO_REX2) !== 0 && (prefixes & K.PREFIX_REX2) !== 0) return K.REASON_OPCODE
   if ((leaf & tree.LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return K.REASON_OPCODE
   if ((leaf & tree.LEAF_VSIB) !== 0) {
-    // Without a SIB byte there is no index; 16-bit addresses have none.
+    // Only addresses with a SIB byte have an index, and 16-bit ones never do.
     if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return K.REASON_OPCODE
-    // An index that means "none" elsewhere is register 4 here.
+    // For VSIB, index 4 without extension is register 4.
     if (insn.index < 0) insn.index = 4
     const { index, reg, vvvv } = insn
     if (

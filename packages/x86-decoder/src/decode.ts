@@ -28,7 +28,7 @@ export interface RegisterOperand {
   readonly register: number
   /** Bytes. */
   readonly size: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the register. */
   readonly access: OperandAccess
 }
 
@@ -48,11 +48,11 @@ export interface MemoryOperand {
   readonly segment: string
   /** The effective address where the instruction alone determines it (absolute, RIP-relative), else undefined. */
   readonly address: bigint | undefined
-  /** Bytes; of a broadcast those of the one element; 0 = none or varying. */
+  /** Size in bytes; of one element for a broadcast; 0: none or varying. */
   readonly size: number
   /** How many elements a broadcast makes of the one in memory (`{1to16}`); 0 = no broadcast. */
   readonly broadcast: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the memory. */
   readonly access: OperandAccess
 }
 
@@ -64,7 +64,7 @@ export interface ImmediateOperand {
   readonly value: bigint
   /** Bytes in the encoding. */
   readonly size: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the operand. */
   readonly access: OperandAccess
 }
 
@@ -76,7 +76,7 @@ export interface BranchOperand {
   readonly target: bigint
   /** Bytes in the encoding. */
   readonly size: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the operand. */
   readonly access: OperandAccess
 }
 
@@ -90,7 +90,7 @@ export interface FarPointerOperand {
   readonly offset: number
   /** Bytes in the encoding. */
   readonly size: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the operand. */
   readonly access: OperandAccess
 }
 
@@ -118,13 +118,13 @@ export interface DecodedInstruction {
   readonly reason: string
   /** Offset of its first byte in the code segment. */
   readonly address: bigint
-  /** Bytes; what it means where it is not decoded says `status`. */
+  /** Length in bytes; for invalid instructions `status` tells its meaning. */
   readonly length: number
   /** The bytes of it: a view, not a copy. */
   readonly bytes: Uint8Array
   /** In capitals; `INVALID` if it is not decoded. */
   readonly mnemonic: string
-  /** In the order of Intel syntax; none where it is not decoded. */
+  /** Operands in Intel's order; empty for an invalid instruction. */
   readonly operands: readonly Operand[]
   /** EVEX: the mask register that chooses elements of the destination, `k1` to `k7`; undefined = none. */
   readonly mask: string | undefined
@@ -138,13 +138,13 @@ export interface DecodedInstruction {
   readonly instruction: Instruction
 }
 
-/** MOVSS and MOVSD, which replace a part of a register by that of another, but all of it by what is in memory. */
+/** Whether this is MOVSS or MOVSD, which merge a register source into the destination, but clear the rest for a memory source. */
 function isScalarMove({ code }: Instruction): boolean {
   const { mnemonic, map, encoding } = codeInfo(code)
   return map === 1 && encoding === 'legacy' && (mnemonic === 'MOVSS' || mnemonic === 'MOVSD')
 }
 
-/** With a mask that merges, a destination keeps some of its elements. */
+/** With a merging mask, a destination keeps some elements. */
 function accessOf(insn: Instruction, { access, kind, size }: OperandSpec, position: number): OperandAccess {
   if (position === 0 && insn.prefixes !== 0 && isScalarMove(insn)) return insn.isMemory === 0 ? 'rw' : 'w'
   if (position !== 0 || insn.maskRegister === 0 || insn.zeroing || !access.includes('w')) return access
@@ -245,7 +245,7 @@ function registerOperand({ kind, size }: OperandSpec, register: number, access: 
   return operand
 }
 
-/** An operand that is no register. */
+/** Returns an operand that is not a register. */
 function otherOperand(
   insn: Instruction,
   spec: OperandSpec,
@@ -273,7 +273,7 @@ function otherOperand(
   }
 }
 
-/** The mode and its options as `decodeInto` takes them. */
+/** Returns the mode with its options for `decodeInto`. */
 function modeOf(options: DecodeOptions): number {
   const { mode = 64 } = options
   if (mode !== 16 && mode !== 32 && mode !== 64) {
@@ -320,7 +320,7 @@ function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigi
 }
 
 /**
- * Decodes one instruction into an object with names in it.
+ * Decodes one instruction into an object with names.
  *
  * @param bytes - machine code
  * @throws DecoderError with any code for options that are invalid; never for what the bytes hold

@@ -93,14 +93,14 @@ function evexInfo({ attributes, evex, map, condition }: Form, code: number): Eve
   }
 }
 
-/** A new data destination is written, whatever the instruction does with its first source; POP2 writes both. */
+/** Returns the access of a new data destination, which is always written; POP2 writes both. */
 function newDestinationAccess(mnemonic: string, position: number): OperandAccess {
   if (position === 0 || mnemonic.startsWith('POP2')) return 'w'
   // A source that is not wanted is not read from memory.
   return position === 2 && mnemonic.startsWith('CFCMOV') ? 'cr' : 'r'
 }
 
-/** APX's variants write the flags of what they vary. */
+/** APX variants write the same flags as their base instructions. */
 const flagsName = (mnemonic: string): string =>
   mnemonic
     .replace(/^CF(?=CMOV)/, '')

@@ -17,7 +17,7 @@ export class DecoderError extends Error {
   }
 }
 
-/** A value as a message shows it, whatever it is. */
+/** Formats any value for a message. */
 export function shown(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value)
   return typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value)

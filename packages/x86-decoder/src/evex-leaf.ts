@@ -23,7 +23,7 @@ export const EVEX_MASK_REG: number = 1 << 12
 export const EVEX_GENERAL_REG: number = 1 << 14
 /** ModRM.rm is a tile. */
 export const EVEX_TILE_RM: number = 1 << 15
-/** One of APX's: no vector instruction. */
+/** An APX form of a legacy instruction, not a vector instruction. */
 export const EVEX_PROMOTED: number = 1 << 16
 /** EVEX.NF may be 1. */
 export const EVEX_NO_FLAGS: number = 1 << 17
@@ -31,7 +31,7 @@ export const EVEX_NO_FLAGS: number = 1 << 17
 export const EVEX_CONDITION: number = 1 << 18
 /** Neither register is RSP. */
 export const EVEX_NO_RSP: number = 1 << 19
-/** EVEX.ND has chosen the form: it is one of map 4. */
+/** EVEX.ND has selected the form, which is in map 4. */
 export const EVEX_ND_CHOSEN: number = 1 << 20
 /** ModRM.reg is a vector register. This and `EVEX_VECTOR_RM` legacy forms have too. */
 export const EVEX_VECTOR_REG: number = 1 << 21

@@ -12,8 +12,8 @@ import { LEAF_DISTINCT, LEAF_VSIB } from './tree.ts'
  * Finishes an EVEX instruction.
  *
  * @param insn - filled in so far; `evex` has the third payload byte and above it the register bits in REX2's order
- * @param leaf - `LEAF_*` bits of its code
- * @param form - `EVEX_*` bits of its code
+ * @param leaf - `LEAF_*` bits of the code
+ * @param form - `EVEX_*` bits of the code
  * @param mode - with option bits
  * @returns a reason to refuse the instruction, or 0
  */
@@ -57,7 +57,7 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
     insn.vvvv &= 15
   }
   if (insn.vvvv !== 0 && (form & E.EVEX_VVVV) === 0) return K.REASON_VEX_VVVV
-  // As in VEX its top bit is ignored outside 64-bit mode where it names a register.
+  // As with VEX, the top bit is ignored outside 64-bit mode if the field names a register.
   if (insn.mode !== 64) insn.vvvv &= 7
   if (isRegister) {
     // APX's X4 is a reserved bit with memory operands.
@@ -96,7 +96,7 @@ function finishPromoted(insn: Instruction, leaf: number, form: number, mode: num
     insn.vvvv = 0
     return 0
   }
-  // ND has chosen the form where there is a choice.
+  // ND has selected the form, if there are two.
   if ((payload & 0xe3) !== 0) return K.REASON_EVEX
   if ((payload & 0x10) !== 0 && (form & E.EVEX_ND_CHOSEN) === 0) return K.REASON_EVEX
   if ((payload & 4) !== 0) {

@@ -23,7 +23,7 @@ function writeExact(out: LineWriter, address: bigint): void {
   else out.words(Number(BigInt.asIntN(32, address)), Number(BigInt.asIntN(32, address >> 32n)), 'address')
 }
 
-/** A branch's target: a symbol if it has one. */
+/** Writes a branch's target, or its symbol. */
 export const targetField: Field = (out) => {
   const { insn, info, options } = out
   if (options.symbols !== undefined) {
@@ -56,7 +56,7 @@ export function memorySymbol({ insn, options, address }: LineWriter): string | u
   return options.symbols?.(memoryAddress(insn, address))
 }
 
-/** An absolute address: a symbol if it has one. */
+/** Writes an absolute address, or its symbol. */
 export const absoluteField: Field = (out) => {
   const { insn } = out
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)

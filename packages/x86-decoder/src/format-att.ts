@@ -25,7 +25,7 @@ import { OperandKind } from './kinds.ts'
 import { Syntax } from './line-cache.ts'
 import { immediateHigh, immediateLow } from './operands.ts'
 
-/** Mnemonics that AT&T syntax names otherwise, whatever the operands. */
+/** Mnemonics with another AT&T name, regardless of operands. */
 const SPELLINGS: Readonly<Record<string, string>> = {
   INVALID: '(bad)',
   CBW: 'cbtw',
@@ -103,7 +103,7 @@ const SUFFIXED: ReadonlySet<string> = /*#__PURE__*/ new Set(
     'VCVTSI2SH VCVTUSI2SH'
   ).split(' '),
 )
-/** Instructions whose letter is there only if the size is not the one that the mode makes them have. */
+/** Instructions with a size suffix only if the size differs from the mode's default. */
 const STACK: ReadonlySet<string> = /*#__PURE__*/ new Set(['PUSH', 'POP', 'CALL', 'JMP'])
 const FLOATS: ReadonlySet<string> = /*#__PURE__*/ new Set(
   'FADD FMUL FCOM FCOMP FSUB FSUBR FDIV FDIVR FLD FST FSTP'.split(' '),
@@ -113,7 +113,7 @@ const X87_INTEGERS: ReadonlySet<string> = /*#__PURE__*/ new Set(
 )
 /** Intel's order is kept. */
 const UNREVERSED: ReadonlySet<string> = /*#__PURE__*/ new Set(['ENTER', 'BOUND'])
-/** With a register other than ST(0) as destination AT&T's assembler swapped these names; everyone has kept them so. */
+/** Names swapped by AT&T's assembler for destinations other than ST(0); all later assemblers kept this. */
 const SWAPPED: Readonly<Record<string, string>> = {
   FSUB: 'fsubr',
   FSUBR: 'fsub',
@@ -274,7 +274,7 @@ function writeOperand(out: LineWriter, operand: Operand, position: number): void
         return
       }
       if (info.flow.startsWith('indirect')) out.punctuation('*')
-      // Of two x87 registers the one that the instruction names keeps its number, or their order would be lost.
+      // Of two x87 registers, the explicit one keeps its number, or the order would be lost.
       const isNumbered = info.operands[position]?.kind === OperandKind.STI && operand.register === 0
       // Debug registers are %db0 and on, as in the first assemblers for the 80386.
       const isDebug = info.operands[position]?.kind === OperandKind.DEBUG_REG
@@ -309,14 +309,14 @@ export function writeAtt(out: LineWriter): void {
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)
   if (insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', PREFIX_SPELLINGS[word] ?? word)
-  // The others have a letter that says it.
+  // All other instructions show the size by a suffix.
   const operandSize = operands[0]?.kind === 'branch' ? hiddenOperandSize(out) : 0
   if (operandSize !== 0) out.wordAndBlank('prefix', `data${operandSize}`)
   out.word('mnemonic', spelling(out))
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) order.shift()
-  // A shift by one has no count, unless it has a destination of its own.
+  // A shift by one omits the count, unless it has a new data destination.
   if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
   if (!UNREVERSED.has(info.mnemonic)) order.reverse()
   writeDefaultFlags(out)
@@ -328,7 +328,7 @@ export function writeAtt(out: LineWriter): void {
     else out.comma()
     const operand = operands[position]!
     const isRounded = rounding !== undefined && position === rounded
-    // Before a vector register, after a general one.
+    // The rounding operand stands before a vector register, but after a general one.
     const isBefore = isRounded && info.operands[position]?.kind !== OperandKind.RM
     if (isBefore) {
       out.word('keyword', rounding)

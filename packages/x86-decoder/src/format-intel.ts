@@ -50,7 +50,7 @@ const SPELLINGS: Readonly<Record<string, string>> = {
   IRET: 'iretw',
 }
 
-/** The keywords before a memory operand; none where the mnemonic says its size. */
+/** Returns the keywords before a memory operand; empty if the mnemonic implies the size. */
 function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[] {
   const name = SIZE_NAMES[operand.size]
   if (name === undefined) return []
@@ -109,7 +109,7 @@ function writeAddress(out: LineWriter, { base, index, scale, address }: MemoryOp
   if (index !== undefined) {
     if (base !== undefined) out.sign('+')
     out.word('register', index)
-    // 16-bit addressing has no scale. Elsewhere it is always there, so that base and index cannot be confused.
+    // 16-bit addresses have no scale. Other addresses always show it, to distinguish base and index.
     if (insn.addressSize !== 16) {
       out.punctuation('*')
       out.add('number', String(scale))

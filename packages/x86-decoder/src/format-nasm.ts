@@ -95,7 +95,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   out.punctuation('[')
   const isRelative = base === 'rip' || base === 'eip'
   if (address !== undefined) {
-    // Where no register says it, a size before the address does.
+    // If no register shows the address size, a keyword before the address does.
     if ((insn.mode !== 64 && insn.addressSize !== insn.mode) || insn.dispSize === 8) {
       out.wordAndBlank('keyword', BITS_NAMES[insn.addressSize]!)
     }
@@ -124,7 +124,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   out.punctuation(']')
 }
 
-/** A keyword before a target or an immediate, where its size is not the usual one. */
+/** Writes a keyword before a target or an immediate of unusual size. */
 function writeOperandSize(out: LineWriter): void {
   const bits = hiddenOperandSize(out)
   if (bits !== 0) out.wordAndBlank('keyword', BITS_NAMES[bits]!)

@@ -9,7 +9,7 @@ import type { LineWriter } from './line-writer.ts'
 
 const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
 
-/** A mnemonic in lower case. There are few, and they come again and again. */
+/** Returns a mnemonic in lower case. Cached, because there are few. */
 export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
   let text = lowerCase.get(mnemonic)
   if (text === undefined) {
@@ -24,7 +24,7 @@ export function hasHiddenAddressSize({ insn, info }: LineWriter): boolean {
   return (insn.prefixes & K.PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
 }
 
-/** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
+/** Mnemonics whose operand size is not shown by an operand, if it is not the mode's default. */
 const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
   'RET',
   'RETF',
@@ -37,8 +37,8 @@ const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
 ])
 
 /**
- * The operand size in bits where neither operands nor mnemonic show it and it is not the one that the mode makes it; else 0.
- * A relative branch to a target that is cut to that size is such a case.
+ * The operand size in bits if neither operands nor mnemonic show it and it is not the mode's default; otherwise 0. An
+ * example is a relative branch whose target is truncated to that size.
  */
 export function hiddenOperandSize({ insn, info, operands }: LineWriter): number {
   const { mnemonic } = info
@@ -54,7 +54,7 @@ export function hiddenOperandSize({ insn, info, operands }: LineWriter): number 
   return insn.operandSize === usual ? 0 : insn.operandSize
 }
 
-/** Whether a segment prefix stands before a memory operand: it was given, and it is what is in force. */
+/** Whether to show a segment prefix before a memory operand: it is present and effective. */
 export function hasSegmentPrefix({ insn }: LineWriter, operand: MemoryOperand): boolean {
   return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
 }
@@ -119,7 +119,7 @@ function isElided(elision: CodeInfo['elision'], locked: boolean, rep: boolean): 
   return elision === 'always' || (elision === 'locked' && locked) || (elision === 'release' && rep)
 }
 
-/** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
+/** Returns words for prefixes that change what the instruction does, or that are hints. */
 export function prefixWords({ insn, info }: LineWriter): readonly string[] {
   const { prefixes } = insn
   if ((prefixes & WORTH_A_WORD) === 0 && (info.encoding === 'legacy' || info.encoding === 'xop')) return NO_WORDS
@@ -129,7 +129,7 @@ export function prefixWords({ insn, info }: LineWriter): readonly string[] {
   const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
   const memory = insn.isMemory !== 0
   if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
-    // Only of near ones: far ones are tracked whatever stands before them.
+    // Only for near branches: far ones are always tracked.
     words.push('notrack')
   }
   if (!mandatory && (rep || repne)) {

@@ -54,7 +54,7 @@ const reader: RowReader = /*#__PURE__*/ new RowReader()
 
 /** The rows of the first tables, in order; the first row, which is empty, stands for the invalid instruction. */
 const lines: string[] = ['']
-/** How many tables they are of. */
+/** Number of tables. */
 let tableCount = 0
 
 /** Reads one more table. The first table has the forms of most code. */
@@ -62,7 +62,7 @@ function readTable(): void {
   for (const line of TABLES[tableCount++]!.split('\n')) if (line !== '') lines.push(line)
 }
 
-/** By row, what has been read. */
+/** Parsed forms by row. */
 const known: (readonly Form[] | undefined)[] = [[invalidForm]]
 
 function lineOf(row: number): string {
@@ -70,7 +70,7 @@ function lineOf(row: number): string {
   return lines[row]!
 }
 
-/** The forms of one row. */
+/** Returns the forms of one row. */
 export function readRow(row: number): readonly Form[] {
   return (known[row] ??= reader.read(lineOf(row)))
 }
@@ -79,11 +79,11 @@ export function readRow(row: number): readonly Form[] {
  * The mnemonics of a row's forms, in their order and over again from the first. The row is read only if its names alone do
  * not tell.
  *
- * @param forms - how many forms the row has
+ * @param forms - number of forms of the row
  */
 export function mnemonicsOf(row: number, forms: number): readonly string[] {
   const line = lineOf(row)
-  // Two or more spaces are in front of the second column, and it has none in it.
+  // The first run of two or more spaces precedes the second column.
   let start = line.indexOf('  ')
   while (line[start] === ' ') start++
   const end = line.indexOf(' ', start)
@@ -94,7 +94,7 @@ export function mnemonicsOf(row: number, forms: number): readonly string[] {
   return names.length === forms ? names : readRow(row).map(({ mnemonic }) => mnemonic)
 }
 
-/** The forms of all rows, row by row. The index of a form in all of them, one after the other, is its code. */
+/** Returns the forms of all rows. The position of a form in their concatenation is its code. */
 export function readAllRows(): readonly (readonly Form[])[] {
   while (tableCount < TABLES.length) readTable()
   return lines.map((_, row) => readRow(row))

@@ -7,15 +7,15 @@
 export class Instruction {
   /** Bytes of the instruction; after `TRUNCATED` the least number of bytes that would let decoding go on. */
   length: number
-  /** Index into `codes`; 0 when invalid. */
+  /** Index into `codes`; 0: invalid. */
   code: number
   /** 16, 32 or 64. */
   mode: number
-  /** Effective operand size in bits: 8, 16, 32, 64, or 0 where the instruction has none. */
+  /** Effective operand size in bits: 8, 16, 32, 64, or 0 if not applicable. */
   operandSize: number
   /** Effective address size in bits: 16, 32 or 64. */
   addressSize: number
-  /** `PREFIX_*` bits of what was there. */
+  /** `PREFIX_*` bits of the present prefixes. */
   prefixes: number
   /** 1 if the instruction has a memory operand (ModRM, moffs, string or XLAT), else 0. */
   isMemory: number
@@ -23,7 +23,7 @@ export class Instruction {
   mod: number
   /** ModRM.reg with REX.R where it applies: a register number, or the opcode extension. */
   reg: number
-  /** ModRM.rm's register with REX.B where it applies; meaningful if mod is 3. */
+  /** ModRM.rm's register, extended by REX.B if applicable; meaningful if mod is 3. */
   rm: number
   /** Register in the opcode's low three bits, with REX.B. */
   opcodeReg: number
@@ -40,7 +40,7 @@ export class Instruction {
   base: number
   /** Index register 0 to 31, or -1. Of a gather it is a vector register. */
   index: number
-  /** The index is shifted left by this, 0 to 3. As encoded, also where there is no index. */
+  /** Left shift of the index, 0 to 3, as encoded even without an index. */
   scale: number
   /** Segment that the memory operand is in, ES CS SS DS FS GS = 0 to 5; of two string operands the source's. */
   segment: number
@@ -63,11 +63,11 @@ export class Instruction {
   dispOffset: number
   /** Bytes of the displacement. */
   dispSize: number
-  /** Offset of the immediate; 0 if there is none. */
+  /** Offset of the immediate; 0: none. */
   immOffset: number
   /** Bytes of the immediates together. */
   immSize: number
-  /** Offset of the ModRM byte; 0 if there is none. */
+  /** Offset of the ModRM byte; 0: none. */
   modrmOffset: number
   /** Offset of the last opcode byte. */
   opcodeOffset: number

@@ -83,8 +83,7 @@ export const OperandKind = {
   /** XLATB's byte at DS:rBX+AL. */
   XLAT: 38,
   /**
-   * Memory addressed by a vector of indices (VSIB): the operand's size is that of the index register, its memory size that of
-   * one element.
+   * Memory addressed by a vector of indices (VSIB): the operand size is the index register's, the memory size one element's.
    */
   VSIB: 39,
   /** Mask register, ModRM.reg. */
@@ -112,7 +111,7 @@ export const OperandKind = {
   /** Absolute 64-bit target (JMPABS), in `imm`. */
   ABS64: 51,
 } as const
-/** One of the values of the table of the same name. */
+/** A value of `OperandKind`. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
 
 /** `decodeInto`: an instruction was decoded. */
@@ -122,7 +121,7 @@ export const INVALID = 1
 /** `decodeInto`: the bytes end inside an instruction. */
 export const TRUNCATED = 2
 
-/** Prefix bits of `Instruction.prefixes`: the prefix was present, whatever it meant. */
+/** Prefix bits of `Instruction.prefixes`: the prefix is present, with or without an effect. */
 export const PREFIX_LOCK = 1
 /** F3: REP, REPE, XRELEASE, or a mandatory prefix. */
 export const PREFIX_REP = 2
@@ -132,13 +131,13 @@ export const PREFIX_REPNE = 4
 export const PREFIX_OPERAND_SIZE = 8
 /** 67: address size. */
 export const PREFIX_ADDRESS_SIZE = 16
-/** A REX prefix in the place where it counts. */
+/** A REX prefix in its effective place. */
 export const PREFIX_REX = 32
 /** REX.W, VEX.W or EVEX.W. */
 export const PREFIX_REX_W = 64
 /** A VEX or XOP form. */
 export const PREFIX_VEX = 128
-/** A segment prefix. Which one: `segmentOverride`. */
+/** A segment prefix; `segmentOverride` tells which. */
 export const PREFIX_SEGMENT = 256
 /** Both F2 and F3 were present and F2 came last. Without it the REP of the two wins. */
 export const PREFIX_REPNE_LAST = 512
@@ -190,7 +189,7 @@ export const SEGMENT_GS = 5
 export const REASON_NONE = 0
 /** No instruction has this opcode in this mode with these prefixes and this ModRM byte. */
 export const REASON_OPCODE = 1
-/** LOCK where it is not allowed. */
+/** LOCK on an instruction that does not allow it. */
 export const REASON_LOCK = 2
 /** Longer than 15 bytes. */
 export const REASON_TOO_LONG = 3
@@ -202,7 +201,7 @@ export const REASON_VEX_PREFIX = 5
 export const REASON_VEX_VVVV = 6
 /** Two of a gather's destination, index and mask, or of the tiles of a product, are the same register. */
 export const REASON_SAME_REGISTER = 7
-/** A mask register, zeroing, broadcast or static rounding where the form has none, or no mask where it needs one. */
+/** An invalid mask register, zeroing, broadcast or static rounding, or a missing mask. */
 export const REASON_EVEX = 8
 
 /** Texts for the reasons, indexed by them. */

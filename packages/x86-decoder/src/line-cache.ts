@@ -35,7 +35,7 @@ export const keyRegisters = (insn: Instruction): number =>
   (insn.isMemory << 28) |
   (insn.dispSize === 0 ? 0 : 1 << 29)
 
-/** Base, index and what EVEX has. */
+/** Returns a key for base, index and EVEX fields. */
 export const keyMemory = (insn: Instruction): number =>
   (insn.base + 1) | ((insn.index + 1) << 7) | ((insn.evex & EVEX_FIELDS) << 13) | (insn.operandSize << 22)
 
@@ -49,7 +49,7 @@ export const hashOf = (form: number, registers: number, memory: number): number 
 
 const MAX_WIDTH = 1000
 
-/** Throws `ERR_OPTION` on options that are of another kind than their types say. */
+/** Throws `ERR_OPTION` for options of the wrong type. */
 export function requireFormatOptions(options: FormatOptions): void {
   requireOptions(options)
   const { hex = 'prefix', upperCase = false, spacing = 'normal', mnemonicWidth = 0 } = options
@@ -67,7 +67,7 @@ export function requireFormatOptions(options: FormatOptions): void {
   throw new DecoderError('ERR_OPTION', `one of these options is invalid: ${given.join(', ')}`)
 }
 
-/** The lines of one syntax in one style. */
+/** Cached lines of one syntax in one style. */
 class LineCache {
   readonly #options: FormatOptions
   /** Three words a place; no key is negative, and -1 is where no line is. */
@@ -100,7 +100,7 @@ class LineCache {
     const memory = keyMemory(insn)
     const place = hashOf(form, registers, memory) >>> (32 - this.#bits)
     if (this.#isAt(place, form, registers, memory)) return this.#templates[place]!
-    // Two lines with one hash have a place each.
+    // The second place holds a line with the same hash.
     if (this.#isAt(place ^ 1, form, registers, memory)) return this.#templates[place ^ 1]!
     const template = new LineWriter(insn, this.#options).template(write)
     if (!isIrregular(out.info)) {

@@ -73,18 +73,18 @@ export interface Template {
   readonly fields: readonly Field[]
 }
 
-/** A template that is being written. */
+/** A template under construction. */
 interface OpenTemplate {
   readonly texts: string[]
   readonly fields: Field[]
 }
 
-/** An instruction that is printed, and the line so far. */
+/** Writes one line for an instruction. */
 export class LineWriter {
   readonly insn: Instruction
   readonly info: CodeInfo
   readonly options: FormatOptions
-  /** The line so far; of a template the text since its last field. */
+  /** The line so far; for a template the text since its last field. */
   text: string
   readonly #target: DecodedInstruction | Instruction
   /** The pieces of the line, for a caller that wants them. */
@@ -94,7 +94,7 @@ export class LineWriter {
 
   /**
    * @param tokens - filled with the pieces of the line
-   * @param operands - the operands, if they are to be written otherwise than they are
+   * @param operands - operands to show instead of the instruction's own
    */
   constructor(
     target: DecodedInstruction | Instruction,
@@ -130,7 +130,7 @@ export class LineWriter {
 
   #readOperands(): readonly Operand[] {
     if (this.insn.code === 0) return []
-    // A decoded instruction has them, unless they are for another address.
+    // A decoded instruction already has its operands, unless the address differs.
     if (this.#target instanceof Instruction || this.options.address !== undefined)
       return operandsOf(this.insn, this.address)
     return this.#target.operands
@@ -162,7 +162,7 @@ export class LineWriter {
     this.add(kind, this.options.upperCase === true ? text.toUpperCase() : text)
   }
 
-  /** Adds a token just as it is. */
+  /** Adds a token unchanged. */
   add(kind: TokenKind, text: string): void {
     this.text += text
     if (this.#tokens !== undefined) this.#tokens.push({ kind, text })

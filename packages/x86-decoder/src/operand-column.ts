@@ -37,7 +37,7 @@ export const Immediate = {
   /** two imm8 */
   U8_U8: 12,
 } as const
-/** One of the values of the table of the same name. */
+/** A value of `Immediate`. */
 export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 
 /** Parts of a vector register: of 16 bytes with VEX.L = 0, of 32 with VEX.L = 1, of 64 with EVEX.L'L = 2. */
@@ -234,7 +234,7 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
   const isBound = kind === OperandKind.BOUND_RM || kind === OperandKind.BOUND_REG
   return {
     kind,
-    // A vector register is a whole one, however little of it is used.
+    // A vector register counts as a whole, however little of it is used.
     size: (isVector && size < 32) || isBound ? 16 : isMmx ? 8 : size,
     memorySize: sizeOf(memorySuffix, bits),
     register: -1,
@@ -303,7 +303,7 @@ function isByteInteger({ kind, size }: FormOperand): boolean {
   }
 }
 
-/** Which operand sizes a row has: `v` 16, 32, 64; `z` 16, 32; `y` 32, 64; `a` as many as address sizes; `x` vectors of 128, 256; `''` one form for all. */
+/** Operand sizes of a row: `v` 16, 32, 64; `z` 16, 32; `y` 32, 64; `a` as address sizes; `x` vectors of 128, 256; `''` one form. */
 export type SizeClass = '' | 'v' | 'y' | 'z' | 'a' | 'x'
 
 /** The widest size letter decides: v over y over z. */

@@ -4,7 +4,7 @@ import type { Form } from './rows.ts'
 
 const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
 
-/** Kinds whose names are always the same. */
+/** Kinds with a fixed name. */
 const NAMES: Readonly<Partial<Record<OperandKind, string>>> = {
   ...{ [OperandKind.ONE]: '1', [OperandKind.IMM4]: 'imm4', [OperandKind.DFV]: 'dfv', [OperandKind.ABS64]: 'target64' },
   ...{ [OperandKind.SEGMENT_REG]: 'Sreg', [OperandKind.CONTROL_REG]: 'CRn', [OperandKind.DEBUG_REG]: 'DRn' },

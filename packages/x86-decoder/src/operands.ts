@@ -155,7 +155,7 @@ export function immediateHigh(insn: Instruction, kind: OperandKind): number {
   }
 }
 
-/** Whether the form sign-extends an immediate of `kind`, so that it is shown with its sign. */
+/** Whether the form sign-extends an immediate of `kind`, which is then shown with a sign. */
 export function immediateIsSigned(kind: OperandKind): boolean {
   return kind === OperandKind.IMM8_SX || kind === OperandKind.IMM32_SX
 }

@@ -8,8 +8,8 @@ import { DecoderError, requireOptions, shown } from './errors.ts'
 import * as K from './kinds.ts'
 
 /**
- * Features whose absence gives an opcode its other meaning (F3 0F BC is TZCNT or BSF). Rows with the attribute `else`
- * name one of them; the order is that of the option bits from `FIRST_FEATURE_BIT` on.
+ * Features whose absence changes the meaning of an opcode (F3 0F BC is TZCNT or BSF). Rows with the attribute `else`
+ * name one of these; the order matches the option bits from `FIRST_FEATURE_BIT` on.
  */
 const DECIDING_FEATURES = [
   'BMI1',
@@ -41,9 +41,9 @@ export function featureBit(feature: string): number {
   return index < 0 ? -1 : K.FIRST_FEATURE_BIT + index
 }
 
-/** A processor, as far as it decides what bytes mean. */
+/** The properties of a processor that affect decoding. */
 export interface ProcessorOptions {
-  /** The vendor whose decoding applies where the two differ; Intel unless given. */
+  /** The vendor whose decoding applies where vendors differ; default Intel. */
   readonly vendor?: 'intel' | 'amd'
   /**
    * The CPUID features that it has, spelled as in `CodeInfo.feature`; all unless given. An instruction of a feature that is

@@ -31,7 +31,7 @@ function packReference(reference: number, code: number, node: number): number {
   return distance < 0 ? 2 * distance : 2 * distance + 2
 }
 
-/** Roots follow one another as their nodes do. */
+/** Roots are consecutive, like their nodes. */
 function packRoots(roots: Int32Array): string {
   let code = 0
   let node = 0
@@ -64,7 +64,7 @@ function unpackRoots(text: string): Int32Array {
   return roots
 }
 
-/** References of a node count from itself: it stands after its children. */
+/** References are relative to their node, which stands after its children. */
 function packNodes(nodes: Int32Array): string {
   const values: number[] = []
   let code = 0

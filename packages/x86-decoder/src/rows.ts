@@ -46,13 +46,13 @@ interface Selector {
   reg: number
   /** ModRM.rm 0…7 */
   rm: number
-  /** mandatory prefix: bits none, 66, F3, F2 */
+  /** mandatory prefix: bits for none, 66, F3, F2 */
   pp: number
   /** VEX.W */
   w: number
   /** VEX.L, EVEX.L'L */
   l: number
-  /** effective operand size before defaults: bits 16, 32, 64; one set for legacy modes, one for 64-bit mode, one for that on AMD */
+  /** effective operand size before defaults: bits for 16, 32, 64; for legacy modes, for 64-bit mode, and for that mode on AMD */
   osLegacy: number
   osLong: number
   osAmd: number
@@ -67,7 +67,7 @@ interface Selector {
   nf: number
 }
 
-/** One row at one operand size: what `codes` describes and what the decoder's leaves are. */
+/** One row at one operand size: described by `codes`, and a leaf of the decoder's trees. */
 export interface Form {
   mnemonic: string
   operands: readonly FormOperand[]
@@ -91,7 +91,7 @@ export interface Form {
   modes: number
   attributes: ReadonlySet<string>
   feature: string
-  /** required address size in bits, 0 = any */
+  /** required address size in bits, 0: any */
   addressSize: number
   /** required VEX.W, VEX.L (EVEX.L'L); -1 = ignored */
   w: number
@@ -194,7 +194,7 @@ interface Attributes {
   readonly features: readonly [string, string]
   readonly addressSize: number
   readonly w: number
-  /** Allowed values of VEX.L or EVEX.L'L; none = any. */
+  /** Allowed values of VEX.L or EVEX.L'L; empty: any. */
   readonly lengths: readonly number[]
 }
 
@@ -267,7 +267,7 @@ export class RowReader {
     return attributes
   }
 
-  /** The forms of one row. */
+  /** Parses the forms of one row. */
   read(line: string): Form[] {
     this.#forms = []
     const [opcodeText, nameText, operandText, attributeText = ''] = line.split(/ {2,}/) as [
@@ -311,7 +311,7 @@ export class RowReader {
       long = longSizes(bits, sizeClass, fixed || near, defaults)
       amd = longSizes(bits, words.has('far') ? 'z' : sizeClass, fixed, defaults || near)
     }
-    // The size that is written; other sizes are decoded, and refused there.
+    // The size for printing; other sizes are decoded, and refused later.
     const addressSize = byAddress || words.has('bounds') ? bits : attributes.addressSize
     let modes = (legacy === 0 ? 0 : MODE_16 | MODE_32) | ((long | amd) === 0 ? 0 : MODE_64)
     if (addressSize === 64) modes &= MODE_64

@@ -62,9 +62,9 @@ const PLACES = [
   KEY_NF | (1 << 5),
 ] as const
 
-/** How many children a node has, by its first number. */
+/** Returns the number of a node's children, from its first number. */
 export function nodeWidth(place: number): number {
-  // Others are features: absent or there.
+  // All other dimensions are features: absent or present.
   return WIDTHS[(PLACES as readonly number[]).indexOf(place)] ?? 2
 }
 
@@ -229,7 +229,7 @@ function leafBits(form: Form): number {
   return bits | ((form.operandSize >> 3) << LEAF_SIZE_SHIFT)
 }
 
-/** Builds the trees, of one kind of mode after the other. */
+/** Builds the trees, one mode kind after another. */
 class TreeBuilder {
   readonly nodes: number[]
   readonly #forms: readonly Form[]
@@ -290,7 +290,7 @@ class TreeBuilder {
     for (const code of candidates) restricted |= this.#restricted[code]!
     restricted >>= depth
     if (restricted === 0) return this.#first(candidates, 0)
-    // The lowest dimension that is restricted at all.
+    // The lowest restricted dimension.
     const dimension = depth + 31 - Math.clz32(restricted & -restricted)
     const key = candidates.length > 3 ? `${dimension}:${candidates.join()}` : ''
     const known = this.#shared.get(key)
@@ -310,7 +310,7 @@ class TreeBuilder {
     return reference
   }
 
-  /** The first candidate from `from` on or, for processors without its feature, the first of those after it. */
+  /** Returns the first candidate from `from` on, or a later one for processors without its feature. */
   #first(candidates: readonly number[], from: number): number {
     const code = candidates[from] ?? 0
     const form = this.#forms[code]!
@@ -319,7 +319,7 @@ class TreeBuilder {
     return this.#node(featureBit(form.feature) | (1 << 5), [code, otherwise])
   }
 
-  /** A node, or the one that is the same already: opcodes and modes have much in common. */
+  /** Makes a node, or reuses an identical one: opcodes and modes share many. */
   #node(place: number, children: readonly number[]): number {
     const key = `${place},${children.join()}`
     const known = this.#known.get(key)
@@ -341,7 +341,7 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
     if (code === 0) return
     const map = decoderMap(form)
     if (map === MAP_3DNOW) {
-      // Any of them stands for all until its opcode is read.
+      // Any of these opcodes stands for all until the opcode is read.
       cells[256 + 0x0f] ??= [code]
     }
     for (let low = 0; low < (form.opcodeRegister ? 8 : 1); low++) {

@@ -15,11 +15,11 @@ import { impliedRows } from './table/implied.ts'
 export interface UsedRegister {
   /** Lower-case name of the whole register. */
   readonly name: string
-  /** How the instruction uses it. */
+  /** How the instruction accesses the register. */
   readonly access: OperandAccess
 }
 
-/** Memory that is used. */
+/** A memory operand in use. */
 export interface UsedMemory {
   /** Names of registers, or undefined. The values are those before the instruction. */
   readonly segment: string
@@ -33,7 +33,7 @@ export interface UsedMemory {
   readonly displacement: bigint
   /** Bytes; 0 = varying. */
   readonly size: number
-  /** How the instruction uses it. */
+  /** How the instruction accesses the memory. */
   readonly access: OperandAccess
 }
 
@@ -41,7 +41,7 @@ export interface UsedMemory {
 export interface UsedResources {
   /** Each once. */
   readonly registers: readonly UsedRegister[]
-  /** Memory that it reads or writes. */
+  /** Memory that the instruction reads or writes. */
   readonly memory: readonly UsedMemory[]
 }
 
@@ -198,7 +198,7 @@ function addSpecial(uses: Uses, insn: Instruction, { mnemonic, operands }: CodeI
     case 'PCMPESTRM':
     case 'VPCMPESTRI':
     case 'VPCMPESTRM': {
-      // The lengths; W makes them 64 bits wide.
+      // The explicit lengths, which are 64 bits wide with W.
       const lengthSize = insn.mode === 64 && (insn.prefixes & PREFIX_REX_W) !== 0 ? 8 : 4
       uses.general(0, lengthSize, READ)
       uses.general(2, lengthSize, READ)
@@ -318,7 +318,7 @@ function addRegister(
     case OperandKind.OPCODE_REG:
     case OperandKind.VVVV_REG:
     case OperandKind.FIXED_REG:
-      // With a destination of its own, or zeroed upper bits, APX writes all of it.
+      // With a new data destination, or zeroed upper bits, APX writes the whole register.
       if ((bits & WRITE) !== 0 && reads === 0 && (info.evexNd === 1 || info.mnemonic.startsWith('CFCMOV'))) {
         uses.general(register, 8, bits)
       } else if (size === 4 && bits === MAY_WRITE && insn.mode === 64 && info.mnemonic.startsWith('CMOV')) {
@@ -335,7 +335,7 @@ function addRegister(
     case OperandKind.XMM_RM_REG:
     case OperandKind.XMM_VVVV:
       uses.add(name, reads)
-      // Other encodings clear what is above the vector.
+      // Other encodings clear the bits above the vector.
       uses.add(info.encoding === 'legacy' ? name : `z${name.slice(1)}`, bits & ~reads)
       break
     default:
@@ -359,7 +359,7 @@ function addMemory(
   if (access === 'n' && info.mnemonic === 'NOP') return
   let { index } = operand
   if (base !== undefined && base !== 'rip' && base !== 'eip') {
-    // Those of strings move on.
+    // String operands also update their address registers.
     const isString = kind === OperandKind.STRING_SOURCE || kind === OperandKind.STRING_DESTINATION
     const moves = repeats ? MAY_READ | MAY_WRITE : READ | WRITE
     if (isString) uses.general(kind === OperandKind.STRING_SOURCE ? 6 : 7, insn.addressSize >> 3, moves)

@@ -8,9 +8,9 @@ import type { SharedInfo } from './shared/shared-info.ts'
 import type { SharedLayouts } from './shared/shared-layouts.ts'
 import type { XenExit } from './shutdown.ts'
 
-/** A guest, as the hypercalls see it, whatever its instruction set. */
+/** A guest's interface for hypercalls, for any instruction set. */
 export interface XenHost {
-  /** The machine that it lives in. */
+  /** The machine memory of the guest. */
   readonly memory: MachineMemory
   /** References to frames of machine memory. */
   readonly frameCounts: FrameCounts
@@ -28,7 +28,7 @@ export interface XenHost {
     start(gfn: number, count: number): LogDirty
     /** Ends a log. */
     stop(log: LogDirty): void
-    /** Marks frames, and drops the code that was translated of them. */
+    /** Marks frames as written, and drops code translated from them. */
     modified(gfn: number, count: number): void
   }
   /** Virtual time. */
@@ -54,12 +54,12 @@ export interface XenKept {
   /** Ends what is under way, and what uses the guest's RAM: the next two follow. The host's ends of channels stay. */
   abandon(): void
   /**
-   * Gives the guest the RAM that it had, with zeros where it comes, and Xen's pages in their places.
+   * Restores the guest's RAM, with zeros where it has no contents, and the places of Xen's pages.
    *
-   * @param state - one that `check` has accepted
+   * @param state - a state that `check` has accepted
    * @param here - the frames of the guest's map as they are
-   * @param frames - as they are to be
-   * @throws XenError `ERR_STATE` where the machine has no memory for it
+   * @param frames - the wanted frames
+   * @throws XenError `ERR_STATE` if the machine lacks memory
    */
   restoreMap(state: unknown, here: readonly XenGuestFrames[], frames: readonly XenGuestFrames[]): void
   /** Takes the rest of the state, once RAM, interrupt controllers and vCPUs have been restored. */
@@ -94,7 +94,7 @@ export interface CallRegisters {
   readonly allowed: boolean
   /** The hypercall's number. */
   number: bigint
-  /** An argument, from 0; 0 where the convention has no such register. */
+  /** Returns an argument, from 0 on; 0 if the convention has no register for it. */
   argument(index: number): bigint
   /** Changes one. */
   setArgument(index: number, value: bigint): void
@@ -102,7 +102,7 @@ export interface CallRegisters {
   setResult(value: bigint): void
 }
 
-/** A vCPU, as the hypercalls see it, whatever its instruction set. */
+/** A vCPU's interface for hypercalls, for any instruction set. */
 export interface XenProcessor {
   /** Number. */
   readonly id: number
@@ -121,15 +121,15 @@ export interface XenProcessor {
    * @returns the guest-physical address; −1 where the access is not allowed
    */
   guestPhysical(lo: number, hi: number, access: number): number
-  /** Ends its turn, whatever else has the processor come back to its domain. */
+  /** Ends the vCPU's turn, in addition to any other reason for returning to the domain. */
   endTurn(): void
-  /** Ends its turn early where another vCPU has something to do. */
+  /** Ends the vCPU's turn early if another vCPU can run. */
   pause(): void
-  /** Lets events interrupt it: SCHEDOP_block. */
+  /** Unmasks the vCPU's events: SCHEDOP_block. */
   allowEvents(info: SharedInfo): void
 }
 
-/** How vCPUs hear that their `evtchn_upcall_pending` was set. */
+/** Notifies vCPUs of a set `evtchn_upcall_pending`. */
 export interface Upcalls {
   /** A vCPU's flag has just been set: interrupts it. */
   raise(vcpu: number): void
@@ -149,7 +149,7 @@ export interface EventUpcallsState {
   /** HVM_PARAM_CALLBACK_IRQ, as two words. */
   readonly callbackLo: number
   readonly callbackHi: number
-  /** Each vCPU's own vector; 0: none. */
+  /** Vector of each vCPU; 0: none. */
   readonly vectors: readonly number[]
   /** vCPUs whose local APICs have not taken theirs. */
   readonly owed: readonly boolean[]
@@ -195,7 +195,7 @@ export interface XenArchitecture<U extends Upcalls = Upcalls> {
   readonly wires: Pick<PirqWiring, 'inputs' | 'asserted'>
   /** Has `take` asked before an interrupt of a wire is delivered: true takes it away from the controllers. */
   intercept(take: (gsi: number) => boolean): void
-  /** Makes what interrupts vCPUs for events. */
+  /** Makes the notifier of vCPUs. */
   makeUpcalls(info: SharedInfo): U
   /**
    * A vCPU's clock page, `struct vcpu_time_info`; null: this architecture's guests have none.

@@ -20,10 +20,10 @@ export type XenHypercall = (call: XenCall) => number
 export type Hypercalls = Readonly<Partial<Record<number, XenHypercall>>>
 
 /**
- * One hypercall as its handler sees it: who made it, its arguments, and the guest's memory by linear address, with the
- * rights of the kernel that called. Copies reach RAM only, never a device, and are no part of the instruction's log.
+ * One hypercall's interface for its handler: the caller, its arguments, and guest memory by linear address, with the
+ * calling kernel's rights. Copies reach only RAM, never a device, and do not appear in the instruction's log.
  *
- * There is one for each vCPU; those of its multicalls have one of their own.
+ * Each vCPU has one object for hypercalls, and one for calls within its multicalls.
  */
 export class XenCall {
   readonly domain: XenHost
@@ -51,7 +51,7 @@ export class XenCall {
     this.#outer = outer
   }
 
-  /** Makes one for the calls of a multicall, which this one is. */
+  /** Makes the object for calls within this multicall. */
   inner(): XenCall {
     return new XenCall(this.xen, this.vcpu, this.#handlers, this)
   }
@@ -62,7 +62,7 @@ export class XenCall {
   }
 
   /**
-   * Makes the call that the vCPU's registers describe, and leaves them as its end, or its next part, has them.
+   * Makes the call in the vCPU's registers, and sets the registers for its return or its continuation.
    *
    * @returns whether the instruction is to be executed again
    */
@@ -190,7 +190,7 @@ export class XenCall {
     return layout.decode(this.#view, this.compat)
   }
 
-  /** Writes a structure's fields, one by one and in order; others stay as they are. @returns false for a bad pointer */
+  /** Writes the given fields of a structure in order. @returns false for a bad pointer */
   write<const F extends Readonly<Record<string, FieldType>>>(
     layout: Layout<F>,
     pointer: bigint,

@@ -17,7 +17,7 @@ const TSC_RDTSCP = 1 << 2
 const IOMMU_MAPPINGS = 1 << 2
 const VCPU_ID_PRESENT = 1 << 3
 const DOMID_PRESENT = 1 << 4
-/** Event channels' vectors of one vCPU each are there. */
+/** Event channel upcall vectors per vCPU are supported. */
 const UPCALL_VECTOR = 1 << 6
 
 /** Facts that Xen's leaves tell. */
@@ -33,7 +33,7 @@ export interface CpuidFacts {
 /**
  * Xen's CPUID leaves, from 40000000H on (public header arch-x86/cpuid.h).
  *
- * @param into - EAX, EBX, ECX, EDX; zero where there is nothing
+ * @param into - receives EAX, EBX, ECX, EDX; zero for unknown leaves
  */
 export function xenCpuid(leaf: number, subleaf: number, facts: CpuidFacts, into: Uint32Array): void {
   into.fill(0)

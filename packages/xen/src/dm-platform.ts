@@ -19,7 +19,7 @@ const MEM_IOREQ_SERVER = 4
 const EVENT_EXTERNAL = 0
 const EVENT_NMI = 2
 const EVENT_EXCEPTION = 3
-/** An error code that there is none of. */
+/** Marks an event without error code. */
 const NO_ERROR_CODE = 0xffff_ffff
 /** `XEN_DMOP_MEM_CACHEATTR_*`: UC, WC, WT, WP, WB, UC−, and "no longer". */
 const CACHE_TYPES: readonly number[] = [0, 1, 4, 5, 6, 7, 0xffff_ffff]
@@ -106,7 +106,7 @@ class EmulatorLines {
   /** By device · 4 + pin. */
   readonly #intx: InterruptLine[] = []
   readonly #levels = new Uint8Array(32 * INTX_PINS)
-  /** By PCI link: how many pins drive it, the ISA interrupt that it is routed to, and its wire. */
+  /** By PCI link: number of asserting pins, routed ISA interrupt, and wire. */
   readonly #driven = new Uint16Array(LINKS)
   readonly #routes = new Uint8Array(LINKS)
   readonly #linkLines: (InterruptLine | undefined)[] = []
@@ -214,11 +214,11 @@ class EmulatorMemory {
         if (type !== MEM_RAM_RW) return -DM_ERRNO.EINVAL
         p2m.writeClaim.remove(at, 1)
       } else if (!isRam(old)) {
-        // Of what is no RAM, a hole alone may be called one.
+        // Only holes may be declared MMIO, and only RAM the other types.
         if (type !== MEM_MMIO_DM || old !== P2mType.MMIO_DM) return -DM_ERRNO.EINVAL
       } else if (type === MEM_MMIO_DM) p2m.remove(at, mfn, 1)
       else if (p2m.setType(at, 1, type === MEM_RAM_RO ? P2mType.RAM_RO : P2mType.RAM_RW) === 0 && !this.#is(at, type)) {
-        // RAM of a kind that has to become ordinary first: a pager has it, or others share it.
+        // RAM that must first become ordinary: it is paged out or shared.
         return -DM_ERRNO.EINVAL
       }
     }

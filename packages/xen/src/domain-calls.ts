@@ -2,7 +2,7 @@ import type { XenDomainCalls, XenKept } from './architecture.ts'
 import { Runstate } from './vcpu/runstate.ts'
 import type { XenState } from './xen-state.ts'
 
-/** Xen as every guest's domain calls it: turns, events, messages. An instruction set adds what its processors ask. */
+/** The part of Xen that is common to all architectures: turns, events, messages. A subclass adds its processors' queries. */
 export abstract class DomainCalls implements XenDomainCalls {
   readonly #xen: XenState
 
@@ -34,7 +34,7 @@ export abstract class DomainCalls implements XenDomainCalls {
     const state = vcpus[vcpu]
     if (state === undefined) return
     if (!this.blocks(vcpu) && (reason === 'budget' || reason === 'yield' || reason === 'pause')) {
-      // Alone it goes on at once.
+      // With a single vCPU it resumes at once.
       if (vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
     } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)
   }

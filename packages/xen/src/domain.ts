@@ -26,7 +26,7 @@ export interface XenDomainVcpu {
      */
     guestPhysical(lo: number, hi: number, access: number): number
   }
-  /** Ends the vCPU's turn early where another vCPU has something to do. */
+  /** Ends the vCPU's turn early if another vCPU can run. */
   pause(): void
   /** Looks again at what is pending for the vCPU. */
   updateEvents(): void
@@ -34,7 +34,7 @@ export interface XenDomainVcpu {
 
 /** The calls that a domain makes to the interface that is plugged into it. */
 export interface XenCalls extends XenDomainCalls {
-  /** Answers a CPUID leaf. @returns false for one that is not this interface's */
+  /** Answers a CPUID leaf. @returns false for leaves outside this interface */
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean
   /** Reads an MSR. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   readMsr(vcpu: number, index: number, into: { lo: number; hi: number }): number
@@ -42,7 +42,7 @@ export interface XenCalls extends XenDomainCalls {
   writeMsr(vcpu: number, index: number, lo: number, hi: number): number
   /** Makes the hypercall that a vCPU's registers describe. @returns a `STATUS_*` of `@retrap/x86-cpu` */
   hypercall(vcpu: number): number
-  /** The vector that a vCPU is to take before those of its local APIC; 0 for none. */
+  /** Returns the vector to deliver before those of the vCPU's local APIC; 0: none. */
   pendingVector(vcpu: number): number
   /** Ends a vCPU's wait in a hypercall: something has happened that it must look at. */
   eventsChanged(vcpu: number): void

@@ -14,14 +14,14 @@ export interface GuestEventsState {
   readonly vcpus: readonly XenVcpuState[]
 }
 
-/** A guest's event channels and all that its vCPUs share with the hypervisor. */
+/** A guest's event channels, and all memory that its vCPUs share with the hypervisor. */
 export class GuestEvents<U extends Upcalls = Upcalls> {
   readonly #domain: XenHost
   readonly info: SharedInfo
   readonly channels: EventChannels
   readonly upcalls: U
   readonly vcpus: readonly XenVcpu[]
-  /** Machine frame by vCPU that has a reference for its `vcpu_info`; −1 for none. */
+  /** Machine frame referenced for each vCPU's `vcpu_info`; −1: none. */
   readonly #held: number[]
 
   constructor(domain: XenHost, architecture: XenArchitecture<U>, domainId: number, wallClock: WallClock) {

@@ -26,7 +26,7 @@ export function findRam(frames: readonly XenGuestFrames[], gfn: number, orRom: b
   return run !== undefined && run.gfn <= gfn && (orRom || run.kind === 'ram')
 }
 
-/** Runs of RAM among frames that are not among others, both from low to high. */
+/** Returns runs of RAM in `frames` that are missing from `others`, both in ascending order. */
 export function missingFrom(others: readonly XenGuestFrames[], frames: readonly XenGuestFrames[]): XenGuestFrames[] {
   const missing: XenGuestFrames[] = []
   let at = 0

@@ -3,11 +3,11 @@ import type { HvmParameters } from './hvm-parameters.ts'
 import type { XenConsole } from './store/console-ring.ts'
 import type { XenStore } from './store/store.ts'
 
-/** A guest's RAM, in frames of 4 KiB, as its hypercalls change it. */
+/** A guest's RAM, in frames of 4 KiB, for hypercalls that change it. */
 export interface XenGuestMemory {
-  /** Frames that it has. */
+  /** Present number of frames. */
   readonly current: number
-  /** Frames that it may have. */
+  /** Most frames allowed. */
   readonly maximum: number
   /** The highest guest frame that anything is mapped at. */
   readonly highest: number
@@ -43,8 +43,8 @@ export interface XenGuest {
    */
   save(): XenGuestState
   /**
-   * Takes a saved state, of a guest with the same number and the same RAM. Ports that the host has open here find their channels
-   * by their numbers; other channels to the host wait for it to bind them again.
+   * Restores a saved state of a guest with the same domain number and RAM. Open host ports find their channels by number; other
+   * host channels wait for a new binding.
    *
    * @throws XenError `ERR_STATE` for a state of another version, or of another guest: nothing has changed then
    */

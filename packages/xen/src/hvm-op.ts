@@ -56,7 +56,7 @@ const x86Operations = (x86: X86Side): HvmOperations => ({
     for (const { cpu } of x86.domain.vcpus) cpu.flushTlb(true)
     return 0
   },
-  // pagetable_dying: a hint for shadow page tables, of which there are none
+  // pagetable_dying: a hint for shadow page tables, which are not used
   9: (call) => {
     const request = call.read(PAGETABLE_DYING, call.argument(1))
     if (request === null) return XenErrno.FAULT

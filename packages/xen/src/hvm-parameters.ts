@@ -29,7 +29,7 @@ type Rules = Readonly<Partial<Record<number, Rule>>>
 interface ParameterRules {
   /** Parameters that the guest may read; their rules say which it may set. */
   readonly byNumber: Rules
-  /** The error for any other that there is. */
+  /** The error for all other existing parameters. */
   readonly denied: number
 }
 
@@ -40,19 +40,19 @@ const X86: Rules = {
   [HvmParameter.CALLBACK_IRQ]: anything,
   [HvmParameter.STORE_PFN]: {},
   [HvmParameter.STORE_EVTCHN]: anything,
-  // Processors of other makers need these for real-address mode; here they are only kept.
+  // Other vendors' processors need these for real-address mode; here the values are only stored.
   [HvmParameter.VM86_TSS]: anything,
   [HvmParameter.VM86_TSS_SIZED]: anything,
   [HvmParameter.CONSOLE_PFN]: {},
   [HvmParameter.CONSOLE_EVTCHN]: anything,
-  // The power-management ports are the board's, and stay where they are.
+  // The board determines the power-management ports, which cannot move.
   [HvmParameter.ACPI_IOPORTS_LOCATION]: { write: (value, old) => value === old },
   [HvmParameter.VM_GENERATION_ID_ADDR]: anything,
   [HvmParameter.ALTP2M]: {},
   [HvmParameter.X87_FIP_WIDTH]: { write: (value) => value === 0n || value === 4n || value === 8n },
 }
 
-/** Parameters that an Arm guest may read: the toolstack sets them. Of the others there is none. */
+/** Parameters that an Arm guest may read: the toolstack sets them. Other parameters do not exist. */
 const ARM: Rules = {
   [HvmParameter.CALLBACK_IRQ]: {},
   [HvmParameter.STORE_PFN]: {},
@@ -66,7 +66,7 @@ const RULES: Readonly<Record<'x86' | 'arm', ParameterRules>> = {
   arm: { byNumber: ARM, denied: XenErrno.INVAL },
 }
 
-/** Values that a guest and its toolstack leave for each other. */
+/** Values that a guest and its toolstack exchange. */
 export class HvmParameters {
   readonly #values: BigUint64Array = new BigUint64Array(HVM_PARAMETERS)
   readonly #rules: ParameterRules
@@ -75,17 +75,17 @@ export class HvmParameters {
     this.#rules = RULES[architecture]
   }
 
-  /** A parameter as the toolstack sees it. */
+  /** Returns a parameter for the toolstack. */
   get(index: number): bigint {
     return this.#values[index] ?? 0n
   }
 
-  /** Sets one as the toolstack does: any of them, to anything. */
+  /** Sets any parameter to any value, as the toolstack may. */
   set(index: number, value: number | bigint): void {
     this.#values[index] = BigInt(value)
   }
 
-  /** Whether there is such a parameter. */
+  /** Whether a parameter exists. */
   has(index: number): boolean {
     return index < HVM_PARAMETERS
   }
@@ -110,7 +110,7 @@ export class HvmParameters {
       if (rule?.write !== undefined) this.set(Number(index), 0)
   }
 
-  /** All of them, in order, in hexadecimal. */
+  /** Returns all parameters in order, in hexadecimal. */
   save(): string[] {
     return Array.from(this.#values, (value) => value.toString(16))
   }

@@ -6,7 +6,7 @@ import { schedOp } from './vcpu/sched-op.ts'
 import { xenVersion } from './xen-version.ts'
 import { Layout } from './layout.ts'
 
-/** The hypercalls that are the same for guests of every architecture. */
+/** The hypercalls that are equal on all architectures. */
 export const COMMON_HYPERCALLS: Hypercalls = {
   [Hypercall.MULTICALL]: multicall,
   [Hypercall.XEN_VERSION]: xenVersion,
@@ -65,8 +65,8 @@ const ENTRY = new Layout({
 })
 
 /**
- * `multicall`: pointer, count. Makes the calls of a list one after the other, each with a result of its own. A call that is cut
- * in two is kept in the list, as far as it has come.
+ * `multicall`: pointer, count. Executes a list of calls, each with its own result. An interrupted call stores its progress in
+ * the list.
  */
 function multicall(call: XenCall): number {
   if (call.nested) return XenErrno.INVAL

@@ -3,14 +3,14 @@ export type FieldType = 'u8' | 'u16' | 'i16' | 'u32' | 'i32' | 'u64' | 'ulong' |
 
 type Wide = 'u64' | 'ulong' | 'pointer'
 
-/** A structure's fields: 64-bit ones are bigints. */
+/** A structure's fields; 64-bit fields are bigints. */
 export type Values<F extends Readonly<Record<string, FieldType>>> = {
   -readonly [K in keyof F]: F[K] extends Wide ? bigint : number
 }
 
 const BYTES = { u8: 1, u16: 2, i16: 2, u32: 4, i32: 4, u64: 8, ulong: 8, pointer: 8 } as const
 
-/** Where fields lie for one kind of caller. */
+/** Offsets of fields for one kind of caller. */
 interface Shape {
   readonly size: number
   readonly offsets: Readonly<Record<string, number>>
@@ -69,7 +69,7 @@ export class Layout<const F extends Readonly<Record<string, FieldType>>> {
     return values as Values<F>
   }
 
-  /** Stores the fields given; what is between them is left as it is. */
+  /** Stores the given fields, and leaves the bytes between them unchanged. */
   encode(view: DataView, values: Partial<Values<F>>, compat: boolean): void {
     for (const name in values) {
       const value = values[name] as number | bigint
@@ -78,7 +78,7 @@ export class Layout<const F extends Readonly<Record<string, FieldType>>> {
   }
 }
 
-/** Reads one field, little-endian; those of up to 8 bytes as bigints. */
+/** Reads one little-endian field; as a bigint if it has 8 bytes. */
 export function get(view: DataView, at: number, type: FieldType, compat: boolean): number | bigint {
   switch (type) {
     case 'u8':
@@ -96,7 +96,7 @@ export function get(view: DataView, at: number, type: FieldType, compat: boolean
   }
 }
 
-/** Stores one field; a value that is too wide is cut. */
+/** Stores one field; a value that is too wide is truncated. */
 export function put(view: DataView, at: number, type: FieldType, value: number | bigint, compat: boolean): void {
   switch (bytesOf(type, compat)) {
     case 1:

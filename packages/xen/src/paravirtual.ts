@@ -10,7 +10,7 @@ import { type XenOptions, XenState } from './xen-state.ts'
 import type { XenGuest } from './guest.ts'
 import { Hypercall } from './numbers.ts'
 
-/** CPUID leaves that are Xen's. */
+/** Number of Xen's CPUID leaves. */
 const RANGE = 0x100
 
 /** Xen as the guest's domain calls it: CPUID leaves, the hypercall page, hypercalls, events. */
@@ -70,7 +70,7 @@ class Paravirtual extends DomainCalls implements XenCalls {
 
   readMsr(_vcpu: number, index: number, into: { lo: number; hi: number }): number {
     if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
-    // The register is there to be written; it reads as zero.
+    // The register exists only to be written, and reads as zero.
     into.lo = 0
     into.hi = 0
     return STATUS_DONE
@@ -80,7 +80,7 @@ class Paravirtual extends DomainCalls implements XenCalls {
   writeMsr(vcpu: number, index: number, lo: number, hi: number): number {
     const { domain, memory, events } = this.#xen
     if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
-    // Bits 11:0 number the page, and there is one.
+    // Bits 11:0 select the page, of which only 0 exists.
     if ((lo & (PAGE_BYTES - 1)) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
     const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
     const gfn = Math.floor(gpa / PAGE_BYTES)
@@ -92,7 +92,7 @@ class Paravirtual extends DomainCalls implements XenCalls {
   }
 }
 
-/** Makes Xen's state of a guest, and has its domain call it. */
+/** Makes Xen's state of a guest, and attaches it to the domain. */
 export function plugState(domain: XenDomain, options: XenOptions = {}): XenState<EventUpcalls> {
   const xen = new XenState(domain, new X86Architecture(domain), options)
   domain.plug(new Paravirtual(domain, xen))

@@ -118,7 +118,7 @@ function checkChannels({ ports, fifo }: EventChannelsState, path: string, frames
 const isInPage = (place: number, size: number, align: number): boolean =>
   (place % PAGE_BYTES) + size <= PAGE_BYTES && place % align === 0
 
-/** @param gpa - of a structure that does not leave its page; negative for none */
+/** @param gpa - address of a structure within one page; negative: none */
 function checkRam(frames: readonly XenGuestFrames[], gpa: number, size: number, align: number, path: string): void {
   if (gpa < 0) return
   const isRam = isInPage(gpa, size, align) && findRam(frames, Math.floor(gpa / PAGE_BYTES), false)

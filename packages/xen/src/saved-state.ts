@@ -22,7 +22,7 @@ export interface XenSavedState {
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
-  /** Memory, as hypercalls change it. */
+  /** RAM state that hypercalls change. */
   readonly memory: XenMemoryState
   /** Grant table, and the grants that are in use. */
   readonly grants: GrantTableState
@@ -32,7 +32,7 @@ export interface XenSavedState {
   readonly watchdogs: readonly (Word64 | null)[]
   /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpusState
-  /** Devices' interrupts that are event channels. */
+  /** Devices' interrupts mapped to event channels. */
   readonly pirqs: PirqsState
   /** The page with event bits and clocks. */
   readonly sharedInfo: SavedPage
@@ -130,7 +130,7 @@ function checkFrames(frames: readonly XenGuestFrames[]): void {
   let end = 0
   for (const [i, { gfn, count, kind }] of frames.entries()) {
     const isRun = Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= end && count > 0
-    // ROM may be above, where a device has it.
+    // A device's ROM may lie above RAM.
     demand(isRun && (kind === 'rom' || gfn + count <= GUEST_FRAMES), gfn, `frames[${i}].gfn`, 'runs from low to high')
     end = gfn + count
   }

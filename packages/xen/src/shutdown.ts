@@ -1,10 +1,10 @@
 /** `SHUTDOWN_*` (public header sched.h). */
 export const Shutdown = { POWEROFF: 0, REBOOT: 1, SUSPEND: 2, CRASH: 3, WATCHDOG: 4, SOFT_RESET: 5 } as const
 
-/** Why a guest shut itself down, other than power-off and restart. */
+/** Reason of a guest's shutdown, except power-off and restart. */
 export type GuestShutdown = 'suspend' | 'crash' | 'watchdog' | 'soft-reset'
 
-/** How a guest of Xen ends its domain. */
+/** How a Xen guest has ended its domain. */
 export type XenExit =
   | { readonly reason: 'power-off' }
   | { readonly reason: 'reset' }

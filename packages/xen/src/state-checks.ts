@@ -10,7 +10,7 @@ function refuse(value: unknown, path: string, expected: string): never {
   throw new XenError('ERR_STATE', `Xen's saved state: ${path} is ${text}: expected ${expected}`)
 }
 
-/** Fails where a condition does not hold. */
+/** Throws if a condition does not hold. */
 export function demand(holds: boolean, value: unknown, path: string, expected: string): asserts holds {
   if (!holds) refuse(value, path, expected)
 }
@@ -34,7 +34,7 @@ export const text =
   (value, path) =>
     demand(typeof value === 'string' && value.length <= most && form.test(value), value, path, String(form))
 
-/** Bytes, of one of these numbers. */
+/** Checks for bytes of one of these lengths. */
 export const bytes =
   (least: number, most: number): Check =>
   (value, path) =>
@@ -45,7 +45,7 @@ export const bytes =
       `${least} to ${most} bytes`,
     )
 
-/** One value, or null. */
+/** Checks for a value of one kind, or null. */
 export const orNull =
   (check: Check): Check =>
   (value, path) => {

@@ -5,7 +5,7 @@ import { XenErrno } from './numbers.ts'
 export const WATCHDOGS = 2
 const NS_PER_SECOND = 1e9
 
-/** A domain's watchdogs: one that is not told in time that all is well ends the domain. */
+/** A domain's watchdogs: one that is not reset in time ends the domain. */
 export class Watchdogs {
   readonly #timers: readonly Timer[]
   readonly #inUse: boolean[] = Array.from({ length: WATCHDOGS }, () => false)
@@ -15,7 +15,7 @@ export class Watchdogs {
   }
 
   /**
-   * Sets one up (number 0), tells it that all is well until `seconds` from now, or takes it away (0 seconds).
+   * Starts a watchdog (number 0), resets it to `seconds` from now, or stops it (0 seconds).
    *
    * @returns the number of a new one; 0; or an error
    */
@@ -37,7 +37,7 @@ export class Watchdogs {
     for (const timer of this.#timers) timer.cancel()
   }
 
-  /** Deadlines of those in use, null for the others. */
+  /** Returns deadlines of used watchdogs, null for others. */
   save(): (Word64 | null)[] {
     return this.#timers.map((timer, i) => (this.#inUse[i] === true ? savedDeadline(timer) : null))
   }

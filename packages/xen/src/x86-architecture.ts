@@ -170,8 +170,8 @@ const FAR_NS = 2n ** 50n
 const SOON_NS = 100_000_000n
 
 /**
- * `set_timer_op`: nanoseconds of system time, in two arguments for 32-bit callers; 0 for none. VIRQ_TIMER tells of it.
- * Guests have set timers far away, or in negative time, when they had work and when they had none: such a timer is due in
+ * `set_timer_op`: nanoseconds of system time, in two arguments for 32-bit callers; 0: none. Raises VIRQ_TIMER. Some
+ * guests set timers to negative or far away times, whether busy or idle: such a timer is due in
  * 100 ms.
  */
 function setTimerOp(call: XenCall): number {

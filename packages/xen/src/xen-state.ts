@@ -20,7 +20,7 @@ import { Watchdogs } from './watchdogs.ts'
 export interface XenOptions {
   /** Number among the host's guests, 1 to 7FEFH; default 1. */
   readonly domainId?: number
-  /** Frames of RAM that it may have: what it can balloon up to. Default what its map holds when it first asks. */
+  /** Most frames of RAM that the guest may balloon up to. Default the number in the map at the first query. */
   readonly maxFrames?: number
   /** The answer to `XENMEM_memory_map`. Default none: the guest is to ask its firmware. */
   readonly memoryMap?: readonly XenMemoryRange[]
@@ -35,7 +35,7 @@ export interface XenOptions {
   readonly handle?: Uint8Array
   /** Name in the store; default "retrap". */
   readonly name?: string
-  /** Seconds from 1970 when its clock is at 0; default 0. */
+  /** Unix time in seconds at which the guest's clock is 0; default 0. */
   readonly epochSeconds?: number
 }
 
@@ -49,7 +49,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
-  /** Its RAM, as its hypercalls change it. */
+  /** The guest's RAM, for hypercalls that change it. */
   readonly memory: XenMemory
   /** Grant table. */
   readonly grants: GrantTable
@@ -132,7 +132,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     return domid === Domid.TOOLSTACK ? XenErrno.PERM : XenErrno.SRCH
   }
 
-  /** The error for a domain number that is to be another's: it may do nothing to any. */
+  /** Returns the error for a foreign domain number: guests have no rights to other domains. */
   foreignDomain(domid: number): number {
     return this.ownDomain(domid) || XenErrno.INVAL
   }
@@ -157,7 +157,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     return this.memory.pages.has(mfn)
   }
 
-  /** All of it, with its pages; RAM is where its domain has it. @throws XenError `ERR_STATE`, see `GrantTable.save` */
+  /** Saves the whole state with Xen's pages, but without RAM. @throws XenError `ERR_STATE`, see `GrantTable.save` */
   save(): XenSavedState {
     return {
       version: 3,
@@ -204,8 +204,8 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
    * Gives the guest the frames that it had, and Xen's pages in their places.
    *
    * @param here - the frames of the guest's map as they are, without pages of Xen's own
-   * @param frames - as they are to be
-   * @throws XenError `ERR_STATE` where there is no memory for it
+   * @param frames - the wanted frames
+   * @throws XenError `ERR_STATE` if memory is short
    */
   restoreMap(state: XenSavedState, here: readonly XenGuestFrames[], frames: readonly XenGuestFrames[]): void {
     this.memory.restore(state.memory, here, frames)

@@ -17,7 +17,7 @@ const give =
   (call) =>
     call.copyOut(call.argument(1), bytes) ? 0 : XenErrno.FAULT
 
-/** Compiler, who compiled, where, when. */
+/** Compiler, compiled by, domain and date. */
 const COMPILE_INFO = new Uint8Array(144)
 COMPILE_INFO.set(text('retrap', 64), 0)
 COMPILE_INFO.set(text('retrap', 16), 64)

@@ -55,7 +55,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   check(lo: number, hi: number): number {
     const aligned = this.#checkAlignment(lo, hi)
     if (aligned !== STATUS_DONE || this.alone) return aligned
-    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
+    // Generated code calls this for each instruction on a page that is not in the TLB.
     return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : aligned
   }
 
@@ -65,7 +65,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
     return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
   }
 
-  /** Only AArch32's instructions cross a page, and nothing but its translation can keep them from it. */
+  /** Only AArch32 instructions cross a page, and only its translation can prevent their execution. */
   checkSecondPage(): number {
     return STATUS_DONE
   }
@@ -73,7 +73,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   translate(lo: number, hi: number, into: ArmTranslation): number {
     const status = this.#translate(lo, hi, into)
     if (status !== STATUS_DONE || into.key !== KEY_GUARDED || this.#u32[S.S_GUARDS >>> 2] !== 0) return status
-    // The first one: what has led here was not looked at.
+    // Set for the first guarded page: the branch to it was not checked.
     this.#u32[S.S_GUARDS >>> 2] = 1
     return this.alone ? STATUS_DONE : STATUS_STEP
   }

@@ -5,11 +5,11 @@ import { S_FAULT_ADDRESS, S_FAULT_SYNDROME, S_PC } from '../state/state-layout.t
 import type { SystemState } from '../state/system-state.ts'
 
 /**
- * A debugger's requests to one processor, as the processor sees them. Without a debugger there is none, and the checks for it
- * lie outside generated code.
+ * A debugger's requests to one processor. Without a debugger the hooks are absent, and generated code contains no checks for
+ * them.
  */
 export interface DebugHooks {
-  /** Breakpoints, and data that is watched. */
+  /** Breakpoints and watchpoints. */
   readonly points: DebugPoints
   /** A step is under way: instructions are executed one at a time. */
   readonly stepping: boolean
@@ -20,7 +20,7 @@ export interface DebugHooks {
   /**
    * Notes an access of the instruction that is executed alone.
    *
-   * @param both - it reads and writes
+   * @param both - whether the access reads and writes
    * @returns whether to stop before it: the instruction is given up
    */
   stopsForAccess(lo: number, hi: number, size: number, write: boolean, both: boolean): boolean
@@ -30,13 +30,13 @@ export interface DebugHooks {
   stopsBetween(): boolean
   /** Whether to stop before an exception is taken to EL1. */
   stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean
-  /** The hypervisor has to finish the instruction: what it has accessed counts when that is done. */
+  /** Called when the hypervisor has to finish the instruction: its accesses are reported after that. */
   leftToHypervisor(): void
   /** The instruction has been finished, or has ended with an exception. */
   finished(hasRetired: boolean): void
 }
 
-/** Holds the debugger's hooks into one processor; null: there is no debugger. */
+/** Holds the debugger's hooks of one processor; null: no debugger. */
 export class DebugSlot {
   /** The hooks. */
   hooks: DebugHooks | null = null
@@ -44,9 +44,9 @@ export class DebugSlot {
 
 const DEBUG: ArmExit = { reason: 'debug' }
 
-/** Where a processor's run stops for its debugger, if it has one. */
+/** Decides whether a processor's run stops for its debugger. */
 export class DebugStops {
-  /** Where the debugger has its hooks. */
+  /** The slot with the debugger's hooks. */
   readonly slot: DebugSlot
   readonly system: SystemState
   readonly #turn: Turn

@@ -63,7 +63,7 @@ export class MemoryAccess {
     if (!this.#translation.data(start, hi, flags, kind, first)) {
       if ((flags & A.ACCESS_CACHE) !== 0)
         return this.#translation.raiseAbort(lo, hi, cacheAbort(first.faultStatus), first)
-      // Stage 1 has found what memory it is before stage 2 is asked.
+      // Stage 1 determines the memory type before stage 2 is consulted.
       if (first.stage2 && !first.tableWalk && this.#isForbidden(first, misaligned, flags)) {
         return this.#abort(lo, hi, FSC_ALIGNMENT, write)
       }
@@ -165,7 +165,7 @@ export class MemoryAccess {
       return translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, true), first)
     }
     if (first.ma < 0) return this.#abort(lo, hi, FSC_UNSUPPORTED, write)
-    // Where a read would match it is one, as the syndrome has it.
+    // If a read would match, report a read, as the syndrome requires.
     if (!write && this.#isWatched(lo, hi, flags, false)) return this.#watchpoint(false)
     if (this.#isWatched(lo, hi, flags, true)) return this.#watchpoint(true)
     if (this.#mustBeAlone) return STATUS_STEP
@@ -177,7 +177,7 @@ export class MemoryAccess {
   /**
    * The import of compiled code: looks for the page of an access, which is not made.
    *
-   * @returns whether it is not there, as a status
+   * @returns a status: whether the address is unmapped
    */
   probe(lo: number, hi: number, flags: number): number {
     const write = (flags & (A.ACCESS_WRITE | A.ACCESS_MODIFY)) !== 0

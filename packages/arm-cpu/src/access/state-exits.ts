@@ -29,7 +29,7 @@ export type ArmExit =
    * is none.
    */
   | { readonly reason: 'wait'; readonly until: 'interrupt' | 'event' }
-  /** WFE waits for another processor to write what an exclusive access has marked: others should run. */
+  /** WFE waits for another processor to write exclusively marked memory: others should run. */
   | { readonly reason: 'pause' }
   /** A debugger has it stop: see `ArmDebugControl.stop`. */
   | { readonly reason: 'debug' }

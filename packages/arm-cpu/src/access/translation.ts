@@ -25,7 +25,7 @@ const TCR_AS = 1 << 4
 /** CRm of TLBI: 7, and 6 of a range, are of this processor; 1 and 3, and 2 and 5 of a range, of all. */
 const TLBI_LOCAL = 6
 const TLBI_RANGES: ReadonlySet<number> = new Set([2, 5, 6])
-/** Pages of 4 KiB that are dropped one by one; beyond them all are. */
+/** Most pages of 4 KiB dropped one by one; beyond this number all entries are dropped. */
 const MOST_PAGES = 64
 /** op2 of TLBI: everything; all of an ASID. The others are by address; this bit of theirs: whatever the ASID. */
 const TLBI_ALL = 0
@@ -38,7 +38,7 @@ const PAR_RES1 = 1 << 11
 const PAR_NS = 1 << 9
 const PAR_OUTER = 2 << 7
 const PAR_INNER = 3 << 7
-/** Normal memory that is not cached, as MAIR_EL1 has it. */
+/** Non-cacheable normal memory, in MAIR_EL1's encoding. */
 const NON_CACHEABLE = 0x44
 
 /** The high word of the address whose bits 55:12 the operand of a TLBI has in its bits 43:0. */
@@ -49,8 +49,8 @@ const pageHigh = (lo: number, hi: number): number => {
 }
 
 /**
- * Bits of the high word of an address that may be a tag, TCR_EL1.TBI: the operand of a TLBI has none, and the entries of a
- * page have those that it was accessed with. Where they are no tag they are those of bit 55.
+ * Bits of the high word of an address that may be a tag, TCR_EL1.TBI: the operand of a TLBI has no tag, and a page's
+ * entries have the tags of its accesses. Without TBI these bits equal bit 55.
  */
 export const TLB_TAG = 0xff00_0000
 
@@ -145,7 +145,7 @@ export class Translation {
   /**
    * TTBR0_EL1 or TTBR1_EL1 has been written. TLB entries of the address space stay: software tells of changes, by TLBI.
    *
-   * @returns whether the address space is another
+   * @returns whether the address space has changed
    */
   tableChanged(): boolean {
     this.#host.controlChanged?.()
@@ -212,7 +212,7 @@ export class Translation {
       return
     }
     const base = (hi & 31) * 2 ** 32 + lo
-    // Its uppermost bit is that of all bits above.
+    // Extend the uppermost bit to all higher bits.
     const start = (base < 2 ** 36 ? base : base - 2 ** 37) * bytes
     for (let i = 0; i < pages; i++) {
       const address = start + i * PAGE_BYTES
@@ -256,8 +256,8 @@ export class Translation {
   }
 
   /**
-   * DC IVAC: there is no cache, but the address must be mapped, and be one that may be written. Where stage 2 alone forbids that,
-   * it cleans too.
+   * DC IVAC: without caches, only check that the address is mapped and writable. If only stage 2 forbids writes, the instruction
+   * also cleans.
    *
    * @returns a status
    */
@@ -293,7 +293,7 @@ export class Translation {
    * The instruction at an address that is being executed, that of T32 with its first halfword in the upper half.
    *
    * @param lo - of Thumb with bit 0 set
-   * @returns −1 where it cannot be fetched any more
+   * @returns −1 if the word cannot be fetched any more
    */
   wordAt(lo: number, hi: number): number {
     if ((lo & 1) !== 0) return this.#thumbAt(lo - 1, hi)
@@ -331,7 +331,7 @@ export class Translation {
   /**
    * As {@link Translation.raise}, for an access that has no translation: `fault` says why.
    *
-   * @param isBeyond - it is the access's second page that has none
+   * @param isBeyond - whether the fault is on the access's second page
    */
   raiseAbort(lo: number, hi: number, syndrome: number, fault: ArmTranslation, isBeyond: boolean = false): number {
     this.raise(lo, hi, fault.stage2 && fault.tableWalk ? (syndrome | ISS_S1PTW) >>> 0 : syndrome)

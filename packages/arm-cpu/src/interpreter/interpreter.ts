@@ -73,8 +73,8 @@ export function generateArmInterpreter(options: InterpreterOptions): Interpreter
 }
 
 /**
- * Forms that are inlined in the interpreter's main function, by their mnemonic: what compilers make most of their code of, as
- * long as the main function stays under the 40 KB that V8 optimises quickly. A form that is not here is a function of its own,
+ * Forms that are inlined in the interpreter's main function, by their mnemonic: the most frequent ones in compiled programs,
+ * as long as the main function stays below the 40 KB that V8 optimises quickly. Every other form is a separate function,
  * called through the table.
  */
 const HOT: ReadonlyMap<string, (form: ArmForm) => boolean> = /*#__PURE__*/ hotForms()

@@ -18,7 +18,7 @@ import { armForms, semanticsOf } from '../semantics/index.ts'
 import * as R from '../state/record.ts'
 import { MODE_A32, MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from '../state/state-layout.ts'
 
-/** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
+/** A register operand: its letter, the record's field, and the address of its register file. */
 interface Operand {
   readonly letter: string
   readonly field: number
@@ -30,7 +30,7 @@ const generalTarget = (register: number): number => (register === 31 ? S_SINK : 
 const generalOrStack = (register: number): number => (register === 31 ? S_SP : S_X + 8 * register)
 const vector = (register: number): number => S_V + 16 * register
 
-/** Where registers lie, by what stands before the letter of their number in the text of operands; the others are general. */
+/** Register files, by the text before the letter of the number in operands; all others are general registers. */
 const FILES: ReadonlyMap<string, Operand['at']> = new Map([
   ...['WS', 'XS', 'RS'].map((name) => [name, generalOrStack] as const),
   ...['V', 'Y', 'F', 'B', 'H', 'S', 'D', 'Q'].map((name) => [name, vector] as const),
@@ -47,7 +47,7 @@ const FIELDS: Readonly<Record<string, number>> = {
   u: R.R_A,
 }
 
-/** How to execute the instructions of one row. */
+/** How to execute one row's instructions. */
 interface Decoding {
   readonly semantics: Semantics
   readonly operands: readonly Operand[]
@@ -125,8 +125,8 @@ function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Op
 const isFp = (word: number): boolean => (word & 0x0c00_0000) === 0x0c00_0000
 
 /**
- * Records that are remembered by the instruction, of A64 that does not branch: about two thirds of what a kernel's boot
- * decodes was decoded before, elsewhere.
+ * Number of records cached by instruction word, for A64 without branches: about two thirds of a kernel boot's decoding
+ * repeats earlier words.
  */
 const REMEMBERED = 1 << 15
 const HASH_SHIFT = 32 - 15
@@ -156,7 +156,7 @@ export class ArmRecordDecoder implements RecordDecoder {
   readonly #decodings: (Decoding | null | undefined)[] = []
   readonly #remembered = new Uint32Array(REMEMBERED * RECORD_WORDS)
 
-  /** @param codes - how each form is executed, by its key */
+  /** @param codes - code of each form, by its key */
   constructor(memory: MachineMemory, codes: ReadonlyMap<string, FormCode>) {
     this.#memory = memory
     this.#codes = codes
@@ -190,7 +190,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     return 4
   }
 
-  /** @returns whether the record is the same at other offsets, but for that */
+  /** @returns whether the record is the same at other offsets, apart from the offset itself */
   #decode(word: number, mode: number, record: number, offset: number): boolean {
     const { u8, u16, u32 } = this.#memory
     u32.fill(0, record >>> 2, (record + RECORD_BYTES) >>> 2)

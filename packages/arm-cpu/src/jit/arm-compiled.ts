@@ -43,7 +43,7 @@ const LARGE = 400
 /** A64, as the engine compiles hot code of it. */
 export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   readonly name = 'arm64'
-  /** There is one processor. */
+  /** All processors have one configuration. */
   readonly configuration = ''
   readonly layout: StateLayout
   readonly #memory: MachineMemory
@@ -80,7 +80,7 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   }
 
   isHostCalled(fn: number, record: number): boolean {
-    // The offsets of Thumb's instructions are not those of their bytes.
+    // Thumb's offsets are byte offsets plus 1.
     return fn === HOST_EXECUTED && (this.#memory.u16[(record + R_OFFSET) >>> 1]! & 1) === 0
   }
 
@@ -106,7 +106,7 @@ class ArmUnit implements UnitSemantics<FormSource> {
   readonly #vectors: UnitVectors
 
   /**
-   * @param module - with its memory and its table
+   * @param module - module with imported memory and table
    * @param entries - shared functions' entries of the table
    */
   constructor(

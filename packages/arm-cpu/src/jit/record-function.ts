@@ -21,7 +21,7 @@ export class RecordFunction extends RegionFunction {
     return this.#arms > 0
   }
 
-  /** Calls `build`, which emits other instructions. */
+  /** Calls `build`, which emits code for other instructions. */
   outsideArms(build: () => void): void {
     const arms = this.#arms
     this.#arms = 0

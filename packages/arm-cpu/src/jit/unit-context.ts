@@ -103,7 +103,7 @@ export class UnitContext extends ArmContext {
     return this.#exits.pageBase().add(offset)
   }
 
-  /** The interpreter raises it. */
+  /** Leaves to the interpreter, which raises the exception. */
   override raise(): void {
     this.#exits.interpret()
   }

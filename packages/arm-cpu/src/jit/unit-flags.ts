@@ -7,9 +7,9 @@ import type { RecordFunction } from './record-function.ts'
 
 /** The content of the locals: the flags themselves, */
 const EXPLICIT = 0
-/** or the result of a subtraction, and its operands; one more for 64 bits; */
+/** or the result of a subtraction and its operands; the 64-bit kind is one higher; */
 const DIFFERENCE = 1
-/** or those of an addition. */
+/** or the result of an addition and its operands. */
 const SUM = 3
 
 /**
@@ -19,13 +19,13 @@ const SUM = 3
 export class UnitFlags implements FlagStore {
   readonly #f: RecordFunction
   readonly #kind: Local<'i32'>
-  /** The result: N is its sign, and Z is set where it is zero unless the flags are explicit. */
+  /** The result: N is its sign, and Z is set for zero unless the flags are explicit. */
   readonly #result: Local<'i64'>
   /** The first operand; of explicit flags C in bit 0, V in bit 1. */
   readonly #a: Local<'i64'>
   /** The second operand; of explicit flags zero where Z is set. */
   readonly #b: Local<'i64'>
-  /** The value of `#kind` here, if it is known. */
+  /** The value of `#kind` at this point, if known. */
   #known: number | undefined = EXPLICIT
 
   /** @param f - of the unit */

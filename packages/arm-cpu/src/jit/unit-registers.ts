@@ -11,7 +11,7 @@ const ZERO: number = (S_ZERO - S_X) >>> 3
 /** The place of register 31 as a destination, also of instructions that read their destination. */
 const SINK: number = (S_SINK - S_X) >>> 3
 
-/** A unit's general-purpose registers and flags, in locals: loaded where it is entered if it uses them at all. */
+/** A unit's general-purpose registers and flags in locals, loaded at the entry if the unit uses them. */
 export class UnitRegisters {
   readonly flags: UnitFlags
   readonly #f: RecordFunction

@@ -69,12 +69,12 @@ export class UnitVectors {
     this.#f.set(this.#locals[register]!, value)
   }
 
-  /** Emits loads of all that is used. */
+  /** Emits loads of all used registers. */
   load(): void {
     this.#load(this.#used)
   }
 
-  /** Emits stores of all that is written. */
+  /** Emits stores of all written registers. */
   store(): void {
     this.#store(this.#written)
   }
@@ -94,7 +94,7 @@ export class UnitVectors {
     this.#load(this.#reachedBy(insn))
   }
 
-  /** All that is in locals, of what the host executes. */
+  /** Registers held in locals that an instruction executed by the host may access. */
   #reachedBy(insn: RegionInstruction<FormSource>): readonly number[] {
     if (insn.form !== undefined) return [...new Set(this.#named(insn))]
     return [...this.#locals.keys()].filter((register) => this.#locals[register] !== undefined)
@@ -110,7 +110,7 @@ export class UnitVectors {
   }
 }
 
-/** Where the vector register lies that is some numbers after one; after the last comes the first. */
+/** Returns the address of the register `distance` numbers later, modulo 32. */
 const after = (at: number, distance: number): number =>
   at < S_V ? at : S_V + ((at - S_V + REGISTER_BYTES * distance) % (REGISTERS * REGISTER_BYTES))
 
@@ -121,7 +121,7 @@ export function elementOf(vector: V128, index: number, size: ElementSize): I64 {
   return extractLane(size === 2 ? 'i16x8.extract_lane_u' : 'i8x16.extract_lane_u', vector, index).toI64U()
 }
 
-/** A vector with another element. */
+/** Returns a vector with one element replaced. */
 export function withElement(vector: V128, index: number, size: ElementSize, value: I64): V128 {
   if (size === 8) return replaceLane('i64x2.replace_lane', vector, index, value)
   const op = size === 4 ? 'i32x4.replace_lane' : size === 2 ? 'i16x8.replace_lane' : 'i8x16.replace_lane'

@@ -8,7 +8,7 @@ import type { Semantics } from './semantics.ts'
 /**
  * AES: one round in two instructions.
  *
- * Source: Arm ARM (DDI 0487), shared pseudocode "AESSubBytes" and its like; FIPS 197 for what they compute.
+ * Source: Arm ARM (DDI 0487), shared pseudocode "AESSubBytes" and its like; FIPS 197 for the computations.
  */
 
 /** Multiplies by x modulo x^8 + x^4 + x^3 + x + 1. */
@@ -32,7 +32,7 @@ function substitution(): number[] {
   })
 }
 
-/** Where ShiftRows takes the bytes of a state from; columns lie one after another. */
+/** Source positions of ShiftRows' bytes; columns are consecutive. */
 const ROWS: readonly number[] = /*#__PURE__*/ Array.from({ length: 16 }, (_, i) => (i + 4 * (i & 3)) & 15)
 
 const inverse = (table: readonly number[]): number[] => {

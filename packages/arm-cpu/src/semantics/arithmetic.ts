@@ -127,7 +127,7 @@ const flagInstruction: Semantics = {
         c.setFlags({ n, z, c: carry.xor(1), v })
         break
       case 'AXFLAG': {
-        // Z is set where Z or V was; C where C was and V was not.
+        // Z is set if Z or V was set; C if C was set and V clear.
         const zero = select(v, I64.of(0), z)
         c.setFlags({ n: I64.of(1), z: zero, c: carry.and(v.eqz()), v: I32.of(0) })
         break

@@ -34,7 +34,7 @@ export function compareExchange(c: ArmContext, host: I32, size: ElementSize, exp
   return c.f.atomic(atomicOp('cmpxchg', size), host, [expected, value])
 }
 
-/** Maximum and minimum: another processor's write in between makes it start over. */
+/** Maximum and minimum: a write by another processor in between makes the operation start over. */
 function extreme(c: ArmContext, host: I32, size: ElementSize, kind: string, source: I64): I64 {
   const { f } = c
   const isSigned = kind.startsWith('s')
@@ -92,7 +92,7 @@ const R_COMPARED = R_MORE
 const R_OLD: number = R_MORE + 2
 const R_NEW: number = R_MORE + 4
 
-/** WebAssembly has no atomic access of 16 bytes: one of them is indivisible only among processors of one thread. */
+/** WebAssembly has no 16-byte atomic access: the pair is atomic only among processors of one thread. */
 const compareAndSwapPair: Semantics = {
   selectors: '',
   usesStack: true,

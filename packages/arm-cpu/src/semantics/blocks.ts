@@ -5,14 +5,14 @@ import type { ArmContext } from './context.ts'
 import type { Semantics } from './semantics.ts'
 import { S_BARRIER, S_TRAPS, TRAP_COHERENCY, TRAP_UNIFICATION, TRAP_ZERO } from '../state/state-layout.ts'
 
-/** Instructions about caches and order: there is no cache, so that little is left of them. */
+/** Instructions about caches and order: without a cache, most have no effect. */
 
 const nothing: Semantics = { selectors: '', emit: () => undefined }
 
 /** Bytes that DC ZVA clears: `DCZID_EL0` says so too. */
 const BLOCK_BYTES = 64
 
-/** Leaves the instruction to TypeScript where it is trapped. @param trap - `TRAP_*` */
+/** Leaves a trapped instruction to TypeScript. @param trap - `TRAP_*` */
 function leaveIfTrapped(c: ArmContext, trap: number): void {
   c.f.if(c.f.loadExpression('i32.load', c.state, S_TRAPS).and(trap), () => c.useHandler())
 }
@@ -40,7 +40,7 @@ const maintenance: Semantics = {
 /** Whether EL0 may execute a system instruction: its op1 is 3. */
 const isUnprivileged = (row: Row): boolean => ((row.value >>> 16) & 7) === 3
 
-/** An atomic access of WebAssembly orders all others of its thread. */
+/** A WebAssembly atomic access orders all other accesses of its thread. */
 const barrier: Semantics = {
   selectors: '',
   emit: (c) => void c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)], S_BARRIER),

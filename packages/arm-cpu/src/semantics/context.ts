@@ -43,7 +43,7 @@ export interface ContextParts {
 }
 
 /**
- * An instruction as its semantics see it, whatever executes it: registers, flags, memory, and where control goes.
+ * An instruction's interface for its semantics, in either tier: registers, flags, memory and control flow.
  *
  * Registers of 32 bits are values whose upper half is zero.
  */
@@ -242,7 +242,7 @@ export abstract class ArmContext {
     f.if(status, () => this.fail(status))
   }
 
-  /** That of an instruction whose length the record says. */
+  /** Returns the next program counter, by the record's instruction length. */
   nextOf(): I64 {
     return this.address().add(this.f.loadExpression('i32.load8_u', this.record, R_LENGTH).toI64U())
   }
@@ -280,7 +280,7 @@ export abstract class ArmContext {
     this.jumpTo(target)
   }
 
-  /** The same at a return address. */
+  /** Branches to a return address. */
   return(target: I64): void {
     this.jumps = true
     this.jumpBack(target)
@@ -296,7 +296,7 @@ export abstract class ArmContext {
     // The dispatch loop alone has a ring of return addresses.
   }
 
-  /** Raises the exception for a base that is a stack pointer and not aligned, where SCTLR_ELx asks for it. */
+  /** Raises the exception for a misaligned stack pointer as base, if SCTLR_ELx enables it. */
   checkStackPointer(base: I64): void {
     const { f, state } = this
     const unaligned = base.toI32().and(f.loadExpression('i32.load', state, S.S_SP_ALIGNMENT))

@@ -12,8 +12,8 @@ import { S_ELR_EL1, S_ESR_EL1, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_SPSR_EL1, S_VB
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
 
 /**
- * A system call and the return from it, where nothing else is due: EL1 takes it, no interrupt waits, the return is a plain one.
- * All other cases are in `system/exceptions.ts`.
+ * A system call and its return in the simple case: EL1 takes it, no interrupt is pending, and the return has no special
+ * effects. `system/exceptions.ts` has all other cases.
  */
 
 const word = ({ f, state }: ArmContext, offset: number): I32 => f.loadExpression('i32.load', state, offset)

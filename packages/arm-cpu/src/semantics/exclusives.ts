@@ -16,7 +16,7 @@ import { alignedKind, baseOf } from './operands.ts'
  * value, so that whatever has changed the bytes meanwhile makes it fail.
  */
 
-/** Bytes of a register, and how many are transferred. */
+/** Returns bytes of a register, and the number of registers. */
 const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
   size as ElementSize,
   attributes.has('pair') ? 2 : 1,
@@ -47,7 +47,7 @@ const loadExclusive: Semantics = {
   emit: (c, form) => emitLoadExclusive(c, baseOf(c, form), ...shapeOf(form.row)),
 }
 
-/** Writes the registers where memory still holds what the monitor knows. @returns whether it did */
+/** Writes the registers if memory still holds the monitored value. @returns whether it did */
 function exchange(c: ArmContext, host: I32, size: ElementSize, count: number): I32 {
   const { f, state } = c
   const expected = (i: number): I64 => f.loadExpression('i64.load', state, S_EXCLUSIVE_VALUE + 8 * i)
@@ -68,7 +68,7 @@ function exchange(c: ArmContext, host: I32, size: ElementSize, count: number): I
   return isSame
 }
 
-/** Stores `R_D` and `R_A` where the bytes are marked and hold what they did; `R_M` gets whether it has failed. */
+/** Stores `R_D` and `R_A` if the bytes are marked and unchanged; `R_M` gets the failure flag. */
 export function emitStoreExclusive(c: ArmContext, base: I64, size: ElementSize, count: number): void {
   const { f, state } = c
   const bytes = size * count

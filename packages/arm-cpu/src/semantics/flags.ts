@@ -6,13 +6,13 @@ import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts
 export interface Flags {
   /** N is its sign. */
   readonly n: I64
-  /** Z is set where it is zero. */
+  /** Z is set if this is zero. */
   readonly z: I64
   /** C, 0 or 1. */
   readonly c: I32
   /** V, 0 or 1. */
   readonly v: I32
-  /** The operation that C and V are of, where it is known: its result is `n`, and `z` too. */
+  /** The operation that determines C and V, if known: its result is `n` and `z`. */
   readonly operation?: FlagOperation | undefined
 }
 
@@ -24,13 +24,13 @@ export interface FlagOperation {
   readonly b: I64
 }
 
-/** Where a form finds the condition flags, and leaves them. */
+/** Storage of the condition flags for a form. */
 export interface FlagStore extends Flags {
   /** The values may be expressions over the flags as they were. */
   set(flags: Flags): void
 }
 
-/** The flags in the state: what is read is loaded where it is used. */
+/** Flags in the state, loaded where they are used. */
 export function flagsInState(f: FunctionBuilder, state: I32): FlagStore {
   return {
     get n() {
@@ -137,7 +137,7 @@ export function flagsOfResult(result: I64): Flags {
   return { n: result, z: result, c: I32.of(0), v: I32.of(0), operation }
 }
 
-/** The flags where PSTATE has them, in bits 31 to 28. */
+/** Returns the flags in PSTATE's bits 31 to 28. */
 export function bitsOfFlags({ n, z, c, v }: Flags): I32 {
   const sign = n
     .shrU(32)

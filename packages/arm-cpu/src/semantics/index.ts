@@ -58,8 +58,8 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
 ]
 
 /**
- * Returns the semantics of a row's instructions in generated code; undefined where TypeScript executes them, or they are not
- * there.
+ * Returns the semantics of a row's instructions in generated code; undefined if TypeScript executes them, or they are not
+ * implemented.
  */
 export function semanticsOf(row: Row): Semantics | undefined {
   if (!hasFeature(row)) return undefined

@@ -13,7 +13,7 @@ import { S_SCTLR_EL1 } from '../state/places.ts'
 const HINT_MASK = 0xffff_f01f | 0
 const HINT = 0xd503_201f | 0
 
-/** The execute entry of the TLB for an address; leaves where it is of another one. */
+/** Returns the TLB's execute entry for an address; leaves if the entry is of another page. */
 function entryOf(f: FunctionBuilder, tlb: I32, address: I64, unknown: Label): I32 {
   const entry = f.let(tlb.add(address.toI32().shrU(8).and(TLB_INDEX_MASK)))
   f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(address.and(BigInt(-PAGE_BYTES))), unknown)
@@ -27,7 +27,7 @@ const isGuarded = (f: FunctionBuilder, entry: I32): I32 =>
     .and(KEY_GUARDED)
 
 /**
- * PSTATE.BTYPE after a branch that may be made; 0 where it may not, or where that is not known without a look at the guest's
+ * Returns PSTATE.BTYPE after a permitted branch; 0 for a branch that is not permitted, or that needs a look at the guest's
  * tables.
  *
  * @param type - {@link branchTypeOf}

@@ -8,7 +8,7 @@ import { S_FLOAT } from '../state/state-layout.ts'
 /** The parameters of a function, as values. */
 type Parameters<P extends readonly ValueType[]> = { [I in keyof P]: ValueOf[P[I]] }
 
-/** Functions of a generated module that instructions share; each is made when the first of them asks for it. */
+/** Functions of a generated module that instructions share, each made on first use. */
 export class ArmLibrary implements FloatModule {
   readonly floatScratch: number = S_FLOAT
   readonly floatRules: FloatRules = FLOAT_RULES
@@ -19,7 +19,7 @@ export class ArmLibrary implements FloatModule {
     this.module = module
   }
 
-  /** All that have been asked for. */
+  /** All functions made so far. */
   get functions(): ReadonlyMap<string, Callee> {
     return this.made
   }
@@ -27,7 +27,7 @@ export class ArmLibrary implements FloatModule {
   /**
    * The function of a name.
    *
-   * @param build - what it returns, from its parameters; only called if it is not there yet
+   * @param build - builds the function's result from its parameters; called only on first use
    */
   function<const P extends readonly ValueType[], R extends ValueType>(
     name: string,
@@ -41,12 +41,12 @@ export class ArmLibrary implements FloatModule {
     })
   }
 
-  /** Calls a form by its entry of the table. @returns its status */
+  /** Calls a form by its table entry. @returns the form's status */
   callForm(f: FunctionBuilder, entry: I32, ...operands: [state: I32, record: I32, tlb: I32]): I32 {
     return f.callIndirect(FORM_SIGNATURE, this.module.typeIndex(FORM_SIGNATURE), entry, ...operands) as I32
   }
 
-  /** {@link ArmLibrary.function}, whose code returns by itself. */
+  /** {@link ArmLibrary.function} for code that returns by itself. */
   shared<R extends ValueType | undefined>(
     name: string,
     params: readonly ValueType[],
@@ -63,7 +63,7 @@ export class ArmLibrary implements FloatModule {
   }
 }
 
-/** The same functions as units call them: they are the interpreter's. */
+/** The same functions for units, which import the interpreter's. */
 export class UnitLibrary extends ArmLibrary {
   readonly #entries: ReadonlyMap<string, number>
 

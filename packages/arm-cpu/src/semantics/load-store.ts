@@ -85,7 +85,7 @@ function registerLetter(row: Row): string {
 
 const isVector = (row: Row): boolean => /^[BHSDQ]$/.test(registerLetter(row))
 
-/** A vector whose low bytes are loaded, and whose others are zero. */
+/** Loads a vector's low bytes, and clears the rest. */
 function loadedVector(c: ArmContext, host: I32, size: number, offset: number): V128 {
   if (size === 16) return c.f.load('v128.load', host, offset)
   return c.zeroExtended(c.f.load(LOADS[size as ElementSize], host, offset))

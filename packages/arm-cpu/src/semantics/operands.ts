@@ -4,7 +4,7 @@ import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
 import type { Semantics } from './semantics.ts'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 
-/** Whether a form works on 64-bit registers: its field `f` says so, or else the name of its first register. */
+/** Whether a form uses 64-bit registers: by its field `f`, or by the name of its first register. */
 export function isWide(form: ArmForm): boolean {
   return form.row.fields.has('f') ? valueOf(form, 'f') === 1 : form.row.operands.startsWith('<X')
 }
@@ -15,7 +15,7 @@ export const bitsOf = (wide: boolean): number => (wide ? 64 : 32)
 /** The value of a register, with its sign in bit 63. */
 export const signed = (value: I64, wide: boolean): I64 => (wide ? value : value.extend32S())
 
-/** The low 32 bits, or all. */
+/** Returns the low 32 bits, or all 64. */
 export const truncated = (value: I64, wide: boolean): I64 => (wide ? value : value.toI32().toI64U())
 
 /** LSL, LSR, ASR and ROR, as encodings number them, by an amount that is less than the width. */
@@ -69,7 +69,7 @@ export const withShiftedRegister = (operate: (c: ArmContext, form: ArmForm, oper
 
 /** The operands that instructions on memory have in common. */
 
-/** The base register; where it is a stack pointer that is not aligned, the exception for that. */
+/** Returns the base register; raises the exception for a misaligned stack pointer. */
 export function baseOf(c: ArmContext, form: ArmForm): I64 {
   const base = c.let(c.n(true))
   if (form.onStack) c.checkStackPointer(base)

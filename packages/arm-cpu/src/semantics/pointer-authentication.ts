@@ -59,7 +59,7 @@ function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, ke
   )
 }
 
-/** How a pointer is made up. */
+/** Layout of a pointer. */
 interface Pointer {
   /** Bits of the address. */
   readonly address: I64
@@ -74,7 +74,7 @@ const bit55 = (pointer: I64): I32 => pointer.shrU(55).toI32().and(1)
 /**
  * The layout of a pointer.
  *
- * @param upper - 1: it is one of the upper range, whose addresses may have another size
+ * @param upper - 1 for a pointer of the upper range, whose addresses may have another size
  */
 function layoutOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean, upper: I32): Pointer {
   const described = (half: I32): I32 => f.loadExpression('i32.load', state, S.S_POINTERS).shrU(half.shl(3))
@@ -101,7 +101,7 @@ function rangeOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean): I
   return f.let(select(anyTagged, pointer.shrU(55), pointer.shrU(63)).toI32().and(1))
 }
 
-/** A pointer with its authentication code. */
+/** Adds an authentication code to a pointer. */
 function signed(c: Place, pointer: I64, modifier: I64, key: KeyName): I64 {
   const { f, state } = c
   const data = key.startsWith('D')
@@ -194,7 +194,7 @@ const XPACLRI = 7
 /** WFE, WFI, SEV, SEVL and ESB are TypeScript's. */
 const HANDLED: ReadonlySet<number> = new Set([2, 3, 4, 5, 16])
 
-/** All hints; the others do nothing. */
+/** All hints; other hints have no effect. */
 const hint: Semantics = {
   selectors: 'yw',
   small: (_row, word) => landingsOf(word),
@@ -230,7 +230,7 @@ const strip: Semantics = {
   emit: (c, form) => c.setD(stripped(c, c.d(true), form.row.mnemonic === 'XPACD'), true),
 }
 
-/** Branches to a register that is authenticated. */
+/** Branches to an authenticated register. */
 const branch: Semantics = {
   selectors: '',
   ends: true,

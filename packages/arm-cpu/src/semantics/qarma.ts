@@ -43,7 +43,7 @@ const ALPHA = 0xc0ac_29b7_c97c_50ddn
 const cells = (value: bigint): V128 =>
   V128.of(Array.from({ length: 16 }, (_, i) => Number((value >> BigInt(4 * i)) & 15n)))
 
-/** The same byte sixteen times. */
+/** Returns a vector of sixteen equal bytes. */
 const bytes = (value: number): V128 => V128.of(new Array<number>(16).fill(value))
 
 const xor = (first: V128, ...others: readonly V128[]): V128 =>

@@ -21,7 +21,7 @@ export interface Semantics {
   readonly suits?: (row: Row, word: number) => boolean
   /** The instruction may lead to another exception level: units call the interpreter's function. */
   readonly far?: boolean
-  /** Little is left of its code where its record is known: units have it in place, however large it is. */
+  /** Whether the code becomes small once its record is known: units then inline it regardless of its size. */
   readonly folds?: boolean
   /** The instruction is never compiled. */
   readonly interpreted?: boolean
@@ -29,7 +29,7 @@ export interface Semantics {
   readonly emit: (c: ArmContext, form: ArmForm) => void
 }
 
-/** A form, and what it does. */
+/** A form with its semantics. */
 export interface FormSource {
   /** Place among the forms of its row, which the values of the selectors give. */
   readonly index: number
@@ -49,7 +49,7 @@ const FILLINGS: readonly number[] = [
   0, 0x0001_0860, 0x0002_1483, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1357_9bdf, 0x8421_0840, 0x0003_02c0,
 ]
 
-/** Whether some instruction of a row has such values of its fields. */
+/** Whether any instruction of a row has these field values. */
 function isAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
   let mask = row.mask
   let bits = row.value

@@ -36,7 +36,7 @@ const choose = <V extends Bits<V>>(x: V, y: V, z: V): V => y.xor(z).and(x).xor(z
 const majority = <V extends Bits<V>>(x: V, y: V, z: V): V => x.and(y).or(x.or(y).and(z))
 const parity = (x: I32, y: I32, z: I32): I32 => x.xor(y).xor(z)
 
-/** The words of vectors beside each other, moved down by this many. */
+/** Returns adjacent words of two vectors, moved down by `words`. */
 const moved = (low: V128, high: V128, words: number): V128 =>
   low.shuffle(
     high,

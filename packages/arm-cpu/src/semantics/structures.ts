@@ -7,7 +7,7 @@ import type { Semantics } from './semantics.ts'
 import { R_D, R_MORE, R_N } from '../state/record.ts'
 import { baseOf } from './operands.ts'
 
-/** LD1 to LD4 and ST1 to ST4: SIMD structures in memory, whose elements go to one register each. */
+/** LD1 to LD4 and ST1 to ST4: loads and stores of SIMD structures, with one register for each element. */
 
 /** The registers and elements that a form transfers. */
 export interface Shape {
@@ -98,7 +98,7 @@ export function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequen
   }
 }
 
-/** A vector all of whose elements are one. */
+/** Returns a vector of equal elements. */
 export function splat(value: I64, size: ElementSize): V128 {
   if (size === 8) return numeric('i64x2.splat', value)
   return numeric(size === 1 ? 'i8x16.splat' : size === 2 ? 'i16x8.splat' : 'i32x4.splat', value.toI32())

@@ -14,11 +14,11 @@ import { encodingOf } from '../system/register-table.ts'
 import { FPCR_BITS, FPSR_BITS } from '../state/float-rules.ts'
 
 /**
- * The system registers that kernels and programs use most, where nothing else is due. All others, and the other cases of these,
- * are in `system/system-registers.ts`.
+ * The most used system registers, in their simple cases. All others, and the special cases, are in
+ * `system/system-registers.ts`.
  */
 
-/** The kind of a register: both levels have it; EL1 has it; that, unless HCR_EL2.TRVM traps it; PSTATE.DAIF; 32 bits of EL1. */
+/** Kinds of registers: for both levels; for EL1; for EL1 unless HCR_EL2.TRVM traps it; PSTATE.DAIF; 32 bits of EL1. */
 const OF_EL0 = 0
 const OF_EL1 = 1
 const VIRTUAL = 2
@@ -89,7 +89,7 @@ function requireEl1(c: ArmContext): void {
   c.f.if(pstateOf(c).and(own).ne(own), () => c.useHandler())
 }
 
-/** Leaves it where an interrupt or a debug exception may be taken afterwards. */
+/** Leaves to TypeScript if an interrupt or debug exception may follow. */
 function requireNoEvent(c: ArmContext): void {
   const events = c.f.loadExpression('i32.load', c.state, S.S_EVENTS)
   const debugs = c.f.loadExpression('i32.load', c.state, S.S_TAKES_EXCEPTIONS)
@@ -113,7 +113,7 @@ function leaveIf(c: ArmContext, kind: I32, which: number, condition: () => I32):
   c.f.if(kind.eq(which), () => c.f.if(condition(), () => c.useHandler()))
 }
 
-/** Leaves it where its kind is not of both levels and this is not EL1, or floating point is trapped and it is of that. */
+/** Leaves to TypeScript if the register is not accessible at this level, or is a trapped floating-point register. */
 function requireLevel(c: ArmContext, kind: I32): void {
   c.f.if(kind.sub(1).ltU(FP_CONTROL - 1), () => requireEl1(c))
   c.f.if(kind.sub(FP_CONTROL).ltU(2), () => c.f.if(stateWord(c, S.S_MODE).and(S.MODE_NO_FP), () => c.useHandler()))

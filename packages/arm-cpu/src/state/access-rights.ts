@@ -6,7 +6,7 @@ import { TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
 
 /** A write. */
 export const ACCESS_WRITE = 0x100
-/** As EL0 would make it, whatever the exception level: LDTR, STTR. */
+/** With EL0's rights at any exception level: LDTR, STTR. */
 export const ACCESS_UNPRIVILEGED = 0x200
 /** Must be aligned to its bytes, whatever SCTLR_ELx.A says: exclusives, atomics, ordered accesses. */
 export const ACCESS_ALIGNED = 0x400
@@ -21,17 +21,17 @@ export const ACCESS_DONE = 0x1_0000
 export const ACCESS_CACHE = 0x2_0000
 /** The whole block, a power of two of bytes, that the address lies in. */
 export const ACCESS_BLOCK = 0x4_0000
-/** log2 of the bytes of an element, where there are several. */
+/** log2 of an element's size, for accesses of several elements. */
 export const ACCESS_ELEMENT_SHIFT = 12
 
-/** How many sets there are. */
+/** Number of TLB sets. */
 export const TLB_SETS = 4
 /** Sets of the TLB: what EL0 may do, what EL1 may do, and what EL1 may do with PSTATE.PAN. */
 const SET_EL0 = 0
 const SET_EL1 = 1
 const SET_EL1_PAN = 2
 
-/** The rights of EL0 in AArch32, whose code is another. */
+/** Rights of EL0 in AArch32, which executes other code. */
 export const SET_AARCH32 = 3
 
 /** The rights of a processor's accesses: `TRANSLATE_*` for data, for data with the rights of EL0 (LDTR, STTR), for code. */

@@ -5,9 +5,9 @@ export const SCTLR_A: number = 1 << 1
 /** AArch32: MCR may be a barrier; SETEND is undefined. */
 export const SCTLR_CP15BEN: number = 1 << 5
 export const SCTLR_SED: number = 1 << 8
-/** EL1's stack pointer is a multiple of 16 where it is a base. */
+/** EL1's stack pointer must be 16-byte aligned when used as base. */
 export const SCTLR_SA: number = 1 << 3
-/** The same of EL0. */
+/** EL0's stack pointer must be 16-byte aligned when used as base. */
 export const SCTLR_SA0: number = 1 << 4
 /** Bits of the keys of pointer authentication, as `KEYS` orders them. */
 export const SCTLR_KEYS: readonly number[] = [31, 30, 27, 13]

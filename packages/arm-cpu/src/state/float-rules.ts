@@ -26,7 +26,7 @@ export const FPCR_AHP: number = 1 << 26
 /** FPSR.IXC: some result was inexact. */
 export const FPSR_IXC: number = 1 << 4
 
-/** FPCR's bits that are there: AHP, DN, FZ, RMode, FZ16. */
+/** Implemented bits of FPCR: AHP, DN, FZ, RMode, FZ16. */
 export const FPCR_BITS = 0x07c8_0000
 /** FPSR's: the flags of AArch32's comparisons, QC, and the cumulative flags IDC, IXC, UFC, OFC, DZC and IOC. */
 export const FPSR_BITS = 0xf800_009f

@@ -1,7 +1,7 @@
 import { extract, type Form as Row } from '@retrap/arm-decoder'
 import type { I64 } from '@retrap/wasm-emitter'
 
-/** Where a branch leads: within its page further on or back, or out of it. */
+/** The target of a branch: forward or back within its page, or outside. */
 export type Target = 'forward' | 'back' | 'far'
 
 /** One way of executing instructions: a row of the decoder's table, and the values of the fields that its code depends on. */
@@ -13,11 +13,11 @@ export interface ArmForm {
   readonly onStack: boolean
   /** Of branches. */
   readonly target: Target | undefined
-  /** Unlike any other form's. */
+  /** Unique among all forms. */
   readonly key: string
 }
 
-/** The value of a field of a form that is one of its selectors; 0 where the row does not have it. */
+/** Returns the value of a form's selector field; 0 if the row lacks the field. */
 export function valueOf(form: ArmForm, letter: string): number {
   return form.values.get(letter) ?? 0
 }
@@ -47,7 +47,7 @@ export const SIGNED_LOADS = { 1: 'i64.load8_s', 2: 'i64.load16_s', 4: 'i64.load3
 /** Stores of elements. */
 export const STORES = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' } as const
 
-/** Loads that other processors see as one access, in order. */
+/** Loads that other processors see as single, ordered accesses. */
 export const ATOMIC_LOADS = {
   1: 'i64.atomic.load8_u',
   2: 'i64.atomic.load16_u',
@@ -55,7 +55,7 @@ export const ATOMIC_LOADS = {
   8: 'i64.atomic.load',
 } as const
 
-/** Stores that other processors see as one access, in order. */
+/** Stores that other processors see as single, ordered accesses. */
 export const ATOMIC_STORES = {
   1: 'i64.atomic.store8',
   2: 'i64.atomic.store16',

@@ -14,7 +14,7 @@ export interface ArmTranslation extends CodeTranslation {
   writable: boolean
   /** May go into the TLB. */
   cacheable: boolean
-  /** Valid whatever the address space. */
+  /** Whether the translation is valid in all address spaces. */
   global: boolean
   /** Bytes of the page that the guest's tables map. */
   pageBytes: number
@@ -28,13 +28,13 @@ export interface ArmTranslation extends CodeTranslation {
   ipa: number
   /** Why there is no translation: a fault status code of an abort's syndrome. */
   faultStatus: number
-  /** The fault is one of stage 2: it is taken to EL2. */
+  /** Whether the fault is a stage 2 fault, which is taken to EL2. */
   stage2: boolean
-  /** A walk of stage 1 met it, at one of its tables. */
+  /** Whether a stage 1 table walk caused the fault. */
   tableWalk: boolean
 }
 
-/** Bits that say what an access is that is translated; the same as `ARM_*` of `@retrap/paging`. None: a read. */
+/** Bits that describe a translated access, equal to `ARM_*` of `@retrap/paging`. No bits: a read. */
 export const TRANSLATE_READ = 0
 /** A write. */
 export const TRANSLATE_WRITE = 1
@@ -89,12 +89,12 @@ export interface ArmHost {
   /** Registers that translation depends on may have changed: SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, MAIR_EL1. */
   controlChanged?(): void
   /**
-   * Translates the address of one byte.
+   * Translates one byte's address.
    *
    * @param lo - low word of the virtual address, unsigned
    * @param hi - high word
    * @param access - `TRANSLATE_*`
-   * @param into - filled in; what a host does not know of, it leaves alone
+   * @param into - receives the result; fields unknown to a host stay unchanged
    * @returns whether there is a translation; else `faultStatus` says why not
    */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean

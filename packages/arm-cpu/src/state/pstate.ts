@@ -8,7 +8,7 @@
 export const PSTATE_SP = 1
 /** Exception level: 1. Level 0 has no bit. */
 export const PSTATE_EL1: number = 1 << 2
-/** Where the exception level is. */
+/** Bit position of the exception level. */
 export const PSTATE_EL_SHIFT = 2
 /** Both bits of the exception level. */
 export const PSTATE_EL: number = 3 << 2

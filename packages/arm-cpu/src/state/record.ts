@@ -21,7 +21,7 @@ export const R_IMMEDIATE = 24
 
 /** `R_FUNCTION` of an instruction that TypeScript executes, or for which it raises an exception. */
 export const HOST_EXECUTED = 0
-/** `R_FUNCTION` of what is no instruction. */
+/** `R_FUNCTION` of invalid instructions. */
 export const HOST_UNDEFINED = 1
 /** `R_FUNCTION` of an instruction of SIMD or floating point where those are trapped. */
 export const HOST_FP = 2

@@ -108,7 +108,7 @@ export class ArmRegisters {
   }
 
   /**
-   * Takes what {@link ArmRegisters.save} returned.
+   * Restores the state that {@link ArmRegisters.save} returned.
    *
    * @throws ArmCpuError `ERR_SAVED_STATE` for another version, a field that is missing, or a value that no processor has;
    *   nothing has changed then
@@ -117,7 +117,7 @@ export class ArmRegisters {
     restoreState(this.#system, saved)
   }
 
-  /** X0 to X30. @throws RangeError for another number */
+  /** Returns X0 to X30. @throws RangeError for another number */
   x(number: number): bigint {
     return this.#u64[(S.S_X >>> 3) + count(number, 31)]!
   }
@@ -145,7 +145,7 @@ export class ArmRegisters {
     return this.#u64[this.#placeOf(name) >>> 3]!
   }
 
-  /** Sets a system register: all of its bits, as they are given. */
+  /** Sets all bits of a system register, without checks. */
   set(name: SystemRegisterName, value: bigint): void {
     this.#u64[this.#placeOf(name) >>> 3] = value
     this.#system.controlWritten(true)

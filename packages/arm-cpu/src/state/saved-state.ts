@@ -120,7 +120,7 @@ const valuesOf = (fields: Fields, from: Readonly<Record<string, Hex>>): Values =
   fields.map(([name, offset, bytes, most]) => [offset, bytes, valueOf(name, from[name], bytes, most)] as const)
 
 /**
- * Puts back what {@link saveState} returned. Interrupts stay as they are signalled.
+ * Restores the state that {@link saveState} returned. Signalled interrupts stay.
  *
  * @throws ArmCpuError `ERR_SAVED_STATE` if `saved` is of another version, lacks a field, or has a value that no processor
  *   has; nothing has changed then

@@ -31,7 +31,7 @@ export const S_ITERATIONS = 332
 export const S_ATTENTION = 336
 export const S_ALONE = 340
 export const S_FETCH_STATUS = 348
-/** Not 0: the TLB may have guarded pages, so that BR and BLR look where they lead. 32 bits. */
+/** Nonzero if the TLB may contain guarded pages, so that BR and BLR check their targets. 32 bits. */
 export const S_GUARDS = 356
 /** Floating-point control register. 32 bits. */
 export const S_FPCR = 360
@@ -63,11 +63,11 @@ export const S_POINTERS = 424
 export const POINTER_TAGGED = 6
 /** The word that barriers access, without effect. 32 bits. */
 export const S_BARRIER = 420
-/** PSTATE without its condition flags, as SPSR_EL1 has it: `PSTATE_*`. 32 bits. */
+/** PSTATE without condition flags, in SPSR_EL1's format: `PSTATE_*`. 32 bits. */
 export const S_PSTATE = 428
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
-/** AArch32: what an instruction reads as R15, and what it writes there. 64 bits. */
+/** AArch32: slot for the value that an instruction reads or writes as R15. 64 bits. */
 export const S_R15 = 472
 /** AArch32: that as a multiple of 4, the base of literals. 64 bits. */
 export const S_LITERAL = 408
@@ -75,7 +75,7 @@ export const S_LITERAL = 408
 export const S_IT = 352
 /** The value that the load-exclusive has seen in them, 128 bits. */
 export const S_EXCLUSIVE_VALUE = 480
-/** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */
+/** Keys of pointer authentication, 128 bits each, in the order of `KEYS`. */
 export const S_KEYS = 496
 /** The result of the last authentication of LDRAA and LDRAB, and the pointer before, 64 bits each; then the key, 32 bits. */
 export const S_AUTHENTICATED = 608
@@ -107,9 +107,9 @@ export const S_RIGHTS = 1160
 export const S_MODE = 1164
 /** Bits of the stack pointer that must be clear where it is a base register: 15, or 0 if SCTLR_ELx.SA does not ask for it. 32 bits. */
 export const S_SP_ALIGNMENT = 1168
-/** Instructions that are trapped: `TRAP_*`. 32 bits. */
+/** Trapped instructions: `TRAP_*`. 32 bits. */
 export const S_TRAPS = 1172
-/** Bytes of all that. */
+/** Bytes of these fields together. */
 export const LEVEL_BYTES = 24
 /** The same for EL0, for EL1, and for EL1 with PSTATE.PAN; without PSTATE.UAO. */
 export const S_LEVELS = 1176
@@ -123,7 +123,7 @@ export const S_RETURN = 1256
 export const S_SYSTEM = 1264
 /** Scratch area of floating point in software, 256 bytes. */
 export const S_FLOAT = 4096
-/** The record of an instruction that is executed alone, and one that leaves after it. */
+/** The record of an instruction to execute alone, followed by a record that leaves. */
 export const S_PINNED = 4032
 /** Data of an access that generated code leaves to the host: at most what VLDM transfers, 128 bytes. */
 export const S_DATA = 4352

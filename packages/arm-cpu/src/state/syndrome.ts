@@ -49,7 +49,7 @@ export function hasFaultAddress(esr: number): boolean {
   )
 }
 
-/** An instruction that is not allocated, or not allowed here. */
+/** Syndrome of an unallocated or disallowed instruction. */
 export const UNDEFINED: number = syndrome(EC_UNKNOWN, 0)
 /** A branch to an address that is no multiple of 4. */
 export const PC_ALIGNMENT_FAULT: number = syndrome(EC_PC_ALIGNMENT, 0)
@@ -67,11 +67,11 @@ export const watchpoint = (write: boolean): number => syndrome(EC_WATCHPOINT, 0x
 /** Software step. @param isStepped - after an instruction @param isExclusive - which was a load-exclusive */
 export const softwareStep = (isStepped: boolean, isExclusive: boolean): number =>
   syndrome(EC_SOFTWARE_STEP, 0x22 | (isStepped ? 1 << 24 : 0) | (isExclusive ? 1 << 6 : 0))
-/** An SError; what it was is added to it. */
+/** Syndrome of an SError, without its details. */
 export const SERROR: number = syndrome(EC_SERROR, 0)
 /** SIMD or floating point that is trapped; the condition code of AArch64 is valid and always holds. */
 export const FP_TRAP: number = syndrome(EC_FP, (1 << 24) | (14 << 20))
-/** WFI or WFE that is trapped. */
+/** Returns the syndrome of a trapped WFI or WFE. */
 export const waitTrap = (isEvent: boolean): number => syndrome(EC_WAIT, (1 << 24) | (14 << 20) | (isEvent ? 1 : 0))
 
 /**
@@ -110,7 +110,7 @@ export const coprocessorTrap = (
     ALWAYS32 | (opc2 << 17) | (opc1 << 14) | (n << 10) | (general << 5) | (m << 1) | (reads ? 1 : 0),
   )
 
-/** MCRR or MRRC that is trapped. */
+/** Returns the syndrome of a trapped MCRR or MRRC. */
 export const coprocessorPairTrap = (
   exceptionClass: number,
   { opc1, m }: { opc1: number; m: number },
@@ -123,13 +123,13 @@ export const coprocessorPairTrap = (
 /** A call by SVC, HVC or SMC, or BRK: with the number in the instruction. */
 export const callSyndrome = (exceptionClass: number, number: number): number => syndrome(exceptionClass, number)
 
-/** Fault status codes of aborts, of level 0 where they have one. */
+/** Fault status codes of aborts, at level 0 if a level applies. */
 export const FSC_TRANSLATION = 0x04
 export const FSC_PERMISSION = 0x0c
 /** A synchronous external abort: there is nothing that answers. */
 export const FSC_EXTERNAL = 0x10
 export const FSC_ALIGNMENT = 0x21
-/** An exclusive or atomic access to what does not know it. */
+/** An unsupported exclusive or atomic access. */
 export const FSC_UNSUPPORTED = 0x35
 
 /** ISS of an abort: of cache maintenance. */

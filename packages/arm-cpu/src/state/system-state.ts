@@ -83,12 +83,12 @@ export class SystemState {
 
   // ---------------------------------------------------------------- PSTATE
 
-  /** PSTATE without its condition flags. */
+  /** PSTATE without condition flags. */
   get pstate(): number {
     return this.word(S.S_PSTATE)
   }
 
-  /** PSTATE as SPSR_EL1 has it: all of it. */
+  /** The complete PSTATE in SPSR_EL1's format. */
   get status(): number {
     const { pstate } = this
     if ((pstate & PSTATE_NRW) === 0) return (pstate | this.flags) >>> 0
@@ -117,7 +117,7 @@ export class SystemState {
     this.advanceIt()
   }
 
-  /** Goes on in the IT block. */
+  /** Advances within the IT block. */
   advanceIt(): void {
     const it = this.word(S.S_IT)
     this.setWord(S.S_IT, (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f))
@@ -219,7 +219,7 @@ export class SystemState {
     this.#writeLevels()
   }
 
-  /** Watchpoints are enabled, be it for another level: MDSCR_EL1.MDE, and DBGWCRn_EL1.E of one. */
+  /** Whether watchpoints are enabled at any level: MDSCR_EL1.MDE, and DBGWCRn_EL1.E of one. */
   get #watches(): boolean {
     if ((this.word(places.S_MDSCR_EL1) & MDSCR_MDE) === 0) return false
     for (const place of places.WATCHPOINT_CONTROLS) if ((this.word(place) & 1) !== 0) return true
@@ -340,7 +340,7 @@ export class SystemState {
     this.setWord(S.S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
   }
 
-  /** Whether EL0 and what it raises is the host's: HCR_EL2.TGE. */
+  /** Whether exceptions of EL0 go to the host: HCR_EL2.TGE. */
   get isHosted(): boolean {
     return (this.word(places.S_HCR_EL2) & C.HCR_TGE) !== 0
   }

@@ -67,11 +67,11 @@ export interface TrappedState {
   readonly x: Uint32Array
   /** SP_EL0 and SP_EL1, two words each. */
   readonly sp: Uint32Array
-  /** V0 to V31, four words each. */
+  /** V0 to V31, four words for each. */
   readonly v: Uint32Array
   /** The program counter, two words. */
   readonly pc: Uint32Array
-  /** PSTATE as SPSR_EL2 has it. */
+  /** PSTATE in SPSR_EL2's format. */
   pstate: number
   /** The SPSRs of AArch32 at EL1, which this processor does not have. */
   readonly spsr: Uint32Array
@@ -83,8 +83,8 @@ export interface TrappedState {
    * The base of the LDRAA (`key` 0) or LDRAB (1) that has aborted, from the pointer in its register: the processor has
    * authenticated it.
    *
-   * @param into - gets its two words
-   * @returns false of another pointer or key
+   * @param into - receives both words of the result
+   * @returns false for another pointer or key
    */
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
   /**

@@ -20,7 +20,7 @@ export const KEY_GUARDED = 1
 export const BTYPE_JUMP = 1
 /** after a BLR; */
 export const BTYPE_CALL = 2
-/** and after any other BR. */
+/** and after other BR instructions. */
 export const BTYPE_GUARDED_JUMP = 3
 
 /** Bit of {@link landingsOf}: with {@link BTYPE_GUARDED_JUMP} too, unless SCTLR_EL1.BT0 or BT1 is set. */
@@ -86,8 +86,7 @@ export class BranchTypes {
   }
 
   /**
-   * Looks at the next instruction where a branch has led to it. An instruction that cannot be fetched raises its abort when it
-   * is.
+   * Checks the target instruction of a branch. An instruction that cannot be fetched raises its abort later.
    *
    * @returns whether it may be executed; if not, the exception has been raised
    */

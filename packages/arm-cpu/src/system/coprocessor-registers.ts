@@ -139,7 +139,7 @@ export class CoprocessorRegisters {
     return status
   }
 
-  /** A register of coprocessor 14. @param general - where 0 goes, if it is 0 or more */
+  /** Accesses a register of coprocessor 14. @param general - if 0 or more, the register that gets 0 */
   #debug(isThere: boolean, syndrome: number, general: number): number {
     if (!isThere) return this.#exceptions.raise(UNDEFINED)
     if ((this.#state.word(S_MDSCR_EL1) & MDSCR_TDCC) !== 0) return this.#exceptions.raise(syndrome)

@@ -18,12 +18,12 @@ const BREAKPOINT_EL0 = 1 << 2
 const KIND_SHIFT = 20
 /** BAS: the bytes of a word that an instruction may begin at. */
 const BYTES_SHIFT = 5
-/** Kinds: an address; one in the context of another breakpoint; a context; the context that others name. */
+/** Kinds of breakpoints: an address; an address in a linked context; a context; a context for links. */
 const KIND_ADDRESS = 0
 const KIND_LINKED_ADDRESS = 1
 const KIND_CONTEXT = 2
 const KIND_LINKED_CONTEXT = 3
-/** The number of that other breakpoint. */
+/** Bit position of the linked breakpoint's number. */
 const LINK_SHIFT = 16
 
 /** Bits of S_STEPPED: an instruction was stepped over; it was a load-exclusive. */
@@ -123,7 +123,7 @@ export class Debug {
     return ((s.word(value) ^ counter) & ~3) === 0 && ((s.word(value + 4) ^ s.word(S_PC + 4)) & 0x1_ffff) === 0
   }
 
-  /** CONTEXTIDR_EL1 is that of a breakpoint that others name. */
+  /** Whether CONTEXTIDR_EL1 matches a linked context breakpoint. */
   #isInContext(number: number): boolean {
     const s = this.#state
     const place = CONTROLS[number]

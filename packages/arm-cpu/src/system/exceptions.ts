@@ -13,7 +13,7 @@ const VECTOR_SYNCHRONOUS = 0
 const VECTOR_IRQ = 0x80
 const VECTOR_FIQ = 0x100
 const VECTOR_SERROR = 0x180
-/** And by where it comes from: the same level with its own stack; EL0 in AArch64, and in AArch32. */
+/** Vector offsets by origin: the same level with its own stack; EL0 in AArch64; EL0 in AArch32. */
 export const FROM_OWN_STACK = 0x200
 export const FROM_EL0 = 0x400
 const FROM_AARCH32 = 0x600
@@ -22,7 +22,7 @@ const FROM_AARCH32 = 0x600
 const FLAGS = 0xf000_0000
 /** Fields of PSTATE that an exception return restores if it is legal. */
 const RETURNED = P.PSTATE_EL | P.PSTATE_SP | P.PSTATE_BTYPE | P.PSTATE_SSBS | P.PSTATE_IL | P.PSTATE_UAO | P.PSTATE_DIT
-/** And those that it restores always. */
+/** Bits that a return always restores. */
 const ALWAYS_RETURNED = P.PSTATE_PAN | P.PSTATE_DAIF
 
 /** Classes whose lowest bit says that the exception comes from the level that it is taken to. */
@@ -56,7 +56,7 @@ export class Exceptions {
     return STATUS_FAULT
   }
 
-  /** The same for one that is EL2's. */
+  /** Raises an exception to EL2. */
   raiseToEl2(syndrome: number): number {
     this.raise(syndrome)
     this.#state.setWord(S.S_FAULT_STAGE, 1)
@@ -162,7 +162,7 @@ export class Exceptions {
     const s = this.#state
     const isThumb = (saved & P.PSTATE_T) !== 0
     const it = itOf(saved)
-    // Reserved values, and those of A32 code, are none.
+    // Reserved values, and values in A32 code, are ignored.
     const hasIt = isThumb && (it & 15) !== 0
     s.setWord(S.S_PC, (s.word(S.S_PC) & (isThumb ? ~1 : ~3)) >>> 0)
     s.setWord(S.S_PC + 4, 0)
@@ -188,13 +188,13 @@ export class Exceptions {
   }
 }
 
-/** An event that EL1 takes: what its vector is entered for. */
+/** An event taken to EL1, with the reason for its vector. */
 export interface ArmDeliveredEvent {
   /** SVC is an instruction, and no event; what EL2 takes is none either. */
   readonly kind: 'exception' | 'irq' | 'fiq' | 'serror'
   /** Of an exception ESR_EL1; 0 of others. */
   readonly syndrome: number
-  /** FAR_EL1; undefined: the exception has none. */
+  /** FAR_EL1; undefined: not set by the exception. */
   readonly address: bigint | undefined
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Form as Row } from '@retrap/arm-decoder'
 
-/** Register, field, its lowest bit, its value. */
+/** Lines with register, field, lowest bit and value. */
 const FIELDS = `
 id_aa64pfr0_el1   EL0        0   2
 id_aa64pfr0_el1   EL1        4   1
@@ -163,7 +163,7 @@ export interface IdField {
   readonly value: number
 }
 
-/** All fields that are not 0. */
+/** Returns all nonzero fields. */
 export const idFields = (): IdField[] =>
   FIELDS.trim()
     .split('\n')

@@ -32,13 +32,13 @@ const ZERO: number = encodingOf(1, 3, 7, 4, 1)
 /** SCTLR_EL1: DAIF of EL0 is not trapped. */
 const SCTLR_UMA = 1 << 9
 
-/** An instruction of maintenance that is EL1's: what it is about, and the bit of HCR_EL2 that has it trapped. */
+/** A maintenance instruction of EL1: its subject, and the bit of HCR_EL2 that traps it. */
 interface Maintenance {
   readonly operation: 'cache' | 'invalidate' | 'tlb' | 'translate'
   readonly trap: number
 }
 
-/** By `encodingOf`. There is no cache. */
+/** Maintenance instructions by `encodingOf`. Cache maintenance has no effect. */
 const MAINTENANCE: ReadonlyMap<number, Maintenance> = new Map(maintenance())
 
 function* maintenance(): Iterable<[number, Maintenance]> {
@@ -67,7 +67,7 @@ function* maintenance(): Iterable<[number, Maintenance]> {
 
 const fieldOf = (row: Row, letter: string, word: number): number => extract(row.fields.get(letter), word)
 
-/** Executes the instructions that generated code does not, and raises exceptions for those that are not there. */
+/** Executes instructions that generated code leaves out, and raises exceptions for undefined ones. */
 export class SystemInstructions {
   readonly #memory: MachineMemory
   readonly #state: SystemState
@@ -95,7 +95,7 @@ export class SystemInstructions {
       const status = this.#instructions32.execute(word, bytes)
       return status === STATUS_DONE ? this.#retire(bytes) : status
     }
-    // MSR and MRS of a register are most of what comes here.
+    // Most instructions here are MSR and MRS of a register.
     if ((word & 0xffd0_0000) >>> 0 === 0xd510_0000) {
       const status = this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, (word & (1 << 21)) !== 0)
       return status === STATUS_DONE ? this.#retire(4) : status
@@ -142,7 +142,7 @@ export class SystemInstructions {
   /** Maintenance of caches and of translations, and AT: those of EL1. @param encoding - as `encodingOf` has it */
   #maintain(encoding: number, general: number): number {
     const s = this.#state
-    // Those of EL0 come here only where they are trapped: by EL1, unless that does not concern them.
+    // Instructions of EL0 get here only if EL1 traps them.
     if (((encoding >>> 11) & 7) === 3 && s.word(S_TRAPS) !== 0) {
       const syndrome = systemTrap(encoding, general, false)
       const admitted = encoding === ZERO ? SCTLR_DZE : SCTLR_UCI

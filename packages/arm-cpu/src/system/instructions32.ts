@@ -56,7 +56,7 @@ export class SystemInstructions32 {
         return this.#registers.execute(row, word)
       case 'system': {
         const isAdmitted = name === 'SETEND' && (s.word(S_SCTLR_EL1) & SCTLR_SED) === 0
-        // There is no big-endian data, so that it sets nothing.
+        // Big-endian data is not supported, so SETEND has no effect.
         return isAdmitted ? STATUS_DONE : this.#exceptions.raise(UNDEFINED)
       }
       default:

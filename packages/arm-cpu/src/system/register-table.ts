@@ -9,7 +9,7 @@ export interface RegisterTrap {
   readonly place: number
   /** The control. */
   readonly bits: number
-  /** The access traps where one of its bits is set; else where none is. */
+  /** Whether a set bit traps the access, or a clear one. */
   readonly whenSet: boolean
   /** Whether the trap is about reads, and about writes. */
   readonly reads: boolean
@@ -162,7 +162,7 @@ const WATCHPOINTS = 4
 /** A system register as MSR and MRS see it. */
 export interface SystemRegister {
   readonly name: string
-  /** Where the state holds it; −1 for one that it does not hold. */
+  /** Offset in the state; −1 if the state does not hold the register. */
   readonly place: number
   /** The value of one that always reads the same: low and high word. */
   readonly constantLo: number
@@ -175,14 +175,14 @@ export interface SystemRegister {
   /** Which exception levels may read and write it: `MAY_*`. */
   readonly access: number
   readonly traps: readonly RegisterTrap[]
-  /** Code of its own. */
+  /** Special code for the register. */
   readonly special: SpecialRegister | undefined
   /** Fields of the state depend on it. */
   readonly isControl: boolean
   /** The bits that translation depends on, low and high word. */
   readonly translatesLo: number
   readonly translatesHi: number
-  /** Debug exceptions depend on it. */
+  /** Whether debug exceptions depend on the register. */
   readonly isDebug: boolean
 }
 
@@ -195,7 +195,7 @@ const CONTROLS: ReadonlyMap<string, string> = new Map([
   ['mair_el1', 'all'],
 ])
 
-/** Bits of `SystemRegister.access`; those of writes are one further up than those of reads. */
+/** Bits of `SystemRegister.access`; each write bit is one position above the read bit. */
 export const MAY_READ_EL0 = 1
 export const MAY_READ_EL1 = 4
 
@@ -271,7 +271,7 @@ function* rows(): Iterable<readonly [encoding: number, register: SystemRegister]
     yield [encodingOf(2, 0, 0, i, 6), registerOf(`dbgwvr${i}_el1`, 'rw', '2-63', 'TDA')]
     yield [encodingOf(2, 0, 0, i, 7), registerOf(`dbgwcr${i}_el1`, 'rw', '0-20,24-28', 'TDA')]
   }
-  // The ID registers, and those that are reserved for more of them: they read as zero.
+  // The ID registers, including reserved ones, which read as zero.
   const ids = new Map([
     ...IDS32.flatMap((names, m) =>
       names.split(' ').map((name, op2) => [encodingOf(3, 0, 0, m + 1, op2), `${name}_el1`] as const),
@@ -291,5 +291,5 @@ function* rows(): Iterable<readonly [encoding: number, register: SystemRegister]
   }
 }
 
-/** The system registers by their encodings. */
+/** Returns the system registers by encoding. */
 export const systemRegisters = (): Map<number, SystemRegister> => new Map(rows())

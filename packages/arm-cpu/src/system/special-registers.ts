@@ -6,7 +6,7 @@ import { SCTLR_DZE } from '../state/controls.ts'
 import { S_CSSELR_EL1, S_DBGCLAIM_EL1, S_OSLSR_EL1, S_SCTLR_EL1, S_SP_EL0 } from '../state/places.ts'
 import type { SystemState } from '../state/system-state.ts'
 
-/** A system register that is more than bits that are kept. Reading or writing it yields whether it is there. */
+/** A system register with side effects. Reads and writes return whether the register exists. */
 export interface SpecialRegister {
   readonly read: (s: SystemState, into: SystemValue) => boolean
   readonly write?: (s: SystemState, value: SystemValue) => boolean
@@ -87,7 +87,7 @@ export const SPECIAL_REGISTERS: ReadonlyMap<string, SpecialRegister> = new Map<s
       },
     },
   ],
-  // IRQ, FIQ and SError, where PSTATE has their masks.
+  // Masks of IRQ, FIQ and SError, at PSTATE's positions.
   [
     'isr_el1',
     {

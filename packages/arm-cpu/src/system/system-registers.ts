@@ -51,7 +51,7 @@ export class SystemRegisters {
   /**
    * Executes MRS or MSR.
    *
-   * @param encoding - as `encodingOf` has it
+   * @param encoding - the register's encoding, from `encodingOf`
    * @param general - number of the general-purpose register
    * @returns a status
    */
@@ -87,8 +87,8 @@ export class SystemRegisters {
    * An access of AArch32 to a register of the timers, which the host has.
    *
    * @param encoding - of the register in AArch64
-   * @param syndrome - of the access where it is trapped
-   * @param value - read, or what is written
+   * @param syndrome - syndrome of a trapped access
+   * @param value - the value read, or to write
    * @returns a status
    */
   accessTimer(encoding: number, syndrome: number, reads: boolean, value: SystemValue): number {
@@ -105,7 +105,7 @@ export class SystemRegisters {
   trapFp(): number {
     const s = this.#state
     if (!s.trapsFpToEl1(s.level)) return this.#exceptions.raiseToEl2(FP_TRAP)
-    // EL2, where it stands for EL1, is told no more than that the instruction is not there.
+    // As the host of EL0, EL2 only learns that the instruction is undefined.
     return this.#exceptions.raise(s.level === 0 && s.isHosted ? UNDEFINED : FP_TRAP)
   }
 
@@ -148,7 +148,7 @@ export class SystemRegisters {
     return level === 1 ? this.#exceptions.raise(syndrome) : this.#exceptions.raiseToEl2(syndrome)
   }
 
-  /** A register that is not there, or not for this level. */
+  /** Refuses access to an unknown register, or one of another level. */
   #refuse(encoding: number, general: number, reads: boolean): number {
     if (reads && this.#state.level === 0 && isIdRegister(encoding)) return this.#trap(1, encoding, general, reads)
     return this.#exceptions.raise(UNDEFINED)

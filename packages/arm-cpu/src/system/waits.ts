@@ -66,7 +66,7 @@ export class Waits {
     const syndrome = bytes === 2 ? ofHalfword(whole) : whole
     if (s.level === 0 && (s.word(S_SCTLR_EL1) & admitted) === 0) return this.#exceptions.raise(syndrome)
     if ((s.word(S_HCR_EL2) & trapped) !== 0) return this.#exceptions.raiseToEl2(syndrome)
-    // Nothing wakes EL0 where there is no EL1: its host goes on with it.
+    // Without EL1 nothing wakes EL0: its host continues it.
     if (!s.isHosted) s.setWord(S.S_WAITING, what)
     return STATUS_DONE
   }

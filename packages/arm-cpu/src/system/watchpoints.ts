@@ -69,7 +69,7 @@ const OSLSR_LOCKED = 1 << 1
 export function isDebugEnabled(s: SystemState, pstate: number): boolean {
   if ((s.word(S_OSLSR_EL1) & OSLSR_LOCKED) !== 0) return false
   const isLower = (pstate & PSTATE_NRW) !== 0 || (pstate & PSTATE_EL1) === 0
-  // Exceptions of EL0, and all that are routed to EL2, are taken to a higher level: no mask of this one holds them back.
+  // Exceptions of EL0, and all exceptions routed to EL2, go to a higher level: this level's masks do not apply.
   if (isLower || (s.word(S_MDCR_EL2) & MDCR_TDE) !== 0) return true
   return (s.word(S_MDSCR_EL1) & MDSCR_KDE) !== 0 && (pstate & PSTATE_D) === 0
 }

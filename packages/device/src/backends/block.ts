@@ -11,7 +11,7 @@ export interface DiskGeometry {
   readonly sectors: number
 }
 
-/** Describes how a disk is best used. */
+/** The properties of a disk, with hints for its use. */
 export interface BlockProperties {
   /** Size in bytes; a multiple of `blockBytes`. */
   readonly bytes: number
@@ -27,15 +27,15 @@ export interface BlockProperties {
   readonly discards: boolean
   /** Hint for guests that address by cylinder, head and sector. */
   readonly geometry?: DiskGeometry
-  /** Names the medium to the guest, where a model has a field for it. */
+  /** Serial number of the medium, for models with such a field. */
   readonly serialNumber?: string
 }
 
-/** Qualifies one request of a disk. */
+/** Flags of one disk request. */
 export interface BlockRequest {
   /** Aborts the request: its promise rejects, or resolves if the work was done already. */
   readonly signal?: CancelSignal
-  /** A write is durable when its promise resolves (forced unit access). */
+  /** Whether a write must be durable when its promise resolves (forced unit access). */
   readonly durable?: boolean
 }
 
@@ -56,7 +56,7 @@ export interface BlockBackend {
   /**
    * Fills `into` before it returns, where that takes no wait: for models that may answer the guest at once.
    *
-   * @returns false where it was not done: `read` is to be called
+   * @returns false if nothing was read: call `read` instead
    * @throws BlockError
    */
   readInPlace?(offset: number, into: Uint8Array): boolean
@@ -68,7 +68,7 @@ export interface BlockBackend {
   discard(offset: number, bytes: number, request?: BlockRequest): Promise<void>
   /** Makes a range read as zeros. */
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void>
-  /** Calls back when the medium was resized, exchanged or removed (then `bytes` is 0). Returns how to stop it. */
+  /** Calls back when the medium is resized, exchanged or removed (then `bytes` is 0). Returns a function that unsubscribes. */
   onChange(listener: () => void): () => void
   /** The tray of a drive whose medium can be exchanged; absent: the medium stays. */
   readonly tray?: BlockTray
@@ -82,11 +82,11 @@ export interface BlockTrayState {
   readonly locked: boolean
 }
 
-/** A drive's model, as the user who exchanges its medium reaches it. */
+/** A drive's model, for the user who exchanges its medium. */
 export interface BlockTrayClient {
   /** Tells the guest that the user wants a medium that is locked. The guest may unlock and eject it. */
   ejectRequested(): void
-  /** Returns why the drive cannot take such a medium; null: it can. */
+  /** Returns why the drive refuses a medium; null: it accepts it. */
   refuses(properties: BlockProperties): string | null
 }
 
@@ -122,7 +122,7 @@ export type BlockErrorCode =
 export class BlockError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'BlockError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: BlockErrorCode
 
   constructor(code: BlockErrorCode, message: string, options?: { readonly cause?: unknown }) {

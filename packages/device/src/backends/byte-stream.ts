@@ -36,7 +36,7 @@ export interface ByteStreamClient {
    * Takes bytes from the stream.
    *
    * @param bytes - valid until the call returns
-   * @returns how many were taken; the stream keeps the rest, and offers it again after `ready`
+   * @returns how many bytes were taken; the stream keeps the rest, and offers it again after `ready`
    */
   receive(bytes: Uint8Array): number
   /** Tells that `send` accepts bytes again. */
@@ -67,7 +67,7 @@ export interface ByteStreamBackend {
   connect?(client: ByteStreamClient): void
   /** Tells that the model has room again after `receive` took fewer bytes than were offered. */
   ready?(): void
-  /** Tells that the guest has closed its end, and that all it had sent before was sent. It may open it again. */
+  /** Called when the guest has closed its end, after all its output was sent. It may open the port again. */
   left?(): void
   /** Starts or ends a break. */
   setBreak?(on: boolean): void

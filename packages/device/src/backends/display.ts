@@ -51,7 +51,7 @@ export interface DisplayText {
   readonly rows: number
   /** One word a character, row by row: the code point of the adapter's character set in bits 7:0, its attribute in bits 15:8. */
   readonly cells: Uint16Array
-  /** Where the cursor is, or null where none is shown. */
+  /** Position of the cursor, or null if hidden. */
   readonly cursor: { readonly column: number; readonly row: number } | null
   /** The 16 colours that attributes name, as 0xRRGGBB. */
   readonly palette: Uint32Array

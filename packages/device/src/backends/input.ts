@@ -19,9 +19,9 @@ export type InputEvent =
 
 /** Takes input; a keyboard's or pointer's model implements it. */
 export interface InputClient {
-  /** Takes events that happened together, in order. @returns how many were taken; the rest follow after `ready` */
+  /** Takes simultaneous events in order. @returns how many were taken; the rest follow after `ready` */
   input(events: readonly InputEvent[]): number
-  /** Events that were taken, and are still on their way to the model: another client gets them, where one is connected in its place. */
+  /** Events taken but not yet delivered to the model: a replacement client gets them. */
   readonly unread?: readonly InputEvent[]
 }
 
@@ -42,7 +42,7 @@ export interface InputBackend {
   setLeds?(leds: { readonly numLock: boolean; readonly capsLock: boolean; readonly scrollLock: boolean }): void
 }
 
-/** How samples follow one another. */
+/** Format of audio samples. */
 export interface AudioFormat {
   /** Frames a second. */
   readonly rate: number

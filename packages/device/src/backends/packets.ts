@@ -19,7 +19,7 @@ export interface PacketBackend {
   connect(client: PacketClient): void
   /** Whether the cable is plugged in. */
   readonly linkUp: boolean
-  /** Six bytes for the card's address, where the network prescribes one. */
+  /** Six bytes of the card's address, if the network prescribes one. */
   readonly macAddress?: Uint8Array
   /** Largest frame in bytes, header included; 1514 on Ethernet without tags. */
   readonly maximumBytes: number

@@ -1,7 +1,7 @@
 import type { RangeHandler, RegionOptions, Word64 } from '../access.ts'
 import { DeviceError } from '../errors.ts'
 
-/** A range as an access to it needs it: how large its accesses may be, and who makes them. */
+/** A range's facts for an access: its access sizes, and the caller of its handlers. */
 export interface AccessedRange {
   /** Makes the accesses. */
   readonly handler: RangeHandler
@@ -13,7 +13,7 @@ export interface AccessedRange {
   readonly minimumAccess: number
 }
 
-/** Makes the error for a read with an answer of another kind. An object is not asked what it is: it might throw. */
+/** Makes the error for a read that returned something else than a number. Objects are not inspected, because that might throw. */
 export function notNumber(value: unknown): DeviceError {
   const object = typeof value === 'function' || (typeof value === 'object' && value !== null)
   const what = object ? `a ${typeof value}` : `${typeof value} ${String(value as string | symbol)}`
@@ -25,7 +25,7 @@ export function isWord(value: unknown): value is number {
   return typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)
 }
 
-/** Checks what an 8-byte read has left, and makes it unsigned. */
+/** Checks the result of an 8-byte read, and makes it unsigned. */
 export function checkWord64(into: Word64): void {
   if (!isWord(into.lo)) throw notNumber(into.lo)
   if (!isWord(into.hi)) throw notNumber(into.hi)

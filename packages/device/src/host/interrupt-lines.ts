@@ -36,7 +36,7 @@ export class ModelLines {
 
 /** Inputs of interrupt controllers, each of which several holders may drive: their levels are ORed. */
 export class SharedLines {
-  /** How many holders drive each input. */
+  /** Number of drivers of each input. */
   readonly #drivers: number[] = []
   readonly #drive: (input: number, level: boolean) => void
   readonly #pulse: (input: number) => void

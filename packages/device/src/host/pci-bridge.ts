@@ -15,7 +15,7 @@ const PREFETCHABLE_LIMIT_UPPER = 0x2c
 const IO_BASE_UPPER = 0x30
 const IO_LIMIT_UPPER = 0x32
 const BRIDGE_CONTROL = 0x3e
-/** Last register of bus numbers and windows, and the one behind it. */
+/** First and last register of bus numbers and windows. */
 const FIRST_WINDOW = PRIMARY_BUS
 const END_WINDOW = 0x34
 const COMMAND = 0x04
@@ -25,7 +25,7 @@ const COMMAND_MEMORY = 1 << 1
 const CONTROL_WRITABLE = 0x005f
 const CONTROL_RESET = 1 << 6
 
-/** A range of addresses of one kind. */
+/** Kind of a window's addresses. */
 export type WindowKind = 'io' | 'memory' | 'prefetchable'
 
 /**
@@ -68,7 +68,7 @@ export class PciBridge {
     return this.#config[SECONDARY_BUS]!
   }
 
-  /** The highest bus number behind it. */
+  /** The highest bus number behind the bridge. */
   get subordinate(): number {
     return this.#config[SUBORDINATE_BUS]!
   }

@@ -9,14 +9,14 @@ const FIRST = 0x40
 const END = 0x100
 const FIRST_EXTENDED = 0x100
 const END_EXTENDED = 0x1000
-/** The order in which a list is walked, and what it may occupy. */
+/** A capability at its place in the list, with its limit. */
 interface Placed {
   readonly id: number
   readonly at: number
   readonly body: Uint8Array
   readonly writable: Uint8Array
   readonly clearable: Uint8Array
-  /** −1 for one in the first 256 bytes. */
+  /** Version of an extended capability; −1 for one in the first 256 bytes. */
   readonly version: number
 }
 
@@ -113,7 +113,7 @@ export class PciCapabilities {
       config[at + 1] = plain[i + 1]?.at ?? 0
       config.set(body, at + 2)
     })
-    // The list of extended ones begins at 0x100, whatever is there: an empty one has ID 0.
+    // The list of extended capabilities always begins at 0x100: an empty list has ID 0.
     if (extended.length > 0) extended.sort((a, b) => a.at - b.at)
     extended.forEach(({ id, at, body, version }, i) => {
       putWord(config, at, id)

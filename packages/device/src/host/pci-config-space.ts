@@ -26,9 +26,9 @@ const COMMAND_INTERRUPT_DISABLE = 1 << 10
 const COMMAND_WRITABLE = 0x0547
 const STATUS_INTERRUPT = 1 << 3
 
-/** The machine around a PCI function, as far as it needs it. */
+/** A PCI function's interface to its machine. */
 export interface PciFunctionHost {
-  /** Makes the region behind a BAR; it starts disabled and is moved to where the guest puts it. */
+  /** Makes the disabled region of a BAR, which moves to the guest's address later. */
   mapBar(bar: BarRegion): Region
   /** The INTx wire, or null. */
   readonly wire: InterruptLine | null
@@ -149,7 +149,7 @@ export class PciConfigSpace implements PciFunction {
     return this.#host.slot?.connected ?? true
   }
 
-  /** Whether configuration cycles for its bus reach it: every bridge above passes them on. */
+  /** Whether configuration cycles reach its bus through every bridge above. */
   get reachable(): boolean {
     const { parent } = this.#host
     return parent === null || (this.bus !== 0 && parent.#passes(this.bus))
@@ -260,7 +260,7 @@ export class PciConfigSpace implements PciFunction {
     this.#host.wire?.set(this.#level && (this.#command() & COMMAND_INTERRUPT_DISABLE) === 0)
   }
 
-  /** Configuration read; registers past its end read as ones. */
+  /** Reads configuration space; registers beyond its end read as ones. */
   configRead(register: number, size: number): number {
     this.#options.onRead?.(register, size)
     let value = 0
@@ -268,7 +268,7 @@ export class PciConfigSpace implements PciFunction {
     return value >>> 0
   }
 
-  /** Configuration write; bits that are not writable keep their value. */
+  /** Writes configuration space; read-only bits keep their value. */
   configWrite(register: number, size: number, value: number): void {
     for (let i = 0; i < size; i++) {
       const at = register + i
@@ -304,7 +304,7 @@ export class PciConfigSpace implements PciFunction {
     }
   }
 
-  /** Takes what `save` returned. @throws DeviceError */
+  /** Restores the state that `save` returned. @throws DeviceError */
   restore(state: PciFunctionState): void {
     if (state.version !== 2 || state.config.length !== this.config.length) {
       throw new DeviceError(

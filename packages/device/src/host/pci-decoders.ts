@@ -26,7 +26,7 @@ export interface BarRegion extends RegionOptions {
   readonly memory?: OwnedMemory
 }
 
-/** A region with the register that says where it is. */
+/** A region with the register that holds its address. */
 interface Decoder {
   readonly region: Region
   readonly register: number

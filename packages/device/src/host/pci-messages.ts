@@ -48,7 +48,7 @@ export class FunctionMessages implements PciMessages {
     this.#msix = options.msix === undefined ? null : new MsixTable(capabilities, options.msix)
   }
 
-  /** The table, where there is one. */
+  /** The function's MSI-X table, or null. */
   get table(): MsixTable | null {
     return this.#msix
   }
@@ -64,7 +64,7 @@ export class FunctionMessages implements PciMessages {
     if (mode === 'msix') return (this.#msix as MsixTable).vectors
     if (mode === 'none') return 0
     const { at, vectors } = this.#msi as MsiRegisters
-    // More than the function can send is reserved: software that asks for it gets what there is.
+    // Larger counts are reserved: software that requests more gets the available vectors.
     return Math.min(1 << ((this.#control(at) >>> 4) & 7), vectors)
   }
 
@@ -181,7 +181,7 @@ function placeMsi(
   return { at, vectors, upper: wide ? at + 8 : -1, data: at + data, mask: masking ? at + data + 4 : -1 }
 }
 
-/** An MSI-X table with its pending bits, and how a BAR reaches them. */
+/** An MSI-X table with its pending bits, accessed through a BAR. */
 export class MsixTable {
   /** Place of the capability. */
   readonly at: number
@@ -305,7 +305,7 @@ export class MsixTable {
     return -1
   }
 
-  /** Writes a doubleword of the table, where there is one; pending bits cannot be written. */
+  /** Writes a doubleword of the table, if the offset is inside; pending bits are read-only. */
   store(bar: number, offset: number, value: number): void {
     if (bar !== this.tableBar || offset < this.tableOffset || offset >= this.tableEnd) return
     const word = (offset - this.tableOffset) >>> 2
@@ -317,7 +317,7 @@ export class MsixTable {
 /**
  * Puts the table and the pending bits in front of a BAR's own handler.
  *
- * @param rest - answers what is neither table nor pending bits; default ones
+ * @param rest - handles the rest of the BAR; default reads as ones
  * @param changed - called when the guest has written the table
  */
 export function msixBarHandler(

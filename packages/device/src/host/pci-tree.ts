@@ -6,7 +6,7 @@ import { PciConfigSpace } from './pci-config-space.ts'
 import type { BarRegion } from './pci-decoders.ts'
 import { TreeSlot } from './pci-slot.ts'
 
-/** The machine around a server's functions, as far as they need it. */
+/** The machine's interface for a server's functions. */
 export interface PciTreeHost {
   /** Makes the region behind a BAR of a model's function. */
   mapBar(device: string, bar: BarRegion): Region
@@ -43,7 +43,7 @@ interface Entry {
  */
 export class PciTree {
   readonly #host: PciTreeHost
-  /** By place, in the order of their coming: a bridge before what is below it. */
+  /** Functions by place, in order of arrival: a bridge before functions below it. */
   readonly #entries = new Map<string, Entry>()
   /** By bus·256 + device·8 + function: those that configuration cycles reach now. */
   #byRequester = new Map<number, Entry>()
@@ -110,7 +110,7 @@ export class PciTree {
     return found
   }
 
-  /** Names of the models that have functions on a bus, or below it. */
+  /** Returns names of models with functions on a bus, or below it. */
   ownersBelow(busName: string): string[] {
     return [...new Set(this.#below(busName).map(({ owner }) => owner))]
   }
@@ -124,7 +124,7 @@ export class PciTree {
    * Tells ports that a model with functions in their slots is complete.
    *
    * @param hot - the machine runs, and the guest is to be told
-   * @returns whether there is such a port
+   * @returns whether the port exists
    */
   arrived(owner: string, hot: boolean): boolean {
     const slots = new Set<TreeSlot>()
@@ -194,12 +194,12 @@ export class PciTree {
     return -1
   }
 
-  /** Name of the model that has the function there. */
+  /** Returns the name of the model that owns a function; undefined if none. */
   ownerAt(requester: number): string | undefined {
     return this.#byRequester.get(requester)?.owner
   }
 
-  /** Configuration read of up to 4 bytes; ones where no function is. */
+  /** Reads up to 4 bytes of configuration space; ones without a function. */
   read(requester: number, register: number, size: number): number {
     return this.#byRequester.get(requester)?.fn.configRead(register, size) ?? 0xffff_ffff
   }
@@ -212,7 +212,7 @@ export class PciTree {
   /**
    * Takes a model's functions out. Their ranges are the caller's to silence; the buses below its bridges stay unreachable.
    *
-   * @param claimed - whether the server goes on answering, with ones, for their places
+   * @param claimed - whether the server still answers for the free places, with ones
    */
   remove(owner: string, claimed: boolean): void {
     for (const [key, entry] of this.#entries) if (entry.owner === owner) this.#entries.delete(key)
@@ -227,7 +227,7 @@ export class PciTree {
     for (const { fn } of this.#entries.values()) fn.reset()
   }
 
-  /** Whether a function is there, by its place as `save` names it. */
+  /** Whether a function exists at a place, named as in `save`. */
   has(place: string): boolean {
     return this.#entries.has(place)
   }
@@ -252,7 +252,7 @@ export class PciTree {
     }
     this.#restoring = true
     try {
-      // In this map's order: a bridge's windows are there before what they show.
+      // In the map's order, bridges' windows are restored before the functions behind them.
       for (const [key, { fn }] of this.#entries) {
         const state = states[key]
         if (state !== undefined) fn.restore(state)

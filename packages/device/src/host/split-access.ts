@@ -1,13 +1,13 @@
 import type { AccessRequest, Word64 } from '../access.ts'
 import { badRead, checkedNumber, checkedVoid, checkWord64, isPromise, isWord, type AccessedRange } from './access.ts'
 
-/** A range with its place. */
+/** A range with its address. */
 export interface PlacedRange extends AccessedRange {
   /** First port or guest-physical address. */
   readonly base: number
 }
 
-/** Knows which range answers where. */
+/** Finds the range at an address. */
 export interface RangeSource<Range extends PlacedRange> {
   /** The range that answers at an address, or null. */
   regionAt(kind: 'port' | 'mmio', address: number): Range | null
@@ -17,13 +17,13 @@ export interface RangeSource<Range extends PlacedRange> {
  * One access as the handler calls that make it, lowest address first.
  *
  * The access is split where it leaves a range and where it is larger than the range's largest call; a part that is
- * smaller than the range's smallest call is widened. Bytes that no range claims read as ones. An object serves one
- * access after another and then allocates nothing.
+ * smaller than the range's smallest call is widened. Unclaimed bytes read as ones. One object serves successive
+ * accesses without allocation.
  */
 export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Word64 {
   /** Low word of the data: what is written, and after the last call what was read. */
   lo = 0
-  /** High word of it. */
+  /** High word of the value. */
   hi = 0
   /** The range of the present call. */
   range: Range | null = null
@@ -112,7 +112,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
     return false
   }
 
-  /** Gives the rest of this range's piece up: it reads as ones. */
+  /** Abandons the rest of this range's part, which reads as ones. */
   fail(): void {
     const end = this.pieceAt + this.pieceBytes - this.#address
     this.#bytes.fill(0xff, this.pieceAt - this.#address, end)
@@ -136,7 +136,7 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
     }
   }
 
-  /** Makes the present call, to a model that may take its time. */
+  /** Makes the present call to a model with asynchronous handlers. */
   async callLater(read: boolean, request: AccessRequest): Promise<void> {
     const { handler } = this.range!
     const offset = this.#offset

@@ -35,7 +35,7 @@ export function setDeadline(deadline: Instant, delayNs: number, from: Readonly<W
  * chooses the period: however short it is, a look ends.
  */
 const CALLBACKS_A_LOOK = 64
-/** Where `arm` counts from. */
+/** Origin of relative deadlines. */
 const POWER_ON: Readonly<Word64> = new Instant()
 
 /**
@@ -54,7 +54,7 @@ export class TimerQueue {
   #sequence = 0
   /** Number of the call of `expire`. */
   #look = 0
-  /** Timers that are due and have had their callbacks of this look. */
+  /** Due timers whose callbacks this pass has already made. */
   readonly #late: QueuedTimer[] = []
   /**
    * Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time.
@@ -86,8 +86,7 @@ export class TimerQueue {
   }
 
   /**
-   * Fires every timer whose deadline has passed, those included that are armed meanwhile for the past, but none of them more
-   * than 64 times.
+   * Fires all expired timers, including those armed meanwhile for the past, but each at most 64 times.
    *
    * @returns how many callbacks were made. Timers may be due still, for the next call
    */
@@ -120,7 +119,7 @@ export class TimerQueue {
   /** Queues again, in order, the timers that reached their limit of callbacks in this pass. */
   #armLate(): void {
     for (const timer of this.#late.splice(0)) {
-      // Another timer's callback may have armed or cancelled this one meanwhile.
+      // Another timer's callback may have rearmed or cancelled this timer.
       if (timer.position < 0 && !timer.deadline.isNever) this.insert(timer)
     }
   }
@@ -137,7 +136,7 @@ export class TimerQueue {
     }
   }
 
-  /** @internal Takes a timer out of the queue. It keeps its deadline. */
+  /** @internal Removes a timer from the queue; its deadline stays. */
   remove(timer: QueuedTimer): void {
     const heap = this.#heap
     const at = timer.position
@@ -195,7 +194,7 @@ class QueuedTimer implements Timer {
   sequence: number = 0
   /** Index in the heap, −1 while not in it. */
   position: number = -1
-  /** The look in which it fired last, and how often. */
+  /** The last pass in which the timer fired, and how often. */
   look: number = 0
   callbacks: number = 0
 
@@ -233,5 +232,5 @@ class QueuedTimer implements Timer {
   }
 }
 
-/** A deadline before it is a timer's. */
+/** Reused for a timer's deadline. */
 const scratch = new Instant()

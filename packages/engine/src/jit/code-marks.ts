@@ -2,7 +2,7 @@ import type { CodeInstructions } from './unit-code.ts'
 
 /** Where in a module the code of guest instructions begins. */
 
-/** Where code of a guest instruction begins. */
+/** Start of a guest instruction's code. */
 export interface CodeMark {
   /** Position in the module of the first byte of WebAssembly. */
   readonly at: number
@@ -34,7 +34,7 @@ export class CodeNotes {
    * Returns the marks, in the order of the code; none where no code follows.
    *
    * @param end - position in the module where `bytes` bytes of code, counted as those of the notes, end
-   * @param positions - of the instructions, in their order
+   * @param positions - positions of the instructions, in order
    */
   marks(end: number, bytes: number, positions: Int32Array): CodeMark[] {
     const marks: CodeMark[] = []
@@ -50,19 +50,19 @@ export class CodeNotes {
 
 /** An instruction of compiled guest code. */
 export interface CompiledInstruction {
-  /** Its linear address, where the code was when it was compiled. */
+  /** Linear address of the instruction at compilation. */
   readonly address: bigint
   /** The bytes of the module. */
   readonly bytes: Uint8Array
 }
 
-/** Guest code that has been compiled. */
+/** Compiled guest code. */
 export interface CompiledCode {
   /** The WebAssembly module: `moduleText` of `@retrap/wasm-emitter` prints it. */
   readonly module: Uint8Array
   /** Mode of the code. */
   readonly mode: number
-  /** In the order of their addresses. */
+  /** Instructions in ascending order of addresses. */
   readonly instructions: readonly CompiledInstruction[]
   /** Where the code of each begins in the module, in the order of the module; code before the first mark is the unit's own. */
   readonly marks: readonly CodeMark[]

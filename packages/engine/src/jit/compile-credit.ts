@@ -1,13 +1,13 @@
 import { BoundedMap } from '../bounded-map.ts'
 
-/** Milliseconds of credit at most: what an idle guest finds when it wakes. */
+/** Most milliseconds of credit, which an idle guest has saved up when it wakes. */
 const MOST_CREDIT = 50
-/** Places that are remembered. */
+/** Most places remembered. */
 const MOST_PLACES = 16_384
 
-/** When code is compiled. */
+/** Policy for compiling code. */
 export interface CompilePolicy {
-  /** Branches to a place after which it is compiled, whatever that costs. */
+  /** Number of branches to a place after which it is compiled at any cost. */
   readonly threshold: number
   /** Branches to a place from which it may be compiled early. Places that are reached less often are rarely worth it. */
   readonly earliest: number
@@ -33,7 +33,7 @@ export class CompileCredit {
   #time: number
   #spent = 0
 
-  /** @param time - milliseconds, as all times here */
+  /** @param time - the present time in milliseconds, like all times here */
   constructor({ threshold, earliest, share }: CompilePolicy, time: number) {
     this.#threshold = threshold
     this.#share = share
@@ -44,9 +44,9 @@ export class CompileCredit {
   /**
    * Returns whether a place that has been reached {@link CompileCredit.interval} times more is to be compiled.
    *
-   * @param mayBeEarly - not of code that is written again and again, for one
+   * @param mayBeEarly - false for code that is often rewritten, for example
    * @param time - the time now
-   * @param spent - how much of it compiling has taken so far
+   * @param spent - the part of `time` spent on compiling
    */
   grants(record: number, mayBeEarly: boolean, time: number, spent: number): boolean {
     const gain = (time - this.#time) * this.#share - (spent - this.#spent)
@@ -65,13 +65,13 @@ export class CompileCredit {
 
 /** Each time that compiled code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
 const MOST_DOUBLINGS = 10
-/** Frames that are remembered: of others, those of longest ago may be compiled at once. */
+/** Most frames remembered: code of older frames may be compiled at once. */
 const MOST_FRAMES = 4096
 
 interface FrameHistory {
   /** How often code of the frame has been written since it was compiled first. */
   readonly deaths: number
-  /** How often the frame has been hot while it was to wait. */
+  /** Number of times that the frame was hot while it had to wait. */
   readonly waited: number
 }
 

@@ -14,7 +14,7 @@ import { placeCode, type UnitPlacement } from './unit-placement.ts'
 import type { LiveUnit, Place, UnitRunner } from './unit.ts'
 import { Units } from './units.ts'
 
-/** Instructions of a unit up to which it is made part of others that lead to it. */
+/** Largest unit, in instructions, that is inlined into units that lead to it. */
 const LARGEST_COPIED = 80
 
 /** Entries of the function tables that the functions have by which units are left. */
@@ -29,7 +29,7 @@ export interface CompiledUnitsParts<Form> {
   readonly statistics: JitStatistics
   /** First entry of the function tables after the interpreter's own. */
   readonly firstEntry: number
-  /** Bytes of modules that are kept. */
+  /** Bytes of kept modules. */
   readonly codeBytes: number
   readonly onCode: ((code: CompiledCode) => void) | undefined
   /** Where code is kept for later runs, and comes from. */
@@ -60,8 +60,8 @@ export class CompiledUnits<Form> {
   }
 
   /**
-   * Returns whether the unit of a record is not made part of another one: it is large, and does not lead to the place where
-   * that one begins. Of one that does, two would break a loop up, each round of which would then go from one to the other.
+   * Returns whether a record's unit is not inlined into another one: it is large, and does not lead back to the other's
+   * start. Two units with edges both ways would split a loop, each round of which would switch units.
    */
   isApart(record: number, { slots }: CodePage, offset: number): boolean {
     const unit = this.live.get(record)
@@ -70,7 +70,7 @@ export class CompiledUnits<Form> {
     return delta === undefined || !unit.code.instructions.at.includes(delta + offset)
   }
 
-  /** Returns whether there may be code already for what a record begins with. */
+  /** Returns whether code for the bytes at a record may exist already. */
   isKnown(page: CodePage, offset: number, record: number): boolean {
     if (this.#kept === undefined && !this.codes.isAt(offset)) return false
     const key = this.#keyOf(page, offset, record)
@@ -84,11 +84,11 @@ export class CompiledUnits<Form> {
   }
 
   /**
-   * Has a place execute code that was made from the same bytes, if there is some.
+   * Makes a place execute existing code that was compiled from the same bytes, if any.
    *
-   * @param record - of the instruction there
+   * @param record - record of the instruction at the place
    * @param time - for {@link CompiledUnits.makeRoom}
-   * @returns the record of the unit; 0 where there is none
+   * @returns the unit's record; 0 if no such code exists
    */
   revive(place: Place, record: number, runner: UnitRunner, time: number): number {
     const { page, offset } = place
@@ -150,7 +150,7 @@ export class CompiledUnits<Form> {
     this.#count()
   }
 
-  /** @param worse - code that this one is better than @returns undefined where the bytes have changed since they were decoded */
+  /** @param worse - code that the new code replaces @returns undefined if the bytes have changed since they were decoded */
   #newCode(
     found: FoundCode<Form>,
     { lo, hi, page }: Place,
@@ -213,7 +213,7 @@ export class CompiledUnits<Form> {
     return at
   }
 
-  /** Has a unit execute other code. @returns false where that is not possible now */
+  /** Makes a unit execute other code. @returns false if currently impossible */
   #change(unit: LiveUnit, code: UnitCode, place: Place, runner: UnitRunner): boolean {
     const placed = this.#place(code, place, runner)
     const { cache } = this.#parts
@@ -246,7 +246,7 @@ export class CompiledUnits<Form> {
     own.keptBytes = this.codes.keptBytes
   }
 
-  /** Removes units whose code has been written. @returns the frames that were */
+  /** Removes units whose code was overwritten. @returns the written frames */
   sweep(): ReadonlySet<number> {
     const { memory, cache } = this.#parts
     // There are hundreds of units, and hardly ever has one ended since the last time.
@@ -255,7 +255,7 @@ export class CompiledUnits<Form> {
     return new Set(swept.map(({ record }) => memory.u32[(record + R_WRITTEN) >>> 2]!))
   }
 
-  /** Removes all units: their records are gone. Their code is kept. */
+  /** Removes all units, because their records are gone. Their code is kept. */
   clear(): void {
     this.#release(this.#units.clear())
   }
@@ -268,7 +268,7 @@ export class CompiledUnits<Form> {
   /** Gives up code without units, then cold units, until there is room for more. @returns false where all are in use */
   makeRoom(time: number): boolean {
     const { codeBytes, cache, statistics } = this.#parts
-    // While there is room, too: once there is none, it is known which units have been idle.
+    // Age units even while there is room, so that idle ones are known when room runs out.
     this.#units.age(time)
     while (this.codes.bytes >= codeBytes || this.codes.isFull()) {
       if (this.codes.dropOldest()) continue

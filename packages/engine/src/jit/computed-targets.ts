@@ -6,7 +6,7 @@ import type { LinearPage, LiveUnit } from './unit.ts'
 /** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
 const MOST_TARGETS = 48
 const MOST_RETURN_TARGETS = 4
-/** Branches whose targets are remembered. */
+/** Most branches with remembered targets. */
 const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24
@@ -14,7 +14,7 @@ const FARTHEST_TARGET = 1 << 24
 /** The list of no targets: that of most instructions. */
 export const NONE: readonly number[] = []
 
-/** Where computed branches have often led out of their units to. */
+/** Frequent targets of computed branches that leave their units. */
 export class ComputedTargets {
   readonly #memory: MachineMemory
   readonly #countersAt: number
@@ -32,7 +32,7 @@ export class ComputedTargets {
     return this.known.get(branch) ?? NONE
   }
 
-  /** A branch is like another one, whose targets are known: it has them too. */
+  /** Copies known targets from an equal branch. */
   adopt(branch: number, targets: readonly number[]): void {
     if (this.of(branch).length < targets.length) this.known.set(branch, targets)
   }
@@ -44,7 +44,7 @@ export class ComputedTargets {
     return count
   }
 
-  /** Takes the targets that were noted of a unit's branches. @param start - where its first page lies */
+  /** Learns the noted targets of a unit's branches. @param start - linear address of its first page */
   learn(unit: LiveUnit, { lo, hi }: LinearPage): void {
     const { u32 } = this.#memory
     for (let i = 0; i < MISSED_BRANCHES; i++) {

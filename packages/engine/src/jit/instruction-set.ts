@@ -5,9 +5,9 @@ import type { RegionFunction } from './position-switch.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
 import type { StateAssumption } from './unit-code.ts'
 
-/** How control leaves an instruction, and where to. */
+/** The way in which an instruction passes control, and its target. */
 export interface InstructionFlow {
-  /** `leave` has the interpreter execute it. */
+  /** `leave` makes the interpreter execute the instruction. */
   readonly flow: Flow
   /** Target of `jump`, `branch` and `call`, in bytes from the beginning of the instruction's page; absent if not known. */
   readonly target?: number | undefined
@@ -17,11 +17,11 @@ export interface InstructionFlow {
 export interface DecodedInstruction<Form> {
   /** Form. */
   readonly form: Form
-  /** Machine address of its record. */
+  /** Machine address of the unit's record. */
   readonly record: number
   /** Offset of the next instruction from the beginning of this one's page. */
   readonly next: number
-  /** Mode of its code. */
+  /** Mode of the unit's code. */
   readonly mode: number
   /** Machine address of the state of a processor that executes it. */
   readonly state: number
@@ -32,7 +32,7 @@ export interface DecodedInstruction<Form> {
  * over operands that are known.
  */
 export interface CompiledInstructionSet<Form> {
-  /** Name, as `CodeKeeper.open` has it. */
+  /** Name for `CodeKeeper.open`. */
   readonly name: string
   /** The properties of the processor that decoding and compiling depend on, such as its model. */
   readonly configuration: string
@@ -40,7 +40,7 @@ export interface CompiledInstructionSet<Form> {
   readonly layout: StateLayout
   /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
   isWide(mode: number): boolean
-  /** Returns how control leaves an instruction. */
+  /** Returns the way in which an instruction passes control. */
   flowOf(insn: DecodedInstruction<Form>): InstructionFlow
   /**
    * Returns whether units call the interpreter's function of a form, instead of its code in place.
@@ -56,16 +56,16 @@ export interface CompiledInstructionSet<Form> {
    */
   isHostCalled(fn: number, record: number): boolean
   /**
-   * Begins a unit: imports what its instructions call, and declares its function.
+   * Begins a unit: imports functions called by its instructions, and declares its own function.
    *
-   * @param module - with its memory and its table
+   * @param module - module with imported memory and table
    */
   beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
 }
 
 /** A unit to be generated. */
 export interface UnitDescription<Form> {
-  /** The code that it executes. */
+  /** The region of code that the unit executes. */
   readonly region: Region<Form>
   /** Mode of that code. */
   readonly mode: number
@@ -88,7 +88,7 @@ export interface UnitSemantics<Form> {
    * @param leaveIf - emits an exit to the interpreter on a condition
    */
   checkAssumptions(leaveIf: (condition: I32) => void): void
-  /** Returns what {@link UnitSemantics.checkAssumptions} checks; called after that. */
+  /** Returns the assumptions that {@link UnitSemantics.checkAssumptions} has checked; called afterwards. */
   assumptions(): readonly StateAssumption[]
   /** Emits loads of the locals that the unit uses, from the state. Called after all instructions. */
   load(): void
@@ -120,13 +120,13 @@ export interface UnitSemantics<Form> {
   reload(insn: RegionInstruction<Form>): void
 }
 
-/** How an instruction reaches memory, and where control goes from it. The methods emit code. */
+/** Methods that emit code for an instruction's memory accesses and for its exits. */
 export interface InstructionExits {
   /** The action where a page is not in the TLB. */
   readonly onMiss: MissAction
   /** Returns the linear address of the page of its first byte. */
   pageBase(): I64
-  /** Returns what is left of the budget where the instruction has retired. */
+  /** Returns the remaining budget after the instruction has retired. */
   remaining(): I32
   /** The interpreter executes the instruction: nothing has changed. */
   interpret(): void

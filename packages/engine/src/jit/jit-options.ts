@@ -11,7 +11,7 @@ export const JIT_MISSES = 4096
 /** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
 export const JIT_CODE_BYTES: number = 4 << 20
 
-/** How hot code is compiled. */
+/** Options for compiling hot code. */
 export interface JitOptions {
   /**
    * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}. From a tenth of the
@@ -40,7 +40,7 @@ export interface JitOptions {
   readonly misses?: number
   /** Where compiled code is kept for later runs, which then do not compile it; default: nowhere. */
   readonly keep?: CodeKeeper
-  /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
+  /** Called with each compiled code; if the function throws, the code stays interpreted. */
   readonly onCode?: (code: CompiledCode) => void
 }
 
@@ -49,15 +49,15 @@ export interface JitOptions {
  * lose some counts.
  */
 export interface JitCounts {
-  /** Units compiled, those that were compiled anew too. */
+  /** Number of compiled units, counting recompilations. */
   readonly units: number
   /** Units in use, as far as is known: those whose code has been written are noticed later. */
   readonly live: number
   /** Bytes of the modules of the units in use. */
   readonly liveBytes: number
-  /** Units whose code was compiled earlier, from the same bytes: there, before they were written, or elsewhere. */
+  /** Number of units with code compiled earlier from the same bytes: at the same place, or elsewhere. */
   readonly revived: number
-  /** Units whose code an earlier run has compiled, or another machine: it was kept in {@link JitOptions.keep}. */
+  /** Number of units with code from an earlier run or another machine, kept in {@link JitOptions.keep}. */
   readonly loaded: number
   /** Bytes of the modules that no unit in use has, kept for places with the same bytes. */
   readonly keptBytes: number
@@ -65,7 +65,7 @@ export interface JitCounts {
   readonly evictions: number
   /** Guest instructions in all units that were compiled. */
   readonly instructions: number
-  /** The same, where each place of memory that was compiled several times counts once. */
+  /** Number of distinct compiled places: recompilations count once. */
   readonly distinct: number
   /** Bytes of the WebAssembly modules of all units that were compiled. */
   readonly bytes: number
@@ -82,12 +82,12 @@ export interface JitCounts {
    * and in the interpreter is found from how they differ. Devices count with the code that uses them.
    */
   readonly compiledMilliseconds: number
-  /** The same of the interpreter. */
+  /** Milliseconds of interpreted execution. */
   readonly interpretedMilliseconds: number
   /** How often compiled code was left for the interpreter, by reason. */
   readonly exits: Readonly<Record<ExitReason, number>>
   /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */
   readonly failures: number
-  /** The first of these errors; undefined where there was none. */
+  /** The first of these errors; undefined: none. */
   readonly firstFailure: string | undefined
 }

@@ -47,7 +47,7 @@ export class JitStatistics {
   readonly #compiled = new Map<number, Uint8Array>()
   readonly #tiers = new TierTimes()
   #isTimed = false
-  /** Of the turn that is timed, at its beginning: the time that is not the compiler's, and what compiled code had executed. */
+  /** At the beginning of the timed turn: time outside the compiler, and count of instructions in compiled code. */
   #turnBegan = 0
   #executedBefore = 0
   /** Counts of the compiler. */
@@ -81,7 +81,7 @@ export class JitStatistics {
     if (isInstalled) this.#waits[this.#waitCount++ % WAITS] = milliseconds
   }
 
-  /** Notes an instruction that was compiled. @param offset - of its first byte in its frame */
+  /** Notes a compiled instruction. @param offset - offset of its first byte in its frame */
   noteInstruction(frame: number, offset: number): void {
     let bits = this.#compiled.get(frame)
     if (bits === undefined) this.#compiled.set(frame, (bits = new Uint8Array(PAGE_BYTES >>> 3)))
@@ -99,7 +99,7 @@ export class JitStatistics {
     this.#turnBegan = now() - this.own.milliseconds
   }
 
-  /** The turn has ended. @param instructions - that have retired in it */
+  /** Ends the timing of a turn. @param instructions - retired in the turn */
   endTurn(instructions: number): void {
     if (!this.#isTimed) return this.#tiers.pass(instructions)
     const time = now() - this.own.milliseconds - this.#turnBegan

@@ -80,12 +80,12 @@ export class Jit<Form> {
   readonly #statistics: JitStatistics
   /** Records whose counters were set to {@link REVIVAL_FRACTION} of the threshold. */
   readonly #early = new Set<number>()
-  /** Records of places that are watched before they are compiled. */
+  /** Records of places that are profiled before compilation. */
   readonly #watched = new Set<number>()
   /** Records of the instructions that have been compiled. */
   readonly #covered = new Set<number>()
 
-  /** Makes a compiler that has compiled nothing. */
+  /** Makes a compiler without any compiled code. */
   constructor(parts: JitParts<Form>, options: JitOptions = {}) {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
@@ -158,7 +158,7 @@ export class Jit<Form> {
   /**
    * Compiles what begins at a record that control has often come to: the import `hot` of the dispatch loop.
    *
-   * @returns the record to go on with: that of a unit, or the same
+   * @returns the record to continue with: a unit's, or the given one
    */
   hot(record: number, runner: UnitRunner): number {
     const start = now()
@@ -192,7 +192,7 @@ export class Jit<Form> {
 
   // ---------------------------------------------------------------- a place is hot
 
-  /** An instruction was decoded. Where it may be that of a unit that there was before, that shows soon. */
+  /** Called for each decoded instruction. If it may begin an earlier unit, check this soon. */
   #decoded(page: CodePage, offset: number, record: number): void {
     if (!this.#units.isKnown(page, offset, record)) return
     const { threshold } = this.#options
@@ -210,7 +210,7 @@ export class Jit<Form> {
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
     if (next === NOTHING) return record
-    // The place asks again, or another place has the same counter.
+    // The place has become hot again, or another place shares its counter.
     u32[counter] = this.#watched.has(record) ? this.#watch : this.#interval
     return next
   }
@@ -228,7 +228,7 @@ export class Jit<Form> {
   #enter(place: Place, record: number, runner: UnitRunner): number {
     const { u32 } = this.#memory
     const { page, offset } = place
-    // A unit for the place may be there, which what leads here did not know.
+    // The place may have a unit already that the branch did not know.
     const current = u32[(page.slots >>> 2) + offset]!
     if (current !== record) {
       if (current !== 0) this.#memory.u16[(record + R_OP) >>> 1]! |= OP_HEAD
@@ -239,7 +239,7 @@ export class Jit<Form> {
     const time = now() - this.#statistics.own.milliseconds
     const known = this.#units.revive(place, record, runner, time)
     if (known !== 0) {
-      // The other records that the unit executes, too, are not known here.
+      // Other records executed by the unit are not known here.
       this.#covered.add(record)
       this.#watchBranches(known)
       return known
@@ -247,7 +247,7 @@ export class Jit<Form> {
     if (isArmed) return record
     const isWatched = this.#watched.delete(record)
     if (!isWatched && !this.#isDue(record, page.frame)) return record
-    // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
+    // If all compiled code is in use, a new unit must not replace an old one: some may become idle soon.
     if (!this.#units.makeRoom(time)) return record
     const found = this.#find(place, runner)
     if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
@@ -264,7 +264,7 @@ export class Jit<Form> {
 
   /** Returns whether a place that is hot is to be compiled. */
   #isDue(record: number, frame: number): boolean {
-    // A place that was compiled with another one is reached less often now than it was.
+    // A place compiled as part of another unit is now reached less often.
     const mayBeEarly = !this.#backOff.frames.has(frame) && !this.#covered.has(record)
     return this.#credit.grants(record, mayBeEarly, processorTime(), this.#spent) && !this.#backOff.isToWait(frame)
   }
@@ -337,7 +337,7 @@ export class Jit<Form> {
     const start = unit && this.#startOf(unit, runner)
     if (start === undefined) return
     this.#targets.learn(unit!, start)
-    // Another unit with the same branch may have learnt them before.
+    // Another unit with the same branch may have learnt its targets already.
     if (this.#targets.count(unit!) > targetCount(unit!)) this.#improve(unit!, start, runner)
   }
 
@@ -352,7 +352,7 @@ export class Jit<Form> {
     this.#improve(unit!, start, runner)
   }
 
-  /** Where the first page of a unit's code lies that was left just now; undefined where that is not known any more. */
+  /** Returns the linear address of the first page of a unit that was just left; undefined if unknown. */
   #startOf(unit: LiveUnit, runner: UnitRunner): LinearPage | undefined {
     const { u16, u32 } = this.#memory
     const { slots, pageBase } = this.#layout
@@ -366,9 +366,9 @@ export class Jit<Form> {
   }
 
   /**
-   * Where a unit is entered; undefined where its page is not executed there any more.
+   * Returns the place at which a unit is entered; undefined if its page is no longer executed there.
    *
-   * @param start - where the first page of its code lies
+   * @param start - linear address of the first page of its code
    */
   #placeOf({ page, offset, deltas }: LiveUnit, start: LinearPage, runner: UnitRunner): Place | undefined {
     const lo = start.lo + deltas.get(page.slots)!
@@ -384,7 +384,7 @@ export class Jit<Form> {
     this.#watchBranches(unit.record)
   }
 
-  /** Counts how often the computed branches of a unit lead out of it. */
+  /** Starts to count exits through a unit's computed branches. */
   #watchBranches(record: number): void {
     const { u32 } = this.#memory
     for (const branch of this.#units.live.get(record)!.branches.keys())
@@ -403,12 +403,12 @@ function configurationOf<Form>({ memory, code, countersAt, instructionSet }: Jit
   return JSON.stringify({
     ...{ format: CODE_FORMAT, configuration, countersAt },
     ...{ shared: memory.shared, firstEntry: code.tableEntries },
-    // Units call its functions by their entries; and it shows most of what compiling does.
+    // Units call the interpreter's functions by their entries, and its code reflects most of the compiler.
     interpreter: hashOf(code.bytes, 0, code.bytes.length, 0),
   })
 }
 
-/** Returns how many targets of a unit's computed branches its code knows. */
+/** Returns the number of computed-branch targets that a unit's code knows. */
 function targetCount({ code }: LiveUnit): number {
   return code.branches.reduce((count, { targets }) => count + targets.length, 0)
 }

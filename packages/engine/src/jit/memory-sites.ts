@@ -14,16 +14,16 @@ export type MissAction =
   /** Leaves: as `call`, of an instruction that the next one does not follow. */
   | 'leave'
 
-/** Misses per count at most; an instruction's action changes after so many misses that there are several counts. */
+/** Most misses per count; an instruction's action changes after several counts. */
 const MOST_PER_COUNT = 64
 const FEWEST_COUNTS = 16
-/** Other instructions of the same unit change with it from such a fraction of the counts. */
+/** Other instructions of the same unit change together with it from this fraction of the counts. */
 const COUNTS_BESIDE = 1 / 4
 
-/** Instructions that are remembered. */
+/** Most instructions remembered. */
 const MOST_SITES = 65_536
 
-/** How often instructions of units have missed the TLB, and what follows from that. */
+/** Counts TLB misses of instructions in units, and chooses their actions. */
 export class MemorySites {
   /** One in this many misses is counted. */
   readonly missesPerCount: number
@@ -43,7 +43,7 @@ export class MemorySites {
     return this.#actions.get(record) ?? 'count'
   }
 
-  /** The instruction of a record is like another one, whose action is known. */
+  /** Copies the known action of an equal instruction to a record. */
   adopt(record: number, action: MissAction): void {
     if (this.#actions.get(record) === undefined) this.#actions.set(record, action)
   }
@@ -59,7 +59,7 @@ export class MemorySites {
     return counts >= this.#most
   }
 
-  /** Changes the actions of those of some instructions that have missed often. */
+  /** Changes the actions of instructions that have often missed. */
   change(records: Iterable<number>): void {
     for (const record of records) {
       if ((this.#counts.get(record) ?? 0) < this.#most * COUNTS_BESIDE) continue

@@ -4,7 +4,7 @@ import { type I64, type Label, FunctionBuilder, I32, type Callee, type I32Like, 
 export interface TableCallee extends Callee {
   /** Entry in the table. */
   readonly entry: number
-  /** Index of its type in the module that calls it. */
+  /** Index of the function's type in the calling module. */
   readonly typeIndex: number
 }
 
@@ -46,9 +46,9 @@ export class RegionFunction extends FunctionBuilder {
   }
 }
 
-/** Positions that are compared one after the other; more are found by a table. */
+/** Most positions compared one by one; beyond this number a table is used. */
 const MOST_COMPARED = 3
-/** Multipliers that are tried, and bits that a table may have beyond those that its entries need. */
+/** Number of multipliers tried, and extra bits of a table beyond the minimum. */
 const TRIES = 200
 const SPARE_BITS = 3
 
@@ -58,7 +58,7 @@ interface Hash {
 }
 
 /**
- * Emits: goes to one of several arms by a position; control falls out where it is none of them.
+ * Emits a jump to one of several arms by position; for other positions control falls through.
  *
  * @param positions - all different
  * @param arm - emits arm `i`; control must not fall out of it

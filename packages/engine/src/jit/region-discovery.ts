@@ -35,13 +35,13 @@ export class FoundCode<Form> {
   readonly next: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
   /** Position that it jumps to, if that is known; else {@link NO_TARGET}. */
   readonly target: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
-  /** Machine address of its record. */
+  /** Machine address of each instruction's record. */
   readonly record: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
   /** Slot table of the second page of an instruction in two pages, or 0. */
   readonly crosses: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
-  /** The page of its first byte, by its number. */
+  /** Number of the page with the instruction's first byte. */
   readonly page: Uint8Array = new Uint8Array(MOST_INSTRUCTIONS)
-  /** How control leaves it. */
+  /** How each instruction passes control. */
   readonly flow: Flow[] = []
   /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
   readonly form: (Form | undefined)[] = []
@@ -66,7 +66,7 @@ export class FoundCode<Form> {
     return i
   }
 
-  /** Returns the number of the instruction at a position; -1 where there is none. */
+  /** Returns the number of the instruction at a position; -1: none. */
   numberAt(at: number): number {
     return this.#numbers[this.#entry(at)]! - 1
   }
@@ -105,7 +105,7 @@ export class FoundCode<Form> {
     }
   }
 
-  /** Returns where calls return to whose targets are here, as far as that is here, too; not all of many. */
+  /** Returns return addresses of calls with targets in the region, as far as they are in the region, too; limited in number. */
   returnSites(): number[] {
     const sites: number[] = []
     for (let i = 0; i < this.count && sites.length < MOST_RETURNS; i++) {
@@ -133,7 +133,7 @@ export class FoundCode<Form> {
    * Copies the bytes of instructions that are to be compiled. Compiled code is described by the copy alone: other threads may write
    * the bytes in memory, and of that a notice comes later, if it comes before the code is kept.
    *
-   * @returns undefined where the bytes have changed since they were decoded
+   * @returns undefined if the bytes have changed since they were decoded
    */
   copyInstructions({ u8 }: MachineMemory, cache: CodeCache): CodeInstructions | undefined {
     const { at, next, page, pages, count } = this
@@ -154,7 +154,7 @@ export class FoundCode<Form> {
         instructions.bytes[to++] = u8[frame * PAGE_BYTES + offset]!
       }
       instructions.from[n + 1] = to
-      // The interpreter executes the others, whatever they are.
+      // Skip instructions that the interpreter executes.
       if (this.flow[i] === 'leave') continue
       const bytes = instructions.bytes.subarray(instructions.from[n], to)
       if (!cache.isDecodedFrom(this.record[i]!, bytes, own.page.mode, this.target[i] !== NO_TARGET)) return undefined
@@ -182,7 +182,7 @@ export class RegionDiscovery<Form> {
   readonly #instructionSet: CompiledInstructionSet<Form>
   readonly #targets: ComputedTargets
   readonly #found = new FoundCode<Form>()
-  /** Distances of the pages that were looked for, and what was found of each. */
+  /** Distances of looked-up pages, with the result for each. */
   readonly #deltas: number[] = []
   readonly #pages: (RegionPage | undefined)[] = []
   /** Positions that control goes to, whose instructions are to be found. */
@@ -220,7 +220,7 @@ export class RegionDiscovery<Form> {
   /**
    * Follows control from an instruction, nearest first.
    *
-   * @param entry - its offset in its page
+   * @param entry - offset of the entry in its page
    * @returns the instructions, until the next search; undefined where the interpreter executes the first
    */
   run(entry: number, source: RegionSource): FoundCode<Form> | undefined {

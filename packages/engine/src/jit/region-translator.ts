@@ -12,7 +12,7 @@ import { UnitExits } from './unit-exits.ts'
 import { UNIT_ENTERED } from './unit.ts'
 import type { UnitFrame, UnitParts } from './unit-frame.ts'
 
-/** Translates a region into the body of one function: its blocks, its loops, and the edges between them. */
+/** Translates a region into the body of one function: its blocks, loops and edges. */
 export class RegionTranslator<Form> {
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
@@ -36,7 +36,7 @@ export class RegionTranslator<Form> {
     return this.#frame.parts
   }
 
-  /** Builds the region's code. @returns bytes of the code, without the entry: those that notes are counted in; 0 where there are none */
+  /** Builds the region's code. @returns bytes of the code without the entry, which the notes count in; 0 for an empty region */
   build(): number {
     const { f } = this.#frame
     this.#exits.build(() => {
@@ -53,7 +53,7 @@ export class RegionTranslator<Form> {
   #note(insn: RegionInstruction<Form> | undefined, goesOn: boolean): void {
     const { f, parts } = this.#frame
     const { notes } = parts
-    // Code that is put off before it moves the position.
+    // Deferred code comes before the position advances.
     if (notes !== undefined) f.later(() => notes.note(insn?.at, f.codeBytes, goesOn))
   }
 
@@ -65,7 +65,7 @@ export class RegionTranslator<Form> {
     this.#semantics.checkAssumptions((condition) => conditions.push(condition))
     if (conditions.length > 0) {
       f.structuredBlock((goesOn) => {
-        // One exit for all conditions: it is hardly ever taken, and so costs few of the processor's cache lines.
+        // All conditions share one exit: it is hardly ever taken, and so costs few cache lines of the host.
         f.structuredBlock((differs) => {
           for (const condition of conditions) f.brIf(condition, differs)
           f.br(goesOn)
@@ -83,7 +83,7 @@ export class RegionTranslator<Form> {
 
   // ---------------------------------------------------------------- structure
 
-  /** A block, and all that it dominates. */
+  /** Emits a block and all blocks that it dominates. */
   #emitTree(block: number): void {
     const { graph } = this.#region
     const followers = graph.children[block]!.filter((child) => graph.isMerge[child])
@@ -200,7 +200,7 @@ export class RegionTranslator<Form> {
     )
   }
 
-  /** The instruction, the last one of its block, has retired, and control goes elsewhere. */
+  /** Emits the branch after the last instruction of its block has retired. */
   #takeBranch(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number, target: I64 | undefined): void {
     const frame = this.#frame
     const { pending } = frame
@@ -252,7 +252,7 @@ class TranslatedExits<Form> implements InstructionExits {
   readonly #insn: RegionInstruction<Form>
   readonly #take: (target: I64 | undefined) => void
 
-  /** @param take - emits what follows where the instruction, the last one of its block, goes elsewhere */
+  /** @param take - emits the continuation after the last instruction of a block has branched */
   constructor(
     frame: UnitFrame<Form>,
     exits: UnitExits<Form>,

@@ -2,7 +2,7 @@ import type { FlowGraph } from '../flow-graph.ts'
 import type { CodePage } from '../code-page.ts'
 import { RECORD_BYTES } from '../record.ts'
 
-/** How control leaves an instruction. */
+/** The way in which an instruction passes control. */
 export type Flow =
   /** To the next instruction. */
   | 'next'
@@ -12,7 +12,7 @@ export type Flow =
   | 'branch'
   /** To `target`; the callee returns to the next instruction. */
   | 'call'
-  /** To an address that is computed. */
+  /** To a computed address. */
   | 'indirect'
   /** To the instruction after a call. */
   | 'return'
@@ -20,32 +20,32 @@ export type Flow =
   | 'host'
   /** To the next instruction. The interpreter's function of its form repeats it, and charges the budget. */
   | 'repeat'
-  /** To where the function of its form sets the program counter, perhaps in another access mode. */
+  /** The form's function sets the program counter, perhaps with another access mode. */
   | 'far'
   /** The interpreter executes the instruction. */
   | 'leave'
 
 /** An instruction of a region. Positions are in bytes from the beginning of the page that the region is entered in. */
 export interface RegionInstruction<Form> {
-  /** Position of its first byte. */
+  /** Position of the instruction's first byte. */
   readonly at: number
   /** Machine address of its record. */
   readonly record: number
   /** The page of its first byte. */
   readonly page: RegionPage
-  /** How control leaves it. */
+  /** The way in which it passes control. */
   readonly flow: Flow
   /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
   readonly form: Form | undefined
   /** Position of the next instruction. */
   readonly next: number
-  /** Position that it jumps to, if that is known. */
+  /** Position of its target, if known. */
   readonly target: number | undefined
   /** Slot table of the second page of an instruction in two pages, or 0. */
   readonly crosses: number
 }
 
-/** Returns whether the next instruction may follow one that has been executed. */
+/** Returns whether control may fall through to the next instruction. */
 export function fallsThrough(flow: Flow): boolean {
   return isStraight(flow) || flow === 'branch'
 }
@@ -62,13 +62,13 @@ export function firstRecord({ crosses, record }: RegionInstruction<unknown>): nu
 
 /** A code page of a region. */
 export interface RegionPage {
-  /** Position of its first byte. */
+  /** Position of the page's first byte. */
   readonly delta: number
   /** The page. */
   readonly page: CodePage
 }
 
-/** A straight run of instructions that is entered at its first and left at its last. */
+/** A straight run of instructions, entered at the first and left at the last one. */
 export interface RegionBlock<Form> {
   /** One or more. */
   readonly instructions: readonly RegionInstruction<Form>[]
@@ -80,7 +80,7 @@ export interface RegionBlock<Form> {
   readonly computed: readonly number[]
 }
 
-/** Code that is compiled as one function. */
+/** Code compiled as one function. */
 export interface Region<Form> {
   /** The entry is block 0. */
   readonly blocks: readonly RegionBlock<Form>[]

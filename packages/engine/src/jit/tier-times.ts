@@ -3,7 +3,7 @@ const WINDOW = 256
 /** Instructions of a turn from which on the next one is timed in any case; of shorter ones one in eight is, for eight. */
 const LONG_TURN = 2_000
 const SHORT_TURNS = 8
-/** Weight of what the last turns took, beside what these did. */
+/** Weight of earlier turns, relative to the present ones. */
 const MEMORY = 0.02
 /** Milliseconds of an instruction, to begin with. */
 const INTERPRETED = 4e-6
@@ -48,7 +48,7 @@ export class TierTimes {
   }
 
   /**
-   * Notes a turn that was timed.
+   * Notes a timed turn.
    *
    * @param compiled - instructions of compiled code, which may be counted late: more than the turn had
    * @param time - milliseconds
@@ -99,7 +99,7 @@ export class TierTimes {
     const it = this.#it + this.#ii * MEMORY * this.#interpretedRate
     const determinant = cc * ii - this.#ci * this.#ci
     if (determinant <= 0) {
-      // One tier alone has executed.
+      // Only one tier has executed instructions.
       if (ii > 0) this.#interpretedRate = it / ii
       else if (cc > 0) this.#compiledRate = ct / cc
       return

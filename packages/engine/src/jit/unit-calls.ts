@@ -71,7 +71,7 @@ export class UnitCalls<Form> {
     const charged = pending + 1
     f.store('i32.store', state, budget.get.sub(charged), layout.budget)
     semantics.spill(insn)
-    // Hosts number functions as they come to need them: another run, which has this code as well, has other numbers.
+    // Hosts number functions in order of first use: another run that shares this code has other numbers.
     const fn = f.loadExpression('i32.load16_u', record, R_FUNCTION)
     const status = f.let(f.call(parts.system, fn, record) as I32)
     semantics.reload(insn)

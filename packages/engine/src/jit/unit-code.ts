@@ -9,7 +9,7 @@ import type { RegionPage } from './region.ts'
 export interface CodeInstructions {
   /** Position of the first byte of each. */
   readonly at: Int32Array
-  /** Where the bytes of each begin, and after the last those of none. */
+  /** Offset of each instruction's bytes, followed by the end of the last one's. */
   readonly from: Uint32Array
   readonly bytes: Uint8Array
 }
@@ -23,22 +23,22 @@ export interface ComputedBranch {
   readonly isReturn: boolean
 }
 
-/** A computed branch of compiled code, with its targets that were known when the code was compiled. */
+/** A computed branch of compiled code, with the targets known at compilation. */
 export interface CodeBranch extends ComputedBranch {
   readonly targets: readonly number[]
 }
 
-/** The instructions that compiled code was made from: it executes every place that has the same ones. */
+/** The instructions from which code was compiled: it can execute every place with the same instructions. */
 export interface CodeSource {
-  /** The same of all places that may have the code, and perhaps of others: {@link codeKey}. */
+  /** Hash that is equal for all places that can share the code: {@link codeKey}. */
   readonly key: number
   /** Mode of the code. */
   readonly mode: number
-  /** Offset of its first instruction in its page. */
+  /** Offset of the first instruction in its page. */
   readonly offset: number
-  /** The code's assumptions about the state; where they do not hold, it leaves at once. */
+  /** The code's assumptions about the state; if one fails, the code leaves at once. */
   readonly assumptions: readonly StateAssumption[]
-  /** Distances of its pages from the first one, which comes first. */
+  /** Distances of the code's pages from the first one, in order. */
   readonly deltas: readonly RegionPage['delta'][]
   readonly instructions: CodeInstructions
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
@@ -56,11 +56,11 @@ export interface UnitCode extends CodeSource {
   readonly module: object
   /** Bytes of the module. */
   readonly bytes: number
-  /** The code's name in the store of kept code, where it is there. */
+  /** Identity of the code in the store, if stored. */
   readonly stored: number | undefined
-  /** Units that it executes. */
+  /** Number of units that execute the code. */
   users: number
-  /** The code that was compiled in its place, with more knowledge. */
+  /** Code that has replaced this code, compiled with more knowledge. */
   better: UnitCode | undefined
 }
 
@@ -74,7 +74,7 @@ export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number
 /**
  * Returns {@link CodeSource.key} of a place.
  *
- * @param offset - of its first instruction in its page
+ * @param offset - offset of the first instruction in its page
  * @param bytes - have that instruction, which ends before `to`
  */
 export function codeKey(mode: number, offset: number, bytes: Uint8Array, from: number, to: number): number {

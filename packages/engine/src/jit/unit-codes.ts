@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { CodeSource, UnitCode } from './unit-code.ts'
 import type { UnitEntries } from './unit.ts'
 
-/** Pieces of code that begin alike, of those that are found: all are compared with a place. */
+/** Most codes with the same key: all are compared with a place. */
 const MOST_ALIKE = 4
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
@@ -14,7 +14,7 @@ const MOST_ENTRIES = 1 << 16
 export class UnitCodes {
   readonly #tables: UnitEntries[] = []
   readonly #all = new Set<UnitCode>()
-  /** By {@link CodeSource.key}, the newest last; without code in whose place there is other code. */
+  /** Codes by {@link CodeSource.key}, newest last; without replaced code. */
   readonly #byKey = new Map<number, UnitCode[]>()
   /** Count of code that begins at each offset of a page. */
   readonly #counts = new Uint32Array(PAGE_BYTES)
@@ -35,7 +35,7 @@ export class UnitCodes {
     this.#nextEntry = firstEntry
   }
 
-  /** Adds an interpreter's table. It gets the code that there is already. */
+  /** Adds an interpreter's table, and enters existing code into it. */
   addTable(table: UnitEntries): void {
     this.#tables.push(table)
     for (const { module, entry } of this.#lasting) table.install(module, entry)
@@ -62,7 +62,7 @@ export class UnitCodes {
   /**
    * Adds code, which no unit has yet. All processors may execute it then.
    *
-   * @param stored - what names it in the store of code that is kept
+   * @param stored - identity of the code in the store
    * @throws what `WebAssembly.Instance` throws, and has added nothing then
    */
   add(module: object, bytes: number, source: CodeSource, stored?: number): UnitCode {
@@ -108,14 +108,14 @@ export class UnitCodes {
     if (!isKept || !this.of(code.key).includes(code)) this.#drop(code)
   }
 
-  /** Returns the best code that there is for the places that have some code; that code where there is none better. */
+  /** Returns the newest replacement of a code, or the code itself. */
   latest(code: UnitCode): UnitCode {
     let latest = code
     for (let next = code.better; next !== undefined; next = next.better) if (this.#all.has(next)) latest = next
     return latest
   }
 
-  /** There is better code for the same places. */
+  /** Replaces code by better code for the same places. */
   replace(code: UnitCode, better: UnitCode): void {
     code.better = better
     this.#forget(code)
@@ -138,7 +138,7 @@ export class UnitCodes {
     else this.#byKey.delete(code.key)
   }
 
-  /** Drops the code that has been without units for longest. @returns false where there is none */
+  /** Drops the code that has been unused for longest. @returns false if all code is in use */
   dropOldest(): boolean {
     const [oldest] = this.#kept
     if (oldest === undefined) return false

@@ -32,7 +32,7 @@ interface UnitRequest {
   readonly state: number
   /** Entry of the function of {@link UnitCompiler.compileLeave}. */
   readonly leaveEntry: number
-  /** Takes where the code of each instruction begins; undefined: not wanted. */
+  /** Receives the start of each instruction's code; undefined: not wanted. */
   readonly notes: CodeNotes | undefined
 }
 
@@ -170,7 +170,7 @@ function instructionOf<Form>(found: FoundCode<Form>, i: number): RegionInstructi
   }
 }
 
-/** Describes compiled code. @param instructions - the copy of its instructions that was made before it was compiled */
+/** Describes compiled code. @param instructions - copied before the compilation */
 function sourceOf<Form>(
   found: FoundCode<Form>,
   instructions: CodeInstructions,

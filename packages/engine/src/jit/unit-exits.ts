@@ -21,11 +21,11 @@ import type { RecordRef, UnitFrame } from './unit-frame.ts'
 
 /** An exit of a unit. */
 export interface UnitExit<Form> {
-  /** The reason, or its number where the unit finds it. */
+  /** The reason, or its number if the unit computes it. */
   readonly why: ExitReason | I32
   /** A `UNIT_*`. */
   readonly outcome: I32 | number
-  /** The instruction in whose code it is. */
+  /** The instruction that contains the exit. */
   readonly insn: RegionInstruction<Form>
   /** The record that the interpreter goes on with, or that has ended. */
   readonly record: RecordRef
@@ -35,7 +35,7 @@ export interface UnitExit<Form> {
   readonly target?: I64
 }
 
-/** The exits of a unit: all lead to one epilogue, which stores the state and goes on with another unit where there is one. */
+/** The exits of a unit: all lead to one epilogue, which stores the state and continues with another unit if possible. */
 export class UnitExits<Form> {
   readonly #frame: UnitFrame<Form>
   /** A {@link RecordRef}. */
@@ -53,7 +53,7 @@ export class UnitExits<Form> {
     this.#target = f.local('i64')
   }
 
-  /** Emits code that may leave, and the epilogue after it. */
+  /** Emits code with exits, and the epilogue after it. */
   build(code: () => void): void {
     this.#frame.f.structuredBlock((label) => {
       this.#epilogue = label

@@ -36,16 +36,16 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly sites: MemorySites
   /** Returns whether a form is called rather than generated in place. */
   isCalled(insn: RegionInstruction<Form>): boolean
-  /** Takes where the code of each instruction begins; undefined: not wanted. */
+  /** Receives the start of each instruction's code; undefined: not wanted. */
   readonly notes: CodeNotes | undefined
 }
 
 /**
  * The locals that every unit has, and the account of its instructions.
  *
- * A unit's code has no machine addresses of slot tables and records in it: it loads them from its *words*, which its record
- * leads to. So one code serves every frame with the same bytes, each with words of its own. The first words are, for each of
- * the region's pages, the slot table and the page's distance; then come records of instructions.
+ * A unit's code contains no machine addresses of slot tables and records: it loads them from its *words*, to which its
+ * record points. So one code serves every frame with the same bytes, each with its own words. The first words hold the slot
+ * table and distance of each page; records of instructions follow.
  */
 export class UnitFrame<Form> {
   readonly f: RegionFunction
@@ -90,12 +90,12 @@ export class UnitFrame<Form> {
     return this.parts.region
   }
 
-  /** Emits what comes first of all. */
+  /** Emits the prologue. */
   begin(): void {
     this.f.set(this.#words, this.f.loadExpression('i32.load', this.unitRecord, R_WORDS))
   }
 
-  /** The instructions, by position, whose records are the unit's words after those of its pages. */
+  /** Positions of instructions whose records follow the pages in the unit's words. */
   get recordPositions(): readonly number[] {
     return [...this.#recordWords.keys()]
   }

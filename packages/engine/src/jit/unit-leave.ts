@@ -30,7 +30,7 @@ export interface LeaveParts {
   readonly isWide: boolean
 }
 
-/** Makes a module with the function by which units are left. It goes on with another unit where there is one. */
+/** Makes a module with the function through which units leave. It continues with another unit if possible. */
 export function leaveModule(parts: LeaveParts): Uint8Array {
   const module = new ModuleBuilder()
   importMachineMemory(module, parts.shared)
@@ -76,7 +76,7 @@ class LeaveFunction {
     f.set(this.#outcome, detail.shrU(E.EXIT_OUTCOME_SHIFT).and(E.EXIT_OUTCOME))
     f.if(detail.and(E.EXIT_COMPUTED), () => this.#noteMiss(left))
     this.#chain(left)
-    // Only the interpreter needs what follows.
+    // Only the interpreter needs the following fields.
     f.store('i32.store', this.#state, this.#record(), layout.record)
     f.store('i64.store', this.#state, this.#target, layout.unitTarget)
     // The unit may not be the one that the dispatch loop has called.
@@ -116,7 +116,7 @@ class LeaveFunction {
     )
   }
 
-  /** Notes where a computed branch leads to. */
+  /** Notes the target of a computed branch. */
   #noteMiss(left: I32): void {
     const f = this.#f
     f.block((far) => {

@@ -9,7 +9,7 @@ import type { CodeInstructions, CodeSource } from './unit-code.ts'
 /** Records that decoding one more place may take. */
 const ROOM = 64
 
-/** Where compiled code is executed. */
+/** A place at which compiled code is executed. */
 export interface UnitPlacement {
   readonly pages: readonly RegionPage[]
   /** The bytes that the code was made from, the page of the place first. */
@@ -23,7 +23,7 @@ export interface UnitPlacement {
 }
 
 /**
- * Finds out whether compiled code executes what is at a place now, and what its words are there.
+ * Checks whether compiled code matches the instructions at a place, and returns the code's words for it.
  *
  * @param pageAt - the code page that is executed at a distance from the place's page, if it is known
  * @returns undefined where an instruction differs, or a page is not known, or decoded instructions have no room

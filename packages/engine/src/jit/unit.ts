@@ -21,27 +21,27 @@ export interface Place extends LinearPage {
 export interface LiveUnit {
   /** Machine address of the record by which it is entered. */
   readonly record: number
-  /** The page where it is entered. */
+  /** The page of the unit's entry. */
   readonly page: CodePage
   /** Offset in that page of the instruction that it begins with. */
   readonly offset: number
-  /** The pages of its code. */
+  /** The pages of the unit's code. */
   pages: readonly CodePage[]
-  /** The code that executes it. */
+  /** The code that executes the unit. */
   code: UnitCode
-  /** How many intervals have passed since it was entered. */
+  /** Number of intervals since the unit was last entered. */
   idle: number
   /** Branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
-  /** Distances of its pages from the first one, by slot table. */
+  /** Distances of the unit's pages from the first one, by slot table. */
   deltas: ReadonlyMap<number, number>
-  /** The records by which the interpreter begins its instructions, as far as it may be left at them. */
+  /** Records of instructions at which the unit may leave to the interpreter. */
   records: readonly number[]
 }
 
-/** A processor, as the units that it runs need it. */
+/** A processor's interface for its units. */
 export interface UnitRunner {
-  /** Machine address of its state. */
+  /** Machine address of the processor's state. */
   readonly state: number
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */
   executeSlots(lo: number, hi: number): number
@@ -55,7 +55,7 @@ export interface UnitEntries {
   uninstall(entry: number): void
 }
 
-/** The part of a `WebAssembly.Table` that is used here; its type exists only where lib.dom does. */
+/** The part of a `WebAssembly.Table` that is used here; the full type needs lib.dom. */
 export interface FunctionTable {
   /** Count of entries. */
   readonly length: number

@@ -43,7 +43,7 @@ export class Units {
   /**
    * Removes the unit that has not been entered for longest, if one has not been for a whole interval.
    *
-   * @returns the unit; undefined where all are in use
+   * @returns the evicted unit; undefined if all units are in use
    */
   evict(): LiveUnit | undefined {
     if (!this.#hasIdle) return undefined
@@ -54,13 +54,13 @@ export class Units {
     return coldest
   }
 
-  /** Removes units whose code has been written. @returns them */
+  /** Removes units whose code was overwritten. @returns the removed units */
   sweep(): LiveUnit[] {
     const { u16 } = this.#memory
     return this.#removeIf(({ record }) => u16[(record + R_OP) >>> 1] !== OP_UNIT)
   }
 
-  /** Removes all units. @returns them */
+  /** Removes all units. @returns the removed units */
   clear(): LiveUnit[] {
     return this.#removeIf(() => true)
   }

@@ -113,7 +113,7 @@ export class GuestTranslation {
   }
 
   /**
-   * Sets what the processor has on its bus: page walks included.
+   * Sets memory and A20 gate for the processor's bus accesses, including page walks.
    *
    * @internal
    * @param managed - memory that is seen in place of what the guest's map has: in system-management mode; null for none

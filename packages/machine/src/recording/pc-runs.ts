@@ -104,9 +104,9 @@ function recordedMachine(options: PcOptions): object {
 /**
  * Makes a PC whose run is recorded: each input with its instant. It needs deterministic time.
  *
- * Models of this repository run again in a replay; of their back ends the inputs are recorded, with all that is read from
- * disks. So do models of `devices` that say that they are deterministic. Of all others, of shares, and of models in other
- * threads and processes, what they do is recorded, and a replay does without them.
+ * A replay runs this repository's models and deterministic models of `devices` again; the recording holds their back
+ * ends' inputs, and all data read from disks. For other models, shares, and models in other threads and processes the
+ * recording holds their actions, and a replay does not run them.
  *
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createPc`

@@ -9,9 +9,9 @@ import { checkFile, unpackLayer } from './unpack.ts'
 
 /** Options of {@link LayerCache}. */
 export interface LayerCacheOptions {
-  /** The folder; it is made. Nothing is written elsewhere. */
+  /** The folder, created if absent. Nothing is written elsewhere. */
   readonly folder: string
-  /** Bytes that it may have; what was used last stays. Default 20 GiB. */
+  /** Most bytes of the cache; least recently used files are removed first. Default 20 GiB. */
   readonly mostBytes?: number
 }
 
@@ -35,7 +35,7 @@ const COLUMNS = [
 
 type Row = readonly [string, number, number, number, number, number, number, number, string, number]
 
-/** A layer, as the cache knows it: `DIGEST.json`. Where the layer was compressed, `DIGEST.tar` is its archive. */
+/** Facts about a cached layer: `DIGEST.json`. For a compressed layer, `DIGEST.tar` is its archive. */
 interface Index {
   readonly version: number
   /** Bytes of the archive. */
@@ -47,8 +47,8 @@ interface Index {
 }
 
 /**
- * Layers in a folder: those that are compressed are unpacked once, and of all that was read there is a list. Both are named by
- * the digest of the layer without compression, and appear when they are complete, so that several processes may use it at once.
+ * Caches layers in a folder: compressed layers are unpacked once, and each layer's entries are listed. Both files are named by
+ * the uncompressed layer's digest, and appear when complete, so that several processes may share the folder.
  */
 export class LayerCache implements LayerStore {
   readonly #folder: string
@@ -90,12 +90,12 @@ export class LayerCache implements LayerStore {
       const index = JSON.parse(await readFile(this.#path(layer, 'json'), 'utf8')) as Index
       return index.version === VERSION && index.columns.join() === COLUMNS.join() ? index : undefined
     } catch {
-      // Absent, or of a host that lost its power: it is made again.
+      // Absent, or incomplete after a loss of power: it is made again.
       return undefined
     }
   }
 
-  /** A layer that was unpacked before. */
+  /** Opens a layer that was unpacked before. */
   async #unpacked(layer: ImageLayer, bytes: number): Promise<ImageFile | undefined> {
     const tar = await openLocalFile(this.#path(layer, 'tar'))
     if (tar?.size === bytes) {
@@ -110,7 +110,7 @@ export class LayerCache implements LayerStore {
     return undefined
   }
 
-  /** A layer that is read where it lies. */
+  /** Opens an uncompressed layer in place. */
   async #inPlace(
     layer: ImageLayer,
     file: ImageFile,
@@ -180,7 +180,7 @@ export class LayerCache implements LayerStore {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
   }
 
-  /** Removes what was used longest ago until the rest is small enough, and what killed processes have left. */
+  /** Removes least recently used files until the rest is small enough, and leftovers of killed processes. */
   async #shrink(): Promise<void> {
     const names = (await readdir(this.#folder)).filter(
       (name) => name.startsWith(NEW) || /^sha\d+-[0-9a-f]+\./.test(name),
@@ -221,7 +221,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: 'the cache folder is a file',
 }
 
-/** The entries that were read before; the image that they are put into checks its limits. */
+/** Returns the cached entries; the image checks their limits. */
 function entriesOf({ rows }: Index): readonly TarEntry[] {
   return rows.map(([path, mode, uid, gid, size, offset, seconds, nanoseconds, target, device]) => ({
     path,

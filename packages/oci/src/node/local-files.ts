@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ImageFile, type ImageFiles, OciError } from '../index.ts'
 
-/** A file of this host. @returns undefined where there is none @throws OciError `ERR_FORMAT` where it is no file */
+/** Opens a local file. @returns undefined if it does not exist @throws OciError `ERR_FORMAT` if it is not a file */
 export async function openLocalFile(path: string): Promise<ImageFile | undefined> {
   let handle: FileHandle
   try {
@@ -37,6 +37,6 @@ export function localFolder(path: string): ImageFiles {
   }
 }
 
-/** The code of what Node's functions throw; empty: it has none. */
+/** Returns the code of an error of Node's; empty without one. */
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''

@@ -10,7 +10,7 @@ import type { ImageLimits } from '../limits.ts'
 
 const UNPACKERS: Readonly<Record<Exclude<LayerCompression, 'none'>, (() => Transform) | undefined>> = {
   gzip: () => zlib.createGunzip(),
-  // Node has it from 22.15 on.
+  // Available in Node from 22.15 on.
   zstd: typeof zlib.createZstdDecompress === 'function' ? () => zlib.createZstdDecompress() : undefined,
 }
 
@@ -47,7 +47,7 @@ export async function unpackLayer(
       async function* () {
         for await (const part of partsOf(file, 256 * 1024)) {
           packedHash.update(part)
-          // The stream keeps its bytes until it has used them.
+          // Copied, because the stream keeps the bytes until it has used them.
           yield Uint8Array.from(part)
         }
       },

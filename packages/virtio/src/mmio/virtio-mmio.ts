@@ -256,8 +256,8 @@ export interface EmptyVirtioMmioOptions {
 }
 
 /**
- * The transports of a board that have no device: their device ID is 0, and a driver passes over them in silence. Those of a
- * `VirtioMmio` at one of their addresses are its own.
+ * The transports of a board that have no device: their device ID is 0, and a driver skips them. A `VirtioMmio` replaces the
+ * transport at its address.
  *
  * Source: VIRTIO 1.2, §4.2.2, "MMIO Device Register Layout".
  */

@@ -171,7 +171,7 @@ r=C                SAVEPREVSSP
 r=OSZAPCDITNRLK    SYSCALL VMRUN
 `
 
-/** Control flow where it is not `next`. */
+/** Control flow of instructions other than `next`. */
 export const flowRows: string = `
 jump       JMP JMPF JMPABS
 branch     JO JNO JB JAE JE JNE JBE JA JS JNS JP JNP JL JGE JLE JG LOOP LOOPE LOOPNE JCXZ JECXZ JRCXZ

@@ -15,13 +15,13 @@ export interface XenArmVcpu {
       x(number: number): bigint
       /** Sets X0 to X30. */
       setX(number: number, value: bigint): void
-      /** PSTATE, where SPSR_EL1 has its fields. */
+      /** PSTATE in SPSR_EL1's format. */
       pstate: number
     }
     /** Whether an interrupt waits that PSTATE lets EL1 take now. */
     readonly interruptWaits: boolean
   }
-  /** Ends its turn, whatever else has its processor come back. */
+  /** Ends the vCPU's turn, in addition to any other reason for returning to the domain. */
   readonly cpu: { endTurn(): void }
   /** Virtual addresses. */
   readonly translation: {
@@ -52,7 +52,7 @@ export interface XenArmDomain extends XenHost {
   plug(calls: XenArmCalls): void
 }
 
-/** Where Xen's pages are on an Arm board, and how it interrupts. */
+/** Addresses of Xen's pages on an Arm board, and Xen's interrupt. */
 export interface XenArmPlaces {
   /** Guest frame of the store's ring. */
   readonly storeFrame: number

@@ -64,7 +64,7 @@ export class EventChannels implements HostPorts {
     this.#events = this.#twoLevel
   }
 
-  /** A vCPU has something to look at: it is interrupted unless it knows. */
+  /** Called when a vCPU has an event: it is interrupted unless an upcall is pending already. */
   readonly mark: (vcpu: number) => void
 
   /** Whether the guest has the FIFO kind. */
@@ -132,7 +132,7 @@ export class EventChannels implements HostPorts {
     const port = this.#allocate(connectedTo(this.domain, remotePort))
     if (port < 0) return port
     this.#ports.set(remotePort, rebound(other, connectedTo(this.domain, port)))
-    // The other end may have sent before there was anybody to hear it.
+    // The other end may have sent an event before the port was bound.
     this.#setPending(port)
     return port
   }
@@ -194,7 +194,7 @@ export class EventChannels implements HostPorts {
         this.#setPending(port)
         return 0
       case EventStatus.unbound:
-        // There is no other end.
+        // The port has no other end.
         return 0
       default:
         return XenErrno.INVAL
@@ -237,7 +237,7 @@ export class EventChannels implements HostPorts {
   /**
    * Gives a vCPU its control block: with the first, the guest has the FIFO kind, and what is pending stays so.
    *
-   * @param mfn - the machine frame of RAM of the guest's; −1 for what is none
+   * @param mfn - a machine frame of the guest's RAM; −1: not RAM
    */
   initControl(vcpu: number, mfn: number, offset: number): number {
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
@@ -280,7 +280,7 @@ export class EventChannels implements HostPorts {
 
   // ---------------------------------------------------------------- what others ask for
 
-  /** Raises a virtual interrupt, where the guest has bound it. */
+  /** Raises a virtual interrupt, if the guest has bound it. */
   raiseVirq(virq: number, vcpu: number): void {
     const port = this.#virqPort(virq, isPerVcpu(virq) ? vcpu : -1)
     if (port > 0) this.#setPending(port)
@@ -307,7 +307,7 @@ export class EventChannels implements HostPorts {
   }
 
   /**
-   * A channel that is there before the guest runs, as a toolstack makes those of xenstore and console.
+   * Makes a channel before the guest runs, as a toolstack does for xenstore and console.
    *
    * @returns the host's end, and the guest's port
    */
@@ -345,7 +345,7 @@ export class EventChannels implements HostPorts {
     }
   }
 
-  /** Sets a port's bit and, unless that is masked, leads its vCPU to it. */
+  /** Sets a port's pending bit and, unless masked, notifies its vCPU. */
   #setPending(port: number): void {
     const entry = this.#ports.get(port)
     if (entry === undefined || !this.isPort(port)) return
@@ -375,8 +375,8 @@ export class EventChannels implements HostPorts {
   }
 
   /**
-   * Takes saved ports in place of what was abandoned. Those of host ends that are open here find them by their numbers; for
-   * others it is as if the host had closed them: they wait for another binding.
+   * Replaces all ports by saved ones. Open host ends find their ports by number; other host ports act as if closed by the
+   * host, and wait for another binding.
    */
   restore({ ports, fifo, nextHostPort }: EventChannelsState): void {
     this.#ports.clear()

@@ -5,7 +5,7 @@ export const VIRQ_TIMER = 0
 const VIRQ_DEBUG = 1
 const VIRQ_XENOPROF = 7
 const VIRQ_XENPMU = 13
-/** Number of virtual interrupts, those of other domains included. */
+/** Number of virtual interrupts, including those for other domains. */
 export const NR_VIRQS = 24
 
 const PER_VCPU = [VIRQ_TIMER, VIRQ_DEBUG, VIRQ_XENOPROF, VIRQ_XENPMU]
@@ -26,12 +26,12 @@ export class EventPortTable {
     return this.#entries[port]
   }
 
-  /** Gives a number another state. */
+  /** Sets the state of a port number. */
   set(port: number, entry: EventPort): void {
     this.#entries[port] = entry
   }
 
-  /** Opens the first number that is free. @returns it, or −1 where all below `end` are taken */
+  /** Opens the first free port number. @returns the number, or −1 if all below `end` are in use */
   open(entry: EventPort, end: number): number {
     let port = this.#lowestFree
     while (this.#entries[port] !== undefined) port++

@@ -12,13 +12,13 @@ export const EventStatus: {
 
 /** One end of a channel, or a source of events. */
 export interface EventPort {
-  /** One of {@link EventStatus}. */
+  /** A value of {@link EventStatus}. */
   readonly status: number
-  /** vCPU that is told. */
+  /** vCPU to notify. */
   vcpu: number
   /** 0 highest to 15 lowest. */
   priority: number
-  /** `unbound`, `interdomain`: the other end's domain. `pirq`: its number. */
+  /** `unbound`, `interdomain`: the other end's domain. `pirq`: the pirq's number. */
   readonly remoteDomain: number
   /** `interdomain`: the other end's port. */
   readonly remotePort: number
@@ -28,7 +28,7 @@ export interface EventPort {
 
 const NOTHING = { vcpu: 0, priority: DEFAULT_PRIORITY, remoteDomain: 0, remotePort: 0, virq: 0 } as const
 
-/** A port that is not open. */
+/** A closed port. */
 export const CLOSED: EventPort = { ...NOTHING, status: EventStatus.closed }
 
 /** A port that waits for a domain to bind to it. */
@@ -36,7 +36,7 @@ export function unboundTo(remoteDomain: number): EventPort {
   return { ...NOTHING, status: EventStatus.unbound, remoteDomain }
 }
 
-/** A port whose other end is a domain's port. */
+/** Returns a port connected to another domain's port. */
 export function connectedTo(remoteDomain: number, remotePort: number): EventPort {
   return { ...NOTHING, status: EventStatus.interdomain, remoteDomain, remotePort }
 }
@@ -56,7 +56,7 @@ export function pirqPort(pirq: number): EventPort {
   return { ...NOTHING, status: EventStatus.pirq, remoteDomain: pirq }
 }
 
-/** The same port with another state: its vCPU and priority stay. */
+/** Returns a port in another state with the same vCPU and priority. */
 export function rebound(port: EventPort, state: EventPort): EventPort {
   return { ...state, vcpu: port.vcpu, priority: port.priority }
 }

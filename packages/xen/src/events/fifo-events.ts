@@ -24,7 +24,7 @@ const CONTROL_BLOCK_ALIGNMENT = 8
 
 const WORDS_PER_PAGE = PAGE_BYTES / 4
 const MOST_PAGES = PORTS / WORDS_PER_PAGE
-/** A page that is not, or no longer, there. */
+/** A page that does not exist, or no longer. */
 const NONE = -1
 
 /** Saved form of {@link FifoEvents}; words and control blocks are in the guest's RAM. */
@@ -34,7 +34,7 @@ export interface FifoEventsState {
   readonly pages: readonly number[]
   /** Guest-physical address of each vCPU's control block; −1 for none. */
   readonly blocks: readonly number[]
-  /** The port that was queued last, by vCPU and priority: 16 for each. */
+  /** The last queued port, by vCPU and priority: 16 for each vCPU. */
   readonly tails: readonly number[]
   /** Ports, and the queue that each was put into last: 16 for each vCPU. */
   readonly queues: readonly { readonly port: number; readonly queue: number }[]
@@ -66,7 +66,7 @@ export class FifoEvents implements EventDelivery {
   frames: readonly number[] = []
   readonly #tails: Uint32Array
   readonly #queues = new Map<number, number>()
-  /** Ports that are pending and have no event word; those too that are pending in the other kind of event channels. */
+  /** Pending ports without an event word, including pending ports of two-level channels. */
   readonly early: Set<number> = new Set()
 
   /** @param notify - a vCPU has something to look at */
@@ -80,7 +80,7 @@ export class FifoEvents implements EventDelivery {
   // ---------------------------------------------------------------- set up by the guest
 
   /**
-   * Gives a vCPU its control block.
+   * Sets a vCPU's control block.
    *
    * @param mfn - the machine frame of RAM of the guest's
    * @returns 0, or a negated errno
@@ -195,11 +195,11 @@ export class FifoEvents implements EventDelivery {
   clearPending(port: number): void {
     this.early.delete(port)
     const ma = this.#word(port)
-    // A port that is queued stays there until the guest has passed it.
+    // A queued port stays queued until the guest consumes it.
     if (ma >= 0) this.#change(ma, 0, PENDING)
   }
 
-  /** Puts a port that is pending into its queue, unless it is masked or in a queue. */
+  /** Queues a pending port, unless it is masked or already queued. */
   #enqueue(port: number, ma: number, { vcpu, priority }: EventTarget): void {
     const block = this.#blocks[vcpu]!
     const word = this.#load(ma)
@@ -216,7 +216,7 @@ export class FifoEvents implements EventDelivery {
     if ((this.#change(block + READY, 1 << priority, 0) & (1 << priority)) === 0) this.#notify(vcpu)
   }
 
-  /** Links a port behind the one that was queued last. @returns false if that is queued no longer */
+  /** Links a port after the last queued one. @returns false if that one is no longer queued */
   #append(tail: number, port: number): boolean {
     const ma = this.#word(tail)
     if (ma < 0 || (this.#load(ma) & LINKED) === 0) return false
@@ -226,7 +226,7 @@ export class FifoEvents implements EventDelivery {
 
   // ---------------------------------------------------------------- the guest's memory
 
-  /** Machine address of a port's word; −1 if there is none. */
+  /** Returns the machine address of a port's word; −1 if it has none. */
   #word(port: number): number {
     const page = this.#pages[Math.floor(port / WORDS_PER_PAGE)] ?? NONE
     return page === NONE ? -1 : page * PAGE_BYTES + 4 * (port % WORDS_PER_PAGE)
@@ -241,7 +241,7 @@ export class FifoEvents implements EventDelivery {
     this.#written(ma)
   }
 
-  /** Sets and clears bits of a word. @returns what it was */
+  /** Sets and clears bits of a word. @returns its previous value */
   #change(ma: number, set: number, clear: number): number {
     const { i32 } = this.#domain.memory
     let old = this.#load(ma)
@@ -295,7 +295,7 @@ export class FifoEvents implements EventDelivery {
   }
 }
 
-/** Whether a control block can begin there: within its page, and aligned. */
+/** Whether a control block may begin at an offset: aligned and within its page. */
 function validOffset(offset: number): boolean {
   return offset <= PAGE_BYTES - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGNMENT === 0
 }

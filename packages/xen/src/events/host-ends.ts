@@ -17,7 +17,7 @@ export interface HostPorts {
   /**
    * Binds to a port that the guest has made for the host: a back end does, with what the guest wrote to the store.
    *
-   * @returns undefined if there is no such port
+   * @returns undefined for an unknown port
    */
   bindHost(guestPort: number, onEvent: () => void): HostChannel | undefined
 }
@@ -33,7 +33,7 @@ export interface HostEnd {
 export class HostEnds {
   /** By number. */
   readonly ends: Map<number, HostEnd> = new Map()
-  /** The number of the next one. */
+  /** Number of the next host end. */
   next: number = 1
 
   /** Opens a port that the guest may bind. @returns its number */
@@ -50,19 +50,19 @@ export class HostEnds {
     return end !== undefined
   }
 
-  /** No port is connected. @param next - ports that are opened later have other numbers than those below */
+  /** Disconnects all ports. @param next - least number of ports opened later */
   disconnect(next: number): void {
     for (const end of this.ends.values()) end.guestPort = 0
     this.next = Math.max(this.next, next)
   }
 
-  /** Closes a port that still is this end's: after a reset its number may be another's. @returns whether it was */
+  /** Closes a port, unless its number was reused after a reset. @returns whether it was closed */
   close(port: number, end: HostEnd): boolean {
     if (this.ends.get(port) !== end) return false
     return this.ends.delete(port)
   }
 
-  /** Closes all: power-on. */
+  /** Closes all host ends at power-on. */
   reset(): void {
     for (const end of this.ends.values()) end.guestPort = 0
     this.ends.clear()

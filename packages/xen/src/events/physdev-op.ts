@@ -44,7 +44,7 @@ const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
     if (request === null) return XenErrno.FAULT
     const denied = self(call, request.domid)
     if (denied !== 0) return denied
-    // Messages say for themselves which number they are for.
+    // MSI messages contain their pirq number.
     if (request.type !== TYPE_GSI) return XenErrno.INVAL
     const pirq = call.xen.pirqs.mapGsi(request.index, request.pirq)
     if (pirq < 0) return pirq

@@ -35,7 +35,7 @@ export class Pirqs {
     this.#wiring = wiring
   }
 
-  /** Whether there is such a number. */
+  /** Whether the pirq number exists. */
   exists(pirq: number): boolean {
     return pirq < PIRQS
   }
@@ -67,7 +67,7 @@ export class Pirqs {
   /**
    * Connects a number with an input of the I/O APIC. Connections that either has already stay.
    *
-   * @param pirq - the number, or a negative one for any
+   * @param pirq - the pirq number, or negative for any free one
    * @returns the number, or an error
    */
   mapGsi(gsi: number, pirq: number): number {

@@ -1,19 +1,19 @@
 import type { SharedInfo } from '../shared/shared-info.ts'
 
-/** The vCPU that an event is for, and how urgent it is. */
+/** The vCPU to notify of an event, and its priority. */
 export interface EventTarget {
   readonly vcpu: number
   /** 0 highest to 15 lowest; the 2-level kind knows one priority. */
   readonly priority: number
 }
 
-/** One kind of event channels: how the guest's memory tells of events, and how a vCPU is led to them. */
+/** An ABI of event channels: how guest memory reports events, and how vCPUs are notified. */
 export interface EventDelivery {
   /** Ports that there can be: the first is 0, which is invalid. */
   readonly ports: number
-  /** Sets a port pending and, unless it is masked, leads its vCPU to it. @returns whether it was pending before */
+  /** Sets a port pending and, unless masked, notifies its vCPU. @returns whether it was pending before */
   raise(port: number, target: EventTarget): boolean
-  /** Unmasks a port, and leads its vCPU to it if it is pending. */
+  /** Unmasks a port, and notifies its vCPU if the port is pending. */
   unmask(port: number, target: EventTarget): void
   /** Whether a port's event is waiting. */
   pending(port: number): boolean

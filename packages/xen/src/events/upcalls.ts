@@ -23,7 +23,7 @@ interface Wire {
 export class EventUpcalls implements Upcalls {
   readonly #domain: XenDomain
   readonly #info: SharedInfo
-  /** Of each vCPU; 0: none. */
+  /** Vector of each vCPU; 0: none. */
   readonly #vectors: number[]
   #callbackLo = 0
   #callbackHi = 0
@@ -32,7 +32,7 @@ export class EventUpcalls implements Upcalls {
   #wire: Wire | null = null
   /** The wire's level as it was driven last. */
   #asserted = false
-  /** vCPUs whose local APICs were off when their vectors were to be delivered, or have been reset since. */
+  /** vCPUs with an undelivered upcall, because their local APIC was off or has been reset. */
   readonly #owed: boolean[]
 
   constructor(domain: XenDomain, info: SharedInfo) {
@@ -70,7 +70,7 @@ export class EventUpcalls implements Upcalls {
   }
 
   #gsi(gsi: number): Wire | null {
-    // GSI 0 is how a guest says none.
+    // A guest uses GSI 0 to mean none.
     if (gsi === 0 || gsi === CASCADE || gsi >= this.#domain.interrupts.ioApic.pins) return null
     return this.#domain.interrupts.line(gsi)
   }
@@ -105,7 +105,7 @@ export class EventUpcalls implements Upcalls {
     }
   }
 
-  /** The vector that a vCPU is to take at once, before what its local APIC has; 0: none. */
+  /** Returns the vector to deliver at once, before the local APIC's; 0: none. */
   pendingVector(vcpu: number): number {
     const vector = this.#vector
     return vector !== 0 && this.#vectors[vcpu] === 0 && this.#info.upcallPending(vcpu) ? vector : 0

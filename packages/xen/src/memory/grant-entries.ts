@@ -10,18 +10,18 @@ export const GTF_READING: number = 1 << 3
 export const GTF_WRITING: number = 1 << 4
 const GTF_SUB_PAGE = 1 << 8
 
-/** One entry as its owner has written it. */
+/** One grant entry, as its owner has written it. */
 export interface GrantEntry {
   /** `GTF_*`. */
   readonly flags: number
-  /** The domain that it is for. */
+  /** The domain that receives the grant. */
   readonly domid: number
   /** Guest frame; of a transitive grant, the other grant's number. */
   readonly frame: number
   /** First byte that may be used, and the byte behind the last. */
   readonly from: number
   readonly to: number
-  /** The domain whose grant a transitive grant passes on; −1 for any other. */
+  /** The domain whose grant a transitive grant passes on; −1: not transitive. */
   readonly through: number
 }
 

@@ -15,7 +15,7 @@ const MAP = new Layout({
 })
 const UNMAP = new Layout({ address: 'u64', busAddress: 'u64', handle: 'u32', status: 'i16' })
 const SETUP = new Layout({ domid: 'u16', count: 'u32', status: 'i16', list: 'pointer' })
-/** `gnttab_copy` is two of these, and what follows. */
+/** `gnttab_copy` consists of two ends and further fields. */
 const COPY_END = new Layout({ frame: 'ulong', domid: 'u16', offset: 'u16' })
 const COPY_REST = new Layout({ length: 'u16', flags: 'u16', status: 'i16' })
 const copyBytes = (compat: boolean): number => {
@@ -48,11 +48,11 @@ type Element = (call: XenCall, pointer: bigint) => number
 interface Operation {
   readonly bytes: (compat: boolean) => number
   readonly element: Element
-  /** There can be only one. */
+  /** Whether the count must be one. */
   readonly single?: boolean
 }
 
-/** The status of a domain number that is not the caller's: there is a toolstack, and it has granted nothing. */
+/** Returns the status for another domain's number: only the toolstack exists, which has granted nothing. */
 function foreignStatus(domid: number): number {
   return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
 }
@@ -99,7 +99,7 @@ function setup(call: XenCall, pointer: bigint): number {
   else if (!grants.grow(request.count)) status = GrantStatus.GENERAL_ERROR
   else {
     for (let i = 0; i < request.count && status === GrantStatus.OKAY; i++) {
-      // Where the guest has put it; all ones if nowhere yet.
+      // Guest frame chosen by the guest; all ones if none yet.
       if (!call.writeElement('ulong', request.list, i, BigInt.asUintN(64, BigInt(grants.gfnOf(i))))) {
         status = GrantStatus.BAD_VIRT_ADDR
       }
@@ -157,7 +157,7 @@ function swap(call: XenCall, pointer: bigint): number {
   return call.write(SWAP, pointer, { status }) ? 0 : XenErrno.FAULT
 }
 
-/** One end of a copy: its frame, and how to be done with it. */
+/** One end of a copy: its frame, and a function that releases it. */
 interface End {
   readonly gfn: number
   readonly mfn: number
@@ -184,7 +184,7 @@ function copy(call: XenCall, pointer: bigint): number {
     if (typeof from !== 'number' && typeof to !== 'number' && status === GrantStatus.OKAY) {
       const { memory, guestMemory } = call.domain
       const bytes = memory.read(from.mfn * PAGE_BYTES + source.offset, length)
-      // The write is logged, as long as the frame is still where its owner had it.
+      // Log the write if the frame is still at its owner's guest frame.
       if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE_BYTES + target.offset, bytes)
       else memory.write(to.mfn * PAGE_BYTES + target.offset, bytes)
     }

@@ -41,7 +41,7 @@ const RESERVED_ENTRIES = 8
 const STATUS_BYTES = 2
 export const STATUS_PER_FRAME: number = PAGE_BYTES / STATUS_BYTES
 
-/** A grant that is in use. */
+/** A grant in use. */
 interface Use {
   readonly gfn: number
   readonly mfn: number
@@ -60,7 +60,7 @@ interface Mapping {
   readonly write: boolean
 }
 
-/** A use as it is saved. */
+/** A grant in use, in saved form. */
 interface SavedUse extends Omit<Use, 'mfn'> {
   readonly ref: number
   /** Where the frame is in the guest's map now. */
@@ -196,7 +196,7 @@ export class GrantTable {
     return this.#memory.placeOf(this.#statusFrames[index] ?? -1)
   }
 
-  /** Machine frame of a page of the table, which grows for it; −1 if there can be none. */
+  /** Returns the machine frame of a page of the table, which grows if needed; −1 beyond its limit. */
   page(index: number): number {
     return index >= 0 && this.grow(index + 1) ? this.#frames[index]! : -1
   }
@@ -212,7 +212,7 @@ export class GrantTable {
    * Begins to use a grant.
    *
    * @param domid - the user
-   * @param whole - it must be a page: parts of one, and grants of others' grants, can be copied only
+   * @param whole - requires a whole page: parts of a page, and transitive grants, can only be copied
    * @returns the machine frame, or a negative `GNTST_*`
    */
   acquire(ref: number, domid: number, write: boolean, whole: boolean): number {
@@ -248,7 +248,7 @@ export class GrantTable {
     return use !== undefined && offset >= use.from && offset + length <= use.to
   }
 
-  /** Guest frame of a grant that is in use, as its owner has named it; −1 if it is not. */
+  /** Returns the owner's guest frame of a grant in use; −1 if not in use. */
   usedFrame(ref: number): number {
     return this.#uses.get(ref)?.gfn ?? -1
   }
@@ -306,13 +306,13 @@ export class GrantTable {
     return handle
   }
 
-  /** Ends a mapping. @param gfn - where it is, or −1 */
+  /** Ends a mapping. @param gfn - guest frame of the mapping, or −1 */
   unmap(handle: number, gfn: number): number {
     const mapping = this.#mappings[handle]
     if (mapping === undefined || mapping === null) return GrantStatus.BAD_HANDLE
     if (gfn >= 0) {
       if (gfn !== mapping.gfn || !this.#memory.unmapGrant(gfn, mapping.mfn)) return GrantStatus.GENERAL_ERROR
-      // Stores through it were not logged one by one.
+      // Stores through the mapping were not logged individually.
       if (mapping.write) this.#memory.noteWritten(this.usedFrame(mapping.ref))
       this.#mappings[handle] = null
       this.release(mapping.ref, mapping.write)
@@ -417,7 +417,7 @@ export class GrantTable {
   #freeFrames(list: number[], kept: number = 0): void {
     for (const mfn of list.splice(kept)) {
       this.#memory.displace(mfn)
-      // Device models may have one mapped still: the last to let go of it frees it.
+      // Device models may still hold a mapping: dropping the last reference frees the frame.
       this.#counts.drop(mfn, 1)
     }
   }

@@ -33,10 +33,10 @@ const RESERVED_MAP = new Layout({
 const POD_TARGET = new Layout({ target: 'u64', total: 'u64', cache: 'u64', entries: 'u64', domid: 'u16' })
 const CLAIM = new Layout({ extents: 'pointer', count: 'ulong', order: 'u32', flags: 'u32', domid: 'u16' })
 
-/** Answers a command; `start` is how much of it is done. */
+/** Executes a command; `start` is the number of extents already done. */
 type MemoryOperation = (call: XenCall, start: number) => number
 
-/** A command that is never continued. */
+/** Wraps a command that is never continued. */
 const whole =
   (answer: XenHypercall): MemoryOperation =>
   (call, start) =>

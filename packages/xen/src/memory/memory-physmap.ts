@@ -52,7 +52,7 @@ export function addToPhysmap(call: XenCall, start: number): number {
   return 0
 }
 
-/** `XENMEM_add_to_physmap_batch`: the same for a list, each with an error of its own. */
+/** `XENMEM_add_to_physmap_batch`: adds a list of frames, each with its own error. */
 export function addToPhysmapBatch(call: XenCall, start: number): number {
   if (start > MOST_PAGES) return XenErrno.DOM
   const request = call.read(ADD_BATCH, call.argument(1))
@@ -115,7 +115,7 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   if (p2m.isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
     return XenErrno.NOMEM
   }
-  // Where drivers begin, the guest's mode says how it sees the page.
+  // When drivers map the page, the guest's mode determines the page's layout.
   if (space === SPACE_SHARED_INFO) call.xen.events.info.latch(!call.compat)
   const done = space === SPACE_GFN ? memory.move(index, gfn) : memory.place(mfn, gfn)
   return done ? 0 : XenErrno.NOMEM

@@ -45,7 +45,7 @@ const POPULATE_ON_DEMAND = 1 << 16
 const EXACT_NODE = 1 << 17
 const VIRTUAL_NODE = 1 << 18
 
-/** Deals with one extent; false ends the command there. */
+/** Handles one extent; false ends the command there. */
 type Extent = (call: XenCall, reservation: Reservation, index: number) => boolean
 
 /**

@@ -17,7 +17,7 @@ export interface XenMemoryRange {
 /** Bytes of an entry, which has no padding. */
 export const RANGE_BYTES = 20
 
-/** The ranges as guests see them. */
+/** Encodes the memory map for guests. */
 export function encodeMemoryMap(ranges: readonly XenMemoryRange[]): Uint8Array {
   const bytes = new Uint8Array(ranges.length * RANGE_BYTES)
   const view = new DataView(bytes.buffer)
@@ -31,9 +31,9 @@ export function encodeMemoryMap(ranges: readonly XenMemoryRange[]): Uint8Array {
 
 /** Frames of one table of the map. */
 const TABLE_FRAMES = 512
-/** 2 MiB: what the machine hands out in one piece. */
+/** 2 MiB: the largest run that is allocated at once. */
 const LARGE_ORDER = 9
-/** Tables that one leaf may need. */
+/** Most tables that one leaf may need. */
 const TABLES_ON_THE_WAY = 3
 
 /** Saved form of {@link XenMemory}, without the RAM that is in the map, which its domain saves. */
@@ -47,7 +47,7 @@ export interface XenMemoryState {
 
 /** A page of Xen's own, as it is saved. */
 export interface SavedPage {
-  /** Guest frame at which it is mapped; −1 for none. */
+  /** Guest frame of the page; −1: not mapped. */
   readonly gfn: number
   /** 4 KiB. */
   readonly contents: Uint8Array
@@ -66,7 +66,7 @@ export class XenMemory {
   readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
-  /** Pages in the map, and the map's version when they were counted. */
+  /** Number of mapped pages, and the map's version when they were counted. */
   #placed = 0
   #counted = -1
   /** Pages of Xen's own by machine frame, and the guest frame that each was mapped at last. */
@@ -78,7 +78,7 @@ export class XenMemory {
   /** Frames. */
   #hoarded = 0
 
-  /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
+  /** @param limit - most frames of RAM; default the number at the first query */
   constructor(domain: XenHost, limit: number | undefined) {
     this.#memory = domain.memory
     this.#p2m = domain.p2m
@@ -145,7 +145,7 @@ export class XenMemory {
     const type = p2m.lookup(gfn, entry)
     if (type === P2mType.POPULATE_ON_DEMAND && this.#hasX86Types) tryTo(() => p2m.onDemand.populate(gfn))
     else if (type === p2m.types.shared) tryTo(() => p2m.unshare(gfn))
-    // Nobody may access it: its contents may still have to be brought.
+    // Pages without access rights may still have to be loaded.
     else if (entry.access === P2mAccess.N && p2m.isRam(type)) this.#secondLevel.translateWrite(gfn * PAGE_BYTES)
     const now = p2m.lookup(gfn, entry)
     return p2m.isRam(now) && now !== p2m.types.shared && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
@@ -168,7 +168,7 @@ export class XenMemory {
 
   // ---------------------------------------------------------------- RAM
 
-  /** Puts RAM at guest frames, whatever was there. @returns false where there is none to be had, or another's frame is in the way */
+  /** Maps RAM at guest frames, replacing existing entries. @returns false if memory is short, or a foreign frame is in the way */
   populate(gfn: number, count: number): boolean {
     if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
     const replaced = this.#ramIn(gfn, count)
@@ -215,14 +215,14 @@ export class XenMemory {
     return done
   }
 
-  /** Moves a frame of RAM to another place, where there is none. @returns false if the map has no room */
+  /** Moves a frame of RAM to a guest frame without RAM. @returns false if the map has no room */
   move(from: number, to: number): boolean {
     const mfn = this.ramAt(from)
     if (mfn < 0 || !isFrame(to)) return false
     return this.#put(to, mfn, from)
   }
 
-  /** Maps a frame, and takes it from where it was unless that is −1. @returns false if the map has no room; it is where it was then */
+  /** Maps a frame, and unmaps it from `old` unless that is −1. @returns false if the map has no room, with nothing changed */
   #put(gfn: number, mfn: number, old: number): boolean {
     const p2m = this.#p2m
     if (old >= 0) this.#thinned.add(old - (old % TABLE_FRAMES))
@@ -235,7 +235,7 @@ export class XenMemory {
     return put
   }
 
-  /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
+  /** Allocates RAM without mapping it. @returns false if memory is short */
   hoard(order: number): boolean {
     return this.current + 2 ** order <= this.maximum && this.#take(order)
   }
@@ -258,7 +258,7 @@ export class XenMemory {
     return true
   }
 
-  /** Gives back what is mapped nowhere: the domain's end, or its reset. */
+  /** Frees unmapped RAM at the domain's end or reset. */
   release(): void {
     for (const { mfn, order } of this.#unmapped.splice(0)) this.#memory.frames.free(mfn, order)
     this.#hoarded = 0
@@ -272,7 +272,7 @@ export class XenMemory {
 
   // ---------------------------------------------------------------- pages of Xen's own
 
-  /** Puts a page of Xen's own at a guest frame, where there is no RAM, and takes it from where it was. */
+  /** Maps one of Xen's own pages at a guest frame without RAM, and unmaps it from its previous one. */
   place(mfn: number, gfn: number): boolean {
     const old = this.placeOf(mfn)
     if (!isFrame(gfn)) return false
@@ -318,7 +318,7 @@ export class XenMemory {
    *
    * @param here - the frames of the guest's map as they are, from low to high, without pages of Xen's own
    * @param frames - as they are to be. RAM comes and goes; zeros are in what comes
-   * @throws XenError `ERR_STATE` where there is no memory for it
+   * @throws XenError `ERR_STATE` if memory is short
    */
   restore(
     { maximum, unmapped }: XenMemoryState,
@@ -352,7 +352,7 @@ export class XenMemory {
     return { gfn: this.placeOf(mfn), contents: this.#memory.read(mfn * PAGE_BYTES, PAGE_BYTES) }
   }
 
-  /** Puts a page of Xen's own where it was, with its contents. @throws XenError `ERR_STATE` where the map has no memory for it */
+  /** Restores the place and contents of one of Xen's own pages. @throws XenError `ERR_STATE` if the map lacks memory */
   restorePage(mfn: number, { gfn, contents }: SavedPage): void {
     if (gfn < 0) this.displace(mfn)
     else if (!this.place(mfn, gfn)) throw noMemory('a table of the map')

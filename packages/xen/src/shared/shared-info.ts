@@ -4,7 +4,7 @@ import { MOST_VCPU_INFO_BYTES, type SharedLayout, type SharedLayouts, X86_LAYOUT
 const UPCALL_PENDING = 0
 const UPCALL_MASK = 1
 
-/** A guest's wall clock when its system time was 0. */
+/** A guest's wall-clock time at system time 0. */
 export interface WallClock {
   readonly seconds: number
   readonly nanoseconds: number
@@ -133,7 +133,7 @@ export class SharedInfo {
     this.#memory.noteWrite(ma, 1)
   }
 
-  /** A vCPU's `vcpu_info` is elsewhere from now on; what it says goes with it. */
+  /** Moves a vCPU's `vcpu_info` with its contents to another address. */
   moveVcpuInfo(vcpu: number, ma: number): void {
     const { u8, i32 } = this.#memory
     const old = this.vcpuInfo(vcpu)
@@ -216,7 +216,7 @@ export class SharedInfo {
     return (Atomics.load(this.#memory.i32, (ma + 4 * (bit >>> 5)) >>> 2) & (1 << (bit & 31))) !== 0
   }
 
-  /** @returns whether it was set */
+  /** @returns whether the port was already pending */
   setPending(port: number): boolean {
     return this.#set(this.#page + this.#layout.pending, port)
   }
@@ -233,7 +233,7 @@ export class SharedInfo {
     return this.#test(this.#page + this.#layout.mask, port)
   }
 
-  /** @returns whether it was masked */
+  /** @returns whether the port was masked */
   unmask(port: number): boolean {
     return this.#clear(this.#page + this.#layout.mask, port)
   }
@@ -243,7 +243,7 @@ export class SharedInfo {
     return this.#set(this.vcpuInfo(vcpu) + this.#layout.selector, port >>> this.#layout.wordShift)
   }
 
-  /** @returns whether it was set */
+  /** @returns whether an upcall was already pending */
   setUpcallPending(vcpu: number): boolean {
     const at = this.vcpuInfo(vcpu) + UPCALL_PENDING
     const old = Atomics.exchange(this.#memory.u8, at, 1)

@@ -3,9 +3,9 @@
 /** Bytes that a `vcpu_info` takes at most. */
 export const MOST_VCPU_INFO_BYTES = 64
 
-/** Where the fields lie, for one kind of guest. */
+/** Offsets of the fields, for one kind of guest. */
 export interface SharedLayout {
-  /** vCPUs that have a place in the page itself: XEN_LEGACY_MAX_VCPUS. */
+  /** Number of vCPUs with a place in the page itself: XEN_LEGACY_MAX_VCPUS. */
   readonly placedVcpus: number
   /** Of struct vcpu_info. */
   readonly vcpuInfoBytes: number
@@ -24,7 +24,7 @@ export interface SharedLayout {
   readonly wallClockHi: number
 }
 
-/** The layouts of one architecture: of 64-bit guests, and of 32-bit ones. */
+/** The layouts of one architecture, for 64-bit guests and 32-bit ones. */
 export interface SharedLayouts {
   readonly native: SharedLayout
   readonly compat: SharedLayout

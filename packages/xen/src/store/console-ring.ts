@@ -18,7 +18,7 @@ export interface XenConsole {
   /** Names the listener that gets all that the guest prints, and may keep the bytes. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /**
-   * Queues bytes for the guest; they wait until it takes them.
+   * Queues bytes until the guest takes them.
    *
    * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
    */
@@ -43,7 +43,7 @@ export class ConsoleRing {
   drained: () => void = () => undefined
 
   /**
-   * @param transmit - gets what the guest prints; the bytes are its to keep
+   * @param transmit - gets the guest's output, and may keep the bytes
    * @param notify - tells the guest that its ring has changed
    */
   constructor(page: GuestPage, transmit: (bytes: Uint8Array) => void, notify: () => void) {
@@ -69,7 +69,7 @@ export class ConsoleRing {
     return !this.#full
   }
 
-  /** The guest has sent its event, or there is input for it: moves all that can be moved. */
+  /** Moves as much data as possible, after an event from the guest or new input. */
   service(): void {
     const printed = this.#take()
     const typed = this.#give()

@@ -24,7 +24,7 @@ export interface GuestIdentity {
   readonly vcpus: number
 }
 
-/** The pages and ports that are there from the beginning, as HVMOP_get_param tells of them. */
+/** The initial pages and ports, as HVMOP_get_param returns them. */
 export interface ServiceParameters {
   readonly storeGfn: number
   readonly storePort: number
@@ -135,7 +135,7 @@ export class GuestServices {
     }
   }
 
-  /** Puts the rings' pages where they were. @throws XenError `ERR_STATE` */
+  /** Restores the places of the rings' pages. @throws XenError `ERR_STATE` */
   restorePages({ storePage, consolePage }: GuestServicesState): void {
     this.#memory.restorePage(this.#storePage / PAGE_BYTES, storePage)
     this.#memory.restorePage(this.#consolePage / PAGE_BYTES, consolePage)
@@ -197,7 +197,7 @@ function describeGuest(store: StoreService, identity: GuestIdentity, parameters:
     ...Array.from({ length: vcpus }, (_, cpu) => [`${home}/cpu/${cpu}/availability`, 'online'] as const),
   ]
   for (const [path, value] of entries) store.write(path, value)
-  // The guest answers a shutdown by clearing it, and says what it can.
+  // The guest acknowledges a shutdown by clearing this node, and announces its features.
   store.setPermissions(`${home}/control/shutdown`, own)
   for (const feature of ['poweroff', 'reboot', 'suspend', 'sysrq']) {
     store.write(`${home}/control/feature-${feature}`, '')

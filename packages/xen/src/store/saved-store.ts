@@ -17,7 +17,7 @@ import { isStorePath, STORE_QUOTA } from './store-client.ts'
 import { readStoreHeader, STORE_HEADER_BYTES, STORE_PAYLOAD_MAX } from './store-wire.ts'
 
 const MESSAGE_BYTES = STORE_HEADER_BYTES + STORE_PAYLOAD_MAX
-/** Bounds for what the host may have put there. */
+/** Limits for nodes that the host may have written. */
 const MOST_NODES = 1 << 20
 const MOST_BYTES = 1 << 24
 const MOST_NAMES = 2 * STORE_PAYLOAD_MAX
@@ -34,7 +34,7 @@ const node = fields({
   generation: COUNT,
 })
 
-/** A tree: the root, and each node below the one above it. */
+/** Checks a tree: the root, and each node after its parent. */
 const tree: Check = (value, path) => {
   list(node, MOST_NODES, 1)(value, path)
   let deepest = 0

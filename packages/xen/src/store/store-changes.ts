@@ -8,10 +8,10 @@ export type StoreChange = {
   readonly generation: number
 } & (
   | {
-      /** Makes a node, and those above it that are missing. */
+      /** Makes a node and its missing ancestors. */
       readonly kind: 'creation'
       readonly value: Uint8Array
-      /** The domain that makes them. */
+      /** The creating domain. */
       readonly domain: number
     }
   | { readonly kind: 'value'; readonly value: Uint8Array }

@@ -36,7 +36,7 @@ export class StoreRefusal extends Error {
   }
 }
 
-/** Limits of one guest, as Xen's xenstored has them by default. */
+/** Limits of one guest, equal to defaults of Xen's xenstored. */
 export const STORE_QUOTA: Readonly<
   Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'transactionNodes' | 'permissions', number>
 > = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, transactionNodes: 1024, permissions: 5 }
@@ -53,7 +53,7 @@ const SPECIAL = ['@introduceDomain', '@releaseDomain']
 interface Transaction {
   root: StoreNode
   readonly base: StoreNode
-  /** Generation of each node that was looked at; −1 for one that was not there. */
+  /** Generation of each node that was read; −1: it did not exist. */
   readonly seen: Map<string, number>
   readonly changes: StoreChange[]
 }
@@ -62,9 +62,9 @@ interface Transaction {
 export interface SavedTransaction {
   /** The transaction's number. */
   readonly id: number
-  /** The tree when it was begun; null: as it is now. */
+  /** The tree at the transaction's start; null: the present tree. */
   readonly base: readonly SavedNode[] | null
-  /** Nodes that it has looked at, and the generation of each; −1 for one that was not there. */
+  /** Nodes that were read, with their generations; −1: it did not exist. */
   readonly seen: readonly (readonly [path: string, generation: number])[]
   /** In order. */
   readonly changes: readonly StoreChange[]
@@ -84,14 +84,14 @@ export interface StoreWatch {
   readonly client: StoreClient
   /** Absolute. */
   readonly path: string
-  /** As the client named it. */
+  /** The path as the client wrote it. */
   readonly given: string
   readonly token: string
 }
 
-/** The store as its clients see it. */
+/** The store's interface for its clients. */
 export interface StoreBackend {
-  /** The tree as it is now. */
+  /** The root of the present tree. */
   readonly root: StoreNode
   /** A number that no node has had. */
   nextGeneration(): number
@@ -161,7 +161,7 @@ export class StoreClient {
     return node
   }
 
-  /** The node, if this client may use it so. A missing node is reported only to clients that may read the node above it. */
+  /** Returns a node if the client has the rights. A missing node is reported only to clients that may read its parent. */
   #get(id: number, path: string, write: boolean): StoreNode {
     const node = this.#look(id, path)
     if (node !== undefined) {
@@ -220,7 +220,7 @@ export class StoreClient {
     else if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
   }
 
-  /** Makes a node and those above it that are missing. They have their parent's permissions, but belong to who made them. */
+  /** Makes a node and its missing ancestors, with their parent's permissions, owned by the creator. */
   #create(id: number, path: string, value: Uint8Array): void {
     const above = this.#nearest(id, path)
     if (!mayAccess(above, this.domain, true)) throw new StoreRefusal('EACCES')
@@ -244,7 +244,7 @@ export class StoreClient {
     return depth
   }
 
-  /** Removes a node and all below it. A missing node is no error if its parent is there. */
+  /** Removes a node with its descendants. Removing a missing node is not an error if its parent exists. */
   remove(id: number, path: string): void {
     if (path === '/') throw new StoreRefusal('EINVAL')
     const node = this.#look(id, path)
@@ -262,7 +262,7 @@ export class StoreClient {
     return this.#get(id, path, false).permissions
   }
 
-  /** @param permissions - at least one: the owner's */
+  /** @param permissions - permissions, of which the first names the owner */
   setPermissions(id: number, path: string, permissions: readonly StorePermission[]): void {
     const node = this.#get(id, path, true)
     const owner = node.permissions[0]?.domain
@@ -340,7 +340,7 @@ export class StoreClient {
     }
   }
 
-  /** Takes a saved state; the watches tell of what comes, not of what there is. */
+  /** Restores a saved state; watches fire only for later changes. */
   restore({ watches, transactions, nextTransaction }: StoreClientState): void {
     this.reset()
     for (const [given, token] of watches) {

@@ -45,7 +45,7 @@ export interface StoreRingState {
   readonly outgoing: readonly (readonly [key: string, bytes: Uint8Array])[]
   /** Bytes of the first that the guest has. */
   readonly sent: number
-  /** Requests that were answered. */
+  /** Number of answered requests. */
   readonly answers: number
   readonly broken: boolean
   readonly client: StoreClientState
@@ -63,12 +63,12 @@ export class StoreRing {
   readonly #notify: () => void
   #client: StoreClient
   readonly #domain: number
-  /** Bytes of the message that arrives, and how many are there. */
+  /** The incoming message, and the number of bytes received. */
   readonly #incoming: Uint8Array = new Uint8Array(STORE_HEADER_BYTES + STORE_PAYLOAD_MAX)
   #received = 0
   /**
-   * Messages for the guest, oldest first, and how much of the first it has got. Watch events are named by path and
-   * token: one that is still to come says it all.
+   * Messages for the guest, oldest first, and how much of the first was sent. Watch events are keyed by path and token:
+   * one pending event is enough.
    */
   readonly #outgoing = new Map<string, Uint8Array>()
   #outgoingBytes = 0
@@ -117,7 +117,7 @@ export class StoreRing {
     const event = storeWatchEvent(path, token)
     if (event === null) return
     this.#queue(key, event)
-    // While a request is done, all is sent at its end.
+    // While a request is executed, all messages are sent at its end.
     if (!this.#serving) this.service()
   }
 
@@ -126,7 +126,7 @@ export class StoreRing {
     this.#outgoingBytes += bytes.length
   }
 
-  /** The guest has sent its event, or there is something for it: moves all that can be moved. */
+  /** Moves as much data as possible, after an event from the guest or new output. */
   service(): void {
     if (this.#serving) return
     this.#serving = true
@@ -185,7 +185,7 @@ export class StoreRing {
     const length = STORE_HEADER_BYTES + header.length
     if (this.#received < length) return true
     this.#received = 0
-    // The events that a request causes follow its answer, which has its place before it is known.
+    // Events caused by a request follow its response, whose place is reserved here.
     const key = `answer ${this.#answers++}`
     this.#outgoing.set(key, NOTHING)
     const answer = answerStoreMessage(this.#client, header, this.#incoming.slice(STORE_HEADER_BYTES, length))

@@ -13,7 +13,7 @@ export interface StorePermission {
   readonly write: boolean
 }
 
-/** One node of the store. */
+/** One immutable node of the store. */
 export interface StoreNode {
   readonly value: Uint8Array
   /**
@@ -29,7 +29,7 @@ export interface StoreNode {
 
 /** A node of the store as data. A tree is a list of them: each node is followed by what is below it. */
 export interface SavedNode {
-  /** Nodes above it: 0 for the root. */
+  /** Number of ancestors: 0 for the root. */
   readonly depth: number
   /** Empty for the root. */
   readonly name: string
@@ -64,21 +64,21 @@ export function find(root: StoreNode, path: string): StoreNode | undefined {
   return node
 }
 
-/** The path above one; that of the root is the root. */
+/** Returns the parent's path; the root's is the root. */
 export function parentOf(path: string): string {
   const slash = path.lastIndexOf('/')
   return slash <= 0 ? '/' : path.slice(0, slash)
 }
 
-/** Whether a path is another, or below it. */
+/** Whether a path equals another one, or lies below it. */
 export function isWithin(path: string, above: string): boolean {
   return path === above || above === '/' || path.startsWith(`${above}/`)
 }
 
 /**
- * Puts a node at a path whose parent exists, or takes it away.
+ * Sets or removes a node at a path whose parent exists.
  *
- * @param generation - what a parent whose list of children changes gets
+ * @param generation - generation for a parent whose list of children changes
  * @returns the new root
  */
 export function replace(
@@ -106,7 +106,7 @@ export function replace(
  * to who made them; the host's belong to whom the parent does.
  *
  * @param domain - who makes them
- * @param generation - what they get, and a parent whose list of children changes
+ * @param generation - generation for the nodes, and for a parent whose list of children changes
  * @returns the new root
  */
 export function plant(
@@ -151,7 +151,7 @@ export function formatPermission({ domain, read, write }: StorePermission): stri
   return `${write ? (read ? 'b' : 'w') : read ? 'r' : 'n'}${domain}`
 }
 
-/** @returns undefined for what is no permission */
+/** @returns undefined for an invalid permission */
 export function parsePermission(text: string): StorePermission | undefined {
   const match = /^([rwbn])(\d{1,5})$/.exec(text)
   if (match === null) return undefined
@@ -172,9 +172,9 @@ export function saveTree(root: StoreNode): SavedNode[] {
   return nodes
 }
 
-/** Makes a tree of its nodes; those without a node above them are left out. */
+/** Builds a tree of its nodes; nodes without a parent are left out. */
 export function restoreTree(nodes: readonly SavedNode[]): StoreNode {
-  /** By depth: the children of the node that was made last there. */
+  /** By depth: the children of the last node made there. */
   const open: Map<string, StoreNode>[] = []
   let root: StoreNode | undefined
   for (const { depth, name, value, permissions, generation } of nodes) {

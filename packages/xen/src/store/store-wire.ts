@@ -58,7 +58,7 @@ function message(type: number, request: number, transaction: number, payload: Ui
   return bytes
 }
 
-/** Texts, each with its NUL. */
+/** Encodes texts with terminating NULs. */
 function strings(...texts: readonly string[]): Uint8Array {
   const text = texts.map((each) => `${each}\0`).join('')
   return Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))
@@ -168,7 +168,7 @@ const COMMANDS: Readonly<Record<number, Command>> = {
   3: (call) => namesOf(call.client.permissions(call.transaction, pathOf(call)).map(formatPermission)), // XS_GET_PERMS
   4: done((call) => call.client.watch(...watchArguments(call))), // XS_WATCH
   5: done((call) => call.client.unwatch(...watchArguments(call))), // XS_UNWATCH
-  // A transaction within a transaction there is not.
+  // Nested transactions do not exist.
   6: (call) => (call.transaction === 0 ? strings(String(call.client.begin())) : refused('EBUSY')(call)),
   7: done(endTransaction), // XS_TRANSACTION_END
   8: privileged, // XS_INTRODUCE
@@ -186,7 +186,7 @@ const COMMANDS: Readonly<Record<number, Command>> = {
 }
 
 /**
- * Does what a message asks for.
+ * Executes a client's message.
  *
  * @param payload - of the header's length
  * @returns the answer, header and all: errors are answers too

@@ -19,16 +19,16 @@ export interface XenStore {
   read(path: string): string | undefined
   /** Writes a text, and makes the nodes that lead to it. */
   write(path: string, value: string | number): void
-  /** Names of the nodes below a path, or undefined where there is none. */
+  /** Returns names of the children of a path; undefined if it does not exist. */
   list(path: string): readonly string[] | undefined
-  /** Removes a node and all below it. @returns whether there was one */
+  /** Removes a node with its descendants. @returns whether it existed */
   remove(path: string): boolean
-  /** Rights to a node; undefined where there is none. */
+  /** Returns the rights to a node; undefined if it does not exist. */
   permissions(path: string): readonly StorePermission[] | undefined
   /**
    * Sets which domains may read and write a node.
    *
-   * @param permissions - the first names the owner, and what all others may do
+   * @param permissions - the first names the owner, and the rights of all others
    */
   setPermissions(path: string, permissions: readonly StorePermission[]): void
   /** Calls a listener for each change at or below a path, and once at first. @returns a function that ends it */
@@ -61,7 +61,7 @@ export class StoreService implements StoreBackend, XenStore {
     this.#host = this.connect(HOST)
   }
 
-  /** The tree as it is now. */
+  /** The root of the present tree. */
   get root(): StoreNode {
     return this.#root
   }
@@ -95,14 +95,14 @@ export class StoreService implements StoreBackend, XenStore {
     return node === undefined ? undefined : [...node.children.keys()]
   }
 
-  /** Removes a path and all below it; whether it was there. */
+  /** Removes a path with its descendants. @returns whether it existed */
   remove(path: string): boolean {
     if (find(this.#root, this.#checked(path)) === undefined) return false
     this.#host.remove(0, path)
     return true
   }
 
-  /** Rights to a node; undefined where there is none. */
+  /** Returns the rights to a node; undefined if it does not exist. */
   permissions(path: string): readonly StorePermission[] | undefined {
     return find(this.#root, this.#checked(path))?.permissions
   }
@@ -110,7 +110,7 @@ export class StoreService implements StoreBackend, XenStore {
   /**
    * Sets which domains may read and write a node.
    *
-   * @param permissions - the first names the owner, and what all others may do
+   * @param permissions - the first names the owner, and the rights of all others
    */
   setPermissions(path: string, permissions: readonly StorePermission[]): void {
     const node = find(this.#root, this.#checked(path))
@@ -128,7 +128,7 @@ export class StoreService implements StoreBackend, XenStore {
    */
   watch(path: string, listener: (changed: string) => void): () => void {
     const client = this.connect(HOST)
-    // In a turn of its own: what it does, or throws, is not part of what the guest asked for.
+    // Asynchronous, so that the listener's actions and errors do not affect the guest's request.
     client.onWatch = (changed) => void Promise.resolve().then(() => listener(changed))
     client.watch(this.#checked(path), 'host')
     return () => client.reset()
@@ -190,7 +190,7 @@ export class StoreService implements StoreBackend, XenStore {
     return this.#watches.filter((each) => each.client === client)
   }
 
-  /** Removes all of a client's watches. */
+  /** Removes all watches of a client. */
   removeWatches(client: StoreClient): void {
     for (let i = this.#watches.length - 1; i >= 0; i--)
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)
@@ -208,7 +208,7 @@ export class StoreService implements StoreBackend, XenStore {
   }
 }
 
-/** A changed path as the watch named its own: relative if that was. */
+/** Returns a changed path in the form of the watch's path: relative if that was relative. */
 function relativeTo(path: string, watched: string, given: string): string {
   return watched === '/' ? path : given + path.slice(watched.length)
 }

@@ -13,8 +13,8 @@ export interface BlockedVcpusState {
 }
 
 /**
- * vCPUs that wait in a hypercall, which is over when they go on: for an interrupt or, when they poll, for one of some
- * event channels or a time. Unlike HLT it does not depend on RFLAGS.IF what wakes them.
+ * vCPUs blocked in a hypercall: for an interrupt or, when polling, for one of some event channels or a timeout. Unlike
+ * HLT, wake-ups do not depend on RFLAGS.IF.
  */
 export class BlockedVcpus {
   readonly #blocked: boolean[]
@@ -23,7 +23,7 @@ export class BlockedVcpus {
   readonly #timers: readonly Timer[]
   readonly #woken: () => void
 
-  /** @param woken - called when one may go on */
+  /** @param woken - called when a vCPU may resume */
   constructor(vcpus: number, timers: TimerQueue, woken: () => void) {
     this.#blocked = Array.from({ length: vcpus }, () => false)
     this.#ports = Array.from({ length: vcpus }, () => [])
@@ -39,7 +39,7 @@ export class BlockedVcpus {
   /**
    * The vCPU waits from now on.
    *
-   * @param ports - event channels that wake it
+   * @param ports - event channels that wake the vCPU
    * @param deadline - on the domain's clock; null for none
    */
   block(vcpu: number, ports: readonly number[], deadline: Readonly<Word64> | null): void {

@@ -10,7 +10,7 @@ export const Runstate: { readonly running: 0; readonly runnable: 1; readonly blo
 }
 
 const STATES = 4
-/** The state is 64 bits wide where what follows is aligned to it. */
+/** The state is 64 bits wide if the next field is 64-bit aligned. */
 const ENTRY_64 = 8
 const ENTRY_32 = 4
 export const RUNSTATE_BYTES_64 = 48
@@ -19,9 +19,9 @@ export const RUNSTATE_BYTES_32 = 44
 /** Saved form of a {@link VcpuRunstate}. */
 export interface RunstateState {
   readonly state: number
-  /** When the state was entered. */
+  /** Time at which the state was entered. */
   readonly since: Word64
-  /** Nanoseconds in each state before that. */
+  /** Nanoseconds in each state before `since`. */
   readonly spent: readonly Word64[]
 }
 

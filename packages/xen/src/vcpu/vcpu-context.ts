@@ -84,7 +84,7 @@ export interface VcpuContext {
   readonly rip: bigint
 }
 
-/** Sets what a vCPU starts with. */
+/** Sets a vCPU's initial registers. */
 export function loadContext(cpu: Vcpu, { state, registers, rip }: VcpuContext): void {
   cpu.load(state)
   for (const [i, value] of registers.entries()) cpu.registers.general[i] = value

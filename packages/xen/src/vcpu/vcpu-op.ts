@@ -49,7 +49,7 @@ function up(call: XenCall, { state }: Target): number {
 
 function down(call: XenCall, { id, state }: Target, { vcpus }: X86Side): number {
   if (!vcpus.some((each) => each.id !== id && call.xen.events.vcpus[each.id]?.isUp)) {
-    // The last one takes the domain with it.
+    // The last vCPU's end powers off the domain.
     call.domain.stop({ reason: 'power-off' })
     return 0
   }
@@ -133,7 +133,7 @@ const x86Operations = (x86: X86Side): readonly Operation[] => [
     x86.vcpus[id]?.apic.nmi()
     return 0
   },
-  // A vCPU that is pinned to a processor could ask for that one's number.
+  // Only a vCPU pinned to a physical processor could query its number.
   () => XenErrno.INVAL,
   registerTime,
 ]

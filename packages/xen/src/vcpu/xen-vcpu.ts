@@ -27,7 +27,7 @@ export interface XenVcpuState {
   readonly singleShot: Word64 | null
   /** Nanoseconds, 64 bits; 0: the periodic timer is off. */
   readonly period: Word64
-  /** When the timer is due. */
+  /** Next deadline of the timer; null: not set. */
   readonly nextPeriod: Word64 | null
   readonly runstate: RunstateState
   readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
@@ -35,8 +35,8 @@ export interface XenVcpuState {
 }
 
 /**
- * Xen's state of a hardware guest's vCPU beside the processor itself: whether it is up, its timers, its clock pages, and
- * its times in each state.
+ * Xen's state of a vCPU besides the processor: whether it is up, its timers, its clock pages, and its times in each
+ * state.
  */
 export class XenVcpu {
   readonly #domain: XenHost
@@ -51,7 +51,7 @@ export class XenVcpu {
   readonly #runstate: VcpuRunstate
   #runstateArea: GuestArea | null = null
   #timeArea: GuestArea | null = null
-  /** Taken down by a hypercall: it does not run until another vCPU brings it up. */
+  /** Whether a hypercall has taken the vCPU down: it does not run until another vCPU brings it up. */
   down: boolean = false
   /** The vCPU has been started once. */
   initialised: boolean
@@ -74,7 +74,7 @@ export class XenVcpu {
     const tick = (): void => channels.raiseVirq(VIRQ_TIMER, vcpu.id)
     this.#singleShot = domain.timers.create(tick)
     this.#periodic = domain.timers.create((_, deadline) => {
-      // One tick for all that the host was late for.
+      // One tick for all periods that the host was late for.
       const period = this.#period.toNumber()
       const late = Math.floor(this.#time().since(deadline) / period)
       this.#armPeriodic(late === 0 ? deadline : new Instant().set(deadline).add(late * period))
@@ -111,7 +111,7 @@ export class XenVcpu {
 
   // ---------------------------------------------------------------- timers
 
-  /** @param deadline - in system time; null: none */
+  /** @param deadline - system time of the deadline; null: none */
   setSingleShot(deadline: Readonly<Word64> | null): void {
     if (deadline === null) this.#singleShot.cancel()
     else this.#singleShot.armAfter(0, deadline)

@@ -15,8 +15,8 @@ import { CliError, troubleWith } from '../../errors.ts'
 /**
  * The use of a directory by one machine: it ends with the machine, whatever its guest has left open.
  *
- * Calls of the host are made on this thread: the guest waits for them, and most take less time than it takes to hand them to
- * another thread. A call that waits for the disk itself is handed over.
+ * Most host calls are synchronous, because the guest waits for them and a call takes less time than a thread switch. Calls
+ * that wait for the disk run in another thread.
  */
 class Use {
   readonly #open = new Set<number>()

@@ -24,10 +24,10 @@ const FIELDS: readonly (readonly [letter: string, field: number])[] = [
 const PC = 15
 const ALWAYS = 14
 
-/** R0 to R14 are X0 to X14; R15 is what the instruction reads there, and may write. */
+/** R0 to R14 are X0 to X14; R15 is a slot with the value that the instruction reads, and may write. */
 const register = (number: number): number => (number === PC ? S_R15 : S_X + 8 * number)
 
-/** How to execute the instructions of one row. */
+/** How to execute one row's instructions. */
 interface Decoding {
   readonly semantics: A32Semantics
   readonly selectors: readonly string[]
@@ -45,7 +45,7 @@ export class A32RecordDecoder {
   readonly #codes: ReadonlyMap<string, FormCode>
   readonly #decodings: (Decoding | null | undefined)[] = []
 
-  /** @param codes - how each form is executed, by its key */
+  /** @param codes - code of each form, by its key */
   constructor(memory: MachineMemory, codes: ReadonlyMap<string, FormCode>) {
     this.#memory = memory
     this.#codes = codes
@@ -54,7 +54,7 @@ export class A32RecordDecoder {
   /**
    * Writes the record of an instruction, which is zero but for its length, its place and the word.
    *
-   * @param isThumb - it is the same as one of T32, and conditional as IT says
+   * @param isThumb - whether it came from an equivalent T32 instruction, conditional by IT
    * @returns whether control never reaches the next instruction
    */
   decode(word: number, record: number, isThumb = false): boolean {

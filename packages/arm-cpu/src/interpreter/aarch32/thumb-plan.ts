@@ -23,9 +23,9 @@ export interface ThumbPlan {
   readonly kind: (word: number) => number
   readonly immediate: (word: number) => bigint
   readonly small: (word: number) => number
-  /** Generated code executes it. */
+  /** Whether generated code executes the word. */
   readonly suits: (word: number) => boolean
-  /** Its condition, if it has one of its own. */
+  /** Returns its own condition, if encoded. */
   readonly condition: (word: number) => number
   /** The immediate is relative to a multiple of 4, and A32 code is there. */
   readonly isAligned: boolean
@@ -57,7 +57,7 @@ function a32Row(name: string, operands: string): Row | undefined {
 
 type Numbers = Readonly<Record<string, (word: number) => number>>
 
-/** The differences of a plan from that of a row with the same letters. */
+/** Differences of a plan from that of an A32 row with the same letters. */
 interface Details {
   /** Numbers of registers, by the letters of A32's row. */
   readonly numbers?: Numbers
@@ -73,7 +73,7 @@ const FIELDS: Readonly<Record<string, number>> = { d: R_D, t: R_D, n: R_N, m: R_
 /** Stands for the base of literals. */
 const LITERAL = 16
 
-/** The plan of a row whose letters mean what they do in A32. */
+/** Returns the plan of a row whose letters mean the same as in A32. */
 function planOf(own: Row, row: Row | undefined, details: Details = {}): ThumbPlan | undefined {
   const semantics = row === undefined ? undefined : (thumbSemanticsOf(row) ?? a32SemanticsOf(row))
   if (row === undefined || semantics === undefined) return undefined
@@ -140,7 +140,7 @@ function planOfAccess(own: Row): ThumbPlan | undefined {
       if (rm >= 0) put(R_M, register(rm))
       if (rs >= 0) put(R_M, register(rs))
     },
-    // Offsets have their sign.
+    // Offsets are signed.
     selector(letter, word) {
       const { addressing } = decoded(word)
       if (letter === 'P') return addressing === 2 ? 0 : 1
@@ -157,7 +157,7 @@ function planOfAccess(own: Row): ThumbPlan | undefined {
 
 // ---------------------------------------------------------------- branches
 
-/** The bits of the offsets of T32's branches: a sign, two that are inverted unless they equal it, and the others. */
+/** Assembles the offset of a T32 branch: a sign, two bits that are inverted unless they equal it, and the rest. */
 function wideOffset(own: Row, word: number): number {
   const field = (letter: string): number => fieldOf(own, letter, word)
   const sign = field('x')
@@ -196,7 +196,7 @@ const constant = (own: Row, name: string, scale: number, base?: number): ThumbPl
     setsFlags: own.mnemonic.includes('<s>'),
   })
 
-/** A shift by a register: of the source, or of the destination where there is none. */
+/** A shift by a register: of the source, or of the destination if there is no source. */
 const shiftByRegister = (own: Row, source: string, amount: string): ThumbPlan | undefined =>
   planOf(own, a32Row('<kind>', '<Rd>, <Rm>, <Ra>'), {
     numbers: { m: (word) => fieldOf(own, source, word), a: (word) => fieldOf(own, amount, word) },
@@ -217,7 +217,7 @@ function planOfWide(own: Row): ThumbPlan | undefined {
   return planOf(own, a32Row(keyOf(own), own.operands))
 }
 
-/** Those of T16: most set flags, outside of IT blocks; most have two operands. */
+/** Plans of T16 instructions: most set flags outside of IT blocks; most have two operands. */
 function planOfNarrow(own: Row): ThumbPlan | undefined {
   const name = nameOf(own)
   const setsFlags = own.mnemonic.includes('<s>') || name === 'MOVS'

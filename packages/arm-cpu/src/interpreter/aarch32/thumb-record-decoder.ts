@@ -11,7 +11,7 @@ import type { ThumbPlan } from './thumb-plan.ts'
 
 const ALWAYS = 14
 
-/** How to execute the instructions of one row. */
+/** How to execute one row's instructions. */
 interface Decoding {
   readonly plan: ThumbPlan
   readonly selectors: readonly string[]
@@ -43,7 +43,7 @@ export class ThumbRecordDecoder {
   readonly #put: (field: number, at: number) => void
   #record = 0
 
-  /** @param codes - how each form is executed, by its key */
+  /** @param codes - code of each form, by its key */
   constructor(memory: MachineMemory, codes: ReadonlyMap<string, FormCode>, a32: A32RecordDecoder) {
     this.#memory = memory
     this.#codes = codes
@@ -57,8 +57,8 @@ export class ThumbRecordDecoder {
    * Writes the record of an instruction, which is zero but for its place.
    *
    * @param first - its first halfword
-   * @param second - the next one; only looked at where there are two
-   * @param offset - its place in the page, and 1
+   * @param second - the second halfword; ignored for 16-bit instructions
+   * @param offset - the instruction's offset in the page, plus 1
    * @returns whether control never reaches the next instruction
    */
   decode(first: number, second: number, record: number, offset: number): boolean {
@@ -94,7 +94,7 @@ export class ThumbRecordDecoder {
     this.#record = record
     plan.registers(word, this.#put)
     const condition = plan.condition(word)
-    // Where A32 has its condition; 111 is always.
+    // Bits of A32's condition; 111 means always.
     if (condition !== ALWAYS) u32[(record + R_WORD) >>> 2] = (condition << 28) >>> 0
     else if (!isWide) u32[(record + R_WORD) >>> 2] = (0xe000_0000 | word) >>> 0
     const { op, fn } = decoding.codes[index * 2 + 1]!

@@ -42,7 +42,7 @@ export function branches(row: Row): A32Semantics | undefined {
 const FIRST_WAIT = 2
 const LAST_WAIT = 5
 
-/** Hints that do nothing, prefetches among them. */
+/** Hints without effect, including prefetches. */
 const nothing: A32Semantics = { selectors: '', keepsTarget: true, emit() {} }
 
 const hint: A32Semantics = {
@@ -53,7 +53,7 @@ const hint: A32Semantics = {
   },
 }
 
-/** An atomic access of WebAssembly orders all others of its thread. */
+/** A WebAssembly atomic access orders all other accesses of its thread. */
 const barrier: A32Semantics = {
   selectors: '',
   keepsTarget: true,

@@ -95,7 +95,7 @@ const ofRegister: A32Semantics = {
   emit: (c, form) => operate(c, form, shiftedByRegister(c)),
 }
 
-/** A constant; the high word says whether it was rotated, so that its sign is the carry. */
+/** A constant; the high word says whether it was rotated, in which case its sign is the carry. */
 const ofConstant: A32Semantics = {
   selectors: 's',
   immediate(row, word) {

@@ -32,7 +32,7 @@ const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
   vfpMemory,
 ]
 
-/** Returns the generated code of a row's instructions; undefined where they are absent. */
+/** Returns the generated code of a row's instructions; undefined if none. */
 export function a32SemanticsOf(row: Row): A32Semantics | undefined {
   for (const family of FAMILIES) {
     const semantics = family(row)

@@ -70,7 +70,7 @@ const parallel: A32Semantics = {
   },
 }
 
-/** The nearest number of this many bits, signed or not; sets PSTATE.Q where it is another one. */
+/** Saturates to the given bounds, and sets PSTATE.Q if the value changes. */
 function saturated(c: ArmContext, value: I64, least: I64, most: I64): I64 {
   const atLeast = c.let(select(value.ltS(least), least, value))
   const result = c.let(select(atLeast.gtS(most), most, atLeast))

@@ -43,7 +43,7 @@ function writeBackBase(c: ArmContext, { writeBack }: Address): void {
 }
 
 /**
- * Returns the kind of an access of one register or two: it must be aligned to words if it is of two, to itself if it is ordered.
+ * Returns the kind of an access to one register or two: word-aligned for two, naturally aligned if ordered.
  */
 function kindOf({ size, attributes }: Row): number {
   if (attributes.has('couple')) return WORDS

@@ -11,7 +11,7 @@ import { setQ } from './status-registers.ts'
 /** A half of a register, signed. */
 const half = (value: I64, top: boolean): I64 => (top ? value.shrU(16) : value).extend16S()
 
-/** Writes the sum of a product and the third operand, if there is one; sets PSTATE.Q where 32 bits do not hold it. */
+/** Writes the sum of a product and the third operand, if any; sets PSTATE.Q if it does not fit 32 bits. */
 function accumulate(c: ArmContext, { row }: A32Form, product: I64): void {
   const sum = c.let(row.fields.has('a') ? product.add(c.a(false).extend32S()) : product)
   const result = c.let(sum.extend32S())

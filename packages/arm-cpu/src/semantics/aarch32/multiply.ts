@@ -10,7 +10,7 @@ import type { A32Form, A32Semantics } from './semantics.ts'
 
 /** Multiplication and division, extension, reversal and bit fields of A32. */
 
-/** N and Z; the others stay. */
+/** Sets N and Z, and keeps C and V. */
 function setSignAndZero(c: ArmContext, form: A32Form, result: I64): void {
   if (form.values.get('s') !== 1) return
   const { c: carry, v } = c.flags

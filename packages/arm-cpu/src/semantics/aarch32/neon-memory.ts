@@ -16,7 +16,7 @@ import { decodedVector } from './vfp-memory.ts'
  * the alignment that the instruction asks for as a power of two, and `ADDS_BYTES`.
  */
 
-/** The registers of an access: one after another, structures, one of them, or one that goes to all lanes. */
+/** The registers of an access: a sequence, structures, one lane, or one element for all lanes. */
 type What = 'sequence' | 'structure' | 'lane' | 'all'
 
 const ALIGNMENT_SHIFT = 4
@@ -97,7 +97,7 @@ function* shapes(): Iterable<readonly [what: What, shape: Shape]> {
 const nameOf = (what: What, { size, registers, width }: Omit<Shape, 'bytes'>): string =>
   `${what}.${size}.${registers}.${width}`
 
-/** The forms, by their keys. */
+/** Returns the forms by key. */
 export function* neonAccesses(): Iterable<readonly [key: string, emit: OwnForm]> {
   for (const [what, shape] of shapes()) {
     yield [`VLD.${nameOf(what, shape)}`, load(what, shape)]

@@ -25,7 +25,7 @@ export const signLetter = (row: Row, word: number): string =>
 /** Bits of a shift's narrower elements, by the width of its immediate. */
 const SHIFTED: Readonly<Record<number, number>> = { 3: 8, 4: 16, 5: 32, 6: 64 }
 
-/** Bits of an element: of the narrower one, where there are two sizes; 8 where it has no say. */
+/** Returns bits of an element: of the narrower one, if there are two sizes; 8 if the size is irrelevant. */
 export function elementBits(row: Row, word: number): number {
   const { mnemonic, fields } = row
   if (fields.has('z')) return 8 << fieldOf(row, 'z', word)
@@ -70,7 +70,7 @@ const exchange =
     }
   }
 
-/** By mnemonics: what goes to the first register, and to the second; nothing where they are as they were. */
+/** By mnemonic: new contents of the first and the second register; absent if unchanged. */
 const EXCHANGES: ReadonlyMap<string, readonly [first: string, second: string]> = new Map([
   ['VSWP', ['', '']],
   ['VTRN', ['TRN1', 'TRN2']],
@@ -85,7 +85,7 @@ const FLOAT_ELEMENTS: readonly Elements[] = [
   { bits: 32, count: 4 },
 ]
 
-/** All of them, by their keys. */
+/** Returns all forms by key. */
 export function* neonForms(): Iterable<readonly [key: string, emit: OwnForm]> {
   for (const elements of FLOAT_ELEMENTS) {
     const { bits, count } = elements
@@ -114,7 +114,7 @@ export function* neonForms(): Iterable<readonly [key: string, emit: OwnForm]> {
   }
 }
 
-/** Returns the fields that the record of such an instruction has beside its registers; undefined of all others. */
+/** Returns additional record fields of such an instruction; undefined for all others. */
 export function neonOwn(row: Row, word: number): (Partial<VectorPlan> & Pick<VectorPlan, 'key' | 'frame'>) | undefined {
   const name = /^[A-Z]+/.exec(row.mnemonic)![0]
   const bits = elementBits(row, word)

@@ -45,7 +45,7 @@ VMAXNM FMAXNM, VMINNM FMINNM, VRECPE FRECPE, VRSQRTE FRSQRTE, VABS FABS, VNEG FN
 VRINTN FRINTN, VRINTX FRINTX, VRINTA FRINTA, VRINTZ FRINTZ, VRINTM FRINTM, VRINTP FRINTP, VFMAL FMLAL, VFMSL FMLSL
 `)
 
-/** Advanced SIMD of AArch32 that accesses no memory: most of it is what A64 has under another name. */
+/** Advanced SIMD of AArch32 without memory accesses: most instructions equal one of A64 with another name. */
 
 /** The name of a conversion. */
 function conversionName(mnemonic: string, sign: string): string {
@@ -91,14 +91,14 @@ const KINDS: ReadonlySet<string> = new Set([
   'sha',
 ])
 
-/** The row of A64 that does the same. A doubleword of 64 bits is a scalar there. */
+/** Returns the equivalent A64 row. A 64-bit doubleword is a scalar in A64. */
 function a64RowOf(row: Row, word: number): A64Row {
   const name = a64Name(row, word)
   const [bits, quad] = [elementBits(row, word), isQuad(row, word)]
   const isLong = row.mnemonic.startsWith('VMOVL')
   const wanted = [
     bits === 64 && !quad,
-    // A doubleword has one complex number of single precision, and so no lanes of such.
+    // A doubleword holds one single-precision complex number, and so cannot be a vector of them.
     row.fields.has('l') || (quad && row.operands.includes('[0]')),
     row.operands.endsWith('#0'),
     isShift(row) || isLong,

@@ -22,7 +22,7 @@ export interface A32Form {
 export interface A32Semantics {
   /** Letters of the fields that the code depends on; letters that a row does not have are ignored. */
   readonly selectors: string
-  /** How many kinds there are that no field tells apart; 1 unless given. */
+  /** Number of kinds that no field distinguishes; default 1. */
   readonly kinds?: number
   /** The kind of an instruction. */
   readonly kindOf?: (row: Row, word: number) => number
@@ -36,7 +36,7 @@ export interface A32Semantics {
   readonly namesPc?: (word: number) => boolean
   /** The instruction writes the program counter by its own rules, or not at all. */
   readonly keepsTarget?: boolean
-  /** Forms of this name are the same for all rows that have them; absent, a row has forms of its own. */
+  /** Name of forms shared by all rows with this name; absent: the row has its own forms. */
   readonly shared?: string
   /**
    * Of instructions that a form of A64 computes in a frame: which one; undefined of what is not there. The kind is the
@@ -49,7 +49,7 @@ export interface A32Semantics {
   readonly emit: (c: ArmContext, form: A32Form) => void
 }
 
-/** Goes on at an address whose lowest bit says that Thumb code is there, and that is no multiple of 4 for no other reason. */
+/** Branches to an address whose lowest bit selects Thumb code. */
 export function interwork(c: ArmContext, target: I32): void {
   const wanted = c.let(target)
   // Of A32's addresses bit 1 is ignored.
@@ -69,7 +69,7 @@ export const isThumbRow = (row: Row): boolean => t32Forms()[row.index] === row
 /** The low 32 bits of a 64-bit value. */
 export const low = (value: I64): I64 => value.toI32().toI64U()
 
-/** The condition of the instruction: of an IT block, or in its word. @param it - ITSTATE */
+/** Returns whether the instruction's condition holds, from its IT block or its word. @param it - ITSTATE */
 function holds(c: ArmContext, it: I32): I32 {
   const condition = c.let(select(it, it.shrU(4), c.word.shrU(28)))
   return c.f.ifElse(
@@ -129,7 +129,7 @@ export function emitA32(c: ArmContext, form: A32Form, semantics: A32Semantics): 
 /** The first condition that always holds. */
 const ALWAYS = 14
 
-/** Whether a condition that is known when the code runs holds. */
+/** Returns whether a condition that is only known at run time holds. */
 function conditionHolds(c: ArmContext, number: I32): I32 {
   const { n, z, c: carry, v } = c.flags
   const holds = c.library.function(

@@ -60,6 +60,6 @@ export function shiftImmediate(row: Row, word: number): bigint {
 export const shiftedByImmediate = (c: ArmContext): Shifted =>
   shift(c, c.m(false).toI32(), c.immediate.shrU(32).toI32(), c.immediate.toI32())
 
-/** A register that is shifted by the low byte of another. */
+/** A register shifted by another's low byte. */
 export const shiftedByRegister = (c: ArmContext): Shifted =>
   shift(c, c.m(false).toI32(), c.small, c.a(false).toI32().and(0xff))

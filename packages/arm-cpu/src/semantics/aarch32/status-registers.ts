@@ -39,7 +39,7 @@ function writeStatus(c: ArmContext, mask: number, value: I32): void {
   if ((mask & MASK_STATUS) !== 0) setGe(c, value.shrU(16).and(15))
 }
 
-/** Other fields of CPSR are not EL0's: what is written to them is ignored. */
+/** EL0 cannot write other fields of CPSR: writes are ignored. */
 const write: A32Semantics = {
   selectors: 'o',
   suits: isCpsr,
@@ -101,7 +101,7 @@ const Q_SHIFT = 27
 const GE_SHIFT = 16
 const GE: number = 15 << GE_SHIFT
 
-/** Sets PSTATE.Q where a condition (0 or 1) holds. */
+/** Sets PSTATE.Q if a condition (0 or 1) holds. */
 export function setQ({ f, state }: ArmContext, condition: I32): void {
   const before = f.loadExpression('i32.load', state, S_PSTATE)
   f.store('i32.store', state, before.or(condition.shl(Q_SHIFT)), S_PSTATE)

@@ -43,7 +43,7 @@ const tableBranch: A32Semantics = {
   },
 }
 
-/** Returns the semantics of a row's instructions; undefined where A32 has them too. */
+/** Returns the semantics of a row's instructions; undefined if they are shared with A32. */
 export function thumbSemanticsOf(row: Row): A32Semantics | undefined {
   switch (row.operation) {
     case 'if-then':

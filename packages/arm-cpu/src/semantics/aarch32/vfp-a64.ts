@@ -4,7 +4,7 @@ import { selectorsOf } from '../semantics.ts'
 import type { Semantics } from '../semantics.ts'
 import { semanticsOf } from '../index.ts'
 
-/** Forms of A64, for instructions of AArch32 that do the same. */
+/** Forms of A64 for equivalent AArch32 instructions. */
 
 /** A row of A64 that has semantics. */
 export interface A64Row {

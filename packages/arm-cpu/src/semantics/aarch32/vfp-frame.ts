@@ -22,7 +22,7 @@ export const FRAME_2 = 3
 export const FRAME_STANDARD = 4
 /** Lowest 4 bytes; what the form makes of PSTATE's flags goes to those of FPSCR. */
 export const FRAME_FLAGS = 8
-/** How many there are. */
+/** Number of frames. */
 const FRAMES = 9
 
 const BYTES: readonly number[] = [16, 8, 4, 2]
@@ -35,7 +35,7 @@ const BYTES: readonly number[] = [16, 8, 4, 2]
 const KEPT: number = FPCR_AHP | (1 << FPCR_FZ16_SHIFT)
 const STANDARD: number = FPCR_DN | (1 << FPCR_FZ_SHIFT)
 
-/** Emits stores of FPCR's standard value; returns what emits that of the one before. */
+/** Emits stores of FPCR's standard value; returns a function that emits the restore. */
 function withStandard(c: ArmContext): () => void {
   const { f, state } = c
   const before = f.load('i32.load', state, S_FPCR)
@@ -43,11 +43,11 @@ function withStandard(c: ArmContext): () => void {
   return () => f.store('i32.store', state, before, S_FPCR)
 }
 
-/** PSTATE's flags become FPSCR's; what emits it gets PSTATE's as they were. */
+/** Turns PSTATE's flags into FPSCR's; returns a function that emits the restore. */
 function withFlags(c: ArmContext): () => void {
   const { f, state } = c
   const { n, z, c: carry, v } = c.flags
-  // The state has them, and the form writes that.
+  // The flags are in the state, where the form overwrites them.
   const before = { n: f.let(n), z: f.let(z), c: f.let(carry), v: f.let(v) }
   return () => {
     const bits = f.let(bitsOfFlags(c.flags))
@@ -57,7 +57,7 @@ function withFlags(c: ArmContext): () => void {
   }
 }
 
-/** Notes what lies beside the register; returns what emits stores of that. */
+/** Saves the bytes beside the register; returns a function that emits the restore. */
 function withBytes(c: ArmContext, bytes: number): () => void {
   const { f } = c
   const at = f.let(c.state.add(f.loadExpression('i32.load16_u', c.record, R_D)))
@@ -72,7 +72,7 @@ function withBytes(c: ArmContext, bytes: number): () => void {
 
 /** Calls the form that the record names, in a frame. A form that accesses memory, and so may fail, writes all by itself. */
 function emitFramed(c: ArmContext, frame: number): void {
-  // The form may read them.
+  // The form may read the flags.
   c.usesFlags = true
   const bytes = frame === FRAME_FLAGS ? 4 : BYTES[frame & 3]!
   const ends = [
@@ -84,7 +84,7 @@ function emitFramed(c: ArmContext, frame: number): void {
   for (const end of ends) end()
 }
 
-/** Instructions that a form of A64, or one like it, computes. They share the code of that form. Only their records differ. */
+/** Instructions computed by an A64 form or a similar one. They share that form's code, and differ only in their records. */
 export const planned = (plan: (word: number) => VectorPlan | undefined): A32Semantics => ({
   selectors: '',
   shared: 'framed',

@@ -14,7 +14,7 @@ const PC = 15
 /** Registers of 16 doubles: the most that VLDM transfers. */
 const MOST_WORDS = 32
 
-/** Words, each of which must be aligned; or one halfword. */
+/** Words, each of which must be aligned, or one halfword. */
 const kindOf = (bytes: number): number => ACCESS_ALIGNED | ((bytes === 2 ? 1 : 2) << ACCESS_ELEMENT_SHIFT)
 
 /** A signed number of 16 bits in the immediate. */
@@ -63,7 +63,7 @@ const store =
     moveBase(c)
   }
 
-/** The forms, by their keys. */
+/** Returns the forms by key. */
 export function* vfpAccesses(): Iterable<readonly [key: string, emit: OwnForm]> {
   const sizes = [2, ...Array.from({ length: MOST_WORDS }, (_, i) => 4 * (i + 1))]
   for (const bytes of sizes) yield* [[`VLDM.${bytes}`, load(bytes)] as const, [`VSTM.${bytes}`, store(bytes)] as const]

@@ -21,7 +21,7 @@ import { TRANSFERS } from './vfp-transfer.ts'
 
 /** VFP that A64 has nothing like. */
 
-/** Products that are rounded before they are added. */
+/** Multiply-accumulate instructions that round the product before the addition. */
 const ACCUMULATIONS: Readonly<Record<string, Signs>> = {
   VMLA: { product: false, addend: false },
   VMLS: { product: true, addend: false },
@@ -64,7 +64,7 @@ const toFixedPoint =
     c.writeVector(R_D, c.zeroExtended(extended(c, result, fixed)))
   }
 
-/** To nearest, whatever FPSCR says. */
+/** Rounds to nearest, regardless of FPSCR. */
 const fromFixedPoint =
   (bits: Precision): OwnForm =>
   (c) => {

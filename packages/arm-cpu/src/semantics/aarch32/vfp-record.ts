@@ -5,7 +5,7 @@ import { S_R15, S_V, S_X } from '../../state/state-layout.ts'
 
 /** Registers of VFP and Advanced SIMD in AArch32, and what a record has of their instructions. */
 
-/** An instruction of AArch32 that a form of A64, or one like it, computes. */
+/** An AArch32 instruction that an A64 form or a similar one computes. */
 export interface VectorPlan {
   /** Key of that form. */
   readonly key: string
@@ -32,7 +32,7 @@ const PC = 15
 /** State offset of a general-purpose register. */
 export const coreRegister = (number: number): number => (number === PC ? S_R15 : S_X + 8 * number)
 
-/** Singles are numbered Vd:D, doubles D:Vd, which is what their field has. */
+/** Singles are numbered Vd:D, doubles D:Vd like their field. */
 export const singleNumber = (bits: number): number => ((bits & 15) << 1) | (bits >> 4)
 
 /**
@@ -43,7 +43,7 @@ export const singleNumber = (bits: number): number => ((bits & 15) << 1) | (bits
 export const singleAt = (number: number): number => S_V + 4 * number
 export const doubleAt = (number: number): number => S_V + 8 * number
 
-/** An operand: the letters of its kind and of its field. */
+/** An operand: the letters of its kind and its field. */
 export interface VectorOperand {
   readonly kind: string
   readonly letter: string

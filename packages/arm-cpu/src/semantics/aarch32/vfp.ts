@@ -7,9 +7,9 @@ import { FRAME_2, FRAME_4, FRAME_8, FRAME_FLAGS, FRAME_WHOLE, planned } from './
 import { FIXED_UNSIGNED, FIXED_WIDE, ownKey, registersOf, singleNumber, type VectorPlan } from './vfp-record.ts'
 import { transferPlan } from './vfp-transfer.ts'
 
-/** VFP: scalar floating point of AArch32. Nearly all of it A64 has under another name. */
+/** VFP: scalar floating point of AArch32. Nearly every instruction equals one of A64 with another name. */
 
-/** By mnemonics: the names that A64 has. Their operands are all of one precision. */
+/** A64 names by mnemonic, for instructions whose operands have one precision. */
 const NAMES: Readonly<Record<string, string>> = {
   VADD: 'FADD',
   VSUB: 'FSUB',

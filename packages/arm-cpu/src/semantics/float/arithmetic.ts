@@ -36,7 +36,7 @@ import type { FloatElement, FloatOperation } from './element.ts'
  * FPRecipStepFused, FPCompareEQ and those beside them.
  */
 
-/** Ends the function with what the host computes, where that is exact. */
+/** Returns the host's result from the function, if it is exact. */
 function tryHost({ f, state, bits }: FloatElement, operation: Operation, a: I64, b: I64): void {
   if (bits === 16) return
   const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
@@ -172,7 +172,7 @@ const extreme =
 
 type Relation = 'EQ' | 'GE' | 'GT'
 
-/** All ones where a relation holds, else zero. */
+/** All ones if a relation holds, otherwise zero. */
 const relation =
   (kind: Relation, ofMagnitudes: boolean) =>
   (e: FloatElement, a: I64, b: I64): I64 => {
@@ -201,7 +201,7 @@ const order =
 
 const two = (emit: FloatOperation['emit']): FloatOperation => ({ operands: 2, emit })
 
-/** By the mnemonics of vectors without `F`, and of what is like them. */
+/** Operations by mnemonic without `F`, of vectors and similar instructions. */
 export const ARITHMETIC: Readonly<Record<string, FloatOperation>> = {
   ADD: two(sum(0)),
   SUB: two(sum(1)),

@@ -139,7 +139,7 @@ export function changePrecision(library: ArmLibrary, from: Precision, to: Precis
     e.call(convert(library))
     if (to === 16) {
       f.if(isAlternative, () => {
-        // A NaN becomes a zero of its sign, also where FPCR.DN asks for the default one.
+        // A NaN becomes a signed zero, even if FPCR.DN selects the default NaN.
         const r = e.slot(SLOT_R)
         r.sign = e.slot(SLOT_A).sign
         const result = f.call(finishAlternativeHalf(library), state)
@@ -177,7 +177,7 @@ export function toModularInteger(library: ArmLibrary): SharedFunction<'i64'> {
     e.end()
     const raised = f.loadExpression('i32.load', state, S_FLOAT + F_FLAGS)
     const isExact = raised.eqz().and(kind.eq(CLASS_ZERO).and(sign).eqz())
-    // A number that is too large has its low bits all the same, as far as they are there.
+    // A number that is too large keeps its low bits.
     const shift = f.let(exponent.sub(63).toI64U())
     const large = select(exponent.ltS(63), a.significand.shrU(I64.of(0).sub(shift)), a.significand.shl(shift))
     const low = select(exponent.gtS(63 + 31), I64.of(0), select(sign, I64.of(0).sub(large), large))

@@ -205,7 +205,7 @@ const modular: Semantics = {
   },
 }
 
-/** A number in another precision. */
+/** Converts a number to another precision. */
 export function inPrecision(c: ArmContext, from: Precision, to: Precision, value: I64): I64 {
   const { f, library, state } = c
   const slow = (): I64 => f.call(changePrecision(library, from, to), state, value)

@@ -32,7 +32,7 @@ export type Precision = 16 | 32 | 64
 /** All exceptions are masked: the architecture's traps are absent. */
 const MASKS: number = FE_INVALID | FE_DENORMAL | FE_ZERO_DIVIDE | FE_OVERFLOW | FE_UNDERFLOW | FE_PRECISION
 
-/** The numbers that become zero where they are denormal: operands, results, both, or neither. */
+/** Which denormal numbers become zero: operands, results, both, or neither. */
 export type Flushed = 'both' | 'operands' | 'results' | 'none'
 
 const FLUSHED: Readonly<Record<Flushed, number>> = { both: FC_DAZ | FC_FTZ, operands: FC_DAZ, results: FC_FTZ, none: 0 }
@@ -105,18 +105,18 @@ export class FloatElement {
     raiseFlags(this.library, this.f, this.state, flags)
   }
 
-  /** Takes back what has been raised. */
+  /** Clears exception flags raised so far. */
   lower(flags: number): void {
     lowerFlags(this.library, this.f, this.state, flags)
   }
 
-  /** Rounds towards zero, whatever FPCR says. */
+  /** Rounds towards zero, regardless of FPCR. */
   roundTowardsZero(): void {
     const control = controlWord(this.library, this.f, this.state).or(ROUND_ZERO << FC_ROUNDING_SHIFT)
     this.f.store('i32.store', this.state, control, S_FLOAT + F_CONTROL)
   }
 
-  /** Emits what comes last, where the result is no number. */
+  /** Emits the end of an operation whose result is not a number. */
   end(): void {
     this.f.call(end(this.library), this.state)
   }
@@ -142,7 +142,7 @@ export class FloatElement {
   }
 }
 
-/** An operation on elements: how many operands it has, and the result. */
+/** An operation on elements: its number of operands, and its result. */
 export interface FloatOperation {
   readonly operands: 1 | 2 | 3
   readonly emit: (e: FloatElement, a: I64, b: I64, c: I64) => I64

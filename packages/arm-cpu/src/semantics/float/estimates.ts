@@ -118,7 +118,7 @@ export const ESTIMATES: Readonly<Record<string, FloatOperation>> = {
   RECPX: { operands: 1, emit: reciprocalExponent },
 }
 
-/** URECPE and URSQRTE: of a number below 1, as 32 bits; one that is too small has all ones. */
+/** URECPE and URSQRTE on a 32-bit fraction below 1; too small operands give all ones. */
 export function estimateOfFraction(c: ArmContext, value: I64, isRoot: boolean): I64 {
   const { f } = c
   const bits = f.let(value.shrU(23))

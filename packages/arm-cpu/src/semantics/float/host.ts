@@ -74,7 +74,7 @@ const RMODE: bigint = 3n << BigInt(FPCR_RMODE_SHIFT)
 const FZ: bigint = 1n << BigInt(FPCR_FZ_SHIFT)
 const IXC: bigint = BigInt(FPSR_IXC) << 32n
 
-/** FPCR, and FPSR above it. */
+/** Returns FPCR in the low word, FPSR in the high word. */
 const controlAndStatus = (c: ArmContext): I64 => c.f.loadExpression('i64.load', c.state, S_FPCR)
 
 /** 1 if rounding is to nearest and nothing is flushed; and, unless that does not matter, IXC is set. */
@@ -104,7 +104,7 @@ const isNumber = (bits: Bits, x: Float): I32 => floatTest(bits, 'eq', x, x)
 export const floatLocal = (c: ArmContext, bits: Bits): Local<'f64'> =>
   bits === 64 ? c.f.local('f64') : (c.f.local('f32') as unknown as Local<'f64'>)
 
-/** The host's result where it is right; else the number whose encoding `slow` gives. */
+/** Returns the host's result if it is correct; otherwise the encoding from `slow`. */
 export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: readonly Float[], slow: () => I64): F64 {
   const { f } = c
   const { op, test } = HOST[name]!
@@ -134,8 +134,8 @@ export function hostMultiplyAdd(
 const SMALLEST_PRODUCT: Readonly<Record<Bits, bigint>> = { 32: 0x1f80_0000n, 64: 0x07b0_0000_0000_0000n }
 
 /**
- * All ones in the elements of r = a · b + addend, rounded once, that are exact: the product is, and so is the sum. The
- * answer may be no where it is yes. To be called where the result is ordinary.
+ * All ones in the elements of r = a · b + addend, rounded once, whose product and sum are exact. The test may miss
+ * exact elements. Call it only for ordinary results.
  */
 function exactElements(c: ArmContext, bits: Bits, a: V128, b: V128, addend: V128, r: V128): V128 {
   const parameters = ['v128', 'v128', 'v128', 'v128'] as const
@@ -179,11 +179,11 @@ export function isFusedRight(c: ArmContext, elements: Elements, a: V128, b: V128
 export const everywhere = (value: bigint, bits: Precision): V128 =>
   numeric('i64x2.splat', I64.of(BigInt.asIntN(64, repeated(value, bits))))
 
-/** Bytes of one kind in the first elements, of another in the others. */
+/** Returns a vector with one byte value in the first elements, and another in the rest. */
 const bytesOf = (count: number, bits: Precision, first: number, others: number): V128 =>
   V128.of(Array.from({ length: 16 }, (_, i) => (i < (count * bits) / 8 ? first : others)))
 
-/** The first elements; zeros above them. */
+/** Returns the first elements, with zeros above. */
 export const firstOf = (value: V128, { bits, count }: Elements): V128 =>
   count * bits === 128 ? value : numeric('v128.and', value, bytesOf(count, bits, 0xff, 0))
 

@@ -28,10 +28,10 @@ export const precisionOf = (form: ArmForm, letter = 'd'): Precision =>
     ? PRECISIONS[valueOf(form, 'y')]!
     : LETTERS[new RegExp(`<([HSD])${letter}>`).exec(form.row.operands)![1]!]!
 
-/** The operation of a mnemonic without its `F`. */
+/** Returns the operation of a mnemonic without `F`. */
 export const operationOf = (name: string): FloatOperation | undefined => ARITHMETIC[name] ?? ESTIMATES[name]
 
-/** A scalar as its encoding. */
+/** Returns a scalar's encoding. */
 export const readScalar = (c: ArmContext, field: number, bits: Precision): I64 =>
   c.readElement(field, I32.of(0), (bits / 8) as 2 | 4 | 8)
 
@@ -45,7 +45,7 @@ export function writeScalar(c: ArmContext, bits: Precision, value: I64): void {
 /** Sign bit of an encoding. */
 export const signOf = (bits: Precision): bigint => BigInt.asIntN(64, 1n << BigInt(bits - 1))
 
-/** The operation of a mnemonic whose result loses or changes its sign after it. */
+/** Operations whose result is negated or made positive afterwards, by mnemonic. */
 const SIGNED: Readonly<Record<string, readonly [operation: string, change: 'neg' | 'abs']>> = {
   NMUL: ['MUL', 'neg'],
   ABD: ['SUB', 'abs'],

@@ -27,7 +27,7 @@ import { areAllSet, firstOf, isInexactAlready, isNearest, isSettled, keepsDenorm
 import type { Elements } from './host.ts'
 import { eachOf, elementsOf } from './vector.ts'
 
-/** Conversions of vectors, and of scalars that are encoded as vectors are. */
+/** Conversions of vectors, and of scalars with the encodings of vectors. */
 
 const and = (a: V128, b: V128): V128 => numeric('v128.and', a, b)
 

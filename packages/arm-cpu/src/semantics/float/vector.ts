@@ -25,7 +25,7 @@ export function elementsOf(form: ArmForm): Elements {
   return { bits: bits as Precision, count }
 }
 
-/** A vector of elements that are computed one after another; zeros above them. */
+/** Returns a vector computed element by element, with zeros above. */
 export const eachOf = (c: ArmContext, { bits, count }: Elements, compute: (i: number) => I64): V128 =>
   vectorOf(
     c,
@@ -90,7 +90,7 @@ export function repeatedElement(c: ArmContext, bits: Precision): V128 {
   return c.let(bits === 32 ? numeric('i32x4.splat', value.toI32()) : numeric('i16x8.splat', value.toI32()))
 }
 
-/** The second operand: a register, one of its elements, zero, or none. */
+/** Returns the second operand: a register, one of its elements, zero, or undefined. */
 function secondOf(c: ArmContext, row: Row, bits: Precision): V128 | undefined {
   if (row.operands.includes('#0.0')) return c.let(zeros())
   if (!row.fields.has('m')) return undefined
@@ -268,7 +268,7 @@ const fractionEstimate: Semantics = {
 
 const PAIRWISE = /^F(?:ADD|MAX|MIN|MAXNM|MINNM)P$/
 const ACROSS = /^F(?:MAX|MIN|MAXNM|MINNM)V$/
-/** Operations of their own. */
+/** Operations with special code. */
 const OTHERS: ReadonlySet<string> = new Set(['MLA', 'MLS', 'ABD'])
 
 /** The family's semantics of a row. */

@@ -126,7 +126,7 @@ const OPERATIONS: ReadonlyMap<string, ElementOperation> = /*#__PURE__*/ new Map<
   ['USQADD', { signed: false, saturates: true, apply: addSigned }],
 ])
 
-/** The negative, where a condition holds, of which the smallest number has none. */
+/** Negates if a condition holds; the smallest number has no negative and saturates. */
 function negated({ a, bits, saturation }: Operands, condition: I32 | undefined): I64 {
   const negative = I64.of(0).sub(a)
   const result = condition === undefined ? negative : select(condition, negative, a)
@@ -167,7 +167,7 @@ function reversedBits(value: I64, c: ArmContext): I64 {
   return bits
 }
 
-/** Returns the operation of an instruction on one element; undefined of instructions that are no such operation. */
+/** Returns the operation of an instruction on one element; undefined for other instructions. */
 export const elementOperation = (name: string): ElementOperation | undefined =>
   OPERATIONS.get(name) ?? shiftByRegister(name)
 
@@ -196,7 +196,7 @@ const WHOLE: Readonly<Record<string, readonly [operation: string, sizes: readonl
 /** Operations of one register in {@link WHOLE}. */
 const UNARY: ReadonlySet<string> = new Set(['ABS', 'NEG', 'CNT'])
 
-/** The second operand: a register, or zero where the instruction compares with that. */
+/** Returns the second operand: a register, or zero for comparisons with zero. */
 const secondOf = (c: ArmContext, row: Row): V128 => (row.fields.has('m') ? c.readVector(R_M) : zeros())
 
 function emitElements(c: ArmContext, form: ArmForm): void {
@@ -248,7 +248,7 @@ const logical: Semantics = {
 export function vectorElements(row: Row): Semantics | undefined {
   if (row.operation === 'vector-logical' || (row.operation === 'vector' && row.mnemonic === 'NOT')) return logical
   if (row.operation !== 'vector' && row.operation !== 'scalar') return undefined
-  // Not those of two sizes, of one element, or by an immediate.
+  // Excludes instructions with two sizes, on one element, or with an immediate.
   if (/\.[WP]>|\+|\[|<#/.test(row.operands)) return undefined
   return elementOperation(row.mnemonic) !== undefined ? elementwise : undefined
 }

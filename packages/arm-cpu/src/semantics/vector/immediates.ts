@@ -61,7 +61,7 @@ const constant: Semantics = {
   },
 }
 
-/** How a shift by an immediate works. */
+/** Parameters of a shift by an immediate. */
 interface ByImmediate {
   readonly left: boolean
   readonly rounds: boolean

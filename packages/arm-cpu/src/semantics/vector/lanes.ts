@@ -42,7 +42,7 @@ export function withElement(vector: V128, index: number, bits: number, value: I6
   }
 }
 
-/** Bytes that are all 0. */
+/** Returns a vector of zeros. */
 export const zeros = (): V128 => V128.of([])
 
 /** A vector of elements, the first lowest; zeros above them. */
@@ -71,7 +71,7 @@ export function repeated(value: bigint, bits: number): bigint {
   return BigInt.asUintN(64, result)
 }
 
-/** A vector whose upper half is cleared. */
+/** Returns a vector with a cleared upper half. */
 export const lowHalf = (vector: V128): V128 => replaceLane('i64x2.replace_lane', vector, 1, I64.of(0))
 
 /** The largest and smallest numbers of some bits. */
@@ -136,7 +136,7 @@ export class Saturation {
     return this.replaceIf(overflow, limitOf(a), difference)
   }
 
-  /** A value, or another where a condition holds, which is noted. */
+  /** Returns a value, or another if a condition holds, and notes the condition. */
   replaceIf(condition: I32, other: I64, value: I64): I64 {
     const happens = this.#c.let(condition)
     this.note(happens)

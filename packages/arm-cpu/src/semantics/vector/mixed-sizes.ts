@@ -79,14 +79,14 @@ export const laneNumber = (row: Row, word: number): number => {
   return (fieldOf(row, 'h', word) << (low?.width ?? 0)) | fieldOf(row, 'l', word)
 }
 
-/** The one element of an instruction that names it; undefined of the others. */
+/** Returns the element that the instruction names; undefined without one. */
 function oneElement(c: ArmContext, form: ArmForm, bits: number, isSigned: boolean): I64 | undefined {
   if (!form.row.operands.includes('[hl]')) return undefined
   const value = c.readElement(R_M, c.small, sizeOfBits(bits))
   return c.let(isSigned ? value.shl(64 - bits).shrS(64 - bits) : value)
 }
 
-/** MUL, MLA, MLS, SQDMULH and their like by one element: operands and results of one size. */
+/** MUL, MLA, MLS, SQDMULH and similar with one element: operands and results of equal size. */
 const byElement: Semantics = {
   selectors: 'Q',
   small: laneNumber,

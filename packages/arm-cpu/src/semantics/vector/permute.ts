@@ -7,7 +7,7 @@ import type { Semantics } from '../semantics.ts'
 import { extendedFrom, lowHalf, wholeVector, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 
-/** Elements that are copied and put into other places. */
+/** Instructions that copy and rearrange elements. */
 
 function write(c: ArmContext, form: ArmForm, vector: V128): void {
   const { bits, count } = shapeOf(form, 'd')
@@ -33,7 +33,7 @@ const ORDERS: Readonly<Record<string, (i: number, count: number) => number>> = {
   TRN2: (i, count) => (i | 1) + (i & 1) * count,
 }
 
-/** Elements of two vectors in another order: ZIP1 and its like. */
+/** Permutes elements of two vectors: ZIP1 and similar. */
 export function permuted(name: string, n: V128, m: V128, bits: number, count: number, start = 0): V128 {
   const order = ORDERS[name] ?? ((i: number): number => i + start)
   const elements = Array.from({ length: count }, (_, i) => order(i, count))
@@ -106,7 +106,7 @@ const moveOut: Semantics = {
  * Bytes of registers that follow one another, by the numbers in the last operand: TBL, and TBX.
  *
  * @param bytes - of the table: a multiple of 8
- * @param keeps - where a number is none of the table's, the destination keeps its byte, which is zero else
+ * @param keeps - whether an index outside the table keeps the destination's byte instead of clearing it
  */
 export function lookedUp(c: ArmContext, bytes: number, keeps: boolean): V128 {
   const { f } = c

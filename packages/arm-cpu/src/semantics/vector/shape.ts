@@ -7,9 +7,9 @@ import type { ArmForm } from '../../state/form.ts'
 export interface Shape {
   /** Bits of an element: 8 to 128. */
   readonly bits: number
-  /** How many elements; 1 of a scalar. */
+  /** Number of elements; 1 for a scalar. */
   readonly count: number
-  /** The operand is one element of a register, not all of it. */
+  /** Whether the operand is one element of a register. */
   readonly scalar: boolean
 }
 
@@ -19,7 +19,7 @@ const LETTERS: Readonly<Record<string, number>> = { b: 8, h: 16, s: 32, d: 64, q
 /**
  * The shape of an operand.
  *
- * @param letter - the field that has its number: `d`, `n`, `m`
+ * @param letter - field of the operand's register number: `d`, `n`, `m`
  */
 export function shapeOf(form: ArmForm, letter: string): Shape {
   const [, file = '', more = '', arrangement = ''] =
@@ -47,5 +47,5 @@ function arrangementBits(arrangement: string, size: number, precision: number): 
 /** The mnemonic, without the `2` of those that work on upper halves. */
 export const nameOf = ({ row }: ArmForm): string => row.mnemonic.replace('<2>', '')
 
-/** Whether an instruction takes its narrow operand from the upper half, or writes its result there. */
+/** Whether an instruction reads its narrow operand from the upper half, or writes its result there. */
 export const isUpper = (form: ArmForm): boolean => form.row.mnemonic.endsWith('<2>') && valueOf(form, 'Q') === 1

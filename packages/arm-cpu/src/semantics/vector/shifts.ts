@@ -10,7 +10,7 @@ export interface Shift {
   readonly bits: number
   readonly signed: boolean
   readonly rounds: boolean
-  /** Results that do not fit are replaced by the nearest that does. */
+  /** Saturation of results that do not fit. */
   readonly saturation: Saturation | undefined
 }
 

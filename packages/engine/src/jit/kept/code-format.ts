@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { MissAction } from '../memory-sites.ts'
 import type { StateAssumption, CodeBranch, CodeSource } from '../unit-code.ts'
 
-/** Changes with what follows here, and with what {@link CodeSource} means. */
+/** Version of this format, and of the meaning of {@link CodeSource}. */
 export const CODE_FORMAT = 2
 
 /** `RTU` and a digit. */
@@ -14,7 +14,7 @@ const HEAD = [
   ...(['branches', 'targets', 'actions', 'moduleBytes'] as const),
 ] as const
 type Head = Readonly<Record<(typeof HEAD)[number], number>>
-/** The head's first words, which its checksum does not cover: the checksum is one of them. */
+/** Number of leading words that the checksum does not cover, of which one is the checksum. */
 const UNCHECKED = 2
 
 const ACTIONS: readonly MissAction[] = ['count', 'fill', 'call', 'leave']
@@ -23,19 +23,19 @@ const BRANCH_WORDS = 4
 const ACTION_WORDS = 2
 /** An instruction of any instruction set has fewer bytes. */
 const LONGEST_INSTRUCTION = 16
-/** Bytes of a processor's state at most. */
+/** Most bytes of a processor's state. */
 const MOST_STATE_BYTES = 1 << 16
 /** WebAssembly's first bytes, and its version (core specification 5.5.16). */
 const WASM_HEAD = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
 
-/** Compiled code that was kept. */
+/** Compiled code from a store. */
 export interface KeptCode {
   readonly source: CodeSource
   /** The module in the binary format. */
   readonly module: Uint8Array<ArrayBuffer>
 }
 
-/** Returns a number that differs where any one word of some does. */
+/** Returns a checksum that changes with any single word. */
 function checksumOf(words: Int32Array): number {
   let sum = 0x811c_9dc5
   for (let i = 0; i < words.length; i++) {
@@ -106,7 +106,7 @@ export function encodeCode(source: CodeSource, module: Uint8Array): Uint8Array {
   return sealCode(bytes)
 }
 
-/** Gives encoded code its checksum. */
+/** Writes the checksum of encoded code. */
 export function sealCode(code: Uint8Array): Uint8Array {
   const words = new Int32Array(code.buffer, code.byteOffset, code.length >>> 2)
   words[HEAD.indexOf('checksum')] = checksumOf(words.subarray(UNCHECKED))
@@ -114,7 +114,7 @@ export function sealCode(code: Uint8Array): Uint8Array {
 }
 
 /**
- * Decodes what {@link encodeCode} has made.
+ * Decodes the result of {@link encodeCode}.
  *
  * @returns undefined of anything else: all lengths and positions of what it returns have been checked. The module has not.
  */
@@ -209,7 +209,7 @@ function assumptionOf([offset, bytes, lo, hi]: Int32Array): StateAssumption | un
   return isField ? { offset: offset!, bytes, value } : undefined
 }
 
-/** Where instructions of these lengths begin in their bytes; undefined where they do not have this many. */
+/** Returns offsets of instructions from their lengths; undefined if the lengths do not match the size. */
 function fromLengths(lengths: Int32Array, size: number): Uint32Array | undefined {
   const from = new Uint32Array(lengths.length + 1)
   for (let i = 0; i < lengths.length; i++) {

@@ -3,7 +3,7 @@ import { decodeCode, encodeCode } from './code-format.ts'
 
 /** Compiled code in a {@link CodeStore}. */
 export interface StoredCode {
-  /** Names the code in its store. */
+  /** Identity of the code in its store. */
   readonly id: number
   /** Reads the code: what was added; undefined where it is gone. The bytes come from the caller, and may be damaged. */
   read(): Uint8Array | undefined
@@ -11,7 +11,7 @@ export interface StoredCode {
 
 /**
  * Compiled code that is kept between runs. All of it is for the same instruction set and {@link CodeKeeper.open}'s
- * configuration. Its methods do not throw, and take no longer than it takes to read a few KiB.
+ * configuration. Its methods do not throw, and take no more time than reading a few KiB.
  */
 export interface CodeStore {
   /** Returns whether there may be code with a key: called for each instruction that is decoded. */
@@ -30,7 +30,7 @@ export interface CodeStore {
   drop(id: number): void
 }
 
-/** Opens stores of compiled code. Machines of one process may share it. */
+/** Opens stores of compiled code. Machines of one process may share one keeper. */
 export interface CodeKeeper {
   /**
    * Opens the store of code for an instruction set. The keeper tells apart the versions of the packages that generate code; the
@@ -38,21 +38,21 @@ export interface CodeKeeper {
    *
    * @param instructionSet - its name: `x86`, `arm64`
    * @param configuration - all else that code depends on beside the guest's bytes: only code of the same may be found
-   * @returns undefined where nothing is kept
+   * @returns undefined if no store is available
    */
   open(instructionSet: string, configuration: string): CodeStore | undefined
 }
 
 /** Code that was kept, ready to be executed. */
 export interface LoadedCode {
-  /** The code's name in its store. */
+  /** Identity of the code in its store. */
   readonly id: number
   readonly source: CodeSource
   /** The module in the binary format. */
   readonly module: Uint8Array<ArrayBuffer>
 }
 
-/** The compiler's side of a store of code: what comes from there is checked, and dropped where it is damaged. */
+/** The compiler's interface to a store of code: stored code is checked, and dropped if damaged. */
 export class KeptCodes {
   readonly store: CodeStore
 
@@ -76,13 +76,13 @@ export class KeptCodes {
     }
   }
 
-  /** Keeps code. @param instead - names the code that it is better than @returns what names it */
+  /** Stores code. @param instead - identity of the worse code to replace @returns identity of the stored code */
   add(source: CodeSource, module: Uint8Array, instead: number | undefined): number {
     return this.store.add(source.key, encodeCode(source, module), instead)
   }
 }
 
-/** Makes a module of code that was kept. @throws what `WebAssembly.Module` throws; a TypeError where it exports no unit */
+/** Makes a module of stored code. @throws errors of `WebAssembly.Module`; a TypeError if the module exports no unit */
 export function unitModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   const module = new WebAssembly.Module(bytes)
   const exported = WebAssembly.Module.exports(module)

@@ -104,8 +104,8 @@ export interface VapicStatistics {
 /**
  * A `VapicPatcher` over a domain.
  *
- * vCPUs take turns in one thread and the patcher is called between turns, so that all of them are stopped when it is: at
- * an instruction, or in the middle of one that waits for a device, whose bytes its log has pinned.
+ * The patcher runs between the turns of the vCPUs, which share one thread, so that all vCPUs are stopped: between
+ * instructions, or within one that waits for a device, whose bytes its log has pinned.
  */
 export class DomainVapic {
   /** Finds instructions and rewrites them. */
