@@ -122,7 +122,10 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, scsi?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
-  usb: { expected: '{ slot?, port?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
+  usb: {
+    expected: '{ slot?, port?, ports?, devices?: [{ kind, … }] }, or a list of such',
+    accepts: (value) => [value].flat().every(isUsb),
+  },
   virtio: arrayOf(
     "{ kind: 'rng', 'scsi', 'keyboard', 'mouse', 'tablet', 'console' with ports, 'net' with a network, 'share' with a share and a tag, 'vsock' with a cid, or 'device' with a device, … }",
     isVirtio,

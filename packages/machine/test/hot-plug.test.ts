@@ -76,22 +76,24 @@ test('a drive is plugged in, given up, and another device takes its place', asyn
   expect(config(CARD, 0)).toBe(NOBODY)
 })
 
-test('a disk that is plugged in is in a snapshot, for this machine and for one that has the disk among its options', async () => {
-  await start({ drives: [{ medium, interface: 'virtio' }] })
+test('a disk and a second USB controller that are plugged in are in a snapshot, for machines that have them as options', async () => {
+  const others = { rootPorts: [{ id: 'rp' }, { id: 'usb' }], usb: [{}, { port: 'usb' }] } as const
+  await start({ ...others, usb: {}, drives: [{ medium, interface: 'virtio' }] })
   await pc.plug(disk)
+  await pc.plug({ usb: others.usb[1] })
   await power(GIVES_POWER)
   const saved = await pc.save()
   await pc.restore(saved)
   pc.close()
   const drives = [{ medium, interface: 'virtio' }, disk.drive] as const
-  await start({ drives, snapshot: saved })
+  await start({ ...others, drives, snapshot: saved })
   expect(config(CARD, 0)).toBe(NVME)
-  await start({ drives, snapshot: await pc.save() })
+  await start({ ...others, drives, snapshot: await pc.save() })
   const small = { ...medium, properties: { ...medium.properties, bytes: 1 << 19 } }
-  await expect(start({ drives: [drives[0], { ...disk.drive, medium: small }], snapshot: saved })).rejects.toThrow(
-    'sizes of media 1048576, expected 1048576,524288',
-  )
-  await expect(start({ drives: [drives[0]], snapshot: saved })).rejects.toThrow('nvme-rp')
+  await expect(
+    start({ ...others, drives: [drives[0], { ...disk.drive, medium: small }], snapshot: saved }),
+  ).rejects.toThrow('sizes of media 1048576, expected 1048576,524288')
+  await expect(start({ ...others, drives: [drives[0]], snapshot: saved })).rejects.toThrow('nvme-rp')
 })
 
 test('a device that was there at power-on is unplugged as well, and one may come for it', async () => {

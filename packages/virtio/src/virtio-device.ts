@@ -39,7 +39,7 @@ export interface VirtioHost {
 /** The features of transports beside those of a device. */
 export interface VirtioRingOptions {
   /** Whether queues may be packed rings, for a driver that knows them. Default false. */
-  readonly packed?: boolean
+  readonly packed?: boolean | undefined
   /** Whether the driver may name tables of descriptors. Default true. */
   readonly indirect?: boolean
   /** Whether notifications and interrupts are asked for by index. Default true. */

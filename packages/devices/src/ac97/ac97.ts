@@ -14,9 +14,9 @@ import { checkDeviceNumber } from '../pci-device-number.ts'
 /** Options of {@link Ac97}. */
 export interface Ac97Options {
   /** The back end for the guest's sound; default: it is discarded. */
-  readonly audio?: AudioBackend
+  readonly audio?: AudioBackend | undefined
   /** The bus: a bridge's `busName`; default bus 0. */
-  readonly bus?: string
+  readonly bus?: string | undefined
   /** PCI device number on its bus, 1 to 31 on bus 0, and 0 to 31 on others. */
   readonly device: number
   /** Names the model; default `ac97`. */

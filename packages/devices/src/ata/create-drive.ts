@@ -11,9 +11,9 @@ export interface IdeDriveOptions {
   /** The drive's medium: of a disk in blocks of 512 bytes, of a CD drive of at most 2048, or nothing. */
   readonly medium: BlockBackend | null
   /** At most 40 characters, 16 of a CD drive in its packets; default `RETRAP HARDDISK` or `RETRAP CD-ROM`. */
-  readonly model?: string
+  readonly model?: string | undefined
   /** At most 20 characters; the medium's own goes before it. Default `RT0000` and the drive's number. */
-  readonly serialNumber?: string
+  readonly serialNumber?: string | undefined
 }
 
 /**

@@ -6,7 +6,7 @@ export interface E1000Options {
   /** The network. */
   readonly network: PacketBackend
   /** The bus: a bridge's `busName`; default bus 0. */
-  readonly bus?: string
+  readonly bus?: string | undefined
   /** PCI device number on its bus, 1 to 31 on bus 0, and 0 to 31 on others. */
   readonly device: number
   /** Names the model; default `e1000`. */
@@ -14,7 +14,7 @@ export interface E1000Options {
   /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
   readonly macAddress?: Uint8Array
   /** Boot program in the expansion ROM, at most 1 MiB; default none. */
-  readonly rom?: Uint8Array
+  readonly rom?: Uint8Array | undefined
 }
 
 const MOST_ROM_BYTES = 2 ** 20

@@ -9,15 +9,15 @@ export interface NvmeOptions {
   /** Name of the model, unique within a machine. Default `nvme`. */
   readonly name?: string
   /** The bus: a bridge's `busName`; default bus 0. */
-  readonly bus?: string
+  readonly bus?: string | undefined
   /** PCI device of which it is function 0. */
   readonly device: number
   /** At most 40 ASCII characters; default `RETRAP NVME`. */
-  readonly model?: string
+  readonly model?: string | undefined
   /** At most 20 ASCII characters; the medium's own goes before it. Default `RT0001`. */
   readonly serialNumber?: string
   /** Pairs of I/O queues, 1 to 64. Default 8. */
-  readonly queues?: number
+  readonly queues?: number | undefined
 }
 
 const MOST_QUEUES = 64

@@ -6,12 +6,7 @@ export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>)
   return {
     models: (options.sound ?? []).map(({ audio, ...wanted }) => {
       const { device, bus, label } = slots.place('ac97', wanted)
-      return new Ac97({
-        name: `ac97-${label}`,
-        device,
-        ...(bus !== undefined && { bus }),
-        ...(audio !== undefined && { audio }),
-      })
+      return new Ac97({ name: `ac97-${label}`, device, bus, audio })
     }),
   }
 }

@@ -5,6 +5,7 @@ import { MachineError } from '../errors.ts'
 import { place as placeGeneration } from './generation.ts'
 import type { DeviceSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
+import { usbControllers } from '../options/pci-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
 import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
@@ -41,7 +42,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./nvme.ts') },
   { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./e1000.ts') },
   {
-    wanted: ({ drives, usb }) => usb !== undefined || drivesOf(drives, 'usb').length > 0,
+    wanted: (options) => usbControllers(options).length + drivesOf(options.drives, 'usb').length > 0,
     load: () => import('./usb.ts'),
   },
   { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('./ac97.ts') },

@@ -49,10 +49,5 @@ export function placeDrives<Model>(
 }
 
 function driveOptions({ medium, media, serialNumber, model }: MachineDrive): IdeDriveOptions {
-  return {
-    kind: media ?? 'disk',
-    medium,
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(model !== undefined && { model }),
-  }
+  return { kind: media ?? 'disk', medium, serialNumber, model }
 }

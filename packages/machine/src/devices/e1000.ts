@@ -14,14 +14,7 @@ export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>)
     models: placed.map(({ card: { network, macAddress, rom }, at: { device, bus, label } }, i) => {
       const address = macAddress ?? network.macAddress ?? usualMacAddress(before + i)
       const name = `e1000-${label}`
-      return new E1000({
-        name,
-        device,
-        network,
-        macAddress: address,
-        ...(bus !== undefined && { bus }),
-        ...(rom !== undefined && { rom }),
-      })
+      return new E1000({ name, device, network, macAddress: address, bus, rom })
     }),
     bootPaths: placed.map(({ card, at }) => [{ ...card, media: 'network' }, `${at.path('ethernet')}/ethernet-phy@0`]),
   }

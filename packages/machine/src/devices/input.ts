@@ -17,7 +17,7 @@ export function place({ options, slots, keyboard, mouse }: InputSite): PlacedDev
       const at = slots.place('virtio', given)
       const input = (kind === 'keyboard' ? keyboard : mouse).join()
       const name = `virtio-${kind}-${at.label}`
-      const device = new VirtioInput({ kind, input, name, ...(serialNumber !== undefined && { serialNumber }) })
+      const device = new VirtioInput({ kind, input, name, serialNumber })
       return virtioFunction(device, at, given)
     }),
   }

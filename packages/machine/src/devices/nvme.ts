@@ -26,9 +26,9 @@ function makeDrive({ medium, media, serialNumber, model, nvme }: MachineDrive, a
     name,
     medium,
     device: at.device,
-    ...(at.bus !== undefined && { bus: at.bus }),
-    ...(nvme?.queues !== undefined && { queues: nvme.queues }),
+    bus: at.bus,
+    queues: nvme?.queues,
     serialNumber: serialNumber ?? `RT${String(at.root).padStart(4, '0')}`,
-    ...(model !== undefined && { model }),
+    model,
   })
 }

@@ -1,6 +1,6 @@
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { MachinePciPlace, MachineVirtioPlace } from '../options/pci-options.ts'
+import { type MachinePciPlace, type MachineVirtioPlace, usbControllers } from '../options/pci-options.ts'
 
 const HIGHEST = 31
 
@@ -22,11 +22,10 @@ export interface PciPlace {
 
 /** Device numbers of bus 0 that options ask for. */
 export function wantedSlots(options: PcOptions): readonly (number | undefined)[] {
-  const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [], usb } = options
+  const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [] } = options
   return [
     ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
-    ...[...virtio, ...networkCards, ...sound, ...rootPorts].map(({ slot }) => slot),
-    usb?.slot,
+    ...[...virtio, ...networkCards, ...sound, ...rootPorts, ...usbControllers(options)].map(({ slot }) => slot),
   ]
 }
 

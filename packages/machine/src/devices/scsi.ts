@@ -24,7 +24,7 @@ export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>)
   const device = new VirtioScsi({
     name: `virtio-scsi-${place.label}`,
     targets: new Map([...drives].map(([target, drive]) => [target, unitOf(drive, target)])),
-    ...(queues !== undefined && { queues }),
+    queues,
   })
   const at = `${place.path('scsi')}/channel@0/disk@`
   return {

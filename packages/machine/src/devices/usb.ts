@@ -1,20 +1,29 @@
 import { type UsbDevice, UsbKeyboard, UsbPointer, UsbStorage, Xhci } from '@retrap/usb'
 import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type MachineDrive } from '../options/drives.ts'
+import { type BootPath, drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineUsbDevice } from '../options/pci-options.ts'
+import { type MachineUsb, type MachineUsbDevice, usbControllers } from '../options/pci-options.ts'
 
 type UsbSite = Pick<DeviceSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
 
 /**
- * Makes the USB controller, with a stick for each drive of `interface: 'usb'`.
+ * Makes the USB controllers; the first has a stick for each drive of `interface: 'usb'`.
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevices {
-  const { ports, devices = [] } = options.usb ?? {}
-  const at = slots.place('usb', options.usb ?? {})
-  const drives = drivesOf(options.drives, 'usb')
+export function place(site: UsbSite): PlacedDevices {
+  const [first = {}, ...others] = usbControllers(site.options)
+  const placed = [
+    placeOne(site, first, drivesOf(site.options.drives, 'usb')),
+    ...others.map((one) => placeOne(site, one)),
+  ]
+  const models = placed.map(({ model }) => model)
+  return { models, fromHost: placed.flatMap(({ fromHost }) => fromHost), bootPaths: placed[0]!.bootPaths }
+}
+
+function placeOne({ slots, keyboard, mouse }: UsbSite, usb: MachineUsb, drives: readonly MachineDrive[] = []) {
+  const { ports, devices = [] } = usb
+  const at = slots.place('usb', usb)
   const sticks = drives.map((drive, i) => makeStick(drive, `usb-storage-${i + 1}`))
   const make = (device: MachineUsbDevice, i: number): UsbDevice => {
     const number = sticks.length + i + 1
@@ -25,23 +34,17 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
   const model = new Xhci({
     device: at.device,
     name: `xhci-${at.label}`,
-    ...(at.bus !== undefined && { bus: at.bus }),
-    ...(ports !== undefined && { ports }),
+    bus: at.bus,
+    ports,
     devices: [...sticks, ...devices.map(make)],
   })
   const path = (i: number): string => `${at.path('usb')}/storage@${i + 1}/channel@0/disk@0,0`
   const fromHost = devices.some(({ kind }) => kind === 'device') ? [model] : []
-  return { models: [model], fromHost, bootPaths: drives.map((drive, i) => [drive, path(i)]) }
+  return { model, fromHost, bootPaths: drives.map((drive, i): BootPath => [drive, path(i)]) }
 }
 
 function makeStick({ medium, media, serialNumber, model }: MachineDrive, name: string): UsbStorage {
   if (medium === null)
     throw new MachineError('ERR_OPTION', `${name}: a disk has a medium; only a CD drive may have none`)
-  return new UsbStorage({
-    medium,
-    name,
-    kind: media ?? 'disk',
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(model !== undefined && { model }),
-  })
+  return new UsbStorage({ medium, name, kind: media ?? 'disk', serialNumber, model })
 }

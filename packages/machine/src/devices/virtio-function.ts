@@ -11,14 +11,6 @@ export function virtioFunction(
   rom?: Uint8Array,
 ): DeviceModel {
   const { modern, legacy, packed, vectors } = place
-  if (mmio !== undefined) return new VirtioMmio(device, { ...mmio, ...(packed !== undefined && { packed }) })
-  return new VirtioPci(device, {
-    device: number,
-    ...(bus !== undefined && { bus }),
-    ...(modern !== undefined && { modern }),
-    ...(legacy !== undefined && { legacy }),
-    ...(packed !== undefined && { packed }),
-    ...(vectors !== undefined && { vectors }),
-    ...(rom !== undefined && { rom }),
-  })
+  if (mmio !== undefined) return new VirtioMmio(device, { ...mmio, packed })
+  return new VirtioPci(device, { device: number, bus, modern, legacy, packed, vectors, rom })
 }

@@ -58,10 +58,5 @@ function makeDevice(given: PlainVirtio, slot: string, card: number, random: () =
 function disk({ medium, media, serialNumber, virtio }: MachineDrive, name: string): VirtioBlock {
   if (medium === null || media === 'cdrom')
     throw new MachineError('ERR_OPTION', `${name}: a virtio drive is a disk with a medium; use a drive of IDE for CDs`)
-  return new VirtioBlock({
-    medium,
-    name,
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(virtio?.queues !== undefined && { queues: virtio.queues }),
-  })
+  return new VirtioBlock({ medium, name, serialNumber, queues: virtio?.queues })
 }

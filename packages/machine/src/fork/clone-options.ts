@@ -1,6 +1,6 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
-import type { ComposedOptions } from '../refusals/traits.ts'
+import { type ComposedOptions, traitsOf } from '../refusals/traits.ts'
 import type { MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
@@ -36,7 +36,7 @@ function hindranceOf(options: ComposedOptions, changes: CloneChanges): string | 
     return 'a clone needs virtio devices of its own: pass new ones as virtio'
   if ((options.virtioMmio ?? []).length > 0 && changes.virtioMmio === undefined)
     return 'a clone needs virtio devices of its own: pass new ones as virtioMmio'
-  if (options.usb?.devices?.some(({ kind }) => kind === 'device') === true && changes.usb === undefined)
+  if (traitsOf(options).has('usb-device') && changes.usb === undefined)
     return 'a clone needs USB devices of its own: pass new ones as usb'
   const written = (options.drives ?? []).find(({ medium }) => mayWrite(medium))
   if (written !== undefined)

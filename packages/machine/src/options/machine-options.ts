@@ -53,8 +53,8 @@ export interface MachineOptions {
   readonly sound?: readonly MachineSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly MachineNetworkCard[] | undefined
-  /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
-  readonly usb?: MachineUsb | undefined
+  /** USB controllers (xHCI) with what is plugged into them; drives with `interface: 'usb'` are in the first. */
+  readonly usb?: MachineUsb | readonly MachineUsb[] | undefined
   /**
    * Files that the guest reads by fw_cfg, by name (at most 55 ASCII characters), such as `opt/org.example/config`: Ignition and
    * systemd read some, and Linux shows all at `/sys/firmware/qemu_fw_cfg/by_name`. Default none beside the board's.

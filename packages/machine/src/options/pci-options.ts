@@ -22,6 +22,11 @@ export interface MachineUsb extends MachinePciPlace {
   readonly devices?: readonly MachineUsbDevice[] | undefined
 }
 
+/** The USB controllers that options ask for, beside that of drives with `interface: 'usb'`. */
+export const usbControllers = (options: {
+  readonly usb?: MachineUsb | readonly MachineUsb[] | undefined
+}): MachineUsb[] => [options.usb ?? []].flat()
+
 /** A sound device. */
 export interface MachineSoundDevice extends MachinePciPlace {
   /** The model: the controller of an ICH with an AC'97 codec. */

@@ -1,5 +1,6 @@
 import type { MachineDrive } from '../options/drives.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
+import { usbControllers } from '../options/pci-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { moves } from '../controllers-worker/split.ts'
 import type { DeviceTrait, MachineRun, MachineTrait } from './refusals.ts'
@@ -49,11 +50,14 @@ type Placed = { readonly port?: string | undefined } | undefined
 const isBehind = (place: Placed): boolean => place?.port !== undefined
 
 function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
-  const { drives, virtio = [], networkCards = [], usb, devices = [] } = options
+  const { drives, virtio = [], networkCards = [], devices = [] } = options
+  const usb = usbControllers(options)
   const found: (DeviceTrait | false)[] = [
     ...(drives ?? []).map((drive): DeviceTrait => driveOf(drive, board)),
     ...virtio.map(({ kind }): DeviceTrait => VIRTIO[kind]),
-    ...(usb?.devices ?? []).map(({ kind }): DeviceTrait => (kind === 'device' ? 'usb-device' : 'usb-input')),
+    ...usb
+      .flatMap(({ devices: all = [] }) => all)
+      .map(({ kind }): DeviceTrait => (kind === 'device' ? 'usb-device' : 'usb-input')),
     ...devices.map(({ deterministic }): DeviceTrait => (deterministic === true ? 'deterministic-model' : 'model')),
     networkCards.length > 0 && 'e1000',
     (options.sound ?? []).length > 0 && 'ac97',
@@ -69,7 +73,7 @@ function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
   if ([...cards, ...disks].some(isBehind)) found.push('controller-behind')
   const own: readonly Placed[] = virtio.filter(({ kind }) => kind === 'share' || kind === 'vsock' || kind === 'device')
   if (own.some(isBehind)) found.push('own-behind')
-  if (isBehind(usb) && found.includes('usb-device')) found.push('usb-device-behind')
+  if (usb.some(isBehind) && found.includes('usb-device')) found.push('usb-device-behind')
   return found.filter((device) => device !== false)
 }
 

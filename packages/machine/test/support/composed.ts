@@ -165,5 +165,5 @@ export function pluggable(device: CombinedDevice, port: string): MachinePluggabl
   if (virtio) return { virtio: virtio[0]! }
   if (networkCards) return { networkCard: networkCards[0]! }
   if (sound) return { sound: sound[0]! }
-  return usb ? { usb } : { device: devices![0]!, port }
+  return usb ? { usb: [usb].flat()[0]! } : { device: devices![0]!, port }
 }

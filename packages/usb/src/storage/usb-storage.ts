@@ -20,9 +20,9 @@ export interface UsbStorageOptions {
   /** Default `usb-storage`. */
   readonly name?: string
   /** At most 16 ASCII characters; default `USB DISK`, of a CD drive `USB CD-ROM`. */
-  readonly model?: string
+  readonly model?: string | undefined
   /** At most 20 ASCII characters; the medium's own goes before it. Default `RT0001`. */
-  readonly serialNumber?: string
+  readonly serialNumber?: string | undefined
 }
 
 /** A request of the medium. */

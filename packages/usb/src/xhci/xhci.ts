@@ -29,13 +29,13 @@ import { CODE, TRB } from './trb.ts'
 /** Options of {@link Xhci}. */
 export interface XhciOptions {
   /** The bus: a bridge's `busName`; default bus 0. */
-  readonly bus?: string
+  readonly bus?: string | undefined
   /** PCI device of which it is function 0. */
   readonly device: number
   /** Name of the model, unique within a machine. Default `xhci`. */
   readonly name?: string
   /** Number of sockets, 1 to 15, each for a device of any speed; default 4, or the number of devices if more. */
-  readonly ports?: number
+  readonly ports?: number | undefined
   /** The devices that are plugged in from the beginning, from the first socket on. */
   readonly devices?: readonly UsbDevice[]
 }

@@ -18,19 +18,19 @@ import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 /** Options of {@link VirtioPci}. */
 export interface VirtioPciOptions extends VirtioRingOptions {
   /** The bus: a bridge's `busName`; default bus 0. */
-  readonly bus?: string
+  readonly bus?: string | undefined
   /** PCI device number on the device's bus. */
   readonly device: number
   /** PCI function number; default 0. */
   readonly function?: number
   /** Whether the device has the interface of legacy drivers. Default: where the device type has one, or `modern` is false. */
-  readonly legacy?: boolean
+  readonly legacy?: boolean | undefined
   /** Whether the device has the interface of drivers of version 1.0 and later. Default true. */
-  readonly modern?: boolean
+  readonly modern?: boolean | undefined
   /** Number of MSI-X vectors, 0 for none. Default one for each queue, and one for changes of configuration. */
-  readonly vectors?: number
+  readonly vectors?: number | undefined
   /** A boot program in the expansion ROM, at most 1 MiB; default none. */
-  readonly rom?: Uint8Array
+  readonly rom?: Uint8Array | undefined
 }
 
 const MOST_ROM_BYTES = 2 ** 20

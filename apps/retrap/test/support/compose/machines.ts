@@ -278,8 +278,6 @@ export class Subject {
   async plug(name: string): Promise<void> {
     // No two models have one name.
     if (name === 'adder' && this.#making.card !== 'none') return
-    // Options have one controller: a machine with two goes on nowhere else.
-    if (name === 'xHCI' && 'usb' in optionsOf(this.#making, newDisks())) return
     if (this.#pc.domain.devices.isOccupied(PORT)) return
     await this.#pc.plug(PLUGGED[name]!(PORT, this.#spare))
     this.#plugged = name
@@ -532,13 +530,13 @@ function optionsOf(
 /** The options of a machine that has a device that was plugged in. */
 function withPlugged<T extends object>(name: string | undefined, disks: readonly Disk[], options: T): T {
   if (name === undefined) return options
-  const { virtio, drives, networkCards, sound, devices } = options as Partial<machines.PcOptions>
+  const { virtio, drives, networkCards, sound, devices, usb } = options as Partial<machines.PcOptions>
   const plugged = PLUGGED[name]!(PORT, disks.at(-1)!)
   if ('device' in plugged) return { ...options, devices: [...(devices ?? []), behindPort(plugged.device, PORT)] }
   if ('virtio' in plugged) return { ...options, virtio: [...(virtio ?? []), plugged.virtio] }
   if ('drive' in plugged) return { ...options, drives: [...(drives ?? []), plugged.drive] }
   if ('sound' in plugged) return { ...options, sound: [...(sound ?? []), plugged.sound] }
-  if ('usb' in plugged) return { ...options, usb: plugged.usb }
+  if ('usb' in plugged) return { ...options, usb: [usb ?? [], plugged.usb].flat() }
   return { ...options, networkCards: [...(networkCards ?? []), plugged.networkCard] }
 }
 

@@ -21,9 +21,9 @@ export interface VirtioBlockOptions {
   /** Names the device; default `virtio-blk`. */
   readonly name?: string
   /** At most 20 ASCII characters; default the medium's own. */
-  readonly serialNumber?: string
+  readonly serialNumber?: string | undefined
   /** Queues, 1 to 64; default 1. */
-  readonly queues?: number
+  readonly queues?: number | undefined
   /** Entries of a queue, a power of two from 4 to 1024; default 256. */
   readonly queueSize?: number
 }

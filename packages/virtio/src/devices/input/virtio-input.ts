@@ -21,7 +21,7 @@ export interface VirtioInputOptions {
   /** The source of keys or motion; it also shows the keyboard's lamps. */
   readonly input: InputBackend
   /** Text that the guest can read, at most 128 bytes of UTF-8. Default none. */
-  readonly serialNumber?: string
+  readonly serialNumber?: string | undefined
   /** Names the device; default `virtio-` and the kind. */
   readonly name?: string
 }

@@ -23,7 +23,7 @@ export interface VirtioScsiOptions {
   /** Names the device; default `virtio-scsi`. */
   readonly name?: string
   /** Queues of requests, 1 to 64; default 1. */
-  readonly queues?: number
+  readonly queues?: number | undefined
   /** Entries of a queue, a power of two from 4 to 1024; default 256. */
   readonly queueSize?: number
 }
