@@ -30,8 +30,7 @@ import { X86RecordDecoder } from './interpreter/record-decoder.ts'
 import { SLOW_DIRECT } from './state/host.ts'
 import { VECTOR_GP } from './state/vectors.ts'
 import { X86CpuError } from './errors.ts'
-import { cpuModel } from './model/models.ts'
-import type { CpuModel } from './model/cpu-model.ts'
+import { modelOf, type CpuModel } from './model/cpu-model.ts'
 import { Processor } from './model/processor.ts'
 import { formKey, plainForm, type Form } from './state/form.ts'
 import { systemRegisterSemantics } from './semantics/privileged/segment-registers.ts'
@@ -72,14 +71,15 @@ const isExtended = ({ features }: CpuModel): boolean =>
   CPU_FEATURES.some((feature) => feature.extended && features.has(feature.name))
 
 /**
- * Loads the instructions of a processor's features, unless this program has them: those of features that are `extended` in
- * {@link CPU_FEATURES}. An {@link X86Engine} of such a processor wants them.
+ * Loads what a processor needs, unless this program has it: the models that texts name, and the instructions of features that
+ * are `extended` in {@link CPU_FEATURES}. An {@link X86Engine} of such a processor wants them.
  *
  * @param cpu - as the engine gets it
  * @throws X86CpuError `ERR_CPU_MODEL`
  */
 export async function loadInstructions(cpu: CpuModel | string): Promise<void> {
-  if (!isExtended(typeof cpu === 'string' ? cpuModel(cpu) : cpu)) return
+  if (typeof cpu === 'string' && cpu !== 'max') await import('./model/models.ts')
+  if (!isExtended(modelOf(cpu))) return
   extended ??= (await import('./extended/index.ts')).extendedInstructions
 }
 
@@ -221,7 +221,7 @@ export class X86Engine {
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
     const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false, poison = false } = options
     this.poison = poison
-    this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
+    this.processor = new Processor(modelOf(cpu))
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
     const isWide = isExtended(this.processor.model)

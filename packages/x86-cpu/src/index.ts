@@ -74,7 +74,7 @@ export {
   writeModelSpecificRegister,
 } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state/state-layout.ts'
-export type { CpuModel } from './model/cpu-model.ts'
+export { modelOf, type CpuModel } from './model/cpu-model.ts'
 export { CPU_FEATURES } from './model/feature-table.ts'
 export { CPU_MODELS, cpuModel } from './model/models.ts'
 export { Processor } from './model/processor.ts'

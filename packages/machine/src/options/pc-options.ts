@@ -1,5 +1,5 @@
 import type { AudioBackend } from '@retrap/device'
-import { cpuModel, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
+import { modelOf, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
 import type { StartBoardServer, StartControllerServer } from '../board/start.ts'
 import type { MachineFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
@@ -84,7 +84,7 @@ export interface PcOptions extends MachineOptions {
 
 /** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */
 export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string {
-  return smm === true ? { ...(typeof cpu === 'string' ? cpuModel(cpu) : cpu), saveArea: 'amd' } : cpu
+  return smm === true ? { ...modelOf(cpu), saveArea: 'amd' } : cpu
 }
 
 /** The kernel with its initrd, modules and command line, if the options have one. */

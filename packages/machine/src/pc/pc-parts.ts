@@ -1,5 +1,4 @@
 import type { X86Domain } from '@retrap/hvm'
-import { loadInstructions } from '@retrap/x86-cpu'
 import type { plugXen } from '@retrap/xen'
 import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { DeviceSite, PlaceDevices } from '../devices/placed-devices.ts'
@@ -58,7 +57,6 @@ export async function loadPcParts(options: PcOptions): Promise<PcParts> {
       options.smm === true ? import('../firmware/smram.ts') : undefined,
       loadChipset({ machine: options.machine ?? 'pc', xen: options.hypervisor === 'xen' }),
       typeof options.devicePlacement === 'function' ? import('../board/remote-board.ts') : undefined,
-      loadInstructions(options.cpu ?? 'max'),
     ])
   return {
     createChipset,

@@ -10,7 +10,7 @@ import { checkOptionValues, object, show } from '../option-values.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { PcBoard, type PcKind } from './pc-board.ts'
 import { loadPcParts } from './pc-parts.ts'
-import { Processor, X86CpuError, cpuModel, type CpuModel } from '@retrap/x86-cpu'
+import { loadInstructions, modelOf, Processor, X86CpuError } from '@retrap/x86-cpu'
 import { type MachineRun, requireSupported } from '../refusals/refusals.ts'
 import { traitsOf } from '../refusals/traits.ts'
 
@@ -40,7 +40,10 @@ export class Pc extends Machine<PcKind> {
     const maker: MachineMaker<PcKind, PcBoard, Pc> = {
       check: checkPcOptions,
       checkValues: checkOptionValues,
-      load: async (options) => new PcBoard(options, await loadPcParts(options)),
+      load: async (options) => {
+        await loadCpu(options)
+        return new PcBoard(options, await loadPcParts(options))
+      },
       build: (machine, board) => new Pc(machine, board),
     }
     return makeMachine(maker, given, gate)
@@ -87,7 +90,6 @@ function checkPcOptions(options: PcOptions, run: MachineRun): void {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
     throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
   }
-  checkCpu(options.cpu ?? 'max', cpus)
   const firmware = options.firmware !== undefined || (options.flash?.length ?? 0) > 0
   if (options.kernel === undefined && !firmware && options.snapshot === undefined) {
     throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
@@ -104,11 +106,16 @@ function checkPcOptions(options: PcOptions, run: MachineRun): void {
   }
 }
 
-/** @throws MachineError `ERR_OPTION` for a processor that cannot be, `ERR_CPUS` for several that could not start each other */
-function checkCpu(cpu: CpuModel | string, cpus: number): void {
+/**
+ * Loads the processor's model and instructions.
+ *
+ * @throws MachineError `ERR_OPTION` for a processor that cannot be, `ERR_CPUS` for several that could not start each other
+ */
+async function loadCpu({ cpu = 'max', cpus = 1 }: PcOptions): Promise<void> {
   let processor: Processor
   try {
-    processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
+    await loadInstructions(cpu)
+    processor = new Processor(modelOf(cpu))
   } catch (error) {
     if (!(error instanceof X86CpuError)) throw error
     throw new MachineError('ERR_OPTION', `cpu ${show(cpu)}: ${error.message}`, { cause: error })

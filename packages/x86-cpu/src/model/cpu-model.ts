@@ -1,5 +1,5 @@
 import { X86CpuError } from '../errors.ts'
-import { CPU_FEATURES, FEATURE_BY_NAME } from './feature-table.ts'
+import { CPU_FEATURES, FEATURE_BY_NAME, type CpuFeature } from './feature-table.ts'
 
 /** The maker of a processor, as CPUID leaf 0 spells it. It decides the rules in which the two makers differ. */
 export type CpuVendor = 'GenuineIntel' | 'AuthenticAMD'
@@ -94,4 +94,49 @@ function checkFeatures({ name, vendor, features }: CpuModel): void {
     if (missing.length > 0) wanting.push(`${lower([feature])} needs ${lower(missing)}`)
   }
   if (wanting.length > 0) fail(`${name}: ${wanting.join('; ')}`)
+}
+
+/** Left out of `max`: a guest that finds it takes five levels for every walk, whether it needs them or not. */
+const NOT_IN_MAX: ReadonlySet<string> = new Set(['LA57'])
+
+/** The features that are implemented and that a vendor's processors have. */
+export function implemented(vendor: CpuVendor, isLeftOut: (feature: CpuFeature) => boolean): Set<string> {
+  const features = CPU_FEATURES.filter((one) => !isLeftOut(one) && (!one.amd || vendor === 'AuthenticAMD'))
+  return new Set(features.map(({ name }) => name))
+}
+
+/** The default model. */
+export function max(vendor: CpuVendor): CpuModel {
+  const amd = vendor === 'AuthenticAMD'
+  return {
+    name: 'max',
+    vendor,
+    // Intel: family 6, model 2CH, stepping 2, which kernels keep no list of defects for. AMD: family 19H, model 11H.
+    signature: amd ? 0x00a1_0f11 : 0x0002_06c2,
+    brand: 'retrap virtual x86-64 processor',
+    features: implemented(vendor, ({ name, extended }) => extended || NOT_IN_MAX.has(name)),
+    physicalAddressBits: 40,
+    highestLeaf: 0x16,
+    highestExtendedLeaf: amd ? 0x8000_0021 : 0x8000_0008,
+  }
+}
+
+let nameModel: ((text: string) => CpuModel) | undefined
+
+/** @internal Has {@link modelOf} know all models. */
+export function knowModels(name: (text: string) => CpuModel): void {
+  nameModel = name
+}
+
+/**
+ * The processor of an option. A page has the models other than `max` once `loadInstructions` has loaded them.
+ *
+ * @param cpu - a model, or a text for `cpuModel`
+ * @throws X86CpuError `ERR_CPU_MODEL` for a model that cannot be, a text that names none, and one whose models are not loaded
+ */
+export function modelOf(cpu: CpuModel | string): CpuModel {
+  if (cpu === 'max') return max('GenuineIntel')
+  if (typeof cpu === 'string') return nameModel?.(cpu) ?? fail(`${cpu}: call loadInstructions of this model first`)
+  checkCpuModel(cpu)
+  return cpu
 }

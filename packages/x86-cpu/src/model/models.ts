@@ -1,6 +1,6 @@
 import { X86CpuError } from '../errors.ts'
-import { checkCpuModel, type CpuModel, type CpuVendor } from './cpu-model.ts'
-import { CPU_FEATURES, PENDING, type CpuFeature } from './feature-table.ts'
+import { checkCpuModel, implemented, knowModels, max, type CpuModel, type CpuVendor } from './cpu-model.ts'
+import { CPU_FEATURES, PENDING } from './feature-table.ts'
 
 /** The features that all models share: a guest is told that it runs on a hypervisor, as all of them report it. */
 const ALWAYS = 'HYPERVISOR'
@@ -12,32 +12,29 @@ const X86_64 =
   `${PENTIUM} PAE SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SSE3 CX16 LAHF_LM SYSCALL NX LM ` +
   'NOPL RDPMC APIC_BASE'
 
-/** Left out of `max`: a guest that finds it takes five levels for every walk, whether it needs them or not. */
-const NOT_IN_MAX: ReadonlySet<string> = new Set(['LA57'])
+/** Xeons from Skylake on. ARCH_CAPABILITIES came later; here each has it, so that kernels mitigate nothing that is not there. */
+const SKYLAKE_SERVER =
+  `${X86_64} PCLMULQDQ MONITOR SSSE3 FMA PCID SSE4_1 SSE4_2 X2APIC MOVBE POPCNT TSC_DEADLINE AES XSAVE AVX F16C RDRAND FSGSBASE ` +
+  'TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB PKU XSAVEOPT XSAVEC XGETBV1 XSAVES LZCNT ' +
+  'PREFETCHW PDPE1GB RDTSCP INVARIANT_TSC ARCH_CAPABILITIES AVX512F AVX512DQ AVX512CD AVX512BW AVX512VL'
+/** The features of AVX-512 that Ice Lake and Zen 4 share. */
+const SECOND_AVX512 =
+  'AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_BITALG AVX512_VPOPCNTDQ GFNI VAES VPCLMULQDQ SHA UMIP LA57'
+const ICELAKE_SERVER = `${SKYLAKE_SERVER} ${SECOND_AVX512}`
+const SAPPHIRE_RAPIDS = `${ICELAKE_SERVER} AVX_VNNI AVX512_BF16 AVX512_FP16 AMX_TILE AMX_INT8 AMX_BF16 XFD MOVDIRI MOVDIR64B PKS`
+const GRANITE_RAPIDS = `${SAPPHIRE_RAPIDS} AMX_FP16 AVX10_1`
+const DIAMOND_RAPIDS =
+  `${GRANITE_RAPIDS} AMX_COMPLEX AMX_FP8 AMX_TF32 AMX_AVX512 AMX_MOVRS AVX10_2 APX_F AVX_IFMA AVX_NE_CONVERT AVX_VNNI_INT8 ` +
+  'AVX_VNNI_INT16 CMPCCXADD SHA512 SM3 SM4 MOVRS'
+const NOT_OF_AMD: ReadonlySet<string> = new Set(['TSC_DEADLINE', 'TSC_ADJUST', 'ARCH_CAPABILITIES'])
+const ZEN4 = `${SKYLAKE_SERVER} ${SECOND_AVX512} AVX512_BF16 XSAVEERPTR NULL_BASE SRSO_NO`
+  .split(' ')
+  .filter((name) => !NOT_OF_AMD.has(name))
+  .join(' ')
+const ZEN5 = `${ZEN4} AVX_VNNI AVX512_VP2INTERSECT MOVDIRI MOVDIR64B`
 
 function set(names: string): Set<string> {
   return new Set(`${names} ${ALWAYS}`.split(' '))
-}
-
-/** The features that are implemented and that a vendor's processors have. */
-function implemented(vendor: CpuVendor, isLeftOut: (feature: CpuFeature) => boolean): Set<string> {
-  const features = CPU_FEATURES.filter((one) => !isLeftOut(one) && (!one.amd || vendor === 'AuthenticAMD'))
-  return new Set(features.map(({ name }) => name))
-}
-
-function max(vendor: CpuVendor): CpuModel {
-  const amd = vendor === 'AuthenticAMD'
-  return {
-    name: 'max',
-    vendor,
-    // Intel: family 6, model 2CH, stepping 2, which kernels keep no list of defects for. AMD: family 19H, model 11H.
-    signature: amd ? 0x00a1_0f11 : 0x0002_06c2,
-    brand: 'retrap virtual x86-64 processor',
-    features: implemented(vendor, ({ name, extended }) => extended || NOT_IN_MAX.has(name)),
-    physicalAddressBits: 40,
-    highestLeaf: 0x16,
-    highestExtendedLeaf: amd ? 0x8000_0021 : 0x8000_0008,
-  }
 }
 
 interface Entry {
@@ -53,7 +50,7 @@ interface Entry {
  * feature flags); Intel "Core 2 Duo Processor E8000 and E7000 Series Datasheet"; AMD publication 32559, "BIOS and Kernel
  * Developer's Guide for AMD NPT Family 0Fh Processors", section on CPUID.
  */
-const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
+const MODELS = new Map<string, Entry>([
   [
     'max',
     {
@@ -122,6 +119,51 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   ],
 ])
 
+/**
+ * Newer models: signature, bits of guest-physical addresses, features, and the feature that makes the model what it is: before that
+ * is executed, the model is not there, and it is without the others that are not.
+ *
+ * Source: SDM vol. 4, table "CPUID Signature Values of DisplayFamily_DisplayModel"; Intel Architecture Instruction Set
+ * Extensions Programming Reference; AMD publications 55901, "PPR for AMD Family 19h Model 11h", and 57238, "PPR for AMD Family
+ * 1Ah Model 02h".
+ */
+const NEWER: readonly (readonly [
+  name: string,
+  signature: number,
+  physicalAddressBits: number,
+  features: string,
+  main: string,
+])[] = [
+  ['skylake-server', 0x0005_0654, 46, SKYLAKE_SERVER, 'AVX512F'],
+  ['icelake-server', 0x0006_06a6, 46, ICELAKE_SERVER, 'AVX512_VBMI2'],
+  ['sapphire-rapids', 0x0008_06f8, 46, SAPPHIRE_RAPIDS, 'AMX_TILE'],
+  ['granite-rapids', 0x000a_06d1, 52, GRANITE_RAPIDS, 'AVX10_1'],
+  ['diamond-rapids', 0x0040_0f10, 52, DIAMOND_RAPIDS, 'APX_F'],
+  ['zen4', 0x00a1_0f11, 52, ZEN4, 'AVX512_VBMI2'],
+  ['zen5', 0x00b0_0f21, 52, ZEN5, 'AVX512_VP2INTERSECT'],
+]
+
+for (const [name, signature, physicalAddressBits, names, main] of NEWER) {
+  if (PENDING.has(main)) continue
+  const amd = name.startsWith('zen')
+  const make = (vendor: CpuVendor): CpuModel => {
+    const features = set(names)
+    for (const pending of PENDING) removeFeature(features, pending)
+    for (const one of CPU_FEATURES) if (one.amd && vendor === 'GenuineIntel') features.delete(one.name)
+    const brand = `retrap virtual ${name} processor`
+    const highestExtendedLeaf = amd ? 0x8000_0021 : 0x8000_0008
+    return { name, vendor, signature, brand, features, physicalAddressBits, highestLeaf: 0x16, highestExtendedLeaf }
+  }
+  MODELS.set(name, { vendor: amd ? 'AuthenticAMD' : 'GenuineIntel', make })
+}
+
+/** Removes a feature, and those that need it. */
+function removeFeature(features: Set<string>, name: string): void {
+  features.delete(name)
+  for (const each of CPU_FEATURES)
+    if (each.needs.includes(name) && features.has(each.name)) removeFeature(features, each.name)
+}
+
 /** A model and what it is, for help texts. */
 export interface CpuModelSummary {
   /** The argument of `cpuModel`. */
@@ -138,6 +180,14 @@ const ABOUT: Readonly<Record<string, string>> = {
   everything: 'max, and all that is newer',
   pentium: 'Intel Pentium (P54C, 1994): 32 bits, no PAE, no CMOV, no MMX, no SSE',
   core2: 'Intel Core 2 Duo (Penryn, 2008): 64 bits, SSE4.1, no AVX, 36-bit physical addresses',
+  'skylake-server': 'Intel Xeon (Skylake-SP, 2017): AVX-512 F, CD, BW, DQ and VL',
+  'icelake-server':
+    'Intel Xeon (Ice Lake-SP, 2021): AVX-512 up to VBMI2, VNNI, BITALG and VPOPCNTDQ; five-level paging',
+  'sapphire-rapids': 'Intel Xeon (2023): and BF16, FP16, AMX of integers and BF16',
+  'granite-rapids': 'Intel Xeon (2024): and AVX10.1, AMX of FP16',
+  'diamond-rapids': 'Intel Xeon (announced): and APX, AVX10.2, the newer AMX',
+  zen4: 'AMD EPYC (Genoa, 2022): AVX-512 up to VBMI2, VNNI and BF16',
+  zen5: 'AMD EPYC (Turin, 2024): and VP2INTERSECT, AVX-VNNI',
   opteron: 'AMD Opteron (family 0FH revision F, 2006): 64 bits, SSE3, no SSSE3, 40-bit physical addresses',
 }
 
@@ -169,7 +219,7 @@ function fail(message: string): never {
 /**
  * The processor that a text names: a model, then changes to it, all with commas between them.
  *
- * `+NAME` adds a feature, `-NAME` removes one, `vendor=intel` or `vendor=amd` gives it another maker's rules, and
+ * `+NAME` adds a feature, `-NAME` removes one and those that need it, `vendor=intel` or `vendor=amd` gives it another maker's rules, and
  * `physical-bits=N` another width of guest-physical addresses.
  *
  * @param text - such as `max`, `core2,-sse4_1` or `max,vendor=amd`
@@ -215,5 +265,8 @@ function applyFeature(features: Set<string>, change: string): void {
   const name = FEATURE_OF.get(plain(change.slice(1)))
   if (name === undefined) fail(`no CPU feature '${change.slice(1)}'`)
   if (sign === '+') features.add(name)
-  else features.delete(name)
+  else removeFeature(features, name)
 }
+
+// Programs that import this module know all models from the start.
+knowModels(cpuModel)

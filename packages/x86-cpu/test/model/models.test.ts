@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { DECODED, decodeInto, decoderOptions, Instruction, INVALID } from '@retrap/x86-decoder'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { BASE_FEATURES, CPU_FEATURES } from '../../src/model/feature-table.ts'
 import { CPU_MODELS, cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
@@ -27,7 +28,6 @@ describe('a model by its name', () => {
     ['core2,+avx2', 'core2,+avx2: avx2 needs xsave, avx'],
     ['core2,+avx', 'core2,+avx: avx needs xsave'],
     ['pentium,+lm', 'pentium,+lm: lm needs pae, mmx, fxsr, sse, sse2, syscall'],
-    ['core2,-sse3', 'core2,-sse3: ssse3 needs sse3; sse4_1 needs sse3'],
     ['max,-fpu', 'max,-fpu: fpu is missing; every model has it'],
     ['max,+avx512er', "no CPU feature 'avx512er'"],
     ['max,sse3', "'sse3': expected +FEATURE, -FEATURE, vendor= or physical-bits="],
@@ -108,21 +108,13 @@ describe('CPUID of the models (Intel AP-485; AMD 32559, "CPUID")', () => {
   test('a feature that is added brings its leaf, one that is removed takes its bit', () => {
     const b = on('opteron,+smep')
     expect([leaf(b, 0)[0], leaf(b, 7)[1]]).toEqual([7, 1 << 7])
+    const every = `max,vendor=amd,${CPU_FEATURES.map(({ name }) => `+${name}`).join(',')}`
     for (const { name, cpuid } of CPU_FEATURES) {
       if (cpuid === undefined) continue
       const { word, bit } = cpuid
-      const full = { ...cpuModel('max,vendor=amd'), features: new Set(CPU_FEATURES.map((each) => each.name)) }
-      const without = { ...full, features: new Set(full.features) }
-      const gone = new Set([name])
-      // Whatever needs it goes too.
-      for (let before = 0; before !== gone.size;) {
-        before = gone.size
-        for (const each of CPU_FEATURES) if (each.needs.some((needed) => gone.has(needed))) gone.add(each.name)
-      }
-      for (const each of gone) without.features.delete(each)
       if (name === 'FPU') continue
-      const has = new Processor(full).flags(word.leaf, word.subleaf, word.register)
-      const lacks = new Processor(without).flags(word.leaf, word.subleaf, word.register)
+      const has = new Processor(cpuModel(every)).flags(word.leaf, word.subleaf, word.register)
+      const lacks = new Processor(cpuModel(`${every},-${name}`)).flags(word.leaf, word.subleaf, word.register)
       expect([(has >>> bit) & 1, (lacks >>> bit) & 1], name).toEqual([1, 0])
     }
   })
@@ -306,5 +298,57 @@ describe('bits that a model lacks are reserved', () => {
       if (bit !== 10 && b.outcome('WRMSR') === 'ok') taken |= 1 << bit
     }
     expect(taken).toBe(bits)
+  })
+})
+
+describe('the newer models, as if all of their features were executed', () => {
+  /** Without compiler: empty. */
+  const march = (name: string): readonly string[] =>
+    spawnSync('gcc', [`-march=${name}`, '-dM', '-E', '-'], { input: '', encoding: 'utf8' }).stdout?.match(
+      /(?<=__)[A-Z]\w*(?=__)/g,
+    ) ?? []
+  const names = (name: string): string => name.replaceAll('_', '')
+  const vector = /^(AVX|AMX|GFNI|VAES|VPCLMUL|SHA|MOVDIR|XSAVE|ADX|PKU|CLWB|FMA|F16C)/
+
+  test.each([
+    ['skylake-server', 6, 0x55, 'skylake-avx512'],
+    ['icelake-server', 6, 0x6a, 'icelake-server'],
+    ['sapphire-rapids', 6, 0x8f, 'sapphirerapids'],
+    ['granite-rapids', 6, 0xad, ''],
+    ['diamond-rapids', 19, 1, ''],
+    ['zen4', 0x19, 0x11, ''],
+    ['zen5', 0x1a, 2, ''],
+  ])('%s is family %d, and has what GCC takes it for', async (name, family, model, gcc) => {
+    vi.resetModules()
+    vi.doMock('../../src/model/feature-table.ts', async (original) => ({
+      ...(await original<object>()),
+      PENDING: new Set(),
+    }))
+    const { cpuModel: fresh } = await import('../../src/model/models.ts')
+    vi.doUnmock('../../src/model/feature-table.ts')
+    const made = fresh(name)
+    expect(() => new Processor(made)).not.toThrow()
+    const { signature, features } = made
+    expect([
+      ((signature >>> 8) & 15) + ((signature >>> 20) & 255),
+      ((signature >>> 4) & 15) + ((signature >>> 12) & 0xf0),
+    ]).toEqual([family, model])
+    for (const sign of ['avx512f', 'xsave']) {
+      const less = fresh(`${name},-${sign}`).features
+      expect(['AVX512VL', 'AVX512_BF16', 'AVX10_1', sign.toUpperCase()].filter((each) => less.has(each))).toEqual([])
+      expect(less.has('BMI2')).toBe(true)
+    }
+    if (gcc === '') return
+    const known = new Set(CPU_FEATURES.map((each) => names(each.name)))
+    // GCC 12 has VP2INTERSECT in Sapphire Rapids, which later versions took away again.
+    const expected = march(gcc)
+      .map(names)
+      .filter((each) => vector.test(each) && known.has(each) && each !== 'AVX512VP2INTERSECT')
+    const ours = [...features].map(names).filter((each) => vector.test(each))
+    expect(expected.length === 0 ? ours.length : ours.toSorted()).toEqual(
+      expected.length === 0 ? ours.length : expect.arrayContaining(expected),
+    )
+    if (expected.length > 0)
+      expect(ours.filter((each) => !expected.includes(each) && /^(AVX512|AMX)/.test(each))).toEqual([])
   })
 })
