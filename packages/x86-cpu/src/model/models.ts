@@ -121,7 +121,7 @@ const MODELS = new Map<string, Entry>([
 
 /**
  * Newer models: signature, bits of guest-physical addresses, features, and the feature that makes the model what it is: before that
- * is executed, the model is not there, and it is without the others that are not.
+ * and AVX512F are executed, the model is not there, and it is without the others that are not.
  *
  * Source: SDM vol. 4, table "CPUID Signature Values of DisplayFamily_DisplayModel"; Intel Architecture Instruction Set
  * Extensions Programming Reference; AMD publications 55901, "PPR for AMD Family 19h Model 11h", and 57238, "PPR for AMD Family
@@ -144,7 +144,7 @@ const NEWER: readonly (readonly [
 ]
 
 for (const [name, signature, physicalAddressBits, names, main] of NEWER) {
-  if (PENDING.has(main)) continue
+  if (PENDING.has(main) || PENDING.has('AVX512F')) continue
   const amd = name.startsWith('zen')
   const make = (vendor: CpuVendor): CpuModel => {
     const features = set(names)
