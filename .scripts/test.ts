@@ -24,7 +24,7 @@ import { checkReadmes } from './release/readme.ts'
 import { checkReadmeTables } from './release/readme-tables.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Plan, planOf, USAGE } from './test/command-line.ts'
-import { budgetNote, durationsOf, LIMIT_MINUTES, printDurations } from './test/durations.ts'
+import { budgetNote, durationsOf, LIMIT_MINUTES, printDurations, telling } from './test/durations.ts'
 import { keepResults, keptResults, removeOld, resultKey, TURBO_CACHE } from './test/kept-results.ts'
 import { runTests } from './test/run-tests.ts'
 import { type Member, members, pnpmVersion, root } from './workspace.ts'
@@ -243,7 +243,7 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   if (isUsual) {
     const note = budgetNote(results.files)
     if (note !== undefined) console.log(`\n${note}`)
-    if (plan.keepDurations && failures.length === 0) writeDurations(root, durationsOf(results.files))
+    if (plan.keepDurations && failures.length === 0) writeDurations(root, durationsOf(telling(results.files)))
   }
   const seconds = (performance.now() - started) / 1000
   const over = isUsual && seconds > LIMIT_MINUTES * 60

@@ -11,6 +11,13 @@ const NOTICED = 0.05
 /** What the whole of `npm test` may take on two cores. */
 export const LIMIT_MINUTES = 12
 
+/**
+ * The results that say how long a file takes in a usual run: of its own project, and not where all its tests were skipped or
+ * in other slices. Without that a file of a minute counted nothing, and each run had it.
+ */
+export const telling = (files: readonly FileResult[]): FileResult[] =>
+  files.filter(({ passed, project }) => passed > 0 && !project.endsWith(' compiled'))
+
 /** Seconds by test file; a file that runs in two projects takes the sum. */
 export function durationsOf(files: readonly FileResult[]): Durations {
   const sums: Record<string, number> = {}
@@ -39,9 +46,12 @@ export function printDurations(files: readonly FileResult[], selected: readonly 
 
 /** What to tell where the test files of a run have become longer, or shorter, by over 5 %. */
 export function budgetNote(files: readonly FileResult[]): string | undefined {
-  const change = changeOf(readDurations(root), durationsOf(files))
+  const [kept, now] = [readDurations(root), durationsOf(telling(files))]
+  const change = changeOf(kept, now)
   if (change === undefined || Math.abs(change) <= NOTICED) return undefined
-  const figure = `test files take ${Math.abs(change * 100).toFixed(0)} % ${change > 0 ? 'more' : 'less'} than .config/test-durations.json says`
+  const unknown = Object.keys(now).filter((path) => kept[path] === undefined)
+  const inEach = unknown.length === 0 ? '' : `${unknown.length} of them, in each run, are not in it; `
+  const figure = `${inEach}test files take ${Math.abs(change * 100).toFixed(0)} % ${change > 0 ? 'more' : 'less'} than .config/test-durations.json says`
   return change > 0
     ? `${figure}: move as much out of npm test as this change adds, or say in the commit why not; -- --keep-durations keeps the new durations`
     : `${figure}: -- --keep-durations keeps the new durations`

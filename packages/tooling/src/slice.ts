@@ -2,7 +2,8 @@
  * Slices of suites that are too long for each run: `npm test` takes a part that changes with the commit, and
  * `npm test -- --long`, which runs each night, takes all. So what one commit leaves out, another one runs.
  */
-import { describe, test } from 'vitest'
+import { basename } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { TEST_LONG } from './long.ts'
 import { words } from './random.ts'
 import { sliceNumber } from './run/slice-number.ts'
@@ -19,9 +20,10 @@ export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `a
  */
 export const EVERY_TEST: boolean = TEST_LONG || process.env['RETRAP_EVERY_TEST'] === '1'
 
-/** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. */
+/** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. Files begin at different places. */
 function chooser(parts: number, all: boolean): () => boolean {
-  let position = SLICE % parts
+  const name = Buffer.from(basename(expect.getState().testPath ?? ''))
+  let position = name.reduce((sum, byte) => sum + byte, SLICE) % parts
   return () => all || position++ % parts === 0
 }
 

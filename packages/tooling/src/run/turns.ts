@@ -36,27 +36,25 @@ function takesAll(): boolean {
 export function filesInOtherRuns(root: string, folder: string): string[] {
   if (takesAll()) return []
   const start = `${folder}/`
-  return leftOut(root)
-    .filter((path) => path.startsWith(start))
-    .map((path) => path.slice(start.length))
+  const long = Object.entries(readDurations(root)).filter(([path, each]) => !ALWAYS.has(path) && each > LONG_SECONDS)
+  const taken = new Set(inTurn(long, (seconds) => LONG_SECONDS / seconds))
+  return long.flatMap(([path]) => (path.startsWith(start) && !taken.has(path) ? path.slice(start.length) : []))
 }
 
 /**
  * Systematic sampling: files lie on a line, from the longest to the shortest, each as wide as the part of runs that have it. A
  * run takes the files in which a comb of width 1 has its teeth. So of neighbours, which are of about one length, each run has
  * as many as any other, and runs hardly differ in time.
+ *
+ * @param widthOf - returns the part of runs that have a file, from its seconds
  */
-function leftOut(root: string): string[] {
+export function inTurn(files: readonly (readonly [string, number])[], widthOf: (seconds: number) => number): string[] {
   let at = (sliceNumber() * GOLDEN_RATIO) % 1
-  const files = Object.entries(readDurations(root)).filter(([path]) => !ALWAYS.has(path))
-  return files
-    .toSorted(([, a], [, b]) => b - a)
-    .filter(([, seconds]) => {
-      if (seconds <= LONG_SECONDS) return false
-      at += LONG_SECONDS / seconds
-      if (at < 1) return true
-      at -= 1
-      return false
-    })
-    .map(([path]) => path)
+  const longestFirst = files.toSorted(([, a], [, b]) => b - a)
+  return longestFirst.flatMap(([path, seconds]) => {
+    at += widthOf(seconds)
+    if (at < 1) return []
+    at -= 1
+    return path
+  })
 }

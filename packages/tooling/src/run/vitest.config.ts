@@ -5,10 +5,10 @@ import { existsSync, globSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config'
+import { readDurations } from './durations.ts'
 import { LongestFirst } from './longest-first.ts'
 import { ResultsReporter } from './results.ts'
-import { sliceNumber } from './slice-number.ts'
-import { filesInOtherRuns } from './turns.ts'
+import { filesInOtherRuns, inTurn } from './turns.ts'
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
 /** Test files at a time, over all packages. */
@@ -49,10 +49,7 @@ async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[
 /** A part of a package's test files once more, with all guest code compiled that is executed twice. */
 async function compiledProjectOf(path: string): Promise<TestProjectInlineConfiguration> {
   const [project] = await projectsOf(path)
-  const files = globSync('test/**/*.test.ts', { cwd: join(ROOT, path) }).toSorted()
-  const include = files
-    .filter((_, i) => (i + sliceNumber()) % COMPILED_PARTS === 0)
-    .map((file) => `${path}/${file.replaceAll('\\', '/')}`)
+  const include = compiled.filter((file) => file.startsWith(`${path}/`))
   return {
     ...project,
     test: {
@@ -73,6 +70,14 @@ const paths =
     : named.split(',')
 
 const isLong = process.env['RETRAP_TEST_LONG'] === '1' || process.env['RETRAP_TEST_JIT'] !== undefined
+const guests = globSync(`{${COMPILED.join()}}/test/**/*.test.ts`, { cwd: ROOT }).map((path) =>
+  path.replaceAll('\\', '/'),
+)
+const seconds = readDurations(ROOT)
+const compiled = inTurn(
+  guests.toSorted().map((path) => [path, seconds[path] ?? 0]),
+  () => 1 / COMPILED_PARTS,
+)
 const runsTwice = (path: string): boolean => COMPILED.includes(path) && !isLong
 
 export default defineConfig({
