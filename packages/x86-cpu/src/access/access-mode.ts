@@ -56,7 +56,7 @@ const CODE_LIMIT = (S.S_SEGMENTS + S.SEG_BYTES * S.CS + S.SEG_LIMIT) >>> 2
 
 /** The view that execute entries are made for. */
 interface ExecuteView {
-  /** What code decodes to: S_MODE by TLB set, a byte each, and S_APX_GATE of 64-bit code. */
+  /** The modes of code: S_MODE by TLB set, a byte each, and S_APX_GATE of 64-bit code. */
   modes: number
   /** Base and limit of CS: pages that have an entry lie within it as a whole. */
   codeBase: number

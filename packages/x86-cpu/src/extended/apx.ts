@@ -27,7 +27,7 @@ function writeWhole(c: Context, value: I64): void {
   else c.f.store('i64.store', c.registerAddress(0), zeroExtend(value, size), 0)
 }
 
-/** What changes in the context of an older operation. It is the instruction's own: the next one gets another. */
+/** Changes in the context of an older operation, which is the instruction's own: the next one gets another. */
 interface View {
   /** No flags are written. */
   readonly noFlags: boolean

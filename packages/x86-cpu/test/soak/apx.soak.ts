@@ -1,13 +1,13 @@
 /**
  * Random programs of APX, and of the older instructions that do the same, each interpreted and compiled: `npm run -s soak -- apx`. A
- * step is a program of 40 instructions.
+ * step is a program of 200 instructions.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { loadInstructions } from '@retrap/x86-cpu'
 import type { Soak } from '@retrap/tooling/soak'
 import { APX_CPU, runEquals } from '../support/apx-programs.ts'
 
-const INSTRUCTIONS = 40
+const INSTRUCTIONS = 200
 
 /** See the file's comment. */
 export const soak: Soak = {

@@ -52,7 +52,9 @@ interface Step {
 const gpr = (number: number, size: number): Operand => x86.registerOf(CLASSES[size as Size], number)!
 const scratch = (size: number): Operand => gpr(SCRATCH, size)
 
-const MEMORY = { 1: x86.byte, 2: x86.word, 4: x86.dword, 8: x86.qword, 16: x86.xmmword } as const
+const MEMORY: Partial<Record<number, (place: typeof x86.rax, options: x86.MemoryOptions) => Operand>> = {
+  ...{ 1: x86.byte, 2: x86.word, 4: x86.dword, 8: x86.qword, 16: x86.xmmword },
+}
 
 /** Whether a test draws a code: from the tables of APX, or older ones that REX2 gives further registers. */
 export function isDrawn(info: CodeInfo): boolean {
@@ -92,7 +94,7 @@ function drawMemory(rng: Rng, { memorySize }: OperandSpec): Drawn {
   const disp = 16 * rng.below(8) + (rng.chance(1, 4) ? rng.below(16) : 0)
   const scale = rng.pick([1, 2, 4, 8] as const)
   const isIndexed = rng.chance(1, 3)
-  const make = (MEMORY as Partial<Record<number, typeof x86.qword>>)[memorySize] ?? (x86.ptr as typeof x86.qword)
+  const make = MEMORY[memorySize] ?? x86.ptr
   return (names) =>
     make(x86.registerOf('gp64', names[BASES[base]!]!)!, {
       disp,
