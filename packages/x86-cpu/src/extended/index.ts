@@ -10,6 +10,8 @@ import { masks } from './masks.ts'
 import { extension } from './processor.ts'
 import { products } from './products.ts'
 import { storeHandlers, stores } from './stores.ts'
+import { tileProducts } from './tile-products.ts'
+import { tileHandlers } from './tiles.ts'
 
 /** Instructions of extended features, by mnemonic. A chunk of its own: see {@link loadInstructions}. */
 export interface ExtendedInstructions {
@@ -24,7 +26,7 @@ const semantics: SemanticsTable = { ...conversions, ...digests, ...masks, ...pro
 
 export const extendedInstructions: ExtendedInstructions = {
   semantics,
-  handlers: storeHandlers,
+  handlers: { ...storeHandlers, ...tileHandlers, ...tileProducts },
   processor: extension,
   promoted: (info, form) => promotedSemantics(info, form.noFlags === true, semantics),
 }

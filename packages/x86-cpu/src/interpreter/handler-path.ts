@@ -34,10 +34,12 @@ function portForm({ mnemonic, operands }: Form): PortForm | null {
 
 /**
  * Finds the memory operand whose address a handler needs before it runs. UD0 and UD1 raise #UD before the operand is
- * looked at; INVLPG checks no segment; a masked move looks at the address of each element by itself.
+ * looked at; INVLPG checks no segment; masked moves and loads of tiles look at the address of each element or row by themselves.
  */
 function addressedOperand(form: Form): number {
-  return /^UD|^INVLPG$|^VP?MASKMOV[DPQ]/.test(form.mnemonic) ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
+  return /^UD|^INVLPG$|^VP?MASKMOV[DPQ]|^TILE/.test(form.mnemonic)
+    ? -1
+    : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Computes the linear address of a record's memory operand into S_EA; non-zero if that raised an exception. */

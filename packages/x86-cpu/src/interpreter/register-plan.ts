@@ -39,6 +39,7 @@ const NOTHING: RegisterPlan = { from: FROM_NOTHING, at: 0, bytes: 0, isByte: fal
 const SEGMENT: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_SEGMENTS, bytes: S.SEG_BYTES }
 const MMX: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_FPR, bytes: 16 }
 const VECTOR: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_XMM, bytes: 64 }
+const TILE: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_TMM, bytes: 1024 }
 const MASK: RegisterPlan = { ...NOTHING, from: FROM_REG, at: S.S_OPMASK, bytes: 8 }
 
 const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S.S_CR0, 2: S.S_CR2, 3: S.S_CR3, 4: S.S_CR4, 8: S.S_CR8 }
@@ -95,6 +96,12 @@ export function registerPlan({ kind, size, register }: OperandSpec): RegisterPla
       return { ...MASK, from: FROM_RM }
     case OperandKind.MASK_VVVV:
       return { ...MASK, from: FROM_VVVV }
+    case OperandKind.TILE_REG:
+      return TILE
+    case OperandKind.TILE_RM_REG:
+      return { ...TILE, from: FROM_RM }
+    case OperandKind.TILE_VVVV:
+      return { ...TILE, from: FROM_VVVV }
     case OperandKind.VSIB:
       return { ...VECTOR, from: FROM_INDEX }
     case OperandKind.DFV:
