@@ -86,7 +86,8 @@ export async function loadInstructions(cpu: CpuModel | string): Promise<void> {
 /** Which operation a code stands for, if generated code executes it. */
 function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   if (isStringForm(info)) return stringSemantics[info.mnemonic]
-  if (info.encoding === 'evex') return extended?.promoted(info, form)
+  if (info.encoding === 'evex')
+    return form.evex === undefined ? extended?.promoted(info, form) : extended?.evex.semanticsOf(form)
   if (form.operands.some((o) => o.kind === 'system')) return systemRegisterSemantics(form)
   return instructionSemantics[info.mnemonic] ?? extended?.semantics[info.mnemonic]
 }
@@ -102,8 +103,12 @@ const pause: Handler = (s, record) => {
 }
 
 const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
-/** The handler of a mnemonic, if there is one. */
-const handlerOf = (mnemonic: string): Handler | undefined => allHandlers[mnemonic] ?? extended?.handlers[mnemonic]
+/** The handler of an instruction, if there is one. */
+const handlerOf = ({ mnemonic, encoding }: CodeInfo): Handler | undefined =>
+  encoding === 'evex' ? extended?.evex.handlers[mnemonic] : (allHandlers[mnemonic] ?? extended?.handlers[mnemonic])
+
+/** The form of a code. */
+const formIn = (info: CodeInfo, variant: Variant): Form => extended?.evex.formOf(info, variant) ?? formOf(info, variant)
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -112,9 +117,10 @@ function isDirect(semantics: Semantics, form: Form): boolean {
 
 /** Returns a form of a code, if generated code executes it. */
 function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
-  const form = formOf(info, variant)
+  const form = formIn(info, variant)
   const semantics = semanticsOf(info, form)
-  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
+  const contexts = form.evex && extended?.evex.contexts
+  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0, contexts }
 }
 
 function* sources(features?: ReadonlySet<string>): Generator<FormSource> {
@@ -136,7 +142,7 @@ export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpre
 )
 /** The interpreters that execute the instructions of extended features, too. */
 const extendedInterpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
-  generateX86Interpreter(sources(), HOT_FORMS, options),
+  generateX86Interpreter(sources(), HOT_FORMS, options, 64),
 )
 
 /**
@@ -248,12 +254,12 @@ export class X86Engine {
       const semantics = semanticsOf(info, form)
       const generated = semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined && semantics?.partial !== true) return generated
-      const handler = handlerOf(info.mnemonic)
+      const handler = handlerOf(info)
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
       if (generated === undefined) return { op: OP_SYSTEM, fn }
       this.#formHandlers[generated.fn] = this.systemForms[fn]
       return generated
-    })
+    }, extended?.evex)
     const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
     this.codeCache = new CodeCache(memory, decoder, codeCacheBytes)
@@ -327,8 +333,8 @@ export function unimplementedMnemonics(): readonly string[] {
   for (const info of codes) {
     if (!isImplemented(info, EXECUTED) || info.mnemonic.startsWith('UD')) continue
     for (const variant of variantsOf(info)) {
-      const form = formOf(info, variant)
-      if (semanticsOf(info, form) === undefined && handlerOf(info.mnemonic) === undefined) missing.add(info.mnemonic)
+      const form = formIn(info, variant)
+      if (semanticsOf(info, form) === undefined && handlerOf(info) === undefined) missing.add(info.mnemonic)
     }
   }
   return [...missing].toSorted()

@@ -6,6 +6,7 @@ import type { Handler } from '../system/operands.ts'
 import { apx, promotedSemantics } from './apx.ts'
 import { conversions } from './conversions.ts'
 import { digests } from './digests.ts'
+import { evex, type EvexInstructions } from './evex.ts'
 import { masks } from './masks.ts'
 import { extension } from './processor.ts'
 import { products } from './products.ts'
@@ -20,6 +21,8 @@ export interface ExtendedInstructions {
   readonly processor: ProcessorExtension
   /** Returns the operation of an instruction that APX has in EVEX. */
   promoted(info: CodeInfo, form: Form): Semantics | undefined
+  /** Instructions with EVEX on vectors: forms, records, classes that generate them. */
+  readonly evex: EvexInstructions
 }
 
 const semantics: SemanticsTable = { ...conversions, ...digests, ...masks, ...products, ...stores, ...apx }
@@ -29,4 +32,5 @@ export const extendedInstructions: ExtendedInstructions = {
   handlers: { ...storeHandlers, ...tileHandlers, ...tileProducts },
   processor: extension,
   promoted: (info, form) => promotedSemantics(info, form.noFlags === true, semantics),
+  evex,
 }

@@ -50,7 +50,7 @@ class X86Forms implements InterpreterForms<FormSource> {
   }
 
   emitFunction(f: FunctionBuilder, source: FormSource): FormCall {
-    const context = new FunctionContext(f, source, this.#library)
+    const context = new (source.contexts?.form ?? FunctionContext)(f, source, this.#library)
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
@@ -83,18 +83,20 @@ function buildDelivery(module: ModuleBuilder, library: Library): void {
  * Generates the interpreter of x86.
  *
  * @param hot - keys of the forms to inline
+ * @param vectorBytes - of the processor's vector registers
  */
 export function generateX86Interpreter(
   forms: Iterable<FormSource>,
   hot: ReadonlySet<string>,
   options: InterpreterOptions,
+  vectorBytes = 32,
 ): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
   importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const timestamp = module.importFunction('cpu', 'timestamp', { params: [], result: undefined } as const)
   const imports = importDispatch(module)
-  const library = buildLibrary(module, access, timestamp)
+  const library = buildLibrary(module, access, timestamp, vectorBytes)
   buildDelivery(module, library)
   const layout = options.poison === true ? POISONED_LAYOUT : STATE_LAYOUT
   return generateInterpreter(module, imports, layout, new X86Forms(forms, hot, library), options)

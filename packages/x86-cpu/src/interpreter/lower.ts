@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
+import { PREFIX_EVEX, PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'
@@ -23,6 +23,14 @@ import { generalOffset, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state/state-
 /** Finds the code for a form. */
 export type FormResolver = (info: CodeInfo, form: Form) => FormCode
 
+/** The part of lowering that instructions with EVEX need. */
+export interface EvexLowering {
+  /** Returns the form of a code; undefined of codes that have nothing of EVEX. */
+  formOf(info: CodeInfo, variant: Variant): Form | undefined
+  /** Writes the fields of a record that EVEX alone has. */
+  finish(views: RecordViews, at: number, insn: Instruction): void
+}
+
 /** Typed views of the memory that records are written to. */
 export interface RecordViews {
   readonly u8: Uint8Array
@@ -37,12 +45,14 @@ export interface RecordViews {
 export class Lowering {
   readonly #views: RecordViews
   readonly #resolve: FormResolver
+  readonly #evex: EvexLowering | undefined
   /** By code. */
   readonly #plans: (CodePlan | undefined)[] = []
 
-  constructor(views: RecordViews, resolve: FormResolver) {
+  constructor(views: RecordViews, resolve: FormResolver, evex?: EvexLowering) {
     this.#views = views
     this.#resolve = resolve
+    this.#evex = evex
   }
 
   /**
@@ -85,6 +95,7 @@ export class Lowering {
     if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
     else this.#writeImmediate(at, insn, plan, lowered)
     if ((u8[at + R.R_ADDRESS]! & R.ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
+    if ((insn.prefixes & PREFIX_EVEX) !== 0) this.#evex?.finish(this.#views, at, insn)
     return lowered
   }
 
@@ -162,7 +173,7 @@ export class Lowering {
   }
 
   #newForm(info: CodeInfo, variant: Variant): LoweredForm {
-    const form = formOf(info, variant)
+    const form = this.#evex?.formOf(info, variant) ?? formOf(info, variant)
     return lowerForm(info, form, this.#resolve(info, form))
   }
 }

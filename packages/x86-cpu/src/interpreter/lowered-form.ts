@@ -113,7 +113,7 @@ export function codePlan(info: CodeInfo): CodePlan {
     info,
     isRelative: operands[0] !== undefined && isRelative(operands[0].kind),
     isString: isStringForm(info),
-    isVsib: operands[1]?.kind === OperandKind.VSIB,
+    isVsib: operands.some(({ kind }) => kind === OperandKind.VSIB),
     popBytes: mnemonic === 'POP' ? operandSize >> 3 : 0,
     isX87: map === 0 && (opcode & 0xf8) === 0xd8,
     registers: operands.map(registerPlan),

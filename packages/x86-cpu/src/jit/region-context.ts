@@ -29,7 +29,7 @@ const ASSUMED_SEGMENTS: readonly number[] = [S.ES, S.DS]
 export class RegionContext extends RegionMemory {
   protected readonly flagStore: RegionFlags
   override readonly isSpecialised = true
-  override readonly takesNormal = true
+  override readonly takesNormal: boolean = true
   #linear: I64 | undefined
 
   constructor(
@@ -119,7 +119,7 @@ export class RegionContext extends RegionMemory {
       return
     }
     this.builder.vectors!.copy(toAt, fromAt)
-    if (this.form.vex) this.f.store('v128.store', this.registerAddress(to), V128.of([]), 16)
+    this.zeroAbove(this.registerAddress(to), 1)
   }
 
   override retire(): void {

@@ -68,20 +68,15 @@ export abstract class RegionMemory extends Context {
     else this.#find(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)
   }
 
-  protected override loadTwoLanes(ea: I64): readonly V128[] {
-    if (this.#isCalled) return super.loadTwoLanes(ea)
-    const host = this.let(this.#find(ea, 0, 32, 0))
-    return [this.f.load('v128.load', host), this.f.load('v128.load', host, 16)]
+  protected override loadLanes(ea: I64, count: number): readonly V128[] {
+    if (this.#isCalled) return super.loadLanes(ea, count)
+    const host = this.let(this.#find(ea, 0, 16 * count, 0))
+    return Array.from({ length: count }, (_, lane) => this.f.load('v128.load', host, 16 * lane))
   }
 
-  protected override storeTwoLanes(ea: I64, low: V128, high: V128): void {
-    if (this.#isCalled) {
-      super.storeTwoLanes(ea, low, high)
-      return
-    }
-    const host = this.let(this.#find(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE))
-    this.f.store('v128.store', host, low, 0)
-    this.f.store('v128.store', host, high, 16)
+  protected override storeLanes(ea: I64, lanes: readonly V128[]): void {
+    if (this.#isCalled) super.storeLanes(ea, lanes)
+    else this.putLanes(this.let(this.#find(ea, TLB_WRITE_OFFSET, 16 * lanes.length, SLOW_WRITE)), lanes)
   }
 
   get #isCalled(): boolean {

@@ -4,7 +4,11 @@ import type { FormSource } from '../semantics/form-context.ts'
 import type { Library } from '../semantics/library.ts'
 
 /** Imports what semantics call, from the interpreter's module. */
-export function importLibrary(module: ModuleBuilder, { sharedEntries }: InterpreterCode<FormSource>): Library {
+export function importLibrary(
+  module: ModuleBuilder,
+  { sharedEntries }: InterpreterCode<FormSource>,
+  vectorBytes: number,
+): Library {
   const flags = module.importFunction('cpu', 'flags', {
     params: ['i32', 'i64', 'i64', 'i64'],
     result: 'i32',
@@ -21,6 +25,7 @@ export function importLibrary(module: ModuleBuilder, { sharedEntries }: Interpre
     throw new TypeError(`${name} is not called by a region`)
   }
   return {
+    vectorBytes,
     flags,
     checkSegment,
     slowAccess,

@@ -18,7 +18,7 @@ import type { FormSource } from '../semantics/form-context.ts'
 import { R_IMM, R_OP, R_REG0 } from '../state/record.ts'
 import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
 import type { SystemForm } from '../interpreter/handler-path.ts'
-import type { CpuModel } from '../model/cpu-model.ts'
+import { vectorBytesOf, type CpuModel } from '../model/cpu-model.ts'
 import type { Library } from '../semantics/library.ts'
 import { StateKnowledge } from './known-state.ts'
 import { normalDemand, type NormalSet } from './normal-demand.ts'
@@ -45,6 +45,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly layout: StateLayout
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
+  readonly #vectorBytes: number
   readonly #handlers: readonly SystemForm[]
 
   /**
@@ -64,6 +65,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     const { name: _name, brand: _brand, features, ...others } = model
     this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
     this.#memory = memory
+    this.#vectorBytes = vectorBytesOf(model)
     this.#code = code
     this.#handlers = handlers
   }
@@ -99,7 +101,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
-    const library = importLibrary(module, this.#code)
+    const library = importLibrary(module, this.#code, this.#vectorBytes)
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
     return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
   }
@@ -261,7 +263,7 @@ class X86Unit implements UnitSemantics<FormSource> {
     const { semantics, form } = source
     this.#known.pageBase = () => exits.pageBase()
     f.know(this.#known, insn.record)
-    const context = new RegionContext(f, source, this.#library, insn.record, this.#flags, exits)
+    const context = new (source.contexts?.region ?? RegionContext)(f, source, this.#library, insn.record, this.#flags, exits)
     if (semantics.conditionalFlags === true) this.#flags.settle()
     if (form.vex) context.requireVex()
     semantics.emit(context)

@@ -26,6 +26,9 @@ export interface CpuModel {
   readonly highestExtendedLeaf: number
 }
 
+/** Bytes of a model's vector registers. */
+export const vectorBytesOf = ({ features }: CpuModel): number => (features.has('AVX512F') ? 64 : 32)
+
 function lower(names: Iterable<string>): string {
   return [...names].map((name) => name.toLowerCase()).join(', ')
 }

@@ -251,7 +251,7 @@ export function isOffered(feature: string, features: ReadonlySet<string> = FEATU
 
 /** Whether a processor with `features` has an instruction. */
 export function isImplemented(info: CodeInfo, features: ReadonlySet<string> = FEATURES): boolean {
-  if (info.mnemonic === 'INVALID' || (info.encoding === 'evex' && !info.feature.startsWith('APX'))) return false
+  if (info.mnemonic === 'INVALID') return false
   if (HYPERCALLS.has(info.mnemonic)) return true
   return isOffered(info.feature, features) && isOffered(unreportedFeature(info), features)
 }

@@ -175,14 +175,15 @@ export abstract class Context extends FlagContext {
 
   /** All of operand `i`, by 128-bit lanes. */
   readLanes(i: number, alignment: Alignment = 'legacy'): readonly V128[] {
-    if (this.laneCount(i) === 1) return [this.readV(i, alignment)]
+    const count = this.laneCount(i)
+    if (count === 1) return [this.readV(i, alignment)]
     if (this.kindOf(i) === 'xmm') {
       const register = this.let(this.registerAddress(i))
-      return [this.f.load('v128.load', register, 0), this.f.load('v128.load', register, 16)]
+      return Array.from({ length: count }, (_, lane) => this.f.load('v128.load', register, 16 * lane))
     }
-    const ea = this.address(i, 32)
-    this.#align(ea, 32, alignment)
-    return this.loadTwoLanes(ea)
+    const ea = this.address(i, 16 * count)
+    this.#align(ea, 16 * count, alignment)
+    return this.loadLanes(ea, count)
   }
 
   /** Writes a register, and zeroes what VEX zeroes above; or 16 bytes of memory. */
@@ -192,21 +193,27 @@ export abstract class Context extends FlagContext {
 
   /** The same by 128-bit lanes. The last thing that an instruction does. */
   writeLanes(i: number, values: readonly V128[], alignment: Alignment = 'legacy'): void {
-    const { f } = this
     const { kind } = this.operand(i)
-    const [low, high] = values.map((value) => this.let(value)) as [V128, V128 | undefined]
+    const lanes = values.map((value) => this.let(value))
     if (kind === 'xmm') {
       const register = this.let(this.registerAddress(i))
-      f.store('v128.store', register, low, 0)
-      if (this.form.vex) f.store('v128.store', register, high ?? V128.of([]), 16)
+      this.putLanes(register, lanes)
+      this.zeroAbove(register, lanes.length)
       return
     }
     if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not written as a vector`)
     const bytes = 16 * values.length
     const ea = this.address(i, bytes)
     this.#align(ea, bytes, alignment)
-    if (high === undefined) this.storeMemory('v128.store', ea, 16, low)
-    else this.storeTwoLanes(ea, low, high)
+    if (lanes.length === 1) this.storeMemory('v128.store', ea, 16, lanes[0]!)
+    else this.storeLanes(ea, lanes)
+  }
+
+  /** Zeroes what VEX zeroes of a register, from a lane on. @param offset - of the register from `base` */
+  zeroAbove(base: I32, first: number, offset = 0): void {
+    if (!this.form.vex) return
+    for (let at = 16 * first; at < this.library.vectorBytes; at += 16)
+      this.f.store('v128.store', base, V128.of([]), offset + at)
   }
 
   /** Copies register operand `from` to register operand `to`, with what VEX zeroes above. */
@@ -290,7 +297,8 @@ export abstract class Context extends FlagContext {
    */
   requireVex(): void {
     // Those on general registers have names without the letter, those on masks have a K.
-    this.#gate({ V: S.S_AVX_GATE, K: S.S_EVEX_GATE }[this.form.mnemonic[0]!] ?? S.S_VEX_GATE)
+    const letter = this.form.evex === undefined ? this.form.mnemonic[0]! : 'K'
+    this.#gate({ V: S.S_AVX_GATE, K: S.S_EVEX_GATE }[letter] ?? S.S_VEX_GATE)
   }
 
   requireX87(): void {

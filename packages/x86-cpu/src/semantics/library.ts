@@ -22,6 +22,8 @@ import type { FloatModule, SharedFunction } from '@retrap/soft-float'
 
 /** Functions of the generated module that semantics may call. */
 export interface Library extends SharedFunctions {
+  /** Bytes of the vector registers that the processor has: 32, or 64. */
+  readonly vectorBytes: number
   /** (state, address low, address high, flags) → status; data in S_DATA. */
   readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
   /** (state, record) → offset within the segment, for any addressing form. */
@@ -48,8 +50,14 @@ type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }
  *
  * @param access - the import that makes the accesses which generated code does not finish by itself
  * @param timestamp - the import that reads the host's time-stamp counter
+ * @param vectorBytes - of the registers that the processor has
  */
-export function buildLibrary(module: ModuleBuilder, access: AccessImport, timestamp: Callee): Library {
+export function buildLibrary(
+  module: ModuleBuilder,
+  access: AccessImport,
+  timestamp: Callee,
+  vectorBytes: number,
+): Library {
   const exported = { export: true }
   const slowAccess = module.function(
     'slowAccess',
@@ -101,6 +109,7 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport, timest
     checkedAddress,
     slowAddressMoved,
     timestamp,
+    vectorBytes,
     ...functions,
   }
 }

@@ -82,9 +82,7 @@ export abstract class MemoryContext {
     const { f, record, state } = this
     const ea = f.local('i64')
     const kind = f.load('i32.load8_u', record, R_ADDRESS)
-    // Areas of more than 255 bytes have their size in the upper half.
-    const size = bytes > 0xff ? bytes << 16 : bytes
-    const sizeAndFlags = I32.of(size | segmentFlags(this.operand(i).access))
+    const sizeAndFlags = this.checkedBytes(bytes).or(segmentFlags(this.operand(i).access))
     const call = (callee: Library['slowAddress']): void => {
       f.set(ea, f.call(callee, state, record, sizeAndFlags))
       f.if(f.loadExpression('i32.load', state, S.S_FAULT_VECTOR).ne(-1), () => this.fail(S.STATUS_FAULT))
@@ -104,6 +102,11 @@ export abstract class MemoryContext {
     )
     this.#address = ea.get
     return ea.get
+  }
+
+  /** The bytes of an operand whose segment is checked; areas of more than 255 have their size in the upper half. */
+  protected checkedBytes(bytes: number): I32 {
+    return I32.of(bytes > 0xff ? bytes << 16 : bytes)
   }
 
   /** Machine address of the TLB set in use. */
@@ -250,42 +253,43 @@ export abstract class MemoryContext {
     })
   }
 
-  /** Reads 32 bytes as two lanes. */
-  protected loadTwoLanes(ea: I64): readonly V128[] {
+  /** Reads lanes of 16 bytes that follow each other. */
+  protected loadLanes(ea: I64, count: number): readonly V128[] {
     const f = this.f
-    const [low, high] = [f.local('v128'), f.local('v128')]
-    const { host, distance } = this.probe(ea, 0, 32, 0)
-    const take = (at: I32, offset: number): void => {
-      f.set(low, f.loadExpression('v128.load', at, offset))
-      f.set(high, f.loadExpression('v128.load', at, offset + 16))
-    }
+    const bytes = 16 * count
+    const lanes = Array.from({ length: count }, () => f.local('v128'))
+    const { host, distance } = this.probe(ea, 0, bytes, 0)
+    const take = (at: I32, offset: number): void =>
+      lanes.forEach((lane, i) => f.set(lane, f.loadExpression('v128.load', at, offset + 16 * i)))
     f.if(
-      distance.ltU(0x1001 - 32),
+      distance.ltU(0x1001 - bytes),
       () => take(f.let(host.add(distance.toI32())), 0),
       () => {
-        this.slow(ea, 32 | this.accessFlags)
+        this.slow(ea, bytes | this.accessFlags)
         take(this.state, S.S_DATA)
       },
     )
-    return [low.get, high.get]
+    return lanes.map(({ get }) => get)
   }
 
-  /** Writes 32 bytes as two lanes. */
-  protected storeTwoLanes(ea: I64, low: V128, high: V128): void {
+  /** Writes lanes of 16 bytes. */
+  protected storeLanes(ea: I64, lanes: readonly V128[]): void {
     const f = this.f
-    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, 32, SLOW_WRITE)
-    const put = (at: I32, offset: number): void => {
-      f.store('v128.store', at, low, offset)
-      f.store('v128.store', at, high, offset + 16)
-    }
+    const bytes = 16 * lanes.length
+    const { host, distance } = this.probe(ea, S.TLB_WRITE_OFFSET, bytes, SLOW_WRITE)
     f.if(
-      distance.ltU(0x1001 - 32),
-      () => put(f.let(host.add(distance.toI32())), 0),
+      distance.ltU(0x1001 - bytes),
+      () => this.putLanes(f.let(host.add(distance.toI32())), lanes),
       () => {
-        put(this.state, S.S_DATA)
-        this.slow(ea, 32 | SLOW_WRITE | this.accessFlags)
+        this.putLanes(this.state, lanes, S.S_DATA)
+        this.slow(ea, bytes | SLOW_WRITE | this.accessFlags)
       },
     )
+  }
+
+  /** Stores lanes in machine memory. */
+  protected putLanes(at: I32, lanes: readonly V128[], offset = 0): void {
+    lanes.forEach((lane, i) => this.f.store('v128.store', at, lane, offset + 16 * i))
   }
 
   requireAligned(ea: I64, bytes: number): void {

@@ -11,7 +11,7 @@ export type OperandKind =
   | 'mem'
   /** The record's immediate. */
   | 'imm'
-  /** Vector register (S_XMM): 16 bytes, or 32. */
+  /** Vector register (S_XMM): 16 bytes, 32 or 64. */
   | 'xmm'
   /** Memory addressed by a vector of indices: the record's second register is the index, whose size this is. */
   | 'vsib'
@@ -45,6 +45,26 @@ export interface FormOperand {
 /** Repeat prefix of a string instruction. */
 export type Repeat = 'none' | 'rep' | 'repe' | 'repne'
 
+/** What EVEX adds to a form. The mask's register, zeroing and rounding are in the record. */
+export interface EvexForm {
+  /** Elements that a mask covers, from the lowest on; 0: there is no mask. */
+  readonly elements: number
+  /** Bytes of those elements in each operand. */
+  readonly elementBytes: readonly number[]
+  /** Only the lowest element is computed; the others come from the first source. */
+  readonly isScalar: boolean
+  /** Elements that the mask leaves out must raise no exceptions of floating point. */
+  readonly isFloat: boolean
+  /** Elements of the memory operand that the mask leaves out are not accessed; of one that is repeated: if it leaves all out. */
+  readonly isSuppressing: boolean
+  /** Bytes of the element of memory that EVEX.b repeats, or 0. */
+  readonly broadcast: number
+  /** EVEX.b of registers chooses the rounding, or suppresses exceptions. */
+  readonly isRounding: boolean
+  /** Tells forms apart whose operands are the same. */
+  readonly key: string
+}
+
 export interface Form {
   readonly mnemonic: string
   /** Operand size in bytes: 1, 2, 4 or 8 for integer forms; as the operands have it otherwise. */
@@ -52,7 +72,7 @@ export interface Form {
   readonly operands: readonly FormOperand[]
   /** 64-bit mode, for the few families whose behaviour depends on it (stack, branches, strings). */
   readonly long: boolean
-  /** VEX-encoded: no real or virtual-8086 mode. Vector instructions have a destination of their own and zero what lies above. */
+  /** VEX- or EVEX-encoded: no real or virtual-8086 mode. Vector instructions have a destination of their own and zero what lies above. */
   readonly vex: boolean
   readonly lock: boolean
   readonly repeat: Repeat
@@ -60,6 +80,7 @@ export interface Form {
   readonly addressSize: number
   /** EVEX.NF where the instruction writes flags without it. */
   readonly noFlags?: boolean
+  readonly evex?: EvexForm
 }
 
 /** The key under which equal forms meet: `ADD.4 reg4 mem4`. */
@@ -71,7 +92,7 @@ export function formKey(form: Form): string {
   if (form.repeat !== 'none') key += ` ${form.repeat}`
   if (form.addressSize !== 0) key += ` a${form.addressSize}`
   if (form.noFlags === true) key += ' nf'
-  return key
+  return form.evex === undefined ? key : key + form.evex.key
 }
 
 /** Returns the form of something that has no operands. @param size - of a word on the stack, or 0 */

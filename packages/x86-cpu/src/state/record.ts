@@ -40,6 +40,9 @@ export const R_DISP: typeof engine.R_LINK = 20
 export const SEGMENT_LINK = 0x80
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
 export const R_IMM = 24
+/** Of EVEX, whose immediates are bytes: state offset of the mask, 16 bits; `EVEX_*` of x86-decoder above the mask's number, 8 bits. */
+export const R_MASK = 28
+export const R_EVEX = 30
 
 // R_ADDRESS. 0 is base + index·scale + disp, 64-bit, segment base zero; anything else has one bit for each departure.
 /** The segment has a base (64-bit mode: FS, GS). */

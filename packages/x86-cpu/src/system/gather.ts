@@ -18,8 +18,9 @@ function take(s: System, offset: number, into: Uint32Array): void {
   for (let i = 0; i < 8; i++) into[i] = s.get(offset + 4 * i)
 }
 
-function give(s: System, offset: number, from: Uint32Array): void {
-  for (let i = 0; i < 8; i++) s.set(offset + 4 * i, from[i]!)
+/** Writes a vector register, whose upper half of 512 bits becomes zero. */
+export function give(s: System, offset: number, from: Uint32Array): void {
+  for (let i = 0; i < 16; i++) s.set(offset + 4 * i, from[i] ?? 0)
 }
 
 /**

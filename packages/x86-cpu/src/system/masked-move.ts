@@ -4,6 +4,7 @@ import { CS, SS, STATUS_DONE, S_AVX_GATE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SS
 import { ATTR_DB, RDI } from '../state/architecture.ts'
 import { checkPendingX87 } from './fpu/fpu-environment.ts'
 import { locatePart, startElements } from './element-address.ts'
+import { give } from './gather.ts'
 import { isMemory, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -80,7 +81,7 @@ function maskedMove(element: 4 | 8): Handler {
       }
     }
     if (store) s.commit()
-    else for (let i = 0; i < 8; i++) s.set(data + 4 * i, loaded[i]!)
+    else give(s, data, loaded)
     return STATUS_DONE
   }
 }

@@ -57,10 +57,7 @@ function shiftVariable(bits: Bits, shift: (value: I64, count: I64) => I64, arith
 /** VZEROALL, VZEROUPPER: of the registers that the mode has. */
 function zeroRegisters(all: boolean): Semantics {
   const clear = (c: Context, first: number): void => {
-    for (let at = S_XMM + 64 * first; at < S_XMM + 64 * (first + 8); at += 64) {
-      if (all) c.f.store('v128.store', c.state, zeroVector(), at)
-      c.f.store('v128.store', c.state, zeroVector(), at + 16)
-    }
+    for (let at = S_XMM + 64 * first; at < S_XMM + 64 * (first + 8); at += 64) c.zeroAbove(c.state, all ? 0 : 1, at)
   }
   return {
     emit: (c) => {

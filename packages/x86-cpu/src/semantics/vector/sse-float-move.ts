@@ -102,7 +102,7 @@ function duplicated(elements: readonly number[]): (c: Context) => void {
 function duplicateLow(c: Context): void {
   c.requireSse()
   const lanes =
-    c.sizeOf(0) === 32
+    c.sizeOf(0) > 16
       ? c.readLanes(1).map((x) => x.shuffle(x, LOW_TWICE))
       : [numeric('i64x2.splat', readScalar(c, 1, 64))]
   c.writeLanes(0, lanes)

@@ -106,9 +106,9 @@ export function finish(c: Context): void {
   if (isMmx(c)) enterMmx(c)
 }
 
-/** All lanes of operand `i`: 32 bytes of a VEX form, else {@link readVector}. */
+/** All lanes of operand `i`: 32 bytes and more, else {@link readVector}. */
 export function readVectors(c: Context, i: number): readonly V128[] {
-  return c.sizeOf(i) === 32 ? c.readLanes(i) : [readVector(c, i)]
+  return c.sizeOf(i) > 16 ? c.readLanes(i) : [readVector(c, i)]
 }
 
 /** Writes register operand `i`, lane by lane. The last thing in a form. */

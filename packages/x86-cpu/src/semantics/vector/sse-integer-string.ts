@@ -189,7 +189,7 @@ function setMask(c: Context, control: I32, isWords: I32, result: I32): void {
       f.store('i64.store', c.state, I64.of(0), S_XMM + 8)
     },
   )
-  if (c.form.vex) f.store('v128.store', c.state, zeroVector(), S_XMM + 16)
+  c.zeroAbove(c.state, 1, S_XMM)
 }
 
 function compareStrings(lengths: 'explicit' | 'implicit', output: 'index' | 'mask'): Semantics {

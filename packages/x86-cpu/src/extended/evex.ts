@@ -1,0 +1,33 @@
+import type { Semantics, SemanticsTable } from '../semantics/context.ts'
+import type { EvexLowering } from '../interpreter/lower.ts'
+import type { FormSource } from '../semantics/form-context.ts'
+import { instructionSemantics } from '../semantics/index.ts'
+import type { Form } from '../state/form.ts'
+import type { Handler } from '../system/operands.ts'
+import { contexts, underEvex } from './evex-context.ts'
+import { finish, formOf } from './evex-form.ts'
+
+/** Instructions with EVEX that are others than those of VEX with their names. */
+const own: SemanticsTable = {}
+
+const known = new Map<string, Semantics>()
+
+/** Which operation a form stands for: its own, or that of VEX. */
+function semanticsOf({ mnemonic }: Form): Semantics | undefined {
+  const semantics = own[mnemonic] ?? instructionSemantics[mnemonic]
+  if (semantics === undefined) return undefined
+  const found = known.get(mnemonic) ?? underEvex(semantics)
+  known.set(mnemonic, found)
+  return found
+}
+
+const handlers: Readonly<Record<string, Handler>> = {}
+
+/** All of EVEX on vectors, as engines use it. */
+export interface EvexInstructions extends EvexLowering {
+  readonly contexts: NonNullable<FormSource['contexts']>
+  readonly handlers: Readonly<Record<string, Handler>>
+  semanticsOf(form: Form): Semantics | undefined
+}
+
+export const evex: EvexInstructions = { contexts, finish, formOf, handlers, semanticsOf }
