@@ -249,17 +249,22 @@ export class X86Engine {
     this.monitoredLines = new MonitoredLines(memory, this.frameWriters)
     this.mainBytes = code.mainBytes
     const undefinedForm = this.#systemForm(handlers['UD2']!, UNDEFINED_FORM)
-    const lowering = new Lowering(memory, (info, form) => {
-      if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
-      const semantics = semanticsOf(info, form)
-      const generated = semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
-      if (generated !== undefined && semantics?.partial !== true) return generated
-      const handler = handlerOf(info)
-      const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
-      if (generated === undefined) return { op: OP_SYSTEM, fn }
-      this.#formHandlers[generated.fn] = this.systemForms[fn]
-      return generated
-    }, extended?.evex)
+    const lowering = new Lowering(
+      memory,
+      (info, form) => {
+        if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
+        const semantics = semanticsOf(info, form)
+        const generated =
+          semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
+        if (generated !== undefined && semantics?.partial !== true) return generated
+        const handler = handlerOf(info)
+        const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
+        if (generated === undefined) return { op: OP_SYSTEM, fn }
+        this.#formHandlers[generated.fn] = this.systemForms[fn]
+        return generated
+      },
+      extended?.evex,
+    )
     const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
     this.codeCache = new CodeCache(memory, decoder, codeCacheBytes)

@@ -21,7 +21,7 @@ import type { SharedFunction } from '@retrap/soft-float'
 import { R_EVEX, R_IMM, R_MASK } from '../state/record.ts'
 import type { EvexForm } from '../state/form.ts'
 import * as S from '../state/state-layout.ts'
-import { maskedRead, maskedStore, maskedWrite } from './masked-memory.ts'
+import { maskedProbe, maskedRead, maskedStore, maskedWrite } from './masked-memory.ts'
 
 /**
  * Instructions with EVEX, for their semantics: vectors are read and written under the mask, a repeated element of memory is a
@@ -40,20 +40,25 @@ const MXCSR_RC_SHIFT = 13
 const MXCSR_QUIET = 0x1fa0
 
 /** Numbers 1 of half, single and double precision: whatever is computed of them is exact. */
-const ONES: Readonly<Record<number, V128>> = { 2: repeat([0, 0x3c]), 4: repeat([0, 0, 0x80, 0x3f]), 8: repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x3f]) }
+const ONES: Readonly<Record<number, V128>> = {
+  2: repeat([0, 0x3c]),
+  4: repeat([0, 0, 0x80, 0x3f]),
+  8: repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x3f]),
+}
 
 function repeat(bytes: readonly number[]): V128 {
   return V128.of(Array.from({ length: 16 }, (_, i) => bytes[i % bytes.length]!))
 }
 
-const fromBits = (bits: (i: number) => number, bytes: number): V128 =>
-  V128.of(Array.from({ length: 16 }, (_, i) => (bits(Math.floor(i / bytes)) >>> (8 * (i % bytes))) & 0xff))
+/** A vector of small numbers. */
+const numbers = (value: (i: number) => number, bytes: number): V128 =>
+  V128.of(Array.from({ length: 16 }, (_, i) => (i % bytes === 0 ? value(i / bytes) : 0)))
 
 /** All ones in the elements of a lane whose bits are set, from bit 0 on. */
 export function expandBits(bits: I64, bytes: number): V128 {
   const low = bits.toI32()
   const equal = { 1: 'i8x16.eq', 2: 'i16x8.eq', 4: 'i32x4.eq', 8: 'i64x2.eq' } as const
-  const selector = fromBits((i) => 1 << (i & 7), bytes)
+  const selector = numbers((i) => 1 << (i & 7), bytes)
   const spread =
     bytes === 8
       ? numeric('i64x2.splat', bits)
@@ -61,7 +66,11 @@ export function expandBits(bits: I64, bytes: number): V128 {
         ? numeric('i32x4.splat', low)
         : bytes === 2
           ? numeric('i16x8.splat', low)
-          : numeric('i8x16.swizzle', numeric('i16x8.splat', low), fromBits((i) => i >> 3, 1))
+          : numeric(
+              'i8x16.swizzle',
+              numeric('i16x8.splat', low),
+              numbers((i) => i >> 3, 1),
+            )
   return numeric(equal[bytes as 1], numeric('v128.and', spread, selector), selector)
 }
 
@@ -160,7 +169,11 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       const register = this.let(this.registerAddress(0))
       const old = this.#kept(this.f.load('v128.load', register))
       const isFused = this.form.mnemonic.startsWith('VF') && /ADD|SUB/.test(this.form.mnemonic)
-      const above = isFused ? this.f.load('v128.load', register) : this.kindOf(1) === 'xmm' ? this.#register(1) : V128.of([])
+      const above = isFused
+        ? this.f.load('v128.load', register)
+        : this.kindOf(1) === 'xmm'
+          ? this.#register(1)
+          : V128.of([])
       const lowest = V128.of(Array.from({ length: this.#evex.elementBytes[0]! }, () => 0xff))
       this.f.store('v128.store', register, this.let(numeric('v128.bitselect', old, above, lowest)))
       this.zeroAbove(register, 1)
@@ -207,9 +220,7 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     }
 
     override readLanes(i: number, alignment?: Alignment): readonly V128[] {
-      const { size, kind } = this.operand(i)
-      if (kind === 'mem' && size < 16) return this.#computed(i, this.#read(this.address(i), size))
-      return size <= 16 ? [this.readV(i, alignment)] : this.#computed(i, super.readLanes(i, alignment))
+      return this.operand(i).size <= 16 ? [this.readV(i, alignment)] : this.#computed(i, super.readLanes(i, alignment))
     }
 
     /** Numbers that are not computed become 1, of which nothing raises an exception. */
@@ -217,7 +228,9 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       const { isFloat, isScalar, elementBytes } = this.#evex
       const one = ONES[elementBytes[i]!]
       if (!isFloat || isScalar || this.mask === undefined || one === undefined) return lanes
-      return lanes.map((lane, at) => this.let(numeric('v128.bitselect', lane, one, this.#laneMask(this.mask!, at, elementBytes[i]!))))
+      return lanes.map((lane, at) =>
+        this.let(numeric('v128.bitselect', lane, one, this.#laneMask(this.mask!, at, elementBytes[i]!))),
+      )
     }
 
     /** The elements of a lane that the mask has. */
@@ -264,6 +277,12 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       return (broadcast > 0 && this.#control.and(EVEX_B).known !== 0) || (isSuppressing && this.mask !== undefined)
     }
 
+    /** Without an element there is no access that could be misaligned. */
+    override requireAligned(ea: I64, bytes: number): void {
+      if (this.mask === undefined) super.requireAligned(ea, bytes)
+      else this.f.if(this.maskBits().ne(0), () => super.requireAligned(ea, bytes))
+    }
+
     protected override checkedBytes(bytes: number): I32 {
       if (!this.#isPart) return super.checkedBytes(bytes)
       // Of elements under a mask the segment of the first is checked.
@@ -275,7 +294,9 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
     override loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
       if (!this.#isPart) return super.loadMemory(op, ea, size, flags)
       const [lane] = this.#read(ea, size) as [V128]
-      return (op.startsWith('v128') ? lane : extractLane('i64x2.extract_lane', lane, 0)) as Value as ValueOf[PrefixType<K>]
+      return (op.startsWith('v128')
+        ? lane
+        : extractLane('i64x2.extract_lane', lane, 0)) as Value as ValueOf[PrefixType<K>]
     }
 
     protected override loadLanes(ea: I64, count: number): readonly V128[] {
@@ -301,7 +322,10 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
           () => {
             if (!isSuppressing || this.mask === undefined) whole()
             else if (this.form.mnemonic.includes('BROADCAST')) some(whole)
-            else this.#readElements(ea, size, (at, offset) => give(lanes.map((_, i) => this.#vectorAt(at, offset + 16 * i, size))))
+            else
+              this.#readElements(ea, size, (at, offset) =>
+                give(lanes.map((_, i) => this.#vectorAt(at, offset + 16 * i, size))),
+              )
           },
         )
       }
@@ -365,15 +389,45 @@ function masked<B extends abstract new (...given: any[]) => Context>(Base: B) {
       return { host: f.load('i32.load', entry, table + 8), distance: this.let(ea.sub(page)) }
     }
 
-    override storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
+    override storeMemory<K extends StoreOp>(
+      op: K,
+      ea: I64,
+      size: number,
+      value: ValueOf[PrefixType<K>],
+      flags = 0,
+    ): void {
       const isMasked = this.mask !== undefined && !this.#evex.isScalar
       if (!isMasked) super.storeMemory(op, ea, size, value, flags)
-      else this.#write(ea, size, (at, offset) => this.f.store(op, at, value, offset), () => super.storeMemory(op, ea, size, value, flags))
+      else
+        this.#write(
+          ea,
+          size,
+          (at, offset) => this.f.store(op, at, value, offset),
+          () => super.storeMemory(op, ea, size, value, flags),
+        )
     }
 
     protected override storeLanes(ea: I64, lanes: readonly V128[]): void {
       if (this.mask === undefined) super.storeLanes(ea, lanes)
-      else this.#write(ea, 16 * lanes.length, (at, offset) => this.putLanes(at, lanes, offset), () => super.storeLanes(ea, lanes))
+      else
+        this.#write(
+          ea,
+          16 * lanes.length,
+          (at, offset) => this.putLanes(at, lanes, offset),
+          () => super.storeLanes(ea, lanes),
+        )
+    }
+
+    override probeWrite(ea: I64, size: number): void {
+      if (this.mask === undefined) {
+        super.probeWrite(ea, size)
+        return
+      }
+      const { distance } = this.#look(ea, S.TLB_WRITE_OFFSET)
+      const bytes = I32.of(this.#evex.elementBytes[0]!)
+      this.f.if(distance.geU(0x1001 - size), () =>
+        this.beyondTlb(() => this.callAccess(maskedProbe(this), ea, this.let(this.maskBits()), bytes)),
+      )
     }
 
     /** Writes the elements under the mask. */

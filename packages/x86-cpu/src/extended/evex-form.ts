@@ -27,9 +27,9 @@ const LETTERS: Readonly<Record<string, number>> = { B: 1, W: 2, H: 2, S: 4, D: 8
 /** Names that do not end with the letter of their elements. */
 const ELEMENTS: readonly (readonly [RegExp, number | undefined])[] = [
   [/^VMOVDQ[AU](\d+)$|[FI](\d+)X\d$/, undefined],
-  [/^VPUNPCK[LH]BW$|^VPALIGNR$/, 1],
-  [/^VPUNPCK[LH]WD$|BF16$|PHX$/, 2],
-  [/^VPUNPCK[LH]DQ$|DQ2PS$|PS2U?DQ$|PD2U?DQ$|PH2U?DQ$|^VMOVS[LH]DUP$|^VPDP|^VDP|2U?DQS$/, 4],
+  [/^VPUNPCK[LH]BW$|^VPALIGNR$|[BH]F8S?$/, 1],
+  [/^VPUNPCK[LH]WD$|BF16$|PHX$|(PH|BF16)2IU?BS$/, 2],
+  [/^VPUNPCK[LH]DQ$|2U?DQS?$|^VMOVS[LH]DUP$|^VPDP|^VDP|PSX$|C[PS]H$|^VALIGND$/, 4],
   [/^VMOVDDUP$|2U?QQS?$/, 8],
   // The letters of integers: a D is a doubleword.
   [/^VP.*B$/, 1],
@@ -63,7 +63,7 @@ function evexOf(info: CodeInfo, variant: Variant): EvexForm {
   const bytes = masking === 'none' ? 0 : elementBytesOf(mnemonic)
   const isScalar = bytes !== 0 && vexL === -1
   const elements = bytes === 0 ? 0 : isScalar ? 1 : covered.memorySize / bytes
-  const elementBytes = operands.map(({ memorySize }) => Math.floor(memorySize / elements))
+  const elementBytes = operands.map(({ memorySize }) => (isScalar ? bytes : Math.floor(memorySize / elements)))
   const isCounted = SHIFT.test(mnemonic) && operands[2]!.kind !== OperandKind.IMM8
   const isSuppressing = bytes !== 0 && variant.memory && !isCounted && !NOT_SUPPRESSING.test(mnemonic)
   const repeated = variant.memory ? broadcast : 0

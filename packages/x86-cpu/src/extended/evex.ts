@@ -13,8 +13,10 @@ const own: SemanticsTable = {}
 const known = new Map<string, Semantics>()
 
 /** Which operation a form stands for: its own, or that of VEX. */
-function semanticsOf({ mnemonic }: Form): Semantics | undefined {
-  const semantics = own[mnemonic] ?? instructionSemantics[mnemonic]
+function semanticsOf({ mnemonic, operands }: Form): Semantics | undefined {
+  // Comparisons of VEX write vectors.
+  const isVector = /^(xmm|mem|reg)$/.test(operands[0]!.kind)
+  const semantics = own[mnemonic] ?? (isVector ? instructionSemantics[mnemonic] : undefined)
   if (semantics === undefined) return undefined
   const found = known.get(mnemonic) ?? underEvex(semantics)
   known.set(mnemonic, found)

@@ -58,11 +58,21 @@ export function maskedRead(c: Context): SharedFunction<'i32'> {
   })
 }
 
-/** The same for a write of what is there: all elements are checked before the first is written. */
+/** (state, address, mask, bytes of an element) → status: checks that the elements can be written. */
+export function maskedProbe(c: Context): SharedFunction<'i32'> {
+  return c.shared('evex.probe', PARAMETERS, 'i32', (f) => {
+    eachElement(c, f, SLOW_WRITE | SLOW_PROBE, {})
+    f.return(S.STATUS_DONE)
+  })
+}
+
+/** The same, and writes what is from S_SCRATCH on: all elements are checked before the first is written. */
 export function maskedWrite(c: Context): SharedFunction<'i32'> {
+  const probe = maskedProbe(c)
   return c.shared('evex.write', PARAMETERS, 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    eachElement(c, f, SLOW_WRITE | SLOW_PROBE, {})
+    const status = f.let(f.call(probe, state, f.param(1, 'i64').get, f.param(2, 'i64').get, f.param(3, 'i32').get))
+    f.if(status, () => f.return(status))
     eachElement(c, f, SLOW_WRITE, {
       before: (at) => f.store('i64.store', state, f.loadExpression('i64.load', at, S.S_SCRATCH), S.S_DATA),
     })

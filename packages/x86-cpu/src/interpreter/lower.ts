@@ -1,5 +1,13 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { PREFIX_EVEX, PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
+import {
+  PREFIX_EVEX,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  REGISTER_RIP,
+  SEGMENT_FS,
+  codeInfo,
+} from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'

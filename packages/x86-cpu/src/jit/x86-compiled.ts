@@ -263,7 +263,14 @@ class X86Unit implements UnitSemantics<FormSource> {
     const { semantics, form } = source
     this.#known.pageBase = () => exits.pageBase()
     f.know(this.#known, insn.record)
-    const context = new (source.contexts?.region ?? RegionContext)(f, source, this.#library, insn.record, this.#flags, exits)
+    const context = new (source.contexts?.region ?? RegionContext)(
+      f,
+      source,
+      this.#library,
+      insn.record,
+      this.#flags,
+      exits,
+    )
     if (semantics.conditionalFlags === true) this.#flags.settle()
     if (form.vex) context.requireVex()
     semantics.emit(context)

@@ -1,5 +1,5 @@
 import type { StateComponent } from '../system/fpu/state-components.ts'
-import { I32, V128, type I64 } from '@retrap/wasm-emitter'
+import { I32, V128, numeric, type I64 } from '@retrap/wasm-emitter'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
 import * as S from '../state/state-layout.ts'
@@ -163,10 +163,13 @@ export abstract class Context extends FlagContext {
     return this.form.vex ? 1 : 0
   }
 
-  /** 16 bytes of operand `i`, in a register the low lane. */
+  /** 16 bytes of operand `i`, in a register the low lane; of memory perhaps fewer, and zeros above. */
   readV(i: number, alignment: Alignment = 'legacy'): V128 {
-    const { kind } = this.operand(i)
+    const { kind, size } = this.operand(i)
     if (kind === 'xmm') return this.f.load('v128.load', this.registerAddress(i), 0)
+    if (size === 8) return this.loadMemory('v128.load64_zero', this.address(i), 8)
+    if (size === 4) return this.loadMemory('v128.load32_zero', this.address(i), 4)
+    if (size < 16) return numeric('i64x2.splat', this.readU(i))
     if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not read as a vector`)
     const ea = this.address(i, 16)
     this.#align(ea, 16, alignment)

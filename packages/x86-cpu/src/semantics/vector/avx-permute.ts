@@ -82,34 +82,52 @@ const permuteLanes: Semantics = {
   },
 }
 
-/** VPERMD, VPERMPS: eight doublewords of the second source, by the low three bits of those of the first. */
+/** VPERMD, VPERMPS: all doublewords of the second source, by the low bits of those of the first. */
 const permuteDoublewords: Semantics = {
   direct: true,
   emit: (c) => {
-    const [low, high] = c.readLanes(2) as [V128, V128]
-    const results = c.readLanes(1).map((control) => {
-      const seven = doublewords([7, 7, 7, 7])
-      const bytes = c.let(doublewordIndices(numeric('v128.and', control, seven)))
-      // Indices outside a lane swizzle in zeros.
-      const above = numeric('i8x16.sub', bytes, LANE_BYTES)
-      return numeric('v128.or', numeric('i8x16.swizzle', low, bytes), numeric('i8x16.swizzle', high, above))
-    })
+    const sources = c.readLanes(2)
+    const last = 4 * sources.length - 1
+    const results = c
+      .readLanes(1)
+      .map((control) =>
+        swizzleLanes(
+          c,
+          sources,
+          doublewordIndices(numeric('v128.and', control, doublewords([last, last, last, last]))),
+        ),
+      )
     c.writeLanes(0, results)
   },
 }
 
-/** VPERMQ, VPERMPD: four quadwords of the source, by two bits of the immediate each. */
+/** Bytes of several lanes, by indices through all of them. */
+export function swizzleLanes(c: Context, sources: readonly V128[], indices: V128): V128 {
+  let bytes = c.let(indices)
+  return sources
+    .map((source, lane) => {
+      // Indices outside a lane swizzle in zeros.
+      if (lane > 0) bytes = c.let(numeric('i8x16.sub', bytes, LANE_BYTES))
+      return numeric('i8x16.swizzle', source, bytes)
+    })
+    .reduce((a, b) => numeric('v128.or', a, b))
+}
+
+/** VPERMQ, VPERMPD: quadwords of each half of 256 bits, by two bits of the immediate each. */
 const permuteQuadwords: Semantics = {
   direct: true,
   emit: (c) => {
-    const [low, high] = c.readLanes(1) as [V128, V128]
+    const lanes = c.readLanes(1)
     const control = immediateByte(c)
-    const pick = (i: number): I64 => {
-      const field = control.shrU(2 * i)
-      return select(field.and(2), dynamicHalf(field, 0, high), dynamicHalf(field, 0, low))
-    }
-    const lane = (i: number): V128 => replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(i)), 1, pick(i + 1))
-    c.writeLanes(0, [lane(0), lane(2)])
+    const results = lanes.map((_, lane) => {
+      const [low, high] = lanes.slice(lane & 2) as [V128, V128]
+      const pick = (i: number): I64 => {
+        const field = control.shrU(4 * (lane & 1) + 2 * i)
+        return select(field.and(2), dynamicHalf(field, 0, high), dynamicHalf(field, 0, low))
+      }
+      return replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(0)), 1, pick(1))
+    })
+    c.writeLanes(0, results)
   },
 }
 

@@ -136,18 +136,17 @@ function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
   }
 }
 
-/** The source of a conversion to elements twice as wide: its low half as a vector, and the elements that follow. */
-function readHalves(c: Context): readonly V128[] {
-  if (c.sizeOf(0) === 16) return [c.let(numeric('i64x2.splat', readScalar(c, 1, 64)))]
-  const a = c.readV(1)
-  return [a, c.let(a.shuffle(a, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]))]
+/** The halves of the source of a conversion to elements twice as wide, each as a vector. */
+function halvesOf(c: Context, sources: readonly V128[]): readonly V128[] {
+  const upper = (a: V128): V128 => a.shuffle(a, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15])
+  return sources.flatMap((a) => [a, c.let(upper(a))]).slice(0, c.laneCount(0))
 }
 
 /** CVTPS2PD: a memory operand is half as wide as the destination. */
 function packedToDouble(c: Context): void {
   c.requireSse()
-  const halves = readHalves(c)
-  const [a] = halves as [V128]
+  const a = c.sizeOf(1) > 16 ? c.readLanes(1) : [c.readV(1)]
+  const halves = halvesOf(c, a)
   const values = vectorResult(
     c,
     allLanesSet(
@@ -155,15 +154,15 @@ function packedToDouble(c: Context): void {
       halves.map((x) => plainMask(32, numeric('i64x2.splat', extractLane('i64x2.extract_lane', x, 0)))),
     ),
     halves.map((x) => numeric('f64x2.promote_low_f32x4', x)),
-    () => callSlow(c, packedConvertSlow(c, 32, 2 * halves.length), a),
+    () => callSlow(c, packedConvertSlow(c, 32, 2 * halves.length), ...a),
   )
   c.writeLanes(0, values)
 }
 
-/** Low halves of one or two vectors, zeros above. */
-function joinHalves(lanes: readonly V128[]): V128 {
-  const [low, high] = lanes as [V128, V128 | undefined]
-  return high === undefined ? low : joinLow(low, high)
+/** Low halves of vectors, zeros above a single one. */
+function joinHalves(lanes: readonly V128[]): readonly V128[] {
+  if (lanes.length === 1) return lanes
+  return lanes.flatMap((low, lane) => (lane % 2 === 0 ? [joinLow(low, lanes[lane + 1]!)] : []))
 }
 
 function packedToSingle(c: Context): void {
@@ -177,7 +176,7 @@ function packedToSingle(c: Context): void {
       fine = fine.and(isOrdinary(32, result).or(isZero(64, extractLane('f64x2.extract_lane', x, i))))
     }
   }
-  const values = vectorResult(c, fine, [joinHalves(lanes)], () =>
+  const values = vectorResult(c, fine, joinHalves(lanes), () =>
     callSlow(c, packedConvertSlow(c, 64, 2 * a.length), ...a),
   )
   c.writeLanes(0, values)
@@ -188,7 +187,7 @@ function integersToDouble(c: Context): void {
   c.requireSse()
   c.writeLanes(
     0,
-    readHalves(c).map((x) => numeric('f64x2.convert_low_i32x4_s', x)),
+    halvesOf(c, c.sizeOf(1) > 16 ? c.readLanes(1) : [c.readV(1)]).map((x) => numeric('f64x2.convert_low_i32x4_s', x)),
   )
 }
 
@@ -230,7 +229,7 @@ function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[
   return vectorResult(
     c,
     allLanesSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c.f, c.state) : c.settled())),
-    from === 64 ? [joinHalves(lanes)] : lanes,
+    from === 64 ? joinHalves(lanes) : lanes,
     () => callSlow(c, packedIntegerSlow(c, from, a.length), I32.of(truncate ? 1 : 0), ...a),
   )
 }

@@ -15,13 +15,14 @@ import { eachElement, element, vectorParameters, vectorTypes } from './vector-el
 
 /** (state, halves) → exception; as many singles as `lanes` have room for, in F_TEMPORARY. */
 function fromHalves(c: Context, lanes: number): SharedFunction<'i32'> {
-  return c.shared(`f16c.fromHalves.${lanes}`, ['i32', 'v128'], 'i32', (f) => {
+  const sources = (lanes + 1) >> 1
+  return c.shared(`f16c.fromHalves.${lanes}`, ['i32', ...vectorTypes(sources)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
+    const a = vectorParameters(f, 1, sources)
     guarded(c, f, state, () =>
       Array.from({ length: lanes }, (_, lane) =>
         eachElement(f, 32, (i) => {
-          const half = extractLane('i16x8.extract_lane_u', a, 4 * lane + i).toI64U()
+          const half = extractLane('i16x8.extract_lane_u', a[lane >> 1]!, 4 * (lane & 1) + i).toI64U()
           f.call(unpack(c, 16), state, state.add(SLOT_A), half)
           f.call(convert(c), state)
           return f.call(finish(c, 32), state)
@@ -38,15 +39,16 @@ function toHalves(c: Context, lanes: number): SharedFunction<'i32'> {
     const a = vectorParameters(f, 2, lanes)
     guarded(c, f, state, () => {
       setRounding(f, state, control)
-      const result = f.local('v128')
-      f.set(result, V128.of([]))
+      const results = Array.from({ length: (lanes + 1) >> 1 }, () => f.local('v128'))
+      for (const result of results) f.set(result, V128.of([]))
       for (let i = 0; i < 4 * lanes; i++) {
         f.call(unpack(c, 32), state, state.add(SLOT_A), element(a[i >> 2]!, 32, i & 3))
         f.call(convert(c), state)
         const half = f.call(finish(c, 16), state)
-        f.set(result, replaceLane('i16x8.replace_lane', result.get, i, half.toI32()))
+        const result = results[i >> 3]!
+        f.set(result, replaceLane('i16x8.replace_lane', result.get, i & 7, half.toI32()))
       }
-      return [result.get]
+      return results.map(({ get }) => get)
     })
   })
 }
@@ -63,8 +65,7 @@ export const f16c: SemanticsTable = {
   VCVTPH2PS: {
     emit: (c) => {
       const lanes = c.laneCount(0)
-      const source = c.kindOf(1) === 'mem' && lanes === 1 ? c.let(numeric('i64x2.splat', c.readU(1))) : c.readV(1)
-      callSlow(c, fromHalves(c, lanes), source)
+      callSlow(c, fromHalves(c, lanes), ...c.readLanes(1))
       c.writeLanes(
         0,
         Array.from({ length: lanes }, (_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane)),
@@ -79,16 +80,18 @@ export const f16c: SemanticsTable = {
       if (ea !== undefined) c.probeWrite(ea, c.sizeOf(0))
       const before = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       callSlow(c, toHalves(c, a.length), c.immediate().toI32(), ...a)
-      const result = c.f.load('v128.load', c.state, F_TEMPORARY)
+      const results = a
+        .slice(0, (a.length + 1) >> 1)
+        .map((_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane))
       if (ea === undefined) {
-        c.writeV(0, result)
+        c.writeLanes(0, results)
         return
       }
       // Nor has one that waits for a device, before it is made.
       const raised = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       c.f.store('i32.store', c.state, before, S_MXCSR)
-      if (a.length === 1) c.write(0, extractLane('i64x2.extract_lane', result, 0))
-      else c.writeV(0, result)
+      if (a.length === 1) c.write(0, extractLane('i64x2.extract_lane', results[0]!, 0))
+      else c.writeLanes(0, results)
       c.f.store('i32.store', c.state, raised, S_MXCSR)
     },
   },

@@ -80,12 +80,8 @@ export function enterMmx(c: Context): void {
 
 /** Operand `i` as a vector: 16 bytes, or fewer and zeros above. A memory operand of 16 bytes must be aligned unless said otherwise. */
 export function readVector(c: Context, i: number, aligned = true): V128 {
-  const size = c.sizeOf(i)
   if (c.kindOf(i) === 'mmx') return c.f.load('v128.load64_zero', c.registerAddress(i), 0)
-  if (c.kindOf(i) === 'xmm' || size === 16) return c.readV(i, aligned ? 'legacy' : 'never')
-  if (size === 8) return c.loadMemory('v128.load64_zero', c.address(i), 8)
-  if (size === 4) return c.loadMemory('v128.load32_zero', c.address(i), 4)
-  return numeric('i64x2.splat', c.readU(i))
+  return c.readV(i, aligned ? 'legacy' : 'never')
 }
 
 /** Writes register operand `i`: all of an XMM register, the significand of an MMX register. The last thing in a form. */

@@ -153,18 +153,19 @@ function widen(...steps: readonly UnaryOp[]): Semantics {
     direct: true,
     emit: (c) => {
       begin(c)
-      const b = c.let(readVector(c, 1))
-      const low = whole(b)
-      if (c.sizeOf(0) === 16) {
-        writeVector(c, 0, low)
-        return
-      }
-      // The upper lane's elements follow the lower one's.
-      const next = b.shuffle(
-        b,
-        IOTA.map((i) => (i + 16 / factor) & 15),
-      )
-      writeVectors(c, 0, [low, whole(next)])
+      const sources = readVectors(c, 1).map((b) => c.let(b))
+      const lanes = Array.from({ length: c.laneCount(0) }, (_, lane) => {
+        // An upper lane's elements follow those of the one below.
+        const first = (16 / factor) * lane
+        const b = sources[first >> 4]!
+        if ((first & 15) === 0) return whole(b)
+        const next = b.shuffle(
+          b,
+          IOTA.map((i) => (i + first) & 15),
+        )
+        return whole(next)
+      })
+      writeVectors(c, 0, lanes)
     },
   }
 }

@@ -1,0 +1,322 @@
+/** Random instructions with EVEX, with a state before them: on the host's processor by `evex-host.c`, and on ours. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { codes, OperandKind, type CodeInfo } from '@retrap/x86-decoder'
+import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
+import { S_CR4, S_GPR, S_MXCSR, S_NO_MASK, S_OPMASK, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../../src/state/system-state.ts'
+import { BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
+
+// Layout of a case, as evex-host.c has it.
+export const CASE_BYTES = 2560
+const MASKS = 2048
+const GENERAL = 2112
+const MXCSR = 2240
+const SIGNAL = 2244
+const CODE_AT = 2256
+const MEMORY = 2304
+const MEMORY_BYTES = 256
+/** Behind the memory, which a page follows that is not there. */
+const END = 0x2_1000
+const RBX = 3
+/** General registers that a case must not name. */
+const KEPT = [3, 4, 5, 15]
+
+/** Returns a number below a limit. */
+export type Random = (limit: number) => number
+
+/** A generator of the sequence that a seed begins. */
+export function randomOf(seed: number): Random {
+  let state = seed >>> 0
+  return (limit) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    const mixed = Math.imul(state ^ (state >>> 15), 0x2c1b_3c6d)
+    return Math.floor(((mixed ^ (mixed >>> 13)) >>> 0) / (2 ** 32 / limit))
+  }
+}
+
+const PREFIXES = ['NP', '66', 'F3', 'F2']
+
+/** Chooses among the instructions with EVEX on vectors that have all of some features. */
+export function evexCodes(has: (feature: string) => boolean): readonly CodeInfo[] {
+  return codes.filter(
+    ({ encoding, feature }) => encoding === 'evex' && !feature.startsWith('APX') && feature !== '' && has(feature),
+  )
+}
+
+/** Encodes an instruction with registers, mask, broadcast and rounding by chance. @param isMemory - its operand is at RBX and below */
+export function encode(info: CodeInfo, random: Random, isMemory: boolean): number[] {
+  const { operands, masking, broadcast, rounding } = info
+  const kinds = operands.map(({ kind }) => kind)
+  const has = (...some: readonly number[]): boolean => kinds.some((kind) => some.includes(kind))
+  const general = (): number => {
+    const number = random(16)
+    return KEPT.includes(number) ? 0 : number
+  }
+  const reg = has(OperandKind.MASK_REG)
+    ? random(8)
+    : has(OperandKind.REG)
+      ? general()
+      : info.extension >= 0
+        ? info.extension
+        : random(32)
+  const isGeneralRm = has(OperandKind.RM, OperandKind.RM_REG)
+  let rm = isMemory ? RBX : has(OperandKind.MASK_RM_REG) ? random(8) : isGeneralRm ? general() : random(32)
+  const vvvv = has(OperandKind.XMM_VVVV, OperandKind.VVVV_REG) ? random(32) : 0
+  const isIndexed = has(OperandKind.VSIB)
+  const index = isIndexed ? random(32) : 0
+  const mask = masking === 'none' ? 0 : masking === 'required' ? 1 + random(7) : random(3) === 0 ? 0 : random(8)
+  const isZeroing =
+    mask !== 0 &&
+    masking === 'zero' &&
+    !(isMemory && operands[0]!.access === 'w' && isVectorMemory(kinds[0]!)) &&
+    random(2) === 0
+  const isExtra = random(3) === 0 && (isMemory ? broadcast > 0 : rounding !== 'none')
+  let length = info.vexL < 0 ? 0 : info.vexL
+  if (isExtra && !isMemory) length = rounding === 'rounding' ? random(4) : 0
+  // EVEX.b of registers means 512 bits, whatever the length says.
+  const isRegisterRm = !isMemory
+  const w =
+    info.vexW < 0
+      ? info.sizeClass === 'y' && info.operandSize === 64
+        ? 1
+        : info.sizeClass === 'y'
+          ? 0
+          : random(2)
+      : info.vexW
+  const bit = (value: number, position: number): number => (value >> position) & 1
+  const rmHigh = isRegisterRm && !isGeneralRm ? bit(rm, 4) : isIndexed ? bit(index, 3) : 0
+  const vHigh = isIndexed ? bit(index, 4) : bit(vvvv, 4)
+  if (isMemory && isIndexed) rm = 4
+  const p0 =
+    (bit(~reg, 3) << 7) | ((1 - rmHigh) << 6) | ((isMemory ? 1 : bit(~rm, 3)) << 5) | (bit(~reg, 4) << 4) | info.map
+  const p1 = (w << 7) | ((~vvvv & 15) << 3) | 4 | Math.max(0, PREFIXES.indexOf(info.prefix))
+  const p2 = ((isZeroing ? 1 : 0) << 7) | (length << 5) | ((isExtra ? 1 : 0) << 4) | ((1 - vHigh) << 3) | mask
+  const bytes = [0x62, p0, p1, p2, info.opcode]
+  if (isMemory) {
+    bytes.push(0x80 | ((reg & 7) << 3) | (rm & 7))
+    if (isIndexed) bytes.push((random(4) << 6) | ((index & 7) << 3) | RBX)
+    const size = Math.max(...operands.map(({ memorySize }) => memorySize))
+    // Some lie across the end of memory.
+    const from = random(3) === 0 ? -random(size + 1) : -64 * (1 + random(4)) + (random(2) === 0 ? 0 : random(8))
+    const distance = isIndexed ? -128 : Math.min(from, -1)
+    for (let i = 0; i < 4; i++) bytes.push((distance >> (8 * i)) & 0xff)
+  } else bytes.push(0xc0 | ((reg & 7) << 3) | (rm & 7))
+  if (has(OperandKind.IMM8)) bytes.push(random(256))
+  return bytes
+}
+
+const isVectorMemory = (kind: number): boolean =>
+  kind === OperandKind.XMM_RM || kind === OperandKind.MEM || kind === OperandKind.VSIB
+
+/** Numbers at the ends of ranges, and what floating point makes special, by bytes. */
+const SPECIAL: Readonly<Record<number, readonly bigint[]>> = {
+  4: [
+    0n,
+    0x8000_0000n,
+    0x3f80_0000n,
+    0xbf80_0000n,
+    0x7f80_0000n,
+    0xff80_0000n,
+    0x7fc0_0001n,
+    0x7f80_0001n,
+    1n,
+    0x807f_ffffn,
+    0x0080_0000n,
+    0x7f7f_ffffn,
+    0x4f00_0000n,
+    0x4b80_0001n,
+    0xffff_ffffn,
+    0x3fc0_0000n,
+  ],
+  8: [
+    0n,
+    1n << 63n,
+    0x3ff0n << 48n,
+    0xbff0n << 48n,
+    0x7ff0n << 48n,
+    0xfff0n << 48n,
+    (0x7ff8n << 48n) | 5n,
+    (0x7ff0n << 48n) | 3n,
+    7n,
+    (0x800fn << 48n) | 9n,
+    0x0010n << 48n,
+    0x7fef_ffff_ffff_ffffn,
+    0x41e0n << 48n,
+    0x43e0n << 48n,
+    -1n,
+    0x3ff8n << 48n,
+  ],
+}
+
+/** A state by chance: vectors of plain bits, of numbers near 1, and of special numbers. */
+export function randomCase(bytes: readonly number[], random: Random, isIndexed: boolean): Uint8Array {
+  const image = new Uint8Array(CASE_BYTES)
+  const view = new DataView(image.buffer)
+  const fill = (from: number, length: number): void => {
+    const way = random(5)
+    for (let at = from; at < from + length; at += 8) {
+      const size = way % 2 === 0 ? 4 : 8
+      for (let part = at; part < at + 8; part += size) {
+        const bits = (BigInt(random(2 ** 32)) << 32n) | BigInt(random(2 ** 32))
+        const near =
+          size === 4 ? 0x3e00_0000n | (bits & 0x83ff_ffffn) : (0x3fcn << 52n) | (bits & 0x803f_ffff_ffff_ffffn)
+        const rough = near & (size === 4 ? ~0x7fffn : ~0x3fff_ffffn)
+        const special = SPECIAL[size]![random(16)]!
+        const value = way < 2 ? bits : random(4) === 0 ? special : way === 4 ? rough : near
+        if (size === 4) view.setUint32(part, Number(BigInt.asUintN(32, value)), true)
+        else view.setBigUint64(part, BigInt.asUintN(64, value), true)
+      }
+    }
+  }
+  for (let i = 0; i < 32; i++) fill(64 * i, 64)
+  fill(MEMORY, MEMORY_BYTES)
+  // Indices of gathers lie within the memory, most of them.
+  if (isIndexed)
+    for (let at = 0; at < MASKS; at += 4) {
+      const far = random(24) === 0
+      const isUpper = (at & 4) !== 0 && image[CODE_AT] === 0 && random(2) === 0
+      view.setInt32(at, isUpper ? 0 : far ? random(256) : random(12) - 6, true)
+    }
+  for (let i = 0; i < 8; i++) {
+    const bits = [0n, (1n << 64n) - 1n, BigInt(random(2 ** 32)) | (BigInt(random(2 ** 32)) << 32n)][
+      Math.min(2, random(8))
+    ]!
+    view.setBigUint64(MASKS + 8 * i, bits, true)
+  }
+  for (let i = 0; i < 16; i++)
+    view.setBigUint64(GENERAL + 8 * i, BigInt(random(2 ** 32)) | (BigInt(random(2 ** 32)) << 32n), true)
+  // Exceptions masked, in the most part; rounding, DAZ and FTZ by chance; often an inexact result has been reported.
+  const masks = random(8) === 0 ? random(64) << 7 : 0x1f80
+  view.setUint32(
+    MXCSR,
+    masks |
+      (random(2) << 13) |
+      (random(2) << 14) |
+      (random(4) === 0 ? 0x40 : 0) |
+      (random(4) === 0 ? 0x8000 : 0) |
+      (random(2) << 5),
+    true,
+  )
+  if (random(2) === 0) view.setUint32(MXCSR, 0x1fa0, true)
+  view.setBigUint64(2248, 2n, true)
+  image[CODE_AT] = bytes.length
+  image.set(bytes, CODE_AT + 1)
+  return image
+}
+
+/** The processor under the test, if it has AVX-512. */
+export interface EvexProcessor {
+  has(feature: string): boolean
+  /** Executes cases; returns them as they are afterwards. */
+  run(cases: readonly Uint8Array[]): readonly Uint8Array[]
+}
+
+/** Builds the program for the host's processor, or says why there is none to ask. */
+export function openEvexHost(): EvexProcessor | string {
+  const cpu = hostCpu()
+  if (typeof cpu === 'string') return cpu
+  if (!cpu.has('AVX512F+AVX512BW+AVX512DQ+AVX512VL')) return 'the host has no AVX-512'
+  const program = buildForHost(join(import.meta.dirname, 'evex-host.c'), ['-O1', '-Wall', '-Wextra'])
+  if (typeof program === 'string') return program
+  return {
+    has: (feature) => cpu.has(feature),
+    run: (cases) => {
+      const { status, stdout } = spawnSync(program.path, { input: Buffer.concat(cases), maxBuffer: 1 << 30 })
+      if (status !== 0 || stdout.length !== cases.length * CASE_BYTES)
+        throw new Error(`host processor: status ${status}`)
+      return cases.map((_, i) => Uint8Array.from(stdout.subarray(i * CASE_BYTES, (i + 1) * CASE_BYTES)))
+    },
+  }
+}
+
+const CODE = 0x1000
+const HLT = 0xf4
+/** Exceptions as signals of Linux. */
+const SIGNALS: Readonly<Record<number, number>> = { 6: 4, 13: 11, 14: 11, 19: 8 }
+
+/** Our processor. */
+export class OurProcessor {
+  readonly #pc: BareCpu
+  readonly #view: DataView
+
+  constructor(cpu: string) {
+    this.#pc = new BareCpu({ cpu, jit: false, poison: true })
+    const { cpu: vcpu } = this.#pc
+    this.#view = new DataView(vcpu.u32.buffer, vcpu.u32.byteOffset)
+    vcpu.u32[S_CR4 >>> 2]! |= 1 << 18
+    vcpu.u32[S_XCR0 >>> 2] = 0xe7
+    this.#view.setBigUint64(S_NO_MASK, ~0n, true)
+    vcpu.modeChanged()
+    this.#pc.write64(PAGE_TABLE + 8 * (END >>> 12), 0n)
+    this.#pc.load(0x5000, [HLT])
+    for (const vector of Object.keys(SIGNALS)) {
+      this.#pc.load(0x5000 + 16 * Number(vector), [HLT])
+      this.#pc.vector(Number(vector), 0x5000 + 16 * Number(vector))
+    }
+  }
+
+  run(image: Uint8Array): Uint8Array {
+    const pc = this.#pc
+    const view = this.#view
+    const from = new DataView(image.buffer, image.byteOffset)
+    for (let at = 0; at < MASKS; at += 8) view.setBigUint64(S_XMM + at, from.getBigUint64(at, true), true)
+    for (let at = 0; at < 64; at += 8) view.setBigUint64(S_OPMASK + at, from.getBigUint64(MASKS + at, true), true)
+    for (let at = 0; at < 128; at += 8) view.setBigUint64(S_GPR + at, from.getBigUint64(GENERAL + at, true), true)
+    view.setBigUint64(S_GPR + 8 * RBX, BigInt(END), true)
+    view.setBigUint64(S_GPR + 8 * 4, 0x8_0000n, true)
+    view.setUint32(S_MXCSR, from.getUint32(MXCSR, true), true)
+    pc.load(END - MEMORY_BYTES, image.subarray(MEMORY, MEMORY + MEMORY_BYTES))
+    const length = image[CODE_AT]!
+    pc.load(CODE, [...image.subarray(CODE_AT + 1, CODE_AT + 1 + length), HLT])
+    pc.rip = CODE
+    pc.cpu.u32[S_ACTIVITY >>> 2] = 0
+    pc.cpu.setRflags(2)
+    const exit = pc.run()
+    if (exit.reason !== 'hlt') throw new Error(`ended with ${exit.reason}`)
+    const { rip } = pc
+    const out = Uint8Array.from(image)
+    const to = new DataView(out.buffer)
+    for (let at = 0; at < MASKS; at += 8) to.setBigUint64(at, view.getBigUint64(S_XMM + at, true), true)
+    for (let at = 0; at < 64; at += 8) to.setBigUint64(MASKS + at, view.getBigUint64(S_OPMASK + at, true), true)
+    to.setUint32(MXCSR, view.getUint32(S_MXCSR, true), true)
+    const vector = rip >= 0x5000 && rip < 0x6000 ? (rip - 0x5000) >> 4 : -1
+    to.setUint32(SIGNAL, vector < 0 ? 0 : (SIGNALS[vector] ?? 255), true)
+    if (vector < 0)
+      for (let i = 0; i < 16; i++)
+        if (!KEPT.includes(i)) to.setBigUint64(GENERAL + 8 * i, view.getBigUint64(S_GPR + 8 * i, true), true)
+    const { ramMa } = pc.host
+    out.set(pc.memory.u8.subarray(ramMa + END - MEMORY_BYTES, ramMa + END), MEMORY)
+    to.setBigUint64(2248, vector < 0 ? BigInt(pc.cpu.materialiseFlags()) : 2n, true)
+    return out
+  }
+}
+
+/** Flags that instructions change. */
+const ARITHMETIC = 0x8d5
+
+/** Where two cases differ, by the names of fields. */
+export function differences(expected: Uint8Array, found: Uint8Array): readonly string[] {
+  const [a, b] = [expected, found].map((image) => new DataView(image.buffer, image.byteOffset)) as [DataView, DataView]
+  const out: string[] = []
+  for (let at = 0; at < CASE_BYTES; at += 4) {
+    const kept = at === 2248 ? ARITHMETIC : at === 2252 ? 0 : -1
+    if (((a.getUint32(at, true) ^ b.getUint32(at, true)) & kept) === 0) continue
+    const name =
+      at < MASKS
+        ? `zmm${at >> 6}+${at & 63}`
+        : at < GENERAL
+          ? `k${(at - MASKS) >> 3}`
+          : at < MXCSR
+            ? `r${(at - GENERAL) >> 3}`
+            : at === MXCSR
+              ? 'mxcsr'
+              : at === SIGNAL
+                ? 'signal'
+                : at < CODE_AT
+                  ? 'rflags'
+                  : `memory+${at - MEMORY}`
+    out.push(`${name}: ${a.getUint32(at, true).toString(16)} found ${b.getUint32(at, true).toString(16)}`)
+  }
+  return out
+}
