@@ -119,8 +119,7 @@ function isDirect(semantics: Semantics, form: Form): boolean {
 function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
   const form = formIn(info, variant)
   const semantics = semanticsOf(info, form)
-  const contexts = form.evex && extended?.evex.contexts
-  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0, contexts }
+  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
 }
 
 function* sources(features?: ReadonlySet<string>): Generator<FormSource> {
@@ -142,7 +141,7 @@ export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpre
 )
 /** The interpreters that execute the instructions of extended features, too. */
 const extendedInterpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
-  generateX86Interpreter(sources(), HOT_FORMS, options, 64),
+  generateX86Interpreter(sources(), HOT_FORMS, options, extended?.evex.contexts.form),
 )
 
 /**
@@ -287,10 +286,11 @@ export class X86Engine {
 
   #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
     const { memory, codeCache: cache } = this
-    const instructionSet = new X86Compiled(
-      ...([memory, code, this.systemForms, this.processor.model] as const),
-      this.poison ? POISONED_LAYOUT : STATE_LAYOUT,
-    )
+    const instructionSet = new X86Compiled(memory, code, this.systemForms, {
+      model: this.processor.model,
+      layout: this.poison ? POISONED_LAYOUT : STATE_LAYOUT,
+      evexContext: extended?.evex.contexts.region,
+    })
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }
 

@@ -14,7 +14,7 @@ import {
 } from '@retrap/wasm-emitter'
 import { RegionContext } from '../jit/region-context.ts'
 import type { Alignment, Context, Semantics } from '../semantics/context.ts'
-import { FunctionContext, type FormSource } from '../semantics/form-context.ts'
+import { FunctionContext } from '../semantics/form-context.ts'
 import { loadOp } from '../semantics/integer.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
 import type { SharedFunction } from '@retrap/soft-float'
@@ -488,8 +488,13 @@ class EvexRegion extends masked(RegionContext) {
   }
 }
 
-/** The classes that generate forms with EVEX. */
-export const contexts: NonNullable<FormSource['contexts']> = { form: EvexFunction, region: EvexRegion }
+/** The classes that generate forms with EVEX: of the interpreter, and of compiled code. */
+export interface EvexContexts {
+  readonly form: typeof FunctionContext
+  readonly region: typeof RegionContext
+}
+
+export const contexts: EvexContexts = { form: EvexFunction, region: EvexRegion }
 
 /** Semantics of VEX for an instruction with EVEX. */
 export function underEvex(semantics: Semantics): Semantics {

@@ -1,14 +1,14 @@
 import type { Semantics, SemanticsTable } from '../semantics/context.ts'
 import type { EvexLowering } from '../interpreter/lower.ts'
-import type { FormSource } from '../semantics/form-context.ts'
 import { instructionSemantics } from '../semantics/index.ts'
 import type { Form } from '../state/form.ts'
 import type { Handler } from '../system/operands.ts'
-import { contexts, underEvex } from './evex-context.ts'
+import { evexMoves } from './evex-moves.ts'
+import { contexts, underEvex, type EvexContexts } from './evex-context.ts'
 import { finish, formOf } from './evex-form.ts'
 
 /** Instructions with EVEX that are others than those of VEX with their names. */
-const own: SemanticsTable = {}
+const own: SemanticsTable = { ...evexMoves }
 
 const known = new Map<string, Semantics>()
 
@@ -27,7 +27,7 @@ const handlers: Readonly<Record<string, Handler>> = {}
 
 /** All of EVEX on vectors, as engines use it. */
 export interface EvexInstructions extends EvexLowering {
-  readonly contexts: NonNullable<FormSource['contexts']>
+  readonly contexts: EvexContexts
   readonly handlers: Readonly<Record<string, Handler>>
   semanticsOf(form: Form): Semantics | undefined
 }

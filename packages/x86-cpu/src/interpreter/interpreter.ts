@@ -39,7 +39,15 @@ class X86Forms implements InterpreterForms<FormSource> {
   readonly hot: ReadonlySet<string>
   readonly #library: Library
 
-  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, library: Library) {
+  readonly #evexContext: typeof FunctionContext | undefined
+
+  constructor(
+    forms: Iterable<FormSource>,
+    hot: ReadonlySet<string>,
+    library: Library,
+    evexContext: typeof FunctionContext | undefined,
+  ) {
+    this.#evexContext = evexContext
     this.forms = forms
     this.hot = hot
     this.#library = library
@@ -50,7 +58,11 @@ class X86Forms implements InterpreterForms<FormSource> {
   }
 
   emitFunction(f: FunctionBuilder, source: FormSource): FormCall {
-    const context = new (source.contexts?.form ?? FunctionContext)(f, source, this.#library)
+    const context = new (source.form.evex === undefined ? FunctionContext : this.#evexContext!)(
+      f,
+      source,
+      this.#library,
+    )
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
@@ -83,21 +95,21 @@ function buildDelivery(module: ModuleBuilder, library: Library): void {
  * Generates the interpreter of x86.
  *
  * @param hot - keys of the forms to inline
- * @param vectorBytes - of the processor's vector registers
+ * @param evexContext - generates forms with EVEX; absent, there are none, and vector registers have 32 bytes
  */
 export function generateX86Interpreter(
   forms: Iterable<FormSource>,
   hot: ReadonlySet<string>,
   options: InterpreterOptions,
-  vectorBytes = 32,
+  evexContext?: typeof FunctionContext,
 ): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
   importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const timestamp = module.importFunction('cpu', 'timestamp', { params: [], result: undefined } as const)
   const imports = importDispatch(module)
-  const library = buildLibrary(module, access, timestamp, vectorBytes)
+  const library = buildLibrary(module, access, timestamp, evexContext === undefined ? 32 : 64)
   buildDelivery(module, library)
   const layout = options.poison === true ? POISONED_LAYOUT : STATE_LAYOUT
-  return generateInterpreter(module, imports, layout, new X86Forms(forms, hot, library), options)
+  return generateInterpreter(module, imports, layout, new X86Forms(forms, hot, library, evexContext), options)
 }

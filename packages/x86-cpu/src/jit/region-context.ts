@@ -1,5 +1,5 @@
 import type { InstructionExits } from '@retrap/engine'
-import { I32, I64, V128, numeric, type FunctionBuilder, type I32Like, type ValueType } from '@retrap/wasm-emitter'
+import { I32, I64, numeric, type FunctionBuilder, type I32Like, type V128, type ValueType } from '@retrap/wasm-emitter'
 import { SLOW_WRITE } from '../state/host.ts'
 import type { FormSource } from '../semantics/form-context.ts'
 import {

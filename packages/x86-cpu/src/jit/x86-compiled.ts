@@ -38,6 +38,14 @@ const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 const CALLED_HANDLERS =
   /^(MOV|PUSH|POP|CLTS|INVLPG|INVPCID|RDTSCP?|CPUID|(RD|WR)MSR|RDRAND|RDSEED|XGETBV|IN|OUT|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
 
+/** The processor that code is compiled for. */
+interface ProcessorKind {
+  readonly model: CpuModel
+  readonly layout: StateLayout
+  /** Generates forms with EVEX; absent, there are none. */
+  readonly evexContext?: typeof RegionContext | undefined
+}
+
 /** x86, as the engine compiles hot code of it. */
 export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly name = 'x86'
@@ -46,22 +54,22 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
   readonly #vectorBytes: number
+  readonly #evexContext: typeof RegionContext
   readonly #handlers: readonly SystemForm[]
 
   /**
    * @param code - the interpreter, whose functions units call
    * @param handlers - what its host functions execute, by number
-   * @param model - of the processor
-   * @param layout - of its state
+   * @param kind - the processor's model, the layout of its state, and the class that generates forms with EVEX
    */
   constructor(
     memory: MachineMemory,
     code: InterpreterCode<FormSource>,
     handlers: readonly SystemForm[],
-    model: CpuModel,
-    layout: StateLayout,
+    { model, layout, evexContext = RegionContext }: ProcessorKind,
   ) {
     this.layout = layout
+    this.#evexContext = evexContext
     const { name: _name, brand: _brand, features, ...others } = model
     this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
     this.#memory = memory
@@ -103,7 +111,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
     const library = importLibrary(module, this.#code, this.#vectorBytes)
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
-    return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
+    return new X86Unit(f as unknown as RegionBuilder, this.#memory, { library, evexContext: this.#evexContext }, unit)
   }
 }
 
@@ -140,11 +148,18 @@ function isRelativeKnown({ u32, i32 }: MachineMemory, insn: DecodedInstruction<F
   return u32[(code + SEG_BASE) >>> 2] === 0 && i32[(code + SEG_LIMIT) >>> 2] === -1 && size === 4
 }
 
+/** What a unit's instructions are generated with. */
+interface UnitParts {
+  readonly library: Library
+  readonly evexContext: typeof RegionContext
+}
+
 /** x86's part of a unit: registers and flags in locals, and what is known of the state. */
 class X86Unit implements UnitSemantics<FormSource> {
   readonly f: RegionBuilder
   readonly #memory: MachineMemory
   readonly #library: Library
+  readonly #evexContext: typeof RegionContext
   readonly #state: I32
   readonly #flags: RegionFlags
   readonly #known: StateKnowledge
@@ -161,11 +176,17 @@ class X86Unit implements UnitSemantics<FormSource> {
   readonly #openLoops = new Set<number>()
 
   /** @param f - the unit's function, still empty */
-  constructor(f: RegionBuilder, memory: MachineMemory, library: Library, unit: UnitDescription<FormSource>) {
+  constructor(
+    f: RegionBuilder,
+    memory: MachineMemory,
+    { library, evexContext }: UnitParts,
+    unit: UnitDescription<FormSource>,
+  ) {
     const { region, mode, state } = unit
     this.f = f
     this.#memory = memory
     this.#library = library
+    this.#evexContext = evexContext
     // The plain parameter: by it, registers are in memory.
     this.#state = f.param(0, 'i32').get
     this.#known = new StateKnowledge(memory, state, mode)
@@ -263,14 +284,8 @@ class X86Unit implements UnitSemantics<FormSource> {
     const { semantics, form } = source
     this.#known.pageBase = () => exits.pageBase()
     f.know(this.#known, insn.record)
-    const context = new (source.contexts?.region ?? RegionContext)(
-      f,
-      source,
-      this.#library,
-      insn.record,
-      this.#flags,
-      exits,
-    )
+    const Made = form.evex === undefined ? RegionContext : this.#evexContext
+    const context = new Made(f, source, this.#library, insn.record, this.#flags, exits)
     if (semantics.conditionalFlags === true) this.#flags.settle()
     if (form.vex) context.requireVex()
     semantics.emit(context)

@@ -4,7 +4,6 @@ import { Context, type Semantics } from './context.ts'
 import type { FlagStore } from './flag-context.ts'
 import type { Library } from './library.ts'
 import type { Form } from '../state/form.ts'
-import type { RegionContext } from '../jit/region-context.ts'
 import * as S from '../state/state-layout.ts'
 
 /** A form to generate. */
@@ -13,8 +12,6 @@ export interface FormSource {
   readonly semantics: Semantics
   /** Flags of every memory access (SLOW_DIRECT). */
   readonly accessFlags: number
-  /** The classes that generate it, where they are others. */
-  readonly contexts?: { readonly form: typeof FunctionContext; readonly region: typeof RegionContext } | undefined
 }
 
 /** State offset of the base of CS. */

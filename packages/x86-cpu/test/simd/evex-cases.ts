@@ -3,8 +3,10 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { codes, OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
+import { evex } from '../../src/extended/evex.ts'
 import { S_CR4, S_GPR, S_MXCSR, S_NO_MASK, S_OPMASK, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
 import { S_ACTIVITY } from '../../src/state/system-state.ts'
+import type { JitOptions } from '@retrap/x86-cpu'
 import { BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
 
 // Layout of a case, as evex-host.c has it.
@@ -235,13 +237,34 @@ const HLT = 0xf4
 /** Exceptions as signals of Linux. */
 const SIGNALS: Readonly<Record<number, number>> = { 6: 4, 13: 11, 14: 11, 19: 8 }
 
+/** Whether the instruction of a case has an operation by now. */
+export const isExecuted = (info: CodeInfo): boolean => {
+  const form = evex.formOf(info, {
+    memory: info.memory === 'only',
+    long: true,
+    addressSize: 8,
+    repeat: 'none',
+    inPage: 'no',
+  })
+  return form !== undefined && (evex.semanticsOf(form) ?? evex.handlers[info.mnemonic]) !== undefined
+}
+
+const instructionOf = (image: Uint8Array): number[] => [...image.subarray(CODE_AT + 1, CODE_AT + 1 + image[CODE_AT]!)]
+
+/** The bytes of a case's instruction. */
+export const codeOf = (image: Uint8Array): string =>
+  instructionOf(image)
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join(' ')
+
 /** Our processor. */
 export class OurProcessor {
   readonly #pc: BareCpu
   readonly #view: DataView
 
-  constructor(cpu: string) {
-    this.#pc = new BareCpu({ cpu, jit: false, poison: true })
+  /** @param jit - compiles hot code; default: nothing is compiled */
+  constructor(cpu: string, jit: JitOptions | false = false) {
+    this.#pc = new BareCpu({ cpu, jit, poison: true })
     const { cpu: vcpu } = this.#pc
     this.#view = new DataView(vcpu.u32.buffer, vcpu.u32.byteOffset)
     vcpu.u32[S_CR4 >>> 2]! |= 1 << 18
@@ -256,8 +279,25 @@ export class OurProcessor {
     }
   }
 
+  get jitCounts(): unknown {
+    return this.#pc.engine.jitCounts
+  }
+
+  /** Executes a case. */
   run(image: Uint8Array): Uint8Array {
+    return this.#execute(image, [...instructionOf(image), HLT])
+  }
+
+  /** Executes the instructions of cases several times in a loop, which has their flags in RAX, from the state of the first. */
+  runLoop(images: readonly Uint8Array[]): Uint8Array {
+    const body = [...images.flatMap((image) => [...instructionOf(image), 0x9f]), 0x41, 0xff, 0xcf]
+    const back = -body.length - 6
+    return this.#execute(images[0]!, [0x41, 0xbf, 4, 0, 0, 0, ...body, 0x0f, 0x85, back, back >> 8, -1, -1, HLT])
+  }
+
+  #execute(image: Uint8Array, code: readonly number[]): Uint8Array {
     const pc = this.#pc
+    pc.load(CODE, code)
     const view = this.#view
     const from = new DataView(image.buffer, image.byteOffset)
     for (let at = 0; at < MASKS; at += 8) view.setBigUint64(S_XMM + at, from.getBigUint64(at, true), true)
@@ -267,8 +307,6 @@ export class OurProcessor {
     view.setBigUint64(S_GPR + 8 * 4, 0x8_0000n, true)
     view.setUint32(S_MXCSR, from.getUint32(MXCSR, true), true)
     pc.load(END - MEMORY_BYTES, image.subarray(MEMORY, MEMORY + MEMORY_BYTES))
-    const length = image[CODE_AT]!
-    pc.load(CODE, [...image.subarray(CODE_AT + 1, CODE_AT + 1 + length), HLT])
     pc.rip = CODE
     pc.cpu.u32[S_ACTIVITY >>> 2] = 0
     pc.cpu.setRflags(2)

@@ -28,7 +28,7 @@ function broadcast(splat: (value: I64) => V128): Semantics {
   return {
     direct: true,
     emit: (c) => {
-      const value = c.let(splat(c.kindOf(1) === 'mem' ? c.readU(1) : element(c.readV(1), 64, 0)))
+      const value = c.let(splat(c.kindOf(1) === 'xmm' ? element(c.readV(1), 64, 0) : c.readU(1)))
       c.writeLanes(
         0,
         Array.from({ length: c.laneCount(0) }, () => value),

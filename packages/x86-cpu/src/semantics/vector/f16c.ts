@@ -1,4 +1,4 @@
-import { V128, extractLane, numeric, replaceLane, select, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
+import { V128, extractLane, replaceLane, select, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { convert, FC_ROUNDING_SHIFT, finish, unpack, type SharedFunction } from '@retrap/soft-float'
