@@ -104,8 +104,10 @@ const pause: Handler = (s, record) => {
 
 const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
 /** The handler of an instruction, if there is one. */
-const handlerOf = ({ mnemonic, encoding }: CodeInfo): Handler | undefined =>
-  encoding === 'evex' ? extended?.evex.handlers[mnemonic] : (allHandlers[mnemonic] ?? extended?.handlers[mnemonic])
+const handlerOf = ({ mnemonic, encoding, feature }: CodeInfo): Handler | undefined =>
+  encoding === 'evex' && !feature.startsWith('APX')
+    ? extended?.evex.handlers[mnemonic]
+    : (allHandlers[mnemonic] ?? extended?.handlers[mnemonic])
 
 /** The form of a code. */
 const formIn = (info: CodeInfo, variant: Variant): Form => extended?.evex.formOf(info, variant) ?? formOf(info, variant)
