@@ -1,13 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import {
-  PREFIX_EVEX,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  REGISTER_RIP,
-  SEGMENT_FS,
-  codeInfo,
-} from '@retrap/x86-decoder'
+import { PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'
@@ -103,7 +95,7 @@ export class Lowering {
     if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
     else this.#writeImmediate(at, insn, plan, lowered)
     if ((u8[at + R.R_ADDRESS]! & R.ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
-    if ((insn.prefixes & PREFIX_EVEX) !== 0) this.#evex?.finish(this.#views, at, insn)
+    if (lowered.isEvex) this.#evex!.finish(this.#views, at, insn)
     return lowered
   }
 

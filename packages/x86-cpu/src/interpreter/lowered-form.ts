@@ -41,6 +41,8 @@ export interface LoweredForm extends FormCode {
   readonly endsRun: boolean
   /** Whether it branches to another page at a fixed distance. */
   readonly isFarBranch: boolean
+  /** Whether the record has the fields of EVEX. */
+  readonly isEvex: boolean
 }
 
 /** Works out how the records of a form are written. */
@@ -52,6 +54,7 @@ export function lowerForm(info: CodeInfo, form: Form, { op, fn }: FormCode): Low
     isStack: form.operands.some(({ kind }) => kind === 'st'),
     endsRun: endsRun(info, op),
     isFarBranch: form.operands[0]?.kind === 'rel',
+    isEvex: form.evex !== undefined,
   }
 }
 
