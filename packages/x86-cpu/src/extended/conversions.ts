@@ -23,7 +23,7 @@ const SMALLEST_NORMAL = 0x80_0000
 const QUIET = 0x40_0000
 
 /** Singles as BF16 in the lower words, rounded to the nearest even; zeros for denormal numbers. */
-function toBf16(c: Context, v: V128): V128 {
+export function toBf16(c: Context, v: V128): V128 {
   const magnitude = c.let(and(v, all(MAGNITUDE)))
   const rounded = numeric('i32x4.add', numeric('i32x4.add', v, all(0x7fff)), and(shr(v, 16), all(1)))
   const isNan = numeric('i32x4.gt_s', magnitude, all(INFINITY_BITS))

@@ -6,9 +6,10 @@ import type { Handler } from '../system/operands.ts'
 import { evexMoves } from './evex-moves.ts'
 import { contexts, underEvex, type EvexContexts } from './evex-context.ts'
 import { finish, formOf } from './evex-form.ts'
+import { wide } from './wide.ts'
 
 /** Instructions with EVEX that are others than those of VEX with their names. */
-const own: SemanticsTable = { ...evexMoves }
+const own: SemanticsTable = { ...wide, ...evexMoves }
 
 const known = new Map<string, Semantics>()
 

@@ -31,20 +31,20 @@ import { eachElement, element, vectorParameters, vectorTypes, type Bits } from '
  */
 
 /** Which operand is what: A · B + C, by operand numbers. */
-const ORDERS: Readonly<Record<string, readonly [number, number, number]>> = {
+export const ORDERS: Readonly<Record<string, readonly [number, number, number]>> = {
   '132': [0, 2, 1],
   '213': [1, 0, 2],
   '231': [1, 2, 0],
 }
 
 /** The negated parts: the product; the addend of even and of odd elements. */
-interface Operation {
+export interface FusedOperation {
   readonly product: boolean
   readonly even: boolean
   readonly odd: boolean
 }
 
-const OPERATIONS: Readonly<Record<string, Operation>> = {
+export const OPERATIONS: Readonly<Record<string, FusedOperation>> = {
   VFMADD: { product: false, even: false, odd: false },
   VFMSUB: { product: false, even: true, odd: true },
   VFNMADD: { product: true, even: false, odd: false },
@@ -79,12 +79,18 @@ function slowElement(c: Context, bits: Bits): SharedFunction<'i64'> {
 }
 
 /** The negated parts of an element, as {@link slowElement} wants them. */
-function control({ product, even, odd }: Operation, i: number): I32 {
+function control({ product, even, odd }: FusedOperation, i: number): I32 {
   return I32.of((product ? 1 : 0) | ((i % 2 === 0 ? even : odd) ? 2 : 0))
 }
 
 /** (state, lanes of a, of b, of c) → exception. */
-function slowLanes(c: Context, name: string, operation: Operation, bits: Bits, lanes: number): SharedFunction<'i32'> {
+function slowLanes(
+  c: Context,
+  name: string,
+  operation: FusedOperation,
+  bits: Bits,
+  lanes: number,
+): SharedFunction<'i32'> {
   return c.shared(`fma.${name}${bits}.${lanes}`, ['i32', ...vectorTypes(3 * lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
     const operands = vectorParameters(f, 1, 3 * lanes)
@@ -114,7 +120,7 @@ function slowScalar(c: Context, bits: Bits): SharedFunction<'i32'> {
 }
 
 /** A product and an addend with the signs that an operation gives them: what is left is a · b + addend. */
-function withSigns(operation: Operation, bits: Bits, a: V128, addend: V128): readonly [a: V128, addend: V128] {
+function withSigns(operation: FusedOperation, bits: Bits, a: V128, addend: V128): readonly [a: V128, addend: V128] {
   const { product, even, odd } = operation
   const left = product ? vector(bits, 'neg', a) : a
   if (!even && !odd) return [left, addend]
@@ -142,7 +148,12 @@ function inexactFused(c: Context, bits: Bits, r: V128, a: V128, b: V128, addend:
   return or(inexactProduct, inexactBits(c, 'add', bits, r, product, addend))
 }
 
-function packed(name: string, operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
+function packed(
+  name: string,
+  operation: FusedOperation,
+  order: readonly [number, number, number],
+  bits: Bits,
+): Semantics {
   return {
     emit: (c) => {
       // Memory first: it is operand 2, and can fault.
@@ -178,7 +189,7 @@ function packed(name: string, operation: Operation, order: readonly [number, num
   }
 }
 
-function scalar(operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
+function scalar(operation: FusedOperation, order: readonly [number, number, number], bits: Bits): Semantics {
   return {
     emit: (c) => {
       const operands = new Map([2, 1, 0].map((i) => [i, readFloat(c, i, bits)]))

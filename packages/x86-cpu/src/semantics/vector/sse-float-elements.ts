@@ -134,7 +134,7 @@ export function fromIntegerElement(c: Context, to: Bits): SharedFunction<'i64'> 
 /** Truth of the first sixteen predicates, four bits each: less, equal, greater, unordered. The others repeat them. */
 export const PREDICATES = 0xf465_0b9a_7ced_8312n
 /** Of the first sixteen those that take quiet NaNs quietly: EQ, UNORD, NEQ, ORD…; of the others just those that do not. */
-const QUIET_PREDICATES = 0x9999
+export const QUIET_PREDICATES = 0x9999
 
 /** (state, a, b, predicate) → all ones or zero. */
 export function compareElement(c: Context, bits: Bits): SharedFunction<'i64'> {
