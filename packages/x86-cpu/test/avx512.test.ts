@@ -6,10 +6,8 @@ import { codes, OperandKind, type CodeInfo } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { loadInstructions } from '@retrap/x86-cpu'
 import { beforeAll, expect, test } from 'vitest'
-import { S_CR4, S_XCR0 } from '../src/state/state-layout.ts'
-import type { BareCpu } from './support/bare-cpu.ts'
 import { runBothWays } from './support/both-ways.ts'
-import { nativeCode, type NativeCode } from './support/native-code.ts'
+import { enableAvx512, nativeCode, type NativeCode } from './support/native-code.ts'
 
 const MODEL = 'everything,+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl'
 const IN = 0x6_0000
@@ -19,12 +17,6 @@ const native = nativeCode()
 const lack = typeof native === 'string' ? native : ''
 
 beforeAll(() => loadInstructions(MODEL))
-
-function enableAvx512(pc: BareCpu): void {
-  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
-  pc.cpu.u32[S_XCR0 >>> 2] = 0xe7
-  pc.cpu.modeChanged()
-}
 
 /** Names of what the assembler has, by which a test draws instructions. */
 type Drawn = Record<string, (...operands: unknown[]) => Assembler>
