@@ -11,9 +11,9 @@ type Candidate = readonly [Job, ...Job[]]
  * Finds the first of a plan's machines that does not meet its expectation, such as the first kernel of a list. Machines are in
  * the order of the plan; those before the first bad one are taken to be good, and those after it to be bad.
  *
- * @param path - of the plan, whose first machine has to pass, and whose last one has to fail
- * @returns whether it was found; the results of all that was run are written, as those of a plan are
- * @throws PlanError where there are fewer than two machines, or one cannot be made
+ * @param path - path of the plan, whose first machine must pass, and whose last one must fail
+ * @returns whether the first bad machine was found; results of all runs are written as for a plan
+ * @throws PlanError for fewer than two machines, or an invalid one
  */
 export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
   const jobs = await jobsOfPlan(path, run)
@@ -52,7 +52,7 @@ export async function bisectPlan(path: string, run: PlanRun): Promise<boolean> {
 /**
  * Finds the first bad of some things, the first of which is good, and the last one bad.
  *
- * @param areGood - tests things by their indices
+ * @param areGood - tests items by index
  * @returns its index, found by at most 2 + log2(count - 1) tests, rounded up
  */
 export async function firstBad(

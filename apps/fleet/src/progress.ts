@@ -23,7 +23,7 @@ export class Progress implements JobListener {
   readonly #stream: ProgressStream
   readonly #count: number
   readonly #began = performance.now()
-  /** When the machines that are running were started. */
+  /** Start times of the running machines. */
   readonly #running = new Map<Job, number>()
   readonly #timer: NodeJS.Timeout
   #passed = 0
@@ -106,12 +106,12 @@ export class Progress implements JobListener {
   }
 }
 
-/** The name of a job, with how its attempt ended. */
+/** Returns a line with the name of a job and the result of its attempt. */
 export function endLine({ name }: Job, seconds: number, detail: string): string {
   return printable(`${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
 }
 
-/** A text whose control characters (C0, DEL, C1) are replaced: a guest may have written it. */
+/** Replaces control characters (C0, DEL, C1) of a text, which may come from a guest. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- those that a terminal acts on
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')

@@ -12,9 +12,9 @@ import { type Artefact, type ArtefactStore, StoreError } from './store/store.ts'
 import { runStoredJob, type StoredJobs } from './worker/job-folder.ts'
 import { logPath, type MachineRunner, runMachine, untilItCounts } from './worker/machine-process.ts'
 
-/** How a plan is run. */
+/** Options for running a plan. */
 export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
-  /** Where the files of the plan go, and those that machines leave; absent where all hosts have them by their names. */
+  /** Store for the files of the plan and outputs of machines; absent if all hosts share their files by name. */
   readonly stored?: StoredJobs
   /** Makes the queue; one within this process makes attempts by the function. */
   readonly queueOf: (make: MakeAttempt) => JobQueue
@@ -39,7 +39,7 @@ export async function runPlan(path: string, run: PlanRun): Promise<boolean> {
   return results.passed
 }
 
-/** The jobs of a plan, whose files are in the store if there is one. @throws as {@link runPlan} */
+/** Returns the jobs of a plan, after putting its files into the store, if any. @throws as {@link runPlan} */
 export async function jobsOfPlan(path: string, { retrap, stored }: PlanRun): Promise<Job[]> {
   const named = readPlan(path, readFileSync(path, 'utf8'), knownOptions(retrap))
   return stored === undefined ? named : withInputs(named, stored.store)
@@ -93,7 +93,7 @@ export class JobRunner {
   }
 }
 
-/** Makes attempts in this process: in folders of their own where there is a store. */
+/** Returns a function that makes attempts in this process: in separate folders if there is a store. */
 export function makerOf(runner: MachineRunner, stored: StoredJobs | undefined): MakeAttempt {
   if (stored !== undefined)
     return (...attempt) => untilItCounts((...one) => runStoredJob(runner, stored, ...one), ...attempt)

@@ -67,8 +67,8 @@ let aliasForms: readonly Form[] | undefined
 let aliases: Matcher | undefined
 
 /**
- * The A64 table, one form a row: loads and stores first, then all else. Of SVE and SME it only has rows that say so (their
- * operation is `scalable`). It is compiled when it is first asked for.
+ * Returns the A64 table, one form a row: loads and stores first, then the rest. SVE and SME have only placeholder rows
+ * (operation `scalable`). Compiled on first use.
  */
 export function a64Forms(): readonly Form[] {
   forms ??= [
@@ -93,7 +93,7 @@ const accept = (form: Form, word: number): boolean =>
   isLoadStoreA64(form) ? allocatedLoadStoreA64(form, word) : allowed(form, word)
 
 /**
- * The row that an A64 instruction belongs to; undefined where none is allocated.
+ * Returns the row of an A64 instruction; undefined if unallocated.
  *
  * @param word - the instruction
  */
@@ -102,7 +102,7 @@ export function findA64(word: number): Form | undefined {
   return matcher.find(word, accept)
 }
 
-/** The rows of other names, the first that fits before the others. */
+/** Returns the rows of aliases, of which the first match applies. */
 export function a64Aliases(): readonly Form[] {
   aliasForms ??= compile(
     [...parseRows(a64IntegerAliases), ...parseRows(a64VectorAliases)].map((each) => ({
@@ -114,7 +114,7 @@ export function a64Aliases(): readonly Form[] {
   return aliasForms
 }
 
-/** The other name by which people know an instruction, if it has one: `CMP` for a SUBS without a result. */
+/** Returns an instruction's preferred alias, if any: `CMP` for a SUBS without a result. */
 export function findA64Alias(word: number): Form | undefined {
   aliases ??= new Matcher(a64Aliases())
   return aliases.find(word, allowed)

@@ -1,4 +1,4 @@
-/** Constants of AArch32 instructions: what the bits of their immediates stand for. */
+/** Constants of AArch32 instructions, decoded from their immediate fields. */
 
 const rotateRight = (value: number, amount: number): number =>
   amount === 0 ? value >>> 0 : ((value >>> amount) | (value << (32 - amount))) >>> 0

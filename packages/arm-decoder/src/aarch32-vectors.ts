@@ -86,7 +86,7 @@ function laneRows(): Row[] {
 /** Rows of VFP, with `cccc` for the condition, and rows that have none. */
 export const vfpTable = (): Row[] => [...parseRows(vfpRows), ...precisionRows(vfpPrecisionRows, 'cccc')]
 
-/** Rows of VFP and Advanced SIMD that are the same in A32 and T32. */
+/** Rows of VFP and Advanced SIMD that are equal in A32 and T32. */
 export const unconditionalVectorTable = (): Row[] => [
   ...precisionRows(vfpUnconditionalRows, '1111'),
   ...parseRows(neonExtensionRows),

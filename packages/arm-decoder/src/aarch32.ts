@@ -50,7 +50,7 @@ function numbered(form: Form): Form {
 const withCondition = (row: Row): Row =>
   row.encoding.startsWith('cccc') ? { ...row, attributes: [...row.attributes, 'c!=15'] } : row
 
-/** A set's forms and their tree, made when they are first asked for. */
+/** A set's forms and their tree, made on first use. */
 class Table {
   readonly #make: () => readonly Form[]
   #matcher: Matcher | undefined
@@ -99,7 +99,7 @@ const allowed = /*#__PURE__*/ conditionsOf(() => ({
 const accept = (form: Form, word: number): boolean =>
   isLoadStoreA32(form) ? allocatedLoadStoreA32(form, word) : allowed(form, word)
 
-/** The A32 table, one form a row: loads and stores first, then all else. It is compiled when it is first asked for. */
+/** Returns the A32 table, one form a row: loads and stores first, then the rest. Compiled on first use. */
 export const a32Forms = (): readonly Form[] => a32.matcher.forms
 
 /** The table of Thumb instructions of two halfwords, as `a32Forms`. */
@@ -109,7 +109,7 @@ export const t32Forms = (): readonly Form[] => t32.matcher.forms
 export const t16Forms = (): readonly Form[] => t16.matcher.forms
 
 /**
- * The row that an A32 instruction belongs to; undefined where none is allocated.
+ * Returns the row of an A32 instruction; undefined if unallocated.
  *
  * @param word - the instruction
  */
@@ -118,10 +118,10 @@ export function findA32(word: number): Form | undefined {
 }
 
 /**
- * The row that a Thumb instruction belongs to; undefined where none is allocated.
+ * Returns the row of a Thumb instruction; undefined if unallocated.
  *
  * @param first - its first halfword
- * @param second - the next one; only looked at where `isWideThumb(first)`
+ * @param second - the second halfword; used only if `isWideThumb(first)`
  */
 export function findThumb(first: number, second: number): Form | undefined {
   return isWideThumb(first) ? t32.matcher.find(((first << 16) | second) >>> 0, accept) : t16.matcher.find(first, accept)

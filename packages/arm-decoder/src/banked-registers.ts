@@ -1,4 +1,4 @@
-/** Registers of other modes, as MRS and MSR name them. */
+/** Banked registers of other modes, for MRS and MSR. */
 import { fieldOf, type Form } from './row.ts'
 
 /** Registers of other modes, by SYSm without R: those of the general-purpose registers. */
@@ -27,7 +27,7 @@ const bankedNumber = (form: Form, word: number): number => {
   return form.fields.get('p')!.pieces[0]! >> 8 === 1 ? bits : ((bits & 1) << 4) | (bits >> 1)
 }
 
-/** The name of a banked register; undefined where there is none. */
+/** Returns the name of a banked register; undefined if unknown. */
 export function bankedName(form: Form, word: number): string | undefined {
   const number = bankedNumber(form, word)
   return (fieldOf(form, 'r', word) === 1 ? BANKED_STATUS[number] : BANKED[number]) || undefined
@@ -45,7 +45,7 @@ const FLOAT_SYSTEM: Readonly<Record<number, string>> = {
   10: 'fpinst2',
 }
 
-/** The name of a system register of VFP; undefined where there is none, or none that can be written. */
+/** Returns the name of a VFP system register; undefined if unknown, or not writable. */
 export function floatSystemName(form: Form, word: number): string | undefined {
   const number = fieldOf(form, 'i', word)
   const isReadOnly = number >= 5 && number <= 7

@@ -60,7 +60,7 @@ const NAMED: Readonly<Record<string, Condition>> = {
   fraction: (form, word) => fieldOf(form, 'f', word) === 1 || fieldOf(form, 's', word) >= 32,
   pstate: (form, word) =>
     pstateName(fieldOf(form, 'o', word), fieldOf(form, 'w', word), fieldOf(form, 'y', word)) !== undefined,
-  // Conditions of other names.
+  // Conditions with names of their own.
   tlbip: (form, word) =>
     pairInvalidation(fieldOf(form, 'o', word), fieldOf(form, 'y', word), fieldOf(form, 'w', word)) !== undefined,
   'not-wide': (form, word) => !isWideMove(form, word),
@@ -74,7 +74,7 @@ const NAMED: Readonly<Record<string, Condition>> = {
   adjacent: (form, word) => fieldOf(form, 'j', word) + 1 === fieldOf(form, 'r', word),
 }
 
-/** `z!=3`, `zQ=6`, `s<5`: fields one after another, against a number; `n=m`: against another field. */
+/** `z!=3`, `zQ=6`, `s<5`: concatenated fields against a number; `n=m`: against another field. */
 const COMPARISON = /^([a-zA-Z]+)(!=|<=|<|=)(\w+)$/
 
 function comparison(text: string): Condition | undefined {
@@ -131,7 +131,7 @@ export function conditionsOf(more?: () => Readonly<Record<string, Condition>>): 
 
 /** The state of IT blocks: which of the next Thumb instructions are conditional, and on what. */
 
-/** The condition of an instruction that has none. */
+/** The condition of an unconditional instruction. */
 const ALWAYS = 14
 
 /**
@@ -150,7 +150,7 @@ export const conditionOf = (state: number): number => (state === 0 ? ALWAYS : st
  * @param first - its first halfword
  */
 export function advanceIfThen(state: number, first: number): number {
-  // IT, and none of the hints, which have no mask.
+  // IT, but not the hints, which have no mask.
   if (first >>> 8 === 0xbf && (first & 15) !== 0) return first & 0xff
   return (state & 7) === 0 ? 0 : (state & 0xe0) | ((state << 1) & 0x1f)
 }

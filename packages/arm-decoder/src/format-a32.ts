@@ -14,12 +14,12 @@ const SP = 13
 const access: LoadStore = /*#__PURE__*/ new LoadStore()
 const templates = /*#__PURE__*/ new Templates(vectorOperandA32)
 
-/** How A32 instructions are written. */
+/** Options for formatting A32 instructions. */
 export type FormatA32Options = FormatA64Options
 
-/** How Thumb instructions are written. */
+/** Options for formatting Thumb instructions. */
 export interface FormatThumbOptions extends FormatA32Options {
-  /** ITSTATE: the IT block that the instruction is in; 0, in none, unless given. `advanceIfThen` keeps it. */
+  /** ITSTATE of the instruction; default 0, outside an IT block. `advanceIfThen` updates it. */
   readonly ifThen?: number
 }
 
@@ -86,7 +86,7 @@ function format(
  * Text of an A32 instruction.
  *
  * @param word - the instruction
- * @returns undefined where no instruction is allocated
+ * @returns undefined for an unallocated instruction
  */
 export function formatA32(word: number, options: FormatA32Options = {}): string | undefined {
   const form = findA32(word)
@@ -94,11 +94,11 @@ export function formatA32(word: number, options: FormatA32Options = {}): string 
 }
 
 /**
- * Text of a Thumb instruction. Conditions of an IT block are written where they hold: `addeq r0, r0, r1`.
+ * Formats a Thumb instruction. Conditions of an IT block appear in the mnemonic: `addeq r0, r0, r1`.
  *
  * @param first - its first halfword
- * @param second - the next one; only looked at where `isWideThumb(first)`
- * @returns undefined where no instruction is allocated
+ * @param second - the second halfword; used only if `isWideThumb(first)`
+ * @returns undefined for an unallocated instruction
  */
 export function formatThumb(first: number, second: number, options: FormatThumbOptions = {}): string | undefined {
   const form = findThumb(first, second)

@@ -13,11 +13,11 @@ const templates = /*#__PURE__*/ new Templates(a64Operand)
 /** Rows whose words are known to be instructions, and no more. */
 const isNamed = ({ operation }: Form): boolean => operation !== 'scalable' && operation !== 'other'
 
-/** How instructions are written. */
+/** Options for formatting instructions. */
 export interface FormatA64Options {
   /** Address of the instruction, for the targets of branches and literals; `0n` unless given. */
   readonly address?: bigint
-  /** A name for a target; its address in hexadecimal is written where there is none. */
+  /** Returns a name for a target; otherwise its address is shown in hexadecimal. */
   readonly symbols?: (address: bigint) => string | undefined
 }
 

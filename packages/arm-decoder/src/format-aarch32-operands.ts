@@ -15,7 +15,7 @@ export const CONDITIONS_A32: readonly string[] = [...'eq ne hs lo mi pl vs vc hi
 /** Kinds of shift. */
 export const SHIFTS_A32: readonly string[] = ['lsl', 'lsr', 'asr', 'ror', 'rrx']
 
-/** Where an instruction lies, and what the instructions before it make of it. */
+/** Address of an instruction, and the state from preceding instructions. */
 export interface PlaceA32 {
   readonly address: bigint
   /** Thumb: the condition of the IT block; 14 = always. */
@@ -41,7 +41,7 @@ function shiftText(kind: number, bits: number): string {
   return `, ${SHIFTS_A32[kind]} #${amountOf(kind, bits)}`
 }
 
-/** A constant that has another encoding too, with a smaller rotation, is written in its parts. */
+/** A constant with another encoding of smaller rotation is shown in its parts. */
 function constantA32(form: Form, word: number): string {
   const bits = fieldOf(form, 'i', word)
   const value = expandImmediateA32(bits)

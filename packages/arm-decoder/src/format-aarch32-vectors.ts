@@ -19,7 +19,7 @@ const fraction =
   (form, word) =>
     `#${width - singleNumber(fieldOf(form, 'i', word))}`
 
-/** Constants of Advanced SIMD: one element of them. */
+/** Formats an Advanced SIMD constant: one of its elements. */
 function modified(form: Form, word: number): string {
   const [low, high] = expandVectorImmediate((word >> 5) & 1, (word >> 8) & 15, fieldOf(form, 'i', word))
   const size = Number(/I(\d+)$/.exec(form.mnemonic)![1])

@@ -8,7 +8,7 @@ import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from 
 
 const name = (number: number): string => REGISTERS[number & 15]!
 
-/** Immediate with its sign; 0 subtracted is `#-0`, which is another encoding. */
+/** Formats a signed immediate; subtracting 0 is `#-0`, which has another encoding. */
 const signed = (insn: LoadStore): string => (insn.subtract && insn.offset === 0 ? '#-0' : `#${insn.offset}`)
 
 /** Index register with sign and shift: `-r2, lsl #2`. */
@@ -57,7 +57,7 @@ function vectorList(insn: LoadStore): string {
   return `{${Array.from({ length: insn.elements }, (_, index) => `${letter}${(insn.rt + index) & 31}`).join(', ')}}`
 }
 
-/** `ia` is left out where it is the default. */
+/** Returns the addressing mode; `ia` is omitted as the default. */
 function mode(insn: LoadStore): string {
   if (!insn.subtract) return insn.start === 0 ? (insn.form.attributes.has('multiple') ? '' : 'ia') : 'ib'
   return insn.start === insn.offset ? 'db' : 'da'

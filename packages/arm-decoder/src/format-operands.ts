@@ -10,7 +10,7 @@ import {
   systemRegister,
 } from './system-names.ts'
 
-/** Names of registers and of what stands beside them, in lower case, as A64's texts have them. */
+/** Names of registers and modifiers, in lower case, for A64's texts. */
 
 /** Kinds of shift, by number. */
 const SHIFTS = ['lsl', 'lsr', 'asr', 'ror'] as const
@@ -36,7 +36,7 @@ export function vectorList(first: number, count: number, arrangement: string): s
   return `{${names.join(', ')}}`
 }
 
-/** Where an instruction lies, and how the places that it names are written. */
+/** Address of an instruction, and a function that formats targets. */
 export interface Place {
   readonly address: bigint
   /** Text of an address, of which only 64 bits count. */
@@ -81,7 +81,7 @@ function maskValue(form: Form, word: number): bigint {
 /** Whole vectors of elements twice as wide, by the size of the narrow ones. */
 const WIDER = ['8h', '4s', '2d', '1q']
 
-/** 1 where the vector is a whole register, 0 where it is half of one. */
+/** Returns 1 for a whole vector register, 0 for half of one. */
 const whole = (form: Form, word: number): number => fieldOf(form, 'Q', word)
 
 const BY_NAME: Readonly<Record<string, Operand>> = {
@@ -121,7 +121,7 @@ const BY_NAME: Readonly<Record<string, Operand>> = {
   uncond: (form, word) => CONDITIONS[fieldOf(form, 'c', word) ^ 1]!,
   // System instructions
   hint: (form, word) => hintName(fieldOf(form, 'y', word), fieldOf(form, 'w', word)),
-  // CLREX and ISB: left out where it is 15.
+  // CLREX and ISB: omitted for 15.
   crm: (form, word) => (fieldOf(form, 'y', word) === 15 ? '' : `#${fieldOf(form, 'y', word)}`),
   barrier: (form, word) => barrierName(fieldOf(form, 'y', word)) ?? `#${fieldOf(form, 'y', word)}`,
   nxs: (form, word) => `${['osh', 'nsh', 'ish', 'sy'][fieldOf(form, 'i', word)]}nxs`,

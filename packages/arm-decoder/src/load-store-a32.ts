@@ -122,7 +122,7 @@ function structureRegistersExist(form: Form, word: number): boolean {
   return t + (registers - 1) * (spaced ? 2 : 1) < 32
 }
 
-/** Whether every other register is used. */
+/** Whether the registers are every other one. */
 function laneSpaced({ registers, size }: Form, l: number): boolean {
   return registers > 1 && (size === 2 ? (l & 2) !== 0 : size === 4 && (l & 4) !== 0)
 }
@@ -232,7 +232,7 @@ function multipleMode(form: Form, word: number): { before: boolean; up: boolean 
   return { before: down, up: !down }
 }
 
-/** Sets where the first of `bytes` is, and what the base becomes. */
+/** Sets the offset of the first of `bytes`, and the base's new value. */
 function blockTransfer(form: Form, word: number, bytes: number, writeback: boolean, insn: LoadStore): void {
   const { before, up } = multipleMode(form, word)
   insn.offset = up ? bytes : -bytes
@@ -250,7 +250,7 @@ function decodeMultiple(form: Form, word: number, insn: LoadStore): void {
   if (attributes.has('link')) insn.list |= 1 << (form.mnemonic === 'POP' ? PC : LR)
   insn.elements = countBits(insn.list)
   const load = form.operation === 'load'
-  // T16's LDM writes the base back unless it loads it.
+  // T16's LDM writes the base back unless it loads the base.
   const writeback = fields.has('W')
     ? fieldOf(form, 'W', word) !== 0
     : attributes.has('stack') || (attributes.has('up') && !(load && (insn.list & (1 << insn.rn)) !== 0))
@@ -332,7 +332,7 @@ function decodeLane(form: Form, l: number, insn: LoadStore): void {
  * Decodes one A32 instruction.
  *
  * @param word - the instruction
- * @param insn - filled in if it accesses memory
+ * @param insn - filled in for a memory access
  * @returns whether it does
  */
 export function decodeLoadStoreA32(word: number, insn: LoadStore): boolean {
@@ -355,8 +355,8 @@ export function isWideThumb(first: number): boolean {
  * Decodes one Thumb instruction.
  *
  * @param first - its first halfword
- * @param second - the next one; only looked at where `isWideThumb(first)`
- * @param insn - filled in if it accesses memory
+ * @param second - the second halfword; used only if `isWideThumb(first)`
+ * @param insn - filled in for a memory access
  * @returns whether it does
  */
 export function decodeLoadStoreThumb(first: number, second: number, insn: LoadStore): boolean {

@@ -33,7 +33,7 @@ export const loadStoreFormsA64: readonly Form[] = /*#__PURE__*/ parseRows(a64Row
 
 const matcher = /*#__PURE__*/ new Matcher(loadStoreFormsA64)
 
-/** Whether a row of `a64Forms` is one of these. */
+/** Whether a row of `a64Forms` is a load or store. */
 export const isLoadStoreA64 = (form: Form): boolean => loadStoreFormsA64[form.index] === form
 
 const even = (register: number): boolean => (register & 1) === 0

@@ -4,7 +4,7 @@ import { extract, type Form } from './row.ts'
 /** Instruction sets. T16 and T32 are the two lengths of Thumb. */
 export const InstructionSet = { A64: 0, A32: 1, T16: 2, T32: 3 } as const
 
-/** One of the `InstructionSet` numbers. */
+/** A value of `InstructionSet`. */
 export type InstructionSet = (typeof InstructionSet)[keyof typeof InstructionSet]
 
 /** How the address comes from base and offset, and what the base becomes. */
@@ -19,13 +19,13 @@ export const Addressing = {
   LITERAL: 3,
 } as const
 
-/** One of the `Addressing` numbers. */
+/** A value of `Addressing`. */
 export type Addressing = (typeof Addressing)[keyof typeof Addressing]
 
 /** The operation on an index register before it is added. */
 export const Extend = { LSL: 0, LSR: 1, ASR: 2, ROR: 3, RRX: 4, UXTW: 5, SXTW: 6, SXTX: 7 } as const
 
-/** One of the `Extend` numbers. */
+/** A value of `Extend`. */
 export type Extend = (typeof Extend)[keyof typeof Extend]
 
 /** Register number of a field that an instruction has not. */
@@ -68,7 +68,7 @@ export class LoadStore {
   extend: Extend
   /** Bits by which the index is shifted. */
   shift: number
-  /** Bytes of one element: what one access transfers. */
+  /** Bytes of one element, which one access transfers. */
   elementSize: number
   /** Elements that are transferred, over all registers. */
   elements: number
@@ -82,7 +82,7 @@ export class LoadStore {
   lane: number
   /** Multiple registers in A32 and Thumb: bytes from the base to the lowest element; `offset` is what writeback adds. */
   start: number
-  /** Distance of a structure's registers: 2 if every other one is used. */
+  /** Distance between a structure's registers: 2 for every other one. */
   step: number
   /** Bytes to which a SIMD structure's address must be aligned; 1 = any. */
   alignment: number

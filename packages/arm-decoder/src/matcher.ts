@@ -8,12 +8,12 @@ interface Branch {
   readonly next: readonly (Branch | readonly Form[])[]
 }
 
-/** Bits that one branch looks at. */
+/** Number of bits tested by one branch. */
 const WIDTH = 5
-/** So few rows are looked at one after another. */
+/** Number of rows that are tested one by one. */
 const FEW = 4
 
-/** Rows by the bits that tell them apart: a tree, which is grown when it is first used. */
+/** A tree of rows by their distinguishing bits, grown on first use. */
 export class Matcher {
   readonly forms: readonly Form[]
   #root: Branch | readonly Form[] | undefined
@@ -24,7 +24,7 @@ export class Matcher {
     this.#root = undefined
   }
 
-  /** The first row that an encoding fits and that accepts it; undefined if there is none. */
+  /** Returns the first row that matches and accepts an encoding; undefined if none. */
   find(word: number, accept: (form: Form, word: number) => boolean): Form | undefined {
     let at = (this.#root ??= grow(this.forms, 0))
     while (!Array.isArray(at)) {

@@ -49,7 +49,7 @@
 
 /** A field of an encoding: its pieces, the most significant first. */
 export interface Field {
-  /** `shift | width << 8` of each. */
+  /** Each piece as `shift | width << 8`. */
   readonly pieces: readonly number[]
   /** In bits. */
   readonly width: number
@@ -57,7 +57,7 @@ export interface Field {
 
 /** One instruction form: a row of a table. */
 export interface Form {
-  /** Index in its set's table. */
+  /** Index of the form in its set's table. */
   readonly index: number
   /** In capitals, as the manual writes it. */
   readonly mnemonic: string
@@ -65,13 +65,13 @@ export interface Form {
   readonly operands: string
   /** The operation in one word: the first attribute. */
   readonly operation: string
-  /** Bytes of one access; 0 where fields decide. */
+  /** Bytes of one access; 0: decided by fields. */
   readonly size: number
   /** Words of the attribute column. */
   readonly attributes: ReadonlySet<string>
   /** `FEAT_` name, or `''` for the base architecture. */
   readonly feature: string
-  /** Bits that are fixed, and their values. */
+  /** Mask of the fixed bits, and their values. */
   readonly mask: number
   /** The fixed bits. */
   readonly value: number
@@ -87,7 +87,7 @@ export interface Form {
   readonly registers: number
 }
 
-/** One row before its letters mean anything. */
+/** One row before its letters are interpreted. */
 export interface Row {
   readonly encoding: string
   readonly mnemonic: string
@@ -106,7 +106,7 @@ export function parseRows(text: string): Row[] {
   return rows
 }
 
-/** Replaces the choices `L` and `N` of a row by each of their values. */
+/** Expands the choices `L` and `N` of a row to all of their values. */
 export function expandChoices(row: Row): Row[] {
   const choose = (rows: readonly Row[], letter: string, group: RegExp): Row[] =>
     rows.flatMap((each) => {
@@ -192,7 +192,7 @@ export function compileRow(row: Row, index: number): Form {
   }
 }
 
-/** A field's value in an encoding; 0 where there is none. */
+/** Returns a field's value in an encoding; 0 without the field. */
 export function extract(field: Field | undefined, word: number): number {
   let value = 0
   if (field !== undefined) {
@@ -207,7 +207,7 @@ export function extract(field: Field | undefined, word: number): number {
 /** The value of the field that a letter names; 0 where a form has none of that letter. */
 export const fieldOf = (form: Form, letter: string, word: number): number => extract(form.fields.get(letter), word)
 
-/** The values of several fields, one after another, the most significant first. */
+/** Returns the concatenated values of several fields, the most significant first. */
 export function fieldsOf(form: Form, letters: string, word: number): number {
   let bits = 0
   for (const letter of letters) bits = (bits << form.fields.get(letter)!.width) | fieldOf(form, letter, word)
@@ -217,12 +217,12 @@ export function fieldsOf(form: Form, letters: string, word: number): number {
 /** `<#8<<z>` has a bracket inside. */
 const PLACEHOLDER = /<((?:[^<>]|<<)*)>/
 
-/** The texts of a table's rows: what is fixed, and what the placeholders stand for, in turn. */
+/** Texts of a table's rows: literal parts and placeholders, alternating. */
 export class Templates<Operand> {
   readonly #operand: (name: string) => Operand
   readonly #known: WeakMap<Form, readonly (string | Operand)[]>
 
-  /** @param operand - what a placeholder stands for */
+  /** @param operand - resolves a placeholder */
   constructor(operand: (name: string) => Operand) {
     this.#operand = operand
     this.#known = new WeakMap()

@@ -20,7 +20,7 @@ let registers: Map<number, string> | undefined
 let instructions: Map<number, string> | undefined
 
 /**
- * The name of a system register, `sctlr_el1`; `s3_0_c15_c2_1` where it has none, or none for what is done with it.
+ * Returns the name of a system register, `sctlr_el1`; `s3_0_c15_c2_1` if unnamed, or unnamed for this access.
  *
  * @param number - op0<0>:op1:CRn:CRm:op2, bits 19:5 of MSR and MRS
  * @param written - by MSR
@@ -130,7 +130,7 @@ const PSTATE_FIELDS: Readonly<Record<number, string | readonly (string | undefin
   0o37: 'daifclr',
 }
 
-/** The field of PSTATE that MSR sets to an immediate; `undefined` where there is none. */
+/** Returns the field of PSTATE that MSR sets to an immediate; `undefined` if unknown. */
 export function pstateName(op1: number, op2: number, crm: number): string | undefined {
   const name = PSTATE_FIELDS[(op1 << 3) | op2]
   return typeof name === 'object' ? name[crm >> 1] : name

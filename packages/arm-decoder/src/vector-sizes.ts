@@ -17,7 +17,7 @@ export function floatVectorRows(): Row[] {
   ]
 }
 
-/** One instruction, in each precision that it has. */
+/** Returns an instruction's rows, one for each precision. */
 function floatRows(
   [u = '', a = '', opcode = '', shapes = '', mnemonic = '', zero]: readonly string[],
   fields: readonly string[],
@@ -50,7 +50,7 @@ export function shiftVectorRows(): Row[] {
   return lines(a64Shifts).flatMap(shiftRows)
 }
 
-/** One instruction, with elements of each size that it has. */
+/** Returns an instruction's rows, one for each element size. */
 function shiftRows([u = '', opcode = '', shapes = '', kind = '', name = '']: readonly string[]): Row[] {
   const rows: Row[] = []
   for (const [index, element] of ELEMENTS.entries()) {
@@ -61,7 +61,7 @@ function shiftRows([u = '', opcode = '', shapes = '', kind = '', name = '']: rea
     // Nothing is wider than a doubleword, and no fixed-point number is a byte.
     if (target === undefined || source === undefined || (kind === 'fixed' && letter === 'B')) continue
     const changes = target !== source
-    // The narrow elements are in one half of their register, the wide ones fill theirs.
+    // Narrow elements fill half of their register, wide ones the whole register.
     const shape = (each: (typeof ELEMENTS)[number]): string => (each === element ? vector : each.whole)
     const amount = kind === 'left' || kind === 'long' ? '<#i>' : `<#${width}-i>`
     const feature = kind === 'fixed' && letter === 'H' ? ['FP16'] : []

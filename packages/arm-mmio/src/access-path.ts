@@ -1,4 +1,4 @@
-/** The accesses of one instruction: translated, logged, and made once each. */
+/** Makes the accesses of one instruction: each is translated, logged, and made once. */
 import { ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
 import {
   AccessKind,
@@ -27,7 +27,7 @@ export const Row = {
   STORE_BACK: 3,
 } as const
 
-/** One of the `Row` numbers. */
+/** A value of `Row`. */
 export type Row = (typeof Row)[keyof typeof Row]
 
 const NO_LOCK = -1
@@ -36,11 +36,11 @@ const NO_LOCK = -1
 export class AccessPath {
   /** Bytes of the instruction's elements, in memory order. */
   readonly data: Uint8Array
-  /** Where the last step failed. */
+  /** Address at which the last step failed. */
   faultLo: number
   faultHi: number
   readonly walk: ArmWalkResult
-  /** How the last walk ended, `ARM_WALK_*`: a fault after one that has found its page is one of alignment. */
+  /** Outcome of the last walk, `ARM_WALK_*`: a fault after a successful walk is an alignment fault. */
   walked: number
   readonly context: ArmPagingContext
   readonly #log: AccessLog
@@ -95,12 +95,12 @@ export class AccessPath {
     this.walked = ARM_WALK_OK
   }
 
-  /** Lock that is held between passes, for saving; -1 if none is. */
+  /** Lock held between passes, for saving; -1: none. */
   get heldLock(): number {
     return this.#lock
   }
 
-  /** Takes again what a saved instruction held. */
+  /** Takes the lock that a saved instruction held. */
   restoreLock(lock: number): boolean {
     if (lock !== NO_LOCK && !this.#order.tryLock(lock, this.#vcpu)) return false
     this.#lock = lock
@@ -125,7 +125,7 @@ export class AccessPath {
   }
 
   /**
-   * Translates every page of a range, so that what faults does so before anything happens.
+   * Translates every page of a range, so that faults occur before any effect.
    *
    * @param access - `ARM_` bits
    */
@@ -174,7 +174,7 @@ export class AccessPath {
     return -1
   }
 
-  /** IPA of an address that has been translated; -1 if it has not. */
+  /** Returns the IPA of a translated address; -1 if it was not translated. */
   ipaOf(lo: number, hi: number): number {
     const page = this.#find((lo & ~0xfff) >>> 0, hi)
     return page < 0 ? -1 : this.#pageIpa[page]! + (lo & 0xfff)
@@ -202,7 +202,7 @@ export class AccessPath {
     return STATUS_DONE
   }
 
-  /** One element: one access if it is aligned, quadwords as two; else, if a device is in its way, byte by byte. */
+  /** Accesses one element: at once if aligned, quadwords in two halves; over a device byte by byte if misaligned. */
   #element(lo: number, hi: number, size: number, element: number, dataAt: number): AccessStatus {
     const unit = size === 16 ? 8 : size
     if (lo % unit === 0) return this.#pieces(lo, hi, size, unit, element, dataAt)
@@ -260,13 +260,13 @@ export class AccessPath {
     return STATUS_DONE
   }
 
-  /** Whether a device is there; undefined: nothing is. */
+  /** Whether the address is a device's; undefined: unmapped. */
   #region(ipaLo: number, ipaHi: number, write: boolean): boolean | undefined {
     const region = this.#world.region(ipaLo, ipaHi, write)
     return region === Region.NONE ? undefined : region === Region.DEVICE
   }
 
-  /** One access to a device. */
+  /** Makes one device access. */
   device(write: boolean, ipaLo: number, ipaHi: number, size: number, tag: number, dataAt: number): AccessStatus {
     const log = this.#log
     if (!log.replaying && !this.lockAddress(ipaLo, ipaHi)) return STATUS_RETRY
@@ -286,7 +286,7 @@ export class AccessPath {
       }
       this.answered(index)
     }
-    // Held from the request to here, so that a saved instruction still has it; atomics hold it to their end.
+    // The lock was held since the request, so that a saved instruction includes it; atomics hold it to their end.
     if (!this.#hold) this.#unlock()
     if (!write) log.copyBytes(index, this.data, dataAt)
     return STATUS_DONE

@@ -17,7 +17,7 @@ export class ArmMmioError extends Error {
   }
 }
 
-/** Throws on what is no object. */
+/** Throws if the value is not an object. */
 export function requireObject(value: unknown, what: string, code: ArmMmioErrorCode): void {
   if (typeof value !== 'object' || value === null) {
     throw new ArmMmioError(code, `${what} is ${describeArgument(value)}, expected an object`)

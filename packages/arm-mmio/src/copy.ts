@@ -93,7 +93,7 @@ function progress(vcpu: ArmVcpu): { optionB: boolean; backward: boolean; left: b
   return { optionB, backward: signed > 0n, left: signed < 0n ? -signed : signed }
 }
 
-/** Bytes of the next step: 8 where everything is aligned for it, else 1. */
+/** Returns the bytes of the next step: 8 if all addresses and the count allow it, otherwise 1. */
 function stepBytes(left: bigint, addresses: readonly bigint[]): number {
   return left >= 8n && addresses.every((address) => (address & 7n) === 0n) ? 8 : 1
 }

@@ -58,7 +58,7 @@ const CLASSES: Readonly<Record<number, string>> = {
   0x3d: 'profiling exception',
 }
 
-/** One field of a syndrome. */
+/** One field of a decoded syndrome. */
 export interface DescribedField {
   /** As the manual calls it: `EC`, `SAS`. */
   readonly name: string

@@ -7,9 +7,9 @@ import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from 
 import { pcValue, readR, readX, RegisterValue } from './registers.ts'
 import { type ArmVcpu, PSTATE_C } from './vcpu.ts'
 
-/** Where an instruction accesses memory, and what its base becomes. */
+/** The address range of an instruction, and its base's new value. */
 export class EffectiveAddress {
-  /** Lowest address that is accessed. */
+  /** Lowest accessed address. */
   lo: number
   hi: number
   /** Value of the base after writeback. */
@@ -127,7 +127,7 @@ function address32(vcpu: ArmVcpu, insn: LoadStore, into: EffectiveAddress): void
   else into.lo = indexed
 }
 
-/** LDM and its like, whose offset is for the writeback alone. */
+/** Whether this is LDM or similar, whose offset only serves the writeback. */
 function isBlock(insn: LoadStore): boolean {
   const { attributes, operation } = insn.form
   return attributes.has('multiple') || attributes.has('vectors') || operation === 'return' || operation === 'save'

@@ -19,7 +19,7 @@ export interface ArmEmulatorOptions {
   readonly undecodable?: 'inject' | 'report'
   /** Bytes of DC ZVA: 4 << DCZID_EL0.BS. */
   readonly zeroBlockBytes?: number
-  /** How the processor's memory copies keep their progress (the Arm ARM's options). */
+  /** How memory copies keep their progress (the Arm ARM's options). */
   readonly copyOption?: 'A' | 'B'
   /** Where the log lives; a vCPU's own by default. */
   readonly log?: AccessLog

@@ -51,7 +51,7 @@ export type UnhandledReason =
 export interface SavedAbort {
   /** Version of the layout. */
   readonly version: 1
-  /** The abort that is being finished. */
+  /** The abort in progress. */
   readonly abort: ArmAbort
   /** The syndrome describes the access: nothing is decoded. */
   readonly direct: boolean
@@ -87,7 +87,7 @@ export class ArmEmulator {
   #abort: ArmAbort
 
   /**
-   * @param order - one for all vCPUs of a domain
+   * @param order - shared by all vCPUs of a domain
    * @throws ArmMmioError `ERR_OPTION`
    */
   constructor(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions = {}) {
@@ -122,7 +122,7 @@ export class ArmEmulator {
     return this.#active
   }
 
-  /** The abort whose instruction is in the middle; null: there is none. */
+  /** The abort whose instruction is in progress; null: none. */
   get abort(): ArmAbort | null {
     return this.#active ? this.#abort : null
   }
@@ -152,7 +152,7 @@ export class ArmEmulator {
       if (region === Region.NONE) return this.#external(abort.farLo, abort.farHi, (esr & ESR_WNR) !== 0)
     }
     this.#active = true
-    // Only where the address is known without a walk is the syndrome all that is needed.
+    // The syndrome alone suffices only if the address is known without a walk.
     this.#direct = !this.#alwaysDecode && hpfarValid(esr) && isWholeAccess(abort, this.#wholeSyndromes)
     this.log.begin()
     return this.#pass()
@@ -162,7 +162,7 @@ export class ArmEmulator {
    * A device's answer to the access that waits.
    *
    * @param failed - it is an external abort; otherwise a read's data has been put into `log` at `log.pending`
-   * @throws ArmMmioError `ERR_STATE` if none waits
+   * @throws ArmMmioError `ERR_STATE` if no access waits
    */
   answer(failed: boolean = false): void {
     const { pending } = this.log
@@ -199,7 +199,7 @@ export class ArmEmulator {
   /**
    * The instruction in the middle, as plain data.
    *
-   * @throws ArmMmioError `ERR_STATE` if there is none
+   * @throws ArmMmioError `ERR_STATE` if no instruction is in progress
    */
   save(): SavedAbort {
     if (!this.#active) throw new ArmMmioError('ERR_STATE', 'no instruction is in the middle')
@@ -216,8 +216,8 @@ export class ArmEmulator {
   /**
    * Takes a saved instruction up again, on a vCPU with the registers it had. Then come `answer` and `resume`.
    *
-   * @throws ArmMmioError `ERR_STATE` if one is in the middle; `ERR_SAVED` for data of another version, or if another vCPU
-   *   holds what the instruction held
+   * @throws ArmMmioError `ERR_STATE` if an instruction is in progress; `ERR_SAVED` for data of another version, or if
+   * another vCPU holds the instruction's lock
    */
   restore(saved: SavedAbort): void {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an instruction is in the middle')

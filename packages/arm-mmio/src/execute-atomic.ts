@@ -93,7 +93,7 @@ export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmA
     if (step !== STATUS_DONE) return step
     pass.flush()
   }
-  // Rs gets what memory held.
+  // Rs gets memory's old value.
   for (let i = 0; i < elements; i++) {
     const at = i * elementSize
     const high = elementSize === 8 ? getWord(data, at, 8, 4, bigEndian) : 0

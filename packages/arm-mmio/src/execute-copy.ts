@@ -12,7 +12,7 @@ import { isUser, PSTATE_PAN } from './vcpu.ts'
 /** A part of a copy may report any byte that is left, of source or target. */
 export function prepareCopy(pass: ExecutionPass, insn: LoadStore): void {
   const extent = pass.extent
-  // Prologues move nothing here, so any address will do; the others go on from where they are.
+  // A prologue copies nothing, so any address will do; later stages continue at their addresses.
   if (copyStage(insn) === 0) {
     extent.lo = 0
     extent.hi = 0

@@ -1,4 +1,4 @@
-/** Loads, stores, and what else makes one row of accesses. */
+/** Loads, stores, and other instructions with one row of accesses. */
 import type { ArmAbort } from './abort.ts'
 import { Row } from './access-path.ts'
 import type { ExecutionPass } from './execution-pass.ts'
@@ -25,7 +25,7 @@ export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Acc
     pass.order.setMonitor(pass.vcpu.id, ipa >>> 0, Math.floor(ipa / 2 ** 32), elementSize * elements)
   }
   const target = loadedPc(insn, path.data, bigEndian)
-  // A base that is in the list keeps what was loaded.
+  // A base that is in the list keeps its loaded value.
   pass.writeback(insn)
   scatterLoad(pass.vcpu, insn, path.data, bigEndian)
   if (target < 0) retire(pass.vcpu, insn.length)

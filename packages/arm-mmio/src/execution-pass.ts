@@ -107,7 +107,7 @@ export class ExecutionPass {
     else writeR(this.vcpu, insn.rn, baseLo)
   }
 
-  /** Retires an instruction that does nothing. */
+  /** Retires an instruction without effects. */
   nop(insn: LoadStore): AccessStatus {
     retire(this.vcpu, insn.length)
     return STATUS_DONE

@@ -1,4 +1,4 @@
-/** Executes a decoded load or store: its accesses in order, then its registers, all at once. */
+/** Executes a decoded load or store: its accesses in order, then all register updates at once. */
 import type { ArmAbort } from './abort.ts'
 import { Row } from './access-path.ts'
 import { effectiveAddress } from './effective-address.ts'
@@ -17,7 +17,7 @@ import { getWord, putValue } from './transfer.ts'
 /** Operations that this package recognises and cannot carry out. */
 const UNSUPPORTED = new Set(['scalable', 'other'])
 
-/** Executes instructions of one vCPU. */
+/** Executes one vCPU's instructions. */
 export class Execution {
   readonly #pass: ExecutionPass
 
@@ -47,7 +47,7 @@ export class Execution {
     return !returns || !isUser(this.#pass.vcpu)
   }
 
-  /** Works out what the instruction accesses. */
+  /** Computes the instruction's address range. */
   prepare(insn: LoadStore): Extent {
     const extent = this.#pass.extent
     const address = this.#pass.address

@@ -1,9 +1,9 @@
 /**
- * Whether a decoded instruction explains the abort that was taken.
+ * Checks whether a decoded instruction explains the abort.
  *
- * The instruction is read after the trap, so it may be another one than the processor executed. It is emulated only if it
- * would have made this abort: in direction, address and, where the syndrome has it, size. The register is not compared:
- * erratum 766422 has a wrong one.
+ * The instruction is read after the trap, so it may differ from the executed one. It is emulated only if it matches the
+ * abort in direction, address and, if the syndrome has it, size. The register is not compared, because erratum 766422
+ * reports a wrong one.
  */
 import type { ArmAbort } from './abort.ts'
 import type { LoadStore } from '@retrap/arm-decoder'
@@ -16,7 +16,7 @@ export interface Extent {
   readonly lo: number
   readonly hi: number
   readonly bytes: number
-  /** A second range, of the same size, that may have aborted: what a copy reads. Others have their own again. */
+  /** A second range of the same size that may have aborted: a copy's source. Other instructions repeat their own range. */
   readonly otherLo: number
   readonly otherHi: number
 }

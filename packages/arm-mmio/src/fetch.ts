@@ -22,7 +22,7 @@ import {
 import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
-/** Fetches and decodes for one vCPU. */
+/** Fetches and decodes instructions of one vCPU. */
 export class InstructionFetch {
   readonly #vcpu: ArmVcpu
   readonly #world: ArmWorld

@@ -126,7 +126,7 @@ function inject32(vcpu: ArmVcpu, abort: InjectedAbort): void {
   vcpu.x[link] = vcpu.pc[0]! + (abort.instruction ? 4 : 8)
   vcpu.x[link + 1] = 0
   vcpu.spsr[1] = vcpu.pstate
-  // Abort mode, A and I masked, F as it was, no IT block.
+  // Abort mode, A and I masked, F unchanged, no IT block.
   let pstate = (vcpu.pstate & 0xf80f_0040) | 0x190 | MODE_ABT
   if ((vcpu.pstate & PSTATE_PAN) !== 0 || (system.sctlr & SCTLR_SPAN) === 0) pstate |= PSTATE_PAN
   if ((system.sctlr & SCTLR_TE) !== 0) pstate |= PSTATE_T

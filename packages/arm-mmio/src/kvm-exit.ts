@@ -63,7 +63,7 @@ export function kvmMmio(
   }
 }
 
-/** The rest of the exits, once one is put off. */
+/** Handles the remaining exits after one has become asynchronous. */
 async function later(
   first: Promise<void>,
   exit: (offset: number) => void | Promise<void>,

@@ -15,7 +15,7 @@ export class RegisterValue {
 
 /** Offset of the stack pointer of the current level in `ArmVcpu.sp`. */
 function stackPointer(vcpu: ArmVcpu): number {
-  // SPSel chooses; EL0 has but one.
+  // SPSel selects the stack pointer; EL0 has only one.
   return (vcpu.pstate & 12) !== 0 && (vcpu.pstate & 1) !== 0 ? 2 : 0
 }
 

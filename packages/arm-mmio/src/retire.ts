@@ -65,13 +65,13 @@ export function returnTo(vcpu: ArmVcpu, target: number, saved: number): void {
   vcpu.pc[0] = (pstate & PSTATE_T) !== 0 ? target & ~1 : target & ~3
 }
 
-/** SPSR of the current mode; the mode's own state where it has none, which is unpredictable. */
+/** Returns SPSR of the current mode; for modes without SPSR, which is unpredictable, the current PSTATE. */
 export function savedState(vcpu: ArmVcpu): number {
   const index = spsrIndex(vcpu.pstate & 15)
   return index < 0 ? vcpu.pstate : vcpu.spsr[index]!
 }
 
-/** PSTATE with another byte order. */
+/** Returns PSTATE with another byte order. */
 export function withEndianness(pstate: number, big: boolean): number {
   return (big ? pstate | PSTATE_E : pstate & ~PSTATE_E) >>> 0
 }

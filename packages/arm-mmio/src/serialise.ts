@@ -5,7 +5,7 @@ import { requireCount, requireObject } from './checks.ts'
 /** More than any machine has. */
 const MAX_VCPUS = 1 << 16
 
-/** Locks of one domain. An access holds that of its address. */
+/** Number of locks of one domain. An access holds the lock of its address. */
 export const LOCKS = 64
 /** Words of one vCPU's monitor: size (0 = open), low and high word of the IPA. */
 const MONITOR_WORDS = 3
@@ -37,7 +37,7 @@ export class DeviceOrder {
   readonly #vcpus: number
 
   /**
-   * @param vcpus - how many there are
+   * @param vcpus - number of vCPUs
    * @param storage - {@link deviceOrderBytes} of it, from `byteOffset`, a multiple of 4
    */
   constructor(
@@ -62,7 +62,7 @@ export class DeviceOrder {
   /**
    * Takes a lock.
    *
-   * @returns false if another access holds it
+   * @returns false if another access holds the lock
    */
   tryLock(lock: number, vcpu: number): boolean {
     const holder = Atomics.compareExchange(this.#words, lock, 0, vcpu + 1)
@@ -82,7 +82,7 @@ export class DeviceOrder {
     Atomics.store(this.#words, at, size)
   }
 
-  /** Whether a store-exclusive may pass: same address, same size. */
+  /** Whether a store-exclusive may succeed: same address, same size. */
   monitorMatches(vcpu: number, ipaLo: number, ipaHi: number, size: number): boolean {
     const at = LOCKS + vcpu * MONITOR_WORDS
     return (
@@ -110,7 +110,7 @@ export class DeviceOrder {
     return { ipaLo: this.#words[at + 1]! >>> 0, ipaHi: this.#words[at + 2]! >>> 0, size }
   }
 
-  /** Has a vCPU's monitor mark what it had marked when it was saved. */
+  /** Restores the marked address of a vCPU's monitor. */
   restoreMonitor(vcpu: number, monitor: DeviceMonitor | null): void {
     if (monitor === null) this.clearMonitor(vcpu)
     else this.setMonitor(vcpu, monitor.ipaLo, monitor.ipaHi, monitor.size)

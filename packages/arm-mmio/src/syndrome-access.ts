@@ -15,7 +15,7 @@ import { type ArmVcpu, isBigEndian } from './vcpu.ts'
  * page. The first byte of a page may be where the second half of an access has aborted that begins on the page before: only
  * the instruction says so, unless there is but one byte. (HSR counts PC as a register, for which it is never valid.)
  *
- * @param always - ISV is clear of such accesses
+ * @param always - for accesses whose ISV is always clear
  */
 export function isWholeAccess({ esr, hsr, farLo }: ArmAbort, always: boolean): boolean {
   if ((esr & ESR_ISV) === 0 || (hsr && ((esr >>> ESR_SRT_SHIFT) & 15) === 15)) return false

@@ -63,7 +63,7 @@ const LEVELLED: Readonly<Record<number, string>> = {
   0x24: 'granule protection fault on a table walk',
 }
 
-/** Level -1 has codes of its own. */
+/** Level -1 has separate codes. */
 const LEVEL_MINUS_ONE: Readonly<Record<number, string>> = {
   0x13: 'synchronous external abort on a table walk',
   0x1b: 'synchronous parity or ECC error on a table walk',
@@ -133,7 +133,7 @@ export interface AbortSyndrome {
   readonly access: SyndromeAccess | undefined
   /** Whether FAR holds the address (FnV). */
   readonly faultAddressValid: boolean
-  /** EA: what it means is up to the implementation. */
+  /** EA: its meaning is implementation-defined. */
   readonly externalAbortType: boolean
   /** CM: the abort is of a cache maintenance or address translation instruction. */
   readonly cacheMaintenance: boolean

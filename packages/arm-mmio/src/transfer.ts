@@ -159,7 +159,7 @@ function scatterVector(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bigEndi
   }
 }
 
-/** A64 clears a vector register above what it loads; A32 a single register above a half. */
+/** A64 clears a vector register above the loaded bytes; A32 clears a single register above a half. */
 function clearVectors(insn: LoadStore, file: Uint8Array): void {
   const { form, registerSize } = insn
   if (insn.set !== InstructionSet.A64) {

@@ -20,7 +20,7 @@ export const PSTATE_PAN: number = 1 << 22
 /** Unprivileged instructions have EL1's rights. AArch64 only. */
 export const PSTATE_UAO: number = 1 << 23
 export const PSTATE_C: number = 1 << 29
-/** IT[1:0] and IT[7:2]. AArch32 only. */
+/** IT[1:0] and IT[7:2], in AArch32 only. */
 export const PSTATE_IT: number = (3 << 25) | (0x3f << 10)
 
 // AArch32 modes, PSTATE[3:0].
@@ -136,12 +136,12 @@ export function itState(pstate: number): number {
   return ((pstate >>> 25) & 3) | ((pstate >>> 8) & 0xfc)
 }
 
-/** PSTATE with another ITSTATE. */
+/** Returns PSTATE with another ITSTATE. */
 export function withItState(pstate: number, it: number): number {
   return ((pstate & ~PSTATE_IT) | ((it & 3) << 25) | ((it & 0xfc) << 8)) >>> 0
 }
 
-/** ITSTATE after one more instruction. */
+/** Returns ITSTATE after one more instruction. */
 export function advanceIt(it: number): number {
   return (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f)
 }

@@ -10,7 +10,7 @@ export const Region = {
   DEVICE: 2,
 } as const
 
-/** One of the `Region` numbers. */
+/** A value of `Region`. */
 export type Region = (typeof Region)[keyof typeof Region]
 
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
@@ -36,12 +36,12 @@ export interface ArmWorld {
   device(log: AccessLog, index: number): AccessStatus
   /** Stops all other vCPUs while an instruction is translated and fetched. See `ArmEmulatorOptions.stopWorld`. */
   stopWorld?(): void
-  /** Ends what `stopWorld` began. */
+  /** Resumes vCPUs after `stopWorld`. */
   resumeWorld?(): void
   /**
    * Authenticates the pointer of LDRAA (`key` 0) and LDRAB (1): writes the address to `into[0]`, `into[1]`.
    *
-   * @returns false if it is not authentic
+   * @returns false if the pointer is not authentic
    */
   authenticate?(key: number, lo: number, hi: number, into: Uint32Array): boolean
 }

@@ -1,6 +1,6 @@
 /** Checks at the edge of a package, where plain JavaScript hands over anything. */
 
-/** Prints an argument for an error message, whatever it is. */
+/** Formats any argument for an error message. */
 export function describeArgument(value: unknown): string {
   switch (typeof value) {
     case 'number':

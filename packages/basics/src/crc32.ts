@@ -25,7 +25,7 @@ const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [
   Uint32Array,
 ]
 
-/** The part of Node's zlib that is used here: several times as fast. Pages have none. */
+/** The part of Node's zlib used here: several times as fast, but not available in pages. */
 interface Zlib {
   readonly crc32?: (bytes: Uint8Array) => number
 }
@@ -37,7 +37,7 @@ const zlib = process?.getBuiltinModule?.('node:zlib')
 /** CRC-32 as zlib, PNG and Ethernet have it. */
 export const crc32: (bytes: Uint8Array) => number = zlib?.crc32 ?? ownCrc32
 
-/** As {@link crc32}, where the host has none. */
+/** Computes {@link crc32} on hosts without an implementation. */
 export function ownCrc32(bytes: Uint8Array): number {
   let crc = 0xffff_ffff
   let at = 0

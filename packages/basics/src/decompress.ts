@@ -1,6 +1,6 @@
 import { concatenate } from './bytes.ts'
 
-/** The part of the Compression Streams standard that is used here: what browsers and Node both have. */
+/** The part of the Compression Streams standard used here, which browsers and Node share. */
 interface Streams {
   readonly DecompressionStream?: new (format: CompressedFormat) => {
     readonly writable: { getWriter(): { write(chunk: Uint8Array): Promise<void>; close(): Promise<void> } }
@@ -19,8 +19,8 @@ export type CompressedFormat = 'gzip' | 'deflate' | 'deflate-raw'
 /**
  * Decompresses data with what browsers and Node both have. Source: WHATWG, Compression Streams.
  *
- * @param most - bytes that are wanted; what follows is left
- * @returns the bytes in front of a mistake, where the data have one; undefined: this host cannot decompress
+ * @param most - bytes wanted; later ones are ignored
+ * @returns the bytes before an error in the data; undefined: this host cannot decompress
  */
 export async function decompress(
   format: CompressedFormat,

@@ -15,7 +15,7 @@ export interface ElfTable {
 export interface ElfHeader {
   /** Of class 64. */
   readonly wide: boolean
-  /** ET_EXEC and others. */
+  /** Type of the file: ET_EXEC and others. */
   readonly type: number
   readonly machine: number
   readonly entry: bigint

@@ -15,7 +15,7 @@ export type DisplayErrorCode = 'ERR_OPTION' | 'ERR_LISTEN' | 'ERR_OFF'
 export class DisplayError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'DisplayError'
-  /** Says what went wrong. */
+  /** Reason of the failure. */
   readonly code: DisplayErrorCode
 
   constructor(code: DisplayErrorCode, message: string, options?: { readonly cause?: unknown }) {

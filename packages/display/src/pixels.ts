@@ -1,6 +1,6 @@
 import type { DisplayMode, DisplayRectangle, PixelFormat } from '@retrap/device'
 
-/** Bytes of one pixel. */
+/** Returns bytes of one pixel. */
 export function bytesOf(format: PixelFormat): number {
   if (format === 'bgr888') return 3
   return format === 'rgb565' || format === 'xrgb1555' ? 2 : 4
@@ -90,7 +90,7 @@ export function clip(area: DisplayRectangle, width: number, height: number): Dis
   return right > x && bottom > y ? { x, y, width: right - x, height: bottom - y } : null
 }
 
-/** The smallest rectangle around all. */
+/** Returns the smallest rectangle that encloses all areas. */
 export function around(areas: readonly DisplayRectangle[]): DisplayRectangle {
   const x = Math.min(...areas.map((area) => area.x))
   const y = Math.min(...areas.map((area) => area.y))

@@ -13,7 +13,7 @@ interface CompressionHost {
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]
 const BITS_PER_SAMPLE = 8
 const TRUECOLOUR = 2
-/** Each byte is stored as its difference to the one above it: what a screen repeats from row to row becomes zeros. */
+/** Each byte is stored as its difference from the one above: repeated rows become zeros. */
 const FILTER_UP = 2
 
 /**
@@ -56,7 +56,7 @@ function filteredRows(width: number, height: number, pixels: Uint32Array): Uint8
   return out
 }
 
-/** A zlib stream (RFC 1950), which is what PNG has in its data chunks. */
+/** Makes a zlib stream (RFC 1950), the format of PNG's data chunks. */
 async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
   const { CompressionStream } = globalThis as unknown as CompressionHost
   const stream = new CompressionStream('deflate')

@@ -18,16 +18,16 @@ export interface ScreenOptions {
 
 /** The changes on a {@link Screen} since the last frame. */
 export interface ScreenFrame {
-  /** The size is another one, or this is the watcher's first frame: all pixels are to be read. */
+  /** Whether the size has changed, or this is the watcher's first frame: read all pixels. */
   readonly resized: boolean
-  /** Where pixels have changed; they may overlap. Empty where only the cursor has. */
+  /** Areas with changed pixels, which may overlap. Empty if only the cursor has changed. */
   readonly dirty: readonly DisplayRectangle[]
 }
 
 const DEFAULT_INTERVAL_MS = 33
 const LARGEST_SIDE = 16_384
 const LARGEST_CURSOR = 512
-/** More rectangles than these are one around all of them. */
+/** Most rectangles; beyond this number one rectangle encloses all. */
 const MOST_RECTANGLES = 64
 
 /**

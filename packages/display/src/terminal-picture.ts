@@ -17,7 +17,7 @@ const SAMPLES = 3
 const FOREGROUND = 0x0f
 const BACKGROUND = 0x07
 
-/** A character and its colours. */
+/** A character with its colours. */
 interface Cell {
   readonly character: string
   readonly foreground: number
@@ -48,7 +48,7 @@ export class TerminalPicture {
     this.#rows = rows
   }
 
-  /** Returns what to write to the terminal; empty where nothing has changed. */
+  /** Returns the output for the terminal; empty without changes. */
   update(): string {
     const lines = this.#lines()
     let out = ''
@@ -58,7 +58,7 @@ export class TerminalPicture {
       out += `${ESCAPE}${row + 1};1H${ESCAPE}0m${line}${ESCAPE}0m${ESCAPE}K`
     }
     this.#shown = lines
-    // Rows that are written take the cursor with them; without them it may move by itself.
+    // Drawn rows move the cursor; otherwise it may have moved by itself.
     const cursor = this.#cursor()
     if (out === '' && cursor === this.#shownCursor) return ''
     this.#shownCursor = cursor
@@ -119,7 +119,7 @@ export class TerminalPicture {
   }
 }
 
-/** A row, with its colours where they change. */
+/** Formats a row, with escape sequences where colours change. */
 function lineOf(columns: number, cellAt: (column: number) => Cell): string {
   let line = ''
   let [foreground, background] = [-1, -1]

@@ -98,7 +98,7 @@ const PM_TIMER_BITS = 0xff_ffff
 const STATUS_A_UPDATING = 0x80
 const STATUS_B_BINARY = 0x04
 
-/** A counter that is compared with the PIT: what it is called, and code that leaves its value in RAX. */
+/** A counter to compare with the PIT: its name, and code that leaves its value in RAX. */
 interface Counter {
   readonly name: string
   readonly read: (guest: Guest) => void
@@ -206,7 +206,7 @@ function emitMeasure(guest: Guest): void {
     }
   }
 
-  // The count to EAX. In mode 0 it goes on below zero: where the host was late, it says by how much.
+  // Reads the count to EAX. In mode 0 it continues below zero: this measures the host's lateness.
   const latch = (): void => {
     asm.mov(al, PIT_LATCH_CHANNEL_2).out(PORT.pitControl, al)
     asm.in(al, PORT.pitChannel2).movzx(ecx, al).in(al, PORT.pitChannel2).movzx(eax, al).shl(eax, 8).or(eax, ecx)
@@ -222,7 +222,7 @@ function emitMeasure(guest: Guest): void {
     ] as const) {
       asm.mov(dword(rax, { disp }), value)
     }
-    // Channel 2 in mode 0: its output rises when it has counted down. The count starts with its high byte.
+    // Channel 2 in mode 0: its output rises at the end of the count, whose high byte is written first.
     asm
       .in(al, PORT.systemControlB)
       .and(al, ~SPEAKER & 0xff)

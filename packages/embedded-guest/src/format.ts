@@ -29,7 +29,7 @@ export function emitFormat(guest: Guest): void {
   const { asm } = guest
   const digits = guest.variable('format.digits', DIGITS_BYTES)
 
-  // RDI: value; ESI: least width; DL: what fills it up.
+  // RDI: value; ESI: minimum width; DL: padding character.
   guest.define('putPadded', [rbx, r12, r13], (done) => {
     const last = DIGITS_BYTES - 1
     const divide = asm.label()
@@ -59,7 +59,7 @@ export function emitFormat(guest: Guest): void {
   guest.define('putHex', [rbx, r12], () => {
     const letter = asm.label()
     const next = asm.label()
-    // The digits that are wanted go to the top, and leave from there one by one.
+    // Shift the wanted digits to the top, from where they are taken one by one.
     asm.mov(r12, rsi).mov(ecx, 16).sub(ecx, esi).shl(ecx, 2).mov(rbx, rdi).shl(rbx, cl)
     asm.bind(next).rol(rbx, 4).mov(edi, ebx).and(edi, 15).add(edi, code('0'))
     asm

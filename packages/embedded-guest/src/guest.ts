@@ -30,7 +30,7 @@ export class Guest {
   /**
    * Defines a routine.
    *
-   * @param name - as {@link Guest.call} names it
+   * @param name - name for {@link Guest.call}
    * @param saved - registers that the body changes and the caller relies on
    * @param body - emits the code; it may jump to `done`, which restores and returns
    */
@@ -104,7 +104,7 @@ export function at(register: Gp64, index = 0): ReturnType<typeof byte> {
   return byte(register, { disp: index })
 }
 
-/** The code of one ASCII character. */
+/** Returns the code of one ASCII character. */
 export function code(character: string): number {
   return character.charCodeAt(0)
 }

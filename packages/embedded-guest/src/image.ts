@@ -134,7 +134,7 @@ export function emitReset(guest: Guest, gdtPointer: Label, next: Label): void {
   asm.section('text')
 
   asm.bind(start).cli().cld()
-  // Line A20 of the address bus: without it, odd megabytes are even ones.
+  // Enable address line A20: without it, odd megabytes alias even ones.
   asm
     .in(al, PORT.systemControlA)
     .or(al, FAST_A20)

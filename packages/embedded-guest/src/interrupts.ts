@@ -203,7 +203,7 @@ function emitApicSetup(guest: Guest): void {
   const redirection = IO_APIC_REDIRECTION + 2 * SERIAL_LINE
   asm.mov(ecx, dword(rdi, { disp: APIC_ID })).mov(edx, MMIO.ioApic)
   asm.mov(dword(rdx, { disp: IO_APIC_SELECT }), redirection + 1)
-  // The destination is in the same bits there as the ID is here.
+  // The destination field has the same bits as the APIC ID.
   asm.mov(dword(rdx, { disp: IO_APIC_WINDOW }), ecx)
   asm.mov(dword(rdx, { disp: IO_APIC_SELECT }), redirection)
   asm.mov(dword(rdx, { disp: IO_APIC_WINDOW }), SERIAL_VECTOR)

@@ -71,7 +71,7 @@ function emitPageTables(guest: Guest): void {
   for (let index = 0; index < gibibytes; index++) {
     asm.mov(dword(pdpt + 8 * index), (directories + 0x1000 * index) | PRESENT_WRITABLE)
   }
-  // The directories lie one behind the other, so one loop fills them all; the upper halves of the entries stay 0.
+  // The directories are contiguous, so one loop fills them all; the upper halves of entries stay 0.
   const uncached = asm.label()
   asm.mov(eax, PRESENT_WRITABLE | PAGE_SIZE).xor(ecx, ecx)
   const fill = asm.here()

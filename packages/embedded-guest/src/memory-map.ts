@@ -6,13 +6,13 @@ export const ROM = { base: 0xf_0000, bytes: 0x1_0000, segment: 0xf000 } as const
 /** The address of the processor's first fetch after reset: F000:FFF0. */
 export const RESET_VECTOR = 0xf_fff0
 
-/** Page tables: one PML4, one PDPT, four page directories of 2 MiB pages, which map 4 GiB one to one. */
+/** Page tables: one PML4, one PDPT, four page directories of 2 MiB pages: an identity map of 4 GiB. */
 export const PAGE_TABLES = { pml4: 0x1000, pdpt: 0x2000, directories: 0x3000, gibibytes: 4, end: 0x7000 } as const
 
 /** Variables. */
 export const VARIABLES = 0x8000
 
-/** The stack grows down from here. */
+/** Top of the stack, which grows down. */
 export const STACK_TOP = 0x7_0000
 
 /** The memory-mapped devices that every PC has in the same places. */

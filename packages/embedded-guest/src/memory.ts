@@ -8,7 +8,7 @@ const MIB = 1024 * KIB
 const GIB_4 = 0x1_0000_0000
 const CONVENTIONAL_BYTES = 640 * KIB
 
-/** How much RAM there is, and the map of the lower 4 GiB. */
+/** Emits code that prints the amount of RAM, and the memory map below 4 GiB. */
 export function emitMemory(guest: Guest): void {
   const { asm } = guest
 
@@ -82,7 +82,7 @@ export function emitMemory(guest: Guest): void {
       .lea(rdx, ptr(rip(guest.text('RAM'))))
     guest.call('putRange')
     range(MMIO.ioApic, 0x1000, 'I/O APIC')
-    // Its first dword holds its vendor, and all ones where nothing answers.
+    // The first dword contains the vendor; all ones without an HPET.
     const noHpet = asm.label()
     guest.call('hpetPresent')
     asm.test(eax, eax).jz(noHpet)

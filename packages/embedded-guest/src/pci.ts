@@ -26,7 +26,7 @@ const CLASSES = [
   'serial bus',
 ]
 
-/** PCI configuration mechanism 1, and what it finds on bus 0. */
+/** Emits code that lists bus 0 by PCI configuration mechanism 1. */
 export function emitPci(guest: Guest): void {
   const { asm } = guest
 
@@ -56,7 +56,7 @@ export function emitPci(guest: Guest): void {
     asm.mov(edi, r12d).shl(edi, 8)
     guest.call('pciRead')
     asm.mov(ebx, eax).cmp(ax, 0xffff).jne(present)
-    // Nothing at function 0: there is nothing at the others either.
+    // Without function 0 the device has no other functions.
     asm.test(r12d, 7).jnz(next).add(r12d, 7).jmp(next)
 
     asm.bind(present)
@@ -80,7 +80,7 @@ export function emitPci(guest: Guest): void {
     asm.bind(nameless)
     guest.say('\n')
 
-    // Of a device with one function the other seven may be copies of it.
+    // The other seven functions of a single-function device may alias it.
     asm.test(r12d, 7).jnz(next).mov(edi, r12d).shl(edi, 8).add(edi, HEADER_TYPE_DWORD)
     guest.call('pciRead')
     asm.bt(eax, MULTI_FUNCTION_BIT).jc(next).add(r12d, 7)

@@ -241,7 +241,7 @@ function emitSignature(guest: Guest): void {
   guest.call('putDecimal')
 }
 
-/** Prints the names of the features that are there, in lines. */
+/** Emits code that prints the names of supported features, in lines. */
 function emitFeatures(guest: Guest, answer: ReturnType<Guest['variable']>): void {
   const { asm } = guest
   // A group: leaf (4 bytes) and register (1), then bit number and name for each feature. Leaf 0 ends it.
@@ -262,7 +262,7 @@ function emitFeatures(guest: Guest, answer: ReturnType<Guest['variable']>): void
     asm.lea(rbx, ptr(rip(table))).xor(r13d, r13d)
 
     asm.bind(group).xor(r12d, r12d).mov(edi, dword(rbx)).test(edi, edi).jz(done)
-    // The highest leaf of its range says whether there is this one; else all its bits are 0.
+    // The highest leaf of a range tells whether the leaf exists; otherwise all its bits are 0.
     asm.and(edi, EXTENDED).xor(esi, esi)
     guest.call('cpuid')
     asm.cmp(eax, dword(rbx)).jae(known).add(rbx, 5).jmp(entry)
@@ -284,7 +284,7 @@ function emitFeatures(guest: Guest, answer: ReturnType<Guest['variable']>): void
     guest.call('putByte')
     asm.mov(rdi, rbx)
     guest.call('putText')
-    // Past the name and its end; one that was printed counts towards the line, with its blank.
+    // Skip the name and its end; a printed name counts towards the line, with its blank.
     asm.bind(named).inc(r13d).inc(rbx).cmp(at(rbx, -1), 0).jne(named).jmp(entry)
     asm.bind(skip).inc(rbx).cmp(at(rbx, -1), 0).jne(skip).jmp(entry)
   })

@@ -2,7 +2,7 @@ import { al, dil, dx, eax, edi, rbx, rdi } from '@retrap/x86-assembler'
 import { at, type Guest } from './guest.ts'
 import { PORT } from './memory-map.ts'
 
-// Registers of a 16550, from its base port, and the bits that are used.
+// Registers of a 16550, from its base port, and the used bits.
 const DATA = 0
 const INTERRUPT_ENABLE = 1
 const LINE_CONTROL = 3

@@ -35,7 +35,7 @@ const DELETE = 0x7f
 interface Command {
   readonly name: string
   readonly help: string
-  /** Emits its code. RDI points to what follows the name. */
+  /** Emits the command's code. RDI points to the text after its name. */
   readonly run: (guest: Guest) => void
 }
 
@@ -128,7 +128,7 @@ function emitReadLine(guest: Guest, line: Label): void {
     ] as const) {
       asm.cmp(al, character).je(target)
     }
-    // Other control characters, and what does not fit, are ignored.
+    // Ignore other control characters, and text that does not fit.
     asm
       .cmp(al, code(' '))
       .jb(next)
@@ -223,7 +223,7 @@ function emitRunLine(guest: Guest, line: Label): void {
     asm.ret()
   }
 
-  // RDI: a text; it comes back at its first character that is no blank.
+  // RDI: a text; the result points to its first character that is not a blank.
   guest.define('skipBlanks', [], (done) => {
     const skip = asm.here()
     asm.cmp(at(rdi), code(' ')).jne(done).inc(rdi).jmp(skip)

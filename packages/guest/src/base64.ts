@@ -1,7 +1,7 @@
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 const NONE = 0xff
 
-/** The value of each character; {@link NONE} for those that have none. */
+/** The value of each character; {@link NONE}: invalid. */
 const VALUES = new Uint8Array(128).fill(NONE)
 for (let value = 0; value < ALPHABET.length; value++) VALUES[ALPHABET.charCodeAt(value)] = value
 
@@ -19,8 +19,8 @@ export function encodeBase64(bytes: Uint8Array): string {
 }
 
 /**
- * Returns the bytes of a text in base64; null where it is none: a wrong length, character or padding, or padding bits that
- * are set (RFC 4648, §3.5). So each sequence of bytes has exactly one text.
+ * Returns the bytes of a text in base64; null if invalid: a wrong length, character or padding, or set padding bits (RFC
+ * 4648, §3.5). So each byte sequence has exactly one encoding.
  */
 export function decodeBase64(text: string): Uint8Array | null {
   if (text.length % 4 !== 0) return null

@@ -19,7 +19,7 @@ export interface ExecOptions {
   readonly onStderr?: (bytes: Uint8Array) => void
 }
 
-/** How a command has ended, and what it has printed. */
+/** The exit code of a command, and its output. */
 export interface ExecResult {
   /** As a shell has it in `$?`: 127 without such a command, 128 and the signal's number after a signal. */
   readonly exitCode: number
@@ -35,7 +35,7 @@ export interface ExecResult {
   readonly stderrBytes: Uint8Array
 }
 
-/** The agent is asked for what is new after this long, then after twice as long, up to the most. It reports the end itself. */
+/** First delay before the agent is polled, which doubles up to the maximum. The agent reports a command's end by itself. */
 const [FIRST_POLL_MS, MOST_POLL_MS] = [200, 1000]
 /** A command that is told to end (SIGTERM) has this long; then it is killed. */
 const GRACE_MS = 1000
@@ -73,12 +73,12 @@ function stateOf(words: readonly string[]): State {
   return { kind: (running ?? 'end') as State['kind'], exitCode: Number(exitCode), printed }
 }
 
-/** One command of a guest, from its start to its end. */
+/** One command in a guest, from start to end. */
 export class Command {
   readonly #session: Session
   /** The name of the session at its start. */
   readonly #sessionName: string
-  /** The agent's place for it. */
+  /** The agent's slot for the command. */
   readonly #place: number
   readonly #limit: AnswerLimit = { milliseconds: Infinity }
   readonly #options: ExecOptions
@@ -91,7 +91,7 @@ export class Command {
   #wake: () => void = () => {}
   #deadlineMs = Infinity
 
-  /** @param place - the agent's place for it, which no other command has meanwhile */
+  /** @param place - the agent's slot, exclusive to this command */
   constructor(session: Session, place: number, options: ExecOptions, maxBytes: number) {
     this.#session = session
     this.#sessionName = session.name
@@ -182,7 +182,7 @@ export class Command {
     }
   }
 
-  /** Sends a request about its place. */
+  /** Sends a request about the command's slot. */
   #request([operation = '', ...more]: readonly string[], payload?: Uint8Array): Promise<Answer> {
     const words = [operation, String(this.#place), ...more]
     return this.#session.request(this.#sessionName, words, payload, this.#limit)
@@ -214,9 +214,9 @@ export class Command {
   }
 
   /**
-   * Takes what has come.
+   * Fetches new output.
    *
-   * @param isLast - the command was ended: what it has printed until then counts, within its limits
+   * @param isLast - whether the command was ended: output so far counts, within its limits
    * @returns whether anything has come
    */
   async #fetch({ kind, printed }: State, isLast = false): Promise<boolean> {
@@ -225,14 +225,14 @@ export class Command {
       const number = String(i + 1)
       let operation = 'fetch'
       for (let more = printed.includes(number); more;) {
-        // Answers that are all there leave a timer no turn.
+        // Buffered responses would give timers no turn.
         if (performance.now() >= this.#deadlineMs) {
           if (isLast) return true
           this.#timedOut()
         }
         if (this.#stop !== undefined && !isLast) return true
         const isFull = output.take(await this.#request([operation, number, String(output.blockFor(operation))]))
-        // The rest of a block is fetched.
+        // Fetch the rest of a block.
         more = isFull || operation === 'take'
         // The report of the end must not come between bytes that are taken.
         const hasEnded = kind === 'end' || this.#note !== undefined
@@ -247,12 +247,12 @@ export class Command {
     return this.#total > before
   }
 
-  /** Bytes that have come. */
+  /** Total bytes of output received. */
   get #total(): number {
     return this.#outputs[0].length + this.#outputs[1].length
   }
 
-  /** Ends the command, and what it has started with it; then throws {@link STOPPED}. */
+  /** Ends the command and its children; then throws {@link STOPPED}. */
   async #kill({ signal }: { readonly signal: 'TERM' | 'KILL' }): Promise<never> {
     const begunMs = performance.now()
     this.#deadlineMs = begunMs + GRACE_MS + PATIENCE_MS
@@ -267,7 +267,7 @@ export class Command {
       await this.#sleep(pollMs, () => this.#note !== undefined)
       const state = stateOf(this.#note ?? (await this.#request(['poll'])).words)
       if (state.kind !== 'end') continue
-      // One with too much output has had its limit.
+      // A command with too much output has already reached its limit.
       if (signal === 'TERM') await this.#fetch(state, true)
       throw STOPPED
     }

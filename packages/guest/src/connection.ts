@@ -16,7 +16,7 @@ export interface GuestConnection {
   abort(): void
 }
 
-/** Of what a program says of its failure. */
+/** Most characters kept of a program's error message. */
 const MOST_TEXT = 200
 
 /** Names the first that the guest has of the programs that connect. */
@@ -29,7 +29,7 @@ elif command -v perl >/dev/null; then echo perl
 fi
 `
 
-/** The commands of those that start no others. Each ends its output when the guest's server does. */
+/** Commands of programs that start no others. Each ends its output when the guest's server does. */
 const PROGRAMS: ReadonlyMap<string, string> = new Map([
   ['socat', 'socat -t 86400 - TCP4:ADDRESS:PORT'],
   ['busybox', 'busybox nc ADDRESS PORT'],
@@ -37,7 +37,7 @@ const PROGRAMS: ReadonlyMap<string, string> = new Map([
   ['nc -N', 'nc -N ADDRESS PORT'],
 ])
 
-/** Another one has a process for each direction. */
+/** Unlike this one, other programs need a process for each direction. */
 const PERL = `exec perl -e '
   use IO::Socket::INET; $| = 1;
   my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die "$@\\n";
@@ -58,8 +58,8 @@ export interface ConnectCommand {
 /**
  * Returns the command that connects to a port of the guest, from its standard input to its standard output.
  *
- * @param found - what {@link FIND_PROGRAM} has printed
- * @throws GuestError `ERR_GUEST_CONNECT` where the guest has none
+ * @param found - output of {@link FIND_PROGRAM}
+ * @throws GuestError `ERR_GUEST_CONNECT` if the guest has no such program
  */
 export function connectCommand(found: string, address: string, port: number): ConnectCommand {
   const program = PROGRAMS.get(found)
@@ -94,7 +94,7 @@ export function connectionOf(process: GuestProcess, port: number): GuestConnecti
   }
 }
 
-/** Reads an output to its end, and keeps its beginning. */
+/** Reads a stream to its end, and keeps its beginning. */
 export async function textOf(output: AsyncIterable<Uint8Array>): Promise<string> {
   let text = ''
   try {

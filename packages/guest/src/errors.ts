@@ -1,4 +1,4 @@
-/** Why a guest has not done what it was asked for. */
+/** Codes of a guest's errors. */
 export type GuestErrorCode =
   /** An argument is not one that the call takes. */
   | 'ERR_GUEST_OPTION'
@@ -25,11 +25,11 @@ export interface PartialOutput {
   readonly stderr: Uint8Array
 }
 
-/** A guest has not done what it was asked for. */
+/** Error of an operation in a guest. */
 export class GuestError extends Error {
   /** Says why. */
   readonly code: GuestErrorCode
-  /** With a command that was ended: what it had printed so far. */
+  /** For an ended command: its output so far. */
   readonly output: PartialOutput | undefined
 
   constructor(code: GuestErrorCode, message: string, output?: PartialOutput) {

@@ -28,7 +28,7 @@ export type GuestFileSource =
       }
     }
 
-/** A file goes by parts of so many bytes: each is a command of its own, and goes in one request where the port is fast. */
+/** Bytes of one part of a file: each part is a separate command, and one request on a fast port. */
 const PART_BYTES = 1 << 20
 /** Room for what `dd` says of a part. */
 const SAID_BYTES = 4096
@@ -85,7 +85,7 @@ export class GuestFiles {
    * Writes a file: what it had is replaced, its owner stays. A source may be of any size: host and guest have a part of 1 MiB of it
    * at a time. After an error the file has what was written until then.
    *
-   * @param options - `mode`: the permission bits, such as 0o755; default those that it has, or those of a new file
+   * @param options - `mode`: permission bits, such as 0o755; default unchanged, or a new file's default
    * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and those of `exec`; what the source throws
    */
   async write(
@@ -126,7 +126,7 @@ export class GuestFiles {
   async #run(command: string, options: ExecOptions, what: string): Promise<ExecResult> {
     const result = await this.#exec(command, options)
     if (result.exitCode === 0) return result
-    // A failed `dd` says how much it has done, too.
+    // A failed `dd` also reports its progress.
     const said = result.stderr.replace(/^\d+\+\d+ records [^]*/m, '')
     const why = said.trim().slice(0, 200) || `its shell ends with ${result.exitCode}`
     throw new GuestError('ERR_GUEST_FILE', `the guest cannot ${what}: ${why}`)
@@ -182,7 +182,7 @@ async function* chunksOf(
       if (value !== undefined) yield value
     }
   } finally {
-    // For a stream that has ended it does nothing.
+    // Has no effect on a stream that has ended.
     await reader.cancel()
   }
 }

@@ -3,9 +3,9 @@ import { GuestError } from './errors.ts'
 
 /** Options of {@link Guest.forward}. */
 export interface ForwardOptions {
-  /** The port of the host; default one that is free. */
+  /** The host's port; default any free one. */
   readonly hostPort?: number
-  /** The address of the host; default 127.0.0.1, so that other machines cannot connect. */
+  /** The host's address; default 127.0.0.1, so that other hosts cannot connect. */
   readonly hostAddress?: string
   /** The address in the guest that is connected to; default 127.0.0.1. */
   readonly guestAddress?: string
@@ -58,7 +58,7 @@ function nodeNet(): Net {
  * Listens at a port of the host, and connects each peer to the guest.
  *
  * @param connect - opens a connection to the guest
- * @throws GuestError `ERR_GUEST_OPTION` where the host cannot listen there
+ * @throws GuestError `ERR_GUEST_OPTION` if the host cannot listen at the address
  */
 export async function listen(connect: () => Promise<GuestConnection>, options: ForwardOptions): Promise<GuestForward> {
   const { hostPort = 0, hostAddress = '127.0.0.1', onError = () => {} } = options

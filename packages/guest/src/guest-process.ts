@@ -9,11 +9,11 @@ export interface GuestProcessEnd {
 
 /** The part of the streams of a guest that a process needs. */
 export interface ProcessOwner {
-  /** There is something to do. */
+  /** Called when there is work for the process. */
   wake(): void
   /** Sends a signal to the command. */
   kill(process: StreamProcess, signal: string): Promise<void>
-  /** Ends the command, and forgets it. */
+  /** Ends and forgets the command. */
   abandon(process: StreamProcess): void
 }
 
@@ -30,7 +30,7 @@ class ProcessOutput implements AsyncIterable<Uint8Array> {
   fetched = 0
   /** Parts that the agent knows of as taken. */
   freed = 0
-  /** A part that waits for its reader: the next one is fetched when it is taken. */
+  /** The part that waits for its reader: the next one is fetched afterwards. */
   #part: Uint8Array | undefined
   #isOver = false
   #error: unknown
@@ -54,7 +54,7 @@ class ProcessOutput implements AsyncIterable<Uint8Array> {
     this.#arrived()
   }
 
-  /** There is no more; with an error, what waits is dropped. */
+  /** Ends the output; with an error, waiting data is dropped. */
   finish(error?: unknown): void {
     if (this.#isOver) return
     this.#isOver = true
@@ -81,24 +81,24 @@ class ProcessOutput implements AsyncIterable<Uint8Array> {
 }
 
 /**
- * A command that runs, with streams. Its outputs come as they are read: the guest waits where nobody reads them, so read both.
+ * A running command with streams. Output is fetched as it is read: the guest blocks on unread output, so read both streams.
  * Made by {@link Guest.spawn}.
  */
 export interface GuestProcess {
-  /** The standard output; one reader. Throws a GuestError where the connection was lost. */
+  /** The standard output, for one reader. Throws a GuestError if the connection is lost. */
   readonly stdout: AsyncIterable<Uint8Array>
-  /** The standard error output; one reader. */
+  /** The standard error output, for one reader. */
   readonly stderr: AsyncIterable<Uint8Array>
   /** Settles when the command has ended and all output was read. Rejects with a GuestError. */
   readonly ended: Promise<GuestProcessEnd>
   /**
-   * Writes to the standard input. Settles when the guest's buffer has it, 48,000 bytes before the command; what a command
-   * that has ended or has closed its input would have read is dropped.
+   * Writes to the standard input. Resolves when the data is in the guest's buffer of 48,000 bytes; data for a command
+   * that has ended or has closed its input is dropped.
    */
   write(data: Uint8Array | string): Promise<void>
-  /** Ends the standard input when all is written. */
+  /** Ends the standard input after all data is written. */
   end(): void
-  /** Sends a signal to the command, and to all that it has started: `TERM` (default), `INT`, `KILL` and others. */
+  /** Sends a signal to the command and its children: `TERM` (default), `INT`, `KILL` and others. */
   kill(signal?: string): Promise<void>
   /** Ends the command at once, and drops what was not read. */
   abort(): void
@@ -112,13 +112,13 @@ export class StreamProcess implements GuestProcess {
   readonly outputs: readonly [ProcessOutput, ProcessOutput]
   /** Parts of the input that wait. */
   readonly input: InputPart[] = []
-  /** Parts that were sent. */
+  /** Number of parts sent. */
   sent = 0
   /** Parts that the command was given. */
   given = 0
   /** Whether the input ends behind what waits. */
   isEnding = false
-  /** Whether the agent knows of that. */
+  /** Whether the agent was notified of the input's end. */
   isEndSent = false
   #isOver = false
   readonly #owner: ProcessOwner

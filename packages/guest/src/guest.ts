@@ -52,7 +52,7 @@ export class Guest {
   #connects: Promise<string> | undefined
   /** Places of the agent without a command. */
   readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => PLACES - 1 - i)
-  /** Calls that wait for one. */
+  /** Calls that wait for a free slot. */
   readonly #waiting: ((place: number) => void)[] = []
 
   private constructor(session: Session, maxBytes: number) {
@@ -102,8 +102,8 @@ export class Guest {
   }
 
   /**
-   * Starts a command in a shell of its own, with streams: its input is written and its outputs are read while it runs. There
-   * are 32 at a time, beside those of `exec`; further calls wait.
+   * Starts a command in a shell of its own, with streams: write its input and read its outputs while it runs. At most 32 run
+   * at a time, besides those of `exec`; further calls wait.
    *
    * @throws GuestError `ERR_GUEST_OPTION` for an agent of an older version; otherwise as `exec`
    */
@@ -129,7 +129,7 @@ export class Guest {
       const process = await this.#synchronous(() => this.#streams.start(text, isProgram))
       return connectionOf(process, port)
     } catch (error) {
-      // The guest may get one later.
+      // The guest may get such a program later.
       this.#connects = undefined
       throw error
     }
@@ -146,7 +146,7 @@ export class Guest {
   /**
    * Makes a port of this host that leads to a TCP port of the guest. In a page, where there are no ports, use `connect`.
    *
-   * @throws GuestError `ERR_GUEST_OPTION` where the host cannot listen there
+   * @throws GuestError `ERR_GUEST_OPTION` if the host cannot listen at the address
    */
   async forward(port: number, options: ForwardOptions = {}): Promise<GuestForward> {
     checked('port', port, MOST_PORT)
@@ -203,7 +203,7 @@ export class Guest {
     return promise
   }
 
-  /** Calls the agent, with a new session where there is none. */
+  /** Calls the agent, with a new session if necessary. */
   async #synchronous<T>(call: () => Promise<T>): Promise<T> {
     await this.#session.synchronise()
     const { name } = this.#session

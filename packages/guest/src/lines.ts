@@ -25,7 +25,7 @@ export interface Answer {
   readonly id: number
   /** The agent's words, at least one. */
   readonly words: readonly string[]
-  /** The bytes that followed it. */
+  /** The bytes after the words. */
   readonly payload?: Uint8Array
 }
 
@@ -33,7 +33,8 @@ export interface Answer {
  * Returns the lines of a request.
  *
  * @param words - operation and arguments, without blanks
- * @param payload - sent in a line of its own, in base64; its length is added to the arguments. That of `load` is sent as it is
+ * @param payload - sent in a line of its own, in base64; its length is added to the arguments. The payload of `load` is sent
+ * raw
  */
 export function encodeRequest(session: string, id: number, words: readonly string[], payload?: Uint8Array): Uint8Array {
   if (words[0] === 'load' && payload !== undefined) {
@@ -46,7 +47,7 @@ export function encodeRequest(session: string, id: number, words: readonly strin
   }
   const data = payload === undefined ? undefined : encodeBase64(payload)
   const line = [session, String(id), ...words, ...(data === undefined ? [] : [String(data.length)])].join(' ')
-  // An empty line first: it ends what noise has begun.
+  // Begins with an empty line, to end a line of noise.
   const text = `\n${REQUEST}${line.length} ${line}\n${data === undefined ? '' : `${data}\n`}`
   return Uint8Array.from(text, (character) => character.charCodeAt(0))
 }
@@ -62,9 +63,8 @@ export function escapeArgument(bytes: Uint8Array): string {
 }
 
 /**
- * Finds answers in what a guest sends. All else is noise, which is dropped: other text, lines without their whole length,
- * lines that are too long, bytes behind an answer without the line that ends them. It keeps at most one line, or one answer's
- * bytes.
+ * Finds responses in a guest's output, and drops noise: other text, truncated or overlong lines, and payloads without their
+ * final line. It buffers at most one line, or one payload.
  */
 export class AnswerDecoder {
   readonly #line = new Uint8Array(MOST_LINE_BYTES)
@@ -72,7 +72,7 @@ export class AnswerDecoder {
   /** The line is too long: what follows up to its end is dropped. */
   #isTooLong = false
   readonly #found: (answer: Answer) => void
-  /** The answer whose bytes come now, and room for them and for the line behind them. */
+  /** The response whose payload is being received, and a buffer for payload and final line. */
   #rawAnswer: Answer | undefined
   #raw = new Uint8Array(0)
   #taken = 0
@@ -87,7 +87,7 @@ export class AnswerDecoder {
     this.#rawAnswer = undefined
   }
 
-  /** Takes what has arrived. */
+  /** Processes received bytes. */
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
       if (this.#rawAnswer !== undefined) {
@@ -105,7 +105,7 @@ export class AnswerDecoder {
     }
   }
 
-  /** @returns how many bytes it has taken */
+  /** @returns number of bytes used */
   #take(answer: Answer, bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#raw.length - this.#taken)
     this.#raw.set(part, this.#taken)
@@ -139,7 +139,7 @@ export class AnswerDecoder {
   }
 }
 
-/** Returns the answer that a line ends with; null if there is none. */
+/** Returns the response at the end of a line; null: none. */
 function decodeAnswer(text: string): Answer | null {
   const start = text.lastIndexOf(ANSWER)
   if (start < 0) return null

@@ -21,12 +21,12 @@ export class Output {
     this.#listener = listener
   }
 
-  /** Bytes that have come. */
+  /** Number of bytes received. */
   get length(): number {
     return this.#length
   }
 
-  /** A copy of what has come. */
+  /** A copy of the received bytes. */
   get bytes(): Uint8Array {
     return this.#bytes.slice(0, this.#length)
   }
@@ -39,7 +39,7 @@ export class Output {
   /**
    * Takes an answer to `fetch` or `take` of {@link Output.blockFor}, which may begin with bytes that have come before.
    *
-   * @returns whether it is as long as such an answer can be
+   * @returns whether the response has the maximum length
    * @throws GuestError `ERR_GUEST_PROTOCOL`
    */
   take({ words, payload }: Answer): boolean {
@@ -65,7 +65,7 @@ export class Output {
   }
 }
 
-/** Returns the parts of a file that is sent, at least one. */
+/** Yields the parts of a file to send, at least one. */
 export function* partsOf(bytes: Uint8Array): Generator<Uint8Array> {
   let at = 0
   do {

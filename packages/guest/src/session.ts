@@ -16,9 +16,9 @@ export interface AnswerLimit {
   milliseconds: number
 }
 
-/** A command that is told of what the agent says without a request. */
+/** A command's listener for the agent's unrequested messages. */
 export interface SessionListener {
-  /** The agent's words about the command at its place, without that. */
+  /** Receives the agent's words about the command, without the slot. */
   noted(words: readonly string[]): void
   /** The session was closed. */
   closed(): void
@@ -36,8 +36,8 @@ interface Pending {
 }
 
 /**
- * Requests to the agent, one at a time: callers wait for each other. A request is repeated until it is answered: the agent carries it out once. Answers of
- * another session, such as that of a machine's past before it was restored, are dropped.
+ * Requests to the agent, one at a time: callers wait for each other. A request is repeated until its response arrives;
+ * the agent executes it once. Responses of another session, such as one from before a restore, are dropped.
  */
 export class Session {
   readonly #port: GuestPort
@@ -76,7 +76,7 @@ export class Session {
     return this.#isClosed
   }
 
-  /** The name of the session. When another one begins, the agent ends all commands of this one. */
+  /** The name of the session. The agent ends all commands of a session when another one begins. */
   get name(): string {
     return this.#name
   }
@@ -86,12 +86,12 @@ export class Session {
     return this.#version
   }
 
-  /** The blocks that a `load` has at most; 0: the agent has none. */
+  /** Most blocks of a `load`; 0: not supported. */
   get loadBlocks(): number {
     return LOAD_BLOCKS[this.#version]!
   }
 
-  /** Tells a caller what concerns the command at a place. @returns how to end that */
+  /** Passes messages about the command in a slot to a listener. @returns a function that unsubscribes */
   listen(place: number, listener: SessionListener): () => void {
     this.#listeners.set(place, listener)
     return () => void this.#listeners.delete(place)
@@ -113,7 +113,7 @@ export class Session {
   }
 
   /**
-   * Begins a session where there is none: the agent ends what it does, and both count from one.
+   * Begins a session if there is none: the agent ends its work, and both sides count from one.
    *
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_CLOSED`
    */
@@ -138,7 +138,7 @@ export class Session {
   }
 
   /**
-   * Sends a request, after those of other callers.
+   * Sends a request after those of earlier callers.
    *
    * @param name - of the session that it belongs to
    * @param limit - of the caller
@@ -185,7 +185,7 @@ export class Session {
 
   #transmit(pending: Pending): void {
     this.#decoder.giveUp()
-    // Without room the guest has not taken what was sent: it would only get the same again.
+    // Without room the guest has not taken the request: repeating it would only add another copy.
     if (this.#hasRoom) {
       this.#isDrained = false
       this.#hasRoom = this.#port.receive(pending.bytes) || this.#isDrained

@@ -1,6 +1,6 @@
 /** The interface that a device model gives a stream; `ByteStreamClient` of `@retrap/device` is one. */
 interface GuestStreamClient {
-  /** Takes bytes, and returns how many. */
+  /** Takes bytes. @returns how many */
   receive(bytes: Uint8Array): number
 }
 
@@ -39,7 +39,7 @@ export class GuestStream implements GuestPort {
     return !this.#isFull
   }
 
-  /** Takes what the guest sends; it is never full. */
+  /** Takes the guest's bytes; never full. */
   send(bytes: Uint8Array): void {
     this.#hear(bytes)
   }
@@ -50,7 +50,7 @@ export class GuestStream implements GuestPort {
     this.ready()
   }
 
-  /** Offers the device model what waits: it has room. */
+  /** Offers waiting bytes to the device model, which has room. */
   ready(): void {
     while (this.#waiting.length > 0) {
       const taken = this.#client?.receive(this.#waiting) ?? 0
@@ -64,8 +64,8 @@ export class GuestStream implements GuestPort {
 }
 
 /**
- * The stream of bytes to the agent and back. `SerialPort` of `@retrap/machine` is one: a serial port other than the console.
- * It takes one listener of each kind; a connection has them until it is closed.
+ * The byte stream to the agent and back, such as a `SerialPort` of `@retrap/machine` other than the console. It has one
+ * listener of each kind, which a connection uses until it is closed.
  */
 export interface GuestPort {
   /** Names the listener that gets all that the guest sends. */

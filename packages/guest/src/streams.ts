@@ -11,18 +11,18 @@ const [FIRST_PLACE, PLACES] = [8, 32]
 const MOST_KEPT = 4
 /** The agent is looked at after this long without news, then after twice as long, up to the most. */
 const [FIRST_LOOK_MS, MOST_LOOK_MS] = [10, 200]
-/** The first time where it tells of all that comes, and no input waits: a look takes it milliseconds. */
+/** First poll delay if the agent reports output by itself and no input waits: a poll takes the agent milliseconds. */
 const TOLD_LOOK_MS = 100
 /** A longer command goes to a file first. */
 const MOST_INLINE_CHARACTERS = 1000
 
 /** The agent's report of a stream. */
 interface Look {
-  /** Parts of the input that were given; Infinity: it takes no more. */
+  /** Number of input parts given; Infinity: input closed. */
   readonly given: number
   /** Parts of each output; undefined: the agent cannot say now. */
   readonly printed: readonly (number | undefined)[]
-  /** Undefined until all has ended. */
+  /** The exit code; undefined until everything has ended. */
   readonly exitCode: number | undefined
 }
 
@@ -47,7 +47,7 @@ export class GuestStreams implements ProcessOwner {
   /**
    * Starts a command; the session is synchronous.
    *
-   * @param program - the command is a program's name and arguments, with a blank between them, and it starts no others
+   * @param program - whether the command is a program's name and arguments, separated by blanks, and starts no others
    * @throws GuestError
    */
   async start(text: string, program = false): Promise<GuestProcess> {
@@ -105,7 +105,7 @@ export class GuestStreams implements ProcessOwner {
 
   async kill(process: StreamProcess, signal: string): Promise<void> {
     const place = this.#placeOf(process)
-    // A command that has ended meanwhile has no signal: that is as well.
+    // Ignored for a command that has ended meanwhile.
     if (place !== undefined) await this.#session.request(this.#name, ['kill', String(place), signal])
   }
 
@@ -140,7 +140,7 @@ export class GuestStreams implements ProcessOwner {
 
   // ---- What the agent is asked ----
 
-  /** Takes what the agent tells unasked; where that is lost, it is asked all the same. */
+  /** Handles the agent's unrequested messages; if one is lost, polling finds the same. */
   #noted(process: StreamProcess, [kind, name, number, text = '']: readonly string[]): void {
     const output = process.outputs[name === 'err' ? 1 : 0]
     const part = decodeBase64(text)
@@ -243,7 +243,7 @@ export class GuestStreams implements ProcessOwner {
       }
     }
     if (exitCode === undefined || !isServed()) return hasMoved
-    // A reader of one output need not wait for that of the other.
+    // A reader of one output need not wait for the other's reader.
     const read = process.outputs.filter((output, i) => output.fetched === printed[i])
     for (const output of read) output.finish()
     if (read.length < process.outputs.length) return hasMoved

@@ -5,7 +5,7 @@ import { WASM_PAGE_BYTES } from './layout.ts'
  * page-table entry must change in one piece. All addresses are multiples of 8.
  */
 export interface Atomics64 {
-  /** Stores `hi:lo` so that no reader sees half of it. */
+  /** Stores `hi:lo` atomically. */
   store(ma: number, lo: number, hi: number): void
   /** Reads 64 bits in one piece: the low word, as an i32; `high` has the other one, until the next `load`. */
   load(ma: number): number
@@ -28,11 +28,11 @@ function pair(lo: number, hi: number): number[] {
 }
 
 function section(id: number, body: number[]): number[] {
-  // Every section here is shorter than 128 bytes, so that one LEB128 byte says its length.
+  // Every section here is shorter than 128 bytes, so its length takes one LEB128 byte.
   return [id, body.length, ...body]
 }
 
-/** @param locals - groups of them, encoded */
+/** @param locals - encoded groups of locals */
 function functionBody(code: number[], locals: number[] = [0]): number[] {
   return [code.length + locals.length + 1, ...locals, ...code, 0x0b]
 }
@@ -79,7 +79,7 @@ function moduleBytes(shared: boolean): Uint8Array<ArrayBuffer> {
 /** Compiled once per kind of memory and thread; an instance per machine is cheap. */
 const modules: { plain?: WebAssembly.Module; shared?: WebAssembly.Module } = {}
 
-/** Makes the operations for one memory, whose maximum must be declared. */
+/** Makes the operations for one memory, which must declare a maximum. */
 export function atomics64(memory: WebAssembly.Memory, shared: boolean): Atomics64 {
   const kind = shared ? 'shared' : 'plain'
   const module = (modules[kind] ??= new WebAssembly.Module(moduleBytes(shared)))

@@ -8,11 +8,11 @@ export type MemoryErrorCode =
   | 'ERR_TOO_LARGE'
   /** A machine address or length outside machine memory. */
   | 'ERR_RANGE'
-  /** An address, size or alignment that is not a multiple of what it must be. */
+  /** A misaligned address, size or alignment. */
   | 'ERR_ALIGN'
   /** An allocation order other than 0, 9 or 18. */
   | 'ERR_ORDER'
-  /** A frame freed that is not allocated. */
+  /** A frame was freed that is not allocated. */
   | 'ERR_NOT_ALLOCATED'
   /** `attach` was given a memory that holds no machine. */
   | 'ERR_HEADER'
@@ -37,7 +37,7 @@ export class MemoryError extends Error {
   }
 }
 
-/** `0x…` form of a number, for messages; another value as it prints. */
+/** Formats a number as `0x…` for messages; other values as text. */
 export function hex(value: number): string {
   return typeof value === 'number' ? `0x${value.toString(16)}` : describeArgument(value)
 }

@@ -21,7 +21,7 @@ export class FrameAllocator {
   readonly #frames: number
   readonly #noteWrite: (ma: number, length: number) => void
 
-  /** For {@link MachineMemory}; others use its `frames`. */
+  /** Called by {@link MachineMemory}; others use its `frames`. */
   constructor(u8: Uint8Array, u32: Uint32Array, i32: Int32Array, noteWrite: (ma: number, length: number) => void) {
     this.#u8 = u8
     this.#u32 = u32
@@ -31,12 +31,12 @@ export class FrameAllocator {
     this.#frames = u32[L.HEADER_WORD + L.H_FRAMES]!
   }
 
-  /** 4 KiB frames that are free now. */
+  /** Number of free 4 KiB frames. */
   get freeFrames(): number {
     return Atomics.load(this.#u32, L.HEADER_WORD + L.H_FREE)
   }
 
-  /** 4 KiB frames there were to hand out when the machine was made. */
+  /** Number of 4 KiB frames that were free when the machine was made. */
   get totalFrames(): number {
     return this.#u32[L.HEADER_WORD + L.H_TOTAL_FREE]!
   }
@@ -54,7 +54,7 @@ export class FrameAllocator {
     return mfn
   }
 
-  /** As {@link FrameAllocator.allocate}, but −1 where no such run is free. */
+  /** Like {@link FrameAllocator.allocate}, but returns −1 if no such run is free. */
   tryAllocate(order: number): number {
     checkOrder(order)
     const count = 2 ** order
@@ -69,7 +69,7 @@ export class FrameAllocator {
   }
 
   /**
-   * Gives back what {@link FrameAllocator.allocate} handed out, or an aligned part of it, and scrubs it.
+   * Frees and scrubs an allocation of {@link FrameAllocator.allocate}, or an aligned part of it.
    *
    * @throws MemoryError `ERR_NOT_ALLOCATED`, `ERR_ALIGN`, `ERR_ORDER`, `ERR_RANGE`; then nothing has changed
    */
@@ -87,7 +87,7 @@ export class FrameAllocator {
         throw new MemoryError('ERR_NOT_ALLOCATED', `frame ${hex(frame)} is free already`, { mfn: frame, order })
       }
     }
-    // Still the caller's frames here, so no lock: code-write listeners may themselves allocate.
+    // The frames still belong to the caller, so no lock is needed: code-write listeners may themselves allocate.
     const start = mfn * L.PAGE_BYTES
     this.#u8.fill(0, start, start + count * L.PAGE_BYTES)
     this.#noteWrite(start, count * L.PAGE_BYTES)
@@ -146,7 +146,7 @@ export class FrameAllocator {
     const u32 = this.#u32
     let start = Math.ceil(u32[L.HEADER_WORD + L.H_ARENA_NEXT]! / align) * align
     if (start === 0 || start + bytes > u32[L.HEADER_WORD + L.H_ARENA_END]!) {
-      // The rest of the old arena is given up: regions live as long as the machine, so that there is little of it.
+      // The rest of the old arena is abandoned: it is small, because regions live as long as the machine.
       const arena = this.#wholeFrames(ARENA_BYTES, L.PAGE_BYTES)
       if (arena < 0) return this.#wholeFrames(bytes, align)
       start = Math.ceil(arena / align) * align
@@ -180,7 +180,7 @@ export class FrameAllocator {
     return -1
   }
 
-  /** `count` is a multiple of 32 here, and so is what it is aligned to: whole bitmap words. */
+  /** `count` and its alignment are multiples of 32 here: whole bitmap words. */
   #highestRun(count: number): number {
     const words = count >>> 5
     for (let start = Math.floor(this.#frames / count - 1) * count; start >= 0; start -= count) {

@@ -7,7 +7,7 @@ import { tooLarge } from './sizes.ts'
 /** A machine is rounded up to this, so that the allocation bitmap is whole words. */
 const GRANULE_BYTES = 0x2_0000
 
-/** How `MachineMemory.create` sizes a machine. */
+/** Options of `MachineMemory.create`. */
 export interface MachineMemoryOptions {
   /** All of machine memory, guest RAM and hypervisor structures; rounded up to 128 KiB. */
   readonly bytes: number

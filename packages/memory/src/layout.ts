@@ -30,7 +30,7 @@ export const FRAME_MONITORED = 2
 /** Bit of `MachineMemory.codeBits`: a debugger is told of all writes to the frame. */
 export const FRAME_WATCHED = 4
 
-/** A WebAssembly memory is sized in these. */
+/** The unit of a WebAssembly memory's size. */
 export const WASM_PAGE_BYTES = 0x1_0000
 
 /*
@@ -74,10 +74,10 @@ export const H_FREE = 6
 export const H_LOCK = 7
 /** No frame below this one is free. */
 export const H_LOWEST_FREE = 8
-/** Bounds of the arena that small regions are cut from; equal when there is none. */
+/** Bounds of the arena for small regions; equal: no arena. */
 export const H_ARENA_NEXT = 9
 export const H_ARENA_END = 10
-/** Frames that were free when the machine was made. */
+/** Number of free frames when the machine was made. */
 export const H_TOTAL_FREE = 11
 /** Bytes of the fixed area that are in use. */
 export const H_FIXED_USED = 12

@@ -25,7 +25,7 @@ interface HeldRegion extends Region {
   readonly align: number
 }
 
-/** Names what regions must have in common to take each other's place. */
+/** Key of regions that can replace one another. */
 const sizeOf = (bytes: number, align: number): string => `${bytes} ${align}`
 
 /**
@@ -42,18 +42,18 @@ export class MachineMemory {
   readonly buffer: ArrayBuffer | SharedArrayBuffer
   /** Size in bytes. */
   readonly byteLength: number
-  /** Whether other threads can attach to it. */
+  /** Whether other threads can attach to the memory. */
   readonly shared: boolean
   /** `byteLength / 4096`. */
   readonly frameCount: number
 
-  /** All of it, as bytes. */
+  /** The whole memory as bytes. */
   readonly u8: Uint8Array
-  /** All of it, as 16-bit words. */
+  /** The whole memory as 16-bit words. */
   readonly u16: Uint16Array
-  /** All of it, as 32-bit words. */
+  /** The whole memory as 32-bit words. */
   readonly u32: Uint32Array
-  /** All of it, as signed 32-bit words, for atomics. */
+  /** The whole memory as signed 32-bit words, for atomics. */
   readonly i32: Int32Array
   /** For people and tests; nothing hot may touch a `bigint`. */
   readonly u64: BigUint64Array
@@ -123,7 +123,7 @@ export class MachineMemory {
    * never handed out.
    *
    * @param align - a power of two
-   * @param purpose - what it is for; in error messages and `regions`
+   * @param purpose - purpose of the region, for error messages and `regions`
    * @returns its MA
    * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ALIGN`, `ERR_RANGE`
    */
@@ -134,9 +134,9 @@ export class MachineMemory {
   }
 
   /**
-   * Cuts a zeroed region whose MA is the same in machines of every size, if it is asked for in the same order: generated code
-   * that has the address as a constant then serves all of them. Where the area for these regions is full, the region lies
-   * where {@link MachineMemory.allocate} puts it.
+   * Allocates a zeroed region whose MA is equal in machines of all sizes that allocate in the same order: generated code with
+   * this constant address then serves all of them. If the area for such regions is full, the region comes from {@link
+   * MachineMemory.allocate}.
    *
    * @param align - a power of two, at most 4096
    * @returns its MA; {@link FIXED_MA} for the first region of up to {@link FIXED_BYTES}
@@ -153,8 +153,8 @@ export class MachineMemory {
   }
 
   /**
-   * Gives a region back that this view handed out: nothing may use it any more. It is kept for the next one of its size and
-   * alignment, so that large regions do not break up what is free.
+   * Frees a region allocated by this view. It is kept for the next region of equal size and alignment, so that large
+   * regions do not fragment free memory.
    *
    * @param ma - what `allocate` returned
    * @throws MemoryError `ERR_NOT_ALLOCATED`
@@ -168,7 +168,7 @@ export class MachineMemory {
     this.#spare.set(key, [...(this.#spare.get(key) ?? []), ma])
   }
 
-  /** Bytes of regions that were freed, and are kept for others of their sizes. */
+  /** Bytes of freed regions that are kept for reuse. */
   get spareBytes(): number {
     return [...this.#spare].reduce((sum, [size, all]) => sum + Number.parseInt(size, 10) * all.length, 0)
   }
@@ -204,7 +204,7 @@ export class MachineMemory {
   /**
    * Registers a listener, called on writes to frames that have bits in `codeBits`.
    *
-   * @returns a function that takes it off again
+   * @returns a function that removes the listener
    */
   onCodeWrite(listener: CodeWriteListener): () => void {
     if (typeof listener !== 'function') {
@@ -340,7 +340,7 @@ export class MachineMemory {
   }
 
   /**
-   * Replaces a 64-bit table entry if it still holds what was read, in one piece.
+   * Atomically replaces a 64-bit table entry if it still has the expected value.
    *
    * @returns false, and changes nothing, if the entry holds something else
    * @throws MemoryError `ERR_ALIGN`, `ERR_RANGE`

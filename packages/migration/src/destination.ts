@@ -5,7 +5,7 @@ import { MigrationError } from './errors.ts'
 import { ArrivingPages } from './pages.ts'
 import { PROTOCOL } from './source.ts'
 
-/** How a machine is received. */
+/** Options for receiving a machine. */
 export interface ReceiveOptions {
   /** Looks at what the source says of its machine. @throws for a machine that is not taken: the source is told why */
   readonly accept?: (description: unknown) => void
@@ -13,7 +13,7 @@ export interface ReceiveOptions {
 
 /** A machine that has arrived, and is not this side's yet. */
 export interface ArrivedMachine {
-  /** All of it, for a machine with the same options: `createPc({ …, snapshot })`. */
+  /** The received snapshot, for a machine with the same options: `createPc({ …, snapshot })`. */
   readonly snapshot: { readonly state: unknown; readonly pages: GuestPages }
   /**
    * Tells the source that a machine has been made of it, and takes it over.
@@ -21,8 +21,8 @@ export interface ArrivedMachine {
    * When this resolves, the machine is this side's, and is to be run. When it rejects, it is the source's: the machine that
    * was made never runs, and is closed.
    *
-   * @param claim - takes what one side alone may have, as the right to write its disks: the source has given it up. Where
-   *   it rejects, it has nothing of that, and the source is told why
+   * @param claim - takes exclusive rights, such as to write the disks, which the source has released. If it rejects, it
+   * must hold none of them, and the source gets the reason
    * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; what `claim` throws
    */
   takeOver(claim?: () => Promise<void>): Promise<void>
@@ -97,7 +97,7 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promise<void> {
   try {
     await frames.send('REDY')
-    // Whole, or it has not arrived.
+    // The hand-over frame is complete, or has not arrived.
     await frames.receive('HAND')
   } catch (error) {
     frames.close()
@@ -106,7 +106,7 @@ async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promi
   try {
     await claim?.()
   } catch (error) {
-    // The source runs it again only if it is notified of that.
+    // The source resumes the machine only if it is notified.
     await refuse(frames, messageOf(error))
     throw error
   }

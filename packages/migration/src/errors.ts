@@ -6,12 +6,12 @@ export type MigrationErrorCode =
   | 'ERR_REFUSED'
   /** A frame that the protocol does not have at this point. */
   | 'ERR_PROTOCOL'
-  /** The guest writes its memory faster than it can be sent. */
+  /** The guest writes its memory faster than the link can send it. */
   | 'ERR_DOWNTIME'
   /** The machine cannot be moved. */
   | 'ERR_MACHINE'
 
-/** A machine was not moved: where the source reports it, its guest runs on there. */
+/** A failed migration: if the source reports it, the guest continues there. */
 export class MigrationError extends Error {
   /** Says why. */
   readonly code: MigrationErrorCode

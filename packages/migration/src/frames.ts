@@ -5,7 +5,7 @@ import { MigrationError } from './errors.ts'
 export interface Channel {
   /** Sends bytes. Resolves when there is room for more; rejects where the connection has ended. The bytes are the channel's then. */
   send(bytes: Uint8Array): Promise<void>
-  /** Returns the next bytes that have arrived, as many as there are; null at the end. */
+  /** Returns the next received bytes, as many as available; null at the end. */
   receive(): Promise<Uint8Array | null>
   /** Ends the connection, whatever is under way. */
   close(): void
@@ -15,7 +15,7 @@ export interface Channel {
 export type FrameType =
   /** Source: the protocol's version, as JSON with what is said of the machine. */
   | 'HELO'
-  /** Destination: it takes such a machine. */
+  /** Destination: it accepts the machine. */
   | 'TAKE'
   /** Source: contents of pages. */
   | 'PAGE'
@@ -33,13 +33,13 @@ export type FrameType =
 const HEAD_BYTES = 20
 /** "RTM2", before the type: the protocol's version. */
 const MAGIC = 0x324d_5452
-/** "RTMG": version 1, without checksums. It refuses ours as one of another protocol, and says so. */
+/** "RTMG": version 1, without checksums, which refuses our frames as another protocol's. */
 const FIRST_MAGIC = 0x474d_5452
-/** The head's fields before its own CRC-32; that of the payload is among them. */
+/** Bytes of the head before its own CRC-32, including the payload's. */
 const CHECKED_BYTES = 16
 /** Bytes that go out in one: a side that reads has taken them after a while. */
 const PIECE_BYTES = 1 << 20
-/** Payloads are not larger than this, by type; those that are not named hold a line of text at most. */
+/** Most bytes of a payload, by type; other types hold at most a line of text. */
 const MOST_BYTES: Readonly<Partial<Record<FrameType, number>>> = {
   HELO: 16 << 20,
   PAGE: 1 << 20,
@@ -55,7 +55,7 @@ export class FrameStream {
   /** Pieces that have arrived and are not taken. */
   readonly #pieces: Uint8Array[] = []
   #bytes = 0
-  /** Bytes that were sent. */
+  /** Number of bytes sent. */
   sent = 0
 
   /** @param sendMs - how long the other side may take to read a MiB; default for ever */
@@ -111,7 +111,7 @@ export class FrameStream {
       throw new MigrationError('ERR_PROTOCOL', 'the other side does not migrate machines, or not by this protocol')
     if (crc32(head.subarray(0, CHECKED_BYTES)) !== view.getUint32(CHECKED_BYTES, true))
       throw damaged('the head of a frame')
-    // Before anything of it is kept.
+    // Check the type before keeping any data.
     if (type !== 'NOTE' && !(types as readonly string[]).includes(type))
       throw new MigrationError('ERR_PROTOCOL', `the other side has sent ${text(type)}: expected ${types.join(' or ')}`)
     if (length > (MOST_BYTES[type as FrameType] ?? MOST_LINE_BYTES))

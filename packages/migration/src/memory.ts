@@ -3,13 +3,13 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { MigrationError } from './errors.ts'
 
 /**
- * A guest's memory while it is sent: which frames it has, and which of them have been written since they were looked at.
+ * A guest's memory during migration: its frames, and which were written since they were last sent.
  */
 export class SentMemory {
   /** Frames of RAM and ROM, from low to high. */
   readonly frames: readonly GuestFrames[]
   readonly #domain: Domain
-  /** The log of written frames: the caller takes them, and closes it. */
+  /** The log of written frames: the caller reads and closes it. */
   readonly written: LoggedMemory
 
   /**
@@ -29,7 +29,7 @@ export class SentMemory {
   }
 
   /**
-   * Checks that the guest has the frames that it had: of others there is no log.
+   * Checks that the guest still has the same frames: the log does not cover others.
    *
    * @throws MigrationError `ERR_MACHINE`
    */
@@ -44,7 +44,7 @@ export class SentMemory {
     return this.frames.flatMap(({ gfn, count }) => Array.from({ length: count }, (_, i) => gfn + i))
   }
 
-  /** Frames of ROM: firmware shadows itself there, and no log has them. */
+  /** Returns frames of ROM, which no log covers although firmware shadows itself there. */
   rom(): number[] {
     return this.frames
       .filter(({ kind }) => kind === 'rom')

@@ -8,10 +8,9 @@ export const PAGES_A_FRAME = 128
 const ZEROS = 0x8000_0000
 
 /**
- * Describes pages in a frame: their number, a word for each with its guest frame and whether it is zeros, then the contents
- * of the others.
+ * Encodes pages: their number, a word for each with its guest frame and a zero flag, then contents of nonzero pages.
  *
- * @param contents - of those that are not zeros, 4 KiB each
+ * @param contents - contents of nonzero pages, 4 KiB each
  */
 export function encodePages(gfns: readonly number[], zeros: readonly boolean[], contents: Uint8Array): Uint8Array[] {
   const head = new DataView(new ArrayBuffer(4 + 4 * gfns.length))
@@ -22,11 +21,11 @@ export function encodePages(gfns: readonly number[], zeros: readonly boolean[], 
 
 /** The memory of a guest that arrives. */
 export class ArrivingPages {
-  /** First guest frames of runs, and where their contents are. */
+  /** Runs of guest frames, with the places of their contents. */
   readonly #runs: readonly { readonly gfn: number; readonly count: number; readonly first: number }[]
   /** All frames side by side; the host has memory for what was written alone. */
   readonly #bytes: Uint8Array
-  /** Frames that are not zeros. */
+  /** Flags of nonzero frames. */
   readonly #filled: Uint8Array
 
   /** @throws MigrationError `ERR_PROTOCOL` for frames that no guest has; `ERR_MACHINE` where the host has no room */

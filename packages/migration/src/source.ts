@@ -6,13 +6,13 @@ import { MigrationError } from './errors.ts'
 import { SentMemory } from './memory.ts'
 import { encodePages, PAGES_A_FRAME } from './pages.ts'
 
-/** A machine that can be held back. */
+/** A machine that can be slowed down. */
 interface Held {
   stop(): Promise<void>
   resume(): void
 }
 
-/** One time that the machine runs, and one that it stands still, together. */
+/** Period of the throttle: one interval of running and one of standing still. */
 const PERIOD_MS = 50
 
 /** Has a machine stand still for a part of the time, so that it writes less memory. */
@@ -30,11 +30,11 @@ export class Throttle {
   /** Changes the part. */
   set(part: number): void {
     this.part = part
-    // Others report the error that has ended the machine.
+    // Other parties report the error that ends the machine.
     if (!this.#ended) this.#running ??= this.#run().catch(() => undefined)
   }
 
-  /** Has the machine run freely. Resolves when it does. */
+  /** Ends the throttling. Resolves when the machine runs freely. */
   async end(): Promise<void> {
     this.#ended = true
     await this.#running
@@ -59,23 +59,23 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTi
 /** Version of the protocol. */
 export const PROTOCOL = 2
 
-/** The machine that is moved away. */
+/** The machine to migrate. */
 export interface MigrationSource {
-  /** Inside: its memory is read while it runs. */
+  /** The machine's domain, whose memory is read while it runs. */
   readonly domain: Domain
-  /** Stops the machine between two instructions. Resolves when nothing runs; rejects where it has ended. */
+  /** Stops the machine between two instructions. Resolves when it has stopped; rejects if the machine has ended. */
   stop(): Promise<void>
   /** Has the machine run on after `stop`. */
   resume(): void
-  /** Saves the machine while it is stopped, as `Pc.save` does; what its disks hold back is written. */
+  /** Saves the stopped machine, as `Pc.save` does, after flushing its disks. */
   save(): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
   /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
   release?(): Promise<void>
-  /** Takes that back before `resume`, where the destination does not have the machine. Rejects where another one has it. */
+  /** Takes released rights back before `resume`, if the destination does not have the machine. Rejects if another party has them. */
   reclaim?(): Promise<void>
 }
 
-/** How a machine is moved. */
+/** Options for migrating a machine. */
 export interface MigrateOptions {
   /** The description for the destination: plain data; the destination may refuse. */
   readonly description?: unknown
@@ -91,11 +91,11 @@ export interface MigrateOptions {
   readonly onRound?: (round: MigrationRound) => void
 }
 
-/** One time through memory. */
+/** One pass through memory. */
 export interface MigrationRound {
   /** 1 for the first. */
   readonly round: number
-  /** Pages that were sent. */
+  /** Number of pages sent. */
   readonly pages: number
   /** Pages that the guest has written meanwhile. */
   readonly written: number
@@ -114,18 +114,18 @@ export interface MigrationReport {
   readonly error?: unknown
   /** How long the guest has stood still, in milliseconds, as the source sees it. */
   readonly downtimeMs: number
-  /** How long all of it took, in milliseconds. */
+  /** Total duration, in milliseconds. */
   readonly totalMs: number
   /** Times that memory was gone through while the guest ran. */
   readonly rounds: number
-  /** Bytes that were sent. */
+  /** Number of bytes sent. */
   readonly bytes: number
 }
 
 const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
 /** Bytes in a millisecond, as long as nothing else is known. */
 const USUAL_PACE = 100_000
-/** A round of this many bytes tells how fast they go. */
+/** Least bytes of a round that gives a reliable estimate of the link's speed. */
 const TELLING_BYTES = 1 << 20
 /** Where this much is left of the previous rest, the guest is held back more. */
 const TOO_LITTLE = 0.6
@@ -139,7 +139,7 @@ const MOST_THROTTLE = 0.9
  * downtime. Then it stops; state and rest are sent; when the destination is ready, the hand-over record makes the machine
  * the destination's. Whatever fails before that record: the machine runs on here. The channel is closed in the end.
  *
- * @throws MigrationError where the machine was not moved: it runs on; what `stop` and `save` throw
+ * @throws MigrationError if the machine was not migrated and continues here; errors of `stop` and `save`
  */
 export async function migrate(
   channel: Channel,
@@ -199,7 +199,7 @@ class Migration {
     return payload
   }
 
-  /** @returns frames that are to be sent when the guest has stopped */
+  /** @returns frames to send after the guest has stopped */
   async #sendWhileRunning(memory: SentMemory): Promise<number[]> {
     const { downtimeMs = 300, mostRounds = 30, onRound } = this.#options
     let next = memory.all()
@@ -241,7 +241,7 @@ class Migration {
       await this.#frames.send('PAGE', ...encodePages(some, zeros, contents.subarray(0, length)))
       contentBytes += length
       const dueMs = ((this.#frames.sent - before) / bytesPerSecond) * 1000
-      // The guest and its devices have their turns, too.
+      // Yield to the guest and its devices.
       await new Promise<void>((resolve) => void setTimeout(resolve, Math.max(0, begun + dueMs - performance.now())))
     }
     // A few pages say little of the pace.
@@ -256,7 +256,7 @@ class Migration {
       const last = new Set([...rest, ...memory.written.take(), ...memory.rom()])
       const { given, zeros } = lastPages(pages, last)
       const pieces: Uint8Array[] = []
-      // Compressing them would take longer than sending them.
+      // Uncompressed, because compression would take longer than sending.
       for (let at = 0; at < given.gfns.length; at += PAGES_A_FRAME) {
         const some = Array.from(given.gfns.subarray(at, at + PAGES_A_FRAME))
         const contents = given.bytes.subarray(at * PAGE_BYTES, (at + some.length) * PAGE_BYTES)
@@ -288,7 +288,7 @@ class Migration {
     }
   }
 
-  /** The machine is this side's. @throws `error`, when it runs on */
+  /** Takes the machine back to this side. @throws `error`, when the machine runs again */
   async #takeBack(error: unknown, stopped: number): Promise<MigrationReport> {
     this.#frames.close()
     try {
@@ -307,7 +307,7 @@ class Migration {
   }
 }
 
-/** The pages among those of a snapshot that are to be sent, and those that have become zeros. */
+/** Splits a snapshot's pages into wanted ones, and pages that have become zero. */
 function lastPages(pages: GuestPages, wanted: ReadonlySet<number>): { given: GuestPages; zeros: Uint32Array } {
   const found: number[] = []
   const there = new Set<number>()

@@ -27,7 +27,7 @@ export class StoppableRun {
    * Runs a machine as its `run` does. While it is stopped by {@link StoppableRun.stop}, this goes on waiting; `signal` ends
    * it then, too.
    *
-   * @param stopped - what is returned in that case
+   * @param stopped - result for a stopped run
    */
   async run<Exit extends { readonly reason: string }, Options extends { readonly signal?: AbortSignal | undefined }>(
     machine: RunnableMachine<Exit, Options>,
@@ -62,13 +62,13 @@ export class StoppableRun {
     throw error
   }
 
-  /** The run is over, by itself or by its `signal`. */
+  /** Handles the end of the run, by itself or by its `signal`. */
   #over(reason: string): void {
     this.#stopped?.reject(hasEnded(reason))
     this.resume()
   }
 
-  /** Stops the machine. Resolves when nothing runs. @throws MigrationError `ERR_MACHINE` where it ends first */
+  /** Stops the machine. Resolves when it has stopped. @throws MigrationError `ERR_MACHINE` if the machine ends first */
   stop(): Promise<void> {
     if (this.#stopped !== null) return this.#stopped.promise
     if (this.#ended !== null) return Promise.reject(hasEnded(this.#ended))

@@ -4,27 +4,26 @@ import type { EventBody } from './events.ts'
 import { HashIndex } from './hash-index.ts'
 import { PAGES_A_BLOCK, ZEROS } from './page-store.ts'
 
-/** Pages that are remembered: one that is older is written again. */
+/** Most pages remembered: an older page is written again. */
 const MOST_KNOWN = 2 ** 19
 
 /**
- * The pages of what events have besides, on their way into a file: each is written once, as far as it is remembered. A guest
- * reads the same blocks of its disk again and again.
+ * Writes the pages of event bodies to a file: each remembered page only once. A guest reads the same disk blocks repeatedly.
  */
 export class BodyPages {
   readonly #codec = new Codec()
   readonly #write: (block: Uint8Array) => void
   readonly #mostKnown: number
-  /** Pages by their hashes, numbered from those that were written before on. */
+  /** Pages by their hashes, numbered after those written before. */
   #known = new HashIndex()
   #before = 0
-  /** Blocks that were written, and pages of the next one. */
+  /** Number of written blocks, and of pages in the next one. */
   #blocks = 0
   #opened = 0
 
   /**
    * @param write - takes compressed blocks of 16 pages, in order; pages are numbered by their places in them, from 1 on
-   * @param mostKnown - pages that are remembered
+   * @param mostKnown - most pages remembered
    */
   constructor(write: (block: Uint8Array) => void, mostKnown: number = MOST_KNOWN) {
     this.#write = write
@@ -32,7 +31,7 @@ export class BodyPages {
     this.#begin()
   }
 
-  /** Writes the pages that wait, and forgets all: what comes next names none of those before. @returns blocks that were written */
+  /** Writes waiting pages, and forgets all: later events refer only to later pages. @returns number of written blocks */
   forget(): number {
     this.close()
     this.#begin()
@@ -47,7 +46,7 @@ export class BodyPages {
     this.#known.enter(ZEROS, this.#codec.hash(this.#opened * PAGE_BYTES))
   }
 
-  /** Adds bytes, and says where they are. */
+  /** Adds bytes. @returns their place */
   add(bytes: Uint8Array): EventBody {
     const runs: number[] = []
     for (let at = 0; at < bytes.length; at += PAGE_BYTES) {

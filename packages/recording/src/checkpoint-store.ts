@@ -26,7 +26,7 @@ export interface StoredCheckpoint<T> extends Instant {
   contents(index: number): Uint8Array
   /** A number that pages of the same source have only where their contents are the same. @param index - in `gfns` */
   identity(index: number): number
-  /** Checkpoints with another source have other numbers. */
+  /** Pages of different sources have unrelated numbers. */
   readonly source: object
 }
 
@@ -37,9 +37,9 @@ interface Entry<T> extends Instant {
   readonly bytes: number
   readonly extra: T
   readonly extraBytes: number
-  /** Frames that were written since the checkpoint before, with their pages now; of the first: all that are not zeros. */
+  /** Frames written since the previous checkpoint, with their present pages; for the first checkpoint: all nonzero frames. */
   written: WrittenPages
-  /** Frames that were written and have the contents that they had are not among them. */
+  /** Whether frames written with unchanged contents are excluded. */
   isCompared: boolean
 }
 
@@ -49,29 +49,29 @@ export interface CheckpointForFile<T> {
   readonly at: Instant
   /** All state but the pages; a copy. */
   readonly state: unknown
-  /** The extra value that was given with it. */
+  /** The extra value given with the checkpoint. */
   readonly extra: T
   /** Frames that were written since the checkpoint before, with their pages in the file: from 1 on; 0 is zeros. */
   readonly written: WrittenPages
-  /** Frames that were written and have the contents that they had may not be among them. */
+  /** Whether frames written with unchanged contents may be excluded. */
   readonly isCompared: boolean
 }
 
 /** The memory of a checkpoint that is about to be added to its store, frame by frame. */
 export interface CheckpointDraft {
-  /** The source that has its pages. */
+  /** The source that holds the pages. */
   readonly source: object
   /**
-   * Adds a frame that was written.
+   * Adds a written frame.
    *
-   * @param offset - of its contents in the bytes; −1: they are zeros
-   * @param isCompared - it is left out if it has the contents that it had
-   * @throws RecordingError `ERR_STATE` where there is no room, by all that was added
+   * @param offset - offset of its contents within the bytes; −1: a zero page
+   * @param isCompared - whether to leave the frame out if its contents are unchanged
+   * @throws RecordingError `ERR_STATE` if the added frames exceed the room
    */
   add(gfn: number, from: Uint8Array, offset: number, isCompared?: boolean): void
   /** Takes the frames, from low to high, with the numbers of their pages in the store. */
   take(): WrittenPages
-  /** Drops what was added: there is to be no such checkpoint. */
+  /** Discards the draft with its frames. */
   discard(): void
 }
 
@@ -79,7 +79,7 @@ class Draft implements CheckpointDraft {
   readonly #pages: PageStore
   readonly #latest: (gfn: number) => number
   readonly #mostBytes: number
-  /** Frames and their pages, in turn. */
+  /** Frame numbers and pages, alternating. */
   #frames: number[] = []
 
   constructor(pages: PageStore, latest: (gfn: number) => number, mostBytes: number) {
@@ -117,16 +117,16 @@ class Draft implements CheckpointDraft {
 /**
  * Checkpoints of one run in memory, in the order of their instants.
  *
- * Each has the pages that were written since the one before. Pages are compressed, and those with the same contents are
- * there once. When there is no room for more, checkpoints are dropped: those whose neighbours are near, compared with how
- * long ago they are. So distances grow with age.
+ * Each checkpoint holds the pages written since the previous one. Pages are compressed, and equal pages are stored once.
+ * When room runs out, checkpoints are dropped whose neighbours are near relative to their age, so that distances grow
+ * with age.
  */
 export class CheckpointStore<T> {
   /** Bytes that all checkpoints may have together. */
   readonly mostBytes: number
   readonly #entries: Entry<T>[] = []
   #pages = new PageStore()
-  /** By frame: its page at the last checkpoint. Those that are zeros are not there. */
+  /** Page of each frame at the last checkpoint, without zero frames. */
   #latest = new Map<number, number>()
   /** Bytes beside the pages. */
   #bytes = 0
@@ -146,7 +146,7 @@ export class CheckpointStore<T> {
     return this.#entries.map(({ round, instructions }) => ({ round, instructions }))
   }
 
-  /** The instant of the last checkpoint; undefined: there is none. */
+  /** The instant of the last checkpoint; undefined: none. */
   get last(): Instant | undefined {
     return this.#entries.at(-1)
   }
@@ -161,22 +161,22 @@ export class CheckpointStore<T> {
     return this.#latest.keys()
   }
 
-  /** The last checkpoint that is not after an instruction; −1: there is none. */
+  /** Returns the last checkpoint that is not after an instruction; −1: none. */
   nearest(instructions: number): number {
     return this.#entries.findLastIndex((entry) => entry.instructions <= instructions)
   }
 
-  /** Begins a checkpoint: it is added, or discarded, before another is begun. */
+  /** Begins a checkpoint, which must be added or discarded before the next one. */
   draft(): CheckpointDraft {
     return new Draft(this.#pages, (gfn) => this.#latest.get(gfn) ?? ZEROS, this.mostBytes)
   }
 
   /**
-   * Adds a checkpoint behind all others.
+   * Appends a checkpoint.
    *
-   * @param memory - frames that were written since the last one; for the first one: all that are not zeros
+   * @param memory - frames written since the last checkpoint; for the first one: all nonzero frames
    * @param extraBytes - memory that `extra` keeps
-   * @param isCompared - of frames that were written, there may be only those that have other contents now
+   * @param isCompared - whether unchanged frames may be left out
    * @throws SnapshotError for a state that is no plain data
    */
   add(
@@ -209,9 +209,9 @@ export class CheckpointStore<T> {
   }
 
   /**
-   * Drops checkpoints until the others have no more bytes than that. The first one stays if it fits.
+   * Drops checkpoints until the rest has at most `mostBytes`. The first one stays if it fits.
    *
-   * @param least - this many are left, from the last one on
+   * @param least - number of latest checkpoints to keep
    */
   thin(mostBytes: number, least = 0): void {
     while (this.bytes > mostBytes && this.#entries.length > least) {
@@ -220,7 +220,7 @@ export class CheckpointStore<T> {
     }
   }
 
-  /** The checkpoint whose neighbours are nearest, for its age; the first one, where only that and the last one are left. */
+  /** Returns the checkpoint with the nearest neighbours for its age; the first one if only that and the last one are left. */
   #leastMissed(): number {
     const entries = this.#entries
     const end = entries.at(-1)!.instructions
@@ -233,7 +233,7 @@ export class CheckpointStore<T> {
     return found
   }
 
-  /** Drops one: the next one takes over what was written before it. */
+  /** Drops a checkpoint: the next one takes over its written frames. */
   #drop(at: number): void {
     const [dropped] = this.#entries.splice(at, 1) as [Entry<T>]
     const next = this.#entries[at]!
@@ -245,9 +245,9 @@ export class CheckpointStore<T> {
   }
 
   /**
-   * Drops checkpoints before an instant. The first one that is left has all of memory.
+   * Drops checkpoints before an instant. The first remaining one gets all of memory.
    *
-   * @returns the extra value of that; undefined: none is left
+   * @returns the extra value of the first remaining checkpoint; undefined: none is left
    */
   dropBefore({ instructions }: Instant): T | undefined {
     while (this.#entries.length > 0 && this.#entries[0]!.instructions < instructions)

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/snapshot'
 import { I32, type I64, type Label, type Local, ModuleBuilder } from '@retrap/wasm-emitter'
 
-/** Bytes that are compressed together, at most. */
+/** Most bytes compressed together. */
 export const BLOCK_BYTES = 0x1_0000
 /** Keys of the hash: a word for each of a page, and those by which the second sum is ahead. */
 export const KEYS = 0x8000
@@ -16,11 +16,11 @@ export const PACKED = 0x3_0000
 export const OPEN = 0x5_0000
 export const MEMORY_PAGES = 7
 
-/** Places of words, by their hash. */
+/** Address of the hash table of words. */
 const TABLE = 0
 const TABLE_BITS = 13
 const LEAST_MATCH = 4
-/** A block ends with this many literals, and its last match begins so far before its end. */
+/** A block ends with this many literals, and its last match begins at least this far before its end. */
 const LAST_LITERALS = 5
 const LAST_MATCH = 12
 /** This many places without a match are looked at before some are left out. */
@@ -60,7 +60,7 @@ export function codecModule(): Uint8Array {
 
 type Word = Local<'i32'>
 
-/** Copies 8 bytes at a time, and so up to 7 more than that. */
+/** Copies 8 bytes at a time, and so up to 7 bytes too many. */
 function copy(f: Builder, from: I32, to: I32, bytes: I32): void {
   f.scope(() => {
     const done = f.local('i32')
@@ -93,7 +93,7 @@ function writeCompress(f: Builder): void {
   f.set(out, I32.of(PACKED))
   f.block((done) => {
     f.loop((next) => {
-      // Signed: a block may be shorter than what its end needs.
+      // Signed, because a block may be shorter than its end needs.
       f.brIf(at.get.gtS(end.sub(LAST_MATCH)), done)
       f.scope(() => {
         const word = f.load('i32.load', at.get)
@@ -112,7 +112,7 @@ function writeCompress(f: Builder): void {
         const distance = f.let(at.get.sub(from.get))
         f.set(past, at.get.add(LEAST_MATCH))
         extend(f, past, distance, f.let(end.sub(LAST_LITERALS)))
-        // Bytes before it may be the same too.
+        // The match may extend to preceding bytes.
         f.block((whole) => {
           f.loop((before) => {
             f.brIf(at.get.leU(anchor.get).or(at.get.sub(distance).leU(OPEN)), whole)
@@ -183,7 +183,7 @@ const least = (f: Builder, length: I32): I32 =>
     () => I32.of(LONG),
   )
 
-/** The rest of a length, in bytes. */
+/** Writes the rest of a length, in bytes. */
 function writeLong(f: Builder, out: Word, length: I32): void {
   f.if(length.geU(LONG), () =>
     f.scope(() => {
@@ -273,7 +273,7 @@ function readLong(f: Builder, at: Word, end: I32, first: I32, invalid: Label): I
   return length.get
 }
 
-/** Copies bytes one by one, which may be those that were copied just before. */
+/** Copies bytes one by one, because source and destination may overlap. */
 function repeat(f: Builder, to: I32, distance: I32, bytes: I32): void {
   f.scope(() => {
     const done = f.local('i32')

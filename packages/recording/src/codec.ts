@@ -14,7 +14,7 @@ import {
 
 export { BLOCK_BYTES }
 
-/** The top bit of a block's length: its bytes are as they were. */
+/** The top bit of a block's length marks uncompressed bytes. */
 const AS_IT_WAS = 0x8000_0000
 /** A block becomes no more than this many times its compressed bytes. */
 const MOST_RATIO = 256
@@ -28,8 +28,8 @@ interface RandomHost {
 let compiled: WebAssembly.Module | undefined
 
 /**
- * Compresses bytes: blocks of 64 KiB, each by itself, a word with its length in front of each. Hashes pages, with keys that
- * nobody else knows: two pages have one hash by a chance of 1 to 2^64, whatever a guest puts into them.
+ * Compresses bytes in independent blocks of 64 KiB, each after a word with its length. Hashes pages with secret keys: two
+ * pages collide with a probability of 2^-64, whatever a guest writes.
  */
 export class Codec {
   /** Room for bytes that are to be compressed as a block; `compress` overwrites it. */
@@ -79,7 +79,7 @@ export class Codec {
     return concatenate(blocks)
   }
 
-  /** Decompresses bytes. @returns undefined where they are not valid, or do not become this many */
+  /** Decompresses bytes. @returns undefined for invalid data, or data of another length */
   decompress(packed: Uint8Array, bytes: number): Uint8Array | undefined {
     if (bytes > packed.length * MOST_RATIO) return undefined
     const view = new DataView(packed.buffer, packed.byteOffset, packed.length)

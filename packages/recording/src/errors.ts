@@ -6,7 +6,7 @@ export type RecordingErrorCode =
   | 'ERR_NOT_A_RECORDING'
   /** A later version of the format has written it. */
   | 'ERR_VERSION'
-  /** Bytes of it are not those that were written. */
+  /** The file's bytes were changed. */
   | 'ERR_DAMAGED'
   /** The events to record are out of order, or the recording has ended. */
   | 'ERR_STATE'

@@ -6,9 +6,9 @@ import { type Instant, MOST_LOG_BYTES, MOST_SECTION_BYTES } from './format.ts'
 export type EventKind =
   /** Something came from outside, and entered the machine at this instant. */
   | 'input'
-  /** A back end answered; the machine knows by itself when it needs the answer. */
+  /** A back end's response; the machine itself knows when it needs the response. */
   | 'answer'
-  /** How the machine was at this instant: a run that repeats it must be the same. */
+  /** A digest of the machine at this instant: a replay must match. */
   | 'check'
   /** A name that a person gave to this instant. */
   | 'mark'
@@ -25,7 +25,7 @@ export interface RecordedEvent extends Instant {
   readonly body?: EventBody
 }
 
-/** Where a file has bytes that may be many: each page of them is in the file once. */
+/** Place of an event's large data in the file, where each page is stored once. */
 export interface EventBody {
   /** Number of bytes. */
   readonly bytes: number
@@ -43,13 +43,13 @@ const MOST_EVENTS = 2 ** 16
 /** Most bytes of a number. */
 const NUMBER_BYTES = 8
 
-/** Events as bytes: of each the kind, how far it is from the one before, its source, length and contents, and its body. */
+/** Encodes events: the kind, the distance from the previous event, its source, length, contents and body. */
 export class EventEncoder {
   #bytes = new Uint8Array(4096)
   #length = 0
   #last: Instant = { round: 0, instructions: 0 }
 
-  /** Bytes that were written since `take`. */
+  /** Bytes encoded since `take`. */
   get length(): number {
     return this.#length
   }
@@ -85,7 +85,7 @@ export class EventEncoder {
     this.#last = { round: at.round, instructions: at.instructions }
   }
 
-  /** Returns what was added, and begins anew behind it. */
+  /** Returns the encoded bytes, and starts anew after them. */
   take(): Uint8Array {
     const taken = this.#bytes.slice(0, this.#length)
     this.#length = 0

@@ -5,7 +5,7 @@ import { PAGES_A_BLOCK } from './page-store.ts'
 import type { IndexEntry } from './recording-index.ts'
 import { damagedAt, type Sections } from './sections.ts'
 
-/** Decompressed blocks that are kept. */
+/** Number of decompressed blocks kept. */
 const KEPT_BLOCKS = 64
 /** Bytes of blocks that are kept from one look to the next, compressed. */
 const MOST_PACKED_BYTES = 96 * 2 ** 20
@@ -20,12 +20,12 @@ export class FileBlocks {
   /** By number: blocks as they are in the file. */
   readonly #packed = new Map<number, Uint8Array>()
   #packedBytes = 0
-  /** Decompressed blocks, the one that was used last at the end. */
+  /** Decompressed blocks, the most recently used last. */
   readonly #plain = new Map<number, Uint8Array>()
 
   /**
-   * @param entries - where its blocks are
-   * @param missing - blocks that it lacks in front
+   * @param entries - places of its blocks
+   * @param missing - number of blocks dropped from the front
    */
   constructor(file: Sections, entries: readonly IndexEntry[], missing = 0) {
     this.#file = file
@@ -54,7 +54,7 @@ export class FileBlocks {
       const bytes = this.#packed.get(block) ?? (await this.#file.readBlock(entry))
       found.set(block, bytes)
       bytesFound += bytes.length
-      // Sections that lie over each other.
+      // Overlapping sections.
       if (bytesFound > this.#file.bytes) throw damagedAt(entry.offset)
       if (this.#packed.has(block)) continue
       this.#packed.set(block, bytes)
@@ -66,7 +66,7 @@ export class FileBlocks {
   /**
    * Returns the contents of a page, which are not to be written.
    *
-   * @param blocks - that were read for it
+   * @param blocks - blocks read for the page
    * @throws RecordingError `ERR_DAMAGED`
    */
   contents(page: number, blocks: ReadonlyMap<number, Uint8Array>): Uint8Array {
@@ -82,14 +82,14 @@ export class FileBlocks {
     return plain.subarray(from, from + PAGE_BYTES)
   }
 
-  /** Reads a page, whose contents are not to be written. @throws RecordingError `ERR_DAMAGED`, also for one that is not there */
+  /** Reads a page, which must not be modified. @throws RecordingError `ERR_DAMAGED`, also for a missing page */
   async page(page: number): Promise<Uint8Array> {
     if (page > this.count || this.#blockOf(page) < 0)
       throw new RecordingError('ERR_DAMAGED', `the recording is damaged: it has no page ${page}`)
     return this.contents(page, this.#plain.has(this.#blockOf(page)) ? NONE : await this.read([page]))
   }
 
-  /** Which of the file's blocks has a page; below 0: it lacks that. */
+  /** Returns the file's block with a page; negative: missing. */
   #blockOf(page: number): number {
     return Math.floor((page - 1) / PAGES_A_BLOCK) - this.#missing
   }

@@ -20,7 +20,7 @@ export type SectionName = 'DESC' | 'IMAG' | 'LOG ' | 'DATA' | 'PAGE' | 'STAT' | 
 
 /** A point of a run. */
 export interface Instant {
-  /** Rounds of the machine before it. */
+  /** Number of the machine's rounds before the instant. */
   readonly round: number
   /** Instructions that all vCPUs have retired. */
   readonly instructions: number

@@ -1,12 +1,12 @@
-/** Finds pages by their hashes of four words. A page has a number, and its hash stays what it is until it is forgotten. */
+/** Finds pages by their hashes of four words. A page's number and hash stay constant until it is removed. */
 export class HashIndex {
-  /** By page: its hash. */
+  /** Hash of each page. */
   #hashes = new Uint32Array(4 * 1024)
-  /** Pages by their hashes, with open addressing: their numbers and one; 0: none. */
+  /** Open-addressing table of pages by hash: their numbers plus one; 0: empty. */
   #table = new Uint32Array(4096)
   #used = 0
 
-  /** The page that has a hash; −1: there is none. */
+  /** Returns the page with a hash; −1: none. */
   find(hash: Uint32Array): number {
     const mask = this.#table.length - 1
     for (let at = hash[0]! & mask; ; at = (at + 1) & mask) {
@@ -19,7 +19,7 @@ export class HashIndex {
     }
   }
 
-  /** Adds a page that has no hash, by one that no page has. */
+  /** Enters a page under a new hash. */
   enter(page: number, hash: Uint32Array): void {
     while (4 * page >= this.#hashes.length) this.#hashes = longer(this.#hashes)
     this.#hashes.set(hash, 4 * page)

@@ -2,13 +2,13 @@ import { PAGE_BYTES } from '@retrap/snapshot'
 import { BLOCK_BYTES, Codec } from './codec.ts'
 import { HashIndex, longer } from './hash-index.ts'
 
-/** Pages that are compressed together. */
+/** Pages compressed together. */
 export const PAGES_A_BLOCK: number = BLOCK_BYTES / PAGE_BYTES
 /** The number of the page that is zeros. */
 export const ZEROS = 0
-/** Blocks with fewer pages than that give these to another block. */
+/** Blocks with fewer pages than this move them to another block. */
 const FEW_PAGES = PAGES_A_BLOCK / 2
-/** Decompressed blocks that are kept. */
+/** Number of decompressed blocks kept. */
 const KEPT_BLOCKS = 64
 /** The bytes of a page in memory: its hash, uses and place. */
 const BYTES_A_PAGE = 32
@@ -18,23 +18,23 @@ export class PageStore {
   readonly #codec = new Codec()
   readonly #known = new HashIndex()
   #uses = new Uint32Array(1024)
-  /** By page: its block, and where it is in that. */
+  /** Block of each page, and the position in the block. */
   #places = new Uint32Array(1024)
-  /** By page: how many others had its number before. */
+  /** Number of previous uses of each page's number. */
   #generations = new Uint32Array(1024)
   #pages = 0
   readonly #free: number[] = []
-  /** Compressed; undefined: there is none. */
+  /** Compressed blocks; undefined: none. */
   readonly #blocks: (Uint8Array | undefined)[] = []
-  /** By block and place: the page that is there; 0: none. */
+  /** By block and position: the page stored there; 0: none. */
   #contained = new Uint32Array(1024)
   readonly #live: number[] = []
   readonly #freeBlocks: number[] = []
-  /** The block that pages are added to, and how many it has. */
+  /** The block under construction, and its number of pages. */
   #open = 0
   #opened = 0
   #bytes = 0
-  /** Decompressed blocks, the one that was used last at the end. */
+  /** Decompressed blocks, the most recently used last. */
   readonly #plain = new Map<number, Uint8Array>()
 
   constructor() {
@@ -50,7 +50,7 @@ export class PageStore {
   }
 
   /**
-   * Adds a page, or a use of it.
+   * Adds a page, or a use of an existing one.
    *
    * @param offset - of the page in the bytes
    * @returns its number
@@ -107,7 +107,7 @@ export class PageStore {
     return this.#plainBlock(block).subarray(from, from + PAGE_BYTES)
   }
 
-  /** All blocks that have pages, compressed, for a file. Pages are numbered by their places in them. */
+  /** Returns all used blocks, compressed, for a file. Pages are numbered by their positions in these. */
   blocks(): { readonly blocks: readonly Uint8Array[]; readonly numberOf: (page: number) => number } {
     this.#closeBlock()
     this.#beginBlock()
@@ -135,7 +135,7 @@ export class PageStore {
     return page
   }
 
-  /** Gives a page whose contents are at the end of the open block its place there. */
+  /** Assigns the last position of the open block to a page. */
   #put(page: number): void {
     const place = this.#open * PAGES_A_BLOCK + this.#opened++
     if (place >= this.#contained.length) this.#contained = longer(this.#contained)
@@ -166,7 +166,7 @@ export class PageStore {
     }
   }
 
-  /** Moves what a block still has to the open one. */
+  /** Moves the remaining pages of a block to the open one. */
   #empty(block: number): void {
     const plain = this.#plainBlock(block)
     for (let i = 0; i < PAGES_A_BLOCK; i++) {

@@ -13,17 +13,17 @@ const MOST_FRAMES = 2 ** 20 + 2 ** 16
 /** Frames of the maps that are kept. */
 const MOST_MAPPED = 4 * MOST_FRAMES
 
-/** A recording that can be read from any of its sections on. */
+/** A recording that can be read from any section on. */
 export class Recording {
   /** The writer's description of the machine. */
   readonly description: unknown
-  /** Where the recording ends: of one that was cut, the last instant that is known. */
+  /** End of the recording: for a cut-off one, the last known instant. */
   readonly end: RecordingEnd
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
   /** The file was cut: the writer did not end it. */
   readonly isCut: boolean
-  /** The first piece of the log that is there: those before it were dropped. */
+  /** Number of the first piece of the log that was not dropped. */
   readonly firstPiece: number
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
@@ -67,19 +67,19 @@ export class Recording {
     return this.#checkpoints.map(({ state: { round, instructions } }) => ({ round, instructions }))
   }
 
-  /** Images that are in the file. */
+  /** Number of images in the file. */
   get images(): number {
     return this.#images.length
   }
 
-  /** Reads an image, by its number in the order in which they were added. @throws RecordingError `ERR_STATE` for one that is not there, `ERR_DAMAGED` */
+  /** Reads an image, by its number in order of addition. @throws RecordingError `ERR_STATE` for an unknown number, `ERR_DAMAGED` */
   image(number: number): Promise<Uint8Array> {
     const entry = this.#images[number]
     if (entry === undefined) throw new RecordingError('ERR_STATE', `there is no image ${number}`)
     return this.#file.read(entry)
   }
 
-  /** Pieces of the log, with those that were dropped. */
+  /** Number of pieces of the log, including dropped ones. */
   get pieces(): number {
     return this.firstPiece + this.#log.length
   }
@@ -99,9 +99,9 @@ export class Recording {
   }
 
   /**
-   * Reads what an event has besides.
+   * Reads the body of an event.
    *
-   * @param into - as long as that
+   * @param into - buffer with the body's length
    * @throws RecordingError `ERR_STATE` for another length, `ERR_DAMAGED`
    */
   async readBody(body: EventBody, into: Uint8Array): Promise<void> {
@@ -123,7 +123,7 @@ export class Recording {
   }
 
   /**
-   * Reads a checkpoint, with all of memory. Its pages are decompressed when they are asked for.
+   * Reads a checkpoint, with all of memory. Its pages are decompressed on demand.
    *
    * @param mostPages - of the machine; a file that has more is damaged, and is read no further. Default: any number
    * @throws RecordingError `ERR_DAMAGED`
@@ -190,9 +190,9 @@ export interface FileCheckpoint {
    * @throws RecordingError `ERR_DAMAGED`
    */
   contents(index: number): Uint8Array
-  /** A number that pages of the same source have only where their contents are the same. @param index - in `gfns` */
+  /** Returns a number that two pages of one source share only if their contents are equal. @param index - in `gfns` */
   identity(index: number): number
-  /** Checkpoints with another source have other numbers. */
+  /** Pages of different sources have unrelated numbers. */
   readonly source: object
 }
 
@@ -231,7 +231,7 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
     const [state, bytes, map] = [sections[i]!, sections[i + 1], sections[i + 2]]
     if (state.name !== 'STAT' || bytes?.name !== 'BYTE' || map?.name !== 'PMAP') continue
     const last = found.at(-1)?.state
-    // Each is what was written since the one before.
+    // Each delta holds the frames written since the previous checkpoint, so instants must ascend.
     if (last !== undefined && (state.instructions <= last.instructions || state.round < last.round))
       throw damagedAt(state.offset)
     found.push({ state, bytes, map })
@@ -240,9 +240,9 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
 }
 
 /**
- * Opens a recording. A file with its index is opened by that; a cut one is looked through, head by head.
+ * Opens a recording. A file with an index is opened by the index; a cut-off one is scanned, section by section.
  *
- * @param index - of one that is still being written, from its `RecordingWriter`
+ * @param index - index of a recording that is still being written, from its `RecordingWriter`
  * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; what the source throws
  */
 export const openRecording = (source: SnapshotSource, index?: RecordingIndex): Promise<Recording> =>

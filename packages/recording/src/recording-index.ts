@@ -4,7 +4,7 @@ import { HEADER_BYTES, type Instant, isCount } from './format.ts'
 export interface IndexEntry extends Instant {
   /** The section's name: four characters. */
   readonly name: string
-  /** Of its head in the file. */
+  /** Offset of the section's head in the file. */
   readonly offset: number
 }
 
@@ -28,22 +28,22 @@ export interface MissingParts {
   readonly blocks: number
 }
 
-/** All sections of a file, so that it need not be read from its beginning. */
+/** All sections of a file, so that it need not be scanned. */
 export interface RecordingIndex {
   /** All sections, in the order of the file. */
   readonly sections: readonly IndexEntry[]
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
-  /** Where the recording ends. */
+  /** End of the recording. */
   readonly end: RecordingEnd
-  /** Absent: the recording has its beginning. */
+  /** Parts dropped from the front; absent: none. */
   readonly missing?: MissingParts
 }
 
 /**
  * Whether a value that a file has is an index: each section is named once, in the order of the file.
  *
- * @param end - where the file's sections end
+ * @param end - end of the file's sections
  */
 export function isIndex(value: unknown, end: number): value is RecordingIndex {
   const index = value as Partial<RecordingIndex> | null

@@ -1,15 +1,15 @@
 /**
- * A recording in memory that is written from its beginning to its end, and read again, while its oldest parts are dropped: those
- * that `RecordingWriter.dropBefore` tells. The rest keeps its offsets.
+ * A recording in memory that is appended to and read, while its oldest parts are dropped, as reported by
+ * `RecordingWriter.dropBefore`. The rest keeps its offsets.
  */
 export class RecordingRing {
   /** Bytes that the recording may have, with its checkpoints. */
   readonly mostBytes: number
   #parts: Uint8Array<ArrayBuffer>[] = []
-  /** Where each part ends in the recording as it was written. */
+  /** End offset of each part in the recording as written. */
   #ends: number[] = []
   #bytes = 0
-  /** Bytes that were written. */
+  /** Number of bytes written. */
   #end = 0
 
   /** @param mostBytes - that the recording may have, with its checkpoints */
@@ -17,7 +17,7 @@ export class RecordingRing {
     this.mostBytes = mostBytes
   }
 
-  /** Bytes that are left. */
+  /** Number of bytes left. */
   get bytes(): number {
     return this.#bytes
   }
@@ -35,7 +35,7 @@ export class RecordingRing {
     this.#bytes += part.length
   }
 
-  /** Reads some of it. @returns fewer bytes where it ends, and where parts were dropped */
+  /** Reads a range. @returns fewer bytes at the end, and where parts were dropped */
   readonly read = (offset: number, bytes: number): Uint8Array => {
     const into = new Uint8Array(Math.max(0, Math.min(bytes, this.#end - offset)))
     let done = 0
@@ -58,7 +58,7 @@ export class RecordingRing {
     for (const { length } of this.#parts.splice(first, end - first)) this.#bytes -= length
   }
 
-  /** The number of the part that has a byte, or of the first one behind it. */
+  /** Returns the number of the part that contains a byte, or of the first one after it. */
   #partAt(offset: number): number {
     let [low, high] = [0, this.#ends.length]
     while (low < high) {

@@ -45,7 +45,7 @@ export class Sections {
     return { bytes: head.bytes, data }
   }
 
-  /** The index of a file that was ended; undefined: it was cut. */
+  /** Returns the index of a complete file; undefined for a cut-off one. */
   async index(): Promise<RecordingIndex | undefined> {
     const end = this.#source.bytes - SECTION_BYTES - FOOTER_BYTES
     if (end < HEADER_BYTES) return undefined

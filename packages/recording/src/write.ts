@@ -10,7 +10,7 @@ import type { WrittenPages } from './written-pages.ts'
 
 /** Blocks of pages that wait to be written at once. */
 const BLOCKS_AT_ONCE = 64
-/** Events are compressed and written when they have this many bytes. */
+/** Number of bytes at which events are compressed and written. */
 const LOG_BYTES = 256 * 1024
 
 /**
@@ -29,11 +29,11 @@ export class RecordingWriter {
   /** Places from which on the log names nothing before, in order. */
   #segments: Segment[] = []
   #missing: MissingParts = { pieces: 0, blocks: 0 }
-  /** Sections that were dropped, and their bytes. */
+  /** Number of dropped sections, and their bytes. */
   #droppedSections = 0
   #droppedBytes = 0
   #droppedMarks = 0
-  /** Sections that were written, or wait for that. */
+  /** Number of sections written or waiting. */
   #sections = 0
   #at = 0
   #pieces = 0
@@ -48,12 +48,12 @@ export class RecordingWriter {
 
   /**
    * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
-   * @param description - what a reader must know of the machine: what JSON can hold
+   * @param description - the facts about the machine for readers, as JSON data
    */
   constructor(write: (bytes: Uint8Array) => unknown, description: unknown) {
     this.#write = write
     this.#chain = Promise.resolve()
-    // A file that goes on has both.
+    // A continued file already has head and description.
     if (description === GOES_ON) return
     this.#chain = this.#attempt(() => this.#append(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
@@ -62,7 +62,7 @@ export class RecordingWriter {
   /**
    * Returns a writer that goes on with a copy of the file so far: checkpoints and an end can be put to that while this one writes on.
    *
-   * @param write - takes the bytes behind those of the file so far
+   * @param write - takes the bytes after those of the file so far
    * @throws RecordingError `ERR_STATE` after the end; what writing threw
    */
   async copy(write: (bytes: Uint8Array) => unknown): Promise<RecordingWriter> {
@@ -88,7 +88,7 @@ export class RecordingWriter {
     this.#section('IMAG', bytes, this.#last)
   }
 
-  /** Pieces of the log that were written, or wait for that. */
+  /** Number of pieces of the log, written or waiting. */
   get pieces(): number {
     return this.#pieces
   }
@@ -98,7 +98,7 @@ export class RecordingWriter {
     return this.#missing.pieces
   }
 
-  /** Writes what was added. The log can be read from here on without what is before. @returns the number of its next piece */
+  /** Writes added events. The log can be read from here on without earlier parts. @returns the number of its next piece */
   segment(): number {
     this.flush()
     const blocks = this.#bodies.forget()
@@ -111,9 +111,9 @@ export class RecordingWriter {
   /**
    * Drops the log before a segment. Images are to come before all events.
    *
-   * @param piece - where the segment begins, from `segment`
-   * @param dropped - told which bytes of the file are needed no more, when all of them were written; as many as none
-   * @throws RecordingError `ERR_STATE` for a place where none begins
+   * @param piece - first piece of the segment, from `segment`
+   * @param dropped - called with the byte range of the file that is no longer needed, after all of it was written
+   * @throws RecordingError `ERR_STATE` if no segment begins there
    */
   dropBefore(piece: number, dropped: (from: number, to: number) => void): void {
     const number = this.#segments.findIndex(({ pieces }) => pieces === piece)
@@ -124,7 +124,7 @@ export class RecordingWriter {
     this.#marks = this.#marks.slice(marks - this.#droppedMarks)
     this.#droppedMarks = marks
     this.#missing = { pieces, blocks }
-    // Sections before it may still be on their way.
+    // Earlier sections may still wait to be written.
     this.#chain = this.#chain.then(() => {
       const first = this.#index.findIndex(({ name }) => !IN_FRONT.has(name))
       const count = first < 0 ? 0 : Math.max(0, sections - this.#droppedSections - first)
@@ -145,7 +145,7 @@ export class RecordingWriter {
   /**
    * Adds an event, whose bytes are copied.
    *
-   * @param body - bytes besides, which may be many, and the same as others before: a page of them is written once
+   * @param body - further bytes, which may be many and repetitive: each distinct page is written once
    * @throws RecordingError `ERR_STATE` after the end, and for one out of order, or of more than 8 MiB without the body
    */
   add(kind: EventKind, at: Instant, source: number, data: Uint8Array, body?: Uint8Array): void {
@@ -166,11 +166,11 @@ export class RecordingWriter {
     this.flush()
   }
 
-  /** Begins to write what was added. */
+  /** Begins to write added events. */
   flush(): void {
     if (this.#events.length === 0) return
     this.#pieces++
-    // Events are read when the pages are there that they name.
+    // Write pages before the events that refer to them.
     this.#bodies.close()
     this.#section('LOG ', this.#events.take(), this.#first)
   }
@@ -206,7 +206,7 @@ export class RecordingWriter {
     }
   }
 
-  /** Waits until all that was flushed is written. @throws what writing threw */
+  /** Waits until all flushed data is written. @throws errors of `write` */
   async settled(): Promise<void> {
     await this.#chain
     if (this.#failure !== undefined) throw this.#failure.error
@@ -216,7 +216,7 @@ export class RecordingWriter {
    * Writes what was added, and returns what the file has by then, for `openRecording`: a recording can be read while it is
    * written.
    *
-   * @param at - where it ends so far
+   * @param at - present end of the recording
    * @throws RecordingError `ERR_STATE` after the end; what writing threw
    */
   async soFar(at: RecordingEnd): Promise<RecordingIndex> {
@@ -227,7 +227,7 @@ export class RecordingWriter {
   }
 
   /**
-   * Ends the recording with its index, by which it is opened at its end at once.
+   * Ends the recording with its index, by which it can be opened quickly.
    *
    * @param at - where it ends
    * @throws what writing threw
@@ -257,11 +257,11 @@ export class RecordingWriter {
   }
 
   #section(name: SectionName, bytes: Uint8Array, at: Instant): void {
-    // The footer is read before it is known whether there is one.
+    // Uncompressed, because a reader checks the footer before it knows the file.
     this.#put(name, name === 'END ' ? bytes : this.#codec.compress(bytes), bytes.length, at)
   }
 
-  /** @param data - contents as they are in the file. @param bytes - how many they are decompressed */
+  /** @param data - contents as stored in the file. @param bytes - their decompressed length */
   #put(name: SectionName, data: Uint8Array, bytes: number, at: Instant): void {
     this.#waiting += data.length
     this.#sections++
@@ -302,11 +302,11 @@ const IN_FRONT: ReadonlySet<string> = new Set<SectionName>(['DESC', 'IMAG'])
 interface Segment extends MissingParts {
   /** Sections of the file in front of it. */
   readonly sections: number
-  /** Marks in front of it. */
+  /** Number of marks before the section. */
   readonly marks: number
 }
 
-/** A word that says whether only frames with other contents are there; then each frame and its page. */
+/** Encodes a flag for compared frames; then each frame with its page. */
 function encodeMap({ gfns, pages }: WrittenPages, isCompared: boolean): Uint8Array {
   const map = new Uint8Array(4 + 8 * gfns.length)
   const view = new DataView(map.buffer)

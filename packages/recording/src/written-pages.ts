@@ -7,9 +7,9 @@ export interface WrittenPages {
 }
 
 /**
- * Puts frames that were written later over those that were written earlier.
+ * Overlays earlier frames with later ones.
  *
- * @param replaced - told of each page that is not among them any more
+ * @param replaced - called for each page that was replaced
  */
 export function applied(
   earlier: WrittenPages,
@@ -39,7 +39,7 @@ export function nonZero(all: ReadonlyMap<number, number>): WrittenPages {
   return { gfns: found, pages: found.map((gfn) => all.get(gfn)!) }
 }
 
-/** Puts frames over those that were written earlier, by frame. */
+/** Overlays earlier frames with later ones, in a map by frame. */
 export function putOver(all: Map<number, number>, { gfns, pages }: WrittenPages): void {
   for (let i = 0; i < gfns.length; i++) all.set(gfns[i]!, pages[i]!)
 }

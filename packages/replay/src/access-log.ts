@@ -29,7 +29,7 @@ export class AccessLog {
   readonly #w: Int32Array
 
   /**
-   * @param storage - where to live; a buffer of its own if not given
+   * @param storage - memory for the log; default a new buffer
    * @param byteOffset - multiple of 8; {@link LOG_BYTES} from there on are the log's. All zero is an idle log.
    * @throws ReplayError `ERR_STORAGE`
    */
@@ -45,12 +45,12 @@ export class AccessLog {
     return this.#w[L.H_ACTIVE] !== 0
   }
 
-  /** 1 in the first pass; 0 when idle. */
+  /** Number of the pass, 1 for the first; 0 when idle. */
   get pass(): number {
     return this.#w[L.H_PASS]!
   }
 
-  /** Records there are, walk entries included. */
+  /** Number of records, including walk entries. */
   get count(): number {
     return this.#w[L.H_COUNT]!
   }
@@ -77,7 +77,7 @@ export class AccessLog {
    * as one that waits.
    *
    * @param kind - `PORT_READ` … `MMIO_WRITE`
-   * @param dataLo - of a write: its data
+   * @param dataLo - data of a write
    */
   beginWaiting(kind: number, lo: number, hi: number, size: number, tag: number, dataLo: number, dataHi: number): void {
     if (!(kind >= AccessKind.PORT_READ && kind <= AccessKind.MMIO_WRITE)) {
@@ -122,12 +122,12 @@ export class AccessLog {
   }
 
   /**
-   * Makes the next access in order: records it, or finds its record.
+   * Makes the next access in order: adds its record, or finds it.
    *
    * @param kind - an ordered kind: not WALK_READ or WALK_AD_WRITE
    * @param tag - see `accessTag`
-   * @returns its index. `state(index)` says what is left to do: STATUS_RESTART, perform it; STATUS_RETRY, end the pass
-   *   with it; STATUS_DONE, use its data
+   * @returns its index. `state(index)` tells the next step: STATUS_RESTART, perform it; STATUS_RETRY, end the pass with
+   * this status; STATUS_DONE, use its data
    * @throws ReplayMismatchError if the record at this place is of another access
    */
   access(kind: number, lo: number, hi: number, size: number, tag: number): number {
@@ -276,7 +276,7 @@ export class AccessLog {
   }
 
   /**
-   * Lays the bytes of this pass's earlier held writes over what RAM holds, so that an instruction reads what it wrote.
+   * Overlays bytes of earlier deferred writes of this pass, so that an instruction reads its own writes.
    *
    * @param target - holds the bytes read from `hi:lo`, at `targetOffset`
    * @returns whether any byte was replaced
@@ -294,8 +294,8 @@ export class AccessLog {
   /**
    * The recorded read of a page-table entry by address, for the walk begun last.
    *
-   * @returns its index, whose data is the entry with any A and D bits this instruction has set; −1: read it from memory
-   *   and `recordWalkRead` it
+   * @returns its index, whose data is the entry including A and D bits set by this instruction; −1: read the entry from
+   * memory and call `recordWalkRead`
    */
   findWalkRead(lo: number, hi: number): number {
     return this.#walks.find(lo, hi)
@@ -311,7 +311,7 @@ export class AccessLog {
     return this.#walks.record(lo, hi, size, 0, 0, NO_ENTRY)
   }
 
-  /** Whether what `findWalkRead` found is that there was no memory. */
+  /** Whether the recorded read found no memory. */
   walkFoundNothing(index: number): boolean {
     return this.tag(index) === NO_ENTRY
   }
@@ -332,7 +332,7 @@ export class AccessLog {
     this.#walks.drop()
   }
 
-  /** One record, for messages. */
+  /** Describes one record for messages. */
   describe(index: number): AccessDescription {
     if (!Number.isSafeInteger(index)) throw new ReplayError('ERR_STATE', `index ${String(index)}: expected an integer`)
     const size = this.size(index)
@@ -360,8 +360,8 @@ export class AccessLog {
   }
 
   /**
-   * Replaces the log by a saved one, as it is at the end of a pass that waits; the next call is `restart`, or `cancel`, or
-   * those of the pass itself, if it stands where it waits.
+   * Restores a saved log, in the state after a waiting pass; the next call is `restart`, `cancel`, or a call of the
+   * waiting pass.
    *
    * @throws ReplayError `ERR_SAVED`; then the log is idle
    */

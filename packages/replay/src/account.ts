@@ -12,25 +12,25 @@ import type { AccessKindName } from './kinds.ts'
  */
 export type AccessOutcome = 'kept' | 'made' | 'held' | 'asked' | 'answered' | 'open'
 
-/** An access, and its effect so far. */
+/** An access with its outcome so far. */
 export interface AccessAccount extends AccessDescription {
   /** Operand of the tag: see {@link accessTag}. */
   readonly operand: number
   /** Element of the tag. */
   readonly element: number
-  /** The effect so far. */
+  /** The outcome so far. */
   readonly outcome: AccessOutcome
 }
 
 /** An instruction in the middle, for people. */
 export interface InstructionAccount {
-  /** Executions from its first byte so far, the present one counted; 0: no instruction is in the middle. */
+  /** Number of executions from the first byte, including the present one; 0: no instruction in progress. */
   readonly passes: number
   /** The accesses that it has made, in the order of the first times. */
   readonly accesses: readonly AccessAccount[]
-  /** How many of them the next pass finds in the log, and does not make again. */
+  /** Number of accesses that the next pass replays from the log. */
   readonly replayed: number
-  /** How many of them have reached a device. */
+  /** Number of accesses that have reached a device. */
   readonly reachedDevices: number
 }
 

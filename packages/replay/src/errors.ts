@@ -2,7 +2,7 @@ import type { AccessKindName, AccessStateName } from './kinds.ts'
 
 /** Failures of a log; all but `ERR_SAVED` and `ERR_STORAGE` are broken invariants of the code above it. */
 export type ReplayErrorCode =
-  /** A replayed access differs from its record, or a pass ended before it repeated all of them. */
+  /** A replayed access differs from its record, or a pass ended before it repeated all records. */
   | 'ERR_MISMATCH'
   /** More accesses than the largest instruction makes. */
   | 'ERR_CAPACITY'
@@ -73,7 +73,7 @@ export interface AccessDescription {
   readonly tag: number
   /** State of the record. */
   readonly state: AccessStateName
-  /** Hexadecimal bytes in memory order, once there are any. */
+  /** Data as hexadecimal bytes in memory order; absent before any. */
   readonly data?: string
 }
 

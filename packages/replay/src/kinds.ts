@@ -2,7 +2,7 @@ import { STATUS_RESTART, STATUS_DONE, STATUS_RETRY } from './status.ts'
 
 /** The kind of an access. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
 export const AccessKind = {
-  /** Instruction bytes; later passes decode what the first one fetched. */
+  /** Instruction bytes; later passes decode the bytes that the first one fetched. */
   FETCH: 0,
   /** A page-table entry read by a walk. Found by address, not by order. */
   WALK_READ: 1,
@@ -20,7 +20,7 @@ export const AccessKind = {
   ROM_WRITE: 9,
 } as const
 
-/** One of the `AccessKind` numbers. */
+/** A value of `AccessKind`. */
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
 
 /** By `AccessKind`; for messages and saved data. */

@@ -34,9 +34,9 @@ export const H_DATA_USED = 3
 export const H_PASS = 4
 /** Number of the walk begun last in this pass. */
 export const H_WALK = 5
-/** One more than the access that waits; 0 if none does. */
+/** Index of the waiting access plus 1; 0: none. */
 export const H_PENDING = 6
-/** One more than the walk read recorded last; 0 if there is none. */
+/** Index of the last recorded walk read plus 1; 0: none. */
 export const H_LAST_WALK = 7
 export const HEADER_WORDS = 8
 

@@ -3,14 +3,14 @@ import { STATUS_RESTART, STATUS_RETRY } from './status.ts'
 import * as L from './layout.ts'
 import { at } from './layout.ts'
 
-/** Where the first record is. */
+/** Offset of the first record. */
 const FIRST = at(0, 0)
 
 /** A log's storage: header words, records and their data. The parts of {@link AccessLog} work on it. */
 export class LogStore {
   readonly words: Int32Array
   readonly bytes: Uint8Array
-  /** The same as `bytes`, as words. */
+  /** View of `bytes` as words. */
   readonly #data: Int32Array
 
   /** @throws ReplayError `ERR_STORAGE` */

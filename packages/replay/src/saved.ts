@@ -88,7 +88,7 @@ function bad(what: string): ReplayError {
   return new ReplayError('ERR_SAVED', `not a saved log: ${what}`)
 }
 
-/** Checks the types of an access's fields; their values are checked where they are used. */
+/** Checks the types of an access's fields; values are checked where they are used. */
 function checkAccess(access: SavedAccess): void {
   if (typeof access !== 'object' || access === null) throw bad('an access that is not an object')
   const { ordinal, address, size, tag, data } = access

@@ -17,7 +17,7 @@ export const STATUS_ERROR = 12
 /** No party answers there: a read gives ones, and a write is dropped, unless the architecture has an exception for that. */
 export const STATUS_UNHANDLED = 13
 
-/** One of the statuses above. */
+/** A status from the constants above. */
 export type AccessStatus =
   | typeof STATUS_DONE
   | typeof STATUS_FAULT

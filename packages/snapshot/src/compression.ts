@@ -11,7 +11,7 @@ interface ByteTransform {
   }
 }
 
-/** The part of Node's zlib that is used here: it answers at once, where a stream takes turns of the event loop. */
+/** The part of Node's zlib used here: synchronous, unlike streams, which take turns of the event loop. */
 interface Zlib {
   inflateRawSync(data: Uint8Array, options: { readonly maxOutputLength: number }): Uint8Array
 }
@@ -19,7 +19,7 @@ const { process } = globalThis as {
   readonly process?: { getBuiltinModule?(name: 'node:zlib'): Zlib | undefined }
 }
 const zlib = process?.getBuiltinModule?.('node:zlib')
-/** More is decompressed while others have their turns. */
+/** Larger data is decompressed asynchronously. */
 const MOST_AT_ONCE = 16 << 20
 
 /** Streams that are missing from the common type declarations. */
@@ -57,10 +57,10 @@ export function store(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Decompresses what {@link deflate} has made.
+ * Decompresses the result of {@link deflate}.
  *
  * @param expected - bytes that it must become: a file cannot make the host hold more
- * @returns undefined where it does not become this many, or is not valid
+ * @returns undefined for invalid data, or data of another length
  */
 export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint8Array | undefined> {
   if (zlib !== undefined && expected <= MOST_AT_ONCE) return inflateAtOnce(zlib, bytes, expected)
@@ -79,7 +79,7 @@ export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint
 function inflateAtOnce(host: Zlib, bytes: Uint8Array, expected: number): Uint8Array | undefined {
   try {
     const { buffer, byteOffset, length } = host.inflateRawSync(bytes, { maxOutputLength: expected })
-    // A Buffer's methods are others.
+    // Convert to a plain Uint8Array, because a Buffer's methods differ.
     return length === expected ? new Uint8Array(buffer, byteOffset, length) : undefined
   } catch {
     return undefined
@@ -89,7 +89,7 @@ function inflateAtOnce(host: Zlib, bytes: Uint8Array, expected: number): Uint8Ar
 /** @param most - bytes after which reading ends */
 async function pass({ readable, writable }: ByteTransform, bytes: Uint8Array, most: number): Promise<Uint8Array> {
   const writer = writable.getWriter()
-  // An error of the write shows when the other end is read.
+  // Write errors appear when the other end is read.
   const written = writer.write(bytes).then(
     () => writer.close(),
     () => undefined,

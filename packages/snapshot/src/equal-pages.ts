@@ -8,7 +8,7 @@ const WORDS = PAGE_BYTES / 4
 interface DistinctPages {
   /** For each page, the number of its content. */
   readonly contents: Uint32Array
-  /** For each content, the first page that has it. */
+  /** The first page of each distinct content. */
   readonly firsts: readonly number[]
 }
 
@@ -19,7 +19,7 @@ export function distinctPages(bytes: Uint8Array): DistinctPages {
   const words = new Int32Array(aligned.buffer, aligned.byteOffset, count * WORDS)
   const contents = new Uint32Array(count)
   const firsts: number[] = []
-  /** By hash: contents that have it. */
+  /** Distinct contents by hash. */
   const known = new Map<number, number[]>()
   for (let page = 0; page < count; page++) {
     const hash = hashOf(words, page * WORDS)

@@ -8,7 +8,7 @@ export type SnapshotErrorCode =
   | 'ERR_VERSION'
   /** The file ends too early. */
   | 'ERR_TRUNCATED'
-  /** Bytes of it are not those that were written. */
+  /** The file's bytes were changed. */
   | 'ERR_DAMAGED'
   /** A state has something that a file cannot hold. */
   | 'ERR_STATE'

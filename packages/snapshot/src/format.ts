@@ -13,7 +13,7 @@ export const SECTION_BYTES = 32
 export const INDEX_BYTES = 8
 /** Largest section, compressed or not: no file makes a reader hold more of one at once. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
-/** Pages that are compressed together: 1 MiB. */
+/** Pages compressed together: 1 MiB. */
 export const PAGES_A_SECTION = 256
 /** Most pages of a file: 4 GiB, which no machine's RAM reaches. */
 export const MOST_PAGES: number = 2 ** 20
@@ -28,7 +28,7 @@ export interface SectionHead {
   readonly checksum: number
   /** Bytes in the file. */
   readonly stored: number
-  /** Bytes when decompressed; 0: they are not compressed. */
+  /** Decompressed length in bytes; 0: not compressed. */
   readonly bytes: number
 }
 
@@ -85,7 +85,7 @@ const MOST_BYTES: Readonly<Record<SectionName, number>> = {
   BYTE: MOST_SECTION_BYTES,
   PMAP: MOST_PAGES * 8,
   PAGE: 2 ** 20,
-  // Not compressed, so that its place is known from the file's end.
+  // Not compressed, so that its place can be computed from the file's end.
   INDX: (MOST_PAGES / PAGES_A_SECTION) * INDEX_BYTES,
   'END ': 0,
 }

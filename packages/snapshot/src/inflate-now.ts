@@ -4,7 +4,7 @@ import { inflateSync } from 'fflate'
  * Decompresses what `deflate` has made, and any other raw DEFLATE, without a turn of the event loop: for sources of pages in web
  * pages, which have no call of their own for that.
  *
- * @param most - bytes that it may become
+ * @param most - most bytes of the result
  * @throws RangeError for data that are not valid, or become more
  */
 export function inflateNow(data: Uint8Array, most: number): Uint8Array {

@@ -5,10 +5,10 @@ import { PAGES_A_SECTION, SECTION_BYTES } from './format.ts'
 import { findPages, isHeadOf } from './page-places.ts'
 import { damagedSection, readParts, type SectionPlace, type SnapshotSource } from './read.ts'
 
-/** Decompressed sections that are kept: equal pages lie where they came first. */
+/** Number of decompressed sections kept: equal pages are stored with the first of them. */
 const KEPT_SECTIONS = 16
 
-/** A snapshot file whose pages are read when they are needed. */
+/** A snapshot file whose pages are read on demand. */
 export interface LateSnapshotSource extends SnapshotSource {
   /** As `read`, at once. */
   readNow(offset: number, bytes: number): Uint8Array
@@ -41,7 +41,7 @@ export interface OpenSnapshot {
      * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`; what the source throws
      */
     contents(index: number): Uint8Array
-    /** Returns what of the file `contents` reads for one, where it has not kept it: for those who fetch ahead. */
+    /** Returns the range of the file that `contents` reads for a page unless cached, for prefetching. */
     placeOf(index: number): SnapshotRange
     /**
      * Reads and decompresses ahead what `contents` needs for one, and keeps it until then: hosts decompress several times as
@@ -51,18 +51,18 @@ export interface OpenSnapshot {
      */
     prepare(index: number): Promise<void>
     /**
-     * Reads all contents and keeps none, so that damage shows before a machine is made of them.
+     * Reads and checks all contents without keeping them, before a machine is made of them.
      *
-     * @param onProgress - told how many bytes of contents have been read, and how many there are
-     * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`, saying where; what the source throws
+     * @param onProgress - called with the bytes of contents read so far, and their total
+     * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED` with the place; errors of the source
      */
     verify(onProgress?: (done: number, all: number) => void): Promise<void>
   }
 }
 
 /**
- * Reads all of a snapshot file but its pages, and finds where these are. Damage of a page shows when the page is read;
- * that the file has all of its sections is checked now.
+ * Reads a snapshot file without its pages, and locates the pages. Each page is checked when it is read; the presence of
+ * all sections is checked now.
  *
  * @throws SnapshotError as `readSnapshot`
  */
@@ -92,16 +92,16 @@ export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnap
   return { description, state, pages }
 }
 
-/** Where a section is, with its head: its first byte, and how many. */
+/** Returns the range of a section with its head: offset and length. */
 export const rangeOf = ({ at, head }: SectionPlace): [offset: number, bytes: number] => [
   at - SECTION_BYTES,
   SECTION_BYTES + head.stored,
 ]
 
 /**
- * Checks a section as it was read, by its checksum.
+ * Checks a section's data by its checksum.
  *
- * @returns its data, which are those that were written
+ * @returns the section's intact data
  * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`
  */
 function dataOf({ at, head }: SectionPlace, found: Uint8Array): Uint8Array {

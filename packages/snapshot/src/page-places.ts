@@ -13,8 +13,8 @@ import { damagedMap, damagedSection, type SectionPlace, type Sections, type Snap
 /**
  * Finds the sections of pages, by the index at the file's end: one read, whatever the file's size.
  *
- * @param sections - before the first of them
- * @param count - contents that they have
+ * @param sections - reader positioned before the first page section
+ * @param count - number of contents in the sections
  * @throws SnapshotError `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where
  */
 export async function findPages(source: SnapshotSource, sections: Sections, count: number): Promise<SectionPlace[]> {
@@ -27,7 +27,7 @@ export async function findPages(source: SnapshotSource, sections: Sections, coun
   throw damagedSection('INDX', at)
 }
 
-/** @returns undefined for a file whose end is not as it was written */
+/** @returns undefined if the file's end is damaged */
 async function readIndex(source: SnapshotSource, first: number, count: number): Promise<SectionPlace[] | undefined> {
   const entries = Math.ceil(count / PAGES_A_SECTION)
   const bytes = SECTION_BYTES + entries * INDEX_BYTES + SECTION_BYTES
@@ -54,7 +54,7 @@ async function readIndex(source: SnapshotSource, first: number, count: number): 
   return at === start ? places : undefined
 }
 
-/** @returns where they end. @throws SnapshotError */
+/** @returns end of the page sections. @throws SnapshotError */
 async function followHeads(sections: Sections, count: number): Promise<number> {
   for (let i = 0; i * PAGES_A_SECTION < count; i++) {
     const { head } = await sections.skip('PAGE')

@@ -4,7 +4,7 @@ import { SnapshotError } from './errors.ts'
 export interface EncodedState {
   /** JSON. */
   readonly text: string
-  /** The contents of its typed arrays. */
+  /** Contents of the typed arrays. */
   readonly bytes: Uint8Array
 }
 
@@ -93,10 +93,10 @@ export function encodeState(state: unknown): EncodedState {
 /**
  * Reads what {@link encodeState} has written. Arrays are copies.
  *
- * @throws SnapshotError `ERR_DAMAGED` for what it cannot have written
+ * @throws SnapshotError `ERR_DAMAGED` for data that `encodeState` cannot have written
  */
 export function decodeState({ text, bytes }: EncodedState): unknown {
-  /** Bytes that no array has been made of: each is of one. */
+  /** Bytes not used by any array: each byte belongs to one. */
   let left = bytes.length
   const decode = (value: unknown, depth: number): unknown => {
     if (typeof value !== 'object' || value === null) return value

@@ -15,15 +15,15 @@ import {
 import { decodeState } from './plain-data.ts'
 import type { Snapshot } from './write.ts'
 
-/** A snapshot file, wherever it is. */
+/** The bytes of a snapshot, for example a file. */
 export interface SnapshotSource {
   /** Size in bytes. */
   readonly bytes: number
-  /** Reads some of it. @returns fewer bytes where it ends */
+  /** Reads a part of the snapshot. @returns fewer bytes at the end */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
 }
 
-/** How a snapshot is read. */
+/** Options for reading a snapshot. */
 export interface ReadSnapshotOptions {
   /** Told how much of the file is read, in bytes. */
   readonly onProgress?: (done: number, all: number) => void
@@ -35,7 +35,7 @@ export const bytesSource = (file: Uint8Array): SnapshotSource => ({
   read: (offset, bytes) => file.subarray(offset, offset + bytes),
 })
 
-/** Sections of a file, one after the other, each checked. */
+/** Reads and checks successive sections of a file. */
 export class Sections {
   readonly #source: SnapshotSource
   #at = HEADER_BYTES
@@ -100,12 +100,12 @@ export interface SectionPlace {
   readonly at: number
 }
 
-/** The error of a section that is not as it was written. */
+/** Returns the error for a damaged section. */
 export const damagedSection = (section: SectionName, at: number): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', `the snapshot is damaged in section ${section.trim()}, at byte ${at}`)
 
 /**
- * Reads what a snapshot file says of itself, and nothing else of it.
+ * Reads only the description from a snapshot file.
  *
  * @throws SnapshotError as {@link readSnapshot}
  */
@@ -179,12 +179,12 @@ const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 export const damagedMap = (): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', "the snapshot's list of pages is not one that was written")
 
-/** Which pages there are. */
+/** The pages of a snapshot, by frame. */
 interface PageMap {
   readonly gfns: Uint32Array
   /** For each page, the number of its content. */
   readonly contents: Uint32Array
-  /** How many contents there are. */
+  /** Number of distinct contents. */
   readonly count: number
 }
 
@@ -199,14 +199,14 @@ export function decodeMap(map: Uint8Array): PageMap {
   for (let i = 0; i < length; i++) {
     const gfn = (gfns[i] = view.getUint32(8 * i, true))
     const content = (contents[i] = view.getUint32(8 * i + 4, true))
-    // A content is numbered where it comes first.
+    // Contents are numbered in order of first use.
     if (content > count || (i > 0 && gfn <= gfns[i - 1]!)) throw damagedMap()
     if (content === count) count++
   }
   return { gfns, contents, count }
 }
 
-/** Lists of the pages that have a content: the first one, and the next one of each. −1: there is none. */
+/** Builds linked lists of the pages with each content: the first page, and each page's next one. −1: none. */
 function pagesByContent(contents: Uint32Array, count: number): { first: Int32Array; next: Int32Array } {
   const first = new Int32Array(count).fill(-1)
   const next = new Int32Array(contents.length)

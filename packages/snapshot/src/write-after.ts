@@ -25,7 +25,7 @@ type Section = PageSection<Uint8Array | SnapshotRange>
  * contents more than once: DEFLATE makes them small.
  *
  * @param before - an earlier file, of which sections without a change are taken over; null: `pages` has all that are not zeros
- * @param snapshot - its `pages` are those that may differ from the earlier file's, zeros among them
+ * @param snapshot - its `pages` are those that may differ from the earlier file, including zero pages
  * @param frames - all frames of the guest, from low to high
  * @param write - takes bytes, and ranges of the earlier file, in order
  * @throws SnapshotError as `writeSnapshot`; `ERR_STATE` for a page of no frame; as `openSnapshot` for the earlier file
@@ -71,7 +71,7 @@ export async function writeSnapshotAfter(
 const foreign = (gfn: number): SnapshotError =>
   new SnapshotError('ERR_STATE', `page ${gfn} is of none of the guest's frames`)
 
-/** Frames by 256, in their order. */
+/** Yields frames in blocks of 256, in order. */
 function* blocksOf(frames: readonly SnapshotFrames[]): Generator<readonly number[], void, undefined> {
   let block: number[] = []
   for (const { gfn, count } of frames) {
@@ -85,7 +85,7 @@ function* blocksOf(frames: readonly SnapshotFrames[]): Generator<readonly number
   if (block.length > 0) yield block
 }
 
-/** Puts pages where they belong. @returns whether that has changed anything. @throws SnapshotError `ERR_STATE` */
+/** Copies pages to their places. @returns whether any has changed. @throws SnapshotError `ERR_STATE` */
 function put(piece: Uint8Array, block: readonly number[], gfns: Uint32Array, bytes: Uint8Array): boolean {
   let changes = false
   gfns.forEach((gfn, i) => {
@@ -119,7 +119,7 @@ async function openEarlier(source: SnapshotSource) {
     /**
      * Frames are asked for from low to high.
      *
-     * @returns the numbers of their contents, −1 for a frame that the file has not; undefined where it has none of them
+     * @returns numbers of the block's contents, −1 for frames missing in the file; undefined if it has none of them
      */
     find(block: readonly number[]): readonly number[] | undefined {
       const found = block.map((gfn) => {

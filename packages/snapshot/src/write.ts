@@ -8,7 +8,7 @@ import { encodeState } from './plain-data.ts'
 export interface SnapshotPages {
   /** Numbers of pages, from low to high. */
   readonly gfns: Uint32Array
-  /** Bytes in the same order, 4 KiB each. */
+  /** Contents in the same order, 4 KiB for each page. */
   readonly bytes: Uint8Array
 }
 
@@ -22,9 +22,9 @@ export interface Snapshot {
   readonly pages: SnapshotPages
 }
 
-/** How a snapshot is written. */
+/** Options for writing a snapshot. */
 export interface WriteSnapshotOptions {
-  /** Told how many of the pages are written. */
+  /** Called with the number of written pages. */
   readonly onProgress?: (done: number, all: number) => void
   /** Whether the file is compressed: otherwise it is larger, and read sooner. Default true. */
   readonly compressed?: boolean
@@ -60,7 +60,7 @@ export async function writeSnapshot(
 
 /** A section of pages. */
 export interface PageSection<Part> {
-  /** The parts of the file with it, its head among them. */
+  /** The parts of the file that belong to the section, including its head. */
   readonly parts: readonly Part[]
   /** For the index. */
   readonly entry: Uint8Array
@@ -76,7 +76,7 @@ export async function pageSection(bytes: Uint8Array, pack: Pack = deflate): Prom
 }
 
 /**
- * Makes all of a file but its pages.
+ * Encodes all of a file except its pages.
  *
  * @throws SnapshotError as {@link writeSnapshot}
  */
@@ -120,14 +120,14 @@ export async function writeFile<Part>(
   await put(await section('END ', new Uint8Array()))
 }
 
-/** @returns a section's head, and what follows it */
+/** @returns a section's head and data */
 async function section(name: SectionName, bytes: Uint8Array, pack: Pack = deflate): Promise<Uint8Array[]> {
   if (bytes.length === 0) return [encodeHead(name, bytes, 0)]
   const data = await pack(bytes)
   return [encodeHead(name, data, bytes.length), data]
 }
 
-/** Two words a page: its number and that of its content. */
+/** Encodes two words for each page: its number, and its content's. */
 export function encodeMap(gfns: Uint32Array, contents: Uint32Array): Uint8Array {
   const map = new Uint8Array(gfns.length * 8)
   const view = new DataView(map.buffer)

@@ -191,7 +191,7 @@ export function divide(c: FloatModule): SharedFunction {
     const low = select(less, I64.of(0), x.shl(63))
     const quotient = f.call(divideWide(c), state, high, low, y)
     const rest = f.load('i64.load', state, c.floatScratch)
-    // Where the rest lies with respect to half the divisor: all that rounding asks for.
+    // Compares the remainder with half of the divisor, which is all that rounding needs.
     const twice = f.let(rest.shl(1))
     const above = rest.ltS(0).or(twice.gtU(y))
     const fraction = select(above, I64.of(TOP_BIT + 1n), select(twice.eq(y), I64.of(TOP_BIT), rest.ne(0).toI64U()))

@@ -18,7 +18,7 @@ export const LESS = 0x01
 export const EQUAL = 0x40
 /** The result of {@link compare} where the first number is greater. */
 export const GREATER = 0
-/** The result of {@link compare} where one number is a NaN. */
+/** The result of {@link compare} if one number is a NaN. */
 export const UNORDERED = 0x45
 
 /** (state, 1 where a quiet NaN is no exception) → A compared with B. */
@@ -35,7 +35,7 @@ export function compare(c: FloatModule): SharedFunction<'i32'> {
     })
     f.if(a.denormal.or(b.denormal), () => X.raiseFlags(c, f, state, X.FE_DENORMAL))
     const signA = a.sign
-    // Zeros are equal whatever their signs.
+    // Zeros are equal regardless of their signs.
     f.if(classA.or(classB).eqz(), () => f.return(EQUAL))
     const ordered = (less: I32): void => f.return(select(less, I32.of(LESS), I32.of(GREATER)))
     f.if(classA.eqz(), () => ordered(b.sign.eqz()))

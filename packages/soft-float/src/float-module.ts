@@ -9,15 +9,15 @@ export type SharedFunction<R extends ValueType | undefined = undefined> = Functi
 export interface FloatRules {
   /** Sign of the NaN that an invalid operation gives: 0 or 1. */
   readonly defaultNanSign: 0 | 1
-  /** Of several NaN operands the first one survives; or the first signalling one, if there is any. */
+  /** Which of several NaN operands survives: the first one; or the first signalling one, if any. */
   readonly survivingNan: 'first' | 'first-signalling'
   /** Among the NaN operands of a fused multiply-add the addend is the first one, else the last. */
   readonly addendFirst: boolean
   /** Infinity times zero is invalid although the addend is a quiet NaN. */
   readonly invalidProductFirst: boolean
-  /** A result is tiny if it is below the smallest normal number before it is rounded, or only if it is after that. */
+  /** Whether tininess is detected before rounding, or after. */
   readonly tininess: 'before-rounding' | 'after-rounding'
-  /** A denormal operand raises `FE_DENORMAL` where it counts, or where it is taken for zero instead. */
+  /** When a denormal operand raises `FE_DENORMAL`: if it is used, or if it is flushed to zero. */
   readonly denormalOperand: 'raises' | 'raises-when-flushed'
   /** A tiny result that is replaced by zero is inexact too. */
   readonly flushedIsInexact: boolean

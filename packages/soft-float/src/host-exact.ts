@@ -13,7 +13,7 @@ export const ORDINARY_64 = 0x7fc
 /** An operation that the host has. */
 export type Operation = 'add' | 'sub' | 'mul' | 'div' | 'sqrt'
 
-/** Where the exponent lies, and masks of tests on it. */
+/** Position of the exponent, with masks for tests. */
 export interface Shape {
   /** Bits of the fraction. */
   readonly fractionBits: number
@@ -31,13 +31,13 @@ export const SHAPES: Readonly<Record<Bits, Shape>> = {
   64: { fractionBits: 52, exponent: 0x7ff, ordinary: ORDINARY_64, lowHalf: 27 },
 }
 
-/** Exponent, and the sign above it. */
+/** Returns the exponent, with the sign above. */
 export function exponentOf(bits: Bits, x: Float): I32 {
   const { fractionBits } = SHAPES[bits]
   return bits === 64 ? (x as F64).asI64().shrU(fractionBits).toI32() : (x as unknown as F32).asI32().shrU(fractionBits)
 }
 
-/** 1 if it is denormal: twice its magnitude, less 1, is below the smallest normal number's, where that of zero is not. */
+/** Returns 1 for a denormal: twice its magnitude, minus 1, is below that of the smallest normal number; for zero it is not. */
 export function isDenormal(bits: Bits, x: Float): I32 {
   const limit = 2n ** BigInt(SHAPES[bits].fractionBits + 1) - 1n
   return bits === 64

@@ -99,12 +99,12 @@ export function hostMultiplyAdd64(c: FloatModule): SharedFunction<'v128'> {
   })
 }
 
-/** Whether the host's multiply-add rounds once, in both types: it does where its processor has such an instruction. */
+/** Whether the host's multiply-add rounds once for both types, as it does on processors with such an instruction. */
 let fused: boolean | undefined
 
 /**
- * Finds that out, once. A host gives one answer for as long as it runs (WebAssembly core specification, "Relaxed
- * Operations"); where it is no, or where there is no such instruction, what compiled code computes is the same.
+ * Tests once whether the host has a fused multiply-add. The result is constant while the host runs (WebAssembly core
+ * specification, "Relaxed Operations"). Compiled code computes the same results without it.
  */
 export function hasFusedMultiplyAdd(): boolean {
   fused ??= roundsOnce()

@@ -28,7 +28,7 @@ function constant(bits: Bits, value: number): F64 {
   return (bits === 64 ? F64.of(value) : F32.of(value)) as F64
 }
 
-/** A vector of one number. */
+/** Returns a vector of equal numbers. */
 export function splat(bits: Bits, value: number): V128 {
   const bytes =
     bits === 64 ? new Float64Array([value, value]).buffer : new Float32Array([value, value, value, value]).buffer
@@ -40,12 +40,12 @@ export const SMALLEST_NORMAL: Readonly<Record<Bits, number>> = { 32: 2 ** -126, 
 /** The largest finite number. */
 export const LARGEST: Readonly<Record<Bits, number>> = { 32: (2 - 2 ** -23) * 2 ** 127, 64: Number.MAX_VALUE }
 
-/** 1 unless it is denormal or a NaN. */
+/** Returns 1 unless the number is denormal or a NaN. */
 export function isPlain(bits: Bits, x: Float): I32 {
   return floatTest(bits, 'ge', float(bits, 'abs', x), constant(bits, SMALLEST_NORMAL[bits])).or(isZero(bits, x))
 }
 
-/** 1 if it is a zero. */
+/** Returns 1 for a zero. */
 export function isZero(bits: Bits, x: Float): I32 {
   return floatTest(bits, 'eq', x, constant(bits, 0))
 }

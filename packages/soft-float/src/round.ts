@@ -41,7 +41,7 @@ interface Target {
   /** Ends the function where the exponent is too large; absent, by the standard's rules. */
   overflow?(sign: I32): void
   readonly extended: boolean
-  /** Whether tiny results become zeros where F_CONTROL says so. */
+  /** Whether tiny results become zeros if F_CONTROL says so. */
   readonly flushes: boolean
 }
 

@@ -3,8 +3,8 @@ import type { FunctionBuilder, I32Like, Local } from '@retrap/wasm-emitter'
 import type { FloatModule } from './float-module.ts'
 
 /**
- * Where the functions keep their operands: unpacked numbers in a scratch area, which belongs to one operation at a time.
- * Offsets are from its beginning. Its first 16 bytes are left to `divideWide`.
+ * The scratch area for operands of the functions, as unpacked numbers, used by one operation at a time. Offsets are from
+ * its beginning. Its first 16 bytes are left to `divideWide`.
  */
 
 /** Where the scratch area is: see {@link FloatModule}. */
@@ -48,7 +48,7 @@ export const N_DENORMAL = 28
 
 /** A zero. */
 export const CLASS_ZERO = 0
-/** Any other finite number, its significand normalised. */
+/** Any other finite number, with a normalised significand. */
 export const CLASS_FINITE = 1
 /** An infinity. */
 export const CLASS_INFINITY = 2
@@ -95,19 +95,19 @@ export const FC_DAZ = 0x1000
 export const FC_FTZ = 0x2000
 /** x87 rules: a quiet NaN survives a signalling one, else the larger significand, else the positive one. */
 export const FC_X87 = 0x4000
-/** Whatever NaN survives is replaced by the default one. */
+/** Replaces a surviving NaN by the default NaN. */
 export const FC_DEFAULT_NAN = 0x8000
 
 /** The significand of the NaN that an invalid operation gives. */
 export const DEFAULT_NAN = 0xc000_0000_0000_0000n
 /** The integer bit of a significand. */
 export const TOP_BIT = 0x8000_0000_0000_0000n
-/** The bit of a NaN's significand that is set where it is quiet. */
+/** The bit of a NaN's significand that is set for a quiet NaN. */
 export const QUIET_BIT = 0x4000_0000_0000_0000n
 
 /** An unpacked number in the state. */
 export class Slot {
-  /** The function that uses it. */
+  /** The function that uses the slot. */
   readonly f: FunctionBuilder
   /** A local: the address that the offset counts from. */
   readonly base: I32
@@ -156,7 +156,7 @@ export class Slot {
   set class(value: I32Like) {
     this.f.store('i32.store', this.base, I32.of(value), this.offset + N_CLASS)
   }
-  /** 1 where the operand was denormal, and that is reported. */
+  /** 1 if the operand was a reported denormal. */
   get denormal(): I32 {
     return this.f.load('i32.load', this.base, this.offset + N_DENORMAL)
   }
@@ -164,7 +164,7 @@ export class Slot {
     this.f.store('i32.store', this.base, value, this.offset + N_DENORMAL)
   }
 
-  /** Becomes a copy of `other`. */
+  /** Copies another slot. */
   copy(other: Slot): void {
     const lower = this.f.load('v128.load', other.base, other.offset)
     const upper = this.f.load('v128.load', other.base, other.offset + 16)
@@ -208,7 +208,7 @@ export function slotAt({ floatScratch }: FloatArea, f: FunctionBuilder, state: I
   return new Slot(f, state, floatScratch + slot)
 }
 
-/** Adds to what has been raised. */
+/** Raises exception flags. */
 export function raiseFlags({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32, flags: I32Like): void {
   const before = f.loadExpression('i32.load', state, floatScratch + F_FLAGS)
   f.store('i32.store', state, before.or(flags), floatScratch + F_FLAGS)
@@ -219,7 +219,7 @@ export function controlWord({ floatScratch }: FloatArea, f: FunctionBuilder, sta
   return f.loadExpression('i32.load', state, floatScratch + F_CONTROL)
 }
 
-/** Takes back what has been raised. */
+/** Clears exception flags. */
 export function lowerFlags({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32, flags: number): void {
   const before = f.loadExpression('i32.load', state, floatScratch + F_FLAGS)
   f.store('i32.store', state, before.and(~flags), floatScratch + F_FLAGS)
@@ -289,7 +289,7 @@ export interface WideLocals {
 /**
  * Emits: shifts high:low left until the highest bit is set, with the exponent to match.
  *
- * @param whenNarrow - emits what is done first where `high` is zero; `low` is not zero after it
+ * @param whenNarrow - emits the first step for `high` zero, when `low` is not zero
  */
 export function normalise(
   f: FunctionBuilder,

@@ -194,7 +194,7 @@ export function propagateNan(c: FloatModule): SharedFunction<'i32'> {
   })
 }
 
-/** Makes the NaN that has survived quiet, or the default one. */
+/** Makes the surviving NaN quiet, or replaces it by the default NaN. */
 export function finishNan(c: FloatModule, f: FunctionBuilder, state: I32, r: Slot): void {
   r.significand = r.significand.or(F.QUIET_BIT)
   r.class = F.CLASS_QNAN

@@ -25,13 +25,13 @@ const MORE: Readonly<Record<number, (members: number) => number>> = {
 }
 const LAST_KIND = ENUM64
 const POINTER_BYTES = 8
-/** Structures without a name within one another, and names of types for types. */
+/** Most levels of nested unnamed structures and of type aliases. */
 const MOST_DEPTH = 32
-/** Members that are looked at for one question. */
+/** Most members examined for one query. */
 const MOST_MEMBERS = 1 << 16
 const MOST_NAME_BYTES = 512
 
-/** Where a member of a structure is. */
+/** The place of a structure's member. */
 export interface BtfMember {
   /** Bytes from the beginning of the structure. */
   readonly offset: number
@@ -42,7 +42,7 @@ export interface BtfMember {
 /** Finds members of structures. */
 export class Btf {
   readonly #view: DataView
-  /** Where each type begins, by its number; 0 is void. */
+  /** Offset of each type by its number; 0 is void. */
   readonly #types: readonly number[]
   readonly #texts: number
   readonly #textsEnd: number
@@ -86,7 +86,7 @@ export class Btf {
    * Finds a member of a structure, in structures without a name too.
    *
    * @param path - `desc_ring.count_bits` is a member of a member
-   * @returns undefined where the kernel does not have it
+   * @returns undefined if the kernel lacks the member
    */
   member(struct: string, path: string): BtfMember | undefined {
     this.#left = MOST_MEMBERS
@@ -103,7 +103,7 @@ export class Btf {
     return { offset, bytes }
   }
 
-  /** Bytes of a structure; undefined where the kernel does not have it. */
+  /** Returns bytes of a structure; undefined if the kernel lacks it. */
   size(struct: string): number | undefined {
     const type = this.#structs.get(struct)
     return type === undefined ? undefined : this.#view.getUint32(type + 8, true)
@@ -139,7 +139,7 @@ export class Btf {
     // With this flag the upper byte of an offset is the size of a bit field.
     const mask = this.#view.getUint32(type + 4, true) >>> 31 === 1 ? 0xff_ffff : 0xffff_ffff
     for (let i = this.#members(type), at = type + TYPE_BYTES; i > 0; i--, at += 12) {
-      // Structures without a name may be within one another many times.
+      // Unnamed structures may be nested many times.
       if (this.#left-- <= 0) throw damagedBtf(`it has too many members where ${wanted} is looked for`)
       const name = this.#text(this.#view.getUint32(at, true))
       const id = this.#view.getUint32(at + 4, true)

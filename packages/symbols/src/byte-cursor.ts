@@ -4,7 +4,7 @@ import { damaged } from './file-source.ts'
 /** LEB128 numbers have at most this many bits: 64 in groups of 7. */
 const MOST_LEB_BITS = 70
 
-/** Reads numbers of a section, one after another; no read leaves it. */
+/** Reads consecutive numbers of a section, within its bounds. */
 export class ByteCursor {
   readonly bytes: Uint8Array
   /** Offset of the next byte. */
@@ -64,12 +64,12 @@ export class ByteCursor {
     throw this.damaged(`a number of more than ${MOST_LEB_BITS} bits`)
   }
 
-  /** Passes bytes over. @returns where they begin */
+  /** Skips bytes. @returns their start */
   skip(count: number): number {
     return this.#take(count)
   }
 
-  /** Passes a text over, with the zero that ends it. @returns where it begins */
+  /** Skips a text with its terminating zero. @returns its start */
   skipText(): number {
     const zero = this.bytes.subarray(this.at, this.end).indexOf(0)
     if (zero < 0) throw this.damaged('a text has no end')

@@ -26,13 +26,13 @@ const MOST_SYMBOL_BYTES = 4 << 20
 
 /** A program header. */
 export interface ElfPart {
-  /** PT_LOAD and others. */
+  /** Type of the segment: PT_LOAD and others. */
   readonly type: number
   /** PF_X, PF_W and PF_R. */
   readonly flags: number
   /** In the file. */
   readonly offset: number
-  /** Address of its first byte. */
+  /** Virtual address of the first byte. */
   readonly virtualAddress: bigint
   /** Bytes in the file. */
   readonly fileBytes: number
@@ -46,7 +46,7 @@ export interface ElfLayout {
   readonly is64: boolean
   /** Number of the processor. */
   readonly machine: number
-  /** Whether the program lies where it was linked for. */
+  /** Whether the program is loaded at its link address. */
   readonly isFixed: boolean
   /** Address of the first instruction. */
   readonly entry: bigint
@@ -54,13 +54,13 @@ export interface ElfLayout {
   readonly segments: readonly ElfPart[]
   /** Whether the program is known to be no library: it lies where it was linked for, or names a dynamic linker. */
   readonly isProgram: boolean
-  /** Beginning of what is loaded. */
+  /** Lowest loaded address. */
   readonly start: bigint
-  /** End of what is loaded. */
+  /** End of the loaded addresses. */
   readonly end: bigint
 }
 
-/** Reads `count` bytes at an address that the program was linked for. @returns undefined where not all of them are there */
+/** Reads `count` bytes at a link address. @returns undefined if not all are available */
 export type ReadLinked = (address: bigint, count: number) => Uint8Array | undefined
 
 /** Takes headers apart. @param bytes - from the first one on @returns undefined for anything but a program */
@@ -99,7 +99,7 @@ export function isSameLayout(one: ElfLayout, other: ElfLayout): boolean {
   return one.machine === other.machine && one.entry === other.entry && loads(one) === loads(other)
 }
 
-/** Returns the build ID, as hexadecimal digits; undefined where it is not there. */
+/** Returns the build ID in hexadecimal; undefined if unavailable. */
 export function buildIdOf(layout: ElfLayout, read: ReadLinked): string | undefined {
   for (const { type, virtualAddress, memoryBytes } of layout.segments) {
     if (type !== PT_NOTE || memoryBytes > MOST_NOTE_BYTES) continue
@@ -118,7 +118,7 @@ export interface DynamicNames {
   readonly isProgram: boolean
   /** Functions, by the addresses that they were linked for. */
   readonly symbols: readonly NamedPlace[]
-  /** All of the tables was there. */
+  /** Whether the tables were complete. */
   readonly isWhole: boolean
 }
 
@@ -172,6 +172,6 @@ function functionsOf(view: DataView, is64: boolean, text: (at: number) => string
   return found
 }
 
-/** The table for stack unwinding; undefined where there is none. */
+/** Returns the table for stack unwinding; undefined if none. */
 export const frameTableOf = ({ segments }: ElfLayout): ElfPart | undefined =>
   segments.find(({ type }) => type === PT_GNU_EH_FRAME)

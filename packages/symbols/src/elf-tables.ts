@@ -23,9 +23,9 @@ const SHN_XINDEX = 0xffff
 export interface ElfSection {
   /** Name. */
   readonly name: string
-  /** SHT_PROGBITS and others. */
+  /** Type of the section: SHT_PROGBITS and others. */
   readonly type: number
-  /** SHF_EXECINSTR and others. */
+  /** Flags of the section: SHF_EXECINSTR and others. */
   readonly flags: bigint
   /** Linear address; 0 of a section that is not loaded. */
   readonly address: bigint
@@ -41,7 +41,7 @@ export interface ElfSection {
 
 /** A symbol of an ELF file. */
 export interface ElfSymbol extends NamedPlace {
-  /** Index of its section. */
+  /** Index of the symbol's section. */
   readonly section: number
   /** The file says that it is a function. */
   readonly isFunction: boolean
@@ -53,18 +53,18 @@ export interface ElfTables {
   readonly header: {
     /** Of class 64. */
     readonly wide: boolean
-    /** ET_EXEC and others. */
+    /** Type of the file: ET_EXEC and others. */
     readonly type: number
     /** The processor: an EM_ number. */
     readonly machine: number
     /** Where a program begins. */
     readonly entry: bigint
-    /** Program headers: where the first one is in the file, their size and their number. */
+    /** Program headers: offset of the first one in the file, their size and number. */
     readonly segments: { readonly at: number; readonly entryBytes: number; readonly count: number }
   }
   /** In the order of the file. */
   readonly sections: readonly ElfSection[]
-  /** Symbols that have an address; marks of Arm files too, such as `$a`. */
+  /** Symbols with an address, including mapping symbols of Arm files, such as `$a`. */
   readonly symbols: readonly ElfSymbol[]
 }
 

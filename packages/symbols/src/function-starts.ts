@@ -16,12 +16,12 @@ const ENCODINGS = [1, 0x1b, 0x03, 0x3b]
 export class FunctionStarts {
   /** Nothing is known. */
   static readonly NONE: FunctionStarts = new FunctionStarts(undefined, () => undefined)
-  /** All of the table was there. */
+  /** Whether the table was complete. */
   readonly isWhole: boolean = true
   readonly #table: bigint = 0n
-  /** Distances from the table, in their order, of those that are known. */
+  /** Known offsets from the table, ascending. */
   readonly #starts: number[] = []
-  /** Numbers of their entries. */
+  /** Numbers of the entries of these offsets. */
   readonly #entries: number[] = []
   #count = 0
 
@@ -47,7 +47,7 @@ export class FunctionStarts {
     }
   }
 
-  /** Reads what is there. @returns for each page of it, whether it is */
+  /** Reads the available parts. @returns for each page whether it was available */
   #read(address: bigint, table: Uint8Array, read: ReadLinked): number[] {
     const isThere: number[] = []
     for (let at = 0; at < table.length;) {
@@ -65,7 +65,7 @@ export class FunctionStarts {
     return this.#starts.length === 0
   }
 
-  /** Returns where the function begins that has an address; undefined where that is not known. */
+  /** Returns the start of the function that contains an address; undefined if unknown. */
   startOf(address: bigint): bigint | undefined {
     const place = Number(address - this.#table)
     let [low, high] = [0, this.#starts.length]

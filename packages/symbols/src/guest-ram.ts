@@ -18,9 +18,9 @@ export interface LinuxMemory {
 
 /** Guest RAM by guest-physical addresses. */
 export interface GuestRam {
-  /** The stretches of addresses that are RAM, in their order. */
+  /** Ranges of RAM, in ascending order. */
   readonly stretches: readonly { readonly from: number; readonly bytes: number }[]
-  /** Reads bytes, a copy where they lie in several pieces of machine memory; undefined where not all are RAM. */
+  /** Reads bytes, copied if they lie in several pieces of machine memory; undefined if not all are RAM. */
   read(from: number, bytes: number): Uint8Array | undefined
 }
 

@@ -13,7 +13,7 @@ import { type NamedPlace, offsetMark } from './symbol-table.ts'
 
 /** A symbol of a Linux kernel, which reaches to the next one. */
 export interface LinuxSymbol extends NamedPlace {
-  /** A function, or another place in code. */
+  /** Whether the symbol is a function or another place in code. */
   readonly isCode: boolean
 }
 
@@ -28,16 +28,16 @@ const MOST_SYMBOLS = 2_000_000
 const MOST_NAME_BYTES = 32 << 20
 /** Bytes of tokens and their index, on either side of '0'. */
 const MOST_TOKEN_BYTES = 128 << 10
-/** Bytes of addresses and their base. */
+/** Most bytes of the addresses and their base. */
 const MOST_ADDRESS_BYTES = 4 * MOST_SYMBOLS + 64
-/** Bytes that are searched at once. */
+/** Bytes searched at once. */
 const SEARCHED_BYTES = 1 << 20
 const PAGE_BYTES = 4096
 const NOTHING = new Uint8Array()
 /** Type letters of code. */
 const CODE_TYPES = 'tTwW'
 
-/** Where the tables are found; offsets in the memory that was searched. */
+/** Places of the tables, as offsets in the searched memory. */
 interface Tokens {
   readonly start: number
   readonly end: number
@@ -49,13 +49,13 @@ type Word = 4 | 8
 
 const aligned = (at: number, to: Word): number => Math.ceil(at / to) * to
 
-/** Symbols of a Linux kernel that runs in a machine, as its memory has them; none where no kernel is found. */
+/** Returns the symbols of a running Linux kernel from its memory; empty if no kernel is found. */
 export const linuxSymbols = (machine: LinuxMemory): LinuxSymbol[] => readKallsyms(ramOf(machine))
 
 /**
  * Finds the kernel's symbols in guest RAM.
  *
- * @returns none if no table is there
+ * @returns empty if no table is found
  */
 export function readKallsyms(ram: GuestRam): LinuxSymbol[] {
   for (const { from, bytes } of ram.stretches) {
@@ -92,7 +92,7 @@ function symbolsAround(ram: GuestRam, from: number, bytes: number, zero: number)
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength)
 
-/** @param zero - where the token '0' begins */
+/** @param zero - offset of the token '0' */
 function readTokens(ram: Uint8Array, bytes: DataView, zero: number, word: Word): Tokens | undefined {
   const texts: string[] = []
   let end = zero

@@ -14,7 +14,7 @@ const MOST_BYTES = 0x4000_0000
 /**
  * Reads a section of an ELF file by its name.
  *
- * @returns undefined where the file does not have it, or has only its header
+ * @returns undefined if the file lacks the section, or has only its header
  * @throws SymbolsError `ERR_DAMAGED`, or `ERR_UNSUPPORTED` for another compression than zlib
  */
 async function readSection(source: FileSource, tables: ElfTables, name: string): Promise<Uint8Array | undefined> {
@@ -52,18 +52,18 @@ const unsupported = (what: string): SymbolsError =>
 
 const ET_REL = 1
 const SHF_EXECINSTR = 4n
-/** Sequences that may lie upon one another at an address. */
+/** Most sequences that may overlap at an address. */
 const MOST_OVERLAPPING = 64
 /** Characters of the names of all sources. */
 const MOST_CHARACTERS = 1 << 26
 
 /** A line of a source. */
 export interface SourceLine {
-  /** Path, as the compiler names it. */
+  /** Path by the compiler's name. */
   readonly file: string
   /** From 1. */
   readonly line: number
-  /** From 1; 0 where it is not known. */
+  /** Column from 1 on; 0: unknown. */
   readonly column: number
 }
 
@@ -76,7 +76,7 @@ interface Sequence {
   readonly end: bigint
 }
 
-/** Linear addresses that are code. */
+/** Linear addresses of code. */
 interface CodeRange {
   readonly start: bigint
   readonly end: bigint
@@ -87,7 +87,7 @@ export interface LineTable {
   /** The line that the instruction at an address is of; undefined where none is known. @throws SymbolsError */
   lineOf(address: bigint): SourceLine | undefined
   /**
-   * The addresses at which a line begins, where breakpoints go: one for each stretch of instructions of it.
+   * Returns the addresses for breakpoints at a line: the start of each run of its instructions.
    *
    * @param file - a path, or the end of one: `fs/open.c`
    * @throws SymbolsError
@@ -100,7 +100,7 @@ export interface LineTable {
 /** The lines of DWARF. */
 export class DwarfLines implements LineTable {
   readonly #units: readonly LineUnit[]
-  /** In the order of their beginnings. */
+  /** Sequences in order of their start. */
   readonly #sequences: readonly Sequence[]
 
   /** @throws SymbolsError for a damaged section */

@@ -1,6 +1,6 @@
 /**
- * One unit of `.debug_line`: its header, the files that it names, and its program. Source: DWARF Debugging Information Format,
- * version 5, section 6.2, "Line Number Information", and version 4, the same section.
+ * One unit of `.debug_line`: its header, its file names, and its program. Source: DWARF Debugging Information Format, version
+ * 5, section 6.2, "Line Number Information", and version 4, the same section.
  */
 import { ByteCursor } from './byte-cursor.ts'
 import { SymbolsError } from './errors.ts'
@@ -23,7 +23,7 @@ const [DW_LNE_END_SEQUENCE, DW_LNE_SET_ADDRESS] = [1, 2]
 const [DW_LNCT_PATH, DW_LNCT_DIRECTORY_INDEX] = [1, 2]
 /** No system takes a longer path. */
 const LONGEST_NAME = 4096
-/** From here on a length has 64 bits. */
+/** Lengths from this value on have 64 bits. */
 const WIDE_LENGTH = 0xffff_ffff
 
 /** The sections that lines are in. */
@@ -35,7 +35,7 @@ export interface LineSections {
   readonly names: ReadonlyMap<Uint8Array, (at: number) => string>
 }
 
-/** Puts the sections together; those that are not there are empty. */
+/** Collects the sections; missing ones are empty. */
 export function lineSections(
   line: Uint8Array,
   lineText: Uint8Array = new Uint8Array(),
@@ -79,9 +79,9 @@ interface FileTable {
 
 /** A unit of `.debug_line`. */
 export class LineUnit {
-  /** Where its program begins, in the section. */
+  /** Offset of the unit's program in the section. */
   readonly start: number
-  /** Where the unit ends. */
+  /** End offset of the unit. */
   readonly end: number
   readonly #sections: LineSections
   readonly #version: number
@@ -114,7 +114,7 @@ export class LineUnit {
       throw new SymbolsError('ERR_UNSUPPORTED', 'this ELF file cannot be read', what)
     }
     this.#version = version
-    // Sizes of an address and of a segment: addresses say their size themselves.
+    // Skip the sizes of addresses and segments: each address has a length of its own.
     if (version >= 5) cursor.skip(2)
     const headerBytes = this.#wide ? Number(cursor.u64()) : cursor.u32()
     if (!(cursor.at + headerBytes <= this.end)) throw cursor.damaged(`a header of ${headerBytes} bytes`)
@@ -138,7 +138,7 @@ export class LineUnit {
    *
    * @param at - offset in the section
    * @param onRow - called with each row, in one object; false ends the sequence
-   * @returns where the next sequence begins
+   * @returns start of the next sequence
    */
   runSequence(at: number, onRow: (row: LineRow) => boolean | void): number {
     const cursor = new ByteCursor(this.#sections.line, '.debug_line', at, this.end)
@@ -206,11 +206,11 @@ export class LineUnit {
     return found && joined(folders, found.folder, found.name)
   }
 
-  /** Numbers of the files that have a path, or one that ends with it. */
+  /** Returns numbers of files with this path, or a path that ends with it. */
   numbersOf(path: string): ReadonlySet<number> {
     const found = new Set<number>()
     for (const [i, { name }] of this.#read().files.entries()) {
-      // Most are told apart without their folder.
+      // The file name alone excludes most.
       if (name === '' || !(path.endsWith(name) || name.endsWith(path))) continue
       const whole = this.fileName(i)
       if (whole === path || (path !== '' && whole?.endsWith(`/${path}`) === true)) found.add(i)
@@ -218,7 +218,7 @@ export class LineUnit {
     return found
   }
 
-  /** How many numbers of files there are. */
+  /** Number of files. */
   get fileCount(): number {
     return this.#read().files.length
   }
@@ -288,7 +288,7 @@ export class LineUnit {
 }
 
 interface Texts {
-  /** Reads an offset in another section. */
+  /** Reads an offset into another section. */
   readonly offset: () => number
   readonly text: (section: 'line' | 'lineText' | 'text', at: number) => string
 }

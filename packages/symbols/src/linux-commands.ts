@@ -31,10 +31,10 @@ interface LinuxCommand {
 }
 
 /**
- * `monitor kaslr`: how far Linux lies from where it was linked, by the table of symbols that it keeps of itself.
+ * `monitor kaslr`: distance of Linux from its link address, by its own symbol table.
  *
- * @param machine - returns the machine as it is when the command is given
- * @returns a command as `gdbTarget` takes them
+ * @param machine - returns the current machine
+ * @returns a command for `gdbTarget`
  */
 export function kaslrCommand(machine: () => LinuxMemory): LinuxCommand {
   return {
@@ -48,7 +48,7 @@ function describePlace(text: bigint | undefined): string {
   if (text === undefined) return 'There is no Linux in memory that has its table of symbols (CONFIG_KALLSYMS).\n'
   const linked = LINKED.find(({ from, to }) => text >= from && text < to)
   if (linked === undefined) {
-    // Where an arm64 kernel is linked depends on its version and settings: gdb finds it in the file.
+    // An arm64 kernel's link address depends on its version and settings: gdb finds it in the file.
     return `${FIRST} is at ${hex(text)}: file vmlinux, then symbol-file -o ${hex(text)}-(long)&${FIRST} vmlinux\n`
   }
   const offset = hex(text - linked.at)
@@ -62,8 +62,8 @@ const renewed = (known: LinuxGuest | undefined, machine: LinuxMemory): LinuxGues
 /**
  * Commands of gdb's `monitor` about Linux in a machine, as its memory has it at the instant: `kaslr`, `ps`, `task`, `dmesg`.
  *
- * @param machine - returns the machine as it is when the command is given
- * @returns commands as `gdbTarget` takes them
+ * @param machine - returns the current machine
+ * @returns commands for `gdbTarget`
  */
 export function linuxCommands(machine: () => LinuxMemory): readonly LinuxCommand[] {
   let known: LinuxGuest | undefined
@@ -104,12 +104,12 @@ export class LinuxNames {
   #table: SymbolTable | undefined
   #guest: LinuxGuest | undefined
 
-  /** @param machine - returns the machine as it is when a name is asked for */
+  /** @param machine - returns the current machine at each look-up */
   constructor(machine: () => LinuxMemory) {
     this.#machine = machine
   }
 
-  /** The address of a name; undefined: there is none. */
+  /** Returns the address of a symbol; undefined if unknown. */
   readonly addressOf = (name: string): bigint | undefined => this.#known()?.addressOf(name)
 
   /** `name` or `name+0x10`; undefined where nothing with a name is. */

@@ -36,9 +36,9 @@ export class LinuxGuest {
   #btf: Btf | undefined
 
   /**
-   * Finds the kernel that runs in a machine. It does not matter what its vCPUs are doing.
+   * Finds the kernel running in a machine, whatever its vCPUs do.
    *
-   * @throws SymbolsError `ERR_MISSING` where there is none, `ERR_UNSUPPORTED` for one of another processor
+   * @throws SymbolsError `ERR_MISSING` if none is found, `ERR_UNSUPPORTED` for another processor's
    */
   constructor(machine: LinuxMemory) {
     const symbols = linuxSymbols(machine)
@@ -58,7 +58,7 @@ export class LinuxGuest {
     this.#levels = fiveLevels !== undefined && this.#image(fiveLevels, 4)?.[0] === 1 ? 5 : 4
   }
 
-  /** Looks at the machine as it is now. @returns whether the same kernel still is there */
+  /** Updates to the present machine. @returns whether the same kernel still runs */
   renew(machine: LinuxMemory): boolean {
     this.#ram = ramOf(machine)
     return isBanner(this.#image(this.addressOf('linux_banner'), BANNER.length))
@@ -71,7 +71,7 @@ export class LinuxGuest {
     return address
   }
 
-  /** The kernel's types. @throws SymbolsError `ERR_MISSING` where it does not have them */
+  /** The kernel's types. @throws SymbolsError `ERR_MISSING` for a kernel without type information */
   get btf(): Btf {
     if (this.#btf !== undefined) return this.#btf
     const start = this.symbols.addressOf('__start_BTF')

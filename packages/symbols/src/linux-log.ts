@@ -2,7 +2,7 @@ import { printable } from '@retrap/basics'
 import { SymbolsError } from './errors.ts'
 import type { LinuxGuest } from './linux-guest.ts'
 
-/** States of a record that can be read; another one is being written, or its room is used again. */
+/** State of a readable record; records in other states are being written or reused. */
 const FINALIZED = 2n
 const ID_MASK = (1n << 62n) - 1n
 const MOST_BITS = 26
@@ -76,7 +76,7 @@ export function linuxLog(guest: LinuxGuest): LinuxLogLine[] {
   return lines
 }
 
-/** A line as dmesg(1) prints it. */
+/** Formats a line like dmesg(1). */
 export const formatLogLine = ({ ns, text }: LinuxLogLine): string =>
   `[${String(ns / NS).padStart(5)}.${String((ns % NS) / 1000n).padStart(6, '0')}] ${text}`
 

@@ -16,11 +16,11 @@ export interface LinuxTask {
   readonly pid: number
   /** Number of the thread. */
   readonly tid: number
-  /** Number of the process that has made it. */
+  /** Number of the parent process. */
   readonly parent: number
   /** Name, of up to 15 bytes. */
   readonly name: string
-  /** As ps(1) prints it: R, S, D, Z and others. */
+  /** State letter of ps(1): R, S, D, Z and others. */
   readonly state: string
   /** Without memory of a user. */
   readonly isKernel: boolean
@@ -28,12 +28,12 @@ export interface LinuxTask {
   readonly address: bigint
 }
 
-/** Reads tasks of one kernel. */
+/** Reads the tasks of one kernel. */
 export class LinuxTasks {
   readonly #guest: LinuxGuest
   readonly #fields: Readonly<Record<'pid' | 'tgid' | 'name' | 'state' | 'exit' | 'parent' | 'mm' | 'list', LinuxField>>
 
-  /** @throws SymbolsError `ERR_MISSING` where the kernel does not tell its types */
+  /** @throws SymbolsError `ERR_MISSING` for a kernel without type information */
   constructor(guest: LinuxGuest) {
     this.#guest = guest
     const field = (path: string): LinuxField => guest.field('task_struct', path)
@@ -41,7 +41,7 @@ export class LinuxTasks {
       pid: field('pid'),
       tgid: field('tgid'),
       name: field('comm'),
-      // Linux 5.14 has given it the underscores.
+      // Underscores since Linux 5.14.
       state: guest.btf.member('task_struct', '__state') ?? field('state'),
       exit: field('exit_state'),
       parent: field('real_parent'),
@@ -69,7 +69,7 @@ export class LinuxTasks {
     const guest = this.#guest
     const area = guest.readNumber(guest.addressOf('__per_cpu_offset') + BigInt(8 * cpu), 8)
     const { symbols } = guest
-    // Linux 6.2 to 6.14 have it in a structure of what is needed often.
+    // Linux 6.2 to 6.14 keep the field in a structure of frequently used data.
     const hot = symbols.addressOf('pcpu_hot')
     const place =
       hot === undefined ? guest.addressOf('current_task') : hot + BigInt(guest.field('pcpu_hot', 'current_task').offset)

@@ -14,7 +14,7 @@ const LEAST_TEXT_BYTES = 1 << 20
 export class NameReader {
   readonly #bytes: Uint8Array
   readonly #damaged: (what: string) => Error
-  /** Bytes of all names so far. */
+  /** Total bytes of all names so far. */
   #textBytes = 0
 
   /** @param damaged - makes the error that is thrown for a file whose names share too many bytes */

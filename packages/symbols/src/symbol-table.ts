@@ -2,9 +2,9 @@
 export interface NamedPlace {
   /** Name. */
   readonly name: string
-  /** Linear address of its first byte. */
+  /** Linear address of the symbol's first byte. */
   readonly address: bigint
-  /** Bytes; 0 where that is not known. */
+  /** Size in bytes; 0: unknown. */
   readonly size: bigint
   /** Of several names for one place the one with the highest rank is shown. */
   readonly rank: number
@@ -20,12 +20,12 @@ const UPPER_HALF = 1n << 63n
 export const offsetMark = (address: bigint, last: bigint): { readonly isOffset?: true } =>
   address < LEAST_ADDRESS && last >= UPPER_HALF ? { isOffset: true } : {}
 
-/** Names that one place may have. */
+/** Most names of one place. */
 const MOST_ALIASES = 16
 /** Names that {@link SymbolTable.find} returns. */
 const MOST_FOUND = 100
 
-/** Places of which those without a size, as assembly has them, reach to the next one. */
+/** Extends places without a size, as in assembly code, to the next one. */
 export function sized<Place extends NamedPlace>(symbols: readonly Place[]): Place[] {
   const sorted = symbols.toSorted((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0))
   return sorted.map((symbol, i) => {
@@ -41,20 +41,20 @@ export function sized<Place extends NamedPlace>(symbols: readonly Place[]): Plac
 export class SymbolTable {
   readonly #base: bigint
   readonly #symbols: readonly NamedPlace[]
-  /** None of them is too far away to have a place. */
+  /** Whether every symbol is near enough to the base. */
   readonly #isWhole: boolean
   readonly #sorted: readonly NamedPlace[]
-  /** Places, in the same order. */
+  /** Distances from the base, in the symbols' order. */
   readonly #places: Float64Array
-  /** The places behind them; their own where they have no size. */
+  /** Ends of the places; equal to the start without a size. */
   readonly #ends: Float64Array
   /** Made when the first name is looked up. */
   #byName: ReadonlyMap<string, NamedPlace> | undefined
   #names: readonly string[] | undefined
 
   /**
-   * @param base - symbols that are 2^53 bytes away from it or more are left out
-   * @param earlier - a table that is perhaps of the same symbols: what it has sorted is not sorted again
+   * @param base - origin of distances: symbols 2^53 bytes or more away are left out
+   * @param earlier - a table that may have the same symbols, whose sorting is reused
    */
   constructor(symbols: readonly NamedPlace[], base: bigint, earlier?: SymbolTable) {
     this.#base = base
@@ -105,7 +105,7 @@ export class SymbolTable {
     return this.#sorted[index]!.name
   }
 
-  /** Index of the symbol that has a place within it; -1 where nothing with a name is, or its start is 2^53 bytes away. */
+  /** Returns the index of the symbol that contains a place; -1 if none does, or its start is 2^53 bytes away. */
   indexOf(place: number): number {
     const index = this.#before(place)
     if (index < 0) return -1
@@ -124,15 +124,15 @@ export class SymbolTable {
     return offset === 0 ? this.name(index) : `${this.name(index)}+0x${offset.toString(16)}`
   }
 
-  /** Address of a name, of the place with the highest rank where several have it; undefined where none has. */
+  /** Returns the address of a name, from the symbol with the highest rank; undefined if unknown. */
   addressOf(name: string): bigint | undefined {
     return this.#named().get(name)?.address
   }
 
   /**
-   * Finds the places whose names begin so, in the order of their names.
+   * Finds symbols with a prefix, in order of their names.
    *
-   * @param most - further ones are left out
+   * @param most - most results
    */
   find(prefix: string, most: number = MOST_FOUND): NamedPlace[] {
     const named = this.#named()

@@ -2,7 +2,7 @@ import { SymbolsError } from './errors.ts'
 import type { LinuxSymbol } from './kallsyms.ts'
 import { offsetMark, sized } from './symbol-table.ts'
 
-/** `ffffffff81000000 T _stext`, as nm(1) prints it. */
+/** A line of nm(1), such as `ffffffff81000000 T _stext`. */
 const LINE = /^([\da-f]{8}|[\da-f]{16}) ([A-Za-z?]) (\S+)(?:\s.*)?$/
 const CODE_TYPES = 'tTwW'
 const MOST_BYTES = 64 << 20
@@ -10,7 +10,7 @@ const MOST_BYTES = 64 << 20
 /**
  * Reads the symbols of a `System.map`, with the addresses that the kernel was linked for.
  *
- * @throws SymbolsError `ERR_DAMAGED` for another file
+ * @throws SymbolsError `ERR_DAMAGED` for another kind of file
  */
 export function systemMapSymbols(bytes: Uint8Array): LinuxSymbol[] {
   if (bytes.length > MOST_BYTES) {

@@ -30,14 +30,14 @@ export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
   readonly timeoutMs?: number | undefined
 }
 
-/** How a PC is booted for tests. */
+/** Options for booting a PC for tests. */
 export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
   /**
-   * The machine, or what makes its options. Unless they say otherwise it has deterministic time, compiles hot code, and has
+   * The machine's options, or a function that makes them. By default it has deterministic time, compiles hot code, and has
    * room for 4 clones that write 64 MiB each.
    */
   readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
-  /** Makes what each test's machine has of its own, such as new device models for those of the options. */
+  /** Makes options that differ for each test's machine, such as new device models. */
   readonly fork?: (() => PcForkOptions) | undefined
   /** Runs are recorded: each test has a clone. Without, one machine is put back before each test. Default true, where that is possible. */
   readonly record?: boolean | undefined
@@ -45,7 +45,7 @@ export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
 
 /** How an Arm board is booted for tests. One machine is put back before each test. */
 export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
-  /** The machine, or what makes its options. Unless they say otherwise it has deterministic time, and compiles hot code. */
+  /** The machine's options, or a function that makes them. By default it has deterministic time, and compiles hot code. */
   readonly arm: ArmMachineOptions | (() => ArmMachineOptions | Promise<ArmMachineOptions>)
 }
 
@@ -53,11 +53,11 @@ export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
 export const BOOT_MS = 300_000
 const WAIT_MS = 60_000
 
-/** A machine that was booted once, and from whose instant tests begin. */
+/** A machine booted once, from whose snapshot all tests begin. */
 export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #booted: Machine
   readonly #instant: Instant<Machine>
-  /** How each test's machine waits. */
+  /** Options for waits of each test's machine. */
   readonly #waits: Omit<TestMachineOptions<Machine>, 'machine'>
 
   private constructor(booted: Machine, instant: Instant<Machine>, waits: Omit<TestMachineOptions<Machine>, 'machine'>) {
@@ -97,12 +97,12 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     })
   }
 
-  /** Why runs are not recorded; undefined where they are. */
+  /** Why runs are not recorded; undefined: they are. */
   get notRecorded(): string | undefined {
     return this.#instant.notRecorded
   }
 
-  /** The instant, for a file: it is the same for all tests. */
+  /** The booted machine at the tests' common instant. */
   get booted(): Machine {
     return this.#booted
   }
@@ -110,8 +110,8 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Runs a test with a machine at the instant.
    *
-   * @returns what the test returns
-   * @throws what the test throws
+   * @returns result of the test
+   * @throws error of the test
    */
   async run<Result>(action: (machine: TestMachine<Machine>) => Promise<Result>): Promise<Result> {
     const { test, begun } = await this.begin()

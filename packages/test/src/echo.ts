@@ -1,8 +1,8 @@
 /** Terminals are not narrower. */
 const FEWEST_COLUMNS = 20
-/** An echo is looked for in so much of what is printed, and so many times the length of its rows: editors draw a row again. */
+/** Least number of output characters searched for an echo, and its maximum in multiples of the row: editors redraw rows. */
 const [FEWEST_LOOKED, DRAWN_TIMES] = [1024, 8]
-/** An escape sequence (ECMA-48: CSI with its numbers and final byte, OSC, others, one whose end has not come), or one character. */
+/** An escape sequence (ECMA-48: CSI with numbers and final byte, OSC, others, or an incomplete one), or one character. */
 const TOKEN =
   // oxlint-disable-next-line no-control-regex -- what terminals get
   /\x1b\[[?>=]?(?<count>\d*)[\d;]*(?<final>[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[^[\]]|\x1b(?:\[[?>=\d;]*|\].*)?$|(?<text>[^\x1b])/gu
@@ -24,7 +24,7 @@ interface Token {
  *
  * @param row - what the row has had before, the prompt
  * @param printed - what was printed since the line was typed, with carriage returns
- * @returns a place in `printed`; `begun` while a part of the line is shown, `none` where there is no echo
+ * @returns an index in `printed`; `begun` while a part of the line is shown, `none` without an echo
  */
 export function echoEnd(row: string, printed: string, line: string): number | 'begun' | 'none' {
   const typed = [...line]
@@ -39,7 +39,7 @@ export function echoEnd(row: string, printed: string, line: string): number | 'b
     const scrolled = SCROLLED.exec(drawn)?.[1]
     if (scrolled !== undefined && line.includes(scrolled)) return feed < 0 ? 'begun' : feed + 1
     tokens = [...tokens, ...tokensOf(drawn)]
-    // The widest wraps nothing of the line. Nothing shows all of it before so much has been drawn.
+    // The widest terminal wraps no line: nothing can show the whole line before so much output.
     const isEnough = feed < 0 || tokens.length >= most
     for (let columns = Math.max(most, FEWEST_COLUMNS) + 1; isEnough && columns >= FEWEST_COLUMNS; columns--) {
       const { shown, left } = shownOn(columns, tokens, before.length)
@@ -66,7 +66,7 @@ function tokensOf(text: string): Token[] {
 /**
  * Draws on a terminal.
  *
- * @returns what its cells have from where token `typedAt` is drawn on, row behind row, and how many cells are left in that row
+ * @returns the cells from where token `typedAt` is drawn, row by row, and the number of cells left in that row
  */
 function shownOn(
   columns: number,

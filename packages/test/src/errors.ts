@@ -1,4 +1,4 @@
-/** Why a test's machine has not done what it was asked for. */
+/** Codes of a test machine's errors. */
 export type TestErrorCode =
   /** An option is not valid. */
   | 'ERR_OPTION'
@@ -13,7 +13,7 @@ export type TestErrorCode =
   /** A folder has no recording that can be opened. */
   | 'ERR_REPLAY'
 
-/** A machine of a test has not done what it was asked for. */
+/** Error of a test's machine. */
 export class TestError extends Error {
   /** Says why. */
   readonly code: TestErrorCode

@@ -4,13 +4,13 @@ import { printable } from './printed-text.ts'
 export interface FailureFiles {
   /** Folder. */
   readonly folder: string
-  /** Paths of what is there. */
+  /** Paths of the saved outputs. */
   readonly serial: string
   /** A PNG file; undefined where the machine shows nothing. */
   readonly screen: string | undefined
-  /** The recorded run; undefined where it is not recorded. */
+  /** The recorded run; undefined if not recorded. */
   readonly recording: string | undefined
-  /** Why a page does not open that; undefined where it does. */
+  /** Why a page cannot open the recording; undefined: it can. */
   readonly notBundled: string | undefined
 }
 
@@ -34,8 +34,8 @@ export function folderName(name: string): string {
 /**
  * Says for people what a failing test has left behind.
  *
- * @param command - the command that opens its recording in gdb, if there is a recording
- * @param notRecorded - why there is none
+ * @param command - command that opens its recording in gdb, if recorded
+ * @param notRecorded - why the run was not recorded
  */
 export function describeFailure(
   printed: string,

@@ -18,36 +18,36 @@ import { TestError } from './errors.ts'
 
 /** The recorded run of a test. */
 export interface RecordedTest {
-  /** The bytes of its file. */
+  /** The bytes of the recording's file. */
   readonly bytes: Uint8Array
-  /** Why a page does not open it; undefined where it does. */
+  /** Why a page cannot open the file; undefined: it can. */
   readonly notBundled: string | undefined
 }
 
 /** A machine at the instant at which all tests begin. */
 export interface BegunMachine<Machine> {
-  /** The machine; it does not run. */
+  /** The machine, not running. */
   readonly machine: Machine
   /**
-   * Ends the recording of its run.
+   * Ends the recording of the machine's run.
    *
    * @param failure - the test and why it has failed, for people
-   * @returns its file, with the instant at which the test began; undefined where it is not recorded
+   * @returns the file, with the instant at which the test began; undefined if not recorded
    */
   recording(failure?: string): Promise<RecordedTest | undefined>
   /** Gives the machine back. */
   end(): void
 }
 
-/** The one place that brings tests to the instant at which all of them begin. */
+/** Brings tests to the instant at which all of them begin. */
 export interface Instant<Machine> {
-  /** Why runs are not recorded; undefined where they are. */
+  /** Why runs are not recorded; undefined: they are. */
   readonly notRecorded: string | undefined
   /** Returns a machine at the instant. */
   begin(): Promise<BegunMachine<Machine>>
 }
 
-/** Each test has a clone of its own, whose run is recorded. */
+/** Gives each test a clone of its own, whose run is recorded. */
 export class ClonedInstant implements Instant<Pc> {
   readonly notRecorded = undefined
   readonly #booted: Pc
@@ -55,9 +55,9 @@ export class ClonedInstant implements Instant<Pc> {
   readonly #changes: () => PcForkOptions
 
   /**
-   * @param booted - it stays at the instant
+   * @param booted - machine that stays at the instant
    * @param options - of that machine; with `keepsPace`, clones' time does not run ahead of the host's
-   * @param changes - makes what each clone has of its own
+   * @param changes - makes the options that differ for each clone
    */
   constructor(booted: Pc, options: PcOptions, changes: () => PcForkOptions) {
     this.#booted = booted
@@ -156,7 +156,7 @@ export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Ma
     this.notRecorded = notRecorded
   }
 
-  /** @param machine - it stands still at the instant */
+  /** @param machine - a machine that stands still at the instant */
   static async at<Machine extends Pc | ArmMachine>(
     machine: Machine,
     notRecorded: string,

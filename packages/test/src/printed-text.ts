@@ -16,10 +16,10 @@ export class PrintedText {
   #searchFrom = 0
   /** Since the begin of the row at which the last wait began, with carriage returns. */
   #raw: string
-  /** The line whose echo is not output, and where it was typed. */
+  /** The typed line, whose echo is not output, and where it was typed. */
   #typed: { readonly line: string; readonly row: string; readonly at: number } | undefined
 
-  /** @param row - what the row in which it begins has had before */
+  /** @param row - text of the present row before the output */
   constructor(row: string) {
     this.#raw = row
   }
@@ -57,7 +57,7 @@ export class PrintedText {
   /**
    * Reads up to the end of the next match.
    *
-   * @returns what was read, behind the echo, and where in it the match begins; null while there is no match
+   * @returns output after the echo, and the index of the match in it; null without a match
    */
   read(expected: Expected): { readonly text: string; readonly matchStart: number } | null {
     for (;;) {
@@ -75,7 +75,7 @@ export class PrintedText {
     }
   }
 
-  /** Where what is read begins: behind the echo, if there is one; null before its end. */
+  /** Returns the start of the output, after an echo; null before the echo's end. */
   #outputStart(): number | null {
     if (this.#typed === undefined) return this.#readTo
     const { line, row, at } = this.#typed

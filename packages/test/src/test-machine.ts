@@ -3,17 +3,17 @@ import type { ArmMachine } from '@retrap/machine/arm'
 import { TestError } from './errors.ts'
 import { type Expected, printable, PrintedText } from './printed-text.ts'
 
-/** How long something is waited for. */
+/** Options for waiting. */
 export interface WaitOptions {
   /** Host time in milliseconds after which it fails; default that of the fixture. */
   readonly timeoutMs?: number | undefined
 }
 
-/** How a {@link TestMachine} waits. */
+/** Options for a {@link TestMachine}'s waits. */
 export interface TestMachineOptions<Machine> {
   /** The machine, which does not run. */
   readonly machine: Machine
-  /** The prompt of its shell; without it there is no `command`. */
+  /** The shell's prompt; without it `command` is not available. */
   readonly prompt?: Expected | undefined
   /** The end of a line that `command` types; default `\n`. UEFI's shell takes `\r`. */
   readonly lineEnd?: string | undefined
@@ -35,12 +35,12 @@ const MOST_MS = 2 ** 31 - 1
 /**
  * The machine of one test, from the instant at which all tests begin.
  *
- * It runs only while a test waits for it. When the awaited output has come, it stops at the end of its processors' turn, which is
- * an instant of the guest. So on deterministic time a test that does the same executes the same, instruction by instruction,
- * whatever the host does meanwhile.
+ * The machine runs only while a test waits for it. After the awaited output it stops at the end of its processors' turn, which is
+ * an instant of the guest. So on deterministic time a test is reproducible, instruction by instruction, independently of the
+ * host.
  */
 export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
-  /** The machine itself, for all that is not here: disks, keyboard, debugger, statistics. */
+  /** The machine itself, for disks, keyboard, debugger and statistics. */
   readonly machine: Machine
   readonly #prompt: Expected | undefined
   readonly #lineEnd: string
@@ -48,7 +48,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #printed: PrintedText
   /** Checks after each output whether the awaited text has come. */
   #look: (() => void) | undefined
-  /** Calls for which it runs. */
+  /** Number of calls that keep the machine running. */
   #holders = 0
   #stop = new AbortController()
   #run: Promise<void> | undefined
@@ -103,7 +103,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Runs until the guest has printed something that was not read yet.
    *
-   * @param expected - a text, or an expression that is matched against one line at a time, also one without an end
+   * @param expected - a text, or a regular expression that is matched against one line at a time, including an unfinished one
    * @returns what it has printed since the last wait, up to the end of the match
    * @throws TestError `ERR_TIMEOUT`; `ERR_ENDED` where the machine ends before; `ERR_STATE` while another call waits
    */
@@ -116,14 +116,14 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
    * of a processor, so that it stops at the same instruction whatever the host does.
    *
    * @param expected - within one row
-   * @returns all of the screen's text
+   * @returns all text on the screen
    * @throws TestError as {@link TestMachine.until}
    */
   async untilScreen(expected: string, { timeoutMs }: WaitOptions = {}): Promise<string> {
     if (expected === '')
       throw new TestError('ERR_OPTION', 'an empty text is always there: expected one or more characters')
     const { screen } = this.machine
-    // Either board's: a call of both at once is of no one type.
+    // Domain of either board, which have no common call type.
     const domain: Pick<Pc['domain'], 'clock' | 'instructions' | 'watchTurns'> = this.machine.domain
     const text = (): string | undefined => {
       screen.refresh()
@@ -177,7 +177,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Types a command, and runs until the prompt comes.
    *
-   * @returns what it has printed: behind its echo, before the prompt
+   * @returns output of the command, after its echo and before the prompt
    * @throws TestError as {@link TestMachine.until}; `ERR_OPTION` where the fixture has no prompt
    */
   async command(line: string, options: WaitOptions = {}): Promise<string> {
@@ -190,7 +190,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Runs while something is done that needs a running machine: keys of `machine.keyboard`, a connection of `@retrap/guest`.
    *
-   * @returns what the action returns
+   * @returns result of the action
    * @throws what the action throws; TestError `ERR_TIMEOUT`, `ERR_ENDED` where the machine ends before
    */
   async during<Result>(action: () => Promise<Result>, { timeoutMs }: WaitOptions = {}): Promise<Result> {
@@ -245,7 +245,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
           const match = this.#printed.read(expected)
           if (match === null) return
           this.#look = undefined
-          // From within the guest's instruction: it stops where that instruction's turn ends, whatever the host does.
+          // Resolve within the guest's instruction: the machine stops at the end of that turn, independently of the host.
           resolve(match)
         }
       })
@@ -257,7 +257,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /**
    * Runs the machine until something is settled; it stops at once, if nothing else runs it.
    *
-   * @param begin - gets what settles it
+   * @param begin - gets the functions that settle the call
    * @param atEnd - makes the result of the machine's end; default it is an error
    */
   async #running<Result>(
@@ -302,7 +302,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 
   async #runOn(): Promise<void> {
-    // Another call may want it while it is being stopped.
+    // Another call may need the machine while it is being stopped.
     while (this.#holders > 0 && this.#exit === undefined && !this.#isOver) {
       this.#stop = new AbortController()
       try {

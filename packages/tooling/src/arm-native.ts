@@ -42,11 +42,11 @@ export const WINDOW = 1024
 /** Bit of the harness's count of words. */
 const CATCHES_FAULTS = 0x8000_0000
 
-/** Whether everything is there. */
+/** Whether the compiler and the emulator are installed. */
 export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean =>
   hasProgram(compiler) && hasProgram(emulator)
 
-/** One case: its instructions, as many as the others have, registers, memory. */
+/** One case: its instructions, equal in number to all cases', registers and memory. */
 export interface NativeCase {
   readonly thumb: boolean
   readonly code: readonly number[]
@@ -57,7 +57,7 @@ export interface NativeCase {
 /**
  * Runs cases one after another.
  *
- * @param catchesFaults - of A64: a case ends where it faults, and the state says where. Default false
+ * @param catchesFaults - for A64: a case ends at a fault, and its state holds the fault's address. Default false
  * @returns registers and memory of each afterwards
  * @throws Error if the program ends by a signal, naming the case
  */

@@ -11,10 +11,10 @@ const DEADLINE_MS = 60_000
 
 /** Where the RAM of QEMU's `virt` board begins. It puts a device tree into the first 2 MiB. */
 export const BOARD_RAM = 0x4000_0000
-/** Where payloads are linked to. */
+/** Link address of payloads. */
 export const PAYLOAD = 0x4020_0000
 
-/** Whether compiler and machine are there. */
+/** Whether the compiler and QEMU are installed. */
 export const hasArmBoard: boolean = hasProgram(COMPILER) && hasProgram(QEMU)
 
 /** Why tests that need them are skipped. */
@@ -35,7 +35,7 @@ function inFolder<T>(use: (folder: string) => T): T {
   }
 }
 
-/** Assembles a payload. @param source - path of its source, whose text begins with its first instruction */
+/** Assembles a payload. @param source - path of its source, which begins with the first instruction */
 export function assemblePayload(source: string): Buffer {
   return inFolder((folder) => {
     const program = join(folder, 'payload')
@@ -58,9 +58,9 @@ export function assemblePayload(source: string): Buffer {
  * Runs a payload on QEMU's `virt` board, from {@link PAYLOAD} on, until it turns the machine off.
  *
  * @param machine - properties of the machine beside its memory, as after `-M virt,`
- * @param ramMiB - size of its RAM
- * @param inputs - what is in its RAM at the beginning, with the payload
- * @param result - filled in with what is there at the end
+ * @param ramMiB - size of the machine's RAM
+ * @param inputs - initial contents of RAM, besides the payload
+ * @param result - receives the contents of memory at the end
  * @throws Error if the machine does not end by itself
  */
 export function runPayload(machine: string, ramMiB: number, inputs: readonly Placed[], result: Placed): void {

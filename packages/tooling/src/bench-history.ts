@@ -1,6 +1,6 @@
 // Comparisons of benches over time: what `npm run -s bench -- NAME --record FILE` keeps, and the page of figures charts.
 
-/** One comparison of one run. */
+/** One comparison from one run. */
 export interface Comparison {
   /** When the bench ended, as ISO 8601 with seconds. */
   readonly date: string
@@ -10,7 +10,7 @@ export interface Comparison {
   readonly host: string
   /** The name in front of the colon: a bench, or a part of it. */
   readonly bench: string
-  /** The other side of the comparison. */
+  /** Name of the program compared with. */
   readonly peer: string
   /** How many times as fast, or as small. */
   readonly ratio: number
@@ -30,7 +30,7 @@ export const MOST_RUNS = 366
 /**
  * The comparisons of a bench's output. Other lines are left out.
  *
- * @param run - what all of them have in common
+ * @param run - facts common to all comparisons
  */
 export function comparisonsOf(
   output: string,
@@ -46,7 +46,7 @@ export function comparisonsOf(
   })
 }
 
-/** The comparisons of a history, oldest first, by what is compared with what. */
+/** Groups the comparisons of a history, oldest first, by subject and peer. */
 export function seriesOf(history: readonly Comparison[]): ReadonlyMap<string, readonly Comparison[]> {
   const sorted = history.toSorted((a, b) => Date.parse(a.date) - Date.parse(b.date))
   return Map.groupBy(sorted, ({ bench, peer, what }) => JSON.stringify([bench, peer, what]))

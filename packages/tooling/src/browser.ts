@@ -12,13 +12,13 @@ const OPTIONS = [
   ...['--disable-background-networking', '--disable-component-update'],
 ]
 
-/** Returns the name of the Chromium that is there; undefined if there is none. */
+/** Returns the name of the installed Chromium; undefined if none. */
 export async function findChromium(): Promise<string | undefined> {
   for (const name of NAMES) if (await run(name, ['--version']).then(Boolean, () => false)) return name
   return undefined
 }
 
-/** Why tests with a browser are left out; undefined: they are not. */
+/** Why browser tests are skipped; undefined: they run. */
 export const noBrowser: string | undefined =
   (await findChromium()) === undefined ? 'there is no Chromium, and no apt to fetch it with' : undefined
 
@@ -26,7 +26,7 @@ export const noBrowser: string | undefined =
 export const pathOf = (name: string): string =>
   spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout.trim()
 
-/** Starts a Chromium that is driven as a person would use it. @param args - further options of its command line */
+/** Starts a Chromium for interactive tests. @param args - further command-line options */
 export async function launchBrowser(args: readonly string[] = []): Promise<Browser> {
   const name = await findChromium()
   if (name === undefined) throw new Error('there is no Chromium')

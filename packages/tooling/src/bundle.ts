@@ -4,7 +4,7 @@ import { build, defaultClientConditions, type InlineConfig } from 'vite'
 const COMMON = {
   configFile: false,
   logLevel: 'error',
-  // Pages have none of Node's variables.
+  // Pages lack Node's variables.
   define: { 'process.env': '{}' },
   resolve: { conditions: ['retrap-source', ...defaultClientConditions] },
 } satisfies InlineConfig

@@ -5,7 +5,7 @@ import { hasProgram } from './skip.ts'
 
 const FIREFOX = 'firefox-esr'
 
-/** Why tests with Firefox are left out; undefined: they are not. */
+/** Why Firefox tests are skipped; undefined: they run. */
 export const noFirefox: string | undefined = hasProgram(FIREFOX)
   ? undefined
   : 'there is no firefox-esr, and no apt to fetch it with'

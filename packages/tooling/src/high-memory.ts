@@ -21,7 +21,7 @@ export function placeHigh<Options extends MemoryOptions>(memory: { create(option
   const create = memory.create.bind(memory)
   memory.create = (options) => {
     const made = create({ ...options, bytes: options.bytes + SIGN })
-    // The tables of a memory are larger where it is larger: the first address tells how far they go.
+    // A larger memory has larger tables: the first allocated address reveals their end.
     const first = made.allocate(HEADER_BYTES, HEADER_BYTES, 'unused')
     made.allocate(SIGN - first, HEADER_BYTES, 'unused')
     return made

@@ -18,7 +18,7 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
 
 /** The kernel's description of the processor. */
 export interface HostCpu {
-  /** As CPUID spells it: `GenuineIntel`, `AuthenticAMD`. */
+  /** Vendor string of CPUID: `GenuineIntel`, `AuthenticAMD`. */
   readonly vendor: string
   readonly family: number
   /** Whether the processor has all features of `CodeInfo.feature`, which are joined by `+`; an empty string needs none. */

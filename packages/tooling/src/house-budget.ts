@@ -6,7 +6,7 @@ export interface Lines {
   readonly tests: number
 }
 
-/** The lines that there may be. */
+/** The permitted numbers of lines. */
 export interface Budget extends Lines {
   /** Lines that open issues name for themselves, by the issue's number. */
   readonly issues: Readonly<Record<string, Lines>>
@@ -17,13 +17,13 @@ const SLACK_LINES = 200
 
 const KINDS = ['src', 'tests'] as const
 
-/** Returns the lines that there may be, with those of open issues. */
+/** Returns the permitted number of lines, including those of open issues. */
 function allowed({ issues, ...own }: Budget, kind: keyof Lines): number {
   return Object.values(issues).reduce((sum, issue) => sum + issue[kind], own[kind])
 }
 
 /**
- * Returns one line where there are too many lines, where the budget is slack, and where it has risen by more than an issue names.
+ * Returns one line for each excess of lines, for a slack budget, and for a rise beyond the lines of an issue.
  *
  * @param earlier - older versions of the budget
  */
@@ -45,12 +45,12 @@ export function budgetProblems(budget: Budget, lines: Lines, earlier: readonly B
   })
 }
 
-/** The lines of issues that have ended since: what they have added stays. */
+/** Returns the lines of issues that have ended since: added lines stay. */
 function endedSince(former: Budget, { issues }: Budget, kind: keyof Lines): number {
   return Object.entries(former.issues).reduce((sum, [issue, own]) => sum + (issue in issues ? 0 : own[kind]), 0)
 }
 
-/** The budget for the lines that there are now, where they are fewer. */
+/** Returns the budget lowered to the present numbers of lines. */
 export function lowered(budget: Budget, lines: Lines): Budget {
   return { ...budget, src: Math.min(budget.src, lines.src), tests: Math.min(budget.tests, lines.tests) }
 }

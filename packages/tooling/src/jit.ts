@@ -7,7 +7,7 @@ export interface EagerJit {
   readonly misses: number
 }
 
-/** Has all code compiled that is executed twice, and compiled anew where it misses the TLB twice. */
+/** Compiles all code at its second execution, and again after two TLB misses. */
 export const EAGER_JIT: EagerJit = {
   threshold: 1,
   fewestInstructions: 1,

@@ -8,12 +8,12 @@ interface HeldCode {
 
 /** Keeps compiled code in memory, as the option `keep` of `JitOptions` of `@retrap/engine` has it. */
 export class MemoryKeeper {
-  /** All code, by what names it. */
+  /** All stored code by its identity. */
   readonly codes = new Map<number, HeldCode>()
   readonly #byKey = new Map<string, HeldCode[]>()
-  /** The configurations that were opened. */
+  /** Names of opened configurations. */
   readonly opened: string[] = []
-  /** Code that was dropped. */
+  /** Number of dropped codes. */
   dropped = 0
   #last = 0
 

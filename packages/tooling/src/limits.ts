@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-/** An option, values that it takes, and values that it refuses. */
+/** An option with accepted and refused values. */
 export interface Limits {
   readonly what: string
   readonly make: (value: number) => unknown

@@ -1,13 +1,13 @@
 // Marks tests that are too long for `npm test`: it shows a rule by its shortest or hardest case, and `npm test -- --long` runs
 // the others too.
 
-/** `RETRAP_TEST_LONG=1` has tests run all of their cases. */
+/** Whether `RETRAP_TEST_LONG=1` asks for all cases of the tests. */
 export const TEST_LONG: boolean = process.env['RETRAP_TEST_LONG'] === '1'
 
 /**
  * The cases of a test.
  *
- * @param always - those that `npm test` runs
+ * @param always - cases that `npm test` always runs
  * @param long - those that only `npm test -- --long` runs as well
  */
 export function withLong<T>(always: readonly T[], long: readonly T[]): readonly T[] {

@@ -27,7 +27,7 @@ export async function madeOnce(
     try {
       renameSync(scratch, folder)
     } catch (error) {
-      // Another worker may have made them meanwhile.
+      // Another worker may have made the files meanwhile.
       if (!existsSync(folder)) throw error
     }
   }

@@ -24,9 +24,9 @@ export const JUNK: readonly unknown[] = [...VALUES, Object.create(null)]
 
 type ErrorClass = abstract new (...args: never[]) => Error
 
-/** Collects what calls have thrown that is not of a package's error class. */
+/** Collects errors of calls that are not of a package's error class. */
 export class Untyped {
-  /** A line for each, once. */
+  /** One line for each distinct error. */
   readonly found: Set<string> = new Set()
   readonly #typed: ErrorClass
 
@@ -49,7 +49,7 @@ export class Untyped {
  * Calls a function with each of its arguments replaced by each value, and lists the errors that are not typed.
  *
  * @param call - the function; a class is called by a function that constructs it
- * @param args - arguments that are right
+ * @param args - valid arguments
  * @param typed - the package's error class
  * @returns a line for each error of another class
  */

@@ -1,15 +1,15 @@
-/** The notices that the licences of others require, where their work is in one of our bundles. */
+/** Collects the notices that third-party licences require in our bundles. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** The file of a package that lists the work of others in it. */
+/** File of a package that lists third-party work in it. */
 export const NOTICES = 'THIRD-PARTY-NOTICES'
 
 /**
- * The notices of a bundle: of packages of ours what they say of others' work in them, of all others the text of their licence.
+ * Returns the notices of a bundle: our packages' lists of third-party work, and all other packages' licence texts.
  *
  * @param modules - paths of the files in the bundle; what is no file is ignored
- * @throws Error for another's package without a licence
+ * @throws Error for a third-party package without a licence
  */
 export function noticesOf(modules: Iterable<string>): string {
   const files = [...modules]
@@ -34,7 +34,7 @@ function noticeOf(folder: string): string | undefined {
   return `${name} ${version}\n\n${readFileSync(join(folder, licence), 'utf8').trim()}\n`
 }
 
-/** The folder of the package that has a file. Folders of others' packages may have manifests of their own. */
+/** Returns the folder of the package that contains a file. Third-party packages may contain further manifests. */
 function packageOf(path: string): string | undefined {
   const others = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0]
   if (others !== undefined) return others

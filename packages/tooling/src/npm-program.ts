@@ -22,7 +22,7 @@ export interface NpmProgram {
 /**
  * Finds or fetches a program.
  *
- * @returns its path; undefined if it cannot be had, or not now
+ * @returns the program's path; undefined if it is unavailable
  * @throws Error if the tarball has another hash
  */
 export function provideNpmProgram({ name, version, package: packed, hash, file }: NpmProgram): string | undefined {
@@ -43,7 +43,7 @@ export function provideNpmProgram({ name, version, package: packed, hash, file }
     if (found !== hash) throw new Error(`${packed}@${version}: its hash is ${found}; expected ${hash}`)
     if (spawnSync('tar', ['-xzf', tarball, '-C', temporary], { shell }).status !== 0) return undefined
     mkdirSync(dirname(folder), { recursive: true })
-    // The cache may lie on another file system, and another checkout may be doing the same.
+    // The cache may be on another file system, and another checkout may do the same meanwhile.
     const own = `${folder}.${process.pid}`
     cpSync(join(temporary, 'package'), own, { recursive: true })
     if (existsSync(folder)) rmSync(own, { recursive: true })

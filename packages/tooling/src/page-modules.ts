@@ -4,7 +4,7 @@
  */
 import type { Plugin } from 'rolldown'
 
-/** Modules by the ends of their paths, and what stands for each. Modules that they alone import go with them. */
+/** Modules to replace, by the ends of their paths, with their replacements. Modules that only these import disappear as well. */
 const MODULES: Readonly<Record<string, string>> = {
   'engine/src/jit/kept/code-format.ts':
     'export const CODE_FORMAT = 0\nexport const encodeCode = undefined\nexport const decodeCode = undefined',

@@ -18,7 +18,7 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 }
 
-/** How {@link servePages} serves. */
+/** Options of {@link servePages}. */
 export interface PageServerOptions {
   /** Whether pages are cross-origin isolated; default true. */
   readonly isolated?: boolean

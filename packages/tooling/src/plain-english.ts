@@ -21,7 +21,7 @@ export interface Place {
 /** A comment of a source, or a part of a docstring that a tag begins. */
 export interface Comment {
   readonly line: number
-  /** Without its marks, on one line. */
+  /** The text without comment marks, on one line. */
   readonly text: string
 }
 
@@ -55,7 +55,7 @@ export const FIGURES: readonly (readonly [figure: RegExp, instead: string])[] = 
   [/\b(?:that|which|who) (?:is|are|was|were) none\b(?! of)/i, 'is not one, is invalid'],
 ]
 
-/** What the comments of a source break. */
+/** Returns the rule violations in a source's comments. */
 export function ofSource(source: string): Place[] {
   return commentsOf(source).flatMap(({ line, text }) => {
     const sentences = sentencesOf(text)
@@ -69,7 +69,7 @@ export function ofSource(source: string): Place[] {
   })
 }
 
-/** What the texts of a README break. */
+/** Returns the rule violations in a README's text. */
 export function ofReadme(readme: string): Place[] {
   const prose = readme
     .replaceAll(/^```.*?^```$/gms, (code) => code.replaceAll(/[^\n]/g, ''))

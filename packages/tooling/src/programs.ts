@@ -68,13 +68,13 @@ export const PROGRAMS: ProgramTable = [
 ]
 
 /**
- * Packages that are the host's. Apt itself needs most of them, and a loader and its C library must be of one build. A
+ * Packages that stay the host's. Apt itself needs most of them; a loader and its C library must be of one build, and a
  * compiler finds the C library's headers by absolute paths.
  */
 const HOST = /^(libc6|libc-bin|libgcc-s1|libstdc\+\+6|libc6-dev|linux-libc-dev|base-files|dpkg|apt|perl-base|debconf)_/
 const BIN = 'retrap-bin'
 
-/** Where programs are kept, and how apt is run. */
+/** Folder for programs, and options of apt. */
 export interface ProvideOptions {
   readonly table?: ProgramTable
   /** Of the table; all if absent. */
@@ -105,7 +105,7 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
     await withScratchFolder(root, async (scratch) => {
       const apt = await Apt.open({ directory: join(scratch, 'apt'), archive: 'host' })
       for (const row of unkept) {
-        // One by one: a package that this release does not have must not cost the others.
+        // One by one, so that a package missing from this release does not block the others.
         await provide(row, root, apt).catch((error: unknown) => report(row.programs, error))
       }
     })
@@ -173,7 +173,7 @@ async function provide(row: ProgramTable[number], root: string, apt: Apt | undef
   return true
 }
 
-/** Programs of one release need not run on another. */
+/** Returns the host's release: its programs need not run on another one. */
 function release(): string {
   const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : ''
   const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]*)`, 'm').exec(text)?.[1] ?? ''

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 
-/** Sends lines, and hears one of an answer for each. */
+/** Sends lines, and receives one line of response for each. */
 export class Lines {
   readonly #write: (line: string) => void
   readonly #isAnswer: (line: string) => boolean

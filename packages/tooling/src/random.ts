@@ -1,14 +1,14 @@
 /** Numbers that look random and are the same in each run. */
 
 /**
- * Returns a small generator of 32-bit numbers, the same for the same seed.
+ * Returns a small generator of 32-bit numbers, reproducible by its seed.
  *
  * @param seed - 32 bits; neighbouring seeds give unrelated numbers
  */
 export function words(seed: number): () => number {
   let state = seed >>> 0
   return () => {
-    // A Weyl sequence, whose numbers are mixed as MurmurHash3 does at its end.
+    // A Weyl sequence, mixed by the finalizer of MurmurHash3.
     state = (state + 0x9e37_79b9) >>> 0
     let mixed = state
     mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b)
@@ -33,7 +33,7 @@ export interface Choices {
   chance(numerator: number, denominator: number): boolean
 }
 
-/** Returns choices that are the same for the same seed of 32 bits. */
+/** Returns random choices, reproducible by a 32-bit seed. */
 export function choices(seed: number): Choices {
   const below = numbers(seed)
   return {

@@ -1,5 +1,5 @@
-// How every package is bundled: into one module for each entry point. V8 folds a module's own constants into its code,
-// but loads those of other modules, and checks them, wherever they are used.
+// Bundles every package into one module for each entry point. V8 folds a module's own constants into its code, but
+// loads those of other modules, and checks them, wherever they are used.
 import { existsSync, globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -13,9 +13,9 @@ interface Manifest {
   readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
-/** Where a package's own build puts it for pages without a bundler, after this one. */
+/** Folder that a package's own build fills, after this one, with modules for pages without a bundler. */
 const STANDALONE = 'standalone/'
-/** Where a package's own build puts modules that only export another package, after this one. */
+/** Folder that a package's own build fills, after this one, with modules that only re-export another package. */
 const API = 'api/'
 
 const isPackage = /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/
@@ -32,7 +32,7 @@ const programsOf = (folder: string): string[] =>
 const hasStandalone = ({ exports }: Manifest): boolean => exports?.['./standalone'] !== undefined
 
 /**
- * The entry points of a package: what its package.json exports, its commands, and its programs. A package with modules for
+ * Returns the entry points of a package: exports of its package.json, its commands, and its programs. A package with modules for
  * pages without a bundler bundles those itself, and its programs with them. Modules in `api` are written by the package's build.
  *
  * @param folder - the package's folder
@@ -54,7 +54,7 @@ export function entryPoints(folder: string): string[] {
  * The modules of a package for pages without a bundler, if its package.json exports one: `standalone/index`, and its programs.
  *
  * @param folder - the package's folder
- * @returns their paths in `dist`, without extension
+ * @returns paths in `dist`, without extension
  */
 export function standaloneModules(folder: string): string[] {
   return hasStandalone(readManifest(folder)) ? ['index', ...programsOf(folder)].map((name) => STANDALONE + name) : []
@@ -74,7 +74,7 @@ const removeStale: Plugin = {
 }
 
 /**
- * How a package is bundled.
+ * Returns the bundler's options for a package.
  *
  * @param folder - the package's folder
  */
@@ -102,10 +102,10 @@ export function bundleOptions(folder: string) {
     checks: { ineffectiveDynamicImport: false },
     output: {
       dir: join(folder, 'dist'),
-      // In `dist` itself, so that `new URL('../package.json', import.meta.url)` says the same from a chunk.
+      // In `dist` itself, so that `new URL('../package.json', import.meta.url)` also works from a chunk.
       chunkFileNames: 'chunk-[name].js',
-      // Where other entry points use parts of the main one, all of it stays together. A Worker's program is not among them: the
-      // module that starts it must be no part of it, or bundlers go round in a circle.
+      // If other entry points use parts of the main one, the main module stays whole. A Worker's program is excluded: the
+      // module that starts it must not be part of it, or bundlers loop.
       codeSplitting: { groups: inOne.length > 1 ? [{ name: 'index', test: (id) => id === index }] : [] },
       minifyInternalExports: false,
       // The declarations have the doc comments. Without them nearly all modules are Latin-1, of which V8 keeps, and scans,

@@ -30,19 +30,19 @@ export function hasProgram(name: string): boolean {
 export const hasProc: boolean = existsSync('/proc/self/fd')
 
 /**
- * Returns what to add to the name of a test that runs only where something is available: nothing where it runs, so that
- * a name that speaks of skipping is of a test that was skipped.
+ * Returns a note for the name of a test that needs something: empty if available, so that only skipped tests mention
+ * skipping.
  *
  * @param available - whether the test runs
- * @param lack - why it does not, such as `nasm is not installed`
+ * @param lack - the reason, such as `nasm is not installed`
  */
 export function skipNote(available: boolean, lack: string): string {
   return available ? '' : ` (skipped: ${lack})`
 }
 
 /**
- * Returns what to set where the user's cache folder can be neither made nor written, as that of a service: tests then keep
- * what they fetch in a folder of the user's among the temporary ones.
+ * Returns environment variables for a user without a writable cache folder, such as a service: tests then cache fetched
+ * files in a temporary folder of the user.
  *
  * @param environment - with XDG_CACHE_HOME, as the XDG base directory specification has it
  */

@@ -1,6 +1,6 @@
 /**
- * Slices of suites that are too long for each run: `npm test` takes a part that changes with the commit, and
- * `npm test -- --long`, which runs each night, takes all. So what one commit leaves out, another one runs.
+ * Slices of suites that are too long for each run: `npm test` takes a part that changes with the commit, and `npm test
+ * -- --long`, which runs each night, takes all. Other commits run the parts that one commit leaves out.
  */
 import { basename } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -20,7 +20,7 @@ export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `a
  */
 export const EVERY_TEST: boolean = TEST_LONG || process.env['RETRAP_EVERY_TEST'] === '1'
 
-/** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. Files begin at different places. */
+/** Returns a function that tells for each item of a list whether it is in the slice: one of `parts`. Files start at different parts. */
 function chooser(parts: number, all: boolean): () => boolean {
   const name = Buffer.from(basename(expect.getState().testPath ?? ''))
   let position = name.reduce((sum, byte) => sum + byte, SLICE) % parts
@@ -28,15 +28,15 @@ function chooser(parts: number, all: boolean): () => boolean {
 }
 
 /**
- * Returns the cases that this run takes: one of `parts`, at least one case; all of them in a long run.
+ * Returns this run's cases: one of `parts`, at least one case; all in a long run.
  *
- * @param cases - of about the same duration
+ * @param cases - cases with similar durations
  */
 export function sliced<T>(cases: readonly T[], parts: number): readonly T[] {
   return cases.filter(chooser(Math.min(parts, cases.length), TEST_LONG))
 }
 
-/** How many steps a random suite takes: a part of those of a long run, at least one. */
+/** Returns the number of steps of a random suite: a fraction of a long run's, at least one. */
 export function slicedCount(count: number, parts: number): number {
   return TEST_LONG ? count : Math.max(1, Math.round(count / parts))
 }
@@ -66,8 +66,8 @@ export function* seedsUntil(seed: number, isEnough: () => boolean): Generator<nu
 }
 
 /**
- * Returns a `test` for a file whose tests are independent of one another: a run has one of `parts` of them, counted over the
- * file; of a table, one of `parts` of its rows. Where a file has fewer tests than parts, some runs take none of it.
+ * Returns a `test` for a file whose tests are independent of one another: a run takes one of `parts` of them, counted over
+ * the file; for a table, one of `parts` of its rows. If a file has fewer tests than parts, some runs take none.
  */
 export function sliceTests(parts: number): typeof test {
   return slice(test, chooser(parts, EVERY_TEST))

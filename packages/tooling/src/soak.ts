@@ -20,7 +20,7 @@
 // plainest choice, and note() what the case is made of: the notes of the smallest failing case are printed.
 import { setImmediate, setTimeout } from 'node:timers/promises'
 
-/** Random choices for one step. All are uniform unless stated otherwise. */
+/** Random choices for one step, uniform unless stated otherwise. */
 export interface Rng {
   /** An integer in [0, 2^32). */
   u32(): number
@@ -56,7 +56,7 @@ export interface Soak {
   summary?(): string
 }
 
-/** How to run a soak. */
+/** Options of a soak. */
 export interface SoakOptions {
   readonly count?: number
   readonly seed?: number
@@ -66,7 +66,7 @@ export interface SoakOptions {
   readonly shrinkMs?: number
   /** Receives progress, at most a few times a second. */
   readonly progress?: (done: number, violations: number) => void
-  /** Receives each violation when it is found, before it is made smaller. */
+  /** Receives each violation when found, before its reduction. */
   readonly found?: (violation: Violation) => void
   /** Ends the soak early: no step is begun or made smaller any more, and a step that waits is not waited for. */
   readonly signal?: AbortSignal
@@ -77,7 +77,7 @@ export interface Violation {
   readonly index: number
   readonly message: string
   readonly notes: readonly string[]
-  /** How many numbers the case drew. */
+  /** Number of random numbers drawn by the case. */
   readonly draws: number
 }
 

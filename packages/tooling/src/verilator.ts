@@ -8,9 +8,9 @@ import { promisify } from 'node:util'
 import { keep } from '@retrap/debian'
 import { hasProgram } from './skip.ts'
 
-/** A design and the program around it. */
+/** A design with its driver program. */
 export interface Design {
-  /** The name of its top module. */
+  /** The name of the top module. */
   readonly top: string
   /** Files in Verilog. */
   readonly sources: readonly string[]
@@ -25,7 +25,7 @@ const TRANSLATE = ['--cc', '--trace', '--savable', '-Wall', '-O3']
 /** The parts of Verilator's library that a program with a trace and snapshots needs. */
 const LIBRARY = ['verilated.cpp', 'verilated_save.cpp', 'verilated_threads.cpp', 'verilated_vcd_c.cpp']
 
-/** Whether there is what {@link buildDesign} needs. */
+/** Whether the programs for {@link buildDesign} are installed. */
 export const hasVerilator: boolean = hasProgram('verilator_bin') && hasProgram('g++')
 
 /** Verilator's own folder: beside the program, as packages have it. */
@@ -37,7 +37,7 @@ function verilatorRoot(): string {
 }
 
 /**
- * Builds a program of a design. It is kept, by the contents of all that goes into it.
+ * Builds a program for a design. It is cached by the contents of all inputs.
  *
  * @returns its path
  * @throws Error with what Verilator or the compiler says

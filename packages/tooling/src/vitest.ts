@@ -48,11 +48,11 @@ const mutation = process.env['RETRAP_MUTATION']
 const INCLUDE = ['test/**/*.test.ts']
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
-/** Where a package is tested by itself, its folder; run/vitest.config.ts asks for those of many packages. */
+/** The package's folder if it is tested by itself; run/vitest.config.ts covers many packages. */
 const FOLDER = relative(ROOT, process.cwd()).replaceAll('\\', '/')
 const EXCLUDE = [...defaultExclude, ...filesInOtherRuns(ROOT, FOLDER)]
 
-// One configuration for every package; each has a vitest.config.ts that re-exports it.
+// The configuration shared by every package, whose vitest.config.ts re-exports it.
 const config: ViteUserConfig = defineConfig({
   plugins: mutation === undefined ? [seeded] : [seeded, mutate(mutation)],
   // Other packages resolve to their sources, so that tests need no build.
@@ -79,16 +79,16 @@ const config: ViteUserConfig = defineConfig({
 export default config
 
 /**
- * The same for packages whose test files leave everything as they found it: all of them run in one process, which loads the
- * sources once. Not for a package where a file of tests imports another one, or changes a class for itself.
+ * Configuration for packages whose test files do not change shared state: all files run in one process, which loads the
+ * sources once. Not for packages in which a test file imports another one, or modifies a class.
  */
 export const together: ViteUserConfig = { ...config, test: { ...config.test, isolate: false } }
 
 /**
- * The same for packages where all test files but a few are so.
+ * Returns that configuration with a few exceptions.
  *
- * @param alone - those that have a process of their own: one that imports another test file, replaces a module, or sets what
- *   a module reads as it is loaded; paths in the package's folder
+ * @param alone - test files, as paths in the package's folder, that need their own process: a file that imports another test
+ * file, replaces a module, or sets values that modules read when they are loaded
  */
 export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserConfig {
   // The includes of a project would be added to the includes of all.
@@ -108,7 +108,7 @@ export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserC
   }
 }
 
-/** The same, with a folder in which test files find what others have made: `@retrap/tooling/made-once`. */
+/** Configuration with a folder for files that tests make once: `@retrap/tooling/made-once`. */
 export const withMadeOnce: ViteUserConfig = {
   ...config,
   test: { ...config.test, globalSetup: [fileURLToPath(new URL('./run-folder.ts', import.meta.url))] },

@@ -7,7 +7,7 @@ import type { Told, TracedGuest } from './traced-guest.ts'
 /** Bits of PSTATE: AArch32, and Thumb. */
 const PSTATE_NRW = 1 << 4
 const PSTATE_T = 1 << 5
-/** INTIDs: the first that are private, shared, none, and messages. */
+/** First INTIDs of the ranges: private, shared, special, and message-based interrupts. */
 const PRIVATE = 16
 const SHARED = 32
 const NONE = 1020

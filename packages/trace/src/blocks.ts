@@ -20,7 +20,7 @@ export class Blocks {
   readonly #told: (block: BlockRecord) => void
   readonly #begun = new Map<number, Begun>()
 
-  /** @param told - gets each block when it has ended */
+  /** @param told - called with each finished block */
   constructor(told: (block: BlockRecord) => void) {
     this.#told = told
   }

@@ -19,7 +19,7 @@ interface ChromeEvent {
 
 /** The vCPUs, as threads of a process. */
 const GUEST = 1
-/** The devices, as threads of another. */
+/** Process number of the devices, which are its threads. */
 const DEVICES = 2
 /** The thread of what no vCPU is known to have done. */
 const NO_VCPU = 1_000_000
@@ -103,7 +103,7 @@ export class ChromeTrace {
     this.#put({ name: nameOf(record), ph: 'i', s: 't', cat: 'ioreq', pid: GUEST, tid, ts, args })
   }
 
-  /** A vCPU has its answer. */
+  /** Ends a vCPU's wait for a response. */
   #waited(vcpu: number, now: number, end: string): void {
     const { record, ts } = this.#waiting.get(vcpu)!
     this.#waiting.delete(vcpu)
@@ -126,7 +126,7 @@ export class ChromeTrace {
     return this.#thread(GUEST, `vCPU ${vcpu}`, vcpu + 1)
   }
 
-  /** The number of a thread, which is named when it is first used. */
+  /** Returns a thread's number, and names the thread on first use. */
   #thread(pid: number, name: string, wanted?: number): number {
     const key = `${pid} ${name}`
     let tid = this.#threads.get(key)

@@ -23,7 +23,7 @@ function modeOf({ cpu: { registers } }: X86Vcpu): 16 | 32 | 64 {
 function codeAt(domain: X86Domain, vcpu: X86Vcpu, address: bigint): Uint8Array {
   const lo = Number(address & 0xffff_ffffn)
   const isPlain = (lo & (PAGE_BYTES - 1)) <= PAGE_BYTES - LONGEST && domain.a20 && !vcpu.cpu.inSystemManagement
-  // One look at the tables instead of one for each byte.
+  // One walk of the tables instead of one for each byte.
   const gpa = isPlain ? vcpu.translation.linearToPhysical(lo, Number(address >> 32n)) : -1
   const ma = gpa < 0 ? -1 : domain.p2m.translate(gpa)
   return ma < 0 ? vcpu.translation.peekCode(address, LONGEST) : domain.memory.u8.slice(ma, ma + LONGEST)

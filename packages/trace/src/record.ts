@@ -1,7 +1,7 @@
 import type { GuestWalk } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
 
-/** When and where something happened. */
+/** Time and place of an event. */
 export interface TracePlace {
   /** Number of the vCPU; −1: not known. */
   readonly vcpu: number
@@ -22,27 +22,27 @@ export type CodeMode = 16 | 32 | 64 | InstructionSet
 
 /** An instruction that is about to be executed. */
 export interface InstructionRecord extends TracePlace {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'insn'
   /** Linear address. */
   readonly address: bigint
-  /** Bytes, and perhaps some behind it. */
+  /** Bytes of the instruction, perhaps followed by others. */
   readonly bytes: Uint8Array
-  /** How the instruction is decoded. */
+  /** Mode for decoding the instruction. */
   readonly mode: CodeMode
   /** Current privilege level; of Arm the exception level. */
   readonly cpl: number
 }
 
-/** Instructions that were executed one behind the other: up to a branch that was taken, or an event. */
+/** Consecutively executed instructions, up to a taken branch or an event. */
 export interface BlockRecord extends TracePlace {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'block'
   /** Linear address of the first instruction. */
   readonly address: bigint
   /** Linear address behind the last. */
   readonly end: bigint
-  /** Instructions that were executed. */
+  /** Number of executed instructions. */
   readonly executed: number
   /** Current privilege level; of Arm the exception level. */
   readonly cpl: number
@@ -50,9 +50,9 @@ export interface BlockRecord extends TracePlace {
   readonly endMs: number
 }
 
-/** An interrupt that is delivered. */
+/** A delivered interrupt. */
 export interface InterruptRecord extends TracePlace {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'irq'
   /** The sort of interrupt. */
   readonly event: 'interrupt' | 'nmi' | 'smi' | 'fiq' | 'serror'
@@ -65,33 +65,33 @@ export interface InterruptRecord extends TracePlace {
   readonly source: string
   /** Linear address of the instruction that it comes before. */
   readonly address: bigint
-  /** Privilege level that is interrupted. */
+  /** Interrupted privilege level. */
   readonly cpl: number
 }
 
-/** An exception that is delivered. */
+/** A delivered exception. */
 export interface ExceptionRecord extends TracePlace {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'exceptions'
   /** Vector; of Arm the exception class. */
   readonly vector: number
-  /** Error code; undefined: it has none. */
+  /** Error code; undefined: none. */
   readonly errorCode: number | undefined
   /** Linear address of a page fault. */
   readonly cr2: bigint | undefined
   /** Of Arm: ESR_EL1. */
   readonly syndrome?: number
-  /** Of Arm: FAR_EL1; undefined: it has none. */
+  /** FAR_EL1 on Arm; undefined: none. */
   readonly far?: bigint | undefined
   /** Linear address of the instruction. */
   readonly address: bigint
-  /** Privilege level that it interrupts. */
+  /** Interrupted privilege level. */
   readonly cpl: number
 }
 
 /** A walk of page tables. */
 export interface WalkRecord extends TracePlace, GuestWalk {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'pagewalk'
   /** Of Arm: the fault status code of stage 1; undefined: there is no fault. */
   readonly faultStatus?: number | undefined
@@ -99,17 +99,17 @@ export interface WalkRecord extends TracePlace, GuestWalk {
 
 /** A step of an access to a device. */
 export interface AccessRecord extends TracePlace {
-  /** Which record it is. */
+  /** Kind of the record. */
   readonly kind: 'ioreq'
   /** The step, with the device and the access. */
   readonly access: IoTraceRecord
   /** Linear address of the instruction that makes it; undefined: no vCPU's, or not known. */
   readonly code: bigint | undefined
-  /** Host time that the vCPU has waited, in milliseconds, where its wait ends here. */
+  /** Host time that the vCPU has waited, in milliseconds, if its wait ends here. */
   readonly waitedMs: number | undefined
 }
 
-/** One thing that a trace tells. */
+/** A record of a trace. */
 export type TraceRecord =
   | InstructionRecord
   | BlockRecord

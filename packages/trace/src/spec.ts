@@ -1,6 +1,6 @@
 /** Why a trace cannot be made. */
 export type TraceErrorCode =
-  /** A trace that is not described as it should be. */
+  /** An invalid trace specification. */
   'ERR_TRACE'
 
 /** A caller's mistake with a trace. */
@@ -51,7 +51,7 @@ const FILTERS: Readonly<Record<TraceKind, readonly Filter[]>> = {
   ioreq: ['vcpu', 'address', 'device', 'limit'],
 }
 
-/** All that can be traced. */
+/** All kinds of records. */
 export const TRACE_KINDS: readonly TraceKind[] = Object.keys(FILTERS) as TraceKind[]
 
 /** The largest INTID of a message of a GICv3: 24 bits. */
@@ -61,7 +61,7 @@ const NUMBER = /^(?:0x[\da-f]+|\d+)$/i
 /**
  * Reads the description of a trace: `insn`, `exceptions,vector=14`, `insn,address=0x7c00-0x7dff,limit=1000`.
  *
- * @throws TraceError `ERR_TRACE`, naming what is wrong and what was expected
+ * @throws TraceError `ERR_TRACE` with the mistake and what was expected
  */
 export function parseTrace(text: string): TraceSpec {
   const [kind = '', ...pairs] = text.split(',')

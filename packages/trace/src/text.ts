@@ -69,7 +69,7 @@ export function describeRecord(record: TraceRecord): string {
   }
 }
 
-/** The name of an exception, such as `#PF`, or of its class, such as `data abort`. */
+/** Returns the name of an exception, such as `#PF`, or of its class, such as `data abort`. */
 export function exceptionName({ vector, syndrome }: Pick<ExceptionRecord, 'vector' | 'syndrome'>): string {
   if (syndrome !== undefined) return CLASSES.get(vector) ?? `class 0x${vector.toString(16)}`
   return EXCEPTIONS[vector] ?? String(vector)
@@ -94,7 +94,7 @@ function armText(bytes: Uint8Array, mode: InstructionSet, address: bigint): stri
   return mode === 'a64' ? formatA64(word, { address }) : formatA32(word, { address })
 }
 
-/** An access, with its device. */
+/** Formats an access with its device. */
 export function accessText({ access, waitedMs }: AccessRecord): string {
   const waited = waitedMs === undefined ? '' : ` after ${waitedMs.toFixed(3)} ms`
   return `ioreq ${formatTrace({ ...access, vcpu: -1, server: access.device })}${waited}`

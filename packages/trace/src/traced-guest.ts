@@ -14,14 +14,14 @@ export interface Told {
   readonly blocks: Blocks
 }
 
-/** A guest of one instruction set. */
+/** A traced guest, for any instruction set. */
 export interface TracedGuest {
   /** Has the processors tell of instructions, of events, and of page walks, from now on. */
   watch(steps: boolean, events: boolean, walks: boolean): void
-  /** Instructions that a vCPU has retired; 0: there is no such vCPU. */
+  /** Returns the number of instructions retired by a vCPU; 0 for an unknown vCPU. */
   retiredOf(vcpu: number): number
-  /** The linear address of the instruction that a vCPU is at; undefined: there is no such vCPU. */
+  /** Returns the linear address of a vCPU's instruction; undefined for an unknown vCPU. */
   addressOf(vcpu: number): bigint | undefined
-  /** Has them tell nothing more. */
+  /** Ends the reports. */
   end(): void
 }

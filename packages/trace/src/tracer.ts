@@ -17,10 +17,10 @@ export interface TracerOptions {
   readonly guestOnly?: boolean
 }
 
-/** One of the traces that were asked for. */
+/** One requested trace. */
 interface Wanted {
   readonly spec: TraceSpec
-  /** Records that it may still have. */
+  /** Number of records until its limit. */
   left: number
 }
 
@@ -32,7 +32,7 @@ interface Wanted {
  * access to a device take the long way.
  */
 export class Tracer {
-  /** The function for a machine's option `trace`, given when it is made; undefined: accesses are not traced. */
+  /** The function for a machine's `trace` option, set at creation; undefined: accesses are not traced. */
   readonly access: ((record: IoTraceRecord) => void) | undefined
   readonly #wanted: readonly Wanted[]
   readonly #sink: (record: TraceRecord) => void
@@ -44,8 +44,8 @@ export class Tracer {
   #guest: TracedGuest | null = null
 
   /**
-   * @param specs - what is traced: each record that one of them lets through
-   * @param sink - takes the records, in their order
+   * @param specs - traces: a record that passes any of them is reported
+   * @param sink - receives the records in order
    */
   constructor(specs: readonly TraceSpec[], sink: (record: TraceRecord) => void, options: TracerOptions = {}) {
     this.#wanted = specs.map((spec) => ({ spec, left: spec.limit ?? Infinity }))
@@ -54,7 +54,7 @@ export class Tracer {
     this.access = this.#wants('ioreq') ? (record) => this.#accessed(record) : undefined
   }
 
-  /** Traces a domain from now on. Another one that it has traced is let go of first. */
+  /** Traces a domain from now on, and detaches a previous one. */
   attach(domain: Domain | X86Domain | ArmDomain): void {
     this.detach()
     this.#domain = domain

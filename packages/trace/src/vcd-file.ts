@@ -10,7 +10,7 @@ export interface VcdVariable {
 /** The new value of a variable. True: an event has happened. Undefined: it is not known. */
 export type VcdChange = bigint | string | true | undefined
 
-/** A variable that is in the file. */
+/** A variable declared in the file. */
 interface Declared extends VcdVariable {
   readonly code: string
   /** The last value, as the file has it. */
@@ -59,7 +59,7 @@ export class VcdFile {
     this.#instant = Math.max(this.#instant, this.#origin + Math.floor(ns))
   }
 
-  /** Begins the time of another guest, from where the file is. */
+  /** Starts another guest's time at the present end of the file. */
   begin(): void {
     this.#origin = Math.max(0, this.#time + 1)
   }

@@ -10,7 +10,7 @@ export interface VcdOptions {
   readonly cpus: number
   /** Kinds of records that come: other kinds have no signals. */
   readonly kinds: readonly TraceKind[]
-  /** The name of the code at a linear address; undefined: it has none, and its address is shown. */
+  /** Returns the symbol of code at a linear address; undefined: the address is shown. */
   readonly symbolOf?: ((address: bigint) => string | undefined) | undefined
 }
 
@@ -171,7 +171,7 @@ export class VcdTrace {
   }
 
   #put({ vcpu, allInstructions }: TraceRecord, values: Values): void {
-    // A block is told when it has ended, of the instant at which it began.
+    // A block is reported at its end, with the time of its start.
     this.#instructions = Math.max(this.#instructions, allInstructions)
     const changes = Object.entries(values).map(([path, value]) => [`guest.vcpu${vcpu}.${path}`, value] as const)
     this.#file.change([[INSTRUCTIONS, BigInt(this.#instructions)], ...changes])

@@ -4,7 +4,7 @@ import { WasmEmitterError } from './errors.ts'
 export class ByteReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
-  /** Where the reader reads next. */
+  /** Position of the next read. */
   at: number
   readonly #end: number
 
@@ -75,7 +75,7 @@ export class ByteReader {
     }
   }
 
-  /** A list, whose length stands before it. */
+  /** Reads a list after its length. */
   list<T>(read: () => T): T[] {
     return Array.from({ length: this.leb() }, read)
   }

@@ -5,17 +5,17 @@ export class ByteWriter {
   #bytes: Uint8Array = new Uint8Array(256)
   #length = 0
 
-  /** The number of bytes so far. */
+  /** Number of bytes so far. */
   get length(): number {
     return this.#length
   }
 
-  /** A copy of what was written so far. */
+  /** Returns a copy of the bytes so far. */
   toBytes(): Uint8Array {
     return this.#bytes.slice(0, this.#length)
   }
 
-  /** Forgets what was written, and keeps the room for it. */
+  /** Empties the writer, and keeps its memory. */
   clear(): void {
     this.#length = 0
   }
@@ -27,18 +27,18 @@ export class ByteWriter {
     this.#bytes[this.#length++] = value
   }
 
-  /** Appends bytes as they are. */
+  /** Appends raw bytes. */
   raw(bytes: ArrayLike<number>): void {
     const count = (bytes as ArrayLike<number> | null)?.length
     if (typeof count !== 'number') throw check.wrong('a list of bytes', bytes, 'an array')
     if (this.#length + count > this.#bytes.length) this.#grow(count)
-    // Instructions have one to three bytes.
+    // Most calls append an instruction of one to three bytes.
     if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i]!
     else this.#bytes.set(bytes, this.#length)
     this.#length += count
   }
 
-  /** Appends everything another writer holds. */
+  /** Appends another writer's bytes. */
   append(other: ByteWriter): void {
     checkWriter(other)
     this.raw(other.#bytes.subarray(0, other.#length))

@@ -1,7 +1,7 @@
 // The results of integer instructions whose operands are known when the code is generated
 // (WebAssembly Core Specification 2.0, section 4.3.2, "Integer Operations").
 
-/** The integer comparisons, without their width. */
+/** Integer comparisons without their width. */
 export type Comparison = 'eq' | 'ne' | `${'lt' | 'gt' | 'le' | 'ge'}_${'s' | 'u'}`
 
 /** Results of 32 bits, modulo 2^32; `b` is ignored by instructions of one operand. */

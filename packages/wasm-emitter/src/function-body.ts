@@ -23,7 +23,7 @@ export class FunctionBody {
     return this.#code
   }
 
-  /** Bytes of code so far. */
+  /** Number of code bytes so far. */
   get codeBytes(): number {
     return this.#code?.length ?? this.#codeBytes
   }
@@ -51,7 +51,7 @@ export class FunctionBody {
     giveBack(old)
   }
 
-  /** Puts statements before all others, those of {@link FunctionBody.later} included. */
+  /** Puts statements before all others, including those of {@link FunctionBody.later}. */
   prepend(build: () => void): void {
     this.emitLater()
     const old = this.#replace()

@@ -12,7 +12,7 @@ import { valueFrom, type ValueOf } from './value-of.ts'
 
 /** A branch target inside the function being built. */
 export interface Label {
-  /** The number of blocks around it when it was opened. */
+  /** Number of enclosing blocks when the block was opened. */
   readonly depth: number
 }
 
@@ -26,12 +26,12 @@ export class FunctionBuilder implements Callee {
   readonly index: number
   /** Name, in profiles and in stacks. */
   readonly name: string
-  /** The types of its parameters and its result. */
+  /** Types of the function's parameters and result. */
   readonly signature: Signature
   #params: readonly Local[]
   readonly #body: FunctionBody
   readonly #locals: Locals
-  /** Locals that are in memory during calls, and where. */
+  /** Locals stored in memory during calls, with their addresses. */
   readonly #stored: { readonly local: Local<'i32'>; readonly address: I32; readonly offset: number }[] = []
   #depth = 0
 
@@ -47,7 +47,7 @@ export class FunctionBuilder implements Callee {
     this.#locals = new Locals(name, signature.params.length)
   }
 
-  /** The parameters, as assignable locals; none of a function that is complete. */
+  /** The parameters, as assignable locals; empty for a complete function. */
   get params(): readonly Local[] {
     return this.#params
   }
@@ -74,13 +74,13 @@ export class FunctionBuilder implements Callee {
     return this.#locals.reserve(type)
   }
 
-  /** Gives back a local that was reserved. */
+  /** Releases a reserved local. */
   release(local: Local): void {
     checkLocal(local)
     this.#locals.release(local)
   }
 
-  /** Evaluates now, once, into a fresh local; constants, and what has been evaluated so, stay as they are. */
+  /** Evaluates a value once, now, into a fresh local; constants and values in locals stay unchanged. */
   let<V extends Value>(value: V): V {
     checkValue(value)
     if ((value as { known?: unknown }).known !== undefined || this.#locals.isBound(value)) return value
@@ -152,7 +152,7 @@ export class FunctionBuilder implements Callee {
     this.#body.code.raw([0xfc, 0x0b, 0])
   }
 
-  /** Calls a function; its result, if any, is in a fresh local. */
+  /** Calls a function; a result goes to a fresh local. */
   call<T extends ValueType>(
     callee: Callee & { readonly signature: { readonly result: T } },
     ...operands: Value[]
@@ -185,7 +185,7 @@ export class FunctionBuilder implements Callee {
     })
   }
 
-  /** Ends the function with a call through table 0, whose result becomes its own. */
+  /** Ends the function with a tail call through table 0. */
   returnCallIndirect(signature: Signature, typeIndex: number, entry: I32Like, ...operands: Value[]): void {
     checkSignature(signature)
     checkIndex('the index of a type', typeIndex)
@@ -202,9 +202,9 @@ export class FunctionBuilder implements Callee {
   }
 
   /**
-   * Has a local lie in memory while functions are called: from here on, each call that returns here stores it first, before
-   * its operands are evaluated, and loads it again. Compilers save a value that lives across any call in their frame where it
-   * is defined; in a loop that hardly ever calls, that is work of each round.
+   * Keeps a local in memory during calls: from here on, each returning call stores the local before its operands are
+   * evaluated, and loads it afterwards. Otherwise compilers spill a value that lives across a call where it is defined, which
+   * in a loop with rare calls costs time in each round.
    *
    * @param address - and `offset`: 4 bytes, which a callee may change
    */
@@ -227,12 +227,12 @@ export class FunctionBuilder implements Callee {
     return result
   }
 
-  /** A block; branching to its label leaves it. */
+  /** Emits a block; branching to its label leaves the block. */
   block(build: (label: Label) => void): void {
     this.#structured(0x02, build)
   }
 
-  /** A loop; branching to its label starts it over, falling out of it ends it. */
+  /** Emits a loop; branching to its label repeats it, falling through ends it. */
   loop(build: (label: Label) => void): void {
     this.#structured(0x03, build)
   }
@@ -270,7 +270,7 @@ export class FunctionBuilder implements Callee {
     this.#body.code.u8(0x0b)
   }
 
-  /** A value from one of two arms, of which only one is evaluated. */
+  /** Returns a value from one of two arms, of which only one is evaluated. */
   ifElse<T extends ValueType>(
     type: T,
     condition: I32Like,
@@ -297,7 +297,7 @@ export class FunctionBuilder implements Callee {
     this.#body.code.leb(this.#distance(label))
   }
 
-  /** Branches where the condition is not 0. */
+  /** Branches if the condition is not 0. */
   brIf(condition: I32Like, label: Label): void {
     const test = I32.of(condition)
     this.#distance(label)
@@ -310,7 +310,7 @@ export class FunctionBuilder implements Callee {
     this.#body.code.leb(this.#distance(label))
   }
 
-  /** Branches by an index; `otherwise` where it is beyond the labels. */
+  /** Branches by an index; to `otherwise` if the index exceeds the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
     check.list('the labels', labels)
     I32.of(index).emit(this.#body.code)
@@ -335,7 +335,7 @@ export class FunctionBuilder implements Callee {
     this.#body.code.u8(0x00)
   }
 
-  /** Puts statements before all that the function has so far: for what is known when its body is complete. */
+  /** Puts statements before the function's code so far, for facts that are known when its body is complete. */
   prepend(build: () => void): void {
     check.function('what comes first', build)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
@@ -343,8 +343,8 @@ export class FunctionBuilder implements Callee {
   }
 
   /**
-   * Puts statements here that are only known when the body is complete, before {@link FunctionBuilder.prepend}: `build` is
-   * called then. They may not branch to labels of blocks around them.
+   * Reserves a place for statements that are known only when the body is complete, before {@link FunctionBuilder.prepend}:
+   * `build` is called then. They must not branch to labels of enclosing blocks.
    */
   later(build: () => void): void {
     check.function('what comes later', build)

@@ -36,7 +36,7 @@ function float(value: number): string {
   return Object.is(value, -0) ? ' -0' : ` ${value}`
 }
 
-/** A multi-byte code begins with one of these. */
+/** First bytes of multi-byte opcodes. */
 const PREFIXES = new Set([0xfc, 0xfd, 0xfe])
 
 const INSTRUCTIONS = new Map<string, readonly [name: string, operands: Operands]>([
@@ -76,7 +76,7 @@ for (const [table, operands] of [
   for (const [name, [code]] of Object.entries(table)) INSTRUCTIONS.set(code.join(','), [name, operands])
 }
 
-/** Reads an instruction, and gives its name and what it is given, in WebAssembly's text format. */
+/** Reads an instruction, and returns its name and operands in WebAssembly's text format. */
 export function instructionText(reader: ByteReader): { readonly name: string; readonly operands: string } {
   const { at } = reader
   const first = reader.u8()

@@ -5,7 +5,7 @@ import { compareLow } from './low-comparisons.ts'
 import type { NumericOp } from './opcodes.ts'
 import { apply, checkEmit, Value, type Emit } from './value.ts'
 
-// The two widths are converted into each other, so their classes stand together.
+// Values of both widths, in one file because their classes convert to each other.
 
 /** A number that stands for an i32, or an i32 value. */
 export type I32Like = I32 | number
@@ -18,7 +18,7 @@ const CONSTANT: Emit = () => undefined
 /** A 32-bit integer. Signedness belongs to the operation, as in WebAssembly. */
 export class I32 extends Value<'i32'> {
   readonly #emit: Emit
-  /** The value, where it is known at generation time (as a signed number). */
+  /** The value as a signed number, if known at generation time. */
   readonly known: number | undefined
 
   constructor(emit: Emit, known?: number) {
@@ -126,44 +126,44 @@ export class I32 extends Value<'i32'> {
   rotr(other: I32Like): I32 {
     return this.#binary('i32.rotr', other)
   }
-  /** Returns 1 if both are equal, else 0. */
+  /** Returns 1 if both values are equal, otherwise 0. */
   eq(other: I32Like): I32 {
     return this.#binary('i32.eq', other)
   }
-  /** Gives 1 where both differ, else 0. */
+  /** Returns 1 if the values differ, otherwise 0. */
   ne(other: I32Like): I32 {
     return this.#binary('i32.ne', other)
   }
-  /** Gives 1 where it is less, of signed numbers. */
+  /** Returns 1 if this value is less than `other`, signed; otherwise 0. */
   ltS(other: I32Like): I32 {
     return this.#binary('i32.lt_s', other)
   }
-  /** Gives 1 where it is less, of unsigned numbers. */
+  /** Returns 1 if this value is less than `other`, unsigned; otherwise 0. */
   ltU(other: I32Like): I32 {
     if (I32.of(other).known === 0) return I32.of(0)
     return this.#binary('i32.lt_u', other)
   }
-  /** Gives 1 where it is greater, of signed numbers. */
+  /** Returns 1 if this value is greater than `other`, signed; otherwise 0. */
   gtS(other: I32Like): I32 {
     return this.#binary('i32.gt_s', other)
   }
-  /** Gives 1 where it is greater, of unsigned numbers. */
+  /** Returns 1 if this value is greater than `other`, unsigned; otherwise 0. */
   gtU(other: I32Like): I32 {
     return this.#binary('i32.gt_u', other)
   }
-  /** Gives 1 where it is less or equal, of signed numbers. */
+  /** Returns 1 if this value is at most `other`, signed; otherwise 0. */
   leS(other: I32Like): I32 {
     return this.#binary('i32.le_s', other)
   }
-  /** Gives 1 where it is less or equal, of unsigned numbers. */
+  /** Returns 1 if this value is at most `other`, unsigned; otherwise 0. */
   leU(other: I32Like): I32 {
     return this.#binary('i32.le_u', other)
   }
-  /** Gives 1 where it is greater or equal, of signed numbers. */
+  /** Returns 1 if this value is at least `other`, signed; otherwise 0. */
   geS(other: I32Like): I32 {
     return this.#binary('i32.ge_s', other)
   }
-  /** Gives 1 where it is greater or equal, of unsigned numbers. */
+  /** Returns 1 if this value is at least `other`, unsigned; otherwise 0. */
   geU(other: I32Like): I32 {
     return this.#binary('i32.ge_u', other)
   }
@@ -213,7 +213,7 @@ const UNSIGNED = 2
 export interface Extended {
   /** The 32 bits. */
   readonly low: I32
-  /** Bit 0: it is their sign extension; bit 1: it is their zero extension. */
+  /** Bit 0: sign extension of the low 32 bits; bit 1: zero extension. */
   readonly extension: number
 }
 
@@ -221,12 +221,12 @@ export interface Extended {
 export class I64 extends Value<'i64'> {
   readonly #emit: Emit
   readonly #lower: (() => I32) | undefined
-  /** The value, where it is known at generation time (as a signed bigint). */
+  /** The value as a signed bigint, if known at generation time. */
   readonly known: bigint | undefined
-  /** The value that this one extends, where it is known. */
+  /** The 32-bit value that this one extends, if known. */
   readonly extended: Extended | undefined
 
-  /** @param lower - the low 32 bits by an operation on 32 bits, where there is one */
+  /** @param lower - computes the low 32 bits by a 32-bit operation, if possible */
   constructor(emit: Emit, known?: bigint, extended?: Extended, lower?: () => I32) {
     super('i64')
     checkEmit(emit)
@@ -248,7 +248,7 @@ export class I64 extends Value<'i64'> {
     return new I64(CONSTANT, constant, extension === 0 ? undefined : { low: I32.of(low), extension })
   }
 
-  /** The same value, of which the caller knows that it is the extension of its low 32 bits. */
+  /** Returns the same value, marked as an extension of its low 32 bits. */
   knownExtended(signed: boolean): I64 {
     if (this.known !== undefined || this.extended !== undefined) return this
     return new I64(this.#emit, undefined, { low: this.toI32(), extension: signed ? SIGNED : UNSIGNED })
@@ -266,7 +266,7 @@ export class I64 extends Value<'i64'> {
     else out.leb64(this.known!)
   }
 
-  /** The same extension of other 32 bits. */
+  /** Returns the same extension of other low bits. */
   withLow(low: I32): I64 {
     const extension = this.extended?.extension ?? 0
     if (extension === 0) throw check.wrong('a value', this, 'one that is known to be an extension')
@@ -400,43 +400,43 @@ export class I64 extends Value<'i64'> {
     if (this.known !== undefined) return I32.of(+(this.known === 0n))
     return this.extended === undefined ? new I32(apply('i64.eqz', this)) : this.extended.low.eqz()
   }
-  /** Returns 1 if both are equal, else 0. */
+  /** Returns 1 if both values are equal, otherwise 0. */
   eq(other: I64Like): I32 {
     return this.#compare('eq', other)
   }
-  /** Gives 1 where both differ, else 0. */
+  /** Returns 1 if the values differ, otherwise 0. */
   ne(other: I64Like): I32 {
     return this.#compare('ne', other)
   }
-  /** Gives 1 where it is less, of signed numbers. */
+  /** Returns 1 if this value is less than `other`, signed; otherwise 0. */
   ltS(other: I64Like): I32 {
     return this.#compare('lt_s', other)
   }
-  /** Gives 1 where it is less, of unsigned numbers. */
+  /** Returns 1 if this value is less than `other`, unsigned; otherwise 0. */
   ltU(other: I64Like): I32 {
     return this.#compare('lt_u', other)
   }
-  /** Gives 1 where it is greater, of signed numbers. */
+  /** Returns 1 if this value is greater than `other`, signed; otherwise 0. */
   gtS(other: I64Like): I32 {
     return this.#compare('gt_s', other)
   }
-  /** Gives 1 where it is greater, of unsigned numbers. */
+  /** Returns 1 if this value is greater than `other`, unsigned; otherwise 0. */
   gtU(other: I64Like): I32 {
     return this.#compare('gt_u', other)
   }
-  /** Gives 1 where it is less or equal, of signed numbers. */
+  /** Returns 1 if this value is at most `other`, signed; otherwise 0. */
   leS(other: I64Like): I32 {
     return this.#compare('le_s', other)
   }
-  /** Gives 1 where it is less or equal, of unsigned numbers. */
+  /** Returns 1 if this value is at most `other`, unsigned; otherwise 0. */
   leU(other: I64Like): I32 {
     return this.#compare('le_u', other)
   }
-  /** Gives 1 where it is greater or equal, of signed numbers. */
+  /** Returns 1 if this value is at least `other`, signed; otherwise 0. */
   geS(other: I64Like): I32 {
     return this.#compare('ge_s', other)
   }
-  /** Gives 1 where it is greater or equal, of unsigned numbers. */
+  /** Returns 1 if this value is at least `other`, unsigned; otherwise 0. */
   geU(other: I64Like): I32 {
     return this.#compare('ge_u', other)
   }

@@ -81,7 +81,7 @@ export class Locals {
     this.#bound.add(local.get)
   }
 
-  /** Whether a value is that of such a variable. */
+  /** Whether a value reads one of these locals. */
   isBound(value: unknown): boolean {
     return this.#bound.has(value)
   }

@@ -1,6 +1,6 @@
 import type { Comparison } from './folding.ts'
 
-/** A 32-bit value, by its comparisons. */
+/** Comparisons of a 32-bit value. */
 export interface Ordered<Value> {
   eq(other: Value): Value
   ne(other: Value): Value

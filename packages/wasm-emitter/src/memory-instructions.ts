@@ -6,7 +6,7 @@ import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opco
 import { checkValue, type Value } from './value.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'
 
-/** An instruction's bytes, and log2 of the alignment that it requires: only atomic ones require any. */
+/** An instruction's bytes, and log2 of its required alignment: only atomic instructions require any. */
 type Encoding = readonly [code: readonly number[], align?: number]
 
 /** Stores of 32 bits and fewer, which need no more than those. */
@@ -35,7 +35,7 @@ export function loaded<K extends LoadOp>(op: K, address: I32Like, offset: number
   return valueFrom(prefixOf(op), (out) => {
     base.emit(out)
     out.raw(code)
-    // Guest addresses are arbitrary: claim no alignment, except where atomics demand it.
+    // Guest addresses are arbitrary: claim no alignment, except for atomics.
     out.leb(align ?? 0)
     out.leb(offset)
   })

@@ -15,7 +15,7 @@ export interface MemoryImport {
   readonly module: string
   /** Name in that module. */
   readonly name: string
-  /** Pages that it has at least. */
+  /** Minimum number of pages. */
   readonly initialPages: number
   /** Required for a shared memory. */
   readonly maximumPages?: number
@@ -23,11 +23,11 @@ export interface MemoryImport {
   readonly shared?: boolean
 }
 
-/** How a function of a module is declared. */
+/** Options for declaring a function of a module. */
 export interface FunctionOptions {
   /** Whether the function is exported under its name. */
   readonly export?: boolean
-  /** The class of what builds its body; default {@link FunctionBuilder}. */
+  /** The builder class of its body; default {@link FunctionBuilder}. */
   readonly builder?: typeof FunctionBuilder
 }
 
@@ -91,7 +91,7 @@ export class ModuleBuilder {
     return callee
   }
 
-  /** Declares a function at once, so that others can call it before its body is complete. */
+  /** Declares a function, so that others can call it before its body is complete. */
   function<S extends Signature>(
     name: string,
     signature: S,
@@ -107,7 +107,7 @@ export class ModuleBuilder {
     return builder as FunctionBuilder & { readonly signature: S }
   }
 
-  /** Takes a function's body as it is, and gives back what building it took. {@link ModuleBuilder.build} does so with the rest. */
+  /** Ends a function's body, and frees the memory for building it. {@link ModuleBuilder.build} does this for the rest. */
   complete(f: FunctionBuilder): void {
     if (!(f instanceof FunctionBuilder) || this.#functions[f.index - this.#imports.length] !== f)
       throw new WasmEmitterError('ERR_STRUCTURE', 'a function of another module')
@@ -135,7 +135,7 @@ export class ModuleBuilder {
     this.#table = { elements, exportName }
   }
 
-  /** The functions that are built here, for size reports. */
+  /** The functions built here, for size reports. */
   get functions(): readonly FunctionBuilder[] {
     return this.#functions
   }
@@ -175,7 +175,7 @@ export class ModuleBuilder {
     })
     if (table !== undefined && table.elements.length > 0) {
       section(out, 9, (s) => {
-        // One active segment at entry 0.
+        // A single active segment at entry 0.
         s.raw([1, 0x00, 0x41, 0x00, 0x0b])
         s.leb(table.elements.length)
         for (const callee of table.elements) s.leb(callee.index)
@@ -245,7 +245,7 @@ export class ModuleBuilder {
   }
 }
 
-/** Writes a section. @returns the position of what it holds */
+/** Writes a section. @returns position of its content */
 function section(out: ByteWriter, id: number, build: (section: ByteWriter) => void): number {
   const body = new ByteWriter()
   build(body)

@@ -15,15 +15,15 @@ const [KIND_FUNCTION, KIND_TABLE] = [0, 1] as const
 
 /** A comment in the text of a module. */
 export interface ModuleComment {
-  /** Position in the module of the instruction that it stands before, or of one before that. */
+  /** Position in the module, of the next instruction or before it. */
   readonly at: number
   /** One line, without the semicolons. */
   readonly text: string
 }
 
-/** How a module is printed. */
+/** Options for printing a module. */
 export interface ModuleTextOptions {
-  /** Comments between the instructions, in the order of their positions; default none. */
+  /** Comments between instructions, in ascending order of positions; default none. */
   readonly comments?: readonly ModuleComment[]
 }
 
@@ -31,7 +31,7 @@ export interface ModuleTextOptions {
 class ModuleText {
   readonly #lines: string[] = []
   readonly #comments: readonly ModuleComment[]
-  /** Comments that have been printed. */
+  /** Number of comments printed. */
   #printed = 0
   #types: string[] = []
   #functionTypes: number[] = []
@@ -97,7 +97,7 @@ class ModuleText {
     else this.#line(`(export ${JSON.stringify(name)} (table ${index}))`)
   }
 
-  /** One active segment at entry 0. */
+  /** Prints the single active segment at entry 0. */
   #elements(s: ByteReader): void {
     s.bytes(5)
     this.#line(`(elem (i32.const 0) func ${s.list(() => s.leb()).join(' ')})`)
@@ -126,7 +126,7 @@ class ModuleText {
       if (s.at < end) this.#line(name + operands, depth)
       if (name === 'block' || name === 'loop' || name === 'if' || name === 'else') depth++
     }
-    // A comment ends with its line, so the parenthesis goes to a new one.
+    // A comment ends with its line, so the parenthesis needs a new one.
     if (this.#lines.at(-1)!.trimStart().startsWith(';;')) this.#line(')')
     else this.#lines[this.#lines.length - 1] += ')'
   }

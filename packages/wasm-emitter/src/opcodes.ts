@@ -482,9 +482,9 @@ export const LANES = {
 
 /** Names of side-effect free instructions. */
 export type NumericOp = keyof typeof NUMERIC
-/** Names of loads, atomic ones among them. */
+/** Names of loads, including atomic ones. */
 export type LoadOp = keyof typeof LOADS
-/** Names of stores, atomic ones among them. */
+/** Names of stores, including atomic ones. */
 export type StoreOp = keyof typeof STORES
 /** Names of atomic read-modify-write instructions. */
 export type AtomicRmwOp = keyof typeof ATOMIC_RMW

@@ -7,15 +7,15 @@ import { checkValue, type Value } from './value.ts'
 export interface Signature {
   /** The types of the parameters. */
   readonly params: readonly ValueType[]
-  /** The type of the result, if there is one. */
+  /** The type of the result, if any. */
   readonly result?: ValueType | undefined
 }
 
-/** A function that can be called: imported or defined in the same module. */
+/** A callable function: imported or defined in the same module. */
 export interface Callee {
   /** Index among the functions of the module. */
   readonly index: number
-  /** The types of its parameters and its result. */
+  /** Types of the function's parameters and result. */
   readonly signature: Signature
 }
 
@@ -34,7 +34,7 @@ export function checkSignature(signature: Signature): void {
   if (signature.result !== undefined) valueTypeCode(signature.result)
 }
 
-/** Checks what is to be called. */
+/** Checks the function to be called. */
 export function checkCallee(callee: Callee): void {
   check.object('a function to call', callee)
   checkIndex('the index of a function', callee.index)

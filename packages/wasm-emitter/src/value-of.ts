@@ -26,7 +26,7 @@ const CLASSES: { readonly [K in ValueType]: new (emit: Emit) => ValueOf[K] } = {
   v128: V128,
 }
 
-/** Makes a value of a type from what emits it. */
+/** Makes a value of a type from its emitter. */
 export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] {
   return new CLASSES[type](emit)
 }

@@ -34,12 +34,12 @@ export function apply(op: NumericOp, first: Value, second?: Value, third?: Value
   }
 }
 
-/** Checks what a value's constructor is given. */
+/** Checks a constructor's emitter. */
 export function checkEmit(emit: unknown): void {
   if (typeof emit !== 'function') throw check.wrong('what emits a value', emit, 'a function')
 }
 
-/** Checks a value of a type; of any, where none is given. */
+/** Checks that a value has a type; without a type, that it is a value. */
 export function checkValue(value: Value, type?: ValueType): void {
   if (!(value instanceof Value))
     throw check.wrong('a value', value, type === undefined ? 'a value' : `a value of type ${type}`)

@@ -35,7 +35,7 @@ export class V128 extends Value<'v128'> {
   }
 }
 
-/** Copies up to 16 numbers below `limit`; those that are absent are 0. */
+/** Copies up to 16 numbers below `limit`, padded with 0. */
 function sixteen(what: string, numbers: ArrayLike<number>, limit: number): number[] {
   check.object(`list of ${what}s`, numbers)
   return Array.from({ length: 16 }, (_, i) => {

@@ -43,7 +43,7 @@ function bad(memory: Memory, why: string): AssemblerError {
 }
 
 /**
- * The address size of an operand: what its registers say, what was asked for, or what the mode has.
+ * Returns the address size of a memory operand: by its registers, an explicit size, or the mode.
  *
  * @throws AssemblerError `ERR_OPERAND` if registers differ in width or the mode has no such addresses
  */
@@ -90,8 +90,8 @@ export function defaultSegment(memory: Memory): number {
  * Encodes the address of a memory operand, with the shortest displacement that does.
  *
  * @param memory - the operand
- * @param mode - the mode it is encoded for
- * @param bits - its address size, from {@link addressBitsOf}
+ * @param mode - mode of the code
+ * @param bits - address size, from {@link addressBitsOf}
  * @param sib - the form wants a SIB byte (AMX)
  * @param dispScale - what an 8-bit displacement is multiplied by
  * @throws AssemblerError `ERR_OPERAND` or `ERR_RANGE`
@@ -154,8 +154,8 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
   if (ripRelative && mode !== 64) throw bad(memory, 'RIP-relative addresses need 64-bit mode')
   if (ripRelative && sib) throw bad(memory, 'the instruction has no RIP-relative operand: no such form')
   let { base, index, scale } = memory
-  // Without a base there is always a 32-bit displacement, so a base is the shorter way to say it. Not for (R/E)BP and
-  // (R/E)SP, which would bring another segment with them, and not where the long displacement was asked for.
+  // An index without a base always has a 32-bit displacement, so use the register as base instead. Not for (R/E)BP and
+  // (R/E)SP, which imply another segment, and not if the long displacement was requested.
   if (base === undefined && index !== undefined && !isVectorIndex(index) && memory.dispBits !== 32) {
     if (index.number !== NUMBER_BP && index.number !== NUMBER_SP) {
       if (scale === 1) [base, index] = [index, undefined]
@@ -183,7 +183,7 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
       ripRelative,
     }
   }
-  // Base 5 with mod 0 means a displacement alone, so (R/E)BP and R13 always have one.
+  // Base 5 with mod 0 means a lone displacement, so (R/E)BP and R13 always have one.
   const dispBytes = dispBytesOf(memory, (base.number & 7) === 5, bits, dispScale)
   const needsSib = sib || index !== undefined || (base.number & 7) === 4
   return {

@@ -45,7 +45,7 @@ export class Assembler {
     return this.#bits
   }
 
-  /** Encodes what follows for another mode. It emits nothing: the switch itself is the program's business. */
+  /** Encodes further code for another mode. Nothing is emitted: the program itself has to switch modes. */
   bits(bits: CodeBits): this {
     this.#bits = requireBits(bits)
     return this
@@ -182,7 +182,7 @@ export class Assembler {
   }
 
   /**
-   * An instruction by its mnemonic as a string: what the mnemonic methods call.
+   * Adds an instruction by its mnemonic as a string: the mnemonic methods call this.
    *
    * @throws AssemblerError `ERR_NO_FORM`, `ERR_AMBIGUOUS_SIZE`, `ERR_OPERAND`, `ERR_RANGE` or `ERR_PREFIX`
    */
@@ -194,8 +194,8 @@ export class Assembler {
   /**
    * An instruction in one form: the way to get exactly that encoding.
    *
-   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`. Where VEX and EVEX have
-   * forms of one name, `encoding()` tells which is meant; else it is the one with VEX.
+   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`. If VEX and EVEX forms
+   * share a name, `encoding()` selects one; default VEX.
    * @throws AssemblerError as `instruction()`
    */
   form(form: number | string, ...operands: readonly Operand[]): this {
@@ -282,7 +282,7 @@ export class Assembler {
   /**
    * The longest no-operations of this mode up to a multiple of `boundary`.
    *
-   * @param most - nothing is added if it would take more bytes than these
+   * @param most - most bytes of padding; if more are needed, none are added
    */
   alignCode(boundary: number, most?: number): this {
     return this.#align(boundary, { bits: this.#bits }, most)
@@ -340,7 +340,7 @@ export class Assembler {
   }
 
   static {
-    // One method a mnemonic of the table; `build/generate.ts` makes their types.
+    // One method for each mnemonic; `build/generate.ts` generates their types.
     for (const [method, mnemonic] of mnemonicOfMethod) {
       Object.defineProperty(Assembler.prototype, method, {
         configurable: true,
@@ -355,7 +355,7 @@ export class Assembler {
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
 
-/** No-operations are code that is executed; for more there is `fill`. */
+/** No-operations are executable code; use `fill` for larger areas. */
 const MOST_NOPS = 1 << 24
 
 function requireBits(bits: CodeBits): CodeBits {

@@ -57,7 +57,7 @@ export function requireText(value: unknown, what: string): void {
     throw new AssemblerError('ERR_OPERAND', `${what} is ${describeArgument(value)}, not a string`)
 }
 
-/** Throws `ERR_OPERAND` on what is none of `allowed`. */
+/** Throws `ERR_OPERAND` for a value outside `allowed`. */
 export function requireOneOf(value: unknown, what: string, allowed: readonly unknown[]): void {
   if (allowed.includes(value)) return
   throw new AssemblerError(

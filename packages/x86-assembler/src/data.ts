@@ -48,7 +48,7 @@ export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** The value of one byte. Throws `ERR_RANGE` on what is none. */
+/** Returns the value of one byte. Throws `ERR_RANGE` for other values. */
 export function asByte(value: number): number {
   if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
   throw new AssemblerError('ERR_RANGE', `${describeArgument(value)} is not a byte to fill with`)
@@ -58,10 +58,10 @@ function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpressi
   return { kind: 'absolute', offset, size, value, origin: 0, scale: 1, addressBits: 64 }
 }
 
-/** An item as a listing shows it. */
+/** Formats a data item for listings. */
 export function formatItem(item: DataItem): string {
   if (typeof item === 'string') return JSON.stringify(item)
   if (item instanceof Uint8Array) return `(${item.length} bytes)`
-  // A number as a float is given it; there are no fractions elsewhere.
+  // Numbers of floats are shown as given; other numbers have no fraction.
   return typeof item === 'number' && !Number.isInteger(item) ? String(item) : formatOperand(item)
 }

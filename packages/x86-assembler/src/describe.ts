@@ -83,7 +83,7 @@ function plainOperand(operand: Operand): Operand {
   return operand.type === 'masked' ? operand.operand : operand.type === 'broadcast' ? operand.memory : operand
 }
 
-/** 2 for the same class, 1 for another of general registers or of vectors. */
+/** Returns 2 for the same class, 1 for another class of general or vector registers, otherwise 0. */
 function suitsClass(wanted: RegisterClass, given: RegisterClass): number {
   if (given === wanted || HIGH_CLASSES[wanted] === given) return 2
   const familyOf = (kind: RegisterClass): string => (kind.startsWith('gp') ? 'gp' : kind.slice(1, 3))

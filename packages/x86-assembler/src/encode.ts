@@ -14,10 +14,10 @@ export interface EncodeContext {
   readonly prefixes: InstructionPrefixes
 }
 
-/** A form with its operands filled in. */
+/** A form encoded with its operands. */
 export interface EncodedForm extends Encoding {
   readonly bytes: number[]
-  /** Memory size of the form where the operand stated none and it makes a difference; else 0. */
+  /** Memory size of the form, if the operand stated none and the size matters; otherwise 0. */
   readonly guessedSize: number
   /** Bytes of immediates, which decide between forms of one length. */
   readonly immediateBytes: number

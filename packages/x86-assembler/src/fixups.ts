@@ -10,7 +10,7 @@ import type { AddressMap, LabelExpression } from './labels.ts'
  */
 type FixupKind = 'absolute' | 'signed' | 'relative'
 
-/** One field of an encoding that has to wait for addresses. */
+/** A field of an encoding that depends on addresses. */
 export interface Fixup {
   readonly kind: FixupKind
   /** Where the field starts, from the start of the encoding. */
@@ -90,10 +90,10 @@ export function fixupFits(fixup: Fixup, value: bigint): boolean {
 }
 
 /**
- * Fills one field in.
+ * Fills in one field.
  *
  * @param bytes - the section's bytes, changed in place
- * @param start - where the encoding starts in them
+ * @param start - start of the encoding within the bytes
  * @param base - the section's address
  * @throws AssemblerError `ERR_RANGE` if the value does not fit
  */

@@ -16,7 +16,7 @@ const FLAG_BITS: { readonly [Flag in DefaultFlag]: number } = { of: 8, sf: 4, zf
 /**
  * The default flags of CCMP and CTEST, their first operand: `asm.ccmpz(dfv('cf'), rax, rbx)`.
  *
- * @param flags - those that are set where the condition does not hold; the others of OF, SF, ZF and CF are cleared
+ * @param flags - flags that are set if the condition fails; the others of OF, SF, ZF and CF are cleared
  */
 export function dfv(...flags: readonly DefaultFlag[]): DefaultFlags {
   for (const flag of flags) requireOneOf(flag, 'a default flag', Object.keys(FLAG_BITS))

@@ -1,7 +1,7 @@
 import type { MemorySize } from './memory.ts'
 import type { RegisterClass } from './register.ts'
 
-/** Where an operand's register number goes. */
+/** The place of an operand's register number. */
 export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
 
 /**
@@ -58,17 +58,17 @@ export interface Form {
   readonly code: number
   readonly mnemonic: string
   readonly slots: readonly Slot[]
-  /** The slots without those that may be left out. */
+  /** The slots without optional ones. */
   readonly requiredSlots: readonly Slot[]
-  /** By mode, how its operand size is said there; undefined: it does not exist there. */
+  /** By mode, the prefix for the operand size; undefined: no such form in that mode. */
   readonly sizing: Readonly<Record<16 | 32 | 64, SizePrefix | undefined>>
-  /** Operand size in bits, where the encoding depends on it; else 0. */
+  /** Operand size in bits if it affects the encoding; otherwise 0. */
   readonly operandSize: 0 | 16 | 32 | 64
   /** Address size in bits that it demands; else 0. */
   readonly addressSize: 0 | 16 | 32 | 64
   /** XOP is as VEX, with other maps; `rex2` is a legacy form that exists after REX2 only. */
   readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'
-  /** VEX.L or EVEX.L'L; -1: it has none. */
+  /** VEX.L or EVEX.L'L; -1: none. */
   readonly vectorLength: -1 | 0 | 1 | 2
   /** VEX.W that the form demands by itself, apart from the operand size. */
   readonly vexW: boolean
@@ -97,14 +97,14 @@ export interface Form {
   /** ModRM as a whole as an opcode extension, or -1. */
   readonly fixedModrm: number
   readonly hasModrm: boolean
-  /** An encoding that means the same as another and is used only when named. */
+  /** Whether the form duplicates another one, so that it is used only by name. */
   readonly alias: boolean
   readonly lockable: boolean
   /** Destination, index and mask, or three tiles, must be different registers. */
   readonly distinct: boolean
   /** RSP is refused: PUSH2 and POP2. */
   readonly noStackPointer: boolean
-  /** REX2 may stand before it. */
+  /** Whether REX2 may precede the form. */
   readonly rex2: boolean
   /** Memory is encoded with a SIB byte. */
   readonly sib: boolean
@@ -115,7 +115,7 @@ export interface Form {
 
 const WRITABLE: readonly MemorySize[] = [1, 2, 4, 6, 8, 10, 16, 32, 64]
 
-/** The size of a memory operand as the user writes it, or 0 where the constructors have none that large. */
+/** Returns the size of a memory operand in source code, or 0 if the constructors have none so large. */
 export function writableSize(size: number): MemorySize {
   return WRITABLE.find((one) => one === size) ?? 0
 }

@@ -213,7 +213,7 @@ function optionalSlots(slots: readonly Slot[]): ReadonlySet<Slot> {
   )
 }
 
-/** Forms are made when they are first asked for: a program uses few. */
+/** Forms, made on first use: a program uses few. */
 const formsByCode: (Form | undefined)[] = []
 
 /** The codes of the table's mnemonics. */
@@ -234,7 +234,7 @@ function namesOf(mnemonic: string): readonly string[] {
 
 const formsByMnemonic = new Map<string, readonly Form[]>()
 
-/** All forms of a mnemonic in capitals, in the table's order; none if there is no such instruction. */
+/** Returns all forms of an upper-case mnemonic in the table's order; empty if unknown. */
 export function formsOf(mnemonic: string): readonly Form[] {
   let forms = formsByMnemonic.get(mnemonic)
   if (forms === undefined) {
@@ -295,5 +295,5 @@ export const FAR_BRANCHES: ReadonlyMap<string, string> = new Map([
   ['CALL', 'CALLF'],
 ])
 
-/** Two-operand instructions that mean the same with their operands swapped. */
+/** Two-operand instructions whose operands may be swapped. */
 export const COMMUTATIVE: ReadonlySet<string> = new Set(['XCHG', 'TEST'])

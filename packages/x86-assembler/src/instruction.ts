@@ -38,7 +38,7 @@ interface Candidate {
 export function assembleInstruction(request: InstructionRequest): AssembledInstruction {
   const context: EncodeContext = { bits: request.bits, prefixes: request.prefixes }
   const candidates: Candidate[] = []
-  /** There is one without EVEX. */
+  /** Whether any form works without EVEX. */
   let hasPlain = false
   let reason: AssemblerError | (() => AssemblerError) | undefined
   let isReasonUsual = false
@@ -88,8 +88,8 @@ function reasonOf(reason: AssemblerError | (() => AssemblerError) | undefined): 
 }
 
 /**
- * The operands, and, where a displacement is a distance between labels that the layout decides, first with one of 8 bits.
- * An address is not tried: it has its full width, so that it can be moved.
+ * Returns the operands; if a displacement is a distance between labels, preceded by a variant with 8 bits. Addresses
+ * always have their full width, so that they can be relocated.
  */
 function variantsOf(operands: readonly Operand[]): readonly (readonly Operand[])[] {
   const isDistance = (operand: Operand): operand is Memory =>
@@ -132,7 +132,7 @@ function candidateForms(request: InstructionRequest, operands: readonly Operand[
   return request.code === undefined ? formsFor(nameFor(request), operands) : allForms(request)
 }
 
-/** All forms that were asked for by name or number. Throws `ERR_NO_FORM` if there are none. */
+/** Returns all forms requested by name or number. Throws `ERR_NO_FORM` if none exist. */
 function allForms(request: InstructionRequest): readonly Form[] {
   if (request.code !== undefined) {
     const form = formOfCode(request.code)
@@ -144,7 +144,7 @@ function allForms(request: InstructionRequest): readonly Form[] {
   return forms.filter((form) => !form.alias)
 }
 
-/** The operands as written, or, where their order has no meaning, swapped. */
+/** Encodes the operands as written, or swapped if their order does not matter. */
 function encodeSwappable(
   form: Form,
   operands: readonly Operand[],
@@ -161,7 +161,7 @@ function encodeSwappable(
  */
 function withUsualSize(candidates: readonly Candidate[], request: InstructionRequest): readonly Candidate[] {
   if (request.code !== undefined || request.prefixes.operandSize !== 0) return candidates
-  // imm16(5) is a size that was told.
+  // imm16(5) states a size.
   if (request.operands.some((operand) => typeof operand === 'object' && operand.type === 'immediate')) return candidates
   const isUntold = candidates.some(({ form }) => !tellsSize(form))
   if (!isUntold) return candidates

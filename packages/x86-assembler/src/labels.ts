@@ -13,7 +13,7 @@ export function asWhole(value: number | bigint): bigint {
 
 /** The value of a {@link Label} or {@link LabelExpression} once every address is known. */
 export interface AddressMap {
-  /** The address of a label. Throws `ERR_LABEL` where it has none. */
+  /** Returns the address of a label. Throws `ERR_LABEL` for an unbound one. */
   addressOf(label: Label): bigint
 }
 
@@ -26,15 +26,15 @@ export interface AddressMap {
 export class LabelExpression {
   /** Tells the kinds of operand apart. */
   readonly type = 'expression' as const
-  /** The label that is counted from. */
+  /** The label that the expression starts from. */
   readonly base: Label
-  /** The label that is subtracted. */
+  /** The subtracted label. */
   readonly subtrahend: Label | undefined
-  /** Bytes that are added. */
+  /** Bytes to add. */
   readonly addend: bigint
   /** Bits that are shifted out at the low end. */
   readonly shift: number
-  /** Bits that are kept; 0: all. */
+  /** Number of bits kept; 0: all. */
   readonly width: number
 
   constructor(base: Label, subtrahend: Label | undefined, addend: bigint, shift: number, width: number) {
@@ -89,7 +89,7 @@ export class LabelExpression {
     return this.subtrahend === undefined
   }
 
-  /** As listings show it. */
+  /** Formats the expression for listings. */
   toString(): string {
     const minus = this.subtrahend === undefined ? '' : ` - ${this.subtrahend.name}`
     const sign = this.addend < 0n ? '-' : '+'
@@ -120,12 +120,12 @@ export class Label {
     this.name = name
   }
 
-  /** The place `bytes` after this one. */
+  /** Returns the place `bytes` after this one. */
   plus(bytes: number | bigint): LabelExpression {
     return asExpression(this).plus(bytes)
   }
 
-  /** The distance from another label to this one, or the place `bytes` before it. */
+  /** Returns the distance from another label, or the place `bytes` before this one. */
   minus(other: Label | number | bigint): LabelExpression {
     return asExpression(this).minus(other)
   }
@@ -135,7 +135,7 @@ export class Label {
     return asExpression(this).bits(low, width)
   }
 
-  /** As listings show it. */
+  /** Formats the label for listings. */
   toString(): string {
     return this.name
   }

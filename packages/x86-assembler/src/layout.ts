@@ -8,13 +8,13 @@ export interface SourceText {
   toString(): string
 }
 
-/** Bytes that are settled but for their fixups. */
+/** Bytes that are final except for their fixups. */
 interface FixedFragment extends Encoding {
   readonly kind: 'fixed'
   readonly text: SourceText
 }
 
-/** Bytes that are settled, kept with those of the other fragments in the section's `settled`. */
+/** Final bytes, stored with other such fragments in the section's `settled`. */
 interface SettledFragment {
   readonly kind: 'settled'
   readonly text: SourceText
@@ -36,7 +36,7 @@ interface AlignFragment {
   readonly boundary: number
   /** The byte to pad with, or the mode whose no-operations are used. */
   readonly fill: number | { readonly bits: 16 | 32 | 64 }
-  /** Where it would take more bytes than these there is none. */
+  /** Most bytes of padding; if more are needed, none are added. */
   readonly most: number
 }
 
@@ -59,12 +59,12 @@ interface FillFragment {
 /** One piece of a section. */
 export type Fragment = FixedFragment | SettledFragment | ChoiceFragment | AlignFragment | OrgFragment | FillFragment
 
-/** Where a section was asked to be. */
+/** A section with its requested place. */
 export interface SectionPlan {
   readonly name: string
   /** The address that its labels are counted from; undefined: after the section before. */
   address: bigint | undefined
-  /** Where an image holds it; undefined: at its address; 'none': nowhere. */
+  /** Load address in an image; undefined: the section's address; 'none': not in the image. */
   load: bigint | 'none' | undefined
   align: number
   readonly fragments: Fragment[]
@@ -76,7 +76,7 @@ export class ByteStore {
   #bytes = new Uint8Array(256)
   #length = 0
 
-  /** Appends bytes and says where they start. */
+  /** Appends bytes. @returns their start */
   append(bytes: readonly number[] | Uint8Array): number {
     const start = this.#length
     this.#length += bytes.length
@@ -97,7 +97,7 @@ export class ByteStore {
   }
 }
 
-/** Adds bytes to a section; where nothing waits for addresses they are settled. */
+/** Adds bytes to a section, as final ones if they have no fixups. */
 export function addFixed(section: SectionPlan, text: SourceText, { bytes, fixups }: Encoding): void {
   section.fragments.push(
     fixups.length === 0
@@ -112,7 +112,7 @@ export interface Binding {
   readonly fragment: number
 }
 
-/** A section with its addresses decided. */
+/** A section with final addresses. */
 export interface LaidSection {
   readonly plan: SectionPlan
   readonly address: bigint
@@ -128,7 +128,7 @@ export interface Layout extends AddressMap {
   readonly sections: readonly LaidSection[]
 }
 
-/** The limit of one section: the bytes of a `Program` are one array. */
+/** Most bytes of one section: the bytes of a `Program` are one array. */
 const MOST_BYTES = 2 ** 32
 
 const NOTHING: Encoding = { bytes: [], fixups: [] }
@@ -143,14 +143,14 @@ function paddingOf(fragment: AlignFragment, address: bigint): number {
   return length > fragment.most ? 0 : length
 }
 
-/** Where a section has come to. */
+/** Position reached within a section. */
 interface Placed {
   readonly plan: SectionPlan
   base: bigint
   readonly offsets: number[]
 }
 
-/** Decides lengths and addresses. Instructions only ever grow, so it ends. */
+/** Decides lengths and addresses. Instructions only grow, so this terminates. */
 class Placement implements AddressMap {
   readonly sections: readonly Placed[]
   readonly #placed: ReadonlyMap<SectionPlan, Placed>
@@ -279,7 +279,7 @@ function writeFragment(
 }
 
 /**
- * Chooses the shortest instructions that reach, gives every fragment its address and fills in what waited for one.
+ * Chooses the shortest instructions that reach, assigns an address to each fragment, and fills in fixups.
  *
  * @throws AssemblerError `ERR_LABEL`, `ERR_RANGE` or `ERR_LAYOUT`
  */

@@ -12,7 +12,7 @@ export interface OperandMask {
 export interface Masked<Of = unknown> {
   /** Tells the kinds of operand apart. */
   readonly type: 'masked'
-  /** The operand that is written. */
+  /** The operand under the mask. */
   readonly operand: Of
   /** K1 to K7. */
   readonly mask: OperandMask

@@ -46,7 +46,7 @@ export interface Fields {
   readonly trailers: Trailer[]
 }
 
-/** An operand whose number, if it is one, is a bigint. */
+/** An operand with numbers as bigints. */
 type WholeOperand = bigint | Exclude<Operand, number>
 
 /**
@@ -109,19 +109,19 @@ export function matchForm(form: Form, given: readonly Operand[], bits: 16 | 32 |
 
 const isRounding = (operand: Operand): operand is Rounding => typeof operand === 'object' && operand.type === 'rounding'
 
-/** How it is to be rounded, if that is told in its place: after the registers, in front of an immediate. */
+/** Returns the rounding mode, if given in its place: after the registers, before an immediate. */
 function roundingOf(operands: readonly Operand[], form: Form): Rounding['mode'] | undefined {
   const registers = form.slots.filter(({ kind }) => kind !== 'immediate').length
   const operand = operands[registers]
   return operand !== undefined && isRounding(operand) ? operand.mode : undefined
 }
 
-/** The operands without that for rounding. */
+/** Returns the operands without a rounding operand. */
 export function withoutRounding(operands: readonly Operand[]): readonly Operand[] {
   return operands.filter((operand) => !isRounding(operand))
 }
 
-/** Tells whether a slot's memory may be one element that is repeated. */
+/** Returns whether a slot's memory may be a broadcast element. */
 export function takesBroadcast(slot: Slot): boolean {
   return slot.kind === 'rm' && /^[xyz]mm/.test(slot.class)
 }

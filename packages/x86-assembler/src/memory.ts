@@ -42,7 +42,7 @@ export interface RipRelative {
   readonly target: LabelExpression | bigint
 }
 
-/** A place given by its address itself, made by {@link abs}. */
+/** A place given by its absolute address, made by {@link abs}. */
 export interface Absolute {
   /** Tells the kinds of operand apart. */
   readonly type: 'absolute'
@@ -62,7 +62,7 @@ export interface MemoryOptions {
   readonly segment?: SegmentRegister
   /** Forces a displacement of this many bits although a shorter one would do; 0 bits cannot be asked for. */
   readonly dispBits?: 8 | 16 | 32 | 64
-  /** Address size of an operand that has no register to tell it. */
+  /** Address size of an operand without registers. */
   readonly addressBits?: 16 | 32 | 64
 }
 
@@ -78,7 +78,7 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   readonly index: IndexRegister | undefined
   /** The factor of the index. */
   readonly scale: 1 | 2 | 4 | 8
-  /** Displacement, or the address itself where there is no register. */
+  /** Displacement, or the address itself without registers. */
   readonly disp: bigint | LabelExpression
   /**
    * How a displacement without registers is meant: relative to the end of the instruction, as an address, or, for a
@@ -89,7 +89,7 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   readonly segment: SegmentRegister | undefined
   /** Width of the displacement that was asked for; 0: the shortest. */
   readonly dispBits: 0 | 8 | 16 | 32 | 64
-  /** Address size that was asked for; 0: what registers or mode say. */
+  /** Requested address size; 0: by registers or mode. */
   readonly addressBits: 0 | 16 | 32 | 64
   /**
    * The operand as a destination under a mask: of the elements only those are stored whose bit in `mask` is set.
@@ -100,7 +100,7 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   /**
    * One element of this size, repeated: `dword(rax).bcst(16)` is `{1to16}`.
    *
-   * @param count - how often; it tells the length of the vector where no register does
+   * @param count - number of repetitions; it determines the vector's length if no register does
    */
   bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size>
 }
@@ -111,7 +111,7 @@ export interface Broadcast<Size extends MemorySize = MemorySize> {
   readonly type: 'broadcast'
   /** The element. */
   readonly memory: Memory<Size>
-  /** How often the element is repeated. */
+  /** Number of repetitions of the element. */
   readonly count: 2 | 4 | 8 | 16 | 32
 }
 
@@ -206,7 +206,7 @@ class MemoryOperand<Size extends MemorySize> implements Memory<Size> {
   }
 }
 
-/** The operand with some of its parts changed. */
+/** Returns the operand with some parts changed. */
 export function changedMemory<Size extends MemorySize>(
   operand: Memory<Size>,
   changes: Partial<MemoryParts<Size>>,

@@ -108,7 +108,7 @@ function takesKind(slot: Slot, operand: Operand): boolean {
   }
 }
 
-/** True where the slots are as many as the operands and each could take its operand. */
+/** Returns true if slots and operands are equal in number and each slot accepts its operand. */
 export function takesKinds(slots: readonly Slot[], operands: readonly Operand[]): boolean {
   return (
     slots.length === operands.length &&

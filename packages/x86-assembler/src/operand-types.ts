@@ -58,7 +58,7 @@ export type XmmK = Xmm | Masked<Xmm>
 export type YmmK = Ymm | Masked<Ymm>
 /** ZMM0 to ZMM31, perhaps under a mask. */
 export type ZmmK = ZmmRegister | Masked<ZmmRegister>
-/** K0 to K7, perhaps under another mask. */
+/** K0 to K7, optionally under another mask. */
 export type MaskK = MaskRegister | Masked<MaskRegister>
 /** Memory of 16 bits, perhaps under a mask. */
 export type M16K = M16 | Masked<M16>

@@ -27,7 +27,7 @@ const SHORT_NOPS: readonly (readonly number[])[] = [
  * Padding that may be executed, of as few instructions as can be.
  *
  * @param length - bytes to fill
- * @param bits - the mode it is executed in
+ * @param bits - mode of the code
  */
 export function codePadding(length: number, bits: 16 | 32 | 64): Uint8Array {
   const padding = new Uint8Array(length)

@@ -25,11 +25,11 @@ export type HintPrefix = 'bnd' | 'notrack' | 'xacquire' | 'xrelease' | 'taken' |
 export interface InstructionPrefixes {
   readonly lock: boolean
   readonly repeat: 0 | 0xf2 | 0xf3
-  /** Operand size that is insisted on; 0: whatever is shortest. */
+  /** Required operand size; 0: the shortest. */
   readonly operandSize: 0 | 16 | 32 | 64
-  /** Address size that is insisted on where no memory operand tells it; 0: the mode's. */
+  /** Required address size without a memory operand; 0: the mode's. */
   readonly addressSize: 0 | 16 | 32 | 64
-  /** Encoding that is insisted on; undefined: whatever is shortest. */
+  /** Required encoding; undefined: the shortest. */
   readonly encoding: EncodingKind | undefined
   readonly hints: readonly HintPrefix[]
   /** No flags are to be written: EVEX.NF. */
@@ -113,7 +113,7 @@ function isConditional(form: Form): boolean {
 /**
  * The bytes of the prefixes that were asked for in words, in the order in which they are written.
  *
- * @throws AssemblerError `ERR_PREFIX` if the instruction cannot have one of them
+ * @throws AssemblerError `ERR_PREFIX` if the instruction does not allow one of the prefixes
  */
 export function prefixBytes(form: Form, hasMemory: boolean, prefixes: InstructionPrefixes): number[] {
   if (prefixes === NO_PREFIXES) return []

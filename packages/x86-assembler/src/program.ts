@@ -3,13 +3,13 @@ import { requireOptions, requireWhole, AssemblerError } from './checks.ts'
 import { asWhole, Label } from './labels.ts'
 import type { Layout, LaidSection } from './layout.ts'
 
-/** A section as it came out. */
+/** An assembled section. */
 export interface ProgramSection {
   /** Name. */
   readonly name: string
-  /** Address of its first byte, as labels see it. */
+  /** Run address of the first byte, which labels use. */
   readonly address: bigint
-  /** Where {@link Program.flatten} puts it; 'none': nowhere. */
+  /** Load address for {@link Program.flatten}; 'none': not loaded. */
   readonly load: bigint | 'none'
   /** Bytes, with all labels filled in. */
   readonly bytes: Uint8Array
@@ -25,7 +25,7 @@ export interface Relocation {
   readonly size: 1 | 2 | 4 | 8
 }
 
-/** How {@link Program.flatten} makes one image of the sections. */
+/** Options of {@link Program.flatten}. */
 export interface FlattenOptions {
   /** Load address of the image's first byte; by default the lowest that a section has. */
   readonly base?: number | bigint
@@ -58,14 +58,14 @@ export interface Program {
   readonly sections: readonly ProgramSection[]
   /** Addresses of all bound labels, by name. */
   readonly symbols: ReadonlyMap<string, bigint>
-  /** Where absolute addresses are. */
+  /** Places of absolute addresses. */
   readonly relocations: readonly Relocation[]
   /** The bytes of a program of one section. Throws `ERR_LAYOUT` if it has several; see {@link Program.flatten}. */
   readonly bytes: Uint8Array
   /** The address of a label. Throws `ERR_LABEL` if it was not bound in this program. */
   addressOf(label: Label): bigint
   /**
-   * One image with each section at its load address.
+   * Returns one image with each section at its load address.
    *
    * @throws AssemblerError `ERR_LAYOUT` if sections overlap or lie outside the image
    */

@@ -105,7 +105,7 @@ export function register<Class extends RegisterClass>(kind: Class, number: numbe
   return Object.freeze({ type: 'register', class: kind, number, name })
 }
 
-/** Makes a register that has a `k` method. */
+/** Makes a register with a `k` method. */
 export function maskable<Class extends MaskableClass>(
   kind: Class,
   number: number,

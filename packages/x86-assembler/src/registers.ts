@@ -17,7 +17,7 @@ const byClass: ReadonlyMap<RegisterClass, readonly (Register | undefined)[]> = (
  *
  * @param kind - its class
  * @param number - 0..31; 4..7 for `gp8High`, as in ModRM; 16..31 for `xmmHigh` and `ymmHigh`
- * @returns the register, or undefined where the class has none with that number
+ * @returns the register, or undefined for a number outside the class
  */
 export function registerOf<Class extends RegisterClass>(kind: Class, number: number): RegisterOf<Class> | undefined {
   // The map holds under each class registers of that class.

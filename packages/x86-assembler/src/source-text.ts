@@ -3,7 +3,7 @@ import type { Operand } from './operands.ts'
 import { NO_PREFIXES } from './prefixes.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
 
-/** An instruction as a listing shows it. */
+/** An instruction's text in listings. */
 export class InstructionText {
   readonly #mnemonic: string
   readonly #operands: readonly Operand[]
@@ -21,7 +21,7 @@ export class InstructionText {
   }
 }
 
-/** Prefixes as a listing shows them. */
+/** Formats prefixes for listings. */
 function leadOf(prefixes: InstructionPrefixes): string {
   if (prefixes === NO_PREFIXES) return ''
   const words = [

@@ -3,7 +3,7 @@ import type { FileName, FileUse, Job } from './job.ts'
 
 const READ: ReadonlySet<string> = new Set(['kernel', 'initrd', 'firmware', 'cdrom', 'option-rom', 'symbols', 'replay'])
 const WRITTEN: ReadonlySet<string> = new Set(['hda', 'hdb', 'hdc', 'hdd', 'fda', 'fdb', 'firmware-vars'])
-/** Options whose file `retrap` writes, and what stands before its name. */
+/** Options that name an output file of `retrap`, with the text before its name. */
 const OUTPUTS: ReadonlyMap<string, string> = new Map([
   ['record', ''],
   ['save-on-exit', ''],

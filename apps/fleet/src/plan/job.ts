@@ -1,10 +1,10 @@
 import type { Artefact } from '../store/store.ts'
 
-/** How a machine uses a file that its arguments name. */
+/** How a machine uses a file named in its arguments. */
 export type FileUse =
-  /** The file stays as it is. */
+  /** The file is only read. */
   | 'read'
-  /** The guest may write it: a disk. */
+  /** The guest may write the file, such as a disk. */
   | 'write'
   /** The file is a module with device models, which runs with the worker's rights. */
   | 'code'
@@ -22,9 +22,9 @@ export interface FileName {
 /** A file that a job needs, in a store. */
 export type JobInput = FileName & Artefact
 
-/** One machine to run, with the conditions for its success: plain data, as it travels through a queue. */
+/** One machine to run, with conditions for its success: plain data, because it is sent through a queue. */
 export interface Job {
-  /** Names the job in its plan: its place, and a digest of its content. */
+  /** Identity of the job in its plan: its position, and a digest of its content. */
   readonly id: string
   /** Name for people: the machine's, and the values of its matrix. */
   readonly name: string
@@ -38,11 +38,11 @@ export interface Job {
   readonly inputs?: readonly JobInput[]
   /** Texts that the guest has to print, in this order; without one it has to power off with exit code 0. */
   readonly expect: readonly string[]
-  /** Texts each of which fails the attempt at once, if it is printed before the last expected one. */
+  /** Texts each of which fails the attempt at once if printed before the last expected text. */
   readonly fail?: readonly string[]
-  /** Host time for one attempt. */
+  /** Host time limit for one attempt. */
   readonly timeoutSeconds: number
-  /** Further attempts after one that failed. */
+  /** Number of further attempts after a failed one. */
   readonly retries: number
 }
 
@@ -50,7 +50,7 @@ export interface Job {
 export type Outcome =
   /** All expected texts were printed, or the guest powered off where none was expected. */
   | 'passed'
-  /** The machine ended before it had printed the expected texts, or it has printed one that fails it. */
+  /** The machine ended before it had printed the expected texts, or it has printed a failing text. */
   | 'ended'
   /** The time was over. */
   | 'timeout'
@@ -66,11 +66,11 @@ export interface Attempt {
   /** One line for people: the missing text, the signal, or the error. */
   readonly detail: string
   readonly seconds: number
-  /** The machine's exit code; null where it was ended by a signal. */
+  /** The machine's exit code; null if a signal ended it. */
   readonly exitCode: number | null
   /** The last lines that guest and `retrap` have printed. */
   readonly tail: string
-  /** The files that it left in the store: its log, and those of its options. */
+  /** Files that the machine left in the store: its log, and output files of its options. */
   readonly artefacts?: readonly (Artefact & { readonly name: string })[]
 }
 

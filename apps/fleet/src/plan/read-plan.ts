@@ -55,7 +55,7 @@ const DEFAULTS: Settings = { repeat: 1, timeout: 60, retries: 0, expect: [] }
 /**
  * Reads a plan and returns its jobs, in the order of the file. A machine's list of values is an axis of its matrix.
  *
- * @param path - of the file; names in it begin at its folder
+ * @param path - path of the file; names in the file are relative to its folder
  * @throws PlanError with line and column of each mistake
  */
 export function readPlan(path: string, text: string, known: KnownOptions): Job[] {

@@ -14,20 +14,20 @@ import { Pool } from 'pg'
 
 /** The clients of a queue's server. */
 export interface QueueServer<T> {
-  /** Makes what queues need there, such as tables: before clients are made. */
+  /** Makes tables or other things that queues need at the server, before clients are made. */
   prepare(): Promise<void>
   queue(): Queue<T>
   events(): QueueEvents
   worker(serve: (job: Job<T>) => Promise<string>, options: Omit<WorkerOptions, 'connection'>): Worker<T>
-  /** Closes the connections that are left when the clients are closed. */
+  /** Closes remaining connections after the clients are closed. */
   close(): Promise<void>
 }
 
 /**
  * Opens a queue.
  *
- * @param url - as `checkedQueueUrl` takes it
- * @param connections - to a PostgreSQL, at the same time
+ * @param url - address from `checkedQueueUrl`
+ * @param connections - most simultaneous connections to a PostgreSQL server
  * @param trouble - is told of errors of the server, which is asked again
  */
 export function openQueue<T>(

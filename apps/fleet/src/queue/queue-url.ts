@@ -1,4 +1,4 @@
-/** A queue's address that is refused. */
+/** Error for an invalid queue address. */
 export class QueueUrlError extends Error {
   override readonly name = 'QueueUrlError'
 }

@@ -5,7 +5,7 @@ export type MakeAttempt = (job: Job, attempt: number, signal: AbortSignal) => Pr
 
 /** Hears what becomes of jobs, in any order. */
 export interface JobListener {
-  /** A machine starts; the same job starts again after a failure, or where its worker has vanished. */
+  /** Called when a machine starts; the same job starts again after a failure, or if its worker disappears. */
   started(job: Job): void
   ended(job: Job, attempt: Attempt): void
   /** The queue's server cannot be used. It is asked again until it answers. */
@@ -14,7 +14,7 @@ export interface JobListener {
 
 /** A queue of jobs. A job is made again until it has passed or its retries are used up. */
 export interface JobQueue {
-  /** Has jobs run to their ends. @returns when all have ended, or `signal` has and nothing is under way here */
+  /** Runs jobs to their ends. @returns when all have ended, or when `signal` was aborted and no attempt is in progress here */
   run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void>
 }
 
@@ -23,7 +23,7 @@ export class EmbeddedQueue implements JobQueue {
   readonly #concurrency: number
   readonly #make: MakeAttempt
 
-  /** @param concurrency - machines at the same time */
+  /** @param concurrency - number of machines at the same time */
   constructor(concurrency: number, make: MakeAttempt) {
     this.#concurrency = concurrency
     this.#make = make

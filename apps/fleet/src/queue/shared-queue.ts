@@ -13,7 +13,7 @@ export interface SharedQueueOptions {
   readonly url: string
   /** Name of the queue; default `retrap-fleet`. */
   readonly name?: string
-  /** A worker that does not show itself for this long has lost its job; default 30,000. */
+  /** Time without a sign of life after which a worker loses its job; default 30,000. */
   readonly lockMs?: number
 }
 
@@ -24,7 +24,7 @@ interface Payload {
 
 const NAME = 'retrap-fleet'
 const LOCK_MS = 30_000
-/** A job whose workers vanish this often is given up: it may be what ends them. */
+/** Number of lost workers after which a job is abandoned: it may be the cause. */
 const MOST_STALLS = 10
 /**
  * Ends of jobs come as events, which a restart of Redis loses: jobs that have not ended are asked for one after the other, with so
@@ -34,7 +34,7 @@ const MOST_STALLS = 10
 const ASK_MS = 2000
 const LONGEST_ASK_MS = 30_000
 const ASK_SHARE = 20
-/** A run that is ended waits so long for its server. */
+/** Time that an aborted run waits for its server. */
 const STOP_MS = 2000
 /** Pause before something is asked of a server again that was away. */
 const AGAIN_MS = 500
@@ -78,7 +78,7 @@ export class SharedQueue implements JobQueue {
   }
 }
 
-/** How a server that is away is waited for. */
+/** Settings for waiting for an unreachable server. */
 interface Waiting {
   readonly signal: AbortSignal
   readonly trouble: (error: Error) => void
@@ -90,7 +90,7 @@ async function again<T>(what: () => Promise<T>, { signal, trouble }: Waiting): P
     try {
       return await what()
     } catch (error) {
-      // BullMQ's own refusals have numbers: a job that is not there, or is another worker's.
+      // BullMQ's own refusals have numbers: an unknown job, or another worker's job.
       const isRefusal = error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
       if (isRefusal || signal.aborted || !(error instanceof Error)) throw error
       trouble(error)
@@ -123,7 +123,7 @@ async function client<C extends { waitUntilReady(): Promise<unknown>; close(): P
   }, waiting)
 }
 
-/** Adds jobs, and collects their attempts. @returns when all have ended */
+/** Adds jobs, and collects their attempts. @returns when all jobs have ended */
 async function collectAll(
   server: QueueServer<Payload>,
   open: Map<string, Job>,
@@ -144,7 +144,7 @@ async function collectAll(
     data: { job },
     opts: { jobId, attempts: 1 + job.retries, removeOnComplete: keep, removeOnFail: keep },
   }))
-  // A job whose name is there is not added again.
+  // A job with an existing name is not added again.
   await again(() => queue.addBulk(added), waiting)
   await new Promise<void>((resolve) => {
     const collect = async (id: string): Promise<void> => {
@@ -216,7 +216,7 @@ async function attemptsOf(queue: Queue<Payload>, id: string): Promise<readonly A
   return [...byNumber.values()].sort((a, b) => a.attempt - b.attempt)
 }
 
-/** Adds the end of a job whose workers have vanished again and again: there is no attempt of its own for that. */
+/** Adds the end of a job whose workers have disappeared repeatedly, which has no attempt of its own. */
 function withEnd(
   { data: { job }, failedReason }: QueuedJob<Payload>,
   attempts: readonly Attempt[],
@@ -231,11 +231,11 @@ function withEnd(
   ]
 }
 
-/** How a worker serves a queue. */
+/** Options for serving a queue. */
 export interface ServeOptions extends SharedQueueOptions {
-  /** Machines at the same time. */
+  /** Number of machines at the same time. */
   readonly concurrency: number
-  /** Is notified of the attempts that are made here. */
+  /** Notified of the attempts made here. */
   readonly listener: JobListener
 }
 
@@ -267,7 +267,7 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
     let attempt = made.find((one) => one.attempt === number)
     if (attempt === undefined) {
       attempt = await makeHere(job, number)
-      // The job is another worker's from now on, and so is this attempt: its end here is never told.
+      // Another worker now has the job and this attempt: the end here is never reported.
       if (signal.aborted) return new Promise(() => {})
       const line = JSON.stringify(attempt)
       await again(() => queued.log(line), waiting)

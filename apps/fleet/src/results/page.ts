@@ -17,8 +17,8 @@ code { overflow-wrap: anywhere; font-size: 85%; }
 /**
  * Results as one page of HTML for people: those that failed first, with the last lines of each and a link to its log.
  *
- * @param seconds - of host time, for all
- * @param hasLog - whether the folder of logs has a file: without a store, those of other hosts stay there
+ * @param seconds - total host time
+ * @param hasLog - whether the folder of logs has a file: without a store, other hosts keep their logs
  */
 export function pageOf(results: readonly JobResult[], seconds: number, hasLog: (name: string) => boolean): string {
   const failed = results.filter(({ passed }) => !passed)

@@ -13,7 +13,7 @@ export class Results {
     this.#jobs = new Map(jobs.map((job) => [job.id, job]))
   }
 
-  /** Takes an attempt; the first one of its number counts. */
+  /** Adds an attempt; the first one of each number counts. */
   add(attempt: Attempt): void {
     const all = this.#attempts.get(attempt.job) ?? new Map<number, Attempt>()
     if (!all.has(attempt.attempt)) all.set(attempt.attempt, attempt)

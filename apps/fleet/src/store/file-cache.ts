@@ -10,21 +10,21 @@ export class FileCache {
   readonly #folder: string
   readonly #store: ArtefactStore
   readonly #mostBytes: number
-  /** Files that are there and were found to be whole, or are on their way. */
+  /** Files that were checked, or are being fetched. */
   readonly #files = new Map<string, Promise<string>>()
 
-  /** @param mostBytes - files that were not used within an hour are removed above that */
+  /** @param mostBytes - limit above which files unused for an hour are removed */
   constructor(folder: string, store: ArtefactStore, mostBytes: number) {
-    // Links of machines' folders lead here.
+    // Absolute, because links in machines' folders point here.
     this.#folder = resolve(folder)
     this.#store = store
     this.#mostBytes = mostBytes
   }
 
   /**
-   * The absolute path of a file, fetched where it is absent or damaged. Its content must not be changed.
+   * Returns the absolute path of a file, fetched if it is absent or damaged. Its content must not be changed.
    *
-   * @throws StoreError if the store lacks it
+   * @throws StoreError if the store lacks the file
    */
   async pathOf({ sha256, bytes }: Artefact): Promise<string> {
     const known = this.#files.get(sha256)
@@ -69,7 +69,7 @@ export class FileCache {
   }
 }
 
-/** Notes the use of a file. A file of another user keeps its time. */
+/** Notes the use of a file by its time; another user's file keeps its time. */
 async function touched(path: string): Promise<string> {
   const now = new Date()
   await utimes(path, now, now).catch(() => undefined)

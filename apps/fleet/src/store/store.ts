@@ -4,7 +4,7 @@ import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
-/** A file by its content. */
+/** A file identified by its content. */
 export interface Artefact {
   /** 64 hexadecimal digits, in lower case. */
   readonly sha256: string
@@ -18,12 +18,12 @@ export class StoreError extends Error {
 
 /** Files by the hash of their content, for all hosts of a fleet. */
 export interface ArtefactStore {
-  /** Puts a file in, unless its content is there. */
+  /** Stores a file, unless its content exists already. */
   put(path: string): Promise<Artefact>
   /**
    * Writes the content of a hash to a file, which is there whole or not at all.
    *
-   * @throws StoreError if it is absent, or has another content
+   * @throws StoreError if the file is absent, or has another content
    */
   get(sha256: string, path: string): Promise<void>
 }
@@ -79,9 +79,9 @@ export class FolderStore implements ArtefactStore {
 }
 
 /**
- * Makes a file beside its place, and moves it there if it has the content of a hash.
+ * Makes a file under a temporary name, and renames it if its content has the expected hash.
  *
- * @throws StoreError if it has not
+ * @throws StoreError for another hash
  */
 export async function verifiedFile(
   path: string,

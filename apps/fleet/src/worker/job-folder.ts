@@ -16,12 +16,12 @@ export interface StoredJobs {
   readonly cache: FileCache
   /** Folder for those of machines that run. */
   readonly scratch: string
-  /** Hashes of the modules with device models that may run here. */
+  /** Hashes of permitted modules with device models. */
   readonly modules: ReadonlySet<string> | 'all'
 }
 
 /**
- * Runs a machine in a folder of its own: its files come from the store, and what it writes goes there, with its log.
+ * Runs a machine in a separate folder: its files come from the store, and its outputs and log go there.
  *
  * @returns the attempt; it is an `error` where a file is absent, damaged or not allowed, or cannot be stored
  * @throws MachineLostError as `runMachine` does
@@ -46,14 +46,14 @@ export async function runStoredJob(
     const { names, mistake } = outputNames(job)
     if (mistake !== undefined) throw new StoreError(mistake)
     const args = [...job.args]
-    // From the last one: a new name moves what follows it in its argument.
+    // In reverse order: a new name shifts the rest of its argument.
     for (const [i, input] of [...inputs.entries()].sort(([, a], [, b]) => b.at - a.at)) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are large
       const name = await placed(input, `${i}`, folder, cache)
       const text = args[input.arg] ?? ''
       args[input.arg] = text.slice(0, input.at) + name + text.slice(input.at + input.name.length)
     }
-    // A log of its own: a worker that has lost the job may still be writing another one, which must not change while it is stored.
+    // A separate log: a worker that has lost the job may still be writing its log, while this one must not change.
     const own = { ...runner, logs: join(folder, LOGS) }
     await mkdir(own.logs)
     const attempt = await runMachine(own, { ...job, folder, args }, number, signal)
@@ -88,7 +88,7 @@ export async function removeAbandoned(scratch: string): Promise<void> {
 }
 
 /**
- * The files of a job, each of which its arguments name.
+ * Returns the files of a job after checking that its arguments name each.
  *
  * @throws StoreError if an argument names a file of this host, or a module that is not allowed
  */
@@ -107,7 +107,7 @@ function checkedInputs(job: Job, modules: StoredJobs['modules']): readonly JobIn
   )
 }
 
-/** Puts a file into the folder of a job. @returns its name from there */
+/** Puts a file into a job's folder. @returns its name within the folder */
 async function placed(input: JobInput, place: string, folder: string, cache: FileCache): Promise<string> {
   // A comma would end the name within --drive.
   const base = basename(input.name).replaceAll(',', '_')
@@ -117,7 +117,7 @@ async function placed(input: JobInput, place: string, folder: string, cache: Fil
   const cached = await cache.pathOf(input)
   if (input.use === 'read') await symlink(cached, path)
   else {
-    // Node takes a module's kind from its name, and does so behind a link.
+    // Copied, because Node takes a module's kind from its real name, even through a link.
     await copyFile(cached, path, constants.COPYFILE_FICLONE)
     await chmod(path, 0o600)
   }

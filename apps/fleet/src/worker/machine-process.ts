@@ -10,7 +10,7 @@ import type { MakeAttempt } from '../queue/queue.ts'
 /** Of the output, as much is kept of an attempt; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
 const TAIL_BYTES = 4 << 10
-/** `retrap` ends at its own `--timeout`; a process that is still there this much later is ended. */
+/** `retrap` ends at its own `--timeout`; after this much longer its process is killed. */
 const GRACE_MS = 10_000
 const KILL_MS = 5000
 /** Exit codes of `retrap` that say nothing of the guest: a wrong option, trouble within `retrap`, a file that cannot be used. */
@@ -22,7 +22,7 @@ const HOSTS_SIGNALS: ReadonlySet<string | null> = new Set(['SIGHUP', 'SIGINT', '
 const MOST_LOST = 3
 const LOST_PAUSE_MS = 250
 
-/** How machines are run. */
+/** Options for running machines. */
 export interface MachineRunner {
   /** The program and arguments that start `retrap`. */
   readonly retrap: readonly [program: string, ...args: string[]]
@@ -36,7 +36,7 @@ export class MachineLostError extends Error {
 }
 
 /**
- * Runs a machine in a process of its own, until it has printed the expected texts or one that fails it, has ended, or its time is over.
+ * Runs a machine in a process of its own, until it has printed the expected texts or a failing one, has ended, or has timed out.
  *
  * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
  * @throws MachineLostError if the machine got a signal that this process has not sent
@@ -106,7 +106,7 @@ export async function runMachine(
   child.on('message', (message) => {
     if (!isEnded) foreign ??= (message as { readonly signal: string }).signal
   })
-  // Comes when all that the machine has printed was read.
+  // Resolves when all output of the machine was read.
   const failure = await new Promise<Error | undefined>((resolve) => {
     child.once('error', resolve)
     child.once('close', () => resolve(undefined))
@@ -146,7 +146,7 @@ export async function runMachine(
 }
 
 /**
- * Makes an attempt that counts: where the host has ended its machine, it is made anew.
+ * Makes an attempt that counts: if the host ended its machine, the attempt is repeated.
  *
  * @returns the attempt; an `error` where the host ends its machine again and again
  */
@@ -177,7 +177,7 @@ export function logPath({ logs }: MachineRunner, { id }: Job, attempt: number): 
 /** Looks for texts in bytes that come in pieces, one after the other. */
 export class ExpectedTexts {
   readonly #texts: readonly Buffer[]
-  /** How many have come. */
+  /** Number of expected texts found. */
   found = 0
   #rest: Buffer = Buffer.alloc(0)
   /** Of the piece that the last text ended in, the bytes behind it. */

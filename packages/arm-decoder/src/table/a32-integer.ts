@@ -129,7 +129,7 @@ cccc 00110 r10 oooo 1111 iiiiiiiiiiii       MSR<c>                    <psr-field
 1111 01010111 ---- ---- ---- 0111 ----      SB                        .                            barrier SB
 `
 
-/** Coprocessors: T32 has the same encodings under 1110. */
+/** Coprocessor instructions: T32 has the same encodings under 1110. */
 export const coprocessorIntegerRows: string = `
 cccc 1110 ooo 0 nnnn tttt 111L qqq 1 mmmm   MCR<c>   p(14|15), <#o>, <Rt>, c<n>, c<m>, <#q>   coprocessor
 cccc 1110 ooo 1 nnnn 1111 111L qqq 1 mmmm   MRC<c>   p(14|15), <#o>, apsr_nzcv, c<n>, c<m>, <#q>   coprocessor

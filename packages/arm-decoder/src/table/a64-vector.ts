@@ -276,7 +276,7 @@ export const a64VectorRows: string = `
 01 L 11111 11 0 mmmmm 1001 h 0 nnnnn ddddd   (FMUL|FMULX)  <Dd>, <Dn>, <Vm.d[h]>    scalar
 `
 
-/** Other names: see `a64IntegerAliases`. */
+/** Aliases: see `a64IntegerAliases`. */
 export const a64VectorAliases: string = `
 01011110000 iiii1 000001 nnnnn ddddd         MOV          <Bd>, <Vn.b[i]>
 01011110000 iii10 000001 nnnnn ddddd         MOV          <Hd>, <Vn.h[i]>

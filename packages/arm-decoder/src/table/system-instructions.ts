@@ -1,6 +1,6 @@
 /**
- * Names of what SYS does: op1, CRn, CRm, then those of op2 0, 1, 2, ... (`-` for none). A name ends with `.` where there is
- * no register, with `?` where there may be one.
+ * Names of SYS operations: op1, CRn, CRm, then the names for op2 0, 1, 2, ... (`-`: none). A name ends with `.` if it takes
+ * no register, with `?` if the register is optional.
  *
  * Source: Arm ARM (DDI 0487), "System instruction class encoding overview". Compared with LLVM 22, all encodings.
  */

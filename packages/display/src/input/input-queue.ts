@@ -2,7 +2,7 @@ import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
 
 /** This many events are offered at once. */
 const BATCH = 64
-/** Taken events are removed when there are this many. */
+/** Number of taken events at which they are removed. */
 const COMPACT_FROM = 4096
 
 /** A {@link Keyboard}'s or {@link Mouse}'s events that the guest's device has not taken yet, in their order. */
@@ -35,7 +35,7 @@ export abstract class InputQueue implements InputBackend {
   /**
    * Queues events.
    *
-   * @returns settles with true when the device has taken them, with false when they are dropped
+   * @returns resolves with true when the device has taken the events, with false if they are dropped
    */
   protected queue(events: readonly InputEvent[]): Promise<boolean> {
     for (const event of events) this.#events.push(event)

@@ -44,7 +44,7 @@ export class Keyboard extends InputQueue {
   /**
    * Types a text: `\n` is Enter, `\t` Tab, `\b` Backspace and `\x1b` Escape.
    *
-   * @param options.layout - what the guest is set to, where that is another one than the keyboard's own
+   * @param options.layout - the guest's layout, if it differs from the keyboard's
    * @param options.delayMs - host milliseconds between two characters, for firmware with a small buffer; default 0
    * @throws DisplayError `ERR_OPTION` for a character that the layout does not have, and for a layout that does not exist; then
    *   nothing is typed
@@ -94,7 +94,7 @@ export class Keyboard extends InputQueue {
     return this.queue([keyEvent(usage, down)])
   }
 
-  /** Presses and releases keys after one another, as one text. */
+  /** Presses and releases keys in order, like one text. */
   sendAll(keys: readonly { readonly usage: number; readonly down: boolean }[]): Promise<boolean> {
     return this.queue(keys.map(({ usage, down }) => keyEvent(usage, down)))
   }

@@ -4,7 +4,7 @@ import { type KeyName, keyUsage } from './keys.ts'
 /** Names a keyboard layout: what is printed on the keys, which a guest must be set to as well. */
 export type KeyboardLayoutName = 'us' | 'gb' | 'de' | 'fr'
 
-/** How a character is typed: keys after one another, each with what is held with it. */
+/** A key stroke of a character, with the keys held meanwhile. */
 export interface KeyStroke {
   /** Usage of the HID Keyboard/Keypad page. */
   readonly usage: number
@@ -23,7 +23,7 @@ interface Layout {
   readonly plain: readonly [string, string, string, string]
   readonly shift: readonly [string, string, string, string]
   readonly altGr?: readonly [string, string, string, string]
-  /** Characters whose key waits for a second one. */
+  /** Characters of dead keys, which wait for a second key. */
   readonly dead?: string
 }
 
@@ -63,7 +63,7 @@ function letters(text: string): KeyName[] {
   return [...text].map((letter) => `Key${letter}` as KeyName)
 }
 
-/** Keys that have the same character on every layout. */
+/** Keys with the same character on every layout. */
 const COMMON: readonly (readonly [character: string, key: KeyName])[] = [
   [' ', 'Space'],
   ['\n', 'Enter'],
@@ -82,7 +82,7 @@ const ACCENTS: ReadonlyMap<string, string> = new Map([
   ['\u0308', '¨'],
 ])
 
-/** How characters are typed on a keyboard of one layout. */
+/** Key strokes for the characters of one keyboard layout. */
 export class KeyboardLayout {
   /** Name. */
   readonly name: KeyboardLayoutName
@@ -104,7 +104,7 @@ export class KeyboardLayout {
     const { plain, shift, altGr, dead = '' } = layout
     this.#addRows(plain, false, false, dead)
     this.#addRows(shift, true, false, dead)
-    // None of these waits.
+    // These keys are not dead keys.
     this.#addRows(altGr ?? [], false, true, '')
   }
 
@@ -119,12 +119,12 @@ export class KeyboardLayout {
     }
   }
 
-  /** The key that has a character on it, whatever is held with it; undefined: no key has. */
+  /** Returns the key with a character, with or without modifiers; undefined: none. */
   usageOf(character: string): number | undefined {
     return (this.#strokes.get(character) ?? this.#dead.get(character))?.usage
   }
 
-  /** The strokes of a character; undefined: the layout cannot type it. */
+  /** Returns the strokes of a character; undefined if the layout cannot type it. */
   strokesOf(character: string): readonly KeyStroke[] | undefined {
     const stroke = this.#strokes.get(character)
     if (stroke !== undefined) return [stroke]

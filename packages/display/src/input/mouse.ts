@@ -5,7 +5,7 @@ import { InputQueue } from './input-queue.ts'
 /** Names a mouse's button. */
 export type MouseButton = 'left' | 'right' | 'middle' | 'back' | 'forward'
 
-/** Which pointer the guest drives: none, one that is told movements, or one that is told places. */
+/** The guest's pointer: none, relative or absolute. */
 export type PointerKind = 'none' | 'relative' | 'absolute'
 
 const BUTTONS: readonly MouseButton[] = ['left', 'right', 'middle', 'back', 'forward']
@@ -35,7 +35,7 @@ export class Mouse extends InputQueue {
     return this.queue([{ kind: 'absolute', x: place('x', x), y: place('y', y) }])
   }
 
-  /** Presses a button and holds it. */
+  /** Presses and holds a button. */
   down(button: MouseButton = 'left'): Promise<boolean> {
     return this.queue([{ kind: 'button', button: number(button), down: true }])
   }
@@ -45,7 +45,7 @@ export class Mouse extends InputQueue {
     return this.queue([{ kind: 'button', button: number(button), down: false }])
   }
 
-  /** Presses a button and releases it. */
+  /** Presses and releases a button. */
   click(button: MouseButton = 'left'): Promise<boolean> {
     void this.down(button)
     return this.up(button)

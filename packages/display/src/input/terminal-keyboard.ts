@@ -35,7 +35,7 @@ export class TerminalKeyboard {
   /** The beginning of a sequence. */
   #begun = ''
   #timer: unknown
-  /** Settles when the guest has taken what it was sent. */
+  /** Resolves when the guest has taken the keys sent. */
   #taken: Promise<unknown> = Promise.resolve()
 
   constructor(keyboard: Keyboard, { escapeMs = ESCAPE_MS }: TerminalKeyboardOptions = {}) {
@@ -56,7 +56,7 @@ export class TerminalKeyboard {
     return this.#keyboard.waiting <= MOST_WAITING
   }
 
-  /** Settles when the guest has taken what was received so far, or it was dropped. */
+  /** Resolves when the guest has taken all keys received so far, or they were dropped. */
   async drained(): Promise<void> {
     await this.#taken
   }

@@ -3,13 +3,13 @@ import type { KeyName } from './keys.ts'
 /** A key that a terminal's user has pressed: a character of any layout, or a key by its name. */
 export interface TerminalKey {
   readonly key: { readonly character: string } | { readonly name: KeyName }
-  /** Keys that are held with it, in the order in which they go down. */
+  /** Modifier keys, in the order in which they go down. */
   readonly held: readonly KeyName[]
 }
 
 /** The meaning of the beginning of a terminal's input. */
 export interface TerminalInput {
-  /** The key; undefined: a sequence that stands for none. */
+  /** The key; undefined: an unknown sequence. */
   readonly pressed?: TerminalKey
   /** UTF-16 units that it takes; 0: the sequence goes on in what has not come yet. */
   readonly length: number
@@ -45,7 +45,7 @@ const BY_KEYPAD_LETTER: Readonly<Record<string, KeyName>> = {
   o: 'NumpadDivide',
   ...Object.fromEntries([...'pqrstuvwxy'].map((letter, i) => [letter, `Numpad${i}` as KeyName])),
 }
-/** CSI sequences with `~`, by their first number, of xterm, the VT220, rxvt and Linux; `-` where there is none. */
+/** CSI sequences with `~`, by their first number, of xterm, the VT220, rxvt and Linux; `-`: unused. */
 const BY_NUMBER: readonly string[] = [
   ...['-', 'Home', 'Insert', 'Delete', 'End', 'PageUp', 'PageDown', 'Home', 'End', '-', '-'],
   ...['F1', 'F2', 'F3', 'F4', 'F5', '-', 'F6', 'F7', 'F8', 'F9', 'F10', '-', 'F11', 'F12'],
@@ -53,7 +53,7 @@ const BY_NUMBER: readonly string[] = [
 ]
 /** Bits of modifiers by the end of one of rxvt's sequences. */
 const RXVT_MODIFIERS: Readonly<Record<string, number>> = { $: 1, '^': 4, '@': 5 }
-/** Modifiers by their bit in the second number of a sequence, less one. */
+/** Modifiers by bit of a sequence's second number, minus one. */
 const MODIFIERS: readonly KeyName[] = ['ShiftLeft', 'AltLeft', 'ControlLeft', 'MetaLeft']
 const SHIFT = 1
 const ALT = 2
@@ -76,7 +76,7 @@ const SS3_BEGUN = /^O\d?$/
 /**
  * Reads the first key of a terminal's input.
  *
- * @param text - what has been typed; not empty
+ * @param text - the typed text, not empty
  * @param whole - nothing more of a sequence that has begun is to come
  *
  * Sources: ECMA-48, "Control sequences"; XTerm Control Sequences, "PC-Style Function Keys"; console_codes(4).
@@ -148,7 +148,7 @@ function csiKey(parameters: readonly string[], final: string, modifiers: number)
   return name === '-' ? undefined : named(name as KeyName, held)
 }
 
-/** A character as a number, whose modifiers are told beside it. */
+/** Returns the key of a character code with separate modifiers. */
 function otherKey(code: number, held: number): TerminalKey | undefined {
   // Surrogates and what is beyond Unicode are no characters.
   if (!(code >= 0 && code <= 0xffff) || (code >= 0xd800 && code <= 0xdfff)) return undefined
@@ -156,7 +156,7 @@ function otherKey(code: number, held: number): TerminalKey | undefined {
   return pressed === undefined ? undefined : { ...pressed, held: [...modifierKeys(held), ...pressed.held] }
 }
 
-/** A character, or a control character as what makes it. */
+/** Returns the key of a character, or the keys of a control character. */
 function plainKey(text: string): TerminalInput {
   const character = String.fromCodePoint(text.codePointAt(0)!)
   const code = character.charCodeAt(0)

@@ -5,13 +5,13 @@ import { DisplayError } from '../errors.ts'
 import type { VncServer } from '../vnc/server.ts'
 import type { VncTransport } from '../vnc/update-sender.ts'
 
-/** Where {@link listenVnc} listens. */
+/** Options of {@link listenVnc}. */
 export interface VncListenOptions {
   /** Address to listen on; default `127.0.0.1`, where only this machine's programs can connect. */
   readonly host?: string
-  /** TCP port; 0 for any that is free. Default 5900. */
+  /** TCP port; 0: any free port. Default 5900. */
   readonly port?: number
-  /** Also listen for WebSockets, such as noVNC's, on this port; 0 for any that is free. */
+  /** Port for WebSockets, such as noVNC's; 0: any free port. */
   readonly webSocketPort?: number
   /** Listen beyond this machine although the server has no password. Default false. */
   readonly allowAnybody?: boolean
@@ -21,7 +21,7 @@ export interface VncListenOptions {
 export interface VncListener {
   /** The TCP port. */
   readonly port: number
-  /** The port for WebSockets, where there is one. */
+  /** The port for WebSockets, if any. */
   readonly webSocketPort: number | undefined
   /** Ends all connections, and listens no more. */
   close(): Promise<void>
@@ -95,7 +95,7 @@ async function listening(server: Server, host: string, port: number): Promise<vo
   await promise
 }
 
-/** A port for WebSockets, and those that are open there. */
+/** A port for WebSockets, with its open connections. */
 interface WebPort {
   readonly http: HttpServer
   readonly sockets: WebSocketServer

@@ -9,7 +9,7 @@ export class ByteWriter {
     this.#view = new DataView(this.#bytes.buffer)
   }
 
-  /** Makes room for this many bytes more. @returns where they begin */
+  /** Makes room for `count` more bytes. @returns their start */
   #grow(count: number): number {
     const at = this.#length
     this.#length += count
@@ -34,7 +34,7 @@ export class ByteWriter {
     return this
   }
 
-  /** @param value - its low 32 bits; encodings are signed */
+  /** @param value - the low 32 bits are written; encodings are signed */
   u32(value: number): this {
     const at = this.#grow(4)
     this.#view.setUint32(at, value)
@@ -47,7 +47,7 @@ export class ByteWriter {
     return this
   }
 
-  /** A text of ASCII, behind its length. */
+  /** Writes an ASCII text after its length. */
   text(text: string): this {
     this.u32(text.length)
     return this.bytes(Uint8Array.from(text, (character: string) => character.charCodeAt(0)))
@@ -63,7 +63,7 @@ export class ByteWriter {
     return this
   }
 
-  /** All bytes; the writer keeps none. */
+  /** Removes and returns all bytes. */
   take(): Uint8Array {
     const bytes = this.#bytes.subarray(0, this.#length)
     this.#bytes = new Uint8Array(256)

@@ -34,7 +34,7 @@ export class ClientInput {
     this.#key(keysymUsage(keysym, this.#keyboard.layout), down)
   }
 
-  /** A key by its place, or by what it means where the place is not known. */
+  /** Handles a key by its scan code, or by its keysym if the code is unknown. */
   scanCode(code: number, keysym: number, down: boolean): void {
     this.#key(scanCodeUsage(code) ?? keysymUsage(keysym, this.#keyboard.layout), down)
   }
@@ -81,7 +81,7 @@ export class ClientInput {
     } else if (before !== null) void this.#mouse.move(x - before.x, y - before.y)
   }
 
-  /** Releases all that the client holds. */
+  /** Releases all keys and buttons that the client holds. */
   release(): void {
     for (const usage of this.#held) void this.#keyboard.send(usage, false)
     this.#held.clear()

@@ -1,7 +1,7 @@
 import { type KeyName, keyUsage } from '../input/keys.ts'
 import type { KeyboardLayout } from '../input/layouts.ts'
 
-/** Keys from a code on, `-` where there is none. */
+/** Keys from a keysym on, `-`: none. */
 type Run = readonly [first: number, names: string]
 
 /** X11's keysyms that stand for no character. Source: X Protocol, appendix A, "KEYSYM Encoding". */
@@ -69,7 +69,7 @@ function usages(runs: readonly Run[]): ReadonlyMap<number, number> {
 const BY_KEYSYM = usages(KEYSYMS)
 const BY_SCAN_CODE = usages(SCAN_CODES)
 
-/** The key that has a keysym on a layout, as a usage of the HID Keyboard/Keypad page; undefined: none has. */
+/** Returns the key of a keysym on a layout, as a usage of the HID Keyboard/Keypad page; undefined: none. */
 export function keysymUsage(keysym: number, layout: KeyboardLayout): number | undefined {
   const known = BY_KEYSYM.get(keysym)
   if (known !== undefined) return known

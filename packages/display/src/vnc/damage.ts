@@ -1,7 +1,7 @@
 import type { DisplayRectangle } from '@retrap/device'
 import { around, clip } from '../pixels.ts'
 
-/** More rectangles than these become one around all of them. */
+/** Most rectangles; beyond this number one rectangle encloses all. */
 const MOST_RECTANGLES = 64
 /** An update's header counts its rectangles in 16 bits, of which the last value has a meaning of its own. */
 const MOST_OF_UPDATE = 0xfffe
@@ -28,7 +28,7 @@ export class Damage {
     this.#areas = [{ x: 0, y: 0, width, height }]
   }
 
-  /** Takes what lies within an area, as rectangles of a few rows each; what lies outside stays. */
+  /** Removes the damage within an area, as rectangles of a few rows each; the rest stays. */
   take(within: DisplayRectangle): DisplayRectangle[] {
     const taken: DisplayRectangle[] = []
     const left: DisplayRectangle[] = []
@@ -48,8 +48,8 @@ export class Damage {
 }
 
 /**
- * The rectangles of one update, in parts of `columnPixels` pixels a row. More than its header counts become those around all
- * of them.
+ * Splits the rectangles of one update into parts of `columnPixels` pixels a row. If they exceed the header's count,
+ * enclosing rectangles replace them.
  */
 export function partsOf(areas: readonly DisplayRectangle[], columnPixels: number): readonly DisplayRectangle[] {
   const parts = areas.flatMap((area) => columns(area, columnPixels))

@@ -2,7 +2,7 @@ import type { DisplayRectangle } from '@retrap/device'
 import type { ByteWriter } from './byte-writer.ts'
 import { compactBytes, pixelConverter, type PixelLayout } from './pixel-format.ts'
 
-/** Pixels of a picture, one word 0x00RRGGBB each; those beyond it are black. */
+/** Pixels of a picture, one word 0x00RRGGBB each; pixels outside are black. */
 export interface Picture {
   readonly width: number
   readonly height: number
@@ -134,7 +134,7 @@ export class RectangleEncoder {
   }
 }
 
-/** A pixel of a picture; black beyond it. */
+/** Returns a pixel of a picture; black outside. */
 export function pixelAt({ width, height, pixels }: Picture, x: number, y: number): number {
   return x < width && y < height ? pixels[y * width + x]! : 0
 }

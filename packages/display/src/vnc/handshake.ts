@@ -6,7 +6,7 @@ import * as rfb from './protocol.ts'
 export interface HandshakeSettings {
   /** The desktop's name. */
   readonly name: string
-  /** Undefined: everybody may connect. */
+  /** Undefined: no authentication. */
   readonly password: string | undefined
   /** Fills an array with random bytes. */
   readonly random: (bytes: Uint8Array) => void
@@ -48,7 +48,7 @@ export function* handshake(
     }
   }
   if (settings.password !== undefined || minor >= 8) send(new ByteWriter().u32(0).take())
-  // Whether others may stay connected: they may.
+  // The shared flag, which is ignored: other clients stay connected.
   yield 1
   return true
 }
@@ -63,7 +63,7 @@ function keyOf(password: string): Uint8Array {
   return key
 }
 
-/** Compares in a time that does not tell where two differ. */
+/** Compares in constant time. */
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   let differences = 0
   for (let i = 0; i < b.length; i++) differences |= a[i]! ^ b[i]!

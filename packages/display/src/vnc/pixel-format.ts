@@ -1,4 +1,4 @@
-/** How a client wants its pixels. Source: RFC 6143, section 7.4, "Pixel Format Data Structure". */
+/** A client's pixel format. Source: RFC 6143, section 7.4, "Pixel Format Data Structure". */
 export interface PixelLayout {
   readonly bytes: 1 | 2 | 4
   readonly depth: number
@@ -9,7 +9,7 @@ export interface PixelLayout {
   readonly shift: readonly [red: number, green: number, blue: number]
 }
 
-/** The pixel format of a client that asks for no other one: that of `Screen.pixels`. */
+/** The default pixel format of clients: that of `Screen.pixels`. */
 export const SERVER_LAYOUT: PixelLayout = {
   bytes: 4,
   depth: 24,
@@ -74,7 +74,7 @@ export function pixelConverter({ max, shift }: PixelLayout): (pixel: number) => 
   return (pixel) => red[(pixel >> 16) & 255]! | green[(pixel >> 8) & 255]! | blue[pixel & 255]!
 }
 
-/** Which bytes of a pixel ZRLE sends: three where they hold all of it (RFC 6143, section 7.7.6). */
+/** Returns the bytes of a pixel that ZRLE sends: three if they hold the whole pixel (RFC 6143, section 7.7.6). */
 export function compactBytes(layout: PixelLayout): { readonly first: number; readonly count: number } {
   const { bytes, depth, trueColour, bigEndian, max, shift } = layout
   if (bytes !== 4 || !trueColour || depth > 24) return { first: 0, count: bytes }

@@ -6,7 +6,7 @@ import { hasDes } from './des.ts'
 import { VncSession } from './session.ts'
 import type { Compressor, VncTransport } from './update-sender.ts'
 
-/** How a {@link VncServer} is made. */
+/** Options of {@link VncServer}. */
 export interface VncServerOptions {
   /** The screen that clients see. */
   readonly screen: Screen
@@ -18,7 +18,7 @@ export interface VncServerOptions {
   readonly name?: string
   /** The password that clients must know: 1 to 8 characters of Latin-1; under Node, Bun or Deno. Default none: everybody may connect. */
   readonly password?: string
-  /** Clients at a time, those that are not let in yet included; default 8. */
+  /** Most clients at a time, including unauthenticated ones; default 8. */
   readonly maximumClients?: number
   /** Makes a zlib stream of a client, for the encodings Tight and ZRLE. Default none: pixels are sent as they are. */
   readonly createCompressor?: () => Compressor
@@ -63,7 +63,7 @@ export class VncServer {
     this.#options = options
   }
 
-  /** Clients that are connected. */
+  /** Number of connected clients. */
   get clients(): number {
     return this.#sessions.size
   }
@@ -74,8 +74,8 @@ export class VncServer {
   }
 
   /**
-   * Begins with a client. Where there are too many, the oldest of those that are not let in yet makes room, so that
-   * silent connections do not exclude others. Where all are let in, the new one is closed.
+   * Starts a client's session. If there are too many, the oldest unauthenticated one is closed, so that silent
+   * connections do not exclude others. If all are authenticated, the new one is closed.
    */
   connect(transport: VncTransport): VncConnection {
     const { screen, keyboard, mouse, name = 'retrap', password, createCompressor } = this.#options

@@ -21,7 +21,7 @@ const HANDSHAKE_MS = 30_000
 /** Bytes that nobody looks at are skipped in such pieces. */
 const SKIP_BYTES = 4096
 
-/** One client. Whatever it sends, nothing is thrown: what is invalid ends its connection. */
+/** One client's session. It never throws: invalid input ends the connection. */
 export class VncSession {
   readonly #settings: SessionSettings
   readonly #transport: VncTransport
@@ -29,7 +29,7 @@ export class VncSession {
   readonly #input: ClientInput
   readonly #onClose: () => void
   readonly #reads: Generator<number, void, Uint8Array>
-  /** The bytes that the protocol waits for, and how many have come. */
+  /** The bytes that the protocol waits for, and the number received. */
   #wanted: Uint8Array = new Uint8Array(0)
   #arrived = 0
   #unwatch: (() => void) | null = null
@@ -48,7 +48,7 @@ export class VncSession {
     this.#advance(new Uint8Array(0))
   }
 
-  /** Whether the client has said all that it must, its password included. */
+  /** Whether the handshake with the client is complete, including its password. */
   get isLetIn(): boolean {
     return this.#isLetIn
   }
@@ -91,7 +91,7 @@ export class VncSession {
     this.#transport.write(bytes).catch(() => this.close())
   }
 
-  /** Reads the client's messages, one after the other, up to the first that is invalid. */
+  /** Handles the client's messages in order, up to the first invalid one. */
   *#protocol(): Generator<number, void, Uint8Array> {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)

@@ -3,11 +3,11 @@ import { ByteWriter } from './byte-writer.ts'
 import { type Picture, pixelAt } from './encodings.ts'
 import { pixelConverter, type PixelLayout } from './pixel-format.ts'
 
-/** A rectangle of the encoding Tight, whose data may go through one of its zlib streams. */
+/** A rectangle of the Tight encoding, with data for one of its zlib streams. */
 export interface TightRectangle {
   /** The bytes before the data. */
   readonly head: Uint8Array
-  /** The bytes that are compressed where there are enough of them; empty for a single colour. */
+  /** The bytes, compressed unless they are few; empty for a single colour. */
   readonly data: Uint8Array
   /** The zlib stream for `data`: one for each kind of it, since like compresses best with like. */
   readonly stream: number
@@ -78,7 +78,7 @@ export class TightEncoder {
     return count
   }
 
-  /** The colours with their indices; null where there are too many of them. */
+  /** Returns the colours with their indices; null if there are too many. */
   #palette(count: number): ReadonlyMap<number, number> | null {
     const palette = new Map<number, number>()
     let before = -1

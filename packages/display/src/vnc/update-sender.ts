@@ -9,19 +9,19 @@ import { type Picture, RectangleEncoder } from './encodings.ts'
 import { MAP_ENTRIES, mapEntry, type PixelLayout, SERVER_LAYOUT, writeLayout, pixelConverter } from './pixel-format.ts'
 import { compactLength, LEAST_COMPRESSED, TightEncoder } from './tight.ts'
 
-/** One client's connection, as a server writes to it. */
+/** A server's connection to one client. */
 export interface VncTransport {
   /** Sends bytes, which are kept. @returns settles when more may be sent; never, or with an error, once it is closed */
   write(bytes: Uint8Array): Promise<void>
-  /** Ends the connection. Bytes that were sent before are still delivered where they can be. */
+  /** Closes the connection. Bytes already sent are still delivered if possible. */
   close(): void
 }
 
 /** A zlib stream (RFC 1950) that goes on from call to call. */
 export interface Compressor {
-  /** Compresses bytes and flushes, so that the reader can read them all. */
+  /** Compresses and flushes bytes, so that the reader can decode all of them. */
   compress(bytes: Uint8Array): Promise<Uint8Array>
-  /** Frees what it holds. */
+  /** Frees the compressor. */
   close(): void
 }
 
@@ -31,13 +31,13 @@ const FIRST_SIZE = { width: 640, height: 480 } as const
 /** Width of a rectangle in Tight, in pixels; the encoding allows 2048. Small parts often have few colours. */
 const TIGHT_COLUMN = 256
 
-/** Tells one client what it asks for: at most one update is on its way, and what changes meanwhile is joined. */
+/** Sends one client's requested updates: at most one is in transit, and later changes are merged. */
 export class UpdateSender {
   readonly #screen: Screen
   readonly #mouse: Mouse
   readonly #transport: VncTransport
   readonly #createCompressor: (() => Compressor) | undefined
-  /** Streams that have begun: ZRLE's, and those of Tight by their numbers. */
+  /** Compressors in use: ZRLE's, and those of Tight by number. */
   readonly #compressors = new Map<number | 'zrle', Compressor>()
   readonly #fail: () => void
   readonly #damage = new Damage()
@@ -51,10 +51,10 @@ export class UpdateSender {
   /** Messages that an update carries beside pixels: whether each is due. */
   #tellSize = false
   #tellKeys = false
-  /** The colour map is due: it goes in front of pixels, so that a client that reads nothing is not sent one after the other. */
+  /** Whether to send the colour map: before pixels, so that a client that does not read gets only one. */
   #tellColours = false
   #refused = false
-  /** The cursor that the client has; null: none that it was told. */
+  /** The cursor last sent to the client; null: none. */
   #cursor: CursorImage | null = null
   /** The picture's size, as the client knows it. */
   width: number = FIRST_SIZE.width
@@ -109,7 +109,7 @@ export class UpdateSender {
     if (!encodings.has(rfb.QEMU_POINTER_MOTION)) this.tellsMovements = false
   }
 
-  /** A client's wish for another size: the guest decides about that. */
+  /** Refuses a client's request for another size, which only the guest decides. */
   refuseSize(): void {
     this.#refused = this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE)
     this.#pump()
@@ -151,7 +151,7 @@ export class UpdateSender {
     )
   }
 
-  /** An update that tells something other than pixels, if one is due. */
+  /** Sends a due update without pixels, if any. */
   #message(): Promise<void> | null {
     const { width, height } = this.#screen
     const canResize = this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE) || this.#encodings.has(rfb.DESKTOP_SIZE)
@@ -193,7 +193,7 @@ export class UpdateSender {
       return this.#send(this.#header(1).u16(0).u16(0).u16(width).u16(height).u32(rfb.DESKTOP_SIZE))
     }
     const out = this.#header(1).u16(reason).u16(status).u16(width).u16(height).u32(rfb.EXTENDED_DESKTOP_SIZE)
-    // One screen, which is all of it.
+    // A single screen that covers the whole picture.
     out.u8(1).u8(0).u16(0).u32(0).u16(0).u16(0).u16(width).u16(height).u32(0)
     return this.#send(out)
   }

@@ -6,7 +6,7 @@ import type { ActCounts } from './fault-stage.ts'
 export interface DrawOptions {
   /** The kinds of faults. Default `late` alone: what sound hardware may do. */
   readonly kinds?: readonly FaultKind[] | undefined
-  /** The acts that they may befall. Default all. */
+  /** The acts that faults may affect. Default all. */
   readonly acts?: readonly FaultAct[] | undefined
   /** The most faults of a schedule; default 2. */
   readonly most?: number | undefined
@@ -23,7 +23,7 @@ const MOST_FAULTS = 2
 function fractions(seed: number, schedule: number): () => number {
   let state = (Math.imul(seed, 0x9e37_79b1) ^ Math.imul(schedule, 0x85eb_ca77)) >>> 0
   return () => {
-    // A Weyl sequence, whose numbers are mixed as MurmurHash3 does at its end.
+    // A Weyl sequence, mixed by the finalizer of MurmurHash3.
     state = (state + 0x9e37_79b9) >>> 0
     let mixed = Math.imul(state ^ (state >>> 16), 0x85eb_ca6b)
     mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35)
@@ -60,7 +60,7 @@ export function drawFaults(
   return Array.from({ length: 1 + below(most) }, () => {
     const { count, ...choice } = choices[below(choices.length)]!
     const nth = 1 + below(count)
-    // Short times and long ones alike.
+    // Logarithmic, so that short and long times are equally likely.
     const ns = Math.round(SHORTEST_NS * (Math.max(longestNs, SHORTEST_NS) / SHORTEST_NS) ** fraction())
     const bits = (1 << below(32)) >>> 0
     return {

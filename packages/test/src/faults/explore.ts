@@ -10,7 +10,7 @@ import { FaultStage } from './fault-stage.ts'
 /** Starts a device that is a program, behind a stage. */
 export type StartFaulty = (stage: FaultStage) => StartDeviceServer
 
-/** How a driver is tested with faults of its devices. */
+/** Options for testing a driver with device faults. */
 export interface FaultOptions {
   /** The machine, or what makes its options. Time is deterministic; a device that fails is taken out, unless they say otherwise. */
   readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
@@ -48,9 +48,9 @@ export interface FaultFailure {
 
 /** The outcome of all schedules. */
 export interface FaultOutcome {
-  /** How many schedules ran, up to the one that failed. */
+  /** Number of schedules run, including the failed one. */
   readonly schedules: number
-  /** The failure; undefined: all have passed. */
+  /** The failure; undefined: all schedules have passed. */
   readonly failure: FaultFailure | undefined
 }
 
@@ -62,7 +62,7 @@ export interface FaultRun {
   readonly test: TestMachine
   /** Makes the run's recording, and gives the machine back by `end`. */
   readonly begun: BegunMachine<Pc>
-  /** The test's error. Undefined: it has passed. */
+  /** The test's error. Undefined: the test has passed. */
   readonly failed: { readonly error: unknown } | undefined
 }
 

@@ -3,16 +3,16 @@ import { TestError } from '../errors.ts'
 import { checkFault, type DeviceFault, type FaultAct } from './fault.ts'
 import { FaultyDevice } from './faulty-device.ts'
 
-/** How many acts of each kind there were. */
+/** Number of acts of each kind. */
 export type ActCounts = Readonly<Record<FaultAct, number>>
 
 /**
- * Stands between the devices of one machine and the machine, and has faults befall them.
+ * Wraps the devices of one machine, and injects faults into their acts.
  *
- * It is made for one run from power-on: it counts acts.
+ * Make one for each run from power-on, because it counts acts.
  */
 export class FaultStage {
-  /** The faults that have come. */
+  /** The faults injected so far. */
   readonly happened: DeviceFault[] = []
   readonly #faults: readonly DeviceFault[]
   readonly #devices = new Map<string, FaultyDevice>()
@@ -26,8 +26,8 @@ export class FaultStage {
   /**
    * Returns what stands in the machine in place of a device model.
    *
-   * @param remove - takes the device out. Default: its registers read as ones and it does nothing more, but its configuration
-   *   space is as ever
+   * @param remove - removes the device. Default: its registers read as ones and it does nothing more, but its configuration
+   * space stays
    */
   wrap(model: DeviceModel, remove?: () => void): DeviceModel {
     const { name } = model

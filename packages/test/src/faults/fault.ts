@@ -3,7 +3,7 @@ import { TestError } from '../errors.ts'
 /** A thing that happens between a device and its machine, and that a fault can befall. */
 export type FaultAct = 'read' | 'write' | 'interrupt' | 'dma' | 'timer'
 
-/** A way in which it goes otherwise. */
+/** How a faulty act differs. */
 export type FaultKind = 'late' | 'wrong' | 'lost' | 'never' | 'removed'
 
 /** A fault of a device: plain data. */
@@ -14,11 +14,11 @@ export interface DeviceFault {
   readonly act: FaultAct
   /** Which of these acts, counted from 1 at power-on; with `region` or `offset`, of those alone. */
   readonly nth: number
-  /** How the act goes otherwise. */
+  /** How the act differs. */
   readonly kind: FaultKind
   /** Only accesses of this region count: `bar 0`, `ports 0x300`, `memory 0xfed90000`. Default: all. */
   readonly region?: string | undefined
-  /** Only accesses at this offset in their region count. Default: all. */
+  /** Only accesses at this offset of their region count. Default: all. */
   readonly offset?: number | undefined
   /** `late`: nanoseconds of the guest's clock. */
   readonly ns?: number | undefined
@@ -28,7 +28,7 @@ export interface DeviceFault {
 
 /** A kind of fault. */
 interface FaultRow {
-  /** The acts that it can befall. */
+  /** The acts that the fault can affect. */
   readonly acts: readonly FaultAct[]
   /** Whether sound hardware may do so, and every driver has to bear it. */
   readonly sound: boolean
@@ -74,7 +74,7 @@ export function describeFault(fault: DeviceFault): string {
   return `${device}: the ${ordinal(nth)} ${ACTS[act]}${place}${at} ${FAULT_KINDS[kind].says(fault)}`
 }
 
-/** Sentences for what cannot be, where there is more to say than what can. */
+/** Sentences for impossible combinations that need an explanation. */
 const REFUSED: Readonly<Record<string, string>> = {
   'late read':
     'the machine’s time stands still while its guest reads; have the interrupt, the DMA or the deadline come late',

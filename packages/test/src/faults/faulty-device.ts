@@ -14,7 +14,7 @@ import { DEAD_HANDLER } from '@retrap/ioreq'
 import { describeFault, type DeviceFault, type FaultAct } from './fault.ts'
 import { HeldActs } from './held-acts.ts'
 
-/** Where an access goes. */
+/** Target of an access. */
 interface Place {
   readonly region: string
   readonly offset: number
@@ -32,12 +32,12 @@ const DMA_READS: Readonly<Record<string, () => unknown>> = {
   readAsync: () => Promise.resolve(false),
 }
 
-/** One device with its faults: a stage around its model. */
+/** One device with its faults, which wraps its model. */
 export class FaultyDevice {
   /** Acts since power-on. */
   readonly counts: Record<FaultAct, number> = { read: 0, write: 0, interrupt: 0, dma: 0, timer: 0 }
   readonly #name: string
-  /** All faults of the device, and how many acts each has seen. */
+  /** All faults of the device, each with its number of acts so far. */
   readonly #faults: { readonly fault: DeviceFault; seen: number }[]
   readonly #happened: (fault: DeviceFault) => void
   readonly #remove: (() => void) | undefined
@@ -163,7 +163,7 @@ export class FaultyDevice {
     })
   }
 
-  /** A write into guest memory. @returns its result; undefined: it is as if it had been done */
+  /** Writes to guest memory. @returns the result; undefined: pretend success */
   #write(gpa: number, bytes: Uint8Array, method: (...given: unknown[]) => unknown): unknown {
     const fault = this.#next('dma')
     if (fault === undefined) return method(gpa, bytes)
@@ -276,7 +276,7 @@ export class FaultyDevice {
   }
 }
 
-/** Ones of an access's size. */
+/** Returns ones of an access's size. */
 const ones = (size: number): number => 0xffff_ffff >>> (32 - 8 * size)
 
 function flipped(bytes: Uint8Array, bits: number): Uint8Array {

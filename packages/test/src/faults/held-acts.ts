@@ -1,6 +1,6 @@
 import { type DeviceContext, Instant, type Timer } from '@retrap/device'
 
-/** Undefined: it has ended already. */
+/** Undefined: already ended. */
 type Ended = Promise<unknown> | undefined
 
 /**
@@ -26,10 +26,10 @@ interface HeldAct {
 export class HeldActs {
   readonly #clock: DeviceContext['clock']
   readonly #timer: Timer
-  /** In the order of their instants. */
+  /** Held acts in order of their instants. */
   #held: HeldAct[] = []
 
-  /** @param context - the model's: its clock, and one more timer */
+  /** @param context - the model's context, for its clock and a timer */
   constructor(context: Pick<DeviceContext, 'clock' | 'timer'>) {
     this.#clock = context.clock
     this.#timer = context.timer((_, deadline) => {
@@ -60,14 +60,14 @@ export class HeldActs {
   /**
    * The guest reads or writes the device, or the device reads memory: what comes before that comes now.
    *
-   * @returns settles when it has
+   * @returns resolves when the acts have ended
    */
   push(by: keyof typeof PUSHED): Ended {
     if (this.#held.length === 0) return
     return this.#release(this.#held.filter(({ pushedBy }) => PUSHED[by].includes(pushedBy)))
   }
 
-  /** Has all come now. @returns settles when it has */
+  /** Releases all held acts now. @returns resolves when they have ended */
   releaseAll(): Ended {
     return this.#release(this.#held)
   }
@@ -83,7 +83,7 @@ export class HeldActs {
     this.#arm()
     let last: Ended
     for (const { release } of acts) {
-      // One after the other: a write that has to wait for its device comes before the next.
+      // In sequence: a write that waits for its device comes before the next one.
       const ended = last === undefined ? release() : last.then(release)
       if (ended instanceof Promise) last = ended
     }

@@ -4,11 +4,11 @@ import type { StartDeviceServer } from '@retrap/machine'
 import { type FaultStage, TestError } from '../index.ts'
 import type { StartFaulty } from '../faults/explore.ts'
 
-/** How a device that is a program is part of a machine. */
+/** Options of a device program in a test's machine. */
 export interface DeviceProgramTestOptions {
-  /** The part of guest memory that it may reach. Default: all. */
+  /** The accessible part of guest memory. Default: all. */
   readonly bounds?: ProtocolDevicesOptions['bounds']
-  /** PCI device number of its first device that has none; further ones follow. Default 16. */
+  /** PCI device number of the first device without one; further devices get the next numbers. Default 16. */
   readonly addr?: number | undefined
   /** Takes what the program logs, and writes to its standard output and error. Default: it goes to the standard error. */
   readonly onOutput?: ((text: string) => void) | undefined
@@ -21,8 +21,8 @@ const FIRST_SLOT = 0x10
  *
  * @param words - as those of `retrap run --device`: `exec:COMMAND`, `unix:PATH` or `tcp:HOST:PORT`. A command is started for each
  *   machine
- * @returns starts it; without a stage it has no faults
- * @throws TestError `ERR_OPTION` for other words
+ * @returns a function that starts the program; without a stage it has no faults
+ * @throws TestError `ERR_OPTION` for an invalid address
  */
 export function deviceProgram(
   words: string,

@@ -14,12 +14,12 @@ export const FILES = {
 } as const
 
 /**
- * Writes what a test that has failed leaves behind, and ends its recording.
+ * Writes a failed test's files, and ends its recording.
  *
  * @param test - its machine, which has been stopped permanently
- * @param folder - it is emptied first
+ * @param folder - folder, which is emptied first
  * @param failure - the test and why it has failed, for those who find the recording
- * @throws what the host's file system throws
+ * @throws errors of the host's file system
  */
 export async function writeFailure<Machine extends Pc | ArmMachine>(
   { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: Pick<BegunMachine<Machine>, 'recording'> },
@@ -43,7 +43,7 @@ export async function writeFailure<Machine extends Pc | ArmMachine>(
   }
 }
 
-/** How a driver is tested with faults, and where a failure leaves its files. */
+/** Options for testing a driver with faults, and the folder for a failure's files. */
 interface FaultTestOptions extends FaultOptions {
   /** The folder of a failure; default `temp/retrap/faults`. It is emptied. */
   readonly outputFolder?: string | undefined
@@ -52,7 +52,7 @@ interface FaultTestOptions extends FaultOptions {
 /**
  * Tests a driver with faults of its devices, and leaves behind what the first schedule that fails has printed, and its recording.
  *
- * @returns how many schedules have passed
+ * @returns number of passed schedules
  * @throws TestError `ERR_FAULT`: it names the seed, the schedule, the faults and the files; as `exploreFaults`
  */
 export async function testFaults(options: FaultTestOptions): Promise<number> {

@@ -16,9 +16,9 @@ const FIRST_BYTES: readonly (number | undefined)[] = [0x2b, 0x2d, 0x24, 0x03]
 /**
  * Serves a machine to one gdb on 127.0.0.1, until gdb leaves.
  *
- * @param port - 0: one that is free
+ * @param port - 0: any free port
  * @param onListening - told of the port
- * @throws what the host throws where it cannot listen
+ * @throws the host's error if the port cannot be used
  */
 async function serveGdb(
   target: GdbTarget,
@@ -59,20 +59,20 @@ async function serveGdb(
   }
 }
 
-/** How a recording is shown to gdb. */
+/** Options for showing a recording to gdb. */
 interface ReplayFailureOptions {
-  /** The port on 127.0.0.1; default one that is free. */
+  /** The port on 127.0.0.1; default any free one. */
   readonly port?: number | undefined
   /** Called for the port, when gdb can attach. */
   readonly onListening: (port: number) => void
 }
 
 /**
- * Opens the recording of a failing test for gdb: at its end, from where gdb goes back and on. It returns when gdb has left.
+ * Opens the recording of a failed test for gdb, at its end, from where gdb can go back. Returns when gdb has disconnected.
  *
  * @param folder - what the failing test has left behind
  * @param options - those that the test's machine was booted with
- * @throws TestError `ERR_REPLAY` where there is no recording; as `replayPc` for one of another machine
+ * @throws TestError `ERR_REPLAY` without a recording; as `replayPc` for another machine's
  */
 export async function replayFailure(
   folder: string,

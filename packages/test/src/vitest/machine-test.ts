@@ -15,13 +15,13 @@ import type { ArmBootedOptions } from '../booted-machine.ts'
 import { BOOT_MS } from '../booted-machine.ts'
 import { replayFailure, writeFailure } from '../node/index.ts'
 
-/** Where failing tests leave their files. */
+/** Folder for failed tests' files. */
 export interface OutputOptions {
-  /** A folder; default `temp/retrap`. Each failing test has a folder below it, by its file and its name. */
+  /** A folder; default `temp/retrap`. Each failed test gets a subfolder by its file and name. */
   readonly outputFolder?: string | undefined
 }
 
-/** How tests of a PC begin. */
+/** Options of tests of a PC. */
 export type MachineTestOptions = PcBootedOptions & OutputOptions
 
 /** How tests of an Arm board begin. */
@@ -29,7 +29,7 @@ export type ArmTestOptions = ArmBootedOptions & OutputOptions
 
 /** Names the folder of a failing test, whose recording is opened for gdb instead of a run of the test. */
 const REPLAY = 'RETRAP_REPLAY'
-/** The port for gdb; default one that is free. */
+/** The port for gdb; default any free one. */
 const PORT = 'RETRAP_GDB_PORT'
 
 /**
@@ -87,7 +87,7 @@ function extended<Machine extends Pc | ArmMachine>(
         if (files.screen !== undefined) await attach(task, files.screen, 'image/png')
         const command = files.recording === undefined ? undefined : commandFor(task, folder)
         const message = describeFailure(begun.test.printed, files, command, booted.notRecorded)
-        // Beside the test's own error. An error that was thrown here would be reported twice; where it is made says nothing.
+        // Added to the test's own errors: an error thrown here would be reported twice, and its stack is meaningless.
         task.result.errors?.push({ name: 'Machine', message, stack: `Machine: ${message}` })
       } finally {
         begun.begun.end()
@@ -100,7 +100,7 @@ function extended<Machine extends Pc | ArmMachine>(
 const BESIDE_BOOT_MS = 60_000
 
 async function attach(task: RunnerTestCase, path: string, contentType: string): Promise<void> {
-  // Vitest 3 has no attachments; the files are there all the same.
+  // Vitest 3 has no attachments; the files exist nevertheless.
   const { recordArtifact }: Partial<typeof vitest> = vitest
   await recordArtifact?.(task, { type: '@retrap/test:failure', attachments: [{ path, contentType }] } as never).catch(
     () => undefined,

@@ -11,7 +11,7 @@ const TELLING_FILES = 20
 
 const FILE = '.config/test-durations.json'
 
-/** Reads the durations that are kept with the sources; none where there is no such file. */
+/** Reads the recorded durations; empty without a file. */
 export function readDurations(root: string): Durations {
   const path = join(root, FILE)
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Durations) : {}
@@ -27,9 +27,8 @@ export function writeDurations(root: string, now: Durations): void {
 }
 
 /**
- * Returns by how much test files take longer than before, as a fraction of what they took; undefined where too few of them
- * are known. Files that are new count whole. Both durations are seconds of some host: the median of how much longer each file
- * takes now says how much slower this one is.
+ * Returns the increase of the test files' durations, as a fraction; undefined if too few are known. New files count in full.
+ * Durations come from different hosts: the median ratio of known files corrects for the hosts' speeds.
  *
  * @param now - of a run, which may have a part of the files
  */

@@ -19,7 +19,7 @@ export class LongestFirst extends BaseSequencer {
     this.#seconds = ({ moduleId }) => seconds[relative(root, moduleId).replaceAll('\\', '/')] ?? UNKNOWN_SECONDS
   }
 
-  /** Parts of about one length: the longest file that is left goes to the part that has the least so far. */
+  /** Splits files into parts of similar length: the longest remaining file goes to the shortest part. */
   override async shard(specifications: TestSpecification[]): Promise<TestSpecification[]> {
     const { index, count } = this.ctx.config.shard!
     const parts = Array.from({ length: count }, () => ({ files: [] as TestSpecification[], seconds: 0 }))
@@ -30,7 +30,7 @@ export class LongestFirst extends BaseSequencer {
     for (const one of inOrder) {
       const least = parts.reduce((least, part) => (part.seconds < least.seconds ? part : least))
       least.files.push(one)
-      // No file is free: without that, all of the shortest would go to one part.
+      // Every file has some overhead: otherwise all shortest files would go to one part.
       least.seconds += this.#seconds(one) + 0.1
     }
     return parts[index - 1]!.files

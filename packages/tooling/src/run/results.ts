@@ -10,7 +10,7 @@ export interface FileResult {
   /** Loading, set-up and tests. */
   readonly seconds: number
   readonly passed: number
-  /** Full names; where nothing could be run, what kept it. */
+  /** Full names of failed tests; if nothing could run, the reason. */
   readonly failed: readonly string[]
   readonly skipped: readonly string[]
 }
@@ -22,7 +22,7 @@ export interface RunResults {
   readonly errors: readonly string[]
 }
 
-/** Where a run of vitest leaves its results, from the top. */
+/** File for the results of a vitest run, relative to the top. */
 export const RESULTS_FILE = 'node_modules/.retrap/tests.json'
 
 /** Writes {@link RESULTS_FILE} when a run has ended. */

@@ -16,12 +16,12 @@ const WORKERS = 2
 
 /** The packages whose tests run guest code in either execution: by an interpreter, and compiled (RETRAP_TEST_JIT). */
 const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `packages/${name}`)
-/** One of this many test files of these packages runs in both. A run that has everything compiled takes all of them. */
+/** One of this many test files of these packages runs in both modes. A run with everything compiled takes all files. */
 const COMPILED_PARTS = 48
 
 /**
- * A package's projects: its own configuration, or those that it names, with the package's folder and name. All have one root:
- * by that, vitest keeps what it has made of a source for all of them.
+ * Returns a package's projects: its own configuration, or those that it lists, with the package's folder and name. All share
+ * one root, so that vitest transforms each source once for all.
  */
 async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[]> {
   const { default: config } = (await import(pathToFileURL(join(ROOT, path, 'vitest.config.ts')).href)) as {
