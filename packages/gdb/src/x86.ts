@@ -67,7 +67,30 @@ const system = (bits: number): readonly Register[] => {
   ]
 }
 
-function features(bits: 32 | 64): readonly RegisterFeature[] {
+/** Further registers of a processor. */
+export interface ExtendedRegisters {
+  /** AVX-512: masks, and all vector registers in full. */
+  readonly avx512?: boolean
+  /** APX: R16 to R31, in 64 bits. gdb shows them from version 17 on among the others, and before as registers of their own. */
+  readonly apx?: boolean
+}
+
+/** AVX-512's registers: `h` is what lies above the part with a name of its own. */
+function avx512(bits: 32 | 64): RegisterFeature {
+  const above = bits === 64 ? 16 : 0
+  return {
+    name: 'org.gnu.gdb.i386.avx512',
+    types: `${VECTOR_TYPES}\n<vector id="v2ui128" type="uint128" count="2"/>`,
+    registers: [
+      ...many(above, (i) => ({ name: `xmm${16 + i}`, bits: 128, type: 'vec128' })),
+      ...many(above, (i) => ({ name: `ymm${16 + i}h`, bits: 128, type: 'uint128' })),
+      ...many(8, (i) => ({ name: `k${i}`, bits: 64, type: 'uint64' })),
+      ...many(bits === 64 ? 32 : 8, (i) => ({ name: `zmm${i}h`, bits: 256, type: 'v2ui128' })),
+    ],
+  }
+}
+
+function features(bits: 32 | 64, extended: ExtendedRegisters): readonly RegisterFeature[] {
   const general = bits === 64 ? GENERAL_64 : GENERAL_32
   const vectors = bits === 64 ? 16 : 8
   return [
@@ -103,12 +126,21 @@ function features(bits: 32 | 64): readonly RegisterFeature[] {
       name: 'org.gnu.gdb.i386.avx',
       registers: many(vectors, (i) => ({ name: `ymm${i}h`, bits: 128, type: 'uint128' })),
     },
+    ...(extended.avx512 === true ? [avx512(bits)] : []),
+    ...(extended.apx === true && bits === 64
+      ? [
+          {
+            name: 'org.gnu.gdb.i386.apx',
+            registers: many(16, (i) => ({ name: `r${16 + i}`, bits: 64, type: 'int64' })),
+          },
+        ]
+      : []),
     { name: 'dev.retrap.x86.system', registers: system(bits) },
   ]
 }
 
-/** Registers of an x86 processor, in all of its modes: general, segment, x87, SSE, AVX and system registers. */
-export function x86Registers(bits: 32 | 64): RegisterSet {
-  const all = features(bits)
+/** Registers of an x86 processor, in all of its modes: general, segment, x87, SSE, AVX and system registers, and what else it has. */
+export function x86Registers(bits: 32 | 64, extended: ExtendedRegisters = {}): RegisterSet {
+  const all = features(bits, extended)
   return new RegisterSet(bits === 64 ? 'i386:x86-64' : 'i386', all, bits === 64 ? 'rip' : 'eip', all.length - 1)
 }

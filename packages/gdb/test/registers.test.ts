@@ -52,6 +52,20 @@ describe.each([
     programCounter: 'rip',
   },
   {
+    what: 'x86-64 with AVX-512 and APX',
+    set: x86Registers(64, { avx512: true, apx: true }),
+    general: [
+      ...[...sizes(x86Registers(64))].slice(0, x86Registers(64).general),
+      ...named('xmm', 32, 128).slice(16),
+      ...named('ymm', 32, 128, 'h').slice(16),
+      ...named('k', 8, 64),
+      ...named('zmm', 32, 256, 'h'),
+      ...named('r', 32, 64).slice(16),
+    ],
+    system: [...sizes(x86Registers(64))].slice(x86Registers(64).general),
+    programCounter: 'rip',
+  },
+  {
     what: 'i386',
     set: x86Registers(32),
     general: [

@@ -311,16 +311,41 @@ test('what a handler throws stops the machine, and is thrown to who waits', asyn
 })
 
 test('registers have gdb’s names, and can be written', async () => {
-  const { pc, debug } = await made(counting)
+  const plain = await made(counting)
+  await plain.debug.stop()
+  for (const name of ['k3', 'zmm2h', 'r20']) expect(() => plain.debug.register(name), name).toThrow(MachineError)
+  expect((await plain.pc.gdbTarget({ kill: () => {} })).registers.numberOf('k3')).toBe(-1)
+  const { pc, debug } = await made(counting, { cpu: 'max,+avx512f,+apx_f' })
   await debug.stop()
   const target = await pc.gdbTarget({ kill: () => {} })
   for (const { name } of [...target.registers.registers])
     expect([name, target.readRegister(0, name)]).not.toContain(undefined)
-  const odd = ['st3', 'fstat', 'ftag', 'xmm5', 'ymm5h', 'fs_base', 'cr2', 'eflags', 'rip', 'r15', 'mxcsr', 'gdtr_limit']
+  const odd = [
+    'st3',
+    'fstat',
+    'ftag',
+    'xmm5',
+    'ymm5h',
+    'fs_base',
+    'cr2',
+    'eflags',
+    'rip',
+    'r15',
+    'mxcsr',
+    'gdtr_limit',
+    'k3',
+    'zmm2h',
+    'zmm20h',
+    'xmm20',
+    'ymm20h',
+    'r20',
+    'r31',
+  ]
   for (const name of odd) {
     const value = name === 'eflags' ? 0x246n : name === 'ftag' ? 0xffffn : 0x1234n & 0x3ffn
     expect([name, debug.setRegister(name, value), debug.register(name)]).toEqual([name, true, value])
   }
+  expect(['k2', 'zmm1h', 'zmm21h', 'xmm21', 'r21'].map((name) => debug.register(name))).toEqual([0n, 0n, 0n, 0n, 0n])
   // Protected mode: a selector has a descriptor that belongs to it.
   expect(debug.setRegister('ds', 8n)).toBe(false)
   expect(debug.setRegister('tr', 8n)).toBe(false)

@@ -75,9 +75,13 @@ export function pcGdbTarget(
   options: PcGdbOptions,
   additions?: MonitorAdditions,
 ): GdbTarget {
+  const processor = domain.vcpus[0]?.cpu.processor
   const { commands, stops } = additions ?? { commands: [], stops: monitorStops(debug) }
   return machineGdbTarget(debug, {
-    registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
+    registers: x86Registers(options.architecture === 'i386' ? 32 : 64, {
+      avx512: processor?.has('AVX512F') === true,
+      apx: processor?.has('APX_F') === true,
+    }),
     monitor: monitorWith(domain, debug, stops, [backtrace(domain, options), ...commands, ...(options.commands ?? [])]),
     signalOf: (stop) => (stop.kind === 'fault' ? signalOfVector(stop.vector) : Signal.SEGV),
     describePlace: (stop) => describePlaceStop(stop, vectorName),

@@ -6,7 +6,7 @@ type Change = (saved: SavedCpu, value: bigint) => SavedCpu | undefined
 
 /** A register of a saved state. */
 interface Access {
-  readonly read: (saved: SavedCpu) => bigint
+  readonly read: (saved: SavedCpu) => bigint | undefined
   readonly write?: Change
 }
 
@@ -93,6 +93,33 @@ function vector(i: number, half: 0 | 1): Access {
       const old = saved.ymm[i]!
       const text = `${old.slice(0, from)}${textOf(value, 16)}${old.slice(from + 32)}`
       return { ...saved, ymm: saved.ymm.with(i, text) }
+    },
+  }
+}
+
+/** Fields of `SavedCpu.extended`: the feature that they come with, and their bytes. */
+const EXTENDED = {
+  masks: ['AVX512F', 64],
+  zmmUpper: ['AVX512F', 512],
+  zmm16: ['AVX512F', 1024],
+  generalRegisters: ['APX_F', 128],
+} as const
+
+/** A register in bytes `at` and up of a field of extended registers, which a state has where they are not zero. */
+function extended(field: keyof typeof EXTENDED, at: number, bytes: number): Access {
+  const [feature, whole] = EXTENDED[field]
+  const textIn = ({ model, extended: fields }: SavedCpu): string | undefined =>
+    model?.features.includes(feature) === true ? (fields?.[field] ?? '00'.repeat(whole)) : undefined
+  return {
+    read: (saved) => {
+      const text = textIn(saved)
+      return text === undefined ? undefined : bytesOf(text.slice(2 * at, 2 * (at + bytes)))
+    },
+    write: (saved, value) => {
+      const old = textIn(saved)
+      if (old === undefined) return undefined
+      const text = `${old.slice(0, 2 * at)}${textOf(value, bytes)}${old.slice(2 * (at + bytes))}`
+      return { ...saved, extended: { ...saved.extended, [field]: text } }
     },
   }
 }
@@ -205,7 +232,13 @@ ACCESSES.set('mxcsr', x87Word('mxcsr'))
 for (let i = 0; i < 16; i++) {
   ACCESSES.set(`xmm${i}`, vector(i, 0))
   ACCESSES.set(`ymm${i}h`, vector(i, 1))
+  ACCESSES.set(`zmm${i}h`, extended('zmmUpper', 32 * i, 32))
+  ACCESSES.set(`xmm${16 + i}`, extended('zmm16', 64 * i, 16))
+  ACCESSES.set(`ymm${16 + i}h`, extended('zmm16', 64 * i + 16, 16))
+  ACCESSES.set(`zmm${16 + i}h`, extended('zmm16', 64 * i + 32, 32))
+  ACCESSES.set(`r${16 + i}`, extended('generalRegisters', 8 * i, 8))
 }
+for (let i = 0; i < 8; i++) ACCESSES.set(`k${i}`, extended('masks', 8 * i, 8))
 
 /** The registers of a vCPU that stands still, by the names that gdb has for them. */
 export class X86State {
